@@ -1,0 +1,1 @@
+"""C sources: the runtime linked into every artifact."""

@@ -1,0 +1,49 @@
+"""The program: what the frontend makes of a model, a straight line of workload calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from luthier.schedules import Tensor, Workload
+
+
+@dataclass(frozen=True)
+class Call:
+    """Run ``workload`` on the values ``args`` and store value ``result``.
+
+    ``source`` names the model's nodes that this call computes, for people.
+    """
+
+    workload: Workload
+    args: tuple[int, ...]
+    result: int
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Program:
+    """Calls in execution order over numbered values.
+
+    ``values[i]`` is the type of value ``i``. A value is a model input, a constant, the result of
+    one call, or a view: ``views[v] = base`` says that ``v`` has the bytes of ``base`` under another
+    shape. ``inputs`` and ``outputs`` are (name in the model, value) in the model's order; an output
+    may be any kind of value, an input or a constant too, and may occur twice.
+    """
+
+    name: str
+    values: tuple[Tensor, ...]
+    inputs: tuple[tuple[str, int], ...]
+    outputs: tuple[tuple[str, int], ...]
+    constants: Mapping[int, NDArray[Any]]
+    views: Mapping[int, int]
+    calls: tuple[Call, ...]
+
+    def base(self, value: int) -> int:
+        """The value that owns the bytes of ``value``."""
+        while value in self.views:
+            value = self.views[value]
+        return value

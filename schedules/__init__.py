@@ -1,0 +1,45 @@
+"""The ground: workloads, targets, spaces, and what a kernel may look like."""
+
+from .errors import (
+    AccuracyError,
+    ArtifactError,
+    InputError,
+    LogError,
+    LuthierError,
+    ModelError,
+    ScheduleError,
+    TargetError,
+    ToolchainError,
+    UnsupportedOperator,
+    UsageError,
+)
+from .kernel import ALIGNMENT, Kernel, Packing, Phase
+from .space import Knob, Schedule, Space
+from .target import Target
+from .workload import Node, Tensor, Workload, node
+
+__all__ = [
+    "ALIGNMENT",
+    "AccuracyError",
+    "ArtifactError",
+    "InputError",
+    "Kernel",
+    "Knob",
+    "LogError",
+    "LuthierError",
+    "ModelError",
+    "Node",
+    "Packing",
+    "Phase",
+    "Schedule",
+    "ScheduleError",
+    "Space",
+    "Target",
+    "TargetError",
+    "Tensor",
+    "ToolchainError",
+    "UnsupportedOperator",
+    "UsageError",
+    "Workload",
+    "node",
+]

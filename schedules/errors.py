@@ -1,0 +1,82 @@
+"""Every error that Luthier raises on purpose.
+
+Each class has the exit code that the command line ends with, so a script can tell failures apart::
+
+    LuthierError (1)
+    ├── UsageError (2)             the arguments make no sense together
+    ├── ModelError (3)             the model cannot be read
+    │   └── UnsupportedOperator    it uses an operator that Luthier cannot compile
+    ├── LogError (4)               the tuning log cannot be read or written
+    ├── ArtifactError (5)          the artifact folder is incomplete or was tampered with
+    ├── InputError (6)             wrong array names, shapes or dtypes at run
+    ├── TargetError (7)            the machine lacks what the artifact or target needs
+    ├── ToolchainError (8)         the C compiler or linker is missing or failed
+    ├── AccuracyError (9)          outputs differ from the reference by more than the tolerance
+    └── ScheduleError (10)         knobs outside their space
+"""
+
+from __future__ import annotations
+
+
+class LuthierError(Exception):
+    """Base of all; the message is one line: what, where, and what to do."""
+
+    exit_code = 1
+
+
+class UsageError(LuthierError):
+    """The arguments make no sense together."""
+
+    exit_code = 2
+
+
+class ModelError(LuthierError):
+    """The model cannot be read."""
+
+    exit_code = 3
+
+
+class UnsupportedOperator(ModelError):  # noqa: N818 - the name users see
+    """The model uses an operator that Luthier cannot compile."""
+
+
+class LogError(LuthierError):
+    """The tuning log cannot be read or written."""
+
+    exit_code = 4
+
+
+class ArtifactError(LuthierError):
+    """The artifact folder is incomplete, was tampered with or cannot be written."""
+
+    exit_code = 5
+
+
+class InputError(LuthierError):
+    """Wrong array names, shapes or dtypes at run."""
+
+    exit_code = 6
+
+
+class TargetError(LuthierError):
+    """The machine lacks what the artifact or the target needs."""
+
+    exit_code = 7
+
+
+class ToolchainError(LuthierError):
+    """The C compiler or linker is missing or failed."""
+
+    exit_code = 8
+
+
+class AccuracyError(LuthierError):
+    """Outputs differ from the reference by more than the tolerance."""
+
+    exit_code = 9
+
+
+class ScheduleError(LuthierError):
+    """Knobs outside their space, or a template that does not fit the workload."""
+
+    exit_code = 10

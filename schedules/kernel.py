@@ -1,0 +1,61 @@
+"""The kernel: what a schedule makes of a workload, ready for LLVM.
+
+A kernel runs as one or more *phases*, one after the other. The work of a phase is cut into
+``chunks`` that may run in any order on any worker. Every phase is a C function::
+
+    void phase(void *const *buffers, void *scratch, int32_t begin, int32_t end);
+
+that does the chunks ``begin <= i < end``. ``buffers`` holds the workload's inputs in order (packed
+ones in their packed form), then the kernel's ``temps``, then the output. Every buffer starts at a
+multiple of 64 bytes. ``scratch`` is private to the worker, aligned likewise, and holds nothing
+from one call to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .space import Schedule
+from .workload import Workload
+
+Array = NDArray[Any]
+ALIGNMENT = 64
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A TensorIR function with the C signature above, and into how many chunks its work is cut."""
+
+    func: Any  # tvm.tirx.PrimFunc
+    chunks: int
+
+
+@dataclass(frozen=True)
+class Packing:
+    """The order in which a schedule wants a constant input; ``apply`` makes it from the original."""
+
+    shape: tuple[int, ...]
+    apply: Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A scheduled workload. ``temps`` and ``scratch`` are bytes; see the module's text."""
+
+    workload: Workload
+    schedule: Schedule
+    phases: tuple[Phase, ...]
+    packings: tuple[Packing | None, ...]  # one per workload input
+    temps: tuple[int, ...] = ()
+    scratch: int = 0
+
+    def pack(self, index: int, array: Array) -> Array:
+        """Constant input ``index`` in the order this kernel reads it, C-contiguous."""
+        packing = self.packings[index]
+        packed = array if packing is None else packing.apply(array)
+        return np.ascontiguousarray(packed)

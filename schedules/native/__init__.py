@@ -1,0 +1,1 @@
+"""C sources: the worker pool and the timing loop."""

@@ -1,0 +1,179 @@
+"""What a kernel is compiled for: x86-64 level, vector width, registers, caches, worker threads.
+
+Levels are the psABI's micro-architecture levels, chosen by features and never by a brand name:
+x86-64-v2 (SSE4.2), v3 (AVX2 and FMA), v4 (AVX-512).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import TargetError
+
+# What LLVM must be told for code of a level to run on every CPU of that level.
+_LEVELS = {
+    "x86-64-v2": (16, 16, ("sse3", "ssse3", "sse4_1", "sse4_2", "popcnt")),
+    "x86-64-v3": (32, 16, ("avx", "avx2", "fma", "f16c", "bmi1", "bmi2")),
+    "x86-64-v4": (64, 32, ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")),
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A machine kind. ``level`` fixes the instruction set; the rest guides schedules.
+
+    Cache sizes are bytes: L1 data and L2 of one core, L3 as shared by all.
+    """
+
+    level: str
+    cpu: str  # LLVM's name of the micro-architecture, which only tunes instruction order
+    threads: int
+    l1: int = 32 * 1024
+    l2: int = 512 * 1024
+    l3: int = 16 * 1024 * 1024
+
+    @property
+    def vector_bytes(self) -> int:
+        """Width of a vector register."""
+        return _LEVELS[self.level][0]
+
+    @property
+    def vector_registers(self) -> int:
+        """How many vector registers there are."""
+        return _LEVELS[self.level][1]
+
+    @property
+    def lanes(self) -> int:
+        """float32 elements in a vector register."""
+        return self.vector_bytes // 4
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """CPU features (Linux's names) that code for this target may use."""
+        names: list[str] = []
+        for level, (_, _, features) in _LEVELS.items():
+            names += features
+            if level == self.level:
+                break
+        return tuple(names)
+
+    def to_json(self) -> dict[str, Any]:
+        """The readable form that records and manifests carry."""
+        return {
+            "level": self.level,
+            "cpu": self.cpu,
+            "threads": self.threads,
+            "l1": self.l1,
+            "l2": self.l2,
+            "l3": self.l3,
+        }
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Target:
+        """Read ``to_json``'s form from untrusted data; raises TargetError."""
+        try:
+            level, cpu = str(data["level"]), str(data["cpu"])
+            numbers = {k: int(data[k]) for k in ("threads", "l1", "l2", "l3")}
+        except (KeyError, TypeError, ValueError) as error:
+            raise TargetError(f"malformed target: {error}") from error
+        if level not in _LEVELS or not re.fullmatch(r"[\w.-]{1,40}", cpu):
+            raise TargetError(f"unknown target {level!r} / {cpu!r}")
+        if any(n < 1 for n in numbers.values()):
+            raise TargetError("a target's threads and cache sizes are positive")
+        return Target(level, cpu, **numbers)
+
+
+def available_cores() -> int:
+    """Cores this process may use: affinity and the cgroup's CPU quota respected."""
+    cores = len(os.sched_getaffinity(0))
+    quota = _cgroup_quota()
+    return max(1, min(cores, quota)) if quota else cores
+
+
+def _cgroup_quota() -> int | None:
+    """Whole cores that cgroup v2, or v1, grants; None where it sets no limit."""
+    v2, v1 = Path("/sys/fs/cgroup/cpu.max"), Path("/sys/fs/cgroup/cpu")
+    try:
+        if v2.exists():
+            limit, period = v2.read_text().split()
+        else:
+            limit = (v1 / "cpu.cfs_quota_us").read_text().strip()
+            period = (v1 / "cpu.cfs_period_us").read_text().strip()
+    except (OSError, ValueError):
+        return None
+    if limit in ("max", "-1"):
+        return None
+    return max(1, int(limit) // int(period))
+
+
+@functools.lru_cache(maxsize=1)
+def host_features() -> frozenset[str]:
+    """The host CPU's features, in Linux's names."""
+    import archspec.cpu  # noqa: PLC0415 - reads /proc/cpuinfo at import
+
+    return frozenset(archspec.cpu.host().features)
+
+
+def host_level() -> str:
+    """The highest level whose features the host has; raises TargetError below x86-64-v2."""
+    features = host_features()
+    best = None
+    for level, (_, _, needed) in _LEVELS.items():
+        if not features.issuperset(needed):
+            break
+        best = level
+    if best is None:
+        raise TargetError("this CPU is below x86-64-v2 (SSE4.2), the least that Luthier builds for")
+    return best
+
+
+def _cache_bytes(index: int, default: int) -> int:
+    path = Path(f"/sys/devices/system/cpu/cpu0/cache/index{index}/size")
+    try:
+        match = re.fullmatch(r"(\d+)([KM])", path.read_text().strip())
+    except OSError:
+        return default
+    if not match:
+        return default
+    return int(match[1]) * (1024 if match[2] == "K" else 1024 * 1024)
+
+
+def host_cpu() -> str:
+    """LLVM's name of the host's micro-architecture."""
+    import tvm  # noqa: PLC0415 - a second to import
+
+    return str(tvm.get_global_func("target.llvm_get_system_cpu")())
+
+
+def host(threads: int | None = None) -> Target:
+    """The machine this runs on; ``threads`` defaults to every core this process may use."""
+    return Target(
+        level=host_level(),
+        cpu=host_cpu(),
+        threads=threads or available_cores(),
+        l1=_cache_bytes(0, 32 * 1024),
+        l2=_cache_bytes(2, 512 * 1024),
+        l3=_cache_bytes(3, 16 * 1024 * 1024),
+    )
+
+
+def parse(text: str, threads: int | None = None) -> Target:
+    """``host``, or a level such as ``x86-64-v3`` (generic code for it, this machine's caches)."""
+    if text == "host":
+        return host(threads)
+    if text not in _LEVELS:
+        known = ", ".join(["host", *_LEVELS])
+        raise TargetError(f"unknown target '{text}'; choose one of {known}")
+    return Target(
+        level=text,
+        cpu=text,
+        threads=threads or available_cores(),
+        l1=_cache_bytes(0, 32 * 1024),
+        l2=_cache_bytes(2, 512 * 1024),
+        l3=_cache_bytes(3, 16 * 1024 * 1024),
+    )

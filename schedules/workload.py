@@ -1,0 +1,182 @@
+"""The workload: a canonical, readable description of one fused kernel.
+
+A workload is a small graph of operators over typed inputs, in topological order; the last node is
+the output. At most one node is an *anchor* (a convolution, a matrix product, a reduction, ...); the
+others compute each output element from few input elements and are fused into it. Workloads know
+nothing of the model they came from, so two models with the same kernel share its records.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Union
+
+from .errors import LogError
+
+Attr = Union[int, float, str, bool, tuple["Attr", ...]]
+
+DTYPE_BYTES = {
+    "float64": 8,
+    "float32": 4,
+    "float16": 2,
+    "int64": 8,
+    "int32": 4,
+    "int16": 2,
+    "int8": 1,
+    "uint64": 8,
+    "uint32": 4,
+    "uint16": 2,
+    "uint8": 1,
+    "bool": 1,
+}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A shape (elements per dimension, outermost first, row-major) and an element type."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes."""
+        return self.size * DTYPE_BYTES[self.dtype]
+
+    def __str__(self) -> str:
+        return f"{self.dtype}[{','.join(map(str, self.shape))}]"
+
+    @staticmethod
+    def parse(text: str) -> Tensor:
+        """Read what ``str`` wrote; raises LogError."""
+        dtype, bracket, rest = text.partition("[")
+        if dtype not in DTYPE_BYTES or not bracket or not rest.endswith("]"):
+            raise LogError(f"'{text}' is no tensor type such as 'float32[1,64,56,56]'")
+        try:
+            shape = tuple(int(d) for d in rest[:-1].split(",")) if rest != "]" else ()
+        except ValueError as error:
+            raise LogError(f"'{text}' has a shape that is no list of integers") from error
+        if any(d < 0 for d in shape):
+            raise LogError(f"'{text}' has a negative dimension")
+        return Tensor(shape, dtype)
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator: ``args`` index the workload's inputs first, then its nodes; see ``ops``."""
+
+    op: str
+    args: tuple[int, ...]
+    out: Tensor
+    attrs: tuple[tuple[str, Attr], ...] = ()
+
+    def attr(self, name: str, default: Any = None) -> Any:
+        """The attribute's value, or ``default``."""
+        return dict(self.attrs).get(name, default)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Operators over inputs; ``constants[i]`` says that input ``i`` is known at build time.
+
+    Constant inputs are weights: a schedule may ask for them packed in an order of its own.
+    """
+
+    inputs: tuple[Tensor, ...]
+    constants: tuple[bool, ...]
+    nodes: tuple[Node, ...]
+
+    @property
+    def output(self) -> Tensor:
+        """Type of the result, which is the last node's."""
+        return self.nodes[-1].out
+
+    def tensor(self, arg: int) -> Tensor:
+        """Type of what an argument index names."""
+        n = len(self.inputs)
+        return self.inputs[arg] if arg < n else self.nodes[arg - n].out
+
+    def to_json(self) -> dict[str, Any]:
+        """The readable form that records carry."""
+        inputs = [
+            ("const " if c else "") + str(t)
+            for t, c in zip(self.inputs, self.constants, strict=True)
+        ]
+        return {"inputs": inputs, "nodes": [_node_to_json(n) for n in self.nodes]}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Workload:
+        """Read ``to_json``'s form from untrusted data; raises LogError."""
+        try:
+            texts = [str(t) for t in data["inputs"]]
+            inputs = tuple(Tensor.parse(t.removeprefix("const ")) for t in texts)
+            constants = tuple(t.startswith("const ") for t in texts)
+            nodes = tuple(_node_from_json(n) for n in data["nodes"])
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise LogError(f"malformed workload: {error}") from error
+        workload = Workload(inputs, constants, nodes)
+        workload._check()
+        return workload
+
+    def _check(self) -> None:
+        if not self.nodes:
+            raise LogError("a workload needs at least one node")
+        for i, node in enumerate(self.nodes):
+            if any(not 0 <= a < len(self.inputs) + i for a in node.args):
+                raise LogError(f"node {i} ({node.op}) names an argument that is not before it")
+
+    @cached_property
+    def text(self) -> str:
+        """Canonical JSON: equal workloads have equal text."""
+        return json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+
+    @cached_property
+    def key(self) -> str:
+        """A short, stable content hash (16 hex digits)."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:16]
+
+    def __str__(self) -> str:
+        """One line for people: the anchor with its shapes, then what is fused into it."""
+        names = [n.op for n in self.nodes if n.op != "const"]
+        shapes = ", ".join(str(t) for t in self.inputs[:2])
+        return f"{'+'.join(names)}({shapes}) -> {self.output}"
+
+
+def _node_to_json(node: Node) -> dict[str, Any]:
+    data: dict[str, Any] = {"op": node.op, "args": list(node.args), "out": str(node.out)}
+    if node.attrs:
+        data["attrs"] = {name: _to_json(value) for name, value in node.attrs}
+    return data
+
+
+def _node_from_json(data: Mapping[str, Any]) -> Node:
+    attrs = tuple(sorted((str(k), _from_json(v)) for k, v in data.get("attrs", {}).items()))
+    args = tuple(int(a) for a in data["args"])
+    return Node(str(data["op"]), args, Tensor.parse(str(data["out"])), attrs)
+
+
+def _to_json(value: Attr) -> Any:
+    return [_to_json(v) for v in value] if isinstance(value, tuple) else value
+
+
+def _from_json(value: Any) -> Attr:
+    if isinstance(value, list):
+        return tuple(_from_json(v) for v in value)
+    if isinstance(value, (bool, int, float, str)):
+        return value
+    raise LogError(f"an attribute may not be a {type(value).__name__}")
+
+
+def node(op: str, args: tuple[int, ...], out: Tensor, **attrs: Attr) -> Node:
+    """Build a node with its attributes in canonical order."""
+    return Node(op, args, out, tuple(sorted(attrs.items())))
