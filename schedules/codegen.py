@@ -1,0 +1,63 @@
+"""From TensorIR phases to machine code: lowering passes, then LLVM."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import tvm
+from tvm import tirx
+
+from .kernel import Kernel
+from .target import Target
+
+_LOWER = tvm.transform.Sequential(
+    [
+        tirx.transform.StmtSimplify(),
+        tirx.transform.FlattenBuffer(),
+        tirx.transform.NarrowDataType(32),
+        tirx.transform.VectorizeLoop(True),
+        tirx.transform.UnrollLoop(),
+        tirx.transform.StmtSimplify(),
+        tirx.transform.LowerIntrin(),
+    ]
+)
+
+
+def llvm_target(target: Target) -> tvm.target.Target:
+    """TVM's description of the target.
+
+    The features of the level are spelled out, so that code never depends on more than the level
+    promises: a host with AMX or AVX512-FP16 still gives an artifact that any x86-64-v4 runs.
+    """
+    attributes = [f"+{_llvm_name(f)}" for f in target.features]
+    kind = {"kind": "llvm", "mcpu": target.level, "mattr": attributes}
+    kind["mtriple"] = "x86_64-unknown-linux-gnu"
+    return tvm.target.Target(kind)
+
+
+def _llvm_name(feature: str) -> str:
+    special = {"sse4_1": "sse4.1", "sse4_2": "sse4.2", "bmi1": "bmi"}
+    return special.get(feature, feature)
+
+
+def lower(kernels: Mapping[str, Kernel], target: Target) -> tvm.IRModule:
+    """One module with a lowered function ``name_i`` for phase ``i`` of each kernel."""
+    functions = {}
+    for name, kernel in kernels.items():
+        for i, phase in enumerate(kernel.phases):
+            symbol = f"{name}_{i}"
+            functions[symbol] = phase.func.with_attr("global_symbol", symbol)
+    llvm = llvm_target(target)
+    bound = tirx.transform.BindTarget(llvm.with_host(llvm))(tvm.IRModule(functions))
+    return _LOWER(bound)
+
+
+def compile_object(kernels: Mapping[str, Kernel], target: Target) -> bytes:
+    """An ELF object with the C function ``name_i`` for phase ``i`` of each kernel."""
+    compiled = tvm.get_global_func("target.build.llvm")(lower(kernels, target), llvm_target(target))
+    with tempfile.TemporaryDirectory(prefix="luthier-") as folder:
+        path = Path(folder) / "kernels.o"
+        compiled.write_to_file(str(path), "o")
+        return path.read_bytes()

@@ -1,0 +1,230 @@
+"""Writes a phase: TensorIR statements, in program order, with Python's ``with`` as the nesting.
+
+The templates use this instead of constructing TensorIR nodes by hand::
+
+    phase = PhaseBuilder(buffers)
+    with phase.chunk_loop() as i, phase.loop(4) as j:
+        phase.store(out, i * 4 + j, phase.load(a, i * 4 + j) * 2.0)
+    return phase.finish(chunks=n)
+
+All buffers are one-dimensional. Loops marked as vectors are scalar code here; TVM's VectorizeLoop
+makes vector instructions of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tvm import tirx
+from tvm.ir import PointerType, PrimType
+
+from .kernel import Phase
+from .workload import Tensor
+
+Expr = Any  # a TensorIR expression
+Index = Any  # an int or an int32 TensorIR expression
+
+_KIND = tirx.ForKind
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A buffer of the phase: its place in ``buffers`` (None: the worker's scratch) and its type."""
+
+    position: int | None
+    name: str
+    tensor: Tensor
+    offset: int = 0  # bytes into the scratch
+
+
+class PhaseBuilder:
+    """Collects the statements of one phase."""
+
+    def __init__(self, slots: Sequence[Slot]) -> None:
+        self.begin = tirx.Var("begin", "int32")
+        self.end = tirx.Var("end", "int32")
+        self._table = tirx.Var("buffers", PointerType(PrimType("uint64"), "global"))
+        self._scratch = tirx.Var("scratch", PointerType(PrimType("uint8"), "global"))
+        self._blocks: list[list[Any]] = [[]]
+        self._names = 0
+        self._buffers = self._declare(slots)
+
+    def _declare(self, slots: Sequence[Slot]) -> dict[str, Any]:
+        used = [s.position for s in slots if s.position is not None]
+        table = tirx.decl_buffer((max(used, default=0) + 1,), "uint64", "table")
+        self._emit(tirx.DeclBuffer(table, data=self._table))
+        buffers = {}
+        for slot in slots:
+            dtype = "int8" if slot.tensor.dtype == "bool" else slot.tensor.dtype
+            pointer = tirx.Var(f"p_{slot.name}", PointerType(PrimType(dtype), "global"))
+            if slot.position is None:
+                base = tirx.call_intrin("uint64", "tirx.reinterpret", self._scratch)
+                address = base + tirx.const(slot.offset, "uint64")
+            else:
+                address = tirx.BufferLoad(table, [slot.position])
+            self._emit(tirx.Bind(pointer, tirx.call_intrin(pointer.ty, "tirx.reinterpret", address)))
+            buffer = tirx.decl_buffer((max(1, slot.tensor.size),), dtype, slot.name, data_alignment=64)
+            self._emit(tirx.DeclBuffer(buffer, data=pointer))
+            buffers[slot.name] = buffer
+        return buffers
+
+    def __getitem__(self, name: str) -> Any:
+        return self._buffers[name]
+
+    def _emit(self, statement: Any) -> None:
+        self._blocks[-1].append(statement)
+
+    def _fresh(self, name: str) -> str:
+        self._names += 1
+        return f"{name}{self._names}"
+
+    def local(self, size: int, dtype: str = "float32") -> Any:
+        """A small array of this worker, which LLVM keeps in registers where indices are known."""
+        buffer = tirx.decl_buffer((size,), dtype, self._fresh("local"), scope="local")
+        self._emit(tirx.AllocBuffer(buffer))
+        return buffer
+
+    def load(self, buffer: Any, index: Index) -> Expr:
+        """One element."""
+        return tirx.BufferLoad(buffer, [index])
+
+    def store(self, buffer: Any, index: Index, value: Expr) -> None:
+        """Write one element."""
+        self._emit(tirx.BufferStore(buffer, value, [index]))
+
+    def bind(self, value: Expr, name: str = "v") -> Expr:
+        """Name a value, so that it is computed once."""
+        if isinstance(value, (int, float)) or isinstance(value, (tirx.IntImm, tirx.FloatImm)):
+            return value
+        variable = tirx.Var(self._fresh(name), value.ty)
+        self._emit(tirx.Bind(variable, value))
+        return variable
+
+    @contextmanager
+    def _loop(self, begin: Index, extent: Index, kind: Any, name: str) -> Iterator[Expr]:
+        variable = tirx.Var(self._fresh(name), "int32")
+        self._blocks.append([])
+        yield variable
+        body = self._blocks.pop()
+        self._emit(tirx.For(variable, begin, extent, kind, _sequence(body)))
+
+    @contextmanager
+    def loop(self, extent: Index, name: str = "i", begin: Index = 0) -> Iterator[Expr]:
+        """A serial loop from ``begin``; a loop known to run once leaves no trace."""
+        if isinstance(extent, int) and extent == 1:
+            yield begin
+            return
+        with self._loop(begin, extent, _KIND.SERIAL, name) as variable:
+            yield variable
+
+    @contextmanager
+    def unrolled(self, extent: int, name: str = "u") -> Iterator[Expr]:
+        """A loop whose body is repeated ``extent`` times."""
+        with self._loop(0, extent, _KIND.UNROLLED, name) as variable:
+            yield variable
+
+    @contextmanager
+    def vector(self, lanes: int) -> Iterator[Expr]:
+        """The lanes of one vector."""
+        if lanes == 1:
+            yield 0
+            return
+        with self._loop(0, lanes, _KIND.VECTORIZED, "lane") as variable:
+            yield variable
+
+    @contextmanager
+    def chunk_loop(self) -> Iterator[Expr]:
+        """The chunks that this call was given."""
+        with self._loop(self.begin, self.end - self.begin, _KIND.SERIAL, "chunk") as variable:
+            yield variable
+
+    @contextmanager
+    def when(self, condition: Expr) -> Iterator[None]:
+        """Statements that run where ``condition`` holds."""
+        self._blocks.append([])
+        yield
+        self._emit(tirx.IfThenElse(condition, _sequence(self._blocks.pop()), None))
+
+    def strips(self, extent: int, lanes: int) -> Iterator[Expr]:
+        """Vectorised passes over ``range(extent)``: full vectors, then a tail of halved ones."""
+        full = extent // lanes
+        if full:
+            with self.loop(full, "strip") as i, self.vector(lanes) as lane:
+                yield i * lanes + lane
+        for offset, width in tail(full * lanes, extent, lanes):
+            with self.vector(width) as lane:
+                yield offset + lane
+
+    def finish(self, chunks: int) -> Phase:
+        """The phase; the builder is spent."""
+        params = [self._table, self._scratch, self.begin, self.end]
+        func = tirx.PrimFunc(params, _sequence(self._blocks.pop()))
+        return Phase(func.with_attr("tirx.noalias", True), chunks)
+
+
+def _sequence(statements: list[Any]) -> Any:
+    if not statements:
+        return tirx.Evaluate(tirx.const(0, "int32"))
+    return statements[0] if len(statements) == 1 else tirx.SeqStmt(statements)
+
+
+def tail(begin: int, end: int, lanes: int) -> list[tuple[int, int]]:
+    """(offset, width) of the vectors that cover ``begin..end``, widths halving from ``lanes``."""
+    parts = []
+    while begin < end:
+        while lanes > end - begin:
+            lanes //= 2
+        parts.append((begin, lanes))
+        begin += lanes
+    return parts
+
+
+def split_index(index: Index, extents: Sequence[int]) -> list[Index]:
+    """Coordinates of a flat non-negative index in a box, outermost first."""
+    coordinates: list[Index] = []
+    for position, extent in enumerate(reversed(extents)):
+        outermost = position == len(extents) - 1
+        if extent == 1:
+            coordinates.append(0)
+        elif outermost:
+            coordinates.append(index)
+        else:
+            coordinates.append(modulo(index, extent))
+            index = divide(index, extent)
+    return coordinates[::-1]
+
+
+def divide(index: Index, divisor: int) -> Index:
+    """``index // divisor`` for a non-negative index."""
+    if divisor == 1:
+        return index
+    return index // divisor if isinstance(index, int) else tirx.truncdiv(index, divisor)
+
+
+def modulo(index: Index, divisor: int) -> Index:
+    """``index % divisor`` for a non-negative index."""
+    if divisor == 1:
+        return 0
+    return index % divisor if isinstance(index, int) else tirx.truncmod(index, divisor)
+
+
+def ceildiv(a: int, b: int) -> int:
+    """``a / b`` rounded up."""
+    return -(-a // b)
+
+
+def choose(condition: Any, then: Any, otherwise: Any) -> Any:
+    """``then`` where ``condition`` holds, both being evaluated."""
+    if isinstance(condition, (bool, int)):
+        return then if condition else otherwise
+    return tirx.Select(condition, then, otherwise)
+
+
+def clamp(index: Index, low: int, high: int) -> Index:
+    """``index`` limited to ``low..high``."""
+    if isinstance(index, int):
+        return min(max(index, low), high)
+    return tirx.min(tirx.max(index, tirx.const(low, "int32")), tirx.const(high, "int32"))

@@ -1,0 +1,68 @@
+"""Runs one kernel on NumPy arrays, in this process and thread: for checks, not for timing."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .codegen import compile_object
+from .elementwise import storage
+from .errors import ToolchainError
+from .kernel import ALIGNMENT, Array, Kernel
+from .target import Target
+
+
+def aligned(nbytes: int) -> NDArrayBytes:
+    """Zeroed bytes that start at a multiple of ALIGNMENT."""
+    raw = np.zeros(nbytes + ALIGNMENT, np.uint8)
+    offset = -raw.ctypes.data % ALIGNMENT
+    return raw[offset : offset + nbytes]
+
+
+NDArrayBytes = Any
+
+
+def link(objects: Sequence[Path], output: Path) -> None:
+    """Link objects of kernels into a shared library with the system's linker."""
+    linker = shutil.which("ld") or shutil.which("cc") or shutil.which("gcc")
+    if linker is None:
+        raise ToolchainError("no linker (ld, cc or gcc) is on the PATH; install a C compiler")
+    command = [linker, "-shared", "-o", str(output), *map(str, objects), "-lm"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ToolchainError(f"{linker} failed: {done.stderr.strip().splitlines()[-1:]}")
+
+
+def run_kernel(kernel: Kernel, target: Target, inputs: Sequence[Array]) -> Array:
+    """The kernel's output for ``inputs``, given unpacked in the workload's order."""
+    workload = kernel.workload
+    packed = [kernel.pack(i, a) if c else a for i, (a, c) in enumerate(
+        zip(inputs, workload.constants, strict=True))]
+    blocks = []
+    for array in packed:
+        raw = np.ascontiguousarray(array).view(np.uint8).reshape(-1) if array.size else None
+        block = aligned(raw.nbytes if raw is not None else 0)
+        if raw is not None:
+            block[:] = raw
+        blocks.append(block)
+    blocks += [aligned(n) for n in kernel.temps]
+    out = aligned(workload.output.nbytes)
+    table = (ctypes.c_void_p * (len(blocks) + 1))(*[b.ctypes.data for b in (*blocks, out)])
+    scratch = aligned(kernel.scratch)
+    with tempfile.TemporaryDirectory(prefix="luthier-") as folder:
+        obj, lib = Path(folder) / "k.o", Path(folder) / "k.so"
+        obj.write_bytes(compile_object({"k": kernel}, target))
+        link([obj], lib)
+        library = ctypes.CDLL(str(lib))
+        for i, phase in enumerate(kernel.phases):
+            library[f"k_{i}"](table, ctypes.c_void_p(scratch.ctypes.data), 0, phase.chunks)
+    dtype = workload.output.dtype
+    result = out.view(storage(dtype)).reshape(workload.output.shape)
+    return result.astype(np.bool_) if dtype == "bool" else result

@@ -1,0 +1,275 @@
+/* Each thread has a seat with a range of pieces. It takes pieces from the front of its own range,
+ * so that the same thread meets the same data in every run, and when that is empty from the back of
+ * the others' ranges, so that a thread which lost its core holds up at most one piece.
+ *
+ * A piece is claimed by one compare-and-swap on a seat's range. The job's description is read only
+ * after a claim, and the caller overwrites it only when every claimed piece is done, so a claim pins
+ * the job it came from: a late worker finds empty ranges, or claims from the job that is current. */
+#define _GNU_SOURCE
+#include "pool.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define CACHE_LINE 64
+#define SPIN_NS 40000     /* spin this long before giving the core to others */
+#define YIELD_NS 2000000  /* inside a run: offer the core this long before sleeping */
+
+struct workers;
+
+struct seat {
+    _Alignas(CACHE_LINE) _Atomic uint64_t range; /* first piece << 32 | one past the last */
+    struct workers *pool;
+    pthread_t thread;
+    int32_t index;
+};
+
+struct workers {
+    luthier_pool pool;
+
+    /* The job; written by the caller while all ranges are empty. */
+    luthier_task task;
+    void *context;
+    int32_t chunks;
+    int32_t grain;
+
+    _Alignas(CACHE_LINE) atomic_uint epoch; /* changes when a worker should look for work */
+    atomic_int active;                      /* runs between enter and leave */
+    atomic_int sleepers;
+    atomic_bool stop;
+
+    _Alignas(CACHE_LINE) atomic_int done; /* pieces that workers, not the caller, have done */
+    atomic_bool busy;                     /* a job is under way */
+
+    _Alignas(CACHE_LINE) pthread_mutex_t mutex;
+    pthread_cond_t wake;
+    struct seat seats[];
+};
+
+static void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Claims a piece from the front or the back of a seat's range; -1 where it is empty. */
+static int32_t claim(struct seat *seat, bool front)
+{
+    uint64_t range = atomic_load_explicit(&seat->range, memory_order_relaxed);
+    for (;;) {
+        uint32_t first = (uint32_t)(range >> 32), last = (uint32_t)range;
+        if (first >= last)
+            return -1;
+        uint64_t rest = front ? range + ((uint64_t)1 << 32) : range - 1;
+        if (atomic_compare_exchange_weak_explicit(&seat->range, &range, rest, memory_order_acquire,
+                                                  memory_order_relaxed))
+            return (int32_t)(front ? first : last - 1);
+    }
+}
+
+/* Does pieces until no seat has any left; returns how many. */
+static int32_t work(struct workers *w, int32_t self)
+{
+    int32_t threads = w->pool.threads, pieces = 0;
+    for (int32_t i = 0; i < threads; i++) {
+        struct seat *seat = &w->seats[(self + i) % threads];
+        for (int32_t piece; (piece = claim(seat, i == 0)) >= 0; pieces++) {
+            int32_t begin = piece * w->grain;
+            int32_t end = w->chunks - begin > w->grain ? begin + w->grain : w->chunks;
+            w->task(w->context, self, begin, end);
+        }
+    }
+    return pieces;
+}
+
+/* Tells the workers to look for work. Together with `sleep_until_called` this is Dekker's pattern:
+ * either the sleeper sees the new epoch or the caller sees the sleeper. */
+static void call_workers(struct workers *w)
+{
+    atomic_fetch_add(&w->epoch, 1);
+    if (atomic_load(&w->sleepers) > 0) {
+        pthread_mutex_lock(&w->mutex);
+        pthread_cond_broadcast(&w->wake);
+        pthread_mutex_unlock(&w->mutex);
+    }
+}
+
+static void sleep_until_called(struct workers *w, unsigned seen)
+{
+    pthread_mutex_lock(&w->mutex);
+    atomic_fetch_add(&w->sleepers, 1);
+    while (atomic_load(&w->epoch) == seen)
+        pthread_cond_wait(&w->wake, &w->mutex);
+    atomic_fetch_sub(&w->sleepers, 1);
+    pthread_mutex_unlock(&w->mutex);
+}
+
+/* Waits until the epoch is no longer `seen`: spins, then yields, then sleeps. */
+static unsigned await_call(struct workers *w, unsigned seen)
+{
+    uint64_t start = now_ns();
+    for (;;) {
+        for (int i = 0; i < 32; i++) {
+            unsigned epoch = atomic_load_explicit(&w->epoch, memory_order_acquire);
+            if (epoch != seen)
+                return epoch;
+            relax();
+        }
+        uint64_t idle = now_ns() - start;
+        if (idle < SPIN_NS)
+            continue;
+        if (idle > YIELD_NS || atomic_load_explicit(&w->active, memory_order_relaxed) == 0)
+            sleep_until_called(w, seen);
+        else
+            sched_yield();
+    }
+}
+
+static void *worker_main(void *argument)
+{
+    struct seat *seat = argument;
+    struct workers *w = seat->pool;
+    for (unsigned seen = 0;;) {
+        seen = await_call(w, seen);
+        if (atomic_load_explicit(&w->stop, memory_order_relaxed))
+            return NULL;
+        int32_t pieces = work(w, seat->index);
+        if (pieces > 0)
+            atomic_fetch_add_explicit(&w->done, pieces, memory_order_release);
+    }
+}
+
+static void await_done(struct workers *w, int32_t pieces)
+{
+    uint64_t start = 0;
+    for (unsigned i = 1; atomic_load_explicit(&w->done, memory_order_acquire) != pieces; i++) {
+        relax();
+        if (i % 32 != 0)
+            continue;
+        uint64_t now = now_ns();
+        if (start == 0)
+            start = now;
+        if (now - start > SPIN_NS)
+            sched_yield(); /* the worker may wait for this very core */
+    }
+}
+
+static void parallel(luthier_pool *pool, luthier_task task, void *context, int32_t chunks,
+                     int32_t grain)
+{
+    struct workers *w = (struct workers *)pool;
+    int32_t threads = pool->threads;
+    if (chunks <= 0)
+        return;
+    if (grain < 1)
+        grain = 1;
+    /* One piece, one thread, or another caller has the workers: do it here. */
+    if (chunks <= grain || threads == 1 ||
+        atomic_exchange_explicit(&w->busy, true, memory_order_acquire)) {
+        task(context, 0, 0, chunks);
+        return;
+    }
+    w->task = task;
+    w->context = context;
+    w->chunks = chunks;
+    w->grain = grain;
+    atomic_store_explicit(&w->done, 0, memory_order_relaxed);
+    int32_t pieces = (chunks - 1) / grain + 1;
+    for (int32_t i = threads - 1; i >= 0; i--) {
+        uint64_t first = (uint64_t)((int64_t)pieces * i / threads);
+        uint64_t last = (uint64_t)((int64_t)pieces * (i + 1) / threads);
+        atomic_store_explicit(&w->seats[i].range, first << 32 | last, memory_order_release);
+    }
+    call_workers(w);
+    await_done(w, pieces - work(w, 0));
+    atomic_store_explicit(&w->busy, false, memory_order_release);
+}
+
+static void enter(luthier_pool *pool)
+{
+    struct workers *w = (struct workers *)pool;
+    atomic_fetch_add_explicit(&w->active, 1, memory_order_relaxed);
+    if (pool->threads > 1)
+        call_workers(w);
+}
+
+static void leave(luthier_pool *pool)
+{
+    struct workers *w = (struct workers *)pool;
+    atomic_fetch_sub_explicit(&w->active, 1, memory_order_relaxed);
+}
+
+/* Ends the workers of seats 1 .. count-1 and frees the pool. */
+static void stop(struct workers *w, int32_t count)
+{
+    atomic_store(&w->stop, true);
+    call_workers(w);
+    for (int32_t i = 1; i < count; i++)
+        pthread_join(w->seats[i].thread, NULL);
+    pthread_cond_destroy(&w->wake);
+    pthread_mutex_destroy(&w->mutex);
+    free(w);
+}
+
+static struct workers *allocate(int32_t threads)
+{
+    size_t bytes = sizeof(struct workers) + (size_t)threads * sizeof(struct seat);
+    struct workers *w = aligned_alloc(CACHE_LINE, bytes);
+    if (w == NULL)
+        return NULL;
+    *w = (struct workers){.pool = {LUTHIER_POOL_ABI, threads, parallel, enter, leave}};
+    pthread_mutex_init(&w->mutex, NULL);
+    pthread_cond_init(&w->wake, NULL);
+    for (int32_t i = 0; i < threads; i++)
+        w->seats[i] = (struct seat){.pool = w, .index = i};
+    return w;
+}
+
+int luthier_workers_start(int32_t threads, luthier_pool **pool)
+{
+    if (threads < 1 || threads > LUTHIER_MAX_THREADS)
+        return EINVAL;
+    struct workers *w = allocate(threads);
+    if (w == NULL)
+        return ENOMEM;
+    /* The program's signal handlers run on its own threads. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = 0;
+    int32_t started = 1;
+    while (started < threads && error == 0) {
+        struct seat *seat = &w->seats[started];
+        error = pthread_create(&seat->thread, NULL, worker_main, seat);
+        started += error == 0;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error != 0) {
+        stop(w, started);
+        return error;
+    }
+    *pool = &w->pool;
+    return 0;
+}
+
+void luthier_workers_stop(luthier_pool *pool)
+{
+    if (pool != NULL)
+        stop((struct workers *)pool, pool->threads);
+}

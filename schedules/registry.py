@@ -1,0 +1,49 @@
+"""All templates, and the way from a workload to its spaces, schedules and kernels."""
+
+from __future__ import annotations
+
+from . import pointwise
+from .errors import ScheduleError
+from .kernel import Kernel
+from .space import Schedule, Space
+from .target import Target
+from .template import Template
+from .workload import Workload
+
+# In order of preference: the first template that fits a workload gives its default schedule.
+TEMPLATES: tuple[Template, ...] = (pointwise.TEMPLATE,)
+
+
+def spaces(workload: Workload, target: Target) -> tuple[Space, ...]:
+    """One space for each template that fits; the first holds the default schedule.
+
+    Raises ScheduleError where none fits.
+    """
+    found = tuple(s for t in TEMPLATES if (s := t.space(workload, target)) is not None)
+    if not found:
+        raise ScheduleError(f"no template computes the workload {workload}")
+    return found
+
+
+def default(workload: Workload, target: Target) -> Schedule:
+    """The schedule that an analytic model picks without measuring; raises ScheduleError."""
+    return spaces(workload, target)[0].default_schedule()
+
+
+def instantiate(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
+    """The kernel that ``schedule`` makes of ``workload``.
+
+    Raises ScheduleError where the template is unknown, has another version, does not fit the
+    workload, or the knobs are not in its space.
+    """
+    template = next((t for t in TEMPLATES if t.name == schedule.template), None)
+    if template is None:
+        raise ScheduleError(f"there is no template '{schedule.template}'")
+    space = template.space(workload, target)
+    if space is None:
+        raise ScheduleError(f"template '{template.name}' does not fit {workload}")
+    if schedule.version != space.version:
+        raise ScheduleError(
+            f"template '{template.name}' is at version {space.version}, not {schedule.version}"
+        )
+    return template.kernel(workload, target, space.schedule(dict(schedule.knobs)))
