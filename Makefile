@@ -1,0 +1,40 @@
+# Everything from a bare machine: Python 3.10+, make, git and a C++ compiler.
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types bench clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/' | column -t -s:
+
+$(VENV)/.dev: pyproject.toml
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.dev
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	touch $@
+
+demo: $(VENV)/.dev  ## tune SqueezeNet for two minutes, build it, run it from C++, compare
+	$(RUN) -m bench.demo
+
+test: $(VENV)/.dev  ## all tests
+	$(RUN) -m pytest
+
+lint: $(VENV)/.dev  ## ruff: rules and format
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+types: $(VENV)/.dev  ## mypy, strict, on the package as users get it
+	rm -rf build
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --target build/installed .
+	MYPYPATH=build/installed $(RUN) -m mypy
+
+bench: $(VENV)/.bench  ## latencies against other engines, into bench/RESULTS.md
+	$(RUN) -m bench.latency
+
+clean:  ## forget the virtual environment and all build outputs
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Measurements of Luthier against other engines; see RESULTS.md."""
