@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import pointwise
+from . import conv, pointwise
 from .errors import ScheduleError
 from .kernel import Kernel
 from .space import Schedule, Space
@@ -11,7 +11,10 @@ from .template import Template
 from .workload import Workload
 
 # In order of preference: the first template that fits a workload gives its default schedule.
-TEMPLATES: tuple[Template, ...] = (pointwise.TEMPLATE,)
+TEMPLATES: tuple[Template, ...] = (
+    conv.TEMPLATE,
+    pointwise.TEMPLATE,
+)
 
 
 def spaces(workload: Workload, target: Target) -> tuple[Space, ...]:

@@ -1,0 +1,99 @@
+"""The register tile: a block of outputs that stays in vector registers during its reduction.
+
+A tile is ``rows`` by a list of vector ``parts``. Each reduction step loads one vector per part and
+multiplies it with one broadcast scalar per row (Goto and van de Geijn, *Anatomy of High-Performance
+Matrix Multiplication*, 2008; section 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tvm import tirx
+
+from .emit import Expr, Index, PhaseBuilder, ceildiv, tail
+from .target import Target
+
+Parts = Sequence[tuple[int, int]]  # (first column, lanes) of each vector
+
+
+def column_parts(columns: int, lanes: int) -> list[tuple[int, int]]:
+    """Vectors that cover ``columns``: full ones, then one that LLVM narrows to what is stored.
+
+    A remainder of more than half a vector, or of an odd width, is computed as a full vector, which
+    packed weights are padded for; only the store is exact.
+    """
+    return [(i * lanes, lanes) for i in range(ceildiv(columns, lanes))]
+
+
+def fits_registers(rows: int, vectors: int, target: Target) -> bool:
+    """Whether accumulators, one vector per part and a broadcast fit without spilling."""
+    return rows * vectors + vectors + 1 <= target.vector_registers
+
+
+@dataclass
+class RegisterTile:
+    """Accumulators of a tile, zeroed where it is made."""
+
+    builder: PhaseBuilder
+    rows: int
+    parts: Parts
+
+    def __post_init__(self) -> None:
+        self._width = sum(lanes for _, lanes in self.parts)
+        self._local = self.builder.local(max(1, self.rows * self._width))
+        for row in range(self.rows):
+            for part, (_, lanes) in enumerate(self.parts):
+                zero = splat(tirx.const(0.0, "float32"), lanes)
+                self._store(row, part, zero)
+
+    def _index(self, row: int, part: int) -> Index:
+        before = sum(lanes for _, lanes in self.parts[:part])
+        return vector_index(row * self._width + before, self.parts[part][1])
+
+    def _store(self, row: int, part: int, value: Expr) -> None:
+        self.builder.store(self._local, self._index(row, part), value)
+
+    def step(
+        self,
+        scalar: Callable[[int], Expr],
+        vector: Callable[[int, int], Expr],
+        rows: Sequence[int] | None = None,
+    ) -> None:
+        """One reduction step: ``scalar(row)`` times ``vector(first column, lanes)``."""
+        loaded = [vector(column, lanes) for column, lanes in self.parts]
+        for row in range(self.rows) if rows is None else rows:
+            value = scalar(row)
+            for part, (_, lanes) in enumerate(self.parts):
+                old = self.builder.load(self._local, self._index(row, part))
+                self._store(row, part, old + splat(value, lanes) * loaded[part])
+
+    def step_lanes(self, row: int, part: int, value: Callable[[Expr], Expr]) -> None:
+        """Replace one vector of accumulators by ``value(old)``."""
+        self._store(row, part, value(self.builder.load(self._local, self._index(row, part))))
+
+    def element(self, row: int, column: Index, part: int) -> Expr:
+        """One accumulator; ``column`` counts from the part's first column."""
+        before = sum(lanes for _, lanes in self.parts[:part])
+        return self.builder.load(self._local, row * self._width + before + column)
+
+    def finish(self, columns: int, store: Callable[[int, Index, Expr], None]) -> None:
+        """Call ``store(row, column, value)`` for each element in the first ``columns`` columns."""
+        for row in range(self.rows):
+            for part, (first, lanes) in enumerate(self.parts):
+                for offset, width in tail(0, min(lanes, columns - first), lanes):
+                    with self.builder.vector(width) as lane:
+                        column = offset + lane
+                        store(row, first + column, self.element(row, column, part))
+
+
+def splat(value: Expr, lanes: int) -> Expr:
+    """A scalar in every lane."""
+    return value if lanes == 1 else tirx.Broadcast(value, lanes)
+
+
+def vector_index(first: Index, lanes: int) -> Any:
+    """The indices of ``lanes`` neighbours."""
+    return first if lanes == 1 else tirx.Ramp(first, 1, lanes)
