@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import conv, pointwise
+from . import conv, gemm, pointwise
 from .errors import ScheduleError
 from .kernel import Kernel
 from .space import Schedule, Space
@@ -12,6 +12,7 @@ from .workload import Workload
 
 # In order of preference: the first template that fits a workload gives its default schedule.
 TEMPLATES: tuple[Template, ...] = (
+    gemm.TEMPLATE,
     conv.TEMPLATE,
     pointwise.TEMPLATE,
 )
