@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import conv, gemm, pointwise
+from . import conv, depthwise, gemm, pointwise
 from .errors import ScheduleError
 from .kernel import Kernel
 from .space import Schedule, Space
@@ -12,6 +12,7 @@ from .workload import Workload
 
 # In order of preference: the first template that fits a workload gives its default schedule.
 TEMPLATES: tuple[Template, ...] = (
+    depthwise.TEMPLATE,
     gemm.TEMPLATE,
     conv.TEMPLATE,
     pointwise.TEMPLATE,

@@ -70,7 +70,13 @@ class RegisterTile:
                 old = self.builder.load(self._local, self._index(row, part))
                 self._store(row, part, old + splat(value, lanes) * loaded[part])
 
-    def step_lanes(self, row: int, part: int, value: Callable[[Expr], Expr]) -> None:
+    def fill(self, value: float) -> None:
+        """Start from ``value`` instead of zero."""
+        for row in range(self.rows):
+            for part, (_, lanes) in enumerate(self.parts):
+                self._store(row, part, splat(tirx.const(value, "float32"), lanes))
+
+    def update(self, row: int, part: int, value: Callable[[Expr], Expr]) -> None:
         """Replace one vector of accumulators by ``value(old)``."""
         self._store(row, part, value(self.builder.load(self._local, self._index(row, part))))
 
@@ -83,7 +89,8 @@ class RegisterTile:
         """Call ``store(row, column, value)`` for each element in the first ``columns`` columns."""
         for row in range(self.rows):
             for part, (first, lanes) in enumerate(self.parts):
-                for offset, width in tail(0, min(lanes, columns - first), lanes):
+                begin = first - self.parts[0][0]
+                for offset, width in tail(0, min(lanes, columns - begin), lanes):
                     with self.builder.vector(width) as lane:
                         column = offset + lane
                         store(row, first + column, self.element(row, column, part))

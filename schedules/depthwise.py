@@ -1,0 +1,249 @@
+"""Depthwise convolution and pooling in channels-last layout: each channel by itself.
+
+The register tile is ``tile_w`` neighbouring outputs by ``vectors`` vectors of channels; the taps of
+a kernel row are written out, so that neighbouring outputs share their loads. Depthwise weights are
+packed as [KH][KW][C].
+
+Knobs: ``tile_w`` and ``vectors`` (the register tile), ``rows`` (output rows in a chunk).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from tvm import tirx
+
+from .emit import Expr, Index, PhaseBuilder, ceildiv, divide, modulo, tail
+from .expr import Evaluator, Point
+from .kernel import Array, Kernel, Packing
+from .space import Config, Knob, Schedule, Space
+from .target import Target
+from .template import (
+    Template,
+    anchor_is_first,
+    epilogue,
+    finish_element,
+    input_slots,
+    loads,
+    output_slot,
+)
+from .tile import RegisterTile, vector_index
+from .window import ColumnTile, axes, balanced_width, each_tile
+from .workload import Workload
+
+NAME = "channelwise"
+VERSION = 1
+_POOLS = ("max_pool2d", "avg_pool2d")
+
+
+def space(workload: Workload, target: Target) -> Space | None:
+    """Fits float32 depthwise convolutions (one output for each channel) and 2-D pooling."""
+    if not _fits(workload):
+        return None
+    _, out_h, out_w, channels = workload.nodes[0].out.shape
+    limit = ceildiv(channels, target.lanes)
+    knobs = (
+        Knob("tile_w", tuple(range(1, min(out_w, 14) + 1)), "neighbouring outputs in a tile"),
+        Knob("vectors", tuple(v for v in (1, 2, 4) if v <= limit) or (1,), "vectors of channels"),
+        Knob("rows", tuple(2**i for i in range(10) if 2**i < 2 * out_h), "output rows in a chunk"),
+    )
+
+    def valid(config: Config) -> bool:
+        return 2 * int(config["tile_w"]) * int(config["vectors"]) <= target.vector_registers * 3 // 2
+
+    vectors = 2 if limit >= 2 else 1
+    batch = workload.nodes[0].out.shape[0]
+    rows = max(1, out_h * batch // (6 * target.threads))
+    # Little work for the taps of a tile: larger chunks than the cores need.
+    row_work = out_w * channels * _taps(workload)
+    rows = min(max(rows, ceildiv(16384, row_work)), out_h)
+    default = {
+        "tile_w": balanced_width(out_w, max(2, target.vector_registers // (4 * vectors))),
+        "vectors": vectors,
+        "rows": 2 ** (rows.bit_length() - 1),
+    }
+    return Space(NAME, VERSION, knobs, default, valid)
+
+
+def _taps(workload: Workload) -> int:
+    kh, kw = _kernel_size(workload)
+    return kh * kw
+
+
+def _kernel_size(workload: Workload) -> tuple[int, int]:
+    node = workload.nodes[0]
+    if node.op in _POOLS:
+        kh, kw = node.attr("kernel")
+        return int(kh), int(kw)
+    _, kh, kw, _ = workload.tensor(node.args[1]).shape
+    return kh, kw
+
+
+def _fits(workload: Workload) -> bool:
+    node = workload.nodes[0]
+    if workload.output.dtype != "float32" or node.out.dtype != "float32":
+        return False
+    if any(anchor_is_first(workload, op) for op in _POOLS):
+        return True
+    if not anchor_is_first(workload, "conv2d") or not workload.constants[node.args[1]]:
+        return False
+    channels = workload.tensor(node.args[0]).shape[3]
+    return bool(node.attr("groups") == channels == node.out.shape[3] and channels > 1)
+
+
+def pack_weights(array: Array) -> Array:
+    """[C,KH,KW,1] to [KH][KW][C]."""
+    return np.ascontiguousarray(array[..., 0].transpose(1, 2, 0))
+
+
+def kernel(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
+    """One phase; chunks are (image, block of rows)."""
+    return _Channelwise(workload, target, schedule).build()
+
+
+class _Channelwise:
+    def __init__(self, workload: Workload, target: Target, schedule: Schedule) -> None:
+        self.node = workload.nodes[0]
+        self.op = self.node.op
+        self.workload, self.schedule = workload, schedule
+        self.batch, self.height, self.width, self.channels = workload.tensor(
+            self.node.args[0]
+        ).shape
+        _, self.out_h, self.out_w, _ = self.node.out.shape
+        self.kh, self.kw = _kernel_size(workload)
+        source = workload.tensor(self.node.args[0])
+        self.rows, self.columns = axes(self.node, source, (self.kh, self.kw))
+        self.lanes = target.lanes
+
+    def build(self) -> Kernel:
+        """The kernel."""
+        packings: list[Packing | None] = [None] * len(self.workload.inputs)
+        if self.op == "conv2d":
+            packings[self.node.args[1]] = Packing((self.kh, self.kw, self.channels), pack_weights)
+        slots = [*input_slots(self.workload, packings), output_slot(self.workload)]
+        self.builder = builder = PhaseBuilder(slots)
+        after = epilogue(self.workload)
+        self.evaluator = Evaluator(after, builder, loads(builder, after, shift=1))
+        row_block = int(self.schedule["rows"])
+        blocks = ceildiv(self.out_h, row_block)
+        with builder.chunk_loop() as chunk:
+            row0 = builder.bind(modulo(chunk, blocks) * row_block)
+            image = divide(chunk, blocks)
+            whole = self.out_h % row_block == 0
+            rows = row_block if whole else tirx.min(row_block, self.out_h - row0)
+            with builder.loop(rows, "oh", row0) as oh:
+                self._row(image, oh)
+        phase = builder.finish(self.batch * blocks)
+        return Kernel(self.workload, self.schedule, (phase,), tuple(packings))
+
+    def _row(self, image: Index, oh: Index) -> None:
+        builder = self.builder
+        low, taps = self.rows.limits(builder, oh)
+        step = int(self.schedule["vectors"]) * self.lanes
+        full = self.channels // step
+        vectors = [(i * self.lanes, self.lanes) for i in range(int(self.schedule["vectors"]))]
+        tile_w = int(self.schedule["tile_w"])
+
+        def tiles(first: Index, parts: list[tuple[int, int]]) -> None:
+            each_tile(
+                builder,
+                self.columns,
+                tile_w,
+                lambda ow, tile: self._tile((image, oh, ow, first), tile, parts, (low, taps)),
+            )
+
+        if full:
+            with builder.loop(full, "block") as block:
+                tiles(builder.bind(block * step), vectors)
+        rest = tail(0, self.channels - full * step, self.lanes)
+        for begin in range(0, len(rest), len(vectors)):
+            tiles(full * step, rest[begin : begin + len(vectors)])
+
+    def _tile(
+        self,
+        at: tuple[Index, ...],
+        tile: ColumnTile,
+        parts: list[tuple[int, int]],
+        taps: tuple[Index, Index],
+    ) -> None:
+        image, oh, ow, channel = at
+        builder = self.builder
+        register = RegisterTile(builder, tile.width, parts)
+        if self.op == "max_pool2d":
+            register.fill(-np.inf)
+        with builder.loop(taps[1], "kh", taps[0]) as kh:
+            ih = oh * self.rows.stride - self.rows.pad + kh * self.rows.dilation
+            iw = ow * self.columns.stride - self.columns.pad
+            pixel = builder.bind(((image * self.height + ih) * self.width + iw) * self.channels)
+            for kw, outputs in enumerate(tile.taps):
+                shift = kw * self.columns.dilation * self.channels
+                self._taps(register, outputs, pixel + shift + channel, (kh, kw, channel))
+        self._store(register, at, tile, taps[1])
+
+    def _taps(
+        self,
+        register: RegisterTile,
+        outputs: tuple[int, ...],
+        first: Index,
+        tap: tuple[Index, int, Index],
+    ) -> None:
+        """One tap for every output of the tile that has it."""
+        stride = self.columns.stride * self.channels
+        source = self.builder[f"in{self.node.args[0]}"]
+        kh, kw, channel = tap
+        for part, (column, lanes) in enumerate(register.parts):
+            weight = None
+            if self.op == "conv2d":
+                index = (kh * self.kw + kw) * self.channels + channel + column
+                weight = self.builder.load(
+                    self.builder[f"in{self.node.args[1]}"], vector_index(index, lanes)
+                )
+            for row in outputs:
+                index = vector_index(first + row * stride + column, lanes)
+                register.update(row, part, self._combine(self.builder.load(source, index), weight))
+
+    def _combine(self, value: Expr, weight: Expr) -> Callable[[Expr], Expr]:
+        if self.op == "max_pool2d":
+            # As ONNX Runtime does, NaN in the input wins over any number.
+            return lambda old: tirx.Select(tirx.any(value > old, value != value), value, old)
+        if weight is None:
+            return lambda old: old + value
+        return lambda old: old + value * weight
+
+    def _store(
+        self, register: RegisterTile, at: tuple[Index, ...], tile: ColumnTile, taps: Index
+    ) -> None:
+        image, oh, ow, channel0 = at
+        builder, shape = self.builder, self.workload.output.shape
+        pixel = builder.bind((image * self.out_h + oh) * self.out_w + ow)
+        scales = self._scales(tile, taps)
+
+        def store(row: int, column: Index, value: Expr) -> None:
+            channel = channel0 + column
+            flat = (pixel + row) * self.channels + channel
+            result = value if scales is None else value * scales[row]
+            self.evaluator.forget()
+            self.evaluator.sources[0] = lambda point: result
+            point = Point(shape, (image, oh, ow + row, channel), flat)
+            builder.store(builder["out"], flat, finish_element(self.evaluator, point))
+
+        register.finish(sum(lanes for _, lanes in register.parts), store)
+
+    def _scales(self, tile: ColumnTile, taps: Index) -> list[Expr] | None:
+        """What the sum of each output of the tile is multiplied with; None for one."""
+        if self.op != "avg_pool2d":
+            return None
+        if self.node.attr("count_include_pad"):
+            return [tirx.const(1.0 / (self.kh * self.kw), "float32")] * tile.width
+        counts = [sum(row in outputs for outputs in tile.taps) for row in range(tile.width)]
+        height = tirx.Cast("float32", tirx.const(taps, "int32") if isinstance(taps, int) else taps)
+        one = tirx.const(1.0, "float32")
+        by_count = {
+            c: self.builder.bind(one / (height * tirx.const(float(max(1, c)), "float32")))
+            for c in set(counts)
+        }
+        return [by_count[c] for c in counts]
+
+
+TEMPLATE = Template(NAME, space, kernel)
