@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import conv, depthwise, gemm, pointwise
+from . import conv, depthwise, gemm, normalize, pointwise, reduction
 from .errors import ScheduleError
 from .kernel import Kernel
 from .space import Schedule, Space
@@ -15,6 +15,8 @@ TEMPLATES: tuple[Template, ...] = (
     depthwise.TEMPLATE,
     gemm.TEMPLATE,
     conv.TEMPLATE,
+    normalize.TEMPLATE,
+    reduction.TEMPLATE,
     pointwise.TEMPLATE,
 )
 

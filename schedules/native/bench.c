@@ -1,0 +1,124 @@
+/* Times one kernel exactly as a model runs it: phase by phase, on the pool, in chunks. */
+#define _POSIX_C_SOURCE 200809L
+
+#include "luthier_pool.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <time.h>
+
+typedef void (*luthier_phase)(void *const *buffers, void *scratch, int32_t begin, int32_t end);
+
+struct luthier_kernel {
+    const luthier_phase *phases;
+    const int32_t *chunks; /* one number a phase */
+    int32_t count;         /* of phases */
+    void *const *buffers;  /* what the phases read and write */
+    void *const *scratch;  /* one pointer a worker */
+};
+
+struct luthier_range {
+    const char *begin;
+    size_t bytes;
+};
+
+struct luthier_effort {
+    int32_t least;      /* samples to take at any rate, if not given up */
+    int32_t most;       /* samples that fit the caller's array */
+    double precision;   /* enough when the median's 95% interval is within +- this fraction */
+    double seconds;     /* enough when so long was spent on samples */
+    double give_up;     /* stop when `least` / 2 samples were all slower than this many seconds */
+    double sample_time; /* shorter kernels run several times a sample, unless ranges are flushed */
+};
+
+struct step {
+    luthier_phase phase;
+    const struct luthier_kernel *kernel;
+};
+
+static void run_step(void *context, int32_t worker, int32_t begin, int32_t end)
+{
+    const struct step *step = context;
+    step->phase(step->kernel->buffers, step->kernel->scratch[worker], begin, end);
+}
+
+/* Runs the kernel once. */
+void luthier_kernel_run(const struct luthier_kernel *kernel, luthier_pool *pool)
+{
+    for (int32_t i = 0; i < kernel->count; i++) {
+        struct step step = {kernel->phases[i], kernel};
+        int32_t grain = luthier_grain(kernel->chunks[i], pool->threads);
+        pool->parallel(pool, run_step, &step, kernel->chunks[i], grain);
+    }
+}
+
+static double seconds_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Evicts the ranges from all caches of all cores. */
+static void flush(const struct luthier_range *ranges, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++)
+        for (size_t at = 0; at < ranges[i].bytes; at += 64)
+            __builtin_ia32_clflush(ranges[i].begin + at);
+    __builtin_ia32_mfence();
+}
+
+static double time_runs(const struct luthier_kernel *kernel, luthier_pool *pool, int32_t runs)
+{
+    double begin = seconds_now();
+    for (int32_t i = 0; i < runs; i++)
+        luthier_kernel_run(kernel, pool);
+    return (seconds_now() - begin) / runs;
+}
+
+static void insert_sorted(double *sorted, int32_t count, double value)
+{
+    int32_t at = count;
+    for (; at > 0 && sorted[at - 1] > value; at--)
+        sorted[at] = sorted[at - 1];
+    sorted[at] = value;
+}
+
+/* Half of the median's 95% interval over the median. The quartiles estimate the deviation, so that
+ * a run which lost its core does not count: IQR = 1.35 sigma, error of a median = 1.25 sigma / sqrt(n). */
+static double uncertainty(const double *sorted, int32_t count)
+{
+    double spread = sorted[count * 3 / 4] - sorted[count / 4];
+    return 1.82 * spread / (sqrt((double)count) * sorted[count / 2]);
+}
+
+/* Stores ascending seconds a run in `samples` (effort->most of them fit) and returns how many.
+ * The kernel must have run once before: this is no warm-up. */
+int32_t luthier_kernel_time(const struct luthier_kernel *kernel, luthier_pool *pool,
+                            const struct luthier_range *cold, int32_t cold_count,
+                            const struct luthier_effort *effort, double *samples)
+{
+    int32_t runs = 1, count = 0;
+    double spent = 0;
+    if (pool->enter != NULL)
+        pool->enter(pool);
+    if (cold_count == 0) {
+        double once = time_runs(kernel, pool, 1);
+        runs = once < effort->sample_time ? (int32_t)(effort->sample_time / (once + 1e-8)) + 1 : 1;
+    }
+    while (count < effort->most) {
+        flush(cold, cold_count);
+        double sample = time_runs(kernel, pool, runs);
+        insert_sorted(samples, count++, sample);
+        spent += sample * runs;
+        if (count >= (effort->least + 1) / 2 && samples[0] > effort->give_up)
+            break;
+        if (count < effort->least)
+            continue;
+        if (spent > effort->seconds || uncertainty(samples, count) < effort->precision)
+            break;
+    }
+    if (pool->leave != NULL)
+        pool->leave(pool);
+    return count;
+}
