@@ -1,0 +1,292 @@
+"""Artifacts in Python: load a folder, run its model on arrays."""
+
+from __future__ import annotations
+
+import _ctypes
+import ctypes
+import os
+import stat
+import threading
+from collections.abc import Mapping
+from contextlib import ExitStack
+from ctypes import byref, c_void_p
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from luthier.schedules import (
+    ALIGNMENT,
+    ArtifactError,
+    InputError,
+    LuthierError,
+    TargetError,
+    Tensor,
+    UsageError,
+)
+
+from . import binding
+from .manifest import Manifest, Port, read_manifest, sha256
+
+Array = NDArray[Any]
+LIBRARY = "model.so"
+REQUIRED = (LIBRARY, "model.h", "luthier.hpp")
+
+
+def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Artifact:
+    """Open the artifact folder ``path`` for runs with ``threads`` threads.
+
+    By default there are as many threads as the model was built for, at most one for each core that
+    this process may use. Raises ArtifactError (incomplete, changed, or no artifact), TargetError
+    (this CPU lacks features), UsageError (impossible number of threads).
+
+    The hashes tell accidents, not malice: a folder from elsewhere runs as code of its author.
+    """
+    folder = Path(path)
+    manifest = read_manifest(folder)
+    with ExitStack() as stack:
+        library = _verified_library(folder, manifest, stack)
+        artifact = Artifact(folder, manifest, library, threads)
+        stack.pop_all()
+    return artifact
+
+
+def _verified_library(folder: Path, manifest: Manifest, stack: ExitStack) -> BinaryIO:
+    """The open library; every file of the artifact is there and as it was built."""
+    missing = [name for name in REQUIRED if name not in manifest.files]
+    if missing:
+        raise ArtifactError(f"{folder}: the manifest does not name {missing[0]}; build it again")
+    library = stack.enter_context(_open(folder / LIBRARY))
+    for name, digest in manifest.files.items():
+        if name == LIBRARY:
+            same = sha256(library) == digest
+        else:
+            with _open(folder / name) as file:
+                same = sha256(file) == digest
+        if not same:
+            raise ArtifactError(f"{folder / name} was changed after the build; build it again")
+    return library
+
+
+def _open(path: Path) -> BinaryIO:
+    """A regular file, and not through a link; raises ArtifactError."""
+    try:
+        file = open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+    except OSError as error:
+        raise ArtifactError(f"{path}: {error.strerror}; build the artifact again") from error
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise ArtifactError(f"{path} is no regular file; build the artifact again")
+    return file
+
+
+class Artifact:
+    """A loaded model. Runs from several threads take turns and do not hold Python's lock."""
+
+    def __init__(
+        self, folder: Path, manifest: Manifest, library: BinaryIO, threads: int | None
+    ) -> None:
+        """Use ``load``. ``library`` is the open ``model.so``, which the artifact then owns."""
+        self.folder = folder
+        self.manifest = manifest
+        self._lock = threading.Lock()
+        self._instance = c_void_p()
+        self._file = library
+        # By descriptor: the loader takes a path that it has seen for the library it has loaded,
+        # though another may have been built there since.
+        try:
+            self._library = ctypes.CDLL(f"/proc/self/fd/{library.fileno()}")
+        except OSError as error:
+            raise ArtifactError(f"{folder / LIBRARY} cannot be loaded: {error}") from error
+        try:
+            self._model = _descriptor(self._library, folder)
+            _check_ports(folder, manifest, self._model)
+            self._create(threads)
+        except LuthierError:
+            _ctypes.dlclose(self._library._handle)
+            raise
+
+    def _create(self, threads: int | None) -> None:
+        if threads is not None and not 1 <= threads <= 1024:
+            raise UsageError(f"threads={threads} is not in 1..1024")
+        options = binding.COptions(binding.ABI, threads or 0, None)
+        error = binding.CError()
+        status = self._model.create(
+            ctypes.addressof(self._model), byref(options), byref(self._instance), byref(error)
+        )
+        if status == binding.CPU_TOO_OLD:
+            raise TargetError(f"{self.folder}: {_text(error)}")
+        if status != binding.OK:
+            raise LuthierError(f"{self.folder}: {_text(error)}")
+
+    @property
+    def name(self) -> str:
+        """The model's name in C."""
+        return self.manifest.name
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        """Names and types of the inputs, in order."""
+        return self.manifest.inputs
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        """Names and types of the outputs, in order."""
+        return self.manifest.outputs
+
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
+        """Run on arrays by input name (NumPy or DLPack); gives arrays by output name.
+
+        Raises InputError for wrong names, shapes or dtypes, UsageError on a closed artifact.
+        """
+        return self._run(self._checked(inputs), None)
+
+    def __call__(self, *inputs: Any) -> tuple[Array, ...]:
+        """Run on arrays in the model's order; gives all outputs in the model's order."""
+        if len(inputs) != len(self.inputs):
+            raise InputError(f"{len(inputs)} inputs given, '{self.name}' has {len(self.inputs)}")
+        arrays = [_as_input(p, a) for p, a in zip(self.inputs, inputs, strict=True)]
+        return tuple(self._run(arrays, None).values())
+
+    def profile(self, inputs: Mapping[str, Any]) -> list[float]:
+        """Run once and give the seconds of each of ``manifest.steps``."""
+        seconds = (ctypes.c_double * len(self.manifest.steps))()
+        self._run(self._checked(inputs), seconds)
+        return list(seconds)
+
+    def _checked(self, inputs: Mapping[str, Any]) -> list[Array]:
+        if not isinstance(inputs, Mapping):
+            raise InputError("inputs are given as a mapping from input names to arrays")
+        names = [p.name for p in self.inputs]
+        for name in inputs:
+            if name not in names:
+                raise InputError(f"no input is called {name!r}; there are {names}")
+        for name in names:
+            if name not in inputs:
+                raise InputError(f"input {name!r} is missing")
+        return [_as_input(port, inputs[port.name]) for port in self.inputs]
+
+    def _run(self, inputs: list[Array], seconds: Any) -> dict[str, Array]:
+        outputs = [_empty(port.tensor) for port in self.outputs]
+        error = binding.CError()
+        with self._lock:
+            if not self._instance:
+                raise UsageError(f"{self.folder} was closed; load it again")
+            status = self._model.run(
+                self._instance,
+                _buffers(inputs),
+                len(inputs),
+                _buffers(outputs),
+                len(outputs),
+                seconds,
+                byref(error),
+            )
+        if status != binding.OK:
+            raise LuthierError(f"{self.folder}: {_text(error)}")
+        return {p.name: a for p, a in zip(self.outputs, outputs, strict=True)}
+
+    def close(self) -> None:
+        """Free the instance and unload the library; a second call does nothing."""
+        with self._lock:
+            if self._instance:
+                self._model.destroy(self._instance)
+                self._instance = c_void_p()
+                _ctypes.dlclose(self._library._handle)
+                self._file.close()
+
+    def __enter__(self) -> Artifact:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_library"):
+            self.close()
+
+    def __repr__(self) -> str:
+        takes = ", ".join(f"{p.name}: {p.tensor}" for p in self.inputs)
+        gives = ", ".join(f"{p.name}: {p.tensor}" for p in self.outputs)
+        return f"<Artifact {self.name}({takes}) -> {gives}>"
+
+
+def _descriptor(library: ctypes.CDLL, folder: Path) -> binding.CModel:
+    try:
+        function = library.luthier_model
+    except AttributeError as error:
+        raise ArtifactError(f"{folder / LIBRARY} exports no luthier_model") from error
+    function.restype = ctypes.POINTER(binding.CModel)
+    model: binding.CModel = function().contents
+    if model.abi != binding.ABI:
+        raise ArtifactError(
+            f"{folder / LIBRARY} has ABI {model.abi}, this Luthier {binding.ABI}; build it again"
+        )
+    return model
+
+
+def _check_ports(folder: Path, manifest: Manifest, model: binding.CModel) -> None:
+    """The manifest and the library describe the same tensors; raises ArtifactError."""
+    inputs = tuple(_port(model.inputs[i]) for i in range(model.input_count))
+    outputs = tuple(_port(model.outputs[i]) for i in range(model.output_count))
+    described = manifest.inputs, manifest.outputs, len(manifest.steps)
+    if described != (inputs, outputs, model.step_count):
+        raise ArtifactError(
+            f"{folder}: manifest.json and model.so describe different models; build it again"
+        )
+
+
+def _port(tensor: binding.CTensor) -> Port:
+    shape = tuple(tensor.shape[i] for i in range(tensor.rank))
+    return Port(tensor.name.decode(), Tensor(shape, binding.DTYPES[tensor.dtype - 1]))
+
+
+def _text(error: binding.CError) -> str:
+    return bytes(error.message).decode("utf-8", "replace")
+
+
+def _buffers(arrays: list[Array]) -> Any:
+    return (binding.CBuffer * len(arrays))(
+        *[binding.CBuffer(a.ctypes.data, a.nbytes) for a in arrays]
+    )
+
+
+def _empty(tensor: Tensor) -> Array:
+    """An uninitialised array that starts at a multiple of 64 bytes."""
+    raw = np.empty(tensor.nbytes + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + tensor.nbytes].view(tensor.dtype).reshape(tensor.shape)
+
+
+def _as_input(port: Port, value: Any) -> Array:
+    """``value`` as the C-contiguous array that ``port`` takes; raises InputError."""
+    array = _as_array(port, value)
+    if array.dtype != np.dtype(port.tensor.dtype):
+        raise InputError(f"input {port.name!r} is {array.dtype}, not {port.tensor.dtype}")
+    if array.shape != port.tensor.shape:
+        raise InputError(
+            f"input {port.name!r} has the shape {array.shape}, not {port.tensor.shape}"
+        )
+    return np.ascontiguousarray(array)
+
+
+def _as_array(port: Port, value: Any) -> Array:
+    if isinstance(value, np.ndarray):
+        return value
+    if isinstance(value, np.generic):
+        return np.asarray(value)
+    if hasattr(value, "__dlpack__"):
+        try:
+            return np.from_dlpack(value)
+        except Exception as error:
+            reason = str(error).splitlines()[:1]
+            raise InputError(f"input {port.name!r} is no array on the CPU: {reason}") from error
+    raise InputError(
+        f"input {port.name!r} is a {type(value).__name__}, not a NumPy or DLPack array"
+    )

@@ -1,0 +1,158 @@
+"""From a program and its schedules to an artifact folder."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from luthier.frontend.program import Program
+from luthier.schedules import Kernel, Schedule, Target
+
+from .folder import check_replaceable, new_artifact
+from .interface import write_interface
+from .library import link_library
+from .manifest import MANIFEST, KernelEntry, Manifest, Port, Step, sha256
+from .names import identifier
+from .plan import plan
+from .tables import Tables, kernel_symbol
+from .toolchain import find_compiler
+from .weights import write_weights
+
+Sample = Mapping[str, NDArray[Any]]
+
+
+def build(
+    program: Program,
+    out: Path,
+    target: Target,
+    schedules: Mapping[str, Schedule],
+    *,
+    model_sha256: str | None = None,
+    sample: Sample | None = None,
+) -> Manifest:
+    """Compile ``program`` into the artifact folder ``out``, replacing an artifact there.
+
+    ``schedules`` are records' schedules by workload key; the other kernels get their defaults.
+    ``sample`` has arrays ``in:<input>`` and ``out:<output>`` (the reference's answer) and is kept
+    in ``sample.npz``. Raises ArtifactError, ToolchainError, ScheduleError (a schedule that does
+    not fit its workload) and ModelError (too many weights).
+    """
+    import tvm  # noqa: PLC0415 - a second to import
+
+    from luthier.schedules import codegen, registry  # noqa: PLC0415 - they import TVM
+
+    check_replaceable(Path(out).resolve())
+    find_compiler()
+    workloads = {call.workload.key: call.workload for call in program.calls}
+    kernels = []
+    for key, workload in workloads.items():
+        schedule = schedules.get(key) or registry.default(workload, target)
+        kernels.append(registry.instantiate(workload, target, schedule))
+    named = {kernel_symbol(i): kernel for i, kernel in enumerate(kernels)}
+    objects = [codegen.compile_object(named, target)] if named else []
+    tuned = frozenset(workloads.keys() & schedules.keys())
+    return assemble(
+        program,
+        out,
+        target,
+        kernels,
+        objects,
+        tuned=tuned,
+        versions={"llvm": str(tvm.get_global_func("target.llvm_version_major")())},
+        model_sha256=model_sha256,
+        sample=sample,
+    )
+
+
+def assemble(
+    program: Program,
+    out: Path,
+    target: Target,
+    kernels: Sequence[Kernel],
+    objects: Sequence[bytes],
+    *,
+    tuned: frozenset[str] = frozenset(),
+    versions: Mapping[str, str] | None = None,
+    model_sha256: str | None = None,
+    sample: Sample | None = None,
+) -> Manifest:
+    """Link compiled kernels and write the folder; see ``build``.
+
+    ``kernels`` has one kernel for each distinct workload, and phase ``p`` of ``kernels[i]`` is the
+    function ``kernel_symbol(i)_p`` of one of the ELF ``objects``. ``tuned`` are the keys of
+    workloads whose schedule came from a record; ``versions`` are of what compiled them. Raises ArtifactError, ToolchainError, ModelError.
+    """
+    compiler = find_compiler()
+    index = {kernel.workload.key: i for i, kernel in enumerate(kernels)}
+    step_kernels = [index[call.workload.key] for call in program.calls]
+    call_kernels = [kernels[i] for i in step_kernels]
+    name = identifier(program.name)
+    with new_artifact(Path(out)) as folder:
+        weights_file = folder / "weights.bin"
+        with weights_file.open("wb") as file:
+            weights = write_weights(program, call_kernels, file)
+        tables = Tables(
+            name=name,
+            program=program,
+            kernels=kernels,
+            step_kernels=step_kernels,
+            plan=plan(program, call_kernels, weights),
+            features=target.features,
+            threads=target.threads,
+            weight_bytes=weights.nbytes,
+        )
+        link_library(tables, weights_file, objects, compiler, folder / "model.so")
+        inputs = tuple(Port(n, program.values[v]) for n, v in program.inputs)
+        outputs = tuple(Port(n, program.values[v]) for n, v in program.outputs)
+        write_interface(folder, name, inputs, outputs)
+        if sample is not None:
+            np.savez(folder / "sample.npz", **{k: np.asarray(v) for k, v in sample.items()})
+        counts = Counter(step_kernels)
+        manifest = Manifest(
+            name=name,
+            inputs=inputs,
+            outputs=outputs,
+            target=target,
+            model_sha256=model_sha256,
+            versions={**_versions(), **(versions or {}), "compiler": compiler.version},
+            arena_bytes=tables.plan.arena_bytes,
+            scratch_bytes=tables.scratch_bytes,
+            weight_bytes=weights.nbytes,
+            kernels=tuple(
+                KernelEntry(
+                    kernel.workload,
+                    kernel.schedule,
+                    "record" if kernel.workload.key in tuned else "default",
+                    counts[i],
+                )
+                for i, kernel in enumerate(kernels)
+            ),
+            steps=tuple(
+                Step(k, call.source) for k, call in zip(step_kernels, program.calls, strict=True)
+            ),
+            files=_hashes(folder),
+        )
+        text = json.dumps(manifest.to_json(), indent=1, ensure_ascii=True)
+        (folder / MANIFEST).write_text(text + "\n")
+    return manifest
+
+
+def _versions() -> dict[str, str]:
+    packages = {"luthier": "luthier", "tvm": "apache-tvm", "onnx": "onnx"}
+    return {name: metadata.version(package) for name, package in packages.items()}
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    hashes = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                hashes[path.relative_to(folder).as_posix()] = sha256(file)
+    return hashes

@@ -1,0 +1,102 @@
+"""Artifact folders appear whole or not at all, and replace nothing but artifacts."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from luthier.schedules import ArtifactError
+
+from .manifest import MANIFEST, Manifest, read_manifest
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
+@contextmanager
+def new_artifact(out: Path) -> Iterator[Path]:
+    """A fresh folder that becomes ``out`` when the block ends well, and vanishes when it fails.
+
+    An artifact at ``out`` is replaced in one step. Raises ArtifactError where ``out`` is something
+    else, holds files that its manifest does not name, or cannot be written.
+    """
+    target = Path(os.path.realpath(out))
+    check_replaceable(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name[:32]}.", dir=target.parent))
+    except OSError as error:
+        raise ArtifactError(f"cannot write to {target.parent}: {error.strerror}") from error
+    try:
+        yield folder
+        folder.chmod(0o777 & ~_umask())
+        check_replaceable(target)
+        _move(folder, target)
+    except OSError as error:
+        raise ArtifactError(f"cannot write {target}: {error.strerror}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_replaceable(out: Path) -> None:
+    """Raise ArtifactError unless ``out`` is absent, an empty folder, or an artifact alone."""
+    if not os.path.lexists(out):
+        return
+    if not out.is_dir():
+        raise ArtifactError(f"{out} exists and is not a folder; choose another output folder")
+    if not any(out.iterdir()):
+        return
+    if not (out / MANIFEST).is_file():
+        raise ArtifactError(f"{out} is not empty and not an artifact; choose another output folder")
+    strangers = sorted(_files(out) - _own_files(read_manifest(out)))
+    if strangers:
+        raise ArtifactError(
+            f"{out} holds '{strangers[0]}', which is no part of the artifact; move it away first"
+        )
+
+
+def _files(folder: Path) -> set[str]:
+    found = set()
+    for root, folders, files in os.walk(folder):
+        links = [f for f in folders if os.path.islink(os.path.join(root, f))]
+        found |= {os.path.relpath(os.path.join(root, f), folder) for f in (*files, *links)}
+    return found
+
+
+def _own_files(manifest: Manifest) -> set[str]:
+    name = manifest.name
+    return {MANIFEST, f"lib{name}.so", f"{name}.h", *manifest.files}
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _move(folder: Path, target: Path) -> None:
+    """Put ``folder`` in ``target``'s place; what was there is then at ``folder``."""
+    if not target.exists():
+        folder.rename(target)
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    paths = os.fsencode(folder), os.fsencode(target)
+    if libc.renameat2(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE) == 0:
+        return
+    reason = ctypes.get_errno()
+    if reason not in (errno.EINVAL, errno.ENOSYS):
+        raise OSError(reason, os.strerror(reason))
+    # A file system that cannot exchange: the old artifact is aside for a moment.
+    aside = folder.with_name(f"{folder.name}.old")
+    target.rename(aside)
+    try:
+        folder.rename(target)
+    except OSError:
+        aside.rename(target)
+        raise
+    aside.rename(folder)

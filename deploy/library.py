@@ -1,0 +1,59 @@
+"""Links tables, weights, kernels and the runtime into one shared library."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from .tables import EXPORTS, WEIGHTS_SOURCE, Tables, emit
+from .toolchain import Compiler
+
+RUNTIME = Path(str(resources.files("luthier.deploy.runtime")))
+POOL = Path(str(resources.files("luthier.schedules.native")))
+RUNTIME_SOURCES = (
+    POOL / "pool.c",
+    RUNTIME / "runtime.c",
+    RUNTIME / "errors.c",
+    RUNTIME / "cpu.c",
+)
+
+_COMPILE = ("-std=c11", "-O2", "-fPIC", "-fvisibility=hidden", "-ffunction-sections")
+_LINK = (
+    "-shared",
+    "-static-libgcc",
+    "-Wl,--version-script=exports.map",
+    "-Wl,-z,defs",
+    "-Wl,-z,noexecstack",
+    "-Wl,-z,relro,-z,now",
+    "-Wl,--gc-sections",
+    "-Wl,--strip-all",
+    "-Wl,--as-needed",
+)
+
+
+def link_library(
+    tables: Tables, weights: Path, objects: Sequence[bytes], compiler: Compiler, out: Path
+) -> None:
+    """Write the library ``out``; ``objects`` hold the kernels' functions.
+
+    ``weights`` is a file beside ``out`` and is consumed. Raises ToolchainError.
+    """
+    with tempfile.TemporaryDirectory(prefix=".link-", dir=out.parent) as scratch:
+        folder = Path(scratch)
+        weights.rename(folder / "weights.bin")
+        (folder / "weights.s").write_text(WEIGHTS_SOURCE)
+        (folder / "tables.c").write_text(emit(tables))
+        (folder / "exports.map").write_text(EXPORTS.format(name=tables.name))
+        names = [f"kernels_{i}.o" for i in range(len(objects))]
+        for name, data in zip(names, objects, strict=True):
+            (folder / name).write_bytes(data)
+        sources = [*map(str, RUNTIME_SOURCES), "tables.c", "weights.s", *names]
+        includes = [f"-I{RUNTIME}", f"-I{POOL}"]
+        link = [*_LINK, f"-Wl,-soname,lib{tables.name}.so", "-o", "library.so"]
+        libraries = ["-lm", "-lpthread"]
+        compiler.run([*_COMPILE, *includes, *link, *sources, *libraries], folder)
+        library = folder / "library.so"
+        library.chmod(0o644)
+        library.rename(out)

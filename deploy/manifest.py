@@ -1,0 +1,202 @@
+"""The manifest: what an artifact is, in JSON, for people and programs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from luthier.schedules import ArtifactError, LuthierError, Schedule, Target, Tensor, Workload
+
+MANIFEST = "manifest.json"
+SCHEMA = "luthier-artifact"
+VERSION = 1
+_MOST_BYTES = 64 << 20
+_FILE_NAME = re.compile(r"([A-Za-z0-9_]+/)?[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output: its name in the model, and its type."""
+
+    name: str
+    tensor: Tensor
+
+
+@dataclass(frozen=True)
+class KernelEntry:
+    """A kernel of the library; ``source`` is "record" or "default", ``count`` its calls."""
+
+    workload: Workload
+    schedule: Schedule
+    source: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """A call: the index of its kernel, and the model's nodes that it computes."""
+
+    kernel: int
+    source: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything but the library itself. ``files`` are SHA-256 by path; bytes are per instance,
+    scratch per thread.
+    """
+
+    name: str
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    target: Target
+    model_sha256: str | None
+    versions: Mapping[str, str]
+    arena_bytes: int
+    scratch_bytes: int
+    weight_bytes: int
+    kernels: tuple[KernelEntry, ...]
+    steps: tuple[Step, ...]
+    files: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The form that ``manifest.json`` has."""
+        return {
+            "schema": SCHEMA,
+            "schema_version": VERSION,
+            "name": self.name,
+            "inputs": [_port_to_json(p) for p in self.inputs],
+            "outputs": [_port_to_json(p) for p in self.outputs],
+            "target": self.target.to_json(),
+            "features": list(self.target.features),
+            "threads": self.target.threads,
+            "model_sha256": self.model_sha256,
+            "versions": dict(self.versions),
+            "arena_bytes": self.arena_bytes,
+            "scratch_bytes": self.scratch_bytes,
+            "weight_bytes": self.weight_bytes,
+            "files": dict(self.files),
+            "kernels": [_kernel_to_json(k) for k in self.kernels],
+            "steps": [{"kernel": s.kernel, "source": s.source} for s in self.steps],
+        }
+
+    @staticmethod
+    def from_json(data: Any) -> Manifest:
+        """Read ``to_json``'s form from untrusted data; raises ArtifactError."""
+        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+            raise ArtifactError(f"its schema is not '{SCHEMA}'")
+        if data.get("schema_version") != VERSION:
+            raise ArtifactError(
+                f"its schema version is {data.get('schema_version')!r}, this Luthier reads "
+                f"{VERSION}; build the artifact again"
+            )
+        try:
+            return _from_json(data)
+        except (KeyError, TypeError, ValueError, AttributeError, LuthierError) as error:
+            raise ArtifactError(f"malformed: {type(error).__name__}: {error}") from error
+
+
+def _port_to_json(port: Port) -> dict[str, Any]:
+    tensor = port.tensor
+    return {
+        "name": port.name,
+        "dtype": tensor.dtype,
+        "shape": list(tensor.shape),
+        "bytes": tensor.nbytes,
+    }
+
+
+def _kernel_to_json(entry: KernelEntry) -> dict[str, Any]:
+    return {
+        "key": entry.workload.key,
+        "workload": entry.workload.to_json(),
+        "schedule": entry.schedule.to_json(),
+        "source": entry.source,
+        "count": entry.count,
+    }
+
+
+def _from_json(data: Mapping[str, Any]) -> Manifest:
+    return Manifest(
+        name=_matching(r"[a-z0-9_]+", data["name"]),
+        inputs=_each(_port_from_json, data["inputs"]),
+        outputs=_each(_port_from_json, data["outputs"]),
+        target=Target.from_json(data["target"]),
+        model_sha256=None if data["model_sha256"] is None else _digest(data["model_sha256"]),
+        versions={str(k): str(v) for k, v in data["versions"].items()},
+        arena_bytes=int(data["arena_bytes"]),
+        scratch_bytes=int(data["scratch_bytes"]),
+        weight_bytes=int(data["weight_bytes"]),
+        kernels=_each(_kernel_from_json, data["kernels"]),
+        steps=_each(lambda s: Step(int(s["kernel"]), str(s["source"])), data["steps"]),
+        files={_file_name(k): _digest(v) for k, v in data["files"].items()},
+    )
+
+
+def _each(read: Callable[[Any], T], items: Any) -> tuple[T, ...]:
+    if not isinstance(items, list):
+        raise ValueError(f"{str(items)[:40]!r} is no list")
+    return tuple(map(read, items))
+
+
+def _port_from_json(data: Any) -> Port:
+    shape = ",".join(str(int(d)) for d in data["shape"])
+    return Port(str(data["name"]), Tensor.parse(f"{data['dtype']}[{shape}]"))
+
+
+def _kernel_from_json(data: Any) -> KernelEntry:
+    return KernelEntry(
+        workload=Workload.from_json(data["workload"]),
+        schedule=Schedule.from_json(data["schedule"]),
+        source=_matching("record|default", data["source"]),
+        count=int(data["count"]),
+    )
+
+
+def _matching(pattern: str, text: Any) -> str:
+    if not isinstance(text, str) or not re.fullmatch(pattern, text):
+        raise ValueError(f"{str(text)[:40]!r} is not of the form {pattern}")
+    return text
+
+
+def _digest(text: Any) -> str:
+    return _matching("[0-9a-f]{64}", text)
+
+
+def _file_name(text: Any) -> str:
+    return _matching(_FILE_NAME.pattern, text)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of an artifact's folder; raises ArtifactError."""
+    path = folder / MANIFEST
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise ArtifactError(f"{path}: {error.strerror}; is this an artifact?") from error
+    if len(text) > _MOST_BYTES:
+        raise ArtifactError(f"{path} is larger than {_MOST_BYTES >> 20} MiB")
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path} is no JSON; build the artifact again") from error
+    try:
+        return Manifest.from_json(data)
+    except (ArtifactError, RecursionError) as error:
+        raise ArtifactError(f"{path}: {error}") from error
+
+
+def sha256(file: BinaryIO) -> str:
+    """Of the rest of an open file, in hex."""
+    digest = hashlib.sha256()
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,39 @@
+"""Names that C, linkers and CMake accept, made from whatever a model's file is called."""
+
+from __future__ import annotations
+
+import re
+
+# What follows ``luthier_`` in the C API; a model's accessor must not be called the same.
+_TAKEN = frozenset(
+    "model input output tensor options instance error status dtype pool task grain abi reject "
+    "create destroy run profile status_text status_count pool_create pool_destroy check_model "
+    "model_function phase step copy space program reference succeed fail missing_feature "
+    "weights workers_start workers_stop".split()
+)
+_LONGEST = 64
+
+
+def identifier(text: str) -> str:
+    """``text`` as the part after ``luthier_`` in a C name: lower case, digits and underscores.
+
+    Never empty, at most 65 characters, and never a name of the C API itself (``model.onnx`` gives
+    ``model_``).
+    """
+    name = re.sub(r"[^a-z0-9]+", "_", text.lower())[:_LONGEST].strip("_") or "unnamed"
+    return f"{name}_" if name in _TAKEN or name.startswith("runtime_") else name
+
+
+def c_string(text: str) -> str:
+    """A C string literal of the text's UTF-8 bytes, whatever they are."""
+    plain = set(range(0x20, 0x7F)) - set(b'"\\?')  # a question mark may begin a trigraph
+    quoted = "".join(
+        chr(b) if b in plain else f"\\{b:03o}" for b in text.encode("utf-8", "replace")
+    )
+    return f'"{quoted}"'
+
+
+def c_comment(text: str) -> str:
+    """``text`` in one line that cannot end a C comment."""
+    printable = "".join(c if c.isascii() and c.isprintable() else "?" for c in text)
+    return printable.replace("*/", "* /").replace("/*", "/ *").replace("\\", "/")

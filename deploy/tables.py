@@ -1,0 +1,182 @@
+"""Writes the model as constant C tables; ``runtime/program.h`` says what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from luthier.frontend.program import Program
+from luthier.schedules import Kernel, Tensor
+
+from .names import c_string
+from .plan import Plan
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What the C tables say. ``step_kernels[c]`` is the index in ``kernels`` of call ``c``'s."""
+
+    name: str
+    program: Program
+    kernels: Sequence[Kernel]
+    step_kernels: Sequence[int]
+    plan: Plan
+    features: Sequence[str]
+    threads: int
+    weight_bytes: int
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes of scratch for each thread."""
+        return max((k.scratch for k in self.kernels), default=0)
+
+    @property
+    def step_names(self) -> list[str]:
+        """A name for each call, for people."""
+        return [call.source or str(call.workload) for call in self.program.calls]
+
+
+def kernel_symbol(index: int) -> str:
+    """The name of a kernel's functions, without the number of the phase."""
+    return f"luthier_kernel_{index}"
+
+
+def _array(kind: str, name: str, rows: Iterable[str]) -> str:
+    """A definition of ``all_<name>``, or a null pointer called that where there are no rows."""
+    body = "".join(f"    {row},\n" for row in rows)
+    if not body:
+        return f"#define all_{name} NULL\n"
+    return f"static const {kind} all_{name}[] = {{\n{body}}};\n"
+
+
+def _tensors(name: str, tensors: Sequence[tuple[str, Tensor]]) -> str:
+    shapes = "".join(
+        _array("int64_t", f"{name}_shape_{i}", map(str, tensor.shape))
+        for i, (_, tensor) in enumerate(tensors)
+    )
+    rows = (
+        f"{{{c_string(title)}, all_{name}_shape_{i}, {len(tensor.shape)}, "
+        f"LUTHIER_{tensor.dtype.upper()}, {tensor.nbytes}u}}"
+        for i, (title, tensor) in enumerate(tensors)
+    )
+    return shapes + _array("luthier_tensor", name, rows)
+
+
+def _phases(kernels: Sequence[Kernel]) -> str:
+    text = ""
+    for k, kernel in enumerate(kernels):
+        names = [f"{kernel_symbol(k)}_{p}" for p in range(len(kernel.phases))]
+        for symbol in names:
+            text += f"void {symbol}(void *const *, void *, int32_t, int32_t);\n"
+        rows = (f"{{{n}, {p.chunks}}}" for n, p in zip(names, kernel.phases, strict=True))
+        text += _array("luthier_phase", f"phases_{k}", rows)
+    return text
+
+
+def _steps(tables: Tables) -> str:
+    rows, first = [], 0
+    for k, buffers in zip(tables.step_kernels, tables.plan.buffers, strict=True):
+        rows.append(f"{{all_phases_{k}, {len(tables.kernels[k].phases)}u, {first}u}}")
+        first += len(buffers)
+    return _array("luthier_step", "steps", rows)
+
+
+def emit(tables: Tables) -> str:
+    """The C source."""
+    program, plan = tables.program, tables.plan
+    references = [r for buffers in plan.buffers for r in buffers]
+    inputs = [(n, program.values[v]) for n, v in program.inputs]
+    outputs = [(n, program.values[v]) for n, v in program.outputs]
+    parts = [
+        '#include "program.h"\n',
+        "extern const unsigned char luthier_weights[];\n",
+        _tensors("inputs", inputs),
+        _tensors("outputs", outputs),
+        _array("char *const", "step_names", map(c_string, tables.step_names)),
+        _array("char *const", "features", map(c_string, tables.features)),
+        _phases(tables.kernels),
+        _steps(tables),
+        _array(
+            "luthier_reference",
+            "references",
+            (f"{{{r.at}u, LUTHIER_IN_{r.space}}}" for r in references),
+        ),
+        _array(
+            "luthier_copy",
+            "copies",
+            (f"{{{{{r.at}u, LUTHIER_IN_{r.space}}}, {k}}}" for r, k in plan.copies),
+        ),
+        _array("uint64_t", "input_places", (f"{p}u" for p in plan.input_places)),
+        _array("uint64_t", "output_places", (f"{p}u" for p in plan.output_places)),
+        _model(tables, len(references)),
+    ]
+    return "\n".join(parts)
+
+
+def _model(tables: Tables, references: int) -> str:
+    program = tables.program
+    return f"""\
+static const luthier_program program = {{
+    .steps = all_steps,
+    .references = all_references,
+    .copies = all_copies,
+    .input_places = all_input_places,
+    .output_places = all_output_places,
+    .weights = luthier_weights,
+    .reference_count = {references},
+    .copy_count = {len(tables.plan.copies)},
+}};
+
+static const luthier_model model = {{
+    .abi = LUTHIER_ABI,
+    .threads = {tables.threads},
+    .name = {c_string(tables.name)},
+    .inputs = all_inputs,
+    .outputs = all_outputs,
+    .step_names = all_step_names,
+    .features = all_features,
+    .input_count = {len(program.inputs)},
+    .output_count = {len(program.outputs)},
+    .step_count = {len(program.calls)},
+    .feature_count = {len(tables.features)},
+    .weight_bytes = {tables.weight_bytes}u,
+    .arena_bytes = {tables.plan.arena_bytes}u,
+    .scratch_bytes = {tables.scratch_bytes}u,
+    .create = luthier_runtime_create,
+    .destroy = luthier_runtime_destroy,
+    .run = luthier_runtime_run,
+    .status_text = luthier_runtime_status_text,
+    .pool_create = luthier_runtime_pool_create,
+    .pool_destroy = luthier_runtime_pool_destroy,
+    .program = &program,
+}};
+
+/* For dlopen, and for linking; in C the first name would clash with the type's. */
+__attribute__((visibility("default"))) const luthier_model *by_any_name(void)
+    __asm__("luthier_model");
+__attribute__((visibility("default"))) const luthier_model *luthier_{tables.name}(void);
+
+const luthier_model *by_any_name(void)
+{{
+    return &model;
+}}
+
+const luthier_model *luthier_{tables.name}(void)
+{{
+    return &model;
+}}
+"""
+
+
+WEIGHTS_SOURCE = """\
+    .section .rodata
+    .balign 64
+    .globl luthier_weights
+    .hidden luthier_weights
+luthier_weights:
+    .incbin "weights.bin"
+    .byte 0
+    .section .note.GNU-stack,"",@progbits
+"""
+
+EXPORTS = "{{ global: luthier_model; luthier_{name}; local: *; }};\n"
