@@ -7,7 +7,7 @@ from ctypes import CFUNCTYPE, POINTER, c_char_p, c_double, c_int, c_int32, c_siz
 from ctypes import c_int64, c_void_p
 
 ABI = 1
-OK, BAD_THREADS, CPU_TOO_OLD = 0, 7, 10
+OK, CPU_TOO_OLD, OUT_OF_MEMORY = 0, 11, 12
 
 # By luthier_dtype, from 1.
 DTYPES = (

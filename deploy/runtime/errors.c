@@ -9,6 +9,7 @@ static const char *const texts[LUTHIER_STATUS_COUNT] = {
     [LUTHIER_NULL_POINTER] = "null pointer",
     [LUTHIER_WRONG_ABI] = "header and library come from different versions",
     [LUTHIER_WRONG_COUNT] = "wrong number of tensors",
+    [LUTHIER_WRONG_TYPE] = "wrong element type",
     [LUTHIER_WRONG_SIZE] = "wrong input size",
     [LUTHIER_TOO_SMALL] = "output buffer too small",
     [LUTHIER_OVERLAP] = "output buffers overlap",

@@ -33,6 +33,7 @@ typedef enum luthier_status {
     LUTHIER_NULL_POINTER,  /* a pointer that is needed is null */
     LUTHIER_WRONG_ABI,     /* header and library, or options, come from different versions */
     LUTHIER_WRONG_COUNT,   /* not as many inputs or outputs as the model has */
+    LUTHIER_WRONG_TYPE,    /* a buffer's element type is not its tensor's (C++ only) */
     LUTHIER_WRONG_SIZE,    /* an input has not the bytes of its shape and type */
     LUTHIER_TOO_SMALL,     /* an output buffer is smaller than its tensor */
     LUTHIER_OVERLAP,       /* two output buffers overlap */

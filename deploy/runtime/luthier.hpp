@@ -1,0 +1,330 @@
+// RAII over the C API of model.h (C++17, header only).
+//
+//     luthier::Model model(luthier_<name>());
+//     luthier::Instance instance(model);             // throws luthier::Error
+//     std::vector<float> image(...), scores(...);
+//     instance.run({image}, {scores});               // throws luthier::Error
+//
+//     luthier::Result r = instance.try_run({image}, {scores});   // does not
+//     if (!r) std::cerr << r.message() << '\n';
+//
+// Exceptions are thrown by these inline functions, on this side of the C API only.
+#ifndef LUTHIER_HPP
+#define LUTHIER_HPP
+
+#include "model.h"
+
+#include <cstdint>
+#include <exception>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace luthier {
+
+// A status and what went wrong, empty after success.
+class Result {
+public:
+    Result() noexcept : error_{} {}
+    explicit Result(const luthier_error &error) noexcept : error_(error) {}
+
+    explicit operator bool() const noexcept { return error_.status == LUTHIER_OK; }
+    luthier_status status() const noexcept { return error_.status; }
+    const char *message() const noexcept { return error_.message; }
+
+private:
+    luthier_error error_;
+};
+
+class Error : public std::exception {
+public:
+    explicit Error(const Result &result) noexcept : result_(result) {}
+
+    const char *what() const noexcept override { return result_.message(); }
+    luthier_status status() const noexcept { return result_.status(); }
+
+private:
+    Result result_;
+};
+
+namespace detail {
+
+inline void check(const Result &result)
+{
+    if (!result)
+        throw Error(result);
+}
+
+template <typename T> constexpr luthier_dtype dtype() noexcept
+{
+    using U = std::remove_cv_t<T>;
+    if constexpr (std::is_same_v<U, bool>)
+        return LUTHIER_BOOL;
+    else if constexpr (std::is_same_v<U, float>)
+        return LUTHIER_FLOAT32;
+    else if constexpr (std::is_same_v<U, double>)
+        return LUTHIER_FLOAT64;
+    else {
+        static_assert(std::is_integral_v<U>, "luthier::Instance::run takes arithmetic types");
+        constexpr int log2 = sizeof(U) == 1 ? 0 : sizeof(U) == 2 ? 1 : sizeof(U) == 4 ? 2 : 3;
+        return static_cast<luthier_dtype>((std::is_signed_v<U> ? LUTHIER_INT8 : LUTHIER_UINT8) +
+                                          log2);
+    }
+}
+
+} // namespace detail
+
+// Bytes that a run reads or writes: made from anything with data() and size() (vector, array,
+// span, string_view of bytes), or from a pointer and a number of elements.
+class In {
+public:
+    template <typename C, typename T = std::remove_pointer_t<decltype(std::declval<C &>().data())>>
+    In(const C &values) : In(static_cast<const T *>(values.data()), values.size())
+    {
+    }
+    template <typename T>
+    In(const T *data, std::size_t count) noexcept
+        : buffer_{data, count * sizeof(T)}, dtype_(detail::dtype<T>())
+    {
+    }
+    In(const void *data, std::size_t bytes) noexcept : buffer_{data, bytes} {}
+
+    const luthier_input &buffer() const noexcept { return buffer_; }
+    std::optional<luthier_dtype> dtype() const noexcept { return dtype_; } // none: untyped bytes
+
+private:
+    luthier_input buffer_;
+    std::optional<luthier_dtype> dtype_;
+};
+
+class Out {
+public:
+    template <typename C, typename T = std::remove_pointer_t<decltype(std::declval<C &>().data())>>
+    Out(C &&values) : Out(static_cast<T *>(values.data()), values.size())
+    {
+    }
+    template <typename T>
+    Out(T *data, std::size_t count) noexcept
+        : buffer_{data, count * sizeof(T)}, dtype_(detail::dtype<T>())
+    {
+        static_assert(!std::is_const_v<T>, "an output is written to");
+    }
+    Out(void *data, std::size_t bytes) noexcept : buffer_{data, bytes} {}
+
+    const luthier_output &buffer() const noexcept { return buffer_; }
+    std::optional<luthier_dtype> dtype() const noexcept { return dtype_; }
+
+private:
+    luthier_output buffer_;
+    std::optional<luthier_dtype> dtype_;
+};
+
+// An input or output of a model.
+class Tensor {
+public:
+    explicit Tensor(const luthier_tensor &tensor)
+        : name(tensor.name), shape(tensor.shape, tensor.shape + tensor.rank), dtype(tensor.dtype),
+          bytes(tensor.bytes)
+    {
+    }
+
+    std::string name;
+    std::vector<std::int64_t> shape;
+    luthier_dtype dtype;
+    std::size_t bytes;
+
+    std::size_t size() const noexcept // elements
+    {
+        std::size_t elements = 1;
+        for (std::int64_t d : shape)
+            elements *= static_cast<std::size_t>(d);
+        return elements;
+    }
+};
+
+// A view of a model that the program is linked to, or found by dlsym(..., "luthier_model").
+class Model {
+public:
+    explicit Model(const luthier_model *model) : model_(model)
+    {
+        luthier_error error{};
+        if (luthier_check_model(model, &error) != LUTHIER_OK)
+            throw Error(Result(error));
+    }
+
+    const luthier_model *get() const noexcept { return model_; }
+    std::string name() const { return model_->name; }
+    std::vector<Tensor> inputs() const { return tensors(model_->inputs, model_->input_count); }
+    std::vector<Tensor> outputs() const { return tensors(model_->outputs, model_->output_count); }
+
+private:
+    static std::vector<Tensor> tensors(const luthier_tensor *first, std::size_t count)
+    {
+        std::vector<Tensor> all;
+        for (std::size_t i = 0; i < count; i++)
+            all.emplace_back(first[i]);
+        return all;
+    }
+
+    const luthier_model *model_;
+};
+
+// Threads that instances of any model may share; outlives them.
+class Pool {
+public:
+    Pool(const Model &model, std::int32_t threads) : model_(model.get())
+    {
+        luthier_error error{};
+        luthier_pool_create(model_, threads, &pool_, &error);
+        detail::check(Result(error));
+    }
+    Pool(Pool &&other) noexcept
+        : model_(other.model_), pool_(std::exchange(other.pool_, nullptr))
+    {
+    }
+    Pool &operator=(Pool &&other) noexcept
+    {
+        std::swap(model_, other.model_);
+        std::swap(pool_, other.pool_);
+        return *this;
+    }
+    ~Pool() { luthier_pool_destroy(model_, pool_); }
+
+    luthier_pool *get() const noexcept { return pool_; }
+
+private:
+    const luthier_model *model_;
+    luthier_pool *pool_ = nullptr;
+};
+
+// A model with its working memory. Runs of one instance from several threads take turns.
+class Instance {
+public:
+    // With its own threads; 0: as many as the model was built for and this process may use.
+    explicit Instance(const Model &model, std::int32_t threads = 0)
+        : Instance(model, luthier_options{LUTHIER_ABI, threads, nullptr})
+    {
+    }
+    // On a pool that outlives it: a luthier::Pool's, or the program's own.
+    Instance(const Model &model, luthier_pool *pool)
+        : Instance(model, luthier_options{LUTHIER_ABI, 0, pool})
+    {
+    }
+    Instance(const Model &model, const Pool &pool) : Instance(model, pool.get()) {}
+    Instance(const Model &model, const luthier_options &options)
+    {
+        luthier_error error{};
+        luthier_create(model.get(), &options, &instance_, &error);
+        detail::check(Result(error));
+    }
+    Instance(Instance &&other) noexcept : instance_(std::exchange(other.instance_, nullptr)) {}
+    Instance &operator=(Instance &&other) noexcept
+    {
+        std::swap(instance_, other.instance_);
+        return *this;
+    }
+    ~Instance() { luthier_destroy(instance_); }
+
+    // Makes an instance without throwing; `instance` is set on success.
+    static Result try_create(const luthier_model *model, const luthier_options &options,
+                             std::optional<Instance> &instance) noexcept
+    {
+        luthier_instance *made = nullptr;
+        luthier_error error{};
+        if (luthier_create(model, &options, &made, &error) == LUTHIER_OK)
+            instance = Instance(made);
+        return Result(error);
+    }
+
+    luthier_instance *get() const noexcept { return instance_; }
+
+    // One run; inputs and outputs in the model's order. Element types and sizes are checked.
+    void run(std::initializer_list<In> inputs, std::initializer_list<Out> outputs)
+    {
+        detail::check(try_run(inputs, outputs));
+    }
+    Result try_run(std::initializer_list<In> inputs, std::initializer_list<Out> outputs) noexcept
+    {
+        return run_buffers(inputs.begin(), inputs.size(), outputs.begin(), outputs.size());
+    }
+
+    // The same, where the number of tensors is not known before.
+    void run(const std::vector<In> &inputs, const std::vector<Out> &outputs)
+    {
+        detail::check(try_run(inputs, outputs));
+    }
+    Result try_run(const std::vector<In> &inputs, const std::vector<Out> &outputs) noexcept
+    {
+        return run_buffers(inputs.data(), inputs.size(), outputs.data(), outputs.size());
+    }
+
+private:
+    explicit Instance(luthier_instance *instance) noexcept : instance_(instance) {}
+
+    static constexpr std::size_t few = 16; // tensors that need no allocation
+
+    template <typename Typed>
+    static Result check_types(const Typed *given, std::size_t count, const luthier_tensor *tensors,
+                              std::size_t tensor_count) noexcept
+    {
+        for (std::size_t i = 0; i < count && i < tensor_count; i++) {
+            if (given[i].dtype() && *given[i].dtype() != tensors[i].dtype) {
+                luthier_error error{};
+                luthier_reject(LUTHIER_WRONG_TYPE,
+                               "wrong element type: a buffer's type is not its tensor's", &error);
+                return Result(error);
+            }
+        }
+        return Result();
+    }
+
+    Result run_buffers(const In *inputs, std::size_t input_count, const Out *outputs,
+                       std::size_t output_count) noexcept
+    {
+        luthier_error error{};
+        if (instance_ == nullptr) {
+            luthier_reject(LUTHIER_NULL_POINTER, "null pointer: the instance was moved", &error);
+            return Result(error);
+        }
+        const luthier_model *model = instance_->model;
+        Result typed = check_types(inputs, input_count, model->inputs, model->input_count);
+        if (typed)
+            typed = check_types(outputs, output_count, model->outputs, model->output_count);
+        if (!typed)
+            return typed;
+        if (input_count <= few && output_count <= few) {
+            luthier_input in[few];
+            luthier_output out[few];
+            return call(inputs, input_count, outputs, output_count, in, out);
+        }
+        try {
+            std::vector<luthier_input> in(input_count);
+            std::vector<luthier_output> out(output_count);
+            return call(inputs, input_count, outputs, output_count, in.data(), out.data());
+        } catch (...) {
+            luthier_reject(LUTHIER_OUT_OF_MEMORY, "out of memory: the lists of tensors", &error);
+            return Result(error);
+        }
+    }
+
+    Result call(const In *inputs, std::size_t input_count, const Out *outputs,
+                std::size_t output_count, luthier_input *in, luthier_output *out) noexcept
+    {
+        for (std::size_t i = 0; i < input_count; i++)
+            in[i] = inputs[i].buffer();
+        for (std::size_t i = 0; i < output_count; i++)
+            out[i] = outputs[i].buffer();
+        luthier_error error{};
+        luthier_run(instance_, in, input_count, out, output_count, &error);
+        return Result(error);
+    }
+
+    luthier_instance *instance_ = nullptr;
+};
+
+} // namespace luthier
+
+#endif
