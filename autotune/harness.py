@@ -1,0 +1,132 @@
+"""The timing loop in C, compiled once a session, and its types for ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from luthier.schedules import ToolchainError
+from luthier.schedules.toolchain import find_compiler
+
+
+class _Kernel(ctypes.Structure):
+    _fields_ = (
+        ("phases", ctypes.c_void_p),
+        ("chunks", ctypes.c_void_p),
+        ("count", ctypes.c_int32),
+        ("buffers", ctypes.c_void_p),
+        ("scratch", ctypes.c_void_p),
+    )
+
+
+class _Range(ctypes.Structure):
+    _fields_ = (("begin", ctypes.c_void_p), ("bytes", ctypes.c_size_t))
+
+
+class _Effort(ctypes.Structure):
+    _fields_ = (
+        ("least", ctypes.c_int32),
+        ("most", ctypes.c_int32),
+        ("precision", ctypes.c_double),
+        ("seconds", ctypes.c_double),
+        ("give_up", ctypes.c_double),
+        ("sample_time", ctypes.c_double),
+    )
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How hard to time: between ``least`` and ``most`` samples, until the median's 95% interval is
+    within ``precision`` (a fraction) or ``seconds`` were spent; a kernel slower than ``give_up``
+    seconds is dropped after half of ``least``. Kernels shorter than ``sample_time`` seconds run
+    several times a sample.
+    """
+
+    least: int = 6
+    most: int = 100
+    precision: float = 0.01
+    seconds: float = 0.05
+    give_up: float = 1e9
+    sample_time: float = 50e-6
+
+
+def compile_harness(folder: Path) -> Path:
+    """The shared library of pool and timing loop, in ``folder``; raises ToolchainError."""
+    output = folder / "harness.so"
+    with resources.as_file(resources.files("luthier.schedules.native")) as native:
+        sources = [str(native / name) for name in ("bench.c", "pool.c")]
+        flags = ["-std=c11", "-O2", "-fPIC", "-shared", "-pthread", f"-I{native}"]
+        find_compiler().run([*flags, *sources, "-o", str(output), "-lm"], folder)
+    return output
+
+
+class Harness:
+    """The loaded library and a pool of ``threads`` workers, which lives as long as the process."""
+
+    def __init__(self, path: str) -> None:
+        """Load; raises ToolchainError where that fails."""
+        try:
+            self._library = ctypes.CDLL(path)
+        except OSError as error:
+            raise ToolchainError(f"cannot load the timing loop: {error}") from error
+        self._pool = ctypes.c_void_p()
+
+    def start(self, threads: int) -> None:
+        """Start the pool; raises ToolchainError where the system has no threads left."""
+        error = self._library.luthier_workers_start(threads, ctypes.byref(self._pool))
+        if error:
+            raise ToolchainError(f"cannot start {threads} threads (error {error})")
+
+    def run(self, kernel: KernelCall) -> None:
+        """Run once."""
+        self._library.luthier_kernel_run(ctypes.byref(kernel.struct), self._pool)
+
+    def time(
+        self, kernel: KernelCall, cold: Sequence[tuple[int, int]], effort: Effort
+    ) -> list[float]:
+        """Ascending seconds a run; ``cold`` has (address, bytes) to flush before each sample."""
+        samples = (ctypes.c_double * effort.most)()
+        ranges = (_Range * max(1, len(cold)))(*cold)
+        limits = _Effort(
+            effort.least,
+            effort.most,
+            effort.precision,
+            effort.seconds,
+            effort.give_up,
+            effort.sample_time,
+        )
+        count = self._library.luthier_kernel_time(
+            ctypes.byref(kernel.struct),
+            self._pool,
+            ranges,
+            len(cold),
+            ctypes.byref(limits),
+            samples,
+        )
+        return list(samples[:count])
+
+
+class KernelCall:
+    """A kernel's functions and buffers as the timing loop takes them.
+
+    ``phases`` are addresses of functions, ``buffers`` and ``scratch`` (one a worker) of memory.
+    """
+
+    def __init__(
+        self,
+        phases: Sequence[int],
+        chunks: Sequence[int],
+        buffers: Sequence[int],
+        scratch: Sequence[int],
+    ) -> None:
+        def pointers(addresses: Sequence[int]) -> ctypes.Array[ctypes.c_void_p]:
+            return (ctypes.c_void_p * len(addresses))(*addresses)
+
+        counts = (ctypes.c_int32 * len(chunks))(*chunks)
+        arrays = (pointers(phases), counts, pointers(buffers), pointers(scratch))
+        functions, chunk_counts, memory, private = (ctypes.addressof(a) for a in arrays)
+        self.struct = _Kernel(functions, chunk_counts, len(phases), memory, private)
+        self._keep = arrays

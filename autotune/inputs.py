@@ -1,0 +1,50 @@
+"""Seeded random inputs for measuring: the same in every process that asks for them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from luthier.schedules import Workload
+from luthier.schedules.kernel import Array
+
+# Undefined or unbounded near zero or below: a comparison of NaNs would show nothing.
+_POSITIVE = frozenset({"log", "sqrt", "rsqrt", "power", "divide", "acosh"})
+_FORWARD = frozenset({"cast", "reshape", "transpose", "broadcast_to", "slice", "relu", "clip"})
+
+
+def draw(workload: Workload, index: int, seed: int) -> Array:
+    """Input ``index`` of the workload, in its shape and dtype (bool as int8).
+
+    Floats are uniform in (-1, 1), or (0.5, 1.5) where an operator needs positive numbers; integers
+    are small and positive, or cover the axis that they index.
+    """
+    tensor = workload.inputs[index]
+    rng = np.random.default_rng((seed, index))
+    if tensor.dtype == "bool":
+        return rng.integers(0, 2, tensor.shape, np.int8)
+    if not tensor.dtype.startswith("float"):
+        low, high = _integer_range(workload, index)
+        high = min(high, int(np.iinfo(tensor.dtype).max))
+        return rng.integers(low, high, tensor.shape, np.dtype(tensor.dtype), endpoint=True)
+    values = rng.random(tensor.shape, np.float64 if tensor.dtype == "float64" else np.float32)
+    if any(node.op in _POSITIVE for node in workload.nodes):
+        values += 0.5
+    else:
+        values *= 2
+        values -= 1
+    return values.astype(tensor.dtype, copy=False)
+
+
+def _integer_range(workload: Workload, index: int) -> tuple[int, int]:
+    """Inclusive; the whole axis for an input that a ``take`` uses as its indices."""
+    n = len(workload.inputs)
+    for node in workload.nodes:
+        if node.op != "take":
+            continue
+        arg = node.args[1]
+        while arg >= n and workload.nodes[arg - n].op in _FORWARD:
+            arg = workload.nodes[arg - n].args[0]
+        if arg == index:
+            shape = workload.tensor(node.args[0]).shape
+            return 0, max(0, shape[int(node.attr("axis", 0))] - 1)
+    return 1, 7

@@ -1,0 +1,282 @@
+"""Measuring candidates: build a batch on all cores, then time one after the other, undisturbed.
+
+Builds and timings never overlap: with as many worker threads as cores, any build would slow the
+kernel that is being timed. Whatever a candidate does, it costs that candidate alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from luthier.schedules import Schedule, Target, ToolchainError, Workload
+from luthier.schedules.target import available_cores
+
+from .harness import Effort, compile_harness
+from .record import Machine, Outcome, Record, Timing, normal, now, one_line, tool_versions
+from .worker import Message, Worker, WorkerLost, wait_any
+
+_ROOM = 1 << 30  # bytes of packed constants on the disk at once
+_MOST_BUILDERS = 8
+_BUILDS_A_WORKER = 1000  # a builder is replaced after so many: LLVM and TVM keep some memory
+_CLEARLY_SLOWER = 3.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds that a candidate may take to build, and to load, check and time.
+
+    ``trial`` and ``final`` say how hard to time a candidate and a winner.
+    """
+
+    build: float = 20.0
+    run: float = 10.0
+    trial: Effort = Effort()
+    final: Effort = Effort(least=10, most=400, precision=0.004, seconds=0.25)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a trial of one schedule showed; ``samples`` are seconds, ascending."""
+
+    schedule: Schedule
+    outcome: Outcome
+    samples: tuple[float, ...] = ()
+    detail: str = ""
+
+
+class ReferenceFailed(Exception):  # noqa: N818 - an event, handled inside this room
+    """The kernel's default schedule does not run, so that nothing can be checked against it."""
+
+
+class Measurer:
+    """Worker processes and a folder for one tuning session; a context manager.
+
+    Constant inputs are flushed from the caches before each timed run (``cold``): between two runs
+    of a kernel a model runs all its others, whose weights take the caches.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        seed: int = 0,
+        limits: Limits | None = None,
+        cold: bool = True,
+        builders: int | None = None,
+    ) -> None:
+        """Compile the timing loop; raises ToolchainError where there is no C compiler."""
+        self.target, self.cold, self.limits = target, cold, limits or Limits()
+        self._seed = seed
+        self._machine = Machine.host(target)
+        self._folder = Path(tempfile.mkdtemp(prefix="luthier-tune-"))
+        self._references: dict[str, Path] = {}
+        self._runner: Worker | None = None
+        self._builders: list[Worker | None]
+        self._builders = [None] * (builders or min(_MOST_BUILDERS, available_cores()))
+        self._names = 0
+        try:
+            self._harness = compile_harness(self._folder)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Measurer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Kill the workers and what they run, and delete the folder; harmless when repeated."""
+        for worker in (self._runner, *self._builders):
+            if worker is not None:
+                worker.stop()
+        self._runner, self._builders = None, [None] * len(self._builders)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def measure(
+        self, workload: Workload, schedules: Sequence[Schedule], best: float | None = None
+    ) -> Iterator[Measurement]:
+        """Measure each schedule; yields as soon as one is done, in their order.
+
+        ``best`` (seconds) lets the timing stop early for what is clearly slower. Raises
+        ReferenceFailed, and ToolchainError where the disk is full.
+        """
+        give_up = best * _CLEARLY_SLOWER if best else Effort.give_up
+        effort = replace(self.limits.trial, give_up=give_up)
+        for group in _groups(workload, schedules):
+            with self._built(workload, group) as built:
+                self._ensure_reference(workload, group)
+                for schedule, build in zip(group, built, strict=True):
+                    yield self._run(workload, schedule, build, effort)
+
+    def compare(
+        self, workload: Workload, schedules: Sequence[Schedule], rounds: int = 2
+    ) -> list[Measurement]:
+        """Time the schedules in turns, several rounds, in a fresh runner; samples are merged."""
+        if self._runner is not None:
+            self._runner.stop()
+            self._runner = None
+        self._ensure_reference(workload, schedules)
+        runs: list[list[Measurement]] = [[] for _ in schedules]
+        with self._built(workload, schedules) as built:
+            for _ in range(rounds):
+                for done, schedule, build in zip(runs, schedules, built, strict=True):
+                    done.append(self._run(workload, schedule, build, self.limits.final))
+        return [_merged(done) for done in runs]
+
+    def record(self, workload: Workload, measurement: Measurement) -> Record:
+        """The measurement as the log keeps it."""
+        return Record(
+            workload=workload,
+            machine=self._machine,
+            schedule=normal(measurement.schedule),
+            outcome=measurement.outcome,
+            timing=Timing.of(measurement.samples) if measurement.samples else None,
+            cold=self.cold,
+            detail=one_line(measurement.detail),
+            tools=tool_versions(),
+            time=now(),
+        )
+
+    def _ensure_reference(self, workload: Workload, coming: Sequence[Schedule]) -> None:
+        """Have the default schedule's output on the disk, unless it runs first anyway."""
+        from luthier.schedules import registry  # noqa: PLC0415 - imports TVM
+
+        default = registry.default(workload, self.target)
+        if workload.key in self._references or (coming and normal(coming[0]) == normal(default)):
+            return
+        with self._built(workload, [default]) as built:
+            shown = self._run(workload, default, built[0], None)
+        if shown.outcome is not Outcome.OK:
+            raise ReferenceFailed(f"{shown.outcome.value}: {shown.detail}")
+
+    @contextlib.contextmanager
+    def _built(self, workload: Workload, schedules: Sequence[Schedule]) -> Iterator[list[Message]]:
+        """What the builders say of each schedule; their files go when the context ends."""
+        folder = Path(tempfile.mkdtemp(dir=self._folder))
+        try:
+            yield self._build(workload, schedules, folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _build(
+        self, workload: Workload, schedules: Sequence[Schedule], folder: Path
+    ) -> list[Message]:
+        answers: list[Message] = [{} for _ in schedules]
+        waiting = deque(range(len(schedules)))
+        busy: dict[Worker, tuple[int, int, float]] = {}
+        while waiting or busy:
+            for slot in self._idle_slots(busy)[: len(waiting)]:
+                worker, index = self._builder(slot), waiting.popleft()
+                worker.send(self._build_request(workload, schedules[index], folder))
+                busy[worker] = slot, index, time.monotonic() + self.limits.build
+            first = min(deadline for _, _, deadline in busy.values())
+            ready = wait_any(list(busy), first - time.monotonic())
+            late = [w for w, (_, _, deadline) in busy.items() if deadline <= time.monotonic()]
+            for worker in {*ready, *late}:
+                slot, index, deadline = busy.pop(worker)
+                answers[index] = self._build_answer(worker, slot, deadline)
+        return answers
+
+    def _idle_slots(self, busy: dict[Worker, tuple[int, int, float]]) -> list[int]:
+        taken = {slot for slot, _, _ in busy.values()}
+        return [slot for slot in range(len(self._builders)) if slot not in taken]
+
+    def _builder(self, slot: int) -> Worker:
+        """The slot's worker, started where there is none or the old one has served its time."""
+        worker = self._builders[slot]
+        if worker is not None and worker.served >= _BUILDS_A_WORKER:
+            worker.stop()
+            worker = None
+        if worker is None:
+            worker = Worker("luthier.autotune.builder", self._folder / f"builder{slot}.log")
+            self._builders[slot] = worker
+        return worker
+
+    def _build_request(self, workload: Workload, schedule: Schedule, folder: Path) -> Message:
+        self._names += 1
+        return {
+            "workload": workload.to_json(),
+            "target": self.target.to_json(),
+            "schedule": schedule.to_json(),
+            "folder": str(folder),
+            "name": f"c{self._names}",
+            "seed": self._seed,
+        }
+
+    def _build_answer(self, worker: Worker, slot: int, deadline: float) -> Message:
+        try:
+            answer = worker.receive(deadline)
+        except WorkerLost as lost:
+            self._builders[slot] = None
+            outcome = Outcome.TIMED_OUT if lost.timed_out else Outcome.BUILD_FAILED
+            return {"failed": outcome.value, "detail": f"the build {lost}"}
+        if "environment" in answer:
+            raise ToolchainError(f"cannot build candidates: {answer['environment']}")
+        if "error" in answer:
+            return {"failed": Outcome.BUILD_FAILED.value, "detail": answer["error"]}
+        return answer
+
+    def _run(
+        self, workload: Workload, schedule: Schedule, build: Message, effort: Effort | None
+    ) -> Measurement:
+        """Run, check and (with an effort) time one candidate."""
+        if "failed" in build:
+            return Measurement(schedule, Outcome(build["failed"]), (), build["detail"])
+        reference = self._references.get(workload.key)
+        store = None if reference else self._folder / f"{workload.key}.reference"
+        request = {
+            **build,
+            "workload": workload.to_json(),
+            "target": self.target.to_json(),
+            "seed": self._seed,
+            "harness": str(self._harness),
+            "reference": reference and str(reference),
+            "store": store and str(store),
+            "effort": effort and asdict(effort),
+            "cold": self.cold,
+            "timeout": self.limits.run,
+        }
+        answer = self._ask_runner(request)
+        outcome = Outcome(answer["outcome"])
+        if store and outcome is Outcome.OK:
+            self._references[workload.key] = store
+        return Measurement(schedule, outcome, tuple(answer.get("samples", ())), answer["detail"])
+
+    def _ask_runner(self, request: dict[str, Any]) -> Message:
+        if self._runner is None:
+            self._runner = Worker("luthier.autotune.runner", self._folder / "runner.log")
+        try:
+            self._runner.send(request)
+            return self._runner.receive(time.monotonic() + self.limits.run + 30)
+        except WorkerLost as lost:
+            self._runner = None
+            return {"outcome": Outcome.CRASHED.value, "detail": f"the runner {lost}"}
+
+
+def _groups(workload: Workload, schedules: Sequence[Schedule]) -> Iterator[Sequence[Schedule]]:
+    """As many at once as the disk has room for their weights."""
+    constants = zip(workload.inputs, workload.constants, strict=True)
+    nbytes = sum(tensor.nbytes for tensor, constant in constants if constant)
+    step = max(1, min(len(schedules), _ROOM // max(1, nbytes)))
+    for i in range(0, len(schedules), step):
+        yield schedules[i : i + step]
+
+
+def _merged(runs: Sequence[Measurement]) -> Measurement:
+    """One measurement of several of the same schedule; a failure in any of them counts."""
+    failed = next((r for r in runs if r.outcome is not Outcome.OK), None)
+    samples = sorted(s for r in runs for s in r.samples)
+    return failed or replace(runs[0], samples=tuple(samples))

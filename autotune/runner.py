@@ -1,0 +1,238 @@
+"""The worker that runs candidates: small, without TVM, and a child process for each of them.
+
+A candidate may crash, hang, take all memory or write where it must not: that costs its child, and
+the child's end says how. Inputs are read-only for it, and outputs lie between guard bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import json
+import mmap
+import os
+import resource
+import select
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from luthier.schedules import ALIGNMENT, Target, Tensor, Workload
+from luthier.schedules.kernel import Array
+
+from .harness import Effort, Harness, KernelCall
+from .inputs import draw
+from .record import Outcome
+from .worker import Message, serve
+
+RTOL, ATOL = 1e-3, 1e-4  # ATOL is a fraction of the reference's largest magnitude
+_GUARD = 4 * ALIGNMENT
+_FILL = 0xFF  # NaN in every float type
+_HEADROOM = 1 << 30  # bytes of address space beyond what the candidate was given
+_LOST_IN_CACHE = 4  # constants larger than so many L3 caches evict themselves
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    serve(_answer)
+
+
+def _answer(request: Message) -> Message:
+    workload = Workload.from_json(request["workload"])
+    activations = _activations(workload, int(request["seed"]))
+    harness = _harness(request["harness"])
+    return _in_child(lambda: _candidate(request, workload, activations, harness), request)
+
+
+@functools.lru_cache(maxsize=1)
+def _harness(path: str) -> Harness:
+    return Harness(path)
+
+
+@functools.lru_cache(maxsize=1)
+def _activations(workload: Workload, seed: int) -> dict[int, tuple[int, int, Any]]:
+    """(address, bytes, owner) of each input that is no constant, on pages of its own."""
+    found = {}
+    for index, constant in enumerate(workload.constants):
+        if not constant:
+            data = draw(workload, index, seed).reshape(-1).view(np.uint8)
+            pages = mmap.mmap(-1, max(1, data.nbytes), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            block = np.frombuffer(pages, np.uint8)
+            block[: data.nbytes] = data
+            found[index] = (block.ctypes.data, block.nbytes, (pages, block))
+    return found
+
+
+def _in_child(work: Callable[[], Message], request: Message) -> Message:
+    """What ``work`` returns in a forked child, or how the child ended."""
+    readable, writable = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _be_child(work, writable)
+    os.close(writable)
+    try:
+        text = _read_all(readable, time.monotonic() + float(request["timeout"]))
+    finally:
+        os.close(readable)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+    if text is None:
+        seconds = float(request["timeout"])
+        return {"outcome": Outcome.TIMED_OUT.value, "detail": f"ran longer than {seconds:g} s"}
+    try:
+        answer: Message = json.loads(text)
+    except ValueError:
+        return {"outcome": Outcome.CRASHED.value, "detail": _how_it_ended(status)}
+    return answer
+
+
+def _be_child(work: Callable[[], Message], writable: int) -> None:
+    """Never returns."""
+    code = 1
+    try:
+        _libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: do not outlive the runner
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 32, 1 << 32))
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("1000")
+        os.write(writable, json.dumps(work()).encode())
+        code = 0
+    except Exception as error:  # out of memory, a library that does not load
+        detail = f"{type(error).__name__}: {error}"
+        os.write(writable, json.dumps({"outcome": "crashed", "detail": detail}).encode())
+    finally:
+        os._exit(code)
+
+
+def _read_all(fd: int, deadline: float) -> bytes | None:
+    """Everything until the writer ends; None at the deadline."""
+    data = b""
+    while True:
+        if not select.select([fd], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            return None
+        piece = os.read(fd, 1 << 16)
+        if not piece:
+            return data
+        data += piece
+
+
+def _how_it_ended(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
+    return f"ended with exit code {os.WEXITSTATUS(status)}"
+
+
+class _Block:
+    """Bytes at a multiple of ALIGNMENT, filled with ``_FILL``, between guards."""
+
+    def __init__(self, nbytes: int) -> None:
+        raw = np.full(nbytes + 2 * _GUARD + ALIGNMENT, _FILL, np.uint8)
+        start = _GUARD + (-(raw.ctypes.data + _GUARD)) % ALIGNMENT
+        self.data = raw[start : start + nbytes]
+        self._guards = raw[:start], raw[start + nbytes :]
+        self.address: int = raw.ctypes.data + start
+
+    @property
+    def overrun(self) -> bool:
+        """Whether something wrote outside."""
+        return any((guard != _FILL).any() for guard in self._guards)
+
+
+def _candidate(
+    request: Message,
+    workload: Workload,
+    activations: dict[int, tuple[int, int, Any]],
+    harness: Harness,
+) -> Message:
+    """Load, run, check, time, check again."""
+    target = Target.from_json(request["target"])
+    for address, nbytes, _ in activations.values():
+        _libc.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(nbytes), mmap.PROT_READ)
+    constants = {int(i): _mapped(path) for i, path in request["constants"].items()}
+    output = _Block(workload.output.nbytes)
+    temps = [_Block(n) for n in request["temps"]]
+    scratch = [_Block(int(request["scratch"])) for _ in range(target.threads)]
+    _limit_memory(target.threads)
+    inputs = [
+        activations[i][0] if i in activations else int(constants[i].ctypes.data)
+        for i in range(len(workload.inputs))
+    ]
+    library = ctypes.CDLL(request["library"])
+    functions = [library[name] for name in request["functions"]]
+    addresses = [int(ctypes.cast(f, ctypes.c_void_p).value or 0) for f in functions]
+    kernel = KernelCall(
+        addresses,
+        request["chunks"],
+        [*inputs, *(t.address for t in temps), output.address],
+        [s.address for s in scratch],
+    )
+    harness.start(target.threads)
+    harness.run(kernel)
+
+    def complaint() -> str:
+        if any(block.overrun for block in (output, *temps, *scratch)):
+            return "wrote outside its buffers"
+        return _difference(output.data, workload.output, request["reference"])
+
+    if wrong := complaint():
+        return {"outcome": Outcome.WRONG_RESULT.value, "detail": wrong}
+    if request["store"]:
+        partial = Path(request["store"]).with_suffix(".part")
+        partial.write_bytes(output.data.data)
+        partial.rename(request["store"])
+    samples: list[float] = []
+    if request["effort"]:
+        small = sum(c.nbytes for c in constants.values()) < _LOST_IN_CACHE * target.l3
+        flushed = constants.values() if request["cold"] and small else ()
+        cold = [(int(c.ctypes.data), c.nbytes) for c in flushed]
+        samples = harness.time(kernel, cold, Effort(**request["effort"]))
+    if wrong := complaint():
+        return {"outcome": Outcome.WRONG_RESULT.value, "detail": f"in a later run: {wrong}"}
+    return {"outcome": Outcome.OK.value, "samples": samples, "detail": ""}
+
+
+def _mapped(path: str) -> Array:
+    """A file's bytes, read-only and page-aligned, as weights lie in a model's library."""
+    if not Path(path).stat().st_size:
+        return np.zeros(ALIGNMENT, np.uint8)
+    return np.memmap(path, np.uint8, "r")
+
+
+def _limit_memory(threads: int) -> None:
+    """Grant little more address space than is used now; a thread's stack and heap take some."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * mmap.PAGESIZE + _HEADROOM + threads * (160 << 20)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _difference(data: Array, tensor: Tensor, reference: str | None) -> str:
+    """Why the output is not the reference's; empty where it is, or where there is none."""
+    if reference is None or not tensor.nbytes:
+        return ""
+    dtype = np.dtype("int8" if tensor.dtype == "bool" else tensor.dtype)
+    expected = np.fromfile(reference, dtype)
+    actual = data.view(dtype)
+    if np.array_equal(actual, expected):
+        return ""
+    if dtype.kind != "f":
+        wrong = np.flatnonzero(actual != expected)
+    else:
+        with np.errstate(all="ignore"):
+            finite = np.abs(expected[np.isfinite(expected)])
+            atol = ATOL * float(finite.max(initial=0))
+            close = np.isclose(actual, expected, RTOL, atol, equal_nan=True)
+        wrong = np.flatnonzero(~close)
+    if not wrong.size:
+        return ""
+    first = int(wrong[0])
+    return (
+        f"{wrong.size} of {tensor.size} elements differ from the default schedule's, the first "
+        f"(element {first}) is {actual[first]:g} and not {expected[first]:g}"
+    )
