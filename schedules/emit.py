@@ -55,7 +55,7 @@ class PhaseBuilder:
     def _declare(self, slots: Sequence[Slot]) -> dict[str, Any]:
         used = [s.position for s in slots if s.position is not None]
         table = tirx.decl_buffer((max(used, default=0) + 1,), "uint64", "table")
-        self._emit(tirx.DeclBuffer(table, data=self._table))
+        self.emit(tirx.DeclBuffer(table, data=self._table))
         buffers = {}
         for slot in slots:
             dtype = "int8" if slot.tensor.dtype == "bool" else slot.tensor.dtype
@@ -65,17 +65,22 @@ class PhaseBuilder:
                 address = base + tirx.const(slot.offset, "uint64")
             else:
                 address = tirx.BufferLoad(table, [slot.position])
-            self._emit(tirx.Bind(pointer, tirx.call_intrin(pointer.ty, "tirx.reinterpret", address)))
+            self.emit(tirx.Bind(pointer, tirx.call_intrin(pointer.ty, "tirx.reinterpret", address)))
             buffer = tirx.decl_buffer((max(1, slot.tensor.size),), dtype, slot.name, data_alignment=64)
-            self._emit(tirx.DeclBuffer(buffer, data=pointer))
+            self.emit(tirx.DeclBuffer(buffer, data=pointer))
             buffers[slot.name] = buffer
         return buffers
 
     def __getitem__(self, name: str) -> Any:
         return self._buffers[name]
 
-    def _emit(self, statement: Any) -> None:
+    def emit(self, statement: Any) -> None:
+        """Append a statement."""
         self._blocks[-1].append(statement)
+
+    def alias(self, buffer: Any, original: Any) -> None:
+        """Let ``buffer``, made elsewhere, stand for the memory of ``original``."""
+        self.emit(tirx.DeclBuffer(buffer, data=original.data))
 
     def _fresh(self, name: str) -> str:
         self._names += 1
@@ -84,7 +89,7 @@ class PhaseBuilder:
     def local(self, size: int, dtype: str = "float32") -> Any:
         """A small array of this worker, which LLVM keeps in registers where indices are known."""
         buffer = tirx.decl_buffer((size,), dtype, self._fresh("local"), scope="local")
-        self._emit(tirx.AllocBuffer(buffer))
+        self.emit(tirx.AllocBuffer(buffer))
         return buffer
 
     def load(self, buffer: Any, index: Index) -> Expr:
@@ -93,14 +98,14 @@ class PhaseBuilder:
 
     def store(self, buffer: Any, index: Index, value: Expr) -> None:
         """Write one element."""
-        self._emit(tirx.BufferStore(buffer, value, [index]))
+        self.emit(tirx.BufferStore(buffer, value, [index]))
 
     def bind(self, value: Expr, name: str = "v") -> Expr:
         """Name a value, so that it is computed once."""
         if isinstance(value, (int, float)) or isinstance(value, (tirx.IntImm, tirx.FloatImm)):
             return value
         variable = tirx.Var(self._fresh(name), value.ty)
-        self._emit(tirx.Bind(variable, value))
+        self.emit(tirx.Bind(variable, value))
         return variable
 
     @contextmanager
@@ -109,7 +114,7 @@ class PhaseBuilder:
         self._blocks.append([])
         yield variable
         body = self._blocks.pop()
-        self._emit(tirx.For(variable, begin, extent, kind, _sequence(body)))
+        self.emit(tirx.For(variable, begin, extent, kind, _sequence(body)))
 
     @contextmanager
     def loop(self, extent: Index, name: str = "i", begin: Index = 0) -> Iterator[Expr]:
@@ -146,7 +151,7 @@ class PhaseBuilder:
         """Statements that run where ``condition`` holds."""
         self._blocks.append([])
         yield
-        self._emit(tirx.IfThenElse(condition, _sequence(self._blocks.pop()), None))
+        self.emit(tirx.IfThenElse(condition, _sequence(self._blocks.pop()), None))
 
     def strips(self, extent: int, lanes: int) -> Iterator[Expr]:
         """Vectorised passes over ``range(extent)``: full vectors, then a tail of halved ones."""

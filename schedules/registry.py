@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import conv, depthwise, gemm, normalize, pointwise, reduction
+from . import conv, depthwise, gemm, normalize, pointwise, reduction, relax_op
 from .errors import ScheduleError
 from .kernel import Kernel
 from .space import Schedule, Space
@@ -18,6 +18,7 @@ TEMPLATES: tuple[Template, ...] = (
     normalize.TEMPLATE,
     reduction.TEMPLATE,
     pointwise.TEMPLATE,
+    relax_op.TEMPLATE,
 )
 
 

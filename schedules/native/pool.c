@@ -5,7 +5,9 @@
  * A piece is claimed by one compare-and-swap on a seat's range. The job's description is read only
  * after a claim, and the caller overwrites it only when every claimed piece is done, so a claim pins
  * the job it came from: a late worker finds empty ranges, or claims from the job that is current. */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include "pool.h"
 
 #include <errno.h>
