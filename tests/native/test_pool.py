@@ -1,0 +1,39 @@
+"""The worker pool, compiled and run under sanitizers."""
+
+from __future__ import annotations
+
+import subprocess
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+NATIVE = Path(str(resources.files("luthier.schedules.native")))
+STRICT = ("-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{NATIVE}")
+SANITIZERS = {
+    "plain": (),
+    "address": ("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+    "thread": ("-fsanitize=thread",),
+}
+
+
+def compile_and_run(tmp_path: Path, compiler: str, *arguments: str) -> None:
+    program = tmp_path / "program"
+    command = [compiler, *STRICT, *arguments, "-o", str(program), "-lpthread"]
+    subprocess.run(command, check=True)
+    done = subprocess.run([program], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("sanitizer", SANITIZERS)
+def test_pool_under_stress(tmp_path: Path, compiler: str, sanitizer: str) -> None:
+    flags = SANITIZERS[sanitizer]
+    sources = (str(NATIVE / "pool.c"), str(HERE / "pool_stress.c"))
+    compile_and_run(tmp_path, compiler, *flags, *sources)
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_caller_finishes_alone_when_no_worker_ever_runs(tmp_path: Path, compiler: str) -> None:
+    compile_and_run(tmp_path, compiler, str(HERE / "pool_absent.c"))
