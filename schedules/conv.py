@@ -43,7 +43,7 @@ def space(workload: Workload, target: Target) -> Space | None:
     groups = node.attr("groups")
     _, out_h, out_w, out_c = node.out.shape
     group_vectors = ceildiv(out_c // groups, target.lanes)
-    widths = tuple(w for w in range(1, min(out_w, target.vector_registers - 3) + 1))
+    widths = tuple(w for w in range(1, min(out_w, target.vector_registers - 2) + 1))
     vectors = tuple(v for v in (1, 2, 3, 4, 6) if v <= group_vectors)
     knobs = (
         Knob("tile_w", widths, "neighbouring outputs in the register tile"),

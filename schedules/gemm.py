@@ -95,7 +95,7 @@ def space(workload: Workload, target: Target) -> Space | None:
     if p is None or 0 in (p.m, p.n, p.k):
         return None
     vectors = tuple(v for v in (1, 2, 3, 4, 6, 8) if v <= ceildiv(p.n, target.lanes)) or (1,)
-    rows = tuple(range(1, min(p.m, target.vector_registers - 3) + 1))
+    rows = tuple(range(1, min(p.m, target.vector_registers - 2) + 1))
     knobs = (
         Knob("rows", rows, "rows of the register tile"),
         Knob("vectors", vectors, "vectors of columns in the register tile"),

@@ -1,7 +1,8 @@
 """Any other operator: TVM's legalization of the Relax operator, with a generic schedule.
 
-The node's attributes are the Relax call's: the fields of its attribute object by name, and
-``arg<i>`` for the arguments that are no tensors (a shape as a tuple, a number as itself). TVM gives
+The node's attributes are the Relax call's: ``attrs``, the type of its attribute object, that
+object's fields by name, and ``arg<i>`` for the arguments that are no tensors (a shape as a tuple, a
+number as itself). TVM gives
 loop nests in TensorIR; each becomes a phase, parallel over its outer loops where TVM proves that
 they carry no dependence. Intermediate buffers become temporaries.
 
@@ -94,13 +95,15 @@ def call(node: Node, args: list[Any]) -> Any:
     for i in range(count):
         name = f"arg{i}"
         arguments.append(_argument(attrs.pop(name)) if name in attrs else next(tensors))
-    return relax.Call(op, arguments, _attributes(op.attrs_type_key, attrs))
+    return relax.Call(op, arguments, _attributes(str(attrs.pop("attrs", "")), attrs))
 
 
 def _attributes(key: str, attrs: dict[str, Attr]) -> Any:
-    """The call's attribute object; fields that the node leaves out are None."""
+    """The call's attribute object of type ``key``; fields that the node leaves out are None."""
     if not key:
         return None
+    if not key.startswith("relax.attrs."):
+        raise ScheduleError(f"'{key}' is no attribute type of a Relax operator")
     info = tvm_ffi.core._lookup_or_register_type_info_from_type_key(key)
     fields = {field.name: _field(attrs.get(field.name)) for field in info.fields}
     return tvm.ir.make_node(key, **fields)
