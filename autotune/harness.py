@@ -89,7 +89,7 @@ class Harness:
     ) -> list[float]:
         """Ascending seconds a run; ``cold`` has (address, bytes) to flush before each sample."""
         samples = (ctypes.c_double * effort.most)()
-        ranges = (_Range * max(1, len(cold)))(*cold)
+        ranges = (_Range * max(1, len(cold)))(*(_Range(*c) for c in cold))
         limits = _Effort(
             effort.least,
             effort.most,
@@ -110,10 +110,7 @@ class Harness:
 
 
 class KernelCall:
-    """A kernel's functions and buffers as the timing loop takes them.
-
-    ``phases`` are addresses of functions, ``buffers`` and ``scratch`` (one a worker) of memory.
-    """
+    """A kernel's functions and buffers as the timing loop takes them."""
 
     def __init__(
         self,
@@ -122,6 +119,11 @@ class KernelCall:
         buffers: Sequence[int],
         scratch: Sequence[int],
     ) -> None:
+        """``phases`` are addresses of functions, ``buffers`` and ``scratch`` of memory.
+
+        There is one scratch for each worker.
+        """
+
         def pointers(addresses: Sequence[int]) -> ctypes.Array[ctypes.c_void_p]:
             return (ctypes.c_void_p * len(addresses))(*addresses)
 

@@ -40,6 +40,7 @@ class Log:
         self.skipped = 0
         self.problems: list[str] = []
         self._spaces = spaces
+        self._known_spaces: dict[tuple[str, Target], tuple[Space, ...]] = {}
         self._latest: dict[tuple[str, Target], dict[Schedule, Record]] = {}
         self._by_workload: dict[str, list[Record]] = {}
         self._lines = 0
@@ -89,13 +90,24 @@ class Log:
         Of several records of one schedule the latest counts. Records of other machines, and of
         templates that have changed since, never count.
         """
+        return next(self.ranked(workload, target), None)
+
+    def ranked(self, workload: Workload, target: Target) -> Iterator[Record]:
+        """All that ``best`` chooses from, fastest first."""
         latest = self._latest.get((workload.key, target), {})
-        ranked = sorted((r for r in latest.values() if r.timing), key=lambda r: r.seconds)
-        return next((r for r in ranked if self._is_current(r)), None)
+        right = sorted((r for r in latest.values() if r.timing), key=lambda r: r.seconds)
+        return (r for r in right if self._is_current(r))
 
     def measured(self, workload: Workload, target: Target) -> dict[Schedule, Record]:
-        """The latest record of each schedule that was tried on this kind of machine."""
+        """The latest record of each schedule that was tried on this kind of machine.
+
+        Schedules have their knobs in ``normal`` order.
+        """
         return dict(self._latest.get((workload.key, target), {}))
+
+    def groups(self, target: Target) -> list[dict[Schedule, Record]]:
+        """The latest records on this kind of machine, a group for each workload."""
+        return [group for (_, t), group in self._latest.items() if t == target]
 
     def foreign(self, workload: Workload, target: Target) -> tuple[Record, ...]:
         """Right records of the workload from other kinds of machines: hints, never truth."""
@@ -109,8 +121,11 @@ class Log:
 
             self._spaces = registry.spaces
         schedule = record.schedule
+        key = record.workload.key, record.target
         with contextlib.suppress(ScheduleError):
-            for space in self._spaces(record.workload, record.target):
+            if key not in self._known_spaces:
+                self._known_spaces[key] = self._spaces(record.workload, record.target)
+            for space in self._known_spaces[key]:
                 if (space.template, space.version) == (schedule.template, schedule.version):
                     space.schedule(dict(schedule.knobs))
                     return True

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -39,8 +39,10 @@ class Limits:
 
     build: float = 20.0
     run: float = 10.0
-    trial: Effort = Effort()
-    final: Effort = Effort(least=10, most=400, precision=0.004, seconds=0.25)
+    trial: Effort = field(default_factory=Effort)
+    final: Effort = field(
+        default_factory=lambda: Effort(least=8, most=200, precision=0.005, seconds=0.05)
+    )
 
 
 @dataclass(frozen=True)
@@ -90,11 +92,16 @@ class Measurer:
             raise
 
     def __enter__(self) -> Measurer:
+        """Itself."""
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
+        """Close."""
         self.close()
 
     def close(self) -> None:
@@ -122,7 +129,7 @@ class Measurer:
                     yield self._run(workload, schedule, build, effort)
 
     def compare(
-        self, workload: Workload, schedules: Sequence[Schedule], rounds: int = 2
+        self, workload: Workload, schedules: Sequence[Schedule], rounds: int = 5
     ) -> list[Measurement]:
         """Time the schedules in turns, several rounds, in a fresh runner; samples are merged."""
         if self._runner is not None:
@@ -201,7 +208,7 @@ class Measurer:
             worker.stop()
             worker = None
         if worker is None:
-            worker = Worker("luthier.autotune.builder", self._folder / f"builder{slot}.log")
+            worker = Worker("luthier.autotune.builder", self._folder)
             self._builders[slot] = worker
         return worker
 
@@ -257,7 +264,7 @@ class Measurer:
 
     def _ask_runner(self, request: dict[str, Any]) -> Message:
         if self._runner is None:
-            self._runner = Worker("luthier.autotune.runner", self._folder / "runner.log")
+            self._runner = Worker("luthier.autotune.runner", self._folder)
         try:
             self._runner.send(request)
             return self._runner.receive(time.monotonic() + self.limits.run + 30)

@@ -63,7 +63,8 @@ class Timing:
         else:
             q1, _, q3 = statistics.quantiles(seconds, n=4, method="inclusive")
         middle = statistics.median(seconds)
-        return Timing(*(float(f"{s:.4g}") for s in (middle, q1, q3)), len(seconds))
+        median, low, high = (float(f"{s:.4g}") for s in (middle, q1, q3))
+        return Timing(median, low, high, len(seconds))
 
     @property
     def noisy(self) -> bool:

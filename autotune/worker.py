@@ -14,6 +14,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ class WorkerLost(Exception):  # noqa: N818 - an event, handled inside this room
     """The worker died, or took too long and was killed; the message says which."""
 
     def __init__(self, reason: str, timed_out: bool) -> None:
+        """``reason`` continues a sentence: 'the build died'."""
         super().__init__(reason)
         self.timed_out = timed_out
 
@@ -42,9 +44,9 @@ class WorkerLost(Exception):  # noqa: N818 - an event, handled inside this room
 class Worker:
     """The parent's end of a process that runs ``module.main``."""
 
-    def __init__(self, module: str, stderr: Path) -> None:
-        """Start it; what it prints goes to the file ``stderr``."""
-        self._stderr = stderr.open("ab+")
+    def __init__(self, module: str, folder: Path) -> None:
+        """Start it; what it prints and its temporary files go to ``folder``."""
+        self._stderr = tempfile.TemporaryFile("ab+", dir=folder)  # noqa: SIM115 - closed by stop
         command = [sys.executable, "-I", "-c", _BOOT, json.dumps(sys.path), module]
         threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
@@ -54,7 +56,7 @@ class Worker:
             stderr=self._stderr,
             bufsize=0,
             start_new_session=True,
-            env={**os.environ, **threads},
+            env={**os.environ, **threads, "TMPDIR": str(folder)},
         )
         self._pending = b""
         self.served = 0
@@ -111,13 +113,17 @@ class Worker:
         self.stop()
         code = self._process.returncode
         if not timed_out and code < 0:
-            what = f"was killed by {signal.Signals(-code).name}" if -code != signal.SIGKILL else what
+            what = (
+                f"was killed by {signal.Signals(-code).name}" if -code != signal.SIGKILL else what
+            )
         return WorkerLost(f"{what}: {said}" if said else what, timed_out)
 
     def _last_words(self) -> str:
         try:
             size = os.fstat(self._stderr.fileno()).st_size
-            return one_line(os.pread(self._stderr.fileno(), 2000, max(0, size - 2000)).decode("replace"))
+            return one_line(
+                os.pread(self._stderr.fileno(), 2000, max(0, size - 2000)).decode("replace")
+            )
         except (OSError, ValueError, LookupError):
             return ""
 

@@ -1,0 +1,79 @@
+"""How trials are spread over a model's kernels: by what each can still win for the whole.
+
+The gain that the next trial of a kernel promises is estimated as in Ansor's task scheduler (Zheng
+et al., OSDI 2020, section 6): part of it from how much recent trials won, part from an optimistic
+bound, that the kernel reaches the throughput of the best one known or its share of trials so far.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from luthier.schedules import Workload
+
+from .features import operations, traffic
+
+
+@dataclass(frozen=True)
+class Policy:
+    """``trust`` weighs recent gains against the optimistic bound.
+
+    ``window`` trials count as recent. A kernel has converged when ``patience`` trials brought less
+    than ``notable`` (a fraction). ``headroom`` is how far beyond the best throughput known a kernel
+    may hope to get.
+    """
+
+    trust: float = 0.3
+    window: int = 16
+    patience: int = 64
+    notable: float = 0.01
+    headroom: float = 1.1
+
+
+@dataclass
+class KernelState:
+    """A kernel that runs ``count`` times in the model, and the best seconds after each trial."""
+
+    workload: Workload
+    count: int
+    curve: list[float] = field(default_factory=list)
+    done: bool = False  # its space is exhausted, or it cannot be measured
+
+    @property
+    def best(self) -> float:
+        """Seconds; infinite before a trial succeeded."""
+        return self.curve[-1] if self.curve else math.inf
+
+    def tell(self, seconds: float) -> None:
+        """A trial took so long (infinite: it failed)."""
+        self.curve.append(min(self.best, seconds))
+
+    def converged(self, policy: Policy) -> bool:
+        """Whether the last ``patience`` trials brought nothing notable."""
+        if len(self.curve) <= policy.patience:
+            return False
+        return self.curve[-policy.patience - 1] * (1 - policy.notable) <= self.best
+
+
+def next_kernel(kernels: Sequence[KernelState], policy: Policy) -> KernelState | None:
+    """The kernel whose next trials promise most; None when no kernel promises anything."""
+    open_ones = [k for k in kernels if not k.done and not k.converged(policy)]
+    measured = [k for k in kernels if math.isfinite(k.best)]
+    speed = max((operations(k.workload) / k.best for k in measured), default=0.0)
+    bandwidth = max((traffic(k.workload) / k.best for k in measured), default=0.0)
+    gains = [(_gain(k, policy, speed, bandwidth), -i, k) for i, k in enumerate(open_ones)]
+    return max(gains, default=(0.0, 0, None))[2]
+
+
+def _gain(kernel: KernelState, policy: Policy, speed: float, bandwidth: float) -> float:
+    """Expected seconds of model latency that one more trial wins."""
+    if not math.isfinite(kernel.best):
+        return math.inf
+    trials = len(kernel.curve)
+    recent = [s for s in kernel.curve[-policy.window - 1 :] if math.isfinite(s)]
+    won = (recent[0] - kernel.best) / max(1, len(recent) - 1)
+    floor = max(operations(kernel.workload) / speed, traffic(kernel.workload) / bandwidth)
+    hoped = max(0.0, kernel.best - floor / policy.headroom) / trials
+    return kernel.count * (policy.trust * won + (1 - policy.trust) * hoped)
