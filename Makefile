@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/python
 .PHONY: help demo test lint types bench clean
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/' | column -t -s:
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/' | column -t -s :
 
 $(VENV)/.dev: pyproject.toml
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
@@ -24,7 +24,7 @@ demo: $(VENV)/.dev  ## tune SqueezeNet for two minutes, build it, run it from C+
 test: $(VENV)/.dev  ## all tests
 	$(RUN) -m pytest
 
-lint: $(VENV)/.dev  ## ruff: rules and format
+lint: $(VENV)/.dev  ## ruff, rules and format
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 

@@ -153,7 +153,11 @@ def _calibrate_batch_norms(model: Any) -> None:
 
 
 def _export(
-    model: Any, inputs: tuple[Any, ...], names: tuple[str, ...], outputs: tuple[str, ...], path: Path
+    model: Any,
+    inputs: tuple[Any, ...],
+    names: tuple[str, ...],
+    outputs: tuple[str, ...],
+    path: Path,
 ) -> None:
     import torch
 

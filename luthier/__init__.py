@@ -1,1 +1,90 @@
-"""Luthier."""
+"""Luthier: tunes a trained model for your machine and builds one C library that needs no runtime.
+
+luthier.tune("model.onnx", trials=500)           # measure, keep the records
+luthier.build("model.onnx", "out/")              # best records -> a folder with the library
+luthier.load("out/").run({"x": array})           # the library, from Python
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from luthier.schedules.errors import (
+    AccuracyError,
+    ArtifactError,
+    InputError,
+    LogError,
+    LuthierError,
+    ModelError,
+    ScheduleError,
+    TargetError,
+    ToolchainError,
+    UnsupportedOperator,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from luthier.autotune import TuneResult
+    from luthier.deploy import Artifact, load
+
+    from ._bench import BenchReport, bench
+    from ._check import CheckReport, check
+    from ._compile import BuildReport, build, tune, tune_and_build
+    from ._doctor import Finding, doctor
+    from ._machine import Machine, target
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AccuracyError",
+    "Artifact",
+    "ArtifactError",
+    "BenchReport",
+    "BuildReport",
+    "CheckReport",
+    "Finding",
+    "InputError",
+    "LogError",
+    "LuthierError",
+    "Machine",
+    "ModelError",
+    "ScheduleError",
+    "TargetError",
+    "ToolchainError",
+    "TuneResult",
+    "UnsupportedOperator",
+    "UsageError",
+    "bench",
+    "build",
+    "check",
+    "doctor",
+    "load",
+    "target",
+    "tune",
+    "tune_and_build",
+]
+
+# TVM takes seconds to import, so each name's module is imported when the name is first used.
+_MODULES = {
+    "luthier._bench": ("BenchReport", "bench"),
+    "luthier._check": ("CheckReport", "check"),
+    "luthier._compile": ("BuildReport", "build", "tune", "tune_and_build"),
+    "luthier._doctor": ("Finding", "doctor"),
+    "luthier._machine": ("Machine", "target"),
+    "luthier.autotune": ("TuneResult",),
+    "luthier.deploy": ("Artifact", "load"),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'luthier' has no attribute '{name}'")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,6 +1,6 @@
 """Build ``digits.onnx`` into a library and measure its accuracy on held-out digits.
 
-    python examples/digits/evaluate.py
+python examples/digits/evaluate.py
 """
 
 from __future__ import annotations

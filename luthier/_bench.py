@@ -1,0 +1,137 @@
+"""How fast an artifact runs on this machine, and how much of the machine that uses."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from luthier.deploy import Artifact, load
+from luthier.schedules.errors import UsageError
+
+from ._check import sample
+from ._compile import FilePath
+from ._flops import flops
+from ._peak import peak_gflops
+
+Inputs = dict[str, NDArray[Any]]
+
+LEAST_RUNS = 10
+MOST_RUNS = 10_000
+
+
+@dataclass(frozen=True)
+class KernelTime:
+    """One call of the model: median milliseconds, and its share of all calls' time."""
+
+    step: int
+    source: str
+    kernel: str
+    schedule: str
+    origin: str
+    milliseconds: float
+    share: float
+    gflops: float
+    fraction_of_peak: float
+
+
+@dataclass(frozen=True)
+class BenchReport:
+    """Times are milliseconds of one run; ``q1`` and ``q3`` are the quartiles around the median.
+
+    ``gflop`` is the arithmetic of one run (see ``_flops``), ``peak_gflops`` what this machine's
+    float32 units were measured to reach with as many threads.
+    """
+
+    folder: Path
+    threads: int
+    runs: int
+    median: float
+    q1: float
+    q3: float
+    minimum: float
+    gflop: float
+    gflops: float
+    peak_gflops: float
+    fraction_of_peak: float
+    kernels: tuple[KernelTime, ...]
+
+
+def bench(
+    folder: FilePath, *, threads: int | None = None, seconds: float = 3.0, kernels: bool = False
+) -> BenchReport:
+    """Time the artifact on its own sample for about ``seconds``; ``kernels`` adds a profile.
+
+    Raises what ``load`` raises, ArtifactError where the sample is missing, UsageError.
+    """
+    if not 0 < seconds <= 3600:
+        raise UsageError(f"seconds must be above 0 and at most 3600, not {seconds}")
+    with load(folder, threads=threads) as artifact:
+        inputs, _ = sample(artifact)
+        target = replace(
+            artifact.manifest.target, threads=threads or artifact.manifest.target.threads
+        )
+        peak = peak_gflops(target)
+        times = _times(artifact, inputs, seconds)
+        profile = _profile(artifact, inputs, peak, len(times)) if kernels else ()
+    work = sum(flops(k.workload) * k.count for k in artifact.manifest.kernels) / 1e9
+    q1, median, q3 = statistics.quantiles(times, n=4, method="inclusive")
+    return BenchReport(
+        folder=Path(folder),
+        threads=target.threads,
+        runs=len(times),
+        median=median * 1e3,
+        q1=q1 * 1e3,
+        q3=q3 * 1e3,
+        minimum=min(times) * 1e3,
+        gflop=work,
+        gflops=work / median,
+        peak_gflops=peak,
+        fraction_of_peak=work / median / peak,
+        kernels=profile,
+    )
+
+
+def _times(artifact: Artifact, inputs: Inputs, seconds: float) -> list[float]:
+    """Seconds of single runs, after runs that warm caches and clocks for a tenth of the time."""
+    _repeat(artifact, inputs, seconds / 10, least=2)
+    return _repeat(artifact, inputs, seconds, least=LEAST_RUNS)
+
+
+def _repeat(artifact: Artifact, inputs: Inputs, seconds: float, least: int) -> list[float]:
+    arrays = [inputs[p.name] for p in artifact.inputs]
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < least or (time.perf_counter() < end and len(times) < MOST_RUNS):
+        start = time.perf_counter()
+        artifact(*arrays)
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def _profile(artifact: Artifact, inputs: Inputs, peak: float, runs: int) -> tuple[KernelTime, ...]:
+    profiles = [artifact.profile(inputs) for _ in range(min(runs, 100))]
+    medians = [statistics.median(step) for step in zip(*profiles, strict=True)]
+    total = sum(medians) or 1.0
+    rows = []
+    for i, (step, seconds) in enumerate(zip(artifact.manifest.steps, medians, strict=True)):
+        entry = artifact.manifest.kernels[step.kernel]
+        rate = flops(entry.workload) / seconds / 1e9 if seconds else 0.0
+        rows.append(
+            KernelTime(
+                step=i,
+                source=step.source,
+                kernel=str(entry.workload),
+                schedule=str(entry.schedule),
+                origin=entry.source,
+                milliseconds=seconds * 1e3,
+                share=seconds / total,
+                gflops=rate,
+                fraction_of_peak=rate / peak,
+            )
+        )
+    return tuple(sorted(rows, key=lambda r: -r.milliseconds))

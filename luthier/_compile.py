@@ -1,0 +1,216 @@
+"""Tune, build and load: the rooms put together."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from luthier.autotune import Log, Progress, TuneResult
+from luthier.autotune import tune as tune_workloads
+from luthier.deploy import build as build_program
+from luthier.frontend import Program, import_model, read_model
+from luthier.schedules import Schedule, Target
+from luthier.schedules.errors import ModelError, TargetError, UsageError
+from luthier.schedules.target import host_features
+
+from ._machine import resolve
+from ._reference import reference
+from ._samples import random_inputs
+
+Model = str | os.PathLike[str] | onnx.ModelProto
+Shapes = Mapping[str, Sequence[int]]
+FilePath = str | os.PathLike[str]
+
+DEFAULT_LOG = "luthier.log.jsonl"
+DEFAULT_TRIALS = 1000
+_UNLIMITED = 1 << 40  # trials, where only the time is limited
+_SAMPLE_SEED = 0
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What was built: ``kernels`` distinct ones, each from a record or the default schedule.
+
+    ``foreign_records`` describe the same kernels on other kinds of machines and were not used;
+    ``skipped_lines`` of the log could not be read, ``problems`` tells about the first few.
+    """
+
+    folder: Path
+    kernels: int
+    from_records: int
+    from_defaults: int
+    foreign_records: int
+    skipped_lines: int
+    problems: tuple[str, ...]
+    reference: str
+    seconds: float
+
+
+def tune(
+    model: Model,
+    target: str | Target = "host",
+    *,
+    trials: int | None = None,
+    minutes: float | None = None,
+    log: FilePath = DEFAULT_LOG,
+    threads: int | None = None,
+    shapes: Shapes | None = None,
+    seed: int = 0,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> TuneResult:
+    """Measure schedules of the model's kernels on this machine and append the records to ``log``.
+
+    Stops after ``trials`` measurements (default: 1000, or no limit where ``minutes`` is given) or
+    after ``minutes``. Records of earlier runs are used and not measured again. Raises ModelError,
+    LogError, TargetError (a target that this machine cannot run), UsageError.
+    """
+    _check_limits(trials, minutes)
+    resolved = resolve(target, threads)
+    _check_runs_here(resolved)
+    program = import_model(model, resolved, shapes)
+    if trials is None:
+        trials = DEFAULT_TRIALS if minutes is None else _UNLIMITED
+    return tune_workloads(
+        Counter(call.workload for call in program.calls),
+        resolved,
+        trials,
+        Log.open(log),
+        minutes=minutes,
+        seed=seed,
+        on_progress=on_progress,
+    )
+
+
+def build(
+    model: Model,
+    out: FilePath,
+    *,
+    target: str | Target = "host",
+    log: FilePath | None = DEFAULT_LOG,
+    threads: int | None = None,
+    shapes: Shapes | None = None,
+) -> BuildReport:
+    """Build the artifact folder ``out``, replacing an artifact there; never measures.
+
+    A kernel gets its fastest schedule among the records of ``log`` that were measured on this kind
+    of machine, or else its default schedule. ``log=None`` uses defaults alone. A ``log`` that does
+    not exist is an error, save for the default name. Raises ModelError, LogError, TargetError,
+    ArtifactError, ToolchainError, UsageError.
+    """
+    start = time.monotonic()
+    resolved = resolve(target, threads)
+    records = _open_log(log)
+    program = import_model(model, resolved, shapes)
+    schedules = _schedules(program, resolved, records)
+    engine, sample = _sample(model, shapes)
+    build_program(
+        program, Path(out), resolved, schedules, model_sha256=_sha256(model), sample=sample
+    )
+    kernels = {call.workload for call in program.calls}
+    foreign = sum(len(records.foreign(w, resolved)) for w in kernels) if records else 0
+    return BuildReport(
+        folder=Path(out),
+        kernels=len(kernels),
+        from_records=len(schedules),
+        from_defaults=len(kernels) - len(schedules),
+        foreign_records=foreign,
+        skipped_lines=records.skipped if records else 0,
+        problems=tuple(records.problems) if records else (),
+        reference=engine,
+        seconds=time.monotonic() - start,
+    )
+
+
+def tune_and_build(
+    model: Model,
+    out: FilePath,
+    target: str | Target = "host",
+    *,
+    trials: int | None = None,
+    minutes: float | None = None,
+    log: FilePath = DEFAULT_LOG,
+    threads: int | None = None,
+    shapes: Shapes | None = None,
+    seed: int = 0,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> BuildReport:
+    """``tune``, then ``build`` with the log; raises what they raise.
+
+    An interrupt while tuning raises KeyboardInterrupt once the records are kept; nothing is built.
+    """
+    result = tune(
+        model,
+        target,
+        trials=trials,
+        minutes=minutes,
+        log=log,
+        threads=threads,
+        shapes=shapes,
+        seed=seed,
+        on_progress=on_progress,
+    )
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return build(model, out, target=target, log=log, threads=threads, shapes=shapes)
+
+
+def _check_limits(trials: int | None, minutes: float | None) -> None:
+    if trials is not None and trials < 1:
+        raise UsageError(f"trials must be at least 1, not {trials}")
+    if minutes is not None and not minutes > 0:
+        raise UsageError(f"minutes must be above 0, not {minutes}")
+
+
+def _check_runs_here(target: Target) -> None:
+    missing = sorted(set(target.features) - host_features())
+    if missing:
+        raise TargetError(
+            f"{target.level} cannot be measured here: this CPU lacks {', '.join(missing)}"
+        )
+
+
+def _open_log(log: FilePath | None) -> Log | None:
+    if log is None or (str(log) == DEFAULT_LOG and not Path(log).exists()):
+        return None
+    return Log(log)
+
+
+def _schedules(program: Program, target: Target, log: Log | None) -> dict[str, Schedule]:
+    """The best recorded schedules, by workload key."""
+    if log is None:
+        return {}
+    best = {c.workload.key: log.best(c.workload, target) for c in program.calls}
+    return {key: record.schedule for key, record in best.items() if record}
+
+
+def _sample(model: Model, shapes: Shapes | None) -> tuple[str, dict[str, Any]]:
+    """The reference engine's name, and what ``luthier check DIR`` replays."""
+    proto = read_model(model, shapes)
+    inputs = random_inputs(proto, _SAMPLE_SEED)
+    truth = reference(proto)
+    outputs = truth.run(inputs)
+    sample = {f"in:{name}": array for name, array in inputs.items()}
+    sample.update({f"out:{name}": array for name, array in outputs.items()})
+    return truth.engine, sample
+
+
+def _sha256(model: Model) -> str:
+    digest = hashlib.sha256()
+    if isinstance(model, onnx.ModelProto):
+        digest.update(model.SerializeToString(deterministic=True))
+        return digest.hexdigest()
+    try:
+        with Path(model).open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise ModelError(f"{model}: cannot be read ({error.strerror})") from error
+    return digest.hexdigest()

@@ -1,0 +1,48 @@
+"""How much arithmetic a workload is: what a roofline divides by the time."""
+
+from __future__ import annotations
+
+import math
+
+from luthier.schedules import Node, Tensor, Workload
+from luthier.schedules.ops import ELEMENTWISE
+
+# Operations per input element of a textbook evaluation.
+_REDUCTIONS = {
+    **dict.fromkeys(("sum", "mean", "max", "min", "prod"), 1),
+    **dict.fromkeys(("softmax", "log_softmax"), 4),
+    "layer_norm": 6,
+}
+_FREE = frozenset({"const", "cast"})
+
+
+def flops(workload: Workload) -> int:
+    """Arithmetic operations of one call, a multiply-add being two.
+
+    Convolutions count as the direct algorithm's, whatever the schedule does, so that times of
+    different algorithms compare. Data movement counts nothing.
+    """
+    return sum(_node_flops(workload, node) for node in workload.nodes)
+
+
+def _node_flops(workload: Workload, node: Node) -> int:
+    if node.op in ELEMENTWISE:
+        return 0 if node.op in _FREE else node.out.size
+    if not node.args:
+        return 0
+    data = workload.tensor(node.args[0])
+    if node.op in _REDUCTIONS:
+        return _REDUCTIONS[node.op] * data.size
+    return _tap_count(workload, node, data) * 2
+
+
+def _tap_count(workload: Workload, node: Node, data: Tensor) -> int:
+    """Multiply-adds of a sliding window or a matrix product; 0 for data movement."""
+    if node.op in ("conv2d", "conv2d_transpose"):
+        taps = math.prod(workload.tensor(node.args[1]).shape[1:])
+        return taps * (node.out.size if node.op == "conv2d" else data.size)
+    if node.op == "matmul":
+        return node.out.size * data.shape[-1]
+    if node.op in ("max_pool2d", "avg_pool2d"):
+        return node.out.size * math.prod(map(int, node.attr("kernel"))) // 2
+    return 0

@@ -1,0 +1,46 @@
+"""``luthier bench``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+import luthier
+
+from . import options
+
+if TYPE_CHECKING:
+    from luthier import BenchReport
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--kernels", is_flag=True, help="Also time each kernel.")
+@click.option("--seconds", type=float, default=3.0, show_default=True, help="Measure for so long.")
+@options.threads
+@options.json_flag
+@options.examples("luthier bench model", "luthier bench model --kernels --seconds 10")
+def bench(folder: Path, kernels: bool, seconds: float, threads: int | None, as_json: bool) -> None:
+    """Time the artifact in DIR, and compare with this machine's measured peak."""
+    report = luthier.bench(folder, threads=threads, seconds=seconds, kernels=kernels)
+    options.emit(report, as_json, lambda: _text(report))
+
+
+def _text(report: BenchReport) -> str:
+    threads = f"{report.threads} thread{'s' * (report.threads > 1)}"
+    lines = [
+        f"median {report.median:.3f} ms, quartiles {report.q1:.3f} to {report.q3:.3f} ms "
+        f"({report.runs} runs, {threads})",
+        f"{report.gflops:.1f} GFLOPS ({report.gflop:.3g} GFLOP a run), "
+        f"{report.fraction_of_peak:.0%} of this machine's measured {report.peak_gflops:.0f} GFLOPS",
+    ]
+    if report.kernels:
+        lines += ["", "      ms  share  GFLOPS   peak  from     kernel"]
+    for k in report.kernels:
+        lines.append(
+            f"{k.milliseconds:8.4f}  {k.share:5.1%}  {k.gflops:6.1f}  {k.fraction_of_peak:5.0%}  "
+            f"{k.origin:7}  {k.kernel}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,78 @@
+"""``luthier build``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import luthier
+
+from . import options
+from .progress import tuning_display
+
+if TYPE_CHECKING:
+    from luthier import BuildReport
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path), help="The folder to build."
+)
+@options.log
+@options.no_log
+@click.option("--trials", type=click.IntRange(1), help="Tune first, with so many measurements.")
+@options.target
+@options.threads
+@options.shape
+@options.json_flag
+@options.examples(
+    "luthier build model.onnx -o model",
+    "luthier build model.onnx -o model --log team.log.jsonl --threads 4",
+    "luthier build model.onnx -o model --shape image=1,3,224,224",
+)
+def build(
+    *,
+    model: Path,
+    out: Path,
+    log: Path,
+    no_log: bool,
+    trials: int | None,
+    target: str,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Build MODEL into a folder with one C library and all that goes with it.
+
+    Kernels get their best schedule of the log, the others their default. Nothing is measured
+    unless --trials is given.
+    """
+    if no_log and trials:
+        raise luthier.UsageError("--no-log and --trials exclude each other")
+    if trials:
+        with tuning_display() as show:
+            report = luthier.tune_and_build(
+                model, out, target, trials=trials, log=log, on_progress=show, **settings
+            )
+    else:
+        report = luthier.build(model, out, target=target, log=None if no_log else log, **settings)
+    options.emit(report, as_json, lambda: _text(report))
+
+
+def _text(report: BuildReport) -> str:
+    lines = [
+        f"built {report.folder} in {report.seconds:.1f} s",
+        f"kernels: {report.from_records} from records, {report.from_defaults} with the default "
+        "schedule",
+    ]
+    if report.foreign_records:
+        lines.append(
+            f"ignored: {report.foreign_records} records that were measured on another kind of "
+            "machine (or with other threads)"
+        )
+    if report.skipped_lines:
+        lines.append(f"skipped: {report.skipped_lines} lines of the log that cannot be read")
+        lines += [f"  {problem}" for problem in report.problems]
+    return "\n".join(lines)

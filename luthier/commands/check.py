@@ -1,0 +1,58 @@
+"""``luthier check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import luthier
+
+from . import options
+
+if TYPE_CHECKING:
+    from luthier import CheckReport
+
+
+@click.command()
+@click.argument("model_or_dir", metavar="MODEL|DIR", type=click.Path(path_type=Path))
+@click.option("--rtol", type=float, default=1e-3, show_default=True, help="Relative tolerance.")
+@click.option("--atol", type=float, default=1e-4, show_default=True, help="Absolute tolerance.")
+@click.option(
+    "--runs", type=click.IntRange(1), default=3, show_default=True, help="Random inputs (MODEL)."
+)
+@options.log
+@options.no_log
+@options.target
+@options.threads
+@options.shape
+@options.json_flag
+@options.examples("luthier check model.onnx", "luthier check model --rtol 1e-4")
+def check(
+    model_or_dir: Path,
+    log: Path,
+    no_log: bool,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Compare outputs with a reference's; exit code 9 where they differ too much.
+
+    MODEL is built in a temporary folder and run on random inputs, against ONNX Runtime or onnx's
+    own evaluator. DIR replays the sample that was kept when it was built.
+    """
+    chosen = None if no_log else log
+    report = luthier.check(model_or_dir, log=chosen, **settings)
+    result = {**options.plain(report), "ok": report.ok}
+    options.emit(result, as_json, lambda: _text(report))
+    report.raise_if_wrong()
+
+
+def _text(report: CheckReport) -> str:
+    width = max(len(o.name) for o in report.outputs)
+    lines = [f"against {report.reference}, {report.runs} run{'s' * (report.runs > 1)}"]
+    lines.append(f"{'output':{width}}  max abs error  max rel error")
+    for o in report.outputs:
+        verdict = "ok" if o.within else "DIFFERS"
+        lines.append(f"{o.name:{width}}  {o.absolute:13.3g}  {o.relative:13.3g}  {verdict}")
+    return "\n".join(lines)

@@ -1,0 +1,105 @@
+"""What several commands share: options, and how a result is printed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from enum import Enum
+from inspect import cleandoc
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+# The one in luthier._compile, which would import TVM here.
+DEFAULT_LOG = "luthier.log.jsonl"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+json_flag = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."
+)
+threads = click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    help="Worker threads  [default: every core this process may use]",
+)
+target = click.option(
+    "--target",
+    default="host",
+    show_default=True,
+    help="'host', or x86-64-v2, x86-64-v3, x86-64-v4 for generic code of that level.",
+)
+log = click.option(
+    "--log",
+    default=DEFAULT_LOG,
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="The tuning log, a JSON Lines file.",
+)
+no_log = click.option("--no-log", is_flag=True, help="Use default schedules, whatever was tuned.")
+
+
+def _shapes(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, tuple[int, ...]]:
+    """``NAME=1,3,224,224``, split at the last equals sign, which a name may hold too."""
+    shapes = {}
+    for value in values:
+        match = re.fullmatch(r"(.+)=(\d{1,9}(?:,\d{1,9})*)", value)
+        if not match:
+            raise click.BadParameter(f"'{value}' is no shape such as x=1,3,224,224")
+        shapes[match[1]] = tuple(int(size) for size in match[2].split(","))
+    return shapes
+
+
+shape = click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="NAME=D,D,..",
+    callback=_shapes,
+    help="Sizes of an input that leaves some open.",
+)
+
+
+def examples(*lines: str) -> Callable[[F], F]:
+    """Add the examples that ``--help`` ends with."""
+
+    def decorate(function: F) -> F:
+        text = "\n".join(f"  {line}" for line in lines)
+        function.__doc__ = f"{cleandoc(function.__doc__ or '')}\n\n\b\nExamples:\n{text}\n"
+        return function
+
+    return decorate
+
+
+def emit(result: Any, as_json: bool, text: Callable[[], str]) -> None:
+    """Print a result: the dataclass as JSON, or what ``text`` makes of it."""
+    click.echo(json.dumps(plain(result), indent=1, allow_nan=False) if as_json else text())
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON can hold it; infinities and NaN become strings."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(plain(k)): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    return _plain_object(value)
+
+
+def _plain_object(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return plain(value.value)
+    if hasattr(value, "to_json"):
+        return plain(value.to_json())
+    if dataclasses.is_dataclass(value):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return str(value)

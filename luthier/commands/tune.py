@@ -1,0 +1,72 @@
+"""``luthier tune``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import luthier
+
+from . import options
+from .progress import milliseconds, ratio, tuning_display
+
+if TYPE_CHECKING:
+    from luthier import TuneResult
+
+INTERRUPTED = 130
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--trials",
+    type=click.IntRange(1),
+    help="Measure at most so many schedules  [default: 1000, no limit with --minutes]",
+)
+@click.option("--minutes", type=float, help="Stop after so many minutes.")
+@options.log
+@options.target
+@options.threads
+@options.shape
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the search.")
+@options.json_flag
+@options.examples(
+    "luthier tune model.onnx --trials 500",
+    "luthier tune model.onnx --minutes 10 --log team.log.jsonl --threads 4",
+)
+def tune(
+    *,
+    model: Path,
+    log: Path,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Measure schedules of MODEL's kernels on this machine and keep the records.
+
+    Run it again to go on: what the log holds is not measured twice. Ctrl-C ends it and loses
+    nothing.
+    """
+    with tuning_display() as show:
+        result = luthier.tune(model, log=log, on_progress=show, **settings)
+    summary = {**options.plain(result), "before": result.before, "after": result.after}
+    options.emit(options.plain({**summary, "log": log}), as_json, lambda: _text(result, log))
+    if result.interrupted:
+        click.echo(f"luthier: interrupted: {result.trials} trials are kept in {log}", err=True)
+        click.get_current_context().exit(INTERRUPTED)
+
+
+def _text(result: TuneResult, log: Path) -> str:
+    change = f"{milliseconds(result.before)} -> {milliseconds(result.after)}"
+    lines = [
+        f"{result.trials} trials in {result.seconds:.0f} s, kept in {log}",
+        f"kernels of the model: {change}{ratio(result.before, result.after)}",
+    ]
+    failed = {o.value: n for o, n in result.outcomes.items() if o.value != "ok"}
+    if failed:
+        lines.append("failed: " + ", ".join(f"{n} {name}" for name, n in failed.items()))
+    for kernel in result.kernels:
+        if kernel.failure:
+            lines.append(f"not tuned: {kernel.workload}: {kernel.failure}")
+    return "\n".join(lines)
