@@ -22,14 +22,16 @@
 #define CACHE_LINE 64
 #define SPIN_NS 40000     /* spin this long before giving the core to others */
 #define YIELD_NS 2000000  /* inside a run: offer the core this long before sleeping */
+#define MOVE_NS 1000000   /* a worker changes cores at most this often */
 
 struct workers;
 
 struct seat {
     _Alignas(CACHE_LINE) _Atomic uint64_t range; /* first piece << 32 | one past the last */
+    atomic_int cpu; /* where its thread ran last; -1 while that sleeps */
+    int32_t index;
     struct workers *pool;
     pthread_t thread;
-    int32_t index;
 };
 
 struct workers {
@@ -112,8 +114,10 @@ static void call_workers(struct workers *w)
     }
 }
 
-static void sleep_until_called(struct workers *w, unsigned seen)
+static void sleep_until_called(struct seat *seat, unsigned seen)
 {
+    struct workers *w = seat->pool;
+    atomic_store_explicit(&seat->cpu, -1, memory_order_relaxed);
     pthread_mutex_lock(&w->mutex);
     atomic_fetch_add(&w->sleepers, 1);
     while (atomic_load(&w->epoch) == seen)
@@ -123,8 +127,9 @@ static void sleep_until_called(struct workers *w, unsigned seen)
 }
 
 /* Waits until the epoch is no longer `seen`: spins, then yields, then sleeps. */
-static unsigned await_call(struct workers *w, unsigned seen)
+static unsigned await_call(struct seat *seat, unsigned seen)
 {
+    struct workers *w = seat->pool;
     uint64_t start = now_ns();
     for (;;) {
         for (int i = 0; i < 32; i++) {
@@ -137,20 +142,64 @@ static unsigned await_call(struct workers *w, unsigned seen)
         if (idle < SPIN_NS)
             continue;
         if (idle > YIELD_NS || atomic_load_explicit(&w->active, memory_order_relaxed) == 0)
-            sleep_until_called(w, seen);
+            sleep_until_called(seat, seen);
         else
             sched_yield();
     }
+}
+
+/* Whether a thread of a lower seat ran last on the same core. */
+static bool shares_core(const struct seat *seat, int cpu)
+{
+    for (int32_t i = 0; i < seat->index; i++)
+        if (atomic_load_explicit(&seat->pool->seats[i].cpu, memory_order_relaxed) == cpu)
+            return true;
+    return false;
+}
+
+/* Moves the calling thread to a core that no other seat uses, if it may use one. The kernel is free
+ * to move it again afterwards. */
+static void move_away(const struct seat *seat)
+{
+    cpu_set_t allowed, wanted;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return;
+    wanted = allowed;
+    for (int32_t i = 0; i < seat->pool->pool.threads; i++) {
+        int cpu = atomic_load_explicit(&seat->pool->seats[i].cpu, memory_order_relaxed);
+        if (cpu >= 0 && cpu < CPU_SETSIZE)
+            CPU_CLR((size_t)cpu, &wanted);
+    }
+    if (CPU_COUNT(&wanted) > 0 && sched_setaffinity(0, sizeof wanted, &wanted) == 0)
+        sched_setaffinity(0, sizeof allowed, &allowed);
+}
+
+/* A woken thread often lands on the core of the thread that woke it, which then works on, and the
+ * kernel may take many runs to notice; so the worker sees to it. */
+static void keep_off_others(struct seat *seat, uint64_t *moved)
+{
+    int cpu = sched_getcpu();
+    atomic_store_explicit(&seat->cpu, cpu, memory_order_relaxed);
+    if (!shares_core(seat, cpu))
+        return;
+    uint64_t now = now_ns();
+    if (now - *moved < MOVE_NS)
+        return;
+    *moved = now;
+    move_away(seat);
+    atomic_store_explicit(&seat->cpu, sched_getcpu(), memory_order_relaxed);
 }
 
 static void *worker_main(void *argument)
 {
     struct seat *seat = argument;
     struct workers *w = seat->pool;
+    uint64_t moved = 0;
     for (unsigned seen = 0;;) {
-        seen = await_call(w, seen);
+        seen = await_call(seat, seen);
         if (atomic_load_explicit(&w->stop, memory_order_relaxed))
             return NULL;
+        keep_off_others(seat, &moved);
         int32_t pieces = work(w, seat->index);
         if (pieces > 0)
             atomic_fetch_add_explicit(&w->done, pieces, memory_order_release);
@@ -198,6 +247,7 @@ static void parallel(luthier_pool *pool, luthier_task task, void *context, int32
         uint64_t last = (uint64_t)((int64_t)pieces * (i + 1) / threads);
         atomic_store_explicit(&w->seats[i].range, first << 32 | last, memory_order_release);
     }
+    atomic_store_explicit(&w->seats[0].cpu, sched_getcpu(), memory_order_relaxed);
     call_workers(w);
     await_done(w, pieces - work(w, 0));
     atomic_store_explicit(&w->busy, false, memory_order_release);
@@ -207,8 +257,10 @@ static void enter(luthier_pool *pool)
 {
     struct workers *w = (struct workers *)pool;
     atomic_fetch_add_explicit(&w->active, 1, memory_order_relaxed);
-    if (pool->threads > 1)
-        call_workers(w);
+    if (pool->threads == 1)
+        return;
+    atomic_store_explicit(&w->seats[0].cpu, sched_getcpu(), memory_order_relaxed);
+    call_workers(w);
 }
 
 static void leave(luthier_pool *pool)
@@ -239,7 +291,7 @@ static struct workers *allocate(int32_t threads)
     pthread_mutex_init(&w->mutex, NULL);
     pthread_cond_init(&w->wake, NULL);
     for (int32_t i = 0; i < threads; i++)
-        w->seats[i] = (struct seat){.pool = w, .index = i};
+        w->seats[i] = (struct seat){.cpu = -1, .index = i, .pool = w};
     return w;
 }
 
