@@ -57,7 +57,10 @@ class Log:
             return cls(path, spaces)
 
     def append(self, record: Record) -> None:
-        """Add one record; it is on the disk when this returns. Raises LogError."""
+        """Add one record; it is on the disk when this returns. Raises LogError.
+
+        What other processes added meanwhile is read, too.
+        """
         line = record.line.encode() + b"\n"
         try:
             with _opened(self.path, os.O_RDWR | os.O_APPEND) as fd, _locked(fd, fcntl.LOCK_EX):
@@ -69,7 +72,7 @@ class Log:
             raise LogError(f"cannot write the log '{self.path}': {error.strerror}") from error
         if written < len(line):
             raise LogError(f"cannot write the log '{self.path}': the disk is full")
-        self._add(record)
+        self.refresh()
 
     def refresh(self) -> None:
         """Read what the file holds beyond what was read before; raises LogError."""

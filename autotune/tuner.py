@@ -23,7 +23,8 @@ _REFIT = 1.1  # fit again when the records grew by a tenth
 _FINAL_SECONDS = 0.6  # what measuring a winner again takes
 _FINAL_SHARE = 0.25  # at most, of the time given
 _FINALISTS = 3  # measured again together, since the very fastest may have been lucky
-_FINAL_ROUNDS = 6  # in which all finalists may fall before a kernel is left as it is
+_FINAL_ROUNDS = 4  # in which all finalists may fall before a kernel is left as it is
+_HOLDS = 1.02  # a confirmed winner so near the fastest record needs no further round
 
 
 @dataclass(frozen=True)
@@ -228,20 +229,22 @@ class _Session:
             self.model.fit(_examples(group) for group in groups)
 
     def _confirm(self, measurer: Measurer, kernel: _Kernel) -> None:
-        """Measure the winner again beside the default, until a winner holds."""
-        confirmed = {kernel.default}
+        """Measure the fastest again beside the default, until a winner holds."""
+        confirmed: set[Schedule] = set()
         for _ in range(_FINAL_ROUNDS if kernel.trials else 0):
-            ranked = islice(self.log.ranked(kernel.workload, self.target), _FINALISTS)
-            schedules = [record.schedule for record in ranked]
-            if not schedules or schedules[0] in confirmed:
+            ranked = list(islice(self.log.ranked(kernel.workload, self.target), _FINALISTS))
+            near = [r for r in ranked if r.seconds <= _HOLDS * ranked[0].seconds]
+            settled = not ranked or ranked[0].schedule == kernel.default
+            if settled or any(r.schedule in confirmed for r in near):
                 return
-            finalists = [s for s in schedules if s not in confirmed]
+            known = {kernel.default, *confirmed}
+            finalists = [r.schedule for r in ranked if r.schedule not in known]
             try:
                 shown = measurer.compare(kernel.workload, [kernel.default, *finalists])
             except ReferenceFailed as failed:
                 return kernel.fail(f"its default schedule does not run ({failed})")
             default, *winners = [self._keep(measurer, kernel, m) for m in shown]
-            confirmed.update(finalists)
+            confirmed.update([kernel.default, *finalists])
             kernel.default_seconds = default.seconds
             kernel.dropped += sum(w.seconds >= default.seconds for w in winners)
             self._report("final", kernel)

@@ -1,0 +1,69 @@
+"""Small workloads, a target, and records without measuring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from luthier.autotune.log import Log
+from luthier.autotune.record import Machine, Outcome, Record, Timing, now
+from luthier.schedules import Knob, Schedule, Space, Target, Tensor, Workload, node
+
+MakeRecord = Callable[..., Record]
+
+
+@pytest.fixture
+def target() -> Target:
+    return Target("x86-64-v3", "znver3", 2, 32768, 524288, 33554432)
+
+
+@pytest.fixture
+def workload() -> Workload:
+    out = Tensor((64, 96))
+    return Workload(
+        (Tensor((64, 128)), Tensor((128, 96)), Tensor((96,))),
+        (False, True, True),
+        (node("matmul", (0, 1), out), node("add", (3, 2), out), node("relu", (4,), out)),
+    )
+
+
+@pytest.fixture
+def make_record(workload: Workload, target: Target) -> MakeRecord:
+    """A record of schedule ``number`` that took ``seconds``; None for a crash."""
+
+    def make(
+        number: int = 0,
+        seconds: float | None = 1e-3,
+        *,
+        of: Workload = workload,
+        on: Target = target,
+        version: int = 1,
+        time: str | None = None,
+    ) -> Record:
+        return Record(
+            workload=of,
+            machine=Machine(on, "AuthenticAMD", "zen3"),
+            schedule=Schedule("fake", version, (("number", number), ("order", "rows"))),
+            outcome=Outcome.OK if seconds else Outcome.CRASHED,
+            timing=Timing.of([seconds]) if seconds else None,
+            cold=True,
+            detail="" if seconds else "killed by SIGSEGV",
+            tools=(("luthier", "0.1.0"), ("tvm", "0.27.0")),
+            time=time or now(),
+        )
+
+    return make
+
+
+def fake_spaces(workload: Workload, target: Target) -> tuple[Space, ...]:
+    """A thousand schedules, at version 1."""
+    numbers = Knob("number", tuple(range(1000)), "which one")
+    order = Knob("order", ("columns", "rows"), "")
+    return (Space("fake", 1, (numbers, order), {"number": 0, "order": "rows"}),)
+
+
+@pytest.fixture
+def open_log() -> Callable[..., Log]:
+    """``Log.open`` over the fake spaces."""
+    return lambda path: Log.open(path, fake_spaces)

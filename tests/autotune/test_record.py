@@ -1,0 +1,210 @@
+"""A record is one readable line; nothing a stranger writes into one gets through unchecked."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luthier.autotune.record import (
+    LONGEST_DETAIL,
+    Machine,
+    Record,
+    Timing,
+    _canonical,
+    _digest,
+    one_line,
+)
+from luthier.schedules import LogError
+
+
+def signed(data: dict[str, Any]) -> str:
+    """A line whose hash is right, whatever it says: a stranger can compute hashes too."""
+    body = {k: v for k, v in data.items() if k != "hash"}
+    return json.dumps({**body, "hash": _digest(_canonical(body))})
+
+
+def test_a_line_reads_back_as_the_same_record(make_record):
+    for record in (make_record(3, 1.5e-6), make_record(4, None)):
+        line = record.line
+        assert "\n" not in line
+        assert Record.parse(line) == record
+        assert Record.parse(line).hash == record.hash == json.loads(line)["hash"]
+
+
+def test_a_line_tells_a_person_what_was_measured(make_record):
+    data = json.loads(make_record(7, 2e-3).line)
+    assert data["schema"] == 1
+    assert data["schedule"] == {
+        "template": "fake",
+        "version": 1,
+        "knobs": {"number": 7, "order": "rows"},
+    }
+    assert data["seconds"]["median"] == 2e-3
+    assert data["target"]["microarchitecture"] == "zen3"
+    assert data["workload"]["nodes"][0]["op"] == "matmul"
+
+
+def test_a_reformatted_line_is_still_the_record(make_record):
+    record = make_record()
+    pretty = json.dumps(json.loads(record.line), indent=2)
+    assert Record.parse(pretty) == record
+
+
+def test_any_other_content_contradicts_the_hash(make_record):
+    data = json.loads(make_record(1, 2e-3).line)
+    data["seconds"] = {**data["seconds"], "median": 2.1e-3, "q3": 2.1e-3}
+    with pytest.raises(LogError, match="hash"):
+        Record.parse(json.dumps(data))
+
+
+def test_a_newer_schema_is_refused_by_name(make_record):
+    data = {**json.loads(make_record().line), "schema": 2, "future": []}
+    with pytest.raises(LogError, match=r"schema 2 .* up to 1; upgrade Luthier"):
+        Record.parse(json.dumps(data))
+
+
+def seconds(**changes: Any) -> dict[str, Any]:
+    return {"seconds": {"median": 1e-3, "q1": 1e-3, "q3": 1e-3, "samples": 5, **changes}}
+
+
+ABSURD = [
+    seconds(median=-1e-3),
+    seconds(median=0, q1=0),
+    seconds(q3=90000.0, median=90000.0),
+    seconds(median="fast"),
+    seconds(median=True),
+    seconds(q1=2e-3),
+    seconds(samples=0),
+    seconds(samples=10**30),
+    seconds(extra=1),
+    {"seconds": None},
+    {"seconds": []},
+    {"outcome": "crashed"},
+    {"outcome": "great"},
+    {"outcome": ["ok"]},
+    {"noisy": True},
+    {"cold": 1},
+    {"time": "yesterday"},
+    {"detail": "x" * (LONGEST_DETAIL + 1)},
+    {"detail": "\x1b[31m"},
+    {"detail": "\u202e"},
+    {"tools": {"tvm": 1}},
+    {"tools": {str(i): "1" for i in range(17)}},
+    {"schedule": {"template": "fake", "version": 0, "knobs": {}}},
+    {"schedule": {"template": "fake", "version": 1, "knobs": {"a": 1 << 40}}},
+    {"schedule": {"template": "fake", "version": 1, "knobs": {"a": 1.5}}},
+    {"schedule": {"template": "fake", "version": 1, "knobs": {"a": "x" * 81}}},
+    {"schedule": {"template": "fake", "version": 1, "knobs": {"a": [1]}}},
+    {"schedule": {"template": "fake", "version": 1, "knobs": {str(i): i for i in range(65)}}},
+    {"schedule": "fast"},
+    {"workload": {"inputs": [], "nodes": []}},
+    {"workload": {"inputs": ["float32[-1]"], "nodes": [{"op": "a", "args": [0], "out": "x"}]}},
+    {"workload": {"inputs": [], "nodes": [{"op": "a", "args": [1e999], "out": "float32[1]"}]}},
+    {"workload": "conv2d"},
+    {"workload": []},
+    {"target": {}},
+    {"target": None},
+    {"schema": 0},
+    {"schema": True},
+    {"schema": "1"},
+    {"surprise": 1},
+]
+
+
+@pytest.mark.parametrize("change", ABSURD, ids=lambda c: str(c)[:60])
+def test_absurd_values_are_refused(make_record, change):
+    data = {**json.loads(make_record(0, 1e-3).line), **change}
+    try:
+        line = signed(data)
+    except ValueError:  # no JSON for infinity: spell it as a number too large
+        line = json.dumps(data).replace("Infinity", "1e999")
+    with pytest.raises(LogError) as caught:
+        Record.parse(line)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1", "9" * 5000])
+def test_numbers_beyond_json_or_reason_are_refused(make_record, number):
+    line = make_record(0, 1e-3).line.replace("0.001", number)
+    assert number in line
+    with pytest.raises(LogError):
+        Record.parse(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "null", "[]", "3", "{}", '{"schema":1}', "{" * 10_000, "[" * 100_000, "x" * (1 << 21)],
+    ids=lambda line: line[:12] or "empty",
+)
+def test_what_is_no_record_is_refused(line):
+    with pytest.raises(LogError):
+        Record.parse(line)
+
+
+def test_every_cut_of_a_line_is_refused(make_record):
+    line = make_record().line
+    for end in range(len(line)):
+        with pytest.raises(LogError):
+            Record.parse(line[:end])
+
+
+@given(st.data())
+def test_no_damage_passes_or_crashes(data):
+    line = _LINE
+    at = data.draw(st.integers(0, len(line) - 1))
+    char = data.draw(st.characters(min_codepoint=32, max_codepoint=126))
+    damaged = line[:at] + char + line[at + 1 :]
+    if damaged != line:
+        with pytest.raises(LogError):
+            Record.parse(damaged)
+
+
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists))
+def test_arbitrary_json_in_any_field_is_refused_or_read(value):
+    for field in json.loads(_LINE):
+        data = {**json.loads(_LINE), field: value}
+        try:
+            Record.parse(json.dumps(data))
+        except LogError:
+            continue
+        assert value == json.loads(_LINE)[field]
+
+
+def _line() -> str:
+    from luthier.autotune.record import Outcome
+    from luthier.schedules import Schedule, Target, Tensor, Workload, node
+
+    workload = Workload((Tensor((4,)),), (False,), (node("relu", (0,), Tensor((4,))),))
+    machine = Machine(Target("x86-64-v3", "znver3", 2), "AuthenticAMD", "zen3")
+    schedule = Schedule("pointwise", 1, (("grain", 1024),))
+    timing = Timing.of([1e-6, 2e-6, 1.5e-6])
+    time = "2025-01-31T12:00:00.000Z"
+    return Record(workload, machine, schedule, Outcome.OK, timing, True, "", (), time).line
+
+
+_LINE = _line()
+
+
+def test_quartiles_show_the_spread_and_mark_noise():
+    calm = Timing.of([1.00, 1.01, 1.02, 1.01, 1.00])
+    busy = Timing.of([1.0, 1.0, 1.5, 2.0, 1.0, 1.4])
+    assert not calm.noisy
+    assert busy.noisy
+    assert busy.q1 <= busy.median <= busy.q3
+    assert Timing.of([2e-3]) == Timing(2e-3, 2e-3, 2e-3, 1)
+
+
+def test_details_become_one_plain_line():
+    assert one_line('Traceback\n  C:\\x said "no" \x1b[0m\n\n') == "C:/x said 'no' ?[0m"
+    assert len(one_line("x" * 10_000)) == LONGEST_DETAIL
+    assert one_line("") == ""
+
+
+def test_failures_take_infinitely_long(make_record):
+    assert math.isinf(make_record(0, None).seconds)
