@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import conv, depthwise, gemm, normalize, pointwise, reduction, relax_op
+from . import conv, depthwise, gemm, normalize, pointwise, reduction, relax_op, winograd
 from .errors import ScheduleError
 from .kernel import Kernel
 from .space import Schedule, Space
@@ -10,10 +10,12 @@ from .target import Target
 from .template import Template
 from .workload import Workload
 
-# In order of preference: the first template that fits a workload gives its default schedule.
+# In order of preference: the first template that fits a workload and expects to pay gives its
+# default schedule.
 TEMPLATES: tuple[Template, ...] = (
     depthwise.TEMPLATE,
     gemm.TEMPLATE,
+    winograd.TEMPLATE,
     conv.TEMPLATE,
     normalize.TEMPLATE,
     reduction.TEMPLATE,
@@ -27,10 +29,11 @@ def spaces(workload: Workload, target: Target) -> tuple[Space, ...]:
 
     Raises ScheduleError where none fits.
     """
-    found = tuple(s for t in TEMPLATES if (s := t.space(workload, target)) is not None)
+    found = [(t, s) for t in TEMPLATES if (s := t.space(workload, target)) is not None]
     if not found:
         raise ScheduleError(f"no template computes the workload {workload}")
-    return found
+    found.sort(key=lambda pair: not pair[0].pays(workload, target))
+    return tuple(s for _, s in found)
 
 
 def default(workload: Workload, target: Target) -> Schedule:

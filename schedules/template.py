@@ -18,12 +18,14 @@ from .workload import Node, Tensor, Workload
 class Template:
     """``space`` is None for workloads that the template does not fit.
 
-    ``kernel`` may assume that the schedule is in the space.
+    ``kernel`` may assume that the schedule is in the space. ``pays`` says whether the default is
+    expected to beat the templates behind it in the registry.
     """
 
     name: str
     space: Callable[[Workload, Target], Space | None]
     kernel: Callable[[Workload, Target, Schedule], Kernel]
+    pays: Callable[[Workload, Target], bool] = lambda workload, target: True
 
 
 def anchor(workload: Workload) -> Node | None:

@@ -1,0 +1,568 @@
+"""Winograd convolution F(m x m, 3x3), stride 1: fewer multiplications than a direct method.
+
+Lavin and Gray, *Fast Algorithms for Convolutional Neural Networks* (2015). The image is cut into
+tiles of m x m outputs. Phase one transforms every tile's (m+2) x (m+2) inputs. Phase two takes
+blocks of tiles and of output channels: for each of the (m+2)^2 positions a matrix product over the
+input channels, into scratch that stays in L2, and then the inverse transform with the epilogue.
+m = 4 needs a quarter of the direct method's multiplications, m = 2 four ninths.
+
+Weights are transformed in float64 and packed as [panel][position][C][panel width]. The error is
+about 1e-5 of the output's scale for m = 4, and 1e-6 for m = 2.
+
+Knobs: ``m``; ``tiles`` (tiles in a block), ``rows`` and ``vectors`` (register tile of the matrix
+product), ``panels`` (panels of output channels in a chunk), ``channels`` (vectors of channels that
+a chunk of phase one transforms).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+from tvm import tirx
+
+from .emit import Expr, Index, PhaseBuilder, Slot, ceildiv, divide, modulo, split_index, tail
+from .expr import Evaluator, Point
+from .kernel import Array, Kernel, Packing, Phase
+from .space import Config, Knob, Schedule, Space
+from .target import Target
+from .template import (
+    Template,
+    anchor_is_first,
+    epilogue,
+    finish_element,
+    input_slots,
+    loads,
+    output_slot,
+)
+from .tile import RegisterTile, column_parts, fits_registers, vector_index
+from .window import Axis, axes, balanced_width
+from .workload import Tensor, Workload
+
+NAME = "winograd"
+VERSION = 1
+Matrix = tuple[tuple[float, ...], ...]
+
+# m -> (B transposed, G, A transposed) in the paper's notation.
+_MATRICES: dict[int, tuple[Matrix, Matrix, Matrix]] = {
+    2: (
+        ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1)),
+        ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1)),
+        ((1, 1, 1, 0), (0, 1, -1, -1)),
+    ),
+    4: (
+        (
+            (4, 0, -5, 0, 1, 0),
+            (0, -4, -4, 1, 1, 0),
+            (0, 4, -4, -1, 1, 0),
+            (0, -2, -1, 2, 1, 0),
+            (0, 2, -1, -2, 1, 0),
+            (0, 4, 0, -5, 0, 1),
+        ),
+        (
+            (1 / 4, 0, 0),
+            (-1 / 6, -1 / 6, -1 / 6),
+            (-1 / 6, 1 / 6, -1 / 6),
+            (1 / 24, 1 / 12, 1 / 6),
+            (1 / 24, -1 / 12, 1 / 6),
+            (0, 0, 1),
+        ),
+        (
+            (1, 1, 1, 1, 1, 0),
+            (0, 1, -1, 2, -2, 0),
+            (0, 1, 1, 4, 4, 0),
+            (0, 1, -1, 8, -8, 1),
+        ),
+    ),
+}
+
+
+def space(workload: Workload, target: Target) -> Space | None:
+    """Fits float32 3x3 convolutions of stride 1 without groups, constant weights."""
+    if not _fits(workload):
+        return None
+    node = workload.nodes[0]
+    batch, out_h, out_w, out_c = node.out.shape
+    in_c = workload.tensor(node.args[0]).shape[3]
+    out_vectors, in_vectors = ceildiv(out_c, target.lanes), ceildiv(in_c, target.lanes)
+    most = batch * ceildiv(out_h, 2) * ceildiv(out_w, 2)
+    knobs = (
+        Knob("m", tuple(_MATRICES), "outputs of a tile along each side"),
+        Knob("tiles", _blocks(most), "tiles in a block"),
+        Knob("rows", tuple(range(1, target.vector_registers - 1)), "tiles in the register tile"),
+        Knob("vectors", tuple(v for v in (1, 2, 3, 4, 6) if v <= out_vectors), "vectors in it"),
+        Knob("panels", _powers(out_vectors), "panels of output channels in a chunk"),
+        Knob("channels", _powers(in_vectors), "vectors of channels in a chunk of phase one"),
+    )
+
+    def valid(config: Config) -> bool:
+        rows, vectors, tiles = (int(config[k]) for k in ("rows", "vectors", "tiles"))
+        panels, total = int(config["panels"]), ceildiv(out_vectors, vectors)
+        positions = (int(config["m"]) + 2) ** 2
+        scratch = positions * tiles * panels * vectors * target.vector_bytes
+        return (
+            fits_registers(rows, vectors, target)
+            and rows <= tiles
+            and panels < 2 * total
+            and scratch <= 2 * target.l2
+        )
+
+    return Space(NAME, VERSION, knobs, _default(workload, target), valid)
+
+
+def _fits(workload: Workload) -> bool:
+    node = workload.nodes[0]
+    if not anchor_is_first(workload, "conv2d") or workload.output.dtype != "float32":
+        return False
+    weight = workload.tensor(node.args[1])
+    return (
+        node.out.dtype == "float32"
+        and workload.constants[node.args[1]]
+        and weight.shape[1:3] == (3, 3)
+        and node.attr("strides") == (1, 1)
+        and node.attr("dilations") == (1, 1)
+        and node.attr("groups") == 1
+    )
+
+
+def _powers(limit: int) -> tuple[int, ...]:
+    return tuple(2**i for i in range(10) if 2**i < 2 * limit)
+
+
+def _blocks(most: int) -> tuple[int, ...]:
+    sizes = (1, 2, 3, 4, 6, 7, 8, 9, 12, 14, 16, 18, 20, 21, 24, 28, 32, 36, 42, 48, 49, 56, 64)
+    return tuple(s for s in sizes if s <= most) or (1,)
+
+
+def tile_count(workload: Workload, m: int) -> int:
+    """Tiles of m x m outputs in the whole batch."""
+    batch, out_h, out_w, _ = workload.nodes[0].out.shape
+    return int(batch * ceildiv(out_h, m) * ceildiv(out_w, m))
+
+
+def pays(workload: Workload, target: Target) -> bool:
+    """Whether an analytic model expects it to beat the direct method."""
+    return min(_cost(workload, target, m) for m in _MATRICES) < _direct_cost(workload)
+
+
+# In units of one floating-point operation at full speed: what it costs to fetch a byte of weights
+# from memory, and to transform one element of the inputs or products. Measured on Zen 4 and 5.
+_BYTE, _ELEMENT = 6.5, 24.0
+
+
+def _cost(workload: Workload, target: Target, m: int) -> float:
+    node = workload.nodes[0]
+    out_c, in_c = node.out.shape[3], workload.tensor(node.args[0]).shape[3]
+    positions, tiles = (m + 2) ** 2, tile_count(workload, m)
+    padded = sum(ceildiv(c, target.lanes) * target.lanes for c in (in_c, out_c))
+    weights = positions * in_c * ceildiv(out_c, target.lanes) * target.lanes
+    product = max(2.0 * weights * tiles, 4 * weights * _BYTE)
+    return product + _ELEMENT * positions * tiles * padded
+
+
+def _direct_cost(workload: Workload) -> float:
+    node = workload.nodes[0]
+    weights = 9.0 * node.out.shape[3] * workload.tensor(node.args[0]).shape[3]
+    outputs = node.out.size // node.out.shape[3]
+    return max(2 * weights * outputs, 4 * weights * _BYTE)
+
+
+def _default(workload: Workload, target: Target) -> dict[str, int | str]:
+    """The cheaper m; blocks of tiles whose inputs and products share L2 with the weights."""
+    node = workload.nodes[0]
+    out_c, in_c = node.out.shape[3], workload.tensor(node.args[0]).shape[3]
+    vectors_out = ceildiv(out_c, target.lanes)
+    m = min(_MATRICES, key=lambda m: _cost(workload, target, m))
+    total = tile_count(workload, m)
+
+    def rows_for(count: int) -> int:
+        return max(1, (target.vector_registers - 1 - count) // count)
+
+    def passes(count: int, block: int) -> tuple[float, int]:
+        padded = ceildiv(vectors_out, count) * count / vectors_out
+        rows = min(block, rows_for(count))
+        loads = 1 + (count + rows) / (count * rows)
+        return _passes(total, block, rows_for(count)) * padded * loads, -block
+
+    candidates = [
+        (count, block)
+        for count in (1, 2, 3, 4, 6)
+        if count <= vectors_out
+        for block in _blocks(total)
+        if block <= 32
+    ]
+    vectors, block = min(candidates, key=lambda c: passes(*c))
+    rows = balanced_width(block, min(block, rows_for(vectors)))
+    panels = ceildiv(vectors_out, vectors)
+    per_chunk = max(1, min(panels, panels * ceildiv(total, block) // (4 * target.threads)))
+    position_bytes = (m + 2) ** 2 * target.vector_bytes * vectors
+    while per_chunk > 1 and position_bytes * per_chunk * (block + in_c) > target.l2:
+        per_chunk //= 2
+    strips = ceildiv(in_c, target.lanes)
+    return {
+        "m": m,
+        "tiles": block,
+        "rows": rows,
+        "vectors": vectors,
+        "panels": 2 ** (per_chunk.bit_length() - 1),
+        "channels": 2 ** (min(strips, 8).bit_length() - 1),
+    }
+
+
+def _passes(total: int, block: int, widest: int) -> float:
+    """Register-tile passes over all tiles, a block's remainder being a pass of its own."""
+    full, rest = divmod(total, block)
+    width = balanced_width(block, min(block, widest))
+
+    def cost(tiles: int) -> float:
+        return ceildiv(tiles, width) * (width + 1) if tiles % width == 0 else (
+            tiles // width * (width + 1) + tiles % width + 2
+        )
+
+    return full * (cost(block) + 1) + (cost(rest) + 1 if rest else 0)
+
+
+def transform_weights(array: Array, m: int, width: int) -> Array:
+    """[O,3,3,C] to [panel][position][C][width], zeros behind the last channel."""
+    g = np.array(_MATRICES[m][1])
+    out_c, _, _, in_c = array.shape
+    panels, size = ceildiv(out_c, width), m + 2
+    spatial = np.einsum("iy,oyxc,jx->ijco", g, array.astype(np.float64), g, optimize=True)
+    padded = np.zeros((size * size, in_c, panels * width), np.float32)
+    padded[:, :, :out_c] = spatial.reshape(size * size, in_c, out_c)
+    split = padded.reshape(size * size, in_c, panels, width)
+    return np.ascontiguousarray(split.transpose(2, 0, 1, 3))
+
+
+def kernel(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
+    """Two phases; the first one's result is a temporary."""
+    return _Winograd(workload, target, schedule).build()
+
+
+class _Winograd:
+    def __init__(self, workload: Workload, target: Target, schedule: Schedule) -> None:
+        node = workload.nodes[0]
+        self.workload, self.schedule, self.lanes = workload, schedule, target.lanes
+        self.source, self.weight = node.args
+        self.batch, self.height, self.width, self.in_c = workload.tensor(self.source).shape
+        _, self.out_h, self.out_w, self.out_c = node.out.shape
+        self.rows_axis, self.columns_axis = axes(node, workload.tensor(self.source), (3, 3))
+        self.m = int(schedule["m"])
+        self.size = self.m + 2
+        self.positions = self.size**2
+        self.down, self.across = ceildiv(self.out_h, self.m), ceildiv(self.out_w, self.m)
+        self.total = self.batch * self.down * self.across
+        self.block = min(int(schedule["tiles"]), self.total)
+        self.blocks = ceildiv(self.total, self.block)
+        self.panel = int(schedule["vectors"]) * target.lanes
+        self.panels = ceildiv(self.out_c, self.panel)
+        self.group = min(int(schedule["panels"]), self.panels)
+        self.packings = tuple(
+            Packing(
+                (self.panels, self.positions, self.in_c, self.panel),
+                lambda w: transform_weights(w, self.m, self.panel),
+            )
+            if i == self.weight
+            else None
+            for i in range(len(workload.inputs))
+        )
+        size = self.blocks * self.positions * self.block * self.in_c
+        self.inputs = Slot(len(workload.inputs), "tiles", Tensor((size,)))
+
+    def build(self) -> Kernel:
+        """The kernel."""
+        phases = (self._transform_inputs(), self._multiply())
+        scratch = self.positions * self.block * self.group * self.panel * 4
+        temps = (self.inputs.tensor.nbytes,)
+        return Kernel(self.workload, self.schedule, phases, self.packings, temps, scratch)
+
+    def _transform_inputs(self) -> Phase:
+        """Chunks are (image, row of tiles, group of channel vectors)."""
+        source = input_slots(self.workload, self.packings)[self.source]
+        builder = PhaseBuilder([source, self.inputs])
+        strips = ceildiv(self.in_c, self.lanes)
+        group = min(int(self.schedule["channels"]), strips)
+        groups = ceildiv(strips, group)
+        with builder.chunk_loop() as chunk:
+            first = builder.bind(modulo(chunk, groups) * (group * self.lanes))
+            row = divide(chunk, groups)
+            image, th = divide(row, self.down), builder.bind(modulo(row, self.down))
+            for top, condition in _bands(self.rows_axis, self.m, self.size, self.down, th):
+                with builder.when(condition):
+                    for count, left, inside in _spans(
+                        self.columns_axis, self.m, self.size, self.across
+                    ):
+                        with builder.loop(count, "tw", left) as tw:
+                            self._channels(builder, (image, th, tw), first, group, (top, inside))
+        return builder.finish(self.batch * self.down * groups)
+
+    def _channels(
+        self,
+        builder: PhaseBuilder,
+        tile: tuple[Index, Index, Index],
+        first: Index,
+        group: int,
+        inside: tuple[Sequence[bool], Sequence[bool]],
+    ) -> None:
+        """A group of channel vectors; the last group may have fewer, the last vector fewer lanes."""
+        image, th, tw = tile
+        number = builder.bind((image * self.down + th) * self.across + tw)
+        block, place = divide(number, self.block), modulo(number, self.block)
+        target = builder.bind((block * self.positions * self.block + place) * self.in_c)
+        y0 = th * self.m - self.rows_axis.pad
+        x0 = tw * self.m - self.columns_axis.pad
+        origin = builder.bind(((image * self.height + y0) * self.width + x0) * self.in_c)
+        full = self.in_c // self.lanes * self.lanes
+        end = tirx.min(first + group * self.lanes, full)
+        with builder.loop(
+            tirx.truncdiv(tirx.max(end - first, 0), self.lanes), "strip"
+        ) as strip, builder.vector(self.lanes) as lane:
+            self._tile(builder, origin, target, first + strip * self.lanes + lane, inside)
+        rest = tail(full, self.in_c, self.lanes)
+        if rest:
+            with builder.when(first + group * self.lanes > full):
+                for offset, width in rest:
+                    with builder.vector(width) as lane:
+                        self._tile(builder, origin, target, offset + lane, inside)
+
+    def _tile(
+        self,
+        builder: PhaseBuilder,
+        origin: Index,
+        target: Index,
+        channel: Index,
+        inside: tuple[Sequence[bool], Sequence[bool]],
+    ) -> None:
+        rows, columns = inside
+        source = builder[f"in{self.source}"]
+        values: list[list[Expr | None]] = [
+            [
+                builder.bind(
+                    builder.load(source, origin + (y * self.width + x) * self.in_c + channel)
+                )
+                if rows[y] and columns[x]
+                else None
+                for x in range(self.size)
+            ]
+            for y in range(self.size)
+        ]
+        result = _two_sided(_MATRICES[self.m][0], values, builder.bind)
+        for position in range(self.positions):
+            value = result[position // self.size][position % self.size]
+            index = target + position * (self.block * self.in_c) + channel
+            zero = tirx.const(0.0, "float32")
+            builder.store(builder["tiles"], index, zero if value is None else value)
+
+    def _multiply(self) -> Phase:
+        """Chunks are (group of panels, block of tiles)."""
+        products = Slot(
+            None, "products", Tensor((self.positions * self.block * self.group * self.panel,))
+        )
+        slots = [
+            *input_slots(self.workload, self.packings),
+            self.inputs,
+            products,
+            output_slot(self.workload, temps=1),
+        ]
+        self.builder = builder = PhaseBuilder(slots)
+        after = epilogue(self.workload)
+        self.evaluator = Evaluator(after, builder, loads(builder, after, shift=1))
+        groups = ceildiv(self.panels, self.group)
+        with builder.chunk_loop() as chunk:
+            block = builder.bind(modulo(chunk, self.blocks))
+            first = builder.bind(divide(chunk, self.blocks) * self.group)
+            whole = self.panels % self.group == 0
+            count = self.group if whole else tirx.min(self.group, self.panels - first)
+            rest = self.total - (self.blocks - 1) * self.block
+            if rest == self.block:
+                self._block(block, self.block, first, count)
+            else:
+                with builder.when(block < self.blocks - 1):
+                    self._block(block, self.block, first, count)
+                with builder.when(block == self.blocks - 1):
+                    self._block(block, rest, first, count)
+        return builder.finish(groups * self.blocks)
+
+    def _block(self, block: Index, tiles: int, first: Index, count: Index) -> None:
+        builder = self.builder
+        with builder.loop(count, "panel") as p:
+            panel = builder.bind(first + p)
+            with builder.loop(self.positions, "position") as position:
+                self._product(block, tiles, panel, p, position)
+        with builder.loop(tiles, "tile") as tile:
+            number = builder.bind(block * self.block + tile)
+            image, th, tw = split_index(number, (self.batch, self.down, self.across))
+            at = (image, builder.bind(th * self.m), builder.bind(tw * self.m), tile)
+            with builder.loop(count, "panel") as p:
+                self._outputs(at, builder.bind(first + p), p)
+
+    def _product(
+        self, block: Index, tiles: int, panel: Index, place: Index, position: Index
+    ) -> None:
+        """[tiles, C] times [C, panel] for one position, into scratch."""
+        builder, step = self.builder, int(self.schedule["rows"])
+        a0 = builder.bind((block * self.positions + position) * (self.block * self.in_c))
+        b0 = builder.bind((panel * self.positions + position) * (self.in_c * self.panel))
+        c0 = builder.bind(((place * self.positions) + position) * (self.block * self.panel))
+        full, rest = divmod(tiles, step)
+
+        def rows(first: Index, count: int) -> None:
+            register = RegisterTile(builder, count, column_parts(self.panel, self.lanes))
+            with builder.loop(self.in_c, "k") as k:
+                register.step(
+                    lambda row: builder.load(builder["tiles"], a0 + (first + row) * self.in_c + k),
+                    lambda column, lanes: builder.load(
+                        builder[f"in{self.weight}"],
+                        vector_index(b0 + k * self.panel + column, lanes),
+                    ),
+                )
+
+            def store(row: int, column: Index, value: Expr) -> None:
+                index = c0 + (first + row) * self.panel + column
+                builder.store(builder["products"], index, value)
+
+            register.finish(self.panel, store)
+
+        if full:
+            with builder.loop(full, "rows") as i:
+                rows(builder.bind(i * step), step)
+        if rest:
+            rows(full * step, rest)
+
+    def _outputs(self, at: tuple[Index, Index, Index, Index], panel: Index, place: Index) -> None:
+        """The inverse transform of one tile and panel, with the epilogue."""
+        builder = self.builder
+        last = self.out_c - (self.panels - 1) * self.panel
+        if last == self.panel:
+            self._columns(at, panel, place, self.panel)
+            return
+        if self.panels > 1:
+            with builder.when(panel < self.panels - 1):
+                self._columns(at, panel, place, self.panel)
+        with builder.when(panel == self.panels - 1):
+            self._columns(at, panel, place, last)
+
+    def _columns(
+        self, at: tuple[Index, Index, Index, Index], panel: Index, place: Index, channels: int
+    ) -> None:
+        builder = self.builder
+        image, oh, ow, tile = at
+        base = builder.bind((place * self.positions * self.block + tile) * self.panel)
+        local = builder.local(self.m * self.m * self.lanes)
+        for column in range(0, channels, self.lanes):
+            width = min(self.lanes, channels - column)
+            with builder.vector(self.lanes) as lane:
+                values: list[list[Expr | None]] = [
+                    [
+                        builder.bind(
+                            builder.load(
+                                builder["products"],
+                                base + (y * self.size + x) * (self.block * self.panel) + column + lane,
+                            )
+                        )
+                        for x in range(self.size)
+                    ]
+                    for y in range(self.size)
+                ]
+                result = _two_sided(_MATRICES[self.m][2], values, builder.bind)
+                for y in range(self.m):
+                    for x in range(self.m):
+                        builder.store(local, (y * self.m + x) * self.lanes + lane, result[y][x])
+            self._store_tile((image, oh, ow), panel, column, width, local)
+
+    def _store_tile(
+        self, at: tuple[Index, Index, Index], panel: Index, column: int, width: int, local: Expr
+    ) -> None:
+        builder, shape = self.builder, self.workload.output.shape
+        image, oh, ow = at
+
+        def element(y: int, x: int, offset: int, lanes: int) -> None:
+            with builder.vector(lanes) as lane:
+                channel = panel * self.panel + column + offset + lane
+                flat = ((image * self.out_h + oh + y) * self.out_w + ow + x) * self.out_c + channel
+                value = builder.load(local, (y * self.m + x) * self.lanes + offset + lane)
+                self.evaluator.forget()
+                self.evaluator.sources[0] = lambda point: value
+                point = Point(shape, (image, oh + y, ow + x, channel), flat)
+                builder.store(builder["out"], flat, finish_element(self.evaluator, point))
+
+        for y in range(self.m):
+            with _unless(builder, self.out_h % self.m > y or not self.out_h % self.m, oh + y < self.out_h):
+                for x in range(self.m):
+                    always = self.out_w % self.m > x or not self.out_w % self.m
+                    with _unless(builder, always, ow + x < self.out_w):
+                        for offset, lanes in tail(0, width, self.lanes):
+                            element(y, x, offset, lanes)
+
+
+def _unless(
+    builder: PhaseBuilder, always: bool, condition: Expr
+) -> AbstractContextManager[None]:
+    return nullcontext() if always else builder.when(condition)
+
+
+def _covered(axis: Axis, m: int, size: int, tile: int) -> tuple[bool, ...]:
+    """Which of a tile's inputs lie inside the image, along one axis."""
+    return tuple(0 <= tile * m - axis.pad + i < axis.size for i in range(size))
+
+
+def _runs(axis: Axis, m: int, size: int, tiles: int) -> list[tuple[int, int, tuple[bool, ...]]]:
+    """(first tile, count, inputs inside) of neighbouring tiles that are alike."""
+    runs: list[tuple[int, int, tuple[bool, ...]]] = []
+    for tile in range(tiles):
+        inside = _covered(axis, m, size, tile)
+        if runs and runs[-1][2] == inside:
+            first, count, _ = runs[-1]
+            runs[-1] = (first, count + 1, inside)
+        else:
+            runs.append((tile, 1, inside))
+    return runs
+
+
+def _bands(
+    axis: Axis, m: int, size: int, tiles: int, tile: Index
+) -> list[tuple[tuple[bool, ...], Expr]]:
+    """(inputs inside, condition on the tile) for each run of rows."""
+    return [
+        (inside, tirx.all(tile >= first, tile < first + count))
+        for first, count, inside in _runs(axis, m, size, tiles)
+    ]
+
+
+def _spans(
+    axis: Axis, m: int, size: int, tiles: int
+) -> list[tuple[int, int, tuple[bool, ...]]]:
+    """(count, first, inputs inside) for each run of columns."""
+    return [(count, first, inside) for first, count, inside in _runs(axis, m, size, tiles)]
+
+
+def _two_sided(
+    matrix: Matrix, values: list[list[Expr | None]], bind: Callable[[Expr], Expr]
+) -> list[list[Expr | None]]:
+    """``matrix @ values @ matrix.T``; None stands for zero."""
+    columns = len(values[0])
+    half = [
+        [_combine(row, [line[x] for line in values], bind) for x in range(columns)]
+        for row in matrix
+    ]
+    return [[_combine(row, line, bind) for row in matrix] for line in half]
+
+
+def _combine(
+    row: Sequence[float], values: Sequence[Expr | None], bind: Callable[[Expr], Expr]
+) -> Expr | None:
+    """The sum of coefficients times values, additions first so that no term needs negating."""
+    terms = [(c, v) for c, v in zip(row, values, strict=True) if c and v is not None]
+    terms.sort(key=lambda term: (term[0] != 1, term[0] < 0))
+    result: Expr | None = None
+    for coefficient, value in terms:
+        scaled = value if abs(coefficient) == 1 else value * tirx.const(abs(coefficient), "float32")
+        if result is None:
+            result = scaled if coefficient > 0 else tirx.const(0.0, "float32") - scaled
+        else:
+            result = result + scaled if coefficient > 0 else result - scaled
+    return None if result is None else bind(result)
+
+
+TEMPLATE = Template(NAME, space, kernel, pays)
