@@ -15,7 +15,6 @@ from .target import Target
 _LOWER = tvm.transform.Sequential(
     [
         tirx.transform.StmtSimplify(),
-        tirx.transform.FlattenBuffer(),
         tirx.transform.NarrowDataType(32),
         tirx.transform.VectorizeLoop(True),
         tirx.transform.UnrollLoop(),

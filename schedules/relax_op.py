@@ -248,7 +248,9 @@ def _phase(nest: Any, places: dict[Any, int], tensors: list[Tensor], output: int
     else:
         with builder.chunk_loop():
             builder.emit(nest)
-    return builder.finish(chunks)
+    phase = builder.finish(chunks)
+    flat = tirx.transform.FlattenBuffer()(tvm.IRModule({"phase": phase.func}))["phase"]
+    return Phase(flat, phase.chunks)
 
 
 def _mentions(nest: Any, buffer: Any) -> bool:
