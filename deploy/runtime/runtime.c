@@ -71,7 +71,7 @@ luthier_status luthier_runtime_pool_create(int32_t threads, luthier_pool **pool,
     if (reason != 0)
         return luthier_fail(error, LUTHIER_POOL_FAILED, "%d threads: %s", (int)threads,
                             strerror(reason));
-    return LUTHIER_OK;
+    return luthier_succeed(error);
 }
 
 void luthier_runtime_pool_destroy(luthier_pool *pool)

@@ -1,0 +1,24 @@
+"""A small artifact that many tests share; they must not change it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # for small_models
+
+from small_models import SmallModel, two_inputs  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def small() -> SmallModel:
+    return two_inputs()
+
+
+@pytest.fixture(scope="session")
+def artifact_folder(small: SmallModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("small") / "artifact"
+    small.build(folder, sample={"in:x": small.program.constants[2]})
+    return folder

@@ -1,0 +1,96 @@
+"""The promises to C programs: linked to an artifact, and to the runtime under sanitizers."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+from small_models import SmallModel
+
+from luthier.deploy.interface import model_header
+from luthier.deploy.library import POOL, RUNTIME, RUNTIME_SOURCES
+from luthier.deploy.manifest import Port
+
+HERE = Path(__file__).parent
+WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
+SANITIZERS = {
+    "address": ("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+    "thread": ("-fsanitize=thread",),
+}
+COMPILERS = ("gcc", "clang")
+PROMISES = re.findall(r"PROMISE\((\w+)\),", (HERE / "c_api.c").read_text())
+# Sanitizers have their own limits of memory.
+SANITIZED = [
+    p for p in PROMISES if p not in ("threads_refused", "no_allocation_in_run", "out_of_memory")
+]
+
+Linker = Callable[[str], Path]
+
+
+def run(program: Path, *arguments: str) -> None:
+    done = subprocess.run(
+        [program, *arguments], capture_output=True, text=True, timeout=110, env={}, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.fixture(scope="module")
+def linked(artifact_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Linker:
+    """c_api.c linked to the artifact, by each compiler."""
+
+    @cache
+    def link(compiler: str) -> Path:
+        program = tmp_path_factory.mktemp(compiler) / "program"
+        command = [compiler, *WARNINGS, "-DCOUNT_ALLOCATIONS", f"-I{artifact_folder}"]
+        command += [str(HERE / "c_api.c"), f"-L{artifact_folder}", "-lsmall", "-lpthread"]
+        subprocess.run([*command, f"-Wl,-rpath,{artifact_folder}", "-o", program], check=True)
+        return program
+
+    return link
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("promise", PROMISES)
+def test_promise(linked: Linker, compiler: str, promise: str) -> None:
+    run(linked(compiler), promise)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("sanitizer", SANITIZERS)
+def test_promises_under_sanitizers(
+    small: SmallModel, tmp_path: Path, compiler: str, sanitizer: str
+) -> None:
+    """The runtime, with the tables of a real model, all in one sanitized program."""
+    values = small.program.values
+    ports = [[Port(n, values[v]) for n, v in p] for p in (small.program.inputs, small.program.outputs)]
+    (tmp_path / "model.h").write_text(model_header("small", *ports))
+    small.write_sources(tmp_path)
+    command = [compiler, *WARNINGS, "-O1", "-g", *SANITIZERS[sanitizer]]
+    command += ["-I.", f"-I{RUNTIME}", f"-I{POOL}", str(HERE / "c_api.c")]
+    command += [*map(str, RUNTIME_SOURCES), "tables.c", "weights.s", "kernels.o"]
+    subprocess.run([*command, "-o", "program", "-lpthread"], cwd=tmp_path, check=True)
+    run(tmp_path / "program", *SANITIZED)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_runtime_compiles_without_a_warning(small: SmallModel, tmp_path: Path, compiler: str) -> None:
+    small.write_sources(tmp_path)
+    strict = [*WARNINGS, "-Wconversion", "-Wshadow", "-Wstrict-prototypes", "-O2"]
+    command = [compiler, *strict, f"-I{RUNTIME}", f"-I{POOL}", "-c"]
+    for source in (*RUNTIME_SOURCES, tmp_path / "tables.c"):
+        subprocess.run([*command, str(source), "-o", "/dev/null"], check=True)
+
+
+@pytest.mark.parametrize("compiler", ["g++", "clang++"])
+def test_header_is_also_cpp(artifact_folder: Path, compiler: str) -> None:
+    command = [compiler, "-std=c++11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-x", "c++"]
+    subprocess.run(
+        [*command, "-fsyntax-only", f"-I{artifact_folder}", "-"],
+        input='#include "model.h"\nconst luthier_model *m = luthier_small();\n',
+        text=True,
+        check=True,
+    )
