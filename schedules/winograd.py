@@ -16,223 +16,29 @@ a chunk of phase one transforms).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-import numpy as np
 from tvm import tirx
 
 from .emit import Expr, Index, PhaseBuilder, Slot, ceildiv, divide, modulo, split_index, tail
 from .expr import Evaluator, Point
-from .kernel import Array, Kernel, Packing, Phase
-from .space import Config, Knob, Schedule, Space
+from .kernel import Kernel, Packing, Phase
+from .space import Schedule
 from .target import Target
 from .template import (
     Template,
-    anchor_is_first,
     epilogue,
     finish_element,
     input_slots,
     loads,
     output_slot,
 )
-from .tile import RegisterTile, column_parts, fits_registers, vector_index
-from .window import Axis, axes, balanced_width
+from .tile import RegisterTile, column_parts, vector_index
+from .window import Axis, axes
+from .winograd_space import NAME, pays, space
+from .winograd_transform import MATRICES, pack_weights, two_sided
 from .workload import Tensor, Workload
-
-NAME = "winograd"
-VERSION = 1
-Matrix = tuple[tuple[float, ...], ...]
-
-# m -> (B transposed, G, A transposed) in the paper's notation.
-_MATRICES: dict[int, tuple[Matrix, Matrix, Matrix]] = {
-    2: (
-        ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1)),
-        ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1)),
-        ((1, 1, 1, 0), (0, 1, -1, -1)),
-    ),
-    4: (
-        (
-            (4, 0, -5, 0, 1, 0),
-            (0, -4, -4, 1, 1, 0),
-            (0, 4, -4, -1, 1, 0),
-            (0, -2, -1, 2, 1, 0),
-            (0, 2, -1, -2, 1, 0),
-            (0, 4, 0, -5, 0, 1),
-        ),
-        (
-            (1 / 4, 0, 0),
-            (-1 / 6, -1 / 6, -1 / 6),
-            (-1 / 6, 1 / 6, -1 / 6),
-            (1 / 24, 1 / 12, 1 / 6),
-            (1 / 24, -1 / 12, 1 / 6),
-            (0, 0, 1),
-        ),
-        (
-            (1, 1, 1, 1, 1, 0),
-            (0, 1, -1, 2, -2, 0),
-            (0, 1, 1, 4, 4, 0),
-            (0, 1, -1, 8, -8, 1),
-        ),
-    ),
-}
-
-
-def space(workload: Workload, target: Target) -> Space | None:
-    """Fits float32 3x3 convolutions of stride 1 without groups, constant weights."""
-    if not _fits(workload):
-        return None
-    node = workload.nodes[0]
-    batch, out_h, out_w, out_c = node.out.shape
-    in_c = workload.tensor(node.args[0]).shape[3]
-    out_vectors, in_vectors = ceildiv(out_c, target.lanes), ceildiv(in_c, target.lanes)
-    most = batch * ceildiv(out_h, 2) * ceildiv(out_w, 2)
-    knobs = (
-        Knob("m", tuple(_MATRICES), "outputs of a tile along each side"),
-        Knob("tiles", _blocks(most), "tiles in a block"),
-        Knob("rows", tuple(range(1, target.vector_registers - 1)), "tiles in the register tile"),
-        Knob("vectors", tuple(v for v in (1, 2, 3, 4, 6) if v <= out_vectors), "vectors in it"),
-        Knob("panels", _powers(out_vectors), "panels of output channels in a chunk"),
-        Knob("channels", _powers(in_vectors), "vectors of channels in a chunk of phase one"),
-    )
-
-    def valid(config: Config) -> bool:
-        rows, vectors, tiles = (int(config[k]) for k in ("rows", "vectors", "tiles"))
-        panels, total = int(config["panels"]), ceildiv(out_vectors, vectors)
-        positions = (int(config["m"]) + 2) ** 2
-        scratch = positions * tiles * panels * vectors * target.vector_bytes
-        return (
-            fits_registers(rows, vectors, target)
-            and rows <= tiles
-            and panels < 2 * total
-            and scratch <= 2 * target.l2
-        )
-
-    return Space(NAME, VERSION, knobs, _default(workload, target), valid)
-
-
-def _fits(workload: Workload) -> bool:
-    node = workload.nodes[0]
-    if not anchor_is_first(workload, "conv2d") or workload.output.dtype != "float32":
-        return False
-    weight = workload.tensor(node.args[1])
-    return (
-        node.out.dtype == "float32"
-        and workload.constants[node.args[1]]
-        and weight.shape[1:3] == (3, 3)
-        and node.attr("strides") == (1, 1)
-        and node.attr("dilations") == (1, 1)
-        and node.attr("groups") == 1
-    )
-
-
-def _powers(limit: int) -> tuple[int, ...]:
-    return tuple(2**i for i in range(10) if 2**i < 2 * limit)
-
-
-def _blocks(most: int) -> tuple[int, ...]:
-    sizes = (1, 2, 3, 4, 6, 7, 8, 9, 12, 14, 16, 18, 20, 21, 24, 28, 32, 36, 42, 48, 49, 56, 64)
-    return tuple(s for s in sizes if s <= most) or (1,)
-
-
-def tile_count(workload: Workload, m: int) -> int:
-    """Tiles of m x m outputs in the whole batch."""
-    batch, out_h, out_w, _ = workload.nodes[0].out.shape
-    return int(batch * ceildiv(out_h, m) * ceildiv(out_w, m))
-
-
-def pays(workload: Workload, target: Target) -> bool:
-    """Whether an analytic model expects it to beat the direct method."""
-    return min(_cost(workload, target, m) for m in _MATRICES) < _direct_cost(workload)
-
-
-# In units of one floating-point operation at full speed: what it costs to fetch a byte of weights
-# from memory, and to transform one element of the inputs or products. Measured on Zen 4 and 5.
-_BYTE, _ELEMENT = 6.5, 24.0
-
-
-def _cost(workload: Workload, target: Target, m: int) -> float:
-    node = workload.nodes[0]
-    out_c, in_c = node.out.shape[3], workload.tensor(node.args[0]).shape[3]
-    positions, tiles = (m + 2) ** 2, tile_count(workload, m)
-    padded = sum(ceildiv(c, target.lanes) * target.lanes for c in (in_c, out_c))
-    weights = positions * in_c * ceildiv(out_c, target.lanes) * target.lanes
-    product = max(2.0 * weights * tiles, 4 * weights * _BYTE)
-    return product + _ELEMENT * positions * tiles * padded
-
-
-def _direct_cost(workload: Workload) -> float:
-    node = workload.nodes[0]
-    weights = 9.0 * node.out.shape[3] * workload.tensor(node.args[0]).shape[3]
-    outputs = node.out.size // node.out.shape[3]
-    return max(2 * weights * outputs, 4 * weights * _BYTE)
-
-
-def _default(workload: Workload, target: Target) -> dict[str, int | str]:
-    """The cheaper m; blocks of tiles whose inputs and products share L2 with the weights."""
-    node = workload.nodes[0]
-    out_c, in_c = node.out.shape[3], workload.tensor(node.args[0]).shape[3]
-    vectors_out = ceildiv(out_c, target.lanes)
-    m = min(_MATRICES, key=lambda m: _cost(workload, target, m))
-    total = tile_count(workload, m)
-
-    def rows_for(count: int) -> int:
-        return max(1, (target.vector_registers - 1 - count) // count)
-
-    def passes(count: int, block: int) -> tuple[float, int]:
-        padded = ceildiv(vectors_out, count) * count / vectors_out
-        rows = min(block, rows_for(count))
-        loads = 1 + (count + rows) / (count * rows)
-        return _passes(total, block, rows_for(count)) * padded * loads, -block
-
-    candidates = [
-        (count, block)
-        for count in (1, 2, 3, 4, 6)
-        if count <= vectors_out
-        for block in _blocks(total)
-        if block <= 32
-    ]
-    vectors, block = min(candidates, key=lambda c: passes(*c))
-    rows = balanced_width(block, min(block, rows_for(vectors)))
-    panels = ceildiv(vectors_out, vectors)
-    per_chunk = max(1, min(panels, panels * ceildiv(total, block) // (4 * target.threads)))
-    position_bytes = (m + 2) ** 2 * target.vector_bytes * vectors
-    while per_chunk > 1 and position_bytes * per_chunk * (block + in_c) > target.l2:
-        per_chunk //= 2
-    strips = ceildiv(in_c, target.lanes)
-    return {
-        "m": m,
-        "tiles": block,
-        "rows": rows,
-        "vectors": vectors,
-        "panels": 2 ** (per_chunk.bit_length() - 1),
-        "channels": 2 ** (min(strips, 8).bit_length() - 1),
-    }
-
-
-def _passes(total: int, block: int, widest: int) -> float:
-    """Register-tile passes over all tiles, a block's remainder being a pass of its own."""
-    full, rest = divmod(total, block)
-    width = balanced_width(block, min(block, widest))
-
-    def cost(tiles: int) -> float:
-        return ceildiv(tiles, width) * (width + 1) if tiles % width == 0 else (
-            tiles // width * (width + 1) + tiles % width + 2
-        )
-
-    return full * (cost(block) + 1) + (cost(rest) + 1 if rest else 0)
-
-
-def transform_weights(array: Array, m: int, width: int) -> Array:
-    """[O,3,3,C] to [panel][position][C][width], zeros behind the last channel."""
-    g = np.array(_MATRICES[m][1])
-    out_c, _, _, in_c = array.shape
-    panels, size = ceildiv(out_c, width), m + 2
-    spatial = np.einsum("iy,oyxc,jx->ijco", g, array.astype(np.float64), g, optimize=True)
-    padded = np.zeros((size * size, in_c, panels * width), np.float32)
-    padded[:, :, :out_c] = spatial.reshape(size * size, in_c, out_c)
-    split = padded.reshape(size * size, in_c, panels, width)
-    return np.ascontiguousarray(split.transpose(2, 0, 1, 3))
 
 
 def kernel(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
@@ -261,7 +67,7 @@ class _Winograd:
         self.packings = tuple(
             Packing(
                 (self.panels, self.positions, self.in_c, self.panel),
-                lambda w: transform_weights(w, self.m, self.panel),
+                lambda w: pack_weights(w, self.m, self.panel),
             )
             if i == self.weight
             else None
@@ -288,9 +94,9 @@ class _Winograd:
             first = builder.bind(modulo(chunk, groups) * (group * self.lanes))
             row = divide(chunk, groups)
             image, th = divide(row, self.down), builder.bind(modulo(row, self.down))
-            for top, condition in _bands(self.rows_axis, self.m, self.size, self.down, th):
+            for top, condition in bands(self.rows_axis, self.m, self.size, self.down, th):
                 with builder.when(condition):
-                    for count, left, inside in _spans(
+                    for left, count, inside in runs(
                         self.columns_axis, self.m, self.size, self.across
                     ):
                         with builder.loop(count, "tw", left) as tw:
@@ -305,7 +111,7 @@ class _Winograd:
         group: int,
         inside: tuple[Sequence[bool], Sequence[bool]],
     ) -> None:
-        """A group of channel vectors; the last group may have fewer, the last vector fewer lanes."""
+        """A group of channel vectors; the last one may be narrower."""
         image, th, tw = tile
         number = builder.bind((image * self.down + th) * self.across + tw)
         block, place = divide(number, self.block), modulo(number, self.block)
@@ -315,9 +121,10 @@ class _Winograd:
         origin = builder.bind(((image * self.height + y0) * self.width + x0) * self.in_c)
         full = self.in_c // self.lanes * self.lanes
         end = tirx.min(first + group * self.lanes, full)
-        with builder.loop(
-            tirx.truncdiv(tirx.max(end - first, 0), self.lanes), "strip"
-        ) as strip, builder.vector(self.lanes) as lane:
+        with (
+            builder.loop(tirx.truncdiv(tirx.max(end - first, 0), self.lanes), "strip") as strip,
+            builder.vector(self.lanes) as lane,
+        ):
             self._tile(builder, origin, target, first + strip * self.lanes + lane, inside)
         rest = tail(full, self.in_c, self.lanes)
         if rest:
@@ -347,7 +154,7 @@ class _Winograd:
             ]
             for y in range(self.size)
         ]
-        result = _two_sided(_MATRICES[self.m][0], values, builder.bind)
+        result = two_sided(MATRICES[self.m][0], values, builder.bind)
         for position in range(self.positions):
             value = result[position // self.size][position % self.size]
             index = target + position * (self.block * self.in_c) + channel
@@ -449,6 +256,7 @@ class _Winograd:
         builder = self.builder
         image, oh, ow, tile = at
         base = builder.bind((place * self.positions * self.block + tile) * self.panel)
+        stride = self.block * self.panel
         local = builder.local(self.m * self.m * self.lanes)
         for column in range(0, channels, self.lanes):
             width = min(self.lanes, channels - column)
@@ -458,14 +266,14 @@ class _Winograd:
                         builder.bind(
                             builder.load(
                                 builder["products"],
-                                base + (y * self.size + x) * (self.block * self.panel) + column + lane,
+                                base + (y * self.size + x) * stride + column + lane,
                             )
                         )
                         for x in range(self.size)
                     ]
                     for y in range(self.size)
                 ]
-                result = _two_sided(_MATRICES[self.m][2], values, builder.bind)
+                result = two_sided(MATRICES[self.m][2], values, builder.bind)
                 for y in range(self.m):
                     for x in range(self.m):
                         builder.store(local, (y * self.m + x) * self.lanes + lane, result[y][x])
@@ -488,7 +296,9 @@ class _Winograd:
                 builder.store(builder["out"], flat, finish_element(self.evaluator, point))
 
         for y in range(self.m):
-            with _unless(builder, self.out_h % self.m > y or not self.out_h % self.m, oh + y < self.out_h):
+            with _unless(
+                builder, self.out_h % self.m > y or not self.out_h % self.m, oh + y < self.out_h
+            ):
                 for x in range(self.m):
                     always = self.out_w % self.m > x or not self.out_w % self.m
                     with _unless(builder, always, ow + x < self.out_w):
@@ -496,9 +306,7 @@ class _Winograd:
                             element(y, x, offset, lanes)
 
 
-def _unless(
-    builder: PhaseBuilder, always: bool, condition: Expr
-) -> AbstractContextManager[None]:
+def _unless(builder: PhaseBuilder, always: bool, condition: Expr) -> AbstractContextManager[None]:
     return nullcontext() if always else builder.when(condition)
 
 
@@ -507,7 +315,7 @@ def _covered(axis: Axis, m: int, size: int, tile: int) -> tuple[bool, ...]:
     return tuple(0 <= tile * m - axis.pad + i < axis.size for i in range(size))
 
 
-def _runs(axis: Axis, m: int, size: int, tiles: int) -> list[tuple[int, int, tuple[bool, ...]]]:
+def runs(axis: Axis, m: int, size: int, tiles: int) -> list[tuple[int, int, tuple[bool, ...]]]:
     """(first tile, count, inputs inside) of neighbouring tiles that are alike."""
     runs: list[tuple[int, int, tuple[bool, ...]]] = []
     for tile in range(tiles):
@@ -520,49 +328,14 @@ def _runs(axis: Axis, m: int, size: int, tiles: int) -> list[tuple[int, int, tup
     return runs
 
 
-def _bands(
+def bands(
     axis: Axis, m: int, size: int, tiles: int, tile: Index
 ) -> list[tuple[tuple[bool, ...], Expr]]:
     """(inputs inside, condition on the tile) for each run of rows."""
     return [
         (inside, tirx.all(tile >= first, tile < first + count))
-        for first, count, inside in _runs(axis, m, size, tiles)
+        for first, count, inside in runs(axis, m, size, tiles)
     ]
-
-
-def _spans(
-    axis: Axis, m: int, size: int, tiles: int
-) -> list[tuple[int, int, tuple[bool, ...]]]:
-    """(count, first, inputs inside) for each run of columns."""
-    return [(count, first, inside) for first, count, inside in _runs(axis, m, size, tiles)]
-
-
-def _two_sided(
-    matrix: Matrix, values: list[list[Expr | None]], bind: Callable[[Expr], Expr]
-) -> list[list[Expr | None]]:
-    """``matrix @ values @ matrix.T``; None stands for zero."""
-    columns = len(values[0])
-    half = [
-        [_combine(row, [line[x] for line in values], bind) for x in range(columns)]
-        for row in matrix
-    ]
-    return [[_combine(row, line, bind) for row in matrix] for line in half]
-
-
-def _combine(
-    row: Sequence[float], values: Sequence[Expr | None], bind: Callable[[Expr], Expr]
-) -> Expr | None:
-    """The sum of coefficients times values, additions first so that no term needs negating."""
-    terms = [(c, v) for c, v in zip(row, values, strict=True) if c and v is not None]
-    terms.sort(key=lambda term: (term[0] != 1, term[0] < 0))
-    result: Expr | None = None
-    for coefficient, value in terms:
-        scaled = value if abs(coefficient) == 1 else value * tirx.const(abs(coefficient), "float32")
-        if result is None:
-            result = scaled if coefficient > 0 else tirx.const(0.0, "float32") - scaled
-        else:
-            result = result + scaled if coefficient > 0 else result - scaled
-    return None if result is None else bind(result)
 
 
 TEMPLATE = Template(NAME, space, kernel, pays)

@@ -1,0 +1,162 @@
+"""Where Winograd convolution fits, its knobs, and the analytic model behind its default."""
+
+from __future__ import annotations
+
+from .emit import ceildiv
+from .space import Config, Knob, Space
+from .target import Target
+from .template import anchor_is_first
+from .tile import fits_registers
+from .window import balanced_width
+from .winograd_transform import MATRICES
+from .workload import Workload
+
+NAME = "winograd"
+VERSION = 1
+
+
+def space(workload: Workload, target: Target) -> Space | None:
+    """Fits float32 3x3 convolutions of stride 1 without groups, constant weights."""
+    if not _fits(workload):
+        return None
+    node = workload.nodes[0]
+    batch, out_h, out_w, out_c = node.out.shape
+    in_c = workload.tensor(node.args[0]).shape[3]
+    out_vectors, in_vectors = ceildiv(out_c, target.lanes), ceildiv(in_c, target.lanes)
+    most = batch * ceildiv(out_h, 2) * ceildiv(out_w, 2)
+    knobs = (
+        Knob("m", tuple(MATRICES), "outputs of a tile along each side"),
+        Knob("tiles", _block_sizes(most), "tiles in a block"),
+        Knob("rows", tuple(range(1, target.vector_registers - 1)), "tiles in the register tile"),
+        Knob("vectors", tuple(v for v in (1, 2, 3, 4, 6) if v <= out_vectors), "vectors in it"),
+        Knob("panels", _powers(out_vectors), "panels of output channels in a chunk"),
+        Knob("channels", _powers(in_vectors), "vectors of channels in a chunk of phase one"),
+    )
+
+    def valid(config: Config) -> bool:
+        rows, vectors, tiles = (int(config[k]) for k in ("rows", "vectors", "tiles"))
+        panels, total = int(config["panels"]), ceildiv(out_vectors, vectors)
+        positions = (int(config["m"]) + 2) ** 2
+        scratch = positions * tiles * panels * vectors * target.vector_bytes
+        return (
+            fits_registers(rows, vectors, target)
+            and rows <= tiles
+            and panels < 2 * total
+            and scratch <= 2 * target.l2
+        )
+
+    return Space(NAME, VERSION, knobs, default(workload, target), valid)
+
+
+def _fits(workload: Workload) -> bool:
+    node = workload.nodes[0]
+    if not anchor_is_first(workload, "conv2d") or workload.output.dtype != "float32":
+        return False
+    weight = workload.tensor(node.args[1])
+    return (
+        node.out.dtype == "float32"
+        and workload.constants[node.args[1]]
+        and weight.shape[1:3] == (3, 3)
+        and node.attr("strides") == (1, 1)
+        and node.attr("dilations") == (1, 1)
+        and node.attr("groups") == 1
+    )
+
+
+def _powers(limit: int) -> tuple[int, ...]:
+    return tuple(2**i for i in range(10) if 2**i < 2 * limit)
+
+
+def _block_sizes(most: int) -> tuple[int, ...]:
+    sizes = (1, 2, 3, 4, 6, 7, 8, 9, 12, 14, 16, 18, 20, 21, 24, 28, 32, 36, 42, 48, 49, 56, 64)
+    return tuple(s for s in sizes if s <= most) or (1,)
+
+
+def tile_count(workload: Workload, m: int) -> int:
+    """Tiles of m x m outputs in the whole batch."""
+    batch, out_h, out_w, _ = workload.nodes[0].out.shape
+    return int(batch * ceildiv(out_h, m) * ceildiv(out_w, m))
+
+
+def pays(workload: Workload, target: Target) -> bool:
+    """Whether an analytic model expects it to beat the direct method."""
+    return min(_cost(workload, target, m) for m in MATRICES) < _direct_cost(workload)
+
+
+# In units of one floating-point operation at full speed: what it costs to fetch a byte of weights
+# from memory, and to transform one element of the inputs or products. Measured on Zen 4 and 5.
+_BYTE, _ELEMENT = 6.5, 24.0
+
+
+def _cost(workload: Workload, target: Target, m: int) -> float:
+    node = workload.nodes[0]
+    out_c, in_c = node.out.shape[3], workload.tensor(node.args[0]).shape[3]
+    positions, tiles = (m + 2) ** 2, tile_count(workload, m)
+    padded = sum(ceildiv(c, target.lanes) * target.lanes for c in (in_c, out_c))
+    weights = positions * in_c * ceildiv(out_c, target.lanes) * target.lanes
+    product = max(2.0 * weights * tiles, 4 * weights * _BYTE)
+    return product + _ELEMENT * positions * tiles * padded
+
+
+def _direct_cost(workload: Workload) -> float:
+    node = workload.nodes[0]
+    weights = 9.0 * node.out.shape[3] * workload.tensor(node.args[0]).shape[3]
+    outputs = node.out.size // node.out.shape[3]
+    return max(2 * weights * outputs, 4 * weights * _BYTE)
+
+
+def default(workload: Workload, target: Target) -> dict[str, int | str]:
+    """The cheaper m; blocks of tiles whose inputs and products share L2 with the weights."""
+    node = workload.nodes[0]
+    out_c, in_c = node.out.shape[3], workload.tensor(node.args[0]).shape[3]
+    vectors_out = ceildiv(out_c, target.lanes)
+    m = min(MATRICES, key=lambda m: _cost(workload, target, m))
+    total = tile_count(workload, m)
+
+    def rows_for(count: int) -> int:
+        return max(1, (target.vector_registers - 1 - count) // count)
+
+    def passes(count: int, block: int) -> tuple[float, int]:
+        padded = ceildiv(vectors_out, count) * count / vectors_out
+        rows = min(block, rows_for(count))
+        loads = 1 + (count + rows) / (count * rows)
+        return _passes(total, block, rows_for(count)) * padded * loads, -block
+
+    candidates = [
+        (count, block)
+        for count in (1, 2, 3, 4, 6)
+        if count <= vectors_out
+        for block in _block_sizes(total)
+        if block <= 32
+    ]
+    vectors, block = min(candidates, key=lambda c: passes(*c))
+    rows = balanced_width(block, min(block, rows_for(vectors)))
+    panels = ceildiv(vectors_out, vectors)
+    per_chunk = max(1, min(panels, panels * ceildiv(total, block) // (4 * target.threads)))
+    position_bytes = (m + 2) ** 2 * target.vector_bytes * vectors
+    while per_chunk > 1 and position_bytes * per_chunk * (block + in_c) > target.l2:
+        per_chunk //= 2
+    strips = ceildiv(in_c, target.lanes)
+    return {
+        "m": m,
+        "tiles": block,
+        "rows": rows,
+        "vectors": vectors,
+        "panels": 2 ** (per_chunk.bit_length() - 1),
+        "channels": 2 ** (min(strips, 8).bit_length() - 1),
+    }
+
+
+def _passes(total: int, block: int, widest: int) -> float:
+    """Register-tile passes over all tiles, a block's remainder being a pass of its own."""
+    full, rest = divmod(total, block)
+    width = balanced_width(block, min(block, widest))
+
+    def cost(tiles: int) -> float:
+        return (
+            ceildiv(tiles, width) * (width + 1)
+            if tiles % width == 0
+            else (tiles // width * (width + 1) + tiles % width + 2)
+        )
+
+    return full * (cost(block) + 1) + (cost(rest) + 1 if rest else 0)
