@@ -21,14 +21,15 @@ class Policy:
     """``trust`` weighs recent gains against the optimistic bound.
 
     ``window`` trials count as recent. A kernel has converged when ``patience`` trials brought less
-    than ``notable`` (a fraction). ``headroom`` is how far beyond the best throughput known a kernel
-    may hope to get.
+    than ``notable`` (a fraction); until then a trial that brought nothing dampens hope as ``fade``
+    others do. ``headroom`` is how far beyond the best throughput known a kernel may hope to get.
     """
 
     trust: float = 0.3
     window: int = 16
     patience: int = 64
     notable: float = 0.01
+    fade: float = 3.0
     headroom: float = 1.1
 
 
@@ -50,11 +51,17 @@ class KernelState:
         """A trial took so long (infinite: it failed)."""
         self.curve.append(min(self.best, seconds))
 
+    def stalled(self, policy: Policy) -> int:
+        """Trials since the kernel was notably slower than it is now."""
+        notable = self.best / (1 - policy.notable)
+        for trials, seconds in enumerate(reversed(self.curve)):
+            if seconds > notable:
+                return trials - 1
+        return len(self.curve) - 1
+
     def converged(self, policy: Policy) -> bool:
         """Whether the last ``patience`` trials brought nothing notable."""
-        if len(self.curve) <= policy.patience:
-            return False
-        return self.curve[-policy.patience - 1] * (1 - policy.notable) <= self.best
+        return self.stalled(policy) >= policy.patience
 
 
 def next_kernel(kernels: Sequence[KernelState], policy: Policy) -> KernelState | None:
@@ -75,5 +82,6 @@ def _gain(kernel: KernelState, policy: Policy, speed: float, bandwidth: float) -
     recent = [s for s in kernel.curve[-policy.window - 1 :] if math.isfinite(s)]
     won = (recent[0] - kernel.best) / max(1, len(recent) - 1)
     floor = max(operations(kernel.workload) / speed, traffic(kernel.workload) / bandwidth)
-    hoped = max(0.0, kernel.best - floor / policy.headroom) / trials
+    left = max(0.0, kernel.best - floor / policy.headroom)
+    hoped = left / (trials + policy.fade * kernel.stalled(policy))
     return kernel.count * (policy.trust * won + (1 - policy.trust) * hoped)

@@ -129,7 +129,7 @@ def _tables(group: Examples, worst: float) -> list[tuple[dict[str, Column], Scor
     best = seconds.min(initial=np.inf)
     if not np.isfinite(best):
         return []
-    labels = np.maximum(np.log(best / seconds), worst).astype(np.float32)
+    labels = np.maximum(np.log(best) - np.log(seconds), worst).astype(np.float32)
     kinds: dict[tuple[object, ...], list[int]] = {}
     for i, s in enumerate(group.schedules):
         kinds.setdefault((s.template, s.version, tuple(sorted(k for k, _ in s.knobs))), []).append(

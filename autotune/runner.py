@@ -97,6 +97,8 @@ def _be_child(work: Callable[[], Message], writable: int) -> None:
     """Never returns."""
     code = 1
     try:
+        os.closerange(3, writable)  # a candidate gone wild must not speak for the runner
+        os.closerange(writable + 1, writable + 64)
         _libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: do not outlive the runner
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 32, 1 << 32))

@@ -12,6 +12,7 @@ from itertools import islice
 from luthier.schedules import Schedule, Target, UsageError, Workload
 
 from .budget import KernelState, Policy, next_kernel
+from .features import operations
 from .log import Log
 from .measure import Limits, Measurement, Measurer, ReferenceFailed
 from .model import CostModel, Examples
@@ -184,10 +185,10 @@ class _Session:
 
     def run(self, measurer: Measurer) -> None:
         """Defaults first, then batches where they promise most, then the winners again."""
-        for kernel in sorted(self.kernels, key=lambda k: -k.state.count):
-            if not math.isfinite(kernel.default_seconds) and self._time_left() > 0:
-                self._trial(measurer, kernel, [kernel.default][: self.total - self.trials])
-        while self.trials < self.total and self._time_left() > 0:
+        for kernel in sorted(self.kernels, key=_work, reverse=True):
+            if not math.isfinite(kernel.default_seconds) and self._may_go_on():
+                self._trial(measurer, kernel, [kernel.default])
+        while self._may_go_on():
             state = next_kernel([k.state for k in self.kernels], self.policy)
             if state is None:
                 break
@@ -249,6 +250,9 @@ class _Session:
             kernel.dropped += sum(w.seconds >= default.seconds for w in winners)
             self._report("final", kernel)
 
+    def _may_go_on(self) -> bool:
+        return self.trials < self.total and self._time_left() > 0
+
     def _time_left(self) -> float:
         """Seconds for trials; what measuring the winners again takes is kept back."""
         final = min(_FINAL_SHARE * self.budget, _FINAL_SECONDS * len(self.kernels))
@@ -274,6 +278,11 @@ class _Session:
                 eta=left if stage == "trials" else 0.0,
             )
         )
+
+
+def _work(kernel: _Kernel) -> float:
+    """Operations of the kernel in one run of the model."""
+    return kernel.state.count * operations(kernel.workload)
 
 
 def _kernel_result(kernel: _Kernel) -> KernelResult:

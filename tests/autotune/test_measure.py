@@ -121,7 +121,7 @@ class TestCandidates:
         assert time.monotonic() - begin < 6
 
     def test_one_that_forks_and_hangs_its_children_with_it(self, inject):
-        assert inject("for (;;) __asm__ volatile(\"\");").outcome is Outcome.TIMED_OUT
+        assert inject('for (;;) __asm__ volatile("");').outcome is Outcome.TIMED_OUT
 
     def test_one_that_takes_all_memory(self, inject):
         before = psutil.virtual_memory().available
@@ -226,9 +226,14 @@ class TestWorkers:
     def test_nothing_is_left_behind(self, here, relu, tmp_path, monkeypatch):
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
         before = {p.pid for p in psutil.Process().children(recursive=True)}
-        with pytest.raises(KeyboardInterrupt), Measurer(here, builders=1) as measurer:
-            for _ in measurer.measure(relu, [CANDIDATE]):
+
+        def interrupted() -> None:
+            with Measurer(here, builders=1) as measurer:
+                next(iter(measurer.measure(relu, [CANDIDATE])))
                 raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
         assert list(tmp_path.iterdir()) == []
         assert {p.pid for p in psutil.Process().children(recursive=True)} <= before
 

@@ -1,0 +1,302 @@
+"""The model learns, the search finds, the budget goes where it pays: all on made-up timings."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+import time
+
+import numpy as np
+import pytest
+
+from luthier.autotune.budget import KernelState, Policy, next_kernel
+from luthier.autotune.features import columns, extents, operations, schedule_columns, traffic
+from luthier.autotune.model import CostModel, Examples
+from luthier.autotune.record import normal
+from luthier.autotune.search import KernelSearch, Options
+from luthier.schedules import Knob, Schedule, Space, Tensor, Workload, node
+
+POWERS = tuple(2**i for i in range(8))
+SPACE = Space(
+    "fake",
+    1,
+    (
+        Knob("rows", tuple(range(1, 17)), ""),
+        Knob("vectors", (1, 2, 3, 4, 6), ""),
+        Knob("block", POWERS, ""),
+        Knob("order", ("rows", "panels"), ""),
+    ),
+    {"rows": 1, "vectors": 1, "block": 1, "order": "rows"},
+    lambda config: int(config["rows"]) * int(config["vectors"]) <= 28,
+)
+LARGE = Space(
+    "fake",
+    1,
+    (*SPACE.knobs, *(Knob(f"more{i}", POWERS, "") for i in range(6))),
+    {**SPACE.default, **{f"more{i}": 1 for i in range(6)}},
+    SPACE.valid,
+)
+
+
+def conv(channels: int, size: int) -> Workload:
+    out = Tensor((1, size, size, channels))
+    attrs = {"strides": (1, 1), "pads": (1, 1, 1, 1), "dilations": (1, 1), "groups": 1}
+    inputs = (Tensor((1, size, size, channels)), Tensor((channels, 3, 3, channels)))
+    return Workload(inputs, (False, True), (node("conv2d", (0, 1), out, **attrs),))
+
+
+def seconds(workload: Workload, schedule: Schedule, rng: random.Random | None = None) -> float:
+    """A register tile should be large, divide the rows, and blocks have a best size."""
+    size = workload.output.shape[1]
+    rows, vectors, block = (int(schedule[k]) for k in ("rows", "vectors", "block"))
+    loads = (rows + vectors) / (rows * vectors)
+    waste = math.ceil(size / rows) * rows / size
+    distance = abs(math.log2(block) - math.log2(max(1, size // 4)))
+    order = 1.0 if schedule["order"] == "panels" else 1.15
+    noise = math.exp(rng.gauss(0, 0.02)) if rng else 1.0
+    return 1e-4 * waste * (1 + 2 * loads) * (1 + 0.1 * distance) * order * noise
+
+
+def examples(workload: Workload, target, count: int, rng: random.Random) -> Examples:
+    schedules = [SPACE.sample(rng) for _ in range(count)]
+    return Examples(workload, target, schedules, [seconds(workload, s, rng) for s in schedules])
+
+
+def pairwise_accuracy(scores, truth) -> float:
+    """Share of pairs, at least 5% apart, that the scores order rightly."""
+    pairs = [
+        (scores[i] > scores[j]) == (truth[i] < truth[j])
+        for i, j in itertools.combinations(range(len(truth)), 2)
+        if abs(math.log(truth[i] / truth[j])) > 0.05
+    ]
+    return float(np.mean(pairs))
+
+
+class TestFeatures:
+    def test_operations_and_traffic_are_counted_by_hand(self, workload):
+        assert operations(workload) == 2 * 64 * 128 * 96 + 2 * 64 * 96
+        assert traffic(workload) == 4 * (64 * 128 + 128 * 96 + 96 + 64 * 96)
+        assert operations(conv(32, 8)) == 2 * 8 * 8 * 32 * 32 * 9
+        assert extents(conv(32, 8))["window"] == 9
+
+    def test_uneven_tiles_show_their_waste(self, target):
+        knobs = {"rows": np.array([4, 5, 8, 16])}
+        table = columns(conv(16, 8), target, "fake", knobs)
+        np.testing.assert_allclose(table["rows wastes rows"], [0, 0.25, 0, 1])
+
+    def test_columns_of_schedules_and_of_choices_agree(self, target):
+        schedules = list(itertools.islice(SPACE, 50))
+        one = schedule_columns(conv(16, 8), target, schedules)
+        knobs = {k.name: np.array([s[k.name] for s in schedules]) for k in SPACE.knobs}
+        other = columns(conv(16, 8), target, "fake", knobs)
+        assert one.keys() == other.keys()
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name])
+
+    def test_a_hundred_thousand_candidates_take_little_time(self, target):
+        rng = np.random.default_rng(0)
+        knobs = {f"knob{i}": rng.integers(1, 64, 100_000) for i in range(6)}
+        begin = time.process_time()
+        columns(conv(64, 56), target, "fake", knobs)
+        assert time.process_time() - begin < 2  # 20 microseconds each, on any machine
+
+    def test_any_workload_has_features(self, target):
+        scalar = Workload((Tensor(()),), (False,), (node("relu", (0,), Tensor(())),))
+        softmax = Tensor((4, 10))
+        anchor = Workload((softmax,), (False,), (node("softmax", (0,), softmax, axis=1),))
+        for workload in (scalar, anchor):
+            table = columns(workload, target, "fake", {"grain": np.array([1, 1024])})
+            assert all(np.isfinite(v).all() and v.dtype == np.float32 for v in table.values())
+
+
+class TestModel:
+    def test_it_orders_unseen_schedules(self, target):
+        rng = random.Random(0)
+        model = CostModel()
+        model.fit(
+            [examples(conv(64, 56), target, 100, rng), examples(conv(128, 28), target, 100, rng)]
+        )
+        for workload in (conv(64, 56), conv(128, 28)):
+            held_out = [SPACE.sample(rng) for _ in range(200)]
+            scores = model.predict(schedule_columns(workload, target, held_out))
+            assert pairwise_accuracy(scores, [seconds(workload, s) for s in held_out]) > 0.85
+
+    def test_it_orders_schedules_of_unseen_workloads(self, target):
+        rng = random.Random(1)
+        model = CostModel()
+        seen = [conv(c, s) for c, s in ((16, 112), (32, 56), (64, 28), (256, 14), (64, 56))]
+        model.fit([examples(w, target, 60, rng) for w in seen])
+        workload = conv(128, 28)
+        held_out = [SPACE.sample(rng) for _ in range(200)]
+        scores = model.predict(schedule_columns(workload, target, held_out))
+        assert pairwise_accuracy(scores, [seconds(workload, s) for s in held_out]) > 0.75
+
+    def test_it_does_not_answer_before_it_has_seen_enough(self, target):
+        model = CostModel()
+        model.fit([])
+        assert not model.ready
+        model.fit([examples(conv(64, 56), target, 19, random.Random(0))])
+        assert not model.ready
+
+    def test_failures_rank_last(self, target):
+        rng = random.Random(2)
+        schedules = [SPACE.sample(rng) for _ in range(120)]
+        failing = [s["order"] == "panels" for s in schedules]
+        times = [math.inf if f else 1e-3 * (1 + rng.random()) for f in failing]
+        model = CostModel()
+        model.fit([Examples(conv(64, 56), target, schedules, times)])
+        scores = model.predict(schedule_columns(conv(64, 56), target, schedules))
+        assert max(s for s, f in zip(scores, failing, strict=True) if f) < -1
+        assert min(s for s, f in zip(scores, failing, strict=True) if not f) > -2
+
+    def test_workloads_that_make_no_sense_are_left_out(self, target):
+        broken = Workload(
+            (Tensor((4,)), Tensor((4,))), (False, True), (node("conv2d", (0, 1), Tensor((4,))),)
+        )
+        rng = random.Random(3)
+        nothing = Examples(conv(8, 8), target, [SPACE.sample(rng)], [math.inf])
+        model = CostModel()
+        good = examples(conv(64, 56), target, 50, rng)
+        model.fit(
+            [
+                examples(broken, target, 0, rng),
+                Examples(broken, target, good.schedules, [1.0] * 50),
+                nothing,
+                good,
+            ]
+        )
+        assert model.ready
+        assert model.rows == 50
+
+    def test_the_same_seed_gives_the_same_model(self, target):
+        one, other = CostModel(seed=5), CostModel(seed=5)
+        for model in (one, other):
+            model.fit([examples(conv(64, 56), target, 50, random.Random(4))])
+        table = schedule_columns(conv(64, 56), target, list(itertools.islice(SPACE, 100)))
+        np.testing.assert_array_equal(one.predict(table), other.predict(table))
+
+
+def search(workload: Workload, target, space: Space, trials: int, *, learn: bool) -> list[float]:
+    """Best seconds after each trial, with the model or without."""
+    kernel, model = KernelSearch(workload, target, [space], seed=1), CostModel()
+    default = space.default_schedule()
+    known = {default: seconds(workload, default)}
+    kernel.tell(default, known[default])
+    while len(known) < trials:
+        if learn:
+            model.fit([Examples(workload, target, list(known), list(known.values()))])
+        for schedule in kernel.propose(8, model):
+            known[schedule] = seconds(workload, schedule)
+            kernel.tell(schedule, known[schedule])
+    return list(itertools.accumulate(known.values(), min))
+
+
+class TestSearch:
+    def test_it_gets_within_a_hundredth_of_the_optimum_in_64_trials(self, target):
+        for workload in (conv(64, 56), conv(256, 14)):
+            optimum = min(seconds(workload, s) for s in SPACE)
+            assert search(workload, target, SPACE, 64, learn=True)[63] < 1.01 * optimum
+
+    def test_the_model_is_worth_its_trials(self, target):
+        workload = conv(64, 56)
+        for space in (SPACE, LARGE):
+            with_model = search(workload, target, space, 72, learn=True)
+            without = search(workload, target, space, 72, learn=False)
+            assert with_model[-1] <= without[-1]
+
+    @pytest.mark.parametrize("space", [SPACE, LARGE], ids=["enumerated", "sampled"])
+    def test_nothing_is_proposed_twice_or_out_of_the_space(self, target, space):
+        kernel, model = KernelSearch(conv(64, 56), target, [space]), CostModel()
+        told = [space.sample(random.Random(i)) for i in range(20)]
+        for schedule in told:
+            kernel.tell(normal(schedule), 1.0)
+        proposed = [s for _ in range(10) for s in kernel.propose(8, model)]
+        assert len({normal(s) for s in (*proposed, *told)}) == 80 + len({normal(s) for s in told})
+        for schedule in proposed:
+            assert space.schedule(dict(schedule.knobs)) == schedule
+
+    def test_a_space_is_exhausted_once_and_whole(self, target):
+        tiny = Space("tiny", 1, (Knob("grain", (1, 2, 4, 8, 16), ""),), {"grain": 4})
+        kernel = KernelSearch(conv(8, 8), target, [tiny])
+        kernel.tell(tiny.default_schedule(), 1.0)
+        assert len(kernel.propose(3, CostModel())) == 3
+        assert not kernel.exhausted
+        assert len(kernel.propose(3, CostModel())) == 1
+        assert kernel.exhausted
+        assert kernel.propose(3, CostModel()) == []
+
+    def test_all_templates_take_part(self, target):
+        other = Space("other", 1, (Knob("grain", POWERS, ""),), {"grain": 1})
+        kernel = KernelSearch(conv(64, 56), target, [SPACE, other], options=Options(explore=1.0))
+        names = {s.template for _ in range(30) for s in kernel.propose(8, CostModel())}
+        assert names == {"fake", "other"}
+
+    def test_the_first_guesses_are_near_the_default(self, target):
+        kernel = KernelSearch(conv(64, 56), target, [SPACE], options=Options(explore=0.0))
+        kernel.tell(SPACE.default_schedule(), 1.0)
+        for schedule in kernel.propose(4, CostModel()):
+            assert int(schedule["rows"]) <= 4
+
+    def test_stale_records_are_not_in_the_way(self, target):
+        kernel = KernelSearch(conv(64, 56), target, [SPACE])
+        kernel.tell(Schedule("fake", 2, SPACE.default_schedule().knobs), 1.0)
+        kernel.tell(Schedule("fake", 1, (("rows", 99),)), 1.0)
+        kernel.tell(Schedule("gone", 1, ()), 1.0)
+        assert len(kernel.propose(8, CostModel())) == 8
+
+
+class TestBudget:
+    def kernels(self, *times: float, counts: tuple[int, ...] | None = None) -> list[KernelState]:
+        states = []
+        for i, t in enumerate(times):
+            state = KernelState(conv(64, 56), counts[i] if counts else 1)
+            state.tell(t)
+            states.append(state)
+        return states
+
+    def spread(self, states: list[KernelState], trials: int, win) -> list[int]:
+        """Trials that each kernel gets when a trial of kernel i takes ``win(i, n)`` seconds."""
+        given = [0] * len(states)
+        for _ in range(trials):
+            state = next_kernel(states, Policy())
+            if state is None:
+                break
+            i = next(i for i, s in enumerate(states) if s is state)
+            given[i] += 1
+            state.tell(win(i, given[i]))
+        return given
+
+    def test_unmeasured_kernels_come_first(self):
+        states = self.kernels(1.0, 2.0)
+        states.append(KernelState(conv(8, 8), 1))
+        assert next_kernel(states, Policy()) is states[2]
+
+    def test_what_weighs_more_gets_more(self):
+        given = self.spread(self.kernels(1e-3, 1e-3, counts=(1, 10)), 60, lambda i, n: 1e-3)
+        assert given[1] > 2 * given[0] > 0
+
+    def test_slow_kernels_of_the_same_work_get_more(self):
+        given = self.spread(self.kernels(1e-3, 5e-3), 40, lambda i, n: (1e-3, 5e-3)[i])
+        assert given[1] > 3 * given[0]
+
+    def test_kernels_that_improve_get_more(self):
+        times = (lambda n: 2e-3, lambda n: 2e-3 * 0.95**n)
+        states = [*self.kernels(2e-3, 2e-3), *self.kernels(2e-4)]
+        given = self.spread(states, 60, lambda i, n: times[i](n) if i < 2 else 2e-4)
+        assert given[1] > given[0]
+
+    def test_converged_and_exhausted_kernels_get_nothing(self):
+        states = self.kernels(1e-3, 5e-3)
+        states[1].done = True
+        given = self.spread(states, 1000, lambda i, n: 1e-3)
+        assert given == [Policy().patience, 0]
+        assert next_kernel(states, Policy()) is None
+
+    def test_a_kernel_whose_trials_all_fail_converges(self):
+        state = KernelState(conv(8, 8), 1)
+        given = self.spread([state], 1000, lambda i, n: math.inf)
+        assert given[0] <= Policy().patience + 1
+
+    def test_no_kernels_no_trial(self):
+        assert next_kernel([], Policy()) is None

@@ -1,0 +1,267 @@
+"""Tuning real kernels: resumable, interruptible, and never worse than the defaults."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from luthier.autotune import Log, Outcome, Progress, TuneResult, tune
+from luthier.autotune.measure import Measurement, Measurer
+from luthier.autotune.record import normal
+from luthier.schedules import Target, Tensor, UsageError, Workload, node, registry
+from luthier.schedules.target import host
+
+
+@pytest.fixture(scope="module")
+def here() -> Target:
+    return host(threads=2)
+
+
+def matmul(rows: int) -> Workload:
+    out = Tensor((rows, 64))
+    inputs = (Tensor((rows, 32)), Tensor((32, 64)), Tensor((64,)))
+    nodes = (node("matmul", (0, 1), out), node("add", (3, 2), out), node("relu", (4,), out))
+    return Workload(inputs, (False, True, True), nodes)
+
+
+def relu(size: int) -> Workload:
+    tensor = Tensor((size,))
+    return Workload((tensor,), (False,), (node("relu", (0,), tensor),))
+
+
+@pytest.fixture
+def lucky(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """Trials make all but the default look twice as fast, and they are not; lists comparisons."""
+    compared: list[tuple[str, ...]] = []
+    measure, compare = Measurer.measure, Measurer.compare
+
+    def timed(self: Measurer, shown: Measurement, other: float) -> Measurement:
+        default = normal(registry.default(WORKLOADS[0], self.target))
+        seconds = 1e-4 if normal(shown.schedule) == default else other
+        return replace(shown, samples=(seconds,) * 3)
+
+    def measured(self, workload, schedules, best=None):
+        return (timed(self, m, 5e-5) for m in measure(self, workload, schedules, best))
+
+    def comparison(self, workload, schedules):
+        compared.append(tuple(str(s) for s in schedules))
+        return [timed(self, m, 2e-4) for m in compare(self, workload, schedules, rounds=1)]
+
+    monkeypatch.setattr(Measurer, "measure", measured)
+    monkeypatch.setattr(Measurer, "compare", comparison)
+    return compared
+
+
+WORKLOADS = (matmul(48),)
+
+
+def test_a_session_from_the_first_trial_to_the_last(tmp_path, here):
+    workloads = {matmul(48): 3, relu(50_000): 1}
+    log = Log.open(tmp_path / "log")
+    events: list[Progress] = []
+    result = tune(workloads, here, 24, log, on_progress=events.append)
+
+    assert result.trials == 24 == sum(result.outcomes.values())
+    assert result.outcomes.keys() == {Outcome.OK}
+    assert not result.interrupted
+    for kernel in result.kernels:
+        records = log.measured(kernel.workload, here)
+        default = normal(registry.default(kernel.workload, here))
+        assert normal(next(iter(records))) == default, "the default is the first trial"
+        assert len(records) == kernel.trials
+        assert kernel.best <= kernel.default < math.inf
+        best = log.best(kernel.workload, here)
+        assert (kernel.best, kernel.schedule) == (best.seconds, best.schedule)
+    assert result.after <= result.before
+    assert Log(tmp_path / "log").records == log.records
+
+    trials = [e for e in events if e.stage == "trials"]
+    assert [e.trials for e in trials] == list(range(1, 25))
+    assert all(e.total == 24 and e.eta >= 0 for e in events)
+    assert trials[-1].before == pytest.approx(
+        sum(k.count * k.default for k in result.kernels), rel=1
+    )
+    assert {e.kernel for e in trials} == {str(w) for w in workloads}
+
+
+def test_a_resumed_session_measures_nothing_again(tmp_path, here):
+    workloads = {relu(50_000): 1, matmul(48): 1}
+    first = tune(workloads, here, 6, Log.open(tmp_path / "log"))
+    log = Log.open(tmp_path / "log")
+    known = {w: set(log.measured(w, here)) for w in workloads}
+    second = tune(workloads, here, 6, log)
+    assert first.trials == second.trials == 6
+    for kernel in second.kernels:
+        tried = set(log.measured(kernel.workload, here))
+        assert len(tried) == len(known[kernel.workload]) + kernel.trials
+        assert math.isfinite(kernel.default)
+
+
+def test_no_trials_no_measuring(tmp_path, here, monkeypatch):
+    log = Log.open(tmp_path / "log")
+    monkeypatch.setattr(Measurer, "measure", None)
+    result = tune({relu(100): 1}, here, 0, log)
+    assert result.trials == 0
+    assert log.records == []
+
+
+def test_an_exhausted_space_ends_the_session(tmp_path, here):
+    workload = relu(5000)
+    size = registry.spaces(workload, here)[0].upper_size
+    result = tune({workload: 1}, here, 1000, Log.open(tmp_path / "log"))
+    assert result.trials == size
+
+
+def test_minutes_end_a_session(tmp_path, here):
+    begin = time.monotonic()
+    result = tune({matmul(48): 1}, here, 100_000, Log.open(tmp_path / "log"), minutes=0.06)
+    assert 1 <= result.trials < 1000
+    assert time.monotonic() - begin < 20
+
+
+@pytest.mark.parametrize(("trials", "minutes"), [(-1, None), (1, 0.0), (1, -2.0), (1, math.nan)])
+def test_senseless_budgets_are_refused(tmp_path, here, trials, minutes):
+    with pytest.raises(UsageError):
+        tune({relu(9): 1}, here, trials, Log.open(tmp_path / "log"), minutes=minutes)
+
+
+def test_a_lucky_winner_does_not_hold(tmp_path, here, lucky):
+    log = Log.open(tmp_path / "log")
+    result = tune({WORKLOADS[0]: 1}, here, 8, log)
+    (kernel,) = result.kernels
+    default = registry.default(WORKLOADS[0], here)
+    assert all(normal_text(first) == normal_text(str(default)) for first, *_ in lucky)
+    assert kernel.dropped == sum(len(finalists) - 1 for finalists in lucky) == 7
+    assert kernel.schedule == normal(default)
+    assert log.best(WORKLOADS[0], here).seconds == kernel.best == 1e-4
+
+
+def normal_text(schedule: str) -> list[str]:
+    return sorted(schedule.split())
+
+
+def test_records_of_another_machine_are_not_used(tmp_path, here):
+    workload, other = relu(50_000), replace(here, threads=here.threads + 1)
+    log = Log.open(tmp_path / "log")
+    with Measurer(here, builders=1) as measurer:
+        (shown,) = measurer.measure(workload, [registry.default(workload, here)])
+        record = measurer.record(workload, shown)
+    machine = replace(record.machine, target=other)
+    log.append(replace(record, machine=machine))
+    result = tune({workload: 1}, here, 1, log)
+    assert result.trials == 1
+    assert len(log.foreign(workload, here)) == 1
+    assert log.best(workload, here).target == here
+
+
+def test_a_kernel_whose_default_fails_is_reported_and_left(tmp_path, here, monkeypatch):
+    broken, fine = matmul(48), relu(50_000)
+    run = Measurer._run
+
+    def crash(self, workload, schedule, build, effort):
+        if workload == broken:
+            return Measurement(schedule, Outcome.CRASHED, (), "killed by SIGSEGV")
+        return run(self, workload, schedule, build, effort)
+
+    monkeypatch.setattr(Measurer, "_run", crash)
+    result = tune({broken: 1, fine: 1}, here, 12, Log.open(tmp_path / "log"))
+    by_workload = {k.workload: k for k in result.kernels}
+    assert "SIGSEGV" in by_workload[broken].failure
+    assert by_workload[broken].schedule is None
+    assert by_workload[broken].trials == 1
+    assert by_workload[fine].trials > 1
+
+
+SESSION = """
+import sys
+sys.path[:] = {path!r}
+from luthier.autotune import Log, tune
+from luthier.schedules.target import host
+from luthier.schedules import Tensor, Workload, node
+out = Tensor((48, 64))
+inputs = (Tensor((48, 32)), Tensor((32, 64)), Tensor((64,)))
+nodes = (node("matmul", (0, 1), out), node("add", (3, 2), out), node("relu", (4,), out))
+workload = Workload(inputs, (False, True, True), nodes)
+show = lambda p: print(p.trials, flush=True)
+result = tune({{workload: 1}}, host(threads=2), 100000, Log.open({log!r}), on_progress=show)
+print("interrupted" if result.interrupted else "ended", result.trials)
+"""
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Callable[[], subprocess.Popen[str]]:
+    """A tuning session in a process of its own, after its tenth trial."""
+
+    def start() -> subprocess.Popen[str]:
+        code = SESSION.format(path=sys.path, log=str(tmp_path / "log"))
+        folder = tmp_path / "tmp"
+        folder.mkdir(exist_ok=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "TMPDIR": str(folder)},
+        )
+        assert process.stdout is not None
+        while process.stdout.readline().strip() != "10":
+            assert process.poll() is None, process.stderr
+        return process
+
+    return start
+
+
+def gone(processes: list[psutil.Process], within: float) -> bool:
+    _, alive = psutil.wait_procs(processes, timeout=within)
+    return not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_ctrl_c_keeps_every_record_and_leaves_nothing(tmp_path, session, here):
+    process = session()
+    workers = psutil.Process(process.pid).children(recursive=True)
+    assert workers
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert err == ""
+    last = out.splitlines()[-1].split()
+    assert last[0] == "interrupted"
+    log = Log(tmp_path / "log")
+    assert log.skipped == 0
+    assert 10 <= int(last[1]) <= len(log.records) <= int(last[1]) + 1
+    assert gone(workers, within=5)
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+    known = len(log.records)
+    resumed = tune({WORKLOADS[0]: 1}, here, 4, Log.open(tmp_path / "log"))
+    assert resumed.trials == 4
+    assert len(Log(tmp_path / "log").measured(WORKLOADS[0], here)) == known + 4
+
+
+def test_kill_9_keeps_every_record_and_no_worker_outlives_it(tmp_path, session):
+    process = session()
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+    log = Log(tmp_path / "log")
+    assert len(log.records) >= 10
+    assert log.skipped <= 1
+    assert gone(workers, within=30)
+
+
+def test_a_result_adds_up(tmp_path, here):
+    result: TuneResult = tune({relu(50_000): 5}, here, 2, Log.open(tmp_path / "log"))
+    (kernel,) = result.kernels
+    assert result.before == 5 * kernel.default
+    assert result.after == 5 * kernel.best
+    assert kernel.count == 5
