@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from . import conv, depthwise, gemm, normalize, pointwise, reduction, relax_op, winograd
+from . import (
+    conv,
+    conv_transpose,
+    depthwise,
+    gemm,
+    normalize,
+    pointwise,
+    reduction,
+    relax_op,
+    winograd,
+)
 from .errors import ScheduleError
 from .kernel import Kernel
 from .space import Schedule, Space
@@ -17,6 +27,7 @@ TEMPLATES: tuple[Template, ...] = (
     gemm.TEMPLATE,
     winograd.TEMPLATE,
     conv.TEMPLATE,
+    conv_transpose.TEMPLATE,
     normalize.TEMPLATE,
     reduction.TEMPLATE,
     pointwise.TEMPLATE,
