@@ -73,7 +73,7 @@ def _verified_library(folder: Path, manifest: Manifest, stack: ExitStack) -> Bin
 def _open(path: Path) -> BinaryIO:
     """A regular file, and not through a link; raises ArtifactError."""
     try:
-        file = open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
     except OSError as error:
         raise ArtifactError(f"{path}: {error.strerror}; build the artifact again") from error
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -141,14 +141,15 @@ class Artifact:
 
         Raises InputError for wrong names, shapes or dtypes, UsageError on a closed artifact.
         """
-        return self._run(self._checked(inputs), None)
+        outputs = self._run(self._checked(inputs), None)
+        return {p.name: a for p, a in zip(self.outputs, outputs, strict=True)}
 
     def __call__(self, *inputs: Any) -> tuple[Array, ...]:
         """Run on arrays in the model's order; gives all outputs in the model's order."""
         if len(inputs) != len(self.inputs):
             raise InputError(f"{len(inputs)} inputs given, '{self.name}' has {len(self.inputs)}")
         arrays = [_as_input(p, a) for p, a in zip(self.inputs, inputs, strict=True)]
-        return tuple(self._run(arrays, None).values())
+        return tuple(self._run(arrays, None))
 
     def profile(self, inputs: Mapping[str, Any]) -> list[float]:
         """Run once and give the seconds of each of ``manifest.steps``."""
@@ -168,7 +169,7 @@ class Artifact:
                 raise InputError(f"input {name!r} is missing")
         return [_as_input(port, inputs[port.name]) for port in self.inputs]
 
-    def _run(self, inputs: list[Array], seconds: Any) -> dict[str, Array]:
+    def _run(self, inputs: list[Array], seconds: Any) -> list[Array]:
         outputs = [_empty(port.tensor) for port in self.outputs]
         error = binding.CError()
         with self._lock:
@@ -185,7 +186,7 @@ class Artifact:
             )
         if status != binding.OK:
             raise LuthierError(f"{self.folder}: {_text(error)}")
-        return {p.name: a for p, a in zip(self.outputs, outputs, strict=True)}
+        return outputs
 
     def close(self) -> None:
         """Free the instance and unload the library; a second call does nothing."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luthier.frontend.program import Program
-from luthier.schedules import Kernel, Schedule, Target
+from luthier.schedules import Kernel, ModelError, Schedule, Target
 
 from .folder import check_replaceable, new_artifact
 from .interface import write_interface
@@ -87,9 +87,11 @@ def assemble(
 
     ``kernels`` has one kernel for each distinct workload, and phase ``p`` of ``kernels[i]`` is the
     function ``kernel_symbol(i)_p`` of one of the ELF ``objects``. ``tuned`` are the keys of
-    workloads whose schedule came from a record; ``versions`` are of what compiled them. Raises ArtifactError, ToolchainError, ModelError.
+    workloads whose schedule came from a record; ``versions`` are those of what compiled them.
+    Raises ArtifactError, ToolchainError, ModelError.
     """
     compiler = find_compiler()
+    _check_names(program)
     index = {kernel.workload.key: i for i, kernel in enumerate(kernels)}
     step_kernels = [index[call.workload.key] for call in program.calls]
     call_kernels = [kernels[i] for i in step_kernels]
@@ -113,7 +115,7 @@ def assemble(
         outputs = tuple(Port(n, program.values[v]) for n, v in program.outputs)
         write_interface(folder, name, inputs, outputs)
         if sample is not None:
-            np.savez(folder / "sample.npz", **{k: np.asarray(v) for k, v in sample.items()})
+            np.savez(folder / "sample.npz", **dict(sample))  # type: ignore[arg-type]
         counts = Counter(step_kernels)
         manifest = Manifest(
             name=name,
@@ -142,6 +144,13 @@ def assemble(
         text = json.dumps(manifest.to_json(), indent=1, ensure_ascii=True)
         (folder / MANIFEST).write_text(text + "\n")
     return manifest
+
+
+def _check_names(program: Program) -> None:
+    """C strings end at a zero byte, so names must not have one."""
+    for name, _ in (*program.inputs, *program.outputs):
+        if "\0" in name:
+            raise ModelError(f"the name {name!r} of an input or output has a zero byte; rename it")
 
 
 def _versions() -> dict[str, str]:

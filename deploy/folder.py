@@ -53,7 +53,11 @@ def check_replaceable(out: Path) -> None:
         return
     if not (out / MANIFEST).is_file():
         raise ArtifactError(f"{out} is not empty and not an artifact; choose another output folder")
-    strangers = sorted(_files(out) - _own_files(read_manifest(out)))
+    try:
+        manifest = read_manifest(out)
+    except ArtifactError as error:
+        raise ArtifactError(f"{out} cannot be replaced, remove it first: {error}") from error
+    strangers = sorted(_files(out) - _own_files(manifest))
     if strangers:
         raise ArtifactError(
             f"{out} holds '{strangers[0]}', which is no part of the artifact; move it away first"

@@ -41,7 +41,9 @@ def _constants(upper: str, kind: str, ports: Sequence[Port]) -> str:
     return text
 
 
-def write_interface(folder: Path, name: str, inputs: Sequence[Port], outputs: Sequence[Port]) -> None:
+def write_interface(
+    folder: Path, name: str, inputs: Sequence[Port], outputs: Sequence[Port]
+) -> None:
     """Write headers, CMake's package configuration and pkg-config's file."""
     (folder / "model.h").write_text(model_header(name, inputs, outputs))
     (folder / "luthier.hpp").write_bytes((RUNTIME / "luthier.hpp").read_bytes())

@@ -124,6 +124,10 @@ def _kernel_to_json(entry: KernelEntry) -> dict[str, Any]:
 
 
 def _from_json(data: Mapping[str, Any]) -> Manifest:
+    kernels = _each(_kernel_from_json, data["kernels"])
+    steps = _each(lambda s: Step(int(s["kernel"]), str(s["source"])), data["steps"])
+    if any(not 0 <= step.kernel < len(kernels) for step in steps):
+        raise ValueError("a step names a kernel that is not there")
     return Manifest(
         name=_matching(r"[a-z0-9_]+", data["name"]),
         inputs=_each(_port_from_json, data["inputs"]),
@@ -134,8 +138,8 @@ def _from_json(data: Mapping[str, Any]) -> Manifest:
         arena_bytes=int(data["arena_bytes"]),
         scratch_bytes=int(data["scratch_bytes"]),
         weight_bytes=int(data["weight_bytes"]),
-        kernels=_each(_kernel_from_json, data["kernels"]),
-        steps=_each(lambda s: Step(int(s["kernel"]), str(s["source"])), data["steps"]),
+        kernels=kernels,
+        steps=steps,
         files={_file_name(k): _digest(v) for k, v in data["files"].items()},
     )
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 # What follows ``luthier_`` in the C API; a model's accessor must not be called the same.
-_TAKEN = frozenset(
-    "model input output tensor options instance error status dtype pool task grain abi reject "
-    "create destroy run profile status_text status_count pool_create pool_destroy check_model "
-    "model_function phase step copy space program reference succeed fail missing_feature "
-    "weights workers_start workers_stop".split()
+_TAKEN = re.compile(
+    r"check_model|copy|create|destroy|dtype|error|fail|grain|input|instance|"
+    r"missing_feature|model|model_function|options|output|phase|phase_function|pool|"
+    r"pool_create|pool_destroy|profile|program|reference|reject|run|space|status|"
+    r"status_text|step|succeed|task|tensor|weights|workers_start|workers_stop"
+    r"|runtime_.*|kernel_.*"
 )
 _LONGEST = 64
 
@@ -21,7 +22,7 @@ def identifier(text: str) -> str:
     ``model_``).
     """
     name = re.sub(r"[^a-z0-9]+", "_", text.lower())[:_LONGEST].strip("_") or "unnamed"
-    return f"{name}_" if name in _TAKEN or name.startswith("runtime_") else name
+    return f"{name}_" if _TAKEN.fullmatch(name) else name
 
 
 def c_string(text: str) -> str:

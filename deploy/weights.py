@@ -28,7 +28,7 @@ class _Writer:
 
     def add(self, array: NDArray[Any]) -> int:
         """The offset of the array's bytes."""
-        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
         digest = hashlib.sha256(data).digest()
         if digest in self._offsets:
             return self._offsets[digest]

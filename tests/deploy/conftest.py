@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # for small_models
-
-from small_models import SmallModel, two_inputs  # noqa: E402
+from small_models import SmallModel, two_inputs
 
 
 @pytest.fixture(scope="session")

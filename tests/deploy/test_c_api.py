@@ -65,9 +65,10 @@ def test_promises_under_sanitizers(
     small: SmallModel, tmp_path: Path, compiler: str, sanitizer: str
 ) -> None:
     """The runtime, with the tables of a real model, all in one sanitized program."""
-    values = small.program.values
-    ports = [[Port(n, values[v]) for n, v in p] for p in (small.program.inputs, small.program.outputs)]
-    (tmp_path / "model.h").write_text(model_header("small", *ports))
+    program = small.program
+    inputs = [Port(n, program.values[v]) for n, v in program.inputs]
+    outputs = [Port(n, program.values[v]) for n, v in program.outputs]
+    (tmp_path / "model.h").write_text(model_header("small", inputs, outputs))
     small.write_sources(tmp_path)
     command = [compiler, *WARNINGS, "-O1", "-g", *SANITIZERS[sanitizer]]
     command += ["-I.", f"-I{RUNTIME}", f"-I{POOL}", str(HERE / "c_api.c")]
@@ -77,7 +78,9 @@ def test_promises_under_sanitizers(
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
-def test_runtime_compiles_without_a_warning(small: SmallModel, tmp_path: Path, compiler: str) -> None:
+def test_runtime_compiles_without_a_warning(
+    small: SmallModel, tmp_path: Path, compiler: str
+) -> None:
     small.write_sources(tmp_path)
     strict = [*WARNINGS, "-Wconversion", "-Wshadow", "-Wstrict-prototypes", "-O2"]
     command = [compiler, *strict, f"-I{RUNTIME}", f"-I{POOL}", "-c"]

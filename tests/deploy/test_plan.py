@@ -54,7 +54,11 @@ def test_a_chain_needs_two_buffers() -> None:
 def test_a_small_block_takes_the_tightest_gap() -> None:
     # A gap of 256 bytes below and one of 64 above, both free at time 1.
     some = [
-        Block(1024, 0, 2), Block(512, 0, 0), Block(512, 2, 2), Block(64, 1, 1), Block(448, 1, 1)
+        Block(1024, 0, 2),
+        Block(512, 0, 0),
+        Block(512, 2, 2),
+        Block(64, 1, 1),
+        Block(448, 1, 1),
     ]
     assert place(some)[1] == 1024 + 512
 
@@ -108,10 +112,14 @@ class Memory:
         self.layout, self.staged = layout, staged
         self.arena = np.full(layout.arena_bytes, -1)
         self.caller = {
-            **{(INPUT, k): np.full(program.values[v].nbytes, -1)
-               for k, (_, v) in enumerate(program.inputs)},
-            **{(OUTPUT, k): np.full(program.values[v].nbytes, -1)
-               for k, (_, v) in enumerate(program.outputs)},
+            **{
+                (INPUT, k): np.full(program.values[v].nbytes, -1)
+                for k, (_, v) in enumerate(program.inputs)
+            },
+            **{
+                (OUTPUT, k): np.full(program.values[v].nbytes, -1)
+                for k, (_, v) in enumerate(program.outputs)
+            },
         }
 
     def bytes(self, reference: Reference, nbytes: int) -> np.ndarray:

@@ -1,0 +1,347 @@
+"""Writing artifact folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_models import CODE, TARGET, SmallModel, compile_c, two_inputs
+
+from luthier.deploy import Manifest, assemble, build, load, read_manifest
+from luthier.deploy.names import c_comment, c_string, identifier
+from luthier.frontend.program import Call, Program
+from luthier.schedules import (
+    ArtifactError,
+    ModelError,
+    Schedule,
+    Tensor,
+    ToolchainError,
+    Workload,
+    node,
+)
+from luthier.schedules.target import host
+
+
+def output_of(*command: str | Path) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_library_exports_its_api_and_needs_the_system_alone(artifact_folder: Path) -> None:
+    library = artifact_folder / "model.so"
+    dynamic = output_of("readelf", "-dW", library)
+    assert set(re.findall(r"\(NEEDED\).*\[(\w+)", dynamic)) <= {"libc", "libm", "libpthread"}
+    assert "Library soname: [libsmall.so]" in dynamic
+    assert "TEXTREL" not in dynamic
+    symbols = output_of("nm", "-D", "--defined-only", library)
+    assert {line.split()[-1] for line in symbols.splitlines()} == {
+        "luthier_model",
+        "luthier_small",
+    }
+    assert re.search(r"GNU_STACK.* RW +", output_of("readelf", "-lW", library))
+
+
+def test_folder_has_all_parts(artifact_folder: Path) -> None:
+    files = {p.relative_to(artifact_folder).as_posix() for p in artifact_folder.rglob("*")}
+    assert files == {
+        "model.so", "libsmall.so", "model.h", "small.h", "luthier.hpp", "manifest.json",
+        "sample.npz", "cmake", "cmake/smallConfig.cmake", "pkgconfig", "pkgconfig/small.pc",
+    }  # fmt: skip
+    assert os.readlink(artifact_folder / "libsmall.so") == "model.so"
+    with np.load(artifact_folder / "sample.npz") as sample:
+        assert sample.files == ["in:x"]
+    assert stat.S_IMODE(artifact_folder.stat().st_mode) & 0o500 == 0o500
+
+
+def test_nothing_of_the_build_machine_is_kept(artifact_folder: Path) -> None:
+    for path in artifact_folder.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            assert str(Path.home()).encode() + b"/" not in data, path
+            assert str(artifact_folder.parent).encode() not in data, path
+            assert str(Path(__file__).parents[2]).encode() not in data, path
+
+
+def test_manifest_tells_all(artifact_folder: Path) -> None:
+    data = json.loads((artifact_folder / "manifest.json").read_text())
+    assert (data["schema"], data["schema_version"]) == ("luthier-artifact", 1)
+    assert data["name"] == "small"
+    assert data["inputs"][0] == {
+        "name": "x", "dtype": "float32", "shape": [37, 11], "bytes": 1628
+    }  # fmt: skip
+    assert data["features"] == ["sse3", "ssse3", "sse4_1", "sse4_2", "popcnt"]
+    assert data["threads"] == 2
+    assert set(data["versions"]) == {"luthier", "tvm", "onnx", "compiler"}
+    assert [(k["source"], k["count"]) for k in data["kernels"]] == [("default", 2), ("default", 2)]
+    assert data["weight_bytes"] == 64 + 44  # w reversed for the kernel, and as it is for an output
+    assert data["arena_bytes"] >= 2 * 1628
+    assert data["scratch_bytes"] == 44
+    manifest = read_manifest(artifact_folder)
+    assert Manifest.from_json(manifest.to_json()) == manifest
+
+
+def test_equal_builds_are_equal(small: SmallModel, tmp_path: Path) -> None:
+    assert small.build(tmp_path / "a").files == small.build(tmp_path / "b").files
+
+
+# ---- where it may be written ----
+
+
+def nothing_left(folder: Path, *names: str) -> None:
+    assert sorted(p.name for p in folder.iterdir()) == sorted(names)
+
+
+def test_replaces_an_artifact(small: SmallModel, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out"
+    small.build(out)
+    two_inputs("other").build(out)
+    assert read_manifest(out).name == "other"
+    assert not (out / "libsmall.so").exists()
+    nothing_left(out.parent, "out")
+
+
+def test_fills_an_empty_folder_and_follows_a_link(small: SmallModel, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    small.build(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    load(tmp_path / "real").close()
+
+
+@pytest.mark.parametrize("what", ["file", "folder", "stranger", "broken"])
+def test_never_replaces_anything_else(small: SmallModel, tmp_path: Path, what: str) -> None:
+    out = tmp_path / "out"
+    if what == "file":
+        out.write_text("mine")
+    elif what == "folder":
+        out.mkdir()
+        (out / "thesis.txt").write_text("mine")
+    else:
+        small.build(out)
+        (out / ("manifest.json" if what == "broken" else "cmake/mine.txt")).write_text("mine")
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    with pytest.raises(ArtifactError, match=r"choose another|move it away|remove it first"):
+        small.build(out)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_unwritable(small: SmallModel, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArtifactError, match="cannot write"):
+        small.build(tmp_path / "file" / "out")
+    with pytest.raises(ArtifactError, match="cannot write"):
+        small.build(Path("/proc/luthier/out"))
+
+
+def test_a_failed_build_leaves_the_old_artifact(
+    small: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small.build(tmp_path / "out")
+    before = (tmp_path / "out" / "manifest.json").read_bytes()
+    broken = SmallModel(small.program, small.kernels, b"no object")
+    with pytest.raises(ToolchainError):
+        broken.build(tmp_path / "out")
+
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("luthier.deploy.building.write_interface", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        small.build(tmp_path / "out")
+    assert (tmp_path / "out" / "manifest.json").read_bytes() == before
+    nothing_left(tmp_path, "out")
+
+
+# ---- the compiler ----
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang", "gcc -m64"])
+def test_compilers(
+    small: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiler: str
+) -> None:
+    monkeypatch.setenv("CC", compiler)
+    manifest = small.build(tmp_path / "out")
+    assert compiler.split(maxsplit=1)[0] in manifest.versions["compiler"]
+    with load(tmp_path / "out") as artifact:
+        x = np.ones((37, 11), np.float32)
+        np.testing.assert_array_equal(artifact(x, x)[4], x)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("no-such-compiler", "no C compiler works"),
+        ("false", "no C compiler works"),
+        ("'", "no command"),
+    ],
+)
+def test_bad_compiler(
+    small: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, words: str
+) -> None:
+    monkeypatch.setenv("CC", command)
+    with pytest.raises(ToolchainError, match=words):
+        small.build(tmp_path / "out")
+    nothing_left(tmp_path)
+
+
+def test_no_compiler(small: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ToolchainError, match="install gcc or clang, or set CC"):
+        small.build(tmp_path / "out")
+
+
+def test_missing_kernel_is_named(small: SmallModel, tmp_path: Path) -> None:
+    code = compile_c(CODE, "-Dluthier_kernel_1_0=another")
+    with pytest.raises(ToolchainError, match="luthier_kernel_1_0"):
+        SmallModel(small.program, small.kernels, code).build(tmp_path / "out")
+
+
+# ---- names ----
+
+
+@given(st.text())
+def test_identifiers_suit_c(text: str) -> None:
+    name = identifier(text)
+    assert re.fullmatch("[a-z0-9_]{1,65}", name)
+    assert identifier(name.rstrip("_")) == identifier(identifier(name.rstrip("_")).rstrip("_"))
+
+
+def test_identifiers() -> None:
+    names = ["ResNet-18", "model", "run", "9lives", "模型", "", "../../etc", "kernel_0_0", "a" * 99]
+    assert [identifier(n) for n in names] == [
+        "resnet_18", "model_", "run_", "9lives", "unnamed", "unnamed", "etc", "kernel_0_0_",
+        "a" * 64,
+    ]  # fmt: skip
+
+
+def test_no_model_takes_a_name_of_the_api() -> None:
+    runtime = Path(__file__).parents[2]
+    headers = (
+        runtime / "deploy/runtime/luthier.h",
+        runtime / "deploy/runtime/program.h",
+        runtime / "schedules/native/luthier_pool.h",
+        runtime / "schedules/native/pool.h",
+    )
+    used = {n for h in headers for n in re.findall(r"\bluthier_([a-z_]+)\b", h.read_text())}
+    assert len(used) > 30
+    for name in used:
+        assert identifier(name) != name, name
+
+
+@given(st.text())
+def test_comments_and_strings_hold(text: str) -> None:
+    assert "*/" not in c_comment(text)
+    assert "\n" not in c_comment(text)
+    assert re.fullmatch(r'"([ !#-&(-\[\]-~\'>@=<;:/.,-]|\\[0-7]{3})*"', c_string(text))
+
+
+HOSTILE = (
+    'quote" backslash\\ newline\n */ /* ??/ ??) %s $name ${PATH} \u2028 é 模',
+    "",
+    "../../../etc/passwd",
+)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_reach_their_user(small: SmallModel, tmp_path: Path, name: str) -> None:
+    program = small.program
+    named = Program(
+        name=name,
+        values=program.values,
+        inputs=((name, 0), ("y", 1)),
+        outputs=((name, 3), *program.outputs[1:]),
+        constants=program.constants,
+        views=program.views,
+        calls=tuple(Call(c.workload, c.args, c.result, name) for c in program.calls),
+    )
+    SmallModel(named, small.kernels, small.code).build(tmp_path / "out")
+    nothing_left(tmp_path, "out")
+    header = (tmp_path / "out" / "model.h").read_text()
+    subprocess.run(
+        ["gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-xc", "-"],
+        input=header, text=True, check=True,
+    )  # fmt: skip
+    with load(tmp_path / "out") as artifact:
+        x = np.ones((37, 11), np.float32)
+        assert name in artifact.run({name: x, "y": x})
+
+
+def test_zero_byte_in_a_name(small: SmallModel, tmp_path: Path) -> None:
+    p = small.program
+    named = Program(
+        "p", p.values, (("a\0b", 0), ("y", 1)), p.outputs, p.constants, p.views, p.calls
+    )
+    with pytest.raises(ModelError, match="zero byte"):
+        SmallModel(named, small.kernels, small.code).build(tmp_path / "out")
+
+
+# ---- programs at the edge ----
+
+
+def test_program_without_calls_and_tensors_without_elements(tmp_path: Path) -> None:
+    scalar, empty, flags = Tensor((), "int64"), Tensor((0, 3)), Tensor((2,), "bool")
+    program = Program(
+        name="copies",
+        values=(scalar, empty, flags, Tensor((1,), "int64")),
+        inputs=(("scalar", 0), ("empty", 1)),
+        outputs=(("scalar", 0), ("empty", 1), ("flags", 2), ("reshaped", 3)),
+        constants={2: np.array([True, False])},
+        views={3: 0},
+        calls=(),
+    )
+    assemble(program, tmp_path / "out", TARGET, [], [])
+    with load(tmp_path / "out") as artifact:
+        outputs = artifact(np.array(-7), np.zeros((0, 3), np.float32))
+    assert [o.tolist() for o in outputs] == [-7, [], [True, False], [-7]]
+    assert [o.shape for o in outputs] == [(), (0, 3), (2,), (1,)]
+
+
+def test_program_without_inputs(tmp_path: Path) -> None:
+    program = Program(
+        "constant", (Tensor((2,)),), (), (("c", 0),), {0: np.array([1, 2], np.float32)}, {}, ()
+    )
+    assemble(program, tmp_path / "out", TARGET, [], [])
+    with load(tmp_path / "out") as artifact:
+        assert artifact.run({})["c"].tolist() == [1, 2]
+
+
+# ---- with real schedules ----
+
+
+def test_build_uses_records_and_defaults(tmp_path: Path) -> None:
+    from luthier.schedules import registry
+
+    matrix, row = Tensor((64, 50)), Tensor((50,))
+    add = Workload(
+        (matrix, row), (False, True), (node("add", (0, 1), matrix), node("relu", (2,), matrix))
+    )
+    tanh = Workload((matrix,), (False,), (node("tanh", (0,), matrix),))
+    bias = np.linspace(-1, 1, 50, dtype=np.float32)
+    program = Program(
+        "real",
+        (matrix, row, matrix, matrix, matrix),
+        (("x", 0),),
+        (("y", 4),),
+        {1: bias},
+        {},
+        (Call(add, (0, 1), 2), Call(tanh, (2,), 3), Call(add, (3, 1), 4)),
+    )
+    target = host(2)
+    space = registry.spaces(add, target)[0]
+    record: Schedule = next(s for s in space if s != space.default_schedule())
+    manifest = build(program, tmp_path / "out", target, {add.key: record}, model_sha256="0" * 64)
+    told = [(k.workload, k.schedule == record, k.source, k.count) for k in manifest.kernels]
+    assert told == [(add, True, "record", 2), (tanh, False, "default", 1)]
+    assert {"luthier", "tvm", "llvm", "onnx", "compiler"} == set(manifest.versions)
+    x = np.random.default_rng(0).standard_normal((64, 50)).astype(np.float32)
+    wanted = np.maximum(np.tanh(np.maximum(x + bias, 0)) + bias, 0)
+    with load(tmp_path / "out") as artifact:
+        np.testing.assert_allclose(artifact.run({"x": x})["y"], wanted, rtol=1e-5, atol=1e-6)
