@@ -9,7 +9,10 @@ m = 4 needs a quarter of the direct method's multiplications, m = 2 four ninths.
 Weights are transformed in float64 and packed as [panel][position][C][panel width]. The error is
 about 1e-5 of the output's scale for m = 4, and 1e-6 for m = 2.
 
-Knobs: ``m``; ``tiles`` (tiles in a block), ``rows`` and ``vectors`` (register tile of the matrix
+In one stage instead of two, the transformed inputs of a block stay in scratch as well: better where
+there are many tiles and few channels.
+
+Knobs: ``m``; ``stages``; ``tiles`` (tiles in a block), ``rows`` and ``vectors`` (register tile of the matrix
 product), ``panels`` (panels of output channels in a chunk), ``channels`` (vectors of channels that
 a chunk of phase one transforms).
 """
@@ -23,7 +26,7 @@ from tvm import tirx
 
 from .emit import Expr, Index, PhaseBuilder, Slot, ceildiv, divide, modulo, split_index, tail
 from .expr import Evaluator, Point
-from .kernel import Kernel, Packing, Phase
+from .kernel import ALIGNMENT, Kernel, Packing, Phase
 from .space import Schedule
 from .target import Target
 from .template import (
@@ -73,14 +76,21 @@ class _Winograd:
             else None
             for i in range(len(workload.inputs))
         )
-        size = self.blocks * self.positions * self.block * self.in_c
-        self.inputs = Slot(len(workload.inputs), "tiles", Tensor((size,)))
+        self.one_stage = schedule["stages"] == 1
+        block_size = self.positions * self.block
+        size = block_size * self.in_c * (1 if self.one_stage else self.blocks)
+        self.products = Slot(None, "products", Tensor((block_size * self.group * self.panel,)))
+        behind = ceildiv(self.products.tensor.nbytes, ALIGNMENT) * ALIGNMENT
+        position = None if self.one_stage else len(workload.inputs)
+        self.inputs = Slot(position, "tiles", Tensor((size,)), behind if self.one_stage else 0)
 
     def build(self) -> Kernel:
         """The kernel."""
-        phases = (self._transform_inputs(), self._multiply())
-        scratch = self.positions * self.block * self.group * self.panel * 4
-        temps = (self.inputs.tensor.nbytes,)
+        size, scratch = self.inputs.tensor.nbytes, self.products.tensor.nbytes
+        if self.one_stage:
+            phases, temps, scratch = (self._multiply(),), (), self.inputs.offset + size
+        else:
+            phases, temps = (self._transform_inputs(), self._multiply()), (size,)
         return Kernel(self.workload, self.schedule, phases, self.packings, temps, scratch)
 
     def _transform_inputs(self) -> Phase:
@@ -96,26 +106,49 @@ class _Winograd:
             image, th = divide(row, self.down), builder.bind(modulo(row, self.down))
             for top, condition in bands(self.rows_axis, self.m, self.size, self.down, th):
                 with builder.when(condition):
-                    for left, count, inside in runs(
-                        self.columns_axis, self.m, self.size, self.across
-                    ):
+                    for left, count, inside in self._column_runs():
                         with builder.loop(count, "tw", left) as tw:
-                            self._channels(builder, (image, th, tw), first, group, (top, inside))
+                            at = (image, th, tw)
+                            target = self._place(builder, at)
+                            self._channels(builder, at, target, (first, group), (top, inside))
         return builder.finish(self.batch * self.down * groups)
+
+    def _column_runs(self) -> list[tuple[int, int, tuple[bool, ...]]]:
+        return runs(self.columns_axis, self.m, self.size, self.across)
+
+    def _place(self, builder: PhaseBuilder, tile: tuple[Index, Index, Index]) -> Index:
+        """Where the tile's transformed inputs start in the temporary."""
+        image, th, tw = tile
+        number = builder.bind((image * self.down + th) * self.across + tw)
+        block, place = divide(number, self.block), modulo(number, self.block)
+        return builder.bind((block * self.positions * self.block + place) * self.in_c)
+
+    def _transform_block(self, block: Index, tiles: int) -> None:
+        """The transformed inputs of one block, into scratch."""
+        builder = self.builder
+        strips = (0, ceildiv(self.in_c, self.lanes))
+        with builder.loop(tiles, "tile") as tile:
+            number = builder.bind(block * self.block + tile)
+            image, th, tw = split_index(number, (self.batch, self.down, self.across))
+            at = (image, builder.bind(th), builder.bind(tw))
+            target = builder.bind(tile * self.in_c)
+            for top, condition in bands(self.rows_axis, self.m, self.size, self.down, at[1]):
+                with builder.when(condition):
+                    for left, count, inside in self._column_runs():
+                        with builder.when(tirx.all(at[2] >= left, at[2] < left + count)):
+                            self._channels(builder, at, target, strips, (top, inside))
 
     def _channels(
         self,
         builder: PhaseBuilder,
         tile: tuple[Index, Index, Index],
-        first: Index,
-        group: int,
+        target: Index,
+        strips: tuple[Index, int],
         inside: tuple[Sequence[bool], Sequence[bool]],
     ) -> None:
-        """A group of channel vectors; the last one may be narrower."""
+        """Channel vectors (first channel, count); the last one may be narrower."""
         image, th, tw = tile
-        number = builder.bind((image * self.down + th) * self.across + tw)
-        block, place = divide(number, self.block), modulo(number, self.block)
-        target = builder.bind((block * self.positions * self.block + place) * self.in_c)
+        first, group = strips
         y0 = th * self.m - self.rows_axis.pad
         x0 = tw * self.m - self.columns_axis.pad
         origin = builder.bind(((image * self.height + y0) * self.width + x0) * self.in_c)
@@ -163,14 +196,11 @@ class _Winograd:
 
     def _multiply(self) -> Phase:
         """Chunks are (group of panels, block of tiles)."""
-        products = Slot(
-            None, "products", Tensor((self.positions * self.block * self.group * self.panel,))
-        )
         slots = [
             *input_slots(self.workload, self.packings),
             self.inputs,
-            products,
-            output_slot(self.workload, temps=1),
+            self.products,
+            output_slot(self.workload, temps=0 if self.one_stage else 1),
         ]
         self.builder = builder = PhaseBuilder(slots)
         after = epilogue(self.workload)
@@ -178,25 +208,35 @@ class _Winograd:
         groups = ceildiv(self.panels, self.group)
         with builder.chunk_loop() as chunk:
             block = builder.bind(modulo(chunk, self.blocks))
-            first = builder.bind(divide(chunk, self.blocks) * self.group)
-            whole = self.panels % self.group == 0
-            count = self.group if whole else tirx.min(self.group, self.panels - first)
+            group = divide(chunk, self.blocks)
             rest = self.total - (self.blocks - 1) * self.block
             if rest == self.block:
-                self._block(block, self.block, first, count)
+                self._block(block, self.block, group)
             else:
                 with builder.when(block < self.blocks - 1):
-                    self._block(block, self.block, first, count)
+                    self._block(block, self.block, group)
                 with builder.when(block == self.blocks - 1):
-                    self._block(block, rest, first, count)
-        return builder.finish(groups * self.blocks)
+                    self._block(block, rest, group)
+        return builder.finish(self.blocks if self.one_stage else groups * self.blocks)
 
-    def _block(self, block: Index, tiles: int, first: Index, count: Index) -> None:
+    def _block(self, block: Index, tiles: int, group: Index) -> None:
+        if not self.one_stage:
+            self._group(block, tiles, group)
+            return
+        self._transform_block(block, tiles)
+        with self.builder.loop(ceildiv(self.panels, self.group), "group") as each:
+            self._group(block, tiles, each)
+
+    def _group(self, block: Index, tiles: int, group: Index) -> None:
+        """A group of panels for one block: products, then outputs."""
         builder = self.builder
+        first = builder.bind(group * self.group)
+        whole = self.panels % self.group == 0
+        count = self.group if whole else tirx.min(self.group, self.panels - first)
         with builder.loop(count, "panel") as p:
             panel = builder.bind(first + p)
             with builder.loop(self.positions, "position") as position:
-                self._product(block, tiles, panel, p, position)
+                self._product(0 if self.one_stage else block, tiles, panel, p, position)
         with builder.loop(tiles, "tile") as tile:
             number = builder.bind(block * self.block + tile)
             image, th, tw = split_index(number, (self.batch, self.down, self.across))

@@ -26,6 +26,7 @@ def space(workload: Workload, target: Target) -> Space | None:
     most = batch * ceildiv(out_h, 2) * ceildiv(out_w, 2)
     knobs = (
         Knob("m", tuple(MATRICES), "outputs of a tile along each side"),
+        Knob("stages", (1, 2), "1: a block's transformed inputs stay in scratch"),
         Knob("tiles", _block_sizes(most), "tiles in a block"),
         Knob("rows", tuple(range(1, target.vector_registers - 1)), "tiles in the register tile"),
         Knob("vectors", tuple(v for v in (1, 2, 3, 4, 6) if v <= out_vectors), "vectors in it"),
@@ -38,6 +39,8 @@ def space(workload: Workload, target: Target) -> Space | None:
         panels, total = int(config["panels"]), ceildiv(out_vectors, vectors)
         positions = (int(config["m"]) + 2) ** 2
         scratch = positions * tiles * panels * vectors * target.vector_bytes
+        if config["stages"] == 1:
+            scratch += 4 * positions * tiles * in_c
         return (
             fits_registers(rows, vectors, target)
             and rows <= tiles
@@ -137,8 +140,12 @@ def default(workload: Workload, target: Target) -> dict[str, int | str]:
     while per_chunk > 1 and position_bytes * per_chunk * (block + in_c) > target.l2:
         per_chunk //= 2
     strips = ceildiv(in_c, target.lanes)
+    blocks = ceildiv(total, block)
+    inputs_bytes = 4 * (m + 2) ** 2 * block * in_c
+    stages = 1 if blocks >= 4 * target.threads and inputs_bytes <= target.l2 else 2
     return {
         "m": m,
+        "stages": stages,
         "tiles": block,
         "rows": rows,
         "vectors": vectors,
