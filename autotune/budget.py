@@ -68,20 +68,30 @@ def next_kernel(kernels: Sequence[KernelState], policy: Policy) -> KernelState |
     """The kernel whose next trials promise most; None when no kernel promises anything."""
     open_ones = [k for k in kernels if not k.done and not k.converged(policy)]
     measured = [k for k in kernels if math.isfinite(k.best)]
-    speed = max((operations(k.workload) / k.best for k in measured), default=0.0)
-    bandwidth = max((traffic(k.workload) / k.best for k in measured), default=0.0)
-    gains = [(_gain(k, policy, speed, bandwidth), -i, k) for i, k in enumerate(open_ones)]
+    gains = [(_gain(k, measured, policy), -i, k) for i, k in enumerate(open_ones)]
     return max(gains, default=(0.0, 0, None))[2]
 
 
-def _gain(kernel: KernelState, policy: Policy, speed: float, bandwidth: float) -> float:
+def _floor(kernel: KernelState, measured: Sequence[KernelState]) -> float:
+    """Seconds that the kernel takes at the best speed and the best bandwidth known.
+
+    Small kernels find their data in the caches: only kernels that move as much say what bandwidth
+    there is.
+    """
+    moved = traffic(kernel.workload)
+    speed = max(operations(k.workload) / k.best for k in measured)
+    alike = [k for k in measured if traffic(k.workload) >= moved]
+    bandwidth = max(traffic(k.workload) / k.best for k in alike)
+    return max(operations(kernel.workload) / speed, moved / bandwidth)
+
+
+def _gain(kernel: KernelState, measured: Sequence[KernelState], policy: Policy) -> float:
     """Expected seconds of model latency that one more trial wins."""
     if not math.isfinite(kernel.best):
         return math.inf
     trials = len(kernel.curve)
     recent = [s for s in kernel.curve[-policy.window - 1 :] if math.isfinite(s)]
     won = (recent[0] - kernel.best) / max(1, len(recent) - 1)
-    floor = max(operations(kernel.workload) / speed, traffic(kernel.workload) / bandwidth)
-    left = max(0.0, kernel.best - floor / policy.headroom)
+    left = max(0.0, kernel.best - _floor(kernel, measured) / policy.headroom)
     hoped = left / (trials + policy.fade * kernel.stalled(policy))
     return kernel.count * (policy.trust * won + (1 - policy.trust) * hoped)

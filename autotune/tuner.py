@@ -21,7 +21,7 @@ from .search import KernelSearch
 
 _BATCH = 8
 _REFIT = 1.1  # fit again when the records grew by a tenth
-_FINAL_SECONDS = 0.6  # what measuring a winner again takes
+_FINAL_SECONDS = 1.0  # what measuring a winner again takes
 _FINAL_SHARE = 0.25  # at most, of the time given
 _FINALISTS = 3  # measured again together, since the very fastest may have been lucky
 _FINAL_ROUNDS = 4  # in which all finalists may fall before a kernel is left as it is

@@ -286,6 +286,20 @@ class TestBudget:
         given = self.spread(states, 60, lambda i, n: times[i](n) if i < 2 else 2e-4)
         assert given[1] > given[0]
 
+    def test_what_memory_bounds_is_left_for_what_can_still_win(self):
+        def product(rows: int, depth: int, columns: int) -> Workload:
+            out = Tensor((rows, columns))
+            inputs = (Tensor((rows, depth)), Tensor((depth, columns)))
+            return Workload(inputs, (False, True), (node("matmul", (0, 1), out),))
+
+        states = [
+            KernelState(product(1, 8192, 4096), 1, [5e-3]),
+            KernelState(product(256, 256, 256), 1, [5e-4]),
+            KernelState(product(128, 256, 256), 1, [1e-3]),
+        ]
+        given = self.spread(states, 60, lambda i, n: (5e-3, 5e-4, 1e-3)[i])
+        assert given[2] > given[0] > 0
+
     def test_converged_and_exhausted_kernels_get_nothing(self):
         states = self.kernels(1e-3, 5e-3)
         states[1].done = True
