@@ -26,6 +26,7 @@ from luthier.schedules import (
     Tensor,
     UsageError,
 )
+from luthier.schedules.target import available_cores
 
 from . import binding
 from .manifest import Manifest, Port, read_manifest, sha256
@@ -109,9 +110,11 @@ class Artifact:
             raise
 
     def _create(self, threads: int | None) -> None:
-        if threads is not None and not 1 <= threads <= 1024:
+        if threads is None:
+            threads = min(self.manifest.target.threads, available_cores())
+        if not 1 <= threads <= 1024:
             raise UsageError(f"threads={threads} is not in 1..1024")
-        options = binding.COptions(binding.ABI, threads or 0, None)
+        options = binding.COptions(binding.ABI, threads, None)
         error = binding.CError()
         status = self._model.create(
             ctypes.addressof(self._model), byref(options), byref(self._instance), byref(error)

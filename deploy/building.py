@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from luthier.frontend.program import Program
 from luthier.schedules import Kernel, ModelError, Schedule, Target
+from luthier.schedules.target import available_cores
 
 from .folder import check_replaceable, new_artifact
 from .interface import write_interface
@@ -26,6 +28,8 @@ from .toolchain import find_compiler
 from .weights import write_weights
 
 Sample = Mapping[str, NDArray[Any]]
+
+_KERNELS_PER_OBJECT = 4
 
 
 def build(
@@ -46,7 +50,7 @@ def build(
     """
     import tvm  # noqa: PLC0415 - a second to import
 
-    from luthier.schedules import codegen, registry  # noqa: PLC0415 - they import TVM
+    from luthier.schedules import registry  # noqa: PLC0415 - it imports TVM
 
     check_replaceable(Path(out).resolve())
     find_compiler()
@@ -55,15 +59,13 @@ def build(
     for key, workload in workloads.items():
         schedule = schedules.get(key) or registry.default(workload, target)
         kernels.append(registry.instantiate(workload, target, schedule))
-    named = {kernel_symbol(i): kernel for i, kernel in enumerate(kernels)}
-    objects = [codegen.compile_object(named, target)] if named else []
     tuned = frozenset(workloads.keys() & schedules.keys())
     return assemble(
         program,
         out,
         target,
         kernels,
-        objects,
+        _compile(kernels, target),
         tuned=tuned,
         versions={"llvm": str(tvm.get_global_func("target.llvm_version_major")())},
         model_sha256=model_sha256,
@@ -144,6 +146,18 @@ def assemble(
         text = json.dumps(manifest.to_json(), indent=1, ensure_ascii=True)
         (folder / MANIFEST).write_text(text + "\n")
     return manifest
+
+
+def _compile(kernels: Sequence[Kernel], target: Target) -> list[bytes]:
+    """ELF objects of the kernels, compiled on all cores: TVM lets go of Python's lock."""
+    from luthier.schedules import codegen  # noqa: PLC0415 - it imports TVM
+
+    named = [(kernel_symbol(i), kernel) for i, kernel in enumerate(kernels)]
+    parts = [
+        dict(named[i : i + _KERNELS_PER_OBJECT]) for i in range(0, len(named), _KERNELS_PER_OBJECT)
+    ]
+    with ThreadPoolExecutor(available_cores()) as pool:
+        return list(pool.map(lambda part: codegen.compile_object(part, target), parts))
 
 
 def _check_names(program: Program) -> None:

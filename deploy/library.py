@@ -14,7 +14,8 @@ RUNTIME = Path(str(resources.files("luthier.deploy.runtime")))
 POOL = Path(str(resources.files("luthier.schedules.native")))
 RUNTIME_SOURCES = (
     POOL / "pool.c",
-    RUNTIME / "runtime.c",
+    RUNTIME / "instance.c",
+    RUNTIME / "run.c",
     RUNTIME / "errors.c",
     RUNTIME / "cpu.c",
 )

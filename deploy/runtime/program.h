@@ -1,4 +1,4 @@
-/* The compiled model as constant tables, which `deploy/tables.py` writes and runtime.c interprets. */
+/* The compiled model as constant tables, which `deploy/tables.py` writes and run.c interprets. */
 #ifndef LUTHIER_PROGRAM_H
 #define LUTHIER_PROGRAM_H
 
