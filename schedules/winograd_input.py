@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 from tvm import tirx
 
@@ -55,137 +55,154 @@ class Geometry:
 
 
 class InputTransform:
-    """Emits B^T d B for every input tile d."""
+    """Emits B^T d B for every input tile d.
+
+    A tile that reaches over the image's border is first copied into a zeroed patch, so there are
+    only two forms of the transform's long straight-line code.
+    """
 
     def __init__(self, geometry: Geometry) -> None:
         self.g = geometry
 
     def phase(self) -> Phase:
         """Chunks are (image, row of tiles, group of channel vectors)."""
-        source = input_slots(self.g.workload, self.g.packings)[self.g.source]
-        builder = PhaseBuilder([source, self.g.inputs])
-        strips = ceildiv(self.g.in_c, self.g.lanes)
-        group = min(int(self.g.schedule["channels"]), strips)
+        g = self.g
+        builder = PhaseBuilder([input_slots(g.workload, g.packings)[g.source], g.inputs])
+        strips = ceildiv(g.in_c, g.lanes)
+        group = min(int(g.schedule["channels"]), strips)
         groups = ceildiv(strips, group)
         with builder.chunk_loop() as chunk:
-            first = builder.bind(modulo(chunk, groups) * (group * self.g.lanes))
+            first = builder.bind(modulo(chunk, groups) * (group * g.lanes))
             row = divide(chunk, groups)
-            image, th = divide(row, self.g.down), builder.bind(modulo(row, self.g.down))
-            for top, condition in bands(self.g.rows_axis, self.g.m, self.g.size, self.g.down, th):
-                with builder.when(condition):
-                    for left, count, inside in self._column_runs():
-                        with builder.loop(count, "tw", left) as tw:
-                            at = (image, th, tw)
-                            target = self._place(builder, at)
-                            self._channels(builder, at, target, (first, group), (top, inside))
-        return builder.finish(self.g.batch * self.g.down * groups)
-
-    def _column_runs(self) -> list[tuple[int, int, tuple[bool, ...]]]:
-        return runs(self.g.columns_axis, self.g.m, self.g.size, self.g.across)
-
-    def _place(self, builder: PhaseBuilder, tile: tuple[Index, Index, Index]) -> Index:
-        """Where the tile's transformed inputs start in the temporary."""
-        image, th, tw = tile
-        number = builder.bind((image * self.g.down + th) * self.g.across + tw)
-        block, place = divide(number, self.g.block), modulo(number, self.g.block)
-        return builder.bind((block * self.g.positions * self.g.block + place) * self.g.in_c)
+            image, th = builder.bind(divide(row, g.down)), builder.bind(modulo(row, g.down))
+            with builder.loop(g.across, "tw") as tw:
+                number = builder.bind((image * g.down + th) * g.across + tw)
+                block, place = divide(number, g.block), modulo(number, g.block)
+                target = builder.bind((block * g.positions * g.block + place) * g.in_c)
+                self._transform(builder, (image, th, tw), target, (first, group))
+        return builder.finish(g.batch * g.down * groups)
 
     def block(self, builder: PhaseBuilder, block: Index, tiles: int) -> None:
         """The transformed inputs of one block, into scratch."""
-        strips = (0, ceildiv(self.g.in_c, self.g.lanes))
+        g = self.g
         with builder.loop(tiles, "tile") as tile:
-            number = builder.bind(block * self.g.block + tile)
-            image, th, tw = split_index(number, (self.g.batch, self.g.down, self.g.across))
+            number = builder.bind(block * g.block + tile)
+            image, th, tw = split_index(number, (g.batch, g.down, g.across))
             at = (image, builder.bind(th), builder.bind(tw))
-            target = builder.bind(tile * self.g.in_c)
-            for top, condition in bands(
-                self.g.rows_axis, self.g.m, self.g.size, self.g.down, at[1]
-            ):
-                with builder.when(condition):
-                    for left, count, inside in self._column_runs():
-                        with builder.when(tirx.all(at[2] >= left, at[2] < left + count)):
-                            self._channels(builder, at, target, strips, (top, inside))
+            target = builder.bind(tile * g.in_c)
+            self._transform(builder, at, target, (0, ceildiv(g.in_c, g.lanes)))
 
-    def _channels(
+    def _transform(
         self,
         builder: PhaseBuilder,
         tile: tuple[Index, Index, Index],
         target: Index,
         strips: tuple[Index, int],
-        inside: tuple[Sequence[bool], Sequence[bool]],
     ) -> None:
-        """Channel vectors (first channel, count); the last one may be narrower."""
+        """One tile, channel vectors (first channel, count)."""
+        g = self.g
         image, th, tw = tile
-        first, group = strips
-        y0 = th * self.g.m - self.g.rows_axis.pad
-        x0 = tw * self.g.m - self.g.columns_axis.pad
-        origin = builder.bind(((image * self.g.height + y0) * self.g.width + x0) * self.g.in_c)
-        full = self.g.in_c // self.g.lanes * self.g.lanes
-        end = tirx.min(first + group * self.g.lanes, full)
-        with (
-            builder.loop(tirx.truncdiv(tirx.max(end - first, 0), self.g.lanes), "strip") as strip,
-            builder.vector(self.g.lanes) as lane,
-        ):
-            self._tile(builder, origin, target, first + strip * self.g.lanes + lane, inside)
-        rest = tail(full, self.g.in_c, self.g.lanes)
-        if rest:
-            with builder.when(first + group * self.g.lanes > full):
-                for offset, width in rest:
-                    with builder.vector(width) as lane:
-                        self._tile(builder, origin, target, offset + lane, inside)
+        y0 = builder.bind(th * g.m - g.rows_axis.pad)
+        x0 = builder.bind(tw * g.m - g.columns_axis.pad)
+        origin = builder.bind(((image * g.height + y0) * g.width + x0) * g.in_c)
+        whole = (_inside(g.rows_axis, g.m, g.down), _inside(g.columns_axis, g.m, g.across))
+        inside = tirx.all(y0 >= 0, y0 + g.size <= g.height, x0 >= 0, x0 + g.size <= g.width)
+        if any(whole[0]) and any(whole[1]):
+            with builder.when(inside):
+                self._channels(
+                    builder, target, strips, lambda c, lanes: self._direct(builder, origin, c)
+                )
+        if not all(whole[0]) or not all(whole[1]):
+            with builder.when(tirx.Not(inside)):
+                self._channels(
+                    builder,
+                    target,
+                    strips,
+                    lambda c, lanes: self._patch(builder, (y0, x0, origin), c, lanes),
+                )
 
-    def _tile(
+    def _channels(
         self,
         builder: PhaseBuilder,
-        origin: Index,
         target: Index,
-        channel: Index,
-        inside: tuple[Sequence[bool], Sequence[bool]],
+        strips: tuple[Index, int],
+        read: Callable[[Index, int], Read],
     ) -> None:
-        rows, columns = inside
-        source = builder[f"in{self.g.source}"]
-        values: list[list[Expr | None]] = [
-            [
-                builder.bind(
-                    builder.load(source, origin + (y * self.g.width + x) * self.g.in_c + channel)
-                )
-                if rows[y] and columns[x]
-                else None
-                for x in range(self.g.size)
+        """Full vectors of channels, then narrower ones; ``read`` prepares a vector's inputs."""
+        g = self.g
+        first, group = strips
+        full = g.in_c // g.lanes * g.lanes
+        end = tirx.min(first + group * g.lanes, full)
+        count = tirx.truncdiv(tirx.max(end - first, 0), g.lanes)
+        if full:
+            with builder.loop(count, "strip") as strip:
+                channel = builder.bind(first + strip * g.lanes)
+                self._tile(builder, target, channel, g.lanes, read(channel, g.lanes))
+        rest = tail(full, g.in_c, g.lanes)
+        if rest:
+            with builder.when(first + group * g.lanes > full):
+                for channel, width in rest:
+                    self._tile(builder, target, channel, width, read(channel, width))
+
+    def _direct(self, builder: PhaseBuilder, origin: Index, channel: Index) -> Read:
+        g = self.g
+        source = builder[f"in{g.source}"]
+        return lambda y, x, lane: builder.load(
+            source, origin + (y * g.width + x) * g.in_c + channel + lane
+        )
+
+    def _patch(
+        self,
+        builder: PhaseBuilder,
+        corner: tuple[Index, Index, Index],
+        channel: Index,
+        lanes: int,
+    ) -> Read:
+        """Copy what lies inside the image into a zeroed patch, and read from that."""
+        g = self.g
+        y0, x0, origin = corner
+        source, patch = builder[f"in{g.source}"], builder.local(g.positions * lanes)
+        with builder.loop(g.positions, "zero") as i, builder.vector(lanes) as lane:
+            builder.store(patch, i * lanes + lane, tirx.const(0.0, "float32"))
+        top, rows = _overlap(builder, y0, g.size, g.height)
+        left, columns = _overlap(builder, x0, g.size, g.width)
+        with (
+            builder.loop(rows, "y", top) as y,
+            builder.loop(columns, "x", left) as x,
+            builder.vector(lanes) as lane,
+        ):
+            value = builder.load(source, origin + (y * g.width + x) * g.in_c + channel + lane)
+            builder.store(patch, (y * g.size + x) * lanes + lane, value)
+        return lambda y, x, lane: builder.load(patch, (y * g.size + x) * lanes + lane)
+
+    def _tile(
+        self, builder: PhaseBuilder, target: Index, channel: Index, lanes: int, read: Read
+    ) -> None:
+        g = self.g
+        with builder.vector(lanes) as lane:
+            values: list[list[Expr | None]] = [
+                [builder.bind(read(y, x, lane)) for x in range(g.size)] for y in range(g.size)
             ]
-            for y in range(self.g.size)
-        ]
-        result = two_sided(MATRICES[self.g.m][0], values, builder.bind)
-        for position in range(self.g.positions):
-            value = result[position // self.g.size][position % self.g.size]
-            index = target + position * (self.g.block * self.g.in_c) + channel
-            zero = tirx.const(0.0, "float32")
-            builder.store(builder["tiles"], index, zero if value is None else value)
+            result = two_sided(MATRICES[g.m][0], values, builder.bind)
+            for position in range(g.positions):
+                index = target + position * (g.block * g.in_c) + channel + lane
+                value = result[position // g.size][position % g.size]
+                builder.store(builder["tiles"], index, value)
 
 
-def _covered(axis: Axis, m: int, size: int, tile: int) -> tuple[bool, ...]:
-    """Which of a tile's inputs lie inside the image, along one axis."""
-    return tuple(0 <= tile * m - axis.pad + i < axis.size for i in range(size))
+Read = Callable[[int, int, Index], Expr]  # (row, column, lane) of a tile
 
 
-def runs(axis: Axis, m: int, size: int, tiles: int) -> list[tuple[int, int, tuple[bool, ...]]]:
-    """(first tile, count, inputs inside) of neighbouring tiles that are alike."""
-    runs: list[tuple[int, int, tuple[bool, ...]]] = []
-    for tile in range(tiles):
-        inside = _covered(axis, m, size, tile)
-        if runs and runs[-1][2] == inside:
-            first, count, _ = runs[-1]
-            runs[-1] = (first, count + 1, inside)
-        else:
-            runs.append((tile, 1, inside))
-    return runs
-
-
-def bands(
-    axis: Axis, m: int, size: int, tiles: int, tile: Index
-) -> list[tuple[tuple[bool, ...], Expr]]:
-    """(inputs inside, condition on the tile) for each run of rows."""
+def _inside(axis: Axis, m: int, tiles: int) -> list[bool]:
+    """Which tiles lie wholly inside the image, along one axis."""
     return [
-        (inside, tirx.all(tile >= first, tile < first + count))
-        for first, count, inside in runs(axis, m, size, tiles)
+        axis.pad <= tile * m and tile * m - axis.pad + m + 2 <= axis.size for tile in range(tiles)
     ]
+
+
+def _overlap(builder: PhaseBuilder, start: Index, size: int, limit: int) -> tuple[Index, Index]:
+    """First offset and count of ``start .. start + size`` within ``0 .. limit``."""
+    zero = tirx.const(0, "int32")
+    low = builder.bind(tirx.max(zero, 0 - start))
+    high = tirx.min(tirx.const(size, "int32"), limit - start)
+    return low, builder.bind(tirx.max(zero, high - low))
