@@ -11,6 +11,7 @@ from . import (
     pointwise,
     reduction,
     relax_op,
+    transpose,
     winograd,
 )
 from .errors import ScheduleError
@@ -30,6 +31,7 @@ TEMPLATES: tuple[Template, ...] = (
     conv_transpose.TEMPLATE,
     normalize.TEMPLATE,
     reduction.TEMPLATE,
+    transpose.TEMPLATE,
     pointwise.TEMPLATE,
     relax_op.TEMPLATE,
 )
