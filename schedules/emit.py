@@ -21,6 +21,7 @@ from typing import Any
 from tvm import tirx
 from tvm.ir import PointerType, PrimType
 
+from .errors import ScheduleError
 from .kernel import Phase
 from .workload import Tensor
 
@@ -28,6 +29,7 @@ Expr = Any  # a TensorIR expression
 Index = Any  # an int or an int32 TensorIR expression
 
 _KIND = tirx.ForKind
+_MOST_ELEMENTS = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class PhaseBuilder:
         self.emit(tirx.DeclBuffer(table, data=self._table))
         buffers = {}
         for slot in slots:
+            if slot.tensor.size > _MOST_ELEMENTS:
+                raise ScheduleError(f"{slot.tensor} has more elements than 32-bit indices reach")
             dtype = "int8" if slot.tensor.dtype == "bool" else slot.tensor.dtype
             pointer = tirx.Var(f"p_{slot.name}", PointerType(PrimType(dtype), "global"))
             if slot.position is None:
