@@ -14,6 +14,7 @@ RUNTIME = Path(str(resources.files("luthier.deploy.runtime")))
 POOL = Path(str(resources.files("luthier.schedules.native")))
 RUNTIME_SOURCES = (
     POOL / "pool.c",
+    POOL / "cores.c",
     RUNTIME / "instance.c",
     RUNTIME / "run.c",
     RUNTIME / "errors.c",

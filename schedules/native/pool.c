@@ -8,6 +8,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include "cores.h"
 #include "pool.h"
 
 #include <errno.h>
@@ -22,13 +23,18 @@
 #define CACHE_LINE 64
 #define SPIN_NS 40000     /* spin this long before giving the core to others */
 #define YIELD_NS 2000000  /* inside a run: offer the core this long before sleeping */
-#define MOVE_NS 1000000   /* a worker changes cores at most this often */
+#define LOOK_NS 1000000   /* a worker looks for another core at most this often */
+#define STALL_NS 50000    /* a worker that holds a piece and ran not at all this long lost its core */
 
 struct workers;
 
 struct seat {
     _Alignas(CACHE_LINE) _Atomic uint64_t range; /* first piece << 32 | one past the last */
-    atomic_int cpu; /* where its thread ran last; -1 while that sleeps */
+    atomic_int cpu;      /* where its thread ran last; -1 while that sleeps */
+    atomic_bool holding; /* it may hold a piece */
+    int64_t ran_ns;      /* its thread's CPU time, as the caller saw it last */
+    uint64_t looked;     /* when its thread looked for another core, */
+    uint64_t moved;      /* and when it went there */
     int32_t index;
     struct workers *pool;
     pthread_t thread;
@@ -44,6 +50,7 @@ struct workers {
     int32_t grain;
 
     _Alignas(CACHE_LINE) atomic_uint epoch; /* changes when a worker should look for work */
+    atomic_int caller_cpu;
     atomic_int active;                      /* runs between enter and leave */
     atomic_int sleepers;
     atomic_bool stop;
@@ -148,45 +155,32 @@ static unsigned await_call(struct seat *seat, unsigned seen)
     }
 }
 
-/* Whether a thread of a lower seat ran last on the same core. */
-static bool shares_core(const struct seat *seat, int cpu)
-{
-    for (int32_t i = 0; i < seat->index; i++)
-        if (atomic_load_explicit(&seat->pool->seats[i].cpu, memory_order_relaxed) == cpu)
-            return true;
-    return false;
-}
-
-/* Moves the calling thread to a core that no other seat uses, if it may use one. The kernel is free
- * to move it again afterwards. */
-static void move_away(const struct seat *seat)
-{
-    cpu_set_t allowed, wanted;
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
-        return;
-    wanted = allowed;
-    for (int32_t i = 0; i < seat->pool->pool.threads; i++) {
-        int cpu = atomic_load_explicit(&seat->pool->seats[i].cpu, memory_order_relaxed);
-        if (cpu >= 0 && cpu < CPU_SETSIZE)
-            CPU_CLR((size_t)cpu, &wanted);
-    }
-    if (CPU_COUNT(&wanted) > 0 && sched_setaffinity(0, sizeof wanted, &wanted) == 0)
-        sched_setaffinity(0, sizeof allowed, &allowed);
-}
-
 /* A woken thread often lands on the core of the thread that woke it, which then works on, and the
- * kernel may take many runs to notice; so the worker sees to it. */
-static void keep_off_others(struct seat *seat, uint64_t *moved)
+ * kernel may take many runs to notice; so the worker sees to it: before every job that it is not on
+ * the caller's core, and now and then that it is not on another worker's. */
+static void keep_off_others(struct seat *seat)
 {
-    int cpu = sched_getcpu();
-    atomic_store_explicit(&seat->cpu, cpu, memory_order_relaxed);
-    if (!shares_core(seat, cpu))
-        return;
+    struct workers *w = seat->pool;
+    int cpu = sched_getcpu(), caller = atomic_load_explicit(&w->caller_cpu, memory_order_relaxed);
     uint64_t now = now_ns();
-    if (now - *moved < MOVE_NS)
+    if (now - (cpu == caller ? seat->moved : seat->looked) < LOOK_NS)
         return;
-    *moved = now;
-    move_away(seat);
+    seat->looked = now;
+    bool shared = cpu == caller;
+    cpu_set_t taken;
+    CPU_ZERO(&taken);
+    CPU_SET((size_t)caller, &taken);
+    for (int32_t i = 1; i < w->pool.threads; i++) {
+        int other = atomic_load_explicit(&w->seats[i].cpu, memory_order_relaxed);
+        if (other < 0 || i == seat->index)
+            continue;
+        CPU_SET((size_t)other, &taken);
+        shared = shared || (other == cpu && i < seat->index); /* of two, the higher seat moves */
+    }
+    if (shared) {
+        seat->moved = now;
+        luthier_move_off(&taken);
+    }
     atomic_store_explicit(&seat->cpu, sched_getcpu(), memory_order_relaxed);
 }
 
@@ -194,30 +188,46 @@ static void *worker_main(void *argument)
 {
     struct seat *seat = argument;
     struct workers *w = seat->pool;
-    uint64_t moved = 0;
     for (unsigned seen = 0;;) {
         seen = await_call(seat, seen);
         if (atomic_load_explicit(&w->stop, memory_order_relaxed))
             return NULL;
-        keep_off_others(seat, &moved);
+        keep_off_others(seat);
+        atomic_store_explicit(&seat->holding, true, memory_order_relaxed);
         int32_t pieces = work(w, seat->index);
         if (pieces > 0)
             atomic_fetch_add_explicit(&w->done, pieces, memory_order_release);
+        atomic_store_explicit(&seat->holding, false, memory_order_relaxed);
     }
 }
 
+/* Other programs may have the core of a worker that holds a piece. The caller's core, which has
+ * nothing to do, then does that piece; else all would wait some milliseconds for the scheduler. */
+static void fetch_stalled(struct workers *w)
+{
+    for (int32_t i = 1; i < w->pool.threads; i++)
+        if (atomic_load_explicit(&w->seats[i].holding, memory_order_relaxed))
+            luthier_fetch_stalled(w->seats[i].thread, &w->seats[i].ran_ns);
+}
+
+/* Waits until the workers have done so many pieces. */
 static void await_done(struct workers *w, int32_t pieces)
 {
-    uint64_t start = 0;
+    uint64_t start = 0, looked = 0;
     for (unsigned i = 1; atomic_load_explicit(&w->done, memory_order_acquire) != pieces; i++) {
         relax();
         if (i % 32 != 0)
             continue;
         uint64_t now = now_ns();
         if (start == 0)
-            start = now;
-        if (now - start > SPIN_NS)
-            sched_yield(); /* the worker may wait for this very core */
+            start = looked = now;
+        if (now - start < SPIN_NS)
+            continue;
+        if (now - looked > STALL_NS) {
+            fetch_stalled(w);
+            looked = now;
+        }
+        sched_yield(); /* the worker may wait for this very core */
     }
 }
 
@@ -247,7 +257,7 @@ static void parallel(luthier_pool *pool, luthier_task task, void *context, int32
         uint64_t last = (uint64_t)((int64_t)pieces * (i + 1) / threads);
         atomic_store_explicit(&w->seats[i].range, first << 32 | last, memory_order_release);
     }
-    atomic_store_explicit(&w->seats[0].cpu, sched_getcpu(), memory_order_relaxed);
+    atomic_store_explicit(&w->caller_cpu, sched_getcpu(), memory_order_relaxed);
     call_workers(w);
     await_done(w, pieces - work(w, 0));
     atomic_store_explicit(&w->busy, false, memory_order_release);
@@ -259,7 +269,7 @@ static void enter(luthier_pool *pool)
     atomic_fetch_add_explicit(&w->active, 1, memory_order_relaxed);
     if (pool->threads == 1)
         return;
-    atomic_store_explicit(&w->seats[0].cpu, sched_getcpu(), memory_order_relaxed);
+    atomic_store_explicit(&w->caller_cpu, sched_getcpu(), memory_order_relaxed);
     call_workers(w);
 }
 

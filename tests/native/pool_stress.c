@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -122,6 +123,46 @@ static void a_blocked_worker_keeps_only_its_piece(void)
     luthier_workers_stop(pool);
 }
 
+/* Other threads want all cores all the time, so workers lose theirs with pieces in hand. */
+static atomic_bool calm;
+
+static void *hog(void *argument)
+{
+    while (!atomic_load(&calm))
+        ;
+    return argument;
+}
+
+static void slow_count(void *context, int32_t worker, int32_t begin, int32_t end)
+{
+    for (volatile int i = 0; i < 20000; i++)
+        ;
+    count(context, worker, begin, end);
+}
+
+static void busy_cores(void)
+{
+    luthier_pool *pool;
+    pthread_t hogs[16];
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int some = cores < 16 ? (int)cores : 16;
+    CHECK(luthier_workers_start(THREADS, &pool) == 0);
+    for (int i = 0; i < some; i++)
+        CHECK(pthread_create(&hogs[i], NULL, hog, NULL) == 0);
+    pool->enter(pool);
+    for (int round = 0; round < 100; round++) {
+        struct job job = {.chunks = 40};
+        pool->parallel(pool, slow_count, &job, job.chunks, 1);
+        for (int i = 0; i < job.chunks; i++)
+            CHECK(job.seen[i] == 1);
+    }
+    pool->leave(pool);
+    atomic_store(&calm, true);
+    for (int i = 0; i < some; i++)
+        pthread_join(hogs[i], NULL);
+    luthier_workers_stop(pool);
+}
+
 static double cpu_seconds(void)
 {
     struct timespec t;
@@ -161,6 +202,7 @@ int main(void)
     callers(1);
     callers(CALLERS);
     a_blocked_worker_keeps_only_its_piece();
+    busy_cores();
     idle_workers_sleep();
     return 0;
 }

@@ -30,10 +30,11 @@ def compile_and_run(tmp_path: Path, compiler: str, *arguments: str) -> None:
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
 def test_pool_under_stress(tmp_path: Path, compiler: str, sanitizer: str) -> None:
     flags = SANITIZERS[sanitizer]
-    sources = (str(NATIVE / "pool.c"), str(HERE / "pool_stress.c"))
+    sources = [str(NATIVE / "pool.c"), str(NATIVE / "cores.c"), str(HERE / "pool_stress.c")]
     compile_and_run(tmp_path, compiler, *flags, *sources)
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 def test_caller_finishes_alone_when_no_worker_ever_runs(tmp_path: Path, compiler: str) -> None:
-    compile_and_run(tmp_path, compiler, str(HERE / "pool_absent.c"))
+    sources = [str(HERE / "pool_absent.c"), str(NATIVE / "cores.c")]
+    compile_and_run(tmp_path, compiler, *sources)
