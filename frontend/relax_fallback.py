@@ -1,9 +1,9 @@
 """How a Relax operator outside the vocabulary is written into a node, for TVM to compile it.
 
 The node's name is the operator's; its arguments are the call's tensors in order. Its attributes are
-``attrs``, the type of the call's attribute object, the fields of that object, and ``arg<i>`` for each call argument ``i`` that is no
-tensor: a number, or a tuple of numbers for a shape or a tuple. A field that is None is left out;
-data types are written by name.
+``attrs``, the type of the call's attribute object, the fields of that object, and ``arg<i>`` for
+each call argument ``i`` that is no tensor: a number, or a tuple of numbers for a shape or a tuple.
+A field that is None is left out; data types are written by name.
 """
 
 from __future__ import annotations

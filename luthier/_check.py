@@ -67,8 +67,9 @@ class CheckReport:
         if wrong:
             worst = max(wrong, key=lambda o: o.absolute)
             raise AccuracyError(
-                f"{len(wrong)} of {len(self.outputs)} outputs differ from {self.reference} by more "
-                f"than rtol {self.rtol:g}, atol {self.atol:g}; '{worst.name}' by {worst.absolute:.3g}"
+                f"{len(wrong)} of {len(self.outputs)} outputs differ from {self.reference} by "
+                f"more than rtol {self.rtol:g}, atol {self.atol:g}; "
+                f"'{worst.name}' by {worst.absolute:.3g}"
             )
 
 

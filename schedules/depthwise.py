@@ -50,7 +50,9 @@ def space(workload: Workload, target: Target) -> Space | None:
     )
 
     def valid(config: Config) -> bool:
-        return 2 * int(config["tile_w"]) * int(config["vectors"]) <= target.vector_registers * 3 // 2
+        return (
+            2 * int(config["tile_w"]) * int(config["vectors"]) <= target.vector_registers * 3 // 2
+        )
 
     vectors = 2 if limit >= 2 else 1
     batch = workload.nodes[0].out.shape[0]

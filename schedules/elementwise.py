@@ -29,7 +29,7 @@ def constant(value: Any, dtype: str) -> Expr:
 
 
 def apply(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
-    """The value of an elementwise node for argument values ``args`` of workload types ``dtypes``."""
+    """The value of an elementwise node for arguments ``args`` of workload types ``dtypes``."""
     op, dtype = node.op, node.out.dtype
     if op == "const":
         return constant(node.attr("value"), dtype)
@@ -48,7 +48,6 @@ def apply(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -
 
 def _truth(condition: Expr) -> Expr:
     return tirx.Select(condition, tirx.const(1, "int8"), tirx.const(0, "int8"))
-
 
 
 def _logic(combine: Callable[[Expr, Expr], Expr]) -> Callable[..., Expr]:

@@ -70,7 +70,9 @@ class PhaseBuilder:
             else:
                 address = tirx.BufferLoad(table, [slot.position])
             self.emit(tirx.Bind(pointer, tirx.call_intrin(pointer.ty, "tirx.reinterpret", address)))
-            buffer = tirx.decl_buffer((max(1, slot.tensor.size),), dtype, slot.name, data_alignment=64)
+            buffer = tirx.decl_buffer(
+                (max(1, slot.tensor.size),), dtype, slot.name, data_alignment=64
+            )
             self.emit(tirx.DeclBuffer(buffer, data=pointer))
             buffers[slot.name] = buffer
         return buffers
@@ -106,7 +108,7 @@ class PhaseBuilder:
 
     def bind(self, value: Expr, name: str = "v") -> Expr:
         """Name a value, so that it is computed once."""
-        if isinstance(value, (int, float)) or isinstance(value, (tirx.IntImm, tirx.FloatImm)):
+        if isinstance(value, (int, float, tirx.IntImm, tirx.FloatImm)):
             return value
         variable = tirx.Var(self._fresh(name), value.ty)
         self.emit(tirx.Bind(variable, value))

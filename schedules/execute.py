@@ -43,8 +43,10 @@ def link(objects: Sequence[Path], output: Path) -> None:
 def run_kernel(kernel: Kernel, target: Target, inputs: Sequence[Array]) -> Array:
     """The kernel's output for ``inputs``, given unpacked in the workload's order."""
     workload = kernel.workload
-    packed = [kernel.pack(i, a) if c else a for i, (a, c) in enumerate(
-        zip(inputs, workload.constants, strict=True))]
+    packed = [
+        kernel.pack(i, a) if c else a
+        for i, (a, c) in enumerate(zip(inputs, workload.constants, strict=True))
+    ]
     blocks = []
     for array in packed:
         raw = np.ascontiguousarray(array).view(np.uint8).reshape(-1) if array.size else None
@@ -65,4 +67,4 @@ def run_kernel(kernel: Kernel, target: Target, inputs: Sequence[Array]) -> Array
             library[f"k_{i}"](table, ctypes.c_void_p(scratch.ctypes.data), 0, phase.chunks)
     dtype = workload.output.dtype
     result = out.view(storage(dtype)).reshape(workload.output.shape)
-    return result.astype(np.bool_) if dtype == "bool" else result
+    return np.asarray(result.astype(np.bool_) if dtype == "bool" else result)

@@ -146,9 +146,7 @@ def _broadcast_to(ev: Evaluator, node: Node, point: Point) -> Expr:
 
 def _slice(ev: Evaluator, node: Node, point: Point) -> Expr:
     begin, steps = node.attr("begin"), node.attr("steps")
-    coords = tuple(
-        c * s + b for c, b, s in zip(point.coordinates, begin, steps, strict=True)
-    )
+    coords = tuple(c * s + b for c, b, s in zip(point.coordinates, begin, steps, strict=True))
     return ev.at(node.args[0], Point(ev.shape(node.args[0]), coords))
 
 

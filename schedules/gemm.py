@@ -1,8 +1,9 @@
-"""Matrix products: C[M,N] = A[M,K] B[K,N], batched or not, and 1x1 convolutions, which are the same.
+"""Matrix products: C[M,N] = A[M,K] B[K,N], batched or not, and 1x1 convolutions, which are one.
 
-A is read as it lies, one scalar per row and step. A constant B is packed as [panel][K][panel width];
-any other B is read in rows. The register tile is ``rows`` by ``vectors``. A chunk is a block of rows
-by a block of panels; inside it either the panel stays and the rows stream by, or the other way.
+A is read as it lies, one scalar per row and step. A constant B is packed as
+[panel][K][panel width]; any other B is read in rows. The register tile is ``rows`` by ``vectors``.
+A chunk is a block of rows by a block of panels; inside it either the panel stays and the rows
+stream by, or the other way.
 
 Knobs: ``rows``, ``vectors`` (the register tile), ``m_block`` (register tiles of rows in a chunk),
 ``n_block`` (panels in a chunk), ``order`` (the outer loop inside a chunk), ``unroll`` (steps of K
@@ -12,11 +13,12 @@ written out).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from tvm import tirx
 
-from .emit import Index, PhaseBuilder, ceildiv, divide, modulo, split_index, tail
+from .emit import Expr, Index, PhaseBuilder, ceildiv, divide, modulo, split_index, tail
 from .expr import Evaluator, Point, flatten
 from .kernel import Array, Kernel, Packing
 from .space import Config, Knob, Schedule, Space
@@ -201,9 +203,7 @@ class _Gemm:
         self.width = int(schedule["vectors"]) * target.lanes
         self.panels, self.tiles = ceildiv(p.n, self.width), ceildiv(p.m, self.rows)
         self.unroll = int(schedule["unroll"])
-        packing = Packing(
-            (self.panels, p.k, self.width), lambda b: pack_matrix(b, p, self.width)
-        )
+        packing = Packing((self.panels, p.k, self.width), lambda b: pack_matrix(b, p, self.width))
         self.packings = tuple(
             packing if p.packed and i == p.b else None for i in range(len(workload.inputs))
         )
@@ -267,17 +267,17 @@ class _Gemm:
         register = RegisterTile(builder, rows, parts)
         row0 = builder.bind(tile * self.rows)
         a0 = builder.bind(self._batch_offset(p.a, at, p.m * p.k) + row0 * p.k)
-        source = builder[f"in{p.a}"]
         with builder.loop(p.k // self.unroll, "k") as block:
             for u in range(self.unroll):
                 k = block * self.unroll + u
-                register.step(
-                    lambda row, k=k: builder.load(source, a0 + row * p.k + k),
-                    lambda column, lanes, k=k: self._b(at, panel, k, column, lanes),
-                )
+                register.step(partial(self._a, a0, k), partial(self._b, at, panel, k))
         self._store(register, at, row0, panel, columns)
 
-    def _b(self, at: Index, panel: Index, k: Index, column: Index, lanes: int) -> object:
+    def _a(self, first: Index, k: Index, row: int) -> Expr:
+        """The scalar of A in a tile's ``row``, whose first row starts at ``first``."""
+        return self.builder.load(self.builder[f"in{self.p.a}"], first + row * self.p.k + k)
+
+    def _b(self, at: Index, panel: Index, k: Index, column: Index, lanes: int) -> Expr:
         """A vector of row ``k`` of B."""
         p, buffer = self.p, self.builder[f"in{self.p.b}"]
         if p.packed:

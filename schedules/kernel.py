@@ -37,7 +37,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Packing:
-    """The order in which a schedule wants a constant input; ``apply`` makes it from the original."""
+    """The order a schedule wants a constant input in; ``apply`` makes it from the original."""
 
     shape: tuple[int, ...]
     apply: Callable[[Array], Array]

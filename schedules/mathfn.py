@@ -47,7 +47,9 @@ _EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.66
 def exp(x: Expr, bind: Bind) -> Expr:
     """e**x for float32; NaN stays NaN, overflow gives infinity, below -87.3 the result is 0."""
     low, high = -87.33654, 88.72283
-    clamped = bind(tirx.Select(x > _f32(high), _f32(high), tirx.Select(x < _f32(low), _f32(low), x)))
+    clamped = bind(
+        tirx.Select(x > _f32(high), _f32(high), tirx.Select(x < _f32(low), _f32(low), x))
+    )
     n = bind(tirx.floor(clamped * _f32(1 / math.log(2)) + _f32(0.5)))
     r = bind((clamped - n * _f32(0.693359375)) - n * _f32(-2.12194440e-4))
     p = _polynomial(r, _EXP) * (r * r) + (r + _f32(1.0))
@@ -75,7 +77,7 @@ def log(x: Expr, bind: Bind) -> Expr:
     """Natural logarithm for float32; NaN below zero, -infinity at zero; subnormals count as 0."""
     x = bind(x)
     bits = bind(_as_int(x))
-    exponent = bind(((bits >> tirx.const(23, "int32")) & tirx.const(255, "int32")))
+    exponent = bind((bits >> tirx.const(23, "int32")) & tirx.const(255, "int32"))
     mantissa = bind(
         _as_float((bits & tirx.const(0x007FFFFF, "int32")) | tirx.const(0x3F000000, "int32"))
     )

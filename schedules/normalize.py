@@ -42,9 +42,7 @@ def space(workload: Workload, target: Target) -> Space | None:
         return None
     wanted = node.out.size // (6 * target.threads)
     default = max((g for g in GRAINS if g <= wanted), default=GRAINS[0])
-    return Space(
-        NAME, VERSION, (Knob("grain", GRAINS, "elements in a chunk"),), {"grain": default}
-    )
+    return Space(NAME, VERSION, (Knob("grain", GRAINS, "elements in a chunk"),), {"grain": default})
 
 
 def kernel(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
@@ -68,7 +66,9 @@ class _Normalize:
         else:
             axis = self.node.attr("axis")
             end = axis + 1
-        sizes = [int(np.prod(s, dtype=np.int64)) for s in (shape[:axis], shape[axis:end], shape[end:])]
+        sizes = [
+            int(np.prod(s, dtype=np.int64)) for s in (shape[:axis], shape[axis:end], shape[end:])
+        ]
         self.outer, self.extent, self.inner = sizes
         self.plain = self.node.args[0] < len(workload.inputs)
 

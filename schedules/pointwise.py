@@ -75,8 +75,11 @@ def _keeps_cut(workload: Workload, concat: Node, node: Node) -> bool:
     axis = concat.attr("axis") - len(concat.out.shape)
     aligned = (workload.tensor(a).shape for a in node.args)
     sliceable = all(len(s) < -axis or s[axis] == 1 or s == concat.out.shape for s in aligned)
-    return node.out.shape == concat.out.shape and node.op in FUSIBLE and sliceable and not (
-        node.op in ("transpose", "reshape", "slice", "pad", "take", "concat", "window_mean")
+    return (
+        node.out.shape == concat.out.shape
+        and node.op in FUSIBLE
+        and sliceable
+        and node.op not in ("transpose", "reshape", "slice", "pad", "take", "concat", "window_mean")
     )
 
 
@@ -92,16 +95,13 @@ def _cut(workload: Workload, concat_arg: int, concat: Node) -> list[_Segment]:
         forward = {concat_arg: piece}
         for i, node in enumerate(workload.nodes[position + 1 :], position + 1):
             args = []
-            for a in node.args:
-                a = forward.get(a, a)
-                tensor = workload.tensor(a) if a < n + position else None
+            for old in node.args:
+                arg = forward.get(old, old)
+                tensor = workload.tensor(arg) if arg < n + position else None
                 if tensor is not None and tensor.shape == concat.out.shape:
-                    begin = tuple(offset if d == axis else 0 for d in range(len(shape)))
-                    part = Tensor(shape, tensor.dtype)
-                    steps = (1,) * len(shape)
-                    nodes.append(Node("slice", (a,), part, (("begin", begin), ("steps", steps))))
-                    a = n + len(nodes) - 1
-                args.append(a)
+                    nodes.append(_slice(arg, Tensor(shape, tensor.dtype), axis, offset))
+                    arg = n + len(nodes) - 1
+                args.append(arg)
             out = node.out if node.op == "const" else Tensor(shape, node.out.dtype)
             nodes.append(replace(node, args=tuple(args), out=out))
             forward[n + i] = n + len(nodes) - 1
@@ -112,12 +112,19 @@ def _cut(workload: Workload, concat_arg: int, concat: Node) -> list[_Segment]:
     return segments
 
 
+def _slice(arg: int, part: Tensor, axis: int, offset: int) -> Node:
+    begin = tuple(offset if d == axis else 0 for d in range(len(part.shape)))
+    return Node("slice", (arg,), part, (("begin", begin), ("steps", (1,) * len(begin))))
+
+
 def _phase(workload: Workload, segment: _Segment, target: Target, grain: int) -> Phase:
     builder = PhaseBuilder(
         [*input_slots(workload, (None,) * len(workload.inputs)), output_slot(workload)]
     )
-    part = collapse(segment.workload) if segment.workload.output == workload.output else (
-        segment.workload
+    part = (
+        collapse(segment.workload)
+        if segment.workload.output == workload.output
+        else (segment.workload)
     )
     evaluator = Evaluator(part, builder, loads(builder, part))
     shape = part.output.shape or (1,)
@@ -131,8 +138,8 @@ def _phase(workload: Workload, segment: _Segment, target: Target, grain: int) ->
         columns = ceildiv(inner, block)
         first_row = divide(chunk, columns) * group
         column = modulo(chunk, columns)
-        with _rows(builder, first_row, group, rows) as row:
-            row = builder.bind(row)
+        with _rows(builder, first_row, group, rows) as each:
+            row = builder.bind(each)
             for begin, width in _columns(builder, column, inner, block):
                 for j in builder.strips(width, target.lanes):
                     _element(builder, evaluator, place, row, begin + j)

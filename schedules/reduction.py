@@ -143,9 +143,7 @@ class _Reduction:
         none = (None,) * len(self.workload.inputs)
         slots = [*input_slots(self.workload, none), output_slot(self.workload)]
         self.builder = PhaseBuilder(slots)
-        self.evaluator = Evaluator(
-            self.workload, self.builder, loads(self.builder, self.workload)
-        )
+        self.evaluator = Evaluator(self.workload, self.builder, loads(self.builder, self.workload))
         last = len(self.source.shape) - 1
         chunks = self._rows() if last in self.axes or last < 0 else self._columns()
         return Kernel(self.workload, self.schedule, (self.builder.finish(chunks),), none)
@@ -193,7 +191,9 @@ class _Reduction:
         step = 4 * self.lanes
         if width >= step:
             with self.builder.loop(width // step, "strip") as i:
-                self._strip(list(coords), first + i * step, [(v * self.lanes, self.lanes) for v in range(4)])
+                self._strip(
+                    list(coords), first + i * step, [(v * self.lanes, self.lanes) for v in range(4)]
+                )
         rest = tail(width // step * step, width, self.lanes)
         for begin in range(0, len(rest), 4):
             base = rest[begin][0]
@@ -268,9 +268,7 @@ class _Reduction:
         point = Point(out, at)
         self.evaluator.forget()
         self.evaluator.sources[self.anchor] = lambda _: total
-        self.builder.store(
-            self.builder["out"], point.linear, finish_element(self.evaluator, point)
-        )
+        self.builder.store(self.builder["out"], point.linear, finish_element(self.evaluator, point))
 
 
 def _round(value: int, multiple: int) -> int:

@@ -100,9 +100,7 @@ class Space:
         names = [k.name for k in self.knobs]
         for values in itertools.product(*(k.choices for k in self.knobs)):
             if self.valid(dict(zip(names, values, strict=True))):
-                yield Schedule(
-                    self.template, self.version, tuple(zip(names, values, strict=True))
-                )
+                yield Schedule(self.template, self.version, tuple(zip(names, values, strict=True)))
 
     def sample(self, rng: random.Random) -> Schedule:
         """A random valid schedule (the default after a thousand invalid draws)."""

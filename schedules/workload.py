@@ -14,11 +14,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Union
+from typing import Any, TypeAlias
 
 from .errors import LogError
 
-Attr = Union[int, float, str, bool, tuple["Attr", ...]]
+Attr: TypeAlias = "int | float | str | bool | tuple[Attr, ...]"
 
 DTYPE_BYTES = {
     "float64": 8,

@@ -160,9 +160,18 @@ def test_no_damage_passes_or_crashes(data):
     at = data.draw(st.integers(0, len(line) - 1))
     char = data.draw(st.characters(min_codepoint=32, max_codepoint=126))
     damaged = line[:at] + char + line[at + 1 :]
-    if damaged != line:
+    if json.loads(line) == _json(damaged):  # '1e-05' may become '1E-05'
+        assert Record.parse(damaged).line == line
+    else:
         with pytest.raises(LogError):
             Record.parse(damaged)
+
+
+def _json(text):
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists))

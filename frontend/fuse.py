@@ -1,0 +1,220 @@
+"""Partitions the graph into kernels: each operator joins the group of another, or starts its own.
+
+A group has one root, whose value leaves it, and at most one anchor. Operators join
+
+1. *below* an anchor: elementwise operators that use nothing else of the anchor's shape than its
+   value, up to where all paths from it meet again (the immediate post-dominator), so that
+   ``x * (1 + erf(x))`` joins as a whole; of two anchors that are added, the later takes the sum;
+2. *above* a reduction, a softmax, a layer normalisation or a pooling: elementwise operators whose
+   only use is its first argument;
+3. one another: elementwise operators and data movement whose only uses are in one group, unless
+   the group would compute an expensive value several times.
+
+Reshapes of a whole value are views and belong to no group.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from luthier.schedules import ops
+
+from .graph import Graph, Op
+
+# Reading their argument by index costs nothing more: they read each element once per pass.
+_TAKES_PROLOGUE = frozenset(
+    ["sum", "mean", "max", "min", "prod", "softmax", "log_softmax", "layer_norm"]
+)
+_POOLS = ("max_pool2d", "avg_pool2d")
+_EXPENSIVE = frozenset(
+    """
+        exp log sqrt rsqrt sigmoid tanh erf power divide sin cos tan sinh cosh asin acos atan
+        asinh acosh atanh floor_divide mod floor_mod
+    """.split()
+)
+# How often softmax and layer_norm read their input.
+_PASSES = 3
+_MOST_NODES = 40
+_MOST_INPUTS = 24
+
+
+@dataclass
+class Group:
+    """Operators (in graph order) that become one kernel; ``root`` is the last."""
+
+    ops: list[Op]
+    root: Op
+    anchor: Op | None = None
+
+
+def fuse(graph: Graph) -> list[Group]:
+    """Groups in the order of their roots. Views and literals are in none."""
+    return _Fusion(graph).run()
+
+
+class _Fusion:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.position = {op.result: i for i, op in enumerate(graph.ops)}
+        self.users: dict[int, list[Op]] = {}
+        for op in graph.ops:
+            for arg in dict.fromkeys(op.node.args):
+                self.users.setdefault(arg, []).append(op)
+        self.leaves = {value for _, value in graph.outputs}
+        self.group: dict[int, Group] = {
+            op.result: Group([op], op, op if op.node.op in ops.ANCHORS else None)
+            for op in graph.ops
+            if op.node.op not in ("reshape", "const")
+        }
+
+    def run(self) -> list[Group]:
+        for op in reversed(self.graph.ops):
+            if op.node.op in ops.ANCHORS:
+                self._grow_down(self.group[op.result])
+        for op in reversed(self.graph.ops):
+            if op.result in self.group:
+                self._join_user(op)
+        unique = {id(g): g for g in self.group.values()}
+        for group in unique.values():
+            group.ops.sort(key=lambda op: self.position[op.result])
+        return sorted(unique.values(), key=lambda g: self.position[g.root.result])
+
+    def _merge(self, into: Group, other: Group, root: Op) -> None:
+        into.ops += other.ops
+        into.root = root
+        into.anchor = into.anchor or other.anchor
+        for op in other.ops:
+            self.group[op.result] = into
+
+    # 1. Below an anchor.
+
+    def _grow_down(self, group: Group) -> None:
+        shape = group.root.node.out.shape
+        while True:
+            region = self._region_below(group.root, shape)
+            if not region or len(group.ops) + len(region) > _MOST_NODES:
+                return
+            for op in region:
+                self._merge(group, self.group[op.result], op)
+
+    def _region_below(self, op: Op, shape: tuple[int, ...]) -> list[Op]:
+        """The elementwise operators between ``op`` and the first value all its uses lead to."""
+        if op.result in self.leaves:
+            return []
+        region: list[Op] = []
+        inside = {op.result}
+        frontier = list(self.users.get(op.result, ()))
+        while frontier:
+            user = min(frontier, key=lambda u: self.position[u.result])
+            frontier.remove(user)
+            if not self._can_follow(user, shape) or len(region) > _MOST_NODES:
+                return []
+            region.append(user)
+            inside.add(user.result)
+            if not frontier:
+                return region
+            if user.result in self.leaves:
+                return []
+            frontier += [u for u in self.users.get(user.result, ()) if u not in frontier]
+        return []
+
+    def _can_follow(self, op: Op, shape: tuple[int, ...]) -> bool:
+        group = self.group.get(op.result)
+        return (
+            op.node.op in ops.ELEMENTWISE
+            and op.node.out.shape == shape
+            and group is not None
+            and len(group.ops) == 1
+        )
+
+    # 2 and 3. Above others.
+
+    def _join_user(self, op: Op) -> None:
+        group = self.group[op.result]
+        users = self.users.get(op.result, [])
+        if group.root is not op or group.anchor or op.result in self.leaves or not users:
+            return
+        if op.node.op not in ops.FUSIBLE:
+            return
+        targets = {id(self.group.get(u.result)): self.group.get(u.result) for u in users}
+        target = next(iter(targets.values()))
+        if len(targets) > 1 or target is None or not self._accepts(target, op, users):
+            return
+        if len(target.ops) + len(group.ops) > _MOST_NODES:
+            return
+        if len(self._inputs(target.ops + group.ops)) > _MOST_INPUTS:
+            return
+        self._merge(target, group, target.root)
+
+    def _inputs(self, members: list[Op]) -> set[int]:
+        made = {op.result for op in members}
+        return {a for op in members for a in op.node.args if a not in made}
+
+    def _accepts(self, target: Group, op: Op, users: list[Op]) -> bool:
+        if target.root.node.op not in ops.ANCHORS and target.root.node.op not in ops.FUSIBLE:
+            return False
+        anchor = target.anchor
+        if anchor is not None and any(self._feeds(u, anchor, target) for u in users):
+            return self._prologue(target, anchor, op, users)
+        if anchor is not None and not self._simple_operand(op):
+            return False
+        times = self._evaluations(target, op)
+        return times <= 1 or (times <= 8 and op.node.op not in _EXPENSIVE)
+
+    def _feeds(self, user: Op, anchor: Op, target: Group) -> bool:
+        """Whether ``user`` is the anchor or computes (part of) its argument."""
+        if user is anchor:
+            return True
+        members = {op.result for op in target.ops}
+        above, stack = set(), list(anchor.node.args)
+        while stack:
+            value = stack.pop()
+            if value in members and value not in above:
+                above.add(value)
+                stack += self.graph.producer[value].node.args
+        return user.result in above
+
+    def _prologue(self, target: Group, anchor: Op, op: Op, users: list[Op]) -> bool:
+        name = anchor.node.op
+        if name not in _TAKES_PROLOGUE and name not in _POOLS:
+            return False
+        if anchor in users and op.result in anchor.node.args[1:]:
+            return False
+        once = name in ("sum", "mean", "max", "min", "prod")
+        if op.node.op in ops.MOVEMENT and op.node.op not in ("take", "broadcast_to", "slice"):
+            return False
+        repeats = self._evaluations(target, op)
+        if name in _POOLS:
+            kernel, strides = anchor.node.attr("kernel"), anchor.node.attr("strides")
+            repeats *= max(1.0, kernel[0] * kernel[1] / (strides[0] * strides[1]))
+        elif not once:
+            repeats *= _PASSES
+        return repeats <= 1 or (repeats <= 9 and op.node.op not in _EXPENSIVE)
+
+    def _simple_operand(self, op: Op) -> bool:
+        """Cheap to read by index inside the loops of an anchor."""
+        return op.node.op in ops.ELEMENTWISE or op.node.op == "broadcast_to"
+
+    def _evaluations(self, target: Group, op: Op) -> float:
+        """How often each element of ``op`` would be computed if it joined ``target``."""
+        times: dict[int, float] = {target.root.result: 1.0}
+        members = sorted(target.ops, key=lambda o: self.position[o.result], reverse=True)
+        total = 0.0
+        for member in members:
+            count = times.get(member.result, 1.0)
+            for arg in dict.fromkeys(member.node.args):
+                source = self.graph.values[arg]
+                read = count * self._reads(member, source.size)
+                if arg == op.result:
+                    # Elementwise users of the same element share one evaluation.
+                    total = max(total, read) if member.node.op in ops.ELEMENTWISE else total + read
+                else:
+                    times[arg] = max(times.get(arg, 0.0), read)
+        return total
+
+    def _reads(self, member: Op, size: int) -> float:
+        if member.node.op in ops.ANCHORS or member.node.op == "concat":
+            return 1.0
+        if member.node.op == "window_mean":
+            return float(member.node.attr("size"))
+        return max(1.0, member.node.out.size / size)

@@ -1,0 +1,179 @@
+"""The frontend's own graph: the operators of ``schedules.ops`` over numbered values.
+
+Passes are functions Graph -> Graph. They read one graph and build the next with ``Builder`` (or
+``Rewriter``, which also remembers where each old value went), so a graph never changes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from luthier.schedules import Node, Tensor, node
+from luthier.schedules.workload import Attr
+
+from .infer import infer
+
+Array = NDArray[Any]
+
+# Constants up to this many elements are compared by content, so that equal ones become one value.
+_COMPARED = 4096
+
+
+@dataclass(frozen=True)
+class Op:
+    """``node`` (its args are values of the graph) computes value ``result``.
+
+    ``source`` names the model's nodes it came from, for people.
+    """
+
+    node: Node
+    result: int
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Operators in topological order; a value is an input, a constant or one operator's result."""
+
+    name: str
+    values: tuple[Tensor, ...]
+    inputs: tuple[tuple[str, int], ...]
+    outputs: tuple[tuple[str, int], ...]
+    constants: Mapping[int, Array]
+    ops: tuple[Op, ...]
+
+    @cached_property
+    def producer(self) -> dict[int, Op]:
+        """The operator that computes each value which is neither input nor constant."""
+        return {op.result: op for op in self.ops}
+
+    @cached_property
+    def uses(self) -> Counter[int]:
+        """How often each value is an argument or an output."""
+        counts = Counter(arg for op in self.ops for arg in op.node.args)
+        counts.update(value for _, value in self.outputs)
+        return counts
+
+
+class Builder:
+    """Builds a graph; an operator that is already there is not added twice."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.values: list[Tensor] = []
+        self.inputs: list[tuple[str, int]] = []
+        self.constants: dict[int, Array] = {}
+        self.ops: list[Op] = []
+        self.producer: dict[int, Op] = {}
+        self.source = ""
+        self._known: dict[Any, int] = {}
+
+    def _value(self, tensor: Tensor) -> int:
+        self.values.append(tensor)
+        return len(self.values) - 1
+
+    def input(self, name: str, tensor: Tensor) -> int:
+        """A new input of the model."""
+        value = self._value(tensor)
+        self.inputs.append((name, value))
+        return value
+
+    def constant(self, array: Array) -> int:
+        """The value of an array."""
+        tensor = Tensor(tuple(array.shape), str(array.dtype))
+        key: Any = ("object", id(array))
+        if array.size <= _COMPARED:
+            key = ("constant", tensor, array.tobytes())
+        if key not in self._known:
+            self._known[key] = value = self._value(tensor)
+            self.constants[value] = array  # keeps the array alive, so its id stays its own
+        return self._known[key]
+
+    def scalar(self, value: float, dtype: str = "float32") -> int:
+        """A ``const`` node: a number that kernels hold as a literal."""
+        return self.emit("const", out=Tensor((), dtype), value=literal(value, dtype))
+
+    def emit(self, op: str, *args: int, out: Tensor | None = None, **attrs: Attr) -> int:
+        """The value of an operator; ``out`` is needed where ``infer`` cannot tell it."""
+        tensor = out or infer(op, [self.values[a] for a in args], attrs)
+        return self.add(node(op, args, tensor, **attrs))
+
+    def add(self, new: Node) -> int:
+        """The value of a node whose args are values of this graph."""
+        if new not in self._known:
+            self._known[new] = value = self._value(new.out)
+            self.ops.append(Op(new, value, self.source))
+            self.producer[value] = self.ops[-1]
+        return self._known[new]
+
+    def literal_of(self, value: int) -> float | None:
+        """The number that a ``const`` node holds; None for any other value."""
+        op = self.producer.get(value)
+        if op is None or op.node.op != "const":
+            return None
+        return float(op.node.attr("value"))
+
+    def finish(self, outputs: list[tuple[str, int]]) -> Graph:
+        """The graph of what the outputs need, values renumbered in order; all inputs stay."""
+        live = {value for _, value in outputs} | {value for _, value in self.inputs}
+        for op in reversed(self.ops):
+            if op.result in live:
+                live.update(op.node.args)
+        number = {old: new for new, old in enumerate(sorted(live))}
+        ops = tuple(
+            Op(_renumber(op.node, number), number[op.result], op.source)
+            for op in self.ops
+            if op.result in live
+        )
+        return Graph(
+            self.name,
+            tuple(self.values[v] for v in sorted(live)),
+            tuple((name, number[v]) for name, v in self.inputs),
+            tuple((name, number[v]) for name, v in outputs),
+            {number[v]: a for v, a in self.constants.items() if v in live},
+            ops,
+        )
+
+
+class Rewriter(Builder):
+    """Builds the next graph from ``graph``; ``at[old]`` is the new value of an old one."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph.name)
+        self.graph = graph
+        self.at: dict[int, int] = {v: self.input(n, graph.values[v]) for n, v in graph.inputs}
+        for value, array in graph.constants.items():
+            self.at[value] = self.constant(array)
+
+    def rewrite(self, rule: Callable[[Op, Node], int | None]) -> Graph:
+        """Apply ``rule(op, node)`` to each operator in order; ``node`` has the new args.
+
+        The rule returns the new value, or None to keep the node as it is.
+        """
+        for op in self.graph.ops:
+            self.source = op.source
+            new = _renumber(op.node, self.at)
+            value = rule(op, new)
+            self.at[op.result] = self.add(new) if value is None else value
+        return self.finish([(name, self.at[v]) for name, v in self.graph.outputs])
+
+
+def literal(value: Any, dtype: str) -> Attr:
+    """A number as an attribute: exact, and a string where JSON has no number for it."""
+    if dtype == "bool":
+        return bool(value)
+    if "int" in dtype:
+        return int(value)
+    number = float(np.dtype(dtype).type(value))
+    return number if np.isfinite(number) else str(number)
+
+
+def _renumber(old: Node, number: Mapping[int, int]) -> Node:
+    return Node(old.op, tuple(number[a] for a in old.args), old.out, old.attrs)

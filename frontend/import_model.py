@@ -1,0 +1,45 @@
+"""From a model to a program: read, import, rewrite, fuse."""
+
+from __future__ import annotations
+
+import os
+
+import onnx
+
+from luthier.schedules import Target
+
+from .fold import fold_constants
+from .graph import Graph
+from .layout import channels_last
+from .lower import lower
+from .outline import outline
+from .program import Program
+from .read import Shapes, read_model
+from .relax_import import to_graph
+
+PASSES = (fold_constants, channels_last, fold_constants)
+
+
+def import_graph(
+    model: str | os.PathLike[str] | onnx.ModelProto, shapes: Shapes | None = None
+) -> Graph:
+    """The model's graph after all passes; raises as ``import_model`` does."""
+    light, weights = outline(read_model(model, shapes))
+    graph = to_graph(light, weights)
+    for rewrite in PASSES:
+        graph = rewrite(graph)
+    return graph
+
+
+def import_model(
+    model: str | os.PathLike[str] | onnx.ModelProto,
+    target: Target,
+    shapes: Shapes | None = None,
+) -> Program:
+    """The program of a model: fused workloads in execution order.
+
+    ``shapes`` gives the sizes (elements per dimension, by input name) that the model leaves open.
+    Raises ModelError where the model cannot be read, UnsupportedOperator where it uses what Luthier
+    cannot compile.
+    """
+    return lower(import_graph(model, shapes))

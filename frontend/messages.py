@@ -1,0 +1,10 @@
+"""One-line error texts out of other libraries' exceptions."""
+
+from __future__ import annotations
+
+
+def one_line(error: BaseException, limit: int = 200) -> str:
+    """The first line of an exception's text that says something, cut at ``limit`` characters."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = lines[0] if lines else type(error).__name__
+    return said if len(said) <= limit else said[: limit - 1] + "…"
