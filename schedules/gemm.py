@@ -96,7 +96,8 @@ def space(workload: Workload, target: Target) -> Space | None:
     p = product(workload)
     if p is None or 0 in (p.m, p.n, p.k):
         return None
-    vectors = tuple(v for v in (1, 2, 3, 4, 6, 8) if v <= ceildiv(p.n, target.lanes)) or (1,)
+    widest = ceildiv(p.n, target.lanes)
+    vectors = tuple(v for v in (1, 2, 3, 4, 6, 8) if v <= widest and fits_registers(1, v, target))
     rows = tuple(range(1, min(p.m, target.vector_registers - 2) + 1))
     knobs = (
         Knob("rows", rows, "rows of the register tile"),
