@@ -41,11 +41,13 @@ class Schedule:
     def from_json(data: Mapping[str, Any]) -> Schedule:
         """Read ``to_json``'s form from untrusted data; raises ScheduleError."""
         try:
-            template, version = str(data["template"]), int(data["version"])
+            template, version = data["template"], data["version"]
             knobs = tuple((str(k), v) for k, v in data["knobs"].items())
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ScheduleError(f"malformed schedule: {error}") from error
-        if not all(isinstance(v, (int, str)) and not isinstance(v, bool) for _, v in knobs):
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ScheduleError(f"malformed schedule: {error!r:.200}") from error
+        if not isinstance(template, str) or type(version) is not int:
+            raise ScheduleError("a schedule has a template's name and an integer version")
+        if not all(type(v) in (int, str) for _, v in knobs):
             raise ScheduleError("a knob's value is an integer or a string")
         return Schedule(template, version, knobs)
 

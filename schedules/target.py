@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ _LEVELS = {
     "x86-64-v3": (32, 16, ("avx", "avx2", "fma", "f16c", "bmi1", "bmi2")),
     "x86-64-v4": (64, 32, ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")),
 }
+_MOST = 1 << 40  # bytes of a cache, far beyond any
+_ROOT = Path("/")
 
 
 @dataclass(frozen=True)
@@ -77,14 +80,15 @@ class Target:
     def from_json(data: dict[str, Any]) -> Target:
         """Read ``to_json``'s form from untrusted data; raises TargetError."""
         try:
-            level, cpu = str(data["level"]), str(data["cpu"])
-            numbers = {k: int(data[k]) for k in ("threads", "l1", "l2", "l3")}
-        except (KeyError, TypeError, ValueError) as error:
-            raise TargetError(f"malformed target: {error}") from error
-        if level not in _LEVELS or not re.fullmatch(r"[\w.-]{1,40}", cpu):
-            raise TargetError(f"unknown target {level!r} / {cpu!r}")
-        if any(n < 1 for n in numbers.values()):
-            raise TargetError("a target's threads and cache sizes are positive")
+            level, cpu = data["level"], data["cpu"]
+            numbers = {k: data[k] for k in ("threads", "l1", "l2", "l3")}
+        except (KeyError, TypeError) as error:
+            raise TargetError(f"malformed target: {error!r:.200}") from error
+        named = isinstance(level, str) and isinstance(cpu, str)
+        if not named or level not in _LEVELS or not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", cpu):
+            raise TargetError(f"unknown target {level!r:.40} / {cpu!r:.40}")
+        if any(type(n) is not int or not 0 < n < _MOST for n in numbers.values()):
+            raise TargetError("a target's threads and cache sizes are positive integers")
         return Target(level, cpu, **numbers)
 
 
@@ -97,18 +101,41 @@ def available_cores() -> int:
 
 def _cgroup_quota() -> int | None:
     """Whole cores that cgroup v2, or v1, grants; None where it sets no limit."""
-    v2, v1 = Path("/sys/fs/cgroup/cpu.max"), Path("/sys/fs/cgroup/cpu")
-    try:
-        if v2.exists():
-            limit, period = v2.read_text().split()
-        else:
-            limit = (v1 / "cpu.cfs_quota_us").read_text().strip()
-            period = (v1 / "cpu.cfs_period_us").read_text().strip()
-    except (OSError, ValueError):
-        return None
-    if limit in ("max", "-1"):
+    limits = [_cores(*quota) for group in _cgroups() for quota in _quotas(group)]
+    return min((n for n in limits if n), default=None)
+
+
+def _cgroups() -> Iterator[Path]:
+    """The folders of this process's groups and their parents, each of which may set a limit."""
+    hierarchies = {"": _ROOT / "sys/fs/cgroup", "cpu": _ROOT / "sys/fs/cgroup/cpu"}
+    yield from hierarchies.values()
+    for line in _read("proc/self/cgroup").splitlines():
+        controllers, _, path = line.partition(":")[2].partition(":")
+        for name in hierarchies.keys() & set(controllers.split(",")):
+            inner = hierarchies[name] / path.strip("/")
+            yield from (p for p in (inner, *inner.parents) if p.is_relative_to(hierarchies[name]))
+
+
+def _quotas(group: Path) -> Iterator[tuple[str, str]]:
+    """Quota and period as the files of a group have them."""
+    limit, _, period = _read(group / "cpu.max").strip().partition(" ")
+    yield limit, period
+    yield _read(group / "cpu.cfs_quota_us").strip(), _read(group / "cpu.cfs_period_us").strip()
+
+
+def _cores(limit: str, period: str) -> int | None:
+    """Whole cores, at least one; None for "max", -1, and what is no pair of numbers."""
+    if not (limit.isdecimal() and period.isdecimal() and int(period)):
         return None
     return max(1, int(limit) // int(period))
+
+
+def _read(path: str | Path) -> str:
+    """The text of a file of the machine; empty where there is none."""
+    try:
+        return (_ROOT / path).read_text()
+    except (OSError, ValueError):
+        return ""
 
 
 @functools.lru_cache(maxsize=1)
@@ -133,11 +160,8 @@ def host_level() -> str:
 
 
 def _cache_bytes(index: int, default: int) -> int:
-    path = Path(f"/sys/devices/system/cpu/cpu0/cache/index{index}/size")
-    try:
-        match = re.fullmatch(r"(\d+)([KM])", path.read_text().strip())
-    except OSError:
-        return default
+    text = _read(f"sys/devices/system/cpu/cpu0/cache/index{index}/size")
+    match = re.fullmatch(r"([1-9][0-9]{0,6})([KM])", text.strip())
     if not match:
         return default
     return int(match[1]) * (1024 if match[2] == "K" else 1024 * 1024)

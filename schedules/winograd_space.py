@@ -23,12 +23,13 @@ def space(workload: Workload, target: Target) -> Space | None:
     batch, out_h, out_w, out_c = node.out.shape
     in_c = workload.tensor(node.args[0]).shape[3]
     out_vectors, in_vectors = ceildiv(out_c, target.lanes), ceildiv(in_c, target.lanes)
-    most = batch * ceildiv(out_h, 2) * ceildiv(out_w, 2)
+    blocks = _block_sizes(batch * ceildiv(out_h, 2) * ceildiv(out_w, 2))
+    rows = range(1, min(blocks[-1], target.vector_registers - 2) + 1)
     knobs = (
         Knob("m", tuple(MATRICES), "outputs of a tile along each side"),
         Knob("stages", (1, 2), "1: a block's transformed inputs stay in scratch"),
-        Knob("tiles", _block_sizes(most), "tiles in a block"),
-        Knob("rows", tuple(range(1, target.vector_registers - 1)), "tiles in the register tile"),
+        Knob("tiles", blocks, "tiles in a block"),
+        Knob("rows", tuple(rows), "tiles in the register tile"),
         Knob("vectors", tuple(v for v in (1, 2, 3, 4, 6) if v <= out_vectors), "vectors in it"),
         Knob("panels", _powers(out_vectors), "panels of output channels in a chunk"),
         Knob("channels", _powers(in_vectors), "vectors of channels in a chunk of phase one"),

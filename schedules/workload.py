@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,6 +35,8 @@ DTYPE_BYTES = {
     "uint8": 1,
     "bool": 1,
 }
+_SIZE = r"(?:0|[1-9][0-9]{0,17})"
+_TENSOR = re.compile(rf"([a-z0-9]+)\[((?:{_SIZE}(?:,{_SIZE})*)?)\]")
 
 
 @dataclass(frozen=True)
@@ -59,16 +62,10 @@ class Tensor:
     @staticmethod
     def parse(text: str) -> Tensor:
         """Read what ``str`` wrote; raises LogError."""
-        dtype, bracket, rest = text.partition("[")
-        if dtype not in DTYPE_BYTES or not bracket or not rest.endswith("]"):
-            raise LogError(f"'{text}' is no tensor type such as 'float32[1,64,56,56]'")
-        try:
-            shape = tuple(int(d) for d in rest[:-1].split(",")) if rest != "]" else ()
-        except ValueError as error:
-            raise LogError(f"'{text}' has a shape that is no list of integers") from error
-        if any(d < 0 for d in shape):
-            raise LogError(f"'{text}' has a negative dimension")
-        return Tensor(shape, dtype)
+        match = _TENSOR.fullmatch(text)
+        if not match or match[1] not in DTYPE_BYTES:
+            raise LogError(f"{text[:80]!r} is no tensor type such as 'float32[1,64,56,56]'")
+        return Tensor(tuple(int(d) for d in match[2].split(",") if d), match[1])
 
 
 @dataclass(frozen=True)
@@ -122,9 +119,12 @@ class Workload:
             inputs = tuple(Tensor.parse(t.removeprefix("const ")) for t in texts)
             constants = tuple(t.startswith("const ") for t in texts)
             nodes = tuple(_node_from_json(n) for n in data["nodes"])
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise LogError(f"malformed workload: {error}") from error
-        workload = Workload(inputs, constants, nodes)
+            workload = Workload(inputs, constants, nodes)
+            canonical = _canonical(data) == workload.text
+        except _MALFORMED as error:
+            raise LogError(f"malformed workload: {error!r:.200}") from error
+        if not canonical:
+            raise LogError("the workload is not in canonical form")
         workload._check()
         return workload
 
@@ -138,7 +138,7 @@ class Workload:
     @cached_property
     def text(self) -> str:
         """Canonical JSON: equal workloads have equal text."""
-        return json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        return _canonical(self.to_json())
 
     @cached_property
     def key(self) -> str:
@@ -150,6 +150,13 @@ class Workload:
         names = [n.op for n in self.nodes if n.op != "const"]
         shapes = ", ".join(str(t) for t in self.inputs[:2])
         return f"{'+'.join(names)}({shapes}) -> {self.output}"
+
+
+_MALFORMED = (KeyError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError)
+
+
+def _canonical(data: Any) -> str:
+    return json.dumps(data, sort_keys=True, separators=(",", ":"))
 
 
 def _node_to_json(node: Node) -> dict[str, Any]:

@@ -1,0 +1,222 @@
+"""Short ways to write the workloads that the tests use."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from luthier.schedules import Node, Tensor, Workload, node
+
+Shape = tuple[int, ...]
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Value:
+    """An input or a node of a builder."""
+
+    place: int
+    is_input: bool
+    tensor: Tensor
+
+
+class Builder:
+    """Collects inputs and nodes in any order."""
+
+    def __init__(self) -> None:
+        self._inputs: list[Tensor] = []
+        self._constants: list[bool] = []
+        self._nodes: list[tuple[str, tuple[Value, ...], Tensor, dict[str, object]]] = []
+
+    def input(self, shape: Shape, dtype: str = "float32", constant: bool = False) -> Value:
+        self._inputs.append(Tensor(shape, dtype))
+        self._constants.append(constant)
+        return Value(len(self._inputs) - 1, True, self._inputs[-1])
+
+    def const(self, value: object, dtype: str = "float32") -> Value:
+        return self.add("const", shape=(), dtype=dtype, value=value)
+
+    def add(
+        self, op: str, *args: Value, shape: Shape | None = None, dtype: str = "", **attrs: object
+    ) -> Value:
+        """A node; as large as its arguments broadcast, and of the last one's type, if not said."""
+        if shape is None:
+            shape = np.broadcast_shapes(*(a.tensor.shape for a in args))
+        out = Tensor(shape, dtype or args[-1].tensor.dtype)
+        self._nodes.append((op, args, out, attrs))
+        return Value(len(self._nodes) - 1, False, out)
+
+    @property
+    def workload(self) -> Workload:
+        def number(value: Value) -> int:
+            return value.place + (0 if value.is_input else len(self._inputs))
+
+        nodes: list[Node] = [
+            node(op, tuple(map(number, args)), out, **attrs) for op, args, out, attrs in self._nodes
+        ]
+        return Workload(tuple(self._inputs), tuple(self._constants), tuple(nodes))
+
+
+Epilogue = Callable[[Builder, Value], Value]
+
+
+def _bias(b: Builder, x: Value) -> Value:
+    return b.add("add", x, b.input(x.tensor.shape[-1:], constant=True))
+
+
+def _bias_relu(b: Builder, x: Value) -> Value:
+    return b.add("relu", _bias(b, x))
+
+
+def _residual(b: Builder, x: Value) -> Value:
+    return b.add("relu", b.add("add", _bias(b, x), b.input(x.tensor.shape)))
+
+
+def _clip(b: Builder, x: Value) -> Value:
+    return b.add("clip", _bias(b, x), min=-0.25, max=0.5)
+
+
+def _swish(b: Builder, x: Value) -> Value:
+    biased = _bias(b, x)
+    return b.add("multiply", biased, b.add("sigmoid", biased))
+
+
+def _gelu(b: Builder, x: Value) -> Value:
+    half = b.add("multiply", x, b.const(0.5))
+    wave = b.add("erf", b.add("multiply", x, b.const(math.sqrt(0.5))))
+    return b.add("multiply", half, b.add("add", wave, b.const(1.0)))
+
+
+def _scaled(b: Builder, x: Value) -> Value:
+    """Factors for each channel and for each image, and a condition for each element."""
+    *outer, channels = x.tensor.shape
+    per_channel = b.input((1,) * len(outer) + (channels,), constant=True)
+    per_image = b.input((outer[0], *(1 for _ in outer)))
+    scaled = b.add("multiply", b.add("multiply", x, per_channel), per_image)
+    keep = b.input(x.tensor.shape, "bool")
+    return b.add("where", keep, scaled, b.add("negative", x))
+
+
+EPILOGUES: dict[str, Epilogue] = {
+    "nothing": lambda b, x: x,
+    "bias": _bias,
+    "bias_relu": _bias_relu,
+    "residual": _residual,
+    "clip": _clip,
+    "swish": _swish,
+    "gelu": _gelu,
+    "scaled": _scaled,
+}
+
+
+def window(size: int, kernel: int, stride: int, pads: int, dilation: int) -> int:
+    """How many outputs a sliding window has along an axis; ``pads`` are those of both ends."""
+    return (size + pads - (kernel - 1) * dilation - 1) // stride + 1
+
+
+def conv(
+    x: Shape,
+    out_channels: int,
+    kernel: Pair,
+    *,
+    strides: Pair = (1, 1),
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+    dilations: Pair = (1, 1),
+    groups: int = 1,
+    after: str = "nothing",
+    constant: bool = True,
+) -> Workload:
+    """A convolution; ``x`` is (N, H, W, C)."""
+    b = Builder()
+    source = b.input(x)
+    weight = b.input((out_channels, *kernel, x[3] // groups), constant=constant)
+    high, wide = (
+        window(x[1 + i], kernel[i], strides[i], pads[i] + pads[i + 2], dilations[i])
+        for i in range(2)
+    )
+    shape = (x[0], high, wide, out_channels)
+    attrs = {"strides": strides, "pads": pads, "dilations": dilations, "groups": groups}
+    EPILOGUES[after](b, b.add("conv2d", source, weight, shape=shape, **attrs))
+    return b.workload
+
+
+def conv_transpose(
+    x: Shape,
+    out_channels: int,
+    kernel: Pair,
+    *,
+    strides: Pair = (1, 1),
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+    dilations: Pair = (1, 1),
+    groups: int = 1,
+    output_padding: Pair = (0, 0),
+    after: str = "nothing",
+) -> Workload:
+    """A transposed convolution; ``x`` is (N, H, W, C)."""
+    b = Builder()
+    source = b.input(x)
+    weight = b.input((x[3], *kernel, out_channels // groups), constant=True)
+    high, wide = (
+        (x[1 + i] - 1) * strides[i]
+        + (kernel[i] - 1) * dilations[i]
+        + 1
+        - pads[i]
+        - pads[i + 2]
+        + output_padding[i]
+        for i in range(2)
+    )
+    shape = (x[0], high, wide, out_channels)
+    attrs = {"strides": strides, "pads": pads, "dilations": dilations, "groups": groups}
+    EPILOGUES[after](b, b.add("conv2d_transpose", source, weight, shape=shape, **attrs))
+    return b.workload
+
+
+def matmul(
+    a: Shape,
+    b: Shape,
+    *,
+    transpose_b: bool = False,
+    constant: bool = True,
+    after: str = "nothing",
+) -> Workload:
+    """A matrix product, batched where the shapes say so."""
+    builder = Builder()
+    left, right = builder.input(a), builder.input(b, constant=constant)
+    columns = b[-2] if transpose_b else b[-1]
+    shape = (*np.broadcast_shapes(a[:-2], b[:-2]), a[-2], columns)
+    attrs = {"transpose_b": True} if transpose_b else {}
+    EPILOGUES[after](builder, builder.add("matmul", left, right, shape=shape, **attrs))
+    return builder.workload
+
+
+def pool(
+    op: str,
+    x: Shape,
+    kernel: Pair,
+    *,
+    strides: Pair = (1, 1),
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+    dilations: Pair = (1, 1),
+    after: str = "nothing",
+    **attrs: object,
+) -> Workload:
+    """``max_pool2d`` or ``avg_pool2d``; ``x`` is (N, H, W, C)."""
+    b = Builder()
+    source = b.input(x)
+    high, wide = (
+        window(x[1 + i], kernel[i], strides[i], pads[i] + pads[i + 2], dilations[i])
+        for i in range(2)
+    )
+    attrs |= {"kernel": kernel, "strides": strides, "pads": pads, "dilations": dilations}
+    EPILOGUES[after](b, b.add(op, source, shape=(x[0], high, wide, x[3]), **attrs))
+    return b.workload
+
+
+def unary(op: str, shape: Shape, dtype: str = "float32", **attrs: object) -> Workload:
+    """One elementwise operator on one input."""
+    b = Builder()
+    b.add(op, b.input(shape, dtype), **attrs)
+    return b.workload
