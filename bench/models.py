@@ -1,8 +1,8 @@
 """The models that the benchmarks run, as ONNX files in a folder.
 
-The ``light_*`` models lie inside the onnx wheel. ResNet-18, MobileNet-V2 and BERT-base are exported
-from their public architectures (transformers' configurations) with seeded weights, so nobody has to
-download anything::
+The ``light_*`` models lie inside the onnx wheel, without weights; here they get seeded ones (see
+``seeded``). The others are exported from their public architectures (transformers' configurations)
+with seeded weights, so nobody has to download anything::
 
     python -m bench.models --out ~/.cache/luthier/models
 """
@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+
+from bench.seeded import seeded
 
 SEED = 20
 OPSET = 18
@@ -45,9 +47,18 @@ def light(name: str) -> Path:
     return Path(onnx.__file__).parent / "backend" / "test" / "data" / "light" / f"light_{name}.onnx"
 
 
+def light_seeded(name: str, folder: Path) -> Path:
+    """The same with seeded weights, made unless ``folder`` holds it already."""
+    return _made(folder / f"{name}.onnx", lambda path: _save_seeded(light(name), path))
+
+
+def _save_seeded(source: Path, path: Path) -> None:
+    onnx.save(seeded(onnx.load(source), SEED), path)
+
+
 def all_models(folder: Path) -> dict[str, Path]:
     """Every model of the benchmarks by name; exports into ``folder`` what is not there yet."""
-    models = {name: light(name) for name in LIGHT}
+    models = {name: light_seeded(name, folder) for name in LIGHT}
     models["digits"] = DIGITS
     models.update({name: exported(name, folder) for name in ARCHITECTURES})
     return models
@@ -55,12 +66,15 @@ def all_models(folder: Path) -> dict[str, Path]:
 
 def exported(name: str, folder: Path) -> Path:
     """The ONNX file of one of ``ARCHITECTURES``, exported unless ``folder`` holds it already."""
-    path = folder / f"{name}.onnx"
+    return _made(folder / f"{name}.onnx", ARCHITECTURES[name])
+
+
+def _made(path: Path, make: Callable[[Path], None]) -> Path:
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}.partial")
         try:
-            ARCHITECTURES[name](partial)
+            make(partial)
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)

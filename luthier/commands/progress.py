@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Show = Callable[["Tuning"], None]
 _PLAIN_SECONDS = 10.0  # between lines where there is no terminal
+_FIXED_COLUMNS = 78  # of the terminal, that the bar and the numbers need
 _COUNTABLE = 1 << 32  # above it, trials have no limit and time is what passes
 
 
@@ -28,12 +29,13 @@ def tuning_display() -> Iterator[Show]:
         return
     bar = Progress(
         SpinnerColumn(),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=12),
         TextColumn("{task.fields[trials]}  {task.fields[speed]}  ETA {task.fields[eta]}"),
         TextColumn("[dim]{task.fields[kernel]}"),
         console=console,
         transient=True,
     )
+    room = max(0, console.width - _FIXED_COLUMNS)
     with bar:
         task = bar.add_task("tune", total=1.0, trials="starting", speed="", eta="?", kernel="")
 
@@ -44,11 +46,15 @@ def tuning_display() -> Iterator[Show]:
                 trials=trials(now),
                 speed=speed(now),
                 eta=clock(now.eta),
-                kernel=f"{now.kernel.split('(')[0]} {milliseconds(now.kernel_best)} (default "
-                f"{milliseconds(now.kernel_default)})",
+                kernel=_kernel(now)[:room],
             )
 
         yield show
+
+
+def _kernel(now: Tuning) -> str:
+    best, default = milliseconds(now.kernel_best), milliseconds(now.kernel_default)
+    return f"{now.kernel.split('(')[0]} {best} (default {default})"
 
 
 def _plain(console: Console) -> Show:

@@ -1,0 +1,96 @@
+"""One engine in one process, so that no engine's threads or caches help or disturb another's.
+
+``python -m bench.engines ENGINE MODEL THREADS INPUTS.npz OUTPUTS.npz`` loads the model, writes its
+outputs, and prints a JSON line. Then each line on stdin, a number of seconds, is answered by a JSON
+list of the times of single runs (seconds) that fitted into it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = dict[str, NDArray[Any]]
+Run = Callable[[Arrays], Arrays]
+
+LEAST_RUNS = 3
+
+
+def luthier(path: str, threads: int) -> Run:
+    """An artifact folder."""
+    from luthier.deploy import load
+
+    return load(path, threads=threads).run
+
+
+def onnxruntime(path: str, threads: int) -> Run:
+    """ONNX Runtime with all of its graph optimisations, as it is installed."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    names = [o.name for o in session.get_outputs()]
+    return lambda arrays: dict(zip(names, session.run(names, arrays), strict=True))
+
+
+def openvino(path: str, threads: int) -> Run:
+    """OpenVINO tuned for latency, in float32 as the others."""
+    import openvino as ov
+
+    config = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    model = ov.Core().compile_model(path, "CPU", config)
+    names = [port.get_any_name() for port in model.outputs]
+    request = model.create_infer_request()
+
+    def run(arrays: Arrays) -> Arrays:
+        results = request.infer(arrays, share_inputs=True, share_outputs=True)
+        return {name: results[i] for i, name in enumerate(names)}
+
+    return run
+
+
+ENGINES: dict[str, Callable[[str, int], Run]] = {
+    "luthier": luthier,
+    "onnxruntime": onnxruntime,
+    "openvino": openvino,
+}
+
+
+def timed(run: Run, inputs: Arrays, seconds: float) -> list[float]:
+    """Times of single runs, after one that warms the caches."""
+    run(inputs)
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < LEAST_RUNS or time.perf_counter() < end:
+        start = time.perf_counter()
+        run(inputs)
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def main() -> None:
+    """Serve one engine; see the module's text."""
+    engine, path, threads, given, written = sys.argv[1:]
+    with np.load(given) as file:
+        inputs = dict(file)
+    run = ENGINES[engine](path, int(threads))
+    np.savez(written, allow_pickle=False, **run(inputs))
+    print(json.dumps("ready"), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(timed(run, inputs, float(line))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""``python -m luthier`` is the ``luthier`` command."""
+
+from .cli import main
+
+main()
