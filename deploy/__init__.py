@@ -2,6 +2,7 @@
 
 from .artifact import Artifact, load
 from .building import assemble, build
+from .folder import check_output
 from .manifest import KernelEntry, Manifest, Port, Step, read_manifest
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Step",
     "assemble",
     "build",
+    "check_output",
     "load",
     "read_manifest",
 ]

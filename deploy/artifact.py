@@ -114,6 +114,7 @@ class Artifact:
             threads = min(self.manifest.target.threads, available_cores())
         if not 1 <= threads <= 1024:
             raise UsageError(f"threads={threads} is not in 1..1024")
+        self.threads = threads
         options = binding.COptions(binding.ABI, threads, None)
         error = binding.CError()
         status = self._model.create(

@@ -17,7 +17,7 @@ from luthier.frontend.program import Program
 from luthier.schedules import Kernel, ModelError, Schedule, Target
 from luthier.schedules.target import available_cores
 
-from .folder import check_replaceable, new_artifact
+from .folder import check_output, new_artifact
 from .interface import write_interface
 from .library import link_library
 from .manifest import MANIFEST, KernelEntry, Manifest, Port, Step, sha256
@@ -38,28 +38,30 @@ def build(
     target: Target,
     schedules: Mapping[str, Schedule],
     *,
+    record_hashes: Mapping[str, str] | None = None,
     model_sha256: str | None = None,
     sample: Sample | None = None,
 ) -> Manifest:
     """Compile ``program`` into the artifact folder ``out``, replacing an artifact there.
 
-    ``schedules`` are records' schedules by workload key; the other kernels get their defaults.
-    ``sample`` has arrays ``in:<input>`` and ``out:<output>`` (the reference's answer) and is kept
-    in ``sample.npz``. Raises ArtifactError, ToolchainError, ScheduleError (a schedule that does
-    not fit its workload) and ModelError (too many weights).
+    ``schedules`` are records' schedules by workload key, ``record_hashes`` say which records'; the
+    other kernels get their defaults. ``sample`` has arrays ``in:<input>`` and ``out:<output>`` (the
+    reference's answer) and is kept in ``sample.npz``. Raises ArtifactError, ToolchainError,
+    ScheduleError (a schedule that does not fit its workload) and ModelError (too many weights).
     """
     import tvm  # noqa: PLC0415 - a second to import
 
     from luthier.schedules import registry  # noqa: PLC0415 - it imports TVM
 
-    check_replaceable(Path(out).resolve())
+    check_output(out)
     find_compiler()
     workloads = {call.workload.key: call.workload for call in program.calls}
     kernels = []
     for key, workload in workloads.items():
         schedule = schedules.get(key) or registry.default(workload, target)
         kernels.append(registry.instantiate(workload, target, schedule))
-    tuned = frozenset(workloads.keys() & schedules.keys())
+    hashes = record_hashes or {}
+    tuned = {key: hashes.get(key) for key in workloads.keys() & schedules.keys()}
     return assemble(
         program,
         out,
@@ -80,7 +82,7 @@ def assemble(
     kernels: Sequence[Kernel],
     objects: Sequence[bytes],
     *,
-    tuned: frozenset[str] = frozenset(),
+    tuned: Mapping[str, str | None] | None = None,
     versions: Mapping[str, str] | None = None,
     model_sha256: str | None = None,
     sample: Sample | None = None,
@@ -88,9 +90,9 @@ def assemble(
     """Link compiled kernels and write the folder; see ``build``.
 
     ``kernels`` has one kernel for each distinct workload, and phase ``p`` of ``kernels[i]`` is the
-    function ``kernel_symbol(i)_p`` of one of the ELF ``objects``. ``tuned`` are the keys of
-    workloads whose schedule came from a record; ``versions`` are those of what compiled them.
-    Raises ArtifactError, ToolchainError, ModelError.
+    function ``kernel_symbol(i)_p`` of one of the ELF ``objects``. ``tuned`` has the keys of
+    workloads whose schedule came from a record, and the record's hash where it is known;
+    ``versions`` are those of what compiled them. Raises ArtifactError, ToolchainError, ModelError.
     """
     compiler = find_compiler()
     _check_names(program)
@@ -130,13 +132,7 @@ def assemble(
             scratch_bytes=tables.scratch_bytes,
             weight_bytes=weights.nbytes,
             kernels=tuple(
-                KernelEntry(
-                    kernel.workload,
-                    kernel.schedule,
-                    "record" if kernel.workload.key in tuned else "default",
-                    counts[i],
-                )
-                for i, kernel in enumerate(kernels)
+                _entry(kernel, counts[i], tuned or {}) for i, kernel in enumerate(kernels)
             ),
             steps=tuple(
                 Step(k, call.source) for k, call in zip(step_kernels, program.calls, strict=True)
@@ -146,6 +142,12 @@ def assemble(
         text = json.dumps(manifest.to_json(), indent=1, ensure_ascii=True)
         (folder / MANIFEST).write_text(text + "\n")
     return manifest
+
+
+def _entry(kernel: Kernel, count: int, tuned: Mapping[str, str | None]) -> KernelEntry:
+    key = kernel.workload.key
+    source = "record" if key in tuned else "default"
+    return KernelEntry(kernel.workload, kernel.schedule, source, count, tuned.get(key))
 
 
 def _compile(kernels: Sequence[Kernel], target: Target) -> list[bytes]:

@@ -7,8 +7,8 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from luthier.schedules import ArtifactError
@@ -25,26 +25,51 @@ def new_artifact(out: Path) -> Iterator[Path]:
     An artifact at ``out`` is replaced in one step. Raises ArtifactError where ``out`` is something
     else, holds files that its manifest does not name, or cannot be written.
     """
-    target = Path(os.path.realpath(out))
-    check_replaceable(target)
+    target = check_output(out)
+    new_parents = [p for p in target.parents if not p.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{target.name[:32]}.", dir=target.parent))
     except OSError as error:
+        _remove_empty(new_parents)
         raise ArtifactError(f"cannot write to {target.parent}: {error.strerror}") from error
     try:
         yield folder
         folder.chmod(0o777 & ~_umask())
-        check_replaceable(target)
+        check_output(target)
         _move(folder, target)
     except OSError as error:
         raise ArtifactError(f"cannot write {target}: {error.strerror}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        _remove_empty(new_parents)
 
 
-def check_replaceable(out: Path) -> None:
-    """Raise ArtifactError unless ``out`` is absent, an empty folder, or an artifact alone."""
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove those that hold nothing, innermost first."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def check_output(out: Path) -> Path:
+    """``out`` without links, where an artifact may be written there; raises ArtifactError.
+
+    It may be absent, an empty folder, or an artifact alone. Asked before hours of tuning.
+    """
+    try:
+        target = Path(os.path.realpath(out))
+        _check_replaceable(target)
+        parent = next(p for p in target.parents if p.exists())
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ArtifactError(f"cannot write {out}: {reason}") from error
+    if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
+        raise ArtifactError(f"cannot write to {parent}; choose another output folder")
+    return target
+
+
+def _check_replaceable(out: Path) -> None:
     if not os.path.lexists(out):
         return
     if not out.is_dir():

@@ -31,12 +31,16 @@ class Port:
 
 @dataclass(frozen=True)
 class KernelEntry:
-    """A kernel of the library; ``source`` is "record" or "default", ``count`` its calls."""
+    """A kernel of the library; ``source`` is "record" or "default", ``count`` its calls.
+
+    ``record`` is the hash of the tuning record that the schedule came from.
+    """
 
     workload: Workload
     schedule: Schedule
     source: str
     count: int
+    record: str | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,7 @@ def _kernel_to_json(entry: KernelEntry) -> dict[str, Any]:
         "workload": entry.workload.to_json(),
         "schedule": entry.schedule.to_json(),
         "source": entry.source,
+        "record": entry.record,
         "count": entry.count,
     }
 
@@ -161,6 +166,7 @@ def _kernel_from_json(data: Any) -> KernelEntry:
         schedule=Schedule.from_json(data["schedule"]),
         source=_matching("record|default", data["source"]),
         count=int(data["count"]),
+        record=None if data["record"] is None else _matching("[0-9a-f]{16}", data["record"]),
     )
 
 

@@ -62,6 +62,16 @@ def test_outputs_belong_to_the_caller(artifact: Artifact) -> None:
 def test_threads(artifact_folder: Path, threads: int) -> None:
     with load(artifact_folder, threads=threads) as artifact:
         check(artifact.run(INPUTS))
+        assert artifact.threads == threads
+
+
+def test_by_default_as_many_threads_as_built_for_and_as_cores(
+    artifact_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for cores, threads in ((1, 1), (64, 2)):
+        monkeypatch.setattr("luthier.deploy.artifact.available_cores", lambda n=cores: n)
+        with load(artifact_folder) as artifact:
+            assert artifact.threads == threads
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1025])
@@ -278,6 +288,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
     "name": (lambda m: m.update(name="../../x"), "malformed"),
     "workload": (lambda m: m["kernels"][0].update(workload=3), "malformed"),
     "source": (lambda m: m["kernels"][0].update(source="guess"), "malformed"),
+    "record": (lambda m: m["kernels"][0].update(record="latest"), "malformed"),
     "count": (lambda m: m["kernels"][0].update(count=None), "malformed"),
 }
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_models import CODE, TARGET, SmallModel, compile_c, two_inputs
 
-from luthier.deploy import Manifest, assemble, build, load, read_manifest
+from luthier.deploy import Manifest, assemble, build, check_output, load, read_manifest
 from luthier.deploy.names import c_comment, c_string, identifier
 from luthier.frontend.program import Call, Program
 from luthier.schedules import (
@@ -138,6 +138,34 @@ def test_unwritable(small: SmallModel, tmp_path: Path) -> None:
         small.build(tmp_path / "file" / "out")
     with pytest.raises(ArtifactError, match="cannot write"):
         small.build(Path("/proc/luthier/out"))
+
+
+def test_a_link_to_itself(small: SmallModel, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(ArtifactError, match="not a folder"):
+        small.build(tmp_path / "loop")
+    with pytest.raises(ArtifactError, match="cannot write"):
+        small.build(tmp_path / "loop" / "out")
+    with pytest.raises(ArtifactError, match="null byte"):
+        small.build(tmp_path / "a\0b")
+
+
+def test_a_failed_build_leaves_no_folders(small: SmallModel, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    broken = SmallModel(small.program, small.kernels, b"no object")
+    with pytest.raises(ToolchainError):
+        broken.build(tmp_path / "mine" / "deep" / "er" / "out")
+    nothing_left(tmp_path, "mine")
+    nothing_left(tmp_path / "mine")
+
+
+def test_an_output_folder_is_checked_without_touching_it(small: SmallModel, tmp_path: Path) -> None:
+    assert check_output(tmp_path / "new" / "out") == tmp_path / "new" / "out"
+    nothing_left(tmp_path)
+    (tmp_path / "file").write_text("")
+    for taken in (tmp_path / "file", tmp_path / "file" / "out", tmp_path):
+        with pytest.raises(ArtifactError, match=r"choose another"):
+            check_output(taken)
 
 
 def test_a_failed_build_leaves_the_old_artifact(
@@ -337,9 +365,22 @@ def test_build_uses_records_and_defaults(tmp_path: Path) -> None:
     target = host(2)
     space = registry.spaces(add, target)[0]
     record: Schedule = next(s for s in space if s != space.default_schedule())
-    manifest = build(program, tmp_path / "out", target, {add.key: record}, model_sha256="0" * 64)
-    told = [(k.workload, k.schedule == record, k.source, k.count) for k in manifest.kernels]
-    assert told == [(add, True, "record", 2), (tanh, False, "default", 1)]
+    manifest = build(
+        program,
+        tmp_path / "out",
+        target,
+        {add.key: record},
+        record_hashes={add.key: "a0054fb9ff4c47b1"},
+        model_sha256="0" * 64,
+    )
+    told = [
+        (k.workload, k.schedule == record, k.source, k.record, k.count) for k in manifest.kernels
+    ]
+    assert told == [
+        (add, True, "record", "a0054fb9ff4c47b1", 2),
+        (tanh, False, "default", None, 1),
+    ]
+    assert read_manifest(tmp_path / "out") == manifest
     assert {"luthier", "tvm", "llvm", "onnx", "compiler"} == set(manifest.versions)
     x = np.random.default_rng(0).standard_normal((64, 50)).astype(np.float32)
     wanted = np.maximum(np.tanh(np.maximum(x + bias, 0)) + bias, 0)
