@@ -159,6 +159,18 @@ public:
     std::string name() const { return model_->name; }
     std::vector<Tensor> inputs() const { return tensors(model_->inputs, model_->input_count); }
     std::vector<Tensor> outputs() const { return tensors(model_->outputs, model_->output_count); }
+    std::int32_t threads() const noexcept { return model_->threads; } // that it was built for
+    std::size_t weight_bytes() const noexcept { return model_->weight_bytes; }
+    std::size_t arena_bytes() const noexcept { return model_->arena_bytes; } // of each instance
+    std::size_t scratch_bytes() const noexcept { return model_->scratch_bytes; } // of each thread
+    std::vector<std::string> features() const // CPU features needed, in Linux's names
+    {
+        return {model_->features, model_->features + model_->feature_count};
+    }
+    std::vector<std::string> step_names() const // what Instance::profile times
+    {
+        return {model_->step_names, model_->step_names + model_->step_count};
+    }
 
 private:
     static std::vector<Tensor> tensors(const luthier_tensor *first, std::size_t count)
@@ -261,6 +273,15 @@ public:
         return run_buffers(inputs.data(), inputs.size(), outputs.data(), outputs.size());
     }
 
+    // One run, and the seconds that each of the model's steps took.
+    std::vector<double> profile(const std::vector<In> &inputs, const std::vector<Out> &outputs)
+    {
+        std::vector<double> seconds(instance_ == nullptr ? 0 : instance_->model->step_count);
+        detail::check(run_buffers(inputs.data(), inputs.size(), outputs.data(), outputs.size(),
+                                  seconds.data()));
+        return seconds;
+    }
+
 private:
     explicit Instance(luthier_instance *instance) noexcept : instance_(instance) {}
 
@@ -282,7 +303,7 @@ private:
     }
 
     Result run_buffers(const In *inputs, std::size_t input_count, const Out *outputs,
-                       std::size_t output_count) noexcept
+                       std::size_t output_count, double *step_seconds = nullptr) noexcept
     {
         luthier_error error{};
         if (instance_ == nullptr) {
@@ -298,12 +319,13 @@ private:
         if (input_count <= few && output_count <= few) {
             luthier_input in[few];
             luthier_output out[few];
-            return call(inputs, input_count, outputs, output_count, in, out);
+            return call(inputs, input_count, outputs, output_count, in, out, step_seconds);
         }
         try {
             std::vector<luthier_input> in(input_count);
             std::vector<luthier_output> out(output_count);
-            return call(inputs, input_count, outputs, output_count, in.data(), out.data());
+            return call(inputs, input_count, outputs, output_count, in.data(), out.data(),
+                        step_seconds);
         } catch (...) {
             luthier_reject(LUTHIER_OUT_OF_MEMORY, "out of memory: the lists of tensors", &error);
             return Result(error);
@@ -311,14 +333,15 @@ private:
     }
 
     Result call(const In *inputs, std::size_t input_count, const Out *outputs,
-                std::size_t output_count, luthier_input *in, luthier_output *out) noexcept
+                std::size_t output_count, luthier_input *in, luthier_output *out,
+                double *step_seconds) noexcept
     {
         for (std::size_t i = 0; i < input_count; i++)
             in[i] = inputs[i].buffer();
         for (std::size_t i = 0; i < output_count; i++)
             out[i] = outputs[i].buffer();
         luthier_error error{};
-        luthier_run(instance_, in, input_count, out, output_count, &error);
+        instance_->model->run(instance_, in, input_count, out, output_count, step_seconds, &error);
         return Result(error);
     }
 

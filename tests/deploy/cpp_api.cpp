@@ -63,6 +63,10 @@ static void describes_models()
     luthier::Tensor x = model.inputs()[0];
     CHECK(x.name == "x" && x.shape == (std::vector<std::int64_t>{rows, columns}));
     CHECK(x.dtype == LUTHIER_FLOAT32 && x.bytes == size * 4 && x.size() == size);
+    CHECK(model.threads() == 2 && model.arena_bytes() > 0 && model.scratch_bytes() == 44);
+    CHECK(model.weight_bytes() == 64 + 44 && model.features().back() == "popcnt");
+    CHECK(model.step_names() ==
+          (std::vector<std::string>{"first", "second", "third", "fourth"}));
     CHECK(thrown([] { luthier::Model none(nullptr); }) == LUTHIER_NULL_POINTER);
 }
 
@@ -118,6 +122,22 @@ static void reports_errors()
     run(*made, 2);
 }
 
+static void profiles()
+{
+    luthier::Model model(luthier_small());
+    luthier::Instance instance(model, 2), taken(std::move(instance));
+    Outputs o;
+    std::vector<luthier::In> in{ones, fives};
+    std::vector<luthier::Out> out{o.scaled, o.minus, o.again, o.flat, o.y, o.weights};
+    std::vector<double> seconds = taken.profile(in, out);
+    o.check(2);
+    CHECK(seconds.size() == 4);
+    for (double s : seconds)
+        CHECK(s >= 0 && s < 10);
+    CHECK(thrown([&] { taken.profile({}, out); }) == LUTHIER_WRONG_COUNT);
+    CHECK(thrown([&] { instance.profile(in, out); }) == LUTHIER_NULL_POINTER);
+}
+
 // Lists made at run time, pointers with counts, untyped bytes; more tensors than fit on the stack.
 static void takes_many_kinds_of_buffers()
 {
@@ -143,6 +163,7 @@ int main()
     runs_two_models_at_once();
     moves();
     reports_errors();
+    profiles();
     takes_many_kinds_of_buffers();
     return 0;
 }
