@@ -69,13 +69,20 @@ class KernelResult:
 
 @dataclass(frozen=True)
 class TuneResult:
-    """What a session did. ``outcomes`` counts its trials; all of them are in the log."""
+    """What a session did. ``outcomes`` counts its trials; all of them are in the log.
+
+    ``foreign_records`` describe the same kernels on other kinds of machines and were not used;
+    ``skipped_lines`` of the log could not be read, ``problems`` tells about the first few.
+    """
 
     kernels: tuple[KernelResult, ...]
     trials: int
     seconds: float
     outcomes: Mapping[Outcome, int]
     interrupted: bool
+    foreign_records: int
+    skipped_lines: int
+    problems: tuple[str, ...]
 
     @property
     def before(self) -> float:
@@ -177,6 +184,7 @@ class _Session:
         self.budget = minutes * 60 if minutes is not None else math.inf
         self.interrupted = False
         self.trials = 0
+        self.foreign = sum(len(log.foreign(w, target)) for w in workloads)
         self._show = on_progress or (lambda progress: None)
         for kernel in self.kernels:
             for record in log.measured(kernel.workload, target).values():
@@ -204,7 +212,16 @@ class _Session:
         """Everything so far."""
         kernels = tuple(_kernel_result(k) for k in self.kernels)
         seconds = time.monotonic() - self.started
-        return TuneResult(kernels, self.trials, seconds, dict(self.outcomes), self.interrupted)
+        return TuneResult(
+            kernels=kernels,
+            trials=self.trials,
+            seconds=seconds,
+            outcomes=dict(self.outcomes),
+            interrupted=self.interrupted,
+            foreign_records=self.foreign,
+            skipped_lines=self.log.skipped,
+            problems=tuple(self.log.problems),
+        )
 
     def _trial(self, measurer: Measurer, kernel: _Kernel, schedules: list[Schedule]) -> None:
         best = kernel.state.best if math.isfinite(kernel.state.best) else None
