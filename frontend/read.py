@@ -196,7 +196,7 @@ def _fix_input(
     what = f"input '{name}'"
     if given is None:
         if not tensor.HasField("shape"):
-            raise ModelError(f"{what} has no shape: give one, such as shapes={{'{name}': (1, 8)}}")
+            raise ModelError(f"{what} has no shape: {_advice(name, [1, 8])}")
         given = [_dimension(name, i, tensor.shape) for i in range(len(tensor.shape.dim))]
     sizes = [int(d) for d in given]
     if any(d < 1 for d in sizes):
@@ -226,6 +226,10 @@ def _dimension(name: str, index: int, shape: onnx.TensorShapeProto) -> int:
     symbol = f" ('{dim.dim_param}')" if dim.dim_param else ""
     example = [d.dim_value if d.dim_value > 0 else 1 for d in shape.dim]
     raise ModelError(
-        f"input '{name}' has no size in dimension {index}{symbol}: "
-        f"give one, such as shapes={{'{name}': {tuple(example)}}}"
+        f"input '{name}' has no size in dimension {index}{symbol}: {_advice(name, example)}"
     )
+
+
+def _advice(name: str, shape: Sequence[int]) -> str:
+    option = ",".join(map(str, shape))
+    return f"give sizes, such as --shape {name}={option} or shapes={{'{name}': {tuple(shape)}}}"
