@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,24 +16,38 @@ from numpy.typing import NDArray
 from luthier.schedules.errors import InputError
 
 Array = NDArray[Any]
-_BROKEN = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
 def load_arrays(path: str | os.PathLike[str]) -> dict[str, Array]:
     """The arrays of an ``.npz`` file by name; raises InputError for anything else."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise InputError(f"{path} holds one array without a name; save it with numpy.savez")
-            return {name: file[name] for name in file.files}
-    except _BROKEN as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else None
-        raise InputError(f"{path}: {reason or 'this is no .npz file, or it is damaged'}") from error
+        with zipfile.ZipFile(path) as archive:
+            return {name.removesuffix(".npy"): _read(archive, name) for name in archive.namelist()}
+    except Exception as error:  # zipfile and numpy raise nearly anything for damaged files
+        raise InputError(f"{path}: {_reason(error)}") from error
+
+
+def _read(archive: zipfile.ZipFile, name: str) -> Array:
+    with archive.open(name) as entry:
+        array: Array = np.lib.format.read_array(entry, allow_pickle=False)
+        return array
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, MemoryError):
+        return "its arrays do not fit into memory"
+    if "Object arrays" in str(error):
+        return "it holds Python objects, which are not read; save arrays of numbers"
+    return "this is no .npz file as numpy.savez writes them, or it is damaged"
 
 
 def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> None:
     """Write an ``.npz`` file that is there whole or not at all; raises InputError."""
-    target = Path(path)
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        raise InputError(f"cannot write {path}: it is no regular file")
     partial = None
     try:
         with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".", delete=False) as file:

@@ -72,9 +72,7 @@ def bench(
         raise UsageError(f"seconds must be above 0 and at most 3600, not {seconds}")
     with load(folder, threads=threads) as artifact:
         inputs, _ = sample(artifact)
-        target = replace(
-            artifact.manifest.target, threads=threads or artifact.manifest.target.threads
-        )
+        target = replace(artifact.manifest.target, threads=artifact.threads)
         peak = peak_gflops(target)
         times = _times(artifact, inputs, seconds)
         profile = _profile(artifact, inputs, peak, len(times)) if kernels else ()

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from luthier.deploy import Artifact, load, read_manifest
+from luthier.deploy import Artifact, load
 from luthier.frontend import read_model
 from luthier.schedules import Target
 from luthier.schedules.errors import AccuracyError, ArtifactError, InputError, UsageError
@@ -48,13 +48,20 @@ class OutputError:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """How close ``runs`` runs came to ``reference`` (the engine's name, or the saved sample)."""
+    """How close ``runs`` runs came to ``reference`` (the engine's name, or the saved sample).
+
+    The fields about the log are those of ``BuildReport``, and zero for an artifact folder.
+    """
 
     reference: str
     runs: int
     rtol: float
     atol: float
     outputs: tuple[OutputError, ...]
+    from_records: int = 0
+    foreign_records: int = 0
+    skipped_lines: int = 0
+    problems: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -88,27 +95,39 @@ def check(
 
     A model is built in a temporary folder and run on ``runs`` seeded random inputs, against ONNX
     Runtime or, where that is not installed, onnx's own evaluator. An artifact folder replays the
-    sample that was kept when it was built and needs no other engine. Raises what ``build`` and
-    ``load`` raise; a difference is no exception but ``report.ok`` being false.
+    sample that was kept when it was built and needs no other engine; ``log`` and ``runs`` are then
+    without meaning, ``target`` and ``shapes`` an error. Raises what ``build`` and ``load`` raise; a
+    difference is no exception but ``report.ok`` being false.
     """
     if runs < 1 or not (rtol >= 0 and atol >= 0):
         raise UsageError("runs must be at least 1, and tolerances not negative")
-    if not isinstance(model_or_dir, onnx.ModelProto) and Path(model_or_dir).is_dir():
+    if not isinstance(model_or_dir, onnx.ModelProto) and os.path.isdir(model_or_dir):
+        if shapes or target != "host":
+            raise UsageError(f"{model_or_dir} is built already: shapes and target are for models")
         return _check_folder(model_or_dir, threads, rtol, atol)
     proto = read_model(model_or_dir, shapes)
     truth = reference(proto)
     with tempfile.TemporaryDirectory(prefix="luthier-") as folder:
         out = Path(folder) / "model"
-        build(model_or_dir, out, target=target, log=log, threads=threads, shapes=shapes)
+        built = build(model_or_dir, out, target=target, log=log, threads=threads, shapes=shapes)
         with load(out) as artifact:
             pairs = [_pair(artifact, truth.run, random_inputs(proto, s)) for s in range(runs)]
-    return CheckReport(truth.engine, runs, rtol, atol, _errors(pairs, rtol, atol))
+    return CheckReport(
+        reference=truth.engine,
+        runs=runs,
+        rtol=rtol,
+        atol=atol,
+        outputs=_errors(pairs, rtol, atol),
+        from_records=built.from_records,
+        foreign_records=built.foreign_records,
+        skipped_lines=built.skipped_lines,
+        problems=built.problems,
+    )
 
 
 def _check_folder(
     folder: str | os.PathLike[str], threads: int | None, rtol: float, atol: float
 ) -> CheckReport:
-    read_manifest(Path(folder))
     with load(folder, threads=threads) as artifact:
         inputs, outputs = sample(artifact)
         ours = artifact.run(inputs)
@@ -158,7 +177,7 @@ def _worst(errors: Sequence[OutputError]) -> OutputError:
 
 
 def _error(name: str, ours: Array, theirs: Array, rtol: float, atol: float) -> OutputError:
-    if ours.shape != theirs.shape:
+    if (ours.shape, ours.dtype) != (theirs.shape, theirs.dtype):
         return OutputError(name, float("inf"), float("inf"), False)
     a, b = ours.astype(np.float64), theirs.astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -13,11 +13,12 @@ from typing import Any
 
 import onnx
 
-from luthier.autotune import Log, Progress, TuneResult
+from luthier.autotune import Log, Progress, Record, TuneResult
 from luthier.autotune import tune as tune_workloads
 from luthier.deploy import build as build_program
+from luthier.deploy import check_output
 from luthier.frontend import Program, import_model, read_model
-from luthier.schedules import Schedule, Target
+from luthier.schedules import Target
 from luthier.schedules.errors import ModelError, TargetError, UsageError
 from luthier.schedules.target import host_features
 
@@ -106,24 +107,31 @@ def build(
     ArtifactError, ToolchainError, UsageError.
     """
     start = time.monotonic()
+    check_output(Path(out))
     resolved = resolve(target, threads)
-    records = _open_log(log)
+    opened = _open_log(log)
     program = import_model(model, resolved, shapes)
-    schedules = _schedules(program, resolved, records)
+    best = _best(program, resolved, opened)
     engine, sample = _sample(model, shapes)
     build_program(
-        program, Path(out), resolved, schedules, model_sha256=_sha256(model), sample=sample
+        program,
+        Path(out),
+        resolved,
+        {key: record.schedule for key, record in best.items()},
+        record_hashes={key: record.hash for key, record in best.items()},
+        model_sha256=_sha256(model),
+        sample=sample,
     )
     kernels = {call.workload for call in program.calls}
-    foreign = sum(len(records.foreign(w, resolved)) for w in kernels) if records else 0
+    foreign = sum(len(opened.foreign(w, resolved)) for w in kernels) if opened else 0
     return BuildReport(
         folder=Path(out),
         kernels=len(kernels),
-        from_records=len(schedules),
-        from_defaults=len(kernels) - len(schedules),
+        from_records=len(best),
+        from_defaults=len(kernels) - len(best),
         foreign_records=foreign,
-        skipped_lines=records.skipped if records else 0,
-        problems=tuple(records.problems) if records else (),
+        skipped_lines=opened.skipped if opened else 0,
+        problems=tuple(opened.problems) if opened else (),
         reference=engine,
         seconds=time.monotonic() - start,
     )
@@ -146,6 +154,7 @@ def tune_and_build(
 
     An interrupt while tuning raises KeyboardInterrupt once the records are kept; nothing is built.
     """
+    check_output(Path(out))
     result = tune(
         model,
         target,
@@ -183,12 +192,12 @@ def _open_log(log: FilePath | None) -> Log | None:
     return Log(log)
 
 
-def _schedules(program: Program, target: Target, log: Log | None) -> dict[str, Schedule]:
-    """The best recorded schedules, by workload key."""
+def _best(program: Program, target: Target, log: Log | None) -> dict[str, Record]:
+    """The log's best records, by workload key."""
     if log is None:
         return {}
     best = {c.workload.key: log.best(c.workload, target) for c in program.calls}
-    return {key: record.schedule for key, record in best.items() if record}
+    return {key: record for key, record in best.items() if record}
 
 
 def _sample(model: Model, shapes: Shapes | None) -> tuple[str, dict[str, Any]]:

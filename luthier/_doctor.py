@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
 
 from luthier.schedules.errors import AccuracyError, LuthierError
 
@@ -37,6 +35,8 @@ def doctor() -> tuple[Finding, ...]:
     checks: tuple[tuple[str, bool, Callable[[], str]], ...] = (
         ("python", True, _python),
         ("tvm", True, _tvm),
+        ("onnx", True, _onnx),
+        ("xgboost", True, _xgboost),
         ("cpu", True, _cpu),
         ("compiler", True, _compiler),
         ("onnxruntime", False, _onnxruntime),
@@ -68,6 +68,18 @@ def _tvm() -> str:
     import tvm  # noqa: PLC0415 - a broken TVM is a finding, not a crash
 
     return f"{tvm.__version__} with tvm-ffi {TVM_PAIR['apache-tvm-ffi']}"
+
+
+def _onnx() -> str:
+    import onnx  # noqa: PLC0415 - see _tvm
+
+    return str(onnx.__version__)
+
+
+def _xgboost() -> str:
+    import xgboost  # noqa: PLC0415 - see _tvm
+
+    return str(xgboost.__version__)
 
 
 def _cpu() -> str:
@@ -110,7 +122,9 @@ def _build_and_run() -> str:
     return f"a tiny model, in {report.seconds:.1f} s"
 
 
-def _tiny_model(weights: NDArray[Any]) -> onnx.ModelProto:
+def _tiny_model(weights: NDArray[Any]) -> Any:
+    from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415 - see _tvm
+
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["product"]),
         helper.make_node("Sub", ["product", "one"], ["shifted"]),
@@ -122,8 +136,8 @@ def _tiny_model(weights: NDArray[Any]) -> onnx.ModelProto:
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [4, 8])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [4, 5])],
         [
-            onnx.numpy_helper.from_array(weights, "w"),
-            onnx.numpy_helper.from_array(np.array(1, np.float32), "one"),
+            numpy_helper.from_array(weights, "w"),
+            numpy_helper.from_array(np.array(1, np.float32), "one"),
         ],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import sys
+import threading
+import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -16,6 +20,7 @@ from .commands.bench import bench
 from .commands.build import build
 from .commands.check import check
 from .commands.doctor import doctor
+from .commands.options import one_line
 from .commands.run import run
 from .commands.target import target
 from .commands.tune import tune
@@ -25,7 +30,7 @@ INTERNAL = 70
 TRACEBACK = "LUTHIER_TRACEBACK"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False)
 @click.version_option(luthier.__version__, prog_name="luthier")
 def cli() -> None:
     """Tune a trained model for your machine and build one C library that needs no runtime.
@@ -44,25 +49,45 @@ for command in (tune, build, run, check, bench, target, doctor):
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit; see ``luthier.schedules.errors`` for the exit codes."""
+    _prepare_process()
     try:
         code = cli.main(arguments, prog_name="luthier", standalone_mode=False)
-    except click.ClickException as error:
-        _fail(error.format_message(), UsageError.exit_code)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "luthier"
+        _fail(f"{error.format_message()} See '{command} --help'.", UsageError.exit_code)
     except LuthierError as error:
         _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted; nothing was left half-written", INTERRUPTED)
+        _fail("interrupted: what was measured is kept, nothing is half-written", INTERRUPTED)
     except MemoryError:
         _fail("the model needs more memory than is free", ModelError.exit_code)
+    except OSError as error:  # the disk is full, say
+        _trace()
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}", LuthierError.exit_code)
     except Exception as error:
-        if os.environ.get(TRACEBACK):
-            raise
+        _trace()
         what = f"{type(error).__name__}: {error}".rstrip(": ")
         _fail(f"internal error: {what} (set {TRACEBACK}=1 for details)", INTERNAL)
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _prepare_process() -> None:
+    """Being told to end is like Ctrl-C; what the terminal's encoding lacks is printed escaped."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        default = signal.getsignal(number) == signal.SIG_DFL  # nohup ignores SIGHUP
+        if default and threading.current_thread() is threading.main_thread():
+            signal.signal(number, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _trace() -> None:
+    if os.environ.get(TRACEBACK):
+        traceback.print_exc()
+
+
 def _fail(message: str, code: int) -> NoReturn:
-    line = " ".join(message.split())
-    click.echo(f"luthier: error: {line}", err=True)
+    click.echo(f"luthier: error: {one_line(message)}", err=True)
     sys.exit(code)

@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--kernels", is_flag=True, help="Also time each kernel.")
 @click.option("--seconds", type=float, default=3.0, show_default=True, help="Measure for so long.")
-@options.threads
+@options.run_threads
 @options.json_flag
 @options.examples("luthier bench model", "luthier bench model --kernels --seconds 10")
 def bench(folder: Path, kernels: bool, seconds: float, threads: int | None, as_json: bool) -> None:
-    """Time the artifact in DIR, and compare with this machine's measured peak."""
+    """Time the artifact in DIR against this machine's measured peak."""
     report = luthier.bench(folder, threads=threads, seconds=seconds, kernels=kernels)
     options.emit(report, as_json, lambda: _text(report))
 
 
 def _text(report: BenchReport) -> str:
-    threads = f"{report.threads} thread{'s' * (report.threads > 1)}"
+    threads = options.count(report.threads, "thread")
     lines = [
         f"median {report.median:.3f} ms, quartiles {report.q1:.3f} to {report.q3:.3f} ms "
         f"({report.runs} runs, {threads})",

@@ -44,7 +44,7 @@ def build(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Build MODEL into a folder with one C library and all that goes with it.
+    """Build MODEL into a folder with one C library.
 
     Kernels get their best schedule of the log, the others their default. Nothing is measured
     unless --trials is given.
@@ -67,12 +67,4 @@ def _text(report: BuildReport) -> str:
         f"kernels: {report.from_records} from records, {report.from_defaults} with the default "
         "schedule",
     ]
-    if report.foreign_records:
-        lines.append(
-            f"ignored: {report.foreign_records} records that were measured on another kind of "
-            "machine (or with other threads)"
-        )
-    if report.skipped_lines:
-        lines.append(f"skipped: {report.skipped_lines} lines of the log that cannot be read")
-        lines += [f"  {problem}" for problem in report.problems]
-    return "\n".join(lines)
+    return "\n".join(lines + options.log_notes(report))

@@ -36,10 +36,11 @@ def check(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Compare outputs with a reference's; exit code 9 where they differ too much.
+    """Compare outputs with a reference engine's.
 
     MODEL is built in a temporary folder and run on random inputs, against ONNX Runtime or onnx's
-    own evaluator. DIR replays the sample that was kept when it was built.
+    own evaluator. DIR replays the sample that was kept when it was built. Ends with exit code 9
+    where outputs differ by more than the tolerance.
     """
     chosen = None if no_log else log
     report = luthier.check(model_or_dir, log=chosen, **settings)
@@ -49,10 +50,11 @@ def check(
 
 
 def _text(report: CheckReport) -> str:
-    width = max(len(o.name) for o in report.outputs)
-    lines = [f"against {report.reference}, {report.runs} run{'s' * (report.runs > 1)}"]
+    names = [options.one_line(o.name) for o in report.outputs]
+    width = max(map(len, ("output", *names)))
+    lines = [f"against {report.reference}, {options.count(report.runs, 'run')}"]
     lines.append(f"{'output':{width}}  max abs error  max rel error")
-    for o in report.outputs:
+    for name, o in zip(names, report.outputs, strict=True):
         verdict = "ok" if o.within else "DIFFERS"
-        lines.append(f"{o.name:{width}}  {o.absolute:13.3g}  {o.relative:13.3g}  {verdict}")
-    return "\n".join(lines)
+        lines.append(f"{name:{width}}  {o.absolute:13.3g}  {o.relative:13.3g}  {verdict}")
+    return "\n".join(lines + options.log_notes(report))

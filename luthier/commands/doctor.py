@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 @options.json_flag
 @options.examples("luthier doctor")
 def doctor(as_json: bool) -> None:
-    """Is everything here that is needed, and does a tiny model build and run?"""
+    """See whether all that is needed is here and works.
+
+    The last finding builds and runs a tiny model.
+    """
     findings = luthier.doctor()
-    options.emit(findings, as_json, lambda: "\n".join(map(_line, findings)))
     broken = [f.name for f in findings if f.required and not f.ok]
+    result = {"ok": not broken, "findings": findings}
+    options.emit(result, as_json, lambda: "\n".join(map(_line, findings)))
     if broken:
         raise luthier.LuthierError(f"this installation does not work: {', '.join(broken)}")
 

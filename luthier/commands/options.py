@@ -22,11 +22,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 json_flag = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."
 )
-threads = click.option(
-    "--threads",
-    type=click.IntRange(1, 1024),
-    help="Worker threads  [default: every core this process may use]",
-)
+
+
+def _threads(default: str) -> Callable[[F], F]:
+    return click.option(
+        "--threads", type=click.IntRange(1, 1024), help=f"Worker threads  [default: {default}]"
+    )
+
+
+threads = _threads("every core this process may use")
+run_threads = _threads("as built, at most the cores this process may use")
 target = click.option(
     "--target",
     default="host",
@@ -52,6 +57,8 @@ def _shapes(
         match = re.fullmatch(r"(.+)=(\d{1,9}(?:,\d{1,9})*)", value)
         if not match:
             raise click.BadParameter(f"'{value}' is no shape such as x=1,3,224,224")
+        if match[1] in shapes:
+            raise click.BadParameter(f"'{match[1]}' has two shapes")
         shapes[match[1]] = tuple(int(size) for size in match[2].split(","))
     return shapes
 
@@ -79,7 +86,35 @@ def examples(*lines: str) -> Callable[[F], F]:
 
 def emit(result: Any, as_json: bool, text: Callable[[], str]) -> None:
     """Print a result: the dataclass as JSON, or what ``text`` makes of it."""
-    click.echo(json.dumps(plain(result), indent=1, allow_nan=False) if as_json else text())
+    if as_json:
+        click.echo(json.dumps(plain(result), indent=1, allow_nan=False))
+    else:
+        click.echo("\n".join(one_line(line) for line in text().split("\n")))
+
+
+def one_line(text: str) -> str:
+    """``text`` in one line, nothing in it that a terminal obeys: names come from strangers."""
+    text = " ".join(text.split("\n"))
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def count(number: int, noun: str) -> str:
+    """``1 line``, ``2 lines``."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def log_notes(report: Any) -> list[str]:
+    """Lines about what a log holds that was not used."""
+    lines = []
+    if report.foreign_records:
+        lines.append(
+            f"ignored: {count(report.foreign_records, 'record')} of another kind of machine, or of "
+            "another number of threads"
+        )
+    if report.skipped_lines:
+        lines.append(f"skipped: {count(report.skipped_lines, 'line')} of the log, unreadable")
+        lines += [f"  {problem}" for problem in report.problems]
+    return lines
 
 
 def plain(value: Any) -> Any:

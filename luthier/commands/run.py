@@ -31,7 +31,7 @@ class RunReport:
 @click.option(
     "--outputs", required=True, type=click.Path(path_type=Path), help=".npz, by output name."
 )
-@options.threads
+@options.run_threads
 @options.json_flag
 @options.examples("luthier run model --inputs in.npz --outputs out.npz")
 def run(folder: Path, inputs: Path, outputs: Path, threads: int | None, as_json: bool) -> None:
@@ -48,5 +48,5 @@ def run(folder: Path, inputs: Path, outputs: Path, threads: int | None, as_json:
 
 
 def _text(report: RunReport) -> str:
-    lines = [f"{name}: {kind}" for name, kind in report.outputs.items()]
+    lines = [f"{options.one_line(name)}: {kind}" for name, kind in report.outputs.items()]
     return "\n".join([*lines, f"written to {report.path} ({report.milliseconds:.2f} ms)"])

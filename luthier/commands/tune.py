@@ -43,24 +43,25 @@ def tune(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Measure schedules of MODEL's kernels on this machine and keep the records.
+    """Measure schedules of MODEL's kernels on this machine.
 
-    Run it again to go on: what the log holds is not measured twice. Ctrl-C ends it and loses
-    nothing.
+    Each is kept in the log at once. Run it again to go on: nothing is measured twice. Ctrl-C ends
+    it and loses nothing.
     """
     with tuning_display() as show:
         result = luthier.tune(model, log=log, on_progress=show, **settings)
     summary = {**options.plain(result), "before": result.before, "after": result.after}
     options.emit(options.plain({**summary, "log": log}), as_json, lambda: _text(result, log))
     if result.interrupted:
-        click.echo(f"luthier: interrupted: {result.trials} trials are kept in {log}", err=True)
+        kept = options.one_line(f"{options.count(result.trials, 'trial')} kept in {log}")
+        click.echo(f"luthier: interrupted: {kept}", err=True)
         click.get_current_context().exit(INTERRUPTED)
 
 
 def _text(result: TuneResult, log: Path) -> str:
     change = f"{milliseconds(result.before)} -> {milliseconds(result.after)}"
     lines = [
-        f"{result.trials} trials in {result.seconds:.0f} s, kept in {log}",
+        f"{options.count(result.trials, 'trial')} in {result.seconds:.0f} s, kept in {log}",
         f"kernels of the model: {change}{ratio(result.before, result.after)}",
     ]
     failed = {o.value: n for o, n in result.outcomes.items() if o.value != "ok"}
@@ -69,4 +70,4 @@ def _text(result: TuneResult, log: Path) -> str:
     for kernel in result.kernels:
         if kernel.failure:
             lines.append(f"not tuned: {kernel.workload}: {kernel.failure}")
-    return "\n".join(lines)
+    return "\n".join(lines + options.log_notes(result))
