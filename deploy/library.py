@@ -19,6 +19,7 @@ RUNTIME_SOURCES = (
     RUNTIME / "run.c",
     RUNTIME / "errors.c",
     RUNTIME / "cpu.c",
+    RUNTIME / "quota.c",
 )
 
 _COMPILE = ("-std=c11", "-O2", "-fPIC", "-fvisibility=hidden", "-ffunction-sections")

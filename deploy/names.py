@@ -6,7 +6,7 @@ import re
 
 # What follows ``luthier_`` in the C API; a model's accessor must not be called the same.
 _TAKEN = re.compile(
-    r"check_model|copy|create|destroy|dtype|error|fail|grain|input|instance|"
+    r"check_model|copy|create|destroy|dtype|error|fail|grain|granted_cores|input|instance|"
     r"missing_feature|model|model_function|options|output|phase|phase_function|pool|"
     r"pool_create|pool_destroy|profile|program|reference|reject|run|space|status|"
     r"status_text|step|succeed|task|tensor|weights|workers_start|workers_stop"

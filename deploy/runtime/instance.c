@@ -19,7 +19,7 @@ static int32_t default_threads(const luthier_model *model)
     int32_t threads = model->threads;
     if (sched_getaffinity(0, sizeof cores, &cores) == 0 && CPU_COUNT(&cores) < threads)
         threads = CPU_COUNT(&cores);
-    return threads < 1 ? 1 : threads;
+    return threads < 1 ? 1 : luthier_granted_cores("", threads);
 }
 
 luthier_status luthier_runtime_pool_create(int32_t threads, luthier_pool **pool,

@@ -90,7 +90,7 @@ typedef struct luthier_output {
 typedef struct luthier_options {
     uint32_t abi;       /* LUTHIER_ABI */
     int32_t threads;    /* of the instance's own pool; 0: as many as the model was built for, at
-                           most one for each core this process may use */
+                           most one for each core this process may use (affinity, CPU quota) */
     luthier_pool *pool; /* run on this pool instead; it must outlive the instance */
 } luthier_options;
 

@@ -73,4 +73,8 @@ luthier_status luthier_succeed(luthier_error *error);
 /* The first of the features that this CPU lacks or that is unknown; null where it has all. */
 const char *luthier_missing_feature(const char *const *features, size_t count);
 
+/* `cores`, or fewer where the CPU quota of this process's control groups grants fewer. `root` is
+ * where the system's files lie: "". */
+int32_t luthier_granted_cores(const char *root, int32_t cores);
+
 #endif
