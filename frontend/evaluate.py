@@ -207,10 +207,16 @@ def _erf(node: Node, x: Array) -> Array:
 
 def _divide(node: Node, a: Array, b: Array) -> Array:
     if a.dtype.kind in "iu":  # C's division: towards zero
-        safe = np.where(b == 0, 1, b)
-        quotient = np.abs(a) // np.abs(safe)
-        return np.asarray(np.where((a < 0) != (safe < 0), -quotient, quotient))
+        safe = np.where(b == 0, np.ones_like(b), b)
+        return np.asarray(a // safe + ((a % safe != 0) & ((a < 0) != (safe < 0))))
     return np.asarray(a / b)
+
+
+def _floor_divide(node: Node, a: Array, b: Array) -> Array:
+    # NumPy's own differs for infinite floats; what is divided by zero is up to us.
+    if a.dtype.kind == "f":
+        return np.asarray(np.floor(a / b))
+    return np.asarray(a // np.where(b == 0, np.ones_like(b), b))
 
 
 def _leaky_relu(node: Node, x: Array) -> Array:
@@ -302,6 +308,7 @@ _RULES: dict[str, Callable[..., Array]] = {
     "cast": lambda node, x: x,
     "erf": _erf,
     "divide": _divide,
+    "floor_divide": _floor_divide,
     "leaky_relu": _leaky_relu,
     "hard_sigmoid": _hard_sigmoid,
     "reshape": lambda node, x: x.reshape(node.out.shape),

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from tvm import tirx
 
+from .compare import extreme
 from .emit import Expr, Index, PhaseBuilder, ceildiv, divide, modulo, tail
 from .expr import Evaluator, Point
 from .kernel import Array, Kernel, Packing
@@ -207,8 +208,7 @@ class _Channelwise:
 
     def _combine(self, value: Expr, weight: Expr) -> Callable[[Expr], Expr]:
         if self.op == "max_pool2d":
-            # As ONNX Runtime does, NaN in the input wins over any number.
-            return lambda old: tirx.Select(tirx.any(value > old, value != value), value, old)
+            return lambda old: extreme("max", old, value)  # NaN wins, as in ONNX Runtime
         if weight is None:
             return lambda old: old + value
         return lambda old: old + value * weight

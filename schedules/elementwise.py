@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tvm import tirx
 
-from . import mathfn
+from . import arithmetic, mathfn
+from .arithmetic import dtype_of, libm
+from .compare import equal, extreme, is_number, less, less_equal
 from .errors import ScheduleError
-from .workload import Node
+from .workload import Node, Tensor
 
 Expr = Any
 Bind = Callable[[Expr], Expr]
@@ -31,31 +34,59 @@ def constant(value: Any, dtype: str) -> Expr:
 def apply(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
     """The value of an elementwise node for arguments ``args`` of workload types ``dtypes``."""
     op, dtype = node.op, node.out.dtype
+    if dtype == "float16" and op != "cast":
+        return tirx.Cast(dtype, _in_float32(node, args, dtypes, bind))
     if op == "const":
         return constant(node.attr("value"), dtype)
     if op in _SPECIAL:
         return _SPECIAL[op](node, args, dtypes, bind)
-    if op in _FAST and dtype == "float32":
-        return _FAST[op](args[0], bind)
-    if op in _UNARY:
-        return _UNARY[op](args[0])
-    if op in _BINARY:
-        return _BINARY[op](args[0], args[1])
-    if op in _COMPARE:
-        return _truth(_COMPARE[op](args[0], args[1]))
+    if op in _BINDING and (op not in _FAST or dtype == "float32"):
+        return _BINDING[op](*args, bind)
+    if op in _SIMPLE:
+        return _SIMPLE[op](*args)
     raise ScheduleError(f"unknown elementwise operator '{op}'")
 
 
-def _truth(condition: Expr) -> Expr:
-    return tirx.Select(condition, tirx.const(1, "int8"), tirx.const(0, "int8"))
+def is_scalar(node: Node) -> bool:
+    """Whether it is computed lane by lane: TVM makes wrong vector code around such operators."""
+    return node.op in _SCALAR or (node.out.dtype == "float64" and node.op in ("tanh", "erf"))
+
+
+def _in_float32(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
+    """A float16 node as processors compute it, which have few instructions for float16."""
+    wide = replace(node, out=Tensor(node.out.shape, "float32"))
+    halves = [dtype == "float16" for dtype in dtypes]
+    args = [tirx.Cast("float32", a) if h else a for a, h in zip(args, halves, strict=True)]
+    dtypes = ["float32" if h else d for d, h in zip(dtypes, halves, strict=True)]
+    return apply(wide, args, dtypes, bind)
+
+
+def _truth(condition: Expr, then: int = 1, otherwise: int = 0) -> Expr:
+    return tirx.Select(condition, tirx.const(then, "int8"), tirx.const(otherwise, "int8"))
+
+
+def _compare(condition: Callable[[Expr, Expr], Expr]) -> Callable[..., Expr]:
+    def run(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
+        return _truth(condition(args[0], args[1]))
+
+    return run
+
+
+def _not_equal(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
+    return _truth(equal(args[0], args[1]), 0, 1)
 
 
 def _logic(combine: Callable[[Expr, Expr], Expr]) -> Callable[..., Expr]:
     def run(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
         zero = tirx.const(0, "int8")
-        return _truth(combine(args[0] != zero, args[1] != zero))
+        return _truth(combine(*(a != zero for a in args)))
 
     return run
+
+
+def _logical_xor(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
+    a, b = (_truth(a != tirx.const(0, "int8")) for a in args)
+    return tirx.bitwise_xor(a, b)
 
 
 def _cast(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
@@ -63,7 +94,9 @@ def _cast(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -
     if source == target:
         return args[0]
     if target == "bool":
-        return _truth(args[0] != constant(0, source))
+        return _truth(args[0] == constant(0, source), 0, 1)
+    if "float16" in (source, target):  # processors convert it to float32 and nothing else
+        return tirx.Cast(storage(target), tirx.Cast("float32", args[0]))
     return tirx.Cast(storage(target), args[0])
 
 
@@ -74,18 +107,18 @@ def _clip(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -
     if math.isfinite(low):
         bound = constant(low, dtype)
         value = bind(value)
-        value = tirx.Select(value < bound, bound, value)
+        value = tirx.Select(less(value, bound), bound, value)
     if math.isfinite(high):
         bound = constant(high, dtype)
         value = bind(value)
-        value = tirx.Select(value > bound, bound, value)
+        value = tirx.Select(less(bound, value), bound, value)
     return value
 
 
 def _relu(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
     zero = constant(0, node.out.dtype)
     value = bind(args[0])
-    return tirx.Select(value < zero, zero, value)
+    return tirx.Select(less(value, zero), zero, value)
 
 
 def _leaky_relu(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
@@ -103,59 +136,20 @@ def _hard_sigmoid(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind:
 
 def _sign(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
     dtype = node.out.dtype
-    x, zero = bind(args[0]), constant(0, dtype)
-    negative = constant(0 if dtype.startswith("uint") else -1, dtype)
-    below = tirx.Select(x < zero, negative, x * zero)  # x * 0 keeps NaN
-    return tirx.Select(x > zero, constant(1, dtype), below)
-
-
-def _power(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
-    if isinstance(args[1], tirx.FloatImm) and node.out.dtype == "float32":
-        fast = mathfn.power(args[0], float(args[1].value), bind)
-        if fast is not None:
-            return fast
-    if not node.out.dtype.startswith("float"):
-        raise ScheduleError("power of integers is not supported")
-    return tirx.power(args[0], args[1])
+    x, zero, one = bind(args[0]), constant(0, dtype), constant(1, dtype)
+    if dtype.startswith("uint"):
+        return tirx.Select(x != zero, one, zero)
+    below = tirx.Select(x < zero, constant(-1, dtype), x)  # zero keeps its sign, NaN stays
+    return tirx.Select(x > zero, one, below)
 
 
 def _where(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
     return tirx.Select(args[0] != tirx.const(0, "int8"), args[1], args[2])
 
 
-def _floor_divide(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
-    if node.out.dtype.startswith("float"):
-        return tirx.floor(args[0] / args[1])
-    return tirx.floordiv(args[0], args[1])
-
-
-def _divide(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
-    if node.out.dtype.startswith("float"):
-        return args[0] / args[1]
-    return tirx.truncdiv(args[0], args[1])
-
-
-def _mod(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
-    if node.out.dtype.startswith("float"):
-        a, b = bind(args[0]), bind(args[1])
-        return a - tirx.trunc(a / b) * b
-    return tirx.truncmod(args[0], args[1])
-
-
-def _floor_mod(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
-    if node.out.dtype.startswith("float"):
-        a, b = bind(args[0]), bind(args[1])
-        return a - tirx.floor(a / b) * b
-    return tirx.floormod(args[0], args[1])
-
-
-def _pick(prefer: Callable[[Expr, Expr], Expr]) -> Callable[..., Expr]:
-    """Maximum or minimum; NaN in either argument gives NaN, as NumPy and ONNX have it."""
-
+def _extreme(op: str) -> Callable[..., Expr]:
     def run(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
-        a, b = bind(args[0]), bind(args[1])
-        chosen = tirx.Select(prefer(a, b), a, b)
-        return tirx.Select(a != a, a, chosen) if node.out.dtype.startswith("float") else chosen
+        return extreme(op, bind(args[0]), bind(args[1]))
 
     return run
 
@@ -167,13 +161,14 @@ def _isinf(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) 
 
 
 def _isnan(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
-    x = bind(args[0])
-    return _truth(x != x)
+    return _truth(is_number(args[0]), 0, 1)
 
 
 def _logical_not(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
     return _truth(args[0] == tirx.const(0, "int8"))
 
+
+_SCALAR = frozenset("round sinh cosh asin acos atan asinh acosh atanh mod floor_mod".split())
 
 _SPECIAL: dict[str, Callable[..., Expr]] = {
     "cast": _cast,
@@ -182,20 +177,21 @@ _SPECIAL: dict[str, Callable[..., Expr]] = {
     "leaky_relu": _leaky_relu,
     "hard_sigmoid": _hard_sigmoid,
     "sign": _sign,
-    "power": _power,
     "where": _where,
-    "divide": _divide,
-    "floor_divide": _floor_divide,
-    "mod": _mod,
-    "floor_mod": _floor_mod,
-    "maximum": _pick(lambda a, b: a > b),
-    "minimum": _pick(lambda a, b: a < b),
+    "maximum": _extreme("max"),
+    "minimum": _extreme("min"),
+    "equal": _compare(equal),
+    "not_equal": _not_equal,
+    "less": _compare(less),
+    "less_equal": _compare(less_equal),
+    "greater": _compare(lambda a, b: less(b, a)),
+    "greater_equal": _compare(lambda a, b: less_equal(b, a)),
     "isinf": _isinf,
     "isnan": _isnan,
     "logical_not": _logical_not,
     "logical_and": _logic(tirx.all),
     "logical_or": _logic(tirx.any),
-    "logical_xor": _logic(lambda a, b: a != b),
+    "logical_xor": _logical_xor,
 }
 
 _FAST: dict[str, Callable[[Expr, Bind], Expr]] = {
@@ -206,16 +202,25 @@ _FAST: dict[str, Callable[[Expr, Bind], Expr]] = {
     "sigmoid": mathfn.sigmoid,
 }
 
-_UNARY: dict[str, Callable[[Expr], Expr]] = {
-    "negative": lambda x: -x,
+_BINDING: dict[str, Callable[..., Expr]] = {
+    **_FAST,
+    "divide": arithmetic.divide,
+    "floor_divide": arithmetic.floor_divide,
+    "mod": arithmetic.mod,
+    "floor_mod": arithmetic.floor_mod,
+    "power": arithmetic.power,
+}
+
+_SIMPLE: dict[str, Callable[..., Expr]] = {
+    "negative": arithmetic.negative,
     "abs": tirx.abs,
     "bitwise_not": tirx.bitwise_not,
     "exp": tirx.exp,
     "log": tirx.log,
     "sqrt": tirx.sqrt,
-    "rsqrt": lambda x: tirx.const(1.0, "float32") / tirx.sqrt(x),
+    "rsqrt": lambda x: tirx.const(1.0, dtype_of(x)) / tirx.sqrt(x),
     "sigmoid": tirx.sigmoid,
-    "tanh": tirx.tanh,
+    "tanh": libm("tanh"),
     "erf": tirx.erf,
     "floor": tirx.floor,
     "ceil": tirx.ceil,
@@ -224,17 +229,14 @@ _UNARY: dict[str, Callable[[Expr], Expr]] = {
     "sin": tirx.sin,
     "cos": tirx.cos,
     "tan": tirx.tan,
-    "sinh": tirx.sinh,
-    "cosh": tirx.cosh,
+    "sinh": libm("sinh"),
+    "cosh": libm("cosh"),
     "asin": tirx.asin,
     "acos": tirx.acos,
     "atan": tirx.atan,
     "asinh": tirx.asinh,
     "acosh": tirx.acosh,
-    "atanh": tirx.atanh,
-}
-
-_BINARY: dict[str, Callable[[Expr, Expr], Expr]] = {
+    "atanh": libm("atanh"),
     "add": lambda a, b: a + b,
     "subtract": lambda a, b: a - b,
     "multiply": lambda a, b: a * b,
@@ -243,13 +245,4 @@ _BINARY: dict[str, Callable[[Expr, Expr], Expr]] = {
     "bitwise_xor": tirx.bitwise_xor,
     "left_shift": tirx.shift_left,
     "right_shift": tirx.shift_right,
-}
-
-_COMPARE: dict[str, Callable[[Expr, Expr], Expr]] = {
-    "equal": lambda a, b: a == b,
-    "not_equal": lambda a, b: a != b,
-    "less": lambda a, b: a < b,
-    "less_equal": lambda a, b: a <= b,
-    "greater": lambda a, b: a > b,
-    "greater_equal": lambda a, b: a >= b,
 }

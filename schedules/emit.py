@@ -52,6 +52,7 @@ class PhaseBuilder:
         self._scratch = tirx.Var("scratch", PointerType(PrimType("uint8"), "global"))
         self._blocks: list[list[Any]] = [[]]
         self._names = 0
+        self._lane_by_lane = False
         self._buffers = self._declare(slots)
 
     def _declare(self, slots: Sequence[Slot]) -> dict[str, Any]:
@@ -120,6 +121,8 @@ class PhaseBuilder:
         self._blocks.append([])
         yield variable
         body = self._blocks.pop()
+        if kind == _KIND.VECTORIZED and self._lane_by_lane:
+            kind = _KIND.SERIAL
         self.emit(tirx.For(variable, begin, extent, kind, _sequence(body)))
 
     @contextmanager
@@ -140,11 +143,16 @@ class PhaseBuilder:
     @contextmanager
     def vector(self, lanes: int) -> Iterator[Expr]:
         """The lanes of one vector."""
+        self._lane_by_lane = False
         if lanes == 1:
             yield 0
             return
         with self._loop(0, lanes, _KIND.VECTORIZED, "lane") as variable:
             yield variable
+
+    def lane_by_lane(self) -> None:
+        """Make the vector loop that is being written a serial one, which LLVM may vectorise."""
+        self._lane_by_lane = True
 
     @contextmanager
     def chunk_loop(self) -> Iterator[Expr]:

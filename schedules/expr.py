@@ -96,6 +96,8 @@ class Evaluator:
         if node.op in ELEMENTWISE:
             args = [self.at(a, self._broadcast(a, point)) for a in node.args]
             dtypes = [self.workload.tensor(a).dtype for a in node.args]
+            if elementwise.is_scalar(node):
+                self.builder.lane_by_lane()
             return elementwise.apply(node, args, dtypes, self.builder.bind)
         if node.op in _MOVES:
             return _MOVES[node.op](self, node, point)

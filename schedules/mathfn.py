@@ -17,6 +17,8 @@ from typing import Any
 
 from tvm import tirx
 
+from .compare import is_number
+
 Expr = Any
 Bind = Callable[[Expr], Expr]
 
@@ -89,7 +91,8 @@ def log(x: Expr, bind: Bind) -> Expr:
     result = bind(m + y + e * _f32(0.693359375))
     result = tirx.Select(x == _f32(math.inf), x, result)
     result = tirx.Select(x < _f32(1.17549435e-38), _f32(-math.inf), result)
-    return tirx.Select(tirx.any(x < _f32(0.0), x != x), _f32(math.nan), result)
+    result = tirx.Select(x < _f32(0.0), _f32(math.nan), result)
+    return tirx.Select(is_number(x), result, x)
 
 
 _TANH_P = (

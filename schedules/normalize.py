@@ -107,7 +107,7 @@ class _Normalize:
         self.builder.store(self.out, flat, finish_element(self.evaluator, point))
 
     def _reduce(self, op: str, value: Callable[[Index], Expr]) -> Expr:
-        start, join = identity(op, "float32"), combine(op, "float32")
+        start, join = identity(op, "float32"), combine(op)
         return reduce_row(self.builder, self.extent, self.lanes, "float32", start, join, value)
 
     def _first_pass(self, op: str, base: Index) -> Expr:
@@ -188,7 +188,7 @@ class _Normalize:
         for lane in range(width):
             builder.store(largest, lane, identity("max", "float32"))
             builder.store(total, lane, constant(0, "float32"))
-        pick = combine("max", "float32")
+        pick = combine("max")
         with self._down(first, width) as (flat, lane):
             x = builder.bind(self._input(flat))
             builder.store(self.out, flat, x)

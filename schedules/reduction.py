@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 import numpy as np
 from tvm import tirx
 
+from .compare import extreme
 from .elementwise import constant, storage
 from .emit import Expr, Index, PhaseBuilder, ceildiv, divide, modulo, split_index, tail
 from .expr import Evaluator, Point
@@ -31,20 +33,13 @@ GRAINS = (4096, 16384, 65536, 262144)
 Combine = Callable[[Expr, Expr], Expr]
 
 
-def combine(op: str, dtype: str) -> Combine:
+def combine(op: str) -> Combine:
     """How two values are reduced to one; NaN wins in maximum and minimum, as in NumPy."""
     if op == "prod":
         return lambda a, b: a * b
     if op in ("sum", "mean"):
         return lambda a, b: a + b
-
-    def pick(a: Expr, b: Expr) -> Expr:
-        better = b > a if op == "max" else b < a
-        if dtype.startswith("float"):
-            better = tirx.any(better, b != b)
-        return tirx.Select(better, b, a)
-
-    return pick
+    return partial(extreme, op)
 
 
 def identity(op: str, dtype: str) -> Expr:
@@ -135,7 +130,7 @@ class _Reduction:
         self.axes: tuple[int, ...] = self.node.attr("axes")
         self.keepdims = bool(self.node.attr("keepdims"))
         self.dtype = self.node.out.dtype
-        self.join = combine(self.node.op, self.dtype)
+        self.join = combine(self.node.op)
         self.start = identity(self.node.op, self.dtype)
 
     def build(self) -> Kernel:
