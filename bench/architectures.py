@@ -1,0 +1,224 @@
+"""Public architectures with seeded weights, exported to ONNX by torch.
+
+Each function saves one model. Batch is 1 and images are 224 x 224 unless it says otherwise.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench import networks
+
+SEED = 20
+OPSET = 18
+TOKENS = 128
+
+
+def resnet18(path: Path) -> None:
+    """ResNet-18 (He et al. 2015) for 1000 classes."""
+    from transformers import ResNetConfig, ResNetForImageClassification
+
+    config = ResNetConfig(
+        layer_type="basic", hidden_sizes=[64, 128, 256, 512], depths=[2, 2, 2, 2], num_labels=1000
+    )
+    _export_vision(lambda: ResNetForImageClassification(config), path)
+
+
+def mobilenet_v2(path: Path) -> None:
+    """MobileNet-V2 (Sandler et al. 2018), width 1.0, for 1000 classes."""
+    from transformers import MobileNetV2Config, MobileNetV2ForImageClassification
+
+    config = MobileNetV2Config(tf_padding=False, num_labels=1000)
+    _export_vision(lambda: MobileNetV2ForImageClassification(config), path)
+
+
+def efficientnet_b0(path: Path) -> None:
+    """EfficientNet-B0 (Tan and Le 2019) for 1000 classes."""
+    from transformers import EfficientNetConfig, EfficientNetForImageClassification
+
+    config = EfficientNetConfig(
+        image_size=224,
+        width_coefficient=1.0,
+        depth_coefficient=1.0,
+        hidden_dim=1280,
+        num_labels=1000,
+    )
+    _export_vision(lambda: EfficientNetForImageClassification(config), path)
+
+
+def convnext_t(path: Path) -> None:
+    """ConvNeXt-T (Liu et al. 2022) for 1000 classes."""
+    from transformers import ConvNextConfig, ConvNextForImageClassification
+
+    config = ConvNextConfig(num_labels=1000)
+    _export_vision(lambda: ConvNextForImageClassification(config), path)
+
+
+def vit_b16(path: Path) -> None:
+    """ViT-B/16 (Dosovitskiy et al. 2020) for 1000 classes."""
+    from transformers import ViTConfig, ViTForImageClassification
+
+    config = ViTConfig(num_labels=1000)
+    _export_vision(lambda: ViTForImageClassification(config), path)
+
+
+def segformer_b0(path: Path) -> None:
+    """SegFormer-B0 (Xie et al. 2021) for 150 classes at 512 x 512."""
+    from transformers import SegformerConfig, SegformerForSemanticSegmentation
+
+    config = SegformerConfig(num_labels=150)
+    _export_vision(lambda: SegformerForSemanticSegmentation(config), path, size=512)
+
+
+def unet(path: Path) -> None:
+    """U-Net (Ronneberger et al. 2015) with 32 first channels at 256 x 256."""
+    _export_vision(networks.unet, path, size=256)
+
+
+def bert_base_128(path: Path) -> None:
+    """BERT-base (Devlin et al. 2018) at sequence length 128."""
+    from transformers import BertConfig
+
+    _export_bert(BertConfig(attn_implementation="eager"), path)
+
+
+def minilm_l6_128(path: Path) -> None:
+    """MiniLM-L6 (Wang et al. 2020; 384 wide) at sequence length 128."""
+    from transformers import BertConfig
+
+    config = BertConfig(
+        hidden_size=384,
+        num_hidden_layers=6,
+        num_attention_heads=12,
+        intermediate_size=1536,
+        attn_implementation="sdpa",
+    )
+    _export_bert(config, path)
+
+
+def gpt2_128(path: Path) -> None:
+    """GPT-2 (Radford et al. 2019), 124 million weights, 128 tokens without a cache."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(SEED)
+    gpt2 = GPT2LMHeadModel(GPT2Config(use_cache=False))
+    ids = torch.zeros(1, TOKENS, dtype=torch.long)
+    model = _wrapped(lambda ids: gpt2(input_ids=ids).logits, gpt2)
+    _export(model, (ids,), ("input_ids",), ("logits",), path)
+
+
+def dlrm_128(path: Path) -> None:
+    """DLRM (Naumov et al. 2019) with 26 tables of 10,000 rows by 64, at batch 128."""
+    import torch
+
+    torch.manual_seed(SEED)
+    model = networks.dlrm()
+    dense = torch.zeros(128, networks.DLRM_DENSE)
+    indices = torch.zeros(128, networks.DLRM_TABLES, dtype=torch.long)
+    _export(model, (dense, indices), ("dense", "indices"), ("click",), path)
+
+
+ARCHITECTURES: dict[str, Callable[[Path], None]] = {
+    function.__name__: function
+    for function in (
+        resnet18,
+        mobilenet_v2,
+        efficientnet_b0,
+        convnext_t,
+        vit_b16,
+        bert_base_128,
+        minilm_l6_128,
+        gpt2_128,
+        segformer_b0,
+        unet,
+        dlrm_128,
+    )
+}
+
+
+def _export_bert(config: Any, path: Path) -> None:
+    import torch
+    from transformers import BertModel
+
+    torch.manual_seed(SEED)
+    bert = BertModel(config)
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    ids = torch.zeros(1, TOKENS, dtype=torch.long)
+
+    def run(*arrays: Any) -> tuple[Any, Any]:
+        result = bert(**dict(zip(names, arrays, strict=True)))
+        return result.last_hidden_state, result.pooler_output
+
+    inputs = (ids, torch.ones_like(ids), ids)
+    _export(_wrapped(run, bert), inputs, names, ("last_hidden_state", "pooler_output"), path)
+
+
+def _export_vision(make: Callable[[], Any], path: Path, size: int = 224) -> None:
+    import torch
+
+    torch.manual_seed(SEED)
+    model = make()
+    _calibrate_batch_norms(model, size)
+
+    def run(image: Any) -> Any:
+        result = model(image)
+        return getattr(result, "logits", result)
+
+    image = torch.zeros(1, 3, size, size)
+    _export(_wrapped(run, model), (image,), ("pixel_values",), ("logits",), path)
+
+
+def _calibrate_batch_norms(model: Any, size: int) -> None:
+    """Seeded scales, and statistics of random images, so activations keep a trained net's scale."""
+    import torch
+
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
+        torch.nn.init.normal_(norm.bias, std=0.2)
+        norm.momentum = None  # a plain average over all batches
+        norm.reset_running_stats()
+    if norms:
+        model.train()
+        with torch.no_grad():
+            for _ in range(4):
+                model(torch.randn(4, 3, size, size))
+
+
+def _wrapped(run: Callable[..., Any], model: Any) -> Any:
+    """``run`` as a module that owns the model's weights."""
+    import torch
+
+    class Wrapped(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, *arrays: Any) -> Any:
+            return run(*arrays)
+
+    return Wrapped()
+
+
+def _export(
+    model: Any, inputs: tuple[Any, ...], names: Sequence[str], outputs: Sequence[str], path: Path
+) -> None:
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter, about its own innards
+        torch.onnx.export(
+            model.eval(),
+            inputs,
+            str(path),
+            input_names=list(names),
+            output_names=list(outputs),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
