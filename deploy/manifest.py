@@ -103,7 +103,9 @@ class Manifest:
             )
         try:
             return _from_json(data)
-        except (KeyError, TypeError, ValueError, AttributeError, LuthierError) as error:
+        except KeyError as error:
+            raise ArtifactError(f"malformed: it has no {error}") from error
+        except (TypeError, ValueError, AttributeError, LuthierError) as error:
             raise ArtifactError(f"malformed: {type(error).__name__}: {error}") from error
 
 

@@ -7,7 +7,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,13 @@ _SAMPLE_SEED = 0
 class BuildReport:
     """What was built: ``kernels`` distinct ones, each from a record or the default schedule.
 
+    ``name`` is what the model is called in C: ``luthier_<name>()`` of ``lib<name>.so``.
     ``foreign_records`` describe the same kernels on other kinds of machines and were not used;
     ``skipped_lines`` of the log could not be read, ``problems`` tells about the first few.
     """
 
     folder: Path
+    name: str
     kernels: int
     from_records: int
     from_defaults: int
@@ -98,13 +100,15 @@ def build(
     log: FilePath | None = DEFAULT_LOG,
     threads: int | None = None,
     shapes: Shapes | None = None,
+    name: str | None = None,
 ) -> BuildReport:
     """Build the artifact folder ``out``, replacing an artifact there; never measures.
 
     A kernel gets its fastest schedule among the records of ``log`` that were measured on this kind
     of machine, or else its default schedule. ``log=None`` uses defaults alone. A ``log`` that does
-    not exist is an error, save for the default name. Raises ModelError, LogError, TargetError,
-    ArtifactError, ToolchainError, UsageError.
+    not exist is an error, save for the default name. In C the model is called ``name``, by default
+    like its file. Raises ModelError, LogError, TargetError, ArtifactError, ToolchainError and
+    UsageError.
     """
     start = time.monotonic()
     check_output(Path(out))
@@ -113,8 +117,8 @@ def build(
     program = import_model(model, resolved, shapes)
     best = _best(program, resolved, opened)
     engine, sample = _sample(model, shapes)
-    build_program(
-        program,
+    manifest = build_program(
+        replace(program, name=name or _name(model)),
         Path(out),
         resolved,
         {key: record.schedule for key, record in best.items()},
@@ -126,6 +130,7 @@ def build(
     foreign = sum(len(opened.foreign(w, resolved)) for w in kernels) if opened else 0
     return BuildReport(
         folder=Path(out),
+        name=manifest.name,
         kernels=len(kernels),
         from_records=len(best),
         from_defaults=len(kernels) - len(best),
@@ -147,6 +152,7 @@ def tune_and_build(
     log: FilePath = DEFAULT_LOG,
     threads: int | None = None,
     shapes: Shapes | None = None,
+    name: str | None = None,
     seed: int = 0,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> BuildReport:
@@ -168,7 +174,7 @@ def tune_and_build(
     )
     if result.interrupted:
         raise KeyboardInterrupt
-    return build(model, out, target=target, log=log, threads=threads, shapes=shapes)
+    return build(model, out, target=target, log=log, threads=threads, shapes=shapes, name=name)
 
 
 def _check_limits(trials: int | None, minutes: float | None) -> None:
@@ -209,6 +215,10 @@ def _sample(model: Model, shapes: Shapes | None) -> tuple[str, dict[str, Any]]:
     sample = {f"in:{name}": array for name, array in inputs.items()}
     sample.update({f"out:{name}": array for name, array in outputs.items()})
     return truth.engine, sample
+
+
+def _name(model: Model) -> str:
+    return str(model.graph.name) if isinstance(model, onnx.ModelProto) else Path(model).stem
 
 
 def _sha256(model: Model) -> str:

@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 @options.target
 @options.threads
 @options.shape
+@click.option("--name", help="What the model is called in C  [default: as its file]")
 @options.json_flag
 @options.examples(
     "luthier build model.onnx -o model",
     "luthier build model.onnx -o model --log team.log.jsonl --threads 4",
-    "luthier build model.onnx -o model --shape image=1,3,224,224",
+    "luthier build model.onnx -o model --shape image=1,3,224,224 --name resnet",
 )
 def build(
     *,
@@ -63,7 +64,8 @@ def build(
 
 def _text(report: BuildReport) -> str:
     lines = [
-        f"built {report.folder} in {report.seconds:.1f} s",
+        f"built {report.folder} in {report.seconds:.1f} s: luthier_{report.name}() in "
+        f"lib{report.name}.so",
         f"kernels: {report.from_records} from records, {report.from_defaults} with the default "
         "schedule",
     ]
