@@ -74,6 +74,8 @@ class _Layout(Rewriter):
             self._reshape(op)
         elif name in _AXIS or name in ("slice", "pad", "broadcast_to"):
             return self._single(op)
+        elif name == "take":
+            return self._take(op)
         else:
             return False
         return True
@@ -188,6 +190,16 @@ class _Layout(Rewriter):
             attrs["axis"] = order[op.node.attr("axis")]
         out = Tensor(permuted(op.node.out.shape, back), op.node.out.dtype)
         self._hold(op.result, self.emit(op.node.op, value, out=out, **attrs), order)
+        return True
+
+    def _take(self, op: Op) -> bool:
+        """Along one dimension by a list of indices."""
+        data, indices = op.node.args
+        if len(self._shape(indices)) != 1:
+            return False
+        value, order = self._held(data)
+        result = self.emit("take", value, self._plain(indices), axis=order[op.node.attr("axis")])
+        self._hold(op.result, result, order)
         return True
 
     def _matmul(self, op: Op) -> None:
