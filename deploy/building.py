@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from luthier.frontend.program import Program
 from luthier.schedules import Kernel, ModelError, Schedule, Target
 from luthier.schedules.target import available_cores
+from luthier.schedules.toolchain import find_compiler
 
 from .folder import check_output, new_artifact
 from .interface import write_interface
@@ -24,7 +25,6 @@ from .manifest import MANIFEST, KernelEntry, Manifest, Port, Step, sha256
 from .names import identifier
 from .plan import plan
 from .tables import Tables, kernel_symbol
-from .toolchain import find_compiler
 from .weights import write_weights
 
 Sample = Mapping[str, NDArray[Any]]

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
+from luthier.schedules.toolchain import Compiler
+
 from .tables import EXPORTS, WEIGHTS_SOURCE, Tables, emit
-from .toolchain import Compiler
 
 RUNTIME = Path(str(resources.files("luthier.deploy.runtime")))
 POOL = Path(str(resources.files("luthier.schedules.native")))

@@ -90,7 +90,7 @@ def _cpu() -> str:
 
 
 def _compiler() -> str:
-    from luthier.deploy.toolchain import find_compiler  # noqa: PLC0415
+    from luthier.schedules.toolchain import find_compiler  # noqa: PLC0415
 
     compiler = find_compiler()
     return f"{' '.join(compiler.command)}: {compiler.version}"

@@ -57,7 +57,7 @@ class SmallModel:
 def compile_c(source: str, *flags: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "kernels.o"
-        command = ["gcc", "-O2", "-fPIC", "-Wall", "-Werror", *flags, "-x", "c", "-", "-c"]
+        command = ["cc", "-O2", "-fPIC", "-Wall", "-Werror", *flags, "-x", "c", "-", "-c"]
         subprocess.run([*command, "-o", str(out)], input=source, text=True, check=True)
         return out.read_bytes()
 

@@ -190,13 +190,13 @@ def test_a_failed_build_leaves_the_old_artifact(
 # ---- the compiler ----
 
 
-@pytest.mark.parametrize("compiler", ["gcc", "clang", "gcc -m64"])
+@pytest.mark.parametrize("flags", ["", " -m64"])
 def test_compilers(
-    small: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiler: str
+    small: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c_compiler: str, flags: str
 ) -> None:
-    monkeypatch.setenv("CC", compiler)
+    monkeypatch.setenv("CC", c_compiler + flags)
     manifest = small.build(tmp_path / "out")
-    assert compiler.split(maxsplit=1)[0] in manifest.versions["compiler"]
+    assert c_compiler in manifest.versions["compiler"]
     with load(tmp_path / "out") as artifact:
         x = np.ones((37, 11), np.float32)
         np.testing.assert_array_equal(artifact(x, x)[4], x)
@@ -294,7 +294,7 @@ def test_hostile_names_reach_their_user(small: SmallModel, tmp_path: Path, name:
     nothing_left(tmp_path, "out")
     header = (tmp_path / "out" / "model.h").read_text()
     subprocess.run(
-        ["gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-xc", "-"],
+        ["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-xc", "-"],
         input=header, text=True, check=True,
     )  # fmt: skip
     with load(tmp_path / "out") as artifact:

@@ -13,7 +13,6 @@ from small_models import COLUMNS, ROWS, two_inputs
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parents[1] / "examples" / "cpp"
-COMPILERS = ("g++", "clang++")
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +29,12 @@ def bare(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("compiler", COMPILERS)
 def test_two_models_in_one_program(
-    artifact_folder: Path, other_folder: Path, tmp_path: Path, compiler: str
+    artifact_folder: Path, other_folder: Path, tmp_path: Path, cxx_compiler: str
 ) -> None:
     program = tmp_path / "program"
     folders = (artifact_folder, other_folder)
-    command = [compiler, "-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wshadow"]
+    command = [cxx_compiler, "-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wshadow"]
     command += [f"-I{f}" for f in folders] + [str(HERE / "cpp_api.cpp")]
     command += [f"-L{f}" for f in folders] + ["-lsmall", "-lother", "-lpthread"]
     command += [f"-Wl,-rpath,{f}" for f in folders]
@@ -54,9 +52,8 @@ def build_example(folder: Path, compiler: str, artifact: Path, model: str) -> Pa
     return folder / "classify"
 
 
-@pytest.mark.parametrize("compiler", COMPILERS)
-def test_example(artifact_folder: Path, tmp_path: Path, compiler: str) -> None:
-    program = build_example(tmp_path / "build", compiler, artifact_folder, "small")
+def test_example(artifact_folder: Path, tmp_path: Path, cxx_compiler: str) -> None:
+    program = build_example(tmp_path / "build", cxx_compiler, artifact_folder, "small")
     done = bare(program)
     assert done.returncode == 0
     assert "small: " in done.stdout
@@ -81,7 +78,7 @@ def test_example(artifact_folder: Path, tmp_path: Path, compiler: str) -> None:
 
 
 def test_example_needs_nothing_but_the_system(artifact_folder: Path, tmp_path: Path) -> None:
-    program = build_example(tmp_path / "build", "g++", artifact_folder, "small")
+    program = build_example(tmp_path / "build", "c++", artifact_folder, "small")
     needed = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
     names = {line.split()[0].split("/")[-1].split(".")[0] for line in needed.splitlines()}
     system = {"linux-vdso", "libstdc++", "libgcc_s", "libc", "libm", "ld-linux-x86-64"}
@@ -93,10 +90,10 @@ def test_cmake_package_may_be_moved_and_says_what_is_missing(
 ) -> None:
     moved = tmp_path / "moved"
     shutil.copytree(other_folder, moved, symlinks=True)
-    assert bare(build_example(tmp_path / "a", "g++", moved, "other")).returncode == 0
+    assert bare(build_example(tmp_path / "a", "c++", moved, "other")).returncode == 0
     (moved / "luthier.hpp").unlink()
     with pytest.raises(subprocess.CalledProcessError) as failure:
-        build_example(tmp_path / "b", "g++", moved, "other")
+        build_example(tmp_path / "b", "c++", moved, "other")
     assert "luthier.hpp is missing" in " ".join(failure.value.stderr.decode().split())
 
 
@@ -104,8 +101,9 @@ def test_pkg_config(artifact_folder: Path, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     shutil.copytree(artifact_folder, moved, symlinks=True)
     environment = {**os.environ, "PKG_CONFIG_PATH": str(moved / "pkgconfig")}
+    pkg_config = shutil.which("pkg-config") or "pkgconf"  # of the system, or the one of PyPI
     flags = subprocess.run(
-        ["pkg-config", "--cflags", "--libs", "small"],
+        [pkg_config, "--cflags", "--libs", "small"],
         env=environment,
         capture_output=True,
         text=True,
@@ -113,6 +111,6 @@ def test_pkg_config(artifact_folder: Path, tmp_path: Path) -> None:
     ).stdout.split()
     source = tmp_path / "main.c"
     source.write_text("#include <small.h>\nint main(void) { return luthier_small()->abi != 1; }\n")
-    command = ["gcc", "-Wall", "-Werror", str(source), *flags, f"-Wl,-rpath,{moved}"]
+    command = ["cc", "-Wall", "-Werror", str(source), *flags, f"-Wl,-rpath,{moved}"]
     subprocess.run([*command, "-o", tmp_path / "program"], check=True)
     assert bare(tmp_path / "program").returncode == 0

@@ -17,7 +17,7 @@ V2, V1 = "sys/fs/cgroup", "sys/fs/cgroup/cpu"
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("quota") / "quota"
-    command = ["gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", f"-I{RUNTIME}", f"-I{POOL}"]
+    command = ["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", f"-I{RUNTIME}", f"-I{POOL}"]
     command += ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"]
     subprocess.run([*command, HERE / "quota.c", RUNTIME / "quota.c", "-o", out], check=True)
     return out
