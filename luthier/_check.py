@@ -105,11 +105,11 @@ def check(
         if shapes or target != "host":
             raise UsageError(f"{model_or_dir} is built already: shapes and target are for models")
         return _check_folder(model_or_dir, threads, rtol, atol)
-    proto = read_model(model_or_dir, shapes)
-    truth = reference(proto)
     with tempfile.TemporaryDirectory(prefix="luthier-") as folder:
         out = Path(folder) / "model"
         built = build(model_or_dir, out, target=target, log=log, threads=threads, shapes=shapes)
+        proto = read_model(model_or_dir, shapes)
+        truth = reference(proto)
         with load(out) as artifact:
             pairs = [_pair(artifact, truth.run, random_inputs(proto, s)) for s in range(runs)]
     return CheckReport(

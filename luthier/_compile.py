@@ -21,6 +21,7 @@ from luthier.frontend import Program, import_model, read_model
 from luthier.schedules import Target
 from luthier.schedules.errors import ModelError, TargetError, UsageError
 from luthier.schedules.target import host_features
+from luthier.schedules.toolchain import find_compiler
 
 from ._machine import resolve
 from ._reference import reference
@@ -73,11 +74,12 @@ def tune(
 
     Stops after ``trials`` measurements (default: 1000, or no limit where ``minutes`` is given) or
     after ``minutes``. Records of earlier runs are used and not measured again. Raises ModelError,
-    LogError, TargetError (a target that this machine cannot run), UsageError.
+    LogError, TargetError (a target that this machine cannot run), ToolchainError, UsageError.
     """
     _check_limits(trials, minutes)
     resolved = resolve(target, threads)
     _check_runs_here(resolved)
+    find_compiler()
     program = import_model(model, resolved, shapes)
     if trials is None:
         trials = DEFAULT_TRIALS if minutes is None else _UNLIMITED
@@ -112,6 +114,7 @@ def build(
     """
     start = time.monotonic()
     check_output(Path(out))
+    find_compiler()
     resolved = resolve(target, threads)
     opened = _open_log(log)
     program = import_model(model, resolved, shapes)
