@@ -19,10 +19,10 @@ Array = NDArray[Any]
 
 
 def evaluate(node: Node, args: Sequence[Array]) -> Array:
-    """The node's result, in the node's dtype, or float64 where the arguments are float64."""
+    """The node's result, in the node's dtype; float64 arguments in place of float32 keep theirs."""
     with np.errstate(all="ignore"):
         result = np.asarray(_RULES[node.op](node, *args))
-    wide = result.dtype == np.float64 and node.out.dtype == "float32"
+    wide = result.dtype == np.float64 and node.out.dtype == "float32" and node.op != "cast"
     result = result if wide and _any_double(args) else result.astype(node.out.dtype, copy=False)
     if node.op in ops.ELEMENTWISE:
         result = np.broadcast_to(result, node.out.shape)
@@ -265,7 +265,6 @@ _SIMPLE: Mapping[str, Callable[..., Any]] = {
     "add": np.add,
     "subtract": np.subtract,
     "multiply": np.multiply,
-    "floor_divide": np.floor_divide,
     "power": np.power,
     "mod": np.fmod,
     "floor_mod": np.mod,

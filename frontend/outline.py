@@ -53,27 +53,34 @@ def _without_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str,
     light.functions.extend(model.functions)
     graph = light.graph
     graph.name = model.graph.name or "model"
-    graph.node.extend(model.graph.node)
+    graph.node.extend(n for n in model.graph.node if _constant_tensor(n) is None)
     graph.input.extend(model.graph.input)
     graph.output.extend(model.graph.output)
     weights: dict[str, Array] = {}
     names = {i.name for i in model.graph.input}
-    for tensor in model.graph.initializer:
-        if not tensor.name or tensor.name in names:
-            raise ModelError(f"two values of the model have the same name '{tensor.name}'")
-        names.add(tensor.name)
-        what = f"initializer '{tensor.name}'"
-        name = dtype_name(tensor.data_type, what)
-        size = int(np.prod(tensor.dims, dtype=object)) if tensor.dims else 1
-        if size > _WEIGHT and np.dtype(name).kind == "f":
-            weights[tensor.name] = _array(tensor, what)
-            graph.input.append(
-                helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
-            )
+    named = [(t.name, t) for t in model.graph.initializer]
+    named += [(n.output[0], t) for n in model.graph.node if (t := _constant_tensor(n)) is not None]
+    for name, tensor in named:
+        if not name or name in names:
+            raise ModelError(f"two values of the model have the same name '{name}'")
+        names.add(name)
+        what = f"initializer '{name}'"
+        dtype = dtype_name(tensor.data_type, what)
+        array = _array(tensor, what)
+        if array.size > _WEIGHT and np.dtype(dtype).kind == "f":
+            weights[name] = array
+            graph.input.append(helper.make_tensor_value_info(name, tensor.data_type, tensor.dims))
         else:
-            _array(tensor, what)
             graph.initializer.append(tensor)
+            graph.initializer[-1].name = name
     return light, weights
+
+
+def _constant_tensor(node: onnx.NodeProto) -> TensorProto | None:
+    """The tensor in a Constant node."""
+    if node.op_type != "Constant" or not _is_onnx(node.domain) or len(node.output) != 1:
+        return None
+    return next((a.t for a in node.attribute if a.name == "value" and a.HasField("t")), None)
 
 
 def _array(tensor: TensorProto, what: str) -> Array:
@@ -140,8 +147,13 @@ def _check_operators(model: onnx.ModelProto) -> None:
 
 
 def _check(model: onnx.ModelProto) -> None:
+    checked = onnx.ModelProto()
+    checked.CopyFrom(model)
+    for output in checked.graph.output:
+        if output.type.HasField("tensor_type"):  # the checker insists on a shape, others do not
+            output.type.tensor_type.shape.SetInParent()
     try:
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(checked)
     except Exception as error:
         raise ModelError(f"the model is not valid ONNX ({one_line(error)})") from error
 
@@ -180,22 +192,21 @@ def _static_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 
 def _fold_once(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> None:
     known = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-    kept, outputs = [], {o.name for o in model.graph.output}
+    kept = []
     for node in model.graph.node:
         results = _fold_node(model, node, known, shapes)
-        if results is None or outputs.intersection(node.output):
+        if results is None:
             kept.append(node)
-        for name, array in (results or {}).items():
-            known[name] = array
-    needed = {name for node in kept for name in node.input} | outputs
+        known |= results or {}
+    needed = {name for node in kept for name in node.input}
+    needed |= {output.name for output in model.graph.output}
     del model.graph.node[:]
     model.graph.node.extend(kept)
-    produced = {name for node in kept for name in node.output}
     del model.graph.initializer[:]
     model.graph.initializer.extend(
         numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
         for name, array in known.items()
-        if name in needed and name not in produced
+        if name in needed
     )
 
 

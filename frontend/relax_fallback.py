@@ -1,4 +1,4 @@
-"""How a Relax operator outside the vocabulary is written into a node, for TVM to compile it.
+"""Relax operators outside the vocabulary, written into a node for TVM to compile.
 
 The node's name is the operator's; its arguments are the call's tensors in order. Its attributes are
 ``attrs``, the type of the call's attribute object, the fields of that object, and ``arg<i>`` for
@@ -10,16 +10,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tvm
 from tvm import tirx
 
 from luthier.schedules.workload import Attr
 
-from .translation import Translation
+from .graph import Array
+from .translation import Converter, Translation
 
 
-def encode(t: Translation, call: Any) -> tuple[str, list[int], dict[str, Attr]]:
-    """Name, tensor arguments and attributes of a call; raises where they cannot be written."""
+def fallback(t: Translation, call: Any) -> int:
+    """Left to Relax as it is; raises where the attributes cannot be written."""
     attrs = _fields(t, call.attrs)
     args = []
     for i, arg in enumerate(call.args):
@@ -27,7 +29,7 @@ def encode(t: Translation, call: Any) -> tuple[str, list[int], dict[str, Attr]]:
             args.append(t.value(arg))
         else:
             attrs[f"arg{i}"] = _argument(t, arg)
-    return call.op.name, args, attrs
+    return t.emit(call.op.name, *args, out=t.out(call), **attrs)
 
 
 def _argument(t: Translation, arg: Any) -> Attr:
@@ -57,3 +59,47 @@ def _plain(t: Translation, value: Any) -> Attr:
     if "dtype" in type(value).__name__.lower() or isinstance(value, tvm.DataType):
         return str(value)
     raise t.unsupported(f"an attribute of type {type(value).__name__}")
+
+
+def _gather_elements(t: Translation, call: Any) -> int:
+    x, indices = (t.value(a) for a in call.args)
+    sizes = t.type(x).shape[int(call.attrs.axis)]
+    return _indexed(t, call, x, bounded(t, indices, np.asarray(sizes)))
+
+
+def _gather_nd(t: Translation, call: Any) -> int:
+    x, indices = (t.value(a) for a in call.args)
+    first = int(call.attrs.batch_dims)
+    sizes = t.type(x).shape[first : first + t.type(indices).shape[-1]]
+    return _indexed(t, call, x, bounded(t, indices, np.asarray(sizes)))
+
+
+def _scatter_nd(t: Translation, call: Any) -> int:
+    x, indices, updates = (t.value(a) for a in call.args)
+    sizes = t.type(x).shape[: t.type(indices).shape[-1]]
+    return _indexed(t, call, x, bounded(t, indices, np.asarray(sizes)), updates)
+
+
+def bounded(t: Translation, indices: int, sizes: Array) -> int:
+    """Indices kept inside dimensions of these sizes: TVM's loops would leave the tensor."""
+    dtype = t.type(indices).dtype
+    last = t.builder.constant((sizes - 1).astype(dtype))
+    return t.emit("minimum", t.emit("maximum", indices, t.scalar(0, indices)), last)
+
+
+def _indexed(t: Translation, call: Any, *args: int) -> int:
+    return t.emit(call.op.name, *args, out=t.out(call), **_fields(t, call.attrs))
+
+
+TABLE: dict[str, Converter] = {
+    **dict.fromkeys(
+        """
+            relax.nn.conv3d relax.nn.conv3d_transpose relax.nn.max_pool3d
+            relax.image.grid_sample relax.argmax relax.argmin
+        """.split(),
+        fallback,
+    ),
+    "relax.gather_elements": _gather_elements,
+    "relax.gather_nd": _gather_nd,
+    "relax.scatter_nd": _scatter_nd,
+}

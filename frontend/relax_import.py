@@ -8,36 +8,80 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import onnx
 from tvm import relax
 from tvm.relax.frontend.onnx import onnx_frontend
 
 from luthier.schedules import LuthierError, ModelError, UnsupportedOperator
 
-from . import relax_math, relax_movement, relax_nn
+from . import (
+    onnx_math,
+    onnx_movement,
+    onnx_nn,
+    onnx_resize,
+    relax_conv,
+    relax_einsum,
+    relax_fallback,
+    relax_math,
+    relax_movement,
+    relax_nn,
+)
 from .graph import Array, Graph
 from .messages import one_line
+from .onnx_node import OnnxNode
 from .translation import translate
 
-TABLE = {**relax_math.TABLE, **relax_movement.TABLE, **relax_nn.TABLE}
+CONVERTERS = {
+    **onnx_math.CONVERTERS,
+    **onnx_movement.CONVERTERS,
+    **onnx_nn.CONVERTERS,
+    **onnx_resize.CONVERTERS,
+}
+PADDED = ("Conv", "ConvTranspose", "MaxPool", "AveragePool")
+TABLE = {
+    **relax_conv.TABLE,
+    **relax_einsum.TABLE,
+    **relax_fallback.TABLE,
+    **relax_math.TABLE,
+    **relax_movement.TABLE,
+    **relax_nn.TABLE,
+}
 
 
 class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
-    """Remembers which of the model's nodes a Relax variable came from."""
+    """Uses our own converters first, and remembers which node a Relax variable came from."""
 
     def __init__(self) -> None:
         super().__init__(None, None, keep_params_in_input=False, sanitize=False)
-        self.labels: dict[str, str] = {}
+        self.labels: dict[Any, str] = {}
         self.label = "the model's inputs"
 
     def _convert_operator(self, op_name: str, inputs: Any, attrs: Any, opset: int) -> Any:
-        self.label = attrs["tvm_custom"]["name"]
-        result = super()._convert_operator(op_name, inputs, attrs, opset)
+        about = attrs.pop("tvm_custom")
+        self.label = about["name"]
+        for i, value in enumerate(inputs):
+            if isinstance(value, relax.ShapeExpr):
+                inputs[i] = relax.const(np.asarray([int(d) for d in value.values], np.int64))
+        node = OnnxNode(self.bb, self.label, list(inputs), attrs, about["num_outputs"], opset)
+        if op_name in PADDED:
+            attrs = onnx_nn.explicit_padding(op_name, node)
+        if op_name in CONVERTERS:
+            result = self.bb.normalize(CONVERTERS[op_name](node))
+        else:
+            attrs["tvm_custom"] = about
+            result = super()._convert_operator(op_name, inputs, attrs, opset)
         if isinstance(result, relax.Call):
             result = self.bb.emit(result)
-        if isinstance(result, relax.Var):
-            self.labels.setdefault(result.name, self.label)
+        for value in result.fields if isinstance(result, relax.Tuple) else [result]:
+            if isinstance(value, relax.Var):
+                self.labels.setdefault(value, self.label)
         return result
+
+    def close(self) -> None:
+        """Leave the block that a failure left open, of which TVM would warn."""
+        with contextlib.suppress(Exception):
+            self.bb._end_block()
 
 
 def to_graph(model: onnx.ModelProto, weights: Mapping[str, Array]) -> Graph:
@@ -52,7 +96,11 @@ def to_graph(model: onnx.ModelProto, weights: Mapping[str, Array]) -> Graph:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             module = importer.from_onnx(model.graph, opset)
+    except LuthierError:
+        importer.close()
+        raise
     except Exception as error:
+        importer.close()
         raise UnsupportedOperator(
             f"{importer.label}: TVM's importer cannot convert it ({one_line(error)})"
         ) from error

@@ -11,11 +11,11 @@ from .translation import Converter, Translation
 
 _UNARY = """
     negative abs sign logical_not bitwise_not exp log sqrt rsqrt sigmoid tanh erf floor ceil
-    round trunc sin cos tan sinh cosh asin acos atan asinh acosh atanh isnan isinf
+    round sin cos tan sinh cosh asin acos atan asinh acosh atanh isnan isinf
 """.split()
 _BINARY = """
     add subtract multiply divide floor_divide power mod floor_mod maximum minimum equal
-    not_equal less less_equal greater greater_equal logical_and logical_or logical_xor
+    less less_equal greater greater_equal logical_and logical_or logical_xor
     bitwise_and bitwise_or bitwise_xor left_shift right_shift where
 """.split()
 _REDUCTIONS = ["sum", "mean", "max", "min", "prod"]
@@ -43,11 +43,6 @@ def reduce(t: Translation, op: str, x: int, axis: Any, keepdims: bool) -> int:
     if not axes:
         return x
     return t.emit(op, x, axes=axes, keepdims=keepdims)
-
-
-def _square(t: Translation, call: Any) -> int:
-    x = t.value(call.args[0])
-    return t.emit("multiply", x, x)
 
 
 def _isfinite(t: Translation, call: Any) -> int:
@@ -107,17 +102,6 @@ def _variance(t: Translation, call: Any) -> int:
     return variance(t, x, axes, bool(call.attrs.keepdims))
 
 
-def _std(t: Translation, call: Any) -> int:
-    return t.emit("sqrt", _variance(t, call))
-
-
-def _log_add_exp(t: Translation, call: Any) -> int:
-    a, b = t.value(call.args[0]), t.value(call.args[1])
-    high = t.emit("maximum", a, b)
-    parts = [t.emit("exp", t.emit("subtract", x, high)) for x in (a, b)]
-    return t.emit("add", high, t.emit("log", t.emit("add", *parts)))
-
-
 def _quantize(t: Translation, call: Any) -> int:
     x, scale, zero = (t.value(a) for a in call.args[:3])
     dtype, axis = t.out(call).dtype, int(call.attrs.axis)
@@ -152,30 +136,12 @@ def _arange(t: Translation, call: Any) -> int:
     return t.builder.constant(array.astype(out.dtype))
 
 
-def _full(t: Translation, call: Any) -> int:
-    out = t.out(call)
-    fill = t.cast(t.value(call.args[1]), out.dtype)
-    return t.broadcast(fill, out.shape)
-
-
 def _filled(number: float) -> Converter:
     def convert(t: Translation, call: Any) -> int:
         out = t.out(call)
         return t.builder.constant(np.broadcast_to(np.asarray(number, out.dtype), out.shape))
 
     return convert
-
-
-def _full_like(t: Translation, call: Any) -> int:
-    out = t.out(call)
-    return t.broadcast(t.cast(t.value(call.args[1]), out.dtype), out.shape)
-
-
-def _eye(t: Translation, call: Any) -> int:
-    out = t.out(call)
-    offset = int(t.number(call.args[-1]))
-    rows, columns = out.shape
-    return t.builder.constant(np.eye(rows, columns, offset, dtype=np.dtype(out.dtype)))
 
 
 def _one_hot(t: Translation, call: Any) -> int:
@@ -202,65 +168,20 @@ def _triangle(upper: bool) -> Converter:
     return convert
 
 
-def _einsum(t: Translation, call: Any) -> int:
-    """Two factors as one batched matrix product; repeated letters in one factor are refused."""
-    values = t.values(call.args[0])
-    left, _, result = str(call.attrs.subscripts).replace(" ", "").partition("->")
-    terms = left.split(",")
-    plain = all(len(set(s)) == len(s) and s.isalpha() for s in (*terms, result))
-    if len(terms) != 2 or not plain:
-        raise t.unsupported(f"the equation '{call.attrs.subscripts}'")
-    pairs = zip(terms, values, strict=True)
-    sizes = {c: d for s, v in pairs for c, d in zip(s, t.type(v).shape, strict=True)}
-    a = _sum_out(t, values[0], terms[0], terms[1] + result)
-    b = _sum_out(t, values[1], terms[1], terms[0] + result)
-    batch = [c for c in a[1] if c in b[1] and c in result]
-    inner = [c for c in a[1] if c in b[1] and c not in result]
-    rows = [c for c in a[1] if c not in b[1]]
-    columns = [c for c in b[1] if c not in a[1]]
-
-    def matrix(value: int, term: str, order: list[list[str]]) -> int:
-        letters = [c for group in order for c in group]
-        moved = t.transpose(value, [term.index(c) for c in letters])
-        return t.reshape(moved, [math.prod(sizes[c] for c in group) for group in order])
-
-    product = matmul(
-        t, matrix(*a, order=[batch, rows, inner]), matrix(*b, order=[batch, inner, columns])
-    )
-    letters = [*batch, *rows, *columns]
-    spread = t.reshape(product, [sizes[c] for c in letters])
-    return t.transpose(spread, [letters.index(c) for c in result])
-
-
-def _sum_out(t: Translation, value: int, term: str, needed: str) -> tuple[int, str]:
-    axes = tuple(i for i, c in enumerate(term) if c not in needed)
-    kept = "".join(c for c in term if c in needed)
-    return reduce(t, "sum", value, axes, keepdims=False), kept
-
-
 TABLE: dict[str, Converter] = {
     **{f"relax.{op}": _elementwise(op) for op in _UNARY + _BINARY},
     **{f"relax.{op}": _reduction(op) for op in _REDUCTIONS},
-    "relax.square": _square,
     "relax.isfinite": _isfinite,
     "relax.clip": _clip,
     "relax.astype": _cast,
     "relax.matmul": _matmul,
     "relax.variance": _variance,
-    "relax.std": _std,
-    "relax.log_add_exp": _log_add_exp,
     "relax.quantize": _quantize,
     "relax.dequantize": _dequantize,
     "relax.arange": _arange,
-    "relax.full": _full,
-    "relax.full_like": _full_like,
-    "relax.zeros": _filled(0),
     "relax.zeros_like": _filled(0),
-    "relax.ones": _filled(1),
     "relax.ones_like": _filled(1),
-    "relax.eye": _eye,
     "relax.one_hot": _one_hot,
     "relax.triu": _triangle(upper=True),
     "relax.tril": _triangle(upper=False),
-    "relax.einsum": _einsum,
 }

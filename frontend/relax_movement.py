@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from tvm import relax
 
 from .graph import literal
 from .translation import Converter, Translation
@@ -41,8 +42,10 @@ def _stack(t: Translation, call: Any) -> int:
     return t.emit("concat", *raised, axis=axis) if len(raised) > 1 else raised[0]
 
 
-def _split(t: Translation, call: Any) -> tuple[int, ...]:
+def _split(t: Translation, call: Any) -> int | tuple[int, ...]:
     x = t.value(call.args[0])
+    if isinstance(call.ty, relax.TensorType):  # into one part
+        return x
     shape = t.type(x).shape
     axis = int(call.attrs.axis) % len(shape)
     parts, begin = [], 0
@@ -129,18 +132,6 @@ def _tile(t: Translation, call: Any) -> int:
     return t.reshape(t.broadcast(t.reshape(x, split), spread), out.shape)
 
 
-def _repeat(t: Translation, call: Any) -> int:
-    x, out, times = t.value(call.args[0]), t.out(call), int(call.attrs.repeats)
-    if call.attrs.axis is None:
-        x = t.reshape(x, (t.type(x).size,))
-    shape = t.type(x).shape
-    axis = int(call.attrs.axis or 0) % len(shape)
-    split, spread = list(shape), list(shape)
-    split.insert(axis + 1, 1)
-    spread.insert(axis + 1, times)
-    return t.reshape(t.broadcast(t.reshape(x, split), spread), out.shape)
-
-
 def _flip(t: Translation, call: Any) -> int:
     x = t.value(call.args[0])
     shape = t.type(x).shape
@@ -149,18 +140,13 @@ def _flip(t: Translation, call: Any) -> int:
     return t.slice(x, begin, shape, [-1 if i == axis else 1 for i in range(len(shape))])
 
 
-def _pixel_shuffle(t: Translation, call: Any) -> int:
-    x, out, r = t.value(call.args[0]), t.out(call), int(call.attrs.upscale_factor)
-    n, c, h, w = t.type(x).shape
-    split = t.reshape(x, (n, c // (r * r), r, r, h, w))
-    return t.reshape(t.transpose(split, (0, 1, 4, 2, 5, 3)), out.shape)
+def _shape_to_tensor(t: Translation, call: Any) -> int:
+    return t.value(t.resolve(call.args[0]))
 
 
 TABLE: dict[str, Converter] = {
-    **dict.fromkeys(
-        ["relax.reshape", "relax.squeeze", "relax.expand_dims", "relax.flatten"], _reshape
-    ),
-    "relax.nn.batch_flatten": _reshape,
+    "relax.shape_to_tensor": _shape_to_tensor,
+    **dict.fromkeys(["relax.reshape", "relax.squeeze", "relax.expand_dims"], _reshape),
     "relax.permute_dims": _permute_dims,
     "relax.broadcast_to": _broadcast_to,
     "relax.concat": _concat,
@@ -170,7 +156,5 @@ TABLE: dict[str, Converter] = {
     "relax.take": _take,
     "relax.nn.pad": _pad,
     "relax.tile": _tile,
-    "relax.repeat": _repeat,
     "relax.flip": _flip,
-    "relax.nn.pixel_shuffle": _pixel_shuffle,
 }

@@ -26,21 +26,22 @@ class Translation:
     def __init__(self, name: str) -> None:
         self.builder = Builder(name)
         self.label = ""
-        self._values: dict[str, Value] = {}
-        self._aliases: dict[str, Any] = {}
+        # By variable, since names need not be unique.
+        self._values: dict[Any, Value] = {}
+        self._aliases: dict[Any, Any] = {}
 
     def bind(self, var: Any, value: Value) -> None:
         """Say what a Relax variable stands for."""
-        self._values[var.name] = value
+        self._values[var] = value
 
     def alias(self, var: Any, expr: Any) -> None:
         """Say that a Relax variable stands for a shape or number."""
-        self._aliases[var.name] = expr
+        self._aliases[var] = expr
 
     def resolve(self, expr: Any) -> Any:
         """The shape or number behind a variable, else the expression itself."""
-        while isinstance(expr, relax.Var) and expr.name in self._aliases:
-            expr = self._aliases[expr.name]
+        while isinstance(expr, relax.Var) and expr in self._aliases:
+            expr = self._aliases[expr]
         return expr
 
     def value(self, expr: Any) -> int:
@@ -48,7 +49,9 @@ class Translation:
         expr = self.resolve(expr)
         if isinstance(expr, ir.GenericConst):
             return self.builder.constant(_array(expr, self.label))
-        found = self._values.get(expr.name) if isinstance(expr, relax.Var) else None
+        if isinstance(expr, relax.ShapeExpr):
+            return self.builder.constant(np.asarray(self.ints(expr), np.int64))
+        found = self._values.get(expr) if isinstance(expr, relax.Var) else None
         if isinstance(found, int):
             return found
         raise UnsupportedOperator(f"{self.label}: the form {type(expr).__name__} is not supported")
@@ -58,7 +61,7 @@ class Translation:
         expr = self.resolve(expr)
         if isinstance(expr, relax.Tuple):
             return tuple(self.value(field) for field in expr.fields)
-        found = self._values.get(expr.name) if isinstance(expr, relax.Var) else None
+        found = self._values.get(expr) if isinstance(expr, relax.Var) else None
         if isinstance(found, tuple):
             return found
         return (self.value(expr),)
@@ -76,11 +79,12 @@ class Translation:
             return tuple(self.ints(field)[0] for field in expr.fields)
         return static([expr], self.label)
 
-    def number(self, expr: Any) -> float:
+    def number(self, expr: Any) -> int | float:
         """A number; raises ModelError where dynamic."""
         expr = self.resolve(expr)
         if isinstance(expr, (tirx.IntImm, tirx.FloatImm)):
-            return float(expr.value)
+            found: int | float = expr.value
+            return found
         raise ModelError(f"{self.label}: a number there is not known at build time")
 
     def known(self, value: int) -> Array | None:
@@ -101,6 +105,9 @@ class Translation:
 
     def reshape(self, x: int, shape: Sequence[int]) -> int:
         """The same elements under another shape."""
+        base = self.builder.producer.get(x)
+        if base is not None and base.node.op == "reshape":
+            x = base.node.args[0]
         if tuple(shape) == self.type(x).shape:
             return x
         return self.emit("reshape", x, out=Tensor(tuple(shape), self.type(x).dtype))
@@ -181,7 +188,7 @@ def translate(
     inputs: Sequence[str],
     outputs: Sequence[str],
     weights: Mapping[str, Array],
-    labels: Mapping[str, str],
+    labels: Mapping[Any, str],
     table: Mapping[str, Converter],
 ) -> Graph:
     """The graph of a Relax function.
@@ -204,18 +211,20 @@ def translate(
     return t.builder.finish(list(zip(outputs, results, strict=True)))
 
 
-def _spread(bindings: Sequence[Any], labels: Mapping[str, str]) -> list[str]:
+def _spread(bindings: Sequence[Any], labels: Mapping[Any, str]) -> list[str]:
     """A label for every binding: a node's last variable has one, those before it are its own."""
     spread, current = [], ""
     for binding in reversed(bindings):
-        current = labels.get(binding.var.name, current)
+        current = labels.get(binding.var, current)
         spread.append(current)
     return spread[::-1]
 
 
 def _translate_binding(t: Translation, binding: Any, table: Mapping[str, Converter]) -> None:
     var, expr = binding.var, t.resolve(binding.value)
-    if isinstance(expr, relax.Call):
+    if isinstance(expr, relax.Call) and isinstance(var.ty, relax.ShapeType):
+        t.alias(var, _known_shape(t, var))
+    elif isinstance(expr, relax.Call):
         t.bind(var, _translate_call(t, expr, table))
     elif isinstance(expr, relax.TupleGetItem):
         fields = t.values(expr.tuple_value)
@@ -228,6 +237,13 @@ def _translate_binding(t: Translation, binding: Any, table: Mapping[str, Convert
         t.bind(var, t.values(expr))
     else:
         t.alias(var, expr)
+
+
+def _known_shape(t: Translation, var: Any) -> Any:
+    """The sizes that Relax derives for a shape; raises ModelError where values decide them."""
+    if var.ty.values is None:
+        raise ModelError(f"{t.label}: the shape of its result depends on the inputs' values")
+    return relax.ShapeExpr(var.ty.values)
 
 
 def _translate_call(t: Translation, call: Any, table: Mapping[str, Converter]) -> Value:

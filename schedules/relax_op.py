@@ -16,7 +16,7 @@ from typing import Any
 import tvm
 import tvm_ffi
 from tvm import relax, s_tir, tirx
-from tvm_ffi import structural_walk
+from tvm_ffi import structural_map, structural_walk
 
 from .elementwise import storage
 from .emit import PhaseBuilder, Slot
@@ -181,8 +181,7 @@ def _renumber(calls: list[tuple[str, list[int]]], index: int, place: int) -> Non
 
 def _lower(function: Any) -> tuple[list[Any], list[Any], list[Any]]:
     """Loop nests, parameters and intermediate buffers of a function, blocks lowered to loops."""
-    module = tvm.IRModule({"main": function})
-    schedule = s_tir.Schedule(module)
+    schedule = s_tir.Schedule(tvm.IRModule({"main": _normal(function)}))
     for block in schedule.get_child_blocks(schedule.get_sblock("root")):
         _parallelize(schedule, block)
     lowered = _LOWER(schedule.mod)["main"]
@@ -200,6 +199,19 @@ def _lower(function: Any) -> tuple[list[Any], list[Any], list[Any]]:
         else:
             nests.append(statement)
     return nests, list(lowered.params), allocated
+
+
+def _normal(function: Any) -> Any:
+    """With buffers that start where their memory does, and no loops for TVM's own threads."""
+    buffers = {p: tirx.decl_buffer(p.shape, str(p.dtype), p.name) for p in function.params}
+    placed = function.specialize(buffers)
+
+    def serial(loop: Any) -> Any:
+        if loop.kind != tirx.ForKind.PARALLEL:
+            return loop
+        return tirx.For(loop.loop_var, loop.min, loop.extent, tirx.ForKind.SERIAL, loop.body)
+
+    return placed.with_body(structural_map(placed.body, (tirx.For, serial)))
 
 
 def _parallelize(schedule: Any, block: Any) -> None:

@@ -1,0 +1,155 @@
+"""Converters of our own for ONNX mathematics that TVM's importer refuses or gets wrong."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from onnx import helper
+from tvm import ir, relax
+
+from .onnx_node import OnnxConverter, OnnxNode, dtype_of
+
+
+def _clip(node: OnnxNode) -> Any:
+    """Bounds are attributes until operator set 11, inputs since; NaN is no bound."""
+    ends = []
+    for i, name in enumerate(("min", "max")):
+        expr = node.input(1 + i)
+        if expr is not None and not isinstance(expr, ir.GenericConst):
+            return _clip_at_run_time(node)
+        found = node.setting(name, 1 + i)
+        number = found.item() if found is not None else math.nan
+        free = -math.inf if name == "min" else math.inf
+        ends.append(free if number != number else number)
+    return relax.op.clip(node.x, *(relax.prim_value(e) for e in ends))
+
+
+def _clip_at_run_time(node: OnnxNode) -> Any:
+    x = node.x
+    for i, limit in ((1, relax.op.maximum), (2, relax.op.minimum)):
+        if node.input(i) is not None:
+            x = limit(x, relax.op.reshape(node.input(i), ()))
+    return x
+
+
+def _pow(node: OnnxNode) -> Any:
+    """The exponent may have another type; the result has the base's."""
+    base, exponent = node.x, node.input(1)
+    kinds = [np.dtype(dtype_of(e)).kind for e in (base, exponent)]
+    if kinds[0] in "iu" and kinds[1] == "f":
+        power = relax.op.power(relax.op.astype(base, dtype_of(exponent)), exponent)
+        return relax.op.astype(power, node.dtype)
+    return relax.op.power(base, _cast(exponent, node.dtype))
+
+
+def _cast(expr: Any, dtype: str) -> Any:
+    return expr if dtype_of(expr) == dtype else relax.op.astype(expr, dtype)
+
+
+def _isinf(node: OnnxNode) -> Any:
+    """Of both signs, or of one."""
+    x, infinite = node.x, relax.op.isinf(node.x)
+    negative, positive = node.attr("detect_negative", 1), node.attr("detect_positive", 1)
+    if negative and positive:
+        return infinite
+    if not negative and not positive:
+        return relax.const(np.zeros(node.shape, bool))
+    compare = relax.op.less if negative else relax.op.greater
+    return relax.op.logical_and(infinite, compare(x, node.number(0)))
+
+
+def _elu(node: OnnxNode) -> Any:
+    """Clevert et al. 2015: alpha (exp(x) - 1) below zero."""
+    return _exponential_unit(node, node.attr("alpha", 1.0), 1.0)
+
+
+def _selu(node: OnnxNode) -> Any:
+    alpha = node.attr("alpha", 1.67326319217681884765625)
+    return _exponential_unit(node, alpha, node.attr("gamma", 1.05070102214813232421875))
+
+
+def _exponential_unit(node: OnnxNode, alpha: float, scale: float) -> Any:
+    bent = relax.op.nn.relu(relax.op.subtract(node.number(1), relax.op.exp(node.x)))
+    below = relax.op.multiply(bent, node.number(-alpha * scale))
+    above = relax.op.nn.relu(node.x)
+    if scale != 1:
+        above = relax.op.multiply(above, node.number(scale))
+    return relax.op.add(above, below)
+
+
+def _thresholded_relu(node: OnnxNode) -> Any:
+    above = relax.op.greater(node.x, node.number(node.attr("alpha", 1.0)))
+    return relax.op.where(above, node.x, node.number(0))
+
+
+def _cumulative_sum(node: OnnxNode) -> Any:
+    """Sums over spans of twice the length, log2(n) times (Hillis and Steele 1986)."""
+    axis = node.constant(1, "an axis")
+    if axis is None or axis.size != 1:
+        raise node.unsupported("an axis that is no single number")
+    place = int(axis.item()) % node.rank
+    x = _shifted(node, node.x, place, 1) if node.attr("exclusive", 0) else node.x
+    step = 1
+    while step < node.shape[place]:
+        x = node.emit(relax.op.add(x, _shifted(node, x, place, step)))
+        step *= 2
+    return x
+
+
+def _shifted(node: OnnxNode, x: Any, axis: int, step: int) -> Any:
+    """Elements moved along an axis, the way that the sum runs; zeros come in."""
+    before, after = (-step, step) if node.attr("reverse", 0) else (step, -step)
+    widths = [0] * (2 * node.rank)
+    widths[2 * axis : 2 * axis + 2] = before, after
+    return node.emit(relax.op.nn.pad(x, widths))
+
+
+def _one_hot(node: OnnxNode) -> Any:
+    depth, values = node.constant(1, "a depth"), node.input(2)
+    if depth is None or depth.size != 1:
+        raise node.unsupported("a depth that is no single number")
+    count = int(depth.item())
+    axis = node.attr("axis", -1) % (node.rank + 1)
+    places = _cast(node.x, "int64")
+    zero, size = relax.const(0, "int64"), relax.const(count, "int64")
+    wrapped = relax.op.where(relax.op.less(places, zero), relax.op.add(places, size), places)
+    classes = np.arange(count).reshape([-1 if i == axis else 1 for i in range(node.rank + 1)])
+    hit = relax.op.equal(relax.op.expand_dims(wrapped, axis), relax.const(classes, "int64"))
+    off, on = (relax.op.take(values, relax.const(i, "int64"), axis=0) for i in (0, 1))
+    return relax.op.where(hit, on, off)
+
+
+def _eye_like(node: OnnxNode) -> Any:
+    elem_type = node.attr("dtype", 0)
+    dtype = str(helper.tensor_dtype_to_np_dtype(elem_type)) if elem_type else node.dtype
+    rows, columns = node.shape
+    return relax.const(np.eye(rows, columns, node.attr("k", 0)).astype(dtype), dtype)
+
+
+def _einsum(node: OnnxNode) -> Any:
+    return relax.op.einsum(list(node.inputs), node.attr("equation", ""))
+
+
+def _mean_variance_normalization(node: OnnxNode) -> Any:
+    """The variance about the mean, since the standard's formula cancels where the mean is large."""
+    axes = list(node.attr("axes", (0, 2, 3)))
+    centred = node.emit(relax.op.subtract(node.x, relax.op.mean(node.x, axes, keepdims=True)))
+    variance = relax.op.mean(relax.op.multiply(centred, centred), axes, keepdims=True)
+    return relax.op.divide(centred, relax.op.add(relax.op.sqrt(variance), node.number(1e-9)))
+
+
+CONVERTERS: dict[str, OnnxConverter] = {
+    "Clip": _clip,
+    "Pow": _pow,
+    "IsInf": _isinf,
+    "Elu": _elu,
+    "Selu": _selu,
+    "ThresholdedRelu": _thresholded_relu,
+    "CumSum": _cumulative_sum,
+    "OneHot": _one_hot,
+    "EyeLike": _eye_like,
+    "Einsum": _einsum,
+    "MeanVarianceNormalization": _mean_variance_normalization,
+}

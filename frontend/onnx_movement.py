@@ -1,0 +1,141 @@
+"""Converters of our own for ONNX data movement that TVM's importer refuses or gets wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from tvm import ir, relax
+
+from luthier.schedules import ModelError
+
+from .onnx_node import OnnxConverter, OnnxNode, dtype_of, shape_of
+
+
+def _pad(node: OnnxNode) -> Any:
+    widths = _pad_widths(node)
+    mode = node.attr("mode", "constant")
+    if mode == "wrap":
+        return _wrap(node, widths)
+    if mode == "reflect" and any(
+        max(pair) >= size for pair, size in zip(widths, node.shape, strict=True)
+    ):
+        raise node.unsupported("a reflection that is wider than the tensor")
+    value = node.setting("value", 2)
+    number = value.item() if value is not None else 0
+    if float(number) != number:
+        raise node.unsupported(f"the padding value {number}")
+    modes = {"constant": "constant", "reflect": "reflect", "edge": "replicate"}
+    if mode not in modes:
+        raise node.unsupported(f"the padding mode '{mode}'")
+    flat = [int(w) for pair in widths for w in pair]
+    return relax.op.nn.pad(node.x, flat, modes[mode], float(number))
+
+
+def _pad_widths(node: OnnxNode) -> list[tuple[int, int]]:
+    """Elements before and after each dimension; negative ones are cut off."""
+    given = node.setting("paddings" if "paddings" in node.attrs else "pads", 1)
+    if given is None:
+        raise node.unsupported("padding of unknown width")
+    axes = node.constant(3, "'axes'")
+    named = range(node.rank) if axes is None else [int(a) % node.rank for a in axes]
+    widths = [(0, 0)] * node.rank
+    count = len(given) // 2
+    for axis, before, after in zip(named, given[:count], given[count:], strict=True):
+        widths[axis] = int(before), int(after)
+    return widths
+
+
+def _wrap(node: OnnxNode, widths: list[tuple[int, int]]) -> Any:
+    x = node.x
+    for axis, (size, (before, after)) in enumerate(zip(node.shape, widths, strict=True)):
+        if before or after:
+            places = np.arange(-before, size + after) % size
+            x = node.emit(relax.op.take(x, relax.const(places, "int64"), axis=axis))
+    return x
+
+
+def _tile(node: OnnxNode) -> Any:
+    repeats = node.constant(1, "a number of repetitions")
+    if repeats is None or repeats.size != node.rank:
+        raise node.unsupported("this number of repetitions")
+    return relax.op.tile(node.x, [int(r) for r in repeats.reshape(-1)])
+
+
+def _slice(node: OnnxNode) -> Any:
+    """Bounds are attributes until operator set 10, inputs since."""
+    starts, ends = node.setting("starts", 1), node.setting("ends", 2)
+    axes, steps = node.setting("axes", 3), node.setting("steps", 4)
+    if starts is None or ends is None:
+        raise node.unsupported("a slice without bounds")
+    count = len(starts)
+    named = range(count) if axes is None else [int(a) % node.rank for a in axes]
+    strides = [1] * count if steps is None else [int(s) for s in steps]
+    if 0 in strides or len(set(named)) < count:
+        raise node.unsupported("a slice with step 0, or of one axis twice,")
+    bounds = [
+        _bounds(int(a), int(b), step, node.shape[axis])
+        for a, b, step, axis in zip(starts, ends, strides, named, strict=True)
+    ]
+    begin, end = [b for b, _ in bounds], [e for _, e in bounds]
+    return relax.op.strided_slice(node.x, list(named), begin, end, strides)
+
+
+def _bounds(start: int, end: int, step: int, size: int) -> tuple[int, int]:
+    """ONNX's bounds clamped as the standard says, in the form that Relax counts with."""
+    begin, stop, _ = slice(start, end, step).indices(size)
+    # Below zero both count from the end, so the place before the first is -1 - size.
+    return begin, stop if stop >= 0 else -1 - size
+
+
+def _space_to_depth(node: OnnxNode) -> Any:
+    n, c, h, w = node.shape
+    block = node.attr("blocksize", 1)
+    split = relax.op.reshape(node.x, (n, c, h // block, block, w // block, block))
+    order = (0, 1, 3, 5, 2, 4) if node.attr("mode", "DCR") == "CRD" else (0, 3, 5, 1, 2, 4)
+    moved = relax.op.permute_dims(split, order)
+    return relax.op.reshape(moved, (n, c * block * block, h // block, w // block))
+
+
+def _gather(node: OnnxNode) -> Any:
+    """Negative indices count from the end."""
+    axis, indices = node.attr("axis", 0) % node.rank, node.input(1)
+    if isinstance(indices, ir.GenericConst):
+        size, known = node.shape[axis], indices.value.numpy()
+        if known.size and not -size <= known.min() <= known.max() < size:
+            raise ModelError(f"{node.label}: an index is outside of a dimension of size {size}")
+    return relax.op.take(node.x, indices, axis=axis)
+
+
+def _scatter_elements(node: OnnxNode) -> Any:
+    """As ScatterND, each update at a place of its own."""
+    indices, updates = node.input(1), node.input(2)
+    shape, dtype = shape_of(indices), dtype_of(indices)
+    axis, count = node.attr("axis", 0) % node.rank, int(np.prod(shape))
+    size = relax.const(node.shape[axis], dtype)
+    below = relax.op.less(indices, relax.const(0, dtype))
+    wrapped = relax.op.where(below, relax.op.add(indices, size), indices)
+    grid = np.indices(shape).reshape(node.rank, count).T
+    along = np.broadcast_to(np.arange(node.rank) == axis, grid.shape)
+    places = relax.op.where(
+        relax.const(along),
+        relax.op.reshape(wrapped, (count, 1)),
+        relax.const(grid.astype(dtype), dtype),
+    )
+    reduction = node.attr("reduction", "none")
+    return relax.op.scatter_nd(
+        node.x,
+        places,
+        relax.op.reshape(updates, (count,)),
+        "update" if reduction == "none" else reduction,
+    )
+
+
+CONVERTERS: dict[str, OnnxConverter] = {
+    "Pad": _pad,
+    "Tile": _tile,
+    "Slice": _slice,
+    "SpaceToDepth": _space_to_depth,
+    "Gather": _gather,
+    "ScatterElements": _scatter_elements,
+}

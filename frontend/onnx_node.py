@@ -1,0 +1,95 @@
+"""An ONNX node as our own converters see it: Relax arguments, attributes, and what it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from tvm import ir, relax
+
+from luthier.schedules import UnsupportedOperator
+
+from .graph import Array
+
+
+@dataclass(frozen=True)
+class OnnxNode:
+    """``label`` names the node for people; an input that is left out is None."""
+
+    builder: relax.BlockBuilder
+    label: str
+    inputs: Sequence[Any]
+    attrs: Mapping[str, Any]
+    outputs: int
+    opset: int
+
+    def input(self, index: int) -> Any:
+        """The Relax expression of an input; None where it is left out."""
+        return self.inputs[index] if index < len(self.inputs) else None
+
+    @property
+    def x(self) -> Any:
+        """The first input."""
+        return self.inputs[0]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The first input's shape."""
+        return shape_of(self.x)
+
+    @property
+    def rank(self) -> int:
+        """The first input's number of dimensions."""
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> str:
+        """The first input's element type."""
+        return dtype_of(self.x)
+
+    def attr(self, name: str, default: Any) -> Any:
+        """An attribute, text as ``str``."""
+        value = self.attrs.get(name, default)
+        return value.decode() if isinstance(value, bytes) else value
+
+    def constant(self, index: int, what: str) -> Array | None:
+        """An input that must be known at build time; None where it is left out."""
+        expr = self.input(index)
+        if expr is None:
+            return None
+        if isinstance(expr, ir.GenericConst):
+            return np.asarray(expr.value.numpy())
+        raise self.unsupported(f"{what} that is computed at run time")
+
+    def setting(self, name: str, index: int) -> Array | None:
+        """An attribute in old operator sets, input ``index`` in new ones; None where left out."""
+        if name in self.attrs:
+            return np.asarray(self.attrs[name])
+        return self.constant(index, f"'{name}'")
+
+    def emit(self, expr: Any) -> Any:
+        """The variable of an expression, so that its type is known."""
+        return self.builder.emit(expr)
+
+    def number(self, value: float) -> Any:
+        """A scalar of the first input's element type."""
+        return relax.const(value, self.dtype)
+
+    def unsupported(self, what: str) -> UnsupportedOperator:
+        """The error for something that this node asks for."""
+        return UnsupportedOperator(f"{self.label}: {what} is not supported")
+
+
+OnnxConverter: TypeAlias = Callable[[OnnxNode], Any]
+
+
+def shape_of(expr: Any) -> tuple[int, ...]:
+    """A static shape."""
+    return tuple(int(d) for d in expr.ty.shape)
+
+
+def dtype_of(expr: Any) -> str:
+    """An element type's name."""
+    return str(expr.ty.dtype)

@@ -1,0 +1,172 @@
+"""Small ONNX models, what they compute by our program, and what they should compute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from luthier.frontend import Program, evaluate, import_model
+from luthier.schedules import Target, Workload
+from luthier.schedules.execute import run_kernel
+from luthier.schedules.registry import default, instantiate
+
+TARGET = Target("x86-64-v2", "x86-64-v2", 1)
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def floats(*shape: int, seed: int = 0, dtype: str = "float32") -> np.ndarray:
+    """Standard normal numbers."""
+    return np.random.default_rng([seed, *shape]).standard_normal(shape).astype(dtype)
+
+
+def positive(*shape: int, seed: int = 0, dtype: str = "float32") -> np.ndarray:
+    """Numbers from 0.25 to 1.75."""
+    return np.random.default_rng([seed, *shape]).uniform(0.25, 1.75, shape).astype(dtype)
+
+
+def integers(low: int, high: int, *shape: int, seed: int = 0, dtype: str = "int64") -> np.ndarray:
+    """Integers from ``low`` up to but without ``high``."""
+    return np.random.default_rng([seed, *shape]).integers(low, high, shape).astype(dtype)
+
+
+def booleans(*shape: int, seed: int = 0) -> np.ndarray:
+    return integers(0, 2, *shape, seed=seed).astype(bool)
+
+
+def value_info(name: str, array: np.ndarray) -> onnx.ValueInfoProto:
+    dtype = helper.np_dtype_to_tensor_dtype(array.dtype)
+    return helper.make_tensor_value_info(name, dtype, array.shape)
+
+
+def model(
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Arrays,
+    outputs: Sequence[str],
+    constants: Arrays | None = None,
+    opset: int = 18,
+    name: str = "small",
+) -> onnx.ModelProto:
+    """A checked model; ``inputs`` say names, shapes and types."""
+    graph = helper.make_graph(
+        list(nodes),
+        name,
+        [value_info(n, a) for n, a in inputs.items()],
+        [helper.make_empty_tensor_value_info(o) for o in outputs],
+        [numpy_helper.from_array(np.asarray(a), n) for n, a in (constants or {}).items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    made = onnx.shape_inference.infer_shapes(made, data_prop=True)
+    for output in made.graph.output:
+        if not output.type.tensor_type.elem_type:
+            output.type.tensor_type.elem_type = TensorProto.FLOAT
+    return made
+
+
+@dataclass(frozen=True)
+class Case:
+    """One operator's node on given arguments; those in ``constants`` are initializers."""
+
+    op: str
+    arguments: tuple[np.ndarray | None, ...]
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    constants: tuple[int, ...] = ()
+    outputs: int = 1
+    opset: int = 18
+    note: str = ""
+
+    def __str__(self) -> str:
+        given = ",".join(f"{k}={_short(v)}" for k, v in self.attrs.items())
+        shapes = "x".join("-" if a is None else str(a.shape) for a in self.arguments[:1])
+        return f"{self.op}{self.opset}-{self.note or given}-{shapes}".replace(" ", "")
+
+    @property
+    def inputs(self) -> dict[str, np.ndarray]:
+        return {
+            f"in{i}": a
+            for i, a in enumerate(self.arguments)
+            if a is not None and i not in self.constants
+        }
+
+    @property
+    def model(self) -> onnx.ModelProto:
+        names = ["" if a is None else f"in{i}" for i, a in enumerate(self.arguments)]
+        outputs = [f"out{i}" for i in range(self.outputs)]
+        node = helper.make_node(self.op, names, outputs, **self.attrs)
+        constants = {f"in{i}": self.arguments[i] for i in self.constants}
+        return model([node], self.inputs, outputs, constants, self.opset)
+
+
+def _short(value: Any) -> str:
+    return str(value) if not isinstance(value, onnx.TensorProto) else "tensor"
+
+
+def case(op: str, *arguments: Any, **options: Any) -> Case:
+    """A case; options that are no fields of ``Case`` are the node's attributes."""
+    fields = {k: options.pop(k) for k in ("constants", "outputs", "opset", "note") if k in options}
+    arrays = tuple(None if a is None else np.asarray(a) for a in arguments)
+    return Case(op, arrays, options, **fields)
+
+
+def expected(proto: onnx.ModelProto, inputs: Arrays) -> dict[str, np.ndarray]:
+    """By ONNX Runtime, or onnx's own evaluator for what that lacks."""
+    names = [o.name for o in proto.graph.output]
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    try:
+        session = onnxruntime.InferenceSession(
+            proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        results = session.run(names, dict(inputs))
+    except Exception:
+        results = ReferenceEvaluator(proto).run(names, dict(inputs))
+    return {n: np.asarray(r) for n, r in zip(names, results, strict=True)}
+
+
+def compute(program: Program, inputs: Arrays, kernels: bool = False) -> dict[str, np.ndarray]:
+    """The program's outputs, by NumPy where it can and unless ``kernels`` are asked for."""
+    values = {v: np.asarray(inputs[n]) for n, v in program.inputs} | dict(program.constants)
+    for call in program.calls:
+        args = [np.array(_value(program, values, a), order="C") for a in call.args]
+        values[call.result] = _run(call.workload, args, kernels)
+    return {n: _value(program, values, v) for n, v in program.outputs}
+
+
+def _value(program: Program, values: Mapping[int, np.ndarray], number: int) -> np.ndarray:
+    array = values[program.base(number)]
+    assert array.dtype == program.values[number].dtype
+    return array.reshape(program.values[number].shape)
+
+
+def _run(workload: Workload, args: Sequence[np.ndarray], kernels: bool) -> np.ndarray:
+    for array, tensor in zip(args, workload.inputs, strict=True):
+        assert (array.shape, str(array.dtype)) == (tensor.shape, tensor.dtype)
+    if not kernels and all(evaluate.can_evaluate(n.op) for n in workload.nodes):
+        return evaluate.run(workload, args)
+    kernel = instantiate(workload, TARGET, default(workload, TARGET))
+    return run_kernel(kernel, TARGET, args)
+
+
+def agree(
+    proto: onnx.ModelProto,
+    inputs: Arrays,
+    kernels: bool = False,
+    rtol: float = 1e-4,
+    atol: float = 1e-5,
+) -> Program:
+    """Check that the program of a model computes what the model does; returns the program."""
+    program = import_model(proto, TARGET)
+    ours, theirs = compute(program, inputs, kernels), expected(proto, inputs)
+    assert list(ours) == list(theirs)
+    for name, array in theirs.items():
+        assert (ours[name].dtype, ours[name].shape) == (array.dtype, array.shape)
+        np.testing.assert_allclose(ours[name], array, rtol, atol, err_msg=name)
+    return program
