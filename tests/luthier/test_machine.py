@@ -1,0 +1,167 @@
+"""What this machine is, and whether all is here that Luthier needs."""
+
+from __future__ import annotations
+
+import os
+from importlib import metadata
+
+import pytest
+
+import luthier
+from luthier._doctor import TVM_PAIR
+from luthier.schedules import Target
+from luthier.schedules.target import available_cores, host
+
+# ---- target ----
+
+
+def test_the_host():
+    machine = luthier.target()
+    assert machine.target == "host"
+    assert machine.level.startswith("x86-64-v")
+    assert machine.threads == available_cores()
+    assert 1 <= machine.physical_cores <= machine.logical_cores
+    assert machine.logical_cores >= machine.threads
+    assert machine.memory > 1 << 28
+    assert 1 << 12 <= machine.l1 <= machine.l2 <= machine.l3
+    assert machine.vector_bits in (128, 256, 512)
+    assert machine.vector_registers in (16, 32)
+    assert set(machine.features) >= {"sse3", "popcnt"}
+
+
+@pytest.mark.parametrize(
+    ("level", "bits", "registers", "last"),
+    [
+        ("x86-64-v2", 128, 16, "popcnt"),
+        ("x86-64-v3", 256, 16, "bmi2"),
+        ("x86-64-v4", 512, 32, "avx512vl"),
+    ],
+)
+def test_a_level(level, bits, registers, last):
+    machine = luthier.target(level, threads=3)
+    assert (machine.target, machine.level, machine.cpu) == (level, level, level)
+    assert (machine.vector_bits, machine.vector_registers) == (bits, registers)
+    assert machine.features[-1] == last
+    assert machine.threads == 3
+    assert machine.llvm == luthier.target().llvm
+
+
+def test_a_target_object_has_its_threads_already():
+    target = host(2)
+    assert luthier.target(target).threads == 2
+    assert luthier.target(target, 2).threads == 2
+    with pytest.raises(luthier.UsageError, match="threads=3 contradicts the target's 2"):
+        luthier.target(target, 3)
+
+
+def test_affinity_limits_the_threads(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {7})
+    assert luthier.target().threads == 1
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1025])
+def test_impossible_threads(threads):
+    with pytest.raises(luthier.UsageError, match="between 1 and 1024"):
+        luthier.target("host", threads)
+
+
+def test_an_unknown_target():
+    with pytest.raises(luthier.TargetError, match="unknown target 'arm'; choose one of host"):
+        luthier.target("arm")
+
+
+def test_an_artifact_for_another_target_says_so(proto, tmp_path):
+    luthier.build(proto, tmp_path / "out", target="x86-64-v2", threads=1)
+    with luthier.load(tmp_path / "out") as artifact:
+        assert artifact.manifest.target == Target(
+            "x86-64-v2", "x86-64-v2", 1, *(getattr(host(), f"l{i}") for i in (1, 2, 3))
+        )
+        assert artifact.threads == 1
+
+
+# ---- doctor ----
+
+
+def found(name: str) -> luthier.Finding:
+    return next(f for f in luthier.doctor() if f.name == name)
+
+
+def test_a_healthy_installation():
+    findings = luthier.doctor()
+    assert all(f.ok for f in findings)
+    assert all(f.detail for f in findings)
+    assert [f.name for f in findings if not f.required] == ["onnxruntime"]
+
+
+def test_the_pinned_tvm_is_the_one_that_pyproject_pins():
+    wanted = {r.partition(";")[0].strip() for r in metadata.requires("luthier") or ()}
+    assert {f"{package}=={version}" for package, version in TVM_PAIR.items()} <= wanted
+
+
+def test_no_compiler(cli, monkeypatch):
+    monkeypatch.setenv("CC", "/nonexistent")
+    done = cli("doctor")
+    assert done.code == 1
+    assert "BROKEN  compiler       no C compiler works (/nonexistent)" in done.out
+    assert "BROKEN  build and run  no C compiler works (/nonexistent)" in done.out
+    assert "ok      tvm " in done.out
+    assert done.err == (
+        "luthier: error: this installation does not work: compiler, build and run\n"
+    )
+
+
+def test_a_compiler_that_cannot_link(tmp_path, monkeypatch):
+    compiler = tmp_path / "cc"
+    compiler.write_text('#!/bin/sh\n[ "$1" = --version ] && echo cc 1.0 && exit\nexit 3\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+    assert found("compiler").ok
+    assert not found("build and run").ok
+    assert "gave no reason" in found("build and run").detail
+
+
+def test_another_tvm(monkeypatch):
+    monkeypatch.setitem(TVM_PAIR, "apache-tvm-ffi", "9.9")
+    finding = found("tvm")
+    assert not finding.ok
+    assert finding.detail.endswith("run: pip install apache-tvm-ffi==9.9")
+
+
+def test_no_onnxruntime_is_no_fault(cli, monkeypatch):
+    version = metadata.version
+
+    def without(package: str) -> str:
+        if package == "onnxruntime":
+            raise metadata.PackageNotFoundError(package)
+        return version(package)
+
+    monkeypatch.setattr("luthier._doctor.metadata.version", without)
+    done = cli("doctor")
+    assert (done.code, done.err) == (0, "")
+    assert "absent  onnxruntime    not installed; checks use onnx's slower evaluator" in done.out
+
+
+def test_a_module_that_cannot_be_imported(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "xgboost", None)
+    finding = found("xgboost")
+    assert not finding.ok
+    assert "xgboost" in finding.detail
+
+
+def test_wrong_results(monkeypatch):
+    from luthier.deploy import Artifact
+
+    monkeypatch.setattr(Artifact, "__call__", lambda self, x: (x[:, :5],))
+    assert found("build and run").detail == "a tiny model gives wrong results"
+
+
+def test_a_cpu_that_is_too_old(monkeypatch):
+    monkeypatch.setattr("luthier.schedules.target.host_features", lambda: frozenset({"sse2"}))
+    finding = found("cpu")
+    assert not finding.ok
+    assert "below x86-64-v2" in finding.detail
+
+
+def test_an_old_python(monkeypatch):
+    monkeypatch.setattr("luthier._doctor.sys.version_info", (3, 9))
+    assert "3.10+ on Linux needed" in found("python").detail
