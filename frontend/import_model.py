@@ -8,7 +8,9 @@ import onnx
 
 from luthier.schedules import Target
 
+from .fit import fit_templates
 from .fold import fold_constants
+from .fold_scales import fold_scales
 from .graph import Graph
 from .layout import channels_last
 from .lower import lower
@@ -17,7 +19,7 @@ from .program import Program
 from .read import Shapes, read_model
 from .relax_import import to_graph
 
-PASSES = (fold_constants, channels_last, fold_constants)
+PASSES = (fold_constants, channels_last, fold_scales, fit_templates, fold_constants)
 
 
 def import_graph(

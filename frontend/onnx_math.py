@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -140,7 +142,21 @@ def _mean_variance_normalization(node: OnnxNode) -> Any:
     return relax.op.divide(centred, relax.op.add(relax.op.sqrt(variance), node.number(1e-9)))
 
 
+def _pairwise(combine: Callable[[Any, Any], Any]) -> OnnxConverter:
+    """Any number of inputs, two by two: each step fuses with what computes its inputs."""
+    return lambda node: functools.reduce(combine, node.inputs)
+
+
+def _mean(node: OnnxNode) -> Any:
+    total = _pairwise(relax.op.add)(node)
+    return relax.op.divide(total, relax.const(len(node.inputs), node.dtype))
+
+
 CONVERTERS: dict[str, OnnxConverter] = {
+    "Max": _pairwise(relax.op.maximum),
+    "Mean": _mean,
+    "Min": _pairwise(relax.op.minimum),
+    "Sum": _pairwise(relax.op.add),
     "Clip": _clip,
     "Pow": _pow,
     "IsInf": _isinf,

@@ -1,0 +1,77 @@
+"""Scales behind a convolution or product move into its weights, as batch normalisation's do.
+
+``(conv(x, w) + b) * s`` becomes ``conv(x, w * s) + b * s`` where ``w``, ``b`` and ``s`` are known,
+``s`` has one number for each output channel, and nobody else sees what is scaled (Jacob et al.
+2018, *Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
+Inference*, section 3.2).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from luthier.schedules import Node
+
+from .graph import Array, Graph, Op, Rewriter
+
+
+def fold_scales(graph: Graph) -> Graph:
+    """Multiply weights by what scales their product; see the module's text."""
+    return _ScaleFolding(graph).run()
+
+
+class _ScaleFolding(Rewriter):
+    def run(self) -> Graph:
+        return self.rewrite(lambda op, node: self._folded(op) if node.op == "multiply" else None)
+
+    def _folded(self, op: Op) -> int | None:
+        for scaled, factor in (op.node.args, op.node.args[::-1]):
+            scale = self._per_channel(factor, op.node.out.shape[-1])
+            if scale is not None:
+                return self._scaled(scaled, scale)
+        return None
+
+    def _per_channel(self, old: int, channels: int) -> Array | None:
+        """A constant that varies along the last dimension alone, as one float for each index."""
+        array = self.graph.constants.get(old)
+        if array is None or array.dtype != np.float32 or array.size not in (1, channels):
+            return None
+        if array.size > 1 and (not array.shape or array.shape[-1] != channels):
+            return None
+        return np.broadcast_to(array.reshape(-1), (channels,))
+
+    def _scaled(self, old: int, scale: Array) -> int | None:
+        """``old * scale`` without the product; None where that cannot be."""
+        op = self.graph.producer.get(old)
+        if op is None or self.graph.uses[old] != 1:
+            return None
+        if op.node.op == "add":
+            return self._scaled_sum(op.node, scale)
+        if op.node.op not in ("conv2d", "matmul"):
+            return None
+        data, weights = op.node.args
+        array = self.graph.constants.get(weights)
+        if array is None or array.dtype != np.float32:
+            return None
+        if op.node.op == "conv2d":
+            array = array * scale.reshape(-1, 1, 1, 1)
+        elif op.node.attr("transpose_b"):
+            array = array * scale.reshape(-1, 1)
+        else:
+            array = array * scale
+        args = (self.at[data], self.constant(array))
+        return self.add(Node(op.node.op, args, op.node.out, op.node.attrs))
+
+    def _scaled_sum(self, node: Node, scale: Array) -> int | None:
+        for product, bias in (node.args, node.args[::-1]):
+            shift = self._per_channel(bias, node.out.shape[-1])
+            if shift is None or self.graph.values[product].shape != node.out.shape:
+                continue
+            scaled = self._scaled(product, scale)
+            if scaled is not None:
+                shape = self.graph.values[bias].shape
+                shape = (*shape[:-1], scale.size) if shape else (scale.size,)
+                return self.add(
+                    Node("add", (scaled, self.constant((shift * scale).reshape(shape))), node.out)
+                )
+        return None
