@@ -1,4 +1,4 @@
-"""RESULTS.md: each table stands between two marks and is replaced by the command that made it."""
+"""Tables in RESULTS.md and README.md: each stands between two marks and is replaced when remade."""
 
 from __future__ import annotations
 
@@ -13,17 +13,24 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 _PACKAGES = ("apache-tvm", "onnxruntime", "openvino", "xgboost")
 
 
+README = Path(__file__).parent.parent / "README.md"
+
+
 def write(name: str, command: str, text: str) -> None:
+    """Put a table with its command and machine into RESULTS.md."""
+    replace(RESULTS, name, f"`{command}`\n\n{_machine()}\n\n{text}")
+
+
+def replace(path: Path, name: str, text: str) -> None:
     """Replace what stands between the marks of ``name``; raises ValueError where they are not."""
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    old = RESULTS.read_text()
+    old = path.read_text()
     if begin not in old or end not in old:
-        raise ValueError(f"{RESULTS.name} has no place for '{name}'")
-    body = f"{begin}\n`{command}`\n\n{_machine()}\n\n{text}\n{end}"
+        raise ValueError(f"{path.name} has no place for '{name}'")
     pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-    partial = RESULTS.with_suffix(".partial")
-    partial.write_text(pattern.sub(lambda _: body, old))
-    partial.replace(RESULTS)
+    partial = path.with_suffix(".partial")
+    partial.write_text(pattern.sub(lambda _: f"{begin}\n{text}\n{end}", old))
+    partial.replace(path)
 
 
 def _machine() -> str:
