@@ -34,12 +34,26 @@ def table(rows: Sequence[Row], peers: Sequence[str]) -> str:
         ms = [f"{row.milliseconds(p):.2f}" if p in row.turns else "fails" for p in peers]
         cells = [row.model, str(row.threads), f"{row.milliseconds(OURS):.2f}", *ms]
         lines.append(cells + [_spread(row, p) if p in row.turns else "" for p in peers])
-    text = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+    text = _markdown(lines)
     text += "\n\nRatios are medians over turns, with their quartiles; above 1, Luthier is faster."
     for peer in peers:
         for threads in sorted({r.threads for r in rows}):
             text += _mean(peer, [r for r in rows if r.threads == threads and peer in r.turns])
     return text
+
+
+def short_table(rows: Sequence[Row], peers: Sequence[str]) -> str:
+    """Milliseconds alone, with the most threads."""
+    threads = max(row.threads for row in rows)
+    lines = [["model", "Luthier", *peers], ["---"] + ["---:"] * (1 + len(peers))]
+    for row in (r for r in rows if r.threads == threads):
+        ms = [f"{row.milliseconds(p):.2f}" if p in row.turns else "fails" for p in (OURS, *peers)]
+        lines.append([row.model, *ms])
+    return _markdown(lines)
+
+
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def _spread(row: Row, peer: str) -> str:
@@ -66,9 +80,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="*", default=sorted({1, available_cores()}))
     parser.add_argument("--peers", nargs="*", default=PEERS)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--log", type=Path, help="use a tuning log, not the default schedules")
+    parser.add_argument("--log", type=Path, help="use a tuning log (only with --print)")
     parser.add_argument("--print", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
+    if options.log and not options.print:
+        parser.error("--log needs --print: RESULTS.md has the default schedules")
     models = all_models(cache_folder())
     console = Console(stderr=True)
     rows = []
@@ -87,8 +103,8 @@ def main() -> None:
     text = table(rows, options.peers)
     print(text)
     if not options.print:
-        name = "tuned-latency" if options.log else "latency"
-        results.write(name, f"python -m bench.{name.replace('-', ' ')}", text)
+        results.write("latency", "python -m bench.latency", text)
+        results.replace(results.README, "numbers", short_table(rows, options.peers))
 
 
 if __name__ == "__main__":

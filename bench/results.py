@@ -10,10 +10,8 @@ from pathlib import Path
 import luthier
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-_PACKAGES = ("apache-tvm", "onnxruntime", "openvino", "xgboost")
-
-
 README = Path(__file__).parent.parent / "README.md"
+_PACKAGES = ("apache-tvm", "onnxruntime", "openvino", "xgboost")
 
 
 def write(name: str, command: str, text: str) -> None:
