@@ -21,7 +21,7 @@ def fit_templates(graph: Graph) -> Graph:
         if node.op not in ops.ANCHORS or node.op in _ANY_DTYPE:
             return None
         dtype = node.out.dtype
-        if dtype == "float16":
+        if dtype == "float16" or (node.op == "max_pool2d" and dtype in ("int8", "uint8")):
             return _widened(b, node)
         weights = node.op in ("conv2d", "conv2d_transpose")
         if dtype == "float32" and not (weights and node.args[1] not in b.constants):
@@ -30,8 +30,8 @@ def fit_templates(graph: Graph) -> Graph:
             return _relax_conv2d(b, node)
         if node.op == "matmul":
             return _relax_matmul(b, node)
-        what = "weights that are computed at run time are" if dtype == "float32" else f"{dtype} is"
-        raise UnsupportedOperator(f"{op.source}: {what} not supported here")
+        what = "weights known at build time" if dtype == "float32" else f"float32, not {dtype}"
+        raise UnsupportedOperator(f"{op.source}: it needs {what}")
 
     return b.rewrite(rule)
 

@@ -27,7 +27,7 @@ class _ScaleFolding(Rewriter):
     def _folded(self, op: Op) -> int | None:
         for scaled, factor in (op.node.args, op.node.args[::-1]):
             scale = self._per_channel(factor, op.node.out.shape[-1])
-            if scale is not None:
+            if scale is not None and self.graph.values[scaled].shape == op.node.out.shape:
                 return self._scaled(scaled, scale)
         return None
 
@@ -47,6 +47,8 @@ class _ScaleFolding(Rewriter):
             return None
         if op.node.op == "add":
             return self._scaled_sum(op.node, scale)
+        if op.node.op == "multiply":
+            return self._scaled_product(op.node, scale)
         if op.node.op not in ("conv2d", "matmul"):
             return None
         data, weights = op.node.args
@@ -61,6 +63,13 @@ class _ScaleFolding(Rewriter):
             array = array * scale
         args = (self.at[data], self.constant(array))
         return self.add(Node(op.node.op, args, op.node.out, op.node.attrs))
+
+    def _scaled_product(self, node: Node, scale: Array) -> int | None:
+        for scaled, factor in (node.args, node.args[::-1]):
+            inner = self._per_channel(factor, node.out.shape[-1])
+            if inner is not None and self.graph.values[scaled].shape == node.out.shape:
+                return self._scaled(scaled, inner * scale)
+        return None
 
     def _scaled_sum(self, node: Node, scale: Array) -> int | None:
         for product, bias in (node.args, node.args[::-1]):

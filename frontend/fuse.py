@@ -5,8 +5,8 @@ A group has one root, whose value leaves it, and at most one anchor. Operators j
 1. *below* an anchor: elementwise operators that use nothing else of the anchor's shape than its
    value, up to where all paths from it meet again (the immediate post-dominator), so that
    ``x * (1 + erf(x))`` joins as a whole; of two anchors that are added, the later takes the sum;
-2. *above* a reduction, a softmax, a layer normalisation or a pooling: elementwise operators whose
-   only use is its first argument;
+2. *above* a reduction, a softmax or a layer normalisation: elementwise operators whose only use is
+   its first argument;
 3. one another: elementwise operators and data movement whose only uses are in one group, unless
    the group would compute an expensive value several times.
 
@@ -22,10 +22,8 @@ from luthier.schedules import ops
 from .graph import Graph, Op
 
 # Reading their argument by index costs nothing more: they read each element once per pass.
-_TAKES_PROLOGUE = frozenset(
-    ["sum", "mean", "max", "min", "prod", "softmax", "log_softmax", "layer_norm"]
-)
-_POOLS = ("max_pool2d", "avg_pool2d")
+_REDUCTIONS = frozenset(["sum", "mean", "max", "min", "prod"])
+_TAKES_PROLOGUE = _REDUCTIONS | {"softmax", "log_softmax", "layer_norm"}
 _EXPENSIVE = frozenset(
     """
         exp log sqrt rsqrt sigmoid tanh erf power divide sin cos tan sinh cosh asin acos atan
@@ -94,8 +92,16 @@ class _Fusion:
             region = self._region_below(group.root, shape)
             if not region or len(group.ops) + len(region) > _MOST_NODES:
                 return
+            if not self._stored(group, region[-1]):
+                return
             for op in region:
                 self._merge(group, self.group[op.result], op)
+
+    def _stored(self, group: Group, op: Op) -> bool:
+        """Whether the anchor's template can store this value: only reductions change the dtype."""
+        assert group.anchor is not None
+        anchor = group.anchor.node
+        return anchor.op in _REDUCTIONS or op.node.out.dtype == anchor.out.dtype
 
     def _region_below(self, op: Op, shape: tuple[int, ...]) -> list[Op]:
         """The elementwise operators between ``op`` and the first value all its uses lead to."""
@@ -176,18 +182,15 @@ class _Fusion:
 
     def _prologue(self, target: Group, anchor: Op, op: Op, users: list[Op]) -> bool:
         name = anchor.node.op
-        if name not in _TAKES_PROLOGUE and name not in _POOLS:
+        if name not in _TAKES_PROLOGUE:
             return False
         if anchor in users and op.result in anchor.node.args[1:]:
             return False
-        once = name in ("sum", "mean", "max", "min", "prod")
+        once = name in _REDUCTIONS
         if op.node.op in ops.MOVEMENT and op.node.op not in ("take", "broadcast_to", "slice"):
             return False
         repeats = self._evaluations(target, op)
-        if name in _POOLS:
-            kernel, strides = anchor.node.attr("kernel"), anchor.node.attr("strides")
-            repeats *= max(1.0, kernel[0] * kernel[1] / (strides[0] * strides[1]))
-        elif not once:
+        if not once:
             repeats *= _PASSES
         return repeats <= 1 or (repeats <= 9 and op.node.op not in _EXPENSIVE)
 
@@ -196,21 +199,23 @@ class _Fusion:
         return op.node.op in ops.ELEMENTWISE or op.node.op == "broadcast_to"
 
     def _evaluations(self, target: Group, op: Op) -> float:
-        """How often each element of ``op`` would be computed if it joined ``target``."""
-        times: dict[int, float] = {target.root.result: 1.0}
+        """How often each element of ``op`` would be computed if it joined ``target``.
+
+        Elementwise users at one place share what they read; each movement reads at another place.
+        """
+        # For each value: how often it is read at each place, named by the movements on the way.
+        places: dict[int, dict[tuple[int, ...], float]] = {target.root.result: {(): 1.0}}
         members = sorted(target.ops, key=lambda o: self.position[o.result], reverse=True)
-        total = 0.0
         for member in members:
-            count = times.get(member.result, 1.0)
+            own = places.get(member.result, {(): 1.0})
+            shared = member.node.op in ops.ELEMENTWISE
             for arg in dict.fromkeys(member.node.args):
-                source = self.graph.values[arg]
-                read = count * self._reads(member, source.size)
-                if arg == op.result:
-                    # Elementwise users of the same element share one evaluation.
-                    total = max(total, read) if member.node.op in ops.ELEMENTWISE else total + read
-                else:
-                    times[arg] = max(times.get(arg, 0.0), read)
-        return total
+                reads = self._reads(member, self.graph.values[arg].size)
+                read = places.setdefault(arg, {})
+                for place, times in own.items():
+                    at = place if shared else (*place, member.result)
+                    read[at] = max(read.get(at, 0.0), times * reads)
+        return sum(places[op.result].values())
 
     def _reads(self, member: Op, size: int) -> float:
         if member.node.op in ops.ANCHORS or member.node.op == "concat":

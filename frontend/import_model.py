@@ -6,7 +6,8 @@ import os
 
 import onnx
 
-from luthier.schedules import Target
+from luthier.schedules import ScheduleError, Target, UnsupportedOperator
+from luthier.schedules.registry import spaces
 
 from .fit import fit_templates
 from .fold import fold_constants
@@ -44,4 +45,10 @@ def import_model(
     Raises ModelError where the model cannot be read, UnsupportedOperator where it uses what Luthier
     cannot compile.
     """
-    return lower(import_graph(model, shapes))
+    program = lower(import_graph(model, shapes))
+    for call in {call.workload: call for call in program.calls}.values():
+        try:
+            spaces(call.workload, target)
+        except ScheduleError as error:
+            raise UnsupportedOperator(f"{call.source}: {error}") from error
+    return program

@@ -90,11 +90,8 @@ class _Layout(Rewriter):
         return value, self.order.get(old, tuple(range(len(self._shape(old)))))
 
     def _hold(self, old: int, value: int, order: Order) -> None:
-        """``old`` is ``value`` in ``order``; orders that only move ones are views."""
-        shape = self.values[value].shape
-        if is_view(shape, order):
-            value = self._reshaped(value, permuted(shape, order))
-        else:
+        """``old`` is ``value`` in ``order``."""
+        if list(order) != sorted(order):
             self.order[old] = order
         self.at[old] = value
 

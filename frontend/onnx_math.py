@@ -12,6 +12,7 @@ from onnx import helper
 from tvm import ir, relax
 
 from .onnx_node import OnnxConverter, OnnxNode, dtype_of
+from .read import dtype_name
 
 
 def _clip(node: OnnxNode) -> Any:
@@ -48,6 +49,22 @@ def _pow(node: OnnxNode) -> Any:
 
 def _cast(expr: Any, dtype: str) -> Any:
     return expr if dtype_of(expr) == dtype else relax.op.astype(expr, dtype)
+
+
+def _cast_to(node: OnnxNode) -> Any:
+    return _converted(node, dtype_name(node.attr("to", 0), f"{node.label}: its result"))
+
+
+def _cast_like(node: OnnxNode) -> Any:
+    return _converted(node, dtype_of(node.input(1)))
+
+
+def _converted(node: OnnxNode, dtype: str) -> Any:
+    """Numbers that a narrow integer type does not hold wrap around, as on processors."""
+    x, wide = node.x, np.dtype(dtype)
+    if np.dtype(node.dtype).kind == "f" and wide.kind in "iu" and dtype not in ("int32", "int64"):
+        x = _cast(x, "int64" if wide.itemsize >= 4 else "int32")
+    return _cast(x, dtype)
 
 
 def _isinf(node: OnnxNode) -> Any:
@@ -157,6 +174,8 @@ CONVERTERS: dict[str, OnnxConverter] = {
     "Mean": _mean,
     "Min": _pairwise(relax.op.minimum),
     "Sum": _pairwise(relax.op.add),
+    "Cast": _cast_to,
+    "CastLike": _cast_like,
     "Clip": _clip,
     "Pow": _pow,
     "IsInf": _isinf,

@@ -73,7 +73,7 @@ class OnnxNode:
         """The variable of an expression, so that its type is known."""
         return self.builder.emit(expr)
 
-    def number(self, value: float) -> Any:
+    def number(self, value: int | float) -> Any:
         """A scalar of the first input's element type."""
         return relax.const(value, self.dtype)
 

@@ -19,6 +19,7 @@ from . import (
     onnx_math,
     onnx_movement,
     onnx_nn,
+    onnx_reduce,
     onnx_resize,
     relax_conv,
     relax_einsum,
@@ -36,6 +37,7 @@ CONVERTERS = {
     **onnx_math.CONVERTERS,
     **onnx_movement.CONVERTERS,
     **onnx_nn.CONVERTERS,
+    **onnx_reduce.CONVERTERS,
     **onnx_resize.CONVERTERS,
 }
 PADDED = ("Conv", "ConvTranspose", "MaxPool", "AveragePool")

@@ -101,7 +101,6 @@ POOLING = [
         "AveragePool", VOLUME, kernel_shape=[2, 1, 1], pads=[1, 0, 0, 0, 0, 0], count_include_pad=1
     ),
     case("MaxPool", integers(0, 99, 1, 2, 5, 5, dtype="uint8"), kernel_shape=[2, 2]),
-    case("MaxPool", floats(1, 2, 5, 5, dtype="float64"), kernel_shape=[2, 2], pads=[1, 1, 0, 0]),
     *(case(f"Global{op}", x) for op in _POOLS for x in (LINE, IMAGE, VOLUME)),
 ]
 
