@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tvm import tirx
-from tvm.ir import PointerType, PrimType
+from tvm.ir import PointerType, PrimType, Range
+from tvm.sym import Analyzer
 
 from .errors import ScheduleError
 from .kernel import Phase
@@ -53,6 +54,8 @@ class PhaseBuilder:
         self._blocks: list[list[Any]] = [[]]
         self._names = 0
         self._lane_by_lane = False
+        self._lane: tuple[Index, int, int] = (0, 1, -1)  # index, lanes, where its loop is written
+        self._bounds = Analyzer()
         self._buffers = self._declare(slots)
 
     def _declare(self, slots: Sequence[Slot]) -> dict[str, Any]:
@@ -115,9 +118,28 @@ class PhaseBuilder:
         self.emit(tirx.Bind(variable, value))
         return variable
 
+    def hold(self, value: Expr) -> Expr:
+        """``bind`` for data. TVM's simplifier writes bound values out again wherever they are used,
+        so a chain of values that are used twice would double with each; memory it leaves alone, and
+        LLVM makes registers of it.
+        """
+        if isinstance(value, (tirx.IntImm, tirx.FloatImm)):
+            return value
+        lane, lanes, block = self._lane
+        buffer = tirx.decl_buffer((lanes,), value.ty.dtype, self._fresh("held"), scope="local")
+        self._blocks[block].append(tirx.AllocBuffer(buffer))
+        self.store(buffer, lane, value)
+        return self.load(buffer, lane)
+
+    def proves(self, condition: Expr) -> bool:
+        """Whether the bounds of the loops that are being written make ``condition`` true."""
+        return bool(self._bounds.can_prove(condition))
+
     @contextmanager
     def _loop(self, begin: Index, extent: Index, kind: Any, name: str) -> Iterator[Expr]:
         variable = tirx.Var(self._fresh(name), "int32")
+        if isinstance(begin, int) and isinstance(extent, int):
+            self._bounds.bind(variable, Range.from_min_extent(begin, extent))
         self._blocks.append([])
         yield variable
         body = self._blocks.pop()
@@ -147,8 +169,11 @@ class PhaseBuilder:
         if lanes == 1:
             yield 0
             return
+        outside = len(self._blocks) - 1
         with self._loop(0, lanes, _KIND.VECTORIZED, "lane") as variable:
+            self._lane = (variable, lanes, outside)
             yield variable
+            self._lane = (0, 1, -1)
 
     def lane_by_lane(self) -> None:
         """Make the vector loop that is being written a serial one, which LLVM may vectorise."""
@@ -233,17 +258,3 @@ def modulo(index: Index, divisor: int) -> Index:
 def ceildiv(a: int, b: int) -> int:
     """``a / b`` rounded up."""
     return -(-a // b)
-
-
-def choose(condition: Any, then: Any, otherwise: Any) -> Any:
-    """``then`` where ``condition`` holds, both being evaluated."""
-    if isinstance(condition, (bool, int)):
-        return then if condition else otherwise
-    return tirx.Select(condition, then, otherwise)
-
-
-def clamp(index: Index, low: int, high: int) -> Index:
-    """``index`` limited to ``low..high``."""
-    if isinstance(index, int):
-        return min(max(index, low), high)
-    return tirx.min(tirx.max(index, tirx.const(low, "int32")), tirx.const(high, "int32"))

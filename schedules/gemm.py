@@ -19,8 +19,9 @@ import numpy as np
 from tvm import tirx
 
 from .emit import Expr, Index, PhaseBuilder, ceildiv, divide, modulo, split_index, tail
-from .expr import Evaluator, Point, flatten
+from .expr import Evaluator, Point
 from .kernel import Array, Kernel, Packing
+from .point import flatten
 from .space import Config, Knob, Schedule, Space
 from .target import Target
 from .template import (

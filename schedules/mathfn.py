@@ -48,7 +48,7 @@ _EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.66
 
 def exp(x: Expr, bind: Bind) -> Expr:
     """e**x for float32; NaN stays NaN, overflow gives infinity, below -87.3 the result is 0."""
-    low, high = -87.33654, 88.72283
+    x, low, high = bind(x), -87.33654, 88.72283
     clamped = bind(
         tirx.Select(x > _f32(high), _f32(high), tirx.Select(x < _f32(low), _f32(low), x))
     )
@@ -107,15 +107,16 @@ _TANH_P = (
 _TANH_Q = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
 
 
-def _limit(x: Expr, bound: float) -> Expr:
+def _limit(x: Expr, bound: float, bind: Bind) -> Expr:
     """``x`` within +-bound; NaN stays NaN."""
+    x = bind(x)
     upper = tirx.Select(x > _f32(bound), _f32(bound), x)
-    return tirx.Select(x < _f32(-bound), _f32(-bound), upper)
+    return bind(tirx.Select(x < _f32(-bound), _f32(-bound), upper))
 
 
 def tanh(x: Expr, bind: Bind) -> Expr:
     """Hyperbolic tangent for float32."""
-    x = bind(_limit(x, 7.90531110763549805))
+    x = _limit(x, 7.90531110763549805, bind)
     square = bind(x * x)
     ratio = x * _polynomial(square, _TANH_P) / _polynomial(square, _TANH_Q)
     return tirx.Select(tirx.abs(x) < _f32(0.0004), x, ratio)
@@ -141,7 +142,7 @@ _ERF_Q = (
 
 def erf(x: Expr, bind: Bind) -> Expr:
     """Error function for float32."""
-    x = bind(_limit(x, 4.0))
+    x = _limit(x, 4.0, bind)
     square = bind(x * x)
     return x * _polynomial(square, _ERF_P) / _polynomial(square, _ERF_Q)
 

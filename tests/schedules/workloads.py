@@ -51,13 +51,28 @@ class Builder:
 
     @property
     def workload(self) -> Workload:
-        def number(value: Value) -> int:
-            return value.place + (0 if value.is_input else len(self._inputs))
+        """What the last node needs, as a workload."""
+        nodes = self._needed()
+        used = {arg.place for n in nodes for arg in self._nodes[n][1] if arg.is_input}
+        inputs = sorted(used)
 
-        nodes: list[Node] = [
-            node(op, tuple(map(number, args)), out, **attrs) for op, args, out, attrs in self._nodes
-        ]
-        return Workload(tuple(self._inputs), tuple(self._constants), tuple(nodes))
+        def number(value: Value) -> int:
+            if value.is_input:
+                return inputs.index(value.place)
+            return len(inputs) + nodes.index(value.place)
+
+        made: list[Node] = []
+        for op, args, out, attrs in (self._nodes[n] for n in nodes):
+            made.append(node(op, tuple(map(number, args)), out, **attrs))
+        tensors = tuple(self._inputs[i] for i in inputs)
+        return Workload(tensors, tuple(self._constants[i] for i in inputs), tuple(made))
+
+    def _needed(self) -> list[int]:
+        found = {len(self._nodes) - 1}
+        for n in reversed(range(len(self._nodes))):
+            if n in found:
+                found |= {arg.place for arg in self._nodes[n][1] if not arg.is_input}
+        return sorted(found)
 
 
 Epilogue = Callable[[Builder, Value], Value]

@@ -1,0 +1,178 @@
+"""The data movement of ``ops`` as TensorIR expressions: which argument's element an element is.
+
+Both sides of a ``Select`` are evaluated, so an element outside a tensor is replaced by one at its
+border before it is chosen away. TVM's simplifier would undo that where the condition says that the
+index is inside, so ``_clamp`` is written in LLVM's terms, which it cannot read. What that costs, a
+load for each lane, is saved wherever the loops' bounds prove that an index is inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tvm import tirx
+
+from .arithmetic import dtype_of
+from .elementwise import constant
+from .emit import Expr, Index, PhaseBuilder
+from .point import Point, broadcast_point
+from .workload import Node
+
+if TYPE_CHECKING:
+    from .expr import Evaluator
+
+
+def _reshape(ev: Evaluator, node: Node, point: Point) -> Expr:
+    return ev.at(node.args[0], Point(ev.shape(node.args[0]), flat=point.linear))
+
+
+def _transpose(ev: Evaluator, node: Node, point: Point) -> Expr:
+    coords: list[Index] = [0] * len(point.shape)
+    for position, axis in enumerate(node.attr("axes")):
+        coords[axis] = point.coordinates[position]
+    return ev.at(node.args[0], Point(ev.shape(node.args[0]), tuple(coords)))
+
+
+def _broadcast_to(ev: Evaluator, node: Node, point: Point) -> Expr:
+    return ev.at(node.args[0], broadcast_point(point, ev.shape(node.args[0])))
+
+
+def _slice(ev: Evaluator, node: Node, point: Point) -> Expr:
+    begin, steps = node.attr("begin"), node.attr("steps")
+    coords = tuple(c * s + b for c, b, s in zip(point.coordinates, begin, steps, strict=True))
+    return ev.at(node.args[0], Point(ev.shape(node.args[0]), coords))
+
+
+def _pad(ev: Evaluator, node: Node, point: Point) -> Expr:
+    source = ev.shape(node.args[0])
+    mode = node.attr("mode", "constant")
+    coords: list[Index] = []
+    inside: Any = True
+    padding = zip(point.coordinates, node.attr("before"), source, point.shape, strict=True)
+    for c, before, size, total in padding:
+        if size == total and before == 0:
+            coords.append(c)
+            continue
+        position = c - before
+        if mode == "reflect":
+            position = (size - 1) - _absolute((size - 1) - _absolute(position))
+        elif mode == "constant":
+            inside = _both(inside, _is_inside(ev.builder, position, size))
+        coords.append(_clamp(ev.builder, position, size))
+    fill = constant(node.attr("value", 0.0), node.out.dtype)
+    if inside is False:
+        return fill
+    return _choose(inside, ev.at(node.args[0], Point(source, tuple(coords))), fill)
+
+
+def _concat(ev: Evaluator, node: Node, point: Point) -> Expr:
+    axis, coords = node.attr("axis"), point.coordinates
+    result: Expr = None
+    offset = 0
+    for a in node.args:
+        shape = ev.shape(a)
+        position = coords[axis] - offset
+        inside = _is_inside(ev.builder, position, shape[axis])
+        offset += shape[axis]
+        if inside is False:
+            continue
+        local = _clamp(ev.builder, position, shape[axis])
+        value = ev.at(a, Point(shape, (*coords[:axis], local, *coords[axis + 1 :])))
+        if inside is True:
+            return value
+        result = value if result is None else _choose(position >= 0, value, result)
+    return result
+
+
+def _take(ev: Evaluator, node: Node, point: Point) -> Expr:
+    data, indices = node.args
+    axis, coords = node.attr("axis"), point.coordinates
+    shape, rank = ev.shape(data), len(ev.shape(indices))
+    index = ev.at(indices, Point(ev.shape(indices), coords[axis : axis + rank]))
+    index = ev.builder.bind(_clamp(ev.builder, _as_int32(index), shape[axis]))
+    return ev.at(data, Point(shape, (*coords[:axis], index, *coords[axis + rank :])))
+
+
+def _as_int32(index: Expr) -> Expr:
+    """The nearest 32-bit number, save that a negative one may become any other."""
+    dtype = dtype_of(index)
+    if dtype in ("int64", "uint64", "uint32"):
+        index = tirx.min(index, tirx.const(2**31 - 1, dtype))
+    if dtype == "int64":
+        index = tirx.max(index, tirx.const(-1, dtype))
+    return tirx.Cast("int32", index)
+
+
+def _window_mean(ev: Evaluator, node: Node, point: Point) -> Expr:
+    axis, size, before = node.attr("axis"), node.attr("size"), node.attr("before")
+    shape, coords = point.shape, point.coordinates
+    zero = tirx.const(0.0, node.out.dtype)
+    total: Expr = zero
+    for shift in range(-before, size - before):
+        position = coords[axis] + shift
+        inside = _is_inside(ev.builder, position, shape[axis])
+        if inside is not False:
+            local = _clamp(ev.builder, position, shape[axis])
+            at = Point(shape, (*coords[:axis], local, *coords[axis + 1 :]))
+            total = total + _choose(inside, ev.at(node.args[0], at), zero)
+    return total * tirx.const(1.0 / size, node.out.dtype)
+
+
+def _iota(ev: Evaluator, node: Node, point: Point) -> Expr:
+    index = point.coordinates[-1]
+    index = tirx.const(index, "int32") if isinstance(index, int) else index
+    start = constant(node.attr("start", 0), node.out.dtype)
+    step = constant(node.attr("step", 1), node.out.dtype)
+    return start + tirx.Cast(node.out.dtype, index) * step
+
+
+RULES: dict[str, Callable[[Evaluator, Node, Point], Expr]] = {
+    "reshape": _reshape,
+    "transpose": _transpose,
+    "broadcast_to": _broadcast_to,
+    "slice": _slice,
+    "pad": _pad,
+    "concat": _concat,
+    "take": _take,
+    "window_mean": _window_mean,
+    "iota": _iota,
+}
+
+
+def _is_inside(builder: PhaseBuilder, index: Index, size: int) -> Any:
+    """Whether ``0 <= index < size``: settled here where the loops' bounds settle it."""
+    if isinstance(index, int):
+        return 0 <= index < size
+    low, high = index >= 0, index < size
+    if builder.proves(tirx.all(low, high)):
+        return True
+    if builder.proves(index < 0) or builder.proves(index >= size):
+        return False
+    return tirx.all(low, high)
+
+
+def _clamp(builder: PhaseBuilder, index: Index, size: int) -> Index:
+    """``index`` limited to ``0 .. size - 1``."""
+    if isinstance(index, int):
+        return min(max(index, 0), size - 1)
+    if _is_inside(builder, index, size) is True:
+        return index
+    above = tirx.call_llvm_pure_intrin("int32", "llvm.smax", index, tirx.const(0, "int32"))
+    return tirx.call_llvm_pure_intrin("int32", "llvm.smin", above, tirx.const(size - 1, "int32"))
+
+
+def _choose(condition: Any, then: Expr, otherwise: Expr) -> Expr:
+    return then if condition is True else tirx.Select(condition, then, otherwise)
+
+
+def _both(a: Any, b: Any) -> Any:
+    if a is False or b is False:
+        return False
+    if a is True:
+        return b
+    return a if b is True else tirx.all(a, b)
+
+
+def _absolute(index: Index) -> Index:
+    return abs(index) if isinstance(index, int) else tirx.max(index, 0 - index)

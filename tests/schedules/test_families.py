@@ -1,0 +1,195 @@
+"""Every family of kernels, on odd shapes and every level, against float64; see ``caller``."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+from caller import RUNNABLE, verify
+from workloads import EPILOGUES, Builder, conv, conv_transpose, matmul, pool, window
+
+from luthier.schedules import Workload
+
+Pads = tuple[int, int, int, int]
+AFTER = tuple(EPILOGUES)
+
+
+def _odd(rng: random.Random, most: int, least: int = 1) -> int:
+    return rng.randint(least, most)
+
+
+def _window(rng: random.Random, size: int, kernel: int) -> tuple[int, Pads]:
+    """A dilation, and pads with which a window fits into ``size``."""
+    dilation = rng.choice([1, 1, 2])
+    span = (kernel - 1) * dilation + 1
+    short = max(0, span - size)
+    top, left = (short + rng.randint(0, 2) for _ in range(2))
+    return dilation, (top, left, rng.randint(0, 2), rng.randint(0, 2))
+
+
+def direct(rng: random.Random) -> Workload:
+    groups = rng.choice([1, 1, 2, 3])
+    kernel = (_odd(rng, 5), _odd(rng, 5))
+    size = _odd(rng, 17, 5)
+    dilation, pads = _window(rng, size, max(kernel))
+    return conv(
+        (_odd(rng, 2), size, size + 2, groups * _odd(rng, 13)),
+        groups * _odd(rng, 35),
+        kernel,
+        strides=(_odd(rng, 3), _odd(rng, 3)),
+        pads=pads,
+        dilations=(dilation, dilation),
+        groups=groups,
+        after=rng.choice(AFTER),
+    )
+
+
+def first_layer(rng: random.Random) -> Workload:
+    size = _odd(rng, 40, 23)
+    pads = (3, 3, 3, 3)
+    after = rng.choice(AFTER)
+    return conv((1, size, size + 3, 3), 37, (7, 7), strides=(2, 2), pads=pads, after=after)
+
+
+def pointwise(rng: random.Random) -> Workload:
+    shape = (_odd(rng, 2), _odd(rng, 13), _odd(rng, 13), _odd(rng, 70))
+    return conv(shape, _odd(rng, 70), (1, 1), after=rng.choice(AFTER))
+
+
+def winograd(rng: random.Random) -> Workload:
+    pads = (_odd(rng, 2, 0), _odd(rng, 2, 0), _odd(rng, 2, 0), _odd(rng, 2, 0))
+    shape = (_odd(rng, 2), _odd(rng, 19, 6), _odd(rng, 19, 6), _odd(rng, 40, 3))
+    return conv(shape, _odd(rng, 40, 3), (3, 3), pads=pads, after=rng.choice(AFTER))
+
+
+def depthwise(rng: random.Random) -> Workload:
+    channels, kernel = _odd(rng, 70), rng.choice([3, 5, 7])
+    size = _odd(rng, 20, 7)
+    dilation, pads = _window(rng, size, kernel)
+    return conv(
+        (_odd(rng, 2), size, size + 1, channels),
+        channels * rng.choice([1, 1, 2]),
+        (kernel, kernel),
+        strides=(_odd(rng, 2), _odd(rng, 2)),
+        pads=pads,
+        dilations=(dilation, dilation),
+        groups=channels,
+        after=rng.choice(AFTER),
+    )
+
+
+def transposed(rng: random.Random) -> Workload:
+    groups = rng.choice([1, 1, 2])
+    strides = (_odd(rng, 3), _odd(rng, 3))
+    return conv_transpose(
+        (_odd(rng, 2), _odd(rng, 9, 3), _odd(rng, 9, 3), groups * _odd(rng, 9)),
+        groups * _odd(rng, 20),
+        (_odd(rng, 4, 2), _odd(rng, 4, 2)),
+        strides=strides,
+        pads=(rng.randint(0, 1), rng.randint(0, 1), rng.randint(0, 1), rng.randint(0, 1)),
+        groups=groups,
+        output_padding=(rng.randint(0, strides[0] - 1), rng.randint(0, strides[1] - 1)),
+        after=rng.choice(AFTER),
+    )
+
+
+def gemm(rng: random.Random) -> Workload:
+    m, n, k = rng.choice([1, 2, _odd(rng, 50)]), _odd(rng, 90), _odd(rng, 70)
+    transpose_b = rng.random() < 0.5
+    b = (n, k) if transpose_b else (k, n)
+    return matmul(
+        (m, k),
+        b,
+        transpose_b=transpose_b,
+        constant=rng.random() < 0.7,
+        after=rng.choice([a for a in AFTER if a != "scaled"]),
+    )
+
+
+def batched_gemm(rng: random.Random) -> Workload:
+    m, n, k = _odd(rng, 20), _odd(rng, 40), _odd(rng, 30)
+    transpose_b = rng.random() < 0.5
+    batch = rng.choice([(), (1,), (3,), (2, 1)])
+    b = (*batch, n, k) if transpose_b else (*batch, k, n)
+    return matmul((2, 3, m, k), b, transpose_b=transpose_b, constant=False, after=rng.choice(AFTER))
+
+
+def pooling(rng: random.Random) -> Workload:
+    op = rng.choice(["max_pool2d", "avg_pool2d"])
+    kernel = _odd(rng, 4, 2)
+    size, stride = _odd(rng, 15, 5), _odd(rng, 3)
+    edge = rng.randint(0, kernel - 1)
+    attrs = {"count_include_pad": rng.random() < 0.5} if op == "avg_pool2d" else {}
+    return pool(
+        op,
+        (_odd(rng, 2), size, size + 1, _odd(rng, 40)),
+        (kernel, kernel),
+        strides=(stride, stride),
+        pads=(edge, edge, edge, edge),
+        after=rng.choice(["nothing", "bias_relu"]),
+        **attrs,
+    )
+
+
+def reduction(rng: random.Random) -> Workload:
+    shape = tuple(_odd(rng, 19) for _ in range(rng.randint(1, 4)))
+    axes = tuple(sorted(rng.sample(range(len(shape)), rng.randint(1, len(shape)))))
+    keepdims = rng.random() < 0.5
+    kept = tuple(1 if i in axes else d for i, d in enumerate(shape) if keepdims or i not in axes)
+    b = Builder()
+    op = rng.choice(["sum", "mean", "max", "min"])
+    b.add(op, b.input(shape), shape=kept, axes=axes, keepdims=keepdims)
+    return b.workload
+
+
+def normalisation(rng: random.Random) -> Workload:
+    shape = (_odd(rng, 4), _odd(rng, 9), _odd(rng, 70))
+    b = Builder()
+    x = b.input(shape)
+    op = rng.choice(["softmax", "log_softmax", "layer_norm"])
+    if op == "layer_norm":
+        gamma, beta = b.input(shape[-1:], constant=True), b.input(shape[-1:], constant=True)
+        b.add(op, x, gamma, beta, shape=shape, epsilon=1e-5)
+    else:
+        b.add(op, x, axis=rng.randint(0, 2))
+    return b.workload
+
+
+def transposition(rng: random.Random) -> Workload:
+    shape = tuple(_odd(rng, 37) for _ in range(rng.randint(2, 4)))
+    axes = list(range(len(shape)))
+    rng.shuffle(axes)
+    b = Builder()
+    b.add("transpose", b.input(shape), shape=tuple(shape[a] for a in axes), axes=tuple(axes))
+    return b.workload
+
+
+FAMILIES: dict[str, tuple[Callable[[random.Random], Workload], int]] = {
+    "direct convolution": (direct, 8),
+    "first layer": (first_layer, 2),
+    "pointwise convolution": (pointwise, 4),
+    "winograd": (winograd, 5),
+    "depthwise": (depthwise, 6),
+    "transposed convolution": (transposed, 5),
+    "matrix product": (gemm, 8),
+    "batched product": (batched_gemm, 5),
+    "pooling": (pooling, 6),
+    "reduction": (reduction, 8),
+    "normalisation": (normalisation, 6),
+    "transposition": (transposition, 5),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_random_workloads_of_a_family_are_right(family: str, level: str) -> None:
+    make, count = FAMILIES[family]
+    for seed in range(count):
+        rng = random.Random(f"{family} {seed}")
+        verify(make(rng), level, samples=1, relative=1e-5, of_sum=2e-6, absolute=2e-6)
+
+
+def test_a_window_counts_its_places() -> None:
+    assert window(7, 3, 2, 2, 1) == 4
