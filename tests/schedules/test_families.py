@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from caller import RUNNABLE, verify
-from workloads import EPILOGUES, Builder, conv, conv_transpose, matmul, pool, window
+from workloads import EPILOGUES, Builder, conv, conv_transpose, matmul, pool
 
 from luthier.schedules import Workload
 
@@ -181,7 +181,6 @@ FAMILIES: dict[str, tuple[Callable[[random.Random], Workload], int]] = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("level", RUNNABLE)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_random_workloads_of_a_family_are_right(family: str, level: str) -> None:
@@ -189,7 +188,3 @@ def test_random_workloads_of_a_family_are_right(family: str, level: str) -> None
     for seed in range(count):
         rng = random.Random(f"{family} {seed}")
         verify(make(rng), level, samples=1, relative=1e-5, of_sum=2e-6, absolute=2e-6)
-
-
-def test_a_window_counts_its_places() -> None:
-    assert window(7, 3, 2, 2, 1) == 4

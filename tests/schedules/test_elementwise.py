@@ -1,0 +1,279 @@
+"""Every elementwise operator means what NumPy's does, for every dtype that it makes sense for."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from caller import RUNNABLE, TARGETS, Library, compare, reference, schedules
+from workloads import Builder, Value
+
+from luthier.schedules import ScheduleError, Workload, ops
+from luthier.schedules.registry import instantiate
+from luthier.schedules.workload import DTYPE_BYTES
+
+SIZE = 45  # full vectors of every level, and a tail
+FLOATS = ("float32", "float64")
+SIGNED = ("int64", "int32", "int16", "int8")
+UNSIGNED = ("uint64", "uint32", "uint16", "uint8")
+INTEGERS = SIGNED + UNSIGNED
+NUMBERS = FLOATS + INTEGERS
+
+UNARY = {
+    **dict.fromkeys(["negative", "abs", "sign", "relu", "clip"], NUMBERS),
+    "bitwise_not": INTEGERS,
+    "logical_not": ("bool",),
+    **dict.fromkeys(
+        """
+            exp log sqrt rsqrt sigmoid tanh erf leaky_relu hard_sigmoid floor ceil round trunc
+            sin cos tan sinh cosh asin acos atan asinh acosh atanh isnan isinf
+        """.split(),
+        FLOATS,
+    ),
+}
+BINARY = {
+    **dict.fromkeys(
+        "add subtract multiply divide floor_divide mod floor_mod maximum minimum".split(), NUMBERS
+    ),
+    "power": FLOATS,
+    **dict.fromkeys(
+        "equal not_equal less less_equal greater greater_equal".split(), (*NUMBERS, "bool")
+    ),
+    **dict.fromkeys(["logical_and", "logical_or", "logical_xor"], ("bool",)),
+    **dict.fromkeys(["bitwise_and", "bitwise_or", "bitwise_xor"], INTEGERS),
+    **dict.fromkeys(["left_shift", "right_shift"], INTEGERS),
+}
+GIVES_BOOL = ops.ELEMENTWISE.keys() & set(
+    "isnan isinf equal not_equal less less_equal greater greater_equal".split()
+)
+ATTRIBUTES = {
+    "clip": {"min": 1, "max": 6},
+    "leaky_relu": {"alpha": 0.125},
+    "hard_sigmoid": {"alpha": 0.25, "beta": 0.5},
+}
+
+
+def values(dtype: str, seed: int) -> np.ndarray:
+    """Special values in front, random ones behind."""
+    rng = np.random.default_rng(seed)
+    if dtype == "bool":
+        return rng.integers(0, 2, SIZE).astype(np.bool_)
+    if dtype.startswith("float"):
+        special = [0.0, -0.0, 1, -1, 0.5, -0.5, 1.5, 2.5, -2.5, np.inf, -np.inf, np.nan, 1e-7]
+        special += [1e30, -1e30, 3e38, 89, -89, -104, 88.8, 0.99, -0.99, 20, -20]
+        ordinary = rng.uniform(-4, 4, SIZE - len(special))
+        return np.concatenate([special, ordinary]).astype(dtype)
+    limits = np.iinfo(dtype)
+    special = [limits.min, limits.max, limits.min + 1, limits.max - 1, 0, 1, 2, 7]
+    ordinary = rng.integers(max(limits.min, -100), 100, SIZE - len(special))
+    return np.concatenate([np.array(special, dtype), ordinary.astype(dtype)])
+
+
+def second_values(op: str, dtype: str) -> np.ndarray:
+    """For the second argument: no division by zero, no shift beyond the width."""
+    found = np.random.default_rng(1).permutation(values(dtype, 2))
+    if op.endswith("shift"):
+        return found % np.array(8 * DTYPE_BYTES[dtype], dtype)
+    if op in ("divide", "floor_divide", "mod", "floor_mod") and dtype in INTEGERS:
+        return np.where(found == 0, np.array(3, dtype), found)
+    return found
+
+
+def binary(op: str, dtype: str) -> Workload:
+    b = Builder()
+    pair = b.input((SIZE,), dtype), b.input((SIZE,), dtype)
+    b.add(op, *pair, dtype="bool" if op in GIVES_BOOL else dtype)
+    return b.workload
+
+
+def unary(op: str, dtype: str) -> Workload:
+    b = Builder()
+    out = "bool" if op in GIVES_BOOL else dtype
+    b.add(op, b.input((SIZE,), dtype), dtype=out, **ATTRIBUTES.get(op, {}))
+    return b.workload
+
+
+def check(level: str, cases: list[tuple[Workload, list[np.ndarray]]]) -> None:
+    """The default schedule of each workload gives NumPy's results."""
+    target = TARGETS[level]
+    kernels = [instantiate(w, target, next(schedules(w, target, 0))) for w, _ in cases]
+    library = Library(kernels, target)
+    for i, (workload, inputs) in enumerate(cases):
+        got = library.run(i, inputs, random.Random(i))
+        want = reference(workload, inputs)
+        if got.dtype.kind == "f":
+            tiny = np.finfo(got.dtype).tiny
+            with np.errstate(all="ignore"):
+                allowed = 16 * np.finfo(got.dtype).eps * np.maximum(np.abs(want), 0.1) + tiny
+        else:
+            allowed = 0.0
+        compare(got, want, allowed, str(workload))
+
+
+def test_the_tables_here_have_every_operator():
+    others = {"const", "cast", "where"}
+    assert UNARY.keys() | BINARY.keys() | others == ops.ELEMENTWISE.keys()
+    assert all(ops.ELEMENTWISE[op] == 1 for op in UNARY)
+    assert all(ops.ELEMENTWISE[op] == 2 for op in BINARY)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("op", UNARY)
+def test_unary(op, level):
+    check(level, [(unary(op, d), [values(d, 0)]) for d in UNARY[op]])
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("op", BINARY)
+def test_binary(op, level):
+    check(level, [(binary(op, d), [values(d, 0), second_values(op, d)]) for d in BINARY[op]])
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+def test_where(level):
+    cases = []
+    for dtype in (*NUMBERS, "bool"):
+        b = Builder()
+        b.add("where", b.input((SIZE,), "bool"), b.input((SIZE,), dtype), b.input((SIZE,), dtype))
+        cases.append((b.workload, [values("bool", 0), values(dtype, 1), values(dtype, 2)]))
+    check(level, cases)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("source", DTYPE_BYTES)
+def test_casts(source, level):
+    if source == "float16" and level == "x86-64-v2":
+        return  # TVM's own conversion, without the processor's, is tested with the others below
+    cases = []
+    for target in DTYPE_BYTES:
+        b = Builder()
+        b.add("cast", b.input((SIZE,), source), dtype=target)
+        inputs = values(source, 0)
+        if source.startswith("float") and "int" in target:  # beyond the range, C defines nothing
+            low = 0 if target.startswith("u") else -100
+            inputs = np.random.default_rng(0).uniform(low, 100, SIZE).astype(source)
+        cases.append((b.workload, [inputs]))
+    check(level, cases)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+def test_float16_is_computed_in_float32(level):
+    cases = []
+    for op in ("add", "multiply", "divide", "maximum", "mod"):
+        inputs = [np.random.default_rng(i).uniform(0.5, 8, SIZE).astype("float16") for i in (0, 1)]
+        cases.append((binary(op, "float16"), inputs))
+    for op in ("exp", "tanh", "erf", "sinh", "round", "rsqrt"):
+        inputs = [np.random.default_rng(2).uniform(0.5, 8, SIZE).astype("float16")]
+        cases.append((unary(op, "float16"), inputs))
+    check(level, cases)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint8"])
+def test_whole_numbers_have_powers(dtype, level):
+    base = np.arange(-4 if dtype[0] == "i" else 0, 12).astype(dtype)
+    b = Builder()
+    b.add("power", b.input(base.shape, dtype), b.input(base.shape, dtype))
+    cases = [(b.workload, [base % 5, np.arange(16).astype(dtype) % 4])]
+    for exponent in (0, 1, 2, 3):
+        b = Builder()
+        b.add("power", b.input(base.shape, dtype), b.const(exponent, dtype))
+        cases.append((b.workload, [base]))
+    check(level, cases)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("dtype", ["int8", "int32", "int64", "uint32"])
+def test_division_never_traps(dtype, level):
+    """By zero it gives the dividend; the lowest number over -1 stays what it is."""
+    lowest = np.iinfo(dtype).min
+    above = np.array([lowest, lowest, 7, 0, 5], dtype)
+    below = np.array([0, -1 if lowest else 1, 0, 0, 2], dtype)
+    for op, last in (("divide", 2), ("floor_divide", 2), ("mod", 1), ("floor_mod", 1)):
+        b = Builder()
+        b.add(op, b.input((5,), dtype), b.input((5,), dtype))
+        target = TARGETS[level]
+        kernel = instantiate(b.workload, target, next(schedules(b.workload, target, 0)))
+        got = Library([kernel], target).run(0, [above, below], random.Random(0))
+        remainder = op.endswith("mod")
+        assert list(got) == ([0, 0, 0, 0, last] if remainder else [lowest, lowest, 7, 0, last])
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+def test_unsigned_numbers_are_compared_with_zero(level):
+    """TVM aborts the process where it assumes that an unsigned number is below zero."""
+    cases = []
+    for op in ("less", "less_equal", "greater", "greater_equal", "maximum", "minimum"):
+        for flipped in (False, True):
+            b = Builder()
+            x, zero = b.input((SIZE,), "uint8"), b.const(0, "uint8")
+            pair = (zero, x) if flipped else (x, zero)
+            chosen = b.add(op, *pair, dtype="bool" if op in GIVES_BOOL else "uint8")
+            if op in GIVES_BOOL:
+                b.add("where", chosen, b.add("add", x, x), x)
+            cases.append((b.workload, [values("uint8", 0)]))
+    check(level, cases)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize(
+    "power", [-8, -2.5, -1, -0.75, -0.5, 0, 0.25, 0.5, 1, 1.75, 2, 3, 7.5, 0.3]
+)
+def test_constant_powers(power, level):
+    b = Builder()
+    b.add("power", b.input((SIZE,)), b.const(power))
+    inputs = np.random.default_rng(0).uniform(0.01, 3, SIZE).astype(np.float32)
+    check(level, [(b.workload, [inputs])])
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("op", [op for op in UNARY if "float32" in UNARY[op]])
+def test_an_operator_between_values_that_are_used_twice(op, level):
+    """TVM's vectoriser forgets names around operators that it cannot vectorise."""
+    b = Builder()
+    x = b.add("sigmoid", b.input((SIZE,)))
+    y = b.add(op, x, dtype="bool" if op in GIVES_BOOL else "", **ATTRIBUTES.get(op, {}))
+    if op in GIVES_BOOL:
+        b.add("where", y, b.add("add", x, x), x)
+    else:
+        b.add("add", b.add("multiply", y, x), y)
+    check(level, [(b.workload, [np.linspace(-2, 2, SIZE).astype(np.float32)])])
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+def test_nan_is_unequal_even_to_itself(level):
+    x = values("float32", 0)
+    cases = []
+    for op in sorted(GIVES_BOOL - {"isnan", "isinf"}):
+        b = Builder()
+        same = b.input((SIZE,))
+        b.add(op, same, same, dtype="bool")
+        cases.append((b.workload, [x]))
+    b = Builder()
+    y = b.input((SIZE,))
+    b.add("where", b.add("not_equal", y, y, dtype="bool"), b.const(0.0), y)
+    check(level, [*cases, (b.workload, [x])])
+
+
+def test_a_long_chain_compiles_in_linear_time():
+    """TVM writes named values out again; without care, each link doubled the work."""
+    b = Builder()
+    x: Value = b.input((SIZE,))
+    for i in range(12):
+        x = b.add("clip", b.add("multiply", x, b.add("sigmoid", x)), min=-9 + i / 4, max=9 - i / 4)
+        x = b.add("exp", x)
+    inputs = [np.linspace(-2, 2, SIZE).astype(np.float32)]
+    target = TARGETS["x86-64-v2"]
+    kernel = instantiate(b.workload, target, next(schedules(b.workload, target, 0)))
+    assert str(kernel.phases[0].func).count("T.Select") < 500
+    got = Library([kernel], target).run(0, inputs, random.Random(0))
+    want = reference(b.workload, inputs)
+    compare(got, want, 1e-3 * np.abs(want))
+
+
+def test_an_unknown_operator_is_refused():
+    b = Builder()
+    b.add("rot13", b.input((SIZE,)))
+    with pytest.raises(ScheduleError, match="no template computes"):
+        next(schedules(b.workload, TARGETS["x86-64-v2"], 0))
