@@ -1,0 +1,154 @@
+"""What can be used is documented: a new option, name, exit code or operator needs its lines."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import re
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # the tests share blocks.py
+
+from blocks import section
+
+import luthier
+from luthier.cli import INTERNAL, INTERRUPTED, TRACEBACK
+from luthier.cli import cli as group
+from luthier.frontend.onnx_ops import SUPPORTED
+from luthier.schedules import errors
+from luthier.schedules.workload import DTYPE_BYTES
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+CLI, PYTHON, ARTIFACT, MODELS = (DOCS / f"{n}.md" for n in ("cli", "python", "artifact", "models"))
+
+
+# ---- the command line ----
+
+
+@pytest.mark.parametrize("command", sorted(group.commands))
+def test_every_option_is_documented(command):
+    text = section(CLI, f"luthier {command}")
+    for parameter in group.commands[command].params:
+        if isinstance(parameter, click.Option):
+            for name in parameter.opts:
+                assert f"`{name}" in text, f"luthier {command} {name}"
+        else:
+            name = parameter.human_readable_name.replace("|", r"\|")  # it stands in a table
+            assert f"| `{name}` |" in text, f"luthier {command} {name}"
+
+
+@pytest.mark.parametrize("command", sorted(group.commands))
+def test_every_option_in_the_documentation_is_there(command):
+    text = section(CLI, f"luthier {command}")
+    known = {o for p in group.commands[command].params for o in p.opts}
+    assert set(re.findall(r"^\| `(--[a-z-]+)", text, re.MULTILINE)) <= known
+
+
+def test_every_exit_code_is_documented():
+    classes = [v for v in vars(errors).values() if isinstance(v, type)]
+    codes = {0, INTERNAL, INTERRUPTED, *(c.exit_code for c in classes)}
+    table = dict(re.findall(r"^\| (\d+) \| (.*) \|$", section(CLI, "Exit codes"), re.MULTILINE))
+    assert {int(code) for code in table} == codes
+    for error in classes:
+        assert f"`{error.__name__}`" in table[str(error.exit_code)]
+
+
+def test_environment_variables_are_documented():
+    text = section(CLI, "Environment")
+    for name in (TRACEBACK, "CC", "TMPDIR"):
+        assert f"`{name}`" in text
+
+
+# ---- Python ----
+
+
+@pytest.mark.parametrize("name", luthier.__all__)
+def test_every_public_name_is_documented(name):
+    assert f"`{name}`" in PYTHON.read_text() or f"`luthier.{name}`" in PYTHON.read_text()
+
+
+FUNCTIONS = ("tune", "build", "tune_and_build", "load", "check", "bench", "target", "doctor")
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_parameter_is_documented(name):
+    text = section(PYTHON, f"`luthier.{name}`")
+    for parameter in inspect.signature(getattr(luthier, name)).parameters:
+        assert f"`{parameter}`" in text, f"{name}({parameter})"
+
+
+RESULTS = ("TuneResult", "BuildReport", "CheckReport", "BenchReport", "Machine", "Finding")
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_every_field_of_a_result_is_documented(name):
+    text = section(PYTHON, f"`{name}`")
+    for field in dataclasses.fields(getattr(luthier, name)):
+        assert f"`{field.name}`" in text, f"{name}.{field.name}"
+
+
+def test_every_member_of_an_artifact_is_documented():
+    text = section(PYTHON, "`Artifact`")
+    members = [m for m in vars(luthier.Artifact) if not m.startswith("_")]
+    for member in [*members, "folder", "manifest", "threads"]:
+        assert f"`{member}" in text or f"`artifact.{member}" in text, member
+
+
+# ---- the artifact ----
+
+HEADER = (ROOT / "deploy" / "runtime" / "luthier.h").read_text()
+
+
+def test_every_function_of_the_c_api_is_documented():
+    functions = re.findall(r"^static inline [\w *]*?\*?(luthier_\w+)\(", HEADER, re.MULTILINE)
+    assert len(functions) == 9
+    internal = {"luthier_reject", "luthier_check_model"}
+    for name in set(functions) - internal:
+        assert f"`{name}`" in ARTIFACT.read_text(), name
+
+
+def test_every_status_is_documented():
+    names = re.search(r"enum luthier_status \{(.*?)\}", HEADER, re.DOTALL)
+    assert names
+    text = section(ARTIFACT, "Errors")
+    for name in re.findall(r"LUTHIER_[A-Z_]+(?=,| = )", names[1]):
+        assert f"`{name}`" in text, name
+
+
+def test_every_file_and_every_field_of_the_manifest_is_documented(tmp_path):
+    luthier.build(ROOT / "examples" / "digits" / "digits.onnx", tmp_path / "digits", log=None)
+    text = section(ARTIFACT, "What is in the folder")
+    for path in (tmp_path / "digits").rglob("*"):
+        if not path.is_dir():
+            assert f"`{path.relative_to(tmp_path / 'digits')}`" in text, path
+    manifest = json.loads((tmp_path / "digits" / "manifest.json").read_text())
+    fields = section(ARTIFACT, "The manifest")
+    for name in {*manifest, *manifest["kernels"][0], *manifest["steps"][0]}:
+        assert f"`{name}`" in fields, name
+
+
+# ---- models ----
+
+
+def test_supported_operators_are_listed_and_no_others():
+    listed = set(re.findall(r"`(\w+)`", section(MODELS, "Operators")))
+    assert listed == SUPPORTED, (
+        f"missing: {sorted(SUPPORTED - listed)}, too many: {sorted(listed - SUPPORTED)}"
+    )
+
+
+def test_element_types_are_listed():
+    assert set(re.findall(r"`(\w+)`", section(MODELS, "Element types"))) >= set(DTYPE_BYTES)
+
+
+def test_what_is_not_supported_is_named():
+    text = section(MODELS, "What is not supported")
+    for name in "If Loop Scan LSTM GRU RNN QLinearConv MatMulInteger NonZero TopK".split():
+        assert f"`{name}`" in text
+        assert name not in SUPPORTED
