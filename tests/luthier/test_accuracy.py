@@ -29,11 +29,17 @@ def held_out() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def scores(held_out, tmp_path_factory) -> tuple[np.ndarray, np.ndarray]:
+def folder(tmp_path_factory) -> Path:
+    """The digits' model, built for two threads."""
+    folder = tmp_path_factory.mktemp("digits") / "digits"
+    luthier.build(EXAMPLE / "digits.onnx", folder, log=None, threads=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scores(held_out, folder) -> tuple[np.ndarray, np.ndarray]:
     """The library's and ONNX Runtime's."""
     images, _ = held_out
-    folder = tmp_path_factory.mktemp("digits") / "digits"
-    luthier.build(EXAMPLE / "digits.onnx", folder, log=None)
     session = onnxruntime.InferenceSession(
         EXAMPLE / "digits.onnx", providers=["CPUExecutionProvider"]
     )
@@ -53,6 +59,14 @@ def test_every_digit_is_classified_as_by_the_original(held_out, scores):
 def test_scores_agree(scores):
     np.testing.assert_allclose(*scores, rtol=1e-3, atol=1e-4)
     assert scores[0].std() > 1, "the scores say something"
+
+
+def test_scores_do_not_depend_on_the_number_of_threads(held_out, scores, folder):
+    images, _ = held_out
+    for threads in (1, 3):
+        with luthier.load(folder, threads=threads) as artifact:
+            again = np.concatenate([artifact(image[None])[0] for image in images])
+        np.testing.assert_array_equal(again, scores[0])
 
 
 def test_accuracy_is_the_original_s_and_high(held_out, scores):
