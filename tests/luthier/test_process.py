@@ -118,7 +118,8 @@ def test_an_odd_name_in_an_error_takes_one_line():
     assert done.returncode == 5
     assert done.stderr.count(b"\n") == 1
     assert b"\x1b" not in done.stderr
-    assert b"\\udcff \\x1b[2J/manifest.json: No such file" in done.stderr
+    assert done.stderr.startswith(b"luthier: error: \\udcff")
+    assert b"\\x1b[2J/manifest.json: No such file" in done.stderr
 
 
 def test_a_terminal_that_knows_latin_letters_alone(model):
