@@ -70,9 +70,10 @@ def _divisor(a: Expr, b: Expr, bind: Bind) -> Expr:
     dtype, b = dtype_of(a), bind(b)
     traps = b == tirx.const(0, dtype)
     if dtype.startswith("int"):
-        lowest = tirx.const(int(np.iinfo(dtype).min), dtype)
-        traps = tirx.any(traps, tirx.all(bind(a) == lowest, b == tirx.const(-1, dtype)))
-    return tirx.Select(traps, tirx.const(1, dtype), b)
+        above_lowest = tirx.const(-int(np.iinfo(dtype).max), dtype)  # TVM thinks none is lowest
+        overflows = tirx.all(bind(a) < above_lowest, b == tirx.const(-1, dtype))
+        traps = tirx.any(traps, overflows)
+    return bind(tirx.Select(traps, tirx.const(1, dtype), b))  # or else TVM divides by both
 
 
 def power(a: Expr, b: Expr, bind: Bind) -> Expr:

@@ -171,15 +171,14 @@ def compare(got: Array, want: Array, allowed: Array | float, label: object = "")
     if want.dtype.kind != "f":
         np.testing.assert_array_equal(got, want, str(label))
         return
-    same = (got == want) | (np.isnan(got) & np.isnan(want))
-    with np.errstate(invalid="ignore"):
-        close = np.abs(got - want) <= allowed
-    wrong = np.argwhere(~(same | close))
+    with np.errstate(all="ignore"):
+        same = (got == want.astype(got.dtype)) | (np.isnan(got) & np.isnan(want))
+        off = np.abs(got - want)
+        wrong = np.argwhere(~(same | (off <= allowed)))
     if len(wrong):
-        at = tuple(wrong[0])
-        worst = float(np.nanmax(np.abs(got - want)[~(same | close)], initial=0))
-        text = f"{label}: {len(wrong)} of {got.size} wrong, by up to {worst:.3g};"
-        raise AssertionError(f"{text} at {at}: {got[at]!r}, should be {want[at]!r}")
+        at = tuple(map(int, wrong[0]))
+        text = f"{label}: {len(wrong)} of {got.size} wrong; at {at}"
+        raise AssertionError(f"{text} {got[at]!r} should be {want[at]!r}, off by {off[at]:.3g}")
 
 
 def verify(
