@@ -1,0 +1,87 @@
+"""The benchmark itself: turns, failures, differing outputs, tables. Not how fast anything is."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+
+import luthier
+from bench import latency, results, turns
+from bench.models import DIGITS
+from bench.turns import Entry, Row, measure
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bench") / "digits"
+    luthier.build(DIGITS, folder, log=None)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def short_turns(monkeypatch):
+    monkeypatch.setattr(turns, "SECONDS", 0.001)
+
+
+def test_engines_take_turns(artifact):
+    entries = [Entry("luthier", "luthier", artifact), Entry("peer", "onnxruntime", DIGITS)]
+    row = measure("digits", DIGITS, 1, entries, rounds=2)
+    assert {label: len(times) for label, times in row.turns.items()} == {"luthier": 2, "peer": 2}
+    assert all(t > 0 for times in row.turns.values() for t in times)
+    assert row.failures == {}
+
+
+def test_a_peer_that_fails_is_reported_and_the_others_go_on(artifact, tmp_path):
+    entries = [
+        Entry("luthier", "luthier", artifact),
+        Entry("peer", "onnxruntime", tmp_path / "none.onnx"),
+    ]
+    row = measure("digits", DIGITS, 1, entries, rounds=2)
+    assert list(row.turns) == ["luthier"]
+    assert "none.onnx" in row.failures["peer"]
+
+
+def test_nothing_is_timed_without_luthier(tmp_path):
+    with pytest.raises(ValueError, match="luthier fails"):
+        measure("digits", DIGITS, 1, [Entry("luthier", "luthier", tmp_path)], rounds=1)
+
+
+def test_outputs_that_differ_are_an_error(artifact, tmp_path):
+    other = onnx.load(DIGITS)
+    for tensor in other.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            array = onnx.numpy_helper.to_array(tensor) + np.float32(0.1)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+    onnx.save(other, tmp_path / "other.onnx")
+    entries = [
+        Entry("luthier", "luthier", artifact),
+        Entry("peer", "onnxruntime", tmp_path / "other.onnx"),
+    ]
+    with pytest.raises(ValueError, match="'scores' of peer differs"):
+        measure("digits", DIGITS, 1, entries, rounds=1)
+
+
+ROW = Row("m", 2, {"luthier": [1e-3, 2e-3, 1e-3], "peer": [2e-3, 2e-3, 3e-3]}, {"other": "no"})
+
+
+def test_a_ratio_is_taken_turn_by_turn():
+    assert ROW.ratios("peer", "luthier") == (1.5, 2.0, 2.5)
+    assert ROW.milliseconds("luthier") == 1.0
+
+
+def test_tables_say_what_failed_and_which_way_is_better():
+    text = latency.table([ROW], ["peer", "other"])
+    assert "| m | 2 | 1.00 | 2.00 | fails | 2.00 (1.50 to 2.50) |  |" in text
+    assert "above 1, Luthier is faster" in text
+    assert "geometric mean 2.00, least 2.00 (1 models)" in text
+    assert "| m | 1.00 | 2.00 | fails |" in latency.short_table([ROW], ["peer", "other"])
+
+
+def test_a_table_replaces_the_one_before_it(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- t -->\nold\n<!-- /t -->\nafter\n")
+    results.replace(page, "t", r"new \1")
+    assert page.read_text() == "before\n<!-- t -->\nnew \\1\n<!-- /t -->\nafter\n"
+    with pytest.raises(ValueError, match="no place for 'u'"):
+        results.replace(page, "u", "")
