@@ -47,7 +47,7 @@ _EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.66
 
 
 def exp(x: Expr, bind: Bind) -> Expr:
-    """e**x for float32; NaN stays NaN, overflow gives infinity, below -87.3 the result is 0."""
+    """e**x for float32; NaN stays NaN, overflow gives infinity, below -86.98 the result is 0."""
     x, low, high = bind(x), -87.33654, 88.72283
     clamped = bind(
         tirx.Select(x > _f32(high), _f32(high), tirx.Select(x < _f32(low), _f32(low), x))

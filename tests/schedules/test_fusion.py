@@ -1,0 +1,136 @@
+"""Graphs of elementwise operators and data movement, as fusion puts them into one kernel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from caller import RUNNABLE, TARGETS, draw, schedules, verify
+from graphs import random_graph
+from workloads import Builder, Value
+
+from luthier.schedules import ops
+from luthier.schedules.registry import instantiate
+from luthier.schedules.segments import columns
+
+SEEDS = range(32)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_random_graphs(seed, level):
+    verify(random_graph(seed), level, samples=1)
+
+
+def test_the_random_graphs_use_every_kind_of_movement():
+    used = {node.op for seed in SEEDS for node in random_graph(seed).nodes}
+    assert ops.MOVEMENT.keys() <= used
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int8", "bool"])
+def test_movement_keeps_every_dtype(dtype, level):
+    b = Builder()
+    x = b.input((3, 4, 9), dtype)
+    y = b.add("transpose", x, shape=(4, 3, 9), axes=(1, 0, 2))
+    y = b.add("concat", y, b.input((4, 2, 9), dtype), shape=(4, 5, 9), axis=1)
+    attrs = {"before": (0, 1, 2), "mode": "constant", "value": 1}
+    y = b.add("pad", y, shape=(4, 6, 13), **attrs)
+    y = b.add("slice", y, shape=(2, 6, 13), begin=(3, 0, 12), steps=(-2, 1, -1))
+    y = b.add("reshape", y, shape=(12, 13))
+    b.add("take", y, b.input((5,), "int32"), shape=(12, 5), dtype=dtype, axis=1)
+    verify(b.workload, level)
+
+
+def padded(x: Value, b: Builder, mode: str) -> Value:
+    shape = tuple(n + 3 for n in x.tensor.shape)
+    attrs = {"before": (1,) * len(shape), "mode": mode, "value": -2.0}
+    return b.add("pad", x, shape=shape, **attrs)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("width", [4, 8, 37, 5000])
+@pytest.mark.parametrize("mode", ["constant", "reflect", "edge"])
+def test_padding_reads_nothing_outside(mode, width, level):
+    """The caller's traps are at both ends of the input."""
+    b = Builder()
+    padded(b.input((4, width)), b, mode)
+    verify(b.workload, level)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("size", [1, 2, 5, 9])
+def test_windows_read_nothing_outside(size, level):
+    """Local response normalisation, shorter and longer than the window."""
+    for channels in (3, 16, 70):
+        b = Builder()
+        x = b.input((2, channels))
+        square = b.add("multiply", x, x)
+        mean = b.add("window_mean", square, axis=1, size=size, before=size // 2)
+        scale = b.add("power", b.add("add", mean, b.const(1.0)), b.const(-0.75))
+        b.add("multiply", x, scale)
+        verify(b.workload, level, samples=0)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+def test_indices_are_clipped_however_large(level):
+    indices = np.array([[0, 6, 7, 2**31, 2**32 + 3], [-1, -(2**31), -(2**40), 3, 2**62]])
+    wanted = indices.clip(0, 6)
+    table = np.arange(14, dtype=np.float32).reshape(7, 2)
+    b = Builder()
+    rows, ids = b.input((7, 2)), b.input(indices.shape, "int64")
+    b.add("take", rows, ids, shape=(2, 5, 2), dtype="float32", axis=0)
+    verify(b.workload, level, inputs=[table, indices])
+    b = Builder()
+    rows, ids = b.input((7, 2)), b.input(indices.shape, "int32")
+    b.add("take", rows, ids, shape=(2, 5, 2), dtype="float32", axis=0)
+    verify(b.workload, level, inputs=[table, wanted.astype(np.int32)])
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_pieces_get_what_follows_a_concatenation(axis, level):
+    """Larger operands are seen through slices; those that broadcast, as they are."""
+    shapes = [
+        tuple(n + 3 * i if d == axis else n for d, n in enumerate((2, 3, 5))) for i in (0, 1, 4)
+    ]
+    b = Builder()
+    pieces = [b.input(s) for s in shapes]
+    whole = tuple(sum(s[d] for s in shapes) if d == axis else n for d, n in enumerate((2, 3, 5)))
+    y = b.add("concat", *pieces, shape=whole, axis=axis)
+    y = b.add("add", y, b.input(whole))
+    thin = tuple(n if d == (axis + 1) % 3 else 1 for d, n in enumerate(whole))
+    y = b.add("multiply", y, b.input(thin))
+    y = b.add("maximum", y, b.const(-0.5))
+    b.add("add", b.add("relu", y), y)
+    verify(b.workload, level)
+    assert len(instantiate_default(b).phases) == 3
+
+
+def instantiate_default(b: Builder):
+    target = TARGETS["x86-64-v3"]
+    return instantiate(b.workload, target, next(schedules(b.workload, target, 0)))
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+def test_positions_added_to_a_concatenation_count_from_its_start(level):
+    b = Builder()
+    whole = b.add("concat", b.input((30,)), b.input((20,)), shape=(50,), axis=0)
+    b.add("add", whole, b.add("iota", shape=(50,), dtype="float32", start=2, step=3))
+    verify(b.workload, level)
+
+
+def test_rows_are_cut_where_conditions_change():
+    b = Builder()
+    x = b.input((6, 100))
+    y = b.add("pad", x, shape=(6, 112), before=(0, 5), mode="constant", value=0.0)
+    b.add("relu", y)
+    assert columns(b.workload, 16) == [(0, 16), (16, 80), (96, 16)]
+    assert columns(b.workload, 4) == [(0, 4), (4, 4), (8, 96), (104, 4), (108, 4)]
+
+
+def test_one_value_is_a_workload_too():
+    b = Builder()
+    b.add("exp", b.add("add", b.input(()), b.const(1.0)))
+    for level in RUNNABLE:
+        verify(b.workload, level)
+    assert draw(b.workload)[0].shape == ()

@@ -1,0 +1,140 @@
+"""Convolutions and pooling at their edges: windows that hang out, strides that skip, odd sizes."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from caller import RUNNABLE, draw, verify
+from hypothesis import given
+from hypothesis import strategies as st
+from workloads import conv, conv_transpose, pool
+
+from luthier.schedules import ScheduleError
+from luthier.schedules.window import Axis, column_tiles
+
+CONVOLUTIONS = {
+    "one pixel": conv((1, 1, 1, 1), 1, (1, 1)),
+    "one output of a large kernel": conv((1, 5, 7, 3), 9, (5, 7)),
+    "a kernel larger than the image": conv((1, 2, 3, 4), 5, (5, 5), pads=(3, 2, 2, 3)),
+    "outputs that see nothing but padding": conv((1, 2, 2, 3), 8, (2, 2), pads=(4, 0, 3, 5)),
+    "a stride beyond the kernel": conv((1, 11, 12, 5), 7, (2, 1), strides=(4, 5)),
+    "unlike strides and dilations": conv(
+        (2, 12, 13, 3), 10, (3, 2), strides=(1, 3), dilations=(2, 5), pads=(2, 0, 1, 4)
+    ),
+    "a row": conv((1, 1, 40, 6), 11, (1, 5), pads=(0, 4, 0, 0)),
+    "a column": conv((1, 40, 1, 6), 11, (5, 1), pads=(0, 0, 4, 0)),
+    "groups of one output": conv((1, 6, 6, 12), 4, (3, 3), groups=4, pads=(1, 1, 1, 1)),
+    "groups of odd sizes": conv((2, 6, 7, 15), 51, (3, 3), groups=3, after="scaled"),
+    "a pointwise one with strides": conv((1, 9, 9, 10), 18, (1, 1), strides=(2, 2)),
+    "a pointwise one with pads": conv((1, 4, 5, 10), 18, (1, 1), pads=(1, 0, 0, 2), after="bias"),
+    "a pointwise one in groups": conv((1, 4, 5, 10), 6, (1, 1), groups=2),
+}
+WINOGRAD = {
+    "one tile": conv((1, 3, 3, 1), 1, (3, 3)),
+    "tiles that end outside": conv((1, 8, 9, 5), 17, (3, 3), after="residual"),
+    "a batch": conv((3, 5, 6, 4), 20, (3, 3), pads=(1, 1, 1, 1), after="scaled"),
+    "pads beyond the kernel": conv((1, 4, 4, 3), 6, (3, 3), pads=(3, 4, 2, 3), after="gelu"),
+    "a flat image": conv((1, 1, 30, 9), 33, (3, 3), pads=(1, 1, 1, 1)),
+}
+DEPTHWISE = {
+    f"{kernel}x{kernel}, stride {stride}, dilation {dilation}": conv(
+        (1, 13, 15, channels),
+        channels,
+        (kernel, kernel),
+        strides=(stride, stride),
+        dilations=(dilation, dilation),
+        pads=(kernel // 2, kernel // 2 + 1, kernel // 2, 0),
+        groups=channels,
+        after=after,
+    )
+    for (kernel, stride, dilation), (channels, after) in zip(
+        [(3, 2, 1), (3, 1, 2), (5, 2, 2), (7, 1, 1)],
+        itertools.cycle([(7, "clip"), (32, "swish"), (67, "residual")]),
+        strict=False,
+    )
+}
+TRANSPOSED = {
+    "one pixel": conv_transpose((1, 1, 1, 3), 5, (3, 2)),
+    "strides beyond the kernel": conv_transpose((1, 3, 4, 5), 6, (2, 1), strides=(3, 4)),
+    "strides that share no factor with dilations": conv_transpose(
+        (1, 4, 5, 3), 9, (3, 2), strides=(2, 3), dilations=(3, 2), pads=(1, 2, 0, 1)
+    ),
+    "strides that share a factor with dilations": conv_transpose(
+        (1, 4, 5, 3), 9, (3, 3), strides=(2, 4), dilations=(4, 2), pads=(1, 0, 2, 1)
+    ),
+    "groups and output padding": conv_transpose(
+        (2, 3, 4, 6), 9, (3, 3), strides=(2, 3), groups=3, output_padding=(1, 2), after="scaled"
+    ),
+    "pads that leave one output": conv_transpose((1, 2, 2, 4), 3, (2, 2), pads=(1, 1, 1, 1)),
+}
+POOLS = {
+    "the whole image": pool("max_pool2d", (2, 7, 9, 5), (7, 9)),
+    "strides that skip": pool("max_pool2d", (1, 9, 9, 20), (2, 2), strides=(3, 4)),
+    "dilations": pool("max_pool2d", (1, 9, 9, 3), (2, 3), dilations=(3, 2), pads=(1, 1, 2, 2)),
+    "means with padding": pool(
+        "avg_pool2d", (1, 6, 7, 9), (3, 3), pads=(1, 2, 2, 0), count_include_pad=True
+    ),
+    "means without padding": pool(
+        "avg_pool2d", (1, 6, 7, 70), (3, 4), strides=(2, 1), pads=(2, 1, 0, 3),
+        count_include_pad=False, after="bias_relu",
+    ),
+}  # fmt: skip
+CASES = {
+    f"{family}: {name}": (template, workload)
+    for family, template, workloads in (
+        ("convolution", None, CONVOLUTIONS),
+        ("winograd", "winograd", WINOGRAD),
+        ("depthwise", "channelwise", DEPTHWISE),
+        ("transposed", "conv_transpose", TRANSPOSED),
+        ("pooling", "channelwise", POOLS),
+    )
+    for name, workload in workloads.items()
+}
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("name", CASES)
+def test_edges(name, level):
+    template, workload = CASES[name]
+    verify(workload, level, samples=0 if template == "winograd" else 1, template=template)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+def test_maxima_of_pools_keep_nan_and_infinity(level):
+    workload = pool("max_pool2d", (1, 6, 7, 19), (3, 3), strides=(2, 2), pads=(1, 1, 1, 1))
+    (x,) = draw(workload)
+    x[0, 2, 3, :4], x[0, 5, 0, ::2], x[0, 0, 0, 4:9] = np.nan, np.inf, -np.inf
+    x[..., 9], x[..., 10], x[..., 18] = np.nan, -np.inf, np.inf
+    verify(workload, level, inputs=[x], samples=1)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+def test_weights_that_are_known_only_at_run_are_no_convolution_of_ours(level):
+    with pytest.raises(ScheduleError, match="no template computes"):
+        verify(conv((1, 5, 5, 4), 4, (3, 3), constant=False), level)
+
+
+@given(
+    size=st.integers(1, 30),
+    kernel=st.integers(1, 6),
+    stride=st.integers(1, 4),
+    dilation=st.integers(1, 3),
+    pads=st.tuples(st.integers(0, 6), st.integers(0, 6)),
+    width=st.integers(1, 9),
+)
+def test_tiles_cover_every_output_with_the_taps_it_has(size, kernel, stride, dilation, pads, width):
+    out = (size + sum(pads) - (kernel - 1) * dilation - 1) // stride + 1
+    if out < 1:
+        return
+    axis = Axis(size, out, kernel, stride, pads[0], dilation)
+    seen = []
+    for tile in column_tiles(axis, width):
+        for number in range(tile.count):
+            first = tile.first + number * tile.width
+            seen += range(first, first + tile.width)
+            for tap, outputs in enumerate(tile.taps):
+                reads = [(first + p) * stride - pads[0] + tap * dilation for p in range(tile.width)]
+                assert outputs == tuple(p for p, at in enumerate(reads) if 0 <= at < size)
+    assert seen == list(range(out))
