@@ -147,9 +147,9 @@ class _Normalize:
                 flat = base + column
                 self._finish(flat, builder.load(self.out, flat) * scale)
         else:
-            shift = builder.bind(largest + mathfn.log(total, builder.bind))
+            scale = builder.bind(mathfn.log(total, builder.bind))
             for column in builder.strips(self.extent, self.lanes):
-                self._finish(base + column, self._again(base + column) - shift)
+                self._finish(base + column, self._again(base + column) - largest - scale)
 
     def _layer_norm(self, base: Index) -> None:
         builder = self.builder

@@ -259,11 +259,18 @@ class _Reduction:
         else:
             at = kept
         if self.node.op == "mean":
-            total = total * constant(1.0 / self._count(self.axes), self.dtype)
+            total = self._share(total)
         point = Point(out, at)
         self.evaluator.forget()
         self.evaluator.sources[self.anchor] = lambda _: total
         self.builder.store(self.builder["out"], point.linear, finish_element(self.evaluator, point))
+
+    def _share(self, total: Expr) -> Expr:
+        """The total divided by how many there were."""
+        count = self._count(self.axes)
+        if self.dtype.startswith("float"):
+            return total * constant(1.0 / count, self.dtype)
+        return tirx.truncdiv(total, constant(count, self.dtype))
 
 
 def _round(value: int, multiple: int) -> int:

@@ -10,9 +10,10 @@ import ctypes
 import mmap
 import random
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -23,11 +24,11 @@ from luthier.schedules.execute import link
 from luthier.schedules.registry import instantiate, spaces
 from luthier.schedules.target import host_level
 
-Array = np.ndarray
 LEVELS = ("x86-64-v2", "x86-64-v3", "x86-64-v4")
 TARGETS = {level: Target(level, level, 2, 32 << 10, 512 << 10, 16 << 20) for level in LEVELS}
 RUNNABLE = LEVELS[: LEVELS.index(host_level()) + 1]
-
+Array = np.ndarray
+T = TypeVar("T")
 _POISON = 0xFF  # NaN in every float type
 _PAGE = mmap.PAGESIZE
 _MOST_CALLS = 24
@@ -118,6 +119,11 @@ def _pieces(chunks: int, rng: random.Random) -> list[tuple[int, int]]:
     pieces = list(zip([0, *cuts], [*cuts, chunks], strict=True))
     rng.shuffle(pieces)
     return pieces
+
+
+def in_turn(cases: Iterable[T]) -> list[tuple[T, str]]:
+    """Each case with one level: for what the width of vectors should make no difference to."""
+    return [(case, RUNNABLE[i % len(RUNNABLE)]) for i, case in enumerate(cases)]
 
 
 def schedules(workload: Workload, target: Target, samples: int) -> Iterator[Schedule]:

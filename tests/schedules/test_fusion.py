@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from caller import RUNNABLE, TARGETS, draw, schedules, verify
+from caller import RUNNABLE, TARGETS, draw, in_turn, schedules, verify
 from graphs import random_graph
 from workloads import Builder, Value
 
@@ -26,8 +26,9 @@ def test_the_random_graphs_use_every_kind_of_movement():
     assert ops.MOVEMENT.keys() <= used
 
 
-@pytest.mark.parametrize("level", RUNNABLE)
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int8", "bool"])
+@pytest.mark.parametrize(
+    ("dtype", "level"), in_turn(["float32", "float64", "int64", "int8", "bool"])
+)
 def test_movement_keeps_every_dtype(dtype, level):
     b = Builder()
     x = b.input((3, 4, 9), dtype)
@@ -86,8 +87,7 @@ def test_indices_are_clipped_however_large(level):
     verify(b.workload, level, inputs=[table, wanted.astype(np.int32)])
 
 
-@pytest.mark.parametrize("level", RUNNABLE)
-@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize(("axis", "level"), in_turn([0, 1, 2]))
 def test_pieces_get_what_follows_a_concatenation(axis, level):
     """Larger operands are seen through slices; those that broadcast, as they are."""
     shapes = [

@@ -1,0 +1,165 @@
+"""Reductions over any axes, softmax over any axis, layer normalisation over the last ones."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from caller import RUNNABLE, draw, in_turn, verify
+from workloads import EPILOGUES, Builder
+
+from luthier.schedules import Workload
+
+SHAPE = (3, 5, 4, 37)
+AXES = [c for n in (1, 2, 3, 4) for c in itertools.combinations(range(4), n)]
+OPS = ("sum", "mean", "max", "min", "prod")
+
+
+def reduction(
+    op: str, shape: tuple[int, ...], axes: tuple[int, ...], keepdims: bool, dtype: str = "float32"
+) -> Workload:
+    b = Builder()
+    kept = tuple(1 if i in axes else d for i, d in enumerate(shape) if keepdims or i not in axes)
+    b.add(op, b.input(shape, dtype), shape=kept, axes=axes, keepdims=keepdims)
+    return b.workload
+
+
+@pytest.mark.parametrize(("axes", "level"), in_turn(AXES), ids=str)
+def test_every_combination_of_axes(axes, level):
+    op, keepdims = OPS[sum(axes) % 3], len(axes) % 2 == 0
+    verify(reduction(op, SHAPE, axes, keepdims), level, samples=1, template="reduction")
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("op", OPS)
+def test_every_operator_over_rows_and_columns(op, level):
+    for shape, axes in [((7, 50), (1,)), ((50, 7), (0,)), ((1, 1), (0, 1)), ((), ()), ((9,), (0,))]:
+        workload = reduction(op, shape, axes, keepdims=False)
+        verify(workload, level, samples=0, relative=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "level"), in_turn(["int64", "int32", "int8", "uint8", "float64", "bool"])
+)
+def test_other_dtypes(dtype, level):
+    """Means are of 32 bits or more, as in ONNX: they add up in their own type."""
+    means = () if dtype in ("int8", "uint8", "bool") else ("mean",)
+    for op in ("max", "min") if dtype == "bool" else ("sum", "max", "min", "prod", *means):
+        for axes in ((0,), (1,)):
+            verify(reduction(op, (5, 21), axes, True, dtype), level, samples=0)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("op", ["max", "min", "sum"])
+def test_nan_and_infinity_come_through(op, level):
+    for axes in ((0,), (1,)):
+        workload = reduction(op, (70, 70), axes, keepdims=False)
+        (x,) = draw(workload)
+        np.fill_diagonal(x[:20], np.nan)
+        np.fill_diagonal(x[20:40, 20:40], np.inf)
+        np.fill_diagonal(x[40:60, 40:60], -np.inf)
+        x[61, 63] = x[63, 61] = np.nan
+        verify(workload, level, inputs=[x], samples=0)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+def test_what_leads_to_a_reduction_and_follows_it_is_fused(level):
+    b = Builder()
+    x = b.add("multiply", b.input((4, 6, 21)), b.input((6, 1)))
+    x = b.add("tanh", b.add("add", x, b.const(0.25)))
+    total = b.add("mean", x, shape=(4, 21), axes=(1,), keepdims=False)
+    b.add("divide", total, b.add("add", b.add("abs", total), b.input((21,), constant=True)))
+    inputs = draw(b.workload)
+    inputs[2] += 2
+    verify(b.workload, level, inputs=inputs, template="reduction")
+
+
+def normalisation(op: str, shape: tuple[int, ...], axis: int, after: str = "nothing") -> Workload:
+    """``axis`` is the only one of a softmax, and the first one of a layer normalisation."""
+    b = Builder()
+    x = b.input(shape)
+    if op == "layer_norm":
+        gamma, beta = (b.input(shape[axis:], constant=True) for _ in range(2))
+        y = b.add(op, x, gamma, beta, shape=shape, epsilon=1e-5)
+    else:
+        y = b.add(op, x, axis=axis)
+    EPILOGUES[after](b, y)
+    return b.workload
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("op", ["softmax", "log_softmax", "layer_norm"])
+def test_every_axis(op, level):
+    for axis in range(4):
+        workload = normalisation(op, SHAPE, axis, ("nothing", "residual", "gelu", "bias")[axis])
+        verify(workload, level, samples=0, template="normalize", absolute=3e-6)
+    for shape in ((1,), (70,), (1, 1), (9, 1), (1, 9)):
+        verify(normalisation(op, shape, len(shape) - 1), level, samples=0, absolute=3e-6)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("op", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_softmax_of_large_numbers_neither_overflows_nor_vanishes(op, axis, level):
+    workload = normalisation(op, (40, 40), axis)
+    x = np.random.default_rng(0).uniform(-1e4, 1e4, (40, 40)).astype(np.float32)
+    verify(workload, level, inputs=[x], samples=0, absolute=1e-6)
+    verify(workload, level, inputs=[x * np.float32(1e30)], samples=0, absolute=1e-6)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("axis", [0, 1])
+def test_softmax_of_masked_rows(axis, level):
+    """Minus infinity takes no part; a row of nothing else, or with NaN, is NaN."""
+    workload = normalisation("softmax", (24, 24), axis)
+    (x,) = draw(workload)
+    x[:, 3:7] = x[9:12, :] = -np.inf
+    x[20, 21] = np.nan
+    verify(workload, level, inputs=[x], samples=0)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+def test_layer_norm_does_not_cancel(level):
+    """A small spread around a large mean: the mean of squares less the square would be noise."""
+    workload = normalisation("layer_norm", (5, 300), 1)
+    x, gamma, beta = draw(workload)
+    verify(workload, level, inputs=[x + np.float32(1000), gamma, beta], absolute=2e-4)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("op", ["softmax", "layer_norm"])
+def test_what_leads_to_a_normalisation_is_computed_once(op, level):
+    b = Builder()
+    x = b.add("add", b.add("multiply", b.input((3, 4, 21)), b.const(3.0)), b.input((4, 1)))
+    if op == "layer_norm":
+        y = b.add(op, x, b.input((21,)), b.input((21,)), shape=(3, 4, 21), epsilon=1e-3)
+    else:
+        y = b.add(op, x, axis=2)
+    b.add("maximum", y, b.input((3, 4, 21)))
+    verify(b.workload, level, template="normalize", absolute=3e-6)
+
+
+MOVES = [
+    ((5, 37), (1, 0)),
+    ((64, 48), (1, 0)),
+    ((2, 7, 33), (0, 2, 1)),
+    ((3, 5, 2, 19), (3, 0, 2, 1)),
+    ((1, 20, 1, 9), (3, 2, 1, 0)),
+    ((4, 3, 17), (2, 1, 0)),
+    ((2, 3), (1, 0)),
+]
+
+
+@pytest.mark.parametrize(("move", "level"), in_turn(MOVES), ids=str)
+def test_transposition(move, level):
+    shape, axes = move
+    for dtype in ("float32", "int8", "float64"):
+        b = Builder()
+        x = b.input(shape, dtype)
+        if dtype == "float32":
+            x = b.add("multiply", b.add("relu", x), b.input(shape[-1:]))
+        y = b.add("transpose", x, shape=tuple(shape[a] for a in axes), axes=axes)
+        if dtype == "float32":
+            b.add("add", y, b.input(y.tensor.shape[-1:]))
+        verify(b.workload, level, samples=1)
