@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Show = Callable[["Tuning"], None]
 _PLAIN_SECONDS = 10.0  # between lines where there is no terminal
-_FIXED_COLUMNS = 78  # of the terminal, that the bar and the numbers need
+_FIXED_COLUMNS = 70  # of the terminal, that the bar and the numbers need
 _COUNTABLE = 1 << 32  # above it, trials have no limit and time is what passes
 
 
@@ -29,7 +29,7 @@ def tuning_display() -> Iterator[Show]:
         return
     bar = Progress(
         SpinnerColumn(),
-        BarColumn(bar_width=12),
+        BarColumn(bar_width=8),
         TextColumn("{task.fields[trials]}  {task.fields[speed]}  ETA {task.fields[eta]}"),
         TextColumn("[dim]{task.fields[kernel]}"),
         console=console,
@@ -83,7 +83,7 @@ def fraction(now: Tuning) -> float:
 def trials(now: Tuning) -> str:
     """``37/500 trials``, or what the tuner does after them."""
     if now.stage == "final":
-        return f"{now.trials} trials, measuring the winners again"
+        return f"{now.trials} trials, rechecking"
     total = f"/{now.total}" if now.total < _COUNTABLE else ""
     return f"{now.trials}{total} trials"
 

@@ -68,7 +68,7 @@ def test_without_a_number_of_trials_time_is_what_passes():
     assert fraction(step(50, 1 << 40, elapsed=30.0, eta=90.0)) == 0.25
     assert fraction(step(stage="final")) == 1
     assert progress.trials(step(50, 1 << 40)) == "50 trials"
-    assert progress.trials(step(50, stage="final")) == "50 trials, measuring the winners again"
+    assert progress.trials(step(50, stage="final")) == "50 trials, rechecking"
 
 
 def test_what_is_not_known_yet():
