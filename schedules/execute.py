@@ -37,7 +37,8 @@ def link(objects: Sequence[Path], output: Path) -> None:
     command = [linker, "-shared", "-o", str(output), *map(str, objects), "-lm"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ToolchainError(f"{linker} failed: {done.stderr.strip().splitlines()[-1:]}")
+        reason = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+        raise ToolchainError(f"{linker} failed: {reason}")
 
 
 def run_kernel(kernel: Kernel, target: Target, inputs: Sequence[Array]) -> Array:

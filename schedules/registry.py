@@ -42,6 +42,7 @@ def spaces(workload: Workload, target: Target) -> tuple[Space, ...]:
 
     Raises ScheduleError where none fits.
     """
+    _refuse_empty(workload)
     found = [(t, s) for t in TEMPLATES if (s := t.space(workload, target)) is not None]
     if not found:
         raise ScheduleError(f"no template computes the workload {workload}")
@@ -63,6 +64,7 @@ def instantiate(workload: Workload, target: Target, schedule: Schedule) -> Kerne
     template = next((t for t in TEMPLATES if t.name == schedule.template), None)
     if template is None:
         raise ScheduleError(f"there is no template '{schedule.template}'")
+    _refuse_empty(workload)
     space = template.space(workload, target)
     if space is None:
         raise ScheduleError(f"template '{template.name}' does not fit {workload}")
@@ -71,3 +73,10 @@ def instantiate(workload: Workload, target: Target, schedule: Schedule) -> Kerne
             f"template '{template.name}' is at version {space.version}, not {schedule.version}"
         )
     return template.kernel(workload, target, space.schedule(dict(schedule.knobs)))
+
+
+def _refuse_empty(workload: Workload) -> None:
+    """No template expects a tensor without elements; the frontend lets none through."""
+    for tensor in (*workload.inputs, *(node.out for node in workload.nodes)):
+        if tensor.size == 0:
+            raise ScheduleError(f"{tensor} has no elements, in the workload {workload}")

@@ -2,9 +2,8 @@
 
 The node's attributes are the Relax call's: ``attrs``, the type of its attribute object, that
 object's fields by name, and ``arg<i>`` for the arguments that are no tensors (a shape as a tuple, a
-number as itself). TVM gives
-loop nests in TensorIR; each becomes a phase, parallel over its outer loops where TVM proves that
-they carry no dependence. Intermediate buffers become temporaries.
+number as itself). TVM gives loop nests in TensorIR; each becomes a phase, parallel over its outer
+loops where TVM proves that they carry no dependence. Intermediate buffers become temporaries.
 
 There are no knobs.
 """
@@ -95,7 +94,10 @@ def call(node: Node, args: list[Any]) -> Any:
     for i in range(count):
         name = f"arg{i}"
         arguments.append(_argument(attrs.pop(name)) if name in attrs else next(tensors))
-    return relax.Call(op, arguments, _attributes(str(attrs.pop("attrs", "")), attrs))
+    key = str(attrs.pop("attrs", ""))
+    if op.attrs_type_key not in ("", key):  # TVM would take one for the other, and crash
+        raise ScheduleError(f"the attributes of {node.op} are {op.attrs_type_key}, not '{key}'")
+    return relax.Call(op, arguments, _attributes(key, attrs))
 
 
 def _attributes(key: str, attrs: dict[str, Attr]) -> Any:
@@ -118,7 +120,7 @@ def _argument(value: Attr) -> Any:
         return relax.ShapeExpr(list(value))
     if isinstance(value, str):
         return relax.StringImm(value)
-    return relax.PrimValue(value)
+    return tirx.const(value, "int64" if isinstance(value, int) else "float64")
 
 
 def _field(value: Attr | None) -> Any:

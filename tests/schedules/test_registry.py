@@ -1,0 +1,194 @@
+"""Which template computes a workload, and what is refused with which words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from caller import TARGETS
+from workloads import Builder, conv, conv_transpose, matmul, pool, unary
+
+from luthier.schedules import Schedule, ScheduleError, Tensor, Workload, node
+from luthier.schedules.registry import TEMPLATES, default, instantiate, spaces
+
+TARGET = TARGETS["x86-64-v3"]
+
+
+def softmax() -> Workload:
+    b = Builder()
+    b.add("softmax", b.input((8, 100)), axis=1)
+    return b.workload
+
+
+def total() -> Workload:
+    b = Builder()
+    b.add("sum", b.input((8, 100)), shape=(8,), axes=(1,), keepdims=False)
+    return b.workload
+
+
+def transposition() -> Workload:
+    b = Builder()
+    b.add("transpose", b.input((8, 100)), shape=(100, 8), axes=(1, 0))
+    return b.workload
+
+
+def other() -> Workload:
+    x, out = Tensor((8, 100)), Tensor((8,), "int64")
+    attributes = {"attrs": "relax.attrs.ArgmaxArgminAttrs", "axis": 1, "keepdims": False}
+    return Workload((x,), (False,), (node("relax.argmax", (0,), out, **attributes),))
+
+
+PAD = (1, 1, 1, 1)
+DEFAULTS = {
+    "a depthwise convolution": (conv((1, 9, 9, 8), 8, (3, 3), groups=8), "channelwise"),
+    "a maximum of windows": (pool("max_pool2d", (1, 9, 9, 8), (2, 2)), "channelwise"),
+    "a product": (matmul((8, 9), (9, 10)), "gemm"),
+    "a pointwise convolution": (conv((1, 9, 9, 8), 8, (1, 1)), "gemm"),
+    "many 3x3 tiles of many channels": (conv((1, 56, 56, 64), 64, (3, 3), pads=PAD), "winograd"),
+    "few of few channels": (conv((1, 5, 5, 3), 8, (3, 3), pads=PAD), "conv_direct"),
+    "strides": (conv((1, 56, 56, 64), 64, (3, 3), strides=(2, 2)), "conv_direct"),
+    "groups of many outputs": (conv((1, 9, 9, 8), 16, (3, 3), groups=8), "conv_direct"),
+    "a transposed convolution": (conv_transpose((1, 5, 5, 4), 4, (3, 3)), "conv_transpose"),
+    "a softmax": (softmax(), "normalize"),
+    "a sum": (total(), "reduction"),
+    "a transposition": (transposition(), "transpose"),
+    "an elementwise operator": (unary("relu", (100,)), "pointwise"),
+    "an operator of TVM's": (other(), "relax"),
+}
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_the_template_of_the_default_schedule(name):
+    workload, template = DEFAULTS[name]
+    schedule = default(workload, TARGET)
+    assert schedule.template == template
+    kernel = instantiate(workload, TARGET, schedule)
+    assert kernel.schedule == schedule
+    assert kernel.phases
+    assert all(phase.chunks > 0 for phase in kernel.phases)
+    assert len(kernel.packings) == len(workload.inputs)
+
+
+def test_every_template_is_somebodys_default():
+    assert {template for _, template in DEFAULTS.values()} == {t.name for t in TEMPLATES}
+
+
+def test_names_are_unique_and_versions_agree():
+    assert len({t.name for t in TEMPLATES}) == len(TEMPLATES)
+    for workload, _ in DEFAULTS.values():
+        for template in TEMPLATES:
+            space = template.space(workload, TARGET)
+            if space is not None:
+                assert space.template == template.name
+                assert space.version >= 1
+
+
+def test_templates_that_fit_but_do_not_pay_come_last():
+    small, large = (
+        DEFAULTS["few of few channels"][0],
+        DEFAULTS["many 3x3 tiles of many channels"][0],
+    )
+    assert [s.template for s in spaces(small, TARGET)] == ["conv_direct", "winograd"]
+    assert [s.template for s in spaces(large, TARGET)] == ["winograd", "conv_direct"]
+
+
+def test_a_schedule_of_another_template_that_fits_is_taken():
+    workload = DEFAULTS["many 3x3 tiles of many channels"][0]
+    second = spaces(workload, TARGET)[1].default_schedule()
+    assert instantiate(workload, TARGET, second).schedule == second
+
+
+RELU, GOOD = unary("relu", (100,)), Schedule("pointwise", 1, (("grain", 1024),))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"template": "blocked"}, "there is no template 'blocked'"),
+        ({"template": "winograd"}, "'winograd' does not fit relu"),
+        ({"version": 2}, "'pointwise' is at version 1, not 2"),
+        ({"version": 0}, "'pointwise' is at version 1, not 0"),
+        ({"knobs": ()}, r"has the knobs \['grain'\]"),
+        ({"knobs": (("grain", 1024), ("tile", 4))}, r"has the knobs \['grain'\]"),
+        ({"knobs": (("grain", 1023),)}, "grain=1023 is none of"),
+        ({"knobs": (("grain", "1024"),)}, "grain='1024' is none of"),
+    ],
+)
+def test_a_schedule_that_is_not_in_the_space_is_refused(change, message):
+    assert instantiate(RELU, TARGET, GOOD)
+    with pytest.raises(ScheduleError, match=message):
+        instantiate(RELU, TARGET, replace(GOOD, **change))
+
+
+def test_knobs_that_do_not_go_together_are_refused():
+    workload = matmul((64, 64), (64, 256))
+    knobs = dict(default(workload, TARGET).knobs) | {"rows": 14, "vectors": 4}
+    with pytest.raises(ScheduleError, match="do not go together"):
+        instantiate(workload, TARGET, Schedule("gemm", 1, tuple(knobs.items())))
+
+
+def test_a_schedule_is_for_one_kind_of_target():
+    """Sixteen lanes of float32 are one register on v4 and four on v2."""
+    workload = matmul((64, 64), (64, 256))
+    schedule = default(workload, TARGETS["x86-64-v4"])
+    with pytest.raises(ScheduleError, match="gemm"):
+        instantiate(workload, TARGETS["x86-64-v2"], schedule)
+
+
+def test_knobs_may_come_in_any_order():
+    workload = matmul((64, 64), (64, 256))
+    schedule = default(workload, TARGET)
+    turned = replace(schedule, knobs=schedule.knobs[::-1])
+    assert instantiate(workload, TARGET, turned).schedule == schedule
+
+
+NOBODYS = {
+    "two anchors": Workload(
+        (Tensor((4, 4)), Tensor((4, 4))),
+        (False, True),
+        (node("matmul", (0, 1), Tensor((4, 4))), node("matmul", (2, 1), Tensor((4, 4)))),
+    ),
+    "a convolution of float64": Workload(
+        (Tensor((1, 4, 4, 2), "float64"), Tensor((2, 3, 3, 2), "float64")),
+        (False, True),
+        (
+            node(
+                "conv2d",
+                (0, 1),
+                Tensor((1, 2, 2, 2), "float64"),
+                strides=(1, 1),
+                pads=(0, 0, 0, 0),
+                dilations=(1, 1),
+                groups=1,
+            ),
+        ),
+    ),
+    "an unknown operator": Workload(
+        (Tensor((4,)),), (False,), (node("rot13", (0,), Tensor((4,))),)
+    ),
+    "an anchor whose result is reshaped": Workload(
+        (Tensor((4, 4)), Tensor((4, 4))),
+        (False, True),
+        (node("matmul", (0, 1), Tensor((4, 4))), node("reshape", (2,), Tensor((16,)))),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOBODYS)
+def test_what_nobody_computes_is_refused(name):
+    with pytest.raises(ScheduleError, match="no template computes the workload"):
+        spaces(NOBODYS[name], TARGET)
+
+
+@pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 5), (2, 0, 4)])
+def test_tensors_without_elements_are_refused(shape):
+    with pytest.raises(ScheduleError, match="has no elements"):
+        default(unary("relu", shape), TARGET)
+    with pytest.raises(ScheduleError, match="has no elements"):
+        instantiate(unary("relu", shape), TARGET, GOOD)
+
+
+def test_tensors_beyond_32_bit_indices_are_refused():
+    workload = unary("relu", (1 << 16, 1 << 16))
+    with pytest.raises(ScheduleError, match="32-bit"):
+        instantiate(workload, TARGET, default(workload, TARGET))
