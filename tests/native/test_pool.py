@@ -1,4 +1,4 @@
-"""The worker pool, compiled and run under sanitizers."""
+"""The worker pool and the timing loop, compiled and run under sanitizers."""
 
 from __future__ import annotations
 
@@ -36,3 +36,18 @@ def test_pool_under_stress(tmp_path: Path, c_compiler: str, sanitizer: str) -> N
 def test_caller_finishes_alone_when_no_worker_ever_runs(tmp_path: Path, c_compiler: str) -> None:
     sources = [str(HERE / "pool_absent.c"), str(NATIVE / "cores.c")]
     compile_and_run(tmp_path, c_compiler, *sources)
+
+
+@pytest.mark.parametrize("sanitizer", SANITIZERS)
+def test_the_timing_loop(tmp_path: Path, c_compiler: str, sanitizer: str) -> None:
+    flags = SANITIZERS[sanitizer]
+    sources = [str(NATIVE / "pool.c"), str(NATIVE / "cores.c"), str(HERE / "bench_loop.c")]
+    compile_and_run(tmp_path, c_compiler, *flags, *sources, "-lm")
+
+
+@pytest.mark.parametrize("sanitizer", SANITIZERS)
+def test_threads_may_run_where_they_might_before(
+    tmp_path: Path, c_compiler: str, sanitizer: str
+) -> None:
+    sources = [str(NATIVE / "cores.c"), str(HERE / "cores_stay.c")]
+    compile_and_run(tmp_path, c_compiler, *SANITIZERS[sanitizer], *sources)
