@@ -20,10 +20,9 @@ Parts = Sequence[tuple[int, int]]  # (first column, lanes) of each vector
 
 
 def column_parts(columns: int, lanes: int) -> list[tuple[int, int]]:
-    """Vectors that cover ``columns``: full ones, then one that LLVM narrows to what is stored.
+    """Full vectors that cover ``columns`` of packed weights, which are padded for the last one.
 
-    A remainder of more than half a vector, or of an odd width, is computed as a full vector, which
-    packed weights are padded for; only the store is exact.
+    Only the store is exact; LLVM narrows what it leaves unused.
     """
     return [(i * lanes, lanes) for i in range(ceildiv(columns, lanes))]
 

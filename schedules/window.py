@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tvm import tirx
 
-from .emit import Expr, Index, PhaseBuilder, ceildiv
+from .emit import Expr, Index, PhaseBuilder
 from .workload import Node, Tensor
 
 
@@ -112,6 +112,3 @@ def _cost(extent: int, width: int) -> float:
     """Register-tile passes, each with a fixed overhead of about half a column."""
     full, rest = divmod(extent, width)
     return full * (width + 0.5) + (rest + 2.5 if rest else 0)
-
-
-__all__ = ["Axis", "ColumnTile", "axes", "balanced_width", "ceildiv", "column_tiles", "each_tile"]
