@@ -18,6 +18,14 @@ BELOW = {
 }
 FILES = [path for room in BELOW for path in sorted((ROOT / room).rglob("*.py"))]
 FORBIDDEN = {"pickle", "cPickle", "dill", "cloudpickle", "shelve"}
+MOST_LINES = 350
+STRANGERS = {  # what a room has no business with
+    "schedules": {"onnx", "onnxruntime", "xgboost"},
+    "frontend": {"xgboost"},
+    "autotune": {"onnx", "onnxruntime"},
+    "deploy": {"onnx", "onnxruntime", "xgboost"},
+    "luthier": set(),
+}
 RUNS_TEXT = {"eval", "exec", "compile", "__import__", "marshal.loads", "marshal.load"}
 
 
@@ -34,6 +42,12 @@ def _imports(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def _highest_relative_import(tree: ast.AST) -> int:
+    """How many packages up the file reaches with dots; 1 is its own."""
+    levels = (node.level for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
+    return max(levels, default=0)
+
+
 @pytest.mark.parametrize("path", FILES, ids=_name)
 def test_a_room_imports_only_what_it_stands_on(path: Path) -> None:
     room = path.relative_to(ROOT).parts[0]
@@ -41,6 +55,16 @@ def test_a_room_imports_only_what_it_stands_on(path: Path) -> None:
         parts = module.split(".")
         if parts[0] == "luthier" and room != "luthier":
             assert len(parts) == 1 or parts[1] in BELOW[room] | {room}, module
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_rooms_are_imported_by_their_public_names(path: Path) -> None:
+    room, *folders, _ = path.relative_to(ROOT).parts
+    tree = ast.parse(path.read_text())
+    assert _highest_relative_import(tree) <= 1 + len(folders), "dots lead out of the room"
+    top = {module.split(".")[0] for module in _imports(tree)}
+    assert not top & (BELOW.keys() - {"luthier"}), "rooms live under luthier"
+    assert not top & STRANGERS[room]
 
 
 @pytest.mark.parametrize("path", FILES, ids=_name)
@@ -54,3 +78,8 @@ def test_nothing_is_unpickled_or_evaluated(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=_name)
 def test_every_file_says_what_it_is_for(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_files_are_short(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= MOST_LINES
