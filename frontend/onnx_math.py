@@ -62,8 +62,9 @@ def _cast_like(node: OnnxNode) -> Any:
 def _converted(node: OnnxNode, dtype: str) -> Any:
     """Numbers that a narrow integer type does not hold wrap around, as on processors."""
     x, wide = node.x, np.dtype(dtype)
-    if np.dtype(node.dtype).kind == "f" and wide.kind in "iu" and dtype not in ("int32", "int64"):
-        x = _cast(x, "int64" if wide.itemsize >= 4 else "int32")
+    narrow = wide.kind in "iu" and dtype not in ("int32", "int64")
+    if narrow and np.dtype(node.dtype).kind == "f":
+        x = node.emit(_cast(x, "int64" if wide.itemsize >= 4 else "int32"))
     return _cast(x, dtype)
 
 
@@ -147,10 +148,6 @@ def _eye_like(node: OnnxNode) -> Any:
     return relax.const(np.eye(rows, columns, node.attr("k", 0)).astype(dtype), dtype)
 
 
-def _einsum(node: OnnxNode) -> Any:
-    return relax.op.einsum(list(node.inputs), node.attr("equation", ""))
-
-
 def _mean_variance_normalization(node: OnnxNode) -> Any:
     """The variance about the mean, since the standard's formula cancels where the mean is large."""
     axes = list(node.attr("axes", (0, 2, 3)))
@@ -185,6 +182,5 @@ CONVERTERS: dict[str, OnnxConverter] = {
     "CumSum": _cumulative_sum,
     "OneHot": _one_hot,
     "EyeLike": _eye_like,
-    "Einsum": _einsum,
     "MeanVarianceNormalization": _mean_variance_normalization,
 }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# Operator sets whose meaning is known here: older ones broadcast otherwise, newer ones may differ.
+OLDEST, NEWEST = 7, 28
+
 SUPPORTED = frozenset(
     """
         Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh AveragePool
@@ -20,3 +23,32 @@ SUPPORTED = frozenset(
         Tile Transpose Trilu Unsqueeze Upsample Where Xor
     """.split()
 )
+
+# Inputs that say what shape a result has or what loops a kernel has: known at build time.
+BUILD_TIME: dict[str, tuple[int, ...]] = {
+    "ConstantOfShape": (0,),
+    "CumSum": (1,),
+    "Dropout": (2,),
+    "Expand": (1,),
+    "OneHot": (1,),
+    "Pad": (1, 2, 3),
+    "Range": (0, 1, 2),
+    "ReduceL1": (1,),
+    "ReduceL2": (1,),
+    "ReduceLogSum": (1,),
+    "ReduceLogSumExp": (1,),
+    "ReduceMax": (1,),
+    "ReduceMean": (1,),
+    "ReduceMin": (1,),
+    "ReduceProd": (1,),
+    "ReduceSum": (1,),
+    "ReduceSumSquare": (1,),
+    "Reshape": (1,),
+    "Resize": (1, 2, 3),
+    "Slice": (1, 2, 3, 4),
+    "Split": (1,),
+    "Squeeze": (1,),
+    "Tile": (1,),
+    "Unsqueeze": (1,),
+    "Upsample": (1,),
+}

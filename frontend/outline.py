@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 
 import numpy as np
 import onnx
 import onnx.inliner
 from onnx import TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 from luthier.schedules import ModelError, UnsupportedOperator
 
+from .fold_shapes import FOLDABLE, fold_shapes
 from .graph import Array
 from .messages import one_line
-from .onnx_ops import SUPPORTED
+from .onnx_ops import BUILD_TIME, SUPPORTED
 from .read import dtype_name
 
 # Larger initializers become inputs of the outline; smaller ones may be shapes, axes, ...
 _WEIGHT = 1024
-# Shape arithmetic, done here so that the importer sees numbers.
-_FOLDABLE = frozenset(
-    """
-        Shape Size Constant Identity Gather GatherElements GatherND Concat Cast CastLike
-        Unsqueeze Squeeze Slice Split Add Sub Mul Div Mod Neg Abs Min Max Floor Ceil Sqrt Pow
-        Reciprocal Reshape Flatten Equal Less LessOrEqual Greater GreaterOrEqual And Or Not
-        Xor Where Expand ConstantOfShape Range Tile Transpose ReduceProd ReduceSum ReduceMax
-        ReduceMin ReduceMean Sign NonZero ScatterND ScatterElements Trilu CumSum OneHot
-        EyeLike Sum Compress Unique TopK
-    """.split()
-)
-_FOLDED = 16384  # elements
 
 
 def outline(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Array]]:
@@ -41,10 +29,14 @@ def outline(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Array]]:
     """
     light, weights = _without_weights(model)
     light = _inlined(light)
-    _check_operators(light)
+    _check_equations(light)
+    _check_operators(light, SUPPORTED | FOLDABLE)
     _check(light)
+    light = fold_shapes(light)
+    _check_operators(light, SUPPORTED)
     _name_nodes(light)
-    light = _folded(light)
+    _check_build_time(light)
+    _check_outputs(light)
     return light, weights
 
 
@@ -111,6 +103,7 @@ def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
             model = onnx.inliner.inline_selected_functions(
                 model, pairs, exclude=False, inline_schema_functions=True
             )
+        del model.graph.value_info[:]  # what functions say of sizes may be wrong
     except Exception as error:
         raise ModelError(f"the model's functions cannot be expanded ({one_line(error)})") from error
     return model
@@ -132,18 +125,29 @@ def _has_body(name: str, opset: int) -> bool:
     return bool(schema.has_function or schema.has_context_dependent_function)  # type: ignore[attr-defined]
 
 
-def _check_operators(model: onnx.ModelProto) -> None:
+def _check_operators(model: onnx.ModelProto, known: frozenset[str]) -> None:
     missing = []
     for node in model.graph.node:
-        if not (_is_onnx(node.domain) and node.op_type in SUPPORTED):
+        if not (_is_onnx(node.domain) and node.op_type in known):
             operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
             named = node.name or (node.output[0] if node.output else "")
             missing.append(f"{operator} (node '{named}')")
     if missing:
         plural = "operators are" if len(missing) > 1 else "operator is"
-        raise UnsupportedOperator(
-            f"{len(missing)} {plural} not supported: {', '.join(missing)}".replace("\n", " ")
-        )
+        raise UnsupportedOperator(f"{len(missing)} {plural} not supported: {', '.join(missing)}")
+
+
+def _check_equations(model: onnx.ModelProto) -> None:
+    """Einsum's, on some of which onnx's shape inference never ends."""
+    term = rb"[A-Za-z]*(\.\.\.)?[A-Za-z]*"
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Einsum" and attribute.name == "equation":
+                equation = attribute.s.replace(b" ", b"")
+                if not re.fullmatch(rb"%b(,%b)*(->%b)?" % (term, term, term), equation):
+                    raise UnsupportedOperator(
+                        f"{_named(node)}: the equation {str(attribute.s)[1:]} is not supported"
+                    )
 
 
 def _check(model: onnx.ModelProto) -> None:
@@ -160,94 +164,26 @@ def _check(model: onnx.ModelProto) -> None:
 
 def _name_nodes(model: onnx.ModelProto) -> None:
     for node in model.graph.node:
-        named = node.name or next((o for o in node.output if o), "")
-        node.name = f"{node.op_type} '{named}'".replace("\n", " ")
+        node.name = _named(node)
 
 
-def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Shape arithmetic done; repeated, since each size found may make others known."""
-    while True:
-        inferred = _inferred(model)
-        before = len(model.graph.node)
-        _fold_once(model, _static_shapes(inferred))
-        if len(model.graph.node) == before:
-            return model
+def _named(node: onnx.NodeProto) -> str:
+    return f"{node.op_type} '{node.name or next((o for o in node.output if o), '')}'"
 
 
-def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
-    try:
-        return onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except Exception as error:
-        raise ModelError(f"the model's shapes contradict each other ({one_line(error)})") from error
+def _check_outputs(model: onnx.ModelProto) -> None:
+    outputs = {output.name for output in model.graph.output}
+    for tensor in model.graph.initializer:
+        if tensor.name in outputs and 0 in tensor.dims:
+            raise ModelError(f"output '{tensor.name}' has no elements")
 
 
-def _static_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
-    shapes = {}
-    for info in (*model.graph.input, *model.graph.value_info, *model.graph.output):
-        tensor = info.type.tensor_type
-        if tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim):
-            shapes[info.name] = tuple(d.dim_value for d in tensor.shape.dim)
-    return shapes
-
-
-def _fold_once(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    known = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-    kept = []
+def _check_build_time(model: onnx.ModelProto) -> None:
+    known = {"", *(t.name for t in model.graph.initializer)}
     for node in model.graph.node:
-        results = _fold_node(model, node, known, shapes)
-        if results is None:
-            kept.append(node)
-        known |= results or {}
-    needed = {name for node in kept for name in node.input}
-    needed |= {output.name for output in model.graph.output}
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(
-        numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
-        for name, array in known.items()
-        if name in needed
-    )
-
-
-def _fold_node(
-    model: onnx.ModelProto,
-    node: onnx.NodeProto,
-    known: Mapping[str, Array],
-    shapes: Mapping[str, tuple[int, ...]],
-) -> dict[str, Array] | None:
-    """The node's results by name, where they are known and small."""
-    if node.op_type not in _FOLDABLE or not _is_onnx(node.domain):
-        return None
-    inputs = [name for name in node.input if name]
-    if any(np.prod(shapes.get(o, (0,)), dtype=float) > _FOLDED for o in node.output if o):
-        return None
-    arrays = {name: known[name] for name in inputs if name in known}
-    if node.op_type in ("Shape", "Size") and inputs[0] in shapes:
-        arrays[inputs[0]] = np.broadcast_to(np.float32(0), shapes[inputs[0]])
-    if len(arrays) < len(set(inputs)) or not all(o in shapes for o in node.output if o):
-        return None
-    return _run_node(model, node, arrays)
-
-
-def _run_node(
-    model: onnx.ModelProto, node: onnx.NodeProto, arrays: Mapping[str, Array]
-) -> dict[str, Array] | None:
-    outputs = [o for o in node.output if o]
-    graph = helper.make_graph(
-        [node],
-        "fold",
-        [
-            helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
-            for n, a in arrays.items()
-        ],
-        [helper.make_empty_tensor_value_info(o) for o in outputs],
-    )
-    single = helper.make_model(graph, opset_imports=model.opset_import)
-    try:
-        results = ReferenceEvaluator(single).run(None, dict(arrays))
-    except Exception:
-        return None  # the importer may still know the node, and says so if not
-    if any(not isinstance(r, np.ndarray | np.generic) or r.size == 0 for r in results):
-        return None
-    return {name: np.asarray(r) for name, r in zip(outputs, results, strict=True)}
+        for index in BUILD_TIME.get(node.op_type, ()):
+            if index < len(node.input) and node.input[index] not in known:
+                raise UnsupportedOperator(
+                    f"{node.name}: its input '{node.input[index]}' depends on the model's inputs, "
+                    "but must be known at build time"
+                )

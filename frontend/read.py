@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx
 import psutil
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from onnx import TensorProto
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
@@ -16,6 +16,7 @@ from luthier.schedules import ModelError
 from luthier.schedules.workload import DTYPE_BYTES
 
 from .messages import one_line
+from .onnx_ops import NEWEST, OLDEST
 
 Shapes = Mapping[str, Sequence[int]]
 
@@ -72,14 +73,44 @@ def _check_memory(path: Path, size: int) -> None:
 
 
 def _check_outline(model: onnx.ModelProto, where: str) -> None:
+    _check_text(model, where)
     if not model.HasField("graph") or model.ir_version < 1:
         raise ModelError(f"{where}: this is no ONNX model (it holds no graph)")
-    if not any(o.domain in ("", "ai.onnx") for o in model.opset_import):
-        raise ModelError(f"{where}: the model does not say which ONNX operator set it uses")
+    _check_opset(model, where)
     if not model.graph.output:
         raise ModelError(f"{where}: the model's graph is empty (it has no outputs)")
     if model.graph.sparse_initializer:
         raise ModelError(f"{where}: sparse initializers are not supported")
+
+
+def _check_text(message: Message, where: str) -> None:
+    """Raises where a name is no text, which protobuf reads as bytes."""
+    if isinstance(message, TensorProto) and isinstance(message.name, str):
+        return  # its data are large
+    for field, value in message.ListFields():
+        if field.message_type:
+            for inner in [value] if isinstance(value, Message) else value:
+                _check_text(inner, where)
+        elif field.type == field.TYPE_STRING:
+            texts = [value] if isinstance(value, str | bytes) else value
+            if not all(isinstance(text, str) for text in texts):
+                raise ModelError(f"{where}: a name in the model is no UTF-8 text")
+
+
+def _check_opset(model: onnx.ModelProto, where: str) -> None:
+    versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
+    if not versions:
+        raise ModelError(f"{where}: the model does not say which ONNX operator set it uses")
+    if versions[0] < OLDEST:
+        raise ModelError(
+            f"{where}: the model uses ONNX operator set {versions[0]}, older than {OLDEST}: "
+            "convert it with onnx.version_converter"
+        )
+    if versions[0] > NEWEST:
+        raise ModelError(
+            f"{where}: the model uses ONNX operator set {versions[0]}, and this Luthier knows "
+            f"those up to {NEWEST}: upgrade Luthier, or export to an older set"
+        )
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
@@ -179,11 +210,10 @@ def _fix_inputs(model: onnx.ModelProto, shapes: Shapes) -> None:
             raise ModelError(f"input '{name}' is no tensor, which is not supported")
         dtype_name(value.type.tensor_type.elem_type, f"input '{name}'")
         _fix_input(name, value.type.tensor_type, shapes.get(name), symbols)
-    # Sizes that were written for other inputs' shapes may be wrong now.
+    # Sizes that were written for other inputs' shapes, or by a stranger, may be wrong.
     del model.graph.value_info[:]
     for output in model.graph.output:
-        shape = output.type.tensor_type.shape
-        if any(not d.HasField("dim_value") for d in shape.dim):
+        if output.type.HasField("tensor_type"):
             output.type.tensor_type.ClearField("shape")
 
 

@@ -16,13 +16,13 @@ from tvm.relax.frontend.onnx import onnx_frontend
 from luthier.schedules import LuthierError, ModelError, UnsupportedOperator
 
 from . import (
+    onnx_einsum,
     onnx_math,
     onnx_movement,
     onnx_nn,
     onnx_reduce,
     onnx_resize,
     relax_conv,
-    relax_einsum,
     relax_fallback,
     relax_math,
     relax_movement,
@@ -34,6 +34,7 @@ from .onnx_node import OnnxNode
 from .translation import translate
 
 CONVERTERS = {
+    **onnx_einsum.CONVERTERS,
     **onnx_math.CONVERTERS,
     **onnx_movement.CONVERTERS,
     **onnx_nn.CONVERTERS,
@@ -43,7 +44,6 @@ CONVERTERS = {
 PADDED = ("Conv", "ConvTranspose", "MaxPool", "AveragePool")
 TABLE = {
     **relax_conv.TABLE,
-    **relax_einsum.TABLE,
     **relax_fallback.TABLE,
     **relax_math.TABLE,
     **relax_movement.TABLE,

@@ -6,6 +6,7 @@ spelled in the vocabulary of ``schedules.ops``; here is what they share.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -16,6 +17,9 @@ from luthier.schedules import ModelError, Tensor, UnsupportedOperator
 from luthier.schedules.workload import DTYPE_BYTES, Attr
 
 from .graph import Array, Builder, Graph
+
+# Kernels index with 32 bits.
+_MOST_ELEMENTS = 2**31 - 1
 
 Value: TypeAlias = "int | tuple[int, ...]"
 
@@ -160,6 +164,8 @@ def tensor_type(ty: Any, label: str) -> Tensor:
     shape = static(ty.shape.values, label)
     if any(d < 1 for d in shape):
         raise ModelError(f"{label}: the result has no elements (shape {list(shape)})")
+    if math.prod(shape) > _MOST_ELEMENTS:
+        raise ModelError(f"{label}: the shape {list(shape)} has more elements than can be indexed")
     return Tensor(shape, dtype)
 
 

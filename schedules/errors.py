@@ -19,9 +19,17 @@ from __future__ import annotations
 
 
 class LuthierError(Exception):
-    """Base of all; the message is one line: what, where, and what to do."""
+    """Base of all; the message is one line: what, where, and what to do.
+
+    Names in it may come from a hostile file: what is not printable is escaped.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(
+            "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
+        )
 
 
 class UsageError(LuthierError):

@@ -38,6 +38,7 @@ ACTIVATIONS = [
     case("Selu", X),
     case("Selu", X, alpha=1.2, gamma=0.9),
     case("Celu", X, alpha=1.5),
+    case("Swish", X, alpha=0.7, opset=24),
     case("Gelu", X, opset=20),
     case("Gelu", X, approximate="tanh", opset=20),
     case("HardSigmoid", X),
@@ -117,6 +118,11 @@ SEVERAL = [
 CASTS = [
     case("Cast", A * 9, to=6),
     case("Cast", A, to=11),
+    case("Cast", positive(4, 5) * 99, to=2),
+    case("Cast", A * 50, to=3),
+    case("Cast", A * 300, to=3, note="wraps"),
+    case("Cast", K * 100, to=3, note="integers-wrap"),
+    case("Cast", positive(4, 5) * 2e9, to=12),
     case("Cast", A.astype("float64"), to=1),
     case("Cast", K, to=1),
     case("Cast", K, to=9),
@@ -128,8 +134,8 @@ CASTS = [
 ]
 
 CLIPS = [
-    case("Clip", A, min=-0.5, max=0.7, opset=6),
-    case("Clip", A, max=0.7, opset=6),
+    case("Clip", A, min=-0.5, max=0.7, opset=7),
+    case("Clip", A, max=0.7, opset=7),
     case("Clip", A, np.float32(-0.5), np.float32(0.7), constants=(1, 2)),
     case("Clip", A, None, np.float32(0.7), constants=(2,)),
     case("Clip", A, np.float32(0), np.float32(6), constants=(1, 2), note="relu6"),

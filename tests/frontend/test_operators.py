@@ -2,15 +2,78 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from cases_math import CASES as MATH
 from cases_movement import CASES as MOVEMENT
 from cases_nn import CASES as NN
-from onnx_models import Case, agree
+from onnx_models import TARGET, Case, agree, case, compute, floats
+
+from luthier.frontend import import_model
+from luthier.schedules import ModelError, UnsupportedOperator
 
 CASES = [*MATH, *MOVEMENT, *NN]
+FIRST = {c.op: c for c in reversed(CASES)}
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_an_operator_means_what_onnx_says(case: Case) -> None:
     agree(case.model, case.inputs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", FIRST.values(), ids=str)
+def test_an_operator_compiles_and_its_kernels_compute_the_same(case: Case) -> None:
+    agree(case.model, case.inputs, kernels=True)
+
+
+def test_an_even_number_of_neighbours_has_one_more_after() -> None:
+    """Neither ONNX Runtime nor onnx's evaluator has this, but the standard's text says it."""
+    x = floats(1, 5, 2, 3)
+    lrn = case("LRN", x, size=2, alpha=1.0, beta=1.0)
+    squares = np.pad(x * x, [(0, 0), (0, 1), (0, 0), (0, 0)])
+    total = squares[:, :-1] + squares[:, 1:]
+    out = compute(import_model(lrn.model, TARGET), {"in0": x})["out0"]
+    np.testing.assert_allclose(out, x / (1 + total / 2), rtol=1e-5)
+
+
+REFUSED = [
+    (
+        case("Dropout", floats(3), np.float32(0.5), np.bool_(True), constants=(1, 2)),
+        "training mode",
+    ),
+    (case("Dropout", floats(3), None, np.bool_(True), constants=(2,)), "training mode"),
+    (case("Gather", floats(3), np.int64(3), constants=(1,)), "outside of a dimension of size 3"),
+    (case("Softmax", floats(3, dtype="float64")), "it needs float32, not float64"),
+    (
+        case("ConvTranspose", floats(1, 2, 4, 4), floats(2, 2, 3, 3)),
+        "it needs weights known at build time",
+    ),
+    (
+        case("Pad", floats(3), np.array([3, 0]), mode="reflect", constants=(1,)),
+        "a reflection that is wider than the tensor",
+    ),
+    (case("Einsum", floats(2, 3), equation="ij->ijz"), "the equation 'ij->ijz'"),
+    (case("Einsum", floats(2, 3), equation="i->i"), "the equation 'i->i'"),
+    (case("Einsum", floats(2, 3), floats(4, 2), equation="ij,jk"), "'j' two sizes"),
+    (case("Einsum", floats(2, 3), equation="ii->i"), "'i' two sizes"),
+]
+
+
+@pytest.mark.parametrize(("case", "said"), REFUSED, ids=lambda v: str(v) if v else "said")
+def test_what_cannot_be_computed_is_refused_with_its_node(case: Case, said: str) -> None:
+    with pytest.raises(ModelError, match=rf"{case.op} 'out0': .*{said}"):
+        import_model(case.model, TARGET)
+
+
+def test_batch_statistics_are_refused() -> None:
+    parameters = [floats(4, seed=i) for i in range(4)]
+    training = case("BatchNormalization", floats(2, 4, 3), *parameters, training_mode=1, outputs=3)
+    with pytest.raises(UnsupportedOperator, match="training mode"):
+        import_model(training.model, TARGET)
+
+
+def test_a_result_without_elements_is_refused() -> None:
+    nothing = case("Slice", floats(3), np.array([3]), np.array([3]), constants=(1, 2))
+    with pytest.raises(ModelError, match="output 'out0' has no elements"):
+        import_model(nothing.model, TARGET)

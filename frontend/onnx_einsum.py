@@ -1,0 +1,146 @@
+"""Einstein's summation as matrix products, sums, transposes and slices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tvm import relax
+
+from .onnx_node import OnnxConverter, OnnxNode, shape_of
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+@dataclass(frozen=True)
+class _Factor:
+    """A Relax variable, and the letter of each of its dimensions."""
+
+    value: Any
+    letters: str
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return dict(zip(self.letters, shape_of(self.value), strict=True))
+
+
+def _einsum(node: OnnxNode) -> Any:
+    """Factors are multiplied from left to right; a letter is summed when no other needs it."""
+    terms, result = _parse(node)
+    factors = [
+        _diagonal(node, _Factor(value, term))
+        for value, term in zip(node.inputs, terms, strict=True)
+    ]
+    sizes: dict[str, int] = {}
+    for factor in factors:
+        for letter, size in factor.sizes.items():
+            if min(size, sizes.get(letter, 1)) != 1 and size != sizes[letter]:
+                raise node.unsupported(f"an equation that gives '{letter}' two sizes")
+            sizes[letter] = max(size, sizes.get(letter, 1))
+    factors = [_stretched(node, factor, sizes) for factor in factors]
+    product = factors.pop(0)
+    while factors:
+        right = factors.pop(0)
+        needed = set(result).union(*(f.letters for f in factors))
+        product = _multiply(node, product, right, needed)
+    product = _summed(node, product, set(result))
+    ordered = sorted(product.letters, key=result.index)
+    y = _transposed(node, product.value, [product.letters.index(c) for c in ordered])
+    y = node.emit(relax.op.reshape(y, [sizes[c] if c in ordered else 1 for c in result]))
+    return relax.op.broadcast_to(y, [sizes[c] for c in result])
+
+
+def _parse(node: OnnxNode) -> tuple[list[str], str]:
+    """The letters of each factor and of the result, dimensions behind '...' given free letters."""
+    equation = str(node.attr("equation", "")).replace(" ", "")
+    left, arrow, result = equation.partition("->")
+    terms = left.split(",")
+    refused = node.unsupported(f"the equation '{equation}'")
+    if len(terms) != len(node.inputs):
+        raise refused
+    free = [c for c in _LETTERS if c not in equation]
+    hidden = 0
+    for i, (term, value) in enumerate(zip(terms, node.inputs, strict=True)):
+        count = len(shape_of(value)) - len(term.replace("...", ""))
+        if count < 0 or (count and "..." not in term) or count > len(free):
+            raise refused
+        hidden = max(hidden, count)
+        terms[i] = term.replace("...", "".join(free[:count][::-1]))
+    behind = "".join(free[:hidden][::-1])
+    if arrow:
+        result = result.replace("...", behind)
+    else:
+        letters = "".join(terms)
+        once = sorted({c for c in letters if letters.count(c) == 1 and c not in behind})
+        result = behind + "".join(once)
+    known = set("".join(terms))
+    if not known <= set(_LETTERS) or len(set(result)) < len(result) or not set(result) <= known:
+        raise refused
+    return terms, result
+
+
+def _diagonal(node: OnnxNode, factor: _Factor) -> _Factor:
+    """A letter that stands twice names the elements whose two indices are equal."""
+    letters, shape = factor.letters, shape_of(factor.value)
+    twice = next((c for c in letters if letters.count(c) > 1), None)
+    if twice is None:
+        return factor
+    first, second = [i for i, c in enumerate(letters) if c == twice][:2]
+    size = shape[first]
+    if shape[second] != size:
+        raise node.unsupported(f"an equation that gives '{twice}' two sizes")
+    others = [i for i in range(len(letters)) if i not in (first, second)]
+    outer = [shape[i] for i in others]
+    moved = _transposed(node, factor.value, [*others, first, second])
+    flat = node.emit(relax.op.reshape(moved, [*outer, size * size]))
+    axis = len(outer)
+    taken = relax.op.strided_slice(flat, [axis], [0], [size * size], [size + 1])
+    rest = "".join(letters[i] for i in others)
+    return _diagonal(node, _Factor(node.emit(taken), rest + twice))
+
+
+def _stretched(node: OnnxNode, factor: _Factor, sizes: dict[str, int]) -> _Factor:
+    """Without the dimensions of size 1 that other factors stretch."""
+    kept = [c for c, size in factor.sizes.items() if size == sizes[c]]
+    value = node.emit(relax.op.reshape(factor.value, [sizes[c] for c in kept]))
+    return _Factor(value, "".join(kept))
+
+
+def _transposed(node: OnnxNode, value: Any, axes: Sequence[int]) -> Any:
+    if list(axes) == sorted(axes):
+        return value
+    return node.emit(relax.op.permute_dims(value, list(axes)))
+
+
+def _summed(node: OnnxNode, factor: _Factor, needed: set[str]) -> _Factor:
+    axes = [i for i, c in enumerate(factor.letters) if c not in needed]
+    kept = "".join(c for c in factor.letters if c in needed)
+    return _Factor(node.emit(relax.op.sum(factor.value, axes)), kept) if axes else factor
+
+
+def _multiply(node: OnnxNode, left: _Factor, right: _Factor, needed: set[str]) -> _Factor:
+    """One batched matrix product."""
+    a = _summed(node, left, needed | set(right.letters))
+    b = _summed(node, right, needed | set(left.letters))
+    both = [c for c in a.letters if c in b.letters]
+    batch, inner = [c for c in both if c in needed], [c for c in both if c not in needed]
+    rows = [c for c in a.letters if c not in b.letters]
+    columns = [c for c in b.letters if c not in a.letters]
+    product = relax.op.matmul(
+        _matrix(node, a, [batch, rows, inner]), _matrix(node, b, [batch, inner, columns])
+    )
+    letters, sizes = [*batch, *rows, *columns], a.sizes | b.sizes
+    spread = relax.op.reshape(node.emit(product), [sizes[c] for c in letters])
+    return _Factor(node.emit(spread), "".join(letters))
+
+
+def _matrix(node: OnnxNode, factor: _Factor, groups: list[list[str]]) -> Any:
+    order = [factor.letters.index(c) for group in groups for c in group]
+    moved = _transposed(node, factor.value, order)
+    sizes = [math.prod(factor.sizes[c] for c in group) for group in groups]
+    return node.emit(relax.op.reshape(moved, sizes))
+
+
+CONVERTERS: dict[str, OnnxConverter] = {"Einsum": _einsum}

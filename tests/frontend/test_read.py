@@ -1,0 +1,378 @@
+"""Broken, hostile and incomplete models: one line that says what, where and what to do."""
+
+from __future__ import annotations
+
+import random
+import types
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import onnx
+import psutil
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+from onnx_models import TARGET, floats, model
+
+from luthier.frontend import import_model, read_model
+from luthier.schedules import LuthierError, ModelError, UnsupportedOperator
+
+N = helper.make_node
+
+
+def small() -> onnx.ModelProto:
+    """y = relu(x @ w + b), with a batch that is left open."""
+    nodes = [N("MatMul", ["x", "w"], ["p"]), N("Add", ["p", "b"], ["s"]), N("Relu", ["s"], ["y"])]
+    constants = {"w": floats(5, 3), "b": floats(3)}
+    made = model(nodes, {"x": floats(2, 5)}, ["y"], constants)
+    for value in (made.graph.input[0], made.graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    return made
+
+
+def refusal(source: object, shapes: object = None, kind: type[LuthierError] = ModelError) -> str:
+    with pytest.raises(kind) as refused:
+        import_model(source, TARGET, shapes)  # type: ignore[arg-type]
+    message = str(refused.value)
+    assert message.isprintable()  # so it is one line
+    assert len(message) < 500
+    return message
+
+
+# Files.
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "the model.onnx"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [small().SerializeToString()[:-40], b"PK\x03\x04" + bytes(300), b"# not a model\n" * 9],
+    ids=["truncated", "an archive", "text"],
+)
+def test_a_file_that_is_no_model(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    assert refusal(path) == f"{path}: this is no ONNX file, or it is cut short"
+
+
+def test_an_empty_file(path: Path) -> None:
+    path.touch()
+    assert refusal(path) == f"{path}: this is no ONNX model (it holds no graph)"
+
+
+def test_a_missing_file(path: Path) -> None:
+    assert refusal(path) == f"{path}: cannot be read (No such file or directory)"
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    assert refusal(tmp_path) == f"{tmp_path}: this is no file"
+
+
+def test_a_name_that_no_file_can_have() -> None:
+    assert "cannot be read" in refusal("zero\0byte.onnx")
+
+
+def test_a_model_larger_than_the_free_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    onnx.save(small(), path)
+    free = types.SimpleNamespace(available=path.stat().st_size * 2 - 1)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    assert "GB of memory, but" in refusal(path)
+
+
+# Data in other files.
+
+
+@pytest.fixture
+def outside(path: Path) -> Callable[..., Path]:
+    """Saves a model whose weights say that they lie elsewhere."""
+
+    def save(location: str, **where: object) -> Path:
+        made = small()
+        weights = made.graph.initializer[0]
+        data = weights.raw_data
+        (path.parent / "weights").write_bytes(data)
+        weights.ClearField("raw_data")
+        weights.data_location = TensorProto.EXTERNAL
+        for key, value in {"location": location, **where}.items():
+            weights.external_data.add(key=key, value=str(value))
+        onnx.save(made, path)
+        return path
+
+    return save
+
+
+def test_weights_beside_the_model_are_read(outside: Callable[..., Path]) -> None:
+    read = read_model(outside("weights", offset=0, length=60), {"x": (2, 5)})
+    np.testing.assert_array_equal(numpy_helper.to_array(read.graph.initializer[0]), floats(5, 3))
+
+
+@pytest.mark.parametrize(
+    ("location", "where", "said"),
+    [
+        ("missing", {}, "has its data in 'missing', which is missing"),
+        ("/etc/hostname", {}, "outside the model's folder, in '/etc/hostname'"),
+        ("../weights", {}, "outside the model's folder, in '../weights'"),
+        ("a/../../weights", {}, "outside the model's folder"),
+        ("link", {}, "outside the model's folder, in 'link'"),
+        (".", {}, "which is missing"),
+        ("zero\0byte", {}, "no valid place"),
+        ("weights", {"offset": 4}, "needs 60 bytes at 4 of 'weights', which has 60 bytes"),
+        ("weights", {"offset": -4}, "malformed place of its data"),
+        ("weights", {"length": 56}, "needs 60 bytes at 0"),
+        ("weights", {"offset": 2**70}, "needs 60 bytes at"),
+        ("weights", {"offset": "four"}, "malformed place of its data"),
+    ],
+)
+def test_weights_in_a_bad_place(
+    outside: Callable[..., Path], location: str, where: dict[str, object], said: str
+) -> None:
+    path = outside(location, **where)
+    (path.parent / "link").symlink_to("/etc/hostname")
+    message = refusal(path, {"x": (2, 5)})
+    assert said in message
+    assert message.startswith(f"{path}: tensor 'w'")
+
+
+def test_weights_elsewhere_without_a_path(outside: Callable[..., Path]) -> None:
+    proto = onnx.load(outside("weights"), load_external_data=False)
+    assert "give its path instead" in refusal(proto)
+
+
+# Sizes.
+
+
+def test_an_open_size_says_how_to_give_it() -> None:
+    message = refusal(small())
+    assert message.startswith("input 'x' has no size in dimension 0 ('batch'): give sizes")
+    assert "shapes={'x': (1, 5)}" in message
+
+
+def test_given_sizes_are_used() -> None:
+    program = import_model(small(), TARGET, {"x": (4, 5)})
+    assert [program.values[v].shape for _, v in (*program.inputs, *program.outputs)] == [
+        (4, 5),
+        (4, 3),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "said"),
+    [
+        ({"x": (2, 6)}, "input 'x' has size 5 in dimension 1, not 6"),
+        ({"x": (2, 5, 1)}, "input 'x' has 2 dimensions in the model, but the shape [2, 5, 1]"),
+        ({"x": (0, 5)}, "input 'x' has the shape [0, 5]; sizes are at least 1"),
+        ({"x": (-1, 5)}, "sizes are at least 1"),
+        ({"z": (2, 5)}, "a shape is given for 'z', but the model's inputs are: 'x'"),
+        ({"w": (5, 3)}, "a shape is given for 'w', but the model's inputs are: 'x'"),
+    ],
+)
+def test_sizes_that_contradict_the_model(shapes: dict[str, tuple[int, ...]], said: str) -> None:
+    assert said in refusal(small(), shapes)
+
+
+def test_two_inputs_that_disagree_on_a_named_size() -> None:
+    made = model([N("Add", ["a", "b"], ["y"])], {"a": floats(2), "b": floats(2)}, ["y"])
+    for value in made.graph.input:
+        value.type.tensor_type.shape.dim[0].dim_param = "n"
+    assert "input 'b' gives 'n' the size 3, input 'a' gives 2" in refusal(
+        made, {"a": (2,), "b": (3,)}
+    )
+
+
+def test_an_input_of_unknown_rank() -> None:
+    made = small()
+    made.graph.input[0].type.tensor_type.ClearField("shape")
+    assert refusal(made).startswith("input 'x' has no shape: give sizes")
+    assert import_model(made, TARGET, {"x": (2, 5)}).values[0].shape == (2, 5)
+
+
+def test_shapes_that_cannot_be() -> None:
+    made = model([N("MatMul", ["x", "w"], ["y"])], {"x": floats(2, 5)}, ["y"])
+    made.graph.initializer.append(numpy_helper.from_array(floats(4, 3), "w"))
+    assert "MatMul 'y'" in refusal(made)
+
+
+# Graphs.
+
+
+def test_several_unknown_operators_are_all_named() -> None:
+    nodes = [N("Det", ["x"], ["d"], name="first"), N("Frobnicate", ["d"], ["y"], domain="my.own")]
+    message = refusal(model(nodes, {"x": floats(3, 3)}, ["y"]), kind=UnsupportedOperator)
+    assert message == (
+        "2 operators are not supported: Det (node 'first'), my.own.Frobnicate (node 'y')"
+    )
+
+
+def test_control_flow_is_refused_by_name() -> None:
+    branch = helper.make_graph(
+        [N("Identity", ["x"], ["z"])], "b", [], [helper.make_empty_tensor_value_info("z")]
+    )
+    node = N("If", ["c"], ["y"], name="choice", then_branch=branch, else_branch=branch)
+    made = model([node], {"x": floats(3), "c": np.array(True)}, ["y"])
+    assert "If (node 'choice')" in refusal(made, kind=UnsupportedOperator)
+
+
+def unsorted(made: onnx.ModelProto) -> None:
+    nodes = list(made.graph.node)[::-1]
+    del made.graph.node[:]
+    made.graph.node.extend(nodes)
+
+
+def bad_text(made: onnx.ModelProto) -> None:
+    made.MergeFromString(b"\x12\x02\xc3\x28")  # the producer's name
+
+
+def cyclic(made: onnx.ModelProto) -> None:
+    made.graph.node[0].input[0] = "y"
+
+
+def twice(made: onnx.ModelProto) -> None:
+    made.graph.node[1].output[0] = "p"
+
+
+def same_initializer(made: onnx.ModelProto) -> None:
+    made.graph.initializer.add().CopyFrom(made.graph.initializer[0])
+
+
+def same_input(made: onnx.ModelProto) -> None:
+    made.graph.input.add().CopyFrom(made.graph.input[0])
+
+
+def short_data(made: onnx.ModelProto) -> None:
+    made.graph.initializer[0].raw_data = made.graph.initializer[0].raw_data[:-4]
+
+
+def negative_size(made: onnx.ModelProto) -> None:
+    made.graph.initializer[0].dims[0] = -5
+
+
+def huge_size(made: onnx.ModelProto) -> None:
+    made.graph.initializer[0].dims[0] = 2**62
+
+
+def strings(made: onnx.ModelProto) -> None:
+    made.graph.initializer[0].CopyFrom(helper.make_tensor("w", TensorProto.STRING, [1], ["a"]))
+
+
+def unknown_type(made: onnx.ModelProto) -> None:
+    made.graph.initializer[0].data_type = 999
+
+
+def sparse(made: onnx.ModelProto) -> None:
+    made.graph.sparse_initializer.add()
+
+
+def no_outputs(made: onnx.ModelProto) -> None:
+    del made.graph.output[:]
+
+
+def unknown_output(made: onnx.ModelProto) -> None:
+    made.graph.output[0].name = "nowhere"
+
+
+def no_opset(made: onnx.ModelProto) -> None:
+    del made.opset_import[:]
+
+
+def future_opset(made: onnx.ModelProto) -> None:
+    made.opset_import[0].version = 999
+
+
+def old_opset(made: onnx.ModelProto) -> None:
+    made.opset_import[0].version = 6
+
+
+def sequence_input(made: onnx.ModelProto) -> None:
+    made.graph.input[0].type.sequence_type.elem_type.tensor_type.elem_type = 1
+
+
+def too_many_inputs(made: onnx.ModelProto) -> None:
+    made.graph.node[0].input.append("x")
+
+
+def unknown_attribute(made: onnx.ModelProto) -> None:
+    made.graph.node[0].attribute.add(name="speed", i=3, type=2)
+
+
+BROKEN = {
+    unsorted: "not valid ONNX",
+    bad_text: "a name in the model is no UTF-8 text",
+    cyclic: "not valid ONNX",
+    twice: "single static assignment",
+    same_initializer: "two values of the model have the same name 'w'",
+    same_input: "two inputs of the model have the same name",
+    short_data: "initializer 'w' has data that does not fit its shape",
+    negative_size: "Negative dimension value (tensor name: w)",
+    huge_size: "initializer 'w'",
+    strings: "initializer 'w' has the element type STRING, which is not supported",
+    unknown_type: "initializer 'w' has the unknown element type 999",
+    sparse: "sparse initializers are not supported",
+    no_outputs: "it has no outputs",
+    unknown_output: "nowhere",
+    no_opset: "does not say which ONNX operator set it uses",
+    future_opset: "999",
+    old_opset: "operator set 6",
+    sequence_input: "input 'x' is no tensor",
+    too_many_inputs: "not valid ONNX",
+    unknown_attribute: "speed",
+}
+
+
+@pytest.mark.parametrize("damage", BROKEN, ids=lambda d: d.__name__)
+def test_a_broken_graph(damage: Callable[[onnx.ModelProto], None]) -> None:
+    made = small()
+    damage(made)
+    assert BROKEN[damage] in refusal(made, {"x": (2, 5)})
+
+
+@pytest.mark.parametrize("equation", ["i+j", "i.j", "....ij", "ij->i->j", "i\xff"])
+def test_an_equation_that_is_none(equation: str) -> None:
+    """On some of these onnx's own shape inference never ends."""
+    made = small()
+    made.graph.node[0].CopyFrom(N("Einsum", ["x"], ["p"], equation=equation))
+    assert "Einsum 'p': the equation" in refusal(made, {"x": (2, 5)})
+
+
+def test_names_with_control_characters_stay_in_one_line() -> None:
+    made = model([N("Det", ["x"], ["y"], name="a\nb\x1b[31m")], {"x": floats(3, 3)}, ["y"])
+    assert r"a\nb\x1b[31m" in refusal(made, kind=UnsupportedOperator)
+
+
+def test_deeply_nested_graphs() -> None:
+    inner = helper.make_graph([], "g", [], [helper.make_empty_tensor_value_info("z")])
+    for _ in range(50):
+        node = N("If", ["c"], ["z"], then_branch=inner, else_branch=inner)
+        inner = helper.make_graph([node], "g", [], [helper.make_empty_tensor_value_info("z")])
+        if inner.ByteSize() > 1 << 20:
+            break
+    made = small()
+    made.graph.node.add().CopyFrom(N("Loop", ["", "c"], ["z"], body=inner))
+    assert refusal(made, {"x": (2, 5)})
+
+
+def test_the_callers_model_is_not_changed() -> None:
+    made = small()
+    before = made.SerializeToString()
+    import_model(made, TARGET, {"x": (2, 5)})
+    assert made.SerializeToString() == before
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 2**32), count=st.integers(1, 6))
+def test_damaged_bytes_never_raise_anything_but_our_errors(
+    tmp_path: Path, seed: int, count: int
+) -> None:
+    """Whether or not the damage is found: it may be in a weight."""
+    data = bytearray(small().SerializeToString())
+    generator = random.Random(seed)
+    for _ in range(count):
+        data[generator.randrange(len(data))] = generator.randrange(256)
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(data)
+    with suppress(LuthierError):
+        import_model(path, TARGET, {"x": (2, 5)})

@@ -1,0 +1,111 @@
+"""The standard's own tests: the node cases that come with onnx, of every operator we import.
+
+Each agrees with the expected outputs, or is refused for a reason listed here; none is ever wrong.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from onnx.backend.test.loader import load_model_tests
+from onnx_models import TARGET, compute
+
+from luthier.frontend import import_model
+from luthier.frontend.onnx_ops import BUILD_TIME, SUPPORTED
+from luthier.schedules import ModelError
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # onnx's cases overflow and divide by zero on purpose
+    STANDARD = {
+        case.name: case
+        for case in load_model_tests(kind="node")
+        if {n.op_type for n in case.model.graph.node} <= SUPPORTED
+    }
+
+# Refused, by the case's name: what the message says.
+_TYPES = "BFLOAT16|bfloat16|bf16|FLOAT8|FLOAT4|e4m3|e5m2|e2m1|U?INT4|U?INT2|u?int4$|u?int2$|string"
+REFUSED: Mapping[str, str] = {
+    _TYPES: r"element type \w+, which is not supported",
+    "empty_set(_bool|_non_reduced_axis_zero)?$": "has no size in dimension",
+    "zero_size|tri[ul]_zero|allowzero_reordered": "has no size in dimension",
+    "_(l1|log_sum|sum_square)_empty_set_expanded": "has no size in dimension",
+    "castlike_(FLOAT|DOUBLE)[0-9]*_to_(FLOAT|DOUBLE)(16)?_expanded": "has no size in dimension",
+    "int_shape_zero|start_greater_than_end|start_out_of_bounds": "has no elements",
+    "causal_conv_with_state_kernel_size_one": "has no elements",
+    "identity_(opt|sequence)": "is no tensor",
+    "training_mode|training_dropout(_default)?(_mask)?$": "training mode is not supported",
+    "maxpool_with_argmax": "Expected 2 but Got 1 in MaxPool",
+    "linear_blocked": "blocked quantization is not supported",
+    "^test_not_[234]d$": "operator set 1, older than 7",
+}
+
+# Those whose expected output contradicts the standard's text (and ONNX Runtime): it divides by the
+# unrounded length where the text says the length of the result.
+WRONG = {
+    "test_resize_downsample_scales_linear_align_corners",
+    "test_resize_downsample_scales_cubic_align_corners",
+}
+
+
+def array(value: Any) -> Any:
+    return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
+
+
+def with_known_inputs(case: Any) -> tuple[onnx.ModelProto, dict[str, Any]]:
+    """The model, inputs that decide shapes made constants, and its inputs."""
+    model = onnx.ModelProto()
+    model.CopyFrom(case.model)
+    inputs = {
+        i.name: array(a) for i, a in zip(model.graph.input, case.data_sets[0][0], strict=True)
+    }
+    decisive = decisive_inputs(model)
+    for name, value in inputs.items():
+        if name in decisive:
+            model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+    return model, inputs
+
+
+def decisive_inputs(model: onnx.ModelProto) -> set[str]:
+    """What inputs that must be known at build time are computed from; weights and zero points."""
+    needed: set[str] = set()
+    for node in reversed(model.graph.node):
+        wanted = range(len(node.input)) if needed.intersection(node.output) else ()
+        wanted = (*wanted, *BUILD_TIME.get(node.op_type, ()), *OTHERS.get(node.op_type, ()))
+        needed |= {node.input[i] for i in wanted if i < len(node.input)}
+    return needed
+
+
+# Weights are known in trained models; a tensor that only lends its type may be empty here.
+OTHERS = {"ConvTranspose": (1,), "CastLike": (1,), "Dropout": (1,)}
+
+
+def refusal(name: str) -> str | None:
+    return next((said for pattern, said in REFUSED.items() if re.search(pattern, name)), None)
+
+
+@pytest.mark.parametrize("name", sorted(n for n in STANDARD if n not in WRONG and not refusal(n)))
+def test_a_case_of_the_standard_agrees(name: str) -> None:
+    case = STANDARD[name]
+    model, inputs = with_known_inputs(case)
+    outputs = compute(import_model(model, TARGET), inputs)
+    for info, expected in zip(model.graph.output, case.data_sets[0][1], strict=True):
+        wanted, got = np.asarray(array(expected)), outputs[info.name]
+        assert (got.dtype, got.shape) == (wanted.dtype, wanted.shape)
+        rtol = max(case.rtol, 2e-3 if wanted.dtype == np.float16 else 1e-4)
+        atol = max(case.atol, 1e-3 if wanted.dtype == np.float16 else 1e-5)
+        np.testing.assert_allclose(got, wanted, rtol, atol)
+
+
+@pytest.mark.parametrize("name", sorted(n for n in STANDARD if refusal(n)))
+def test_a_case_outside_of_our_reach_is_refused_in_one_line(name: str) -> None:
+    model, _ = with_known_inputs(STANDARD[name])
+    with pytest.raises(ModelError, match=refusal(name)) as refused:
+        import_model(model, TARGET)
+    assert "\n" not in str(refused.value)

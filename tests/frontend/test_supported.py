@@ -1,0 +1,41 @@
+"""No operator is imported without a test."""
+
+from __future__ import annotations
+
+import pytest
+from onnx import defs, helper
+from onnx_models import TARGET, floats, model
+from test_operators import CASES
+
+from luthier.frontend import import_model
+from luthier.frontend.onnx_ops import BUILD_TIME, SUPPORTED
+from luthier.schedules import UnsupportedOperator
+
+# Operators that onnx spells by others, so that they need no converter.
+SPELLED = {"Celu", "Swish"}
+
+
+def test_every_operator_has_a_case_and_every_case_an_operator() -> None:
+    assert {case.op for case in CASES} - SPELLED == SUPPORTED
+
+
+def test_every_name_is_an_operator_of_the_standard() -> None:
+    known = {schema.name for schema in defs.get_all_schemas_with_history() if not schema.domain}
+    assert known >= SUPPORTED
+    assert BUILD_TIME.keys() <= SUPPORTED
+
+
+@pytest.mark.parametrize("op", ["Det", "LSTM", "NonMaxSuppression", "StringNormalizer", "TfIdf"])
+def test_any_other_operator_is_refused_by_its_name(op: str) -> None:
+    node = helper.make_node(op, ["x"], ["y"], name="the_node")
+    with pytest.raises(UnsupportedOperator, match=rf"1 operator .* {op} \(node 'the_node'\)"):
+        import_model(model([node], {"x": floats(3, 3)}, ["y"]), TARGET)
+
+
+@pytest.mark.parametrize(("op", "index"), [(op, i[-1]) for op, i in sorted(BUILD_TIME.items())])
+def test_what_decides_shapes_must_be_known_at_build_time(op: str, index: int) -> None:
+    case = next(c for c in CASES if c.op == op and index in c.constants)
+    constants = tuple(c for c in case.constants if c != index)
+    changed = type(case)(op, case.arguments, case.attrs, constants, case.outputs, case.opset)
+    with pytest.raises(UnsupportedOperator, match=rf"{op} .* 'in{index}' .* known at build time"):
+        import_model(changed.model, TARGET)
