@@ -157,6 +157,12 @@ class PhaseBuilder:
             yield variable
 
     @contextmanager
+    def unrolled(self, extent: int, name: str = "u") -> Iterator[Expr]:
+        """A loop whose body is repeated ``extent`` times."""
+        with self._loop(0, extent, _KIND.UNROLLED, name) as variable:
+            yield variable
+
+    @contextmanager
     def vector(self, lanes: int) -> Iterator[Expr]:
         """The lanes of one vector."""
         self._lane_by_lane = False
