@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from graphs import Sketch, array, names, same
+from graph_building import Sketch, array, names, same
 
 from luthier.frontend.fold import fold_constants
 from luthier.frontend.fold_scales import fold_scales
@@ -94,7 +94,7 @@ def test_batch_normalisation_moves_into_the_weights() -> None:
     g = Sketch()
     y = g.bias(g.conv(g.x(2, 4, 5, 6), 8))
     y = g.bias(g.emit("multiply", y, g.const(1, 8, 1, 1, seed=5)), seed=6)
-    assert folded(g, g.emit("relu", y)) == ["conv2d", "add", "add", "relu"]
+    assert folded(g, g.emit("relu", y)) == ["conv2d", "add", "relu"]
 
 
 def test_scales_in_a_row_all_move() -> None:
@@ -102,7 +102,28 @@ def test_scales_in_a_row_all_move() -> None:
     y = g.conv(g.x(2, 4, 5, 6), 8)
     for seed in (5, 6):
         y = g.bias(g.emit("multiply", y, g.const(1, 8, 1, 1, seed=seed)), seed=seed + 2)
-    assert folded(g, y) == ["conv2d", "add", "add"]
+    assert folded(g, y) == ["conv2d", "add"]
+
+
+def test_a_normalisation_without_a_convolution_is_one_scale_and_one_shift() -> None:
+    g = Sketch()
+    y = g.x(3, 5)
+    for seed in range(3):
+        y = g.emit("multiply", y, g.const(5, seed=seed))
+        y = g.emit("add", g.const(1, 5, seed=seed + 4), y)
+    assert folded(g, y) == ["multiply", "add"]
+
+
+def test_a_sum_that_others_see_stays() -> None:
+    g = Sketch()
+    first = g.emit("add", g.x(3, 5), g.const(5))
+    assert folded(g, first, g.emit("add", first, g.const(5, seed=2))) == ["add", "add"]
+
+
+def test_terms_that_would_spread_into_a_table_stay() -> None:
+    g = Sketch()
+    y = g.emit("add", g.emit("add", g.x(3, 5), g.const(5)), g.const(3, 1))
+    assert folded(g, y) == ["add", "add"]
 
 
 def test_columns_of_a_product_scale_too() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from graphs import Sketch, kernels, lowered
+from graph_building import Sketch, kernels, lowered
 from onnx_models import TARGET
 
 from luthier.frontend.fit import fit_templates

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from graphs import Sketch, names, same
+from graph_building import Sketch, names, same
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from graphs import Sketch, kernels, lowered
+from graph_building import Sketch, kernels, lowered
 from onnx.helper import make_node
 from onnx_models import TARGET, compute, floats, model
 
