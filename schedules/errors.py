@@ -18,6 +18,11 @@ Each class has the exit code that the command line ends with, so a script can te
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """``text`` with what is not printable, or what a terminal obeys, escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class LuthierError(Exception):
     """Base of all; the message is one line: what, where, and what to do.
 
@@ -27,9 +32,7 @@ class LuthierError(Exception):
     exit_code = 1
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(
-            "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
-        )
+        super().__init__(printable(message))
 
 
 class UsageError(LuthierError):

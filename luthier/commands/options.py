@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 import click
 
+from luthier.schedules.errors import printable
+
 # The one in luthier._compile, which would import TVM here.
 DEFAULT_LOG = "luthier.log.jsonl"
 
@@ -94,8 +96,7 @@ def emit(result: Any, as_json: bool, text: Callable[[], str]) -> None:
 
 def one_line(text: str) -> str:
     """``text`` in one line, nothing in it that a terminal obeys: names come from strangers."""
-    text = " ".join(text.split("\n"))
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return printable(" ".join(text.split("\n")))
 
 
 def count(number: int, noun: str) -> str:

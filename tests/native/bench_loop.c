@@ -9,15 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "pool.h"
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 enum { THREADS = 4, MOST = 200, FIRST = 37, SECOND = 11 };
 

@@ -1,5 +1,6 @@
 /* Moving threads about changes where they run and never where they may run. */
 #define _GNU_SOURCE
+#include "check.h"
 #include "cores.h"
 
 #include <stdatomic.h>
@@ -7,14 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 static cpu_set_t allowed_of(pthread_t thread)
 {

@@ -1,5 +1,6 @@
 /* Every chunk exactly once, no worker number twice at a time, under many callers and pauses. */
 #define _GNU_SOURCE
+#include "check.h"
 #include "pool.h"
 
 #include <pthread.h>
@@ -9,14 +10,6 @@
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 enum { THREADS = 4, MOST = 300, CALLERS = 3, ROUNDS = 1200 };
 

@@ -7,11 +7,10 @@ from collections.abc import Callable
 
 import pytest
 from caller import RUNNABLE, verify
-from workloads import EPILOGUES, Builder, conv, conv_transpose, matmul, pool
+from workloads import EPILOGUES, Builder, Pads, conv, conv_transpose, matmul, pool
 
 from luthier.schedules import Workload
 
-Pads = tuple[int, int, int, int]
 AFTER = tuple(EPILOGUES)
 
 

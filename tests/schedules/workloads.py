@@ -12,6 +12,7 @@ from luthier.schedules import Node, Tensor, Workload, node
 
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
+Pads = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -132,13 +133,22 @@ def window(size: int, kernel: int, stride: int, pads: int, dilation: int) -> int
     return (size + pads - (kernel - 1) * dilation - 1) // stride + 1
 
 
+def places(x: Shape, kernel: Pair, strides: Pair, pads: Pads, dilations: Pair) -> Pair:
+    """Rows and columns of what a window gives that slides over ``x``, (N, H, W, C)."""
+    high, wide = (
+        window(x[1 + i], kernel[i], strides[i], pads[i] + pads[i + 2], dilations[i])
+        for i in range(2)
+    )
+    return high, wide
+
+
 def conv(
     x: Shape,
     out_channels: int,
     kernel: Pair,
     *,
     strides: Pair = (1, 1),
-    pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+    pads: Pads = (0, 0, 0, 0),
     dilations: Pair = (1, 1),
     groups: int = 1,
     after: str = "nothing",
@@ -148,10 +158,7 @@ def conv(
     b = Builder()
     source = b.input(x)
     weight = b.input((out_channels, *kernel, x[3] // groups), constant=constant)
-    high, wide = (
-        window(x[1 + i], kernel[i], strides[i], pads[i] + pads[i + 2], dilations[i])
-        for i in range(2)
-    )
+    high, wide = places(x, kernel, strides, pads, dilations)
     shape = (x[0], high, wide, out_channels)
     attrs = {"strides": strides, "pads": pads, "dilations": dilations, "groups": groups}
     EPILOGUES[after](b, b.add("conv2d", source, weight, shape=shape, **attrs))
@@ -164,7 +171,7 @@ def conv_transpose(
     kernel: Pair,
     *,
     strides: Pair = (1, 1),
-    pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+    pads: Pads = (0, 0, 0, 0),
     dilations: Pair = (1, 1),
     groups: int = 1,
     output_padding: Pair = (0, 0),
@@ -213,7 +220,7 @@ def pool(
     kernel: Pair,
     *,
     strides: Pair = (1, 1),
-    pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+    pads: Pads = (0, 0, 0, 0),
     dilations: Pair = (1, 1),
     after: str = "nothing",
     **attrs: object,
@@ -221,10 +228,7 @@ def pool(
     """``max_pool2d`` or ``avg_pool2d``; ``x`` is (N, H, W, C)."""
     b = Builder()
     source = b.input(x)
-    high, wide = (
-        window(x[1 + i], kernel[i], strides[i], pads[i] + pads[i + 2], dilations[i])
-        for i in range(2)
-    )
+    high, wide = places(x, kernel, strides, pads, dilations)
     attrs |= {"kernel": kernel, "strides": strides, "pads": pads, "dilations": dilations}
     EPILOGUES[after](b, b.add(op, source, shape=(x[0], high, wide, x[3]), **attrs))
     return b.workload
