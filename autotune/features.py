@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luthier.schedules import Schedule, Target, Workload
+from luthier.schedules.attention_form import attention
 from luthier.schedules.ops import ANCHORS
 from luthier.schedules.workload import Node
 
@@ -40,6 +41,8 @@ def _node_operations(workload: Workload, node: Node) -> int:
         return 2 * source.size * weight.size // max(1, weight.shape[0])
     if node.op == "matmul":
         return 2 * node.out.size * workload.tensor(node.args[0]).shape[-1]
+    if form := attention(workload, node):
+        return form.operations
     if node.op in ("max_pool2d", "avg_pool2d"):
         return node.out.size * int(math.prod(node.attr("kernel", (1,))))
     if node.op in ANCHORS:
@@ -66,6 +69,9 @@ def extents(workload: Workload) -> dict[str, int]:
         rows = shape[-2] if len(shape) > 1 else 1
         batch = math.prod(shape[:-2])
         return {"batch": batch, "rows": rows, "inner": shape[-1], "depth": depth}
+    if form := attention(workload, anchor):
+        batch = form.batch * form.heads
+        return {"batch": batch, "rows": form.rows, "inner": form.width, "depth": form.keys}
     size = max((t.size for t in workload.inputs), default=1)
     return {"outer": math.prod(shape[:-1]), "inner": shape[-1], "depth": size // anchor.out.size}
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+from numpy.lib.stride_tricks import as_strided, sliding_window_view
 from numpy.typing import NDArray
 
 from luthier.schedules import Node, Workload, ops
@@ -145,6 +145,30 @@ def _layer_norm(node: Node, x: Array, gamma: Array, beta: Array) -> Array:
     mean = x.mean(axis=axes, keepdims=True)
     variance = np.square(x - mean).mean(axis=axes, keepdims=True)
     return np.asarray((x - mean) / np.sqrt(variance + node.attr("epsilon")) * gamma + beta)
+
+
+def _attention(node: Node, q: Array, k: Array, v: Array, mask: Array | None = None) -> Array:
+    batch, heads, rows, keys, depth, width = node.attr("sizes")
+
+    def operand(x: Array, place: str, count: int, columns: int) -> Array:
+        offset, *strides = (int(s) for s in node.attr(place))
+        flat = x.reshape(-1)[offset:]
+        bytes_ = [s * flat.itemsize for s in (*strides, 1)]
+        return as_strided(flat, (batch, heads, count, columns), bytes_, writeable=False)
+
+    scores = operand(q, "q", rows, depth) * node.attr("scale")
+    scores = scores @ operand(k, "k", keys, depth).swapaxes(2, 3)
+    if mask is not None:
+        scores = scores + mask.swapaxes(2, 3)
+    exp = np.exp(scores - scores.max(axis=3, keepdims=True))
+    share = exp / exp.sum(axis=3, keepdims=True)
+    if node.attr("empty_is_zero"):
+        share = np.where(np.isnan(share), 0, share)
+    result = share @ operand(v, "v", keys, width)
+    out = np.zeros(node.out.size, result.dtype)
+    _, *strides = (int(s) * out.itemsize for s in node.attr("o"))
+    as_strided(out, result.shape, (*strides, out.itemsize))[:] = result
+    return out.reshape(node.out.shape)
 
 
 def _slice(node: Node, x: Array) -> Array:
@@ -302,6 +326,7 @@ _RULES: dict[str, Callable[..., Array]] = {
     "softmax": _softmax,
     "log_softmax": _log_softmax,
     "layer_norm": _layer_norm,
+    "attention": _attention,
     "const": _const,
     "clip": _clip,
     "cast": lambda node, x: x,

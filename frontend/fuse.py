@@ -30,6 +30,7 @@ _EXPENSIVE = frozenset(
         asinh acosh atanh floor_divide mod floor_mod
     """.split()
 )
+_ALONE = frozenset(["attention"])  # its template takes nothing before or behind it
 # How often softmax and layer_norm read their input.
 _PASSES = 3
 _MOST_NODES = 40
@@ -67,7 +68,7 @@ class _Fusion:
 
     def run(self) -> list[Group]:
         for op in reversed(self.graph.ops):
-            if op.node.op in ops.ANCHORS:
+            if op.node.op in ops.ANCHORS and op.node.op not in _ALONE:
                 self._grow_down(self.group[op.result])
         for op in reversed(self.graph.ops):
             if op.result in self.group:
@@ -160,6 +161,8 @@ class _Fusion:
         if target.root.node.op not in ops.ANCHORS and target.root.node.op not in ops.FUSIBLE:
             return False
         anchor = target.anchor
+        if anchor is not None and anchor.node.op in _ALONE:
+            return False
         if anchor is not None and any(self._feeds(u, anchor, target) for u in users):
             return self._prologue(target, anchor, op, users)
         if anchor is not None and not self._simple_operand(op):

@@ -9,6 +9,7 @@ import onnx
 from luthier.schedules import ScheduleError, Target, UnsupportedOperator
 from luthier.schedules.registry import spaces
 
+from .attention import fuse_attention
 from .fit import fit_templates
 from .fold import fold_constants
 from .fold_scales import fold_scales
@@ -20,7 +21,14 @@ from .program import Program
 from .read import Shapes, read_model
 from .relax_import import to_graph
 
-PASSES = (fold_constants, channels_last, fold_scales, fit_templates, fold_constants)
+PASSES = (
+    fold_constants,
+    channels_last,
+    fold_scales,
+    fuse_attention,
+    fit_templates,
+    fold_constants,
+)
 
 
 def import_graph(

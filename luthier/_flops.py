@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from luthier.schedules import Node, Tensor, Workload
+from luthier.schedules.attention_form import attention
 from luthier.schedules.ops import ELEMENTWISE
 
 # Operations per input element of a textbook evaluation.
@@ -30,6 +31,8 @@ def _node_flops(workload: Workload, node: Node) -> int:
         return 0 if node.op in _FREE else node.out.size
     if not node.args:
         return 0
+    if form := attention(workload, node):
+        return form.operations
     data = workload.tensor(node.args[0])
     if node.op in _REDUCTIONS:
         return _REDUCTIONS[node.op] * data.size

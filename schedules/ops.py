@@ -14,6 +14,7 @@ avg_pool2d          the same, count_include_pad
 sum mean max min    x; axes, keepdims (also prod)
 softmax             x; axis (also log_softmax)
 layer_norm          x, gamma, beta over the last ``len(gamma.shape)`` axes; epsilon
+attention           q, k, v, [mask]; sizes, places and scale: see ``attention_form``
 ==================  ========================================================================
 
 Elementwise and data movement: the tables below. ``const`` has an attribute ``value`` and no
@@ -38,6 +39,7 @@ ANCHORS = frozenset(
         "softmax",
         "log_softmax",
         "layer_norm",
+        "attention",
     }
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import (
+    attention,
     conv,
     conv_transpose,
     depthwise,
@@ -26,6 +27,7 @@ from .workload import Workload
 TEMPLATES: tuple[Template, ...] = (
     depthwise.TEMPLATE,
     gemm.TEMPLATE,
+    attention.TEMPLATE,
     winograd.TEMPLATE,
     conv.TEMPLATE,
     conv_transpose.TEMPLATE,

@@ -1,0 +1,158 @@
+"""What counts as attention: a product of a softmax of a product, with scales and masks between."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from luthier.schedules import Tensor
+
+from .graph import Graph, Op
+
+# With fewer rows most lanes of the kernel's vectors would be empty.
+_LEAST_ROWS = 8
+# Added to a score, a number like this gives what replacing the score by it gives.
+_MINUS_INFINITY = -1e30
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Added to the scores; with ``fill`` a condition: where it is not ``keeps``, ``fill`` is."""
+
+    value: int
+    fill: float | None = None
+    keeps: bool = True
+
+
+@dataclass
+class Match:
+    """A product of softmax and values; ``masks`` are (value, condition's fill or None)."""
+
+    q: int
+    k: int
+    v: int
+    transpose_k: bool
+    scale: float = 1.0
+    masks: list[Mask] = field(default_factory=list)
+    empty_is_zero: bool = False
+
+
+class Pattern:
+    """Recognises it in one graph, from the result up."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.users: dict[int, list[Op]] = {}
+        for op in graph.ops:
+            for arg in dict.fromkeys(op.node.args):
+                self.users.setdefault(arg, []).append(op)
+        self.leaves = {value for _, value in graph.outputs}
+
+    def alone(self, value: int) -> bool:
+        """Whether one operator alone sees the value."""
+        return len(self.users.get(value, [])) == 1 and value not in self.leaves
+
+    def match(self, product: Op) -> Match | None:
+        """What the product of weights and values attends to; None where it is another product."""
+        node = product.node
+        weights, values = node.args
+        softmax, empty_is_zero = self._softmax(weights)
+        if node.attr("transpose_b") or softmax is None or node.out.dtype != "float32":
+            return None
+        if softmax.node.attr("axis") != len(softmax.node.out.shape) - 1:
+            return None
+        found = self._scores(softmax.node.args[0])
+        if found is None:
+            return None
+        scores, scale, masks = found
+        q, k = scores.node.args
+        match = Match(q, k, values, not scores.node.attr("transpose_b"), scale, masks)
+        match.empty_is_zero = empty_is_zero
+        shapes = [self.graph.values[v].shape for v in (q, k, values)]
+        if len({len(s) for s in shapes}) > 1 or len({s[:-2] for s in shapes}) > 1:
+            return None
+        return match if len(shapes[0]) <= 4 and shapes[0][-2] >= _LEAST_ROWS else None
+
+    def _softmax(self, value: int) -> tuple[Op | None, bool]:
+        """The softmax that makes ``value``, and whether NaN became 0 behind it."""
+        op = self.graph.producer.get(value)
+        if op is None or not self.alone(value):
+            return None, False
+        if op.node.op == "where":
+            condition, zero, kept = op.node.args
+            test = self.graph.producer.get(condition)
+            if test is None or test.node.op != "isnan" or test.node.args != (kept,):
+                return None, False
+            inner = self.graph.producer.get(kept)
+            users = {u.result for u in self.users[kept]}
+            inside = users == {op.result, condition} and kept not in self.leaves
+            if inner is None or not inside or not self.alone(condition):
+                return None, False
+            fits = self._number(zero) == 0 and inner.node.op == "softmax"
+            return (inner, True) if fits else (None, False)
+        return (op, False) if op.node.op == "softmax" else (None, False)
+
+    def _scores(self, value: int) -> tuple[Op, float, list[Mask]] | None:
+        """The product under masks and scales."""
+        scale, masks = 1.0, list[Mask]()
+        while True:
+            op = self.graph.producer.get(value)
+            if op is None or not self.alone(value):
+                return None
+            name, args = op.node.op, op.node.args
+            if name == "matmul":
+                return op, scale, masks
+            if step := self.scaled(op):
+                value, factor = step
+                scale *= factor
+            elif name == "add" and scale == 1.0:
+                value, other = self._larger(args, op.node.out)
+                masks.append(Mask(other))
+            elif name == "where" and scale == 1.0:
+                masked = self._chosen(op)
+                if masked is None:
+                    return None
+                value, mask = masked
+                masks.append(mask)
+            else:
+                return None
+
+    def _larger(self, args: Sequence[int], out: Tensor) -> tuple[int, int]:
+        """(scores, mask) of a sum: the scores have the full shape and come from a product."""
+        first, second = args
+        op = self.graph.producer.get(first)
+        computed = op is not None and op.node.op in ("matmul", "multiply", "divide", "where", "add")
+        full = self.graph.values[first].shape == out.shape
+        return (first, second) if computed and full and self.alone(first) else (second, first)
+
+    def _chosen(self, op: Op) -> tuple[int, Mask] | None:
+        condition, yes, no = op.node.args
+        for kept, other, keeps in ((yes, no, True), (no, yes, False)):
+            fill = self._number(other)
+            if fill is not None and fill <= _MINUS_INFINITY:
+                return kept, Mask(condition, fill, keeps)
+        return None
+
+    def scaled(self, op: Op) -> tuple[int, float] | None:
+        """What a known number multiplies or divides, and by how much; None for other operators."""
+        if op.node.op not in ("multiply", "divide"):
+            return None
+        left, right = op.node.args
+        for value, factor in ((left, right), (right, left)):
+            number = self._number(factor)
+            full = self.graph.values[value].shape == op.node.out.shape
+            if number is None or not number or not math.isfinite(number) or not full:
+                continue
+            if op.node.op == "multiply":
+                return value, number
+            return (value, 1 / number) if factor == right else None
+        return None
+
+    def _number(self, value: int) -> float | None:
+        """A known number, as a literal or as a constant with one element."""
+        array = self.graph.constants.get(value)
+        if array is not None:
+            return float(array.reshape(())) if array.size == 1 else None
+        op = self.graph.producer.get(value)
+        return None if op is None or op.node.op != "const" else float(op.node.attr("value"))

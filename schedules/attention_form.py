@@ -1,0 +1,122 @@
+"""What an attention node computes, and where its operands lie.
+
+For every batch n, head h and row m, with keys s::
+
+    score[s] = scale * sum_d q[n,h,m,d] * k[n,h,s,d]  + mask[n,h,s,m]
+    out[n,h,m,e] = sum_s softmax(score)[s] * v[n,h,s,e]
+
+(Vaswani et al., *Attention Is All You Need*, 2017). Operands are read where they lie, whatever the
+order of heads and rows in memory, so no transposition or slice goes before; only the last dimension
+must be contiguous. The mask has its rows last, so that neighbouring rows are neighbours in memory.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .workload import Node, Workload
+
+
+@dataclass(frozen=True)
+class View:
+    """Elements from the start of a buffer to element (n, h, row, 0), as strides."""
+
+    offset: int
+    batch: int
+    head: int
+    row: int
+
+    def fits(self, sizes: tuple[int, int, int, int], elements: int) -> bool:
+        """Whether all of (batches, heads, rows, columns) lies inside a buffer of ``elements``."""
+        strides = (self.batch, self.head, self.row, 1)
+        last = self.offset + sum((n - 1) * s for n, s in zip(sizes, strides, strict=True))
+        return min(self.offset, *strides) >= 0 and last < elements
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Sizes and places. ``mask`` is a shape [N or 1, H or 1, S or 1, M or 1], None without one.
+
+    ``empty_is_zero``: a row whose every score is minus infinity (or that has a NaN) gives 0 rather
+    than NaN, which is how PyTorch exports attention.
+    """
+
+    batch: int
+    heads: int
+    rows: int
+    keys: int
+    depth: int  # of q and k
+    width: int  # of v and the output
+    q: View
+    k: View
+    v: View
+    out: View
+    mask: tuple[int, ...] | None
+    scale: float
+    empty_is_zero: bool
+
+    @property
+    def operations(self) -> int:
+        """Arithmetic of one call, a multiply-add being two; softmax counts four a score."""
+        scores = self.batch * self.heads * self.rows * self.keys
+        return scores * (2 * (self.depth + self.width) + 4)
+
+
+def attention(workload: Workload, node: Node) -> Attention | None:
+    """The node in numbers; None where it is no attention, or reads outside its operands."""
+    if node.op != "attention" or len(node.args) not in (3, 4):
+        return None
+    tensors = [workload.tensor(a) for a in node.args]
+    if any(t.dtype != "float32" for t in (*tensors, node.out)):
+        return None
+    try:
+        form = _parse(node, tensors[3].shape if len(tensors) == 4 else None)
+    except (TypeError, ValueError):
+        return None
+    n, h, m, s = form.batch, form.heads, form.rows, form.keys
+    if min(n, h, m, s, form.depth, form.width) < 1 or not math.isfinite(form.scale):
+        return None
+    queries, keys = (n, h, m, form.depth), (n, h, s, form.depth)
+    values, result = (n, h, s, form.width), (n, h, m, form.width)
+    fits = (
+        form.q.fits(queries, tensors[0].size)
+        and form.k.fits(keys, tensors[1].size)
+        and form.v.fits(values, tensors[2].size)
+        and form.out.fits(result, node.out.size)
+        and math.prod(result) == node.out.size
+    )
+    if form.mask is not None:
+        mask = zip(form.mask, (n, h, s, m), strict=True)
+        fits = fits and all(size in (1, whole) for size, whole in mask)
+    return form if fits else None
+
+
+def _parse(node: Node, mask: tuple[int, ...] | None) -> Attention:
+    """Raises TypeError or ValueError for attributes of another form."""
+
+    def numbers(name: str, count: int) -> tuple[int, ...]:
+        found = node.attr(name)
+        if len(found) != count or any(type(x) is not int for x in found):
+            raise ValueError(name)
+        return tuple(found)
+
+    if mask is not None and len(mask) != 4:
+        raise ValueError("mask")
+    batch, heads, rows, keys, depth, width = numbers("sizes", 6)
+    q, k, v, out = (View(*numbers(name, 4)) for name in ("q", "k", "v", "o"))
+    return Attention(
+        batch,
+        heads,
+        rows,
+        keys,
+        depth,
+        width,
+        q,
+        k,
+        v,
+        out,
+        mask,
+        float(node.attr("scale")),
+        bool(node.attr("empty_is_zero")),
+    )

@@ -1,0 +1,50 @@
+"""The knobs of fused attention, and which are chosen without measuring."""
+
+from __future__ import annotations
+
+from .attention_form import Attention, attention
+from .emit import ceildiv
+from .space import Config, Knob, Space
+from .target import Target
+from .tile import fits_registers
+from .window import balanced_width
+from .workload import Workload
+
+NAME = "attention"
+VERSION = 1
+_KEYS = (16, 32, 64, 128, 256, 512, 1024)
+
+
+def space(workload: Workload, target: Target) -> Space | None:
+    """Fits an attention node alone."""
+    form = attention(workload, workload.nodes[0])
+    if form is None or len(workload.nodes) != 1:
+        return None
+    vectors = tuple(v for v in (1, 2, 3, 4, 6) if fits_registers(1, v, target))
+    knobs = (
+        Knob("vectors", vectors, "vectors of rows in a chunk"),
+        Knob("tile", tuple(range(1, target.vector_registers - 2)), "register tile's other side"),
+        Knob("keys", _KEYS, "keys in a block"),
+    )
+
+    def valid(config: Config) -> bool:
+        return fits_registers(int(config["tile"]), int(config["vectors"]), target)
+
+    return Space(NAME, VERSION, knobs, _default(form, target, vectors), valid)
+
+
+def _default(form: Attention, target: Target, vectors: tuple[int, ...]) -> dict[str, int | str]:
+    """Four vectors of rows where that leaves chunks for all threads; scores in a quarter of L2."""
+
+    def chunks(count: int) -> int:
+        return form.batch * form.heads * ceildiv(form.rows, count * target.lanes)
+
+    enough = [v for v in vectors if v <= 4 and chunks(v) >= 8 * target.threads]
+    count = max(enough, default=1)
+    widest = max(t for t in range(1, 13) if fits_registers(t, count, target))
+    room = target.l2 // 4 // (4 * count * target.lanes)
+    return {
+        "vectors": count,
+        "tile": balanced_width(form.width, widest),
+        "keys": max(k for k in _KEYS if k == _KEYS[0] or k <= min(room, 256)),
+    }
