@@ -198,8 +198,22 @@ class _Fusion:
         return repeats <= 1 or (repeats <= 9 and op.node.op not in _EXPENSIVE)
 
     def _simple_operand(self, op: Op) -> bool:
-        """Cheap to read by index inside the loops of an anchor."""
-        return op.node.op in ops.ELEMENTWISE or op.node.op == "broadcast_to"
+        """Cheap to read by index inside the loops of an anchor.
+
+        What movements lead to is not: it would leave them behind as kernels of their own.
+        """
+        if op.node.op not in ops.ELEMENTWISE:
+            return op.node.op == "broadcast_to"
+        return not any(self._moves(arg) for arg in op.node.args)
+
+    def _moves(self, value: int) -> bool:
+        """Whether a value that one operator alone reads was moved, elementwise operators aside."""
+        op = self.graph.producer.get(value)
+        if op is None or len(self.users[value]) > 1 or op.node.op in ("reshape", "broadcast_to"):
+            return False
+        if op.node.op in ops.MOVEMENT:
+            return True
+        return op.node.op in ops.ELEMENTWISE and any(self._moves(a) for a in op.node.args)
 
     def _evaluations(self, target: Group, op: Op) -> float:
         """How often each element of ``op`` would be computed if it joined ``target``.

@@ -10,6 +10,7 @@ from luthier.schedules import ScheduleError, Target, UnsupportedOperator
 from luthier.schedules.registry import spaces
 
 from .attention import fuse_attention
+from .commute import commute_resizes
 from .fit import fit_templates
 from .fold import fold_constants
 from .fold_scales import fold_scales
@@ -20,11 +21,14 @@ from .outline import outline
 from .program import Program
 from .read import Shapes, read_model
 from .relax_import import to_graph
+from .sink_reshapes import sink_reshapes
 
 PASSES = (
     fold_constants,
     channels_last,
+    sink_reshapes,
     fold_scales,
+    commute_resizes,
     fuse_attention,
     fit_templates,
     fold_constants,

@@ -1,0 +1,130 @@
+"""1x1 convolutions move before the enlargement of their input, where there is less to compute.
+
+Interpolation weighs neighbours alike in every channel, and a 1x1 convolution mixes the channels
+alike at every place, so the two commute: ``conv(resize(x))`` becomes ``resize(conv(x))``. A
+convolution of a concatenation is the sum of convolutions of its parts, so parts that were enlarged
+are convolved before. Feature pyramids end and join in this way.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from luthier.schedules import Node, Tensor
+
+from .graph import Array, Graph, Op, Rewriter
+
+# The enlargement must save more than the sum of the parts costs.
+_LEAST_GROWTH = 2
+
+
+def commute_resizes(graph: Graph) -> Graph:
+    """A graph that convolves before it enlarges."""
+    return _Commuting(graph).run()
+
+
+class _Commuting(Rewriter):
+    def run(self) -> Graph:
+        return self.rewrite(self._rule)
+
+    def _rule(self, op: Op, node: Node) -> int | None:
+        if not self._is_pointwise(op):
+            return None
+        data, weights = op.node.args
+        parts = self._parts(data)
+        sources = {part: self._source(part) for part in parts}
+        large = [p for p in parts if self._pays(sources[p], p, node.out.shape[-1])]
+        if not large:
+            return None
+        kernels = self._split(self.graph.constants[weights], parts)
+        rest = [(p, w) for p, w in zip(parts, kernels, strict=True) if p not in large]
+        total: int | None = None
+        for part, kernel in zip(parts, kernels, strict=True):
+            if part in large:
+                convolved = self._convolve(self.at[sources[part]], kernel, node)
+                enlarged = self._replay(part, sources[part], convolved)
+                total = enlarged if total is None else self.emit("add", total, enlarged)
+        assert total is not None
+        return self.emit("add", self._joined(rest, node), total) if rest else total
+
+    def _is_pointwise(self, op: Op) -> bool:
+        node = op.node
+        return (
+            node.op == "conv2d"
+            and node.args[1] in self.graph.constants
+            and self.graph.values[node.args[1]].shape[1:3] == (1, 1)
+            and node.attr("strides") == (1, 1)
+            and node.attr("groups") == 1
+            and not any(node.attr("pads"))
+        )
+
+    def _parts(self, data: int) -> tuple[int, ...]:
+        op = self.graph.producer.get(data)
+        alone = self.graph.uses[data] == 1
+        if op is not None and op.node.op == "concat" and op.node.attr("axis") == 3 and alone:
+            distinct = len(set(op.node.args)) == len(op.node.args)
+            return op.node.args if distinct else (data,)
+        return (data,)
+
+    def _source(self, value: int) -> int:
+        """The value that ``value`` weighs neighbours of, alike in every channel."""
+        op = self.graph.producer.get(value)
+        if op is None:
+            return value
+        name, args = op.node.op, op.node.args
+        if name == "take" and op.node.attr("axis") in (1, 2) and args[1] in self.graph.constants:
+            return self._source(args[0])
+        if name == "multiply" and (weighed := self._weighed(op)) is not None:
+            return self._source(weighed)
+        if name == "add" and all(self.graph.values[a].shape == op.node.out.shape for a in args):
+            first, second = (self._source(a) for a in args)
+            return first if first == second else value
+        return value
+
+    def _weighed(self, op: Op) -> int | None:
+        """What a constant that is alike in every channel multiplies."""
+        for value, weight in (op.node.args, op.node.args[::-1]):
+            tensor = self.graph.values[weight]
+            alike = weight in self.graph.constants and (not tensor.shape or tensor.shape[-1] == 1)
+            if alike and self.graph.values[value].shape == op.node.out.shape:
+                return value
+        return None
+
+    def _pays(self, source: int, part: int, channels: int) -> bool:
+        small, large = self.graph.values[source].shape, self.graph.values[part].shape
+        grows = math.prod(small[1:3]) * _LEAST_GROWTH <= math.prod(large[1:3])
+        return grows and self.graph.uses[part] == 1 and channels <= 2 * large[-1]
+
+    def _split(self, weights: Array, parts: tuple[int, ...]) -> list[Array]:
+        begin, kernels = 0, []
+        for part in parts:
+            end = begin + self.graph.values[part].shape[-1]
+            kernels.append(weights[..., begin:end].copy())
+            begin = end
+        return kernels
+
+    def _convolve(self, data: int, weights: Array, like: Node) -> int:
+        shape = (*self.values[data].shape[:3], weights.shape[0])
+        args = (data, self.constant(weights))
+        return self.add(Node("conv2d", args, Tensor(shape), like.attrs))
+
+    def _joined(self, rest: list[tuple[int, Array]], like: Node) -> int:
+        """One convolution of the parts that are as large as the result."""
+        values = [self.at[part] for part, _ in rest]
+        data = values[0] if len(values) == 1 else self.emit("concat", *values, axis=3)
+        return self._convolve(data, np.concatenate([w for _, w in rest], axis=3), like)
+
+    def _replay(self, value: int, source: int, convolved: int) -> int:
+        """``value`` computed from ``convolved`` as it was from ``source``."""
+        if value == source:
+            return convolved
+        node = self.graph.producer[value].node
+        channels = self.values[convolved].shape[-1]
+        args = tuple(
+            self.at[a] if a in self.graph.constants else self._replay(a, source, convolved)
+            for a in node.args
+        )
+        out = Tensor((*node.out.shape[:-1], channels), node.out.dtype)
+        return self.add(Node(node.op, args, out, node.attrs))
