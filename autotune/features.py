@@ -44,7 +44,8 @@ def _node_operations(workload: Workload, node: Node) -> int:
     if form := attention(workload, node):
         return form.operations
     if node.op in ("max_pool2d", "avg_pool2d"):
-        return node.out.size * int(math.prod(node.attr("kernel", (1,))))
+        window = zip(node.attr("kernel"), workload.tensor(node.args[0]).shape[1:3], strict=True)
+        return node.out.size * math.prod(min(int(k), n) for k, n in window)
     if node.op in ANCHORS:
         return 4 * workload.tensor(node.args[0]).size
     return node.out.size

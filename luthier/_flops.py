@@ -47,5 +47,6 @@ def _tap_count(workload: Workload, node: Node, data: Tensor) -> int:
     if node.op == "matmul":
         return node.out.size * data.shape[-1]
     if node.op in ("max_pool2d", "avg_pool2d"):
-        return node.out.size * math.prod(map(int, node.attr("kernel"))) // 2
+        window = zip(node.attr("kernel"), data.shape[1:3], strict=True)  # no larger than the input
+        return node.out.size * math.prod(min(int(k), n) for k, n in window) // 2
     return 0

@@ -21,6 +21,7 @@ from typing import Any
 from tvm import tirx
 from tvm.ir import PointerType, PrimType, Range
 from tvm.sym import Analyzer
+from tvm.tirx.analysis import undefined_vars
 
 from .errors import ScheduleError
 from .kernel import Phase
@@ -55,6 +56,8 @@ class PhaseBuilder:
         self._names = 0
         self._lane_by_lane = False
         self._lane: tuple[Index, int, int] = (0, 1, -1)  # index, lanes, where its loop is written
+        self._outer: int | None = None  # the block that ``hoist`` writes to
+        self._inner: set[str] = set()  # variables that are made inside of it
         self._bounds = Analyzer()
         self._buffers = self._declare(slots)
 
@@ -99,6 +102,7 @@ class PhaseBuilder:
     def local(self, size: int, dtype: str = "float32") -> Any:
         """A small array of this worker, which LLVM keeps in registers where indices are known."""
         buffer = tirx.decl_buffer((size,), dtype, self._fresh("local"), scope="local")
+        self._inner.add(buffer.name)
         self.emit(tirx.AllocBuffer(buffer))
         return buffer
 
@@ -106,17 +110,59 @@ class PhaseBuilder:
         """One element."""
         return tirx.BufferLoad(buffer, [index])
 
+    def load_once(self, buffer: Any, index: Index) -> Expr:
+        """One element of an input, read outside of the loops in ``outer`` where that can be."""
+        value = self.load(buffer, index)
+        return value if self._outer is None or self._changes(value) else self.hoist(value)
+
     def store(self, buffer: Any, index: Index, value: Expr) -> None:
         """Write one element."""
         self.emit(tirx.BufferStore(buffer, value, [index]))
+
+    def prefetch(self, buffer: Any, index: Index) -> None:
+        """Ask for the cache line of an element, which may lie behind the buffer's end."""
+        address = tirx.call_intrin("handle", "tirx.address_of", tirx.BufferLoad(buffer, [index]))
+        ahead = [tirx.const(n, "int32") for n in (0, 3, 1)]  # to read, into all caches, data
+        self.emit(tirx.Evaluate(tirx.call_llvm_intrin("void", "llvm.prefetch", address, *ahead)))
 
     def bind(self, value: Expr, name: str = "v") -> Expr:
         """Name a value, so that it is computed once."""
         if isinstance(value, (int, float, tirx.IntImm, tirx.FloatImm)):
             return value
         variable = tirx.Var(self._fresh(name), value.ty)
+        self._inner.add(variable.name)
         self.emit(tirx.Bind(variable, value))
         return variable
+
+    @contextmanager
+    def outer(self) -> Iterator[None]:
+        """Where ``hoist`` puts what the loops that follow do not change."""
+        before, inner = self._outer, self._inner
+        self._outer, self._inner = len(self._blocks) - 1, set()
+        yield
+        self._outer, self._inner = before, inner | self._inner
+
+    def hoist(self, value: Expr) -> Expr:
+        """``bind``, outside of the loops in ``outer`` where the value is the same all along.
+
+        LLVM cannot move loads there itself: a store in the loop might change what they read. The
+        value goes through memory for the reason that ``hold`` gives.
+        """
+        if isinstance(value, (int, float, tirx.IntImm, tirx.FloatImm)):
+            return value
+        if self._outer is None or self._changes(value):
+            return self.bind(value)
+        name = self._fresh("fixed")
+        buffer = tirx.decl_buffer((1,), value.ty.dtype, name, scope="local")
+        self._blocks[self._outer] += [
+            tirx.AllocBuffer(buffer),
+            tirx.BufferStore(buffer, value, [0]),
+        ]
+        return self.load(buffer, 0)
+
+    def _changes(self, value: Expr) -> bool:
+        """Whether a value depends on a variable, or on local memory, that was made inside."""
+        return any(v.name in self._inner for v in undefined_vars(value))
 
     def hold(self, value: Expr) -> Expr:
         """``bind`` for data. TVM's simplifier writes bound values out again wherever they are used,
@@ -125,8 +171,11 @@ class PhaseBuilder:
         """
         if isinstance(value, (tirx.IntImm, tirx.FloatImm)):
             return value
+        if self._outer is not None and not self._changes(value):
+            return self.hoist(value)
         lane, lanes, block = self._lane
         buffer = tirx.decl_buffer((lanes,), value.ty.dtype, self._fresh("held"), scope="local")
+        self._inner.add(buffer.name)
         self._blocks[block].append(tirx.AllocBuffer(buffer))
         self.store(buffer, lane, value)
         return self.load(buffer, lane)
@@ -138,6 +187,7 @@ class PhaseBuilder:
     @contextmanager
     def _loop(self, begin: Index, extent: Index, kind: Any, name: str) -> Iterator[Expr]:
         variable = tirx.Var(self._fresh(name), "int32")
+        self._inner.add(variable.name)
         if isinstance(begin, int) and isinstance(extent, int):
             self._bounds.bind(variable, Range.from_min_extent(begin, extent))
         self._blocks.append([])

@@ -39,7 +39,8 @@ from .window import balanced_width
 from .workload import Workload
 
 NAME = "gemm"
-VERSION = 1
+VERSION = 2
+_LINE = 16  # floats in a cache line
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ def space(workload: Workload, target: Target) -> Space | None:
         Knob("n_block", _powers(ceildiv(p.n, target.lanes)), "panels of columns in a chunk"),
         Knob("order", ("rows", "panels"), "the outer loop inside a chunk"),
         Knob("unroll", (1, 2, 4, 8), "steps of the reduction written out"),
+        Knob("ahead", (0, 1, 2) if p.k >= _LINE else (0,), "tiles whose rows are prefetched"),
     )
 
     def valid(config: Config) -> bool:
@@ -153,7 +155,15 @@ def _default(p: Product, target: Target, vectors: tuple[int, ...]) -> dict[str, 
         "n_block": n_block,
         "order": order,
         "unroll": max(u for u in (1, 2, 4) if p.k % u == 0 and rows * count * u <= 64),
+        "ahead": _ahead(p, target),
     }
+
+
+def _ahead(p: Product, target: Target) -> int:
+    """Rows that come from beyond L2 begin too often for the hardware to foresee them."""
+    if p.k < 2 * _LINE or p.m * p.k * 4 <= target.l2 // 2:
+        return 0
+    return 2 if p.k <= 8 * _LINE else 1
 
 
 def _blocks(
@@ -204,7 +214,7 @@ class _Gemm:
         self.rows = int(schedule["rows"])
         self.width = int(schedule["vectors"]) * target.lanes
         self.panels, self.tiles = ceildiv(p.n, self.width), ceildiv(p.m, self.rows)
-        self.unroll = int(schedule["unroll"])
+        self.unroll, self.ahead = int(schedule["unroll"]), int(schedule["ahead"])
         packing = Packing((self.panels, p.k, self.width), lambda b: pack_matrix(b, p, self.width))
         self.packings = tuple(
             packing if p.packed and i == p.b else None for i in range(len(workload.inputs))
@@ -269,11 +279,30 @@ class _Gemm:
         register = RegisterTile(builder, rows, parts)
         row0 = builder.bind(tile * self.rows)
         a0 = builder.bind(self._batch_offset(p.a, at, p.m * p.k) + row0 * p.k)
-        with builder.loop(p.k // self.unroll, "k") as block:
-            for u in range(self.unroll):
-                k = block * self.unroll + u
-                register.step(partial(self._a, a0, k), partial(self._b, at, panel, k))
+        self._reduce(register, at, a0, panel)
         self._store(register, at, row0, panel, columns)
+
+    def _reduce(self, register: RegisterTile, at: Index, a0: Index, panel: Index) -> None:
+        """The loop over K; with ``ahead`` it asks for the lines of A that a later tile reads."""
+        builder, p = self.builder, self.p
+
+        def steps(first: Index, count: int) -> None:
+            with builder.loop(count // self.unroll, "k") as block:
+                for u in range(self.unroll):
+                    k = first + block * self.unroll + u
+                    register.step(partial(self._a, a0, k), partial(self._b, at, panel, k))
+
+        if not self.ahead:
+            steps(0, p.k)
+            return
+        a, full = builder[f"in{p.a}"], p.k // _LINE
+        with builder.loop(full, "line") as line:
+            for row in range(register.rows):
+                later = a0 + (self.ahead * self.rows + row) * p.k
+                builder.prefetch(a, later + line * _LINE)
+            steps(line * _LINE, _LINE)
+        if p.k % _LINE:
+            steps(full * _LINE, p.k % _LINE)
 
     def _a(self, first: Index, k: Index, row: int) -> Expr:
         """The scalar of A in a tile's ``row``, whose first row starts at ``first``."""

@@ -90,7 +90,7 @@ def _take(ev: Evaluator, node: Node, point: Point) -> Expr:
     axis, coords = node.attr("axis"), point.coordinates
     shape, rank = ev.shape(data), len(ev.shape(indices))
     index = ev.at(indices, Point(ev.shape(indices), coords[axis : axis + rank]))
-    index = ev.builder.bind(_clamp(ev.builder, _as_int32(index), shape[axis]))
+    index = ev.builder.hoist(_clamp(ev.builder, _as_int32(index), shape[axis]))
     return ev.at(data, Point(shape, (*coords[:axis], index, *coords[axis + rank :])))
 
 

@@ -70,12 +70,13 @@ def _phase(workload: Workload, segment: Segment, target: Target, grain: int) -> 
         count = group if rows % group == 0 else tirx.min(group, rows - first)
         with builder.loop(count, "row", first) as each:
             row = builder.bind(each)
-            for begin, width in _columns(builder, part, modulo(chunk, blocks), block, target):
-                for j in builder.strips(width, target.lanes):
-                    column = begin + j
-                    evaluator.forget()
-                    value = finish_element(evaluator, _point(part.output.shape, row, column))
-                    builder.store(builder["out"], place(row, column), value)
+            with builder.outer():
+                for begin, width in _columns(builder, part, modulo(chunk, blocks), block, target):
+                    for j in builder.strips(width, target.lanes):
+                        column = begin + j
+                        evaluator.forget()
+                        value = finish_element(evaluator, _point(part.output.shape, row, column))
+                        builder.store(builder["out"], place(row, column), value)
     return builder.finish(ceildiv(rows, group) * blocks)
 
 

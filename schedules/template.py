@@ -155,7 +155,7 @@ def loads(builder: PhaseBuilder, workload: Workload, shift: int = 0) -> dict[int
     """
 
     def source(name: str) -> Source:
-        return lambda point: builder.load(builder[name], point.linear)
+        return lambda point: builder.load_once(builder[name], point.linear)
 
     return {i + shift: source(f"in{i}") for i in range(len(workload.inputs) - shift)}
 
