@@ -18,11 +18,10 @@ from rich.console import Console
 import luthier
 from bench import results
 from bench.models import all_models, cache_folder
-from bench.turns import ROUNDS, Entry, Row, measure
+from bench.turns import DIFFERS, OURS, ROUNDS, Entry, Row, measure
 from luthier.schedules.target import available_cores
 
-PEERS = ("onnxruntime", "openvino")
-OURS = "luthier"
+PEERS = {"onnxruntime": "onnxruntime", "openvino": "openvino", "torch": "torch.compile"}  # labels
 
 
 def table(rows: Sequence[Row], peers: Sequence[str]) -> str:
@@ -31,7 +30,7 @@ def table(rows: Sequence[Row], peers: Sequence[str]) -> str:
     head += [f"{p} / Luthier" for p in peers]
     lines = [head, ["---"] + ["---:"] * (len(head) - 1)]
     for row in rows:
-        ms = [f"{row.milliseconds(p):.2f}" if p in row.turns else "fails" for p in peers]
+        ms = [_milliseconds(row, p) for p in peers]
         cells = [row.model, str(row.threads), f"{row.milliseconds(OURS):.2f}", *ms]
         lines.append(cells + [_spread(row, p) if p in row.turns else "" for p in peers])
     text = _markdown(lines)
@@ -47,13 +46,19 @@ def short_table(rows: Sequence[Row], peers: Sequence[str]) -> str:
     threads = max(row.threads for row in rows)
     lines = [["model", "Luthier", *peers], ["---"] + ["---:"] * (1 + len(peers))]
     for row in (r for r in rows if r.threads == threads):
-        ms = [f"{row.milliseconds(p):.2f}" if p in row.turns else "fails" for p in (OURS, *peers)]
+        ms = [_milliseconds(row, p) for p in (OURS, *peers)]
         lines.append([row.model, *ms])
     return _markdown(lines)
 
 
 def _markdown(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _milliseconds(row: Row, label: str) -> str:
+    if label in row.turns:
+        return f"{row.milliseconds(label):.2f}"
+    return DIFFERS if row.failures[label].startswith(DIFFERS) else "fails"
 
 
 def _spread(row: Row, peer: str) -> str:
@@ -78,7 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Latency against other engines.")
     parser.add_argument("models", nargs="*", help="names of bench.models (default: all)")
     parser.add_argument("--threads", type=int, nargs="*", default=sorted({1, available_cores()}))
-    parser.add_argument("--peers", nargs="*", default=PEERS)
+    parser.add_argument("--peers", nargs="*", default=[*PEERS], choices=PEERS)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--log", type=Path, help="use a tuning log (only with --print)")
     parser.add_argument("--print", action="store_true", help="leave RESULTS.md as it is")
@@ -94,17 +99,18 @@ def main() -> None:
                 artifact = Path(folder) / model
                 luthier.build(models[model], artifact, threads=threads, log=options.log)
                 entries = [Entry(OURS, OURS, artifact)]
-                entries += [Entry(peer, peer, models[model]) for peer in options.peers]
+                entries += [Entry(PEERS[peer], peer, models[model]) for peer in options.peers]
                 row = measure(model, models[model], threads, entries, options.rounds)
             rows.append(row)
             times = [f"{label} {row.milliseconds(label):.2f} ms" for label in row.turns]
             fails = [f"{label} fails: {why}" for label, why in row.failures.items()]
             console.print(f"{model} x{threads}: {', '.join(times + fails)}", highlight=False)
-    text = table(rows, options.peers)
+    labels = [PEERS[peer] for peer in options.peers]
+    text = table(rows, labels)
     print(text)
     if not options.print:
         results.write("latency", "python -m bench.latency", text)
-        results.replace(results.README, "numbers", short_table(rows, options.peers))
+        results.replace(results.README, "numbers", short_table(rows, labels))
 
 
 if __name__ == "__main__":

@@ -47,19 +47,41 @@ def test_nothing_is_timed_without_luthier(tmp_path):
         measure("digits", DIGITS, 1, [Entry("luthier", "luthier", tmp_path)], rounds=1)
 
 
-def test_outputs_that_differ_are_an_error(artifact, tmp_path):
-    other = onnx.load(DIGITS)
-    for tensor in other.graph.initializer:
+def test_an_engine_that_is_not_installed_fails_as_others_do(artifact, tmp_path, monkeypatch):
+    (tmp_path / "openvino.py").write_text("raise ModuleNotFoundError('no openvino here')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    entries = [Entry("luthier", "luthier", artifact), Entry("peer", "openvino", DIGITS)]
+    row = measure("digits", DIGITS, 1, entries, rounds=2)
+    assert row.failures == {"peer": "ModuleNotFoundError: no openvino here"}
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Digits with other weights."""
+    model = onnx.load(DIGITS)
+    for tensor in model.graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT:
             array = onnx.numpy_helper.to_array(tensor) + np.float32(0.1)
             tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
-    onnx.save(other, tmp_path / "other.onnx")
+    onnx.save(model, tmp_path / "other.onnx")
+    return tmp_path / "other.onnx"
+
+
+def test_outputs_that_differ_from_the_first_peers_are_an_error(artifact, other):
+    entries = [Entry("luthier", "luthier", artifact), Entry("peer", "onnxruntime", other)]
+    with pytest.raises(ValueError, match="'scores' of luthier differs from peer's"):
+        measure("digits", DIGITS, 1, entries, rounds=1)
+
+
+def test_a_later_peer_with_other_outputs_fails(artifact, other):
     entries = [
         Entry("luthier", "luthier", artifact),
-        Entry("peer", "onnxruntime", tmp_path / "other.onnx"),
+        Entry("peer", "onnxruntime", DIGITS),
+        Entry("wrong", "onnxruntime", other),
     ]
-    with pytest.raises(ValueError, match="'scores' of peer differs"):
-        measure("digits", DIGITS, 1, entries, rounds=1)
+    row = measure("digits", DIGITS, 1, entries, rounds=2)
+    assert list(row.turns) == ["luthier", "peer"]
+    assert row.failures == {"wrong": "differs in 'scores'"}
 
 
 ROW = Row("m", 2, {"luthier": [1e-3, 2e-3, 1e-3], "peer": [2e-3, 2e-3, 3e-3]}, {"other": "no"})
