@@ -1,4 +1,4 @@
-"""The benchmark itself: turns, failures, differing outputs, tables. Not how fast anything is."""
+"""The benchmark itself: turns, failures, differing outputs, pages. Not how fast anything is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 import luthier
-from bench import latency, results, turns
+from bench import results, turns
 from bench.models import DIGITS
 from bench.turns import Entry, Row, measure
 
@@ -92,14 +92,6 @@ def test_a_ratio_is_taken_turn_by_turn():
     assert ROW.milliseconds("luthier") == 1.0
 
 
-def test_tables_say_what_failed_and_which_way_is_better():
-    text = latency.table([ROW], ["peer", "other"])
-    assert "| m | 2 | 1.00 | 2.00 | fails | 2.00 (1.50 to 2.50) |  |" in text
-    assert "above 1, Luthier is faster" in text
-    assert "geometric mean 2.00, least 2.00 (1 models)" in text
-    assert "| m | 1.00 | 2.00 | fails |" in latency.short_table([ROW], ["peer", "other"])
-
-
 def test_a_table_replaces_the_one_before_it(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- t -->\nold\n<!-- /t -->\nafter\n")
@@ -107,3 +99,11 @@ def test_a_table_replaces_the_one_before_it(tmp_path):
     assert page.read_text() == "before\n<!-- t -->\nnew \\1\n<!-- /t -->\nafter\n"
     with pytest.raises(ValueError, match="no place for 'u'"):
         results.replace(page, "u", "")
+
+
+@pytest.mark.parametrize("section", ["latency", "tuned", "kernels", "footprint"])
+def test_results_have_a_place_for_every_table(section, tmp_path):
+    page = tmp_path / "RESULTS.md"
+    page.write_text(results.RESULTS.read_text())
+    results.replace(page, section, "new")
+    assert f"<!-- {section} -->\nnew\n<!-- /{section} -->" in page.read_text()
