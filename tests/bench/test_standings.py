@@ -1,15 +1,13 @@
-"""Tables, means and pictures of measured rows, and when Winograd counts."""
+"""Tables, means and pictures of measured rows."""
 
 from __future__ import annotations
 
 import pytest
 
-from bench import roofline, standings
+from bench import standings
 from bench.picture import Bar, bars, draw
 from bench.standings import BEST, Standing
 from bench.turns import Row
-from luthier.deploy import KernelEntry
-from luthier.schedules import Schedule, Tensor, Workload, node
 
 
 def standing(model, threads, winograd=False, failures=None, **milliseconds):
@@ -81,40 +79,3 @@ def test_the_same_bars_are_the_same_picture(tmp_path):
     assert text == (tmp_path / "second.svg").read_text()
     assert "two" in text
     assert len(text) < 50_000
-
-
-# ---- Winograd ----
-
-
-def conv(template, channels, m=4, count=1):
-    x, w = Tensor((1, 8, 8, 16)), Tensor((channels, 3, 3, 16))
-    shape = {"strides": (1, 1), "pads": (1, 1, 1, 1), "dilations": (1, 1), "groups": 1}
-    out = node("conv2d", (0, 1), Tensor((1, 8, 8, channels)), **shape)
-    workload = Workload((x, w), (False, True), (out,))
-    return KernelEntry(workload, Schedule(template, 1, (("m", m),)), "default", count)
-
-
-@pytest.mark.parametrize(
-    ("kernels", "applies"),
-    [
-        ([conv("conv", 16)], False),
-        ([conv("winograd", 16)], True),
-        ([conv("winograd", 16), conv("conv", 64)], True),
-        ([conv("winograd", 16), conv("conv", 80)], False),
-        ([conv("winograd", 16, count=2), conv("conv", 80)], True),
-        ([], False),
-    ],
-)
-def test_winograd_applies_from_a_fifth_of_the_direct_operations(kernels, applies):
-    assert roofline.winograd_applies(kernels) is applies
-
-
-def test_operations_of_a_run_are_the_direct_algorithms():
-    kernels = [conv("winograd", 16, count=3), conv("conv", 32)]
-    assert roofline.total_flops(kernels) == 2 * 64 * 9 * 16 * (3 * 16 + 32)
-
-
-@pytest.mark.parametrize(("m", "share"), [(2, 16 / 36), (4, 36 / 144), (6, 64 / 324)])
-def test_winograds_own_operations(m, share):
-    direct = roofline.own_flops(conv("conv", 16))
-    assert roofline.own_flops(conv("winograd", 16, m)) == pytest.approx(share * direct)
