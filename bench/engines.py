@@ -81,7 +81,7 @@ def torch_compile(path: str, threads: int) -> Run:
 
     @torch.inference_mode()
     def run(arrays: Arrays) -> Arrays:
-        results = compiled(*map(torch.from_numpy, arrays.values()))
+        results = compiled(*map(torch.from_numpy, arrays.values()))  # type: ignore[no-untyped-call]
         if isinstance(results, torch.Tensor):
             results = (results,)
         return {name: result.numpy() for name, result in zip(names, results, strict=True)}

@@ -37,8 +37,7 @@ def draw(bars: Sequence[Bar], path: Path) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    settings = {"svg.hashsalt": "luthier", "svg.fonttype": "none", "font.size": 8}
-    with mpl.rc_context(settings):
+    with mpl.rc_context({"svg.hashsalt": "luthier", "svg.fonttype": "none", "font.size": 8}):
         figure = Figure((6.4, 0.7 + BAR * len(bars)), layout="constrained")
         axes = figure.add_subplot()
         threads = sorted({bar.threads for bar in bars})
