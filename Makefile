@@ -33,8 +33,10 @@ types: $(VENV)/.dev  ## mypy, strict, on the package as users get it
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --target build/installed .
 	MYPYPATH=build/installed $(RUN) -m mypy
 
-bench: $(VENV)/.bench  ## latencies against other engines, into bench/RESULTS.md
+bench: $(VENV)/.bench  ## latency, kernels and footprint, into bench/RESULTS.md
 	$(RUN) -m bench.latency
+	$(RUN) -m bench.kernels
+	$(RUN) -m bench.footprint
 
 clean:  ## forget the virtual environment and all build outputs
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -1,12 +1,13 @@
-"""Public architectures with seeded weights, exported to ONNX by torch.
+"""Public architectures with seeded weights, which torch exports to ONNX.
 
-Each function saves one model. Batch is 1 and images are 224 x 224 unless it says otherwise.
+Each function makes one model. Batch is 1 and images are 224 x 224 unless it says otherwise.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +18,35 @@ OPSET = 18
 TOKENS = 128
 
 
-def resnet18(path: Path) -> None:
+@dataclass(frozen=True)
+class Network:
+    """A module of torch that takes arrays in order, example inputs, and the names of its ports."""
+
+    module: Any
+    inputs: tuple[Any, ...]
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+
+
+def resnet18() -> Network:
     """ResNet-18 (He et al. 2015) for 1000 classes."""
     from transformers import ResNetConfig, ResNetForImageClassification
 
     config = ResNetConfig(
         layer_type="basic", hidden_sizes=[64, 128, 256, 512], depths=[2, 2, 2, 2], num_labels=1000
     )
-    _export_vision(lambda: ResNetForImageClassification(config), path)
+    return _vision(lambda: ResNetForImageClassification(config))
 
 
-def mobilenet_v2(path: Path) -> None:
+def mobilenet_v2() -> Network:
     """MobileNet-V2 (Sandler et al. 2018), width 1.0, for 1000 classes."""
     from transformers import MobileNetV2Config, MobileNetV2ForImageClassification
 
     config = MobileNetV2Config(tf_padding=False, num_labels=1000)
-    _export_vision(lambda: MobileNetV2ForImageClassification(config), path)
+    return _vision(lambda: MobileNetV2ForImageClassification(config))
 
 
-def efficientnet_b0(path: Path) -> None:
+def efficientnet_b0() -> Network:
     """EfficientNet-B0 (Tan and Le 2019) for 1000 classes."""
     from transformers import EfficientNetConfig, EfficientNetForImageClassification
 
@@ -46,46 +57,46 @@ def efficientnet_b0(path: Path) -> None:
         hidden_dim=1280,
         num_labels=1000,
     )
-    _export_vision(lambda: EfficientNetForImageClassification(config), path)
+    return _vision(lambda: EfficientNetForImageClassification(config))
 
 
-def convnext_t(path: Path) -> None:
+def convnext_t() -> Network:
     """ConvNeXt-T (Liu et al. 2022) for 1000 classes."""
     from transformers import ConvNextConfig, ConvNextForImageClassification
 
     config = ConvNextConfig(num_labels=1000)
-    _export_vision(lambda: ConvNextForImageClassification(config), path)
+    return _vision(lambda: ConvNextForImageClassification(config))
 
 
-def vit_b16(path: Path) -> None:
+def vit_b16() -> Network:
     """ViT-B/16 (Dosovitskiy et al. 2020) for 1000 classes."""
     from transformers import ViTConfig, ViTForImageClassification
 
     config = ViTConfig(num_labels=1000)
-    _export_vision(lambda: ViTForImageClassification(config), path)
+    return _vision(lambda: ViTForImageClassification(config))
 
 
-def segformer_b0(path: Path) -> None:
+def segformer_b0() -> Network:
     """SegFormer-B0 (Xie et al. 2021) for 150 classes at 512 x 512."""
     from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
     config = SegformerConfig(num_labels=150)
-    _export_vision(lambda: SegformerForSemanticSegmentation(config), path, size=512)
+    return _vision(lambda: SegformerForSemanticSegmentation(config), size=512)
 
 
-def unet(path: Path) -> None:
+def unet() -> Network:
     """U-Net (Ronneberger et al. 2015) with 32 first channels at 256 x 256."""
-    _export_vision(networks.unet, path, size=256)
+    return _vision(networks.unet, size=256)
 
 
-def bert_base_128(path: Path) -> None:
+def bert_base_128() -> Network:
     """BERT-base (Devlin et al. 2018) at sequence length 128."""
     from transformers import BertConfig
 
-    _export_bert(BertConfig(attn_implementation="eager"), path)
+    return _bert(BertConfig(attn_implementation="eager"))
 
 
-def minilm_l6_128(path: Path) -> None:
+def minilm_l6_128() -> Network:
     """MiniLM-L6 (Wang et al. 2020; 384 wide) at sequence length 128."""
     from transformers import BertConfig
 
@@ -96,10 +107,10 @@ def minilm_l6_128(path: Path) -> None:
         intermediate_size=1536,
         attn_implementation="sdpa",
     )
-    _export_bert(config, path)
+    return _bert(config)
 
 
-def gpt2_128(path: Path) -> None:
+def gpt2_128() -> Network:
     """GPT-2 (Radford et al. 2019), 124 million weights, 128 tokens without a cache."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
@@ -108,10 +119,10 @@ def gpt2_128(path: Path) -> None:
     gpt2 = GPT2LMHeadModel(GPT2Config(use_cache=False))
     ids = torch.zeros(1, TOKENS, dtype=torch.long)
     model = _wrapped(lambda ids: gpt2(input_ids=ids).logits, gpt2)
-    _export(model, (ids,), ("input_ids",), ("logits",), path)
+    return Network(model, (ids,), ("input_ids",), ("logits",))
 
 
-def dlrm_128(path: Path) -> None:
+def dlrm_128() -> Network:
     """DLRM (Naumov et al. 2019) with 26 tables of 10,000 rows by 64, at batch 128."""
     import torch
 
@@ -119,10 +130,10 @@ def dlrm_128(path: Path) -> None:
     model = networks.dlrm()
     dense = torch.zeros(128, networks.DLRM_DENSE)
     indices = torch.zeros(128, networks.DLRM_TABLES, dtype=torch.long)
-    _export(model, (dense, indices), ("dense", "indices"), ("click",), path)
+    return Network(model, (dense, indices), ("dense", "indices"), ("click",))
 
 
-ARCHITECTURES: dict[str, Callable[[Path], None]] = {
+ARCHITECTURES: dict[str, Callable[[], Network]] = {
     function.__name__: function
     for function in (
         resnet18,
@@ -140,7 +151,26 @@ ARCHITECTURES: dict[str, Callable[[Path], None]] = {
 }
 
 
-def _export_bert(config: Any, path: Path) -> None:
+def export(network: Network, path: Path) -> None:
+    """Save a network as ONNX."""
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter, about its own innards
+        torch.onnx.export(
+            network.module.eval(),
+            network.inputs,
+            str(path),
+            input_names=list(network.input_names),
+            output_names=list(network.output_names),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def _bert(config: Any) -> Network:
     import torch
     from transformers import BertModel
 
@@ -153,11 +183,11 @@ def _export_bert(config: Any, path: Path) -> None:
         result = bert(**dict(zip(names, arrays, strict=True)))
         return result.last_hidden_state, result.pooler_output
 
-    inputs = (ids, torch.ones_like(ids), ids)
-    _export(_wrapped(run, bert), inputs, names, ("last_hidden_state", "pooler_output"), path)
+    inputs = (ids, torch.ones_like(ids), ids.clone())  # the exporter takes one tensor for one input
+    return Network(_wrapped(run, bert), inputs, names, ("last_hidden_state", "pooler_output"))
 
 
-def _export_vision(make: Callable[[], Any], path: Path, size: int = 224) -> None:
+def _vision(make: Callable[[], Any], size: int = 224) -> Network:
     import torch
 
     torch.manual_seed(SEED)
@@ -169,7 +199,7 @@ def _export_vision(make: Callable[[], Any], path: Path, size: int = 224) -> None
         return getattr(result, "logits", result)
 
     image = torch.zeros(1, 3, size, size)
-    _export(_wrapped(run, model), (image,), ("pixel_values",), ("logits",), path)
+    return Network(_wrapped(run, model), (image,), ("pixel_values",), ("logits",))
 
 
 def _calibrate_batch_norms(model: Any, size: int) -> None:
@@ -202,23 +232,3 @@ def _wrapped(run: Callable[..., Any], model: Any) -> Any:
             return run(*arrays)
 
     return Wrapped()
-
-
-def _export(
-    model: Any, inputs: tuple[Any, ...], names: Sequence[str], outputs: Sequence[str], path: Path
-) -> None:
-    import torch
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter, about its own innards
-        torch.onnx.export(
-            model.eval(),
-            inputs,
-            str(path),
-            input_names=list(names),
-            output_names=list(outputs),
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )

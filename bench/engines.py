@@ -11,6 +11,8 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,10 +63,37 @@ def openvino(path: str, threads: int) -> Run:
     return run
 
 
+def torch_compile(path: str, threads: int) -> Run:
+    """torch.compile with frozen weights and measured choices, which takes minutes for large models.
+
+    The module comes from ``torch_modules``.
+    """
+    import onnx
+    import torch
+    from torch._inductor import config
+
+    from bench import torch_modules
+
+    torch.set_num_threads(threads)
+    config.freezing = True
+    names = [o.name for o in onnx.load(path).graph.output]
+    compiled = torch.compile(torch_modules.load(Path(path)), mode="max-autotune-no-cudagraphs")
+
+    @torch.inference_mode()
+    def run(arrays: Arrays) -> Arrays:
+        results = compiled(*map(torch.from_numpy, arrays.values()))  # type: ignore[no-untyped-call]
+        if isinstance(results, torch.Tensor):
+            results = (results,)
+        return {name: result.numpy() for name, result in zip(names, results, strict=True)}
+
+    return run
+
+
 ENGINES: dict[str, Callable[[str, int], Run]] = {
     "luthier": luthier,
     "onnxruntime": onnxruntime,
     "openvino": openvino,
+    "torch": torch_compile,
 }
 
 
@@ -85,8 +114,9 @@ def main() -> None:
     engine, path, threads, given, written = sys.argv[1:]
     with np.load(given) as file:
         inputs = dict(file)
-    run = ENGINES[engine](path, int(threads))
-    np.savez(written, allow_pickle=False, **run(inputs))
+    with redirect_stdout(sys.stderr):  # an engine may tell how it tunes itself
+        run = ENGINES[engine](path, int(threads))
+        np.savez(written, allow_pickle=False, **run(inputs))
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
         print(json.dumps(timed(run, inputs, float(line))), flush=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import onnx
 
-from bench.architectures import ARCHITECTURES, SEED
+from bench.architectures import ARCHITECTURES, SEED, export
 from bench.seeded import seeded
 
 LIGHT = (
@@ -63,7 +63,7 @@ def all_models(folder: Path) -> dict[str, Path]:
 
 def exported(name: str, folder: Path) -> Path:
     """The ONNX file of one of ``ARCHITECTURES``, exported unless ``folder`` holds it already."""
-    return _made(folder / f"{name}.onnx", ARCHITECTURES[name])
+    return _made(folder / f"{name}.onnx", lambda path: export(ARCHITECTURES[name](), path))
 
 
 def _made(path: Path, make: Callable[[Path], None]) -> Path:

@@ -11,7 +11,7 @@ import luthier
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 README = Path(__file__).parent.parent / "README.md"
-_PACKAGES = ("apache-tvm", "onnxruntime", "openvino", "xgboost")
+_PACKAGES = ("apache-tvm", "onnxruntime", "openvino", "torch", "xgboost")
 
 
 def write(name: str, command: str, text: str) -> None:

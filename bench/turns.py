@@ -20,8 +20,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from bench.engines import Arrays
 from luthier._samples import random_inputs
 
+OURS = "luthier"  # the engine
+DIFFERS = "differs"  # how the failure of a peer with other outputs begins
 RTOL, ATOL = 1e-3, 1e-4
 SEED = 7
 ROUNDS = 12
@@ -60,7 +63,7 @@ class Row:
 
 class _Contender:
     def __init__(self, entry: Entry, process: subprocess.Popen[str], said: Path) -> None:
-        self.label = entry.label
+        self.entry = entry
         self._process = process
         self._said = said
         self.ready = self._answer() is not None
@@ -78,7 +81,7 @@ class _Contender:
         self._process.stdin.flush()
         times = self._answer()
         if times is None:
-            raise RuntimeError(f"{self.label} died while it was timed: {self.failure}")
+            raise RuntimeError(f"{self.entry.label} died while it was timed: {self.failure}")
         return statistics.median(times)
 
     def _answer(self) -> list[float] | None:
@@ -111,28 +114,42 @@ def measure(
 ) -> Row:
     """Time the entries on one model, the first being the one that must run.
 
-    Raises ValueError where it does not, or where outputs differ.
+    A peer whose outputs differ from the first entry's fails. Raises ValueError where the first does
+    not run, or where one of Luthier's differs from the first peer that runs.
     """
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         np.savez(folder / "inputs.npz", **random_inputs(onnx.load(path), SEED))  # type: ignore[arg-type]
         all_ = [stack.enter_context(_contender(e, threads, folder)) for e in entries]
         able = [c for c in all_ if c.ready]
-        failures = {c.label: c.failure for c in all_ if not c.ready}
-        if all_[0].label in failures:
-            raise ValueError(f"{model}: {all_[0].label} fails: {all_[0].failure}")
-        _compare(model, [c.label for c in able], folder)
-        turns: dict[str, list[float]] = {c.label: [] for c in able}
+        failures = {c.entry.label: c.failure for c in all_ if not c.ready}
+        if entries[0].label in failures:
+            raise ValueError(f"{model}: {entries[0].label} fails: {all_[0].failure}")
+        failures |= _differing(model, [c.entry for c in able], folder)
+        able = [c for c in able if c.entry.label not in failures]
+        turns: dict[str, list[float]] = {c.entry.label: [] for c in able}
         for _ in range(rounds):
             for contender in able:
-                turns[contender.label].append(contender.turn())
+                turns[contender.entry.label].append(contender.turn())
     return Row(model, threads, turns, failures)
 
 
-def _compare(model: str, labels: Sequence[str], folder: Path) -> None:
-    """All outputs against the first entry's."""
-    ours, *others = (dict(np.load(folder / f"{label}.npz")) for label in labels)
-    for label, outputs in zip(labels[1:], others, strict=True):
-        for name, array in ours.items():
-            if not np.allclose(outputs[name], array, RTOL, ATOL):
-                raise ValueError(f"{model}: '{name}' of {label} differs from {labels[0]}'s")
+def _differing(model: str, entries: Sequence[Entry], folder: Path) -> dict[str, str]:
+    """Which peers' outputs differ from Luthier's, and where; see ``measure``."""
+    outputs = {e.label: dict(np.load(folder / f"{e.label}.npz")) for e in entries}
+    peers = [e.label for e in entries if e.engine != OURS]
+    ours = [e.label for e in entries if e.engine == OURS]
+    for label in ours if peers else ():
+        name = _difference(outputs[label], outputs[peers[0]])
+        if name is not None:
+            raise ValueError(f"{model}: '{name}' of {label} differs from {peers[0]}'s")
+    names = {label: _difference(outputs[entries[0].label], outputs[label]) for label in peers}
+    return {label: f"{DIFFERS} in '{name}'" for label, name in names.items() if name is not None}
+
+
+def _difference(some: Arrays, others: Arrays) -> str | None:
+    """The first output that is not the same."""
+    for name, array in some.items():
+        if not np.allclose(others[name], array, RTOL, ATOL):
+            return name
+    return None

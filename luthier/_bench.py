@@ -13,20 +13,27 @@ from numpy.typing import NDArray
 from luthier.deploy import Artifact, load
 from luthier.schedules.errors import UsageError
 
+from ._bandwidth import peak_bandwidth
 from ._check import sample
 from ._compile import FilePath
 from ._flops import flops
 from ._peak import peak_gflops
+from ._traffic import traffic
 
 Inputs = dict[str, NDArray[Any]]
 
 LEAST_RUNS = 10
 MOST_RUNS = 10_000
+MOST_PROFILES = 100
 
 
 @dataclass(frozen=True)
 class KernelTime:
-    """One call of the model: median milliseconds, and its share of all calls' time."""
+    """One call of the model: median milliseconds, and its share of all calls' time.
+
+    ``gbytes_per_s`` is ``_traffic`` over the time. Data that stay in the caches from one kernel to
+    the next never come from memory, so its fraction of the bandwidth may be above 1.
+    """
 
     step: int
     source: str
@@ -37,6 +44,8 @@ class KernelTime:
     share: float
     gflops: float
     fraction_of_peak: float
+    gbytes_per_s: float
+    fraction_of_bandwidth: float
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,8 @@ class BenchReport:
     """Times are milliseconds of one run; ``q1`` and ``q3`` are the quartiles around the median.
 
     ``gflop`` is the arithmetic of one run (see ``_flops``), ``peak_gflops`` what this machine's
-    float32 units were measured to reach with as many threads.
+    float32 units were measured to reach with as many threads, ``peak_bandwidth`` the GB/s that so
+    many threads were measured to read from its memory.
     """
 
     folder: Path
@@ -58,6 +68,7 @@ class BenchReport:
     gflops: float
     peak_gflops: float
     fraction_of_peak: float
+    peak_bandwidth: float
     kernels: tuple[KernelTime, ...]
 
 
@@ -73,9 +84,9 @@ def bench(
     with load(folder, threads=threads) as artifact:
         inputs, _ = sample(artifact)
         target = replace(artifact.manifest.target, threads=artifact.threads)
-        peak = peak_gflops(target)
+        peak, bandwidth = peak_gflops(target), peak_bandwidth(target)
         times = _times(artifact, inputs, seconds)
-        profile = _profile(artifact, inputs, peak, len(times)) if kernels else ()
+        profile = _profile(artifact, inputs, len(times)) if kernels else []
     work = sum(flops(k.workload) * k.count for k in artifact.manifest.kernels) / 1e9
     q1, median, q3 = statistics.quantiles(times, n=4, method="inclusive")
     return BenchReport(
@@ -90,7 +101,8 @@ def bench(
         gflops=work / median,
         peak_gflops=peak,
         fraction_of_peak=work / median / peak,
-        kernels=profile,
+        peak_bandwidth=bandwidth,
+        kernels=_kernel_times(artifact, profile, peak, bandwidth),
     )
 
 
@@ -111,14 +123,24 @@ def _repeat(artifact: Artifact, inputs: Inputs, seconds: float, least: int) -> l
     return times
 
 
-def _profile(artifact: Artifact, inputs: Inputs, peak: float, runs: int) -> tuple[KernelTime, ...]:
-    profiles = [artifact.profile(inputs) for _ in range(min(runs, 100))]
-    medians = [statistics.median(step) for step in zip(*profiles, strict=True)]
-    total = sum(medians) or 1.0
+def _profile(artifact: Artifact, inputs: Inputs, runs: int) -> list[float]:
+    """Median seconds of each step."""
+    profiles = [artifact.profile(inputs) for _ in range(min(runs, MOST_PROFILES))]
+    return [statistics.median(step) for step in zip(*profiles, strict=True)]
+
+
+def _kernel_times(
+    artifact: Artifact, profile: list[float], peak: float, bandwidth: float
+) -> tuple[KernelTime, ...]:
+    total = sum(profile) or 1.0
     rows = []
-    for i, (step, seconds) in enumerate(zip(artifact.manifest.steps, medians, strict=True)):
+    for i, seconds in enumerate(profile):
+        step = artifact.manifest.steps[i]
         entry = artifact.manifest.kernels[step.kernel]
-        rate = flops(entry.workload) / seconds / 1e9 if seconds else 0.0
+        rate, stream = (
+            amount / seconds / 1e9 if seconds else 0.0
+            for amount in (flops(entry.workload), traffic(entry.workload))
+        )
         rows.append(
             KernelTime(
                 step=i,
@@ -130,6 +152,8 @@ def _profile(artifact: Artifact, inputs: Inputs, peak: float, runs: int) -> tupl
                 share=seconds / total,
                 gflops=rate,
                 fraction_of_peak=rate / peak,
+                gbytes_per_s=stream,
+                fraction_of_bandwidth=stream / bandwidth,
             )
         )
     return tuple(sorted(rows, key=lambda r: -r.milliseconds))

@@ -6,24 +6,19 @@ measured: enough independent accumulators to hide the latency of the FMA units, 
 
 from __future__ import annotations
 
-import ctypes
-import tempfile
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 from tvm import tirx
 
 from luthier.schedules import Kernel, Schedule, Target, Tensor, Workload, node
-from luthier.schedules.codegen import compile_object
 from luthier.schedules.emit import PhaseBuilder, Slot
-from luthier.schedules.execute import aligned, link
+from luthier.schedules.execute import aligned
+
+from ._probe import best_seconds, load
 
 ACCUMULATORS = 10  # two FMA units of five cycles' latency at most
 STEPS = 4096  # multiply-adds of each accumulator in a chunk
-ROUNDS = 9
 
 
 def peak_gflops(target: Target, seconds: float = 0.02) -> float:
@@ -31,13 +26,15 @@ def peak_gflops(target: Target, seconds: float = 0.02) -> float:
 
     ``seconds`` is about how long one round takes. Raises ToolchainError without a linker.
     """
+    kernel = _kernel(target)
+    run = load(kernel, target)
+    factor = aligned(4 * target.lanes)
+    factor.view(np.float32)[:] = 0.5
+    outs = [aligned(kernel.workload.output.nbytes) for _ in range(target.threads)]
+    chunks = max(1, round(seconds / best_seconds([partial(run, (factor, outs[0]), 0, 1)])))
+    best = best_seconds([partial(run, (factor, out), 0, chunks) for out in outs])
     chunk_flops = 2 * ACCUMULATORS * target.lanes * STEPS
-    with tempfile.TemporaryDirectory(prefix="luthier-") as folder:
-        run = _load(_kernel(target), target, Path(folder))
-        chunks = max(1, round(seconds / min(_seconds(run, 1) for _ in range(5))))
-        with ThreadPoolExecutor(target.threads) as threads:
-            rounds = [_round(run, chunks, threads, target.threads) for _ in range(ROUNDS)]
-    return target.threads * chunks * chunk_flops / min(rounds) / 1e9
+    return target.threads * chunks * chunk_flops / best / 1e9
 
 
 def _kernel(target: Target) -> Kernel:
@@ -57,34 +54,3 @@ def _kernel(target: Target) -> Kernel:
         phase.store(phase["out"], a * lanes + lane, phase.load(total, a * lanes + lane))
     workload = Workload((x,), (False,), (node("add", (0, 0), out),))
     return Kernel(workload, Schedule("peak", 1, ()), (phase.finish(1),), (None,))
-
-
-def _load(kernel: Kernel, target: Target, folder: Path) -> Callable[[int], None]:
-    """The compiled kernel as a function of how many chunks to do; threads may call it at once."""
-    obj, lib = folder / "peak.o", folder / "peak.so"
-    obj.write_bytes(compile_object({"peak": kernel}, target))
-    link([obj], lib)
-    function = ctypes.CDLL(str(lib)).peak_0
-    factor = aligned(4 * target.lanes)
-    factor.view(np.float32)[:] = 0.5
-
-    def run(chunks: int) -> None:
-        out = aligned(4 * kernel.workload.output.size)
-        buffers = (ctypes.c_void_p * 2)(factor.ctypes.data, out.ctypes.data)
-        function(buffers, None, 0, chunks)
-
-    return run
-
-
-def _seconds(run: Callable[[int], None], chunks: int) -> float:
-    start = time.perf_counter()
-    run(chunks)
-    return time.perf_counter() - start
-
-
-def _round(
-    run: Callable[[int], None], chunks: int, threads: ThreadPoolExecutor, count: int
-) -> float:
-    start = time.perf_counter()
-    list(threads.map(run, [chunks] * count))
-    return time.perf_counter() - start

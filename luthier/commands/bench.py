@@ -35,12 +35,13 @@ def _text(report: BenchReport) -> str:
         f"({report.runs} runs, {threads})",
         f"{report.gflops:.1f} GFLOPS ({report.gflop:.3g} GFLOP a run), "
         f"{report.fraction_of_peak:.0%} of this machine's measured {report.peak_gflops:.0f} GFLOPS",
+        f"it reads {report.peak_bandwidth:.1f} GB/s from memory",
     ]
     if report.kernels:
-        lines += ["", "      ms  share  GFLOPS   peak  from     kernel"]
+        lines += ["", "      ms  share  GFLOPS   peak    GB/s  memory  from     kernel"]
     for k in report.kernels:
         lines.append(
             f"{k.milliseconds:8.4f}  {k.share:5.1%}  {k.gflops:6.1f}  {k.fraction_of_peak:5.0%}  "
-            f"{k.origin:7}  {k.kernel}"
+            f"{k.gbytes_per_s:6.1f}  {k.fraction_of_bandwidth:6.0%}  {k.origin:7}  {k.kernel}"
         )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The benchmark itself: turns, failures, differing outputs, tables. Not how fast anything is."""
+"""The benchmark itself: turns, failures, differing outputs, pages. Not how fast anything is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 import luthier
-from bench import latency, results, turns
+from bench import results, turns
 from bench.models import DIGITS
 from bench.turns import Entry, Row, measure
 
@@ -47,19 +47,41 @@ def test_nothing_is_timed_without_luthier(tmp_path):
         measure("digits", DIGITS, 1, [Entry("luthier", "luthier", tmp_path)], rounds=1)
 
 
-def test_outputs_that_differ_are_an_error(artifact, tmp_path):
-    other = onnx.load(DIGITS)
-    for tensor in other.graph.initializer:
+def test_an_engine_that_is_not_installed_fails_as_others_do(artifact, tmp_path, monkeypatch):
+    (tmp_path / "openvino.py").write_text("raise ModuleNotFoundError('no openvino here')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    entries = [Entry("luthier", "luthier", artifact), Entry("peer", "openvino", DIGITS)]
+    row = measure("digits", DIGITS, 1, entries, rounds=2)
+    assert row.failures == {"peer": "ModuleNotFoundError: no openvino here"}
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Digits with other weights."""
+    model = onnx.load(DIGITS)
+    for tensor in model.graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT:
             array = onnx.numpy_helper.to_array(tensor) + np.float32(0.1)
             tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
-    onnx.save(other, tmp_path / "other.onnx")
+    onnx.save(model, tmp_path / "other.onnx")
+    return tmp_path / "other.onnx"
+
+
+def test_outputs_that_differ_from_the_first_peers_are_an_error(artifact, other):
+    entries = [Entry("luthier", "luthier", artifact), Entry("peer", "onnxruntime", other)]
+    with pytest.raises(ValueError, match="'scores' of luthier differs from peer's"):
+        measure("digits", DIGITS, 1, entries, rounds=1)
+
+
+def test_a_later_peer_with_other_outputs_fails(artifact, other):
     entries = [
         Entry("luthier", "luthier", artifact),
-        Entry("peer", "onnxruntime", tmp_path / "other.onnx"),
+        Entry("peer", "onnxruntime", DIGITS),
+        Entry("wrong", "onnxruntime", other),
     ]
-    with pytest.raises(ValueError, match="'scores' of peer differs"):
-        measure("digits", DIGITS, 1, entries, rounds=1)
+    row = measure("digits", DIGITS, 1, entries, rounds=2)
+    assert list(row.turns) == ["luthier", "peer"]
+    assert row.failures == {"wrong": "differs in 'scores'"}
 
 
 ROW = Row("m", 2, {"luthier": [1e-3, 2e-3, 1e-3], "peer": [2e-3, 2e-3, 3e-3]}, {"other": "no"})
@@ -70,14 +92,6 @@ def test_a_ratio_is_taken_turn_by_turn():
     assert ROW.milliseconds("luthier") == 1.0
 
 
-def test_tables_say_what_failed_and_which_way_is_better():
-    text = latency.table([ROW], ["peer", "other"])
-    assert "| m | 2 | 1.00 | 2.00 | fails | 2.00 (1.50 to 2.50) |  |" in text
-    assert "above 1, Luthier is faster" in text
-    assert "geometric mean 2.00, least 2.00 (1 models)" in text
-    assert "| m | 1.00 | 2.00 | fails |" in latency.short_table([ROW], ["peer", "other"])
-
-
 def test_a_table_replaces_the_one_before_it(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- t -->\nold\n<!-- /t -->\nafter\n")
@@ -85,3 +99,11 @@ def test_a_table_replaces_the_one_before_it(tmp_path):
     assert page.read_text() == "before\n<!-- t -->\nnew \\1\n<!-- /t -->\nafter\n"
     with pytest.raises(ValueError, match="no place for 'u'"):
         results.replace(page, "u", "")
+
+
+@pytest.mark.parametrize("section", ["latency", "tuned", "kernels", "footprint"])
+def test_results_have_a_place_for_every_table(section, tmp_path):
+    page = tmp_path / "RESULTS.md"
+    page.write_text(results.RESULTS.read_text())
+    results.replace(page, section, "new")
+    assert f"<!-- {section} -->\nnew\n<!-- /{section} -->" in page.read_text()

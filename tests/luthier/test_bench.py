@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 import luthier
+from luthier._bandwidth import peak_bandwidth
 from luthier._flops import flops
 from luthier._peak import peak_gflops
+from luthier._traffic import traffic
 from luthier.schedules import Node, Target, Tensor, Workload, node
 from luthier.schedules.target import host
 
@@ -45,6 +47,10 @@ def test_kernels_are_timed_on_demand_slowest_first(artifact_folder):
     assert product.source
     assert product.origin == "default"
     assert product.fraction_of_peak == pytest.approx(product.gflops / report.peak_gflops)
+    moved = 4 * (2 * 8 + 8 * 5 + 5 + 2 * 5)  # x, weights, shift, output
+    assert product.gbytes_per_s == pytest.approx(moved / (product.milliseconds / 1e3) / 1e9)
+    rate = product.gbytes_per_s / report.peak_bandwidth
+    assert product.fraction_of_bandwidth == pytest.approx(rate)
 
 
 def test_by_default_with_the_threads_that_a_run_would_have(artifact_folder, monkeypatch):
@@ -63,19 +69,25 @@ def test_no_artifact(tmp_path):
         luthier.bench(tmp_path / "nothing")
 
 
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("level", ["x86-64-v2", "host"])
-def test_the_peak_is_measured(level):
-    target = replace(host(), threads=1)
+def test_the_machines_limits_are_measured(level, threads):
+    target = replace(host(), threads=threads)
     if level != "host":
-        target = Target(level, level, 1)
-    peak = peak_gflops(target, seconds=0.001)
-    assert 0.1 < peak < 10_000
+        target = Target(level, level, threads)
+    assert 0.1 < peak_gflops(target, seconds=0.001) < 10_000
+    assert 0.1 < peak_bandwidth(target, nbytes=1 << 20) < 10_000
 
 
-def test_no_linker_no_peak(monkeypatch, tmp_path):
+def test_memory_is_read_even_where_the_buffer_is_less_than_a_chunk_for_each_thread():
+    assert peak_bandwidth(host(3), nbytes=1) > 0
+
+
+@pytest.mark.parametrize("limit", [peak_gflops, peak_bandwidth])
+def test_no_linker_no_limits(limit, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(luthier.ToolchainError, match="no linker"):
-        peak_gflops(host(1), seconds=0.001)
+        limit(host(1))
 
 
 # ---- arithmetic ----
@@ -161,3 +173,30 @@ def test_a_whole_model(tmp_path: Path):
     products = 2 * (64 * 8 * 9 + 64 * 16 * 72 + 16 * 32 * 144 + 128 * 32 + 32 * 10)
     total = sum(flops(k.workload) * k.count for k in kernels)
     assert products < total < 1.05 * products
+
+
+# ---- bytes ----
+
+
+def test_inputs_and_output_count_once_each():
+    a, b, out = Tensor((7, 11)), Tensor((11, 5)), Tensor((7, 5))
+    chain = [node("matmul", (0, 1), out), node("add", (2, 2), out)]
+    assert traffic(workload([a, b], *chain)) == 4 * (7 * 11 + 11 * 5 + 7 * 5)
+
+
+def test_an_input_that_is_read_twice_counts_once():
+    x = Tensor((6, 10))
+    assert traffic(workload([x], node("add", (0, 0), x))) == 2 * 240
+
+
+def test_a_table_counts_as_much_as_is_looked_up():
+    table, ids, out = Tensor((1000, 8)), Tensor((3,), "int64"), Tensor((3, 8))
+    look_up = node("take", (0, 1), out, axis=0)
+    assert traffic(workload([table, ids], look_up)) == 2 * 96 + 24
+    both = [look_up, node("sum", (0,), Tensor(()), axes=(0, 1), keepdims=False)]
+    assert traffic(workload([table, ids], *both)) == 32000 + 24 + 4
+
+
+def test_looking_up_more_than_there_is_reads_it_all():
+    table, ids, out = Tensor((2, 8)), Tensor((3,), "int64"), Tensor((3, 8))
+    assert traffic(workload([table, ids], node("take", (0, 1), out, axis=0))) == 64 + 24 + 96

@@ -187,13 +187,14 @@ def test_check_that_fails_prints_its_result_and_ends_with_9(cli, model, monkeypa
 def test_bench(cli, artifact_folder):
     done = cli("bench", artifact_folder, "--seconds", "0.05", "--kernels")
     assert (done.code, done.err) == (0, "")
-    first, second, _, header, *rows = done.out.splitlines()
+    first, second, third, _, header, *rows = done.out.splitlines()
     assert first.startswith("median ")
     assert "quartiles" in first
     assert "2 threads" in first
     assert "GFLOPS" in second
     assert "of this machine's measured" in second
-    assert header.split() == ["ms", "share", "GFLOPS", "peak", "from", "kernel"]
+    assert third.endswith(" GB/s from memory")
+    assert header.split() == "ms share GFLOPS peak GB/s memory from kernel".split()
     assert len(rows) == 2
     assert all(" default " in row for row in rows)
 
@@ -201,7 +202,7 @@ def test_bench(cli, artifact_folder):
     report = json.loads(done.out)
     assert set(report) == {
         "folder", "threads", "runs", "median", "q1", "q3", "minimum", "gflop", "gflops",
-        "peak_gflops", "fraction_of_peak", "kernels",
+        "peak_gflops", "fraction_of_peak", "peak_bandwidth", "kernels",
     }  # fmt: skip
     assert report["threads"] == 1
     assert report["kernels"] == []

@@ -1,0 +1,55 @@
+"""What an artifact's kernels would take at this machine's limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from luthier._bandwidth import peak_bandwidth
+from luthier._flops import flops
+from luthier._peak import peak_gflops
+from luthier.deploy import KernelEntry
+from luthier.schedules.target import host
+
+WINOGRAD = "winograd"  # the template
+WINOGRAD_SHARE = 0.2  # of the operations, from where on it matters for a model
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What ``threads`` threads were measured to reach, in float32 and reading from memory."""
+
+    threads: int
+    gflops: float
+    gbytes_per_s: float
+
+
+def measured(threads: int) -> Limits:
+    """This machine's."""
+    target = host(threads)
+    return Limits(threads, peak_gflops(target), peak_bandwidth(target))
+
+
+def total_flops(kernels: Iterable[KernelEntry]) -> int:
+    """Operations of one run, convolutions by the direct algorithm."""
+    return sum(flops(k.workload) * k.count for k in kernels)
+
+
+def own_flops(kernel: KernelEntry) -> float:
+    """Operations of one call as its schedule does them.
+
+    Winograd's F(m x m, 3 x 3) multiplies (m + 2)^2 times for each tile and pair of channels where
+    the direct algorithm does 9 m^2 times; its transforms count nothing (Lavin and Gray 2015).
+    """
+    direct = flops(kernel.workload)
+    if kernel.schedule.template != WINOGRAD:
+        return direct
+    m = int(kernel.schedule["m"])
+    return direct * (m + 2) ** 2 / (9 * m**2)
+
+
+def winograd_applies(kernels: Iterable[KernelEntry]) -> bool:
+    """Whether Winograd's kernels have at least WINOGRAD_SHARE of the model's direct operations."""
+    every = list(kernels)
+    share = total_flops(k for k in every if k.schedule.template == WINOGRAD)
+    return 0 < share >= WINOGRAD_SHARE * total_flops(every)
