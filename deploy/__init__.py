@@ -1,9 +1,19 @@
-"""Artifacts: a compiled model as a folder that C, C++ and Python programs use."""
+"""Artifacts: a compiled model as a folder that C, C++ and Python programs use.
+
+Loading one imports nothing of TVM, which would take seconds; building one does.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from .artifact import Artifact, load
-from .building import assemble, build
 from .folder import check_output
 from .manifest import KernelEntry, Manifest, Port, Step, read_manifest
+
+if TYPE_CHECKING:
+    from .building import assemble, build
 
 __all__ = [
     "Artifact",
@@ -17,3 +27,9 @@ __all__ = [
     "load",
     "read_manifest",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("assemble", "build"):
+        raise AttributeError(f"module 'luthier.deploy' has no attribute '{name}'")
+    return getattr(importlib.import_module(".building", __name__), name)
