@@ -14,6 +14,9 @@ avg_pool2d          the same, count_include_pad
 sum mean max min    x; axes, keepdims (also prod)
 softmax             x; axis (also log_softmax)
 layer_norm          x, gamma, beta over the last ``len(gamma.shape)`` axes; epsilon
+rms_norm            x, gamma over the last ``len(gamma.shape)`` axes; epsilon
+group_norm          x[N,...,C], gamma[C], beta[C]; groups (that divide C), epsilon: mean and
+                    variance are those of an image's group of neighbouring channels
 ==================  ========================================================================
 
 Elementwise and data movement: the tables below. ``const`` has an attribute ``value`` and no
@@ -38,6 +41,8 @@ ANCHORS = frozenset(
         "softmax",
         "log_softmax",
         "layer_norm",
+        "rms_norm",
+        "group_norm",
     }
 )
 

@@ -10,7 +10,7 @@ import textwrap
 from pathlib import Path
 
 from caller import TARGETS
-from workloads import Builder, conv, conv_transpose, matmul, pool, unary
+from workloads import Builder, conv, conv_transpose, group_norm, matmul, pool, unary
 
 from luthier.schedules import Kernel, Target, Workload
 from luthier.schedules.registry import default, instantiate, spaces
@@ -34,6 +34,12 @@ def layer_norm() -> Workload:
     b = Builder()
     x, gamma, beta = b.input((4, 9)), b.input((9,), constant=True), b.input((9,), constant=True)
     b.add("layer_norm", x, gamma, beta, shape=(4, 9), epsilon=1e-5)
+    return b.workload
+
+
+def rms_norm() -> Workload:
+    b = Builder()
+    b.add("rms_norm", b.input((4, 9)), b.input((9,), constant=True), shape=(4, 9), epsilon=1e-5)
     return b.workload
 
 
@@ -76,6 +82,8 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "convolution_transposed": (conv_transpose((1, 2, 2, 3), 5, (2, 2)), "conv_transpose"),
     "softmax": (softmax(), "normalize"),
     "layer_norm": (layer_norm(), "normalize"),
+    "rms_norm": (rms_norm(), "normalize"),
+    "group_norm": (group_norm((1, 3, 3, 8), 2, "swish"), "group_norm"),
     "sum_of_rows": (total(1), "reduction"),
     "sum_of_columns": (total(0), "reduction"),
     "transposition": (transposition(), "transpose"),
@@ -101,6 +109,9 @@ LAYERS: dict[str, Workload] = {
     "bert scores": matmul((12, 128, 64), (12, 128, 64), transpose_b=True, constant=False),
     "bert values": matmul((12, 128, 128), (12, 128, 64), constant=False),
     "unet up": conv_transpose((1, 32, 32, 128), 64, (2, 2), strides=(2, 2)),
+    "stable diffusion, 64": group_norm((1, 64, 64, 320), 32),
+    "one group, 56": group_norm((1, 56, 56, 64), 1),
+    "instance norm, 128": group_norm((1, 128, 128, 64), 64),
     "relu, 56": unary("relu", (1, 56, 56, 256)),
 }
 
