@@ -13,14 +13,24 @@ from .fit import fit_templates
 from .fold import fold_constants
 from .fold_scales import fold_scales
 from .graph import Graph
+from .group_norm import join_group_norms
 from .layout import channels_last
 from .lower import lower
+from .normalize import find_normalizations
 from .outline import outline
 from .program import Program
 from .read import Shapes, read_model
 from .relax_import import to_graph
 
-PASSES = (fold_constants, channels_last, fold_scales, fit_templates, fold_constants)
+PASSES = (
+    fold_constants,
+    join_group_norms,
+    channels_last,
+    find_normalizations,
+    fold_scales,
+    fit_templates,
+    fold_constants,
+)
 
 
 def import_graph(
