@@ -6,10 +6,11 @@ import random
 from collections.abc import Callable
 
 import pytest
-from caller import RUNNABLE, verify
+from caller import RUNNABLE, TARGETS, verify
 from workloads import EPILOGUES, Builder, Pads, conv, conv_transpose, group_norm, matmul, pool
 
 from luthier.schedules import Workload
+from luthier.schedules.registry import TEMPLATES, spaces
 
 AFTER = tuple(EPILOGUES)
 
@@ -194,3 +195,14 @@ def test_random_workloads_of_a_family_are_right(family: str, level: str) -> None
     for seed in range(count):
         rng = random.Random(f"{family} {seed}")
         verify(make(rng), level, samples=1, relative=1e-5, of_sum=2e-6, absolute=2e-6)
+
+
+@pytest.mark.parametrize("level", TARGETS)
+def test_every_template_has_a_family(level: str) -> None:
+    """Those of what is not anchored have random graphs (``test_fusion``), TVM's own its own."""
+    used = set()
+    for family, (make, count) in FAMILIES.items():
+        for seed in range(count):
+            workload = make(random.Random(f"{family} {seed}"))
+            used |= {space.template for space in spaces(workload, TARGETS[level])}
+    assert used | {"pointwise", "relax"} == {template.name for template in TEMPLATES}
