@@ -90,44 +90,46 @@ class Log:
     def best(self, workload: Workload, target: Target) -> Record | None:
         """The fastest right record for exactly this kind of machine, or None.
 
-        Of several records of one schedule the latest counts. Records of other machines, and of
-        templates that have changed since, never count.
+        Of several records of one schedule the latest counts. Records of other machines, of
+        templates that have changed since, and of what is less exact than the target asks for never
+        count.
         """
         return next(self.ranked(workload, target), None)
 
     def ranked(self, workload: Workload, target: Target) -> Iterator[Record]:
         """All that ``best`` chooses from, fastest first."""
-        latest = self._latest.get((workload.key, target), {})
+        latest = self._latest.get((workload.key, target.machine), {})
         right = sorted((r for r in latest.values() if r.timing), key=lambda r: r.seconds)
-        return (r for r in right if self._is_current(r))
+        return (r for r in right if self._is_in_space(r, target))
 
     def measured(self, workload: Workload, target: Target) -> dict[Schedule, Record]:
-        """The latest record of each schedule that was tried on this kind of machine.
+        """The latest record of each schedule of today's spaces that was tried on such a machine.
 
         Schedules have their knobs in ``normal`` order.
         """
-        return dict(self._latest.get((workload.key, target), {}))
+        latest = self._latest.get((workload.key, target.machine), {})
+        return {s: r for s, r in latest.items() if self._is_in_space(r, target)}
 
     def groups(self, target: Target) -> list[dict[Schedule, Record]]:
         """The latest records on this kind of machine, a group for each workload."""
-        return [group for (_, t), group in self._latest.items() if t == target]
+        return [group for (_, t), group in self._latest.items() if t == target.machine]
 
     def foreign(self, workload: Workload, target: Target) -> tuple[Record, ...]:
         """Right records of the workload from other kinds of machines: hints, never truth."""
         records = self._by_workload.get(workload.key, ())
-        return tuple(r for r in records if r.target != target and r.outcome is Outcome.OK)
+        return tuple(r for r in records if r.target != target.machine and r.outcome is Outcome.OK)
 
-    def _is_current(self, record: Record) -> bool:
-        """Whether the template still has this version and these knobs."""
+    def _is_in_space(self, record: Record, target: Target) -> bool:
+        """Whether the template still has this version and, for the target, these knobs."""
         if self._spaces is None:
             from luthier.schedules import registry  # noqa: PLC0415 - imports TVM
 
             self._spaces = registry.spaces
         schedule = record.schedule
-        key = record.workload.key, record.target
+        key = record.workload.key, target
         with contextlib.suppress(ScheduleError):
             if key not in self._known_spaces:
-                self._known_spaces[key] = self._spaces(record.workload, record.target)
+                self._known_spaces[key] = self._spaces(record.workload, target)
             for space in self._known_spaces[key]:
                 if (space.template, space.version) == (schedule.template, schedule.version):
                     space.schedule(dict(schedule.knobs))

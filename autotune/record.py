@@ -74,7 +74,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Machine:
-    """A target, and whose CPU it was measured on (archspec's names)."""
+    """A target without its accuracy, and whose CPU it was measured on (archspec's names)."""
 
     target: Target
     vendor: str
@@ -86,7 +86,7 @@ class Machine:
         import archspec.cpu  # noqa: PLC0415 - reads /proc/cpuinfo at import
 
         cpu = archspec.cpu.host()
-        return Machine(target, cpu.vendor, cpu.name)
+        return Machine(target.machine, cpu.vendor, cpu.name)
 
     def to_json(self) -> dict[str, Any]:
         """The readable form that records carry."""

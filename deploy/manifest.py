@@ -6,11 +6,12 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from luthier.schedules import ArtifactError, LuthierError, Schedule, Target, Tensor, Workload
+from luthier.schedules.target import ACCURACIES, DEFAULT_ACCURACY
 
 MANIFEST = "manifest.json"
 SCHEMA = "luthier-artifact"
@@ -81,6 +82,7 @@ class Manifest:
             "target": self.target.to_json(),
             "features": list(self.target.features),
             "threads": self.target.threads,
+            "accuracy": self.target.accuracy,
             "model_sha256": self.model_sha256,
             "versions": dict(self.versions),
             "arena_bytes": self.arena_bytes,
@@ -139,7 +141,7 @@ def _from_json(data: Mapping[str, Any]) -> Manifest:
         name=_matching(r"[a-z0-9_]+", data["name"]),
         inputs=_each(_port_from_json, data["inputs"]),
         outputs=_each(_port_from_json, data["outputs"]),
-        target=Target.from_json(data["target"]),
+        target=replace(Target.from_json(data["target"]), accuracy=_accuracy(data)),
         model_sha256=None if data["model_sha256"] is None else _digest(data["model_sha256"]),
         versions={str(k): str(v) for k, v in data["versions"].items()},
         arena_bytes=int(data["arena_bytes"]),
@@ -149,6 +151,11 @@ def _from_json(data: Mapping[str, Any]) -> Manifest:
         steps=steps,
         files={_file_name(k): _digest(v) for k, v in data["files"].items()},
     )
+
+
+def _accuracy(data: Mapping[str, Any]) -> str:
+    """Of the build; older manifests do not say it."""
+    return _matching("|".join(ACCURACIES), data.get("accuracy", DEFAULT_ACCURACY))
 
 
 def _each(read: Callable[[Any], T], items: Any) -> tuple[T, ...]:

@@ -171,6 +171,20 @@ def _attention(node: Node, q: Array, k: Array, v: Array, mask: Array | None = No
     return out.reshape(node.out.shape)
 
 
+def _rms_norm(node: Node, x: Array, gamma: Array) -> Array:
+    axes = tuple(range(x.ndim - gamma.ndim, x.ndim))
+    mean = np.square(x).mean(axis=axes, keepdims=True)
+    return np.asarray(x / np.sqrt(mean + node.attr("epsilon")) * gamma)
+
+
+def _group_norm(node: Node, x: Array, gamma: Array, beta: Array) -> Array:
+    split = x.reshape(x.shape[0], -1, node.attr("groups"), x.shape[-1] // node.attr("groups"))
+    distance = split - split.mean(axis=(1, 3), keepdims=True)
+    variance = np.square(distance).mean(axis=(1, 3), keepdims=True)
+    even = distance / np.sqrt(variance + node.attr("epsilon"))
+    return np.asarray(even.reshape(x.shape) * gamma + beta)
+
+
 def _slice(node: Node, x: Array) -> Array:
     index = []
     for begin, step, count in zip(
@@ -327,6 +341,8 @@ _RULES: dict[str, Callable[..., Array]] = {
     "log_softmax": _log_softmax,
     "layer_norm": _layer_norm,
     "attention": _attention,
+    "rms_norm": _rms_norm,
+    "group_norm": _group_norm,
     "const": _const,
     "clip": _clip,
     "cast": lambda node, x: x,

@@ -23,7 +23,7 @@ from .graph import Graph, Op
 
 # Reading their argument by index costs nothing more: they read each element once per pass.
 _REDUCTIONS = frozenset(["sum", "mean", "max", "min", "prod"])
-_TAKES_PROLOGUE = _REDUCTIONS | {"softmax", "log_softmax", "layer_norm"}
+_TAKES_PROLOGUE = _REDUCTIONS | {"softmax", "log_softmax", "layer_norm", "rms_norm"}
 _EXPENSIVE = frozenset(
     """
         exp log sqrt rsqrt sigmoid tanh erf power divide sin cos tan sinh cosh asin acos atan

@@ -15,8 +15,10 @@ from .fit import fit_templates
 from .fold import fold_constants
 from .fold_scales import fold_scales
 from .graph import Graph
+from .group_norm import join_group_norms
 from .layout import channels_last
 from .lower import lower
+from .normalize import find_normalizations
 from .outline import outline
 from .program import Program
 from .read import Shapes, read_model
@@ -25,7 +27,9 @@ from .sink_reshapes import sink_reshapes
 
 PASSES = (
     fold_constants,
+    join_group_norms,
     channels_last,
+    find_normalizations,
     sink_reshapes,
     fold_scales,
     commute_resizes,

@@ -16,7 +16,7 @@ _BOOL = frozenset(
         logical_or logical_xor logical_not
     """.split()
 )
-_SAME = ("softmax", "log_softmax", "layer_norm", "window_mean")
+_SAME = ("softmax", "log_softmax", "layer_norm", "rms_norm", "group_norm", "window_mean")
 _REDUCTIONS = ("sum", "mean", "max", "min", "prod")
 
 Attrs = Mapping[str, Any]

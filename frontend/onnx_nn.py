@@ -113,6 +113,42 @@ def _layer_normalization(node: OnnxNode) -> Any:
     return relax.Tuple([node.emit(y), mean, node.emit(relax.op.rsqrt(spread))])
 
 
+def _rms_normalization(node: OnnxNode) -> Any:
+    """In float32 at least, like a layer normalisation."""
+    axes = list(range(node.attr("axis", -1) % node.rank, node.rank))
+    wide = "float64" if node.dtype == "float64" else "float32"
+    scale = _spread(node, node.input(1), node.shape[axes[0] :], wide)
+    y = relax.op.nn.rms_norm(_cast(node.x, wide), scale, axes, node.attr("epsilon", 1e-5))
+    return _cast(node.emit(y), node.dtype)
+
+
+def _group_normalization(node: OnnxNode) -> Any:
+    """As since operator set 21; ``outline`` spells the older one by other operators."""
+    groups, channels = node.attr("num_groups", 1), node.shape[1]
+    if groups < 1 or channels % groups:
+        raise node.unsupported(f"{groups} groups of {channels} channels")
+    return _normalize_groups(node, groups)
+
+
+def _instance_normalization(node: OnnxNode) -> Any:
+    """A group a channel (Ulyanov et al. 2016)."""
+    return _normalize_groups(node, node.shape[1])
+
+
+def _normalize_groups(node: OnnxNode, groups: int) -> Any:
+    """In float32 at least."""
+    wide = "float64" if node.dtype == "float64" else "float32"
+    scale, shift = (_cast(p, wide) for p in node.inputs[1:])
+    axes, epsilon = list(range(2, node.rank)), node.attr("epsilon", 1e-5)
+    x = node.emit(_cast(node.x, wide))
+    y = relax.op.nn.group_norm(x, scale, shift, groups, 1, axes, epsilon)
+    return _cast(node.emit(y), node.dtype)
+
+
+def _cast(expr: Any, dtype: str) -> Any:
+    return expr if dtype_of(expr) == dtype else relax.op.astype(expr, dtype)
+
+
 def _spread(node: OnnxNode, x: Any, shape: tuple[int, ...], dtype: str) -> Any:
     if shape_of(x) != shape:
         x = node.emit(relax.op.broadcast_to(x, shape))
@@ -143,6 +179,9 @@ def _local_response_normalization(node: OnnxNode) -> Any:
 CONVERTERS: dict[str, OnnxConverter] = {
     "BatchNormalization": _batch_normalization,
     "Dropout": _dropout,
+    "GroupNormalization": _group_normalization,
+    "InstanceNormalization": _instance_normalization,
     "LayerNormalization": _layer_normalization,
     "LRN": _local_response_normalization,
+    "RMSNormalization": _rms_normalization,
 }

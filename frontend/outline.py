@@ -103,10 +103,41 @@ def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
             model = onnx.inliner.inline_selected_functions(
                 model, pairs, exclude=False, inline_schema_functions=True
             )
+        model = _without_old_group_norms(model)
         del model.graph.value_info[:]  # what functions say of sizes may be wrong
     except Exception as error:
         raise ModelError(f"the model's functions cannot be expanded ({one_line(error)})") from error
     return model
+
+
+def _without_old_group_norms(model: onnx.ModelProto) -> onnx.ModelProto:
+    """GroupNormalization of operator sets 18 to 20, which the checker calls deprecated, is an
+    instance normalisation of groups: it has a scale and a shift for each."""
+    if _opset(model) >= 21:
+        return model
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    for number, node in enumerate(nodes):
+        whole = len(node.input) == 3 and len(node.output) == 1
+        if node.op_type == "GroupNormalization" and _is_onnx(node.domain) and whole:
+            model.graph.node.extend(_as_instances(node, f"{node.output[0]}/{number}"))
+        else:
+            model.graph.node.append(node)
+    return model
+
+
+def _as_instances(node: onnx.NodeProto, stem: str) -> list[onnx.NodeProto]:
+    attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    x, scale, shift = node.input
+    sizes = [0, int(attrs.pop("num_groups", 1)), -1]
+    split, shape, groups, even = (f"{stem}/{name}" for name in ("split", "shape", "groups", "even"))
+    return [
+        helper.make_node("Constant", [], [split], value_ints=sizes),
+        helper.make_node("Shape", [x], [shape]),
+        helper.make_node("Reshape", [x, split], [groups]),
+        helper.make_node("InstanceNormalization", [groups, scale, shift], [even], **attrs),
+        helper.make_node("Reshape", [even, shape], [node.output[0]], name=node.name),
+    ]
 
 
 def _opset(model: onnx.ModelProto) -> int:

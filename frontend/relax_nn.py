@@ -101,23 +101,28 @@ def _layer_norm(t: Translation, call: Any) -> int:
 
 
 def _group_norm(t: Translation, call: Any) -> int:
+    """As the converters write it: over channels, dimension 1, and all places."""
     x, gamma, beta = (t.value(a) for a in call.args)
-    shape, axis = t.type(x).shape, int(call.attrs.channel_axis)
-    groups = int(call.attrs.num_groups)
+    shape, groups, epsilon = t.type(x).shape, int(call.attrs.num_groups), float(call.attrs.epsilon)
     rank = len(shape)
-    axis %= rank
-    split = (*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
-    over = {int(a) % rank for a in call.attrs.axes} | {axis}
-    axes = tuple(sorted(a + 1 if a >= axis else a for a in over))
-    even = _standardise(t, t.reshape(x, split), axes, float(call.attrs.epsilon))
-    along = [d if i == axis else 1 for i, d in enumerate(shape)]
+    if t.type(x).dtype == "float32":
+        last = t.transpose(x, (0, *range(2, rank), 1))
+        y = t.emit("group_norm", last, gamma, beta, groups=groups, epsilon=epsilon)
+        return t.transpose(y, (0, rank - 1, *range(1, rank - 1)))
+    split = (shape[0], groups, shape[1] // groups, *shape[2:])
+    even = _standardise(t, t.reshape(x, split), tuple(range(2, rank + 1)), epsilon)
+    along = [d if i == 1 else 1 for i, d in enumerate(shape)]
     return _affine(t, t.reshape(even, shape), gamma, beta, along)
 
 
 def _rms_norm(t: Translation, call: Any) -> int:
+    """As the converter writes it: over the last axes."""
     x, weight = t.value(call.args[0]), t.value(call.args[1])
+    epsilon = float(call.attrs.epsilon)
+    if t.type(x).dtype == "float32":
+        return t.emit("rms_norm", x, weight, epsilon=epsilon)
     mean = t.emit("mean", t.emit("multiply", x, x), axes=_axes(t, call, x), keepdims=True)
-    scale = t.emit("rsqrt", t.emit("add", mean, t.scalar(float(call.attrs.epsilon), x)))
+    scale = t.emit("rsqrt", t.emit("add", mean, t.scalar(epsilon, x)))
     return t.emit("multiply", t.emit("multiply", x, scale), weight)
 
 

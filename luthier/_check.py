@@ -17,6 +17,7 @@ from luthier.deploy import Artifact, load
 from luthier.frontend import read_model
 from luthier.schedules import Target
 from luthier.schedules.errors import AccuracyError, ArtifactError, InputError, UsageError
+from luthier.schedules.target import DEFAULT_ACCURACY
 
 from ._arrays import load_arrays
 from ._compile import DEFAULT_LOG, FilePath, Model, Shapes, build
@@ -87,6 +88,7 @@ def check(
     log: FilePath | None = DEFAULT_LOG,
     threads: int | None = None,
     shapes: Shapes | None = None,
+    accuracy: str = DEFAULT_ACCURACY,
     runs: int = RUNS,
     rtol: float = RTOL,
     atol: float = ATOL,
@@ -96,18 +98,28 @@ def check(
     A model is built in a temporary folder and run on ``runs`` seeded random inputs, against ONNX
     Runtime or, where that is not installed, onnx's own evaluator. An artifact folder replays the
     sample that was kept when it was built and needs no other engine; ``log`` and ``runs`` are then
-    without meaning, ``target`` and ``shapes`` an error. Raises what ``build`` and ``load`` raise; a
-    difference is no exception but ``report.ok`` being false.
+    without meaning, ``target``, ``shapes`` and ``accuracy`` an error. Raises what ``build`` and
+    ``load`` raise; a difference is no exception but ``report.ok`` being false.
     """
     if runs < 1 or not (rtol >= 0 and atol >= 0):
         raise UsageError("runs must be at least 1, and tolerances not negative")
     if not isinstance(model_or_dir, onnx.ModelProto) and os.path.isdir(model_or_dir):
-        if shapes or target != "host":
-            raise UsageError(f"{model_or_dir} is built already: shapes and target are for models")
+        if shapes or target != "host" or accuracy != DEFAULT_ACCURACY:
+            raise UsageError(
+                f"{model_or_dir} is built already: shapes, target and accuracy are for models"
+            )
         return _check_folder(model_or_dir, threads, rtol, atol)
     with tempfile.TemporaryDirectory(prefix="luthier-") as folder:
         out = Path(folder) / "model"
-        built = build(model_or_dir, out, target=target, log=log, threads=threads, shapes=shapes)
+        built = build(
+            model_or_dir,
+            out,
+            target=target,
+            log=log,
+            threads=threads,
+            shapes=shapes,
+            accuracy=accuracy,
+        )
         proto = read_model(model_or_dir, shapes)
         truth = reference(proto)
         with load(out) as artifact:

@@ -20,7 +20,7 @@ from luthier.deploy import check_output
 from luthier.frontend import Program, import_model, read_model
 from luthier.schedules import Target
 from luthier.schedules.errors import ModelError, TargetError, UsageError
-from luthier.schedules.target import host_features
+from luthier.schedules.target import DEFAULT_ACCURACY, host_features
 from luthier.schedules.toolchain import find_compiler
 
 from ._machine import resolve
@@ -41,13 +41,15 @@ _SAMPLE_SEED = 0
 class BuildReport:
     """What was built: ``kernels`` distinct ones, each from a record or the default schedule.
 
-    ``name`` is what the model is called in C: ``luthier_<name>()`` of ``lib<name>.so``.
+    ``name`` is what the model is called in C: ``luthier_<name>()`` of ``lib<name>.so``;
+    ``accuracy`` is what was asked for.
     ``foreign_records`` describe the same kernels on other kinds of machines and were not used;
     ``skipped_lines`` of the log could not be read, ``problems`` tells about the first few.
     """
 
     folder: Path
     name: str
+    accuracy: str
     kernels: int
     from_records: int
     from_defaults: int
@@ -67,17 +69,20 @@ def tune(
     log: FilePath = DEFAULT_LOG,
     threads: int | None = None,
     shapes: Shapes | None = None,
+    accuracy: str = DEFAULT_ACCURACY,
     seed: int = 0,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> TuneResult:
     """Measure schedules of the model's kernels on this machine and append the records to ``log``.
 
     Stops after ``trials`` measurements (default: 1000, or no limit where ``minutes`` is given) or
-    after ``minutes``. Records of earlier runs are used and not measured again. Raises ModelError,
-    LogError, TargetError (a target that this machine cannot run), ToolchainError, UsageError.
+    after ``minutes``. Records of earlier runs are used and not measured again. Schedules that are
+    less exact than ``accuracy`` ("strict", "balanced" or "standard") asks for are left out. Raises
+    ModelError, LogError, TargetError (a target that this machine cannot run), ToolchainError and
+    UsageError.
     """
     _check_limits(trials, minutes)
-    resolved = resolve(target, threads)
+    resolved = resolve(target, threads, accuracy)
     _check_runs_here(resolved)
     find_compiler()
     program = import_model(model, resolved, shapes)
@@ -103,19 +108,21 @@ def build(
     threads: int | None = None,
     shapes: Shapes | None = None,
     name: str | None = None,
+    accuracy: str = DEFAULT_ACCURACY,
 ) -> BuildReport:
     """Build the artifact folder ``out``, replacing an artifact there; never measures.
 
     A kernel gets its fastest schedule among the records of ``log`` that were measured on this kind
     of machine, or else its default schedule. ``log=None`` uses defaults alone. A ``log`` that does
-    not exist is an error, save for the default name. In C the model is called ``name``, by default
-    like its file. Raises ModelError, LogError, TargetError, ArtifactError, ToolchainError and
-    UsageError.
+    not exist is an error, save for the default name. Schedules that are less exact than
+    ``accuracy`` ("strict", "balanced" or "standard") asks for are left out, however fast. In C the
+    model is called ``name``, by default like its file. Raises ModelError, LogError, TargetError,
+    ArtifactError, ToolchainError and UsageError.
     """
     start = time.monotonic()
     check_output(Path(out))
     find_compiler()
-    resolved = resolve(target, threads)
+    resolved = resolve(target, threads, accuracy)
     opened = _open_log(log)
     program = import_model(model, resolved, shapes)
     best = _best(program, resolved, opened)
@@ -134,6 +141,7 @@ def build(
     return BuildReport(
         folder=Path(out),
         name=manifest.name,
+        accuracy=resolved.accuracy,
         kernels=len(kernels),
         from_records=len(best),
         from_defaults=len(kernels) - len(best),
@@ -156,6 +164,7 @@ def tune_and_build(
     threads: int | None = None,
     shapes: Shapes | None = None,
     name: str | None = None,
+    accuracy: str = DEFAULT_ACCURACY,
     seed: int = 0,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> BuildReport:
@@ -172,12 +181,22 @@ def tune_and_build(
         log=log,
         threads=threads,
         shapes=shapes,
+        accuracy=accuracy,
         seed=seed,
         on_progress=on_progress,
     )
     if result.interrupted:
         raise KeyboardInterrupt
-    return build(model, out, target=target, log=log, threads=threads, shapes=shapes, name=name)
+    return build(
+        model,
+        out,
+        target=target,
+        log=log,
+        threads=threads,
+        shapes=shapes,
+        name=name,
+        accuracy=accuracy,
+    )
 
 
 def _check_limits(trials: int | None, minutes: float | None) -> None:

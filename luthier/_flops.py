@@ -13,6 +13,8 @@ _REDUCTIONS = {
     **dict.fromkeys(("sum", "mean", "max", "min", "prod"), 1),
     **dict.fromkeys(("softmax", "log_softmax"), 4),
     "layer_norm": 6,
+    "rms_norm": 5,
+    "group_norm": 6,
 }
 _FREE = frozenset({"const", "cast"})
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psutil
 
 from luthier.schedules.errors import UsageError
-from luthier.schedules.target import Target, host_cpu, parse
+from luthier.schedules.target import ACCURACIES, DEFAULT_ACCURACY, Target, host_cpu, parse
 
 MAX_THREADS = 1024
 
@@ -35,14 +35,20 @@ class Machine:
     features: tuple[str, ...]
 
 
-def resolve(target: str | Target, threads: int | None = None) -> Target:
-    """The target of a name and a thread count; raises TargetError and UsageError."""
+def resolve(
+    target: str | Target, threads: int | None = None, accuracy: str = DEFAULT_ACCURACY
+) -> Target:
+    """The target of a name, a thread count and an accuracy; raises TargetError and UsageError."""
+    if accuracy not in ACCURACIES:
+        raise UsageError(f"accuracy is one of {', '.join(ACCURACIES)}, not {accuracy!r:.40}")
     if threads is not None and not 1 <= threads <= MAX_THREADS:
         raise UsageError(f"threads must be between 1 and {MAX_THREADS}, not {threads}")
     if isinstance(target, str):
-        return parse(target, threads)
+        return replace(parse(target, threads), accuracy=accuracy)
     if threads not in (None, target.threads):
         raise UsageError(f"threads={threads} contradicts the target's {target.threads}")
+    if accuracy != target.accuracy:
+        raise UsageError(f"accuracy={accuracy} contradicts the target's {target.accuracy}")
     return target
 
 

@@ -1,7 +1,8 @@
-"""Softmax, log-softmax and layer normalisation: a row is reduced, then each element is finished.
+"""Softmax, log-softmax, layer and RMS normalisation: a row is reduced, then its elements finished.
 
 Softmax subtracts the row's maximum first, so it never overflows. Layer normalisation takes the mean
-and then the mean squared distance from it, which is exact where the one-pass formula cancels. The
+and then the mean squared distance from it, which is exact where the one-pass formula cancels. RMS
+normalisation (Zhang and Sennrich, *Root Mean Square Layer Normalization*, 2019) needs no mean. The
 row stays in the first-level cache between the passes; what leads to the operator is computed once
 and kept in the output's own row.
 
@@ -29,13 +30,15 @@ from .workload import Node, Workload
 
 NAME = "normalize"
 VERSION = 1
+_OVER_LAST_AXES = ("layer_norm", "rms_norm")  # as many as the scale has
+_OPS = ("softmax", "log_softmax", *_OVER_LAST_AXES)
 GRAINS = (1024, 4096, 16384, 65536)
 
 
 def space(workload: Workload, target: Target) -> Space | None:
-    """Fits float32 softmax and log-softmax over one axis, and layer_norm over the last axes."""
+    """Fits float32 softmax and log-softmax over one axis, layer_norm and rms_norm over the last."""
     where = position(workload)
-    if where is None or workload.nodes[where].op not in ("softmax", "log_softmax", "layer_norm"):
+    if where is None or workload.nodes[where].op not in _OPS:
         return None
     node = workload.nodes[where]
     if node.out.dtype != "float32" or workload.output.dtype != "float32":
@@ -61,7 +64,7 @@ class _Normalize:
         self.anchor = len(workload.inputs) + where
         shape = self.node.out.shape
         rank = len(shape)
-        if self.node.op == "layer_norm":
+        if self.node.op in _OVER_LAST_AXES:
             axis, end = rank - len(workload.tensor(self.node.args[1]).shape), rank
         else:
             axis = self.node.attr("axis")
@@ -110,21 +113,23 @@ class _Normalize:
         start, join = identity(op, "float32"), combine(op)
         return reduce_row(self.builder, self.extent, self.lanes, "float32", start, join, value)
 
-    def _first_pass(self, op: str, base: Index) -> Expr:
-        """Reduce the input; keep it in the output's row where it took computing."""
+    def _first_pass(self, op: str, base: Index, term: Callable[[Expr], Expr] = lambda x: x) -> Expr:
+        """Reduce terms of the input; keep it in the output's row where it took computing."""
 
         def value(column: Index) -> Expr:
             x = self._input(base + column)
             if not self.plain:
                 x = self.builder.bind(x)
                 self.builder.store(self.out, base + column, x)
-            return x
+            return term(x)
 
         return self._reduce(op, value)
 
     def _row(self, base: Index) -> None:
         if self.node.op == "layer_norm":
             self._layer_norm(base)
+        elif self.node.op == "rms_norm":
+            self._rms_norm(base)
         else:
             self._softmax(base)
 
@@ -161,16 +166,37 @@ class _Normalize:
             return d * d
 
         variance = self._reduce("sum", distance) * share
-        epsilon = constant(self.node.attr("epsilon"), "float32")
-        scale = builder.bind(constant(1, "float32") / tirx.sqrt(variance + epsilon))
-        gamma, beta = self.node.args[1], self.node.args[2]
+        scale = self._inverse_root(variance)
         for column in builder.strips(self.extent, self.lanes):
             x = self._again(base + column)
-            parameter = Point(self.workload.tensor(gamma).shape, flat=column)
-            self.evaluator.forget()
-            weight = self.evaluator.at(gamma, parameter)
-            bias = self.evaluator.at(beta, parameter)
+            weight, bias = self._parameters(column)
             self._finish(base + column, (x - mean) * scale * weight + bias)
+
+    def _rms_norm(self, base: Index) -> None:
+        builder = self.builder
+
+        def square(x: Expr) -> Expr:
+            x = builder.bind(x)
+            return x * x
+
+        total = self._first_pass("sum", base, square)
+        scale = self._inverse_root(total * constant(1.0 / self.extent, "float32"))
+        for column in builder.strips(self.extent, self.lanes):
+            x = self._again(base + column)
+            (weight,) = self._parameters(column)
+            self._finish(base + column, x * scale * weight)
+
+    def _inverse_root(self, mean: Expr) -> Expr:
+        epsilon = constant(self.node.attr("epsilon"), "float32")
+        return self.builder.bind(constant(1, "float32") / tirx.sqrt(mean + epsilon))
+
+    def _parameters(self, column: Index) -> list[Expr]:
+        """Scale and shift, where there is one."""
+        self.evaluator.forget()
+        return [
+            self.evaluator.at(a, Point(self.workload.tensor(a).shape, flat=column))
+            for a in self.node.args[1:]
+        ]
 
     def _plane(self, base: Index) -> None:
         """Softmax over an axis that is not the last: vectors run along the last one."""

@@ -1,4 +1,5 @@
-"""What a kernel is compiled for: x86-64 level, vector width, registers, caches, worker threads.
+"""What a kernel is compiled for: x86-64 level, vector width, registers, caches, worker threads,
+and how exact it has to be.
 
 Levels are the psABI's micro-architecture levels, chosen by features and never by a brand name:
 x86-64-v2 (SSE4.2), v3 (AVX2 and FMA), v4 (AVX-512).
@@ -10,7 +11,7 @@ import functools
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,15 @@ _LEVELS = {
     "x86-64-v3": (32, 16, ("avx", "avx2", "fma", "f16c", "bmi1", "bmi2")),
     "x86-64-v4": (64, 32, ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")),
 }
+# How exact convolutions of float32 are, the tightest first. What an element adds up is n products,
+# S the sum of their absolute values, and "random" data of either sign, zeros included.
+#
+# strict    No algorithm that does more than add up products in another order, so that an element's
+#           error is at most n / 2^24 of its own S; on random data below 5e-7 of it.
+# balanced  Winograd's F(2x2, 3x3) too: on random data below 5e-7 of the output's largest S.
+# standard  Winograd's F(4x4, 3x3) too: on random data below 5e-6 of the output's largest S.
+ACCURACIES = ("strict", "balanced", "standard")
+DEFAULT_ACCURACY = "standard"
 _MOST = 1 << 40  # bytes of a cache, far beyond any
 _ROOT = Path("/")
 
@@ -30,7 +40,8 @@ _ROOT = Path("/")
 class Target:
     """A machine kind. ``level`` fixes the instruction set; the rest guides schedules.
 
-    Cache sizes are bytes: L1 data and L2 of one core, L3 as shared by all.
+    Cache sizes are bytes: L1 data and L2 of one core, L3 as shared by all. ``accuracy``, one of
+    ACCURACIES, is no property of the machine but what a build asks for.
     """
 
     level: str
@@ -39,6 +50,12 @@ class Target:
     l1: int = 32 * 1024
     l2: int = 512 * 1024
     l3: int = 16 * 1024 * 1024
+    accuracy: str = DEFAULT_ACCURACY
+
+    @property
+    def machine(self) -> Target:
+        """The machine alone, as records know it: whatever accuracy was asked for."""
+        return replace(self, accuracy=DEFAULT_ACCURACY)
 
     @property
     def vector_bytes(self) -> int:
@@ -66,7 +83,7 @@ class Target:
         return tuple(names)
 
     def to_json(self) -> dict[str, Any]:
-        """The readable form that records and manifests carry."""
+        """The readable form that records and manifests carry: the machine, without the accuracy."""
         return {
             "level": self.level,
             "cpu": self.cpu,

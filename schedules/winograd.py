@@ -6,8 +6,8 @@ blocks of tiles and of output channels: for each of the (m+2)^2 positions a matr
 input channels, into scratch that stays in L2, and then the inverse transform with the epilogue.
 m = 4 needs a quarter of the direct method's multiplications, m = 2 four ninths.
 
-Weights are transformed in float64 and packed as [panel][position][C][panel width]. The error is
-about 1e-5 of the output's scale for m = 4, and 1e-6 for m = 2.
+Weights are transformed in float64 and packed as [panel][position][C][panel width]. ``target`` says
+how large the error is, and which accuracy allows which m.
 
 In one stage instead of two, the transformed inputs of a block stay in scratch as well: better where
 there are many tiles and few channels.

@@ -8,16 +8,20 @@ from .target import Target
 from .template import anchor_is_first
 from .tile import fits_registers
 from .window import balanced_width
-from .winograd_transform import MATRICES
 from .workload import Workload
 
 NAME = "winograd"
 VERSION = 1
+# The outputs of a tile along each side that an accuracy allows; see ``target.ACCURACIES``.
+_SIZES: dict[str, tuple[int, ...]] = {"strict": (), "balanced": (2,), "standard": (2, 4)}
 
 
 def space(workload: Workload, target: Target) -> Space | None:
-    """Fits float32 3x3 convolutions of stride 1 without groups, constant weights."""
-    if not _fits(workload):
+    """Fits float32 3x3 convolutions of stride 1 without groups, constant weights.
+
+    A strict target has none: the transforms' additions are not those of the sum.
+    """
+    if not _fits(workload) or not _SIZES[target.accuracy]:
         return None
     node = workload.nodes[0]
     batch, out_h, out_w, out_c = node.out.shape
@@ -26,7 +30,7 @@ def space(workload: Workload, target: Target) -> Space | None:
     blocks = _block_sizes(batch * ceildiv(out_h, 2) * ceildiv(out_w, 2))
     rows = range(1, min(blocks[-1], target.vector_registers - 2) + 1)
     knobs = (
-        Knob("m", tuple(MATRICES), "outputs of a tile along each side"),
+        Knob("m", _SIZES[target.accuracy], "outputs of a tile along each side"),
         Knob("stages", (1, 2), "1: a block's transformed inputs stay in scratch"),
         Knob("tiles", blocks, "tiles in a block"),
         Knob("rows", tuple(rows), "tiles in the register tile"),
@@ -84,7 +88,7 @@ def tile_count(workload: Workload, m: int) -> int:
 
 def pays(workload: Workload, target: Target) -> bool:
     """Whether an analytic model expects it to beat the direct method."""
-    return min(_cost(workload, target, m) for m in MATRICES) < _direct_cost(workload)
+    return min(_cost(workload, target, m) for m in _SIZES[target.accuracy]) < _direct_cost(workload)
 
 
 # In units of one floating-point operation at full speed: what it costs to fetch a byte of weights
@@ -114,7 +118,7 @@ def default(workload: Workload, target: Target) -> dict[str, int | str]:
     node = workload.nodes[0]
     out_c, in_c = node.out.shape[3], workload.tensor(node.args[0]).shape[3]
     vectors_out = ceildiv(out_c, target.lanes)
-    m = min(MATRICES, key=lambda m: _cost(workload, target, m))
+    m = min(_SIZES[target.accuracy], key=lambda m: _cost(workload, target, m))
     total = tile_count(workload, m)
 
     def rows_for(count: int) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import luthier
+from luthier.schedules.target import DEFAULT_ACCURACY
 
 from . import options
 from .progress import tuning_display
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 @options.no_log
 @click.option("--trials", type=click.IntRange(1), help="Tune first, with so many measurements.")
 @options.target
+@options.accuracy
 @options.threads
 @options.shape
 @click.option("--name", help="What the model is called in C  [default: as its file]")
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 @options.examples(
     "luthier build model.onnx -o model",
     "luthier build model.onnx -o model --log team.log.jsonl --threads 4",
+    "luthier build model.onnx -o model --accuracy strict",
     "luthier build model.onnx -o model --shape image=1,3,224,224 --name resnet",
 )
 def build(
@@ -69,4 +72,6 @@ def _text(report: BuildReport) -> str:
         f"kernels: {report.from_records} from records, {report.from_defaults} with the default "
         "schedule",
     ]
+    if report.accuracy != DEFAULT_ACCURACY:
+        lines.append(f"accuracy: {report.accuracy}")
     return "\n".join(lines + options.log_notes(report))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @options.log
 @options.no_log
 @options.target
+@options.accuracy
 @options.threads
 @options.shape
 @options.json_flag

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from luthier.schedules.errors import printable
+from luthier.schedules.target import ACCURACIES, DEFAULT_ACCURACY
 
 # The one in luthier._compile, which would import TVM here.
 DEFAULT_LOG = "luthier.log.jsonl"
@@ -39,6 +40,13 @@ target = click.option(
     default="host",
     show_default=True,
     help="'host', or x86-64-v2, x86-64-v3, x86-64-v4 for generic code of that level.",
+)
+accuracy = click.option(
+    "--accuracy",
+    default=DEFAULT_ACCURACY,
+    show_default=True,
+    type=click.Choice(ACCURACIES),
+    help="strict: no Winograd convolution; balanced: tiles of 2x2; standard: of 4x4 too.",
 )
 log = click.option(
     "--log",

@@ -28,6 +28,7 @@ INTERRUPTED = 130
 @click.option("--minutes", type=float, help="Stop after so many minutes.")
 @options.log
 @options.target
+@options.accuracy
 @options.threads
 @options.shape
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the search.")

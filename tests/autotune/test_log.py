@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from luthier.autotune.log import Log
-from luthier.schedules import LogError
+from luthier.schedules import Knob, LogError, Space
 
 APPENDER = """
 import sys
@@ -245,6 +245,28 @@ class TestBest:
         assert log.best(workload, target) is None
         log.append(make_record(2, 1.0))
         assert log.best(workload, target).schedule["number"] == 2
+
+    def test_the_space_is_that_of_the_accuracy_asked_for(
+        self, tmp_path, make_record, workload, target
+    ):
+        """Records tell of the machine alone; what is not exact enough is not in the space."""
+        path = tmp_path / "log"
+        strict = replace(target, accuracy="strict")
+
+        def halved(workload, target):
+            most = 500 if target.accuracy == "strict" else 1000
+            knobs = Knob("number", tuple(range(most)), ""), Knob("order", ("rows",), "")
+            return (Space("fake", 1, knobs, {"number": 0, "order": "rows"}),)
+
+        log = Log.open(path, halved)
+        log.append(make_record(700, 1e-6))
+        assert log.best(workload, strict) is None
+        assert log.measured(workload, strict) == {}
+        log.append(make_record(300, 1.0))
+        assert log.best(workload, strict).schedule["number"] == 300
+        assert len(log.measured(workload, strict)) == 1
+        assert log.foreign(workload, strict) == ()
+        assert log.best(workload, target).schedule["number"] == 700
 
     def test_records_of_warm_weights_answer_another_question(
         self, tmp_path, make_record, open_log, workload, target

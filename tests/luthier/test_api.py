@@ -63,14 +63,15 @@ def test_importing_luthier_imports_neither_tvm_nor_onnx():
 
 SIGNATURES = {
     "tune": "(model, target='host', *, trials=None, minutes=None, log='luthier.log.jsonl', "
-    "threads=None, shapes=None, seed=0, on_progress=None)",
+    "threads=None, shapes=None, accuracy='standard', seed=0, on_progress=None)",
     "build": "(model, out, *, target='host', log='luthier.log.jsonl', threads=None, shapes=None, "
-    "name=None)",
+    "name=None, accuracy='standard')",
     "tune_and_build": "(model, out, target='host', *, trials=None, minutes=None, "
-    "log='luthier.log.jsonl', threads=None, shapes=None, name=None, seed=0, on_progress=None)",
+    "log='luthier.log.jsonl', threads=None, shapes=None, name=None, accuracy='standard', seed=0, "
+    "on_progress=None)",
     "load": "(path, *, threads=None)",
     "check": "(model_or_dir, *, target='host', log='luthier.log.jsonl', threads=None, "
-    "shapes=None, runs=3, rtol=0.001, atol=0.0001)",
+    "shapes=None, accuracy='standard', runs=3, rtol=0.001, atol=0.0001)",
     "bench": "(folder, *, threads=None, seconds=3.0, kernels=False)",
     "target": "(name='host', threads=None)",
     "doctor": "()",

@@ -186,6 +186,7 @@ def test_a_shape(refused, shape, words):
 def test_an_artifact_has_its_shapes_already(refused, artifact_folder):
     refused(2, "is built already", "check", artifact_folder, "--shape", "x=2,8")
     refused(2, "is built already", "check", artifact_folder, "--target", "x86-64-v2")
+    refused(2, "is built already", "check", artifact_folder, "--accuracy", "strict")
 
 
 def test_a_target(refused):

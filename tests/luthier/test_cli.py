@@ -116,11 +116,12 @@ def test_build(cli, model):
     done = cli("build", model, "-o", "out", "--name", "other", "--json")
     assert (done.code, done.err) == (0, "")
     assert keys(done.out) == {
-        "folder", "name", "kernels", "from_records", "from_defaults", "foreign_records",
+        "folder", "name", "accuracy", "kernels", "from_records", "from_defaults", "foreign_records",
         "skipped_lines", "problems", "reference", "seconds",
     }  # fmt: skip
     assert json.loads(done.out)["folder"] == "out"
     assert json.loads(done.out)["name"] == "other"
+    assert json.loads(done.out)["accuracy"] == "standard"
 
 
 def test_run(cli, artifact_folder, arrays):

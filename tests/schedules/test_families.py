@@ -6,10 +6,11 @@ import random
 from collections.abc import Callable
 
 import pytest
-from caller import RUNNABLE, verify
-from workloads import EPILOGUES, Builder, Pads, conv, conv_transpose, matmul, pool
+from caller import RUNNABLE, TARGETS, verify
+from workloads import EPILOGUES, Builder, Pads, conv, conv_transpose, group_norm, matmul, pool
 
 from luthier.schedules import Workload
+from luthier.schedules.registry import TEMPLATES, spaces
 
 AFTER = tuple(EPILOGUES)
 
@@ -146,13 +147,19 @@ def normalisation(rng: random.Random) -> Workload:
     shape = (_odd(rng, 4), _odd(rng, 9), _odd(rng, 70))
     b = Builder()
     x = b.input(shape)
-    op = rng.choice(["softmax", "log_softmax", "layer_norm"])
-    if op == "layer_norm":
-        gamma, beta = b.input(shape[-1:], constant=True), b.input(shape[-1:], constant=True)
-        b.add(op, x, gamma, beta, shape=shape, epsilon=1e-5)
+    op = rng.choice(["softmax", "log_softmax", "layer_norm", "rms_norm"])
+    if op in ("layer_norm", "rms_norm"):
+        given = [b.input(shape[-1:], constant=True) for _ in range(2 if op == "layer_norm" else 1)]
+        b.add(op, x, *given, shape=shape, epsilon=1e-5)
     else:
         b.add(op, x, axis=rng.randint(0, 2))
     return b.workload
+
+
+def group_normalisation(rng: random.Random) -> Workload:
+    groups = _odd(rng, 9)
+    shape = (_odd(rng, 3), _odd(rng, 9), _odd(rng, 9), groups * _odd(rng, 20))
+    return group_norm(shape, groups, rng.choice(AFTER))
 
 
 def transposition(rng: random.Random) -> Workload:
@@ -176,6 +183,7 @@ FAMILIES: dict[str, tuple[Callable[[random.Random], Workload], int]] = {
     "pooling": (pooling, 6),
     "reduction": (reduction, 8),
     "normalisation": (normalisation, 6),
+    "group normalisation": (group_normalisation, 5),
     "transposition": (transposition, 5),
 }
 
@@ -187,3 +195,14 @@ def test_random_workloads_of_a_family_are_right(family: str, level: str) -> None
     for seed in range(count):
         rng = random.Random(f"{family} {seed}")
         verify(make(rng), level, samples=1, relative=1e-5, of_sum=2e-6, absolute=2e-6)
+
+
+@pytest.mark.parametrize("level", TARGETS)
+def test_every_template_has_a_family(level: str) -> None:
+    """Those of what is not anchored have random graphs (``test_fusion``), TVM's own its own."""
+    used = set()
+    for family, (make, count) in FAMILIES.items():
+        for seed in range(count):
+            workload = make(random.Random(f"{family} {seed}"))
+            used |= {space.template for space in spaces(workload, TARGETS[level])}
+    assert used | {"pointwise", "relax"} == {template.name for template in TEMPLATES}

@@ -75,13 +75,16 @@ def test_what_leads_to_a_reduction_and_follows_it_is_fused(level):
     verify(b.workload, level, inputs=inputs, template="reduction")
 
 
+PARAMETERS = {"layer_norm": 2, "rms_norm": 1}
+
+
 def normalisation(op: str, shape: tuple[int, ...], axis: int, after: str = "nothing") -> Workload:
-    """``axis`` is the only one of a softmax, and the first one of a layer normalisation."""
+    """``axis`` is the only one of a softmax, and the first one of a normalisation."""
     b = Builder()
     x = b.input(shape)
-    if op == "layer_norm":
-        gamma, beta = (b.input(shape[axis:], constant=True) for _ in range(2))
-        y = b.add(op, x, gamma, beta, shape=shape, epsilon=1e-5)
+    if op in PARAMETERS:
+        given = (b.input(shape[axis:], constant=True) for _ in range(PARAMETERS[op]))
+        y = b.add(op, x, *given, shape=shape, epsilon=1e-5)
     else:
         y = b.add(op, x, axis=axis)
     EPILOGUES[after](b, y)
@@ -89,7 +92,7 @@ def normalisation(op: str, shape: tuple[int, ...], axis: int, after: str = "noth
 
 
 @pytest.mark.parametrize("level", RUNNABLE)
-@pytest.mark.parametrize("op", ["softmax", "log_softmax", "layer_norm"])
+@pytest.mark.parametrize("op", ["softmax", "log_softmax", "layer_norm", "rms_norm"])
 def test_every_axis(op, level):
     for axis in range(4):
         workload = normalisation(op, SHAPE, axis, ("nothing", "residual", "gelu", "bias")[axis])
@@ -128,16 +131,27 @@ def test_layer_norm_does_not_cancel(level):
 
 
 @pytest.mark.parametrize("level", RUNNABLE)
-@pytest.mark.parametrize("op", ["softmax", "layer_norm"])
+@pytest.mark.parametrize("op", ["softmax", "layer_norm", "rms_norm"])
 def test_what_leads_to_a_normalisation_is_computed_once(op, level):
     b = Builder()
     x = b.add("add", b.add("multiply", b.input((3, 4, 21)), b.const(3.0)), b.input((4, 1)))
-    if op == "layer_norm":
-        y = b.add(op, x, b.input((21,)), b.input((21,)), shape=(3, 4, 21), epsilon=1e-3)
+    if op in PARAMETERS:
+        given = (b.input((21,)) for _ in range(PARAMETERS[op]))
+        y = b.add(op, x, *given, shape=(3, 4, 21), epsilon=1e-3)
     else:
         y = b.add(op, x, axis=2)
     b.add("maximum", y, b.input((3, 4, 21)))
     verify(b.workload, level, template="normalize", absolute=3e-6)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+def test_rms_norm_of_zeros_and_of_one_large_number(level):
+    """Epsilon alone keeps a row of zeros from division by zero."""
+    workload = normalisation("rms_norm", (3, 40), 1)
+    x, gamma = draw(workload)
+    x[0], x[1] = 0, 0
+    x[1, 7] = 1e15
+    verify(workload, level, inputs=[x, gamma], relative=1e-5)
 
 
 MOVES = [

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from caller import TARGETS
-from workloads import Builder, conv, conv_transpose, matmul, pool, unary
+from workloads import Builder, conv, conv_transpose, group_norm, matmul, pool, unary
 
 from luthier.schedules import Schedule, ScheduleError, Tensor, Workload, node
 from luthier.schedules.registry import TEMPLATES, default, instantiate, spaces
@@ -50,6 +50,7 @@ DEFAULTS = {
     "groups of many outputs": (conv((1, 9, 9, 8), 16, (3, 3), groups=8), "conv_direct"),
     "a transposed convolution": (conv_transpose((1, 5, 5, 4), 4, (3, 3)), "conv_transpose"),
     "a softmax": (softmax(), "normalize"),
+    "groups of channels, normalised": (group_norm((1, 9, 9, 8), 2), "group_norm"),
     "a sum": (total(), "reduction"),
     "a transposition": (transposition(), "transpose"),
     "an elementwise operator": (unary("relu", (100,)), "pointwise"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,14 @@ class TestCores:
         found = target.host(threads=1)
         assert found.l1 == (size if size > 1 else 32 << 10)
         assert (found.l2, found.l3) == (512 << 10, 16 << 20)
+
+
+@pytest.mark.parametrize("accuracy", target.ACCURACIES)
+def test_accuracy_is_no_property_of_the_machine(accuracy):
+    asked = replace(SOME, accuracy=accuracy)
+    assert asked.machine == SOME
+    assert asked.to_json() == SOME.to_json()
+    assert (asked == SOME) == (accuracy == "standard")
 
 
 def test_json_reads_back_as_the_same_target():

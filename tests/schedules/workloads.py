@@ -234,6 +234,16 @@ def pool(
     return b.workload
 
 
+def group_norm(x: Shape, groups: int, after: str = "nothing") -> Workload:
+    """``x`` is (N, ..., C)."""
+    b = Builder()
+    source = b.input(x)
+    gamma, beta = (b.input(x[-1:], constant=True) for _ in range(2))
+    attrs = {"groups": groups, "epsilon": 1e-5}
+    EPILOGUES[after](b, b.add("group_norm", source, gamma, beta, shape=x, **attrs))
+    return b.workload
+
+
 def unary(op: str, shape: Shape, dtype: str = "float32", **attrs: object) -> Workload:
     """One elementwise operator on one input."""
     b = Builder()

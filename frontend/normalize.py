@@ -1,0 +1,169 @@
+"""Layer and RMS normalisation as exporters spell them, from a mean to a shift: one operator each.
+
+The pass goes in steps that are right by themselves: ``x / sqrt(mean(x * x) + e)`` is an RMS
+normalisation with a scale of ones; where ``x`` is ``y - mean(y)``, it is a layer normalisation of
+``y``; and scales and shifts behind it are taken in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import numpy as np
+
+from luthier.schedules import Node
+
+from .graph import Array, Graph, Op, Rewriter
+
+T = TypeVar("T")
+
+
+def find_normalizations(graph: Graph) -> Graph:
+    """To be called once layouts are chosen: what is over channels is over the last axis then."""
+    return _Search(graph).run()
+
+
+class _Search(Rewriter):
+    def run(self) -> Graph:
+        rules = {"multiply": self._product, "divide": self._quotient, "add": self._sum}
+
+        def rule(op: Op, node: Node) -> int | None:
+            if node.out.dtype != "float32" or node.op not in rules:
+                return None
+            return rules[node.op](op, node)
+
+        return self.rewrite(rule)
+
+    def _node(self, value: int, op: str) -> Node | None:
+        """The node behind a value, if it is an ``op``."""
+        found = self.producer.get(value)
+        return found.node if found is not None and found.node.op == op else None
+
+    # From the roots.
+
+    def _product(self, op: Op, node: Node) -> int | None:
+        for x, scale in _both_ways(node.args):
+            root = self._inverse_of(scale)
+            if root is not None:
+                found = self._normalized(x, root)
+                if found is not None:
+                    return found
+        return self._scaled(op, node)
+
+    def _quotient(self, op: Op, node: Node) -> int | None:
+        x, divisor = node.args
+        root = self._root_of(divisor)
+        return None if root is None else self._normalized(x, root)
+
+    def _inverse_of(self, value: int) -> int | None:
+        """``v`` where the value is ``1 / sqrt(v)``, however it is written."""
+        node = self._node(value, "rsqrt")
+        if node is not None:
+            return node.args[0]
+        node = self._node(value, "divide")
+        if node is not None and self._number(node.args[0]) == 1:
+            return self._root_of(node.args[1])
+        return self._power_of(value, -0.5)
+
+    def _root_of(self, value: int) -> int | None:
+        """``v`` where the value is ``sqrt(v)``."""
+        node = self._node(value, "sqrt")
+        return node.args[0] if node is not None else self._power_of(value, 0.5)
+
+    def _power_of(self, value: int, exponent: float) -> int | None:
+        node = self._node(value, "power")
+        if node is not None and self._number(node.args[1]) == exponent:
+            return node.args[0]
+        return None
+
+    def _number(self, value: int) -> float | None:
+        array = self.constants.get(value)
+        if array is not None and array.size == 1:
+            return float(array.reshape(-1)[0])
+        return self.literal_of(value)
+
+    def _normalized(self, x: int, radicand: int) -> int | None:
+        """The operator for ``x / sqrt(radicand)``."""
+        total = self._node(radicand, "add")
+        if total is None:
+            return None
+        for value, number in _both_ways(total.args):
+            epsilon, mean = self._number(number), self._node(value, "mean")
+            if epsilon is not None and mean is not None and self._is_square(mean.args[0], x):
+                return self._emitted(x, mean, epsilon)
+        return None
+
+    def _is_square(self, value: int, x: int) -> bool:
+        product = self._node(value, "multiply")
+        return self._power_of(value, 2) == x or (product is not None and product.args == (x, x))
+
+    def _emitted(self, x: int, mean: Node, epsilon: float) -> int | None:
+        shape, axes = self.values[x].shape, mean.attr("axes")
+        if axes != tuple(range(len(shape) - len(axes), len(shape))) or not mean.attr("keepdims"):
+            return None
+        ones = self.constant(np.ones(shape[axes[0] :], np.float32))
+        centred = self._node(x, "subtract")
+        if centred is not None and self._is_mean(centred.args[1], centred.args[0], mean):
+            zeros = self.constant(np.zeros(shape[axes[0] :], np.float32))
+            return self.emit("layer_norm", centred.args[0], ones, zeros, epsilon=epsilon)
+        return self.emit("rms_norm", x, ones, epsilon=epsilon)
+
+    def _is_mean(self, value: int, x: int, like: Node) -> bool:
+        """Whether the value is the mean of ``x`` over the same axes."""
+        node = self._node(value, "mean")
+        return node is not None and node.args == (x,) and node.attrs == like.attrs
+
+    # What follows.
+
+    def _scaled(self, op: Op, node: Node) -> int | None:
+        """A scale of ones becomes the one that is multiplied with."""
+        for (old, value), (_, scale) in _both_ways(zip(op.node.args, node.args, strict=True)):
+            norm = self._norm(old, value, node)
+            if norm is None or not self._is_all(norm.args[1], 1):
+                continue
+            if norm.op == "layer_norm" and not self._is_all(norm.args[2], 0):
+                continue
+            gamma = self._parameter(scale, norm)
+            if gamma is not None:
+                args = (norm.args[0], gamma, *norm.args[2:])
+                return self.add(Node(norm.op, args, norm.out, norm.attrs))
+        return None
+
+    def _sum(self, op: Op, node: Node) -> int | None:
+        """A shift of zeros becomes what is added."""
+        for (old, value), (_, shift) in _both_ways(zip(op.node.args, node.args, strict=True)):
+            norm = self._norm(old, value, node)
+            if norm is None or norm.op != "layer_norm" or not self._is_all(norm.args[2], 0):
+                continue
+            beta = self._parameter(shift, norm)
+            if beta is not None:
+                args = (*norm.args[:2], beta)
+                return self.add(Node(norm.op, args, norm.out, norm.attrs))
+        return None
+
+    def _norm(self, old: int, value: int, user: Node) -> Node | None:
+        """The normalisation behind a value that nobody else uses, of the user's shape."""
+        found = self.producer.get(value)
+        if found is None or found.node.op not in ("layer_norm", "rms_norm"):
+            return None
+        alone = self.graph.uses[old] == 1 and user.out.shape == found.node.out.shape
+        return found.node if alone else None
+
+    def _is_all(self, value: int, number: float) -> bool:
+        array: Array | None = self.constants.get(value)
+        return array is not None and bool((array == number).all())
+
+    def _parameter(self, value: int, norm: Node) -> int | None:
+        """A known value in the shape of the normalisation's parameters."""
+        array, wanted = self.constants.get(value), self.values[norm.args[1]].shape
+        if array is None or array.size != int(np.prod(wanted)):
+            return None
+        spread = (1,) * (len(array.shape) - len(wanted)) + wanted
+        return self.constant(array.reshape(wanted)) if array.shape == spread else None
+
+
+def _both_ways(pair: Iterable[T]) -> list[tuple[T, T]]:
+    """The two arguments of an operator that does not care which is first, either way around."""
+    first, second = pair
+    return [(first, second), (second, first)]

@@ -1,0 +1,58 @@
+"""Where group normalisation fits, its knobs, and the analytic model behind its default."""
+
+from __future__ import annotations
+
+import math
+
+from .space import Knob, Space
+from .target import Target
+from .template import anchor_is_first
+from .workload import Workload
+
+NAME = "group_norm"
+VERSION = 1
+LINE = 16  # float32 elements in a cache line
+_PARTS = (1, 2, 4, 8, 16, 32, 64)
+_SMALL = 16384  # elements that are not worth a second phase
+
+
+def space(workload: Workload, target: Target) -> Space | None:
+    """Fits float32 group_norm with elementwise nodes behind."""
+    node = workload.nodes[0]
+    if not anchor_is_first(workload, "group_norm"):
+        return None
+    if node.out.dtype != "float32" or workload.output.dtype != "float32":
+        return None
+    groups, places = node.attr("groups"), math.prod(node.out.shape[1:-1])
+    knobs = (
+        Knob("groups", _divisors(groups), "neighbouring groups in a chunk"),
+        Knob("parts", tuple(p for p in _PARTS if p <= places), "of an image's places"),
+    )
+    return Space(NAME, VERSION, knobs, _default(workload, target))
+
+
+def _divisors(number: int) -> tuple[int, ...]:
+    return tuple(d for d in range(1, number + 1) if number % d == 0)
+
+
+def _default(workload: Workload, target: Target) -> dict[str, int | str]:
+    """Whole cache lines, as many groups as leave each thread some chunks and fit into L2; else
+    rows of all channels in parts."""
+    node = workload.nodes[0]
+    batch, *spatial, channels = node.out.shape
+    groups, places = node.attr("groups"), math.prod(spatial)
+    wanted = 4 * target.threads if target.threads > 1 else 1
+    fitting = [
+        span
+        for span in _divisors(groups)
+        if span * (channels // groups) >= min(channels, LINE)
+        and batch * (groups // span) >= wanted
+        and 4 * places * span * (channels // groups) <= target.l2
+    ]
+    if fitting or node.out.size <= _SMALL:
+        return {"groups": max(fitting, default=groups), "parts": 1}
+    enough = [p for p in _PARTS if p <= places and p * batch >= wanted]
+    return {
+        "groups": groups,
+        "parts": enough[0] if enough else max(p for p in _PARTS if p <= places),
+    }

@@ -1,0 +1,171 @@
+"""What every template generates today, as text in ``golden/``, so that a review sees what changes.
+
+python tests/schedules/golden.py        write the files again
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+
+from caller import TARGETS
+from workloads import Builder, conv, conv_transpose, group_norm, matmul, pool, unary
+
+from luthier.schedules import Kernel, Target, Workload
+from luthier.schedules.registry import default, instantiate, spaces
+
+FOLDER = Path(__file__).with_name("golden")
+LEVELS = ("x86-64-v3", "x86-64-v4")
+PAD = (1, 1, 1, 1)
+# What every script begins with: the signature, and how buffers are found in their table.
+_PREAMBLE = re.compile(
+    r"^(#.*|@T\.prim_func.*|def main.*|\s+(T\.func_attr|table|p_\w+).*|)\n", re.M
+)
+
+
+def softmax() -> Workload:
+    b = Builder()
+    b.add("softmax", b.input((4, 9)), axis=1)
+    return b.workload
+
+
+def layer_norm() -> Workload:
+    b = Builder()
+    x, gamma, beta = b.input((4, 9)), b.input((9,), constant=True), b.input((9,), constant=True)
+    b.add("layer_norm", x, gamma, beta, shape=(4, 9), epsilon=1e-5)
+    return b.workload
+
+
+def rms_norm() -> Workload:
+    b = Builder()
+    b.add("rms_norm", b.input((4, 9)), b.input((9,), constant=True), shape=(4, 9), epsilon=1e-5)
+    return b.workload
+
+
+def total(axis: int) -> Workload:
+    b = Builder()
+    b.add("sum", b.input((6, 20)), shape=((20, 6)[axis],), axes=(axis,), keepdims=False)
+    return b.workload
+
+
+def transposition() -> Workload:
+    b = Builder()
+    b.add("transpose", b.input((9, 20)), shape=(20, 9), axes=(1, 0))
+    return b.workload
+
+
+def swish() -> Workload:
+    b = Builder()
+    x = b.add("add", b.input((6, 20)), b.input((20,), constant=True))
+    b.add("multiply", x, b.add("hard_sigmoid", x, alpha=0.5, beta=0.5))
+    return b.workload
+
+
+def padded_concatenation() -> Workload:
+    b = Builder()
+    whole = b.add("concat", b.input((3, 8)), b.input((3, 12)), shape=(3, 20), axis=1)
+    b.add("pad", whole, shape=(5, 20), before=(1, 0), mode="constant", value=0.0)
+    return b.workload
+
+
+# By file name: a workload as small as shows what the template does, and the template.
+SCRIPTS: dict[str, tuple[Workload, str]] = {
+    "convolution": (conv((1, 5, 5, 4), 8, (3, 3), pads=PAD, after="bias_relu"), "conv_direct"),
+    "convolution_groups": (conv((1, 4, 4, 4), 6, (3, 3), groups=2), "conv_direct"),
+    "convolution_1x1": (conv((1, 2, 3, 5), 20, (1, 1), after="residual"), "gemm"),
+    "product": (matmul((3, 6), (6, 20)), "gemm"),
+    "product_batched": (matmul((2, 3, 6), (2, 6, 20), constant=False), "gemm"),
+    "winograd": (conv((1, 2, 2, 2), 4, (3, 3), pads=PAD, after="bias"), "winograd"),
+    "depthwise": (conv((1, 4, 4, 20), 20, (3, 3), pads=PAD, groups=20), "channelwise"),
+    "max_pool": (pool("max_pool2d", (1, 4, 4, 20), (2, 2), strides=(2, 2)), "channelwise"),
+    "convolution_transposed": (conv_transpose((1, 2, 2, 3), 5, (2, 2)), "conv_transpose"),
+    "softmax": (softmax(), "normalize"),
+    "layer_norm": (layer_norm(), "normalize"),
+    "rms_norm": (rms_norm(), "normalize"),
+    "group_norm": (group_norm((1, 3, 3, 8), 2, "swish"), "group_norm"),
+    "sum_of_rows": (total(1), "reduction"),
+    "sum_of_columns": (total(0), "reduction"),
+    "transposition": (transposition(), "transpose"),
+    "swish": (swish(), "pointwise"),
+    "padded_concatenation": (padded_concatenation(), "pointwise"),
+    "arc_tangent": (unary("atan", (20,)), "pointwise"),
+}
+
+# Layers of well-known models, whose default schedules a change to an analytic model may move.
+LAYERS: dict[str, Workload] = {
+    "resnet50 stem": conv((1, 224, 224, 3), 64, (7, 7), strides=(2, 2), pads=(3, 3, 3, 3)),
+    "resnet50 3x3, 56": conv((1, 56, 56, 64), 64, (3, 3), pads=PAD),
+    "resnet50 3x3, 14": conv((1, 14, 14, 256), 256, (3, 3), pads=PAD),
+    "resnet50 3x3, stride 2": conv((1, 56, 56, 128), 128, (3, 3), strides=(2, 2), pads=PAD),
+    "resnet50 1x1, 56": conv((1, 56, 56, 64), 256, (1, 1)),
+    "resnet50 1x1, 7": conv((1, 7, 7, 2048), 512, (1, 1)),
+    "resnet50 classifier": matmul((1, 2048), (2048, 1000)),
+    "mobilenet depthwise, 112": conv((1, 112, 112, 32), 32, (3, 3), pads=PAD, groups=32),
+    "mobilenet depthwise, 7": conv((1, 7, 7, 960), 960, (3, 3), pads=PAD, groups=960),
+    "max pool, 112": pool("max_pool2d", (1, 112, 112, 64), (3, 3), strides=(2, 2), pads=PAD),
+    "bert projection": matmul((128, 768), (768, 768), after="bias"),
+    "bert feed forward": matmul((128, 768), (768, 3072), after="gelu"),
+    "bert scores": matmul((12, 128, 64), (12, 128, 64), transpose_b=True, constant=False),
+    "bert values": matmul((12, 128, 128), (12, 128, 64), constant=False),
+    "unet up": conv_transpose((1, 32, 32, 128), 64, (2, 2), strides=(2, 2)),
+    "stable diffusion, 64": group_norm((1, 64, 64, 320), 32),
+    "one group, 56": group_norm((1, 56, 56, 64), 1),
+    "instance norm, 128": group_norm((1, 128, 128, 64), 64),
+    "relu, 56": unary("relu", (1, 56, 56, 256)),
+}
+
+
+NAMES = (*SCRIPTS, "defaults")
+
+
+def text(name: str) -> str:
+    """What the file ``name``.txt should hold."""
+    return _defaults() if name == "defaults" else _script(*SCRIPTS[name])
+
+
+def _script(workload: Workload, template: str) -> str:
+    """The template's default schedule and its phases, once for levels that agree."""
+    texts: dict[str, list[str]] = {}
+    for level in LEVELS:
+        target = TARGETS[level]
+        space = next(s for s in spaces(workload, target) if s.template == template)
+        kernel = instantiate(workload, target, space.default_schedule())
+        texts.setdefault(_kernel(kernel), []).append(level)
+    parts = [f"== {', '.join(levels)}: {kernel}" for kernel, levels in texts.items()]
+    return f"{workload}\n\n" + "\n".join(parts)
+
+
+def _kernel(kernel: Kernel) -> str:
+    packed = [p.shape if p else "as it is" for p in kernel.packings]
+    lines = [
+        str(kernel.schedule),
+        f"inputs {', '.join(map(str, packed))}; temporaries {list(kernel.temps)} bytes; "
+        f"scratch {kernel.scratch} bytes",
+    ]
+    for number, phase in enumerate(kernel.phases):
+        body = textwrap.dedent(_PREAMBLE.sub("", phase.func.script() + "\n"))
+        lines += ["", f"-- phase {number}, {phase.chunks} chunks", body.rstrip()]
+    return "\n".join(lines) + "\n"
+
+
+def _defaults() -> str:
+    def line(workload: Workload, target: Target) -> str:
+        return f"  {target.level}  {default(workload, target)}"
+
+    parts = []
+    for name, workload in LAYERS.items():
+        parts += [f"{name}: {workload}", *(line(workload, TARGETS[level]) for level in TARGETS)]
+    return "\n".join(parts) + "\n"
+
+
+def main() -> None:
+    """Write all files anew."""
+    for path in FOLDER.iterdir():
+        path.unlink()
+    for name in NAMES:
+        (FOLDER / f"{name}.txt").write_text(text(name))
+
+
+if __name__ == "__main__":
+    main()
