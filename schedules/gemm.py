@@ -154,9 +154,16 @@ def _default(p: Product, target: Target, vectors: tuple[int, ...]) -> dict[str, 
         "m_block": m_block,
         "n_block": n_block,
         "order": order,
-        "unroll": max(u for u in (1, 2, 4) if p.k % u == 0 and rows * count * u <= 64),
+        "unroll": _unroll(p, rows * count, target),
         "ahead": _ahead(p, target),
     }
+
+
+def _unroll(p: Product, sums: int, target: Target) -> int:
+    """Written-out steps hide the loop, but LLVM loads both steps' vectors before it needs them."""
+    if sums > target.vector_registers - 6:
+        return 1
+    return max(u for u in (1, 2, 4) if p.k % u == 0 and sums * u <= 64)
 
 
 def _ahead(p: Product, target: Target) -> int:

@@ -1,7 +1,8 @@
 """Elementwise operators and data movement: every output element from few input elements.
 
-A concatenation becomes one loop nest for each of its pieces. Memory-bound, so what matters is that
-rows are read and written in vectors and that a chunk is large enough to be worth handing out.
+A concatenation becomes one loop nest for each of its pieces, whose chunks are independent.
+Memory-bound, so what matters is that rows are read and written in vectors and that a chunk is large
+enough to be worth handing out.
 
 Knobs: ``grain``, elements of output in a chunk.
 """
@@ -10,12 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 from tvm import tirx
 
 from .emit import Index, PhaseBuilder, ceildiv, divide, modulo, split_index
 from .expr import Evaluator, Point
-from .kernel import Kernel, Phase
+from .kernel import Kernel
 from .ops import FUSIBLE
 from .segments import Segment, columns, segments
 from .space import Knob, Schedule, Space
@@ -47,54 +49,65 @@ def space(workload: Workload, target: Target) -> Space | None:
 
 
 def kernel(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
-    """One phase for each segment."""
-    grain = int(schedule["grain"])
-    phases = tuple(_phase(workload, s, target, grain) for s in segments(workload))
-    return Kernel(workload, schedule, phases, (None,) * len(workload.inputs))
-
-
-def _phase(workload: Workload, segment: Segment, target: Target, grain: int) -> Phase:
+    """One phase; the chunks of one segment come behind those of another."""
     none = (None,) * len(workload.inputs)
     builder = PhaseBuilder([*input_slots(workload, none), output_slot(workload)])
-    part = collapse(segment.workload) if segment.is_all else segment.workload
-    evaluator = Evaluator(part, builder, loads(builder, part))
-    shape = part.output.shape or (1,)
-    inner = shape[-1]
-    rows = part.output.size // inner
-    block = min(inner, max(grain, target.lanes))
-    group = max(1, grain // inner)
-    blocks = ceildiv(inner, block)
-    place = _placement(segment, inner)
+    parts = [_Part(s, target, int(schedule["grain"])) for s in segments(workload)]
+    first = 0
     with builder.chunk_loop() as chunk:
-        first = divide(chunk, blocks) * group
-        count = group if rows % group == 0 else tirx.min(group, rows - first)
+        for part in parts:
+            last = first + part.chunks
+            mine = tirx.all(chunk >= first, chunk < last)
+            with nullcontext() if len(parts) == 1 else builder.when(mine):
+                part.emit(builder, chunk - first)
+            first = last
+    return Kernel(workload, schedule, (builder.finish(first),), none)
+
+
+class _Part:
+    """The loop nest of one segment; chunks are (group of rows, block of columns)."""
+
+    def __init__(self, segment: Segment, target: Target, grain: int) -> None:
+        self.workload = collapse(segment.workload) if segment.is_all else segment.workload
+        self.target = target
+        inner = (self.workload.output.shape or (1,))[-1]
+        self.rows = self.workload.output.size // inner
+        self.block = min(inner, max(grain, target.lanes))
+        self.group = max(1, grain // inner)
+        self.blocks = ceildiv(inner, self.block)
+        self.place = _placement(segment, inner)
+        self.chunks = ceildiv(self.rows, self.group) * self.blocks
+
+    def emit(self, builder: PhaseBuilder, chunk: Index) -> None:
+        """What one chunk does."""
+        evaluator = Evaluator(self.workload, builder, loads(builder, self.workload))
+        first = builder.bind(divide(chunk, self.blocks) * self.group)
+        whole = self.rows % self.group == 0
+        count = self.group if whole else tirx.min(self.group, self.rows - first)
         with builder.loop(count, "row", first) as each:
             row = builder.bind(each)
             with builder.outer():
-                for begin, width in _columns(builder, part, modulo(chunk, blocks), block, target):
-                    for j in builder.strips(width, target.lanes):
+                for begin, width in self._columns(builder, modulo(chunk, self.blocks)):
+                    for j in builder.strips(width, self.target.lanes):
                         column = begin + j
                         evaluator.forget()
-                        value = finish_element(evaluator, _point(part.output.shape, row, column))
-                        builder.store(builder["out"], place(row, column), value)
-    return builder.finish(ceildiv(rows, group) * blocks)
+                        point = _point(self.workload.output.shape, row, column)
+                        value = finish_element(evaluator, point)
+                        builder.store(builder["out"], self.place(row, column), value)
 
-
-def _columns(
-    builder: PhaseBuilder, part: Workload, column: Index, block: int, target: Target
-) -> Iterator[tuple[Index, int]]:
-    """(begin, width) of the chunk's columns: a block of a long row, or parts of a short one."""
-    inner = (part.output.shape or (1,))[-1]
-    full, rest = divmod(inner, block)
-    if full == 1 and not rest:
-        yield from columns(part, target.lanes) if part.output.shape else [(0, 1)]
-    elif not rest:
-        yield column * block, block
-    else:
-        with builder.when(column < full):
-            yield column * block, block
-        with builder.when(column == full):
-            yield full * block, rest
+    def _columns(self, builder: PhaseBuilder, column: Index) -> Iterator[tuple[Index, int]]:
+        """(begin, width) of the chunk's columns: a block of a long row, or parts of a short one."""
+        shape = self.workload.output.shape
+        full, rest = divmod((shape or (1,))[-1], self.block)
+        if full == 1 and not rest:
+            yield from columns(self.workload, self.target.lanes) if shape else [(0, 1)]
+        elif not rest:
+            yield column * self.block, self.block
+        else:
+            with builder.when(column < full):
+                yield column * self.block, self.block
+            with builder.when(column == full):
+                yield full * self.block, rest
 
 
 def _placement(segment: Segment, inner: int) -> Callable[[Index, Index], Index]:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 
 import pytest
+from attentions import odd_sizes, separate
 from caller import RUNNABLE, TARGETS, verify
 from workloads import EPILOGUES, Builder, Pads, conv, conv_transpose, group_norm, matmul, pool
 
@@ -171,6 +172,10 @@ def transposition(rng: random.Random) -> Workload:
     return b.workload
 
 
+def fused_attention(rng: random.Random) -> Workload:
+    return separate(odd_sizes(rng), heads_first=rng.random() < 0.5)
+
+
 FAMILIES: dict[str, tuple[Callable[[random.Random], Workload], int]] = {
     "direct convolution": (direct, 8),
     "first layer": (first_layer, 2),
@@ -184,6 +189,7 @@ FAMILIES: dict[str, tuple[Callable[[random.Random], Workload], int]] = {
     "reduction": (reduction, 8),
     "normalisation": (normalisation, 6),
     "group normalisation": (group_normalisation, 5),
+    "attention": (fused_attention, 4),
     "transposition": (transposition, 5),
 }
 
