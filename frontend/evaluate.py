@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided, sliding_window_view
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from luthier.schedules import Node, Workload, ops
+
+from . import evaluate_norm
 
 Array = NDArray[Any]
 
@@ -127,62 +129,6 @@ def _reduce(function: Callable[..., Any]) -> Callable[..., Array]:
         return np.asarray(function(x, axis=node.attr("axes"), keepdims=node.attr("keepdims")))
 
     return apply
-
-
-def _softmax(node: Node, x: Array) -> Array:
-    exp = np.exp(x - x.max(axis=node.attr("axis"), keepdims=True))
-    return np.asarray(exp / exp.sum(axis=node.attr("axis"), keepdims=True))
-
-
-def _log_softmax(node: Node, x: Array) -> Array:
-    shifted = x - x.max(axis=node.attr("axis"), keepdims=True)
-    total = np.exp(shifted).sum(axis=node.attr("axis"), keepdims=True)
-    return np.asarray(shifted - np.log(total))
-
-
-def _layer_norm(node: Node, x: Array, gamma: Array, beta: Array) -> Array:
-    axes = tuple(range(x.ndim - gamma.ndim, x.ndim))
-    mean = x.mean(axis=axes, keepdims=True)
-    variance = np.square(x - mean).mean(axis=axes, keepdims=True)
-    return np.asarray((x - mean) / np.sqrt(variance + node.attr("epsilon")) * gamma + beta)
-
-
-def _attention(node: Node, q: Array, k: Array, v: Array, mask: Array | None = None) -> Array:
-    batch, heads, rows, keys, depth, width = node.attr("sizes")
-
-    def operand(x: Array, place: str, count: int, columns: int) -> Array:
-        offset, *strides = (int(s) for s in node.attr(place))
-        flat = x.reshape(-1)[offset:]
-        bytes_ = [s * flat.itemsize for s in (*strides, 1)]
-        return as_strided(flat, (batch, heads, count, columns), bytes_, writeable=False)
-
-    scores = operand(q, "q", rows, depth) * node.attr("scale")
-    scores = scores @ operand(k, "k", keys, depth).swapaxes(2, 3)
-    if mask is not None:
-        scores = scores + mask.swapaxes(2, 3)
-    exp = np.exp(scores - scores.max(axis=3, keepdims=True))
-    share = exp / exp.sum(axis=3, keepdims=True)
-    if node.attr("empty_is_zero"):
-        share = np.where(np.isnan(share), 0, share)
-    result = share @ operand(v, "v", keys, width)
-    out = np.zeros(node.out.size, result.dtype)
-    _, *strides = (int(s) * out.itemsize for s in node.attr("o"))
-    as_strided(out, result.shape, (*strides, out.itemsize))[:] = result
-    return out.reshape(node.out.shape)
-
-
-def _rms_norm(node: Node, x: Array, gamma: Array) -> Array:
-    axes = tuple(range(x.ndim - gamma.ndim, x.ndim))
-    mean = np.square(x).mean(axis=axes, keepdims=True)
-    return np.asarray(x / np.sqrt(mean + node.attr("epsilon")) * gamma)
-
-
-def _group_norm(node: Node, x: Array, gamma: Array, beta: Array) -> Array:
-    split = x.reshape(x.shape[0], -1, node.attr("groups"), x.shape[-1] // node.attr("groups"))
-    distance = split - split.mean(axis=(1, 3), keepdims=True)
-    variance = np.square(distance).mean(axis=(1, 3), keepdims=True)
-    even = distance / np.sqrt(variance + node.attr("epsilon"))
-    return np.asarray(even.reshape(x.shape) * gamma + beta)
 
 
 def _slice(node: Node, x: Array) -> Array:
@@ -337,12 +283,12 @@ _RULES: dict[str, Callable[..., Array]] = {
     "max": _reduce(np.max),
     "min": _reduce(np.min),
     "prod": _reduce(np.prod),
-    "softmax": _softmax,
-    "log_softmax": _log_softmax,
-    "layer_norm": _layer_norm,
-    "attention": _attention,
-    "rms_norm": _rms_norm,
-    "group_norm": _group_norm,
+    "softmax": evaluate_norm.softmax,
+    "log_softmax": evaluate_norm.log_softmax,
+    "layer_norm": evaluate_norm.layer_norm,
+    "attention": evaluate_norm.attention,
+    "rms_norm": evaluate_norm.rms_norm,
+    "group_norm": evaluate_norm.group_norm,
     "const": _const,
     "clip": _clip,
     "cast": lambda node, x: x,

@@ -9,6 +9,7 @@ import re
 import textwrap
 from pathlib import Path
 
+from attentions import separate
 from caller import TARGETS
 from workloads import Builder, conv, conv_transpose, group_norm, matmul, pool, unary
 
@@ -84,6 +85,7 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "layer_norm": (layer_norm(), "normalize"),
     "rms_norm": (rms_norm(), "normalize"),
     "group_norm": (group_norm((1, 3, 3, 8), 2, "swish"), "group_norm"),
+    "attention": (separate((1, 2, 3, 5, 4, 4), heads_first=False), "attention"),
     "sum_of_rows": (total(1), "reduction"),
     "sum_of_columns": (total(0), "reduction"),
     "transposition": (transposition(), "transpose"),
@@ -108,6 +110,7 @@ LAYERS: dict[str, Workload] = {
     "bert feed forward": matmul((128, 768), (768, 3072), after="gelu"),
     "bert scores": matmul((12, 128, 64), (12, 128, 64), transpose_b=True, constant=False),
     "bert values": matmul((12, 128, 128), (12, 128, 64), constant=False),
+    "bert attention": separate((1, 12, 128, 128, 64, 64), heads_first=False),
     "unet up": conv_transpose((1, 32, 32, 128), 64, (2, 2), strides=(2, 2)),
     "stable diffusion, 64": group_norm((1, 64, 64, 320), 32),
     "one group, 56": group_norm((1, 56, 56, 64), 1),

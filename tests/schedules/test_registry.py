@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from attentions import separate
 from caller import TARGETS
 from workloads import Builder, conv, conv_transpose, group_norm, matmul, pool, unary
 
@@ -50,6 +51,7 @@ DEFAULTS = {
     "groups of many outputs": (conv((1, 9, 9, 8), 16, (3, 3), groups=8), "conv_direct"),
     "a transposed convolution": (conv_transpose((1, 5, 5, 4), 4, (3, 3)), "conv_transpose"),
     "a softmax": (softmax(), "normalize"),
+    "attention": (separate((1, 2, 9, 9, 4, 4), heads_first=True), "attention"),
     "groups of channels, normalised": (group_norm((1, 9, 9, 8), 2), "group_norm"),
     "a sum": (total(), "reduction"),
     "a transposition": (transposition(), "transpose"),
@@ -123,9 +125,10 @@ def test_a_schedule_that_is_not_in_the_space_is_refused(change, message):
 
 def test_knobs_that_do_not_go_together_are_refused():
     workload = matmul((64, 64), (64, 256))
-    knobs = dict(default(workload, TARGET).knobs) | {"rows": 14, "vectors": 4}
+    good = default(workload, TARGET)
+    knobs = dict(good.knobs) | {"rows": 14, "vectors": 4}
     with pytest.raises(ScheduleError, match="do not go together"):
-        instantiate(workload, TARGET, Schedule("gemm", 1, tuple(knobs.items())))
+        instantiate(workload, TARGET, Schedule("gemm", good.version, tuple(knobs.items())))
 
 
 def test_a_schedule_is_for_one_kind_of_target():
