@@ -14,11 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-import numpy as np
 from numpy.typing import NDArray
 
 from luthier.schedules import (
-    ALIGNMENT,
     ArtifactError,
     InputError,
     LuthierError,
@@ -29,6 +27,7 @@ from luthier.schedules import (
 from luthier.schedules.target import available_cores
 
 from . import binding
+from .arrays import Arguments
 from .manifest import Manifest, Port, read_manifest, sha256
 
 Array = NDArray[Any]
@@ -93,6 +92,8 @@ class Artifact:
         self.folder = folder
         self.manifest = manifest
         self._lock = threading.Lock()
+        self._takes, self._gives = Arguments(manifest.inputs), Arguments(manifest.outputs)
+        self._error = binding.CError()
         self._instance = c_void_p()
         self._file = library
         # By descriptor: the loader takes a path that it has seen for the library it has loaded,
@@ -103,6 +104,7 @@ class Artifact:
             raise ArtifactError(f"{folder / LIBRARY} cannot be loaded: {error}") from error
         try:
             self._model = _descriptor(self._library, folder)
+            self._call = self._model.run  # looking it up makes a new object
             _check_ports(folder, manifest, self._model)
             self._create(threads)
         except LuthierError:
@@ -146,14 +148,13 @@ class Artifact:
         Raises InputError for wrong names, shapes or dtypes, UsageError on a closed artifact.
         """
         outputs = self._run(self._checked(inputs), None)
-        return {p.name: a for p, a in zip(self.outputs, outputs, strict=True)}
+        return dict(zip(self._gives.names, outputs, strict=True))
 
     def __call__(self, *inputs: Any) -> tuple[Array, ...]:
         """Run on arrays in the model's order; gives all outputs in the model's order."""
         if len(inputs) != len(self.inputs):
             raise InputError(f"{len(inputs)} inputs given, '{self.name}' has {len(self.inputs)}")
-        arrays = [_as_input(p, a) for p, a in zip(self.inputs, inputs, strict=True)]
-        return tuple(self._run(arrays, None))
+        return tuple(self._run(self._takes.checked(inputs), None))
 
     def profile(self, inputs: Mapping[str, Any]) -> list[float]:
         """Run once and give the seconds of each of ``manifest.steps``."""
@@ -162,34 +163,33 @@ class Artifact:
         return list(seconds)
 
     def _checked(self, inputs: Mapping[str, Any]) -> list[Array]:
-        if not isinstance(inputs, Mapping):
+        if type(inputs) is not dict and not isinstance(inputs, Mapping):
             raise InputError("inputs are given as a mapping from input names to arrays")
-        names = [p.name for p in self.inputs]
+        names = self._takes.names
         for name in inputs:
             if name not in names:
                 raise InputError(f"no input is called {name!r}; there are {names}")
         for name in names:
             if name not in inputs:
                 raise InputError(f"input {name!r} is missing")
-        return [_as_input(port, inputs[port.name]) for port in self.inputs]
+        return self._takes.checked([inputs[name] for name in names])
 
     def _run(self, inputs: list[Array], seconds: Any) -> list[Array]:
-        outputs = [_empty(port.tensor) for port in self.outputs]
-        error = binding.CError()
+        outputs, error = self._gives.empty(), self._error
         with self._lock:
             if not self._instance:
                 raise UsageError(f"{self.folder} was closed; load it again")
-            status = self._model.run(
+            status = self._call(
                 self._instance,
-                _buffers(inputs),
+                self._takes.table(inputs),
                 len(inputs),
-                _buffers(outputs),
+                self._gives.table(outputs),
                 len(outputs),
                 seconds,
                 byref(error),
             )
-        if status != binding.OK:
-            raise LuthierError(f"{self.folder}: {_text(error)}")
+            if status != binding.OK:
+                raise LuthierError(f"{self.folder}: {_text(error)}")
         return outputs
 
     def close(self) -> None:
@@ -254,44 +254,3 @@ def _port(tensor: binding.CTensor) -> Port:
 
 def _text(error: binding.CError) -> str:
     return bytes(error.message).decode("utf-8", "replace")
-
-
-def _buffers(arrays: list[Array]) -> Any:
-    return (binding.CBuffer * len(arrays))(
-        *[binding.CBuffer(a.ctypes.data, a.nbytes) for a in arrays]
-    )
-
-
-def _empty(tensor: Tensor) -> Array:
-    """An uninitialised array that starts at a multiple of 64 bytes."""
-    raw = np.empty(tensor.nbytes + ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + tensor.nbytes].view(tensor.dtype).reshape(tensor.shape)
-
-
-def _as_input(port: Port, value: Any) -> Array:
-    """``value`` as the C-contiguous array that ``port`` takes; raises InputError."""
-    array = _as_array(port, value)
-    if array.dtype != np.dtype(port.tensor.dtype):
-        raise InputError(f"input {port.name!r} is {array.dtype}, not {port.tensor.dtype}")
-    if array.shape != port.tensor.shape:
-        raise InputError(
-            f"input {port.name!r} has the shape {array.shape}, not {port.tensor.shape}"
-        )
-    return np.ascontiguousarray(array)
-
-
-def _as_array(port: Port, value: Any) -> Array:
-    if isinstance(value, np.ndarray):
-        return value
-    if isinstance(value, np.generic):
-        return np.asarray(value)
-    if hasattr(value, "__dlpack__"):
-        try:
-            return np.from_dlpack(value)
-        except Exception as error:
-            reason = str(error).splitlines()[:1]
-            raise InputError(f"input {port.name!r} is no array on the CPU: {reason}") from error
-    raise InputError(
-        f"input {port.name!r} is a {type(value).__name__}, not a NumPy or DLPack array"
-    )

@@ -1,0 +1,77 @@
+"""NumPy arrays as a library takes and gives them.
+
+What is known before a call is computed before it: a small model runs in microseconds, and asking
+NumPy for an address or a type takes as long as one of its kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from luthier.schedules import ALIGNMENT, InputError
+
+from . import binding
+from .manifest import Port
+
+Array = NDArray[Any]
+
+
+class Arguments:
+    """The inputs or the outputs of a model, in its order; for one call at a time."""
+
+    def __init__(self, ports: Sequence[Port]) -> None:
+        self.ports = ports
+        self.names = [port.name for port in ports]
+        self._types = [(np.dtype(p.tensor.dtype), p.tensor.shape, p.tensor.nbytes) for p in ports]
+        self._table = (binding.CBuffer * len(ports))()
+        for buffer, port in zip(self._table, ports, strict=True):
+            buffer.bytes = port.tensor.nbytes
+
+    def table(self, arrays: Sequence[Array]) -> Any:
+        """The C array that names the arrays' memory."""
+        for buffer, array in zip(self._table, arrays, strict=True):
+            buffer.data = _address(array)
+        return self._table
+
+    def empty(self) -> list[Array]:
+        """Uninitialised arrays that start at multiples of 64 bytes."""
+        arrays = []
+        for dtype, shape, nbytes in self._types:
+            raw = np.empty(nbytes + ALIGNMENT, np.uint8)
+            arrays.append(np.ndarray(shape, dtype, raw, -_address(raw) % ALIGNMENT))
+        return arrays
+
+    def checked(self, values: Sequence[Any]) -> list[Array]:
+        """The values as the C-contiguous arrays that the model takes; raises InputError."""
+        arrays = []
+        for port, (dtype, shape, _), value in zip(self.ports, self._types, values, strict=True):
+            array = value if isinstance(value, np.ndarray) else _as_array(port, value)
+            if array.dtype != dtype:
+                raise InputError(f"input {port.name!r} is {array.dtype}, not {dtype}")
+            if array.shape != shape:
+                raise InputError(f"input {port.name!r} has the shape {array.shape}, not {shape}")
+            arrays.append(array if array.flags.c_contiguous else np.ascontiguousarray(array))
+        return arrays
+
+
+def _address(array: Array) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+def _as_array(port: Port, value: Any) -> Array:
+    if isinstance(value, np.generic):
+        return np.asarray(value)
+    if hasattr(value, "__dlpack__"):
+        try:
+            return np.from_dlpack(value)
+        except Exception as error:
+            reason = str(error).splitlines()[:1]
+            raise InputError(f"input {port.name!r} is no array on the CPU: {reason}") from error
+    raise InputError(
+        f"input {port.name!r} is a {type(value).__name__}, not a NumPy or DLPack array"
+    )
