@@ -113,7 +113,7 @@ class PhaseBuilder:
     def load_once(self, buffer: Any, index: Index) -> Expr:
         """One element of an input, read outside of the loops in ``outer`` where that can be."""
         value = self.load(buffer, index)
-        return value if self._outer is None or self._changes(value) else self.hoist(value)
+        return self._fixed(value) if self._is_fixed(value) else value
 
     def store(self, buffer: Any, index: Index, value: Expr) -> None:
         """Write one element."""
@@ -150,8 +150,16 @@ class PhaseBuilder:
         """
         if isinstance(value, (int, float, tirx.IntImm, tirx.FloatImm)):
             return value
-        if self._outer is None or self._changes(value):
-            return self.bind(value)
+        return self._fixed(value) if self._is_fixed(value) else self.bind(value)
+
+    def _is_fixed(self, value: Expr) -> bool:
+        """Whether there is an ``outer``, and nothing made inside of it changes the value."""
+        return self._outer is not None and not any(
+            v.name in self._inner for v in undefined_vars(value)
+        )
+
+    def _fixed(self, value: Expr) -> Expr:
+        assert self._outer is not None
         name = self._fresh("fixed")
         buffer = tirx.decl_buffer((1,), value.ty.dtype, name, scope="local")
         self._blocks[self._outer] += [
@@ -160,10 +168,6 @@ class PhaseBuilder:
         ]
         return self.load(buffer, 0)
 
-    def _changes(self, value: Expr) -> bool:
-        """Whether a value depends on a variable, or on local memory, that was made inside."""
-        return any(v.name in self._inner for v in undefined_vars(value))
-
     def hold(self, value: Expr) -> Expr:
         """``bind`` for data. TVM's simplifier writes bound values out again wherever they are used,
         so a chain of values that are used twice would double with each; memory it leaves alone, and
@@ -171,8 +175,8 @@ class PhaseBuilder:
         """
         if isinstance(value, (tirx.IntImm, tirx.FloatImm)):
             return value
-        if self._outer is not None and not self._changes(value):
-            return self.hoist(value)
+        if self._is_fixed(value):
+            return self._fixed(value)
         lane, lanes, block = self._lane
         buffer = tirx.decl_buffer((lanes,), value.ty.dtype, self._fresh("held"), scope="local")
         self._inner.add(buffer.name)
