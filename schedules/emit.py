@@ -119,10 +119,12 @@ class PhaseBuilder:
         """Write one element."""
         self.emit(tirx.BufferStore(buffer, value, [index]))
 
-    def prefetch(self, buffer: Any, index: Index) -> None:
-        """Ask for the cache line of an element, which may lie behind the buffer's end."""
+    def prefetch(self, buffer: Any, index: Index, level: int = 1) -> None:
+        """Ask for the cache line of an element, which may lie behind the buffer's end; into the
+        caches from ``level`` on.
+        """
         address = tirx.call_intrin("handle", "tirx.address_of", tirx.BufferLoad(buffer, [index]))
-        ahead = [tirx.const(n, "int32") for n in (0, 3, 1)]  # to read, into all caches, data
+        ahead = [tirx.const(n, "int32") for n in (0, 4 - level, 1)]  # to read, how near, data
         self.emit(tirx.Evaluate(tirx.call_llvm_intrin("void", "llvm.prefetch", address, *ahead)))
 
     def bind(self, value: Expr, name: str = "v") -> Expr:

@@ -20,7 +20,7 @@ from tvm import tirx
 
 from .emit import Expr, Index, PhaseBuilder, Slot, ceildiv, divide, modulo, split_index, tail
 from .expr import Evaluator, Point
-from .gemm_space import LINE, NAME, Product, product, space
+from .gemm_space import NAME, Product, product, space
 from .kernel import Array, Kernel, Packing
 from .lanes import Rows, load_columns
 from .point import flatten
@@ -35,7 +35,7 @@ from .template import (
     loads,
     output_slot,
 )
-from .tile import RegisterTile, column_parts, vector_index
+from .tile import LINE, RegisterTile, column_parts, vector_index
 from .workload import Tensor, Workload
 
 

@@ -10,13 +10,12 @@ from .emit import ceildiv
 from .space import Config, Knob, Space
 from .target import Target
 from .template import anchor_is_first
-from .tile import fits_registers
+from .tile import LINE, fits_registers
 from .window import balanced_width
 from .workload import Workload
 
 NAME = "gemm"
 VERSION = 2
-LINE = 16  # floats in a cache line
 
 
 @dataclass(frozen=True)

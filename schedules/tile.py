@@ -16,6 +16,7 @@ from tvm import tirx
 from .emit import Expr, Index, PhaseBuilder, ceildiv, tail
 from .target import Target
 
+LINE = 16  # floats in a cache line
 Parts = Sequence[tuple[int, int]]  # (first column, lanes) of each vector
 
 

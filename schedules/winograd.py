@@ -14,7 +14,8 @@ there are many tiles and few channels.
 
 Knobs: ``m``; ``stages``; ``tiles`` (tiles in a block), ``rows`` and ``vectors`` (register tile of
 the matrix product), ``panels`` (panels of output channels in a chunk), ``channels`` (vectors of
-channels that a chunk of phase one transforms).
+channels that a chunk of phase one transforms), ``ahead`` (whether the weights of the next position
+are brought into L2 while one is computed).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from .template import (
     loads,
     output_slot,
 )
-from .tile import RegisterTile, column_parts, vector_index
+from .tile import LINE, RegisterTile, column_parts, vector_index
 from .winograd_input import Geometry, InputTransform
 from .winograd_space import NAME, pays, space
 from .winograd_transform import MATRICES, two_sided
@@ -124,10 +125,14 @@ class _Winograd:
         b0 = builder.bind((panel * self.g.positions + position) * (self.g.in_c * self.g.panel))
         c0 = builder.bind(((place * self.g.positions) + position) * (self.g.block * self.g.panel))
         full, rest = divmod(tiles, step)
+        passes = full + (1 if rest else 0)
 
-        def rows(first: Index, count: int) -> None:
+        def rows(number: Index, count: int) -> None:
+            first = builder.bind(number * step)
             register = RegisterTile(builder, count, column_parts(self.g.panel, self.g.lanes))
             with builder.loop(self.g.in_c, "k") as k:
+                if self.g.schedule["ahead"]:
+                    self._fetch(b0 + self.g.in_c * self.g.panel, number * self.g.in_c + k, passes)
                 register.step(
                     lambda row: builder.load(
                         builder["tiles"], a0 + (first + row) * self.g.in_c + k
@@ -146,9 +151,18 @@ class _Winograd:
 
         if full:
             with builder.loop(full, "rows") as i:
-                rows(builder.bind(i * step), step)
+                rows(i, step)
         if rest:
-            rows(full * step, rest)
+            rows(full, rest)
+
+    def _fetch(self, begin: Index, step: Index, passes: int) -> None:
+        """Ask for the part of the next position's weights, from ``begin`` on, that falls to this
+        ``step`` of the reduction: so that they come from memory while ``passes`` compute.
+        """
+        share = ceildiv(self.g.panel, passes)
+        weights = self.builder[f"in{self.g.weight}"]
+        for line in range(0, share, LINE):
+            self.builder.prefetch(weights, begin + step * share + line, level=2)
 
     def _outputs(self, at: tuple[Index, Index, Index, Index], panel: Index, place: Index) -> None:
         """The inverse transform of one tile and panel, with the epilogue."""

@@ -11,7 +11,7 @@ from .window import balanced_width
 from .workload import Workload
 
 NAME = "winograd"
-VERSION = 1
+VERSION = 2
 # The outputs of a tile along each side that an accuracy allows; see ``target.ACCURACIES``.
 _SIZES: dict[str, tuple[int, ...]] = {"strict": (), "balanced": (2,), "standard": (2, 4)}
 
@@ -37,6 +37,7 @@ def space(workload: Workload, target: Target) -> Space | None:
         Knob("vectors", tuple(v for v in (1, 2, 3, 4, 6) if v <= out_vectors), "vectors in it"),
         Knob("panels", _powers(out_vectors), "panels of output channels in a chunk"),
         Knob("channels", _powers(in_vectors), "vectors of channels in a chunk of phase one"),
+        Knob("ahead", (0, 1), "1: the next position's weights are fetched in time"),
     )
 
     def valid(config: Config) -> bool:
@@ -113,6 +114,10 @@ def _direct_cost(workload: Workload) -> float:
     return max(2 * weights * outputs, 4 * weights * _BYTE)
 
 
+# With fewer tiles in a block, memory is what it waits for: the hardware fetches by itself then.
+_WORTH_FETCHING = 8
+
+
 def default(workload: Workload, target: Target) -> dict[str, int | str]:
     """The cheaper m; blocks of tiles whose inputs and products share L2 with the weights."""
     node = workload.nodes[0]
@@ -125,10 +130,12 @@ def default(workload: Workload, target: Target) -> dict[str, int | str]:
         return max(1, (target.vector_registers - 1 - count) // count)
 
     def passes(count: int, block: int) -> tuple[float, int]:
-        padded = ceildiv(vectors_out, count) * count / vectors_out
+        panels = ceildiv(vectors_out, count)
         rows = min(block, rows_for(count))
-        loads = 1 + (count + rows) / (count * rows)
-        return _passes(total, block, rows_for(count)) * padded * loads, -block
+        loads = 1 + (count + rows) / (2 * count * rows)
+        chunks = ceildiv(total, block) * panels
+        uneven = ceildiv(chunks, target.threads) * target.threads / chunks
+        return _passes(total, block, rows_for(count)) * panels * count * loads * uneven, -block
 
     candidates = [
         (count, block)
@@ -156,6 +163,7 @@ def default(workload: Workload, target: Target) -> dict[str, int | str]:
         "vectors": vectors,
         "panels": 2 ** (per_chunk.bit_length() - 1),
         "channels": 2 ** (min(strips, 8).bit_length() - 1),
+        "ahead": int(block >= _WORTH_FETCHING),
     }
 
 
