@@ -151,7 +151,9 @@ def _pad(node: Node, x: Array) -> Array:
 
 def _take(node: Node, x: Array, indices: Array) -> Array:
     axis = node.attr("axis")
-    return np.take(x, np.clip(indices, 0, x.shape[axis] - 1), axis=axis)
+    size = x.shape[axis]
+    from_start = np.where(indices < 0, indices + size, indices)
+    return np.take(x, np.clip(from_start, 0, size - 1), axis=axis)
 
 
 def _window_mean(node: Node, x: Array) -> Array:

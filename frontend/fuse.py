@@ -34,7 +34,8 @@ _ALONE = frozenset(["attention"])  # its template takes nothing before or behind
 # How often softmax and layer_norm read their input.
 _PASSES = 3
 _MOST_NODES = 40
-_MOST_INPUTS = 24
+_MOST_OF_A_PIECE = 2  # beyond those, for each piece that a concatenation has
+_MOST_INPUTS = 64
 
 
 @dataclass
@@ -147,9 +148,11 @@ class _Fusion:
         target = next(iter(targets.values()))
         if len(targets) > 1 or target is None or not self._accepts(target, op, users):
             return
-        if len(target.ops) + len(group.ops) > _MOST_NODES:
+        members = target.ops + group.ops
+        pieces = sum(len(m.node.args) for m in members if m.node.op == "concat")
+        if len(members) > _MOST_NODES + _MOST_OF_A_PIECE * pieces:
             return
-        if len(self._inputs(target.ops + group.ops)) > _MOST_INPUTS:
+        if len(self._inputs(members)) > _MOST_INPUTS:
             return
         self._merge(target, group, target.root)
 
@@ -227,16 +230,25 @@ class _Fusion:
             own = places.get(member.result, {(): 1.0})
             shared = member.node.op in ops.ELEMENTWISE
             for arg in dict.fromkeys(member.node.args):
-                reads = self._reads(member, self.graph.values[arg].size)
+                reads = self._reads(member, arg)
                 read = places.setdefault(arg, {})
                 for place, times in own.items():
                     at = place if shared else (*place, member.result)
                     read[at] = max(read.get(at, 0.0), times * reads)
         return sum(places[op.result].values())
 
-    def _reads(self, member: Op, size: int) -> float:
+    def _by_rows(self, take: Op) -> bool:
+        """Whether an index chooses a whole row: kernels read it once for all of the row."""
+        rank = len(self.graph.values[take.node.args[1]].shape)
+        return int(take.node.attr("axis")) + rank < len(take.node.out.shape)
+
+    def _reads(self, member: Op, arg: int) -> float:
+        size = self.graph.values[arg].size
         if member.node.op in ops.ANCHORS or member.node.op == "concat":
             return 1.0
         if member.node.op == "window_mean":
             return float(member.node.attr("size"))
-        return max(1.0, member.node.out.size / size)
+        outputs = member.node.out.size
+        if member.node.op == "take" and arg == member.node.args[1] and self._by_rows(member):
+            outputs //= member.node.out.shape[-1]
+        return max(1.0, outputs / size)

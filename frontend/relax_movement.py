@@ -86,18 +86,10 @@ def _take(t: Translation, call: Any) -> int:
         begin = [index if i == axis else 0 for i in range(len(shape))]
         part = [1 if i == axis else d for i, d in enumerate(shape)]
         return t.reshape(t.slice(x, begin, part, [1] * len(shape)), out.shape)
-    return t.emit("take", x, _wrapped(t, indices, shape[axis]), axis=axis)
-
-
-def _wrapped(t: Translation, indices: int, size: int) -> int:
-    """Negative indices count from the end."""
-    known = t.known(indices)
     if known is not None:
-        return t.builder.constant(np.where(known < 0, known + size, known).astype(known.dtype))
-    if t.type(indices).dtype.startswith("uint"):
-        return indices
-    below = t.emit("less", indices, t.scalar(0, indices))
-    return t.emit("where", below, t.emit("add", indices, t.scalar(size, indices)), indices)
+        from_start = np.where(known < 0, known + shape[axis], known).astype(known.dtype)
+        indices = t.builder.constant(from_start)
+    return t.emit("take", x, indices, axis=axis)
 
 
 def _pad(t: Translation, call: Any) -> int:

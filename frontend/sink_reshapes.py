@@ -1,7 +1,9 @@
-"""Reshapes move behind elementwise operators, so that these can join what comes before.
+"""Reshapes move behind elementwise operators and lookups, so that these can join what comes before.
 
-``relu(reshape(x))`` becomes ``reshape(relu(x))``. A reshape is free wherever it stands, but between
-a product and its activation it would keep the two in different kernels.
+``relu(reshape(x))`` becomes ``reshape(relu(x))``, and ``take(x, reshape(i))`` becomes
+``reshape(take(x, i))``. A reshape is free wherever it stands, but between a product and its
+activation, or between what computes an index and what uses it, it would keep the two in different
+kernels. Where two reshapes meet they become one, or nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ _PRODUCTS = frozenset(["conv2d", "conv2d_transpose", "matmul"])
 
 
 def sink_reshapes(graph: Graph) -> Graph:
-    """A graph in which nothing elementwise follows the reshaped result of a product."""
+    """A graph in which nothing elementwise follows the reshaped result of a product, and no lookup
+    uses reshaped indices.
+    """
     return _Sinking(graph).run()
 
 
@@ -24,6 +28,10 @@ class _Sinking(Rewriter):
         return self.rewrite(self._rule)
 
     def _rule(self, op: Op, node: Node) -> int | None:
+        if node.op == "reshape":
+            return self._reshape(node.args[0], node.out.shape)
+        if node.op == "take":
+            return self._looked_up(node)
         if node.op not in ELEMENTWISE:
             return None
         for arg in node.args:
@@ -31,6 +39,14 @@ class _Sinking(Rewriter):
             if source is not None and self.values[arg].shape == node.out.shape:
                 return self._sunk(node, self.values[source].shape)
         return None
+
+    def _looked_up(self, node: Node) -> int | None:
+        data, indices = node.args
+        above = self.producer.get(indices)
+        if above is None or above.node.op != "reshape":
+            return None
+        found = self.emit("take", data, above.node.args[0], axis=node.attr("axis"))
+        return self._reshape(found, node.out.shape)
 
     def _reshaped_product(self, value: int) -> int | None:
         """What ``value`` is a reshape of, where that is a product or elementwise."""

@@ -90,18 +90,22 @@ def _take(ev: Evaluator, node: Node, point: Point) -> Expr:
     axis, coords = node.attr("axis"), point.coordinates
     shape, rank = ev.shape(data), len(ev.shape(indices))
     index = ev.at(indices, Point(ev.shape(indices), coords[axis : axis + rank]))
-    index = ev.builder.hoist(_clamp(ev.builder, _as_int32(index), shape[axis]))
+    index = ev.builder.hoist(_clamp(ev.builder, _from_start(ev, index, shape[axis]), shape[axis]))
     return ev.at(data, Point(shape, (*coords[:axis], index, *coords[axis + rank :])))
 
 
-def _as_int32(index: Expr) -> Expr:
-    """The nearest 32-bit number, save that a negative one may become any other."""
+def _from_start(ev: Evaluator, index: Expr, size: int) -> Expr:
+    """A 32-bit index which counts from the start; it may still be outside."""
     dtype = dtype_of(index)
     if dtype in ("int64", "uint64", "uint32"):
         index = tirx.min(index, tirx.const(2**31 - 1, dtype))
     if dtype == "int64":
-        index = tirx.max(index, tirx.const(-1, dtype))
-    return tirx.Cast("int32", index)
+        index = tirx.max(index, tirx.const(-(2**31), dtype))
+    index = tirx.Cast("int32", index)
+    if dtype.startswith("uint"):
+        return index
+    index = ev.builder.bind(index)
+    return tirx.Select(index < 0, index + size, index)
 
 
 def _window_mean(ev: Evaluator, node: Node, point: Point) -> Expr:

@@ -124,7 +124,7 @@ MOVEMENT = {
     "slice": 1,  # begin, steps (per dimension, steps may be negative)
     "pad": 1,  # before (per dimension), value; mode "constant", "reflect" or "edge"
     "concat": -1,  # axis
-    "take": 2,  # data, integer indices; axis (indices are taken as they are: clipped to the range)
+    "take": 2,  # data, integer indices; axis (negatives count from the end; the rest is clipped)
     "window_mean": 1,  # axis, size, before: mean of ``size`` neighbours, zeros outside
     "iota": 0,  # start, step along the last axis (rank 1)
 }

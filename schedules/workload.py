@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -146,12 +147,18 @@ class Workload:
         return hashlib.sha256(self.text.encode()).hexdigest()[:16]
 
     def __str__(self) -> str:
-        """One line for people: the anchor with its shapes, then what is fused into it."""
+        """One line for people: the anchor with its shapes, then what is fused into it.
+
+        Of many operators each name is said once, with its number: "26 take+concat".
+        """
         names = [n.op for n in self.nodes if n.op != "const"]
+        if len(names) > _MOST_NAMES:
+            names = [op if n == 1 else f"{n} {op}" for op, n in Counter(names).items()]
         shapes = ", ".join(str(t) for t in self.inputs[:2])
         return f"{'+'.join(names)}({shapes}) -> {self.output}"
 
 
+_MOST_NAMES = 24
 _MALFORMED = (KeyError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError)
 
 

@@ -64,7 +64,12 @@ def outputs(graph: Graph, inputs: Arrays) -> dict[str, np.ndarray]:
 
 
 def inputs(graph: Graph, seed: int = 9) -> dict[str, np.ndarray]:
-    return {n: array(*graph.values[v].shape, seed=seed + v) for n, v in graph.inputs}
+    """Random numbers, in the inputs' dtypes."""
+    tensors = {n: (graph.values[v], seed + v) for n, v in graph.inputs}
+    return {
+        n: (array(*t.shape, seed=s) * (4 if "int" in t.dtype else 1)).astype(t.dtype)
+        for n, (t, s) in tensors.items()
+    }
 
 
 def same(before: Graph, after: Graph, tolerance: float = 1e-4) -> None:

@@ -10,6 +10,7 @@ from graph_building import Sketch, kernels, lowered, names, same
 
 from luthier.frontend.graph import Graph
 from luthier.frontend.sink_reshapes import sink_reshapes
+from luthier.schedules import Tensor
 
 
 def product(g: Sketch) -> int:
@@ -68,3 +69,31 @@ def test_a_reshape_that_splits_the_columns_keeps_a_vector() -> None:
     flat = g.emit("matmul", g.x(6, 4), g.const(4, 8), transpose_b=False)
     before = g.graph(g.emit("add", g.reshape(flat, 6, 2, 4), g.const(4)))
     assert names(sink_reshapes(before)) == ["matmul", "reshape", "add"]
+
+
+def test_a_lookup_uses_its_indices_as_they_were_computed() -> None:
+    """Only the result is reshaped, and reshapes that meet become one."""
+    g = Sketch()
+    ids = g.input("ids", Tensor((6, 2), "int64"))
+    one = g.emit("slice", ids, out=Tensor((6, 1), "int64"), begin=(0, 1), steps=(1, 1))
+    found = g.emit("take", g.const(9, 4), g.reshape(one, 6), axis=0)
+    graph = g.finish([("y", g.reshape(found, 6, 1, 4))])
+    after = sink_reshapes(graph)
+    same(graph, after)
+    assert names(after) == ["slice", "take"]
+
+
+def test_lookups_of_a_concatenation_are_one_kernel_with_it() -> None:
+    g = Sketch()
+    ids = g.input("ids", Tensor((6, 30), "int64"))
+    pieces = []
+    for table in range(30):
+        at = {"begin": (0, table), "steps": (1, 1)}
+        one = g.emit("slice", ids, out=Tensor((6, 1), "int64"), **at)
+        found = g.emit("take", g.const(9, 4, seed=table), g.reshape(one, 6), axis=0)
+        pieces.append(g.reshape(found, 6, 1, 4))
+    graph = g.finish([("y", g.emit("concat", *pieces, axis=1))])
+    after = sink_reshapes(graph)
+    same(graph, after)
+    (kernel,) = kernels(lowered(after))
+    assert (kernel.count("slice"), kernel.count("take")) == (30, 30)

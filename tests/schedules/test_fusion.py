@@ -73,18 +73,20 @@ def test_windows_read_nothing_outside(size, level):
 
 
 @pytest.mark.parametrize("level", RUNNABLE)
-def test_indices_are_clipped_however_large(level):
-    indices = np.array([[0, 6, 7, 2**31, 2**32 + 3], [-1, -(2**31), -(2**40), 3, 2**62]])
-    wanted = indices.clip(0, 6)
+def test_negative_indices_count_from_the_end_and_others_are_clipped_however_large(level):
+    indices = np.array([[0, 6, 7, 2**31, 2**32 + 3], [-1, -7, -8, -(2**31), -(2**40)]])
+    wanted = np.array([[0, 6, 6, 6, 6], [6, 0, 0, 0, 0]])
     table = np.arange(14, dtype=np.float32).reshape(7, 2)
     b = Builder()
     rows, ids = b.input((7, 2)), b.input(indices.shape, "int64")
     b.add("take", rows, ids, shape=(2, 5, 2), dtype="float32", axis=0)
     verify(b.workload, level, inputs=[table, indices])
-    b = Builder()
-    rows, ids = b.input((7, 2)), b.input(indices.shape, "int32")
-    b.add("take", rows, ids, shape=(2, 5, 2), dtype="float32", axis=0)
-    verify(b.workload, level, inputs=[table, wanted.astype(np.int32)])
+    for dtype in ("int32", "uint32"):
+        b = Builder()
+        rows, ids = b.input((7, 2)), b.input(indices.shape, dtype)
+        b.add("take", rows, ids, shape=(2, 5, 2), dtype="float32", axis=0)
+        near = wanted if dtype == "uint32" else indices.clip(-9, 9)
+        verify(b.workload, level, inputs=[table, near.astype(dtype)])
 
 
 @pytest.mark.parametrize(("axis", "level"), in_turn([0, 1, 2]))
