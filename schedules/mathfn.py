@@ -46,15 +46,20 @@ def _as_int(value: Expr) -> Expr:
 _EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5)
 
 
+def _parts(x: Expr, bind: Bind) -> tuple[Expr, Expr]:
+    """A whole number n and p in about [0.7, 1.42] whose p * 2**n is e**x."""
+    n = bind(tirx.floor(x * _f32(1 / math.log(2)) + _f32(0.5)))
+    r = bind((x - n * _f32(0.693359375)) - n * _f32(-2.12194440e-4))
+    return n, _polynomial(r, _EXP) * (r * r) + (r + _f32(1.0))
+
+
 def exp(x: Expr, bind: Bind) -> Expr:
     """e**x for float32; NaN stays NaN, overflow gives infinity, below -86.98 the result is 0."""
     x, low, high = bind(x), -87.33654, 88.72283
     clamped = bind(
         tirx.Select(x > _f32(high), _f32(high), tirx.Select(x < _f32(low), _f32(low), x))
     )
-    n = bind(tirx.floor(clamped * _f32(1 / math.log(2)) + _f32(0.5)))
-    r = bind((clamped - n * _f32(0.693359375)) - n * _f32(-2.12194440e-4))
-    p = _polynomial(r, _EXP) * (r * r) + (r + _f32(1.0))
+    n, p = _parts(clamped, bind)
     # n reaches 128, whose power of two is infinite: scale by 2**(n-1) and then by 2.
     exponent = (tirx.Cast("int32", n) + tirx.const(126, "int32")) << tirx.const(23, "int32")
     result = bind(p * _as_float(exponent) * _f32(2.0))
@@ -148,8 +153,10 @@ def erf(x: Expr, bind: Bind) -> Expr:
 
 
 def sigmoid(x: Expr, bind: Bind) -> Expr:
-    """1 / (1 + e**-x) for float32."""
-    return _f32(1.0) / (_f32(1.0) + exp(bind(_f32(0.0) - x), bind))
+    """1 / (1 + e**-x) for float32; beyond +-87 what it is there, which rounds to 0 and 1."""
+    n, p = _parts(_limit(_f32(0.0) - x, 87.0, bind), bind)
+    exponent = (tirx.Cast("int32", n) + tirx.const(127, "int32")) << tirx.const(23, "int32")
+    return _f32(1.0) / (_f32(1.0) + p * _as_float(exponent))
 
 
 def power(x: Expr, exponent: float, bind: Bind) -> Expr | None:
