@@ -1,7 +1,8 @@
 /* What a model that Luthier built needs in a C program: footprint LIBRARY THREADS RUNS
  *
- * Prints JSON: the milliseconds from opening the library to the first result, and by how many bytes
- * the process's resident memory grew, at most and after RUNS runs. Inputs are zeros. */
+ * Prints JSON: the milliseconds from opening the library to its being ready and to the first result,
+ * and by how many bytes the process's resident memory grew, at most and after RUNS runs. Inputs are
+ * zeros. */
 #include <model.h>
 
 #include <dlfcn.h>
@@ -56,6 +57,7 @@ int main(int count, char **arguments)
     luthier_error error;
     if (luthier_create(model, &options, &instance, &error) != LUTHIER_OK)
         return fail(error.message);
+    double ready = milliseconds();
     luthier_input *inputs = calloc(model->input_count + 1, sizeof *inputs);
     luthier_output *outputs = calloc(model->output_count + 1, sizeof *outputs);
     if (inputs == NULL || outputs == NULL)
@@ -75,7 +77,7 @@ int main(int count, char **arguments)
         if (run == 0)
             first = milliseconds();
     }
-    printf("{\"start\": %.6f, \"peak\": %lld, \"held\": %lld}\n", first - start,
+    printf("{\"ready\": %.6f, \"start\": %.6f, \"peak\": %lld, \"held\": %lld}\n", ready - start, first - start,
            resident("VmHWM:") - before, resident("VmRSS:") - before);
     return 0;
 }

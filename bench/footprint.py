@@ -41,8 +41,9 @@ Sizes are MB of 10^6 bytes, times milliseconds; each number is the median of {st
 processes, after one that brings the files into the page cache. *Peak* and *held* are by how much
 resident memory grew while the model was loaded and run {runs} times, at its highest and at the end
 (VmHWM and VmRSS, which count pages of files too: Luthier's weights are such pages). What was there
-before counts nothing: the empty program, or Python with NumPy and ONNX Runtime imported. *Start* is
-from asking for the model to its first result. Luthier runs in a C program that opens the library,
+before counts nothing: the empty program, or Python with NumPy and ONNX Runtime imported. *Ready*
+is from asking for the model until it can be run, *start* until its first result: the first run is
+part of it. Luthier runs in a C program that opens the library,
 as it is shipped. *Planned* are the weights, the arena and the threads' scratch that Luthier's
 manifest tells; ONNX Runtime tells nothing alike. *Code* is Luthier's library without the weights,
 and the library of ONNX Runtime that its Python package runs models with.
@@ -53,10 +54,11 @@ console = Console(stderr=True)
 
 @dataclass(frozen=True)
 class Needs:
-    """Bytes of memory at its peak and held, milliseconds to start, bytes of code."""
+    """Bytes of memory at its peak and held, milliseconds until ready and started, bytes of code."""
 
     peak: int
     held: int
+    ready: float
     start: float
     code: int
 
@@ -116,11 +118,10 @@ def measured(model: str, path: Path, threads: int) -> Footprint:
 def _needs(command: Sequence[object], **known: int) -> Needs:
     """Medians over fresh processes, the first one apart; raises ValueError where one fails."""
     _, *starts = [{**_start(command), **known} for _ in range(1 + STARTS)]
-    peak, held, code = (
-        round(statistics.median(start[field] for start in starts))
-        for field in ("peak", "held", "code")
+    peak, held, ready, start, code = (
+        statistics.median(each[field.name] for each in starts) for field in fields(Needs)
     )
-    return Needs(peak, held, statistics.median(s["start"] for s in starts), code)
+    return Needs(round(peak), round(held), ready, start, round(code))
 
 
 def _start(command: Sequence[object]) -> dict[str, Any]:
@@ -135,7 +136,7 @@ def _start(command: Sequence[object]) -> dict[str, Any]:
 def table(footprints: Sequence[Footprint]) -> str:
     """A line for each model, Luthier's number before ONNX Runtime's."""
     head = ["model", "planned"]
-    head += [f"{what}, {who}" for what in ("peak", "held", "start", "code") for who in ("L", "ORT")]
+    head += [f"{need.name}, {who}" for need in fields(Needs) for who in ("L", "ORT")]
     lines = [head, ["---"] + ["---:"] * (len(head) - 1)]
     for each in footprints:
         numbers = zip(_cells(each.ours), _cells(each.peer), strict=True)
@@ -147,7 +148,7 @@ def _cells(needs: Needs | None) -> list[str]:
     if needs is None:
         return ["fails"] * len(fields(Needs))
     memory = [_megabytes(needs.peak), _megabytes(needs.held)]
-    return [*memory, f"{needs.start:.1f}", _megabytes(needs.code)]
+    return [*memory, f"{needs.ready:.1f}", f"{needs.start:.1f}", _megabytes(needs.code)]
 
 
 def _megabytes(count: int) -> str:

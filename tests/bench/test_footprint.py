@@ -8,8 +8,8 @@ from bench import footprint
 from bench.footprint import Footprint, Needs, measured, table
 from bench.models import DIGITS
 
-OURS = Needs(peak=2_000_000, held=1_000_000, start=1.25, code=40_000)
-PEER = Needs(peak=12_000_000, held=11_000_000, start=10.0, code=36_600_000)
+OURS = Needs(peak=2_000_000, held=1_000_000, ready=0.5, start=1.25, code=40_000)
+PEER = Needs(peak=12_000_000, held=11_000_000, ready=8.0, start=10.0, code=36_600_000)
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def test_both_engines_are_measured_in_processes_of_their_own():
     for needs in (found.ours, found.peer):
         assert needs.peak > 0
         assert needs.held > 0
-        assert needs.start > 0
+        assert 0 < needs.ready < needs.start
     assert found.planned < 1e6
     assert 10_000 < found.ours.code < 1e6 < found.peer.code
 
@@ -39,5 +39,5 @@ def test_a_table_in_megabytes_and_milliseconds():
     lines = table(
         [Footprint("one", 1_500_000, OURS, PEER), Footprint("two", 0, OURS, None)]
     ).splitlines()
-    assert lines[2] == "| one | 1.5 | 2.0 | 12.0 | 1.0 | 11.0 | 1.2 | 10.0 | 0.0 | 36.6 |"
-    assert lines[3] == "| two | 0.0 | 2.0 | fails | 1.0 | fails | 1.2 | fails | 0.0 | fails |"
+    assert lines[2] == "| one | 1.5 | 2.0 | 12.0 | 1.0 | 11.0 | 0.5 | 8.0 | 1.2 | 10.0 | 0.0 | 36.6 |"
+    assert lines[3] == "| two | 0.0 | 2.0 | fails | 1.0 | fails | 0.5 | fails | 1.2 | fails | 0.0 | fails |"
