@@ -50,6 +50,10 @@ void luthier_kernel_run(const struct luthier_kernel *kernel, luthier_pool *pool)
 {
     for (int32_t i = 0; i < kernel->count; i++) {
         struct step step = {kernel->phases[i], kernel};
+        if (kernel->chunks[i] == 1) {
+            run_step(&step, 0, 0, 1);
+            continue;
+        }
         int32_t grain = luthier_grain(kernel->chunks[i], pool->threads);
         pool->parallel(pool, run_step, &step, kernel->chunks[i], grain);
     }
