@@ -280,7 +280,7 @@ class TestKernels:
         assert [m.schedule for m in shown] == [default, other]
         for m in shown:
             assert m.outcome is Outcome.OK
-            assert len(m.samples) >= 3 * Limits().final.least
+            assert len(m.samples) >= Limits().final.least  # rounds that noise hit do not count
             assert list(m.samples) == sorted(m.samples)
 
 
