@@ -1,11 +1,14 @@
-"""The worker that builds candidates: TVM imported once, a schedule in, a shared library out."""
+"""The worker that builds candidates: TVM imported once, schedules in, a shared library out."""
 
 from __future__ import annotations
 
 import functools
+import gc
 import hashlib
+import itertools
 import os
 import resource
+from collections.abc import Mapping
 from pathlib import Path
 
 from luthier.schedules import LuthierError, Schedule, Target, Workload, registry
@@ -14,9 +17,8 @@ from luthier.schedules.execute import link
 from luthier.schedules.kernel import Array, Kernel
 
 from .inputs import draw
+from .record import Outcome
 from .worker import Message, serve
-
-_SYMBOL = "candidate"
 
 
 def main() -> None:
@@ -25,45 +27,78 @@ def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = memory * 3 // 4
     resource.setrlimit(resource.RLIMIT_AS, (min(limit, hard) if hard > 0 else limit, hard))
+    gc.freeze()  # what was imported stays: the collector need not look at it again and again
     serve(_answer)
 
 
 def _answer(request: Message) -> Message:
     try:
-        return _build(request)
-    except LuthierError as error:
-        return {"error": str(error)}
-    except OSError as error:  # no fault of the candidate's
+        return {"built": _build(request)}
+    except OSError as error:  # no fault of the candidates'
         return {"environment": str(error)}
-    except Exception as error:  # TVM raises whatever its passes come upon
-        return {"error": f"{type(error).__name__}: {error}"}
 
 
-def _build(request: Message) -> Message:
+def _build(request: Message) -> list[Message]:
+    """For each schedule what the runner needs to know, or ``failed`` and ``detail``."""
     workload = Workload.from_json(request["workload"])
     target = Target.from_json(request["target"])
-    schedule = Schedule.from_json(request["schedule"])
     folder, seed = Path(request["folder"]), int(request["seed"])
-    kernel = registry.instantiate(workload, target, schedule)
-    stem = folder / str(request["name"])
-    object_file, library = stem.with_suffix(".o"), stem.with_suffix(".so")
-    object_file.write_bytes(compile_object({_SYMBOL: kernel}, target))
-    link([object_file], library)
-    object_file.unlink()
+    kernels: dict[str, Kernel] = {}
+    answers: dict[str, Message] = {}
+    for name, text in request["schedules"].items():
+        try:
+            kernels[name] = registry.instantiate(workload, target, Schedule.from_json(text))
+            answers[name] = _described(name, kernels[name], _constants(kernels[name], seed, folder))
+        except OSError:
+            raise
+        except Exception as error:  # templates and TVM raise whatever they come upon
+            kernels.pop(name, None)
+            answers[name] = _failed(error)
+    for name, found in _compiled(kernels, target, folder).items():
+        answers[name].update(found)
+    return list(answers.values())
+
+
+def _described(name: str, kernel: Kernel, constants: Message) -> Message:
     return {
-        "library": str(library),
-        "functions": [f"{_SYMBOL}_{i}" for i in range(len(kernel.phases))],
+        "functions": [f"{name}_{i}" for i in range(len(kernel.phases))],
         "chunks": [phase.chunks for phase in kernel.phases],
-        "constants": _constants(kernel, workload, seed, folder),
+        "constants": constants,
         "temps": list(kernel.temps),
         "scratch": kernel.scratch,
     }
 
 
-def _constants(kernel: Kernel, workload: Workload, seed: int, folder: Path) -> Message:
+def _failed(error: Exception) -> Message:
+    known = isinstance(error, LuthierError)
+    detail = str(error) if known else f"{type(error).__name__}: {error}"
+    return {"failed": Outcome.BUILD_FAILED.value, "detail": detail}
+
+
+def _compiled(kernels: Mapping[str, Kernel], target: Target, folder: Path) -> Mapping[str, Message]:
+    """The library of each kernel: one for all, or where that fails one for each that works."""
+    if not kernels:
+        return {}
+    stem = folder / next(iter(kernels))
+    object_file, library = stem.with_suffix(".o"), stem.with_suffix(".so")
+    try:
+        object_file.write_bytes(compile_object(kernels, target))
+        link([object_file], library)
+        object_file.unlink()
+    except OSError:
+        raise
+    except Exception as error:  # TVM raises whatever its passes come upon
+        if len(kernels) == 1:
+            return {name: _failed(error) for name in kernels}
+        alone = [_compiled({name: kernel}, target, folder) for name, kernel in kernels.items()]
+        return dict(itertools.chain.from_iterable(found.items() for found in alone))
+    return {name: {"library": str(library)} for name in kernels}
+
+
+def _constants(kernel: Kernel, seed: int, folder: Path) -> Message:
     """Files with the packed constant inputs, by index; equal contents share one file."""
     files = {}
-    for index, original in _originals(workload, seed).items():
+    for index, original in _originals(kernel.workload, seed).items():
         data = kernel.pack(index, original).reshape(-1).view("uint8").data
         path = folder / f"{hashlib.sha256(data).hexdigest()[:32]}.bin"
         if not path.exists():

@@ -72,6 +72,7 @@ class Harness:
             self._library = ctypes.CDLL(path)
         except OSError as error:
             raise ToolchainError(f"cannot load the timing loop: {error}") from error
+        self._library.luthier_pulse.restype = ctypes.c_double
         self._pool = ctypes.c_void_p()
 
     def start(self, threads: int) -> None:
@@ -83,6 +84,10 @@ class Harness:
     def run(self, kernel: KernelCall) -> None:
         """Run once."""
         self._library.luthier_kernel_run(ctypes.byref(kernel.struct), self._pool)
+
+    def pulse(self) -> float:
+        """Seconds of a fixed piece of arithmetic on all threads, about a millisecond."""
+        return float(self._library.luthier_pulse(self._pool))
 
     def time(
         self, kernel: KernelCall, cold: Sequence[tuple[int, int]], effort: Effort

@@ -97,9 +97,9 @@ class Log:
         return next(self.ranked(workload, target), None)
 
     def ranked(self, workload: Workload, target: Target) -> Iterator[Record]:
-        """All that ``best`` chooses from, fastest first."""
+        """All that ``best`` chooses from, fastest first; noisy ones count as a little slower."""
         latest = self._latest.get((workload.key, target.machine), {})
-        right = sorted((r for r in latest.values() if r.timing), key=lambda r: r.seconds)
+        right = sorted((r for r in latest.values() if r.timing), key=lambda r: r.rank)
         return (r for r in right if self._is_in_space(r, target))
 
     def measured(self, workload: Workload, target: Target) -> dict[Schedule, Record]:

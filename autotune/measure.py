@@ -10,23 +10,20 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from luthier.schedules import Schedule, Target, ToolchainError, Workload
-from luthier.schedules.target import available_cores
+from luthier.schedules import Schedule, Target, Workload
 
+from .builders import Builders
 from .harness import Effort, compile_harness
 from .record import Machine, Outcome, Record, Timing, normal, now, one_line, tool_versions
-from .worker import Message, Worker, WorkerLost, wait_any
+from .worker import Message, Worker, WorkerLost
 
 _ROOM = 1 << 30  # bytes of packed constants on the disk at once
-_MOST_BUILDERS = 8
-_BUILDS_A_WORKER = 1000  # a builder is replaced after so many: LLVM and TVM keep some memory
 _CLEARLY_SLOWER = 3.0
 
 
@@ -47,12 +44,16 @@ class Limits:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a trial of one schedule showed; ``samples`` are seconds, ascending."""
+    """What a trial of one schedule showed; ``samples`` are seconds, ascending.
+
+    ``disturbed``: something else kept the machine busy while they were taken.
+    """
 
     schedule: Schedule
     outcome: Outcome
     samples: tuple[float, ...] = ()
     detail: str = ""
+    disturbed: bool = False
 
 
 class ReferenceFailed(Exception):  # noqa: N818 - an event, handled inside this room
@@ -82,9 +83,7 @@ class Measurer:
         self._folder = Path(tempfile.mkdtemp(prefix="luthier-tune-"))
         self._references: dict[str, Path] = {}
         self._runner: Worker | None = None
-        self._builders: list[Worker | None]
-        self._builders = [None] * (builders or min(_MOST_BUILDERS, available_cores()))
-        self._names = 0
+        self._builders = Builders(target, seed, self._folder, builders)
         try:
             self._harness = compile_harness(self._folder)
         except BaseException:
@@ -106,10 +105,10 @@ class Measurer:
 
     def close(self) -> None:
         """Kill the workers and what they run, and delete the folder; harmless when repeated."""
-        for worker in (self._runner, *self._builders):
-            if worker is not None:
-                worker.stop()
-        self._runner, self._builders = None, [None] * len(self._builders)
+        if self._runner is not None:
+            self._runner.stop()
+            self._runner = None
+        self._builders.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def measure(
@@ -150,7 +149,7 @@ class Measurer:
             machine=self._machine,
             schedule=normal(measurement.schedule),
             outcome=measurement.outcome,
-            timing=Timing.of(measurement.samples) if measurement.samples else None,
+            timing=_timing(measurement),
             cold=self.cold,
             detail=one_line(measurement.detail),
             tools=tool_versions(),
@@ -181,60 +180,7 @@ class Measurer:
     def _build(
         self, workload: Workload, schedules: Sequence[Schedule], folder: Path
     ) -> list[Message]:
-        answers: list[Message] = [{} for _ in schedules]
-        waiting = deque(range(len(schedules)))
-        busy: dict[Worker, tuple[int, int, float]] = {}
-        while waiting or busy:
-            for slot in self._idle_slots(busy)[: len(waiting)]:
-                worker, index = self._builder(slot), waiting.popleft()
-                worker.send(self._build_request(workload, schedules[index], folder))
-                busy[worker] = slot, index, time.monotonic() + self.limits.build
-            first = min(deadline for _, _, deadline in busy.values())
-            ready = wait_any(list(busy), first - time.monotonic())
-            late = [w for w, (_, _, deadline) in busy.items() if deadline <= time.monotonic()]
-            for worker in {*ready, *late}:
-                slot, index, deadline = busy.pop(worker)
-                answers[index] = self._build_answer(worker, slot, deadline)
-        return answers
-
-    def _idle_slots(self, busy: dict[Worker, tuple[int, int, float]]) -> list[int]:
-        taken = {slot for slot, _, _ in busy.values()}
-        return [slot for slot in range(len(self._builders)) if slot not in taken]
-
-    def _builder(self, slot: int) -> Worker:
-        """The slot's worker, started where there is none or the old one has served its time."""
-        worker = self._builders[slot]
-        if worker is not None and worker.served >= _BUILDS_A_WORKER:
-            worker.stop()
-            worker = None
-        if worker is None:
-            worker = Worker("luthier.autotune.builder", self._folder)
-            self._builders[slot] = worker
-        return worker
-
-    def _build_request(self, workload: Workload, schedule: Schedule, folder: Path) -> Message:
-        self._names += 1
-        return {
-            "workload": workload.to_json(),
-            "target": self.target.to_json(),
-            "schedule": schedule.to_json(),
-            "folder": str(folder),
-            "name": f"c{self._names}",
-            "seed": self._seed,
-        }
-
-    def _build_answer(self, worker: Worker, slot: int, deadline: float) -> Message:
-        try:
-            answer = worker.receive(deadline)
-        except WorkerLost as lost:
-            self._builders[slot] = None
-            outcome = Outcome.TIMED_OUT if lost.timed_out else Outcome.BUILD_FAILED
-            return {"failed": outcome.value, "detail": f"the build {lost}"}
-        if "environment" in answer:
-            raise ToolchainError(f"cannot build candidates: {answer['environment']}")
-        if "error" in answer:
-            return {"failed": Outcome.BUILD_FAILED.value, "detail": answer["error"]}
-        return answer
+        return self._builders.build(workload, schedules, folder, self.limits.build)
 
     def _run(
         self, workload: Workload, schedule: Schedule, build: Message, effort: Effort | None
@@ -260,7 +206,13 @@ class Measurer:
         outcome = Outcome(answer["outcome"])
         if store and outcome is Outcome.OK:
             self._references[workload.key] = store
-        return Measurement(schedule, outcome, tuple(answer.get("samples", ())), answer["detail"])
+        return Measurement(
+            schedule,
+            outcome,
+            tuple(answer.get("samples", ())),
+            answer["detail"],
+            answer.get("disturbed", False),
+        )
 
     def _ask_runner(self, request: dict[str, Any]) -> Message:
         if self._runner is None:
@@ -282,8 +234,18 @@ def _groups(workload: Workload, schedules: Sequence[Schedule]) -> Iterator[Seque
         yield schedules[i : i + step]
 
 
+def _timing(measurement: Measurement) -> Timing | None:
+    if not measurement.samples:
+        return None
+    return Timing.of(measurement.samples, disturbed=measurement.disturbed)
+
+
 def _merged(runs: Sequence[Measurement]) -> Measurement:
-    """One measurement of several of the same schedule; a failure in any of them counts."""
+    """One measurement of several of the same schedule, of the undisturbed ones if there are any.
+
+    A failure in any of them counts.
+    """
     failed = next((r for r in runs if r.outcome is not Outcome.OK), None)
-    samples = sorted(s for r in runs for s in r.samples)
-    return failed or replace(runs[0], samples=tuple(samples))
+    quiet = [r for r in runs if not r.disturbed] or runs
+    samples = sorted(s for r in quiet for s in r.samples)
+    return failed or replace(quiet[0], samples=tuple(samples))

@@ -48,15 +48,19 @@ class Outcome(str, Enum):
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one run of the kernel: the median of ``samples`` and their quartiles."""
+    """Seconds of one run of the kernel: the median of ``samples`` and their quartiles.
+
+    ``disturbed``: a reference kernel between the timings was slower than it is on a quiet machine.
+    """
 
     median: float
     q1: float
     q3: float
     samples: int
+    disturbed: bool = False
 
     @staticmethod
-    def of(seconds: Sequence[float]) -> Timing:
+    def of(seconds: Sequence[float], *, disturbed: bool = False) -> Timing:
         """Sum up repeated timings (at least one), to four digits."""
         if len(seconds) == 1:
             q1 = q3 = seconds[0]
@@ -64,12 +68,18 @@ class Timing:
             q1, _, q3 = statistics.quantiles(seconds, n=4, method="inclusive")
         middle = statistics.median(seconds)
         median, low, high = (float(f"{s:.4g}") for s in (middle, q1, q3))
-        return Timing(median, low, high, len(seconds))
+        return Timing(median, low, high, len(seconds), disturbed)
 
     @property
     def noisy(self) -> bool:
         """Whether the machine was too busy for the median to rank kernels that are close."""
-        return self.q3 - self.q1 > NOISY_SPREAD * self.median
+        return self.disturbed or self.q3 - self.q1 > NOISY_SPREAD * self.median
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields, ``disturbed`` only where it is so."""
+        quartiles = {"median": self.median, "q1": self.q1, "q3": self.q3}
+        flag = {"disturbed": True} if self.disturbed else {}
+        return {**quartiles, "samples": self.samples, **flag}
 
 
 @dataclass(frozen=True)
@@ -134,17 +144,22 @@ class Record:
         """Median seconds; infinite for a failure."""
         return self.timing.median if self.timing else math.inf
 
+    @property
+    def rank(self) -> float:
+        """Seconds to compare by: noisy records win only where noise does not explain it."""
+        noisy = self.timing is not None and self.timing.noisy
+        return self.seconds * (1 + NOISY_SPREAD) if noisy else self.seconds
+
     def to_json(self) -> dict[str, Any]:
         """All fields but the hash."""
         t = self.timing
-        seconds = t and {"median": t.median, "q1": t.q1, "q3": t.q3, "samples": t.samples}
         return {
             "schema": SCHEMA,
             "workload": self.workload.to_json(),
             "target": self.machine.to_json(),
             "schedule": self.schedule.to_json(),
             "outcome": self.outcome.value,
-            "seconds": seconds,
+            "seconds": t and t.to_json(),
             "cold": self.cold,
             "noisy": t is not None and t.noisy,
             "detail": self.detail,
@@ -253,7 +268,7 @@ def _checked(data: dict[str, Any]) -> Record:
     if (outcome is Outcome.OK) != (timing is not None):
         raise LogError("an ok record has timings, and no other")
     if type(data["cold"]) is not bool or data["noisy"] is not (timing is not None and timing.noisy):
-        raise LogError("'cold' and 'noisy' are flags, and 'noisy' follows from the quartiles")
+        raise LogError("'cold' and 'noisy' are flags, and 'noisy' follows from 'seconds'")
     if not isinstance(data["detail"], str) or len(data["detail"]) > LONGEST_DETAIL:
         raise LogError(f"'detail' is text of at most {LONGEST_DETAIL} characters")
     if not isinstance(data["time"], str) or not _TIME.fullmatch(data["time"]):
@@ -303,8 +318,15 @@ def _schedule(data: Any) -> Schedule:
 def _timing(data: Any) -> Timing | None:
     if data is None:
         return None
-    if not isinstance(data, dict) or data.keys() != {"median", "q1", "q3", "samples"}:
-        raise LogError("'seconds' has median, q1, q3 and samples")
+    if not isinstance(data, dict) or data.keys() - {"disturbed"} != {
+        "median",
+        "q1",
+        "q3",
+        "samples",
+    }:
+        raise LogError("'seconds' has median, q1, q3 and samples, and may be disturbed")
+    if data.get("disturbed", True) is not True:
+        raise LogError("'disturbed' is true or absent")
     q1, median, q3 = data["q1"], data["median"], data["q3"]
     if not all(type(s) in (int, float) for s in (q1, median, q3)):
         raise LogError("seconds are numbers")
@@ -313,7 +335,7 @@ def _timing(data: Any) -> Timing | None:
     samples = data["samples"]
     if type(samples) is not int or not 0 < samples <= 1_000_000:
         raise LogError("'samples' is between 1 and a million")
-    return Timing(float(median), float(q1), float(q3), samples)
+    return Timing(float(median), float(q1), float(q3), samples, "disturbed" in data)
 
 
 def _tools(data: Any) -> tuple[tuple[str, str], ...]:

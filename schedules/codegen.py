@@ -14,7 +14,6 @@ from .target import Target
 
 _LOWER = tvm.transform.Sequential(
     [
-        tirx.transform.StmtSimplify(),
         tirx.transform.NarrowDataType(32),
         tirx.transform.VectorizeLoop(True),
         tirx.transform.UnrollLoop(),

@@ -7,6 +7,9 @@
 #include <stddef.h>
 #include <time.h>
 
+#define PULSE_CHUNKS 8 /* for each thread */
+#define PULSE_STEPS 30000
+
 typedef void (*luthier_phase)(void *const *buffers, void *scratch, int32_t begin, int32_t end);
 
 struct luthier_kernel {
@@ -47,6 +50,10 @@ void luthier_kernel_run(const struct luthier_kernel *kernel, luthier_pool *pool)
 {
     for (int32_t i = 0; i < kernel->count; i++) {
         struct step step = {kernel->phases[i], kernel};
+        if (kernel->chunks[i] == 1) {
+            run_step(&step, 0, 0, 1);
+            continue;
+        }
         int32_t grain = luthier_grain(kernel->chunks[i], pool->threads);
         pool->parallel(pool, run_step, &step, kernel->chunks[i], grain);
     }
@@ -74,6 +81,31 @@ static double time_runs(const struct luthier_kernel *kernel, luthier_pool *pool,
     for (int32_t i = 0; i < runs; i++)
         luthier_kernel_run(kernel, pool);
     return (seconds_now() - begin) / runs;
+}
+
+/* One chunk of arithmetic that fits into registers, about a tenth of a millisecond. */
+static void run_pulse(void *context, int32_t worker, int32_t begin, int32_t end)
+{
+    double sums[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    for (int32_t i = 0; i < (end - begin) * PULSE_STEPS; i++)
+        for (int j = 0; j < 8; j++)
+            sums[j] = sums[j] * 0.999 + 0.001;
+    for (int j = 0; j < 8; j++)
+        ((volatile double *)context)[worker] += sums[j];
+}
+
+/* Seconds of a kernel that never changes and keeps all threads busy: what differs is the machine. */
+double luthier_pulse(luthier_pool *pool)
+{
+    volatile double sinks[LUTHIER_MAX_THREADS] = {0};
+    if (pool->enter != NULL)
+        pool->enter(pool);
+    double begin = seconds_now();
+    pool->parallel(pool, run_pulse, (void *)sinks, PULSE_CHUNKS * pool->threads, 1);
+    double end = seconds_now();
+    if (pool->leave != NULL)
+        pool->leave(pool);
+    return end - begin;
 }
 
 static void insert_sorted(double *sorted, int32_t count, double value)

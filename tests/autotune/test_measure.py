@@ -202,12 +202,20 @@ class TestWorkers:
 
     def test_a_builder_that_dies_is_replaced(self, measurer, relu):
         list(measurer.measure(relu, [CANDIDATE]))
-        os.kill(measurer._builders[0].pid, signal.SIGSEGV)
+        os.kill(measurer._builders.pids[0], signal.SIGSEGV)
         (shown,) = measurer.measure(relu, [CANDIDATE])
         assert shown.outcome is Outcome.BUILD_FAILED
         assert "SIGSEGV" in shown.detail
         (shown,) = measurer.measure(relu, [CANDIDATE])
         assert shown.outcome is Outcome.OK
+
+    def test_what_was_built_together_is_built_again_alone(self, measurer, matmul):
+        """One of several candidates of a share ends their builder, and nobody knows which."""
+        default = registry.spaces(matmul, measurer.target)[0].default_schedule()
+        list(measurer.measure(matmul, [default]))
+        os.kill(measurer._builders.pids[0], signal.SIGKILL)
+        shown = list(measurer.measure(matmul, [default] * 4))
+        assert [m.outcome for m in shown] == [Outcome.OK] * 4
 
     def test_a_build_that_takes_too_long_is_ended(self, measurer, relu, monkeypatch):
         monkeypatch.setattr(measurer, "limits", Limits(build=0.0))
@@ -272,7 +280,7 @@ class TestKernels:
         assert [m.schedule for m in shown] == [default, other]
         for m in shown:
             assert m.outcome is Outcome.OK
-            assert len(m.samples) >= 3 * Limits().final.least
+            assert len(m.samples) >= Limits().final.least  # rounds that noise hit do not count
             assert list(m.samples) == sorted(m.samples)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -82,6 +83,8 @@ ABSURD = [
     seconds(samples=0),
     seconds(samples=10**30),
     seconds(extra=1),
+    seconds(disturbed=False),
+    seconds(disturbed=True),
     {"seconds": None},
     {"seconds": []},
     {"outcome": "crashed"},
@@ -206,6 +209,7 @@ def test_quartiles_show_the_spread_and_mark_noise():
     assert not calm.noisy
     assert busy.noisy
     assert busy.q1 <= busy.median <= busy.q3
+    assert Timing.of([2e-3], disturbed=True).noisy
     assert Timing.of([2e-3]) == Timing(2e-3, 2e-3, 2e-3, 1)
 
 
@@ -213,6 +217,16 @@ def test_details_become_one_plain_line():
     assert one_line('Traceback\n  C:\\x said "no" \x1b[0m\n\n') == "C:/x said 'no' ?[0m"
     assert len(one_line("x" * 10_000)) == LONGEST_DETAIL
     assert one_line("") == ""
+
+
+def test_disturbed_timings_are_marked_and_quiet_ones_carry_no_mark(make_record):
+    quiet = make_record()
+    noisy = replace(quiet, timing=Timing.of([1e-3], disturbed=True))
+    assert "disturbed" not in quiet.line
+    assert Record.parse(noisy.line) == noisy
+    assert noisy.to_json()["noisy"] is True
+    assert quiet.seconds == noisy.seconds
+    assert quiet.rank == quiet.seconds < noisy.rank
 
 
 def test_failures_take_infinitely_long(make_record):

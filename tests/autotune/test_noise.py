@@ -1,0 +1,69 @@
+"""Timings that something else on the machine disturbed are repeated, then marked.
+
+Pulses are seconds of something that never changes; on a quiet machine it takes 1 here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from luthier.autotune.harness import Harness, compile_harness
+from luthier.autotune.measure import Measurement, _merged
+from luthier.autotune.record import Outcome, Timing
+from luthier.autotune.runner import timed
+from luthier.schedules import Schedule
+
+CANDIDATE = Schedule("pointwise", 1, (("grain", 1024),))
+
+
+def timing(*pulses: float, quiet: float = 1.0):
+    tries = iter(([1e-3], [2e-3]))
+    left = iter(pulses)
+    shown = timed(lambda: next(tries), lambda: next(left), quiet)
+    assert not list(left)
+    return shown
+
+
+def test_a_quiet_timing_is_taken_once():
+    shown = timing(1.05, 1.01)
+    assert shown == {"samples": [1e-3], "disturbed": False, "pulse": 1.01}
+
+
+def test_a_disturbed_one_is_taken_again():
+    for first in ((1.5, 1.0), (1.0, 1.5)):
+        shown = timing(*first, 1.02, 1.0)
+        assert (shown["samples"], shown["disturbed"]) == ([2e-3], False)
+
+
+def test_it_is_marked_when_noise_lasts():
+    assert timing(1.5, 1.0, 1.0, 2.0)["disturbed"]
+
+
+def test_the_first_timing_of_a_session_has_its_own_pulses_to_go_by():
+    assert not timing(1.5, 1.5, quiet=math.inf)["disturbed"]
+    assert timing(1.5, 2.0, 2.0, 1.5, quiet=math.inf)["disturbed"]
+
+
+def test_real_pulses_are_short(tmp_path):
+    """Candidates are many: what is timed between them must not take longer than they do."""
+    harness = Harness(str(compile_harness(tmp_path)))
+    harness.start(2)
+    assert 1e-4 < min(harness.pulse() for _ in range(20)) < 4e-3
+
+
+def test_winners_count_their_undisturbed_rounds():
+    quiet = Measurement(CANDIDATE, Outcome.OK, (1e-3,))
+    noisy = Measurement(CANDIDATE, Outcome.OK, (3e-3,), disturbed=True)
+    assert _merged([noisy, quiet, quiet]) == replace(quiet, samples=(1e-3, 1e-3))
+    assert _merged([noisy, noisy]).disturbed
+
+
+def test_a_quiet_record_is_preferred_within_noise(tmp_path, make_record, open_log):
+    log = open_log(tmp_path / "log")
+    quiet, noisy, lucky = make_record(0, 1.00e-3), make_record(1, 0.95e-3), make_record(2, 0.5e-3)
+    log.append(quiet)
+    log.append(replace(noisy, timing=Timing.of([0.95e-3], disturbed=True)))
+    assert log.best(quiet.workload, quiet.target) == quiet
+    log.append(replace(lucky, timing=Timing.of([0.5e-3], disturbed=True)))
+    assert log.best(quiet.workload, quiet.target).schedule == lucky.schedule
