@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
 from bench import footprint
@@ -39,5 +41,5 @@ def test_a_table_in_megabytes_and_milliseconds():
     lines = table(
         [Footprint("one", 1_500_000, OURS, PEER), Footprint("two", 0, OURS, None)]
     ).splitlines()
-    assert lines[2] == "| one | 1.5 | 2.0 | 12.0 | 1.0 | 11.0 | 0.5 | 8.0 | 1.2 | 10.0 | 0.0 | 36.6 |"
-    assert lines[3] == "| two | 0.0 | 2.0 | fails | 1.0 | fails | 0.5 | fails | 1.2 | fails | 0.0 | fails |"
+    assert lines[2].split(" | ")[1:11] == "1.5 2.0 12.0 1.0 11.0 0.5 8.0 1.2 10.0 0.0".split()
+    assert lines[3].count("fails") == len(fields(Needs))
