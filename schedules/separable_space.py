@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from .depthwise import is_depthwise
 from .emit import ceildiv
-from .gemm_space import Product, product
+from .gemm_space import LINE, Product, product
 from .space import Config, Knob, Space
 from .target import Target
 from .tile import fits_registers
-from .window import Axis, axes, balanced_width
+from .window import Axis, axes
 from .workload import Workload
 
 NAME = "separable"
@@ -106,29 +107,38 @@ def _default(halves: Pair, target: Target) -> dict[str, int | str]:
     return {
         "vectors": vectors,
         "pixels": _pixels(halves, target, vectors),
-        "tile_w": balanced_width(columns.out, widest),
+        "tile_w": _even(columns.out, widest),
         "rows": ceildiv(halves.axes[0].out, _bands(halves, target)),
         "unroll": max(u for u in (1, 2) if halves.product.k % u == 0),
     }
 
 
+def _even(extent: int, widest: int) -> int:
+    """The width of as few tiles up to ``widest`` as cover ``extent``, nearly alike."""
+    return ceildiv(extent, ceildiv(extent, widest))
+
+
 def _pixels(halves: Pair, target: Target, vectors: int) -> int:
     limit = (target.vector_registers - 1 - vectors) // vectors
-    return balanced_width(halves.axes[1].size, min(14, limit))
+    return _even(halves.axes[1].size, min(14, limit))
 
 
 def _vectors(halves: Pair, target: Target) -> int:
     """Few vectors: a small ring, short code and many chunks, if the tile has enough sums."""
-    needed = ceildiv(halves.product.n, target.lanes)
+    needed, size = ceildiv(halves.product.n, target.lanes), halves.axes[1].size
 
     def cost(vectors: int) -> float:
-        pixels = _pixels(halves, target, vectors)
-        sums = pixels * vectors
         # Of a core that starts two loads and two multiply-adds a cycle, which take four.
-        slowed = max(1.0, 8 / sums, (pixels + vectors) / sums)
-        padded = ceildiv(needed, vectors) * vectors / needed
-        ring = halves.span * halves.axes[1].size * vectors * target.vector_bytes
-        return padded * slowed * (1 + 0.05 * vectors) * (1.1 if ring > target.l1 else 1.0)
+        def step(pixels: int) -> int:
+            return max(pixels * vectors, pixels + vectors, 8) if pixels else 0
+
+        pixels = _pixels(halves, target, vectors)
+        steps = size // pixels * step(pixels) + step(size % pixels)
+        blocks = ceildiv(needed, vectors)
+        ring = halves.span * size * vectors * target.vector_bytes
+        crowded = 1.1 if ring > target.l1 else 1.0
+        shared = 1.1 ** max(0.0, math.log2(LINE / (vectors * target.lanes)))  # lines of two threads
+        return blocks * steps * (1 + 0.1 * vectors) * crowded * shared
 
     return min((v for v in (1, 2, 3) if v <= needed), key=cost)
 
