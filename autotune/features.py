@@ -53,16 +53,17 @@ def _node_operations(workload: Workload, node: Node) -> int:
 
 def extents(workload: Workload) -> dict[str, int]:
     """The loops that knobs may cut, by name."""
-    anchor = next((n for n in workload.nodes if n.op in ANCHORS), workload.nodes[-1])
+    anchors = [n for n in workload.nodes if n.op in ANCHORS] or [workload.nodes[-1]]
+    anchor = anchors[-1]
     shape = anchor.out.shape or (1,)
     if anchor.op in ("conv2d", "conv2d_transpose"):
-        _, kh, kw, channels = workload.tensor(anchor.args[1]).shape
+        _, kh, kw, _ = workload.tensor(anchor.args[1]).shape
         rows, columns, out = shape[1:]
         return {
             "rows": rows,
             "columns": columns,
             "inner": out,
-            "depth": channels,
+            "depth": max(workload.tensor(n.args[1]).shape[3] for n in anchors),
             "window": kh * kw,
         }
     if anchor.op == "matmul":

@@ -16,6 +16,7 @@ from .fold import fold_constants
 from .fold_scales import fold_scales
 from .graph import Graph
 from .group_norm import join_group_norms
+from .join_depthwise import join_depthwise
 from .layout import channels_last
 from .lower import lower
 from .normalize import find_normalizations
@@ -61,7 +62,7 @@ def import_model(
     Raises ModelError where the model cannot be read, UnsupportedOperator where it uses what Luthier
     cannot compile.
     """
-    program = lower(import_graph(model, shapes))
+    program = join_depthwise(lower(import_graph(model, shapes)), target)
     for call in {call.workload: call for call in program.calls}.values():
         try:
             spaces(call.workload, target)

@@ -9,8 +9,6 @@ Knobs: ``tile_w`` and ``vectors`` (the register tile), ``rows`` (output rows in 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from tvm import tirx
 
@@ -19,6 +17,7 @@ from .emit import Expr, Index, PhaseBuilder, ceildiv, divide, modulo, tail
 from .expr import Evaluator, Point
 from .kernel import Array, Kernel, Packing
 from .space import Config, Knob, Schedule, Space
+from .taps import Combine, Vectors, add_taps, multiply_add
 from .target import Target
 from .template import (
     Template,
@@ -29,7 +28,7 @@ from .template import (
     loads,
     output_slot,
 )
-from .tile import RegisterTile, vector_index
+from .tile import RegisterTile
 from .window import ColumnTile, axes, balanced_width, each_tile
 from .workload import Workload
 
@@ -84,11 +83,16 @@ def _kernel_size(workload: Workload) -> tuple[int, int]:
 
 
 def _fits(workload: Workload) -> bool:
+    floats = workload.output.dtype == workload.nodes[0].out.dtype == "float32"
+    pools = floats and any(anchor_is_first(workload, op) for op in _POOLS)
+    return pools or is_depthwise(workload)
+
+
+def is_depthwise(workload: Workload) -> bool:
+    """Whether it is a float32 convolution of constant weights, one output for each channel."""
     node = workload.nodes[0]
     if workload.output.dtype != "float32" or node.out.dtype != "float32":
         return False
-    if any(anchor_is_first(workload, op) for op in _POOLS):
-        return True
     if not anchor_is_first(workload, "conv2d") or not workload.constants[node.args[1]]:
         return False
     channels = workload.tensor(node.args[0]).shape[3]
@@ -103,6 +107,13 @@ def pack_weights(array: Array) -> Array:
 def kernel(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
     """One phase; chunks are (image, block of rows)."""
     return _Channelwise(workload, target, schedule).build()
+
+
+_COMBINE: dict[str, Combine] = {
+    "conv2d": multiply_add,
+    "avg_pool2d": lambda old, value, _: old + value,
+    "max_pool2d": lambda old, value, _: extreme("max", old, value),  # NaN wins, as in ONNX Runtime
+}
 
 
 class _Channelwise:
@@ -179,39 +190,13 @@ class _Channelwise:
             ih = oh * self.rows.stride - self.rows.pad + kh * self.rows.dilation
             iw = ow * self.columns.stride - self.columns.pad
             pixel = builder.bind(((image * self.height + ih) * self.width + iw) * self.channels)
-            for kw, outputs in enumerate(tile.taps):
-                shift = kw * self.columns.dilation * self.channels
-                self._taps(register, outputs, pixel + shift + channel, (kh, kw, channel))
-        self._store(register, at, tile, taps[1])
-
-    def _taps(
-        self,
-        register: RegisterTile,
-        outputs: tuple[int, ...],
-        first: Index,
-        tap: tuple[Index, int, Index],
-    ) -> None:
-        """One tap for every output of the tile that has it."""
-        stride = self.columns.stride * self.channels
-        source = self.builder[f"in{self.node.args[0]}"]
-        kh, kw, channel = tap
-        for part, (column, lanes) in enumerate(register.parts):
-            weight = None
+            source = Vectors(builder[f"in{self.node.args[0]}"], pixel + channel, self.channels)
+            weights = None
             if self.op == "conv2d":
-                index = (kh * self.kw + kw) * self.channels + channel + column
-                weight = self.builder.load(
-                    self.builder[f"in{self.node.args[1]}"], vector_index(index, lanes)
-                )
-            for row in outputs:
-                index = vector_index(first + row * stride + column, lanes)
-                register.update(row, part, self._combine(self.builder.load(source, index), weight))
-
-    def _combine(self, value: Expr, weight: Expr) -> Callable[[Expr], Expr]:
-        if self.op == "max_pool2d":
-            return lambda old: extreme("max", old, value)  # NaN wins, as in ONNX Runtime
-        if weight is None:
-            return lambda old: old + value
-        return lambda old: old + value * weight
+                first = kh * self.kw * self.channels + channel
+                weights = Vectors(builder[f"in{self.node.args[1]}"], first, self.channels)
+            add_taps(register, tile, self.columns, source, weights, _COMBINE[self.op])
+        self._store(register, at, tile, taps[1])
 
     def _store(
         self, register: RegisterTile, at: tuple[Index, ...], tile: ColumnTile, taps: Index

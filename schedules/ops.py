@@ -2,7 +2,8 @@
 
 ``pads`` are (top, left, bottom, right); ``axes`` are non-negative; broadcasting is NumPy's.
 
-Anchors (at most one in a workload, its other nodes come after it or feed its first argument):
+Anchors (one in a workload, whose other nodes come after it or feed its first argument; a depthwise
+convolution may also follow a 1x1 convolution, another anchor, and what is behind that):
 
 ==================  ========================================================================
 conv2d              x[N,H,W,C], w[O,KH,KW,C/groups]; strides, pads, dilations, groups

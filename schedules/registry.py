@@ -13,6 +13,7 @@ from . import (
     pointwise,
     reduction,
     relax_op,
+    separable,
     transpose,
     winograd,
 )
@@ -26,6 +27,7 @@ from .workload import Workload
 # In order of preference: the first template that fits a workload and expects to pay gives its
 # default schedule.
 TEMPLATES: tuple[Template, ...] = (
+    separable.TEMPLATE,
     depthwise.TEMPLATE,
     gemm.TEMPLATE,
     attention.TEMPLATE,

@@ -1,8 +1,9 @@
 """The workload: a canonical, readable description of one fused kernel.
 
 A workload is a small graph of operators over typed inputs, in topological order; the last node is
-the output. At most one node is an *anchor* (a convolution, a matrix product, a reduction, ...); the
-others compute each output element from few input elements and are fused into it. Workloads know
+the output. A node may be an *anchor* (a convolution, a matrix product, a reduction, ...), and two
+are only where a 1x1 convolution is followed by a depthwise one (see ``separable``); the others
+compute each output element from few input elements and are fused into it. Workloads know
 nothing of the model they came from, so two models with the same kernel share its records.
 """
 

@@ -24,6 +24,7 @@ def network() -> onnx.ModelProto:
         "w2": (19, 1, 3, 3),
         "w3": (37, 19, 1, 1),
         "w4": (37, 11),
+        "w5": (19, 19, 1, 1),
     }
     weights = {
         name: (rng.standard_normal(s) / np.sqrt(np.prod(s[1:]))).astype(np.float32)
@@ -37,7 +38,9 @@ def network() -> onnx.ModelProto:
         make("Relu", ["a"], ["b0"]),
         make("Conv", ["b0", "w1"], ["c"], **pad),
         make("Add", ["c", "b0"], ["d"]),
-        make("Conv", ["d", "w2"], ["e"], group=19, strides=[2, 2], **pad),
+        make("Conv", ["d", "w5"], ["d1"]),
+        make("Sigmoid", ["d1"], ["d2"]),
+        make("Conv", ["d2", "w2"], ["e"], group=19, strides=[2, 2], **pad),
         make("MaxPool", ["e"], ["f"], kernel_shape=[2, 2], strides=[2, 2]),
         make("Conv", ["f", "w3"], ["g"]),
         make("InstanceNormalization", ["g", "s", "b"], ["h"]),

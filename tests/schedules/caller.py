@@ -160,9 +160,9 @@ def reference(workload: Workload, inputs: Sequence[Array]) -> Array:
 
 
 def magnitude(workload: Workload, inputs: Sequence[Array]) -> Array | float:
-    """What an anchor adds up, by absolute value: rounding errors are a small part of that."""
+    """What the last anchor adds up, by absolute value: rounding errors are a small part of that."""
     adding = ("conv2d", "conv2d_transpose", "matmul", "sum", "mean", "avg_pool2d")
-    for i, node in enumerate(workload.nodes):
+    for i, node in reversed(list(enumerate(workload.nodes))):
         if node.op in adding:
             part = Workload(workload.inputs, workload.constants, workload.nodes[: i + 1])
             return reference(part, [np.abs(a) if a.dtype.kind == "f" else a for a in inputs])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from attentions import separate
 from caller import TARGETS
-from workloads import Builder, conv, conv_transpose, group_norm, matmul, pool, unary
+from workloads import Builder, conv, conv_transpose, group_norm, matmul, pool, separable, unary
 
 from luthier.schedules import Kernel, Target, Workload
 from luthier.schedules.registry import default, instantiate, spaces
@@ -79,6 +79,10 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "product_batched": (matmul((2, 3, 6), (2, 6, 20), constant=False), "gemm"),
     "winograd": (conv((1, 2, 2, 2), 4, (3, 3), pads=PAD, after="bias"), "winograd"),
     "depthwise": (conv((1, 4, 4, 20), 20, (3, 3), pads=PAD, groups=20), "channelwise"),
+    "separable": (
+        separable((1, 4, 4, 3), 20, (3, 3), pads=PAD, between="bias_relu", after="bias"),
+        "separable",
+    ),
     "max_pool": (pool("max_pool2d", (1, 4, 4, 20), (2, 2), strides=(2, 2)), "channelwise"),
     "convolution_transposed": (conv_transpose((1, 2, 2, 3), 5, (2, 2)), "conv_transpose"),
     "softmax": (softmax(), "normalize"),
@@ -105,6 +109,10 @@ LAYERS: dict[str, Workload] = {
     "resnet50 classifier": matmul((1, 2048), (2048, 1000)),
     "mobilenet depthwise, 112": conv((1, 112, 112, 32), 32, (3, 3), pads=PAD, groups=32),
     "mobilenet depthwise, 7": conv((1, 7, 7, 960), 960, (3, 3), pads=PAD, groups=960),
+    "mobilenet expansion, 112": separable(
+        (1, 112, 112, 16), 96, (3, 3), strides=(2, 2), pads=PAD, between="clip", after="clip"
+    ),
+    "mobilenet expansion, 7": separable((1, 7, 7, 160), 960, (3, 3), pads=PAD, between="clip"),
     "max pool, 112": pool("max_pool2d", (1, 112, 112, 64), (3, 3), strides=(2, 2), pads=PAD),
     "bert projection": matmul((128, 768), (768, 768), after="bias"),
     "bert feed forward": matmul((128, 768), (768, 3072), after="gelu"),

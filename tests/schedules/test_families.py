@@ -8,7 +8,17 @@ from collections.abc import Callable
 import pytest
 from attentions import odd_sizes, separate
 from caller import RUNNABLE, TARGETS, verify
-from workloads import EPILOGUES, Builder, Pads, conv, conv_transpose, group_norm, matmul, pool
+from workloads import (
+    EPILOGUES,
+    Builder,
+    Pads,
+    conv,
+    conv_transpose,
+    group_norm,
+    matmul,
+    pool,
+    separable,
+)
 
 from luthier.schedules import Workload
 from luthier.schedules.registry import TEMPLATES, spaces
@@ -76,6 +86,23 @@ def depthwise(rng: random.Random) -> Workload:
         pads=pads,
         dilations=(dilation, dilation),
         groups=channels,
+        after=rng.choice(AFTER),
+    )
+
+
+def expanded_depthwise(rng: random.Random) -> Workload:
+    kernel = rng.choice([3, 5, 7])
+    size = _odd(rng, 20, 7)
+    dilation, pads = _window(rng, size, kernel)
+    return separable(
+        (_odd(rng, 2), size, size + 1, _odd(rng, 40)),
+        _odd(rng, 70, 2),
+        (kernel, kernel),
+        strides=(_odd(rng, 2), _odd(rng, 2)),
+        pads=pads,
+        dilations=(dilation, dilation),
+        # Of "scaled", which negates, the caller cannot tell how large the sums are.
+        between=rng.choice([a for a in AFTER if a != "scaled"]),
         after=rng.choice(AFTER),
     )
 
@@ -182,6 +209,7 @@ FAMILIES: dict[str, tuple[Callable[[random.Random], Workload], int]] = {
     "pointwise convolution": (pointwise, 4),
     "winograd": (winograd, 5),
     "depthwise": (depthwise, 6),
+    "expansion and depthwise": (expanded_depthwise, 8),
     "transposed convolution": (transposed, 5),
     "matrix product": (gemm, 8),
     "batched product": (batched_gemm, 5),

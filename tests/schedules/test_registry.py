@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from attentions import separate
 from caller import TARGETS
-from workloads import Builder, conv, conv_transpose, group_norm, matmul, pool, unary
+from workloads import Builder, conv, conv_transpose, group_norm, matmul, pool, separable, unary
 
 from luthier.schedules import Schedule, ScheduleError, Tensor, Workload, node
 from luthier.schedules.registry import TEMPLATES, default, instantiate, spaces
@@ -42,6 +42,7 @@ def other() -> Workload:
 PAD = (1, 1, 1, 1)
 DEFAULTS = {
     "a depthwise convolution": (conv((1, 9, 9, 8), 8, (3, 3), groups=8), "channelwise"),
+    "the beginning of an inverted residual": (separable((1, 9, 9, 8), 24, (3, 3)), "separable"),
     "a maximum of windows": (pool("max_pool2d", (1, 9, 9, 8), (2, 2)), "channelwise"),
     "a product": (matmul((8, 9), (9, 10)), "gemm"),
     "a pointwise convolution": (conv((1, 9, 9, 8), 8, (1, 1)), "gemm"),

@@ -9,7 +9,7 @@ import pytest
 from caller import RUNNABLE, draw, verify
 from hypothesis import given
 from hypothesis import strategies as st
-from workloads import conv, conv_transpose, pool
+from workloads import conv, conv_transpose, pool, separable
 
 from luthier.schedules import ScheduleError
 from luthier.schedules.window import Axis, column_tiles
@@ -55,6 +55,27 @@ DEPTHWISE = {
         strict=False,
     )
 }
+SEPARABLE = {
+    "what the activation makes of zero": separable(
+        (1, 7, 9, 5), 20, (3, 3), pads=(1, 1, 1, 1), between="bias", after="clip"
+    ),
+    "one pixel": separable((1, 1, 1, 1), 2, (1, 1), between="swish"),
+    "a batch and strides": separable(
+        (3, 9, 10, 4), 35, (3, 3), strides=(2, 2), pads=(0, 0, 1, 1), between="swish"
+    ),
+    "dilations": separable(
+        (1, 13, 12, 8), 19, (3, 5), dilations=(3, 2), pads=(3, 1, 2, 4), between="gelu"
+    ),
+    "strides beyond the kernel": separable(
+        (1, 11, 15, 3), 7, (2, 1), strides=(4, 5), pads=(0, 1, 1, 2), between="bias_relu"
+    ),
+    "outputs that see nothing but padding": separable(
+        (1, 2, 2, 3), 8, (2, 2), pads=(4, 0, 3, 5), between="bias", after="residual"
+    ),
+    "a window larger than the image": separable(
+        (1, 3, 4, 17), 33, (7, 7), pads=(3, 3, 3, 3), between="residual", after="swish"
+    ),
+}
 TRANSPOSED = {
     "one pixel": conv_transpose((1, 1, 1, 3), 5, (3, 2)),
     "strides beyond the kernel": conv_transpose((1, 3, 4, 5), 6, (2, 1), strides=(3, 4)),
@@ -87,6 +108,7 @@ CASES = {
         ("convolution", None, CONVOLUTIONS),
         ("winograd", "winograd", WINOGRAD),
         ("depthwise", "channelwise", DEPTHWISE),
+        ("expansion and depthwise", "separable", SEPARABLE),
         ("transposed", "conv_transpose", TRANSPOSED),
         ("pooling", "channelwise", POOLS),
     )
@@ -98,7 +120,9 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_edges(name, level):
     template, workload = CASES[name]
-    verify(workload, level, samples=0 if template == "winograd" else 1, template=template)
+    verify(
+        workload, level, samples={"winograd": 0, "separable": 4}.get(template, 1), template=template
+    )
 
 
 @pytest.mark.parametrize("level", RUNNABLE)

@@ -165,6 +165,30 @@ def conv(
     return b.workload
 
 
+def separable(
+    x: Shape,
+    channels: int,
+    kernel: Pair,
+    *,
+    strides: Pair = (1, 1),
+    pads: Pads = (0, 0, 0, 0),
+    dilations: Pair = (1, 1),
+    between: str = "nothing",
+    after: str = "nothing",
+) -> Workload:
+    """A 1x1 convolution and the depthwise one behind it; ``x`` is (N, H, W, C)."""
+    b = Builder()
+    source, weight = b.input(x), b.input((channels, 1, 1, x[3]), constant=True)
+    attrs = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1), "groups": 1}
+    wide = b.add("conv2d", source, weight, shape=(*x[:3], channels), **attrs)
+    wide = EPILOGUES[between](b, wide)
+    taps = b.input((channels, *kernel, 1), constant=True)
+    shape = (x[0], *places(x, kernel, strides, pads, dilations), channels)
+    attrs = {"strides": strides, "pads": pads, "dilations": dilations, "groups": channels}
+    EPILOGUES[after](b, b.add("conv2d", wide, taps, shape=shape, **attrs))
+    return b.workload
+
+
 def conv_transpose(
     x: Shape,
     out_channels: int,
