@@ -24,10 +24,10 @@ from .template import (
     Template,
     anchor_is_first,
     epilogue,
-    finish_element,
     input_slots,
     loads,
     output_slot,
+    store_element,
 )
 from .tile import RegisterTile, vector_index
 from .window import ColumnTile, axes, balanced_width, each_tile
@@ -116,6 +116,7 @@ class _Channelwise:
         _, self.out_h, self.out_w, _ = self.node.out.shape
         self.kh, self.kw = _kernel_size(workload)
         source = workload.tensor(self.node.args[0])
+        self.pitch = source.pitch or self.channels
         self.rows, self.columns = axes(self.node, source, (self.kh, self.kw))
         self.lanes = target.lanes
 
@@ -178,9 +179,9 @@ class _Channelwise:
         with builder.loop(taps[1], "kh", taps[0]) as kh:
             ih = oh * self.rows.stride - self.rows.pad + kh * self.rows.dilation
             iw = ow * self.columns.stride - self.columns.pad
-            pixel = builder.bind(((image * self.height + ih) * self.width + iw) * self.channels)
+            pixel = builder.bind(((image * self.height + ih) * self.width + iw) * self.pitch)
             for kw, outputs in enumerate(tile.taps):
-                shift = kw * self.columns.dilation * self.channels
+                shift = kw * self.columns.dilation * self.pitch
                 self._taps(register, outputs, pixel + shift + channel, (kh, kw, channel))
         self._store(register, at, tile, taps[1])
 
@@ -192,7 +193,7 @@ class _Channelwise:
         tap: tuple[Index, int, Index],
     ) -> None:
         """One tap for every output of the tile that has it."""
-        stride = self.columns.stride * self.channels
+        stride = self.columns.stride * self.pitch
         source = self.builder[f"in{self.node.args[0]}"]
         kh, kw, channel = tap
         for part, (column, lanes) in enumerate(register.parts):
@@ -228,7 +229,7 @@ class _Channelwise:
             self.evaluator.forget()
             self.evaluator.sources[0] = lambda point: result
             point = Point(shape, (image, oh, ow + row, channel), flat)
-            builder.store(builder["out"], flat, finish_element(self.evaluator, point))
+            store_element(self.evaluator, point)
 
         register.finish(sum(lanes for _, lanes in register.parts), store)
 

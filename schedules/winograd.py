@@ -31,10 +31,10 @@ from .target import Target
 from .template import (
     Template,
     epilogue,
-    finish_element,
     input_slots,
     loads,
     output_slot,
+    store_element,
 )
 from .tile import RegisterTile, column_parts, vector_index
 from .winograd_input import Geometry, InputTransform
@@ -208,7 +208,7 @@ class _Winograd:
                 self.evaluator.forget()
                 self.evaluator.sources[0] = lambda point: value
                 point = Point(shape, (image, oh + y, ow + x, channel), flat)
-                builder.store(builder["out"], flat, finish_element(self.evaluator, point))
+                store_element(self.evaluator, point)
 
         for y in range(self.g.m):
             with _unless(
