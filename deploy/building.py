@@ -44,10 +44,11 @@ def build(
 ) -> Manifest:
     """Compile ``program`` into the artifact folder ``out``, replacing an artifact there.
 
-    ``schedules`` are records' schedules by workload key, ``record_hashes`` say which records'; the
-    other kernels get their defaults. ``sample`` has arrays ``in:<input>`` and ``out:<output>`` (the
-    reference's answer) and is kept in ``sample.npz``. Raises ArtifactError, ToolchainError,
-    ScheduleError (a schedule that does not fit its workload) and ModelError (too many weights).
+    ``schedules`` are records' schedules by key of the dense workload, ``record_hashes`` say which
+    records'; the other kernels get their defaults. ``sample`` has arrays ``in:<input>`` and
+    ``out:<output>`` (the reference's answer) and is kept in ``sample.npz``. Raises ArtifactError,
+    ToolchainError, ScheduleError (a schedule that does not fit its workload) and ModelError (too
+    many weights).
     """
     import tvm  # noqa: PLC0415 - a second to import
 
@@ -57,11 +58,11 @@ def build(
     find_compiler()
     workloads = {call.workload.key: call.workload for call in program.calls}
     kernels = []
-    for key, workload in workloads.items():
-        schedule = schedules.get(key) or registry.default(workload, target)
+    for workload in workloads.values():
+        schedule = schedules.get(workload.dense.key) or registry.default(workload, target)
         kernels.append(registry.instantiate(workload, target, schedule))
     hashes = record_hashes or {}
-    tuned = {key: hashes.get(key) for key in workloads.keys() & schedules.keys()}
+    tuned = {key: hashes.get(key) for key in schedules}
     return assemble(
         program,
         out,
@@ -90,7 +91,7 @@ def assemble(
     """Link compiled kernels and write the folder; see ``build``.
 
     ``kernels`` has one kernel for each distinct workload, and phase ``p`` of ``kernels[i]`` is the
-    function ``kernel_symbol(i)_p`` of one of the ELF ``objects``. ``tuned`` has the keys of
+    function ``kernel_symbol(i)_p`` of one of the ELF ``objects``. ``tuned`` has the keys of dense
     workloads whose schedule came from a record, and the record's hash where it is known;
     ``versions`` are those of what compiled them. Raises ArtifactError, ToolchainError, ModelError.
     """
@@ -145,7 +146,7 @@ def assemble(
 
 
 def _entry(kernel: Kernel, count: int, tuned: Mapping[str, str | None]) -> KernelEntry:
-    key = kernel.workload.key
+    key = kernel.workload.dense.key
     source = "record" if key in tuned else "default"
     return KernelEntry(kernel.workload, kernel.schedule, source, count, tuned.get(key))
 

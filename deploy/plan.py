@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from luthier.frontend.program import Program
 from luthier.schedules import ALIGNMENT, Kernel
+from luthier.schedules.workload import DTYPE_BYTES
 
 ARENA, WEIGHTS, INPUT, OUTPUT = "ARENA", "WEIGHTS", "INPUT", "OUTPUT"
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A place: a byte offset in the arena or the weights, or the index of an input or output."""
+    """A place: a byte offset in the arena or the weights, or ``offset`` bytes into an input or
+    output, whose index ``at`` is.
+    """
 
     space: str
     at: int
+    offset: int = 0
 
 
 @dataclass(frozen=True)
@@ -113,66 +117,88 @@ class _Blocks:
         return place([Block(n, *s) for n, s in zip(self.sizes, self.spans, strict=True)])
 
 
+class _Places:
+    """Where values lie: ``block`` and ``holder`` of each value that is neither view nor part.
+
+    Until ``place`` has chosen offsets, a reference into the arena names a block.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program, self.blocks = program, _Blocks()
+        self.end = len(program.calls)  # the time at which outputs are copied
+        self.at_input = [self.blocks.add(program.values[v].nbytes, 0) for _, v in program.inputs]
+        self.at_output: dict[int, int] = {}
+        self._holder = {v: Reference(INPUT, k) for k, (_, v) in enumerate(program.inputs)}
+        self._block = {v: self.at_input[k] for k, (_, v) in enumerate(program.inputs)}
+        self._written = _outputs_written_in_place(program)
+
+    def read(self, value: int, time: int) -> Reference:
+        """The place of a value that is in use at ``time``."""
+        part = self.program.place(value)
+        self.blocks.use(self._block[part.whole], time)
+        offset = part.first * DTYPE_BYTES[self.program.values[value].dtype]
+        return replace(self._holder[part.whole], offset=offset)
+
+    def write(self, value: int, time: int) -> Reference:
+        """The place of a call's result; the first part of a value makes room for all of it."""
+        whole = self.program.place(value).whole
+        if whole not in self._block:
+            block = self._block[whole] = self.blocks.add(self.program.values[whole].nbytes, time)
+            output = self._written.get(whole)
+            if output is None:
+                self._holder[whole] = Reference(ARENA, block)
+            else:
+                self._holder[whole] = Reference(OUTPUT, output)
+                self.at_output[output] = block
+                self.blocks.use(block, self.end)
+        return self.read(value, time)
+
+
 def plan(program: Program, kernels: Sequence[Kernel], weights: WeightPlaces) -> Plan:
     """Lay out the program; ``kernels[c]`` computes call ``c``."""
-    blocks = _Blocks()
-    end = len(program.calls)  # the time at which outputs are copied
-    at_input = [blocks.add(program.values[v].nbytes, 0) for _, v in program.inputs]
-    holder = {v: Reference(INPUT, k) for k, (_, v) in enumerate(program.inputs)}
-    block_of = {v: at_input[k] for k, (_, v) in enumerate(program.inputs)}
-    written = _outputs_written_in_place(program)
-    at_output: dict[int, int] = {}
+    places = _Places(program)
+    blocks, end = places.blocks, places.end
     drafts: list[list[Reference]] = []
-
     for time, (call, kernel) in enumerate(zip(program.calls, kernels, strict=True)):
         temps = [Reference(ARENA, blocks.add(n, time)) for n in kernel.temps]
-        block = block_of[call.result] = blocks.add(program.values[call.result].nbytes, time)
-        output = written.get(call.result)
-        if output is None:
-            holder[call.result] = Reference(ARENA, block)
-        else:
-            holder[call.result] = Reference(OUTPUT, output)
-            at_output[output] = block
-            blocks.use(block, end)
-        arguments = []
-        for i, value in enumerate(call.args):
-            base = program.base(value)
-            if (time, i) in weights.arguments:
-                arguments.append(Reference(WEIGHTS, weights.arguments[time, i]))
-                continue
-            blocks.use(block_of[base], time)
-            arguments.append(holder[base])
-        drafts.append([*arguments, *temps, holder[call.result]])
+        result = places.write(call.result, time)
+        arguments = [
+            Reference(WEIGHTS, weights.arguments[time, i])
+            if (time, i) in weights.arguments
+            else places.read(value, time)
+            for i, value in enumerate(call.args)
+        ]
+        drafts.append([*arguments, *temps, result])
 
     copies = []
     for k, (_, value) in enumerate(program.outputs):
-        if k in at_output:
+        if k in places.at_output:
             continue
-        at_output[k] = blocks.add(program.values[value].nbytes, end)
-        base = program.base(value)
+        places.at_output[k] = blocks.add(program.values[value].nbytes, end)
         if k in weights.outputs:
             copies.append((Reference(WEIGHTS, weights.outputs[k]), k))
         else:
-            blocks.use(block_of[base], end)
-            copies.append((holder[base], k))
+            copies.append((places.read(value, end), k))
 
     offsets, arena_bytes = blocks.place()
 
     def settle(reference: Reference) -> Reference:
-        return Reference(ARENA, offsets[reference.at]) if reference.space == ARENA else reference
+        if reference.space != ARENA:
+            return reference
+        return Reference(ARENA, offsets[reference.at] + reference.offset)
 
     return Plan(
         buffers=tuple(tuple(map(settle, draft)) for draft in drafts),
         copies=tuple((settle(source), k) for source, k in copies),
-        input_places=tuple(offsets[b] for b in at_input),
-        output_places=tuple(offsets[at_output[k]] for k in range(len(program.outputs))),
+        input_places=tuple(offsets[b] for b in places.at_input),
+        output_places=tuple(offsets[places.at_output[k]] for k in range(len(program.outputs))),
         arena_bytes=arena_bytes,
     )
 
 
 def _outputs_written_in_place(program: Program) -> dict[int, int]:
-    """For each call's result that is an output, the first output that it is."""
-    results = {call.result for call in program.calls}
+    """For each value that calls make and that is an output, the first output that it is."""
+    results = {program.place(call.result).whole for call in program.calls}
     written: dict[int, int] = {}
     for k, (_, value) in enumerate(program.outputs):
         base = program.base(value)

@@ -9,7 +9,7 @@ from luthier.frontend.program import Program
 from luthier.schedules import Kernel, Tensor
 
 from .names import c_string
-from .plan import Plan
+from .plan import Plan, Reference
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,10 @@ def _steps(tables: Tables) -> str:
     return _array("luthier_step", "steps", rows)
 
 
+def _reference(reference: Reference) -> str:
+    return f"{{{reference.at}u, {reference.offset}u, LUTHIER_IN_{reference.space}}}"
+
+
 def emit(tables: Tables) -> str:
     """The C source."""
     program, plan = tables.program, tables.plan
@@ -99,12 +103,12 @@ def emit(tables: Tables) -> str:
         _array(
             "luthier_reference",
             "references",
-            (f"{{{r.at}u, LUTHIER_IN_{r.space}}}" for r in references),
+            map(_reference, references),
         ),
         _array(
             "luthier_copy",
             "copies",
-            (f"{{{{{r.at}u, LUTHIER_IN_{r.space}}}, {k}}}" for r, k in plan.copies),
+            (f"{{{_reference(r)}, {k}}}" for r, k in plan.copies),
         ),
         _array("uint64_t", "input_places", (f"{p}u" for p in plan.input_places)),
         _array("uint64_t", "output_places", (f"{p}u" for p in plan.output_places)),

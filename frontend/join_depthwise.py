@@ -12,7 +12,7 @@ from dataclasses import replace
 from luthier.schedules import Target, Workload
 from luthier.schedules.separable_space import pays
 
-from .program import Call, Program
+from .program import Call, Part, Program
 
 
 def join_depthwise(program: Program, target: Target) -> Program:
@@ -20,6 +20,7 @@ def join_depthwise(program: Program, target: Target) -> Program:
     readers = Counter(program.base(a) for call in program.calls for a in call.args)
     readers.update(program.base(value) for _, value in program.outputs)
     readers.update(program.base(value) for value in program.views)
+    readers.update(program.parts.keys())  # whoever reads the whole
     calls: dict[int, Call] = {}  # by result
     for call in program.calls:
         first = calls.get(call.args[0]) if call.args else None
@@ -72,4 +73,5 @@ def _without(program: Program, gone: set[int]) -> Program:
             replace(c, args=tuple(number[a] for a in c.args), result=number[c.result])
             for c in program.calls
         ),
+        {number[v]: Part(number[p.whole], p.first) for v, p in program.parts.items()},
     )

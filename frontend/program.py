@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
@@ -25,13 +25,22 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A place in the value ``whole``: ``first`` elements behind where that begins."""
+
+    whole: int
+    first: int
+
+
+@dataclass(frozen=True)
 class Program:
     """Calls in execution order over numbered values.
 
     ``values[i]`` is the type of value ``i``. A value is a model input, a constant, the result of
-    one call, or a view: ``views[v] = base`` says that ``v`` has the bytes of ``base`` under another
-    shape. ``inputs`` and ``outputs`` are (name in the model, value) in the model's order; an output
-    may be any kind of value, an input or a constant too, and may occur twice.
+    one call, a view: ``views[v] = base`` says that ``v`` has the bytes of ``base`` under another
+    shape; or it is made of its ``parts``: results of calls, by value, that lie in it and nowhere
+    else. ``inputs`` and ``outputs`` are (name in the model, value) in the model's order; an output
+    may be any kind of value but a part, an input or a constant too, and may occur twice.
     """
 
     name: str
@@ -41,6 +50,16 @@ class Program:
     constants: Mapping[int, NDArray[Any]]
     views: Mapping[int, int]
     calls: tuple[Call, ...]
+    parts: Mapping[int, Part] = field(default_factory=dict)
+
+    def place(self, value: int) -> Part:
+        """Where the bytes of ``value`` lie: in a value that is neither a view nor a part."""
+        first = 0
+        value = self.base(value)
+        while value in self.parts:
+            first += self.parts[value].first
+            value = self.parts[value].whole
+        return Part(value, first)
 
     def base(self, value: int) -> int:
         """The value that owns the bytes of ``value``."""

@@ -89,7 +89,7 @@ def tune(
     if trials is None:
         trials = DEFAULT_TRIALS if minutes is None else _UNLIMITED
     return tune_workloads(
-        Counter(call.workload for call in program.calls),
+        Counter(call.workload.dense for call in program.calls),
         resolved,
         trials,
         Log.open(log),
@@ -136,7 +136,7 @@ def build(
         model_sha256=_sha256(model),
         sample=sample,
     )
-    kernels = {call.workload for call in program.calls}
+    kernels = {call.workload.dense for call in program.calls}
     foreign = sum(len(opened.foreign(w, resolved)) for w in kernels) if opened else 0
     return BuildReport(
         folder=Path(out),
@@ -221,10 +221,11 @@ def _open_log(log: FilePath | None) -> Log | None:
 
 
 def _best(program: Program, target: Target, log: Log | None) -> dict[str, Record]:
-    """The log's best records, by workload key."""
+    """The log's best records, by key of the dense workload: where a tensor lies changes little."""
     if log is None:
         return {}
-    best = {c.workload.key: log.best(c.workload, target) for c in program.calls}
+    computed = {c.workload.dense for c in program.calls}
+    best = {workload.key: log.best(workload, target) for workload in computed}
     return {key: record for key, record in best.items() if record}
 
 

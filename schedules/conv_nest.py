@@ -16,7 +16,7 @@ from .expr import Evaluator, Point
 from .kernel import Packing, Phase
 from .space import Schedule
 from .target import Target
-from .template import epilogue, finish_element, input_slots, loads, output_slot
+from .template import epilogue, input_slots, loads, output_slot, store_element
 from .tile import RegisterTile, column_parts, vector_index
 from .window import Axis, ColumnTile, each_tile
 from .workload import Workload
@@ -185,7 +185,7 @@ class _GridNest:
             self.evaluator.forget()
             self.evaluator.sources[0] = lambda point: value
             point = Point(shape, (image, oh, ow + across, channel), flat)
-            self.builder.store(self.builder["out"], flat, finish_element(self.evaluator, point))
+            store_element(self.evaluator, point)
 
         register.finish(channels, store)
 

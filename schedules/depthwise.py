@@ -23,10 +23,10 @@ from .template import (
     Template,
     anchor_is_first,
     epilogue,
-    finish_element,
     input_slots,
     loads,
     output_slot,
+    store_element,
 )
 from .tile import RegisterTile
 from .window import ColumnTile, axes, balanced_width, each_tile
@@ -127,6 +127,7 @@ class _Channelwise:
         _, self.out_h, self.out_w, _ = self.node.out.shape
         self.kh, self.kw = _kernel_size(workload)
         source = workload.tensor(self.node.args[0])
+        self.pitch = source.pitch or self.channels
         self.rows, self.columns = axes(self.node, source, (self.kh, self.kw))
         self.lanes = target.lanes
 
@@ -189,8 +190,8 @@ class _Channelwise:
         with builder.loop(taps[1], "kh", taps[0]) as kh:
             ih = oh * self.rows.stride - self.rows.pad + kh * self.rows.dilation
             iw = ow * self.columns.stride - self.columns.pad
-            pixel = builder.bind(((image * self.height + ih) * self.width + iw) * self.channels)
-            source = Vectors(builder[f"in{self.node.args[0]}"], pixel + channel, self.channels)
+            pixel = builder.bind(((image * self.height + ih) * self.width + iw) * self.pitch)
+            source = Vectors(builder[f"in{self.node.args[0]}"], pixel + channel, self.pitch)
             weights = None
             if self.op == "conv2d":
                 first = kh * self.kw * self.channels + channel
@@ -213,7 +214,7 @@ class _Channelwise:
             self.evaluator.forget()
             self.evaluator.sources[0] = lambda point: result
             point = Point(shape, (image, oh, ow + row, channel), flat)
-            builder.store(builder["out"], flat, finish_element(self.evaluator, point))
+            store_element(self.evaluator, point)
 
         register.finish(sum(lanes for _, lanes in register.parts), store)
 

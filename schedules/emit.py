@@ -67,7 +67,7 @@ class PhaseBuilder:
         self.emit(tirx.DeclBuffer(table, data=self._table))
         buffers = {}
         for slot in slots:
-            if slot.tensor.size > _MOST_ELEMENTS:
+            if slot.tensor.span > _MOST_ELEMENTS:
                 raise ScheduleError(f"{slot.tensor} has more elements than 32-bit indices reach")
             dtype = "int8" if slot.tensor.dtype == "bool" else slot.tensor.dtype
             pointer = tirx.Var(f"p_{slot.name}", PointerType(PrimType(dtype), "global"))
@@ -78,7 +78,7 @@ class PhaseBuilder:
                 address = tirx.BufferLoad(table, [slot.position])
             self.emit(tirx.Bind(pointer, tirx.call_intrin(pointer.ty, "tirx.reinterpret", address)))
             buffer = tirx.decl_buffer(
-                (max(1, slot.tensor.size),), dtype, slot.name, data_alignment=64
+                (max(1, slot.tensor.span),), dtype, slot.name, data_alignment=64
             )
             self.emit(tirx.DeclBuffer(buffer, data=pointer))
             buffers[slot.name] = buffer

@@ -30,10 +30,10 @@ from .template import (
     Template,
     collapse,
     epilogue,
-    finish_element,
     input_slots,
     loads,
     output_slot,
+    store_element,
 )
 from .tile import LINE, RegisterTile, column_parts, vector_index
 from .workload import Tensor, Workload
@@ -223,7 +223,7 @@ class _Gemm:
             self.evaluator.forget()
             self.evaluator.sources[0] = lambda point: value
             point = Point(shape, (*split_index(m, shape[:-1]), n), flat)
-            builder.store(builder["out"], flat, finish_element(self.evaluator, point))
+            store_element(self.evaluator, point)
 
         register.finish(columns, store)
 

@@ -6,9 +6,10 @@ A kernel runs as one or more *phases*, one after the other. The work of a phase 
     void phase(void *const *buffers, void *scratch, int32_t begin, int32_t end);
 
 that does the chunks ``begin <= i < end``. ``buffers`` holds the workload's inputs in order (packed
-ones in their packed form), then the kernel's ``temps``, then the output. Every buffer starts at a
-multiple of 64 bytes. ``scratch`` is private to the worker, aligned likewise, and holds nothing
-from one call to the next.
+ones in their packed form), then the kernel's ``temps``, then the output. Weights and ``temps``
+start at a multiple of 64 bytes; inputs and the output, which may be parts of larger tensors, at a
+multiple of their element's size. ``scratch`` is private to the worker, aligned like the weights,
+and holds nothing from one call to the next.
 """
 
 from __future__ import annotations

@@ -30,6 +30,12 @@ class Point:
             return self.flat
         return flatten(self.coordinates, self.shape)
 
+    def position(self, pitch: int | None) -> Index:
+        """Place in memory where rows of the last axis lie ``pitch`` elements apart."""
+        if pitch is None:
+            return self.linear
+        return flatten(self.coordinates, (*self.shape[:-1], pitch))
+
     def identity(self) -> tuple[Any, ...]:
         """Equal for points made of the same index objects."""
         return (self.shape, tuple(map(_identity, self.coords or ())), _identity(self.flat))

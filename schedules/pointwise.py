@@ -112,15 +112,20 @@ class _Part:
 
 def _placement(segment: Segment, inner: int) -> Callable[[Index, Index], Index]:
     """Maps (row, column) of the segment to the output's flat index."""
-    if segment.is_all:
-        return lambda row, column: row * inner + column
     axis, whole, part = segment.axis, segment.whole, segment.workload.output.shape
-    after = math.prod(whole[axis + 1 :])
-    gap, first = whole[axis] * after, segment.offset * after
+    if segment.is_all:
+        pitch = segment.pitch or inner
+        return lambda row, column: row * pitch + column
+    pitch = segment.pitch or whole[-1]
     if axis == len(whole) - 1:
-        return lambda row, column: row * gap + first + column
-    per = part[axis] * after // inner  # rows of the segment between two gaps
-    return lambda row, column: divide(row, per) * gap + first + modulo(row, per) * inner + column
+        return lambda row, column: row * pitch + segment.offset + column
+    after = math.prod(whole[axis + 1 : -1])  # rows for each step along the axis
+    per, gap, first = part[axis] * after, whole[axis] * after, segment.offset * after
+
+    def place(row: Index, column: Index) -> Index:
+        return (divide(row, per) * gap + first + modulo(row, per)) * pitch + column
+
+    return place
 
 
 def _point(shape: tuple[int, ...], row: Index, column: Index) -> Point:

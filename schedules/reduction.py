@@ -23,7 +23,7 @@ from .kernel import Kernel
 from .ops import FUSIBLE
 from .space import Knob, Schedule, Space
 from .target import Target
-from .template import Template, finish_element, input_slots, loads, output_slot
+from .template import Template, input_slots, loads, output_slot, store_element
 from .workload import Node, Tensor, Workload
 
 NAME = "reduction"
@@ -263,7 +263,7 @@ class _Reduction:
         point = Point(out, at)
         self.evaluator.forget()
         self.evaluator.sources[self.anchor] = lambda _: total
-        self.builder.store(self.builder["out"], point.linear, finish_element(self.evaluator, point))
+        store_element(self.evaluator, point)
 
     def _share(self, total: Expr) -> Expr:
         """The total divided by how many there were."""

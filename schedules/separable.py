@@ -26,7 +26,15 @@ from .separable_space import NAME, Pair, pair, pays, space
 from .space import Schedule
 from .taps import Vectors, add_taps
 from .target import Target
-from .template import Template, epilogue, finish_element, input_slots, loads, output_slot
+from .template import (
+    Template,
+    epilogue,
+    finish_element,
+    input_slots,
+    loads,
+    output_slot,
+    store_element,
+)
 from .tile import RegisterTile, column_parts, vector_index
 from .window import ColumnTile, each_tile
 from .workload import Tensor, Workload
@@ -206,7 +214,7 @@ class _Separable:
             c = first + channel
             flat = (pixel0 + output) * self.p.n + c
             point = Point(shape, (image, oh, ow + output, c), flat)
-            builder.store(builder["out"], flat, finish_element(self.after, point))
+            store_element(self.after, point)
 
         register.finish(channels, store)
 

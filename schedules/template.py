@@ -76,7 +76,7 @@ def collapse(workload: Workload, keep_last: bool = False) -> Workload:
     """The same elementwise workload with neighbouring dimensions merged where nobody can tell.
 
     Two dimensions merge when every operand spans both or broadcasts along both. Inputs that no
-    node uses are left as they are. ``keep_last`` keeps the last dimension apart.
+    node uses are left as they are. ``keep_last``, or a pitch, keeps the last dimension apart.
     """
     if any(node.op not in ELEMENTWISE for node in workload.nodes):
         return workload
@@ -85,6 +85,7 @@ def collapse(workload: Workload, keep_last: bool = False) -> Workload:
         return workload
     used = {a for node in workload.nodes for a in node.args}
     aligned = {a: _align(workload.tensor(a).shape, len(shape)) for a in used}
+    keep_last |= any(workload.tensor(a).pitch for a in used) or bool(workload.output.pitch)
     groups = _merge(shape, list(aligned.values()), keep_last)
 
     def merged(tensor: Tensor, arg: int) -> Tensor:
@@ -97,7 +98,7 @@ def collapse(workload: Workload, keep_last: bool = False) -> Workload:
             for d in group:
                 extent *= full[d]
             dims.append(extent)
-        return Tensor(tuple(dims), tensor.dtype)
+        return Tensor(tuple(dims), tensor.dtype, tensor.pitch)
 
     inputs = tuple(merged(t, i) for i, t in enumerate(workload.inputs))
     n = len(inputs)
@@ -138,8 +139,8 @@ def input_slots(workload: Workload, packings: Sequence[Packing | None]) -> list[
     """A slot for each input, in its packed size."""
     slots = []
     for i, (tensor, packing) in enumerate(zip(workload.inputs, packings, strict=True)):
-        shape = tensor.shape if packing is None else packing.shape
-        slots.append(Slot(i, f"in{i}", Tensor(shape, tensor.dtype)))
+        held = tensor if packing is None else Tensor(packing.shape, tensor.dtype)
+        slots.append(Slot(i, f"in{i}", held))
     return slots
 
 
@@ -154,13 +155,20 @@ def loads(builder: PhaseBuilder, workload: Workload, shift: int = 0) -> dict[int
     With ``shift=1``, argument ``i + 1`` loads slot ``in<i>``, as ``epilogue`` numbers them.
     """
 
-    def source(name: str) -> Source:
-        return lambda point: builder.load_once(builder[name], point.linear)
+    def source(name: str, pitch: int | None) -> Source:
+        return lambda point: builder.load_once(builder[name], point.position(pitch))
 
-    return {i + shift: source(f"in{i}") for i in range(len(workload.inputs) - shift)}
+    tensors = workload.inputs[shift:]
+    return {i + shift: source(f"in{i}", tensor.pitch) for i, tensor in enumerate(tensors)}
 
 
 def finish_element(evaluator: Evaluator, point: Point) -> object:
     """The value of the workload's last node at ``point``."""
     workload = evaluator.workload
     return evaluator.at(len(workload.inputs) + len(workload.nodes) - 1, point)
+
+
+def store_element(evaluator: Evaluator, point: Point) -> None:
+    """Write the value of the workload's last node at ``point`` to the slot ``out``."""
+    builder, pitch = evaluator.builder, evaluator.workload.output.pitch
+    builder.store(builder["out"], point.position(pitch), finish_element(evaluator, point))

@@ -143,7 +143,8 @@ class _Transpose:
                 at = list(coords)
                 at[self.moved], at[self.last] = first + lane, column + c
                 value = builder.load(local, c * lanes + lane)
-                builder.store(builder["out"], Point(self.shape, tuple(at)).linear, value)
+                place = Point(self.shape, tuple(at)).position(self.workload.output.pitch)
+                builder.store(builder["out"], place, value)
 
 
 TEMPLATE = Template(NAME, space, kernel)

@@ -32,10 +32,10 @@ from .target import Target
 from .template import (
     Template,
     epilogue,
-    finish_element,
     input_slots,
     loads,
     output_slot,
+    store_element,
 )
 from .tile import LINE, RegisterTile, column_parts, vector_index
 from .winograd_input import Geometry, InputTransform
@@ -222,7 +222,7 @@ class _Winograd:
                 self.evaluator.forget()
                 self.evaluator.sources[0] = lambda point: value
                 point = Point(shape, (image, oh + y, ow + x, channel), flat)
-                builder.store(builder["out"], flat, finish_element(self.evaluator, point))
+                store_element(self.evaluator, point)
 
         for y in range(self.g.m):
             with _unless(

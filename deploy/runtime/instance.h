@@ -34,9 +34,9 @@ static inline void *resolve(const struct instance *instance, const luthier_refer
     case LUTHIER_IN_ARENA:
         return instance->memory + reference->at;
     case LUTHIER_IN_INPUT: /* kernels do not write their inputs */
-        return (void *)(uintptr_t)instance->inputs[reference->at];
+        return (void *)((uintptr_t)instance->inputs[reference->at] + reference->offset);
     case LUTHIER_IN_OUTPUT:
-        return instance->outputs[reference->at];
+        return (unsigned char *)instance->outputs[reference->at] + reference->offset;
     case LUTHIER_IN_WEIGHTS:
         break;
     }

@@ -22,9 +22,11 @@ typedef enum luthier_space {
     LUTHIER_IN_OUTPUT
 } luthier_space;
 
-/* Where a buffer lies: an offset in bytes, or the index of an input or output. */
+/* Where a buffer lies: an offset in bytes, or the index of an input or output, of which the buffer
+ * may be a part that begins `offset` bytes behind its start. */
 typedef struct luthier_reference {
     uint64_t at;
+    uint64_t offset;
     luthier_space space;
 } luthier_reference;
 

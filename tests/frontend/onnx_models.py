@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from luthier.frontend import Program, evaluate, import_model
-from luthier.schedules import Target, Workload
+from luthier.schedules import Target, Tensor, Workload
 from luthier.schedules.execute import run_kernel
 from luthier.schedules.registry import default, instantiate
 
@@ -138,14 +139,40 @@ def compute(program: Program, inputs: Arrays, kernels: bool = False) -> dict[str
     values = {v: np.asarray(inputs[n]) for n, v in program.inputs} | dict(program.constants)
     for call in program.calls:
         args = [np.array(_value(program, values, a), order="C") for a in call.args]
-        values[call.result] = _run(call.workload, args, kernels)
+        _keep(program, values, call.result, _run(call.workload.dense, args, kernels))
     return {n: _value(program, values, v) for n, v in program.outputs}
 
 
+def _keep(program: Program, values: dict[int, np.ndarray], number: int, result: np.ndarray) -> None:
+    """Remember a call's result where it lies, which may be in a larger value."""
+    place = program.place(number)
+    if place.whole == number:
+        values[number] = result
+        return
+    whole = program.values[place.whole]
+    memory = values.setdefault(place.whole, np.full(whole.shape, 77, whole.dtype))
+    _elements(memory, program.values[number], place.first)[...] = result
+
+
 def _value(program: Program, values: Mapping[int, np.ndarray], number: int) -> np.ndarray:
-    array = values[program.base(number)]
-    assert array.dtype == program.values[number].dtype
-    return array.reshape(program.values[number].shape)
+    place, tensor = program.place(number), program.values[number]
+    array = values[place.whole]
+    assert array.dtype == tensor.dtype
+    if tensor.pitch is None and array.size == tensor.size:
+        return array.reshape(tensor.shape)
+    return _elements(array, tensor, place.first).copy()
+
+
+def _elements(memory: np.ndarray, tensor: Tensor, first: int) -> np.ndarray:
+    """The elements of a tensor that begins at element ``first``, in place."""
+    assert memory.flags.c_contiguous
+    flat = memory.reshape(-1)[first : first + tensor.span]
+    assert flat.size == tensor.span
+    steps = [flat.itemsize * (tensor.pitch or math.prod(tensor.shape[-1:])), flat.itemsize]
+    for extent in reversed(tensor.shape[1:-1]):
+        steps.insert(0, steps[0] * extent)
+    shape = tensor.shape
+    return np.lib.stride_tricks.as_strided(flat, shape, steps[-len(shape) :] if shape else ())
 
 
 def _run(workload: Workload, args: Sequence[np.ndarray], kernels: bool) -> np.ndarray:

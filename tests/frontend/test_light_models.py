@@ -16,15 +16,17 @@ from luthier.frontend import Program, import_model
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 DIGITS = Path(__file__).parents[2] / "examples" / "digits" / "digits.onnx"
 
-# Kernels by the model: convolutions, products, pooling, softmax; transposes; concatenations; other.
+# Kernels by the model: convolutions, products, pooling, softmax; transposes; copies; other.
+# Pieces of concatenations are written in place. In the two Inceptions some weights of the light
+# models are equal, so that a convolution inside of a branch is a piece of the result, too.
 KERNELS = {
     "bvlc_alexnet": (12, 2, 0, 2),
-    "densenet121": (126, 1, 58, 58),
-    "inception_v1": (71, 1, 9, 2),
-    "inception_v2": (79, 1, 10, 0),
+    "densenet121": (126, 1, 3, 58),
+    "inception_v1": (71, 1, 2, 2),
+    "inception_v2": (79, 1, 2, 0),
     "resnet50": (57, 1, 0, 0),
     "shufflenet": (56, 17, 3, 0),
-    "squeezenet": (31, 1, 8, 0),
+    "squeezenet": (31, 1, 0, 0),
     "vgg19": (25, 2, 0, 0),
     "zfnet512": (12, 2, 0, 2),
 }
@@ -40,7 +42,9 @@ def light(request: pytest.FixtureRequest) -> tuple[str, Program]:
 def kind(kernel: list[str]) -> int:
     if ANCHORS.intersection(kernel):
         return 0
-    return 1 if "transpose" in kernel else 2 if "concat" in kernel else 3
+    if "transpose" in kernel:
+        return 1
+    return 2 if "concat" in kernel or kernel == ["cast"] else 3
 
 
 def test_a_light_model_has_as_many_kernels_as_it_needs(light: tuple[str, Program]) -> None:

@@ -18,11 +18,12 @@ from typing import TypeVar
 import numpy as np
 
 from luthier.frontend import evaluate
-from luthier.schedules import ALIGNMENT, Kernel, Schedule, Target, Workload, ops
+from luthier.schedules import ALIGNMENT, Kernel, Schedule, Target, Tensor, Workload, ops
 from luthier.schedules.codegen import compile_object
 from luthier.schedules.execute import link
 from luthier.schedules.registry import instantiate, spaces
 from luthier.schedules.target import host_level
+from luthier.schedules.workload import DTYPE_BYTES
 
 LEVELS = ("x86-64-v2", "x86-64-v3", "x86-64-v4")
 TARGETS = {level: Target(level, level, 2, 32 << 10, 512 << 10, 16 << 20) for level in LEVELS}
@@ -40,12 +41,12 @@ _protect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 class Block:
     """``size`` poisoned bytes, aligned as kernels may expect and no better, between two traps."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, alignment: int = ALIGNMENT) -> None:
         inner = -(-(size + ALIGNMENT) // _PAGE) * _PAGE
         whole = np.frombuffer(mmap.mmap(-1, inner + 2 * _PAGE), np.uint8)
         self._inner = whole[_PAGE:-_PAGE]
         self._inner[:] = _POISON
-        start = (inner - size) // ALIGNMENT * ALIGNMENT
+        start = (inner - size) // alignment * alignment
         self.address = self._inner.ctypes.data + start
         self.bytes = self._inner[start : start + size]
         self._around = (self._inner[:start], self._inner[start + size :])
@@ -58,6 +59,22 @@ class Block:
         block = cls(array.nbytes)
         block.bytes[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         return block
+
+    @classmethod
+    def like(cls, tensor: Tensor) -> Block:
+        """A block that may be part of a larger one, for the elements of ``tensor``."""
+        width = DTYPE_BYTES[tensor.dtype]
+        return cls(tensor.span * width, width)
+
+    def elements(self, tensor: Tensor) -> Array:
+        """The elements of ``tensor``, in place and without what lies between its rows."""
+        flat = self.bytes.view("int8" if tensor.dtype == "bool" else tensor.dtype)
+        if tensor.pitch is None:
+            return flat.reshape(tensor.shape)
+        rows, width = tensor.size // tensor.shape[-1], tensor.shape[-1]
+        step = flat.itemsize
+        steps = (tensor.pitch * step, step)
+        return np.lib.stride_tricks.as_strided(flat, (rows, width), steps)
 
     def poison(self) -> None:
         self.bytes[:] = _POISON
@@ -91,9 +108,16 @@ class Library:
             kernel.pack(i, array) if constant else array
             for i, (array, constant) in enumerate(zip(inputs, workload.constants, strict=True))
         ]
-        sources = [Block.of(array) for array in packed]
+        sources = []
+        for tensor, array, constant in zip(
+            workload.inputs, packed, workload.constants, strict=True
+        ):
+            sources.append(Block.of(array) if constant else Block.like(tensor))
+            if not constant:
+                elements = sources[-1].elements(tensor)
+                elements[...] = array.reshape(elements.shape)
         before = [block.bytes.copy() for block in sources]
-        out, scratch = Block(workload.output.nbytes), Block(kernel.scratch)
+        out, scratch = Block.like(workload.output), Block(kernel.scratch)
         blocks = [*sources, *(Block(size) for size in kernel.temps), out]
         table = (ctypes.c_void_p * len(blocks))(*(block.address for block in blocks))
         for number, phase in enumerate(kernel.phases):
@@ -104,8 +128,10 @@ class Library:
         assert all(block.intact for block in (*blocks, scratch)), "it wrote outside its buffers"
         for block, old in zip(sources, before, strict=True):
             assert np.array_equal(block.bytes, old), "it wrote to an input"
-        dtype = "int8" if workload.output.dtype == "bool" else workload.output.dtype
-        result = out.bytes.view(dtype).reshape(workload.output.shape)
+        elements = out.elements(workload.output)
+        result = elements.reshape(workload.output.shape).copy()
+        elements.view(f"u{elements.itemsize}")[...] = np.iinfo(f"u{elements.itemsize}").max
+        assert (out.bytes == _POISON).all(), "it wrote between its rows"
         if workload.output.dtype == "bool":
             assert set(np.unique(result)) <= {0, 1}, "a bool is neither 0 nor 1"
             return result.astype(np.bool_)

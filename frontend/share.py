@@ -1,0 +1,152 @@
+"""Concatenations that nobody computes: their pieces are written where the whole is wanted.
+
+A concatenation is a kernel that copies. Where the kernels that compute its pieces can write rows
+that lie apart (see ``schedules.pitch``), and who else reads a piece can read it so, a piece becomes
+a *part* of the whole. Such pieces may be concatenations themselves: the layers of a dense block
+then share one buffer. The other pieces are copied as before, by one call at most, so that there are
+never more calls than there were.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import replace
+
+from luthier.schedules import Node, Tensor
+from luthier.schedules.pitch import reads_apart, writes_apart
+
+from .describe import describe
+from .fuse import Group
+from .graph import Graph, Op
+from .program import Part
+
+
+def share(graph: Graph, groups: list[Group]) -> tuple[Graph, list[Group], dict[int, Part]]:
+    """Graph and groups without concatenations that can go, and the parts that remain of them."""
+    return _Sharing(graph, groups).run()
+
+
+class _Sharing:
+    def __init__(self, graph: Graph, groups: list[Group]) -> None:
+        self.graph, self.values = graph, list(graph.values)
+        self.views = {op.result: op.node.args[0] for op in graph.ops if op.node.op == "reshape"}
+        self.groups = {group.root.result: group for group in groups}
+        self.outputs = {self._base(value) for _, value in graph.outputs}
+        self.parts: dict[int, Part] = {}
+        self.readers: dict[int, list[tuple[Group, int]]] = defaultdict(list)
+        for group in groups:
+            for value in (a for op in group.ops for a in op.node.args):
+                self.readers[self._base(value)].append((group, value))
+
+    def run(self) -> tuple[Graph, list[Group], dict[int, Part]]:
+        # Backwards, so that the pitch of a whole is known before its pieces are placed.
+        for group in reversed(list(self.groups.values())):
+            if group.root.node.op == "concat":
+                self._place(group)
+        for view in sorted(self.views):
+            seen, base = self.values[view], self.values[self._base(view)]
+            if base.pitch and seen.shape[-1:] == base.shape[-1:]:
+                self.values[view] = replace(seen, pitch=base.pitch)
+        graph = replace(self.graph, values=tuple(self.values))
+        return graph, [self._typed(group) for group in self.groups.values()], self.parts
+
+    def _base(self, value: int) -> int:
+        while value in self.views:
+            value = self.views[value]
+        return value
+
+    def _typed(self, group: Group) -> Group:
+        """The group with the pitch of its result."""
+        root = group.root
+        tensor = self.values[root.result]
+        if tensor == root.node.out:
+            return group
+        new = replace(root, node=replace(root.node, out=tensor))
+        return Group(
+            [new if op is root else op for op in group.ops],
+            new,
+            new if group.anchor is root else group.anchor,
+        )
+
+    def _place(self, group: Group) -> None:
+        """Make parts of the pieces that can be, and a call of what remains to be copied."""
+        node, whole = group.root.node, group.root.result
+        axis, shape = node.attr("axis"), node.out.shape
+        width, rows = math.prod(shape[axis:]), math.prod(shape[:axis])
+        pitch = self.values[whole].pitch or (width if rows > 1 else None)
+        if self.values[whole].pitch and width != shape[-1]:
+            return
+        placed: list[tuple[int, int, bool]] = []
+        first = 0
+        for piece in node.args:
+            columns = self.values[piece].size // rows
+            placed.append((piece, first, self._fits(group, piece, columns, pitch)))
+            first += columns
+        copied = [i for i, (_, _, fits) in enumerate(placed) if not fits]
+        if len(copied) == len(placed) or (copied and not self._one_call(node, copied, pitch)):
+            return
+        del self.groups[whole]
+        for piece, first, fits in placed:
+            if fits:
+                self._settle(self._base(piece), Part(whole, first), pitch)
+        if copied:
+            rest = self._rest(group, [placed[i][0] for i in copied])
+            self.groups[rest.root.result] = rest
+            self._settle(rest.root.result, Part(whole, placed[copied[0]][1]), pitch)
+
+    def _fits(self, group: Group, piece: int, columns: int, pitch: int | None) -> bool:
+        """Whether a piece of so many columns can be written where the group wants it."""
+        base = self._base(piece)
+        readers = self.readers[base]
+        alone = sum(reader is group for reader, _ in readers) == 1
+        if base not in self.groups or base in self.parts or base in self.outputs or not alone:
+            return False
+        if pitch is None:
+            return True
+        return (
+            self.values[base].shape[-1:] == (columns,) != (pitch,)
+            and writes_apart(describe(self.graph, self.groups[base])[0])
+            and all(self._reads(r, value, columns) for r, value in readers if r is not group)
+        )
+
+    def _reads(self, group: Group, value: int, columns: int) -> bool:
+        workload, args = describe(self.graph, group)
+        return self.values[value].shape[-1:] == (columns,) and all(
+            reads_apart(workload, i) for i, a in enumerate(args) if a == value
+        )
+
+    def _one_call(self, node: Node, copied: list[int], pitch: int | None) -> bool:
+        """Whether one kernel can copy these pieces: neighbours whose rows are along an axis."""
+        neighbours = copied[-1] - copied[0] < len(copied)
+        return neighbours and (pitch is None or node.attr("axis") == len(node.out.shape) - 1)
+
+    def _settle(self, value: int, part: Part, pitch: int | None) -> None:
+        self.parts[value] = part
+        self.values[value] = replace(self.values[value], pitch=pitch)
+
+    def _rest(self, group: Group, pieces: list[int]) -> Group:
+        """The group reduced to some neighbouring pieces of its concatenation."""
+        node = group.root.node
+        members = {op.result: op for op in group.ops}
+        needed, pending = set(), list(pieces)
+        while pending:
+            value = pending.pop()
+            if value in members and value not in needed:
+                needed.add(value)
+                pending += members[value].node.args
+        inner = [op for op in group.ops if op.result in needed]
+        if len(pieces) == 1 and pieces[0] in members:
+            return Group(inner, members[pieces[0]])
+        axis = node.attr("axis")
+        shape = list(node.out.shape)
+        shape[axis] = sum(self.values[p].shape[axis] for p in pieces)
+        out = Tensor(tuple(shape), node.out.dtype)
+        copy = (
+            Node("cast", tuple(pieces), out)
+            if len(pieces) == 1
+            else replace(node, args=tuple(pieces), out=out)
+        )
+        self.values.append(out)
+        root = Op(copy, len(self.values) - 1, group.root.source)
+        return Group([*inner, root], root)
