@@ -137,7 +137,8 @@ def _vectors(halves: Pair, target: Target) -> int:
         blocks = ceildiv(needed, vectors)
         ring = halves.span * size * vectors * target.vector_bytes
         crowded = 1.1 if ring > target.l1 else 1.0
-        shared = 1.1 ** max(0.0, math.log2(LINE / (vectors * target.lanes)))  # lines of two threads
+        # Threads share the cache lines that narrower blocks write.
+        shared = math.pow(1.1, max(0.0, math.log2(LINE / (vectors * target.lanes))))
         return blocks * steps * (1 + 0.1 * vectors) * crowded * shared
 
     return min((v for v in (1, 2, 3) if v <= needed), key=cost)
