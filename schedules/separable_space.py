@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from .depthwise import is_depthwise
 from .emit import ceildiv
-from .gemm_space import LINE, Product, product
+from .gemm_space import Product, product
 from .space import Config, Knob, Space
 from .target import Target
-from .tile import fits_registers
+from .tile import LINE, fits_registers
 from .window import Axis, axes
 from .workload import Workload
 

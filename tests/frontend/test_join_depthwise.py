@@ -113,3 +113,13 @@ def test_more_threads_than_blocks_keep_an_expensive_pair_apart() -> None:
     many = Target("x86-64-v3", "x86-64-v3", 16)
     assert kernels(joined(g.graph(y), many)) == APART
     assert len(joined(g.graph(y)).calls) == 1
+
+
+def test_a_part_of_a_concatenation_is_still_written() -> None:
+    """Rows of one image are written where the whole wants them; who reads the whole needs them."""
+    g = Sketch()
+    wide = expand(g, g.x(1, 9, 10, 5))
+    whole = g.emit("concat", wide, expand(g, g.x(1, 4, 10, 5, name="more")), axis=1)
+    program = joined(g.graph(depthwise(g, wide), whole))
+    assert kernels(program) == [["conv2d", "relu"]] * 3
+    assert len(program.parts) == 2
