@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from luthier.schedules import Schedule, Target, UsageError, Workload
+from luthier.schedules.counts import flops
 
 from .budget import KernelState, Policy, next_kernel
-from .features import operations
 from .log import Log
 from .measure import Limits, Measurement, Measurer, ReferenceFailed
 from .model import CostModel, Examples
@@ -299,7 +299,7 @@ class _Session:
 
 def _work(kernel: _Kernel) -> float:
     """Operations of the kernel in one run of the model."""
-    return kernel.state.count * operations(kernel.workload)
+    return kernel.state.count * flops(kernel.workload)
 
 
 def _kernel_result(kernel: _Kernel) -> KernelResult:
