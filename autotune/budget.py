@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from luthier.schedules import Workload
-
-from .features import operations, traffic
+from luthier.schedules.counts import flops, traffic
 
 
 @dataclass(frozen=True)
@@ -79,10 +78,10 @@ def _floor(kernel: KernelState, measured: Sequence[KernelState]) -> float:
     there is.
     """
     moved = traffic(kernel.workload)
-    speed = max(operations(k.workload) / k.best for k in measured)
+    speed = max(flops(k.workload) / k.best for k in measured)
     alike = [k for k in measured if traffic(k.workload) >= moved]
     bandwidth = max(traffic(k.workload) / k.best for k in alike)
-    return max(operations(kernel.workload) / speed, moved / bandwidth)
+    return max(flops(kernel.workload) / speed, moved / bandwidth)
 
 
 def _gain(kernel: KernelState, measured: Sequence[KernelState], policy: Policy) -> float:

@@ -17,38 +17,11 @@ from numpy.typing import NDArray
 
 from luthier.schedules import Schedule, Target, Workload
 from luthier.schedules.attention_form import attention
+from luthier.schedules.counts import flops, traffic
 from luthier.schedules.ops import ANCHORS
-from luthier.schedules.workload import Node
 
 Column = NDArray[np.float32]
 Values = NDArray[Any]
-
-
-def operations(workload: Workload) -> float:
-    """Arithmetic operations of the workload; a multiply-add counts as two."""
-    return float(sum(_node_operations(workload, node) for node in workload.nodes))
-
-
-def traffic(workload: Workload) -> float:
-    """Bytes that are read or written at least once."""
-    return float(sum(t.nbytes for t in workload.inputs) + workload.output.nbytes)
-
-
-def _node_operations(workload: Workload, node: Node) -> int:
-    if node.op in ("conv2d", "conv2d_transpose"):
-        weight = workload.tensor(node.args[1])
-        source = node.out if node.op == "conv2d" else workload.tensor(node.args[0])
-        return 2 * source.size * weight.size // max(1, weight.shape[0])
-    if node.op == "matmul":
-        return 2 * node.out.size * workload.tensor(node.args[0]).shape[-1]
-    if form := attention(workload, node):
-        return form.operations
-    if node.op in ("max_pool2d", "avg_pool2d"):
-        window = zip(node.attr("kernel"), workload.tensor(node.args[0]).shape[1:3], strict=True)
-        return node.out.size * math.prod(min(int(k), n) for k, n in window)
-    if node.op in ANCHORS:
-        return 4 * workload.tensor(node.args[0]).size
-    return node.out.size
 
 
 def extents(workload: Workload) -> dict[str, int]:
@@ -115,7 +88,7 @@ def schedule_columns(
 
 
 def _of_workload(workload: Workload) -> dict[str, float]:
-    work, moved = operations(workload), traffic(workload)
+    work, moved = flops(workload), traffic(workload)
     constants = zip(workload.inputs, workload.constants, strict=True)
     sizes = {
         "operations": work,

@@ -19,6 +19,7 @@ from luthier.schedules import Schedule, Target, Workload
 from luthier.schedules.target import available_cores
 
 from .features import Column, schedule_columns
+from .record import Record
 
 Scores = NDArray[np.float32]
 
@@ -51,6 +52,13 @@ class Examples:
     target: Target
     schedules: Sequence[Schedule]
     seconds: Sequence[float]
+
+
+def examples(group: Mapping[Schedule, Record]) -> Examples:
+    """The records of one workload on one kind of machine, as the model learns from them."""
+    records = list(group.values())
+    schedules, seconds = [r.schedule for r in records], [r.seconds for r in records]
+    return Examples(records[0].workload, records[0].target, schedules, seconds)
 
 
 class CostModel:
@@ -94,6 +102,14 @@ class CostModel:
         """Expected log of relative speed, higher is better, for the columns of candidates."""
         scores: Scores = self._booster.inplace_predict(self._matrix(table), missing=np.nan)
         return scores
+
+    def contributions(self, table: Mapping[str, Column]) -> dict[str, float]:
+        """How far each feature of one candidate moves its prediction: its Shapley value."""
+        import xgboost  # noqa: PLC0415 - most of a second to import
+
+        data = xgboost.DMatrix(self._matrix(table), missing=np.nan)
+        (values,) = self._booster.predict(data, pred_contribs=True)
+        return dict(zip(self._names, values[:-1].tolist(), strict=True))  # the last is the mean
 
     def _matrix(self, table: Mapping[str, Column]) -> NDArray[np.float32]:
         count = len(next(iter(table.values())))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -39,20 +39,30 @@ class Options:
 class Grid:
     """A space as a table of choices' positions, which is scored without making schedules."""
 
-    def __init__(self, space: Space, target: Target, workload: Workload, options: Options) -> None:
-        """Nothing is enumerated yet."""
+    def __init__(
+        self,
+        space: Space,
+        target: Target,
+        workload: Workload,
+        options: Options,
+        among: Collection[Schedule] | None = None,
+    ) -> None:
+        """Nothing is enumerated yet. ``among`` are the candidates, where not all of the space."""
         self.space, self._target, self._workload = space, target, workload
-        self._options = options
+        self._options, self._among = options, among
         self._positions = [{c: i for i, c in enumerate(k.choices)} for k in space.knobs]
 
     @property
     def enumerable(self) -> bool:
         """Whether ``whole`` may be asked for."""
-        return self.space.upper_size <= self._options.enumerable
+        return self._among is not None or self.space.upper_size <= self._options.enumerable
 
     @cached_property
     def whole(self) -> Digits:
         """Every valid candidate."""
+        if self._among is not None:
+            some = sorted(d for s in self._among if (d := self.digits(s)) is not None)
+            return np.array(some, np.int16).reshape(len(some), len(self.space.knobs))
         knobs = [range(len(k.choices)) for k in self.space.knobs]
         rows = [d for d in itertools.product(*knobs) if self.space.valid(self._config(d))]
         return np.array(rows, np.int16).reshape(len(rows), len(knobs))
@@ -116,10 +126,11 @@ class KernelSearch:
         spaces: Sequence[Space],
         seed: int = 0,
         options: Options | None = None,
+        among: Collection[Schedule] | None = None,
     ) -> None:
-        """``seed`` fixes what chance decides."""
+        """``seed`` fixes what chance decides. ``among``: propose no others than these."""
         self.options = options or Options()
-        self._grids = [Grid(s, target, workload, self.options) for s in spaces]
+        self._grids = [Grid(s, target, workload, self.options, among) for s in spaces]
         self._seen: list[set[tuple[int, ...]]] = [set() for _ in spaces]
         self._seconds: dict[Schedule, float] = {}
         self._rng = random.Random(f"{seed} {workload.key}")

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from itertools import islice
 
 from luthier.schedules import Schedule, Target, UsageError, Workload
+from luthier.schedules.counts import flops
 
 from .budget import KernelState, Policy, next_kernel
-from .features import operations
 from .log import Log
 from .measure import Limits, Measurement, Measurer, ReferenceFailed
-from .model import CostModel, Examples
+from .model import CostModel, examples
 from .record import Outcome, Record, normal
 from .search import KernelSearch
 
@@ -244,7 +244,7 @@ class _Session:
     def _fit(self) -> None:
         groups = self.log.groups(self.target)
         if sum(map(len, groups)) >= _REFIT * max(1, self.model.rows):
-            self.model.fit(_examples(group) for group in groups)
+            self.model.fit(map(examples, groups))
 
     def _confirm(self, measurer: Measurer, kernel: _Kernel) -> None:
         """Measure the fastest again beside the default, until a winner holds."""
@@ -299,7 +299,7 @@ class _Session:
 
 def _work(kernel: _Kernel) -> float:
     """Operations of the kernel in one run of the model."""
-    return kernel.state.count * operations(kernel.workload)
+    return kernel.state.count * flops(kernel.workload)
 
 
 def _kernel_result(kernel: _Kernel) -> KernelResult:
@@ -312,12 +312,4 @@ def _kernel_result(kernel: _Kernel) -> KernelResult:
         trials=kernel.trials,
         dropped=kernel.dropped,
         failure=kernel.failure,
-    )
-
-
-def _examples(group: Mapping[Schedule, Record]) -> Examples:
-    records = list(group.values())
-    first = records[0]
-    return Examples(
-        first.workload, first.target, [r.schedule for r in records], [r.seconds for r in records]
     )

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from luthier._bandwidth import peak_bandwidth
-from luthier._flops import flops
 from luthier._peak import peak_gflops
 from luthier.deploy import KernelEntry
+from luthier.schedules.counts import flops
 from luthier.schedules.target import host
 
 WINOGRAD = "winograd"  # the template

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ._check import CheckReport, check
     from ._compile import BuildReport, build, tune, tune_and_build
     from ._doctor import Finding, doctor
+    from ._explain import KernelExplanation, explain
     from ._machine import Machine, target
 
 __version__ = "0.1.0"
@@ -45,6 +46,7 @@ __all__ = [
     "CheckReport",
     "Finding",
     "InputError",
+    "KernelExplanation",
     "LogError",
     "LuthierError",
     "Machine",
@@ -59,6 +61,7 @@ __all__ = [
     "build",
     "check",
     "doctor",
+    "explain",
     "load",
     "target",
     "tune",
@@ -71,6 +74,7 @@ _MODULES = {
     "luthier._check": ("CheckReport", "check"),
     "luthier._compile": ("BuildReport", "build", "tune", "tune_and_build"),
     "luthier._doctor": ("Finding", "doctor"),
+    "luthier._explain": ("KernelExplanation", "explain"),
     "luthier._machine": ("Machine", "target"),
     "luthier.autotune": ("TuneResult",),
     "luthier.deploy": ("Artifact", "load"),

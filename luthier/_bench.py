@@ -11,14 +11,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from luthier.deploy import Artifact, load
+from luthier.schedules.counts import flops, traffic
 from luthier.schedules.errors import UsageError
 
 from ._bandwidth import peak_bandwidth
 from ._check import sample
 from ._compile import FilePath
-from ._flops import flops
 from ._peak import peak_gflops
-from ._traffic import traffic
 
 Inputs = dict[str, NDArray[Any]]
 
@@ -31,8 +30,9 @@ MOST_PROFILES = 100
 class KernelTime:
     """One call of the model: median milliseconds, and its share of all calls' time.
 
-    ``gbytes_per_s`` is ``_traffic`` over the time. Data that stay in the caches from one kernel to
-    the next never come from memory, so its fraction of the bandwidth may be above 1.
+    ``gbytes_per_s`` is its bytes, as ``schedules.counts`` has them, over the time. Data that stay
+    in the caches from one kernel to the next never come from memory, so its fraction of the
+    bandwidth may be above 1.
     """
 
     step: int
@@ -52,9 +52,9 @@ class KernelTime:
 class BenchReport:
     """Times are milliseconds of one run; ``q1`` and ``q3`` are the quartiles around the median.
 
-    ``gflop`` is the arithmetic of one run (see ``_flops``), ``peak_gflops`` what this machine's
-    float32 units were measured to reach with as many threads, ``peak_bandwidth`` the GB/s that so
-    many threads were measured to read from its memory.
+    ``gflop`` is the arithmetic of one run, counted as ``schedules.counts`` does, ``peak_gflops``
+    what this machine's float32 units were measured to reach with as many threads,
+    ``peak_bandwidth`` the GB/s that so many threads were measured to read from its memory.
     """
 
     folder: Path

@@ -10,10 +10,11 @@ import click
 import luthier
 
 from . import options
+from .explanation import explanation
 from .progress import milliseconds, ratio, tuning_display
 
 if TYPE_CHECKING:
-    from luthier import TuneResult
+    from luthier import KernelExplanation, TuneResult
 
 INTERRUPTED = 130
 
@@ -31,17 +32,23 @@ INTERRUPTED = 130
 @options.accuracy
 @options.threads
 @options.shape
+@click.option("--explain", is_flag=True, help="Then say why each kernel's winner won.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the search.")
 @options.json_flag
 @options.examples(
     "luthier tune model.onnx --trials 500",
     "luthier tune model.onnx --minutes 10 --log team.log.jsonl --threads 4",
+    "luthier tune model.onnx --trials 100 --explain",
 )
 def tune(
     *,
     model: Path,
     log: Path,
+    explain: bool,
     as_json: bool,
+    trials: int | None,
+    minutes: float | None,
+    seed: int,
     **settings: Any,
 ) -> None:
     """Measure schedules of MODEL's kernels on this machine.
@@ -50,9 +57,22 @@ def tune(
     it and loses nothing.
     """
     with tuning_display() as show:
-        result = luthier.tune(model, log=log, on_progress=show, **settings)
-    summary = {**options.plain(result), "before": result.before, "after": result.after}
-    options.emit(options.plain({**summary, "log": log}), as_json, lambda: _text(result, log))
+        result = luthier.tune(
+            model,
+            trials=trials,
+            minutes=minutes,
+            seed=seed,
+            log=log,
+            on_progress=show,
+            **settings,
+        )
+    summary = {**options.plain(result), "before": result.before, "after": result.after, "log": log}
+    why: tuple[KernelExplanation, ...] = ()
+    if explain and not result.interrupted:
+        why = luthier.explain(model, log=log, **settings)
+        summary["explanation"] = why
+    text = [_text(result, log), *map(explanation, why)]
+    options.emit(options.plain(summary), as_json, lambda: "\n\n".join(text))
     if result.interrupted:
         kept = options.one_line(f"{options.count(result.trials, 'trial')} kept in {log}")
         click.echo(f"luthier: interrupted: {kept}", err=True)

@@ -73,7 +73,17 @@ def test_every_public_name_is_documented(name):
     assert f"`{name}`" in PYTHON.read_text() or f"`luthier.{name}`" in PYTHON.read_text()
 
 
-FUNCTIONS = ("tune", "build", "tune_and_build", "load", "check", "bench", "target", "doctor")
+FUNCTIONS = (
+    "tune",
+    "explain",
+    "build",
+    "tune_and_build",
+    "load",
+    "check",
+    "bench",
+    "target",
+    "doctor",
+)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -83,7 +93,15 @@ def test_every_parameter_is_documented(name):
         assert f"`{parameter}`" in text, f"{name}({parameter})"
 
 
-RESULTS = ("TuneResult", "BuildReport", "CheckReport", "BenchReport", "Machine", "Finding")
+RESULTS = (
+    "TuneResult",
+    "KernelExplanation",
+    "BuildReport",
+    "CheckReport",
+    "BenchReport",
+    "Machine",
+    "Finding",
+)
 
 
 @pytest.mark.parametrize("name", RESULTS)

@@ -244,6 +244,16 @@ def test_tune_shows_progress_on_stderr_and_the_result_on_stdout(cli, model):
     }  # fmt: skip
 
 
+def test_tune_explains_each_winner(cli, model):
+    arguments = ("tune", model, "--trials", "24", "--log", "log", "--explain")
+    done = cli(*arguments)
+    assert "of the peak)" in done.out
+    assert "schedules tried\n" in done.out
+    report = json.loads(cli(*arguments, "--json").out)
+    assert {"count", "explanation", "gflops"} <= set(report["explanation"][0])
+    assert {"knobs", "credits", "best"} <= set(report["explanation"][0]["explanation"])
+
+
 def test_tune_says_what_failed(model, tmp_path, monkeypatch, cli):
     result = luthier.tune(model, trials=2, log=tmp_path / "log")
     from luthier.autotune import Outcome

@@ -1,12 +1,12 @@
-"""How much arithmetic a workload is: what a roofline divides by the time."""
+"""How much arithmetic a workload is and how many bytes it moves: the two sides of a roofline."""
 
 from __future__ import annotations
 
 import math
 
-from luthier.schedules import Node, Tensor, Workload
-from luthier.schedules.attention_form import attention
-from luthier.schedules.ops import ELEMENTWISE
+from .attention_form import attention
+from .ops import ELEMENTWISE
+from .workload import DTYPE_BYTES, Node, Tensor, Workload
 
 # Operations per input element of a textbook evaluation.
 _REDUCTIONS = {
@@ -17,6 +17,7 @@ _REDUCTIONS = {
     "group_norm": 6,
 }
 _FREE = frozenset({"const", "cast"})
+_CHOOSE = frozenset({"slice", "take"})  # read no more of their first argument than they give
 
 
 def flops(workload: Workload) -> int:
@@ -26,6 +27,15 @@ def flops(workload: Workload) -> int:
     different algorithms compare. Data movement counts nothing.
     """
     return sum(_node_flops(workload, node) for node in workload.nodes)
+
+
+def traffic(workload: Workload) -> int:
+    """Bytes of the inputs, weights among them, and of the output, each once.
+
+    What is only looked up counts as much as comes of it. A kernel whose data stay in the caches
+    from one call to the next moves fewer bytes from memory, one that reads something twice more.
+    """
+    return workload.output.nbytes + sum(_read(workload, i) for i in range(len(workload.inputs)))
 
 
 def _node_flops(workload: Workload, node: Node) -> int:
@@ -52,3 +62,14 @@ def _tap_count(workload: Workload, node: Node, data: Tensor) -> int:
         window = zip(node.attr("kernel"), data.shape[1:3], strict=True)  # no larger than the input
         return node.out.size * math.prod(min(int(k), n) for k, n in window) // 2
     return 0
+
+
+def _read(workload: Workload, index: int) -> int:
+    tensor = workload.inputs[index]
+    chosen = 0
+    for node in workload.nodes:
+        if index in node.args:
+            if node.op not in _CHOOSE or index in node.args[1:]:
+                return tensor.nbytes
+            chosen += node.out.size * DTYPE_BYTES[tensor.dtype]
+    return min(tensor.nbytes, chosen)

@@ -1,0 +1,193 @@
+"""Pools: kernels whose schedules were measured by the thousand, kept as data.
+
+On a pool, searches and cost models are compared without noise and in seconds (``bench.replay``).
+
+python -m bench.pool                        every kernel that has no pool yet
+python -m bench.pool conv_3x3 --trials 4000
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from luthier.autotune.measure import Measurer
+from luthier.autotune.record import Outcome, normal
+from luthier.schedules import Schedule, Space, Target, Tensor, Workload, node
+from luthier.schedules.registry import default, spaces
+from luthier.schedules.target import host
+
+FOLDER = Path(__file__).with_name("pools")
+BATCH = 32
+PARENTS = 32  # whose neighbours are drawn
+RANDOM = 0.5  # the share that is drawn from the whole space
+
+
+@dataclass(frozen=True)
+class Pool:
+    """``seconds`` of each schedule (knobs in ``normal`` order), infinite where it failed."""
+
+    name: str
+    workload: Workload
+    target: Target
+    seconds: Mapping[Schedule, float]
+
+    @property
+    def best(self) -> float:
+        """Seconds of the fastest."""
+        return min(self.seconds.values())
+
+    @property
+    def default(self) -> Schedule:
+        """Where every search starts."""
+        return normal(default(self.workload, self.target))
+
+    def write(self) -> None:
+        """To its file, which appears whole or not at all."""
+        head = {"workload": self.workload.to_json(), "target": self.target.to_json()}
+        rows = sorted((str(s), s, t) for s, t in self.seconds.items())
+        kinds = {_kind(s): [k for k, _ in s.knobs] for _, s, _ in rows}
+        lines = [json.dumps({**head, "knobs": kinds})]
+        for _, schedule, seconds in rows:
+            time = float(f"{seconds:.5g}") if math.isfinite(seconds) else None
+            lines.append(json.dumps([_kind(schedule), *(v for _, v in schedule.knobs), time]))
+        FOLDER.mkdir(exist_ok=True)
+        partial = FOLDER / f"{self.name}.partial"
+        partial.write_text("\n".join(lines) + "\n")
+        partial.replace(FOLDER / f"{self.name}.jsonl")
+
+
+def read(name: str) -> Pool:
+    """The pool in a file of ``FOLDER``."""
+    head, *rows = map(json.loads, (FOLDER / f"{name}.jsonl").read_text().splitlines())
+    seconds = {}
+    for kind, *choices, time in rows:
+        template, version = kind.split("@")
+        knobs = tuple(zip(head["knobs"][kind], choices, strict=True))
+        seconds[Schedule(template, int(version), knobs)] = math.inf if time is None else time
+    target = Target.from_json(head["target"])
+    return Pool(name, Workload.from_json(head["workload"]), target, seconds)
+
+
+def names() -> list[str]:
+    """Of the pools that are there."""
+    return sorted(path.stem for path in FOLDER.glob("*.jsonl"))
+
+
+def _kind(schedule: Schedule) -> str:
+    return f"{schedule.template}@{schedule.version}"
+
+
+# ---- kernels ----
+
+
+def conv(
+    size: int, channels: tuple[int, int], kernel: int = 3, *, stride: int = 1, groups: int = 1
+) -> Workload:
+    """A convolution of a square image with bias and ReLU."""
+    pad, out_size = kernel // 2, (size - 1) // stride + 1
+    out = Tensor((1, out_size, out_size, channels[1]))
+    attrs = {"strides": (stride, stride), "pads": (pad,) * 4, "dilations": (1, 1)}
+    image = Tensor((1, size, size, channels[0]))
+    weight = Tensor((channels[1], kernel, kernel, channels[0] // groups))
+    nodes = (
+        node("conv2d", (0, 1), out, **attrs, groups=groups),
+        node("add", (3, 2), out),
+        node("relu", (4,), out),
+    )
+    return Workload((image, weight, Tensor((channels[1],))), (False, True, True), nodes)
+
+
+def product(rows: int, columns: int, depth: int) -> Workload:
+    """A matrix product with constant B and bias."""
+    out = Tensor((rows, columns))
+    inputs = (Tensor((rows, depth)), Tensor((depth, columns)), Tensor((columns,)))
+    nodes = (node("matmul", (0, 1), out, transpose_b=False), node("add", (3, 2), out))
+    return Workload(inputs, (False, True, True), nodes)
+
+
+KERNELS: Mapping[str, Workload] = {
+    "conv_first": conv(112, (3, 32), stride=2),
+    "conv_3x3": conv(28, (96, 128)),
+    "conv_3x3_stride": conv(28, (128, 256), stride=2),
+    "conv_1x1": conv(28, (192, 64), 1),
+    "conv_1x1_wide": conv(14, (112, 672), 1),
+    "depthwise": conv(28, (144, 144), 5, groups=144),
+    "product": product(128, 384, 1536),
+    "product_small": product(49, 320, 160),
+}
+
+
+# ---- measuring ----
+
+
+def fill(
+    name: str, trials: int, target: Target, measurer: Measurer, seed: int = 0
+) -> Iterator[Pool]:
+    """Measure schedules until the pool has ``trials``; yields it now and then, and at the end.
+
+    Half are random, half neighbours of the fastest, so that the best are among them.
+    """
+    workload = KERNELS[name]
+    rng = random.Random(f"{seed} {name}")
+    found = spaces(workload, target)
+    known: dict[Schedule, float] = {}
+    waiting = [default(workload, target)]
+    while waiting and len(known) < trials:
+        for shown in measurer.measure(workload, waiting, min(known.values(), default=None)):
+            seconds = sorted(shown.samples)[len(shown.samples) // 2] if shown.samples else math.inf
+            known[normal(shown.schedule)] = seconds if shown.outcome is Outcome.OK else math.inf
+        yield Pool(name, workload, target, dict(known))
+        waiting = _fresh(found, known, rng, min(BATCH, trials - len(known)))
+
+
+def _fresh(
+    found: Sequence[Space], known: Mapping[Schedule, float], rng: random.Random, count: int
+) -> list[Schedule]:
+    """Schedules to measure next; fewer where there are no more."""
+    fastest = sorted(known, key=lambda s: known[s])[:PARENTS]
+    fresh: dict[Schedule, Schedule] = {}
+    for _ in range(50 * count):
+        if len(fresh) == count:
+            break
+        space = rng.choice(found)
+        drawn = space.sample(rng)
+        if rng.random() > RANDOM:
+            parent = rng.choice(fastest)
+            owners = [s for s in found if s.template == parent.template]
+            near = [n for s in owners for n in itertools.islice(s.neighbours(parent), 200)]
+            drawn = rng.choice(near) if near else drawn
+        if normal(drawn) not in known:
+            fresh[normal(drawn)] = drawn
+    return list(fresh.values())
+
+
+def main() -> None:
+    """Measure the pools that are asked for."""
+    parser = argparse.ArgumentParser(description="Measure pools of schedules.")
+    parser.add_argument("kernels", nargs="*", choices=[*KERNELS, []], help="default: the missing")
+    parser.add_argument("--trials", type=int, default=2000)
+    options = parser.parse_args()
+    target = host()
+    wanted: Any = options.kernels or [name for name in KERNELS if name not in names()]
+    console = Console(stderr=True)
+    with Measurer(target) as measurer, Progress(console=console) as bar:
+        for name in wanted:
+            task = bar.add_task(name, total=options.trials)
+            for pool in fill(name, options.trials, target, measurer):
+                bar.update(task, completed=len(pool.seconds))
+                pool.write()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Why a model's kernels have the schedules that they have."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from luthier.autotune import Explanation, Log
+from luthier.autotune import explain as explain_workloads
+from luthier.frontend import import_model
+from luthier.schedules import Target
+from luthier.schedules.counts import flops, traffic
+from luthier.schedules.target import DEFAULT_ACCURACY
+
+from ._bandwidth import peak_bandwidth
+from ._compile import DEFAULT_LOG, FilePath, Model, Shapes
+from ._machine import resolve
+from ._peak import peak_gflops
+
+
+@dataclass(frozen=True)
+class KernelExplanation:
+    """A kernel that the model runs ``count`` times, and why its winner won.
+
+    ``gflops`` and ``gbytes_per_s`` are the winner's, with its weights cold; the fractions are of
+    what this machine was measured to reach. Convolutions count as the direct algorithm's.
+    """
+
+    count: int
+    explanation: Explanation
+    gflops: float
+    fraction_of_peak: float
+    gbytes_per_s: float
+    fraction_of_bandwidth: float
+
+    @property
+    def milliseconds(self) -> float:
+        """Of all its calls in one run of the model."""
+        return 1e3 * self.count * self.explanation.best.seconds
+
+
+def explain(
+    model: Model,
+    target: str | Target = "host",
+    *,
+    log: FilePath = DEFAULT_LOG,
+    threads: int | None = None,
+    shapes: Shapes | None = None,
+    accuracy: str = DEFAULT_ACCURACY,
+) -> tuple[KernelExplanation, ...]:
+    """Why the log's best schedules of the model's kernels won, the longest kernels first.
+
+    Kernels without a record are left out. Measures this machine's peak and bandwidth, nothing
+    else. Raises ModelError, LogError, TargetError, ToolchainError and UsageError.
+    """
+    resolved = resolve(target, threads, accuracy)
+    program = import_model(model, resolved, shapes)
+    counts = Counter(call.workload.dense for call in program.calls)
+    peak, bandwidth = peak_gflops(resolved), peak_bandwidth(resolved)
+    found = []
+    for each in explain_workloads(counts, resolved, Log(log)):
+        seconds = each.best.seconds
+        rate = flops(each.workload) / seconds / 1e9
+        stream = traffic(each.workload) / seconds / 1e9
+        found.append(
+            KernelExplanation(
+                counts[each.workload], each, rate, rate / peak, stream, stream / bandwidth
+            )
+        )
+    return tuple(sorted(found, key=lambda kernel: -kernel.milliseconds))
