@@ -23,6 +23,7 @@ from bench import pool, results
 from bench.pool import Pool
 from bench.standings import markdown
 from luthier.autotune.model import CostModel, Examples
+from luthier.autotune.record import normal
 from luthier.autotune.search import KernelSearch
 from luthier.schedules import Schedule
 from luthier.schedules.registry import spaces
@@ -117,7 +118,7 @@ def curve(
     for schedule in search(pool, others, known, seed):
         if len(known) == min(trials, len(pool.seconds)):
             break
-        known.setdefault(schedule, pool.seconds[schedule])
+        known.setdefault(normal(schedule), pool.seconds[normal(schedule)])
     shares = [pool.best / best for best in itertools.accumulate(known.values(), min)]
     return shares + shares[-1:] * (trials - len(shares))
 
