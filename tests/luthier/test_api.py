@@ -19,10 +19,11 @@ from luthier.autotune import Log
 from luthier.schedules import errors
 
 PUBLIC = {
-    "Artifact", "BenchReport", "BuildReport", "CheckReport", "Finding", "Machine", "TuneResult",
+    "Artifact", "BenchReport", "BuildReport", "CheckReport", "Finding", "KernelExplanation",
+    "Machine", "TuneResult",
     "AccuracyError", "ArtifactError", "InputError", "LogError", "LuthierError", "ModelError",
     "ScheduleError", "TargetError", "ToolchainError", "UnsupportedOperator", "UsageError",
-    "bench", "build", "check", "doctor", "load", "target", "tune", "tune_and_build",
+    "bench", "build", "check", "doctor", "explain", "load", "target", "tune", "tune_and_build",
 }  # fmt: skip
 
 
@@ -64,6 +65,8 @@ def test_importing_luthier_imports_neither_tvm_nor_onnx():
 SIGNATURES = {
     "tune": "(model, target='host', *, trials=None, minutes=None, log='luthier.log.jsonl', "
     "threads=None, shapes=None, accuracy='standard', seed=0, on_progress=None)",
+    "explain": "(model, target='host', *, log='luthier.log.jsonl', threads=None, shapes=None, "
+    "accuracy='standard')",
     "build": "(model, out, *, target='host', log='luthier.log.jsonl', threads=None, shapes=None, "
     "name=None, accuracy='standard')",
     "tune_and_build": "(model, out, target='host', *, trials=None, minutes=None, "
