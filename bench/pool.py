@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from luthier.autotune.measure import Measurer
-from luthier.autotune.record import Outcome, normal
+from luthier.autotune.record import normal
 from luthier.schedules import Schedule, Space, Target, Tensor, Workload, node
 from luthier.schedules.registry import default, spaces
 from luthier.schedules.target import host
@@ -145,8 +145,8 @@ def fill(
     waiting = [default(workload, target)]
     while waiting and len(known) < trials:
         for shown in measurer.measure(workload, waiting, min(known.values(), default=None)):
-            seconds = sorted(shown.samples)[len(shown.samples) // 2] if shown.samples else math.inf
-            known[normal(shown.schedule)] = seconds if shown.outcome is Outcome.OK else math.inf
+            record = measurer.record(workload, shown)
+            known[record.schedule] = record.seconds
         yield Pool(name, workload, target, dict(known))
         waiting = _fresh(found, known, rng, min(BATCH, trials - len(known)))
 

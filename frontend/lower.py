@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from .describe import describe
 from .fuse import Group, fuse
 from .graph import Graph
-from .program import Call, Part, Program
+from .program import Call, Part, Program, owner
 from .share import share
 
 
@@ -64,10 +64,8 @@ def _ordered(
     done: set[int] = set()
     stack = [v for _, v in reversed(graph.outputs)]
     while stack:
-        value = stack[-1]
-        while value in views:
-            value = views[value]
-        waiting = [v for v in map(lambda v: _base(v, views), inputs.get(value, ())) if v in inputs]
+        value = owner(stack[-1], views)
+        waiting = [v for v in (owner(v, views) for v in inputs.get(value, ())) if v in inputs]
         missing = [v for v in waiting if v not in done]
         if value in done or value not in inputs:
             stack.pop()
@@ -79,9 +77,3 @@ def _ordered(
             if value in by_root:
                 ordered.append(by_root[value])
     return ordered
-
-
-def _base(value: int, views: Mapping[int, int]) -> int:
-    while value in views:
-        value = views[value]
-    return value

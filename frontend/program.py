@@ -63,6 +63,11 @@ class Program:
 
     def base(self, value: int) -> int:
         """The value that owns the bytes of ``value``."""
-        while value in self.views:
-            value = self.views[value]
-        return value
+        return owner(value, self.views)
+
+
+def owner(value: int, views: Mapping[int, int]) -> int:
+    """The value that ``value`` is a view of, or views of views; itself where it is none."""
+    while value in views:
+        value = views[value]
+    return value

@@ -19,7 +19,7 @@ from luthier.schedules.pitch import reads_apart, writes_apart
 from .describe import describe
 from .fuse import Group
 from .graph import Graph, Op
-from .program import Part
+from .program import Part, owner
 
 
 def share(graph: Graph, groups: list[Group]) -> tuple[Graph, list[Group], dict[int, Part]]:
@@ -52,9 +52,7 @@ class _Sharing:
         return graph, [self._typed(group) for group in self.groups.values()], self.parts
 
     def _base(self, value: int) -> int:
-        while value in self.views:
-            value = self.views[value]
-        return value
+        return owner(value, self.views)
 
     def _typed(self, group: Group) -> Group:
         """The group with the pitch of its result."""

@@ -85,13 +85,16 @@ WRITERS = {
     "bytes": unary("logical_not", (3, 5, 33), "bool"),
 }
 READERS = {
-    "max_pool2d": pool("max_pool2d", (2, 9, 9, 19), (3, 3), strides=(2, 2)),
-    "avg_pool2d": pool("avg_pool2d", (1, 9, 9, 35), (3, 3), pads=PADS),
-    "sum of rows": total(2),
-    "sum of columns": total(1),
-    "transposition": transposition(),
-    "concatenation": concat(3),
-    "elementwise": scaled(),
+    name: WRITERS[name]
+    for name in (
+        "max_pool2d",
+        "avg_pool2d",
+        "sum of rows",
+        "sum of columns",
+        "transposition",
+        "concatenation",
+        "elementwise",
+    )
 }
 NO_WRITERS = {
     "normalisation": group_norm((1, 4, 4, 8), 2),
