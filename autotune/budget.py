@@ -20,13 +20,15 @@ class Policy:
     """``trust`` weighs recent gains against the optimistic bound.
 
     ``window`` trials count as recent. A kernel has converged when ``patience`` trials brought less
-    than ``notable`` (a fraction); until then a trial that brought nothing dampens hope as ``fade``
-    others do. ``headroom`` is how far beyond the best throughput known a kernel may hope to get.
+    than ``notable`` (a fraction); after ``descend`` of them only single steps from the best are
+    tried; until then a trial that brought nothing dampens hope as ``fade`` others do. ``headroom``
+    is how far beyond the best throughput known a kernel may hope to get.
     """
 
     trust: float = 0.3
     window: int = 16
-    patience: int = 64
+    patience: int = 40
+    descend: int = 24
     notable: float = 0.01
     fade: float = 3.0
     headroom: float = 1.1

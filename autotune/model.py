@@ -1,47 +1,51 @@
-"""The cost model: gradient-boosted trees that rank candidates before any is built.
+"""The cost model: which candidates of a workload are fast, before any is built.
 
-XGBoost learns from all records of a target the logarithm of a candidate's speed relative to the
-best of its workload, as in TenSet (Zheng et al., NeurIPS 2021). It is fitted from records in every
-session: a booster is never stored or loaded.
+Three beliefs, each a correction of the one before it. All are logarithms of a candidate's speed
+relative to the best of its workload, as in TenSet (Zheng et al., NeurIPS 2021).
+
+1. An analytic guess from the loop nest, as long as there are no records.
+2. What the records of all workloads say (``CostModel.fit``).
+3. What was measured of the workload itself (``CostModel.refined``), in milliseconds.
+
+Each is an ensemble: its members see other samples of the records, and where they disagree nobody
+knows. A search that lets them choose in turns explores as much as they disagree (Osband and Van
+Roy, *Bootstrapped Thompson Sampling and Deep Exploration*, 2015).
+
+Boosters are fitted from records in every session: none is ever stored or loaded.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from luthier.schedules import Schedule, Target, Workload
-from luthier.schedules.target import available_cores
+from luthier.schedules import Schedule, ScheduleError, Target, Workload
 
-from .features import Column, schedule_columns
+from .boosting import Booster, Scores, Table, Trees, matrix
+from .features import schedule_columns
 from .record import Record
-
-Scores = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class HyperParameters:
-    """``rounds`` trees; ``worst`` is the label (log of relative speed) of failures and laggards.
+    """``members`` of each ensemble; ``general`` trees learn from all workloads, ``own`` from one.
 
-    Below ``least_rows`` examples the model does not answer; beyond ``most_rows`` the oldest
-    workloads are left out.
+    ``worst`` is the label (log of relative speed) of failures and laggards. Below ``least_rows``
+    examples the general trees are not grown; beyond ``most_rows`` the oldest workloads are left
+    out. ``bench.cost_model`` chose them; its table is in bench/RESULTS.md.
     """
 
-    rounds: int = 150
-    learning_rate: float = 0.1
-    depth: int = 6
-    least_child_weight: float = 1.0
-    row_share: float = 0.9
-    column_share: float = 0.6
-    regularisation: float = 1.0
+    members: int = 4
+    general: Trees = field(default_factory=lambda: Trees(150, learning_rate=0.1, depth=6))
+    own: Trees = field(default_factory=lambda: Trees(40, learning_rate=0.2, depth=4))
     worst: float = -3.0
     least_rows: int = 20
-    most_rows: int = 20_000
+    most_rows: int = 50_000
 
 
 @dataclass(frozen=True)
@@ -62,85 +66,119 @@ def examples(group: Mapping[Schedule, Record]) -> Examples:
 
 
 class CostModel:
-    """Predicts, once fitted to enough examples, which of a workload's candidates are fast."""
+    """What the records of all workloads say of any candidate."""
 
     def __init__(self, parameters: HyperParameters | None = None, seed: int = 0) -> None:
-        """Not fitted yet."""
+        """Not fitted yet: it guesses."""
         self.parameters = parameters or HyperParameters()
-        self._seed = seed
-        self._booster: Any = None
+        self.seed = seed
+        self._members: list[Booster] = []
         self._names: list[str] = []
         self.rows = 0
 
     @property
     def ready(self) -> bool:
-        """Whether it has seen enough to be asked."""
-        return self._booster is not None
+        """Whether it has seen enough records to be more than a guess."""
+        return bool(self._members)
 
     def fit(self, groups: Iterable[Examples]) -> None:
         """Learn from scratch; later groups matter most where there are too many."""
-        tables, labels, rows = [], [], 0
+        tables: list[tuple[Table, Scores]] = []
+        sizes: list[int] = []
         for group in reversed(list(groups)):
-            try:
-                found = _tables(group, self.parameters.worst)
-            except (ArithmeticError, LookupError, TypeError, ValueError):
-                continue  # a workload of someone else's log that makes no sense
-            for table, label in found:
-                tables.append(table)
-                labels.append(label)
-                rows += len(label)
-            if rows >= self.parameters.most_rows:
+            found = _tables(group, self.parameters.worst)
+            if found:
+                tables += found
+                sizes.append(sum(len(labels) for _, labels in found))
+            if sum(sizes) >= self.parameters.most_rows:
                 break
-        self.rows = rows
-        if rows < self.parameters.least_rows:
+        self.rows = sum(sizes)
+        if self.rows < self.parameters.least_rows:
             return
-        self._names = sorted(set(itertools.chain.from_iterable(tables)))
-        matrix = np.concatenate([self._matrix(table) for table in tables])
-        self._booster = self._train(matrix, np.concatenate(labels))
+        self._names = sorted(set(itertools.chain.from_iterable(table for table, _ in tables)))
+        rows = np.concatenate([matrix(table, self._names) for table, _ in tables])
+        labels = np.concatenate([labels for _, labels in tables])
+        trees, seeds = self.parameters.general, range(self.parameters.members)
+        groups_of_rows = sizes if trees.objective.startswith("rank:") else None
+        self._members = [
+            Booster(rows, labels, trees, seed=self.seed + s, groups=groups_of_rows) for s in seeds
+        ]
 
-    def predict(self, table: Mapping[str, Column]) -> Scores:
-        """Expected log of relative speed, higher is better, for the columns of candidates."""
-        scores: Scores = self._booster.inplace_predict(self._matrix(table), missing=np.nan)
-        return scores
+    def refined(self, own: Examples) -> Refined:
+        """The same, corrected by what was measured of one workload."""
+        return Refined(self, own)
 
-    def contributions(self, table: Mapping[str, Column]) -> dict[str, float]:
-        """How far each feature of one candidate moves its prediction: its Shapley value."""
-        import xgboost  # noqa: PLC0415 - most of a second to import
+    def predict(self, table: Table) -> Scores:
+        """[members, candidates]: expected log of relative speed, higher is better."""
+        if not self._members:
+            return np.tile(_guess(table), (self.parameters.members, 1))
+        rows = matrix(table, self._names)
+        return np.stack([member.predict(rows) for member in self._members])
 
-        data = xgboost.DMatrix(self._matrix(table), missing=np.nan)
-        (values,) = self._booster.predict(data, pred_contribs=True)
+    def contributions(self, table: Table) -> dict[str, float]:
+        """How far each feature of one candidate moves the prediction: its mean Shapley value.
+
+        The model must be ``ready``.
+        """
+        rows = matrix(table, self._names)
+        values = np.mean([member.contributions(rows)[0] for member in self._members], axis=0)
         return dict(zip(self._names, values[:-1].tolist(), strict=True))  # the last is the mean
 
-    def _matrix(self, table: Mapping[str, Column]) -> NDArray[np.float32]:
-        count = len(next(iter(table.values())))
-        matrix = np.full((count, len(self._names)), np.nan, np.float32)
-        for i, name in enumerate(self._names):
-            if name in table:
-                matrix[:, i] = table[name]
-        return matrix
 
-    def _train(self, matrix: NDArray[np.float32], labels: Scores) -> Any:
-        import xgboost  # noqa: PLC0415 - most of a second to import
+class Refined:
+    """A cost model and what was measured of one workload."""
 
-        p = self.parameters
-        settings = {
-            "objective": "reg:squarederror",
-            "eta": p.learning_rate,
-            "max_depth": p.depth,
-            "min_child_weight": p.least_child_weight,
-            "subsample": p.row_share,
-            "colsample_bytree": p.column_share,
-            "lambda": p.regularisation,
-            "nthread": available_cores(),
-            "seed": self._seed,
-            "verbosity": 0,
-        }
-        data = xgboost.DMatrix(matrix, labels, missing=np.nan, nthread=available_cores())
-        return xgboost.train(settings, data, p.rounds)
+    def __init__(self, model: CostModel, own: Examples) -> None:
+        """Fit an ensemble of few trees to what the model got wrong."""
+        self._model = model
+        self.members = model.parameters.members
+        self._members: list[tuple[Booster, float]] = []
+        found = _tables(own, model.parameters.worst)
+        if sum(len(labels) for _, labels in found) < 2:
+            return
+        self._names = sorted(set(itertools.chain.from_iterable(table for table, _ in found)))
+        rows = np.concatenate([matrix(table, self._names) for table, _ in found])
+        labels = np.concatenate([labels for _, labels in found])
+        believed = np.concatenate([model.predict(table) for table, _ in found], axis=1)
+        rng = np.random.default_rng(model.seed)
+        for number, before in enumerate(believed):
+            drawn = rng.integers(0, len(labels), len(labels))
+            drawn[0] = labels.argmax()  # the best one known is always seen
+            offset = float((labels[drawn] - before[drawn]).mean())
+            booster = Booster(
+                rows[drawn],
+                labels[drawn],
+                model.parameters.own,
+                seed=model.seed + number,
+                before=before[drawn] + np.float32(offset),
+            )
+            self._members.append((booster, offset))
+
+    def predict(self, table: Table) -> Scores:
+        """[members, candidates]: expected log of speed relative to the best one measured."""
+        believed = self._model.predict(table)
+        if not self._members:
+            return believed
+        rows = matrix(table, self._names)
+        return np.stack(
+            [
+                booster.predict(rows, before + np.float32(offset))
+                for (booster, offset), before in zip(self._members, believed, strict=True)
+            ]
+        )
 
 
-def _tables(group: Examples, worst: float) -> list[tuple[dict[str, Column], Scores]]:
-    """Columns and labels, a pair for each template and version."""
+def _guess(table: Table) -> Scores:
+    """That a candidate is as slow as its busiest thread's arithmetic."""
+    guess: NDArray[np.float32] = -np.float32(math.log(2)) * table["busiest cycles"]
+    return guess
+
+
+def _tables(group: Examples, worst: float) -> list[tuple[Table, Scores]]:
+    """Columns and labels, a pair for each template and version.
+
+    Nothing of a workload, or of schedules, that make no sense: someone else's log may have such.
+    """
     seconds = np.array(group.seconds, np.float64)
     best = seconds.min(initial=np.inf)
     if not np.isfinite(best):
@@ -148,12 +186,14 @@ def _tables(group: Examples, worst: float) -> list[tuple[dict[str, Column], Scor
     labels = np.maximum(np.log(best) - np.log(seconds), worst).astype(np.float32)
     kinds: dict[tuple[object, ...], list[int]] = {}
     for i, s in enumerate(group.schedules):
-        kinds.setdefault((s.template, s.version, tuple(sorted(k for k, _ in s.knobs))), []).append(
-            i
-        )
-    found = []
+        kind = (s.template, s.version, tuple(sorted(k for k, _ in s.knobs)))
+        kinds.setdefault(kind, []).append(i)
+    found: list[tuple[Table, Scores]] = []
     for members in kinds.values():
         schedules = [group.schedules[i] for i in members]
-        table = schedule_columns(group.workload, group.target, schedules)
+        try:
+            table = schedule_columns(group.workload, group.target, schedules)
+        except (ArithmeticError, LookupError, TypeError, ValueError, ScheduleError, AssertionError):
+            continue
         found.append((table, labels[members]))
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,27 +13,30 @@ from numpy.typing import NDArray
 
 from luthier.schedules import Schedule, Space, Target, Workload
 
+from .boosting import Scores
 from .features import columns
-from .model import CostModel, Scores
+from .model import CostModel, Examples, Refined
 from .record import normal
 
-_SHUFFLE = np.float32(3)  # steps between choices that chance may outweigh
-_Row = tuple[float, int, tuple[int, ...]]  # score, grid, digits
+_TIE = np.float32(1e-3)  # of the logarithm of speed: no difference that could be measured
 Digits = NDArray[np.int16]  # one row a candidate, one choice's position a knob
+Ranked = tuple[Digits, Scores]  # candidates, and [members, candidates]
 
 
 @dataclass(frozen=True)
 class Options:
     """``explore`` is the share of a batch that is drawn at random.
 
-    A space with at most ``enumerable`` combinations is scored as a whole; of a larger one,
-    ``samples`` random schedules and the neighbourhood of the ``parents`` fastest known.
+    A space with at most ``enumerable`` combinations is scored as a whole. Of a larger one,
+    ``samples`` random schedules and the neighbourhood of the ``parents`` fastest known are, and
+    then ``generations`` times the neighbourhood of those with the highest scores.
     """
 
-    explore: float = 0.2
+    explore: float = 0.1
     enumerable: int = 50_000
     samples: int = 2_000
     parents: int = 8
+    generations: int = 2
 
 
 class Grid:
@@ -67,6 +70,10 @@ class Grid:
         rows = [d for d in itertools.product(*knobs) if self.space.valid(self._config(d))]
         return np.array(rows, np.int16).reshape(len(rows), len(knobs))
 
+    @cached_property
+    def _places(self) -> dict[tuple[int, ...], int]:
+        return {row: i for i, row in enumerate(map(tuple, self.whole.tolist()))}
+
     def digits(self, schedule: Schedule) -> tuple[int, ...] | None:
         """The schedule's row; None where the space does not hold it (any more)."""
         if (schedule.template, schedule.version) != (self.space.template, self.space.version):
@@ -83,34 +90,50 @@ class Grid:
         """The row's schedule."""
         return self.space.schedule(self._config(row))
 
-    def candidates(
-        self, seen: set[tuple[int, ...]], parents: Iterable[Schedule], rng: random.Random
-    ) -> Digits:
-        """Rows to choose from, none of them seen."""
+    def scored(
+        self,
+        seen: set[tuple[int, ...]],
+        parents: Iterable[Schedule],
+        model: Refined,
+        rng: random.Random,
+    ) -> Ranked:
+        """Rows to choose from, none of them seen, and what the model's members think of each."""
         if self.enumerable:
-            rows = self.whole
-            fresh = [i for i, row in enumerate(map(tuple, rows.tolist())) if row not in seen]
-            return rows[fresh]
+            left = np.ones(len(self.whole), bool)
+            left[[self._places[row] for row in seen if row in self._places]] = False
+            return self.whole[left], self._score(self.whole[left], model)
         drawn = [self.space.sample(rng) for _ in range(self._options.samples)]
-        near = [n for parent in parents for n in self._around(parent)]
-        unique = {d for s in (*drawn, *near) if (d := self.digits(s)) is not None} - seen
+        rows = self._fresh((*drawn, *self._around(parents)), seen)
+        scores = self._score(rows, model)
+        for _ in range(self._options.generations if len(rows) else 0):
+            best = np.argsort(-scores.max(axis=0), kind="stable")[: self._options.parents]
+            known = {*seen, *map(tuple, rows.tolist())}
+            more = self._fresh(self._around(map(self.schedule, rows[best].tolist())), known)
+            rows = np.concatenate([rows, more])
+            scores = np.concatenate([scores, self._score(more, model)], axis=1)
+        return rows, scores
+
+    def near(self, schedule: Schedule, seen: set[tuple[int, ...]], model: Refined) -> Ranked:
+        """Rows that differ from a schedule's in one knob, none of them seen, with their scores."""
+        rows = self._fresh(self._around([schedule]), seen)
+        return rows, self._score(rows, model)
+
+    def _score(self, rows: Digits, model: Refined) -> Scores:
+        knobs = {k.name: np.array(k.choices)[rows[:, i]] for i, k in enumerate(self.space.knobs)}
+        if not len(rows):
+            return np.empty((model.members, 0), np.float32)
+        return model.predict(columns(self._workload, self._target, self.space.template, knobs))
+
+    def _fresh(self, schedules: Iterable[Schedule], seen: set[tuple[int, ...]]) -> Digits:
+        unique = {d for s in schedules if (d := self.digits(s)) is not None} - seen
+        if self._among is not None:
+            unique &= self._places.keys()
         return np.array(sorted(unique), np.int16).reshape(len(unique), len(self.space.knobs))
 
-    def score(self, rows: Digits, model: CostModel, rng: random.Random) -> Scores:
-        """The model's opinion; before it has one, nearness to the default, shuffled a little."""
-        if model.ready:
-            knobs = {
-                k.name: np.array(k.choices)[rows[:, i]] for i, k in enumerate(self.space.knobs)
-            }
-            return model.predict(columns(self._workload, self._target, self.space.template, knobs))
-        home = np.array(self.digits(self.space.default_schedule()))
-        steps = np.abs(rows - home).sum(axis=1).astype(np.float32)
-        shuffle = np.array([rng.random() for _ in steps], np.float32)
-        scores: Scores = _SHUFFLE * shuffle - steps
-        return scores
-
-    def _around(self, schedule: Schedule) -> Iterable[Schedule]:
-        return self.space.neighbours(schedule) if self.digits(schedule) is not None else ()
+    def _around(self, schedules: Iterable[Schedule]) -> Iterator[Schedule]:
+        for schedule in schedules:
+            if self.digits(schedule) is not None:
+                yield from self.space.neighbours(schedule)
 
     def _config(self, row: Sequence[int]) -> dict[str, int | str]:
         return {k.name: k.choices[d] for k, d in zip(self.space.knobs, row, strict=True)}
@@ -130,6 +153,7 @@ class KernelSearch:
     ) -> None:
         """``seed`` fixes what chance decides. ``among``: propose no others than these."""
         self.options = options or Options()
+        self._workload, self._target = workload, target
         self._grids = [Grid(s, target, workload, self.options, among) for s in spaces]
         self._seen: list[set[tuple[int, ...]]] = [set() for _ in spaces]
         self._seconds: dict[Schedule, float] = {}
@@ -143,29 +167,44 @@ class KernelSearch:
                 seen.add(digits)
                 self._seconds[normal(schedule)] = seconds
 
-    def propose(self, count: int, model: CostModel) -> list[Schedule]:
+    def propose(self, count: int, model: CostModel, *, near: bool = False) -> list[Schedule]:
         """Up to ``count`` schedules that were neither told nor proposed before; best guess first.
 
-        Fewer only where the space has no more to offer; then ``exhausted`` is set.
+        ``near``: only such that differ from the fastest known in one knob. Fewer only where there
+        are no more; then, without ``near``, ``exhausted`` is set.
         """
-        fastest = sorted(self._seconds, key=lambda s: self._seconds[s])[: self.options.parents]
-        rows: list[_Row] = []
+        known = sorted(self._seconds, key=lambda s: self._seconds[s])
+        refined = model.refined(
+            Examples(self._workload, self._target, known, [self._seconds[s] for s in known])
+        )
+        rows: list[tuple[int, tuple[int, ...]]] = []
+        scores = [np.empty((refined.members, 0), np.float32)]
         for g, (grid, seen) in enumerate(zip(self._grids, self._seen, strict=True)):
-            digits = grid.candidates(seen, fastest, self._rng)
-            if len(digits):
-                scores = grid.score(digits, model, self._rng)
-                rows += zip(scores.tolist(), itertools.repeat(g), map(tuple, digits.tolist()))
-        rows.sort(key=lambda row: -row[0])
-        self.exhausted = len(rows) <= count
-        chosen = self._choose(rows, count)
-        for _, g, row in chosen:
+            if near:
+                digits, score = grid.near(known[0], seen, refined)
+            else:
+                digits, score = grid.scored(seen, known[: self.options.parents], refined, self._rng)
+            rows += zip(itertools.repeat(g), map(tuple, digits.tolist()))
+            scores.append(score)
+        if not near:
+            self.exhausted = len(rows) <= count
+        chosen = [rows[i] for i in self._choose(np.concatenate(scores, axis=1), count)]
+        for g, row in chosen:
             self._seen[g].add(row)
-        return [self._grids[g].schedule(row) for _, g, row in chosen]
+        return [self._grids[g].schedule(row) for g, row in chosen]
 
-    def _choose(self, ranked: list[_Row], count: int) -> list[_Row]:
-        """The best, and a few at random."""
-        random_count = sum(self._rng.random() < self.options.explore for _ in range(count))
-        greedy = max(0, count - random_count)
-        rest = ranked[greedy:]
-        drawn = self._rng.sample(rest, min(len(rest), count - greedy))
-        return ranked[:greedy] + drawn
+    def _choose(self, scores: Scores, count: int) -> list[int]:
+        """Each member's favourite in turns, and a few at random; between equals chance decides."""
+        chance = np.random.default_rng(self._rng.getrandbits(32))
+        scores = scores + _TIE * chance.random(scores.shape[1], np.float32)
+        left = np.ones(scores.shape[1], bool)
+        chosen: list[int] = []
+        for turn in range(min(count, scores.shape[1])):
+            if self._rng.random() < self.options.explore:
+                pick = self._rng.choice(np.flatnonzero(left).tolist())
+            else:
+                member = scores[turn % len(scores)]
+                pick = int(np.where(left, member, -np.inf).argmax())
+            left[pick] = False
+            chosen.append(pick)
+        return chosen

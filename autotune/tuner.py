@@ -20,7 +20,7 @@ from .record import Outcome, Record, normal
 from .search import KernelSearch
 
 _BATCH = 8
-_REFIT = 1.1  # fit again when the records grew by a tenth
+_REFIT = 1.5  # all kernels' trees grow anew when there are so many times more records
 _FINAL_SECONDS = 1.0  # what measuring a winner again takes
 _FINAL_SHARE = 0.25  # at most, of the time given
 _FINALISTS = 3  # measured again together, since the very fastest may have been lucky
@@ -202,11 +202,19 @@ class _Session:
                 break
             kernel = next(k for k in self.kernels if k.state is state)
             self._fit()
-            wanted = min(_BATCH, self.total - self.trials)
-            self._trial(measurer, kernel, kernel.search.propose(wanted, self.model))
+            self._trial(measurer, kernel, self._proposed(kernel))
             kernel.state.done |= kernel.search.exhausted
         for kernel in self.kernels:
             self._confirm(measurer, kernel)
+
+    def _proposed(self, kernel: _Kernel) -> list[Schedule]:
+        """The next batch; where trials bring nothing any more, single steps from the best."""
+        wanted = min(_BATCH, self.total - self.trials)
+        if kernel.state.stalled(self.policy) >= self.policy.descend:
+            near = kernel.search.propose(wanted, self.model, near=True)
+            if near:
+                return near
+        return kernel.search.propose(wanted, self.model)
 
     def result(self) -> TuneResult:
         """Everything so far."""

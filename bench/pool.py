@@ -35,12 +35,16 @@ RANDOM = 0.5  # the share that is drawn from the whole space
 
 @dataclass(frozen=True)
 class Pool:
-    """``seconds`` of each schedule (knobs in ``normal`` order), infinite where it failed."""
+    """``seconds`` of each schedule (knobs in ``normal`` order), infinite where it failed.
+
+    ``drawn`` are those that chance chose from the whole space.
+    """
 
     name: str
     workload: Workload
     target: Target
     seconds: Mapping[Schedule, float]
+    drawn: frozenset[Schedule]
 
     @property
     def best(self) -> float:
@@ -60,7 +64,8 @@ class Pool:
         lines = [json.dumps({**head, "knobs": kinds})]
         for _, schedule, seconds in rows:
             time = float(f"{seconds:.5g}") if math.isfinite(seconds) else None
-            lines.append(json.dumps([_kind(schedule), *(v for _, v in schedule.knobs), time]))
+            choices = [v for _, v in schedule.knobs]
+            lines.append(json.dumps([_kind(schedule), *choices, time, int(schedule in self.drawn)]))
         FOLDER.mkdir(exist_ok=True)
         partial = FOLDER / f"{self.name}.partial"
         partial.write_text("\n".join(lines) + "\n")
@@ -70,13 +75,18 @@ class Pool:
 def read(name: str) -> Pool:
     """The pool in a file of ``FOLDER``."""
     head, *rows = map(json.loads, (FOLDER / f"{name}.jsonl").read_text().splitlines())
-    seconds = {}
-    for kind, *choices, time in rows:
+    seconds: dict[Schedule, float] = {}
+    drawn = set()
+    for kind, *choices, time, by_chance in rows:
         template, version = kind.split("@")
         knobs = tuple(zip(head["knobs"][kind], choices, strict=True))
-        seconds[Schedule(template, int(version), knobs)] = math.inf if time is None else time
+        schedule = Schedule(template, int(version), knobs)
+        seconds[schedule] = math.inf if time is None else time
+        if by_chance:
+            drawn.add(schedule)
     target = Target.from_json(head["target"])
-    return Pool(name, Workload.from_json(head["workload"]), target, seconds)
+    workload = Workload.from_json(head["workload"])
+    return Pool(name, workload, target, seconds, frozenset(drawn))
 
 
 def names() -> list[str]:
@@ -142,33 +152,37 @@ def fill(
     rng = random.Random(f"{seed} {name}")
     found = spaces(workload, target)
     known: dict[Schedule, float] = {}
+    drawn: set[Schedule] = set()
     waiting = [default(workload, target)]
     while waiting and len(known) < trials:
         for shown in measurer.measure(workload, waiting, min(known.values(), default=None)):
             record = measurer.record(workload, shown)
             known[record.schedule] = record.seconds
-        yield Pool(name, workload, target, dict(known))
-        waiting = _fresh(found, known, rng, min(BATCH, trials - len(known)))
+        yield Pool(name, workload, target, dict(known), frozenset(drawn))
+        fresh = _fresh(found, known, rng, min(BATCH, trials - len(known)))
+        drawn.update(normal(s) for s, by_chance in fresh if by_chance)
+        waiting = [schedule for schedule, _ in fresh]
 
 
 def _fresh(
     found: Sequence[Space], known: Mapping[Schedule, float], rng: random.Random, count: int
-) -> list[Schedule]:
-    """Schedules to measure next; fewer where there are no more."""
+) -> list[tuple[Schedule, bool]]:
+    """Schedules to measure next, and whether chance chose them; fewer where there are no more."""
     fastest = sorted(known, key=lambda s: known[s])[:PARENTS]
-    fresh: dict[Schedule, Schedule] = {}
+    fresh: dict[Schedule, tuple[Schedule, bool]] = {}
     for _ in range(50 * count):
         if len(fresh) == count:
             break
         space = rng.choice(found)
         drawn = space.sample(rng)
-        if rng.random() > RANDOM:
+        by_chance = rng.random() <= RANDOM
+        if not by_chance:
             parent = rng.choice(fastest)
             owners = [s for s in found if s.template == parent.template]
             near = [n for s in owners for n in itertools.islice(s.neighbours(parent), 200)]
-            drawn = rng.choice(near) if near else drawn
+            drawn, by_chance = (rng.choice(near), False) if near else (drawn, True)
         if normal(drawn) not in known:
-            fresh[normal(drawn)] = drawn
+            fresh.setdefault(normal(drawn), (drawn, by_chance))
     return list(fresh.values())
 
 

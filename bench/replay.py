@@ -40,8 +40,8 @@ Search = Callable[[Pool, Sequence[Pool], Tell, int], Trials]
 
 
 def shuffled(pool: Pool, others: Sequence[Pool], known: Tell, seed: int) -> Trials:
-    """In random order."""
-    some = sorted(pool.seconds, key=str)
+    """Drawn from the whole space."""
+    some = sorted(pool.drawn, key=str)
     random.Random(seed).shuffle(some)
     yield from some
 
@@ -49,7 +49,7 @@ def shuffled(pool: Pool, others: Sequence[Pool], known: Tell, seed: int) -> Tria
 def evolution(pool: Pool, others: Sequence[Pool], known: Tell, seed: int) -> Trials:
     """Neighbours of one of the eight fastest, or now and then any."""
     rng = random.Random(seed)
-    everything = sorted(pool.seconds, key=str)
+    everything = sorted(pool.drawn, key=str)
     while True:
         parents = sorted(known, key=lambda s: known[s])[:8]
         near = [s for s in neighbours(pool, rng.choice(parents)) if s not in known]
@@ -59,7 +59,7 @@ def evolution(pool: Pool, others: Sequence[Pool], known: Tell, seed: int) -> Tri
 def descent(pool: Pool, others: Sequence[Pool], known: Tell, seed: int) -> Trials:
     """All neighbours of the fastest, one knob after the other; where none is left, any."""
     rng = random.Random(seed)
-    everything = sorted(pool.seconds, key=str)
+    everything = sorted(pool.drawn, key=str)
     while True:
         best = min(known, key=lambda s: known[s])
         near = [s for s in neighbours(pool, best) if s not in known]
@@ -88,6 +88,7 @@ SEARCHES: Mapping[str, Search] = {
 def _luthier(pool: Pool, others: Sequence[Pool], known: Tell, seed: int) -> Trials:
     before = [Examples(o.workload, o.target, [*o.seconds], [*o.seconds.values()]) for o in others]
     model = CostModel(seed=seed)
+    model.fit(before)
     search = KernelSearch(
         pool.workload, pool.target, spaces(pool.workload, pool.target), seed, among=pool.seconds
     )
@@ -96,7 +97,6 @@ def _luthier(pool: Pool, others: Sequence[Pool], known: Tell, seed: int) -> Tria
         for schedule, seconds in itertools.islice(known.items(), told, None):
             search.tell(schedule, seconds)
         told = len(known)
-        model.fit([*before, Examples(pool.workload, pool.target, [*known], [*known.values()])])
         yield from search.propose(BATCH, model)
 
 

@@ -20,7 +20,7 @@ from tvm import tirx
 
 from . import mathfn
 from .attention_form import Attention, View, attention
-from .attention_space import NAME, space
+from .attention_space import NAME, loops, space
 from .emit import Expr, Index, PhaseBuilder, Slot, ceildiv, divide, modulo, split_index
 from .kernel import ALIGNMENT, Kernel
 from .lanes import Rows, load_columns, store_columns
@@ -303,4 +303,4 @@ def _stacked(*sizes: tuple[str, int]) -> list[Slot]:
     return slots
 
 
-TEMPLATE = Template(NAME, space, kernel)
+TEMPLATE = Template(NAME, space, kernel, loops=loops)

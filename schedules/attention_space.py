@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .attention_form import Attention, attention
 from .emit import ceildiv
+from .loops import Knobs, Loops
 from .space import Config, Knob, Space
 from .target import Target
 from .tile import fits_registers
@@ -31,6 +32,33 @@ def space(workload: Workload, target: Target) -> Space | None:
         return fits_registers(int(config["tile"]), int(config["vectors"]), target)
 
     return Space(NAME, VERSION, knobs, _default(form, target, vectors), valid)
+
+
+def loops(workload: Workload, target: Target, knobs: Knobs) -> Loops:
+    """The nest of both products of every schedule in a table; the softmax is ``other``."""
+    form = attention(workload, workload.nodes[0])
+    assert form is not None
+    vectors, tile = knobs["vectors"], knobs["tile"]
+    rows = vectors * target.lanes
+    units = form.batch * form.heads * ceildiv(form.rows, rows)
+    keys = ceildiv(form.keys, ceildiv(form.keys, knobs["keys"]))
+    block = 4 * rows * (form.depth + keys + form.width)  # bytes of query, scores and sum
+    values = 4 * form.keys * (form.depth + form.width)
+    products = form.keys * (form.depth + form.width)
+    scores = ceildiv(form.keys, keys) * ceildiv(keys, tile) * form.depth  # steps
+    return Loops(
+        chunks=units,
+        sums=tile * vectors,
+        loads=tile + vectors,
+        depth=form.depth,
+        steps=units * (scores + ceildiv(form.width, tile) * form.keys),
+        work=units * vectors * products,
+        inner=4 * form.depth * (tile + rows),
+        kept=block,
+        streamed=units * values,
+        chunk=block + values,
+        other=units * rows * form.keys,
+    )
 
 
 def _default(form: Attention, target: Target, vectors: tuple[int, ...]) -> dict[str, int | str]:

@@ -15,6 +15,7 @@ import numpy as np
 from .conv_nest import ConvNest, Grid
 from .emit import ceildiv
 from .kernel import Array, Kernel, Packing
+from .loops import Knobs, Loops
 from .space import Config, Knob, Schedule, Space
 from .target import Target
 from .template import Template, anchor_is_first
@@ -63,6 +64,53 @@ def direct_space(
 
     grid = (node.out.shape[0] * groups, out_h, out_w, group_vectors)
     return Space(name, version, knobs, _default(grid, target, vectors, reduction), valid)
+
+
+def loops(workload: Workload, target: Target, knobs: Knobs) -> Loops:
+    """The nest of every schedule in a table."""
+    node = workload.nodes[0]
+    _, kh, kw, in_c = workload.tensor(node.args[1]).shape
+    return direct_loops(workload, target, knobs, (1, 1), (kh, kw, in_c))
+
+
+def direct_loops(
+    workload: Workload,
+    target: Target,
+    knobs: Knobs,
+    step: tuple[int, int],
+    window: tuple[int, int, int],
+) -> Loops:
+    """The same for grids of every ``step``-th output, all of them together.
+
+    ``window``: rows, columns and channels that one output reads.
+    """
+    node, (kh, kw, in_c) = workload.nodes[0], window
+    groups, grids = node.attr("groups"), step[0] * step[1]
+    images, height, width, _ = workload.tensor(node.args[0]).shape
+    _, out_h, out_w, out_c = node.out.shape
+    out_h, out_w = ceildiv(out_h, step[0]), ceildiv(out_w, step[1])
+    tile_w, vectors = knobs["tile_w"], knobs["vectors"]
+    tiles, panels = ceildiv(out_w, tile_w), ceildiv(out_c // groups, vectors * target.lanes)
+    rows, blocks = np.minimum(knobs["rows"], out_h), np.minimum(knobs["panels"], panels)
+    units = images * groups * grids
+    depth = kh * kw * in_c
+    panel, line = 4 * depth * vectors * target.lanes, 4 * width * in_c  # bytes of weights, a row
+    patch = line * kh * np.minimum(1, tile_w / out_w)
+    by_rows = knobs["order"] == "rows"
+    per_row, per_panel = panels * out_h * panel, ceildiv(out_h, rows) * panels * panel
+    lines = line * np.minimum(height, (height / out_h) * rows + kh - 1)
+    return Loops(
+        chunks=units * ceildiv(panels, blocks) * ceildiv(out_h, rows),
+        sums=tile_w * vectors,
+        loads=tile_w + vectors,
+        depth=depth,
+        steps=units * out_h * tiles * panels * depth,
+        work=units * out_h * out_w * panels * vectors * depth,
+        inner=panel + patch,
+        kept=np.where(by_rows, line * kh, panel),
+        streamed=units * (np.where(by_rows, per_row, per_panel) + panels * out_h * line * kh),
+        chunk=lines + blocks * panel + 4 * rows * out_w * blocks * vectors * target.lanes,
+    )
 
 
 def fits(workload: Workload, op: str) -> bool:
@@ -144,4 +192,4 @@ def kernel(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
     return Kernel(workload, schedule, (phase,), nest.packings)
 
 
-TEMPLATE = Template(NAME, space, kernel)
+TEMPLATE = Template(NAME, space, kernel, loops=loops)

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .conv import direct_space, fits, pack_weights
+from .conv import direct_loops, direct_space, fits, pack_weights
 from .conv_nest import ConvNest, Grid
 from .emit import ceildiv
 from .kernel import Array, Kernel, Packing
+from .loops import Knobs, Loops
 from .space import Schedule, Space
 from .target import Target
 from .template import Template
@@ -37,6 +38,15 @@ def space(workload: Workload, target: Target) -> Space | None:
     in_c, kh, kw, _ = workload.tensor(node.args[1]).shape
     reduction = ceildiv(kh, sh) * ceildiv(kw, sw) * (in_c // node.attr("groups"))
     return direct_space(NAME, VERSION, node, target, (sh, sw), reduction)
+
+
+def loops(workload: Workload, target: Target, knobs: Knobs) -> Loops:
+    """The nests of every schedule in a table."""
+    node = workload.nodes[0]
+    sh, sw = node.attr("strides")
+    in_c, kh, kw, _ = workload.tensor(node.args[1]).shape
+    window = (ceildiv(kh, sh), ceildiv(kw, sw), in_c // node.attr("groups"))
+    return direct_loops(workload, target, knobs, (sh, sw), window)
 
 
 @dataclass(frozen=True)
@@ -111,4 +121,4 @@ def kernel(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
     return Kernel(workload, schedule, phases, nest.packings)
 
 
-TEMPLATE = Template(NAME, space, kernel)
+TEMPLATE = Template(NAME, space, kernel, loops=loops)

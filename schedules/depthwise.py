@@ -16,6 +16,7 @@ from .compare import extreme
 from .emit import Expr, Index, PhaseBuilder, ceildiv, divide, modulo, tail
 from .expr import Evaluator, Point
 from .kernel import Array, Kernel, Packing
+from .loops import Knobs, Loops
 from .space import Config, Knob, Schedule, Space
 from .taps import Combine, Vectors, add_taps, multiply_add
 from .target import Target
@@ -66,6 +67,33 @@ def space(workload: Workload, target: Target) -> Space | None:
         "rows": 2 ** (rows.bit_length() - 1),
     }
     return Space(NAME, VERSION, knobs, default, valid)
+
+
+def loops(workload: Workload, target: Target, knobs: Knobs) -> Loops:
+    """The nest of every schedule in a table; a step is one tap of the window."""
+    node = workload.nodes[0]
+    batch, height, width, channels = workload.tensor(node.args[0]).shape
+    _, out_h, out_w, _ = node.out.shape
+    (kh, kw), (_, stride) = _kernel_size(workload), node.attr("strides")
+    tile_w, vectors = knobs["tile_w"], knobs["vectors"]
+    rows, taps = np.minimum(knobs["rows"], out_h), kh * kw
+    columns = (tile_w - 1) * stride + kw  # of the input, that a tile reads
+    strips = ceildiv(channels, vectors * target.lanes)
+    line = 4 * width * channels
+    lines = np.minimum(height, (height / out_h) * rows + kh - 1)
+    patch = 4 * vectors * target.lanes * kh * (columns + kw)
+    return Loops(
+        chunks=batch * ceildiv(out_h, rows),
+        sums=tile_w * vectors,
+        loads=vectors * (columns + kw) / kw,
+        depth=taps,
+        steps=batch * out_h * ceildiv(out_w, tile_w) * strips * taps,
+        work=batch * out_h * out_w * ceildiv(channels, target.lanes) * taps,
+        inner=patch,
+        kept=patch,
+        streamed=batch * out_h * kh * line,
+        chunk=lines * line + 4 * rows * out_w * channels,
+    )
 
 
 def _taps(workload: Workload) -> int:
@@ -234,4 +262,4 @@ class _Channelwise:
         return [by_count[c] for c in counts]
 
 
-TEMPLATE = Template(NAME, space, kernel)
+TEMPLATE = Template(NAME, space, kernel, loops=loops)

@@ -20,7 +20,7 @@ from tvm import tirx
 
 from .emit import Expr, Index, PhaseBuilder, Slot, ceildiv, divide, modulo, split_index, tail
 from .expr import Evaluator, Point
-from .gemm_space import NAME, Product, product, space
+from .gemm_space import NAME, Product, loops, product, space
 from .kernel import Array, Kernel, Packing
 from .lanes import Rows, load_columns
 from .point import flatten
@@ -232,4 +232,4 @@ def _extent(first: Index, block: int, total: int) -> Index:
     return block if total % block == 0 else tirx.min(block, total - first)
 
 
-TEMPLATE = Template(NAME, space, kernel)
+TEMPLATE = Template(NAME, space, kernel, loops=loops)

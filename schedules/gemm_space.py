@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from .emit import ceildiv
+from .loops import Knobs, Loops
 from .space import Config, Knob, Space
 from .target import Target
 from .template import anchor_is_first
@@ -102,6 +104,31 @@ def space(workload: Workload, target: Target) -> Space | None:
         )
 
     return Space(NAME, VERSION, knobs, _default(p, target, vectors), valid)
+
+
+def loops(workload: Workload, target: Target, knobs: Knobs) -> Loops:
+    """The nest of every schedule in a table."""
+    p = product(workload)
+    assert p is not None
+    rows, vectors = knobs["rows"], knobs["vectors"]
+    tiles, panels = ceildiv(p.m, rows), ceildiv(p.n, vectors * target.lanes)
+    high, wide = np.minimum(knobs["m_block"], tiles), np.minimum(knobs["n_block"], panels)
+    batch = math.prod(p.batch)
+    a, b = 4 * p.k * rows, 4 * p.k * vectors * target.lanes  # bytes of a tile's rows, of a panel
+    by_rows = knobs["order"] == "rows"
+    return Loops(
+        chunks=batch * ceildiv(tiles, high) * ceildiv(panels, wide),
+        sums=rows * vectors,
+        loads=rows + vectors,
+        depth=p.k,
+        steps=batch * tiles * panels * p.k,
+        work=batch * p.m * panels * vectors * p.k,
+        inner=a + b,
+        kept=np.where(by_rows, a, b),
+        streamed=batch * tiles * panels * np.where(by_rows, b, a),
+        chunk=high * a + wide * b + 4 * high * rows * wide * vectors * target.lanes,
+        other=batch * panels * b / 4 if p.staged else 0,
+    )
 
 
 def _powers(limit: int) -> tuple[int, ...]:

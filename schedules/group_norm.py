@@ -22,7 +22,7 @@ from tvm import tirx
 from .elementwise import constant
 from .emit import Expr, Index, PhaseBuilder, Slot, ceildiv, divide, modulo, tail
 from .expr import Evaluator, Point
-from .group_norm_space import LINE, NAME, space
+from .group_norm_space import LINE, NAME, loops, space
 from .kernel import Kernel, Phase
 from .reduction import reduce_row
 from .space import Schedule
@@ -269,4 +269,4 @@ class _GroupNorm:
                 store(row + c, scaled + parameter(self.beta, c))
 
 
-TEMPLATE = Template(NAME, space, kernel)
+TEMPLATE = Template(NAME, space, kernel, loops=loops)

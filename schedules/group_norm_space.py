@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from .loops import Knobs, Loops
 from .space import Knob, Space
 from .target import Target
 from .template import anchor_is_first
@@ -29,6 +30,15 @@ def space(workload: Workload, target: Target) -> Space | None:
         Knob("parts", tuple(p for p in _PARTS if p <= places), "of an image's places"),
     )
     return Space(NAME, VERSION, knobs, _default(workload, target))
+
+
+def loops(workload: Workload, target: Target, knobs: Knobs) -> Loops:
+    """Of every schedule in a table."""
+    batch, *_, channels = workload.nodes[0].out.shape
+    chunks = batch * knobs["parts"] * (workload.nodes[0].attr("groups") // knobs["groups"])
+    size = workload.output.size
+    span = channels // workload.nodes[0].attr("groups") * knobs["groups"]  # channels of a chunk
+    return Loops(chunks=chunks, depth=span, work=size / target.lanes, chunk=8 * size / chunks)
 
 
 def _divisors(number: int) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from . import (
 )
 from .errors import ScheduleError
 from .kernel import Kernel
+from .loops import Knobs, Loops
 from .space import Schedule, Space
 from .target import Target
 from .template import Template
@@ -67,9 +68,7 @@ def instantiate(workload: Workload, target: Target, schedule: Schedule) -> Kerne
     Raises ScheduleError where the template is unknown, has another version, does not fit the
     workload, or the knobs are not in its space.
     """
-    template = next((t for t in TEMPLATES if t.name == schedule.template), None)
-    if template is None:
-        raise ScheduleError(f"there is no template '{schedule.template}'")
+    template = _template(schedule.template)
     _refuse_empty(workload)
     space = template.space(workload, target)
     if space is None:
@@ -79,6 +78,21 @@ def instantiate(workload: Workload, target: Target, schedule: Schedule) -> Kerne
             f"template '{template.name}' is at version {space.version}, not {schedule.version}"
         )
     return template.kernel(workload, target, space.schedule(dict(schedule.knobs)))
+
+
+def loops(workload: Workload, target: Target, template: str, knobs: Knobs) -> Loops:
+    """The loop nests that ``template``, which fits the workload, makes of a table of knobs.
+
+    Raises ScheduleError where there is no such template.
+    """
+    return _template(template).loops(workload, target, knobs)
+
+
+def _template(name: str) -> Template:
+    for template in TEMPLATES:
+        if template.name == name:
+            return template
+    raise ScheduleError(f"there is no template '{name}'")
 
 
 def _refuse_empty(workload: Workload) -> None:

@@ -22,7 +22,7 @@ from .emit import Expr, Index, PhaseBuilder, Slot, ceildiv, divide, modulo
 from .expr import Evaluator, Point
 from .gemm import pack_matrix
 from .kernel import Array, Kernel, Packing
-from .separable_space import NAME, Pair, pair, pays, space
+from .separable_space import NAME, Pair, loops, pair, pays, space
 from .space import Schedule
 from .taps import Vectors, add_taps
 from .target import Target
@@ -219,4 +219,4 @@ class _Separable:
         register.finish(channels, store)
 
 
-TEMPLATE = Template(NAME, space, kernel, pays)
+TEMPLATE = Template(NAME, space, kernel, pays, loops)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from .depthwise import is_depthwise
 from .emit import ceildiv
 from .gemm_space import Product, product
+from .loops import Knobs, Loops
 from .space import Config, Knob, Space
 from .target import Target
 from .tile import LINE, fits_registers
@@ -92,6 +95,32 @@ def space(workload: Workload, target: Target) -> Space | None:
         )
 
     return Space(NAME, VERSION, knobs, _default(halves, target), valid)
+
+
+def loops(workload: Workload, target: Target, knobs: Knobs) -> Loops:
+    """The nest of the product of every schedule in a table; the window's work is ``other``."""
+    halves = pair(workload)
+    assert halves is not None
+    p, (down, across) = halves.product, halves.axes
+    vectors, pixels, height = knobs["vectors"], knobs["pixels"], knobs["rows"]
+    width = vectors * target.lanes
+    units = workload.output.shape[0] * ceildiv(p.n, width) * ceildiv(down.out, height)
+    lines = np.minimum(down.size, (height - 1) * down.stride + halves.span)
+    panel, ring = 4 * p.k * width, 4 * halves.span * across.size * width
+    row = 4 * across.size * p.k
+    return Loops(
+        chunks=units,
+        sums=pixels * vectors,
+        loads=pixels + vectors,
+        depth=p.k,
+        steps=units * lines * ceildiv(across.size, pixels) * p.k,
+        work=units * lines * across.size * vectors * p.k,
+        inner=4 * p.k * pixels + panel,
+        kept=panel + ring,
+        streamed=units * lines * (row + panel),
+        chunk=lines * row + panel + ring + 4 * height * across.out * width,
+        other=units * height * across.out * width * down.kernel * across.kernel,
+    )
 
 
 def _rows(out: int) -> tuple[int, ...]:

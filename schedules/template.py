@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from .emit import PhaseBuilder, Slot
 from .expr import Evaluator, Point, Source
 from .kernel import Kernel, Packing
+from .loops import Knobs, Loops, plain
 from .ops import ANCHORS, ELEMENTWISE
 from .space import Schedule, Space
 from .target import Target
@@ -19,13 +20,15 @@ class Template:
     """``space`` is None for workloads that the template does not fit.
 
     ``kernel`` may assume that the schedule is in the space. ``pays`` says whether the default is
-    expected to beat the templates behind it in the registry.
+    expected to beat the templates behind it in the registry. ``loops`` describes what kernels of a
+    table of schedules would do, for the cost model.
     """
 
     name: str
     space: Callable[[Workload, Target], Space | None]
     kernel: Callable[[Workload, Target, Schedule], Kernel]
     pays: Callable[[Workload, Target], bool] = lambda workload, target: True
+    loops: Callable[[Workload, Target, Knobs], Loops] = plain
 
 
 def anchor(workload: Workload) -> Node | None:

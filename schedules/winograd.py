@@ -39,7 +39,7 @@ from .template import (
 )
 from .tile import LINE, RegisterTile, column_parts, vector_index
 from .winograd_input import Geometry, InputTransform
-from .winograd_space import NAME, pays, space
+from .winograd_space import NAME, loops, pays, space
 from .winograd_transform import MATRICES, two_sided
 from .workload import Workload
 
@@ -241,4 +241,4 @@ def _unless(builder: PhaseBuilder, always: bool, condition: Expr) -> AbstractCon
     return nullcontext() if always else builder.when(condition)
 
 
-TEMPLATE = Template(NAME, space, kernel, pays)
+TEMPLATE = Template(NAME, space, kernel, pays, loops)

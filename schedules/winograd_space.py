@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .emit import ceildiv
+from .loops import Knobs, Loops
 from .space import Config, Knob, Space
 from .target import Target
 from .template import anchor_is_first
@@ -69,6 +72,35 @@ def _fits(workload: Workload) -> bool:
         and node.attr("strides") == (1, 1)
         and node.attr("dilations") == (1, 1)
         and node.attr("groups") == 1
+    )
+
+
+def loops(workload: Workload, target: Target, knobs: Knobs) -> Loops:
+    """The nest of the matrix products of every schedule in a table; transforms are ``other``."""
+    node = workload.nodes[0]
+    batch, out_h, out_w, out_c = node.out.shape
+    in_c = workload.tensor(node.args[0]).shape[3]
+    m, vectors = knobs["m"], knobs["vectors"]
+    positions, total = (m + 2) ** 2, batch * ceildiv(out_h, m) * ceildiv(out_w, m)
+    block, width = np.minimum(knobs["tiles"], total), vectors * target.lanes
+    blocks, panels = ceildiv(total, block), ceildiv(out_c, vectors * target.lanes)
+    group = np.minimum(knobs["panels"], panels)
+    rows, groups = np.minimum(knobs["rows"], block), ceildiv(panels, group)
+    one_stage = knobs["stages"] == 1
+    panel = 4 * in_c * width  # bytes
+    inputs, weights = 4 * in_c * block, panel * np.where(one_stage, panels, group)
+    return Loops(
+        chunks=blocks * np.where(one_stage, 1, groups),
+        sums=rows * vectors,
+        loads=rows + vectors,
+        depth=in_c,
+        steps=positions * blocks * ceildiv(block, rows) * panels * in_c,
+        work=positions * total * panels * vectors * in_c,
+        inner=4 * in_c * rows + panel,
+        kept=panel,
+        streamed=positions * blocks * panels * (inputs + panel),
+        chunk=positions * (inputs + weights + 4 * block * group * width),
+        other=positions * total * (in_c + panels * width),
     )
 
 
