@@ -1,9 +1,12 @@
-"""Pools: kernels whose schedules were measured by the thousand, kept as data.
+"""Pools: kernels whose schedules were measured, kept as data.
 
-On a pool, searches and cost models are compared without noise and in seconds (``bench.replay``).
+On a pool, searches and cost models are compared without noise and in seconds: searches on few
+kernels with thousands of schedules each (``bench.replay``), cost models on many kernels with some
+hundred schedules, all by chance (``bench.cost_model``).
 
 python -m bench.pool                        every kernel that has no pool yet
 python -m bench.pool conv_3x3 --trials 4000
+python -m bench.pool --survey               the many with few schedules
 """
 
 from __future__ import annotations
@@ -138,17 +141,57 @@ KERNELS: Mapping[str, Workload] = {
 }
 
 
+def _survey() -> Iterator[tuple[str, Workload]]:
+    """Kernels of sizes that chance chose, as many of a kind as models have of it."""
+    rng = random.Random(0)
+    channels = (16, 24, 32, 48, 64, 96, 128, 160, 192, 256, 320, 512)
+
+    def image(largest: int) -> int:
+        return rng.choice([n for n in (7, 10, 14, 20, 28, 40, 56, 80, 112) if n <= largest])
+
+    for i in range(10):
+        inside, outside = rng.choice(channels), rng.choice(channels)
+        yield f"survey_1x1_{i}", conv(image(56), (inside, outside), 1)
+    for i in range(8):
+        inside, outside = rng.choice(channels[:10]), rng.choice(channels[:10])
+        yield f"survey_3x3_{i}", conv(image(28), (inside, outside), 3, stride=rng.choice((1, 1, 2)))
+    for i in range(2):
+        yield f"survey_first_{i}", conv(image(112), (3, rng.choice((16, 64))), rng.choice((3, 7)))
+    for i in range(4):
+        wide, kernel = rng.choice(channels[1:]), rng.choice((3, 3, 5, 7))
+        stride = rng.choice((1, 1, 2))
+        yield (
+            f"survey_depthwise_{i}",
+            conv(image(56), (wide,) * 2, kernel, stride=stride, groups=wide),
+        )
+    for i in range(8):
+        rows = rng.choice((1, 16, 49, 128, 196, 256))
+        yield (
+            f"survey_product_{i}",
+            product(rows, 3 * rng.choice(channels), 2 * rng.choice(channels)),
+        )
+
+
+SURVEY: Mapping[str, Workload] = dict(_survey())
+
 # ---- measuring ----
 
 
 def fill(
-    name: str, trials: int, target: Target, measurer: Measurer, seed: int = 0
+    name: str,
+    trials: int,
+    target: Target,
+    measurer: Measurer,
+    *,
+    by_chance: float = RANDOM,
+    seed: int = 0,
 ) -> Iterator[Pool]:
     """Measure schedules until the pool has ``trials``; yields it now and then, and at the end.
 
-    Half are random, half neighbours of the fastest, so that the best are among them.
+    A share of them is drawn ``by_chance``; the others are neighbours of the fastest, so that the
+    best are among them.
     """
-    workload = KERNELS[name]
+    workload = {**KERNELS, **SURVEY}[name]
     rng = random.Random(f"{seed} {name}")
     found = spaces(workload, target)
     known: dict[Schedule, float] = {}
@@ -159,13 +202,18 @@ def fill(
             record = measurer.record(workload, shown)
             known[record.schedule] = record.seconds
         yield Pool(name, workload, target, dict(known), frozenset(drawn))
-        fresh = _fresh(found, known, rng, min(BATCH, trials - len(known)))
-        drawn.update(normal(s) for s, by_chance in fresh if by_chance)
+        wanted = min(BATCH, trials - len(known))
+        fresh = _fresh(found, known, rng, wanted, by_chance)
+        drawn.update(normal(s) for s, at_random in fresh if at_random)
         waiting = [schedule for schedule, _ in fresh]
 
 
 def _fresh(
-    found: Sequence[Space], known: Mapping[Schedule, float], rng: random.Random, count: int
+    found: Sequence[Space],
+    known: Mapping[Schedule, float],
+    rng: random.Random,
+    count: int,
+    share: float,
 ) -> list[tuple[Schedule, bool]]:
     """Schedules to measure next, and whether chance chose them; fewer where there are no more."""
     fastest = sorted(known, key=lambda s: known[s])[:PARENTS]
@@ -175,7 +223,7 @@ def _fresh(
             break
         space = rng.choice(found)
         drawn = space.sample(rng)
-        by_chance = rng.random() <= RANDOM
+        by_chance = rng.random() <= share
         if not by_chance:
             parent = rng.choice(fastest)
             owners = [s for s in found if s.template == parent.template]
@@ -190,15 +238,19 @@ def main() -> None:
     """Measure the pools that are asked for."""
     parser = argparse.ArgumentParser(description="Measure pools of schedules.")
     parser.add_argument("kernels", nargs="*", choices=[*KERNELS, []], help="default: the missing")
-    parser.add_argument("--trials", type=int, default=2000)
+    parser.add_argument("--trials", type=int, help="default: 2000, of the survey 256")
+    parser.add_argument("--survey", action="store_true", help="schedules by chance of many kernels")
     options = parser.parse_args()
     target = host()
-    wanted: Any = options.kernels or [name for name in KERNELS if name not in names()]
+    chosen = SURVEY if options.survey else KERNELS
+    wanted: Any = options.kernels or [name for name in chosen if name not in names()]
+    trials = options.trials or (256 if options.survey else 2000)
+    share = 1.0 if options.survey else RANDOM
     console = Console(stderr=True)
     with Measurer(target) as measurer, Progress(console=console) as bar:
         for name in wanted:
-            task = bar.add_task(name, total=options.trials)
-            for pool in fill(name, options.trials, target, measurer):
+            task = bar.add_task(name, total=trials)
+            for pool in fill(name, trials, target, measurer, by_chance=share):
                 bar.update(task, completed=len(pool.seconds))
                 pool.write()
 

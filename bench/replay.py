@@ -195,7 +195,8 @@ def main() -> None:
     parser.add_argument("pools", nargs="*", help="default: all")
     parser.add_argument("--print", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
-    pools = [pool.read(name) for name in options.pools or pool.names()]
+    there = [name for name in pool.names() if name in pool.KERNELS]
+    pools = [pool.read(name) for name in options.pools or there]
     curves = replay(pools)
     sizes = sorted(len(p.seconds) for p in pools)
     reading = READING.format(seeds=SEEDS, sizes=f"{sizes[0]} to {sizes[-1]}")

@@ -11,27 +11,28 @@ import numpy as np
 import pytest
 
 from luthier.autotune.budget import KernelState, Policy, next_kernel
-from luthier.autotune.features import columns, extents, schedule_columns
+from luthier.autotune.features import columns, schedule_columns
 from luthier.autotune.model import CostModel, Examples
 from luthier.autotune.record import normal
 from luthier.autotune.search import KernelSearch, Options
-from luthier.schedules import Knob, Schedule, Space, Tensor, Workload, node
+from luthier.schedules import Knob, Schedule, ScheduleError, Space, Tensor, Workload, node
 
 POWERS = tuple(2**i for i in range(8))
 SPACE = Space(
-    "fake",
+    "conv_direct",
     1,
     (
-        Knob("rows", tuple(range(1, 17)), ""),
+        Knob("tile_w", tuple(range(1, 17)), ""),
         Knob("vectors", (1, 2, 3, 4, 6), ""),
-        Knob("block", POWERS, ""),
+        Knob("rows", POWERS, ""),
+        Knob("panels", (1, 2), ""),
         Knob("order", ("rows", "panels"), ""),
     ),
-    {"rows": 1, "vectors": 1, "block": 1, "order": "rows"},
-    lambda config: int(config["rows"]) * int(config["vectors"]) <= 28,
+    {"tile_w": 1, "vectors": 1, "rows": 1, "panels": 1, "order": "rows"},
+    lambda config: int(config["tile_w"]) * int(config["vectors"]) <= 28,
 )
 LARGE = Space(
-    "fake",
+    "conv_direct",
     1,
     (*SPACE.knobs, *(Knob(f"more{i}", POWERS, "") for i in range(6))),
     {**SPACE.default, **{f"more{i}": 1 for i in range(6)}},
@@ -49,10 +50,10 @@ def conv(channels: int, size: int) -> Workload:
 def seconds(workload: Workload, schedule: Schedule, rng: random.Random | None = None) -> float:
     """A register tile should be large, divide the rows, and blocks have a best size."""
     size = workload.output.shape[1]
-    rows, vectors, block = (int(schedule[k]) for k in ("rows", "vectors", "block"))
-    loads = (rows + vectors) / (rows * vectors)
-    waste = math.ceil(size / rows) * rows / size
-    distance = abs(math.log2(block) - math.log2(max(1, size // 4)))
+    tile, vectors, rows = (int(schedule[k]) for k in ("tile_w", "vectors", "rows"))
+    loads = (tile + vectors) / (tile * vectors)
+    waste = math.ceil(size / tile) * tile / size
+    distance = abs(math.log2(rows) - math.log2(max(1, size // 4)))
     order = 1.0 if schedule["order"] == "panels" else 1.15
     noise = math.exp(rng.gauss(0, 0.02)) if rng else 1.0
     return 1e-4 * waste * (1 + 2 * loads) * (1 + 0.1 * distance) * order * noise
@@ -61,6 +62,11 @@ def seconds(workload: Workload, schedule: Schedule, rng: random.Random | None = 
 def examples(workload: Workload, target, count: int, rng: random.Random) -> Examples:
     schedules = [SPACE.sample(rng) for _ in range(count)]
     return Examples(workload, target, schedules, [seconds(workload, s, rng) for s in schedules])
+
+
+def mean(model, table):
+    """What the members believe on average."""
+    return model.predict(table).mean(axis=0)
 
 
 def pairwise_accuracy(scores, truth) -> float:
@@ -74,28 +80,32 @@ def pairwise_accuracy(scores, truth) -> float:
 
 
 class TestFeatures:
-    def test_a_window_is_a_loop(self):
-        assert extents(conv(32, 8))["window"] == 9
+    def test_uneven_tiles_show_what_the_border_wastes(self, target):
+        knobs = {k.name: np.full(4, SPACE.default[k.name]) for k in SPACE.knobs}
+        knobs["tile_w"] = np.array([4, 5, 8, 16])
+        table = columns(conv(16, 8), target, "conv_direct", knobs)
+        np.testing.assert_allclose(table["border"], [0, 0.2, 0, 0.5])
 
-    def test_uneven_tiles_show_their_waste(self, target):
-        knobs = {"rows": np.array([4, 5, 8, 16])}
-        table = columns(conv(16, 8), target, "fake", knobs)
-        np.testing.assert_allclose(table["rows wastes rows"], [0, 0.25, 0, 1])
+    def test_unknown_templates_have_none(self, target):
+        with pytest.raises(ScheduleError, match="no template 'fake'"):
+            columns(conv(16, 8), target, "fake", {"rows": np.array([1])})
 
     def test_columns_of_schedules_and_of_choices_agree(self, target):
         schedules = list(itertools.islice(SPACE, 50))
         one = schedule_columns(conv(16, 8), target, schedules)
         knobs = {k.name: np.array([s[k.name] for s in schedules]) for k in SPACE.knobs}
-        other = columns(conv(16, 8), target, "fake", knobs)
+        other = columns(conv(16, 8), target, "conv_direct", knobs)
         assert one.keys() == other.keys()
         for name in one:
             np.testing.assert_array_equal(one[name], other[name])
 
     def test_a_hundred_thousand_candidates_take_little_time(self, target):
         rng = np.random.default_rng(0)
-        knobs = {f"knob{i}": rng.integers(1, 64, 100_000) for i in range(6)}
+        names = ("tile_w", "vectors", "rows", "panels")
+        knobs = {name: rng.integers(1, 64, 100_000) for name in names}
+        knobs["order"] = np.array(["rows", "panels"])[rng.integers(0, 2, 100_000)]
         begin = time.process_time()
-        columns(conv(64, 56), target, "fake", knobs)
+        columns(conv(64, 56), target, "conv_direct", knobs)
         assert time.process_time() - begin < 2  # 20 microseconds each, on any machine
 
     def test_any_workload_has_features(self, target):
@@ -103,7 +113,7 @@ class TestFeatures:
         softmax = Tensor((4, 10))
         anchor = Workload((softmax,), (False,), (node("softmax", (0,), softmax, axis=1),))
         for workload in (scalar, anchor):
-            table = columns(workload, target, "fake", {"grain": np.array([1, 1024])})
+            table = columns(workload, target, "pointwise", {"grain": np.array([1, 1024])})
             assert all(np.isfinite(v).all() and v.dtype == np.float32 for v in table.values())
 
 
@@ -116,7 +126,7 @@ class TestModel:
         )
         for workload in (conv(64, 56), conv(128, 28)):
             held_out = [SPACE.sample(rng) for _ in range(200)]
-            scores = model.predict(schedule_columns(workload, target, held_out))
+            scores = mean(model, schedule_columns(workload, target, held_out))
             assert pairwise_accuracy(scores, [seconds(workload, s) for s in held_out]) > 0.85
 
     def test_it_orders_schedules_of_unseen_workloads(self, target):
@@ -126,7 +136,7 @@ class TestModel:
         model.fit([examples(w, target, 60, rng) for w in seen])
         workload = conv(128, 28)
         held_out = [SPACE.sample(rng) for _ in range(200)]
-        scores = model.predict(schedule_columns(workload, target, held_out))
+        scores = mean(model, schedule_columns(workload, target, held_out))
         assert pairwise_accuracy(scores, [seconds(workload, s) for s in held_out]) > 0.75
 
     def test_it_does_not_answer_before_it_has_seen_enough(self, target):
@@ -143,7 +153,7 @@ class TestModel:
         times = [math.inf if f else 1e-3 * (1 + rng.random()) for f in failing]
         model = CostModel()
         model.fit([Examples(conv(64, 56), target, schedules, times)])
-        scores = model.predict(schedule_columns(conv(64, 56), target, schedules))
+        scores = mean(model, schedule_columns(conv(64, 56), target, schedules))
         assert max(s for s, f in zip(scores, failing, strict=True) if f) < -1
         assert min(s for s, f in zip(scores, failing, strict=True) if not f) > -2
 
@@ -189,6 +199,44 @@ def search(workload: Workload, target, space: Space, trials: int, *, learn: bool
     return list(itertools.accumulate(known.values(), min))
 
 
+class TestRefined:
+    def test_a_few_measurements_correct_a_model_that_knows_other_workloads(self, target):
+        rng = random.Random(5)
+        model = CostModel()
+        model.fit([examples(conv(c, s), target, 60, rng) for c, s in ((16, 112), (32, 56))])
+        workload = conv(128, 28)
+
+        def backwards(schedule: Schedule) -> float:
+            return 1e-9 / seconds(workload, schedule)
+
+        known, held_out = ([SPACE.sample(rng) for _ in range(n)] for n in (48, 200))
+        own = Examples(workload, target, known, [backwards(s) for s in known])
+        table = schedule_columns(workload, target, held_out)
+        truth = [backwards(s) for s in held_out]
+        assert pairwise_accuracy(mean(model, table), truth) < 0.5
+        assert pairwise_accuracy(mean(model.refined(own), table), truth) > 0.75
+
+    def test_one_measurement_changes_nothing(self, target):
+        workload, model = conv(64, 56), CostModel()
+        schedules = [SPACE.sample(random.Random(i)) for i in range(9)]
+        table = schedule_columns(workload, target, schedules)
+        refined = model.refined(Examples(workload, target, schedules[:1], [1e-3]))
+        np.testing.assert_array_equal(refined.predict(table), model.predict(table))
+
+    def test_without_records_the_busiest_thread_decides(self, target):
+        knobs = {k.name: np.full(2, SPACE.default[k.name]) for k in SPACE.knobs}
+        knobs["tile_w"] = np.array([1, 14])  # a register tile of one sum waits for itself
+        table = columns(conv(64, 56), target, "conv_direct", knobs)
+        one, many = mean(CostModel(), table)
+        assert many > one
+
+    def test_members_disagree_about_what_none_has_seen(self, target):
+        workload, model, rng = conv(64, 56), CostModel(), random.Random(6)
+        refined = model.refined(examples(workload, target, 16, rng))
+        table = schedule_columns(workload, target, [SPACE.sample(rng) for _ in range(50)])
+        assert refined.predict(table).std(axis=0).max() > 0.01
+
+
 class TestSearch:
     def test_it_gets_within_a_hundredth_of_the_optimum_in_64_trials(self, target):
         for workload in (conv(64, 56), conv(256, 14)):
@@ -214,7 +262,7 @@ class TestSearch:
             assert space.schedule(dict(schedule.knobs)) == schedule
 
     def test_a_space_is_exhausted_once_and_whole(self, target):
-        tiny = Space("tiny", 1, (Knob("grain", (1, 2, 4, 8, 16), ""),), {"grain": 4})
+        tiny = Space("pointwise", 1, (Knob("grain", (1, 2, 4, 8, 16), ""),), {"grain": 4})
         kernel = KernelSearch(conv(8, 8), target, [tiny])
         kernel.tell(tiny.default_schedule(), 1.0)
         assert len(kernel.propose(3, CostModel())) == 3
@@ -224,21 +272,29 @@ class TestSearch:
         assert kernel.propose(3, CostModel()) == []
 
     def test_all_templates_take_part(self, target):
-        other = Space("other", 1, (Knob("grain", POWERS, ""),), {"grain": 1})
+        other = Space("pointwise", 1, (Knob("grain", POWERS, ""),), {"grain": 1})
         kernel = KernelSearch(conv(64, 56), target, [SPACE, other], options=Options(explore=1.0))
         names = {s.template for _ in range(30) for s in kernel.propose(8, CostModel())}
-        assert names == {"fake", "other"}
+        assert names == {"conv_direct", "pointwise"}
 
-    def test_the_first_guesses_are_near_the_default(self, target):
-        kernel = KernelSearch(conv(64, 56), target, [SPACE], options=Options(explore=0.0))
-        kernel.tell(SPACE.default_schedule(), 1.0)
-        for schedule in kernel.propose(4, CostModel()):
-            assert int(schedule["rows"]) <= 4
+    @pytest.mark.parametrize("space", [SPACE, LARGE], ids=["enumerated", "sampled"])
+    def test_near_the_best_only_one_knob_differs(self, target, space):
+        kernel = KernelSearch(conv(64, 56), target, [space])
+        best, other = space.sample(random.Random(0)), space.sample(random.Random(1))
+        kernel.tell(other, 2.0)
+        kernel.tell(best, 1.0)
+        near = kernel.propose(8, CostModel(), near=True)
+        assert len(near) == 8
+        for schedule in near:
+            assert sum(best[k] != v for k, v in schedule.knobs) == 1
+        while kernel.propose(8, CostModel(), near=True):
+            pass
+        assert not kernel.exhausted
 
     def test_stale_records_are_not_in_the_way(self, target):
         kernel = KernelSearch(conv(64, 56), target, [SPACE])
-        kernel.tell(Schedule("fake", 2, SPACE.default_schedule().knobs), 1.0)
-        kernel.tell(Schedule("fake", 1, (("rows", 99),)), 1.0)
+        kernel.tell(Schedule("conv_direct", 2, SPACE.default_schedule().knobs), 1.0)
+        kernel.tell(Schedule("conv_direct", 1, (("rows", 99),)), 1.0)
         kernel.tell(Schedule("gone", 1, ()), 1.0)
         assert len(kernel.propose(8, CostModel())) == 8
 
@@ -270,7 +326,7 @@ class TestBudget:
         assert next_kernel(states, Policy()) is states[2]
 
     def test_what_weighs_more_gets_more(self):
-        given = self.spread(self.kernels(1e-3, 1e-3, counts=(1, 10)), 60, lambda i, n: 1e-3)
+        given = self.spread(self.kernels(1e-3, 1e-3, counts=(1, 10)), 40, lambda i, n: 1e-3)
         assert given[1] > 2 * given[0] > 0
 
     def test_slow_kernels_of_the_same_work_get_more(self):

@@ -34,7 +34,7 @@ def made_up(tmp_path, monkeypatch) -> Pool:
     drawn = {
         normal(s) for s in (space.default_schedule(), *(space.sample(rng) for _ in range(300)))
     }
-    return Pool("made_up", workload, TARGET, {normal(s): seconds(s) for s in drawn})
+    return Pool("made_up", workload, TARGET, {normal(s): seconds(s) for s in drawn}, drawn)
 
 
 def test_a_pool_is_read_as_it_was_written(made_up):
@@ -83,5 +83,5 @@ def test_a_pool_grows_by_fresh_schedules():
     workload = KERNELS["product_small"]
     found = spaces(workload, TARGET)
     known = {normal(s.default_schedule()): 1e-3 for s in found}
-    fresh = pool._fresh(found, known, random.Random(0), 20)
+    fresh = pool._fresh(found, known, random.Random(0), 20, 0.5)
     assert len({normal(s) for s in fresh} - known.keys()) == 20
