@@ -3,6 +3,8 @@
 python -m bench.latency                     every model, with 1 thread and with all
 python -m bench.latency resnet18 --threads 2 --print
 python -m bench.latency --log tuned.jsonl   with a tuning log's schedules, into the tuned section
+python -m bench.latency resnet18 --peers torch --section torch
+                                            torch.compile takes up to a minute for each line
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from luthier.deploy import read_manifest
 from luthier.schedules.target import available_cores
 
 PEERS = {"onnxruntime": "onnxruntime", "openvino": "openvino", "torch": "torch.compile"}  # labels
-DEFAULT, TUNED = "latency", "tuned"  # sections and pictures
+DEFAULT, TUNED, TORCH = "latency", "tuned", "torch"  # sections and pictures
 READING = """
 Ratios are medians over turns, with their quartiles; above 1, Luthier is faster. The best peer has
 the smallest median, in bold. *Of the peak* is the time that the model's operations take at the
@@ -45,6 +47,7 @@ def main() -> None:
     parser.add_argument("--peers", nargs="*", default=[*PEERS], choices=PEERS)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--log", type=Path, help="use this tuning log, for the tuned section")
+    parser.add_argument("--section", choices=[DEFAULT, TUNED, TORCH], help="of RESULTS.md")
     parser.add_argument("--print", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
     models = all_models(cache_folder())
@@ -60,7 +63,7 @@ def main() -> None:
     print(text)
     if options.print:
         return
-    section = TUNED if options.log else DEFAULT
+    section = options.section or (TUNED if options.log else DEFAULT)
     drawing = results.RESULTS.with_name(f"{section}.svg")
     picture.draw(picture.bars(found), drawing)
     command = shlex.join(["python", "-m", "bench.latency", *sys.argv[1:]])

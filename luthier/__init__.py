@@ -25,12 +25,11 @@ from luthier.schedules.errors import (
 )
 
 if TYPE_CHECKING:
-    from luthier.autotune import TuneResult
     from luthier.deploy import Artifact, load
 
     from ._bench import BenchReport, bench
     from ._check import CheckReport, check
-    from ._compile import BuildReport, build, tune, tune_and_build
+    from ._compile import BuildReport, TuneReport, build, tune, tune_and_build
     from ._doctor import Finding, doctor
     from ._explain import KernelExplanation, explain
     from ._machine import Machine, target
@@ -54,7 +53,7 @@ __all__ = [
     "ScheduleError",
     "TargetError",
     "ToolchainError",
-    "TuneResult",
+    "TuneReport",
     "UnsupportedOperator",
     "UsageError",
     "bench",
@@ -72,11 +71,10 @@ __all__ = [
 _MODULES = {
     "luthier._bench": ("BenchReport", "bench"),
     "luthier._check": ("CheckReport", "check"),
-    "luthier._compile": ("BuildReport", "build", "tune", "tune_and_build"),
+    "luthier._compile": ("BuildReport", "TuneReport", "build", "tune", "tune_and_build"),
     "luthier._doctor": ("Finding", "doctor"),
     "luthier._explain": ("KernelExplanation", "explain"),
     "luthier._machine": ("Machine", "target"),
-    "luthier.autotune": ("TuneResult",),
     "luthier.deploy": ("Artifact", "load"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

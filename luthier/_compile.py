@@ -7,7 +7,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from luthier.schedules.toolchain import find_compiler
 from ._machine import resolve
 from ._reference import reference
 from ._samples import random_inputs
+from ._timed import before_and_after
 
 Model = str | os.PathLike[str] | onnx.ModelProto
 Shapes = Mapping[str, Sequence[int]]
@@ -35,6 +36,19 @@ DEFAULT_LOG = "luthier.log.jsonl"
 DEFAULT_TRIALS = 1000
 _UNLIMITED = 1 << 40  # trials, where only the time is limited
 _SAMPLE_SEED = 0
+
+
+@dataclass(frozen=True)
+class TuneReport(TuneResult):
+    """What a session did, and what became of the model.
+
+    ``model_before`` and ``model_after`` are the median seconds of a run of the whole model with
+    default and with the best schedules, timed in turns; None where that was not asked for, the
+    session was interrupted, or the defaults are the best.
+    """
+
+    model_before: float | None = None
+    model_after: float | None = None
 
 
 @dataclass(frozen=True)
@@ -71,13 +85,16 @@ def tune(
     shapes: Shapes | None = None,
     accuracy: str = DEFAULT_ACCURACY,
     seed: int = 0,
+    timed: bool = True,
     on_progress: Callable[[Progress], None] | None = None,
-) -> TuneResult:
+) -> TuneReport:
     """Measure schedules of the model's kernels on this machine and append the records to ``log``.
 
     Stops after ``trials`` measurements (default: 1000, or no limit where ``minutes`` is given) or
     after ``minutes``. Records of earlier runs are used and not measured again. Schedules that are
-    less exact than ``accuracy`` ("strict", "balanced" or "standard") asks for are left out. Raises
+    less exact than ``accuracy`` ("strict", "balanced" or "standard") asks for are left out. At the
+    end the whole model is built twice in a temporary folder, with default and with the best
+    schedules, and ``timed``. Raises
     ModelError, LogError, TargetError (a target that this machine cannot run), ToolchainError and
     UsageError.
     """
@@ -88,15 +105,24 @@ def tune(
     program = import_model(model, resolved, shapes)
     if trials is None:
         trials = DEFAULT_TRIALS if minutes is None else _UNLIMITED
-    return tune_workloads(
+    opened = Log.open(log)
+    result = tune_workloads(
         Counter(call.workload.dense for call in program.calls),
         resolved,
         trials,
-        Log.open(log),
+        opened,
         minutes=minutes,
         seed=seed,
         on_progress=on_progress,
     )
+    before = after = None
+    best = {key: record.schedule for key, record in _best(program, resolved, opened).items()}
+    changed = any(k.best < k.default for k in result.kernels)
+    if timed and changed and not result.interrupted:
+        inputs = random_inputs(read_model(model, shapes), _SAMPLE_SEED)
+        before, after = before_and_after(program, resolved, best, inputs)
+    known = {f.name: getattr(result, f.name) for f in fields(result)}
+    return TuneReport(**known, model_before=before, model_after=after)
 
 
 def build(
@@ -183,6 +209,7 @@ def tune_and_build(
         shapes=shapes,
         accuracy=accuracy,
         seed=seed,
+        timed=False,
         on_progress=on_progress,
     )
     if result.interrupted:

@@ -14,7 +14,7 @@ from .explanation import explanation
 from .progress import milliseconds, ratio, tuning_display
 
 if TYPE_CHECKING:
-    from luthier import KernelExplanation, TuneResult
+    from luthier import KernelExplanation, TuneReport
 
 INTERRUPTED = 130
 
@@ -32,6 +32,9 @@ INTERRUPTED = 130
 @options.accuracy
 @options.threads
 @options.shape
+@click.option(
+    "--timed/--untimed", default=True, help="Then time the whole model, before and after."
+)
 @click.option("--explain", is_flag=True, help="Then say why each kernel's winner won.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the search.")
 @options.json_flag
@@ -44,6 +47,7 @@ def tune(
     *,
     model: Path,
     log: Path,
+    timed: bool,
     explain: bool,
     as_json: bool,
     trials: int | None,
@@ -62,6 +66,7 @@ def tune(
             trials=trials,
             minutes=minutes,
             seed=seed,
+            timed=timed,
             log=log,
             on_progress=show,
             **settings,
@@ -79,12 +84,15 @@ def tune(
         click.get_current_context().exit(INTERRUPTED)
 
 
-def _text(result: TuneResult, log: Path) -> str:
+def _text(result: TuneReport, log: Path) -> str:
     change = f"{milliseconds(result.before)} -> {milliseconds(result.after)}"
     lines = [
         f"{options.count(result.trials, 'trial')} in {result.seconds:.0f} s, kept in {log}",
         f"kernels of the model: {change}{ratio(result.before, result.after)}",
     ]
+    if result.model_before is not None and result.model_after is not None:
+        change = f"{milliseconds(result.model_before)} -> {milliseconds(result.model_after)}"
+        lines.append(f"whole model: {change}{ratio(result.model_before, result.model_after)}")
     failed = {o.value: n for o, n in result.outcomes.items() if o.value != "ok"}
     if failed:
         lines.append("failed: " + ", ".join(f"{n} {name}" for name, n in failed.items()))

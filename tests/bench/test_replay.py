@@ -34,7 +34,9 @@ def made_up(tmp_path, monkeypatch) -> Pool:
     drawn = {
         normal(s) for s in (space.default_schedule(), *(space.sample(rng) for _ in range(300)))
     }
-    return Pool("made_up", workload, TARGET, {normal(s): seconds(s) for s in drawn}, drawn)
+    return Pool(
+        "made_up", workload, TARGET, {normal(s): seconds(s) for s in drawn}, frozenset(drawn)
+    )
 
 
 def test_a_pool_is_read_as_it_was_written(made_up):
@@ -43,6 +45,7 @@ def test_a_pool_is_read_as_it_was_written(made_up):
     again = pool.read("made_up")
     assert (again.workload, again.target) == (made_up.workload, made_up.target)
     assert again.seconds == pytest.approx(made_up.seconds, rel=1e-4)
+    assert again.drawn == made_up.drawn
 
 
 @pytest.mark.parametrize("name", replay.SEARCHES)
@@ -84,4 +87,4 @@ def test_a_pool_grows_by_fresh_schedules():
     found = spaces(workload, TARGET)
     known = {normal(s.default_schedule()): 1e-3 for s in found}
     fresh = pool._fresh(found, known, random.Random(0), 20, 0.5)
-    assert len({normal(s) for s in fresh} - known.keys()) == 20
+    assert len({normal(s) for s, _ in fresh} - known.keys()) == 20

@@ -94,7 +94,7 @@ def test_every_parameter_is_documented(name):
 
 
 RESULTS = (
-    "TuneResult",
+    "TuneReport",
     "KernelExplanation",
     "BuildReport",
     "CheckReport",

@@ -20,7 +20,7 @@ from luthier.schedules import errors
 
 PUBLIC = {
     "Artifact", "BenchReport", "BuildReport", "CheckReport", "Finding", "KernelExplanation",
-    "Machine", "TuneResult",
+    "Machine", "TuneReport",
     "AccuracyError", "ArtifactError", "InputError", "LogError", "LuthierError", "ModelError",
     "ScheduleError", "TargetError", "ToolchainError", "UnsupportedOperator", "UsageError",
     "bench", "build", "check", "doctor", "explain", "load", "target", "tune", "tune_and_build",
@@ -64,7 +64,7 @@ def test_importing_luthier_imports_neither_tvm_nor_onnx():
 
 SIGNATURES = {
     "tune": "(model, target='host', *, trials=None, minutes=None, log='luthier.log.jsonl', "
-    "threads=None, shapes=None, accuracy='standard', seed=0, on_progress=None)",
+    "threads=None, shapes=None, accuracy='standard', seed=0, timed=True, on_progress=None)",
     "explain": "(model, target='host', *, log='luthier.log.jsonl', threads=None, shapes=None, "
     "accuracy='standard')",
     "build": "(model, out, *, target='host', log='luthier.log.jsonl', threads=None, shapes=None, "

@@ -1,0 +1,57 @@
+"""The whole model with default schedules against the best ones, timed in turns."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from luthier.deploy import Artifact, load
+from luthier.deploy import build as build_program
+from luthier.frontend import Program
+from luthier.schedules import Schedule, Target
+
+Inputs = dict[str, NDArray[Any]]
+
+_SECONDS = 2.0  # of turns, after a warm-up of a tenth of it
+_LEAST_TURNS = 5
+_MOST_TURNS = 1000
+
+
+def before_and_after(
+    program: Program, target: Target, schedules: Mapping[str, Schedule], inputs: Inputs
+) -> tuple[float, float]:
+    """Median seconds of a run with default schedules, and with ``schedules`` (see ``build``).
+
+    Builds both in a temporary folder. Raises ArtifactError, ToolchainError and ModelError.
+    """
+    with tempfile.TemporaryDirectory(prefix="luthier-timed-") as folder:
+        default, best = Path(folder) / "default", Path(folder) / "best"
+        build_program(program, default, target, {})
+        build_program(program, best, target, schedules)
+        with (
+            load(default, threads=target.threads) as one,
+            load(best, threads=target.threads) as other,
+        ):
+            return _turns((one, other), inputs)
+
+
+def _turns(pair: tuple[Artifact, Artifact], inputs: Inputs) -> tuple[float, float]:
+    times: tuple[list[float], list[float]] = ([], [])
+    begin = time.perf_counter()
+    while len(times[0]) < _LEAST_TURNS or (
+        time.perf_counter() < begin + 1.1 * _SECONDS and len(times[0]) < _MOST_TURNS
+    ):
+        for artifact, found in zip(pair, times, strict=True):
+            start = time.perf_counter()
+            artifact.run(inputs)
+            found.append(time.perf_counter() - start)
+        if time.perf_counter() < begin + 0.1 * _SECONDS:
+            for found in times:
+                found.clear()
+    return statistics.median(times[0]), statistics.median(times[1])
