@@ -32,9 +32,7 @@ INTERRUPTED = 130
 @options.accuracy
 @options.threads
 @options.shape
-@click.option(
-    "--timed/--untimed", default=True, help="Then time the whole model, before and after."
-)
+@click.option("--untimed", is_flag=True, help="Do not time the whole model at the end.")
 @click.option("--explain", is_flag=True, help="Then say why each kernel's winner won.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the search.")
 @options.json_flag
@@ -47,7 +45,7 @@ def tune(
     *,
     model: Path,
     log: Path,
-    timed: bool,
+    untimed: bool,
     explain: bool,
     as_json: bool,
     trials: int | None,
@@ -66,7 +64,7 @@ def tune(
             trials=trials,
             minutes=minutes,
             seed=seed,
-            timed=timed,
+            timed=not untimed,
             log=log,
             on_progress=show,
             **settings,

