@@ -13,6 +13,7 @@ from luthier.schedules import Schedule, Target, UsageError, Workload
 from luthier.schedules.counts import flops
 
 from .budget import KernelState, Policy, next_kernel
+from .interrupt import held_back
 from .log import Log
 from .measure import Limits, Measurement, Measurer, ReferenceFailed
 from .model import CostModel, examples
@@ -201,8 +202,10 @@ class _Session:
             if state is None:
                 break
             kernel = next(k for k in self.kernels if k.state is state)
-            self._fit()
-            self._trial(measurer, kernel, self._proposed(kernel))
+            with held_back():
+                self._fit()
+                proposed = self._proposed(kernel)
+            self._trial(measurer, kernel, proposed)
             kernel.state.done |= kernel.search.exhausted
         for kernel in self.kernels:
             self._confirm(measurer, kernel)
