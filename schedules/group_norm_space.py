@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from .emit import ceildiv
 from .loops import Knobs, Loops
 from .space import Knob, Space
 from .target import Target
@@ -34,8 +35,10 @@ def space(workload: Workload, target: Target) -> Space | None:
 
 def loops(workload: Workload, target: Target, knobs: Knobs) -> Loops:
     """Of every schedule in a table."""
-    batch, *_, channels = workload.nodes[0].out.shape
-    chunks = batch * knobs["parts"] * (workload.nodes[0].attr("groups") // knobs["groups"])
+    batch, *spatial, channels = workload.nodes[0].out.shape
+    places = math.prod(spatial)
+    parts = ceildiv(places, ceildiv(places, knobs["parts"]))
+    chunks = batch * parts * (workload.nodes[0].attr("groups") // knobs["groups"])
     size = workload.output.size
     span = channels // workload.nodes[0].attr("groups") * knobs["groups"]  # channels of a chunk
     return Loops(chunks=chunks, depth=span, work=size / target.lanes, chunk=8 * size / chunks)
