@@ -95,9 +95,7 @@ class CostModel:
         self.rows = sum(sizes)
         if self.rows < self.parameters.least_rows:
             return
-        self._names = sorted(set(itertools.chain.from_iterable(table for table, _ in tables)))
-        rows = np.concatenate([matrix(table, self._names) for table, _ in tables])
-        labels = np.concatenate([labels for _, labels in tables])
+        self._names, rows, labels = _stacked(tables)
         trees, seeds = self.parameters.general, range(self.parameters.members)
         groups_of_rows = sizes if trees.objective.startswith("rank:") else None
         self._members = [
@@ -136,9 +134,7 @@ class Refined:
         found = _tables(own, model.parameters.worst)
         if sum(len(labels) for _, labels in found) < 2:
             return
-        self._names = sorted(set(itertools.chain.from_iterable(table for table, _ in found)))
-        rows = np.concatenate([matrix(table, self._names) for table, _ in found])
-        labels = np.concatenate([labels for _, labels in found])
+        self._names, rows, labels = _stacked(found)
         believed = np.concatenate([model.predict(table) for table, _ in found], axis=1)
         rng = np.random.default_rng(model.seed)
         for number, before in enumerate(believed):
@@ -172,6 +168,15 @@ def _guess(table: Table) -> Scores:
     """That a candidate is as slow as its busiest thread's arithmetic."""
     guess: NDArray[np.float32] = -np.float32(math.log(2)) * table["busiest cycles"]
     return guess
+
+
+def _stacked(
+    tables: Sequence[tuple[Table, Scores]],
+) -> tuple[list[str], NDArray[np.float32], Scores]:
+    """The names of all columns, the rows of all tables in their order, and the labels."""
+    names = sorted(set(itertools.chain.from_iterable(table for table, _ in tables)))
+    rows = np.concatenate([matrix(table, names) for table, _ in tables])
+    return names, rows, np.concatenate([labels for _, labels in tables])
 
 
 def _tables(group: Examples, worst: float) -> list[tuple[Table, Scores]]:

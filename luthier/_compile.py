@@ -94,9 +94,8 @@ def tune(
     after ``minutes``. Records of earlier runs are used and not measured again. Schedules that are
     less exact than ``accuracy`` ("strict", "balanced" or "standard") asks for are left out. At the
     end the whole model is built twice in a temporary folder, with default and with the best
-    schedules, and ``timed``. Raises
-    ModelError, LogError, TargetError (a target that this machine cannot run), ToolchainError and
-    UsageError.
+    schedules, and ``timed``. Raises ModelError, LogError, TargetError (a target that this machine
+    cannot run), ToolchainError and UsageError.
     """
     _check_limits(trials, minutes)
     resolved = resolve(target, threads, accuracy)
@@ -116,9 +115,9 @@ def tune(
         on_progress=on_progress,
     )
     before = after = None
-    best = {key: record.schedule for key, record in _best(program, resolved, opened).items()}
     changed = any(k.best < k.default for k in result.kernels)
     if timed and changed and not result.interrupted:
+        best = {key: record.schedule for key, record in _best(program, resolved, opened).items()}
         inputs = random_inputs(read_model(model, shapes), _SAMPLE_SEED)
         before, after = before_and_after(program, resolved, best, inputs)
     known = {f.name: getattr(result, f.name) for f in fields(result)}

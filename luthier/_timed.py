@@ -7,16 +7,15 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
 
 from luthier.deploy import Artifact, load
 from luthier.deploy import build as build_program
 from luthier.frontend import Program
 from luthier.schedules import Schedule, Target
 
-Inputs = dict[str, NDArray[Any]]
+from ._samples import Array
+
+Inputs = dict[str, Array]
 
 _SECONDS = 2.0  # of turns, after a warm-up of a tenth of it
 _LEAST_TURNS = 5

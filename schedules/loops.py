@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from .target import Target
 from .workload import Workload
 
+_LATENCY = 4  # cycles from a multiply-add's start to its sum
+_LEAST = 2.0**-20  # whose logarithm stands for that of zero
 Numbers = Any  # an array with one number a schedule, or a number that all share
 Knobs = Mapping[str, Numbers]  # name -> the choice of every schedule in a table
 
@@ -87,7 +89,3 @@ def features(loops: Loops, target: Target, operations: float) -> dict[str, NDArr
         "registers": (loops.sums + loops.loads) / target.vector_registers,
         "border": 1 - loops.work / full,
     }
-
-
-_LATENCY = 4  # cycles from a multiply-add's start to its sum
-_LEAST = 2.0**-20
