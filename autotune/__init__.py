@@ -1,22 +1,31 @@
 """The tuner: measures schedules, learns which are fast, and keeps records of all it measured."""
 
+from . import pack
 from .explain import Credit, Explanation, KnobChoice, explain
-from .log import Log
-from .record import Machine, Outcome, Record, Timing
-from .tuner import KernelResult, Progress, TuneResult, tune
+from .layers import Choice, Layers
+from .machine import Machine
+from .record import Outcome, Record, Timing
+from .results import KernelResult, Progress, TuneResult
+from .store import Store
+from .trust import Trust
+from .tuner import tune
 
 __all__ = [
+    "Choice",
     "Credit",
     "Explanation",
     "KernelResult",
     "KnobChoice",
-    "Log",
+    "Layers",
     "Machine",
     "Outcome",
     "Progress",
     "Record",
+    "Store",
     "Timing",
+    "Trust",
     "TuneResult",
     "explain",
+    "pack",
     "tune",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +46,11 @@ class Trees:
             "seed": seed,
             "verbosity": 0,
         }
+
+
+def warm_up() -> None:
+    """Import XGBoost beside whatever comes next, since that takes a second or two."""
+    threading.Thread(target=importlib.import_module, args=("xgboost",), daemon=True).start()
 
 
 def matrix(table: Table, names: Sequence[str]) -> NDArray[np.float32]:

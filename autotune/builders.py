@@ -21,7 +21,6 @@ from .record import Outcome
 from .worker import Message, Worker, WorkerLost, wait_any
 
 _MOST_BUILDERS = 8
-_SHARES_A_BUILDER = 2  # builds take unequally long: who is done early takes another share
 _LARGEST_SHARE = 8
 _SERVED = 1000  # a builder is replaced after so many shares: LLVM and TVM keep some memory
 
@@ -133,5 +132,5 @@ class Builders:
 
 
 def _shares(count: int, builders: int) -> list[tuple[int, ...]]:
-    size = min(_LARGEST_SHARE, -(-count // (_SHARES_A_BUILDER * builders)))
+    size = min(_LARGEST_SHARE, -(-count // builders))
     return [tuple(range(i, min(count, i + size))) for i in range(0, count, size or 1)]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from luthier.schedules import Schedule, Target, Workload
 
 from .features import schedule_columns
-from .log import Log
+from .layers import Layers
 from .model import CostModel, examples
 from .record import Record, normal
 
@@ -66,25 +66,24 @@ class Explanation:
 
 
 def explain(
-    workloads: Iterable[Workload], target: Target, log: Log, seed: int = 0
+    workloads: Iterable[Workload], layers: Layers, seed: int = 0
 ) -> tuple[Explanation, ...]:
-    """Explain the best record of each workload that has one, as ``Log.best`` chooses it."""
+    """Explain the best of one's own records of each workload that has one."""
     model = CostModel(seed=seed)
-    model.fit(map(examples, log.groups(target)))
-    found = (_explained(workload, target, log, model) for workload in workloads)
+    model.fit(map(examples, layers.groups()))
+    found = (_explained(workload, layers, model) for workload in workloads)
     return tuple(explanation for explanation in found if explanation)
 
 
-def _explained(
-    workload: Workload, target: Target, log: Log, model: CostModel
-) -> Explanation | None:
+def _explained(workload: Workload, layers: Layers, model: CostModel) -> Explanation | None:
     from luthier.schedules import registry  # noqa: PLC0415 - imports TVM
 
-    best = log.best(workload, target)
+    target = layers.target
+    best = next(layers.ranked(workload), None)
     if best is None:
         return None
     default = normal(registry.default(workload, target))
-    tried = log.measured(workload, target)
+    tried = layers.measured(workload)
     known = tried.get(default)
     weighed = model.ready and best.schedule != default
     return Explanation(

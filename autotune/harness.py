@@ -32,7 +32,7 @@ class _Effort(ctypes.Structure):
         ("most", ctypes.c_int32),
         ("precision", ctypes.c_double),
         ("seconds", ctypes.c_double),
-        ("give_up", ctypes.c_double),
+        ("best", ctypes.c_double),
         ("sample_time", ctypes.c_double),
     )
 
@@ -40,16 +40,18 @@ class _Effort(ctypes.Structure):
 @dataclass(frozen=True)
 class Effort:
     """How hard to time: between ``least`` and ``most`` samples, until the median's 95% interval is
-    within ``precision`` (a fraction) or ``seconds`` were spent; a kernel slower than ``give_up``
-    seconds is dropped after half of ``least``. Kernels shorter than ``sample_time`` seconds run
-    several times a sample.
+    within ``precision`` (a fraction) or ``seconds`` were spent.
+
+    ``best`` (seconds, 0 for none) is the fastest kernel known: one that is slower by a fraction is
+    timed to an eighth of that fraction, and one three times as slow is dropped after half of
+    ``least``. Kernels shorter than ``sample_time`` seconds run several times a sample.
     """
 
     least: int = 6
     most: int = 100
     precision: float = 0.01
     seconds: float = 0.05
-    give_up: float = 1e9
+    best: float = 0.0
     sample_time: float = 50e-6
 
 
@@ -100,7 +102,7 @@ class Harness:
             effort.most,
             effort.precision,
             effort.seconds,
-            effort.give_up,
+            effort.best,
             effort.sample_time,
         )
         count = self._library.luthier_kernel_time(

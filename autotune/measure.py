@@ -20,11 +20,11 @@ from luthier.schedules import Schedule, Target, Workload
 
 from .builders import Builders
 from .harness import Effort, compile_harness
-from .record import Machine, Outcome, Record, Timing, normal, now, one_line, tool_versions
+from .machine import Machine
+from .record import Outcome, Record, Timing, normal, now, one_line, tool_versions
 from .worker import Message, Worker, WorkerLost
 
 _ROOM = 1 << 30  # bytes of packed constants on the disk at once
-_CLEARLY_SLOWER = 3.0
 
 
 @dataclass(frozen=True)
@@ -116,11 +116,10 @@ class Measurer:
     ) -> Iterator[Measurement]:
         """Measure each schedule; yields as soon as one is done, in their order.
 
-        ``best`` (seconds) lets the timing stop early for what is clearly slower. Raises
+        ``best`` (seconds) lets the timing stop early for what is slower. Raises
         ReferenceFailed, and ToolchainError where the disk is full.
         """
-        give_up = best * _CLEARLY_SLOWER if best else Effort.give_up
-        effort = replace(self.limits.trial, give_up=give_up)
+        effort = replace(self.limits.trial, best=best or 0.0)
         for group in _groups(workload, schedules):
             with self._built(workload, group) as built:
                 self._ensure_reference(workload, group)

@@ -23,7 +23,9 @@ from typing import Any, NoReturn, TypeVar
 
 from luthier.schedules import LogError, LuthierError, Schedule, Target, Workload
 
-SCHEMA = 1
+from .machine import Machine
+
+SCHEMA = 2  # the newest that is read; a record has the oldest that can hold it
 LONGEST_LINE = 1 << 20  # bytes
 LONGEST_DETAIL = 300  # characters
 NOISY_SPREAD = 0.1  # interquartile range over median
@@ -83,38 +85,6 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Machine:
-    """A target without its accuracy, and whose CPU it was measured on (archspec's names)."""
-
-    target: Target
-    vendor: str
-    microarchitecture: str
-
-    @staticmethod
-    def host(target: Target) -> Machine:
-        """This machine, used as ``target``."""
-        import archspec.cpu  # noqa: PLC0415 - reads /proc/cpuinfo at import
-
-        cpu = archspec.cpu.host()
-        return Machine(target.machine, cpu.vendor, cpu.name)
-
-    def to_json(self) -> dict[str, Any]:
-        """The readable form that records carry."""
-        identity = {"vendor": self.vendor, "microarchitecture": self.microarchitecture}
-        return {**self.target.to_json(), **identity}
-
-    @staticmethod
-    def from_json(data: dict[str, Any]) -> Machine:
-        """Read ``to_json``'s form from untrusted data; raises LuthierError."""
-        if not isinstance(data, dict):
-            raise LogError("a target is an object")
-        names = [data.get(k) for k in ("vendor", "microarchitecture")]
-        if not all(isinstance(n, str) and 0 < len(n) <= 80 for n in names):
-            raise LogError("a target has a vendor and a microarchitecture")
-        return Machine(Target.from_json(data), str(names[0]), str(names[1]))
-
-
-@dataclass(frozen=True)
 class Record:
     """What one trial showed. ``timing`` is present exactly where the outcome is ok.
 
@@ -154,7 +124,7 @@ class Record:
         """All fields but the hash."""
         t = self.timing
         return {
-            "schema": SCHEMA,
+            "schema": self.machine.schema,
             "workload": self.workload.to_json(),
             "target": self.machine.to_json(),
             "schedule": self.schedule.to_json(),
@@ -274,6 +244,8 @@ def _checked(data: dict[str, Any]) -> Record:
     if not isinstance(data["time"], str) or not _TIME.fullmatch(data["time"]):
         raise LogError("'time' looks like 2025-01-31T12:00:00.000Z")
     tools = _interned(data["tools"], _tools, dict)
+    if data["schema"] != machine.schema:
+        raise LogError("a target tells its features, cores and 'virtual' from schema 2 on")
     return Record(
         workload, machine, schedule, outcome, timing, data["cold"], data["detail"], tools,
         data["time"],

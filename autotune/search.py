@@ -28,13 +28,15 @@ class Options:
     """``explore`` is the share of a batch that is drawn at random.
 
     A space with at most ``enumerable`` combinations is scored as a whole. Of a larger one,
-    ``samples`` random schedules and the neighbourhood of the ``parents`` fastest known are, and
-    then ``generations`` times the neighbourhood of those with the highest scores.
+    ``samples`` random schedules, for each batch ``fresh`` more (the oldest are forgotten beyond
+    twice ``samples``), and the neighbourhood of the ``parents`` fastest known are, and then
+    ``generations`` times the neighbourhood of those with the highest scores.
     """
 
     explore: float = 0.1
     enumerable: int = 50_000
     samples: int = 2_000
+    fresh: int = 250
     parents: int = 8
     generations: int = 2
 
@@ -54,6 +56,7 @@ class Grid:
         self.space, self._target, self._workload = space, target, workload
         self._options, self._among = options, among
         self._positions = [{c: i for i, c in enumerate(k.choices)} for k in space.knobs]
+        self._drawn: list[Schedule] = []
 
     @property
     def enumerable(self) -> bool:
@@ -102,8 +105,10 @@ class Grid:
             left = np.ones(len(self.whole), bool)
             left[[self._places[row] for row in seen if row in self._places]] = False
             return self.whole[left], self._score(self.whole[left], model)
-        drawn = [self.space.sample(rng) for _ in range(self._options.samples)]
-        rows = self._fresh((*drawn, *self._around(parents)), seen)
+        wanted = self._options.samples if not self._drawn else self._options.fresh
+        self._drawn += [self.space.sample(rng) for _ in range(wanted)]
+        del self._drawn[: -2 * self._options.samples]
+        rows = self._fresh((*self._drawn, *self._around(parents)), seen)
         scores = self._score(rows, model)
         for _ in range(self._options.generations if len(rows) else 0):
             best = np.argsort(-scores.max(axis=0), kind="stable")[: self._options.parents]

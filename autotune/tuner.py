@@ -6,18 +6,19 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import islice
 
 from luthier.schedules import Schedule, Target, UsageError, Workload
 from luthier.schedules.counts import flops
 
+from .boosting import warm_up
 from .budget import KernelState, Policy, next_kernel
 from .interrupt import held_back
-from .log import Log
+from .layers import Layers
 from .measure import Limits, Measurement, Measurer, ReferenceFailed
 from .model import CostModel, examples
 from .record import Outcome, Record, normal
+from .results import KernelResult, Progress, TuneResult
 from .search import KernelSearch
 
 _BATCH = 8
@@ -29,90 +30,28 @@ _FINAL_ROUNDS = 4  # in which all finalists may fall before a kernel is left as 
 _HOLDS = 1.02  # a confirmed winner so near the fastest record needs no further round
 
 
-@dataclass(frozen=True)
-class Progress:
-    """What a progress bar shows, after each trial. Times are seconds.
-
-    ``stage`` is "trials" or "final" (winners are measured again beside the defaults). ``before``
-    and ``after`` are the model's estimated latency with default and with the best schedules: the
-    sum over its kernels, infinite until each was measured once.
-    """
-
-    stage: str
-    kernel: str
-    trials: int
-    total: int
-    kernel_default: float
-    kernel_best: float
-    before: float
-    after: float
-    elapsed: float
-    eta: float
-
-
-@dataclass(frozen=True)
-class KernelResult:
-    """A kernel after tuning. Seconds are infinite, and ``schedule`` None, where nothing ran.
-
-    ``trials`` were made in this session; ``dropped`` winners did not hold when measured again;
-    ``failure`` says why a kernel could not be tuned.
-    """
-
-    workload: Workload
-    count: int
-    default: float
-    best: float
-    schedule: Schedule | None
-    trials: int
-    dropped: int
-    failure: str = ""
-
-
-@dataclass(frozen=True)
-class TuneResult:
-    """What a session did. ``outcomes`` counts its trials; all of them are in the log.
-
-    ``foreign_records`` describe the same kernels on other kinds of machines and were not used;
-    ``skipped_lines`` of the log could not be read, ``problems`` tells about the first few.
-    """
-
-    kernels: tuple[KernelResult, ...]
-    trials: int
-    seconds: float
-    outcomes: Mapping[Outcome, int]
-    interrupted: bool
-    foreign_records: int
-    skipped_lines: int
-    problems: tuple[str, ...]
-
-    @property
-    def before(self) -> float:
-        """Estimated model latency with default schedules, seconds."""
-        return sum(k.count * k.default for k in self.kernels)
-
-    @property
-    def after(self) -> float:
-        """Estimated model latency with the best schedules, seconds."""
-        return sum(k.count * k.best for k in self.kernels)
-
-
 def tune(
     workloads: Mapping[Workload, int],
-    target: Target,
     trials: int,
-    log: Log,
+    layers: Layers,
     *,
+    verify: bool = False,
     minutes: float | None = None,
     seed: int = 0,
     on_progress: Callable[[Progress], None] | None = None,
     limits: Limits | None = None,
+    policy: Policy | None = None,
 ) -> TuneResult:
-    """Measure up to ``trials`` schedules, within ``minutes``, and append each to ``log`` at once.
+    """Measure up to ``trials`` schedules, within ``minutes``, and add each to the log at once.
 
-    ``workloads`` maps each kernel to how often the model runs it. Schedules that the log holds for
-    this kind of machine are not measured again, so a session goes on where the last one ended. It
-    ends early when no kernel promises anything more. Ctrl-C ends it too: the result then says
-    ``interrupted``, and the winners have not been measured again.
+    ``workloads`` maps each kernel to how often the model runs it; the log is the layers' own store.
+    Schedules that it holds for this kind of machine are not measured again, so a session goes on
+    where the last one ended. What won elsewhere comes first. A session ends early when no kernel
+    promises anything more. Ctrl-C ends it too: the result then says ``interrupted``, and the
+    winners have not been measured again.
+
+    ``verify``: measure nothing but what won elsewhere, in turns with the default, and search no
+    further.
 
     Raises UsageError, LogError where the log cannot be written, and ToolchainError.
     """
@@ -120,16 +59,19 @@ def tune(
         raise UsageError("trials and minutes are positive; give --trials N or --minutes M")
     session = _Session(
         workloads=workloads,
-        target=target,
         trials=trials,
-        log=log,
+        layers=layers,
         minutes=minutes,
         seed=seed,
         on_progress=on_progress,
+        policy=policy or Policy(),
     )
     try:
-        with Measurer(target, seed=seed, limits=limits) as measurer:
-            session.run(measurer)
+        with Measurer(layers.target, seed=seed, limits=limits) as measurer:
+            if verify:
+                session.verify(measurer)
+            else:
+                session.run(measurer)
     except KeyboardInterrupt:
         session.interrupted = True
     return session.result()
@@ -148,6 +90,7 @@ class _Kernel:
         self.state = KernelState(workload, count)
         self.default_seconds = math.inf
         self.best: Record | None = None
+        self.hints: list[Schedule] = []
         self.trials = 0
         self.dropped = 0
         self.failure = ""
@@ -159,6 +102,14 @@ class _Kernel:
         if normal(record.schedule) == self.default:
             self.default_seconds = record.seconds
 
+    def borrow(self, seconds: Mapping[Schedule, float]) -> None:
+        """Learn what others measured on this kind of machine, in multiples of the default's."""
+        if not math.isfinite(self.default_seconds):
+            return
+        for schedule, factor in seconds.items():
+            if schedule not in self.hints:
+                self.search.tell(schedule, factor * self.default_seconds)
+
     def fail(self, reason: str) -> None:
         """Give up on the kernel."""
         self.state.done, self.failure = True, reason
@@ -169,34 +120,41 @@ class _Session:
         self,
         *,
         workloads: Mapping[Workload, int],
-        target: Target,
         trials: int,
-        log: Log,
+        layers: Layers,
         minutes: float | None,
         seed: int,
         on_progress: Callable[[Progress], None] | None,
+        policy: Policy,
     ) -> None:
-        self.target, self.total, self.log = target, trials, log
-        self.kernels = [_Kernel(w, n, target, seed) for w, n in workloads.items()]
+        self.total, self.layers = trials, layers
+        self.kernels = [_Kernel(w, n, layers.target, seed) for w, n in workloads.items()]
         self.model = CostModel(seed=seed)
-        self.policy = Policy()
+        self.policy = policy
         self.outcomes: Counter[Outcome] = Counter()
         self.started = time.monotonic()
         self.budget = minutes * 60 if minutes is not None else math.inf
         self.interrupted = False
-        self.trials = 0
-        self.foreign = sum(len(log.foreign(w, target)) for w in workloads)
+        self.trials = self.hints = 0
+        self.foreign = sum(map(layers.elsewhere, workloads))
         self._show = on_progress or (lambda progress: None)
         for kernel in self.kernels:
-            for record in log.measured(kernel.workload, target).values():
+            for record in layers.measured(kernel.workload).values():
                 kernel.tell(record)
-            kernel.best = log.best(kernel.workload, target)
+            kernel.best = next(layers.ranked(kernel.workload), None)
+            kernel.hints = layers.hints(kernel.workload)
 
     def run(self, measurer: Measurer) -> None:
-        """Defaults first, then batches where they promise most, then the winners again."""
-        for kernel in sorted(self.kernels, key=_work, reverse=True):
+        """Defaults and what won elsewhere, then what promises most, then the winners again."""
+        warm_up()
+        by_work = sorted(self.kernels, key=_work, reverse=True)
+        for kernel in by_work:
             if not math.isfinite(kernel.default_seconds) and self._may_go_on():
                 self._trial(measurer, kernel, [kernel.default])
+        for kernel in by_work:
+            if kernel.hints and not kernel.state.done and self._may_go_on():
+                self._trial(measurer, kernel, kernel.hints[: self.total - self.trials])
+            kernel.borrow(self.layers.borrowed(kernel.workload))
         while self._may_go_on():
             state = next_kernel([k.state for k in self.kernels], self.policy)
             if state is None:
@@ -209,6 +167,12 @@ class _Session:
             kernel.state.done |= kernel.search.exhausted
         for kernel in self.kernels:
             self._confirm(measurer, kernel)
+
+    def verify(self, measurer: Measurer) -> None:
+        """Only what won elsewhere, in turns with the default."""
+        for kernel in sorted(self.kernels, key=_work, reverse=True):
+            if kernel.hints and self._may_go_on():
+                self._compare(measurer, kernel, kernel.hints, "trials")
 
     def _proposed(self, kernel: _Kernel) -> list[Schedule]:
         """The next batch; where trials bring nothing any more, single steps from the best."""
@@ -228,10 +192,12 @@ class _Session:
             trials=self.trials,
             seconds=seconds,
             outcomes=dict(self.outcomes),
+            log=self.layers.name,
             interrupted=self.interrupted,
+            hints=self.hints,
             foreign_records=self.foreign,
-            skipped_lines=self.log.skipped,
-            problems=tuple(self.log.problems),
+            skipped_records=self.layers.skipped,
+            problems=self.layers.problems,
         )
 
     def _trial(self, measurer: Measurer, kernel: _Kernel, schedules: list[Schedule]) -> None:
@@ -239,44 +205,55 @@ class _Session:
         try:
             for measurement in measurer.measure(kernel.workload, schedules, best):
                 kernel.tell(self._keep(measurer, kernel, measurement))
-                self.trials += 1
-                kernel.trials += 1
-                self.outcomes[measurement.outcome] += 1
+                self._count(kernel, measurement)
                 self._report("trials", kernel)
         except ReferenceFailed as failed:
             kernel.fail(f"its default schedule does not run ({failed})")
 
+    def _count(self, kernel: _Kernel, measurement: Measurement) -> None:
+        self.trials += 1
+        kernel.trials += 1
+        self.hints += measurement.schedule in kernel.hints
+        self.outcomes[measurement.outcome] += 1
+
     def _keep(self, measurer: Measurer, kernel: _Kernel, measurement: Measurement) -> Record:
         record = measurer.record(kernel.workload, measurement)
-        self.log.append(record)
-        kernel.best = self.log.best(kernel.workload, self.target)
+        self.layers.add(record)
+        kernel.best = next(self.layers.ranked(kernel.workload), None)
         return record
 
     def _fit(self) -> None:
-        groups = self.log.groups(self.target)
-        if sum(map(len, groups)) >= _REFIT * max(1, self.model.rows):
-            self.model.fit(map(examples, groups))
+        if self.layers.count() >= _REFIT * max(1, self.model.rows):
+            self.model.fit(map(examples, self.layers.groups()))
 
     def _confirm(self, measurer: Measurer, kernel: _Kernel) -> None:
         """Measure the fastest again beside the default, until a winner holds."""
         confirmed: set[Schedule] = set()
         for _ in range(_FINAL_ROUNDS if kernel.trials else 0):
-            ranked = list(islice(self.log.ranked(kernel.workload, self.target), _FINALISTS))
+            ranked = list(islice(self.layers.ranked(kernel.workload), _FINALISTS))
             near = [r for r in ranked if r.seconds <= _HOLDS * ranked[0].seconds]
             settled = not ranked or ranked[0].schedule == kernel.default
             if settled or any(r.schedule in confirmed for r in near):
                 return
             known = {kernel.default, *confirmed}
             finalists = [r.schedule for r in ranked if r.schedule not in known]
-            try:
-                shown = measurer.compare(kernel.workload, [kernel.default, *finalists])
-            except ReferenceFailed as failed:
-                return kernel.fail(f"its default schedule does not run ({failed})")
-            default, *winners = [self._keep(measurer, kernel, m) for m in shown]
+            self._compare(measurer, kernel, finalists, "final")
             confirmed.update([kernel.default, *finalists])
-            kernel.default_seconds = default.seconds
-            kernel.dropped += sum(w.seconds >= default.seconds for w in winners)
-            self._report("final", kernel)
+
+    def _compare(
+        self, measurer: Measurer, kernel: _Kernel, schedules: list[Schedule], stage: str
+    ) -> None:
+        """Measure schedules in turns with the default; as trials, if the stage says so."""
+        try:
+            shown = measurer.compare(kernel.workload, [kernel.default, *schedules])
+        except ReferenceFailed as failed:
+            return kernel.fail(f"its default schedule does not run ({failed})")
+        default, *others = [self._keep(measurer, kernel, m) for m in shown]
+        kernel.default_seconds = default.seconds
+        kernel.dropped += sum(other.seconds >= default.seconds for other in others)
+        for measurement in shown if stage == "trials" else ():
+            self._count(kernel, measurement)
+        return self._report(stage, kernel)
 
     def _may_go_on(self) -> bool:
         return self.trials < self.total and self._time_left() > 0

@@ -24,9 +24,11 @@ from .record import one_line
 
 Message = dict[str, Any]
 
-# Isolated mode keeps the current folder and the environment from choosing what is imported.
+# Isolated mode keeps the current folder and the environment from choosing what is imported. TVM
+# imports torch where that is installed, which takes seconds; no worker needs it.
 _BOOT = (
     "import importlib, json, sys; sys.path[:] = json.loads(sys.argv[1]);"
+    "sys.modules['torch'] = None;"
     "importlib.import_module(sys.argv[2]).main()"
 )
 _STDERR_KEPT = 64 * 1024

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import results
-from luthier.autotune import Log, tune
+from luthier.autotune import Layers, Store, tune
 from luthier.schedules import Tensor, Workload, node
 from luthier.schedules.target import available_cores, host
 
@@ -107,9 +107,10 @@ def _product(te: Any, topi: Any, rows: int, depth: int, columns: int) -> list[An
 def own_pace(workload: Workload, trials: int) -> Pace:
     """Luthier's tuner."""
     with tempfile.TemporaryDirectory() as folder:
-        log = Log.open(Path(folder) / "log.jsonl")
+        store = Store.open(Path(folder) / "log.db", create=True)
         begin = time.monotonic()
-        done = tune({workload: 1}, host(threads=available_cores()), trials, log)
+        with Layers(store, (), host(threads=available_cores())) as layers:
+            done = tune({workload: 1}, trials, layers)
         return Pace(done.trials, time.monotonic() - begin)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
@@ -41,14 +41,16 @@ def build(
     record_hashes: Mapping[str, str] | None = None,
     model_sha256: str | None = None,
     sample: Sample | None = None,
+    accept: Callable[[Path], None] | None = None,
 ) -> Manifest:
     """Compile ``program`` into the artifact folder ``out``, replacing an artifact there.
 
     ``schedules`` are records' schedules by key of the dense workload, ``record_hashes`` say which
     records'; the other kernels get their defaults. ``sample`` has arrays ``in:<input>`` and
-    ``out:<output>`` (the reference's answer) and is kept in ``sample.npz``. Raises ArtifactError,
-    ToolchainError, ScheduleError (a schedule that does not fit its workload) and ModelError (too
-    many weights).
+    ``out:<output>`` (the reference's answer) and is kept in ``sample.npz``. ``accept`` is called
+    with the finished folder before it takes its place; where it raises, nothing is replaced. Raises
+    ArtifactError, ToolchainError, ScheduleError (a schedule that does not fit its workload) and
+    ModelError (too many weights).
     """
     import tvm  # noqa: PLC0415 - a second to import
 
@@ -73,6 +75,7 @@ def build(
         versions={"llvm": str(tvm.get_global_func("target.llvm_version_major")())},
         model_sha256=model_sha256,
         sample=sample,
+        accept=accept,
     )
 
 
@@ -87,6 +90,7 @@ def assemble(
     versions: Mapping[str, str] | None = None,
     model_sha256: str | None = None,
     sample: Sample | None = None,
+    accept: Callable[[Path], None] | None = None,
 ) -> Manifest:
     """Link compiled kernels and write the folder; see ``build``.
 
@@ -142,6 +146,8 @@ def assemble(
         )
         text = json.dumps(manifest.to_json(), indent=1, ensure_ascii=True)
         (folder / MANIFEST).write_text(text + "\n")
+        if accept is not None:
+            accept(folder)
     return manifest
 
 

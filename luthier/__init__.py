@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ._compile import BuildReport, TuneReport, build, tune, tune_and_build
     from ._doctor import Finding, doctor
     from ._explain import KernelExplanation, explain
+    from ._layers import LayerHits
     from ._machine import Machine, target
 
 __version__ = "0.1.0"
@@ -46,6 +47,7 @@ __all__ = [
     "Finding",
     "InputError",
     "KernelExplanation",
+    "LayerHits",
     "LogError",
     "LuthierError",
     "Machine",
@@ -74,6 +76,7 @@ _MODULES = {
     "luthier._compile": ("BuildReport", "TuneReport", "build", "tune", "tune_and_build"),
     "luthier._doctor": ("Finding", "doctor"),
     "luthier._explain": ("KernelExplanation", "explain"),
+    "luthier._layers": ("LayerHits",),
     "luthier._machine": ("Machine", "target"),
     "luthier.deploy": ("Artifact", "load"),
 }

@@ -15,8 +15,8 @@ from luthier.schedules.counts import flops, traffic
 from luthier.schedules.errors import UsageError
 
 from ._bandwidth import peak_bandwidth
-from ._check import sample
-from ._compile import FilePath
+from ._compare import sample
+from ._layers import FilePath
 from ._peak import peak_gflops
 
 Inputs = dict[str, NDArray[Any]]

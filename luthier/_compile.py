@@ -13,16 +13,19 @@ from typing import Any
 
 import onnx
 
-from luthier.autotune import Log, Progress, Record, TuneResult
+from luthier.autotune import Choice, Progress, TuneResult
 from luthier.autotune import tune as tune_workloads
+from luthier.deploy import Manifest, check_output, load
 from luthier.deploy import build as build_program
-from luthier.deploy import check_output
-from luthier.frontend import Program, import_model, read_model
-from luthier.schedules import Target
-from luthier.schedules.errors import ModelError, TargetError, UsageError
+from luthier.frontend import import_model, read_model
+from luthier.schedules import Schedule, Target
+from luthier.schedules.errors import AccuracyError, LogError, ModelError, TargetError, UsageError
 from luthier.schedules.target import DEFAULT_ACCURACY, host_features
 from luthier.schedules.toolchain import find_compiler
 
+from ._compare import ATOL, RTOL, errors
+from ._compare import sample as kept_sample
+from ._layers import DEFAULT_LOG, FilePath, LayerHits, choices, hits, reading, writing
 from ._machine import resolve
 from ._reference import reference
 from ._samples import random_inputs
@@ -30,9 +33,7 @@ from ._timed import before_and_after
 
 Model = str | os.PathLike[str] | onnx.ModelProto
 Shapes = Mapping[str, Sequence[int]]
-FilePath = str | os.PathLike[str]
 
-DEFAULT_LOG = "luthier.log.jsonl"
 DEFAULT_TRIALS = 1000
 _UNLIMITED = 1 << 40  # trials, where only the time is limited
 _SAMPLE_SEED = 0
@@ -56,9 +57,10 @@ class BuildReport:
     """What was built: ``kernels`` distinct ones, each from a record or the default schedule.
 
     ``name`` is what the model is called in C: ``luthier_<name>()`` of ``lib<name>.so``;
-    ``accuracy`` is what was asked for.
-    ``foreign_records`` describe the same kernels on other kinds of machines and were not used;
-    ``skipped_lines`` of the log could not be read, ``problems`` tells about the first few.
+    ``accuracy`` is what was asked for. ``layers`` say where the records are and how close their
+    machines. ``foreign_records`` describe the same kernels on other kinds of machines;
+    ``skipped_records`` could not be read. ``problems`` tells about the first few of them, and if
+    the library was wrong with the records' schedules and was built without.
     """
 
     folder: Path
@@ -67,8 +69,9 @@ class BuildReport:
     kernels: int
     from_records: int
     from_defaults: int
+    layers: tuple[LayerHits, ...]
     foreign_records: int
-    skipped_lines: int
+    skipped_records: int
     problems: tuple[str, ...]
     reference: str
     seconds: float
@@ -81,6 +84,8 @@ def tune(
     trials: int | None = None,
     minutes: float | None = None,
     log: FilePath = DEFAULT_LOG,
+    packs: Sequence[FilePath] = (),
+    verify: bool = False,
     threads: int | None = None,
     shapes: Shapes | None = None,
     accuracy: str = DEFAULT_ACCURACY,
@@ -88,14 +93,16 @@ def tune(
     timed: bool = True,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> TuneReport:
-    """Measure schedules of the model's kernels on this machine and append the records to ``log``.
+    """Measure schedules of the model's kernels on this machine and add the records to ``log``.
 
-    Stops after ``trials`` measurements (default: 1000, or no limit where ``minutes`` is given) or
-    after ``minutes``. Records of earlier runs are used and not measured again. Schedules that are
-    less exact than ``accuracy`` ("strict", "balanced" or "standard") asks for are left out. At the
-    end the whole model is built twice in a temporary folder, with default and with the best
-    schedules, and ``timed``. Raises ModelError, LogError, TargetError (a target that this machine
-    cannot run), ToolchainError and UsageError.
+    ``log`` is a file's path or a ``postgresql://`` URL. Stops after ``trials`` measurements
+    (default: 1000, or no limit where ``minutes`` is given) or after ``minutes``. Records of earlier
+    runs are used and not measured again; what won on other machines, says the log, a pack or what
+    ships with Luthier, is tried first. ``verify``: that alone, in turns with the defaults, at most
+    four trials a kernel. Schedules that are less exact than ``accuracy`` ("strict", "balanced" or
+    "standard") asks for are left out. At the end the whole model is built twice in a temporary
+    folder, with default and with the best schedules, and ``timed``. Raises ModelError, LogError,
+    TargetError (a target that this machine cannot run), ToolchainError and UsageError.
     """
     _check_limits(trials, minutes)
     resolved = resolve(target, threads, accuracy)
@@ -103,21 +110,21 @@ def tune(
     find_compiler()
     program = import_model(model, resolved, shapes)
     if trials is None:
-        trials = DEFAULT_TRIALS if minutes is None else _UNLIMITED
-    opened = Log.open(log)
-    result = tune_workloads(
-        Counter(call.workload.dense for call in program.calls),
-        resolved,
-        trials,
-        opened,
-        minutes=minutes,
-        seed=seed,
-        on_progress=on_progress,
-    )
+        trials = DEFAULT_TRIALS if minutes is None and not verify else _UNLIMITED
+    with writing(log, packs, resolved) as layers:
+        result = tune_workloads(
+            Counter(call.workload.dense for call in program.calls),
+            trials,
+            layers,
+            verify=verify,
+            minutes=minutes,
+            seed=seed,
+            on_progress=on_progress,
+        )
+        best = _schedules(choices(program, layers))
     before = after = None
     changed = any(k.best < k.default for k in result.kernels)
     if timed and changed and not result.interrupted:
-        best = {key: record.schedule for key, record in _best(program, resolved, opened).items()}
         inputs = random_inputs(read_model(model, shapes), _SAMPLE_SEED)
         before, after = before_and_after(program, resolved, best, inputs)
     known = {f.name: getattr(result, f.name) for f in fields(result)}
@@ -130,6 +137,8 @@ def build(
     *,
     target: str | Target = "host",
     log: FilePath | None = DEFAULT_LOG,
+    packs: Sequence[FilePath] = (),
+    require_hits: bool = False,
     threads: int | None = None,
     shapes: Shapes | None = None,
     name: str | None = None,
@@ -137,9 +146,12 @@ def build(
 ) -> BuildReport:
     """Build the artifact folder ``out``, replacing an artifact there; never measures.
 
-    A kernel gets its fastest schedule among the records of ``log`` that were measured on this kind
-    of machine, or else its default schedule. ``log=None`` uses defaults alone. A ``log`` that does
-    not exist is an error, save for the default name. Schedules that are less exact than
+    A kernel gets the best schedule that the records tell, of ``log``, then of ``packs``, then of
+    what ships with Luthier: measured on this kind of machine, or else on a close one; or its
+    default schedule (an error with ``require_hits``). A library with schedules of records is run
+    once and compared with the reference, where this machine can; one that is wrong is built again
+    with the defaults, which ``problems`` then tells. ``log=None`` uses defaults alone. A ``log``
+    that does not exist is an error, save for the default name. Schedules that are less exact than
     ``accuracy`` ("strict", "balanced" or "standard") asks for are left out, however fast. In C the
     model is called ``name``, by default like its file. Raises ModelError, LogError, TargetError,
     ArtifactError, ToolchainError and UsageError.
@@ -148,31 +160,53 @@ def build(
     check_output(Path(out))
     find_compiler()
     resolved = resolve(target, threads, accuracy)
-    opened = _open_log(log)
-    program = import_model(model, resolved, shapes)
-    best = _best(program, resolved, opened)
+    with reading(log, packs, resolved) as layers:
+        program = import_model(model, resolved, shapes)
+        kernels = {call.workload.dense for call in program.calls}
+        chosen = choices(program, layers)
+        foreign = sum(map(layers.elsewhere, kernels))
+    missed = [workload for workload in kernels if workload.key not in chosen]
+    if require_hits and missed:
+        raise LogError(
+            f"{len(missed)} of {len(kernels)} kernels have no record, among them {missed[0]}; tune "
+            f"the model, or give a pack that has them"
+        )
+    named = replace(program, name=name or _name(model))
     engine, sample = _sample(model, shapes)
-    manifest = build_program(
-        replace(program, name=name or _name(model)),
-        Path(out),
-        resolved,
-        {key: record.schedule for key, record in best.items()},
-        record_hashes={key: record.hash for key, record in best.items()},
-        model_sha256=_sha256(model),
-        sample=sample,
-    )
-    kernels = {call.workload.dense for call in program.calls}
-    foreign = sum(len(opened.foreign(w, resolved)) for w in kernels) if opened else 0
+    digest = _sha256(model)
+
+    def write(chosen: Mapping[str, Choice]) -> Manifest:
+        return build_program(
+            named,
+            Path(out),
+            resolved,
+            _schedules(chosen),
+            record_hashes={key: choice.record.hash for key, choice in chosen.items()},
+            model_sha256=digest,
+            sample=sample,
+            accept=_refuse_wrong if chosen and _runs_here(resolved) else None,
+        )
+
+    problems = layers.problems
+    try:
+        manifest = write(chosen)
+    except AccuracyError as error:
+        if require_hits:
+            raise
+        problems = (f"records were not used: {error}", *problems)
+        chosen = {}
+        manifest = write(chosen)
     return BuildReport(
         folder=Path(out),
         name=manifest.name,
         accuracy=resolved.accuracy,
         kernels=len(kernels),
-        from_records=len(best),
-        from_defaults=len(kernels) - len(best),
+        from_records=len(chosen),
+        from_defaults=len(kernels) - len(chosen),
+        layers=hits(chosen),
         foreign_records=foreign,
-        skipped_lines=opened.skipped if opened else 0,
-        problems=tuple(opened.problems) if opened else (),
+        skipped_records=layers.skipped,
+        problems=problems,
         reference=engine,
         seconds=time.monotonic() - start,
     )
@@ -186,6 +220,7 @@ def tune_and_build(
     trials: int | None = None,
     minutes: float | None = None,
     log: FilePath = DEFAULT_LOG,
+    packs: Sequence[FilePath] = (),
     threads: int | None = None,
     shapes: Shapes | None = None,
     name: str | None = None,
@@ -204,6 +239,7 @@ def tune_and_build(
         trials=trials,
         minutes=minutes,
         log=log,
+        packs=packs,
         threads=threads,
         shapes=shapes,
         accuracy=accuracy,
@@ -218,6 +254,7 @@ def tune_and_build(
         out,
         target=target,
         log=log,
+        packs=packs,
         threads=threads,
         shapes=shapes,
         name=name,
@@ -240,19 +277,22 @@ def _check_runs_here(target: Target) -> None:
         )
 
 
-def _open_log(log: FilePath | None) -> Log | None:
-    if log is None or (str(log) == DEFAULT_LOG and not Path(log).exists()):
-        return None
-    return Log(log)
+def _runs_here(target: Target) -> bool:
+    return host_features().issuperset(target.features)
 
 
-def _best(program: Program, target: Target, log: Log | None) -> dict[str, Record]:
-    """The log's best records, by key of the dense workload: where a tensor lies changes little."""
-    if log is None:
-        return {}
-    computed = {c.workload.dense for c in program.calls}
-    best = {workload.key: log.best(workload, target) for workload in computed}
-    return {key: record for key, record in best.items() if record}
+def _refuse_wrong(folder: Path) -> None:
+    """Raise AccuracyError where the library does not give what the reference gave."""
+    with load(folder) as artifact:
+        inputs, outputs = kept_sample(artifact)
+        found = errors([(artifact.run(inputs), outputs)], RTOL, ATOL)
+    wrong = [error.name for error in found if not error.within]
+    if wrong:
+        raise AccuracyError(f"with their schedules the output '{wrong[0]}' was wrong")
+
+
+def _schedules(chosen: Mapping[str, Choice]) -> dict[str, Schedule]:
+    return {key: choice.record.schedule for key, choice in chosen.items()}
 
 
 def _sample(model: Model, shapes: Shapes | None) -> tuple[str, dict[str, Any]]:

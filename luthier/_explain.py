@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from luthier.autotune import Explanation, Log
+from luthier.autotune import Explanation, Layers, Store
 from luthier.autotune import explain as explain_workloads
 from luthier.frontend import import_model
 from luthier.schedules import Target
@@ -13,7 +13,8 @@ from luthier.schedules.counts import flops, traffic
 from luthier.schedules.target import DEFAULT_ACCURACY
 
 from ._bandwidth import peak_bandwidth
-from ._compile import DEFAULT_LOG, FilePath, Model, Shapes
+from ._compile import Model, Shapes
+from ._layers import DEFAULT_LOG, FilePath
 from ._machine import resolve
 from ._peak import peak_gflops
 
@@ -58,7 +59,9 @@ def explain(
     counts = Counter(call.workload.dense for call in program.calls)
     peak, bandwidth = peak_gflops(resolved), peak_bandwidth(resolved)
     found = []
-    for each in explain_workloads(counts, resolved, Log(log)):
+    with Layers(Store.open(log), (), resolved) as layers:
+        explanations = explain_workloads(counts, layers)
+    for each in explanations:
         seconds = each.best.seconds
         rate = flops(each.workload) / seconds / 1e9
         stream = traffic(each.workload) / seconds / 1e9

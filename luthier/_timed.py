@@ -33,11 +33,13 @@ def before_and_after(
         default, best = Path(folder) / "default", Path(folder) / "best"
         build_program(program, default, target, {})
         build_program(program, best, target, schedules)
-        with (
-            load(default, threads=target.threads) as one,
-            load(best, threads=target.threads) as other,
-        ):
-            return _turns((one, other), inputs)
+        return in_turns(default, best, inputs, target.threads)
+
+
+def in_turns(first: Path, second: Path, inputs: Inputs, threads: int) -> tuple[float, float]:
+    """Median seconds of a run of two artifacts; raises ArtifactError."""
+    with load(first, threads=threads) as one, load(second, threads=threads) as other:
+        return _turns((one, other), inputs)
 
 
 def _turns(pair: tuple[Artifact, Artifact], inputs: Inputs) -> tuple[float, float]:

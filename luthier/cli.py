@@ -20,6 +20,7 @@ from .commands.bench import bench
 from .commands.build import build
 from .commands.check import check
 from .commands.doctor import doctor
+from .commands.logs import logs
 from .commands.options import one_line
 from .commands.run import run
 from .commands.target import target
@@ -43,7 +44,7 @@ def cli() -> None:
     """
 
 
-for command in (tune, build, run, check, bench, target, doctor):
+for command in (tune, build, run, check, bench, logs, target, doctor):
     cli.add_command(command)
 
 
@@ -73,7 +74,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _prepare_process() -> None:
-    """Being told to end is like Ctrl-C; what the terminal's encoding lacks is printed escaped."""
+    """Being told to end is like Ctrl-C; what the terminal's encoding lacks is printed escaped.
+
+    TVM imports torch and XGBoost scikit-learn where they are installed, which takes seconds; no
+    command needs them.
+    """
+    for package in ("torch", "sklearn"):
+        sys.modules.setdefault(package, None)  # type: ignore[arg-type]
     for number in (signal.SIGTERM, signal.SIGHUP):
         default = signal.getsignal(number) == signal.SIG_DFL  # nohup ignores SIGHUP
         if default and threading.current_thread() is threading.main_thread():

@@ -14,7 +14,7 @@ from . import options
 from .progress import tuning_display
 
 if TYPE_CHECKING:
-    from luthier import BuildReport
+    from luthier import BuildReport, LayerHits
 
 
 @click.command()
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     "-o", "--out", required=True, type=click.Path(path_type=Path), help="The folder to build."
 )
 @options.log
+@options.packs
 @options.no_log
+@click.option(
+    "--require-hits", is_flag=True, help="Fail where a kernel would get its default schedule."
+)
 @click.option("--trials", type=click.IntRange(1), help="Tune first, with so many measurements.")
 @options.target
 @options.accuracy
@@ -33,7 +37,8 @@ if TYPE_CHECKING:
 @options.json_flag
 @options.examples(
     "luthier build model.onnx -o model",
-    "luthier build model.onnx -o model --log team.log.jsonl --threads 4",
+    "luthier build model.onnx -o model --log postgresql://tuning.example/luthier --threads 4",
+    "luthier build model.onnx -o model --pack team.jsonl --require-hits",
     "luthier build model.onnx -o model --accuracy strict",
     "luthier build model.onnx -o model --shape image=1,3,224,224 --name resnet",
 )
@@ -41,8 +46,10 @@ def build(
     *,
     model: Path,
     out: Path,
-    log: Path,
+    log: str,
+    packs: tuple[str, ...],
     no_log: bool,
+    require_hits: bool,
     trials: int | None,
     target: str,
     as_json: bool,
@@ -50,18 +57,36 @@ def build(
 ) -> None:
     """Build MODEL into a folder with one C library.
 
-    Kernels get their best schedule of the log, the others their default. Nothing is measured
-    unless --trials is given.
+    Kernels get their best schedule of the log, the packs, or what ships with Luthier, the others
+    their default. Nothing is measured unless --trials is given.
     """
-    if no_log and trials:
-        raise luthier.UsageError("--no-log and --trials exclude each other")
+    for option, given in (("trials", trials), ("pack", packs), ("require-hits", require_hits)):
+        if no_log and given:
+            raise luthier.UsageError(f"--no-log and --{option} exclude each other")
+    if trials and require_hits:
+        raise luthier.UsageError("--trials and --require-hits exclude each other")
     if trials:
         with tuning_display() as show:
             report = luthier.tune_and_build(
-                model, out, target, trials=trials, log=log, on_progress=show, **settings
+                model,
+                out,
+                target,
+                trials=trials,
+                log=log,
+                packs=packs,
+                on_progress=show,
+                **settings,
             )
     else:
-        report = luthier.build(model, out, target=target, log=None if no_log else log, **settings)
+        report = luthier.build(
+            model,
+            out,
+            target=target,
+            log=None if no_log else log,
+            packs=packs,
+            require_hits=require_hits,
+            **settings,
+        )
     options.emit(report, as_json, lambda: _text(report))
 
 
@@ -71,7 +96,18 @@ def _text(report: BuildReport) -> str:
         f"lib{report.name}.so",
         f"kernels: {report.from_records} from records, {report.from_defaults} with the default "
         "schedule",
+        *map(_hits, report.layers),
     ]
     if report.accuracy != DEFAULT_ACCURACY:
         lines.append(f"accuracy: {report.accuracy}")
     return "\n".join(lines + options.log_notes(report))
+
+
+def _hits(layer: LayerHits) -> str:
+    close = {
+        "this kind of machine": layer.exact,
+        "this processor, other threads or caches": layer.same_cpu,
+        "a related processor": layer.related,
+    }
+    told = ", ".join(f"{number} measured on {kind}" for kind, number in close.items() if number)
+    return f"  {layer.layer}: {told}"

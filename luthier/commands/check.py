@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     "--runs", type=click.IntRange(1), default=3, show_default=True, help="Random inputs (MODEL)."
 )
 @options.log
+@options.packs
 @options.no_log
 @options.target
 @options.accuracy
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 @options.examples("luthier check model.onnx", "luthier check model --rtol 1e-4")
 def check(
     model_or_dir: Path,
-    log: Path,
+    log: str,
     no_log: bool,
     as_json: bool,
     **settings: Any,

@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Mapping
 from enum import Enum
 from inspect import cleandoc
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -17,8 +16,8 @@ import click
 from luthier.schedules.errors import printable
 from luthier.schedules.target import ACCURACIES, DEFAULT_ACCURACY
 
-# The one in luthier._compile, which would import TVM here.
-DEFAULT_LOG = "luthier.log.jsonl"
+# The one in luthier._layers, which would import TVM here.
+DEFAULT_LOG = "luthier.db"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -52,8 +51,15 @@ log = click.option(
     "--log",
     default=DEFAULT_LOG,
     show_default=True,
-    type=click.Path(path_type=Path),
-    help="The tuning log, a JSON Lines file.",
+    metavar="PATH|URL",
+    help="The tuning log: a file, or a team's postgresql:// server.",
+)
+packs = click.option(
+    "--pack",
+    "packs",
+    multiple=True,
+    metavar="PATH|URL",
+    help="More records, after the log's: a pack, as 'luthier logs export' writes it. Repeatable.",
 )
 no_log = click.option("--no-log", is_flag=True, help="Use default schedules, whatever was tuned.")
 
@@ -117,13 +123,12 @@ def log_notes(report: Any) -> list[str]:
     lines = []
     if report.foreign_records:
         lines.append(
-            f"ignored: {count(report.foreign_records, 'record')} of another kind of machine, or of "
-            "another number of threads"
+            f"hints: {count(report.foreign_records, 'record')} of other kinds of machines, or of "
+            "other numbers of threads"
         )
-    if report.skipped_lines:
-        lines.append(f"skipped: {count(report.skipped_lines, 'line')} of the log, unreadable")
-        lines += [f"  {problem}" for problem in report.problems]
-    return lines
+    if report.skipped_records:
+        lines.append(f"skipped: {count(report.skipped_records, 'record')}, unreadable")
+    return lines + [f"  {problem}" for problem in report.problems]
 
 
 def plain(value: Any) -> Any:

@@ -28,6 +28,12 @@ INTERRUPTED = 130
 )
 @click.option("--minutes", type=float, help="Stop after so many minutes.")
 @options.log
+@options.packs
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Measure only what won elsewhere, at most 4 trials a kernel, beside the default.",
+)
 @options.target
 @options.accuracy
 @options.threads
@@ -38,13 +44,16 @@ INTERRUPTED = 130
 @options.json_flag
 @options.examples(
     "luthier tune model.onnx --trials 500",
-    "luthier tune model.onnx --minutes 10 --log team.log.jsonl --threads 4",
+    "luthier tune model.onnx --minutes 10 --log postgresql://tuning.example/luthier",
     "luthier tune model.onnx --trials 100 --explain",
+    "luthier tune model.onnx --verify --pack team.jsonl",
 )
 def tune(
     *,
     model: Path,
-    log: Path,
+    log: str,
+    packs: tuple[str, ...],
+    verify: bool,
     untimed: bool,
     explain: bool,
     as_json: bool,
@@ -66,31 +75,35 @@ def tune(
             seed=seed,
             timed=not untimed,
             log=log,
+            packs=packs,
+            verify=verify,
             on_progress=show,
             **settings,
         )
-    summary = {**options.plain(result), "before": result.before, "after": result.after, "log": log}
+    summary = {**options.plain(result), "before": result.before, "after": result.after}
     why: tuple[KernelExplanation, ...] = ()
     if explain and not result.interrupted:
         why = luthier.explain(model, log=log, **settings)
         summary["explanation"] = why
-    text = [_text(result, log), *map(explanation, why)]
+    text = [_text(result), *map(explanation, why)]
     options.emit(options.plain(summary), as_json, lambda: "\n\n".join(text))
     if result.interrupted:
-        kept = options.one_line(f"{options.count(result.trials, 'trial')} kept in {log}")
+        kept = options.one_line(f"{options.count(result.trials, 'trial')} kept in {result.log}")
         click.echo(f"luthier: interrupted: {kept}", err=True)
         click.get_current_context().exit(INTERRUPTED)
 
 
-def _text(result: TuneReport, log: Path) -> str:
+def _text(result: TuneReport) -> str:
     change = f"{milliseconds(result.before)} -> {milliseconds(result.after)}"
     lines = [
-        f"{options.count(result.trials, 'trial')} in {result.seconds:.0f} s, kept in {log}",
+        f"{options.count(result.trials, 'trial')} in {result.seconds:.0f} s, kept in {result.log}",
         f"kernels of the model: {change}{ratio(result.before, result.after)}",
     ]
     if result.model_before is not None and result.model_after is not None:
         change = f"{milliseconds(result.model_before)} -> {milliseconds(result.model_after)}"
         lines.append(f"whole model: {change}{ratio(result.model_before, result.model_after)}")
+    if result.hints:
+        lines.append(f"hints: {options.count(result.hints, 'trial')} of what won elsewhere")
     failed = {o.value: n for o, n in result.outcomes.items() if o.value != "ok"}
     if failed:
         lines.append("failed: " + ", ".join(f"{n} {name}" for name, n in failed.items()))

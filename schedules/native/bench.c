@@ -9,6 +9,7 @@
 
 #define PULSE_CHUNKS 8 /* for each thread */
 #define PULSE_STEPS 30000
+#define CLEARLY_SLOWER 3 /* times the best: given up after half of `least` */
 
 typedef void (*luthier_phase)(void *const *buffers, void *scratch, int32_t begin, int32_t end);
 
@@ -30,7 +31,7 @@ struct luthier_effort {
     int32_t most;       /* samples that fit the caller's array */
     double precision;   /* enough when the median's 95% interval is within +- this fraction */
     double seconds;     /* enough when so long was spent on samples */
-    double give_up;     /* stop when `least` / 2 samples were all slower than this many seconds */
+    double best;        /* seconds of the fastest known, 0 for none: what is slower needs less */
     double sample_time; /* shorter kernels run several times a sample, unless ranges are flushed */
 };
 
@@ -116,6 +117,14 @@ static void insert_sorted(double *sorted, int32_t count, double value)
     sorted[at] = value;
 }
 
+/* A kernel that is slower than the best by some factor need not be known to the percent: an eighth
+ * of the difference is enough to rank it. */
+static double precision_wanted(const struct luthier_effort *effort, double median)
+{
+    double behind = effort->best > 0 ? (median / effort->best - 1) / 8 : 0;
+    return behind > effort->precision ? behind : effort->precision;
+}
+
 /* Half of the median's 95% interval over the median. The quartiles estimate the deviation, so that
  * a run which lost its core does not count: IQR = 1.35 sigma, error of a median = 1.25 sigma / sqrt(n). */
 static double uncertainty(const double *sorted, int32_t count)
@@ -143,11 +152,13 @@ int32_t luthier_kernel_time(const struct luthier_kernel *kernel, luthier_pool *p
         double sample = time_runs(kernel, pool, runs);
         insert_sorted(samples, count++, sample);
         spent += sample * runs;
-        if (count >= (effort->least + 1) / 2 && samples[0] > effort->give_up)
+        if (effort->best > 0 && count >= (effort->least + 1) / 2 &&
+            samples[0] > CLEARLY_SLOWER * effort->best)
             break;
         if (count < effort->least)
             continue;
-        if (spent > effort->seconds || uncertainty(samples, count) < effort->precision)
+        double wanted = precision_wanted(effort, samples[count / 2]);
+        if (spent > effort->seconds || uncertainty(samples, count) < wanted)
             break;
     }
     if (pool->leave != NULL)

@@ -6,8 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from luthier.autotune.log import Log
-from luthier.autotune.record import Machine, Outcome, Record, Timing, now
+from luthier.autotune.layers import Layers
+from luthier.autotune.machine import Machine
+from luthier.autotune.record import Outcome, Record, Timing, now
+from luthier.autotune.store import Store
+from luthier.autotune.trust import Asker
 from luthier.schedules import Knob, Schedule, Space, Target, Tensor, Workload, node
 
 MakeRecord = Callable[..., Record]
@@ -40,12 +43,16 @@ def make_record(workload: Workload, target: Target) -> MakeRecord:
         on: Target = target,
         version: int = 1,
         time: str | None = None,
+        outcome: Outcome = Outcome.CRASHED,
+        microarchitecture: str = "zen3",
+        features: tuple[str, ...] = ("avx", "avx2"),
+        cores: int = 4,
     ) -> Record:
         return Record(
             workload=of,
-            machine=Machine(on, "AuthenticAMD", "zen3"),
+            machine=Machine(on, "AuthenticAMD", microarchitecture, features, cores, False),
             schedule=Schedule("fake", version, (("number", number), ("order", "rows"))),
-            outcome=Outcome.OK if seconds else Outcome.CRASHED,
+            outcome=Outcome.OK if seconds else outcome,
             timing=Timing.of([seconds]) if seconds else None,
             cold=True,
             detail="" if seconds else "killed by SIGSEGV",
@@ -63,7 +70,17 @@ def fake_spaces(workload: Workload, target: Target) -> tuple[Space, ...]:
     return (Space("fake", 1, (numbers, order), {"number": 0, "order": "rows"}),)
 
 
+MakeLayers = Callable[..., Layers]
+
+
 @pytest.fixture
-def open_log() -> Callable[..., Log]:
-    """``Log.open`` over the fake spaces."""
-    return lambda path: Log.open(path, fake_spaces)
+def make_layers(target: Target, monkeypatch: pytest.MonkeyPatch) -> MakeLayers:
+    """Layers of records over the fake spaces, on a Zen 3: one's own first, then packs."""
+    monkeypatch.setattr(Asker, "of", lambda target: Asker(target.machine, "zen3"))
+
+    def make(own: list[Record] | None, *packs: list[Record], on: Target = target) -> Layers:
+        stores = [Store.in_memory(f"pack {i}", pack) for i, pack in enumerate(packs, 1)]
+        store = None if own is None else Store.in_memory("own", own)
+        return Layers(store, stores, on, fake_spaces)
+
+    return make

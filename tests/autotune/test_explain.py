@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from luthier.autotune import Log, Machine, Outcome, Record, Timing, explain
+from luthier.autotune import Layers, Machine, Outcome, Record, Store, Timing, explain
 from luthier.autotune.record import normal, now
 from luthier.schedules import Schedule, Space, Tensor, Workload, node
 from luthier.schedules.registry import default, spaces
@@ -26,8 +26,8 @@ Keep = Callable[..., None]
 def keep(workload, target) -> Keep:
     """Adds a made-up record to a log."""
 
-    def add(log: Log, schedule: Schedule, seconds: float, of: Workload = workload) -> None:
-        log.append(
+    def add(log: Layers, schedule: Schedule, seconds: float, of: Workload = workload) -> None:
+        log.add(
             Record(
                 workload=of,
                 machine=Machine(target, "AuthenticAMD", "zen3"),
@@ -45,17 +45,17 @@ def keep(workload, target) -> Keep:
 
 
 @pytest.fixture
-def log(tmp_path, workload, target, space, keep) -> Log:
+def log(target, space, keep) -> Layers:
     """Sixty schedules; written-out steps decide alone, and the default has not the most."""
-    log = Log.open(tmp_path / "log.jsonl")
+    log = Layers(Store.in_memory("log"), (), target)
     rng = random.Random(0)
     for schedule in {space.default_schedule(), *(space.sample(rng) for _ in range(60))}:
         keep(log, schedule, 1e-3 / int(schedule["unroll"]))
     return log
 
 
-def test_the_knob_that_decides_is_credited(workload, target, log, space):
-    (why,) = explain([workload], target, log)
+def test_the_knob_that_decides_is_credited(workload, log, space):
+    (why,) = explain([workload], log)
     assert why.best.schedule["unroll"] == 8
     assert why.default_seconds == 1e-3 / int(space.default["unroll"])
     assert why.speedup == pytest.approx(8 / int(space.default["unroll"]))
@@ -66,38 +66,38 @@ def test_the_knob_that_decides_is_credited(workload, target, log, space):
 
 
 def test_knobs_stand_beside_the_defaults(workload, target, log):
-    (why,) = explain([workload], target, log)
+    (why,) = explain([workload], log)
     beside = {knob.name: (knob.default, knob.best) for knob in why.knobs}
     usual = default(workload, target)
     assert beside == {k: (v, why.best.schedule[k]) for k, v in normal(usual).knobs}
     assert why.tried > 30
 
 
-def test_a_winner_of_another_template_says_so(tmp_path, target, keep):
+def test_a_winner_of_another_template_says_so(target, keep):
     out = Tensor((1, 14, 14, 32))
     attrs = {"strides": (1, 1), "pads": (1, 1, 1, 1), "dilations": (1, 1), "groups": 1}
     inputs = (out, Tensor((32, 3, 3, 32)))
     of = Workload(inputs, (False, True), (node("conv2d", (0, 1), out, **attrs),))
     usual = default(of, target)
     other = next(s for s in spaces(of, target) if s.template != usual.template)
-    log = Log.open(tmp_path / "log.jsonl")
+    log = Layers(Store.in_memory("log"), (), target)
     keep(log, other.default_schedule(), 1e-3, of)
-    (why,) = explain([of], target, log)
+    (why,) = explain([of], log)
     assert (why.knobs[0].default, why.knobs[0].best) == (usual.template, other.template)
     assert math.isinf(why.default_seconds)
     assert why.credits == ()
 
 
-def test_a_default_that_won_needs_no_reason(tmp_path, workload, target, space, keep):
-    log = Log.open(tmp_path / "log.jsonl")
+def test_a_default_that_won_needs_no_reason(workload, target, space, keep):
+    log = Layers(Store.in_memory("log"), (), target)
     keep(log, space.default_schedule(), 1e-4)
     rng = random.Random(1)
     for schedule in {space.sample(rng) for _ in range(40)} - {space.default_schedule()}:
         keep(log, schedule, 1e-3)
-    (why,) = explain([workload], target, log)
+    (why,) = explain([workload], log)
     assert why.speedup == 1
     assert why.credits == ()
 
 
-def test_a_kernel_without_records_is_left_out(tmp_path, workload, target):
-    assert explain([workload], target, Log.open(tmp_path / "log.jsonl")) == ()
+def test_a_kernel_without_records_is_left_out(workload, target):
+    assert explain([workload], Layers(Store.in_memory("log"), (), target)) == ()

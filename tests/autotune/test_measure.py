@@ -171,12 +171,26 @@ class TestCandidates:
         assert len(shown.samples) > 1
 
     def test_one_that_is_clearly_slower_is_given_up_early(self, inject, measurer, monkeypatch):
-        limits = Limits(trial=Effort(give_up=1e-4, seconds=30, least=10))
+        limits = Limits(trial=Effort(best=3e-5, seconds=30, least=10))
         monkeypatch.setattr(measurer, "limits", limits)
         monkeypatch.setattr("luthier.autotune.measure.replace", lambda effort, **_: effort)
         shown = inject(RIGHT + "usleep(2000);")
         assert shown.outcome is Outcome.OK
         assert len(shown.samples) == 5
+
+    def test_one_that_is_slower_is_timed_as_exactly_as_its_rank_needs(
+        self, inject, measurer, monkeypatch
+    ):
+        """Times of 1 to 3 ms, at random: hundreds of samples for a percent, few for a tenth."""
+        before = "#include <stdlib.h>\n#include <unistd.h>\n"
+        counts = []
+        for best in (1.9e-3, 1e-3):
+            limits = Limits(trial=Effort(best=best, seconds=30, most=2000))
+            monkeypatch.setattr(measurer, "limits", limits)
+            monkeypatch.setattr("luthier.autotune.measure.replace", lambda effort, **_: effort)
+            shown = inject(RIGHT + "usleep(1000 + rand() % 2000);", before=before)
+            counts.append(len(shown.samples))
+        assert counts[1] < 0.3 * counts[0]
 
     def test_the_session_goes_on_after_all_of_that(self, inject, measurer):
         assert inject(RIGHT).outcome is Outcome.OK

@@ -39,7 +39,7 @@ def test_a_line_reads_back_as_the_same_record(make_record):
 
 def test_a_line_tells_a_person_what_was_measured(make_record):
     data = json.loads(make_record(7, 2e-3).line)
-    assert data["schema"] == 1
+    assert data["schema"] == 2
     assert data["schedule"] == {
         "template": "fake",
         "version": 1,
@@ -47,6 +47,8 @@ def test_a_line_tells_a_person_what_was_measured(make_record):
     }
     assert data["seconds"]["median"] == 2e-3
     assert data["target"]["microarchitecture"] == "zen3"
+    assert data["target"]["features"] == ["avx", "avx2"]
+    assert (data["target"]["cores"], data["target"]["virtual"]) == (4, False)
     assert data["workload"]["nodes"][0]["op"] == "matmul"
 
 
@@ -64,9 +66,25 @@ def test_any_other_content_contradicts_the_hash(make_record):
 
 
 def test_a_newer_schema_is_refused_by_name(make_record):
-    data = {**json.loads(make_record().line), "schema": 2, "future": []}
-    with pytest.raises(LogError, match=r"schema 2 .* up to 1; upgrade Luthier"):
+    data = {**json.loads(make_record().line), "schema": 3, "future": []}
+    with pytest.raises(LogError, match=r"schema 3 .* up to 2; upgrade Luthier"):
         Record.parse(json.dumps(data))
+
+
+def test_a_record_of_schema_1_stays_what_it_was(make_record):
+    old = make_record(features=(), cores=0)
+    old = replace(old, machine=replace(old.machine, virtual=None))
+    data = json.loads(old.line)
+    assert data["schema"] == 1
+    assert not data["target"].keys() & {"features", "cores", "virtual"}
+    assert Record.parse(old.line) == old
+
+
+def about(**changes: Any) -> dict[str, Any]:
+    """A target of schema 2, changed."""
+    target = {"level": "x86-64-v3", "cpu": "znver3", "threads": 2, "l1": 1, "l2": 1, "l3": 1}
+    names = {"vendor": "v", "microarchitecture": "m"}
+    return {"target": {**target, **names, "features": [], "cores": 1, "virtual": True, **changes}}
 
 
 def seconds(**changes: Any) -> dict[str, Any]:
@@ -111,6 +129,16 @@ ABSURD = [
     {"workload": "conv2d"},
     {"workload": []},
     {"target": {}},
+    about(cores=0),
+    about(cores=1 << 40),
+    about(cores="many"),
+    about(features="avx2"),
+    about(features=["avx2", 7]),
+    about(features=["x" * 50]),
+    about(features=["a"] * 200),
+    about(virtual=None),
+    about(extra=1),
+    {**about(), "schema": 1},
     {"target": None},
     {"schema": 0},
     {"schema": True},

@@ -19,6 +19,7 @@ from blocks import section
 import luthier
 from luthier.cli import INTERNAL, INTERRUPTED, TRACEBACK
 from luthier.cli import cli as group
+from luthier.commands.logs import logs
 from luthier.frontend.onnx_ops import SUPPORTED
 from luthier.schedules import errors
 from luthier.schedules.workload import DTYPE_BYTES
@@ -31,22 +32,29 @@ CLI, PYTHON, ARTIFACT, MODELS = (DOCS / f"{n}.md" for n in ("cli", "python", "ar
 # ---- the command line ----
 
 
-@pytest.mark.parametrize("command", sorted(group.commands))
+COMMANDS = {
+    **{name: command for name, command in group.commands.items() if name != "logs"},
+    **{f"logs {name}": command for name, command in logs.commands.items()},
+}
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_option_is_documented(command):
     text = section(CLI, f"luthier {command}")
-    for parameter in group.commands[command].params:
+    for parameter in COMMANDS[command].params:
         if isinstance(parameter, click.Option):
             for name in parameter.opts:
                 assert f"`{name}" in text, f"luthier {command} {name}"
         else:
-            name = parameter.human_readable_name.replace("|", r"\|")  # it stands in a table
+            name = (parameter.metavar or parameter.human_readable_name).strip("[].")
+            name = name.replace("|", r"\|")  # it stands in a table
             assert f"| `{name}` |" in text, f"luthier {command} {name}"
 
 
-@pytest.mark.parametrize("command", sorted(group.commands))
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_option_in_the_documentation_is_there(command):
     text = section(CLI, f"luthier {command}")
-    known = {o for p in group.commands[command].params for o in p.opts}
+    known = {o for p in COMMANDS[command].params for o in p.opts}
     assert set(re.findall(r"^\| `(--[a-z-]+)", text, re.MULTILINE)) <= known
 
 

@@ -79,6 +79,10 @@ def arrays() -> dict[str, np.ndarray]:
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every test has a working folder of its own: the default log is looked for there."""
+    """Every test has a working folder of its own, where the default log is looked for.
+
+    What ships with Luthier for this kind of machine has no say.
+    """
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("luthier._layers._shipped", list)
     return tmp_path

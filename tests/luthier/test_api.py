@@ -16,13 +16,13 @@ from scale_model import expected, scale_model
 
 import luthier
 import luthier._timed
-from luthier.autotune import KernelResult, Log, TuneResult
+from luthier.autotune import KernelResult, Store, TuneResult
 from luthier.schedules import errors
 from luthier.schedules.registry import default
 
 PUBLIC = {
     "Artifact", "BenchReport", "BuildReport", "CheckReport", "Finding", "KernelExplanation",
-    "Machine", "TuneReport",
+    "LayerHits", "Machine", "TuneReport",
     "AccuracyError", "ArtifactError", "InputError", "LogError", "LuthierError", "ModelError",
     "ScheduleError", "TargetError", "ToolchainError", "UnsupportedOperator", "UsageError",
     "bench", "build", "check", "doctor", "explain", "load", "target", "tune", "tune_and_build",
@@ -65,17 +65,18 @@ def test_importing_luthier_imports_neither_tvm_nor_onnx():
 
 
 SIGNATURES = {
-    "tune": "(model, target='host', *, trials=None, minutes=None, log='luthier.log.jsonl', "
-    "threads=None, shapes=None, accuracy='standard', seed=0, timed=True, on_progress=None)",
-    "explain": "(model, target='host', *, log='luthier.log.jsonl', threads=None, shapes=None, "
-    "accuracy='standard')",
-    "build": "(model, out, *, target='host', log='luthier.log.jsonl', threads=None, shapes=None, "
-    "name=None, accuracy='standard')",
-    "tune_and_build": "(model, out, target='host', *, trials=None, minutes=None, "
-    "log='luthier.log.jsonl', threads=None, shapes=None, name=None, accuracy='standard', seed=0, "
+    "tune": "(model, target='host', *, trials=None, minutes=None, log='luthier.db', packs=(), "
+    "verify=False, threads=None, shapes=None, accuracy='standard', seed=0, timed=True, "
     "on_progress=None)",
+    "explain": "(model, target='host', *, log='luthier.db', threads=None, shapes=None, "
+    "accuracy='standard')",
+    "build": "(model, out, *, target='host', log='luthier.db', packs=(), require_hits=False, "
+    "threads=None, shapes=None, name=None, accuracy='standard')",
+    "tune_and_build": "(model, out, target='host', *, trials=None, minutes=None, "
+    "log='luthier.db', packs=(), threads=None, shapes=None, name=None, accuracy='standard', "
+    "seed=0, on_progress=None)",
     "load": "(path, *, threads=None)",
-    "check": "(model_or_dir, *, target='host', log='luthier.log.jsonl', threads=None, "
+    "check": "(model_or_dir, *, target='host', log='luthier.db', packs=(), threads=None, "
     "shapes=None, accuracy='standard', runs=3, rtol=0.001, atol=0.0001)",
     "bench": "(folder, *, threads=None, seconds=3.0, kernels=False)",
     "target": "(name='host', threads=None)",
@@ -178,8 +179,8 @@ def test_building_measures_nothing(model, tmp_path, monkeypatch):
 def test_the_default_log_may_be_missing_and_no_other(model, tmp_path):
     luthier.build(model, tmp_path / "out")
     with pytest.raises(luthier.LogError, match="No such file"):
-        luthier.build(model, tmp_path / "out", log="team.log.jsonl")
-    assert not (tmp_path / "luthier.log.jsonl").exists()
+        luthier.build(model, tmp_path / "out", log="team.db")
+    assert not (tmp_path / "luthier.db").exists()
 
 
 # ---- running ----
@@ -230,12 +231,13 @@ def test_tune_then_build_uses_the_records(model, tmp_path, monkeypatch):
     result = luthier.tune(model, trials=6, log=log, threads=2, on_progress=shown.append)
     assert (result.trials, result.interrupted) == (6, False)
     assert [p.trials for p in shown if p.stage == "trials"] == [1, 2, 3, 4, 5, 6]
-    assert len(Log(log).records) >= 6
+    with Store.open(log) as store:
+        hashes = {record.hash for record in store.records()}
+    assert len(hashes) >= 6
 
     monkeypatch.setattr("luthier.autotune.measure.Measurer.__init__", None)  # nothing is measured
     report = luthier.build(model, tmp_path / "out", log=log, threads=2)
     assert (report.kernels, report.from_records, report.from_defaults) == (2, 2, 0)
-    hashes = {r.hash for r in Log(log).records}
     with luthier.load(tmp_path / "out") as artifact:
         kernels = artifact.manifest.kernels
     assert {k.source for k in kernels} == {"record"}
@@ -269,7 +271,7 @@ def test_hours_of_tuning_are_not_lost_to_a_bad_output_folder(model, tmp_path, mo
 def test_senseless_limits(model, limits, words):
     with pytest.raises(luthier.UsageError, match=words):
         luthier.tune(model, **limits)
-    assert not Path("luthier.log.jsonl").exists()
+    assert not Path("luthier.db").exists()
 
 
 def test_minutes_alone_set_no_number_of_trials(model, monkeypatch):

@@ -10,7 +10,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import luthier
-from luthier._check import CheckReport, OutputError, _error
+from luthier._check import CheckReport
+from luthier._compare import OutputError, _error
 from luthier._reference import reference
 from luthier._samples import random_inputs
 

@@ -13,8 +13,14 @@ from scale_model import expected
 import luthier
 from luthier.cli import cli as group
 from luthier.commands import options
+from luthier.commands.logs import logs
 
-COMMANDS = ("bench", "build", "check", "doctor", "run", "target", "tune")
+LOGS = ("best", "diff", "export", "import", "merge", "prune", "show", "stats", "verify")
+GROUPS = {"logs": logs}
+COMMANDS = {
+    **{name: command for name, command in group.commands.items() if name not in GROUPS},
+    **{f"logs {name}": command for name, command in logs.commands.items()},
+}
 
 
 def keys(text: str) -> set[str]:
@@ -27,21 +33,23 @@ def keys(text: str) -> set[str]:
 
 
 def test_the_commands(cli):
-    assert tuple(sorted(group.commands)) == COMMANDS
-    done = cli("--help")
-    assert (done.code, done.err) == (0, "")
-    for name in COMMANDS:
-        assert f"\n  {name} " in done.out
-    assert "..." not in done.out.partition("Commands:")[2], "a summary is cut short"
+    top = ("bench", "build", "check", "doctor", "logs", "run", "target", "tune")
+    for called, names, all_of_them in (((), top, group), (("logs",), LOGS, logs)):
+        assert tuple(sorted(all_of_them.commands)) == names
+        done = cli(*called, "--help")
+        assert (done.code, done.err) == (0, "")
+        for name in names:
+            assert f"\n  {name} " in done.out
+        assert "..." not in done.out.partition("Commands:")[2], "a summary is cut short"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_says_everything_and_ends_with_an_example(cli, command):
-    done = cli(command, "--help")
+    done = cli(*command.split(), "--help")
     assert (done.code, done.err) == (0, "")
     assert f"Usage: luthier {command}" in done.out
     assert f"\n    luthier {command}" in done.out.partition("Examples:")[2]
-    for option in group.commands[command].params:
+    for option in COMMANDS[command].params:
         if isinstance(option, click.Option):
             assert option.help, f"{command} {option.name} is not explained"
             assert option.opts[-1] in done.out
@@ -50,16 +58,16 @@ def test_help_says_everything_and_ends_with_an_example(cli, command):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_examples_are_commands_that_parse(command):
-    lines = (group.commands[command].help or "").partition("Examples:")[2].strip().splitlines()
+    lines = (COMMANDS[command].help or "").partition("Examples:")[2].strip().splitlines()
     assert lines
     for line in lines:
-        program, name, *arguments = line.split()
-        assert (program, name) == ("luthier", command)
-        group.commands[command].make_context(name, arguments)
+        words = ["luthier", *command.split()]
+        assert line.split()[: len(words)] == words
+        COMMANDS[command].make_context(command, line.split()[len(words) :])
 
 
 def test_the_default_log_is_the_api_s():
-    from luthier._compile import DEFAULT_LOG
+    from luthier._layers import DEFAULT_LOG
 
     assert options.DEFAULT_LOG == DEFAULT_LOG
 
@@ -116,8 +124,8 @@ def test_build(cli, model):
     done = cli("build", model, "-o", "out", "--name", "other", "--json")
     assert (done.code, done.err) == (0, "")
     assert keys(done.out) == {
-        "folder", "name", "accuracy", "kernels", "from_records", "from_defaults", "foreign_records",
-        "skipped_lines", "problems", "reference", "seconds",
+        "folder", "name", "accuracy", "kernels", "from_records", "from_defaults", "layers",
+        "foreign_records", "skipped_records", "problems", "reference", "seconds",
     }  # fmt: skip
     assert json.loads(done.out)["folder"] == "out"
     assert json.loads(done.out)["name"] == "other"
@@ -157,7 +165,7 @@ def test_check_of_an_artifact(cli, artifact_folder):
     report = json.loads(done.out)
     assert set(report) == {
         "reference", "runs", "rtol", "atol", "outputs", "ok",
-        "from_records", "foreign_records", "skipped_lines", "problems",
+        "from_records", "foreign_records", "skipped_records", "problems",
     }  # fmt: skip
     assert (report["ok"], report["reference"], report["runs"]) == (True, "the saved sample", 1)
     assert [set(o) for o in report["outputs"]] == [{"name", "absolute", "relative", "within"}] * 2
@@ -236,7 +244,7 @@ def test_tune_shows_progress_on_stderr_and_the_result_on_stdout(cli, model):
     report = json.loads(done.out)
     assert set(report) == {
         "kernels", "trials", "seconds", "outcomes", "interrupted", "before", "after", "log",
-        "foreign_records", "skipped_lines", "problems", "model_before", "model_after",
+        "hints", "foreign_records", "skipped_records", "problems", "model_before", "model_after",
     }  # fmt: skip
     assert report["outcomes"] == {"ok": 1}
     assert set(report["kernels"][0]) == {

@@ -92,7 +92,7 @@ def test_outputs_are_those_of_onnx_runtime(name: str, batch: int, tmp_path: Path
 
 def test_a_pitched_kernel_takes_the_record_of_its_dense_form(tmp_path: Path) -> None:
     """Where the output lies is no part of what was measured."""
-    log = tmp_path / "log.jsonl"
+    log = tmp_path / "log.db"
     proto = rows(1)
     tuned = luthier.tune(proto, trials=6, log=log, threads=2)
     assert not any(":" in str(k.workload) for k in tuned.kernels)

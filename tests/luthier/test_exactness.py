@@ -11,8 +11,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import luthier
-from luthier.autotune import Log
-from luthier.autotune.record import Machine, Outcome, Record, Timing, normal, now, tool_versions
+from luthier.autotune import Machine, Outcome, Record, Store, Timing
+from luthier.autotune.record import normal, now, tool_versions
 from luthier.deploy.manifest import Manifest, read_manifest
 from luthier.frontend import import_model
 from luthier.schedules import Schedule, Target
@@ -40,22 +40,21 @@ def here() -> Target:
 
 def lucky_log(network: onnx.ModelProto, path: Path) -> Path:
     """A log in which the largest tiles took a nanosecond."""
-    log = Log.open(path)
     (call,) = (c for c in import_model(network, here()).calls if "conv2d" in str(c.workload))
     space = next(s for s in spaces(call.workload, here()) if s.template == "winograd")
-    log.append(
-        Record(
-            workload=call.workload,
-            machine=Machine.host(here()),
-            schedule=normal(space.default_schedule()),
-            outcome=Outcome.OK,
-            timing=Timing.of([1e-9]),
-            cold=True,
-            detail="",
-            tools=tool_versions(),
-            time=now(),
-        )
+    record = Record(
+        workload=call.workload,
+        machine=Machine.host(here()),
+        schedule=normal(space.default_schedule()),
+        outcome=Outcome.OK,
+        timing=Timing.of([1e-9]),
+        cold=True,
+        detail="",
+        tools=tool_versions(),
+        time=now(),
     )
+    with Store.open(path, create=True) as store:
+        store.add([record])
     return path
 
 
@@ -87,8 +86,9 @@ def test_tuning_measures_and_reports_nothing_less_exact(network, tmp_path):
     (kernel,) = [k for k in result.kernels if "conv2d" in str(k.workload)]
     assert kernel.schedule is None or kernel.schedule.template == "conv_direct"
     assert kernel.best > 1e-9
-    templates = {r.schedule.template for r in Log(log).records[1:]}
-    assert "winograd" not in templates
+    with Store.open(log) as store:
+        measured = [r.schedule.template for r in store.records() if r.seconds > 1e-9]
+    assert "winograd" not in measured
     assert luthier.tune_and_build(
         network, tmp_path / "out", trials=1, log=log, threads=2, accuracy="strict"
     ).from_records

@@ -1,0 +1,177 @@
+"""How a store's database is reached: a SQLite file, a PostgreSQL server, or memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sqlite3
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
+
+from luthier.schedules import LogError
+
+from .record import LONGEST_LINE
+from .salvage import salvaged
+
+_SERVER = re.compile(r"postgres(?:ql)?(?:\+[a-z0-9]+)?://")
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://")
+_PAGE = 16384  # bytes: longer than nearly all records, so that a damaged page costs few
+_WAIT = 60  # seconds that writers wait for each other
+_CONNECT = 10  # seconds to wait for a server
+DAMAGE = ("malformed", "not a database", "corrupt", "disk I/O error", "too big")
+_MAGIC = b"SQLite format 3\0"
+
+
+def is_server(where: str | os.PathLike[str]) -> bool:
+    """Whether it is the URL of a database server, not a path."""
+    return _SERVER.match(str(where)) is not None
+
+
+def is_url(where: str | os.PathLike[str]) -> bool:
+    """Whether it is a URL of any kind."""
+    return _URL.match(str(where)) is not None
+
+
+def shown(where: str | os.PathLike[str]) -> str:
+    """A path, or a URL without its password."""
+    text = str(where)
+    if not is_url(text):
+        return text
+    try:
+        return sa.make_url(text).render_as_string(hide_password=True)
+    except (sa.exc.ArgumentError, ValueError):
+        return re.sub(r"://[^@/]*@", "://***@", text)
+
+
+def memory() -> sa.Engine:
+    """A database that nobody else sees."""
+    return _sqlite(lambda: sqlite3.connect(":memory:", check_same_thread=False))
+
+
+def server(url: str) -> sa.Engine:
+    """A PostgreSQL server's database; raises LogError where the URL or the driver is wrong."""
+    try:
+        parsed = sa.make_url(url).set(drivername="postgresql+psycopg")
+        options = {"connect_timeout": _CONNECT, "application_name": "luthier"}
+        return sa.create_engine(
+            parsed, isolation_level="AUTOCOMMIT", pool_pre_ping=True, connect_args=options
+        )
+    except ImportError as error:
+        raise LogError(
+            f"'{shown(url)}' needs a PostgreSQL driver: pip install 'luthier[postgres]'"
+        ) from error
+    except (sa.exc.ArgumentError, ValueError) as error:
+        raise LogError(f"'{shown(url)}' is no URL such as postgresql://host/database") from error
+
+
+def file(path: Path, *, create: bool) -> sa.Engine:
+    """A SQLite file, which ``create`` makes where it is missing; raises LogError.
+
+    Without ``create`` it is only read, and may lie where nothing can be written.
+    """
+    _refuse_other_kinds(path, create=create)
+    name = quote(str(path.absolute()))
+    if create:
+        mode = "mode=rwc"
+    elif os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        mode = "mode=rw"  # a reader that may not write would leave its -shm file behind
+    else:
+        mode = "mode=ro&immutable=1"
+    uri = f"file:{name}?{mode}"
+    engine = _sqlite(lambda: sqlite3.connect(uri, _WAIT, uri=True, check_same_thread=False))
+    if create:
+        with reported(path), engine.connect() as connection:
+            connection.exec_driver_sql(f"PRAGMA page_size={_PAGE}")
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            connection.exec_driver_sql("PRAGMA synchronous=FULL")  # survives a power failure
+    return engine
+
+
+def is_cut(path: Path) -> bool:
+    """Whether a SQLite file is not as long as it says itself; unknown while someone writes."""
+    log = path.with_name(path.name + "-wal")
+    with contextlib.suppress(OSError):
+        if log.exists() and log.stat().st_size:
+            return False
+        with path.open("rb") as file:
+            head, size = file.read(100), file.seek(0, os.SEEK_END)
+        page = int.from_bytes(head[16:18], "big")
+        page = 65536 if page == 1 else page
+        return size > 0 and size != page * int.from_bytes(head[28:32], "big")
+    return False
+
+
+@contextlib.contextmanager
+def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """All or nothing is written; in SQLite one writer at a time, who knows it from the start."""
+    begin = "BEGIN IMMEDIATE" if engine.dialect.name == "sqlite" else "BEGIN"
+    with engine.connect() as connection:
+        connection.exec_driver_sql(begin)
+        try:
+            yield connection
+        except BaseException:
+            with contextlib.suppress(sa.exc.DBAPIError):
+                connection.exec_driver_sql("ROLLBACK")
+            raise
+        connection.exec_driver_sql("COMMIT")
+
+
+@contextlib.contextmanager
+def reported(where: str | os.PathLike[str]) -> Iterator[None]:
+    """A database's errors as a LogError of one line."""
+    try:
+        yield
+    except (sa.exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
+        cause = getattr(error, "orig", None) or error
+        lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+        reason = lines[0][:200] if lines else type(cause).__name__
+        if any(word in reason for word in DAMAGE):
+            reason += "; save what can be read with 'luthier logs export', and begin a new log"
+        raise LogError(f"cannot use the log '{shown(where)}': {reason}") from error
+
+
+def _sqlite(connect: Callable[[], sqlite3.Connection]) -> sa.Engine:
+    engine = sa.create_engine(
+        "sqlite://", creator=connect, poolclass=StaticPool, isolation_level="AUTOCOMMIT"
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def harden(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+        """The file may come from a stranger, or be damaged."""
+        connection.text_factory = lambda text: text.decode("utf-8", "replace")
+        if sys.version_info >= (3, 11):
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 4 * LONGEST_LINE)
+        for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "secure_delete=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    return engine
+
+
+def _refuse_other_kinds(path: Path, *, create: bool) -> None:
+    try:
+        kind = path.stat().st_mode
+        if not stat.S_ISREG(kind):
+            raise LogError(f"the log '{path}' is not a regular file; give a file's path")
+        with path.open("rb") as opened:
+            head = opened.read(4096)
+    except FileNotFoundError as error:
+        if create:
+            return
+        raise LogError(f"cannot open the log '{path}': {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise LogError(f"cannot open the log '{path}': {reason}") from error
+    if head.lstrip()[:1] == b"{":
+        raise LogError(
+            f"'{path}' is a pack, not a store: give it with --pack, or put it into a store with "
+            f"'luthier logs import'"
+        )
+    if head and not head.startswith(_MAGIC) and not salvaged(path)[0]:
+        raise LogError(f"'{path}' is not a tuning log")

@@ -1,0 +1,273 @@
+"""Layers: one's own store, then packs, in the order in which they are believed.
+
+For a kernel, the closest kind of machine counts first, then the order of layers (see ``Trust``).
+Within a layer the fastest right record wins. What only others measured is never truth: a schedule
+that gave a wrong result anywhere, or that gives its busiest thread more to do than the default
+does, is not inherited, and ``tune`` tries the rest before it relies on them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+from luthier.schedules import Schedule, ScheduleError, Space, Target, Workload
+
+from .features import schedule_columns
+from .machine import Machine
+from .record import Record, normal
+from .store import Store
+from .trust import Asker, Trust
+
+Spaces = Callable[[Workload, Target], tuple[Space, ...]]
+MOST_HINTS = 3
+_FROM_ONE = 2  # hints of one machine in one layer
+_NEAREST = 4  # machines whose records are looked at
+_BURDEN = math.log2(1.05)  # of the busiest thread, beyond the default's
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A record to build from: how close its machine is, and the layer that it is in."""
+
+    record: Record
+    trust: Trust
+    layer: str
+
+
+class Layers:
+    """Records for one target. ``own`` is the store that is written to, if any."""
+
+    def __init__(
+        self,
+        own: Store | None,
+        packs: Sequence[Store],
+        target: Target,
+        spaces: Spaces | None = None,
+    ) -> None:
+        """``spaces`` says which schedules are valid today (default: the registry's)."""
+        self.own, self.target = own, target
+        self._stores = [own, *packs] if own else list(packs)
+        self._asker = Asker.of(target)
+        self._spaces = spaces
+        self._known_spaces: dict[str, tuple[Space, ...]] = {}
+        self._refuted: dict[str, set[Schedule]] = {}
+
+    def __enter__(self) -> Layers:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        """Close the stores."""
+        for store in self._stores:
+            store.close()
+
+    @property
+    def name(self) -> str:
+        """Of one's own store, without a password."""
+        return self.own.name if self.own else ""
+
+    @property
+    def skipped(self) -> int:
+        """How many records could not be read so far."""
+        return sum(store.skipped for store in self._stores)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the first few of them."""
+        return tuple(problem for store in self._stores for problem in store.problems)
+
+    def add(self, record: Record) -> None:
+        """Add to one's own store; raises LogError."""
+        assert self.own is not None
+        self.own.add([record])
+
+    # ---- this kind of machine ----
+
+    def measured(self, workload: Workload) -> dict[Schedule, Record]:
+        """One's own latest record of each schedule of today's spaces, on this kind of machine.
+
+        Schedules have their knobs in ``normal`` order.
+        """
+        if self.own is None:
+            return {}
+        latest = self.own.latest(workload, self._exact(self.own))
+        return {s: r for s, r in latest.items() if self._is_in_space(r, self.target)}
+
+    def ranked(self, workload: Workload) -> Iterator[Record]:
+        """The right ones of ``measured``, fastest first; noisy ones count as a little slower."""
+        return self._usable(self.own, workload, self._exact(self.own)) if self.own else iter(())
+
+    def borrowed(self, workload: Workload) -> dict[Schedule, float]:
+        """What others measured on this kind of machine, as multiples of the default's time."""
+        found: dict[Schedule, float] = {}
+        for store in self._others():
+            latest = store.latest(workload, self._exact(store))
+            default = latest.get(self._default(workload, self.target))
+            if default is None or not math.isfinite(default.seconds):
+                continue
+            for schedule, record in latest.items():
+                if self._is_in_space(record, self.target):
+                    found.setdefault(schedule, record.seconds / default.seconds)
+        return found
+
+    def groups(self) -> list[dict[Schedule, Record]]:
+        """All latest records on this kind of machine, a group for each workload and layer."""
+        stores = [*self._others(), *([self.own] if self.own else [])]
+        return [group for store in stores for group in store.groups(self._exact(store))]
+
+    def count(self) -> int:
+        """How many records there are on this kind of machine."""
+        return sum(store.count(self._exact(store)) for store in self._stores)
+
+    # ---- all kinds ----
+
+    def workloads(self) -> list[Workload]:
+        """Every kernel that a record is of."""
+        return list(dict.fromkeys(r.workload for store in self._stores for r in store.records()))
+
+    def best(self, workload: Workload) -> Choice | None:
+        """What to build from; None for the default schedule.
+
+        Of several records of one schedule on one kind of machine the latest counts. Records of
+        templates that have changed since, and of what is less exact than the target asks for, never
+        do. A layer that knows the default alone leaves the word to those below.
+        """
+        default = self._default(workload, self.target)
+        fallback = None
+        for store in self._stores:
+            usable = self._usable(store, workload, self._exact(store))
+            first = next(usable, None)
+            if first is None:
+                continue
+            choice = Choice(first, Trust.EXACT, store.name)
+            if first.schedule != default or next(usable, None):
+                return choice
+            fallback = fallback or choice
+        return self._inherited(workload, default) or fallback
+
+    def hints(self, workload: Workload) -> list[Schedule]:
+        """What others' records say should be tried first: not one's own, and not the default."""
+        default = self._default(workload, self.target)
+        tried = set(self.measured(workload))
+        found: list[Schedule] = []
+        for trust, store, machines in self._elsewhere():
+            if trust is Trust.EXACT and store is self.own:
+                continue
+            usable = self._usable(store, workload, machines)
+            others = (record for record in usable if record.schedule != default)
+            for record in itertools.islice(others, _FROM_ONE):
+                if record.schedule not in tried:
+                    tried.add(record.schedule)
+                    found.append(record.schedule)
+            if len(found) >= MOST_HINTS:
+                break
+        return found[:MOST_HINTS]
+
+    def elsewhere(self, workload: Workload) -> int:
+        """How many right records of the workload are of other kinds of machines."""
+        return sum(store.elsewhere(workload, self._exact(store)) for store in self._stores)
+
+    # ---- underneath ----
+
+    def _others(self) -> list[Store]:
+        return [store for store in self._stores if store is not self.own]
+
+    def _exact(self, store: Store) -> list[str]:
+        kind = self._asker.target
+        return [key for key, machine in store.machines().items() if machine.target == kind]
+
+    def _elsewhere(self) -> list[tuple[Trust, Store, list[str]]]:
+        """Kinds of machines with records, a pair of store and machines each, the closest first."""
+        found: list[tuple[tuple[object, ...], Machine, Store, list[str]]] = []
+        for number, store in enumerate(self._stores):
+            kinds: dict[tuple[Target, str], list[str]] = {}
+            machines = store.machines()
+            for key, machine in machines.items():
+                kinds.setdefault((machine.target, machine.microarchitecture), []).append(key)
+            for keys in kinds.values():
+                machine = machines[keys[0]]
+                distance = (*self._asker.distance(machine), number)
+                found.append((distance, machine, store, keys))
+        found.sort(key=lambda each: each[0])
+        nearest = list(dict.fromkeys(machine.target for _, machine, _, _ in found))[:_NEAREST]
+        return [
+            (self._asker.trust(machine), store, keys)
+            for _, machine, store, keys in found
+            if machine.target in nearest
+        ]
+
+    def _inherited(self, workload: Workload, default: Schedule) -> Choice | None:
+        """The winner of the closest machine that knows more than its default."""
+        for trust, store, machines in self._elsewhere():
+            if trust not in (Trust.SAME_CPU, Trust.RELATED):
+                continue
+            usable = self._usable(store, workload, machines)
+            first = next(usable, None)
+            if first is None or (self._is_default(first) and next(usable, None) is None):
+                continue
+            if self._is_default(first) or first.schedule == default:
+                return None
+            return Choice(first, trust, store.name) if self._is_light(first, default) else None
+        return None
+
+    def _usable(
+        self, store: Store, workload: Workload, machines: Sequence[str]
+    ) -> Iterator[Record]:
+        """The fastest first; of others' records none that was refuted anywhere."""
+        refuted = set() if store is self.own else self._known_wrong(workload)
+        for record in store.ranked(workload, machines):
+            if record.schedule not in refuted and self._is_in_space(record, self.target):
+                yield record
+
+    def _known_wrong(self, workload: Workload) -> set[Schedule]:
+        if workload.key not in self._refuted:
+            wrong = (store.refuted(workload) for store in self._stores)
+            self._refuted[workload.key] = set().union(*wrong)
+        return self._refuted[workload.key]
+
+    def _is_light(self, record: Record, default: Schedule) -> bool:
+        """Whether the busiest thread has little more to do here than with the default."""
+        pair = record.schedule, default
+        tables = [schedule_columns(record.workload, self.target, [s]) for s in pair]
+        theirs, ours = (float(table["busiest cycles"][0]) for table in tables)
+        return theirs <= ours + _BURDEN
+
+    def _is_default(self, record: Record) -> bool:
+        """Whether the record's own machine would have built this anyway."""
+        try:
+            return record.schedule == self._default(record.workload, record.target)
+        except ScheduleError:
+            return False
+
+    def _default(self, workload: Workload, target: Target) -> Schedule:
+        return normal(self._spaces_of(workload, target)[0].default_schedule())
+
+    def _is_in_space(self, record: Record, target: Target) -> bool:
+        """Whether the template still has this version and, for the target, these knobs."""
+        schedule = record.schedule
+        with contextlib.suppress(ScheduleError):
+            for space in self._spaces_of(record.workload, target):
+                if (space.template, space.version) == (schedule.template, schedule.version):
+                    space.schedule(dict(schedule.knobs))
+                    return True
+        return False
+
+    def _spaces_of(self, workload: Workload, target: Target) -> tuple[Space, ...]:
+        if self._spaces is None:
+            from luthier.schedules import registry  # noqa: PLC0415 - imports TVM
+
+            self._spaces = registry.spaces
+        key = f"{workload.key} {target}"
+        if key not in self._known_spaces:
+            self._known_spaces[key] = self._spaces(workload, target)
+        return self._known_spaces[key]

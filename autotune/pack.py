@@ -1,0 +1,139 @@
+"""Packs: records as JSON Lines, for git and object storage.
+
+A pack that was written here is sorted and holds each record once, so that two versions of it differ
+where their records do, and merging packs is a union of sets: associative, commutative, idempotent.
+Reading takes any order; lines that cannot be read are skipped and counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from luthier.schedules import LogError
+
+from .database import is_url, shown
+from .record import LONGEST_LINE, Record
+
+_BLOCK = 1 << 22
+_MOST = 1 << 32  # bytes
+
+
+@dataclass(frozen=True)
+class Pack:
+    """The records of a pack by their hashes, and what is wrong with its other lines."""
+
+    name: str
+    records: dict[str, Record]
+    problems: tuple[str, ...]
+
+
+def read(where: str | os.PathLike[str]) -> Pack:
+    """Read a pack from a path, or from a URL that fsspec knows; raises LogError.
+
+    A file without a single record is a pack only if it is empty.
+    """
+    name, records, problems, alien = shown(where), {}, [], False
+    with _opened(where) as file:
+        for number, line in enumerate(_lines(file, name), 1):
+            text = line.strip()
+            if not text:
+                continue
+            try:
+                record = Record.parse(text.decode("ascii"))
+                records[record.hash] = record
+            except (LogError, UnicodeDecodeError) as error:
+                reason = error if isinstance(error, LogError) else "the line is no ASCII text"
+                problems.append(f"{name}:{number}: {reason}")
+                alien = alien or not text.startswith(b"{")
+    if alien and not records:
+        raise LogError(f"'{name}' is not a tuning log")
+    return Pack(name, records, tuple(problems))
+
+
+def write(path: Path, records: Iterable[Record]) -> int:
+    """Write a pack, which appears whole or not at all; returns how many records it has.
+
+    Raises LogError.
+    """
+    lines = {record.hash: (_place(record), record.line) for record in records}
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        if path.exists() and not path.is_file():
+            raise LogError(f"'{path}' is not a regular file; give a file's path")
+        try:
+            with partial.open("w", encoding="ascii") as file:
+                file.writelines(f"{line}\n" for _, line in sorted(lines.values()))
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise LogError(f"cannot write the pack '{path}': {error.strerror}") from error
+    except ValueError as error:
+        raise LogError(f"cannot write the pack '{path}': {error}") from error
+    return len(lines)
+
+
+def _place(record: Record) -> tuple[str, ...]:
+    """Where a record stands: its kernel's together, in them its machine's, the oldest first."""
+    machine = str(sorted(record.machine.to_json().items()))
+    return record.workload.text, machine, str(record.schedule), record.time
+
+
+@contextlib.contextmanager
+def _opened(where: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    name = shown(where)
+    try:
+        if is_url(where):
+            with _remote(str(where)) as file:
+                yield file
+        else:
+            descriptor = os.open(where, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            with os.fdopen(descriptor, "rb") as file:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise LogError(f"the pack '{name}' is not a regular file; give a file's path")
+                yield file
+    except OSError as error:
+        raise LogError(f"cannot read the pack '{name}': {error.strerror or error}") from error
+    except ValueError as error:
+        raise LogError(f"cannot read the pack '{name}': {error}") from error
+
+
+@contextlib.contextmanager
+def _remote(url: str) -> Iterator[IO[bytes]]:
+    try:
+        import fsspec  # noqa: PLC0415 - an optional extra
+    except ImportError as error:
+        raise LogError(
+            f"'{shown(url)}' needs fsspec: pip install 'luthier[remote]', and the file system's "
+            f"own package"
+        ) from error
+    try:
+        with fsspec.open(url, "rb") as file:
+            yield file
+    except LogError:
+        raise
+    except Exception as error:  # every file system has errors of its own
+        first = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise LogError(f"cannot read the pack '{shown(url)}': {first}") from error
+
+
+def _lines(file: IO[bytes], name: str) -> Iterator[bytes]:
+    """Lines, each cut to LONGEST_LINE + 1 bytes."""
+    rest, total = b"", 0
+    while block := file.read(_BLOCK):
+        total += len(block)
+        if total > _MOST:
+            raise LogError(f"the pack '{name}' is larger than {_MOST >> 30} GiB")
+        *whole, rest = (rest + block).split(b"\n")
+        yield from whole
+        rest = rest[: LONGEST_LINE + 1]
+    if rest:
+        yield rest

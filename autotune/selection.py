@@ -1,0 +1,75 @@
+"""Which records of many are worth keeping."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+
+from luthier.schedules import Schedule, ScheduleError, Target, Workload, registry
+
+from .record import Outcome, Record, normal
+
+Kind = tuple[str, Target, bool]  # what records compare within: a kernel on a machine, cold or not
+
+
+def kinds(records: Iterable[Record]) -> dict[Kind, list[Record]]:
+    """The records by what they compare within."""
+    found: dict[Kind, list[Record]] = {}
+    for record in records:
+        key = record.workload.key, record.target, record.cold
+        found.setdefault(key, []).append(record)
+    return found
+
+
+def latest(records: Iterable[Record]) -> list[Record]:
+    """Of each schedule of a kernel on a kind of machine the latest record, the fastest first."""
+    found: list[Record] = []
+    for group in kinds(records).values():
+        newest: dict[Schedule, Record] = {}
+        for record in sorted(group, key=lambda r: (r.time, r.hash)):
+            newest[record.schedule] = record
+        found += sorted(newest.values(), key=lambda r: (r.rank, r.hash))
+    return found
+
+
+def winners(records: Iterable[Record], count: int) -> list[Record]:
+    """What others need of a kernel on a machine.
+
+    Its ``count`` fastest schedules; its default's record, which tells what they won; and the
+    schedules that crashed or gave a wrong result, so that nobody tries them again.
+    """
+    return [
+        record for group in kinds(latest(records)).values() for record in _winners(group, count)
+    ]
+
+
+def _winners(group: list[Record], count: int) -> Iterator[Record]:
+    default = None
+    with contextlib.suppress(ScheduleError):
+        default = normal(registry.default(group[0].workload, group[0].target))
+    right = [record for record in group if record.timing]
+    for number, record in enumerate(right):
+        if number < count or record.schedule == default:
+            yield record
+    wrong = (Outcome.WRONG_RESULT, Outcome.CRASHED)
+    yield from (record for record in group if record.outcome in wrong)
+
+
+def is_stale(record: Record) -> bool:
+    """Whether the record's template is gone, means something else now, or lacks its knobs."""
+    schedule = record.schedule
+    with contextlib.suppress(ScheduleError):
+        for space in registry.spaces(record.workload, record.target):
+            if (space.template, space.version) == (schedule.template, schedule.version):
+                space.schedule(dict(schedule.knobs))
+                return False
+    return True
+
+
+def best_of(records: Iterable[Record]) -> dict[tuple[Workload, Target], Record]:
+    """The fastest right record of each kernel on each kind of machine."""
+    found: dict[tuple[Workload, Target], Record] = {}
+    for record in latest(records):
+        if record.timing and record.cold:
+            found.setdefault((record.workload, record.target), record)
+    return found

@@ -1,0 +1,155 @@
+"""How close ten minutes come to what two thousand trials find, into RESULTS.md.
+
+python -m bench.convergence                          ResNet-50 and BERT-base
+python -m bench.convergence resnet18 --minutes 3 --trials 500 --print
+
+Each model is tuned as a user would, from a log with the records of other models only (--log), which
+is copied and left alone. The session then goes on without its patience until so many trials were
+made, random schedules among them. Both states are built and timed in turns, and the first one again
+as ``luthier bench`` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import shutil
+import statistics
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+import luthier
+import luthier.logs
+from bench import results
+from bench.models import all_models, cache_folder
+from bench.standings import markdown
+from luthier._samples import random_inputs
+from luthier._timed import in_turns
+from luthier.autotune import Layers, Store
+from luthier.autotune import tune as tune_workloads
+from luthier.autotune.budget import Policy
+from luthier.frontend import import_model, read_model
+from luthier.schedules.target import available_cores, host
+
+MODELS = ("resnet50", "bert_base_128")
+ROUNDS = 3
+_READING = """\
+*Early* is what `luthier tune --minutes {minutes:g}` finds with the records of {others} kernels of
+other models, *late* what is known after {trials} trials of this model. *Kernels* is the sum of the
+best times of the model's kernels; *model* the median time of the whole model, both built and timed
+in turns, {rounds} times. *Told* is the model's time at the end of `luthier tune`, *deployed* the
+median of `luthier bench` of the built library."""
+_HEAD = (
+    "model | kernels | early: minutes | trials | late: trials | kernels, late / early | "
+    "model, late / early | told, ms | deployed, ms | deployed / told"
+).split(" | ")
+
+console = Console(stderr=True)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model's numbers; seconds and shares."""
+
+    name: str
+    kernels: int
+    minutes: float
+    early_trials: int
+    late_trials: int
+    kernel_share: float
+    model_shares: tuple[float, ...]
+    told: float
+    deployed: float
+
+    def cells(self) -> list[str]:
+        """For the table."""
+        shares = sorted(self.model_shares)
+        return [
+            self.name,
+            str(self.kernels),
+            f"{self.minutes:.1f}",
+            str(self.early_trials),
+            str(self.late_trials),
+            f"{self.kernel_share:.1%}",
+            f"{statistics.median(shares):.1%} ({shares[0]:.1%} to {shares[-1]:.1%})",
+            f"{1e3 * self.told:.2f}",
+            f"{1e3 * self.deployed:.2f}",
+            f"{self.deployed / self.told:.3f}",
+        ]
+
+
+def measured(name: str, path: Path, log: Path, minutes: float, trials: int) -> Row:
+    """Tune, build, bench, go on, and compare."""
+    target = host(available_cores())
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        copy = folder / "log.db"
+        if log.exists():
+            shutil.copy(log, copy)
+        early = luthier.tune(path, minutes=minutes, log=copy)
+        luthier.build(path, folder / "early", log=copy)
+        told = early.model_after if early.model_after is not None else early.after
+        deployed = luthier.bench(folder / "early", seconds=5).median / 1e3
+        console.print(f"{name}: {early.trials} trials in {early.seconds:.0f} s")
+        program = import_model(path, target)
+        calls = Counter(call.workload.dense for call in program.calls)
+        with Layers(Store.open(copy, create=True), (), target) as layers:
+            late = tune_workloads(
+                calls,
+                max(0, trials - early.trials),
+                layers,
+                policy=replace(Policy(), patience=10 * trials, descend=10 * trials),
+            )
+        luthier.build(path, folder / "late", log=copy)
+        console.print(f"{name}: {late.trials} more in {late.seconds:.0f} s")
+        inputs = random_inputs(read_model(path), 0)
+        shares = []
+        for _ in range(ROUNDS):
+            first, second = in_turns(folder / "early", folder / "late", inputs, target.threads)
+            shares.append(second / first)
+        return Row(
+            name,
+            len(calls),
+            early.seconds / 60,
+            early.trials,
+            early.trials + late.trials,
+            late.after / early.after,
+            tuple(shares),
+            told,
+            deployed,
+        )
+
+
+def main() -> None:
+    """Measure the models and write the section."""
+    parser = argparse.ArgumentParser(description="Ten minutes against two thousand trials.")
+    parser.add_argument("models", nargs="*", default=MODELS)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--trials", type=int, default=2000)
+    parser.add_argument("--log", type=Path, default=cache_folder().parent / "packs.db")
+    parser.add_argument("--print", action="store_true", help="leave RESULTS.md as it is")
+    options = parser.parse_args()
+    models = all_models(cache_folder())
+    others = luthier.logs.stats(options.log).kernels if options.log.exists() else 0
+    rows = [
+        measured(name, models[name], options.log, options.minutes, options.trials)
+        for name in options.models
+    ]
+    reading = _READING.format(
+        minutes=options.minutes, others=others, trials=options.trials, rounds=ROUNDS
+    )
+    table = [list(_HEAD), ["---", *["---:"] * (len(_HEAD) - 1)], *(row.cells() for row in rows)]
+    text = f"{markdown(table)}\n\n{reading}"
+    print(text)
+    if not options.print:
+        command = shlex.join(["python", "-m", "bench.convergence", *sys.argv[1:]])
+        results.write("convergence", command, text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Packs of tuning records that come with Luthier; see README.md."""

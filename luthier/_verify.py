@@ -1,0 +1,118 @@
+"""Checking logs: hashes, schemas and signatures always, times on this machine if asked to."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from luthier.autotune import Outcome, Record
+from luthier.autotune.measure import Measurer, ReferenceFailed
+from luthier.autotune.selection import is_stale, kinds
+from luthier.schedules.errors import UsageError
+from luthier.schedules.target import available_cores, host
+
+from ._layers import FilePath
+from ._signature import signer
+from ._sources import opened
+
+
+@dataclass(frozen=True)
+class SourceCheck:
+    """A source: its ``records`` that are sound, how many were ``skipped``, and what is wrong.
+
+    ``signer`` is who signed the pack, None where that was not asked for.
+    """
+
+    source: str
+    records: int
+    skipped: int
+    problems: tuple[str, ...]
+    signer: str | None
+
+
+@dataclass(frozen=True)
+class Remeasured:
+    """A record's time and what the same schedule takes here and now, or how it failed."""
+
+    record: Record
+    outcome: Outcome
+    seconds: float
+
+    @property
+    def ratio(self) -> float:
+        """Time now over time then."""
+        return self.seconds / self.record.seconds
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What was found; ``remeasured`` is the sample that was asked for, or what there was of it."""
+
+    sources: tuple[SourceCheck, ...]
+    remeasured: tuple[Remeasured, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is damaged and every schedule that was measured again is right."""
+        sound = all(not source.skipped and not source.problems for source in self.sources)
+        return sound and all(each.outcome is Outcome.OK for each in self.remeasured)
+
+
+def verify(
+    sources: Sequence[FilePath],
+    *,
+    signers: FilePath | None = None,
+    sample: int = 0,
+    seed: int = 0,
+) -> VerifyReport:
+    """Check every record's hash and schema, and a SQLite file's structure.
+
+    ``signers``: a file of OpenSSH's allowed signers; every source must be a pack that one of them
+    signed. ``sample``: measure again so many records of this kind of machine, drawn at random, and
+    compare their results with the default schedule's. Raises LogError (a source that cannot be
+    opened, or a signature that does not hold), UsageError and ToolchainError.
+    """
+    if sample < 0:
+        raise UsageError(f"sample must not be negative, but is {sample}")
+    checked: list[SourceCheck] = []
+    here: list[Record] = []
+    for source in sources:
+        name = signer(Path(source), Path(signers)) if signers is not None else None
+        with opened(source) as store:
+            count = 0
+            for record in store.records():
+                count += 1
+                if sample and _is_of_here(record):
+                    here.append(record)
+            problems = (*store.problems, *store.check())
+            checked.append(SourceCheck(store.name, count, store.skipped, problems, name))
+    unique = {record.hash: record for record in here}
+    order = sorted(unique)
+    random.Random(seed).shuffle(order)
+    drawn = [unique[key] for key in order[:sample]]
+    return VerifyReport(tuple(checked), tuple(_remeasured(drawn, seed)))
+
+
+def _is_of_here(record: Record) -> bool:
+    fits = record.target.threads <= available_cores() and record.target == host(
+        record.target.threads
+    )
+    return fits and record.cold and record.timing is not None and not is_stale(record)
+
+
+def _remeasured(records: Sequence[Record], seed: int) -> Iterator[Remeasured]:
+    """Kernel by kernel."""
+    for group in kinds(records).values():
+        with Measurer(group[0].target, seed=seed) as measurer:
+            schedules = [record.schedule for record in group]
+            try:
+                shown = list(measurer.measure(group[0].workload, schedules))
+            except ReferenceFailed:
+                shown = []
+            for record, measurement in zip(group, shown, strict=False):
+                again = measurer.record(record.workload, measurement)
+                yield Remeasured(record, again.outcome, again.seconds)
+            for record in group[len(shown) :]:
+                yield Remeasured(record, Outcome.CRASHED, float("inf"))

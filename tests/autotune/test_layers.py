@@ -1,0 +1,209 @@
+"""What is built from records: the closest machine first, then the order of layers, nothing else."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from luthier.autotune.record import Outcome
+from luthier.autotune.trust import Trust
+from luthier.schedules import Knob, Space
+
+
+@pytest.fixture(autouse=True)
+def equal_burden(monkeypatch):
+    """The fake template has no loop nest to weigh."""
+    monkeypatch.setattr("luthier.autotune.layers.Layers._is_light", lambda *a: True)
+
+
+def chosen(layers, workload):
+    """The number of the schedule that is built, how far it is trusted, and where it is from."""
+    choice = layers.best(workload)
+    return choice and (choice.record.schedule["number"], choice.trust, choice.layer)
+
+
+class TestOnThisKindOfMachine:
+    def test_without_records_the_default_is_built(self, make_layers, workload):
+        assert make_layers([]).best(workload) is None
+        assert make_layers(None).best(workload) is None
+        assert make_layers(None, []).hints(workload) == []
+
+    def test_the_fastest_of_one_s_own_wins(self, make_layers, make_record, workload):
+        layers = make_layers([make_record(n, s) for n, s in ((1, 3e-3), (2, 1e-3), (3, None))])
+        assert chosen(layers, workload) == (2, Trust.EXACT, "own")
+        assert [r.schedule["number"] for r in layers.ranked(workload)] == [2, 1]
+        assert len(layers.measured(workload)) == 3
+
+    def test_a_noisy_record_wins_only_where_noise_does_not_explain_it(
+        self, make_layers, make_record, workload
+    ):
+        def noisy(record):
+            return replace(record, timing=replace(record.timing, disturbed=True))
+
+        close = [make_record(1, 1e-3), noisy(make_record(2, 0.95e-3))]
+        assert chosen(make_layers(close), workload)[0] == 1
+        apart = [make_record(1, 1e-3), noisy(make_record(2, 0.8e-3))]
+        assert chosen(make_layers(apart), workload)[0] == 2
+
+    def test_one_s_own_measurements_count_before_packs(self, make_layers, make_record, workload):
+        own = [make_record(0, 2e-3), make_record(1, 1e-3)]
+        first, second = [make_record(2, 1e-4)], [make_record(3, 1e-5)]
+        assert chosen(make_layers(own, first, second), workload) == (1, Trust.EXACT, "own")
+        assert chosen(make_layers([], first, second), workload) == (2, Trust.EXACT, "pack 1")
+        assert chosen(make_layers(None, [], second), workload) == (3, Trust.EXACT, "pack 2")
+
+    def test_a_layer_that_knows_the_default_alone_leaves_the_word_to_others(
+        self, make_layers, make_record, workload
+    ):
+        own, pack = [make_record(0, 2e-3)], [make_record(0, 2e-3), make_record(2, 1e-3)]
+        assert chosen(make_layers(own, pack), workload) == (2, Trust.EXACT, "pack 1")
+        assert chosen(make_layers(own), workload) == (0, Trust.EXACT, "own")
+
+    def test_stale_versions_and_unknown_knobs_are_not_used(
+        self, make_layers, make_record, workload
+    ):
+        stale = [make_record(1, 1e-6, version=2), make_record(5000, 1e-6)]
+        assert make_layers(stale, stale).best(workload) is None
+        assert make_layers(stale).measured(workload) == {}
+        assert make_layers(stale, stale).hints(workload) == []
+
+    def test_the_space_is_that_of_the_accuracy_asked_for(
+        self, make_layers, make_record, workload, target
+    ):
+        """Records tell of the machine alone; what is not exact enough is not in the space."""
+
+        def halved(workload, target):
+            most = 500 if target.accuracy == "strict" else 1000
+            knobs = Knob("number", tuple(range(most)), ""), Knob("order", ("rows",), "")
+            return (Space("fake", 1, knobs, {"number": 0, "order": "rows"}),)
+
+        records = [make_record(700, 1e-6), make_record(300, 1.0)]
+        strict = make_layers(records, on=replace(target, accuracy="strict"))
+        strict._spaces = halved
+        assert chosen(strict, workload)[0] == 300
+        assert strict.elsewhere(workload) == 0
+        assert chosen(make_layers(records), workload)[0] == 700
+
+
+class TestWhatWasWrongSomewhere:
+    @pytest.mark.parametrize("outcome", [Outcome.WRONG_RESULT, Outcome.CRASHED])
+    def test_is_not_believed_of_others(self, make_layers, make_record, workload, target, outcome):
+        good = [make_record(1, 1e-6), make_record(2, 1e-3)]
+        elsewhere = make_record(1, None, outcome=outcome, on=replace(target, threads=64))
+        for stores in ([[], [*good, elsewhere]], [[], good, [elsewhere]], [[elsewhere], good]):
+            layers = make_layers(*stores)
+            assert chosen(layers, workload)[0] == 2
+            assert [s["number"] for s in layers.hints(workload)] == [2]
+
+    def test_is_believed_once_it_was_right_here(self, make_layers, make_record, workload, target):
+        elsewhere = make_record(1, None, outcome=Outcome.WRONG_RESULT, on=replace(target, l2=1))
+        layers = make_layers([make_record(0, 1.0), make_record(1, 1e-6), elsewhere])
+        assert chosen(layers, workload) == (1, Trust.EXACT, "own")
+
+    def test_here_counts_like_any_later_record(self, make_layers, make_record, workload):
+        times = ("2025-01-01T00:00:00.000Z", "2025-01-01T00:00:01.000Z")
+        records = [
+            make_record(1, 1e-6, time=times[0]),
+            make_record(1, None, outcome=Outcome.WRONG_RESULT, time=times[1]),
+            make_record(2, 1e-3),
+        ]
+        assert chosen(make_layers(records), workload)[0] == 2
+
+
+class TestOnOtherMachines:
+    @pytest.fixture
+    def others(self, target):
+        return {
+            Trust.SAME_CPU: (replace(target, threads=8), "zen3"),
+            Trust.RELATED: (replace(target, cpu="znver2"), "zen2"),
+            Trust.HINT: (replace(target, level="x86-64-v4", cpu="znver4"), "zen4"),
+        }
+
+    def test_the_closest_machine_is_inherited_from_and_timings_never_compare(
+        self, make_layers, make_record, workload, others
+    ):
+        """The farther a machine the faster it is here; nearness counts all the same."""
+        exact = [make_record(0, 1.0), make_record(9, 0.5)]
+        records = {Trust.EXACT: exact}
+        for number, (trust, (on, cpu)) in enumerate(others.items(), 1):
+            fast = 10.0 ** -(number + 2)
+            pair = make_record(0, 2 * fast, on=on), make_record(number, fast, on=on)
+            records[trust] = [
+                replace(r, machine=replace(r.machine, microarchitecture=cpu)) for r in pair
+            ]
+        order = [Trust.EXACT, Trust.SAME_CPU, Trust.RELATED]
+        wanted = [9, 1, 2]
+        for size in range(1, 5):
+            for kinds in itertools.combinations(list(Trust), size):
+                layers = make_layers([], [r for kind in kinds for r in records[kind]])
+                best = next((k for k in order if k in kinds), None)
+                found = chosen(layers, workload)
+                assert found == (best and (wanted[order.index(best)], best, "pack 1"))
+
+    def test_nothing_is_inherited_where_the_default_is_best_there(
+        self, make_layers, make_record, workload, others
+    ):
+        on, _ = others[Trust.SAME_CPU]
+        records = [make_record(0, 1e-3, on=on), make_record(1, 2e-3, on=on)]
+        assert make_layers([], records).best(workload) is None
+
+    def test_nothing_is_inherited_that_is_more_work_here(
+        self, make_layers, make_record, workload, others, monkeypatch
+    ):
+        monkeypatch.setattr("luthier.autotune.layers.Layers._is_light", lambda *a: False)
+        on, _ = others[Trust.SAME_CPU]
+        layers = make_layers([], [make_record(0, 1e-3, on=on), make_record(1, 1e-4, on=on)])
+        assert layers.best(workload) is None
+        assert [s["number"] for s in layers.hints(workload)] == [1]
+
+    def test_records_of_others_are_counted_and_are_no_measurements(
+        self, make_layers, make_record, workload, others
+    ):
+        records = [make_record(i, 1e-3, on=on) for i, (on, _) in enumerate(others.values())]
+        layers = make_layers(records, records[:1])
+        assert layers.elsewhere(workload) == 4
+        assert layers.measured(workload) == {}
+        assert list(layers.ranked(workload)) == []
+        assert layers.groups() == []
+        assert layers.count() == 0
+
+
+class TestHints:
+    def test_the_closest_machine_s_come_first_and_there_are_few(
+        self, make_layers, make_record, workload, target
+    ):
+        near, far = replace(target, threads=4), replace(target, threads=64)
+        records = [
+            *(make_record(n, 1e-3 * n, on=near) for n in range(1, 6)),
+            *(make_record(n, 1e-6 * n, on=far) for n in range(11, 16)),
+        ]
+        hints = make_layers([], records).hints(workload)
+        assert [s["number"] for s in hints] == [1, 2, 11]
+
+    def test_what_was_tried_here_and_the_default_are_none(
+        self, make_layers, make_record, workload, target
+    ):
+        on = replace(target, threads=4)
+        pack = [make_record(n, 1e-3, on=on) for n in (0, 1, 2)]
+        hints = make_layers([make_record(1, 1e-3)], pack).hints(workload)
+        assert [s["number"] for s in hints] == [2]
+
+    def test_winners_of_this_kind_of_machine_are_hints_until_they_are_measured(
+        self, make_layers, make_record, workload
+    ):
+        hints = make_layers([], [make_record(1, 1e-3)]).hints(workload)
+        assert [s["number"] for s in hints] == [1]
+
+    def test_what_others_measured_here_is_told_relative_to_their_default(
+        self, make_layers, make_record, workload
+    ):
+        pack = [make_record(0, 4e-3), make_record(1, 1e-3), make_record(2, None)]
+        without_default = [make_record(3, 1e-3)]
+        found = make_layers([], pack, without_default).borrowed(workload)
+        assert {s["number"]: factor for s, factor in found.items()} == {
+            0: 1.0,
+            1: 0.25,
+            2: float("inf"),
+        }

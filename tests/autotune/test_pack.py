@@ -1,0 +1,194 @@
+"""Packs are sets of records as text: merging is a union, and nothing damages the rest."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from luthier.autotune import pack
+from luthier.autotune.machine import Machine
+from luthier.autotune.record import Outcome, Record, Timing
+from luthier.autotune.store import Store
+from luthier.schedules import LogError, Schedule, Target, Tensor, Workload, node
+
+VERSIONS = Path(__file__).parent / "records"
+
+
+@st.composite
+def records(draw: st.DrawFn) -> Record:
+    """Any of a few kernels, machines, schedules, outcomes and times."""
+    size = draw(st.integers(1, 3))
+    out = Tensor((size, 4))
+    workload = Workload((out,), (False,), (node("relu", (0,), out),))
+    target = Target("x86-64-v3", "znver3", draw(st.integers(1, 2)))
+    seconds = draw(st.none() | st.sampled_from([1e-6, 2e-6, 3e-3]))
+    return Record(
+        workload,
+        Machine(target, "AuthenticAMD", "zen3", ("avx2",), 4, True),
+        Schedule("fake", 1, (("number", draw(st.integers(0, 3))),)),
+        Outcome.OK if seconds else Outcome.CRASHED,
+        Timing.of([seconds]) if seconds else None,
+        True,
+        "",
+        (("tvm", "0.27.0"),),
+        f"2025-01-01T00:00:00.00{draw(st.integers(0, 3))}Z",
+    )
+
+
+SETS = st.lists(records(), max_size=12)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("packs")
+
+
+def text(folder: Path, *sets: list[Record]) -> str:
+    """What a pack of all these says."""
+    pack.write(folder / "out.jsonl", itertools.chain(*sets))
+    return (folder / "out.jsonl").read_text()
+
+
+def merged(folder: Path, *texts: str) -> str:
+    """The pack that packs merge into."""
+    found: list[Record] = []
+    for i, content in enumerate(texts):
+        (folder / f"{i}.jsonl").write_text(content)
+        found += pack.read(folder / f"{i}.jsonl").records.values()
+    return text(folder, found)
+
+
+@settings(max_examples=100, deadline=None)
+@given(SETS, SETS, SETS)
+def test_merging_is_associative_commutative_and_idempotent(folder, a, b, c):
+    a, b, c = (text(folder, s) for s in (a, b, c))
+    whole = merged(folder, a, b, c)
+    assert merged(folder, merged(folder, a, b), c) == whole
+    assert merged(folder, a, merged(folder, b, c)) == whole
+    assert merged(folder, b, a) == merged(folder, a, b)
+    assert merged(folder, a, a) == a
+    assert merged(folder, whole, b) == whole
+
+
+@settings(max_examples=50, deadline=None)
+@given(SETS, st.randoms(use_true_random=False))
+def test_a_pack_is_what_its_records_are_whatever_their_order(folder, some, rng):
+    before = text(folder, some)
+    shuffled = [*some, *some]
+    rng.shuffle(shuffled)
+    assert text(folder, shuffled) == before
+    assert pack.read(folder / "out.jsonl").records == {r.hash: r for r in some}
+
+
+@settings(max_examples=50, deadline=None)
+@given(SETS, SETS)
+def test_stores_merge_as_packs_do(folder, a, b):
+    one, other = Store.in_memory("one", [*a, *b]), Store.in_memory("other", [*b, *a, *b])
+    assert list(one.records()) == list(other.records())
+    assert text(folder, list(one.records())) == text(folder, a, b)
+
+
+def test_records_of_a_kernel_and_machine_stand_together(tmp_path, make_record, target):
+    some = [make_record(n, time=f"2025-01-01T00:00:0{n}.000Z") for n in range(5)]
+    lines = text(tmp_path, random.Random(0).sample(some, 5)).splitlines()
+    assert [json.loads(line)["schedule"]["knobs"]["number"] for line in lines] == [0, 1, 2, 3, 4]
+    more = text(tmp_path, some, [make_record(7)]).splitlines()
+    assert [line for line in more if line in lines] == lines
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"{broken\n",
+        b"\xff\xfe\x00binary\n",
+        b'{"schema":99}\n',
+        b"x" * (3 << 20) + b"\n",
+        b"\0" * 4096 + b"\n",
+    ],
+    ids=["json", "binary", "newer", "endless", "zeros"],
+)
+def test_damaged_lines_are_skipped_counted_and_reported(tmp_path, make_record, damage):
+    path = tmp_path / "pack.jsonl"
+    one, two = make_record(1), make_record(2)
+    path.write_bytes(f"{one.line}\n".encode() + damage + two.line.encode())
+    found = pack.read(path)
+    assert list(found.records.values()) == [one, two]
+    assert len(found.problems) == 1
+    assert found.problems[0].startswith(f"{path}:2: ")
+
+
+def test_blank_lines_are_no_damage(tmp_path, make_record):
+    path = tmp_path / "pack.jsonl"
+    path.write_text(f"\n{make_record(1).line}\n\n  \n{make_record(2).line}\r\n\n")
+    found = pack.read(path)
+    assert (len(found.records), found.problems) == (2, ())
+
+
+@pytest.mark.parametrize("content", [b"\x7fELF\0\0\0", b"# Notes\n\nBuy milk.\n"])
+def test_a_file_of_another_kind_is_refused(tmp_path, content):
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(LogError, match="is not a tuning log"):
+        pack.read(tmp_path / "file")
+
+
+def test_what_cannot_be_read_is_told_in_one_line(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "missing", tmp_path, tmp_path / "pipe", "/dev/zero", "a\0b"):
+        with pytest.raises(LogError) as caught:
+            pack.read(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_urls_are_read_by_fsspec(make_record):
+    import fsspec
+
+    with fsspec.open("memory://team/pack.jsonl", "wb") as file:
+        file.write(make_record(1).line.encode())
+    assert len(pack.read("memory://team/pack.jsonl").records) == 1
+    for url in ("memory://team/missing.jsonl", "nosuch://host/pack.jsonl"):
+        with pytest.raises(LogError, match="cannot read the pack") as caught:
+            pack.read(url)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_pack_replaces_another_in_one_step(tmp_path, make_record, monkeypatch):
+    path = tmp_path / "pack.jsonl"
+    pack.write(path, [make_record(1)])
+    before = path.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(LogError, match="No space left on device"):
+        pack.write(path, [make_record(2)])
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["pack.jsonl"]
+
+
+def test_a_pack_is_written_where_a_file_can_be(tmp_path, make_record):
+    for path in (tmp_path, tmp_path / "nowhere" / "pack", Path("/dev/null"), Path("a\0b")):
+        with pytest.raises(LogError, match=r"pack|regular file") as caught:
+            pack.write(path, [make_record(1)])
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", sorted(VERSIONS.glob("*.jsonl")), ids=lambda p: p.stem)
+def test_every_past_version_is_read(path, tmp_path):
+    """Each file was written by a Luthier of its time: schema_N.jsonl has records of schema N."""
+    found = pack.read(path)
+    assert found.problems == ()
+    assert len(found.records) >= 3
+    schemas = {json.loads(record.line)["schema"] for record in found.records.values()}
+    assert schemas == {int(path.stem.removeprefix("schema_"))}
+    pack.write(tmp_path / "again.jsonl", found.records.values())
+    assert sorted((tmp_path / "again.jsonl").read_text().splitlines()) == sorted(
+        path.read_text().splitlines()
+    )

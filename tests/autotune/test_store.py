@@ -1,0 +1,257 @@
+"""The store keeps what it acknowledged, through anything, and finds it again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # the tests share writers.py
+
+from writers import numbers, writer
+
+from luthier.autotune.store import Store
+from luthier.schedules import LogError, Schedule
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "log.db"
+
+
+def test_records_come_back(path, make_record):
+    records = [make_record(i) for i in range(5)]
+    with Store.open(path, create=True) as store:
+        assert store.add(records) == 5
+    with Store.open(path) as store:
+        assert {r.hash: r for r in store.records()} == {r.hash: r for r in records}
+        assert (store.count(), store.skipped, store.problems) == (5, 0, [])
+
+
+def test_a_record_is_kept_once(path, make_record):
+    with Store.open(path, create=True) as store:
+        assert store.add([make_record(1, time="2025-01-01T00:00:00.000Z")] * 3) == 1
+        assert store.add([make_record(1, time="2025-01-01T00:00:00.000Z"), make_record(2)]) == 1
+        assert numbers(store) == [1, 2]
+
+
+def test_one_configuration_on_two_machines_is_two_records(path, make_record, target):
+    with Store.open(path, create=True) as store:
+        store.add([make_record(1), make_record(1, on=replace(target, threads=8))])
+        assert store.count() == 2
+        assert len(store.machines()) == 2
+
+
+def test_nothing_is_left_beside_a_closed_store(path, make_record):
+    with Store.open(path, create=True) as store:
+        store.add([make_record(1)])
+    assert [p.name for p in path.parent.iterdir()] == ["log.db"]
+
+
+def test_a_store_is_created_only_by_those_who_write(path):
+    with pytest.raises(LogError, match=r"cannot open the log .*No such file"):
+        Store.open(path)
+    assert not path.exists()
+
+
+def test_a_reader_needs_no_permission_to_write(path, make_record, monkeypatch):
+    with Store.open(path, create=True) as store:
+        store.add([make_record(1)])
+    monkeypatch.setattr(os, "access", lambda *a: False)  # root may write anywhere
+    path.chmod(0o444)
+    path.parent.chmod(0o555)
+    with Store.open(path) as store:
+        assert numbers(store) == [1]
+        with pytest.raises(LogError, match="readonly"):
+            store.add([make_record(2)])
+    assert [p.name for p in path.parent.iterdir()] == ["log.db"]
+
+
+def test_records_that_were_removed_are_gone(path, make_record):
+    records = [make_record(i) for i in range(4)]
+    with Store.open(path, create=True) as store:
+        store.add(records)
+        store.remove([records[1].hash, records[3].hash, "0" * 16])
+        assert numbers(store) == [0, 2]
+    assert records[1].hash.encode() not in path.read_bytes()
+
+
+def test_records_are_found_by_the_beginning_of_their_hash(path, make_record):
+    record = make_record(1)
+    with Store.open(path, create=True) as store:
+        store.add([record, make_record(2)])
+        assert store.find(record.hash[:8]) == [record]
+        assert store.find("%") == []
+
+
+def test_four_processes_write_at_once(tmp_path, path, make_record):
+    writers = [writer(tmp_path, make_record(), path, 100 * i, 100 * i + 50) for i in range(4)]
+    assert [w.communicate()[0].count("\n") for w in writers] == [50] * 4
+    with Store.open(path) as store:
+        assert numbers(store) == [100 * i + j for i in range(4) for j in range(50)]
+        assert store.skipped == 0
+
+
+def test_what_was_acknowledged_survives_kill_9(tmp_path, path, make_record):
+    acknowledged: set[int] = set()
+    for round_ in range(3):
+        process = writer(tmp_path, make_record(), path, 1000 * round_, 1000 * (round_ + 1))
+        assert process.stdout is not None
+        acknowledged |= {int(process.stdout.readline()) for _ in range(20 + round_)}
+        process.send_signal(signal.SIGKILL)
+        acknowledged |= {int(x) for x in process.stdout.read().split()}
+        process.wait()
+        process.stdout.close()
+    with Store.open(path) as store:
+        assert acknowledged <= set(numbers(store))
+        assert store.count() <= len(acknowledged) + 3
+        assert store.skipped == 0
+
+
+def test_what_others_add_is_seen(path, make_record):
+    with Store.open(path, create=True) as ours, Store.open(path, create=True) as theirs:
+        theirs.add([make_record(1)])
+        ours.add([make_record(2)])
+        assert numbers(ours) == numbers(theirs) == [1, 2]
+
+
+@pytest.mark.parametrize("create", [False, True])
+class TestWhatIsNoStore:
+    def test_a_folder_device_or_pipe(self, tmp_path, create):
+        os.mkfifo(tmp_path / "pipe")
+        for path in (tmp_path, "/dev/null", "/dev/zero", tmp_path / "pipe"):
+            with pytest.raises(LogError, match="not a regular file"):
+                Store.open(path, create=create)
+
+    @pytest.mark.parametrize("content", [b"\x7fELF\0\0\0", b"# Notes\n\nBuy milk.\n"])
+    def test_another_kind_of_file_is_left_alone(self, path, content, create):
+        path.write_bytes(content)
+        with pytest.raises(LogError, match="is not a tuning log"):
+            Store.open(path, create=create)
+        assert path.read_bytes() == content
+
+    def test_a_pack_is_told_apart(self, path, make_record, create):
+        path.write_text(make_record().line + "\n")
+        with pytest.raises(LogError, match=r"is a pack, not a store.*luthier logs import"):
+            Store.open(path, create=create)
+
+    @pytest.mark.parametrize(
+        "setup", ["CREATE TABLE songs (x)", "CREATE VIEW luthier_v AS SELECT 1"]
+    )
+    def test_another_program_s_database_is_left_alone(self, path, create, setup):
+        with sqlite3.connect(path) as connection:
+            connection.execute(setup)
+        connection.close()
+        before = path.read_bytes()
+        with pytest.raises(LogError, match="no store of records"):
+            Store.open(path, create=create)
+        if not create:
+            assert path.read_bytes() == before
+
+    def test_a_newer_store_is_refused_by_name(self, path, create):
+        Store.open(path, create=True).close()
+        with sqlite3.connect(path) as connection:
+            connection.execute("UPDATE luthier_store SET version = 7")
+        connection.close()
+        with pytest.raises(LogError, match=r"version 7 and this Luthier reads up to 1; upgrade"):
+            Store.open(path, create=create)
+
+    @pytest.mark.parametrize("url", ["mysql://host/db", "sqlite:///x.db", "s3://bucket/pack.jsonl"])
+    def test_other_urls(self, url, create):
+        with pytest.raises(LogError, match=r"a file's path or a postgresql:// URL"):
+            Store.open(url, create=create)
+
+    def test_an_unusable_path(self, tmp_path, create):
+        for path in (tmp_path / "nowhere" / "log", "/proc/log", "a\0b"):
+            with pytest.raises(LogError) as caught:
+                Store.open(path, create=create)
+            assert "\n" not in str(caught.value)
+
+
+def test_a_server_that_is_not_there_is_told_in_one_line_without_the_password():
+    with pytest.raises(LogError) as caught:
+        Store.open("postgresql://me:secret@127.0.0.1:1/db", create=True)
+    assert "me:***@127.0.0.1:1" in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_full_disk_is_told_and_costs_nothing_else(path, make_record):
+    with Store.open(path, create=True) as store:
+        store.add([make_record(1)])
+        pages = store._engine.connect().exec_driver_sql("PRAGMA page_count").scalar()
+        store._engine.connect().exec_driver_sql(f"PRAGMA max_page_count={pages}")
+        with pytest.raises(LogError, match="full"):
+            store.add(make_record(i) for i in range(2, 500))
+        assert numbers(store) == [1]
+
+
+class TestTheLatest:
+    """What queries say, of records of one kind of machine."""
+
+    @pytest.fixture
+    def of(self, path, make_record):
+        with Store.open(path, create=True) as store:
+            yield lambda *records: (store.add(records), store, list(store.machines()))[1:]
+
+    def test_the_fastest_comes_first(self, of, make_record, workload):
+        store, machines = of(*(make_record(n, s) for n, s in ((1, 3e-3), (2, 1e-3), (3, None))))
+        assert [r.schedule["number"] for r in store.ranked(workload, machines)] == [2, 1]
+        assert len(store.latest(workload, machines)) == 3
+
+    def test_there_may_be_thousands(self, of, make_record, workload):
+        store, machines = of(*(make_record(n, (n * 7919 % 1000 + 1) * 1e-6) for n in range(1000)))
+        ranked = [r.seconds for r in store.ranked(workload, machines)]
+        assert len(ranked) == 1000
+        assert ranked == sorted(ranked)
+
+    def test_the_latest_of_a_schedule_counts_whatever_the_order(self, of, make_record, workload):
+        times = [f"2025-01-01T00:00:0{i}.000Z" for i in range(4)]
+        store, machines = of(
+            make_record(1, 3e-3, time=times[2]),
+            make_record(1, 1e-3, time=times[0]),
+            make_record(2, 2e-3, time=times[1]),
+            make_record(2, 9e-3, time=times[0]),
+        )
+        assert [r.seconds for r in store.ranked(workload, machines)] == [2e-3, 3e-3]
+        of(make_record(2, None, time=times[3]))
+        assert [r.seconds for r in store.ranked(workload, machines)] == [3e-3]
+
+    def test_other_machines_and_kernels_do_not_mix_in(self, of, make_record, workload, target):
+        other = replace(target, threads=7)
+        small = replace(workload, inputs=(workload.inputs[0], *workload.inputs[1:]))
+        store, _ = of(
+            make_record(1, 1e-3), make_record(2, 1e-6, on=other), make_record(3, of=small)
+        )
+        (ours,) = (k for k, m in store.machines().items() if m.target == target)
+        assert {s["number"] for s in store.latest(workload, [ours])} == {1, 3}
+        assert store.elsewhere(workload, [ours]) == 1
+        assert store.count([ours]) == 2
+
+    def test_warm_records_answer_another_question(self, of, make_record, workload):
+        store, machines = of(replace(make_record(1), cold=False))
+        assert list(store.ranked(workload, machines)) == []
+        assert store.groups(machines) == []
+
+    def test_groups_are_kernels(self, of, make_record, workload):
+        other = replace(workload, constants=(False, False, True))
+        store, machines = of(make_record(1), make_record(2), make_record(1, of=other))
+        assert sorted(map(len, store.groups(machines))) == [1, 2]
+
+    def test_what_was_wrong_anywhere_is_known(self, of, make_record, workload, target):
+        store, _ = of(make_record(1), make_record(2, None, on=replace(target, threads=7)))
+        assert store.refuted(workload) == {Schedule("fake", 1, (("number", 2), ("order", "rows")))}
+
+
+def test_a_store_may_be_copied_when_it_is_closed(path, make_record):
+    with Store.open(path, create=True) as store:
+        store.add([make_record(1)])
+    shutil.copy(path, path.with_name("copy.db"))
+    with Store.open(path.with_name("copy.db"), create=True) as store:
+        assert numbers(store) == [1]

@@ -1,0 +1,314 @@
+"""``luthier logs``: looking into logs, sharing them, checking them and cleaning them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import luthier
+import luthier.logs
+from luthier.autotune import Record, Store, pack
+from luthier.autotune.record import Outcome
+
+
+@pytest.fixture(scope="module")
+def tuned(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with ten records of the small model for two threads; tests must not change it."""
+    log = tmp_path_factory.mktemp("tuned") / "luthier.db"
+    luthier.tune(model, trials=10, log=log, threads=2, timed=False)
+    return log
+
+
+@pytest.fixture
+def log(tuned: Path) -> Path:
+    """A copy of it that a test may change, which is the default log."""
+    shutil.copy(tuned, "luthier.db")
+    return Path("luthier.db")
+
+
+def records(path: Path | str) -> list[Record]:
+    with Store.open(path) as store:
+        return list(store.records())
+
+
+def slower(record: Record, factor: float, time: str) -> Record:
+    """The same schedule, measured again."""
+    timing = record.timing
+    assert timing is not None
+    later = replace(
+        timing, median=timing.median * factor, q1=timing.q1 * factor, q3=timing.q3 * factor
+    )
+    return replace(record, timing=later, time=time)
+
+
+LATER = "2099-01-01T00:00:00.000Z"
+
+
+def test_stats_count_what_is_there(cli, log):
+    report = luthier.logs.stats()
+    assert report.records == sum(report.outcomes.values()) == len(records(log))
+    assert (report.kernels, report.skipped, report.problems) == (2, 0, ())
+    assert sum(report.machines.values()) == sum(report.templates.values()) == report.records
+    done = cli("logs", "stats")
+    assert done.code == 0
+    assert done.out.startswith(f"luthier.db: {report.records} records of 2 kernels\n")
+    assert "threads: 2" in done.out
+    assert json.loads(cli("logs", "stats", "--json").out)["records"] == report.records
+
+
+def test_best_is_what_build_takes(cli, log, model):
+    found = luthier.logs.best(threads=2)
+    assert [b.trust for b in found] == ["exact", "exact"]
+    luthier.build(model, "out", threads=2)
+    manifest = json.loads(Path("out/manifest.json").read_text())
+    assert {k["record"] for k in manifest["kernels"]} == {b.record.hash for b in found}
+    done = cli("logs", "best", "--threads", "2")
+    assert found[0].record.hash in done.out
+    assert "luthier.db" in done.out
+    assert len(json.loads(cli("logs", "best", "--threads", "2", "--json").out)) == 2
+
+
+def test_best_of_nothing(cli):
+    assert cli("logs", "best").out == "no kernel has a record\n"
+
+
+def test_show_prints_lines_that_are_records(cli, log):
+    record = records(log)[0]
+    done = cli("logs", "show", record.hash[:8])
+    assert Record.parse(done.out.strip()) == record
+    (found,) = json.loads(cli("logs", "show", record.hash, "--json").out)
+    assert found["schedule"] == record.schedule.to_json()
+    for prefix, code in (("abc", 2), ("xyzw", 2), ("0000000000000000", 4)):
+        assert cli("logs", "show", prefix).code == code
+
+
+class TestSharing:
+    def test_export_and_import_lose_nothing(self, cli, log):
+        done = cli("logs", "export", "-o", "pack.jsonl")
+        count = len(records(log))
+        assert done.out == f"pack.jsonl: {count} records, {count} of them new\n"
+        done = cli("logs", "import", "pack.jsonl", "--log", "other.db")
+        assert done.out == f"other.db: {count} records, {count} of them new\n"
+        assert records("other.db") == records(log)
+        done = cli("logs", "import", "pack.jsonl", "luthier.db", "--log", "other.db", "--json")
+        assert json.loads(done.out)["added"] == 0
+
+    def test_the_best_are_few_and_have_the_default_with_them(self, cli, log, model):
+        report = luthier.logs.export(log, "best.jsonl", best=1)
+        assert report.records <= 4
+        assert luthier.logs.export(log, "all.jsonl").records == len(records(log))
+        built = luthier.build(model, "out", log=log, threads=2)
+        again = luthier.build(model, "again", packs=["best.jsonl"], threads=2)
+        assert (again.from_records, built.from_records) == (2, 2)
+        with pytest.raises(luthier.UsageError, match="at least 1"):
+            luthier.logs.export(log, "best.jsonl", best=0)
+
+    def test_merging_is_a_union_in_any_order(self, cli, log):
+        every = records(log)
+        pack.write(Path("a.jsonl"), every[:6])
+        pack.write(Path("b.jsonl"), every[4:])
+        for out, sources in (("ab", ("a.jsonl", "b.jsonl")), ("ba", ("b.jsonl", log, "a.jsonl"))):
+            assert cli("logs", "merge", *sources, "-o", f"{out}.jsonl").code == 0
+        assert Path("ab.jsonl").read_bytes() == Path("ba.jsonl").read_bytes()
+        assert cli("logs", "merge", "ab.jsonl", "-o", "ab.jsonl", "--json").code == 0
+        assert Path("ab.jsonl").read_bytes() == Path("ba.jsonl").read_bytes()
+
+    def test_what_is_damaged_is_counted_and_left_out(self, cli, log):
+        cli("logs", "export", "-o", "pack.jsonl")
+        lines = Path("pack.jsonl").read_text().splitlines()
+        Path("pack.jsonl").write_text("\n".join([lines[0][:-9], *lines[1:]]))
+        done = cli("logs", "merge", "pack.jsonl", "-o", "sound.jsonl")
+        assert done.code == 0
+        assert f"sound.jsonl: {len(lines) - 1} records" in done.out
+        assert "skipped: 1 record, unreadable\n  pack.jsonl:1: " in done.out
+
+    def test_diff_tells_records_and_winners_apart(self, cli, log):
+        every = records(log)
+        fastest = luthier.logs.best(threads=2)[0].record
+        cli("logs", "export", "-o", "theirs.jsonl")
+        same = luthier.logs.diff(log, "theirs.jsonl")
+        assert (same.only_first, same.only_second, same.both) == (0, 0, len(every))
+        assert same.kernels == ()
+        pack.write(Path("theirs.jsonl"), [r for r in every if r != fastest])
+        report = luthier.logs.diff(log, "theirs.jsonl")
+        assert (report.only_first, report.only_second, report.both) == (1, 0, len(every) - 1)
+        assert [k.workload for k in report.kernels] == [fastest.workload]
+        assert report.kernels[0].first == fastest.seconds
+        assert "only in the first: 1," in cli("logs", "diff", log, "theirs.jsonl").out
+
+
+class TestPruning:
+    def test_what_was_measured_again_goes(self, cli, log):
+        record = next(r for r in records(log) if r.timing)
+        with Store.open(log, create=True) as store:
+            count = store.count()
+            store.add([slower(record, 2, LATER)])
+        done = cli("logs", "prune", "--dry-run", "--json")
+        report = json.loads(done.out)
+        assert (report["superseded"] >= 1, report["dry_run"]) == (True, True)
+        assert len(records(log)) == count + 1
+        done = cli("logs", "prune")
+        assert done.out.startswith(f"luthier.db: {report['superseded']} records removed (0 stale,")
+        assert len(records(log)) == report["left"]
+        assert record.hash not in {r.hash for r in records(log)}
+
+    def test_stale_and_slow_records_go_when_asked_to(self, cli, log):
+        record = records(log)[0]
+        changed = replace(record, schedule=replace(record.schedule, version=99))
+        with Store.open(log, create=True) as store:
+            store.add([changed])
+        assert luthier.logs.prune(dry_run=True).stale == 0
+        report = luthier.logs.prune(stale=True, best=1)
+        assert report.stale == 1
+        assert report.left == len(records(log)) <= 4
+
+    def test_a_log_that_is_missing_is_not_made(self, cli):
+        assert cli("logs", "prune", "--log", "none.db").code == 4
+        assert not Path("none.db").exists()
+
+
+class TestVerifying:
+    def test_sound_sources(self, cli, log):
+        cli("logs", "export", "-o", "pack.jsonl")
+        done = cli("logs", "verify", log, "pack.jsonl")
+        count = len(records(log))
+        assert done.code == 0
+        assert done.out == f"luthier.db: {count} sound records\npack.jsonl: {count} sound records\n"
+
+    def test_damage_is_told_and_ends_with_exit_code_4(self, cli, log):
+        cli("logs", "export", "-o", "pack.jsonl")
+        text = Path("pack.jsonl").read_text()
+        Path("pack.jsonl").write_text(text.replace('"samples":', '"samples":1', 1))
+        done = cli("logs", "verify", "pack.jsonl")
+        assert done.code == 4
+        assert "the content does not match its hash" in done.out
+        assert json.loads(cli("logs", "verify", "pack.jsonl", "--json").out)["ok"] is False
+
+    def test_a_sample_is_measured_again(self, cli, log):
+        done = cli("logs", "verify", log, "--sample", "3", "--json")
+        report = json.loads(done.out)
+        assert done.code == 0
+        assert [r["outcome"] for r in report["remeasured"]] == ["ok"] * 3
+        assert all(0 < r["seconds"] < 1 for r in report["remeasured"])
+        done = cli("logs", "verify", log, "--sample", "1")
+        assert " -> " in done.out
+
+    def test_records_of_other_machines_cannot_be_measured(self, log):
+        other = [
+            replace(r, machine=replace(r.machine, target=replace(r.target, l3=12345)))
+            for r in records(log)
+        ]
+        pack.write(Path("other.jsonl"), other)
+        assert luthier.logs.verify(["other.jsonl"], sample=5).remeasured == ()
+
+    @pytest.fixture
+    def key(self) -> Path:
+        """A key of someone who may sign."""
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "team", "-f", "key"], check=True
+        )
+        Path("signers").write_text(f"team@example.org {Path('key.pub').read_text()}")
+        return Path("key")
+
+    def test_a_signed_pack(self, cli, log, key):
+        cli("logs", "export", "-o", "pack.jsonl")
+        sign = ["ssh-keygen", "-q", "-Y", "sign", "-n", "luthier", "-f", str(key), "pack.jsonl"]
+        unsigned = cli("logs", "verify", "pack.jsonl", "--signers", "signers")
+        assert unsigned.code == 4
+        assert "'pack.jsonl.sig' is missing" in unsigned.err
+        subprocess.run(sign, check=True)
+        done = cli("logs", "verify", "pack.jsonl", "--signers", "signers")
+        assert done.code == 0
+        assert "signed by team@example.org" in done.out
+
+        with Path("pack.jsonl").open("a") as file:
+            file.write("\n")
+        changed = cli("logs", "verify", "pack.jsonl", "--signers", "signers")
+        assert changed.code == 4
+        assert "the signature of 'pack.jsonl' is not valid" in changed.err
+
+    def test_a_stranger_s_signature(self, cli, log, key):
+        cli("logs", "export", "-o", "pack.jsonl")
+        make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "other"]
+        sign = ["ssh-keygen", "-q", "-Y", "sign", "-n", "luthier", "-f", "other", "pack.jsonl"]
+        for command in (make, sign):
+            subprocess.run(command, check=True)
+        done = cli("logs", "verify", "pack.jsonl", "--signers", "signers")
+        assert done.code == 4
+        assert "Traceback" not in done.err
+
+
+class TestBuildingFromLayers:
+    def test_packs_stand_behind_the_log(self, cli, model, log):
+        cli("logs", "export", "-o", "pack.jsonl")
+        Path("luthier.db").unlink()
+        done = cli("build", model, "-o", "out", "--threads", "2", "--pack", "pack.jsonl")
+        assert done.code == 0
+        assert "  pack.jsonl: 2 measured on this kind of machine\n" in done.out
+        assert not Path("luthier.db").exists()
+
+    def test_hits_can_be_required(self, cli, model, log):
+        done = cli("build", model, "-o", "out", "--threads", "2", "--require-hits")
+        assert done.code == 0
+        Path("luthier.db").unlink()
+        done = cli("build", model, "-o", "none", "--threads", "2", "--require-hits")
+        assert done.code == 4
+        assert done.err.startswith("luthier: error: 2 of 2 kernels have no record, among them ")
+        assert not Path("none").exists()
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [("--no-log", "--pack", "p"), ("--no-log", "--require-hits"), ("--no-log", "--trials", "1"),
+         ("--trials", "1", "--require-hits")],
+    )  # fmt: skip
+    def test_what_makes_no_sense_together(self, cli, model, arguments):
+        assert cli("build", model, "-o", "out", *arguments).code == 2
+
+    def test_a_library_that_would_be_wrong_is_built_without_the_records(
+        self, cli, model, log, monkeypatch
+    ):
+        """A stranger's record may say that a wrong schedule is right; the outputs tell."""
+        monkeypatch.setattr("luthier._compile.errors", _all_wrong())
+        done = cli("build", model, "-o", "out", "--threads", "2", "--json")
+        report = json.loads(done.out)
+        assert (done.code, report["from_records"], report["layers"]) == (0, 0, [])
+        assert report["problems"][0].startswith("records were not used: ")
+        monkeypatch.setattr("luthier._compile.errors", _all_wrong())
+        done = cli("build", model, "-o", "other", "--threads", "2", "--require-hits")
+        assert done.code == 9
+        assert not Path("other").exists()
+
+    def test_verify_measures_what_won_elsewhere_and_nothing_else(self, cli, model, log):
+        """Two threads' winners on one thread: at most four trials a kernel, none slower."""
+        done = cli("tune", model, "--verify", "--threads", "1", "--untimed", "--json")
+        report = json.loads(done.out)
+        assert done.code == 0
+        assert report["hints"] <= 3 * len(report["kernels"])
+        assert report["trials"] <= 4 * len(report["kernels"])
+        for kernel in report["kernels"]:
+            assert kernel["trials"] <= 4
+            if kernel["trials"]:
+                assert kernel["best"] <= kernel["default"]
+        again = json.loads(cli("tune", model, "--verify", "--threads", "1", "--json").out)
+        assert again["trials"] == 0
+
+
+def _all_wrong():
+    """Every output is wrong."""
+    from luthier._compare import OutputError
+
+    return lambda pairs, rtol, atol: (OutputError("y", 1.0, 1.0, False),)
+
+
+def test_failures_are_shared(log):
+    crashed = replace(records(log)[0], outcome=Outcome.CRASHED, timing=None, detail="SIGSEGV")
+    record = replace(crashed, time=LATER)
+    with Store.open(log, create=True) as store:
+        store.add([record])
+    luthier.logs.export(log, "best.jsonl", best=1)
+    assert record.hash in pack.read("best.jsonl").records
