@@ -8,22 +8,21 @@ does, is not inherited, and ``tune`` tries the rest before it relies on them.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
-from luthier.schedules import Schedule, ScheduleError, Space, Target, Workload
+from luthier.schedules import Schedule, ScheduleError, Target, Workload
 
 from .features import schedule_columns
 from .machine import Machine
-from .record import Record, normal
+from .record import Record
 from .store import Store
 from .trust import Asker, Trust
+from .validity import NONSENSE, Spaces, Validity
 
-Spaces = Callable[[Workload, Target], tuple[Space, ...]]
 MOST_HINTS = 3
 _FROM_ONE = 2  # hints of one machine in one layer
 _NEAREST = 4  # machines whose records are looked at
@@ -53,8 +52,7 @@ class Layers:
         self.own, self.target = own, target
         self._stores = [own, *packs] if own else list(packs)
         self._asker = Asker.of(target)
-        self._spaces = spaces
-        self._known_spaces: dict[str, tuple[Space, ...]] = {}
+        self._validity = Validity(spaces)
         self._refuted: dict[str, set[Schedule]] = {}
 
     def __enter__(self) -> Layers:
@@ -101,7 +99,7 @@ class Layers:
         if self.own is None:
             return {}
         latest = self.own.latest(workload, self._exact(self.own))
-        return {s: r for s, r in latest.items() if self._is_in_space(r, self.target)}
+        return {s: r for s, r in latest.items() if self._validity.holds(r, self.target)}
 
     def ranked(self, workload: Workload) -> Iterator[Record]:
         """The right ones of ``measured``, fastest first; noisy ones count as a little slower."""
@@ -112,11 +110,11 @@ class Layers:
         found: dict[Schedule, float] = {}
         for store in self._others():
             latest = store.latest(workload, self._exact(store))
-            default = latest.get(self._default(workload, self.target))
+            default = latest.get(self._validity.default(workload, self.target))
             if default is None or not math.isfinite(default.seconds):
                 continue
             for schedule, record in latest.items():
-                if self._is_in_space(record, self.target):
+                if self._validity.holds(record, self.target):
                     found.setdefault(schedule, record.seconds / default.seconds)
         return found
 
@@ -142,7 +140,10 @@ class Layers:
         templates that have changed since, and of what is less exact than the target asks for, never
         do. A layer that knows the default alone leaves the word to those below.
         """
-        default = self._default(workload, self.target)
+        try:
+            default = self._validity.default(workload, self.target)
+        except ScheduleError:  # a stranger's workload
+            return None
         fallback = None
         for store in self._stores:
             usable = self._usable(store, workload, self._exact(store))
@@ -157,7 +158,7 @@ class Layers:
 
     def hints(self, workload: Workload) -> list[Schedule]:
         """What others' records say should be tried first: not one's own, and not the default."""
-        default = self._default(workload, self.target)
+        default = self._validity.default(workload, self.target)
         tried = set(self.measured(workload))
         found: list[Schedule] = []
         for trust, store, machines in self._elsewhere():
@@ -226,7 +227,7 @@ class Layers:
         """The fastest first; of others' records none that was refuted anywhere."""
         refuted = set() if store is self.own else self._known_wrong(workload)
         for record in store.ranked(workload, machines):
-            if record.schedule not in refuted and self._is_in_space(record, self.target):
+            if record.schedule not in refuted and self._validity.holds(record, self.target):
                 yield record
 
     def _known_wrong(self, workload: Workload) -> set[Schedule]:
@@ -238,36 +239,16 @@ class Layers:
     def _is_light(self, record: Record, default: Schedule) -> bool:
         """Whether the busiest thread has little more to do here than with the default."""
         pair = record.schedule, default
-        tables = [schedule_columns(record.workload, self.target, [s]) for s in pair]
+        try:
+            tables = [schedule_columns(record.workload, self.target, [s]) for s in pair]
+        except NONSENSE:  # a stranger's workload
+            return False
         theirs, ours = (float(table["busiest cycles"][0]) for table in tables)
         return theirs <= ours + _BURDEN
 
     def _is_default(self, record: Record) -> bool:
         """Whether the record's own machine would have built this anyway."""
         try:
-            return record.schedule == self._default(record.workload, record.target)
+            return record.schedule == self._validity.default(record.workload, record.target)
         except ScheduleError:
             return False
-
-    def _default(self, workload: Workload, target: Target) -> Schedule:
-        return normal(self._spaces_of(workload, target)[0].default_schedule())
-
-    def _is_in_space(self, record: Record, target: Target) -> bool:
-        """Whether the template still has this version and, for the target, these knobs."""
-        schedule = record.schedule
-        with contextlib.suppress(ScheduleError):
-            for space in self._spaces_of(record.workload, target):
-                if (space.template, space.version) == (schedule.template, schedule.version):
-                    space.schedule(dict(schedule.knobs))
-                    return True
-        return False
-
-    def _spaces_of(self, workload: Workload, target: Target) -> tuple[Space, ...]:
-        if self._spaces is None:
-            from luthier.schedules import registry  # noqa: PLC0415 - imports TVM
-
-            self._spaces = registry.spaces
-        key = f"{workload.key} {target}"
-        if key not in self._known_spaces:
-            self._known_spaces[key] = self._spaces(workload, target)
-        return self._known_spaces[key]

@@ -24,11 +24,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from luthier.schedules import Schedule, ScheduleError, Target, Workload
+from luthier.schedules import Schedule, Target, Workload
 
 from .boosting import Booster, Scores, Table, Trees, matrix
 from .features import schedule_columns
 from .record import Record
+from .validity import NONSENSE
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ def _tables(group: Examples, worst: float) -> list[tuple[Table, Scores]]:
         schedules = [group.schedules[i] for i in members]
         try:
             table = schedule_columns(group.workload, group.target, schedules)
-        except (ArithmeticError, LookupError, TypeError, ValueError, ScheduleError, AssertionError):
+        except NONSENSE:
             continue
         found.append((table, labels[members]))
     return found

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator
 
-from luthier.schedules import Schedule, ScheduleError, Target, Workload, registry
+from luthier.schedules import Schedule, ScheduleError, Target, Workload
 
-from .record import Outcome, Record, normal
+from .record import Outcome, Record
+from .validity import Validity
 
 Kind = tuple[str, Target, bool]  # what records compare within: a kernel on a machine, cold or not
 
@@ -46,7 +47,7 @@ def winners(records: Iterable[Record], count: int) -> list[Record]:
 def _winners(group: list[Record], count: int) -> Iterator[Record]:
     default = None
     with contextlib.suppress(ScheduleError):
-        default = normal(registry.default(group[0].workload, group[0].target))
+        default = Validity().default(group[0].workload, group[0].target)
     right = [record for record in group if record.timing]
     for number, record in enumerate(right):
         if number < count or record.schedule == default:
@@ -57,13 +58,7 @@ def _winners(group: list[Record], count: int) -> Iterator[Record]:
 
 def is_stale(record: Record) -> bool:
     """Whether the record's template is gone, means something else now, or lacks its knobs."""
-    schedule = record.schedule
-    with contextlib.suppress(ScheduleError):
-        for space in registry.spaces(record.workload, record.target):
-            if (space.template, space.version) == (schedule.template, schedule.version):
-                space.schedule(dict(schedule.knobs))
-                return False
-    return True
+    return not Validity().holds(record, record.target)
 
 
 def best_of(records: Iterable[Record]) -> dict[tuple[Workload, Target], Record]:

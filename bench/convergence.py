@@ -20,6 +20,7 @@ import tempfile
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest import mock
 
 from rich.console import Console
 
@@ -136,10 +137,11 @@ def main() -> None:
     options = parser.parse_args()
     models = all_models(cache_folder())
     others = luthier.logs.stats(options.log).kernels if options.log.exists() else 0
-    rows = [
-        measured(name, models[name], options.log, options.minutes, options.trials)
-        for name in options.models
-    ]
+    with mock.patch("luthier._layers._shipped", list):  # it knows these models
+        rows = [
+            measured(name, models[name], options.log, options.minutes, options.trials)
+            for name in options.models
+        ]
     reading = _READING.format(
         minutes=options.minutes, others=others, trials=options.trials, rounds=ROUNDS
     )

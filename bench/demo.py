@@ -39,7 +39,7 @@ def main() -> None:
     out = options.out
     out.mkdir(parents=True, exist_ok=True)
     model = light_seeded(MODEL, out)
-    log = out / "log.jsonl"
+    log = out / "luthier.db"
 
     _say("Build with default schedules")
     _luthier("build", model, "-o", out / "default", "--no-log")

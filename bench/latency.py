@@ -2,7 +2,7 @@
 
 python -m bench.latency                     every model, with 1 thread and with all
 python -m bench.latency resnet18 --threads 2 --print
-python -m bench.latency --log tuned.jsonl   with a tuning log's schedules, into the tuned section
+python -m bench.latency --log tuned.db      with a tuning log's schedules, into the tuned section
 python -m bench.latency resnet18 --peers torch --section torch
                                             torch.compile takes up to a minute for each line
 """

@@ -9,6 +9,7 @@ import pytest
 
 from luthier.autotune.record import Outcome
 from luthier.autotune.trust import Trust
+from luthier.autotune.validity import Validity
 from luthier.schedules import Knob, Space
 
 
@@ -81,7 +82,7 @@ class TestOnThisKindOfMachine:
 
         records = [make_record(700, 1e-6), make_record(300, 1.0)]
         strict = make_layers(records, on=replace(target, accuracy="strict"))
-        strict._spaces = halved
+        strict._validity = Validity(halved)
         assert chosen(strict, workload)[0] == 300
         assert strict.elsewhere(workload) == 0
         assert chosen(make_layers(records), workload)[0] == 700

@@ -19,6 +19,8 @@ from writers import numbers, writer
 from luthier.autotune.store import Store
 from luthier.schedules import LogError, Schedule
 
+VERSIONS = Path(__file__).parent / "records"
+
 
 @pytest.fixture
 def path(tmp_path):
@@ -255,3 +257,14 @@ def test_a_store_may_be_copied_when_it_is_closed(path, make_record):
     shutil.copy(path, path.with_name("copy.db"))
     with Store.open(path.with_name("copy.db"), create=True) as store:
         assert numbers(store) == [1]
+
+
+@pytest.mark.parametrize("old", sorted(VERSIONS.glob("*.db")), ids=lambda p: p.stem)
+def test_every_past_version_is_read_and_goes_on(path, old, make_record):
+    """Each file was written by a Luthier of its time: store_N.db has tables of version N."""
+    shutil.copy(old, path)
+    with Store.open(path, create=True) as store:
+        count = len(list(store.records()))
+        assert count == store.count() >= 3
+        assert store.add([make_record(1)]) == 1
+        assert (store.skipped, store.check()) == (0, [])

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # the tests share blocks.py
 from blocks import section
 
 import luthier
+import luthier.logs
 from luthier.cli import INTERNAL, INTERRUPTED, TRACEBACK
 from luthier.cli import cli as group
 from luthier.commands.logs import logs
@@ -105,6 +106,7 @@ RESULTS = (
     "TuneReport",
     "KernelExplanation",
     "BuildReport",
+    "LayerHits",
     "CheckReport",
     "BenchReport",
     "Machine",
@@ -117,6 +119,19 @@ def test_every_field_of_a_result_is_documented(name):
     text = section(PYTHON, f"`{name}`")
     for field in dataclasses.fields(getattr(luthier, name)):
         assert f"`{field.name}`" in text, f"{name}.{field.name}"
+
+
+@pytest.mark.parametrize("name", luthier.logs.__all__)
+def test_every_name_of_logs_is_documented(name):
+    thing = getattr(luthier.logs, name)
+    row = next(line for line in PYTHON.read_text().splitlines() if f"`{name}" in line)
+    parts = (
+        [f.name for f in dataclasses.fields(thing)]
+        if dataclasses.is_dataclass(thing)
+        else inspect.signature(thing).parameters
+    )
+    for part in parts:
+        assert re.search(rf"\b{part}\b", row), f"{name}: {part}"
 
 
 def test_every_member_of_an_artifact_is_documented():
