@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 
 from luthier.schedules import Schedule, ScheduleError, Target, Workload
@@ -103,7 +104,9 @@ class Layers:
 
     def ranked(self, workload: Workload) -> Iterator[Record]:
         """The right ones of ``measured``, fastest first; noisy ones count as a little slower."""
-        return self._usable(self.own, workload, self._exact(self.own)) if self.own else iter(())
+        if self.own is None:
+            return iter(())
+        return self._usable(self.own, workload, self._exact(self.own), mine=True)
 
     def borrowed(self, workload: Workload) -> dict[Schedule, float]:
         """What others measured on this kind of machine, as multiples of the default's time."""
@@ -146,7 +149,8 @@ class Layers:
             return None
         fallback = None
         for store in self._stores:
-            usable = self._usable(store, workload, self._exact(store))
+            mine = store is self.own
+            usable = self._usable(store, workload, self._exact(store), mine=mine)
             first = next(usable, None)
             if first is None:
                 continue
@@ -161,7 +165,7 @@ class Layers:
         default = self._validity.default(workload, self.target)
         tried = set(self.measured(workload))
         found: list[Schedule] = []
-        for trust, store, machines in self._elsewhere():
+        for trust, store, machines in self._elsewhere:
             if trust is Trust.EXACT and store is self.own:
                 continue
             usable = self._usable(store, workload, machines)
@@ -187,8 +191,9 @@ class Layers:
         kind = self._asker.target
         return [key for key, machine in store.machines().items() if machine.target == kind]
 
+    @cached_property
     def _elsewhere(self) -> list[tuple[Trust, Store, list[str]]]:
-        """Kinds of machines with records, a pair of store and machines each, the closest first."""
+        """Kinds of machines with records when first asked, with their store, the closest first."""
         found: list[tuple[tuple[object, ...], Machine, Store, list[str]]] = []
         for number, store in enumerate(self._stores):
             kinds: dict[tuple[Target, str], list[str]] = {}
@@ -209,7 +214,7 @@ class Layers:
 
     def _inherited(self, workload: Workload, default: Schedule) -> Choice | None:
         """The winner of the closest machine that knows more than its default."""
-        for trust, store, machines in self._elsewhere():
+        for trust, store, machines in self._elsewhere:
             if trust not in (Trust.SAME_CPU, Trust.RELATED):
                 continue
             usable = self._usable(store, workload, machines)
@@ -222,10 +227,10 @@ class Layers:
         return None
 
     def _usable(
-        self, store: Store, workload: Workload, machines: Sequence[str]
+        self, store: Store, workload: Workload, machines: Sequence[str], *, mine: bool = False
     ) -> Iterator[Record]:
-        """The fastest first; of others' records none that was refuted anywhere."""
-        refuted = set() if store is self.own else self._known_wrong(workload)
+        """The fastest first; where they are not all ``mine``, none that was refuted anywhere."""
+        refuted = set() if mine else self._known_wrong(workload)
         for record in store.ranked(workload, machines):
             if record.schedule not in refuted and self._validity.holds(record, self.target):
                 yield record

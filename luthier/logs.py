@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from luthier.autotune import Layers, Record, Store, pack
-from luthier.autotune.database import is_server
+from luthier.autotune.database import is_server, is_url, shown
 from luthier.schedules import Target, Workload
 from luthier.schedules.errors import LogError, UsageError
 from luthier.schedules.target import DEFAULT_ACCURACY
@@ -191,7 +191,7 @@ def merge(sources: Sequence[FilePath], out: FilePath) -> MergeReport:
     """
     stores = [opened(source) for source in sources]
     records = {record.hash: record for store in stores for record in store.records()}
-    return _written(Path(out), records.values(), stores)
+    return _written(out, records.values(), stores)
 
 
 def export(source: FilePath, out: FilePath, *, best: int | None = None) -> MergeReport:
@@ -208,7 +208,7 @@ def export(source: FilePath, out: FilePath, *, best: int | None = None) -> Merge
             if best < 1:
                 raise UsageError(f"best must be at least 1, not {best}")
             records = selection.winners(records, best)
-        return _written(Path(out), records, [store])
+        return _written(out, records, [store])
 
 
 def import_(sources: Sequence[FilePath], log: FilePath = DEFAULT_LOG) -> MergeReport:
@@ -277,7 +277,10 @@ def diff(first: FilePath, second: FilePath) -> DiffReport:
 # ---- underneath ----
 
 
-def _written(out: Path, records: Iterable[Record], stores: Sequence[Store]) -> MergeReport:
+def _written(out: FilePath, records: Iterable[Record], stores: Sequence[Store]) -> MergeReport:
+    if is_url(out):
+        raise UsageError(f"a pack is written to a file's path, not to '{shown(out)}'")
+    out = Path(out)
     before = pack.read(out).records if out.is_file() else {}
     every = {record.hash: record for record in records}
     count = pack.write(out, every.values())

@@ -98,6 +98,16 @@ class TestWhatWasWrongSomewhere:
             assert chosen(layers, workload)[0] == 2
             assert [s["number"] for s in layers.hints(workload)] == [2]
 
+    def test_is_not_inherited_where_it_was_wrong_here(
+        self, make_layers, make_record, workload, target
+    ):
+        elsewhere = [
+            make_record(n, s, on=replace(target, threads=8)) for n, s in ((0, 1), (1, 0.5))
+        ]
+        assert chosen(make_layers(elsewhere), workload) == (1, Trust.SAME_CPU, "own")
+        wrong_here = make_record(1, None, outcome=Outcome.WRONG_RESULT)
+        assert make_layers([*elsewhere, wrong_here]).best(workload) is None
+
     def test_is_believed_once_it_was_right_here(self, make_layers, make_record, workload, target):
         elsewhere = make_record(1, None, outcome=Outcome.WRONG_RESULT, on=replace(target, l2=1))
         layers = make_layers([make_record(0, 1.0), make_record(1, 1e-6), elsewhere])

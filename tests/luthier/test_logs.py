@@ -127,6 +127,13 @@ class TestSharing:
         assert f"sound.jsonl: {len(lines) - 1} records" in done.out
         assert "skipped: 1 record, unreadable\n  pack.jsonl:1: " in done.out
 
+    def test_a_pack_is_written_to_a_path(self, cli, log):
+        for out in ("postgresql://me:secret@host/db", "s3://bucket/pack.jsonl"):
+            done = cli("logs", "export", "-o", out)
+            assert done.code == 2
+            assert "secret" not in done.err
+        assert sorted(p.name for p in Path().iterdir()) == ["luthier.db"]
+
     def test_diff_tells_records_and_winners_apart(self, cli, log):
         every = records(log)
         fastest = luthier.logs.best(threads=2)[0].record

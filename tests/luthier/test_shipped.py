@@ -1,0 +1,66 @@
+"""The packs that ship with Luthier: sound, small, and the last layer of every build."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+import luthier
+import luthier.logs
+from luthier._layers import SHIPPED, _shipped
+from luthier.autotune import Layers, Outcome, Store, Trust, pack
+
+FOLDER = Path(__file__).parents[2] / "logs"
+PACKS = sorted(FOLDER.glob("*.jsonl"))
+LARGEST = 5 << 20  # bytes, since they lie in git
+
+
+def test_there_are_packs_and_they_are_installed():
+    installed = {e.name for e in resources.files("luthier.packs").iterdir()}
+    assert PACKS
+    assert {path.name for path in PACKS} <= installed
+
+
+@pytest.mark.parametrize("path", PACKS, ids=lambda path: path.stem)
+def test_a_pack_is_sound_small_and_of_one_processor(path, tmp_path):
+    found = pack.read(path)
+    assert found.problems == ()
+    assert path.stat().st_size <= LARGEST
+    records = found.records.values()
+    assert {record.target.cpu for record in records} == {path.stem}
+    assert {record.outcome for record in records} == {Outcome.OK}
+    pack.write(tmp_path / "again.jsonl", records)
+    assert (tmp_path / "again.jsonl").read_bytes() == path.read_bytes(), "sorted, each once"
+
+
+@pytest.mark.parametrize("path", PACKS, ids=lambda path: path.stem)
+def test_every_kernel_of_it_is_built_from_it_on_such_a_machine(path):
+    records = list(pack.read(path).records.values())
+    store = Store.in_memory(path.stem, records)
+    for target in {record.target for record in records}:
+        layers = Layers(None, [store], target)
+        for workload in {record.workload for record in records if record.target == target}:
+            choice = layers.best(workload)
+            assert choice is not None
+            assert choice.trust is Trust.EXACT
+
+
+def test_what_ships_is_the_last_layer(cli, model, tmp_path, monkeypatch):
+    """A fresh installation builds what somebody else tuned, and measures nothing."""
+    luthier.tune(model, trials=6, log="luthier.db", threads=2, timed=False)
+    (tmp_path / "packs").mkdir()
+    luthier.logs.export("luthier.db", "packs/here.jsonl")
+    luthier.logs.export("luthier.db", "given.jsonl")
+    Path("luthier.db").unlink()
+    monkeypatch.setattr("luthier._layers._shipped", _shipped)
+    monkeypatch.setattr("luthier._layers.resources.files", lambda package: tmp_path / "packs")
+    monkeypatch.setattr("luthier.autotune.measure.Measurer.__init__", None)
+    done = cli("build", model, "-o", "out", "--threads", "2", "--require-hits")
+    assert done.code == 0
+    assert f"  {SHIPPED}: 2 measured on this kind of machine\n" in done.out
+    done = cli("build", model, "-o", "out", "--threads", "2", "--pack", "given.jsonl")
+    assert "  given.jsonl: 2 measured on this kind of machine\n" in done.out
+    done = cli("build", model, "-o", "out", "--threads", "2", "--no-log")
+    assert "kernels: 0 from records" in done.out
