@@ -25,7 +25,7 @@ from .trust import Asker, Trust
 from .validity import NONSENSE, Spaces, Validity
 
 MOST_HINTS = 3
-_FROM_ONE = 2  # hints of one machine in one layer
+_FROM_ONE = 2  # hints of one machine in one layer, unless there are too few others
 _NEAREST = 4  # machines whose records are looked at
 _BURDEN = math.log2(1.05)  # of the busiest thread, beyond the default's
 
@@ -164,19 +164,17 @@ class Layers:
         """What others' records say should be tried first: not one's own, and not the default."""
         default = self._validity.default(workload, self.target)
         tried = set(self.measured(workload))
-        found: list[Schedule] = []
+        winners = []
         for trust, store, machines in self._elsewhere:
             if trust is Trust.EXACT and store is self.own:
                 continue
             usable = self._usable(store, workload, machines)
-            others = (record for record in usable if record.schedule != default)
-            for record in itertools.islice(others, _FROM_ONE):
-                if record.schedule not in tried:
-                    tried.add(record.schedule)
-                    found.append(record.schedule)
-            if len(found) >= MOST_HINTS:
-                break
-        return found[:MOST_HINTS]
+            others = (record.schedule for record in usable if record.schedule != default)
+            winners.append(list(itertools.islice(others, MOST_HINTS)))
+        first = itertools.chain.from_iterable(found[:_FROM_ONE] for found in winners)
+        rest = itertools.chain.from_iterable(found[_FROM_ONE:] for found in winners)
+        unique = dict.fromkeys((*first, *rest))
+        return [schedule for schedule in list(unique)[:MOST_HINTS] if schedule not in tried]
 
     def elsewhere(self, workload: Workload) -> int:
         """How many right records of the workload are of other kinds of machines."""

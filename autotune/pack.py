@@ -56,19 +56,30 @@ def read(where: str | os.PathLike[str]) -> Pack:
     return Pack(name, records, tuple(problems))
 
 
-def write(path: Path, records: Iterable[Record]) -> int:
-    """Write a pack, which appears whole or not at all; returns how many records it has.
+def write(where: str | os.PathLike[str], records: Iterable[Record]) -> int:
+    """Write a pack; returns how many records it has. Raises LogError.
 
-    Raises LogError.
+    A file appears whole or not at all; an object behind a URL as its file system does it, which
+    object storage does so, too.
     """
-    lines = {record.hash: (_place(record), record.line) for record in records}
+    found = {record.hash: (_place(record), record.line) for record in records}
+    lines = [f"{line}\n" for _, line in sorted(found.values())]
+    if is_url(where):
+        with _remote(str(where), "wb") as file:
+            file.writelines(line.encode("ascii") for line in lines)
+    else:
+        _write_file(Path(where), lines)
+    return len(lines)
+
+
+def _write_file(path: Path, lines: Iterable[str]) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         if path.exists() and not path.is_file():
             raise LogError(f"'{path}' is not a regular file; give a file's path")
         try:
             with partial.open("w", encoding="ascii") as file:
-                file.writelines(f"{line}\n" for _, line in sorted(lines.values()))
+                file.writelines(lines)
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)
@@ -78,7 +89,6 @@ def write(path: Path, records: Iterable[Record]) -> int:
         raise LogError(f"cannot write the pack '{path}': {error.strerror}") from error
     except ValueError as error:
         raise LogError(f"cannot write the pack '{path}': {error}") from error
-    return len(lines)
 
 
 def _place(record: Record) -> tuple[str, ...]:
@@ -92,7 +102,7 @@ def _opened(where: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     name = shown(where)
     try:
         if is_url(where):
-            with _remote(str(where)) as file:
+            with _remote(str(where), "rb") as file:
                 yield file
         else:
             descriptor = os.open(where, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -107,7 +117,7 @@ def _opened(where: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
 
 
 @contextlib.contextmanager
-def _remote(url: str) -> Iterator[IO[bytes]]:
+def _remote(url: str, mode: str) -> Iterator[IO[bytes]]:
     try:
         import fsspec  # noqa: PLC0415 - an optional extra
     except ImportError as error:
@@ -116,13 +126,14 @@ def _remote(url: str) -> Iterator[IO[bytes]]:
             f"own package"
         ) from error
     try:
-        with fsspec.open(url, "rb") as file:
+        with fsspec.open(url, mode) as file:
             yield file
     except LogError:
         raise
     except Exception as error:  # every file system has errors of its own
         first = (str(error) or type(error).__name__).splitlines()[0][:200]
-        raise LogError(f"cannot read the pack '{shown(url)}': {first}") from error
+        verb = "read" if mode == "rb" else "write"
+        raise LogError(f"cannot {verb} the pack '{shown(url)}': {first}") from error
 
 
 def _lines(file: IO[bytes], name: str) -> Iterator[bytes]:

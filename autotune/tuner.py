@@ -23,7 +23,7 @@ from .search import KernelSearch
 
 _BATCH = 8
 _REFIT = 1.5  # all kernels' trees grow anew when there are so many times more records
-_FINAL_SECONDS = 1.0  # what measuring a winner again takes
+_FINAL_SECONDS = 3.0  # what measuring the winners of a kernel again takes
 _FINAL_SHARE = 0.25  # at most, of the time given
 _FINALISTS = 3  # measured again together, since the very fastest may have been lucky
 _FINAL_ROUNDS = 4  # in which all finalists may fall before a kernel is left as it is
@@ -227,9 +227,14 @@ class _Session:
             self.model.fit(map(examples, self.layers.groups()))
 
     def _confirm(self, measurer: Measurer, kernel: _Kernel) -> None:
-        """Measure the fastest again beside the default, until a winner holds."""
+        """Measure the fastest again beside the default, until a winner holds.
+
+        Once the time is up, the first round is the last one.
+        """
         confirmed: set[Schedule] = set()
         for _ in range(_FINAL_ROUNDS if kernel.trials else 0):
+            if confirmed and time.monotonic() - self.started > self.budget:
+                return
             ranked = list(islice(self.layers.ranked(kernel.workload), _FINALISTS))
             near = [r for r in ranked if r.seconds <= _HOLDS * ranked[0].seconds]
             settled = not ranked or ranked[0].schedule == kernel.default

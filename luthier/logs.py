@@ -183,7 +183,7 @@ def show(prefix: str, source: FilePath = DEFAULT_LOG) -> tuple[Record, ...]:
 
 
 def merge(sources: Sequence[FilePath], out: FilePath) -> MergeReport:
-    """Write all records of the sources into the pack ``out``, each once, in a fixed order.
+    """Write all records of the sources into the pack ``out``, a path or URL, in a fixed order.
 
     ``out`` is a union of sets: the order of the sources and their repetition change nothing. It
     replaces a pack there in one step; what was in it is kept if it is one of the sources. Raises
@@ -195,7 +195,7 @@ def merge(sources: Sequence[FilePath], out: FilePath) -> MergeReport:
 
 
 def export(source: FilePath, out: FilePath, *, best: int | None = None) -> MergeReport:
-    """Write a source's records into the pack ``out``.
+    """Write a source's records into the pack ``out``, a path or URL.
 
     ``best``: for each kernel and machine only so many of the fastest, the default's record, and the
     schedules that crashed or gave a wrong result. Raises LogError and UsageError.
@@ -278,13 +278,12 @@ def diff(first: FilePath, second: FilePath) -> DiffReport:
 
 
 def _written(out: FilePath, records: Iterable[Record], stores: Sequence[Store]) -> MergeReport:
-    if is_url(out):
-        raise UsageError(f"a pack is written to a file's path, not to '{shown(out)}'")
-    out = Path(out)
-    before = pack.read(out).records if out.is_file() else {}
+    if is_server(out):
+        raise UsageError(f"'{shown(out)}' is a store: use 'luthier logs import'")
     every = {record.hash: record for record in records}
+    before = {} if is_url(out) or not Path(out).is_file() else pack.read(out).records
     count = pack.write(out, every.values())
-    return _report(str(out), count, len(every.keys() - before.keys()), stores)
+    return _report(shown(out), count, len(every.keys() - before.keys()), stores)
 
 
 def _report(out: str, records: int, added: int, stores: Sequence[Store]) -> MergeReport:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _source = click.argument("source", metavar="[SOURCE]", default=options.DEFAULT_LOG)
 _sources = click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
-_out = click.option("-o", "--out", required=True, metavar="PATH", help="The pack to write.")
+_out = click.option("-o", "--out", required=True, metavar="PATH|URL", help="The pack to write.")
 
 
 @click.group(no_args_is_help=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -15,9 +16,19 @@ from pathlib import Path
 import psutil
 import pytest
 
-from luthier.autotune import Layers, Outcome, Progress, Store, TuneResult, tune
+from luthier.autotune import (
+    Layers,
+    Machine,
+    Outcome,
+    Progress,
+    Record,
+    Store,
+    Timing,
+    TuneResult,
+    tune,
+)
 from luthier.autotune.measure import Measurement, Measurer
-from luthier.autotune.record import normal
+from luthier.autotune.record import normal, now
 from luthier.schedules import Target, Tensor, UsageError, Workload, node, registry
 from luthier.schedules.target import host
 
@@ -279,3 +290,51 @@ def test_a_result_adds_up(tmp_path, here, opened):
     assert result.before == 5 * kernel.default
     assert result.after == 5 * kernel.best
     assert kernel.count == 5
+
+
+def claimed(workload, target, seconds) -> list[Record]:
+    """Somebody's records: what each schedule is said to take on a machine."""
+    return [
+        Record(
+            workload=workload,
+            machine=Machine(target, "AuthenticAMD", "zen3"),
+            schedule=normal(schedule),
+            outcome=Outcome.OK,
+            timing=Timing.of([time]),
+            cold=True,
+            detail="",
+            tools=(),
+            time=now(),
+        )
+        for schedule, time in seconds.items()
+    ]
+
+
+def test_verify_tries_what_won_elsewhere_and_nothing_else(here):
+    """Four trials a kernel at most; what is no faster than the default does not win."""
+    workload, other = matmul(48), replace(here, threads=here.threads + 1)
+    space = registry.spaces(workload, here)[0]
+    rng = random.Random(3)
+    schedules = [s for _ in range(8) if (s := space.sample(rng)) != space.default_schedule()]
+    pack = claimed(workload, other, {s: 1e-9 * (i + 1) for i, s in enumerate(schedules)})
+    layers = Layers(Store.in_memory("own"), [Store.in_memory("pack", pack)], here)
+    hints = layers.hints(workload)
+    assert len(hints) == 3
+    result = tune({workload: 1}, 1000, layers, verify=True)
+    (kernel,) = result.kernels
+    assert (result.trials, result.hints, kernel.trials) == (4, 3, 4)
+    assert set(layers.measured(workload)) == {normal(space.default_schedule()), *hints}
+    assert kernel.best <= kernel.default
+    assert kernel.best > 1e-8, "what others claim is no measurement"
+    assert tune({workload: 1}, 1000, layers, verify=True).trials == 0
+
+
+def test_what_was_measured_on_this_kind_of_machine_is_not_measured_again(here):
+    workload = relu(50_000)
+    space = registry.spaces(workload, here)[0]
+    pack = claimed(workload, here, {s: 1e-3 * (i + 1) for i, s in enumerate(space)})
+    layers = Layers(Store.in_memory("own"), [Store.in_memory("pack", pack)], here)
+    hints = layers.hints(workload)
+    result = tune({workload: 1}, 1000, layers)
+    assert len(pack) > result.trials
+    assert set(layers.measured(workload)) == {normal(space.default_schedule()), *hints}
