@@ -113,7 +113,10 @@ class Store:
     # ---- writing ----
 
     def add(self, records: Iterable[Record]) -> int:
-        """Add what is not there yet, all or nothing; returns how many. Raises LogError."""
+        """Add what is not there yet; returns how many. Raises LogError.
+
+        A thousand at a time, and of these all or nothing.
+        """
         added = 0
         rest = iter(records)
         while batch := list(itertools.islice(rest, _PAGE)):
@@ -331,8 +334,13 @@ class Store:
         return (r for r in self._parsed(rows) if r.workload.key == workload.key)
 
     def _learn(self, key: str, text: object) -> None:
+        """A machine by its row or, where that is damaged, by one of its records."""
+        found: list[Machine] = []
         with contextlib.suppress(LuthierError, ValueError, RecursionError):
-            machine = tables.machine(str(text))
+            found.append(tables.machine(str(text)))
+        if not any(tables.machine_key(machine) == key for machine in found):
+            found = [record.machine for record in self._parsed(self._select(tables.of(key)))]
+        for machine in found:
             if tables.machine_key(machine) == key:
                 self._machines[key] = machine
 

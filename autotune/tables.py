@@ -21,6 +21,7 @@ from .record import Outcome, Record
 
 VERSION = 1  # of the tables; a newer one is refused by name
 _METADATA = sa.MetaData()
+_LOCK = 0x4C757468696572  # any number that no other program takes
 
 VERSIONS = sa.Table("luthier_store", _METADATA, sa.Column("version", sa.Integer, nullable=False))
 MACHINES = sa.Table(
@@ -52,7 +53,9 @@ ALIEN = sa.text(
 
 
 def create(connection: sa.Connection) -> None:
-    """Make the tables where they are missing."""
+    """Make the tables where they are missing, in a transaction of one's own."""
+    if connection.dialect.name == "postgresql":  # where two would get in each other's way
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
     _METADATA.create_all(connection)
     if connection.execute(sa.select(VERSIONS.c.version)).first() is None:
         connection.execute(sa.insert(VERSIONS).values(version=VERSION))
@@ -145,3 +148,9 @@ def beginning(prefix: str) -> sa.Select[Any]:
     """Records whose hash begins so."""
     query = sa.select(RECORDS.c.hash, RECORDS.c.line)
     return query.where(RECORDS.c.hash.startswith(prefix, autoescape=True)).order_by(RECORDS.c.hash)
+
+
+def of(machine: str) -> sa.Select[Any]:
+    """A few records of a machine."""
+    query = sa.select(RECORDS.c.hash, RECORDS.c.line)
+    return query.where(RECORDS.c.machine == machine).limit(5)

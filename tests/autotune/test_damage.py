@@ -145,7 +145,7 @@ def test_rows_that_make_no_sense_are_skipped(tmp_path, records):
     with Store.open(path) as store:
         assert len(list(store.records())) == RECORDS - 2  # a record is known by its own hash
         assert store.skipped == 2
-        assert store.machines() == {}
+        assert [m.target for m in store.machines().values()] == [records[0].target]
 
 
 def test_a_copy_taken_while_someone_writes_is_read_with_its_write_ahead_log(tmp_path, records):
