@@ -23,8 +23,8 @@ from .search import KernelSearch
 
 _BATCH = 8
 _REFIT = 1.5  # all kernels' trees grow anew when there are so many times more records
-_FINAL_SECONDS = 3.0  # what measuring the winners of a kernel again takes
-_FINAL_SHARE = 0.25  # at most, of the time given
+_FINAL_SECONDS = 5.0  # what measuring the winners of a kernel again takes
+_FINAL_SHARE = 0.4  # at most, of the time given
 _FINALISTS = 3  # measured again together, since the very fastest may have been lucky
 _FINAL_ROUNDS = 4  # in which all finalists may fall before a kernel is left as it is
 _HOLDS = 1.02  # a confirmed winner so near the fastest record needs no further round
@@ -229,12 +229,11 @@ class _Session:
     def _confirm(self, measurer: Measurer, kernel: _Kernel) -> None:
         """Measure the fastest again beside the default, until a winner holds.
 
-        Once the time is up, the first round is the last one.
+        Once the time is up, one in a round.
         """
         confirmed: set[Schedule] = set()
         for _ in range(_FINAL_ROUNDS if kernel.trials else 0):
-            if confirmed and time.monotonic() - self.started > self.budget:
-                return
+            late = time.monotonic() - self.started > self.budget
             ranked = list(islice(self.layers.ranked(kernel.workload), _FINALISTS))
             near = [r for r in ranked if r.seconds <= _HOLDS * ranked[0].seconds]
             settled = not ranked or ranked[0].schedule == kernel.default
@@ -242,6 +241,7 @@ class _Session:
                 return
             known = {kernel.default, *confirmed}
             finalists = [r.schedule for r in ranked if r.schedule not in known]
+            finalists = finalists[: 1 if late else None]
             self._compare(measurer, kernel, finalists, "final")
             confirmed.update([kernel.default, *finalists])
 
