@@ -36,7 +36,7 @@ class Options:
     explore: float = 0.1
     enumerable: int = 50_000
     samples: int = 2_000
-    fresh: int = 250
+    fresh: int = 500
     parents: int = 8
     generations: int = 2
 

@@ -181,16 +181,18 @@ class TestCandidates:
     def test_one_that_is_slower_is_timed_as_exactly_as_its_rank_needs(
         self, inject, measurer, monkeypatch
     ):
-        """Times of 1 to 3 ms, at random: hundreds of samples for a percent, few for a tenth."""
+        """Of times that chance makes, many for half a percent, and few to know the half."""
         before = "#include <stdlib.h>\n#include <unistd.h>\n"
-        counts = []
-        for best in (1.9e-3, 1e-3):
-            limits = Limits(trial=Effort(best=best, seconds=30, most=2000))
-            monkeypatch.setattr(measurer, "limits", limits)
-            monkeypatch.setattr("luthier.autotune.measure.replace", lambda effort, **_: effort)
-            shown = inject(RIGHT + "usleep(1000 + rand() % 2000);", before=before)
-            counts.append(len(shown.samples))
-        assert counts[1] < 0.3 * counts[0]
+        monkeypatch.setattr("luthier.autotune.measure.replace", lambda effort, **_: effort)
+
+        def samples(best: float) -> tuple[float, ...]:
+            effort = Effort(best=best, precision=0.005, seconds=5, most=400)
+            monkeypatch.setattr(measurer, "limits", Limits(trial=effort))
+            return inject(RIGHT + "usleep(rand() % 2000);", before=before).samples
+
+        alone = samples(best=0.0)
+        behind = samples(best=alone[len(alone) // 2] / 2)
+        assert len(behind) < 0.5 * len(alone)
 
     def test_the_session_goes_on_after_all_of_that(self, inject, measurer):
         assert inject(RIGHT).outcome is Outcome.OK

@@ -22,7 +22,7 @@ from luthier.schedules import LogError
 
 WRITERS = 8
 EACH = 10_000
-BATCH = 50
+BATCH = 200
 KILLS = 12
 
 
@@ -101,7 +101,7 @@ def test_eight_writers_killed_at_random_lose_nothing(kind, request, tmp_path, ma
         victim = rng.choice(sorted(running))
         process = running[victim]
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(rng.randrange(1, 15))]
+        lines = [process.stdout.readline() for _ in range(rng.randrange(1, 10))]
         process.send_signal(signal.SIGKILL)
         lines.append(process.stdout.read())
         process.wait()

@@ -124,7 +124,8 @@ def test_every_field_of_a_result_is_documented(name):
 @pytest.mark.parametrize("name", luthier.logs.__all__)
 def test_every_name_of_logs_is_documented(name):
     thing = getattr(luthier.logs, name)
-    row = next(line for line in PYTHON.read_text().splitlines() if f"`{name}" in line)
+    rows = [r for r in section(PYTHON, "`luthier.logs`").splitlines() if r.startswith("| `")]
+    row = next(row for row in rows if f"`{name}" in row)
     parts = (
         [f.name for f in dataclasses.fields(thing)]
         if dataclasses.is_dataclass(thing)
