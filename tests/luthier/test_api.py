@@ -277,9 +277,9 @@ def test_senseless_limits(model, limits, words):
 def test_minutes_alone_set_no_number_of_trials(model, monkeypatch):
     given = []
 
-    def tune_workloads(workloads, target, trials, log, *, minutes, **rest):
+    def tune_workloads(workloads, trials, layers, *, minutes, **rest):
         given.append((trials, minutes))
-        return TuneResult((), 0, 0.0, {}, False, 0, 0, ())
+        return TuneResult((), 0, 0.0, {}, "log", False, 0, 0, 0, ())
 
     monkeypatch.setattr("luthier._compile.tune_workloads", tune_workloads)
     luthier.tune(model, minutes=5)
@@ -293,11 +293,12 @@ def test_minutes_alone_set_no_number_of_trials(model, monkeypatch):
 def quicker(monkeypatch):
     """The tuner finds that each kernel's best schedule is twice as fast as its default."""
 
-    def tune_workloads(workloads, target, trials, log, **rest):
+    def tune_workloads(workloads, trials, layers, **rest):
         kernels = [
-            KernelResult(w, n, 2e-3, 1e-3, default(w, target), 1, 0) for w, n in workloads.items()
+            KernelResult(w, n, 2e-3, 1e-3, default(w, layers.target), 1, 0)
+            for w, n in workloads.items()
         ]
-        return TuneResult(tuple(kernels), 1, 0.0, {}, False, 0, 0, ())
+        return TuneResult(tuple(kernels), 1, 0.0, {}, "log", False, 0, 0, 0, ())
 
     monkeypatch.setattr("luthier._compile.tune_workloads", tune_workloads)
 
