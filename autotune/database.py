@@ -162,7 +162,7 @@ def _refuse_other_kinds(path: Path, *, create: bool) -> None:
         with path.open("rb") as opened:
             head = opened.read(4096)
     except FileNotFoundError as error:
-        if create:
+        if create and path.parent.is_dir():
             return
         raise LogError(f"cannot open the log '{path}': {error.strerror}") from error
     except (OSError, ValueError) as error:

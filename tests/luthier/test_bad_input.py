@@ -226,7 +226,7 @@ def test_a_log(refused, kind):
 def test_a_log_where_none_can_be(refused):
     save(scale_model())
     refused(4, "cannot open the log", "tune", "model.onnx", "--log", "none/log", "--trials", "1")
-    refused(4, "cannot open the log", "tune", "model.onnx", "--log", "/proc/log", "--trials", "1")
+    refused(4, "log '/proc/log'", "tune", "model.onnx", "--log", "/proc/log", "--trials", "1")
 
 
 # ---- output folders ----
