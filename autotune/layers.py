@@ -13,10 +13,10 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from types import TracebackType
 
 from luthier.schedules import Schedule, ScheduleError, Target, Workload
 
+from .closing import Closing
 from .features import schedule_columns
 from .machine import Machine
 from .record import Record
@@ -39,7 +39,7 @@ class Choice:
     layer: str
 
 
-class Layers:
+class Layers(Closing):
     """Records for one target. ``own`` is the store that is written to, if any."""
 
     def __init__(
@@ -56,17 +56,8 @@ class Layers:
         self._validity = Validity(spaces)
         self._refuted: dict[str, set[Schedule]] = {}
 
-    def __enter__(self) -> Layers:
-        """Itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        """Close the stores."""
+    def close(self) -> None:
+        """Close the stores; harmless when repeated."""
         for store in self._stores:
             store.close()
 

@@ -13,12 +13,12 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from luthier.schedules import Schedule, Target, Workload
 
 from .builders import Builders
+from .closing import Closing
 from .harness import Effort, compile_harness
 from .machine import Machine
 from .record import Outcome, Record, Timing, normal, now, one_line, tool_versions
@@ -60,7 +60,7 @@ class ReferenceFailed(Exception):  # noqa: N818 - an event, handled inside this 
     """The kernel's default schedule does not run, so that nothing can be checked against it."""
 
 
-class Measurer:
+class Measurer(Closing):
     """Worker processes and a folder for one tuning session; a context manager.
 
     Constant inputs are flushed from the caches before each timed run (``cold``): between two runs
@@ -89,19 +89,6 @@ class Measurer:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Measurer:
-        """Itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     def close(self) -> None:
         """Kill the workers and what they run, and delete the folder; harmless when repeated."""

@@ -8,6 +8,7 @@ Reading takes any order; lines that cannot be read are skipped and counted.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,7 @@ from typing import IO
 from luthier.schedules import LogError
 
 from .database import is_url, shown
+from .machine import Machine
 from .record import LONGEST_LINE, Record
 
 _BLOCK = 1 << 22
@@ -93,8 +95,12 @@ def _write_file(path: Path, lines: Iterable[str]) -> None:
 
 def _place(record: Record) -> tuple[str, ...]:
     """Where a record stands: its kernel's together, in them its machine's, the oldest first."""
-    machine = str(sorted(record.machine.to_json().items()))
-    return record.workload.text, machine, str(record.schedule), record.time
+    return record.workload.text, _machine(record.machine), str(record.schedule), record.time
+
+
+@functools.lru_cache(maxsize=1024)
+def _machine(machine: Machine) -> str:
+    return str(sorted(machine.to_json().items()))
 
 
 @contextlib.contextmanager

@@ -137,16 +137,15 @@ class Record:
             "time": self.time,
         }
 
-    @property
+    @functools.cached_property
     def hash(self) -> str:
         """Content hash, 16 hex digits."""
-        return _digest(_canonical(self.to_json()))
+        return digest(canonical(self.to_json()))
 
     @property
     def line(self) -> str:
         """The record's line of a log, without the newline."""
-        body = _canonical(self.to_json())
-        return f'{{"hash":"{_digest(body)}",{body[1:]}'
+        return f'{{"hash":"{self.hash}",{canonical(self.to_json())[1:]}'
 
     @staticmethod
     def parse(line: str) -> Record:
@@ -195,11 +194,13 @@ def one_line(text: str) -> str:
     return "".join(c if " " <= c <= "~" else "?" for c in plain)[:LONGEST_DETAIL]
 
 
-def _canonical(data: Mapping[str, Any]) -> str:
+def canonical(data: Mapping[str, Any]) -> str:
+    """The one JSON text of some data: keys sorted, no spaces."""
     return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def _digest(body: str) -> str:
+def digest(body: str) -> str:
+    """A short content hash, 16 hex digits."""
     return hashlib.sha256(body.encode()).hexdigest()[:16]
 
 
@@ -219,10 +220,10 @@ def _from_json(data: dict[str, Any], line: str) -> Record:
     if data.keys() != _KEYS:
         raise LogError(f"missing or unknown fields: {sorted(data.keys() ^ _KEYS)}"[:200])
     head = f'{{"hash":"{claimed}",'
-    body = "{" + line[len(head) :] if line.startswith(head) else _canonical(data)
-    if _digest(body) != claimed:
-        body = _canonical(data)  # someone may have reformatted the line
-        if _digest(body) != claimed:
+    body = "{" + line[len(head) :] if line.startswith(head) else canonical(data)
+    if digest(body) != claimed:
+        body = canonical(data)  # someone may have reformatted the line
+        if digest(body) != claimed:
             raise LogError("the content does not match its hash")
     if "\\" in body or not body.isascii():
         raise LogError("a record holds printable ASCII only")
@@ -263,7 +264,7 @@ def _interned(data: Any, read: Callable[[Any], _T], write: Callable[[_T], Any]) 
     key = marshal.dumps(data, 2)  # the fastest exact key; it is never read back
     if key not in _parsed:
         value = read(data)
-        if _canonical(write(value)) != _canonical(data):
+        if canonical(write(value)) != canonical(data):
             raise LogError("a workload, target or tool is not in canonical form")
         if len(_parsed) > 10_000:
             _parsed.clear()

@@ -39,15 +39,15 @@ def winners(records: Iterable[Record], count: int) -> list[Record]:
     Its ``count`` fastest schedules; its default's record, which tells what they won; and the
     schedules that crashed or gave a wrong result, so that nobody tries them again.
     """
-    return [
-        record for group in kinds(latest(records)).values() for record in _winners(group, count)
-    ]
+    validity = Validity()
+    groups = kinds(latest(records)).values()
+    return [record for group in groups for record in _winners(group, count, validity)]
 
 
-def _winners(group: list[Record], count: int) -> Iterator[Record]:
+def _winners(group: list[Record], count: int, validity: Validity) -> Iterator[Record]:
     default = None
     with contextlib.suppress(ScheduleError):
-        default = Validity().default(group[0].workload, group[0].target)
+        default = validity.default(group[0].workload, group[0].target)
     right = [record for record in group if record.timing]
     for number, record in enumerate(right):
         if number < count or record.schedule == default:
@@ -56,9 +56,12 @@ def _winners(group: list[Record], count: int) -> Iterator[Record]:
     yield from (record for record in group if record.outcome in wrong)
 
 
-def is_stale(record: Record) -> bool:
-    """Whether the record's template is gone, means something else now, or lacks its knobs."""
-    return not Validity().holds(record, record.target)
+def is_stale(record: Record, validity: Validity | None = None) -> bool:
+    """Whether the record's template is gone, means something else now, or lacks its knobs.
+
+    Who asks of many records gives one ``validity``, which keeps their spaces.
+    """
+    return not (validity or Validity()).holds(record, record.target)
 
 
 def best_of(records: Iterable[Record]) -> dict[tuple[Workload, Target], Record]:

@@ -13,7 +13,6 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -22,6 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from luthier.schedules import LogError, LuthierError, Schedule, Workload
 
 from . import database, tables
+from .closing import Closing
 from .machine import Machine
 from .record import Record
 from .salvage import salvaged
@@ -34,7 +34,7 @@ _SHOWN_PROBLEMS = 5
 _T = TypeVar("_T")
 
 
-class Store:
+class Store(Closing):
     """Records in a database. ``name`` tells where, without a password.
 
     ``skipped`` counts what could not be read; ``problems`` tells about the first few.
@@ -81,19 +81,6 @@ class Store:
             tables.create(connection)
         store.add(records)
         return store
-
-    def __enter__(self) -> Store:
-        """Itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     @property
     def skipped(self) -> int:

@@ -7,7 +7,6 @@ without anything else; the other columns only find it. ``docs/log-format.md`` de
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 from collections.abc import Collection
 from typing import Any
@@ -17,7 +16,7 @@ import sqlalchemy as sa
 from luthier.schedules import Schedule
 
 from .machine import Machine
-from .record import Outcome, Record
+from .record import Outcome, Record, canonical, digest
 
 VERSION = 1  # of the tables; a newer one is refused by name
 _METADATA = sa.MetaData()
@@ -63,9 +62,8 @@ def create(connection: sa.Connection) -> None:
 
 def row(record: Record) -> dict[str, Any]:
     """A record's row."""
-    line = record.line
     return {
-        "hash": line[9:25],
+        "hash": record.hash,
         "workload": record.workload.key,
         "machine": machine_key(record.machine),
         "schedule": schedule_key(record.schedule),
@@ -73,13 +71,13 @@ def row(record: Record) -> dict[str, Any]:
         "outcome": record.outcome.value,
         "cold": record.cold,
         "rank": record.rank if record.timing else None,
-        "line": line,
+        "line": record.line,
     }
 
 
 def machine_row(machine: Machine) -> dict[str, str]:
     """A machine's row."""
-    return {"machine": machine_key(machine), "text": _text(machine)}
+    return {"machine": machine_key(machine), "text": canonical(machine.to_json())}
 
 
 def machine(text: str) -> Machine:
@@ -90,20 +88,12 @@ def machine(text: str) -> Machine:
 @functools.lru_cache(maxsize=1024)
 def machine_key(machine: Machine) -> str:
     """A short content hash of a machine."""
-    return _digest(_text(machine))
-
-
-def _text(machine: Machine) -> str:
-    return json.dumps(machine.to_json(), sort_keys=True, separators=(",", ":"))
+    return digest(canonical(machine.to_json()))
 
 
 def schedule_key(schedule: Schedule) -> str:
     """A short content hash of a schedule, whose knobs are in the order of their names."""
-    return _digest(str(schedule))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return digest(str(schedule))
 
 
 def latest(machines: Collection[str], workload: str | None = None) -> sa.Select[Any]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import shlex
 import shutil
-import statistics
 import sys
 import tempfile
 from collections import Counter
@@ -28,7 +27,7 @@ import luthier
 import luthier.logs
 from bench import results
 from bench.models import all_models, cache_folder
-from bench.standings import markdown
+from bench.standings import markdown, percentages
 from luthier._samples import random_inputs
 from luthier._timed import in_turns
 from luthier.autotune import Layers, Store
@@ -69,7 +68,6 @@ class Row:
 
     def cells(self) -> list[str]:
         """For the table."""
-        shares = sorted(self.model_shares)
         return [
             self.name,
             str(self.kernels),
@@ -77,7 +75,7 @@ class Row:
             str(self.early_trials),
             str(self.late_trials),
             f"{self.kernel_share:.1%}",
-            f"{statistics.median(shares):.1%} ({shares[0]:.1%} to {shares[-1]:.1%})",
+            percentages(self.model_shares),
             f"{1e3 * self.told:.2f}",
             f"{1e3 * self.deployed:.2f}",
             f"{self.deployed / self.told:.3f}",

@@ -80,6 +80,11 @@ def short_table(standings: Sequence[Standing], peers: Sequence[str]) -> str:
     return markdown(lines)
 
 
+def percentages(shares: Sequence[float]) -> str:
+    """Their median and range: ``98.3% (97.7% to 102.3%)``."""
+    return f"{statistics.median(shares):.1%} ({min(shares):.1%} to {max(shares):.1%})"
+
+
 def markdown(lines: Sequence[Sequence[str]]) -> str:
     """A table's text; the second line says how columns are aligned."""
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)

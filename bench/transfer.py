@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import statistics
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ import luthier
 import luthier.logs
 from bench import results
 from bench.models import all_models, cache_folder
-from bench.standings import markdown
+from bench.standings import markdown, percentages
 from luthier._samples import random_inputs
 from luthier._timed import in_turns
 from luthier.frontend import read_model
@@ -70,13 +69,9 @@ class Row:
             str(self.trials),
             str(self.most),
             str(self.slower),
-            _spread(self.of_native),
-            _spread(self.of_default),
+            percentages(self.of_native),
+            percentages(self.of_default),
         ]
-
-
-def _spread(shares: tuple[float, ...]) -> str:
-    return f"{statistics.median(shares):.1%} ({min(shares):.1%} to {max(shares):.1%})"
 
 
 def measured(name: str, path: Path, minutes: float) -> list[Row]:

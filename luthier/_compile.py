@@ -121,10 +121,11 @@ def tune(
             seed=seed,
             on_progress=on_progress,
         )
-        best = _schedules(choices(program, layers))
+        changed = any(k.best < k.default for k in result.kernels)
+        wanted = timed and changed and not result.interrupted
+        best = _schedules(choices(program, layers)) if wanted else {}
     before = after = None
-    changed = any(k.best < k.default for k in result.kernels)
-    if timed and changed and not result.interrupted:
+    if wanted:
         inputs = random_inputs(read_model(model, shapes), _SAMPLE_SEED)
         before, after = before_and_after(program, resolved, best, inputs)
     known = {f.name: getattr(result, f.name) for f in fields(result)}

@@ -10,6 +10,7 @@ from pathlib import Path
 from luthier.autotune import Outcome, Record
 from luthier.autotune.measure import Measurer, ReferenceFailed
 from luthier.autotune.selection import is_stale, kinds
+from luthier.autotune.validity import Validity
 from luthier.schedules.errors import UsageError
 from luthier.schedules.target import available_cores, host
 
@@ -76,6 +77,8 @@ def verify(
     """
     if sample < 0:
         raise UsageError(f"sample must not be negative, but is {sample}")
+    kinds_here = {host(threads) for threads in range(1, available_cores() + 1)} if sample else set()
+    validity = Validity()
     checked: list[SourceCheck] = []
     here: list[Record] = []
     for source in sources:
@@ -84,7 +87,8 @@ def verify(
             count = 0
             for record in store.records():
                 count += 1
-                if sample and _is_of_here(record):
+                measurable = record.cold and record.timing is not None
+                if measurable and record.target in kinds_here and not is_stale(record, validity):
                     here.append(record)
             problems = (*store.problems, *store.check())
             checked.append(SourceCheck(store.name, count, store.skipped, problems, name))
@@ -93,13 +97,6 @@ def verify(
     random.Random(seed).shuffle(order)
     drawn = [unique[key] for key in order[:sample]]
     return VerifyReport(tuple(checked), tuple(_remeasured(drawn, seed)))
-
-
-def _is_of_here(record: Record) -> bool:
-    fits = record.target.threads <= available_cores() and record.target == host(
-        record.target.threads
-    )
-    return fits and record.cold and record.timing is not None and not is_stale(record)
 
 
 def _remeasured(records: Sequence[Record], seed: int) -> Iterator[Remeasured]:

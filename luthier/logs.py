@@ -13,6 +13,7 @@ from pathlib import Path
 
 from luthier.autotune import Layers, Record, Store, pack
 from luthier.autotune.database import is_server, is_url, shown
+from luthier.autotune.validity import Validity
 from luthier.schedules import Target, Workload
 from luthier.schedules.errors import LogError, UsageError
 from luthier.schedules.target import DEFAULT_ACCURACY
@@ -205,8 +206,7 @@ def export(source: FilePath, out: FilePath, *, best: int | None = None) -> Merge
         if best is not None:
             from luthier.autotune import selection  # noqa: PLC0415 - imports TVM
 
-            if best < 1:
-                raise UsageError(f"best must be at least 1, not {best}")
+            _check_best(best)
             records = selection.winners(records, best)
         return _written(out, records, [store])
 
@@ -234,11 +234,12 @@ def prune(
     """
     from luthier.autotune import selection  # noqa: PLC0415 - imports TVM
 
-    if best is not None and best < 1:
-        raise UsageError(f"best must be at least 1, not {best}")
+    if best is not None:
+        _check_best(best)
     with Store.open(log, create=Path(log).exists() or is_server(log)) as store:
         every = list(store.records())
-        fresh = [r for r in every if not (stale and selection.is_stale(r))]
+        validity = Validity()
+        fresh = [r for r in every if not (stale and selection.is_stale(r, validity))]
         newest = selection.latest(fresh)
         kept = newest if best is None else selection.winners(newest, best)
         if not dry_run:
@@ -275,6 +276,11 @@ def diff(first: FilePath, second: FilePath) -> DiffReport:
 
 
 # ---- underneath ----
+
+
+def _check_best(best: int) -> None:
+    if best < 1:
+        raise UsageError(f"best must be at least 1, not {best}")
 
 
 def _written(out: FilePath, records: Iterable[Record], stores: Sequence[Store]) -> MergeReport:

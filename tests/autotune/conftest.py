@@ -8,7 +8,7 @@ import pytest
 
 from luthier.autotune.layers import Layers
 from luthier.autotune.machine import Machine
-from luthier.autotune.record import Outcome, Record, Timing, now
+from luthier.autotune.record import Outcome, Record, Timing, normal, now
 from luthier.autotune.store import Store
 from luthier.autotune.trust import Asker
 from luthier.schedules import Knob, Schedule, Space, Target, Tensor, Workload, node
@@ -33,12 +33,13 @@ def workload() -> Workload:
 
 @pytest.fixture
 def make_record(workload: Workload, target: Target) -> MakeRecord:
-    """A record of schedule ``number`` that took ``seconds``; None for a crash."""
+    """A record of ``schedule``, or number so, that took ``seconds``; None for a crash."""
 
     def make(
         number: int = 0,
         seconds: float | None = 1e-3,
         *,
+        schedule: Schedule | None = None,
         of: Workload = workload,
         on: Target = target,
         version: int = 1,
@@ -48,10 +49,11 @@ def make_record(workload: Workload, target: Target) -> MakeRecord:
         features: tuple[str, ...] = ("avx", "avx2"),
         cores: int = 4,
     ) -> Record:
+        knobs = (("number", number), ("order", "rows"))
         return Record(
             workload=of,
             machine=Machine(on, "AuthenticAMD", microarchitecture, features, cores, False),
-            schedule=Schedule("fake", version, (("number", number), ("order", "rows"))),
+            schedule=normal(schedule or Schedule("fake", version, knobs)),
             outcome=Outcome.OK if seconds else outcome,
             timing=Timing.of([seconds]) if seconds else None,
             cold=True,

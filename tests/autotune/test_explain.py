@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from luthier.autotune import Layers, Machine, Outcome, Record, Store, Timing, explain
-from luthier.autotune.record import normal, now
+from luthier.autotune import Layers, Store, explain
+from luthier.autotune.record import normal
 from luthier.schedules import Schedule, Space, Tensor, Workload, node
 from luthier.schedules.registry import default, spaces
 
@@ -23,23 +23,11 @@ Keep = Callable[..., None]
 
 
 @pytest.fixture
-def keep(workload, target) -> Keep:
+def keep(workload, make_record) -> Keep:
     """Adds a made-up record to a log."""
 
     def add(log: Layers, schedule: Schedule, seconds: float, of: Workload = workload) -> None:
-        log.add(
-            Record(
-                workload=of,
-                machine=Machine(target, "AuthenticAMD", "zen3"),
-                schedule=normal(schedule),
-                outcome=Outcome.OK,
-                timing=Timing.of([seconds]),
-                cold=True,
-                detail="",
-                tools=(("luthier", "0.1.0"),),
-                time=now(),
-            )
-        )
+        log.add(make_record(seconds=seconds, of=of, schedule=schedule))
 
     return add
 

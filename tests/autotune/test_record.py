@@ -16,8 +16,8 @@ from luthier.autotune.record import (
     Machine,
     Record,
     Timing,
-    _canonical,
-    _digest,
+    canonical,
+    digest,
     one_line,
 )
 from luthier.schedules import LogError
@@ -26,7 +26,7 @@ from luthier.schedules import LogError
 def signed(data: dict[str, Any]) -> str:
     """A line whose hash is right, whatever it says: a stranger can compute hashes too."""
     body = {k: v for k, v in data.items() if k != "hash"}
-    return json.dumps({**body, "hash": _digest(_canonical(body))})
+    return json.dumps({**body, "hash": digest(canonical(body))})
 
 
 def test_a_line_reads_back_as_the_same_record(make_record):

@@ -18,17 +18,15 @@ import pytest
 
 from luthier.autotune import (
     Layers,
-    Machine,
     Outcome,
     Progress,
     Record,
     Store,
-    Timing,
     TuneResult,
     tune,
 )
 from luthier.autotune.measure import Measurement, Measurer
-from luthier.autotune.record import normal, now
+from luthier.autotune.record import normal
 from luthier.schedules import Target, Tensor, UsageError, Workload, node, registry
 from luthier.schedules.target import host
 
@@ -292,25 +290,16 @@ def test_a_result_adds_up(tmp_path, here, opened):
     assert kernel.count == 5
 
 
-def claimed(workload, target, seconds) -> list[Record]:
+@pytest.fixture
+def claimed(make_record) -> Callable[..., list[Record]]:
     """Somebody's records: what each schedule is said to take on a machine."""
-    return [
-        Record(
-            workload=workload,
-            machine=Machine(target, "AuthenticAMD", "zen3"),
-            schedule=normal(schedule),
-            outcome=Outcome.OK,
-            timing=Timing.of([time]),
-            cold=True,
-            detail="",
-            tools=(),
-            time=now(),
-        )
+    return lambda workload, target, seconds: [
+        make_record(seconds=time, of=workload, on=target, schedule=schedule)
         for schedule, time in seconds.items()
     ]
 
 
-def test_verify_tries_what_won_elsewhere_and_nothing_else(here):
+def test_verify_tries_what_won_elsewhere_and_nothing_else(here, claimed):
     """Four trials a kernel at most; what is no faster than the default does not win."""
     workload, other = matmul(48), replace(here, threads=here.threads + 1)
     space = registry.spaces(workload, here)[0]
@@ -330,7 +319,7 @@ def test_verify_tries_what_won_elsewhere_and_nothing_else(here):
     assert tune({workload: 1}, 1000, layers, verify=True).trials == 0
 
 
-def test_what_was_measured_on_this_kind_of_machine_is_not_measured_again(here):
+def test_what_was_measured_on_this_kind_of_machine_is_not_measured_again(here, claimed):
     workload = relu(50_000)
     space = registry.spaces(workload, here)[0]
     pack = claimed(workload, here, {s: 1e-3 * (i + 1) for i, s in enumerate(space)})

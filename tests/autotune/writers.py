@@ -12,6 +12,7 @@ from luthier.autotune import Record, Store
 WRITER = """
 import sys
 sys.path[:] = {path!r}
+from dataclasses import replace
 from luthier.autotune.record import Record
 from luthier.autotune.store import Store
 from luthier.schedules import Schedule
@@ -22,7 +23,7 @@ while number < {last}:
     batch = range(number, min(number + {batch}, {last}))
     knobs = [(("number", n), ("order", "rows")) for n in batch]
     schedules = [Schedule("fake", 1, k) for k in knobs]
-    store.add([type(record)(**{{**record.__dict__, "schedule": s}}) for s in schedules])
+    store.add([replace(record, schedule=s) for s in schedules])
     print(*batch, flush=True)
     number += {batch}
 """
