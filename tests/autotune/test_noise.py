@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from luthier.autotune.harness import Harness, compile_harness
 from luthier.autotune.measure import Measurement, _merged
-from luthier.autotune.record import Outcome, Timing
+from luthier.autotune.record import Outcome
 from luthier.autotune.runner import timed
 from luthier.schedules import Schedule
 
@@ -57,13 +57,3 @@ def test_winners_count_their_undisturbed_rounds():
     noisy = Measurement(CANDIDATE, Outcome.OK, (3e-3,), disturbed=True)
     assert _merged([noisy, quiet, quiet]) == replace(quiet, samples=(1e-3, 1e-3))
     assert _merged([noisy, noisy]).disturbed
-
-
-def test_a_quiet_record_is_preferred_within_noise(tmp_path, make_record, open_log):
-    log = open_log(tmp_path / "log")
-    quiet, noisy, lucky = make_record(0, 1.00e-3), make_record(1, 0.95e-3), make_record(2, 0.5e-3)
-    log.append(quiet)
-    log.append(replace(noisy, timing=Timing.of([0.95e-3], disturbed=True)))
-    assert log.best(quiet.workload, quiet.target) == quiet
-    log.append(replace(lucky, timing=Timing.of([0.5e-3], disturbed=True)))
-    assert log.best(quiet.workload, quiet.target).schedule == lucky.schedule

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "bench.c"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -97,12 +98,21 @@ static void slow_kernels_are_given_up(luthier_pool *pool)
 {
     double samples[MOST];
     pause_us = 2000;
-    struct luthier_effort hopeless = {9, MOST, 0.0, 1e9, 1e-3, 1e-6};
+    struct luthier_effort hopeless = {9, MOST, 0.0, 1e9, 0.5e-3, 1e-6};
     memory.runs = 0;
     CHECK(time_kernel(&SLEEPING, pool, hopeless, samples) == 5);
     CHECK(memory.runs == 5 && samples[0] >= 2e-3);
     struct luthier_effort brief = {3, MOST, 0.0, 1e-3, 1e9, 1e-6}; /* no time for more than least */
     CHECK(time_kernel(&SLEEPING, pool, brief, samples) == 3);
+}
+
+static void slower_kernels_are_timed_less_exactly(void)
+{
+    struct luthier_effort effort = {9, MOST, 0.01, 1e9, 1e-3, 1e-6};
+    CHECK(precision_wanted(&effort, 0.9e-3) == 0.01);
+    CHECK(fabs(precision_wanted(&effort, 1.8e-3) - 0.1) < 1e-12);
+    effort.best = 0; /* nothing is known yet */
+    CHECK(precision_wanted(&effort, 1.8e-3) == 0.01);
 }
 
 static void short_kernels_run_several_times_a_sample(luthier_pool *pool)
@@ -142,6 +152,7 @@ int main(void)
     alarm(100);
     grains();
     median_and_spread();
+    slower_kernels_are_timed_less_exactly();
     CHECK(luthier_workers_start(THREADS, &pool) == 0);
     every_chunk_runs_once_and_phases_wait(pool);
     memset(&memory, 0, sizeof memory);
