@@ -1,9 +1,9 @@
 """The tuner: measures schedules, learns which are fast, and keeps records of all it measured."""
 
-from . import pack
 from .explain import Credit, Explanation, KnobChoice, explain
 from .layers import Choice, Layers
 from .machine import Machine
+from .pack import Pack, write_pack
 from .record import Outcome, Record, Timing
 from .results import KernelResult, Progress, TuneResult
 from .store import Store
@@ -19,6 +19,7 @@ __all__ = [
     "Layers",
     "Machine",
     "Outcome",
+    "Pack",
     "Progress",
     "Record",
     "Store",
@@ -26,6 +27,6 @@ __all__ = [
     "Trust",
     "TuneResult",
     "explain",
-    "pack",
     "tune",
+    "write_pack",
 ]

@@ -17,7 +17,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
 from luthier.schedules import LogError
 
-from .record import LONGEST_LINE
+from .parse import LONGEST_LINE
 from .salvage import salvaged
 
 _SERVER = re.compile(r"postgres(?:ql)?(?:\+[a-z0-9]+)?://")

@@ -12,66 +12,95 @@ import functools
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from luthier.schedules import LogError
 
+from .closing import Closing
 from .database import is_url, shown
 from .machine import Machine
-from .record import LONGEST_LINE, Record
+from .parse import LONGEST_LINE, parse_record
+from .record import Record
 
+MOST_PROBLEMS = 5  # of a source that are told
 _BLOCK = 1 << 22
 _MOST = 1 << 32  # bytes
 
 
-@dataclass(frozen=True)
-class Pack:
-    """The records of a pack by their hashes, and what is wrong with its other lines."""
+class Pack(Closing):
+    """A pack at a path, or at a URL that fsspec knows, as a source of records.
 
-    name: str
-    records: dict[str, Record]
-    problems: tuple[str, ...]
-
-
-def read(where: str | os.PathLike[str]) -> Pack:
-    """Read a pack from a path, or from a URL that fsspec knows; raises LogError.
-
-    A file without a single record is a pack only if it is empty.
+    Whoever reads its records learns what is wrong with the other lines: ``skipped`` counts them and
+    ``problems`` tells about the first few.
     """
-    name, records, problems, alien = shown(where), {}, [], False
-    with _opened(where) as file:
-        for number, line in enumerate(_lines(file, name), 1):
-            text = line.strip()
-            if not text:
-                continue
-            try:
-                record = Record.parse(text.decode("ascii"))
-                records[record.hash] = record
-            except (LogError, UnicodeDecodeError) as error:
-                reason = error if isinstance(error, LogError) else "the line is no ASCII text"
-                problems.append(f"{name}:{number}: {reason}")
-                alien = alien or not text.startswith(b"{")
-    if alien and not records:
-        raise LogError(f"'{name}' is not a tuning log")
-    return Pack(name, records, tuple(problems))
+
+    def __init__(self, where: str | os.PathLike[str]) -> None:
+        self.name = shown(where)
+        self.skipped = 0
+        self.problems: list[str] = []
+        self._where = where
+
+    def close(self) -> None:
+        """Nothing is held open between readings."""
+
+    def records(self) -> Iterator[Record]:
+        """Each record once, in the file's order; raises LogError.
+
+        A file without a single record is a pack only if it is empty.
+        """
+        self.skipped, self.problems = 0, []
+        told: set[str] = set()
+        alien = False
+        with _opened(self._where) as file:
+            for number, line in enumerate(_lines(file, self.name), 1):
+                text = line.strip()
+                if not text:
+                    continue
+                try:
+                    record = parse_record(text.decode("ascii"))
+                except (LogError, UnicodeDecodeError) as error:
+                    reason = error if isinstance(error, LogError) else "the line is no ASCII text"
+                    self._skip(f"{self.name}:{number}: {reason}")
+                    alien = alien or not text.startswith(b"{")
+                    continue
+                if record.hash not in told:
+                    told.add(record.hash)
+                    yield record
+        if alien and not told:
+            raise LogError(f"'{self.name}' is not a tuning log")
+
+    def find(self, prefix: str) -> list[Record]:
+        """Records whose hash begins so; raises LogError."""
+        return [record for record in self.records() if record.hash.startswith(prefix)]
+
+    def check(self) -> list[str]:
+        """What is wrong with the file beyond its lines: nothing can be."""
+        return []
+
+    def _skip(self, problem: str) -> None:
+        self.skipped += 1
+        if len(self.problems) < MOST_PROBLEMS:
+            self.problems.append(problem)
 
 
-def write(where: str | os.PathLike[str], records: Iterable[Record]) -> int:
-    """Write a pack; returns how many records it has. Raises LogError.
+def write_pack(where: str | os.PathLike[str], records: Iterable[Record]) -> set[str]:
+    """Write a pack; returns the hashes of its records. Raises LogError.
 
     A file appears whole or not at all; an object behind a URL as its file system does it, which
     object storage does so, too.
     """
-    found = {record.hash: (_place(record), record.line) for record in records}
-    lines = [f"{line}\n" for _, line in sorted(found.values())]
+    found: dict[str, tuple[str, ...]] = {}
+    for record in records:
+        if record.hash not in found:
+            found[record.hash] = (*_place(record), f"{record.line}\n")
+    lines = [line for *_, line in sorted(found.values())]
     if is_url(where):
         with _remote(str(where), "wb") as file:
             file.writelines(line.encode("ascii") for line in lines)
     else:
         _write_file(Path(where), lines)
-    return len(lines)
+    return set(found)
 
 
 def _write_file(path: Path, lines: Iterable[str]) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from luthier.schedules import LogError
 
-from .record import LONGEST_LINE, Record
+from .parse import LONGEST_LINE, parse_record
+from .record import Record
 
 _HEAD = re.compile(rb'\{"hash":"[0-9a-f]{16}",')
 _TAIL = re.compile(rb'"tools":\{[^{}]{0,2000}\},"workload":\{')
@@ -41,7 +42,7 @@ def _records(data: bytes | mmap.mmap) -> Iterator[Record]:
         text = run[0].decode("ascii") if run else ""
         with contextlib.suppress(ValueError, RecursionError, LogError):
             _, end = json.JSONDecoder().raw_decode(text)
-            yield Record.parse(text[:end])
+            yield parse_record(text[:end])
 
 
 @contextlib.contextmanager

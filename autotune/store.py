@@ -23,14 +23,16 @@ from luthier.schedules import LogError, LuthierError, Schedule, Workload
 from . import database, tables
 from .closing import Closing
 from .machine import Machine
+from .pack import MOST_PROBLEMS
+from .parse import parse_record
 from .record import Record
 from .salvage import salvaged
 from .tables import MACHINES, RECORDS, VERSIONS
 
 _PAGE = 1000  # records at once
+_EVERY_MACHINE = sa.select(MACHINES.c.machine, MACHINES.c.text)
 _WINNERS = 16
 _ATTEMPTS = 5  # to reach a server that went away
-_SHOWN_PROBLEMS = 5
 _T = TypeVar("_T")
 
 
@@ -87,11 +89,10 @@ class Store(Closing):
         """How many records could not be read so far."""
         return len(self._unread) + self._lost
 
-    def report(self, problems: Iterable[str]) -> None:
+    def report(self, skipped: int, problems: Sequence[str]) -> None:
         """Count what could not be read when the records were brought here."""
-        told = list(problems)
-        self._lost += len(told)
-        self.problems += told[: max(0, _SHOWN_PROBLEMS - len(self.problems))]
+        self._lost += skipped
+        self.problems += problems[: max(0, MOST_PROBLEMS - len(self.problems))]
 
     def close(self) -> None:
         """Let go of the database; harmless when repeated."""
@@ -121,14 +122,14 @@ class Store(Closing):
 
     def machines(self) -> dict[str, Machine]:
         """The machines that records are of, by the key that queries take."""
-        for key, text in self._select(sa.select(MACHINES.c.machine, MACHINES.c.text)):
+        for key, text in self._select(_EVERY_MACHINE):
             if key not in self._machines:
                 self._learn(key, text)
         return dict(self._machines)
 
     def find(self, prefix: str) -> list[Record]:
         """Records whose hash begins so: hex digits, at least four of them."""
-        return list(self._parsed(self._select(tables.beginning(prefix))))
+        return list(self._parsed(self._select(*tables.beginning(prefix))))
 
     def count(self, machines: Collection[str] | None = None) -> int:
         """How many records there are, of these machines or of all."""
@@ -150,35 +151,31 @@ class Store(Closing):
         """The latest record of each schedule that was right, fastest first."""
         for first in itertools.count(0, _WINNERS):
             query = tables.ranked(machines, workload.key, first, _WINNERS)
-            rows = self._select(query) if machines else []
+            rows = self._select(*query) if machines else []
             yield from self._of(workload, rows)
             if len(rows) < _WINNERS:
                 return
 
     def latest(self, workload: Workload, machines: Collection[str]) -> dict[Schedule, Record]:
         """The latest record of each schedule, failures too, the first measured first."""
-        query = tables.latest(machines, workload.key).order_by(RECORDS.c.time, RECORDS.c.hash)
-        rows = self._select(query) if machines else []
+        rows = self._select(*tables.latest(machines, workload.key)) if machines else []
         return {record.schedule: record for record in self._of(workload, rows)}
 
     def groups(self, machines: Collection[str]) -> list[dict[Schedule, Record]]:
         """The latest records on these machines, a group for each workload."""
         found: dict[str, dict[Schedule, Record]] = {}
-        query = tables.latest(machines).order_by(RECORDS.c.workload, RECORDS.c.hash)
-        for record in self._parsed(self._select(query) if machines else []):
+        for record in self._parsed(self._select(*tables.groups(machines)) if machines else []):
             found.setdefault(record.workload.key, {})[record.schedule] = record
         return list(found.values())
 
     def refuted(self, workload: Workload) -> set[Schedule]:
         """Schedules that gave a wrong result or crashed, on whatever machine."""
-        rows = self._select(tables.refuted(workload.key))
+        rows = self._select(*tables.refuted(workload.key))
         return {record.schedule for record in self._of(workload, rows)}
 
     def elsewhere(self, workload: Workload, machines: Collection[str]) -> int:
         """How many right records of the workload are of other machines."""
-        query = sa.select(sa.func.count()).select_from(RECORDS)
-        of_others = RECORDS.c.machine.not_in(machines), RECORDS.c.rank.is_not(None)
-        return int(self._select(query.where(RECORDS.c.workload == workload.key, *of_others))[0][0])
+        return int(self._select(*tables.elsewhere(machines, workload.key))[0][0])
 
     def check(self) -> list[str]:
         """What a database that is a file finds wrong with itself; nothing in a sound one."""
@@ -232,7 +229,7 @@ class Store(Closing):
 
     def _records(self) -> Iterator[Record]:
         last = ""
-        while rows := self._select(tables.page(last, _PAGE)):
+        while rows := self._select(*tables.page(last, _PAGE)):
             yield from self._parsed(rows)
             keys = [key for key, _ in rows if isinstance(key, str) and key > last]
             if not keys:
@@ -272,18 +269,18 @@ class Store(Closing):
             time.sleep(2**attempt)
         raise AssertionError
 
-    def _select(self, query: sa.Executable) -> Sequence[Any]:
+    def _select(self, query: sa.Executable, values: dict[str, Any] | None = None) -> Sequence[Any]:
         with database.reported(self.name):
             try:
                 with self._engine.connect() as connection:
-                    return connection.execute(query).all()
+                    return connection.execute(query, values).all()
             except sa.exc.DatabaseError as error:
                 words = (*database.DAMAGE, "no such table")
                 damaged = any(word in str(error.orig) for word in words)
                 if not damaged or not self._salvage(str(error.orig)):
                     raise
             with self._engine.connect() as connection:
-                return connection.execute(query).all()
+                return connection.execute(query, values).all()
 
     def _salvage(self, reason: str) -> bool:
         """Read what can be saved from a damaged file; whether there is anything."""
@@ -311,9 +308,9 @@ class Store(Closing):
             try:
                 if not isinstance(line, str):
                     raise LogError("the row holds no text")
-                yield Record.parse(line)
+                yield parse_record(line)
             except LogError as error:
-                if key not in self._unread and len(self.problems) < _SHOWN_PROBLEMS:
+                if key not in self._unread and len(self.problems) < MOST_PROBLEMS:
                     self.problems.append(f"{self.name}: record {key!s:.16}: {error}")
                 self._unread.add(key)
 
@@ -326,7 +323,7 @@ class Store(Closing):
         with contextlib.suppress(LuthierError, ValueError, RecursionError):
             found.append(tables.machine(str(text)))
         if not any(tables.machine_key(machine) == key for machine in found):
-            found = [record.machine for record in self._parsed(self._select(tables.of(key)))]
+            found = [record.machine for record in self._parsed(self._select(*tables.of(key)))]
         for machine in found:
             if tables.machine_key(machine) == key:
                 self._machines[key] = machine

@@ -96,51 +96,90 @@ def schedule_key(schedule: Schedule) -> str:
     return digest(str(schedule))
 
 
-def latest(machines: Collection[str], workload: str | None = None) -> sa.Select[Any]:
-    """Of each schedule of a workload (or of all) the latest cold record on these machines."""
+# Statements are built once, which takes SQLAlchemy longer than SQLite takes to answer them; each
+# function below gives one with its values.
+Asked = tuple[sa.Select[Any], dict[str, Any]]
+_LINES = sa.select(RECORDS.c.hash, RECORDS.c.line)
+_IN_MACHINES = RECORDS.c.machine.in_(sa.bindparam("machines", expanding=True))
+_OF_WORKLOAD = RECORDS.c.workload == sa.bindparam("workload")
+
+
+def _latest() -> sa.Select[Any]:
     newer = RECORDS.alias()
     superseded = sa.exists().where(
         newer.c.workload == RECORDS.c.workload,
         newer.c.schedule == RECORDS.c.schedule,
-        newer.c.machine.in_(machines),
+        newer.c.machine.in_(sa.bindparam("machines", expanding=True)),
         newer.c.cold,
         sa.or_(
             newer.c.time > RECORDS.c.time,
             sa.and_(newer.c.time == RECORDS.c.time, newer.c.hash > RECORDS.c.hash),
         ),
     )
-    query = sa.select(RECORDS.c.hash, RECORDS.c.line).where(
-        RECORDS.c.machine.in_(machines), RECORDS.c.cold, ~superseded
-    )
-    return query if workload is None else query.where(RECORDS.c.workload == workload)
+    return _LINES.where(_IN_MACHINES, RECORDS.c.cold, ~superseded)
 
 
-def ranked(machines: Collection[str], workload: str, first: int, count: int) -> sa.Select[Any]:
+_GROUPS = _latest().order_by(RECORDS.c.workload, RECORDS.c.hash)
+_LATEST = _latest().where(_OF_WORKLOAD).order_by(RECORDS.c.time, RECORDS.c.hash)
+_RANKED = (
+    _latest()
+    .where(_OF_WORKLOAD, RECORDS.c.rank.is_not(None))
+    .order_by(RECORDS.c.rank, RECORDS.c.hash)
+    .offset(sa.bindparam("first"))
+    .limit(sa.bindparam("count"))
+)
+_WRONG = (Outcome.WRONG_RESULT.value, Outcome.CRASHED.value)
+_REFUTED = _LINES.where(_OF_WORKLOAD, RECORDS.c.outcome.in_(_WRONG))
+_ELSEWHERE = (
+    sa.select(sa.func.count())
+    .select_from(RECORDS)
+    .where(_OF_WORKLOAD, ~_IN_MACHINES, RECORDS.c.rank.is_not(None))
+)
+_PAGE = (
+    _LINES.where(RECORDS.c.hash > sa.bindparam("after"))
+    .order_by(RECORDS.c.hash)
+    .limit(sa.bindparam("count"))
+)
+_MACHINE = _LINES.where(RECORDS.c.machine == sa.bindparam("machine")).limit(5)
+
+
+def groups(machines: Collection[str]) -> Asked:
+    """The latest cold record of each kernel's schedules on these machines, by kernel."""
+    return _GROUPS, {"machines": list(machines)}
+
+
+def latest(machines: Collection[str], workload: str) -> Asked:
+    """Of each schedule of a workload the latest cold record on these machines, by time."""
+    return _LATEST, {"machines": list(machines), "workload": workload}
+
+
+def ranked(machines: Collection[str], workload: str, first: int, count: int) -> Asked:
     """The right ones of ``latest``, fastest first: ``count`` of them from number ``first`` on."""
-    query = latest(machines, workload).where(RECORDS.c.rank.is_not(None))
-    return query.order_by(RECORDS.c.rank, RECORDS.c.hash).offset(first).limit(count)
+    values = {"machines": list(machines), "workload": workload, "first": first, "count": count}
+    return _RANKED, values
 
 
-def refuted(workload: str) -> sa.Select[Any]:
+def refuted(workload: str) -> Asked:
     """Records, of any machine, of schedules that gave wrong results or crashed."""
-    wrong = (Outcome.WRONG_RESULT.value, Outcome.CRASHED.value)
-    query = sa.select(RECORDS.c.hash, RECORDS.c.line)
-    return query.where(RECORDS.c.workload == workload, RECORDS.c.outcome.in_(wrong))
+    return _REFUTED, {"workload": workload}
 
 
-def page(after: str, count: int) -> sa.Select[Any]:
+def elsewhere(machines: Collection[str], workload: str) -> Asked:
+    """How many right records of a workload are of other machines."""
+    return _ELSEWHERE, {"machines": list(machines), "workload": workload}
+
+
+def page(after: str, count: int) -> Asked:
     """Records in the order of their hashes."""
-    query = sa.select(RECORDS.c.hash, RECORDS.c.line).where(RECORDS.c.hash > after)
-    return query.order_by(RECORDS.c.hash).limit(count)
+    return _PAGE, {"after": after, "count": count}
 
 
-def beginning(prefix: str) -> sa.Select[Any]:
+def beginning(prefix: str) -> Asked:
     """Records whose hash begins so."""
-    query = sa.select(RECORDS.c.hash, RECORDS.c.line)
-    return query.where(RECORDS.c.hash.startswith(prefix, autoescape=True)).order_by(RECORDS.c.hash)
+    begins = RECORDS.c.hash.startswith(prefix, autoescape=True)
+    return _LINES.where(begins).order_by(RECORDS.c.hash), {}
 
 
-def of(machine: str) -> sa.Select[Any]:
+def of(machine: str) -> Asked:
     """A few records of a machine."""
-    query = sa.select(RECORDS.c.hash, RECORDS.c.line)
-    return query.where(RECORDS.c.machine == machine).limit(5)
+    return _MACHINE, {"machine": machine}

@@ -22,7 +22,7 @@ import luthier.logs
 from bench import results
 from bench.standings import markdown
 from bench.trials import convolution
-from luthier.autotune import Layers, Machine, Outcome, Record, Store, Timing, pack
+from luthier.autotune import Layers, Machine, Outcome, Record, Store, Timing, write_pack
 from luthier.schedules import Knob, Schedule, Space, Target, Workload
 
 KERNELS = 500
@@ -102,7 +102,7 @@ def measured(records: int, folder: Path) -> tuple[list[list[str]], str]:
     rows.append(["best", f"{1e3 * statistics.median(times):.2f} ms ({1e3 * times[-1]:.2f})"])
     exporting, _ = _timed(lambda: luthier.logs.export(path, folder / "one.jsonl"))
     rows.append(["export all into a pack", f"{exporting:.1f} s"])
-    pack.write(folder / "other.jsonl", made_up(records, records // 2))
+    write_pack(folder / "other.jsonl", made_up(records, records // 2))
     sources = [folder / "one.jsonl", folder / "other.jsonl"]
     merging, report = _timed(lambda: luthier.logs.merge(sources, folder / "both.jsonl"))
     assert report.records == records + records // 2

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from luthier.autotune import Choice, Layers, Store, Trust, pack
+from luthier.autotune import Choice, Layers, Pack, Store, Trust
 from luthier.frontend import Program
 from luthier.schedules import Target
 from luthier.schedules.errors import UsageError
@@ -51,14 +52,6 @@ def reading(log: FilePath | None, packs: Sequence[FilePath], target: Target) -> 
     return Layers(None if missing else Store.open(log), _read(packs), target)
 
 
-def read_pack(where: FilePath) -> Store:
-    """A pack as a store of its own; raises LogError."""
-    found = pack.read(where)
-    store = Store.in_memory(found.name, found.records.values())
-    store.report(found.problems)
-    return store
-
-
 def choices(program: Program, layers: Layers) -> dict[str, Choice]:
     """What the layers say, by key of the dense workload: where a tensor lies changes little."""
     computed = {call.workload.dense for call in program.calls}
@@ -78,19 +71,22 @@ def _counts(chosen: Mapping[str, Choice], layer: str) -> list[int]:
 
 
 def _read(packs: Sequence[FilePath]) -> list[Store]:
-    return [*map(read_pack, packs), *_shipped()]
+    return [*(_stored(Pack(where)) for where in packs), *_shipped()]
 
 
 def _shipped() -> list[Store]:
     """The packs of this installation, as one layer."""
     folder = resources.files("luthier.packs")
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".jsonl"))
-    found = []
-    for name in names:
-        with resources.as_file(folder / name) as path:
-            found.append(pack.read(path))
-    if not found:
-        return []
-    store = Store.in_memory(SHIPPED, (r for each in found for r in each.records.values()))
-    store.report(problem for each in found for problem in each.problems)
-    return [store]
+    with contextlib.ExitStack() as files:
+        paths = [files.enter_context(resources.as_file(folder / name)) for name in names]
+        return [_stored(*map(Pack, paths), name=SHIPPED)] if paths else []
+
+
+def _stored(*packs: Pack, name: str | None = None) -> Store:
+    """Packs as one store, which can be asked for the best; raises LogError."""
+    store = Store.in_memory(name or packs[0].name)
+    for each in packs:
+        store.add(each.records())
+        store.report(each.skipped, each.problems)
+    return store

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 
-from luthier.autotune import Store
+from luthier.autotune import Pack, Store
 from luthier.autotune.database import is_server
 
-from ._layers import FilePath, read_pack
+from ._layers import FilePath
 
 
-def opened(where: FilePath) -> Store:
-    """A store, or a pack as a store; raises LogError."""
+def opened(where: FilePath) -> Store | Pack:
+    """What can be asked for its records; raises LogError."""
     if is_server(where):
         return Store.open(where)
     try:
@@ -19,4 +19,4 @@ def opened(where: FilePath) -> Store:
             is_pack = file.read(1024).lstrip()[:1] in (b"", b"{")
     except (OSError, ValueError):
         is_pack = "://" in os.fspath(where)  # else the store says what is wrong
-    return read_pack(where) if is_pack else Store.open(where)
+    return Pack(where) if is_pack else Store.open(where)

@@ -6,12 +6,13 @@ URL that fsspec knows).
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from luthier.autotune import Layers, Record, Store, pack
+from luthier.autotune import Layers, Pack, Record, Store, write_pack
 from luthier.autotune.database import is_server, is_url, shown
 from luthier.autotune.validity import Validity
 from luthier.schedules import Target, Workload
@@ -190,9 +191,8 @@ def merge(sources: Sequence[FilePath], out: FilePath) -> MergeReport:
     replaces a pack there in one step; what was in it is kept if it is one of the sources. Raises
     LogError.
     """
-    stores = [opened(source) for source in sources]
-    records = {record.hash: record for store in stores for record in store.records()}
-    return _written(out, records.values(), stores)
+    with _opened(sources) as stores:
+        return _written(out, _all(stores), stores)
 
 
 def export(source: FilePath, out: FilePath, *, best: int | None = None) -> MergeReport:
@@ -213,9 +213,8 @@ def export(source: FilePath, out: FilePath, *, best: int | None = None) -> Merge
 
 def import_(sources: Sequence[FilePath], log: FilePath = DEFAULT_LOG) -> MergeReport:
     """Add the sources' records to a store, which is made where it is missing; raises LogError."""
-    stores = [opened(source) for source in sources]
-    with Store.open(log, create=True) as store:
-        added = sum(store.add(each.records()) for each in stores)
+    with _opened(sources) as stores, Store.open(log, create=True) as store:
+        added = store.add(_all(stores))
         return _report(store.name, store.count(), added, stores)
 
 
@@ -283,16 +282,32 @@ def _check_best(best: int) -> None:
         raise UsageError(f"best must be at least 1, not {best}")
 
 
-def _written(out: FilePath, records: Iterable[Record], stores: Sequence[Store]) -> MergeReport:
+@contextlib.contextmanager
+def _opened(sources: Sequence[FilePath]) -> Iterator[list[Store | Pack]]:
+    with contextlib.ExitStack() as stack:
+        found: list[Store | Pack] = []
+        for source in sources:
+            found.append(opened(source))
+            stack.enter_context(found[-1])
+        yield found
+
+
+def _all(sources: Iterable[Store | Pack]) -> Iterator[Record]:
+    return (record for source in sources for record in source.records())
+
+
+def _written(
+    out: FilePath, records: Iterable[Record], sources: Sequence[Store | Pack]
+) -> MergeReport:
     if is_server(out):
         raise UsageError(f"'{shown(out)}' is a store: use 'luthier logs import'")
-    every = {record.hash: record for record in records}
-    before = {} if is_url(out) or not Path(out).is_file() else pack.read(out).records
-    count = pack.write(out, every.values())
-    return _report(shown(out), count, len(every.keys() - before.keys()), stores)
+    there = not is_url(out) and Path(out).is_file()
+    before = {record.hash for record in Pack(out).records()} if there else set()
+    written = write_pack(out, records)
+    return _report(shown(out), len(written), len(written - before), sources)
 
 
-def _report(out: str, records: int, added: int, stores: Sequence[Store]) -> MergeReport:
+def _report(out: str, records: int, added: int, stores: Sequence[Store | Pack]) -> MergeReport:
     problems = tuple(problem for store in stores for problem in store.problems)
     return MergeReport(out, records, added, sum(store.skipped for store in stores), problems)
 

@@ -16,7 +16,8 @@ import pytest
 from luthier.autotune.harness import Effort
 from luthier.autotune.inputs import draw
 from luthier.autotune.measure import Limits, Measurement, Measurer
-from luthier.autotune.record import Outcome, Record
+from luthier.autotune.parse import parse_record
+from luthier.autotune.record import Outcome
 from luthier.schedules import Schedule, Target, Tensor, ToolchainError, Workload, node, registry
 from luthier.schedules.target import host
 from luthier.schedules.toolchain import find_compiler
@@ -279,7 +280,7 @@ class TestKernels:
         for shown in measurer.measure(matmul, schedules):
             assert shown.outcome is Outcome.OK, (shown.schedule, shown.detail)
             record = measurer.record(matmul, shown)
-            assert Record.parse(record.line) == record
+            assert parse_record(record.line) == record
             assert dict(record.tools).keys() == {"luthier", "tvm", "llvm"}
 
     def test_the_reference_is_what_numpy_computes(self, measurer, matmul):

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luthier.autotune import pack
 from luthier.autotune.machine import Machine
+from luthier.autotune.pack import Pack, write_pack
 from luthier.autotune.record import Outcome, Record, Timing
 from luthier.autotune.store import Store
 from luthier.schedules import LogError, Schedule, Target, Tensor, Workload, node
@@ -52,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def text(folder: Path, *sets: list[Record]) -> str:
     """What a pack of all these says."""
-    pack.write(folder / "out.jsonl", itertools.chain(*sets))
+    write_pack(folder / "out.jsonl", itertools.chain(*sets))
     return (folder / "out.jsonl").read_text()
 
 
@@ -61,7 +61,7 @@ def merged(folder: Path, *texts: str) -> str:
     found: list[Record] = []
     for i, content in enumerate(texts):
         (folder / f"{i}.jsonl").write_text(content)
-        found += pack.read(folder / f"{i}.jsonl").records.values()
+        found += Pack(folder / f"{i}.jsonl").records()
     return text(folder, found)
 
 
@@ -84,7 +84,7 @@ def test_a_pack_is_what_its_records_are_whatever_their_order(folder, some, rng):
     shuffled = [*some, *some]
     rng.shuffle(shuffled)
     assert text(folder, shuffled) == before
-    assert pack.read(folder / "out.jsonl").records == {r.hash: r for r in some}
+    assert set(Pack(folder / "out.jsonl").records()) == set(some)
 
 
 @settings(max_examples=50, deadline=None)
@@ -118,31 +118,31 @@ def test_damaged_lines_are_skipped_counted_and_reported(tmp_path, make_record, d
     path = tmp_path / "pack.jsonl"
     one, two = make_record(1), make_record(2)
     path.write_bytes(f"{one.line}\n".encode() + damage + two.line.encode())
-    found = pack.read(path)
-    assert list(found.records.values()) == [one, two]
-    assert len(found.problems) == 1
+    found = Pack(path)
+    assert list(found.records()) == [one, two]
+    assert found.skipped == len(found.problems) == 1
     assert found.problems[0].startswith(f"{path}:2: ")
 
 
 def test_blank_lines_are_no_damage(tmp_path, make_record):
     path = tmp_path / "pack.jsonl"
     path.write_text(f"\n{make_record(1).line}\n\n  \n{make_record(2).line}\r\n\n")
-    found = pack.read(path)
-    assert (len(found.records), found.problems) == (2, ())
+    found = Pack(path)
+    assert (len(list(found.records())), found.skipped) == (2, 0)
 
 
 @pytest.mark.parametrize("content", [b"\x7fELF\0\0\0", b"# Notes\n\nBuy milk.\n"])
 def test_a_file_of_another_kind_is_refused(tmp_path, content):
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(LogError, match="is not a tuning log"):
-        pack.read(tmp_path / "file")
+        list(Pack(tmp_path / "file").records())
 
 
 def test_what_cannot_be_read_is_told_in_one_line(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "missing", tmp_path, tmp_path / "pipe", "/dev/zero", "a\0b"):
         with pytest.raises(LogError) as caught:
-            pack.read(path)
+            list(Pack(path).records())
         assert "\n" not in str(caught.value)
 
 
@@ -151,16 +151,16 @@ def test_urls_are_read_by_fsspec(make_record):
 
     with fsspec.open("memory://team/pack.jsonl", "wb") as file:
         file.write(make_record(1).line.encode())
-    assert len(pack.read("memory://team/pack.jsonl").records) == 1
+    assert len(list(Pack("memory://team/pack.jsonl").records())) == 1
     for url in ("memory://team/missing.jsonl", "nosuch://host/pack.jsonl"):
         with pytest.raises(LogError, match="cannot read the pack") as caught:
-            pack.read(url)
+            list(Pack(url).records())
         assert "\n" not in str(caught.value)
 
 
 def test_a_pack_replaces_another_in_one_step(tmp_path, make_record, monkeypatch):
     path = tmp_path / "pack.jsonl"
-    pack.write(path, [make_record(1)])
+    write_pack(path, [make_record(1)])
     before = path.read_bytes()
 
     def full(descriptor: int) -> None:
@@ -168,7 +168,7 @@ def test_a_pack_replaces_another_in_one_step(tmp_path, make_record, monkeypatch)
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(LogError, match="No space left on device"):
-        pack.write(path, [make_record(2)])
+        write_pack(path, [make_record(2)])
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["pack.jsonl"]
 
@@ -176,19 +176,20 @@ def test_a_pack_replaces_another_in_one_step(tmp_path, make_record, monkeypatch)
 def test_a_pack_is_written_where_a_file_can_be(tmp_path, make_record):
     for path in (tmp_path, tmp_path / "nowhere" / "pack", Path("/dev/null"), Path("a\0b")):
         with pytest.raises(LogError, match=r"pack|regular file") as caught:
-            pack.write(path, [make_record(1)])
+            write_pack(path, [make_record(1)])
         assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("path", sorted(VERSIONS.glob("*.jsonl")), ids=lambda p: p.stem)
 def test_every_past_version_is_read(path, tmp_path):
     """Each file was written by a Luthier of its time: schema_N.jsonl has records of schema N."""
-    found = pack.read(path)
-    assert found.problems == ()
-    assert len(found.records) >= 3
-    schemas = {json.loads(record.line)["schema"] for record in found.records.values()}
+    found = Pack(path)
+    records = list(found.records())
+    assert found.skipped == 0
+    assert len(records) >= 3
+    schemas = {json.loads(record.line)["schema"] for record in records}
     assert schemas == {int(path.stem.removeprefix("schema_"))}
-    pack.write(tmp_path / "again.jsonl", found.records.values())
+    write_pack(tmp_path / "again.jsonl", records)
     assert sorted((tmp_path / "again.jsonl").read_text().splitlines()) == sorted(
         path.read_text().splitlines()
     )

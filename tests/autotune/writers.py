@@ -13,10 +13,10 @@ WRITER = """
 import sys
 sys.path[:] = {path!r}
 from dataclasses import replace
-from luthier.autotune.record import Record
+from luthier.autotune.parse import parse_record
 from luthier.autotune.store import Store
 from luthier.schedules import Schedule
-record = Record.parse(open({template!r}).read())
+record = parse_record(open({template!r}).read())
 store = Store.open({store!r}, create=True)
 number = {first}
 while number < {last}:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from bench.logs import KERNELS, made_up, measured
-from luthier.autotune import Record
+from luthier.autotune.parse import parse_record
 
 
 def test_made_up_records_are_records_and_always_the_same():
     first, again = list(made_up(300)), list(made_up(200, 100))
     assert first[100:] == again
     assert len({record.hash for record in first}) == 300
-    assert Record.parse(first[0].line) == first[0]
+    assert parse_record(first[0].line) == first[0]
     assert len({record.workload for record in made_up(2 * KERNELS)}) == KERNELS
 
 

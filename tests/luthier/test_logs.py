@@ -12,7 +12,8 @@ import pytest
 
 import luthier
 import luthier.logs
-from luthier.autotune import Record, Store, pack
+from luthier.autotune import Pack, Record, Store, write_pack
+from luthier.autotune.parse import parse_record
 from luthier.autotune.record import Outcome
 
 
@@ -80,7 +81,7 @@ def test_best_of_nothing(cli):
 def test_show_prints_lines_that_are_records(cli, log):
     record = records(log)[0]
     done = cli("logs", "show", record.hash[:8])
-    assert Record.parse(done.out.strip()) == record
+    assert parse_record(done.out.strip()) == record
     (found,) = json.loads(cli("logs", "show", record.hash, "--json").out)
     assert found["schedule"] == record.schedule.to_json()
     for prefix, code in (("abc", 2), ("xyzw", 2), ("0000000000000000", 4)):
@@ -110,8 +111,8 @@ class TestSharing:
 
     def test_merging_is_a_union_in_any_order(self, cli, log):
         every = records(log)
-        pack.write(Path("a.jsonl"), every[:6])
-        pack.write(Path("b.jsonl"), every[4:])
+        write_pack(Path("a.jsonl"), every[:6])
+        write_pack(Path("b.jsonl"), every[4:])
         for out, sources in (("ab", ("a.jsonl", "b.jsonl")), ("ba", ("b.jsonl", log, "a.jsonl"))):
             assert cli("logs", "merge", *sources, "-o", f"{out}.jsonl").code == 0
         assert Path("ab.jsonl").read_bytes() == Path("ba.jsonl").read_bytes()
@@ -146,7 +147,7 @@ class TestSharing:
         same = luthier.logs.diff(log, "theirs.jsonl")
         assert (same.only_first, same.only_second, same.both) == (0, 0, len(every))
         assert same.kernels == ()
-        pack.write(Path("theirs.jsonl"), [r for r in every if r != fastest])
+        write_pack(Path("theirs.jsonl"), [r for r in every if r != fastest])
         report = luthier.logs.diff(log, "theirs.jsonl")
         assert (report.only_first, report.only_second, report.both) == (1, 0, len(every) - 1)
         assert [k.workload for k in report.kernels] == [fastest.workload]
@@ -215,7 +216,7 @@ class TestVerifying:
             replace(r, machine=replace(r.machine, target=replace(r.target, l3=12345)))
             for r in records(log)
         ]
-        pack.write(Path("other.jsonl"), other)
+        write_pack(Path("other.jsonl"), other)
         assert luthier.logs.verify(["other.jsonl"], sample=5).remeasured == ()
 
     @pytest.fixture
@@ -323,4 +324,4 @@ def test_failures_are_shared(log):
     with Store.open(log, create=True) as store:
         store.add([record])
     luthier.logs.export(log, "best.jsonl", best=1)
-    assert record.hash in pack.read("best.jsonl").records
+    assert record in Pack("best.jsonl").records()
