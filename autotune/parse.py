@@ -18,7 +18,8 @@ from .record import LONGEST_DETAIL, Outcome, Record, Timing, canonical, decoded,
 
 SCHEMA = 2  # the newest that is read; a record has the oldest that can hold it
 LONGEST_LINE = 1 << 20  # bytes
-_LONGEST_KEPT = 1 << 13  # characters: longer texts are not remembered
+_LONGEST_KEPT = 1 << 13  # characters of a text that is remembered, so that strangers fill no memory
+_LONGEST_SCHEDULE = 1 << 10
 _DAY = 86400.0
 _FIELDS = (
     *("cold", "detail", "noisy", "outcome", "schedule", "schema", "seconds"),
@@ -33,6 +34,11 @@ _LINE = re.compile(
     r'"workload":(\{[ -\[\]-~]*\})\}'
 )
 _HASH = len('"hash":"0123456789abcdef",')
+_NUMBER = r"([0-9][0-9.e+-]{0,30})"
+_SECONDS = re.compile(
+    rf'\{{(?:"disturbed":(true),)?"median":{_NUMBER},"q1":{_NUMBER},"q3":{_NUMBER},'
+    r'"samples":([0-9]{1,7})\}'
+)
 _TIME = re.compile(r'"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"')
 _T = TypeVar("_T")
 
@@ -41,11 +47,16 @@ def parse_record(line: str) -> Record:
     """Read one line of untrusted text; raises LogError that says what is wrong with it."""
     if len(line) > LONGEST_LINE:
         raise LogError(f"a record has at most {LONGEST_LINE} characters")
-    found = _LINE.fullmatch(line) if line.isascii() and line.isprintable() else None
+    found = _LINE.fullmatch(line) if line.isascii() and "\x7f" not in line else None
     whole = found and digest("{" + line[1 + _HASH :]) == found[1]
     texts = found.groups() if found and whole else _reformatted(line)
     try:
-        return _record(*texts)
+        record = _record(*texts[1:])
+        # Each text is the one of its meaning: what follows from them need not be computed again.
+        record.__dict__["hash"] = texts[0]
+        if found and whole:
+            record.__dict__["line"] = line
+        return record
     except LogError:
         raise
     except (LuthierError, ArithmeticError, ValueError, TypeError, RecursionError) as error:
@@ -85,7 +96,6 @@ def _check_schema(schema: Any) -> None:
 
 
 def _record(
-    hash_: str,
     cold: str,
     detail: str,
     noisy: str,
@@ -111,14 +121,14 @@ def _record(
         raise LogError("'cold' and 'noisy' are flags")
     if _FLAGS[noisy] is not (timing is not None and timing.noisy):
         raise LogError("'noisy' follows from 'seconds'")
-    if detail[0] != '"' or len(detail) > LONGEST_DETAIL + 2:
-        raise LogError(f"'detail' is text of at most {LONGEST_DETAIL} characters")
+    if detail[0] != '"' or len(detail) > LONGEST_DETAIL + 2 or not detail.isprintable():
+        raise LogError(f"'detail' is printable text of at most {LONGEST_DETAIL} characters")
     if not _TIME.fullmatch(time):
         raise LogError("'time' looks like 2025-01-31T12:00:00.000Z")
-    record = Record(
+    return Record(
         workload=_remembered(_workload, workload),
         machine=machine,
-        schedule=_remembered(_schedule, schedule),
+        schedule=_remembered(_schedule, schedule, _LONGEST_SCHEDULE),
         outcome=_OUTCOMES[outcome],
         timing=timing,
         cold=_FLAGS[cold],
@@ -126,16 +136,14 @@ def _record(
         tools=_remembered(_tools, tools),
         time=time[1:-1],
     )
-    record.__dict__["hash"] = hash_  # every text is the one of its meaning: no need to compute it
-    return record
 
 
 _FLAGS = {"true": True, "false": False}
 _OUTCOMES = {f'"{outcome.value}"': outcome for outcome in Outcome}
 
 
-def _remembered(read: Callable[[str], _T], text: str) -> _T:
-    if len(text) <= _LONGEST_KEPT:
+def _remembered(read: Callable[[str], _T], text: str, longest: int = _LONGEST_KEPT) -> _T:
+    if len(text) <= longest:
         return read(text)
     fresh: Callable[[str], _T] = read.__wrapped__  # type: ignore[attr-defined]
     return fresh(text)
@@ -167,7 +175,7 @@ def _tools(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(data.items()))
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=32768)
 def _schedule(text: str) -> Schedule:
     data = _object(text, "a schedule")
     if data.keys() != {"template", "version", "knobs"}:
@@ -190,19 +198,16 @@ def _schedule(text: str) -> Schedule:
 def _timing(text: str) -> Timing | None:
     if text == "null":
         return None
-    data = _object(text, "'seconds'")
-    if data.keys() - {"disturbed"} != {"median", "q1", "q3", "samples"}:
+    found = _SECONDS.fullmatch(text)
+    if not found:
         raise LogError("'seconds' has median, q1, q3 and samples, and may be disturbed")
-    if data.get("disturbed", True) is not True:
-        raise LogError("'disturbed' is true or absent")
-    q1, median, q3, samples = (data[name] for name in ("q1", "median", "q3", "samples"))
-    if not all(type(s) is float for s in (q1, median, q3)):
-        raise LogError("seconds are numbers with a fraction")
+    disturbed, middle, low, high, count = found.groups()
+    median, q1, q3, samples = float(middle), float(low), float(high), int(count)
     if not 0 < q1 <= median <= q3 <= _DAY:
         raise LogError("seconds are above 0, at most a day, and q1 <= median <= q3")
-    if type(samples) is not int or not 0 < samples <= 1_000_000:
+    if not 0 < samples <= 1_000_000:
         raise LogError("'samples' is between 1 and a million")
-    timing = Timing(median, q1, q3, samples, "disturbed" in data)
+    timing = Timing(median, q1, q3, samples, disturbed is not None)
     if timing.text != text:
         raise LogError("'seconds' is not in canonical form")
     return timing

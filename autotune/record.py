@@ -140,7 +140,7 @@ class Record:
         """Content hash, 16 hex digits."""
         return digest(self._body)
 
-    @property
+    @functools.cached_property
     def line(self) -> str:
         """The record's line of a log, without the newline."""
         return f'{{"hash":"{self.hash}",{self._body[1:]}'

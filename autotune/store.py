@@ -51,6 +51,7 @@ class Store(Closing):
         self._engine, self._path = engine, path
         self._damaged = False
         self._machines: dict[str, Machine] = {}
+        self._knows_machines = False
 
     @classmethod
     def open(cls, where: str | os.PathLike[str], *, create: bool = False) -> Store:
@@ -121,10 +122,15 @@ class Store(Closing):
     # ---- reading ----
 
     def machines(self) -> dict[str, Machine]:
-        """The machines that records are of, by the key that queries take."""
-        for key, text in self._select(_EVERY_MACHINE):
-            if key not in self._machines:
-                self._learn(key, text)
+        """The machines that records are of, by the key that queries take.
+
+        Those that were there when this was first asked, and of what was added here since.
+        """
+        if not self._knows_machines:
+            for key, text in self._select(_EVERY_MACHINE):
+                if key not in self._machines:
+                    self._learn(key, text)
+            self._knows_machines = True
         return dict(self._machines)
 
     def find(self, prefix: str) -> list[Record]:
@@ -291,7 +297,7 @@ class Store(Closing):
             return False
         saved = Store.in_memory(self.name, records)
         self._engine.dispose()
-        self._engine, self._damaged = saved._engine, True
+        self._engine, self._damaged, self._knows_machines = saved._engine, True, False
         self._lost += max(1, lost)
         self.problems.append(f"{self.name}: the file is damaged ({reason})"[:300])
         return True
