@@ -27,7 +27,7 @@ class Policy:
 
     trust: float = 0.3
     window: int = 16
-    patience: int = 40
+    patience: int = 32
     descend: int = 24
     notable: float = 0.01
     fade: float = 3.0

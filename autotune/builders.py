@@ -35,7 +35,7 @@ class _Share:
 
 
 class Builders:
-    """One worker for each core, started when it is first needed."""
+    """One worker for each core."""
 
     def __init__(self, target: Target, seed: int, folder: Path, count: int | None = None) -> None:
         """Their standard error and temporary files go to ``folder``."""
@@ -43,6 +43,11 @@ class Builders:
         self._workers: list[Worker | None]
         self._workers = [None] * (count or min(_MOST_BUILDERS, available_cores()))
         self._names = 0
+
+    def start(self) -> None:
+        """Start all workers; importing TVM takes them seconds, in which others may work."""
+        for slot in range(len(self._workers)):
+            self._worker(slot)
 
     @property
     def pids(self) -> list[int]:

@@ -3,11 +3,13 @@
 Columns have names, so that kernels of different templates share those that mean the same. The loop
 nest that the knobs imply enters as ratios to the machine (``schedules.loops``), as in Ansor (Zheng
 et al., OSDI 2020, appendix B), which reads such numbers off the lowered program instead. Sizes and
-knobs enter as logarithms (base 2).
+knobs enter as logarithms (base 2). What a candidate's loop nest has beyond the default schedule's
+enters too: that carries over to workloads of other sizes better than its numbers alone.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 from luthier.schedules import Schedule, Target, Workload
 from luthier.schedules.counts import flops, traffic
 
+BESIDE = " beside the default's"  # how the names of such columns end
 Column = NDArray[np.float32]
 Values = NDArray[Any]
 
@@ -40,12 +43,28 @@ def columns(
         else:
             found |= {f"{name}={choice}": values == choice for choice in np.unique(values)}
     with np.errstate(all="ignore"):  # knobs from someone else's log may be absurd
-        nest = registry.loops(workload, target, template, knobs)
-        found |= loops.features(nest, target, flops(workload))
+        nest = loops.features(
+            registry.loops(workload, target, template, knobs), target, flops(workload)
+        )
+        found |= nest
+        for name, value in _of_default(workload, target).items():
+            found[name + BESIDE] = nest[name] - value
     return {
         name: np.broadcast_to(np.asarray(value, np.float32), (count,))
         for name, value in found.items()
     }
+
+
+@functools.lru_cache(maxsize=256)
+def _of_default(workload: Workload, target: Target) -> dict[str, float]:
+    """The numbers of the default schedule's loop nest."""
+    from luthier.schedules import loops, registry  # noqa: PLC0415 - imports TVM
+
+    default = registry.default(workload, target)
+    knobs = {name: np.array([choice]) for name, choice in default.knobs}
+    nest = registry.loops(workload, target, default.template, knobs)
+    found = loops.features(nest, target, flops(workload))
+    return {name: float(np.ravel(value)[0]) for name, value in found.items()}
 
 
 def schedule_columns(

@@ -76,7 +76,10 @@ class Measurer(Closing):
         cold: bool = True,
         builders: int | None = None,
     ) -> None:
-        """Compile the timing loop; raises ToolchainError where there is no C compiler."""
+        """Start the builders and compile the timing loop.
+
+        Raises ToolchainError where there is no C compiler.
+        """
         self.target, self.cold, self.limits = target, cold, limits or Limits()
         self._seed = seed
         self._machine = Machine.host(target)
@@ -85,6 +88,7 @@ class Measurer(Closing):
         self._runner: Worker | None = None
         self._builders = Builders(target, seed, self._folder, builders)
         try:
+            self._builders.start()
             self._harness = compile_harness(self._folder)
         except BaseException:
             self.close()

@@ -1,7 +1,7 @@
 """The cost model: which candidates of a workload are fast, before any is built.
 
 Three beliefs, each a correction of the one before it. All are logarithms of a candidate's speed
-relative to the best of its workload, as in TenSet (Zheng et al., NeurIPS 2021).
+relative to others of its workload, as in TenSet (Zheng et al., NeurIPS 2021).
 
 1. An analytic guess from the loop nest, as long as there are no records.
 2. What the records of all workloads say (``CostModel.fit``).
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from luthier.schedules import Schedule, Target, Workload
 
 from .boosting import Booster, Scores, Table, Trees, matrix
-from .features import schedule_columns
+from .features import BESIDE, schedule_columns
 from .record import Record
 from .validity import NONSENSE
 
@@ -36,9 +36,9 @@ from .validity import NONSENSE
 class HyperParameters:
     """``members`` of each ensemble; ``general`` trees learn from all workloads, ``own`` from one.
 
-    ``worst`` is the label (log of relative speed) of failures and laggards. Below ``least_rows``
-    examples the general trees are not grown; beyond ``most_rows`` the oldest workloads are left
-    out. ``bench.cost_model`` chose them; its table is in bench/RESULTS.md.
+    ``worst`` is how far behind the best (log of speed) failures and laggards are taken to be. Below
+    ``least_rows`` examples the general trees are not grown; beyond ``most_rows`` the oldest
+    workloads are left out. ``bench.cost_model`` chose them; its table is in bench/RESULTS.md.
     """
 
     members: int = 4
@@ -89,7 +89,8 @@ class CostModel:
         for group in reversed(list(groups)):
             found = _tables(group, self.parameters.worst)
             if found:
-                tables += found
+                middle = np.concatenate([labels for _, labels in found]).mean()
+                tables += [(table, labels - middle) for table, labels in found]
                 sizes.append(sum(len(labels) for _, labels in found))
             if sum(sizes) >= self.parameters.most_rows:
                 break
@@ -108,7 +109,11 @@ class CostModel:
         return Refined(self, own)
 
     def predict(self, table: Table) -> Scores:
-        """[members, candidates]: expected log of relative speed, higher is better."""
+        """[members, candidates]: expected log of speed relative to others of the workload.
+
+        Higher is better. What it learns is relative to the mean of a workload's records, so that
+        trees need not tell how fast a workload's candidates are on the whole.
+        """
         if not self._members:
             return np.tile(_guess(table), (self.parameters.members, 1))
         rows = matrix(table, self._names)
@@ -135,7 +140,7 @@ class Refined:
         found = _tables(own, model.parameters.worst)
         if sum(len(labels) for _, labels in found) < 2:
             return
-        self._names, rows, labels = _stacked(found)
+        self._names, rows, labels = _stacked(found, without=BESIDE)
         believed = np.concatenate([model.predict(table) for table, _ in found], axis=1)
         rng = np.random.default_rng(model.seed)
         for number, before in enumerate(believed):
@@ -172,10 +177,14 @@ def _guess(table: Table) -> Scores:
 
 
 def _stacked(
-    tables: Sequence[tuple[Table, Scores]],
+    tables: Sequence[tuple[Table, Scores]], *, without: str | None = None
 ) -> tuple[list[str], NDArray[np.float32], Scores]:
-    """The names of all columns, the rows of all tables in their order, and the labels."""
-    names = sorted(set(itertools.chain.from_iterable(table for table, _ in tables)))
+    """The names of all columns, the rows of all tables in their order, and the labels.
+
+    Columns whose name ends with ``without`` are left out.
+    """
+    every = set(itertools.chain.from_iterable(table for table, _ in tables))
+    names = sorted(name for name in every if without is None or not name.endswith(without))
     rows = np.concatenate([matrix(table, names) for table, _ in tables])
     return names, rows, np.concatenate([labels for _, labels in tables])
 

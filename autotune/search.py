@@ -56,7 +56,7 @@ class Grid:
         self.space, self._target, self._workload = space, target, workload
         self._options, self._among = options, among
         self._positions = [{c: i for i, c in enumerate(k.choices)} for k in space.knobs]
-        self._drawn: list[Schedule] = []
+        self._drawn: list[tuple[int, ...]] = []
 
     @property
     def enumerable(self) -> bool:
@@ -106,21 +106,22 @@ class Grid:
             left[[self._places[row] for row in seen if row in self._places]] = False
             return self.whole[left], self._score(self.whole[left], model)
         wanted = self._options.samples if not self._drawn else self._options.fresh
-        self._drawn += [self.space.sample(rng) for _ in range(wanted)]
+        self._drawn += self._rows(self.space.sample(rng) for _ in range(wanted))
         del self._drawn[: -2 * self._options.samples]
-        rows = self._fresh((*self._drawn, *self._around(parents)), seen)
+        rows = self._fresh(itertools.chain(self._drawn, self._rows(self._around(parents))), seen)
         scores = self._score(rows, model)
         for _ in range(self._options.generations if len(rows) else 0):
             best = np.argsort(-scores.max(axis=0), kind="stable")[: self._options.parents]
             known = {*seen, *map(tuple, rows.tolist())}
-            more = self._fresh(self._around(map(self.schedule, rows[best].tolist())), known)
+            near = self._around(map(self.schedule, rows[best].tolist()))
+            more = self._fresh(self._rows(near), known)
             rows = np.concatenate([rows, more])
             scores = np.concatenate([scores, self._score(more, model)], axis=1)
         return rows, scores
 
     def near(self, schedule: Schedule, seen: set[tuple[int, ...]], model: Refined) -> Ranked:
         """Rows that differ from a schedule's in one knob, none of them seen, with their scores."""
-        rows = self._fresh(self._around([schedule]), seen)
+        rows = self._fresh(self._rows(self._around([schedule])), seen)
         return rows, self._score(rows, model)
 
     def _score(self, rows: Digits, model: Refined) -> Scores:
@@ -129,8 +130,11 @@ class Grid:
             return np.empty((model.members, 0), np.float32)
         return model.predict(columns(self._workload, self._target, self.space.template, knobs))
 
-    def _fresh(self, schedules: Iterable[Schedule], seen: set[tuple[int, ...]]) -> Digits:
-        unique = {d for s in schedules if (d := self.digits(s)) is not None} - seen
+    def _rows(self, schedules: Iterable[Schedule]) -> Iterator[tuple[int, ...]]:
+        return (row for s in schedules if (row := self.digits(s)) is not None)
+
+    def _fresh(self, rows: Iterable[tuple[int, ...]], seen: set[tuple[int, ...]]) -> Digits:
+        unique = set(rows) - seen
         if self._among is not None:
             unique &= self._places.keys()
         return np.array(sorted(unique), np.int16).reshape(len(unique), len(self.space.knobs))
@@ -182,21 +186,22 @@ class KernelSearch:
         refined = model.refined(
             Examples(self._workload, self._target, known, [self._seconds[s] for s in known])
         )
-        rows: list[tuple[int, tuple[int, ...]]] = []
-        scores = [np.empty((refined.members, 0), np.float32)]
-        for g, (grid, seen) in enumerate(zip(self._grids, self._seen, strict=True)):
+        ranked: list[Ranked] = []
+        for grid, seen in zip(self._grids, self._seen, strict=True):
             if near:
-                digits, score = grid.near(known[0], seen, refined)
+                ranked.append(grid.near(known[0], seen, refined))
             else:
-                digits, score = grid.scored(seen, known[: self.options.parents], refined, self._rng)
-            rows += zip(itertools.repeat(g), map(tuple, digits.tolist()))
-            scores.append(score)
+                parents = known[: self.options.parents]
+                ranked.append(grid.scored(seen, parents, refined, self._rng))
+        places = [(g, i) for g, (digits, _) in enumerate(ranked) for i in range(len(digits))]
         if not near:
-            self.exhausted = len(rows) <= count
-        chosen = [rows[i] for i in self._choose(np.concatenate(scores, axis=1), count)]
-        for g, row in chosen:
+            self.exhausted = len(places) <= count
+        scores = np.concatenate([score for _, score in ranked], axis=1)
+        chosen = [places[i] for i in self._choose(scores, count)]
+        rows = [(g, tuple(ranked[g][0][i].tolist())) for g, i in chosen]
+        for g, row in rows:
             self._seen[g].add(row)
-        return [self._grids[g].schedule(row) for g, row in chosen]
+        return [self._grids[g].schedule(row) for g, row in rows]
 
     def _choose(self, scores: Scores, count: int) -> list[int]:
         """Each member's favourite in turns, and a few at random; between equals chance decides."""

@@ -15,7 +15,7 @@ from .boosting import warm_up
 from .budget import KernelState, Policy, next_kernel
 from .interrupt import held_back
 from .layers import Layers
-from .measure import Limits, Measurement, Measurer, ReferenceFailed
+from .measure import Measurement, Measurer, ReferenceFailed
 from .model import CostModel, examples
 from .record import Outcome, Record, normal
 from .results import KernelResult, Progress, TuneResult
@@ -39,8 +39,8 @@ def tune(
     minutes: float | None = None,
     seed: int = 0,
     on_progress: Callable[[Progress], None] | None = None,
-    limits: Limits | None = None,
     policy: Policy | None = None,
+    measurer: Measurer | None = None,
 ) -> TuneResult:
     """Measure up to ``trials`` schedules, within ``minutes``, and add each to the log at once.
 
@@ -51,7 +51,7 @@ def tune(
     winners have not been measured again.
 
     ``verify``: measure nothing but what won elsewhere, in turns with the default, and search no
-    further.
+    further. ``measurer``: one for the layers' target, whose workers may be ready by now.
 
     Raises UsageError, LogError where the log cannot be written, and ToolchainError.
     """
@@ -67,11 +67,11 @@ def tune(
         policy=policy or Policy(),
     )
     try:
-        with Measurer(layers.target, seed=seed, limits=limits) as measurer:
+        with measurer or Measurer(layers.target, seed=seed) as workers:
             if verify:
-                session.verify(measurer)
+                session.verify(workers)
             else:
-                session.run(measurer)
+                session.run(workers)
     except KeyboardInterrupt:
         session.interrupted = True
     return session.result()

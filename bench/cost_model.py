@@ -12,6 +12,7 @@ import shlex
 import statistics
 import sys
 import time
+import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -123,8 +124,13 @@ class TvmModel:
 
     def __init__(self, groups: Sequence[Examples]) -> None:
         """Extract the features of all candidates."""
+        import tvm
         from tvm.s_tir import meta_schedule
 
+        # A minute of parsing CUDA's tensor intrinsics, which no feature needs.
+        unused = types.ModuleType("tvm.s_tir.tensor_intrin")
+        sys.modules.setdefault(unused.__name__, unused)
+        tvm.s_tir.tensor_intrin = unused
         self._extractor = meta_schedule.feature_extractor.PerStoreFeature()
         self._features = {}
         begin = time.perf_counter()

@@ -10,6 +10,7 @@ start afresh for each kernel: the time holds their workers' start, their search 
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import subprocess
 import sys
@@ -28,8 +29,9 @@ from luthier.schedules.target import available_cores, host
 PATIENCE = 120.0  # seconds that TVM's tuner gets for a kernel
 _NOTE = f"""\
 The time is from nothing: starting the workers, searching, building, running, fitting the models and
-keeping the records. MetaSchedule is TVM's tuner as it comes, with its local builder and runner; its
-imports are left out, and it was ended after {PATIENCE:.0f} s. Of the candidates that it was given
+keeping the records. MetaSchedule is TVM's tuner as it comes, with its local builder and runner.
+Imports are left out (MetaSchedule's parse CUDA's tensor intrinsics for a minute), and it was ended
+after {PATIENCE:.0f} s. Of the candidates that it was given
 then, none may have come back yet: its pace is at most the number in brackets."""
 
 
@@ -107,9 +109,9 @@ def _product(te: Any, topi: Any, rows: int, depth: int, columns: int) -> list[An
 def own_pace(workload: Workload, trials: int) -> Pace:
     """Luthier's tuner."""
     with tempfile.TemporaryDirectory() as folder:
-        store = Store.open(Path(folder) / "log.db", create=True)
+        store, target = Store.open(Path(folder) / "log.db", create=True), host()
         begin = time.monotonic()
-        with Layers(store, (), host(threads=available_cores())) as layers:
+        with Layers(store, (), target) as layers:
             done = tune({workload: 1}, trials, layers)
         return Pace(done.trials, time.monotonic() - begin)
 
@@ -117,11 +119,13 @@ def own_pace(workload: Workload, trials: int) -> Pace:
 def stock_pace(name: str, trials: int, patience: float = PATIENCE) -> Pace:
     """MetaSchedule's, in a process of its own; what it had tried when its patience ended."""
     command = [sys.executable, "-m", "bench.trials", "--stock", name, "--stock-trials", str(trials)]
-    begin = time.monotonic()
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
             command, stdout=said, stderr=subprocess.DEVNULL, start_new_session=True
         )
+        while not os.fstat(said.fileno()).st_size and process.poll() is None:
+            time.sleep(0.1)  # until it has imported TVM and says so
+        begin = time.monotonic()
         try:
             process.wait(patience)
         except subprocess.TimeoutExpired:
@@ -144,12 +148,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def run_stock(name: str, trials: int) -> None:
-    """Tune with MetaSchedule and print ``tried N SECONDS`` after each batch."""
+    """Tune with MetaSchedule; print ``ready``, then ``tried N SECONDS`` after each batch."""
     from tvm import te, topi
     from tvm.ir.utils import derived_object
     from tvm.s_tir import meta_schedule as ms
+    from tvm.s_tir import tensor_intrin  # noqa: F401 - it would be imported later
     from tvm.target import Target
 
+    print("ready", flush=True)
     begin = time.monotonic()
 
     @derived_object  # type: ignore[untyped-decorator, unused-ignore]

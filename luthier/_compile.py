@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -15,6 +16,7 @@ import onnx
 
 from luthier.autotune import Choice, Progress, TuneResult
 from luthier.autotune import tune as tune_workloads
+from luthier.autotune.measure import Measurer
 from luthier.deploy import Manifest, check_output, load
 from luthier.deploy import build as build_program
 from luthier.frontend import import_model, read_model
@@ -108,10 +110,12 @@ def tune(
     resolved = resolve(target, threads, accuracy)
     _check_runs_here(resolved)
     find_compiler()
-    program = import_model(model, resolved, shapes)
     if trials is None:
         trials = DEFAULT_TRIALS if minutes is None and not verify else _UNLIMITED
-    with writing(log, packs, resolved) as layers:
+    with contextlib.ExitStack() as opened:
+        measurer = opened.enter_context(Measurer(resolved, seed=seed))  # gets ready meanwhile
+        program = import_model(model, resolved, shapes)
+        layers = opened.enter_context(writing(log, packs, resolved))
         result = tune_workloads(
             Counter(call.workload.dense for call in program.calls),
             trials,
@@ -120,6 +124,7 @@ def tune(
             minutes=minutes,
             seed=seed,
             on_progress=on_progress,
+            measurer=measurer,
         )
         changed = any(k.best < k.default for k in result.kernels)
         wanted = timed and changed and not result.interrupted

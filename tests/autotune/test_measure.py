@@ -19,7 +19,7 @@ from luthier.autotune.measure import Limits, Measurement, Measurer
 from luthier.autotune.parse import parse_record
 from luthier.autotune.record import Outcome
 from luthier.schedules import Schedule, Target, Tensor, ToolchainError, Workload, node, registry
-from luthier.schedules.target import host
+from luthier.schedules.target import available_cores, host
 from luthier.schedules.toolchain import find_compiler
 
 SIZE = 4096
@@ -126,7 +126,7 @@ class TestCandidates:
 
     def test_one_that_takes_all_memory(self, inject):
         before = psutil.virtual_memory().available
-        shown = inject("for (;;) { char *p = malloc(1 << 26); memset(p, 1, 1 << 26); }")
+        shown = inject("for (;;) { char *p = malloc(1 << 26); memset(p, 1, 1 << 22); }")
         assert shown.outcome is Outcome.CRASHED
         assert psutil.virtual_memory().available > before - (4 << 30)
 
@@ -216,6 +216,10 @@ class TestWorkers:
         os.kill(measurer._runner.pid, signal.SIGKILL)
         assert inject(RIGHT).outcome is Outcome.CRASHED
         assert inject(RIGHT).outcome is Outcome.OK
+
+    def test_builders_start_before_they_are_needed(self, here):
+        with Measurer(here) as measurer:
+            assert len(measurer._builders.pids) == min(8, available_cores())
 
     def test_a_builder_that_dies_is_replaced(self, measurer, relu):
         list(measurer.measure(relu, [CANDIDATE]))

@@ -9,17 +9,17 @@ import pytest
 
 from bench import cost_model
 from bench.cost_model import cross_validated, drawn, quality
-from bench.pool import SURVEY, Pool
+from bench.pool import SURVEY, Pool, product
 from luthier.autotune.record import normal
-from luthier.schedules import Target
+from luthier.schedules import Target, Workload
 from luthier.schedules.registry import spaces
 
 TARGET = Target("x86-64-v4", "x86-64-v4", 2)
 
 
-def pool(name: str, count: int = 60) -> Pool:
+def pool(name: str, count: int = 60, workload: Workload | None = None) -> Pool:
     """More sums in the register tile are faster."""
-    workload = SURVEY[name]
+    workload = workload or SURVEY[name]
     (space, *_) = spaces(workload, TARGET)
     rng = random.Random(name)
     some = {normal(space.sample(rng)) for _ in range(count)}
@@ -64,7 +64,7 @@ def test_luthiers_model_learns_from_other_kernels():
 
 
 def test_tvms_model_gets_its_own_features():
-    groups = [drawn(pool("survey_product_0"), 3)]
+    groups = [drawn(pool("small", workload=product(16, 48, 32)), 3)]
     model = cost_model.TvmModel(groups)
     for features in model._features.values():
         assert features.shape[1] == 164
