@@ -31,7 +31,7 @@ from .tables import MACHINES, RECORDS, VERSIONS
 
 _PAGE = 1000  # records at once
 _EVERY_MACHINE = sa.select(MACHINES.c.machine, MACHINES.c.text)
-_WINNERS = 16
+_WINNERS = 4  # of a kernel at first: most ask for one or two
 _ATTEMPTS = 5  # to reach a server that went away
 _T = TypeVar("_T")
 
@@ -155,12 +155,13 @@ class Store(Closing):
 
     def ranked(self, workload: Workload, machines: Collection[str]) -> Iterator[Record]:
         """The latest record of each schedule that was right, fastest first."""
-        for first in itertools.count(0, _WINNERS):
-            query = tables.ranked(machines, workload.key, first, _WINNERS)
-            rows = self._select(*query) if machines else []
+        first, count = 0, _WINNERS
+        while machines:
+            rows = self._select(*tables.ranked(machines, workload.key, first, count))
             yield from self._of(workload, rows)
-            if len(rows) < _WINNERS:
+            if len(rows) < count:
                 return
+            first, count = first + count, 4 * count
 
     def latest(self, workload: Workload, machines: Collection[str]) -> dict[Schedule, Record]:
         """The latest record of each schedule, failures too, the first measured first."""
