@@ -47,7 +47,8 @@ def parse_record(line: str) -> Record:
     """Read one line of untrusted text; raises LogError that says what is wrong with it."""
     if len(line) > LONGEST_LINE:
         raise LogError(f"a record has at most {LONGEST_LINE} characters")
-    found = _LINE.fullmatch(line) if line.isascii() and "\x7f" not in line else None
+    plain = line.isascii() and "\\" not in line and "\x7f" not in line
+    found = _LINE.fullmatch(line) if plain else None
     whole = found and digest("{" + line[1 + _HASH :]) == found[1]
     texts = found.groups() if found and whole else _reformatted(line)
     try:
@@ -172,6 +173,8 @@ def _tools(text: str) -> tuple[tuple[str, str], ...]:
         raise LogError("'tools' maps at most 16 tools to versions")
     if not all(isinstance(v, str) and len(v) <= 80 and len(k) <= 80 for k, v in data.items()):
         raise LogError("a tool and its version are short strings")
+    if canonical(data) != text:
+        raise LogError("the list of tools is not in canonical form")
     return tuple(sorted(data.items()))
 
 

@@ -176,6 +176,31 @@ def test_absurd_values_are_refused(make_record, change):
     assert len(str(caught.value)) < 400
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"tools":{}', '"tools":{"llvm":"\\u001b[31m"}'),
+        ('"tools":{}', '"tools":{"llvm":"\x1b[31m"}'),
+        ('"tools":{}', '"tools":{"tvm":"1","llvm":"2"}'),
+        ('"tools":{}', '"tools":{"llvm":"1","llvm":"2"}'),
+        ('"tools":{}', '"tools":{ }'),
+        ('"template":"pointwise"', '"template":"\\u202e"'),
+        ('"vendor":"AuthenticAMD"', '"vendor":"\\u001b"'),
+        ('"vendor":"AuthenticAMD"', '"vendor":"\x7f"'),
+        ('"grain":1024', '"grain":1024,"grain":1024'),
+        ('"samples":3', '"samples":03'),
+        ('"cold":true', '"cold": true'),
+    ],
+)
+def test_a_right_hash_makes_no_other_text_a_record(old, new):
+    """Of a line that looks as it is written: a stranger may hash whatever bytes there are."""
+    body = "{" + _LINE[len('{"hash":"0123456789abcdef",') :]
+    assert old in body
+    body = body.replace(old, new)
+    with pytest.raises(LogError):
+        parse_record(f'{{"hash":"{digest(body)}",{body[1:]}')
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1", "9" * 5000])
 def test_numbers_beyond_json_or_reason_are_refused(make_record, number):
     line = make_record(0, 1e-3).line.replace("0.001", number)
