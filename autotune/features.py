@@ -32,8 +32,6 @@ def columns(
 
     Raises ScheduleError where there is no such template.
     """
-    from luthier.schedules import loops, registry  # noqa: PLC0415 - imports TVM
-
     count = len(next(iter(knobs.values()))) if knobs else 1
     fixed = {**_of_workload(workload), **_of_target(target), f"template={template}": 1.0}
     found: dict[str, Any] = dict(fixed)
@@ -43,9 +41,7 @@ def columns(
         else:
             found |= {f"{name}={choice}": values == choice for choice in np.unique(values)}
     with np.errstate(all="ignore"):  # knobs from someone else's log may be absurd
-        nest = loops.features(
-            registry.loops(workload, target, template, knobs), target, flops(workload)
-        )
+        nest = _of_nest(workload, target, template, knobs)
         found |= nest
         for name, value in _of_default(workload, target).items():
             found[name + BESIDE] = nest[name] - value
@@ -58,13 +54,21 @@ def columns(
 @functools.lru_cache(maxsize=256)
 def _of_default(workload: Workload, target: Target) -> dict[str, float]:
     """The numbers of the default schedule's loop nest."""
-    from luthier.schedules import loops, registry  # noqa: PLC0415 - imports TVM
+    from luthier.schedules import registry  # noqa: PLC0415 - imports TVM
 
     default = registry.default(workload, target)
     knobs = {name: np.array([choice]) for name, choice in default.knobs}
-    nest = registry.loops(workload, target, default.template, knobs)
-    found = loops.features(nest, target, flops(workload))
+    found = _of_nest(workload, target, default.template, knobs)
     return {name: float(np.ravel(value)[0]) for name, value in found.items()}
+
+
+def _of_nest(
+    workload: Workload, target: Target, template: str, knobs: Mapping[str, Values]
+) -> dict[str, NDArray[np.float64]]:
+    from luthier.schedules import loops, registry  # noqa: PLC0415 - imports TVM
+
+    nest = registry.loops(workload, target, template, knobs)
+    return loops.features(nest, target, flops(workload))
 
 
 def schedule_columns(

@@ -30,7 +30,6 @@ from .salvage import salvaged
 from .tables import MACHINES, RECORDS, VERSIONS
 
 _PAGE = 1000  # records at once
-_EVERY_MACHINE = sa.select(MACHINES.c.machine, MACHINES.c.text)
 _WINNERS = 4  # of a kernel at first: most ask for one or two
 _ATTEMPTS = 5  # to reach a server that went away
 _T = TypeVar("_T")
@@ -127,7 +126,7 @@ class Store(Closing):
         Those that were there when this was first asked, and of what was added here since.
         """
         if not self._knows_machines:
-            for key, text in self._select(_EVERY_MACHINE):
+            for key, text in self._select(tables.MACHINE_ROWS):
                 if key not in self._machines:
                     self._learn(key, text)
             self._knows_machines = True

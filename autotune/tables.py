@@ -99,8 +99,10 @@ def schedule_key(schedule: Schedule) -> str:
 # Statements are built once, which takes SQLAlchemy longer than SQLite takes to answer them; each
 # function below gives one with its values.
 Asked = tuple[sa.Select[Any], dict[str, Any]]
+MACHINE_ROWS = sa.select(MACHINES.c.machine, MACHINES.c.text)
 _LINES = sa.select(RECORDS.c.hash, RECORDS.c.line)
-_IN_MACHINES = RECORDS.c.machine.in_(sa.bindparam("machines", expanding=True))
+_KEYS: sa.BindParameter[Any] = sa.bindparam("machines", expanding=True)
+_IN_MACHINES = RECORDS.c.machine.in_(_KEYS)
 _OF_WORKLOAD = RECORDS.c.workload == sa.bindparam("workload")
 
 
@@ -109,7 +111,7 @@ def _latest() -> sa.Select[Any]:
     superseded = sa.exists().where(
         newer.c.workload == RECORDS.c.workload,
         newer.c.schedule == RECORDS.c.schedule,
-        newer.c.machine.in_(sa.bindparam("machines", expanding=True)),
+        newer.c.machine.in_(_KEYS),
         newer.c.cold,
         sa.or_(
             newer.c.time > RECORDS.c.time,

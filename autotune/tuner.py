@@ -51,7 +51,8 @@ def tune(
     winners have not been measured again.
 
     ``verify``: measure nothing but what won elsewhere, in turns with the default, and search no
-    further. ``measurer``: one for the layers' target, whose workers may be ready by now.
+    further. ``measurer``: one for the layers' target, whose workers may be ready by now; it is
+    closed at the end.
 
     Raises UsageError, LogError where the log cannot be written, and ToolchainError.
     """

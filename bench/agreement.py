@@ -47,7 +47,7 @@ def clear_pairs(first: Floats, second: Floats, factor: float = 1.05) -> tuple[fl
 
 
 def drawn(workload: Workload, target: Target) -> list[Schedule]:
-    """Up to ``MOST`` of all of its spaces."""
+    """Up to ``MOST`` of all of its spaces, in ``normal`` order."""
     rng, found = random.Random(workload.key), spaces(workload, target)
     some = (normal(rng.choice(found).sample(rng)) for _ in range(4 * MOST))
     return list(dict.fromkeys(some))[:MOST]
@@ -56,13 +56,13 @@ def drawn(workload: Workload, target: Target) -> list[Schedule]:
 def measured_twice(
     workload: Workload, schedules: list[Schedule], target: Target, measurer: Measurer
 ) -> tuple[Floats, Floats]:
-    """Seconds of those that ran both times."""
+    """Seconds of those that ran both times; ``schedules`` are in ``normal`` order."""
     shuffled = random.Random(0).sample(schedules, len(schedules))
     found: list[dict[Schedule, float]] = []
     for some in (schedules, shuffled):
         records = (measurer.record(workload, m) for m in measurer.measure(workload, some))
-        found.append({normal(record.schedule): record.seconds for record in records})
-    both = [s for s in map(normal, schedules) if np.isfinite([f[s] for f in found]).all()]
+        found.append({record.schedule: record.seconds for record in records})
+    both = [s for s in schedules if np.isfinite([f[s] for f in found]).all()]
     return np.array([found[0][s] for s in both]), np.array([found[1][s] for s in both])
 
 
