@@ -120,7 +120,10 @@ class Measurer(Closing):
     def compare(
         self, workload: Workload, schedules: Sequence[Schedule], rounds: int = 5
     ) -> list[Measurement]:
-        """Time the schedules in turns, several rounds, in a fresh runner; samples are merged."""
+        """Time the schedules in turns, several rounds, in a fresh runner; samples are merged.
+
+        The first is what the others must beat.
+        """
         if self._runner is not None:
             self._runner.stop()
             self._runner = None
@@ -130,7 +133,7 @@ class Measurer(Closing):
             for _ in range(rounds):
                 for done, schedule, build in zip(runs, schedules, built, strict=True):
                     done.append(self._run(workload, schedule, build, self.limits.final))
-        return [_merged(done) for done in runs]
+        return _side_by_side([_merged(done) for done in runs])
 
     def record(self, workload: Workload, measurement: Measurement) -> Record:
         """The measurement as the log keeps it."""
@@ -239,3 +242,10 @@ def _merged(runs: Sequence[Measurement]) -> Measurement:
     quiet = [r for r in runs if not r.disturbed] or runs
     samples = sorted(s for r in quiet for s in r.samples)
     return failed or replace(quiet[0], samples=tuple(samples))
+
+
+def _side_by_side(shown: Sequence[Measurement]) -> list[Measurement]:
+    """All are marked where the first one's times are noisy, lest it lose by its mark alone."""
+    timing = _timing(shown[0])
+    noisy = timing is not None and timing.noisy
+    return [replace(each, disturbed=each.disturbed or noisy) for each in shown]

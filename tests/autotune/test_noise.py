@@ -9,7 +9,7 @@ import math
 from dataclasses import replace
 
 from luthier.autotune.harness import Harness, compile_harness
-from luthier.autotune.measure import Measurement, _merged
+from luthier.autotune.measure import Measurement, _merged, _side_by_side
 from luthier.autotune.record import Outcome
 from luthier.autotune.runner import timed
 from luthier.schedules import Schedule
@@ -57,3 +57,12 @@ def test_winners_count_their_undisturbed_rounds():
     noisy = Measurement(CANDIDATE, Outcome.OK, (3e-3,), disturbed=True)
     assert _merged([noisy, quiet, quiet]) == replace(quiet, samples=(1e-3, 1e-3))
     assert _merged([noisy, noisy]).disturbed
+
+
+def test_a_default_does_not_lose_by_its_mark_alone():
+    default = Measurement(CANDIDATE, Outcome.OK, (1e-3, 1e-3, 2e-3, 2e-3))
+    slower = Measurement(CANDIDATE, Outcome.OK, (1.55e-3,) * 4)
+    assert [m.disturbed for m in _side_by_side([default, slower])] == [True, True]
+    assert [m.disturbed for m in _side_by_side([slower, default])] == [False, False]
+    failed = Measurement(CANDIDATE, Outcome.CRASHED)
+    assert [m.disturbed for m in _side_by_side([failed, slower])] == [False, False]
