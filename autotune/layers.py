@@ -26,6 +26,7 @@ from .validity import NONSENSE, Spaces, Validity
 
 MOST_HINTS = 3
 _FROM_ONE = 2  # hints of one machine in one layer, unless there are too few others
+_LOOKED_AT = 32  # of its records of a kernel, the fastest
 _NEAREST = 4  # machines whose records are looked at
 _BURDEN = math.log2(1.05)  # of the busiest thread, beyond the default's
 
@@ -152,20 +153,27 @@ class Layers(Closing):
         return self._inherited(workload, default) or fallback
 
     def hints(self, workload: Workload) -> list[Schedule]:
-        """What others' records say should be tried first: not one's own, and not the default."""
-        default = self._validity.default(workload, self.target)
+        """What should be tried first: winners elsewhere, or of templates as they were once.
+
+        For one that is no schedule here the one most like it. Never the default, nor what was
+        tried here.
+        """
+        useless = {None, self._validity.default(workload, self.target)}
+        useless |= self._known_wrong(workload)
         tried = set(self.measured(workload))
         winners = []
         for trust, store, machines in self._elsewhere:
-            if trust is Trust.EXACT and store is self.own:
-                continue
-            usable = self._usable(store, workload, machines)
-            others = (record.schedule for record in usable if record.schedule != default)
-            winners.append(list(itertools.islice(others, MOST_HINTS)))
+            mine = trust is Trust.EXACT and store is self.own
+            near = dict.fromkeys(
+                self._validity.nearest(record, self.target)
+                for record in itertools.islice(store.ranked(workload, machines), _LOOKED_AT)
+                if not (mine and self._validity.holds(record, self.target))
+            )
+            winners.append([s for s in near if s not in useless][:MOST_HINTS])
         first = itertools.chain.from_iterable(found[:_FROM_ONE] for found in winners)
         rest = itertools.chain.from_iterable(found[_FROM_ONE:] for found in winners)
-        unique = dict.fromkeys((*first, *rest))
-        return [schedule for schedule in list(unique)[:MOST_HINTS] if schedule not in tried]
+        unique = [s for s in dict.fromkeys((*first, *rest)) if s is not None]
+        return [schedule for schedule in unique[:MOST_HINTS] if schedule not in tried]
 
     def elsewhere(self, workload: Workload) -> int:
         """How many right records of the workload are of other kinds of machines."""

@@ -49,6 +49,20 @@ class Validity:
                     return True
         return False
 
+    def nearest(self, record: Record, target: Target) -> Schedule | None:
+        """What the record's schedule comes to for the target and its template of today.
+
+        In ``normal`` order; None where the template is gone.
+        """
+        if self.holds(record, target):
+            return record.schedule
+        schedule = record.schedule
+        with contextlib.suppress(*NONSENSE):
+            for space in self._spaces_of(record.workload, target):
+                if space.template == schedule.template:
+                    return normal(space.nearest(dict(schedule.knobs)))
+        return None
+
     def _spaces_of(self, workload: Workload, target: Target) -> tuple[Space, ...]:
         if self._spaces is None:
             from luthier.schedules import registry  # noqa: PLC0415 - imports TVM

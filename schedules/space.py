@@ -112,6 +112,18 @@ class Space:
                 return self.schedule(config)
         return self.default_schedule()
 
+    def nearest(self, config: Config) -> Schedule:
+        """The valid schedule that is most like a configuration of another space.
+
+        Knobs keep their value or take the nearest choice, numbers by their ratio; as few as need be
+        take the default's.
+        """
+        close = {k.name: _nearest(k, config.get(k.name), self.default[k.name]) for k in self.knobs}
+        sizes = range(len(self.knobs) + 1)
+        replaced = itertools.chain.from_iterable(itertools.combinations(close, n) for n in sizes)
+        tries = ({**close, **{name: self.default[name] for name in names}} for names in replaced)
+        return self.schedule(next(found for found in tries if self.valid(found)))
+
     def neighbours(self, schedule: Schedule) -> Iterator[Schedule]:
         """Valid schedules that differ from ``schedule`` in one knob."""
         config = dict(schedule.knobs)
@@ -120,3 +132,13 @@ class Space:
                 changed = {**config, knob.name: choice}
                 if choice != config[knob.name] and self.valid(changed):
                     yield self.schedule(changed)
+
+
+def _nearest(knob: Knob, wanted: Choice | None, default: Choice) -> Choice:
+    if wanted in knob.choices:
+        return wanted
+    numbers = [choice for choice in knob.choices if isinstance(choice, int)]
+    if not isinstance(wanted, int) or not numbers:
+        return default
+    size = math.log(1 + abs(wanted))
+    return min(numbers, key=lambda choice: abs(math.log(1 + abs(choice)) - size))

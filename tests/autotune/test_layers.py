@@ -10,7 +10,7 @@ import pytest
 from luthier.autotune.record import Outcome
 from luthier.autotune.trust import Trust
 from luthier.autotune.validity import Validity
-from luthier.schedules import Knob, Space
+from luthier.schedules import Knob, Schedule, Space
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +68,6 @@ class TestOnThisKindOfMachine:
         stale = [make_record(1, 1e-6, version=2), make_record(5000, 1e-6)]
         assert make_layers(stale, stale).best(workload) is None
         assert make_layers(stale).measured(workload) == {}
-        assert make_layers(stale, stale).hints(workload) == []
 
     def test_the_space_is_that_of_the_accuracy_asked_for(
         self, make_layers, make_record, workload, target
@@ -205,6 +204,21 @@ class TestHints:
         self, make_layers, make_record, workload
     ):
         hints = make_layers([], [make_record(1, 1e-3)]).hints(workload)
+        assert [s["number"] for s in hints] == [1]
+
+    def test_the_schedule_most_like_one_that_is_none_any_more_is_a_hint(
+        self, make_layers, make_record, workload
+    ):
+        stale = [
+            make_record(1, 3e-6, version=2),
+            make_record(5000, 2e-6),
+            make_record(schedule=Schedule("gone", 1, (("number", 7),)), seconds=1e-6),
+        ]
+        for layers in (make_layers(stale), make_layers([], stale)):
+            hints = layers.hints(workload)
+            assert [(s.version, s["number"]) for s in hints] == [(1, 999), (1, 1)]
+        refuted = make_record(999, None)
+        hints = make_layers([], stale, [refuted]).hints(workload)
         assert [s["number"] for s in hints] == [1]
 
     def test_what_others_measured_here_is_told_relative_to_their_default(

@@ -37,6 +37,24 @@ def test_neighbours_differ_in_one_knob():
     assert {(s["rows"], s["order"]) for s in around} == {(1, "down"), (4, "down"), (2, "up")}
 
 
+@pytest.mark.parametrize(
+    ("config", "rows", "order"),
+    [
+        ({"rows": 4, "order": "down"}, 4, "down"),
+        ({"rows": 1, "order": "up"}, 1, "up"),
+        ({"rows": 3, "order": "down"}, 4, "down"),  # by ratio
+        ({"rows": 9, "order": "sideways", "tile": 4}, 4, "down"),
+        ({"rows": "many"}, 2, "down"),
+        ({}, 2, "down"),
+        ({"rows": 4, "order": "up"}, 2, "up"),  # these two do not go together
+        ({"rows": 10**5000, "order": "up"}, 2, "up"),
+        ({"rows": -(10**5000), "order": 5}, 4, "down"),
+    ],
+)
+def test_the_nearest_schedule_keeps_what_it_can(config, rows, order):
+    assert SMALL.nearest(config) == SMALL.schedule({"rows": rows, "order": order})
+
+
 def test_samples_reach_every_schedule():
     rng = random.Random(0)
     assert {SMALL.sample(rng) for _ in range(200)} == set(SMALL)
