@@ -8,11 +8,15 @@ bound, that the kernel reaches the throughput of the best one known or its share
 from __future__ import annotations
 
 import math
+import statistics
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from luthier.schedules import Workload
 from luthier.schedules.counts import flops, traffic
+
+_TINY = sys.float_info.min  # in place of zero, to divide by
 
 
 @dataclass(frozen=True)
@@ -20,15 +24,19 @@ class Policy:
     """``trust`` weighs recent gains against the optimistic bound.
 
     ``window`` trials count as recent. A kernel has converged when ``patience`` trials brought less
-    than ``notable`` (a fraction); after ``descend`` of them only single steps from the best are
-    tried; until then a trial that brought nothing dampens hope as ``fade`` others do. ``headroom``
-    is how far beyond the best throughput known a kernel may hope to get.
+    than ``notable`` (a fraction); one that can still win the model more than the mean kernel can is
+    given more of them, between ``least`` and ``most`` times as many. After ``descend`` of them (a
+    fraction) only single steps from the best are tried; until then a trial that brought nothing
+    dampens hope as ``fade`` others do. ``headroom`` is how far beyond the best throughput known a
+    kernel may hope to get. ``bench/RESULTS.md`` has what else was tried.
     """
 
     trust: float = 0.3
     window: int = 16
-    patience: int = 32
-    descend: int = 24
+    patience: int = 48
+    least: float = 0.25
+    most: float = 3.0
+    descend: float = 0.75
     notable: float = 0.01
     fade: float = 3.0
     headroom: float = 1.1
@@ -60,14 +68,26 @@ class KernelState:
                 return trials - 1
         return len(self.curve) - 1
 
-    def converged(self, policy: Policy) -> bool:
-        """Whether the last ``patience`` trials brought nothing notable."""
-        return self.stalled(policy) >= policy.patience
+
+def patience(kernels: Sequence[KernelState], policy: Policy) -> list[int]:
+    """After how many trials that brought nothing notable each of ``kernels`` is left alone.
+
+    It goes with the root of its share of what the model can still win.
+    """
+    measured = [k for k in kernels if math.isfinite(k.best)]
+    left = [k.count * _left(k, measured, policy) for k in measured]
+    mean = max(_TINY, statistics.fmean(left)) if left else 1.0
+    weights = iter(math.sqrt(seconds / mean) for seconds in left)
+    shares = [next(weights) if math.isfinite(k.best) else 1.0 for k in kernels]
+    return [
+        math.ceil(policy.patience * min(policy.most, max(policy.least, share))) for share in shares
+    ]
 
 
 def next_kernel(kernels: Sequence[KernelState], policy: Policy) -> KernelState | None:
     """The kernel whose next trials promise most; None when no kernel promises anything."""
-    open_ones = [k for k in kernels if not k.done and not k.converged(policy)]
+    given = zip(kernels, patience(kernels, policy), strict=True)
+    open_ones = [k for k, most in given if not k.done and k.stalled(policy) < most]
     measured = [k for k in kernels if math.isfinite(k.best)]
     gains = [(_gain(k, measured, policy), -i, k) for i, k in enumerate(open_ones)]
     return max(gains, default=(0.0, 0, None))[2]
@@ -80,10 +100,15 @@ def _floor(kernel: KernelState, measured: Sequence[KernelState]) -> float:
     there is.
     """
     moved = traffic(kernel.workload)
-    speed = max(flops(k.workload) / k.best for k in measured)
+    speed = max(_TINY, *(flops(k.workload) / k.best for k in measured))
     alike = [k for k in measured if traffic(k.workload) >= moved]
     bandwidth = max(traffic(k.workload) / k.best for k in alike)
     return max(flops(kernel.workload) / speed, moved / bandwidth)
+
+
+def _left(kernel: KernelState, measured: Sequence[KernelState], policy: Policy) -> float:
+    """Seconds that one run of the kernel can still win."""
+    return max(0.0, kernel.best - _floor(kernel, measured) / policy.headroom)
 
 
 def _gain(kernel: KernelState, measured: Sequence[KernelState], policy: Policy) -> float:
@@ -93,6 +118,5 @@ def _gain(kernel: KernelState, measured: Sequence[KernelState], policy: Policy) 
     trials = len(kernel.curve)
     recent = [s for s in kernel.curve[-policy.window - 1 :] if math.isfinite(s)]
     won = (recent[0] - kernel.best) / max(1, len(recent) - 1)
-    left = max(0.0, kernel.best - _floor(kernel, measured) / policy.headroom)
-    hoped = left / (trials + policy.fade * kernel.stalled(policy))
+    hoped = _left(kernel, measured, policy) / (trials + policy.fade * kernel.stalled(policy))
     return kernel.count * (policy.trust * won + (1 - policy.trust) * hoped)

@@ -12,7 +12,7 @@ from luthier.schedules import Schedule, Target, UsageError, Workload
 from luthier.schedules.counts import flops
 
 from .boosting import warm_up
-from .budget import KernelState, Policy, next_kernel
+from .budget import KernelState, Policy, next_kernel, patience
 from .interrupt import held_back
 from .layers import Layers
 from .measure import Measurement, Measurer, ReferenceFailed
@@ -178,7 +178,9 @@ class _Session:
     def _proposed(self, kernel: _Kernel) -> list[Schedule]:
         """The next batch; where trials bring nothing any more, single steps from the best."""
         wanted = min(_BATCH, self.total - self.trials)
-        if kernel.state.stalled(self.policy) >= self.policy.descend:
+        given = patience([k.state for k in self.kernels], self.policy)
+        patient = given[self.kernels.index(kernel)]
+        if kernel.state.stalled(self.policy) >= self.policy.descend * patient:
             near = kernel.search.propose(wanted, self.model, near=True)
             if near:
                 return near

@@ -102,7 +102,7 @@ def measured(name: str, path: Path, log: Path, minutes: float, trials: int) -> R
                 calls,
                 max(0, trials - early.trials),
                 layers,
-                policy=replace(Policy(), patience=10 * trials, descend=10 * trials),
+                policy=replace(Policy(), patience=100 * trials),
             )
         luthier.build(path, folder / "late", log=copy)
         console.print(f"{name}: {late.trials} more in {late.seconds:.0f} s")

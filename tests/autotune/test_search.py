@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from luthier.autotune.budget import KernelState, Policy, next_kernel
+from luthier.autotune.budget import KernelState, Policy, next_kernel, patience
 from luthier.autotune.features import columns, schedule_columns
 from luthier.autotune.model import CostModel, Examples
 from luthier.autotune.record import normal
@@ -357,8 +357,28 @@ class TestBudget:
         states = self.kernels(1e-3, 5e-3)
         states[1].done = True
         given = self.spread(states, 1000, lambda i, n: 1e-3)
-        assert given == [Policy().patience, 0]
+        assert given == [patience(states, Policy())[0], 0]
         assert next_kernel(states, Policy()) is None
+
+    def test_what_can_win_more_is_given_more_patience(self):
+        states = self.kernels(1e-3, 1e-3, 1e-3, 1e-6, counts=(1, 1, 9, 1))
+        alike, other, more, least = patience(states, Policy())
+        assert alike == other < more <= Policy().most * Policy().patience
+        assert least == Policy().least * Policy().patience
+        assert patience(states[:2], Policy()) == [Policy().patience] * 2
+
+    def test_a_model_that_computes_nothing_has_trials_too(self):
+        moved = Workload(
+            (Tensor((8, 4)),), (False,), (node("transpose", (0,), Tensor((4, 8)), axes=(1, 0)),)
+        )
+        states = [KernelState(moved, 1, [1e-3])]
+        assert next_kernel(states, Policy()) is states[0]
+
+    def test_who_was_not_measured_yet_is_given_the_mean(self):
+        states = [*self.kernels(1e-3, 1e-6), KernelState(conv(8, 8), 1)]
+        assert patience(states, Policy())[2] == Policy().patience
+        assert patience(states[2:], Policy()) == [Policy().patience]
+        assert patience([], Policy()) == []
 
     def test_a_kernel_whose_trials_all_fail_converges(self):
         state = KernelState(conv(8, 8), 1)
