@@ -28,7 +28,8 @@ class Policy:
     given more of them, between ``least`` and ``most`` times as many. After ``descend`` of them (a
     fraction) only single steps from the best are tried; until then a trial that brought nothing
     dampens hope as ``fade`` others do. ``headroom`` is how far beyond the best throughput known a
-    kernel may hope to get. ``bench/RESULTS.md`` has what else was tried.
+    kernel may hope to get. Where minutes are left in the end, ``patience`` doubles, ``doublings``
+    times at most. ``bench/RESULTS.md`` has what else was tried.
     """
 
     trust: float = 0.3
@@ -40,6 +41,7 @@ class Policy:
     notable: float = 0.01
     fade: float = 3.0
     headroom: float = 1.1
+    doublings: int = 2
 
 
 @dataclass

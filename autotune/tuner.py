@@ -6,6 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import islice
 
 from luthier.schedules import Schedule, Target, UsageError, Workload
@@ -23,7 +24,7 @@ from .search import KernelSearch
 
 _BATCH = 8
 _REFIT = 1.5  # all kernels' trees grow anew when there are so many times more records
-_FINAL_SECONDS = 5.0  # what measuring the winners of a kernel again takes
+_FINAL_SECONDS = 6.0  # what measuring the winners of a kernel again takes
 _FINAL_SHARE = 0.4  # at most, of the time given
 _FINALISTS = 3  # measured again together, since the very fastest may have been lucky
 _FINAL_ROUNDS = 4  # in which all finalists may fall before a kernel is left as it is
@@ -47,8 +48,8 @@ def tune(
     ``workloads`` maps each kernel to how often the model runs it; the log is the layers' own store.
     Schedules that it holds for this kind of machine are not measured again, so a session goes on
     where the last one ended. What won elsewhere comes first. A session ends early when no kernel
-    promises anything more. Ctrl-C ends it too: the result then says ``interrupted``, and the
-    winners have not been measured again.
+    promises anything more; minutes that are left then buy more patience. Ctrl-C ends it too: the
+    result then says ``interrupted``, and the winners have not been measured again.
 
     ``verify``: measure nothing but what won elsewhere, in turns with the default, and search no
     further. ``measurer``: one for the layers' target, whose workers may be ready by now; it is
@@ -156,18 +157,27 @@ class _Session:
             if kernel.hints and not kernel.state.done and self._may_go_on():
                 self._trial(measurer, kernel, kernel.hints[: self.total - self.trials])
             kernel.borrow(self.layers.borrowed(kernel.workload))
+        again = self.policy.doublings if math.isfinite(self.budget) else 0
+        for doubled in range(again + 1):
+            self._search(measurer, replace(self.policy, patience=self.policy.patience << doubled))
+        tried = [kernel for kernel in self.kernels if kernel.trials]
+        for number, kernel in enumerate(tried):
+            now = time.monotonic()
+            left = max(0.0, self.started + self.budget - now)
+            self._confirm(measurer, kernel, now + left / (len(tried) - number))
+
+    def _search(self, measurer: Measurer, policy: Policy) -> None:
+        """Batches where they promise most, until no kernel promises anything."""
         while self._may_go_on():
-            state = next_kernel([k.state for k in self.kernels], self.policy)
+            state = next_kernel([k.state for k in self.kernels], policy)
             if state is None:
-                break
+                return
             kernel = next(k for k in self.kernels if k.state is state)
             with held_back():
                 self._fit()
-                proposed = self._proposed(kernel)
+                proposed = self._proposed(kernel, policy)
             self._trial(measurer, kernel, proposed)
             kernel.state.done |= kernel.search.exhausted
-        for kernel in self.kernels:
-            self._confirm(measurer, kernel)
 
     def verify(self, measurer: Measurer) -> None:
         """Only what won elsewhere, in turns with the default."""
@@ -175,12 +185,11 @@ class _Session:
             if kernel.hints and self._may_go_on():
                 self._compare(measurer, kernel, kernel.hints, "trials")
 
-    def _proposed(self, kernel: _Kernel) -> list[Schedule]:
+    def _proposed(self, kernel: _Kernel, policy: Policy) -> list[Schedule]:
         """The next batch; where trials bring nothing any more, single steps from the best."""
         wanted = min(_BATCH, self.total - self.trials)
-        given = patience([k.state for k in self.kernels], self.policy)
-        patient = given[self.kernels.index(kernel)]
-        if kernel.state.stalled(self.policy) >= self.policy.descend * patient:
+        given = patience([k.state for k in self.kernels], policy)
+        if kernel.state.stalled(policy) >= policy.descend * given[self.kernels.index(kernel)]:
             near = kernel.search.propose(wanted, self.model, near=True)
             if near:
                 return near
@@ -229,14 +238,14 @@ class _Session:
         if self.layers.count() >= _REFIT * max(1, self.model.rows):
             self.model.fit(map(examples, self.layers.groups()))
 
-    def _confirm(self, measurer: Measurer, kernel: _Kernel) -> None:
+    def _confirm(self, measurer: Measurer, kernel: _Kernel, deadline: float) -> None:
         """Measure the fastest again beside the default, until a winner holds.
 
-        Once the time is up, one in a round.
+        After the deadline, one in a round.
         """
         confirmed: set[Schedule] = set()
-        for _ in range(_FINAL_ROUNDS if kernel.trials else 0):
-            late = time.monotonic() - self.started > self.budget
+        for _ in range(_FINAL_ROUNDS):
+            late = time.monotonic() >= deadline
             ranked = list(islice(self.layers.ranked(kernel.workload), _FINALISTS))
             near = [r for r in ranked if r.seconds <= _HOLDS * ranked[0].seconds]
             settled = not ranked or ranked[0].schedule == kernel.default

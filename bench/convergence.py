@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import shutil
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest import mock
@@ -24,7 +24,6 @@ from unittest import mock
 from rich.console import Console
 
 import luthier
-import luthier.logs
 from bench import results
 from bench.models import all_models, cache_folder
 from bench.standings import markdown, percentages
@@ -34,19 +33,20 @@ from luthier.autotune import Layers, Store
 from luthier.autotune import tune as tune_workloads
 from luthier.autotune.budget import Policy
 from luthier.frontend import import_model, read_model
+from luthier.schedules import Workload
 from luthier.schedules.target import available_cores, host
 
 MODELS = ("resnet50", "bert_base_128")
 ROUNDS = 3
 _READING = """\
-*Early* is what `luthier tune --minutes {minutes:g}` finds with the records of {others} kernels of
-other models, *late* what is known after {trials} trials of this model. *Kernels* is the sum of the
-best times of the model's kernels; *model* the median time of the whole model, both built and timed
-in turns, {rounds} times. *Told* is the model's time at the end of `luthier tune`, *deployed* the
-median of `luthier bench` of the built library."""
+*Early* is what `luthier tune --minutes {minutes:g}` finds with the records of so many *other
+kernels*, all that the log holds but the model's own; *late* what is known after {trials} trials
+of this model. *Kernels* is the sum of the best times of the model's kernels; *model* the median
+time of the whole model, both built and timed in turns, {rounds} times. *Told* is the model's time
+at the end of `luthier tune`, *deployed* the median of `luthier bench` of the built library."""
 _HEAD = (
-    "model | kernels | early: minutes | trials | late: trials | kernels, late / early | "
-    "model, late / early | told, ms | deployed, ms | deployed / told"
+    "model | kernels | other kernels | early: minutes | trials | late: trials | "
+    "kernels, late / early | model, late / early | told, ms | deployed, ms | deployed / told"
 ).split(" | ")
 
 console = Console(stderr=True)
@@ -58,6 +58,7 @@ class Row:
 
     name: str
     kernels: int
+    others: int
     minutes: float
     early_trials: int
     late_trials: int
@@ -71,6 +72,7 @@ class Row:
         return [
             self.name,
             str(self.kernels),
+            str(self.others),
             f"{self.minutes:.1f}",
             str(self.early_trials),
             str(self.late_trials),
@@ -87,16 +89,15 @@ def measured(name: str, path: Path, log: Path, minutes: float, trials: int) -> R
     target = host(available_cores())
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
+        program = import_model(path, target)
+        calls = Counter(call.workload.dense for call in program.calls)
         copy = folder / "log.db"
-        if log.exists():
-            shutil.copy(log, copy)
+        others = _other_kernels(log, copy, calls)
         early = luthier.tune(path, minutes=minutes, log=copy)
         luthier.build(path, folder / "early", log=copy)
         told = early.model_after if early.model_after is not None else early.after
         deployed = luthier.bench(folder / "early", seconds=5).median / 1e3
         console.print(f"{name}: {early.trials} trials in {early.seconds:.0f} s")
-        program = import_model(path, target)
-        calls = Counter(call.workload.dense for call in program.calls)
         with Layers(Store.open(copy, create=True), (), target) as layers:
             late = tune_workloads(
                 calls,
@@ -114,6 +115,7 @@ def measured(name: str, path: Path, log: Path, minutes: float, trials: int) -> R
         return Row(
             name,
             len(calls),
+            others,
             early.seconds / 60,
             early.trials,
             early.trials + late.trials,
@@ -122,6 +124,16 @@ def measured(name: str, path: Path, log: Path, minutes: float, trials: int) -> R
             told,
             deployed,
         )
+
+
+def _other_kernels(log: Path, copy: Path, own: Collection[Workload]) -> int:
+    """Copy a log's records of other kernels than ``own``; how many kernels these are."""
+    if not log.exists():
+        return 0
+    with Store.open(log) as source, Store.open(copy, create=True) as target:
+        some = [record for record in source.records() if record.workload not in own]
+        target.add(some)
+    return len({record.workload for record in some})
 
 
 def main() -> None:
@@ -134,15 +146,12 @@ def main() -> None:
     parser.add_argument("--print", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
     models = all_models(cache_folder())
-    others = luthier.logs.stats(options.log).kernels if options.log.exists() else 0
     with mock.patch("luthier._layers._shipped", list):  # it knows these models
         rows = [
             measured(name, models[name], options.log, options.minutes, options.trials)
             for name in options.models
         ]
-    reading = _READING.format(
-        minutes=options.minutes, others=others, trials=options.trials, rounds=ROUNDS
-    )
+    reading = _READING.format(minutes=options.minutes, trials=options.trials, rounds=ROUNDS)
     table = [list(_HEAD), ["---", *["---:"] * (len(_HEAD) - 1)], *(row.cells() for row in rows)]
     text = f"{markdown(table)}\n\n{reading}"
     print(text)

@@ -25,6 +25,7 @@ from luthier.autotune import (
     TuneResult,
     tune,
 )
+from luthier.autotune.budget import Policy
 from luthier.autotune.measure import Measurement, Measurer
 from luthier.autotune.record import normal
 from luthier.schedules import Target, Tensor, UsageError, Workload, node, registry
@@ -160,6 +161,35 @@ def test_a_lucky_winner_does_not_hold(tmp_path, here, opened, lucky):
     assert kernel.dropped == sum(len(finalists) - 1 for finalists in lucky) == 7
     assert kernel.schedule == normal(default)
     assert next(log.ranked(WORKLOADS[0])).seconds == kernel.best == 1e-4
+
+
+def test_once_the_time_is_up_winners_are_measured_again_one_by_one(
+    tmp_path, here, opened, lucky, monkeypatch
+):
+    begin, passed = time.monotonic, [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: begin() + passed[0])
+
+    def an_hour_later(progress: Progress) -> None:
+        if progress.stage == "trials" and progress.trials == 8:
+            passed[0] = 3600.0
+
+    log, workloads = opened(tmp_path), {WORKLOADS[0]: 1}
+    tune(workloads, 100_000, log, minutes=30, on_progress=an_hour_later)
+    assert [len(schedules) for schedules in lucky] == [2] * 4
+    tune(workloads, 16, log)
+    assert max(len(schedules) for schedules in lucky) == 4
+
+
+def test_minutes_that_are_left_buy_more_patience(tmp_path, here, opened, lucky):
+    """One kernel, a batch at a time, and no trial better than the first after the default."""
+    few, workloads = Policy(patience=4), {WORKLOADS[0]: 1}
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    by_trials = tune(workloads, 1000, opened(first), policy=few)
+    assert by_trials.trials == 1 + 8
+    by_minutes = tune(workloads, 1000, opened(second), policy=few, minutes=30)
+    assert by_minutes.trials == 1 + 3 * 8
 
 
 def normal_text(schedule: str) -> list[str]:
