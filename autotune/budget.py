@@ -12,6 +12,7 @@ import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from luthier.schedules import Workload
 from luthier.schedules.counts import flops, traffic
@@ -53,6 +54,16 @@ class KernelState:
     curve: list[float] = field(default_factory=list)
     done: bool = False  # its space is exhausted, or it cannot be measured
 
+    @cached_property
+    def flops(self) -> int:
+        """Operations of one run."""
+        return flops(self.workload)
+
+    @cached_property
+    def traffic(self) -> int:
+        """Bytes that one run moves at least."""
+        return traffic(self.workload)
+
     @property
     def best(self) -> float:
         """Seconds; infinite before a trial succeeded."""
@@ -78,12 +89,10 @@ def patience(kernels: Sequence[KernelState], policy: Policy) -> list[int]:
     """
     measured = [k for k in kernels if math.isfinite(k.best)]
     left = [k.count * _left(k, measured, policy) for k in measured]
-    mean = max(_TINY, statistics.fmean(left)) if left else 1.0
-    weights = iter(math.sqrt(seconds / mean) for seconds in left)
-    shares = [next(weights) if math.isfinite(k.best) else 1.0 for k in kernels]
-    return [
-        math.ceil(policy.patience * min(policy.most, max(policy.least, share))) for share in shares
-    ]
+    mean = max(_TINY, statistics.fmean(left)) if left else _TINY
+    weights = {id(k): math.sqrt(won / mean) for k, won in zip(measured, left, strict=True)}
+    bounded = (min(policy.most, max(policy.least, weights.get(id(k), 1.0))) for k in kernels)
+    return [math.ceil(policy.patience * weight) for weight in bounded]
 
 
 def next_kernel(kernels: Sequence[KernelState], policy: Policy) -> KernelState | None:
@@ -101,11 +110,9 @@ def _floor(kernel: KernelState, measured: Sequence[KernelState]) -> float:
     Small kernels find their data in the caches: only kernels that move as much say what bandwidth
     there is.
     """
-    moved = traffic(kernel.workload)
-    speed = max(_TINY, *(flops(k.workload) / k.best for k in measured))
-    alike = [k for k in measured if traffic(k.workload) >= moved]
-    bandwidth = max(traffic(k.workload) / k.best for k in alike)
-    return max(flops(kernel.workload) / speed, moved / bandwidth)
+    speed = max(_TINY, *(k.flops / k.best for k in measured))
+    bandwidth = max(k.traffic / k.best for k in measured if k.traffic >= kernel.traffic)
+    return max(kernel.flops / speed, kernel.traffic / bandwidth)
 
 
 def _left(kernel: KernelState, measured: Sequence[KernelState], policy: Policy) -> float:

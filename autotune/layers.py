@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -158,21 +158,17 @@ class Layers(Closing):
         For one that is no schedule here the one most like it. Never the default, nor what was
         tried here.
         """
-        useless = {None, self._validity.default(workload, self.target)}
-        useless |= self._known_wrong(workload)
+        useless = self._known_wrong(workload) | {self._validity.default(workload, self.target)}
         tried = set(self.measured(workload))
         winners = []
         for trust, store, machines in self._elsewhere:
             mine = trust is Trust.EXACT and store is self.own
-            near = dict.fromkeys(
-                self._validity.nearest(record, self.target)
-                for record in itertools.islice(store.ranked(workload, machines), _LOOKED_AT)
-                if not (mine and self._validity.holds(record, self.target))
-            )
-            winners.append([s for s in near if s not in useless][:MOST_HINTS])
+            records = itertools.islice(store.ranked(workload, machines), _LOOKED_AT)
+            others = (r for r in records if not (mine and self._validity.holds(r, self.target)))
+            winners.append(self._nearest(others, useless))
         first = itertools.chain.from_iterable(found[:_FROM_ONE] for found in winners)
         rest = itertools.chain.from_iterable(found[_FROM_ONE:] for found in winners)
-        unique = [s for s in dict.fromkeys((*first, *rest)) if s is not None]
+        unique = list(dict.fromkeys((*first, *rest)))
         return [schedule for schedule in unique[:MOST_HINTS] if schedule not in tried]
 
     def elsewhere(self, workload: Workload) -> int:
@@ -231,6 +227,17 @@ class Layers(Closing):
         for record in store.ranked(workload, machines):
             if record.schedule not in refuted and self._validity.holds(record, self.target):
                 yield record
+
+    def _nearest(self, records: Iterable[Record], useless: set[Schedule]) -> list[Schedule]:
+        """The first few schedules here that records come to; reads no more than it needs."""
+        found: dict[Schedule, None] = {}
+        for record in records:
+            near = self._validity.nearest(record, self.target)
+            if near is not None and near not in useless:
+                found[near] = None
+            if len(found) == MOST_HINTS:
+                break
+        return list(found)
 
     def _known_wrong(self, workload: Workload) -> set[Schedule]:
         if workload.key not in self._refuted:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from itertools import islice
 
 from luthier.schedules import Schedule, Target, UsageError, Workload
-from luthier.schedules.counts import flops
 
 from .boosting import warm_up
 from .budget import KernelState, Policy, next_kernel, patience
@@ -304,7 +303,7 @@ class _Session:
 
 def _work(kernel: _Kernel) -> float:
     """Operations of the kernel in one run of the model."""
-    return kernel.state.count * flops(kernel.workload)
+    return kernel.state.count * kernel.state.flops
 
 
 def _kernel_result(kernel: _Kernel) -> KernelResult:
