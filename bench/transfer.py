@@ -89,7 +89,7 @@ def measured(name: str, path: Path, minutes: float) -> list[Row]:
             source = f"{other}, threads: {count}"
             log, given = folder / f"{number}.db", folder / f"{number}.jsonl"
             luthier.tune(path, other, minutes=minutes, threads=count, log=log, timed=False)
-            luthier.logs.export(log, given, best=3)
+            luthier.logs.export(log, given, best=4)
             fresh = folder / f"fresh-{number}.db"
             took = luthier.tune(path, verify=True, log=fresh, packs=[given], timed=False)
             built = folder / f"built-{number}"

@@ -80,26 +80,18 @@ class _Winograd:
         groups = ceildiv(self.g.panels, self.g.group)
         with builder.chunk_loop() as chunk:
             block = builder.bind(modulo(chunk, self.g.blocks))
-            group = divide(chunk, self.g.blocks)
-            rest = self.g.total - (self.g.blocks - 1) * self.g.block
-            if rest == self.g.block:
-                self._block(block, self.g.block, group)
+            tiles = self.g.block
+            if self.g.rest != tiles:
+                tiles = builder.bind(tirx.min(tiles, self.g.total - block * tiles))
+            if self.g.one_stage:
+                self.transform.block(builder, block, tiles)
+                with builder.loop(groups, "group") as group:
+                    self._group(block, tiles, group)
             else:
-                with builder.when(block < self.g.blocks - 1):
-                    self._block(block, self.g.block, group)
-                with builder.when(block == self.g.blocks - 1):
-                    self._block(block, rest, group)
+                self._group(block, tiles, divide(chunk, self.g.blocks))
         return builder.finish(self.g.blocks if self.g.one_stage else groups * self.g.blocks)
 
-    def _block(self, block: Index, tiles: int, group: Index) -> None:
-        if not self.g.one_stage:
-            self._group(block, tiles, group)
-            return
-        self.transform.block(self.builder, block, tiles)
-        with self.builder.loop(ceildiv(self.g.panels, self.g.group), "group") as each:
-            self._group(block, tiles, each)
-
-    def _group(self, block: Index, tiles: int, group: Index) -> None:
+    def _group(self, block: Index, tiles: Index, group: Index) -> None:
         """A group of panels for one block: products, then outputs."""
         builder = self.builder
         first = builder.bind(group * self.g.group)
@@ -108,7 +100,7 @@ class _Winograd:
         with builder.loop(count, "panel") as p:
             panel = builder.bind(first + p)
             with builder.loop(self.g.positions, "position") as position:
-                self._product(0 if self.g.one_stage else block, tiles, panel, p, position)
+                self._product(block, tiles, panel, p, position)
         with builder.loop(tiles, "tile") as tile:
             number = builder.bind(block * self.g.block + tile)
             image, th, tw = split_index(number, (self.g.batch, self.g.down, self.g.across))
@@ -117,15 +109,15 @@ class _Winograd:
                 self._outputs(at, builder.bind(first + p), p)
 
     def _product(
-        self, block: Index, tiles: int, panel: Index, place: Index, position: Index
+        self, block: Index, tiles: Index, panel: Index, place: Index, position: Index
     ) -> None:
         """[tiles, C] times [C, panel] for one position, into scratch."""
         builder, step = self.builder, int(self.g.schedule["rows"])
-        a0 = builder.bind((block * self.g.positions + position) * (self.g.block * self.g.in_c))
+        outer = 0 if self.g.one_stage else block
+        a0 = builder.bind((outer * self.g.positions + position) * (self.g.block * self.g.in_c))
         b0 = builder.bind((panel * self.g.positions + position) * (self.g.in_c * self.g.panel))
         c0 = builder.bind(((place * self.g.positions) + position) * (self.g.block * self.g.panel))
-        full, rest = divmod(tiles, step)
-        passes = full + (1 if rest else 0)
+        passes = ceildiv(self.g.block, step)
 
         def rows(number: Index, count: int) -> None:
             first = builder.bind(number * step)
@@ -149,11 +141,13 @@ class _Winograd:
 
             register.finish(self.g.panel, store)
 
-        if full:
-            with builder.loop(full, "rows") as i:
+        if self.g.block >= step:
+            with builder.loop(divide(tiles, step), "rows") as i:
                 rows(i, step)
-        if rest:
-            rows(full, rest)
+        for size in dict.fromkeys((self.g.block, self.g.rest)):
+            if size % step:
+                with _unless(builder, self.g.block == self.g.rest, tiles == size):
+                    rows(size // step, size % step)
 
     def _fetch(self, begin: Index, step: Index, passes: int) -> None:
         """Ask for the part of the next position's weights, from ``begin`` on, that falls to this
@@ -166,75 +160,72 @@ class _Winograd:
 
     def _outputs(self, at: tuple[Index, Index, Index, Index], panel: Index, place: Index) -> None:
         """The inverse transform of one tile and panel, with the epilogue."""
-        builder = self.builder
-        last = self.g.out_c - (self.g.panels - 1) * self.g.panel
-        if last == self.g.panel:
-            self._columns(at, panel, place, self.g.panel)
-            return
-        if self.g.panels > 1:
-            with builder.when(panel < self.g.panels - 1):
-                self._columns(at, panel, place, self.g.panel)
-        with builder.when(panel == self.g.panels - 1):
-            self._columns(at, panel, place, last)
-
-    def _columns(
-        self, at: tuple[Index, Index, Index, Index], panel: Index, place: Index, channels: int
-    ) -> None:
-        builder = self.builder
+        g, builder = self.g, self.builder
         image, oh, ow, tile = at
-        base = builder.bind((place * self.g.positions * self.g.block + tile) * self.g.panel)
-        stride = self.g.block * self.g.panel
-        local = builder.local(self.g.m * self.g.m * self.g.lanes)
-        for column in range(0, channels, self.g.lanes):
-            width = min(self.g.lanes, channels - column)
-            with builder.vector(self.g.lanes) as lane:
-                values: list[list[Expr | None]] = [
-                    [
-                        builder.bind(
-                            builder.load(
-                                builder["products"],
-                                base + (y * self.g.size + x) * stride + column + lane,
-                            )
-                        )
-                        for x in range(self.g.size)
-                    ]
-                    for y in range(self.g.size)
-                ]
-                result = two_sided(MATRICES[self.g.m][2], values, builder.bind)
-                for y in range(self.g.m):
-                    for x in range(self.g.m):
-                        builder.store(local, (y * self.g.m + x) * self.g.lanes + lane, result[y][x])
-            self._store_tile((image, oh, ow), panel, column, width, local)
+        base = builder.bind((place * g.positions * g.block + tile) * g.panel)
 
-    def _store_tile(
-        self, at: tuple[Index, Index, Index], panel: Index, column: int, width: int, local: Expr
+        def vector(column: Index, width: int) -> None:
+            self._vector((image, oh, ow), base + column, panel, (column, width))
+
+        last = g.out_c - (g.panels - 1) * g.panel
+        full, width = divmod(last, g.lanes)
+        count: Index = full
+        if g.panels > 1 and last != g.panel:
+            count = tirx.Select(panel == g.panels - 1, full, g.panel // g.lanes)
+        if g.panels > 1 or full:
+            with builder.loop(count, "vector") as i:
+                vector(builder.bind(i * g.lanes), g.lanes)
+        if width:
+            with _unless(builder, g.panels == 1, panel == g.panels - 1):
+                vector(full * g.lanes, width)
+
+    def _vector(
+        self, at: tuple[Index, Index, Index], base: Index, panel: Index, part: tuple[Index, int]
     ) -> None:
-        builder, shape = self.builder, self.g.workload.output.shape
+        """One vector of channels of a tile; ``part``: its first channel in the panel, how many."""
+        g, builder = self.g, self.builder
+        stride = g.block * g.panel
         image, oh, ow = at
 
-        def element(y: int, x: int, offset: int, lanes: int) -> None:
-            with builder.vector(lanes) as lane:
-                channel = panel * self.g.panel + column + offset + lane
-                flat = (
-                    (image * self.g.out_h + oh + y) * self.g.out_w + ow + x
-                ) * self.g.out_c + channel
-                value = builder.load(local, (y * self.g.m + x) * self.g.lanes + offset + lane)
-                self.evaluator.forget()
-                self.evaluator.sources[0] = lambda point: value
-                point = Point(shape, (image, oh + y, ow + x, channel), flat)
-                store_element(self.evaluator, point)
+        def read(y: int, x: Index, lane: Index) -> Expr:
+            return builder.load(builder["products"], base + (y * g.size + x) * stride + lane)
 
-        for y in range(self.g.m):
-            with _unless(
-                builder,
-                self.g.out_h % self.g.m > y or not self.g.out_h % self.g.m,
-                oh + y < self.g.out_h,
-            ):
-                for x in range(self.g.m):
-                    always = self.g.out_w % self.g.m > x or not self.g.out_w % self.g.m
-                    with _unless(builder, always, ow + x < self.g.out_w):
-                        for offset, lanes in tail(0, width, self.g.lanes):
-                            element(y, x, offset, lanes)
+        row = builder.local(g.m * g.lanes)
+
+        def write(y: Index, x: int, lane: Index, value: Expr) -> None:
+            builder.store(row, x * g.lanes + lane, value)
+
+        def after(y: Index) -> None:
+            with _unless(builder, not g.out_h % g.m, oh + y < g.out_h):
+                for x in range(g.m):
+                    always = g.out_w % g.m > x or not g.out_w % g.m
+                    with _unless(builder, always, ow + x < g.out_w):
+                        self._store((image, oh + y, ow + x), row, x, panel, part)
+
+        two_sided(builder, MATRICES[g.m][2], g.lanes, read, write, after)
+
+    def _store(
+        self,
+        pixel: tuple[Index, Index, Index],
+        row: Expr,
+        x: int,
+        panel: Index,
+        part: tuple[Index, int],
+    ) -> None:
+        """One pixel's channels through the epilogue, from column ``x`` of ``row``."""
+        g, builder = self.g, self.builder
+        column, width = part
+        image, oh, ow = pixel
+        for offset, lanes in tail(0, width, g.lanes):
+            with builder.vector(lanes) as lane:
+                channel = panel * g.panel + column + offset + lane
+                flat = ((image * g.out_h + oh) * g.out_w + ow) * g.out_c + channel
+                value = builder.load(row, x * g.lanes + offset + lane)
+                self.evaluator.forget()
+                self.evaluator.sources[0] = lambda point: value  # noqa: B023 - used at once
+                store_element(
+                    self.evaluator, Point(g.workload.output.shape, (*pixel, channel), flat)
+                )
 
 
 def _unless(builder: PhaseBuilder, always: bool, condition: Expr) -> AbstractContextManager[None]:

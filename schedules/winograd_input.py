@@ -12,7 +12,7 @@ from .space import Schedule
 from .target import Target
 from .template import input_slots
 from .window import Axis, axes
-from .winograd_transform import MATRICES, pack_weights, two_sided
+from .winograd_transform import MATRICES, Read, pack_weights, two_sided
 from .workload import Tensor, Workload
 
 
@@ -33,6 +33,7 @@ class Geometry:
         self.total = self.batch * self.down * self.across
         self.block = min(int(schedule["tiles"]), self.total)
         self.blocks = ceildiv(self.total, self.block)
+        self.rest = self.total - (self.blocks - 1) * self.block  # tiles in the last block
         self.panel = int(schedule["vectors"]) * target.lanes
         self.panels = ceildiv(self.out_c, self.panel)
         self.group = min(int(schedule["panels"]), self.panels)
@@ -82,7 +83,7 @@ class InputTransform:
                 self._transform(builder, (image, th, tw), target, (first, group))
         return builder.finish(g.batch * g.down * groups)
 
-    def block(self, builder: PhaseBuilder, block: Index, tiles: int) -> None:
+    def block(self, builder: PhaseBuilder, block: Index, tiles: Index) -> None:
         """The transformed inputs of one block, into scratch."""
         g = self.g
         with builder.loop(tiles, "tile") as tile:
@@ -179,18 +180,12 @@ class InputTransform:
         self, builder: PhaseBuilder, target: Index, channel: Index, lanes: int, read: Read
     ) -> None:
         g = self.g
-        with builder.vector(lanes) as lane:
-            values: list[list[Expr | None]] = [
-                [builder.bind(read(y, x, lane)) for x in range(g.size)] for y in range(g.size)
-            ]
-            result = two_sided(MATRICES[g.m][0], values, builder.bind)
-            for position in range(g.positions):
-                index = target + position * (g.block * g.in_c) + channel + lane
-                value = result[position // g.size][position % g.size]
-                builder.store(builder["tiles"], index, value)
 
+        def write(y: Index, x: int, lane: Index, value: Expr) -> None:
+            index = target + (y * g.size + x) * (g.block * g.in_c) + channel + lane
+            builder.store(builder["tiles"], index, value)
 
-Read = Callable[[int, int, Index], Expr]  # (row, column, lane) of a tile
+        two_sided(builder, MATRICES[g.m][0], lanes, read, write)
 
 
 def _inside(axis: Axis, m: int, tiles: int) -> list[bool]:

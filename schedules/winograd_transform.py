@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from tvm import tirx
 
-from .emit import Expr, ceildiv
+from .emit import Expr, Index, PhaseBuilder, ceildiv
 from .kernel import Array
 
 Matrix = tuple[tuple[float, ...], ...]
@@ -62,22 +62,41 @@ def pack_weights(array: Array, m: int, width: int) -> Array:
 
 
 def two_sided(
-    matrix: Matrix, values: list[list[Expr | None]], bind: Callable[[Expr], Expr]
-) -> list[list[Expr | None]]:
-    """``matrix @ values @ matrix.T``; None stands for zero."""
-    columns = len(values[0])
-    half = [
-        [_combine(row, [line[x] for line in values], bind) for x in range(columns)]
-        for row in matrix
-    ]
-    return [[_combine(row, line, bind) for row in matrix] for line in half]
+    builder: PhaseBuilder,
+    matrix: Matrix,
+    lanes: int,
+    read: Read,
+    write: Write,
+    after: Callable[[Index], None] = lambda y: None,
+) -> None:
+    """``matrix @ values @ matrix.T`` in ``lanes`` channels at once; ``after(y)`` ends a row.
+
+    In loops, since there are more values than registers: as one long line it takes longer, and LLVM
+    longer to compile.
+    """
+    rows, columns = len(matrix), len(matrix[0])
+    half = builder.local(rows * columns * lanes)
+    with builder.loop(columns, "x") as x, builder.vector(lanes) as lane:
+        values = [builder.bind(read(y, x, lane)) for y in range(columns)]
+        for i, coefficients in enumerate(matrix):
+            index = (i * columns + x) * lanes + lane
+            builder.store(half, index, _combine(coefficients, values))
+    with builder.loop(rows, "y") as y:
+        with builder.vector(lanes) as lane:
+            indices = ((y * columns + i) * lanes + lane for i in range(columns))
+            values = [builder.bind(builder.load(half, index)) for index in indices]
+            for i, coefficients in enumerate(matrix):
+                write(y, i, lane, _combine(coefficients, values))
+        after(y)
 
 
-def _combine(
-    row: Sequence[float], values: Sequence[Expr | None], bind: Callable[[Expr], Expr]
-) -> Expr | None:
+Read = Callable[[int, Index, Index], Expr]  # (row, column, lane) of a tile
+Write = Callable[[Index, int, Index, Expr], None]  # (row, column, lane, value)
+
+
+def _combine(row: Sequence[float], values: Sequence[Expr]) -> Expr:
     """The sum of coefficients times values, additions first so that no term needs negating."""
-    terms = [(c, v) for c, v in zip(row, values, strict=True) if c and v is not None]
+    terms = [(c, v) for c, v in zip(row, values, strict=True) if c]
     terms.sort(key=lambda term: (term[0] != 1, term[0] < 0))
     result: Expr | None = None
     for coefficient, value in terms:
@@ -86,4 +105,5 @@ def _combine(
             result = scaled if coefficient > 0 else tirx.const(0.0, "float32") - scaled
         else:
             result = result + scaled if coefficient > 0 else result - scaled
-    return None if result is None else bind(result)
+    assert result is not None
+    return result

@@ -1,0 +1,79 @@
+"""Whether a library is as fast as ``luthier tune`` says, into RESULTS.md.
+
+python -m bench.told                            five models
+python -m bench.told resnet50 --rounds 3 --print
+
+``luthier tune`` times the tuned library in turns with the default one, ``luthier bench`` the library
+alone. Both ways are taken in turns on the same libraries, since the machine's pace changes within
+minutes. Schedules are those of the packs that ship with Luthier.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from unittest import mock
+
+from rich.console import Console
+
+import luthier
+from bench import results
+from bench.models import all_models, cache_folder
+from bench.standings import markdown, percentages
+from luthier._samples import random_inputs
+from luthier._timed import in_turns
+from luthier.frontend import read_model
+from luthier.schedules.target import available_cores
+
+MODELS = ("squeezenet", "resnet50", "mobilenet_v2", "efficientnet_b0", "bert_base_128")
+_HEAD = ("model", "told, ms", "deployed, ms", "deployed / told")
+_READING = """\
+*Told* is the time that `luthier tune` ends with, *deployed* the median of `luthier bench` of the same
+library; their ratio is the median of {rounds} rounds in turns, and the range."""
+
+console = Console(stderr=True)
+
+
+def measured(name: str, path: Path, rounds: int) -> list[str]:
+    """The cells of a model's row."""
+    threads = available_cores()
+    with tempfile.TemporaryDirectory() as text:
+        default, tuned = Path(text) / "default", Path(text) / "tuned"
+        luthier.build(path, tuned, log=None)
+        with mock.patch("luthier._layers._shipped", list):
+            luthier.build(path, default, log=None)
+        inputs = random_inputs(read_model(path), 0)
+        told, deployed = [], []
+        for _ in range(rounds):
+            told.append(in_turns(default, tuned, inputs, threads)[1] * 1e3)
+            deployed.append(luthier.bench(tuned).median)
+    ratios = tuple(d / t for t, d in zip(told, deployed, strict=True))
+    medians = (f"{statistics.median(times):.2f}" for times in (told, deployed))
+    cells = [name, *medians, percentages(ratios)]
+    console.print(" ".join(cells), highlight=False)
+    return cells
+
+
+def main() -> None:
+    """Measure the models and write the section."""
+    parser = argparse.ArgumentParser(description="The time told beside the time deployed.")
+    parser.add_argument("models", nargs="*", default=MODELS)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--print", action="store_true", help="leave RESULTS.md as it is")
+    options = parser.parse_args()
+    models = all_models(cache_folder())
+    rows = [measured(name, models[name], options.rounds) for name in options.models]
+    text = markdown([list(_HEAD), ["---", *["---:"] * 3], *rows])
+    text = f"{text}\n\n{_READING.format(rounds=options.rounds)}"
+    print(text)
+    if not options.print:
+        command = shlex.join(["python", "-m", "bench.told", *sys.argv[1:]])
+        results.write("told", command, text)
+
+
+if __name__ == "__main__":
+    main()
