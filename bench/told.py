@@ -3,9 +3,9 @@
 python -m bench.told                            five models
 python -m bench.told resnet50 --rounds 3 --print
 
-``luthier tune`` times the tuned library in turns with the default one, ``luthier bench`` the library
-alone. Both ways are taken in turns on the same libraries, since the machine's pace changes within
-minutes. Schedules are those of the packs that ship with Luthier.
+``luthier tune`` times the tuned library in turns with the default one, ``luthier bench`` the
+library alone. Both ways are taken in turns on the same libraries, since the machine's pace changes
+within minutes. Schedules are those of the packs that ship with Luthier.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from luthier.schedules.target import available_cores
 MODELS = ("squeezenet", "resnet50", "mobilenet_v2", "efficientnet_b0", "bert_base_128")
 _HEAD = ("model", "told, ms", "deployed, ms", "deployed / told")
 _READING = """\
-*Told* is the time that `luthier tune` ends with, *deployed* the median of `luthier bench` of the same
-library; their ratio is the median of {rounds} rounds in turns, and the range."""
+*Told* is the time that `luthier tune` ends with, *deployed* the median of `luthier bench` of the
+same library; their ratio is the median of {rounds} rounds in turns, and the range."""
 
 console = Console(stderr=True)
 
