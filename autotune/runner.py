@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import gc
 import json
 import math
 import mmap
@@ -45,6 +46,7 @@ _pulses: deque[float] = deque(maxlen=_PULSES)
 
 def main() -> None:
     """Serve until the input ends."""
+    gc.freeze()  # in the children, the collector would write to every page, and so copy it
     serve(_answer)
 
 
