@@ -1,7 +1,7 @@
-"""Very many trials in a row: whether something hangs, fails or keeps memory.
+"""Very many trials in a row: whether something hangs, fails or keeps memory, into RESULTS.md.
 
 python -m bench.endurance                   5000 trials
-python -m bench.endurance --trials 300
+python -m bench.endurance --trials 300 --print
 
 Candidates of tiny kernels, drawn at random from their spaces, so that processes, files and pipes
 are what is tried hardest. Exits with 1 where a trial failed or memory grew beyond the limit.
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import random
+import shlex
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -18,6 +20,8 @@ from dataclasses import dataclass
 
 import psutil
 
+from bench import results
+from bench.standings import markdown
 from luthier.autotune.measure import Measurer
 from luthier.schedules import Schedule, Space, Tensor, Workload, node, registry
 from luthier.schedules.target import available_cores, host
@@ -93,17 +97,39 @@ def _maximum() -> Workload:
     )
 
 
+_READING = """\
+Candidates of three tiny kernels (relu of 4,096, a product of 16 x 32 x 48, 16 maxima of 64), drawn
+at random, built, run, checked and timed in batches of 8; *memory* is what the session and its
+workers hold alone or share, since they were warm."""
+
+
+def table(shown: Endured) -> str:
+    """In Markdown."""
+    outcomes = ", ".join(f"{count} {name}" for name, count in sorted(shown.outcomes.items()))
+    head = ["trials", "outcomes", "a second", "slowest batch", "memory at the end", "at most"]
+    cells = [
+        f"{shown.trials}",
+        outcomes,
+        f"{shown.trials / shown.seconds:.1f}",
+        f"{shown.slowest:.1f} s",
+        f"{shown.growth >> 20:+} MiB",
+        f"{shown.peak >> 20:+} MiB",
+    ]
+    return f"{markdown([head, ['---:', '---', *['---:'] * 4], cells])}\n\n{_READING}"
+
+
 def main() -> int:
-    """Measure, print, and say whether it held."""
+    """Measure, write the section, and say whether it held."""
     parser = argparse.ArgumentParser(description="Very many trials in a row.")
     parser.add_argument("--trials", type=int, default=5000)
-    shown = endure(parser.parse_args().trials)
-    pace = shown.trials / shown.seconds
-    print(
-        f"{shown.trials} trials in {shown.seconds:.0f} s ({pace:.1f} a second), the slowest batch "
-        f"{shown.slowest:.1f} s; memory grew by {shown.growth >> 20} MiB and was "
-        f"{shown.peak >> 20} MiB higher at most; {shown.outcomes}"
-    )
+    parser.add_argument("--print", action="store_true", help="leave RESULTS.md as it is")
+    options = parser.parse_args()
+    shown = endure(options.trials)
+    text = table(shown)
+    print(text)
+    if not options.print:
+        command = shlex.join(["python", "-m", "bench.endurance", *sys.argv[1:]])
+        results.write("endurance", command, text)
     return int(shown.peak > MOST_GROWTH or shown.outcomes.keys() != {"ok"})
 
 
