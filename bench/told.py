@@ -62,7 +62,7 @@ def main() -> None:
     """Measure the models and write the section."""
     parser = argparse.ArgumentParser(description="The time told beside the time deployed.")
     parser.add_argument("models", nargs="*", default=MODELS)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--print", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
     models = all_models(cache_folder())
