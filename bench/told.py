@@ -5,7 +5,7 @@ python -m bench.told resnet50 --rounds 3 --print
 
 ``luthier tune`` times the tuned library in turns with the default one, ``luthier bench`` the
 library alone. Both ways are taken in turns on the same libraries, since the machine's pace changes
-within minutes. Schedules are those of the packs that ship with Luthier.
+within minutes. Schedules are the defaults, in both: it is the ways of timing that are compared.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import statistics
 import sys
 import tempfile
 from pathlib import Path
-from unittest import mock
 
 from rich.console import Console
 
@@ -32,8 +31,9 @@ from luthier.schedules.target import available_cores
 MODELS = ("squeezenet", "resnet50", "mobilenet_v2", "efficientnet_b0", "bert_base_128")
 _HEAD = ("model", "told, ms", "deployed, ms", "deployed / told")
 _READING = """\
-*Told* is the time that `luthier tune` ends with, *deployed* the median of `luthier bench` of the
-same library; their ratio is the median of {rounds} rounds in turns, and the range."""
+*Told* is the time that `luthier tune` would end with, *deployed* the median of `luthier bench` of
+the same library, here with default schedules; their ratio is the median of {rounds} rounds in
+turns, and the range."""
 
 console = Console(stderr=True)
 
@@ -42,15 +42,14 @@ def measured(name: str, path: Path, rounds: int) -> list[str]:
     """The cells of a model's row."""
     threads = available_cores()
     with tempfile.TemporaryDirectory() as text:
-        default, tuned = Path(text) / "default", Path(text) / "tuned"
-        luthier.build(path, tuned, log=None)
-        with mock.patch("luthier._layers._shipped", list):
-            luthier.build(path, default, log=None)
+        first, second = Path(text) / "first", Path(text) / "second"
+        for folder in (first, second):
+            luthier.build(path, folder, log=None)
         inputs = random_inputs(read_model(path), 0)
         told, deployed = [], []
         for _ in range(rounds):
-            told.append(in_turns(default, tuned, inputs, threads)[1] * 1e3)
-            deployed.append(luthier.bench(tuned).median)
+            told.append(in_turns(first, second, inputs, threads)[1] * 1e3)
+            deployed.append(luthier.bench(second).median)
     ratios = tuple(d / t for t, d in zip(told, deployed, strict=True))
     medians = (f"{statistics.median(times):.2f}" for times in (told, deployed))
     cells = [name, *medians, percentages(ratios)]
