@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import argparse
 import random
-import shlex
 import statistics
-import sys
 
 import numpy as np
 from rich.console import Console
@@ -91,7 +89,7 @@ def main() -> None:
     text = f"{text}\n\n{_READING}"
     print(text)
     if not options.print:
-        command = shlex.join(["python", "-m", "bench.agreement", *sys.argv[1:]])
+        command = results.command("bench.agreement")
         results.write("agreement", command, text)
 
 

@@ -12,8 +12,6 @@ as ``luthier bench`` does.
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Collection
@@ -156,7 +154,7 @@ def main() -> None:
     text = f"{markdown(table)}\n\n{reading}"
     print(text)
     if not options.print:
-        command = shlex.join(["python", "-m", "bench.convergence", *sys.argv[1:]])
+        command = results.command("bench.convergence")
         results.write("convergence", command, text)
 
 

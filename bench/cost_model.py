@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import shlex
 import statistics
 import sys
 import time
@@ -302,9 +301,7 @@ def main() -> None:
         text = f"{markdown(lines + compared(pools))}\n{reading}".rstrip()
     print(text)
     if not options.print:
-        results.write(
-            section, shlex.join(["python", "-m", "bench.cost_model", *sys.argv[1:]]), text
-        )
+        results.write(section, results.command("bench.cost_model"), text)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import shlex
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -128,7 +126,7 @@ def main() -> int:
     text = table(shown)
     print(text)
     if not options.print:
-        command = shlex.join(["python", "-m", "bench.endurance", *sys.argv[1:]])
+        command = results.command("bench.endurance")
         results.write("endurance", command, text)
     return int(shown.peak > MOST_GROWTH or shown.outcomes.keys() != {"ok"})
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import statistics
 import subprocess
 import sys
@@ -88,7 +87,7 @@ def main() -> None:
     text = f"{table(found)}\n{READING.format(starts=STARTS, runs=RUNS)}".rstrip()
     print(text)
     if not options.print:
-        command = shlex.join(["python", "-m", "bench.footprint", *sys.argv[1:]])
+        command = results.command("bench.footprint")
         results.write("footprint", command, text)
 
 

@@ -7,8 +7,6 @@ python -m bench.kernels resnet18 --threads 1 --print
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 import tempfile
 from pathlib import Path
 
@@ -64,7 +62,7 @@ def main() -> None:
     )
     print(text)
     if not options.print:
-        command = shlex.join(["python", "-m", "bench.kernels", *sys.argv[1:]])
+        command = results.command("bench.kernels")
         results.write("kernels", command, text)
 
 

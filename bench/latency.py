@@ -10,8 +10,6 @@ python -m bench.latency resnet18 --peers torch --section torch
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 import tempfile
 from pathlib import Path
 
@@ -66,7 +64,7 @@ def main() -> None:
     section = options.section or (TUNED if options.log else DEFAULT)
     drawing = results.RESULTS.with_name(f"{section}.svg")
     picture.draw(picture.bars(found), drawing)
-    command = shlex.join(["python", "-m", "bench.latency", *sys.argv[1:]])
+    command = results.command("bench.latency")
     results.write(section, command, f"![Ratios of the table]({drawing.name})\n\n{text}")
     if section == DEFAULT:
         results.replace(results.README, "numbers", standings.short_table(found, labels))

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import argparse
 import random
-import shlex
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -131,7 +129,7 @@ def main() -> None:
     text = f"{markdown([['', 'time'], ['---', '---:'], *rows])}\n\n{reading}"
     print(text)
     if not options.print:
-        results.write("logs", shlex.join(["python", "-m", "bench.logs", *sys.argv[1:]]), text)
+        results.write("logs", results.command("bench.logs"), text)
 
 
 if __name__ == "__main__":

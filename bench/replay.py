@@ -10,9 +10,7 @@ import argparse
 import itertools
 import math
 import random
-import shlex
 import statistics
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,7 +203,7 @@ def main() -> None:
     print(text)
     if not options.print:
         draw(curves, PICTURE)
-        results.write("replay", shlex.join(["python", "-m", "bench.replay", *sys.argv[1:]]), text)
+        results.write("replay", results.command("bench.replay"), text)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import re
+import shlex
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -12,6 +14,11 @@ import luthier
 RESULTS = Path(__file__).with_name("RESULTS.md")
 README = Path(__file__).parent.parent / "README.md"
 _PACKAGES = ("apache-tvm", "onnxruntime", "openvino", "torch", "xgboost")
+
+
+def command(module: str) -> str:
+    """The command line that this process was started with, ``module`` being a bench."""
+    return shlex.join(["python", "-m", module, *sys.argv[1:]])
 
 
 def write(name: str, command: str, text: str) -> None:

@@ -11,9 +11,7 @@ within minutes. Schedules are the defaults, in both: it is the ways of timing th
 from __future__ import annotations
 
 import argparse
-import shlex
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 
@@ -70,7 +68,7 @@ def main() -> None:
     text = f"{text}\n\n{_READING.format(rounds=options.rounds)}"
     print(text)
     if not options.print:
-        command = shlex.join(["python", "-m", "bench.told", *sys.argv[1:]])
+        command = results.command("bench.told")
         results.write("told", command, text)
 
 

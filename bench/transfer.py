@@ -11,8 +11,6 @@ libraries are timed in turns. What ships with Luthier is left out.
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,7 +130,7 @@ def main() -> None:
     text = f"{text}\n\n{_READING.format(minutes=options.minutes, rounds=ROUNDS)}"
     print(text)
     if not options.print:
-        command = shlex.join(["python", "-m", "bench.transfer", *sys.argv[1:]])
+        command = results.command("bench.transfer")
         results.write("transfer", command, text)
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -226,7 +225,7 @@ def main() -> None:
     text = table(paces, options.stock_trials)
     print(text)
     if not options.print:
-        results.write("trials", shlex.join(["python", "-m", "bench.trials", *sys.argv[1:]]), text)
+        results.write("trials", results.command("bench.trials"), text)
 
 
 if __name__ == "__main__":

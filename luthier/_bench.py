@@ -108,11 +108,12 @@ def bench(
 
 def _times(artifact: Artifact, inputs: Inputs, seconds: float) -> list[float]:
     """Seconds of single runs, after runs that warm caches and clocks for a tenth of the time."""
-    _repeat(artifact, inputs, seconds / 10, least=2)
-    return _repeat(artifact, inputs, seconds, least=LEAST_RUNS)
+    repeat(artifact, inputs, seconds / 10, least=2)
+    return repeat(artifact, inputs, seconds, least=LEAST_RUNS)
 
 
-def _repeat(artifact: Artifact, inputs: Inputs, seconds: float, least: int) -> list[float]:
+def repeat(artifact: Artifact, inputs: Inputs, seconds: float, least: int) -> list[float]:
+    """Seconds of each of ``least`` runs, and of more until so many seconds are over."""
     arrays = [inputs[p.name] for p in artifact.inputs]
     times: list[float] = []
     end = time.perf_counter() + seconds

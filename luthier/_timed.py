@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from luthier.deploy import Artifact, load
@@ -13,6 +13,7 @@ from luthier.deploy import build as build_program
 from luthier.frontend import Program
 from luthier.schedules import Schedule, Target
 
+from ._bench import repeat
 from ._samples import Array
 
 Inputs = dict[str, Array]
@@ -50,19 +51,9 @@ def _turns(pair: tuple[Artifact, Artifact], inputs: Inputs) -> tuple[float, floa
         time.perf_counter() < begin + 1.1 * _SECONDS and len(times[0]) < _MOST_RUNS
     ):
         for artifact, found in zip(pair, times, strict=True):
-            found.extend(_turn(artifact, [inputs[port.name] for port in artifact.inputs]))
+            repeat(artifact, inputs, 0.0, least=1)
+            found.extend(repeat(artifact, inputs, 0.0, least=_TURN))
         if time.perf_counter() < begin + 0.1 * _SECONDS:
             for found in times:
                 found.clear()
     return statistics.median(times[0]), statistics.median(times[1])
-
-
-def _turn(artifact: Artifact, arrays: Sequence[Array]) -> list[float]:
-    """Seconds of each run."""
-    artifact(*arrays)
-    times = []
-    for _ in range(_TURN):
-        start = time.perf_counter()
-        artifact(*arrays)
-        times.append(time.perf_counter() - start)
-    return times
