@@ -16,17 +16,29 @@ import sqlalchemy as sa
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
 from luthier.schedules import LogError
+from luthier.schedules.errors import redacted
 
 from .parse import LONGEST_LINE
 from .salvage import salvaged
 
-_SERVER = re.compile(r"postgres(?:ql)?(?:\+[a-z0-9]+)?://")
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://")
+_SERVER = re.compile(r"\s*postgres(?:ql)?(?:\+[a-z0-9]+)?://", re.IGNORECASE)
+_URL = re.compile(r"\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+# A URL with a password, blanks and quotes in it too. Of a Path one slash of two is left.
+_WHOLE = re.compile(r"([a-z][a-z0-9+.-]*:/+[^/@:]*):.*@", re.IGNORECASE | re.DOTALL)
 _PAGE = 16384  # bytes: longer than nearly all records, so that a damaged page costs few
 _WAIT = 60  # seconds that writers wait for each other
 _CONNECT = 10  # seconds to wait for a server
 DAMAGE = ("malformed", "not a database", "corrupt", "disk I/O error", "too big")
 _MAGIC = b"SQLite format 3\0"
+_KINDS = {
+    b"\x1f\x8b": "compressed: unpack it with gunzip",
+    b"(\xb5/\xfd": "compressed: unpack it with unzstd",
+    b"\xfd7zXZ": "compressed: unpack it with unxz",
+    b"BZh": "compressed: unpack it with bunzip2",
+    b"PK\x03\x04": "a zip archive: unpack it",
+    b"version https://git-lfs": "a pointer of Git LFS: fetch the file with 'git lfs pull'",
+    b"<": "a page of markup: is this the file's own address?",
+}
 
 
 def is_server(where: str | os.PathLike[str]) -> bool:
@@ -41,13 +53,8 @@ def is_url(where: str | os.PathLike[str]) -> bool:
 
 def shown(where: str | os.PathLike[str]) -> str:
     """A path, or a URL without its password."""
-    text = str(where)
-    if not is_url(text):
-        return text
-    try:
-        return sa.make_url(text).render_as_string(hide_password=True)
-    except (sa.exc.ArgumentError, ValueError):
-        return re.sub(r"://[^@/]*@", "://***@", text)
+    text = str(where).strip()
+    return redacted(_WHOLE.sub(r"\1:***@", text)) if _WHOLE.match(text) else redacted(str(where))
 
 
 def memory() -> sa.Engine:
@@ -58,7 +65,7 @@ def memory() -> sa.Engine:
 def server(url: str) -> sa.Engine:
     """A PostgreSQL server's database; raises LogError where the URL or the driver is wrong."""
     try:
-        parsed = sa.make_url(url).set(drivername="postgresql+psycopg")
+        parsed = sa.make_url(url.strip()).set(drivername="postgresql+psycopg")
         options = {"connect_timeout": _CONNECT, "application_name": "luthier"}
         return sa.create_engine(
             parsed, isolation_level="AUTOCOMMIT", pool_pre_ping=True, connect_args=options
@@ -154,24 +161,37 @@ def _sqlite(connect: Callable[[], sqlite3.Connection]) -> sa.Engine:
     return engine
 
 
+def is_store(head: bytes) -> bool:
+    """Whether a file that begins so is a SQLite database."""
+    return head.startswith(_MAGIC)
+
+
+def hint(head: bytes) -> str:
+    """What a file that begins so may be instead of a log, as the end of a sentence."""
+    kind = next((name for magic, name in _KINDS.items() if head.startswith(magic)), None)
+    if kind is None:
+        return "; a store is a file of 'luthier tune', a pack one of 'luthier logs export'"
+    return f" but {kind}"
+
+
 def _refuse_other_kinds(path: Path, *, create: bool) -> None:
     try:
         kind = path.stat().st_mode
         if not stat.S_ISREG(kind):
-            raise LogError(f"the log '{path}' is not a regular file; give a file's path")
+            raise LogError(f"the log '{shown(path)}' is not a regular file; give a file's path")
         with path.open("rb") as opened:
             head = opened.read(4096)
     except FileNotFoundError as error:
         if create and path.parent.is_dir():
             return
-        raise LogError(f"cannot open the log '{path}': {error.strerror}") from error
+        raise LogError(f"cannot open the log '{shown(path)}': {error.strerror}") from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise LogError(f"cannot open the log '{path}': {reason}") from error
+        raise LogError(f"cannot open the log '{shown(path)}': {reason}") from error
     if head.lstrip()[:1] == b"{":
         raise LogError(
-            f"'{path}' is a pack, not a store: give it with --pack, or put it into a store with "
-            f"'luthier logs import'"
+            f"'{shown(path)}' is a pack, not a store: give it with --pack, or put it into a "
+            f"store with 'luthier logs import'"
         )
     if head and not head.startswith(_MAGIC) and not salvaged(path)[0]:
-        raise LogError(f"'{path}' is not a tuning log")
+        raise LogError(f"'{shown(path)}' is not a tuning log{hint(head)}")

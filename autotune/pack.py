@@ -18,7 +18,7 @@ from typing import IO
 from luthier.schedules import LogError
 
 from .closing import Closing
-from .database import is_url, shown
+from .database import hint, is_store, is_url, shown
 from .machine import Machine
 from .parse import LONGEST_LINE, parse_record
 from .record import Record
@@ -51,7 +51,7 @@ class Pack(Closing):
         """
         self.skipped, self.problems = 0, []
         told: set[str] = set()
-        alien = False
+        alien = b""
         with _opened(self._where) as file:
             for number, line in enumerate(_lines(file, self.name), 1):
                 text = line.strip()
@@ -62,13 +62,13 @@ class Pack(Closing):
                 except (LogError, UnicodeDecodeError) as error:
                     reason = error if isinstance(error, LogError) else "the line is no ASCII text"
                     self._skip(f"{self.name}:{number}: {reason}")
-                    alien = alien or not text.startswith(b"{")
+                    alien = alien or (b"" if text.startswith(b"{") else line[:100])
                     continue
                 if record.hash not in told:
                     told.add(record.hash)
                     yield record
         if alien and not told:
-            raise LogError(f"'{self.name}' is not a tuning log")
+            raise LogError(f"'{self.name}' is {_alien(alien)}")
 
     def find(self, prefix: str) -> list[Record]:
         """Records whose hash begins so; raises LogError."""
@@ -82,6 +82,16 @@ class Pack(Closing):
         self.skipped += 1
         if len(self.problems) < MOST_PROBLEMS:
             self.problems.append(problem)
+
+
+def _alien(line: bytes) -> str:
+    """What a file with such a line is, which is no record, and what to do."""
+    if is_store(line):
+        return (
+            "a store, not a pack: give it with --log, or make a pack of it with 'luthier logs "
+            "export'"
+        )
+    return f"not a tuning log{hint(line)}"
 
 
 def write_pack(where: str | os.PathLike[str], records: Iterable[Record]) -> set[str]:
@@ -107,7 +117,7 @@ def _write_file(path: Path, lines: Iterable[str]) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         if path.exists() and not path.is_file():
-            raise LogError(f"'{path}' is not a regular file; give a file's path")
+            raise LogError(f"'{shown(path)}' is not a regular file; give a file's path")
         try:
             with partial.open("w", encoding="ascii") as file:
                 file.writelines(lines)
@@ -117,9 +127,9 @@ def _write_file(path: Path, lines: Iterable[str]) -> None:
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:
-        raise LogError(f"cannot write the pack '{path}': {error.strerror}") from error
+        raise LogError(f"cannot write the pack '{shown(path)}': {error.strerror}") from error
     except ValueError as error:
-        raise LogError(f"cannot write the pack '{path}': {error}") from error
+        raise LogError(f"cannot write the pack '{shown(path)}': {error}") from error
 
 
 def _place(record: Record) -> tuple[str, ...]:
@@ -161,7 +171,8 @@ def _remote(url: str, mode: str) -> Iterator[IO[bytes]]:
             f"own package"
         ) from error
     try:
-        with fsspec.open(url, mode) as file:
+        scheme, rest = url.strip().split("://", 1)
+        with fsspec.open(f"{scheme.lower()}://{rest}", mode) as file:
             yield file
     except LogError:
         raise

@@ -17,6 +17,17 @@ Each class has the exit code that the command line ends with, so a script can te
 
 from __future__ import annotations
 
+import re
+
+# A URL's password ends at the last @, whatever it holds. pathlib leaves one slash of two.
+_PASSWORD = re.compile(r"([a-z][a-z0-9+.-]*:/+[^\s/@:'\"]*):[^\s'\"]*@", re.IGNORECASE)
+_QUERY = re.compile(r"([?&](?:ssl)?password=)[^&\s'\"]*", re.IGNORECASE)
+
+
+def redacted(text: str) -> str:
+    """``text`` with the passwords of all URLs in it replaced by ``***``."""
+    return _QUERY.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
+
 
 def printable(text: str) -> str:
     """``text`` with what is not printable, or what a terminal obeys, escaped."""
@@ -26,13 +37,14 @@ def printable(text: str) -> str:
 class LuthierError(Exception):
     """Base of all; the message is one line: what, where, and what to do.
 
-    Names in it may come from a hostile file: what is not printable is escaped.
+    Names in it may come from a hostile file: what is not printable is escaped. URLs' passwords do
+    not show.
     """
 
     exit_code = 1
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(printable(message))
+        super().__init__(redacted(printable(message)))
 
 
 class UsageError(LuthierError):

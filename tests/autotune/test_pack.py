@@ -193,3 +193,27 @@ def test_every_past_version_is_read(path, tmp_path):
     assert sorted((tmp_path / "again.jsonl").read_text().splitlines()) == sorted(
         path.read_text().splitlines()
     )
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\x1f\x8b\x08\x00 \n", "is not a tuning log but compressed: unpack it with gunzip"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"<!DOCTYPE html>\n<html></html>\n", "a page of markup"),
+        (b"Dear diary,\n", "a pack one of 'luthier logs export'"),
+    ],
+)
+def test_what_is_no_log_is_told_with_what_to_do(tmp_path, content, words):
+    (tmp_path / "file").write_bytes(content)
+    for read in (lambda path: [*Pack(path).records()], Store.open):
+        with pytest.raises(LogError, match=words):
+            read(tmp_path / "file")
+
+
+def test_a_store_is_no_pack(tmp_path):
+    Store.open(tmp_path / "luthier.db", create=True).close()
+    with pytest.raises(
+        LogError, match="is a store, not a pack: give it with --log, or make a pack"
+    ):
+        list(Pack(tmp_path / "luthier.db").records())
