@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+import onnx
 from tvm import ir, relax
 
 from luthier.schedules import UnsupportedOperator
@@ -83,6 +84,16 @@ class OnnxNode:
 
 
 OnnxConverter: TypeAlias = Callable[[OnnxNode], Any]
+
+
+def is_onnx(domain: str) -> bool:
+    """Whether an operator is of the standard's default domain."""
+    return domain in ("", "ai.onnx")
+
+
+def node_label(node: onnx.NodeProto) -> str:
+    """What a node is called for people: its operator, and its name or else its first result's."""
+    return f"{node.op_type} '{node.name or next((o for o in node.output if o), '')}'"
 
 
 def shape_of(expr: Any) -> tuple[int, ...]:

@@ -1,19 +1,21 @@
-"""A model without its weights, checked, inlined, shapes computed: what the importer works on."""
+"""What the importer works on: a model without weights and functions, checked, shapes computed."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import onnx
-import onnx.inliner
 from onnx import TensorProto, helper, numpy_helper
 
 from luthier.schedules import ModelError, UnsupportedOperator
 
 from .fold_shapes import FOLDABLE, fold_shapes
+from .functions import local_functions_expanded, operators_expanded
 from .graph import Array
 from .messages import one_line
+from .onnx_node import is_onnx, node_label
 from .onnx_ops import BUILD_TIME, SUPPORTED
 from .read import dtype_name
 
@@ -24,11 +26,11 @@ _WEIGHT = 1024
 def outline(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Array]]:
     """A copy of a read model whose large initializers are inputs, and their arrays by name.
 
-    Its nodes are named for people, its local functions inlined, its shape arithmetic done. Raises
+    Its nodes are named for people, its functions expanded, its shape arithmetic done. Raises
     ModelError or UnsupportedOperator.
     """
-    light, weights = _without_weights(model)
-    light = _inlined(light)
+    light, weights = _without_weights(model, local_functions_expanded(model))
+    light = operators_expanded(_without_old_group_norms(light), SUPPORTED)
     _check_equations(light)
     _check_operators(light, SUPPORTED | FOLDABLE)
     _check(light)
@@ -40,18 +42,20 @@ def outline(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Array]]:
     return light, weights
 
 
-def _without_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Array]]:
+def _without_weights(
+    model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]
+) -> tuple[onnx.ModelProto, dict[str, Array]]:
+    """The model with these nodes in place of its own."""
     light = onnx.ModelProto(ir_version=max(model.ir_version, 4), opset_import=model.opset_import)
-    light.functions.extend(model.functions)
     graph = light.graph
     graph.name = model.graph.name or "model"
-    graph.node.extend(n for n in model.graph.node if _constant_tensor(n) is None)
+    graph.node.extend(n for n in nodes if _constant_tensor(n) is None)
     graph.input.extend(model.graph.input)
     graph.output.extend(model.graph.output)
     weights: dict[str, Array] = {}
     names = {i.name for i in model.graph.input}
     named = [(t.name, t) for t in model.graph.initializer]
-    named += [(n.output[0], t) for n in model.graph.node if (t := _constant_tensor(n)) is not None]
+    named += [(n.output[0], t) for n in nodes if (t := _constant_tensor(n)) is not None]
     for name, tensor in named:
         if not name or name in names:
             raise ModelError(f"two values of the model have the same name '{name}'")
@@ -70,7 +74,7 @@ def _without_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str,
 
 def _constant_tensor(node: onnx.NodeProto) -> TensorProto | None:
     """The tensor in a Constant node."""
-    if node.op_type != "Constant" or not _is_onnx(node.domain) or len(node.output) != 1:
+    if node.op_type != "Constant" or not is_onnx(node.domain) or len(node.output) != 1:
         return None
     return next((a.t for a in node.attribute if a.name == "value" and a.HasField("t")), None)
 
@@ -83,33 +87,6 @@ def _array(tensor: TensorProto, what: str) -> Array:
     return array
 
 
-def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Local functions replaced by what they stand for, and operators that are functions too."""
-    try:
-        if model.functions:
-            model = onnx.inliner.inline_local_functions(model)
-        opset = _opset(model)
-        spelled = sorted(
-            {
-                node.op_type
-                for node in model.graph.node
-                if _is_onnx(node.domain)
-                and node.op_type not in SUPPORTED
-                and _has_body(node.op_type, opset)
-            }
-        )
-        if spelled:
-            pairs = [("", name) for name in spelled]
-            model = onnx.inliner.inline_selected_functions(
-                model, pairs, exclude=False, inline_schema_functions=True
-            )
-        model = _without_old_group_norms(model)
-        del model.graph.value_info[:]  # what functions say of sizes may be wrong
-    except Exception as error:
-        raise ModelError(f"the model's functions cannot be expanded ({one_line(error)})") from error
-    return model
-
-
 def _without_old_group_norms(model: onnx.ModelProto) -> onnx.ModelProto:
     """GroupNormalization of operator sets 18 to 20, which the checker calls deprecated, is an
     instance normalisation of groups: it has a scale and a shift for each."""
@@ -119,7 +96,7 @@ def _without_old_group_norms(model: onnx.ModelProto) -> onnx.ModelProto:
     del model.graph.node[:]
     for number, node in enumerate(nodes):
         whole = len(node.input) == 3 and len(node.output) == 1
-        if node.op_type == "GroupNormalization" and _is_onnx(node.domain) and whole:
+        if node.op_type == "GroupNormalization" and is_onnx(node.domain) and whole:
             model.graph.node.extend(_as_instances(node, f"{node.output[0]}/{number}"))
         else:
             model.graph.node.append(node)
@@ -141,25 +118,13 @@ def _as_instances(node: onnx.NodeProto, stem: str) -> list[onnx.NodeProto]:
 
 
 def _opset(model: onnx.ModelProto) -> int:
-    return next(int(o.version) for o in model.opset_import if _is_onnx(o.domain))
-
-
-def _is_onnx(domain: str) -> bool:
-    return domain in ("", "ai.onnx")
-
-
-def _has_body(name: str, opset: int) -> bool:
-    try:
-        schema = onnx.defs.get_schema(name, opset, "")
-    except onnx.defs.SchemaError:
-        return False
-    return bool(schema.has_function or schema.has_context_dependent_function)  # type: ignore[attr-defined]
+    return next(int(o.version) for o in model.opset_import if is_onnx(o.domain))
 
 
 def _check_operators(model: onnx.ModelProto, known: frozenset[str]) -> None:
     missing = []
     for node in model.graph.node:
-        if not (_is_onnx(node.domain) and node.op_type in known):
+        if not (is_onnx(node.domain) and node.op_type in known):
             operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
             named = node.name or (node.output[0] if node.output else "")
             missing.append(f"{operator} (node '{named}')")
@@ -177,7 +142,7 @@ def _check_equations(model: onnx.ModelProto) -> None:
                 equation = attribute.s.replace(b" ", b"")
                 if not re.fullmatch(rb"%b(,%b)*(->%b)?" % (term, term, term), equation):
                     raise UnsupportedOperator(
-                        f"{_named(node)}: the equation {str(attribute.s)[1:]} is not supported"
+                        f"{node_label(node)}: the equation {str(attribute.s)[1:]} is not supported"
                     )
 
 
@@ -195,11 +160,7 @@ def _check(model: onnx.ModelProto) -> None:
 
 def _name_nodes(model: onnx.ModelProto) -> None:
     for node in model.graph.node:
-        node.name = _named(node)
-
-
-def _named(node: onnx.NodeProto) -> str:
-    return f"{node.op_type} '{node.name or next((o for o in node.output if o), '')}'"
+        node.name = node_label(node)
 
 
 def _check_outputs(model: onnx.ModelProto) -> None:
