@@ -21,7 +21,7 @@ from .features import schedule_columns
 from .machine import Machine
 from .record import Record
 from .store import Store
-from .trust import Asker, Trust
+from .trust import Asker, Trust, microarchitecture
 from .validity import NONSENSE, Spaces, Validity
 
 MOST_HINTS = 3
@@ -33,11 +33,15 @@ _BURDEN = math.log2(1.05)  # of the busiest thread, beyond the default's
 
 @dataclass(frozen=True)
 class Choice:
-    """A record to build from: how close its machine is, and the layer that it is in."""
+    """A record to build from: how close its machine is, and the layer that it is in.
+
+    ``schedule`` is what it comes to here: the default where the record says that none is faster.
+    """
 
     record: Record
     trust: Trust
     layer: str
+    schedule: Schedule
 
 
 class Layers(Closing):
@@ -91,20 +95,20 @@ class Layers(Closing):
         """
         if self.own is None:
             return {}
-        latest = self.own.latest(workload, self._exact(self.own))
+        latest = self.own.latest(workload, self._here(self.own))
         return {s: r for s, r in latest.items() if self._validity.holds(r, self.target)}
 
     def ranked(self, workload: Workload) -> Iterator[Record]:
         """The right ones of ``measured``, fastest first; noisy ones count as a little slower."""
         if self.own is None:
             return iter(())
-        return self._usable(self.own, workload, self._exact(self.own), mine=True)
+        return self._usable(self.own, workload, self._here(self.own), mine=True)
 
     def borrowed(self, workload: Workload) -> dict[Schedule, float]:
         """What others measured on this kind of machine, as multiples of the default's time."""
         found: dict[Schedule, float] = {}
         for store in self._others():
-            latest = store.latest(workload, self._exact(store))
+            latest = store.latest(workload, self._here(store))
             default = latest.get(self._validity.default(workload, self.target))
             if default is None or not math.isfinite(default.seconds):
                 continue
@@ -116,11 +120,11 @@ class Layers(Closing):
     def groups(self) -> list[dict[Schedule, Record]]:
         """All latest records on this kind of machine, a group for each workload and layer."""
         stores = [*self._others(), *([self.own] if self.own else [])]
-        return [group for store in stores for group in store.groups(self._exact(store))]
+        return [group for store in stores for group in store.groups(self._here(store))]
 
     def count(self) -> int:
         """How many records there are on this kind of machine."""
-        return sum(store.count(self._exact(store)) for store in self._stores)
+        return sum(store.count(self._here(store)) for store in self._stores)
 
     # ---- all kinds ----
 
@@ -129,7 +133,7 @@ class Layers(Closing):
         return list(dict.fromkeys(r.workload for store in self._stores for r in store.records()))
 
     def best(self, workload: Workload) -> Choice | None:
-        """What to build from; None for the default schedule.
+        """What to build from; None where no record tells, so that the default schedule is left.
 
         Of several records of one schedule on one kind of machine the latest counts. Records of
         templates that have changed since, and of what is less exact than the target asks for, never
@@ -142,15 +146,16 @@ class Layers(Closing):
         fallback = None
         for store in self._stores:
             mine = store is self.own
-            usable = self._usable(store, workload, self._exact(store), mine=mine)
-            first = next(usable, None)
-            if first is None:
-                continue
-            choice = Choice(first, Trust.EXACT, store.name)
-            if first.schedule != default or next(usable, None):
-                return choice
-            fallback = fallback or choice
-        return self._inherited(workload, default) or fallback
+            for machines in self._kinds(store):
+                usable = self._usable(store, workload, machines, mine=mine)
+                first = next(usable, None)
+                if first is None:
+                    continue
+                choice = Choice(first, Trust.EXACT, store.name, first.schedule)
+                if first.schedule != default or next(usable, None):
+                    return choice
+                fallback = fallback or choice
+        return self._inherited(workload, default, fallback)
 
     def hints(self, workload: Workload) -> list[Schedule]:
         """What should be tried first: winners elsewhere, or of templates as they were once.
@@ -160,9 +165,10 @@ class Layers(Closing):
         """
         useless = self._known_wrong(workload) | {self._validity.default(workload, self.target)}
         tried = set(self.measured(workload))
+        here = set(self._here(self.own)) if self.own else set()
         winners = []
-        for trust, store, machines in self._elsewhere:
-            mine = trust is Trust.EXACT and store is self.own
+        for _, store, machines in self._elsewhere:
+            mine = store is self.own and set(machines) <= here
             records = itertools.islice(store.ranked(workload, machines), _LOOKED_AT)
             others = (r for r in records if not (mine and self._validity.holds(r, self.target)))
             winners.append(self._nearest(others, useless))
@@ -181,8 +187,29 @@ class Layers(Closing):
         return [store for store in self._stores if store is not self.own]
 
     def _exact(self, store: Store) -> list[str]:
+        """Of exactly this kind, whatever processor a level was measured on."""
         kind = self._asker.target
         return [key for key, machine in store.machines().items() if machine.target == kind]
+
+    def _kinds(self, store: Store) -> list[list[str]]:
+        """``_exact``, and a level's processors apart: times of two never compare.
+
+        First the one that most is known of, so that a build does not depend on who asks.
+        """
+        machines, found = store.machines(), dict[tuple[str, str], list[str]]()
+        for key in self._exact(store):
+            found.setdefault(_processor(machines[key]), []).append(key)
+        if len(found) < 2:
+            return list(found.values())
+        return [found[name] for name in sorted(found, key=lambda n: (-store.count(found[n]), n))]
+
+    def _here(self, store: Store) -> list[str]:
+        """``_exact``; of a level only what this processor measured."""
+        exact = self._exact(store)
+        if not self.target.is_generic:
+            return exact
+        machines, this = store.machines(), _processor(Machine.host(self.target))
+        return [key for key in exact if _processor(machines[key]) == this]
 
     @cached_property
     def _elsewhere(self) -> list[tuple[Trust, Store, list[str]]]:
@@ -205,19 +232,29 @@ class Layers(Closing):
             if machine.target in nearest
         ]
 
-    def _inherited(self, workload: Workload, default: Schedule) -> Choice | None:
-        """The winner of the closest machine that knows more than its default."""
+    def _inherited(
+        self, workload: Workload, default: Schedule, fallback: Choice | None
+    ) -> Choice | None:
+        """The winner of the closest machine that knows more than its default.
+
+        Where none does, the ``fallback``, or what the closest says of its default.
+        """
         for trust, store, machines in self._elsewhere:
             if trust not in (Trust.SAME_CPU, Trust.RELATED):
                 continue
             usable = self._usable(store, workload, machines)
             first = next(usable, None)
-            if first is None or (self._is_default(first) and next(usable, None) is None):
+            if first is None:
                 continue
-            if self._is_default(first) or first.schedule == default:
-                return None
-            return Choice(first, trust, store.name) if self._is_light(first, default) else None
-        return None
+            default_won = first.schedule == default or self._is_default(first)
+            choice = Choice(first, trust, store.name, default if default_won else first.schedule)
+            if default_won and next(usable, None) is None:
+                fallback = fallback or choice
+                continue
+            if default_won:
+                return fallback or choice
+            return choice if self._is_light(first, default) else fallback
+        return fallback
 
     def _usable(
         self, store: Store, workload: Workload, machines: Sequence[str], *, mine: bool = False
@@ -261,3 +298,7 @@ class Layers(Closing):
             return record.schedule == self._validity.default(record.workload, record.target)
         except ScheduleError:
             return False
+
+
+def _processor(machine: Machine) -> tuple[str, str]:
+    return machine.vendor, microarchitecture(machine)

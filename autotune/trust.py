@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from luthier.schedules import Target
+from luthier.schedules.processors import PROCESSORS
 
 from .machine import Machine
 
@@ -21,7 +22,8 @@ class Trust(Enum):
 
     ``EXACT``: the same kind: level, CPU, threads and caches. Its timings are truth.
     ``SAME_CPU``: the same micro-architecture and level; threads or caches differ.
-    ``RELATED``: an ancestor, a descendant or a sibling of the micro-architecture, the same level.
+    ``RELATED``: an ancestor, a descendant or a sibling of the micro-architecture, the same level;
+    for a level, which is no processor, all of that level.
     ``HINT``: anything else. It says what to try, and nothing is built from it untried.
     """
 
@@ -36,15 +38,20 @@ _ORDER = list(Trust)
 
 @dataclass(frozen=True)
 class Asker:
-    """The machine kind that records are wanted for: a target and its micro-architecture."""
+    """The machine kind that records are wanted for: a target and its micro-architecture.
+
+    It follows from the target alone where that is a level or a processor that is known by name, so
+    that the answer is the same whatever machine asks.
+    """
 
     target: Target
     microarchitecture: str
 
     @staticmethod
     def of(target: Target) -> Asker:
-        """This machine, used as ``target``."""
-        return Asker(target.machine, Machine.host(target).microarchitecture)
+        """Who wants records for ``target``."""
+        named = _named(target.cpu)
+        return Asker(target.machine, named or microarchitecture(Machine.host(target)))
 
     def trust(self, machine: Machine) -> Trust:
         """What records of ``machine`` are worth here."""
@@ -52,9 +59,10 @@ class Asker:
             return Trust.EXACT
         if machine.target.level != self.target.level:
             return Trust.HINT
-        if machine.microarchitecture == self.microarchitecture:
+        theirs = microarchitecture(machine)
+        if theirs == self.microarchitecture or machine.target.cpu == self.target.cpu:
             return Trust.SAME_CPU
-        related = _are_related(machine.microarchitecture, self.microarchitecture)
+        related = self.target.is_generic or _are_related(theirs, self.microarchitecture)
         return Trust.RELATED if related else Trust.HINT
 
     def distance(self, machine: Machine) -> tuple[object, ...]:
@@ -63,11 +71,39 @@ class Asker:
         sizes = ((theirs.threads, ours.threads), (theirs.l2, ours.l2), (theirs.l3, ours.l3))
         return (
             _ORDER.index(self.trust(machine)),
-            machine.microarchitecture != self.microarchitecture,
+            microarchitecture(machine) != self.microarchitecture,
             theirs.level != ours.level,
             sum(abs(math.log2(a / b)) for a, b in sizes),
             str(machine.to_json()),
         )
+
+
+def microarchitecture(machine: Machine) -> str:
+    """archspec's name of a machine's micro-architecture.
+
+    Where a hypervisor hides features, archspec sees a level, and LLVM still the processor.
+    """
+    if _is_level(machine.microarchitecture):
+        return _named(machine.target.cpu) or machine.microarchitecture
+    return machine.microarchitecture
+
+
+@functools.lru_cache(maxsize=1024)
+def _named(cpu: str) -> str | None:
+    """archspec's name for LLVM's name of a processor, or of a level; None where it is not known."""
+    import archspec.cpu  # noqa: PLC0415 - reads /proc/cpuinfo at import
+
+    if cpu in PROCESSORS:
+        return PROCESSORS[cpu].microarchitecture
+    name = cpu.replace("-", "_")
+    return name if name in archspec.cpu.TARGETS else None
+
+
+def _is_level(name: str) -> bool:
+    import archspec.cpu  # noqa: PLC0415 - reads /proc/cpuinfo at import
+
+    known = archspec.cpu.TARGETS.get(name)
+    return known is not None and known.vendor == "generic"
 
 
 @functools.lru_cache(maxsize=1024)

@@ -22,7 +22,7 @@ from luthier.deploy import build as build_program
 from luthier.frontend import import_model, read_model
 from luthier.schedules import Schedule, Target
 from luthier.schedules.errors import AccuracyError, LogError, ModelError, TargetError, UsageError
-from luthier.schedules.target import DEFAULT_ACCURACY, host_features
+from luthier.schedules.target import DEFAULT_ACCURACY, host_cpu, host_features
 from luthier.schedules.toolchain import find_compiler
 
 from ._compare import ATOL, RTOL, errors
@@ -281,6 +281,11 @@ def _check_runs_here(target: Target) -> None:
         raise TargetError(
             f"{target.level} cannot be measured here: this CPU lacks {', '.join(missing)}"
         )
+    if not target.is_generic and target.cpu != host_cpu():
+        raise TargetError(
+            f"{target.cpu} cannot be measured here: this CPU is a {host_cpu()}; tune on such a "
+            f"machine, or for {target.level}"
+        )
 
 
 def _runs_here(target: Target) -> bool:
@@ -298,7 +303,7 @@ def _refuse_wrong(folder: Path) -> None:
 
 
 def _schedules(chosen: Mapping[str, Choice]) -> dict[str, Schedule]:
-    return {key: choice.record.schedule for key, choice in chosen.items()}
+    return {key: choice.schedule for key, choice in chosen.items()}
 
 
 def _sample(model: Model, shapes: Shapes | None) -> tuple[str, dict[str, Any]]:

@@ -53,7 +53,10 @@ def resolve(
 
 
 def target(name: str | Target = "host", threads: int | None = None) -> Machine:
-    """Describe ``name``: ``host``, or a level such as ``x86-64-v3``; raises TargetError."""
+    """Describe ``name``: ``host``, a level (``x86-64-v3``) or a processor (``znver4``).
+
+    Raises TargetError and UsageError.
+    """
     resolved = resolve(name, threads)
     return Machine(
         target=name if isinstance(name, str) else resolved.level,

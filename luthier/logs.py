@@ -15,7 +15,7 @@ from pathlib import Path
 from luthier.autotune import Layers, Pack, Record, Store, write_pack
 from luthier.autotune.database import is_server, is_url, shown
 from luthier.autotune.validity import Validity
-from luthier.schedules import Target, Workload
+from luthier.schedules import Schedule, Target, Workload
 from luthier.schedules.errors import LogError, UsageError
 from luthier.schedules.target import DEFAULT_ACCURACY
 
@@ -69,12 +69,16 @@ class LogStats:
 
 @dataclass(frozen=True)
 class BestRecord:
-    """What ``build`` takes for a kernel: ``trust`` tells how close the record's machine is."""
+    """What ``build`` takes for a kernel: ``trust`` tells how close the record's machine is.
+
+    ``schedule`` is the record's, or the default where another machine's record says that it won.
+    """
 
     workload: Workload
     record: Record
     trust: str
     layer: str
+    schedule: Schedule
 
 
 @dataclass(frozen=True)
@@ -316,7 +320,7 @@ def _best(layers: Layers, workload: Workload) -> BestRecord | None:
     choice = layers.best(workload)
     if choice is None:
         return None
-    return BestRecord(workload, choice.record, choice.trust.value, choice.layer)
+    return BestRecord(workload, choice.record, choice.trust.value, choice.layer, choice.schedule)
 
 
 def _machine(record: Record) -> str:

@@ -1,8 +1,9 @@
 """What a kernel is compiled for: x86-64 level, vector width, registers, caches, worker threads,
 and how exact it has to be.
 
-Levels are the psABI's micro-architecture levels, chosen by features and never by a brand name:
-x86-64-v2 (SSE4.2), v3 (AVX2 and FMA), v4 (AVX-512).
+Levels are the psABI's micro-architecture levels: x86-64-v2 (SSE4.2), v3 (AVX2 and FMA), v4
+(AVX-512). This machine's is found by its features and never by a brand name. A level and a
+processor by name are the same description on every machine (see ``parse``).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import TargetError
+from .processors import PROCESSORS
 
 # What LLVM must be told for code of a level to run on every CPU of that level.
 _LEVELS = {
@@ -40,8 +42,9 @@ _ROOT = Path("/")
 class Target:
     """A machine kind. ``level`` fixes the instruction set; the rest guides schedules.
 
-    Cache sizes are bytes: L1 data and L2 of one core, L3 as shared by all. ``accuracy``, one of
-    ACCURACIES, is no property of the machine but what a build asks for.
+    Cache sizes are bytes: L1 data and L2 of one core, L3 as shared by all; those that are not given
+    are what most processors have at least. ``accuracy``, one of ACCURACIES, is no property of the
+    machine but what a build asks for.
     """
 
     level: str
@@ -56,6 +59,11 @@ class Target:
     def machine(self) -> Target:
         """The machine alone, as records know it: whatever accuracy was asked for."""
         return replace(self, accuracy=DEFAULT_ACCURACY)
+
+    @property
+    def is_generic(self) -> bool:
+        """Whether it is a level, and no processor."""
+        return self.cpu == self.level
 
     @property
     def vector_bytes(self) -> int:
@@ -203,18 +211,24 @@ def host(threads: int | None = None) -> Target:
     )
 
 
+def names() -> tuple[str, ...]:
+    """What ``parse`` takes."""
+    return "host", "native", *_LEVELS, *PROCESSORS
+
+
 def parse(text: str, threads: int | None = None) -> Target:
-    """``host``, or a level such as ``x86-64-v3`` (generic code for it, this machine's caches)."""
-    if text == "host":
+    """The target of a name; raises TargetError for one that is not in ``names``.
+
+    ``host``, or ``native``, is this machine. A level, such as ``x86-64-v3``, and a processor, such
+    as ``znver4``, are the same wherever this runs, but for ``threads`` where it is not given: every
+    core this process may use.
+    """
+    if text in ("host", "native"):
         return host(threads)
-    if text not in _LEVELS:
-        known = ", ".join(["host", *_LEVELS])
-        raise TargetError(f"unknown target '{text}'; choose one of {known}")
-    return Target(
-        level=text,
-        cpu=text,
-        threads=threads or available_cores(),
-        l1=_cache_bytes(0, 32 * 1024),
-        l2=_cache_bytes(2, 512 * 1024),
-        l3=_cache_bytes(3, 16 * 1024 * 1024),
-    )
+    count = threads or available_cores()
+    if text in _LEVELS:
+        return Target(text, text, count)
+    processor = PROCESSORS.get(text)
+    if processor is None:
+        raise TargetError(f"unknown target '{text}'; choose one of {', '.join(names())}")
+    return Target(processor.level, text, count, processor.l1, processor.l2, processor.l3)

@@ -206,7 +206,7 @@ def _best(found: BestRecord) -> str:
     record = found.record
     return (
         f"{record.hash}  {milliseconds(record.seconds):>10}  {found.trust:8}  {found.workload}\n"
-        f"  {record.schedule}  ({found.layer})"
+        f"  {found.schedule}  ({found.layer})"
     )
 
 

@@ -38,7 +38,7 @@ target = click.option(
     "--target",
     default="host",
     show_default=True,
-    help="'host', or x86-64-v2, x86-64-v3, x86-64-v4 for generic code of that level.",
+    help="'host', a level such as x86-64-v3, or a processor such as znver4.",
 )
 accuracy = click.option(
     "--accuracy",

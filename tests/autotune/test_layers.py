@@ -7,10 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from luthier.autotune.machine import Machine
 from luthier.autotune.record import Outcome
-from luthier.autotune.trust import Trust
+from luthier.autotune.trust import Asker, Trust
 from luthier.autotune.validity import Validity
-from luthier.schedules import Knob, Schedule, Space
+from luthier.schedules import Knob, Schedule, Space, Target
+
+ASK = Asker.of  # conftest puts a Zen 3 in its place
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +25,7 @@ def equal_burden(monkeypatch):
 def chosen(layers, workload):
     """The number of the schedule that is built, how far it is trusted, and where it is from."""
     choice = layers.best(workload)
-    return choice and (choice.record.schedule["number"], choice.trust, choice.layer)
+    return choice and (choice.schedule["number"], choice.trust, choice.layer)
 
 
 class TestOnThisKindOfMachine:
@@ -105,7 +108,7 @@ class TestWhatWasWrongSomewhere:
         ]
         assert chosen(make_layers(elsewhere), workload) == (1, Trust.SAME_CPU, "own")
         wrong_here = make_record(1, None, outcome=Outcome.WRONG_RESULT)
-        assert make_layers([*elsewhere, wrong_here]).best(workload) is None
+        assert chosen(make_layers([*elsewhere, wrong_here]), workload)[0] == 0
 
     def test_is_believed_once_it_was_right_here(self, make_layers, make_record, workload, target):
         elsewhere = make_record(1, None, outcome=Outcome.WRONG_RESULT, on=replace(target, l2=1))
@@ -152,12 +155,36 @@ class TestOnOtherMachines:
                 found = chosen(layers, workload)
                 assert found == (best and (wanted[order.index(best)], best, "pack 1"))
 
-    def test_nothing_is_inherited_where_the_default_is_best_there(
+    def test_a_default_that_is_best_there_is_an_answer(
         self, make_layers, make_record, workload, others
     ):
         on, _ = others[Trust.SAME_CPU]
-        records = [make_record(0, 1e-3, on=on), make_record(1, 2e-3, on=on)]
-        assert make_layers([], records).best(workload) is None
+        alone = [make_record(0, 1e-3, on=on)]
+        for records in (alone, [*alone, make_record(1, 2e-3, on=on)]):
+            assert chosen(make_layers([], records), workload) == (0, Trust.SAME_CPU, "pack 1")
+
+    def test_the_default_that_is_built_is_the_one_of_the_machine_asked_about(
+        self, make_layers, make_record, workload, target
+    ):
+        """Another machine's default may have other knobs."""
+        on = replace(target, threads=8)
+
+        def spaces(workload, target):
+            knobs = Knob("number", tuple(range(9)), ""), Knob("order", ("rows",), "")
+            return (Space("fake", 1, knobs, {"number": target.threads, "order": "rows"}),)
+
+        layers = make_layers([], [make_record(8, 1e-3, on=on), make_record(3, 2e-3, on=on)])
+        layers._validity = Validity(spaces)
+        choice = layers.best(workload)
+        assert (choice.record.schedule["number"], choice.schedule["number"]) == (8, 2)
+
+    def test_a_farther_machine_has_the_word_where_a_closer_one_knows_its_default_alone(
+        self, make_layers, make_record, workload, others
+    ):
+        (near, _), (far, cpu) = others[Trust.SAME_CPU], others[Trust.RELATED]
+        winner = make_record(3, 1e-3, on=far, microarchitecture=cpu)
+        layers = make_layers([], [make_record(0, 1e-4, on=near), winner])
+        assert chosen(layers, workload) == (3, Trust.RELATED, "pack 1")
 
     def test_nothing_is_inherited_that_is_more_work_here(
         self, make_layers, make_record, workload, others, monkeypatch
@@ -178,6 +205,61 @@ class TestOnOtherMachines:
         assert list(layers.ranked(workload)) == []
         assert layers.groups() == []
         assert layers.count() == 0
+
+
+class TestLevels:
+    """A level is no processor: the answer is the same whoever asks, and times of two stay apart."""
+
+    LEVEL = Target("x86-64-v3", "x86-64-v3", 2)
+
+    @pytest.fixture
+    def of_level(self, make_layers, monkeypatch):
+        """Layers for the level, as a machine with this micro-architecture has them."""
+
+        def make(host, *stores):
+            machine = Machine(self.LEVEL, "AuthenticAMD", host)
+            monkeypatch.setattr(Machine, "host", lambda target: machine)
+            layers = make_layers(*stores, on=self.LEVEL)
+            layers._asker = ASK(self.LEVEL)
+            return layers
+
+        return make
+
+    @pytest.fixture(params=["own", "pack"])
+    def stores(self, request):
+        return lambda records: (records,) if request.param == "own" else (None, records)
+
+    def test_the_same_is_built_on_every_machine(self, of_level, make_record, workload, stores):
+        def measured(number, seconds, by):
+            return make_record(number, seconds, on=self.LEVEL, microarchitecture=by)
+
+        records = [
+            measured(0, 1e-6, by="zen3"),
+            measured(1, 9e-7, by="zen3"),
+            *(measured(n, 1e-3 / (n + 1), by="haswell") for n in range(3)),
+        ]
+        for host in ("zen3", "haswell", "x86_64_v4"):
+            found = chosen(of_level(host, *stores(records)), workload)
+            assert found[:2] == (2, Trust.EXACT), "most is known of the Haswell"
+
+    def test_what_another_processor_measured_is_a_hint_and_no_time(
+        self, of_level, make_record, workload
+    ):
+        theirs = make_record(1, 1e-3, on=self.LEVEL, microarchitecture="haswell")
+        ours = make_record(2, 1e-1, on=self.LEVEL, microarchitecture="zen3")
+        layers = of_level("zen3", [theirs, ours])
+        assert [s["number"] for s in layers.measured(workload)] == [2]
+        assert [r.schedule["number"] for r in layers.ranked(workload)] == [2]
+        assert layers.count() == sum(map(len, layers.groups())) == 1
+        assert [s["number"] for s in layers.hints(workload)] == [1]
+
+    def test_processors_of_the_level_are_inherited_from(
+        self, of_level, make_record, workload, target
+    ):
+        records = [make_record(0, 2e-3, on=target), make_record(7, 1e-3, on=target)]
+        for host in ("zen3", "haswell"):
+            found = chosen(of_level(host, None, records), workload)
+            assert found == (7, Trust.RELATED, "pack 1")
 
 
 class TestHints:

@@ -26,6 +26,9 @@ CASES = [
     (HASWELL, "haswell", Trust.HINT),
     (replace(ZEN3, cpu="future"), "zen99", Trust.HINT),
     (replace(ZEN3, cpu="x86-64-v3"), "x86_64_v3", Trust.HINT),
+    (replace(ZEN3, threads=8), "x86_64_v3", Trust.SAME_CPU),  # a hypervisor hides features
+    (replace(ZEN3, cpu="haswell"), "x86_64_v3", Trust.HINT),
+    (replace(ZEN3, cpu="x86-64-v3"), "zen3", Trust.SAME_CPU),
 ]
 
 
@@ -40,6 +43,34 @@ def test_only_one_kind_of_machine_is_truth(asker):
     for other in (ZEN3, ZEN4, HASWELL, ICELAKE):
         trust = Asker(asker, names[asker.cpu]).trust(Machine(other, "v", names[other.cpu]))
         assert (trust is Trust.EXACT) == (other == asker)
+
+
+LEVEL = Target("x86-64-v3", "x86-64-v3", 2)
+OF_A_LEVEL = [
+    (LEVEL, "zen3", Trust.EXACT),
+    (LEVEL, "x86_64_v3", Trust.EXACT),
+    (replace(LEVEL, threads=4), "haswell", Trust.SAME_CPU),
+    (replace(LEVEL, l2=1 << 20), "zen2", Trust.SAME_CPU),
+    (ZEN3, "zen3", Trust.RELATED),
+    (HASWELL, "haswell", Trust.RELATED),
+    (ZEN4, "zen4", Trust.HINT),
+    (replace(LEVEL, level="x86-64-v2", cpu="x86-64-v2"), "zen3", Trust.HINT),
+]
+
+
+@pytest.mark.parametrize(("target", "name", "trust"), OF_A_LEVEL, ids=lambda x: str(x)[:40])
+def test_trust_of_a_machine_s_records_for_a_level(target, name, trust):
+    assert Asker.of(LEVEL).trust(Machine(target, "v", name)) is trust
+
+
+@pytest.mark.parametrize("cpu", ["x86-64-v3", "znver3", "icelake-server", "tigerlake", "bdver4"])
+def test_who_asks_for_a_name_does_not_matter(cpu, monkeypatch):
+    """tigerlake and bdver4 are in nobody's table: they are asked for where they are."""
+    host = Machine(ZEN3, "v", "elsewhere")
+    monkeypatch.setattr(Machine, "host", lambda target: host)
+    known = {"x86-64-v3": "x86_64_v3", "znver3": "zen3", "icelake-server": "icelake"}
+    asker = Asker.of(replace(ZEN3, cpu=cpu))
+    assert asker.microarchitecture == known.get(cpu, "elsewhere")
 
 
 def test_the_accuracy_asked_for_is_no_property_of_the_machine():

@@ -11,6 +11,7 @@ import luthier
 import luthier.logs
 from luthier._layers import SHIPPED, _shipped
 from luthier.autotune import Layers, Outcome, Pack, Store, Trust, write_pack
+from luthier.schedules.target import parse
 
 FOLDER = Path(__file__).parents[2] / "logs"
 PACKS = sorted(FOLDER.glob("*.jsonl"))
@@ -46,6 +47,17 @@ def test_every_kernel_of_it_is_built_from_it_on_such_a_machine(path):
             assert choice is not None
             exact = [r for r in records if (r.workload, r.target) == (workload, target)]
             assert choice.trust is Trust.EXACT or len(exact) == 1, "only its default was tried"
+
+
+def test_the_pack_of_a_zen_3_hits_from_anywhere():
+    """As ``build --target znver3`` asks for it."""
+    records = list(Pack(FOLDER / "znver3.jsonl").records())
+    store = Store.in_memory("shipped", records)
+    for threads in (1, 2):
+        layers = Layers(None, [store], parse("znver3", threads))
+        kernels = {r.workload for r in records if r.target.threads == threads}
+        assert kernels
+        assert all(layers.best(kernel) for kernel in kernels)
 
 
 def test_what_ships_is_the_last_layer(cli, model, tmp_path, monkeypatch):

@@ -7,11 +7,14 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import archspec.cpu
 import pytest
+import tvm
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luthier.schedules import Target, TargetError, target
+from luthier.schedules import Target, TargetError, codegen, target
+from luthier.schedules.processors import PROCESSORS
 
 V2 = {"sse3", "ssse3", "sse4_1", "sse4_2", "popcnt"}
 V3 = V2 | {"avx", "avx2", "fma", "f16c", "bmi1", "bmi2"}
@@ -68,17 +71,51 @@ def test_the_host_is_what_its_parts_say():
     assert target.parse("host") == here
 
 
+@pytest.fixture
+def no_machine(tmp_path, monkeypatch):
+    """Nothing can be asked of the machine, but how many cores there are."""
+
+    def asked(*_: object) -> None:
+        raise AssertionError("a machine was asked what it is")
+
+    for name in ("host_features", "host_cpu", "host_level", "_cache_bytes"):
+        monkeypatch.setattr(target, name, asked)
+    monkeypatch.setattr(target, "_ROOT", tmp_path)
+
+
 @pytest.mark.parametrize("level", LEVELS)
-def test_a_level_by_name_is_generic_code_for_this_machines_caches(level):
-    parsed = target.parse(level, threads=5)
-    here = target.host()
-    assert (parsed.level, parsed.cpu, parsed.threads) == (level, level, 5)
-    assert (parsed.l1, parsed.l2, parsed.l3) == (here.l1, here.l2, here.l3)
+def test_a_level_is_the_same_on_every_machine(level, no_machine):
+    assert target.parse(level, threads=5) == Target(level, level, 5, 32 << 10, 512 << 10, 16 << 20)
+    assert target.parse(level, threads=5).is_generic
 
 
-@pytest.mark.parametrize("text", ["", "x86-64", "x86-64-v5", "native", "Host", "aarch64"])
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_a_processor_is_the_same_on_every_machine(name, no_machine):
+    parsed, known = target.parse(name, threads=5), PROCESSORS[name]
+    assert parsed == Target(known.level, name, 5, known.l1, known.l2, known.l3)
+    assert not parsed.is_generic
+    assert Target.from_json(parsed.to_json()) == parsed
+
+
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_a_processor_has_all_that_its_level_promises_and_no_more(name):
+    cpu = archspec.cpu.TARGETS[PROCESSORS[name].microarchitecture]
+    fitting = [level for level in LEVELS if LEVELS[level] <= set(cpu.features)]
+    assert PROCESSORS[name].level == fitting[-1]
+
+
+def test_processors_have_llvm_s_names():
+    every = tvm.get_global_func("target.llvm_get_cpu_archlist")
+    assert set(PROCESSORS) <= set(every(codegen.llvm_target(SOME)))
+
+
+def test_the_host_by_its_two_names():
+    assert target.parse("native", 3) == target.parse("host", 3) == target.host(3)
+
+
+@pytest.mark.parametrize("text", ["", "x86-64", "x86-64-v5", "Host", "zen4", "aarch64"])
 def test_unknown_names_are_refused_with_the_known_ones(text):
-    with pytest.raises(TargetError, match="choose one of host, x86-64-v2, x86-64-v3, x86-64-v4"):
+    with pytest.raises(TargetError, match=r"choose one of host, native, x86-64-v2, .*, znver5$"):
         target.parse(text)
 
 
