@@ -4,10 +4,13 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench clean
+.PHONY: help demo test test-slow lint types bench clean
+
+# Tests share the cores, but those that time something have them to themselves, after the others.
+PARALLEL := -n logical --dist worksteal
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/' | column -t -s :
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/' | column -t -s :
 
 $(VENV)/.dev: pyproject.toml
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
@@ -21,8 +24,13 @@ $(VENV)/.bench: $(VENV)/.dev
 demo: $(VENV)/.dev  ## tune SqueezeNet for two minutes, build it, run it from C++, compare
 	$(RUN) -m bench.demo
 
-test: $(VENV)/.dev  ## all tests
-	$(RUN) -m pytest
+test: $(VENV)/.dev  ## all tests but the slow ones, a few minutes
+	$(RUN) -m pytest $(PARALLEL) -m 'not slow and not alone'
+	$(RUN) -m pytest -m 'not slow and alone'
+
+test-slow: $(VENV)/.dev  ## the slow ones
+	$(RUN) -m pytest $(PARALLEL) -m 'slow and not alone'
+	$(RUN) -m pytest -m 'slow and alone'
 
 lint: $(VENV)/.dev  ## ruff, rules and format
 	$(RUN) -m ruff check .

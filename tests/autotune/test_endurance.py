@@ -8,6 +8,7 @@ from bench.endurance import MOST_GROWTH, endure
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_hundreds_of_trials_leave_nothing_behind():
     """``python -m bench.endurance`` does the same with thousands."""
     shown = endure(300)

@@ -22,6 +22,8 @@ from luthier.schedules import Schedule, Target, Tensor, ToolchainError, Workload
 from luthier.schedules.target import available_cores, host
 from luthier.schedules.toolchain import find_compiler
 
+pytestmark = pytest.mark.alone
+
 SIZE = 4096
 CANDIDATE = Schedule("pointwise", 1, (("grain", 1024),))
 Inject = Callable[..., Measurement]

@@ -31,6 +31,8 @@ from luthier.autotune.record import normal
 from luthier.schedules import Target, Tensor, UsageError, Workload, node, registry
 from luthier.schedules.target import host
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def here() -> Target:
@@ -234,6 +236,7 @@ sys.path[:] = {path!r}
 from luthier.autotune import Layers, Store, tune
 from luthier.schedules.target import host
 from luthier.schedules import Tensor, Workload, node
+
 out = Tensor((48, 64))
 inputs = (Tensor((48, 32)), Tensor((32, 64)), Tensor((64,)))
 nodes = (node("matmul", (0, 1), out), node("add", (3, 2), out), node("relu", (4,), out))

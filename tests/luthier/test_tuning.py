@@ -19,6 +19,8 @@ import luthier
 import luthier.logs
 from luthier.autotune import Pack, Record, Store
 
+pytestmark = pytest.mark.alone
+
 DIGITS = Path(__file__).parents[2] / "examples" / "digits" / "digits.onnx"
 
 
