@@ -105,7 +105,7 @@ def measured(name: str, path: Path, log: Path, minutes: float, trials: int) -> R
             )
         luthier.build(path, folder / "late", log=copy)
         console.print(f"{name}: {late.trials} more in {late.seconds:.0f} s")
-        inputs = random_inputs(read_model(path), 0)
+        inputs = random_inputs(read_model(path).proto, 0)
         shares = []
         for _ in range(ROUNDS):
             first, second = in_turns(folder / "early", folder / "late", inputs, target.threads)

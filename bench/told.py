@@ -43,7 +43,7 @@ def measured(name: str, path: Path, rounds: int) -> list[str]:
         first, second = Path(text) / "first", Path(text) / "second"
         for folder in (first, second):
             luthier.build(path, folder, log=None)
-        inputs = random_inputs(read_model(path), 0)
+        inputs = random_inputs(read_model(path).proto, 0)
         told, deployed = [], []
         for _ in range(rounds):
             told.append(in_turns(first, second, inputs, threads)[1] * 1e3)

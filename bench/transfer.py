@@ -81,7 +81,7 @@ def measured(name: str, path: Path, minutes: float) -> list[Row]:
         luthier.tune(path, minutes=minutes, log=folder / "native.db", timed=False)
         luthier.build(path, folder / "native", log=folder / "native.db")
         luthier.build(path, folder / "default", log=None)
-        inputs = random_inputs(read_model(path), 0)
+        inputs = random_inputs(read_model(path).proto, 0)
         others = {"one thread": ("host", 1), level: (_BELOW.get(level, level), threads)}
         for number, (other, count) in enumerate(others.values()):
             source = f"{other}, threads: {count}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import _ctypes
 import ctypes
 import os
-import stat
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -24,6 +23,7 @@ from luthier.schedules import (
     Tensor,
     UsageError,
 )
+from luthier.schedules.files import open_regular
 from luthier.schedules.target import available_cores
 
 from . import binding
@@ -73,13 +73,9 @@ def _verified_library(folder: Path, manifest: Manifest, stack: ExitStack) -> Bin
 def _open(path: Path) -> BinaryIO:
     """A regular file, and not through a link; raises ArtifactError."""
     try:
-        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+        return open_regular(path, links=False)
     except OSError as error:
         raise ArtifactError(f"{path}: {error.strerror}; build the artifact again") from error
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise ArtifactError(f"{path} is no regular file; build the artifact again")
-    return file
 
 
 class Artifact:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from luthier.schedules import ArtifactError, LuthierError, Schedule, Target, Tensor, Workload
+from luthier.schedules.files import open_regular
 from luthier.schedules.target import ACCURACIES, DEFAULT_ACCURACY
 
 MANIFEST = "manifest.json"
@@ -107,7 +108,7 @@ class Manifest:
             return _from_json(data)
         except KeyError as error:
             raise ArtifactError(f"malformed: it has no {error}") from error
-        except (TypeError, ValueError, AttributeError, LuthierError) as error:
+        except (TypeError, ValueError, ArithmeticError, AttributeError, LuthierError) as error:
             raise ArtifactError(f"malformed: {type(error).__name__}: {error}") from error
 
 
@@ -197,10 +198,11 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of an artifact's folder; raises ArtifactError."""
     path = folder / MANIFEST
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             text = file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise ArtifactError(f"{path}: {error.strerror}; is this an artifact?") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ArtifactError(f"{path}: {reason}; is this an artifact?") from error
     if len(text) > _MOST_BYTES:
         raise ArtifactError(f"{path} is larger than {_MOST_BYTES >> 20} MiB")
     try:

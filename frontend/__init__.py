@@ -2,6 +2,6 @@
 
 from .import_model import import_graph, import_model
 from .program import Call, Program
-from .read import read_model
+from .read import ReadModel, read_model
 
-__all__ = ["Call", "Program", "import_graph", "import_model", "read_model"]
+__all__ = ["Call", "Program", "ReadModel", "import_graph", "import_model", "read_model"]

@@ -22,7 +22,7 @@ from .lower import lower
 from .normalize import find_normalizations
 from .outline import outline
 from .program import Program
-from .read import Shapes, read_model
+from .read import ReadModel, Shapes, read_model
 from .relax_import import to_graph
 from .sink_reshapes import sink_reshapes
 
@@ -41,10 +41,10 @@ PASSES = (
 
 
 def import_graph(
-    model: str | os.PathLike[str] | onnx.ModelProto, shapes: Shapes | None = None
+    model: str | os.PathLike[str] | onnx.ModelProto | ReadModel, shapes: Shapes | None = None
 ) -> Graph:
     """The model's graph after all passes; raises as ``import_model`` does."""
-    light, weights = outline(read_model(model, shapes))
+    light, weights = outline(read_model(model, shapes).proto)
     graph = to_graph(light, weights)
     for rewrite in PASSES:
         graph = rewrite(graph)
@@ -52,7 +52,7 @@ def import_graph(
 
 
 def import_model(
-    model: str | os.PathLike[str] | onnx.ModelProto,
+    model: str | os.PathLike[str] | onnx.ModelProto | ReadModel,
     target: Target,
     shapes: Shapes | None = None,
 ) -> Program:

@@ -11,8 +11,8 @@ import numpy as np
 from onnx import helper
 from tvm import ir, relax
 
+from .element_types import dtype_name
 from .onnx_node import OnnxConverter, OnnxNode, dtype_of
-from .read import dtype_name
 
 
 def _clip(node: OnnxNode) -> Any:

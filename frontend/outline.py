@@ -11,13 +11,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from luthier.schedules import ModelError, UnsupportedOperator
 
+from .element_types import dtype_name
 from .fold_shapes import FOLDABLE, fold_shapes
 from .functions import local_functions_expanded, operators_expanded
 from .graph import Array
 from .messages import one_line
 from .onnx_node import is_onnx, node_label
 from .onnx_ops import BUILD_TIME, SUPPORTED
-from .read import dtype_name
 
 # Larger initializers become inputs of the outline; smaller ones may be shapes, axes, ...
 _WEIGHT = 1024

@@ -3,73 +3,67 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
-import psutil
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from onnx import TensorProto
-from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+from onnx.external_data_helper import uses_external_data
 
 from luthier.schedules import ModelError
-from luthier.schedules.workload import DTYPE_BYTES
 
-from .messages import one_line
+from .element_types import dtype_name
+from .model_file import proto_digest, reading, tensors
 from .onnx_ops import NEWEST, OLDEST
 
 Shapes = Mapping[str, Sequence[int]]
 
 
+@dataclass(frozen=True)
+class ReadModel:
+    """A model as it was read, once: whatever is made of it is made of the same bytes.
+
+    ``proto`` has its external data loaded and every input's shape fixed; nobody changes it.
+    ``sha256`` is of the file, followed by the data in other files, in the model's order; of a
+    ModelProto its deterministic serialisation stands for the file. ``name`` is the file's, without
+    its suffix, or the graph's.
+    """
+
+    proto: onnx.ModelProto
+    sha256: str
+    name: str
+
+
 def read_model(
-    model: str | os.PathLike[str] | onnx.ModelProto, shapes: Shapes | None = None
-) -> onnx.ModelProto:
-    """The model with its external data loaded and every input's shape fixed.
+    model: str | os.PathLike[str] | onnx.ModelProto | ReadModel, shapes: Shapes | None = None
+) -> ReadModel:
+    """Read a model; one that was read is given back as it is.
 
     ``shapes`` gives sizes (in elements) for inputs that leave some open. Initializers are no
-    longer listed as inputs. Raises ModelError with one line for whatever is wrong.
+    longer listed as inputs. Raises ModelError with one line for whatever is wrong, a file that
+    changes meanwhile too.
     """
+    if isinstance(model, ReadModel):
+        return model
     if isinstance(model, onnx.ModelProto):
-        own = onnx.ModelProto()
-        own.CopyFrom(model)
-        _check_outline(own, "the model")
-        if any(uses_external_data(t) for t in _tensors(own.graph)):
+        proto = onnx.ModelProto()
+        proto.CopyFrom(model)
+        _check_outline(proto, "the model")
+        if any(uses_external_data(t) for t in tensors(proto)):
             raise ModelError("the model keeps weights in other files: give its path instead")
+        digest, name = proto_digest(proto), proto.graph.name
     else:
-        own = _read_file(Path(model))
-    _drop_initializer_inputs(own)
-    _fix_inputs(own, shapes or {})
-    return own
-
-
-def _read_file(path: Path) -> onnx.ModelProto:
-    try:
-        size = path.stat().st_size
-        if not path.is_file():
-            raise ModelError(f"{path}: this is no file")
-        _check_memory(path, size)
-        data = path.read_bytes()
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: cannot be read ({one_line(error)})") from error
-    model = onnx.ModelProto()
-    try:
-        model.ParseFromString(data)
-    except DecodeError as error:
-        raise ModelError(f"{path}: this is no ONNX file, or it is cut short") from error
-    del data
-    _check_outline(model, str(path))
-    _load_external(model, path, size)
-    return model
-
-
-def _check_memory(path: Path, size: int) -> None:
-    # Once as read and once as arrays.
-    available = psutil.virtual_memory().available
-    if 2 * size > available:
-        raise ModelError(
-            f"{path}: {size / 1e9:.1f} GB of model needs about {2 * size / 1e9:.1f} GB of memory, "
-            f"but {available / 1e9:.1f} GB are free"
-        )
+        path = Path(model)
+        with reading(path) as file:
+            proto = file.parsed()
+            _check_outline(proto, str(path))
+            file.load_external(proto)
+        digest, name = file.digest, path.stem
+    _drop_initializer_inputs(proto)
+    _fix_inputs(proto, shapes or {})
+    return ReadModel(proto, digest, name)
 
 
 def _check_outline(model: onnx.ModelProto, where: str) -> None:
@@ -111,79 +105,6 @@ def _check_opset(model: onnx.ModelProto, where: str) -> None:
             f"{where}: the model uses ONNX operator set {versions[0]}, and this Luthier knows "
             f"those up to {NEWEST}: upgrade Luthier, or export to an older set"
         )
-
-
-def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
-    """All tensors of a graph and of the graphs inside its nodes."""
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _tensors(inner)
-
-
-def _load_external(model: onnx.ModelProto, path: Path, size: int) -> None:
-    tensors = [t for t in _tensors(model.graph) if uses_external_data(t)]
-    sources = [_external_source(t, path) for t in tensors]
-    _check_memory(path, size + sum(length for _, _, length in sources))
-    for tensor, (file, offset, length) in zip(tensors, sources, strict=True):
-        with file.open("rb") as stream:
-            stream.seek(offset)
-            tensor.raw_data = stream.read(length)
-        tensor.data_location = TensorProto.DEFAULT
-        del tensor.external_data[:]
-
-
-def _external_source(tensor: TensorProto, path: Path) -> tuple[Path, int, int]:
-    """File, offset and length in bytes of a tensor's data, all checked."""
-    what = f"{path}: tensor '{tensor.name}'"
-    try:
-        info = ExternalDataInfo(tensor)
-        location, offset = Path(info.location), int(info.offset or 0)
-        length = int(info.length) if info.length else None
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ModelError(f"{what} has a malformed place of its data ({one_line(error)})") from error
-    folder = path.parent.resolve()
-    try:
-        file = (folder / location).resolve()
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{what} has its data in no valid place ({one_line(error)})") from error
-    if location.is_absolute() or not file.is_relative_to(folder):
-        raise ModelError(f"{what} has its data outside the model's folder, in '{location}'")
-    if not file.is_file():
-        raise ModelError(f"{what} has its data in '{location}', which is missing")
-    needed = _nbytes(tensor, what)
-    have = file.stat().st_size
-    if offset < 0 or (length is not None and length != needed) or offset + needed > have:
-        raise ModelError(
-            f"{what} needs {needed} bytes at {offset} of '{location}', which has {have} bytes"
-        )
-    return file, offset, needed
-
-
-def _nbytes(tensor: TensorProto, what: str) -> int:
-    name = dtype_name(tensor.data_type, what)
-    size = DTYPE_BYTES[name]
-    for dim in tensor.dims:
-        if dim < 0:
-            raise ModelError(f"{what} has a negative dimension")
-        size *= dim
-    return size
-
-
-def dtype_name(elem_type: int, what: str) -> str:
-    """NumPy's name of an ONNX element type; raises ModelError where Luthier does not know it."""
-    try:
-        name = str(onnx.helper.tensor_dtype_to_np_dtype(elem_type))
-        onnx_name = TensorProto.DataType.Name(elem_type)
-    except (KeyError, ValueError) as error:
-        raise ModelError(f"{what} has the unknown element type {elem_type}") from error
-    if name not in DTYPE_BYTES:
-        raise ModelError(f"{what} has the element type {onnx_name}, which is not supported")
-    return name
 
 
 def _drop_initializer_inputs(model: onnx.ModelProto) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from luthier.schedules.errors import InputError
+from luthier.schedules.files import open_regular
 
 Array = NDArray[Any]
 
@@ -21,10 +23,18 @@ Array = NDArray[Any]
 def load_arrays(path: str | os.PathLike[str]) -> dict[str, Array]:
     """The arrays of an ``.npz`` file by name; raises InputError for anything else."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+            if sum(e.file_size for e in archive.infolist()) > psutil.virtual_memory().available:
+                raise MemoryError
             return {name.removesuffix(".npy"): _read(archive, name) for name in archive.namelist()}
     except Exception as error:  # zipfile and numpy raise nearly anything for damaged files
         raise InputError(f"{path}: {_reason(error)}") from error
+
+
+def inputs_of(arrays: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
+    """Of an artifact's sample, which has outputs too, the inputs called ``names``; else all."""
+    sampled = {name: arrays[f"in:{name}"] for name in names if f"in:{name}" in arrays}
+    return dict(arrays) if arrays.keys() & set(names) or not sampled else sampled
 
 
 def _read(archive: zipfile.ZipFile, name: str) -> Array:

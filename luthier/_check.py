@@ -89,22 +89,21 @@ def check(
                 f"{model_or_dir} is built already: shapes, target and accuracy are for models"
             )
         return _check_folder(model_or_dir, threads, rtol, atol)
+    read = read_model(model_or_dir, shapes)
     with tempfile.TemporaryDirectory(prefix="luthier-") as folder:
         out = Path(folder) / "model"
         built = build(
-            model_or_dir,
+            read,
             out,
             target=target,
             log=log,
             packs=packs,
             threads=threads,
-            shapes=shapes,
             accuracy=accuracy,
         )
-        proto = read_model(model_or_dir, shapes)
-        truth = reference(proto)
+        truth = reference(read.proto)
         with load(out) as artifact:
-            pairs = [_pair(artifact, truth.run, random_inputs(proto, s)) for s in range(runs)]
+            pairs = [_pair(artifact, truth.run, random_inputs(read.proto, s)) for s in range(runs)]
     return CheckReport(
         reference=truth.engine,
         runs=runs,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import time
 from collections import Counter
@@ -19,9 +18,9 @@ from luthier.autotune import tune as tune_workloads
 from luthier.autotune.measure import Measurer
 from luthier.deploy import Manifest, check_output, load
 from luthier.deploy import build as build_program
-from luthier.frontend import import_model, read_model
+from luthier.frontend import ReadModel, import_model, read_model
 from luthier.schedules import Schedule, Target
-from luthier.schedules.errors import AccuracyError, LogError, ModelError, TargetError, UsageError
+from luthier.schedules.errors import AccuracyError, LogError, TargetError, UsageError
 from luthier.schedules.target import DEFAULT_ACCURACY, host_cpu, host_features
 from luthier.schedules.toolchain import find_compiler
 
@@ -33,7 +32,7 @@ from ._reference import reference
 from ._samples import random_inputs
 from ._timed import before_and_after
 
-Model = str | os.PathLike[str] | onnx.ModelProto
+Model = str | os.PathLike[str] | onnx.ModelProto | ReadModel
 Shapes = Mapping[str, Sequence[int]]
 
 DEFAULT_TRIALS = 1000
@@ -114,7 +113,8 @@ def tune(
         trials = DEFAULT_TRIALS if minutes is None and not verify else _UNLIMITED
     with contextlib.ExitStack() as opened:
         measurer = opened.enter_context(Measurer(resolved, seed=seed))  # gets ready meanwhile
-        program = import_model(model, resolved, shapes)
+        read = read_model(model, shapes)
+        program = import_model(read, resolved)
         layers = opened.enter_context(writing(log, packs, resolved))
         result = tune_workloads(
             Counter(call.workload.dense for call in program.calls),
@@ -131,7 +131,7 @@ def tune(
         best = _schedules(choices(program, layers)) if wanted else {}
     before = after = None
     if wanted:
-        inputs = random_inputs(read_model(model, shapes), _SAMPLE_SEED)
+        inputs = random_inputs(read.proto, _SAMPLE_SEED)
         before, after = before_and_after(program, resolved, best, inputs)
     known = {f.name: getattr(result, f.name) for f in fields(result)}
     return TuneReport(**known, model_before=before, model_after=after)
@@ -167,7 +167,8 @@ def build(
     find_compiler()
     resolved = resolve(target, threads, accuracy)
     with reading(log, packs, resolved) as layers:
-        program = import_model(model, resolved, shapes)
+        read = read_model(model, shapes)
+        program = import_model(read, resolved)
         kernels = {call.workload.dense for call in program.calls}
         chosen = choices(program, layers)
         foreign = sum(map(layers.elsewhere, kernels))
@@ -177,9 +178,8 @@ def build(
             f"{len(missed)} of {len(kernels)} kernels have no record, among them {missed[0]}; tune "
             f"the model, or give a pack that has them"
         )
-    named = replace(program, name=name or _name(model))
-    engine, sample = _sample(model, shapes)
-    digest = _sha256(model)
+    named = replace(program, name=name or read.name)
+    engine, sample = _sample(read.proto)
 
     def write(chosen: Mapping[str, Choice]) -> Manifest:
         return build_program(
@@ -188,7 +188,7 @@ def build(
             resolved,
             _schedules(chosen),
             record_hashes={key: choice.record.hash for key, choice in chosen.items()},
-            model_sha256=digest,
+            model_sha256=read.sha256,
             sample=sample,
             accept=_refuse_wrong if chosen and _runs_here(resolved) else None,
         )
@@ -239,15 +239,15 @@ def tune_and_build(
     An interrupt while tuning raises KeyboardInterrupt once the records are kept; nothing is built.
     """
     check_output(Path(out))
+    read = read_model(model, shapes)
     result = tune(
-        model,
+        read,
         target,
         trials=trials,
         minutes=minutes,
         log=log,
         packs=packs,
         threads=threads,
-        shapes=shapes,
         accuracy=accuracy,
         seed=seed,
         timed=False,
@@ -256,13 +256,12 @@ def tune_and_build(
     if result.interrupted:
         raise KeyboardInterrupt
     return build(
-        model,
+        read,
         out,
         target=target,
         log=log,
         packs=packs,
         threads=threads,
-        shapes=shapes,
         name=name,
         accuracy=accuracy,
     )
@@ -306,30 +305,11 @@ def _schedules(chosen: Mapping[str, Choice]) -> dict[str, Schedule]:
     return {key: choice.schedule for key, choice in chosen.items()}
 
 
-def _sample(model: Model, shapes: Shapes | None) -> tuple[str, dict[str, Any]]:
+def _sample(proto: onnx.ModelProto) -> tuple[str, dict[str, Any]]:
     """The reference engine's name, and what ``luthier check DIR`` replays."""
-    proto = read_model(model, shapes)
     inputs = random_inputs(proto, _SAMPLE_SEED)
     truth = reference(proto)
     outputs = truth.run(inputs)
     sample = {f"in:{name}": array for name, array in inputs.items()}
     sample.update({f"out:{name}": array for name, array in outputs.items()})
     return truth.engine, sample
-
-
-def _name(model: Model) -> str:
-    return str(model.graph.name) if isinstance(model, onnx.ModelProto) else Path(model).stem
-
-
-def _sha256(model: Model) -> str:
-    digest = hashlib.sha256()
-    if isinstance(model, onnx.ModelProto):
-        digest.update(model.SerializeToString(deterministic=True))
-        return digest.hexdigest()
-    try:
-        with Path(model).open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise ModelError(f"{model}: cannot be read ({error.strerror})") from error
-    return digest.hexdigest()

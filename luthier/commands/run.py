@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 import luthier
-from luthier._arrays import load_arrays, save_arrays
+from luthier._arrays import inputs_of, load_arrays, save_arrays
 
 from . import options
 
@@ -35,11 +35,15 @@ class RunReport:
 @options.json_flag
 @options.examples("luthier run model --inputs in.npz --outputs out.npz")
 def run(folder: Path, inputs: Path, outputs: Path, threads: int | None, as_json: bool) -> None:
-    """Run the artifact in DIR on arrays from a file."""
+    """Run the artifact in DIR on arrays from a file.
+
+    That may be an artifact's sample.npz.
+    """
     arrays = load_arrays(inputs)
     with luthier.load(folder, threads=threads) as artifact:
+        given = inputs_of(arrays, [port.name for port in artifact.inputs])
         start = time.perf_counter()
-        results = artifact.run(arrays)
+        results = artifact.run(given)
         milliseconds = (time.perf_counter() - start) * 1e3
     save_arrays(outputs, results)
     types = {name: f"{a.dtype}[{','.join(map(str, a.shape))}]" for name, a in results.items()}

@@ -242,7 +242,7 @@ def test_link_in_place_of_a_file(copy: Path, artifact_folder: Path) -> None:
 def test_folder_in_place_of_a_file(copy: Path) -> None:
     (copy / "model.h").unlink()
     (copy / "model.h").mkdir()
-    refused(copy, "model.h: Is a directory|model.h is no regular file")
+    refused(copy, "model.h: Is a directory")
 
 
 def test_no_artifact_at_all(tmp_path: Path) -> None:

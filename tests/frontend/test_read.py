@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import types
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx_models import TARGET, floats, model
 
 from luthier.frontend import import_model, read_model
+from luthier.frontend.model_file import ModelFile
 from luthier.schedules import LuthierError, ModelError, UnsupportedOperator
 
 N = helper.make_node
@@ -70,7 +72,7 @@ def test_a_missing_file(path: Path) -> None:
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    assert refusal(tmp_path) == f"{tmp_path}: this is no file"
+    assert refusal(tmp_path) == f"{tmp_path}: cannot be read (Is a directory)"
 
 
 def test_a_name_that_no_file_can_have() -> None:
@@ -107,8 +109,84 @@ def outside(path: Path) -> Callable[..., Path]:
 
 
 def test_weights_beside_the_model_are_read(outside: Callable[..., Path]) -> None:
-    read = read_model(outside("weights", offset=0, length=60), {"x": (2, 5)})
+    read = read_model(outside("weights", offset=0, length=60), {"x": (2, 5)}).proto
     np.testing.assert_array_equal(numpy_helper.to_array(read.graph.initializer[0]), floats(5, 3))
+
+
+def test_weights_of_functions_and_inner_graphs_beside_the_model_are_read(
+    outside: Callable[..., Path],
+) -> None:
+    source = outside("weights")
+    made = onnx.load(source, load_external_data=False)
+    tensor = onnx.TensorProto()
+    tensor.CopyFrom(made.graph.initializer[0])
+    constant = N("Constant", [], ["w"], value=tensor)
+    body = [constant, N("MatMul", ["a", "w"], ["c"])]
+    opsets = [helper.make_opsetid("", 17)]
+    made.functions.append(helper.make_function("own", "F", ["a"], ["c"], body, opsets))
+    made.graph.node.append(N("F", ["x"], ["z"], domain="own"))
+    made.opset_import.append(helper.make_opsetid("own", 1))
+    onnx.save(made, source)
+    read = read_model(source, {"x": (2, 5)})
+    inner = read.proto.functions[0].node[0].attribute[0].t
+    np.testing.assert_array_equal(numpy_helper.to_array(inner), floats(5, 3))
+    data = (source.parent / "weights").read_bytes()
+    assert read.sha256 == hashlib.sha256(source.read_bytes() + data + data).hexdigest()
+
+
+def test_the_hash_is_of_the_file_and_of_the_data_beside_it(outside: Callable[..., Path]) -> None:
+    source = outside("weights")
+    weights = source.parent / "weights"
+    shapes = {"x": (2, 5)}
+    first = read_model(source, shapes).sha256
+    assert first == hashlib.sha256(source.read_bytes() + weights.read_bytes()).hexdigest()
+    weights.write_bytes(weights.read_bytes() + b"what no tensor has does not count")
+    assert read_model(source, shapes).sha256 == first
+    weights.write_bytes(b"\1" + weights.read_bytes()[1:])
+    assert read_model(source, shapes).sha256 != first
+
+
+def test_the_hash_of_a_file_alone_is_the_file_s(path: Path) -> None:
+    onnx.save(small(), path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert read_model(path, {"x": (2, 5)}).sha256 == digest
+
+
+def test_a_proto_has_the_hash_of_its_serialisation(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes = {"x": (2, 5)}
+    whole = read_model(small(), shapes).sha256
+    data = small().SerializeToString(deterministic=True)
+    assert whole == hashlib.sha256(data).hexdigest()
+    monkeypatch.setattr("luthier.frontend.model_file._MOST_SERIALISED", 10)
+    large, other = small(), small()
+    other.graph.initializer[0].raw_data = bytes(60)
+    assert read_model(large, shapes).sha256 == read_model(small(), shapes).sha256
+    assert read_model(large, shapes).sha256 != read_model(other, shapes).sha256
+
+
+@pytest.mark.parametrize("file", ["the model.onnx", "weights"])
+@pytest.mark.parametrize("kind", ["written", "replaced", "removed"])
+def test_what_changes_while_it_is_read_is_refused(
+    outside: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, file: str, kind: str
+) -> None:
+    source = outside("weights")
+    changed = source.parent / file
+    real = ModelFile.load_external
+
+    def load_external(self: ModelFile, model: onnx.ModelProto) -> None:
+        real(self, model)
+        other = source.parent / "other"
+        other.write_bytes(changed.read_bytes())
+        if kind == "written":
+            changed.write_bytes(other.read_bytes() + b"!")
+        elif kind == "replaced":
+            other.replace(changed)
+        else:
+            changed.unlink()
+
+    monkeypatch.setattr(ModelFile, "load_external", load_external)
+    wanted = "No such file" if kind == "removed" else f"{file}: it changed while it was read"
+    assert wanted in refusal(source, {"x": (2, 5)})
 
 
 @pytest.mark.parametrize(
@@ -119,7 +197,7 @@ def test_weights_beside_the_model_are_read(outside: Callable[..., Path]) -> None
         ("../weights", {}, "outside the model's folder, in '../weights'"),
         ("a/../../weights", {}, "outside the model's folder"),
         ("link", {}, "outside the model's folder, in 'link'"),
-        (".", {}, "which is missing"),
+        (".", {}, "which cannot be read (Is a directory)"),
         ("zero\0byte", {}, "no valid place"),
         ("weights", {"offset": 4}, "needs 60 bytes at 4 of 'weights', which has 60 bytes"),
         ("weights", {"offset": -4}, "malformed place of its data"),

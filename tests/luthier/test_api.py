@@ -136,6 +136,32 @@ def test_the_manifest_has_the_hash_of_the_model_file(model, artifact_folder):
     assert digest == hashlib.sha256(model.read_bytes()).hexdigest()
 
 
+def test_all_of_a_build_comes_from_one_reading(model, tmp_path, monkeypatch):
+    """The model's file is another model's as soon as it was read."""
+    path = tmp_path / "scale.onnx"
+    path.write_bytes(model.read_bytes())
+    real = luthier._compile.import_model
+
+    def import_model(*arguments):
+        onnx.save(scale_model(rows=7, name="other"), path)
+        return real(*arguments)
+
+    monkeypatch.setattr("luthier._compile.import_model", import_model)
+    luthier.build(path, tmp_path / "built")
+    with luthier.load(tmp_path / "built") as artifact:
+        assert artifact.manifest.model_sha256 == hashlib.sha256(model.read_bytes()).hexdigest()
+        assert artifact.inputs[0].tensor.shape == (2, 8)
+    with np.load(tmp_path / "built" / "sample.npz") as sample:
+        assert sample["in:x"].shape == (2, 8)
+
+    path.write_bytes(model.read_bytes())
+    assert luthier.check(path, runs=1).ok
+    path.write_bytes(model.read_bytes())
+    luthier.tune_and_build(path, tmp_path / "tuned", trials=1)
+    with luthier.load(tmp_path / "tuned") as artifact:
+        assert artifact.manifest.model_sha256 == hashlib.sha256(model.read_bytes()).hexdigest()
+
+
 def test_equal_protos_have_equal_hashes(proto, tmp_path):
     hashes = set()
     for name in ("a", "b"):

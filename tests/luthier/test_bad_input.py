@@ -94,7 +94,9 @@ def truncated() -> None:
 
 MODELS: dict[str, tuple[Callable[[], object], str]] = {
     "missing": (lambda: None, "model.onnx: cannot be read (No such file or directory)"),
-    "a folder": (lambda: Path("model.onnx").mkdir(), "model.onnx: this is no file"),
+    "a folder": (lambda: Path("model.onnx").mkdir(), "model.onnx: cannot be read (Is a directory)"),
+    "a pipe": (lambda: os.mkfifo("model.onnx"), "model.onnx: cannot be read (not a regular file)"),
+    "a device": (lambda: Path("model.onnx").symlink_to("/dev/zero"), "not a regular file"),
     "empty": (lambda: Path("model.onnx").write_bytes(b""), "this is no ONNX model"),
     "no ONNX": (lambda: Path("model.onnx").write_text("hello"), "this is no ONNX file"),
     "truncated": (truncated, "this is no ONNX file, or it is cut short"),
@@ -113,6 +115,14 @@ MODELS: dict[str, tuple[Callable[[], object], str]] = {
     "external data missing": (
         lambda: save(external("weights.bin")),
         "tensor 'w' has its data in 'weights.bin', which is missing",
+    ),
+    "external data in a pipe": (
+        lambda: (save(external("weights.bin")), os.mkfifo("weights.bin")),
+        "tensor 'w' has its data in 'weights.bin', which cannot be read (not a regular file)",
+    ),
+    "external data in a folder": (
+        lambda: (save(external("weights.bin")), Path("weights.bin").mkdir()),
+        "tensor 'w' has its data in 'weights.bin', which cannot be read (Is a directory)",
     ),
     "external data outside": (
         lambda: save(external("../weights.bin")),
@@ -330,6 +340,26 @@ def test_a_manifest_that_is_cut_short(all_refuse, copy):
     all_refuse(5, "copy/manifest.json is no JSON; build the artifact again", copy)
 
 
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+def test_a_manifest_that_is_no_file(all_refuse, copy, kind):
+    manifest = copy / "manifest.json"
+    manifest.unlink()
+    {
+        "pipe": lambda: os.mkfifo(manifest),
+        "folder": manifest.mkdir,
+        "device": lambda: manifest.symlink_to("/dev/zero"),
+    }[kind]()
+    words = "Is a directory" if kind == "folder" else "not a regular file"
+    all_refuse(5, f"copy/manifest.json: {words}; is this an artifact?", copy)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_pipe_in_place_of_a_file(all_refuse, copy, name):
+    (copy / name).unlink()
+    os.mkfifo(copy / name)
+    all_refuse(5, f"copy/{name}: not a regular file; build the artifact again", copy)
+
+
 def test_no_artifact_at_all(refused):
     Path("empty").mkdir()
     for folder in ("empty", "nothing"):
@@ -417,6 +447,8 @@ def flipped() -> None:
 ARCHIVES: dict[str, tuple[Callable[[], object], str]] = {
     "missing": (lambda: None, "in.npz: No such file or directory"),
     "a folder": (lambda: Path("in.npz").mkdir(), "in.npz: Is a directory"),
+    "a pipe": (lambda: os.mkfifo("in.npz"), "in.npz: not a regular file"),
+    "a device": (lambda: Path("in.npz").symlink_to("/dev/zero"), "not a regular file"),
     "empty": (lambda: Path("in.npz").write_bytes(b""), "this is no .npz file"),
     "text": (lambda: Path("in.npz").write_text("x=1"), "this is no .npz file"),
     "one array": (lambda: Path("in.npz").write_bytes(one_array()), "this is no .npz file"),
@@ -440,6 +472,12 @@ def test_a_file_of_arrays(refused, artifact_folder, kind):
     make, words = ARCHIVES[kind]
     make()
     refused(6, words, *run_on(artifact_folder))
+
+
+def test_arrays_larger_than_memory(refused, artifact_folder, arrays, monkeypatch):
+    np.savez_compressed("in.npz", **arrays)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=100))
+    refused(6, "in.npz: its arrays do not fit into memory", *run_on(artifact_folder))
 
 
 @pytest.mark.parametrize("target", ["none/out.npz", "folder", "in.npz/out.npz", "/proc/out.npz"])

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import click
 import numpy as np
+import onnx
 import pytest
 from scale_model import expected
 
 import luthier
+from luthier._arrays import inputs_of
 from luthier.cli import cli as group
 from luthier.commands import options
 from luthier.commands.logs import logs
@@ -149,6 +151,22 @@ def test_run(cli, artifact_folder, arrays):
     assert report["path"] == "out.npz"
 
 
+def test_run_takes_an_artifact_s_own_sample(cli, artifact_folder):
+    sample = artifact_folder / "sample.npz"
+    assert cli("run", artifact_folder, "--inputs", sample, "--outputs", "out.npz").code == 0
+    with np.load("out.npz") as outputs, np.load(sample) as kept:
+        np.testing.assert_allclose(outputs["y"], kept["out:y"], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [(("x", "in:x"), ("x", "in:x")), (("in:x", "out:y"), ("x",)), (("z",), ("z",)), ((), ())],
+)
+def test_inputs_are_a_sample_s_where_nothing_else_fits(names, taken):
+    given = {name: np.zeros(1) for name in names}
+    assert set(inputs_of(given, ["x", "shift"])) == set(taken)
+
+
 def test_check_of_a_model(cli, model):
     done = cli("check", model, "--runs", "2")
     assert (done.code, done.err) == (0, "")
@@ -174,7 +192,7 @@ def test_check_of_an_artifact(cli, artifact_folder):
 def test_check_that_fails_prints_its_result_and_ends_with_9(cli, model, monkeypatch):
     from luthier import _compile
 
-    engine, sample = _compile._sample(model, None)
+    engine, sample = _compile._sample(onnx.load(model))
     sample["out:total"] = sample["out:total"] + np.float32(0.5)
     monkeypatch.setattr(_compile, "_sample", lambda *_: (engine, sample))
     luthier.build(model, "out")
