@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import onnx
-
 from luthier.deploy import Artifact, load
 from luthier.frontend import read_model
 from luthier.schedules import Target
@@ -83,7 +81,7 @@ def check(
     """
     if runs < 1 or not (rtol >= 0 and atol >= 0):
         raise UsageError("runs must be at least 1, and tolerances not negative")
-    if not isinstance(model_or_dir, onnx.ModelProto) and os.path.isdir(model_or_dir):
+    if isinstance(model_or_dir, str | os.PathLike) and os.path.isdir(model_or_dir):
         if shapes or target != "host" or accuracy != DEFAULT_ACCURACY:
             raise UsageError(
                 f"{model_or_dir} is built already: shapes, target and accuracy are for models"
