@@ -17,6 +17,7 @@ from luthier.schedules.execute import link
 from luthier.schedules.kernel import Array, Kernel
 
 from .inputs import draw
+from .limits import clamp, is_limit
 from .record import Outcome
 from .worker import Message, serve
 
@@ -24,22 +25,13 @@ from .worker import Message, serve
 def main() -> None:
     """Serve until the input ends, within three quarters of the machine's memory."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = memory * 3 // 4
-    resource.setrlimit(resource.RLIMIT_AS, (min(limit, hard) if hard > 0 else limit, hard))
+    clamp(resource.RLIMIT_AS, memory * 3 // 4)
     gc.freeze()  # what was imported stays: the collector need not look at it again and again
-    serve(_answer)
-
-
-def _answer(request: Message) -> Message:
-    try:
-        return {"built": _build(request)}
-    except OSError as error:  # no fault of the candidates'
-        return {"environment": str(error)}
+    serve(lambda request: {"built": _build(request)})
 
 
 def _build(request: Message) -> list[Message]:
-    """For each schedule what the runner needs to know, or ``failed`` and ``detail``."""
+    """For each schedule what the runner needs to know, or ``failed``, ``detail`` and ``limit``."""
     workload = Workload.from_json(request["workload"])
     target = Target.from_json(request["target"])
     folder, seed = Path(request["folder"]), int(request["seed"])
@@ -49,8 +41,6 @@ def _build(request: Message) -> list[Message]:
         try:
             kernels[name] = registry.instantiate(workload, target, Schedule.from_json(text))
             answers[name] = _described(name, kernels[name], _constants(kernels[name], seed, folder))
-        except OSError:
-            raise
         except Exception as error:  # templates and TVM raise whatever they come upon
             kernels.pop(name, None)
             answers[name] = _failed(error)
@@ -72,7 +62,7 @@ def _described(name: str, kernel: Kernel, constants: Message) -> Message:
 def _failed(error: Exception) -> Message:
     known = isinstance(error, LuthierError)
     detail = str(error) if known else f"{type(error).__name__}: {error}"
-    return {"failed": Outcome.BUILD_FAILED.value, "detail": detail}
+    return {"failed": Outcome.BUILD_FAILED.value, "detail": detail, "limit": is_limit(error)}
 
 
 def _compiled(kernels: Mapping[str, Kernel], target: Target, folder: Path) -> Mapping[str, Message]:
@@ -85,8 +75,6 @@ def _compiled(kernels: Mapping[str, Kernel], target: Target, folder: Path) -> Ma
         object_file.write_bytes(compile_object(kernels, target))
         link([object_file], library)
         object_file.unlink()
-    except OSError:
-        raise
     except Exception as error:  # TVM raises whatever its passes come upon
         if len(kernels) == 1:
             return {name: _failed(error) for name in kernels}

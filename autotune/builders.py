@@ -1,13 +1,13 @@
 """Builder processes: all candidates of a batch, shared out among the cores.
 
 A share becomes one shared library, because LLVM and the linker take long to start. Whatever a
-candidate does to its builder costs that candidate alone: the others of its share are built again,
-each by itself.
+candidate does to its builder costs that candidate alone: where a builder is lost, each of its share
+is built once more, by itself in a new one. A builder that was lost before it was asked, to the
+kernel's killer of those who take much memory, say, costs nothing.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,15 +22,24 @@ from .worker import Message, Worker, WorkerLost, wait_any
 
 _MOST_BUILDERS = 8
 _LARGEST_SHARE = 8
+_DEAF = 5  # builders in a row that do not take a request
 _SERVED = 1000  # a builder is replaced after so many shares: LLVM and TVM keep some memory
 
 
 @dataclass(frozen=True)
 class _Share:
-    """Which schedules a slot's worker builds, and until when (``time.monotonic``)."""
+    """Which schedules a worker builds together, and whether it is for the second time."""
 
-    slot: int
     indices: tuple[int, ...]
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A share, the slot of the worker that builds it, and until when (``time.monotonic``)."""
+
+    share: _Share
+    slot: int
     deadline: float
 
 
@@ -64,34 +73,44 @@ class Builders:
     def build(
         self, workload: Workload, schedules: Sequence[Schedule], folder: Path, seconds: float
     ) -> list[Message]:
-        """For each schedule what the runner needs to know, or ``failed`` and ``detail``.
+        """For each schedule what the runner needs to know, or ``failed``, ``detail`` and ``limit``.
 
-        A share that takes longer than ``seconds`` is given up. Libraries and constants lie in
-        ``folder``. Raises ToolchainError where the disk is full.
+        ``limit``: a limit of the machine may be what failed it. A share that takes longer than
+        ``seconds`` is given up. Libraries and constants lie in ``folder``. Raises ToolchainError
+        where no builder can be started.
         """
         answers: list[Message] = [{} for _ in schedules]
         waiting = deque(_shares(len(schedules), len(self._workers)))
-        busy: dict[Worker, _Share] = {}
-        while waiting or busy:
-            for slot in self._idle(busy)[: len(waiting)]:
-                worker, indices = self._worker(slot), waiting.popleft()
-                busy[worker] = _Share(slot, indices, monotonic() + seconds)
-                self._send(worker, workload, [schedules[i] for i in indices], folder)
-            first = min(share.deadline for share in busy.values())
-            ready = wait_any(list(busy), first - monotonic())
-            late = [w for w, share in busy.items() if share.deadline <= monotonic()]
-            for worker in {*ready, *late}:
-                share = busy.pop(worker)
-                built = self._receive(worker, share)
-                if built is None:
-                    waiting.extend((i,) for i in share.indices)
-                else:
-                    for i, answer in zip(share.indices, built, strict=True):
-                        answers[i] = answer
+        busy: dict[Worker, _Task] = {}
+        try:
+            while waiting or busy:
+                for slot in self._idle(busy)[: len(waiting)]:
+                    share = waiting.popleft()
+                    request = self._request(workload, [schedules[i] for i in share.indices], folder)
+                    busy[self._asked(slot, request)] = _Task(share, slot, monotonic() + seconds)
+                for worker in self._done(busy):
+                    task = busy.pop(worker)
+                    built = self._receive(worker, task)
+                    if built is None:
+                        waiting.extend(_Share((i,), again=True) for i in task.share.indices)
+                    else:
+                        for i, answer in zip(task.share.indices, built, strict=True):
+                            answers[i] = answer
+        except BaseException:  # their answers must not be taken for those to a later request
+            for worker, task in busy.items():
+                worker.stop()
+                self._workers[task.slot] = None
+            raise
         return answers
 
-    def _idle(self, busy: dict[Worker, _Share]) -> list[int]:
-        taken = {share.slot for share in busy.values()}
+    def _done(self, busy: dict[Worker, _Task]) -> set[Worker]:
+        """Those that have answered or have had their time, once there are any."""
+        first = min(task.deadline for task in busy.values())
+        ready = wait_any(list(busy), first - monotonic())
+        return {*ready, *(w for w, task in busy.items() if task.deadline <= monotonic())}
+
+    def _idle(self, busy: dict[Worker, _Task]) -> list[int]:
+        taken = {task.slot for task in busy.values()}
         return [slot for slot in range(len(self._workers)) if slot not in taken]
 
     def _worker(self, slot: int) -> Worker:
@@ -105,37 +124,43 @@ class Builders:
             self._workers[slot] = worker
         return worker
 
-    def _send(
-        self, worker: Worker, workload: Workload, schedules: Sequence[Schedule], folder: Path
-    ) -> None:
+    def _request(self, workload: Workload, schedules: Sequence[Schedule], folder: Path) -> Message:
         names = [f"c{self._names + i}" for i in range(len(schedules))]
         self._names += len(schedules)
-        request = {
+        return {
             "workload": workload.to_json(),
             "target": self._target.to_json(),
             "schedules": {n: s.to_json() for n, s in zip(names, schedules, strict=True)},
             "folder": str(folder),
             "seed": self._seed,
         }
-        with contextlib.suppress(WorkerLost):  # receive says so
-            worker.send(request)
 
-    def _receive(self, worker: Worker, share: _Share) -> list[Message] | None:
-        """Its answers; None where nobody can tell whose fault it is that there are none."""
+    def _asked(self, slot: int, request: Message) -> Worker:
+        """The slot's worker, or one in its place, once it has the request."""
+        for _ in range(_DEAF):
+            worker = self._worker(slot)
+            try:
+                worker.send(request)
+            except WorkerLost as lost:
+                self._workers[slot], last = None, lost
+            else:
+                return worker
+        raise ToolchainError(f"cannot build candidates: the process for it {last}, {_DEAF} times")
+
+    def _receive(self, worker: Worker, task: _Task) -> list[Message] | None:
+        """Its answers; None where what it was to build should be tried again."""
         try:
-            answer = worker.receive(share.deadline)
+            built: list[Message] = worker.receive(task.deadline)["built"]
         except WorkerLost as lost:
-            self._workers[share.slot] = None
-            if len(share.indices) > 1:
+            self._workers[task.slot] = None
+            if not task.share.again:
                 return None
             outcome = Outcome.TIMED_OUT if lost.timed_out else Outcome.BUILD_FAILED
-            return [{"failed": outcome.value, "detail": f"the build {lost}"}]
-        if "environment" in answer:
-            raise ToolchainError(f"cannot build candidates: {answer['environment']}")
-        built: list[Message] = answer["built"]
+            detail = f"the build {lost}"
+            return [{"failed": outcome.value, "detail": detail, "limit": lost.limit}]
         return built
 
 
-def _shares(count: int, builders: int) -> list[tuple[int, ...]]:
+def _shares(count: int, builders: int) -> list[_Share]:
     size = min(_LARGEST_SHARE, -(-count // builders))
-    return [tuple(range(i, min(count, i + size))) for i in range(0, count, size or 1)]
+    return [_Share(tuple(range(i, min(count, i + size)))) for i in range(0, count, size or 1)]

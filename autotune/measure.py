@@ -2,6 +2,9 @@
 
 Builds and timings never overlap: with as many worker threads as cores, any build would slow the
 kernel that is being timed. Whatever a candidate does, it costs that candidate alone.
+
+A failure is held against a schedule only if it comes twice, in a fresh process the second time, and
+the kernel's default schedule runs right after it: else it is the machine's.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from luthier.schedules import Schedule, Target, Workload
+from luthier.schedules import Schedule, Target, Tensor, ToolchainError, Workload, node
 
 from .builders import Builders
 from .closing import Closing
@@ -25,6 +28,7 @@ from .record import Outcome, Record, Timing, normal, now, one_line, tool_version
 from .worker import Message, Worker, WorkerLost
 
 _ROOM = 1 << 30  # bytes of packed constants on the disk at once
+_JUDGED = (Outcome.OK, Outcome.WRONG_RESULT)  # by what was computed; else it may be the machine
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,8 @@ class Limits:
 class Measurement:
     """What a trial of one schedule showed; ``samples`` are seconds, ascending.
 
-    ``disturbed``: something else kept the machine busy while they were taken.
+    ``disturbed``: something else kept the machine busy while they were taken. ``limit``: it failed
+    for a limit of the machine, which says nothing about the schedule and is not to be recorded.
     """
 
     schedule: Schedule
@@ -54,10 +59,14 @@ class Measurement:
     samples: tuple[float, ...] = ()
     detail: str = ""
     disturbed: bool = False
+    limit: bool = False
 
 
 class ReferenceFailed(Exception):  # noqa: N818 - an event, handled inside this room
-    """The kernel's default schedule does not run, so that nothing can be checked against it."""
+    """The kernel's default schedule does not run, so that nothing can be checked against it.
+
+    The simplest kernel does: it is not all of the machine that fails.
+    """
 
 
 class Measurer(Closing):
@@ -96,9 +105,7 @@ class Measurer(Closing):
 
     def close(self) -> None:
         """Kill the workers and what they run, and delete the folder; harmless when repeated."""
-        if self._runner is not None:
-            self._runner.stop()
-            self._runner = None
+        self._stop_runner()
         self._builders.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -108,14 +115,14 @@ class Measurer(Closing):
         """Measure each schedule; yields as soon as one is done, in their order.
 
         ``best`` (seconds) lets the timing stop early for what is slower. Raises
-        ReferenceFailed, and ToolchainError where the disk is full.
+        ReferenceFailed, and ToolchainError where the machine fails what is known to run.
         """
         effort = replace(self.limits.trial, best=best or 0.0)
         for group in _groups(workload, schedules):
             with self._built(workload, group) as built:
                 self._ensure_reference(workload, group)
                 for schedule, build in zip(group, built, strict=True):
-                    yield self._run(workload, schedule, build, effort)
+                    yield self._judged(workload, schedule, build, effort)
 
     def compare(
         self, workload: Workload, schedules: Sequence[Schedule], rounds: int = 5
@@ -124,15 +131,13 @@ class Measurer(Closing):
 
         The first is what the others must beat.
         """
-        if self._runner is not None:
-            self._runner.stop()
-            self._runner = None
+        self._stop_runner()
         self._ensure_reference(workload, schedules)
         runs: list[list[Measurement]] = [[] for _ in schedules]
         with self._built(workload, schedules) as built:
             for _ in range(rounds):
                 for done, schedule, build in zip(runs, schedules, built, strict=True):
-                    done.append(self._run(workload, schedule, build, self.limits.final))
+                    done.append(self._judged(workload, schedule, build, self.limits.final))
         return _side_by_side([_merged(done) for done in runs])
 
     def record(self, workload: Workload, measurement: Measurement) -> Record:
@@ -151,15 +156,59 @@ class Measurer(Closing):
 
     def _ensure_reference(self, workload: Workload, coming: Sequence[Schedule]) -> None:
         """Have the default schedule's output on the disk, unless it runs first anyway."""
+        default = self._default(workload)
+        if workload.key in self._references or (coming and normal(coming[0]) == default):
+            return
+        shown = self._default_run(workload)
+        if shown.outcome is not Outcome.OK:
+            self._blame(workload, default, shown)
+
+    def _default(self, workload: Workload) -> Schedule:
         from luthier.schedules import registry  # noqa: PLC0415 - imports TVM
 
-        default = registry.default(workload, self.target)
-        if workload.key in self._references or (coming and normal(coming[0]) == normal(default)):
-            return
+        return normal(registry.default(workload, self.target))
+
+    def _default_run(self, workload: Workload) -> Measurement:
+        """Build and run the default schedule, untimed; where that fails, once more."""
+        default = self._default(workload)
         with self._built(workload, [default]) as built:
-            shown = self._run(workload, default, built[0], None)
-        if shown.outcome is not Outcome.OK:
-            raise ReferenceFailed(f"{shown.outcome.value}: {shown.detail}")
+            return self._run_twice(workload, default, built[0], None)
+
+    def _judged(
+        self, workload: Workload, schedule: Schedule, build: Message, effort: Effort | None
+    ) -> Measurement:
+        """Run one candidate; a failure is its own, or else told by an exception or ``limit``."""
+        shown = self._run_twice(workload, schedule, build, effort)
+        if shown.outcome not in _JUDGED:
+            self._blame(workload, schedule, shown)
+        return shown
+
+    def _run_twice(
+        self, workload: Workload, schedule: Schedule, build: Message, effort: Effort | None
+    ) -> Measurement:
+        """Run; once more in a fresh runner where it failed. The builders try twice themselves."""
+        shown = self._run(workload, schedule, build, effort)
+        if shown.outcome in _JUDGED or "failed" in build:
+            return shown
+        self._stop_runner()
+        return self._run(workload, schedule, build, effort)
+
+    def _blame(self, workload: Workload, schedule: Schedule, failed: Measurement) -> None:
+        """Raise where it is the machine that fails, or the kernel's default schedule."""
+        is_default = normal(schedule) == self._default(workload)
+        control = self._default_run(_SIMPLEST if is_default else workload)
+        if control.outcome is not Outcome.OK:
+            raise ToolchainError(
+                f"kernels cannot be measured on this machine at present: {control.detail}; look at "
+                f"its memory, the disk of '{self._folder.parent}' and 'ulimit -a'"
+            )
+        if is_default:
+            raise ReferenceFailed(f"{failed.outcome.value}: {failed.detail}")
+
+    def _stop_runner(self) -> None:
+        if self._runner is not None:
+            self._runner.stop()
+            self._runner = None
 
     @contextlib.contextmanager
     def _built(self, workload: Workload, schedules: Sequence[Schedule]) -> Iterator[list[Message]]:
@@ -180,7 +229,8 @@ class Measurer(Closing):
     ) -> Measurement:
         """Run, check and (with an effort) time one candidate."""
         if "failed" in build:
-            return Measurement(schedule, Outcome(build["failed"]), (), build["detail"])
+            failed, limit = Outcome(build["failed"]), build.get("limit", False)
+            return Measurement(schedule, failed, detail=build["detail"], limit=limit)
         reference = self._references.get(workload.key)
         store = None if reference else self._folder / f"{workload.key}.reference"
         request = {
@@ -205,6 +255,7 @@ class Measurer(Closing):
             tuple(answer.get("samples", ())),
             answer["detail"],
             answer.get("disturbed", False),
+            answer.get("limit", False),
         )
 
     def _ask_runner(self, request: dict[str, Any]) -> Message:
@@ -214,8 +265,12 @@ class Measurer(Closing):
             self._runner.send(request)
             return self._runner.receive(time.monotonic() + self.limits.run + 30)
         except WorkerLost as lost:
-            self._runner = None
-            return {"outcome": Outcome.CRASHED.value, "detail": f"the runner {lost}"}
+            self._runner = None  # it outlives what its children do: this is no schedule's fault
+            outcome = Outcome.TIMED_OUT if lost.timed_out else Outcome.CRASHED
+            return {"outcome": outcome.value, "detail": f"the runner {lost}", "limit": True}
+
+
+_SIMPLEST = Workload((Tensor((1,)),), (False,), (node("relu", (0,), Tensor((1,))),))
 
 
 def _groups(workload: Workload, schedules: Sequence[Schedule]) -> Iterator[Sequence[Schedule]]:

@@ -28,6 +28,7 @@ import numpy as np
 from luthier.schedules import ALIGNMENT, Target, Tensor, Workload
 from luthier.schedules.kernel import Array
 
+from . import limits
 from .harness import Effort, Harness, KernelCall
 from .inputs import draw
 from .record import Outcome
@@ -83,7 +84,12 @@ def _activations(workload: Workload, seed: int) -> dict[int, tuple[int, int, Any
 def _in_child(work: Callable[[], Message], request: Message) -> Message:
     """What ``work`` returns in a forked child, or how the child ended."""
     readable, writable = os.pipe()
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError as error:
+        os.close(readable)
+        os.close(writable)
+        return _crashed(f"cannot start a process: {error.strerror}", limit=True)
     if child == 0:
         _be_child(work, writable)
     os.close(writable)
@@ -100,8 +106,13 @@ def _in_child(work: Callable[[], Message], request: Message) -> Message:
     try:
         answer: Message = json.loads(text)
     except ValueError:
-        return {"outcome": Outcome.CRASHED.value, "detail": _how_it_ended(status)}
+        outside = os.WIFSIGNALED(status) and limits.is_outside(os.WTERMSIG(status))
+        return _crashed(_how_it_ended(status), limit=outside)
     return answer
+
+
+def _crashed(detail: str, *, limit: bool) -> Message:
+    return {"outcome": Outcome.CRASHED.value, "detail": detail, "limit": limit}
 
 
 def _be_child(work: Callable[[], Message], writable: int) -> None:
@@ -111,15 +122,16 @@ def _be_child(work: Callable[[], Message], writable: int) -> None:
         os.closerange(3, writable)  # a candidate gone wild must not speak for the runner
         os.closerange(writable + 1, writable + 64)
         _libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: do not outlive the runner
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 32, 1 << 32))
+        limits.clamp(resource.RLIMIT_CORE, 0)
+        limits.clamp(resource.RLIMIT_FSIZE, 1 << 32)
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("1000")
         os.write(writable, json.dumps(work()).encode())
         code = 0
     except Exception as error:  # out of memory, a library that does not load
         detail = f"{type(error).__name__}: {error}"
-        os.write(writable, json.dumps({"outcome": "crashed", "detail": detail}).encode())
+        answer = _crashed(detail, limit=limits.is_limit(error))
+        os.write(writable, json.dumps(answer).encode())
     finally:
         os._exit(code)
 
@@ -138,7 +150,7 @@ def _read_all(fd: int, deadline: float) -> bytes | None:
 
 def _how_it_ended(status: int) -> str:
     if os.WIFSIGNALED(status):
-        return f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
+        return f"killed by {limits.signal_name(os.WTERMSIG(status))}"
     return f"ended with exit code {os.WEXITSTATUS(status)}"
 
 
@@ -244,7 +256,7 @@ def _limit_memory(threads: int) -> None:
     """Grant little more address space than is used now; a thread's stack and heap take some."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * mmap.PAGESIZE + _HEADROOM + threads * (160 << 20)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    limits.clamp(resource.RLIMIT_AS, limit)
 
 
 def _difference(data: Array, tensor: Tensor, reference: str | None) -> str:

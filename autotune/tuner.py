@@ -137,6 +137,7 @@ class _Session:
         self.budget = minutes * 60 if minutes is not None else math.inf
         self.interrupted = False
         self.trials = self.hints = 0
+        self.unjudged: list[str] = []
         self.foreign = sum(map(layers.elsewhere, workloads))
         self._show = on_progress or (lambda progress: None)
         for kernel in self.kernels:
@@ -208,8 +209,15 @@ class _Session:
             hints=self.hints,
             foreign_records=self.foreign,
             skipped_records=self.layers.skipped,
-            problems=self.layers.problems,
+            problems=(*self.layers.problems, *self._limits()),
         )
+
+    def _limits(self) -> list[str]:
+        """What was not recorded, since it says nothing about a schedule."""
+        if not self.unjudged:
+            return []
+        count, first = len(self.unjudged), self.unjudged[0]
+        return [f"limits of this machine ended {count} trials, which are not kept: {first}"]
 
     def _trial(self, measurer: Measurer, kernel: _Kernel, schedules: list[Schedule]) -> None:
         best = kernel.state.best if math.isfinite(kernel.state.best) else None
@@ -229,7 +237,10 @@ class _Session:
 
     def _keep(self, measurer: Measurer, kernel: _Kernel, measurement: Measurement) -> Record:
         record = measurer.record(kernel.workload, measurement)
-        self.layers.add(record)
+        if measurement.limit:
+            self.unjudged.append(f"{kernel.workload}: {measurement.detail}")
+        else:
+            self.layers.add(record)
         kernel.best = next(self.layers.ranked(kernel.workload), None)
         return record
 

@@ -8,7 +8,9 @@ Ctrl-C in a terminal does not reach it, and its whole process group can be kille
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import math
 import os
 import select
 import signal
@@ -16,10 +18,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from luthier.schedules import ToolchainError
+
+from . import limits
 from .record import one_line
 
 Message = dict[str, Any]
@@ -32,35 +37,36 @@ _BOOT = (
     "importlib.import_module(sys.argv[2]).main()"
 )
 _STDERR_KEPT = 64 * 1024
+_SENDING = 60.0  # seconds that a worker may take to start and read a request
+_DYING = 2.0  # seconds from its last word to its end
+_LONGEST_ANSWER = 1 << 26  # bytes
+_STARTS = 5  # tries to start a process where the system has none left at the moment
+_PAUSE = 0.4  # seconds between them
 
 
 class WorkerLost(Exception):  # noqa: N818 - an event, handled inside this room
-    """The worker died, or took too long and was killed; the message says which."""
+    """The worker died, or took too long and was killed; the message says which.
 
-    def __init__(self, reason: str, timed_out: bool) -> None:
+    ``limit``: the machine ended it, and not what it worked on (see ``limits``).
+    """
+
+    def __init__(self, reason: str, *, timed_out: bool = False, limit: bool = False) -> None:
         """``reason`` continues a sentence: 'the build died'."""
         super().__init__(reason)
-        self.timed_out = timed_out
+        self.timed_out, self.limit = timed_out, limit
 
 
 class Worker:
     """The parent's end of a process that runs ``module.main``."""
 
     def __init__(self, module: str, folder: Path) -> None:
-        """Start it; what it prints and its temporary files go to ``folder``."""
-        self._stderr = tempfile.TemporaryFile("ab+", dir=folder)  # noqa: SIM115 - closed by stop
-        command = [sys.executable, "-I", "-c", _BOOT, json.dumps(sys.path), module]
-        threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            bufsize=0,
-            start_new_session=True,
-            env={**os.environ, **threads, "TMPDIR": str(folder)},
-        )
+        """Start it; what it prints and its temporary files go to ``folder``.
+
+        Raises ToolchainError where the system does not let it.
+        """
+        self._process, self._stderr = _started(module, folder)
         self._pending = b""
+        self._said = 0  # bytes of its standard error before the request at hand
         self.served = 0
 
     @property
@@ -75,27 +81,42 @@ class Worker:
 
     def send(self, message: Message) -> None:
         """Ask; raises WorkerLost where nobody listens."""
-        if self._stderr.tell() > _STDERR_KEPT:
+        said = os.fstat(self._stderr.fileno()).st_size
+        if said > _STDERR_KEPT:
             self._stderr.truncate(0)
+            self._said = said = 0
         assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-        except BrokenPipeError:
-            raise self._lost("died") from None
+        descriptor, deadline = self._process.stdin.fileno(), time.monotonic() + _SENDING
+        rest = memoryview(json.dumps(message).encode() + b"\n")
+        while rest:
+            left = deadline - time.monotonic()
+            if not _ready([descriptor], select.POLLOUT, left):
+                raise self._lost("did not listen", timed_out=True)
+            try:
+                rest = rest[os.write(descriptor, rest) :]
+            except BlockingIOError:
+                continue
+            except BrokenPipeError:
+                raise self._lost("died") from None
+        self._said = said
 
     def receive(self, deadline: float) -> Message:
         """The next answer; raises WorkerLost at ``deadline`` (``time.monotonic``) or its death."""
         while b"\n" not in self._pending:
-            left = max(0.0, deadline - time.monotonic())
-            if not select.select([self], [], [], left)[0]:
+            if not _ready([self.fileno()], select.POLLIN, deadline - time.monotonic()):
                 raise self._lost("took too long", timed_out=True)
             data = os.read(self.fileno(), 1 << 16)
             if not data:
                 raise self._lost("died")
             self._pending += data
+            if len(self._pending) > _LONGEST_ANSWER:
+                raise self._lost("gave an answer without end")
         line, _, self._pending = self._pending.partition(b"\n")
         self.served += 1
-        answer: Message = json.loads(line)
+        try:
+            answer: Message = json.loads(line)
+        except ValueError:
+            raise self._lost("gave an answer that is none") from None
         return answer
 
     def stop(self) -> None:
@@ -108,31 +129,75 @@ class Worker:
                 with contextlib.suppress(OSError):
                     stream.close()
 
-    def _lost(self, what: str, timed_out: bool = False) -> WorkerLost:
-        with contextlib.suppress(OSError, ValueError):
-            self._stderr.flush()
-        said = self._last_words()
+    def _lost(self, what: str, *, timed_out: bool = False) -> WorkerLost:
+        if not timed_out:  # else its end would look like ours
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_DYING)
+        code, said = self._process.poll(), self._last_words()
         self.stop()
-        code = self._process.returncode
-        if not timed_out and code < 0:
-            what = (
-                f"was killed by {signal.Signals(-code).name}" if -code != signal.SIGKILL else what
-            )
-        return WorkerLost(f"{what}: {said}" if said else what, timed_out)
+        killed = not timed_out and code is not None and code < 0
+        if code is not None and killed:
+            what = f"was killed by {limits.signal_name(-code)}"
+        limit = limits.tells(said) or (killed and limits.is_outside(-(code or 0)))
+        last = one_line(said)
+        return WorkerLost(f"{what}: {last}" if last else what, timed_out=timed_out, limit=limit)
 
     def _last_words(self) -> str:
-        try:
+        """What it printed since it was asked, the end of it."""
+        with contextlib.suppress(OSError, ValueError):
             size = os.fstat(self._stderr.fileno()).st_size
-            return one_line(
-                os.pread(self._stderr.fileno(), 2000, max(0, size - 2000)).decode("replace")
-            )
-        except (OSError, ValueError, LookupError):
-            return ""
+            begin = max(self._said, size - 2000)
+            return os.pread(self._stderr.fileno(), size - begin, begin).decode(errors="replace")
+        return ""
+
+
+def _started(module: str, folder: Path) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+    """The process and its standard error; the system may be short of processes for a moment."""
+    for attempt in range(_STARTS):
+        try:
+            return _start(module, folder)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.ENOMEM) or attempt == _STARTS - 1:
+                raise ToolchainError(
+                    f"cannot start a process that measures: {error.strerror or error} (see "
+                    f"'ulimit -a', and what else runs here)"
+                ) from error
+        time.sleep(_PAUSE)
+    raise AssertionError
+
+
+def _start(module: str, folder: Path) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+    command = [sys.executable, "-I", "-c", _BOOT, json.dumps(sys.path), module]
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    with contextlib.ExitStack() as failed:
+        said = failed.enter_context(tempfile.TemporaryFile("ab+", dir=folder))
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            bufsize=0,
+            start_new_session=True,
+            env={**os.environ, **threads, "TMPDIR": str(folder)},
+        )
+        assert process.stdin is not None
+        os.set_blocking(process.stdin.fileno(), False)
+        failed.pop_all()
+    return process, said
 
 
 def wait_any(workers: Sequence[Worker], seconds: float) -> list[Worker]:
     """Those that have something to say within the time."""
-    return select.select(workers, [], [], max(0.0, seconds))[0] if workers else []
+    found = _ready((worker.fileno() for worker in workers), select.POLLIN, seconds)
+    return [worker for worker in workers if worker.fileno() in found]
+
+
+def _ready(descriptors: Iterable[int], event: int, seconds: float) -> set[int]:
+    """Which of them can be read or written, or have ended, within the time."""
+    poller = select.poll()  # select knows the first 1024 descriptors only
+    for descriptor in descriptors:
+        poller.register(descriptor, event)
+    return {descriptor for descriptor, _ in poller.poll(math.ceil(1000 * max(0.0, seconds)))}
 
 
 def serve(handle: Callable[[Message], Message]) -> None:

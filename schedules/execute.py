@@ -37,7 +37,8 @@ def link(objects: Sequence[Path], output: Path) -> None:
     command = [linker, "-shared", "-o", str(output), *map(str, objects), "-lm"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+        silent = f"it ended with code {done.returncode} and gave no reason"
+        reason = (done.stderr.strip().splitlines() or [silent])[-1]
         raise ToolchainError(f"{linker} failed: {reason}")
 
 

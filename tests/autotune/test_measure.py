@@ -82,8 +82,13 @@ def inject(
             "temps": [],
             "scratch": 0,
         }
+        real = measurer._build
+
+        def build(of, schedules, folder):
+            return [built] if list(schedules) == [CANDIDATE] else real(of, schedules, folder)
+
         with monkeypatch.context() as patch:
-            patch.setattr(measurer, "_build", lambda workload, schedules, folder: [built])
+            patch.setattr(measurer, "_build", build)
             (shown,) = measurer.measure(relu, [CANDIDATE])
         return shown
 
@@ -213,22 +218,34 @@ class TestWorkers:
         assert "xgboost" not in maps
         assert psutil.Process(measurer._runner.pid).num_threads() == 1
 
-    def test_a_runner_that_dies_is_replaced(self, measurer, inject):
+    @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+    def test_a_runner_that_dies_is_replaced_and_costs_no_candidate(self, measurer, inject, number):
         inject(RIGHT)
-        os.kill(measurer._runner.pid, signal.SIGKILL)
-        assert inject(RIGHT).outcome is Outcome.CRASHED
+        os.kill(measurer._runner.pid, number)
         assert inject(RIGHT).outcome is Outcome.OK
+
+    def test_a_runner_that_dies_whatever_it_runs_is_the_machine_s(
+        self, measurer, relu, monkeypatch
+    ):
+        list(measurer.measure(relu, [CANDIDATE]))
+        monkeypatch.setattr("luthier.autotune.worker._BOOT", "raise SystemExit('MemoryError')")
+        measurer._stop_runner()
+        with pytest.raises(ToolchainError, match=r"at present: the runner died: MemoryError"):
+            list(measurer.measure(relu, [CANDIDATE]))
+        monkeypatch.undo()
+        (shown,) = measurer.measure(relu, [CANDIDATE])
+        assert shown.outcome is Outcome.OK
 
     def test_builders_start_before_they_are_needed(self, here):
         with Measurer(here) as measurer:
             assert len(measurer._builders.pids) == min(8, available_cores())
 
-    def test_a_builder_that_dies_is_replaced(self, measurer, relu):
+    @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+    def test_a_builder_that_dies_while_idle_is_replaced(self, measurer, relu, number):
         list(measurer.measure(relu, [CANDIDATE]))
-        os.kill(measurer._builders.pids[0], signal.SIGSEGV)
-        (shown,) = measurer.measure(relu, [CANDIDATE])
-        assert shown.outcome is Outcome.BUILD_FAILED
-        assert "SIGSEGV" in shown.detail
+        (pid,) = measurer._builders.pids
+        os.kill(pid, number)
+        psutil.wait_procs([psutil.Process(pid)], 5)
         (shown,) = measurer.measure(relu, [CANDIDATE])
         assert shown.outcome is Outcome.OK
 
@@ -240,10 +257,10 @@ class TestWorkers:
         shown = list(measurer.measure(matmul, [default] * 4))
         assert [m.outcome for m in shown] == [Outcome.OK] * 4
 
-    def test_a_build_that_takes_too_long_is_ended(self, measurer, relu, monkeypatch):
+    def test_builds_that_all_take_too_long_are_the_machine_s(self, measurer, relu, monkeypatch):
         monkeypatch.setattr(measurer, "limits", Limits(build=0.0))
-        (shown,) = measurer.measure(relu, [CANDIDATE])
-        assert shown.outcome is Outcome.TIMED_OUT
+        with pytest.raises(ToolchainError, match="at present: the build took too long"):
+            list(measurer.measure(relu, [CANDIDATE]))
         monkeypatch.undo()
         (shown,) = measurer.measure(relu, [CANDIDATE])
         assert shown.outcome is Outcome.OK
