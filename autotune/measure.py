@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.schedules import Schedule, Target, Tensor, ToolchainError, Workload, node
+from luthier.schedules.target import check_cores
 
 from .builders import Builders
 from .closing import Closing
@@ -87,8 +88,10 @@ class Measurer(Closing):
     ) -> None:
         """Start the builders and compile the timing loop.
 
-        Raises ToolchainError where there is no C compiler.
+        Raises ToolchainError where there is no C compiler, and TargetError where this process may
+        use fewer cores than the target has threads.
         """
+        check_cores(target.threads)
         self.target, self.cold, self.limits = target, cold, limits or Limits()
         self._seed = seed
         self._machine = Machine.host(target)
@@ -115,7 +118,8 @@ class Measurer(Closing):
         """Measure each schedule; yields as soon as one is done, in their order.
 
         ``best`` (seconds) lets the timing stop early for what is slower. Raises
-        ReferenceFailed, and ToolchainError where the machine fails what is known to run.
+        ReferenceFailed, ToolchainError where the machine fails what is known to run, and
+        TargetError where cores were taken away meanwhile: what was timed then is dropped.
         """
         effort = replace(self.limits.trial, best=best or 0.0)
         for group in _groups(workload, schedules):
@@ -246,6 +250,7 @@ class Measurer(Closing):
             "timeout": self.limits.run,
         }
         answer = self._ask_runner(request)
+        check_cores(self.target.threads, answer.get("cores"))
         outcome = Outcome(answer["outcome"])
         if store and outcome is Outcome.OK:
             self._references[workload.key] = store

@@ -27,6 +27,7 @@ import numpy as np
 
 from luthier.schedules import ALIGNMENT, Target, Tensor, Workload
 from luthier.schedules.kernel import Array
+from luthier.schedules.target import available_cores
 
 from . import limits
 from .harness import Effort, Harness, KernelCall
@@ -56,9 +57,11 @@ def _answer(request: Message) -> Message:
     activations = _activations(workload, int(request["seed"]))
     harness = _harness(request["harness"])
     quiet = min(_pulses, default=math.inf)
+    cores = available_cores()
     answer = _in_child(lambda: _candidate(request, workload, activations, harness, quiet), request)
     if "pulse" in answer:
         _pulses.append(answer.pop("pulse"))
+    answer["cores"] = min(cores, available_cores())
     return answer
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from luthier.deploy import Artifact, load
 from luthier.schedules.counts import flops, traffic
 from luthier.schedules.errors import UsageError
+from luthier.schedules.target import check_cores
 
 from ._bandwidth import peak_bandwidth
 from ._compare import sample
@@ -77,13 +78,15 @@ def bench(
 ) -> BenchReport:
     """Time the artifact on its own sample for about ``seconds``; ``kernels`` adds a profile.
 
-    Raises what ``load`` raises, ArtifactError where the sample is missing, UsageError.
+    Raises what ``load`` raises, ArtifactError where the sample is missing, TargetError where there
+    are more threads than cores, UsageError.
     """
     if not 0 < seconds <= 3600:
         raise UsageError(f"seconds must be above 0 and at most 3600, not {seconds}")
     with load(folder, threads=threads) as artifact:
         inputs, _ = sample(artifact)
         target = replace(artifact.manifest.target, threads=artifact.threads)
+        check_cores(target.threads)
         peak, bandwidth = peak_gflops(target), peak_bandwidth(target)
         times = _times(artifact, inputs, seconds)
         profile = _profile(artifact, inputs, len(times)) if kernels else []

@@ -21,7 +21,7 @@ from luthier.deploy import build as build_program
 from luthier.frontend import ReadModel, import_model, read_model
 from luthier.schedules import Schedule, Target
 from luthier.schedules.errors import AccuracyError, LogError, TargetError, UsageError
-from luthier.schedules.target import DEFAULT_ACCURACY, host_cpu, host_features
+from luthier.schedules.target import DEFAULT_ACCURACY, check_cores, host_cpu, host_features
 from luthier.schedules.toolchain import find_compiler
 
 from ._compare import ATOL, RTOL, errors
@@ -103,11 +103,13 @@ def tune(
     four trials a kernel. Schedules that are less exact than ``accuracy`` ("strict", "balanced" or
     "standard") asks for are left out. At the end the whole model is built twice in a temporary
     folder, with default and with the best schedules, and ``timed``. Raises ModelError, LogError,
-    TargetError (a target that this machine cannot run), ToolchainError and UsageError.
+    TargetError (a target that this machine cannot run, or more threads than it has
+    cores for), ToolchainError and UsageError.
     """
     _check_limits(trials, minutes)
     resolved = resolve(target, threads, accuracy)
     _check_runs_here(resolved)
+    check_cores(resolved.threads)
     find_compiler()
     if trials is None:
         trials = DEFAULT_TRIALS if minutes is None and not verify else _UNLIMITED

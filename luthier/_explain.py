@@ -10,7 +10,7 @@ from luthier.autotune import explain as explain_workloads
 from luthier.frontend import import_model
 from luthier.schedules import Target
 from luthier.schedules.counts import flops, traffic
-from luthier.schedules.target import DEFAULT_ACCURACY
+from luthier.schedules.target import DEFAULT_ACCURACY, check_cores
 
 from ._bandwidth import peak_bandwidth
 from ._compile import Model, Shapes
@@ -55,6 +55,7 @@ def explain(
     else. Raises ModelError, LogError, TargetError, ToolchainError and UsageError.
     """
     resolved = resolve(target, threads, accuracy)
+    check_cores(resolved.threads)
     program = import_model(model, resolved, shapes)
     counts = Counter(call.workload.dense for call in program.calls)
     peak, bandwidth = peak_gflops(resolved), peak_bandwidth(resolved)

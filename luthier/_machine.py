@@ -45,6 +45,8 @@ def resolve(
         raise UsageError(f"threads must be between 1 and {MAX_THREADS}, not {threads}")
     if isinstance(target, str):
         return replace(parse(target, threads), accuracy=accuracy)
+    if not 1 <= target.threads <= MAX_THREADS:
+        raise UsageError(f"threads must be between 1 and {MAX_THREADS}, not {target.threads}")
     if threads not in (None, target.threads):
         raise UsageError(f"threads={threads} contradicts the target's {target.threads}")
     if accuracy != target.accuracy:

@@ -124,6 +124,20 @@ def available_cores() -> int:
     return max(1, min(cores, quota)) if quota else cores
 
 
+def check_cores(threads: int, cores: int | None = None) -> None:
+    """Raise TargetError where so many threads have no core each, so that their times say little.
+
+    ``cores`` is how many there are, by default those of this moment.
+    """
+    cores = cores or available_cores()
+    if threads > cores:
+        raise TargetError(
+            f"{threads} threads cannot be timed here: this process may use {cores} "
+            f"core{'s' * (cores != 1)} (its affinity and its control groups' quotas); "
+            f"--threads {cores} can"
+        )
+
+
 def _cgroup_quota() -> int | None:
     """Whole cores that cgroup v2, or v1, grants; None where it sets no limit."""
     limits = [_cores(*quota) for group in _cgroups() for quota in _quotas(group)]

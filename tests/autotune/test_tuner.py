@@ -28,8 +28,8 @@ from luthier.autotune import (
 from luthier.autotune.budget import Policy
 from luthier.autotune.measure import Measurement, Measurer
 from luthier.autotune.record import normal
-from luthier.schedules import Target, Tensor, UsageError, Workload, node, registry
-from luthier.schedules.target import host
+from luthier.schedules import Target, TargetError, Tensor, UsageError, Workload, node, registry
+from luthier.schedules.target import available_cores, host
 
 pytestmark = pytest.mark.alone
 
@@ -315,6 +315,33 @@ def test_kill_9_keeps_every_record_and_no_worker_outlives_it(tmp_path, session, 
     assert log.own.count() >= 10
     assert log.skipped <= 1
     assert gone(workers, within=30)
+
+
+def test_cores_that_are_taken_away_end_a_session_and_keep_what_it_measured(
+    tmp_path, here, opened, monkeypatch
+):
+    """The runner says how many it had; what it timed with fewer than threads is no record."""
+    ask, asked = Measurer._ask_runner, []
+
+    def with_fewer(self, request):
+        asked.append(request)
+        answer = ask(self, request)
+        return {**answer, "cores": 1} if len(asked) == 5 else answer
+
+    monkeypatch.setattr(Measurer, "_ask_runner", with_fewer)
+    with pytest.raises(TargetError, match=r"2 threads .* may use 1 core"):
+        tune({WORKLOADS[0]: 1}, 100, opened(tmp_path))
+    assert len(asked) == 5
+    assert opened(tmp_path).own.count() == 4
+
+
+def test_the_runner_tells_how_many_cores_it_had(here):
+    with Measurer(here, builders=1) as measurer:
+        answers = []
+        ask = measurer._ask_runner
+        measurer._ask_runner = lambda request: answers.append(ask(request)) or answers[-1]
+        list(measurer.measure(relu(100), [registry.default(relu(100), here)]))
+    assert [answer["cores"] for answer in answers] == [available_cores()]
 
 
 def test_a_result_adds_up(tmp_path, here, opened):

@@ -57,6 +57,18 @@ def test_by_default_with_the_threads_that_a_run_would_have(artifact_folder, monk
     assert luthier.bench(artifact_folder, seconds=0.05).threads == 1
 
 
+def test_more_threads_than_cores_are_not_timed(artifact_folder, monkeypatch):
+    monkeypatch.setattr("luthier.schedules.target.available_cores", lambda: 1)
+    with pytest.raises(luthier.TargetError, match="2 threads cannot be timed here"):
+        luthier.bench(artifact_folder, seconds=0.05, threads=2)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 100_000])
+def test_impossible_threads(artifact_folder, threads):
+    with pytest.raises(luthier.UsageError):
+        luthier.bench(artifact_folder, seconds=0.05, threads=threads)
+
+
 @pytest.mark.parametrize("seconds", [0, -1, math.nan, 4000])
 def test_senseless_times(artifact_folder, seconds):
     with pytest.raises(luthier.UsageError, match="seconds must be above 0 and at most 3600"):

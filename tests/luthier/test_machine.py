@@ -65,6 +65,12 @@ def test_impossible_threads(threads):
         luthier.target("host", threads)
 
 
+@pytest.mark.parametrize("threads", [0, -1, 1025, 1 << 40])
+def test_impossible_threads_of_a_target_object(threads):
+    with pytest.raises(luthier.UsageError, match="between 1 and 1024"):
+        luthier.target(Target("x86-64-v3", "znver3", threads))
+
+
 def test_an_unknown_target():
     with pytest.raises(luthier.TargetError, match="unknown target 'arm'; choose one of host"):
         luthier.target("arm")

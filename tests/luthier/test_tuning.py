@@ -145,6 +145,20 @@ def test_tuning_again_goes_on(cli, model, tuned):
     assert len(after) == len(known) + 3
 
 
+@pytest.mark.parametrize(
+    "command", [("tune", "--trials", "1"), ("build", "-o", "o", "--trials", "1")]
+)
+def test_more_threads_than_cores_are_not_tuned_for(cli, model, monkeypatch, command):
+    """Nor are records of theirs kept; a library for such a machine can still be built."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0})
+    name, *options = command
+    done = cli(name, model, *options, "--threads", "2", "--log", "log")
+    assert (done.code, done.out) == (7, "")
+    assert "2 threads cannot be timed here: this process may use 1 core" in done.err
+    assert not Path("log").exists()
+    assert cli("build", model, "-o", "out", "--threads", "2").code == 0
+
+
 def test_build_with_trials_tunes_first(cli, model):
     done = cli("build", model, "-o", "out", "--trials", "3", "--log", "log", "--json")
     assert done.code == 0

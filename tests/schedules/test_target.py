@@ -210,6 +210,16 @@ class TestCores:
         assert (found.l2, found.l3) == (512 << 10, 16 << 20)
 
 
+@pytest.mark.parametrize(("threads", "cores"), [(2, 1), (9, 8), (1 << 40, 8)])
+def test_threads_without_a_core_are_not_timed(monkeypatch, threads, cores):
+    monkeypatch.setattr(target, "available_cores", lambda: cores)
+    target.check_cores(cores)
+    with pytest.raises(TargetError, match=f"{threads} threads .* may use {cores} core"):
+        target.check_cores(threads)
+    with pytest.raises(TargetError, match="may use 1 core "):
+        target.check_cores(2, 1)
+
+
 @pytest.mark.parametrize("accuracy", target.ACCURACIES)
 def test_accuracy_is_no_property_of_the_machine(accuracy):
     asked = replace(SOME, accuracy=accuracy)
