@@ -95,7 +95,7 @@ TABLE: dict[str, Converter] = {
     **dict.fromkeys(
         """
             relax.nn.conv3d relax.nn.conv3d_transpose relax.nn.max_pool3d
-            relax.image.grid_sample relax.argmax relax.argmin
+            relax.image.grid_sample
         """.split(),
         fallback,
     ),

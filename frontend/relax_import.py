@@ -16,6 +16,7 @@ from tvm.relax.frontend.onnx import onnx_frontend
 from luthier.schedules import LuthierError, ModelError, UnsupportedOperator
 
 from . import (
+    onnx_arg,
     onnx_einsum,
     onnx_math,
     onnx_movement,
@@ -34,6 +35,7 @@ from .onnx_node import OnnxNode
 from .translation import translate
 
 CONVERTERS = {
+    **onnx_arg.CONVERTERS,
     **onnx_einsum.CONVERTERS,
     **onnx_math.CONVERTERS,
     **onnx_movement.CONVERTERS,
