@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from luthier.schedules import LogError, LuthierError, Schedule, Workload
 
 from .machine import Machine
-from .record import LONGEST_DETAIL, Outcome, Record, Timing, canonical, decoded, digest
+from .record import LONGEST_DETAIL, SHORTEST, Outcome, Record, Timing, canonical, decoded, digest
 
 SCHEMA = 2  # the newest that is read; a record has the oldest that can hold it
 LONGEST_LINE = 1 << 20  # bytes
@@ -39,7 +39,10 @@ _SECONDS = re.compile(
     rf'\{{(?:"disturbed":(true),)?"median":{_NUMBER},"q1":{_NUMBER},"q3":{_NUMBER},'
     r'"samples":([0-9]{1,7})\}'
 )
-_TIME = re.compile(r'"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"')
+_TIME = re.compile(
+    r'"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])'
+    r'T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)\.[0-9]{3}Z"'
+)
 _T = TypeVar("_T")
 
 
@@ -206,8 +209,8 @@ def _timing(text: str) -> Timing | None:
         raise LogError("'seconds' has median, q1, q3 and samples, and may be disturbed")
     disturbed, middle, low, high, count = found.groups()
     median, q1, q3, samples = float(middle), float(low), float(high), int(count)
-    if not 0 < q1 <= median <= q3 <= _DAY:
-        raise LogError("seconds are above 0, at most a day, and q1 <= median <= q3")
+    if not SHORTEST <= q1 <= median <= q3 <= _DAY:
+        raise LogError("seconds are from 1e-9 to a day, and q1 <= median <= q3")
     if not 0 < samples <= 1_000_000:
         raise LogError("'samples' is between 1 and a million")
     timing = Timing(median, q1, q3, samples, disturbed is not None)

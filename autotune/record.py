@@ -12,9 +12,9 @@ import hashlib
 import json
 import math
 import statistics
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from enum import Enum
 from importlib import metadata
 from typing import Any, NoReturn
@@ -25,6 +25,9 @@ from .machine import Machine
 
 LONGEST_DETAIL = 300  # characters
 NOISY_SPREAD = 0.1  # interquartile range over median
+SHORTEST = 1e-9  # seconds: a few instructions, less than any kernel has
+_AHEAD = 5 * 60_000  # milliseconds by which other machines' clocks may be ahead
+_last = 0  # milliseconds since 1970
 
 
 class Outcome(str, Enum):
@@ -58,7 +61,7 @@ class Timing:
         else:
             q1, _, q3 = statistics.quantiles(seconds, n=4, method="inclusive")
         middle = statistics.median(seconds)
-        median, low, high = (float(f"{s:.4g}") for s in (middle, q1, q3))
+        median, low, high = (max(SHORTEST, float(f"{s:.4g}")) for s in (middle, q1, q3))
         return Timing(median, low, high, len(seconds), disturbed)
 
     @property
@@ -160,8 +163,21 @@ class Record:
 
 
 def now() -> str:
-    """The time in a record's form."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    """The time in a record's form, later than at the last call though the clock was set back."""
+    global _last  # noqa: PLW0603 - of this process
+    clock = time.time_ns() // 1_000_000
+    _last = _last + 1 if clock <= _last <= clock + _AHEAD else clock
+    return _time(_last)
+
+
+def horizon() -> str:
+    """The latest time that a record can be of: a later one is of a clock that is wrong."""
+    return _time(time.time_ns() // 1_000_000 + _AHEAD)
+
+
+def _time(milliseconds: int) -> str:
+    seconds, rest = divmod(milliseconds, 1000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{rest:03d}Z"
 
 
 @functools.lru_cache(maxsize=1)

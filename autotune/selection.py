@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from luthier.schedules import Schedule, ScheduleError, Target, Workload
 
-from .record import Outcome, Record
+from .record import Outcome, Record, horizon
 from .validity import Validity
 
 Kind = tuple[str, Target, bool]  # what records compare within: a kernel on a machine, cold or not
@@ -23,11 +23,15 @@ def kinds(records: Iterable[Record]) -> dict[Kind, list[Record]]:
 
 
 def latest(records: Iterable[Record]) -> list[Record]:
-    """Of each schedule of a kernel on a kind of machine the latest record, the fastest first."""
+    """Of each schedule of a kernel on a kind of machine the latest record, the fastest first.
+
+    One from the future is the latest only where there are no others (see ``horizon``).
+    """
+    end = horizon()
     found: list[Record] = []
     for group in kinds(records).values():
         newest: dict[Schedule, Record] = {}
-        for record in sorted(group, key=lambda r: (r.time, r.hash)):
+        for record in sorted(group, key=lambda r: (r.time <= end, r.time, r.hash)):
             newest[record.schedule] = record
         found += sorted(newest.values(), key=lambda r: (r.rank, r.hash))
     return found

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from luthier.schedules import Schedule
 
 from .machine import Machine
-from .record import Outcome, Record, canonical, digest
+from .record import Outcome, Record, canonical, digest, horizon
 
 VERSION = 1  # of the tables; a newer one is refused by name
 _METADATA = sa.MetaData()
@@ -107,14 +107,17 @@ _OF_WORKLOAD = RECORDS.c.workload == sa.bindparam("workload")
 
 
 def _latest() -> sa.Select[Any]:
+    """Without what is superseded: by one from the future only what is from the future, too."""
     newer = RECORDS.alias()
+    ours, theirs = (table.c.time <= sa.bindparam("horizon") for table in (RECORDS, newer))
     superseded = sa.exists().where(
         newer.c.workload == RECORDS.c.workload,
         newer.c.schedule == RECORDS.c.schedule,
         newer.c.machine.in_(_KEYS),
         newer.c.cold,
         sa.or_(
-            newer.c.time > RECORDS.c.time,
+            sa.and_(theirs, ~ours),
+            sa.and_(sa.or_(theirs, ~ours), newer.c.time > RECORDS.c.time),
             sa.and_(newer.c.time == RECORDS.c.time, newer.c.hash > RECORDS.c.hash),
         ),
     )
@@ -147,18 +150,18 @@ _MACHINE = _LINES.where(RECORDS.c.machine == sa.bindparam("machine")).limit(5)
 
 def groups(machines: Collection[str]) -> Asked:
     """The latest cold record of each kernel's schedules on these machines, by kernel."""
-    return _GROUPS, {"machines": list(machines)}
+    return _GROUPS, {"machines": list(machines), "horizon": horizon()}
 
 
 def latest(machines: Collection[str], workload: str) -> Asked:
     """Of each schedule of a workload the latest cold record on these machines, by time."""
-    return _LATEST, {"machines": list(machines), "workload": workload}
+    return _LATEST, {"machines": list(machines), "workload": workload, "horizon": horizon()}
 
 
 def ranked(machines: Collection[str], workload: str, first: int, count: int) -> Asked:
     """The right ones of ``latest``, fastest first: ``count`` of them from number ``first`` on."""
     values = {"machines": list(machines), "workload": workload, "first": first, "count": count}
-    return _RANKED, values
+    return _RANKED, {**values, "horizon": horizon()}
 
 
 def refuted(workload: str) -> Asked:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from luthier.autotune import Outcome, Record
 from luthier.autotune.measure import Measurer, ReferenceFailed
+from luthier.autotune.record import horizon
 from luthier.autotune.selection import is_stale, kinds
 from luthier.autotune.validity import Validity
 from luthier.schedules.errors import UsageError
@@ -68,7 +69,7 @@ def verify(
     sample: int = 0,
     seed: int = 0,
 ) -> VerifyReport:
-    """Check every record's hash and schema, and a SQLite file's structure.
+    """Check every record's hash, schema and time, and a SQLite file's structure.
 
     ``signers``: a file of OpenSSH's allowed signers; every source must be a pack that one of them
     signed. ``sample``: measure again so many records of this kind of machine, drawn at random, and
@@ -84,19 +85,30 @@ def verify(
     for source in sources:
         name = signer(Path(source), Path(signers)) if signers is not None else None
         with opened(source) as store:
-            count = 0
+            count, ahead = 0, []
             for record in store.records():
                 count += 1
+                ahead += [record] if record.time > horizon() else []
                 measurable = record.cold and record.timing is not None
                 if measurable and record.target in kinds_here and not is_stale(record, validity):
                     here.append(record)
-            problems = (*store.problems, *store.check())
+            problems = (*store.problems, *store.check(), *_ahead(ahead))
             checked.append(SourceCheck(store.name, count, store.skipped, problems, name))
     unique = {record.hash: record for record in here}
     order = sorted(unique)
     random.Random(seed).shuffle(order)
     drawn = [unique[key] for key in order[:sample]]
     return VerifyReport(tuple(checked), tuple(_remeasured(drawn, seed)))
+
+
+def _ahead(records: Sequence[Record]) -> list[str]:
+    """What is wrong with records from the future."""
+    if not records:
+        return []
+    return [
+        f"records with a time that is still to come: {len(records)}, among them {records[0].hash} "
+        f"({records[0].time}); they count only where nothing else is known of their schedule"
+    ]
 
 
 def _remeasured(records: Sequence[Record], seed: int) -> Iterator[Remeasured]:

@@ -15,10 +15,14 @@ from hypothesis import strategies as st
 from luthier.autotune.machine import Machine
 from luthier.autotune.pack import Pack, write_pack
 from luthier.autotune.record import Outcome, Record, Timing
+from luthier.autotune.selection import latest
 from luthier.autotune.store import Store
 from luthier.schedules import LogError, Schedule, Target, Tensor, Workload, node
 
 VERSIONS = Path(__file__).parent / "records"
+
+
+TIMES = [f"{year}-01-01T00:00:00.00{i}Z" for year in (1970, 2025, 2999) for i in range(2)]
 
 
 @st.composite
@@ -38,7 +42,7 @@ def records(draw: st.DrawFn) -> Record:
         True,
         "",
         (("tvm", "0.27.0"),),
-        f"2025-01-01T00:00:00.00{draw(st.integers(0, 3))}Z",
+        draw(st.sampled_from(TIMES)),
     )
 
 
@@ -93,6 +97,25 @@ def test_stores_merge_as_packs_do(folder, a, b):
     one, other = Store.in_memory("one", [*a, *b]), Store.in_memory("other", [*b, *a, *b])
     assert list(one.records()) == list(other.records())
     assert text(folder, list(one.records())) == text(folder, a, b)
+
+
+@settings(max_examples=50, deadline=None)
+@given(SETS, st.randoms(use_true_random=False))
+def test_which_records_count_depends_on_no_order_and_is_the_same_in_stores_and_packs(some, rng):
+    """And what is from the future supersedes nothing that is not."""
+    expected = {record.hash for record in latest(some)}
+    assert {record.hash for record in latest(rng.sample(some, len(some)))} == expected
+    store = Store.in_memory("some", rng.sample(some, len(some)))
+    groups = [store.groups([machine]) for machine in store.machines()]
+    found = [r for each in groups for group in each for r in group.values()]
+    assert {record.hash for record in found} == expected
+    kinds: dict[object, list[Record]] = {}
+    for record in set(some):
+        kinds.setdefault((record.workload, record.machine, record.schedule), []).append(record)
+    for group in kinds.values():
+        (counts,) = (record for record in group if record.hash in expected)
+        past = [record.time for record in group if record.time < "2026"]
+        assert counts.time == (max(past) if past else max(record.time for record in group))
 
 
 def test_records_of_a_kernel_and_machine_stand_together(tmp_path, make_record, target):

@@ -20,6 +20,8 @@ from luthier.autotune.record import (
     Timing,
     canonical,
     digest,
+    horizon,
+    now,
     one_line,
 )
 from luthier.schedules import LogError
@@ -299,3 +301,41 @@ def test_disturbed_timings_are_marked_and_quiet_ones_carry_no_mark(make_record):
 
 def test_failures_take_infinitely_long(make_record):
     assert math.isinf(make_record(0, None).seconds)
+
+
+def test_times_rise_though_the_clock_is_set_back(monkeypatch):
+    first = now()
+    monkeypatch.setattr("time.time_ns", lambda: 1_000_000_000_000_000_000)
+    set_back = [now() for _ in range(3)]
+    assert set_back == [f"2001-09-09T01:46:40.00{i}Z" for i in range(3)]
+    monkeypatch.setattr("time.time_ns", lambda: 999_999_990_000_000_000)
+    assert now() == "2001-09-09T01:46:40.003Z"
+    assert horizon() == "2001-09-09T01:51:30.000Z"
+    monkeypatch.undo()
+    assert first < now() < horizon()
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        *("2025-13-01T00:00:00.000Z", "2025-00-01T00:00:00.000Z", "2025-01-32T00:00:00.000Z"),
+        *("2025-01-01T24:00:00.000Z", "2025-01-01T00:60:00.000Z", "9999-99-99T99:99:99.999Z"),
+        *("2025-01-01 00:00:00.000Z", "2025-01-01T00:00:00.000z", "2025-01-01T00:00:00Z"),
+    ],
+)
+def test_no_time_that_is_none(make_record, time):
+    line = replace(make_record(), time=time).line
+    with pytest.raises(LogError, match="time"):
+        parse_record(line)
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1e-3, 1e-10, 5e-324, 86401.0, 1e308])
+def test_no_time_that_no_kernel_takes(make_record, seconds):
+    timing = Timing(seconds, seconds, seconds, 1)
+    with pytest.raises(LogError, match="seconds"):
+        parse_record(replace(make_record(), timing=timing).line)
+
+
+def test_a_clock_that_shows_no_time_makes_a_record_that_can_be_read(make_record):
+    record = replace(make_record(), timing=Timing.of([0.0, 0.0, 1e-12]))
+    assert parse_record(record.line).seconds == 1e-9

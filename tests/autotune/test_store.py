@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import sys
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,12 @@ from luthier.autotune.store import Store
 from luthier.schedules import LogError, Schedule
 
 VERSIONS = Path(__file__).parent / "records"
+
+
+def later(minutes: float) -> str:
+    """A time to come, as records have it."""
+    then = datetime.now(timezone.utc) + timedelta(minutes=minutes)
+    return then.strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 @pytest.fixture
@@ -224,6 +231,37 @@ class TestTheLatest:
         assert [r.seconds for r in store.ranked(workload, machines)] == [2e-3, 3e-3]
         of(make_record(2, None, time=times[3]))
         assert [r.seconds for r in store.ranked(workload, machines)] == [3e-3]
+
+    def test_a_record_from_the_future_is_corrected_by_any_other(self, of, make_record, workload):
+        """Of a wrong clock or a forger; among themselves the latest counts, as always."""
+        for number, ahead in enumerate(("2099-01-01T00:00:00.000Z", later(minutes=6))):
+            store, machines = of(make_record(number, 1e-5, time=ahead), make_record(5, 1e-3))
+            (ours,) = (r for r in store.latest(workload, machines).values() if r.time == ahead)
+            assert ours.seconds == 1e-5, "nothing else is known of it"
+            of(make_record(number, 2e-3))
+            assert store.latest(workload, machines)[ours.schedule].seconds == 2e-3
+            of(make_record(number, 1e-6, time="9999-12-31T23:59:59.999Z"))
+            assert store.latest(workload, machines)[ours.schedule].seconds == 2e-3
+            assert ours.hash not in {
+                r.hash for group in store.groups(machines) for r in group.values()
+            }
+        of(make_record(7, 1e-4, time="2099-01-01T00:00:00.000Z"))
+        store, _ = of(make_record(7, 2e-4, time="2099-01-02T00:00:00.000Z"))
+        assert next(store.ranked(workload, machines)).seconds == 2e-4
+
+    def test_clocks_may_differ_by_a_little(self, of, make_record, workload):
+        store, machines = of(make_record(1, 1e-3), make_record(1, 2e-3, time=later(minutes=1)))
+        assert [r.seconds for r in store.ranked(workload, machines)] == [2e-3]
+
+    def test_a_machine_whose_clock_is_behind_sees_its_own_records(
+        self, of, make_record, workload, monkeypatch
+    ):
+        store, machines = of(make_record(1, 1e-3))
+        monkeypatch.setattr("time.time_ns", lambda: 1_000_000_000)
+        of(make_record(1, 2e-3))
+        assert [r.seconds for r in store.ranked(workload, machines)] == [2e-3]
+        monkeypatch.undo()
+        assert [r.seconds for r in store.ranked(workload, machines)] == [1e-3]
 
     def test_other_machines_and_kernels_do_not_mix_in(self, of, make_record, workload, target):
         other = replace(target, threads=7)

@@ -14,7 +14,7 @@ import luthier
 import luthier.logs
 from luthier.autotune import Pack, Record, Store, write_pack
 from luthier.autotune.parse import parse_record
-from luthier.autotune.record import Outcome
+from luthier.autotune.record import Outcome, now
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +45,6 @@ def slower(record: Record, factor: float, time: str) -> Record:
         timing, median=timing.median * factor, q1=timing.q1 * factor, q3=timing.q3 * factor
     )
     return replace(record, timing=later, time=time)
-
-
-LATER = "2099-01-01T00:00:00.000Z"
 
 
 def test_stats_count_what_is_there(cli, log):
@@ -161,7 +158,7 @@ class TestPruning:
         old = [r for r in records(log) if r.timing][:2]
         with Store.open(log, create=True) as store:
             count = store.count()
-            store.add([slower(record, 2, LATER) for record in old])
+            store.add([slower(record, 2, now()) for record in old])
         done = cli("logs", "prune", "--dry-run", "--json")
         report = json.loads(done.out)
         assert (report["superseded"] >= 2, report["dry_run"]) == (True, True)
@@ -321,8 +318,18 @@ def _all_wrong():
 
 def test_failures_are_shared(log):
     crashed = replace(records(log)[0], outcome=Outcome.CRASHED, timing=None, detail="SIGSEGV")
-    record = replace(crashed, time=LATER)
+    record = replace(crashed, time=now())
     with Store.open(log, create=True) as store:
         store.add([record])
     luthier.logs.export(log, "best.jsonl", best=1)
     assert record in Pack("best.jsonl").records()
+
+
+def test_records_from_the_future_are_told_by_verify_and_win_nothing(cli, log):
+    best = luthier.logs.best(threads=2)[0].record
+    with Store.open(log, create=True) as store:
+        store.add([slower(best, 0.1, "2099-01-01T00:00:00.000Z")])
+    assert luthier.logs.best(threads=2)[0].record.hash == best.hash
+    done = cli("logs", "verify", log)
+    assert done.code == 4
+    assert "records with a time that is still to come: 1, among them" in done.out
