@@ -19,6 +19,8 @@ from luthier.schedules import ModelError
 
 from .graph import Array
 from .messages import one_line
+from .onnx_node import is_onnx
+from .onnx_resize import scaled_size
 
 FOLDABLE = frozenset(
     """
@@ -36,12 +38,22 @@ _FOLDED, _LARGEST = 16384, 1 << 20
 
 
 def fold_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Shape arithmetic done; repeated, since each size found may make others known."""
+    """Shape arithmetic done; repeated, since each size found may make others known.
+
+    The result tells all shapes that ONNX's inference knows.
+    """
     while True:
         inferred = _inferred(model)
+        types = _static_types(inferred)
+        if _corrected(model, types):
+            continue
         before = len(model.graph.node)
-        _fold_once(model, _static_types(inferred))
+        _fold_once(model, types)
         if len(model.graph.node) == before:
+            del model.graph.value_info[:]
+            model.graph.value_info.extend(inferred.graph.value_info)
+            del model.graph.output[:]
+            model.graph.output.extend(inferred.graph.output)
             return model
 
 
@@ -70,6 +82,41 @@ def _static_types(model: onnx.ModelProto) -> dict[str, _Type]:
             shape = tuple(d.dim_value for d in tensor.shape.dim)
             types[info.name] = _Type(shape, tensor.elem_type)
     return types
+
+
+def _corrected(model: onnx.ModelProto, types: Mapping[str, _Type]) -> bool:
+    """Whether a shape was written down that ONNX's inference gets wrong; it keeps what is written.
+
+    It multiplies a size with a scale in float64, where the operator does in float32.
+    """
+    known = {t.name: t for t in model.graph.initializer}
+    outputs = {o.name: o for o in model.graph.output}
+    changed = False
+    for node in model.graph.node:
+        x = types.get(node.input[0]) if node.input else None
+        scales = _scales(node, known) if x is not None else {}
+        if x is None or not scales or not all(0 <= a < len(x.shape) for a in scales):
+            continue
+        shape = [scaled_size(d, scales[a]) if a in scales else d for a, d in enumerate(x.shape)]
+        found = types.get(node.output[0])
+        if found is not None and min(shape) >= 0 and found.shape != tuple(shape):
+            right = helper.make_tensor_value_info(node.output[0], x.elem_type, shape)
+            place = outputs.get(node.output[0]) or model.graph.value_info.add()
+            place.CopyFrom(right)
+            changed = True
+    return changed
+
+
+def _scales(node: onnx.NodeProto, known: Mapping[str, onnx.TensorProto]) -> dict[int, np.float32]:
+    """By axis, those of a node that resizes by scales which are known."""
+    if node.op_type not in ("Resize", "Upsample") or not is_onnx(node.domain):
+        return {}
+    attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    place = 1 if node.op_type == "Upsample" or len(node.input) == 2 else 2
+    name = node.input[place] if len(node.input) > place else ""
+    numbers = numpy_helper.to_array(known[name]).reshape(-1) if name in known else ()
+    numbers = attrs.get("scales", numbers)
+    return dict(zip(attrs.get("axes", range(len(numbers))), map(np.float32, numbers), strict=False))
 
 
 def _fold_once(model: onnx.ModelProto, types: Mapping[str, _Type]) -> None:

@@ -18,7 +18,7 @@ from onnx import defs, helper
 from luthier.schedules import ModelError
 
 from .messages import one_line
-from .onnx_node import is_onnx, node_label
+from .onnx_node import is_onnx, node_label, opset_of
 
 # What the model's functions may grow to: this much, or this many times what the file holds.
 MOST_NODES, MOST_BYTES, MOST_TIMES = 100_000, 256 << 20, 8
@@ -48,7 +48,7 @@ def operators_expanded(model: onnx.ModelProto, known: frozenset[str]) -> onnx.Mo
     Some of these depend on the types of what they are applied to. Raises ModelError.
     """
     expansion = _Expansion(_names(model))
-    opset = _opset(model)
+    opset = opset_of(model)
     for _ in range(_DEEPEST):
         spelled = [n for n in model.graph.node if _is_spelled(n, opset, known)]
         if not spelled:
@@ -159,10 +159,6 @@ def _names(model: onnx.ModelProto) -> set[str]:
     return made | {v.name for v in (*graph.input, *graph.output, *graph.initializer)}
 
 
-def _opset(model: onnx.ModelProto) -> int:
-    return next(int(o.version) for o in model.opset_import if is_onnx(o.domain))
-
-
 # The size that calls grow to.
 
 
@@ -234,7 +230,7 @@ def _callees_first(functions: _Functions) -> list[_Key]:
 
 def _check_versions(model: onnx.ModelProto, functions: _Functions) -> None:
     """Raise ModelError where an operator means one thing in a function and another around it."""
-    opset = _opset(model)
+    opset = opset_of(model)
     for function in functions.values():
         own = next((o.version for o in function.opset_import if is_onnx(o.domain)), opset)
         for node in function.node if own != opset else ():

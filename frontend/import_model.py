@@ -11,6 +11,7 @@ from luthier.schedules.registry import spaces
 
 from .attention import fuse_attention
 from .commute import commute_resizes
+from .declared import check_outputs
 from .fit import fit_templates
 from .fold import fold_constants
 from .fold_scales import fold_scales
@@ -44,8 +45,10 @@ def import_graph(
     model: str | os.PathLike[str] | onnx.ModelProto | ReadModel, shapes: Shapes | None = None
 ) -> Graph:
     """The model's graph after all passes; raises as ``import_model`` does."""
-    light, weights = outline(read_model(model, shapes).proto)
+    read = read_model(model, shapes).proto
+    light, weights = outline(read)
     graph = to_graph(light, weights)
+    check_outputs(read, light, graph)
     for rewrite in PASSES:
         graph = rewrite(graph)
     return graph

@@ -109,7 +109,7 @@ def _cumulative_sum(node: OnnxNode) -> Any:
     axis = node.constant(1, "an axis")
     if axis is None or axis.size != 1:
         raise node.unsupported("an axis that is no single number")
-    place = int(axis.item()) % node.rank
+    place = node.axis(axis.item())
     x = _shifted(node, node.x, place, 1) if node.attr("exclusive", 0) else node.x
     step = 1
     while step < node.shape[place]:
@@ -131,7 +131,7 @@ def _one_hot(node: OnnxNode) -> Any:
     if depth is None or depth.size != 1:
         raise node.unsupported("a depth that is no single number")
     count = int(depth.item())
-    axis = node.attr("axis", -1) % (node.rank + 1)
+    axis = node.axis(node.attr("axis", -1), node.rank + 1)
     places = _cast(node.x, "int64")
     zero, size = relax.const(0, "int64"), relax.const(count, "int64")
     wrapped = relax.op.where(relax.op.less(places, zero), relax.op.add(places, size), places)
@@ -150,7 +150,7 @@ def _eye_like(node: OnnxNode) -> Any:
 
 def _mean_variance_normalization(node: OnnxNode) -> Any:
     """The variance about the mean, since the standard's formula cancels where the mean is large."""
-    axes = list(node.attr("axes", (0, 2, 3)))
+    axes = node.axes(node.attr("axes", (0, 2, 3)))
     centred = node.emit(relax.op.subtract(node.x, relax.op.mean(node.x, axes, keepdims=True)))
     variance = relax.op.mean(relax.op.multiply(centred, centred), axes, keepdims=True)
     return relax.op.divide(centred, relax.op.add(relax.op.sqrt(variance), node.number(1e-9)))

@@ -38,7 +38,7 @@ def _pad_widths(node: OnnxNode) -> list[tuple[int, int]]:
     if given is None:
         raise node.unsupported("padding of unknown width")
     axes = node.constant(3, "'axes'")
-    named = range(node.rank) if axes is None else [int(a) % node.rank for a in axes]
+    named = range(node.rank) if axes is None else node.axes(axes)
     widths = [(0, 0)] * node.rank
     count = len(given) // 2
     for axis, before, after in zip(named, given[:count], given[count:], strict=True):
@@ -69,7 +69,7 @@ def _slice(node: OnnxNode) -> Any:
     if starts is None or ends is None:
         raise node.unsupported("a slice without bounds")
     count = len(starts)
-    named = range(count) if axes is None else [int(a) % node.rank for a in axes]
+    named = range(count) if axes is None else node.axes(axes)
     strides = [1] * count if steps is None else [int(s) for s in steps]
     if 0 in strides or len(set(named)) < count:
         raise node.unsupported("a slice with step 0, or of one axis twice,")
@@ -99,7 +99,7 @@ def _space_to_depth(node: OnnxNode) -> Any:
 
 def _gather(node: OnnxNode) -> Any:
     """Negative indices count from the end."""
-    axis, indices = node.attr("axis", 0) % node.rank, node.input(1)
+    axis, indices = node.axis(node.attr("axis", 0)), node.input(1)
     if isinstance(indices, ir.GenericConst):
         size, known = node.shape[axis], indices.value.numpy()
         if known.size and not -size <= known.min() <= known.max() < size:
@@ -111,7 +111,7 @@ def _scatter_elements(node: OnnxNode) -> Any:
     """As ScatterND, each update at a place of its own."""
     indices, updates = node.input(1), node.input(2)
     shape, dtype = shape_of(indices), dtype_of(indices)
-    axis, count = node.attr("axis", 0) % node.rank, int(np.prod(shape))
+    axis, count = node.axis(node.attr("axis", 0)), int(np.prod(shape))
     size = relax.const(node.shape[axis], dtype)
     below = relax.op.less(indices, relax.const(0, dtype))
     wrapped = relax.op.where(below, relax.op.add(indices, size), indices)

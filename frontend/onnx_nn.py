@@ -94,7 +94,7 @@ def _dropout(node: OnnxNode) -> Any:
 
 def _layer_normalization(node: OnnxNode) -> Any:
     """In float32 at least; mean and inverse deviation are results too."""
-    axis, epsilon = node.attr("axis", -1) % node.rank, node.attr("epsilon", 1e-5)
+    axis, epsilon = node.axis(node.attr("axis", -1)), node.attr("epsilon", 1e-5)
     span, axes = node.shape[axis:], list(range(axis, node.rank))
     wide = "float64" if node.dtype == "float64" else "float32"
     x = node.emit(relax.op.astype(node.x, wide)) if node.dtype != wide else node.x
@@ -115,7 +115,7 @@ def _layer_normalization(node: OnnxNode) -> Any:
 
 def _rms_normalization(node: OnnxNode) -> Any:
     """In float32 at least, like a layer normalisation."""
-    axes = list(range(node.attr("axis", -1) % node.rank, node.rank))
+    axes = list(range(node.axis(node.attr("axis", -1)), node.rank))
     wide = "float64" if node.dtype == "float64" else "float32"
     scale = _spread(node, node.input(1), node.shape[axes[0] :], wide)
     y = relax.op.nn.rms_norm(_cast(node.x, wide), scale, axes, node.attr("epsilon", 1e-5))

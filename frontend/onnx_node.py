@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -10,9 +10,13 @@ import numpy as np
 import onnx
 from tvm import ir, relax
 
-from luthier.schedules import UnsupportedOperator
+from luthier.schedules import ModelError, UnsupportedOperator
 
 from .graph import Array
+from .onnx_ops import NEWEST
+
+# Kernels index with 32 bits.
+MOST_ELEMENTS = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,20 @@ class OnnxNode:
         value = self.attrs.get(name, default)
         return value.decode() if isinstance(value, bytes) else value
 
+    def axis(self, number: Any, rank: int | None = None) -> int:
+        """A dimension, counted from the end below 0; raises ModelError where there is none."""
+        rank = self.rank if rank is None else rank
+        if not -rank <= int(number) < rank:
+            raise ModelError(f"{self.label}: the axis {number} is outside of {rank} dimensions")
+        return int(number) % rank
+
+    def axes(self, numbers: Iterable[Any]) -> list[int]:
+        """Dimensions; raises ModelError where one is missing or stands twice."""
+        found = [self.axis(number) for number in numbers]
+        if len(set(found)) < len(found):
+            raise ModelError(f"{self.label}: its axes {found} hold one twice")
+        return found
+
     def constant(self, index: int, what: str) -> Array | None:
         """An input that must be known at build time; None where it is left out."""
         expr = self.input(index)
@@ -84,6 +102,17 @@ class OnnxNode:
 
 
 OnnxConverter: TypeAlias = Callable[[OnnxNode], Any]
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """The version of the standard's operators; 0 where the model imports no operators at all.
+
+    A model that imports those of other domains alone has the version of its functions, or else the
+    newest, as in ONNX Runtime.
+    """
+    imports = [*model.opset_import, *(o for f in model.functions for o in f.opset_import)]
+    versions = [int(o.version) for o in imports if is_onnx(o.domain)]
+    return versions[0] if versions else NEWEST if imports else 0
 
 
 def is_onnx(domain: str) -> bool:

@@ -20,7 +20,7 @@ def _axes(node: OnnxNode) -> list[int] | None:
     """The axes; None for all, an empty list for none."""
     given = node.setting("axes", 1)
     if given is not None and given.size:
-        return [int(a) % node.rank for a in given]
+        return node.axes(given.reshape(-1))
     return [] if node.attr("noop_with_empty_axes", 0) else None
 
 

@@ -16,7 +16,7 @@ from .fold_shapes import FOLDABLE, fold_shapes
 from .functions import local_functions_expanded, operators_expanded
 from .graph import Array
 from .messages import one_line
-from .onnx_node import is_onnx, node_label
+from .onnx_node import is_onnx, node_label, opset_of
 from .onnx_ops import BUILD_TIME, SUPPORTED
 
 # Larger initializers become inputs of the outline; smaller ones may be shapes, axes, ...
@@ -33,7 +33,7 @@ def outline(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Array]]:
     light = operators_expanded(_without_old_group_norms(light), SUPPORTED)
     _check_equations(light)
     _check_operators(light, SUPPORTED | FOLDABLE)
-    _check(light)
+    _check(light, says_opset=any(is_onnx(o.domain) for o in model.opset_import))
     light = fold_shapes(light)
     _check_operators(light, SUPPORTED)
     _name_nodes(light)
@@ -47,11 +47,16 @@ def _without_weights(
 ) -> tuple[onnx.ModelProto, dict[str, Array]]:
     """The model with these nodes in place of its own."""
     light = onnx.ModelProto(ir_version=max(model.ir_version, 4), opset_import=model.opset_import)
+    if not any(is_onnx(o.domain) for o in model.opset_import):
+        light.opset_import.add(version=opset_of(model))
     graph = light.graph
     graph.name = model.graph.name or "model"
     graph.node.extend(n for n in nodes if _constant_tensor(n) is None)
     graph.input.extend(model.graph.input)
     graph.output.extend(model.graph.output)
+    for output in graph.output:
+        if output.type.HasField("tensor_type"):  # what is declared is compared at the end
+            output.type.tensor_type.ClearField("shape")
     weights: dict[str, Array] = {}
     names = {i.name for i in model.graph.input}
     named = [(t.name, t) for t in model.graph.initializer]
@@ -90,7 +95,7 @@ def _array(tensor: TensorProto, what: str) -> Array:
 def _without_old_group_norms(model: onnx.ModelProto) -> onnx.ModelProto:
     """GroupNormalization of operator sets 18 to 20, which the checker calls deprecated, is an
     instance normalisation of groups: it has a scale and a shift for each."""
-    if _opset(model) >= 21:
+    if opset_of(model) >= 21:
         return model
     nodes = list(model.graph.node)
     del model.graph.node[:]
@@ -115,10 +120,6 @@ def _as_instances(node: onnx.NodeProto, stem: str) -> list[onnx.NodeProto]:
         helper.make_node("InstanceNormalization", [groups, scale, shift], [even], **attrs),
         helper.make_node("Reshape", [even, shape], [node.output[0]], name=node.name),
     ]
-
-
-def _opset(model: onnx.ModelProto) -> int:
-    return next(int(o.version) for o in model.opset_import if is_onnx(o.domain))
 
 
 def _check_operators(model: onnx.ModelProto, known: frozenset[str]) -> None:
@@ -146,7 +147,7 @@ def _check_equations(model: onnx.ModelProto) -> None:
                     )
 
 
-def _check(model: onnx.ModelProto) -> None:
+def _check(model: onnx.ModelProto, says_opset: bool) -> None:
     checked = onnx.ModelProto()
     checked.CopyFrom(model)
     for output in checked.graph.output:
@@ -155,7 +156,9 @@ def _check(model: onnx.ModelProto) -> None:
     try:
         onnx.checker.check_model(checked)
     except Exception as error:
-        raise ModelError(f"the model is not valid ONNX ({one_line(error)})") from error
+        taken = f"operator set {opset_of(model)}, which it does not say but which was taken, "
+        what = f"the model is not valid ONNX {'' if says_opset else 'of ' + taken}"
+        raise ModelError(f"{what.rstrip(', ')} ({one_line(error)})") from error
 
 
 def _name_nodes(model: onnx.ModelProto) -> None:

@@ -16,9 +16,13 @@ from luthier.schedules import ModelError
 
 from .element_types import dtype_name
 from .model_file import proto_digest, reading, tensors
+from .onnx_node import opset_of
 from .onnx_ops import NEWEST, OLDEST
 
 Shapes = Mapping[str, Sequence[int]]
+
+# What exporters call sizes that they do not know.
+_UNKNOWN = ("none", "null", "nan", "unknown", "unk", "dynamic", "any", "undefined")
 
 
 @dataclass(frozen=True)
@@ -92,17 +96,17 @@ def _check_text(message: Message, where: str) -> None:
 
 
 def _check_opset(model: onnx.ModelProto, where: str) -> None:
-    versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
-    if not versions:
+    version = opset_of(model)
+    if not version:
         raise ModelError(f"{where}: the model does not say which ONNX operator set it uses")
-    if versions[0] < OLDEST:
+    if version < OLDEST:
         raise ModelError(
-            f"{where}: the model uses ONNX operator set {versions[0]}, older than {OLDEST}: "
+            f"{where}: the model uses ONNX operator set {version}, older than {OLDEST}: "
             "convert it with onnx.version_converter"
         )
-    if versions[0] > NEWEST:
+    if version > NEWEST:
         raise ModelError(
-            f"{where}: the model uses ONNX operator set {versions[0]}, and this Luthier knows "
+            f"{where}: the model uses ONNX operator set {version}, and this Luthier knows "
             f"those up to {NEWEST}: upgrade Luthier, or export to an older set"
         )
 
@@ -131,11 +135,9 @@ def _fix_inputs(model: onnx.ModelProto, shapes: Shapes) -> None:
             raise ModelError(f"input '{name}' is no tensor, which is not supported")
         dtype_name(value.type.tensor_type.elem_type, f"input '{name}'")
         _fix_input(name, value.type.tensor_type, shapes.get(name), symbols)
-    # Sizes that were written for other inputs' shapes, or by a stranger, may be wrong.
+    # Sizes that were written for other inputs' shapes, or by a stranger, may be wrong: as in ONNX
+    # Runtime they do not count. Those of the outputs are compared with what the nodes compute.
     del model.graph.value_info[:]
-    for output in model.graph.output:
-        if output.type.HasField("tensor_type"):
-            output.type.tensor_type.ClearField("shape")
 
 
 def _fix_input(
@@ -159,7 +161,7 @@ def _fix_input(
     for i, (dim, size) in enumerate(zip(old, sizes, strict=False)):
         if dim.HasField("dim_value") and dim.dim_value > 0 and dim.dim_value != size:
             raise ModelError(f"{what} has size {dim.dim_value} in dimension {i}, not {size}")
-        if dim.dim_param:
+        if _is_symbol(dim.dim_param):
             first, other = symbols.setdefault(dim.dim_param, (size, name))
             if first != size:
                 raise ModelError(
@@ -168,6 +170,11 @@ def _fix_input(
     tensor.shape.Clear()
     for size in sizes:
         tensor.shape.dim.add().dim_value = size
+
+
+def _is_symbol(name: str) -> bool:
+    """Whether a name stands for one size; some exporters write '?' for any."""
+    return any(c.isalpha() for c in name) and name.lower() not in _UNKNOWN
 
 
 def _dimension(name: str, index: int, shape: onnx.TensorShapeProto) -> int:

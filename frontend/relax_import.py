@@ -29,6 +29,7 @@ from . import (
     relax_movement,
     relax_nn,
 )
+from .declared import check_inferred
 from .graph import Array, Graph
 from .messages import one_line
 from .onnx_node import OnnxNode
@@ -100,6 +101,7 @@ def to_graph(model: onnx.ModelProto, weights: Mapping[str, Array]) -> Graph:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             module = importer.from_onnx(model.graph, opset)
+            check_inferred(model, importer._nodes)
     except LuthierError:
         importer.close()
         raise

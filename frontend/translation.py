@@ -17,9 +17,7 @@ from luthier.schedules import ModelError, Tensor, UnsupportedOperator
 from luthier.schedules.workload import DTYPE_BYTES, Attr
 
 from .graph import Array, Builder, Graph
-
-# Kernels index with 32 bits.
-_MOST_ELEMENTS = 2**31 - 1
+from .onnx_node import MOST_ELEMENTS
 
 Value: TypeAlias = "int | tuple[int, ...]"
 
@@ -164,7 +162,7 @@ def tensor_type(ty: Any, label: str) -> Tensor:
     shape = static(ty.shape.values, label)
     if any(d < 1 for d in shape):
         raise ModelError(f"{label}: the result has no elements (shape {list(shape)})")
-    if math.prod(shape) > _MOST_ELEMENTS:
+    if math.prod(shape) > MOST_ELEMENTS:
         raise ModelError(f"{label}: the shape {list(shape)} has more elements than can be indexed")
     return Tensor(shape, dtype)
 

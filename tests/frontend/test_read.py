@@ -17,8 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from onnx_models import TARGET, floats, model
+from tvm import relax
 
-from luthier.frontend import import_model, read_model
+from luthier.frontend import import_model, read_model, relax_import
 from luthier.frontend.model_file import ModelFile
 from luthier.schedules import LuthierError, ModelError, UnsupportedOperator
 
@@ -273,6 +274,105 @@ def test_shapes_that_cannot_be() -> None:
     made = model([N("MatMul", ["x", "w"], ["y"])], {"x": floats(2, 5)}, ["y"])
     made.graph.initializer.append(numpy_helper.from_array(floats(4, 3), "w"))
     assert "MatMul 'y'" in refusal(made)
+
+
+# What a model declares of its results.
+
+
+def declared(name: str, shape: list[int | str | None]) -> onnx.ModelProto:
+    """``small`` for 2 rows, which declares this shape of a value."""
+    made = small()
+    del made.graph.value_info[:]
+    made.graph.input[0].CopyFrom(helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 5]))
+    info = helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+    if name == "y":
+        made.graph.output[0].CopyFrom(info)
+    else:
+        made.graph.value_info.append(info)
+    return made
+
+
+@pytest.mark.parametrize("shape", [[2, 4], [2, 3, 1], [6], [0, 3]])
+def test_an_output_that_is_declared_otherwise(shape: list[int | str | None]) -> None:
+    assert refusal(declared("y", shape)) == (
+        f"output 'y' has the shape [2, 3], but the model declares {shape}: "
+        "correct or remove what it declares, or give other shapes"
+    )
+
+
+@pytest.mark.parametrize("shape", [[2, 3], ["rows", 3], [None, None], ["n", "n"]])
+def test_an_output_that_is_declared_so_or_left_open(shape: list[int | str | None]) -> None:
+    import_model(declared("y", shape), TARGET)
+
+
+def test_an_output_declared_for_other_sizes_of_the_inputs() -> None:
+    made = declared("y", [1, 3])
+    made.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "rows"
+    import_model(made, TARGET, {"x": (1, 5)})
+    assert "the model declares [1, 3]" in refusal(made, {"x": (4, 5)})
+
+
+def test_what_is_declared_of_inner_values_does_not_count() -> None:
+    """As in ONNX Runtime and onnx's checker; it is wrong in many a model that was changed."""
+    import_model(declared("p", [9, 9]), TARGET)
+
+
+def test_a_shape_that_onnx_infers_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every build compares each of our shapes with the one that onnx infers."""
+    wrong = dict(relax_import.CONVERTERS, Softplus=lambda node: relax.op.sum(node.x, 0))
+    monkeypatch.setattr(relax_import, "CONVERTERS", wrong)
+    nodes = [N("Softplus", ["x"], ["s"], name="soft"), N("ReduceSum", ["s"], ["y"], keepdims=0)]
+    assert refusal(model(nodes, {"x": floats(2, 3)}, ["y"])) == (
+        "Softplus 'soft': its result 's' has the shape [3], but ONNX infers [2, 3]: "
+        "one is wrong, report it"
+    )
+
+
+# Names of sizes.
+
+
+@pytest.mark.parametrize("symbol", ["?", "", "*", "-1", "??", "None", "unknown", "0", "\u4e0d?"])
+def test_a_name_that_says_nothing_is_no_size_of_its_own(symbol: str) -> None:
+    """Some exporters write '?' for every size that they do not know."""
+    made = model([N("MatMul", ["a", "b"], ["y"])], {"a": floats(2, 3), "b": floats(3, 4)}, ["y"])
+    for value in (*made.graph.input, *made.graph.output):
+        for dim in value.type.tensor_type.shape.dim:
+            dim.dim_param = symbol
+    if symbol.isascii():
+        import_model(made, TARGET, {"a": (2, 3), "b": (3, 4)})
+    else:  # a word in any script is a name
+        assert "gives" in refusal(made, {"a": (2, 3), "b": (3, 4)})
+
+
+# Operator sets.
+
+
+def no_default_set(*nodes: onnx.NodeProto) -> onnx.ModelProto:
+    made = model([], {"x": floats(2, 3)}, ["y"])
+    made.graph.node.extend(nodes)
+    made.opset_import[0].CopyFrom(helper.make_opsetid("com.example", 1))
+    return made
+
+
+def test_a_model_of_other_domains_alone_is_refused_for_their_operators() -> None:
+    node = N("Warp", ["x"], ["y"], domain="com.example", name="w")
+    assert "com.example.Warp" in refusal(no_default_set(node), kind=UnsupportedOperator)
+
+
+def test_a_model_that_forgets_the_default_domain_uses_the_newest() -> None:
+    import_model(no_default_set(N("Neg", ["x"], ["y"])), TARGET)
+    said = refusal(no_default_set(N("ReduceSum", ["x"], ["y"], axes=[0])))
+    assert "which it does not say but which was taken" in said
+    assert "axes" in said
+
+
+def test_a_model_that_forgets_the_default_domain_uses_that_of_its_functions() -> None:
+    made = no_default_set(N("f", ["x"], ["y"], domain="com.example"))
+    sets = [helper.make_opsetid("", 11)]
+    body = [N("ReduceSum", ["x"], ["y"], axes=[0], keepdims=0)]
+    made.functions.append(helper.make_function("com.example", "f", ["x"], ["y"], body, sets))
+    made.graph.output[0].type.tensor_type.ClearField("shape")
+    assert import_model(made, TARGET).values[-1].shape == (3,)
 
 
 # Graphs.
