@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sqlite3
 import stat
 import sys
@@ -16,15 +15,11 @@ import sqlalchemy as sa
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
 from luthier.schedules import LogError
-from luthier.schedules.errors import redacted
 
+from .address import is_url, shown, without_secrets
 from .parse import LONGEST_LINE
 from .salvage import salvaged
 
-_SERVER = re.compile(r"\s*postgres(?:ql)?(?:\+[a-z0-9]+)?://", re.IGNORECASE)
-_URL = re.compile(r"\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-# A URL with a password, blanks and quotes in it too. Of a Path one slash of two is left.
-_WHOLE = re.compile(r"([a-z][a-z0-9+.-]*:/+[^/@:]*):.*@", re.IGNORECASE | re.DOTALL)
 _PAGE = 16384  # bytes: longer than nearly all records, so that a damaged page costs few
 _WAIT = 60  # seconds that writers wait for each other
 _CONNECT = 10  # seconds to wait for a server
@@ -41,22 +36,6 @@ _KINDS = {
 }
 
 
-def is_server(where: str | os.PathLike[str]) -> bool:
-    """Whether it is the URL of a database server, not a path."""
-    return _SERVER.match(str(where)) is not None
-
-
-def is_url(where: str | os.PathLike[str]) -> bool:
-    """Whether it is a URL of any kind."""
-    return _URL.match(str(where)) is not None
-
-
-def shown(where: str | os.PathLike[str]) -> str:
-    """A path, or a URL without its password."""
-    text = str(where).strip()
-    return redacted(_WHOLE.sub(r"\1:***@", text)) if _WHOLE.match(text) else redacted(str(where))
-
-
 def memory() -> sa.Engine:
     """A database that nobody else sees."""
     return _sqlite(lambda: sqlite3.connect(":memory:", check_same_thread=False))
@@ -66,6 +45,8 @@ def server(url: str) -> sa.Engine:
     """A PostgreSQL server's database; raises LogError where the URL or the driver is wrong."""
     try:
         parsed = sa.make_url(url.strip()).set(drivername="postgresql+psycopg")
+        if "@" in (parsed.host or ""):
+            raise LogError(f"'{shown(url)}': in a URL's password, write %40 for @ and %2F for /")
         options = {"connect_timeout": _CONNECT, "application_name": "luthier"}
         return sa.create_engine(
             parsed, isolation_level="AUTOCOMMIT", pool_pre_ping=True, connect_args=options
@@ -74,8 +55,8 @@ def server(url: str) -> sa.Engine:
         raise LogError(
             f"'{shown(url)}' needs a PostgreSQL driver: pip install 'luthier[postgres]'"
         ) from error
-    except (sa.exc.ArgumentError, ValueError) as error:
-        raise LogError(f"'{shown(url)}' is no URL such as postgresql://host/database") from error
+    except (sa.exc.ArgumentError, ValueError):
+        raise LogError(f"'{shown(url)}' is no URL such as postgresql://host/database") from None
 
 
 def file(path: Path, *, create: bool) -> sa.Engine:
@@ -137,11 +118,14 @@ def reported(where: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except (sa.exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
         cause = getattr(error, "orig", None) or error
-        lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+        said = without_secrets(str(cause), where)
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
         reason = lines[0][:200] if lines else type(cause).__name__
         if any(word in reason for word in DAMAGE):
             reason += "; save what can be read with 'luthier logs export', and begin a new log"
-        raise LogError(f"cannot use the log '{shown(where)}': {reason}") from error
+        hidden = is_url(where)  # what a traceback would show of the cause
+        told = LogError(f"cannot use the log '{shown(where)}': {reason}")
+        raise told from (None if hidden else error)
 
 
 def _sqlite(connect: Callable[[], sqlite3.Connection]) -> sa.Engine:

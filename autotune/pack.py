@@ -17,8 +17,9 @@ from typing import IO
 
 from luthier.schedules import LogError
 
+from .address import is_url, shown, without_secrets
 from .closing import Closing
-from .database import hint, is_store, is_url, shown
+from .database import hint, is_store
 from .machine import Machine
 from .parse import LONGEST_LINE, parse_record
 from .record import Record
@@ -177,9 +178,11 @@ def _remote(url: str, mode: str) -> Iterator[IO[bytes]]:
     except LogError:
         raise
     except Exception as error:  # every file system has errors of its own
-        first = (str(error) or type(error).__name__).splitlines()[0][:200]
+        said = without_secrets(str(error), url).strip() or type(error).__name__
         verb = "read" if mode == "rb" else "write"
-        raise LogError(f"cannot {verb} the pack '{shown(url)}': {first}") from error
+        raise LogError(
+            f"cannot {verb} the pack '{shown(url)}': {said.splitlines()[0][:200]}"
+        ) from None  # a traceback would show what was left out
 
 
 def _lines(file: IO[bytes], name: str) -> Iterator[bytes]:

@@ -21,6 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from luthier.schedules import LogError, LuthierError, Schedule, Workload
 
 from . import database, tables
+from .address import is_server, is_url, shown
 from .closing import Closing
 from .machine import Machine
 from .pack import MOST_PROBLEMS
@@ -41,9 +42,11 @@ class Store(Closing):
     ``skipped`` counts what could not be read; ``problems`` tells about the first few.
     """
 
-    def __init__(self, engine: sa.Engine, name: str, path: Path | None = None) -> None:
+    def __init__(
+        self, engine: sa.Engine, name: str, path: Path | None = None, url: str | None = None
+    ) -> None:
         """See ``open`` and ``in_memory``."""
-        self.name = name
+        self.name, self._where = name, url or name
         self.problems: list[str] = []
         self._unread: set[str] = set()
         self._lost = 0
@@ -58,14 +61,14 @@ class Store(Closing):
 
         ``create`` makes it where it is missing, and is needed to add records.
         """
-        if database.is_server(where):
-            store = cls(database.server(str(where)), database.shown(where))
-        elif database.is_url(where):
-            name = database.shown(where)
+        if is_server(where):
+            store = cls(database.server(str(where)), shown(where), url=str(where))
+        elif is_url(where):
+            name = shown(where)
             raise LogError(f"'{name}': a log is a file's path or a postgresql:// URL")
         else:
             path = Path(where)
-            store = cls(database.file(path, create=create), database.shown(where), path)
+            store = cls(database.file(path, create=create), shown(where), path)
         try:
             if create:
                 store._create()
@@ -114,7 +117,7 @@ class Store(Closing):
     def remove(self, hashes: Collection[str]) -> None:
         """Delete records, all or nothing; raises LogError."""
         self._refuse_damage()
-        with database.reported(self.name), database.transaction(self._engine) as connection:
+        with database.reported(self._where), database.transaction(self._engine) as connection:
             for some in _batches(sorted(hashes)):
                 connection.execute(sa.delete(RECORDS).where(RECORDS.c.hash.in_(some)))
 
@@ -193,7 +196,7 @@ class Store(Closing):
     # ---- underneath ----
 
     def _create(self) -> None:
-        with database.reported(self.name), database.transaction(self._engine) as connection:
+        with database.reported(self._where), database.transaction(self._engine) as connection:
             alien = self._path is not None and connection.execute(tables.ALIEN).scalar()
             if not alien:
                 tables.create(connection)
@@ -266,7 +269,7 @@ class Store(Closing):
     def _again(self, step: Callable[[], _T]) -> _T:
         """Do a step that may be repeated; a server that went away may come back."""
         for attempt in range(_ATTEMPTS):
-            with database.reported(self.name):
+            with database.reported(self._where):
                 try:
                     return step()
                 except sa.exc.OperationalError:
@@ -276,7 +279,7 @@ class Store(Closing):
         raise AssertionError
 
     def _select(self, query: sa.Executable, values: dict[str, Any] | None = None) -> Sequence[Any]:
-        with database.reported(self.name):
+        with database.reported(self._where):
             try:
                 with self._engine.connect() as connection:
                     return connection.execute(query, values).all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from luthier.autotune import Pack, Store
-from luthier.autotune.database import is_server
+from luthier.autotune.address import is_server
 
 from ._layers import FilePath
 

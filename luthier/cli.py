@@ -14,7 +14,8 @@ from typing import NoReturn
 import click
 
 import luthier
-from luthier.schedules.errors import LuthierError, ModelError, UsageError
+from luthier.autotune.address import shown
+from luthier.schedules.errors import LuthierError, ModelError, UsageError, redacted
 
 from .commands.bench import bench
 from .commands.build import build
@@ -55,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = cli.main(arguments, prog_name="luthier", standalone_mode=False)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "luthier"
-        _fail(f"{error.format_message()} See '{command} --help'.", UsageError.exit_code)
+        said = _without_passwords(error.format_message(), arguments or sys.argv[1:])
+        _fail(f"{said} See '{command} --help'.", UsageError.exit_code)
     except LuthierError as error:
         _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
@@ -90,11 +92,18 @@ def _prepare_process() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def _without_passwords(message: str, arguments: Sequence[str]) -> str:
+    """What click says of arguments, which may be URLs with blanks and quotes in them."""
+    for argument in arguments:
+        message = message.replace(argument, shown(argument))
+    return message
+
+
 def _trace() -> None:
     if os.environ.get(TRACEBACK):
-        traceback.print_exc()
+        click.echo(redacted(traceback.format_exc()), err=True, nl=False)
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    click.echo(f"luthier: error: {one_line(message)}", err=True)
+    click.echo(f"luthier: error: {redacted(one_line(message))}", err=True)
     sys.exit(code)

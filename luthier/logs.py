@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from luthier.autotune import Layers, Pack, Record, Store, write_pack
-from luthier.autotune.database import is_server, is_url, shown
+from luthier.autotune.address import is_server, is_url, shown
 from luthier.autotune.validity import Validity
 from luthier.schedules import Schedule, Target, Workload
 from luthier.schedules.errors import LogError, UsageError

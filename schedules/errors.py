@@ -18,15 +18,46 @@ Each class has the exit code that the command line ends with, so a script can te
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
-# A URL's password ends at the last @, whatever it holds. pathlib leaves one slash of two.
-_PASSWORD = re.compile(r"([a-z][a-z0-9+.-]*:/+[^\s/@:'\"]*):[^\s'\"]*@", re.IGNORECASE)
-_QUERY = re.compile(r"([?&](?:ssl)?password=)[^&\s'\"]*", re.IGNORECASE)
+_WORD = re.compile(r"[^\s'\"]+")
+_SCHEME = re.compile(r"(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,30}:/+", re.IGNORECASE)
+_PARAMETER = re.compile(r"([?&;]([^\s?&;='\"]+)=)[^\s&;'\"]*")
+_OPTION = re.compile(r"\b((?:ssl)?password\s?=\s?)(?:'[^']*'|[^\s'&;]+)", re.IGNORECASE)
+_SECRET = re.compile(
+    r"passw|passphrase|pwd|secret|token|signature|credential|(api|access|account|auth)[-_]?key|"
+    r"^(sig|key)$",
+    re.IGNORECASE,
+)
+
+
+def is_secret(parameter: str) -> bool:
+    """Whether a parameter of a URL with such a name, percent-encoded or not, is a password."""
+    return _SECRET.search(unquote(parameter)) is not None
 
 
 def redacted(text: str) -> str:
-    """``text`` with the passwords of all URLs in it replaced by ``***``."""
-    return _QUERY.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
+    """``text`` with the passwords of all URLs in it replaced by ``***``; takes linear time."""
+    hidden = _PARAMETER.sub(lambda m: f"{m[1]}***" if is_secret(m[2]) else m[0], text)
+    hidden = _WORD.sub(lambda word: _without_password(word[0]), hidden)
+    return _OPTION.sub(r"\1***", hidden)
+
+
+def _without_password(word: str) -> str:
+    """A word that may be a URL: its password ends at the last @, whatever it holds.
+
+    pathlib leaves one slash of two. A user without a password is a token in the web's URLs.
+    """
+    end = word.rfind("@")
+    for scheme in _SCHEME.finditer(word, 0, max(0, end)):
+        begin = scheme.end()
+        colon = word.find(":", begin, end)
+        if colon >= 0 and not {"/", "@"} & set(word[begin:colon]):
+            return f"{word[:colon]}:***{word[end:]}"
+        is_token = scheme[0].lower().startswith("http") and "/" not in word[begin:end]
+        if colon < 0 and is_token:
+            return f"{word[:begin]}***{word[end:]}"
+    return word
 
 
 def printable(text: str) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+import traceback
 from pathlib import Path
 
 import pytest
 
-from luthier.autotune import Pack, Store
-from luthier.autotune.database import is_server, shown
+from luthier.autotune import Pack, Store, write_pack
+from luthier.autotune.address import is_server, shown, without_secrets
+from luthier.cli import main
 from luthier.schedules import LogError, LuthierError
 
 # Nobody listens at these; each has the same password, which ends at the last @.
@@ -29,6 +32,21 @@ OTHERS = (
 UNESCAPED = (
     "postgresql://me:a/s3cret@127.0.0.1:1/x",
     "postgresql://me:a@s3cret@127.0.0.1:1/x",
+    "postgresql://me:a?s3cret@127.0.0.1:1/x",
+    "postgresql://me:a#s3cret/@s3cret@127.0.0.1:1/x",
+    "postgresql://me:a%40s3cret@127.0.0.1:1/x",
+    "http://me:s3cret@s3cret/s3cret@127.0.0.1:1/pack.jsonl",
+)
+QUERIES = (
+    "postgresql://127.0.0.1:1/x?user=me&password=s3cret",
+    "POSTGRESQL://127.0.0.1:1/x?user=me&PASSWORD=s3cret&sslpassword=s3cret",
+    "postgresql://127.0.0.1:1/x?pass%77ord=s3cret@s3cret",
+    "postgresql://me@127.0.0.1:1/x?sslmode=disable&password=s3cret/s3cret&application_name=x",
+    "https://127.0.0.1:1/pack.jsonl?X-Amz-Credential=s3cret&X-Amz-Signature=s3cret",
+    "https://127.0.0.1:1/pack.jsonl?sv=2024&sig=s3cret",
+    "https://127.0.0.1:1/pack.jsonl?access_token=s3cret",
+    "https://s3cret@127.0.0.1:1/pack.jsonl",
+    "memory://nowhere/pack.jsonl?token=s3cret",
 )
 
 
@@ -39,6 +57,65 @@ def test_a_url_is_shown_without_its_password(url):
         assert "me:***@" in shown(text)
     if " " not in url.strip():
         assert "cret" not in str(LuthierError(f"something about '{url}' failed"))
+
+
+@pytest.mark.parametrize("url", QUERIES)
+def test_a_url_s_other_secrets_do_not_show(url):
+    for text in (url, str(Path(url)), f"simplecache::{url}"):
+        assert "cret" not in shown(text)
+        assert "cret" not in str(LuthierError(f"cannot read '{text}': {text} is not there"))
+    assert "127.0.0.1:1/" in shown(url) or "memory://nowhere/" in shown(url)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "failed to resolve host 's3cret@127.0.0.1': Name or service not known",
+        'invalid port number: "s3cret@127.0.0.1:1"',
+        "postgresql://me:a@s3cret@127.0.0.1:1/x is not there",
+        "no file a%40s3cret",
+    ],
+)
+def test_a_library_that_misreads_a_url_shows_no_part_of_the_password(said):
+    hidden = without_secrets(said, "postgresql://me:a@s3cret@127.0.0.1:1/x")
+    assert "cret" not in hidden
+    assert hidden.split()[:2] == said.split()[:2] or "***" in hidden.split()[0]
+    assert without_secrets(said, "pack.jsonl") == said
+
+
+@pytest.mark.parametrize("url", [*SERVERS, *OTHERS, *UNESCAPED, *QUERIES])
+def test_no_command_and_no_traceback_shows_one(url, capfd, monkeypatch):
+    monkeypatch.setenv("LUTHIER_TRACEBACK", "1")
+    for command in (
+        ("logs", "stats", url),
+        ("logs", "merge", url, "-o", url),
+        ("logs", "verify", url, "--json"),
+        ("logs", "stats", "a", url),
+        ("logs", "best", "--log", url, "--json"),
+        ("build", "none.onnx", "-o", "out", "--pack", url),
+        ("target", url),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(command)
+        assert ended.value.code in (2, 3, 4)
+        shown = "".join(capfd.readouterr())
+        assert "cret" not in shown
+        assert shown.startswith("luthier: error: ")
+
+
+@pytest.mark.parametrize("url", [SERVERS[0], OTHERS[0], UNESCAPED[1], QUERIES[0], QUERIES[4]])
+def test_a_program_s_traceback_shows_none(url):
+    for opened in (Store.open, lambda w: [*Pack(w).records()], lambda w: write_pack(w, [])):
+        with pytest.raises(LogError) as caught:
+            opened(url)
+        assert "cret" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_hiding_takes_linear_time():
+    for text in ("a" * 10**6, "a:/" * 300_000, "http://" * 100_000, "?a=" * 300_000, "@" * 10**6):
+        begin = time.monotonic()
+        str(LuthierError(text))
+        assert time.monotonic() - begin < 20
 
 
 @pytest.mark.parametrize("url", SERVERS)
