@@ -59,7 +59,7 @@ def compile_harness(folder: Path) -> Path:
     """The shared library of pool and timing loop, in ``folder``; raises ToolchainError."""
     output = folder / "harness.so"
     with resources.as_file(resources.files("luthier.schedules.native")) as native:
-        sources = [str(native / name) for name in ("bench.c", "pool.c", "cores.c")]
+        sources = [str(native / name) for name in ("bench.c", "pool.c", "cores.c", "atfork.c")]
         flags = ["-std=c11", "-O2", "-fPIC", "-shared", "-pthread", f"-I{native}"]
         find_compiler().run([*flags, *sources, "-o", str(output), "-lm"], folder)
     return output

@@ -46,9 +46,9 @@ def measure(threads: Sequence[int], batches: int = BATCHES, launches: int = LAUN
         resources.as_file(resources.files("luthier.schedules.native")) as native,
     ):
         program = Path(name) / "launch"
-        sources = [str(SOURCE), str(native / "pool.c"), str(native / "cores.c")]
+        pool = [str(native / name) for name in ("pool.c", "cores.c", "atfork.c")]
         flags = ["-std=c11", "-O2", "-pthread", f"-I{native}"]
-        find_compiler().run([*flags, *sources, "-o", str(program)], Path(name))
+        find_compiler().run([*flags, str(SOURCE), *pool, "-o", str(program)], Path(name))
         return [_run(program, n, batches, launches) for n in threads]
 
 

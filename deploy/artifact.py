@@ -6,6 +6,7 @@ import _ctypes
 import ctypes
 import os
 import threading
+import weakref
 from collections.abc import Mapping
 from contextlib import ExitStack
 from ctypes import byref, c_void_p
@@ -78,6 +79,18 @@ def _open(path: Path) -> BinaryIO:
         raise ArtifactError(f"{path}: {error.strerror}; build the artifact again") from error
 
 
+_artifacts: weakref.WeakSet[Artifact] = weakref.WeakSet()
+
+
+def _in_child() -> None:
+    """A thread that was in a run stayed with the parent, and with it the lock that it held."""
+    for artifact in list(_artifacts):
+        artifact._lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_in_child)
+
+
 class Artifact:
     """A loaded model. Runs from several threads take turns and do not hold Python's lock."""
 
@@ -103,6 +116,7 @@ class Artifact:
             self._call = self._model.run  # looking it up makes a new object
             _check_ports(folder, manifest, self._model)
             self._create(threads)
+            _artifacts.add(self)
         except LuthierError:
             _ctypes.dlclose(self._library._handle)
             raise

@@ -16,6 +16,7 @@ POOL = Path(str(resources.files("luthier.schedules.native")))
 RUNTIME_SOURCES = (
     POOL / "pool.c",
     POOL / "cores.c",
+    POOL / "atfork.c",
     RUNTIME / "instance.c",
     RUNTIME / "run.c",
     RUNTIME / "errors.c",

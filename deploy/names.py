@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from luthier.schedules.errors import printable
+
 # What follows ``luthier_`` in the C API; a model's accessor must not be called the same.
 _TAKEN = re.compile(
     r"check_model|copy|create|destroy|dtype|error|fail|grain|granted_cores|input|instance|"
@@ -23,6 +25,12 @@ def identifier(text: str) -> str:
     """
     name = re.sub(r"[^a-z0-9]+", "_", text.lower())[:_LONGEST].strip("_") or "unnamed"
     return f"{name}_" if _TAKEN.fullmatch(name) else name
+
+
+def label(text: str) -> str:
+    """A tensor's name for an error message: short, in one line, nothing that a terminal obeys."""
+    shown = printable(text)
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 3]}..."
 
 
 def c_string(text: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from luthier.frontend.program import Program
 from luthier.schedules import Kernel, Tensor
 
-from .names import c_string
+from .names import c_string, label
 from .plan import Plan, Reference
 
 
@@ -97,6 +97,8 @@ def emit(tables: Tables) -> str:
         _tensors("inputs", inputs),
         _tensors("outputs", outputs),
         _array("char *const", "step_names", map(c_string, tables.step_names)),
+        _array("char *const", "input_labels", (c_string(label(n)) for n, _ in inputs)),
+        _array("char *const", "output_labels", (c_string(label(n)) for n, _ in outputs)),
         _array("char *const", "features", map(c_string, tables.features)),
         _phases(tables.kernels),
         _steps(tables),
@@ -126,6 +128,8 @@ static const luthier_program program = {{
     .copies = all_copies,
     .input_places = all_input_places,
     .output_places = all_output_places,
+    .input_labels = all_input_labels,
+    .output_labels = all_output_labels,
     .weights = luthier_weights,
     .reference_count = {references},
     .copy_count = {len(tables.plan.copies)},

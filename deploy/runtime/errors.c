@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 static const char *const texts[LUTHIER_STATUS_COUNT] = {
     [LUTHIER_OK] = "success",
@@ -25,6 +26,18 @@ const char *luthier_runtime_status_text(luthier_status status)
     return (unsigned)status < LUTHIER_STATUS_COUNT ? texts[status] : "unknown status";
 }
 
+/* Ends a text that was cut where its last character of UTF-8 ends. */
+static void end_at_a_character(char *text)
+{
+    size_t length = strlen(text), last = length;
+    while (last > 0 && ((unsigned char)text[last - 1] & 0xc0) == 0x80)
+        last--;
+    unsigned char lead = last > 0 ? (unsigned char)text[last - 1] : 0;
+    size_t needed = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
+    if (needed > length - last + 1)
+        text[last - 1] = '\0';
+}
+
 luthier_status luthier_fail(luthier_error *error, luthier_status status, const char *details, ...)
 {
     if (error == NULL)
@@ -37,6 +50,7 @@ luthier_status luthier_fail(luthier_error *error, luthier_status status, const c
     va_start(arguments, details);
     vsnprintf(message + used, size - (size_t)used, details, arguments);
     va_end(arguments);
+    end_at_a_character(message);
     return status;
 }
 

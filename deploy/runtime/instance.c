@@ -80,6 +80,18 @@ static bool moves(const luthier_reference *reference)
     return reference->space == LUTHIER_IN_INPUT || reference->space == LUTHIER_IN_OUTPUT;
 }
 
+/* A run that was under way on another thread stayed with the parent. */
+static void in_child(struct luthier_atfork *self)
+{
+    struct instance *instance =
+        (struct instance *)((char *)self - offsetof(struct instance, atfork));
+    if (atomic_load(&instance->running) && pthread_equal(instance->runner, pthread_self()))
+        return; /* a pool of the program's forked, and goes on with the run */
+    pthread_mutex_init(&instance->mutex, NULL);
+    atomic_store(&instance->running, false);
+    atomic_store(&instance->pool_broken, false);
+}
+
 /* The instance and its pointer tables in one block; null where memory is short. */
 static struct instance *allocate_tables(const luthier_model *model)
 {
@@ -95,7 +107,10 @@ static struct instance *allocate_tables(const luthier_model *model)
     instance->outputs = (void **)(instance->inputs + model->input_count);
     instance->moving = (size_t *)(instance->outputs + model->output_count);
     pthread_mutex_init(&instance->mutex, NULL);
-    return instance;
+    if (luthier_atfork_add(&instance->atfork, in_child) == 0)
+        return instance;
+    free(instance);
+    return NULL;
 }
 
 /* The arena and the scratch, and all pointers into them; false where memory is short. */
@@ -158,6 +173,7 @@ luthier_status luthier_runtime_create(const luthier_model *model, const luthier_
 void luthier_runtime_destroy(luthier_instance *base)
 {
     struct instance *instance = (struct instance *)base;
+    luthier_atfork_remove(&instance->atfork);
     luthier_workers_stop(instance->own_pool);
     pthread_mutex_destroy(&instance->mutex);
     free(instance->memory);

@@ -2,6 +2,7 @@
 #ifndef LUTHIER_INSTANCE_H
 #define LUTHIER_INSTANCE_H
 
+#include "atfork.h"
 #include "program.h"
 
 #include <pthread.h>
@@ -13,7 +14,10 @@ struct instance {
     const luthier_program *program;
     luthier_pool *pool;
     luthier_pool *own_pool;
+    struct luthier_atfork atfork;
     pthread_mutex_t mutex;   /* one run at a time */
+    pthread_t runner;        /* who holds it, */
+    atomic_bool running;     /* where anybody does */
     unsigned char *memory;   /* the arena, then the scratch of each thread */
     unsigned char *scratch;
     size_t scratch_stride;

@@ -13,7 +13,9 @@
  * Every failure is a status, and a sentence where `error` is given (it may always be null). Nothing
  * prints, exits or throws. Several models and instances may live in one process. One instance may
  * be run from several threads, which take turns; for runs at the same time use an instance each.
- * After `luthier_create` a run allocates nothing. */
+ * After `luthier_create` a run allocates nothing. Runs compute in IEEE 754's default mode and leave
+ * the caller's floating-point mode as it was. A forked child may use and destroy what it inherits:
+ * there, runs do all the work on the calling thread. A stack of 16 KiB is enough for all of this. */
 #ifndef LUTHIER_H
 #define LUTHIER_H
 

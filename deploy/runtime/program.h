@@ -49,6 +49,8 @@ typedef struct luthier_program {
     const luthier_copy *copies;
     const uint64_t *input_places; /* arena offsets, for buffers that are unaligned or overlap */
     const uint64_t *output_places;
+    const char *const *input_labels; /* the tensors' names as messages may have them */
+    const char *const *output_labels;
     const unsigned char *weights;
     size_t reference_count;
     size_t copy_count;

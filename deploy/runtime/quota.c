@@ -9,7 +9,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PATH_SIZE 4608
+/* Buffers, from the heap: some programs' threads have stacks of 16 KiB. */
+struct text {
+    char groups[4096]; /* /proc/self/cgroup */
+    char folder[4608];
+    char path[4608];
+};
 
 /* The beginning of a file as text; empty where it cannot be read. */
 static void read_text(const char *path, char *text, size_t size)
@@ -22,23 +27,25 @@ static void read_text(const char *path, char *text, size_t size)
 }
 
 /* A file that holds one or two numbers; what is no number ("max") reads as 0. */
-static void read_numbers(const char *folder, const char *name, long long numbers[2])
+static void read_numbers(struct text *text, const char *name, long long numbers[2])
 {
-    char path[PATH_SIZE], text[64], *rest;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    read_text(path, text, sizeof text);
-    numbers[0] = strtoll(text, &rest, 10);
+    char line[64], *rest;
+    size_t length = strnlen(text->folder, sizeof text->path - 1);
+    memcpy(text->path, text->folder, length);
+    snprintf(text->path + length, sizeof text->path - length, "/%s", name);
+    read_text(text->path, line, sizeof line);
+    numbers[0] = strtoll(line, &rest, 10);
     numbers[1] = strtoll(rest, NULL, 10);
 }
 
-/* Whole cores, at least one, that the group at `folder` grants; no more than `cores`. */
-static int32_t limit_of(const char *folder, int32_t cores)
+/* Whole cores, at least one, that the group at `text->folder` grants; no more than `cores`. */
+static int32_t limit_of(struct text *text, int32_t cores)
 {
     long long quota[2], period[2];
-    read_numbers(folder, "cpu.max", quota);
+    read_numbers(text, "cpu.max", quota);
     if (quota[0] <= 0 || quota[1] <= 0) {
-        read_numbers(folder, "cpu.cfs_quota_us", quota);
-        read_numbers(folder, "cpu.cfs_period_us", period);
+        read_numbers(text, "cpu.cfs_quota_us", quota);
+        read_numbers(text, "cpu.cfs_period_us", period);
         quota[1] = period[0];
     }
     if (quota[0] <= 0 || quota[1] <= 0 || quota[0] / quota[1] >= cores)
@@ -47,13 +54,13 @@ static int32_t limit_of(const char *folder, int32_t cores)
 }
 
 /* The same for the group `path` of a hierarchy and for the groups around it. */
-static int32_t limit_along(const char *hierarchy, const char *path, int32_t cores)
+static int32_t limit_along(struct text *text, const char *hierarchy, const char *path,
+                           int32_t cores)
 {
-    char folder[PATH_SIZE];
-    snprintf(folder, sizeof folder, "%s%s", hierarchy, path);
-    char *slash = folder + strlen(hierarchy);
+    snprintf(text->folder, sizeof text->folder, "%s%s", hierarchy, path);
+    char *slash = text->folder + strlen(hierarchy);
     for (;;) {
-        cores = limit_of(folder, cores);
+        cores = limit_of(text, cores);
         char *last = strrchr(slash, '/');
         if (last == NULL)
             return cores;
@@ -74,15 +81,16 @@ static int has_cpu(const char *controllers)
     return 1;
 }
 
-int32_t luthier_granted_cores(const char *root, int32_t cores)
+static int32_t granted(struct text *text, const char *root, int32_t cores)
 {
-    char v2[256], v1[256], groups[256], text[4096], *state;
+    char v2[256], v1[256], *state;
     snprintf(v2, sizeof v2, "%s/sys/fs/cgroup", root);
     snprintf(v1, sizeof v1, "%s/sys/fs/cgroup/cpu", root);
-    snprintf(groups, sizeof groups, "%s/proc/self/cgroup", root);
-    cores = limit_of(v1, limit_of(v2, cores));
-    read_text(groups, text, sizeof text);
-    for (char *line = strtok_r(text, "\n", &state); line; line = strtok_r(NULL, "\n", &state)) {
+    cores = limit_along(text, v1, "", limit_along(text, v2, "", cores));
+    snprintf(text->path, sizeof text->path, "%s/proc/self/cgroup", root);
+    read_text(text->path, text->groups, sizeof text->groups);
+    for (char *line = strtok_r(text->groups, "\n", &state); line != NULL;
+         line = strtok_r(NULL, "\n", &state)) {
         char *controllers = strchr(line, ':'); /* id:controllers:path */
         char *path = controllers ? strchr(controllers + 1, ':') : NULL;
         if (path == NULL)
@@ -90,9 +98,19 @@ int32_t luthier_granted_cores(const char *root, int32_t cores)
         *path++ = '\0';
         controllers++;
         if (*controllers == '\0')
-            cores = limit_along(v2, path, cores);
+            cores = limit_along(text, v2, path, cores);
         else if (has_cpu(controllers))
-            cores = limit_along(v1, path, cores);
+            cores = limit_along(text, v1, path, cores);
     }
+    return cores;
+}
+
+int32_t luthier_granted_cores(const char *root, int32_t cores)
+{
+    struct text *text = malloc(sizeof *text);
+    if (text == NULL)
+        return cores;
+    cores = granted(text, root, cores);
+    free(text);
     return cores;
 }

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "instance.h"
 
+#include "float_mode.h"
+
 #include <string.h>
 #include <time.h>
 
@@ -16,9 +18,11 @@ static bool aligned(const void *data)
     return (uintptr_t)data % LUTHIER_ALIGNMENT == 0;
 }
 
-static luthier_status check_inputs(const luthier_model *model, const luthier_input *inputs,
+static luthier_status check_inputs(const struct instance *instance, const luthier_input *inputs,
                                    size_t count, luthier_error *error)
 {
+    const luthier_model *model = instance->base.model;
+    const char *const *labels = instance->program->input_labels;
     if (count != model->input_count)
         return luthier_fail(error, LUTHIER_WRONG_COUNT, "%zu inputs given, '%s' has %zu", count,
                             model->name, model->input_count);
@@ -28,9 +32,9 @@ static luthier_status check_inputs(const luthier_model *model, const luthier_inp
         const luthier_tensor *tensor = &model->inputs[i];
         if (inputs[i].bytes != tensor->bytes)
             return luthier_fail(error, LUTHIER_WRONG_SIZE, "input %zu ('%s') has %zu bytes, not %zu",
-                                i, tensor->name, inputs[i].bytes, tensor->bytes);
+                                i, labels[i], inputs[i].bytes, tensor->bytes);
         if (inputs[i].data == NULL && tensor->bytes > 0)
-            return luthier_fail(error, LUTHIER_NULL_POINTER, "input %zu ('%s')", i, tensor->name);
+            return luthier_fail(error, LUTHIER_NULL_POINTER, "input %zu ('%s')", i, labels[i]);
     }
     return LUTHIER_OK;
 }
@@ -41,9 +45,11 @@ static bool overlap(const void *a, size_t a_bytes, const void *b, size_t b_bytes
     return a_bytes > 0 && b_bytes > 0 && (x < y ? y - x < a_bytes : x - y < b_bytes);
 }
 
-static luthier_status check_outputs(const luthier_model *model, const luthier_output *outputs,
+static luthier_status check_outputs(const struct instance *instance, const luthier_output *outputs,
                                     size_t count, luthier_error *error)
 {
+    const luthier_model *model = instance->base.model;
+    const char *const *labels = instance->program->output_labels;
     if (count != model->output_count)
         return luthier_fail(error, LUTHIER_WRONG_COUNT, "%zu outputs given, '%s' has %zu", count,
                             model->name, model->output_count);
@@ -53,10 +59,10 @@ static luthier_status check_outputs(const luthier_model *model, const luthier_ou
         const luthier_tensor *tensor = &model->outputs[i];
         if (outputs[i].bytes < tensor->bytes)
             return luthier_fail(error, LUTHIER_TOO_SMALL,
-                                "output %zu ('%s') has %zu bytes of the %zu needed", i, tensor->name,
+                                "output %zu ('%s') has %zu bytes of the %zu needed", i, labels[i],
                                 outputs[i].bytes, tensor->bytes);
         if (outputs[i].data == NULL && tensor->bytes > 0)
-            return luthier_fail(error, LUTHIER_NULL_POINTER, "output %zu ('%s')", i, tensor->name);
+            return luthier_fail(error, LUTHIER_NULL_POINTER, "output %zu ('%s')", i, labels[i]);
         for (size_t j = 0; j < i; j++)
             if (overlap(outputs[i].data, tensor->bytes, outputs[j].data, model->outputs[j].bytes))
                 return luthier_fail(error, LUTHIER_OVERLAP, "outputs %zu and %zu", j, i);
@@ -109,12 +115,26 @@ static void run_chunks(void *context, int32_t worker, int32_t begin, int32_t end
         return;
     }
     unsigned char *scratch = instance->scratch + (size_t)worker * instance->scratch_stride;
+    unsigned mode = luthier_enter_float_mode();
     job->phase->function(job->buffers, scratch, begin, end);
+    luthier_leave_float_mode(mode);
 }
 
-static void run_step(struct instance *instance, const luthier_step *step)
+/* `mode` is the caller's: a pool of the program's may do more on this thread than our chunks. */
+static void run_parallel(luthier_pool *pool, struct job *job, unsigned mode)
 {
-    luthier_pool *pool = instance->pool;
+    int32_t chunks = job->phase->chunks, grain = luthier_grain(chunks, pool->threads);
+    if (luthier_same_float_mode(mode)) {
+        pool->parallel(pool, run_chunks, job, chunks, grain);
+        return;
+    }
+    luthier_leave_float_mode(mode);
+    pool->parallel(pool, run_chunks, job, chunks, grain);
+    luthier_enter_float_mode();
+}
+
+static void run_step(struct instance *instance, const luthier_step *step, unsigned mode)
+{
     void *const *buffers = instance->buffers + step->first_buffer;
     for (uint32_t i = 0; i < step->phase_count; i++) {
         const luthier_phase *phase = &step->phases[i];
@@ -123,8 +143,7 @@ static void run_step(struct instance *instance, const luthier_step *step)
             continue;
         }
         struct job job = {instance, phase, buffers};
-        pool->parallel(pool, run_chunks, &job, phase->chunks,
-                       luthier_grain(phase->chunks, pool->threads));
+        run_parallel(instance->pool, &job, mode);
     }
 }
 
@@ -141,12 +160,14 @@ static void run_steps(struct instance *instance, double *step_seconds)
     size_t count = instance->base.model->step_count;
     if (instance->parallel && pool->enter != NULL)
         pool->enter(pool);
+    unsigned mode = luthier_enter_float_mode();
     for (size_t i = 0; i < count; i++) {
         double start = step_seconds == NULL ? 0 : now();
-        run_step(instance, &instance->program->steps[i]);
+        run_step(instance, &instance->program->steps[i], mode);
         if (step_seconds != NULL)
             step_seconds[i] = now() - start;
     }
+    luthier_leave_float_mode(mode);
     if (instance->parallel && pool->leave != NULL)
         pool->leave(pool);
 }
@@ -172,17 +193,19 @@ luthier_status luthier_runtime_run(luthier_instance *base, const luthier_input *
                                    size_t output_count, double *step_seconds, luthier_error *error)
 {
     struct instance *instance = (struct instance *)base;
-    const luthier_model *model = base->model;
-    luthier_status status = check_inputs(model, inputs, input_count, error);
+    luthier_status status = check_inputs(instance, inputs, input_count, error);
     if (status == LUTHIER_OK)
-        status = check_outputs(model, outputs, output_count, error);
+        status = check_outputs(instance, outputs, output_count, error);
     if (status != LUTHIER_OK)
         return status;
     pthread_mutex_lock(&instance->mutex);
+    instance->runner = pthread_self();
+    atomic_store_explicit(&instance->running, true, memory_order_release);
     bind(instance, inputs, outputs);
     run_steps(instance, step_seconds);
     copy_outputs(instance, outputs);
     bool broken = atomic_exchange_explicit(&instance->pool_broken, false, memory_order_relaxed);
+    atomic_store_explicit(&instance->running, false, memory_order_release);
     pthread_mutex_unlock(&instance->mutex);
     if (broken)
         return luthier_fail(error, LUTHIER_BAD_POOL,

@@ -1,6 +1,7 @@
 /* Times one kernel exactly as a model runs it: phase by phase, on the pool, in chunks. */
 #define _POSIX_C_SOURCE 200809L
 
+#include "float_mode.h"
 #include "luthier_pool.h"
 
 #include <math.h>
@@ -43,12 +44,15 @@ struct step {
 static void run_step(void *context, int32_t worker, int32_t begin, int32_t end)
 {
     const struct step *step = context;
+    unsigned mode = luthier_enter_float_mode();
     step->phase(step->kernel->buffers, step->kernel->scratch[worker], begin, end);
+    luthier_leave_float_mode(mode);
 }
 
 /* Runs the kernel once. */
 void luthier_kernel_run(const struct luthier_kernel *kernel, luthier_pool *pool)
 {
+    unsigned mode = luthier_enter_float_mode();
     for (int32_t i = 0; i < kernel->count; i++) {
         struct step step = {kernel->phases[i], kernel};
         if (kernel->chunks[i] == 1) {
@@ -58,6 +62,7 @@ void luthier_kernel_run(const struct luthier_kernel *kernel, luthier_pool *pool)
         int32_t grain = luthier_grain(kernel->chunks[i], pool->threads);
         pool->parallel(pool, run_step, &step, kernel->chunks[i], grain);
     }
+    luthier_leave_float_mode(mode);
 }
 
 static double seconds_now(void)

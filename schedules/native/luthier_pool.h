@@ -12,7 +12,8 @@ extern "C" {
 #define LUTHIER_MAX_THREADS 1024
 
 /* Does the chunks begin <= i < end. `worker` is in 0 .. threads-1 and no two calls of one
- * `parallel` run at once under the same number. Never throws, never blocks. */
+ * `parallel` run at once under the same number. Never throws, never blocks, leaves the thread's
+ * floating-point mode as it was, and needs no more than a stack of 16 KiB. */
 typedef void (*luthier_task)(void *context, int32_t worker, int32_t begin, int32_t end);
 
 typedef struct luthier_pool luthier_pool;

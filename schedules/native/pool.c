@@ -8,8 +8,11 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "cores.h"
 #include "pool.h"
+
+#include "atfork.h"
+#include "cores.h"
+#include "float_mode.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -17,6 +20,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -25,6 +29,7 @@
 #define YIELD_NS 2000000  /* inside a run: offer the core this long before sleeping */
 #define LOOK_NS 1000000   /* a worker looks for another core at most this often */
 #define STALL_NS 50000    /* a worker that holds a piece and ran not at all this long lost its core */
+#define LEAST_STACK (256 << 10) /* bytes of a worker, where the system would give less */
 
 struct workers;
 
@@ -42,6 +47,8 @@ struct seat {
 
 struct workers {
     luthier_pool pool;
+    struct luthier_atfork atfork;
+    int32_t started; /* threads that there are, the caller included */
 
     /* The job; written by the caller while all ranges are empty. */
     luthier_task task;
@@ -188,6 +195,7 @@ static void *worker_main(void *argument)
 {
     struct seat *seat = argument;
     struct workers *w = seat->pool;
+    luthier_set_float_mode(LUTHIER_FLOAT_MODE);
     for (unsigned seen = 0;;) {
         seen = await_call(seat, seen);
         if (atomic_load_explicit(&w->stop, memory_order_relaxed))
@@ -235,7 +243,7 @@ static void parallel(luthier_pool *pool, luthier_task task, void *context, int32
                      int32_t grain)
 {
     struct workers *w = (struct workers *)pool;
-    int32_t threads = pool->threads;
+    int32_t threads = w->started;
     if (chunks <= 0)
         return;
     if (grain < 1)
@@ -267,7 +275,7 @@ static void enter(luthier_pool *pool)
 {
     struct workers *w = (struct workers *)pool;
     atomic_fetch_add_explicit(&w->active, 1, memory_order_relaxed);
-    if (pool->threads == 1)
+    if (w->started == 1)
         return;
     atomic_store_explicit(&w->caller_cpu, sched_getcpu(), memory_order_relaxed);
     call_workers(w);
@@ -279,12 +287,23 @@ static void leave(luthier_pool *pool)
     atomic_fetch_sub_explicit(&w->active, 1, memory_order_relaxed);
 }
 
-/* Ends the workers of seats 1 .. count-1 and frees the pool. */
-static void stop(struct workers *w, int32_t count)
+/* The workers stayed with the parent: the child's threads do all the work themselves. */
+static void in_child(struct luthier_atfork *self)
 {
+    struct workers *w = (struct workers *)((char *)self - offsetof(struct workers, atfork));
+    w->started = 1;
+    atomic_store(&w->sleepers, 0);
+    pthread_mutex_init(&w->mutex, NULL);
+    pthread_cond_init(&w->wake, NULL);
+}
+
+/* Ends the workers and frees the pool. */
+static void stop(struct workers *w)
+{
+    luthier_atfork_remove(&w->atfork);
     atomic_store(&w->stop, true);
     call_workers(w);
-    for (int32_t i = 1; i < count; i++)
+    for (int32_t i = 1; i < w->started; i++)
         pthread_join(w->seats[i].thread, NULL);
     pthread_cond_destroy(&w->wake);
     pthread_mutex_destroy(&w->mutex);
@@ -298,11 +317,39 @@ static struct workers *allocate(int32_t threads)
     if (w == NULL)
         return NULL;
     *w = (struct workers){.pool = {LUTHIER_POOL_ABI, threads, parallel, enter, leave}};
+    w->started = 1;
     pthread_mutex_init(&w->mutex, NULL);
     pthread_cond_init(&w->wake, NULL);
     for (int32_t i = 0; i < threads; i++)
         w->seats[i] = (struct seat){.cpu = -1, .index = i, .pool = w};
-    return w;
+    if (luthier_atfork_add(&w->atfork, in_child) == 0)
+        return w;
+    free(w);
+    return NULL;
+}
+
+/* Starts the workers; returns 0, or what the system said. */
+static int start_workers(struct workers *w)
+{
+    pthread_attr_t attributes;
+    size_t stack;
+    int error = pthread_attr_init(&attributes);
+    if (error != 0)
+        return error;
+    if (pthread_attr_getstacksize(&attributes, &stack) == 0 && stack < LEAST_STACK)
+        pthread_attr_setstacksize(&attributes, LEAST_STACK);
+    /* The program's signal handlers run on its own threads. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (w->started < w->pool.threads && error == 0) {
+        struct seat *seat = &w->seats[w->started];
+        error = pthread_create(&seat->thread, &attributes, worker_main, seat);
+        w->started += error == 0;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return error;
 }
 
 int luthier_workers_start(int32_t threads, luthier_pool **pool)
@@ -312,20 +359,9 @@ int luthier_workers_start(int32_t threads, luthier_pool **pool)
     struct workers *w = allocate(threads);
     if (w == NULL)
         return ENOMEM;
-    /* The program's signal handlers run on its own threads. */
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = 0;
-    int32_t started = 1;
-    while (started < threads && error == 0) {
-        struct seat *seat = &w->seats[started];
-        error = pthread_create(&seat->thread, NULL, worker_main, seat);
-        started += error == 0;
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int error = start_workers(w);
     if (error != 0) {
-        stop(w, started);
+        stop(w);
         return error;
     }
     *pool = &w->pool;
@@ -335,5 +371,5 @@ int luthier_workers_start(int32_t threads, luthier_pool **pool)
 void luthier_workers_stop(luthier_pool *pool)
 {
     if (pool != NULL)
-        stop((struct workers *)pool, pool->threads);
+        stop((struct workers *)pool);
 }

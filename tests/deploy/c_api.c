@@ -1,113 +1,12 @@
-/* Keeps the C API to its promises. Uses the model of small_models.py: x, y -> scaled = x * w,
- * minus = x * w * w, again = minus, flat = -minus, y, weights = w, where w[j] = 2 (j + 1).
- * Prints nothing unless a promise is broken; the argument names the promise. */
+/* Keeps the C API to its promises. Prints nothing unless one is broken; the arguments name them. */
 #define _GNU_SOURCE
-#include "model.h"
+#include "c_model.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
-
-enum { ROWS = 37, COLUMNS = 11, SIZE = ROWS * COLUMNS, BYTES = SIZE * 4, OUTPUTS = 6 };
-
-static const luthier_model *model;
-static luthier_error error;
-
-static void expect(luthier_status got, luthier_status wanted, const char *words)
-{
-    if (got != wanted || error.status != wanted || strstr(error.message, words) == NULL ||
-        (wanted != LUTHIER_OK && strlen(error.message) < 5)) {
-        fprintf(stderr, "status %d (%s), not %d with '%s'\n", got, error.message, wanted, words);
-        exit(1);
-    }
-    memset(&error, 0x55, sizeof error);
-}
-
-/* Buffers of one run, each `shift` bytes after a multiple of 64. */
-struct buffers {
-    unsigned char *memory;
-    luthier_input in[2];
-    luthier_output out[OUTPUTS];
-    float seed;
-};
-
-static struct buffers make_buffers(size_t shift, float seed)
-{
-    struct buffers b = {0};
-    const size_t stride = 4096;
-    b.memory = aligned_alloc(4096, stride * (2 + OUTPUTS));
-    CHECK(b.memory != NULL);
-    memset(b.memory, 0xee, stride * (2 + OUTPUTS));
-    b.seed = seed;
-    for (size_t i = 0; i < 2; i++) {
-        unsigned char *data = b.memory + i * stride + shift;
-        for (int j = 0; j < SIZE; j++) {
-            float value = seed + (float)(i * 1000) + (float)j;
-            memcpy(data + 4 * j, &value, 4);
-        }
-        b.in[i] = (luthier_input){data, BYTES};
-    }
-    for (size_t i = 0; i < OUTPUTS; i++)
-        b.out[i] = (luthier_output){b.memory + (2 + i) * stride + shift, model->outputs[i].bytes};
-    return b;
-}
-
-static void check_output(const struct buffers *b, int output, const unsigned char *data)
-{
-    int count = output == 5 ? COLUMNS : SIZE;
-    for (int j = 0; j < count; j++) {
-        float x = b->seed + (float)j, y = b->seed + 1000 + (float)j;
-        float w = 2 * (float)(j % COLUMNS + 1), seen;
-        float all[OUTPUTS] = {x * w, x * w * w, x * w * w, -(x * w * w), y, w};
-        memcpy(&seen, data + 4 * j, 4);
-        CHECK(seen == all[output]);
-    }
-}
-
-static void check_outputs(const struct buffers *b)
-{
-    for (int i = 0; i < OUTPUTS; i++) {
-        const unsigned char *data = b->out[i].data;
-        check_output(b, i, data);
-        CHECK(data[model->outputs[i].bytes] == 0xee); /* nothing behind it was touched */
-        CHECK(((uintptr_t)data & 63) == 0 || data[-1] == 0xee);
-    }
-}
-
-static luthier_status run(luthier_instance *instance, struct buffers *b, luthier_error *e)
-{
-    return luthier_run(instance, b->in, 2, b->out, OUTPUTS, e);
-}
-
-static luthier_instance *make(const luthier_options *options)
-{
-    luthier_instance *instance;
-    expect(luthier_create(model, options, &instance, &error), LUTHIER_OK, "");
-    CHECK(error.message[0] == 0x55);
-    return instance;
-}
-
-static void run_checked(luthier_instance *instance, size_t shift, float seed)
-{
-    struct buffers b = make_buffers(shift, seed);
-    luthier_error own;
-    CHECK(run(instance, &b, &own) == LUTHIER_OK && own.message[0] == '\0');
-    check_outputs(&b);
-    free(b.memory);
-}
 
 /* ---- the promises ---- */
 
@@ -449,10 +348,7 @@ static void no_allocation_in_run(void)
 }
 #endif
 
-static const struct {
-    const char *name;
-    void (*promise)(void);
-} promises[] = {
+static const struct promise promises[] = {
 #define PROMISE(name) {#name, name}
     PROMISE(description),
     PROMISE(errors_of_create),
@@ -476,16 +372,5 @@ static const struct {
 
 int main(int argc, char **argv)
 {
-    alarm(100);
-    model = luthier_small();
-    memset(&error, 0x55, sizeof error);
-    int done = 0;
-    for (int i = 1; i < argc; i++)
-        for (size_t j = 0; j < sizeof promises / sizeof *promises; j++)
-            if (strcmp(argv[i], promises[j].name) == 0) {
-                promises[j].promise();
-                done++;
-            }
-    CHECK(done == argc - 1 && done > 0);
-    return 0;
+    return keep(promises, sizeof promises / sizeof *promises, argc, argv);
 }

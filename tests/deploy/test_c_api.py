@@ -21,13 +21,23 @@ SANITIZERS = {
     "address": ("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
     "thread": ("-fsanitize=thread",),
 }
-PROMISES = re.findall(r"PROMISE\((\w+)\),", (HERE / "c_api.c").read_text())
-# Sanitizers have their own limits of memory.
-SANITIZED = [
-    p for p in PROMISES if p not in ("threads_refused", "no_allocation_in_run", "out_of_memory")
-]
+PROMISES = {
+    promise: source
+    for source in ("c_api.c", "c_process.c")
+    for promise in re.findall(r"PROMISE\((\w+)\),", (HERE / source).read_text())
+}
+# Sanitizers have their own limits of memory and need more of the stack, and a child inherits locks
+# of their allocators from threads that it does not have.
+NOT_SANITIZED = {
+    "threads_refused",
+    "no_allocation_in_run",
+    "out_of_memory",
+    "stack_of_16_kib",
+    "stacks_of_workers",
+    *(p for p in PROMISES if "child" in p or "fork" in p),
+}
 
-Linker = Callable[[str], Path]
+Linker = Callable[[str, str], Path]
 
 
 def run(program: Path, *arguments: str) -> None:
@@ -39,13 +49,13 @@ def run(program: Path, *arguments: str) -> None:
 
 @pytest.fixture(scope="module")
 def linked(artifact_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Linker:
-    """c_api.c linked to the artifact, by each compiler."""
+    """A source linked to the artifact, by each compiler."""
 
     @cache
-    def link(compiler: str) -> Path:
+    def link(compiler: str, source: str) -> Path:
         program = tmp_path_factory.mktemp(compiler) / "program"
         command = [compiler, *WARNINGS, "-DCOUNT_ALLOCATIONS", f"-I{artifact_folder}"]
-        command += [str(HERE / "c_api.c"), f"-L{artifact_folder}", "-lsmall", "-lpthread"]
+        command += [str(HERE / source), f"-L{artifact_folder}", "-lsmall", "-lpthread"]
         subprocess.run([*command, f"-Wl,-rpath,{artifact_folder}", "-o", program], check=True)
         return program
 
@@ -54,12 +64,13 @@ def linked(artifact_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> L
 
 @pytest.mark.parametrize("promise", PROMISES)
 def test_promise(linked: Linker, c_compiler: str, promise: str) -> None:
-    run(linked(c_compiler), promise)
+    run(linked(c_compiler, PROMISES[promise]), promise)
 
 
+@pytest.mark.parametrize("source", sorted(set(PROMISES.values())))
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
 def test_promises_under_sanitizers(
-    small: SmallModel, tmp_path: Path, c_compiler: str, sanitizer: str
+    small: SmallModel, tmp_path: Path, c_compiler: str, sanitizer: str, source: str
 ) -> None:
     """The runtime, with the tables of a real model, all in one sanitized program."""
     program = small.program
@@ -68,10 +79,11 @@ def test_promises_under_sanitizers(
     (tmp_path / "model.h").write_text(model_header("small", inputs, outputs))
     small.write_sources(tmp_path)
     command = [c_compiler, *WARNINGS, "-O1", "-g", *SANITIZERS[sanitizer]]
-    command += ["-I.", f"-I{RUNTIME}", f"-I{POOL}", str(HERE / "c_api.c")]
+    command += ["-I.", f"-I{RUNTIME}", f"-I{POOL}", str(HERE / source)]
     command += [*map(str, RUNTIME_SOURCES), "tables.c", "weights.s", "kernels.o"]
     subprocess.run([*command, "-o", "program", "-lpthread"], cwd=tmp_path, check=True)
-    run(tmp_path / "program", *SANITIZED)
+    kept = [p for p, s in PROMISES.items() if s == source and p not in NOT_SANITIZED]
+    run(tmp_path / "program", *kept)
 
 
 def test_runtime_compiles_without_a_warning(

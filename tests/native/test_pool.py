@@ -11,6 +11,7 @@ import pytest
 HERE = Path(__file__).parent
 NATIVE = Path(str(resources.files("luthier.schedules.native")))
 STRICT = ("-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{NATIVE}")
+POOL = tuple(str(NATIVE / name) for name in ("pool.c", "cores.c", "atfork.c"))
 SANITIZERS = {
     "plain": (),
     "address": ("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
@@ -29,19 +30,19 @@ def compile_and_run(tmp_path: Path, compiler: str, *arguments: str) -> None:
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
 def test_pool_under_stress(tmp_path: Path, c_compiler: str, sanitizer: str) -> None:
     flags = SANITIZERS[sanitizer]
-    sources = [str(NATIVE / "pool.c"), str(NATIVE / "cores.c"), str(HERE / "pool_stress.c")]
+    sources = [*POOL, str(HERE / "pool_stress.c")]
     compile_and_run(tmp_path, c_compiler, *flags, *sources)
 
 
 def test_caller_finishes_alone_when_no_worker_ever_runs(tmp_path: Path, c_compiler: str) -> None:
-    sources = [str(HERE / "pool_absent.c"), str(NATIVE / "cores.c")]
+    sources = [str(HERE / "pool_absent.c"), *POOL[1:]]
     compile_and_run(tmp_path, c_compiler, *sources)
 
 
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
 def test_the_timing_loop(tmp_path: Path, c_compiler: str, sanitizer: str) -> None:
     flags = SANITIZERS[sanitizer]
-    sources = [str(NATIVE / "pool.c"), str(NATIVE / "cores.c"), str(HERE / "bench_loop.c")]
+    sources = [*POOL, str(HERE / "bench_loop.c")]
     compile_and_run(tmp_path, c_compiler, *flags, *sources, "-lm")
 
 

@@ -1,0 +1,131 @@
+/* The model of small_models.py for programs in C: x, y -> scaled = x * w, minus = x * w * w,
+ * again = minus, flat = -minus, y, weights = w, where w[j] = 2 (j + 1). */
+#ifndef LUTHIER_TESTS_C_MODEL_H
+#define LUTHIER_TESTS_C_MODEL_H
+
+#include "model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
+            exit(1);                                                                               \
+        }                                                                                          \
+    } while (0)
+
+enum { ROWS = 37, COLUMNS = 11, SIZE = ROWS * COLUMNS, BYTES = SIZE * 4, OUTPUTS = 6 };
+
+static const luthier_model *model;
+static luthier_error error;
+
+static inline void expect(luthier_status got, luthier_status wanted, const char *words)
+{
+    if (got != wanted || error.status != wanted || strstr(error.message, words) == NULL ||
+        (wanted != LUTHIER_OK && strlen(error.message) < 5)) {
+        fprintf(stderr, "status %d (%s), not %d with '%s'\n", got, error.message, wanted, words);
+        exit(1);
+    }
+    memset(&error, 0x55, sizeof error);
+}
+
+/* Buffers of one run, each `shift` bytes after a multiple of 64. */
+struct buffers {
+    unsigned char *memory;
+    luthier_input in[2];
+    luthier_output out[OUTPUTS];
+    float seed;
+};
+
+static inline struct buffers make_buffers(size_t shift, float seed)
+{
+    struct buffers b = {0};
+    const size_t stride = 4096;
+    b.memory = aligned_alloc(4096, stride * (2 + OUTPUTS));
+    CHECK(b.memory != NULL);
+    memset(b.memory, 0xee, stride * (2 + OUTPUTS));
+    b.seed = seed;
+    for (size_t i = 0; i < 2; i++) {
+        unsigned char *data = b.memory + i * stride + shift;
+        for (int j = 0; j < SIZE; j++) {
+            float value = seed + (float)(i * 1000) + (float)j;
+            memcpy(data + 4 * j, &value, 4);
+        }
+        b.in[i] = (luthier_input){data, BYTES};
+    }
+    for (size_t i = 0; i < OUTPUTS; i++)
+        b.out[i] = (luthier_output){b.memory + (2 + i) * stride + shift, model->outputs[i].bytes};
+    return b;
+}
+
+static inline void check_output(const struct buffers *b, int output, const unsigned char *data)
+{
+    int count = output == 5 ? COLUMNS : SIZE;
+    for (int j = 0; j < count; j++) {
+        float x = b->seed + (float)j, y = b->seed + 1000 + (float)j;
+        float w = 2 * (float)(j % COLUMNS + 1), seen;
+        float all[OUTPUTS] = {x * w, x * w * w, x * w * w, -(x * w * w), y, w};
+        memcpy(&seen, data + 4 * j, 4);
+        CHECK(seen == all[output]);
+    }
+}
+
+static inline void check_outputs(const struct buffers *b)
+{
+    for (int i = 0; i < OUTPUTS; i++) {
+        const unsigned char *data = b->out[i].data;
+        check_output(b, i, data);
+        CHECK(data[model->outputs[i].bytes] == 0xee); /* nothing behind it was touched */
+        CHECK(((uintptr_t)data & 63) == 0 || data[-1] == 0xee);
+    }
+}
+
+static inline luthier_status run(luthier_instance *instance, struct buffers *b, luthier_error *e)
+{
+    return luthier_run(instance, b->in, 2, b->out, OUTPUTS, e);
+}
+
+static inline luthier_instance *make(const luthier_options *options)
+{
+    luthier_instance *instance;
+    expect(luthier_create(model, options, &instance, &error), LUTHIER_OK, "");
+    CHECK(error.message[0] == 0x55);
+    return instance;
+}
+
+static inline void run_checked(luthier_instance *instance, size_t shift, float seed)
+{
+    struct buffers b = make_buffers(shift, seed);
+    luthier_error own;
+    CHECK(run(instance, &b, &own) == LUTHIER_OK && own.message[0] == '\0');
+    check_outputs(&b);
+    free(b.memory);
+}
+
+struct promise {
+    const char *name;
+    void (*keep)(void);
+};
+
+/* Keeps the promises that the arguments name. */
+static inline int keep(const struct promise *promises, size_t count, int argc, char **argv)
+{
+    alarm(100);
+    model = luthier_small();
+    memset(&error, 0x55, sizeof error);
+    int done = 0;
+    for (int i = 1; i < argc; i++)
+        for (size_t j = 0; j < count; j++)
+            if (strcmp(argv[i], promises[j].name) == 0) {
+                promises[j].keep();
+                done++;
+            }
+    CHECK(done == argc - 1 && done > 0);
+    return 0;
+}
+
+#endif
