@@ -205,6 +205,13 @@ def _floor_divide(node: Node, a: Array, b: Array) -> Array:
     return np.asarray(a // np.where(b == 0, np.ones_like(b), b))
 
 
+def _power(node: Node, a: Array, b: Array) -> Array:
+    if a.dtype.kind in "iu" and (b < 0).any():
+        return np.asarray(np.power(a.astype(np.float64), b.astype(np.float64)))
+    # Where all exponents are one number in memory, NumPy takes square roots: wrong for -0 and -inf.
+    return np.asarray(np.power(*map(np.copy, np.broadcast_arrays(a, b))))
+
+
 def _leaky_relu(node: Node, x: Array) -> Array:
     return np.where(x > 0, x, x * x.dtype.type(node.attr("alpha")))
 
@@ -251,7 +258,6 @@ _SIMPLE: Mapping[str, Callable[..., Any]] = {
     "add": np.add,
     "subtract": np.subtract,
     "multiply": np.multiply,
-    "power": np.power,
     "mod": np.fmod,
     "floor_mod": np.mod,
     "maximum": np.maximum,
@@ -297,6 +303,7 @@ _RULES: dict[str, Callable[..., Array]] = {
     "erf": _erf,
     "divide": _divide,
     "floor_divide": _floor_divide,
+    "power": _power,
     "leaky_relu": _leaky_relu,
     "hard_sigmoid": _hard_sigmoid,
     "reshape": lambda node, x: x.reshape(node.out.shape),

@@ -5,15 +5,28 @@
 2018, *Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
 Inference*, section 3.2). ``(x * a + b) * s`` becomes ``x * (a * s) + b * s`` likewise, and
 ``(x + a) + b`` becomes ``x + (a + b)``.
+
+Floats are no real numbers: what would leave the range of ordinary numbers, before or after, stays
+as it is, and so do terms that cancel, since ``(x + 1e9) - 1e9`` is not ``x``.
 """
 
 from __future__ import annotations
+
+from collections import Counter
 
 import numpy as np
 
 from luthier.schedules import Node
 
 from .graph import Array, Graph, Op, Rewriter
+
+# Factors and terms within these bounds, and products of two, leave room in float32 for what they
+# are multiplied with. Of a channel's weights, the largest alone must not be too small.
+_LEAST, _MOST = 2.0**-40, 2.0**40
+_LEAST_WEIGHT = 2.0**-100
+# Sums of terms that are larger than the first must keep the second share of the larger term, others
+# the third: rounding to the larger term's precision must not be what the result consists of.
+_LARGE_TERM, _SHARE_OF_LARGE, _SHARE = 64.0, 2.0**-4, 2.0**-16
 
 
 def fold_scales(graph: Graph) -> Graph:
@@ -22,97 +35,135 @@ def fold_scales(graph: Graph) -> Graph:
 
 
 class _ScaleFolding(Rewriter):
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph)
+        self.readers: Counter[int] = Counter()  # of new values, in the old graph
+
     def run(self) -> Graph:
         return self.rewrite(self._rule)
 
-    def _rule(self, op: Op, node: Node) -> int | None:
-        if node.op == "multiply":
-            return self._folded(op)
-        return self._added(op, node) if node.op == "add" else None
+    def _rule(self, op: Op, node: Node) -> int:
+        folded = self._folded(node)
+        value = self.add(node) if folded is None else folded
+        self.readers[value] += self.graph.uses[op.result]
+        return value
 
-    def _added(self, op: Op, node: Node) -> int | None:
-        """One sum in place of two, where nobody else sees the first."""
-        for old, new, known in zip(op.node.args, node.args, node.args[::-1], strict=True):
-            if known in self.constants and self.graph.uses[old] == 1:
-                return self._sum(new, known, node)
+    def _folded(self, node: Node) -> int | None:
+        """The product or sum with a constant, as a change of what came before it."""
+        if node.op not in ("multiply", "add") or node.out.dtype != "float32":
+            return None
+        for value, known in (node.args, node.args[::-1]):
+            if known not in self.constants or self.values[value].shape != node.out.shape:
+                continue
+            if node.op == "add":
+                return self._sum(value, known, node)
+            scale = self._per_channel(known, node)
+            if scale is not None:
+                return self._scaled(value, scale)
         return None
 
-    def _sum(self, value: int, known: int, node: Node) -> int:
-        """``node`` as the sum of a value that it alone sees and a constant."""
-        inner, shift = self.producer.get(value), self.constants[known]
-        if inner is not None and inner.node.op == "add":
-            for data, bias in (inner.node.args, inner.node.args[::-1]):
-                first = self.constants.get(bias)
-                if first is None:
-                    continue
-                total = first + shift
-                if total.size == max(first.size, shift.size):
-                    return self.add(Node("add", (data, self.constant(total)), node.out))
-        return self.add(Node("add", (value, known), node.out))
+    def _alone(self, value: int) -> Node | None:
+        """The node behind a value that one operator alone reads."""
+        op = self.producer.get(value)
+        return None if op is None or self.readers[value] > 1 else op.node
 
-    def _folded(self, op: Op) -> int | None:
-        for scaled, factor in (op.node.args, op.node.args[::-1]):
-            scale = self._per_channel(factor, op.node.out.shape[-1])
-            if scale is not None and self.graph.values[scaled].shape == op.node.out.shape:
-                return self._scaled(scaled, scale)
+    def _sum(self, value: int, known: int, node: Node) -> int | None:
+        """``(x + a) + b`` as ``x + (a + b)``."""
+        inner, shift = self._alone(value), self.constants[known]
+        if inner is None or inner.op != "add":
+            return None
+        for data, bias in (inner.args, inner.args[::-1]):
+            first = self.constants.get(bias)
+            if first is not None and _adds_up(first, shift):
+                return self.add(Node("add", (data, self.constant(first + shift)), node.out))
         return None
 
-    def _per_channel(self, old: int, channels: int) -> Array | None:
+    def _per_channel(self, known: int, node: Node) -> Array | None:
         """A constant that varies along the last dimension alone, as one float for each index."""
-        array = self.graph.constants.get(old)
-        if array is None or array.dtype != np.float32 or array.size not in (1, channels):
+        if not node.out.shape:
+            return None
+        array, channels = self.constants[known], node.out.shape[-1]
+        if array.dtype != np.float32 or array.size not in (1, channels):
             return None
         if array.size > 1 and (not array.shape or array.shape[-1] != channels):
             return None
         return np.broadcast_to(array.reshape(-1), (channels,))
 
-    def _scaled(self, old: int, scale: Array) -> int | None:
-        """``old * scale`` without the product; None where that cannot be."""
-        op = self.graph.producer.get(old)
-        if op is None or self.graph.uses[old] != 1:
+    def _scaled(self, value: int, scale: Array) -> int | None:
+        """``value * scale`` without the product; None where that cannot be."""
+        node = self._alone(value)
+        if node is None:
             return None
-        if op.node.op == "add":
-            return self._scaled_sum(op.node, scale)
-        if op.node.op == "multiply":
-            return self._scaled_product(op.node, scale)
-        if op.node.op not in ("conv2d", "matmul"):
+        return self._scaled_sum(node, scale) if node.op == "add" else self._product(node, scale)
+
+    def _product(self, node: Node, scale: Array) -> int | None:
+        if node.op == "multiply":
+            return self._scaled_product(node, scale)
+        if node.op not in ("conv2d", "matmul"):
             return None
-        data, weights = op.node.args
-        array = self.graph.constants.get(weights)
+        data, weights = node.args
+        array = self.constants.get(weights)
         if array is None or array.dtype != np.float32:
             return None
-        if op.node.op == "conv2d":
-            array = array * scale.reshape(-1, 1, 1, 1)
-        elif op.node.attr("transpose_b"):
-            array = array * scale.reshape(-1, 1)
-        else:
-            array = array * scale
-        args = (self.at[data], self.constant(array))
-        return self.add(Node(op.node.op, args, op.node.out, op.node.attrs))
+        columns = array.ndim - (2 if node.attr("transpose_b") else 1)
+        axis = 0 if node.op == "conv2d" else columns
+        if not _fit(array, scale, axis):
+            return None
+        spread = scale.reshape([-1 if i == axis else 1 for i in range(array.ndim)])
+        args = (data, self.constant(array * spread))
+        return self.add(Node(node.op, args, node.out, node.attrs))
 
     def _scaled_product(self, node: Node, scale: Array) -> int | None:
-        for scaled, factor in (node.args, node.args[::-1]):
-            inner = self._per_channel(factor, node.out.shape[-1])
-            if inner is None or self.graph.values[scaled].shape != node.out.shape:
+        for value, known in (node.args, node.args[::-1]):
+            if known not in self.constants or self.values[value].shape != node.out.shape:
                 continue
-            inside = self._scaled(scaled, inner * scale)
-            if inside is not None:
-                return inside
-            both = self._like(factor, inner * scale)
-            return self.add(Node("multiply", (self.at[scaled], both), node.out))
+            factor = self._per_channel(known, node)
+            if factor is not None and _ordinary(factor) and _ordinary(scale):
+                both = self._like(known, factor * scale)
+                return self.add(Node("multiply", (value, both), node.out))
         return None
 
-    def _like(self, old: int, vector: Array) -> int:
-        """One number for each index of the last dimension, in the rank of an old constant."""
-        shape = self.graph.values[old].shape
+    def _like(self, known: int, vector: Array) -> int:
+        """One number for each index of the last dimension, in the rank of another constant."""
+        shape = self.values[known].shape
         return self.constant(vector.reshape((*shape[:-1], vector.size)))
 
     def _scaled_sum(self, node: Node, scale: Array) -> int | None:
-        for product, bias in (node.args, node.args[::-1]):
-            shift = self._per_channel(bias, node.out.shape[-1])
-            if shift is None or self.graph.values[product].shape != node.out.shape:
+        for value, known in (node.args, node.args[::-1]):
+            inner = self._alone(value)
+            if known not in self.constants or inner is None or inner.out.shape != node.out.shape:
                 continue
-            scaled = self._scaled(product, scale)
+            shift = self._per_channel(known, node)
+            if shift is None or not _ordinary(shift[shift != 0]):
+                continue
+            scaled = self._product(inner, scale)
             if scaled is not None:
-                return self._sum(scaled, self._like(bias, shift * scale), node)
+                return self.add(Node("add", (scaled, self._like(known, shift * scale)), node.out))
         return None
+
+
+def _ordinary(numbers: Array) -> bool:
+    """Whether all are within the bounds, and so not zero."""
+    sizes = np.abs(numbers)
+    return bool(np.all((sizes >= _LEAST) & (sizes <= _MOST)))
+
+
+def _fit(weights: Array, scale: Array, axis: int) -> bool:
+    """Whether the largest weight of each channel is within bounds, scaled or not, or zero."""
+    others = tuple(i for i in range(weights.ndim) if i != axis)
+    largest, factor = np.abs(weights).max(axis=others), np.abs(scale)
+    with np.errstate(all="ignore"):
+        bounded = [(n == 0) | ((n >= _LEAST_WEIGHT) & (n <= _MOST)) for n in (largest, factor)]
+        scaled = largest * factor
+        kept = (scaled >= _LEAST_WEIGHT) | (largest == 0) | (factor == 0)
+    return all(map(np.all, bounded)) and bool(np.all(kept))
+
+
+def _adds_up(first: Array, second: Array) -> bool:
+    """Whether the terms may be added before what they are added to."""
+    if np.broadcast_shapes(first.shape, second.shape) not in (first.shape, second.shape):
+        return False
+    with np.errstate(all="ignore"):
+        larger, total = np.maximum(np.abs(first), np.abs(second)), np.abs(first + second)
+        share = np.where(larger > _LARGE_TERM, _SHARE_OF_LARGE, _SHARE)
+        return bool(np.all((larger <= _MOST) & (total >= share * larger)))

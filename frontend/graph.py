@@ -107,11 +107,12 @@ class Builder:
 
     def add(self, new: Node) -> int:
         """The value of a node whose args are values of this graph."""
-        if new not in self._known:
-            self._known[new] = value = self._value(new.out)
+        key = (new, repr(new.attrs))  # to Python, 0.0 and -0.0 are equal
+        if key not in self._known:
+            self._known[key] = value = self._value(new.out)
             self.ops.append(Op(new, value, self.source))
             self.producer[value] = self.ops[-1]
-        return self._known[new]
+        return self._known[key]
 
     def literal_of(self, value: int) -> float | None:
         """The number that a ``const`` node holds; None for any other value."""

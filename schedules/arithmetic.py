@@ -1,7 +1,19 @@
-"""Division, remainders and powers: whole numbers never trap, remainders of floats are exact."""
+"""Arithmetic that is IEEE's, and C's on whole numbers, whatever TVM's simplifier knows of numbers.
+
+The simplifier takes floats for real numbers: ``x - x`` and ``x * 0`` are 0 to it, ``(x + y) - y``
+is ``x``, and a literal 0 may be left out of a sum and must not divide. It cancels in differences
+alone and sees zeros in literals alone, so no float is subtracted here and no zero is a literal:
+LLVM makes the same instructions of what is written instead.
+
+Whole numbers of 32 bits and more never overflow to TVM, nor to the LLVM code that it writes. So
+they are computed in twice the bits, which LLVM narrows again, and ``bind`` puts each result where
+the simplifier does not look. Divisions never trap, remainders of floats are exact.
+"""
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -29,32 +41,88 @@ def libm(name: str) -> Callable[..., Expr]:
     return call
 
 
-def negative(x: Expr) -> Expr:
-    """``-x``; TVM takes ``0 - x`` for zero where x has no sign."""
-    if dtype_of(x).startswith("uint"):
-        return tirx.bitwise_not(x) + tirx.const(1, dtype_of(x))
-    return -x
+def number(value: float, dtype: str) -> Expr:
+    """A float operand of arithmetic: a literal, but zeros are made of their bits."""
+    if value:
+        return tirx.const(value, dtype)
+    bits = f"int{dtype.removeprefix('float')}"
+    sign = tirx.const(int(np.iinfo(bits).min), bits)
+    minus_zero = tirx.call_intrin(dtype, "tirx.reinterpret", sign)
+    return minus_zero if math.copysign(1, value) < 0 else -minus_zero
+
+
+def negative(x: Expr, bind: Bind) -> Expr:
+    """``-x``."""
+    if _is_float(x):
+        return -x
+    return add(tirx.bitwise_not(x), tirx.const(1, dtype_of(x)), bind)
+
+
+def absolute(x: Expr, bind: Bind) -> Expr:
+    """``|x|``; the lowest whole number stays what it is."""
+    if not dtype_of(x).startswith("int"):
+        return tirx.abs(x) if _is_float(x) else x
+    x = bind(x)
+    return tirx.Select(x < tirx.const(0, dtype_of(x)), negative(x, bind), x)
+
+
+def add(a: Expr, b: Expr, bind: Bind) -> Expr:
+    """``a + b``."""
+    return _whole(operator.add, a, b, bind) if not _is_float(a) else a + b
+
+
+def subtract(a: Expr, b: Expr, bind: Bind) -> Expr:
+    """``a - b``."""
+    return _whole(operator.sub, a, b, bind) if not _is_float(a) else a + -b
+
+
+def multiply(a: Expr, b: Expr, bind: Bind) -> Expr:
+    """``a * b``."""
+    return _whole(operator.mul, a, b, bind) if not _is_float(a) else a * b
+
+
+def _whole(compute: Callable[[Expr, Expr], Expr], a: Expr, b: Expr, bind: Bind) -> Expr:
+    """Modulo two to the number of bits."""
+    dtype = dtype_of(a)
+    bits = np.iinfo(dtype).bits
+    if bits < 32:
+        return bind(compute(a, b))
+    sign = "u" if dtype.startswith("u") and compute is operator.mul else ""
+    wide = f"{sign}int{2 * bits}"
+    return bind(tirx.Cast(dtype, compute(*(tirx.Cast(wide, _bits(x)) for x in (a, b)))))
+
+
+def _bits(x: Expr) -> Expr:
+    """A literal beyond int64 by its bits: casts of others are literals that LLVM knows."""
+    if not isinstance(x, tirx.IntImm) or x.value < 2**63:
+        return x
+    bits = tirx.const(x.value - 2**64, "int64")
+    return tirx.call_intrin("uint64", "tirx.reinterpret", bits)
 
 
 def divide(a: Expr, b: Expr, bind: Bind) -> Expr:
     """Whole numbers are rounded towards zero."""
-    return a / b if _is_float(a) else tirx.truncdiv(a, _divisor(a, b, bind))
+    return a / b if _is_float(a) else bind(tirx.truncdiv(a, _divisor(a, b, bind)))
 
 
 def floor_divide(a: Expr, b: Expr, bind: Bind) -> Expr:
     """Rounded down."""
-    return tirx.floor(a / b) if _is_float(a) else tirx.floordiv(a, _divisor(a, b, bind))
+    if _is_float(a):
+        return tirx.floor(a / b)
+    return bind(tirx.floordiv(a, _divisor(a, b, bind)))
 
 
 def mod(a: Expr, b: Expr, bind: Bind) -> Expr:
     """C's remainder: the dividend's sign."""
-    return libm("fmod")(a, b) if _is_float(a) else tirx.truncmod(a, _divisor(a, b, bind))
+    if _is_float(a):
+        return libm("fmod")(a, b)
+    return bind(tirx.truncmod(a, _divisor(a, b, bind)))
 
 
 def floor_mod(a: Expr, b: Expr, bind: Bind) -> Expr:
     """Python's remainder: the divisor's sign."""
     if not _is_float(a):
-        return tirx.floormod(a, _divisor(a, b, bind))
+        return bind(tirx.floormod(a, _divisor(a, b, bind)))
     zero, b = tirx.const(0, dtype_of(a)), bind(b)
     rest = bind(libm("fmod")(a, b))
     other_sign = tirx.any(tirx.all(rest < zero, b > zero), tirx.all(rest > zero, b < zero))
@@ -84,12 +152,19 @@ def power(a: Expr, b: Expr, bind: Bind) -> Expr:
         fast = mathfn.power(a, float(b.value), bind)
         if fast is not None:
             return fast
-    return tirx.power(a, b)
+    return _pow(a, b)
+
+
+def _pow(a: Expr, b: Expr) -> Expr:
+    """C's pow; TVM's own way to write it warns of exponents from 3 on."""
+    return tirx.call_intrin(dtype_of(a), "tirx.pow", a, b)
 
 
 def _integer_power(a: Expr, b: Expr, bind: Bind) -> Expr:
     """Exact up to 2**53, as far as float64 is; squares and cubes always."""
     if isinstance(b, tirx.IntImm) and b.value in (1, 2, 3):
-        a = bind(a)
-        return (a, a * a, a * a * a)[b.value - 1]
-    return tirx.Cast(dtype_of(a), tirx.power(tirx.Cast("float64", a), tirx.Cast("float64", b)))
+        power = a = bind(a)
+        for _ in range(b.value - 1):
+            power = multiply(power, a, bind)
+        return power
+    return tirx.Cast(dtype_of(a), _pow(tirx.Cast("float64", a), tirx.Cast("float64", b)))

@@ -1,8 +1,9 @@
 """Comparisons that survive TVM: NaN equals nothing, and nothing unsigned is below zero.
 
-TVM's simplifier takes ``x == x`` for granted and ``not a < b`` for ``b <= a``; its ``!=`` is LLVM's
-ordered comparison, false where a side is NaN; and it aborts where it has to assume of an unsigned
-number that it is below a literal zero.
+TVM's simplifier takes ``x == x`` for granted, also where it finds out that both sides are the same,
+and ``not a < b`` for ``b <= a``; its ``!=`` is LLVM's ordered comparison, false where a side is
+NaN; and it aborts where it has to assume of an unsigned number that it is below a literal zero.
+What it subtracts the lowest number from, it takes for increased by that.
 """
 
 from __future__ import annotations
@@ -10,27 +11,27 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 from tvm import tirx
-from tvm_ffi import structural_equal
 
 Expr = Any
 
 
 def less(a: Expr, b: Expr) -> Expr:
     """``a < b``."""
-    return tirx.const(False, "bool") if _is_unsigned_zero(b) else a < b
+    return tirx.const(False, "bool") if _is_unsigned_zero(b) else _operand(a) < _operand(b)
 
 
 def less_equal(a: Expr, b: Expr) -> Expr:
     """``a <= b``."""
-    if _is_unsigned_zero(a):
-        return tirx.const(True, "bool")
-    return is_number(a) if _same_float(a, b) else a <= b
+    return tirx.const(True, "bool") if _is_unsigned_zero(a) else _operand(a) <= _operand(b)
 
 
 def equal(a: Expr, b: Expr) -> Expr:
     """``a == b``; for ``!=``, choose the other way round."""
-    return is_number(a) if _same_float(a, b) else a == b
+    if _dtype(a).startswith("float"):
+        return tirx.all(a <= b, b <= a)
+    return _operand(a) == _operand(b)
 
 
 def is_number(x: Expr) -> Expr:
@@ -49,9 +50,18 @@ def _dtype(x: Expr) -> str:
     return str(x.ty.dtype)
 
 
+def _operand(x: Expr) -> Expr:
+    """The expression; of the lowest number, its bits."""
+    dtype = _dtype(x)
+    if not isinstance(x, tirx.IntImm) or not dtype.startswith("int"):
+        return x
+    if x.value != np.iinfo(dtype).min:
+        return x
+    bits = f"u{dtype}"
+    return tirx.call_intrin(
+        dtype, "tirx.reinterpret", tirx.const(2 ** np.iinfo(bits).bits // 2, bits)
+    )
+
+
 def _is_unsigned_zero(x: Expr) -> bool:
     return isinstance(x, tirx.IntImm) and _dtype(x).startswith("uint") and x.value == 0
-
-
-def _same_float(a: Expr, b: Expr) -> bool:
-    return _dtype(a).startswith("float") and bool(structural_equal(a, b))

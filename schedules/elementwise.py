@@ -31,13 +31,20 @@ def constant(value: Any, dtype: str) -> Expr:
     return tirx.const(int(value), storage(dtype))
 
 
+def operand(value: Any, dtype: str) -> Expr:
+    """A literal that arithmetic may use: see ``arithmetic``."""
+    if dtype.startswith("float"):
+        return arithmetic.number(float(value), dtype)
+    return constant(value, dtype)
+
+
 def apply(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
     """The value of an elementwise node for arguments ``args`` of workload types ``dtypes``."""
     op, dtype = node.op, node.out.dtype
     if dtype == "float16" and op != "cast":
         return tirx.Cast(dtype, _in_float32(node, args, dtypes, bind))
     if op == "const":
-        return constant(node.attr("value"), dtype)
+        return operand(node.attr("value"), dtype)
     if op in _SPECIAL:
         return _SPECIAL[op](node, args, dtypes, bind)
     if op in _BINDING and (op not in _FAST or dtype == "float32"):
@@ -123,14 +130,14 @@ def _relu(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -
 
 def _leaky_relu(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
     x = bind(args[0])
-    slope = constant(node.attr("alpha"), node.out.dtype)
+    slope = operand(node.attr("alpha"), node.out.dtype)
     return tirx.Select(x < constant(0, node.out.dtype), x * slope, x)
 
 
 def _hard_sigmoid(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
     dtype = node.out.dtype
     zero, one = constant(0, dtype), constant(1, dtype)
-    y = bind(args[0] * constant(node.attr("alpha"), dtype) + constant(node.attr("beta"), dtype))
+    y = bind(args[0] * operand(node.attr("alpha"), dtype) + operand(node.attr("beta"), dtype))
     return tirx.Select(y < zero, zero, tirx.Select(y > one, one, y))
 
 
@@ -139,7 +146,8 @@ def _sign(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -
     x, zero, one = bind(args[0]), constant(0, dtype), constant(1, dtype)
     if dtype.startswith("uint"):
         return tirx.Select(x != zero, one, zero)
-    below = tirx.Select(x < zero, constant(-1, dtype), x)  # zero keeps its sign, NaN stays
+    rest = x if dtype.startswith("int") else x + operand(0, dtype)  # NaN stays, -0 becomes 0
+    below = tirx.Select(x < zero, constant(-1, dtype), rest)
     return tirx.Select(x > zero, one, below)
 
 
@@ -204,6 +212,11 @@ _FAST: dict[str, Callable[[Expr, Bind], Expr]] = {
 
 _BINDING: dict[str, Callable[..., Expr]] = {
     **_FAST,
+    "negative": arithmetic.negative,
+    "abs": arithmetic.absolute,
+    "add": arithmetic.add,
+    "subtract": arithmetic.subtract,
+    "multiply": arithmetic.multiply,
     "divide": arithmetic.divide,
     "floor_divide": arithmetic.floor_divide,
     "mod": arithmetic.mod,
@@ -212,8 +225,6 @@ _BINDING: dict[str, Callable[..., Expr]] = {
 }
 
 _SIMPLE: dict[str, Callable[..., Expr]] = {
-    "negative": arithmetic.negative,
-    "abs": tirx.abs,
     "bitwise_not": tirx.bitwise_not,
     "exp": tirx.exp,
     "log": tirx.log,
@@ -237,9 +248,6 @@ _SIMPLE: dict[str, Callable[..., Expr]] = {
     "asinh": tirx.asinh,
     "acosh": tirx.acosh,
     "atanh": libm("atanh"),
-    "add": lambda a, b: a + b,
-    "subtract": lambda a, b: a - b,
-    "multiply": lambda a, b: a * b,
     "bitwise_and": tirx.bitwise_and,
     "bitwise_or": tirx.bitwise_or,
     "bitwise_xor": tirx.bitwise_xor,

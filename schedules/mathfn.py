@@ -162,10 +162,13 @@ def sigmoid(x: Expr, bind: Bind) -> Expr:
 def power(x: Expr, exponent: float, bind: Bind) -> Expr | None:
     """``x ** exponent`` where the exponent is a small multiple of 1/4; None for others."""
     quarters = exponent * 4
-    if quarters != int(quarters) or abs(exponent) > 8:
+    if not abs(exponent) <= 8 or quarters != int(quarters):
         return None
     whole, fraction = divmod(int(abs(quarters)), 4)
     x = bind(x)
+    if fraction:  # to pow, though not to sqrt, -0 is as 0 and -infinity as infinity
+        x = tirx.Select(x == _f32(0.0), _f32(0.0), x)
+        x = bind(tirx.Select(x == _f32(-math.inf), _f32(math.inf), x))
     result: Expr = _f32(1.0)
     factor = x
     while whole:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from graph_building import Sketch, array, names, same
+import pytest
+from graph_building import CONVOLUTION, Sketch, array, inputs, names, outputs, same
 
 from luthier.frontend.fold import fold_constants
 from luthier.frontend.fold_scales import fold_scales
@@ -149,3 +150,117 @@ def test_a_factor_that_widens_the_product_stays() -> None:
     g = Sketch()
     product = g.emit("matmul", g.x(3, 4), g.const(4, 1), transpose_b=False)
     assert folded(g, g.emit("multiply", product, g.const(5, seed=2))) == ["matmul", "multiply"]
+
+
+# Numbers for which folding would leave the range of float32, or lose what is left of it.
+
+
+def spread(*numbers: float) -> np.ndarray:
+    return np.asarray(numbers, np.float32)
+
+
+@pytest.mark.parametrize("kind", ["conv2d", "matmul", "multiply"])
+@pytest.mark.parametrize(
+    ("weight", "scale"),
+    [
+        (1e30, 1e10),
+        (1e30, 1e-30),
+        (1e-30, 1e-20),
+        (1e-25, 1e25),
+        (1e20, 1e-20),
+        (1.0, 1e-39),
+        (1.0, 3e38),
+        (1.0, np.inf),
+        (np.inf, 0.0),
+        (np.nan, 1.0),
+    ],
+)
+def test_a_scale_stays_where_its_product_leaves_the_range(kind, weight, scale) -> None:
+    g = Sketch()
+    numbers = spread(weight, weight, weight)
+    if kind == "conv2d":
+        weights = g.constant(np.broadcast_to(numbers[:, None, None, None], (3, 1, 1, 2)).copy())
+        y = g.emit("conv2d", g.x(1, 2, 2, 2), weights, **CONVOLUTION | {"pads": (0, 0, 0, 0)})
+    elif kind == "matmul":
+        y = g.emit("matmul", g.x(5, 1), g.constant(numbers[None]), transpose_b=False)
+    else:
+        y = g.emit("multiply", g.x(5, 3), g.constant(numbers))
+    before = g.graph(g.emit("multiply", y, g.constant(spread(1.0, scale, 2.0))))
+    after = fold_scales(before)
+    assert names(after) == [kind, "multiply"]
+
+
+@pytest.mark.parametrize("shift", [1e30, np.inf, 1e-30])
+def test_a_shift_stays_where_its_product_leaves_the_range(shift) -> None:
+    g = Sketch()
+    product = g.emit("matmul", g.x(5, 1), g.const(1, 3), transpose_b=False)
+    shifted = g.emit("add", product, g.constant(spread(0.0, shift, 1.0)))
+    after = fold_scales(g.graph(g.emit("multiply", shifted, g.const(3))))
+    assert names(after) == ["matmul", "add", "multiply"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "folds"),
+    [
+        (1.0, -1.0, False),
+        (1e8, -1e8, False),
+        (1e8, 1e8, True),
+        (1e4, -9.9e3, False),
+        (1.5, -1.25, True),
+        (0.0, 0.0, True),
+        (0.0, 2.0, True),
+        (3e38, 3e38, False),
+        (np.inf, 1.0, False),
+        (np.inf, -np.inf, False),
+        (np.nan, 1.0, False),
+    ],
+)
+def test_terms_are_added_up_unless_they_cancel(first, second, folds) -> None:
+    g = Sketch()
+    inner = g.emit("add", g.x(5, 3), g.constant(spread(1.0, first, 2.0)))
+    before = g.graph(g.emit("add", inner, g.constant(spread(0.5, second, 2.0))))
+    after = fold_scales(before)
+    assert names(after) == (["add"] if folds else ["add", "add"])
+    if folds:
+        same(before, after)
+
+
+def test_channels_that_training_has_left_do_not_stop_a_scale() -> None:
+    """Scales of zero are what pruning leaves, weights of zero too; both are exact."""
+    g = Sketch()
+    weights = array(4, 3)
+    weights[:, 1] = 0
+    product = g.emit("matmul", g.x(5, 4), g.constant(weights), transpose_b=False)
+    assert folded(g, g.emit("multiply", product, g.constant(spread(0.0, 1.0, 3.0)))) == ["matmul"]
+
+
+def test_a_long_chain_of_scales_and_shifts_folds_in_linear_time() -> None:
+    g = Sketch()
+    y = g.conv(g.x(1, 2, 3, 3), 4)
+    for i in range(3000):
+        y = g.emit("multiply", y, g.constant(spread(1.0, 0.5 + i % 2 * 1.5, 1, 1)[:, None, None]))
+        y = g.emit("add", y, g.constant(np.full((4, 1, 1), 1e-3 * (1 + i % 7), np.float32)))
+    assert folded(g, y) == ["conv2d", "add"]
+
+
+@pytest.mark.parametrize("rank", range(5))
+@pytest.mark.parametrize("other", range(5))
+def test_scales_and_shifts_of_every_rank(rank: int, other: int) -> None:
+    """A constant of more dimensions than what it scales adds to the result's."""
+    g = Sketch()
+    y = g.x(*(1,) * rank)
+    for op, seed in (("multiply", 1), ("multiply", 2), ("add", 3), ("add", 4), ("multiply", 5)):
+        y = g.emit(op, y, g.const(*(1,) * other, seed=seed))
+    before = g.graph(y)
+    for after in (fold_scales(before), fold_constants(fold_scales(fold_constants(before)))):
+        same(before, after)
+
+
+def test_zeros_of_either_sign_are_different_constants() -> None:
+    g = Sketch()
+    x = g.x(4)
+    a, b = (g.emit("multiply", x, g.constant(spread(z))) for z in (0.0, -0.0))
+    (left, right) = (
+        np.signbit(a) for a in outputs(fold_constants(g.graph(a, b)), inputs(g.graph(x))).values()
+    )
+    assert (left != right).all()
