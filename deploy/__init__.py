@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .artifact import Artifact, load
 from .folder import check_output
 from .manifest import KernelEntry, Manifest, Port, Step, read_manifest
+from .sample import Sample, SampleNote, Tolerance
 
 if TYPE_CHECKING:
     from .building import assemble, build
@@ -20,7 +21,10 @@ __all__ = [
     "KernelEntry",
     "Manifest",
     "Port",
+    "Sample",
+    "SampleNote",
     "Step",
+    "Tolerance",
     "assemble",
     "build",
     "check_output",

@@ -172,6 +172,10 @@ class Artifact:
         self._run(self._checked(inputs), seconds)
         return list(seconds)
 
+    def checked(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
+        """The inputs as NumPy arrays by name; raises InputError for what ``run`` refuses."""
+        return dict(zip(self._takes.names, self._checked(inputs), strict=True))
+
     def _checked(self, inputs: Mapping[str, Any]) -> list[Array]:
         if type(inputs) is not dict and not isinstance(inputs, Mapping):
             raise InputError("inputs are given as a mapping from input names to arrays")

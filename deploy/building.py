@@ -6,12 +6,11 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from luthier.frontend.program import Program
 from luthier.schedules import Kernel, ModelError, Schedule, Target
@@ -21,13 +20,12 @@ from luthier.schedules.toolchain import find_compiler
 from .folder import check_output, new_artifact
 from .interface import write_interface
 from .library import link_library
-from .manifest import MANIFEST, KernelEntry, Manifest, Port, Step, sha256
+from .manifest import MANIFEST, SAMPLE, KernelEntry, Manifest, Port, Step, sha256
 from .names import identifier
 from .plan import plan
+from .sample import Sample
 from .tables import Tables, kernel_symbol
 from .weights import write_weights
-
-Sample = Mapping[str, NDArray[Any]]
 
 _KERNELS_PER_OBJECT = 4
 
@@ -40,17 +38,15 @@ def build(
     *,
     record_hashes: Mapping[str, str] | None = None,
     model_sha256: str | None = None,
-    sample: Sample | None = None,
-    accept: Callable[[Path], None] | None = None,
+    finish: Callable[[Path], Sample] | None = None,
 ) -> Manifest:
     """Compile ``program`` into the artifact folder ``out``, replacing an artifact there.
 
     ``schedules`` are records' schedules by key of the dense workload, ``record_hashes`` say which
-    records'; the other kernels get their defaults. ``sample`` has arrays ``in:<input>`` and
-    ``out:<output>`` (the reference's answer) and is kept in ``sample.npz``. ``accept`` is called
-    with the finished folder before it takes its place; where it raises, nothing is replaced. Raises
-    ArtifactError, ToolchainError, ScheduleError (a schedule that does not fit its workload) and
-    ModelError (too many weights).
+    records'; the other kernels get their defaults. ``finish`` is called with the folder, which can
+    be loaded, before it takes its place, and gives the sample that is kept in it; where it raises,
+    nothing is replaced. Raises ArtifactError, ToolchainError, ScheduleError (a schedule that does
+    not fit its workload) and ModelError (too many weights).
     """
     import tvm  # noqa: PLC0415 - a second to import
 
@@ -74,8 +70,7 @@ def build(
         tuned=tuned,
         versions={"llvm": str(tvm.get_global_func("target.llvm_version_major")())},
         model_sha256=model_sha256,
-        sample=sample,
-        accept=accept,
+        finish=finish,
     )
 
 
@@ -89,8 +84,7 @@ def assemble(
     tuned: Mapping[str, str | None] | None = None,
     versions: Mapping[str, str] | None = None,
     model_sha256: str | None = None,
-    sample: Sample | None = None,
-    accept: Callable[[Path], None] | None = None,
+    finish: Callable[[Path], Sample] | None = None,
 ) -> Manifest:
     """Link compiled kernels and write the folder; see ``build``.
 
@@ -123,8 +117,6 @@ def assemble(
         inputs = tuple(Port(n, program.values[v]) for n, v in program.inputs)
         outputs = tuple(Port(n, program.values[v]) for n, v in program.outputs)
         write_interface(folder, name, inputs, outputs)
-        if sample is not None:
-            np.savez(folder / "sample.npz", **dict(sample))  # type: ignore[arg-type]
         counts = Counter(step_kernels)
         manifest = Manifest(
             name=name,
@@ -144,11 +136,24 @@ def assemble(
             ),
             files=_hashes(folder),
         )
-        text = json.dumps(manifest.to_json(), indent=1, ensure_ascii=True)
-        (folder / MANIFEST).write_text(text + "\n")
-        if accept is not None:
-            accept(folder)
+        _write_manifest(folder, manifest)
+        if finish is not None:
+            manifest = _with_sample(folder, manifest, finish(folder))
     return manifest
+
+
+def _with_sample(folder: Path, manifest: Manifest, sample: Sample) -> Manifest:
+    np.savez(folder / SAMPLE, **sample.arrays())  # type: ignore[arg-type]
+    with (folder / SAMPLE).open("rb") as file:
+        files = {**manifest.files, SAMPLE: sha256(file)}
+    whole = replace(manifest, files=dict(sorted(files.items())), sample=sample.note)
+    _write_manifest(folder, whole)
+    return whole
+
+
+def _write_manifest(folder: Path, manifest: Manifest) -> None:
+    text = json.dumps(manifest.to_json(), indent=1, ensure_ascii=True)
+    (folder / MANIFEST).write_text(text + "\n")
 
 
 def _entry(kernel: Kernel, count: int, tuned: Mapping[str, str | None]) -> KernelEntry:

@@ -14,7 +14,10 @@ from luthier.schedules import ArtifactError, LuthierError, Schedule, Target, Ten
 from luthier.schedules.files import open_regular
 from luthier.schedules.target import ACCURACIES, DEFAULT_ACCURACY
 
+from .sample import SampleNote
+
 MANIFEST = "manifest.json"
+SAMPLE = "sample.npz"
 SCHEMA = "luthier-artifact"
 VERSION = 1
 _MOST_BYTES = 64 << 20
@@ -56,7 +59,7 @@ class Step:
 @dataclass(frozen=True)
 class Manifest:
     """Everything but the library itself. ``files`` are SHA-256 by path; bytes are per instance,
-    scratch per thread.
+    scratch per thread; ``sample`` is None where there is no sample, or an older one.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Manifest:
     kernels: tuple[KernelEntry, ...]
     steps: tuple[Step, ...]
     files: Mapping[str, str]
+    sample: SampleNote | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The form that ``manifest.json`` has."""
@@ -90,6 +94,7 @@ class Manifest:
             "scratch_bytes": self.scratch_bytes,
             "weight_bytes": self.weight_bytes,
             "files": dict(self.files),
+            "sample": None if self.sample is None else self.sample.to_json(),
             "kernels": [_kernel_to_json(k) for k in self.kernels],
             "steps": [{"kernel": s.kernel, "source": s.source} for s in self.steps],
         }
@@ -151,6 +156,7 @@ def _from_json(data: Mapping[str, Any]) -> Manifest:
         kernels=kernels,
         steps=steps,
         files={_file_name(k): _digest(v) for k, v in data["files"].items()},
+        sample=SampleNote.from_json(data["sample"]) if data.get("sample") else None,
     )
 
 

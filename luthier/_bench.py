@@ -84,7 +84,7 @@ def bench(
     if not 0 < seconds <= 3600:
         raise UsageError(f"seconds must be above 0 and at most 3600, not {seconds}")
     with load(folder, threads=threads) as artifact:
-        inputs, _ = sample(artifact)
+        inputs = dict(sample(artifact).inputs)
         target = replace(artifact.manifest.target, threads=artifact.threads)
         check_cores(target.threads)
         peak, bandwidth = peak_gflops(target), peak_bandwidth(target)

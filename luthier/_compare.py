@@ -1,4 +1,4 @@
-"""How far outputs are from a reference's, and the sample that an artifact keeps of it."""
+"""How far outputs are from those that are right, and the sample that an artifact keeps."""
 
 from __future__ import annotations
 
@@ -9,60 +9,61 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from luthier.deploy import Artifact
+from luthier.deploy import Artifact, Sample, SampleNote, Tolerance
 from luthier.schedules.errors import ArtifactError, InputError
 
 from ._arrays import load_arrays
+from ._tolerance import of_type
 
 Array = NDArray[Any]
 Outputs = Mapping[str, Array]
-
-RTOL = 1e-3
-ATOL = 1e-4
 
 
 @dataclass(frozen=True)
 class OutputError:
     """The worst error of an output over all runs.
 
-    ``absolute`` is the largest |ours - reference|; ``relative`` the largest of that over
-    |reference|, among elements where |reference| exceeds the absolute tolerance. ``within``:
-    every element had |ours - reference| <= atol + rtol * |reference|.
+    ``absolute`` is the largest |ours - right|; ``relative`` the largest of that over |right|, among
+    elements where |right| exceeds the absolute tolerance. ``within``: in every run all elements but
+    the ``tolerance``'s share had |ours - right| <= atol + rtol * |right|.
     """
 
     name: str
     absolute: float
     relative: float
     within: bool
+    tolerance: Tolerance
 
 
-def sample(artifact: Artifact) -> tuple[dict[str, Array], dict[str, Array]]:
-    """The inputs and the reference's outputs kept in the folder; raises ArtifactError."""
+def sample(artifact: Artifact) -> Sample:
+    """What is kept in the folder, all inputs of it at least; raises ArtifactError."""
     path = artifact.folder / "sample.npz"
     try:
         arrays = load_arrays(path)
     except InputError as error:
         raise ArtifactError(f"{error}; build the artifact again") from error
-    inputs = {p.name: arrays.get(f"in:{p.name}") for p in artifact.inputs}
-    outputs = {p.name: arrays.get(f"out:{p.name}") for p in artifact.outputs}
-    missing = [name for name, array in {**inputs, **outputs}.items() if array is None]
-    if missing:
-        raise ArtifactError(f"{path} lacks an array for '{missing[0]}'; build the artifact again")
-    return _present(inputs), _present(outputs)
-
-
-def _present(arrays: Mapping[str, Array | None]) -> dict[str, Array]:
-    return {name: array for name, array in arrays.items() if array is not None}
+    note = artifact.manifest.sample or SampleNote("", {})
+    outputs = artifact.outputs if note.source or artifact.manifest.sample is None else ()
+    wanted = [f"in:{p.name}" for p in artifact.inputs] + [f"out:{p.name}" for p in outputs]
+    for name in wanted:
+        if name not in arrays:
+            named = name.partition(":")[2]
+            raise ArtifactError(f"{path} lacks an array for '{named}'; build the artifact again")
+    kept = {p.name: note.tolerances.get(p.name) or of_type(p.tensor.dtype) for p in outputs}
+    return Sample(
+        {p.name: arrays[f"in:{p.name}"] for p in artifact.inputs},
+        {p.name: arrays[f"out:{p.name}"] for p in outputs},
+        SampleNote(note.source, kept),
+    )
 
 
 def errors(
-    pairs: Sequence[tuple[Outputs, Outputs]], rtol: float, atol: float
+    pairs: Sequence[tuple[Outputs, Outputs]], tolerances: Mapping[str, Tolerance]
 ) -> tuple[OutputError, ...]:
     """The worst error of each output, over pairs of what is ours and what is right."""
-    names = pairs[0][1]
     return tuple(
-        _worst([_error(name, ours[name], theirs[name], rtol, atol) for ours, theirs in pairs])
-        for name in names
+        _worst([error(name, ours[name], right[name], tolerance) for ours, right in pairs])
+        for name, tolerance in tolerances.items()
     )
 
 
@@ -72,22 +73,42 @@ def _worst(errors: Sequence[OutputError]) -> OutputError:
         max(e.absolute for e in errors),
         max(e.relative for e in errors),
         all(e.within for e in errors),
+        errors[0].tolerance,
     )
 
 
-def _error(name: str, ours: Array, theirs: Array, rtol: float, atol: float) -> OutputError:
-    if (ours.shape, ours.dtype) != (theirs.shape, theirs.dtype):
-        return OutputError(name, float("inf"), float("inf"), False)
-    a, b = ours.astype(np.float64), theirs.astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        difference = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
-        difference = np.where(np.isnan(difference), np.inf, difference)
-        scale = np.where(np.isfinite(b), np.abs(b), 0.0)
-        large = scale > atol
-        ratio = np.divide(difference, scale, out=np.zeros_like(difference), where=large)
+def error(name: str, ours: Array, right: Array, tolerance: Tolerance) -> OutputError:
+    """Of one output in one run."""
+    if (ours.shape, ours.dtype) != (right.shape, right.dtype):
+        return OutputError(name, float("inf"), float("inf"), False, tolerance)
+    difference, scale = difference_and_scale(ours, right)
+    large = scale > tolerance.atol
+    ratio = np.divide(difference, scale, out=np.zeros_like(difference), where=large)
     return OutputError(
         name,
         float(difference.max(initial=0.0)),
         float(ratio.max(initial=0.0)),
-        bool(np.all(difference <= atol + rtol * scale)),
+        share_beyond(difference, scale, tolerance) <= tolerance.share,
+        tolerance,
     )
+
+
+def difference_and_scale(ours: Array, right: Array) -> tuple[Array, Array]:
+    """|ours - right|, infinite where one alone is NaN or infinite, and |right|, as float64.
+
+    Integers that differ do so by at least 1, whatever float64 can tell apart.
+    """
+    a, b = ours.astype(np.float64), right.astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        both_nan = np.isnan(a) & np.isnan(b)
+        difference = np.where((ours == right) | both_nan, 0.0, np.abs(a - b))
+        difference = np.where(np.isnan(difference), np.inf, difference)
+        if ours.dtype.kind != "f":
+            difference = np.where(ours != right, np.maximum(difference, 1.0), difference)
+    return difference, np.where(np.isfinite(b), np.abs(b), 0.0)
+
+
+def share_beyond(difference: Array, scale: Array, tolerance: Tolerance) -> float:
+    """Which share of the elements is farther than the tolerance allows."""
+    far = difference > tolerance.atol + tolerance.rtol * scale
+    return float(far.mean()) if far.size else 0.0

@@ -9,14 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 
 import onnx
 
 from luthier.autotune import Choice, Progress, TuneResult
 from luthier.autotune import tune as tune_workloads
 from luthier.autotune.measure import Measurer
-from luthier.deploy import Manifest, check_output, load
+from luthier.deploy import Manifest, check_output
 from luthier.deploy import build as build_program
 from luthier.frontend import ReadModel, import_model, read_model
 from luthier.schedules import Schedule, Target
@@ -24,13 +23,11 @@ from luthier.schedules.errors import AccuracyError, LogError, TargetError, Usage
 from luthier.schedules.target import DEFAULT_ACCURACY, check_cores, host_cpu, host_features
 from luthier.schedules.toolchain import find_compiler
 
-from ._compare import ATOL, RTOL, errors
-from ._compare import sample as kept_sample
 from ._layers import DEFAULT_LOG, FilePath, LayerHits, choices, hits, reading, writing
 from ._machine import resolve
-from ._reference import reference
 from ._samples import random_inputs
 from ._timed import before_and_after
+from ._trial import Trial
 
 Model = str | os.PathLike[str] | onnx.ModelProto | ReadModel
 Shapes = Mapping[str, Sequence[int]]
@@ -157,12 +154,14 @@ def build(
     A kernel gets the best schedule that the records tell, of ``log``, then of ``packs``, then of
     what ships with Luthier: measured on this kind of machine, or else on a close one; or its
     default schedule (an error with ``require_hits``). A library with schedules of records is run
-    once and compared with the reference, where this machine can; one that is wrong is built again
-    with the defaults, which ``problems`` then tells. ``log=None`` uses defaults alone. A ``log``
-    that does not exist is an error, save for the default name. Schedules that are less exact than
-    ``accuracy`` ("strict", "balanced" or "standard") asks for are left out, however fast. In C the
-    model is called ``name``, by default like its file. Raises ModelError, LogError, TargetError,
-    ArtifactError, ToolchainError and UsageError.
+    once, where this machine can: it must give what the reference gives, or else what it gives with
+    default schedules; one that does neither is built again with the defaults, which ``problems``
+    then tells. No reference is needed: where none can compute the model within a minute,
+    ``problems`` says so, and the sample has what the default schedules give. ``log=None`` uses
+    defaults alone. A ``log`` that does not exist is an error, save for the default name. Schedules
+    that are less exact than ``accuracy`` ("strict", "balanced" or "standard") asks for are left
+    out, however fast. In C the model is called ``name``, by default like its file. Raises
+    ModelError, LogError, TargetError, ArtifactError, ToolchainError and UsageError.
     """
     start = time.monotonic()
     check_output(Path(out))
@@ -181,7 +180,7 @@ def build(
             f"the model, or give a pack that has them"
         )
     named = replace(program, name=name or read.name)
-    engine, sample = _sample(read.proto)
+    trial = Trial(read, program, resolved, random_inputs(read.proto, _SAMPLE_SEED))
 
     def write(chosen: Mapping[str, Choice]) -> Manifest:
         return build_program(
@@ -191,8 +190,7 @@ def build(
             _schedules(chosen),
             record_hashes={key: choice.record.hash for key, choice in chosen.items()},
             model_sha256=read.sha256,
-            sample=sample,
-            accept=_refuse_wrong if chosen and _runs_here(resolved) else None,
+            finish=trial.accept_records if chosen else trial.accept_defaults,
         )
 
     problems = layers.problems
@@ -214,8 +212,8 @@ def build(
         layers=hits(chosen),
         foreign_records=foreign,
         skipped_records=layers.skipped,
-        problems=problems,
-        reference=engine,
+        problems=(*problems, *trial.problems),
+        reference=manifest.sample.source if manifest.sample else "",
         seconds=time.monotonic() - start,
     )
 
@@ -289,29 +287,5 @@ def _check_runs_here(target: Target) -> None:
         )
 
 
-def _runs_here(target: Target) -> bool:
-    return host_features().issuperset(target.features)
-
-
-def _refuse_wrong(folder: Path) -> None:
-    """Raise AccuracyError where the library does not give what the reference gave."""
-    with load(folder) as artifact:
-        inputs, outputs = kept_sample(artifact)
-        found = errors([(artifact.run(inputs), outputs)], RTOL, ATOL)
-    wrong = [error.name for error in found if not error.within]
-    if wrong:
-        raise AccuracyError(f"with their schedules the output '{wrong[0]}' was wrong")
-
-
 def _schedules(chosen: Mapping[str, Choice]) -> dict[str, Schedule]:
     return {key: choice.schedule for key, choice in chosen.items()}
-
-
-def _sample(proto: onnx.ModelProto) -> tuple[str, dict[str, Any]]:
-    """The reference engine's name, and what ``luthier check DIR`` replays."""
-    inputs = random_inputs(proto, _SAMPLE_SEED)
-    truth = reference(proto)
-    outputs = truth.run(inputs)
-    sample = {f"in:{name}": array for name, array in inputs.items()}
-    sample.update({f"out:{name}": array for name, array in outputs.items()})
-    return truth.engine, sample

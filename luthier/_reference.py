@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
+import queue
 import tempfile
-from collections.abc import Callable, Mapping
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,34 +19,152 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from luthier.schedules import Tensor
 from luthier.schedules.errors import ModelError
 
+from ._sensitivity import RUNS, shaken_inputs, shaken_model
+
 Array = NDArray[Any]
+Outputs = Mapping[str, Array]
+Run = Callable[[Mapping[str, Array]], dict[str, Array]]
+
+_WELL_KNOWN = 21  # the operator set of whose operators onnx's evaluator has most
+ADVICE = "pip install 'luthier[reference]' gives a better reference, ONNX Runtime"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine by its name; ``open`` puts a model into it and raises whatever it likes.
+
+    One that is not ``sure`` is wrong about some models.
+    """
+
+    name: str
+    open: Callable[[onnx.ModelProto], Run]
+    sure: bool
 
 
 @dataclass(frozen=True)
 class Reference:
-    """An engine by its name, and the model in it: arrays by input name to arrays by output name."""
+    """What an engine computed of a model: ``outputs[i]`` from ``inputs[i]``."""
 
-    engine: str
-    run: Callable[[Mapping[str, Array]], dict[str, Array]]
+    model: onnx.ModelProto
+    engines: tuple[Engine, ...]  # what computed them, and the same with other settings
+    inputs: tuple[Outputs, ...]
+    outputs: tuple[Outputs, ...]
+
+    @property
+    def engine(self) -> str:
+        """Its name and version."""
+        return self.engines[0].name
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether it is right where it disagrees with a library."""
+        return self.engines[0].sure
+
+    def others(self, number: int) -> Iterator[Outputs]:
+        """Outputs of input ``number`` again, by runs that differ by roundings alone.
+
+        Other settings, and the same with inputs and weights that are changed in their last places.
+        """
+        for engine in self.engines[1:]:
+            with suppress(Exception):
+                yield engine.open(self.model)(self.inputs[number])
+        for seed in range(RUNS):
+            with suppress(Exception):
+                run = self.engines[0].open(shaken_model(self.model, seed))
+                yield run(shaken_inputs(self.inputs[number], seed))
 
 
-def reference(model: onnx.ModelProto) -> Reference:
-    """The best engine that is installed and takes ``model``; raises ModelError where none does."""
-    if importlib.util.find_spec("onnxruntime"):
-        # An operator or opset that ONNX Runtime has not: onnx itself may have it.
-        with suppress(Exception):
-            return _onnxruntime(model)
-    return _onnx_evaluator(model)
+def has_onnxruntime() -> bool:
+    """Whether the better reference is installed."""
+    try:
+        return importlib.util.find_spec("onnxruntime") is not None
+    except ValueError:  # its module is None
+        return False
 
 
-def _onnxruntime(model: onnx.ModelProto) -> Reference:
+def reference(
+    model: onnx.ModelProto,
+    inputs: Sequence[Outputs],
+    outputs: Mapping[str, Tensor],
+    seconds: float | None = None,
+) -> Reference:
+    """The outputs of the best engine that is installed and can run the model.
+
+    ``outputs`` are their types by name. An engine that takes longer than ``seconds`` is left alone.
+    Raises ModelError where none can, with what each said and what to do.
+    """
+    engines = _engines()
+    refusals: dict[str, str] = {}
+    for number, engine in enumerate(engines):
+        try:
+            computed = _limited(partial(_computed, engine, model, inputs), seconds)
+            _check_types(computed, outputs)
+        except Exception as error:
+            refusals.setdefault(engine.name, _line(error))
+            continue
+        kin = [other for other in engines[number + 1 :] if other.name == engine.name]
+        return Reference(model, (engine, *kin), tuple(inputs), computed)
+    said = "; ".join(f"{name}: {reason}" for name, reason in refusals.items())
+    advice = "" if has_onnxruntime() else f" ({ADVICE})"
+    raise ModelError(f"no reference engine can run the model: {said}{advice}")
+
+
+def _engines() -> tuple[Engine, ...]:
+    """Those that are installed, the most faithful first.
+
+    ONNX Runtime's optimisations give quantised layers an integer arithmetic of their own, which
+    saturates on some processors, and round float16 elsewhere; without them it does what ONNX says.
+    """
+    found = []
+    if has_onnxruntime():
+        version = _onnxruntime_version()
+        plain, optimised = (
+            Engine(f"onnxruntime {version}", partial(_onnxruntime, optimised=o), True)
+            for o in (False, True)
+        )
+        found = [plain, optimised] if version else []
+    name = f"onnx {onnx.__version__}"
+    evaluators = (_onnx_evaluator, _onnx_evaluator_of_newer)
+    return (*found, *(Engine(name, opened, False) for opened in evaluators))
+
+
+def _onnxruntime_version() -> str:
+    with suppress(Exception):  # an installation may be broken
+        import onnxruntime  # noqa: PLC0415 - optional
+
+        return str(onnxruntime.__version__)
+    return ""
+
+
+def _computed(
+    engine: Engine, model: onnx.ModelProto, inputs: Sequence[Outputs]
+) -> tuple[Outputs, ...]:
+    run = engine.open(model)
+    return tuple(run(each) for each in inputs)
+
+
+def _check_types(computed: Sequence[Outputs], wanted: Mapping[str, Tensor]) -> None:
+    for outputs in computed:
+        for name, tensor in wanted.items():
+            array = outputs[name]
+            if (array.dtype, array.shape) != (np.dtype(tensor.dtype), tensor.shape):
+                given = f"{array.dtype}[{','.join(map(str, array.shape))}]"
+                raise ModelError(f"it gives '{name}' as {given}, the model as {tensor}")
+
+
+def _onnxruntime(model: onnx.ModelProto, *, optimised: bool) -> Run:
     import onnxruntime  # noqa: PLC0415 - optional
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    levels = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = (
+        levels.ORT_ENABLE_ALL if optimised else levels.ORT_DISABLE_ALL
+    )
     with tempfile.TemporaryDirectory(prefix="luthier-") as folder:
         source = _session_source(model, Path(folder))
         session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
@@ -50,7 +173,7 @@ def _onnxruntime(model: onnx.ModelProto) -> Reference:
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
         return dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
-    return Reference(f"onnxruntime {onnxruntime.__version__}", _guarded("onnxruntime", run))
+    return run
 
 
 def _session_source(model: onnx.ModelProto, folder: Path) -> bytes | str:
@@ -64,33 +187,62 @@ def _session_source(model: onnx.ModelProto, folder: Path) -> bytes | str:
     return str(path)
 
 
-def _onnx_evaluator(model: onnx.ModelProto) -> Reference:
+def _onnx_evaluator(model: onnx.ModelProto) -> Run:
     from onnx.reference import ReferenceEvaluator  # noqa: PLC0415 - slow to import
 
-    try:
-        evaluator = ReferenceEvaluator(model)
-    except Exception as error:
-        raise ModelError(f"onnx's reference evaluator refuses the model: {_line(error)}") from error
+    evaluator = ReferenceEvaluator(model)
     names = list(evaluator.output_names)
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
-        outputs = evaluator.run(names, dict(inputs))
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            outputs = evaluator.run(names, dict(inputs))
         return {n: np.asarray(o) for n, o in zip(names, outputs, strict=True)}
 
-    return Reference(f"onnx {onnx.__version__}", _guarded("onnx's reference evaluator", run))
+    return run
 
 
-def _guarded(
-    engine: str, run: Callable[[Mapping[str, Array]], dict[str, Array]]
-) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
-    def guarded(inputs: Mapping[str, Array]) -> dict[str, Array]:
+def _onnx_evaluator_of_newer(model: onnx.ModelProto) -> Run:
+    """The evaluator lacks the older versions of some operators."""
+    from onnx import version_converter  # noqa: PLC0415 - slow to import
+
+    return _onnx_evaluator(version_converter.convert_version(model, _WELL_KNOWN))
+
+
+def _limited(work: Callable[[], Any], seconds: float | None) -> Any:
+    """What ``work`` gives or raises, and ModelError where that takes longer."""
+    if seconds is None:
+        return work()
+    answers: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+
+    def answer() -> None:
         try:
-            return run(inputs)
-        except Exception as error:
-            raise ModelError(f"{engine} cannot run the model: {_line(error)}") from error
+            answers.put((work(), None))
+        except BaseException as error:  # also what ends the thread
+            answers.put((None, error))
 
-    return guarded
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    try:
+        value, error = answers.get(timeout=seconds)
+    except queue.Empty:
+        _end(thread)
+        raise ModelError(f"it takes longer than {seconds:g} s") from None
+    if error is not None:
+        raise error
+    return value
+
+
+def _end(thread: threading.Thread) -> None:
+    """Let a thread end at its next step in Python; what it waits for elsewhere goes on."""
+    if thread.ident is not None:
+        ended = ctypes.py_object(SystemExit)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ended)
 
 
 def _line(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "it needs more memory than is free"
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
     return " ".join(str(error).split())[:300] or type(error).__name__

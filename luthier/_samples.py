@@ -1,87 +1,217 @@
-"""Seeded random inputs that a model can take: token ids stay inside their embedding table."""
+"""Seeded random inputs that a model can take: what it does with an integer tells its range."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import onnx
+import onnx.shape_inference
 from numpy.typing import NDArray
-from onnx import helper
+from onnx import TensorProto, helper
+
+from luthier.frontend.outline import outline
+from luthier.schedules.errors import LuthierError
+
+from ._constants import Constants
 
 Array = NDArray[Any]
 
-# Operators through which an index keeps its value.
+# Operators whose first argument, or any of several, keeps its elements' values.
 _CARRIERS = frozenset(
-    {"Cast", "Concat", "Expand", "Flatten", "Identity", "Reshape", "Slice", "Squeeze"}
-    | {"Transpose", "Unsqueeze"}
+    {"Cast", "CastLike", "Expand", "Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Tile"}
+    | {"Transpose", "Unsqueeze", "Split", "Floor", "Round", "Ceil", "Pad", "Clip", "Abs"}
 )
+_ALL_CARRIERS = frozenset({"Concat", "Where", "Max", "Min"})
 # Operator -> the argument that holds indices; argument 0 is what they point into.
-_LOOKUPS = {"Gather": 1, "GatherElements": 1}
-_UNKNOWN_BOUND = 2  # of integers that are no indices: 0 and 1, as in a mask
+_LOOKUPS = {"Gather": 1, "GatherElements": 1, "ScatterElements": 1, "Scatter": 1}
+_ND_LOOKUPS = {"GatherND": 1, "ScatterND": 1}
+_COMPARISONS = frozenset({"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"})
+_NUMERIC = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
+_MOST = 1 << 31  # indices beyond it need tables beyond any memory
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from ``low`` to ``high``, both included; ``whole``: they have to be whole."""
+
+    low: int
+    high: int
+    whole: bool = False
+
+    def __and__(self, other: Range | None) -> Range:
+        """Numbers that both have; this range alone where there are none."""
+        if other is None:
+            return self
+        low, high = max(self.low, other.low), min(self.high, other.high)
+        if low > high:
+            return self
+        return Range(low, high, self.whole or other.whole)
+
+
+_FLAG = Range(0, 1)  # of what nothing is known: a mask, say
 
 
 def random_inputs(model: onnx.ModelProto, seed: int) -> dict[str, Array]:
     """One array per model input; the shapes must be static.
 
-    Floats are standard normal, booleans fair coins. Integers that index an axis of n elements are
-    drawn from 0..n-1, other integers from 0..1.
+    Floats are standard normal, booleans fair coins. Integers, and floats that become integers, are
+    drawn evenly from a range that their use tells: inside the axis that they index, below the depth
+    of a one-hot, from the smallest to the largest constant that they are compared with. Bytes that
+    become numbers, as pixels and quantised values do, have all values of their type; other integers
+    are 0 or 1.
     """
     rng = np.random.default_rng(seed)
     weights = {w.name for w in model.graph.initializer}
-    bounds = _index_bounds(model.graph)
+    ranges = _ranges(_analysed(model))
     return {
-        value.name: _random(value, bounds.get(value.name, _UNKNOWN_BOUND), rng)
+        value.name: _random(value, ranges.get(value.name), rng)
         for value in model.graph.input
         if value.name not in weights
     }
 
 
-def _random(value: onnx.ValueInfoProto, bound: int, rng: np.random.Generator) -> Array:
+def _random(value: onnx.ValueInfoProto, known: Range | None, rng: np.random.Generator) -> Array:
     tensor = value.type.tensor_type
     shape = tuple(d.dim_value for d in tensor.shape.dim)
     dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
     if dtype == np.bool_:
         return np.asarray(rng.integers(0, 2, shape) == 1)
-    if np.issubdtype(dtype, np.integer):
-        return np.asarray(rng.integers(0, bound, shape)).astype(dtype)
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        found = Range(int(limits.min), min(_MOST, int(limits.max))) & (known or _FLAG)
+        return np.asarray(rng.integers(found.low, found.high + 1, shape)).astype(dtype)
+    if known is not None and known.whole:
+        return np.asarray(rng.integers(known.low, known.high + 1, shape)).astype(dtype)
     return np.asarray(rng.standard_normal(shape)).astype(dtype)
 
 
-def _index_bounds(graph: onnx.GraphProto) -> dict[str, int]:
-    """For each value that indices are read from, the size of the smallest axis they index.
+def _analysed(model: onnx.ModelProto) -> onnx.GraphProto:
+    """The model's graph with its functions expanded and its shapes computed, where integers matter.
 
-    Walks from the lookups back to the model's inputs.
+    What the importer refuses is looked at as it is.
     """
-    shapes = _shapes(graph)
-    bounds: dict[str, int] = {}
+    floats = all(i.type.tensor_type.elem_type in _NUMERIC for i in model.graph.input)
+    if not floats or any(node.op_type in ("Cast", "CastLike") for node in model.graph.node):
+        with suppress(LuthierError, onnx.shape_inference.InferenceError):
+            return onnx.shape_inference.infer_shapes(outline(model)[0]).graph
+    return model.graph
+
+
+def _ranges(graph: onnx.GraphProto) -> dict[str, Range]:
+    """What is known of each value's elements, from the operators that take it.
+
+    A comparison with a single number, of a token with the one that pads, say, counts where nothing
+    else is known.
+    """
+    constants = Constants(graph)
+    return {**_walk(graph, constants, single=True), **_walk(graph, constants, single=False)}
+
+
+def _walk(graph: onnx.GraphProto, constants: Constants, *, single: bool) -> dict[str, Range]:
+    """From the uses back to the model's inputs."""
+    ranges: dict[str, Range] = {}
+
+    def limit(name: str, found: Range | None) -> None:
+        if found is not None and name:
+            ranges[name] = found & ranges.get(name)
+
     for node in reversed(graph.node):
-        if node.op_type in _LOOKUPS:
-            data, indices = node.input[0], node.input[_LOOKUPS[node.op_type]]
-            shape = shapes.get(data)
-            if shape:
-                _limit(bounds, indices, shape[_axis(node)])
-        elif node.op_type in _CARRIERS and node.output[0] in bounds:
-            for name in node.input if node.op_type == "Concat" else node.input[:1]:
-                _limit(bounds, name, bounds[node.output[0]])
-    return bounds
+        for name, found in _uses(node, constants, single=single):
+            limit(name, found)
+        carried = [_through(node, ranges[name]) for name in node.output if name in ranges]
+        for name in _carried(node):
+            for found in carried:
+                limit(name, found)
+        if node.op_type in ("Add", "Sub") and carried:
+            limit(*_shifted(node, carried[0], constants))
+    return ranges
 
 
-def _limit(bounds: dict[str, int], name: str, size: int) -> None:
-    if size > 0:
-        bounds[name] = min(size, bounds.get(name, size))
+def _uses(
+    node: onnx.NodeProto, constants: Constants, *, single: bool
+) -> Iterable[tuple[str, Range | None]]:
+    """Values that a node takes for indices, or compares with constants, and their ranges."""
+    if node.op_type in _LOOKUPS:
+        yield (
+            node.input[_LOOKUPS[node.op_type]],
+            _inside(constants.shape(node.input[0]), _axis(node)),
+        )
+    elif node.op_type in _ND_LOOKUPS:
+        indices = node.input[_ND_LOOKUPS[node.op_type]]
+        yield indices, _inside_any(constants, node.input[0], indices)
+    elif node.op_type == "OneHot":
+        depth = constants.limits(node.input[1])
+        yield node.input[0], Range(0, depth[1] - 1, True) if depth and depth[1] > 0 else None
+    elif node.op_type in _COMPARISONS:
+        for name, other in (node.input, reversed(node.input)):
+            limits = constants.limits(other)
+            if limits is not None and (single or limits[0] < limits[1]):
+                yield name, Range(*limits) if limits[0] < limits[1] else _around(limits[0])
+    elif node.op_type in ("Cast", "DequantizeLinear"):
+        yield node.input[0], _all_bytes(node, constants)
+
+
+def _through(node: onnx.NodeProto, found: Range) -> Range:
+    """What a node's result tells of its argument: what becomes an integer should be one."""
+    integer = node.op_type == "Cast" and _to(node) not in (*_NUMERIC, TensorProto.BOOL)
+    return replace(found, whole=True) if integer else found
+
+
+def _carried(node: onnx.NodeProto) -> list[str]:
+    if node.op_type in _CARRIERS:
+        return list(node.input[:1])
+    if node.op_type in _ALL_CARRIERS:
+        return list(node.input[1:] if node.op_type == "Where" else node.input)
+    return []
+
+
+def _shifted(node: onnx.NodeProto, found: Range, constants: Constants) -> tuple[str, Range | None]:
+    """The argument of a sum with a constant, as offsets into one large table are added."""
+    first, second = (constants.limits(name) for name in node.input[:2])
+    name, limits = (node.input[1], first) if first is not None else (node.input[0], second)
+    if limits is None or (first is not None and node.op_type == "Sub"):
+        return "", None
+    low, high = limits if node.op_type == "Add" else (-limits[1], -limits[0])
+    shifted = Range(found.low - low, found.high - high, found.whole)
+    return name, shifted if shifted.low <= shifted.high else None
+
+
+def _inside(shape: list[int] | None, axis: int) -> Range | None:
+    if not shape or not -len(shape) <= axis < len(shape) or shape[axis] < 1:
+        return None
+    return Range(0, shape[axis] - 1, True)
+
+
+def _inside_any(constants: Constants, data: str, indices: str) -> Range | None:
+    """Of the axes that the last dimension of ``indices`` points into, the smallest."""
+    shape, places = constants.shape(data), constants.shape(indices)
+    sizes = (shape or [])[: places[-1] if places else None]
+    return Range(0, min(sizes) - 1, True) if sizes and min(sizes) > 0 else None
+
+
+def _around(number: int) -> Range:
+    """What is compared with a single number is that or its neighbour, not below 0 if it is not."""
+    return Range(number - 1, number) if number > 0 else Range(number, number + 1)
+
+
+def _all_bytes(node: onnx.NodeProto, constants: Constants) -> Range | None:
+    """All values of a byte that becomes a number."""
+    limits: dict[int, tuple[int, int]] = {
+        TensorProto.UINT8: (0, 255),
+        TensorProto.INT8: (-128, 127),
+    }
+    found = limits.get(constants.element_type(node.input[0]))
+    return Range(*found) if found and _to(node) in _NUMERIC else None
+
+
+def _to(node: onnx.NodeProto) -> int:
+    """The element type of a Cast's result; a DequantizeLinear's is a float's."""
+    return next((a.i for a in node.attribute if a.name == "to"), TensorProto.FLOAT)
 
 
 def _axis(node: onnx.NodeProto) -> int:
     return next((a.i for a in node.attribute if a.name == "axis"), 0)
-
-
-def _shapes(graph: onnx.GraphProto) -> dict[str, list[int]]:
-    shapes = {w.name: list(w.dims) for w in graph.initializer}
-    for value in [*graph.input, *graph.value_info]:
-        shapes[value.name] = [d.dim_value for d in value.type.tensor_type.shape.dim]
-    for node in graph.node:
-        if node.op_type == "Constant":
-            for attribute in node.attribute:
-                shapes[node.output[0]] = list(attribute.t.dims)
-    return shapes

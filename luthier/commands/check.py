@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import luthier
+from luthier._arrays import load_arrays
 
 from . import options
 
@@ -17,8 +18,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model_or_dir", metavar="MODEL|DIR", type=click.Path(path_type=Path))
-@click.option("--rtol", type=float, default=1e-3, show_default=True, help="Relative tolerance.")
-@click.option("--atol", type=float, default=1e-4, show_default=True, help="Absolute tolerance.")
+@click.option("--rtol", type=float, help="Relative tolerance  [default: by the output's type]")
+@click.option("--atol", type=float, help="Absolute tolerance  [default: by the output's type]")
+@click.option(
+    "--inputs",
+    type=click.Path(path_type=Path),
+    help=".npz, arrays by input name, in place of random ones (MODEL).",
+)
 @click.option(
     "--runs", type=click.IntRange(1), default=3, show_default=True, help="Random inputs (MODEL)."
 )
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
 @options.examples("luthier check model.onnx", "luthier check model --rtol 1e-4")
 def check(
     model_or_dir: Path,
+    inputs: Path | None,
     log: str,
     no_log: bool,
     as_json: bool,
@@ -45,7 +52,8 @@ def check(
     where outputs differ by more than the tolerance.
     """
     chosen = None if no_log else log
-    report = luthier.check(model_or_dir, log=chosen, **settings)
+    arrays = None if inputs is None else load_arrays(inputs)
+    report = luthier.check(model_or_dir, log=chosen, inputs=arrays, **settings)
     result = {**options.plain(report), "ok": report.ok}
     options.emit(result, as_json, lambda: _text(report))
     report.raise_if_wrong()
@@ -58,5 +66,6 @@ def _text(report: CheckReport) -> str:
     lines.append(f"{'output':{width}}  max abs error  max rel error")
     for name, o in zip(names, report.outputs, strict=True):
         verdict = "ok" if o.within else "DIFFERS"
-        lines.append(f"{name:{width}}  {o.absolute:13.3g}  {o.relative:13.3g}  {verdict}")
+        errors = f"{o.absolute:13.3g}  {o.relative:13.3g}"
+        lines.append(f"{name:{width}}  {errors}  {verdict}  ({o.tolerance})")
     return "\n".join(lines + options.log_notes(report))

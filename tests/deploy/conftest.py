@@ -11,6 +11,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # the tests share small_models.p
 
 from small_models import SmallModel, two_inputs
 
+from luthier.deploy import Sample, SampleNote
+
 
 @pytest.fixture(scope="session")
 def small() -> SmallModel:
@@ -20,5 +22,6 @@ def small() -> SmallModel:
 @pytest.fixture(scope="session")
 def artifact_folder(small: SmallModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("small") / "artifact"
-    small.build(folder, sample={"in:x": small.program.constants[2]})
+    sample = Sample({"x": small.program.constants[2]}, {}, SampleNote("nobody", {}))
+    small.build(folder, finish=lambda _: sample)
     return folder

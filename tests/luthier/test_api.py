@@ -77,7 +77,7 @@ SIGNATURES = {
     "seed=0, on_progress=None)",
     "load": "(path, *, threads=None)",
     "check": "(model_or_dir, *, target='host', log='luthier.db', packs=(), threads=None, "
-    "shapes=None, accuracy='standard', runs=3, rtol=0.001, atol=0.0001)",
+    "shapes=None, accuracy='standard', inputs=None, runs=3, rtol=None, atol=None)",
     "bench": "(folder, *, threads=None, seconds=3.0, kernels=False)",
     "target": "(name='host', threads=None)",
     "doctor": "()",

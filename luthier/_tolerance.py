@@ -1,0 +1,148 @@
+"""How close outputs must be to what is right: by their type, and by the types they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, numpy_helper
+
+from luthier.deploy import Tolerance
+from luthier.schedules import Tensor
+
+EXACT = Tolerance(0.0, 0.0, "exact")
+# A unit in the last place is 1.2e-7, 9.8e-4 and 2.2e-16 of a number; sums in another order, and
+# the transforms of Winograd's convolution, cost some hundreds of them in float32. float16 rounds
+# each layer's result.
+BY_TYPE = {
+    "float64": Tolerance(1e-6, 1e-7, "float64"),
+    "float32": Tolerance(1e-3, 1e-4, "float32"),
+    "float16": Tolerance(1e-2, 2e-3, "float16"),
+}
+_FLOATS = {
+    TensorProto.DOUBLE: "float64",
+    TensorProto.FLOAT: "float32",
+    TensorProto.FLOAT16: "float16",
+}
+_QUANTIZERS = frozenset({"QuantizeLinear", "DynamicQuantizeLinear"})
+# Operators whose results are elements of their first argument, or of all.
+_MOVERS = frozenset(
+    {"Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "Identity", "MaxPool", "Pad", "Relu"}
+    | {"Reshape", "Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"}
+)
+
+
+def tolerances(model: onnx.ModelProto, outputs: Mapping[str, Tensor]) -> dict[str, Tolerance]:
+    """Of each output of a model, by name.
+
+    Floats follow the least exact float type that any value has on the way to them. What was
+    quantised may be one step of the quantisation off, since a value near the middle of two steps
+    goes either way. Other integers and booleans are exact.
+    """
+    origins = _origins(model)
+    return {name: of_type(t.dtype, origins.get(name)) for name, t in outputs.items()}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a value comes from: the ``coarsest`` float type on its way, "" for none.
+
+    ``step`` is the distance of two neighbours in the quantised numbers that its elements are, or 0.
+    """
+
+    coarsest: str = ""
+    step: float = 0.0
+
+    @property
+    def is_quantised(self) -> bool:
+        """Whether its elements are quantised numbers."""
+        return self.step > 0
+
+
+def of_type(dtype: str, origin: Origin | None = None) -> Tolerance:
+    """The tolerance of an output of a type, of which nothing else is known without ``origin``."""
+    origin = origin or Origin()
+    if dtype not in BY_TYPE:
+        if origin.is_quantised and dtype != "bool":
+            return Tolerance(0.0, 1.0, "one step of the quantisation")
+        return replace(EXACT, why=f"{dtype}, exact")
+    base = BY_TYPE[_coarser(dtype, origin.coarsest)]
+    if origin.is_quantised:
+        return Tolerance(0.0, origin.step * (1 + base.rtol), "one step of the quantisation")
+    return base
+
+
+def _coarser(first: str, second: str) -> str:
+    return max(first, second, key=("", *BY_TYPE).index)
+
+
+def _origins(model: onnx.ModelProto) -> dict[str, Origin]:
+    """Of each value of the main graph, in one walk along its nodes."""
+    origins: dict[str, Origin] = {}
+    constants: dict[str, NDArray[Any]] = {}
+    for value in model.graph.input:
+        origins[value.name] = Origin(_FLOATS.get(value.type.tensor_type.elem_type, ""))
+    for tensor in model.graph.initializer:
+        origins[tensor.name] = Origin(_FLOATS.get(tensor.data_type, ""))
+        if tensor.data_type in _FLOATS and max(tensor.dims, default=1) < 1 << 16:
+            constants[tensor.name] = _array(tensor)
+    inside = {(f.domain, f.name): f.node for f in model.functions}
+    for node in model.graph.node:
+        origin = _of_node(node, origins, constants, inside.get((node.domain, node.op_type), ()))
+        for name in node.output:
+            origins[name] = origin
+    return origins
+
+
+def _of_node(
+    node: onnx.NodeProto,
+    origins: Mapping[str, Origin],
+    constants: dict[str, NDArray[Any]],
+    body: Iterable[onnx.NodeProto],
+) -> Origin:
+    arguments = [origins.get(name, Origin()) for name in node.input if name]
+    coarsest = ""
+    for argument in arguments:
+        coarsest = _coarser(coarsest, argument.coarsest)
+    for each in (node, *body):
+        coarsest = _coarser(coarsest, _named_type(each))
+    if node.op_type == "Constant":
+        for attribute in node.attribute:
+            if attribute.HasField("t") and attribute.t.data_type in _FLOATS:
+                constants[node.output[0]] = _array(attribute.t)
+    return Origin(coarsest, _step(node, arguments, constants))
+
+
+def _step(
+    node: onnx.NodeProto, arguments: list[Origin], constants: Mapping[str, NDArray[Any]]
+) -> float:
+    if node.op_type in _QUANTIZERS:
+        return 1.0
+    first = arguments[0].step if arguments else 0.0
+    if node.op_type == "DequantizeLinear" and len(node.input) > 1:
+        scale = constants.get(node.input[1])
+        return first * float(np.abs(scale).max(initial=0.0)) if scale is not None else 0.0
+    if node.op_type == "Concat":
+        return max((each.step for each in arguments), default=0.0)
+    return first if node.op_type in _MOVERS else 0.0
+
+
+def _named_type(node: onnx.NodeProto) -> str:
+    """The coarsest float type that a node's attributes name: a Cast's, or a constant's."""
+    found = ""
+    for attribute in node.attribute:
+        if attribute.name in ("to", "dtype"):
+            found = _coarser(found, _FLOATS.get(attribute.i, ""))
+        if attribute.HasField("t"):
+            found = _coarser(found, _FLOATS.get(attribute.t.data_type, ""))
+        if attribute.name.startswith("value_float"):
+            found = _coarser(found, "float32")
+    return found
+
+
+def _array(tensor: TensorProto) -> NDArray[Any]:
+    return np.asarray(numpy_helper.to_array(tensor), np.float64)
