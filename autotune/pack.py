@@ -10,16 +10,18 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
-from luthier.schedules import LogError
+from luthier.schedules import LogError, Workload
+from luthier.schedules.files import open_regular
 
 from .address import is_url, shown, without_secrets
 from .closing import Closing
+from .condensed import Condensed
 from .database import hint, is_store
+from .lines import lines
 from .machine import Machine
 from .parse import LONGEST_LINE, parse_record
 from .record import Record
@@ -41,35 +43,44 @@ class Pack(Closing):
         self.skipped = 0
         self.problems: list[str] = []
         self._where = where
+        self._alien = b""  # the beginning of a line that is of something else
 
     def close(self) -> None:
         """Nothing is held open between readings."""
 
     def records(self) -> Iterator[Record]:
-        """Each record once, in the file's order; raises LogError.
+        """The records in the file's order, each once; raises LogError.
 
         A file without a single record is a pack only if it is empty.
         """
-        self.skipped, self.problems = 0, []
         told: set[str] = set()
-        alien = b""
-        with _opened(self._where) as file:
-            for number, line in enumerate(_lines(file, self.name), 1):
-                text = line.strip()
-                if not text:
-                    continue
-                try:
-                    record = parse_record(text.decode("ascii"))
-                except (LogError, UnicodeDecodeError) as error:
-                    reason = error if isinstance(error, LogError) else "the line is no ASCII text"
-                    self._skip(f"{self.name}:{number}: {reason}")
-                    alien = alien or (b"" if text.startswith(b"{") else line[:100])
-                    continue
-                if record.hash not in told:
-                    told.add(record.hash)
+        for number, text in self._texts():
+            record = self._parsed(number, text)
+            if record is not None and record.hash not in told:
+                told.add(record.hash)
+                yield record
+        self._refuse_alien(bool(told))
+
+    def counting(self, workloads: Collection[Workload] | None = None) -> Iterator[Record]:
+        """Those that may count (see ``Condensed``), of these kernels or of all; raises LogError.
+
+        Whether other kernels' lines can be read is not looked at.
+        """
+        condensed, found = Condensed(workloads), False
+        for number, text in self._texts():
+            if condensed.take(number, text):
+                found = True
+                continue
+            record = self._parsed(number, text)
+            if record is not None:
+                found = True
+                if not condensed.take(number, record.line.encode()):
                     yield record
-        if alien and not told:
-            raise LogError(f"'{self.name}' is {_alien(alien)}")
+        self._refuse_alien(found)
+        for number, text in condensed.lines():
+            record = self._parsed(number, text)
+            if record is not None:
+                yield record
 
     def find(self, prefix: str) -> list[Record]:
         """Records whose hash begins so; raises LogError."""
@@ -79,10 +90,30 @@ class Pack(Closing):
         """What is wrong with the file beyond its lines: nothing can be."""
         return []
 
-    def _skip(self, problem: str) -> None:
+    def _texts(self) -> Iterator[tuple[int, bytes]]:
+        """Lines that are not blank, with their numbers, from the first on."""
+        self.skipped, self.problems, self._alien = 0, [], b""
+        with _opened(self._where) as file:
+            for number, text in enumerate(lines(_blocks(file, self.name), LONGEST_LINE), 1):
+                if text:
+                    yield number, text
+
+    def _parsed(self, number: int, text: bytes) -> Record | None:
+        """A line's record; one that has none is counted."""
+        try:
+            return parse_record(text.decode("ascii"))
+        except (LogError, UnicodeDecodeError) as error:
+            reason = error if isinstance(error, LogError) else "the line is no ASCII text"
         self.skipped += 1
         if len(self.problems) < MOST_PROBLEMS:
-            self.problems.append(problem)
+            self.problems.append(f"{self.name}:{number}: {reason}")
+        if not self._alien and not text.startswith(b"{"):
+            self._alien = text[:100]
+        return None
+
+    def _refuse_alien(self, found: bool) -> None:
+        if self._alien and not found:
+            raise LogError(f"'{self.name}' is {_alien(self._alien)}")
 
 
 def _alien(line: bytes) -> str:
@@ -151,10 +182,7 @@ def _opened(where: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             with _remote(str(where), "rb") as file:
                 yield file
         else:
-            descriptor = os.open(where, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            with os.fdopen(descriptor, "rb") as file:
-                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise LogError(f"the pack '{name}' is not a regular file; give a file's path")
+            with open_regular(where) as file:
                 yield file
     except OSError as error:
         raise LogError(f"cannot read the pack '{name}': {error.strerror or error}") from error
@@ -185,15 +213,10 @@ def _remote(url: str, mode: str) -> Iterator[IO[bytes]]:
         ) from None  # a traceback would show what was left out
 
 
-def _lines(file: IO[bytes], name: str) -> Iterator[bytes]:
-    """Lines, each cut to LONGEST_LINE + 1 bytes."""
-    rest, total = b"", 0
+def _blocks(file: IO[bytes], name: str) -> Iterator[bytes]:
+    left = _MOST
     while block := file.read(_BLOCK):
-        total += len(block)
-        if total > _MOST:
+        left -= len(block)
+        if left < 0:
             raise LogError(f"the pack '{name}' is larger than {_MOST >> 30} GiB")
-        *whole, rest = (rest + block).split(b"\n")
-        yield from whole
-        rest = rest[: LONGEST_LINE + 1]
-    if rest:
-        yield rest
+        yield block

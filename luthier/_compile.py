@@ -167,10 +167,10 @@ def build(
     check_output(Path(out))
     find_compiler()
     resolved = resolve(target, threads, accuracy)
-    with reading(log, packs, resolved) as layers:
-        read = read_model(model, shapes)
-        program = import_model(read, resolved)
-        kernels = {call.workload.dense for call in program.calls}
+    read = read_model(model, shapes)
+    program = import_model(read, resolved)
+    kernels = {call.workload.dense for call in program.calls}
+    with reading(log, packs, resolved, kernels) as layers:
         chosen = choices(program, layers)
         foreign = sum(map(layers.elsewhere, kernels))
     missed = [workload for workload in kernels if workload.key not in chosen]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from luthier.autotune import Choice, Layers, Pack, Store, Trust
 from luthier.frontend import Program
-from luthier.schedules import Target
+from luthier.schedules import Target, Workload
 from luthier.schedules.errors import UsageError
 
 FilePath = str | os.PathLike[str]
@@ -39,17 +39,24 @@ def writing(log: FilePath, packs: Sequence[FilePath], target: Target) -> Layers:
     return Layers(Store.open(log, create=True), _read(packs), target)
 
 
-def reading(log: FilePath | None, packs: Sequence[FilePath], target: Target) -> Layers:
+def reading(
+    log: FilePath | None,
+    packs: Sequence[FilePath],
+    target: Target,
+    workloads: Collection[Workload] | None = None,
+) -> Layers:
     """The layers of a command that does not; no records at all where ``log`` is None.
 
-    The default log may be missing. Raises LogError and UsageError.
+    Of packs those of ``workloads``, or all. The default log may be missing. Raises LogError and
+    UsageError.
     """
     if log is None:
         if packs:
             raise UsageError("packs make no sense where no records are wanted")
         return Layers(None, (), target)
     missing = str(log) == DEFAULT_LOG and not Path(log).exists()
-    return Layers(None if missing else Store.open(log), _read(packs), target)
+    own = None if missing else Store.open(log)
+    return Layers(own, _read(packs, workloads), target)
 
 
 def choices(program: Program, layers: Layers) -> dict[str, Choice]:
@@ -70,23 +77,26 @@ def _counts(chosen: Mapping[str, Choice], layer: str) -> list[int]:
     return [kinds.count(trust) for trust in (Trust.EXACT, Trust.SAME_CPU, Trust.RELATED)]
 
 
-def _read(packs: Sequence[FilePath]) -> list[Store]:
-    return [*(_stored(Pack(where)) for where in packs), *_shipped()]
+def _read(packs: Sequence[FilePath], workloads: Collection[Workload] | None = None) -> list[Store]:
+    given = (_stored([Pack(where)], workloads) for where in packs)
+    return [*given, *_shipped(workloads)]
 
 
-def _shipped() -> list[Store]:
+def _shipped(workloads: Collection[Workload] | None) -> list[Store]:
     """The packs of this installation, as one layer."""
     folder = resources.files("luthier.packs")
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".jsonl"))
     with contextlib.ExitStack() as files:
         paths = [files.enter_context(resources.as_file(folder / name)) for name in names]
-        return [_stored(*map(Pack, paths), name=SHIPPED)] if paths else []
+        return [_stored([*map(Pack, paths)], workloads, name=SHIPPED)] if paths else []
 
 
-def _stored(*packs: Pack, name: str | None = None) -> Store:
-    """Packs as one store, which can be asked for the best; raises LogError."""
+def _stored(
+    packs: Sequence[Pack], workloads: Collection[Workload] | None, name: str | None = None
+) -> Store:
+    """What counts of packs as one store, which can be asked for the best; raises LogError."""
     store = Store.in_memory(name or packs[0].name)
     for each in packs:
-        store.add(each.records())
+        store.add(each.counting(workloads))
         store.report(each.skipped, each.problems)
     return store

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 from luthier.autotune import Pack, Store
-from luthier.autotune.address import is_server
+from luthier.autotune.address import is_server, is_url
+from luthier.autotune.lines import first_byte
+from luthier.schedules.files import open_regular
 
 from ._layers import FilePath
 
@@ -15,8 +15,8 @@ def opened(where: FilePath) -> Store | Pack:
     if is_server(where):
         return Store.open(where)
     try:
-        with open(where, "rb") as file:
-            is_pack = file.read(1024).lstrip()[:1] in (b"", b"{")
+        with open_regular(where) as file:
+            is_pack = first_byte(file.read(1024)) in (b"", b"{")
     except (OSError, ValueError):
-        is_pack = "://" in os.fspath(where)  # else the store says what is wrong
+        is_pack = is_url(where)  # else the store says what is wrong
     return Pack(where) if is_pack else Store.open(where)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from luthier._sources import opened
 from luthier.autotune.machine import Machine
 from luthier.autotune.pack import Pack, write_pack
 from luthier.autotune.record import Outcome, Record, Timing
@@ -116,6 +119,99 @@ def test_which_records_count_depends_on_no_order_and_is_the_same_in_stores_and_p
         (counts,) = (record for record in group if record.hash in expected)
         past = [record.time for record in group if record.time < "2026"]
         assert counts.time == (max(past) if past else max(record.time for record in group))
+
+
+@settings(max_examples=50, deadline=None)
+@given(SETS, st.booleans(), st.booleans())
+def test_what_counts_of_a_pack_is_found_without_reading_the_rest(folder, some, odd, filtered):
+    """Whatever its lines' formatting, the layers see what they see of all records."""
+    formatted = [
+        json.dumps(json.loads(r.line)) if odd and i % 2 else r.line for i, r in enumerate(some)
+    ]
+    (folder / "counting.jsonl").write_text("\n".join(formatted))
+    workloads = sorted({record.workload for record in some}, key=lambda w: w.key)
+    wanted = workloads[::2] if filtered else workloads
+    pack = Pack(folder / "counting.jsonl")
+    found = Store.in_memory("some", pack.counting(wanted if filtered else None))
+    every = Store.in_memory("all", some)
+    assert pack.skipped == 0
+    for workload in wanted:
+        machines = list(every.machines())
+        for kinds in (machines, *([machine] for machine in machines)):
+            assert found.latest(workload, kinds) == every.latest(workload, kinds)
+            assert list(found.ranked(workload, kinds)) == list(every.ranked(workload, kinds))
+        assert found.refuted(workload) == every.refuted(workload)
+    assert {r.workload for r in found.records()} <= {*wanted} or odd
+
+
+def test_of_thousands_of_schedules_the_fastest_are_kept(tmp_path, make_record, monkeypatch):
+    monkeypatch.setattr("luthier.autotune.condensed._FASTEST", 10)
+    some = [make_record(n, 1e-6 * (1 + n * 7919 % 997)) for n in range(400)]
+    wrong = [make_record(n, None) for n in range(500, 530)]
+    write_pack(tmp_path / "pack.jsonl", [*some, *wrong])
+    kept = list(Pack(tmp_path / "pack.jsonl").counting())
+    fastest = sorted(some, key=lambda r: r.seconds)[:10]
+    assert {r.hash for r in fastest} <= {r.hash for r in kept}
+    assert {r.hash for r in wrong} <= {r.hash for r in kept}
+    assert len({r.hash for r in kept}) <= 10 + 30
+
+
+def test_what_is_damaged_is_told_though_only_what_counts_is_read(tmp_path, make_record, workload):
+    first, second = make_record(1), make_record(2)
+    forged = first.line.replace('"samples":1', '"samples":2')
+    of = replace(workload, constants=(False, False, False))
+    other = make_record(3, of=of).line
+    lines = [first.line, forged, "nonsense", second.line[:100], other, second.line]
+    (tmp_path / "pack.jsonl").write_text("\n".join(lines))
+    pack = Pack(tmp_path / "pack.jsonl")
+    assert {r.hash for r in pack.counting([workload])} == {first.hash, second.hash}
+    assert pack.skipped == 3
+    assert [problem.split(":")[1] for problem in pack.problems] == ["2", "3", "4"]
+    (tmp_path / "pack.jsonl").write_text("nonsense\n")
+    with pytest.raises(LogError, match="is not a tuning log"):
+        list(pack.counting([workload]))
+
+
+SPELLINGS = {
+    "mark": lambda text: b"\xef\xbb\xbf" + text.encode(),
+    "mark in the middle": lambda text: text.encode().replace(b"\n", b"\n\xef\xbb\xbf", 1),
+    "UTF-16": lambda text: text.encode("utf-16"),
+    "UTF-16, big": lambda text: b"\xfe\xff" + text.encode("utf-16-be"),
+    "UTF-16 without a mark": lambda text: text.encode("utf-16-le"),
+    "UTF-32": lambda text: text.encode("utf-32"),
+    "CR LF": lambda text: text.replace("\n", "\r\n").encode(),
+    "CR": lambda text: text.replace("\n", "\r").encode(),
+    "zeros at the end": lambda text: text.encode() + b"\0" * 512,
+    "a zero at each line": lambda text: text.replace("}\n", "}\0\n").encode(),
+    "an end of long ago": lambda text: text.replace("\n", "\r\n").encode() + b"\x1a",
+    "no end": lambda text: text.strip().encode(),
+}
+
+
+@pytest.mark.parametrize("block", [1 << 22, 5, 64])
+@pytest.mark.parametrize("kind", SPELLINGS)
+def test_however_a_file_s_text_is_spelled(tmp_path, make_record, kind, block, monkeypatch):
+    monkeypatch.setattr("luthier.autotune.pack._BLOCK", block)
+    some = [make_record(n) for n in range(3)]
+    path = tmp_path / "pack.jsonl"
+    path.write_bytes(SPELLINGS[kind]("".join(f"{record.line}\n" for record in some)))
+    with opened(path) as pack:
+        assert list(pack.records()) == some
+        padding = kind == "zeros at the end"
+        assert pack.skipped == padding, "zeros in a line of their own may have been records"
+        assert {record.hash for record in pack.counting()} == {record.hash for record in some}
+    damaged = SPELLINGS[kind](f"{some[0].line}\n\n{some[1].line[:50]}\n")
+    path.write_bytes(damaged)
+    assert len(list(pack.records())) == 1
+    assert pack.problems[0].startswith(f"{path}:3: ")
+
+
+def test_a_compressed_pack_is_told(tmp_path, make_record):
+    path = tmp_path / "pack.jsonl.gz"
+    path.write_bytes(gzip.compress(make_record(1).line.encode()))
+    for read in (Pack(path).records, Pack(path).counting):
+        with pytest.raises(LogError, match="gunzip"):
+            list(read())
 
 
 def test_records_of_a_kernel_and_machine_stand_together(tmp_path, make_record, target):
