@@ -17,7 +17,7 @@ from luthier.schedules import Kernel, ModelError, Schedule, Target
 from luthier.schedules.target import available_cores
 from luthier.schedules.toolchain import find_compiler
 
-from .folder import check_output, new_artifact
+from .folder import cannot_write, check_output, new_artifact
 from .interface import write_interface
 from .library import link_library
 from .manifest import MANIFEST, SAMPLE, KernelEntry, Manifest, Port, Step, sha256
@@ -66,7 +66,7 @@ def build(
         out,
         target,
         kernels,
-        _compile(kernels, target),
+        _compile(kernels, target, out),
         tuned=tuned,
         versions={"llvm": str(tvm.get_global_func("target.llvm_version_major")())},
         model_sha256=model_sha256,
@@ -162,7 +162,7 @@ def _entry(kernel: Kernel, count: int, tuned: Mapping[str, str | None]) -> Kerne
     return KernelEntry(kernel.workload, kernel.schedule, source, count, tuned.get(key))
 
 
-def _compile(kernels: Sequence[Kernel], target: Target) -> list[bytes]:
+def _compile(kernels: Sequence[Kernel], target: Target, out: Path) -> list[bytes]:
     """ELF objects of the kernels, compiled on all cores: TVM lets go of Python's lock."""
     from luthier.schedules import codegen  # noqa: PLC0415 - it imports TVM
 
@@ -170,8 +170,11 @@ def _compile(kernels: Sequence[Kernel], target: Target) -> list[bytes]:
     parts = [
         dict(named[i : i + _KERNELS_PER_OBJECT]) for i in range(0, len(named), _KERNELS_PER_OBJECT)
     ]
-    with ThreadPoolExecutor(available_cores()) as pool:
-        return list(pool.map(lambda part: codegen.compile_object(part, target), parts))
+    try:
+        with ThreadPoolExecutor(available_cores()) as pool:
+            return list(pool.map(lambda part: codegen.compile_object(part, target), parts))
+    except OSError as error:
+        raise cannot_write(out, error) from error
 
 
 def _check_names(program: Program) -> None:

@@ -32,17 +32,27 @@ def new_artifact(out: Path) -> Iterator[Path]:
         folder = Path(tempfile.mkdtemp(prefix=f".{target.name[:32]}.", dir=target.parent))
     except OSError as error:
         _remove_empty(new_parents)
-        raise ArtifactError(f"cannot write to {target.parent}: {error.strerror}") from error
+        raise cannot_write(target, error) from error
     try:
         yield folder
         folder.chmod(0o777 & ~_umask())
         check_output(target)
         _move(folder, target)
     except OSError as error:
-        raise ArtifactError(f"cannot write {target}: {error.strerror}") from error
+        raise cannot_write(target, error) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         _remove_empty(new_parents)
+
+
+def cannot_write(out: Path, error: OSError) -> ArtifactError:
+    """The error that says why an artifact cannot be written at ``out``, and what helps."""
+    helps = "choose another output folder"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        helps = f"make room in {out.parent}, or {helps}"
+    elif error.errno == errno.EFBIG:
+        helps = "raise the limit of files' sizes (ulimit -f)"
+    return ArtifactError(f"cannot write {out}: {error.strerror or error}; {helps}")
 
 
 def _remove_empty(folders: Sequence[Path]) -> None:

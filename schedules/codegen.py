@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
+import errno
+import os
+import re
+import resource
 from collections.abc import Mapping
-from pathlib import Path
+from typing import Any
 
 import tvm
 from tvm import tirx
@@ -53,9 +56,35 @@ def lower(kernels: Mapping[str, Kernel], target: Target) -> tvm.IRModule:
 
 
 def compile_object(kernels: Mapping[str, Kernel], target: Target) -> bytes:
-    """An ELF object with the C function ``name_i`` for phase ``i`` of each kernel."""
-    compiled = tvm.get_global_func("target.build.llvm")(lower(kernels, target), llvm_target(target))
-    with tempfile.TemporaryDirectory(prefix="luthier-") as folder:
-        path = Path(folder) / "kernels.o"
-        compiled.write_to_file(str(path), "o")
-        return path.read_bytes()
+    """An ELF object with the C function ``name_i`` for phase ``i`` of each kernel.
+
+    Raises OSError where files may not be as large.
+    """
+    return _object(
+        tvm.get_global_func("target.build.llvm")(lower(kernels, target), llvm_target(target))
+    )
+
+
+def _object(compiled: Any) -> bytes:
+    """The module's machine code, through a file in memory.
+
+    LLVM ends the process where it cannot write, so its file must not be on a disk, which may be
+    full, nor larger than the process's limit allows.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if limit != resource.RLIM_INFINITY and _most_bytes(compiled.inspect_source("s")) > limit:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    with os.fdopen(os.memfd_create("kernels.o"), "rb") as file:
+        compiled.write_to_file(f"/proc/self/fd/{file.fileno()}", "o")
+        return file.read()
+
+
+def _most_bytes(assembly: str) -> int:
+    """No object of this assembly is larger.
+
+    A line of text is seldom shorter than what it stands for, though a symbol or a relocation, which
+    a short line may bring, takes 24 bytes.
+    """
+    zeros = sum(map(int, re.findall(r"\.(?:zero|skip|space|fill)\s+(\d+)", assembly)))
+    aligned = 64 * assembly.count(".p2align")
+    return 2 * len(assembly) + zeros + aligned + 4096

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from .elementwise import storage
 from .errors import ToolchainError
 from .kernel import ALIGNMENT, Array, Kernel
 from .target import Target
+from .toolchain import run_tool
 
 
 def aligned(nbytes: int) -> NDArrayBytes:
@@ -30,16 +30,15 @@ NDArrayBytes = Any
 
 
 def link(objects: Sequence[Path], output: Path) -> None:
-    """Link objects of kernels into a shared library with the system's linker."""
+    """Link objects of kernels into a shared library with the system's linker.
+
+    Raises ToolchainError, and OSError where the disk is full.
+    """
     linker = shutil.which("ld") or shutil.which("cc") or shutil.which("gcc")
     if linker is None:
         raise ToolchainError("no linker (ld, cc or gcc) is on the PATH; install a C compiler")
-    command = [linker, "-shared", "-o", str(output), *map(str, objects), "-lm"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        silent = f"it ended with code {done.returncode} and gave no reason"
-        reason = (done.stderr.strip().splitlines() or [silent])[-1]
-        raise ToolchainError(f"{linker} failed: {reason}")
+    paths = (str(path.absolute()) for path in (output, *objects))
+    run_tool([linker, "-shared", "-o", *paths, "-lm"], output.absolute().parent)
 
 
 def run_kernel(kernel: Kernel, target: Target, inputs: Sequence[Array]) -> Array:

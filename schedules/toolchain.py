@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from .errors import ToolchainError
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -21,10 +28,20 @@ class Compiler:
     version: str
 
     def run(self, arguments: Sequence[str], folder: Path) -> None:
-        """Call it in ``folder``; raises ToolchainError with its first complaint."""
-        done = _call([*self.command, *arguments], folder)
-        if done.returncode:
-            raise ToolchainError(f"{self.command[0]} failed: {_complaint(done.stderr)}")
+        """Call it in ``folder``, where its temporary files are, too.
+
+        Raises ToolchainError with its first complaint, and OSError where the disk is full or files
+        may not be as large.
+        """
+        run_tool([*self.command, *arguments], folder)
+
+
+def run_tool(command: Sequence[str], folder: Path) -> None:
+    """Call a compiler or linker; see ``Compiler.run``."""
+    done = _call(command, folder)
+    if done.returncode:
+        _check_disk(done, folder)
+        raise ToolchainError(f"{command[0]} failed: {_complaint(done.stderr)}")
 
 
 def find_compiler() -> Compiler:
@@ -36,28 +53,57 @@ def find_compiler() -> Compiler:
         raise ToolchainError(f"CC={wanted!r} is no command: {error}") from error
     for command in candidates:
         if shutil.which(command[0]):
-            done = _call([*command, "--version"], Path.cwd())
+            done = _call([*command, "--version"])
             if done.returncode == 0 and done.stdout:
                 return Compiler(command, done.stdout.splitlines()[0].strip())
     tried = " ".join(candidates[0]) if wanted else "cc, gcc or clang"
     raise ToolchainError(f"no C compiler works ({tried}); install gcc or clang, or set CC")
 
 
-def _call(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "LC_ALL": "C"}
+def _call(command: Sequence[str], folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Its output; where this process is interrupted, it ends with all that it started."""
+    temporary = {} if folder is None else {"TMPDIR": str(folder)}
     try:
-        return subprocess.run(
+        process = subprocess.Popen(
             command,
             cwd=folder,
-            env=environment,
+            env={**os.environ, **temporary, "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            check=False,
         )
     except OSError as error:
         raise ToolchainError(f"cannot run {command[0]}: {error.strerror}") from error
+    with process:
+        try:
+            out, said = process.communicate()
+        except BaseException:
+            _end(process.pid)
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, said)
+
+
+def _end(pid: int) -> None:
+    """Kill a process and its descendants: a compiler leaves the work to programs of its own.
+
+    Not by a process group: that which a terminal interrupts, or a worker is killed with, must keep
+    them.
+    """
+    with contextlib.suppress(psutil.Error):
+        family = psutil.Process(pid)
+        for each in (family, *family.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                each.kill()
+
+
+def _check_disk(done: subprocess.CompletedProcess[str], folder: Path) -> None:
+    """Raise OSError where it was the disk that failed, or the limit of files' sizes."""
+    too_large = done.returncode == -signal.SIGXFSZ or "File size limit exceeded" in done.stderr
+    for number in _DISK_ERRORS:
+        if os.strerror(number) in done.stderr or (number == errno.EFBIG and too_large):
+            raise OSError(number, os.strerror(number), str(folder))
 
 
 def _complaint(stderr: str) -> str:
