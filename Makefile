@@ -4,7 +4,9 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint types bench clean
+FUZZ_MINUTES ?= 2
+
+.PHONY: help demo test test-slow fuzz lint types bench clean
 
 # Tests share the cores, but those that time something have them to themselves, after the others.
 PARALLEL := -n logical --dist worksteal
@@ -31,6 +33,9 @@ test: $(VENV)/.dev  ## all tests but the slow ones, a few minutes
 test-slow: $(VENV)/.dev  ## the slow ones
 	$(RUN) -m pytest $(PARALLEL) -m 'slow and not alone'
 	$(RUN) -m pytest -m 'slow and alone'
+
+fuzz: $(VENV)/.dev  ## random models against ONNX Runtime, with a fresh seed, two minutes
+	$(RUN) -m tests.fuzz --minutes $(FUZZ_MINUTES)
 
 lint: $(VENV)/.dev  ## ruff, rules and format
 	$(RUN) -m ruff check .

@@ -18,6 +18,9 @@ import pytest
 # CMake and pkg-config of the virtual environment, where the system has none.
 os.environ["PATH"] += os.pathsep + str(Path(sys.executable).parent)
 
+# XGBoost's threads wait for each other at every node of a tree: asleep, as others need the cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 COMPILERS = {"gcc": "g++", "clang": "clang++"}
 
 

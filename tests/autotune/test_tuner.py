@@ -238,7 +238,6 @@ sys.path[:] = {path!r}
 from luthier.autotune import Layers, Store, tune
 from luthier.schedules.target import host
 from luthier.schedules import Tensor, Workload, node
-
 out = Tensor((48, 64))
 inputs = (Tensor((48, 32)), Tensor((32, 64)), Tensor((64,)))
 nodes = (node("matmul", (0, 1), out), node("add", (3, 2), out), node("relu", (4,), out))

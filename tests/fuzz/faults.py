@@ -1,0 +1,50 @@
+"""A worker with faults for the fuzzer's own tests: Tan crashes, Sinh hangs, Relu computes abs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from luthier.frontend import Program
+from luthier.schedules import Node, Workload
+
+from . import ours, worker
+from .case import Case
+from .values import Array
+
+run = ours.run
+
+
+def faulty(cases: Sequence[Case], programs: Sequence[Program]) -> list[dict[str, Array]]:
+    """In the place of ``ours.run``."""
+    operators = {op for case in cases for op in case.operators}
+    if "Tan" in operators:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if "Sinh" in operators:
+        time.sleep(3600)
+    return run(cases, [broken(program) for program in programs])
+
+
+def broken(program: Program) -> Program:
+    """The program, with abs for relu in its kernels."""
+    calls = [replace(call, workload=_workload(call.workload)) for call in program.calls]
+    return replace(program, calls=tuple(calls))
+
+
+def _workload(workload: Workload) -> Workload:
+    nodes = tuple(_node(node) for node in workload.nodes)
+    return replace(workload, nodes=nodes)
+
+
+def _node(node: Node) -> Node:
+    changed: Mapping[str, Any] = {"op": "abs"} if node.op == "relu" else {}
+    return replace(node, **changed)
+
+
+if __name__ == "__main__":
+    ours.run = faulty
+    raise SystemExit(worker.main())

@@ -1,0 +1,75 @@
+"""From a seed to a case: operators one by one, each on what is there or on something new."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import onnx
+
+from .case import Case, Port, Setting
+from .draft import Growth, UnfitError
+from .idioms import IDIOMS
+from .operators import RULES
+from .values import KINDS
+
+OPSETS = (7, 9, 10, 11, 12, 13, 13, 14, 15, 16, 17, 17, 18, 18, 19, 20, 21, 22, 23, 24)
+_IDIOMS = 0.12
+_TRIES = 12
+_OPERATORS = sorted(RULES)
+
+
+def grow(seed: str, setting: Setting) -> Case:
+    """The graph of a seed, whatever the setting; small, valid, and every shape known."""
+    tries = (_grown(f"{seed} {i}") for i in itertools.count())
+    found = next(g for g in tries if g.nodes and _valid(_case(g, seed, setting).model))
+    return _case(found, seed, setting)
+
+
+def _valid(model: onnx.ModelProto) -> bool:
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except Exception:
+        return False
+    return True
+
+
+def _grown(seed: str) -> Growth:
+    g = Growth(seed, 13)
+    g.opset = g.pick(OPSETS)
+    g.kinds = g.pick((("normal",), ("normal",), ("normal", "whole", "unit"), ("whole",), KINDS))
+    wanted = g.pick((1, 1, 2, 3, 4, 6, 8, 11))
+    for _ in range(_TRIES * wanted):
+        if len(g.nodes) >= wanted:
+            break
+        _step(g)
+    return g
+
+
+def _step(g: Growth) -> None:
+    try:
+        if g.chance(_IDIOMS):
+            g.pick(IDIOMS)(g)
+        else:
+            g.add(RULES[g.pick(_OPERATORS)](g))
+    except UnfitError:
+        return
+
+
+def _case(g: Growth, seed: str, setting: Setting) -> Case:
+    used = {name for node in g.nodes for name in node.input}
+    made = [name for node in g.nodes for name in node.output]
+    rng = random.Random(seed)
+    outputs = [n for n in made if n not in used or rng.random() < 0.15]
+    if g.inputs and rng.random() < 0.05:
+        outputs.append(rng.choice(list(g.inputs)))
+    needed = used.union(outputs)
+    return Case(
+        nodes=tuple(g.nodes),
+        inputs={n: a for n, a in g.inputs.items() if n in needed},
+        constants={n: a for n, a in g.constants.items() if n in needed},
+        outputs={n: Port(g.dtype(n), g.shape(n)) for n in outputs},
+        opset=g.opset,
+        seed=seed,
+        setting=setting,
+    )

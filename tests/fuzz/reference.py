@@ -1,0 +1,93 @@
+"""What a node computes, by ONNX Runtime without optimisations, or onnx's own evaluator.
+
+Nodes are computed one by one, so that one engine's missing operator or known fault costs that node
+alone; ``Engine.ONNX`` prefers the other one, for a second opinion.
+"""
+
+from __future__ import annotations
+
+import enum
+import warnings
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import helper
+from onnx.reference import ReferenceEvaluator
+
+from .case import IR_VERSION
+from .defined import defined
+from .values import DTYPES, Array
+
+_MOST_ELEMENTS = 1 << 20
+
+
+class Engine(enum.Enum):
+    """Who is asked first."""
+
+    ORT = "onnxruntime"
+    ONNX = "onnx"
+
+
+class NoReferenceError(Exception):
+    """No engine computes this node, or what it gives is of no type that Luthier knows."""
+
+
+def compute(
+    node: onnx.NodeProto, args: Sequence[Array | None], opset: int, first: Engine = Engine.ORT
+) -> list[Array]:
+    """The node's outputs for its inputs, in order; raises NoReferenceError."""
+    if not defined(node, args):
+        raise NoReferenceError(f"{node.op_type} is not defined for these numbers")
+    given = {n: a for n, a in zip(node.input, args, strict=True) if n and a is not None}
+    model = _model(node, given, opset).SerializeToString()
+    engines = (_onnxruntime, _onnx)
+    for run in engines if first is Engine.ORT else engines[::-1]:
+        try:
+            outputs = run(model, given)
+        except Exception:
+            continue
+        return [_checked(output) for output in outputs]
+    raise NoReferenceError(
+        f"no engine computes {node.op_type} of {[str(a.dtype) for a in given.values()]}"
+    )
+
+
+def _checked(output: Any) -> Array:
+    array = np.asarray(output)
+    if str(array.dtype) not in DTYPES or array.size > _MOST_ELEMENTS:
+        raise NoReferenceError(f"the result is {array.dtype}{array.shape}")
+    return array
+
+
+def _model(node: onnx.NodeProto, given: dict[str, Array], opset: int) -> onnx.ModelProto:
+    inputs = [
+        helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
+        for n, a in given.items()
+    ]
+    outputs = [helper.make_empty_tensor_value_info(o) for o in node.output if o]
+    graph = helper.make_graph([node], "node", inputs, outputs)
+    opsets = [helper.make_opsetid("", opset)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+
+
+def _onnxruntime(model: bytes, given: dict[str, Array]) -> list[Any]:
+    return list(_session(model).run(None, given))
+
+
+@lru_cache(maxsize=512)
+def _session(model: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _onnx(model: bytes, given: dict[str, Array]) -> list[Any]:
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        return list(ReferenceEvaluator(onnx.load_from_string(model)).run(None, given))

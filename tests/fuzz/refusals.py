@@ -1,0 +1,20 @@
+"""What may be refused, and the page that says so; anything else that is refused is a find."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+# By what the message says: the part of docs/models.md that tells it.
+DOCUMENTED: Mapping[str, str] = {
+    r"it needs float32": "in arithmetic, products and convolutions",
+    r"element type \w+, which is not supported": "element types",
+    r"weights known at build time": "with weights computed at run time",
+    r"known at build time": "shapes and bounds that depend on values at run time",
+}
+
+
+def documented(message: str) -> str | None:
+    """Which documented limit a message tells; None for none of them."""
+    found = (why for said, why in DOCUMENTED.items() if re.search(said, message))
+    return next(found, None) if "\n" not in message else None

@@ -1,0 +1,322 @@
+"""The fuzzer: what it makes is valid and the same for the same seed, what is broken is found."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from luthier.frontend.onnx_ops import SUPPORTED
+from tests.fuzz import search as searching
+from tests.fuzz.__main__ import main
+from tests.fuzz.case import Case, Port, Setting
+from tests.fuzz.draft import Growth, UnfitError
+from tests.fuzz.faults import broken
+from tests.fuzz.grow import OPSETS, grow
+from tests.fuzz.idioms import IDIOMS
+from tests.fuzz.judge import Verdict, judge, truths
+from tests.fuzz.minimise import minimise
+from tests.fuzz.operators import RULES
+from tests.fuzz.reference import Engine
+from tests.fuzz.refusals import DOCUMENTED, documented
+from tests.fuzz.search import batches, search, tried
+from tests.fuzz.trial import attempt, trimmed
+from tests.fuzz.workers import Worker
+
+ROOT = Path(__file__).parents[2]
+FLOAT64 = "in arithmetic, products and convolutions"  # how docs/models.md limits it
+SPELLED = {"Celu", "Swish"}  # by others, so that they need no converter
+
+
+def case_of(*nodes: tuple[str, list[str], str], seed: str = "1:0", **inputs: np.ndarray) -> Case:
+    """A case of nodes (operator, inputs, output); the last one's output is the model's."""
+    made = [helper.make_node(op, i, [o], name=f"n{j}") for j, (op, i, o) in enumerate(nodes)]
+    case = Case(tuple(made), inputs, {}, {nodes[-1][2]: Port("float32", ())}, 17, seed)
+    arrays = {n: v.array for n, v in truths(case, Engine.ORT).items()}
+    ports = {n: Port(str(arrays[n].dtype), arrays[n].shape) for n in case.outputs}
+    return Case(case.nodes, inputs, {}, ports, 17, seed)
+
+
+X = np.array([[-1.5, 2.25, 0.5], [3, -4, 1e-3]], np.float32)
+RELU = case_of(("Tanh", ["x"], "a"), ("Relu", ["a"], "b"), ("Exp", ["b"], "y"), x=X)
+
+
+# ---- what it makes ----
+
+
+def test_every_operator_has_a_rule() -> None:
+    assert RULES.keys() == SUPPORTED | SPELLED
+
+
+@pytest.mark.parametrize("op", sorted(RULES))
+def test_a_rule_makes_nodes_that_a_reference_computes(op: str) -> None:
+    made = 0
+    for i, opset in itertools.product(range(12), sorted({*OPSETS, 28})):
+        growth = Growth(f"{op} {i}", opset)
+        growth.new("float32", growth.some_shape(2))
+        try:
+            growth.add(RULES[op](growth))
+        except UnfitError:
+            continue
+        made += 1
+        if made == 3:
+            return
+    raise AssertionError(f"{op}: {made} nodes")
+
+
+@pytest.mark.parametrize("idiom", IDIOMS, ids=lambda idiom: str(idiom.__name__))
+def test_an_idiom_makes_several_nodes(idiom) -> None:
+    most = 0
+    for i in range(12):
+        growth = Growth(f"{idiom.__name__} {i}", 17)
+        try:
+            idiom(growth)
+        except UnfitError:
+            continue
+        most = max(most, len(growth.nodes))
+    assert most >= 2
+
+
+def test_graphs_are_valid_and_varied() -> None:
+    cases = [grow(f"7:{i}", Setting()) for i in range(60)]
+    for case in cases:
+        onnx.checker.check_model(case.model, full_check=True)
+    arrays = [a for case in cases for a in (*case.inputs.values(), *case.constants.values())]
+    assert {a.ndim for a in arrays} >= {0, 1, 2, 3, 4}
+    assert {str(a.dtype) for a in arrays} >= {"float32", "float64", "float16", "int64", "bool"}
+    assert any(1 in a.shape for a in arrays)
+    assert any(not np.isfinite(a).all() for a in arrays if a.dtype.kind == "f")
+    assert len({op for case in cases for op in case.operators}) > 60
+    used = [{n for node in case.nodes for n in node.input} for case in cases]
+    assert any(used[i].intersection(case.outputs) for i, case in enumerate(cases))
+    assert any(set(case.inputs).intersection(case.outputs) for case in cases)
+
+
+def test_the_same_seed_makes_the_same_graphs() -> None:
+    first, second = (grow("3:4", Setting()) for _ in range(2))
+    assert first.model.SerializeToString() == second.model.SerializeToString()
+    assert all(a.tobytes() == second.inputs[n].tobytes() for n, a in first.inputs.items())
+    assert grow("3:5", Setting()).model.SerializeToString() != first.model.SerializeToString()
+    some = [list(itertools.islice(batches(seed), 5)) for seed in (1, 1, 2)]
+    assert some[0] == some[1] != some[2]
+
+
+def test_a_case_comes_back_from_its_folder(tmp_path: Path) -> None:
+    case = grow("3:4", Setting("x86-64-v3", 2, "standard", 99))
+    case.save(tmp_path / "case")
+    back = Case.load(tmp_path / "case")
+    assert back.model.SerializeToString() == case.model.SerializeToString()
+    assert (back.seed, back.setting, back.outputs) == (case.seed, case.setting, case.outputs)
+    assert all(a.tobytes() == back.inputs[n].tobytes() for n, a in case.inputs.items())
+
+
+# ---- right and wrong ----
+
+
+def outputs(case: Case) -> dict[str, np.ndarray]:
+    return {n: v.array.copy() for n, v in truths(case, Engine.ORT).items() if n in case.outputs}
+
+
+def test_what_rounding_cannot_explain_is_wrong() -> None:
+    right = outputs(RELU)
+    assert judge(RELU, right).verdict is Verdict.RIGHT
+    wrong = {"y": right["y"] * np.float32(1 + 1e-5)}
+    assert judge(RELU, wrong).verdict is Verdict.WRONG
+    assert judge(RELU, {"y": right["y"].astype("float64")}).verdict is Verdict.WRONG
+    assert judge(RELU, {"y": right["y"][:1]}).verdict is Verdict.WRONG
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_compared_as_such(bad: float) -> None:
+    case = case_of(("Relu", ["x"], "y"), x=np.array([1, bad], np.float32))
+    right = outputs(case)
+    assert judge(case, right).verdict is Verdict.RIGHT
+    right["y"][1] = 7
+    assert judge(case, right).verdict is Verdict.WRONG
+
+
+def test_a_sum_that_cancels_is_judged_by_its_condition() -> None:
+    """Its last digits depend on the order of additions, which is up to the library."""
+    x = np.array([[1e4, 0.1, -1e4, 0.3]], np.float32)
+    case = case_of(("ReduceSum", ["x"], "y"), x=x)
+    near = {"y": outputs(case)["y"] + np.float32(1e-3)}
+    assert judge(case, near).verdict is Verdict.RIGHT
+    far = {"y": outputs(case)["y"] + np.float32(0.5)}
+    assert judge(case, far).verdict is Verdict.WRONG
+
+
+def test_sums_of_small_whole_numbers_are_exact() -> None:
+    case = case_of(("MatMul", ["x", "x"], "y"), x=np.arange(9, dtype=np.float32).reshape(3, 3))
+    off = outputs(case)
+    off["y"] = np.nextafter(off["y"], np.float32(np.inf)) + np.float32(2e-5)
+    assert judge(case, off).verdict is Verdict.WRONG
+
+
+def test_what_one_addition_rounds_is_not_left_to_the_library() -> None:
+    """(x + 1) - 1 is not x."""
+    one = np.array([1], np.float32)
+    x = np.array([1e-8, 3e-8], np.float32)
+    case = case_of(("Add", ["x", "one"], "a"), ("Sub", ["a", "one"], "y"), x=x, one=one)
+    assert judge(case, {"y": x}).verdict is Verdict.WRONG
+
+
+def test_what_rounding_decides_is_not_judged() -> None:
+    """A comparison of numbers that only rounding tells apart."""
+    nodes = [("Exp", ["x"], "a"), ("Log", ["a"], "b"), ("Less", ["b", "x"], "y")]
+    case = case_of(*nodes, x=X)
+    judgement = judge(case, {"y": ~outputs(case)["y"]})
+    assert judgement.judged < judgement.elements
+
+
+def test_where_references_disagree_either_is_right() -> None:
+    """Of equal maxima and NaN, ONNX Runtime and onnx's evaluator take different ones."""
+    case = case_of(("ArgMax", ["x"], "y"), x=np.array([[1.0], [np.nan], [2.0]], np.float32))
+    theirs = [truths(case, engine)["y"].array for engine in Engine]
+    assert theirs[0] != theirs[1]
+    assert judge(case, {"y": theirs[0]}).verdict is Verdict.RIGHT
+    assert judge(case, {"y": theirs[1]}).verdict is Verdict.DISAGREEMENT
+    assert judge(case, {"y": theirs[0] + 77}).verdict is Verdict.WRONG
+
+
+# ---- faults ----
+
+
+def test_a_broken_kernel_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    (fine,) = attempt([RELU])
+    assert fine.judgement.verdict is Verdict.RIGHT
+    imported = attempt.__globals__["ours"].import_model
+    monkeypatch.setattr("tests.fuzz.ours.import_model", lambda *a: broken(imported(*a)))
+    (found,) = attempt([RELU])
+    assert found.judgement.verdict is Verdict.WRONG
+    assert found.judgement.detail.startswith("y[0, 0] is")
+
+
+def test_an_internal_error_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.fuzz.ours.import_model", lambda *a: {}[a[1]])
+    (found,) = attempt([RELU])
+    assert found.judgement.verdict is Verdict.INTERNAL
+    assert found.judgement.detail.startswith("KeyError: Target(")
+
+
+def test_what_is_refused_is_taken_away_and_the_rest_tried() -> None:
+    nodes = [("Abs", ["x"], "a"), ("Softmax", ["x"], "b"), ("Neg", ["b"], "c")]
+    made = [helper.make_node(op, i, [o], name=f"n{o}") for op, i, o in nodes]
+    x = np.ones((2, 3))
+    ports = {n: Port("float64", (2, 3)) for n in ("a", "c")}
+    (found,) = attempt([Case(tuple(made), {"x": x}, {}, ports, 17)])
+    assert found.judgement.verdict is Verdict.RIGHT
+    assert found.case.operators == ["Abs"]
+    assert found.refusals == (FLOAT64,)
+
+
+def test_a_refusal_that_no_page_tells_is_a_find() -> None:
+    assert documented("Softmax 'x': it needs float32, not float64") == FLOAT64
+    assert documented("Softmax 'x': it does not feel like it") is None
+    assert documented("it needs float32,\nnot float64") is None, "one line"
+    page = " ".join((ROOT / "docs" / "models.md").read_text().lower().split())
+    for limit in DOCUMENTED.values():
+        assert limit in page, f"docs/models.md does not speak of {limit!r}"
+
+
+@pytest.fixture(scope="module")
+def faulty():
+    with Worker("tests.fuzz.faults") as worker:
+        yield worker
+
+
+@pytest.mark.slow
+def test_a_crash_and_a_hang_are_found_and_the_others_go_on(
+    faulty: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = {
+        "1:0": RELU,
+        "1:1": case_of(("Tan", ["x"], "y"), seed="1:1", x=X),
+        "1:2": case_of(("Abs", ["x"], "y"), seed="1:2", x=X),
+        "1:3": case_of(("Sinh", ["x"], "y"), seed="1:3", x=X),
+    }
+    asked = faulty.ask
+
+    def ask(request, seconds):
+        (seed,) = request["grow"]
+        cases[seed].save(tmp_path / seed)
+        limit = 5 if seed == "1:3" else 300  # it has started by then
+        return asked({"case": str(tmp_path / seed), "folder": str(tmp_path / "finds")}, limit)
+
+    monkeypatch.setattr(faulty, "ask", ask)
+    found = {s: tried(faulty, [s], Setting(), tmp_path)[0] for s in cases}
+    assert {s: o["verdict"] for s, o in found.items()} == {
+        "1:0": "wrong",
+        "1:1": "crash",
+        "1:2": "right",
+        "1:3": "hang",
+    }
+    assert found["1:1"]["detail"].startswith("SIGSEGV")
+    assert found["1:3"]["detail"].startswith("not done in 5 s")
+    kept = sorted(p.name for p in (tmp_path / "finds").iterdir())
+    assert {"1-0", "1-1", "1-3"} <= set(kept), "a crash leaves its case, too"
+
+
+@pytest.mark.slow
+def test_the_search_finds_what_is_broken_and_counts(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(searching, "SECONDS", 20.0)
+    tally = search(2, None, 24, tmp_path, 1, program="tests.fuzz.faults")
+    assert tally.graphs == 24
+    assert tally.builds == 2
+    assert tally.verdicts.total() == 24
+    assert tally.nodes == tally.operators.total()
+    faults = {"Relu", "Tan", "Sinh"}
+    assert any(faults.intersection(f.operators) or f.verdict == "crash" for f in tally.finds)
+    assert all((f.folder / "model.onnx").exists() for f in tally.finds)
+
+
+# ---- making it small ----
+
+
+def test_a_find_becomes_small() -> None:
+    """Fails where a Tanh is given something above two: one node, one number."""
+
+    def fails(case: Case) -> bool:
+        values = truths(case, Engine.ORT)
+        given = [values[n.input[0]].array for n in case.nodes if n.op_type == "Tanh"]
+        return any((a > 2).any() for a in given)
+
+    large = case_of(
+        ("Abs", ["x"], "a"),
+        ("Transpose", ["a"], "b"),
+        ("Tanh", ["b"], "c"),
+        ("Add", ["c", "b"], "d"),
+        ("Exp", ["d"], "y"),
+        x=np.linspace(-4, 4, 35, dtype=np.float32).reshape(5, 7),
+    )
+    assert fails(large)
+    small = minimise(large, fails, seconds=30)
+    assert fails(small)
+    assert small.operators == ["Tanh"]
+    assert sum(a.size for a in small.inputs.values()) == 1
+
+
+def test_a_case_without_what_no_output_needs() -> None:
+    case = trimmed(Case(RELU.nodes, RELU.inputs, {}, {"a": Port("float32", (2, 3))}, 17))
+    assert case.operators == ["Tanh"]
+
+
+# ---- the command ----
+
+
+@pytest.mark.slow
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    monkeypatch.setattr(searching, "BATCH", 3)
+    main(["--graphs", "6", "--seed", "11", "--jobs", "1", "--keep", str(tmp_path), "--json"])
+    out, err = capsys.readouterr()
+    assert err.startswith("seed 11\n")
+    told = json.loads(out)
+    assert (told["seed"], told["graphs"], told["builds"]) == (11, 6, 2)
+    assert sum(told["verdicts"].values()) == 6
+    RELU.save(tmp_path / "case")
+    assert main(["--case", str(tmp_path / "case")]) == 0
+    assert capsys.readouterr().out == "right\n"
