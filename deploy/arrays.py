@@ -49,12 +49,14 @@ class Arguments:
         """The values as the C-contiguous arrays that the model takes; raises InputError."""
         arrays = []
         for port, (dtype, shape, _), value in zip(self.ports, self._types, values, strict=True):
-            array = value if isinstance(value, np.ndarray) else _as_array(port, value)
+            array = value if type(value) is np.ndarray else _as_array(port, value)
             if array.dtype != dtype:
                 raise InputError(f"input {port.name!r} is {array.dtype}, not {dtype}")
             if array.shape != shape:
                 raise InputError(f"input {port.name!r} has the shape {array.shape}, not {shape}")
-            arrays.append(array if array.flags.c_contiguous else np.ascontiguousarray(array))
+            flags = array.flags
+            dense = flags.c_contiguous and flags.aligned
+            arrays.append(array if dense else np.array(array, order="C"))
         return arrays
 
 
@@ -64,7 +66,9 @@ def _address(array: Array) -> int:
 
 
 def _as_array(port: Port, value: Any) -> Array:
-    if isinstance(value, np.generic):
+    if isinstance(value, np.ma.MaskedArray):
+        raise InputError(f"input {port.name!r} is a masked array; fill it first")
+    if isinstance(value, np.ndarray | np.generic):
         return np.asarray(value)
     if hasattr(value, "__dlpack__"):
         try:

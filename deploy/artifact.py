@@ -23,6 +23,7 @@ from luthier.schedules import (
     TargetError,
     Tensor,
     UsageError,
+    arguments,
 )
 from luthier.schedules.files import open_regular
 from luthier.schedules.target import available_cores
@@ -32,6 +33,7 @@ from .arrays import Arguments
 from .manifest import Manifest, Port, read_manifest, sha256
 
 Array = NDArray[Any]
+_MOST_THREADS = 1024
 LIBRARY = "model.so"
 REQUIRED = (LIBRARY, "model.h", "luthier.hpp")
 
@@ -45,7 +47,9 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Artifac
 
     The hashes tell accidents, not malice: a folder from elsewhere runs as code of its author.
     """
-    folder = Path(path)
+    folder = Path(arguments.path("path", path))
+    if threads is not None:
+        threads = arguments.integer("threads", threads, 1, _MOST_THREADS)
     manifest = read_manifest(folder)
     with ExitStack() as stack:
         library = _verified_library(folder, manifest, stack)
@@ -124,8 +128,6 @@ class Artifact:
     def _create(self, threads: int | None) -> None:
         if threads is None:
             threads = min(self.manifest.target.threads, available_cores())
-        if not 1 <= threads <= 1024:
-            raise UsageError(f"threads={threads} is not in 1..1024")
         self.threads = threads
         options = binding.COptions(binding.ABI, threads, None)
         error = binding.CError()

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from luthier.deploy import Artifact, load
 from luthier.schedules.counts import flops, traffic
-from luthier.schedules.errors import UsageError
 from luthier.schedules.target import check_cores
 
+from ._arguments import validated
 from ._bandwidth import peak_bandwidth
 from ._compare import sample
 from ._layers import FilePath
@@ -73,6 +73,7 @@ class BenchReport:
     kernels: tuple[KernelTime, ...]
 
 
+@validated
 def bench(
     folder: FilePath, *, threads: int | None = None, seconds: float = 3.0, kernels: bool = False
 ) -> BenchReport:
@@ -81,8 +82,6 @@ def bench(
     Raises what ``load`` raises, ArtifactError where the sample is missing, TargetError where there
     are more threads than cores, UsageError.
     """
-    if not 0 < seconds <= 3600:
-        raise UsageError(f"seconds must be above 0 and at most 3600, not {seconds}")
     with load(folder, threads=threads) as artifact:
         inputs = dict(sample(artifact).inputs)
         target = replace(artifact.manifest.target, threads=artifact.threads)

@@ -15,6 +15,7 @@ from luthier.schedules import Target
 from luthier.schedules.errors import AccuracyError, ArtifactError, UsageError
 from luthier.schedules.target import DEFAULT_ACCURACY
 
+from ._arguments import validated
 from ._arrays import inputs_of
 from ._compare import OutputError, errors, sample
 from ._compile import Model, Shapes, build
@@ -60,6 +61,7 @@ class CheckReport:
             )
 
 
+@validated
 def check(
     model_or_dir: Model,
     *,
@@ -86,8 +88,6 @@ def check(
     their last places. Raises what ``build`` and ``load`` raise; a difference is no exception but
     ``report.ok`` being false.
     """
-    if runs < 1 or not all(t is None or t >= 0 for t in (rtol, atol)):
-        raise UsageError("runs must be at least 1, and tolerances not negative")
     if isinstance(model_or_dir, str | os.PathLike) and os.path.isdir(model_or_dir):
         if shapes or target != "host" or accuracy != DEFAULT_ACCURACY or inputs is not None:
             raise UsageError(

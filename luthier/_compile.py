@@ -19,10 +19,11 @@ from luthier.deploy import Manifest, check_output
 from luthier.deploy import build as build_program
 from luthier.frontend import ReadModel, import_model, read_model
 from luthier.schedules import Schedule, Target
-from luthier.schedules.errors import AccuracyError, LogError, TargetError, UsageError
+from luthier.schedules.errors import AccuracyError, LogError, TargetError
 from luthier.schedules.target import DEFAULT_ACCURACY, check_cores, host_cpu, host_features
 from luthier.schedules.toolchain import find_compiler
 
+from ._arguments import validated
 from ._layers import DEFAULT_LOG, FilePath, LayerHits, choices, hits, reading, writing
 from ._machine import resolve
 from ._samples import random_inputs
@@ -75,6 +76,7 @@ class BuildReport:
     seconds: float
 
 
+@validated
 def tune(
     model: Model,
     target: str | Target = "host",
@@ -103,7 +105,6 @@ def tune(
     TargetError (a target that this machine cannot run, or more threads than it has
     cores for), ToolchainError and UsageError.
     """
-    _check_limits(trials, minutes)
     resolved = resolve(target, threads, accuracy)
     _check_runs_here(resolved)
     check_cores(resolved.threads)
@@ -136,6 +137,7 @@ def tune(
     return TuneReport(**known, model_before=before, model_after=after)
 
 
+@validated
 def build(
     model: Model,
     out: FilePath,
@@ -218,6 +220,7 @@ def build(
     )
 
 
+@validated
 def tune_and_build(
     model: Model,
     out: FilePath,
@@ -265,13 +268,6 @@ def tune_and_build(
         name=name,
         accuracy=accuracy,
     )
-
-
-def _check_limits(trials: int | None, minutes: float | None) -> None:
-    if trials is not None and trials < 1:
-        raise UsageError(f"trials must be at least 1, not {trials}")
-    if minutes is not None and not minutes > 0:
-        raise UsageError(f"minutes must be above 0, not {minutes}")
 
 
 def _check_runs_here(target: Target) -> None:

@@ -12,6 +12,7 @@ from luthier.schedules import Target
 from luthier.schedules.counts import flops, traffic
 from luthier.schedules.target import DEFAULT_ACCURACY, check_cores
 
+from ._arguments import validated
 from ._bandwidth import peak_bandwidth
 from ._compile import Model, Shapes
 from ._layers import DEFAULT_LOG, FilePath
@@ -40,6 +41,7 @@ class KernelExplanation:
         return 1e3 * self.count * self.explanation.best.seconds
 
 
+@validated
 def explain(
     model: Model,
     target: str | Target = "host",

@@ -9,7 +9,7 @@ import psutil
 from luthier.schedules.errors import UsageError
 from luthier.schedules.target import ACCURACIES, DEFAULT_ACCURACY, Target, host_cpu, parse
 
-MAX_THREADS = 1024
+from ._arguments import MAX_THREADS, validated
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ def resolve(
     return target
 
 
+@validated
 def target(name: str | Target = "host", threads: int | None = None) -> Machine:
     """Describe ``name``: ``host``, a level (``x86-64-v3``) or a processor (``znver4``).
 

@@ -12,9 +12,9 @@ from luthier.autotune.measure import Measurer, ReferenceFailed
 from luthier.autotune.record import horizon
 from luthier.autotune.selection import is_stale, kinds
 from luthier.autotune.validity import Validity
-from luthier.schedules.errors import UsageError
 from luthier.schedules.target import available_cores, host
 
+from ._arguments import validated
 from ._layers import FilePath
 from ._signature import signer
 from ._sources import opened
@@ -62,6 +62,7 @@ class VerifyReport:
         return sound and all(each.outcome is Outcome.OK for each in self.remeasured)
 
 
+@validated
 def verify(
     sources: Sequence[FilePath],
     *,
@@ -76,8 +77,6 @@ def verify(
     compare their results with the default schedule's. Raises LogError (a source that cannot be
     opened, or a signature that does not hold), UsageError and ToolchainError.
     """
-    if sample < 0:
-        raise UsageError(f"sample must not be negative, but is {sample}")
     kinds_here = {host(threads) for threads in range(1, available_cores() + 1)} if sample else set()
     validity = Validity()
     checked: list[SourceCheck] = []

@@ -19,6 +19,7 @@ from luthier.schedules import Schedule, Target, Workload
 from luthier.schedules.errors import LogError, UsageError
 from luthier.schedules.target import DEFAULT_ACCURACY
 
+from ._arguments import validated
 from ._layers import DEFAULT_LOG, FilePath, reading
 from ._machine import resolve
 from ._sources import opened
@@ -131,6 +132,7 @@ class DiffReport:
     kernels: tuple[KernelDifference, ...]
 
 
+@validated
 def stats(source: FilePath = DEFAULT_LOG) -> LogStats:
     """Count what a source holds; raises LogError."""
     with opened(source) as store:
@@ -159,6 +161,7 @@ def stats(source: FilePath = DEFAULT_LOG) -> LogStats:
         )
 
 
+@validated
 def best(
     log: FilePath = DEFAULT_LOG,
     target: str | Target = "host",
@@ -177,6 +180,7 @@ def best(
     return tuple(sorted((b for b in found if b), key=lambda b: -b.record.seconds))
 
 
+@validated
 def show(prefix: str, source: FilePath = DEFAULT_LOG) -> tuple[Record, ...]:
     """The records whose hash begins so (at least 4 hex digits); raises LogError and UsageError."""
     if len(prefix) < _SHORTEST_PREFIX or not set(prefix) <= set("0123456789abcdef"):
@@ -188,6 +192,7 @@ def show(prefix: str, source: FilePath = DEFAULT_LOG) -> tuple[Record, ...]:
     return found
 
 
+@validated
 def merge(sources: Sequence[FilePath], out: FilePath) -> MergeReport:
     """Write all records of the sources into the pack ``out``, a path or URL, in a fixed order.
 
@@ -199,6 +204,7 @@ def merge(sources: Sequence[FilePath], out: FilePath) -> MergeReport:
         return _written(out, _all(stores), stores)
 
 
+@validated
 def export(source: FilePath, out: FilePath, *, best: int | None = None) -> MergeReport:
     """Write a source's records into the pack ``out``, a path or URL.
 
@@ -210,11 +216,11 @@ def export(source: FilePath, out: FilePath, *, best: int | None = None) -> Merge
         if best is not None:
             from luthier.autotune import selection  # noqa: PLC0415 - imports TVM
 
-            _check_best(best)
             records = selection.winners(records, best)
         return _written(out, records, [store])
 
 
+@validated
 def import_(sources: Sequence[FilePath], log: FilePath = DEFAULT_LOG) -> MergeReport:
     """Add the sources' records to a store, which is made where it is missing; raises LogError."""
     with _opened(sources) as stores, Store.open(log, create=True) as store:
@@ -222,6 +228,7 @@ def import_(sources: Sequence[FilePath], log: FilePath = DEFAULT_LOG) -> MergeRe
         return _report(store.name, store.count(), added, stores)
 
 
+@validated
 def prune(
     log: FilePath = DEFAULT_LOG,
     *,
@@ -237,8 +244,6 @@ def prune(
     """
     from luthier.autotune import selection  # noqa: PLC0415 - imports TVM
 
-    if best is not None:
-        _check_best(best)
     with Store.open(log, create=Path(log).exists() or is_server(log)) as store:
         every = list(store.records())
         validity = Validity()
@@ -257,6 +262,7 @@ def prune(
         )
 
 
+@validated
 def diff(first: FilePath, second: FilePath) -> DiffReport:
     """Compare two sources; raises LogError."""
     from luthier.autotune import selection  # noqa: PLC0415 - imports TVM
@@ -279,11 +285,6 @@ def diff(first: FilePath, second: FilePath) -> DiffReport:
 
 
 # ---- underneath ----
-
-
-def _check_best(best: int) -> None:
-    if best < 1:
-        raise UsageError(f"best must be at least 1, not {best}")
 
 
 @contextlib.contextmanager

@@ -75,7 +75,7 @@ class LuthierError(Exception):
     exit_code = 1
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(redacted(printable(message)))
+        super().__init__(redacted(printable(str(message))))
 
 
 class UsageError(LuthierError):

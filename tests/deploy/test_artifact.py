@@ -76,7 +76,7 @@ def test_by_default_as_many_threads_as_built_for_and_as_cores(
 
 @pytest.mark.parametrize("threads", [0, -1, 1025])
 def test_impossible_threads(artifact_folder: Path, threads: int) -> None:
-    with pytest.raises(UsageError, match=r"1\.\.1024"):
+    with pytest.raises(UsageError, match="between 1 and 1024"):
         load(artifact_folder, threads=threads)
 
 

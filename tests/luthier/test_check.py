@@ -141,7 +141,7 @@ def test_a_folder_replays_its_sample_and_needs_no_other_engine(artifact_folder, 
 
 @pytest.mark.parametrize("settings", [{"runs": 0}, {"rtol": -1}, {"atol": float("nan")}])
 def test_senseless_settings(proto, settings):
-    with pytest.raises(luthier.UsageError, match="runs must be at least 1"):
+    with pytest.raises(luthier.UsageError, match="must be at least"):
         luthier.check(proto, **settings)
 
 

@@ -1,0 +1,149 @@
+"""The public functions' arguments, looked at before anything is done with them.
+
+A parameter's name means the same in every function, so its name says what it must be. None is
+welcome where the annotation says so.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec, TypeVar
+
+from luthier.schedules.arguments import flag, integer, number, path, paths, shown, text
+from luthier.schedules.errors import LuthierError, ModelError, UsageError
+from luthier.schedules.target import ACCURACIES, Target
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MAX_THREADS = 1024
+_MOST_TRIALS = 1 << 40
+_MOST_SIZE = 2**31 - 1
+_MOST_SEED = 2**63 - 1
+_YEAR = 525_600.0  # minutes
+
+Check = Callable[[str, Any], Any]
+
+
+def validated(function: Callable[P, T]) -> Callable[P, T]:
+    """The function, which checks its arguments first and lets no error of the system through.
+
+    A full disk and memory that ends raise LuthierError, too.
+    """
+    signature = inspect.signature(function)
+    checks = {n: _check(function.__name__, n) for n in signature.parameters}
+    optional = {n for n, p in signature.parameters.items() if "None" in str(p.annotation)}
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        bound = signature.bind(*args, **kwargs)
+        for name, value in bound.arguments.items():
+            if value is not None or name not in optional:
+                bound.arguments[name] = checks[name](name, value)
+        try:
+            return function(*bound.args, **bound.kwargs)
+        except MemoryError as error:
+            raise ModelError("the model needs more memory than is free") from error
+        except OSError as error:  # the disk is full, say
+            where = f"{error.filename}: " if error.filename else ""
+            raise LuthierError(f"{where}{error.strerror or error}") from error
+
+    return checked
+
+
+def _model(name: str, value: Any) -> Any:
+    """A path, a ModelProto, or a model that was read."""
+    if isinstance(value, str | os.PathLike):
+        return path(name, value)
+    import onnx  # noqa: PLC0415 - half a second, and only models need it
+
+    from luthier.frontend import ReadModel  # noqa: PLC0415 - imports TVM
+
+    if isinstance(value, onnx.ModelProto | ReadModel):
+        return value
+    advice = ""
+    if isinstance(value, bytes | bytearray):
+        advice = "; onnx.load_from_string makes a model of bytes"
+    elif hasattr(value, "state_dict"):
+        advice = "; torch.onnx.export makes a file of a torch module"
+    raise UsageError(f"{name} must be a path or an onnx.ModelProto, not {shown(value)}{advice}")
+
+
+def _target(name: str, value: Any) -> Any:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, Target):
+        raise UsageError(f"{name} must be a target's name, not {shown(value)}")
+    integer("threads", value.threads, 1, MAX_THREADS)
+    Target.from_json(value.to_json())
+    if value.accuracy not in ACCURACIES:
+        raise UsageError(f"the accuracy of {name} is one of {', '.join(ACCURACIES)}")
+    return value
+
+
+def _shapes(name: str, value: Any) -> dict[str, tuple[int, ...]]:
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{name} must be a mapping of names to sizes, not {shown(value)}")
+    return {text(f"each name in {name}", key): _sizes(key, value[key]) for key in value}
+
+
+def _sizes(key: str, value: Any) -> tuple[int, ...]:
+    what = f"the shape of '{key}'"
+    if isinstance(value, str | bytes | Mapping) or not _is_sequence(value):
+        raise UsageError(
+            f"{what} must be whole numbers such as (1, 3, 224, 224), not {shown(value)}"
+        )
+    return tuple(integer(f"each size in {what}", size, -_MOST_SIZE, _MOST_SIZE) for size in value)
+
+
+def _is_sequence(value: Any) -> bool:
+    if isinstance(value, Sequence):
+        return True
+    return hasattr(value, "__array__") and getattr(value, "ndim", 0) == 1
+
+
+def _callback(name: str, value: Any) -> Any:
+    if callable(value):
+        return value
+    raise UsageError(f"{name} must be a function, not {shown(value)}")
+
+
+def _mapping(name: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return value
+    raise UsageError(f"{name} must be a mapping of names to arrays, not {shown(value)}")
+
+
+def _whole(least: int, most: int) -> Check:
+    return lambda name, value: integer(name, value, least, most)
+
+
+_CHECKS: dict[str, Check] = {
+    **dict.fromkeys(("model", "model_or_dir"), _model),
+    **dict.fromkeys(("out", "folder", "log", "source", "first", "second", "signers"), path),
+    **dict.fromkeys(("packs", "sources"), paths),
+    **dict.fromkeys(("verify", "timed", "require_hits", "kernels", "stale", "dry_run"), flag),
+    **dict.fromkeys(("rtol", "atol"), lambda name, value: number(name, value, least=0)),
+    **dict.fromkeys(("accuracy", "prefix"), text),
+    "target": _target,
+    "name": text,
+    "shapes": _shapes,
+    "inputs": _mapping,
+    "on_progress": _callback,
+    "threads": _whole(1, MAX_THREADS),
+    "trials": _whole(1, _MOST_TRIALS),
+    "minutes": lambda name, value: number(name, value, above=0, most=_YEAR),
+    "seconds": lambda name, value: number(name, value, above=0, most=3600),
+    "seed": _whole(0, _MOST_SEED),
+    "runs": _whole(1, 1_000_000),
+    "sample": _whole(0, _MOST_TRIALS),
+    "best": _whole(1, _MOST_TRIALS),
+}
+
+
+def _check(function: str, name: str) -> Check:
+    """``target`` calls ``name`` what the others call ``target``."""
+    return _target if (function, name) == ("target", "name") else _CHECKS[name]
