@@ -7,8 +7,10 @@ import os
 import sqlite3
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -21,7 +23,8 @@ from .parse import LONGEST_LINE
 from .salvage import salvaged
 
 _PAGE = 16384  # bytes: longer than nearly all records, so that a damaged page costs few
-_WAIT = 60  # seconds that writers wait for each other
+_WAIT = 60.0  # seconds that writers wait for each other
+_BUSY = 0.1  # seconds at a time: what SQLite waits, Ctrl-C waits, too
 _CONNECT = 10  # seconds to wait for a server
 DAMAGE = ("malformed", "not a database", "corrupt", "disk I/O error", "too big")
 _MAGIC = b"SQLite format 3\0"
@@ -73,7 +76,11 @@ def file(path: Path, *, create: bool) -> sa.Engine:
     else:
         mode = "mode=ro&immutable=1"
     uri = f"file:{name}?{mode}"
-    engine = _sqlite(lambda: sqlite3.connect(uri, _WAIT, uri=True, check_same_thread=False))
+    engine = _sqlite(
+        lambda: sqlite3.connect(
+            uri, _BUSY, uri=True, check_same_thread=False, factory=_PatientConnection
+        )
+    )
     if create:
         with reported(path), engine.connect() as connection:
             connection.exec_driver_sql(f"PRAGMA page_size={_PAGE}")
@@ -105,7 +112,9 @@ def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
         try:
             yield connection
         except BaseException:
-            with contextlib.suppress(sa.exc.DBAPIError):
+            with contextlib.suppress(
+                sa.exc.SQLAlchemyError
+            ):  # an interrupt gives up the connection
                 connection.exec_driver_sql("ROLLBACK")
             raise
         connection.exec_driver_sql("COMMIT")
@@ -126,6 +135,37 @@ def reported(where: str | os.PathLike[str]) -> Iterator[None]:
         hidden = is_url(where)  # what a traceback would show of the cause
         told = LogError(f"cannot use the log '{shown(where)}': {reason}")
         raise told from (None if hidden else error)
+
+
+class _PatientCursor(sqlite3.Cursor):
+    """Statements wait for a lock in Python, where Ctrl-C is heard."""
+
+    def execute(self, sql: str, parameters: Any = ()) -> _PatientCursor:
+        _patiently(lambda: super(_PatientCursor, self).execute(sql, parameters))
+        return self
+
+    def executemany(self, sql: str, parameters: Any) -> _PatientCursor:
+        _patiently(lambda: super(_PatientCursor, self).executemany(sql, parameters))
+        return self
+
+
+class _PatientConnection(sqlite3.Connection):
+    def cursor(self, factory: Any = _PatientCursor) -> Any:
+        return super().cursor(factory)
+
+
+def _patiently(step: Callable[[], object]) -> None:
+    """Do what another process's lock may forbid, once it allows it; for so long."""
+    deadline = time.monotonic() + _WAIT
+    while True:
+        try:
+            step()
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() >= deadline:
+                raise
+        else:
+            return
+        time.sleep(_BUSY / 10)
 
 
 def _sqlite(connect: Callable[[], sqlite3.Connection]) -> sa.Engine:

@@ -36,7 +36,7 @@ class LayerHits:
 
 def writing(log: FilePath, packs: Sequence[FilePath], target: Target) -> Layers:
     """The layers of a command that measures; raises LogError."""
-    return Layers(Store.open(log, create=True), _read(packs), target)
+    return _with_packs(Store.open(log, create=True), packs, target)
 
 
 def reading(
@@ -55,8 +55,7 @@ def reading(
             raise UsageError("packs make no sense where no records are wanted")
         return Layers(None, (), target)
     missing = str(log) == DEFAULT_LOG and not Path(log).exists()
-    own = None if missing else Store.open(log)
-    return Layers(own, _read(packs, workloads), target)
+    return _with_packs(None if missing else Store.open(log), packs, target, workloads)
 
 
 def choices(program: Program, layers: Layers) -> dict[str, Choice]:
@@ -77,9 +76,19 @@ def _counts(chosen: Mapping[str, Choice], layer: str) -> list[int]:
     return [kinds.count(trust) for trust in (Trust.EXACT, Trust.SAME_CPU, Trust.RELATED)]
 
 
-def _read(packs: Sequence[FilePath], workloads: Collection[Workload] | None = None) -> list[Store]:
-    given = (_stored([Pack(where)], workloads) for where in packs)
-    return [*given, *_shipped(workloads)]
+def _with_packs(
+    own: Store | None,
+    packs: Sequence[FilePath],
+    target: Target,
+    workloads: Collection[Workload] | None = None,
+) -> Layers:
+    try:
+        given = [_stored([Pack(where)], workloads) for where in packs]
+        return Layers(own, [*given, *_shipped(workloads)], target)
+    except BaseException:
+        if own is not None:
+            own.close()
+        raise
 
 
 def _shipped(workloads: Collection[Workload] | None) -> list[Store]:

@@ -21,7 +21,9 @@ def signer(pack: Path, allowed: Path) -> str:
     """Who signed the pack, of those allowed to; raises LogError where nobody did."""
     signature = pack.with_name(pack.name + ".sig")
     for needed in (pack, allowed, signature):
-        if not needed.is_file():
+        if needed.exists() and not needed.is_file():
+            raise LogError(f"'{needed}' is not a regular file")
+        if not needed.exists():
             raise LogError(f"'{needed}' is missing; sign the pack with 'ssh-keygen -Y sign'")
     about = ("-n", NAMESPACE, "-s", str(signature), "-f", str(allowed))
     found = _ssh_keygen("find-principals", *about, pack=pack).splitlines()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import shutil
 import signal
 import sqlite3
 import sys
+import threading
+import time
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -17,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # the tests share writers.py
 
 from writers import numbers, writer
 
+from luthier.autotune import database
 from luthier.autotune.store import Store
 from luthier.schedules import LogError, Schedule
 
@@ -189,6 +194,82 @@ def test_a_server_that_is_not_there_is_told_in_one_line_without_the_password():
     assert "me:***@127.0.0.1:1" in str(caught.value)
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+class TestLocks:
+    """Another process holds the file: whoever wants it waits, and hears Ctrl-C meanwhile."""
+
+    @pytest.fixture
+    def held(self, path, make_record):
+        with Store.open(path, create=True) as store:
+            store.add([make_record(1)])
+        with contextlib.closing(
+            sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        ) as other:
+            other.execute("PRAGMA locking_mode=EXCLUSIVE")
+            other.execute("BEGIN EXCLUSIVE")
+            other.execute("CREATE TABLE IF NOT EXISTS luthier_other (x)")
+            yield other
+
+    @pytest.mark.parametrize("create", [False, True])
+    def test_an_interrupt_is_heard_at_once(self, path, held, create):
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        begin = time.monotonic()
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                Store.open(path, create=create)
+        finally:
+            timer.join()
+            signal.signal(signal.SIGINT, before)
+        assert time.monotonic() - begin < 10
+
+    @pytest.mark.parametrize("create", [False, True])
+    def test_it_is_waited_for(self, path, held, make_record, create):
+        timer = threading.Timer(0.5, held.close)
+        timer.start()
+        with Store.open(path, create=create) as store:
+            assert numbers(store) == [1]
+            if create:
+                store.add([make_record(2)])
+                assert numbers(store) == [1, 2]
+        timer.join()
+
+    @pytest.mark.usefixtures("held")
+    def test_not_for_ever(self, path, monkeypatch):
+        monkeypatch.setattr("luthier.autotune.database._WAIT", 0.3)
+        with pytest.raises(LogError, match="locked"):
+            Store.open(path, create=True)
+
+
+@pytest.mark.parametrize("number", range(0, 30, 3))
+def test_an_interrupt_in_any_statement_is_one_and_costs_nothing(
+    path, make_record, monkeypatch, number
+):
+    """It comes from below as it is, not as an error of the database's library."""
+    with Store.open(path, create=True) as store:
+        store.add([make_record(1)])
+    execute, count = database._PatientCursor.execute, itertools.count()
+
+    def interrupted(self, *arguments):
+        if next(count) == number:
+            raise KeyboardInterrupt
+        return execute(self, *arguments)
+
+    def work() -> None:
+        with Store.open(path, create=True) as store:
+            store.add([make_record(2)])
+            list(store.records())
+            store.remove([make_record(2).hash])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database._PatientCursor, "execute", interrupted)
+        with contextlib.suppress(KeyboardInterrupt):
+            work()
+    with Store.open(path, create=True) as store:
+        assert 1 in numbers(store)
+        assert (store.skipped, store.check()) == (0, [])
 
 
 def test_a_full_disk_is_told_and_costs_nothing_else(path, make_record):

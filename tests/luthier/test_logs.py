@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -334,3 +336,33 @@ def test_records_from_the_future_are_told_by_verify_and_win_nothing(cli, log):
     done = cli("logs", "verify", log)
     assert done.code == 4
     assert "records with a time that is still to come: 1, among them" in done.out
+
+
+def test_what_is_no_file_is_refused_at_once(cli, log, tmp_path):
+    """Opening a pipe would wait for somebody to write, a device may never end."""
+    os.mkfifo("pipe")
+    Path("folder").mkdir()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("socket")
+        for name in ("pipe", "folder", "socket", "/dev/zero", "/dev/null", "/dev/tty"):
+            for command in (
+                ("logs", "stats", name),
+                ("logs", "show", "0123", name),
+                ("logs", "verify", name),
+                ("logs", "verify", log, "--signers", name),
+                ("logs", "diff", log, name),
+                ("logs", "merge", log, name, "-o", "out.jsonl"),
+                ("logs", "merge", log, "-o", name),
+                ("logs", "export", "-o", name),
+                ("logs", "import", name, "--log", "new.db"),
+                ("logs", "import", log, "--log", name),
+                ("logs", "best", "--log", name),
+                ("logs", "best", "--pack", name),
+                ("logs", "prune", "--log", name),
+            ):
+                done = cli(*command)
+                assert (done.code, done.out) == (4, ""), command
+                assert done.err.count("\n") == 1
+                words = ("regular file", "directory", "no such device")
+                assert any(word in done.err.lower() for word in words), done.err
+    assert sorted(p.name for p in Path().iterdir()) == ["folder", "luthier.db", "pipe", "socket"]
