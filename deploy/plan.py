@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from luthier.frontend.program import Program
 from luthier.schedules import ALIGNMENT, Kernel
@@ -30,10 +32,6 @@ class Block:
     nbytes: int
     first: int
     last: int
-
-    def meets(self, other: Block) -> bool:
-        """Whether there is a call at which both are in use."""
-        return self.first <= other.last and other.first <= self.last
 
 
 @dataclass(frozen=True)
@@ -64,15 +62,28 @@ def _round_up(nbytes: int) -> int:
     return -(-nbytes // ALIGNMENT) * ALIGNMENT
 
 
-def _lowest_best_gap(taken: Iterable[tuple[int, int]], nbytes: int) -> int:
-    """Offset of the tightest gap between the (begin, end) spans, or their common end."""
-    cursor, best, best_size = 0, None, 0
-    for begin, end in sorted(taken):
-        gap = begin - cursor
-        if gap >= nbytes and (best is None or gap < best_size):
-            best, best_size = cursor, gap
-        cursor = max(cursor, end)
-    return cursor if best is None else best
+class _Placed:
+    """Blocks with their offsets, in the order of these."""
+
+    def __init__(self, most: int) -> None:
+        self._table = np.zeros((4, most), np.int64)  # begin, end, first, last
+        self._count = 0
+
+    def gap(self, block: Block, nbytes: int) -> int:
+        """Offset of the tightest gap between the blocks that are in use with ``block``, or their
+        common end."""
+        begin, end, first, last = self._table[:, : self._count]
+        used = (first <= block.last) & (last >= block.first)
+        reach = np.maximum.accumulate(np.concatenate([[0], end[used]]))
+        free = begin[used] - reach[:-1]
+        fits = np.flatnonzero(free >= nbytes)
+        return int(reach[fits[np.argmin(free[fits])]] if fits.size else reach[-1])
+
+    def add(self, block: Block, offset: int, nbytes: int) -> None:
+        at = int(np.searchsorted(self._table[0, : self._count], offset))
+        self._table[:, at + 1 : self._count + 1] = self._table[:, at : self._count].copy()
+        self._table[:, at] = offset, offset + nbytes, block.first, block.last
+        self._count += 1
 
 
 def place(blocks: Sequence[Block]) -> tuple[list[int], int]:
@@ -82,17 +93,12 @@ def place(blocks: Sequence[Block]) -> tuple[list[int], int]:
     neural net inference" (2020).
     """
     offsets = [0] * len(blocks)
-    placed: list[int] = []
+    placed = _Placed(len(blocks))
     for i in sorted(range(len(blocks)), key=lambda i: (-blocks[i].nbytes, blocks[i].first)):
         size = _round_up(blocks[i].nbytes)
-        spans = [
-            (offsets[j], offsets[j] + _round_up(blocks[j].nbytes))
-            for j in placed
-            if blocks[i].meets(blocks[j])
-        ]
-        offsets[i] = _lowest_best_gap(spans, size)
+        offsets[i] = placed.gap(blocks[i], size)
         if size:
-            placed.append(i)
+            placed.add(blocks[i], offsets[i], size)
     ends = (o + _round_up(b.nbytes) for o, b in zip(offsets, blocks, strict=True))
     return offsets, max(ends, default=0)
 

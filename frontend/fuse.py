@@ -34,8 +34,9 @@ _ALONE = frozenset(["attention"])  # its template takes nothing before or behind
 # How often softmax and layer_norm read their input.
 _PASSES = 3
 _MOST_NODES = 40
-_MOST_OF_A_PIECE = 2  # beyond those, for each piece that a concatenation has
-_MOST_INPUTS = 64
+_MOST_OF_A_PIECE = 2  # beyond those, for each piece that concatenations have
+_MOST_PIECES = _MOST_INPUTS = 64
+_MOST_CONCATENATIONS = 4  # each asks of every element where it is
 
 
 @dataclass
@@ -66,6 +67,8 @@ class _Fusion:
             for op in graph.ops
             if op.node.op not in ("reshape", "const")
         }
+        # By root: the values that a group reads and does not compute.
+        self.inputs = {value: set(group.root.node.args) for value, group in self.group.items()}
 
     def run(self) -> list[Group]:
         for op in reversed(self.graph.ops):
@@ -80,7 +83,9 @@ class _Fusion:
         return sorted(unique.values(), key=lambda g: self.position[g.root.result])
 
     def _merge(self, into: Group, other: Group, root: Op) -> None:
+        inputs = self.inputs.pop(into.root.result) | self.inputs.pop(other.root.result)
         into.ops += other.ops
+        self.inputs[root.result] = inputs.difference(op.result for op in into.ops)
         into.root = root
         into.anchor = into.anchor or other.anchor
         for op in other.ops:
@@ -110,21 +115,24 @@ class _Fusion:
         if op.result in self.leaves:
             return []
         region: list[Op] = []
-        inside = {op.result}
-        frontier = list(self.users.get(op.result, ()))
+        frontier = self._positions(op)
         while frontier:
-            user = min(frontier, key=lambda u: self.position[u.result])
-            frontier.remove(user)
+            first = min(frontier)
+            frontier.remove(first)
+            user = self.graph.ops[first]
             if not self._can_follow(user, shape) or len(region) > _MOST_NODES:
                 return []
             region.append(user)
-            inside.add(user.result)
             if not frontier:
                 return region
             if user.result in self.leaves:
                 return []
-            frontier += [u for u in self.users.get(user.result, ()) if u not in frontier]
+            frontier |= self._positions(user)
         return []
+
+    def _positions(self, op: Op) -> set[int]:
+        """Where in the graph the operators are that use the result."""
+        return {self.position[user.result] for user in self.users.get(op.result, ())}
 
     def _can_follow(self, op: Op, shape: tuple[int, ...]) -> bool:
         group = self.group.get(op.result)
@@ -146,19 +154,20 @@ class _Fusion:
             return
         targets = {id(self.group.get(u.result)): self.group.get(u.result) for u in users}
         target = next(iter(targets.values()))
-        if len(targets) > 1 or target is None or not self._accepts(target, op, users):
+        if len(targets) > 1 or target is None or not self._has_room(target, group):
             return
-        members = target.ops + group.ops
-        pieces = sum(len(m.node.args) for m in members if m.node.op == "concat")
-        if len(members) > _MOST_NODES + _MOST_OF_A_PIECE * pieces:
-            return
-        if len(self._inputs(members)) > _MOST_INPUTS:
-            return
-        self._merge(target, group, target.root)
+        if self._accepts(target, op, users):
+            self._merge(target, group, target.root)
 
-    def _inputs(self, members: list[Op]) -> set[int]:
-        made = {op.result for op in members}
-        return {a for op in members for a in op.node.args if a not in made}
+    def _has_room(self, target: Group, group: Group) -> bool:
+        """Whether the kernel would not grow too large if the group joined."""
+        own, more = self.inputs[target.root.result], self.inputs[group.root.result]
+        if len(own) - 1 + sum(value not in own for value in more) > _MOST_INPUTS:
+            return False
+        members = target.ops + group.ops
+        joins = [len(set(m.node.args)) for m in members if m.node.op == "concat"]
+        most = _MOST_NODES + _MOST_OF_A_PIECE * min(sum(joins), _MOST_PIECES)
+        return len(joins) <= _MOST_CONCATENATIONS and len(members) <= most
 
     def _accepts(self, target: Group, op: Op, users: list[Op]) -> bool:
         if target.root.node.op not in ops.ANCHORS and target.root.node.op not in ops.FUSIBLE:
@@ -211,12 +220,21 @@ class _Fusion:
 
     def _moves(self, value: int) -> bool:
         """Whether a value that one operator alone reads was moved, elementwise operators aside."""
-        op = self.graph.producer.get(value)
-        if op is None or len(self.users[value]) > 1 or op.node.op in ("reshape", "broadcast_to"):
-            return False
-        if op.node.op in ops.MOVEMENT:
-            return True
-        return op.node.op in ops.ELEMENTWISE and any(self._moves(a) for a in op.node.args)
+        pending = [value]
+        while pending:
+            value = pending.pop()
+            op = self.graph.producer.get(value)
+            if (
+                op is None
+                or len(self.users[value]) > 1
+                or op.node.op in ("reshape", "broadcast_to")
+            ):
+                continue
+            if op.node.op in ops.MOVEMENT:
+                return True
+            if op.node.op in ops.ELEMENTWISE:
+                pending += op.node.args
+        return False
 
     def _evaluations(self, target: Group, op: Op) -> float:
         """How often each element of ``op`` would be computed if it joined ``target``.

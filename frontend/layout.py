@@ -140,7 +140,8 @@ class _Layout(Rewriter):
     def _together(self, op: Op) -> None:
         """Elementwise and concat: all arguments in the order that moves the fewest elements."""
         rank = len(op.node.out.shape)
-        full = [a for a in op.node.args if len(self._shape(a)) == rank and a not in self._constant]
+        known = self.graph.constants
+        full = [a for a in op.node.args if len(self._shape(a)) == rank and a not in known]
         orders = sorted({self.order[a] for a in full if a in self.order})
         orders.append(tuple(range(rank)))
         order = min(orders, key=lambda o: sum(self._cost(a, o) for a in full))
@@ -150,10 +151,6 @@ class _Layout(Rewriter):
             attrs["axis"] = order[op.node.attr("axis")]
         out = Tensor(permuted(op.node.out.shape, inverse(order)), op.node.out.dtype)
         self._hold(op.result, self.emit(op.node.op, *args, out=out, **attrs), order)
-
-    @property
-    def _constant(self) -> set[int]:
-        return set(self.graph.constants)
 
     def _cost(self, old: int, order: Order) -> int:
         value, held = self._held(old)

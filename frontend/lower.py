@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from .describe import describe
 from .fuse import Group, fuse
@@ -61,19 +61,16 @@ def _ordered(
     for found in inputs.values():
         found.sort(key=lambda v: (-graph.values[v].nbytes, v))
     ordered: list[Group] = []
-    done: set[int] = set()
-    stack = [v for _, v in reversed(graph.outputs)]
-    while stack:
-        value = owner(stack[-1], views)
-        waiting = [v for v in (owner(v, views) for v in inputs.get(value, ())) if v in inputs]
-        missing = [v for v in waiting if v not in done]
-        if value in done or value not in inputs:
-            stack.pop()
-        elif missing:
-            stack.append(missing[0])
-        else:
-            done.add(value)
-            stack.pop()
-            if value in by_root:
-                ordered.append(by_root[value])
+    met: set[int] = set()
+    waiting: list[tuple[int, Iterator[int]]] = [(-1, iter([v for _, v in graph.outputs]))]
+    while waiting:
+        value, rest = waiting[-1]
+        nearest = next((v for v in (owner(v, views) for v in rest) if v not in met), None)
+        if nearest is not None:
+            met.add(nearest)
+            waiting.append((nearest, iter(inputs.get(nearest, ()))))
+            continue
+        waiting.pop()
+        if value in by_root:
+            ordered.append(by_root[value])
     return ordered

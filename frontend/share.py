@@ -34,6 +34,7 @@ class _Sharing:
         self.groups = {group.root.result: group for group in groups}
         self.outputs = {self._base(value) for _, value in graph.outputs}
         self.parts: dict[int, Part] = {}
+        self.dense: dict[int, set[int]] = {}
         self.readers: dict[int, list[tuple[Group, int]]] = defaultdict(list)
         for group in groups:
             for value in (a for op in group.ops for a in op.node.args):
@@ -109,10 +110,16 @@ class _Sharing:
         )
 
     def _reads(self, group: Group, value: int, columns: int) -> bool:
-        workload, args = describe(self.graph, group)
-        return self.values[value].shape[-1:] == (columns,) and all(
-            reads_apart(workload, i) for i, a in enumerate(args) if a == value
-        )
+        return self.values[value].shape[-1:] == (columns,) and value not in self._dense(group)
+
+    def _dense(self, group: Group) -> set[int]:
+        """The values that the group's kernel can only read where their rows follow each other."""
+        root = group.root.result
+        if root not in self.dense:
+            workload, args = describe(self.graph, group)
+            apart = [reads_apart(workload, i) for i in range(len(args))]
+            self.dense[root] = {a for a, fits in zip(args, apart, strict=True) if not fits}
+        return self.dense[root]
 
     def _one_call(self, node: Node, copied: list[int], pitch: int | None) -> bool:
         """Whether one kernel can copy these pieces: neighbours whose rows are along an axis."""

@@ -108,13 +108,15 @@ def _changes(workload: Workload) -> set[int]:
     """Columns of the output where a condition of data movement changes."""
     n = len(workload.inputs)
     found: set[int] = set()
-    pending = [(n + len(workload.nodes) - 1, 0)]
+    pending = {(n + len(workload.nodes) - 1, 0)}
+    seen: set[tuple[int, int]] = set()  # a value may be read along many ways
     while pending:
-        arg, shift = pending.pop()
+        arg, shift = place = pending.pop()
+        seen.add(place)
         if arg >= n:
             changes, sources = _trace(workload, workload.nodes[arg - n])
             found.update(c - shift for c in changes)
-            pending += [(source, shift + more) for source, more in sources]
+            pending |= {(source, shift + more) for source, more in sources} - seen
     return found
 
 
