@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import resource
 import sqlite3
 import stat
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +25,7 @@ from .address import is_url, shown, without_secrets
 from .parse import LONGEST_LINE
 from .salvage import salvaged
 
+_ROOM = 1 << 18  # bytes that a log needs to grow
 _PAGE = 16384  # bytes: longer than nearly all records, so that a damaged page costs few
 _WAIT = 60.0  # seconds that writers wait for each other
 _BUSY = 0.1  # seconds at a time: what SQLite waits, Ctrl-C waits, too
@@ -130,7 +134,10 @@ def reported(where: str | os.PathLike[str]) -> Iterator[None]:
         said = without_secrets(str(cause), where)
         lines = [line.strip() for line in said.splitlines() if line.strip()]
         reason = lines[0][:200] if lines else type(cause).__name__
-        if any(word in reason for word in DAMAGE):
+        full = "" if is_url(where) else _full(Path(where), reason)
+        if full:
+            reason = f"{full} and run again, what it holds is safe"
+        elif any(word in reason for word in DAMAGE):
             reason += "; save what can be read with 'luthier logs export', and begin a new log"
         hidden = is_url(where)  # what a traceback would show of the cause
         told = LogError(f"cannot use the log '{shown(where)}': {reason}")
@@ -166,6 +173,24 @@ def _patiently(step: Callable[[], object]) -> None:
         else:
             return
         time.sleep(_BUSY / 10)
+
+
+def _full(path: Path, reason: str) -> str:
+    """Why a file cannot grow and what to do, where SQLite's words mean that; else nothing."""
+    if not any(words in reason for words in ("disk I/O error", "is full", "unable to open")):
+        return ""
+    try:
+        parts = [path, path.with_name(path.name + "-wal")]
+        largest = max((part.stat().st_size for part in parts if part.exists()), default=0)
+        limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+        if limit != resource.RLIM_INFINITY and largest + _ROOM > limit:
+            return "files may not grow that large: raise the limit (ulimit -f)"
+        with tempfile.TemporaryFile(dir=path.absolute().parent) as probe:
+            os.posix_fallocate(probe.fileno(), 0, _ROOM)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return f"{error.strerror}: make room"
+    return ""
 
 
 def _sqlite(connect: Callable[[], sqlite3.Connection]) -> sa.Engine:

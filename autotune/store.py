@@ -207,6 +207,8 @@ class Store(Closing):
             self._salvage("it is shorter or longer than it should be")
         version = self._version()
         if version < 1 and not self._salvage("its tables are not what they should be"):
+            if self._path is not None and not self._path.stat().st_size:
+                raise LogError(f"'{self.name}' is empty, and no log yet; 'luthier tune' begins it")
             raise LogError(f"'{self.name}' is a database, but no store of records")
         if version > tables.VERSION:
             raise LogError(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import onnx
 
-from luthier.autotune import Choice, Progress, TuneResult
+from luthier.autotune import Choice, Layers, Progress, TuneResult
 from luthier.autotune import tune as tune_workloads
 from luthier.autotune.measure import Measurer
 from luthier.deploy import Manifest, check_output
@@ -179,7 +179,7 @@ def build(
     if require_hits and missed:
         raise LogError(
             f"{len(missed)} of {len(kernels)} kernels have no record, among them {missed[0]}; tune "
-            f"the model, or give a pack that has them"
+            f"the model, or give a pack that has them{_unread(layers)}"
         )
     named = replace(program, name=name or read.name)
     trial = Trial(read, program, resolved, random_inputs(read.proto, _SAMPLE_SEED))
@@ -268,6 +268,14 @@ def tune_and_build(
         name=name,
         accuracy=accuracy,
     )
+
+
+def _unread(layers: Layers) -> str:
+    """What may have been the record that is missed, as the end of a sentence."""
+    if not layers.skipped:
+        return ""
+    first = f", the first {layers.problems[0]}" if layers.problems else ""
+    return f" (records that could not be read: {layers.skipped}{first})"
 
 
 def _check_runs_here(target: Target) -> None:

@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 from luthier.autotune import Choice, Layers, Pack, Store, Trust
+from luthier.autotune.address import is_url
 from luthier.frontend import Program
 from luthier.schedules import Target, Workload
 from luthier.schedules.errors import UsageError
@@ -54,8 +55,13 @@ def reading(
         if packs:
             raise UsageError("packs make no sense where no records are wanted")
         return Layers(None, (), target)
-    missing = str(log) == DEFAULT_LOG and not Path(log).exists()
+    missing = _is_default(log) and not Path(log).exists()
     return _with_packs(None if missing else Store.open(log), packs, target, workloads)
+
+
+def _is_default(log: FilePath) -> bool:
+    """Whether it is the default log, however its path is spelled."""
+    return not is_url(log) and os.path.abspath(log) == os.path.abspath(DEFAULT_LOG)
 
 
 def choices(program: Program, layers: Layers) -> dict[str, Choice]:

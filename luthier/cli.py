@@ -52,6 +52,8 @@ for command in (tune, build, run, check, bench, logs, target, doctor):
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit; see ``luthier.schedules.errors`` for the exit codes."""
     _prepare_process()
+    if sys.stdout is None:
+        _fail("stdout is closed, where results go", LuthierError.exit_code)
     try:
         code = cli.main(arguments, prog_name="luthier", standalone_mode=False)
     except click.UsageError as error:
@@ -81,6 +83,7 @@ def _prepare_process() -> None:
     TVM imports torch and XGBoost scikit-learn where they are installed, which takes seconds; no
     command needs them.
     """
+    _fill_closed_streams()
     for package in ("torch", "sklearn"):
         sys.modules.setdefault(package, None)  # type: ignore[arg-type]
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -90,6 +93,15 @@ def _prepare_process() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _fill_closed_streams() -> None:
+    """A log that is opened must not become the stdout or stderr that libraries print to."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _without_passwords(message: str, arguments: Sequence[str]) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
@@ -22,10 +24,12 @@ sys.path.insert(0, str(Path(__file__).parent))  # the tests share writers.py
 from writers import numbers, writer
 
 from luthier.autotune import database
+from luthier.autotune.pack import Pack
 from luthier.autotune.store import Store
 from luthier.schedules import LogError, Schedule
 
 VERSIONS = Path(__file__).parent / "records"
+PACK = Path(__file__).parents[2] / "logs" / "znver3.jsonl"
 
 
 def later(minutes: float) -> str:
@@ -387,3 +391,51 @@ def test_every_past_version_is_read_and_goes_on(path, old, make_record):
         assert count == store.count() >= 3
         assert store.add([make_record(1)]) == 1
         assert (store.skipped, store.check()) == (0, [])
+
+
+@pytest.mark.parametrize("room", [0, 40_000, 400_000])
+def test_a_log_that_cannot_grow_is_told_what_to_do(tmp_path, room):
+    """The advice for damage, to begin a new log, would be no help."""
+    code = f"""
+import resource, sys
+from luthier.autotune import Pack, Store
+from luthier.schedules import LogError
+resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, resource.RLIM_INFINITY))
+try:
+    store = Store.open("log", create=True)
+    store.add(Pack({str(PACK)!r}).records())
+except LogError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == (
+        "cannot use the log 'log': files may not grow that large: raise the limit (ulimit -f) "
+        "and run again, what it holds is safe\n"
+    )
+    with Store.open(tmp_path / "log", create=True) as store:  # nothing is damaged
+        assert store.check() == []
+        store.add(itertools.islice(Pack(PACK).records(), 20))
+        assert store.count() >= 20
+
+
+def test_a_full_disk_is_told(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    told = "No space left on device: make room and run again"
+    with pytest.raises(LogError, match=told), database.reported(tmp_path / "log"):
+        raise sqlite3.OperationalError("disk I/O error")
+    monkeypatch.undo()
+    with pytest.raises(LogError, match="begin a new log"), database.reported(tmp_path / "log"):
+        raise sqlite3.OperationalError("disk I/O error")
+
+
+def test_an_empty_file_is_no_log_yet(path):
+    path.touch()
+    with pytest.raises(LogError, match="is empty, and no log yet; 'luthier tune' begins it"):
+        Store.open(path)
+    Store.open(path, create=True).close()
+    Store.open(path).close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -71,6 +72,13 @@ def test_best_is_what_build_takes(cli, log, model):
     assert found[0].record.hash in done.out
     assert "luthier.db" in done.out
     assert len(json.loads(cli("logs", "best", "--threads", "2", "--json").out)) == 2
+
+
+def test_the_default_log_may_be_missing_however_it_is_spelled(cli):
+    here = Path.cwd()
+    for log in ("luthier.db", "./luthier.db", f"../{here.name}/luthier.db", here / "luthier.db"):
+        assert cli("logs", "best", "--log", log).out == "no kernel has a record\n"
+    assert cli("logs", "best", "--log", "./other.db").code == 4
 
 
 def test_best_of_nothing(cli):
@@ -273,6 +281,17 @@ class TestBuildingFromLayers:
         assert done.code == 4
         assert done.err.startswith("luthier: error: 2 of 2 kernels have no record, among them ")
         assert not Path("none").exists()
+
+    def test_a_required_hit_that_is_missed_for_damage_says_so(self, cli, model, log):
+        cli("logs", "export", "-o", "pack.jsonl")
+        Path("luthier.db").unlink()
+        text = Path("pack.jsonl").read_text()
+        Path("pack.jsonl").write_text(re.sub(r'"samples":(\d)', r'"samples":1\1', text))
+        command = ("build", model, "-o", "out", "--threads", "2", "--pack", "pack.jsonl")
+        done = cli(*command, "--require-hits")
+        assert done.code == 4
+        assert "(records that could not be read: " in done.err
+        assert "the first pack.jsonl:1: the content does not match its hash)" in done.err
 
     @pytest.mark.parametrize(
         "arguments",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -57,6 +58,40 @@ def test_a_reader_that_goes_away_is_no_error():
     os.close(write)
     assert done.returncode == 1
     assert done.stderr == b""
+
+
+def shell(command: str) -> subprocess.CompletedProcess[str]:
+    program = " ".join(map(shlex.quote, PROGRAM))
+    return subprocess.run(
+        ["bash", "-c", command.replace("luthier", program, 1)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", ["target", "target --json", "--version", "--help", "logs"])
+def test_a_result_that_nobody_can_get_is_an_error(command):
+    done = shell(f"luthier {command} >&-")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "luthier: error: stdout is closed, where results go\n",
+    )
+
+
+def test_a_log_does_not_become_a_closed_stream():
+    """Libraries print to descriptors 1 and 2, whatever is open there."""
+    code = "import luthier.cli as c; c._prepare_process(); print(open('new', 'w').fileno() > 2)"
+    for closed in ("<&-", "2>&-", "<&- 2>&-"):
+        program = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} {closed}"
+        done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True)
+        assert done.stdout == "True\n"
+
+
+def test_an_error_that_nobody_can_read_keeps_its_code():
+    assert shell("luthier target --target z80 2>&-").returncode == 7
+    assert shell("luthier target 2>&-").returncode == 0
 
 
 def test_a_full_disk_is_told():
