@@ -97,7 +97,7 @@ def measured(model: str, path: Path, threads: int) -> Footprint:
         folder = Path(name)
         luthier.build(path, folder / "artifact", threads=threads, log=None)
         manifest = read_manifest(folder / "artifact")
-        library = folder / "artifact" / "model.so"
+        library = folder / "artifact" / manifest.library
         arguments = ["-std=gnu11", "-O2", f"-I{library.parent}", str(PROGRAM), "-o", "program"]
         find_compiler().run([*arguments, "-ldl"], folder)
         inputs = folder / "inputs.npz"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _ctypes
 import ctypes
+import itertools
 import os
 import threading
 import weakref
@@ -34,8 +35,7 @@ from .manifest import Manifest, Port, read_manifest, sha256
 
 Array = NDArray[Any]
 _MOST_THREADS = 1024
-LIBRARY = "model.so"
-REQUIRED = (LIBRARY, "model.h", "luthier.hpp")
+_loads = itertools.count()
 
 
 def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Artifact:
@@ -60,12 +60,13 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Artifac
 
 def _verified_library(folder: Path, manifest: Manifest, stack: ExitStack) -> BinaryIO:
     """The open library; every file of the artifact is there and as it was built."""
-    missing = [name for name in REQUIRED if name not in manifest.files]
+    required = (manifest.library, "model.h", "luthier.hpp")
+    missing = [name for name in required if name not in manifest.files]
     if missing:
         raise ArtifactError(f"{folder}: the manifest does not name {missing[0]}; build it again")
-    library = stack.enter_context(_open(folder / LIBRARY))
+    library = stack.enter_context(_open(folder / manifest.library))
     for name, digest in manifest.files.items():
-        if name == LIBRARY:
+        if name == manifest.library:
             same = sha256(library) == digest
         else:
             with _open(folder / name) as file:
@@ -101,7 +102,7 @@ class Artifact:
     def __init__(
         self, folder: Path, manifest: Manifest, library: BinaryIO, threads: int | None
     ) -> None:
-        """Use ``load``. ``library`` is the open ``model.so``, which the artifact then owns."""
+        """Use ``load``. ``library`` is the open library, which the artifact then owns."""
         self.folder = folder
         self.manifest = manifest
         self._lock = threading.Lock()
@@ -109,14 +110,13 @@ class Artifact:
         self._error = binding.CError()
         self._instance = c_void_p()
         self._file = library
-        # By descriptor: the loader takes a path that it has seen for the library it has loaded,
-        # though another may have been built there since.
+        path = folder / manifest.library
         try:
-            self._library = ctypes.CDLL(f"/proc/self/fd/{library.fileno()}")
+            self._library = ctypes.CDLL(_new_path(library))
         except OSError as error:
-            raise ArtifactError(f"{folder / LIBRARY} cannot be loaded: {error}") from error
+            raise ArtifactError(f"{path} cannot be loaded: {error}") from error
         try:
-            self._model = _descriptor(self._library, folder)
+            self._model = _descriptor(self._library, path)
             self._call = self._model.run  # looking it up makes a new object
             _check_ports(folder, manifest, self._model)
             self._create(threads)
@@ -238,16 +238,26 @@ class Artifact:
         return f"<Artifact {self.name}({takes}) -> {gives}>"
 
 
-def _descriptor(library: ctypes.CDLL, folder: Path) -> binding.CModel:
+def _new_path(file: BinaryIO) -> str:
+    """A path of the file that this process has never used.
+
+    The loader takes a path that it has seen for the library that it found there; another may have
+    been built there since, and the numbers of descriptors come again.
+    """
+    written = "".join("./" if digit == "0" else ".//" for digit in f"{next(_loads):b}")
+    return f"/proc/self/fd/{written}{file.fileno()}"
+
+
+def _descriptor(library: ctypes.CDLL, path: Path) -> binding.CModel:
     try:
         function = library.luthier_model
     except AttributeError as error:
-        raise ArtifactError(f"{folder / LIBRARY} exports no luthier_model") from error
+        raise ArtifactError(f"{path} exports no luthier_model") from error
     function.restype = ctypes.POINTER(binding.CModel)
     model: binding.CModel = function().contents
     if model.abi != binding.ABI:
         raise ArtifactError(
-            f"{folder / LIBRARY} has ABI {model.abi}, this Luthier {binding.ABI}; build it again"
+            f"{path} has ABI {model.abi}, this Luthier {binding.ABI}; build it again"
         )
     return model
 
@@ -259,7 +269,8 @@ def _check_ports(folder: Path, manifest: Manifest, model: binding.CModel) -> Non
     described = manifest.inputs, manifest.outputs, len(manifest.steps)
     if described != (inputs, outputs, model.step_count):
         raise ArtifactError(
-            f"{folder}: manifest.json and model.so describe different models; build it again"
+            f"{folder}: manifest.json and {manifest.library} describe different models; "
+            "build it again"
         )
 
 

@@ -113,7 +113,7 @@ def assemble(
             threads=target.threads,
             weight_bytes=weights.nbytes,
         )
-        link_library(tables, weights_file, objects, compiler, folder / "model.so")
+        link_library(tables, weights_file, objects, compiler, folder / f"lib{name}.so")
         inputs = tuple(Port(n, program.values[v]) for n, v in program.inputs)
         outputs = tuple(Port(n, program.values[v]) for n, v in program.outputs)
         write_interface(folder, name, inputs, outputs)
@@ -136,6 +136,8 @@ def assemble(
             ),
             files=_hashes(folder),
         )
+        for link, leads_to in manifest.links.items():
+            (folder / link).symlink_to(leads_to)
         _write_manifest(folder, manifest)
         if finish is not None:
             manifest = _with_sample(folder, manifest, finish(folder))

@@ -108,8 +108,7 @@ def _files(folder: Path) -> set[str]:
 
 
 def _own_files(manifest: Manifest) -> set[str]:
-    name = manifest.name
-    return {MANIFEST, f"lib{name}.so", f"{name}.h", *manifest.files}
+    return {MANIFEST, *manifest.links, *manifest.files}
 
 
 def _umask() -> int:

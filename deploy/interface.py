@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
+from .binding import ABI
 from .library import POOL, RUNTIME
 from .manifest import Port
 from .names import c_comment
+
+_VERSION = f"{ABI}.0.0"
 
 
 def model_header(name: str, inputs: Sequence[Port], outputs: Sequence[Port]) -> str:
@@ -44,16 +47,18 @@ def _constants(upper: str, kind: str, ports: Sequence[Port]) -> str:
 def write_interface(
     folder: Path, name: str, inputs: Sequence[Port], outputs: Sequence[Port]
 ) -> None:
-    """Write headers, CMake's package configuration and pkg-config's file."""
+    """Write headers, CMake's package configuration and pkg-config's file.
+
+    The version that these two tell is that of the C API.
+    """
     (folder / "model.h").write_text(model_header(name, inputs, outputs))
     (folder / "luthier.hpp").write_bytes((RUNTIME / "luthier.hpp").read_bytes())
     for source, target in (
         ("config.cmake.in", f"cmake/{name}Config.cmake"),
+        ("version.cmake.in", f"cmake/{name}ConfigVersion.cmake"),
         ("model.pc.in", f"pkgconfig/{name}.pc"),
     ):
         path = folder / target
-        path.parent.mkdir()
-        path.write_text(Template((RUNTIME / source).read_text()).safe_substitute(name=name))
-    # Two models in one program need two names; these are the second ones.
-    (folder / f"lib{name}.so").symlink_to("model.so")
-    (folder / f"{name}.h").symlink_to("model.h")
+        path.parent.mkdir(exist_ok=True)
+        text = Template((RUNTIME / source).read_text())
+        path.write_text(text.safe_substitute(name=name, version=_VERSION))

@@ -76,6 +76,21 @@ class Manifest:
     files: Mapping[str, str]
     sample: SampleNote | None = None
 
+    @property
+    def library(self) -> str:
+        """The library's file."""
+        return f"lib{self.name}.so"
+
+    @property
+    def links(self) -> dict[str, str]:
+        """Other names of files, and what they lead to.
+
+        ``model.so`` leads to a name that no other build has: the loader takes a path that it has
+        seen for the library which it then found there, though another has taken its place.
+        """
+        build = f"lib{self.name}-{self.files.get(self.library, '')[:16]}.so"
+        return {"model.so": build, build: self.library, f"{self.name}.h": "model.h"}
+
     def to_json(self) -> dict[str, Any]:
         """The form that ``manifest.json`` has."""
         return {

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 from luthier.schedules.errors import printable
 
-# What follows ``luthier_`` in the C API; a model's accessor must not be called the same.
-_TAKEN = re.compile(
-    r"check_model|copy|create|destroy|dtype|error|fail|grain|granted_cores|input|instance|"
-    r"missing_feature|model|model_function|options|output|phase|phase_function|pool|"
-    r"pool_create|pool_destroy|profile|program|reference|reject|run|space|status|"
-    r"status_text|step|succeed|task|tensor|weights|workers_start|workers_stop"
-    r"|runtime_.*|kernel_.*"
-)
+from .reserved import is_reserved
+
 _LONGEST = 64
 
 
 def identifier(text: str) -> str:
     """``text`` as the part after ``luthier_`` in a C name: lower case, digits and underscores.
 
-    Never empty, at most 65 characters, and never a name of the C API itself (``model.onnx`` gives
-    ``model_``).
+    Never empty, at most 65 characters; a longer text ends with a hash of all of it. What a header,
+    a library or the C API is called gets an underscore (``model.onnx`` gives ``model_``).
     """
-    name = re.sub(r"[^a-z0-9]+", "_", text.lower())[:_LONGEST].strip("_") or "unnamed"
-    return f"{name}_" if _TAKEN.fullmatch(name) else name
+    name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_") or "unnamed"
+    if len(name) > _LONGEST:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+        name = f"{name[: _LONGEST - 9].rstrip('_')}_{digest}"
+    return f"{name}_" if is_reserved(name) else name
 
 
 def label(text: str) -> str:

@@ -8,15 +8,24 @@
 //     luthier::Result r = instance.try_run({image}, {scores});   // does not
 //     if (!r) std::cerr << r.message() << '\n';
 //
-// Exceptions are thrown by these inline functions, on this side of the C API only.
+// Exceptions are thrown by these inline functions, on this side of the C API only. Whatever throws has
+// a function that begins with try_ and gives a Result instead. Without exceptions (-fno-exceptions)
+// these are all there is; RTTI is not needed.
 #ifndef LUTHIER_HPP
 #define LUTHIER_HPP
 
 #include "model.h"
 
+#if defined(__cpp_exceptions) || defined(__EXCEPTIONS)
+#define LUTHIER_HAS_EXCEPTIONS 1
+#endif
+
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <initializer_list>
+#include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -39,6 +48,7 @@ private:
     luthier_error error_;
 };
 
+#ifdef LUTHIER_HAS_EXCEPTIONS
 class Error : public std::exception {
 public:
     explicit Error(const Result &result) noexcept : result_(result) {}
@@ -49,14 +59,17 @@ public:
 private:
     Result result_;
 };
+#endif
 
 namespace detail {
 
+#ifdef LUTHIER_HAS_EXCEPTIONS
 inline void check(const Result &result)
 {
     if (!result)
         throw Error(result);
 }
+#endif
 
 template <typename T> constexpr luthier_dtype dtype() noexcept
 {
@@ -148,11 +161,22 @@ public:
 // A view of a model that the program is linked to, or found by dlsym(..., "luthier_model").
 class Model {
 public:
+#ifdef LUTHIER_HAS_EXCEPTIONS
     explicit Model(const luthier_model *model) : model_(model)
     {
         luthier_error error{};
-        if (luthier_check_model(model, &error) != LUTHIER_OK)
-            throw Error(Result(error));
+        luthier_check_model(model, &error);
+        detail::check(Result(error));
+    }
+#endif
+
+    // `made` is set on success.
+    static Result try_create(const luthier_model *model, std::optional<Model> &made) noexcept
+    {
+        luthier_error error{};
+        if (luthier_check_model(model, &error) == LUTHIER_OK)
+            made = Model(model, Checked{});
+        return Result(error);
     }
 
     const luthier_model *get() const noexcept { return model_; }
@@ -173,6 +197,9 @@ public:
     }
 
 private:
+    struct Checked {};
+    Model(const luthier_model *model, Checked) noexcept : model_(model) {}
+
     static std::vector<Tensor> tensors(const luthier_tensor *first, std::size_t count)
     {
         std::vector<Tensor> all;
@@ -187,12 +214,26 @@ private:
 // Threads that instances of any model may share; outlives them.
 class Pool {
 public:
+#ifdef LUTHIER_HAS_EXCEPTIONS
     Pool(const Model &model, std::int32_t threads) : model_(model.get())
     {
         luthier_error error{};
         luthier_pool_create(model_, threads, &pool_, &error);
         detail::check(Result(error));
     }
+#endif
+
+    // `made` is set on success.
+    static Result try_create(const Model &model, std::int32_t threads,
+                             std::optional<Pool> &made) noexcept
+    {
+        luthier_pool *pool = nullptr;
+        luthier_error error{};
+        if (luthier_pool_create(model.get(), threads, &pool, &error) == LUTHIER_OK)
+            made = Pool(model.get(), pool);
+        return Result(error);
+    }
+
     Pool(Pool &&other) noexcept
         : model_(other.model_), pool_(std::exchange(other.pool_, nullptr))
     {
@@ -208,6 +249,8 @@ public:
     luthier_pool *get() const noexcept { return pool_; }
 
 private:
+    Pool(const luthier_model *model, luthier_pool *pool) noexcept : model_(model), pool_(pool) {}
+
     const luthier_model *model_;
     luthier_pool *pool_ = nullptr;
 };
@@ -215,6 +258,7 @@ private:
 // A model with its working memory. Runs of one instance from several threads take turns.
 class Instance {
 public:
+#ifdef LUTHIER_HAS_EXCEPTIONS
     // With its own threads; 0: as many as the model was built for and this process may use.
     explicit Instance(const Model &model, std::int32_t threads = 0)
         : Instance(model, luthier_options{LUTHIER_ABI, threads, nullptr})
@@ -232,6 +276,8 @@ public:
         luthier_create(model.get(), &options, &instance_, &error);
         detail::check(Result(error));
     }
+#endif
+
     Instance(Instance &&other) noexcept : instance_(std::exchange(other.instance_, nullptr)) {}
     Instance &operator=(Instance &&other) noexcept
     {
@@ -240,47 +286,69 @@ public:
     }
     ~Instance() { luthier_destroy(instance_); }
 
-    // Makes an instance without throwing; `instance` is set on success.
+    // `made` is set on success. The options are those of the constructors.
     static Result try_create(const luthier_model *model, const luthier_options &options,
-                             std::optional<Instance> &instance) noexcept
+                             std::optional<Instance> &made) noexcept
     {
-        luthier_instance *made = nullptr;
+        luthier_instance *instance = nullptr;
         luthier_error error{};
-        if (luthier_create(model, &options, &made, &error) == LUTHIER_OK)
-            instance = Instance(made);
+        if (luthier_create(model, &options, &instance, &error) == LUTHIER_OK)
+            made = Instance(instance);
         return Result(error);
+    }
+    static Result try_create(const Model &model, std::int32_t threads,
+                             std::optional<Instance> &made) noexcept
+    {
+        return try_create(model.get(), luthier_options{LUTHIER_ABI, threads, nullptr}, made);
+    }
+    static Result try_create(const Model &model, luthier_pool *pool,
+                             std::optional<Instance> &made) noexcept
+    {
+        return try_create(model.get(), luthier_options{LUTHIER_ABI, 0, pool}, made);
+    }
+    static Result try_create(const Model &model, const Pool &pool,
+                             std::optional<Instance> &made) noexcept
+    {
+        return try_create(model, pool.get(), made);
     }
 
     luthier_instance *get() const noexcept { return instance_; }
 
     // One run; inputs and outputs in the model's order. Element types and sizes are checked.
-    void run(std::initializer_list<In> inputs, std::initializer_list<Out> outputs)
-    {
-        detail::check(try_run(inputs, outputs));
-    }
     Result try_run(std::initializer_list<In> inputs, std::initializer_list<Out> outputs) noexcept
     {
         return run_buffers(inputs.begin(), inputs.size(), outputs.begin(), outputs.size());
     }
-
     // The same, where the number of tensors is not known before.
-    void run(const std::vector<In> &inputs, const std::vector<Out> &outputs)
-    {
-        detail::check(try_run(inputs, outputs));
-    }
     Result try_run(const std::vector<In> &inputs, const std::vector<Out> &outputs) noexcept
     {
         return run_buffers(inputs.data(), inputs.size(), outputs.data(), outputs.size());
     }
+    // The same, and the seconds that each of the model's steps took.
+    Result try_profile(const std::vector<In> &inputs, const std::vector<Out> &outputs,
+                       std::vector<double> &seconds)
+    {
+        seconds.resize(instance_ == nullptr ? 0 : instance_->model->step_count);
+        return run_buffers(inputs.data(), inputs.size(), outputs.data(), outputs.size(),
+                           seconds.data());
+    }
 
-    // One run, and the seconds that each of the model's steps took.
+#ifdef LUTHIER_HAS_EXCEPTIONS
+    void run(std::initializer_list<In> inputs, std::initializer_list<Out> outputs)
+    {
+        detail::check(try_run(inputs, outputs));
+    }
+    void run(const std::vector<In> &inputs, const std::vector<Out> &outputs)
+    {
+        detail::check(try_run(inputs, outputs));
+    }
     std::vector<double> profile(const std::vector<In> &inputs, const std::vector<Out> &outputs)
     {
-        std::vector<double> seconds(instance_ == nullptr ? 0 : instance_->model->step_count);
-        detail::check(run_buffers(inputs.data(), inputs.size(), outputs.data(), outputs.size(),
-                                  seconds.data()));
+        std::vector<double> seconds;
+        detail::check(try_profile(inputs, outputs, seconds));
         return seconds;
     }
+#endif
 
 private:
     explicit Instance(luthier_instance *instance) noexcept : instance_(instance) {}
@@ -321,15 +389,13 @@ private:
             luthier_output out[few];
             return call(inputs, input_count, outputs, output_count, in, out, step_seconds);
         }
-        try {
-            std::vector<luthier_input> in(input_count);
-            std::vector<luthier_output> out(output_count);
-            return call(inputs, input_count, outputs, output_count, in.data(), out.data(),
-                        step_seconds);
-        } catch (...) {
+        std::unique_ptr<luthier_input[]> in(new (std::nothrow) luthier_input[input_count]);
+        std::unique_ptr<luthier_output[]> out(new (std::nothrow) luthier_output[output_count]);
+        if (!in || !out) {
             luthier_reject(LUTHIER_OUT_OF_MEMORY, "out of memory: the lists of tensors", &error);
             return Result(error);
         }
+        return call(inputs, input_count, outputs, output_count, in.get(), out.get(), step_seconds);
     }
 
     Result call(const In *inputs, std::size_t input_count, const Out *outputs,

@@ -175,6 +175,22 @@ def test_rebuilt_artifact_is_seen_while_the_old_one_runs_on(tmp_path: Path) -> N
             check(old.run(INPUTS), weight=2.0)
 
 
+def test_a_rebuilt_artifact_is_seen_whatever_the_process_has_open(tmp_path: Path) -> None:
+    """Descriptors come again, and the loader knows a library by all of its paths."""
+    kept = []
+    for weight in (2.0, 3.0, 5.0, 7.0):
+        two_inputs(weight=weight).build(tmp_path / "out")
+        again = [load(tmp_path / "out") for _ in range(3)]
+        for artifact in again:
+            check(artifact.run(INPUTS), weight=weight)
+        again[0].close()
+        again[2].close()
+        kept.append((again[1], weight))
+    for artifact, weight in kept:
+        check(artifact.run(INPUTS), weight=weight)
+        artifact.close()
+
+
 def test_cpu_without_the_features(
     small: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,11 +209,12 @@ def copy(artifact_folder: Path, tmp_path: Path) -> Path:
 
 
 FILES = (
-    "model.so",
+    "libsmall.so",
     "model.h",
     "luthier.hpp",
     "sample.npz",
     "cmake/smallConfig.cmake",
+    "cmake/smallConfigVersion.cmake",
     "pkgconfig/small.pc",
 )
 
@@ -229,14 +246,14 @@ def test_changed_file(copy: Path, name: str) -> None:
 
 
 def test_truncated_library(copy: Path) -> None:
-    (copy / "model.so").write_bytes((copy / "model.so").read_bytes()[:1000])
-    refused(copy, "model.so was changed")
+    (copy / "libsmall.so").write_bytes((copy / "libsmall.so").read_bytes()[:1000])
+    refused(copy, "libsmall.so was changed")
 
 
 def test_link_in_place_of_a_file(copy: Path, artifact_folder: Path) -> None:
-    (copy / "model.so").unlink()
-    (copy / "model.so").symlink_to(artifact_folder / "model.so")
-    refused(copy, "model.so: Too many levels of symbolic links")
+    (copy / "libsmall.so").unlink()
+    (copy / "libsmall.so").symlink_to(artifact_folder / "libsmall.so")
+    refused(copy, "libsmall.so: Too many levels of symbolic links")
 
 
 def test_folder_in_place_of_a_file(copy: Path) -> None:
@@ -273,7 +290,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
     "absolute file": (lambda m: m["files"].update({"/etc/passwd": "0" * 64}), "malformed"),
     "hash": (lambda m: m["files"].update({"model.h": "abc"}), "malformed"),
     "other hash": (lambda m: m["files"].update({"model.h": "0" * 64}), "model.h was changed"),
-    "no library": (lambda m: m["files"].pop("model.so"), "does not name model.so"),
+    "no library": (lambda m: m["files"].pop("libsmall.so"), "does not name libsmall.so"),
     "files as list": (lambda m: m.update(files=[]), "malformed"),
     "shape": (lambda m: m["inputs"][0].update(shape=[1000, 1000]), "different models"),
     "negative shape": (lambda m: m["inputs"][0].update(shape=[-1]), "malformed"),

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from small_models import CODE, TARGET, SmallModel, compile_c, two_inputs
 
 from luthier.deploy import Manifest, assemble, build, check_output, load, read_manifest
+from luthier.deploy.library import POOL, RUNTIME
 from luthier.deploy.names import c_comment, c_string, identifier
 from luthier.frontend.program import Call, Program
 from luthier.schedules import (
@@ -35,7 +36,7 @@ def output_of(*command: str | Path) -> str:
 
 
 def test_library_exports_its_api_and_needs_the_system_alone(artifact_folder: Path) -> None:
-    library = artifact_folder / "model.so"
+    library = artifact_folder / "libsmall.so"
     dynamic = output_of("readelf", "-dW", library)
     assert set(re.findall(r"\(NEEDED\).*\[(\w+)", dynamic)) <= {"libc", "libm", "libpthread"}
     assert "Library soname: [libsmall.so]" in dynamic
@@ -50,11 +51,15 @@ def test_library_exports_its_api_and_needs_the_system_alone(artifact_folder: Pat
 
 def test_folder_has_all_parts(artifact_folder: Path) -> None:
     files = {p.relative_to(artifact_folder).as_posix() for p in artifact_folder.rglob("*")}
+    build = f"libsmall-{read_manifest(artifact_folder).files['libsmall.so'][:16]}.so"
     assert files == {
         "model.so", "libsmall.so", "model.h", "small.h", "luthier.hpp", "manifest.json",
-        "sample.npz", "cmake", "cmake/smallConfig.cmake", "pkgconfig", "pkgconfig/small.pc",
+        "sample.npz", "cmake", "cmake/smallConfig.cmake", "cmake/smallConfigVersion.cmake",
+        "pkgconfig", "pkgconfig/small.pc", build,
     }  # fmt: skip
-    assert os.readlink(artifact_folder / "libsmall.so") == "model.so"
+    assert not (artifact_folder / "libsmall.so").is_symlink()
+    assert os.readlink(artifact_folder / "model.so") == build
+    assert os.readlink(artifact_folder / build) == "libsmall.so"
     with np.load(artifact_folder / "sample.npz") as sample:
         assert sample.files == ["in:x"]
     assert stat.S_IMODE(artifact_folder.stat().st_mode) & 0o500 == 0o500
@@ -243,25 +248,83 @@ def test_identifiers_suit_c(text: str) -> None:
 
 
 def test_identifiers() -> None:
-    names = ["ResNet-18", "model", "run", "9lives", "模型", "", "../../etc", "kernel_0_0", "a" * 99]
+    names = ["ResNet-18", "model", "run", "9lives", "模型", "", "../../etc", "kernel_0_0", "a" * 64]
     assert [identifier(n) for n in names] == [
         "resnet_18", "model_", "run_", "9lives", "unnamed", "unnamed", "etc", "kernel_0_0_",
         "a" * 64,
     ]  # fmt: skip
 
 
+def test_long_names_stay_apart() -> None:
+    names = [identifier(f"{'very-' * 20}long-{part}") for part in ("encoder", "decoder")]
+    assert all(len(name) <= 64 for name in names)
+    assert names[0] != names[1]
+    assert len(identifier("a" * 70_000)) == 64
+
+
 def test_no_model_takes_a_name_of_the_api() -> None:
-    runtime = Path(__file__).parents[2]
-    headers = (
-        runtime / "deploy/runtime/luthier.h",
-        runtime / "deploy/runtime/program.h",
-        runtime / "schedules/native/luthier_pool.h",
-        runtime / "schedules/native/pool.h",
-    )
-    used = {n for h in headers for n in re.findall(r"\bluthier_([a-z_]+)\b", h.read_text())}
-    assert len(used) > 30
-    for name in used:
+    headers = [*RUNTIME.glob("*.h"), *POOL.glob("*.h")]
+    used = {n for h in headers for n in re.findall(r"\bluthier_([a-z_0-9]+)\b", h.read_text())}
+    assert len(used) > 40
+    for name in (*used, "luthier"):
         assert identifier(name) != name, name
+
+
+EVERYTHING = """
+#include <assert.h>
+#include <complex.h>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <fenv.h>
+#include <inttypes.h>
+#include <iso646.h>
+#include <limits.h>
+#include <locale.h>
+#include <math.h>
+#include <pthread.h>
+#include <regex.h>
+#include <semaphore.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <stdnoreturn.h>
+#include <string.h>
+#include <tgmath.h>
+#include <threads.h>
+#include <time.h>
+#include <unistd.h>
+#include <wchar.h>
+#include <wctype.h>
+#include <immintrin.h>
+"""
+
+
+def test_no_model_takes_a_name_of_the_system(c_compiler: str) -> None:
+    """All headers that the usual ones bring, and all libraries that every program is linked to."""
+    flags = ["-std=gnu11", "-mavx512f", "-E", "-x", "c", "-"]
+    text = subprocess.run(
+        [c_compiler, *flags], input=EVERYTHING, capture_output=True, text=True, check=True
+    ).stdout
+    plain = "|".join(re.escape(folder) for folder in include_folders(c_compiler))
+    headers = set(re.findall(rf'"(?:{plain})/([a-z0-9_]+)\.h"', text))
+    assert {"stdint", "features", "time", "math", "immintrin"} <= headers
+    link = [c_compiler, "-###", "-pthread", "-lm", "-ldl", "-lrt", "-x", "c", "/dev/null"]
+    said = subprocess.run(link, capture_output=True, text=True, check=True).stderr
+    libraries = set(re.findall(r' "?-l([a-z0-9_+]+)"?(?= )', said))
+    assert {"c", "m"} <= libraries
+    for name in headers | libraries:
+        assert identifier(name) != name, name
+
+
+def include_folders(compiler: str) -> list[str]:
+    said = subprocess.run(
+        [compiler, "-E", "-v", "-x", "c", "/dev/null"], capture_output=True, text=True, check=True
+    ).stderr
+    listed = said.partition("search starts here:\n#include <...>")[2].partition("End of search")[0]
+    return [line.strip() for line in listed.splitlines()[1:]]
 
 
 @given(st.text())

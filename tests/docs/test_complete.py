@@ -168,7 +168,8 @@ def test_every_file_and_every_field_of_the_manifest_is_documented(tmp_path):
     text = section(ARTIFACT, "What is in the folder")
     for path in (tmp_path / "digits").rglob("*"):
         if not path.is_dir():
-            assert f"`{path.relative_to(tmp_path / 'digits')}`" in text, path
+            name = str(path.relative_to(tmp_path / "digits"))
+            assert f"`{re.sub('-[0-9a-f]{16}', '-<hash>', name)}`" in text, path
     manifest = json.loads((tmp_path / "digits" / "manifest.json").read_text())
     fields = section(ARTIFACT, "The manifest")
     for name in {*manifest, *manifest["kernels"][0], *manifest["steps"][0]}:

@@ -285,7 +285,7 @@ def copy(artifact_folder: Path) -> Path:
     return Path(shutil.copytree(artifact_folder, "copy", symlinks=True))
 
 
-FILES = ("model.so", "model.h", "luthier.hpp", "sample.npz", "cmake/scaleConfig.cmake")
+FILES = ("libscale.so", "model.h", "luthier.hpp", "sample.npz", "cmake/scaleConfig.cmake")
 
 
 @pytest.fixture
@@ -320,7 +320,7 @@ MANIFESTS: dict[str, tuple[Callable[[dict], object], str]] = {
     "lacks a field": (lambda m: m.pop("kernels"), "malformed: it has no 'kernels'"),
     "other shapes": (lambda m: m["inputs"][0].update(shape=[4, 8]), "different models"),
     "other types": (lambda m: m["inputs"][0].update(dtype="int8"), "different models"),
-    "no library": (lambda m: m["files"].pop("model.so"), "does not name model.so"),
+    "no library": (lambda m: m["files"].pop("libscale.so"), "does not name libscale.so"),
     "a way out": (lambda m: m["files"].update({"../../etc/passwd": "0" * 64}), "malformed"),
 }
 
