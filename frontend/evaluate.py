@@ -16,16 +16,23 @@ from numpy.typing import NDArray
 from luthier.schedules import Node, Workload, ops
 
 from . import evaluate_norm
+from .evaluate_cast import cast
 
 Array = NDArray[Any]
 
 
 def evaluate(node: Node, args: Sequence[Array]) -> Array:
-    """The node's result, in the node's dtype; float64 arguments in place of float32 keep theirs."""
+    """The node's result, in the node's dtype; float64 arguments in place of float32 keep theirs.
+
+    float16 is computed in float32 and rounded once, as kernels do.
+    """
+    if node.op not in ops.MOVEMENT:
+        args = [a.astype(np.float32) if a.dtype == np.float16 else a for a in args]
     with np.errstate(all="ignore"):
         result = np.asarray(_RULES[node.op](node, *args))
-    wide = result.dtype == np.float64 and node.out.dtype == "float32" and node.op != "cast"
-    result = result if wide and _any_double(args) else result.astype(node.out.dtype, copy=False)
+        wide = result.dtype == np.float64 and node.out.dtype == "float32" and node.op != "cast"
+        if not (wide and _any_double(args)):
+            result = result.astype(node.out.dtype, copy=False)
     if node.op in ops.ELEMENTWISE:
         result = np.broadcast_to(result, node.out.shape)
     return result
@@ -160,6 +167,7 @@ def _window_mean(node: Node, x: Array) -> Array:
     axis, size, before = node.attr("axis"), node.attr("size"), node.attr("before")
     width = [(0, 0)] * x.ndim
     width[axis] = (before, size - 1 - before)
+    x = x.astype(np.float32) if x.dtype == np.float16 else x
     windows = sliding_window_view(np.pad(x, width), size, axis=axis)
     return np.asarray(windows.sum(axis=-1) / size)
 
@@ -184,7 +192,8 @@ def _number(value: Any, like: Array) -> Any:
 
 def _clip(node: Node, x: Array) -> Array:
     low, high = _number(node.attr("min"), x), _number(node.attr("max"), x)
-    return np.asarray(np.minimum(np.maximum(x, low), high))
+    x = np.where(x < low, low, x)
+    return np.where(x > high, high, x)
 
 
 def _erf(node: Node, x: Array) -> Array:
@@ -193,21 +202,19 @@ def _erf(node: Node, x: Array) -> Array:
 
 def _divide(node: Node, a: Array, b: Array) -> Array:
     if a.dtype.kind in "iu":  # C's division: towards zero
-        safe = np.where(b == 0, np.ones_like(b), b)
-        return np.asarray(a // safe + ((a % safe != 0) & ((a < 0) != (safe < 0))))
+        down, rest = np.divmod(a, b)  # by zero both are 0
+        return np.asarray(down + ((rest != 0) & ((a < 0) != (b < 0))))
     return np.asarray(a / b)
 
 
 def _floor_divide(node: Node, a: Array, b: Array) -> Array:
-    # NumPy's own differs for infinite floats; what is divided by zero is up to us.
-    if a.dtype.kind == "f":
-        return np.asarray(np.floor(a / b))
-    return np.asarray(a // np.where(b == 0, np.ones_like(b), b))
+    # NumPy's own differs for infinite floats.
+    return np.asarray(np.floor(a / b) if a.dtype.kind == "f" else a // b)
 
 
 def _power(node: Node, a: Array, b: Array) -> Array:
-    if a.dtype.kind in "iu" and (b < 0).any():
-        return np.asarray(np.power(a.astype(np.float64), b.astype(np.float64)))
+    if a.dtype.kind in "iu" and not (b.size == 1 and b.item() in (1, 2, 3)):
+        return cast(np.power(a.astype(np.float64), b.astype(np.float64)), node.out.dtype)
     # Where all exponents are one number in memory, NumPy takes square roots: wrong for -0 and -inf.
     return np.asarray(np.power(*map(np.copy, np.broadcast_arrays(a, b))))
 
@@ -229,7 +236,7 @@ _SIMPLE: Mapping[str, Callable[..., Any]] = {
     "negative": np.negative,
     "abs": np.abs,
     "sign": np.sign,
-    "relu": lambda x: np.maximum(x, x.dtype.type(0)),
+    "relu": lambda x: np.where(x < 0, x.dtype.type(0), x),
     "logical_not": np.logical_not,
     "bitwise_not": np.bitwise_not,
     "exp": np.exp,
@@ -299,7 +306,7 @@ _RULES: dict[str, Callable[..., Array]] = {
     "group_norm": evaluate_norm.group_norm,
     "const": _const,
     "clip": _clip,
-    "cast": lambda node, x: x,
+    "cast": lambda node, x: cast(x, node.out.dtype),
     "erf": _erf,
     "divide": _divide,
     "floor_divide": _floor_divide,

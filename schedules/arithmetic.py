@@ -20,15 +20,11 @@ from typing import Any
 import numpy as np
 from tvm import tirx
 
-from . import mathfn
+from . import conversion, mathfn
+from .conversion import dtype_of
 
 Expr = Any
 Bind = Callable[[Expr], Expr]
-
-
-def dtype_of(x: Expr) -> str:
-    """Its dtype, by name."""
-    return str(x.ty.dtype)
 
 
 def libm(name: str) -> Callable[..., Expr]:
@@ -101,15 +97,13 @@ def _bits(x: Expr) -> Expr:
 
 
 def divide(a: Expr, b: Expr, bind: Bind) -> Expr:
-    """Whole numbers are rounded towards zero."""
-    return a / b if _is_float(a) else bind(tirx.truncdiv(a, _divisor(a, b, bind)))
+    """Whole numbers are rounded towards zero; by zero they are 0."""
+    return a / b if _is_float(a) else _quotient(tirx.truncdiv, a, b, bind)
 
 
 def floor_divide(a: Expr, b: Expr, bind: Bind) -> Expr:
-    """Rounded down."""
-    if _is_float(a):
-        return tirx.floor(a / b)
-    return bind(tirx.floordiv(a, _divisor(a, b, bind)))
+    """Rounded down; whole numbers by zero are 0."""
+    return tirx.floor(a / b) if _is_float(a) else _quotient(tirx.floordiv, a, b, bind)
 
 
 def mod(a: Expr, b: Expr, bind: Bind) -> Expr:
@@ -120,17 +114,24 @@ def mod(a: Expr, b: Expr, bind: Bind) -> Expr:
 
 
 def floor_mod(a: Expr, b: Expr, bind: Bind) -> Expr:
-    """Python's remainder: the divisor's sign."""
+    """Python's remainder: the divisor's sign, of zero too."""
     if not _is_float(a):
         return bind(tirx.floormod(a, _divisor(a, b, bind)))
     zero, b = tirx.const(0, dtype_of(a)), bind(b)
     rest = bind(libm("fmod")(a, b))
     other_sign = tirx.any(tirx.all(rest < zero, b > zero), tirx.all(rest > zero, b < zero))
-    return tirx.Select(other_sign, rest + b, rest)
+    signed = tirx.Select(other_sign, rest + b, rest)
+    return tirx.Select(rest == zero, tirx.copysign(zero, b), signed)
 
 
 def _is_float(x: Expr) -> bool:
     return dtype_of(x).startswith("float")
+
+
+def _quotient(division: Callable[[Expr, Expr], Expr], a: Expr, b: Expr, bind: Bind) -> Expr:
+    """As NumPy divides."""
+    b, zero = bind(b), tirx.const(0, dtype_of(a))
+    return bind(tirx.Select(b == zero, zero, division(a, _divisor(a, b, bind))))
 
 
 def _divisor(a: Expr, b: Expr, bind: Bind) -> Expr:
@@ -167,4 +168,30 @@ def _integer_power(a: Expr, b: Expr, bind: Bind) -> Expr:
         for _ in range(b.value - 1):
             power = multiply(power, a, bind)
         return power
-    return tirx.Cast(dtype_of(a), _pow(tirx.Cast("float64", a), tirx.Cast("float64", b)))
+    found = _pow(tirx.Cast("float64", a), tirx.Cast("float64", b))
+    return conversion.convert(found, dtype_of(a), bind)
+
+
+def left_shift(a: Expr, b: Expr, bind: Bind) -> Expr:
+    """``a << b``; 0 where ``b`` is below 0 or the number of bits and more."""
+    shift, inside = _shift(a, b, bind)
+    return bind(tirx.Select(inside, tirx.shift_left(a, shift), tirx.const(0, dtype_of(a))))
+
+
+def right_shift(a: Expr, b: Expr, bind: Bind) -> Expr:
+    """``a >> b``, which keeps the sign; what the sign alone makes of it where no bit is left."""
+    a = bind(a)
+    shift, inside = _shift(a, b, bind)
+    rest = zero = tirx.const(0, dtype_of(a))
+    if dtype_of(a).startswith("int"):
+        rest = tirx.Select(a < zero, tirx.const(-1, dtype_of(a)), zero)
+    return bind(tirx.Select(inside, tirx.shift_right(a, shift), rest))
+
+
+def _shift(a: Expr, b: Expr, bind: Bind) -> tuple[Expr, Expr]:
+    """The number of bits where processors and LLVM know what it means, and whether it is one."""
+    dtype, b = dtype_of(a), bind(b)
+    inside = b < tirx.const(np.iinfo(dtype).bits, dtype)
+    if dtype.startswith("int"):
+        inside = tirx.all(inside, b >= tirx.const(0, dtype))
+    return bind(tirx.Select(inside, b, tirx.const(0, dtype))), inside

@@ -10,8 +10,9 @@ from typing import Any
 from tvm import tirx
 
 from . import arithmetic, mathfn
-from .arithmetic import dtype_of, libm
+from .arithmetic import libm
 from .compare import equal, extreme, is_number, less, less_equal
+from .conversion import convert, dtype_of
 from .errors import ScheduleError
 from .workload import Node, Tensor
 
@@ -102,9 +103,7 @@ def _cast(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -
         return args[0]
     if target == "bool":
         return _truth(args[0] == constant(0, source), 0, 1)
-    if "float16" in (source, target):  # processors convert it to float32 and nothing else
-        return tirx.Cast(storage(target), tirx.Cast("float32", args[0]))
-    return tirx.Cast(storage(target), args[0])
+    return convert(args[0], storage(target), bind)
 
 
 def _clip(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
@@ -222,6 +221,8 @@ _BINDING: dict[str, Callable[..., Expr]] = {
     "mod": arithmetic.mod,
     "floor_mod": arithmetic.floor_mod,
     "power": arithmetic.power,
+    "left_shift": arithmetic.left_shift,
+    "right_shift": arithmetic.right_shift,
 }
 
 _SIMPLE: dict[str, Callable[..., Expr]] = {
@@ -251,6 +252,4 @@ _SIMPLE: dict[str, Callable[..., Expr]] = {
     "bitwise_and": tirx.bitwise_and,
     "bitwise_or": tirx.bitwise_or,
     "bitwise_xor": tirx.bitwise_xor,
-    "left_shift": tirx.shift_left,
-    "right_shift": tirx.shift_right,
 }

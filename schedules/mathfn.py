@@ -81,21 +81,23 @@ _LOG = (
 
 
 def log(x: Expr, bind: Bind) -> Expr:
-    """Natural logarithm for float32; NaN below zero, -infinity at zero; subnormals count as 0."""
+    """Natural logarithm for float32; NaN below zero, -infinity at zero."""
     x = bind(x)
-    bits = bind(_as_int(x))
+    subnormal = x < _f32(1.17549435e-38)
+    bits = bind(_as_int(tirx.Select(subnormal, x * _f32(2.0**23), x)))
     exponent = bind((bits >> tirx.const(23, "int32")) & tirx.const(255, "int32"))
     mantissa = bind(
         _as_float((bits & tirx.const(0x007FFFFF, "int32")) | tirx.const(0x3F000000, "int32"))
     )
     small = mantissa < _f32(math.sqrt(0.5))
     m = bind(tirx.Select(small, mantissa + mantissa, mantissa) - _f32(1.0))
-    e = bind(tirx.Cast("float32", exponent) - tirx.Select(small, _f32(127.0), _f32(126.0)))
+    e = tirx.Cast("float32", exponent) - tirx.Select(small, _f32(127.0), _f32(126.0))
+    e = bind(e - tirx.Select(subnormal, _f32(23.0), _f32(0.0)))
     z = bind(m * m)
     y = _polynomial(m, _LOG) * m * z + e * _f32(-2.12194440e-4) - z * _f32(0.5)
     result = bind(m + y + e * _f32(0.693359375))
     result = tirx.Select(x == _f32(math.inf), x, result)
-    result = tirx.Select(x < _f32(1.17549435e-38), _f32(-math.inf), result)
+    result = tirx.Select(x == _f32(0.0), _f32(-math.inf), result)
     result = tirx.Select(x < _f32(0.0), _f32(math.nan), result)
     return tirx.Select(is_number(x), result, x)
 
@@ -112,19 +114,25 @@ _TANH_P = (
 _TANH_Q = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
 
 
-def _limit(x: Expr, bound: float, bind: Bind) -> Expr:
-    """``x`` within +-bound; NaN stays NaN."""
+def _limit(x: Expr, low: float, high: float, bind: Bind) -> Expr:
+    """``x`` from ``low`` to ``high``; NaN stays NaN."""
     x = bind(x)
-    upper = tirx.Select(x > _f32(bound), _f32(bound), x)
-    return bind(tirx.Select(x < _f32(-bound), _f32(-bound), upper))
+    upper = tirx.Select(x > _f32(high), _f32(high), x)
+    return bind(tirx.Select(x < _f32(low), _f32(low), upper))
+
+
+def _saturated(x: Expr, bound: float, inside: Expr) -> Expr:
+    """An odd function: ``inside`` up to ``bound``, and exactly +-1 beyond; NaN stays NaN."""
+    return tirx.Select(tirx.abs(x) > _f32(bound), tirx.copysign(_f32(1.0), x), inside)
 
 
 def tanh(x: Expr, bind: Bind) -> Expr:
     """Hyperbolic tangent for float32."""
-    x = _limit(x, 7.90531110763549805, bind)
+    x = bind(x)
     square = bind(x * x)
     ratio = x * _polynomial(square, _TANH_P) / _polynomial(square, _TANH_Q)
-    return tirx.Select(tirx.abs(x) < _f32(0.0004), x, ratio)
+    inside = tirx.Select(tirx.abs(x) < _f32(0.0004), x, ratio)
+    return _saturated(x, 7.90531110763549805, inside)
 
 
 _ERF_P = (
@@ -147,14 +155,14 @@ _ERF_Q = (
 
 def erf(x: Expr, bind: Bind) -> Expr:
     """Error function for float32."""
-    x = _limit(x, 4.0, bind)
+    x = bind(x)
     square = bind(x * x)
-    return x * _polynomial(square, _ERF_P) / _polynomial(square, _ERF_Q)
+    return _saturated(x, 4.0, x * _polynomial(square, _ERF_P) / _polynomial(square, _ERF_Q))
 
 
 def sigmoid(x: Expr, bind: Bind) -> Expr:
-    """1 / (1 + e**-x) for float32; beyond +-87 what it is there, which rounds to 0 and 1."""
-    n, p = _parts(_limit(_f32(0.0) - x, 87.0, bind), bind)
+    """1 / (1 + e**-x) for float32; 0 below -88.38, where the power of two is infinite."""
+    n, p = _parts(_limit(_f32(0.0) - x, -87.0, 89.0, bind), bind)
     exponent = (tirx.Cast("int32", n) + tirx.const(127, "int32")) << tirx.const(23, "int32")
     return _f32(1.0) / (_f32(1.0) + p * _as_float(exponent))
 

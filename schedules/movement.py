@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tvm import tirx
 
-from .arithmetic import dtype_of
+from .conversion import dtype_of
 from .elementwise import constant
 from .emit import Expr, Index, PhaseBuilder
 from .point import Point, broadcast_point
