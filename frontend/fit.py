@@ -1,10 +1,13 @@
 """Operators that no template computes as they are: in float32 instead, left to Relax, or refused.
 
 Templates for convolutions, products, pooling, softmax and layer normalisation are for float32, and
-those for convolutions need their weights at build time.
+those for convolutions need their weights at build time. Sums of float16 are accumulated in float32.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial, reduce
 
 from luthier.schedules import Node, Tensor, UnsupportedOperator, ops
 
@@ -18,22 +21,28 @@ def fit_templates(graph: Graph) -> Graph:
     b = Rewriter(graph)
 
     def rule(op: Op, node: Node) -> int | None:
+        dtype = node.out.dtype
+        if _needs_width(node):
+            return _widened(b, node)
         if node.op not in ops.ANCHORS or node.op in _ANY_DTYPE:
             return None
-        dtype = node.out.dtype
-        if dtype == "float16" or (node.op == "max_pool2d" and dtype in ("int8", "uint8")):
-            return _widened(b, node)
         weights = node.op in ("conv2d", "conv2d_transpose")
         if dtype == "float32" and not (weights and node.args[1] not in b.constants):
             return None
-        if node.op == "conv2d":
-            return _relax_conv2d(b, node)
-        if node.op == "matmul":
-            return _relax_matmul(b, node)
+        if node.op in _ELSEWHERE:
+            return _ELSEWHERE[node.op](b, node)
         what = "weights known at build time" if dtype == "float32" else f"float32, not {dtype}"
         raise UnsupportedOperator(f"{op.source}: it needs {what}")
 
     return b.rewrite(rule)
+
+
+def _needs_width(node: Node) -> bool:
+    """Whether it is computed in float32 and its result rounded."""
+    if node.op == "max_pool2d" and node.out.dtype in ("int8", "uint8"):
+        return True
+    anchor = node.op in ops.ANCHORS and node.op not in ("max", "min")
+    return anchor and node.out.dtype == "float16"
 
 
 def _widened(b: Rewriter, node: Node) -> int:
@@ -58,9 +67,48 @@ def _relax_conv2d(b: Rewriter, node: Node) -> int:
     )
 
 
+def _maximum_of_slices(b: Rewriter, node: Node) -> int:
+    """A maximum down the windows, then one across: of slices of the padded input."""
+    (top, left, *_), (x,) = node.attr("pads"), node.args
+    n, height, width, c = b.values[x].shape
+    _, rows, columns, _ = node.out.shape
+    kernel, strides, dilations = (node.attr(a) for a in ("kernel", "strides", "dilations"))
+    reach = [
+        (o - 1) * s + (k - 1) * d + 1
+        for o, s, k, d in zip((rows, columns), strides, kernel, dilations, strict=True)
+    ]
+    tall, wide = max(reach[0], top + height), max(reach[1], left + width)
+    padded = Tensor((n, tall, wide, c), node.out.dtype)
+    if padded.shape != b.values[x].shape:
+        before = (0, top, left, 0)
+        x = b.emit("pad", x, out=padded, before=before, value="-inf", mode="constant")
+    for axis, size in ((1, rows), (2, columns)):
+        tap = (kernel[axis - 1], strides[axis - 1], dilations[axis - 1])
+        x = reduce(partial(b.emit, "maximum"), _taps(b, x, axis, size, *tap))
+    return x
+
+
+def _taps(
+    b: Rewriter, x: int, axis: int, size: int, kernel: int, stride: int, dilation: int
+) -> list[int]:
+    """What each tap of a window sees at its ``size`` places along an axis."""
+    shape = tuple(size if i == axis else d for i, d in enumerate(b.values[x].shape))
+    out, steps = Tensor(shape, b.values[x].dtype), [1] * len(shape)
+    steps[axis] = stride
+    begins = [[tap * dilation if i == axis else 0 for i in range(4)] for tap in range(kernel)]
+    return [b.emit("slice", x, out=out, begin=tuple(at), steps=tuple(steps)) for at in begins]
+
+
 def _relax_matmul(b: Rewriter, node: Node) -> int:
     left, right = node.args
     if node.attr("transpose_b"):
         rank = len(b.values[right].shape)
         right = b.emit("transpose", right, axes=(*range(rank - 2), rank - 1, rank - 2))
     return b.emit("relax.matmul", left, right, out=node.out, attrs="relax.attrs.MatmulAttrs")
+
+
+_ELSEWHERE: dict[str, Callable[[Rewriter, Node], int]] = {
+    "conv2d": _relax_conv2d,
+    "matmul": _relax_matmul,
+    "max_pool2d": _maximum_of_slices,
+}

@@ -1,7 +1,8 @@
 """Shape arithmetic of a model, done before import, so that the importer sees numbers.
 
-What operators compute from known values and shapes becomes initializers; large results are left to
-the graph's own folding.
+What operators compute from known values and shapes becomes initializers. Large results are left to
+the graph's own folding, and so is arithmetic of floats that nothing needs to know before: there it
+means what kernels compute, which NumPy's does not for every number.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from luthier.schedules import ModelError
 from .graph import Array
 from .messages import one_line
 from .onnx_node import is_onnx
+from .onnx_ops import BUILD_TIME, SUPPORTED
 from .onnx_resize import scaled_size
 
 FOLDABLE = frozenset(
@@ -30,6 +32,12 @@ FOLDABLE = frozenset(
         Xor Where Expand ConstantOfShape Range Tile Transpose ReduceProd ReduceSum ReduceMax
         ReduceMin ReduceMean Sign NonZero ScatterND ScatterElements Trilu CumSum OneHot
         EyeLike Sum Compress Unique TopK
+    """.split()
+)
+_ARITHMETIC = frozenset(
+    """
+        Add Sub Mul Div Mod Neg Abs Min Max Floor Ceil Sqrt Pow Reciprocal Sign Cast CastLike Sum
+        CumSum ReduceProd ReduceSum ReduceMax ReduceMin ReduceMean
     """.split()
 )
 _SHAPED_BY_VALUES = ("NonZero", "Compress", "Unique")
@@ -122,8 +130,10 @@ def _scales(node: onnx.NodeProto, known: Mapping[str, onnx.TensorProto]) -> dict
 def _fold_once(model: onnx.ModelProto, types: Mapping[str, _Type]) -> None:
     known = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     kept = []
+    wanted = _needed_before(model)
     for node in model.graph.node:
-        results = _fold_node(model, node, known, types)
+        left = not wanted.intersection(node.output) and _is_for_kernels(node, known)
+        results = None if left else _fold_node(model, node, known, types)
         if results is None:
             kept.append(node)
             _drop_empty_parts(node, known)
@@ -138,6 +148,25 @@ def _fold_once(model: onnx.ModelProto, types: Mapping[str, _Type]) -> None:
         for name, array in known.items()
         if name in needed
     )
+
+
+def _needed_before(model: onnx.ModelProto) -> set[str]:
+    """The values that decide shapes or loops, or that lead to an operator that has no kernel."""
+    needed: set[str] = set()
+    for node in reversed(model.graph.node):
+        if node.op_type not in SUPPORTED or needed.intersection(node.output):
+            needed.update(node.input)
+        else:
+            places = BUILD_TIME.get(node.op_type, ())
+            needed.update(node.input[i] for i in places if i < len(node.input))
+    return needed - {""}
+
+
+def _is_for_kernels(node: onnx.NodeProto, known: Mapping[str, Array]) -> bool:
+    """Whether NumPy and kernels may differ: in floats, and in powers, which are made of floats."""
+    arrays = [known[name] for name in node.input if name in known]
+    floats = node.op_type == "Pow" or any(array.dtype.kind not in "iub" for array in arrays)
+    return node.op_type in _ARITHMETIC and floats and all(array.size for array in arrays)
 
 
 def _fold_node(

@@ -167,16 +167,13 @@ class Rewriter(Builder):
 
 
 def literal(value: Any, dtype: str) -> Attr:
-    """A number as an attribute: exact, and a string where JSON has no number for it.
-
-    -0 is a string too, since as a number it would be equal to 0.
-    """
+    """A number as an attribute: exact, and a string where JSON has no number for it."""
     if dtype == "bool":
         return bool(value)
     if "int" in dtype:
         return int(value)
     number = float(np.dtype(dtype).type(value))
-    return number if np.isfinite(number) and repr(number) != "-0.0" else str(number)
+    return number if np.isfinite(number) else str(number)
 
 
 def _renumber(old: Node, number: Mapping[int, int]) -> Node:

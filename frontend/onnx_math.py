@@ -52,20 +52,11 @@ def _cast(expr: Any, dtype: str) -> Any:
 
 
 def _cast_to(node: OnnxNode) -> Any:
-    return _converted(node, dtype_name(node.attr("to", 0), f"{node.label}: its result"))
+    return _cast(node.x, dtype_name(node.attr("to", 0), f"{node.label}: its result"))
 
 
 def _cast_like(node: OnnxNode) -> Any:
-    return _converted(node, dtype_of(node.input(1)))
-
-
-def _converted(node: OnnxNode, dtype: str) -> Any:
-    """Numbers that a narrow integer type does not hold wrap around, as on processors."""
-    x, wide = node.x, np.dtype(dtype)
-    narrow = wide.kind in "iu" and dtype not in ("int32", "int64")
-    if narrow and np.dtype(node.dtype).kind == "f":
-        x = node.emit(_cast(x, "int64" if wide.itemsize >= 4 else "int32"))
-    return _cast(x, dtype)
+    return _cast(node.x, dtype_of(node.input(1)))
 
 
 def _isinf(node: OnnxNode) -> Any:
@@ -97,6 +88,22 @@ def _exponential_unit(node: OnnxNode, alpha: float, scale: float) -> Any:
     if scale != 1:
         above = relax.op.multiply(above, node.number(scale))
     return relax.op.add(above, below)
+
+
+def _celu(node: OnnxNode) -> Any:
+    """Barron 2017: alpha (exp(x / alpha) - 1) below zero."""
+    alpha = node.attr("alpha", 1.0)
+    bent = relax.op.subtract(
+        relax.op.exp(relax.op.divide(node.x, node.number(alpha))), node.number(1)
+    )
+    below = relax.op.minimum(relax.op.multiply(bent, node.number(alpha)), node.number(0))
+    return relax.op.add(relax.op.nn.relu(node.x), below)
+
+
+def _swish(node: OnnxNode) -> Any:
+    """Ramachandran et al. 2017."""
+    scaled = relax.op.multiply(node.x, node.number(node.attr("alpha", 1.0)))
+    return relax.op.multiply(node.x, relax.op.sigmoid(scaled))
 
 
 def _thresholded_relu(node: OnnxNode) -> Any:
@@ -176,8 +183,11 @@ CONVERTERS: dict[str, OnnxConverter] = {
     "Clip": _clip,
     "Pow": _pow,
     "IsInf": _isinf,
+    "Celu": _celu,
+    "Div": lambda node: relax.op.divide(*node.inputs),
     "Elu": _elu,
     "Selu": _selu,
+    "Swish": _swish,
     "ThresholdedRelu": _thresholded_relu,
     "CumSum": _cumulative_sum,
     "OneHot": _one_hot,

@@ -55,13 +55,14 @@ def _mean(node: OnnxNode) -> Any:
 
 
 def _log_sum_exp(node: OnnxNode) -> Any:
-    """About the largest element, so that nothing overflows."""
+    """About the largest element, so that nothing overflows; about 0 where that is not finite."""
     axes = _axes(node)
     if axes == []:
         return node.x
     largest = node.emit(relax.op.max(node.x, axes, keepdims=True))
-    total = relax.op.sum(relax.op.exp(relax.op.subtract(node.x, largest)), axes, keepdims=True)
-    y = node.emit(relax.op.add(relax.op.log(total), largest))
+    base = node.emit(relax.op.where(relax.op.isfinite(largest), largest, node.number(0)))
+    total = relax.op.sum(relax.op.exp(relax.op.subtract(node.x, base)), axes, keepdims=True)
+    y = node.emit(relax.op.add(relax.op.log(total), base))
     return y if node.attr("keepdims", 1) else relax.op.squeeze(y, axes)
 
 

@@ -1,11 +1,13 @@
 """How Relax's convolutions and pooling are spelled in the graph.
 
 They are channels-last there, so each gets a transpose before and after it; ``layout`` moves those
-through the graph until they meet and cancel. Those of three dimensions are left to Relax.
+through the graph until they meet and cancel. Of those of three dimensions a maximum is one of two
+dimensions and then one of the third; others are left to Relax.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -110,6 +112,39 @@ def _pool(op: str, rank: int) -> Converter:
     return convert
 
 
+def _max_pool3d(t: Translation, call: Any) -> int:
+    """TVM's own has the lowest finite number for an empty maximum, and loses NaN."""
+    attrs, out = call.attrs, t.out(call)
+    _layouts(t, attrs, [("layout", "NCDHW")])
+    kernel, strides, dilations = (
+        tuple(int(v) for v in f) for f in (attrs.pool_size, attrs.strides, attrs.dilation)
+    )
+    pads = tuple(int(p) for p in attrs.padding)
+    x = t.transpose(t.value(call.args[0]), (0, 2, 3, 4, 1))
+    n, depth, *plane, c = t.type(x).shape
+    _, _, new_depth, *new_plane = out.shape
+    planes = t.emit(
+        "max_pool2d",
+        t.reshape(x, (n * depth, *plane, c)),
+        out=Tensor((n * depth, *new_plane, c), out.dtype),
+        kernel=kernel[1:],
+        strides=strides[1:],
+        pads=(*pads[1:3], *pads[4:]),
+        dilations=dilations[1:],
+    )
+    places = math.prod(new_plane)
+    y = t.emit(
+        "max_pool2d",
+        t.reshape(planes, (n, depth, places, c)),
+        out=Tensor((n, new_depth, places, c), out.dtype),
+        kernel=(kernel[0], 1),
+        strides=(strides[0], 1),
+        pads=(pads[0], 0, pads[3], 0),
+        dilations=(dilations[0], 1),
+    )
+    return t.transpose(t.reshape(y, (n, new_depth, *new_plane, c)), (0, 4, 1, 2, 3))
+
+
 def _average(
     t: Translation,
     x: int,
@@ -162,6 +197,7 @@ TABLE: dict[str, Converter] = {
     "relax.nn.conv2d_transpose": _conv2d_transpose,
     "relax.nn.max_pool1d": _pool("max_pool2d", 1),
     "relax.nn.max_pool2d": _pool("max_pool2d", 2),
+    "relax.nn.max_pool3d": _max_pool3d,
     "relax.nn.avg_pool1d": _pool("avg_pool2d", 1),
     "relax.nn.avg_pool2d": _pool("avg_pool2d", 2),
     "relax.nn.avg_pool3d": _avg_pool3d,

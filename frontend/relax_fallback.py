@@ -94,8 +94,7 @@ def _indexed(t: Translation, call: Any, *args: int) -> int:
 TABLE: dict[str, Converter] = {
     **dict.fromkeys(
         """
-            relax.nn.conv3d relax.nn.conv3d_transpose relax.nn.max_pool3d
-            relax.image.grid_sample
+            relax.nn.conv3d relax.nn.conv3d_transpose relax.image.grid_sample
         """.split(),
         fallback,
     ),

@@ -18,6 +18,7 @@ from luthier.schedules import LuthierError, ModelError, UnsupportedOperator
 from . import (
     onnx_arg,
     onnx_einsum,
+    onnx_half,
     onnx_math,
     onnx_movement,
     onnx_nn,
@@ -62,12 +63,16 @@ class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
         self.labels: dict[Any, str] = {}
         self.label = "the model's inputs"
 
+    def _check_for_unsupported_ops(self, graph: Any) -> None:
+        """``outline`` did, which knows our own converters."""
+
     def _convert_operator(self, op_name: str, inputs: Any, attrs: Any, opset: int) -> Any:
         about = attrs.pop("tvm_custom")
         self.label = about["name"]
         for i, value in enumerate(inputs):
             if isinstance(value, relax.ShapeExpr):
                 inputs[i] = relax.const(np.asarray([int(d) for d in value.values], np.int64))
+        halves = op_name in onnx_half.SEVERAL_STEPS and onnx_half.widen(self.bb, inputs)
         node = OnnxNode(self.bb, self.label, list(inputs), attrs, about["num_outputs"], opset)
         if op_name in PADDED:
             attrs = onnx_nn.explicit_padding(op_name, node)
@@ -76,6 +81,8 @@ class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
         else:
             attrs["tvm_custom"] = about
             result = super()._convert_operator(op_name, inputs, attrs, opset)
+        if halves:
+            result = onnx_half.narrow(self.bb, result)
         if isinstance(result, relax.Call):
             result = self.bb.emit(result)
         for value in result.fields if isinstance(result, relax.Tuple) else [result]:

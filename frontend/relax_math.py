@@ -103,21 +103,26 @@ def _variance(t: Translation, call: Any) -> int:
 
 
 def _quantize(t: Translation, call: Any) -> int:
+    """In float32; NaN becomes the lowest number, as in ONNX Runtime."""
     x, scale, zero = (t.value(a) for a in call.args[:3])
     dtype, axis = t.out(call).dtype, int(call.attrs.axis)
+    x, scale, zero = (t.cast(v, "float32") for v in (x, scale, zero))
     scale, zero = _along(t, scale, x, axis), _along(t, zero, x, axis)
-    scaled = t.emit("round", t.emit("divide", x, scale))
-    shifted = t.emit("add", scaled, t.cast(zero, t.type(x).dtype))
+    y = t.emit("add", t.emit("round", t.emit("divide", x, scale)), zero)
     info = np.iinfo(dtype)
-    return t.cast(clip(t, shifted, info.min, info.max), dtype)
+    low, high = t.scalar(int(info.min), y), t.scalar(int(info.max), y)
+    y = t.emit("where", t.emit("greater", y, low), y, low)
+    return t.cast(t.emit("where", t.emit("less", y, high), y, high), dtype)
 
 
 def _dequantize(t: Translation, call: Any) -> int:
+    """In float32."""
     x, scale, zero = (t.value(a) for a in call.args[:3])
     dtype, axis = t.out(call).dtype, int(call.attrs.axis)
     scale, zero = _along(t, scale, x, axis), _along(t, zero, x, axis)
     centred = t.emit("subtract", t.cast(x, "int32"), t.cast(zero, "int32"))
-    return t.emit("multiply", t.cast(centred, dtype), scale)
+    product = t.emit("multiply", t.cast(centred, "float32"), t.cast(scale, "float32"))
+    return t.cast(product, dtype)
 
 
 def _along(t: Translation, vector: int, x: int, axis: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -11,14 +12,18 @@ from onnx import helper
 from onnx_models import TARGET, Case, compute, model
 
 import luthier
+from luthier.deploy.building import build
 from luthier.frontend import import_model
+from luthier.schedules import target
+
+HOST = target.host(threads=1)
 
 
 def at_run_time(cases: Sequence[Case]) -> list[np.ndarray]:
     """Each case's first result, by kernels of this machine's level."""
     proto, inputs = _side_by_side(cases, constant=False)
     with tempfile.TemporaryDirectory() as folder:
-        luthier.build(proto, f"{folder}/cases", log=None, threads=1)
+        build(import_model(proto, HOST), Path(folder, "cases"), HOST, {})
         found = luthier.load(f"{folder}/cases").run(inputs)
         return [np.array(found[f"case{i}"]) for i in range(len(cases))]
 
