@@ -20,10 +20,10 @@ from luthier.schedules import Node
 
 from .graph import Array, Graph, Op, Rewriter
 
-# Factors and terms within these bounds, and products of two, leave room in float32 for what they
-# are multiplied with. Of a channel's weights, the largest alone must not be too small.
-_LEAST, _MOST = 2.0**-40, 2.0**40
-_LEAST_WEIGHT = 2.0**-100
+# Factors and terms up to the first leave room in float32 for what they are multiplied with, and so
+# do products of two; products from the second on keep their precision. Training leaves channels
+# whose factors are below that themselves: what comes of these is nothing either way.
+_MOST, _LEAST = 2.0**40, 2.0**-100
 # Sums of terms that are larger than the first must keep the second share of the larger term, others
 # the third: rounding to the larger term's precision must not be what the result consists of.
 _LARGE_TERM, _SHARE_OF_LARGE, _SHARE = 64.0, 2.0**-4, 2.0**-16
@@ -107,7 +107,8 @@ class _ScaleFolding(Rewriter):
             return None
         columns = array.ndim - (2 if node.attr("transpose_b") else 1)
         axis = 0 if node.op == "conv2d" else columns
-        if not _fit(array, scale, axis):
+        others = tuple(i for i in range(array.ndim) if i != axis)
+        if not _in_range(np.abs(array).max(axis=others), scale):
             return None
         spread = scale.reshape([-1 if i == axis else 1 for i in range(array.ndim)])
         args = (data, self.constant(array * spread))
@@ -118,7 +119,7 @@ class _ScaleFolding(Rewriter):
             if known not in self.constants or self.values[value].shape != node.out.shape:
                 continue
             factor = self._per_channel(known, node)
-            if factor is not None and _ordinary(factor) and _ordinary(scale):
+            if factor is not None and _in_range(factor, scale) and np.all(factor) and np.all(scale):
                 both = self._like(known, factor * scale)
                 return self.add(Node("multiply", (value, both), node.out))
         return None
@@ -134,7 +135,7 @@ class _ScaleFolding(Rewriter):
             if known not in self.constants or inner is None or inner.out.shape != node.out.shape:
                 continue
             shift = self._per_channel(known, node)
-            if shift is None or not _ordinary(shift[shift != 0]):
+            if shift is None or not np.all(np.abs(shift) <= _MOST):
                 continue
             scaled = self._product(inner, scale)
             if scaled is not None:
@@ -142,21 +143,13 @@ class _ScaleFolding(Rewriter):
         return None
 
 
-def _ordinary(numbers: Array) -> bool:
-    """Whether all are within the bounds, and so not zero."""
-    sizes = np.abs(numbers)
-    return bool(np.all((sizes >= _LEAST) & (sizes <= _MOST)))
-
-
-def _fit(weights: Array, scale: Array, axis: int) -> bool:
-    """Whether the largest weight of each channel is within bounds, scaled or not, or zero."""
-    others = tuple(i for i in range(weights.ndim) if i != axis)
-    largest, factor = np.abs(weights).max(axis=others), np.abs(scale)
+def _in_range(first: Array, second: Array) -> bool:
+    """Whether the products of factors are as good as one behind the other."""
     with np.errstate(all="ignore"):
-        bounded = [(n == 0) | ((n >= _LEAST_WEIGHT) & (n <= _MOST)) for n in (largest, factor)]
-        scaled = largest * factor
-        kept = (scaled >= _LEAST_WEIGHT) | (largest == 0) | (factor == 0)
-    return all(map(np.all, bounded)) and bool(np.all(kept))
+        smaller = np.minimum(np.abs(first), np.abs(second))
+        larger = np.maximum(np.abs(first), np.abs(second))
+        kept = (smaller < _LEAST) | (smaller * larger >= _LEAST)
+        return bool(np.all((larger <= _MOST) & kept))
 
 
 def _adds_up(first: Array, second: Array) -> bool:
