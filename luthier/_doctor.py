@@ -101,7 +101,7 @@ def _onnxruntime() -> str:
         return metadata.version("onnxruntime")
     except metadata.PackageNotFoundError as error:
         raise LuthierError(
-            "not installed; checks use onnx's slower evaluator (pip install onnxruntime)"
+            "not installed; checks use onnx's slower evaluator (pip install 'luthier[reference]')"
         ) from error
 
 
