@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 from luthier.schedules import ArtifactError, LuthierError, Schedule, Target, Tensor, Workload
 from luthier.schedules.files import open_regular
 from luthier.schedules.target import ACCURACIES, DEFAULT_ACCURACY
 
 from .sample import SampleNote
+from .typed import each, mapping, matching, parse, text, whole
 
 MANIFEST = "manifest.json"
 SAMPLE = "sample.npz"
@@ -22,8 +22,6 @@ SCHEMA = "luthier-artifact"
 VERSION = 1
 _MOST_BYTES = 64 << 20
 _FILE_NAME = re.compile(r"([A-Za-z0-9_]+/)?[A-Za-z0-9_][A-Za-z0-9_.-]*")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -119,17 +117,18 @@ class Manifest:
         """Read ``to_json``'s form from untrusted data; raises ArtifactError."""
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             raise ArtifactError(f"its schema is not '{SCHEMA}'")
-        if data.get("schema_version") != VERSION:
+        version = data.get("schema_version")
+        if type(version) is not int or version != VERSION:
             raise ArtifactError(
-                f"its schema version is {data.get('schema_version')!r}, this Luthier reads "
-                f"{VERSION}; build the artifact again"
+                f"its schema version is {version!s:.40}, this Luthier reads {VERSION}; build the "
+                "artifact again"
             )
         try:
             return _from_json(data)
         except KeyError as error:
-            raise ArtifactError(f"malformed: it has no {error}") from error
+            raise ArtifactError(f"malformed: it has no {error}; build it again") from error
         except (TypeError, ValueError, ArithmeticError, AttributeError, LuthierError) as error:
-            raise ArtifactError(f"malformed: {type(error).__name__}: {error}") from error
+            raise ArtifactError(f"malformed: {error!s:.200}; build it again") from error
 
 
 def _port_to_json(port: Port) -> dict[str, Any]:
@@ -154,65 +153,55 @@ def _kernel_to_json(entry: KernelEntry) -> dict[str, Any]:
 
 
 def _from_json(data: Mapping[str, Any]) -> Manifest:
-    kernels = _each(_kernel_from_json, data["kernels"])
-    steps = _each(lambda s: Step(int(s["kernel"]), str(s["source"])), data["steps"])
-    if any(not 0 <= step.kernel < len(kernels) for step in steps):
+    kernels = each(_kernel_from_json, data["kernels"])
+    steps = each(lambda s: Step(whole(s["kernel"]), text(s["source"])), data["steps"])
+    if any(step.kernel >= len(kernels) for step in steps):
         raise ValueError("a step names a kernel that is not there")
+    sample = data.get("sample")
     return Manifest(
-        name=_matching(r"[a-z0-9_]+", data["name"]),
-        inputs=_each(_port_from_json, data["inputs"]),
-        outputs=_each(_port_from_json, data["outputs"]),
-        target=replace(Target.from_json(data["target"]), accuracy=_accuracy(data)),
+        name=matching("[a-z0-9_]{1,65}", data["name"]),
+        inputs=each(_port_from_json, data["inputs"]),
+        outputs=each(_port_from_json, data["outputs"]),
+        target=replace(Target.from_json(mapping(data["target"])), accuracy=_accuracy(data)),
         model_sha256=None if data["model_sha256"] is None else _digest(data["model_sha256"]),
-        versions={str(k): str(v) for k, v in data["versions"].items()},
-        arena_bytes=int(data["arena_bytes"]),
-        scratch_bytes=int(data["scratch_bytes"]),
-        weight_bytes=int(data["weight_bytes"]),
+        versions={text(k): text(v) for k, v in mapping(data["versions"]).items()},
+        arena_bytes=whole(data["arena_bytes"]),
+        scratch_bytes=whole(data["scratch_bytes"]),
+        weight_bytes=whole(data["weight_bytes"]),
         kernels=kernels,
         steps=steps,
-        files={_file_name(k): _digest(v) for k, v in data["files"].items()},
-        sample=SampleNote.from_json(data["sample"]) if data.get("sample") else None,
+        files={_file_name(k): _digest(v) for k, v in mapping(data["files"]).items()},
+        sample=None if sample is None else SampleNote.from_json(mapping(sample)),
     )
 
 
 def _accuracy(data: Mapping[str, Any]) -> str:
     """Of the build; older manifests do not say it."""
-    return _matching("|".join(ACCURACIES), data.get("accuracy", DEFAULT_ACCURACY))
-
-
-def _each(read: Callable[[Any], T], items: Any) -> tuple[T, ...]:
-    if not isinstance(items, list):
-        raise ValueError(f"{str(items)[:40]!r} is no list")
-    return tuple(map(read, items))
+    return matching("|".join(ACCURACIES), data.get("accuracy", DEFAULT_ACCURACY))
 
 
 def _port_from_json(data: Any) -> Port:
-    shape = ",".join(str(int(d)) for d in data["shape"])
-    return Port(str(data["name"]), Tensor.parse(f"{data['dtype']}[{shape}]"))
+    shape = ",".join(map(str, each(whole, data["shape"])))
+    whole(data["bytes"])  # which the type tells, too
+    return Port(text(data["name"]), Tensor.parse(f"{text(data['dtype'])}[{shape}]"))
 
 
 def _kernel_from_json(data: Any) -> KernelEntry:
     return KernelEntry(
-        workload=Workload.from_json(data["workload"]),
-        schedule=Schedule.from_json(data["schedule"]),
-        source=_matching("record|default", data["source"]),
-        count=int(data["count"]),
-        record=None if data["record"] is None else _matching("[0-9a-f]{16}", data["record"]),
+        workload=Workload.from_json(mapping(data["workload"])),
+        schedule=Schedule.from_json(mapping(data["schedule"])),
+        source=matching("record|default", data["source"]),
+        count=whole(data["count"]),
+        record=None if data["record"] is None else matching("[0-9a-f]{16}", data["record"]),
     )
 
 
-def _matching(pattern: str, text: Any) -> str:
-    if not isinstance(text, str) or not re.fullmatch(pattern, text):
-        raise ValueError(f"{str(text)[:40]!r} is not of the form {pattern}")
-    return text
+def _digest(value: Any) -> str:
+    return matching("[0-9a-f]{64}", value)
 
 
-def _digest(text: Any) -> str:
-    return _matching("[0-9a-f]{64}", text)
-
-
-def _file_name(text: Any) -> str:
-    return _matching(_FILE_NAME.pattern, text)
+def _file_name(value: Any) -> str:
+    return matching(_FILE_NAME.pattern, value)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -220,18 +209,18 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     try:
         with open_regular(path) as file:
-            text = file.read(_MOST_BYTES + 1)
+            data = file.read(_MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ArtifactError(f"{path}: {reason}; is this an artifact?") from error
-    if len(text) > _MOST_BYTES:
+    if len(data) > _MOST_BYTES:
         raise ArtifactError(f"{path} is larger than {_MOST_BYTES >> 20} MiB")
     try:
-        data = json.loads(text)
+        parsed = parse(data)
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} is no JSON; build the artifact again") from error
     try:
-        return Manifest.from_json(data)
+        return Manifest.from_json(parsed)
     except (ArtifactError, RecursionError) as error:
         raise ArtifactError(f"{path}: {error}") from error
 

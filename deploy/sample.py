@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
+
+from .typed import mapping, number, text
 
 Array = NDArray[Any]
 
@@ -44,10 +45,10 @@ class Tolerance:
     @staticmethod
     def from_json(data: Any) -> Tolerance:
         """Read ``to_json``'s form from untrusted data; raises ValueError, TypeError, KeyError."""
-        rtol, atol, share = (float(data[key]) for key in ("rtol", "atol", "share"))
-        if not (0 <= rtol < math.inf and 0 <= atol < math.inf and 0 <= share <= 1):
-            raise ValueError("a tolerance is no number that is at least 0")
-        return Tolerance(rtol, atol, str(data["why"])[:_LONGEST], share)
+        rtol, atol, share = (number(data[key]) for key in ("rtol", "atol", "share"))
+        if share > 1:
+            raise ValueError("a share is not above 1")
+        return Tolerance(rtol, atol, text(data["why"])[:_LONGEST], share)
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,10 @@ class SampleNote:
     @staticmethod
     def from_json(data: Any) -> SampleNote:
         """Read ``to_json``'s form from untrusted data; raises as ``Tolerance.from_json`` does."""
-        tolerances = data["tolerances"].items()
+        tolerances = mapping(data["tolerances"]).items()
         return SampleNote(
-            str(data["source"])[:_LONGEST],
-            {str(name): Tolerance.from_json(t) for name, t in tolerances},
+            text(data["source"])[:_LONGEST],
+            {text(name): Tolerance.from_json(t) for name, t in tolerances},
         )
 
 
