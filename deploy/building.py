@@ -21,13 +21,14 @@ from .folder import cannot_write, check_output, new_artifact
 from .interface import write_interface
 from .library import link_library
 from .manifest import MANIFEST, SAMPLE, KernelEntry, Manifest, Port, Step, sha256
-from .names import identifier
+from .names import identifier, label
 from .plan import plan
 from .sample import Sample
 from .tables import Tables, kernel_symbol
 from .weights import write_weights
 
 _KERNELS_PER_OBJECT = 4
+_LONGEST_NAME = 32_000  # bytes of a tensor's; entries of zip files have 16 bits for their length
 
 
 def build(
@@ -53,6 +54,7 @@ def build(
     from luthier.schedules import registry  # noqa: PLC0415 - it imports TVM
 
     check_output(out)
+    _check_names(program)
     find_compiler()
     workloads = {call.workload.key: call.workload for call in program.calls}
     kernels = []
@@ -180,10 +182,17 @@ def _compile(kernels: Sequence[Kernel], target: Target, out: Path) -> list[bytes
 
 
 def _check_names(program: Program) -> None:
-    """C strings end at a zero byte, so names must not have one."""
+    """C strings are UTF-8 and end at a zero byte; a sample's file has room for so many bytes."""
     for name, _ in (*program.inputs, *program.outputs):
+        shown = f"the name '{label(name)}' of an input or output"
+        try:
+            length = len(name.encode())
+        except UnicodeEncodeError as error:
+            raise ModelError(f"{shown} is no text that UTF-8 can tell; rename it") from error
         if "\0" in name:
-            raise ModelError(f"the name {name!r} of an input or output has a zero byte; rename it")
+            raise ModelError(f"{shown} has a zero byte; rename it")
+        if length > _LONGEST_NAME:
+            raise ModelError(f"{shown} is longer than {_LONGEST_NAME} bytes; rename it")
 
 
 def _versions() -> dict[str, str]:

@@ -417,7 +417,8 @@ static void *call_all(void *argument)
 /* With pages before and behind the stack that nobody may touch. */
 static void stack_of_16_kib(void)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), size = (size_t)PTHREAD_STACK_MIN;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), least = (size_t)PTHREAD_STACK_MIN;
+    size_t size = least > 16384 ? least : 16384;
     unsigned char *memory = mmap(NULL, size + 2 * page, PROT_NONE,
                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     CHECK(memory != MAP_FAILED && mprotect(memory + page, size, PROT_READ | PROT_WRITE) == 0);
@@ -431,8 +432,6 @@ static void stack_of_16_kib(void)
     while (left < size && memory[page + left] == 0)
         left++;
     CHECK(left > 0);
-    if (getenv("LUTHIER_STACK_LEFT") != NULL)
-        printf("%zu of %zu bytes left\n", left, size);
     munmap(memory, size + 2 * page);
     pthread_attr_destroy(&attributes);
 }

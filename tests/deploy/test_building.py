@@ -11,17 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from small_models import CODE, TARGET, SmallModel, compile_c, two_inputs
 
 from luthier.deploy import Manifest, assemble, build, check_output, load, read_manifest
-from luthier.deploy.library import POOL, RUNTIME
-from luthier.deploy.names import c_comment, c_string, identifier
 from luthier.frontend.program import Call, Program
 from luthier.schedules import (
     ArtifactError,
-    ModelError,
     Schedule,
     Tensor,
     ToolchainError,
@@ -235,143 +230,6 @@ def test_missing_kernel_is_named(small: SmallModel, tmp_path: Path) -> None:
     code = compile_c(CODE, "-Dluthier_kernel_1_0=another")
     with pytest.raises(ToolchainError, match="luthier_kernel_1_0"):
         SmallModel(small.program, small.kernels, code).build(tmp_path / "out")
-
-
-# ---- names ----
-
-
-@given(st.text())
-def test_identifiers_suit_c(text: str) -> None:
-    name = identifier(text)
-    assert re.fullmatch("[a-z0-9_]{1,65}", name)
-    assert identifier(name.rstrip("_")) == identifier(identifier(name.rstrip("_")).rstrip("_"))
-
-
-def test_identifiers() -> None:
-    names = ["ResNet-18", "model", "run", "9lives", "模型", "", "../../etc", "kernel_0_0", "a" * 64]
-    assert [identifier(n) for n in names] == [
-        "resnet_18", "model_", "run_", "9lives", "unnamed", "unnamed", "etc", "kernel_0_0_",
-        "a" * 64,
-    ]  # fmt: skip
-
-
-def test_long_names_stay_apart() -> None:
-    names = [identifier(f"{'very-' * 20}long-{part}") for part in ("encoder", "decoder")]
-    assert all(len(name) <= 64 for name in names)
-    assert names[0] != names[1]
-    assert len(identifier("a" * 70_000)) == 64
-
-
-def test_no_model_takes_a_name_of_the_api() -> None:
-    headers = [*RUNTIME.glob("*.h"), *POOL.glob("*.h")]
-    used = {n for h in headers for n in re.findall(r"\bluthier_([a-z_0-9]+)\b", h.read_text())}
-    assert len(used) > 40
-    for name in (*used, "luthier"):
-        assert identifier(name) != name, name
-
-
-EVERYTHING = """
-#include <assert.h>
-#include <complex.h>
-#include <dlfcn.h>
-#include <fcntl.h>
-#include <fenv.h>
-#include <inttypes.h>
-#include <iso646.h>
-#include <limits.h>
-#include <locale.h>
-#include <math.h>
-#include <pthread.h>
-#include <regex.h>
-#include <semaphore.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <stdnoreturn.h>
-#include <string.h>
-#include <tgmath.h>
-#include <threads.h>
-#include <time.h>
-#include <unistd.h>
-#include <wchar.h>
-#include <wctype.h>
-#include <immintrin.h>
-"""
-
-
-def test_no_model_takes_a_name_of_the_system(c_compiler: str) -> None:
-    """All headers that the usual ones bring, and all libraries that every program is linked to."""
-    flags = ["-std=gnu11", "-mavx512f", "-E", "-x", "c", "-"]
-    text = subprocess.run(
-        [c_compiler, *flags], input=EVERYTHING, capture_output=True, text=True, check=True
-    ).stdout
-    plain = "|".join(re.escape(folder) for folder in include_folders(c_compiler))
-    headers = set(re.findall(rf'"(?:{plain})/([a-z0-9_]+)\.h"', text))
-    assert {"stdint", "features", "time", "math", "immintrin"} <= headers
-    link = [c_compiler, "-###", "-pthread", "-lm", "-ldl", "-lrt", "-x", "c", "/dev/null"]
-    said = subprocess.run(link, capture_output=True, text=True, check=True).stderr
-    libraries = set(re.findall(r' "?-l([a-z0-9_+]+)"?(?= )', said))
-    assert {"c", "m"} <= libraries
-    for name in headers | libraries:
-        assert identifier(name) != name, name
-
-
-def include_folders(compiler: str) -> list[str]:
-    said = subprocess.run(
-        [compiler, "-E", "-v", "-x", "c", "/dev/null"], capture_output=True, text=True, check=True
-    ).stderr
-    listed = said.partition("search starts here:\n#include <...>")[2].partition("End of search")[0]
-    return [line.strip() for line in listed.splitlines()[1:]]
-
-
-@given(st.text())
-def test_comments_and_strings_hold(text: str) -> None:
-    assert "*/" not in c_comment(text)
-    assert "\n" not in c_comment(text)
-    assert re.fullmatch(r'"([ !#-&(-\[\]-~\'>@=<;:/.,-]|\\[0-7]{3})*"', c_string(text))
-
-
-HOSTILE = (
-    'quote" backslash\\ newline\n */ /* ??/ ??) %s $name ${PATH} \u2028 é 模',
-    "",
-    "../../../etc/passwd",
-)
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_names_reach_their_user(small: SmallModel, tmp_path: Path, name: str) -> None:
-    program = small.program
-    named = Program(
-        name=name,
-        values=program.values,
-        inputs=((name, 0), ("y", 1)),
-        outputs=((name, 3), *program.outputs[1:]),
-        constants=program.constants,
-        views=program.views,
-        calls=tuple(Call(c.workload, c.args, c.result, name) for c in program.calls),
-    )
-    SmallModel(named, small.kernels, small.code).build(tmp_path / "out")
-    nothing_left(tmp_path, "out")
-    header = (tmp_path / "out" / "model.h").read_text()
-    subprocess.run(
-        ["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-xc", "-"],
-        input=header, text=True, check=True,
-    )  # fmt: skip
-    with load(tmp_path / "out") as artifact:
-        x = np.ones((37, 11), np.float32)
-        assert name in artifact.run({name: x, "y": x})
-
-
-def test_zero_byte_in_a_name(small: SmallModel, tmp_path: Path) -> None:
-    p = small.program
-    named = Program(
-        "p", p.values, (("a\0b", 0), ("y", 1)), p.outputs, p.constants, p.views, p.calls
-    )
-    with pytest.raises(ModelError, match="zero byte"):
-        SmallModel(named, small.kernels, small.code).build(tmp_path / "out")
 
 
 # ---- programs at the edge ----
