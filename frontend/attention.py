@@ -7,6 +7,7 @@ transpositions, which the kernel reads through.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -126,12 +127,11 @@ class _AttentionFusion(Rewriter):
         rank = len(q[2].shape)
         batch, heads, rows, depth = _four(q[2].shape, rank, 1)
         keys, width = v[2].shape[-2:]
-        mask = self._mask(match.masks, rank)
-        args = [self.at[operand[0]] for operand in (q, k, v)]
+        args = [self.at[operand[0]] for operand in (q, k, v)] + self._masks(match.masks, rank)
         return self.add(
             node(
                 "attention",
-                tuple(args if mask is None else [*args, mask]),
+                tuple(args),
                 chain[-1].node.out,
                 sizes=(batch, heads, rows, keys, depth, width),
                 q=_strides(q[2]),
@@ -143,23 +143,36 @@ class _AttentionFusion(Rewriter):
             )
         )
 
-    def _mask(self, masks: Sequence[Mask], rank: int) -> int | None:
-        """All masks as one, rows last."""
+    def _masks(self, masks: Sequence[Mask], rank: int) -> list[int]:
+        """All masks as one, rows last, and the cover where some are conditions."""
         total: int | None = None
-        for mask in masks:
-            value = self.at[mask.value]
-            if mask.fill is not None:
-                numbers = self.scalar(0.0), self.scalar(mask.fill)
-                yes, no = numbers if mask.keeps else numbers[::-1]
-                out = Tensor(self.values[value].shape)
-                value = self.emit("where", value, yes, no, out=out)
-            elif self._is_zero(value):
+        cover: int | None = None
+        for mask in reversed(masks):
+            value = self._rows_last(self.at[mask.value], rank)
+            if mask.fill is None:
+                if not self._is_zero(self.at[mask.value]):
+                    total = value if total is None else self.emit("add", total, value)
                 continue
-            shape = _four(self.values[value].shape, rank, 1)
-            value = self.emit("reshape", value, out=Tensor(shape))
-            value = self.emit("transpose", value, axes=(0, 1, 3, 2))
-            total = value if total is None else self.emit("add", total, value)
-        return total
+            total = self._chosen(value, mask, total, mask.fill)
+            cover = self._chosen(value, mask, cover, -math.inf)
+        if total is None:
+            return []
+        alike = all(mask.fill is not None for mask in masks)
+        return [total] if cover is None else [total, total if alike else cover]
+
+    def _chosen(self, condition: int, mask: Mask, kept: int | None, fill: float) -> int:
+        """``fill`` where the condition takes a score away, else what was there before."""
+        values = [self.scalar(0.0) if kept is None else kept, self.scalar(fill)]
+        yes, no = values if mask.keeps else values[::-1]
+        shapes = (self.values[v].shape for v in (condition, yes, no))
+        out = Tensor(np.broadcast_shapes(*shapes))
+        return self.emit("where", condition, yes, no, out=out)
+
+    def _rows_last(self, value: int, rank: int) -> int:
+        tensor = self.values[value]
+        shape = _four(tensor.shape, rank, 1)
+        value = self.emit("reshape", value, out=Tensor(shape, tensor.dtype))
+        return self.emit("transpose", value, axes=(0, 1, 3, 2))
 
     def _is_zero(self, value: int) -> bool:
         known = self.constants.get(value)

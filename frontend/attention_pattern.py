@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from luthier.schedules import Tensor
+from luthier.schedules.attention_form import COVERED
 
 from .graph import Graph, Op
 
 # With fewer rows most lanes of the kernel's vectors would be empty.
 _LEAST_ROWS = 8
-# Added to a score, a number like this gives what replacing the score by it gives.
-_MINUS_INFINITY = -1e30
+# Scales that may be taken to an operand: what is scaled then stays in float32's range.
+_LEAST_SCALE, _MOST_SCALE = 2.0**-40, 2.0**40
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Pattern:
         condition, yes, no = op.node.args
         for kept, other, keeps in ((yes, no, True), (no, yes, False)):
             fill = self._number(other)
-            if fill is not None and fill <= _MINUS_INFINITY:
+            if fill is not None and fill <= COVERED:
                 return kept, Mask(condition, fill, keeps)
         return None
 
@@ -142,7 +142,7 @@ class Pattern:
         for value, factor in ((left, right), (right, left)):
             number = self._number(factor)
             full = self.graph.values[value].shape == op.node.out.shape
-            if number is None or not number or not math.isfinite(number) or not full:
+            if number is None or not _LEAST_SCALE <= abs(number) <= _MOST_SCALE or not full:
                 continue
             if op.node.op == "multiply":
                 return value, number

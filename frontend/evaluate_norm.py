@@ -9,6 +9,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from luthier.schedules import Node
+from luthier.schedules.attention_form import COVERED
 
 Array = NDArray[Any]
 
@@ -34,7 +35,14 @@ def layer_norm(node: Node, x: Array, gamma: Array, beta: Array) -> Array:
     return np.asarray((x - mean) / np.sqrt(variance + node.attr("epsilon")) * gamma + beta)
 
 
-def attention(node: Node, q: Array, k: Array, v: Array, mask: Array | None = None) -> Array:
+def attention(
+    node: Node,
+    q: Array,
+    k: Array,
+    v: Array,
+    mask: Array | None = None,
+    cover: Array | None = None,
+) -> Array:
     """See ``attention_form`` for the operands' places."""
     batch, heads, rows, keys, depth, width = node.attr("sizes")
 
@@ -47,7 +55,10 @@ def attention(node: Node, q: Array, k: Array, v: Array, mask: Array | None = Non
     scores = operand(q, "q", rows, depth) * node.attr("scale")
     scores = scores @ operand(k, "k", keys, depth).swapaxes(2, 3)
     if mask is not None:
-        scores = scores + mask.swapaxes(2, 3)
+        added = mask.swapaxes(2, 3)
+        scores = scores + added
+        if cover is not None:
+            scores = np.where(cover.swapaxes(2, 3) <= COVERED, added, scores)
     exp = np.exp(scores - scores.max(axis=3, keepdims=True))
     share = exp / exp.sum(axis=3, keepdims=True)
     if node.attr("empty_is_zero"):

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from tvm import tirx
 
 from . import mathfn
-from .attention_form import Attention, View, attention
+from .attention_form import COVERED, Attention, View, attention
 from .attention_space import NAME, loops, space
 from .emit import Expr, Index, PhaseBuilder, Slot, ceildiv, divide, modulo, split_index
 from .kernel import ALIGNMENT, Kernel
@@ -212,7 +212,7 @@ class _Fused:
                     for row in range(count):
                         score = register.element(row, lane, part)
                         key = start + begin + row
-                        score = score + self._mask(first, rows, key, column, lane)
+                        score = self._masked(score, first, rows, key, column, lane)
                         score = builder.hold(score)
                         at = (begin + row) * self.block + column + lane
                         builder.store(builder["scores"], at, score)
@@ -221,19 +221,31 @@ class _Fused:
 
         return finish
 
-    def _mask(self, first: Index, rows: int, key: Index, column: int, lane: Index) -> Expr:
-        """The mask's element; lanes behind the last row read the last row's."""
-        shape = self.form.mask
-        if shape is None:
-            return _f32(0.0)
-        n, h, s, m = shape
-        batch, head = self.at
-        at = (batch if n > 1 else 0) * h + (head if h > 1 else 0)
-        at = (at * s + (key if s > 1 else 0)) * m
-        if m > 1:
-            row = column + lane
-            at = at + first + (row if rows % self.lanes == 0 else tirx.min(row, rows - 1))
-        return self.builder.load(self.builder[f"in{self._arg(3)}"], at)
+    def _masked(
+        self, score: Expr, first: Index, rows: int, key: Index, column: int, lane: Index
+    ) -> Expr:
+        """The score with the mask added, or replaced by it."""
+        form, args = self.form, self.workload.nodes[0].args
+
+        def element(position: int, shape: tuple[int, ...]) -> Expr:
+            """Lanes behind the last row read the last row's."""
+            n, h, s, m = shape
+            batch, head = self.at
+            at = (batch if n > 1 else 0) * h + (head if h > 1 else 0)
+            at = (at * s + (key if s > 1 else 0)) * m
+            if m > 1:
+                row = column + lane
+                at = at + first + (row if rows % self.lanes == 0 else tirx.min(row, rows - 1))
+            return self.builder.load(self.builder[f"in{self._arg(position)}"], at)
+
+        if form.mask is None:
+            return score
+        mask = element(3, form.mask)
+        if form.cover is None:
+            return score + mask
+        mask = self.builder.hold(mask)
+        cover = mask if args[3] == args[4] else element(4, form.cover)
+        return tirx.Select(cover <= _f32(COVERED), mask, score + mask)
 
     def _exponentials(self, keys: int) -> None:
         """exp(score - largest) in place, and its sum over the keys."""

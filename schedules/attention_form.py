@@ -8,6 +8,10 @@ For every batch n, head h and row m, with keys s::
 (Vaswani et al., *Attention Is All You Need*, 2017). Operands are read where they lie, whatever the
 order of heads and rows in memory, so no transposition or slice goes before; only the last dimension
 must be contiguous. The mask has its rows last, so that neighbouring rows are neighbours in memory.
+
+A fifth operand, the *cover*, which may be the mask itself, says which scores the mask replaces:
+where it is at most -1e30, the score is the mask's number alone. So a score that is infinite or NaN
+has no part in its row, as where an exporter chooses between scores and a number.
 """
 
 from __future__ import annotations
@@ -16,6 +20,8 @@ import math
 from dataclasses import dataclass
 
 from .workload import Node, Workload
+
+COVERED = -1e30  # a cover's number from which on downwards it covers
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,8 @@ class View:
 
 @dataclass(frozen=True)
 class Attention:
-    """Sizes and places. ``mask`` is a shape [N or 1, H or 1, S or 1, M or 1], None without one.
+    """Sizes and places. ``mask`` and ``cover`` are shapes [N or 1, H or 1, S or 1, M or 1], None
+    without one.
 
     ``empty_is_zero``: a row whose every score is minus infinity (or that has a NaN) gives 0 rather
     than NaN, which is how PyTorch exports attention.
@@ -53,6 +60,7 @@ class Attention:
     v: View
     out: View
     mask: tuple[int, ...] | None
+    cover: tuple[int, ...] | None
     scale: float
     empty_is_zero: bool
 
@@ -65,13 +73,13 @@ class Attention:
 
 def attention(workload: Workload, node: Node) -> Attention | None:
     """The node in numbers; None where it is no attention, or reads outside its operands."""
-    if node.op != "attention" or len(node.args) not in (3, 4):
+    if node.op != "attention" or len(node.args) not in (3, 4, 5):
         return None
     tensors = [workload.tensor(a) for a in node.args]
     if any(t.dtype != "float32" for t in (*tensors, node.out)):
         return None
     try:
-        form = _parse(node, tensors[3].shape if len(tensors) == 4 else None)
+        form = _parse(node, *(t.shape for t in tensors[3:]))
     except (TypeError, ValueError):
         return None
     n, h, m, s = form.batch, form.heads, form.rows, form.keys
@@ -86,13 +94,15 @@ def attention(workload: Workload, node: Node) -> Attention | None:
         and form.out.fits(result, node.out.size)
         and math.prod(result) == node.out.size
     )
-    if form.mask is not None:
-        mask = zip(form.mask, (n, h, s, m), strict=True)
-        fits = fits and all(size in (1, whole) for size, whole in mask)
+    for shape in (form.mask, form.cover):
+        sizes = zip(shape or (), (n, h, s, m), strict=shape is not None)
+        fits = fits and all(size in (1, whole) for size, whole in sizes)
     return form if fits else None
 
 
-def _parse(node: Node, mask: tuple[int, ...] | None) -> Attention:
+def _parse(
+    node: Node, mask: tuple[int, ...] | None = None, cover: tuple[int, ...] | None = None
+) -> Attention:
     """Raises TypeError or ValueError for attributes of another form."""
 
     def numbers(name: str, count: int) -> tuple[int, ...]:
@@ -101,7 +111,7 @@ def _parse(node: Node, mask: tuple[int, ...] | None) -> Attention:
             raise ValueError(name)
         return tuple(found)
 
-    if mask is not None and len(mask) != 4:
+    if any(shape is not None and len(shape) != 4 for shape in (mask, cover)):
         raise ValueError("mask")
     batch, heads, rows, keys, depth, width = numbers("sizes", 6)
     q, k, v, out = (View(*numbers(name, 4)) for name in ("q", "k", "v", "o"))
@@ -117,6 +127,7 @@ def _parse(node: Node, mask: tuple[int, ...] | None) -> Attention:
         v,
         out,
         mask,
+        cover,
         float(node.attr("scale")),
         bool(node.attr("empty_is_zero")),
     )

@@ -15,7 +15,7 @@ avg_pool2d          the same, count_include_pad
 sum mean max min    x; axes, keepdims (also prod)
 softmax             x; axis (also log_softmax)
 layer_norm          x, gamma, beta over the last ``len(gamma.shape)`` axes; epsilon
-attention           q, k, v, [mask]; sizes, places and scale: see ``attention_form``
+attention           q, k, v, [mask, [cover]]; sizes, places and scale: see ``attention_form``
 rms_norm            x, gamma over the last ``len(gamma.shape)`` axes; epsilon
 group_norm          x[N,...,C], gamma[C], beta[C]; groups (that divide C), epsilon: mean and
                     variance are those of an image's group of neighbouring channels
