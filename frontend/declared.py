@@ -14,6 +14,7 @@ from tvm import relax, tirx
 from luthier.schedules import ModelError
 
 from .graph import Graph
+from .onnx_shapes import inferred
 
 
 def check_outputs(model: onnx.ModelProto, light: onnx.ModelProto, graph: Graph) -> None:
@@ -40,7 +41,7 @@ def _inferred(light: onnx.ModelProto, name: str) -> list[int | None] | None:
     del plain.graph.value_info[:]
     for output in plain.graph.output:
         output.type.tensor_type.ClearField("shape")
-    found = onnx.shape_inference.infer_shapes(plain, data_prop=True).graph.output
+    found = inferred(plain).graph.output
     return next((_sizes(o.type.tensor_type.shape) for o in found if o.name == name), None)
 
 

@@ -20,9 +20,9 @@ from luthier.schedules import ModelError
 
 from .graph import Array
 from .messages import one_line
-from .onnx_node import is_onnx
+from .onnx_node import is_onnx, opset_of
 from .onnx_ops import BUILD_TIME, SUPPORTED
-from .onnx_resize import scaled_size
+from .onnx_shapes import corrected, inferred
 
 FOLDABLE = frozenset(
     """
@@ -41,8 +41,13 @@ _ARITHMETIC = frozenset(
     """.split()
 )
 _SHAPED_BY_VALUES = ("NonZero", "Compress", "Unique")
-# Elements of a result and of all arguments: more is left to the graph's own folding.
-_FOLDED, _LARGEST = 16384, 1 << 20
+# Nothing comes of these where a window has no place, which their converters tell.
+_WINDOWS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool")
+# Arguments of which the type decides and not the elements.
+_BY_TYPE = {"Shape": (0,), "Size": (0,), "EyeLike": (0,), "CastLike": (1,)}
+# Elements of a result, of all arguments and of all results: more is left to the graph's own
+# folding, or else a small file could take all memory. What has few elements is always folded.
+_FOLDED, _LARGEST, _TOGETHER, _ALWAYS = 16384, 1 << 20, 1 << 24, 64
 
 
 def fold_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -50,24 +55,26 @@ def fold_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
 
     The result tells all shapes that ONNX's inference knows.
     """
+    corrections = len(model.graph.node)  # each may show that the next is needed
     while True:
-        inferred = _inferred(model)
-        types = _static_types(inferred)
-        if _corrected(model, types):
+        found = _inferred(model)
+        types = _static_types(found)
+        if corrections and _corrected(model, types):
+            corrections -= 1
             continue
         before = len(model.graph.node)
         _fold_once(model, types)
         if len(model.graph.node) == before:
             del model.graph.value_info[:]
-            model.graph.value_info.extend(inferred.graph.value_info)
+            model.graph.value_info.extend(found.graph.value_info)
             del model.graph.output[:]
-            model.graph.output.extend(inferred.graph.output)
+            model.graph.output.extend(found.graph.output)
             return model
 
 
 def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
     try:
-        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+        return inferred(model)
     except Exception as error:
         raise ModelError(f"the model's shapes contradict each other ({one_line(error)})") from error
 
@@ -88,56 +95,44 @@ def _static_types(model: onnx.ModelProto) -> dict[str, _Type]:
         tensor = info.type.tensor_type
         if tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim):
             shape = tuple(d.dim_value for d in tensor.shape.dim)
+            if min(shape, default=0) < 0:  # of a window that has no place
+                continue
             types[info.name] = _Type(shape, tensor.elem_type)
     return types
 
 
 def _corrected(model: onnx.ModelProto, types: Mapping[str, _Type]) -> bool:
-    """Whether a shape was written down that ONNX's inference gets wrong; it keeps what is written.
-
-    It multiplies a size with a scale in float64, where the operator does in float32.
-    """
+    """Whether a shape was written down that ONNX infers wrongly; it keeps what is written."""
     known = {t.name: t for t in model.graph.initializer}
-    outputs = {o.name: o for o in model.graph.output}
+    shapes = {t.name: tuple(t.dims) for t in known.values()}
+    shapes |= {name: t.shape for name, t in types.items()}
+    places = {v.name: v for v in (*model.graph.value_info, *model.graph.output)}
     changed = False
     for node in model.graph.node:
-        x = types.get(node.input[0]) if node.input else None
-        scales = _scales(node, known) if x is not None else {}
-        if x is None or not scales or not all(0 <= a < len(x.shape) for a in scales):
-            continue
-        shape = [scaled_size(d, scales[a]) if a in scales else d for a, d in enumerate(x.shape)]
-        found = types.get(node.output[0])
-        if found is not None and min(shape) >= 0 and found.shape != tuple(shape):
-            right = helper.make_tensor_value_info(node.output[0], x.elem_type, shape)
-            place = outputs.get(node.output[0]) or model.graph.value_info.add()
-            place.CopyFrom(right)
+        shape = corrected(node, shapes, known)
+        name = node.output[0] if node.output else ""
+        if shape is not None and shapes.get(name) != tuple(shape):
+            place = places.get(name) or model.graph.value_info.add()
+            elem_type = types[node.input[0]].elem_type if node.input[0] in types else 0
+            place.CopyFrom(helper.make_tensor_value_info(name, elem_type, shape))
             changed = True
     return changed
 
 
-def _scales(node: onnx.NodeProto, known: Mapping[str, onnx.TensorProto]) -> dict[int, np.float32]:
-    """By axis, those of a node that resizes by scales which are known."""
-    if node.op_type not in ("Resize", "Upsample") or not is_onnx(node.domain):
-        return {}
-    attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-    place = 1 if node.op_type == "Upsample" or len(node.input) == 2 else 2
-    name = node.input[place] if len(node.input) > place else ""
-    numbers = numpy_helper.to_array(known[name]).reshape(-1) if name in known else ()
-    numbers = attrs.get("scales", numbers)
-    return dict(zip(attrs.get("axes", range(len(numbers))), map(np.float32, numbers), strict=False))
-
-
 def _fold_once(model: onnx.ModelProto, types: Mapping[str, _Type]) -> None:
     known = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-    kept = []
+    kept: list[onnx.NodeProto] = []
     wanted = _needed_before(model)
+    room = _TOGETHER
     for node in model.graph.node:
         left = not wanted.intersection(node.output) and _is_for_kernels(node, known)
-        results = None if left else _fold_node(model, node, known, types)
+        results = None if left else _fold_node(model, node, known, types, min(room, _FOLDED))
         if results is None:
             kept.append(node)
-            _drop_empty_parts(node, known)
-        known |= results or {}
+            known |= _drop_empty_parts(node, known, types, opset_of(model))
+        else:
+            known |= results
+            room = max(room - sum(a.size for a in results.values()), _ALWAYS)
     needed = {name for node in kept for name in node.input}
     needed |= {output.name for output in model.graph.output}
     del model.graph.node[:]
@@ -174,37 +169,78 @@ def _fold_node(
     node: onnx.NodeProto,
     known: Mapping[str, Array],
     types: Mapping[str, _Type],
+    room: int,
 ) -> dict[str, Array] | None:
     """The node's results by name, where they are known and small."""
     outputs = {o: types.get(o) for o in node.output if o}
+    if not is_onnx(node.domain) or node.op_type in _WINDOWS:
+        return None
     if all(t is not None and t.size == 0 for t in outputs.values()):
         return {o: _empty(types[o]) for o in outputs}
-    if node.op_type not in FOLDABLE or node.domain not in ("", "ai.onnx"):
-        return None
-    if node.op_type not in _SHAPED_BY_VALUES and not all(
-        t is not None and t.size <= _FOLDED for t in outputs.values()
-    ):
-        return None
     inputs = {name for name in node.input if name}
     arrays = {name: known[name] for name in inputs if name in known}
-    if node.op_type in ("Shape", "Size") and node.input[0] in types:
-        arrays[node.input[0]] = np.broadcast_to(np.float32(0), types[node.input[0]].shape)
+    for index in _BY_TYPE.get(node.op_type, ()):
+        if index < len(node.input) and node.input[index] in types:
+            arrays[node.input[index]] = _stand_in(types[node.input[index]])
     if len(arrays) < len(inputs) or sum(a.size for a in arrays.values()) > _LARGEST:
         return None
+    if node.op_type not in FOLDABLE and not any(a.size == 0 for a in arrays.values()):
+        return None
+    if node.op_type not in _SHAPED_BY_VALUES and not all(
+        t is not None and t.size <= room for t in outputs.values()
+    ):
+        return None
     return _run_node(model, node, arrays)
+
+
+def _stand_in(tensor: _Type) -> Array:
+    """An array of a type, which takes no memory."""
+    dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+    return np.broadcast_to(np.zeros((), dtype), tensor.shape)
 
 
 def _empty(tensor: _Type) -> Array:
     return np.zeros(tensor.shape, helper.tensor_dtype_to_np_dtype(tensor.elem_type))
 
 
-def _drop_empty_parts(node: onnx.NodeProto, known: Mapping[str, Array]) -> None:
-    """Parts of a concatenation that have no elements."""
+def _drop_empty_parts(
+    node: onnx.NodeProto, known: Mapping[str, Array], types: Mapping[str, _Type], opset: int
+) -> dict[str, Array]:
+    """Leave out arguments and results without elements; the arrays by name that this made known."""
+    empty = {o for o in node.output if o in types and types[o].size == 0}
     if node.op_type == "Concat":
         parts = [name for name in node.input if name not in known or known[name].size]
         if parts:
             del node.input[:]
             node.input.extend(parts)
+    elif node.op_type in ("ScatterND", "ScatterElements") and any(
+        name in known and not known[name].size for name in node.input[1:]
+    ):
+        node.CopyFrom(helper.make_node("Identity", node.input[:1], node.output, node.name))
+    elif node.op_type == "Split" and empty and all(o in types for o in node.output):
+        return _split_without(node, empty, types, opset)
+    return {}
+
+
+def _split_without(
+    node: onnx.NodeProto, empty: set[str], types: Mapping[str, _Type], opset: int
+) -> dict[str, Array]:
+    attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    axis = attrs.get("axis", 0)
+    parts = [o for o in node.output if o not in empty]
+    sizes = np.asarray([types[o].shape[axis] for o in parts], np.int64)
+    made = {name: _empty(types[name]) for name in empty}
+    if len(parts) == 1:
+        node.CopyFrom(helper.make_node("Identity", node.input[:1], parts, node.name))
+    elif opset < 13:
+        named = {"axis": axis, "split": sizes.tolist()}
+        node.CopyFrom(helper.make_node("Split", node.input[:1], parts, node.name, **named))
+    else:
+        name = f"{node.output[0]}/sizes of parts"
+        made[name] = sizes
+        inputs = [node.input[0], name]
+        node.CopyFrom(helper.make_node("Split", inputs, parts, node.name, axis=axis))
+    return made
 
 
 def _run_node(

@@ -49,8 +49,9 @@ def operators_expanded(model: onnx.ModelProto, known: frozenset[str]) -> onnx.Mo
     """
     expansion = _Expansion(_names(model))
     opset = opset_of(model)
+    names = spelled_operators(opset) - known
     for _ in range(_DEEPEST):
-        spelled = [n for n in model.graph.node if _is_spelled(n, opset, known)]
+        spelled = [n for n in model.graph.node if n.op_type in names and is_onnx(n.domain)]
         if not spelled:
             break
         types = _types(model)
@@ -252,11 +253,14 @@ def _since(name: str, opset: int) -> int | None:
 # Operators that the standard spells by others.
 
 
-def _is_spelled(node: onnx.NodeProto, opset: int, known: frozenset[str]) -> bool:
-    if not is_onnx(node.domain) or node.op_type in known or not node.output:
-        return False
+def spelled_operators(opset: int) -> frozenset[str]:
+    """The operators that the standard spells by others."""
+    return frozenset(s.name for s in defs.get_all_schemas() if _is_spelled(s.name, opset))
+
+
+def _is_spelled(name: str, opset: int) -> bool:
     try:
-        schema: Any = defs.get_schema(node.op_type, opset, "")
+        schema: Any = defs.get_schema(name, opset, "")
     except defs.SchemaError:
         return False
     return bool(schema.has_function or schema.has_context_dependent_function)

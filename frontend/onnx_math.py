@@ -12,7 +12,7 @@ from onnx import helper
 from tvm import ir, relax
 
 from .element_types import dtype_name
-from .onnx_node import OnnxConverter, OnnxNode, dtype_of
+from .onnx_node import OnnxConverter, OnnxNode, dtype_of, shape_of
 
 
 def _clip(node: OnnxNode) -> Any:
@@ -106,6 +106,16 @@ def _swish(node: OnnxNode) -> Any:
     return relax.op.multiply(node.x, relax.op.sigmoid(scaled))
 
 
+def _prelu(node: OnnxNode) -> Any:
+    """A slope of fewer dimensions belongs to the last ones; one of more raises the result's."""
+    slope, shape = node.input(1), shape_of(node.input(1))
+    raised = (1,) * (node.rank - len(shape)) + shape
+    if raised != shape:
+        slope = node.emit(relax.op.reshape(slope, raised))
+    scaled = relax.op.multiply(node.x, slope)
+    return relax.op.where(relax.op.greater(node.x, node.number(0)), node.x, scaled)
+
+
 def _thresholded_relu(node: OnnxNode) -> Any:
     above = relax.op.greater(node.x, node.number(node.attr("alpha", 1.0)))
     return relax.op.where(above, node.x, node.number(0))
@@ -186,6 +196,7 @@ CONVERTERS: dict[str, OnnxConverter] = {
     "Celu": _celu,
     "Div": lambda node: relax.op.divide(*node.inputs),
     "Elu": _elu,
+    "PRelu": _prelu,
     "Selu": _selu,
     "Swish": _swish,
     "ThresholdedRelu": _thresholded_relu,

@@ -9,7 +9,7 @@ from tvm import ir, relax
 
 from luthier.schedules import ModelError
 
-from .onnx_node import OnnxConverter, OnnxNode, dtype_of, shape_of
+from .onnx_node import MOST_ELEMENTS, OnnxConverter, OnnxNode, dtype_of, shape_of
 
 
 def _pad(node: OnnxNode) -> Any:
@@ -62,6 +62,17 @@ def _tile(node: OnnxNode) -> Any:
     return relax.op.tile(node.x, [int(r) for r in repeats.reshape(-1)])
 
 
+def _expand(node: OnnxNode) -> Any:
+    """To what NumPy broadcasts the shape and the given one to."""
+    given = node.constant(1, "a shape")
+    wanted = [] if given is None else [int(d) for d in given.reshape(-1)]
+    try:
+        shape = np.broadcast_shapes(node.shape, tuple(wanted))
+    except ValueError as error:
+        raise ModelError(f"{node.label}: {list(node.shape)} does not expand to {wanted}") from error
+    return relax.op.broadcast_to(node.x, shape)
+
+
 def _slice(node: OnnxNode) -> Any:
     """Bounds are attributes until operator set 10, inputs since."""
     starts, ends = node.setting("starts", 1), node.setting("ends", 2)
@@ -73,6 +84,7 @@ def _slice(node: OnnxNode) -> Any:
     strides = [1] * count if steps is None else [int(s) for s in steps]
     if 0 in strides or len(set(named)) < count:
         raise node.unsupported("a slice with step 0, or of one axis twice,")
+    strides = [min(max(s, -MOST_ELEMENTS), MOST_ELEMENTS) for s in strides]  # which is as far
     bounds = [
         _bounds(int(a), int(b), step, node.shape[axis])
         for a, b, step, axis in zip(starts, ends, strides, named, strict=True)
@@ -86,6 +98,29 @@ def _bounds(start: int, end: int, step: int, size: int) -> tuple[int, int]:
     begin, stop, _ = slice(start, end, step).indices(size)
     # Below zero both count from the end, so the place before the first is -1 - size.
     return begin, stop if stop >= 0 else -1 - size
+
+
+def _squeeze(node: OnnxNode) -> Any:
+    """Axes are an attribute until operator set 11, an input since, sometimes of rank 0."""
+    given = node.setting("axes", 1)
+    axes = node.axes(given.reshape(-1)) if given is not None and given.size else None
+    if axes is None:
+        axes = [a for a, size in enumerate(node.shape) if size == 1]
+    if any(node.shape[a] != 1 for a in axes):
+        raise ModelError(f"{node.label}: of {list(node.shape)} the axes {axes} are not all 1")
+    return relax.op.reshape(node.x, [d for a, d in enumerate(node.shape) if a not in axes])
+
+
+def _unsqueeze(node: OnnxNode) -> Any:
+    given = node.setting("axes", 1)
+    if given is None:
+        raise node.unsupported("axes that are left out")
+    rank = node.rank + given.size
+    axes = {node.axis(a, rank) for a in given.reshape(-1)}
+    if len(axes) < given.size:
+        raise ModelError(f"{node.label}: its axes {given.reshape(-1).tolist()} hold one twice")
+    sizes = iter(node.shape)
+    return relax.op.reshape(node.x, [1 if a in axes else next(sizes) for a in range(rank)])
 
 
 def _space_to_depth(node: OnnxNode) -> Any:
@@ -134,7 +169,10 @@ def _scatter_elements(node: OnnxNode) -> Any:
 CONVERTERS: dict[str, OnnxConverter] = {
     "Pad": _pad,
     "Tile": _tile,
+    "Expand": _expand,
     "Slice": _slice,
+    "Squeeze": _squeeze,
+    "Unsqueeze": _unsqueeze,
     "SpaceToDepth": _space_to_depth,
     "Gather": _gather,
     "ScatterElements": _scatter_elements,

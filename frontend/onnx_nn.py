@@ -3,61 +3,144 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from tvm import relax
 
+from luthier.schedules import ModelError
+
 from .onnx_node import OnnxConverter, OnnxNode, dtype_of, shape_of
 
 _POOLS = ("MaxPool", "AveragePool")
+_LARGEST = 2**31 - 1
 
 
 def explicit_padding(op: str, node: OnnxNode) -> dict[str, Any]:
-    """The node's attributes with ``pads`` in place of ``auto_pad`` and ``output_shape``."""
+    """The node's attributes with ``pads`` in place of ``auto_pad`` and ``output_shape``.
+
+    Raises ModelError for windows that do not fit.
+    """
     attrs = dict(node.attrs)
-    mode = node.attr("auto_pad", "NOTSET")
+    mode = node.attr("auto_pad", "NOTSET") or "NOTSET"
     attrs.pop("auto_pad", None)
-    spatial = node.shape[2:]
-    kernel = attrs.get("kernel_shape")
-    if kernel is None:
-        kernel = shape_of(node.input(1))[2:]
-    strides = attrs.get("strides", (1,) * len(spatial))
-    dilations = attrs.get("dilations", (1,) * len(spatial))
-    spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    if node.rank < 3:
+        raise node.unsupported(f"an input of {node.rank} dimensions")
+    window = _window(op, node)
+    if mode not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
+        raise node.unsupported(f"the padding '{mode}'")
     if op == "ConvTranspose":
-        return attrs | _transposed_padding(node, mode, spatial, spans, strides)
+        return attrs | _transposed_padding(node, mode, window)
     if mode in ("SAME_UPPER", "SAME_LOWER"):
-        places = [math.ceil(d / s) for d, s in zip(spatial, strides, strict=True)]
+        places = [math.ceil(d / s) for d, s in zip(window.spatial, window.strides, strict=True)]
         total = [
             max((o - 1) * s + k - d, 0)
-            for o, s, k, d in zip(places, strides, spans, spatial, strict=True)
+            for o, s, k, d in zip(places, window.strides, window.spans, window.spatial, strict=True)
         ]
         attrs |= {"pads": _halves(total, mode == "SAME_UPPER")}
     elif mode == "VALID":
-        attrs |= {"pads": (0,) * (2 * len(spatial))}
+        attrs |= {"pads": (0,) * (2 * len(window.spatial))}
     if mode != "NOTSET" and op in _POOLS:
         attrs["ceil_mode"] = 0
+    attrs["pads"] = attrs.get("pads") or (0,) * (2 * len(window.spatial))
+    _check_places(node, window, attrs["pads"])
+    if op == "MaxPool" and any(
+        p >= k for p, k in zip(attrs["pads"], window.spans * 2, strict=True)
+    ):
+        raise node.unsupported(f"padding by {list(attrs['pads'])}, a window's size and more,")
     return attrs
 
 
-def _transposed_padding(
-    node: OnnxNode, mode: str, spatial: Any, spans: list[int], strides: Any
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Window:
+    """Of a convolution or pooling, by dimension; ``spans`` is what a dilated kernel reaches."""
+
+    spatial: tuple[int, ...]
+    spans: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+def _window(op: str, node: OnnxNode) -> _Window:
+    """Raises ModelError where an attribute is no such number, or they are too few or many."""
+    spatial = node.shape[2:]
+    given = node.attrs.get("kernel_shape")
+    weights = () if op in _POOLS else shape_of(node.input(1))
+    if op not in _POOLS:
+        _check_weights(op, node, weights)
+    kernel = tuple(given) if given is not None else weights[2:]
+    strides = tuple(node.attrs.get("strides") or (1,) * len(spatial))
+    dilations = tuple(node.attrs.get("dilations") or (1,) * len(spatial))
+    for name, numbers in (("kernel", kernel), ("strides", strides), ("dilations", dilations)):
+        if len(numbers) != len(spatial) or not all(1 <= n <= _LARGEST for n in numbers):
+            raise node.unsupported(f"{name} {list(numbers)} for {len(spatial)} dimensions")
+    if weights and kernel != weights[2:]:
+        raise node.unsupported(f"a kernel of {list(kernel)} with weights {list(weights)}")
+    spans = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True))
+    return _Window(spatial, spans, strides)
+
+
+def _check_weights(op: str, node: OnnxNode, weights: tuple[int, ...]) -> None:
+    group, channels = node.attr("group", 1), node.shape[1]
+    what = f"{group} groups of {channels} channels with weights {list(weights)}"
+    if len(weights) != node.rank or 0 in weights or group < 1:
+        raise node.unsupported(what)
+    if op == "Conv":
+        fits, results = weights[1] * group == channels and weights[0] % group == 0, weights[0]
+    else:
+        fits, results = weights[0] == channels and channels % group == 0, weights[1] * group
+    if not fits:
+        raise node.unsupported(what)
+    if node.input(2) is not None and shape_of(node.input(2)) != (results,):
+        shape = list(shape_of(node.input(2)))
+        raise node.unsupported(f"a bias of the shape {shape} for {results} channels")
+
+
+def _check_places(node: OnnxNode, window: _Window, pads: Sequence[int]) -> None:
+    """Raise ModelError where a window has no place in the padded image."""
+    count = len(window.spatial)
+    if len(pads) != 2 * count or not all(0 <= p <= _LARGEST for p in pads):
+        raise node.unsupported(f"padding by {list(pads)}")
+    sizes = [d + a + b for d, a, b in zip(window.spatial, pads, pads[count:], strict=False)]
+    if any(span > size for span, size in zip(window.spans, sizes, strict=True)):
+        raise ModelError(
+            f"{node.label}: its window of {list(window.spans)} is larger than the padded input of "
+            f"{sizes}"
+        )
+
+
+def _transposed_padding(node: OnnxNode, mode: str, window: _Window) -> dict[str, Any]:
     """``output_shape``, or ``auto_pad``'s input times stride, tell how much is cut off."""
-    extra = list(node.attr("output_padding", (0,) * len(spatial)))
-    wanted = node.attr("output_shape", None)
-    if wanted is not None:
-        wanted = wanted[-len(spatial) :]
+    spatial, count = window.spatial, len(window.spatial)
+    extra = list(node.attrs.get("output_padding") or (0,) * count)
+    if len(extra) != count or not all(0 <= e <= _LARGEST for e in extra):
+        raise node.unsupported(f"output_padding {extra}")
+    wanted = node.attrs.get("output_shape")
+    if wanted:
+        wanted = wanted[-count:]
     elif mode in ("SAME_UPPER", "SAME_LOWER"):
-        wanted = [d * s for d, s in zip(spatial, strides, strict=True)]
-    if wanted is None:
-        return {"pads": (0,) * (2 * len(spatial))} if mode == "VALID" else {}
-    full = [(d - 1) * s + k for d, s, k in zip(spatial, strides, spans, strict=True)]
+        wanted = [d * s for d, s in zip(spatial, window.strides, strict=True)]
+    full = [(d - 1) * s + k for d, s, k in zip(spatial, window.strides, window.spans, strict=True)]
+    if not wanted:
+        pads = tuple(node.attrs.get("pads") or ()) if mode == "NOTSET" else ()
+        pads = pads or (0,) * (2 * count)
+        cut = [a + b - e for a, b, e in zip(pads, pads[count:], extra, strict=False)]
+        _check_cut(node, full, cut, pads)
+        return {"pads": pads}
+    if len(wanted) != count or not all(1 <= w <= _LARGEST for w in wanted):
+        raise node.unsupported(f"output_shape {list(wanted)}")
     cut = [f + e - w for f, e, w in zip(full, extra, wanted, strict=True)]
     more = [e + max(-c, 0) for e, c in zip(extra, cut, strict=True)]
     pads = _halves([max(c, 0) for c in cut], mode == "SAME_UPPER")
     return {"pads": pads, "output_padding": tuple(more)}
+
+
+def _check_cut(node: OnnxNode, full: list[int], cut: list[int], pads: Sequence[int]) -> None:
+    if len(cut) != len(full) or not all(0 <= p <= _LARGEST for p in pads):
+        raise node.unsupported(f"padding by {list(pads)}")
+    if any(f - c < 1 for f, c in zip(full, cut, strict=True)):
+        raise ModelError(f"{node.label}: padding by {list(pads)} leaves nothing of {full}")
 
 
 def _halves(total: list[int], upper: bool) -> tuple[int, ...]:
@@ -160,6 +243,8 @@ def _local_response_normalization(node: OnnxNode) -> Any:
     if node.rank < 3:
         raise node.unsupported("an input of less than 3 dimensions")
     size = node.attr("size", 1)
+    if not 1 <= size <= _LARGEST:
+        raise node.unsupported(f"the size {size}")
     before = (size - 1) // 2
     n, c, h, *rest = node.shape
     square = relax.op.reshape(relax.op.multiply(node.x, node.x), (n, 1, c, h, math.prod(rest)))

@@ -20,15 +20,21 @@ def _axes(node: OnnxNode) -> list[int] | None:
     """The axes; None for all, an empty list for none."""
     given = node.setting("axes", 1)
     if given is not None and given.size:
-        return node.axes(given.reshape(-1))
+        if node.rank == 0 and all(a in (-1, 0) for a in given.reshape(-1)):
+            return []  # as in ONNX Runtime
+        return sorted({node.axis(a) for a in given.reshape(-1)})
     return [] if node.attr("noop_with_empty_axes", 0) else None
+
+
+def _keeps(node: OnnxNode) -> bool:
+    return bool(node.attr("keepdims", 1) == 1)
 
 
 def _reduced(node: OnnxNode, x: Any, op: str) -> Any:
     axes = _axes(node)
     if axes == []:
         return x
-    return getattr(relax.op, op)(x, axes, bool(node.attr("keepdims", 1)))
+    return getattr(relax.op, op)(x, axes, _keeps(node))
 
 
 def _reduction(op: str, before: Step | None = None, after: Step | None = None) -> OnnxConverter:
@@ -63,7 +69,7 @@ def _log_sum_exp(node: OnnxNode) -> Any:
     base = node.emit(relax.op.where(relax.op.isfinite(largest), largest, node.number(0)))
     total = relax.op.sum(relax.op.exp(relax.op.subtract(node.x, base)), axes, keepdims=True)
     y = node.emit(relax.op.add(relax.op.log(total), base))
-    return y if node.attr("keepdims", 1) else relax.op.squeeze(y, axes)
+    return y if _keeps(node) else relax.op.squeeze(y, axes)
 
 
 CONVERTERS: dict[str, OnnxConverter] = {

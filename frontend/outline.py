@@ -13,7 +13,7 @@ from luthier.schedules import ModelError, UnsupportedOperator
 
 from .element_types import dtype_name
 from .fold_shapes import FOLDABLE, fold_shapes
-from .functions import local_functions_expanded, operators_expanded
+from .functions import local_functions_expanded, operators_expanded, spelled_operators
 from .graph import Array
 from .messages import one_line
 from .onnx_node import is_onnx, node_label, opset_of
@@ -21,6 +21,15 @@ from .onnx_ops import BUILD_TIME, SUPPORTED
 
 # Larger initializers become inputs of the outline; smaller ones may be shapes, axes, ...
 _WEIGHT = 1024
+# What onnx's shape inference says of a node, and operators of which it refuses what is valid.
+_INFERENCE_ERROR = re.compile(r"\(op_type:(\w+), node name: (.*?)\): (?:\[\w+\] )?(.*)")
+_SHORT = frozenset(
+    """
+        axis axes batch_axis batch_dims blocksize dilations group kernel_shape keepdims num_groups
+        output_padding output_shape perm size strides to
+    """.split()
+)
+_UNSURE = ("Einsum", "MeanVarianceNormalization")
 
 
 def outline(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Array]]:
@@ -30,10 +39,13 @@ def outline(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Array]]:
     ModelError or UnsupportedOperator.
     """
     light, weights = _without_weights(model, local_functions_expanded(model))
-    light = operators_expanded(_without_old_group_norms(light), SUPPORTED)
+    light = _without_old_group_norms(light)
+    _check_operators(light, SUPPORTED | FOLDABLE | spelled_operators(opset_of(light)))
     _check_equations(light)
-    _check_operators(light, SUPPORTED | FOLDABLE)
+    _check_numbers(light)
     _check(light, says_opset=any(is_onnx(o.domain) for o in model.opset_import))
+    light = operators_expanded(light, SUPPORTED)
+    _check_operators(light, SUPPORTED | FOLDABLE)
     light = fold_shapes(light)
     _check_operators(light, SUPPORTED)
     _name_nodes(light)
@@ -54,9 +66,6 @@ def _without_weights(
     graph.node.extend(n for n in nodes if _constant_tensor(n) is None)
     graph.input.extend(model.graph.input)
     graph.output.extend(model.graph.output)
-    for output in graph.output:
-        if output.type.HasField("tensor_type"):  # what is declared is compared at the end
-            output.type.tensor_type.ClearField("shape")
     weights: dict[str, Array] = {}
     names = {i.name for i in model.graph.input}
     named = [(t.name, t) for t in model.graph.initializer]
@@ -74,7 +83,20 @@ def _without_weights(
         else:
             graph.initializer.append(tensor)
             graph.initializer[-1].name = name
+    _open_outputs(graph)
     return light, weights
+
+
+def _open_outputs(graph: onnx.GraphProto) -> None:
+    """Forget the shapes of outputs, but of those that are inputs or constants."""
+    types = {i.name: i.type for i in graph.input}
+    for tensor in graph.initializer:
+        types[tensor.name] = helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
+    for output in graph.output:
+        if output.name in types:
+            output.type.CopyFrom(types[output.name])
+        elif output.type.HasField("tensor_type"):  # what is declared is compared at the end
+            output.type.tensor_type.ClearField("shape")
 
 
 def _constant_tensor(node: onnx.NodeProto) -> TensorProto | None:
@@ -147,18 +169,42 @@ def _check_equations(model: onnx.ModelProto) -> None:
                     )
 
 
+def _check_numbers(model: onnx.ModelProto) -> None:
+    """Attributes that onnx's shape inference cuts to 32 bits, or that end the process in it."""
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            name, numbers = attribute.name, (attribute.i, *attribute.ints)
+            if name in _SHORT and max(map(abs, numbers)) >= 2**31:
+                raise ModelError(f"{node_label(node)}: its attribute '{name}' is out of all bounds")
+            if node.op_type == "Split" and name == "num_outputs" and numbers[0] != len(node.output):
+                said = f"it says {numbers[0]} outputs, but has {len(node.output)}"
+                raise ModelError(f"{node_label(node)}: {said}")
+
+
 def _check(model: onnx.ModelProto, says_opset: bool) -> None:
+    """Raise ModelError for what breaks the standard's rules on operators, types and shapes."""
     checked = onnx.ModelProto()
     checked.CopyFrom(model)
+    _name_nodes(checked)
     for output in checked.graph.output:
         if output.type.HasField("tensor_type"):  # the checker insists on a shape, others do not
             output.type.tensor_type.shape.SetInParent()
+    taken = f" of operator set {opset_of(model)}, which it does not say but which was taken"
+    broken = f"the model is not valid ONNX{'' if says_opset else taken}"
     try:
         onnx.checker.check_model(checked)
     except Exception as error:
-        taken = f"operator set {opset_of(model)}, which it does not say but which was taken, "
-        what = f"the model is not valid ONNX {'' if says_opset else 'of ' + taken}"
-        raise ModelError(f"{what.rstrip(', ')} ({one_line(error)})") from error
+        raise ModelError(f"{broken} ({one_line(error)})") from error
+    _open_outputs(checked.graph)
+    try:
+        onnx.shape_inference.infer_shapes(checked, check_type=True, strict_mode=True)
+    except Exception as error:
+        found = _INFERENCE_ERROR.findall(str(error))
+        for op, label, said in found:
+            if op not in _UNSURE:
+                raise ModelError(f"{label}: {broken} ({said})") from error
+        if not found:
+            raise ModelError(f"{broken} ({one_line(error)})") from error
 
 
 def _name_nodes(model: onnx.ModelProto) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import onnx
+from google.protobuf.message import Message
+from onnx import helper
 from tvm import relax
 from tvm.relax.frontend.onnx import onnx_frontend
 
@@ -55,6 +57,9 @@ TABLE = {
 }
 
 
+_SINGLE = (int, float, bytes, Message)
+
+
 class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
     """Uses our own converters first, and remembers which node a Relax variable came from."""
 
@@ -89,6 +94,11 @@ class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
             if isinstance(value, relax.Var):
                 self.labels.setdefault(value, self.label)
         return result
+
+    def _parse_attr(self, attr_proto: Iterable[onnx.AttributeProto]) -> dict[str, Any]:
+        """As TVM's, which does not know lists without elements."""
+        values = {a.name: helper.get_attribute_value(a) for a in attr_proto}
+        return {n: v if isinstance(v, _SINGLE) else tuple(v) for n, v in values.items()}
 
     def close(self) -> None:
         """Leave the block that a failure left open, of which TVM would warn."""

@@ -99,6 +99,12 @@ def _pad(t: Translation, call: Any) -> int:
     if mode not in ("constant", "reflect", "edge", "replicate"):
         raise t.unsupported(f"the padding mode '{mode}'")
     if any(w < 0 for w in widths):
+        sides = zip(t.type(x).shape, widths[::2], widths[1::2], strict=True)
+        if any(d + min(a, 0) + min(b, 0) < 1 for d, a, b in sides):  # nothing of it is left
+            if mode != "constant":
+                raise t.unsupported("padding of nothing by its edge")
+            filled = t.builder.constant(np.asarray(call.attrs.pad_value, out.dtype))
+            return t.broadcast(filled, out.shape)
         x = _crop(t, x, widths)
         widths = [max(w, 0) for w in widths]
     if not any(widths):

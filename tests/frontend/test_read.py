@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
-from onnx_models import TARGET, floats, model
+from onnx_models import TARGET, compute, floats, model
 from tvm import relax
 
 from luthier.frontend import import_model, read_model, relax_import
@@ -514,6 +514,29 @@ def test_an_equation_that_is_none(equation: str) -> None:
     made = small()
     made.graph.node[0].CopyFrom(N("Einsum", ["x"], ["p"], equation=equation))
     assert "Einsum 'p': the equation" in refusal(made, {"x": (2, 5)})
+
+
+@pytest.mark.parametrize("step", [2**31, 2**40, 2**62, -(2**62), 2**63 - 1, -(2**63)])
+@pytest.mark.parametrize("computed", [False, True])
+def test_a_slice_of_huge_steps(step: int, computed: bool) -> None:
+    """On these onnx's own shape inference never ends, or ends the process."""
+    made = model(
+        [], {"x": floats(5)}, ["y"], {"b": np.array([2]), "e": np.array([9 * np.sign(step)])}
+    )
+    made.graph.initializer.append(numpy_helper.from_array(np.array([step]), "s"))
+    if computed:
+        made.graph.node.append(N("Neg", ["s"], ["n"]))
+        made.graph.node.append(N("Neg", ["n"], ["t"]))
+    made.graph.node.append(N("Slice", ["x", "b", "e", "", "t" if computed else "s"], ["y"]))
+    x = np.arange(5, dtype=np.float32)
+    np.testing.assert_array_equal(compute(import_model(made, TARGET), {"x": x})["y"], x[2:3])
+
+
+def test_a_split_that_says_another_number_of_outputs() -> None:
+    """It ends the process in onnx's own shape inference."""
+    made = model([], {"x": floats(6)}, ["y"])
+    made.graph.node.append(N("Split", ["x"], ["y", "z", "v"], num_outputs=2))
+    assert refusal(made) == "Split 'y': it says 2 outputs, but has 3"
 
 
 def test_names_with_control_characters_stay_in_one_line() -> None:

@@ -1,0 +1,119 @@
+"""Shapes by onnx's inference: kept from what it never ends with, and right where it is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from .infer import window
+from .onnx_node import is_onnx
+from .onnx_resize import scaled_size
+
+_Shape = Sequence[int]
+
+
+# An operator that nobody knows, so that no inference is done.
+_UNKNOWN = "luthier.unknown"
+_FARTHEST = 2**31 - 1
+
+
+def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with the shapes that onnx's inference finds, by numbers that it follows too.
+
+    A Slice whose steps are not known to be small is left out: inference counts through them, beyond
+    2**31 for ever.
+    """
+    known = {t.name: t for t in model.graph.initializer}
+    if any(_hangs(node, known) for node in model.graph.node):
+        own = onnx.ModelProto()
+        own.CopyFrom(model)
+        own.opset_import.add(domain=_UNKNOWN, version=1)
+        for node in own.graph.node:
+            if _hangs(node, known):
+                node.domain = _UNKNOWN
+        model = own
+    return onnx.shape_inference.infer_shapes(model, data_prop=True)
+
+
+def _hangs(node: onnx.NodeProto, known: Mapping[str, onnx.TensorProto]) -> bool:
+    if node.op_type != "Slice" or len(node.input) < 5 or not node.input[4]:
+        return False
+    tensor = known.get(node.input[4])
+    if tensor is None:
+        return True
+    steps = numpy_helper.to_array(tensor)
+    return bool(np.any((steps < -_FARTHEST) | (steps > _FARTHEST)))
+
+
+def corrected(
+    node: onnx.NodeProto, shapes: Mapping[str, _Shape], known: Mapping[str, onnx.TensorProto]
+) -> list[int] | None:
+    """The shape of a node's first result; None where onnx's inference is right about it.
+
+    ``shapes`` are those of values, as far as they are known, and ``known`` the values that are.
+    """
+    if not is_onnx(node.domain) or not node.input or node.input[0] not in shapes:
+        return None
+    attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    x = shapes[node.input[0]]
+    if node.op_type in ("Resize", "Upsample"):
+        return _resized(node, x, attrs, known)
+    if node.op_type in ("MaxPool", "AveragePool") and attrs.get("ceil_mode"):
+        return _pooled(x, attrs)
+    if node.op_type == "ConvTranspose" and attrs.get("output_shape") and len(node.input) > 1:
+        weights, size = shapes.get(node.input[1], ()), attrs["output_shape"]
+        if len(weights) == len(x) > 2 and len(size) >= len(x) - 2:
+            return [x[0], weights[1] * attrs.get("group", 1), *size[2 - len(x) :]]
+    return None
+
+
+def _resized(
+    node: onnx.NodeProto, x: _Shape, attrs: Mapping[str, object], known: Mapping[str, object]
+) -> list[int] | None:
+    """It multiplies a size with a scale in float64, where the operator does in float32."""
+    place = 1 if node.op_type == "Upsample" or len(node.input) == 2 else 2
+    tensor = known.get(node.input[place]) if len(node.input) > place else None
+    given = numpy_helper.to_array(tensor) if isinstance(tensor, onnx.TensorProto) else ()
+    scales = np.asarray(attrs.get("scales", given), np.float32).reshape(-1)
+    axes = np.asarray(attrs.get("axes", np.arange(len(x))), np.int64)
+    if (
+        not scales.size
+        or axes.size != scales.size
+        or not np.all((-len(x) <= axes) & (axes < len(x)))
+    ):
+        return None
+    shape = list(x)
+    for axis, scale in zip(axes, scales, strict=True):
+        shape[axis] = scaled_size(x[axis], scale)
+    return shape if min(shape) >= 0 else None
+
+
+def _pooled(x: _Shape, attrs: Mapping[str, object]) -> list[int] | None:
+    """A last window that begins in the padding or beyond does not count."""
+    count = len(x) - 2
+    ones, zeros = [1] * count, [0] * 2 * count
+    if attrs.get("auto_pad", b"NOTSET") != b"NOTSET" or count < 1:
+        return None
+    numbers = [
+        [int(n) for n in attrs.get(name) or default]  # type: ignore[attr-defined]
+        for name, default in (
+            ("kernel_shape", []),
+            ("strides", ones),
+            ("dilations", ones),
+            ("pads", zeros),
+        )
+    ]
+    kernel, strides, dilations, pads = numbers
+    fits = len(kernel) == len(strides) == len(dilations) == count and len(pads) == 2 * count
+    if not fits or min(*kernel, *strides, *dilations) < 1:
+        return None
+    shape = list(x[:2])
+    for i, size in enumerate(x[2:]):
+        stride, before = strides[i], pads[i]
+        more = pads[i] + pads[count + i] + stride - 1
+        places = window(size, kernel[i], stride, dilations[i], more)
+        shape.append(places - ((places - 1) * stride >= size + before))
+    return shape if min(shape) >= 1 else None
