@@ -26,6 +26,7 @@ from luthier.schedules import (
     UsageError,
     arguments,
 )
+from luthier.schedules.errors import printable
 from luthier.schedules.files import open_regular
 from luthier.schedules.target import available_cores
 
@@ -235,7 +236,7 @@ class Artifact:
     def __repr__(self) -> str:
         takes = ", ".join(f"{p.name}: {p.tensor}" for p in self.inputs)
         gives = ", ".join(f"{p.name}: {p.tensor}" for p in self.outputs)
-        return f"<Artifact {self.name}({takes}) -> {gives}>"
+        return printable(f"<Artifact {self.name}({takes}) -> {gives}>")
 
 
 def _new_path(file: BinaryIO) -> str:

@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from .errors import ToolchainError
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -73,6 +71,7 @@ def _call(command: Sequence[str], folder: Path | None = None) -> subprocess.Comp
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
+            start_new_session=True,  # a process group that can be killed as a whole
         )
     except OSError as error:
         raise ToolchainError(f"cannot run {command[0]}: {error.strerror}") from error
@@ -80,22 +79,10 @@ def _call(command: Sequence[str], folder: Path | None = None) -> subprocess.Comp
         try:
             out, said = process.communicate()
         except BaseException:
-            _end(process.pid)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             raise
     return subprocess.CompletedProcess(command, process.returncode, out, said)
-
-
-def _end(pid: int) -> None:
-    """Kill a process and its descendants: a compiler leaves the work to programs of its own.
-
-    Not by a process group: that which a terminal interrupts, or a worker is killed with, must keep
-    them.
-    """
-    with contextlib.suppress(psutil.Error):
-        family = psutil.Process(pid)
-        for each in (family, *family.children(recursive=True)):
-            with contextlib.suppress(psutil.Error):
-                each.kill()
 
 
 def _check_disk(done: subprocess.CompletedProcess[str], folder: Path) -> None:

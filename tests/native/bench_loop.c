@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <xmmintrin.h>
 
 #include "check.h"
 #include "pool.h"
@@ -146,10 +147,41 @@ static void grains(void)
     CHECK(luthier_grain(INT32_MAX, LUTHIER_MAX_THREADS) > 1);
 }
 
+/* Kernels are timed in the mode that they will have in a model, on every thread. */
+static atomic_int in_other_modes, moded;
+
+static void note_mode(void *const *b, void *private, int32_t begin, int32_t end)
+{
+    (void)b, (void)private;
+    atomic_fetch_add(&moded, end - begin);
+    if ((_mm_getcsr() & 0xffc0) != 0x1f80)
+        atomic_fetch_add(&in_other_modes, 1);
+    usleep(50); /* so that all threads have a part */
+}
+
+static void the_callers_mode_does_not_count(void)
+{
+    const luthier_phase phases[] = {note_mode, note_mode};
+    const struct luthier_kernel kernel = {phases, COUNT_CHUNKS, 2, buffers, scratch};
+    const unsigned modes[] = {0x1f80, 0x9fc0, 0x7f80, 0x0000, 0x3f81};
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        luthier_pool *pool;
+        _mm_setcsr(modes[i]);
+        int failed = luthier_workers_start(THREADS, &pool);
+        luthier_kernel_run(&kernel, pool);
+        unsigned after = _mm_getcsr();
+        _mm_setcsr(0x1f80);
+        CHECK(failed == 0 && after == modes[i]);
+        luthier_workers_stop(pool);
+    }
+    CHECK(atomic_load(&moded) == 5 * (FIRST + SECOND) && atomic_load(&in_other_modes) == 0);
+}
+
 int main(void)
 {
     luthier_pool *pool;
     alarm(100);
+    the_callers_mode_does_not_count();
     grains();
     median_and_spread();
     slower_kernels_are_timed_less_exactly();
