@@ -90,6 +90,7 @@ class Pattern:
             if inner is None or not inside or not self.alone(condition):
                 return None, False
             fits = self._number(zero) == 0 and inner.node.op == "softmax"
+            fits &= inner.node.out.shape == op.node.out.shape
             return (inner, True) if fits else (None, False)
         return (op, False) if op.node.op == "softmax" else (None, False)
 
@@ -116,6 +117,8 @@ class Pattern:
                 value, mask = masked
                 masks.append(mask)
             else:
+                return None
+            if self.graph.values[value].shape != op.node.out.shape:
                 return None
 
     def _larger(self, args: Sequence[int], out: Tensor) -> tuple[int, int]:

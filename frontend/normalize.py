@@ -31,7 +31,10 @@ class _Search(Rewriter):
         def rule(op: Op, node: Node) -> int | None:
             if node.out.dtype != "float32" or node.op not in rules:
                 return None
-            return rules[node.op](op, node)
+            found = rules[node.op](op, node)
+            # Constants of more dimensions add to the result's.
+            same = found is not None and self.values[found].shape == node.out.shape
+            return found if same else None
 
         return self.rewrite(rule)
 
