@@ -8,10 +8,12 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """Ctrl-C waits until the block ends.
+    """Ctrl-C waits until the block ends, and so does what else raises an exception from outside.
 
     XGBoost calls back into Python and frees its matrices in ``__del__``: a KeyboardInterrupt raised
     there is printed and lost. Other threads than the main one never get it anyway.
@@ -20,10 +22,14 @@ def held_back() -> Iterator[None]:
         yield
         return
     came: list[tuple[int, FrameType | None]] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: handler for number, handler in handlers.items() if callable(handler)}
     try:
+        for number in before:
+            signal.signal(number, lambda *signalled: came.append(signalled))
         yield
     finally:
-        signal.signal(signal.SIGINT, before or signal.SIG_DFL)  # none: set by C
-    if came and callable(before):
-        before(*came[0])
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        before[signal.Signals(came[0][0])](*came[0])

@@ -20,6 +20,7 @@ from typing import Any
 
 from luthier.schedules import Schedule, Target, Tensor, ToolchainError, Workload, node
 from luthier.schedules.target import check_cores
+from luthier.schedules.temporary import TemporaryFolder
 
 from .builders import Builders
 from .closing import Closing
@@ -95,7 +96,8 @@ class Measurer(Closing):
         self.target, self.cold, self.limits = target, cold, limits or Limits()
         self._seed = seed
         self._machine = Machine.host(target)
-        self._folder = Path(tempfile.mkdtemp(prefix="luthier-tune-"))
+        self._temporary = TemporaryFolder()
+        self._folder = self._temporary.path
         self._references: dict[str, Path] = {}
         self._runner: Worker | None = None
         self._builders = Builders(target, seed, self._folder, builders)
@@ -110,7 +112,7 @@ class Measurer(Closing):
         """Kill the workers and what they run, and delete the folder; harmless when repeated."""
         self._stop_runner()
         self._builders.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._temporary.close()
 
     def measure(
         self, workload: Workload, schedules: Sequence[Schedule], best: float | None = None

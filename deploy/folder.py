@@ -5,13 +5,12 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from luthier.schedules import ArtifactError
+from luthier.schedules.temporary import TemporaryFolder
 
 from .manifest import MANIFEST, Manifest, read_manifest
 
@@ -29,19 +28,19 @@ def new_artifact(out: Path) -> Iterator[Path]:
     new_parents = [p for p in target.parents if not p.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name[:32]}.", dir=target.parent))
+        fresh = TemporaryFolder(target.parent, f".{target.name[:32]}.")
     except OSError as error:
         _remove_empty(new_parents)
         raise cannot_write(target, error) from error
     try:
-        yield folder
-        folder.chmod(0o777 & ~_umask())
+        yield fresh.path
+        fresh.path.chmod(0o777 & ~_umask())
         check_output(target)
-        _move(folder, target)
+        _move(fresh.path, target)
     except OSError as error:
         raise cannot_write(target, error) from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        fresh.close()
         _remove_empty(new_parents)
 
 

@@ -10,22 +10,21 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from luthier.schedules.errors import (
-    AccuracyError,
-    ArtifactError,
-    InputError,
-    LogError,
-    LuthierError,
-    ModelError,
-    ScheduleError,
-    TargetError,
-    ToolchainError,
-    UnsupportedOperator,
-    UsageError,
-)
-
 if TYPE_CHECKING:
     from luthier.deploy import Artifact, load
+    from luthier.schedules.errors import (
+        AccuracyError,
+        ArtifactError,
+        InputError,
+        LogError,
+        LuthierError,
+        ModelError,
+        ScheduleError,
+        TargetError,
+        ToolchainError,
+        UnsupportedOperator,
+        UsageError,
+    )
 
     from ._bench import BenchReport, bench
     from ._check import CheckReport, check
@@ -69,7 +68,8 @@ __all__ = [
     "tune_and_build",
 ]
 
-# TVM takes seconds to import, so each name's module is imported when the name is first used.
+# TVM takes seconds to import, NumPy a tenth of one, so each name's module is imported when the name
+# is first used.
 _MODULES = {
     "luthier._bench": ("BenchReport", "bench"),
     "luthier._check": ("CheckReport", "check"),
@@ -79,6 +79,19 @@ _MODULES = {
     "luthier._layers": ("LayerHits",),
     "luthier._machine": ("Machine", "target"),
     "luthier.deploy": ("Artifact", "load"),
+    "luthier.schedules.errors": (
+        "AccuracyError",
+        "ArtifactError",
+        "InputError",
+        "LogError",
+        "LuthierError",
+        "ModelError",
+        "ScheduleError",
+        "TargetError",
+        "ToolchainError",
+        "UnsupportedOperator",
+        "UsageError",
+    ),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

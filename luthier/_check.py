@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from luthier.deploy import Tolerance, load
@@ -14,6 +12,7 @@ from luthier.frontend import read_model
 from luthier.schedules import Target
 from luthier.schedules.errors import AccuracyError, ArtifactError, UsageError
 from luthier.schedules.target import DEFAULT_ACCURACY
+from luthier.schedules.temporary import TemporaryFolder
 
 from ._arguments import validated
 from ._arrays import inputs_of
@@ -96,8 +95,8 @@ def check(
             )
         return _check_folder(model_or_dir, threads, rtol, atol)
     read = read_model(model_or_dir, shapes)
-    with tempfile.TemporaryDirectory(prefix="luthier-") as folder:
-        out = Path(folder) / "model"
+    with TemporaryFolder() as folder:
+        out = folder / "model"
         built = build(
             read, out, target=target, log=log, packs=packs, threads=threads, accuracy=accuracy
         )

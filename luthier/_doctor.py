@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import platform
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from luthier.schedules.errors import AccuracyError, LuthierError
+from luthier.schedules.temporary import TemporaryFolder
 
 # The one pair that works together; pyproject.toml pins the same.
 TVM_PAIR = {"apache-tvm": "0.27.0.post1", "apache-tvm-ffi": "0.1.14.post1"}
@@ -112,8 +111,8 @@ def _build_and_run() -> str:
 
     rng = np.random.default_rng(0)
     x, w = rng.random((4, 8), np.float32), rng.random((8, 5), np.float32)
-    with tempfile.TemporaryDirectory(prefix="luthier-") as folder:
-        out = Path(folder) / "tiny"
+    with TemporaryFolder() as folder:
+        out = folder / "tiny"
         report = build(_tiny_model(w), out, log=None)
         with load(out) as artifact:
             (y,) = artifact(x)

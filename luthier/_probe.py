@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 from luthier.schedules import Kernel, Target
 from luthier.schedules.codegen import compile_object
 from luthier.schedules.execute import link
+from luthier.schedules.temporary import TemporaryFolder
 
 ROUNDS = 9
 
@@ -26,8 +25,8 @@ def load(kernel: Kernel, target: Target) -> Probe:
 
     Threads may call it at once. Raises ToolchainError without a linker.
     """
-    with tempfile.TemporaryDirectory(prefix="luthier-") as folder:
-        obj, lib = Path(folder) / "probe.o", Path(folder) / "probe.so"
+    with TemporaryFolder() as folder:
+        obj, lib = folder / "probe.o", folder / "probe.so"
         obj.write_bytes(compile_object({"probe": kernel}, target))
         link([obj], lib)
         function = ctypes.CDLL(str(lib)).probe_0

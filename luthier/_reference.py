@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import queue
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from luthier.schedules import Tensor
 from luthier.schedules.errors import ModelError
+from luthier.schedules.temporary import TemporaryFolder
 
 from ._sensitivity import RUNS, shaken_inputs, shaken_model
 
@@ -165,8 +165,8 @@ def _onnxruntime(model: onnx.ModelProto, *, optimised: bool) -> Run:
     options.graph_optimization_level = (
         levels.ORT_ENABLE_ALL if optimised else levels.ORT_DISABLE_ALL
     )
-    with tempfile.TemporaryDirectory(prefix="luthier-") as folder:
-        source = _session_source(model, Path(folder))
+    with TemporaryFolder() as folder:
+        source = _session_source(model, folder)
         session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     names = [o.name for o in session.get_outputs()]
 

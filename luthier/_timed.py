@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from luthier.deploy import Artifact, load
 from luthier.deploy import build as build_program
 from luthier.frontend import Program
 from luthier.schedules import Schedule, Target
+from luthier.schedules.temporary import TemporaryFolder
 
 from ._bench import repeat
 from ._samples import Array
@@ -31,8 +31,8 @@ def before_and_after(
 
     Builds both in a temporary folder. Raises ArtifactError, ToolchainError and ModelError.
     """
-    with tempfile.TemporaryDirectory(prefix="luthier-timed-") as folder:
-        default, best = Path(folder) / "default", Path(folder) / "best"
+    with TemporaryFolder() as folder:
+        default, best = folder / "default", folder / "best"
         build_program(program, default, target, {})
         build_program(program, best, target, schedules)
         return in_turns(default, best, inputs, target.threads)

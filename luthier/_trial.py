@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from luthier.frontend import Program, ReadModel
 from luthier.schedules import Target
 from luthier.schedules.errors import AccuracyError, LuthierError, ModelError
 from luthier.schedules.target import host_features, parse
+from luthier.schedules.temporary import TemporaryFolder
 
 from ._compare import OutputError, Outputs, errors
 from ._reference import ADVICE, Reference, reference
@@ -101,8 +101,8 @@ class Trial:
 
     def _with(self, program: Program, inputs: Outputs, target: Target | None = None) -> Outputs:
         """What a library with default schedules gives."""
-        with tempfile.TemporaryDirectory(prefix="luthier-") as folder:
-            out = Path(folder) / "defaults"
+        with TemporaryFolder() as folder:
+            out = folder / "defaults"
             build_program(program, out, target or self._target, {})
             return _outputs(out, inputs)
 

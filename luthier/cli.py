@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
-import threading
 import traceback
 from collections.abc import Sequence
 from typing import NoReturn
@@ -17,6 +15,7 @@ import luthier
 from luthier.autotune.address import shown
 from luthier.schedules.errors import LuthierError, ModelError, UsageError, redacted
 
+from ._interrupts import INTERRUPTED, MESSAGE, came, raise_from_now
 from .commands.bench import bench
 from .commands.build import build
 from .commands.check import check
@@ -27,7 +26,6 @@ from .commands.run import run
 from .commands.target import target
 from .commands.tune import tune
 
-INTERRUPTED = 130
 INTERNAL = 70
 TRACEBACK = "LUTHIER_TRACEBACK"
 
@@ -56,25 +54,31 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _fail("stdout is closed, where results go", LuthierError.exit_code)
     try:
         code = cli.main(arguments, prog_name="luthier", standalone_mode=False)
-    except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx else "luthier"
-        said = _without_passwords(error.format_message(), arguments or sys.argv[1:])
-        _fail(f"{said} See '{command} --help'.", UsageError.exit_code)
-    except LuthierError as error:
-        _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted: what was measured is kept, nothing is half-written", INTERRUPTED)
-    except MemoryError:
-        _fail("the model needs more memory than is free", ModelError.exit_code)
-    except OSError as error:  # the disk is full, say
-        _trace()
-        where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror or error}", LuthierError.exit_code)
+        _fail(MESSAGE, INTERRUPTED)
     except Exception as error:
-        _trace()
-        what = f"{type(error).__name__}: {error}".rstrip(": ")
-        _fail(f"internal error: {what} (set {TRACEBACK}=1 for details)", INTERNAL)
+        if came():  # what a library made of it
+            _fail(MESSAGE, INTERRUPTED)
+        _fail(*_told(error, arguments or sys.argv[1:]))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _told(error: Exception, arguments: Sequence[str]) -> tuple[str, int]:
+    """What is said of an error, and the exit code."""
+    if isinstance(error, click.UsageError):
+        command = error.ctx.command_path if error.ctx else "luthier"
+        said = _without_passwords(error.format_message(), arguments)
+        return f"{said} See '{command} --help'.", UsageError.exit_code
+    if isinstance(error, LuthierError):
+        return str(error), error.exit_code
+    if isinstance(error, MemoryError):
+        return "the model needs more memory than is free", ModelError.exit_code
+    _trace()
+    if isinstance(error, OSError):  # the disk is full, say
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}", LuthierError.exit_code
+    what = f"{type(error).__name__}: {error}".rstrip(": ")
+    return f"internal error: {what} (set {TRACEBACK}=1 for details)", INTERNAL
 
 
 def _prepare_process() -> None:
@@ -86,10 +90,7 @@ def _prepare_process() -> None:
     _fill_closed_streams()
     for package in ("torch", "sklearn"):
         sys.modules.setdefault(package, None)  # type: ignore[arg-type]
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        default = signal.getsignal(number) == signal.SIG_DFL  # nohup ignores SIGHUP
-        if default and threading.current_thread() is threading.main_thread():
-            signal.signal(number, signal.default_int_handler)
+    raise_from_now()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

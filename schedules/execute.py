@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from .elementwise import storage
 from .errors import ToolchainError
 from .kernel import ALIGNMENT, Array, Kernel
 from .target import Target
+from .temporary import TemporaryFolder
 from .toolchain import run_tool
 
 
@@ -59,8 +59,8 @@ def run_kernel(kernel: Kernel, target: Target, inputs: Sequence[Array]) -> Array
     out = aligned(workload.output.nbytes)
     table = (ctypes.c_void_p * (len(blocks) + 1))(*[b.ctypes.data for b in (*blocks, out)])
     scratch = aligned(kernel.scratch)
-    with tempfile.TemporaryDirectory(prefix="luthier-") as folder:
-        obj, lib = Path(folder) / "k.o", Path(folder) / "k.so"
+    with TemporaryFolder() as folder:
+        obj, lib = folder / "k.o", folder / "k.so"
         obj.write_bytes(compile_object({"k": kernel}, target))
         link([obj], lib)
         library = ctypes.CDLL(str(lib))

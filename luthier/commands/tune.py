@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import luthier
+from luthier._interrupts import INTERRUPTED
 
 from . import options
 from .explanation import explanation
@@ -15,8 +16,6 @@ from .progress import milliseconds, ratio, tuning_display
 
 if TYPE_CHECKING:
     from luthier import KernelExplanation, TuneReport
-
-INTERRUPTED = 130
 
 
 @click.command()
