@@ -26,6 +26,13 @@ def commute_resizes(graph: Graph) -> Graph:
 
 
 class _Commuting(Rewriter):
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph)
+        # By value: what it weighs neighbours of, alike in every channel; itself where it does not.
+        self.origin: dict[int, int] = {}
+        for op in graph.ops:
+            self.origin[op.result] = self._origin(op)
+
     def run(self) -> Graph:
         return self.rewrite(self._rule)
 
@@ -34,7 +41,7 @@ class _Commuting(Rewriter):
             return None
         data, weights = op.node.args
         parts = self._parts(data)
-        sources = {part: self._source(part) for part in parts}
+        sources = {part: self.origin.get(part, part) for part in parts}
         large = [p for p in parts if self._pays(sources[p], p, node.out.shape[-1])]
         if not large:
             return None
@@ -68,20 +75,16 @@ class _Commuting(Rewriter):
             return op.node.args if distinct else (data,)
         return (data,)
 
-    def _source(self, value: int) -> int:
-        """The value that ``value`` weighs neighbours of, alike in every channel."""
-        op = self.graph.producer.get(value)
-        if op is None:
-            return value
+    def _origin(self, op: Op) -> int:
         name, args = op.node.op, op.node.args
+        sources = [self.origin.get(a, a) for a in args]
         if name == "take" and op.node.attr("axis") in (1, 2) and args[1] in self.graph.constants:
-            return self._source(args[0])
+            return sources[0]
         if name == "multiply" and (weighed := self._weighed(op)) is not None:
-            return self._source(weighed)
+            return self.origin.get(weighed, weighed)
         if name == "add" and all(self.graph.values[a].shape == op.node.out.shape for a in args):
-            first, second = (self._source(a) for a in args)
-            return first if first == second else value
-        return value
+            return sources[0] if sources[0] == sources[1] else op.result
+        return op.result
 
     def _weighed(self, op: Op) -> int | None:
         """What a constant that is alike in every channel multiplies."""
@@ -118,13 +121,17 @@ class _Commuting(Rewriter):
 
     def _replay(self, value: int, source: int, convolved: int) -> int:
         """``value`` computed from ``convolved`` as it was from ``source``."""
-        if value == source:
-            return convolved
-        node = self.graph.producer[value].node
+        needed, pending = {source}, [value]
+        while pending:
+            after = pending.pop()
+            if after not in needed and after not in self.graph.constants:
+                needed.add(after)
+                pending += self.graph.producer[after].node.args
         channels = self.values[convolved].shape[-1]
-        args = tuple(
-            self.at[a] if a in self.graph.constants else self._replay(a, source, convolved)
-            for a in node.args
-        )
-        out = Tensor((*node.out.shape[:-1], channels), node.out.dtype)
-        return self.add(Node(node.op, args, out, node.attrs))
+        replayed = {source: convolved}
+        for number in sorted(needed - {source}):
+            node = self.graph.producer[number].node
+            args = tuple(replayed[a] if a in replayed else self.at[a] for a in node.args)
+            out = Tensor((*node.out.shape[:-1], channels), node.out.dtype)
+            replayed[number] = self.add(Node(node.op, args, out, node.attrs))
+        return replayed[value]

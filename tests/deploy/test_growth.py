@@ -52,6 +52,26 @@ def doubled(n: int) -> onnx.ModelProto:
     return chain(n, lambda x, y, i: helper.make_node("Add", [x, x], [y]))
 
 
+def convolved(n: int) -> onnx.ModelProto:
+    """A convolution of 1x1 that might move before what doubles its input."""
+    nodes = [helper.make_node("Reshape", ["x", "shape"], ["t0"])]
+    nodes += [helper.make_node("Add", [f"t{i}", f"t{i}"], [f"t{i + 1}"]) for i in range(n)]
+    nodes.append(helper.make_node("Conv", [f"t{n}", "w"], ["y"]))
+    w = np.ones((4, 4, 1, 1), np.float32)
+    return model(nodes, ["x"], ["y"], shape=np.asarray([1, 4, 2, 4]), w=w)
+
+
+def enlarged(n: int) -> onnx.ModelProto:
+    """One that does move, before an enlargement and the doubling behind it."""
+    made = convolved(n)
+    scales = numpy_helper.from_array(np.asarray([1, 1, 2, 2], np.float32), "scales")
+    resize = helper.make_node("Resize", ["small", "", "scales"], ["t0"], mode="nearest")
+    made.graph.node[0].output[0] = "small"
+    made.graph.node.insert(1, resize)
+    made.graph.initializer.append(scales)
+    return made
+
+
 def elementwise(n: int) -> onnx.ModelProto:
     return chain(n, node("Relu"), node("Neg"), node("Mul", "w"), w=np.full(8, 2, np.float32))
 
@@ -117,6 +137,8 @@ def split(n: int) -> onnx.ModelProto:
 
 MODELS = (
     doubled,
+    convolved,
+    enlarged,
     elementwise,
     products,
     movements,
@@ -156,6 +178,6 @@ def test_time_grows_with_the_model(grow: Callable[[int], onnx.ModelProto]) -> No
     assert large < 7 * small + 0.3
 
 
-@pytest.mark.parametrize("grow", [doubled, elementwise, products, diamonds])
+@pytest.mark.parametrize("grow", [doubled, enlarged, elementwise, products, diamonds])
 def test_a_deep_model_is_no_matter_of_recursion(grow: Callable[[int], onnx.ModelProto]) -> None:
     assert import_model(grow(5000), TARGET).calls
