@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import resource
 import sqlite3
@@ -31,16 +30,6 @@ _PAGE = 16384  # bytes: longer than nearly all records, so that a damaged page c
 _WAIT = 60.0  # seconds that writers wait for each other
 _BUSY = 0.1  # seconds at a time: what SQLite waits, Ctrl-C waits, too
 _CONNECT = 10  # seconds to wait for a server
-_STATES = {  # what PostgreSQL's codes come to, by their beginning, for who only adds records
-    "53100": "the server's disk is full; make room there, and do it again",
-    "53200": "the server has no memory left; do it again later",
-    "53": "the server has too much to do; do it again later",
-    "42501": "the server does not let this user do that; it takes the right to read and add rows",
-    "25006": "the server takes no changes: it is read-only, or a copy of another",
-    "57P": "the server is shutting down or restarting; do it again later",
-    "57014": "the server gave up: it took longer than the server allows",
-    "55P03": "somebody else locks the tables; do it again later",
-}
 DAMAGE = ("malformed", "not a database", "corrupt", "disk I/O error", "too big")
 _MAGIC = b"SQLite format 3\0"
 _KINDS = {
@@ -52,10 +41,6 @@ _KINDS = {
     b"version https://git-lfs": "a pointer of Git LFS: fetch the file with 'git lfs pull'",
     b"<": "a page of markup: is this the file's own address?",
 }
-
-
-for _library in ("psycopg", "sqlalchemy"):  # they print what they ignore, unless somebody listens
-    logging.getLogger(_library).addHandler(logging.NullHandler())
 
 
 def memory() -> sa.Engine:
@@ -148,8 +133,7 @@ def reported(where: str | os.PathLike[str]) -> Iterator[None]:
         cause = getattr(error, "orig", None) or error
         said = without_secrets(str(cause), where)
         lines = [line.strip() for line in said.splitlines() if line.strip()]
-        first = lines[0][:200] if lines else type(cause).__name__
-        reason = _state(str(getattr(cause, "sqlstate", None) or "")) or first
+        reason = lines[0][:200] if lines else type(cause).__name__
         full = "" if is_url(where) else _full(Path(where), reason)
         if full:
             reason = f"{full} and run again, what it holds is safe"
@@ -158,11 +142,6 @@ def reported(where: str | os.PathLike[str]) -> Iterator[None]:
         hidden = is_url(where)  # what a traceback would show of the cause
         told = LogError(f"cannot use the log '{shown(where)}': {reason}")
         raise told from (None if hidden else error)
-
-
-def _state(code: str) -> str:
-    """What an SQLSTATE means; empty where the server's own words say it as well."""
-    return next((text for begin, text in _STATES.items() if code.startswith(begin)), "")
 
 
 class _PatientCursor(sqlite3.Cursor):

@@ -116,6 +116,18 @@ def _prelu(node: OnnxNode) -> Any:
     return relax.op.where(relax.op.greater(node.x, node.number(0)), node.x, scaled)
 
 
+def _shrink(node: OnnxNode) -> Any:
+    """Towards zero, in which a band ends; whole numbers are compared with its fractional ends."""
+    whole = np.dtype(node.dtype).kind in "iu"
+    x = node.emit(_cast(node.x, "float64")) if whole else node.x
+    dtype = "float64" if whole else node.dtype
+    end, bias = (relax.const(node.attr(n, d), dtype) for n, d in (("lambd", 0.5), ("bias", 0.0)))
+    zero = relax.const(0, dtype)
+    above = relax.op.where(relax.op.greater(x, end), relax.op.subtract(x, bias), zero)
+    below = relax.op.less(x, relax.op.negative(end))
+    return _cast(node.emit(relax.op.where(below, relax.op.add(x, bias), above)), node.dtype)
+
+
 def _thresholded_relu(node: OnnxNode) -> Any:
     above = relax.op.greater(node.x, node.number(node.attr("alpha", 1.0)))
     return relax.op.where(above, node.x, node.number(0))
@@ -198,6 +210,7 @@ CONVERTERS: dict[str, OnnxConverter] = {
     "Elu": _elu,
     "PRelu": _prelu,
     "Selu": _selu,
+    "Shrink": _shrink,
     "Swish": _swish,
     "ThresholdedRelu": _thresholded_relu,
     "CumSum": _cumulative_sum,

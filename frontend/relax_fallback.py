@@ -14,7 +14,7 @@ import numpy as np
 import tvm
 from tvm import tirx
 
-from luthier.schedules.workload import Attr
+from luthier.schedules.workload import Attr, Tensor
 
 from .graph import Array
 from .translation import Converter, Translation
@@ -76,8 +76,15 @@ def _gather_nd(t: Translation, call: Any) -> int:
 
 def _scatter_nd(t: Translation, call: Any) -> int:
     x, indices, updates = (t.value(a) for a in call.args)
-    sizes = t.type(x).shape[: t.type(indices).shape[-1]]
-    return _indexed(t, call, x, bounded(t, indices, np.asarray(sizes)), updates)
+    shape, dtype = t.type(x).shape, t.type(x).dtype
+    places = bounded(t, indices, np.asarray(shape[: t.type(indices).shape[-1]]))
+    if dtype != "bool" or call.attrs.reduction == "update":
+        return _indexed(t, call, x, places, updates)
+    # TVM has no arithmetic of truth values: sums and products of 0 and 1 say the same.
+    counts = (t.cast(x, "int32"), places, t.cast(updates, "int32"))
+    fields = _fields(t, call.attrs)
+    found = t.emit(call.op.name, *counts, out=Tensor(shape, "int32"), **fields)
+    return t.cast(found, "bool")
 
 
 def bounded(t: Translation, indices: int, sizes: Array) -> int:

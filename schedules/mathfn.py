@@ -123,7 +123,9 @@ def _limit(x: Expr, low: float, high: float, bind: Bind) -> Expr:
 
 def _saturated(x: Expr, bound: float, inside: Expr) -> Expr:
     """An odd function: ``inside`` up to ``bound``, and exactly +-1 beyond; NaN stays NaN."""
-    return tirx.Select(tirx.abs(x) > _f32(bound), tirx.copysign(_f32(1.0), x), inside)
+    # No copysign: TVM has none for vectors, and makes wrong code of loops that add it up.
+    sign = tirx.Select(x < _f32(0.0), _f32(-1.0), _f32(1.0))
+    return tirx.Select(tirx.abs(x) > _f32(bound), sign, inside)
 
 
 def tanh(x: Expr, bind: Bind) -> Expr:

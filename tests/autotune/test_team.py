@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import sys
 import tempfile
-import threading
-import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -92,81 +89,6 @@ def test_a_server_that_restarts_is_waited_for(url, make_record, monkeypatch):
         other.dispose()
         store.add([make_record(2)])
         assert numbers(store) == [1, 2]
-
-
-FAILURES = {
-    "a full disk": ("53100", "the server's disk is full; make room there"),
-    "no memory": ("53200", "the server has no memory left"),
-    "too many connections": ("53300", "the server has too much to do"),
-    "no permission": ("42501", "does not let this user do that"),
-    "read-only": ("25006", "the server takes no changes"),
-    "a time limit": ("57014", "the server gave up"),
-    "something else": ("22000", "could not extend file"),
-}
-RAISE = """
-CREATE FUNCTION fail() RETURNS trigger AS $$ BEGIN
-  {body};
-  RETURN NEW;
-END $$ LANGUAGE plpgsql;
-CREATE TRIGGER fails BEFORE INSERT ON luthier_records FOR EACH ROW EXECUTE FUNCTION fail();
-"""
-
-
-def broken(url: str, body: str) -> None:
-    """A server that fails so where records are added."""
-    Store.open(url, create=True).close()
-    engine = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
-    with engine.begin() as connection:
-        connection.exec_driver_sql(RAISE.format(body=body))
-    engine.dispose()
-
-
-@pytest.mark.parametrize("kind", FAILURES)
-def test_what_a_server_cannot_do_is_told_in_one_line(url, make_record, kind, capfd):
-    code, words = FAILURES[kind]
-    message = "E'could not extend file \\n at all', HINT = 'Free some\\nspace.'"
-    broken(url, f"RAISE EXCEPTION USING ERRCODE = '{code}', MESSAGE = {message}")
-    with Store.open(url, create=True) as store:
-        with pytest.raises(LogError, match=words) as caught:
-            store.add([make_record(1)])
-        assert store.count() == 0
-    assert "\n" not in str(caught.value)
-    assert capfd.readouterr() == ("", "")
-
-
-def test_a_connection_that_is_lost_again_and_again_is_told_in_one_line(
-    url, make_record, capfd, monkeypatch
-):
-    monkeypatch.setattr("luthier.autotune.store.time.sleep", lambda seconds: None)
-    broken(url, "PERFORM pg_terminate_backend(pg_backend_pid())")
-    with (
-        Store.open(url, create=True) as store,
-        pytest.raises(LogError, match=r"shutting down or restarting|connection") as caught,
-    ):
-        store.add([make_record(1)])
-    assert "\n" not in str(caught.value)
-    assert capfd.readouterr() == ("", "")
-    with Store.open(url) as store:
-        assert store.count() == 0
-
-
-def test_an_interrupt_is_heard_while_others_lock_a_server_s_tables(url):
-    Store.open(url, create=True).close()
-    other = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with other.connect() as connection:
-            connection.exec_driver_sql("LOCK TABLE luthier_store IN ACCESS EXCLUSIVE MODE")
-            timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-            timer.start()
-            begin = time.monotonic()
-            with pytest.raises(KeyboardInterrupt):
-                Store.open(url, create=True)
-            assert time.monotonic() - begin < 10
-            timer.join()
-    finally:
-        signal.signal(signal.SIGINT, before)
-        other.dispose()
 
 
 @pytest.mark.slow

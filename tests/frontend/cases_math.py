@@ -55,6 +55,12 @@ ACTIVATIONS = [
     case("ThresholdedRelu", SPECIAL[:-1], alpha=0.5, note="infinite"),
     case("Shrink", X),
     case("Shrink", X, lambd=0.3, bias=0.2),
+    case("Shrink", X, lambd=-0.3, bias=0.2, note="overlapping"),
+    *(
+        case("Shrink", np.array([0, 1, 2, 3, 9], t), lambd=1.5, bias=1.0, note=t)
+        for t in ("uint8", "uint64", "int32", "int64")
+    ),
+    case("Shrink", np.array([-9, -2, -1, 0, 1, 2, 9], np.int8), lambd=1.5, bias=1.0),
     *(
         case(op, floats(3, 5, dtype="float64"), opset=opset)
         for op, opset in [("Softplus", 18), ("Elu", 18), ("HardSigmoid", 18), ("Gelu", 20)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from onnx import helper, numpy_helper
-from onnx_models import Case, case, floats, integers
+from onnx_models import Case, booleans, case, floats, integers
 
 X = floats(3, 5, 7)
 IMAGE = floats(2, 3, 5, 6)
@@ -79,6 +79,7 @@ PADS = [
     case("Pad", integers(0, 9, 4, 5), ints(1, 0, 0, 2), np.int64(7), constants=(1, 2)),
 ]
 
+TRUTHS = booleans(3, 5)
 BOTH_SIGNS = integers(-4, 4, 3, 2)
 INDICES = [
     case("Gather", MATRIX, BOTH_SIGNS),
@@ -106,6 +107,14 @@ INDICES = [
     case("ScatterND", MATRIX, ints([[2, 1], [-4, -1]]), floats(2), constants=(1,)),
     *(
         case("ScatterND", MATRIX, ints([[2], [2], [0]]), floats(3, 5), reduction=r)
+        for r in ("add", "mul", "min", "max")
+    ),
+    *(
+        case(op, TRUTHS, np.array(index), truth, reduction=r, note=f"bool-{r}")
+        for op, index, truth in (
+            ("ScatterElements", [[1, 1, 0]], np.array([[True, False, False]])),
+            ("ScatterND", [[2, 1], [0, 0]], np.array([True, False])),
+        )
         for r in ("add", "mul", "min", "max")
     ),
     case("OneHot", integers(-6, 9, 3, 4), ints(6), np.float32([0.5, 2]), constants=(1, 2)),

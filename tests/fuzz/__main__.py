@@ -57,9 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--graphs", type=int, help="stop after so many graphs")
     parser.add_argument("--seed", type=int, help="the same seed, the same graphs (a fresh one)")
     parser.add_argument("--jobs", type=int, default=available_cores(), help="processes (all cores)")
-    parser.add_argument(
-        "--keep", type=Path, default=Path("build/fuzz"), help="folder for finds (build/fuzz)"
-    )
+    parser.add_argument("--keep", type=Path, default=Path("finds"), help="folder for finds (finds)")
     parser.add_argument("--case", type=Path, help="try one saved case again")
     parser.add_argument("--json", action="store_true", help="counts and finds as JSON")
     parser.add_argument(

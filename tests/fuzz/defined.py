@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,20 +15,25 @@ from .values import Array
 def defined(node: onnx.NodeProto, args: Sequence[Array | None]) -> bool:
     """Whether the standard says what the node gives for these inputs, and no engine may trap."""
     given = [a for a in args if a is not None]
-    if not given:
+    rule = _RULES.get(node.op_type)
+    return rule is None or rule(node, given)
+
+
+def _divisible(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
+    x, y = given
+    if x.dtype.kind == "f":
         return True
-    x = given[0]
-    whole = x.dtype.kind in "iu"
-    if node.op_type in ("Div", "Mod") and whole:
-        lowest = x.dtype.kind == "i" and bool((x == np.iinfo(x.dtype).min).any())
-        return not (given[1] == 0).any() and not (lowest and bool((given[1] == -1).any()))
-    if node.op_type == "Cast":
-        return _castable(x, helper.tensor_dtype_to_np_dtype(node.attribute[0].i))
-    if node.op_type == "CastLike":
-        return _castable(x, given[1].dtype)
-    if node.op_type in ("QuantizeLinear", "OneHot") and x.dtype.kind == "f":
-        return bool(np.isfinite(x).all() and (np.abs(x) < 1e6).all())
-    return True
+    lowest = x.dtype.kind == "i" and bool((x == np.iinfo(x.dtype).min).any())
+    return not (y == 0).any() and not (lowest and bool((y == -1).any()))
+
+
+def _cast(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
+    to = next(a.i for a in node.attribute if a.name == "to")
+    return _castable(given[0], helper.tensor_dtype_to_np_dtype(to))
+
+
+def _cast_like(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
+    return _castable(given[0], given[1].dtype)
 
 
 def _castable(x: Array, to: np.dtype[Any]) -> bool:
@@ -38,3 +43,22 @@ def _castable(x: Array, to: np.dtype[Any]) -> bool:
     info, cut = np.iinfo(to), np.trunc(x.astype(np.float64))
     low, high = float(info.min), float(info.max) + (1 if info.bits < 64 else 0)
     return bool((np.isfinite(cut) & (cut >= low) & (cut < high)).all())
+
+
+def _class_numbers(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
+    x = given[0]
+    return bool((np.abs(x.astype(np.float64)) < 1e6).all() and (x == np.round(x)).all())
+
+
+def _quantisable(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
+    return bool((np.abs(given[0].astype(np.float64)) < 1e6).all())
+
+
+_RULES: Mapping[str, Callable[[onnx.NodeProto, Sequence[Array]], bool]] = {
+    "Div": _divisible,
+    "Mod": _divisible,
+    "Cast": _cast,
+    "CastLike": _cast_like,
+    "OneHot": _class_numbers,
+    "QuantizeLinear": _quantisable,
+}

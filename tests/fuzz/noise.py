@@ -9,16 +9,18 @@ and simple fractions, which sums and products give exactly.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import onnx
+from onnx import defs
 
-from .reference import Engine, NoReferenceError, compute
+from .reference import FUNCTIONS, Engine, NoReferenceError, compute
 from .values import FLOATS, Array
 
-REPLICAS = 3
+REPLICAS = 8  # that all of them agree by chance is then rarer than one in a billion
 
 # Sums of products in any order; Mul may be part of a fused multiply-add.
 SUMS = frozenset(
@@ -30,14 +32,21 @@ SUMS = frozenset(
         ScatterElements ScatterND Softmax Sum Upsample
     """.split()
 )
-FUNCTIONS = frozenset(
+# Of these, numbers on a grid give numbers on it, as long as no digit is lost.
+_POLYNOMIAL = frozenset(
     """
-        Acos Acosh Asin Asinh Atan Atanh Celu Cos Cosh Elu Erf Exp Gelu HardSigmoid HardSwish Log
-        Mish Pow Selu Sigmoid Sin Sinh Softplus Softsign Swish Tan Tanh
+        Conv ConvTranspose CumSum Einsum Gemm MatMul Mul ReduceL1 ReduceProd ReduceSum
+        ReduceSumSquare ScatterElements ScatterND Sum
     """.split()
 )
+# Of infinity with a weight of zero, and of numbers whose weighted sums overflow, anything may come.
+_BETWEEN = frozenset("GridSample Resize Upsample".split())
+# Spelled with 1: exp(x) - 1, log(1 + exp(x)), x (1 + erf(x)). Their errors are those of 1 or of x.
+_NEAR_ONE = frozenset("Celu Elu Selu Softplus".split())
+_NEAR_X = frozenset("Gelu Mish Swish".split())
 _ROUNDED_ONCE = frozenset("Add Sub Div Sqrt Reciprocal LeakyRelu PRelu Shrink Mod".split())
 _GRID = 64.0
+_FLOAT32_STEPS = float(np.finfo("float32").eps / np.finfo("float64").eps) / 16
 _WHOLE = 4096.0
 
 
@@ -83,9 +92,52 @@ def evaluate(
             for j, a in enumerate(args)
         ]
         outputs = compute(node, shaken, opset, first)
+        if node.op_type in _ROUNDED_ONCE:  # of a sum, which may take it in
+            outputs = [_shake(o, 1.0, np.asarray(o != 0), rng) for o in outputs]
         on_grid = all(_on_grid(a).all() for a in _arrays(present))
-        results.append([_output(node.op_type, o, on_grid, rng) for o in outputs])
+        results.append([_output(node.op_type, o, shaken, on_grid, rng) for o in outputs])
+    overflown = _overflown(node, [None if a is None else a.array for a in args], opset, truth)
+    for result, anything in zip(results, (1.0, 1e30, -1e30), strict=False):
+        for k, o in enumerate(overflown):
+            if o.any():
+                result[k] = np.where(o, anything, result[k]).astype(result[k].dtype)
     return [_value(t, tuple(r[i] for r in results)) for i, t in enumerate(truth)]
+
+
+def _overflown(
+    node: onnx.NodeProto, args: Sequence[Array | None], opset: int, truth: Sequence[Array]
+) -> list[Array]:
+    """Where a sum overflows inside, or may in another order of additions."""
+    overflown = [np.zeros(t.shape, np.bool_) for t in truth]
+    if node.op_type not in SUMS or not _large([a for a in args if a is not None]):
+        return overflown
+    if node.op_type in _BETWEEN:
+        return [~(np.abs(t) < np.finfo(t.dtype).max / 16) for t in truth]
+    try:
+        wide = compute(node, [_changed(a, np.float64) for a in args], opset)
+        overflown = [_other_kind(t, w) for t, w in zip(truth, wide, strict=True)]
+        sums = compute(node, [_changed(a, np.abs) for a in args], opset)
+        return [
+            o | np.isinf(s) & ~np.isinf(t) for o, s, t in zip(overflown, sums, truth, strict=True)
+        ]
+    except NoReferenceError:
+        return [~np.isfinite(t) for t in truth]
+
+
+def _large(arrays: Sequence[Array]) -> bool:
+    """Whether products of finite numbers may overflow."""
+    floats = [np.abs(a) for a in arrays if a.dtype.kind == "f"]
+    return any(not (a < np.sqrt(np.finfo(a.dtype).max) / 1e4).all() for a in floats)
+
+
+def _changed(array: Array | None, change: Callable[[Array], Array]) -> Array | None:
+    return array if array is None or array.dtype.kind != "f" else np.asarray(change(array))
+
+
+def _other_kind(narrow: Array, wide: Array) -> Array:
+    """Where two arrays are not both finite, NaN, or the same infinity."""
+    same = (narrow == wide) | (np.isnan(narrow) & np.isnan(wide))
+    return np.asarray(~same & ~(np.isfinite(narrow) & np.isfinite(wide)))
 
 
 def _value(array: Array, shaken: tuple[Array, ...]) -> Value:
@@ -102,7 +154,8 @@ def _arrays(values: Iterable[Value]) -> list[Array]:
 def _rounds(op: str, arrays: Sequence[Array]) -> bool:
     floats = [a for a in arrays if a.dtype.kind == "f"]
     halves = any(a.dtype == np.float16 for a in floats)
-    shaken = SUMS | FUNCTIONS | (_ROUNDED_ONCE if halves else frozenset())
+    coarse = halves or (any(a.dtype == np.float64 for a in floats) and _has_numbers(op))
+    shaken = SUMS | FUNCTIONS | (_ROUNDED_ONCE if coarse else frozenset())
     return bool(floats) and op in shaken
 
 
@@ -111,16 +164,37 @@ def _input(op: str, index: int, array: Array, rng: np.random.Generator) -> Array
         return array
     if op in ("Resize", "Upsample") and index:  # sizes
         return array
-    return _shake(array, 1.0, ~_on_grid(array), rng)
+    kept = _on_grid(array) if op in _POLYNOMIAL else np.zeros(array.shape, np.bool_)
+    return _shake(array, 1.0, ~kept, rng)
 
 
-def _output(op: str, array: Array, on_grid: bool, rng: np.random.Generator) -> Array:
+def _output(
+    op: str,
+    array: Array,
+    args: Sequence[Array | None],
+    on_grid: bool,
+    rng: np.random.Generator,
+) -> Array:
     if not _rounds(op, [array]):
         return array
+    if array.dtype == np.float64 and _has_numbers(op):
+        return _shake(array, _FLOAT32_STEPS, np.asarray(array != 0), rng)
+    if op in _NEAR_ONE | _NEAR_X:
+        like = np.asarray(args[0]) if op in _NEAR_X else np.ones_like(array)
+        moved = np.asarray(array + (_shake(like, 2.0, like != 0, rng) - like), array.dtype)
+        return np.where(np.isfinite(moved), moved, array)
     if op in FUNCTIONS:
         return _shake(array, 2.0, np.asarray(array != 0), rng)
-    kept = _on_grid(array) if on_grid else np.zeros(array.shape, np.bool_)
+    kept = _on_grid(array) if on_grid and op in _POLYNOMIAL else np.zeros(array.shape, np.bool_)
     return _shake(array, 1.0, ~kept, rng)
+
+
+@cache
+def _has_numbers(op: str) -> bool:
+    """Whether it has a constant that is a float32, as epsilon is: 1e-5 or what is next to it."""
+    kinds = (a.type for a in defs.get_schema(op).attributes.values())
+    number = defs.OpSchema.AttrType.FLOAT
+    return op in ("Gelu", "HardSwish") or any(kind == number for kind in kinds)
 
 
 def _on_grid(array: Array) -> Array:
@@ -137,7 +211,7 @@ def _shake(array: Array, steps: float, where: Array, rng: np.random.Generator) -
     if str(array.dtype) not in FLOATS or not where.any():
         return array
     info = np.finfo(array.dtype)
-    sign = rng.choice([-1.0, 1.0], array.shape) * steps * float(info.eps)
+    sign = rng.uniform(-2.0, 2.0, array.shape) * steps * float(info.eps)
     with np.errstate(all="ignore"):
         wide = array.astype(np.float64)
         moved = wide * (1 + sign) + np.where(wide == 0, 0, sign * float(info.tiny))

@@ -1,14 +1,17 @@
 """What a node computes, by ONNX Runtime without optimisations, or onnx's own evaluator.
 
 Nodes are computed one by one, so that one engine's missing operator or known fault costs that node
-alone; ``Engine.ONNX`` prefers the other one, for a second opinion.
+alone; ``Engine.ONNX`` prefers the other one, for a second opinion. Functions such as sigmoid, which
+ONNX Runtime approximates, are computed in float64.
 """
 
 from __future__ import annotations
 
 import enum
+import math
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -23,6 +26,14 @@ from .defined import defined
 from .values import DTYPES, Array
 
 _MOST_ELEMENTS = 1 << 20
+
+
+FUNCTIONS = frozenset(
+    """
+        Acos Acosh Asin Asinh Atan Atanh Celu Cos Cosh Elu Erf Exp Gelu HardSigmoid HardSwish Log
+        Mish Pow Selu Sigmoid Sin Sinh Softplus Softsign Swish Tan Tanh
+    """.split()
+)
 
 
 class Engine(enum.Enum):
@@ -43,6 +54,16 @@ def compute(
     if not defined(node, args):
         raise NoReferenceError(f"{node.op_type} is not defined for these numbers")
     given = {n: a for n, a in zip(node.input, args, strict=True) if n and a is not None}
+    if node.op_type in FUNCTIONS and first is Engine.ORT:
+        narrow = next(a.dtype for a in given.values())
+        if narrow in (np.float32, np.float16):
+            with suppress(Exception):
+                return [_checked(_in_float64(node, given, opset).astype(narrow))]
+    if (
+        node.op_type == "Erf"
+    ):  # onnx's evaluator computes it in float32, ONNX Runtime not in float64
+        (x,) = given.values()
+        return [np.asarray(_erf(x), x.dtype)]
     model = _model(node, given, opset).SerializeToString()
     engines = (_onnxruntime, _onnx)
     for run in engines if first is Engine.ORT else engines[::-1]:
@@ -54,6 +75,18 @@ def compute(
     raise NoReferenceError(
         f"no engine computes {node.op_type} of {[str(a.dtype) for a in given.values()]}"
     )
+
+
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+
+
+def _in_float64(node: onnx.NodeProto, given: dict[str, Array], opset: int) -> Array:
+    if node.op_type == "Erf":
+        return np.asarray(_erf(next(iter(given.values()))))
+    wide = {n: a.astype(np.float64) if a.dtype.kind == "f" else a for n, a in given.items()}
+    (result,) = _onnx(_model(node, wide, opset).SerializeToString(), wide)
+    with np.errstate(over="ignore"):
+        return np.asarray(result)
 
 
 def _checked(output: Any) -> Array:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 # By what the message says: the part of docs/models.md that tells it.
 DOCUMENTED: Mapping[str, str] = {
-    r"it needs float32": "in arithmetic, products and convolutions",
+    r"it needs float32": "not in average pooling, softmax and normalisation",
     r"element type \w+, which is not supported": "element types",
+    r"an input of u?int\d+ is not supported": "of integers",
     r"weights known at build time": "with weights computed at run time",
     r"known at build time": "shapes and bounds that depend on values at run time",
 }

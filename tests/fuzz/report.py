@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,10 @@ from .search import Find, Tally
 FINDS = frozenset(v.value for v in Verdict if v.is_find)
 
 
-def progress(tally: Tally) -> None:
-    """A line on standard error, every few batches."""
+def progress(tally: Tally, new: Sequence[Find]) -> None:
+    """A line on standard error for each find, and every few batches."""
+    for find in new:
+        print(f"{find.seed}: {find.verdict}: {find.detail}", file=sys.stderr, flush=True)
     if tally.builds % 10 == 0:
         found = f"{len(tally.finds)} finds"
         counted = f"{tally.graphs} graphs, {tally.nodes} nodes, {tally.builds} builds"

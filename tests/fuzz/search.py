@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -72,6 +72,8 @@ class Tally:
 
 
 Batch = tuple[list[str], Setting]
+Progress = Callable[[Tally, Sequence[Find]], None]
+"""Called after each batch, with what that found."""
 
 
 def batches(seed: int) -> Iterator[Batch]:
@@ -93,7 +95,7 @@ def search(
     graphs: int | None,
     folder: Path,
     jobs: int,
-    progress: Callable[[Tally], None] = lambda tally: None,
+    progress: Progress = lambda tally, new: None,
     program: str = "tests.fuzz.worker",
 ) -> Tally:
     """Try batches until so many minutes are over or so many graphs were tried."""
@@ -113,10 +115,11 @@ def search(
                 outcomes = tried(worker, seeds, setting, folder)
                 with lock:
                     tally.builds += 1
+                    known = len(tally.finds)
                     for outcome in outcomes:
                         tally.add(outcome, setting, folder)
                     tally.seconds = time.monotonic() - begin
-                    progress(tally)
+                    progress(tally, tally.finds[known:])
 
     with ThreadPoolExecutor(jobs) as pool:
         for done in [pool.submit(work) for _ in range(jobs)]:

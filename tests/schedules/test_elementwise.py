@@ -249,6 +249,28 @@ def test_operators_between_values_that_are_used_twice(dtype):
 
 
 @pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_operators_are_summed_up_with_their_tail(dtype, level):
+    """TVM makes wrong vector code of a sum of what it cannot vectorise."""
+    cases = []
+    for op in (op for op in UNARY if dtype in UNARY[op]):
+        b = Builder()
+        out = "bool" if op in GIVES_BOOL else dtype
+        y = b.add(op, b.input((SIZE,), dtype), dtype=out, **ATTRIBUTES.get(op, {}))
+        y = b.add("cast", y, dtype=dtype) if op in GIVES_BOOL else y
+        b.add("sum", y, shape=(), axes=(0,), keepdims=False)
+        low = 1.0 if op == "acosh" else 0.1
+        cases.append((b.workload, [np.linspace(low, low + 0.8, SIZE).astype(dtype)]))
+    for op in ("mod", "floor_mod", "power", "add"):
+        b = Builder()
+        pair = b.input((SIZE,), dtype), b.input((SIZE,), dtype)
+        b.add("sum", b.add(op, *pair), shape=(), axes=(0,), keepdims=False)
+        x = np.linspace(0.3, 4, SIZE).astype(dtype)
+        cases.append((b.workload, [x, x[::-1].copy()]))
+    check(level, cases)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
 def test_nan_is_unequal_even_to_itself(level):
     x = values("float32", 0)
     cases = []
