@@ -36,7 +36,8 @@ class Credit:
     """``speedup`` is the factor that the model credits to a feature of the winner's.
 
     ``default`` and ``best`` are the feature's values as the model sees them (see ``features``), NaN
-    where the template has no such feature.
+    where the template has no such feature. They differ: where trees split by a feature that did not
+    change, what they say of it belongs to others.
     """
 
     feature: str
@@ -79,7 +80,7 @@ def _explained(workload: Workload, layers: Layers, model: CostModel) -> Explanat
     from luthier.schedules import registry  # noqa: PLC0415 - imports TVM
 
     target = layers.target
-    best = next(layers.ranked(workload), None)
+    best = layers.winner(workload)
     if best is None:
         return None
     default = normal(registry.default(workload, target))
@@ -89,11 +90,16 @@ def _explained(workload: Workload, layers: Layers, model: CostModel) -> Explanat
     return Explanation(
         workload,
         best,
-        known.seconds if known else math.inf,
+        _beside(best) or (known.seconds if known else math.inf),
         len(tried),
         _knobs(default, best.schedule),
         _credits(workload, target, (default, best.schedule), model) if weighed else (),
     )
+
+
+def _beside(best: Record) -> float | None:
+    """The default's seconds when it was timed in turns with the best."""
+    return best.timing.default if best.timing else None
 
 
 def _knobs(default: Schedule, best: Schedule) -> tuple[KnobChoice, ...]:
@@ -108,9 +114,10 @@ def _credits(
 ) -> tuple[Credit, ...]:
     tables = [schedule_columns(workload, target, [schedule]) for schedule in pair]
     default, best = (model.contributions(table) for table in tables)
-    gains = {name: best[name] - default[name] for name in best}
-    most = sorted(gains, key=lambda name: -abs(gains[name]))[:MOST_CREDITS]
     values = [{name: float(column[0]) for name, column in table.items()} for table in tables]
+    changed = {name for name in best if values[0].get(name) != values[1].get(name)}
+    gains = {name: best[name] - default[name] for name in changed}
+    most = sorted(gains, key=lambda name: (-abs(gains[name]), name))[:MOST_CREDITS]
     return tuple(
         Credit(
             name,

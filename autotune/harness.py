@@ -11,6 +11,8 @@ from pathlib import Path
 from luthier.schedules import ToolchainError
 from luthier.schedules.toolchain import find_compiler
 
+_DISTURBED = 0.1  # a pulse is so much slower (a fraction) than on a quiet machine
+
 
 class _Kernel(ctypes.Structure):
     _fields_ = (
@@ -55,6 +57,11 @@ class Effort:
     sample_time: float = 50e-6
 
 
+def is_disturbed(pulse: float, quiet: float) -> bool:
+    """Whether a pulse took longer than it does when the machine is ``quiet``."""
+    return pulse > (1 + _DISTURBED) * quiet
+
+
 def compile_harness(folder: Path) -> Path:
     """The shared library of pool and timing loop, in ``folder``; raises ToolchainError."""
     output = folder / "harness.so"
@@ -82,6 +89,12 @@ class Harness:
         error = self._library.luthier_workers_start(threads, ctypes.byref(self._pool))
         if error:
             raise ToolchainError(f"cannot start {threads} threads (error {error})")
+
+    def stop(self) -> None:
+        """End the pool's threads; harmless when repeated."""
+        if self._pool:
+            self._library.luthier_workers_stop(self._pool)
+            self._pool = ctypes.c_void_p()
 
     def run(self, kernel: KernelCall) -> None:
         """Run once."""

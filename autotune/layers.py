@@ -1,13 +1,15 @@
 """Layers: one's own store, then packs, in the order in which they are believed.
 
-For a kernel, the closest kind of machine counts first, then the order of layers (see ``Trust``).
-Within a layer the fastest right record wins. What only others measured is never truth: a schedule
+For a kernel, the closest kind of machine counts first, then whether the weights were as cold as in
+the model that is asked about, then the order of layers (see ``Trust``). Within a layer ``winner``
+decides. What only others measured is never truth: a schedule
 that gave a wrong result anywhere, or that gives its busiest thread more to do than the default
 does, is not inherited, and ``tune`` tries the rest before it relies on them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,11 +20,13 @@ from luthier.schedules import Schedule, ScheduleError, Target, Workload
 
 from .closing import Closing
 from .features import schedule_columns
+from .kind import Kind, either
 from .machine import Machine
 from .record import Record
 from .store import Store
-from .trust import Asker, Trust, microarchitecture
+from .trust import Asker, Trust, processor
 from .validity import NONSENSE, Spaces, Validity
+from .winner import winner
 
 MOST_HINTS = 3
 _FROM_ONE = 2  # hints of one machine in one layer, unless there are too few others
@@ -45,7 +49,11 @@ class Choice:
 
 
 class Layers(Closing):
-    """Records for one target. ``own`` is the store that is written to, if any."""
+    """Records for one target. ``own`` is the store that is written to, if any.
+
+    ``cold`` says whose times count: where weights come from memory, as in a model that is larger
+    than the caches, or else where they stay there. Times of the two never compare.
+    """
 
     def __init__(
         self,
@@ -53,9 +61,11 @@ class Layers(Closing):
         packs: Sequence[Store],
         target: Target,
         spaces: Spaces | None = None,
+        *,
+        cold: bool = True,
     ) -> None:
         """``spaces`` says which schedules are valid today (default: the registry's)."""
-        self.own, self.target = own, target
+        self.own, self.target, self.cold = own, target, cold
         self._stores = [own, *packs] if own else list(packs)
         self._asker = Asker.of(target)
         self._validity = Validity(spaces)
@@ -93,22 +103,28 @@ class Layers(Closing):
 
         Schedules have their knobs in ``normal`` order.
         """
-        if self.own is None:
-            return {}
-        latest = self.own.latest(workload, self._here(self.own))
+        latest = self._mine.latest(workload) if self._mine else {}
         return {s: r for s, r in latest.items() if self._validity.holds(r, self.target)}
 
     def ranked(self, workload: Workload) -> Iterator[Record]:
         """The right ones of ``measured``, fastest first; noisy ones count as a little slower."""
-        if self.own is None:
-            return iter(())
-        return self._usable(self.own, workload, self._here(self.own), mine=True)
+        return self._usable(self._mine, workload) if self._mine else iter(())
+
+    def winner(self, workload: Workload) -> Record | None:
+        """One's own record to build from (see ``winner.winner``).
+
+        ``best`` says something else where a layer below knows more than the default.
+        """
+        if self._mine is None:
+            return None
+        default = self._validity.default(workload, self.target)
+        return self._decided(self._mine, workload, default)[0]
 
     def borrowed(self, workload: Workload) -> dict[Schedule, float]:
         """What others measured on this kind of machine, as multiples of the default's time."""
         found: dict[Schedule, float] = {}
         for store in self._others():
-            latest = store.latest(workload, self._here(store))
+            latest = Kind(store, self._here(store), self.cold).latest(workload)
             default = latest.get(self._validity.default(workload, self.target))
             if default is None or not math.isfinite(default.seconds):
                 continue
@@ -118,9 +134,10 @@ class Layers(Closing):
         return found
 
     def groups(self) -> list[dict[Schedule, Record]]:
-        """All latest records on this kind of machine, a group for each workload and layer."""
+        """All latest records on this kind of machine, a group for what compares."""
         stores = [*self._others(), *([self.own] if self.own else [])]
-        return [group for store in stores for group in store.groups(self._here(store))]
+        kinds = [kind for s in stores for kind in either(s, self._here(s), not self.cold)]
+        return [group for kind in kinds for group in kind.groups()]
 
     def count(self) -> int:
         """How many records there are on this kind of machine."""
@@ -144,15 +161,11 @@ class Layers(Closing):
         except ScheduleError:  # a stranger's workload
             return None
         fallback = None
-        for store in self._stores:
-            mine = store is self.own
-            for machines in self._kinds(store):
-                usable = self._usable(store, workload, machines, mine=mine)
-                first = next(usable, None)
-                if first is None:
-                    continue
-                choice = Choice(first, Trust.EXACT, store.name, first.schedule)
-                if first.schedule != default or next(usable, None):
+        for kind in self._exact_kinds():
+            record, alone = self._decided(kind, workload, default)
+            if record is not None:
+                choice = Choice(record, Trust.EXACT, kind.store.name, record.schedule)
+                if not alone:
                     return choice
                 fallback = fallback or choice
         return self._inherited(workload, default, fallback)
@@ -165,13 +178,17 @@ class Layers(Closing):
         """
         useless = self._known_wrong(workload) | {self._validity.default(workload, self.target)}
         tried = set(self.measured(workload))
-        here = set(self._here(self.own)) if self.own else set()
+        mine = self._mine
         winners = []
-        for _, store, machines in self._elsewhere:
-            mine = store is self.own and set(machines) <= here
-            records = itertools.islice(store.ranked(workload, machines), _LOOKED_AT)
-            others = (r for r in records if not (mine and self._validity.holds(r, self.target)))
-            winners.append(self._nearest(others, useless))
+        for cold in (self.cold, not self.cold):
+            for _, kind in self._elsewhere(cold):
+                here = mine and (kind.store, kind.cold) == (mine.store, mine.cold)
+                known = bool(here) and mine is not None and set(kind.machines) <= set(mine.machines)
+                won, _ = self._decided(kind, workload, self._default_there(workload, kind))
+                ranked = itertools.islice(kind.ranked(workload), _LOOKED_AT)
+                records = itertools.chain([won] if won else [], ranked)
+                others = (r for r in records if not (known and self._holds(r)))
+                winners.append(self._nearest(others, useless))
         first = itertools.chain.from_iterable(found[:_FROM_ONE] for found in winners)
         rest = itertools.chain.from_iterable(found[_FROM_ONE:] for found in winners)
         unique = list(dict.fromkeys((*first, *rest)))
@@ -183,38 +200,46 @@ class Layers(Closing):
 
     # ---- underneath ----
 
+    @property
+    def _mine(self) -> Kind | None:
+        """What this machine's measurements compare with."""
+        return Kind(self.own, self._here(self.own), self.cold) if self.own else None
+
     def _others(self) -> list[Store]:
         return [store for store in self._stores if store is not self.own]
 
-    def _exact(self, store: Store) -> list[str]:
+    def _exact(self, store: Store) -> tuple[str, ...]:
         """Of exactly this kind, whatever processor a level was measured on."""
         kind = self._asker.target
-        return [key for key, machine in store.machines().items() if machine.target == kind]
+        return tuple(key for key, machine in store.machines().items() if machine.target == kind)
 
-    def _kinds(self, store: Store) -> list[list[str]]:
-        """``_exact``, and a level's processors apart: times of two never compare.
-
-        First the one that most is known of, so that a build does not depend on who asks.
-        """
-        machines, found = store.machines(), dict[tuple[str, str], list[str]]()
-        for key in self._exact(store):
-            found.setdefault(_processor(machines[key]), []).append(key)
-        if len(found) < 2:
-            return list(found.values())
-        return [found[name] for name in sorted(found, key=lambda n: (-store.count(found[n]), n))]
-
-    def _here(self, store: Store) -> list[str]:
+    def _here(self, store: Store) -> tuple[str, ...]:
         """``_exact``; of a level only what this processor measured."""
         exact = self._exact(store)
         if not self.target.is_generic:
             return exact
-        machines, this = store.machines(), _processor(Machine.host(self.target))
-        return [key for key in exact if _processor(machines[key]) == this]
+        machines, this = store.machines(), processor(Machine.host(self.target))
+        return tuple(key for key in exact if processor(machines[key]) == this)
+
+    def _exact_kinds(self) -> Iterator[Kind]:
+        """``_exact`` in the order that counts, and a level's processors apart.
+
+        First the processor that most is known of, so that a build does not depend on who asks.
+        """
+        for cold, store in itertools.product((self.cold, not self.cold), self._stores):
+            found: dict[tuple[str, str] | None, list[str]] = {}
+            for key in self._exact(store):
+                name = processor(store.machines()[key]) if self.target.is_generic else None
+                found.setdefault(name, []).append(key)
+            if len(found) > 1:
+                known = {name: store.count(keys) for name, keys in found.items()}
+                found = dict(sorted(found.items(), key=lambda each: (-known[each[0]], each)))
+            yield from (Kind(store, tuple(keys), cold) for keys in found.values())
 
     @cached_property
-    def _elsewhere(self) -> list[tuple[Trust, Store, list[str]]]:
+    def _machines(self) -> list[tuple[Trust, Store, tuple[str, ...]]]:
         """Kinds of machines with records when first asked, with their store, the closest first."""
-        found: list[tuple[tuple[object, ...], Machine, Store, list[str]]] = []
+        found: list[tuple[tuple[object, ...], Machine, Store, tuple[str, ...]]] = []
         for number, store in enumerate(self._stores):
             kinds: dict[tuple[Target, str], list[str]] = {}
             machines = store.machines()
@@ -223,7 +248,7 @@ class Layers(Closing):
             for keys in kinds.values():
                 machine = machines[keys[0]]
                 distance = (*self._asker.distance(machine), number)
-                found.append((distance, machine, store, keys))
+                found.append((distance, machine, store, tuple(keys)))
         found.sort(key=lambda each: each[0])
         nearest = list(dict.fromkeys(machine.target for _, machine, _, _ in found))[:_NEAREST]
         return [
@@ -232,6 +257,9 @@ class Layers(Closing):
             if machine.target in nearest
         ]
 
+    def _elsewhere(self, cold: bool) -> Iterator[tuple[Trust, Kind]]:
+        return ((trust, Kind(store, keys, cold)) for trust, store, keys in self._machines)
+
     def _inherited(
         self, workload: Workload, default: Schedule, fallback: Choice | None
     ) -> Choice | None:
@@ -239,31 +267,54 @@ class Layers(Closing):
 
         Where none does, the ``fallback``, or what the closest says of its default.
         """
-        for trust, store, machines in self._elsewhere:
+        pairs = zip(self._elsewhere(self.cold), self._elsewhere(not self.cold), strict=True)
+        for trust, kind in itertools.chain.from_iterable(pairs):
             if trust not in (Trust.SAME_CPU, Trust.RELATED):
                 continue
-            usable = self._usable(store, workload, machines)
-            first = next(usable, None)
-            if first is None:
+            there = self._default_there(workload, kind)
+            record, alone = self._decided(kind, workload, there)
+            if record is None:
                 continue
-            default_won = first.schedule == default or self._is_default(first)
-            choice = Choice(first, trust, store.name, default if default_won else first.schedule)
-            if default_won and next(usable, None) is None:
-                fallback = fallback or choice
-                continue
+            default_won = record.schedule in (default, there)
+            schedule = default if default_won else record.schedule
+            choice = Choice(record, trust, kind.store.name, schedule)
             if default_won:
-                return fallback or choice
-            return choice if self._is_light(first, default) else fallback
+                fallback = fallback or choice
+            elif self._is_light(record, default):
+                return choice
+            if not alone:
+                break
         return fallback
 
-    def _usable(
-        self, store: Store, workload: Workload, machines: Sequence[str], *, mine: bool = False
-    ) -> Iterator[Record]:
-        """The fastest first; where they are not all ``mine``, none that was refuted anywhere."""
-        refuted = set() if mine else self._known_wrong(workload)
-        for record in store.ranked(workload, machines):
-            if record.schedule not in refuted and self._validity.holds(record, self.target):
-                yield record
+    def _default_there(self, workload: Workload, kind: Kind) -> Schedule | None:
+        """What these machines would have built anyway."""
+        with contextlib.suppress(ScheduleError):
+            machine = kind.store.machines()[kind.machines[0]]
+            return self._validity.default(workload, machine.target)
+        return None
+
+    def _decided(
+        self, kind: Kind, workload: Workload, default: Schedule | None
+    ) -> tuple[Record | None, bool]:
+        """What records of a kind say, and whether they know the default alone."""
+        compared = kind.compared(workload, default) if default else []
+        if compared and compared[0].speedup is not None:
+            return winner(self._right(kind, workload, compared), default), False
+        ranked = list(itertools.islice(self._usable(kind, workload), 2))
+        alone = [record.schedule for record in ranked] == [default]
+        right = self._right(kind, workload, compared)
+        return winner(dict.fromkeys((*ranked, *right)), default), alone
+
+    def _usable(self, kind: Kind, workload: Workload) -> Iterator[Record]:
+        """The fastest first; of others' none that was refuted anywhere."""
+        return self._right(kind, workload, kind.ranked(workload))
+
+    def _right(self, kind: Kind, workload: Workload, records: Iterable[Record]) -> Iterator[Record]:
+        refuted = set() if kind == self._mine else self._known_wrong(workload)
+        return (r for r in records if r.schedule not in refuted and self._holds(r))
+
+    def _holds(self, record: Record) -> bool:
+        return self._validity.holds(record, self.target)
 
     def _nearest(self, records: Iterable[Record], useless: set[Schedule]) -> list[Schedule]:
         """The first few schedules here that records come to; reads no more than it needs."""
@@ -291,14 +342,3 @@ class Layers(Closing):
             return False
         theirs, ours = (float(table["busiest cycles"][0]) for table in tables)
         return theirs <= ours + _BURDEN
-
-    def _is_default(self, record: Record) -> bool:
-        """Whether the record's own machine would have built this anyway."""
-        try:
-            return record.schedule == self._validity.default(record.workload, record.target)
-        except ScheduleError:
-            return False
-
-
-def _processor(machine: Machine) -> tuple[str, str]:
-    return machine.vendor, microarchitecture(machine)

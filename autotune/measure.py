@@ -23,10 +23,12 @@ from luthier.schedules.target import check_cores
 from luthier.schedules.temporary import TemporaryFolder
 
 from .builders import Builders
+from .clock import Pace
 from .closing import Closing
 from .harness import Effort, compile_harness
 from .machine import Machine
-from .record import Outcome, Record, Timing, normal, now, one_line, tool_versions
+from .measurement import Measurement, is_quiet, recorded, side_by_side
+from .record import Outcome, Record, normal
 from .worker import Message, Worker, WorkerLost
 
 _ROOM = 1 << 30  # bytes of packed constants on the disk at once
@@ -48,22 +50,6 @@ class Limits:
     )
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """What a trial of one schedule showed; ``samples`` are seconds, ascending.
-
-    ``disturbed``: something else kept the machine busy while they were taken. ``limit``: it failed
-    for a limit of the machine, which says nothing about the schedule and is not to be recorded.
-    """
-
-    schedule: Schedule
-    outcome: Outcome
-    samples: tuple[float, ...] = ()
-    detail: str = ""
-    disturbed: bool = False
-    limit: bool = False
-
-
 class ReferenceFailed(Exception):  # noqa: N818 - an event, handled inside this room
     """The kernel's default schedule does not run, so that nothing can be checked against it.
 
@@ -74,8 +60,9 @@ class ReferenceFailed(Exception):  # noqa: N818 - an event, handled inside this 
 class Measurer(Closing):
     """Worker processes and a folder for one tuning session; a context manager.
 
-    Constant inputs are flushed from the caches before each timed run (``cold``): between two runs
-    of a kernel a model runs all its others, whose weights take the caches.
+    ``cold``: constant inputs are flushed from the caches before each timed run. Between two runs of
+    a kernel a model runs all its others, whose weights take the caches, unless all fit in them. May
+    be set between measurements. ``building`` tells how long a candidate takes to build.
     """
 
     def __init__(
@@ -101,6 +88,7 @@ class Measurer(Closing):
         self._references: dict[str, Path] = {}
         self._runner: Worker | None = None
         self._builders = Builders(target, seed, self._folder, builders)
+        self.building = Pace()
         try:
             self._builders.start()
             self._harness = compile_harness(self._folder)
@@ -135,30 +123,31 @@ class Measurer(Closing):
     ) -> list[Measurement]:
         """Time the schedules in turns, several rounds, in a fresh runner; samples are merged.
 
-        The first is what the others must beat.
+        The first is what the others must beat: all tell its time ``beside`` theirs. Rounds in which
+        something kept the machine busy are repeated, once each; where it never was quiet, all are
+        ``disturbed``.
         """
         self._stop_runner()
         self._ensure_reference(workload, schedules)
-        runs: list[list[Measurement]] = [[] for _ in schedules]
+        done: list[list[Measurement]] = []
         with self._built(workload, schedules) as built:
-            for _ in range(rounds):
-                for done, schedule, build in zip(runs, schedules, built, strict=True):
-                    done.append(self._judged(workload, schedule, build, self.limits.final))
-        return _side_by_side([_merged(done) for done in runs])
+            while len(done) < 2 * rounds and sum(map(is_quiet, done)) < rounds:
+                last = done[-1] if done else [None] * len(schedules)
+                done.append(
+                    [
+                        self._judged(workload, schedule, build, self.limits.final)
+                        if before is None or before.samples
+                        else before  # it failed: once is enough
+                        for before, schedule, build in zip(last, schedules, built, strict=True)
+                    ]
+                )
+        return side_by_side(done)
 
-    def record(self, workload: Workload, measurement: Measurement) -> Record:
-        """The measurement as the log keeps it."""
-        return Record(
-            workload=workload,
-            machine=self._machine,
-            schedule=normal(measurement.schedule),
-            outcome=measurement.outcome,
-            timing=_timing(measurement),
-            cold=self.cold,
-            detail=one_line(measurement.detail),
-            tools=tool_versions(),
-            time=now(),
-        )
+    def record(
+        self, workload: Workload, measurement: Measurement, time: str | None = None
+    ) -> Record:
+        """The measurement as the log keeps it; what was timed in turns gets one ``time``."""
+        return recorded(workload, self._machine, measurement, cold=self.cold, time=time)
 
     def _ensure_reference(self, workload: Workload, coming: Sequence[Schedule]) -> None:
         """Have the default schedule's output on the disk, unless it runs first anyway."""
@@ -221,7 +210,10 @@ class Measurer(Closing):
         """What the builders say of each schedule; their files go when the context ends."""
         folder = Path(tempfile.mkdtemp(dir=self._folder))
         try:
-            yield self._build(workload, schedules, folder)
+            begin = time.monotonic()
+            built = self._build(workload, schedules, folder)
+            self.building.add(time.monotonic() - begin, len(schedules))
+            yield built
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -287,27 +279,3 @@ def _groups(workload: Workload, schedules: Sequence[Schedule]) -> Iterator[Seque
     step = max(1, min(len(schedules), _ROOM // max(1, nbytes)))
     for i in range(0, len(schedules), step):
         yield schedules[i : i + step]
-
-
-def _timing(measurement: Measurement) -> Timing | None:
-    if not measurement.samples:
-        return None
-    return Timing.of(measurement.samples, disturbed=measurement.disturbed)
-
-
-def _merged(runs: Sequence[Measurement]) -> Measurement:
-    """One measurement of several of the same schedule, of the undisturbed ones if there are any.
-
-    A failure in any of them counts.
-    """
-    failed = next((r for r in runs if r.outcome is not Outcome.OK), None)
-    quiet = [r for r in runs if not r.disturbed] or runs
-    samples = sorted(s for r in quiet for s in r.samples)
-    return failed or replace(quiet[0], samples=tuple(samples))
-
-
-def _side_by_side(shown: Sequence[Measurement]) -> list[Measurement]:
-    """All are marked where the first one's times are noisy, lest it lose by its mark alone."""
-    timing = _timing(shown[0])
-    noisy = timing is not None and timing.noisy
-    return [replace(each, disturbed=each.disturbed or noisy) for each in shown]

@@ -16,7 +16,7 @@ from luthier.schedules import LogError, LuthierError, Schedule, Workload
 from .machine import Machine
 from .record import LONGEST_DETAIL, SHORTEST, Outcome, Record, Timing, canonical, decoded, digest
 
-SCHEMA = 2  # the newest that is read; a record has the oldest that can hold it
+SCHEMA = 3  # the newest that is read; a record has the oldest that can hold it
 LONGEST_LINE = 1 << 20  # bytes
 _LONGEST_KEPT = 1 << 13  # characters of a text that is remembered, so that strangers fill no memory
 _LONGEST_SCHEDULE = 1 << 10
@@ -36,8 +36,8 @@ _LINE = re.compile(
 _HASH = len('"hash":"0123456789abcdef",')
 _NUMBER = r"([0-9][0-9.e+-]{0,30})"
 _SECONDS = re.compile(
-    rf'\{{(?:"disturbed":(true),)?"median":{_NUMBER},"q1":{_NUMBER},"q3":{_NUMBER},'
-    r'"samples":([0-9]{1,7})\}'
+    rf'\{{(?:"default":{_NUMBER},)?(?:"disturbed":(true),)?"median":{_NUMBER},"q1":{_NUMBER},'
+    rf'"q3":{_NUMBER},"samples":([0-9]{{1,7}})\}}'
 )
 _TIME = re.compile(
     r'"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])'
@@ -114,9 +114,13 @@ def _record(
 ) -> Record:
     _check_schema(int(schema) if schema.isdigit() else None)
     machine = _remembered(_machine, target)
-    if schema != str(machine.schema):
-        raise LogError("a target tells its features, cores and 'virtual' from schema 2 on")
     timing = _timing(seconds)
+    beside = timing is not None and timing.default is not None
+    if schema != ("3" if beside else str(machine.schema)):
+        raise LogError(
+            "a target tells its features, cores and 'virtual' from schema 2 on, and 'seconds' the "
+            "default's in schema 3"
+        )
     if outcome not in _OUTCOMES:
         raise LogError(f"'outcome' is one of {', '.join(_OUTCOMES)}")
     if (outcome == '"ok"') != (timing is not None):
@@ -206,14 +210,19 @@ def _timing(text: str) -> Timing | None:
         return None
     found = _SECONDS.fullmatch(text)
     if not found:
-        raise LogError("'seconds' has median, q1, q3 and samples, and may be disturbed")
-    disturbed, middle, low, high, count = found.groups()
+        raise LogError(
+            "'seconds' has median, q1, q3 and samples, may be disturbed and have the default's"
+        )
+    beside, disturbed, middle, low, high, count = found.groups()
     median, q1, q3, samples = float(middle), float(low), float(high), int(count)
+    default = None if beside is None else float(beside)
+    if default is not None and not SHORTEST <= default <= _DAY:
+        raise LogError("the default's seconds are from 1e-9 to a day")
     if not SHORTEST <= q1 <= median <= q3 <= _DAY:
         raise LogError("seconds are from 1e-9 to a day, and q1 <= median <= q3")
     if not 0 < samples <= 1_000_000:
         raise LogError("'samples' is between 1 and a million")
-    timing = Timing(median, q1, q3, samples, disturbed is not None)
+    timing = Timing(median, q1, q3, samples, disturbed is not None, default)
     if timing.text != text:
         raise LogError("'seconds' is not in canonical form")
     return timing

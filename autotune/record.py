@@ -45,6 +45,8 @@ class Timing:
     """Seconds of one run of the kernel: the median of ``samples`` and their quartiles.
 
     ``disturbed``: a reference kernel between the timings was slower than it is on a quiet machine.
+    ``default`` is the median of the default schedule, timed in turns with this one; None where they
+    were not timed together.
     """
 
     median: float
@@ -52,17 +54,21 @@ class Timing:
     q3: float
     samples: int
     disturbed: bool = False
+    default: float | None = None
 
     @staticmethod
-    def of(seconds: Sequence[float], *, disturbed: bool = False) -> Timing:
+    def of(
+        seconds: Sequence[float], *, disturbed: bool = False, default: float | None = None
+    ) -> Timing:
         """Sum up repeated timings (at least one), to four digits."""
         if len(seconds) == 1:
             q1 = q3 = seconds[0]
         else:
             q1, _, q3 = statistics.quantiles(seconds, n=4, method="inclusive")
         middle = statistics.median(seconds)
-        median, low, high = (max(SHORTEST, float(f"{s:.4g}")) for s in (middle, q1, q3))
-        return Timing(median, low, high, len(seconds), disturbed)
+        median, low, high = (_rounded(s) for s in (middle, q1, q3))
+        beside = None if default is None else _rounded(default)
+        return Timing(median, low, high, len(seconds), disturbed, beside)
 
     @property
     def noisy(self) -> bool:
@@ -70,17 +76,20 @@ class Timing:
         return self.disturbed or self.q3 - self.q1 > NOISY_SPREAD * self.median
 
     def to_json(self) -> dict[str, Any]:
-        """All fields, ``disturbed`` only where it is so."""
+        """All fields, ``disturbed`` only where it is so, ``default`` only where it is known."""
         quartiles = {"median": self.median, "q1": self.q1, "q3": self.q3}
-        flag = {"disturbed": True} if self.disturbed else {}
-        return {**quartiles, "samples": self.samples, **flag}
+        more: dict[str, Any] = {"disturbed": True} if self.disturbed else {}
+        if self.default is not None:
+            more["default"] = self.default
+        return {**quartiles, "samples": self.samples, **more}
 
     @property
     def text(self) -> str:
         """Canonical JSON of ``to_json``."""
+        beside = "" if self.default is None else f'"default":{self.default!r},'
         flag = '"disturbed":true,' if self.disturbed else ""
         return (
-            f'{{{flag}"median":{self.median!r},"q1":{self.q1!r},"q3":{self.q3!r},'
+            f'{{{beside}{flag}"median":{self.median!r},"q1":{self.q1!r},"q3":{self.q3!r},'
             f'"samples":{self.samples}}}'
         )
 
@@ -91,7 +100,8 @@ class Record:
 
     ``schedule`` has its knobs in the order of their names (see ``normal``).
 
-    ``cold``: constant inputs were flushed from the caches before each run. ``detail`` says in one
+    ``cold``: constant inputs were flushed from the caches before each run; else they stayed there,
+    as in a model that fits. ``detail`` says in one
     line why a trial failed. ``tools`` maps tool names to versions; ``time`` is UTC, ISO 8601.
     """
 
@@ -121,11 +131,25 @@ class Record:
         noisy = self.timing is not None and self.timing.noisy
         return self.seconds * (1 + NOISY_SPREAD) if noisy else self.seconds
 
+    @property
+    def speedup(self) -> float | None:
+        """Over the default schedule, timed in turns with it; noise makes it less (see ``rank``).
+
+        None where they were not timed together.
+        """
+        default = self.timing and self.timing.default
+        return default / self.rank if default else None
+
+    @property
+    def schema(self) -> int:
+        """The oldest version of the record that can tell all this."""
+        return 3 if self.timing and self.timing.default is not None else self.machine.schema
+
     def to_json(self) -> dict[str, Any]:
         """All fields but the hash."""
         t = self.timing
         return {
-            "schema": self.machine.schema,
+            "schema": self.schema,
             "workload": self.workload.to_json(),
             "target": self.machine.to_json(),
             "schedule": self.schedule.to_json(),
@@ -155,11 +179,15 @@ class Record:
         return (
             f'{{"cold":{_FLAGS[self.cold]},"detail":{canonical(self.detail)},'
             f'"noisy":{_FLAGS[t is not None and t.noisy]},"outcome":"{self.outcome.value}",'
-            f'"schedule":{_text(self.schedule)},"schema":{self.machine.schema},'
+            f'"schedule":{_text(self.schedule)},"schema":{self.schema},'
             f'"seconds":{t.text if t else "null"},"target":{_text(self.machine)},'
             f'"time":{canonical(self.time)},"tools":{_text(self.tools)},'
             f'"workload":{self.workload.text}}}'
         )
+
+
+def _rounded(seconds: float) -> float:
+    return max(SHORTEST, float(f"{seconds:.4g}"))
 
 
 def now() -> str:

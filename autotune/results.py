@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,31 +13,40 @@ from .record import Outcome
 
 @dataclass(frozen=True)
 class Progress:
-    """What a progress bar shows, after each trial. Times are seconds.
+    """What a progress bar shows, whenever something begins or is done. Times are seconds.
 
-    ``stage`` is "trials" or "final" (winners are measured again beside the defaults). ``before``
-    and ``after`` are the model's estimated latency with default and with the best schedules: the
-    sum over its kernels, infinite until each was measured once.
+    ``stage`` is one of STAGES, ``doing`` says what it is at. ``before`` and ``after`` are the
+    model's estimated latency with default and with the best schedules so far: the sum over its
+    kernels, infinite until each was measured once. ``eta`` is until all stages are done, infinite
+    where nobody can say yet.
     """
 
     stage: str
-    kernel: str
-    trials: int
-    total: int
-    kernel_default: float
-    kernel_best: float
-    before: float
-    after: float
-    elapsed: float
-    eta: float
+    doing: str = ""
+    kernel: str = ""
+    trials: int = 0
+    total: int = 0
+    kernel_default: float = math.inf
+    kernel_best: float = math.inf
+    before: float = math.inf
+    after: float = math.inf
+    elapsed: float = 0.0
+    eta: float = math.inf
+
+
+# In their order: the model is imported while workers start; trials; winners are timed in turns with
+# the defaults; so is the whole model; the library is built, where that was asked for.
+STAGES = ("import", "workers", "trials", "confirm", "model", "build")
 
 
 @dataclass(frozen=True)
 class KernelResult:
     """A kernel after tuning. Seconds are infinite, and ``schedule`` None, where nothing ran.
 
-    ``trials`` were made in this session; ``dropped`` winners did not hold when measured again;
-    ``failure`` says why a kernel could not be tuned.
+    ``default`` and ``best`` were timed in turns where ``compared``; else they are of different or
+    noisy moments, and nobody knows what was won. ``default_kept``: no schedule that was tried beat
+    the default. ``trials`` were made in this session; ``dropped`` finalists were no faster than the
+    default; ``failure`` says why a kernel could not be tuned.
     """
 
     workload: Workload
@@ -46,6 +56,8 @@ class KernelResult:
     schedule: Schedule | None
     trials: int
     dropped: int
+    compared: bool
+    default_kept: bool
     failure: str = ""
 
 
@@ -77,3 +89,13 @@ class TuneResult:
     def after(self) -> float:
         """Estimated model latency with the best schedules, seconds."""
         return sum(k.count * k.best for k in self.kernels)
+
+    @property
+    def compared(self) -> bool:
+        """Whether ``before`` and ``after`` compare: see ``KernelResult``."""
+        return all(kernel.compared for kernel in self.kernels if kernel.schedule)
+
+    @property
+    def defaults_kept(self) -> int:
+        """Of how many kernels the default was tried against others and not beaten."""
+        return sum(kernel.default_kept for kernel in self.kernels)

@@ -30,7 +30,7 @@ from luthier.schedules.kernel import Array
 from luthier.schedules.target import available_cores
 
 from . import limits
-from .harness import Effort, Harness, KernelCall
+from .harness import Effort, Harness, KernelCall, is_disturbed
 from .inputs import draw
 from .record import Outcome
 from .worker import Message, serve
@@ -39,7 +39,6 @@ RTOL, ATOL = 1e-3, 1e-4  # ATOL is a fraction of the reference's largest magnitu
 _GUARD = 4 * ALIGNMENT
 _FILL = 0xFF  # NaN in every float type
 _HEADROOM = 1 << 30  # bytes of address space beyond what the candidate was given
-_DISTURBED = 0.1  # the pulse is so much slower (a fraction) than on a quiet machine
 _PULSES = 64  # so many last ones tell what quiet is; clocks may change over the hours
 _LOST_IN_CACHE = 4  # constants larger than so many L3 caches evict themselves
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -242,7 +241,7 @@ def timed(
         samples = time_kernel()
         pulses.append(pulse())
         fastest = min(fastest, *pulses)
-        disturbed = max(pulses) > (1 + _DISTURBED) * fastest
+        disturbed = is_disturbed(max(pulses), fastest)
         if not disturbed:
             break
     return {"samples": samples, "disturbed": disturbed, "pulse": min(pulses)}

@@ -9,6 +9,7 @@ from luthier.schedules import Schedule, ScheduleError, Target, Workload
 
 from .record import Outcome, Record, horizon
 from .validity import Validity
+from .winner import winner
 
 Kind = tuple[str, Target, bool]  # what records compare within: a kernel on a machine, cold or not
 
@@ -25,23 +26,29 @@ def kinds(records: Iterable[Record]) -> dict[Kind, list[Record]]:
 def latest(records: Iterable[Record]) -> list[Record]:
     """Of each schedule of a kernel on a kind of machine the latest record, the fastest first.
 
-    One from the future is the latest only where there are no others (see ``horizon``).
+    One from the future is the latest only where there are no others (see ``horizon``). Of the
+    default also the latest that was timed in turns with others, if that is another.
     """
     end = horizon()
     found: list[Record] = []
     for group in kinds(records).values():
         newest: dict[Schedule, Record] = {}
+        compared: list[Record] = []
         for record in sorted(group, key=lambda r: (r.time <= end, r.time, r.hash)):
             newest[record.schedule] = record
-        found += sorted(newest.values(), key=lambda r: (r.rank, r.hash))
+            if record.timing and record.timing.default == record.timing.median:
+                compared = [record]
+        kept = dict.fromkeys((*newest.values(), *compared))
+        found += sorted(kept, key=lambda r: (r.rank, r.hash))
     return found
 
 
 def winners(records: Iterable[Record], count: int) -> list[Record]:
     """What others need of a kernel on a machine.
 
-    Its ``count`` fastest schedules; its default's record, which tells what they won; and the
-    schedules that crashed or gave a wrong result, so that nobody tries them again.
+    Its ``count`` fastest schedules, the one that is built before all others; its default's record,
+    which tells what they won; and the schedules that crashed or gave a wrong result, so that nobody
+    tries them again.
     """
     validity = Validity()
     groups = kinds(latest(records)).values()
@@ -53,6 +60,8 @@ def _winners(group: list[Record], count: int, validity: Validity) -> Iterator[Re
     with contextlib.suppress(ScheduleError):
         default = validity.default(group[0].workload, group[0].target)
     right = [record for record in group if record.timing]
+    best = winner(right, default)
+    right.sort(key=lambda record: record is not best)
     for number, record in enumerate(right):
         if number < count or record.schedule == default:
             yield record
@@ -69,9 +78,13 @@ def is_stale(record: Record, validity: Validity | None = None) -> bool:
 
 
 def best_of(records: Iterable[Record]) -> dict[tuple[Workload, Target], Record]:
-    """The fastest right record of each kernel on each kind of machine."""
-    found: dict[tuple[Workload, Target], Record] = {}
-    for record in latest(records):
-        if record.timing and record.cold:
-            found.setdefault((record.workload, record.target), record)
+    """The record to build from of each kernel on each kind of machine; cold ones if there are."""
+    validity, found = Validity(), dict[tuple[Workload, Target], Record]()
+    for group in sorted(kinds(latest(records)).values(), key=lambda group: not group[0].cold):
+        default = None
+        with contextlib.suppress(ScheduleError):
+            default = validity.default(group[0].workload, group[0].target)
+        best = winner((record for record in group if record.timing), default)
+        if best is not None:
+            found.setdefault((best.workload, best.target), best)
     return found

@@ -34,6 +34,8 @@ _PAGE = 1000  # records at once
 _WINNERS = 4  # of a kernel at first: most ask for one or two
 _ATTEMPTS = 5  # to reach a server that went away
 _T = TypeVar("_T")
+Keys = Collection[str]  # of machines
+Latest = dict[Schedule, Record]
 
 
 class Store(Closing):
@@ -155,32 +157,35 @@ class Store(Closing):
         if not self._damaged and self._is_unsound():
             yield from (record for record in self._records() if record.hash not in told)
 
-    def ranked(self, workload: Workload, machines: Collection[str]) -> Iterator[Record]:
+    def ranked(self, workload: Workload, machines: Keys, *, cold: bool = True) -> Iterator[Record]:
         """The latest record of each schedule that was right, fastest first."""
         first, count = 0, _WINNERS
         while machines:
-            rows = self._select(*tables.ranked(machines, workload.key, first, count))
+            rows = self._select(*tables.ranked(machines, workload.key, cold, first, count))
             yield from self._of(workload, rows)
             if len(rows) < count:
                 return
             first, count = first + count, 4 * count
 
-    def latest(self, workload: Workload, machines: Collection[str]) -> dict[Schedule, Record]:
-        """The latest record of each schedule, failures too, the first measured first."""
-        rows = self._select(*tables.latest(machines, workload.key)) if machines else []
-        return {record.schedule: record for record in self._of(workload, rows)}
+    def asked(self, workload: Workload, asked: tables.Asked) -> Iterator[Record]:
+        """A workload's records by a statement of ``tables``."""
+        return self._of(workload, self._select(*asked))
 
-    def groups(self, machines: Collection[str]) -> list[dict[Schedule, Record]]:
+    def latest(self, workload: Workload, machines: Keys, *, cold: bool = True) -> Latest:
+        """The latest record of each schedule, failures too, the first measured first."""
+        found = self.asked(workload, tables.latest(machines, workload.key, cold))
+        return {record.schedule: record for record in found}
+
+    def groups(self, machines: Keys, *, cold: bool = True) -> list[Latest]:
         """The latest records on these machines, a group for each workload."""
-        found: dict[str, dict[Schedule, Record]] = {}
-        for record in self._parsed(self._select(*tables.groups(machines)) if machines else []):
+        found: dict[str, Latest] = {}
+        for record in self._parsed(self._select(*tables.groups(machines, cold))):
             found.setdefault(record.workload.key, {})[record.schedule] = record
         return list(found.values())
 
     def refuted(self, workload: Workload) -> set[Schedule]:
         """Schedules that gave a wrong result or crashed, on whatever machine."""
-        rows = self._select(*tables.refuted(workload.key))
-        return {record.schedule for record in self._of(workload, rows)}
+        return {r.schedule for r in self.asked(workload, tables.refuted(workload.key))}
 
     def elsewhere(self, workload: Workload, machines: Collection[str]) -> int:
         """How many right records of the workload are of other machines."""

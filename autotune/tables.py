@@ -104,6 +104,7 @@ _LINES = sa.select(RECORDS.c.hash, RECORDS.c.line)
 _KEYS: sa.BindParameter[Any] = sa.bindparam("machines", expanding=True)
 _IN_MACHINES = RECORDS.c.machine.in_(_KEYS)
 _OF_WORKLOAD = RECORDS.c.workload == sa.bindparam("workload")
+_COLD: sa.BindParameter[bool] = sa.bindparam("cold", type_=sa.Boolean)
 
 
 def _latest() -> sa.Select[Any]:
@@ -114,14 +115,14 @@ def _latest() -> sa.Select[Any]:
         newer.c.workload == RECORDS.c.workload,
         newer.c.schedule == RECORDS.c.schedule,
         newer.c.machine.in_(_KEYS),
-        newer.c.cold,
+        newer.c.cold == _COLD,
         sa.or_(
             sa.and_(theirs, ~ours),
             sa.and_(sa.or_(theirs, ~ours), newer.c.time > RECORDS.c.time),
             sa.and_(newer.c.time == RECORDS.c.time, newer.c.hash > RECORDS.c.hash),
         ),
     )
-    return _LINES.where(_IN_MACHINES, RECORDS.c.cold, ~superseded)
+    return _LINES.where(_IN_MACHINES, RECORDS.c.cold == _COLD, ~superseded)
 
 
 _GROUPS = _latest().order_by(RECORDS.c.workload, RECORDS.c.hash)
@@ -133,6 +134,21 @@ _RANKED = (
     .offset(sa.bindparam("first"))
     .limit(sa.bindparam("count"))
 )
+_OF_SCHEDULE = (
+    _LINES.where(
+        _IN_MACHINES,
+        RECORDS.c.cold == _COLD,
+        _OF_WORKLOAD,
+        RECORDS.c.schedule == sa.bindparam("schedule"),
+    )
+    .order_by(
+        (RECORDS.c.time <= sa.bindparam("horizon")).desc(),
+        RECORDS.c.time.desc(),
+        RECORDS.c.hash.desc(),
+    )
+    .limit(16)
+)
+_AT = _latest().where(_OF_WORKLOAD, RECORDS.c.time == sa.bindparam("time"))
 _WRONG = (Outcome.WRONG_RESULT.value, Outcome.CRASHED.value)
 _REFUTED = _LINES.where(_OF_WORKLOAD, RECORDS.c.outcome.in_(_WRONG))
 _ELSEWHERE = (
@@ -148,20 +164,34 @@ _PAGE = (
 _MACHINE = _LINES.where(RECORDS.c.machine == sa.bindparam("machine")).limit(5)
 
 
-def groups(machines: Collection[str]) -> Asked:
-    """The latest cold record of each kernel's schedules on these machines, by kernel."""
-    return _GROUPS, {"machines": list(machines), "horizon": horizon()}
+def groups(machines: Collection[str], cold: bool) -> Asked:
+    """The latest record of each kernel's schedules on these machines, by kernel."""
+    return _GROUPS, {"machines": list(machines), "cold": cold, "horizon": horizon()}
 
 
-def latest(machines: Collection[str], workload: str) -> Asked:
-    """Of each schedule of a workload the latest cold record on these machines, by time."""
-    return _LATEST, {"machines": list(machines), "workload": workload, "horizon": horizon()}
+def latest(machines: Collection[str], workload: str, cold: bool) -> Asked:
+    """Of each schedule of a workload the latest record on these machines, by time."""
+    return _LATEST, _of(machines, workload, cold)
 
 
-def ranked(machines: Collection[str], workload: str, first: int, count: int) -> Asked:
+def ranked(machines: Collection[str], workload: str, cold: bool, first: int, count: int) -> Asked:
     """The right ones of ``latest``, fastest first: ``count`` of them from number ``first`` on."""
-    values = {"machines": list(machines), "workload": workload, "first": first, "count": count}
-    return _RANKED, {**values, "horizon": horizon()}
+    return _RANKED, {**_of(machines, workload, cold), "first": first, "count": count}
+
+
+def of_schedule(machines: Collection[str], workload: str, cold: bool, schedule: Schedule) -> Asked:
+    """The latest few records of a schedule on these machines, the latest first."""
+    return _OF_SCHEDULE, {**_of(machines, workload, cold), "schedule": schedule_key(schedule)}
+
+
+def at(machines: Collection[str], workload: str, cold: bool, time: str) -> Asked:
+    """Those of ``latest`` that are of this time."""
+    return _AT, {**_of(machines, workload, cold), "time": time}
+
+
+def _of(machines: Collection[str], workload: str, cold: bool) -> dict[str, Any]:
+    asked = {"machines": list(machines), "workload": workload, "cold": cold}
+    return {**asked, "horizon": horizon()}
 
 
 def refuted(workload: str) -> Asked:

@@ -88,6 +88,11 @@ def microarchitecture(machine: Machine) -> str:
     return machine.microarchitecture
 
 
+def processor(machine: Machine) -> tuple[str, str]:
+    """Whose it is, and its micro-architecture: all that tells a level's machines apart."""
+    return machine.vendor, microarchitecture(machine)
+
+
 @functools.lru_cache(maxsize=1024)
 def _named(cpu: str) -> str | None:
     """archspec's name for LLVM's name of a processor, or of a level; None where it is not known."""

@@ -108,8 +108,8 @@ def measured(name: str, path: Path, log: Path, minutes: float, trials: int) -> R
         inputs = random_inputs(read_model(path).proto, 0)
         shares = []
         for _ in range(ROUNDS):
-            first, second = in_turns(folder / "early", folder / "late", inputs, target.threads)
-            shares.append(second / first)
+            shown = in_turns(folder / "early", folder / "late", inputs, target.threads)
+            shares.append(shown.second / shown.first)
         return Row(
             name,
             len(calls),

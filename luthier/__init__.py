@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 
     from ._bench import BenchReport, bench
     from ._check import CheckReport, check
-    from ._compile import BuildReport, TuneReport, build, tune, tune_and_build
+    from ._compile import BuildReport, build, tune_and_build
     from ._doctor import Finding, doctor
     from ._explain import KernelExplanation, explain
     from ._layers import LayerHits
     from ._machine import Machine, target
+    from ._tune import TuneReport, tune
 
 __version__ = "0.1.0"
 
@@ -73,11 +74,12 @@ __all__ = [
 _MODULES = {
     "luthier._bench": ("BenchReport", "bench"),
     "luthier._check": ("CheckReport", "check"),
-    "luthier._compile": ("BuildReport", "TuneReport", "build", "tune", "tune_and_build"),
+    "luthier._compile": ("BuildReport", "build", "tune_and_build"),
     "luthier._doctor": ("Finding", "doctor"),
     "luthier._explain": ("KernelExplanation", "explain"),
     "luthier._layers": ("LayerHits",),
     "luthier._machine": ("Machine", "target"),
+    "luthier._tune": ("TuneReport", "tune"),
     "luthier.deploy": ("Artifact", "load"),
     "luthier.schedules.errors": (
         "AccuracyError",

@@ -10,6 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from luthier.autotune.noise import Watch
 from luthier.deploy import Artifact, load
 from luthier.schedules.counts import flops, traffic
 from luthier.schedules.target import check_cores
@@ -33,7 +34,7 @@ class KernelTime:
 
     ``gbytes_per_s`` is its bytes, as ``schedules.counts`` has them, over the time. Data that stay
     in the caches from one kernel to the next never come from memory, so its fraction of the
-    bandwidth may be above 1.
+    bandwidth may be above 1. Both fractions are None where the machine was ``busy``.
     """
 
     step: int
@@ -44,9 +45,9 @@ class KernelTime:
     milliseconds: float
     share: float
     gflops: float
-    fraction_of_peak: float
+    fraction_of_peak: float | None
     gbytes_per_s: float
-    fraction_of_bandwidth: float
+    fraction_of_bandwidth: float | None
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class BenchReport:
     ``gflop`` is the arithmetic of one run, counted as ``schedules.counts`` does, ``peak_gflops``
     what this machine's float32 units were measured to reach with as many threads,
     ``peak_bandwidth`` the GB/s that so many threads were measured to read from its memory.
+    ``busy``: something else kept the machine busy, twice, while that or the runs were timed; then
+    nobody knows the fraction, which is None.
     """
 
     folder: Path
@@ -68,8 +71,9 @@ class BenchReport:
     gflop: float
     gflops: float
     peak_gflops: float
-    fraction_of_peak: float
+    fraction_of_peak: float | None
     peak_bandwidth: float
+    busy: bool
     kernels: tuple[KernelTime, ...]
 
 
@@ -79,16 +83,21 @@ def bench(
 ) -> BenchReport:
     """Time the artifact on its own sample for about ``seconds``; ``kernels`` adds a profile.
 
-    Raises what ``load`` raises, ArtifactError where the sample is missing, TargetError where there
+    What was timed while something else kept the machine busy is timed once more. Raises what
+    ``load`` raises, ArtifactError where the sample is missing, TargetError where there
     are more threads than cores, UsageError.
     """
     with load(folder, threads=threads) as artifact:
         inputs = dict(sample(artifact).inputs)
         target = replace(artifact.manifest.target, threads=artifact.threads)
         check_cores(target.threads)
-        peak, bandwidth = peak_gflops(target), peak_bandwidth(target)
-        times = _times(artifact, inputs, seconds)
-        profile = _profile(artifact, inputs, len(times)) if kernels else []
+        with Watch(target.threads) as watch:
+            peaks, busy_peaks = watch.over(lambda: (peak_gflops(target), peak_bandwidth(target)))
+            times, busy_times = watch.over(lambda: _times(artifact, inputs, seconds))
+            profile, busy_profile = watch.over(
+                lambda: _profile(artifact, inputs, len(times)) if kernels else []
+            )
+    (peak, bandwidth), busy = peaks, busy_peaks or busy_times or busy_profile
     work = sum(flops(k.workload) * k.count for k in artifact.manifest.kernels) / 1e9
     q1, median, q3 = statistics.quantiles(times, n=4, method="inclusive")
     return BenchReport(
@@ -102,9 +111,10 @@ def bench(
         gflop=work,
         gflops=work / median,
         peak_gflops=peak,
-        fraction_of_peak=work / median / peak,
+        fraction_of_peak=None if busy else work / median / peak,
         peak_bandwidth=bandwidth,
-        kernels=_kernel_times(artifact, profile, peak, bandwidth),
+        busy=busy,
+        kernels=_kernel_times(artifact, profile, peak, bandwidth, busy),
     )
 
 
@@ -133,7 +143,7 @@ def _profile(artifact: Artifact, inputs: Inputs, runs: int) -> list[float]:
 
 
 def _kernel_times(
-    artifact: Artifact, profile: list[float], peak: float, bandwidth: float
+    artifact: Artifact, profile: list[float], peak: float, bandwidth: float, busy: bool
 ) -> tuple[KernelTime, ...]:
     total = sum(profile) or 1.0
     rows = []
@@ -154,9 +164,9 @@ def _kernel_times(
                 milliseconds=seconds * 1e3,
                 share=seconds / total,
                 gflops=rate,
-                fraction_of_peak=rate / peak,
+                fraction_of_peak=None if busy else rate / peak,
                 gbytes_per_s=stream,
-                fraction_of_bandwidth=stream / bandwidth,
+                fraction_of_bandwidth=None if busy else stream / bandwidth,
             )
         )
     return tuple(sorted(rows, key=lambda r: -r.milliseconds))

@@ -2,53 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import onnx
-
-from luthier.autotune import Choice, Layers, Progress, TuneResult
-from luthier.autotune import tune as tune_workloads
-from luthier.autotune.measure import Measurer
+from luthier.autotune import Choice, Layers, Progress
 from luthier.deploy import Manifest, check_output
 from luthier.deploy import build as build_program
-from luthier.frontend import ReadModel, import_model, read_model
+from luthier.frontend import import_model, read_model
 from luthier.schedules import Schedule, Target
-from luthier.schedules.errors import AccuracyError, LogError, TargetError
-from luthier.schedules.target import DEFAULT_ACCURACY, check_cores, host_cpu, host_features
+from luthier.schedules.errors import AccuracyError, LogError
+from luthier.schedules.target import DEFAULT_ACCURACY
 from luthier.schedules.toolchain import find_compiler
 
 from ._arguments import validated
-from ._layers import DEFAULT_LOG, FilePath, LayerHits, choices, hits, reading, writing
+from ._footprint import stays_in_cache
+from ._layers import DEFAULT_LOG, FilePath, LayerHits, choices, hits, reading
 from ._machine import resolve
 from ._samples import random_inputs
-from ._timed import before_and_after
 from ._trial import Trial
+from ._tune import Model, Shapes, tuned
 
-Model = str | os.PathLike[str] | onnx.ModelProto | ReadModel
-Shapes = Mapping[str, Sequence[int]]
-
-DEFAULT_TRIALS = 1000
-_UNLIMITED = 1 << 40  # trials, where only the time is limited
 _SAMPLE_SEED = 0
-
-
-@dataclass(frozen=True)
-class TuneReport(TuneResult):
-    """What a session did, and what became of the model.
-
-    ``model_before`` and ``model_after`` are the median seconds of a run of the whole model with
-    default and with the best schedules, timed in turns; None where that was not asked for, the
-    session was interrupted, or the defaults are the best.
-    """
-
-    model_before: float | None = None
-    model_after: float | None = None
 
 
 @dataclass(frozen=True)
@@ -74,67 +50,6 @@ class BuildReport:
     problems: tuple[str, ...]
     reference: str
     seconds: float
-
-
-@validated
-def tune(
-    model: Model,
-    target: str | Target = "host",
-    *,
-    trials: int | None = None,
-    minutes: float | None = None,
-    log: FilePath = DEFAULT_LOG,
-    packs: Sequence[FilePath] = (),
-    verify: bool = False,
-    threads: int | None = None,
-    shapes: Shapes | None = None,
-    accuracy: str = DEFAULT_ACCURACY,
-    seed: int = 0,
-    timed: bool = True,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> TuneReport:
-    """Measure schedules of the model's kernels on this machine and add the records to ``log``.
-
-    ``log`` is a file's path or a ``postgresql://`` URL. Stops after ``trials`` measurements
-    (default: 1000, or no limit where ``minutes`` is given) or after ``minutes``. Records of earlier
-    runs are used and not measured again; what won on other machines, says the log, a pack or what
-    ships with Luthier, is tried first. ``verify``: that alone, in turns with the defaults, at most
-    four trials a kernel. Schedules that are less exact than ``accuracy`` ("strict", "balanced" or
-    "standard") asks for are left out. At the end the whole model is built twice in a temporary
-    folder, with default and with the best schedules, and ``timed``. Raises ModelError, LogError,
-    TargetError (a target that this machine cannot run, or more threads than it has
-    cores for), ToolchainError and UsageError.
-    """
-    resolved = resolve(target, threads, accuracy)
-    _check_runs_here(resolved)
-    check_cores(resolved.threads)
-    find_compiler()
-    if trials is None:
-        trials = DEFAULT_TRIALS if minutes is None and not verify else _UNLIMITED
-    with contextlib.ExitStack() as opened:
-        measurer = opened.enter_context(Measurer(resolved, seed=seed))  # gets ready meanwhile
-        read = read_model(model, shapes)
-        program = import_model(read, resolved)
-        layers = opened.enter_context(writing(log, packs, resolved))
-        result = tune_workloads(
-            Counter(call.workload.dense for call in program.calls),
-            trials,
-            layers,
-            verify=verify,
-            minutes=minutes,
-            seed=seed,
-            on_progress=on_progress,
-            measurer=measurer,
-        )
-        changed = any(k.best < k.default for k in result.kernels)
-        wanted = timed and changed and not result.interrupted
-        best = _schedules(choices(program, layers)) if wanted else {}
-    before = after = None
-    if wanted:
-        inputs = random_inputs(read.proto, _SAMPLE_SEED)
-        before, after = before_and_after(program, resolved, best, inputs)
-    known = {f.name: getattr(result, f.name) for f in fields(result)}
-    return TuneReport(**known, model_before=before, model_after=after)
 
 
 @validated
@@ -173,6 +88,7 @@ def build(
     program = import_model(read, resolved)
     kernels = {call.workload.dense for call in program.calls}
     with reading(log, packs, resolved, kernels) as layers:
+        layers.cold = not stays_in_cache(program, resolved)
         chosen = choices(program, layers)
         foreign = sum(map(layers.elsewhere, kernels))
     missed = [workload for workload in kernels if workload.key not in chosen]
@@ -243,7 +159,7 @@ def tune_and_build(
     """
     check_output(Path(out))
     read = read_model(model, shapes)
-    result = tune(
+    result, a_build = tuned(
         read,
         target,
         trials=trials,
@@ -253,11 +169,14 @@ def tune_and_build(
         threads=threads,
         accuracy=accuracy,
         seed=seed,
-        timed=False,
         on_progress=on_progress,
+        builds=1,
     )
     if result.interrupted:
         raise KeyboardInterrupt
+    if on_progress is not None:
+        doing = "building the library"
+        on_progress(Progress("build", doing, elapsed=result.seconds, eta=a_build))
     return build(
         read,
         out,
@@ -276,19 +195,6 @@ def _unread(layers: Layers) -> str:
         return ""
     first = f", the first {layers.problems[0]}" if layers.problems else ""
     return f" (records that could not be read: {layers.skipped}{first})"
-
-
-def _check_runs_here(target: Target) -> None:
-    missing = sorted(set(target.features) - host_features())
-    if missing:
-        raise TargetError(
-            f"{target.level} cannot be measured here: this CPU lacks {', '.join(missing)}"
-        )
-    if not target.is_generic and target.cpu != host_cpu():
-        raise TargetError(
-            f"{target.cpu} cannot be measured here: this CPU is a {host_cpu()}; tune on such a "
-            f"machine, or for {target.level}"
-        )
 
 
 def _schedules(chosen: Mapping[str, Choice]) -> dict[str, Schedule]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from luthier.autotune import Explanation, Layers, Store
 from luthier.autotune import explain as explain_workloads
+from luthier.autotune.noise import Watch
 from luthier.frontend import import_model
 from luthier.schedules import Target
 from luthier.schedules.counts import flops, traffic
@@ -14,26 +15,28 @@ from luthier.schedules.target import DEFAULT_ACCURACY, check_cores
 
 from ._arguments import validated
 from ._bandwidth import peak_bandwidth
-from ._compile import Model, Shapes
+from ._footprint import stays_in_cache
 from ._layers import DEFAULT_LOG, FilePath
 from ._machine import resolve
 from ._peak import peak_gflops
+from ._tune import Model, Shapes
 
 
 @dataclass(frozen=True)
 class KernelExplanation:
     """A kernel that the model runs ``count`` times, and why its winner won.
 
-    ``gflops`` and ``gbytes_per_s`` are the winner's, with its weights cold; the fractions are of
-    what this machine was measured to reach. Convolutions count as the direct algorithm's.
+    ``gflops`` and ``gbytes_per_s`` are the winner's; the fractions are of what this machine was
+    measured to reach, None where it was busy then or when the winner was timed. Convolutions count
+    as the direct algorithm's.
     """
 
     count: int
     explanation: Explanation
     gflops: float
-    fraction_of_peak: float
+    fraction_of_peak: float | None
     gbytes_per_s: float
-    fraction_of_bandwidth: float
+    fraction_of_bandwidth: float | None
 
     @property
     def milliseconds(self) -> float:
@@ -60,17 +63,26 @@ def explain(
     check_cores(resolved.threads)
     program = import_model(model, resolved, shapes)
     counts = Counter(call.workload.dense for call in program.calls)
-    peak, bandwidth = peak_gflops(resolved), peak_bandwidth(resolved)
+    with Watch(resolved.threads) as watch:
+        peaks, busy = watch.over(lambda: (peak_gflops(resolved), peak_bandwidth(resolved)))
+    peak, bandwidth = peaks
     found = []
-    with Layers(Store.open(log), (), resolved) as layers:
+    cold = not stays_in_cache(program, resolved)
+    with Layers(Store.open(log), (), resolved, cold=cold) as layers:
         explanations = explain_workloads(counts, layers)
     for each in explanations:
         seconds = each.best.seconds
         rate = flops(each.workload) / seconds / 1e9
         stream = traffic(each.workload) / seconds / 1e9
+        noisy = busy or (each.best.timing is not None and each.best.timing.noisy)
         found.append(
             KernelExplanation(
-                counts[each.workload], each, rate, rate / peak, stream, stream / bandwidth
+                count=counts[each.workload],
+                explanation=each,
+                gflops=rate,
+                fraction_of_peak=None if noisy else rate / peak,
+                gbytes_per_s=stream,
+                fraction_of_bandwidth=None if noisy else stream / bandwidth,
             )
         )
     return tuple(sorted(found, key=lambda kernel: -kernel.milliseconds))

@@ -88,7 +88,7 @@ def verify(
             for record in store.records():
                 count += 1
                 ahead += [record] if record.time > horizon() else []
-                measurable = record.cold and record.timing is not None
+                measurable = record.timing is not None
                 if measurable and record.target in kinds_here and not is_stale(record, validity):
                     here.append(record)
             problems = (*store.problems, *store.check(), *_ahead(ahead))
@@ -113,7 +113,7 @@ def _ahead(records: Sequence[Record]) -> list[str]:
 def _remeasured(records: Sequence[Record], seed: int) -> Iterator[Remeasured]:
     """Kernel by kernel."""
     for group in kinds(records).values():
-        with Measurer(group[0].target, seed=seed) as measurer:
+        with Measurer(group[0].target, seed=seed, cold=group[0].cold) as measurer:
             schedules = [record.schedule for record in group]
             try:
                 shown = list(measurer.measure(group[0].workload, schedules))

@@ -34,14 +34,21 @@ def _text(report: BenchReport) -> str:
         f"median {report.median:.3f} ms, quartiles {report.q1:.3f} to {report.q3:.3f} ms "
         f"({report.runs} runs, {threads})",
         f"{report.gflops:.1f} GFLOPS ({report.gflop:.3g} GFLOP a run), "
-        f"{report.fraction_of_peak:.0%} of this machine's measured {report.peak_gflops:.0f} GFLOPS",
+        f"{_share(report)} of this machine's measured {report.peak_gflops:.0f} GFLOPS",
         f"it reads {report.peak_bandwidth:.1f} GB/s from memory",
     ]
+    if report.busy:
+        lines.append("busy machine: something else ran; these times and peaks say little")
     if report.kernels:
         lines += ["", "      ms  share  GFLOPS   peak    GB/s  memory  from     kernel"]
     for k in report.kernels:
         lines.append(
-            f"{k.milliseconds:8.4f}  {k.share:5.1%}  {k.gflops:6.1f}  {k.fraction_of_peak:5.0%}  "
-            f"{k.gbytes_per_s:6.1f}  {k.fraction_of_bandwidth:6.0%}  {k.origin:7}  {k.kernel}"
+            f"{k.milliseconds:8.4f}  {k.share:5.1%}  {k.gflops:6.1f}  "
+            f"{options.percent(k.fraction_of_peak):>5}  {k.gbytes_per_s:6.1f}  "
+            f"{options.percent(k.fraction_of_bandwidth):>6}  {k.origin:7}  {k.kernel}"
         )
     return "\n".join(lines)
+
+
+def _share(report: BenchReport) -> str:
+    return "an unknown share" if report.busy else options.percent(report.fraction_of_peak)

@@ -21,8 +21,7 @@ def explanation(kernel: KernelExplanation) -> str:
         f"{why.workload}, {options.count(kernel.count, 'call')}",
         f"  {milliseconds(default)} -> {milliseconds(best)}{ratio(default, best)} a call, "
         f"{options.count(why.tried, 'schedule')} tried",
-        f"  {kernel.gflops:.1f} GFLOPS ({kernel.fraction_of_peak:.0%} of the peak), "
-        f"{kernel.gbytes_per_s:.1f} GB/s ({kernel.fraction_of_bandwidth:.0%} of the bandwidth)",
+        f"  {kernel.gflops:.1f} GFLOPS, {kernel.gbytes_per_s:.1f} GB/s ({_shares(kernel)})",
         f"  {_knobs(why)}",
     ]
     if why.credits:
@@ -32,6 +31,15 @@ def explanation(kernel: KernelExplanation) -> str:
         ]
         lines.append(f"  the model credits: {'; '.join(credited)}")
     return "\n".join(lines)
+
+
+def _shares(kernel: KernelExplanation) -> str:
+    peak, bandwidth = kernel.fraction_of_peak, kernel.fraction_of_bandwidth
+    if peak is None or bandwidth is None:
+        return "busy machine: of what it can do nobody knows the share"
+    if not kernel.explanation.best.cold:  # what comes from the caches tells nothing of the memory
+        return f"{peak:.0%} of the peak"
+    return f"{peak:.0%} of the peak, {bandwidth:.0%} of the bandwidth"
 
 
 def _knobs(why: Explanation) -> str:

@@ -118,6 +118,11 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
+def percent(fraction: float | None) -> str:
+    """``97%``, or ``busy`` where the machine was."""
+    return "busy" if fraction is None else f"{fraction:.0%}"
+
+
 def log_notes(report: Any) -> list[str]:
     """Lines about what a log holds that was not used."""
     lines = []

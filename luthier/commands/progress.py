@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task
+from rich.text import Text
 
 if TYPE_CHECKING:
     from luthier.autotune import Progress as Tuning
@@ -18,72 +20,141 @@ Show = Callable[["Tuning"], None]
 _PLAIN_SECONDS = 10.0  # between lines where there is no terminal
 _FIXED_COLUMNS = 70  # of the terminal, that the bar and the numbers need
 _COUNTABLE = 1 << 32  # above it, trials have no limit and time is what passes
+_STAGES = {
+    "import": "reading the model",
+    "workers": "starting workers",
+    "trials": "trials",
+    "confirm": "confirming winners",
+    "model": "comparing the whole model",
+    "build": "building",
+    "explain": "explaining",
+}
+
+
+class _Latest:
+    """What was told last, and when: the time left goes on passing until more is told."""
+
+    def __init__(self) -> None:
+        self.step: Tuning | None = None
+        self._at = time.monotonic()
+
+    def tell(self, step: Tuning) -> None:
+        self.step, self._at = step, time.monotonic()
+
+    @property
+    def eta(self) -> float:
+        """Seconds."""
+        if self.step is None:
+            return math.inf
+        return max(0.0, self.step.eta - (time.monotonic() - self._at))
 
 
 @contextmanager
 def tuning_display() -> Iterator[Show]:
     """Gives the function that shows one step of the tuner's progress."""
     console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _plain(console)
+    latest = _Latest()
+    if console.is_terminal:
+        with _bar(console, latest) as bar:
+            task = bar.add_task("tune", total=1.0)
+
+            def show(now: Tuning) -> None:
+                latest.tell(now)
+                bar.update(task, completed=fraction(now))
+
+            yield show
         return
-    bar = Progress(
+    ended = threading.Event()
+    lines = _Lines(console, latest)
+    beat = threading.Thread(target=lines.beat, args=(ended,), daemon=True)
+    beat.start()
+    try:
+        yield lines.show
+    finally:
+        ended.set()
+        beat.join()
+
+
+def _bar(console: Console, latest: _Latest) -> Progress:
+    room = max(0, console.width - _FIXED_COLUMNS)
+    return Progress(
         SpinnerColumn(),
         BarColumn(bar_width=8),
-        TextColumn("{task.fields[trials]}  {task.fields[speed]}  ETA {task.fields[eta]}"),
-        TextColumn("[dim]{task.fields[kernel]}"),
+        _Live(lambda now: _joined(done(now), speed(now), f"ETA {clock(latest.eta)}"), latest),
+        _Live(lambda now: _detail(now)[:room], latest, style="dim"),
         console=console,
         transient=True,
     )
-    room = max(0, console.width - _FIXED_COLUMNS)
-    with bar:
-        task = bar.add_task("tune", total=1.0, trials="starting", speed="", eta="?", kernel="")
-
-        def show(now: Tuning) -> None:
-            bar.update(
-                task,
-                completed=fraction(now),
-                trials=trials(now),
-                speed=speed(now),
-                eta=clock(now.eta),
-                kernel=_kernel(now)[:room],
-            )
-
-        yield show
 
 
-def _kernel(now: Tuning) -> str:
+class _Live(ProgressColumn):
+    """A text that is made anew whenever the bar is drawn, not only when there is news."""
+
+    def __init__(self, text: Callable[[Tuning], str], latest: _Latest, style: str = "") -> None:
+        super().__init__()
+        self._text, self._latest, self._style = text, latest, style
+
+    def render(self, task: Task) -> Text:
+        """The text now."""
+        now = self._latest.step
+        return Text(self._text(now) if now else "starting", self._style)
+
+
+class _Lines:
+    """A line when a stage begins, and every ten seconds, whether there is news or not."""
+
+    def __init__(self, console: Console, latest: _Latest) -> None:
+        self._console, self._latest = console, latest
+        self._stage, self._printed = "", -math.inf
+        self._lock = threading.Lock()
+
+    def show(self, now: Tuning) -> None:
+        """Tell the news, if it is time for a line."""
+        with self._lock:
+            self._latest.tell(now)
+            ended = now.stage == "trials" and now.trials >= now.total
+            if now.stage != self._stage or ended or self._is_due():
+                self._print(now)
+
+    def beat(self, ended: threading.Event) -> None:
+        """Print while nobody tells anything, until the end."""
+        while not ended.wait(_PLAIN_SECONDS / 10):
+            with self._lock:
+                if self._latest.step is not None and self._is_due():
+                    self._print(self._latest.step)
+
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._printed >= _PLAIN_SECONDS
+
+    def _print(self, now: Tuning) -> None:
+        self._stage, self._printed = now.stage, time.monotonic()
+        what = f"{now.doing}  {now.kernel}".strip()
+        line = _joined(done(now), speed(now), f"ETA {clock(self._latest.eta)}", what)
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _joined(*texts: str) -> str:
+    return "  ".join(text for text in texts if text)
+
+
+def _detail(now: Tuning) -> str:
+    if not now.kernel:
+        return now.doing
     best, default = milliseconds(now.kernel_best), milliseconds(now.kernel_default)
-    return f"{now.kernel.split('(')[0]} {best} (default {default})"
-
-
-def _plain(console: Console) -> Show:
-    last = -math.inf
-
-    def show(now: Tuning) -> None:
-        nonlocal last
-        if time.monotonic() - last < _PLAIN_SECONDS and now.trials < now.total:
-            return
-        last = time.monotonic()
-        line = f"{trials(now)}  {speed(now)}  ETA {clock(now.eta)}  {now.kernel}"
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    return show
+    return f"{now.doing}: {now.kernel.split('(')[0]} {best} (default {default})"
 
 
 def fraction(now: Tuning) -> float:
     """How much is done, 0 to 1."""
-    if now.stage == "final":
-        return 1.0
-    if now.total < _COUNTABLE:
-        return now.trials / max(1, now.total)
-    return now.elapsed / max(1e-9, now.elapsed + now.eta)
+    if math.isfinite(now.eta):
+        return now.elapsed / max(1e-9, now.elapsed + now.eta)
+    return now.trials / max(1, now.total) if now.total < _COUNTABLE else 0.0
 
 
-def trials(now: Tuning) -> str:
-    """``37/500 trials``, or what the tuner does after them."""
-    if now.stage == "final":
-        return f"{now.trials} trials, rechecking"
+def done(now: Tuning) -> str:
+    """``37/500 trials``, or the stage."""
+    if now.stage != "trials":
+        return _STAGES[now.stage]
     total = f"/{now.total}" if now.total < _COUNTABLE else ""
     return f"{now.trials}{total} trials"
 
@@ -91,7 +162,7 @@ def trials(now: Tuning) -> str:
 def speed(now: Tuning) -> str:
     """The model's time with the default and with the best schedules."""
     if not math.isfinite(now.before):
-        return "measuring the default schedules"
+        return "measuring the default schedules" if now.stage == "trials" else ""
     return f"model {milliseconds(now.before)} -> {milliseconds(now.after)}" + ratio(
         now.before, now.after
     )
@@ -109,7 +180,9 @@ def milliseconds(seconds: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """``1:05`` for 65 seconds."""
-    whole = int(min(seconds, 359_999))
+    """``01:05`` for 65 seconds, ``?`` where nobody knows."""
+    if math.isinf(seconds):
+        return "?"
+    whole = round(min(seconds, 359_999))
     minutes = f"{whole // 60 % 60:02d}:{whole % 60:02d}"
     return f"{whole // 3600}:{minutes}" if whole >= 3600 else minutes

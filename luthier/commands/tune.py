@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +11,7 @@ import click
 
 import luthier
 from luthier._interrupts import INTERRUPTED
+from luthier.autotune.results import Progress
 
 from . import options
 from .explanation import explanation
@@ -66,8 +69,12 @@ def tune(
     Each is kept in the log at once. Run it again to go on: nothing is measured twice. Ctrl-C ends
     it and loses nothing.
     """
+    begin = time.monotonic()
     with tuning_display() as show:
-        result = luthier.tune(
+        tuned = luthier.tune  # imports TVM, which takes its part of the minutes
+        if minutes is not None and minutes > 0:
+            minutes = max(minutes - (time.monotonic() - begin) / 60, minutes / 2)
+        result = tuned(
             model,
             trials=trials,
             minutes=minutes,
@@ -79,10 +86,19 @@ def tune(
             on_progress=show,
             **settings,
         )
-    summary = {**options.plain(result), "before": result.before, "after": result.after}
-    why: tuple[KernelExplanation, ...] = ()
-    if explain and not result.interrupted:
-        why = luthier.explain(model, log=log, **settings)
+        why: tuple[KernelExplanation, ...] = ()
+        if explain and not result.interrupted:
+            show(Progress("explain", "measuring what this machine can do", total=result.trials))
+            why = luthier.explain(model, log=log, **settings)
+    result = replace(result, seconds=time.monotonic() - begin)
+    summary = {
+        **options.plain(result),
+        "before": result.before,
+        "after": result.after,
+        "compared": result.compared,
+        "defaults_kept": result.defaults_kept,
+    }
+    if why:
         summary["explanation"] = why
     text = [_text(result), *map(explanation, why)]
     options.emit(options.plain(summary), as_json, lambda: "\n\n".join(text))
@@ -93,14 +109,15 @@ def tune(
 
 
 def _text(result: TuneReport) -> str:
-    change = f"{milliseconds(result.before)} -> {milliseconds(result.after)}"
     lines = [
         f"{options.count(result.trials, 'trial')} in {result.seconds:.0f} s, kept in {result.log}",
-        f"kernels of the model: {change}{ratio(result.before, result.after)}",
+        f"kernels of the model: {_kernels(result)}",
     ]
+    if result.defaults_kept:
+        kept = options.count(result.defaults_kept, "kernel")
+        lines.append(f"defaults kept: {kept}, where nothing that was tried beats them")
     if result.model_before is not None and result.model_after is not None:
-        change = f"{milliseconds(result.model_before)} -> {milliseconds(result.model_after)}"
-        lines.append(f"whole model: {change}{ratio(result.model_before, result.model_after)}")
+        lines.append(f"whole model: {_whole(result.model_before, result.model_after, result)}")
     if result.hints:
         lines.append(f"hints: {options.count(result.hints, 'trial')} of what won elsewhere")
     failed = {o.value: n for o, n in result.outcomes.items() if o.value != "ok"}
@@ -110,3 +127,22 @@ def _text(result: TuneReport) -> str:
         if kernel.failure:
             lines.append(f"not tuned: {kernel.workload}: {kernel.failure}")
     return "\n".join(lines + options.log_notes(result))
+
+
+def _kernels(result: TuneReport) -> str:
+    """Their times, and the factor where defaults and winners were timed in turns."""
+    if not result.compared:
+        unknown = sum(not k.compared and k.schedule is not None for k in result.kernels)
+        return (
+            f"{milliseconds(result.before)} with defaults; what was won is not known for "
+            f"{options.count(unknown, 'kernel')}, not timed in turns on a quiet machine"
+        )
+    change = f"{milliseconds(result.before)} -> {milliseconds(result.after)}"
+    return change + ratio(result.before, result.after)
+
+
+def _whole(before: float, after: float, result: TuneReport) -> str:
+    if result.model_busy:
+        return f"{milliseconds(before)} with defaults; what was won is not known: busy machine"
+    change = f"{milliseconds(before)} -> {milliseconds(after)}{ratio(before, after)}"
+    return f"{change}: defaults kept" if result.model_kept_defaults else change

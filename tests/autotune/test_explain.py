@@ -76,6 +76,16 @@ def test_a_winner_of_another_template_says_so(target, keep):
     assert why.credits == ()
 
 
+def test_what_did_not_change_is_not_credited(workload, log):
+    """However much the trees say of it: the difference then belongs to what changed with it."""
+    (why,) = explain([workload], log)
+    assert why.credits
+    assert all(c.default != c.best for c in why.credits)
+    same = {knob.name for knob in why.knobs if knob.default == knob.best}
+    assert same
+    assert not same & {credit.feature for credit in why.credits}
+
+
 def test_a_default_that_won_needs_no_reason(workload, target, space, keep):
     log = Layers(Store.in_memory("log"), (), target)
     keep(log, space.default_schedule(), 1e-4)

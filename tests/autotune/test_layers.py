@@ -9,6 +9,7 @@ import pytest
 
 from luthier.autotune.machine import Machine
 from luthier.autotune.record import Outcome
+from luthier.autotune.selection import best_of, latest, winners
 from luthier.autotune.trust import Asker, Trust
 from luthier.autotune.validity import Validity
 from luthier.schedules import Knob, Schedule, Space, Target
@@ -88,6 +89,103 @@ class TestOnThisKindOfMachine:
         assert chosen(strict, workload)[0] == 300
         assert strict.elsewhere(workload) == 0
         assert chosen(make_layers(records), workload)[0] == 700
+
+
+class TestWhatWasTimedInTurns:
+    """Only that compares: see winner.py. Records of one comparison have one time."""
+
+    @pytest.fixture
+    def compare(self, make_record):
+        """Records of schedules by number, with their seconds, timed in turns; 0 is the default."""
+
+        def make(day: int, seconds: dict[int, float], *, disturbed: bool = False, **about):
+            at = f"2025-01-{day:02d}T00:00:00.000Z"
+            found = []
+            for number, time in seconds.items():
+                record = make_record(number, time, time=at, **about)
+                timing = replace(record.timing, default=seconds[0], disturbed=disturbed)
+                found.append(replace(record, timing=timing))
+            return found
+
+        return make
+
+    def test_a_faster_record_that_was_not_compared_does_not_win(
+        self, make_layers, make_record, compare, workload
+    ):
+        records = [make_record(3, 1e-9), *compare(1, {0: 2e-3, 1: 1e-3, 2: 1.5e-3})]
+        assert chosen(make_layers(records), workload) == (1, Trust.EXACT, "own")
+        assert chosen(make_layers(None, records), workload) == (1, Trust.EXACT, "pack 1")
+
+    def test_a_default_that_was_not_beaten_is_the_last_word(
+        self, make_layers, make_record, compare, workload
+    ):
+        """Also against packs and against what was measured on other machines."""
+        own = [make_record(3, 1e-9), *compare(1, {0: 1e-3, 1: 1.2e-3})]
+        pack = [make_record(0, 1e-3), make_record(4, 1e-4)]
+        assert chosen(make_layers(own, pack), workload) == (0, Trust.EXACT, "own")
+
+    def test_the_latest_comparison_counts(self, make_layers, compare, workload):
+        first, second = compare(1, {0: 2e-3, 1: 1e-3}), compare(2, {0: 2e-3, 2: 1.8e-3})
+        for records in ([*first, *second], [*second, *first]):
+            assert chosen(make_layers(records), workload)[0] == 2
+        kept = compare(3, {0: 1e-3})
+        assert chosen(make_layers([*first, *second, *kept]), workload)[0] == 0
+
+    def test_it_counts_though_the_default_was_measured_again_alone(
+        self, make_layers, make_record, compare, workload
+    ):
+        records = [*compare(1, {0: 2e-3, 1: 1e-3}), make_record(0, 1e-9), make_record(5, 1e-4)]
+        assert chosen(make_layers(records), workload)[0] == 1
+
+    def test_what_was_wrong_since_is_out(self, make_layers, make_record, compare, workload):
+        wrong = make_record(1, None, outcome=Outcome.WRONG_RESULT)
+        records = [*compare(1, {0: 2e-3, 1: 1e-3, 2: 1.5e-3}), wrong]
+        assert chosen(make_layers(records), workload)[0] == 2
+
+    @pytest.mark.parametrize(("share", "number"), [(0.85, 1), (0.95, 0)])
+    def test_on_a_busy_machine_only_a_clear_winner_counts(
+        self, make_layers, compare, workload, share, number
+    ):
+        records = compare(1, {0: 1e-3, 1: share * 1e-3}, disturbed=True)
+        assert chosen(make_layers(records), workload)[0] == number
+
+    @pytest.mark.parametrize(("share", "number"), [(0.98, 1), (0.995, 0), (1.0, 0)])
+    def test_a_gain_that_nobody_notices_is_none(
+        self, make_layers, compare, workload, share, number
+    ):
+        records = compare(1, {0: 1e-3, 1: share * 1e-3})
+        assert chosen(make_layers(records), workload)[0] == number
+
+    def test_a_default_does_not_lose_by_its_mark_alone(self, make_layers, make_record, workload):
+        """Nothing was compared: an older log."""
+        default = make_record(0, 1e-3)
+        noisy = replace(default, timing=replace(default.timing, disturbed=True))
+        assert chosen(make_layers([noisy, make_record(1, 1.05e-3)]), workload)[0] == 0
+        assert chosen(make_layers([noisy, make_record(1, 0.9e-3)]), workload)[0] == 1
+
+    def test_others_comparisons_are_inherited_as_one_s_own(
+        self, make_layers, make_record, compare, workload, target
+    ):
+        on = replace(target, threads=8)
+        records = [make_record(3, 1e-9, on=on), *compare(1, {0: 2e-3, 1: 1e-3}, on=on)]
+        assert chosen(make_layers(None, records), workload) == (1, Trust.SAME_CPU, "pack 1")
+        kept = [make_record(3, 1e-9, on=on), *compare(1, {0: 1e-3, 1: 1e-3}, on=on)]
+        assert chosen(make_layers(None, kept), workload) == (0, Trust.SAME_CPU, "pack 1")
+
+    def test_what_is_exported_and_pruned_decides_the_same(
+        self, make_layers, make_record, compare, workload, monkeypatch
+    ):
+        """Here the default of a fake template is not known: it is told by its own time."""
+        records = [
+            *(make_record(n, 1e-6 * n) for n in range(10, 20)),
+            *compare(1, {0: 2e-3, 1: 1e-3, 2: 1.5e-3}),
+            make_record(0, 3e-3),
+        ]
+        default = records[10].schedule
+        monkeypatch.setattr(Validity, "default", lambda self, workload, target: default)
+        for few in (latest(records), winners(records, 1), winners(latest(records), 2)):
+            assert chosen(make_layers(few), workload)[0] == 1
+        assert best_of(records)[workload, records[0].target].schedule["number"] == 1
 
 
 class TestWhatWasWrongSomewhere:
@@ -205,6 +303,17 @@ class TestOnOtherMachines:
         assert list(layers.ranked(workload)) == []
         assert layers.groups() == []
         assert layers.count() == 0
+
+
+def test_a_processor_whose_name_a_hypervisor_hides_is_of_its_kind(
+    make_layers, make_record, workload
+):
+    """archspec sees a level there, and LLVM the processor: the target is the same."""
+    hidden = make_record(2, 1e-4)
+    machine = replace(hidden.machine, microarchitecture="x86_64_v3", vendor="generic")
+    records = [make_record(1, 1e-3), replace(hidden, machine=machine)]
+    for own in (records, records[::-1]):
+        assert chosen(make_layers(own), workload) == (2, Trust.EXACT, "own")
 
 
 class TestLevels:

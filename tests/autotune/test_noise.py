@@ -6,10 +6,9 @@ Pulses are seconds of something that never changes; on a quiet machine it takes 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from luthier.autotune.harness import Harness, compile_harness
-from luthier.autotune.measure import Measurement, _merged, _side_by_side
+from luthier.autotune.measurement import Measurement, side_by_side
 from luthier.autotune.record import Outcome
 from luthier.autotune.runner import timed
 from luthier.schedules import Schedule
@@ -52,17 +51,36 @@ def test_real_pulses_are_short(tmp_path):
     assert 1e-4 < min(harness.pulse() for _ in range(20)) < 4e-3
 
 
-def test_winners_count_their_undisturbed_rounds():
-    quiet = Measurement(CANDIDATE, Outcome.OK, (1e-3,))
-    noisy = Measurement(CANDIDATE, Outcome.OK, (3e-3,), disturbed=True)
-    assert _merged([noisy, quiet, quiet]) == replace(quiet, samples=(1e-3, 1e-3))
-    assert _merged([noisy, noisy]).disturbed
+def measured(*samples: float, disturbed: bool = False) -> Measurement:
+    return Measurement(CANDIDATE, Outcome.OK, samples, disturbed=disturbed)
+
+
+def test_only_rounds_in_which_all_were_undisturbed_count():
+    """What else ran slowed one of the two, and not the other."""
+    quiet = [measured(2e-3), measured(1e-3)]
+    noisy = [measured(2e-3), measured(3e-3, disturbed=True)]
+    default, other = side_by_side([noisy, quiet, quiet])
+    assert (default.samples, other.samples) == ((2e-3, 2e-3), (1e-3, 1e-3))
+    assert not default.disturbed
+    assert not other.disturbed
+
+
+def test_where_no_round_was_quiet_all_are_marked():
+    noisy = [measured(2e-3, disturbed=True), measured(3e-3)]
+    assert [m.disturbed for m in side_by_side([noisy, noisy])] == [True, True]
+
+
+def test_each_tells_the_time_of_the_default_in_the_same_rounds():
+    rounds = [[measured(2e-3), measured(1e-3)], [measured(4e-3), measured(1e-3)]]
+    assert [m.beside for m in side_by_side(rounds)] == [3e-3, 3e-3]
+    failed = Measurement(CANDIDATE, Outcome.CRASHED)
+    assert [m.beside for m in side_by_side([[measured(1e-3), failed]])] == [1e-3, None]
+    assert [m.beside for m in side_by_side([[failed, measured(1e-3)]])] == [None, None]
 
 
 def test_a_default_does_not_lose_by_its_mark_alone():
-    default = Measurement(CANDIDATE, Outcome.OK, (1e-3, 1e-3, 2e-3, 2e-3))
-    slower = Measurement(CANDIDATE, Outcome.OK, (1.55e-3,) * 4)
-    assert [m.disturbed for m in _side_by_side([default, slower])] == [True, True]
-    assert [m.disturbed for m in _side_by_side([slower, default])] == [False, False]
+    default, slower = measured(1e-3, 1e-3, 2e-3, 2e-3), measured(*(1.55e-3,) * 4)
+    assert [m.disturbed for m in side_by_side([[default, slower]])] == [True, True]
+    assert [m.disturbed for m in side_by_side([[slower, default]])] == [False, False]
     failed = Measurement(CANDIDATE, Outcome.CRASHED)
-    assert [m.disturbed for m in _side_by_side([failed, slower])] == [False, False]
+    assert [m.disturbed for m in side_by_side([[failed, slower]])] == [False, False]

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luthier._sources import opened
+from luthier.autotune.kind import Kind
 from luthier.autotune.machine import Machine
 from luthier.autotune.pack import Pack, write_pack
 from luthier.autotune.record import Outcome, Record, Timing
@@ -142,6 +143,38 @@ def test_what_counts_of_a_pack_is_found_without_reading_the_rest(folder, some, o
             assert list(found.ranked(workload, kinds)) == list(every.ranked(workload, kinds))
         assert found.refuted(workload) == every.refuted(workload)
     assert {r.workload for r in found.records()} <= {*wanted} or odd
+
+
+@st.composite
+def compared_records(draw: st.DrawFn) -> Record:
+    """With cold and warm weights; timed in turns with the default, which is number 0, or alone."""
+    record = replace(draw(records()), cold=draw(st.booleans()))
+    if record.timing is None or draw(st.booleans()):
+        return record
+    is_default = record.schedule["number"] == 0
+    beside = record.timing.median * (1 if is_default else 2)
+    return replace(record, timing=replace(record.timing, default=beside))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(compared_records(), max_size=16))
+def test_what_was_compared_counts_in_packs_as_in_stores(folder, some):
+    (folder / "compared.jsonl").write_text("\n".join(record.line for record in some))
+    found = Store.in_memory("some", Pack(folder / "compared.jsonl").counting())
+    every = Store.in_memory("all", some)
+    default = Schedule("fake", 1, (("number", 0),))
+    for workload in {record.workload for record in some}:
+        for machine in every.machines():
+            for cold in (True, False):
+                ours, theirs = (
+                    [
+                        Kind(store, (machine,), cold).compared(workload, default),
+                        list(store.ranked(workload, [machine], cold=cold)),
+                        store.latest(workload, [machine], cold=cold),
+                    ]
+                    for store in (found, every)
+                )
+                assert ours == theirs
 
 
 def test_of_thousands_of_schedules_the_fastest_are_kept(tmp_path, make_record, monkeypatch):

@@ -84,8 +84,8 @@ def test_any_other_content_contradicts_the_hash(make_record):
 
 
 def test_a_newer_schema_is_refused_by_name(make_record):
-    data = {**json.loads(make_record().line), "schema": 3, "future": []}
-    with pytest.raises(LogError, match=r"schema 3 .* up to 2; upgrade Luthier"):
+    data = {**json.loads(make_record().line), "schema": 4, "future": []}
+    with pytest.raises(LogError, match=r"schema 4 .* up to 3; upgrade Luthier"):
         parse_record(json.dumps(data))
 
 
@@ -96,6 +96,37 @@ def test_a_record_of_schema_1_stays_what_it_was(make_record):
     assert data["schema"] == 1
     assert not data["target"].keys() & {"features", "cores", "virtual"}
     assert parse_record(old.line) == old
+
+
+def test_a_record_tells_the_default_s_time_where_they_were_timed_in_turns(make_record):
+    alone = make_record(seconds=2e-3)
+    timing = Timing.of([2e-3] * 5, default=3.00004e-3)
+    beside = replace(alone, timing=timing)
+    assert json.loads(beside.line)["seconds"]["default"] == 3e-3
+    assert (alone.schema, beside.schema) == (2, 3)
+    assert (alone.speedup, beside.speedup) == (None, 1.5)
+    assert parse_record(beside.line) == beside
+    noisy = replace(beside, timing=replace(timing, disturbed=True))
+    assert parse_record(noisy.line) == noisy
+    assert noisy.speedup == pytest.approx(1.5 / 1.1)
+
+
+@pytest.mark.parametrize("default", [0, -1e-3, 1e-12, 90000.0, "3", True, None, [1]])
+def test_an_absurd_time_of_the_default_is_refused(make_record, default):
+    data = json.loads(make_record().line)
+    data["seconds"]["default"] = default
+    with pytest.raises(LogError, match="seconds"):
+        parse_record(signed({**data, "schema": 3}))
+
+
+@pytest.mark.parametrize(("schema", "default"), [(2, 1e-3), (3, None)])
+def test_the_schema_says_whether_the_default_s_time_is_there(make_record, schema, default):
+    data = json.loads(make_record().line)
+    data["schema"] = schema
+    if default is not None:
+        data["seconds"]["default"] = default
+    with pytest.raises(LogError, match="in schema 3"):
+        parse_record(signed(data))
 
 
 def about(**changes: Any) -> dict[str, Any]:

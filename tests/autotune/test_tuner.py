@@ -57,17 +57,20 @@ def lucky(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     compared: list[tuple[str, ...]] = []
     measure, compare = Measurer.measure, Measurer.compare
 
-    def timed(self: Measurer, shown: Measurement, other: float) -> Measurement:
+    def timed(
+        self: Measurer, shown: Measurement, other: float, beside: float | None = None
+    ) -> Measurement:
         default = normal(registry.default(WORKLOADS[0], self.target))
         seconds = 1e-4 if normal(shown.schedule) == default else other
-        return replace(shown, samples=(seconds,) * 3)
+        return replace(shown, samples=(seconds,) * 3, disturbed=False, beside=beside)
 
     def measured(self, workload, schedules, best=None):
         return (timed(self, m, 5e-5) for m in measure(self, workload, schedules, best))
 
     def comparison(self, workload, schedules):
         compared.append(tuple(str(s) for s in schedules))
-        return [timed(self, m, 2e-4) for m in compare(self, workload, schedules, rounds=1)]
+        shown = compare(self, workload, schedules, rounds=1)
+        return [timed(self, m, 2e-4, beside=1e-4) for m in shown]
 
     monkeypatch.setattr(Measurer, "measure", measured)
     monkeypatch.setattr(Measurer, "compare", comparison)
@@ -98,13 +101,16 @@ def test_a_session_from_the_first_trial_to_the_last(tmp_path, here, opened):
         every = [r for r in log.own.records() if r.workload == kernel.workload]
         assert min(every, key=lambda r: r.time).schedule == default, "it is the first trial"
         assert len(records) == kernel.trials
-        assert next(log.ranked(kernel.workload)).rank <= records[default].rank < math.inf
-        best = next(log.ranked(kernel.workload))
+        best = log.winner(kernel.workload)
         assert (kernel.best, kernel.schedule) == (best.seconds, best.schedule)
+        assert kernel.best <= kernel.default < math.inf
+        assert log.best(kernel.workload).schedule == kernel.schedule
     assert result.after <= result.before
     assert list(opened(tmp_path).own.records()) == list(log.own.records())
 
-    trials = [e for e in events if e.stage == "trials"]
+    assert {"workers", "trials"} <= {e.stage for e in events} <= {"workers", "trials", "confirm"}
+    assert all(e.doing for e in events)
+    trials = [e for e in events if e.stage == "trials" and e.doing == "measuring"]
     assert [e.trials for e in trials] == list(range(1, 25))
     assert all(e.total == 24 and e.eta >= 0 for e in events)
     assert trials[-1].before == pytest.approx(
@@ -162,23 +168,26 @@ def test_a_lucky_winner_does_not_hold(tmp_path, here, opened, lucky):
     assert all(normal_text(first) == normal_text(str(default)) for first, *_ in lucky)
     assert kernel.dropped == sum(len(finalists) - 1 for finalists in lucky) == 7
     assert kernel.schedule == normal(default)
-    assert next(log.ranked(WORKLOADS[0])).seconds == kernel.best == 1e-4
+    assert log.winner(WORKLOADS[0]).seconds == kernel.best == kernel.default == 1e-4
+    assert (kernel.compared, kernel.default_kept, result.defaults_kept) == (True, True, 1)
+    assert log.best(WORKLOADS[0]).schedule == kernel.schedule, "a later build decides the same"
 
 
-def test_once_the_time_is_up_winners_are_measured_again_one_by_one(
+def test_once_the_time_is_up_nothing_is_compared_until_the_next_session(
     tmp_path, here, opened, lucky, monkeypatch
 ):
     begin, passed = time.monotonic, [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: begin() + passed[0])
 
     def an_hour_later(progress: Progress) -> None:
-        if progress.stage == "trials" and progress.trials == 8:
+        if progress.doing == "measuring" and progress.trials == 8:
             passed[0] = 3600.0
 
     log, workloads = opened(tmp_path), {WORKLOADS[0]: 1}
-    tune(workloads, 100_000, log, minutes=30, on_progress=an_hour_later)
-    assert [len(schedules) for schedules in lucky] == [2] * 4
-    tune(workloads, 16, log)
+    result = tune(workloads, 100_000, log, minutes=30, on_progress=an_hour_later)
+    assert lucky == []
+    assert not result.compared
+    assert tune(workloads, 1, log).compared
     assert max(len(schedules) for schedules in lucky) == 4
 
 
@@ -375,7 +384,7 @@ def test_verify_tries_what_won_elsewhere_and_nothing_else(here, claimed):
     assert (result.trials, result.hints, kernel.trials) == (4, 3, 4)
     assert set(layers.measured(workload)) == {normal(space.default_schedule()), *hints}
     default = layers.measured(workload)[normal(space.default_schedule())]
-    assert next(layers.ranked(workload)).rank <= default.rank
+    assert layers.winner(workload).rank <= default.rank
     assert kernel.best > 1e-8, "what others claim is no measurement"
     assert tune({workload: 1}, 1000, layers, verify=True).trials == 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -15,10 +16,8 @@ import pytest
 from scale_model import expected, scale_model
 
 import luthier
-import luthier._timed
-from luthier.autotune import KernelResult, Store, TuneResult
+from luthier.autotune import Store, TuneResult
 from luthier.schedules import errors
-from luthier.schedules.registry import default
 
 PUBLIC = {
     "Artifact", "BenchReport", "BuildReport", "CheckReport", "Finding", "KernelExplanation",
@@ -198,7 +197,7 @@ def test_by_default_a_build_is_for_every_core_this_process_may_use(model, tmp_pa
 
 def test_building_measures_nothing(model, tmp_path, monkeypatch):
     monkeypatch.setattr("luthier.autotune.measure.Measurer.__init__", None)
-    monkeypatch.setattr("luthier._compile.tune_workloads", None)
+    monkeypatch.setattr("luthier._tune.tune_workloads", None)
     luthier.build(model, tmp_path / "out")
 
 
@@ -256,7 +255,7 @@ def test_tune_then_build_uses_the_records(model, tmp_path, monkeypatch):
     shown = []
     result = luthier.tune(model, trials=6, log=log, threads=2, on_progress=shown.append)
     assert (result.trials, result.interrupted) == (6, False)
-    assert [p.trials for p in shown if p.stage == "trials"] == [1, 2, 3, 4, 5, 6]
+    assert [p.trials for p in shown if p.doing == "measuring"] == [1, 2, 3, 4, 5, 6]
     with Store.open(log) as store:
         hashes = {record.hash for record in store.records()}
     assert len(hashes) >= 6
@@ -279,7 +278,7 @@ def test_tune_and_build(proto, arrays, tmp_path):
 
 
 def test_hours_of_tuning_are_not_lost_to_a_bad_output_folder(model, tmp_path, monkeypatch):
-    monkeypatch.setattr("luthier._compile.tune_workloads", None)
+    monkeypatch.setattr("luthier._tune.tune_workloads", None)
     (tmp_path / "out").write_text("mine")
     with pytest.raises(luthier.ArtifactError, match="choose another"):
         luthier.tune_and_build(model, tmp_path / "out", trials=3)
@@ -303,57 +302,25 @@ def test_senseless_limits(model, limits, words):
 def test_minutes_alone_set_no_number_of_trials(model, monkeypatch):
     given = []
 
-    def tune_workloads(workloads, trials, layers, *, minutes, **rest):
-        given.append((trials, minutes))
+    def tune_workloads(workloads, trials, layers, *, clock, **rest):
+        given.append((trials, clock.given / 60))
         return TuneResult((), 0, 0.0, {}, "log", False, 0, 0, 0, ())
 
-    monkeypatch.setattr("luthier._compile.tune_workloads", tune_workloads)
+    monkeypatch.setattr("luthier._tune.tune_workloads", tune_workloads)
     luthier.tune(model, minutes=5)
     luthier.tune(model)
     luthier.tune(model, trials=7, minutes=5)
     assert given[0][0] > 10**9
-    assert given[1:] == [(1000, None), (7, 5)]
+    assert given[1:] == [(1000, math.inf), (7, 5)]
 
 
-@pytest.fixture
-def quicker(monkeypatch):
-    """The tuner finds that each kernel's best schedule is twice as fast as its default."""
-
-    def tune_workloads(workloads, trials, layers, **rest):
-        kernels = [
-            KernelResult(w, n, 2e-3, 1e-3, default(w, layers.target), 1, 0)
-            for w, n in workloads.items()
-        ]
-        return TuneResult(tuple(kernels), 1, 0.0, {}, "log", False, 0, 0, 0, ())
-
-    monkeypatch.setattr("luthier._compile.tune_workloads", tune_workloads)
-
-
-@pytest.mark.usefixtures("quicker")
-def test_the_whole_model_is_timed_with_defaults_and_with_the_best(model, monkeypatch):
-    built = []
-    real = luthier._timed.build_program
-
-    def build_program(program, folder, target, schedules):
-        built.append((folder, dict(schedules)))
-        return real(program, folder, target, schedules)
-
-    monkeypatch.setattr("luthier._timed.build_program", build_program)
-    report = luthier.tune(model, trials=1)
-    assert 0 < report.model_before < 1
-    assert 0 < report.model_after < 1
-    assert [schedules for _, schedules in built] == [{}, {}]  # the log has no records
-    assert not any(folder.parent.exists() for folder, _ in built)
-
-
-@pytest.mark.usefixtures("quicker")
 def test_the_whole_model_is_not_timed_where_nobody_asks(model, monkeypatch):
-    monkeypatch.setattr("luthier._compile.before_and_after", None)
+    monkeypatch.setattr("luthier._tune.judge", None)
     report = luthier.tune(model, trials=1, timed=False)
     assert (report.model_before, report.model_after) == (None, None)
 
 
 def test_what_this_machine_cannot_run_is_not_measured(model, monkeypatch):
-    monkeypatch.setattr("luthier._compile.host_features", lambda: frozenset({"sse3"}))
+    monkeypatch.setattr("luthier._tune.host_features", lambda: frozenset({"sse3"}))
     with pytest.raises(luthier.TargetError, match="cannot be measured here: this CPU lacks"):
         luthier.tune(model, "x86-64-v3", trials=1)

@@ -11,6 +11,7 @@ import pytest
 import luthier
 from luthier._bandwidth import peak_bandwidth
 from luthier._peak import peak_gflops
+from luthier.autotune.noise import Watch
 from luthier.schedules import Target
 from luthier.schedules.counts import flops
 from luthier.schedules.target import host
@@ -25,6 +26,7 @@ def test_times_are_of_single_runs_in_order(artifact_folder):
     assert report.kernels == ()
 
 
+@pytest.mark.usefixtures("quiet")
 def test_rates_follow_from_the_times(artifact_folder):
     report = luthier.bench(artifact_folder, seconds=0.05)
     work = 2 * 2 * 5 * 8 + 2 * 5 + 2 * 5 + 2 * 5  # the product, the shift, relu, the sum
@@ -34,6 +36,7 @@ def test_rates_follow_from_the_times(artifact_folder):
     assert report.fraction_of_peak == pytest.approx(report.gflops / report.peak_gflops)
 
 
+@pytest.mark.usefixtures("quiet")
 def test_kernels_are_timed_on_demand_slowest_first(artifact_folder):
     report = luthier.bench(artifact_folder, seconds=0.05, kernels=True)
     times = [k.milliseconds for k in report.kernels]
@@ -55,6 +58,98 @@ def test_kernels_are_timed_on_demand_slowest_first(artifact_folder):
 def test_by_default_with_the_threads_that_a_run_would_have(artifact_folder, monkeypatch):
     monkeypatch.setattr("luthier.deploy.artifact.available_cores", lambda: 1)
     assert luthier.bench(artifact_folder, seconds=0.05).threads == 1
+
+
+class Pulses:
+    """A watch on a machine that is busy or quiet throughout."""
+
+    def __init__(self, busy: bool) -> None:
+        self._busy = busy
+
+    def __call__(self, threads: int) -> Pulses:
+        return self
+
+    def __enter__(self) -> Pulses:
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        pass
+
+    def over(self, work):
+        return work(), self._busy
+
+
+@pytest.fixture
+def quiet(monkeypatch):
+    """Whatever else runs while these tests do."""
+    monkeypatch.setattr("luthier._bench.Watch", Pulses(busy=False))
+
+
+def test_of_a_busy_machine_nobody_knows_the_share(artifact_folder, monkeypatch, cli):
+    monkeypatch.setattr("luthier._bench.Watch", Pulses(busy=True))
+    report = luthier.bench(artifact_folder, seconds=0.05, kernels=True)
+    assert report.busy
+    assert report.fraction_of_peak is None
+    assert {k.fraction_of_peak for k in report.kernels} == {None}
+    assert {k.fraction_of_bandwidth for k in report.kernels} == {None}
+    done = cli("bench", artifact_folder, "--seconds", "0.05", "--kernels")
+    assert "busy machine" in done.out
+    assert "an unknown share of this machine's measured" in done.out
+    shares = [line for line in done.out.splitlines() if " default " in line]
+    assert all(line.count("busy") == 2 for line in shares)
+    assert len(shares) == 2
+
+
+class TestWatch:
+    @pytest.fixture
+    def watch(self, monkeypatch):
+        """A watch whose pulses take as long as it is told."""
+        pulses = [1.0]
+
+        class Harness:
+            def __init__(self, path: str) -> None:
+                pass
+
+            def start(self, threads: int) -> None:
+                pass
+
+            def stop(self) -> None:
+                pass
+
+            def pulse(self) -> float:
+                return pulses[0]
+
+        monkeypatch.setattr("luthier.autotune.noise.Harness", Harness)
+        monkeypatch.setattr("luthier.autotune.noise.compile_harness", lambda folder: folder)
+        with Watch(2) as opened:
+            yield opened, pulses
+
+    def test_what_a_quiet_machine_does_is_done_once(self, watch):
+        opened, _ = watch
+        done = []
+        assert opened.over(lambda: done.append(1)) == (None, False)
+        assert done == [1]
+
+    def test_what_was_disturbed_is_done_once_more(self, watch):
+        opened, pulses = watch
+        done = []
+
+        def work() -> int:
+            done.append(1)
+            pulses[0] = 1.5
+            return len(done)
+
+        pulses[0] = 1.05
+        result, busy = opened.over(work)
+        assert (result, len(done)) == (2, 2)
+        assert busy
+
+    def test_real_pulses_leave_nothing_behind(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        with Watch(2) as opened:
+            assert opened.over(lambda: 7)[0] == 7
+        opened.close()
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_more_threads_than_cores_are_not_timed(artifact_folder, monkeypatch):

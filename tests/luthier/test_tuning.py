@@ -75,7 +75,7 @@ def foreign(log: Path, to: Path) -> int:
     """The records of ``log`` as if they were of another processor with another cache."""
     with Store.open(to, create=True) as store:
         for record in records(log):
-            target = replace(record.machine.target, l3=12345678)
+            target = replace(record.machine.target, cpu="future", l3=12345678)
             machine = replace(record.machine, target=target, microarchitecture="future")
             store.add([replace(record, machine=machine)])
         return store.count()
@@ -170,12 +170,13 @@ def test_build_with_trials_tunes_first(cli, model):
 def test_an_interrupted_build_keeps_the_records_and_builds_nothing(
     cli, model, tmp_path, monkeypatch
 ):
-    tune = luthier.tune
+    tuned = luthier._compile.tuned
 
     def interrupted(*arguments, **settings):
-        return replace(tune(*arguments, **settings), interrupted=True)
+        report, seconds = tuned(*arguments, **settings)
+        return replace(report, interrupted=True), seconds
 
-    monkeypatch.setattr("luthier._compile.tune", interrupted)
+    monkeypatch.setattr("luthier._compile.tuned", interrupted)
     done = cli("build", model, "-o", "deep/out", "--trials", "3", "--log", "log")
     assert (done.code, done.out) == (130, "")
     assert done.err.splitlines()[-1] == (

@@ -1,0 +1,245 @@
+"""Tune: from a model to records of its kernels, and what they do for the model."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+
+import onnx
+
+from luthier.autotune import Progress, TuneResult
+from luthier.autotune import tune as tune_workloads
+from luthier.autotune.clock import Clock
+from luthier.autotune.measure import Measurer
+from luthier.frontend import ReadModel, import_model, read_model
+from luthier.schedules import Target
+from luthier.schedules.errors import TargetError
+from luthier.schedules.target import DEFAULT_ACCURACY, check_cores, host_cpu, host_features
+from luthier.schedules.toolchain import find_compiler
+
+from ._arguments import validated
+from ._footprint import stays_in_cache
+from ._judge import Verdict, judge
+from ._layers import DEFAULT_LOG, FilePath, choices, writing
+from ._machine import resolve
+from ._samples import random_inputs
+from ._timed import LEAST_TURNS, SECONDS, TURN
+
+Model = str | os.PathLike[str] | onnx.ModelProto | ReadModel
+Shapes = Mapping[str, Sequence[int]]
+Show = Callable[[Progress], None]
+
+DEFAULT_TRIALS = 1000
+_UNLIMITED = 1 << 40  # trials, where only the time is limited
+_SAMPLE_SEED = 0
+_LINKING = 1.0  # seconds that a library takes, besides its kernels
+
+
+@dataclass(frozen=True)
+class TuneReport(TuneResult):
+    """What a session did, and what became of the model.
+
+    ``model_before`` and ``model_after`` are the median seconds of a run of the whole model with
+    default and with the best schedules, timed in turns; None where that was not asked for, the
+    session was interrupted, the defaults are the best, or no time was left. Where it was no faster
+    with the best, ``model_kept_defaults``, and a build from the log will, too. ``model_busy``:
+    something else kept the machine busy, so that the two times say little.
+    """
+
+    model_before: float | None = None
+    model_after: float | None = None
+    model_kept_defaults: bool = False
+    model_busy: bool = False
+
+
+@validated
+def tune(
+    model: Model,
+    target: str | Target = "host",
+    *,
+    trials: int | None = None,
+    minutes: float | None = None,
+    log: FilePath = DEFAULT_LOG,
+    packs: Sequence[FilePath] = (),
+    verify: bool = False,
+    threads: int | None = None,
+    shapes: Shapes | None = None,
+    accuracy: str = DEFAULT_ACCURACY,
+    seed: int = 0,
+    timed: bool = True,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> TuneReport:
+    """Measure schedules of the model's kernels on this machine and add the records to ``log``.
+
+    ``log`` is a file's path or a ``postgresql://`` URL. Stops after ``trials`` measurements
+    (default: 1000, or no limit where ``minutes`` is given) or after ``minutes``. Records of earlier
+    runs are used and not measured again; what won on other machines, says the log, a pack or what
+    ships with Luthier, is tried first. ``verify``: that alone, in turns with the defaults, at most
+    four trials a kernel. Schedules that are less exact than ``accuracy`` ("strict", "balanced" or
+    "standard") asks for are left out. At the end the whole model is built twice in a temporary
+    folder, with default and with the best schedules, and ``timed`` in turns: kernels that are
+    slower in it than their defaults get these back, which the log is told. ``minutes`` include all
+    of that. Raises ModelError, LogError,
+    TargetError (a target that this machine cannot run, or more threads than it has
+    cores for), ToolchainError and UsageError.
+    """
+    report, _ = tuned(
+        model,
+        target,
+        trials=trials,
+        minutes=minutes,
+        log=log,
+        packs=packs,
+        verify=verify,
+        threads=threads,
+        shapes=shapes,
+        accuracy=accuracy,
+        seed=seed,
+        timed=timed,
+        on_progress=on_progress,
+    )
+    return report
+
+
+def tuned(
+    model: Model,
+    target: str | Target,
+    *,
+    trials: int | None,
+    minutes: float | None,
+    log: FilePath,
+    packs: Sequence[FilePath],
+    threads: int | None,
+    accuracy: str,
+    seed: int,
+    on_progress: Show | None,
+    verify: bool = False,
+    shapes: Shapes | None = None,
+    timed: bool = True,
+    builds: int = 0,
+) -> tuple[TuneReport, float]:
+    """``tune``, where the caller makes so many ``builds`` of the model afterwards.
+
+    Also tells how many seconds one takes.
+    """
+    started = time.monotonic()
+    resolved = resolve(target, threads, accuracy)
+    _check_runs_here(resolved)
+    check_cores(resolved.threads)
+    find_compiler()
+    if trials is None:
+        trials = DEFAULT_TRIALS if minutes is None and not verify else _UNLIMITED
+    show = on_progress or (lambda progress: None)
+    show(Progress("import", "reading the model while workers start", total=trials))
+    with contextlib.ExitStack() as opened:
+        measurer = opened.enter_context(Measurer(resolved, seed=seed))  # gets ready meanwhile
+        read = read_model(model, shapes)
+        program = import_model(read, resolved)
+        kernels = Counter(call.workload.dense for call in program.calls)
+        layers = opened.enter_context(writing(log, packs, resolved))
+        layers.cold = not stays_in_cache(program, resolved)
+        libraries = builds + (2 if timed else 0)
+
+        def afterwards(kernel: float, run: float) -> float:
+            """Seconds after the session, by those of building a kernel and of a run."""
+            turns = max(SECONDS, LEAST_TURNS * 2 * (TURN + 2) * run) if timed else 0.0
+            return libraries * _a_build(len(kernels), kernel) + turns
+
+        given = math.inf if minutes is None else 60 * minutes
+        clock = Clock(given, started, afterwards)
+        result = tune_workloads(
+            kernels,
+            trials,
+            layers,
+            verify=verify,
+            seed=seed,
+            on_progress=on_progress,
+            measurer=measurer,
+            clock=clock,
+        )
+        verdict = None
+        if timed and not result.interrupted:
+            stage = _Stage("model", result, clock, trials, show)
+            schedules = {key: choice.schedule for key, choice in choices(program, layers).items()}
+            inputs = random_inputs(read.proto, _SAMPLE_SEED)
+            try:
+                verdict = judge(program, layers, schedules, inputs, stage)
+            except KeyboardInterrupt:
+                result = replace(result, interrupted=True)
+    return _report(result, verdict, clock), _a_build(len(kernels), clock.building.mean(0.5))
+
+
+def _a_build(kernels: int, seconds: float) -> float:
+    """Seconds that a library takes, by what a kernel takes."""
+    return _LINKING + kernels * seconds
+
+
+class _Stage:
+    """Tells how the whole model is compared, and whether there is time for it."""
+
+    def __init__(
+        self, name: str, result: TuneResult, clock: Clock, trials: int, show: Show
+    ) -> None:
+        self._name, self._result, self._clock, self._show = name, result, clock, show
+        self._trials = trials
+        self._end = clock.elapsed + clock.afterwards
+
+    def __call__(self, doing: str) -> None:
+        """Tell what is done now."""
+        done = self._result
+        self._show(
+            Progress(
+                self._name,
+                doing,
+                trials=done.trials,
+                total=self._trials,
+                before=done.before,
+                after=done.after,
+                elapsed=self._clock.elapsed,
+                eta=max(0.0, self._end - self._clock.elapsed),
+            )
+        )
+
+    def in_time(self) -> bool:
+        """Whether both libraries can be built and timed, or little is missing."""
+        left = self._clock.given - self._clock.elapsed
+        return left > 0.7 * self._clock.afterwards
+
+
+def _report(result: TuneResult, verdict: Verdict | None, clock: Clock) -> TuneReport:
+    """With the kernels that got their defaults back, and the time of it all."""
+    known = {f.name: getattr(result, f.name) for f in fields(result)}
+    known["seconds"] = clock.elapsed
+    if verdict is None:
+        return TuneReport(**known)
+    known["kernels"] = tuple(
+        replace(k, best=k.default, schedule=verdict.reverted[k.workload.key], default_kept=True)
+        if k.workload.key in verdict.reverted
+        else k
+        for k in result.kernels
+    )
+    return TuneReport(
+        **known,
+        model_before=verdict.before,
+        model_after=verdict.after,
+        model_kept_defaults=verdict.kept,
+        model_busy=verdict.busy,
+    )
+
+
+def _check_runs_here(target: Target) -> None:
+    missing = sorted(set(target.features) - host_features())
+    if missing:
+        raise TargetError(
+            f"{target.level} cannot be measured here: this CPU lacks {', '.join(missing)}"
+        )
+    if not target.is_generic and target.cpu != host_cpu():
+        raise TargetError(
+            f"{target.cpu} cannot be measured here: this CPU is a {host_cpu()}; tune on such a "
+            f"machine, or for {target.level}"
+        )
