@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,8 +33,10 @@ Cli = Callable[..., Done]
 
 
 @pytest.fixture
-def cli(capfd: pytest.CaptureFixture[str]) -> Cli:
+def cli(capfd: pytest.CaptureFixture[str]) -> Iterator[Cli]:
     """Runs ``luthier`` with arguments; what libraries print below Python is caught, too."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers, hook = [signal.getsignal(n) for n in numbers], sys.unraisablehook
 
     def run(*arguments: object) -> Done:
         capfd.readouterr()
@@ -43,7 +46,10 @@ def cli(capfd: pytest.CaptureFixture[str]) -> Cli:
         assert isinstance(ended.value.code, int)
         return Done(ended.value.code, out, err)
 
-    return run
+    yield run
+    for number, handler in zip(numbers, handlers, strict=True):
+        signal.signal(number, handler)
+    sys.unraisablehook = hook
 
 
 @pytest.fixture(scope="session")
