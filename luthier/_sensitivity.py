@@ -26,7 +26,8 @@ RUNS = 3
 _MARGIN = 4.0  # a library rounds more often than once per input and weight
 # Relative changes. float16 layers compute in float32 and round once.
 _CHANGE = {"float16": 2.0**-10, "float32": 2.0**-20, "float64": 2.0**-48}
-_SMALL = 16  # weights of no more elements may be exponents, scales of sizes, bounds
+_SMALL = 16  # weights of a model of no more elements may be scales of sizes, say
+QUANTISATION = frozenset({"QuantizeLinear", "DequantizeLinear"})
 _FLOATS = (onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
 
 
@@ -65,7 +66,7 @@ def _loosened(
 def shaken(array: Array, seed: int) -> Array:
     """The array with each element changed by a few units in its last place.
 
-    Whole numbers stay as they are: they may be indices, or what is compared with.
+    Arrays of whole numbers stay as they are: they may be indices, exponents, what is compared with.
     """
     if array.dtype.name not in _CHANGE:
         return array
@@ -82,24 +83,22 @@ def shaken_inputs(inputs: Mapping[str, Array], seed: int) -> dict[str, Array]:
 
 
 def shaken_model(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
-    """A copy of the model whose weights are shaken."""
+    """A copy of the model whose weights are shaken, scales of a quantisation too."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    constants = (a.t for n in copy.graph.node if n.op_type == "Constant" for a in n.attribute)
-    for number, tensor in enumerate((*copy.graph.initializer, *constants)):
-        if tensor.data_type in _FLOATS:
-            old = numpy_helper.to_array(tensor)
-            new = _shaken_weight(old, seed + number)
-            if new is not old:
-                tensor.CopyFrom(numpy_helper.from_array(new, tensor.name))
+    named = [(tensor.name, tensor) for tensor in copy.graph.initializer]
+    for node in copy.graph.node:
+        named += [(node.output[0], a.t) for a in node.attribute if node.op_type == "Constant"]
+    scales = {n.input[1] for n in copy.graph.node if n.op_type in QUANTISATION}
+    for number, (name, tensor) in enumerate(named):
+        large = np.prod(tensor.dims, dtype=np.float64) > _SMALL
+        if tensor.data_type in _FLOATS and (large or name in scales):
+            new = shaken(numpy_helper.to_array(tensor), seed + number)
+            tensor.CopyFrom(numpy_helper.from_array(new, tensor.name))
     return copy
 
 
 def shaken_program(program: Program, seed: int) -> Program:
-    """The program with its weights shaken."""
-    constants = {v: _shaken_weight(array, seed + v) for v, array in program.constants.items()}
+    """The program with its weights shaken; sizes and axes are none of them."""
+    constants = {value: shaken(array, seed + value) for value, array in program.constants.items()}
     return replace(program, constants=constants)
-
-
-def _shaken_weight(array: Array, seed: int) -> Array:
-    return shaken(array, seed) if array.size > _SMALL else array

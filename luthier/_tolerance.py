@@ -29,11 +29,14 @@ _FLOATS = {
     TensorProto.FLOAT16: "float16",
 }
 _QUANTIZERS = frozenset({"QuantizeLinear", "DynamicQuantizeLinear"})
-# Operators whose results are elements of their first argument, or of all.
-_MOVERS = frozenset(
-    {"Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "Identity", "MaxPool", "Pad", "Relu"}
-    | {"Reshape", "Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"}
+# By how much more than its first argument a result may change, at most.
+_LIKE_IT = (
+    "AveragePool Clip DepthToSpace Expand Flatten Gather GlobalAveragePool GlobalMaxPool Identity "
+    "MaxPool Neg Pad ReduceMax ReduceMean ReduceMin Relu Reshape Slice SpaceToDepth Split Squeeze "
+    "Tanh Tile Transpose Unsqueeze"
 )
+_GROWTH = {**dict.fromkeys(_LIKE_IT.split(), 1.0), "Softmax": 0.5, "Sigmoid": 0.25}
+_SUMS = frozenset({"Add", "Sub"})
 
 
 def tolerances(model: onnx.ModelProto, outputs: Mapping[str, Tensor]) -> dict[str, Tolerance]:
@@ -51,7 +54,8 @@ def tolerances(model: onnx.ModelProto, outputs: Mapping[str, Tensor]) -> dict[st
 class Origin:
     """What a value comes from: the ``coarsest`` float type on its way, "" for none.
 
-    ``step`` is the distance of two neighbours in the quantised numbers that its elements are, or 0.
+    ``step`` is how much an element changes where each quantised number that it is computed from is
+    the next one, as far as that is known; 0 where it is computed from none, or in other ways.
     """
 
     coarsest: str = ""
@@ -59,7 +63,7 @@ class Origin:
 
     @property
     def is_quantised(self) -> bool:
-        """Whether its elements are quantised numbers."""
+        """Whether its elements follow the steps of quantised numbers."""
         return self.step > 0
 
 
@@ -126,9 +130,12 @@ def _step(
     if node.op_type == "DequantizeLinear" and len(node.input) > 1:
         scale = constants.get(node.input[1])
         return first * float(np.abs(scale).max(initial=0.0)) if scale is not None else 0.0
+    steps = [each.step for each in arguments]
     if node.op_type == "Concat":
-        return max((each.step for each in arguments), default=0.0)
-    return first if node.op_type in _MOVERS else 0.0
+        return max(steps, default=0.0)
+    if node.op_type in _SUMS:
+        return sum(steps)
+    return _GROWTH.get(node.op_type, 0.0) * first
 
 
 def _named_type(node: onnx.NodeProto) -> str:

@@ -65,6 +65,29 @@ def quantised(last: str) -> onnx.ModelProto:
     return model(nodes, X, {last: TensorProto.INT8 if last == "q" else FLOAT}, constants)
 
 
+def ties() -> onnx.ModelProto:
+    """Six quantised layers whose sums are often midway between two steps; then a product.
+
+    Which way a tie goes depends on the order of a sum, and every layer has its own.
+    """
+    rng = np.random.default_rng(0)
+    constants: dict[str, Any] = {"s": np.float32(0.1), "z": np.int8(0), "ws": np.float32(0.05)}
+    nodes, value = [], "x"
+    for i in range(6):
+        constants[f"w{i}"] = rng.integers(-3, 4, (96, 96)).astype(np.int8)
+        nodes += [
+            N("QuantizeLinear", [value, "s", "z"], [f"q{i}"]),
+            N("DequantizeLinear", [f"q{i}", "s", "z"], [f"d{i}"]),
+            N("DequantizeLinear", [f"w{i}", "ws", "z"], [f"v{i}"]),
+            N("MatMul", [f"d{i}", f"v{i}"], [f"m{i}"]),
+            N("Tanh", [f"m{i}"], [f"t{i}"]) if i % 2 else N("Identity", [f"m{i}"], [f"t{i}"]),
+        ]
+        value = f"t{i}"
+    constants["last"] = normal(96, 10)
+    nodes += [N("MatMul", [value, "last"], ["y"])]
+    return model(nodes, {"x": (FLOAT, [64, 96])}, {"y": FLOAT}, constants)
+
+
 def half() -> onnx.ModelProto:
     """Four convolutions in float16; the second output is float32 of what was float16."""
     nodes, value, constants = [], "x", {}
@@ -112,6 +135,7 @@ def amplifying() -> onnx.ModelProto:
 
 SOUND: dict[str, tuple[Callable[[], onnx.ModelProto], dict[str, str]]] = {
     "quantised, int8": (lambda: quantised("q"), {"q": "one step of the quantisation: atol 1"}),
+    "quantised, with ties": (ties, {"y": "float32"}),
     "quantised": (lambda: quantised("d"), {"d": "one step of the quantisation: atol 0.1"}),
     "quantised inside": (lambda: quantised("y"), {"y": "float32"}),
     "float16": (half, {"r3": "float16: rtol 0.01", "y": "float16: rtol 0.01"}),
@@ -227,6 +251,24 @@ def moved(*operators: str) -> onnx.ModelProto:
 @pytest.mark.parametrize("operators", [(), ("Identity", "Transpose"), ("Flatten",)])
 def test_a_step_outlives_movements(operators):
     assert of(moved(*operators)) == "one step of the quantisation"
+
+
+@pytest.mark.parametrize(
+    ("last", "atol"),
+    [
+        (N("Softmax", ["d"], ["y"]), 0.05),
+        (N("Sigmoid", ["d"], ["y"]), 0.025),
+        (N("Add", ["d", "d"], ["y"]), 0.2),
+        (N("Concat", ["x", "d"], ["y"], axis=0), 0.1),
+    ],
+)
+def test_steps_grow_and_shrink_with_what_is_computed(last, atol):
+    nodes = [N("QuantizeLinear", ["x", "s", "z"], ["q"])]
+    nodes += [N("DequantizeLinear", ["q", "t", "z"], ["d"]), last]
+    made = model(nodes, {"x": (FLOAT, [4])}, {"y": FLOAT}, SCALES)
+    found = tolerances(made, {"y": Tensor((4,), "float32")})["y"]
+    assert (found.why, found.rtol) == ("one step of the quantisation", 0)
+    assert found.atol == pytest.approx(atol, rel=1e-2)
 
 
 def test_arithmetic_ends_a_step():
