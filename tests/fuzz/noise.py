@@ -39,7 +39,8 @@ _POLYNOMIAL = frozenset(
         ReduceSumSquare ScatterElements ScatterND Sum
     """.split()
 )
-# Of infinity with a weight of zero, and of numbers whose weighted sums overflow, anything may come.
+# Their weights are rounded, too: of infinity with a weight of about zero, and of numbers whose
+# weighted sums overflow, anything may come.
 _BETWEEN = frozenset("GridSample Resize Upsample".split())
 # Spelled with 1: exp(x) - 1, log(1 + exp(x)), x (1 + erf(x)). Their errors are those of 1 or of x.
 _NEAR_ONE = frozenset("Celu Elu Selu Softplus".split())
@@ -97,7 +98,7 @@ def evaluate(
         on_grid = all(_on_grid(a).all() for a in _arrays(present))
         results.append([_output(node.op_type, o, shaken, on_grid, rng) for o in outputs])
     overflown = _overflown(node, [None if a is None else a.array for a in args], opset, truth)
-    for result, anything in zip(results, (1.0, 1e30, -1e30), strict=False):
+    for result, anything in zip(results, (np.nan, 1e30, -1e30), strict=False):
         for k, o in enumerate(overflown):
             if o.any():
                 result[k] = np.where(o, anything, result[k]).astype(result[k].dtype)
@@ -165,7 +166,7 @@ def _input(op: str, index: int, array: Array, rng: np.random.Generator) -> Array
     if op in ("Resize", "Upsample") and index:  # sizes
         return array
     kept = _on_grid(array) if op in _POLYNOMIAL else np.zeros(array.shape, np.bool_)
-    return _shake(array, 1.0, ~kept, rng)
+    return _shake(array, 8.0 if op in _BETWEEN else 1.0, ~kept, rng)
 
 
 def _output(
