@@ -179,9 +179,12 @@ def _fold_node(
         return {o: _empty(types[o]) for o in outputs}
     inputs = {name for name in node.input if name}
     arrays = {name: known[name] for name in inputs if name in known}
-    for index in _BY_TYPE.get(node.op_type, ()):
-        if index < len(node.input) and node.input[index] in types:
-            arrays[node.input[index]] = _stand_in(types[node.input[index]])
+    by_type = _BY_TYPE.get(node.op_type, ())
+    by_value = {name for i, name in enumerate(node.input) if i not in by_type}
+    for index in by_type:
+        name = node.input[index] if index < len(node.input) else ""
+        if name in types and name not in by_value:
+            arrays[name] = _stand_in(types[name])
     if len(arrays) < len(inputs) or sum(a.size for a in arrays.values()) > _LARGEST:
         return None
     if node.op_type not in FOLDABLE and not any(a.size == 0 for a in arrays.values()):

@@ -24,6 +24,8 @@ def _clip(node: OnnxNode) -> Any:
             return _clip_at_run_time(node)
         found = node.setting(name, 1 + i)
         number = found.item() if found is not None else math.nan
+        if number > np.iinfo("int64").max and node.dtype == "uint64":  # no literal of TVM's
+            return _clip_at_run_time(node)
         free = -math.inf if name == "min" else math.inf
         ends.append(free if number != number else number)
     return relax.op.clip(node.x, *(relax.prim_value(e) for e in ends))

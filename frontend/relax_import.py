@@ -26,6 +26,7 @@ from . import (
     onnx_nn,
     onnx_reduce,
     onnx_resize,
+    onnx_types,
     relax_conv,
     relax_fallback,
     relax_math,
@@ -47,8 +48,6 @@ CONVERTERS = {
     **onnx_reduce.CONVERTERS,
     **onnx_resize.CONVERTERS,
 }
-# Of integers, TVM's importer says nothing that a user can read.
-OF_FLOATS = frozenset("Erf ReduceL2 ReduceLogSum ReduceLogSumExp".split())
 PADDED = ("Conv", "ConvTranspose", "MaxPool", "AveragePool")
 TABLE = {
     **relax_conv.TABLE,
@@ -81,8 +80,7 @@ class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
                 inputs[i] = relax.const(np.asarray([int(d) for d in value.values], np.int64))
         halves = op_name in onnx_half.SEVERAL_STEPS and onnx_half.widen(self.bb, inputs)
         node = OnnxNode(self.bb, self.label, list(inputs), attrs, about["num_outputs"], opset)
-        if op_name in OF_FLOATS and not node.dtype.startswith("float"):
-            raise node.unsupported(f"an input of {node.dtype}")
+        onnx_types.check(op_name, node)
         if op_name in PADDED:
             attrs = onnx_nn.explicit_padding(op_name, node)
         if op_name in CONVERTERS:

@@ -109,12 +109,12 @@ def _cast(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -
 def _clip(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
     dtype = node.out.dtype
     value = args[0]
-    low, high = float(node.attr("min", "-inf")), float(node.attr("max", "inf"))
-    if math.isfinite(low):
+    low, high = node.attr("min", "-inf"), node.attr("max", "inf")
+    if math.isfinite(float(low)):
         bound = constant(low, dtype)
         value = bind(value)
         value = tirx.Select(less(value, bound), bound, value)
-    if math.isfinite(high):
+    if math.isfinite(float(high)):
         bound = constant(high, dtype)
         value = bind(value)
         value = tirx.Select(less(bound, value), bound, value)

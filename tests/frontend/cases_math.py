@@ -139,6 +139,10 @@ CASTS = [
     case("CastLike", A * 9, K.astype("int32")),
 ]
 
+LIMITS = {
+    t: np.array([np.iinfo(t).min, np.iinfo(t).max, 0, 1, 7], t)
+    for t in ("int64", "uint64", "int32")
+}
 CLIPS = [
     case("Clip", A, min=-0.5, max=0.7, opset=7),
     case("Clip", A, max=0.7, opset=7),
@@ -151,6 +155,15 @@ CLIPS = [
     case("Clip", A, np.float32(0.5), np.float32(-0.5), constants=(1, 2), note="crossed"),
     case("Clip", K, np.int64(-3), np.int64(4), constants=(1, 2)),
     case("Clip", K, None, np.int64(2**62 + 1), constants=(2,), note="exact"),
+    *(
+        case("Clip", LIMITS[t], *bounds, constants=c, note=f"{t}-one-bound")
+        for t, low, high in (
+            ("int64", np.int64(-3), np.int64(2**63 - 2)),
+            ("uint64", np.uint64(3), np.uint64(2**64 - 2)),
+            ("int32", np.int32(-(2**31) + 1), np.int32(4)),
+        )
+        for bounds, c in (((low,), (1,)), ((None, high), (2,)))
+    ),
     case("Clip", K.astype("int8"), np.int8(-3), constants=(1,)),
 ]
 

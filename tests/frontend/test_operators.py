@@ -7,7 +7,8 @@ import pytest
 from cases_math import CASES as MATH
 from cases_movement import CASES as MOVEMENT
 from cases_nn import CASES as NN
-from onnx_models import TARGET, Case, agree, case, compute, floats
+from onnx import helper
+from onnx_models import TARGET, Case, agree, case, compute, floats, integers, model
 
 from luthier.frontend import import_model
 from luthier.schedules import ModelError, UnsupportedOperator
@@ -37,6 +38,14 @@ def test_an_even_number_of_neighbours_has_one_more_after() -> None:
     np.testing.assert_allclose(out, x / (1 + total / 2), rtol=1e-5)
 
 
+def test_a_value_may_lend_its_own_type() -> None:
+    """Its numbers count, though those of the second argument do not."""
+    x = integers(-3, 9, 2, 3)
+    node = helper.make_node("CastLike", ["x", "x"], ["y"])
+    out = compute(import_model(model([node], {"x": x}, ["y"]), TARGET), {"x": x})["y"]
+    np.testing.assert_array_equal(out, x)
+
+
 REFUSED = [
     (
         case("Dropout", floats(3), np.float32(0.5), np.bool_(True), constants=(1, 2)),
@@ -52,6 +61,26 @@ REFUSED = [
     (
         case("Pad", floats(3), np.array([3, 0]), mode="reflect", constants=(1,)),
         "a reflection that is wider than the tensor",
+    ),
+    *(
+        (case(op, integers(1, 9, 3, dtype=dtype)), f"an input of {dtype} is not supported")
+        for op in ("ReduceL2", "ReduceLogSum", "ReduceLogSumExp")
+        for dtype in ("int32", "uint64")
+    ),
+    (case("Erf", integers(1, 9, 3), opset=9), "an input of int64 is not supported"),
+    (
+        case("Gemm", *(integers(0, 9, 3, 3, dtype="int32") for _ in range(3)), beta=0.5),
+        "beta=0.5 of integers is not supported",
+    ),
+    (
+        case(
+            "GridSample",
+            floats(1, 1, 1, 4),
+            floats(1, 2, 2, 2),
+            padding_mode="reflection",
+            align_corners=1,
+        ),
+        "a reflection in a dimension of one element is not supported",
     ),
     (case("Einsum", floats(2, 3), equation="ij->ijz"), "the equation 'ij->ijz'"),
     (case("Einsum", floats(2, 3), equation="i->i"), "the equation 'i->i'"),

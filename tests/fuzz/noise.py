@@ -42,6 +42,7 @@ _POLYNOMIAL = frozenset(
 # Their weights are rounded, too: of infinity with a weight of about zero, and of numbers whose
 # weighted sums overflow, anything may come.
 _BETWEEN = frozenset("GridSample Resize Upsample".split())
+_MAXIMA = frozenset("GlobalMaxPool MaxPool".split())
 # Spelled with 1: exp(x) - 1, log(1 + exp(x)), x (1 + erf(x)). Their errors are those of 1 or of x.
 _NEAR_ONE = frozenset("Celu Elu Selu Softplus".split())
 _NEAR_X = frozenset("Gelu Mish Swish".split())
@@ -84,7 +85,8 @@ def evaluate(
     """The node's results; raises NoReferenceError."""
     truth = compute(node, [None if a is None else a.array for a in args], opset, first)
     present = [a for a in args if a is not None]
-    if all(a.exact for a in present) and not _rounds(node.op_type, [*_arrays(present), *truth]):
+    loose = _rounds(node.op_type, [*_arrays(present), *truth]) or node.op_type in _MAXIMA
+    if all(a.exact for a in present) and not loose:
         return [exactly(t) for t in truth]
     results = []
     for i in range(REPLICAS):
@@ -110,6 +112,8 @@ def _overflown(
 ) -> list[Array]:
     """Where a sum overflows inside, or may in another order of additions."""
     overflown = [np.zeros(t.shape, np.bool_) for t in truth]
+    if node.op_type in _MAXIMA:
+        return [_whether_nan_counts(node, args, opset)]
     if node.op_type not in SUMS or not _large([a for a in args if a is not None]):
         return overflown
     if node.op_type in _BETWEEN:
@@ -123,6 +127,16 @@ def _overflown(
         ]
     except NoReferenceError:
         return [~np.isfinite(t) for t in truth]
+
+
+def _whether_nan_counts(node: onnx.NodeProto, args: Sequence[Array | None], opset: int) -> Array:
+    """Where a window has NaN, which some let through and others do not."""
+    x = np.asarray(args[0])
+    (without,), (with_it,) = (
+        compute(node, [np.where(np.isnan(x), other, x).astype(x.dtype)], opset)
+        for other in (-np.inf, np.inf)
+    )
+    return np.asarray(without != with_it)
 
 
 def _large(arrays: Sequence[Array]) -> bool:

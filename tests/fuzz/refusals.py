@@ -10,6 +10,8 @@ DOCUMENTED: Mapping[str, str] = {
     r"it needs float32": "not in average pooling, softmax and normalisation",
     r"element type \w+, which is not supported": "element types",
     r"an input of u?int\d+ is not supported": "of integers",
+    r"(alpha|beta)=\S+ of integers is not supported": "with a factor that is none",
+    r"a reflection in a dimension of one element": "about the corners of a dimension",
     r"weights known at build time": "with weights computed at run time",
     r"known at build time": "shapes and bounds that depend on values at run time",
 }
