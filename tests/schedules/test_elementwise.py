@@ -306,3 +306,26 @@ def test_an_unknown_operator_is_refused():
     b.add("rot13", b.input((SIZE,)))
     with pytest.raises(ScheduleError, match="no template computes"):
         next(schedules(b.workload, TARGETS["x86-64-v2"], 0))
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+def test_each_is_the_same_in_front_of_a_sum(level):
+    """Down columns and along rows: TVM makes wrong vector code around some of its functions."""
+    cases, x = [], np.random.default_rng(3).uniform(-0.9, 0.9, (3, 21)).astype(np.float32)
+    x[:, :3] *= 9
+    for op in (*UNARY, *BINARY):
+        if "float32" not in {**UNARY, **BINARY}[op] or op in GIVES_BOOL:
+            continue
+        for axis, shape in ((0, (21,)), (1, (3,))):
+            b = Builder()
+            args = [b.input(x.shape) for _ in range(ops.ELEMENTWISE[op])]
+            value = b.add(op, *args, **ATTRIBUTES.get(op, {}))
+            b.add("sum", value, shape=shape, axes=(axis,), keepdims=False)
+            cases.append((b.workload, [x, x[::-1]][: len(args)]))
+    target = TARGETS[level]
+    kernels = [instantiate(w, target, next(schedules(w, target, 0))) for w, _ in cases]
+    library = Library(kernels, target)
+    for i, (workload, inputs) in enumerate(cases):
+        want = reference(workload, inputs)
+        got = library.run(i, inputs, random.Random(i))
+        compare(got, want, 1e-3 + 1e-5 * np.abs(want), str(workload))
