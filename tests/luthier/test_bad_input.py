@@ -202,7 +202,7 @@ def test_an_artifact_has_its_shapes_already(refused, artifact_folder):
 def test_a_target(refused):
     save(scale_model())
     for command in (BUILD, ("tune", "model.onnx"), ("target",)):
-        refused(7, "choose one of host, x86-64-v2", *command, "--target", "z80")
+        refused(7, "choose one of host, native, x86-64-v2", *command, "--target", "z80")
 
 
 def test_no_compiler(refused, monkeypatch):
