@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import onnx
+from onnx import helper
 from tvm import relax, tirx
 
 from luthier.schedules import ModelError
@@ -46,7 +47,7 @@ def _inferred(light: onnx.ModelProto, name: str) -> list[int | None] | None:
 
 
 def check_inferred(model: onnx.ModelProto, values: Mapping[str, Any]) -> None:
-    """Raise ModelError where a Relax value has another shape than ONNX's inference tells.
+    """Raise ModelError where a Relax value has another shape or type than ONNX's inference tells.
 
     What no inference knows is not compared.
     """
@@ -58,6 +59,13 @@ def check_inferred(model: onnx.ModelProto, values: Mapping[str, Any]) -> None:
                 f"{source.get(info.name, info.name)}: its result '{info.name}' has the shape "
                 f"{list(shape)}, but ONNX infers {_text(tensor.shape)}: one is wrong, report it"
             )
+        if shape is not None and tensor.elem_type:
+            ours, theirs = str(values[info.name].ty.dtype), tensor.elem_type
+            if ours != str(helper.tensor_dtype_to_np_dtype(theirs)):
+                raise ModelError(
+                    f"{source.get(info.name, info.name)}: its result '{info.name}' has the type "
+                    f"{ours}, but ONNX infers another: one is wrong, report it"
+                )
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:

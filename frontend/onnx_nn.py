@@ -149,6 +149,13 @@ def _halves(total: list[int], upper: bool) -> tuple[int, ...]:
     return (*before, *(t - b for t, b in zip(total, before, strict=True)))
 
 
+def grid_as_image(node: OnnxNode) -> Any:
+    """The grid in the image's element type: TVM's kernel takes both for one type."""
+    if not node.dtype.startswith("float"):
+        raise node.unsupported(f"an image of {node.dtype}")
+    return node.emit(_cast(node.input(1), node.dtype))
+
+
 def _batch_normalization(node: OnnxNode) -> Any:
     """By the trained statistics, in float32 at least."""
     if node.attr("training_mode", 0) or (node.opset < 14 and node.outputs > 1):

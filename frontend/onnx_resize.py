@@ -244,9 +244,7 @@ def _resize_all(node: OnnxNode, spans: list[_Span], method: _Method) -> Any:
     _check(node, spans, method)
     if all(s.out == s.size for s in spans):
         return node.x  # as in ONNX Runtime, though a scale of 1.1 of 2 elements would move them
-    wide = node.dtype == "float16" and method.mode != "nearest"
-    x = node.emit(relax.op.astype(node.x, "float32")) if wide else node.x
-    inside = None
+    x, inside = node.x, None
     for span in spans:
         if span.scale == 1:
             continue  # as in ONNX Runtime, whatever the region of interest
@@ -256,7 +254,6 @@ def _resize_all(node: OnnxNode, spans: list[_Span], method: _Method) -> Any:
             within = (source >= 0) & (source <= span.size - 1)
             shape = [-1 if i == span.axis else 1 for i in range(node.rank)]
             inside = within.reshape(shape) if inside is None else inside & within.reshape(shape)
-    x = relax.op.astype(x, "float16") if wide else x
     if inside is None or np.all(inside):
         return x
     fill = node.number(node.attr("extrapolation_value", 0.0))

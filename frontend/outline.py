@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -18,17 +19,30 @@ from .graph import Array
 from .messages import one_line
 from .onnx_node import is_onnx, node_label, opset_of
 from .onnx_ops import BUILD_TIME, SUPPORTED
+from .unsupported import check_operators
 
 # Larger initializers become inputs of the outline; smaller ones may be shapes, axes, ...
 _WEIGHT = 1024
 # What onnx's shape inference says of a node, and operators of which it refuses what is valid.
 _INFERENCE_ERROR = re.compile(r"\(op_type:(\w+), node name: (.*?)\): (?:\[\w+\] )?(.*)")
+_CHECKED_NODE = re.compile(r"Bad node spec for node\. Name: (.*) OpType: ")
+_CHOICES = {
+    ("BitShift", "direction"): (b"LEFT", b"RIGHT"),
+    ("DepthToSpace", "mode"): (b"DCR", b"CRD"),
+    ("Gelu", "approximate"): (b"none", b"tanh"),
+    ("GridSample", "mode"): (b"linear", b"bilinear", b"nearest", b"cubic", b"bicubic"),
+    ("GridSample", "padding_mode"): (b"zeros", b"border", b"reflection"),
+    ("ScatterElements", "reduction"): (b"none", b"add", b"mul", b"max", b"min"),
+    ("ScatterND", "reduction"): (b"none", b"add", b"mul", b"max", b"min"),
+    ("SpaceToDepth", "mode"): (b"DCR", b"CRD"),
+}
 _SHORT = frozenset(
     """
         axis axes batch_axis batch_dims blocksize dilations group kernel_shape keepdims num_groups
         output_padding output_shape perm size strides to
     """.split()
 )
+_FINITE = frozenset("alpha beta bias cubic_coeff_a epsilon gamma lambd".split())
 _UNSURE = ("Einsum", "MeanVarianceNormalization")
 
 
@@ -40,14 +54,19 @@ def outline(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Array]]:
     """
     light, weights = _without_weights(model, local_functions_expanded(model))
     light = _without_old_group_norms(light)
-    _check_operators(light, SUPPORTED | FOLDABLE | spelled_operators(opset_of(light)))
+    spelled = spelled_operators(opset_of(light))
+    check_operators(light, SUPPORTED | FOLDABLE | spelled)
     _check_equations(light)
-    _check_numbers(light)
-    _check(light, says_opset=any(is_onnx(o.domain) for o in model.opset_import))
+    _check_attributes(light)
+    try:
+        _check(light, says_opset=any(is_onnx(o.domain) for o in model.opset_import))
+    except ModelError:
+        check_operators(light, SUPPORTED | spelled)  # says more, of what cannot be folded
+        raise
     light = operators_expanded(light, SUPPORTED)
-    _check_operators(light, SUPPORTED | FOLDABLE)
+    check_operators(light, SUPPORTED | FOLDABLE)
     light = fold_shapes(light)
-    _check_operators(light, SUPPORTED)
+    check_operators(light, SUPPORTED)
     _name_nodes(light)
     _check_build_time(light)
     _check_outputs(light)
@@ -144,18 +163,6 @@ def _as_instances(node: onnx.NodeProto, stem: str) -> list[onnx.NodeProto]:
     ]
 
 
-def _check_operators(model: onnx.ModelProto, known: frozenset[str]) -> None:
-    missing = []
-    for node in model.graph.node:
-        if not (is_onnx(node.domain) and node.op_type in known):
-            operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
-            named = node.name or (node.output[0] if node.output else "")
-            missing.append(f"{operator} (node '{named}')")
-    if missing:
-        plural = "operators are" if len(missing) > 1 else "operator is"
-        raise UnsupportedOperator(f"{len(missing)} {plural} not supported: {', '.join(missing)}")
-
-
 def _check_equations(model: onnx.ModelProto) -> None:
     """Einsum's, on some of which onnx's shape inference never ends."""
     term = rb"[A-Za-z]*(\.\.\.)?[A-Za-z]*"
@@ -169,13 +176,18 @@ def _check_equations(model: onnx.ModelProto) -> None:
                     )
 
 
-def _check_numbers(model: onnx.ModelProto) -> None:
-    """Attributes that onnx's shape inference cuts to 32 bits, or that end the process in it."""
+def _check_attributes(model: onnx.ModelProto) -> None:
+    """Those that neither onnx nor TVM check, or that end the process in onnx's inference."""
     for node in model.graph.node:
         for attribute in node.attribute:
             name, numbers = attribute.name, (attribute.i, *attribute.ints)
             if name in _SHORT and max(map(abs, numbers)) >= 2**31:
                 raise ModelError(f"{node_label(node)}: its attribute '{name}' is out of all bounds")
+            if attribute.s not in _CHOICES.get((node.op_type, name), (attribute.s,)):
+                said = f"its attribute '{name}' is '{attribute.s.decode(errors='replace')}'"
+                raise ModelError(f"{node_label(node)}: {said}")
+            if name in _FINITE and not math.isfinite(attribute.f):
+                raise ModelError(f"{node_label(node)}: its attribute '{name}' is {attribute.f}")
             if node.op_type == "Split" and name == "num_outputs" and numbers[0] != len(node.output):
                 said = f"it says {numbers[0]} outputs, but has {len(node.output)}"
                 raise ModelError(f"{node_label(node)}: {said}")
@@ -194,7 +206,9 @@ def _check(model: onnx.ModelProto, says_opset: bool) -> None:
     try:
         onnx.checker.check_model(checked)
     except Exception as error:
-        raise ModelError(f"{broken} ({one_line(error)})") from error
+        named = _CHECKED_NODE.search(str(error))
+        where = f"{named[1]}: " if named else ""
+        raise ModelError(f"{where}{broken} ({one_line(error)})") from error
     _open_outputs(checked.graph)
     try:
         onnx.shape_inference.infer_shapes(checked, check_type=True, strict_mode=True)

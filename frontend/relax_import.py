@@ -81,6 +81,8 @@ class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
         halves = op_name in onnx_half.SEVERAL_STEPS and onnx_half.widen(self.bb, inputs)
         node = OnnxNode(self.bb, self.label, list(inputs), attrs, about["num_outputs"], opset)
         onnx_types.check(op_name, node)
+        if op_name == "GridSample":
+            inputs[1] = onnx_nn.grid_as_image(node)
         if op_name in PADDED:
             attrs = onnx_nn.explicit_padding(op_name, node)
         if op_name in CONVERTERS:

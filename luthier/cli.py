@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
 import traceback
@@ -13,7 +14,13 @@ import click
 
 import luthier
 from luthier.autotune.address import shown
-from luthier.schedules.errors import LuthierError, ModelError, UsageError, redacted
+from luthier.schedules.errors import (
+    LuthierError,
+    ModelError,
+    UnsupportedOperator,
+    UsageError,
+    redacted,
+)
 
 from ._interrupts import INTERRUPTED, MESSAGE, came, raise_from_now
 from .commands.bench import bench
@@ -59,7 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except Exception as error:
         if came():  # what a library made of it
             _fail(MESSAGE, INTERRUPTED)
-        _fail(*_told(error, arguments or sys.argv[1:]))
+        given = sys.argv[1:] if arguments is None else arguments
+        if isinstance(error, UnsupportedOperator) and error.operators and "--json" in given:
+            click.echo(json.dumps({"error": str(error), "operators": error.operators}, indent=1))
+        _fail(*_told(error, given))
     sys.exit(code if isinstance(code, int) else 0)
 
 

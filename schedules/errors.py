@@ -18,6 +18,7 @@ Each class has the exit code that the command line ends with, so a script can te
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from urllib.parse import unquote
 
 _WORD = re.compile(r"[^\s'\"]+")
@@ -60,6 +61,15 @@ def _without_password(word: str) -> str:
     return word
 
 
+_LONGEST = 2000
+
+
+def shortened(text: str) -> str:
+    """``text`` with the middle left out where it is very long: names may have any length."""
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[:half]}…{text[-half:]}"
+
+
 def printable(text: str) -> str:
     """``text`` with what is not printable, or what a terminal obeys, escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -75,7 +85,7 @@ class LuthierError(Exception):
     exit_code = 1
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(redacted(printable(str(message))))
+        super().__init__(shortened(redacted(printable(str(message)))))
 
 
 class UsageError(LuthierError):
@@ -91,7 +101,17 @@ class ModelError(LuthierError):
 
 
 class UnsupportedOperator(ModelError):  # noqa: N818 - the name users see
-    """The model uses an operator that Luthier cannot compile."""
+    """The model uses an operator that Luthier cannot compile.
+
+    ``operators`` has the names of the nodes of each that Luthier does not know at all; it is empty
+    where it is the way in which a known one is used.
+    """
+
+    def __init__(
+        self, message: str = "", operators: Mapping[str, tuple[str, ...]] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.operators: Mapping[str, tuple[str, ...]] = operators or {}
 
 
 class LogError(LuthierError):

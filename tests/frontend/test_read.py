@@ -378,12 +378,54 @@ def test_a_model_that_forgets_the_default_domain_uses_that_of_its_functions() ->
 # Graphs.
 
 
-def test_several_unknown_operators_are_all_named() -> None:
-    nodes = [N("Det", ["x"], ["d"], name="first"), N("Frobnicate", ["d"], ["y"], domain="my.own")]
-    message = refusal(model(nodes, {"x": floats(3, 3)}, ["y"]), kind=UnsupportedOperator)
-    assert message == (
-        "2 operators are not supported: Det (node 'first'), my.own.Frobnicate (node 'y')"
+def test_several_unknown_operators_are_all_told_in_groups() -> None:
+    nodes = [
+        N("Det", ["x"], ["d"], name="first"),
+        N("Frobnicate", ["d"], ["f"], domain="my.own"),
+        N("Det", ["x"], ["e"], name="second"),
+        N("BiasGelu", ["f"], ["y"], domain="com.microsoft"),
+    ]
+    with pytest.raises(UnsupportedOperator) as refused:
+        import_model(model(nodes, {"x": floats(3, 3)}, ["y"]), TARGET)
+    assert str(refused.value) == (
+        "3 operators are not supported: Det (2 nodes, first 'first'), "
+        "my.own.Frobnicate (1 node, 'f'), com.microsoft.BiasGelu (1 node, 'y'): express them by "
+        "other operators when exporting; give functions for what is of another domain, or export "
+        "by ONNX's own operators; export without ONNX Runtime's fusions"
     )
+    assert refused.value.operators == {
+        "Det": ("first", "second"),
+        "my.own.Frobnicate": ("f",),
+        "com.microsoft.BiasGelu": ("y",),
+    }
+
+
+def test_a_hundred_unknown_operators_are_counted() -> None:
+    nodes = [N(f"Op{i}", ["x"], [f"y{i}"], domain="my") for i in range(100)]
+    with pytest.raises(UnsupportedOperator) as refused:
+        import_model(model(nodes, {"x": floats(3)}, ["y99"]), TARGET)
+    assert "100 operators are not supported: my.Op0 (1 node, 'y0')" in str(refused.value)
+    assert "and 92 more" in str(refused.value)
+    assert len(refused.value.operators) == 100
+
+
+def test_names_of_any_length_are_told_in_a_short_line() -> None:
+    long = "n" * 70_000
+    nodes = [N("Det", ["x"], ["y"], name=long)]
+    made = model(nodes, {"x": floats(3, 3)}, ["y"], name=long)
+    with pytest.raises(UnsupportedOperator) as refused:
+        import_model(made, TARGET)
+    assert len(str(refused.value)) <= 2001
+    assert "Det" in str(refused.value)
+    assert str(refused.value).endswith("when exporting")
+
+
+def test_a_model_whose_names_are_long() -> None:
+    long = "n" * 70_000
+    made = model([N("Neg", [long], ["y"], name=long, doc_string=long)], {long: floats(3)}, ["y"])
+    made.doc_string = made.graph.name = made.producer_name = long
+    out = compute(import_model(made, TARGET), {long: floats(3)})["y"]
+    np.testing.assert_array_equal(out, -floats(3))
 
 
 def test_control_flow_is_refused_by_name() -> None:
@@ -392,7 +434,7 @@ def test_control_flow_is_refused_by_name() -> None:
     )
     node = N("If", ["c"], ["y"], name="choice", then_branch=branch, else_branch=branch)
     made = model([node], {"x": floats(3), "c": np.array(True)}, ["y"])
-    assert "If (node 'choice')" in refusal(made, kind=UnsupportedOperator)
+    assert "If (1 node, 'choice')" in refusal(made, kind=UnsupportedOperator)
 
 
 def unsorted(made: onnx.ModelProto) -> None:

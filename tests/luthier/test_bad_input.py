@@ -102,11 +102,11 @@ MODELS: dict[str, tuple[Callable[[], object], str]] = {
     "truncated": (truncated, "this is no ONNX file, or it is cut short"),
     "unsupported operator": (
         lambda: save(with_node("NonZero")),
-        "1 operator is not supported: NonZero (node 'the culprit')",
+        "1 operator is not supported: NonZero (1 node, 'the culprit')",
     ),
     "operator of another domain": (
         lambda: save(with_node("FancyNorm", "com.example")),
-        "1 operator is not supported: com.example.FancyNorm (node 'the culprit')",
+        "1 operator is not supported: com.example.FancyNorm (1 node, 'the culprit')",
     ),
     "open sizes": (
         lambda: save(scale_model("batch")),
@@ -147,6 +147,16 @@ def test_a_model(refused, kind):
     assert refused(3, words, "tune", "model.onnx", "--trials", "1", "--log", "log") == line
     if kind != "a folder":  # which would be an artifact
         assert refused(3, words, "check", "model.onnx") == line
+
+
+def test_unsupported_operators_as_json(cli, elsewhere):
+    save(with_node("NonZero"))
+    done = cli(*BUILD, "--json")
+    assert done.code == 3
+    told = json.loads(done.out)
+    assert told["operators"] == {"NonZero": ["the culprit"]}
+    assert done.err == f"luthier: error: {told['error']}\n"
+    assert "cut the model before them" in told["error"]
 
 
 def test_external_data_behind_a_link(refused, tmp_path_factory):
