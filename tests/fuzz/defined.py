@@ -50,6 +50,10 @@ def _class_numbers(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
     return bool((np.abs(x.astype(np.float64)) < 1e6).all() and (x == np.round(x)).all())
 
 
+def _ordered(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
+    return not np.isnan(given[0]).any()
+
+
 def _quantisable(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
     return bool((np.abs(given[0].astype(np.float64)) < 1e6).all())
 
@@ -59,6 +63,7 @@ _RULES: Mapping[str, Callable[[onnx.NodeProto, Sequence[Array]], bool]] = {
     "Mod": _divisible,
     "Cast": _cast,
     "CastLike": _cast_like,
+    "Hardmax": _ordered,
     "OneHot": _class_numbers,
     "QuantizeLinear": _quantisable,
 }

@@ -11,7 +11,7 @@ import numpy as np
 
 from .case import Case
 from .noise import Value, evaluate, exactly
-from .reference import Engine, NoReferenceError
+from .reference import Engine
 from .values import Array
 
 _SPREADS = 16.0  # how much further than the replicas a right result may be
@@ -66,7 +66,7 @@ def judge(case: Case, outputs: Mapping[str, Array]) -> Judgement:
         return Judgement(Verdict.RIGHT, "", judged, elements)
     try:
         others, *_ = _compared(case, outputs, truths(case, Engine.ONNX))
-    except NoReferenceError:
+    except Exception:  # onnx's evaluator has faults of its own
         others = complaints
     wrong = [name for name in complaints if name in others]
     verdict = Verdict.WRONG if wrong else Verdict.DISAGREEMENT

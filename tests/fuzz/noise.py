@@ -42,6 +42,8 @@ _POLYNOMIAL = frozenset(
 # Their weights are rounded, too: of infinity with a weight of about zero, and of numbers whose
 # weighted sums overflow, anything may come.
 _BETWEEN = frozenset("GridSample Resize Upsample".split())
+# Whose stash_type lets float64 be normalised in float32.
+_IN_FLOAT32 = frozenset("GroupNormalization LayerNormalization RMSNormalization".split())
 _MAXIMA = frozenset("GlobalMaxPool MaxPool".split())
 # Spelled with 1: exp(x) - 1, log(1 + exp(x)), x (1 + erf(x)). Their errors are those of 1 or of x.
 _NEAR_ONE = frozenset("Celu Elu Selu Softplus".split())
@@ -99,7 +101,8 @@ def evaluate(
             outputs = [_shake(o, 1.0, np.asarray(o != 0), rng) for o in outputs]
         on_grid = all(_on_grid(a).all() for a in _arrays(present))
         results.append([_output(node.op_type, o, shaken, on_grid, rng) for o in outputs])
-    overflown = _overflown(node, [None if a is None else a.array for a in args], opset, truth)
+    arrays = [None if a is None else a.array for a in args]
+    overflown = _overflown(node, arrays, opset, truth, first)
     for result, anything in zip(results, (np.nan, 1e30, -1e30), strict=False):
         for k, o in enumerate(overflown):
             if o.any():
@@ -108,20 +111,24 @@ def evaluate(
 
 
 def _overflown(
-    node: onnx.NodeProto, args: Sequence[Array | None], opset: int, truth: Sequence[Array]
+    node: onnx.NodeProto,
+    args: Sequence[Array | None],
+    opset: int,
+    truth: Sequence[Array],
+    first: Engine,
 ) -> list[Array]:
     """Where a sum overflows inside, or may in another order of additions."""
     overflown = [np.zeros(t.shape, np.bool_) for t in truth]
     if node.op_type in _MAXIMA:
-        return [_whether_nan_counts(node, args, opset)]
+        return [_whether_nan_counts(node, args, opset, first)]
     if node.op_type not in SUMS or not _large([a for a in args if a is not None]):
         return overflown
     if node.op_type in _BETWEEN:
         return [~(np.abs(t) < np.finfo(t.dtype).max / 16) for t in truth]
     try:
-        wide = compute(node, [_changed(a, np.float64) for a in args], opset)
+        wide = compute(node, [_changed(a, np.float64) for a in args], opset, first)
         overflown = [_other_kind(t, w) for t, w in zip(truth, wide, strict=True)]
-        sums = compute(node, [_changed(a, np.abs) for a in args], opset)
+        sums = compute(node, [_changed(a, np.abs) for a in args], opset, first)
         return [
             o | np.isinf(s) & ~np.isinf(t) for o, s, t in zip(overflown, sums, truth, strict=True)
         ]
@@ -129,14 +136,13 @@ def _overflown(
         return [~np.isfinite(t) for t in truth]
 
 
-def _whether_nan_counts(node: onnx.NodeProto, args: Sequence[Array | None], opset: int) -> Array:
+def _whether_nan_counts(
+    node: onnx.NodeProto, args: Sequence[Array | None], opset: int, first: Engine
+) -> Array:
     """Where a window has NaN, which some let through and others do not."""
     x = np.asarray(args[0])
-    (without,), (with_it,) = (
-        compute(node, [np.where(np.isnan(x), other, x).astype(x.dtype)], opset)
-        for other in (-np.inf, np.inf)
-    )
-    return np.asarray(without != with_it)
+    (found,) = compute(node, [np.isnan(x).astype(x.dtype)], opset, first)
+    return np.asarray(found > 0)
 
 
 def _large(arrays: Sequence[Array]) -> bool:
@@ -180,6 +186,8 @@ def _input(op: str, index: int, array: Array, rng: np.random.Generator) -> Array
     if op in ("Resize", "Upsample") and index:  # sizes
         return array
     kept = _on_grid(array) if op in _POLYNOMIAL else np.zeros(array.shape, np.bool_)
+    if array.dtype == np.float64 and op in _IN_FLOAT32:
+        return _shake(array, 16 * _FLOAT32_STEPS, ~kept, rng)
     return _shake(array, 8.0 if op in _BETWEEN else 1.0, ~kept, rng)
 
 
@@ -192,6 +200,8 @@ def _output(
 ) -> Array:
     if not _rounds(op, [array]):
         return array
+    if array.dtype == np.float64 and op in _IN_FLOAT32:
+        return _shake(array, 16 * _FLOAT32_STEPS, np.asarray(array != 0), rng)
     if array.dtype == np.float64 and _has_numbers(op):
         return _shake(array, _FLOAT32_STEPS, np.asarray(array != 0), rng)
     if op in _NEAR_ONE | _NEAR_X:

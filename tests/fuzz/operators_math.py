@@ -184,7 +184,8 @@ def _matmul(g: Growth) -> Draft:
 def _gemm(g: Growth) -> Draft:
     a = g.first("Gemm", 2, 2)
     attrs: dict[str, Any] = {k: 1 for k in ("transA", "transB") if g.chance(0.4)}
-    attrs |= {k: g.pick((0.5, 1.0, 2.0, 0.0)) for k in ("alpha", "beta") if g.chance(0.3)}
+    if g.dtype(a) not in INTEGERS:  # which the references round
+        attrs |= {k: g.pick((0.5, 1.0, 2.0, 0.0)) for k in ("alpha", "beta") if g.chance(0.3)}
     shape = g.shape(a)
     rows, inner = shape[::-1] if "transA" in attrs else shape
     columns = g.rng.choice((1, 3, 8, 17, 33))
