@@ -54,6 +54,16 @@ def _ordered(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
     return not np.isnan(given[0]).any()
 
 
+def _small(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
+    """The references compute products of integers in floats, where there are factors."""
+    return all(a.dtype.kind == "f" or bool((np.abs(a.astype(float)) < 1e3).all()) for a in given)
+
+
+def _finite(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
+    """ONNX Runtime adds what comes into a window and subtracts what leaves it."""
+    return bool(np.isfinite(given[0]).all())
+
+
 def _quantisable(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
     return bool((np.abs(given[0].astype(np.float64)) < 1e6).all())
 
@@ -63,7 +73,9 @@ _RULES: Mapping[str, Callable[[onnx.NodeProto, Sequence[Array]], bool]] = {
     "Mod": _divisible,
     "Cast": _cast,
     "CastLike": _cast_like,
+    "Gemm": _small,
     "Hardmax": _ordered,
+    "LRN": _finite,
     "OneHot": _class_numbers,
     "QuantizeLinear": _quantisable,
 }

@@ -46,8 +46,8 @@ _BETWEEN = frozenset("GridSample Resize Upsample".split())
 _IN_FLOAT32 = frozenset("GroupNormalization LayerNormalization RMSNormalization".split())
 _MAXIMA = frozenset("GlobalMaxPool MaxPool".split())
 # Spelled with 1: exp(x) - 1, log(1 + exp(x)), x (1 + erf(x)). Their errors are those of 1 or of x.
-_NEAR_ONE = frozenset("Celu Elu Selu Softplus".split())
-_NEAR_X = frozenset("Gelu Mish Swish".split())
+_NEAR_ONE = frozenset("Celu Elu HardSigmoid Selu Softplus".split())
+_NEAR_X = frozenset("Gelu HardSwish Mish Swish".split())
 _ROUNDED_ONCE = frozenset("Add Sub Div Sqrt Reciprocal LeakyRelu PRelu Shrink Mod".split())
 _GRID = 64.0
 _FLOAT32_STEPS = float(np.finfo("float32").eps / np.finfo("float64").eps) / 16
@@ -87,20 +87,20 @@ def evaluate(
     """The node's results; raises NoReferenceError."""
     truth = compute(node, [None if a is None else a.array for a in args], opset, first)
     present = [a for a in args if a is not None]
-    loose = _rounds(node.op_type, [*_arrays(present), *truth]) or node.op_type in _MAXIMA
+    op = _kind(node)
+    loose = _rounds(op, [*_arrays(present), *truth]) or op in _MAXIMA
     if all(a.exact for a in present) and not loose:
         return [exactly(t) for t in truth]
     results = []
     for i in range(REPLICAS):
         shaken = [
-            None if a is None else _input(node.op_type, j, a.shaken[i], rng)
-            for j, a in enumerate(args)
+            None if a is None else _input(op, j, a.shaken[i], rng) for j, a in enumerate(args)
         ]
         outputs = compute(node, shaken, opset, first)
-        if node.op_type in _ROUNDED_ONCE:  # of a sum, which may take it in
+        if op in _ROUNDED_ONCE:  # of a sum, which may take it in
             outputs = [_shake(o, 1.0, np.asarray(o != 0), rng) for o in outputs]
         on_grid = all(_on_grid(a).all() for a in _arrays(present))
-        results.append([_output(node.op_type, o, shaken, on_grid, rng) for o in outputs])
+        results.append([_output(op, o, shaken, on_grid, rng) for o in outputs])
     arrays = [None if a is None else a.array for a in args]
     overflown = _overflown(node, arrays, opset, truth, first)
     for result, anything in zip(results, (np.nan, 1e30, -1e30), strict=False):
@@ -108,6 +108,14 @@ def evaluate(
             if o.any():
                 result[k] = np.where(o, anything, result[k]).astype(result[k].dtype)
     return [_value(t, tuple(r[i] for r in results)) for i, t in enumerate(truth)]
+
+
+def _kind(node: onnx.NodeProto) -> str:
+    """The operator; none where it takes the nearest element as it is."""
+    if node.op_type not in ("Resize", "Upsample"):
+        return node.op_type
+    mode = next((a.s for a in node.attribute if a.name == "mode"), b"nearest")
+    return "" if mode == b"nearest" else node.op_type
 
 
 def _overflown(
@@ -188,7 +196,7 @@ def _input(op: str, index: int, array: Array, rng: np.random.Generator) -> Array
     kept = _on_grid(array) if op in _POLYNOMIAL else np.zeros(array.shape, np.bool_)
     if array.dtype == np.float64 and op in _IN_FLOAT32:
         return _shake(array, 16 * _FLOAT32_STEPS, ~kept, rng)
-    return _shake(array, 8.0 if op in _BETWEEN else 1.0, ~kept, rng)
+    return _shake(array, 1.0, ~kept, rng)
 
 
 def _output(
@@ -200,18 +208,26 @@ def _output(
 ) -> Array:
     if not _rounds(op, [array]):
         return array
-    if array.dtype == np.float64 and op in _IN_FLOAT32:
-        return _shake(array, 16 * _FLOAT32_STEPS, np.asarray(array != 0), rng)
-    if array.dtype == np.float64 and _has_numbers(op):
-        return _shake(array, _FLOAT32_STEPS, np.asarray(array != 0), rng)
+    steps = _steps(op, array)
     if op in _NEAR_ONE | _NEAR_X:
         like = np.asarray(args[0]) if op in _NEAR_X else np.ones_like(array)
-        moved = np.asarray(array + (_shake(like, 2.0, like != 0, rng) - like), array.dtype)
+        moved = np.asarray(array + (_shake(like, steps, like != 0, rng) - like), array.dtype)
         return np.where(np.isfinite(moved), moved, array)
-    if op in FUNCTIONS:
-        return _shake(array, 2.0, np.asarray(array != 0), rng)
+    if op in _BETWEEN:  # weights are rounded, and neighbours may be large
+        x = np.asarray(args[0])
+        like = np.full(array.shape, np.max(np.abs(x), initial=0, where=np.isfinite(x)), x.dtype)
+        return np.asarray(array + (_shake(like, 4.0, like != 0, rng) - like), array.dtype)
+    if op in FUNCTIONS or steps > 2.0:
+        return _shake(array, steps, np.asarray(array != 0), rng)
     kept = _on_grid(array) if on_grid and op in _POLYNOMIAL else np.zeros(array.shape, np.bool_)
     return _shake(array, 1.0, ~kept, rng)
+
+
+def _steps(op: str, array: Array) -> float:
+    """Units in the last place that computing a function may be off."""
+    if array.dtype != np.float64 or not (op in _IN_FLOAT32 or _has_numbers(op)):
+        return 2.0
+    return _FLOAT32_STEPS * (16 if op in _IN_FLOAT32 else 1)
 
 
 @cache
