@@ -135,7 +135,7 @@ def tuned(
     if trials is None:
         trials = DEFAULT_TRIALS if minutes is None and not verify else _UNLIMITED
     show = on_progress or (lambda progress: None)
-    show(Progress("import", "reading the model while workers start", total=trials))
+    show(Progress("import", "while workers start", total=trials))
     with contextlib.ExitStack() as opened:
         measurer = opened.enter_context(Measurer(resolved, seed=seed))  # gets ready meanwhile
         read = read_model(model, shapes)

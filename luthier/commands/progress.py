@@ -101,11 +101,14 @@ class _Live(ProgressColumn):
 
 
 class _Lines:
-    """A line when a stage begins, and every ten seconds, whether there is news or not."""
+    """A line when a stage begins, and every ten seconds, whether there is news or not.
+
+    Reading the model has none unless it takes so long: what is wrong with it is one line alone.
+    """
 
     def __init__(self, console: Console, latest: _Latest) -> None:
         self._console, self._latest = console, latest
-        self._stage, self._printed = "", -math.inf
+        self._stage, self._printed = "import", time.monotonic()
         self._lock = threading.Lock()
 
     def show(self, now: Tuning) -> None:

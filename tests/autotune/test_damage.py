@@ -84,7 +84,7 @@ def test_packs(tmp_path, records, rng):
         assert found.items() <= {r.hash: r for r in records}.items()
         intact = {h for h, line in lines.items() if line in bytes(data).splitlines()}
         assert intact <= found.keys()
-        damaged_lines = [line for line in bytes(data).split(b"\n") if line.strip()]
+        damaged_lines = [line for line in bytes(data).splitlines() if line.strip()]
         assert len(found) + source.skipped == len(damaged_lines)
 
 
