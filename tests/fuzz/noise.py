@@ -9,7 +9,7 @@ and simple fractions, which sums and products give exactly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -49,6 +49,8 @@ _MAXIMA = frozenset("GlobalMaxPool MaxPool".split())
 _NEAR_ONE = frozenset("Celu Elu HardSigmoid Selu Softplus".split())
 _NEAR_X = frozenset("Gelu HardSwish Mish Swish".split())
 _ROUNDED_ONCE = frozenset("Add Sub Div Sqrt Reciprocal LeakyRelu PRelu Shrink Mod".split())
+_ROOM = 1e-6  # of a type's range: a sum of more may overflow once it is scaled
+_RANGES = {**dict.fromkeys("Cos Erf Sin Softsign Tanh".split(), (-1, 1)), "Sigmoid": (0, 1)}
 _GRID = 64.0
 _FLOAT32_STEPS = float(np.finfo("float32").eps / np.finfo("float64").eps) / 16
 _WHOLE = 4096.0
@@ -77,6 +79,7 @@ def exactly(array: Array) -> Value:
     return Value(array, (array,) * REPLICAS)
 
 
+@np.errstate(all="ignore")
 def evaluate(
     node: onnx.NodeProto,
     args: Sequence[Value | None],
@@ -129,17 +132,19 @@ def _overflown(
     overflown = [np.zeros(t.shape, np.bool_) for t in truth]
     if node.op_type in _MAXIMA:
         return [_whether_nan_counts(node, args, opset, first)]
-    if node.op_type not in SUMS or not _large([a for a in args if a is not None]):
-        return overflown
     if node.op_type in _BETWEEN:
-        return [~(np.abs(t) < np.finfo(t.dtype).max / 16) for t in truth]
-    try:
-        wide = compute(node, [_changed(a, np.float64) for a in args], opset, first)
-        overflown = [_other_kind(t, w) for t, w in zip(truth, wide, strict=True)]
-        sums = compute(node, [_changed(a, np.abs) for a in args], opset, first)
         return [
-            o | np.isinf(s) & ~np.isinf(t) for o, s, t in zip(overflown, sums, truth, strict=True)
+            ~(np.abs(t) < np.finfo(t.dtype).max / 16) if t.dtype.kind == "f" else o
+            for t, o in zip(truth, overflown, strict=True)
         ]
+    given = [a for a in args if a is not None and a.dtype.kind == "f"]
+    if node.op_type not in SUMS or not any(_is_huge(a) for a in given):
+        return overflown
+    if node.op_type not in _POLYNOMIAL:  # what it squares, and scales that move into weights
+        return [np.ones(t.shape, np.bool_) for t in truth]
+    try:
+        sums = compute(node, [_magnitudes(a) for a in args], opset, first)
+        return [~(s < np.finfo(s.dtype).max * _ROOM) for s in sums]
     except NoReferenceError:
         return [~np.isfinite(t) for t in truth]
 
@@ -153,20 +158,14 @@ def _whether_nan_counts(
     return np.asarray(found > 0)
 
 
-def _large(arrays: Sequence[Array]) -> bool:
-    """Whether products of finite numbers may overflow."""
-    floats = [np.abs(a) for a in arrays if a.dtype.kind == "f"]
-    return any(not (a < np.sqrt(np.finfo(a.dtype).max) / 1e4).all() for a in floats)
+def _is_huge(array: Array) -> bool:
+    """Whether finite numbers have squares that may overflow."""
+    bound = np.sqrt(np.finfo(array.dtype).max) / 1e4
+    return bool((np.isfinite(array) & (np.abs(array) > bound)).any())
 
 
-def _changed(array: Array | None, change: Callable[[Array], Array]) -> Array | None:
-    return array if array is None or array.dtype.kind != "f" else np.asarray(change(array))
-
-
-def _other_kind(narrow: Array, wide: Array) -> Array:
-    """Where two arrays are not both finite, NaN, or the same infinity."""
-    same = (narrow == wide) | (np.isnan(narrow) & np.isnan(wide))
-    return np.asarray(~same & ~(np.isfinite(narrow) & np.isfinite(wide)))
+def _magnitudes(array: Array | None) -> Array | None:
+    return array if array is None or array.dtype.kind != "f" else np.abs(array)
 
 
 def _value(array: Array, shaken: tuple[Array, ...]) -> Value:
@@ -218,7 +217,8 @@ def _output(
         like = np.full(array.shape, np.max(np.abs(x), initial=0, where=np.isfinite(x)), x.dtype)
         return np.asarray(array + (_shake(like, 4.0, like != 0, rng) - like), array.dtype)
     if op in FUNCTIONS or steps > 2.0:
-        return _shake(array, steps, np.asarray(array != 0), rng)
+        low, high = _RANGES.get(op, (-np.inf, np.inf))
+        return np.clip(_shake(array, steps, np.asarray(array != 0), rng), low, high)
     kept = _on_grid(array) if on_grid and op in _POLYNOMIAL else np.zeros(array.shape, np.bool_)
     return _shake(array, 1.0, ~kept, rng)
 

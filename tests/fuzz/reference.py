@@ -2,7 +2,7 @@
 
 Nodes are computed one by one, so that one engine's missing operator or known fault costs that node
 alone; ``Engine.ONNX`` prefers the other one, for a second opinion. Functions such as sigmoid, which
-ONNX Runtime approximates, are computed in float64.
+ONNX Runtime approximates, are computed in float64, and LRN, whose sums it takes from each other.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class NoReferenceError(Exception):
     """No engine computes this node, or what it gives is of no type that Luthier knows."""
 
 
+@np.errstate(all="ignore")
 def compute(
     node: onnx.NodeProto, args: Sequence[Array | None], opset: int, first: Engine = Engine.ORT
 ) -> list[Array]:
@@ -78,12 +79,22 @@ _erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
 def _closed_form(node: onnx.NodeProto) -> Callable[[Array], Array] | None:
-    """What neither engine computes in float64: an error function."""
+    """What neither engine computes in float64, or right: error functions, windows of channels."""
     if node.op_type == "Erf":
         return _erf
+    if node.op_type == "LRN":
+        attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        return lambda x: _lrn(x, **attrs)
     if node.op_type == "Gelu" and not any(a.s == b"tanh" for a in node.attribute):
         return lambda x: x / 2 * (1 + _erf(x / math.sqrt(2)))
     return None
+
+
+def _lrn(x: Array, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0) -> Array:
+    before = (size - 1) // 2
+    squares = np.pad(x * x, [(0, 0), (before, size - 1 - before), (0, 0), (0, 0)])
+    total = sum(squares[:, i : i + x.shape[1]] for i in range(size))
+    return np.asarray(x / (bias + alpha / size * total) ** beta)
 
 
 def _in_float64(node: onnx.NodeProto, given: dict[str, Array], opset: int) -> Array:
