@@ -245,12 +245,13 @@ def whole_numbers(dtype: str) -> Iterator[int]:
 
 
 def quotient(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """C's, towards zero; what divides by zero gives the dividend."""
+    """C's, towards zero; what is divided by zero is zero, as in NumPy."""
     lowest = np.iinfo(a.dtype).min
     safe = np.where(b == 0, np.ones_like(b), b)
     if lowest:
         safe = np.where((a == lowest) & (b == -1), np.ones_like(b), safe)
-    return (a // safe + ((a % safe != 0) & ((a < 0) != (safe < 0)))).astype(a.dtype)
+    towards_zero = a // safe + ((a % safe != 0) & ((a < 0) != (safe < 0)))
+    return np.where(b == 0, 0, towards_zero).astype(a.dtype)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "uint32", "int64", "uint64"])
