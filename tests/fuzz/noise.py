@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import onnx
@@ -46,7 +47,7 @@ _BETWEEN = frozenset("GridSample Resize Upsample".split())
 _IN_FLOAT32 = frozenset("GroupNormalization LayerNormalization RMSNormalization".split())
 _MAXIMA = frozenset("GlobalMaxPool MaxPool".split())
 # Spelled with 1: exp(x) - 1, log(1 + exp(x)), x (1 + erf(x)). Their errors are those of 1 or of x.
-_NEAR_ONE = frozenset("Celu Elu HardSigmoid Selu Softplus".split())
+_NEAR_ONE = frozenset("Celu Elu HardSigmoid LogSoftmax ReduceLogSumExp Selu Softplus".split())
 _NEAR_X = frozenset("Gelu HardSwish Mish Swish".split())
 _ROUNDED_ONCE = frozenset("Add Sub Div Sqrt Reciprocal LeakyRelu PRelu Shrink Mod".split())
 _ROOM = 1e-6  # of a type's range: a sum of more may overflow once it is scaled
@@ -131,7 +132,7 @@ def _overflown(
     """Where a sum overflows inside, or may in another order of additions."""
     overflown = [np.zeros(t.shape, np.bool_) for t in truth]
     if node.op_type in _MAXIMA:
-        return [_whether_nan_counts(node, args, opset, first)]
+        return [_is_open(node, args, opset, first) | (t == _lowest(t)) for t in truth[:1]]
     if node.op_type in _BETWEEN:
         return [
             ~(np.abs(t) < np.finfo(t.dtype).max / 16) if t.dtype.kind == "f" else o
@@ -149,7 +150,12 @@ def _overflown(
         return [~np.isfinite(t) for t in truth]
 
 
-def _whether_nan_counts(
+def _lowest(array: Array) -> Any:
+    """From where ONNX Runtime looks for a maximum, though -infinity is below."""
+    return np.finfo(array.dtype).min if array.dtype.kind == "f" else np.inf
+
+
+def _is_open(
     node: onnx.NodeProto, args: Sequence[Array | None], opset: int, first: Engine
 ) -> Array:
     """Where a window has NaN, which some let through and others do not."""
