@@ -108,12 +108,30 @@ def _swish(node: OnnxNode) -> Any:
     return relax.op.multiply(node.x, relax.op.sigmoid(scaled))
 
 
+def _gemm(node: OnnxNode) -> Any:
+    """As TVM's, but C is not read where its factor is 0, as in BLAS: NaN would stay NaN."""
+    alpha, beta = node.attr("alpha", 1.0), node.attr("beta", 1.0)
+    a, b, c = node.x, node.input(1), node.input(2)
+    if alpha != 1.0:
+        a = relax.op.multiply(a, node.number(alpha))
+    if node.attr("transA", 0):
+        a = relax.op.permute_dims(a, [1, 0])
+    if node.attr("transB", 0):
+        b = relax.op.permute_dims(b, [1, 0])
+    product = relax.op.matmul(a, b)
+    if c is None or beta == 0.0:
+        return product
+    return relax.op.add(product, c if beta == 1.0 else relax.op.multiply(c, node.number(beta)))
+
+
 def _prelu(node: OnnxNode) -> Any:
-    """A slope of fewer dimensions belongs to the last ones; one of more raises the result's."""
+    """A slope of fewer dimensions belongs to the last ones; the result has the input's shape."""
     slope, shape = node.input(1), shape_of(node.input(1))
-    raised = (1,) * (node.rank - len(shape)) + shape
-    if raised != shape:
-        slope = node.emit(relax.op.reshape(slope, raised))
+    fitted = (1,) * (node.rank - len(shape)) + shape
+    while len(fitted) > node.rank and fitted[0] == 1:
+        fitted = fitted[1:]
+    if fitted != shape:
+        slope = node.emit(relax.op.reshape(slope, fitted))
     scaled = relax.op.multiply(node.x, slope)
     return relax.op.where(relax.op.greater(node.x, node.number(0)), node.x, scaled)
 
@@ -210,6 +228,7 @@ CONVERTERS: dict[str, OnnxConverter] = {
     "Celu": _celu,
     "Div": lambda node: relax.op.divide(*node.inputs),
     "Elu": _elu,
+    "Gemm": _gemm,
     "PRelu": _prelu,
     "Selu": _selu,
     "Shrink": _shrink,

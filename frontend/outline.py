@@ -55,7 +55,7 @@ def outline(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Array]]:
     light, weights = _without_weights(model, local_functions_expanded(model))
     light = _without_old_group_norms(light)
     spelled = spelled_operators(opset_of(light))
-    check_operators(light, SUPPORTED | FOLDABLE | spelled)
+    check_operators(light, SUPPORTED | spelled, FOLDABLE)
     _check_equations(light)
     _check_attributes(light)
     try:
@@ -64,7 +64,7 @@ def outline(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Array]]:
         check_operators(light, SUPPORTED | spelled)  # says more, of what cannot be folded
         raise
     light = operators_expanded(light, SUPPORTED)
-    check_operators(light, SUPPORTED | FOLDABLE)
+    check_operators(light, SUPPORTED, FOLDABLE)
     light = fold_shapes(light)
     check_operators(light, SUPPORTED)
     _name_nodes(light)

@@ -216,6 +216,8 @@ PRODUCTS = [
     case("Gemm", floats(5, 7), floats(3, 7), floats(5, 1), transB=1, alpha=0.7, beta=0.3),
     case("Gemm", floats(7, 5), floats(7, 3), floats(1), transA=1, constants=(1, 2), beta=2.0),
     case("Gemm", floats(7, 5), floats(3, 7), floats(5, 3), transA=1, transB=1),
+    case("Gemm", floats(5, 7), floats(7, 3), np.full(3, np.nan, "float32"), beta=0.0),
+    case("Gemm", floats(5, 7), floats(7, 3), floats(3), alpha=0.0, beta=0.0),
     case("Einsum", floats(5, 7), floats(7, 3), equation="ij,jk->ik"),
     case("Einsum", floats(5, 7), equation="ij->ji"),
     case("Einsum", floats(5, 7), equation="ij->i"),

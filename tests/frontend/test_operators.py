@@ -38,6 +38,27 @@ def test_an_even_number_of_neighbours_has_one_more_after() -> None:
     np.testing.assert_allclose(out, x / (1 + total / 2), rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("x", "slope"),
+    [
+        (np.float32(-1.5), floats(1)),
+        (np.float32(-1.5), floats(1, 1)),
+        (floats(3), floats(1, 1, 3)),
+        (floats(2, 3), floats(1, 2, 1)),
+    ],
+    ids=lambda a: str(a.shape),
+)
+@pytest.mark.parametrize("constants", [(), (1,)], ids=["given", "constant"])
+def test_a_slope_of_more_dimensions_leaves_the_shape(
+    x: np.ndarray, slope: np.ndarray, constants: tuple[int, ...]
+) -> None:
+    """As ONNX infers it; ONNX Runtime gives the slope's rank."""
+    made = case("PRelu", x, slope, constants=constants)
+    (ours,) = compute(import_model(made.model, TARGET), made.inputs).values()
+    assert ours.shape == np.shape(x)
+    np.testing.assert_array_equal(ours, np.where(x > 0, x, x * slope).reshape(np.shape(x)))
+
+
 def test_a_value_may_lend_its_own_type() -> None:
     """Its numbers count, though those of the second argument do not."""
     x = integers(-3, 9, 2, 3)

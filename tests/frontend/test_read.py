@@ -400,6 +400,21 @@ def test_several_unknown_operators_are_all_told_in_groups() -> None:
     }
 
 
+def test_operators_that_are_for_shapes_alone_are_told_with_the_others() -> None:
+    nodes = [
+        N("TopK", ["x", "k"], ["top", "at"], name="best"),
+        N("Det", ["x"], ["d"], name="first"),
+        N("NonZero", ["x"], ["places"], name="mask"),
+        N("Shape", ["x"], ["sizes"]),
+        N("TopK", ["sizes", "k"], ["largest", "which"], name="folded"),
+        N("Reshape", ["d", "largest"], ["y"]),
+    ]
+    made = model(nodes, {"x": floats(3, 3)}, ["y", "top", "places"], {"k": np.array([1])})
+    with pytest.raises(UnsupportedOperator) as refused:
+        import_model(made, TARGET)
+    assert refused.value.operators == {"TopK": ("best",), "Det": ("first",), "NonZero": ("mask",)}
+
+
 def test_a_hundred_unknown_operators_are_counted() -> None:
     nodes = [N(f"Op{i}", ["x"], [f"y{i}"], domain="my") for i in range(100)]
     with pytest.raises(UnsupportedOperator) as refused:
