@@ -15,7 +15,7 @@ from .onnx_node import dtype_of
 
 SEVERAL_STEPS = frozenset(
     """
-        AveragePool Celu Conv ConvTranspose CumSum Einsum Elu Gelu Gemm GlobalAveragePool
+        AveragePool Conv ConvTranspose CumSum Einsum Elu Gelu Gemm GlobalAveragePool
         GridSample HardSigmoid HardSwish LRN Mean MeanVarianceNormalization Mish PRelu ReduceL1
         ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMean ReduceSumSquare Resize Selu Shrink
         Softplus Softsign Sum Swish Upsample

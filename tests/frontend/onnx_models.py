@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from luthier.frontend import Program, evaluate, import_model
@@ -67,9 +67,11 @@ def model(
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
     with suppress(onnx.shape_inference.InferenceError):  # some are broken on purpose
         made = onnx.shape_inference.infer_shapes(made, data_prop=True)
+    first = {o: n.input[0] for n in nodes for o in n.output if n.input}
     for output in made.graph.output:
-        if not output.type.tensor_type.elem_type:
-            output.type.tensor_type.elem_type = TensorProto.FLOAT
+        if not output.type.tensor_type.elem_type:  # inference does not know all operators
+            given = inputs.get(first.get(output.name, ""), np.zeros((), "float32"))
+            output.type.tensor_type.elem_type = helper.np_dtype_to_tensor_dtype(given.dtype)
     return made
 
 
