@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
 from luthier.schedules import LogError
+from luthier.schedules.files import open_regular
 
 from .address import is_url, shown, without_secrets
 from .parse import LONGEST_LINE
@@ -228,7 +229,7 @@ def _refuse_other_kinds(path: Path, *, create: bool) -> None:
         kind = path.stat().st_mode
         if not stat.S_ISREG(kind):
             raise LogError(f"the log '{shown(path)}' is not a regular file; give a file's path")
-        with path.open("rb") as opened:
+        with open_regular(path) as opened:
             head = opened.read(4096)
     except FileNotFoundError as error:
         if create and path.parent.is_dir():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import os
 import queue
 import threading
 import warnings
@@ -12,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -135,10 +137,14 @@ def _engines() -> tuple[Engine, ...]:
 
 def _onnxruntime_version() -> str:
     with suppress(Exception):  # an installation may be broken
-        import onnxruntime  # noqa: PLC0415 - optional
-
-        return str(onnxruntime.__version__)
+        return str(_quiet_onnxruntime().__version__)
     return ""
+
+
+def _quiet_onnxruntime() -> ModuleType:
+    """The module, which writes files and reports uses from 1.32 on, unless the user wants that."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    return importlib.import_module("onnxruntime")
 
 
 def _computed(
@@ -158,8 +164,7 @@ def _check_types(computed: Sequence[Outputs], wanted: Mapping[str, Tensor]) -> N
 
 
 def _onnxruntime(model: onnx.ModelProto, *, optimised: bool) -> Run:
-    import onnxruntime  # noqa: PLC0415 - optional
-
+    onnxruntime = _quiet_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer as Buffer
+
+_Read = TypeVar("_Read", int, bytes)
 
 
 def open_regular(path: str | os.PathLike[str], *, links: bool = True) -> BinaryIO:
     """The file for reading; without ``links``, not through a symbolic link at its end.
 
     A pipe, which would be waited for, a socket, a device or a folder raises OSError, as does what
-    ``open`` raises it for. Raises ValueError for a path with a zero byte.
+    ``open`` raises it for. Reading raises it where that would wait, as some files of the kernel do.
+    Raises ValueError for a path with a zero byte.
     """
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
     kind = os.stat(path, follow_symlinks=links).st_mode
@@ -22,10 +29,30 @@ def open_regular(path: str | os.PathLike[str], *, links: bool = True) -> BinaryI
     descriptor = os.open(path, flags | (0 if links else os.O_NOFOLLOW))
     try:
         _refuse(os.fstat(descriptor).st_mode, path)
-        return os.fdopen(descriptor, "rb")
+        return io.BufferedReader(Unblocked(descriptor, "rb"))
     except BaseException:
         os.close(descriptor)
         raise
+
+
+class Unblocked(io.FileIO):
+    """A file that was opened not to block; BlockingIOError where nothing is there to read."""
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """As of FileIO, which gives None there."""
+        count: int | None = super().readinto(buffer)
+        return _there(count)
+
+    def readall(self) -> bytes:
+        """As of FileIO, which gives None there."""
+        data: bytes | None = super().readall()
+        return _there(data)
+
+
+def _there(read: _Read | None) -> _Read:
+    if read is None:
+        raise BlockingIOError(errno.EAGAIN, "it has no end: reading it would wait")
+    return read
 
 
 def _refuse(kind: int, path: str | os.PathLike[str]) -> None:

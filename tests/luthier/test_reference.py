@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -27,6 +29,14 @@ TYPES = {"y": Tensor((2, 5), "float32"), "total": Tensor((5,), "float32")}
 @pytest.fixture
 def without_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
+
+
+def test_onnxruntime_leaves_no_files_and_reports_nothing(tmp_path):
+    folders = {name: str(tmp_path) for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME")}
+    kept = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    code = "from luthier import _reference as r; assert r._engines()[0].name[:12] == 'onnxruntime '"
+    subprocess.run([sys.executable, "-B", "-c", code], env=kept | folders, check=True)
+    assert list(tmp_path.rglob("*")) == []
 
 
 def engines(monkeypatch: pytest.MonkeyPatch, *runs: Callable[..., Any], sure: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import tempfile
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from luthier.schedules.files import open_regular
+from luthier.schedules.files import Unblocked, open_regular
 
 
 def test_a_regular_file_is_read_also_through_a_link(tmp_path):
@@ -44,3 +45,15 @@ def test_a_socket_is_refused():
         bound.bind(str(Path(folder) / "socket"))  # a short path, as sockets need
         with pytest.raises(OSError, match="not a regular file"):
             open_regular(Path(folder) / "socket")
+
+
+@pytest.mark.parametrize("size", [1, 4096, -1])
+def test_reading_never_waits(size):
+    """Some of the kernel's files are called regular, and wait: /proc/kmsg."""
+    reading, writing = os.pipe2(os.O_NONBLOCK)
+    with io.BufferedReader(Unblocked(reading, "rb")) as file:
+        with pytest.raises(BlockingIOError, match="would wait"):
+            file.read(size)
+        os.write(writing, b"data")
+        os.close(writing)
+        assert file.read() == b"data"
