@@ -31,7 +31,7 @@ def without_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
 
 
-def test_onnxruntime_leaves_no_files_and_reports_nothing(tmp_path):
+def test_onnxruntime_leaves_no_files(tmp_path):
     folders = {name: str(tmp_path) for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME")}
     kept = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
     code = "from luthier import _reference as r; assert r._engines()[0].name[:12] == 'onnxruntime '"
