@@ -55,7 +55,7 @@ def _ordered(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
 
 
 def _small(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
-    """The references compute products of integers in floats, where there are factors."""
+    """The references compute integers in floats, where there are factors or means."""
     return all(a.dtype.kind == "f" or bool((np.abs(a.astype(float)) < 1e3).all()) for a in given)
 
 
@@ -74,6 +74,7 @@ _RULES: Mapping[str, Callable[[onnx.NodeProto, Sequence[Array]], bool]] = {
     "Cast": _cast,
     "CastLike": _cast_like,
     "Gemm": _small,
+    "ReduceMean": _small,
     "Hardmax": _ordered,
     "LRN": _finite,
     "OneHot": _class_numbers,

@@ -45,6 +45,12 @@ _POLYNOMIAL = frozenset(
 _BETWEEN = frozenset("GridSample Resize Upsample".split())
 # Whose stash_type lets float64 be normalised in float32.
 _IN_FLOAT32 = frozenset("GroupNormalization LayerNormalization RMSNormalization".split())
+# Which take a mean away, whose error is that of the largest numbers.
+_CENTRED = frozenset(
+    """
+        GroupNormalization InstanceNormalization LayerNormalization MeanVarianceNormalization
+    """.split()
+)
 _MAXIMA = frozenset("GlobalMaxPool MaxPool".split())
 # Spelled with 1: exp(x) - 1, log(1 + exp(x)), x (1 + erf(x)). Their errors are those of 1 or of x.
 _NEAR_ONE = frozenset("Celu Elu HardSigmoid LogSoftmax ReduceLogSumExp Selu Softplus".split())
@@ -218,10 +224,11 @@ def _output(
         like = np.asarray(args[0]) if op in _NEAR_X else np.ones_like(array)
         moved = np.asarray(array + (_shake(like, steps, like != 0, rng) - like), array.dtype)
         return np.where(np.isfinite(moved), moved, array)
-    if op in _BETWEEN:  # weights are rounded, and neighbours may be large
-        x = np.asarray(args[0])
+    if op in _BETWEEN | _CENTRED:  # weights and means are rounded, and neighbours may be large
+        x = np.asarray(args[0]) if op in _BETWEEN else array
+        steps = max(steps, 4.0)
         like = np.full(array.shape, np.max(np.abs(x), initial=0, where=np.isfinite(x)), x.dtype)
-        return np.asarray(array + (_shake(like, 4.0, like != 0, rng) - like), array.dtype)
+        return np.asarray(array + (_shake(like, steps, like != 0, rng) - like), array.dtype)
     if op in FUNCTIONS or steps > 2.0:
         low, high = _RANGES.get(op, (-np.inf, np.inf))
         return np.clip(_shake(array, steps, np.asarray(array != 0), rng), low, high)
