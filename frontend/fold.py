@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from luthier.schedules import Node, ops
-from luthier.schedules.workload import DTYPE_BYTES
 
 from .evaluate import can_evaluate, evaluate
 from .graph import Array, Graph, Op, Rewriter, literal
 
 # A result larger than this and than its arguments is left to run time (unless it takes no memory).
 _LARGE = 64 << 20
+# All constants together: this much, and this many times what the model's own take.
+_TOGETHER, _TIMES = 256 << 20, 4
 _VIEWS = ("broadcast_to", "transpose", "reshape")
 
 
 def fold_constants(graph: Graph) -> Graph:
     """Compute what is known; a single number that elementwise operators read becomes ``const``."""
     b = Rewriter(graph)
+    room = _TOGETHER + _TIMES * graph.given - sum(map(_memory, graph.constants.values()))
 
     def rule(op: Op, node: Node) -> int | None:
+        nonlocal room
         if node.op == "const" or not can_evaluate(node.op):
             return None
         arrays = [_known(b, a) for a in node.args]
         found = [a for a in arrays if a is not None]
         if len(found) == len(arrays):
-            return b.constant(evaluate(node, found)) if _worth(node, found) else None
+            needed = 0 if node.op in _VIEWS else node.out.nbytes
+            if needed > min(room, max(_LARGE, sum(a.nbytes for a in found))):
+                return None
+            room -= needed
+            return b.constant(evaluate(node, found))
         return b.add(_with_literals(b, node)) if node.op in ops.ELEMENTWISE else None
 
     return b.rewrite(rule)
@@ -36,9 +43,9 @@ def _known(b: Rewriter, value: int) -> Array | None:
     return evaluate(op.node, []) if op is not None and op.node.op == "const" else None
 
 
-def _worth(node: Node, args: list[Array]) -> bool:
-    nbytes = node.out.size * DTYPE_BYTES[node.out.dtype]
-    return node.op in _VIEWS or nbytes <= max(_LARGE, sum(a.nbytes for a in args))
+def _memory(array: Array) -> int:
+    """Bytes that an array takes; one that was broadcast takes few."""
+    return 0 if 0 in array.strides else array.nbytes
 
 
 def _with_literals(b: Rewriter, node: Node) -> Node:

@@ -40,7 +40,10 @@ class Op:
 
 @dataclass(frozen=True)
 class Graph:
-    """Operators in topological order; a value is an input, a constant or one operator's result."""
+    """Operators in topological order; a value is an input, a constant or one operator's result.
+
+    ``given`` is how many bytes of constants the model itself holds.
+    """
 
     name: str
     values: tuple[Tensor, ...]
@@ -48,6 +51,7 @@ class Graph:
     outputs: tuple[tuple[str, int], ...]
     constants: Mapping[int, Array]
     ops: tuple[Op, ...]
+    given: int = 0
 
     @cached_property
     def producer(self) -> dict[int, Op]:
@@ -73,6 +77,7 @@ class Builder:
         self.ops: list[Op] = []
         self.producer: dict[int, Op] = {}
         self.source = ""
+        self.given = 0
         self._known: dict[Any, int] = {}
 
     def _value(self, tensor: Tensor) -> int:
@@ -140,6 +145,7 @@ class Builder:
             tuple((name, number[v]) for name, v in outputs),
             {number[v]: a for v, a in self.constants.items() if v in live},
             ops,
+            self.given,
         )
 
 
@@ -148,7 +154,7 @@ class Rewriter(Builder):
 
     def __init__(self, graph: Graph) -> None:
         super().__init__(graph.name)
-        self.graph = graph
+        self.graph, self.given = graph, graph.given
         self.at: dict[int, int] = {v: self.input(n, graph.values[v]) for n, v in graph.inputs}
         for value, array in graph.constants.items():
             self.at[value] = self.constant(array)

@@ -68,7 +68,7 @@ def _isinf(node: OnnxNode) -> Any:
     if negative and positive:
         return infinite
     if not negative and not positive:
-        return relax.const(np.zeros(node.shape, bool))
+        return relax.op.broadcast_to(relax.const(np.bool_(False)), node.shape)
     compare = relax.op.less if negative else relax.op.greater
     return relax.op.logical_and(infinite, compare(x, node.number(0)))
 
@@ -180,6 +180,7 @@ def _one_hot(node: OnnxNode) -> Any:
     if depth is None or depth.size != 1:
         raise node.unsupported("a depth that is no single number")
     count = int(depth.item())
+    node.check_table(count)
     axis = node.axis(node.attr("axis", -1), node.rank + 1)
     places = _cast(node.x, "int64")
     zero, size = relax.const(0, "int64"), relax.const(count, "int64")
@@ -194,6 +195,7 @@ def _eye_like(node: OnnxNode) -> Any:
     elem_type = node.attr("dtype", 0)
     dtype = str(helper.tensor_dtype_to_np_dtype(elem_type)) if elem_type else node.dtype
     rows, columns = node.shape
+    node.check_table(rows * columns)
     return relax.const(np.eye(rows, columns, node.attr("k", 0)).astype(dtype), dtype)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
+from onnx import numpy_helper
 from tvm import ir, relax
 
 from luthier.schedules import ModelError
@@ -50,9 +52,25 @@ def _wrap(node: OnnxNode, widths: list[tuple[int, int]]) -> Any:
     x = node.x
     for axis, (size, (before, after)) in enumerate(zip(node.shape, widths, strict=True)):
         if before or after:
+            node.check_table(before + size + after)
             places = np.arange(-before, size + after) % size
             x = node.emit(relax.op.take(x, relax.const(places, "int64"), axis=axis))
     return x
+
+
+def _constant_of_shape(node: OnnxNode) -> Any:
+    """One number, broadcast: it takes no memory before something is computed of it."""
+    sizes, value = node.constant(0, "a shape"), node.attr("value", None)
+    shape = [] if sizes is None else [int(d) for d in sizes.reshape(-1)]
+    number = np.float32(0) if value is None else numpy_helper.to_array(value).reshape(-1)[0]
+    return relax.op.broadcast_to(relax.const(np.asarray(number)), shape)
+
+
+def _concat(node: OnnxNode) -> Any:
+    """Of constants, too, which TVM's importer would join at any length."""
+    if len(node.inputs) == 1:
+        return node.x
+    return relax.op.concat(list(node.inputs), axis=node.axis(node.attr("axis", 0)))
 
 
 def _tile(node: OnnxNode) -> Any:
@@ -146,7 +164,8 @@ def _scatter_elements(node: OnnxNode) -> Any:
     """As ScatterND, each update at a place of its own."""
     indices, updates = node.input(1), node.input(2)
     shape, dtype = shape_of(indices), dtype_of(indices)
-    axis, count = node.axis(node.attr("axis", 0)), int(np.prod(shape))
+    axis, count = node.axis(node.attr("axis", 0)), math.prod(shape)
+    node.check_table(count * node.rank)
     size = relax.const(node.shape[axis], dtype)
     below = relax.op.less(indices, relax.const(0, dtype))
     wrapped = relax.op.where(below, relax.op.add(indices, size), indices)
@@ -169,6 +188,8 @@ def _scatter_elements(node: OnnxNode) -> Any:
 CONVERTERS: dict[str, OnnxConverter] = {
     "Pad": _pad,
     "Tile": _tile,
+    "Concat": _concat,
+    "ConstantOfShape": _constant_of_shape,
     "Expand": _expand,
     "Slice": _slice,
     "Squeeze": _squeeze,

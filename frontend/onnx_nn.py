@@ -179,7 +179,8 @@ def _dropout(node: OnnxNode) -> Any:
     if node.outputs < 2:
         return node.x
     dtype = "bool" if node.opset >= 10 else node.dtype
-    return relax.Tuple([node.x, relax.const(np.ones(node.shape, dtype), dtype)])
+    mask = relax.op.broadcast_to(relax.const(1, dtype), node.shape)
+    return relax.Tuple([node.x, node.emit(mask)])
 
 
 def _layer_normalization(node: OnnxNode) -> Any:

@@ -17,6 +17,8 @@ from .onnx_ops import NEWEST
 
 # Kernels index with 32 bits.
 MOST_ELEMENTS = 2**31 - 1
+# Of what a build computes from a few numbers.
+MOST_IN_TABLE = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,11 @@ class OnnxNode:
         if name in self.attrs:
             return np.asarray(self.attrs[name])
         return self.constant(index, f"'{name}'")
+
+    def check_table(self, count: int) -> None:
+        """Raise UnsupportedOperator for a table of so many elements, made while building."""
+        if count > MOST_IN_TABLE:
+            raise self.unsupported(f"a table of {count} elements")
 
     def emit(self, expr: Any) -> Any:
         """The variable of an expression, so that its type is known."""

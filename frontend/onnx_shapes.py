@@ -18,24 +18,50 @@ _Shape = Sequence[int]
 # An operator that nobody knows, so that no inference is done.
 _UNKNOWN = "luthier.unknown"
 _FARTHEST = 2**31 - 1
+_LONGEST = 1 << 16
 
 
 def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model with the shapes that onnx's inference finds, by numbers that it follows too.
 
-    A Slice whose steps are not known to be small is left out: inference counts through them, beyond
-    2**31 for ever.
+    Numbers are not followed where inference counts through them one by one: of lists that are
+    longer than any shape, and of a Slice whose steps are not known to be small.
     """
     known = {t.name: t for t in model.graph.initializer}
-    if any(_hangs(node, known) for node in model.graph.node):
-        own = onnx.ModelProto()
-        own.CopyFrom(model)
-        own.opset_import.add(domain=_UNKNOWN, version=1)
-        for node in own.graph.node:
-            if _hangs(node, known):
-                node.domain = _UNKNOWN
-        model = own
-    return onnx.shape_inference.infer_shapes(model, data_prop=True)
+    plain = onnx.shape_inference.infer_shapes(model)
+    long = _long_lists(plain)
+    skipped = {
+        output
+        for node in model.graph.node
+        if _hangs(node, known) or long.intersection((*node.input, *node.output))
+        for output in node.output
+    }
+    if not skipped:
+        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+    own = onnx.ModelProto()
+    own.CopyFrom(model)
+    own.opset_import.add(domain=_UNKNOWN, version=1)
+    found = {v.name: v for v in (*plain.graph.value_info, *plain.graph.output)}
+    for output in own.graph.output:
+        if output.name in skipped:
+            output.CopyFrom(found[output.name])
+    written = {v.name for v in (*own.graph.value_info, *own.graph.output)}
+    own.graph.value_info.extend(found[o] for o in skipped & found.keys() - written)
+    for node in own.graph.node:
+        if skipped.intersection(node.output):
+            node.domain = _UNKNOWN
+    return onnx.shape_inference.infer_shapes(own, data_prop=True)
+
+
+def _long_lists(model: onnx.ModelProto) -> set[str]:
+    """The tensors of one dimension that have more elements than any shape."""
+    graph = model.graph
+    found = {t.name for t in graph.initializer if len(t.dims) == 1 and t.dims[0] > _LONGEST}
+    for info in (*graph.input, *graph.value_info, *graph.output):
+        dims = info.type.tensor_type.shape.dim
+        if len(dims) == 1 and dims[0].dim_value > _LONGEST:
+            found.add(info.name)
+    return found
 
 
 def _hangs(node: onnx.NodeProto, known: Mapping[str, onnx.TensorProto]) -> bool:

@@ -17,7 +17,7 @@ from .fold_shapes import FOLDABLE, fold_shapes
 from .functions import local_functions_expanded, operators_expanded, spelled_operators
 from .graph import Array
 from .messages import one_line
-from .onnx_node import is_onnx, node_label, opset_of
+from .onnx_node import MOST_IN_TABLE, is_onnx, node_label, opset_of
 from .onnx_ops import BUILD_TIME, SUPPORTED
 from .unsupported import check_operators
 
@@ -70,6 +70,7 @@ def outline(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Array]]:
     _name_nodes(light)
     _check_build_time(light)
     _check_outputs(light)
+    _check_ranges(light)
     return light, weights
 
 
@@ -231,6 +232,17 @@ def _check_outputs(model: onnx.ModelProto) -> None:
     for tensor in model.graph.initializer:
         if tensor.name in outputs and 0 in tensor.dims:
             raise ModelError(f"output '{tensor.name}' has no elements")
+
+
+def _check_ranges(model: onnx.ModelProto) -> None:
+    """Those that are left are made while building."""
+    sizes = {
+        v.name: v.type.tensor_type.shape.dim for v in (*model.graph.value_info, *model.graph.output)
+    }
+    for node in model.graph.node:
+        count = math.prod(d.dim_value for d in sizes.get(node.output[0], ()))
+        if node.op_type == "Range" and count > MOST_IN_TABLE:
+            raise UnsupportedOperator(f"{node.name}: {count} elements are not supported")
 
 
 def _check_build_time(model: onnx.ModelProto) -> None:

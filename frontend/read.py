@@ -71,7 +71,10 @@ def read_model(
 
 
 def _check_outline(model: onnx.ModelProto, where: str) -> None:
-    _check_text(model, where)
+    try:
+        _check_text(model, where)
+    except RecursionError as error:
+        raise ModelError(f"{where}: the model's graphs are nested too deeply") from error
     if not model.HasField("graph") or model.ir_version < 1:
         raise ModelError(f"{where}: this is no ONNX model (it holds no graph)")
     _check_opset(model, where)

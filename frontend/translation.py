@@ -99,7 +99,11 @@ class Translation:
 
     def emit(self, op: str, *args: int, out: Tensor | None = None, **attrs: Attr) -> int:
         """The value of an operator."""
-        return self.builder.emit(op, *args, out=out, **attrs)
+        value = self.builder.emit(op, *args, out=out, **attrs)
+        if self.type(value).size > MOST_ELEMENTS:
+            shape = list(self.type(value).shape)
+            raise ModelError(f"{self.label}: the shape {shape} has too many elements to index")
+        return value
 
     def scalar(self, number: float, like: int) -> int:
         """A literal of the same dtype as the value ``like``."""
@@ -201,6 +205,7 @@ def translate(
     ``labels`` the model's node behind a variable. Raises ModelError or UnsupportedOperator.
     """
     t = Translation(name)
+    t.builder.given = sum(array.nbytes for array in weights.values())
     for param, text in zip(function.params, inputs, strict=True):
         if text in weights:
             t.bind(param, t.builder.constant(weights[text]))
