@@ -63,6 +63,7 @@ def outline(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Array]]:
     except ModelError:
         check_operators(light, SUPPORTED | spelled)  # says more, of what cannot be folded
         raise
+    _open_outputs(light.graph)
     light = operators_expanded(light, SUPPORTED)
     check_operators(light, SUPPORTED, FOLDABLE)
     light = fold_shapes(light)
@@ -103,12 +104,12 @@ def _without_weights(
         else:
             graph.initializer.append(tensor)
             graph.initializer[-1].name = name
-    _open_outputs(graph)
+    _open_outputs(graph, typed=True)  # on which onnx's checker insists
     return light, weights
 
 
-def _open_outputs(graph: onnx.GraphProto) -> None:
-    """Forget the shapes of outputs, but of those that are inputs or constants."""
+def _open_outputs(graph: onnx.GraphProto, typed: bool = False) -> None:
+    """Forget the types of outputs, but of those that are inputs or constants."""
     types = {i.name: i.type for i in graph.input}
     for tensor in graph.initializer:
         types[tensor.name] = helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
@@ -117,6 +118,8 @@ def _open_outputs(graph: onnx.GraphProto) -> None:
             output.type.CopyFrom(types[output.name])
         elif output.type.HasField("tensor_type"):  # what is declared is compared at the end
             output.type.tensor_type.ClearField("shape")
+            if not typed:
+                output.type.tensor_type.ClearField("elem_type")
 
 
 def _constant_tensor(node: onnx.NodeProto) -> TensorProto | None:
