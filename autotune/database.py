@@ -21,8 +21,9 @@ from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
 from luthier.schedules import LogError
 from luthier.schedules.files import open_regular
+from luthier.schedules.redaction import shown, without_secrets
 
-from .address import is_url, shown, without_secrets
+from .address import is_url
 from .parse import LONGEST_LINE
 from .salvage import salvaged
 

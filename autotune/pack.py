@@ -16,8 +16,9 @@ from typing import IO
 
 from luthier.schedules import LogError, Workload
 from luthier.schedules.files import open_regular
+from luthier.schedules.redaction import shown, without_secrets
 
-from .address import is_url, shown, without_secrets
+from .address import is_url
 from .closing import Closing
 from .condensed import Condensed
 from .database import hint, is_store
@@ -28,6 +29,7 @@ from .record import Record
 
 MOST_PROBLEMS = 5  # of a source that are told
 _BLOCK = 1 << 22
+_LOCAL = ("file", "local")  # schemes of URLs whose rest is a path of this machine
 _MOST = 1 << 32  # bytes
 
 
@@ -199,8 +201,10 @@ def _remote(url: str, mode: str) -> Iterator[IO[bytes]]:
             f"'{shown(url)}' needs fsspec: pip install 'luthier[remote]', and the file system's "
             f"own package"
         ) from error
+    scheme, rest = url.strip().split("://", 1)
+    if scheme.lower() in _LOCAL and shown(url) != url.strip():
+        raise LogError(f"'{shown(url)}': a file has no user or password; give the pack's path")
     try:
-        scheme, rest = url.strip().split("://", 1)
         with fsspec.open(f"{scheme.lower()}://{rest}", mode) as file:
             yield file
     except LogError:

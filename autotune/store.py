@@ -19,9 +19,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from luthier.schedules import LogError, LuthierError, Schedule, Workload
+from luthier.schedules.redaction import shown
 
 from . import database, tables
-from .address import is_server, is_url, shown
+from .address import is_server, is_url
 from .closing import Closing
 from .machine import Machine
 from .pack import MOST_PROBLEMS
@@ -66,8 +67,7 @@ class Store(Closing):
         if is_server(where):
             store = cls(database.server(str(where)), shown(where), url=str(where))
         elif is_url(where):
-            name = shown(where)
-            raise LogError(f"'{name}': a log is a file's path or a postgresql:// URL")
+            raise LogError(f"'{shown(where)}': a log is a file's path or a postgresql:// URL")
         else:
             path = Path(where)
             store = cls(database.file(path, create=create), shown(where), path)

@@ -28,6 +28,7 @@ from luthier.schedules import (
 )
 from luthier.schedules.errors import printable
 from luthier.schedules.files import open_regular
+from luthier.schedules.redaction import shown
 from luthier.schedules.target import available_cores
 
 from . import binding
@@ -64,7 +65,9 @@ def _verified_library(folder: Path, manifest: Manifest, stack: ExitStack) -> Bin
     required = (manifest.library, "model.h", "luthier.hpp")
     missing = [name for name in required if name not in manifest.files]
     if missing:
-        raise ArtifactError(f"{folder}: the manifest does not name {missing[0]}; build it again")
+        raise ArtifactError(
+            f"{shown(folder)}: the manifest does not name {missing[0]}; build it again"
+        )
     library = stack.enter_context(_open(folder / manifest.library))
     for name, digest in manifest.files.items():
         if name == manifest.library:
@@ -73,7 +76,9 @@ def _verified_library(folder: Path, manifest: Manifest, stack: ExitStack) -> Bin
             with _open(folder / name) as file:
                 same = sha256(file) == digest
         if not same:
-            raise ArtifactError(f"{folder / name} was changed after the build; build it again")
+            raise ArtifactError(
+                f"{shown(folder / name)} was changed after the build; build it again"
+            )
     return library
 
 
@@ -82,7 +87,7 @@ def _open(path: Path) -> BinaryIO:
     try:
         return open_regular(path, links=False)
     except OSError as error:
-        raise ArtifactError(f"{path}: {error.strerror}; build the artifact again") from error
+        raise ArtifactError(f"{shown(path)}: {error.strerror}; build the artifact again") from error
 
 
 _artifacts: weakref.WeakSet[Artifact] = weakref.WeakSet()
@@ -115,7 +120,7 @@ class Artifact:
         try:
             self._library = ctypes.CDLL(_new_path(library))
         except OSError as error:
-            raise ArtifactError(f"{path} cannot be loaded: {error}") from error
+            raise ArtifactError(f"{shown(path)} cannot be loaded: {error}") from error
         try:
             self._model = _descriptor(self._library, path)
             self._call = self._model.run  # looking it up makes a new object
@@ -136,9 +141,9 @@ class Artifact:
             ctypes.addressof(self._model), byref(options), byref(self._instance), byref(error)
         )
         if status == binding.CPU_TOO_OLD:
-            raise TargetError(f"{self.folder}: {_text(error)}")
+            raise TargetError(f"{shown(self.folder)}: {_text(error)}")
         if status != binding.OK:
-            raise LuthierError(f"{self.folder}: {_text(error)}")
+            raise LuthierError(f"{shown(self.folder)}: {_text(error)}")
 
     @property
     def name(self) -> str:
@@ -195,7 +200,7 @@ class Artifact:
         outputs, error = self._gives.empty(), self._error
         with self._lock:
             if not self._instance:
-                raise UsageError(f"{self.folder} was closed; load it again")
+                raise UsageError(f"{shown(self.folder)} was closed; load it again")
             status = self._call(
                 self._instance,
                 self._takes.table(inputs),
@@ -206,7 +211,7 @@ class Artifact:
                 byref(error),
             )
             if status != binding.OK:
-                raise LuthierError(f"{self.folder}: {_text(error)}")
+                raise LuthierError(f"{shown(self.folder)}: {_text(error)}")
         return outputs
 
     def close(self) -> None:
@@ -253,12 +258,12 @@ def _descriptor(library: ctypes.CDLL, path: Path) -> binding.CModel:
     try:
         function = library.luthier_model
     except AttributeError as error:
-        raise ArtifactError(f"{path} exports no luthier_model") from error
+        raise ArtifactError(f"{shown(path)} exports no luthier_model") from error
     function.restype = ctypes.POINTER(binding.CModel)
     model: binding.CModel = function().contents
     if model.abi != binding.ABI:
         raise ArtifactError(
-            f"{path} has ABI {model.abi}, this Luthier {binding.ABI}; build it again"
+            f"{shown(path)} has ABI {model.abi}, this Luthier {binding.ABI}; build it again"
         )
     return model
 
@@ -270,7 +275,7 @@ def _check_ports(folder: Path, manifest: Manifest, model: binding.CModel) -> Non
     described = manifest.inputs, manifest.outputs, len(manifest.steps)
     if described != (inputs, outputs, model.step_count):
         raise ArtifactError(
-            f"{folder}: manifest.json and {manifest.library} describe different models; "
+            f"{shown(folder)}: manifest.json and {manifest.library} describe different models; "
             "build it again"
         )
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from luthier.schedules import ArtifactError
+from luthier.schedules.redaction import shown
 from luthier.schedules.temporary import TemporaryFolder
 
 from .manifest import MANIFEST, Manifest, read_manifest
@@ -48,10 +49,10 @@ def cannot_write(out: Path, error: OSError) -> ArtifactError:
     """The error that says why an artifact cannot be written at ``out``, and what helps."""
     helps = "choose another output folder"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        helps = f"make room in {out.parent}, or {helps}"
+        helps = f"make room in {shown(out.parent)}, or {helps}"
     elif error.errno == errno.EFBIG:
         helps = "raise the limit of files' sizes (ulimit -f)"
-    return ArtifactError(f"cannot write {out}: {error.strerror or error}; {helps}")
+    return ArtifactError(f"cannot write {shown(out)}: {error.strerror or error}; {helps}")
 
 
 def _remove_empty(folders: Sequence[Path]) -> None:
@@ -72,9 +73,9 @@ def check_output(out: Path) -> Path:
         parent = next(p for p in target.parents if p.exists())
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ArtifactError(f"cannot write {out}: {reason}") from error
+        raise ArtifactError(f"cannot write {shown(out)}: {reason}") from error
     if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
-        raise ArtifactError(f"cannot write to {parent}; choose another output folder")
+        raise ArtifactError(f"cannot write to {shown(parent)}; choose another output folder")
     return target
 
 
@@ -82,20 +83,23 @@ def _check_replaceable(out: Path) -> None:
     if not os.path.lexists(out):
         return
     if not out.is_dir():
-        raise ArtifactError(f"{out} exists and is not a folder; choose another output folder")
+        raise ArtifactError(
+            f"{shown(out)} exists and is not a folder; choose another output folder"
+        )
     if not any(out.iterdir()):
         return
     if not (out / MANIFEST).is_file():
-        raise ArtifactError(f"{out} is not empty and not an artifact; choose another output folder")
+        raise ArtifactError(
+            f"{shown(out)} is not empty and not an artifact; choose another output folder"
+        )
     try:
         manifest = read_manifest(out)
     except ArtifactError as error:
-        raise ArtifactError(f"{out} cannot be replaced, remove it first: {error}") from error
+        raise ArtifactError(f"{shown(out)} cannot be replaced, remove it first: {error}") from error
     strangers = sorted(_files(out) - _own_files(manifest))
     if strangers:
-        raise ArtifactError(
-            f"{out} holds '{strangers[0]}', which is no part of the artifact; move it away first"
-        )
+        stranger = f"'{strangers[0]}', which is no part of the artifact"
+        raise ArtifactError(f"{shown(out)} holds {stranger}; move it away first")
 
 
 def _files(folder: Path) -> set[str]:

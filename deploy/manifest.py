@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 from luthier.schedules import ArtifactError, LuthierError, Schedule, Target, Tensor, Workload
 from luthier.schedules.files import open_regular
+from luthier.schedules.redaction import shown
 from luthier.schedules.target import ACCURACIES, DEFAULT_ACCURACY
 
 from .sample import SampleNote
@@ -212,17 +213,17 @@ def read_manifest(folder: Path) -> Manifest:
             data = file.read(_MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ArtifactError(f"{path}: {reason}; is this an artifact?") from error
+        raise ArtifactError(f"{shown(path)}: {reason}; is this an artifact?") from error
     if len(data) > _MOST_BYTES:
-        raise ArtifactError(f"{path} is larger than {_MOST_BYTES >> 20} MiB")
+        raise ArtifactError(f"{shown(path)} is larger than {_MOST_BYTES >> 20} MiB")
     try:
         parsed = parse(data)
     except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path} is no JSON; build the artifact again") from error
+        raise ArtifactError(f"{shown(path)} is no JSON; build the artifact again") from error
     try:
         return Manifest.from_json(parsed)
     except (ArtifactError, RecursionError) as error:
-        raise ArtifactError(f"{path}: {error}") from error
+        raise ArtifactError(f"{shown(path)}: {error}") from error
 
 
 def sha256(file: BinaryIO) -> str:

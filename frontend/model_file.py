@@ -17,6 +17,7 @@ from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from luthier.schedules import ModelError
 from luthier.schedules.files import open_regular
+from luthier.schedules.redaction import shown
 from luthier.schedules.workload import DTYPE_BYTES
 
 from .element_types import dtype_name
@@ -51,7 +52,9 @@ class ModelFile:
         try:
             model.ParseFromString(data)
         except DecodeError as error:
-            raise ModelError(f"{self._path}: this is no ONNX file, or it is cut short") from error
+            raise ModelError(
+                f"{shown(self._path)}: this is no ONNX file, or it is cut short"
+            ) from error
         return model
 
     def load_external(self, model: onnx.ModelProto) -> None:
@@ -95,7 +98,7 @@ def reading(path: Path) -> Iterator[ModelFile]:
             yield file
             file.check_unchanged()
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: cannot be read ({one_line(error)})") from error
+        raise ModelError(f"{shown(path)}: cannot be read ({one_line(error)})") from error
 
 
 def tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
@@ -141,7 +144,7 @@ def _state(status: os.stat_result) -> _State:
 
 
 def _changed(path: Path) -> str:
-    return f"{path}: it changed while it was read; run again once it is written"
+    return f"{shown(path)}: it changed while it was read; run again once it is written"
 
 
 def _check_memory(path: Path, size: int) -> None:
@@ -149,14 +152,14 @@ def _check_memory(path: Path, size: int) -> None:
     available = psutil.virtual_memory().available
     if 2 * size > available:
         raise ModelError(
-            f"{path}: {size / 1e9:.1f} GB of model needs about {2 * size / 1e9:.1f} GB of memory, "
-            f"but {available / 1e9:.1f} GB are free"
+            f"{shown(path)}: {size / 1e9:.1f} GB of model needs about {2 * size / 1e9:.1f} GB of "
+            f"memory, but {available / 1e9:.1f} GB are free"
         )
 
 
 def _place(tensor: TensorProto, path: Path) -> tuple[Path, int, int]:
     """File, offset and length in bytes of a tensor's data, all checked."""
-    what = f"{path}: tensor '{tensor.name}'"
+    what = f"{shown(path)}: tensor '{tensor.name}'"
     try:
         info = ExternalDataInfo(tensor)
         location, offset = Path(info.location), int(info.offset or 0)

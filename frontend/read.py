@@ -13,6 +13,7 @@ from onnx import TensorProto
 from onnx.external_data_helper import uses_external_data
 
 from luthier.schedules import ModelError
+from luthier.schedules.redaction import shown
 
 from .element_types import dtype_name
 from .model_file import proto_digest, reading, tensors
@@ -62,7 +63,7 @@ def read_model(
         path = Path(model)
         with reading(path) as file:
             proto = file.parsed()
-            _check_outline(proto, str(path))
+            _check_outline(proto, shown(path))
             file.load_external(proto)
         digest, name = file.digest, path.stem
     _drop_initializer_inputs(proto)

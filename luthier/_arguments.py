@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
+from luthier.schedules import redaction
 from luthier.schedules.arguments import flag, integer, number, path, paths, shown, text
 from luthier.schedules.errors import LuthierError, ModelError, UsageError
 from luthier.schedules.target import ACCURACIES, Target
@@ -48,7 +49,7 @@ def validated(function: Callable[P, T]) -> Callable[P, T]:
         except MemoryError as error:
             raise ModelError("the model needs more memory than is free") from error
         except OSError as error:  # the disk is full, say
-            where = f"{error.filename}: " if error.filename else ""
+            where = f"{redaction.shown(error.filename)}: " if error.filename else ""
             raise LuthierError(f"{where}{error.strerror or error}") from error
 
     return checked

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from luthier.schedules.errors import InputError
 from luthier.schedules.files import open_regular
+from luthier.schedules.redaction import shown
 
 Array = NDArray[Any]
 
@@ -28,7 +29,7 @@ def load_arrays(path: str | os.PathLike[str]) -> dict[str, Array]:
                 raise MemoryError
             return {name.removesuffix(".npy"): _read(archive, name) for name in archive.namelist()}
     except Exception as error:  # zipfile and numpy raise nearly anything for damaged files
-        raise InputError(f"{path}: {_reason(error)}") from error
+        raise InputError(f"{shown(path)}: {_reason(error)}") from error
 
 
 def inputs_of(arrays: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
@@ -57,7 +58,7 @@ def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> No
     """Write an ``.npz`` file that is there whole or not at all; raises InputError."""
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
-        raise InputError(f"cannot write {path}: it is no regular file")
+        raise InputError(f"cannot write {shown(path)}: it is no regular file")
     partial = None
     try:
         with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".", delete=False) as file:
@@ -66,7 +67,7 @@ def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> No
         partial.chmod(0o666 & ~_umask())
         partial.replace(target)
     except OSError as error:
-        raise InputError(f"cannot write {target}: {error.strerror}") from error
+        raise InputError(f"cannot write {shown(target)}: {error.strerror}") from error
     finally:
         if partial is not None:
             with suppress(OSError):

@@ -11,6 +11,7 @@ from luthier.deploy import Tolerance, load
 from luthier.frontend import read_model
 from luthier.schedules import Target
 from luthier.schedules.errors import AccuracyError, ArtifactError, UsageError
+from luthier.schedules.redaction import shown
 from luthier.schedules.target import DEFAULT_ACCURACY
 from luthier.schedules.temporary import TemporaryFolder
 
@@ -133,9 +134,8 @@ def _check_folder(
     with load(folder, threads=threads) as artifact:
         kept = sample(artifact)
         if not kept.outputs:
-            raise ArtifactError(
-                f"{folder}: nobody could compute its sample's outputs; check the model itself"
-            )
+            missing = "nobody could compute its sample's outputs; check the model itself"
+            raise ArtifactError(f"{shown(folder)}: {missing}")
         ours = artifact.run(kept.inputs)
     whose = f" of {kept.note.source}" if kept.note.source else ""
     allowed = _asked(kept.note.tolerances, rtol, atol)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from luthier.deploy import Artifact, Sample, SampleNote, Tolerance
 from luthier.schedules.errors import ArtifactError, InputError
+from luthier.schedules.redaction import shown
 
 from ._arrays import load_arrays
 from ._tolerance import of_type
@@ -48,7 +49,9 @@ def sample(artifact: Artifact) -> Sample:
     for name in wanted:
         if name not in arrays:
             named = name.partition(":")[2]
-            raise ArtifactError(f"{path} lacks an array for '{named}'; build the artifact again")
+            raise ArtifactError(
+                f"{shown(path)} lacks an array for '{named}'; build the artifact again"
+            )
     kept = {p.name: note.tolerances.get(p.name) or of_type(p.tensor.dtype) for p in outputs}
     return Sample(
         {p.name: arrays[f"in:{p.name}"] for p in artifact.inputs},

@@ -13,14 +13,13 @@ from typing import NoReturn
 import click
 
 import luthier
-from luthier.autotune.address import shown
 from luthier.schedules.errors import (
     LuthierError,
     ModelError,
     UnsupportedOperator,
     UsageError,
-    redacted,
 )
+from luthier.schedules.redaction import redacted, shown
 
 from ._interrupts import INTERRUPTED, MESSAGE, came, raise_from_now
 from .commands.bench import bench
@@ -85,7 +84,7 @@ def _told(error: Exception, arguments: Sequence[str]) -> tuple[str, int]:
         return "the model needs more memory than is free", ModelError.exit_code
     _trace()
     if isinstance(error, OSError):  # the disk is full, say
-        where = f"{error.filename}: " if error.filename else ""
+        where = f"{shown(error.filename)}: " if error.filename else ""
         return f"{where}{error.strerror or error}", LuthierError.exit_code
     what = f"{type(error).__name__}: {error}".rstrip(": ")
     return f"internal error: {what} (set {TRACEBACK}=1 for details)", INTERNAL

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from luthier.autotune import Layers, Pack, Record, Store, write_pack
-from luthier.autotune.address import is_server, is_url, shown
+from luthier.autotune.address import is_server, is_url
 from luthier.autotune.validity import Validity
 from luthier.schedules import Schedule, Target, Workload
 from luthier.schedules.errors import LogError, UsageError
+from luthier.schedules.redaction import shown
 from luthier.schedules.target import DEFAULT_ACCURACY
 
 from ._arguments import validated

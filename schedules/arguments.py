@@ -13,9 +13,11 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+from . import redaction
 from .errors import UsageError
 
 _LONGEST = 40  # characters of a value that are shown
+_SEARCHED = 1 << 16  # characters of it that are searched for passwords
 
 
 def shown(value: object) -> str:
@@ -24,7 +26,9 @@ def shown(value: object) -> str:
         return "a huge number"
     if value is None or type(value) in (bool, int, float):
         return _cut(str(value))
-    if type(value) is str or type(value) is bytes:
+    if type(value) is str:
+        return _cut(repr(redaction.shown(value[:_SEARCHED])[:_LONGEST]))
+    if type(value) is bytes:
         return _cut(repr(value[:_LONGEST]))
     kind = type(value)
     return f"a {kind.__module__}.{kind.__qualname__}".replace("builtins.", "")[:80]

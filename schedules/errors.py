@@ -17,49 +17,11 @@ Each class has the exit code that the command line ends with, so a script can te
 
 from __future__ import annotations
 
-import re
+import os
+import sys
 from collections.abc import Mapping
-from urllib.parse import unquote
 
-_WORD = re.compile(r"[^\s'\"]+")
-_SCHEME = re.compile(r"(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,30}:/+", re.IGNORECASE)
-_PARAMETER = re.compile(r"([?&;]([^\s?&;='\"]+)=)[^\s&;'\"]*")
-_OPTION = re.compile(r"\b((?:ssl)?password\s?=\s?)(?:'[^']*'|[^\s'&;]+)", re.IGNORECASE)
-_SECRET = re.compile(
-    r"passw|passphrase|pwd|secret|token|signature|credential|(api|access|account|auth)[-_]?key|"
-    r"^(sig|key)$",
-    re.IGNORECASE,
-)
-
-
-def is_secret(parameter: str) -> bool:
-    """Whether a parameter of a URL with such a name, percent-encoded or not, is a password."""
-    return _SECRET.search(unquote(parameter)) is not None
-
-
-def redacted(text: str) -> str:
-    """``text`` with the passwords of all URLs in it replaced by ``***``; takes linear time."""
-    hidden = _PARAMETER.sub(lambda m: f"{m[1]}***" if is_secret(m[2]) else m[0], text)
-    hidden = _WORD.sub(lambda word: _without_password(word[0]), hidden)
-    return _OPTION.sub(r"\1***", hidden)
-
-
-def _without_password(word: str) -> str:
-    """A word that may be a URL: its password ends at the last @, whatever it holds.
-
-    pathlib leaves one slash of two. A user without a password is a token in the web's URLs.
-    """
-    end = word.rfind("@")
-    for scheme in _SCHEME.finditer(word, 0, max(0, end)):
-        begin = scheme.end()
-        colon = word.find(":", begin, end)
-        if colon >= 0 and not {"/", "@"} & set(word[begin:colon]):
-            return f"{word[:colon]}:***{word[end:]}"
-        is_token = scheme[0].lower().startswith("http") and "/" not in word[begin:end]
-        if colon < 0 and is_token:
-            return f"{word[:begin]}***{word[end:]}"
-    return word
-
+from .redaction import redacted, shown
 
 _LONGEST = 2000
 
@@ -75,17 +37,47 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def _hide_passwords(error: BaseException | None) -> None:
+    """Take passwords out of an error that is being handled, and of those that led to it.
+
+    It becomes the cause or context of the next one raised. Python prints it from its own fields, so
+    these are what changes. Luthier's own errors were made without passwords.
+    """
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        waiting += [each.__cause__, each.__context__]
+        if isinstance(each, LuthierError):
+            continue
+        each.args = tuple(redacted(a) if isinstance(a, str) else a for a in each.args)
+        if isinstance(each, OSError):
+            _hide_in_names(each)
+
+
+def _hide_in_names(error: OSError) -> None:
+    """A file's name may be a URL that was taken for a path."""
+    for field in ("filename", "filename2"):
+        name = getattr(error, field)
+        if isinstance(name, str | bytes | os.PathLike):
+            setattr(error, field, shown(os.fsdecode(name)))
+
+
 class LuthierError(Exception):
     """Base of all; the message is one line: what, where, and what to do.
 
     Names in it may come from a hostile file: what is not printable is escaped. URLs' passwords do
-    not show.
+    not show, nor in the errors that it is raised in answer to, which a traceback prints.
     """
 
     exit_code = 1
 
     def __init__(self, message: str = "") -> None:
         super().__init__(shortened(redacted(printable(str(message)))))
+        _hide_passwords(sys.exc_info()[1])
 
 
 class UsageError(LuthierError):

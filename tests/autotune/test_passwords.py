@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
+import luthier
+from luthier import logs
 from luthier.autotune import Pack, Store, write_pack
-from luthier.autotune.address import is_server, shown, without_secrets
+from luthier.autotune.address import is_server
 from luthier.cli import main
+from luthier.deploy.folder import check_output
 from luthier.schedules import LogError, LuthierError
+from luthier.schedules.redaction import shown, without_secrets
 
 # Nobody listens at these; each has the same password, which ends at the last @.
 SERVERS = (
@@ -112,9 +116,18 @@ def test_a_program_s_traceback_shows_none(url):
 
 
 def test_hiding_takes_linear_time():
-    for text in ("a" * 10**6, "a:/" * 300_000, "http://" * 100_000, "?a=" * 300_000, "@" * 10**6):
+    for text in (
+        "a" * 10**6,
+        "a:/" * 300_000,
+        "http://" * 100_000,
+        "?a=" * 300_000,
+        "@" * 10**6,
+        "@a:/u:" * 100_000,
+    ):
         begin = time.monotonic()
         str(LuthierError(text))
+        shown(text)
+        without_secrets("x", text)
         assert time.monotonic() - begin < 20
 
 
@@ -141,3 +154,67 @@ def test_opening_shows_no_password(url, as_path):
 def test_what_is_no_url_is_shown_as_it_is(text):
     assert shown(text) == text
     assert str(LuthierError(text)) == text
+
+
+# Taken for paths, as a model's or a folder's are; some have blanks in their passwords.
+TAKEN_FOR_PATHS = (
+    "postgresql://me:s3cret@127.0.0.1:1/x",
+    "postgresql:/me:s3cret@127.0.0.1:1/x",
+    "postgresql://me:a@cret1/x cret2@127.0.0.1:1/x",
+    "https://me:s3cret@127.0.0.1:1/m.onnx?token=s3cret",
+    "simplecache::http://me:s3cret@127.0.0.1:1/x",
+    "simplecache::http://me:s3 cret@127.0.0.1:1/x",
+    "host=127.0.0.1 user=me password=s3cret",
+    "host=127.0.0.1 user=me password='s3 cret'",
+)
+
+
+@pytest.mark.parametrize("url", TAKEN_FOR_PATHS)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda url: luthier.build(url, out="out"),
+        lambda url: luthier.build("none.onnx", out="out", log=url),
+        lambda url: luthier.build("none.onnx", out="out", packs=[url]),
+        lambda url: luthier.build("none.onnx", out="out", packs=[f"{url}\0"]),
+        luthier.load,
+        logs.stats,
+        lambda url: logs.merge([url], out="out"),
+        lambda url: logs.merge([], out=f"{url}/x/y"),
+        lambda url: check_output(Path(f"file/{url}")),
+    ],
+)
+def test_a_url_taken_for_a_path_does_not_show_in_a_cause(call, url, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    with pytest.raises(LuthierError) as caught:
+        call(url)
+    assert "cret" not in "".join(traceback.format_exception(caught.value))
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert "cret" not in f"{error} {error!r} {error.args} {getattr(error, 'filename', '')}"
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def test_a_cause_keeps_what_is_no_password():
+    with pytest.raises(LuthierError) as caught:
+        luthier.load("no/such: folder@x")
+    assert isinstance(caught.value.__cause__, FileNotFoundError)
+    assert "no/such: folder@x" in str(caught.value.__cause__)
+    assert caught.value.__cause__.errno == 2
+
+
+@pytest.mark.parametrize("scheme", ["file", "FILE", "local"])
+def test_a_pack_s_file_is_not_named_by_a_password(scheme, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for url in (
+        f"{scheme}://me:s3cret@{tmp_path}/p.jsonl",
+        f"{scheme}://me:s3cret@host/p.jsonl",
+        f"{scheme}://{tmp_path}/p.jsonl?token=s3cret",
+    ):
+        for use in (lambda w: write_pack(w, []), lambda w: [*Pack(w).records()]):
+            with pytest.raises(LogError, match="give the pack's path") as caught:
+                use(url)
+            assert "cret" not in "".join(traceback.format_exception(caught.value))
+    assert not list(tmp_path.iterdir())
+    assert write_pack(f"{scheme.lower()}://{tmp_path}/p.jsonl", []) == set()
