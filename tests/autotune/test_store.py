@@ -439,3 +439,14 @@ def test_an_empty_file_is_no_log_yet(path):
         Store.open(path)
     Store.open(path, create=True).close()
     Store.open(path).close()
+
+
+def test_a_database_without_tables_is_told_as_empty(tmp_path):
+    """As an interrupt leaves it that comes while it is made."""
+    path = tmp_path / "log.db"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+    with pytest.raises(LogError, match="is empty, and no log yet; 'luthier tune' begins it"):
+        Store.open(path)
+    with Store.open(path, create=True) as store:
+        assert store.count() == 0

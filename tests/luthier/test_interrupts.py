@@ -19,6 +19,7 @@ from luthier import _interrupts
 from luthier.autotune import Store
 from luthier.schedules import LogError
 
+DIGITS = Path(__file__).parents[2] / "examples" / "digits" / "digits.onnx"
 LINE = f"luthier: error: {_interrupts.MESSAGE}"
 
 
@@ -62,8 +63,8 @@ def started(folder: Path, *arguments: str | Path) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("first", [0.0, 0.7, 1.5, 4.0])
-def test_at_any_moment_of_a_session(model, tmp_path, first, number):
-    process = started(tmp_path, "tune", model, "--trials", "500", "--log", "log.db")
+def test_at_any_moment_of_a_session(tmp_path, first, number):
+    process = started(tmp_path, "tune", DIGITS, "--trials", "500", "--log", "log.db")
     time.sleep(first)
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
@@ -73,7 +74,7 @@ def test_at_any_moment_of_a_session(model, tmp_path, first, number):
     assert "interrupted" in said.strip().splitlines()[-1]
     assert list((tmp_path / "tmp").iterdir()) == []
     if (tmp_path / "log.db").exists():
-        with Store.open(tmp_path / "log.db") as store:
+        with Store.open(tmp_path / "log.db", create=True) as store:  # as the next session does
             assert (store.skipped, store.check()) == (0, [])
 
 
