@@ -50,7 +50,10 @@ class Trees:
 
 def warm_up() -> None:
     """Import XGBoost beside whatever comes next, since that takes a second or two."""
-    threading.Thread(target=importlib.import_module, args=("xgboost",), daemon=True).start()
+    name = "import of xgboost"
+    threading.Thread(
+        target=importlib.import_module, args=("xgboost",), name=name, daemon=True
+    ).start()
 
 
 def matrix(table: Table, names: Sequence[str]) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,9 @@ def cli(capfd: pytest.CaptureFixture[str]) -> Iterator[Cli]:
     """Runs ``luthier`` with arguments; what libraries print below Python is caught, too."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     handlers, hook = [signal.getsignal(n) for n in numbers], sys.unraisablehook
+    for thread in threading.enumerate():  # of an earlier test: commands leave out modules it needs
+        if thread.name == "import of xgboost":
+            thread.join()
 
     def run(*arguments: object) -> Done:
         capfd.readouterr()

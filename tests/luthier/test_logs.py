@@ -164,9 +164,11 @@ class TestSharing:
 
 class TestPruning:
     def test_what_was_measured_again_goes(self, cli, log):
-        """The latest comparison, and perhaps what the session itself measured again."""
-        compared = [r for r in records(log) if r.timing and r.timing.default is not None]
-        old = [r for r in compared if r.time == max(r.time for r in compared)]
+        """The latest comparison, or a record, and what the session itself measured again."""
+        timed = [r for r in records(log) if r.timing]
+        compared = [r.time for r in timed if r.timing and r.timing.default is not None]
+        last = max(compared, default=timed[0].time)
+        old = [r for r in timed if r.time == last]
         with Store.open(log, create=True) as store:
             count, time = store.count(), now()
             store.add([slower(record, 2, time) for record in old])
