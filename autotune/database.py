@@ -109,6 +109,15 @@ def is_cut(path: Path) -> bool:
     return False
 
 
+def is_empty(engine: sa.Engine, path: Path) -> bool:
+    """Whether a file is empty, or a database without tables, which an interrupt leaves."""
+    if not path.stat().st_size:
+        return True
+    with contextlib.suppress(sa.exc.DBAPIError), engine.connect() as connection:
+        return not connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar()
+    return False
+
+
 @contextlib.contextmanager
 def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
     """All or nothing is written; in SQLite one writer at a time, who knows it from the start."""

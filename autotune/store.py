@@ -212,7 +212,7 @@ class Store(Closing):
             self._salvage("it is shorter or longer than it should be")
         version = self._version()
         if version < 1 and not self._salvage("its tables are not what they should be"):
-            if self._is_empty():
+            if self._path is not None and database.is_empty(self._engine, self._path):
                 raise LogError(f"'{self.name}' is empty, and no log yet; 'luthier tune' begins it")
             raise LogError(f"'{self.name}' is a database, but no store of records")
         if version > tables.VERSION:
@@ -220,12 +220,6 @@ class Store(Closing):
                 f"the store '{self.name}' has version {version} and this Luthier reads up to "
                 f"{tables.VERSION}; upgrade Luthier"
             )
-
-    def _is_empty(self) -> bool:
-        """Whether the file is empty, or a database without tables, which an interrupt leaves."""
-        if self._path is None or self._damaged:
-            return False
-        return not self._path.stat().st_size or not self._select(tables.COUNT)[0][0]
 
     def _version(self) -> int:
         """Of the tables; 0 where they are none of a store."""

@@ -49,7 +49,6 @@ ALIEN = sa.text(
     "SELECT count(*) FROM sqlite_master "
     "WHERE type NOT IN ('table', 'index') OR tbl_name NOT LIKE 'luthier_%'"
 )
-COUNT = sa.text("SELECT count(*) FROM sqlite_master")
 
 
 def create(connection: sa.Connection) -> None:
