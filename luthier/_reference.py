@@ -142,7 +142,7 @@ def _onnxruntime_version() -> str:
 
 
 def _quiet_onnxruntime() -> ModuleType:
-    """The module, which writes files and reports uses from 1.32 on, unless the user wants that."""
+    """The module; from 1.32 on its telemetry writes files, so it is off unless the user asks."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     return importlib.import_module("onnxruntime")
 
