@@ -6,6 +6,7 @@ number of different kernels and is left out here.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Sequence
 
@@ -154,6 +155,8 @@ MODELS = (
 
 def seconds(made: onnx.ModelProto) -> float:
     """Of this process, from a model to its kernels and memory plan."""
+    gc.collect()
+    gc.freeze()  # what earlier tests left would be walked again and again
     start = time.process_time()
     program = import_model(made, TARGET)
     kernels = {}
@@ -168,14 +171,16 @@ def seconds(made: onnx.ModelProto) -> float:
         if program.base(value) in program.constants
     }
     plan(program, [kernels[c.workload.key] for c in program.calls], WeightPlaces(places, {}, 64))
-    return time.process_time() - start
+    passed = time.process_time() - start
+    gc.unfreeze()
+    return passed
 
 
 @pytest.mark.parametrize("grow", MODELS)
 def test_time_grows_with_the_model(grow: Callable[[int], onnx.ModelProto]) -> None:
     seconds(grow(40))  # imports, and what is computed once
-    small, large = seconds(grow(500)), seconds(grow(2000))
-    assert large < 7 * small + 0.3
+    # What takes quadratic time is slow each time; a noisy machine is not.
+    assert any(seconds(grow(2000)) < 7 * seconds(grow(500)) + 0.3 for _ in range(3))
 
 
 @pytest.mark.parametrize("grow", [doubled, enlarged, elementwise, products, diamonds])

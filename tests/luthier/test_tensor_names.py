@@ -21,6 +21,11 @@ def named_model(name: str) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
+def steady(said: str) -> list[str]:
+    """Its lines, but those about what else the machine does."""
+    return [line for line in said.split("\n") if not line.startswith("busy machine")]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_hostile_names(cli, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
@@ -40,8 +45,8 @@ def test_hostile_names(cli, tmp_path, monkeypatch, name):
         plain, named = (cli(*(a.format(which) for a in arguments)) for which in ("plain", "named"))
         assert (plain.code, named.code) == (code, code), named.err
         for said, usual in ((named.out, plain.out), (named.err, plain.err)):
-            assert said.count("\n") == usual.count("\n")
-            assert all(line.isprintable() for line in said.splitlines())
+            assert len(steady(said)) == len(steady(usual))
+            assert all(line.isprintable() for line in said.split("\n"))
     with np.load("out-named.npz") as outputs:
         np.testing.assert_array_equal(outputs[f"out{name}"], np.maximum(array, 0))
     with luthier.load("named") as artifact:
