@@ -64,6 +64,11 @@ def _finite(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
     return bool(np.isfinite(given[0]).all())
 
 
+def _weighted(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
+    """An infinite weight makes NaN of the padding, where it is not left out."""
+    return bool(np.isfinite(given[1]).all())
+
+
 def _quantisable(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
     return bool((np.abs(given[0].astype(np.float64)) < 1e6).all())
 
@@ -73,6 +78,7 @@ _RULES: Mapping[str, Callable[[onnx.NodeProto, Sequence[Array]], bool]] = {
     "Mod": _divisible,
     "Cast": _cast,
     "CastLike": _cast_like,
+    "Conv": _weighted,
     "Gemm": _small,
     "ReduceMean": _small,
     "Hardmax": _ordered,

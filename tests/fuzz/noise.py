@@ -55,6 +55,8 @@ _MAXIMA = frozenset("GlobalMaxPool MaxPool".split())
 # Spelled with 1: exp(x) - 1, log(1 + exp(x)), x (1 + erf(x)). Their errors are those of 1 or of x.
 _NEAR_ONE = frozenset("Celu Elu HardSigmoid LogSoftmax ReduceLogSumExp Selu Softplus".split())
 _NEAR_X = frozenset("Gelu HardSwish Mish Swish".split())
+# Into which a product goes unrounded, by a fused multiply-add, though it is rounded elsewhere.
+_FUSED = frozenset("Add Sub".split())
 _ROUNDED_ONCE = frozenset("Add Sub Div Sqrt Reciprocal LeakyRelu PRelu Shrink Mod".split())
 _ROOM = 1e-6  # of a type's range: a sum of more may overflow once it is scaled
 _RANGES = {**dict.fromkeys("Cos Erf Sin Softsign Tanh".split(), (-1, 1)), "Sigmoid": (0, 1)}
@@ -109,6 +111,8 @@ def evaluate(
         outputs = compute(node, shaken, opset, first)
         if op in _ROUNDED_ONCE:  # of a sum, which may take it in
             outputs = [_shake(o, 1.0, np.asarray(o != 0), rng) for o in outputs]
+        if op in _FUSED:
+            outputs = [_fused(o, shaken, rng) for o in outputs]
         on_grid = all(_on_grid(a).all() for a in _arrays(present))
         results.append([_output(op, o, shaken, on_grid, rng) for o in outputs])
     arrays = [None if a is None else a.array for a in args]
@@ -204,6 +208,8 @@ def _input(op: str, index: int, array: Array, rng: np.random.Generator) -> Array
         return array
     if op in ("Resize", "Upsample") and index:  # sizes
         return array
+    if op == "Pow" and index:  # next to a whole exponent, a negative number has no power
+        return _shake(array, 1.0, array != np.round(array), rng)
     kept = _on_grid(array) if op in _POLYNOMIAL else np.zeros(array.shape, np.bool_)
     if array.dtype == np.float64 and op in _IN_FLOAT32:
         return _shake(array, 16 * _FLOAT32_STEPS, ~kept, rng)
@@ -234,6 +240,14 @@ def _output(
         return np.clip(_shake(array, steps, np.asarray(array != 0), rng), low, high)
     kept = _on_grid(array) if on_grid and op in _POLYNOMIAL else np.zeros(array.shape, np.bool_)
     return _shake(array, 1.0, ~kept, rng)
+
+
+def _fused(array: Array, args: Sequence[Array | None], rng: np.random.Generator) -> Array:
+    """A sum whose terms may be rounded or not: the error is that of the larger term."""
+    x, y = (np.broadcast_to(np.abs(np.asarray(a)), array.shape) for a in args)
+    largest = np.fmax(x, y)
+    like = np.asarray(np.where(np.isfinite(largest), largest, 0), array.dtype)
+    return np.asarray(array + (_shake(like, 1.0, like != 0, rng) - like), array.dtype)
 
 
 def _steps(op: str, array: Array) -> float:

@@ -165,6 +165,25 @@ def test_what_one_addition_rounds_is_not_left_to_the_library() -> None:
     assert judge(case, {"y": x}).verdict is Verdict.WRONG
 
 
+def test_a_product_may_go_unrounded_into_a_sum() -> None:
+    """By a fused multiply-add: what is left of x * x - x * x is its rounding."""
+    square, away = ("Mul", ["x", "x"], "a"), ("Abs", ["a"], "b")
+    case = case_of(square, away, ("Sub", ["a", "b"], "y"), x=X)
+    wide = X.astype(np.float64) ** 2
+    left = (wide - wide.astype(np.float32)).astype(np.float32)
+    assert left.any() and judge(case, {"y": left}).verdict is Verdict.RIGHT
+    assert judge(case, {"y": left + np.float32(1e-3)}).verdict is Verdict.WRONG
+
+
+def test_a_negative_number_has_whole_powers() -> None:
+    two, x = np.array(2, np.float32), np.array([-1e30, -3], np.float32)
+    nodes = [("Exp", ["e"], "z"), ("Sub", ["x", "z"], "a"), ("Pow", ["a", "two"], "y")]
+    case = case_of(*nodes, x=x, e=np.array([-90, -90], np.float32), two=two)
+    right = outputs(case)
+    assert judge(case, {"y": right["y"]}).judged == 2
+    assert judge(case, {"y": np.full_like(right["y"], np.nan)}).verdict is Verdict.WRONG
+
+
 def test_what_rounding_decides_is_not_judged() -> None:
     """A comparison of numbers that only rounding tells apart."""
     nodes = [("Exp", ["x"], "a"), ("Log", ["a"], "b"), ("Less", ["b", "x"], "y")]
