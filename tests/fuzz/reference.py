@@ -26,7 +26,8 @@ from .defined import defined
 from .values import DTYPES, Array
 
 _MOST_ELEMENTS = 1 << 20
-
+# Before operator set 13, over all axes from the given one on, which onnx's evaluator does not know.
+_FLATTENED_ONCE = frozenset("Hardmax LogSoftmax Softmax".split())
 
 FUNCTIONS = frozenset(
     """
@@ -64,8 +65,7 @@ def compute(
             with suppress(Exception):
                 return [_checked(_in_float64(node, given, opset).astype(narrow))]
     model = _model(node, given, opset).SerializeToString()
-    engines = (_onnxruntime, _onnx)
-    for run in engines if first is Engine.ORT else engines[::-1]:
+    for run in _engines(node.op_type, opset, first):
         try:
             outputs = run(model, given)
         except Exception:
@@ -73,6 +73,12 @@ def compute(
         return [_checked(output) for output in outputs]
     dtypes = ", ".join(str(a.dtype) for a in given.values())
     raise NoReferenceError(f"no engine computes {node.op_type} of {dtypes}")
+
+
+def _engines(op: str, opset: int, first: Engine) -> Sequence[Callable[..., list[Any]]]:
+    if opset < 13 and op in _FLATTENED_ONCE:
+        return (_onnxruntime,)
+    return (_onnxruntime, _onnx) if first is Engine.ORT else (_onnx, _onnxruntime)
 
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])

@@ -22,7 +22,7 @@ from tests.fuzz.idioms import IDIOMS
 from tests.fuzz.judge import Verdict, judge, truths
 from tests.fuzz.minimise import minimise
 from tests.fuzz.operators import RULES
-from tests.fuzz.reference import Engine
+from tests.fuzz.reference import Engine, NoReferenceError, compute
 from tests.fuzz.refusals import DOCUMENTED, documented
 from tests.fuzz.search import batches, search, tried
 from tests.fuzz.trial import attempt, trimmed
@@ -171,7 +171,8 @@ def test_a_product_may_go_unrounded_into_a_sum() -> None:
     case = case_of(square, away, ("Sub", ["a", "b"], "y"), x=X)
     wide = X.astype(np.float64) ** 2
     left = (wide - wide.astype(np.float32)).astype(np.float32)
-    assert left.any() and judge(case, {"y": left}).verdict is Verdict.RIGHT
+    assert left.any()
+    assert judge(case, {"y": left}).verdict is Verdict.RIGHT
     assert judge(case, {"y": left + np.float32(1e-3)}).verdict is Verdict.WRONG
 
 
@@ -203,6 +204,17 @@ def test_where_references_disagree_either_is_right() -> None:
 
 
 # ---- faults ----
+
+
+def test_no_reference_where_an_old_operator_is_computed_as_its_new_one() -> None:
+    """Of the largest in all of a row, and not in each of its columns."""
+    node = helper.make_node("Hardmax", ["x"], ["y"], axis=1)
+    args = [np.ones((1, 2, 2), np.float64)]
+    assert compute(node, args, 13)[0].sum() == 2
+    with pytest.raises(NoReferenceError):
+        compute(node, args, 12)
+    (found,) = compute(node, [args[0].astype("float32")], 12)
+    assert found.sum() == 1
 
 
 def test_a_broken_kernel_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
