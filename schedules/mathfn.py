@@ -46,11 +46,21 @@ def _as_int(value: Expr) -> Expr:
 _EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5)
 
 
-def _parts(x: Expr, bind: Bind) -> tuple[Expr, Expr]:
-    """A whole number n and p in about [0.7, 1.42] whose p * 2**n is e**x."""
-    n = bind(tirx.floor(x * _f32(1 / math.log(2)) + _f32(0.5)))
+# A float32 from 2**23 to 2**24 is a whole number, and its last bits are that number's.
+_WHOLE = 1.5 * 2.0**23
+
+
+def _parts(x: Expr, bias: int, bind: Bind) -> tuple[Expr, Expr]:
+    """p in about [0.7, 1.42] and 2**(n - 127 + bias), whose product with 2**(127 - bias) is e**x.
+
+    n is the whole number next to x / ln 2. No float is cast to a whole number for it: of NaN, the
+    cast is undefined to LLVM, which leaves out all that is made of it where it knows the NaN.
+    """
+    biased = bind(x * _f32(1 / math.log(2)) + _f32(_WHOLE + bias))
+    n = bind(biased + _f32(-_WHOLE - bias))
     r = bind((x - n * _f32(0.693359375)) - n * _f32(-2.12194440e-4))
-    return n, _polynomial(r, _EXP) * (r * r) + (r + _f32(1.0))
+    p = _polynomial(r, _EXP) * (r * r) + (r + _f32(1.0))
+    return p, _as_float(_as_int(biased) << tirx.const(23, "int32"))
 
 
 def exp(x: Expr, bind: Bind) -> Expr:
@@ -59,10 +69,9 @@ def exp(x: Expr, bind: Bind) -> Expr:
     clamped = bind(
         tirx.Select(x > _f32(high), _f32(high), tirx.Select(x < _f32(low), _f32(low), x))
     )
-    n, p = _parts(clamped, bind)
     # n reaches 128, whose power of two is infinite: scale by 2**(n-1) and then by 2.
-    exponent = (tirx.Cast("int32", n) + tirx.const(126, "int32")) << tirx.const(23, "int32")
-    result = bind(p * _as_float(exponent) * _f32(2.0))
+    p, scale = _parts(clamped, 126, bind)
+    result = bind(p * scale * _f32(2.0))
     result = tirx.Select(x > _f32(high), _f32(math.inf), result)
     return tirx.Select(x < _f32(low), _f32(0.0), result)
 
@@ -164,9 +173,8 @@ def erf(x: Expr, bind: Bind) -> Expr:
 
 def sigmoid(x: Expr, bind: Bind) -> Expr:
     """1 / (1 + e**-x) for float32; 0 below -88.38, where the power of two is infinite."""
-    n, p = _parts(_limit(_f32(0.0) - x, -87.0, 89.0, bind), bind)
-    exponent = (tirx.Cast("int32", n) + tirx.const(127, "int32")) << tirx.const(23, "int32")
-    return _f32(1.0) / (_f32(1.0) + p * _as_float(exponent))
+    p, scale = _parts(_limit(_f32(0.0) - x, -87.0, 89.0, bind), 127, bind)
+    return _f32(1.0) / (_f32(1.0) + p * scale)
 
 
 def power(x: Expr, exponent: float, bind: Bind) -> Expr | None:

@@ -70,6 +70,35 @@ def test_floats(dtype: str) -> None:
     check(TWO, {"x": pairs[:, 0].copy(), "y": pairs[:, 1].copy()})
 
 
+MORE = """
+    Acos Acosh Asin Asinh Atan Atanh Celu Cos Cosh Elu HardSigmoid HardSwish Mish Selu Sin
+    Sinh Softplus Softsign Tan ThresholdedRelu
+""".split()
+
+
+@pytest.mark.parametrize("known", [np.nan, np.inf])
+def test_what_the_compiler_knows_of_a_number_changes_nothing(known: float) -> None:
+    """A factor that is a constant, and one that is an input: what LLVM folds is defined."""
+    ops, made, outputs = [*ONE, *MORE], [], []
+    for op in ops:  # each the end of a product of its own
+        more, results = nodes([op], [f"{op}_scaled"], TensorProto.FLOAT)
+        made += [
+            helper.make_node("MatMul", [f"{op}_x", "w"], [f"{op}_product"]),
+            helper.make_node("Mul", [f"{op}_product", "k"], [f"{op}_scaled"]),
+            *more,
+        ]
+        outputs += results
+    x, w = np.asarray([[1, -1, np.inf, np.nan, 0, 0.25]], np.float32).T, np.ones((1, 3), np.float32)
+    k = np.asarray(known, np.float32)
+    found = []
+    for constants in ({"w": w}, {"w": w, "k": k}):
+        given = {f"{op}_x": x for op in ops} | ({} if "k" in constants else {"k": k})
+        program = import_model(model(made, given, outputs, constants), TARGET)
+        found.append(compute(program, given, kernels=True))
+    for name in outputs:
+        np.testing.assert_allclose(found[1][name], found[0][name], rtol=1e-5, err_msg=name)
+
+
 def test_whole_numbers() -> None:
     check(ONE_WHOLE, {"x": WHOLE})
     pairs = np.asarray([(a, b) for a, b in itertools.product(WHOLE, repeat=2) if b], np.int32)
