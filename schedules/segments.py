@@ -123,7 +123,7 @@ def _changes(workload: Workload) -> set[int]:
 def _trace(workload: Workload, node: Node) -> tuple[list[int], list[tuple[int, int]]]:
     """Where along a node's last axis its conditions change, and by how many columns further its
     arguments are read, if they are read along their last axis."""
-    last, shape = len(node.out.shape) - 1, node.out.shape
+    last, shape = len(node.out.shape) - 1, node.out.shape or (1,)
     sizes = [(workload.tensor(a).shape or (1,))[-1] for a in node.args]
     along = node.attr("axis") == last
     if node.op in ELEMENTWISE or node.op == "broadcast_to":

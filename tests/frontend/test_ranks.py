@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import helper
-from onnx_models import TARGET, compute, floats, model
+from onnx_models import TARGET, compute, expected, floats, model
 
 from luthier.frontend import import_model
 
@@ -157,3 +157,37 @@ def test_the_result_has_the_rank_of_all(spell: Callable[[Spelling], str], role: 
     for name, want in zip(outputs, session.run(outputs, inputs), strict=True):
         assert found[name].shape == want.shape
         np.testing.assert_allclose(found[name], want, 1e-4, 1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "spread",
+    [
+        ("Expand", np.array([1])),
+        ("Expand", np.array([1, 1, 1])),
+        ("Expand", np.array([5])),
+        ("Expand", np.array([2, 3])),
+        ("Reshape", np.array([1])),
+        ("Unsqueeze", np.array([0])),
+        ("Tile", np.array([], np.int64)),
+        ("Identity",),
+    ],
+    ids=lambda s: f"{s[0]}{s[1].tolist() if len(s) > 1 else ''}",
+)
+def test_numbers_without_dimensions_are_spread_inside_of_kernels(spread) -> None:
+    """A value of rank 0, computed, spread, and used by several operators after."""
+    op, *sizes = spread
+    made = [
+        helper.make_node("Sigmoid", ["x"], ["a"]),
+        helper.make_node(op, ["a", *(["sizes"] * len(sizes))], ["b"]),
+        helper.make_node("Exp", ["b"], ["c"]),
+        helper.make_node("Mul", ["c", "b"], ["y"]),
+        helper.make_node("Less", ["b", "c"], ["less"]),
+        helper.make_node("Add", ["y", "x"], ["z"]),
+    ]
+    x = np.asarray(0.5, np.float32)
+    constants = {"sizes": sizes[0]} if sizes else {}
+    proto = model(made, {"x": x}, ["y", "z", "less"], constants)
+    found = compute(import_model(proto, TARGET), {"x": x}, kernels=True)
+    for name, right in expected(proto, {"x": x}).items():
+        assert found[name].shape == right.shape
+        np.testing.assert_allclose(found[name], right, rtol=1e-5)
