@@ -93,7 +93,8 @@ def _static_types(model: onnx.ModelProto) -> dict[str, _Type]:
     types = {}
     for info in (*model.graph.input, *model.graph.value_info, *model.graph.output):
         tensor = info.type.tensor_type
-        if tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim):
+        known = tensor.elem_type and tensor.HasField("shape")
+        if known and all(d.HasField("dim_value") for d in tensor.shape.dim):
             shape = tuple(d.dim_value for d in tensor.shape.dim)
             if min(shape, default=0) < 0:  # of a window that has no place
                 continue
@@ -106,6 +107,8 @@ def _corrected(model: onnx.ModelProto, types: Mapping[str, _Type]) -> bool:
     known = {t.name: t for t in model.graph.initializer}
     shapes = {t.name: tuple(t.dims) for t in known.values()}
     shapes |= {name: t.shape for name, t in types.items()}
+    elem_types = {t.name: t.data_type for t in known.values()}
+    elem_types |= {name: t.elem_type for name, t in types.items()}
     places = {v.name: v for v in (*model.graph.value_info, *model.graph.output)}
     changed = False
     for node in model.graph.node:
@@ -113,7 +116,7 @@ def _corrected(model: onnx.ModelProto, types: Mapping[str, _Type]) -> bool:
         name = node.output[0] if node.output else ""
         if shape is not None and shapes.get(name) != tuple(shape):
             place = places.get(name) or model.graph.value_info.add()
-            elem_type = types[node.input[0]].elem_type if node.input[0] in types else 0
+            elem_type = elem_types.get(node.input[0], 0)
             place.CopyFrom(helper.make_tensor_value_info(name, elem_type, shape))
             changed = True
     return changed

@@ -9,9 +9,8 @@ from typing import Any
 
 from tvm import relax
 
+from .equation import EquationError, parse
 from .onnx_node import OnnxConverter, OnnxNode, shape_of
-
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(frozen=True)
@@ -28,17 +27,16 @@ class _Factor:
 
 def _einsum(node: OnnxNode) -> Any:
     """Factors are multiplied from left to right; a letter is summed when no other needs it."""
-    terms, result = _parse(node)
-    factors = [
-        _diagonal(node, _Factor(value, term))
-        for value, term in zip(node.inputs, terms, strict=True)
-    ]
-    sizes: dict[str, int] = {}
-    for factor in factors:
-        for letter, size in factor.sizes.items():
-            if min(size, sizes.get(letter, 1)) != 1 and size != sizes[letter]:
-                raise node.unsupported(f"an equation that gives '{letter}' two sizes")
-            sizes[letter] = max(size, sizes.get(letter, 1))
+    try:
+        equation = parse(str(node.attr("equation", "")), [len(shape_of(x)) for x in node.inputs])
+        factors = [
+            _diagonal(node, _Factor(value, letters))
+            for value, letters in zip(node.inputs, equation.factors, strict=True)
+        ]
+        sizes = equation.sizes([shape_of(x) for x in node.inputs])
+    except EquationError as error:
+        raise node.unsupported(str(error)) from error
+    result = equation.result
     factors = [_stretched(node, factor, sizes) for factor in factors]
     product = factors.pop(0)
     while factors:
@@ -50,35 +48,6 @@ def _einsum(node: OnnxNode) -> Any:
     y = _transposed(node, product.value, [product.letters.index(c) for c in ordered])
     y = node.emit(relax.op.reshape(y, [sizes[c] if c in ordered else 1 for c in result]))
     return relax.op.broadcast_to(y, [sizes[c] for c in result])
-
-
-def _parse(node: OnnxNode) -> tuple[list[str], str]:
-    """The letters of each factor and of the result, dimensions behind '...' given free letters."""
-    equation = str(node.attr("equation", "")).replace(" ", "")
-    left, arrow, result = equation.partition("->")
-    terms = left.split(",")
-    refused = node.unsupported(f"the equation '{equation}'")
-    if len(terms) != len(node.inputs):
-        raise refused
-    free = [c for c in _LETTERS if c not in equation]
-    hidden = 0
-    for i, (term, value) in enumerate(zip(terms, node.inputs, strict=True)):
-        count = len(shape_of(value)) - len(term.replace("...", ""))
-        if count < 0 or (count and "..." not in term) or count > len(free):
-            raise refused
-        hidden = max(hidden, count)
-        terms[i] = term.replace("...", "".join(free[:count][::-1]))
-    behind = "".join(free[:hidden][::-1])
-    if arrow:
-        result = result.replace("...", behind)
-    else:
-        letters = "".join(terms)
-        once = sorted({c for c in letters if letters.count(c) == 1 and c not in behind})
-        result = behind + "".join(once)
-    known = set("".join(terms))
-    if not known <= set(_LETTERS) or len(set(result)) < len(result) or not set(result) <= known:
-        raise refused
-    return terms, result
 
 
 def _diagonal(node: OnnxNode, factor: _Factor) -> _Factor:

@@ -201,6 +201,8 @@ def _eye_like(node: OnnxNode) -> Any:
 
 def _mean_variance_normalization(node: OnnxNode) -> Any:
     """The variance about the mean, since the standard's formula cancels where the mean is large."""
+    if not node.dtype.startswith("float"):
+        raise node.unsupported(f"a mean of {node.dtype}")
     axes = node.axes(node.attr("axes", (0, 2, 3)))
     centred = node.emit(relax.op.subtract(node.x, relax.op.mean(node.x, axes, keepdims=True)))
     variance = relax.op.mean(relax.op.multiply(centred, centred), axes, keepdims=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from .equation import EquationError, parse
 from .infer import window
 from .onnx_node import is_onnx
 from .onnx_resize import scaled_size
@@ -17,6 +19,9 @@ _Shape = Sequence[int]
 
 # An operator that nobody knows, so that no inference is done.
 _UNKNOWN = "luthier.unknown"
+# Of these it does not know the shape, or not always; of those, not the type either.
+UNTYPED = frozenset(["MeanVarianceNormalization"])
+_UNSHAPED = UNTYPED | {"GroupNormalization", "Slice"}
 _FARTHEST = 2**31 - 1
 _LONGEST = 1 << 16
 
@@ -28,7 +33,8 @@ def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
     longer than any shape, and of a Slice whose steps are not known to be small.
     """
     known = {t.name: t for t in model.graph.initializer}
-    plain = onnx.shape_inference.infer_shapes(model)
+    told = told_otherwise(model)
+    plain = onnx.shape_inference.infer_shapes(told)
     long = _long_lists(plain)
     skipped = {
         output
@@ -37,9 +43,9 @@ def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
         for output in node.output
     }
     if not skipped:
-        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+        return onnx.shape_inference.infer_shapes(told, data_prop=True)
     own = onnx.ModelProto()
-    own.CopyFrom(model)
+    own.CopyFrom(told)
     own.opset_import.add(domain=_UNKNOWN, version=1)
     found = {v.name: v for v in (*plain.graph.value_info, *plain.graph.output)}
     for output in own.graph.output:
@@ -51,6 +57,36 @@ def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
         if skipped.intersection(node.output):
             node.domain = _UNKNOWN
     return onnx.shape_inference.infer_shapes(own, data_prop=True)
+
+
+def told_otherwise(
+    model: onnx.ModelProto, operators: Collection[str] = _UNSHAPED
+) -> onnx.ModelProto:
+    """The model with other nodes of the same shapes, where inference does not know a node's."""
+    nodes = enumerate(model.graph.node)
+    others = {i: other for i, n in nodes if n.op_type in operators and (other := _of_same_shape(n))}
+    if not others:
+        return model
+    own = onnx.ModelProto()
+    own.CopyFrom(model)
+    for i, other in others.items():
+        own.graph.node[i].CopyFrom(other)
+    return own
+
+
+def _of_same_shape(node: onnx.NodeProto) -> onnx.NodeProto | None:
+    if not is_onnx(node.domain):
+        return None
+    if node.op_type != "Slice":
+        return helper.make_node("Identity", node.input[:1], node.output[:1])
+    attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    if "axes" not in attrs:
+        return None
+    bounds = [attrs.get(name, ()) for name in ("axes", "starts", "ends")]
+    if len({len(b) for b in bounds}) > 1 or min(bounds[0], default=-1) < 0:
+        return None
+    axes, starts, ends = zip(*sorted(zip(*bounds, strict=True)), strict=True)
+    return helper.make_node("Slice", node.input, node.output, axes=axes, starts=starts, ends=ends)
 
 
 def _long_lists(model: onnx.ModelProto) -> set[str]:
@@ -93,6 +129,17 @@ def corrected(
         weights, size = shapes.get(node.input[1], ()), attrs["output_shape"]
         if len(weights) == len(x) > 2 and len(size) >= len(x) - 2:
             return [x[0], weights[1] * attrs.get("group", 1), *size[2 - len(x) :]]
+    if node.op_type == "Einsum" and all(name in shapes for name in node.input):
+        return _summed([shapes[name] for name in node.input], attrs.get("equation", b"").decode())
+    return None
+
+
+def _summed(shapes: Sequence[_Shape], equation: str) -> list[int] | None:
+    """It does not know that dimensions of '...' may be stretched."""
+    with suppress(EquationError):
+        letters = parse(equation, [len(s) for s in shapes])
+        sizes = letters.sizes(shapes)
+        return [sizes[letter] for letter in letters.result]
     return None
 
 

@@ -1,0 +1,50 @@
+"""The shape of every operator's result is known while a model is read, so others may need it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cases_math import CASES as MATH
+from cases_movement import CASES as MOVEMENT
+from cases_nn import CASES as NN
+from onnx import TensorProto, helper
+from onnx_models import TARGET, Case, case, compute, expected, floats
+
+from luthier.frontend import import_model
+
+CASES = [*MATH, *MOVEMENT, *NN]
+OPERATORS = sorted({c.op for c in CASES})
+OLDER = [
+    case("Slice", floats(4, 5), axes=[1, 0], starts=[1, 0], ends=[2**31, -1], opset=9),
+    case("Slice", floats(4, 5), starts=[3], ends=[9], opset=9),
+    case("MaxPool", floats(1, 1, 8, 2), kernel_shape=[2, 3], pads=[1, 0, 0, 2], opset=10,
+         strides=[2, 2], ceil_mode=1, constants=(0,)),
+]  # fmt: skip
+
+
+def check(case: Case) -> None:
+    """A reshape to what Shape gives, which must be known, and what Size counts."""
+    made = case.model
+    first = made.graph.output[0].name
+    made.graph.output[0].type.tensor_type.ClearField("shape")
+    made.graph.node.append(helper.make_node("Shape", [first], ["shape"]))
+    made.graph.node.append(helper.make_node("Reshape", [first, "shape"], ["same"]))
+    made.graph.node.append(helper.make_node("Size", [first], ["size"]))
+    elem_type = made.graph.output[0].type.tensor_type.elem_type
+    made.graph.output.append(helper.make_tensor_value_info("same", elem_type, None))
+    made.graph.output.append(helper.make_tensor_value_info("size", TensorProto.INT64, []))
+    right = expected(case.model, case.inputs)[first]
+    found = compute(import_model(made, TARGET), case.inputs)
+    assert found["same"].shape == right.shape
+    assert (found["size"], found["size"].dtype) == (right.size, np.int64)
+
+
+@pytest.mark.parametrize("op", OPERATORS)
+def test_others_may_be_made_of_it(op: str) -> None:
+    for each in (c for c in CASES if c.op == op):
+        check(each)
+
+
+@pytest.mark.parametrize("case", OLDER, ids=str)
+def test_older_operators(case: Case) -> None:
+    check(case)
