@@ -106,9 +106,7 @@ def _elementwise(ours: Array, value: Value) -> tuple[Array, Array]:
     info = np.finfo(want.dtype)
     with np.errstate(all="ignore"):
         wide = [r.astype(np.float64) for r in value.replicas]
-        same_kind = [
-            (np.isnan(w) == np.isnan(wide[0])) & (np.isinf(w) == np.isinf(wide[0])) for w in wide
-        ]
+        same_kind = [_same_kind(w, wide[0]) for w in wide]
         sure = np.all(same_kind, axis=0)
         spread = np.max([np.abs(w - wide[0]) for w in wide], axis=0)
         allowed = (
@@ -117,3 +115,10 @@ def _elementwise(ours: Array, value: Value) -> tuple[Array, Array]:
         off = np.abs(ours.astype(np.float64) - wide[0])
         same = (ours == want) | (np.isnan(ours) & np.isnan(want))
         return np.asarray(sure), np.asarray(same | (np.isfinite(wide[0]) & (off <= allowed)))
+
+
+def _same_kind(a: Array, b: Array) -> Array:
+    """Where both are finite, both NaN, or infinities of one sign."""
+    return np.asarray(
+        (np.isfinite(a) & np.isfinite(b)) | (np.isnan(a) & np.isnan(b)) | (np.isinf(a) & (a == b))
+    )

@@ -60,6 +60,7 @@ _FUSED = frozenset("Add Sub".split())
 _ROUNDED_ONCE = frozenset("Add Sub Div Sqrt Reciprocal LeakyRelu PRelu Shrink Mod".split())
 _ROOM = 1e-6  # of a type's range: a sum of more may overflow once it is scaled
 _RANGES = {**dict.fromkeys("Cos Erf Sin Softsign Tanh".split(), (-1, 1)), "Sigmoid": (0, 1)}
+_ANYTHING = (np.nan, np.inf, -np.inf, 1e30, -1e30)
 _GRID = 64.0
 _FLOAT32_STEPS = float(np.finfo("float32").eps / np.finfo("float64").eps) / 16
 _WHOLE = 4096.0
@@ -111,13 +112,17 @@ def evaluate(
         outputs = compute(node, shaken, opset, first)
         if op in _ROUNDED_ONCE:  # of a sum, which may take it in
             outputs = [_shake(o, 1.0, np.asarray(o != 0), rng) for o in outputs]
-        if op in _FUSED:
+        if op in _FUSED and i % 2:
             outputs = [_fused(o, shaken, rng) for o in outputs]
         on_grid = all(_on_grid(a).all() for a in _arrays(present))
-        results.append([_output(op, o, shaken, on_grid, rng) for o in outputs])
+        moved = [_output(op, o, shaken, on_grid, rng) for o in outputs]
+        if i % 2:
+            pairs = zip(outputs, moved, strict=True)
+            moved = [_lossy(op, o, m, zero=i % 4 - 2.0) for o, m in pairs]
+        results.append(moved)
     arrays = [None if a is None else a.array for a in args]
     overflown = _overflown(node, arrays, opset, truth, first)
-    for result, anything in zip(results, (np.nan, 1e30, -1e30), strict=False):
+    for result, anything in zip(results, _ANYTHING, strict=False):
         for k, o in enumerate(overflown):
             if o.any():
                 result[k] = np.where(o, anything, result[k]).astype(result[k].dtype)
@@ -248,6 +253,15 @@ def _fused(array: Array, args: Sequence[Array | None], rng: np.random.Generator)
     largest = np.fmax(x, y)
     like = np.asarray(np.where(np.isfinite(largest), largest, 0), array.dtype)
     return np.asarray(array + (_shake(like, 1.0, like != 0, rng) - like), array.dtype)
+
+
+def _lossy(op: str, array: Array, moved: Array, zero: float) -> Array:
+    """What is small beside 1 may be lost, and so may the sign of a sum that is zero."""
+    if op in _NEAR_ONE:
+        return np.asarray((array + np.ones_like(array)) - 1, array.dtype)
+    if op in SUMS and array.dtype.kind == "f":
+        return np.asarray(np.where(moved == 0, np.copysign(moved, zero), moved), array.dtype)
+    return moved
 
 
 def _steps(op: str, array: Array) -> float:

@@ -28,6 +28,7 @@ from .values import DTYPES, Array
 _MOST_ELEMENTS = 1 << 20
 # Before operator set 13, over all axes from the given one on, which onnx's evaluator does not know.
 _FLATTENED_ONCE = frozenset("Hardmax LogSoftmax Softmax".split())
+_POOLS = frozenset("AveragePool MaxPool".split())
 
 FUNCTIONS = frozenset(
     """
@@ -65,7 +66,7 @@ def compute(
             with suppress(Exception):
                 return [_checked(_in_float64(node, given, opset).astype(narrow))]
     model = _model(node, given, opset).SerializeToString()
-    for run in _engines(node.op_type, opset, first):
+    for run in _engines(node, opset, first):
         try:
             outputs = run(model, given)
         except Exception:
@@ -75,8 +76,10 @@ def compute(
     raise NoReferenceError(f"no engine computes {node.op_type} of {dtypes}")
 
 
-def _engines(op: str, opset: int, first: Engine) -> Sequence[Callable[..., list[Any]]]:
-    if opset < 13 and op in _FLATTENED_ONCE:
+def _engines(node: onnx.NodeProto, opset: int, first: Engine) -> Sequence[Callable[..., list[Any]]]:
+    padded = any(a.name == "auto_pad" and a.s.startswith(b"SAME") for a in node.attribute)
+    # onnx's evaluator begins in the middle where windows have no need of padding; ORT refuses that.
+    if (opset < 13 and node.op_type in _FLATTENED_ONCE) or (padded and node.op_type in _POOLS):
         return (_onnxruntime,)
     return (_onnxruntime, _onnx) if first is Engine.ORT else (_onnx, _onnxruntime)
 
