@@ -54,7 +54,7 @@ def truths(case: Case, first: Engine) -> dict[str, Value]:
     values = {n: exactly(a) for n, a in (*case.inputs.items(), *case.constants.items())}
     for node in case.nodes:
         args = [values[n] if n else None for n in node.input]
-        results = evaluate(node, args, case.opset, rng, first)
+        results = evaluate(node, args, case.opset, rng, first, case.setting.accuracy)
         values.update(zip(node.output, results, strict=True))
     return values
 

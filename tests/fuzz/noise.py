@@ -23,6 +23,7 @@ from .values import FLOATS, Array
 
 REPLICAS = 8  # that all of them agree by chance is then rarer than one in a billion
 
+_WINOGRAD = "Winograd"
 # Sums of products in any order; Mul may be part of a fused multiply-add.
 SUMS = frozenset(
     """
@@ -30,7 +31,7 @@ SUMS = frozenset(
         GridSample GroupNormalization InstanceNormalization LRN LayerNormalization LogSoftmax MatMul
         Mean MeanVarianceNormalization Mul QuantizeLinear RMSNormalization ReduceL1 ReduceL2
         ReduceLogSum ReduceLogSumExp ReduceMean ReduceProd ReduceSum ReduceSumSquare Resize
-        ScatterElements ScatterND Softmax Sum Upsample
+        ScatterElements ScatterND Softmax Sum Upsample Winograd
     """.split()
 )
 # Of these, numbers on a grid give numbers on it, as long as no digit is lost.
@@ -45,10 +46,11 @@ _POLYNOMIAL = frozenset(
 _BETWEEN = frozenset("GridSample Resize Upsample".split())
 # Whose stash_type lets float64 be normalised in float32.
 _IN_FLOAT32 = frozenset("GroupNormalization LayerNormalization RMSNormalization".split())
-# Which take a mean away, whose error is that of the largest numbers.
+# Which take a mean away, or sums of neighbours: errors are those of the largest numbers.
 _CENTRED = frozenset(
     """
         GroupNormalization InstanceNormalization LayerNormalization MeanVarianceNormalization
+        Winograd
     """.split()
 )
 _MAXIMA = frozenset("GlobalMaxPool MaxPool".split())
@@ -96,11 +98,12 @@ def evaluate(
     opset: int,
     rng: np.random.Generator,
     first: Engine = Engine.ORT,
+    accuracy: str = "strict",
 ) -> list[Value]:
     """The node's results; raises NoReferenceError."""
     truth = compute(node, [None if a is None else a.array for a in args], opset, first)
     present = [a for a in args if a is not None]
-    op = _kind(node)
+    op = _kind(node, present, accuracy)
     loose = _rounds(op, [*_arrays(present), *truth]) or op in _MAXIMA
     if all(a.exact for a in present) and not loose:
         return [exactly(t) for t in truth]
@@ -129,8 +132,12 @@ def evaluate(
     return [_value(t, tuple(r[i] for r in results)) for i, t in enumerate(truth)]
 
 
-def _kind(node: onnx.NodeProto) -> str:
-    """The operator; none where it takes the nearest element as it is."""
+def _kind(node: onnx.NodeProto, args: Sequence[Value], accuracy: str) -> str:
+    """The operator, or the algorithm; none where it takes the nearest element as it is."""
+    if node.op_type == "Conv" and accuracy != "strict":
+        x, w, *_ = (a.array for a in args)
+        if w.shape[2:] == (3, 3) and x.dtype != np.float64:
+            return _WINOGRAD
     if node.op_type not in ("Resize", "Upsample"):
         return node.op_type
     mode = next((a.s for a in node.attribute if a.name == "mode"), b"nearest")

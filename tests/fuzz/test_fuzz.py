@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +175,19 @@ def test_a_product_may_go_unrounded_into_a_sum() -> None:
     assert left.any()
     assert judge(case, {"y": left}).verdict is Verdict.RIGHT
     assert judge(case, {"y": left + np.float32(1e-3)}).verdict is Verdict.WRONG
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "verdict"), [("strict", Verdict.WRONG), ("standard", Verdict.RIGHT)]
+)
+def test_winograd_mixes_errors_of_neighbours(accuracy: str, verdict: Verdict) -> None:
+    x, w = np.full((1, 1, 4, 4), 1.1, np.float32), np.full((1, 1, 3, 3), 0.3, np.float32)
+    x[0, 0, 3, 3] = 3e4
+    setting = Setting("x86-64-v3", 1, accuracy)
+    case = replace(case_of(("Conv", ["x", "w"], "y"), x=x, w=w), setting=setting)
+    off = outputs(case)
+    off["y"][0, 0, 0, 0] += np.float32(1e-3)  # which reads nothing of what is large
+    assert judge(case, off).verdict is verdict
 
 
 def test_a_negative_number_has_whole_powers() -> None:
