@@ -21,6 +21,7 @@ from luthier.schedules.redaction import shown
 from luthier.schedules.workload import DTYPE_BYTES
 
 from .element_types import dtype_name
+from .functions import MOST_BYTES, MOST_TIMES
 from .messages import one_line
 
 _MOST_SERIALISED = 2**31  # bytes that protobuf can write
@@ -61,8 +62,14 @@ class ModelFile:
         """Put the weights that are in other files into the model; raises ModelError."""
         outside = [t for t in tensors(model) if uses_external_data(t)]
         places = [_place(t, self._path) for t in outside]
-        size = os.fstat(self._file.fileno()).st_size
-        _check_memory(self._path, size + sum(length for _, _, length in places))
+        wanted = sum(length for _, _, length in places)
+        there = sum(path.stat().st_size for path in {path for path, _, _ in places})
+        if wanted > max(MOST_BYTES, MOST_TIMES * there):
+            raise ModelError(
+                f"{shown(self._path)}: its tensors take {wanted} bytes from other files that hold "
+                f"{there}: they lie in the same places more than {MOST_TIMES} times"
+            )
+        _check_memory(self._path, os.fstat(self._file.fileno()).st_size + wanted)
         for tensor, (file, offset, length) in zip(outside, places, strict=True):
             data = self._part(file, offset, length)
             self._sha256.update(data)

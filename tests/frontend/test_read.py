@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx_models import TARGET, compute, floats, model
 from tvm import relax
 
-from luthier.frontend import import_model, read_model, relax_import
+from luthier.frontend import import_model, model_file, read_model, relax_import
 from luthier.frontend.model_file import ModelFile
 from luthier.schedules import LuthierError, ModelError, UnsupportedOperator
 
@@ -215,6 +215,23 @@ def test_weights_in_a_bad_place(
     message = refusal(path, {"x": (2, 5)})
     assert said in message
     assert message.startswith(f"{path}: tensor 'w'")
+
+
+def test_weights_that_lie_in_one_place_again_and_again(
+    outside: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Work is bounded by the size of the files; weights that several share are few."""
+    source = outside("weights")
+    made = onnx.load(source, load_external_data=False)
+    for i in range(8):
+        again = made.graph.initializer.add()
+        again.CopyFrom(made.graph.initializer[0])
+        again.name = f"again{i}"
+    onnx.save(made, source)
+    assert import_model(source, TARGET, {"x": (2, 5)})
+    monkeypatch.setattr(model_file, "MOST_BYTES", 100)
+    message = refusal(source, {"x": (2, 5)})
+    assert message.startswith(f"{source}: its tensors take 540 bytes from other files that hold 60")
 
 
 def test_weights_elsewhere_without_a_path(outside: Callable[..., Path]) -> None:
