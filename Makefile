@@ -4,7 +4,7 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-FUZZ_MINUTES ?= 2
+FUZZ ?= --minutes 2
 
 .PHONY: help demo test test-slow fuzz lint types bench clean
 
@@ -35,7 +35,7 @@ test-slow: $(VENV)/.dev  ## the slow ones
 	$(RUN) -m pytest -m 'slow and alone'
 
 fuzz: $(VENV)/.dev  ## random models against ONNX Runtime, with a fresh seed, two minutes
-	$(RUN) -m tests.fuzz --minutes $(FUZZ_MINUTES)
+	$(RUN) -m tests.fuzz $(FUZZ)
 
 lint: $(VENV)/.dev  ## ruff, rules and format
 	$(RUN) -m ruff check .
