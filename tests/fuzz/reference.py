@@ -29,6 +29,7 @@ _MOST_ELEMENTS = 1 << 20
 # Before operator set 13, over all axes from the given one on, which onnx's evaluator does not know.
 _FLATTENED_ONCE = frozenset("Hardmax LogSoftmax Softmax".split())
 _POOLS = frozenset("AveragePool MaxPool".split())
+_SCALED = frozenset("Resize Upsample".split())
 
 FUNCTIONS = frozenset(
     """
@@ -66,7 +67,7 @@ def compute(
             with suppress(Exception):
                 return [_checked(_in_float64(node, given, opset).astype(narrow))]
     model = _model(node, given, opset).SerializeToString()
-    for run in _engines(node, opset, first):
+    for run in _engines(node, args, opset, first):
         try:
             outputs = run(model, given)
         except Exception:
@@ -76,12 +77,28 @@ def compute(
     raise NoReferenceError(f"no engine computes {node.op_type} of {dtypes}")
 
 
-def _engines(node: onnx.NodeProto, opset: int, first: Engine) -> Sequence[Callable[..., list[Any]]]:
+def _engines(
+    node: onnx.NodeProto, args: Sequence[Array | None], opset: int, first: Engine
+) -> Sequence[Callable[..., list[Any]]]:
+    """In the order that they are asked in; onnx's evaluator not where it is known to be wrong."""
+    op = node.op_type
+    flattened = opset < 13 and op in _FLATTENED_ONCE
+    # It begins in the middle where windows have no need of padding, which ONNX Runtime refuses.
     padded = any(a.name == "auto_pad" and a.s.startswith(b"SAME") for a in node.attribute)
-    # onnx's evaluator begins in the middle where windows have no need of padding; ORT refuses that.
-    if (opset < 13 and node.op_type in _FLATTENED_ONCE) or (padded and node.op_type in _POOLS):
+    if flattened or (padded and op in _POOLS) or (op in _SCALED and _sizes_differ(args)):
         return (_onnxruntime,)
     return (_onnxruntime, _onnx) if first is Engine.ORT else (_onnx, _onnxruntime)
+
+
+def _sizes_differ(args: Sequence[Array | None]) -> bool:
+    """Whether a size is another one where its scale is multiplied in float64 and not in float32."""
+    shape = np.shape(args[0])
+    scales = [a for a in args[1:] if a is not None and a.dtype == np.float32]
+    return any(
+        s.shape == (len(shape),)
+        and bool((np.floor(s * np.float32(shape)) != np.floor(np.float64(s) * shape)).any())
+        for s in scales
+    )
 
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
