@@ -45,7 +45,7 @@ def explicit_padding(op: str, node: OnnxNode) -> dict[str, Any]:
     if mode != "NOTSET" and op in _POOLS:
         attrs["ceil_mode"] = 0
     attrs["pads"] = attrs.get("pads") or (0,) * (2 * len(window.spatial))
-    _check_places(node, window, attrs["pads"])
+    _check_places(node, window, attrs["pads"], bool(attrs.get("ceil_mode")))
     if op == "MaxPool" and any(
         p >= k for p, k in zip(attrs["pads"], window.spans * 2, strict=True)
     ):
@@ -97,13 +97,16 @@ def _check_weights(op: str, node: OnnxNode, weights: tuple[int, ...]) -> None:
         raise node.unsupported(f"a bias of the shape {shape} for {results} channels")
 
 
-def _check_places(node: OnnxNode, window: _Window, pads: Sequence[int]) -> None:
-    """Raise ModelError where a window has no place in the padded image."""
+def _check_places(node: OnnxNode, window: _Window, pads: Sequence[int], ceil: bool) -> None:
+    """Raise ModelError where a window has no place in the padded image, or at its end for ``ceil``,
+    where windows may reach beyond it by less than a stride.
+    """
     count = len(window.spatial)
     if len(pads) != 2 * count or not all(0 <= p <= _LARGEST for p in pads):
         raise node.unsupported(f"padding by {list(pads)}")
     sizes = [d + a + b for d, a, b in zip(window.spatial, pads, pads[count:], strict=False)]
-    if any(span > size for span, size in zip(window.spans, sizes, strict=True)):
+    beyond = [stride - 1 if ceil else 0 for stride in window.strides]
+    if any(span > s + more for span, s, more in zip(window.spans, sizes, beyond, strict=True)):
         raise ModelError(
             f"{node.label}: its window of {list(window.spans)} is larger than the padded input of "
             f"{sizes}"

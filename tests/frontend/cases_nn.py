@@ -76,6 +76,11 @@ POOLING = [
         case(op, IMAGE, kernel_shape=[3, 3], strides=[3, 2], pads=[1, 1, 1, 1], ceil_mode=1)
         for op in _POOLS
     ),
+    *(  # windows larger than the image, as EfficientNet's exporter writes a mean of all
+        case(op, IMAGE, kernel_shape=[n, n], strides=[n, n - 1], ceil_mode=1, opset=19)
+        for op in _POOLS
+        for n in (10, 11, 1280)
+    ),
     *(
         case(op, IMAGE, kernel_shape=[3, 2], strides=[2, 2], auto_pad=mode)
         for op in _POOLS
