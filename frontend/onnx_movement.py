@@ -25,12 +25,14 @@ def _pad(node: OnnxNode) -> Any:
         raise node.unsupported("a reflection that is wider than the tensor")
     value = node.setting("value", 2)
     number = value.item() if value is not None else 0
-    if float(number) != number:
-        raise node.unsupported(f"the padding value {number}")
     modes = {"constant": "constant", "reflect": "reflect", "edge": "replicate"}
     if mode not in modes:
         raise node.unsupported(f"the padding mode '{mode}'")
     flat = [int(w) for pair in widths for w in pair]
+    if number == number and float(number) != number:  # whole numbers wrap around
+        fill = relax.const(np.asarray(number, node.dtype), node.dtype)
+        less = node.emit(relax.op.subtract(node.x, fill))
+        return relax.op.add(node.emit(relax.op.nn.pad(less, flat, modes[mode], 0.0)), fill)
     return relax.op.nn.pad(node.x, flat, modes[mode], float(number))
 
 

@@ -81,7 +81,8 @@ def _whole(compute: Callable[[Expr, Expr], Expr], a: Expr, b: Expr, bind: Bind) 
     """Modulo two to the number of bits."""
     dtype = dtype_of(a)
     bits = np.iinfo(dtype).bits
-    if bits < 32:
+    below_zero = dtype.startswith("u") and compute is operator.sub  # which TVM aborts at
+    if bits < 32 and not below_zero:
         return bind(compute(a, b))
     sign = "u" if dtype.startswith("u") and compute is operator.mul else ""
     wide = f"{sign}int{2 * bits}"

@@ -71,6 +71,20 @@ PADS = [
     case("Pad", X, ints(0, 1, 2, 1, 0, 3), constants=(1,)),
     case("Pad", X, ints(0, 1, 2, 1, 0, 3), np.float32(0.5), constants=(1, 2)),
     case("Pad", X, ints(0, -1, 2, 1, -2, 3), np.float32(0.5), constants=(1, 2)),
+    *(
+        case("Pad", X, ints(0, 1, 2, 1, 0, 3), np.float32(value), constants=(1, 2))
+        for value in (np.nan, -np.inf, 3e38)
+    ),
+    *(  # numbers that no float64 holds
+        case(
+            "Pad",
+            integers(0, 9, 3, 5, dtype=str(value.dtype)),
+            ints(0, 1, 2, 1),
+            value,
+            constants=(1, 2),
+        )
+        for value in (np.uint64(2**64 - 1), np.int64(2**63 - 1), np.int64(2 - 2**63))
+    ),
     case("Pad", X, ints(0, 1, 2, 1, 0, 3), mode="edge", constants=(1,)),
     case("Pad", X, ints(0, 1, 2, 1, 0, 3), mode="reflect", constants=(1,)),
     case("Pad", X, ints(0, -1, 2, 1, -2, 3), mode="reflect", constants=(1,)),

@@ -148,3 +148,26 @@ def test_scales_of_dynamic_quantisation_are_numbers() -> None:
     a, b = (x.astype(np.float32) - 3) * 0.5, (w.astype(np.float32) - 3) * 0.125
     found = compute(import_model(proto, TARGET), given, kernels=True)["y"]
     np.testing.assert_allclose(found, a @ b * 0.25 * 0.125, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64", "int8", "int64"])
+def test_arithmetic_with_what_the_compiler_knows_to_be_0_or_1(dtype: str) -> None:
+    """TVM computes with both, and must not go below zero where a type has nothing there."""
+    info = np.iinfo(dtype)
+    x = np.asarray([0, 1, info.max, info.min], dtype)
+    ops = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply}
+    made, outputs, constants, right = [], [], {}, {}
+    values = sorted({0, 1, 2, info.max, info.min})
+    for op, value, swapped in itertools.product(ops, values, (False, True)):
+        name = f"{op}{value}{swapped}"
+        constants[f"k{name}"] = np.asarray(value, dtype)
+        args = [f"s{name}", f"k{name}"][:: -1 if swapped else 1]
+        made += [helper.make_node("Sign", ["x"], [f"s{name}"]), helper.make_node(op, args, [name])]
+        outputs.append(name)
+        with np.errstate(over="ignore"):
+            given = np.sign(x).astype(dtype), np.asarray(value, dtype)
+            right[name] = ops[op](*given[:: -1 if swapped else 1])
+    proto = model(made, {"x": x}, outputs, constants)
+    found = compute(import_model(proto, TARGET), {"x": x}, kernels=True)
+    for name in outputs:
+        np.testing.assert_array_equal(found[name], right[name], err_msg=name)

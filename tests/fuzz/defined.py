@@ -60,7 +60,7 @@ def _small(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
 
 
 def _finite(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
-    """ONNX Runtime adds what comes into a window and subtracts what leaves it."""
+    """Sums by what comes in and goes out, and neighbours that weigh 0, make NaN of others."""
     return bool(np.isfinite(given[0]).all())
 
 
@@ -80,7 +80,9 @@ _RULES: Mapping[str, Callable[[onnx.NodeProto, Sequence[Array]], bool]] = {
     "CastLike": _cast_like,
     "Conv": _weighted,
     "Gemm": _small,
+    "GridSample": _finite,
     "ReduceMean": _small,
+    "ReduceSumSquare": _small,
     "Hardmax": _ordered,
     "LRN": _finite,
     "OneHot": _class_numbers,

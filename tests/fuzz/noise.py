@@ -9,41 +9,21 @@ and simple fractions, which sums and products give exactly.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 import onnx
 from onnx import defs
 
+from .overflow import BETWEEN, MAXIMA, POLYNOMIAL, SUMS, overflown
 from .reference import FUNCTIONS, Engine, NoReferenceError, compute
 from .values import FLOATS, Array
 
 REPLICAS = 8  # that all of them agree by chance is then rarer than one in a billion
 
 _WINOGRAD = "Winograd"
-# Sums of products in any order; Mul may be part of a fused multiply-add.
-SUMS = frozenset(
-    """
-        AveragePool BatchNormalization Conv ConvTranspose CumSum Einsum Gemm GlobalAveragePool
-        GridSample GroupNormalization InstanceNormalization LRN LayerNormalization LogSoftmax MatMul
-        Mean MeanVarianceNormalization Mul QuantizeLinear RMSNormalization ReduceL1 ReduceL2
-        ReduceLogSum ReduceLogSumExp ReduceMean ReduceProd ReduceSum ReduceSumSquare Resize
-        ScatterElements ScatterND Softmax Sum Upsample Winograd
-    """.split()
-)
-# Of these, numbers on a grid give numbers on it, as long as no digit is lost.
-_POLYNOMIAL = frozenset(
-    """
-        Conv ConvTranspose CumSum Einsum Gemm MatMul Mul ReduceL1 ReduceProd ReduceSum
-        ReduceSumSquare ScatterElements ScatterND Sum
-    """.split()
-)
-# Their weights are rounded, too: of infinity with a weight of about zero, and of numbers whose
-# weighted sums overflow, anything may come.
-_BETWEEN = frozenset("GridSample Resize Upsample".split())
 # Whose stash_type lets float64 be normalised in float32.
 _IN_FLOAT32 = frozenset("GroupNormalization LayerNormalization RMSNormalization".split())
 # Which take a mean away, or sums of neighbours: errors are those of the largest numbers.
@@ -53,19 +33,21 @@ _CENTRED = frozenset(
         Winograd
     """.split()
 )
-_MAXIMA = frozenset("GlobalMaxPool MaxPool".split())
 # Spelled with 1: exp(x) - 1, log(1 + exp(x)), x (1 + erf(x)). Their errors are those of 1 or of x.
 _NEAR_ONE = frozenset("Celu Elu HardSigmoid LogSoftmax ReduceLogSumExp Selu Softplus".split())
 _NEAR_X = frozenset("Gelu HardSwish Mish Swish".split())
 # Into which a product goes unrounded, by a fused multiply-add, though it is rounded elsewhere.
 _FUSED = frozenset("Add Sub".split())
 _ROUNDED_ONCE = frozenset("Add Sub Div Sqrt Reciprocal LeakyRelu PRelu Shrink Mod".split())
-_ROOM = 1e-6  # of a type's range: a sum of more may overflow once it is scaled
 _RANGES = {**dict.fromkeys("Cos Erf Sin Softsign Tanh".split(), (-1, 1)), "Sigmoid": (0, 1)}
 _ANYTHING = (np.nan, np.inf, -np.inf, 1e30, -1e30)
 _GRID = 64.0
 _FLOAT32_STEPS = float(np.finfo("float32").eps / np.finfo("float64").eps) / 16
 _WHOLE = 4096.0
+
+
+Errors = Callable[[tuple[int, ...]], Array]
+"""Errors of roundings, for an array of a shape: in units in the last place, from -2 to 2."""
 
 
 @dataclass(frozen=True)
@@ -104,32 +86,40 @@ def evaluate(
     truth = compute(node, [None if a is None else a.array for a in args], opset, first)
     present = [a for a in args if a is not None]
     op = _kind(node, present, accuracy)
-    loose = _rounds(op, [*_arrays(present), *truth]) or op in _MAXIMA
+    loose = _rounds(op, [*_arrays(present), *truth]) or op in MAXIMA
     if all(a.exact for a in present) and not loose:
         return [exactly(t) for t in truth]
     results = []
     for i in range(REPLICAS):
+        errors = _errors(i, rng)
         shaken = [
-            None if a is None else _input(op, j, a.shaken[i], rng) for j, a in enumerate(args)
+            None if a is None else _input(op, j, a.shaken[i], errors) for j, a in enumerate(args)
         ]
         outputs = compute(node, shaken, opset, first)
         if op in _ROUNDED_ONCE:  # of a sum, which may take it in
-            outputs = [_shake(o, 1.0, np.asarray(o != 0), rng) for o in outputs]
+            outputs = [_shake(o, 1.0, np.asarray(o != 0), errors) for o in outputs]
         if op in _FUSED and i % 2:
-            outputs = [_fused(o, shaken, rng) for o in outputs]
+            outputs = [_fused(o, shaken, errors) for o in outputs]
         on_grid = all(_on_grid(a).all() for a in _arrays(present))
-        moved = [_output(op, o, shaken, on_grid, rng) for o in outputs]
+        moved = [_output(op, o, shaken, on_grid, errors) for o in outputs]
         if i % 2:
             pairs = zip(outputs, moved, strict=True)
             moved = [_lossy(op, o, m, zero=i % 4 - 2.0) for o, m in pairs]
         results.append(moved)
     arrays = [None if a is None else a.array for a in args]
-    overflown = _overflown(node, arrays, opset, truth, first)
+    beyond = overflown(node, arrays, opset, truth, first)
     for result, anything in zip(results, _ANYTHING, strict=False):
-        for k, o in enumerate(overflown):
+        for k, o in enumerate(beyond):
             if o.any():
                 result[k] = np.where(o, anything, result[k]).astype(result[k].dtype)
     return [_value(t, tuple(r[i] for r in results)) for i, t in enumerate(truth)]
+
+
+def _errors(replica: int, rng: np.random.Generator) -> Errors:
+    """At random, but the last two have all of them as large as can be, up or down."""
+    if replica < REPLICAS - 2:
+        return lambda shape: rng.uniform(-2.0, 2.0, shape)
+    return lambda shape: np.full(shape, 2.0 if replica % 2 else -2.0)
 
 
 def _kind(node: onnx.NodeProto, args: Sequence[Value], accuracy: str) -> str:
@@ -142,58 +132,6 @@ def _kind(node: onnx.NodeProto, args: Sequence[Value], accuracy: str) -> str:
         return node.op_type
     mode = next((a.s for a in node.attribute if a.name == "mode"), b"nearest")
     return "" if mode == b"nearest" else node.op_type
-
-
-def _overflown(
-    node: onnx.NodeProto,
-    args: Sequence[Array | None],
-    opset: int,
-    truth: Sequence[Array],
-    first: Engine,
-) -> list[Array]:
-    """Where a sum overflows inside, or may in another order of additions."""
-    overflown = [np.zeros(t.shape, np.bool_) for t in truth]
-    if node.op_type in _MAXIMA:
-        return [_is_open(node, args, opset, first) | (t == _lowest(t)) for t in truth[:1]]
-    if node.op_type in _BETWEEN:
-        return [
-            ~(np.abs(t) < np.finfo(t.dtype).max / 16) if t.dtype.kind == "f" else o
-            for t, o in zip(truth, overflown, strict=True)
-        ]
-    given = [a for a in args if a is not None and a.dtype.kind == "f"]
-    if node.op_type not in SUMS or not any(_is_huge(a) for a in given):
-        return overflown
-    if node.op_type not in _POLYNOMIAL:  # what it squares, and scales that move into weights
-        return [np.ones(t.shape, np.bool_) for t in truth]
-    try:
-        sums = compute(node, [_magnitudes(a) for a in args], opset, first)
-        return [~(s < np.finfo(s.dtype).max * _ROOM) for s in sums]
-    except NoReferenceError:
-        return [~np.isfinite(t) for t in truth]
-
-
-def _lowest(array: Array) -> Any:
-    """From where ONNX Runtime looks for a maximum, though -infinity is below."""
-    return np.finfo(array.dtype).min if array.dtype.kind == "f" else np.inf
-
-
-def _is_open(
-    node: onnx.NodeProto, args: Sequence[Array | None], opset: int, first: Engine
-) -> Array:
-    """Where a window has NaN, which some let through and others do not."""
-    x = np.asarray(args[0])
-    (found,) = compute(node, [np.isnan(x).astype(x.dtype)], opset, first)
-    return np.asarray(found > 0)
-
-
-def _is_huge(array: Array) -> bool:
-    """Whether finite numbers have squares that may overflow."""
-    bound = np.sqrt(np.finfo(array.dtype).max) / 1e4
-    return bool((np.isfinite(array) & (np.abs(array) > bound)).any())
-
-
-def _magnitudes(array: Array | None) -> Array | None:
-    return array if array is None or array.dtype.kind != "f" else np.abs(array)
 
 
 def _value(array: Array, shaken: tuple[Array, ...]) -> Value:
@@ -215,17 +153,17 @@ def _rounds(op: str, arrays: Sequence[Array]) -> bool:
     return bool(floats) and op in shaken
 
 
-def _input(op: str, index: int, array: Array, rng: np.random.Generator) -> Array:
+def _input(op: str, index: int, array: Array, errors: Errors) -> Array:
     if op in ("Mul", "ScatterElements", "ScatterND") or op not in SUMS | FUNCTIONS:
         return array
     if op in ("Resize", "Upsample") and index:  # sizes
         return array
     if op == "Pow" and index:  # next to a whole exponent, a negative number has no power
-        return _shake(array, 1.0, array != np.round(array), rng)
-    kept = _on_grid(array) if op in _POLYNOMIAL else np.zeros(array.shape, np.bool_)
+        return _shake(array, 1.0, array != np.round(array), errors)
+    kept = _on_grid(array) if op in POLYNOMIAL else np.zeros(array.shape, np.bool_)
     if array.dtype == np.float64 and op in _IN_FLOAT32:
-        return _shake(array, 16 * _FLOAT32_STEPS, ~kept, rng)
-    return _shake(array, 1.0, ~kept, rng)
+        return _shake(array, 16 * _FLOAT32_STEPS, ~kept, errors)
+    return _shake(array, 1.0, ~kept, errors)
 
 
 def _output(
@@ -233,33 +171,33 @@ def _output(
     array: Array,
     args: Sequence[Array | None],
     on_grid: bool,
-    rng: np.random.Generator,
+    errors: Errors,
 ) -> Array:
     if not _rounds(op, [array]):
         return array
     steps = _steps(op, array)
     if op in _NEAR_ONE | _NEAR_X:
         like = np.asarray(args[0]) if op in _NEAR_X else np.ones_like(array)
-        moved = np.asarray(array + (_shake(like, steps, like != 0, rng) - like), array.dtype)
+        moved = np.asarray(array + (_shake(like, steps, like != 0, errors) - like), array.dtype)
         return np.where(np.isfinite(moved), moved, array)
-    if op in _BETWEEN | _CENTRED:  # weights and means are rounded, and neighbours may be large
-        x = np.asarray(args[0]) if op in _BETWEEN else array
+    if op in BETWEEN | _CENTRED:  # weights and means are rounded, and neighbours may be large
+        x = np.asarray(args[0]) if op in BETWEEN else array
         steps = max(steps, 4.0)
         like = np.full(array.shape, np.max(np.abs(x), initial=0, where=np.isfinite(x)), x.dtype)
-        return np.asarray(array + (_shake(like, steps, like != 0, rng) - like), array.dtype)
+        return np.asarray(array + (_shake(like, steps, like != 0, errors) - like), array.dtype)
     if op in FUNCTIONS or steps > 2.0:
         low, high = _RANGES.get(op, (-np.inf, np.inf))
-        return np.clip(_shake(array, steps, np.asarray(array != 0), rng), low, high)
-    kept = _on_grid(array) if on_grid and op in _POLYNOMIAL else np.zeros(array.shape, np.bool_)
-    return _shake(array, 1.0, ~kept, rng)
+        return np.clip(_shake(array, steps, np.asarray(array != 0), errors), low, high)
+    kept = _on_grid(array) if on_grid and op in POLYNOMIAL else np.zeros(array.shape, np.bool_)
+    return _shake(array, 1.0, ~kept, errors)
 
 
-def _fused(array: Array, args: Sequence[Array | None], rng: np.random.Generator) -> Array:
+def _fused(array: Array, args: Sequence[Array | None], errors: Errors) -> Array:
     """A sum whose terms may be rounded or not: the error is that of the larger term."""
     x, y = (np.broadcast_to(np.abs(np.asarray(a)), array.shape) for a in args)
     largest = np.fmax(x, y)
     like = np.asarray(np.where(np.isfinite(largest), largest, 0), array.dtype)
-    return np.asarray(array + (_shake(like, 1.0, like != 0, rng) - like), array.dtype)
+    return np.asarray(array + (_shake(like, 1.0, like != 0, errors) - like), array.dtype)
 
 
 def _lossy(op: str, array: Array, moved: Array, zero: float) -> Array:
@@ -295,12 +233,12 @@ def _on_grid(array: Array) -> Array:
         return np.asarray((np.abs(wide) <= _WHOLE * _GRID) & (wide == np.round(wide)))
 
 
-def _shake(array: Array, steps: float, where: Array, rng: np.random.Generator) -> Array:
+def _shake(array: Array, steps: float, where: Array, errors: Errors) -> Array:
     """Numbers some units in the last place up or down."""
     if str(array.dtype) not in FLOATS or not where.any():
         return array
     info = np.finfo(array.dtype)
-    sign = rng.uniform(-2.0, 2.0, array.shape) * steps * float(info.eps)
+    sign = errors(array.shape) * steps * float(info.eps)
     with np.errstate(all="ignore"):
         wide = array.astype(np.float64)
         moved = wide * (1 + sign) + np.where(wide == 0, 0, sign * float(info.tiny))
