@@ -162,12 +162,17 @@ def test_arithmetic_with_what_the_compiler_knows_to_be_0_or_1(dtype: str) -> Non
         name = f"{op}{value}{swapped}"
         constants[f"k{name}"] = np.asarray(value, dtype)
         args = [f"s{name}", f"k{name}"][:: -1 if swapped else 1]
-        made += [helper.make_node("Sign", ["x"], [f"s{name}"]), helper.make_node(op, args, [name])]
+        made += [
+            helper.make_node("Sign", [f"x{name}"], [f"s{name}"]),
+            helper.make_node(op, args, [name]),
+        ]
         outputs.append(name)
         with np.errstate(over="ignore"):
-            given = np.sign(x).astype(dtype), np.asarray(value, dtype)
-            right[name] = ops[op](*given[:: -1 if swapped else 1])
-    proto = model(made, {"x": x}, outputs, constants)
-    found = compute(import_model(proto, TARGET), {"x": x}, kernels=True)
+            pair = np.sign(x).astype(dtype), np.asarray(value, dtype)
+            right[name] = ops[op](*pair[:: -1 if swapped else 1])
+    given = {f"x{name}": x for name in outputs}  # so that each is in a kernel of its own
+    found = compute(
+        import_model(model(made, given, outputs, constants), TARGET), given, kernels=True
+    )
     for name in outputs:
         np.testing.assert_array_equal(found[name], right[name], err_msg=name)
