@@ -41,6 +41,7 @@ _FUSED = frozenset("Add Sub".split())
 _ROUNDED_ONCE = frozenset("Add Sub Div Sqrt Reciprocal LeakyRelu PRelu Shrink Mod".split())
 _RANGES = {**dict.fromkeys("Cos Erf Sin Softsign Tanh".split(), (-1, 1)), "Sigmoid": (0, 1)}
 _ANYTHING = (np.nan, np.inf, -np.inf, 1e30, -1e30)
+_EXPONENTIALS, _SMALLEST = frozenset("Exp Sigmoid Softmax Swish".split()), 2.1e-38
 _GRID = 64.0
 _FLOAT32_STEPS = float(np.finfo("float32").eps / np.finfo("float64").eps) / 16
 _WHOLE = 4096.0
@@ -201,9 +202,11 @@ def _fused(array: Array, args: Sequence[Array | None], errors: Errors) -> Array:
 
 
 def _lossy(op: str, array: Array, moved: Array, zero: float) -> Array:
-    """What is small beside 1 may be lost, and so may the sign of a sum that is zero."""
+    """What is small beside 1 may be lost, the smallest exponentials, and the sign of a zero sum."""
     if op in _NEAR_ONE:
         return np.asarray((array + np.ones_like(array)) - 1, array.dtype)
+    if op in _EXPONENTIALS:
+        moved = np.where(np.abs(moved) < _SMALLEST, 0, moved).astype(moved.dtype)
     if op in SUMS and array.dtype.kind == "f":
         return np.asarray(np.where(moved == 0, np.copysign(moved, zero), moved), array.dtype)
     return moved
