@@ -17,13 +17,15 @@ from .onnx_node import OnnxConverter, OnnxNode, dtype_of, shape_of
 
 def _clip(node: OnnxNode) -> Any:
     """Bounds are attributes until operator set 11, inputs since; NaN is no bound."""
+    lowest, largest = _limits(node)
     ends = []
     for i, name in enumerate(("min", "max")):
         expr = node.input(1 + i)
         if expr is not None and not isinstance(expr, ir.GenericConst):
             return _clip_at_run_time(node)
         found = node.setting(name, 1 + i)
-        number = found.item() if found is not None else math.nan
+        default = lowest if name == "min" else largest
+        number = default if found is None else found.item()
         if number > np.iinfo("int64").max and node.dtype == "uint64":  # no literal of TVM's
             return _clip_at_run_time(node)
         free = -math.inf if name == "min" else math.inf
@@ -31,11 +33,24 @@ def _clip(node: OnnxNode) -> Any:
     return relax.op.clip(node.x, *(relax.prim_value(e) for e in ends))
 
 
+def _limits(node: OnnxNode) -> tuple[float, float]:
+    """The bounds that are not given: the standard limits infinity to what the type holds."""
+    if not node.dtype.startswith("float"):
+        return -math.inf, math.inf
+    narrow = node.opset < 11 and node.dtype == "float64"  # where they are attributes in float32
+    largest = float(np.finfo("float32" if narrow else node.dtype).max)
+    return -largest, largest
+
+
 def _clip_at_run_time(node: OnnxNode) -> Any:
     x = node.x
-    for i, limit in ((1, relax.op.maximum), (2, relax.op.minimum)):
+    for i, limit, number in zip(
+        (1, 2), (relax.op.maximum, relax.op.minimum), _limits(node), strict=True
+    ):
         if node.input(i) is not None:
-            x = limit(x, relax.op.reshape(node.input(i), ()))
+            x = node.emit(limit(x, relax.op.reshape(node.input(i), ())))
+        elif math.isfinite(number):
+            x = node.emit(limit(x, node.number(number)))
     return x
 
 

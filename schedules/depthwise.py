@@ -9,6 +9,8 @@ Knobs: ``tile_w`` and ``vectors`` (the register tile), ``rows`` (output rows in 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from tvm import tirx
 
@@ -253,13 +255,31 @@ class _Channelwise:
         if self.node.attr("count_include_pad"):
             return [tirx.const(1.0 / (self.kh * self.kw), "float32")] * tile.width
         counts = [sum(row in outputs for outputs in tile.taps) for row in range(tile.width)]
-        height = tirx.Cast("float32", tirx.const(taps, "int32") if isinstance(taps, int) else taps)
-        one = tirx.const(1.0, "float32")
-        by_count = {
-            c: self.builder.bind(one / (height * tirx.const(float(max(1, c)), "float32")))
-            for c in set(counts)
-        }
+        by_count = {c: self._share(taps, c) for c in set(counts)}
         return [by_count[c] for c in counts]
+
+    def _share(self, rows: Index, columns: int) -> Expr:
+        """One of the elements that a window has inside of the image; NaN of none."""
+        one, nan = tirx.const(1.0, "float32"), tirx.const(math.nan, "float32")
+        if columns == 0 or (isinstance(rows, int) and rows == 0):
+            return nan
+        some = tirx.const(rows, "int32") if isinstance(rows, int) else rows
+        if self._misses_image():
+            some = tirx.max(some, tirx.const(1, "int32"))
+        height = tirx.Cast("float32", some)
+        share = one / (height * tirx.const(float(columns), "float32"))
+        if self._misses_image() and not isinstance(rows, int):
+            share = tirx.Select(rows > 0, share, nan)
+        return self.builder.bind(share)
+
+    def _misses_image(self) -> bool:
+        """Whether a window has all its rows in the padding."""
+        (stride, _), (dilation, _) = self.node.attr("strides"), self.node.attr("dilations")
+        top, height = self.node.attr("pads")[0], self.workload.inputs[self.node.args[0]].shape[1]
+        return not all(
+            any(0 <= oh * stride - top + kh * dilation < height for kh in range(self.kh))
+            for oh in range(self.out_h)
+        )
 
 
 TEMPLATE = Template(NAME, space, kernel, loops=loops)

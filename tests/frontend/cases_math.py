@@ -146,6 +146,12 @@ LIMITS = {
 CLIPS = [
     case("Clip", A, min=-0.5, max=0.7, opset=7),
     case("Clip", A, max=0.7, opset=7),
+    *(  # until operator set 11, the bounds that are not given are the largest float32s
+        case("Clip", np.array([np.inf, -np.inf, np.nan, 1, 9], np.float32), opset=opset, **bound)
+        for opset in (7, 10)
+        for bound in ({"max": 3.0}, {"min": -3.0}, {})
+    ),
+    case("Clip", np.array([np.inf, -np.inf, 9], np.float32), None, np.float32(3), constants=(2,)),
     case("Clip", A, np.float32(-0.5), np.float32(0.7), constants=(1, 2)),
     case("Clip", A, None, np.float32(0.7), constants=(2,)),
     case("Clip", A, np.float32(0), np.float32(6), constants=(1, 2), note="relu6"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from both_ways import at_run_time, differing, folded
 from onnx import defs, helper
-from onnx_models import Case, case, compute, expected, integers, model
+from onnx_models import TARGET, Case, case, compute, expected, floats, integers, model
 
 from luthier.frontend import import_model
 from luthier.schedules import Target
@@ -388,3 +388,30 @@ def test_a_remainder_of_zero_has_the_sign_of_the_divisor(dtype: str) -> None:
             assert (np.signbit(got) == np.signbit(wanted))[zero].all(), one
     finite = (b == inf) & (np.abs(a) < inf)
     np.testing.assert_array_equal(want[0][finite & (a < 0)], inf)
+
+
+@pytest.mark.parametrize("kernels", [False, True])
+@pytest.mark.parametrize(
+    ("rows", "attrs"),
+    [
+        (1, {"kernel_shape": [2, 3], "pads": [3, 4, 3, 4]}),
+        (1, {"kernel_shape": [2, 3], "pads": [1, 2, 1, 0], "dilations": [2, 2]}),
+        (4, {"kernel_shape": [3, 2], "pads": [4, 1, 6, 1], "strides": [1, 2]}),
+    ],
+)
+def test_the_mean_of_nothing_but_padding(rows: int, attrs: dict, kernels: bool) -> None:
+    """No number where padding does not count, and 0 where it does."""
+    x = floats(1, 2, rows, 9)
+    top, left, bottom, right = attrs["pads"]
+    inside = np.pad(np.ones((rows, 9)), [(top, bottom), (left, right)])
+    steps = attrs.get("dilations", [1, 1])
+    spans = [(k - 1) * d + 1 for k, d in zip(attrs["kernel_shape"], steps, strict=True)]
+    windows = np.lib.stride_tricks.sliding_window_view(inside, spans)[..., :: steps[0], :: steps[1]]
+    sh, sw = attrs.get("strides", [1, 1])
+    empty = windows[::sh, ::sw].sum(axis=(2, 3)) == 0
+    assert empty.any()
+    for counts in (0, 1):
+        pool = case("AveragePool", x, opset=19, count_include_pad=counts, **attrs)
+        found = compute(import_model(pool.model, TARGET), {"in0": x}, kernels)["out0"]
+        assert (np.isnan(found) == (empty & (not counts))).all()
+        assert not found[np.broadcast_to(empty, found.shape) & bool(counts)].any()
