@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from luthier.schedules import Workload
+from luthier.schedules import Node, Workload, ops
 from luthier.schedules.kernel import Array
 
-# Undefined or unbounded near zero or below: a comparison of NaNs would show nothing.
-_POSITIVE = frozenset({"log", "sqrt", "rsqrt", "power", "divide", "acosh"})
 _FORWARD = frozenset({"cast", "reshape", "transpose", "broadcast_to", "slice", "relu", "clip"})
 
 
@@ -27,12 +25,17 @@ def draw(workload: Workload, index: int, seed: int) -> Array:
         high = min(high, int(np.iinfo(tensor.dtype).max))
         return rng.integers(low, high, tensor.shape, np.dtype(tensor.dtype), endpoint=True)
     values = rng.random(tensor.shape, np.float64 if tensor.dtype == "float64" else np.float32)
-    if any(node.op in _POSITIVE for node in workload.nodes):
+    if any(_wants_positive(node) for node in workload.nodes):  # NaNs would show nothing
         values += 0.5
     else:
         values *= 2
         values -= 1
     return values.astype(tensor.dtype, copy=False)
+
+
+def _wants_positive(node: Node) -> bool:
+    operator = ops.of(node)
+    return isinstance(operator, ops.Elementwise) and operator.wants_positive
 
 
 def _integer_range(workload: Workload, index: int) -> tuple[int, int]:

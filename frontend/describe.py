@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from luthier.schedules import Node, Workload
+from luthier.schedules import Node, Workload, ops
 
 from .fuse import Group
 from .graph import Graph, Op
-
-_COMMUTATIVE = frozenset(
-    """
-        add multiply maximum minimum equal not_equal logical_and logical_or logical_xor
-        bitwise_and bitwise_or bitwise_xor
-    """.split()
-)
 
 
 def describe(graph: Graph, group: Group) -> tuple[Workload, tuple[int, ...]]:
@@ -28,7 +21,8 @@ def describe(graph: Graph, group: Group) -> tuple[Workload, tuple[int, ...]]:
 
     def arguments(op: Op) -> tuple[int, ...]:
         args = op.node.args
-        if op.node.op in _COMMUTATIVE:
+        operator = ops.of(op.node)
+        if isinstance(operator, ops.Elementwise) and operator.commutes:
             return tuple(sorted(args, key=lambda a: _rank(graph, a, members, after)))
         return args
 

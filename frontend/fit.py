@@ -13,8 +13,6 @@ from luthier.schedules import Node, Tensor, UnsupportedOperator, ops
 
 from .graph import Graph, Op, Rewriter
 
-_ANY_DTYPE = frozenset(["sum", "mean", "max", "min", "prod"])
-
 
 def fit_templates(graph: Graph) -> Graph:
     """A graph whose operators all have templates; raises UnsupportedOperator."""
@@ -24,9 +22,10 @@ def fit_templates(graph: Graph) -> Graph:
         dtype = node.out.dtype
         if _needs_width(node):
             return _widened(b, node)
-        if node.op not in ops.ANCHORS or node.op in _ANY_DTYPE:
+        operator = ops.of(node)
+        if not operator.is_anchor or isinstance(operator, ops.Reduction):
             return None
-        weights = node.op in ("conv2d", "conv2d_transpose")
+        weights = isinstance(operator, ops.Product) and operator.weights_known
         if dtype == "float32" and not (weights and node.args[1] not in b.constants):
             return None
         if node.op in _ELSEWHERE:
@@ -41,8 +40,9 @@ def _needs_width(node: Node) -> bool:
     """Whether it is computed in float32 and its result rounded."""
     if node.op == "max_pool2d" and node.out.dtype in ("int8", "uint8"):
         return True
-    anchor = node.op in ops.ANCHORS and node.op not in ("max", "min")
-    return anchor and node.out.dtype == "float16"
+    operator = ops.of(node)
+    exact = isinstance(operator, ops.Reduction) and operator.chooses
+    return operator.is_anchor and not exact and node.out.dtype == "float16"
 
 
 def _widened(b: Rewriter, node: Node) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from luthier.schedules import Node, ops
+from luthier.schedules.evaluate import evaluate
 
-from .evaluate import can_evaluate, evaluate
 from .graph import Array, Graph, Op, Rewriter, literal
 
 # A result larger than this and than its arguments is left to run time (unless it takes no memory).
@@ -21,7 +21,7 @@ def fold_constants(graph: Graph) -> Graph:
 
     def rule(op: Op, node: Node) -> int | None:
         nonlocal room
-        if node.op == "const" or not can_evaluate(node.op):
+        if node.op == "const" or node.op not in ops.OPERATORS:
             return None
         arrays = [_known(b, a) for a in node.args]
         found = [a for a in arrays if a is not None]
@@ -31,7 +31,7 @@ def fold_constants(graph: Graph) -> Graph:
                 return None
             room -= needed
             return b.constant(evaluate(node, found))
-        return b.add(_with_literals(b, node)) if node.op in ops.ELEMENTWISE else None
+        return b.add(_with_literals(b, node)) if ops.of(node).is_elementwise else None
 
     return b.rewrite(rule)
 

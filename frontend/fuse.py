@@ -21,18 +21,6 @@ from luthier.schedules import ops
 
 from .graph import Graph, Op
 
-# Reading their argument by index costs nothing more: they read each element once per pass.
-_REDUCTIONS = frozenset(["sum", "mean", "max", "min", "prod"])
-_TAKES_PROLOGUE = _REDUCTIONS | {"softmax", "log_softmax", "layer_norm", "rms_norm"}
-_EXPENSIVE = frozenset(
-    """
-        exp log sqrt rsqrt sigmoid tanh erf power divide sin cos tan sinh cosh asin acos atan
-        asinh acosh atanh floor_divide mod floor_mod
-    """.split()
-)
-_ALONE = frozenset(["attention"])  # its template takes nothing before or behind it
-# How often softmax and layer_norm read their input.
-_PASSES = 3
 _MOST_NODES = 40
 _MOST_OF_A_PIECE = 2  # beyond those, for each piece that concatenations have
 _MOST_PIECES = _MOST_INPUTS = 64
@@ -63,7 +51,7 @@ class _Fusion:
                 self.users.setdefault(arg, []).append(op)
         self.leaves = {value for _, value in graph.outputs}
         self.group: dict[int, Group] = {
-            op.result: Group([op], op, op if op.node.op in ops.ANCHORS else None)
+            op.result: Group([op], op, op if ops.of(op.node).is_anchor else None)
             for op in graph.ops
             if op.node.op not in ("reshape", "const")
         }
@@ -72,7 +60,8 @@ class _Fusion:
 
     def run(self) -> list[Group]:
         for op in reversed(self.graph.ops):
-            if op.node.op in ops.ANCHORS and op.node.op not in _ALONE:
+            operator = ops.of(op.node)
+            if isinstance(operator, ops.Anchor) and operator.takes_epilogue:
                 self._grow_down(self.group[op.result])
         for op in reversed(self.graph.ops):
             if op.result in self.group:
@@ -108,7 +97,7 @@ class _Fusion:
         """Whether the anchor's template can store this value: only reductions change the dtype."""
         assert group.anchor is not None
         anchor = group.anchor.node
-        return anchor.op in _REDUCTIONS or op.node.out.dtype == anchor.out.dtype
+        return isinstance(ops.of(anchor), ops.Reduction) or op.node.out.dtype == anchor.out.dtype
 
     def _region_below(self, op: Op, shape: tuple[int, ...]) -> list[Op]:
         """The elementwise operators between ``op`` and the first value all its uses lead to."""
@@ -137,7 +126,7 @@ class _Fusion:
     def _can_follow(self, op: Op, shape: tuple[int, ...]) -> bool:
         group = self.group.get(op.result)
         return (
-            op.node.op in ops.ELEMENTWISE
+            ops.of(op.node).is_elementwise
             and op.node.out.shape == shape
             and group is not None
             and len(group.ops) == 1
@@ -150,7 +139,7 @@ class _Fusion:
         users = self.users.get(op.result, [])
         if group.root is not op or group.anchor or op.result in self.leaves or not users:
             return
-        if op.node.op not in ops.FUSIBLE:
+        if not ops.of(op.node).is_fusible:
             return
         targets = {id(self.group.get(u.result)): self.group.get(u.result) for u in users}
         target = next(iter(targets.values()))
@@ -170,17 +159,17 @@ class _Fusion:
         return len(joins) <= _MOST_CONCATENATIONS and len(members) <= most
 
     def _accepts(self, target: Group, op: Op, users: list[Op]) -> bool:
-        if target.root.node.op not in ops.ANCHORS and target.root.node.op not in ops.FUSIBLE:
+        root, anchor = ops.of(target.root.node), target.anchor
+        if not root.is_anchor and not root.is_fusible:
             return False
-        anchor = target.anchor
-        if anchor is not None and anchor.node.op in _ALONE:
+        if anchor is not None and not _anchor(anchor).takes_epilogue:
             return False
         if anchor is not None and any(self._feeds(u, anchor, target) for u in users):
             return self._prologue(target, anchor, op, users)
         if anchor is not None and not self._simple_operand(op):
             return False
         times = self._evaluations(target, op)
-        return times <= 1 or (times <= 8 and op.node.op not in _EXPENSIVE)
+        return times <= 1 or (times <= 8 and not _is_costly(op))
 
     def _feeds(self, user: Op, anchor: Op, target: Group) -> bool:
         """Whether ``user`` is the anchor or computes (part of) its argument."""
@@ -196,25 +185,21 @@ class _Fusion:
         return user.result in above
 
     def _prologue(self, target: Group, anchor: Op, op: Op, users: list[Op]) -> bool:
-        name = anchor.node.op
-        if name not in _TAKES_PROLOGUE:
+        if not _anchor(anchor).takes_prologue:
             return False
         if anchor in users and op.result in anchor.node.args[1:]:
             return False
-        once = name in _REDUCTIONS
-        if op.node.op in ops.MOVEMENT and op.node.op not in ("take", "broadcast_to", "slice"):
+        if ops.of(op.node).is_movement and op.node.op not in ("take", "broadcast_to", "slice"):
             return False
-        repeats = self._evaluations(target, op)
-        if not once:
-            repeats *= _PASSES
-        return repeats <= 1 or (repeats <= 9 and op.node.op not in _EXPENSIVE)
+        repeats = self._evaluations(target, op) * _anchor(anchor).passes
+        return repeats <= 1 or (repeats <= 9 and not _is_costly(op))
 
     def _simple_operand(self, op: Op) -> bool:
         """Cheap to read by index inside the loops of an anchor.
 
         What movements lead to is not: it would leave them behind as kernels of their own.
         """
-        if op.node.op not in ops.ELEMENTWISE:
+        if not ops.of(op.node).is_elementwise:
             return op.node.op == "broadcast_to"
         return not any(self._moves(arg) for arg in op.node.args)
 
@@ -230,9 +215,9 @@ class _Fusion:
                 or op.node.op in ("reshape", "broadcast_to")
             ):
                 continue
-            if op.node.op in ops.MOVEMENT:
+            if ops.of(op.node).is_movement:
                 return True
-            if op.node.op in ops.ELEMENTWISE:
+            if ops.of(op.node).is_elementwise:
                 pending += op.node.args
         return False
 
@@ -246,7 +231,7 @@ class _Fusion:
         members = sorted(target.ops, key=lambda o: self.position[o.result], reverse=True)
         for member in members:
             own = places.get(member.result, {(): 1.0})
-            shared = member.node.op in ops.ELEMENTWISE
+            shared = ops.of(member.node).is_elementwise
             for arg in dict.fromkeys(member.node.args):
                 reads = self._reads(member, arg)
                 read = places.setdefault(arg, {})
@@ -262,7 +247,7 @@ class _Fusion:
 
     def _reads(self, member: Op, arg: int) -> float:
         size = self.graph.values[arg].size
-        if member.node.op in ops.ANCHORS or member.node.op == "concat":
+        if ops.of(member.node).is_anchor or member.node.op == "concat":
             return 1.0
         if member.node.op == "window_mean":
             return float(member.node.attr("size"))
@@ -270,3 +255,14 @@ class _Fusion:
         if member.node.op == "take" and arg == member.node.args[1] and self._by_rows(member):
             outputs //= member.node.out.shape[-1]
         return max(1.0, outputs / size)
+
+
+def _anchor(op: Op) -> ops.Anchor:
+    operator = ops.of(op.node)
+    assert isinstance(operator, ops.Anchor)
+    return operator
+
+
+def _is_costly(op: Op) -> bool:
+    operator = ops.of(op.node)
+    return isinstance(operator, ops.Elementwise) and operator.is_costly

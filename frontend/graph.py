@@ -15,10 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from luthier.schedules import Node, Tensor, node
+from luthier.schedules import Node, Tensor, node, ops
 from luthier.schedules.workload import Attr
-
-from .infer import infer
 
 Array = NDArray[Any]
 
@@ -106,8 +104,8 @@ class Builder:
         return self.emit("const", out=Tensor((), dtype), value=literal(value, dtype))
 
     def emit(self, op: str, *args: int, out: Tensor | None = None, **attrs: Attr) -> int:
-        """The value of an operator; ``out`` is needed where ``infer`` cannot tell it."""
-        tensor = out or infer(op, [self.values[a] for a in args], attrs)
+        """The value of an operator; ``out`` is needed where the operator cannot tell it."""
+        tensor = out or ops.OPERATORS[op].infer([self.values[a] for a in args], attrs)
         return self.add(node(op, args, tensor, **attrs))
 
     def add(self, new: Node) -> int:

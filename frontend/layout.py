@@ -13,12 +13,9 @@ from collections.abc import Sequence
 from luthier.schedules import Node, Tensor, ops
 
 from .graph import Graph, Op, Rewriter
-from .infer import infer
 
 Order = tuple[int, ...]
-
-_REDUCTIONS = ("sum", "mean", "max", "min", "prod")
-_AXIS = ("softmax", "log_softmax", "window_mean")
+_ONE_ARGUMENT = ("slice", "pad", "broadcast_to", "window_mean")  # attributes name dimensions
 
 
 def channels_last(graph: Graph) -> Graph:
@@ -59,20 +56,20 @@ class _Layout(Rewriter):
 
     def _keep_order(self, op: Op) -> bool:
         """Emit ``op`` in its arguments' order; False where it needs the logical order."""
-        name = op.node.op
+        name, operator = op.node.op, ops.of(op.node)
         if name == "transpose":
             self._transpose(op)
         elif name == "matmul":
             self._matmul(op)
         elif all(a not in self.order for a in op.node.args):
             return False
-        elif name == "concat" or (name in ops.ELEMENTWISE and name != "const"):
+        elif name == "concat" or (operator.is_elementwise and name != "const"):
             self._together(op)
-        elif name in _REDUCTIONS:
+        elif isinstance(operator, ops.Reduction):
             self._reduction(op)
         elif name == "reshape":
             self._reshape(op)
-        elif name in _AXIS or name in ("slice", "pad", "broadcast_to"):
+        elif isinstance(operator, ops.Softmax) or name in _ONE_ARGUMENT:
             return self._single(op)
         elif name == "take":
             return self._take(op)
@@ -162,7 +159,7 @@ class _Layout(Rewriter):
         axes, keep = op.node.attr("axes"), op.node.attr("keepdims")
         moved = tuple(sorted(order[a] for a in axes))
         attrs = {"axes": moved, "keepdims": keep}
-        out = infer(op.node.op, [self.values[value]], attrs)
+        out = ops.OPERATORS[op.node.op].infer([self.values[value]], attrs)
         result = self.emit(op.node.op, value, out=out, **attrs)
         if not keep:
             left = [o for i, o in enumerate(order) if i not in axes]

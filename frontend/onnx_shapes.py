@@ -9,8 +9,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from luthier.schedules.ops.windows import places
+
 from .equation import EquationError, parse
-from .infer import window
 from .onnx_node import is_onnx
 from .onnx_resize import scaled_size
 
@@ -187,6 +188,6 @@ def _pooled(x: _Shape, attrs: Mapping[str, object]) -> list[int] | None:
     for i, size in enumerate(x[2:]):
         stride, before = strides[i], pads[i]
         more = pads[i] + pads[count + i] + stride - 1
-        places = window(size, kernel[i], stride, dilations[i], more)
-        shape.append(places - ((places - 1) * stride >= size + before))
+        count_of = places(size, kernel[i], stride, dilations[i], more)
+        shape.append(count_of - ((count_of - 1) * stride >= size + before))
     return shape if min(shape) >= 1 else None

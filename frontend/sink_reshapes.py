@@ -8,12 +8,9 @@ kernels. Where two reshapes meet they become one, or nothing.
 
 from __future__ import annotations
 
-from luthier.schedules import Node, Tensor
-from luthier.schedules.ops import ELEMENTWISE
+from luthier.schedules import Node, Tensor, ops
 
 from .graph import Graph, Op, Rewriter
-
-_PRODUCTS = frozenset(["conv2d", "conv2d_transpose", "matmul"])
 
 
 def sink_reshapes(graph: Graph) -> Graph:
@@ -32,7 +29,7 @@ class _Sinking(Rewriter):
             return self._reshape(node.args[0], node.out.shape)
         if node.op == "take":
             return self._looked_up(node)
-        if node.op not in ELEMENTWISE:
+        if not ops.of(node).is_elementwise:
             return None
         for arg in node.args:
             source = self._reshaped_product(arg)
@@ -55,7 +52,7 @@ class _Sinking(Rewriter):
             return None
         (source,) = op.node.args
         above = self.producer.get(source)
-        if above is None or not (above.node.op in _PRODUCTS or above.node.op in ELEMENTWISE):
+        if above is None or not isinstance(ops.of(above.node), (ops.Product, ops.Elementwise)):
             return None
         return source
 

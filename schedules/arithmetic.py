@@ -18,10 +18,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from tvm import tirx
 
 from . import conversion, mathfn
 from .conversion import dtype_of
+from .tvm_late import tirx
 
 Expr = Any
 Bind = Callable[[Expr], Expr]

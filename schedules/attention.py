@@ -21,7 +21,8 @@ from tvm import tirx
 from . import mathfn
 from .attention_form import COVERED, Attention, View, attention
 from .attention_space import NAME, loops, space
-from .emit import Expr, Index, PhaseBuilder, Slot, ceildiv, divide, modulo, split_index
+from .emit import PhaseBuilder, Slot
+from .indices import Expr, Index, ceildiv, divide, modulo, split_index
 from .kernel import ALIGNMENT, Kernel
 from .lanes import Rows, load_columns, store_columns
 from .space import Schedule

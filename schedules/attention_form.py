@@ -17,9 +17,10 @@ has no part in its row, as where an exporter chooses between scores and a number
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .workload import Node, Workload
+from .workload import Node, Tensor, Workload
 
 COVERED = -1e30  # a cover's number from which on downwards it covers
 
@@ -73,10 +74,14 @@ class Attention:
 
 def attention(workload: Workload, node: Node) -> Attention | None:
     """The node in numbers; None where it is no attention, or reads outside its operands."""
-    if node.op != "attention" or len(node.args) not in (3, 4, 5):
+    if node.op != "attention":
         return None
-    tensors = [workload.tensor(a) for a in node.args]
-    if any(t.dtype != "float32" for t in (*tensors, node.out)):
+    return form_of(node, [workload.tensor(a) for a in node.args])
+
+
+def form_of(node: Node, tensors: Sequence[Tensor]) -> Attention | None:
+    """An attention node with operands of these types; None where it reads outside of them."""
+    if len(tensors) not in (3, 4, 5) or any(t.dtype != "float32" for t in (*tensors, node.out)):
         return None
     try:
         form = _parse(node, *(t.shape for t in tensors[3:]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .attention_form import Attention, attention
-from .emit import ceildiv
+from .indices import ceildiv
 from .loops import Knobs, Loops
 from .space import Config, Knob, Space
 from .target import Target

@@ -12,7 +12,8 @@ import math
 from typing import Any
 
 import numpy as np
-from tvm import tirx
+
+from .tvm_late import tirx
 
 Expr = Any
 

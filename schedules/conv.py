@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from .conv_nest import ConvNest, Grid
-from .emit import ceildiv
+from .indices import ceildiv
 from .kernel import Array, Kernel, Packing
 from .loops import Knobs, Loops
 from .space import Config, Knob, Schedule, Space

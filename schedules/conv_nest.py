@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from tvm import tirx
 
-from .emit import Index, PhaseBuilder, ceildiv, divide, modulo
+from .emit import PhaseBuilder
 from .expr import Evaluator, Point
+from .indices import Index, ceildiv, divide, modulo
 from .kernel import Packing, Phase
 from .space import Schedule
 from .target import Target

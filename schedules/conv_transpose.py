@@ -16,7 +16,7 @@ import numpy as np
 
 from .conv import direct_loops, direct_space, fits, pack_weights
 from .conv_nest import ConvNest, Grid
-from .emit import ceildiv
+from .indices import ceildiv
 from .kernel import Array, Kernel, Packing
 from .loops import Knobs, Loops
 from .space import Schedule, Space

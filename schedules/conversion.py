@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tvm import tirx
+from .tvm_late import tirx
 
 Expr = Any
 Bind = Callable[[Expr], Expr]

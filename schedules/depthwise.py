@@ -14,9 +14,11 @@ import math
 import numpy as np
 from tvm import tirx
 
+from . import ops
 from .compare import extreme
-from .emit import Expr, Index, PhaseBuilder, ceildiv, divide, modulo, tail
+from .emit import PhaseBuilder
 from .expr import Evaluator, Point
+from .indices import Expr, Index, ceildiv, divide, modulo, tail
 from .kernel import Array, Kernel, Packing
 from .loops import Knobs, Loops
 from .space import Config, Knob, Schedule, Space
@@ -37,7 +39,6 @@ from .workload import Workload
 
 NAME = "channelwise"
 VERSION = 1
-_POOLS = ("max_pool2d", "avg_pool2d")
 
 
 def space(workload: Workload, target: Target) -> Space | None:
@@ -105,7 +106,7 @@ def _taps(workload: Workload) -> int:
 
 def _kernel_size(workload: Workload) -> tuple[int, int]:
     node = workload.nodes[0]
-    if node.op in _POOLS:
+    if isinstance(ops.of(node), ops.Pool):
         kh, kw = node.attr("kernel")
         return int(kh), int(kw)
     _, kh, kw, _ = workload.tensor(node.args[1]).shape
@@ -113,8 +114,9 @@ def _kernel_size(workload: Workload) -> tuple[int, int]:
 
 
 def _fits(workload: Workload) -> bool:
-    floats = workload.output.dtype == workload.nodes[0].out.dtype == "float32"
-    pools = floats and any(anchor_is_first(workload, op) for op in _POOLS)
+    first = workload.nodes[0]
+    floats = workload.output.dtype == first.out.dtype == "float32"
+    pools = floats and isinstance(ops.of(first), ops.Pool) and anchor_is_first(workload, first.op)
     return pools or is_depthwise(workload)
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from .codegen import compile_object
-from .elementwise import storage
 from .errors import ToolchainError
 from .kernel import ALIGNMENT, Array, Kernel
+from .literals import storage
 from .target import Target
 from .temporary import TemporaryFolder
 from .toolchain import run_tool

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from . import elementwise, movement
-from .emit import Expr, PhaseBuilder
+from . import elementwise, ops
+from .emit import PhaseBuilder
 from .errors import ScheduleError
-from .ops import ELEMENTWISE
+from .indices import Expr
 from .point import Point, broadcast_point
 from .workload import Workload
 
@@ -52,14 +52,15 @@ class Evaluator:
         if arg in self.sources:
             return self.sources[arg](point)
         node = self.workload.nodes[arg - len(self.workload.inputs)]
-        if node.op in ELEMENTWISE:
+        operator = ops.of(node)
+        if isinstance(operator, ops.Elementwise):
             args = [self.at(a, self._broadcast(a, point)) for a in node.args]
             dtypes = [self.workload.tensor(a).dtype for a in node.args]
-            if elementwise.is_scalar(node):
+            if operator.by_lane(node.out.dtype):
                 self.builder.lane_by_lane()
             return elementwise.apply(node, args, dtypes, self.builder.hold)
-        if node.op in movement.RULES:
-            return movement.RULES[node.op](self, node, point)
+        if isinstance(operator, ops.Movement):
+            return operator.emit(self, node, point)
         raise ScheduleError(f"operator '{node.op}' cannot be fused")
 
     def _broadcast(self, arg: int, point: Point) -> Point:

@@ -18,9 +18,10 @@ from functools import partial
 import numpy as np
 from tvm import tirx
 
-from .emit import Expr, Index, PhaseBuilder, Slot, ceildiv, divide, modulo, split_index, tail
+from .emit import PhaseBuilder, Slot
 from .expr import Evaluator, Point
 from .gemm_space import NAME, Product, loops, product, space
+from .indices import Expr, Index, ceildiv, divide, modulo, split_index, tail
 from .kernel import Array, Kernel, Packing
 from .lanes import Rows, load_columns
 from .point import flatten

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .emit import ceildiv
+from .indices import ceildiv
 from .loops import Knobs, Loops
 from .space import Config, Knob, Space
 from .target import Target

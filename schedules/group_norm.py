@@ -19,11 +19,12 @@ from collections.abc import Callable, Iterator
 
 from tvm import tirx
 
-from .elementwise import constant
-from .emit import Expr, Index, PhaseBuilder, Slot, ceildiv, divide, modulo, tail
+from .emit import PhaseBuilder, Slot
 from .expr import Evaluator, Point
 from .group_norm_space import LINE, NAME, loops, space
+from .indices import Expr, Index, ceildiv, divide, modulo, tail
 from .kernel import Kernel, Phase
+from .literals import constant
 from .reduction import reduce_row
 from .space import Schedule
 from .target import Target

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .emit import ceildiv
+from .indices import ceildiv
 from .loops import Knobs, Loops
 from .space import Knob, Space
 from .target import Target

@@ -8,7 +8,8 @@ from typing import Any
 
 from tvm import tirx
 
-from .emit import Expr, Index, PhaseBuilder
+from .emit import PhaseBuilder
+from .indices import Expr, Index
 from .tile import splat, vector_index
 
 

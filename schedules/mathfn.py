@@ -15,9 +15,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tvm import tirx
-
 from .compare import is_number
+from .tvm_late import tirx
 
 Expr = Any
 Bind = Callable[[Expr], Expr]

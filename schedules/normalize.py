@@ -17,11 +17,12 @@ from contextlib import contextmanager
 import numpy as np
 from tvm import tirx
 
-from . import mathfn
-from .elementwise import constant
-from .emit import Expr, Index, PhaseBuilder, ceildiv, tail
+from . import mathfn, ops
+from .emit import PhaseBuilder
 from .expr import Evaluator, Point
+from .indices import Expr, Index, ceildiv, tail
 from .kernel import Kernel
+from .literals import constant
 from .reduction import combine, identity, position, reduce_row
 from .space import Knob, Schedule, Space
 from .target import Target
@@ -31,16 +32,17 @@ from .workload import Node, Workload
 NAME = "normalize"
 VERSION = 1
 _OVER_LAST_AXES = ("layer_norm", "rms_norm")  # as many as the scale has
-_OPS = ("softmax", "log_softmax", *_OVER_LAST_AXES)
 GRAINS = (1024, 4096, 16384, 65536)
 
 
 def space(workload: Workload, target: Target) -> Space | None:
     """Fits float32 softmax and log-softmax over one axis, layer_norm and rms_norm over the last."""
     where = position(workload)
-    if where is None or workload.nodes[where].op not in _OPS:
+    if where is None:
         return None
     node = workload.nodes[where]
+    if not isinstance(ops.of(node), ops.Softmax) and node.op not in _OVER_LAST_AXES:
+        return None
     if node.out.dtype != "float32" or workload.output.dtype != "float32":
         return None
     wanted = node.out.size // (6 * target.threads)

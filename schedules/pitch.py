@@ -6,22 +6,18 @@ their buffers themselves.
 
 from __future__ import annotations
 
-from .ops import ANCHORS, is_fallback
+from . import ops
 from .template import anchor
 from .workload import Workload
 
-_WRITERS = frozenset(
-    """
-        conv2d conv2d_transpose matmul max_pool2d avg_pool2d sum mean max min prod
-    """.split()
-)
-_READERS = frozenset(["max_pool2d", "avg_pool2d", "sum", "mean", "max", "min", "prod"])
+_READERS = (ops.Pool, ops.Reduction)
+_WRITERS = (*_READERS, ops.Product)
 
 
 def writes_apart(workload: Workload) -> bool:
     """Whether every template that fits can give the output a pitch."""
     node = anchor(workload)
-    return node is None or node.op in _WRITERS
+    return node is None or isinstance(ops.of(node), _WRITERS)
 
 
 def reads_apart(workload: Workload, index: int) -> bool:
@@ -29,5 +25,5 @@ def reads_apart(workload: Workload, index: int) -> bool:
     return not any(
         index in node.args
         for node in workload.nodes
-        if (node.op in ANCHORS or is_fallback(node.op)) and node.op not in _READERS
+        if not ops.of(node).is_fusible and not isinstance(ops.of(node), _READERS)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .emit import Index, split_index
+from .indices import Index, split_index
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ from contextlib import nullcontext
 
 from tvm import tirx
 
-from .emit import Index, PhaseBuilder, ceildiv, divide, modulo, split_index
+from . import ops
+from .emit import PhaseBuilder
 from .expr import Evaluator, Point
+from .indices import Index, ceildiv, divide, modulo, split_index
 from .kernel import Kernel
-from .ops import FUSIBLE
 from .segments import Segment, columns, segments
 from .space import Knob, Schedule, Space
 from .target import Target
@@ -39,7 +40,7 @@ GRAINS = (1024, 2048, 4096, 8192, 16384, 32768, 65536)
 
 def space(workload: Workload, target: Target) -> Space | None:
     """Fits workloads without an anchor."""
-    if any(node.op not in FUSIBLE for node in workload.nodes):
+    if any(not ops.of(node).is_fusible for node in workload.nodes):
         return None
     # Half a dozen chunks a thread even out a busy core; less than 4096 elements are not worth it.
     wanted = workload.output.size // (6 * target.threads)

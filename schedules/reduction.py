@@ -15,12 +15,13 @@ from functools import partial
 import numpy as np
 from tvm import tirx
 
+from . import ops
 from .compare import extreme
-from .elementwise import constant, storage
-from .emit import Expr, Index, PhaseBuilder, ceildiv, divide, modulo, split_index, tail
+from .emit import PhaseBuilder
 from .expr import Evaluator, Point
+from .indices import Expr, Index, ceildiv, divide, modulo, split_index, tail
 from .kernel import Kernel
-from .ops import FUSIBLE
+from .literals import constant, storage
 from .space import Knob, Schedule, Space
 from .target import Target
 from .template import Template, input_slots, loads, output_slot, store_element
@@ -28,7 +29,6 @@ from .workload import Node, Tensor, Workload
 
 NAME = "reduction"
 VERSION = 1
-OPS = ("sum", "mean", "max", "min", "prod")
 GRAINS = (4096, 16384, 65536, 262144)
 Combine = Callable[[Expr, Expr], Expr]
 
@@ -94,7 +94,7 @@ def reduce_row(
 
 def position(workload: Workload) -> int | None:
     """Which node is the reduction, if what leads to it and follows it can be fused."""
-    found = [i for i, n in enumerate(workload.nodes) if n.op not in FUSIBLE]
+    found = [i for i, n in enumerate(workload.nodes) if not ops.of(n).is_fusible]
     if len(found) != 1:
         return None
     out = workload.nodes[found[0]].out
@@ -104,7 +104,7 @@ def position(workload: Workload) -> int | None:
 def space(workload: Workload, target: Target) -> Space | None:
     """Fits one reduction with fusible nodes before and elementwise ones behind."""
     where = position(workload)
-    if where is None or workload.nodes[where].op not in OPS:
+    if where is None or not isinstance(ops.of(workload.nodes[where]), ops.Reduction):
         return None
     work = workload.tensor(workload.nodes[where].args[0]).size
     wanted = work // (6 * target.threads)

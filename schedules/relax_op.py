@@ -17,11 +17,11 @@ import tvm_ffi
 from tvm import relax, s_tir, tirx
 from tvm_ffi import structural_map, structural_walk
 
-from .elementwise import storage
+from . import ops
 from .emit import PhaseBuilder, Slot
 from .errors import ScheduleError
 from .kernel import Kernel, Phase
-from .ops import is_fallback
+from .literals import storage
 from .space import Schedule, Space
 from .target import Target
 from .template import Template, input_slots
@@ -46,7 +46,7 @@ _LOWER = tvm.transform.Sequential(
 
 def space(workload: Workload, target: Target) -> Space | None:
     """Fits a single Relax operator whose legalization needs nothing of TVM's runtime."""
-    if len(workload.nodes) != 1 or not is_fallback(workload.nodes[0].op):
+    if len(workload.nodes) != 1 or not ops.of(workload.nodes[0]).is_fallback:
         return None
     return Space(NAME, VERSION, (), {})
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .emit import ceildiv
-from .ops import ELEMENTWISE
+from . import ops
+from .indices import ceildiv
 from .workload import Node, Tensor, Workload
 
 _MOST_CUTS = 16  # each part is code of its own
@@ -51,7 +51,7 @@ def _keeps_cut(workload: Workload, concat: Node, node: Node) -> bool:
     axis = concat.attr("axis") - len(concat.out.shape)
     aligned = (workload.tensor(a).shape for a in node.args)
     sliceable = all(len(s) < -axis or s[axis] == 1 or s == concat.out.shape for s in aligned)
-    by_element = node.op in ELEMENTWISE or node.op == "broadcast_to"
+    by_element = ops.of(node).is_elementwise or node.op == "broadcast_to"
     return by_element and node.out.shape == concat.out.shape and sliceable
 
 
@@ -126,7 +126,7 @@ def _trace(workload: Workload, node: Node) -> tuple[list[int], list[tuple[int, i
     last, shape = len(node.out.shape) - 1, node.out.shape or (1,)
     sizes = [(workload.tensor(a).shape or (1,))[-1] for a in node.args]
     along = node.attr("axis") == last
-    if node.op in ELEMENTWISE or node.op == "broadcast_to":
+    if ops.of(node).is_elementwise or node.op == "broadcast_to":
         return [], [(a, 0) for a, size in zip(node.args, sizes, strict=True) if size == shape[-1]]
     if node.op == "slice" and node.attr("steps")[-1] == 1:
         return [], [(node.args[0], node.attr("begin")[-1])]

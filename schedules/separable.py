@@ -18,9 +18,10 @@ from functools import partial
 import numpy as np
 from tvm import tirx
 
-from .emit import Expr, Index, PhaseBuilder, Slot, ceildiv, divide, modulo
+from .emit import PhaseBuilder, Slot
 from .expr import Evaluator, Point
 from .gemm import pack_matrix
+from .indices import Expr, Index, ceildiv, divide, modulo
 from .kernel import Array, Kernel, Packing
 from .separable_space import NAME, Pair, loops, pair, pays, space
 from .space import Schedule

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .depthwise import is_depthwise
-from .emit import ceildiv
 from .gemm_space import Product, product
+from .indices import ceildiv
 from .loops import Knobs, Loops
 from .space import Config, Knob, Space
 from .target import Target

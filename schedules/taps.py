@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .emit import Expr, Index
+from .indices import Expr, Index
 from .tile import RegisterTile, vector_index
 from .window import Axis, ColumnTile
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from . import ops
 from .emit import PhaseBuilder, Slot
 from .expr import Evaluator, Point, Source
 from .kernel import Kernel, Packing
 from .loops import Knobs, Loops, plain
-from .ops import ANCHORS, ELEMENTWISE
 from .space import Schedule, Space
 from .target import Target
 from .workload import Node, Tensor, Workload
@@ -34,7 +34,7 @@ class Template:
 def anchor(workload: Workload) -> Node | None:
     """The node that decides how the kernel is scheduled; None for purely elementwise workloads."""
     for node in workload.nodes:
-        if node.op in ANCHORS or node.op.startswith("relax."):
+        if not ops.of(node).is_fusible:
             return node
     return None
 
@@ -48,7 +48,7 @@ def anchor_is_first(workload: Workload, op: str) -> bool:
     return (
         first.op == op
         and all(a < len(workload.inputs) for a in first.args)
-        and all(n.op in ELEMENTWISE for n in rest)
+        and all(ops.of(n).is_elementwise for n in rest)
         and workload.output.shape == first.out.shape
     )
 
@@ -81,7 +81,7 @@ def collapse(workload: Workload, keep_last: bool = False) -> Workload:
     Two dimensions merge when every operand spans both or broadcasts along both. Inputs that no
     node uses are left as they are. ``keep_last``, or a pitch, keeps the last dimension apart.
     """
-    if any(node.op not in ELEMENTWISE for node in workload.nodes):
+    if any(not ops.of(node).is_elementwise for node in workload.nodes):
         return workload
     shape = workload.output.shape
     if not shape:

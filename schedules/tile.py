@@ -13,7 +13,8 @@ from typing import Any
 
 from tvm import tirx
 
-from .emit import Expr, Index, PhaseBuilder, ceildiv, tail
+from .emit import PhaseBuilder
+from .indices import Expr, Index, ceildiv, tail
 from .target import Target
 
 LINE = 16  # floats in a cache line

@@ -14,11 +14,12 @@ import math
 
 from tvm import tirx
 
-from .elementwise import storage
-from .emit import Index, PhaseBuilder, ceildiv, divide, modulo, split_index, tail
+from . import ops
+from .emit import PhaseBuilder
 from .expr import Evaluator, Point
+from .indices import Index, ceildiv, divide, modulo, split_index, tail
 from .kernel import Kernel
-from .ops import ELEMENTWISE
+from .literals import storage
 from .space import Knob, Schedule, Space
 from .target import Target
 from .template import Template, finish_element, input_slots, loads, output_slot
@@ -53,7 +54,7 @@ def space(workload: Workload, target: Target) -> Space | None:
 
 def _moved_axis(workload: Workload) -> int | None:
     """The output's axis that is the transposition's last one, if it is not the last there too."""
-    moves = [node for node in workload.nodes if node.op not in ELEMENTWISE]
+    moves = [node for node in workload.nodes if not ops.of(node).is_elementwise]
     if len(moves) != 1 or moves[0].op != "transpose":
         return None
     node = moves[0]

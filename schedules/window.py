@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from tvm import tirx
 
-from .emit import Expr, Index, PhaseBuilder
+from .emit import PhaseBuilder
+from .indices import Expr, Index
 from .workload import Node, Tensor
 
 

@@ -24,8 +24,9 @@ from contextlib import AbstractContextManager, nullcontext
 
 from tvm import tirx
 
-from .emit import Expr, Index, PhaseBuilder, ceildiv, divide, modulo, split_index, tail
+from .emit import PhaseBuilder
 from .expr import Evaluator, Point
+from .indices import Expr, Index, ceildiv, divide, modulo, split_index, tail
 from .kernel import Kernel, Phase
 from .space import Schedule
 from .target import Target

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from tvm import tirx
 
-from .emit import Expr, Index, PhaseBuilder, Slot, ceildiv, divide, modulo, split_index, tail
+from .emit import PhaseBuilder, Slot
+from .indices import Expr, Index, ceildiv, divide, modulo, split_index, tail
 from .kernel import ALIGNMENT, Packing, Phase
 from .space import Schedule
 from .target import Target

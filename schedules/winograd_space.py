@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .emit import ceildiv
+from .indices import ceildiv
 from .loops import Knobs, Loops
 from .space import Config, Knob, Space
 from .target import Target

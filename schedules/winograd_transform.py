@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from tvm import tirx
 
-from .emit import Expr, Index, PhaseBuilder, ceildiv
+from .emit import PhaseBuilder
+from .indices import Expr, Index, ceildiv
 from .kernel import Array
 
 Matrix = tuple[tuple[float, ...], ...]

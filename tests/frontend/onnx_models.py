@@ -14,8 +14,8 @@ import onnxruntime
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from luthier.frontend import Program, evaluate, import_model
-from luthier.schedules import Target, Tensor, Workload
+from luthier.frontend import Program, import_model
+from luthier.schedules import Target, Tensor, Workload, evaluate, ops
 from luthier.schedules.execute import run_kernel
 from luthier.schedules.registry import default, instantiate
 
@@ -180,7 +180,7 @@ def _elements(memory: np.ndarray, tensor: Tensor, first: int) -> np.ndarray:
 def _run(workload: Workload, args: Sequence[np.ndarray], kernels: bool) -> np.ndarray:
     for array, tensor in zip(args, workload.inputs, strict=True):
         assert (array.shape, str(array.dtype)) == (tensor.shape, tensor.dtype)
-    if not kernels and all(evaluate.can_evaluate(n.op) for n in workload.nodes):
+    if not kernels and all(n.op in ops.OPERATORS for n in workload.nodes):
         return evaluate.run(workload, args)
     kernel = instantiate(workload, TARGET, default(workload, TARGET))
     return run_kernel(kernel, TARGET, args)

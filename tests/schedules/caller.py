@@ -17,8 +17,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from luthier.frontend import evaluate
-from luthier.schedules import ALIGNMENT, Kernel, Schedule, Target, Tensor, Workload, ops
+from luthier.schedules import ALIGNMENT, Kernel, Schedule, Target, Tensor, Workload, evaluate, ops
 from luthier.schedules.codegen import compile_object
 from luthier.schedules.execute import link
 from luthier.schedules.registry import instantiate, spaces
@@ -192,7 +191,7 @@ def magnitude(workload: Workload, inputs: Sequence[Array]) -> Array | float:
         if node.op in adding:
             part = Workload(workload.inputs, workload.constants, workload.nodes[: i + 1])
             return reference(part, [np.abs(a) if a.dtype.kind == "f" else a for a in inputs])
-        if node.op in ops.ANCHORS:
+        if ops.of(node).is_anchor:
             break
     return 0.0
 

@@ -11,7 +11,8 @@ from tvm import tirx
 from workloads import Builder
 
 from luthier.schedules import ScheduleError, Tensor
-from luthier.schedules.emit import PhaseBuilder, Slot, divide, modulo, split_index, tail
+from luthier.schedules.emit import PhaseBuilder, Slot
+from luthier.schedules.indices import divide, modulo, split_index, tail
 from luthier.schedules.point import Point, broadcast_point, flatten
 from luthier.schedules.template import collapse
 

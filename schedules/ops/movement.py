@@ -1,4 +1,4 @@
-"""The data movement of ``ops`` as TensorIR expressions: which argument's element an element is.
+"""Data movement: which argument's element an element of the result is.
 
 Both sides of a ``Select`` are evaluated, so an element outside a tensor is replaced by one at its
 border before it is chosen away. TVM's simplifier would undo that where the condition says that the
@@ -8,43 +8,107 @@ load for each lane, is saved wherever the loops' bounds prove that an index is i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
-from tvm import tirx
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
-from .conversion import dtype_of
-from .elementwise import constant
-from .emit import Expr, Index, PhaseBuilder
-from .point import Point, broadcast_point
-from .workload import Node
+from ..conversion import dtype_of
+from ..indices import Index
+from ..literals import constant
+from ..point import Point, broadcast_point
+from ..tvm_late import tirx
+from ..workload import Node, Tensor
+from .numbers import number
+from .operator import Array, Attrs, Elements, Expr, Movement, like_first
 
-if TYPE_CHECKING:
-    from .expr import Evaluator
+# Types.
 
 
-def _reshape(ev: Evaluator, node: Node, point: Point) -> Expr:
+def _infer_transpose(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
+    return Tensor(tuple(args[0].shape[i] for i in attrs["axes"]), args[0].dtype)
+
+
+def _infer_concat(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
+    axis = attrs["axis"]
+    shape = list(args[0].shape)
+    shape[axis] = sum(a.shape[axis] for a in args)
+    return Tensor(tuple(shape), args[0].dtype)
+
+
+def _infer_take(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
+    axis, shape = attrs["axis"], args[0].shape
+    return Tensor((*shape[:axis], *args[1].shape, *shape[axis + 1 :]), args[0].dtype)
+
+
+# In NumPy.
+
+
+def _slice(node: Node, x: Array) -> Array:
+    index = []
+    for begin, step, count in zip(
+        node.attr("begin"), node.attr("steps"), node.out.shape, strict=True
+    ):
+        end = begin + step * count
+        index.append(slice(begin, None if end < 0 else end, step))
+    return x[tuple(index)]
+
+
+def _pad(node: Node, x: Array) -> Array:
+    before, mode = node.attr("before"), node.attr("mode")
+    width = [(b, o - b - i) for b, o, i in zip(before, node.out.shape, x.shape, strict=True)]
+    if mode == "constant":
+        return np.pad(x, width, constant_values=number(node.attr("value"), x))
+    return np.pad(x, width, mode=mode)
+
+
+def _take(node: Node, x: Array, indices: Array) -> Array:
+    axis = node.attr("axis")
+    size = x.shape[axis]
+    from_start = np.where(indices < 0, indices + size, indices)
+    return np.take(x, np.clip(from_start, 0, size - 1), axis=axis)
+
+
+def _window_mean(node: Node, x: Array) -> Array:
+    axis, size, before = node.attr("axis"), node.attr("size"), node.attr("before")
+    width = [(0, 0)] * x.ndim
+    width[axis] = (before, size - 1 - before)
+    x = x.astype(np.float32) if x.dtype == np.float16 else x
+    windows = sliding_window_view(np.pad(x, width), size, axis=axis)
+    return np.asarray(windows.sum(axis=-1) / size)
+
+
+def _iota(node: Node) -> Array:
+    start, step = node.attr("start"), node.attr("step")
+    return np.asarray(start + step * np.arange(node.out.shape[0]))
+
+
+# As expressions.
+
+
+def _emit_reshape(ev: Elements, node: Node, point: Point) -> Expr:
     return ev.at(node.args[0], Point(ev.shape(node.args[0]), flat=point.linear))
 
 
-def _transpose(ev: Evaluator, node: Node, point: Point) -> Expr:
+def _emit_transpose(ev: Elements, node: Node, point: Point) -> Expr:
     coords: list[Index] = [0] * len(point.shape)
     for position, axis in enumerate(node.attr("axes")):
         coords[axis] = point.coordinates[position]
     return ev.at(node.args[0], Point(ev.shape(node.args[0]), tuple(coords)))
 
 
-def _broadcast_to(ev: Evaluator, node: Node, point: Point) -> Expr:
+def _emit_broadcast_to(ev: Elements, node: Node, point: Point) -> Expr:
     return ev.at(node.args[0], broadcast_point(point, ev.shape(node.args[0])))
 
 
-def _slice(ev: Evaluator, node: Node, point: Point) -> Expr:
+def _emit_slice(ev: Elements, node: Node, point: Point) -> Expr:
     begin, steps = node.attr("begin"), node.attr("steps")
     coords = tuple(c * s + b for c, b, s in zip(point.coordinates, begin, steps, strict=True))
     return ev.at(node.args[0], Point(ev.shape(node.args[0]), coords))
 
 
-def _pad(ev: Evaluator, node: Node, point: Point) -> Expr:
+def _emit_pad(ev: Elements, node: Node, point: Point) -> Expr:
     source = ev.shape(node.args[0])
     mode = node.attr("mode", "constant")
     coords: list[Index] = []
@@ -66,7 +130,7 @@ def _pad(ev: Evaluator, node: Node, point: Point) -> Expr:
     return _choose(inside, ev.at(node.args[0], Point(source, tuple(coords))), fill)
 
 
-def _concat(ev: Evaluator, node: Node, point: Point) -> Expr:
+def _emit_concat(ev: Elements, node: Node, point: Point) -> Expr:
     axis, coords = node.attr("axis"), point.coordinates
     result: Expr = None
     offset = 0
@@ -85,7 +149,7 @@ def _concat(ev: Evaluator, node: Node, point: Point) -> Expr:
     return result
 
 
-def _take(ev: Evaluator, node: Node, point: Point) -> Expr:
+def _emit_take(ev: Elements, node: Node, point: Point) -> Expr:
     data, indices = node.args
     axis, coords = node.attr("axis"), point.coordinates
     shape, rank = ev.shape(data), len(ev.shape(indices))
@@ -94,7 +158,7 @@ def _take(ev: Evaluator, node: Node, point: Point) -> Expr:
     return ev.at(data, Point(shape, (*coords[:axis], index, *coords[axis + rank :])))
 
 
-def _from_start(ev: Evaluator, index: Expr, size: int) -> Expr:
+def _from_start(ev: Elements, index: Expr, size: int) -> Expr:
     """A 32-bit index which counts from the start; it may still be outside."""
     dtype = dtype_of(index)
     if dtype in ("int64", "uint64", "uint32"):
@@ -108,7 +172,7 @@ def _from_start(ev: Evaluator, index: Expr, size: int) -> Expr:
     return tirx.Select(index < 0, index + size, index)
 
 
-def _window_mean(ev: Evaluator, node: Node, point: Point) -> Expr:
+def _emit_window_mean(ev: Elements, node: Node, point: Point) -> Expr:
     axis, size, before = node.attr("axis"), node.attr("size"), node.attr("before")
     shape, coords = point.shape, point.coordinates
     zero = tirx.const(0.0, node.out.dtype)
@@ -123,7 +187,7 @@ def _window_mean(ev: Evaluator, node: Node, point: Point) -> Expr:
     return total * tirx.const(1.0 / size, node.out.dtype)
 
 
-def _iota(ev: Evaluator, node: Node, point: Point) -> Expr:
+def _emit_iota(ev: Elements, node: Node, point: Point) -> Expr:
     index = point.coordinates[-1]
     index = tirx.const(index, "int32") if isinstance(index, int) else index
     start = constant(node.attr("start", 0), node.out.dtype)
@@ -131,20 +195,7 @@ def _iota(ev: Evaluator, node: Node, point: Point) -> Expr:
     return start + tirx.Cast(node.out.dtype, index) * step
 
 
-RULES: dict[str, Callable[[Evaluator, Node, Point], Expr]] = {
-    "reshape": _reshape,
-    "transpose": _transpose,
-    "broadcast_to": _broadcast_to,
-    "slice": _slice,
-    "pad": _pad,
-    "concat": _concat,
-    "take": _take,
-    "window_mean": _window_mean,
-    "iota": _iota,
-}
-
-
-def _is_inside(builder: PhaseBuilder, index: Index, size: int) -> Any:
+def _is_inside(builder: Any, index: Index, size: int) -> Any:
     """Whether ``0 <= index < size``: settled here where the loops' bounds settle it."""
     if isinstance(index, int):
         return 0 <= index < size
@@ -156,7 +207,7 @@ def _is_inside(builder: PhaseBuilder, index: Index, size: int) -> Any:
     return tirx.all(low, high)
 
 
-def _clamp(builder: PhaseBuilder, index: Index, size: int) -> Index:
+def _clamp(builder: Any, index: Index, size: int) -> Index:
     """``index`` limited to ``0 .. size - 1``."""
     if isinstance(index, int):
         return min(max(index, 0), size - 1)
@@ -180,3 +231,39 @@ def _both(a: Any, b: Any) -> Any:
 
 def _absolute(index: Index) -> Index:
     return abs(index) if isinstance(index, int) else tirx.max(index, 0 - index)
+
+
+OPERATORS = (
+    Movement(  # to the node's output shape
+        "reshape", 1, lambda node, x: x.reshape(node.out.shape), emit=_emit_reshape
+    ),
+    Movement(  # axes
+        "transpose",
+        1,
+        lambda node, x: x.transpose(node.attr("axes")),
+        _infer_transpose,
+        emit=_emit_transpose,
+    ),
+    Movement(  # to the node's output shape
+        "broadcast_to",
+        1,
+        lambda node, x: np.broadcast_to(x, node.out.shape),
+        emit=_emit_broadcast_to,
+    ),
+    # begin, steps: for each dimension; steps may be negative
+    Movement("slice", 1, _slice, emit=_emit_slice, chooses=True),
+    # before, for each dimension; value; mode "constant", "reflect" or "edge"
+    Movement("pad", 1, _pad, emit=_emit_pad),
+    Movement(  # axis
+        "concat",
+        None,
+        lambda node, *args: np.concatenate(args, axis=node.attr("axis")),
+        _infer_concat,
+        emit=_emit_concat,
+    ),
+    # data, integer indices; axis (negatives count from the end; the rest is clipped)
+    Movement("take", 2, _take, _infer_take, emit=_emit_take, chooses=True),
+    # axis, size, before: mean of ``size`` neighbours, zeros outside
+    Movement("window_mean", 1, _window_mean, like_first, emit=_emit_window_mean),
+    Movement("iota", 0, _iota, emit=_emit_iota),  # start, step along the last axis (rank 1)
+)

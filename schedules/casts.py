@@ -1,4 +1,4 @@
-"""What ``schedules.conversion`` makes of each number, in NumPy, whose own casts leave it open."""
+"""What ``conversion`` makes of each number, in NumPy, whose own casts leave it open."""
 
 from __future__ import annotations
 

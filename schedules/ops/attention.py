@@ -1,0 +1,59 @@
+"""Attention: softmax of scores, by which values are weighed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from ..attention_form import COVERED, form_of
+from ..workload import Node, Tensor
+from .operator import Anchor, Array
+
+
+def _attention(
+    node: Node,
+    q: Array,
+    k: Array,
+    v: Array,
+    mask: Array | None = None,
+    cover: Array | None = None,
+) -> Array:
+    """See ``attention_form`` for the operands' places."""
+    batch, heads, rows, keys, depth, width = node.attr("sizes")
+
+    def operand(x: Array, place: str, count: int, columns: int) -> Array:
+        offset, *strides = (int(s) for s in node.attr(place))
+        flat = x.reshape(-1)[offset:]
+        bytes_ = [s * flat.itemsize for s in (*strides, 1)]
+        return as_strided(flat, (batch, heads, count, columns), bytes_, writeable=False)
+
+    scores = operand(q, "q", rows, depth) * node.attr("scale")
+    scores = scores @ operand(k, "k", keys, depth).swapaxes(2, 3)
+    if mask is not None:
+        added = mask.swapaxes(2, 3)
+        scores = scores + added
+        if cover is not None:
+            scores = np.where(cover.swapaxes(2, 3) <= COVERED, added, scores)
+    exp = np.exp(scores - scores.max(axis=3, keepdims=True))
+    share = exp / exp.sum(axis=3, keepdims=True)
+    if node.attr("empty_is_zero"):
+        share = np.where(np.isnan(share), 0, share)
+    result = share @ operand(v, "v", keys, width)
+    out = np.zeros(node.out.size, result.dtype)
+    _, *strides = (int(s) * out.itemsize for s in node.attr("o"))
+    as_strided(out, result.shape, (*strides, out.itemsize))[:] = result
+    return out.reshape(node.out.shape)
+
+
+def _count(node: Node, args: Sequence[Tensor]) -> int:
+    form = form_of(node, args)
+    return form.operations if form else 0
+
+
+OPERATORS = (
+    # q, k, v, [mask, [cover]]; sizes, places and scale: see ``attention_form``. Its template takes
+    # nothing before or after it.
+    Anchor("attention", None, _attention, takes_epilogue=False, count=_count),
+)

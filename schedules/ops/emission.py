@@ -1,0 +1,46 @@
+"""How expressions of elementwise operators are written; see ``operator.Emit``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..arithmetic import libm as _libm
+from ..tvm_late import tirx
+from ..workload import Node
+from .operator import Bind, Emit, Expr
+
+
+def binding(function: Callable[..., Expr]) -> Emit:
+    """By a function of the arguments and of what names values."""
+    return lambda node, args, dtypes, bind: function(*args, bind)
+
+
+def intrinsic(name: str) -> Emit:
+    """By TVM's function of that name."""
+    return lambda node, args, dtypes, bind: getattr(tirx, name)(*args)
+
+
+def libm(name: str) -> Emit:
+    """By C's function of that name."""
+    return lambda node, args, dtypes, bind: _libm(name)(*args)
+
+
+def fast(function: Callable[..., Expr], otherwise: Emit) -> Emit:
+    """By arithmetic of our own in float32, which vectorises."""
+
+    def emit(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
+        if node.out.dtype == "float32":
+            return function(*args, bind)
+        return otherwise(node, args, dtypes, bind)
+
+    return emit
+
+
+def truth(condition: Expr, then: int = 1, otherwise: int = 0) -> Expr:
+    """A condition as a number."""
+    return tirx.Select(condition, tirx.const(then, "int8"), tirx.const(otherwise, "int8"))
+
+
+def is_true(x: Expr) -> Expr:
+    """A number as a condition."""
+    return x != tirx.const(0, "int8")

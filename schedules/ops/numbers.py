@@ -1,0 +1,194 @@
+"""Arithmetic, limits, conversions and bits, element by element."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import arithmetic
+from ..casts import cast
+from ..compare import extreme, less
+from ..conversion import convert
+from ..literals import constant, operand, storage
+from ..tvm_late import tirx
+from ..workload import Node
+from .emission import binding, intrinsic, truth
+from .operator import Array, Bind, Elementwise, Emit, Evaluate, Expr, always
+
+
+def numpy(function: Callable[..., Any]) -> Evaluate:
+    """By a function of the arguments alone."""
+    return lambda node, *args: function(*args)
+
+
+def number(value: Any, like: Array) -> Any:
+    """An attribute as a number of an array's type."""
+    value = float(value) if isinstance(value, str) else value
+    if like.dtype.kind in "iu":
+        info = np.iinfo(like.dtype)
+        value = int(min(max(value, info.min), info.max))
+    return like.dtype.type(value)
+
+
+# Literals and types.
+
+
+def _const(node: Node) -> Array:
+    value = node.attr("value")
+    return np.asarray(float(value) if isinstance(value, str) else value, node.out.dtype)
+
+
+def _emit_const(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
+    return operand(node.attr("value"), node.out.dtype)
+
+
+def _emit_cast(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
+    source, target = dtypes[0], node.out.dtype
+    if source == target:
+        return args[0]
+    if target == "bool":
+        return truth(args[0] == constant(0, source), 0, 1)
+    return convert(args[0], storage(target), bind)
+
+
+# Limits and slopes.
+
+
+def _clip(node: Node, x: Array) -> Array:
+    low, high = number(node.attr("min"), x), number(node.attr("max"), x)
+    x = np.where(x < low, low, x)
+    return np.where(x > high, high, x)
+
+
+def _emit_clip(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
+    dtype = node.out.dtype
+    value = args[0]
+    low, high = node.attr("min", "-inf"), node.attr("max", "inf")
+    if math.isfinite(float(low)):
+        bound = constant(low, dtype)
+        value = bind(value)
+        value = tirx.Select(less(value, bound), bound, value)
+    if math.isfinite(float(high)):
+        bound = constant(high, dtype)
+        value = bind(value)
+        value = tirx.Select(less(bound, value), bound, value)
+    return value
+
+
+def _emit_relu(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
+    zero = constant(0, node.out.dtype)
+    value = bind(args[0])
+    return tirx.Select(less(value, zero), zero, value)
+
+
+def _leaky_relu(node: Node, x: Array) -> Array:
+    return np.where(x > 0, x, x * x.dtype.type(node.attr("alpha")))
+
+
+def _emit_leaky_relu(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
+    x = bind(args[0])
+    slope = operand(node.attr("alpha"), node.out.dtype)
+    return tirx.Select(x < constant(0, node.out.dtype), x * slope, x)
+
+
+def _hard_sigmoid(node: Node, x: Array) -> Array:
+    alpha, beta = x.dtype.type(node.attr("alpha")), x.dtype.type(node.attr("beta"))
+    return np.asarray(np.clip(x * alpha + beta, 0, 1))
+
+
+def _emit_hard_sigmoid(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
+    dtype = node.out.dtype
+    zero, one = constant(0, dtype), constant(1, dtype)
+    y = bind(args[0] * operand(node.attr("alpha"), dtype) + operand(node.attr("beta"), dtype))
+    return tirx.Select(y < zero, zero, tirx.Select(y > one, one, y))
+
+
+def _emit_sign(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
+    dtype = node.out.dtype
+    x, zero, one = bind(args[0]), constant(0, dtype), constant(1, dtype)
+    if dtype.startswith("uint"):
+        return tirx.Select(x != zero, one, zero)
+    rest = x if dtype.startswith("int") else x + operand(0, dtype)  # NaN stays, -0 becomes 0
+    below = tirx.Select(x < zero, constant(-1, dtype), rest)
+    return tirx.Select(x > zero, one, below)
+
+
+def _extreme(op: str) -> Emit:
+    return lambda node, args, dtypes, bind: extreme(op, bind(args[0]), bind(args[1]))
+
+
+# Arithmetic.
+
+
+def _divide(node: Node, a: Array, b: Array) -> Array:
+    if a.dtype.kind in "iu":  # C's division: towards zero
+        down, rest = np.divmod(a, b)  # by zero both are 0
+        return np.asarray(down + ((rest != 0) & ((a < 0) != (b < 0))))
+    return np.asarray(a / b)
+
+
+def _floor_divide(node: Node, a: Array, b: Array) -> Array:
+    # NumPy's own differs for infinite floats.
+    return np.asarray(np.floor(a / b) if a.dtype.kind == "f" else a // b)
+
+
+def _power(node: Node, a: Array, b: Array) -> Array:
+    if a.dtype.kind in "iu" and not (b.size == 1 and b.item() in (1, 2, 3)):
+        return cast(np.power(a.astype(np.float64), b.astype(np.float64)), node.out.dtype)
+    # Where all exponents are one number in memory, NumPy takes square roots: wrong for -0 and -inf.
+    return np.asarray(np.power(*map(np.copy, np.broadcast_arrays(a, b))))
+
+
+def _binary(
+    name: str, evaluate: Callable[..., Any], emit: Emit, *, commutes: bool = False
+) -> Elementwise:
+    return Elementwise(name, 2, numpy(evaluate), emit=emit, commutes=commutes)
+
+
+OPERATORS = (
+    Elementwise("const", 0, _const, emit=_emit_const, is_free=True),
+    Elementwise(
+        "cast", 1, lambda node, x: cast(x, node.out.dtype), emit=_emit_cast, is_free=True
+    ),  # to the node's output dtype
+    Elementwise("clip", 1, _clip, emit=_emit_clip),  # min, max: numbers, or "-inf" and "inf"
+    Elementwise("relu", 1, numpy(lambda x: np.where(x < 0, x.dtype.type(0), x)), emit=_emit_relu),
+    Elementwise("leaky_relu", 1, _leaky_relu, emit=_emit_leaky_relu),  # alpha
+    Elementwise("hard_sigmoid", 1, _hard_sigmoid, emit=_emit_hard_sigmoid),  # alpha, beta
+    Elementwise("negative", 1, numpy(np.negative), emit=binding(arithmetic.negative)),
+    Elementwise("abs", 1, numpy(np.abs), emit=binding(arithmetic.absolute)),
+    Elementwise("sign", 1, numpy(np.sign), emit=_emit_sign),
+    _binary("add", np.add, binding(arithmetic.add), commutes=True),
+    _binary("subtract", np.subtract, binding(arithmetic.subtract)),
+    _binary("multiply", np.multiply, binding(arithmetic.multiply), commutes=True),
+    _binary("maximum", np.maximum, _extreme("max"), commutes=True),
+    _binary("minimum", np.minimum, _extreme("min"), commutes=True),
+    Elementwise(
+        "divide", 2, _divide, emit=binding(arithmetic.divide), is_costly=True, wants_positive=True
+    ),
+    Elementwise(
+        "floor_divide", 2, _floor_divide, emit=binding(arithmetic.floor_divide), is_costly=True
+    ),
+    Elementwise(
+        "power", 2, _power, emit=binding(arithmetic.power), is_costly=True, wants_positive=True
+    ),
+    Elementwise(  # C's remainder
+        "mod", 2, numpy(np.fmod), emit=binding(arithmetic.mod), is_costly=True, by_lane=always
+    ),
+    Elementwise(  # Python's remainder
+        "floor_mod",
+        2,
+        numpy(np.mod),
+        emit=binding(arithmetic.floor_mod),
+        is_costly=True,
+        by_lane=always,
+    ),
+    Elementwise("bitwise_not", 1, numpy(np.bitwise_not), emit=intrinsic("bitwise_not")),
+    _binary("bitwise_and", np.bitwise_and, intrinsic("bitwise_and"), commutes=True),
+    _binary("bitwise_or", np.bitwise_or, intrinsic("bitwise_or"), commutes=True),
+    _binary("bitwise_xor", np.bitwise_xor, intrinsic("bitwise_xor"), commutes=True),
+    _binary("left_shift", np.left_shift, binding(arithmetic.left_shift)),
+    _binary("right_shift", np.right_shift, binding(arithmetic.right_shift)),
+)

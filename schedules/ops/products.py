@@ -1,0 +1,104 @@
+"""Sums of products: convolutions of channels-last images, and matrix products."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..workload import Node, Tensor
+from .operator import Anchor, Array, Attrs
+from .windows import places, windows
+
+
+@dataclass(frozen=True, eq=False)
+class Product(Anchor):
+    """``weights_known``: whether templates need the second argument at build time."""
+
+    weights_known: bool = False
+
+
+def _infer_conv2d(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
+    (n, h, w, _), (o, kh, kw, _) = args[0].shape, args[1].shape
+    top, left, bottom, right = attrs["pads"]
+    (sh, sw), (dh, dw) = attrs["strides"], attrs["dilations"]
+    rows = places(h, kh, sh, dh, top + bottom)
+    columns = places(w, kw, sw, dw, left + right)
+    return Tensor((n, rows, columns, o), args[0].dtype)
+
+
+def _infer_matmul(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
+    a, b = args[0].shape, args[1].shape
+    columns = b[-2] if attrs.get("transpose_b") else b[-1]
+    batch = np.broadcast_shapes(a[:-2], b[:-2])
+    return Tensor((*batch, a[-2], columns), args[0].dtype)
+
+
+def _conv2d(node: Node, x: Array, w: Array) -> Array:
+    groups = node.attr("groups")
+    o, kh, kw, i = w.shape
+    patches = windows(x, node, (kh, kw), 0.0)
+    n, rows, columns = patches.shape[:3]
+    parts = []
+    for g in range(groups):
+        patch = patches[:, :, :, g * i : (g + 1) * i].transpose(0, 1, 2, 4, 5, 3)
+        weights = w[g * (o // groups) : (g + 1) * (o // groups)]
+        flat = patch.reshape(n * rows * columns, kh * kw * i)
+        parts.append(flat @ weights.reshape(o // groups, -1).T)
+    return np.concatenate(parts, axis=1).reshape(n, rows, columns, o)
+
+
+def _conv2d_transpose(node: Node, x: Array, w: Array) -> Array:
+    groups = node.attr("groups")
+    (sh, sw), (dh, dw) = node.attr("strides"), node.attr("dilations")
+    top, left, *_ = node.attr("pads")
+    n, h, wide, c = x.shape
+    _, kh, kw, o = w.shape
+    _, rows, columns, _ = node.out.shape
+    full_h = max(rows + top, (h - 1) * sh + (kh - 1) * dh + 1)
+    full_w = max(columns + left, (wide - 1) * sw + (kw - 1) * dw + 1)
+    full = np.zeros((n, full_h, full_w, o * groups), np.result_type(x, w))
+    per = c // groups
+    for g in range(groups):
+        into = full[..., g * o : (g + 1) * o]
+        part = x[..., g * per : (g + 1) * per]
+        for i in range(kh):
+            for j in range(kw):
+                rows_at = slice(i * dh, i * dh + (h - 1) * sh + 1, sh)
+                columns_at = slice(j * dw, j * dw + (wide - 1) * sw + 1, sw)
+                into[:, rows_at, columns_at] += part @ w[g * per : (g + 1) * per, i, j]
+    return full[:, top : top + rows, left : left + columns]
+
+
+def _matmul(node: Node, a: Array, b: Array) -> Array:
+    return np.asarray(np.matmul(a, b.swapaxes(-1, -2) if node.attr("transpose_b") else b))
+
+
+def _count_conv2d(node: Node, args: Sequence[Tensor]) -> int:
+    return math.prod(args[1].shape[1:]) * node.out.size * 2
+
+
+def _count_conv2d_transpose(node: Node, args: Sequence[Tensor]) -> int:
+    return math.prod(args[1].shape[1:]) * args[0].size * 2
+
+
+def _count_matmul(node: Node, args: Sequence[Tensor]) -> int:
+    return node.out.size * args[0].shape[-1] * 2
+
+
+OPERATORS = (
+    # x[N,H,W,C], w[O,KH,KW,C/groups]; strides, pads, dilations, groups
+    Product("conv2d", 2, _conv2d, _infer_conv2d, count=_count_conv2d, weights_known=True),
+    # x[N,H,W,C], w[C,KH,KW,O/groups]; the same (output padding shows in the output's shape)
+    Product(
+        "conv2d_transpose",
+        2,
+        _conv2d_transpose,
+        count=_count_conv2d_transpose,
+        weights_known=True,
+    ),
+    # a[...,M,K], b[...,K,N], NumPy's batching; transpose_b: b is [...,N,K]
+    Product("matmul", 2, _matmul, _infer_matmul, count=_count_matmul),
+)

@@ -1,0 +1,58 @@
+"""Reductions over axes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..workload import Node, Tensor
+from .operator import Anchor, Array, Attrs, Evaluate
+
+
+@dataclass(frozen=True, eq=False)
+class Reduction(Anchor):
+    """x; axes, keepdims. ``chooses``: the result is one of the elements, and not rounded."""
+
+    chooses: bool = False
+
+
+def _infer(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
+    axes, keep = attrs["axes"], attrs["keepdims"]
+    shape = args[0].shape
+    kept = tuple(1 if i in axes else d for i, d in enumerate(shape) if keep or i not in axes)
+    return Tensor(kept, args[0].dtype)
+
+
+def _reduce(function: Callable[..., Any]) -> Evaluate:
+    def apply(node: Node, x: Array) -> Array:
+        return np.asarray(function(x, axis=node.attr("axes"), keepdims=node.attr("keepdims")))
+
+    return apply
+
+
+def _count(node: Node, args: Sequence[Tensor]) -> int:
+    return args[0].size
+
+
+def _reduction(name: str, function: Callable[..., Any], chooses: bool = False) -> Reduction:
+    return Reduction(
+        name,
+        1,
+        _reduce(function),
+        _infer,
+        takes_prologue=True,
+        count=_count,
+        chooses=chooses,
+    )
+
+
+OPERATORS = (
+    _reduction("sum", np.sum),
+    _reduction("mean", np.mean),
+    _reduction("max", np.max, chooses=True),
+    _reduction("min", np.min, chooses=True),
+    _reduction("prod", np.prod),
+)
