@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from luthier.schedules import Schedule, Target, Workload
+from luthier.schedules import Schedule, Target, Workload, registry
 
 from .features import schedule_columns
 from .layers import Layers
@@ -77,8 +77,6 @@ def explain(
 
 
 def _explained(workload: Workload, layers: Layers, model: CostModel) -> Explanation | None:
-    from luthier.schedules import registry  # noqa: PLC0415 - imports TVM
-
     target = layers.target
     best = layers.winner(workload)
     if best is None:

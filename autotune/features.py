@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from luthier.schedules import Schedule, Target, Workload
+from luthier.schedules import Schedule, Target, Workload, loops, registry
 from luthier.schedules.counts import flops, traffic
 
 BESIDE = " beside the default's"  # how the names of such columns end
@@ -54,8 +54,6 @@ def columns(
 @functools.lru_cache(maxsize=256)
 def _of_default(workload: Workload, target: Target) -> dict[str, float]:
     """The numbers of the default schedule's loop nest."""
-    from luthier.schedules import registry  # noqa: PLC0415 - imports TVM
-
     default = registry.default(workload, target)
     knobs = {name: np.array([choice]) for name, choice in default.knobs}
     found = _of_nest(workload, target, default.template, knobs)
@@ -65,8 +63,6 @@ def _of_default(workload: Workload, target: Target) -> dict[str, float]:
 def _of_nest(
     workload: Workload, target: Target, template: str, knobs: Mapping[str, Values]
 ) -> dict[str, NDArray[np.float64]]:
-    from luthier.schedules import loops, registry  # noqa: PLC0415 - imports TVM
-
     nest = registry.loops(workload, target, template, knobs)
     return loops.features(nest, target, flops(workload))
 

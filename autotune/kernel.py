@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 
-from luthier.schedules import Schedule, Target, Workload
+from luthier.schedules import Schedule, Target, Workload, registry
 
 from .budget import KernelState
 from .layers import Layers
@@ -23,8 +23,6 @@ class Kernel:
     """A workload, how often the model runs it, and all that records tell of it."""
 
     def __init__(self, workload: Workload, count: int, target: Target, seed: int) -> None:
-        from luthier.schedules import registry  # noqa: PLC0415 - imports TVM
-
         spaces = registry.spaces(workload, target)
         self.workload = workload
         self.default = normal(spaces[0].default_schedule())

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from luthier.schedules import Schedule, Target, Tensor, ToolchainError, Workload, node
+from luthier.schedules import Schedule, Target, Tensor, ToolchainError, Workload, node, registry
 from luthier.schedules.target import check_cores
 from luthier.schedules.temporary import TemporaryFolder
 
@@ -159,8 +159,6 @@ class Measurer(Closing):
             self._blame(workload, default, shown)
 
     def _default(self, workload: Workload) -> Schedule:
-        from luthier.schedules import registry  # noqa: PLC0415 - imports TVM
-
         return normal(registry.default(workload, self.target))
 
     def _default_run(self, workload: Workload) -> Measurement:

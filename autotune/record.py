@@ -20,6 +20,7 @@ from importlib import metadata
 from typing import Any, NoReturn
 
 from luthier.schedules import Schedule, Target, Workload
+from luthier.schedules.tvm_late import tvm
 
 from .machine import Machine
 
@@ -211,8 +212,6 @@ def _time(milliseconds: int) -> str:
 @functools.lru_cache(maxsize=1)
 def tool_versions() -> tuple[tuple[str, str], ...]:
     """Versions of what makes the code: Luthier, TVM and LLVM."""
-    import tvm  # noqa: PLC0415 - a second to import
-
     llvm = str(tvm.get_global_func("target.llvm_version_major")())
     versions = {"luthier": metadata.version("luthier"), "tvm": tvm.__version__, "llvm": llvm}
     return tuple(sorted(versions.items()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-from luthier.schedules import Schedule, ScheduleError, Space, Target, Workload
+from luthier.schedules import Schedule, ScheduleError, Space, Target, Workload, registry
 
 from .record import Record, normal
 
@@ -65,8 +65,6 @@ class Validity:
 
     def _spaces_of(self, workload: Workload, target: Target) -> tuple[Space, ...]:
         if self._spaces is None:
-            from luthier.schedules import registry  # noqa: PLC0415 - imports TVM
-
             self._spaces = registry.spaces
         key = workload.key, target
         if key not in self._known:

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from luthier.frontend.program import Program
-from luthier.schedules import Kernel, ModelError, Schedule, Target
+from luthier.schedules import Kernel, ModelError, Schedule, Target, codegen, registry
 from luthier.schedules.target import available_cores
 from luthier.schedules.toolchain import find_compiler
+from luthier.schedules.tvm_late import tvm
 
 from .folder import cannot_write, check_output, new_artifact
 from .interface import write_interface
@@ -49,10 +50,6 @@ def build(
     nothing is replaced. Raises ArtifactError, ToolchainError, ScheduleError (a schedule that does
     not fit its workload) and ModelError (too many weights).
     """
-    import tvm  # noqa: PLC0415 - a second to import
-
-    from luthier.schedules import registry  # noqa: PLC0415 - it imports TVM
-
     check_output(out)
     _check_names(program)
     find_compiler()
@@ -168,8 +165,6 @@ def _entry(kernel: Kernel, count: int, tuned: Mapping[str, str | None]) -> Kerne
 
 def _compile(kernels: Sequence[Kernel], target: Target, out: Path) -> list[bytes]:
     """ELF objects of the kernels, compiled on all cores: TVM lets go of Python's lock."""
-    from luthier.schedules import codegen  # noqa: PLC0415 - it imports TVM
-
     named = [(kernel_symbol(i), kernel) for i, kernel in enumerate(kernels)]
     parts = [
         dict(named[i : i + _KERNELS_PER_OBJECT]) for i in range(0, len(named), _KERNELS_PER_OBJECT)

@@ -10,9 +10,9 @@ from typing import Any
 
 import onnx
 from onnx import helper
-from tvm import relax, tirx
 
 from luthier.schedules import ModelError
+from luthier.schedules.tvm_late import relax, tirx
 
 from .graph import Graph
 from .onnx_shapes import inferred

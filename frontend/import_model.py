@@ -24,7 +24,6 @@ from .normalize import find_normalizations
 from .outline import outline
 from .program import Program
 from .read import ReadModel, Shapes, read_model
-from .relax_import import to_graph
 from .sink_reshapes import sink_reshapes
 
 PASSES = (
@@ -45,6 +44,8 @@ def import_graph(
     model: str | os.PathLike[str] | onnx.ModelProto | ReadModel, shapes: Shapes | None = None
 ) -> Graph:
     """The model's graph after all passes; raises as ``import_model`` does."""
+    from .relax_import import to_graph  # noqa: PLC0415 - its classes are TVM's
+
     read = read_model(model, shapes).proto
     light, weights = outline(read)
     graph = to_graph(light, weights)

@@ -11,7 +11,8 @@ import math
 from typing import Any
 
 import numpy as np
-from tvm import relax
+
+from luthier.schedules.tvm_late import relax
 
 from .onnx_node import OnnxConverter, OnnxNode, dtype_of, shape_of
 

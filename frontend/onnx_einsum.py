@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tvm import relax
+from luthier.schedules.tvm_late import relax
 
 from .equation import EquationError, parse
 from .onnx_node import OnnxConverter, OnnxNode, shape_of

@@ -9,7 +9,8 @@ from collections.abc import MutableSequence
 from typing import Any
 
 import numpy as np
-from tvm import ir, relax
+
+from luthier.schedules.tvm_late import ir, relax
 
 from .onnx_node import dtype_of
 

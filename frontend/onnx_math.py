@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 from onnx import helper
-from tvm import ir, relax
+
+from luthier.schedules.tvm_late import ir, relax
 
 from .element_types import dtype_name
 from .onnx_node import OnnxConverter, OnnxNode, dtype_of, shape_of

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from onnx import numpy_helper
-from tvm import ir, relax
 
 from luthier.schedules import ModelError
+from luthier.schedules.tvm_late import ir, relax
 
 from .onnx_node import MOST_ELEMENTS, OnnxConverter, OnnxNode, dtype_of, shape_of
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tvm import relax
 
 from luthier.schedules import ModelError
+from luthier.schedules.tvm_late import relax
 
 from .onnx_node import OnnxConverter, OnnxNode, dtype_of, shape_of
 

@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
-from tvm import ir, relax
 
 from luthier.schedules import ModelError, UnsupportedOperator
+from luthier.schedules.tvm_late import ir, relax
 
 from .graph import Array
 from .onnx_ops import NEWEST

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from tvm import relax
+
+from luthier.schedules.tvm_late import relax
 
 from .onnx_node import OnnxConverter, OnnxNode
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tvm import relax
+
+from luthier.schedules.tvm_late import relax
 
 from .graph import Array
 from .onnx_node import MOST_ELEMENTS, OnnxConverter, OnnxNode, dtype_of

@@ -11,9 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import tvm
-from tvm import tirx
 
+from luthier.schedules.tvm_late import tirx, tvm
 from luthier.schedules.workload import Attr, Tensor
 
 from .graph import Array

@@ -12,10 +12,10 @@ import numpy as np
 import onnx
 from google.protobuf.message import Message
 from onnx import helper
-from tvm import relax
 from tvm.relax.frontend.onnx import onnx_frontend
 
 from luthier.schedules import LuthierError, ModelError, UnsupportedOperator
+from luthier.schedules.tvm_late import relax
 
 from . import (
     onnx_arg,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from tvm import relax
+
+from luthier.schedules.tvm_late import relax
 
 from .graph import literal
 from .translation import Converter, Translation

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from tvm import ir, relax, tirx
 
 from luthier.schedules import ModelError, Tensor, UnsupportedOperator
+from luthier.schedules.tvm_late import ir, relax, tirx
 from luthier.schedules.workload import DTYPE_BYTES, Attr
 
 from .graph import Array, Builder, Graph

@@ -61,7 +61,7 @@ def _model(name: str, value: Any) -> Any:
         return path(name, value)
     import onnx  # noqa: PLC0415 - half a second, and only models need it
 
-    from luthier.frontend import ReadModel  # noqa: PLC0415 - imports TVM
+    from luthier.frontend import ReadModel  # noqa: PLC0415 - imports onnx
 
     if isinstance(value, onnx.ModelProto | ReadModel):
         return value

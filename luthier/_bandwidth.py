@@ -11,11 +11,11 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from tvm import tirx
 
 from luthier.schedules import Kernel, Schedule, Target, Tensor, Workload, node
 from luthier.schedules.emit import PhaseBuilder, Slot
 from luthier.schedules.execute import aligned
+from luthier.schedules.tvm_late import tirx
 
 from ._probe import best_seconds, load
 

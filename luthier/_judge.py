@@ -16,7 +16,7 @@ from luthier.autotune.measurement import Measurement, recorded, side_by_side
 from luthier.autotune.record import normal, now
 from luthier.deploy import build as build_program
 from luthier.frontend import Program
-from luthier.schedules import Schedule, Workload
+from luthier.schedules import Schedule, Workload, registry
 from luthier.schedules.temporary import TemporaryFolder
 
 from ._timed import Inputs, InTurns, in_turns, is_slower
@@ -63,8 +63,6 @@ def judge(
     None where they are the same, or there is no time. Adds to the layers' own store what makes a
     build decide the same. Raises ArtifactError, LogError, ToolchainError and ModelError.
     """
-    from luthier.schedules import registry  # noqa: PLC0415 - imports TVM
-
     target = layers.target
     kernels = {call.workload.dense.key: call.workload.dense for call in program.calls}
     defaults = {key: registry.default(kernel, target) for key, kernel in kernels.items()}

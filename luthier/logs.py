@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from luthier.autotune import Layers, Pack, Record, Store, write_pack
+from luthier.autotune import Layers, Pack, Record, Store, selection, write_pack
 from luthier.autotune.address import is_server, is_url
 from luthier.autotune.validity import Validity
 from luthier.schedules import Schedule, Target, Workload
@@ -215,8 +215,6 @@ def export(source: FilePath, out: FilePath, *, best: int | None = None) -> Merge
     with opened(source) as store:
         records: Iterable[Record] = store.records()
         if best is not None:
-            from luthier.autotune import selection  # noqa: PLC0415 - imports TVM
-
             records = selection.winners(records, best)
         return _written(out, records, [store])
 
@@ -243,8 +241,6 @@ def prune(
     each kernel and machine, its default, and schedules that crashed or gave a wrong result. Raises
     LogError and UsageError.
     """
-    from luthier.autotune import selection  # noqa: PLC0415 - imports TVM
-
     with Store.open(log, create=Path(log).exists() or is_server(log)) as store:
         every = list(store.records())
         validity = Validity()
@@ -266,8 +262,6 @@ def prune(
 @validated
 def diff(first: FilePath, second: FilePath) -> DiffReport:
     """Compare two sources; raises LogError."""
-    from luthier.autotune import selection  # noqa: PLC0415 - imports TVM
-
     with opened(first) as one, opened(second) as other:
         ours, theirs = ({r.hash: r for r in store.records()} for store in (one, other))
     best_ours, best_theirs = (selection.best_of(each.values()) for each in (ours, theirs))

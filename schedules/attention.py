@@ -16,8 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from tvm import tirx
-
 from . import mathfn
 from .attention_form import COVERED, Attention, View, attention
 from .attention_space import NAME, loops, space
@@ -29,6 +27,7 @@ from .space import Schedule
 from .target import Target
 from .template import Template, input_slots, output_slot
 from .tile import RegisterTile, column_parts, splat, vector_index
+from .tvm_late import tirx
 from .workload import Tensor, Workload
 
 

@@ -9,24 +9,12 @@ import resource
 from collections.abc import Mapping
 from typing import Any
 
-import tvm
-from tvm import tirx
-
 from .kernel import Kernel
 from .target import Target
-
-_LOWER = tvm.transform.Sequential(
-    [
-        tirx.transform.NarrowDataType(32),
-        tirx.transform.VectorizeLoop(True),
-        tirx.transform.UnrollLoop(),
-        tirx.transform.StmtSimplify(),
-        tirx.transform.LowerIntrin(),
-    ]
-)
+from .tvm_late import tirx, tvm
 
 
-def llvm_target(target: Target) -> tvm.target.Target:
+def llvm_target(target: Target) -> Any:
     """TVM's description of the target.
 
     The features of the level are spelled out, so that code never depends on more than the level
@@ -43,7 +31,7 @@ def _llvm_name(feature: str) -> str:
     return special.get(feature, feature)
 
 
-def lower(kernels: Mapping[str, Kernel], target: Target) -> tvm.IRModule:
+def lower(kernels: Mapping[str, Kernel], target: Target) -> Any:
     """One module with a lowered function ``name_i`` for phase ``i`` of each kernel."""
     functions = {}
     for name, kernel in kernels.items():
@@ -52,7 +40,15 @@ def lower(kernels: Mapping[str, Kernel], target: Target) -> tvm.IRModule:
             functions[symbol] = phase.func.with_attr("global_symbol", symbol)
     llvm = llvm_target(target)
     bound = tirx.transform.BindTarget(llvm.with_host(llvm))(tvm.IRModule(functions))
-    return _LOWER(bound)
+    return tvm.transform.Sequential(
+        [
+            tirx.transform.NarrowDataType(32),
+            tirx.transform.VectorizeLoop(True),
+            tirx.transform.UnrollLoop(),
+            tirx.transform.StmtSimplify(),
+            tirx.transform.LowerIntrin(),
+        ]
+    )(bound)
 
 
 def compile_object(kernels: Mapping[str, Kernel], target: Target) -> bytes:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tvm import tirx
-
 from .emit import PhaseBuilder
 from .expr import Evaluator, Point
 from .indices import Index, ceildiv, divide, modulo
@@ -19,6 +17,7 @@ from .space import Schedule
 from .target import Target
 from .template import epilogue, input_slots, loads, output_slot, store_element
 from .tile import RegisterTile, column_parts, vector_index
+from .tvm_late import tirx
 from .window import Axis, ColumnTile, each_tile
 from .workload import Workload
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from tvm import tirx
 
 from . import ops
 from .compare import extreme
@@ -34,6 +33,7 @@ from .template import (
     store_element,
 )
 from .tile import RegisterTile
+from .tvm_late import tirx
 from .window import ColumnTile, axes, balanced_width, each_tile
 from .workload import Workload
 

@@ -18,17 +18,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tvm import tirx
-from tvm.ir import PointerType, PrimType, Range
-from tvm.sym import Analyzer
-from tvm.tirx.analysis import undefined_vars
-
 from .errors import ScheduleError
 from .indices import Expr, Index, tail
 from .kernel import Phase
+from .tvm_late import ir, late, tirx
 from .workload import Tensor
 
-_KIND = tirx.ForKind
+_sym, _analysis = late("tvm.sym"), late("tvm.tirx.analysis")
 _MOST_ELEMENTS = 2**31 - 1
 
 
@@ -48,15 +44,15 @@ class PhaseBuilder:
     def __init__(self, slots: Sequence[Slot]) -> None:
         self.begin = tirx.Var("begin", "int32")
         self.end = tirx.Var("end", "int32")
-        self._table = tirx.Var("buffers", PointerType(PrimType("uint64"), "global"))
-        self._scratch = tirx.Var("scratch", PointerType(PrimType("uint8"), "global"))
+        self._table = tirx.Var("buffers", ir.PointerType(ir.PrimType("uint64"), "global"))
+        self._scratch = tirx.Var("scratch", ir.PointerType(ir.PrimType("uint8"), "global"))
         self._blocks: list[list[Any]] = [[]]
         self._names = 0
         self._lane_by_lane = False
         self._lane: tuple[Index, int, int] = (0, 1, -1)  # index, lanes, where its loop is written
         self._outer: int | None = None  # the block that ``hoist`` writes to
         self._inner: set[str] = set()  # variables that are made inside of it
-        self._bounds = Analyzer()
+        self._bounds = _sym.Analyzer()
         self._buffers = self._declare(slots)
 
     def _declare(self, slots: Sequence[Slot]) -> dict[str, Any]:
@@ -68,7 +64,7 @@ class PhaseBuilder:
             if slot.tensor.span > _MOST_ELEMENTS:
                 raise ScheduleError(f"{slot.tensor} has more elements than 32-bit indices reach")
             dtype = "int8" if slot.tensor.dtype == "bool" else slot.tensor.dtype
-            pointer = tirx.Var(f"p_{slot.name}", PointerType(PrimType(dtype), "global"))
+            pointer = tirx.Var(f"p_{slot.name}", ir.PointerType(ir.PrimType(dtype), "global"))
             if slot.position is None:
                 base = tirx.call_intrin("uint64", "tirx.reinterpret", self._scratch)
                 address = base + tirx.const(slot.offset, "uint64")
@@ -155,7 +151,7 @@ class PhaseBuilder:
     def _is_fixed(self, value: Expr) -> bool:
         """Whether there is an ``outer``, and nothing made inside of it changes the value."""
         return self._outer is not None and not any(
-            v.name in self._inner for v in undefined_vars(value)
+            v.name in self._inner for v in _analysis.undefined_vars(value)
         )
 
     def _fixed(self, value: Expr) -> Expr:
@@ -193,12 +189,12 @@ class PhaseBuilder:
         variable = tirx.Var(self._fresh(name), "int32")
         self._inner.add(variable.name)
         if isinstance(begin, int) and isinstance(extent, int):
-            self._bounds.bind(variable, Range.from_min_extent(begin, extent))
+            self._bounds.bind(variable, ir.Range.from_min_extent(begin, extent))
         self._blocks.append([])
         yield variable
         body = self._blocks.pop()
-        if kind == _KIND.VECTORIZED and self._lane_by_lane:
-            kind = _KIND.SERIAL
+        if kind == tirx.ForKind.VECTORIZED and self._lane_by_lane:
+            kind = tirx.ForKind.SERIAL
         self.emit(tirx.For(variable, begin, extent, kind, _sequence(body)))
 
     @contextmanager
@@ -207,13 +203,13 @@ class PhaseBuilder:
         if isinstance(extent, int) and extent == 1:
             yield begin
             return
-        with self._loop(begin, extent, _KIND.SERIAL, name) as variable:
+        with self._loop(begin, extent, tirx.ForKind.SERIAL, name) as variable:
             yield variable
 
     @contextmanager
     def unrolled(self, extent: int, name: str = "u") -> Iterator[Expr]:
         """A loop whose body is repeated ``extent`` times."""
-        with self._loop(0, extent, _KIND.UNROLLED, name) as variable:
+        with self._loop(0, extent, tirx.ForKind.UNROLLED, name) as variable:
             yield variable
 
     @contextmanager
@@ -224,7 +220,7 @@ class PhaseBuilder:
             yield 0
             return
         outside = len(self._blocks) - 1
-        with self._loop(0, lanes, _KIND.VECTORIZED, "lane") as variable:
+        with self._loop(0, lanes, tirx.ForKind.VECTORIZED, "lane") as variable:
             self._lane = (variable, lanes, outside)
             yield variable
             self._lane = (0, 1, -1)
@@ -236,7 +232,9 @@ class PhaseBuilder:
     @contextmanager
     def chunk_loop(self) -> Iterator[Expr]:
         """The chunks that this call was given."""
-        with self._loop(self.begin, self.end - self.begin, _KIND.SERIAL, "chunk") as variable:
+        with self._loop(
+            self.begin, self.end - self.begin, tirx.ForKind.SERIAL, "chunk"
+        ) as variable:
             yield variable
 
     @contextmanager

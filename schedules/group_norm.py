@@ -17,8 +17,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from tvm import tirx
-
 from .emit import PhaseBuilder, Slot
 from .expr import Evaluator, Point
 from .group_norm_space import LINE, NAME, loops, space
@@ -29,6 +27,7 @@ from .reduction import reduce_row
 from .space import Schedule
 from .target import Target
 from .template import Template, epilogue, finish_element, input_slots, loads, output_slot
+from .tvm_late import tirx
 from .workload import Tensor, Workload
 
 _VECTORS = 4  # sums that are kept in registers side by side

@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tvm import tirx
-
 from .emit import PhaseBuilder
 from .indices import Expr, Index
 from .tile import splat, vector_index
+from .tvm_late import tirx
 
 
 @dataclass(frozen=True)

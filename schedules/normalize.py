@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from tvm import tirx
 
 from . import mathfn, ops
 from .emit import PhaseBuilder
@@ -27,6 +26,7 @@ from .reduction import combine, identity, position, reduce_row
 from .space import Knob, Schedule, Space
 from .target import Target
 from .template import Template, finish_element, input_slots, loads, output_slot
+from .tvm_late import tirx
 from .workload import Node, Workload
 
 NAME = "normalize"

@@ -13,8 +13,6 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 
-from tvm import tirx
-
 from . import ops
 from .emit import PhaseBuilder
 from .expr import Evaluator, Point
@@ -31,6 +29,7 @@ from .template import (
     loads,
     output_slot,
 )
+from .tvm_late import tirx
 from .workload import Workload
 
 NAME = "pointwise"

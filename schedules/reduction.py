@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from functools import partial
 
 import numpy as np
-from tvm import tirx
 
 from . import ops
 from .compare import extreme
@@ -25,6 +24,7 @@ from .literals import constant, storage
 from .space import Knob, Schedule, Space
 from .target import Target
 from .template import Template, input_slots, loads, output_slot, store_element
+from .tvm_late import tirx
 from .workload import Node, Tensor, Workload
 
 NAME = "reduction"

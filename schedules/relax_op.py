@@ -10,12 +10,8 @@ There are no knobs.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
-
-import tvm
-import tvm_ffi
-from tvm import relax, s_tir, tirx
-from tvm_ffi import structural_map, structural_walk
 
 from . import ops
 from .emit import PhaseBuilder, Slot
@@ -25,23 +21,29 @@ from .literals import storage
 from .space import Schedule, Space
 from .target import Target
 from .template import Template, input_slots
+from .tvm_late import late, relax, tirx, tvm
 from .workload import Attr, Node, Tensor, Workload
+
+s_tir, tvm_ffi = late("tvm.s_tir"), late("tvm_ffi")
 
 NAME = "relax"
 VERSION = 1
 
-_LOWER = tvm.transform.Sequential(
-    [
-        s_tir.transform.CanonicalizeLoop(),
-        s_tir.transform.LowerInitBlock(),
-        s_tir.transform.PlanAndUpdateBufferAllocationLocation(),
-        s_tir.transform.ConvertBlocksToOpaque(),
-        s_tir.transform.CompactBufferAllocation(),
-        s_tir.transform.LowerMatchBuffer(),
-        s_tir.transform.StmtSimplify(),
-        s_tir.transform.LowerOpaqueBlock(),
-    ]
-)
+
+@cache
+def _lowering() -> Any:
+    return tvm.transform.Sequential(
+        [
+            s_tir.transform.CanonicalizeLoop(),
+            s_tir.transform.LowerInitBlock(),
+            s_tir.transform.PlanAndUpdateBufferAllocationLocation(),
+            s_tir.transform.ConvertBlocksToOpaque(),
+            s_tir.transform.CompactBufferAllocation(),
+            s_tir.transform.LowerMatchBuffer(),
+            s_tir.transform.StmtSimplify(),
+            s_tir.transform.LowerOpaqueBlock(),
+        ]
+    )
 
 
 def space(workload: Workload, target: Target) -> Space | None:
@@ -186,7 +188,7 @@ def _lower(function: Any) -> tuple[list[Any], list[Any], list[Any]]:
     schedule = s_tir.Schedule(tvm.IRModule({"main": _normal(function)}))
     for block in schedule.get_child_blocks(schedule.get_sblock("root")):
         _parallelize(schedule, block)
-    lowered = _LOWER(schedule.mod)["main"]
+    lowered = _lowering()(schedule.mod)["main"]
     _refuse_calls(lowered)
     nests, allocated = [], []
     pending = [lowered.body]
@@ -213,7 +215,7 @@ def _normal(function: Any) -> Any:
             return loop
         return tirx.For(loop.loop_var, loop.min, loop.extent, tirx.ForKind.SERIAL, loop.body)
 
-    return placed.with_body(structural_map(placed.body, (tirx.For, serial)))
+    return placed.with_body(tvm_ffi.structural_map(placed.body, (tirx.For, serial)))
 
 
 def _parallelize(schedule: Any, block: Any) -> None:
@@ -237,7 +239,7 @@ def _refuse_calls(function: Any) -> None:
         if getattr(node.op, "name", "") in foreign:
             raise ScheduleError("the operator needs TVM's runtime, which artifacts do without")
 
-    structural_walk(function.body, (tvm.ir.Call, visit))
+    tvm_ffi.structural_walk(function.body, (tvm.ir.Call, visit))
 
 
 def _phase(nest: Any, places: dict[Any, int], tensors: list[Tensor], output: int) -> Phase:
@@ -269,7 +271,9 @@ def _phase(nest: Any, places: dict[Any, int], tensors: list[Tensor], output: int
 
 def _mentions(nest: Any, buffer: Any) -> bool:
     found: list[Any] = []
-    structural_walk(nest, (tvm.ir.Var, lambda v: found.append(v) if v.same_as(buffer) else None))
+    tvm_ffi.structural_walk(
+        nest, (tvm.ir.Var, lambda v: found.append(v) if v.same_as(buffer) else None)
+    )
     return bool(found)
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from tvm import tirx
 
 from .emit import PhaseBuilder, Slot
 from .expr import Evaluator, Point
@@ -37,6 +36,7 @@ from .template import (
     store_element,
 )
 from .tile import RegisterTile, column_parts, vector_index
+from .tvm_late import tirx
 from .window import ColumnTile, each_tile
 from .workload import Tensor, Workload
 

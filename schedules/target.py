@@ -18,6 +18,7 @@ from typing import Any
 
 from .errors import TargetError
 from .processors import PROCESSORS
+from .tvm_late import tvm
 
 # What LLVM must be told for code of a level to run on every CPU of that level.
 _LEVELS = {
@@ -208,8 +209,6 @@ def _cache_bytes(index: int, default: int) -> int:
 
 def host_cpu() -> str:
     """LLVM's name of the host's micro-architecture."""
-    import tvm  # noqa: PLC0415 - a second to import
-
     return str(tvm.get_global_func("target.llvm_get_system_cpu")())
 
 

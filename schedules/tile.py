@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tvm import tirx
-
 from .emit import PhaseBuilder
 from .indices import Expr, Index, ceildiv, tail
 from .target import Target
+from .tvm_late import tirx
 
 LINE = 16  # floats in a cache line
 Parts = Sequence[tuple[int, int]]  # (first column, lanes) of each vector

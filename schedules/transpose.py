@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import math
 
-from tvm import tirx
-
 from . import ops
 from .emit import PhaseBuilder
 from .expr import Evaluator, Point
@@ -23,6 +21,7 @@ from .literals import storage
 from .space import Knob, Schedule, Space
 from .target import Target
 from .template import Template, finish_element, input_slots, loads, output_slot
+from .tvm_late import tirx
 from .workload import Node, Workload
 
 NAME = "transpose"

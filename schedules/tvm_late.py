@@ -24,4 +24,4 @@ def late(name: str) -> Any:
     return _Late(name)
 
 
-tirx = late("tvm.tirx")
+tvm, ir, relax, tirx = late("tvm"), late("tvm.ir"), late("tvm.relax"), late("tvm.tirx")

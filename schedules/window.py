@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tvm import tirx
-
 from .emit import PhaseBuilder
 from .indices import Expr, Index
+from .tvm_late import tirx
 from .workload import Node, Tensor
 
 

@@ -22,8 +22,6 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 
-from tvm import tirx
-
 from .emit import PhaseBuilder
 from .expr import Evaluator, Point
 from .indices import Expr, Index, ceildiv, divide, modulo, split_index, tail
@@ -39,6 +37,7 @@ from .template import (
     store_element,
 )
 from .tile import LINE, RegisterTile, column_parts, vector_index
+from .tvm_late import tirx
 from .winograd_input import Geometry, InputTransform
 from .winograd_space import NAME, loops, pays, space
 from .winograd_transform import MATRICES, two_sided

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tvm import tirx
-
 from .emit import PhaseBuilder, Slot
 from .indices import Expr, Index, ceildiv, divide, modulo, split_index, tail
 from .kernel import ALIGNMENT, Packing, Phase
 from .space import Schedule
 from .target import Target
 from .template import input_slots
+from .tvm_late import tirx
 from .window import Axis, axes
 from .winograd_transform import MATRICES, Read, pack_weights, two_sided
 from .workload import Tensor, Workload

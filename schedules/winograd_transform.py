@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from tvm import tirx
 
 from .emit import PhaseBuilder
 from .indices import Expr, Index, ceildiv
 from .kernel import Array
+from .tvm_late import tirx
 
 Matrix = tuple[tuple[float, ...], ...]
 

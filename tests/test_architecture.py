@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,3 +85,21 @@ def test_every_file_says_what_it_is_for(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=_name)
 def test_files_are_short(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MOST_LINES
+
+
+def test_tvm_is_imported_where_it_is_first_used() -> None:
+    """Logs, the search, the cost model, counts and reading a model work without."""
+    modules = [
+        "luthier.autotune.features",
+        "luthier.autotune.model",
+        "luthier.autotune.search",
+        "luthier.cli",
+        "luthier.deploy",
+        "luthier.frontend",
+        "luthier.logs",
+        "luthier.schedules.counts",
+        "luthier.schedules.evaluate",
+        "luthier.schedules.registry",
+    ]
+    code = f"import sys, {', '.join(modules)}\nassert not {{'tvm', 'tvm_ffi'}} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", code], check=True)
