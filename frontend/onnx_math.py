@@ -125,16 +125,16 @@ def _swish(node: OnnxNode) -> Any:
 
 
 def _gemm(node: OnnxNode) -> Any:
-    """As TVM's, but C is not read where its factor is 0, as in BLAS: NaN would stay NaN."""
+    """C is not read where its factor is 0, as in BLAS: NaN would stay NaN."""
     alpha, beta = node.attr("alpha", 1.0), node.attr("beta", 1.0)
     a, b, c = node.x, node.input(1), node.input(2)
-    if alpha != 1.0:
-        a = relax.op.multiply(a, node.number(alpha))
     if node.attr("transA", 0):
         a = relax.op.permute_dims(a, [1, 0])
     if node.attr("transB", 0):
         b = relax.op.permute_dims(b, [1, 0])
     product = relax.op.matmul(a, b)
+    if alpha != 1.0:  # of the product, since A times alpha may overflow
+        product = relax.op.multiply(node.emit(product), node.number(alpha))
     if c is None or beta == 0.0:
         return product
     return relax.op.add(product, c if beta == 1.0 else relax.op.multiply(c, node.number(beta)))

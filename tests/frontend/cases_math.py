@@ -224,6 +224,13 @@ PRODUCTS = [
     case("Gemm", floats(7, 5), floats(3, 7), floats(5, 3), transA=1, transB=1),
     case("Gemm", floats(5, 7), floats(7, 3), np.full(3, np.nan, "float32"), beta=0.0),
     case("Gemm", floats(5, 7), floats(7, 3), floats(3), alpha=0.0, beta=0.0),
+    case(
+        "Gemm",
+        floats(5, 7) * np.float32(1e38),
+        floats(7, 3) * np.float32(1e-37),
+        alpha=9.0,
+        note="large",
+    ),
     case("Einsum", floats(5, 7), floats(7, 3), equation="ij,jk->ik"),
     case("Einsum", floats(5, 7), equation="ij->ji"),
     case("Einsum", floats(5, 7), equation="ij->i"),

@@ -46,12 +46,9 @@ def overflown(
     none = [np.zeros(t.shape, np.bool_) for t in truth]
     if node.op_type in MAXIMA:
         return [_is_open(node, args, opset, first) | (t == _lowest(t)) for t in truth[:1]]
-    if node.op_type in BETWEEN:
-        return [
-            ~(np.abs(t) < np.finfo(t.dtype).max / 16) if t.dtype.kind == "f" else o
-            for t, o in zip(truth, none, strict=True)
-        ]
     given = [a for a in args if a is not None and a.dtype.kind == "f"]
+    if node.op_type in BETWEEN:
+        return [np.full(t.shape, any(map(_is_vast, given))) for t in truth]
     if node.op_type not in SUMS or not given:
         return none
     if node.op_type == "ReduceProd":
@@ -106,6 +103,12 @@ def _is_huge(array: Array) -> bool:
     """Whether finite numbers have squares that may overflow."""
     bound = np.sqrt(np.finfo(array.dtype).max) / 1e4
     return bool((np.isfinite(array) & (np.abs(array) > bound)).any())
+
+
+def _is_vast(array: Array) -> bool:
+    """Whether weighted sums of finite numbers may overflow."""
+    finite = np.where(np.isfinite(array), np.abs(array), 0)
+    return bool((finite > np.finfo(array.dtype).max / 16).any())
 
 
 def _magnitudes(array: Array | None) -> Array | None:

@@ -177,7 +177,9 @@ class TestPruning:
         assert (report["superseded"] >= len(old) > 0, report["dry_run"]) == (True, True)
         assert len(records(log)) == count + len(old)
         done = cli("logs", "prune")
-        assert done.out.startswith(f"luthier.db: {report['superseded']} records removed (0 stale,")
+        gone = report["superseded"]
+        said = f"luthier.db: {gone} record{'s' * (gone != 1)} removed (0 stale,"
+        assert done.out.startswith(said)
         assert len(records(log)) == report["left"]
         assert not {r.hash for r in old} & {r.hash for r in records(log)}
 
