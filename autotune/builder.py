@@ -11,7 +11,7 @@ import resource
 from collections.abc import Mapping
 from pathlib import Path
 
-from luthier.schedules import LuthierError, Schedule, Target, Workload, registry
+from luthier.schedules import LuthierError, Schedule, Target, Workload, registry, tvm_late
 from luthier.schedules.codegen import compile_object
 from luthier.schedules.execute import link
 from luthier.schedules.kernel import Array, Kernel
@@ -26,6 +26,7 @@ def main() -> None:
     """Serve until the input ends, within three quarters of the machine's memory."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     clamp(resource.RLIMIT_AS, memory * 3 // 4)
+    tvm_late.load()  # and not in the time of the first candidate
     gc.freeze()  # what was imported stays: the collector need not look at it again and again
     serve(lambda request: {"built": _build(request)})
 

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luthier.schedules.errors import AccuracyError, LuthierError
+from luthier.schedules.target import host
 from luthier.schedules.temporary import TemporaryFolder
+from luthier.schedules.toolchain import find_compiler
 
 # The one pair that works together; pyproject.toml pins the same.
 TVM_PAIR = {"apache-tvm": "0.27.0.post1", "apache-tvm-ffi": "0.1.14.post1"}
@@ -82,15 +84,11 @@ def _xgboost() -> str:
 
 
 def _cpu() -> str:
-    from luthier.schedules.target import host  # noqa: PLC0415 - imports TVM
-
     target = host()
     return f"{target.cpu}, {target.level}, {target.threads} threads"
 
 
 def _compiler() -> str:
-    from luthier.schedules.toolchain import find_compiler  # noqa: PLC0415
-
     compiler = find_compiler()
     return f"{' '.join(compiler.command)}: {compiler.version}"
 
@@ -107,7 +105,7 @@ def _onnxruntime() -> str:
 def _build_and_run() -> str:
     from luthier.deploy import load  # noqa: PLC0415
 
-    from ._compile import build  # noqa: PLC0415 - imports TVM
+    from ._compile import build  # noqa: PLC0415 - imports onnx
 
     rng = np.random.default_rng(0)
     x, w = rng.random((4, 8), np.float32), rng.random((8, 5), np.float32)

@@ -24,4 +24,9 @@ def late(name: str) -> Any:
     return _Late(name)
 
 
+def load() -> None:
+    """Import all of it now, where later would be at somebody's expense."""
+    importlib.import_module("tvm.relax")
+
+
 tvm, ir, relax, tirx = late("tvm"), late("tvm.ir"), late("tvm.relax"), late("tvm.tirx")

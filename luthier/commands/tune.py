@@ -71,7 +71,7 @@ def tune(
     """
     begin = time.monotonic()
     with tuning_display() as show:
-        tuned = luthier.tune  # imports TVM, which takes its part of the minutes
+        tuned = luthier.tune  # what it imports takes its part of the minutes
         if minutes is not None and minutes > 0:
             minutes = max(minutes - (time.monotonic() - begin) / 60, minutes / 2)
         result = tuned(
