@@ -92,7 +92,7 @@ class Booster:
         return scores
 
     def contributions(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """[rows, columns + 1]: each column's Shapley value, and behind them the mean."""
+        """[rows, columns + 1]: each column's Shapley value, and after them the mean."""
         values: NDArray[np.float32] = self._booster.predict(self._data(rows), pred_contribs=True)
         return values
 

@@ -3,7 +3,7 @@
 The credit is the difference of two Shapley values: how far a feature moves the model's prediction
 for the winner, less how far it moves that for the default (Lundberg and Lee, *A Unified Approach
 to Interpreting Model Predictions*, 2017; XGBoost computes them exactly for trees). It is what the
-model believes, which is no proof of what the processor does.
+model believes, which is not a proof of what the processor does.
 """
 
 from __future__ import annotations

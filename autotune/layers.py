@@ -173,7 +173,7 @@ class Layers(Closing):
     def hints(self, workload: Workload) -> list[Schedule]:
         """What should be tried first: winners elsewhere, or of templates as they were once.
 
-        For one that is no schedule here the one most like it. Never the default, nor what was
+        For one that is not a schedule here the one most like it. Never the default, nor what was
         tried here.
         """
         useless = self._known_wrong(workload) | {self._validity.default(workload, self.target)}

@@ -262,7 +262,7 @@ class Measurer(Closing):
             self._runner.send(request)
             return self._runner.receive(time.monotonic() + self.limits.run + 30)
         except WorkerLost as lost:
-            self._runner = None  # it outlives what its children do: this is no schedule's fault
+            self._runner = None  # it outlives what its children do: this is not a schedule's fault
             outcome = Outcome.TIMED_OUT if lost.timed_out else Outcome.CRASHED
             return {"outcome": outcome.value, "detail": f"the runner {lost}", "limit": True}
 

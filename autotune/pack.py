@@ -119,7 +119,7 @@ class Pack(Closing):
 
 
 def _alien(line: bytes) -> str:
-    """What a file with such a line is, which is no record, and what to do."""
+    """What a file with such a line is, which is not a record, and what to do."""
     if is_store(line):
         return (
             "a store, not a pack: give it with --log, or make a pack of it with 'luthier logs "

@@ -71,7 +71,7 @@ def _harness(path: str) -> Harness:
 
 @functools.lru_cache(maxsize=1)
 def _activations(workload: Workload, seed: int) -> dict[int, tuple[int, int, Any]]:
-    """(address, bytes, owner) of each input that is no constant, on pages of its own."""
+    """(address, bytes, owner) of each input that is not a constant, on pages of its own."""
     found = {}
     for index, constant in enumerate(workload.constants):
         if not constant:

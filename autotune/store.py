@@ -207,7 +207,7 @@ class Store(Closing):
                 tables.create(connection)
 
     def _check_version(self) -> None:
-        """Raises LogError for what is no store, or a newer one."""
+        """Raises LogError for what is not a store, or a newer one."""
         if self._path is not None and database.is_cut(self._path):
             self._salvage("it is shorter or longer than it should be")
         version = self._version()

@@ -23,7 +23,7 @@ class Trust(Enum):
     ``EXACT``: the same kind: level, CPU, threads and caches. Its timings are truth.
     ``SAME_CPU``: the same micro-architecture and level; threads or caches differ.
     ``RELATED``: an ancestor, a descendant or a sibling of the micro-architecture, the same level;
-    for a level, which is no processor, all of that level.
+    for a level, which is not a processor, all of that level.
     ``HINT``: anything else. It says what to try, and nothing is built from it untried.
     """
 

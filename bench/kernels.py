@@ -23,7 +23,7 @@ from luthier.schedules.target import available_cores
 READING = f"""
 A kernel is bound by arithmetic where the machine needs longer for its operations, at the measured
 peak, than for its bytes, at the measured bandwidth; by memory otherwise. *Narrow* are products of
-less than {WIDE} columns or terms, and what is no product. Winograd's kernels count their own
+less than {WIDE} columns or terms, and what is not a product. Winograd's kernels count their own
 operations. Bytes are inputs, weights and output, each once; data that are still in the caches come
 faster, so kernels may exceed the memory's limit. In the share of the time every model counts the
 same.

@@ -78,7 +78,7 @@ def _with_weights(model: onnx.ModelProto, weights: dict[str, Array]) -> onnx.Mod
 
 
 def _scale_logits(model: onnx.ModelProto, weights: dict[str, Array]) -> None:
-    """Scale the last layer, so that the softmax behind it neither saturates nor is flat."""
+    """Scale the last layer, so that the softmax after it neither saturates nor is flat."""
     last = next(n for n in reversed(model.graph.node) if n.op_type in ("Conv", "Gemm"))
     probe = _with_weights(model, weights)
     del probe.graph.output[:]

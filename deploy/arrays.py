@@ -75,7 +75,7 @@ def _as_array(port: Port, value: Any) -> Array:
             return np.from_dlpack(value)
         except Exception as error:
             reason = str(error).splitlines()[:1]
-            raise InputError(f"input {port.name!r} is no array on the CPU: {reason}") from error
+            raise InputError(f"input {port.name!r} is not an array on the CPU: {reason}") from error
     raise InputError(
         f"input {port.name!r} is a {type(value).__name__}, not a NumPy or DLPack array"
     )

@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
 
-_MOST = 1 << 63  # what is no size in memory
+_MOST = 1 << 63  # what is not a size in memory
 _SHOWN = 40  # characters of a wrong value
 
 

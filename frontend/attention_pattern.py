@@ -75,7 +75,7 @@ class Pattern:
         return match if len(shapes[0]) <= 4 and shapes[0][-2] >= _LEAST_ROWS else None
 
     def _softmax(self, value: int) -> tuple[Op | None, bool]:
-        """The softmax that makes ``value``, and whether NaN became 0 behind it."""
+        """The softmax that makes ``value``, and whether NaN became 0 after it."""
         op = self.graph.producer.get(value)
         if op is None or not self.alone(value):
             return None, False

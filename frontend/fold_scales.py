@@ -1,4 +1,4 @@
-"""Scales behind a convolution or product move into its weights, as batch normalisation's do.
+"""Scales after a convolution or product move into its weights, as batch normalisation's do.
 
 ``(conv(x, w) + b) * s`` becomes ``conv(x, w * s) + b * s`` where ``w``, ``b`` and ``s`` are known,
 ``s`` has one number for each output channel, and nobody else sees what is scaled (Jacob et al.
@@ -63,7 +63,7 @@ class _ScaleFolding(Rewriter):
         return None
 
     def _alone(self, value: int) -> Node | None:
-        """The node behind a value that one operator alone reads."""
+        """The node that makes a value that one operator alone reads."""
         op = self.producer.get(value)
         return None if op is None or self.readers[value] > 1 else op.node
 
@@ -144,7 +144,7 @@ class _ScaleFolding(Rewriter):
 
 
 def _in_range(first: Array, second: Array) -> bool:
-    """Whether the products of factors are as good as one behind the other."""
+    """Whether the products of factors are as good as one after the other."""
     with np.errstate(all="ignore"):
         smaller = np.minimum(np.abs(first), np.abs(second))
         larger = np.maximum(np.abs(first), np.abs(second))

@@ -1,4 +1,4 @@
-"""Joins 1x1 convolutions with the depthwise ones behind them, as in inverted residuals.
+"""Joins 1x1 convolutions with the depthwise ones after them, as in inverted residuals.
 
 What is between the two then never lies in memory as a whole. It must have no other reader, and the
 model of the template must expect a gain on the target.

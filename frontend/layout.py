@@ -216,7 +216,7 @@ class _Layout(Rewriter):
         value = self._moved(value, tuple(order[i] for i in (*ones, *placed)))
         first = {inside[0]: outside for inside, outside in groups}
         arranged = [o for i in placed if i in first for o in first[i]]
-        for i, size in enumerate(out.shape):  # a one goes behind the dimension before it
+        for i, size in enumerate(out.shape):  # a one goes after the dimension before it
             if size == 1:
                 arranged.insert(arranged.index(i - 1) + 1 if i else 0, i)
         value = self._reshaped(value, permuted(out.shape, arranged))

@@ -2,7 +2,7 @@
 
 The pass goes in steps that are right by themselves: ``x / sqrt(mean(x * x) + e)`` is an RMS
 normalisation with a scale of ones; where ``x`` is ``y - mean(y)``, it is a layer normalisation of
-``y``; and scales and shifts behind it are taken in.
+``y``; and scales and shifts after it are taken in.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _Search(Rewriter):
         return self.rewrite(rule)
 
     def _node(self, value: int, op: str) -> Node | None:
-        """The node behind a value, if it is an ``op``."""
+        """The node that makes a value, if it is an ``op``."""
         found = self.producer.get(value)
         return found.node if found is not None and found.node.op == op else None
 
@@ -146,7 +146,7 @@ class _Search(Rewriter):
         return None
 
     def _norm(self, old: int, value: int, user: Node) -> Node | None:
-        """The normalisation behind a value that nobody else uses, of the user's shape."""
+        """The normalisation that makes a value that nobody else uses, of the user's shape."""
         found = self.producer.get(value)
         if found is None or found.node.op not in ("layer_norm", "rms_norm"):
             return None

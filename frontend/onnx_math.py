@@ -17,7 +17,7 @@ from .onnx_node import OnnxConverter, OnnxNode, dtype_of, shape_of
 
 
 def _clip(node: OnnxNode) -> Any:
-    """Bounds are attributes until operator set 11, inputs since; NaN is no bound."""
+    """Bounds are attributes until operator set 11, inputs since; NaN is not a bound."""
     lowest, largest = _limits(node)
     ends = []
     for i, name in enumerate(("min", "max")):
@@ -173,7 +173,7 @@ def _cumulative_sum(node: OnnxNode) -> Any:
     """Sums over spans of twice the length, log2(n) times (Hillis and Steele 1986)."""
     axis = node.constant(1, "an axis")
     if axis is None or axis.size != 1:
-        raise node.unsupported("an axis that is no single number")
+        raise node.unsupported("an axis that is not a single number")
     place = node.axis(axis.item())
     x = _shifted(node, node.x, place, 1) if node.attr("exclusive", 0) else node.x
     step = 1
@@ -194,7 +194,7 @@ def _shifted(node: OnnxNode, x: Any, axis: int, step: int) -> Any:
 def _one_hot(node: OnnxNode) -> Any:
     depth, values = node.constant(1, "a depth"), node.input(2)
     if depth is None or depth.size != 1:
-        raise node.unsupported("a depth that is no single number")
+        raise node.unsupported("a depth that is not a single number")
     count = int(depth.item())
     node.check_table(count)
     axis = node.axis(node.attr("axis", -1), node.rank + 1)

@@ -26,7 +26,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Part:
-    """A place in the value ``whole``: ``first`` elements behind where that begins."""
+    """A place in the value ``whole``: ``first`` elements after where that begins."""
 
     whole: int
     first: int

@@ -86,7 +86,7 @@ def _check_outline(model: onnx.ModelProto, where: str) -> None:
 
 
 def _check_text(message: Message, where: str) -> None:
-    """Raises where a name is no text, which protobuf reads as bytes."""
+    """Raises where a name is not a text, which protobuf reads as bytes."""
     if isinstance(message, TensorProto) and isinstance(message.name, str):
         return  # its data are large
     for field, value in message.ListFields():
@@ -136,7 +136,7 @@ def _fix_inputs(model: onnx.ModelProto, shapes: Shapes) -> None:
     symbols: dict[str, tuple[int, str]] = {}
     for name, value in inputs.items():
         if not value.type.HasField("tensor_type"):
-            raise ModelError(f"input '{name}' is no tensor, which is not supported")
+            raise ModelError(f"input '{name}' is not a tensor, which is not supported")
         dtype_name(value.type.tensor_type.elem_type, f"input '{name}'")
         _fix_input(name, value.type.tensor_type, shapes.get(name), symbols)
     # Sizes that were written for other inputs' shapes, or by a stranger, may be wrong: as in ONNX

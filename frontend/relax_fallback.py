@@ -2,7 +2,7 @@
 
 The node's name is the operator's; its arguments are the call's tensors in order. Its attributes are
 ``attrs``, the type of the call's attribute object, the fields of that object, and ``arg<i>`` for
-each call argument ``i`` that is no tensor: a number, or a tuple of numbers for a shape or a tuple.
+each call argument ``i`` that is not a tensor: a number, or a tuple of them for a shape or a tuple.
 A field that is None is left out; data types are written by name.
 """
 

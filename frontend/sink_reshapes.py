@@ -1,4 +1,4 @@
-"""Reshapes move behind elementwise operators and lookups, so that these can join what comes before.
+"""Reshapes move after elementwise operators and lookups, so that these can join what comes before.
 
 ``relu(reshape(x))`` becomes ``reshape(relu(x))``, and ``take(x, reshape(i))`` becomes
 ``reshape(take(x, i))``. A reshape is free wherever it stands, but between a product and its

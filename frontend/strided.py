@@ -57,7 +57,7 @@ class Strided:
 
 
 def _merged(pair: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
-    """Two neighbouring dimensions as one, where they lie behind one another."""
+    """Two neighbouring dimensions as one, where they lie after one another."""
     if len(pair) < 2 or pair[0][1] != pair[1][0] * pair[1][1]:
         return None
     return pair[0][0] * pair[1][0], pair[1][1]

@@ -41,7 +41,7 @@ class Translation:
         self._aliases[var] = expr
 
     def resolve(self, expr: Any) -> Any:
-        """The shape or number behind a variable, else the expression itself."""
+        """The shape or number that a variable stands for, else the expression itself."""
         while isinstance(expr, relax.Var) and expr in self._aliases:
             expr = self._aliases[expr]
         return expr
@@ -202,7 +202,9 @@ def translate(
     """The graph of a Relax function.
 
     ``inputs`` names the function's parameters, ``weights`` the arrays behind some of them,
-    ``labels`` the model's node behind a variable. Raises ModelError or UnsupportedOperator.
+    ``labels`` the model's node that a variable comes from.
+
+    Raises ModelError or UnsupportedOperator.
     """
     t = Translation(name)
     t.builder.given = sum(array.nbytes for array in weights.values())

@@ -58,7 +58,7 @@ def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> No
     """Write an ``.npz`` file that is there whole or not at all; raises InputError."""
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
-        raise InputError(f"cannot write {shown(path)}: it is no regular file")
+        raise InputError(f"cannot write {shown(path)}: it is not a regular file")
     partial = None
     try:
         with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".", delete=False) as file:

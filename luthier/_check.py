@@ -86,8 +86,8 @@ def check(
     ``shapes`` and ``accuracy`` an error. Tolerances follow the types of the outputs, and of what
     they are computed from, unless ``rtol`` or ``atol`` are given; an output that is beyond is
     compared with how far apart the reference's own runs are, with inputs and weights changed in
-    their last places. Raises what ``build`` and ``load`` raise; a difference is no exception but
-    ``report.ok`` being false.
+    their last places. Raises what ``build`` and ``load`` raise, but nothing for a difference,
+    which ``report.ok`` tells.
     """
     if isinstance(model_or_dir, str | os.PathLike) and os.path.isdir(model_or_dir):
         if shapes or target != "host" or accuracy != DEFAULT_ACCURACY or inputs is not None:

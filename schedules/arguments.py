@@ -2,7 +2,7 @@
 
 Each function takes an argument's name and value, gives the value in the form that Luthier uses, and
 raises UsageError with what was wanted and what was given. Numbers of NumPy and paths of all kinds
-are welcome; a bool is no number.
+are welcome; a bool is not a number.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SEARCHED = 1 << 16  # characters of it that are searched for passwords
 
 
 def shown(value: object) -> str:
-    """A value, or its kind where that is no simple one, for a message."""
+    """A value, or its kind where that is not a simple one, for a message."""
     if type(value) is int and abs(value) >= 10**30:
         return "a huge number"
     if value is None or type(value) in (bool, int, float):

@@ -85,7 +85,7 @@ class _Fused:
         return self.builder.bind(view.offset + batch * view.batch + head * view.head)
 
     def _rows(self, first: Index, rows: int) -> None:
-        """One block of ``rows`` rows, as whole vectors; lanes behind the last row hold zeros."""
+        """One block of ``rows`` rows, as whole vectors; lanes after the last row hold zeros."""
         form, builder = self.form, self.builder
         self.parts = column_parts(rows, self.lanes)
         self.wide = len(self.parts) * self.lanes
@@ -228,7 +228,7 @@ class _Fused:
         form, args = self.form, self.workload.nodes[0].args
 
         def element(position: int, shape: tuple[int, ...]) -> Expr:
-            """Lanes behind the last row read the last row's."""
+            """Lanes after the last row read the last row's."""
             n, h, s, m = shape
             batch, head = self.at
             at = (batch if n > 1 else 0) * h + (head if h > 1 else 0)
@@ -306,7 +306,7 @@ def _f32(value: float) -> Expr:
 
 
 def _stacked(*sizes: tuple[str, int]) -> list[Slot]:
-    """Float32 buffers behind one another in the worker's scratch."""
+    """Float32 buffers after one another in the worker's scratch."""
     slots: list[Slot] = []
     offset = 0
     for name, size in sizes:

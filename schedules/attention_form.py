@@ -73,7 +73,7 @@ class Attention:
 
 
 def attention(workload: Workload, node: Node) -> Attention | None:
-    """The node in numbers; None where it is no attention, or reads outside its operands."""
+    """The node in numbers; None where it is not an attention, or reads outside its operands."""
     if node.op != "attention":
         return None
     return form_of(node, [workload.tensor(a) for a in node.args])

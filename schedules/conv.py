@@ -166,7 +166,7 @@ def _default(
 
 
 def pack_weights(array: Array, groups: int, width: int) -> Array:
-    """[O,KH,KW,C] to [group][panel][KH][KW][C][width], zeros behind the last channel."""
+    """[O,KH,KW,C] to [group][panel][KH][KW][C][width], zeros after the last channel."""
     out_c, kh, kw, in_c = array.shape
     per = out_c // groups
     panels = ceildiv(per, width)

@@ -114,7 +114,7 @@ class PhaseBuilder:
         self.emit(tirx.BufferStore(buffer, value, [index]))
 
     def prefetch(self, buffer: Any, index: Index, level: int = 1) -> None:
-        """Ask for the cache line of an element, which may lie behind the buffer's end; into the
+        """Ask for the cache line of an element, which may lie after the buffer's end; into the
         caches from ``level`` on.
         """
         address = tirx.call_intrin("handle", "tirx.address_of", tirx.BufferLoad(buffer, [index]))

@@ -41,7 +41,7 @@ from .workload import Tensor, Workload
 
 
 def pack_matrix(array: Array, p: Product, width: int) -> Array:
-    """B to [panel][K][width], zeros behind the last column."""
+    """B to [panel][K][width], zeros after the last column."""
     matrix = array.reshape(p.n, p.k).T if p.transpose_b else array.reshape(p.k, p.n)
     panels = ceildiv(p.n, width)
     padded = np.zeros((p.k, panels * width), array.dtype)

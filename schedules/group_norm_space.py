@@ -19,7 +19,7 @@ _SMALL = 16384  # elements that are not worth a second phase
 
 
 def space(workload: Workload, target: Target) -> Space | None:
-    """Fits float32 group_norm with elementwise nodes behind."""
+    """Fits float32 group_norm with elementwise nodes after."""
     node = workload.nodes[0]
     if not anchor_is_first(workload, "group_norm"):
         return None

@@ -49,7 +49,7 @@ def space(workload: Workload, target: Target) -> Space | None:
 
 
 def kernel(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
-    """One phase; the chunks of one segment come behind those of another."""
+    """One phase; the chunks of one segment come after those of another."""
     none = (None,) * len(workload.inputs)
     builder = PhaseBuilder([*input_slots(workload, none), output_slot(workload)])
     parts = [_Part(s, target, int(schedule["grain"])) for s in segments(workload)]

@@ -102,7 +102,7 @@ def position(workload: Workload) -> int | None:
 
 
 def space(workload: Workload, target: Target) -> Space | None:
-    """Fits one reduction with fusible nodes before and elementwise ones behind."""
+    """Fits one reduction with fusible nodes before and elementwise ones after."""
     where = position(workload)
     if where is None or not isinstance(ops.of(workload.nodes[where]), ops.Reduction):
         return None

@@ -107,7 +107,7 @@ def _attributes(key: str, attrs: dict[str, Attr]) -> Any:
     if not key:
         return None
     if not key.startswith("relax.attrs."):
-        raise ScheduleError(f"'{key}' is no attribute type of a Relax operator")
+        raise ScheduleError(f"'{key}' is not an attribute type of a Relax operator")
     info = tvm_ffi.core._lookup_or_register_type_info_from_type_key(key)
     fields = {field.name: _field(attrs.get(field.name)) for field in info.fields}
     return tvm.ir.make_node(key, **fields)

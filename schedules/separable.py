@@ -1,4 +1,4 @@
-"""A 1x1 convolution and the depthwise one behind it, whose input is never in memory as a whole.
+"""A 1x1 convolution and the depthwise one after it, whose input is never in memory as a whole.
 
 This is how inverted residuals begin (Sandler et al., *MobileNetV2*, 2018). A chunk is a block of
 channels by a band of output rows. It keeps as many rows of the first convolution's output in
@@ -42,7 +42,7 @@ from .workload import Tensor, Workload
 
 
 def pack_taps(array: Array, width: int) -> Array:
-    """[C,KH,KW,1] to [block][KH][KW][width], zeros behind the last channel."""
+    """[C,KH,KW,1] to [block][KH][KW][width], zeros after the last channel."""
     channels, high, wide, _ = array.shape
     blocks = ceildiv(channels, width)
     padded = np.zeros((blocks * width, high, wide), array.dtype)

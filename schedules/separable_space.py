@@ -23,7 +23,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Pair:
-    """The two halves; the second one's input behind those of the workload is the first's output."""
+    """The two halves; the second one's input after those of the workload is the first's output."""
 
     first: Workload
     second: Workload
@@ -71,7 +71,7 @@ def _behind(workload: Workload, cut: int) -> Workload | None:
 
 
 def space(workload: Workload, target: Target) -> Space | None:
-    """Fits float32 pairs with elementwise nodes behind either convolution."""
+    """Fits float32 pairs with elementwise nodes after either convolution."""
     halves = pair(workload)
     if halves is None:
         return None

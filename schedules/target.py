@@ -44,8 +44,8 @@ class Target:
     """A machine kind. ``level`` fixes the instruction set; the rest guides schedules.
 
     Cache sizes are bytes: L1 data and L2 of one core, L3 as shared by all; those that are not given
-    are what most processors have at least. ``accuracy``, one of ACCURACIES, is no property of the
-    machine but what a build asks for.
+    are what most processors have at least. ``accuracy``, one of ACCURACIES, is what a build asks
+    for, not a property of the machine.
     """
 
     level: str
@@ -164,7 +164,7 @@ def _quotas(group: Path) -> Iterator[tuple[str, str]]:
 
 
 def _cores(limit: str, period: str) -> int | None:
-    """Whole cores, at least one; None for "max", -1, and what is no pair of numbers."""
+    """Whole cores, at least one; None for "max", -1, and what is not a pair of numbers."""
     if not (limit.isdecimal() and period.isdecimal() and int(period)):
         return None
     return max(1, int(limit) // int(period))

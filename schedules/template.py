@@ -20,7 +20,7 @@ class Template:
     """``space`` is None for workloads that the template does not fit.
 
     ``kernel`` may assume that the schedule is in the space. ``pays`` says whether the default is
-    expected to beat the templates behind it in the registry. ``loops`` describes what kernels of a
+    expected to beat the templates after it in the registry. ``loops`` describes what kernels of a
     table of schedules would do, for the cost model.
     """
 
@@ -40,7 +40,7 @@ def anchor(workload: Workload) -> Node | None:
 
 
 def anchor_is_first(workload: Workload, op: str) -> bool:
-    """Whether the first node is the anchor ``op`` over inputs, with only elementwise nodes behind.
+    """Whether the first node is the anchor ``op`` over inputs, with only elementwise nodes after.
 
     They must have the anchor's shape: they are its epilogue.
     """
@@ -54,10 +54,10 @@ def anchor_is_first(workload: Workload, op: str) -> bool:
 
 
 def epilogue(workload: Workload) -> Workload:
-    """The nodes behind the first one, over the first one's result and the other inputs.
+    """The nodes after the first one, over the first one's result and the other inputs.
 
     Argument 0 is the anchor's result; argument ``1 + i`` is input ``i`` of ``workload``. A workload
-    with nothing behind its anchor gets a cast to its own type, which costs nothing.
+    with nothing after its anchor gets a cast to its own type, which costs nothing.
     """
     n = len(workload.inputs)
     inputs = (workload.nodes[0].out, *workload.inputs)
@@ -148,7 +148,7 @@ def input_slots(workload: Workload, packings: Sequence[Packing | None]) -> list[
 
 
 def output_slot(workload: Workload, temps: int = 0) -> Slot:
-    """The output's slot, behind the inputs and ``temps`` temporaries."""
+    """The output's slot, after the inputs and ``temps`` temporaries."""
     return Slot(len(workload.inputs) + temps, "out", workload.output)
 
 

@@ -48,7 +48,7 @@ def find_compiler() -> Compiler:
     try:
         candidates = [tuple(shlex.split(wanted))] if wanted else [("cc",), ("gcc",), ("clang",)]
     except ValueError as error:
-        raise ToolchainError(f"CC={wanted!r} is no command: {error}") from error
+        raise ToolchainError(f"CC={wanted!r} is not a command: {error}") from error
     for command in candidates:
         if shutil.which(command[0]):
             done = _call([*command, "--version"])

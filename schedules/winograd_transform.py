@@ -51,7 +51,7 @@ MATRICES: dict[int, tuple[Matrix, Matrix, Matrix]] = {
 
 
 def pack_weights(array: Array, m: int, width: int) -> Array:
-    """[O,3,3,C] to [panel][position][C][width], zeros behind the last channel."""
+    """[O,3,3,C] to [panel][position][C][width], zeros after the last channel."""
     g = np.array(MATRICES[m][1])
     out_c, _, _, in_c = array.shape
     panels, size = ceildiv(out_c, width), m + 2

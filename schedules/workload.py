@@ -72,7 +72,7 @@ class Tensor:
 
     @property
     def dense(self) -> Tensor:
-        """The same with one row right behind the other."""
+        """The same with one row right after the other."""
         return Tensor(self.shape, self.dtype)
 
     def __str__(self) -> str:
@@ -84,7 +84,7 @@ class Tensor:
         """Read what ``str`` wrote; raises LogError."""
         match = _TENSOR.fullmatch(text)
         if not match or match[1] not in DTYPE_BYTES:
-            raise LogError(f"{text[:80]!r} is no tensor type such as 'float32[1,64,56,56]'")
+            raise LogError(f"{text[:80]!r} is not a tensor type such as 'float32[1,64,56,56]'")
         shape = tuple(int(d) for d in match[2].split(",") if d)
         pitch = int(match[3]) if match[3] else None
         if pitch is not None and not 0 < (shape or (0,))[-1] < pitch:

@@ -23,7 +23,7 @@ typedef enum luthier_space {
 } luthier_space;
 
 /* Where a buffer lies: an offset in bytes, or the index of an input or output, of which the buffer
- * may be a part that begins `offset` bytes behind its start. */
+ * may be a part that begins `offset` bytes after its start. */
 typedef struct luthier_reference {
     uint64_t at;
     uint64_t offset;

@@ -26,7 +26,7 @@ static void read_text(const char *path, char *text, size_t size)
         close(file);
 }
 
-/* A file that holds one or two numbers; what is no number ("max") reads as 0. */
+/* A file that holds one or two numbers; what is not a number ("max") reads as 0. */
 static void read_numbers(struct text *text, const char *name, long long numbers[2])
 {
     char line[64], *rest;

@@ -72,7 +72,7 @@ def _shapes(
     for value in values:
         match = re.fullmatch(r"(.+)=(\d{1,9}(?:,\d{1,9})*)", value)
         if not match:
-            raise click.BadParameter(f"'{value}' is no shape such as x=1,3,224,224")
+            raise click.BadParameter(f"'{value}' is not a shape such as x=1,3,224,224")
         if match[1] in shapes:
             raise click.BadParameter(f"'{match[1]}' has two shapes")
         shapes[match[1]] = tuple(int(size) for size in match[2].split(","))

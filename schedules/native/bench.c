@@ -139,7 +139,7 @@ static double uncertainty(const double *sorted, int32_t count)
 }
 
 /* Stores ascending seconds a run in `samples` (effort->most of them fit) and returns how many.
- * The kernel must have run once before: this is no warm-up. */
+ * The kernel must have run once before: this is not a warm-up. */
 int32_t luthier_kernel_time(const struct luthier_kernel *kernel, luthier_pool *pool,
                             const struct luthier_range *cold, int32_t cold_count,
                             const struct luthier_effort *effort, double *samples)

@@ -317,7 +317,7 @@ def test_a_processor_whose_name_a_hypervisor_hides_is_of_its_kind(
 
 
 class TestLevels:
-    """A level is no processor: the answer is the same whoever asks, and times of two stay apart."""
+    """A level is not a processor: whoever asks gets the same answer, and two's times stay apart."""
 
     LEVEL = Target("x86-64-v3", "x86-64-v3", 2)
 

@@ -328,7 +328,7 @@ def test_kill_9_keeps_every_record_and_no_worker_outlives_it(tmp_path, session, 
 def test_cores_that_are_taken_away_end_a_session_and_keep_what_it_measured(
     tmp_path, here, opened, monkeypatch
 ):
-    """The runner says how many it had; what it timed with fewer than threads is no record."""
+    """The runner says how many it had; what it timed with fewer than threads is not a record."""
     ask, asked = Measurer._ask_runner, []
 
     def with_fewer(self, request):
@@ -385,7 +385,7 @@ def test_verify_tries_what_won_elsewhere_and_nothing_else(here, claimed):
     assert set(layers.measured(workload)) == {normal(space.default_schedule()), *hints}
     default = layers.measured(workload)[normal(space.default_schedule())]
     assert layers.winner(workload).rank <= default.rank
-    assert kernel.best > 1e-8, "what others claim is no measurement"
+    assert kernel.best > 1e-8, "what others claim is not a measurement"
     assert tune({workload: 1}, 1000, layers, verify=True).trials == 0
 
 

@@ -110,7 +110,7 @@ class Foreign:
 
 def test_takes_dlpack(artifact: Artifact) -> None:
     check(artifact.run({"x": Foreign(X), "y": Foreign(Y)}))
-    with pytest.raises(InputError, match=r"'x' is no array on the CPU.*another device"):
+    with pytest.raises(InputError, match=r"'x' is not an array on the CPU.*another device"):
         artifact.run({"x": Foreign(X, broken=True), "y": Y})
 
 

@@ -207,7 +207,7 @@ def test_compilers(
     [
         ("no-such-compiler", "no C compiler works"),
         ("false", "no C compiler works"),
-        ("'", "no command"),
+        ("'", "is not a command"),
     ],
 )
 def test_bad_compiler(

@@ -119,7 +119,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_page(folder, page):
     names: dict[str, object] = {"__name__": "page"}
     for block in blocks(page):
-        assert block.language in RUNNERS, f"{block}: ```{block.info} is no language known here"
+        assert block.language in RUNNERS, f"{block}: ```{block.info} is not a language known here"
         RUNNERS[block.language](block, folder, names)
 
 

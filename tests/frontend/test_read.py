@@ -569,7 +569,7 @@ BROKEN = {
     no_opset: "does not say which ONNX operator set it uses",
     future_opset: "999",
     old_opset: "operator set 6",
-    sequence_input: "input 'x' is no tensor",
+    sequence_input: "input 'x' is not a tensor",
     too_many_inputs: "not valid ONNX",
     unknown_attribute: "speed",
 }

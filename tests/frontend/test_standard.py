@@ -39,7 +39,7 @@ REFUSED: Mapping[str, str] = {
     "castlike_(FLOAT|DOUBLE)[0-9]*_to_(FLOAT|DOUBLE)(16)?_expanded": "has no size in dimension",
     "int_shape_zero|start_greater_than_end|start_out_of_bounds": "has no elements",
     "causal_conv_with_state_kernel_size_one": "has no elements",
-    "identity_(opt|sequence)": "is no tensor",
+    "identity_(opt|sequence)": "is not a tensor",
     "training_mode|training_dropout(_default)?(_mask)?$": "training mode is not supported",
     "maxpool_with_argmax": "Expected 2 but Got 1 in MaxPool",
     "linear_blocked": "blocked quantization is not supported",

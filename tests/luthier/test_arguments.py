@@ -84,7 +84,7 @@ HOSTILE = {
 }  # fmt: skip
 
 
-NO_SOURCES = ("list", "tuple", "dict", "generator", "file")  # nothing to do, which is no error
+NO_SOURCES = ("list", "tuple", "dict", "generator", "file")  # nothing to do, which is not an error
 
 
 def called(function_name: str, /, **changed: Any) -> str:
@@ -324,7 +324,7 @@ WRONG = {
     "big endian": (X.astype(">f4"), "input 'x' is >f4, not float32"),
     "dates": (X.astype("M8[s]"), "input 'x' is datetime64"),
     "masked": (np.ma.masked_array(X, X > 3), "input 'x' is a masked array; fill it first"),
-    "DLPack that fails": (Dlpack(), "input 'x' is no array on the CPU"),
+    "DLPack that fails": (Dlpack(), "input 'x' is not an array on the CPU"),
     "a type": (np.float32, "input 'x' is a type"),
 }
 

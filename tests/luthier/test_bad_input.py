@@ -500,5 +500,5 @@ def test_outputs_that_cannot_be_written(refused, artifact_folder, arrays, target
 def test_a_device_is_not_replaced_by_a_file(refused, artifact_folder, arrays):
     np.savez("in.npz", **arrays)
     command = ("run", artifact_folder, "--inputs", "in.npz", "--outputs", "/dev/null")
-    refused(6, "cannot write /dev/null: it is no regular file", *command)
+    refused(6, "cannot write /dev/null: it is not a regular file", *command)
     assert not Path("/dev/null").is_file()

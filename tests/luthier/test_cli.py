@@ -89,8 +89,8 @@ def test_version(cli):
         (("target", "--threads", "0"), "0 is not in the range 1<=x<=1024"),
         (("target", "--threads", "two"), "'two' is not a valid integer range"),
         (("tune", "m.onnx", "--trials", "0"), "0 is not in the range x>=1"),
-        (("build", "m.onnx", "-o", "out", "--shape", "x:1,2"), "'x:1,2' is no shape such as"),
-        (("build", "m.onnx", "-o", "out", "--shape", "x=1,-2"), "'x=1,-2' is no shape such as"),
+        (("build", "m.onnx", "-o", "out", "--shape", "x:1,2"), "'x:1,2' is not a shape such as"),
+        (("build", "m.onnx", "-o", "out", "--shape", "x=1,-2"), "'x=1,-2' is not a shape such as"),
         (
             ("build", "m.onnx", "-o", "out", "--shape", "x=1", "--shape", "x=2"),
             "'x' has two shapes",

@@ -127,7 +127,7 @@ SPELLINGS = (
     chosen_twice,
     added,
 )
-NOT_FUSED = 1  # a fill of -1e9 is no infinity
+NOT_FUSED = 1  # a fill of -1e9 is not an infinity
 
 
 @pytest.mark.parametrize("constant", [(), ("keep", "row"), ("added",)])

@@ -1,4 +1,4 @@
-"""What is no regular file is refused at once."""
+"""What is not a regular file is refused at once."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_cc_comes_first_then_the_usual_names(only, monkeypatch):
     [
         ("", r"no C compiler works \(cc, gcc or clang\); install gcc or clang, or set CC"),
         ("/nowhere/cc -O2", r"no C compiler works \(/nowhere/cc -O2\)"),
-        ("'unbalanced", "is no command"),
+        ("'unbalanced", "is not a command"),
         ("   ", r"\(cc, gcc or clang\)"),
     ],
 )

@@ -93,7 +93,7 @@ NO_TENSORS = """
     "text", [*NO_TENSORS, "", "float32[ 1]", "float32 [1]", f"int8[{'9' * 99}]"]
 )
 def test_what_is_no_tensor_type_is_refused(text):
-    with pytest.raises(LogError, match="no tensor type such as") as caught:
+    with pytest.raises(LogError, match="is not a tensor type such as") as caught:
         Tensor.parse(text)
     assert "\n" not in str(caught.value)
 
