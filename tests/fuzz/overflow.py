@@ -48,7 +48,9 @@ def overflown(
         return [_is_open(node, args, opset, first) | (t == _lowest(t)) for t in truth[:1]]
     given = [a for a in args if a is not None and a.dtype.kind == "f"]
     if node.op_type in BETWEEN:
-        return [np.full(t.shape, any(map(_is_vast, given))) for t in truth]
+        vast = any(map(_is_vast, given))
+        pairs = zip(truth, none, strict=True)
+        return [_at_the_end(t) | vast if t.dtype.kind == "f" else n for t, n in pairs]
     if node.op_type not in SUMS or not given:
         return none
     if node.op_type == "ReduceProd":
@@ -107,8 +109,12 @@ def _is_huge(array: Array) -> bool:
 
 def _is_vast(array: Array) -> bool:
     """Whether weighted sums of finite numbers may overflow."""
-    finite = np.where(np.isfinite(array), np.abs(array), 0)
-    return bool((finite > np.finfo(array.dtype).max / 16).any())
+    return bool((np.isfinite(array) & _at_the_end(array)).any())
+
+
+def _at_the_end(array: Array) -> Array:
+    """Where numbers are near the end of their type's range or beyond, or none."""
+    return np.asarray(~(np.abs(array) < np.finfo(array.dtype).max / 16))
 
 
 def _magnitudes(array: Array | None) -> Array | None:
