@@ -206,6 +206,8 @@ def test_an_interrupt_ends_the_compiler_and_all_its_files(
         env={**os.environ, "CC": str(script), "TMPDIR": str(temporary)},
         stderr=subprocess.PIPE,
         text=True,
+        # What a shell starts in the background ignores it, and so would the command.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # noqa: PLW1509
     )
     deadline = time.monotonic() + 60
     while not (pids.exists() and pids.read_text().strip()) and time.monotonic() < deadline:
