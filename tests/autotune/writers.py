@@ -39,7 +39,8 @@ def writer(
 ) -> subprocess.Popen[str]:
     """A process that adds records and prints each number once it is acknowledged."""
     template = tmp_path / "template"
-    template.write_text(record.line)
+    if not template.exists():  # others that were started may be reading it
+        template.write_text(record.line)
     code = WRITER.format(
         path=sys.path,
         template=str(template),
