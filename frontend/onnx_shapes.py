@@ -188,6 +188,6 @@ def _pooled(x: _Shape, attrs: Mapping[str, object]) -> list[int] | None:
     for i, size in enumerate(x[2:]):
         stride, before = strides[i], pads[i]
         more = pads[i] + pads[count + i] + stride - 1
-        count_of = places(size, kernel[i], stride, dilations[i], more)
-        shape.append(count_of - ((count_of - 1) * stride >= size + before))
+        number = places(size, kernel[i], stride, dilations[i], more)
+        shape.append(number - ((number - 1) * stride >= size + before))
     return shape if min(shape) >= 1 else None

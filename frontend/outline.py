@@ -45,7 +45,7 @@ _SHORT = frozenset(
 )
 _FINITE = frozenset("alpha beta bias cubic_coeff_a epsilon gamma lambd".split())
 # Inference refuses dimensions of '...' that are stretched, and gives what comes after no types.
-_UNSURE, _UNTYPED = "Einsum", "to have type but instead is null"
+_UNSURE, _NO_TYPE = "Einsum", "to have type but instead is null"
 
 
 def outline(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Array]]:
@@ -224,7 +224,7 @@ def _check(model: onnx.ModelProto, says_opset: bool) -> None:
         found = _INFERENCE_ERROR.findall(str(error))
         unsure = any(node.op_type == _UNSURE for node in checked.graph.node)
         for op, label, said in found:
-            if op != _UNSURE and not (unsure and _UNTYPED in said):
+            if op != _UNSURE and not (unsure and _NO_TYPE in said):
                 raise ModelError(f"{label}: {broken} ({said})") from error
         if not found and not unsure:
             raise ModelError(f"{broken} ({one_line(error)})") from error

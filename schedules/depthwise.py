@@ -265,14 +265,13 @@ class _Channelwise:
         one, nan = tirx.const(1.0, "float32"), tirx.const(math.nan, "float32")
         if columns == 0 or (isinstance(rows, int) and rows == 0):
             return nan
+        may_miss = not isinstance(rows, int) and self._misses_image()
         some = tirx.const(rows, "int32") if isinstance(rows, int) else rows
-        if self._misses_image():
+        if may_miss:
             some = tirx.max(some, tirx.const(1, "int32"))
         height = tirx.Cast("float32", some)
         share = one / (height * tirx.const(float(columns), "float32"))
-        if self._misses_image() and not isinstance(rows, int):
-            share = tirx.Select(rows > 0, share, nan)
-        return self.builder.bind(share)
+        return self.builder.bind(tirx.Select(rows > 0, share, nan) if may_miss else share)
 
     def _misses_image(self) -> bool:
         """Whether a window has all its rows in the padding."""
