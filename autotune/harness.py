@@ -28,6 +28,16 @@ class _Range(ctypes.Structure):
     _fields_ = (("begin", ctypes.c_void_p), ("bytes", ctypes.c_size_t))
 
 
+class _Caches(ctypes.Structure):
+    _fields_ = (
+        ("flushed", ctypes.c_void_p),
+        ("flushed_count", ctypes.c_int32),
+        ("swept", _Range),
+        ("touched", ctypes.c_void_p),
+        ("touched_count", ctypes.c_int32),
+    )
+
+
 class _Effort(ctypes.Structure):
     _fields_ = (
         ("least", ctypes.c_int32),
@@ -37,6 +47,24 @@ class _Effort(ctypes.Structure):
         ("best", ctypes.c_double),
         ("sample_time", ctypes.c_double),
     )
+
+
+Ranges = Sequence[tuple[int, int]]  # address and bytes of each
+
+
+@dataclass(frozen=True)
+class Caches:
+    """What each sample of a timing finds in the caches, in ranges of memory.
+
+    First the ``flushed`` are evicted from all caches. Then each worker reads the ``swept`` one,
+    which is as large as the caches that a core has for itself, and the ``touched`` are read, each
+    piece by one of the workers: there the kernel before has left it. Nothing is touched where
+    nothing is swept.
+    """
+
+    flushed: Ranges = ()
+    swept: tuple[int, int] = (0, 0)
+    touched: Ranges = ()
 
 
 @dataclass(frozen=True)
@@ -104,12 +132,17 @@ class Harness:
         """Seconds of a fixed piece of arithmetic on all threads, about a millisecond."""
         return float(self._library.luthier_pulse(self._pool))
 
-    def time(
-        self, kernel: KernelCall, cold: Sequence[tuple[int, int]], effort: Effort
-    ) -> list[float]:
-        """Ascending seconds a run; ``cold`` has (address, bytes) to flush before each sample."""
+    def time(self, kernel: KernelCall, caches: Caches, effort: Effort) -> list[float]:
+        """Ascending seconds a run."""
         samples = (ctypes.c_double * effort.most)()
-        ranges = (_Range * max(1, len(cold)))(*(_Range(*c) for c in cold))
+        flushed, touched = _ranges(caches.flushed), _ranges(caches.touched)
+        before = _Caches(
+            ctypes.addressof(flushed),
+            len(caches.flushed),
+            _Range(*caches.swept),
+            ctypes.addressof(touched),
+            len(caches.touched),
+        )
         limits = _Effort(
             effort.least,
             effort.most,
@@ -121,12 +154,15 @@ class Harness:
         count = self._library.luthier_kernel_time(
             ctypes.byref(kernel.struct),
             self._pool,
-            ranges,
-            len(cold),
+            ctypes.byref(before),
             ctypes.byref(limits),
             samples,
         )
         return list(samples[:count])
+
+
+def _ranges(ranges: Ranges) -> ctypes.Array[_Range]:
+    return (_Range * max(1, len(ranges)))(*(_Range(*each) for each in ranges))
 
 
 class KernelCall:

@@ -61,8 +61,10 @@ class Measurer(Closing):
     """Worker processes and a folder for one tuning session; a context manager.
 
     ``cold``: constant inputs are flushed from the caches before each timed run. Between two runs of
-    a kernel a model runs all its others, whose weights take the caches, unless all fit in them. May
-    be set between measurements. ``building`` tells how long a candidate takes to build.
+    a kernel a model runs all its others, whose weights take the caches, unless all fit in them.
+    ``swept``: not flushed, but the caches that a core has for itself are, so that weights come from
+    the shared ones. Both may be set between measurements; ``cold`` counts where both are.
+    ``building`` tells how long a candidate takes to build.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Measurer(Closing):
         seed: int = 0,
         limits: Limits | None = None,
         cold: bool = True,
+        swept: bool = False,
         builders: int | None = None,
     ) -> None:
         """Start the builders and compile the timing loop.
@@ -80,7 +83,8 @@ class Measurer(Closing):
         use fewer cores than the target has threads.
         """
         check_cores(target.threads)
-        self.target, self.cold, self.limits = target, cold, limits or Limits()
+        self.target, self.cold, self.swept = target, cold, swept
+        self.limits = limits or Limits()
         self._seed = seed
         self._machine = Machine.host(target)
         self._temporary = TemporaryFolder()
@@ -239,6 +243,7 @@ class Measurer(Closing):
             "store": store and str(store),
             "effort": effort and asdict(effort),
             "cold": self.cold,
+            "swept": self.swept and not self.cold,
             "timeout": self.limits.run,
         }
         answer = self._ask_runner(request)

@@ -19,7 +19,7 @@ import select
 import signal
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from luthier.schedules.kernel import Array
 from luthier.schedules.target import available_cores
 
 from . import limits
-from .harness import Effort, Harness, KernelCall, is_disturbed
+from .harness import Caches, Effort, Harness, KernelCall, is_disturbed
 from .inputs import draw
 from .record import Outcome
 from .worker import Message, serve
@@ -56,6 +56,8 @@ def _answer(request: Message) -> Message:
     activations = _activations(workload, int(request["seed"]))
     harness = _harness(request["harness"])
     quiet = min(_pulses, default=math.inf)
+    if request["swept"]:
+        _sweep(int(request["target"]["l2"]))  # its children then share it
     cores = available_cores()
     answer = _in_child(lambda: _candidate(request, workload, activations, harness, quiet), request)
     if "pulse" in answer:
@@ -217,14 +219,34 @@ def _candidate(
         partial.rename(request["store"])
     shown: Message = {}
     if request["effort"]:
-        small = sum(c.nbytes for c in constants.values()) < _LOST_IN_CACHE * target.l3
-        flushed = constants.values() if request["cold"] and small else ()
-        cold = [(int(c.ctypes.data), c.nbytes) for c in flushed]
+        caches = _caches(request, target, constants.values(), activations.values())
         effort = Effort(**request["effort"])
-        shown = timed(lambda: harness.time(kernel, cold, effort), harness.pulse, quiet)
+        shown = timed(lambda: harness.time(kernel, caches, effort), harness.pulse, quiet)
     if wrong := complaint():
         return {"outcome": Outcome.WRONG_RESULT.value, "detail": f"in a later run: {wrong}"}
     return {"outcome": Outcome.OK.value, "detail": "", **shown}
+
+
+def _caches(
+    request: Message,
+    target: Target,
+    constants: Collection[Array],
+    activations: Iterable[tuple[int, int, Any]],
+) -> Caches:
+    """What the kernel finds there inside of its model."""
+    if request["swept"]:
+        sweep = _sweep(target.l2)
+        touched = [(address, nbytes) for address, nbytes, _ in activations]
+        return Caches(swept=(int(sweep.ctypes.data), sweep.nbytes), touched=touched)
+    small = sum(c.nbytes for c in constants) < _LOST_IN_CACHE * target.l3
+    flushed = constants if request["cold"] and small else ()
+    return Caches([(int(c.ctypes.data), c.nbytes) for c in flushed])
+
+
+@functools.lru_cache(maxsize=1)
+def _sweep(nbytes: int) -> Array:
+    """Memory that fills a core's own caches."""
+    return np.ones(nbytes, np.uint8)
 
 
 def timed(

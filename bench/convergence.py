@@ -108,8 +108,9 @@ def measured(name: str, path: Path, log: Path, minutes: float, trials: int) -> R
         inputs = random_inputs(read_model(path).proto, 0)
         shares = []
         for _ in range(ROUNDS):
-            shown = in_turns(folder / "early", folder / "late", inputs, target.threads)
-            shares.append(shown.second / shown.first)
+            pair = folder / "early", folder / "late"
+            first, second = in_turns(pair, inputs, target.threads).seconds
+            shares.append(second / first)
         return Row(
             name,
             len(calls),

@@ -46,7 +46,7 @@ def measured(name: str, path: Path, rounds: int) -> list[str]:
         inputs = random_inputs(read_model(path).proto, 0)
         told, deployed = [], []
         for _ in range(rounds):
-            told.append(in_turns(first, second, inputs, threads).second * 1e3)
+            told.append(in_turns([first, second], inputs, threads).seconds[1] * 1e3)
             deployed.append(luthier.bench(second).median)
     ratios = tuple(d / t for t, d in zip(told, deployed, strict=True))
     medians = (f"{statistics.median(times):.2f}" for times in (told, deployed))

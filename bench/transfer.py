@@ -93,10 +93,10 @@ def measured(name: str, path: Path, minutes: float) -> list[Row]:
             built = folder / f"built-{number}"
             luthier.build(path, built, log=fresh)
             pairs = [
-                [in_turns(folder / base, built, inputs, threads) for _ in range(ROUNDS)]
+                [in_turns((folder / base, built), inputs, threads).seconds for _ in range(ROUNDS)]
                 for base in ("native", "default")
             ]
-            of_native, of_default = (tuple(t.first / t.second for t in pair) for pair in pairs)
+            of_native, of_default = (tuple(base / ours for base, ours in pair) for pair in pairs)
             rows.append(
                 Row(
                     name,

@@ -14,6 +14,11 @@ def stays_in_cache(program: Program, target: Target) -> bool:
     return weight_bytes(program) + activation_bytes(program) <= target.l3
 
 
+def stays_in_own_cache(program: Program, target: Target) -> bool:
+    """Whether they all fit into the caches that each core has for itself."""
+    return weight_bytes(program) + activation_bytes(program) <= target.l2
+
+
 def weight_bytes(program: Program) -> int:
     """Bytes of the constants that a run reads."""
     read = {program.base(arg) for call in program.calls for arg in call.args}

@@ -1,28 +1,49 @@
-"""The last word on tuned schedules: the whole model, with them and without, timed in turns.
+"""The last word on tuned schedules: whole models with defaults, winners and those close to them.
 
-A kernel whose winner is slower inside the model than its default gets its default back; so do all,
-where the model is no faster on the whole. The log is told, as a comparison like any other, so that
-a build decides the same later.
+Each kernel's finalists are timed where they will run: libraries with one finalist each take turns.
+A kernel whose winner is slower inside the model than its default gets its default back, one that
+another finalist beats gets that; all get their defaults where the model is no faster on the whole.
+The log is told, as a comparison like any other, so that a build decides the same later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import itertools
+import statistics
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from luthier.autotune import Layers, Machine, Outcome
 from luthier.autotune.measurement import Measurement, recorded, side_by_side
 from luthier.autotune.record import normal, now
+from luthier.autotune.winner import NOTABLE
 from luthier.deploy import build as build_program
 from luthier.frontend import Program
 from luthier.schedules import Schedule, Workload, registry
 from luthier.schedules.temporary import TemporaryFolder
 
-from ._timed import Inputs, InTurns, in_turns, is_slower
+from ._timed import Inputs, InTurns, Samples, in_turns, is_slower
 
 WHERE = "timed inside a model"  # what the records say
-ATTEMPTS = 2  # with the winners, and with those that are left
+ATTEMPTS = 2  # with all finalists, and with those that won
+FINALISTS = 3  # of a kernel at most, the winner among them
+_CLOSE = 1.05  # so many times the winner's time, alone, another one may take
+_LOOKED_AT = 16  # fastest records, which finalists are taken from
+_STAGES = ("default schedules", "the best schedules", "the second best", "the third best")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A kernel's schedule, where the model decides otherwise than the kernel alone.
+
+    ``default`` and ``seconds`` are medians of a call of it inside the model, timed in turns.
+    """
+
+    schedule: Schedule
+    default: float
+    seconds: float
+    default_kept: bool
 
 
 @dataclass(frozen=True)
@@ -30,15 +51,15 @@ class Verdict:
     """Median seconds of a run with default and with the best schedules, timed in turns.
 
     ``busy``: something else kept the machine busy, so nobody knows. ``kept`` defaults: the model is
-    no faster with the best schedules. ``reverted`` has the default of each kernel that got it back,
-    by key of the dense workload.
+    no faster with the best schedules. ``decided``: the kernels that get another schedule than they
+    won with alone, by key of the dense workload.
     """
 
     before: float
     after: float
     busy: bool
     kept: bool
-    reverted: Mapping[str, Schedule]
+    decided: Mapping[str, Decision]
 
 
 class Stage(Protocol):
@@ -47,8 +68,33 @@ class Stage(Protocol):
     def __call__(self, doing: str) -> None:
         """It is done now."""
 
-    def in_time(self) -> bool:
-        """Whether two libraries can be built and timed."""
+    def in_time(self, libraries: int) -> bool:
+        """Whether so many libraries can be built and timed."""
+
+
+@dataclass(frozen=True)
+class _Kernel:
+    """The schedules that a kernel may get, in ``normal`` order: what it has now is first."""
+
+    workload: Workload
+    default: Schedule
+    finalists: tuple[Schedule, ...]
+
+    def finalist(self, number: int) -> Schedule:
+        """That one, or the first where there are not so many."""
+        return self.finalists[number if number < len(self.finalists) else 0]
+
+    def best(self, samples: Sequence[Samples]) -> Schedule:
+        """By the samples of the default, then of the finalists that were timed."""
+        default, *tried = samples[: 1 + len(self.finalists)]
+        first = tried[0]
+        fastest = min(tried, key=statistics.median)
+        if fastest is not first and not is_slower(first, fastest):
+            fastest = first
+        gain = statistics.median(default) / statistics.median(fastest)
+        if is_slower(fastest, default) or (fastest is not first and gain < NOTABLE):
+            return self.default
+        return self.finalists[tried.index(fastest)]
 
 
 def judge(
@@ -58,66 +104,100 @@ def judge(
     inputs: Inputs,
     stage: Stage,
 ) -> Verdict | None:
-    """Compare the program with ``schedules`` (see ``build``) and with defaults.
+    """Compare the program with ``schedules`` (see ``build``) and close ones, and with defaults.
 
-    None where they are the same, or there is no time. Adds to the layers' own store what makes a
+    None where all are the same, or there is no time. Adds to the layers' own store what makes a
     build decide the same. Raises ArtifactError, LogError, ToolchainError and ModelError.
     """
-    target = layers.target
-    kernels = {call.workload.dense.key: call.workload.dense for call in program.calls}
-    defaults = {key: registry.default(kernel, target) for key, kernel in kernels.items()}
-    changed = {key: s for key, s in schedules.items() if normal(s) != normal(defaults[key])}
+    kernels = _finalists(program, layers, schedules)
+    decided: dict[str, Decision] = {}
     verdict: Verdict | None = None
-    reverted: dict[str, Schedule] = {}
     with TemporaryFolder() as folder:
-        default, best = folder / "default", folder / "best"
+        default = folder / "default"
         for attempt in range(ATTEMPTS):
-            if not changed or not stage.in_time():
+            count = _libraries(kernels.values(), stage)
+            if not count:
                 break
-            if not attempt:
-                stage("building it with default schedules")
-                build_program(program, default, target, {})
-            stage("building it with the best schedules")
-            build_program(program, best, target, changed)
-            stage("timing both in turns")
-            shown = in_turns(default, best, inputs, target.threads)
-            losing = _losing(shown, changed, last=attempt == ATTEMPTS - 1)
-            for key in losing:
-                reverted[key] = normal(defaults[key])
-                pair = defaults[key], changed.pop(key)
-                _tell(layers, kernels[key], pair, shown.kernels[key])
-            times = shown.first, shown.second
-            verdict = Verdict(*times, shown.busy, not changed, dict(reverted))
-            if not losing:
+            folders = [default, *(folder / f"{attempt}.{i}" for i in range(1, count))]
+            for number, doing in enumerate(_STAGES[:count]):
+                if number or not attempt:
+                    stage(f"building it with {doing}")
+                    chosen = _chosen(kernels, number - 1) if number else {}
+                    build_program(program, folders[number], layers.target, chosen)
+            stage(f"timing the {count} libraries in turns")
+            shown = in_turns(folders, inputs, layers.target.threads)
+            best = _best(kernels, shown, last=attempt == ATTEMPTS - 1)
+            for key, schedule in best.items():
+                decided[key] = _tell(layers, kernels[key], schedule, shown.kernels[key])
+            for key, kernel in kernels.items():
+                first = best.get(key, kernel.finalists[0])
+                kernels[key] = replace(kernel, finalists=(first,))
+            kept = not _chosen(kernels, 0)
+            before, after, *_ = shown.seconds
+            verdict = Verdict(before, after, shown.busy, kept, dict(decided))
+            if not best:
                 break
     return verdict
 
 
-def _losing(shown: InTurns, changed: Mapping[str, Schedule], *, last: bool) -> list[str]:
-    """Kernels that get their defaults back."""
+def _finalists(
+    program: Program, layers: Layers, schedules: Mapping[str, Schedule]
+) -> dict[str, _Kernel]:
+    """Each kernel's schedule, and those that were about as fast alone, says one's own log."""
+    found: dict[str, _Kernel] = {}
+    for workload in dict.fromkeys(call.workload.dense for call in program.calls):
+        default = normal(registry.default(workload, layers.target))
+        first = normal(schedules.get(workload.key, default))
+        ranked = list(itertools.islice(layers.ranked(workload), _LOOKED_AT))
+        limit = next((_CLOSE * r.rank for r in ranked if r.schedule == first), 0.0)
+        close = (r.schedule for r in ranked if r.rank < limit)
+        others = [schedule for schedule in close if schedule not in (first, default)]
+        found[workload.key] = _Kernel(workload, default, (first, *others[: FINALISTS - 1]))
+    return found
+
+
+def _libraries(kernels: Collection[_Kernel], stage: Stage) -> int:
+    """How many there are to build and time, the default's among them; 0 for nothing to do."""
+    if all(kernel.finalists == (kernel.default,) for kernel in kernels):
+        return 0
+    wanted = 1 + max(len(kernel.finalists) for kernel in kernels)
+    return next((count for count in range(wanted, 1, -1) if stage.in_time(count)), 0)
+
+
+def _chosen(kernels: Mapping[str, _Kernel], number: int) -> dict[str, Schedule]:
+    """Schedules of the library with finalists of that number, without those that are defaults."""
+    every = {key: kernel.finalist(number) for key, kernel in kernels.items()}
+    return {key: s for key, s in every.items() if s != kernels[key].default}
+
+
+def _best(kernels: Mapping[str, _Kernel], shown: InTurns, *, last: bool) -> dict[str, Schedule]:
+    """The kernels that get another schedule than they have, and which."""
     if shown.busy:
-        return []
-    slower = [key for key in changed if is_slower(*reversed(shown.kernels[key]))]
-    if shown.second < shown.first:
-        return slower
-    return list(changed) if last or not slower else slower
+        return {}
+    best = {key: kernel.best(shown.kernels[key]) for key, kernel in kernels.items()}
+    other = {key: s for key, s in best.items() if s != kernels[key].finalists[0]}
+    default, first, *_ = shown.seconds
+    if first < default or (other and not last):
+        return other
+    return {key: kernels[key].default for key in _chosen(kernels, 0)}
 
 
 def _tell(
-    layers: Layers,
-    workload: Workload,
-    pair: tuple[Schedule, Schedule],
-    samples: tuple[tuple[float, ...], tuple[float, ...]],
-) -> None:
-    """Record a comparison that the default wins.
+    layers: Layers, kernel: _Kernel, schedule: Schedule, samples: Sequence[Samples]
+) -> Decision:
+    """Record a comparison that ``schedule`` wins.
 
-    Where the kernel itself was not slower, only the whole model, the default stands alone in it.
+    Where it is the default, and what it replaces was not slower in the model, only the whole model,
+    the default stands alone in it.
     """
-    measured = [
-        Measurement(schedule, Outcome.OK, times, WHERE)
-        for schedule, times in zip(pair, samples, strict=True)
-    ]
-    lost = is_slower(*reversed(samples))
+    times = dict(zip((kernel.default, *kernel.finalists), samples, strict=False))
+    first = kernel.finalists[0]
+    compared = dict.fromkeys((kernel.default, first, schedule))
+    if schedule == kernel.default and not is_slower(times[first], times[schedule]):
+        compared = {schedule: None}
+    measured = [Measurement(each, Outcome.OK, times[each], WHERE) for each in compared]
     machine, at = Machine.host(layers.target), now()
-    for each in side_by_side([measured if lost else measured[:1]]):
-        layers.add(recorded(workload, machine, each, cold=layers.cold, time=at))
+    for each in side_by_side([measured]):
+        layers.add(recorded(kernel.workload, machine, each, cold=layers.cold, time=at))
+    default, seconds = (statistics.median(times[s]) for s in (kernel.default, schedule))
+    return Decision(schedule, default, seconds, schedule == kernel.default)

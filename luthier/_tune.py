@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 
 import onnx
 
@@ -16,6 +17,7 @@ from luthier.autotune import Progress, TuneResult
 from luthier.autotune import tune as tune_workloads
 from luthier.autotune.clock import Clock
 from luthier.autotune.measure import Measurer
+from luthier.autotune.results import KernelResult
 from luthier.frontend import ReadModel, import_model, read_model
 from luthier.schedules import Target
 from luthier.schedules.errors import TargetError
@@ -23,8 +25,8 @@ from luthier.schedules.target import DEFAULT_ACCURACY, check_cores, host_cpu, ho
 from luthier.schedules.toolchain import find_compiler
 
 from ._arguments import validated
-from ._footprint import stays_in_cache
-from ._judge import Verdict, judge
+from ._footprint import stays_in_cache, stays_in_own_cache
+from ._judge import Decision, Verdict, judge
 from ._layers import DEFAULT_LOG, FilePath, choices, writing
 from ._machine import resolve
 from ._samples import random_inputs
@@ -37,6 +39,7 @@ Show = Callable[[Progress], None]
 DEFAULT_TRIALS = 1000
 _UNLIMITED = 1 << 40  # trials, where only the time is limited
 _SAMPLE_SEED = 0
+_JUDGED = 3  # libraries that time is kept for: defaults, winners, and what is close to them
 _LINKING = 1.0  # seconds that a library takes, besides its kernels
 
 
@@ -47,13 +50,15 @@ class TuneReport(TuneResult):
     ``model_before`` and ``model_after`` are the median seconds of a run of the whole model with
     default and with the best schedules, timed in turns; None where that was not asked for, the
     session was interrupted, the defaults are the best, or no time was left. Where it was no faster
-    with the best, ``model_kept_defaults``, and a build from the log will, too. ``model_busy``:
-    something else kept the machine busy, so that the two times say little.
+    with the best, ``model_kept_defaults``, and a build from the log will, too. ``model_decided``
+    counts the kernels that get another schedule than won when they were timed alone.
+    ``model_busy``: something else kept the machine busy, so that the two times say little.
     """
 
     model_before: float | None = None
     model_after: float | None = None
     model_kept_defaults: bool = False
+    model_decided: int = 0
     model_busy: bool = False
 
 
@@ -81,12 +86,11 @@ def tune(
     runs are used and not measured again; what won on other machines, says the log, a pack or what
     ships with Luthier, is tried first. ``verify``: that alone, in turns with the defaults, at most
     four trials a kernel. Schedules that are less exact than ``accuracy`` ("strict", "balanced" or
-    "standard") asks for are left out. At the end the whole model is built twice in a temporary
-    folder, with default and with the best schedules, and ``timed`` in turns: kernels that are
-    slower in it than their defaults get these back, which the log is told. ``minutes`` include all
-    of that. Raises ModelError, LogError,
-    TargetError (a target that this machine cannot run, or more threads than it has
-    cores for), ToolchainError and UsageError.
+    "standard") asks for are left out. At the end the whole model is built in a temporary folder,
+    with default schedules, with the best and with those that are close to them, and ``timed`` in
+    turns: each kernel gets what is fastest in the model, which the log is told. ``minutes`` include
+    all of that. Raises ModelError, LogError, TargetError (a target that this machine cannot run, or
+    more threads than it has cores for), ToolchainError and UsageError.
     """
     report, _ = tuned(
         model,
@@ -143,15 +147,15 @@ def tuned(
         kernels = Counter(call.workload.dense for call in program.calls)
         layers = opened.enter_context(writing(log, packs, resolved))
         layers.cold = not stays_in_cache(program, resolved)
-        libraries = builds + (2 if timed else 0)
+        measurer.swept = not stays_in_own_cache(program, resolved)
 
-        def afterwards(kernel: float, run: float) -> float:
-            """Seconds after the session, by those of building a kernel and of a run."""
-            turns = max(SECONDS, LEAST_TURNS * 2 * (TURN + 2) * run) if timed else 0.0
-            return libraries * _a_build(len(kernels), kernel) + turns
+        def needed(libraries: int, kernel: float, run: float) -> float:
+            """Seconds of building and timing them, by those of building a kernel and of a run."""
+            turns = max(SECONDS, LEAST_TURNS * (TURN + 2) * run)
+            return (libraries + builds) * _a_build(len(kernels), kernel) + libraries * turns
 
         given = math.inf if minutes is None else 60 * minutes
-        clock = Clock(given, started, afterwards)
+        clock = Clock(given, started, partial(needed, _JUDGED if timed else 0))
         result = tune_workloads(
             kernels,
             trials,
@@ -164,7 +168,7 @@ def tuned(
         )
         verdict = None
         if timed and not result.interrupted:
-            stage = _Stage("model", result, clock, trials, show)
+            stage = _Stage("model", result, clock, trials, show, needed)
             schedules = {key: choice.schedule for key, choice in choices(program, layers).items()}
             inputs = random_inputs(read.proto, _SAMPLE_SEED)
             try:
@@ -183,10 +187,16 @@ class _Stage:
     """Tells how the whole model is compared, and whether there is time for it."""
 
     def __init__(
-        self, name: str, result: TuneResult, clock: Clock, trials: int, show: Show
+        self,
+        name: str,
+        result: TuneResult,
+        clock: Clock,
+        trials: int,
+        show: Show,
+        needed: Callable[[int, float, float], float],
     ) -> None:
         self._name, self._result, self._clock, self._show = name, result, clock, show
-        self._trials = trials
+        self._trials, self._needed = trials, needed
         self._end = clock.elapsed + clock.afterwards
 
     def __call__(self, doing: str) -> None:
@@ -205,10 +215,11 @@ class _Stage:
             )
         )
 
-    def in_time(self) -> bool:
-        """Whether both libraries can be built and timed, or little is missing."""
-        left = self._clock.given - self._clock.elapsed
-        return left > 0.7 * self._clock.afterwards
+    def in_time(self, libraries: int) -> bool:
+        """Whether so many can be built and timed, or little is missing."""
+        clock = self._clock
+        needed = self._needed(libraries, clock.building.mean(0.5), clock.latency)
+        return clock.given - clock.elapsed > 0.7 * needed
 
 
 def _report(result: TuneResult, verdict: Verdict | None, clock: Clock) -> TuneReport:
@@ -218,17 +229,31 @@ def _report(result: TuneResult, verdict: Verdict | None, clock: Clock) -> TuneRe
     if verdict is None:
         return TuneReport(**known)
     known["kernels"] = tuple(
-        replace(k, best=k.default, schedule=verdict.reverted[k.workload.key], default_kept=True)
-        if k.workload.key in verdict.reverted
-        else k
-        for k in result.kernels
+        _decided(kernel, verdict.decided.get(kernel.workload.key)) for kernel in result.kernels
     )
     return TuneReport(
         **known,
         model_before=verdict.before,
         model_after=verdict.after,
         model_kept_defaults=verdict.kept,
+        model_decided=len(verdict.decided),
         model_busy=verdict.busy,
+    )
+
+
+def _decided(kernel: KernelResult, decision: Decision | None) -> KernelResult:
+    """As the whole model has it."""
+    if decision is None:
+        return kernel
+    if decision.default_kept:
+        return replace(kernel, best=kernel.default, schedule=decision.schedule, default_kept=True)
+    return replace(
+        kernel,
+        default=decision.default,
+        best=decision.seconds,
+        schedule=decision.schedule,
+        compared=True,
+        default_kept=False,
     )
 
 

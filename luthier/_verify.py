@@ -113,7 +113,7 @@ def _ahead(records: Sequence[Record]) -> list[str]:
 def _remeasured(records: Sequence[Record], seed: int) -> Iterator[Remeasured]:
     """Kernel by kernel."""
     for group in kinds(records).values():
-        with Measurer(group[0].target, seed=seed, cold=group[0].cold) as measurer:
+        with Measurer(group[0].target, seed=seed, cold=group[0].cold, swept=True) as measurer:
             schedules = [record.schedule for record in group]
             try:
                 shown = list(measurer.measure(group[0].workload, schedules))

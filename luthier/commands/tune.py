@@ -145,4 +145,9 @@ def _whole(before: float, after: float, result: TuneReport) -> str:
     if result.model_busy:
         return f"{milliseconds(before)} with defaults; what was won is not known: busy machine"
     change = f"{milliseconds(before)} -> {milliseconds(after)}{ratio(before, after)}"
-    return f"{change}: defaults kept" if result.model_kept_defaults else change
+    if result.model_kept_defaults:
+        return f"{change}: defaults kept"
+    if not result.model_decided:
+        return change
+    kernels = options.count(result.model_decided, "kernel")
+    return f"{change}; in it, other schedules than alone are the fastest of {kernels}"

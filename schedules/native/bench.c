@@ -10,6 +10,7 @@
 
 #define PULSE_CHUNKS 8 /* for each thread */
 #define PULSE_STEPS 30000
+#define TOUCH_PIECES 64 /* of a range, even */
 #define CLEARLY_SLOWER 3 /* times the best: given up after half of `least` */
 
 typedef void (*luthier_phase)(void *const *buffers, void *scratch, int32_t begin, int32_t end);
@@ -27,13 +28,24 @@ struct luthier_range {
     size_t bytes;
 };
 
+/* What a sample finds in the caches. Ranges that are `flushed` are in none. If `swept` has bytes,
+ * the caches that a core has for itself hold that; then `touched` ranges are in these, each piece
+ * in one worker's: where the kernel before left it, which had its own way to share the work. */
+struct luthier_caches {
+    const struct luthier_range *flushed;
+    int32_t flushed_count;
+    struct luthier_range swept;
+    const struct luthier_range *touched;
+    int32_t touched_count;
+};
+
 struct luthier_effort {
     int32_t least;      /* samples to take at any rate, if not given up */
     int32_t most;       /* samples that fit the caller's array */
     double precision;   /* enough when the median's 95% interval is within +- this fraction */
     double seconds;     /* enough when so long was spent on samples */
     double best;        /* seconds of the fastest known, 0 for none: what is slower needs less */
-    double sample_time; /* shorter kernels run several times a sample, unless ranges are flushed */
+    double sample_time; /* shorter kernels run several times a sample, if caches stay as they are */
 };
 
 struct step {
@@ -79,6 +91,47 @@ static void flush(const struct luthier_range *ranges, int32_t count)
         for (size_t at = 0; at < ranges[i].bytes; at += 64)
             __builtin_ia32_clflush(ranges[i].begin + at);
     __builtin_ia32_mfence();
+}
+
+static void read_lines(const char *from, const char *to)
+{
+    for (const volatile char *at = from; at < (const volatile char *)to; at += 64)
+        (void)*at;
+}
+
+static void run_sweep(void *context, int32_t worker, int32_t begin, int32_t end)
+{
+    const struct luthier_range *range = context;
+    (void)worker, (void)begin, (void)end;
+    read_lines(range->begin, range->begin + range->bytes);
+}
+
+/* Of the workers' consecutive pieces every other one lies in another half of the range. */
+static size_t touched_piece(int32_t i)
+{
+    return (size_t)(2 * i % TOUCH_PIECES + 2 * i / TOUCH_PIECES);
+}
+
+static void run_touch(void *context, int32_t worker, int32_t begin, int32_t end)
+{
+    const struct luthier_range *range = context;
+    (void)worker;
+    for (int32_t i = begin; i < end; i++) {
+        size_t piece = touched_piece(i);
+        read_lines(range->begin + range->bytes * piece / TOUCH_PIECES,
+                   range->begin + range->bytes * (piece + 1) / TOUCH_PIECES);
+    }
+}
+
+/* Leaves in the caches what a sample is to find there. */
+static void prepare(const struct luthier_caches *caches, luthier_pool *pool)
+{
+    flush(caches->flushed, caches->flushed_count);
+    if (caches->swept.bytes == 0)
+        return;
+    pool->parallel(pool, run_sweep, (void *)&caches->swept, pool->threads, 1);
+    for (int32_t i = 0; i < caches->touched_count; i++)
+        pool->parallel(pool, run_touch, (void *)&caches->touched[i], TOUCH_PIECES, 1);
 }
 
 static double time_runs(const struct luthier_kernel *kernel, luthier_pool *pool, int32_t runs)
@@ -141,19 +194,19 @@ static double uncertainty(const double *sorted, int32_t count)
 /* Stores ascending seconds a run in `samples` (effort->most of them fit) and returns how many.
  * The kernel must have run once before: this is not a warm-up. */
 int32_t luthier_kernel_time(const struct luthier_kernel *kernel, luthier_pool *pool,
-                            const struct luthier_range *cold, int32_t cold_count,
+                            const struct luthier_caches *caches,
                             const struct luthier_effort *effort, double *samples)
 {
     int32_t runs = 1, count = 0;
     double spent = 0;
     if (pool->enter != NULL)
         pool->enter(pool);
-    if (cold_count == 0) {
+    if (caches->flushed_count == 0 && caches->swept.bytes == 0) {
         double once = time_runs(kernel, pool, 1);
         runs = once < effort->sample_time ? (int32_t)(effort->sample_time / (once + 1e-8)) + 1 : 1;
     }
     while (count < effort->most) {
-        flush(cold, cold_count);
+        prepare(caches, pool);
         double sample = time_runs(kernel, pool, runs);
         insert_sorted(samples, count++, sample);
         spent += sample * runs;

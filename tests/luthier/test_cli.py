@@ -274,7 +274,7 @@ def test_tune_shows_progress_on_stderr_and_the_result_on_stdout(cli, model):
     assert set(report) == {
         "kernels", "trials", "seconds", "outcomes", "interrupted", "before", "after", "log",
         "hints", "foreign_records", "skipped_records", "problems", "model_before", "model_after",
-        "model_kept_defaults", "model_busy", "compared", "defaults_kept",
+        "model_kept_defaults", "model_decided", "model_busy", "compared", "defaults_kept",
     }  # fmt: skip
     assert report["outcomes"] == {"ok": 1}
     assert set(report["kernels"][0]) == {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,17 +14,24 @@ import pytest
 
 import luthier
 from luthier import _timed
-from luthier._footprint import activation_bytes, stays_in_cache, weight_bytes
+from luthier._footprint import (
+    activation_bytes,
+    stays_in_cache,
+    stays_in_own_cache,
+    weight_bytes,
+)
 from luthier._judge import WHERE, judge
 from luthier._timed import LEAST_TURNS, InTurns, is_slower
 from luthier.autotune import Layers, Outcome, Store
 from luthier.autotune.machine import Machine
+from luthier.autotune.measure import Measurer
 from luthier.autotune.measurement import Measurement, recorded, side_by_side
 from luthier.autotune.record import normal, now
 from luthier.frontend import Program, import_model
 from luthier.schedules import Schedule, Target, registry
 
 ZEN3 = Target("x86-64-v3", "znver3", 2, 32768, 524288, 33554432)
+MACHINE = Machine(ZEN3, "AuthenticAMD", "zen3", ("avx",), 4, False)
 Times = tuple[float, ...]
 
 
@@ -51,9 +58,10 @@ def tuned(program: Program) -> dict[str, Schedule]:
 
 @dataclass
 class Stage:
-    """Hears what is done; there is time for so many attempts."""
+    """Hears what is done; there is time for so many attempts, of so many libraries."""
 
     attempts: int = 9
+    libraries: int = 9
 
     def __post_init__(self) -> None:
         self.heard: list[str] = []
@@ -61,14 +69,28 @@ class Stage:
     def __call__(self, doing: str) -> None:
         self.heard.append(doing)
 
-    def in_time(self) -> bool:
+    def in_time(self, libraries: int) -> bool:
+        if libraries > self.libraries:
+            return False
         self.attempts -= 1
         return self.attempts >= 0
 
 
+def others(program: Program, kernel: int, count: int) -> list[Schedule]:
+    """So many schedules of a kernel besides its default and the tuned one."""
+    workload = list(dict.fromkeys(call.workload.dense for call in program.calls))[kernel]
+    space = registry.spaces(workload, ZEN3)[0]
+    near = [normal(s) for s in space.neighbours(space.default_schedule())]
+    return near[1 : 1 + count]
+
+
 @pytest.fixture
 def simulated(program, tuned, monkeypatch):
-    """Judge by made-up times: of the whole, and of each kernel, beside a default of 1 ms."""
+    """Judge by made-up times: of the whole, and of each kernel, beside a default of 1 ms.
+
+    Alone, tuned schedules took half as long as defaults, and those in ``close`` 1% longer than
+    tuned ones. There it says, by the number of the kernel, what each takes inside the model.
+    """
 
     def run(
         wholes: list[float],
@@ -77,34 +99,60 @@ def simulated(program, tuned, monkeypatch):
         busy: bool = False,
         schedules: Mapping[str, Schedule] | None = None,
         stage: Stage | None = None,
+        close: Mapping[int, Sequence[float]] | None = None,
+        alone: float = 1.01e-6,
     ):
-        built: list[dict[str, Schedule]] = []
+        built: dict[str, dict[str, Schedule]] = {}
         left = iter(wholes)
-        shares = {key: (kernels or {}).get(i, 0.8) for i, key in enumerate(tuned)}
-        times = {key: (around(1e-3), around(share * 1e-3)) for key, share in shares.items()}
+        inside = {(key, s): (kernels or {}).get(i, 0.8) for i, (key, s) in enumerate(tuned.items())}
+        near: list[tuple[str, Schedule]] = []
+        for i, shares in (close or {}).items():
+            key = list(tuned)[i]
+            for schedule, share in zip(others(program, i, len(shares)), shares, strict=True):
+                inside[key, schedule] = share
+                near.append((key, schedule))
+
+        def in_turns(folders: Sequence[Path], *_: object) -> InTurns:
+            chosen = [built[folder.name] for folder in folders]
+            times = {
+                key: tuple(around(1e-3 * inside.get((key, c.get(key)), 1.0)) for c in chosen)
+                for key in tuned
+            }
+            whole = next(left)
+            return InTurns((2e-3, *(2e-3 * whole for _ in chosen[1:])), busy, times)
+
         monkeypatch.setattr(
-            "luthier._judge.build_program", lambda p, f, t, s: built.append(dict(s))
+            "luthier._judge.build_program", lambda p, f, t, s: built.update({f.name: dict(s)})
         )
-        monkeypatch.setattr(
-            "luthier._judge.in_turns", lambda *_: InTurns(2e-3, 2e-3 * next(left), busy, times)
-        )
-        layers = Layers(Store.in_memory("own", compared(tuned)), (), ZEN3)
+        monkeypatch.setattr("luthier._judge.in_turns", in_turns)
         chosen = tuned if schedules is None else schedules
-        return judge(program, layers, chosen, {}, stage or Stage()), layers, built
+        store = Store.in_memory("own", [*compared(chosen), *timed(near, alone)])
+        layers = Layers(store, (), ZEN3)
+        verdict = judge(program, layers, chosen, {}, stage or Stage())
+        return verdict, layers, list(built.values())
+
+    def workloads():
+        return {c.workload.dense.key: c.workload.dense for c in program.calls}
+
+    def timed(near: Sequence[tuple[str, Schedule]], seconds: float):
+        """Records of schedules that were timed alone."""
+        for i, (key, schedule) in enumerate(near):
+            shown = Measurement(schedule, Outcome.OK, around(seconds * (1 + 0.001 * i)))
+            yield recorded(workloads()[key], MACHINE, shown, cold=True, time=now())
 
     def compared(schedules: Mapping[str, Schedule]):
-        """Records of the kernels' own comparisons, which all of them won."""
-        machine, records = Machine(ZEN3, "AuthenticAMD", "zen3", ("avx",), 4, False), []
-        for call in {c.workload.dense.key: c for c in program.calls}.values():
-            workload = call.workload.dense
-            pair = registry.default(workload, ZEN3), schedules[workload.key]
+        """Records of the kernels' own comparisons, which tuned ones that are chosen have won."""
+        records = []
+        for workload in workloads().values():
+            pair = registry.default(workload, ZEN3), tuned[workload.key]
+            times = 2e-6, 1e-6 if workload.key in schedules else 3e-6
             shown = [
                 Measurement(normal(s), Outcome.OK, around(t))
-                for s, t in zip(pair, (2e-6, 1e-6), strict=True)
+                for s, t in zip(pair, times, strict=True)
             ]
             at = now()
             records += [
-                recorded(workload, machine, m, cold=True, time=at) for m in side_by_side([shown])
+                recorded(workload, MACHINE, m, cold=True, time=at) for m in side_by_side([shown])
             ]
         return records
 
@@ -123,7 +171,7 @@ def later(program: Program, layers: Layers) -> list[bool]:
 def test_a_model_that_is_faster_keeps_its_winners(simulated, program, tuned):
     verdict, layers, built = simulated([0.8])
     assert (verdict.before, verdict.after) == (2e-3, pytest.approx(1.6e-3))
-    assert (verdict.kept, verdict.busy, verdict.reverted) == (False, False, {})
+    assert (verdict.kept, verdict.busy, verdict.decided) == (False, False, {})
     assert built == [{}, tuned]
     assert later(program, layers) == [False, False]
 
@@ -133,7 +181,7 @@ def test_a_kernel_that_is_slower_inside_the_model_gets_its_default_back(simulate
     verdict, layers, built = simulated([0.9, 0.8], {1: 1.3}, stage=stage)
     first, second = tuned
     assert built == [{}, tuned, {first: tuned[first]}]
-    assert verdict.reverted.keys() == {second}
+    assert verdict.decided.keys() == {second}
     assert (verdict.kept, verdict.after) == (False, pytest.approx(1.6e-3))
     assert later(program, layers) == [False, True]
     assert stage.heard[0] == "building it with default schedules"
@@ -144,7 +192,7 @@ def test_a_model_that_is_no_faster_keeps_all_defaults(simulated, program, tuned)
     """Though each kernel seems to be faster."""
     verdict, layers, _ = simulated([1.01])
     assert verdict.kept
-    assert verdict.reverted.keys() == tuned.keys()
+    assert verdict.decided.keys() == tuned.keys()
     assert later(program, layers) == [True, True]
 
 
@@ -157,11 +205,73 @@ def test_what_is_left_without_the_slower_kernels_gets_another_chance(simulated, 
     assert later(program, layers) == [True, True]
 
 
+class TestFinalists:
+    """What was about as fast as the winner alone may be faster inside the model."""
+
+    def test_the_fastest_inside_the_model_is_built(self, simulated, program, tuned):
+        stage = Stage()
+        verdict, layers, built = simulated([0.9, 0.8], close={0: [0.9, 0.7]}, stage=stage)
+        first, second = tuned
+        near = others(program, 0, 2)
+        assert [chosen.get(first) for chosen in built] == [None, tuned[first], *near, near[1]]
+        assert all(chosen.get(second) == tuned[second] for chosen in built[1:])
+        decision = verdict.decided[first]
+        assert verdict.decided.keys() == {first}
+        assert (decision.schedule, decision.default_kept) == (near[1], False)
+        assert (decision.default, decision.seconds) == pytest.approx((1e-3, 0.7e-3))
+        assert (verdict.kept, verdict.after) == (False, pytest.approx(1.6e-3))
+        assert stage.heard[2:4] == [
+            "building it with the second best",
+            "building it with the third best",
+        ]
+        best = layers.best(program.calls[0].workload.dense)
+        assert (best.schedule, best.record.detail) == (near[1], WHERE)
+
+    def test_one_that_seems_faster_by_chance_is_not(self, simulated, program, tuned):
+        verdict, layers, built = simulated([0.9], close={0: [0.7999]})
+        assert verdict.decided == {}
+        assert len(built) == 3
+        assert layers.best(program.calls[0].workload.dense).schedule == tuned[next(iter(tuned))]
+
+    def test_one_that_was_slower_alone_is_none(self, simulated):
+        verdict, _, built = simulated([0.9], close={0: [0.1]}, alone=1.1e-6)
+        assert verdict.decided == {}
+        assert len(built) == 2
+
+    def test_it_may_beat_a_default_that_won_alone(self, simulated, program, tuned):
+        first, second = tuned
+        verdict, _, _ = simulated(
+            [0.9, 0.9], schedules={second: tuned[second]}, close={0: [0.5]}, alone=2e-6
+        )
+        assert verdict.decided[first].schedule in others(program, 0, 1)
+
+    def test_where_all_are_slower_than_the_default_it_is_kept(self, simulated, program, tuned):
+        verdict, layers, _ = simulated([0.9, 0.9], {0: 1.3}, close={0: [1.2]})
+        assert verdict.decided[next(iter(tuned))].default_kept
+        assert later(program, layers) == [True, False]
+
+    def test_a_gain_too_small_to_be_built_later_is_none(self, simulated, program, tuned):
+        verdict, layers, _ = simulated([0.9, 0.9], {0: 1.1}, close={0: [0.995]})
+        assert verdict.decided[next(iter(tuned))].default_kept
+        assert later(program, layers) == [True, False]
+
+    def test_short_of_time_fewer_are_timed(self, simulated):
+        _, _, built = simulated([0.9], close={0: [0.7, 0.6]}, stage=Stage(1, libraries=3))
+        assert len(built) == 3
+        _, _, built = simulated([0.9], close={0: [0.7, 0.6]}, stage=Stage(1, libraries=2))
+        assert len(built) == 2
+
+    def test_a_model_that_is_no_faster_with_them_keeps_all_defaults(self, simulated, program):
+        verdict, layers, _ = simulated([0.9, 1.01], close={0: [0.7]})
+        assert verdict.kept
+        assert later(program, layers) == [True, True]
+
+
 def test_a_busy_machine_is_no_judge(simulated, program):
     verdict, layers, _ = simulated([1.5], {0: 2.0}, busy=True)
     assert verdict.busy
     assert not verdict.kept
-    assert verdict.reverted == {}
+    assert verdict.decided == {}
     assert later(program, layers) == [False, False]
 
 
@@ -170,18 +280,17 @@ def test_where_nothing_changed_or_no_time_is_left_there_is_nothing_to_judge(simu
     assert simulated([], stage=Stage(attempts=0))[0] is None
     verdict, _, built = simulated([0.9], {1: 1.3}, stage=Stage(attempts=1))
     assert len(built) == 2
-    assert verdict.reverted.keys() == {list(tuned)[1]}
+    assert verdict.decided.keys() == {list(tuned)[1]}
 
 
 def test_another_comparison_may_overturn_a_verdict(simulated, program, tuned):
     _, layers, _ = simulated([1.01])
     workload = program.calls[0].workload.dense
-    machine = Machine(ZEN3, "AuthenticAMD", "zen3", ("avx",), 4, False)
     pair = normal(registry.default(workload, ZEN3)), tuned[workload.key]
     shown = [Measurement(s, Outcome.OK, around(t)) for s, t in zip(pair, (2e-6, 1e-6), strict=True)]
     at = now()
     for each in side_by_side([shown]):
-        layers.add(recorded(workload, machine, each, cold=True, time=at))
+        layers.add(recorded(workload, MACHINE, each, cold=True, time=at))
     assert later(program, layers) == [False, True]
 
 
@@ -219,20 +328,21 @@ class TestTurns:
         def run(first: float, second: float, busy: Callable[[float], bool]) -> InTurns:
             slowed = lambda: busy(passed[0])  # noqa: E731
             watch = SimpleNamespace(pulse=slowed)
-            return _timed._turns((Library(first, slowed), Library(second, slowed)), {}, watch)
+            libraries = [Library(first, slowed), Library(second, slowed)]
+            return _timed._turns(libraries, {}, watch)
 
         return run
 
     def test_a_quiet_machine_tells_both_times(self, turns):
         shown = turns(2e-3, 1e-3, lambda at: False)
-        assert (shown.first, shown.second) == (pytest.approx(2e-3), pytest.approx(1e-3))
+        assert shown.seconds == pytest.approx((2e-3, 1e-3))
         assert not shown.busy
         default, best = (statistics.median(s) for s in shown.kernels["k"])
         assert (default, best) == (pytest.approx(1e-3), pytest.approx(0.5e-3))
 
     def test_what_was_disturbed_does_not_count(self, turns):
         shown = turns(2e-3, 1e-3, lambda at: 0.5 < at < 1.5)
-        assert (shown.first, shown.second) == (pytest.approx(2e-3), pytest.approx(1e-3))
+        assert shown.seconds == pytest.approx((2e-3, 1e-3))
         assert not shown.busy
 
     def test_where_it_never_is_quiet_that_is_said(self, turns):
@@ -253,10 +363,10 @@ class TestTheCommand:
 
         def set_to(share: float, *, busy: bool = False) -> None:
             class Every(dict):
-                def __missing__(self, key: str) -> tuple[Times, Times]:
-                    return around(1e-3), around(0.9e-3)
+                def __missing__(self, key: str) -> tuple[Times, ...]:
+                    return around(1e-3), around(0.9e-3), around(0.9e-3), around(0.9e-3)
 
-            shown = InTurns(1e-3, share * 1e-3, busy, Every())
+            shown = InTurns((1e-3, share * 1e-3), busy, Every())
             monkeypatch.setattr("luthier._judge.in_turns", lambda *_: shown)
             monkeypatch.setattr("luthier._tune.choices", _others)
 
@@ -319,6 +429,8 @@ class TestFootprint:
         size = weight_bytes(program) + activation_bytes(program)
         assert stays_in_cache(program, replace(ZEN3, l3=size))
         assert not stays_in_cache(program, replace(ZEN3, l3=size - 1))
+        assert stays_in_own_cache(program, replace(ZEN3, l2=size))
+        assert not stays_in_own_cache(program, replace(ZEN3, l2=size - 1))
 
     def test_what_is_dead_takes_no_room(self):
         from luthier.frontend.program import Call
@@ -331,10 +443,27 @@ class TestFootprint:
         assert activation_bytes(chain) == 2 * 4000
 
 
-def test_a_small_model_is_tuned_warm_and_a_large_one_cold(model, tmp_path, monkeypatch):
-    for fits in (True, False):
-        monkeypatch.setattr("luthier._tune.stays_in_cache", lambda *_, fits=fits: fits)
-        log = tmp_path / f"log {fits}"
-        luthier.tune(model, trials=2, threads=2, log=log, timed=False)
-        with Store.open(log) as store:
-            assert {record.cold for record in store.records()} == {not fits}
+@pytest.mark.parametrize(
+    ("fits", "fits_core", "cold", "swept"),
+    [
+        (False, False, True, False),
+        (True, False, False, True),
+        (True, True, False, False),
+    ],
+)
+def test_kernels_are_timed_as_warm_as_in_their_model(
+    model, tmp_path, monkeypatch, fits, fits_core, cold, swept
+):
+    """Weights come from memory, from the cache of all cores, or from each core's own."""
+    monkeypatch.setattr("luthier._tune.stays_in_cache", lambda *_: fits)
+    monkeypatch.setattr("luthier._tune.stays_in_own_cache", lambda *_: fits_core)
+    asked = []
+    ask = Measurer._ask_runner
+    monkeypatch.setattr(
+        Measurer, "_ask_runner", lambda self, request: asked.append(request) or ask(self, request)
+    )
+    log = tmp_path / "log"
+    luthier.tune(model, trials=2, threads=2, log=log, timed=False)
+    assert {(request["cold"], request["swept"]) for request in asked} == {(cold, swept)}
+    with Store.open(log) as store:
+        assert {record.cold for record in store.records()} == {cold}

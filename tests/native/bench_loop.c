@@ -5,6 +5,7 @@
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,7 +76,8 @@ static int32_t time_kernel(const struct luthier_kernel *kernel, luthier_pool *po
 {
     static char cold[1000];
     struct luthier_range range = {cold, sizeof cold};
-    int32_t count = luthier_kernel_time(kernel, pool, &range, 1, &effort, samples);
+    struct luthier_caches caches = {.flushed = &range, .flushed_count = 1};
+    int32_t count = luthier_kernel_time(kernel, pool, &caches, &effort, samples);
     CHECK(count >= 1 && count <= effort.most);
     for (int32_t i = 0; i < count; i++)
         CHECK(samples[i] > 0 && (i == 0 || samples[i - 1] <= samples[i]));
@@ -122,9 +124,33 @@ static void short_kernels_run_several_times_a_sample(luthier_pool *pool)
     pause_us = 100;
     struct luthier_effort effort = {3, 3, 0.0, 1e9, 1e9, 50e-3};
     memory.runs = 0;
-    CHECK(luthier_kernel_time(&SLEEPING, pool, NULL, 0, &effort, samples) == 3);
+    struct luthier_caches as_they_are = {0};
+    CHECK(luthier_kernel_time(&SLEEPING, pool, &as_they_are, &effort, samples) == 3);
     CHECK(memory.runs > 1 + 3); /* the first one finds out how many make a sample */
     CHECK(samples[0] >= 100e-6);
+}
+
+static void what_is_swept_before_each_sample_leaves_it_one_run(luthier_pool *pool)
+{
+    static char sweep[100000], touched[1000];
+    double samples[MOST];
+    pause_us = 100;
+    struct luthier_effort effort = {3, 3, 0.0, 1e9, 1e9, 50e-3};
+    struct luthier_range range = {touched, sizeof touched};
+    struct luthier_caches caches = {
+        .swept = {sweep, sizeof sweep}, .touched = &range, .touched_count = 1};
+    memory.runs = 0;
+    CHECK(luthier_kernel_time(&SLEEPING, pool, &caches, &effort, samples) == 3);
+    CHECK(memory.runs == 3);
+}
+
+static void every_piece_is_touched_once(void)
+{
+    bool seen[TOUCH_PIECES] = {false};
+    for (int32_t i = 0; i < TOUCH_PIECES; i++) {
+        CHECK(touched_piece(i) < TOUCH_PIECES && !seen[touched_piece(i)]);
+        seen[touched_piece(i)] = true;
+    }
 }
 
 static void median_and_spread(void)
@@ -191,6 +217,8 @@ int main(void)
     samples_are_ascending_and_limited(pool);
     slow_kernels_are_given_up(pool);
     short_kernels_run_several_times_a_sample(pool);
+    what_is_swept_before_each_sample_leaves_it_one_run(pool);
+    every_piece_is_touched_once();
     luthier_workers_stop(pool);
     CHECK(luthier_workers_start(1, &pool) == 0);
     memset(&memory, 0, sizeof memory);
