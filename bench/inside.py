@@ -1,6 +1,6 @@
 """What kernels won alone, and what of it holds inside their model, into RESULTS.md.
 
-python -m bench.inside                            six models that stay in the caches
+python -m bench.inside                            four models
 python -m bench.inside digits --minutes 1 --print
 
 Kernels are tuned alone; a library is built of what won. Then the model itself decides between the
@@ -26,7 +26,7 @@ from luthier._timed import in_turns
 from luthier.frontend import read_model
 from luthier.schedules.target import available_cores
 
-MODELS = ("digits", "squeezenet", "shufflenet", "mobilenet_v2", "minilm_l6_128", "resnet18")
+MODELS = ("digits", "squeezenet", "mobilenet_v2", "resnet18")
 _HEAD = ("model", "kernels", "trials", "sum of kernels", "model", "model decides", "of kernels")
 _READING = """\
 How many times as fast as with default schedules. *Sum of kernels*: by their own comparisons; then
