@@ -11,7 +11,6 @@ from luthier.schedules.registry import spaces
 
 from .attention import fuse_attention
 from .commute import commute_resizes
-from .declared import check_outputs
 from .fit import fit_templates
 from .fold import fold_constants
 from .fold_scales import fold_scales
@@ -21,9 +20,11 @@ from .join_depthwise import join_depthwise
 from .layout import channels_last
 from .lower import lower
 from .normalize import find_normalizations
-from .outline import outline
+from .onnx.declared import check_outputs
+from .onnx.importer import to_graph
+from .onnx.outline import outline
+from .onnx.read import ReadModel, Shapes, read_model
 from .program import Program
-from .read import ReadModel, Shapes, read_model
 from .sink_reshapes import sink_reshapes
 
 PASSES = (
@@ -44,8 +45,6 @@ def import_graph(
     model: str | os.PathLike[str] | onnx.ModelProto | ReadModel, shapes: Shapes | None = None
 ) -> Graph:
     """The model's graph after all passes; raises as ``import_model`` does."""
-    from .relax_import import to_graph  # noqa: PLC0415 - its classes are TVM's
-
     read = read_model(model, shapes).proto
     light, weights = outline(read)
     graph = to_graph(light, weights)

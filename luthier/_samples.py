@@ -13,7 +13,7 @@ import onnx.shape_inference
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from luthier.frontend.outline import outline
+from luthier.frontend.onnx.outline import outline
 from luthier.schedules.errors import LuthierError
 
 from ._constants import Constants

@@ -21,7 +21,7 @@ import luthier.logs
 from luthier.cli import INTERNAL, INTERRUPTED, TRACEBACK
 from luthier.cli import cli as group
 from luthier.commands.logs import logs
-from luthier.frontend.onnx_ops import SUPPORTED
+from luthier.frontend.onnx.operators import SUPPORTED
 from luthier.schedules import errors
 from luthier.schedules.workload import DTYPE_BYTES
 

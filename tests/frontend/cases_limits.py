@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from onnx_models import Case, case, floats, integers, positive
 
-from luthier.frontend.onnx_ops import SUPPORTED
+from luthier.frontend.onnx.operators import SUPPORTED
 
 HUGE, NEGATIVE = 2**62, -(2**62)
 SCALAR, NOTHING = np.float32(0.5), floats(2, 0, 3)

@@ -12,7 +12,8 @@ import pytest
 from onnx import AttributeProto, FunctionProto, NodeProto, helper, numpy_helper
 from onnx_models import TARGET, Arrays, agree, case, compute, floats, model
 
-from luthier.frontend import functions, import_model
+from luthier.frontend import import_model
+from luthier.frontend.onnx import functions
 from luthier.schedules import ModelError
 
 N = helper.make_node

@@ -17,10 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from onnx_models import TARGET, compute, floats, model
-from tvm import relax
 
-from luthier.frontend import import_model, model_file, read_model, relax_import
-from luthier.frontend.model_file import ModelFile
+from luthier.frontend import import_model, read_model
+from luthier.frontend.onnx import importer, model_file
+from luthier.frontend.onnx.model_file import ModelFile
+from luthier.frontend.onnx.node import Operator
 from luthier.schedules import LuthierError, ModelError, UnsupportedOperator
 
 N = helper.make_node
@@ -158,7 +159,7 @@ def test_a_proto_has_the_hash_of_its_serialisation(monkeypatch: pytest.MonkeyPat
     whole = read_model(small(), shapes).sha256
     data = small().SerializeToString(deterministic=True)
     assert whole == hashlib.sha256(data).hexdigest()
-    monkeypatch.setattr("luthier.frontend.model_file._MOST_SERIALISED", 10)
+    monkeypatch.setattr("luthier.frontend.onnx.model_file._MOST_SERIALISED", 10)
     large, other = small(), small()
     other.graph.initializer[0].raw_data = bytes(60)
     assert read_model(large, shapes).sha256 == read_model(small(), shapes).sha256
@@ -336,8 +337,8 @@ def test_what_is_declared_of_inner_values_does_not_count() -> None:
 
 def test_a_shape_that_onnx_infers_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every build compares each of our shapes with the one that onnx infers."""
-    wrong = dict(relax_import.CONVERTERS, Softplus=lambda node: relax.op.sum(node.x, 0))
-    monkeypatch.setattr(relax_import, "CONVERTERS", wrong)
+    summed = Operator(lambda node: node.t.emit("sum", node.x, axes=(0,), keepdims=False))
+    monkeypatch.setattr(importer, "OPERATORS", {**importer.OPERATORS, "Softplus": summed})
     nodes = [N("Softplus", ["x"], ["s"], name="soft"), N("ReduceSum", ["s"], ["y"], keepdims=0)]
     assert refusal(model(nodes, {"x": floats(2, 3)}, ["y"])) == (
         "Softplus 'soft': its result 's' has the shape [3], but ONNX infers [2, 3]: "

@@ -8,7 +8,7 @@ from onnx_models import TARGET, floats, model
 from test_operators import CASES
 
 from luthier.frontend import import_model
-from luthier.frontend.onnx_ops import BUILD_TIME, SUPPORTED
+from luthier.frontend.onnx.operators import BUILD_TIME, SUPPORTED
 from luthier.schedules import UnsupportedOperator
 
 

@@ -12,7 +12,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from luthier.frontend.onnx_ops import SUPPORTED
+from luthier.frontend.onnx.operators import SUPPORTED
 from tests.fuzz import search as searching
 from tests.fuzz.__main__ import main
 from tests.fuzz.case import Case, Port, Setting

@@ -1,0 +1,138 @@
+"""Arithmetic, reductions and matrix products, composed of the graph's operators."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from luthier.schedules import Tensor
+
+from ..emitter import Emitter
+
+
+def reduce(t: Emitter, op: str, x: int, axes: Iterable[int] | None, keepdims: bool) -> int:
+    """A reduction over ``axes``; None is all of them, none at all changes nothing."""
+    rank = len(t.shape(x))
+    over = tuple(range(rank)) if axes is None else tuple(sorted(int(a) % rank for a in axes))
+    if not over:
+        return x
+    return t.emit(op, x, axes=over, keepdims=keepdims)
+
+
+def isfinite(t: Emitter, x: int) -> int:
+    """Neither NaN nor infinite."""
+    return t.emit("logical_not", t.emit("logical_or", t.emit("isnan", x), t.emit("isinf", x)))
+
+
+def clip(t: Emitter, x: int, low: float, high: float) -> int:
+    """``min(max(x, low), high)``."""
+    dtype = t.dtype(x)
+    if dtype.startswith(("int", "uint")):
+        info = np.iinfo(dtype)
+        ends = tuple(int(min(max(v, info.min), info.max)) for v in (low, high))
+        return t.emit("clip", x, out=t.type(x), min=ends[0], max=ends[1])
+    if low == 0 and high == math.inf:
+        return t.emit("relu", x)
+    written = [v if math.isfinite(v) else str(v) for v in (low, high)]
+    return t.emit("clip", x, out=t.type(x), min=written[0], max=written[1])
+
+
+def matmul(t: Emitter, a: int, b: int) -> int:
+    """NumPy's matmul of two values; vectors are matrices with one row or column."""
+    left, right = t.shape(a), t.shape(b)
+    if len(left) == 1:
+        a = t.reshape(a, (1, *left))
+    if len(right) == 1:
+        b = t.reshape(b, (*right, 1))
+    y = t.emit("matmul", a, b, transpose_b=False)
+    shape = list(t.shape(y))
+    if len(right) == 1:
+        del shape[-1]
+    if len(left) == 1:
+        del shape[-1 if len(right) == 1 else -2]
+    return t.reshape(y, shape)
+
+
+def variance(t: Emitter, x: int, axes: tuple[int, ...], keepdims: bool) -> int:
+    """Mean squared distance from the mean."""
+    centred = t.emit("subtract", x, t.emit("mean", x, axes=axes, keepdims=True))
+    square = t.emit("multiply", centred, centred)
+    return t.emit("mean", square, axes=axes, keepdims=keepdims)
+
+
+def prelu(t: Emitter, x: int, slope: int) -> int:
+    """``x`` above 0 and ``slope * x`` below, of which the shapes broadcast."""
+    scaled = t.emit("multiply", x, slope)
+    return t.emit("where", t.emit("greater", x, t.scalar(0, x)), x, scaled)
+
+
+def gelu(t: Emitter, x: int) -> int:
+    """Hendrycks and Gimpel 2016, exact form: ``x * (1 + erf(x / sqrt 2)) / 2``."""
+    scaled = t.emit("multiply", x, t.scalar(1 / math.sqrt(2), x))
+    one = t.emit("add", t.emit("erf", scaled), t.scalar(1, x))
+    return t.emit("multiply", t.emit("multiply", x, t.scalar(0.5, x)), one)
+
+
+def gelu_tanh(t: Emitter, x: int) -> int:
+    """The tanh form of the same paper."""
+    cube = t.emit("multiply", x, t.emit("multiply", x, x))
+    inner = t.emit("add", x, t.emit("multiply", cube, t.scalar(0.044715, x)))
+    bent = t.emit("tanh", t.emit("multiply", inner, t.scalar(math.sqrt(2 / math.pi), x)))
+    one = t.emit("add", bent, t.scalar(1, x))
+    return t.emit("multiply", t.emit("multiply", x, t.scalar(0.5, x)), one)
+
+
+def quantize(t: Emitter, x: int, scale: int, zero: int, axis: int, dtype: str) -> int:
+    """In float32; NaN becomes the lowest number, as in ONNX Runtime."""
+    x, scale, zero = (t.cast(v, "float32") for v in (x, scale, zero))
+    scale, zero = _along(t, scale, x, axis), _along(t, zero, x, axis)
+    y = t.emit("add", t.emit("round", t.emit("divide", x, scale)), zero)
+    info = np.iinfo(dtype)
+    low, high = t.scalar(int(info.min), y), t.scalar(int(info.max), y)
+    y = t.emit("where", t.emit("greater", y, low), y, low)
+    return t.cast(t.emit("where", t.emit("less", y, high), y, high), dtype)
+
+
+def dequantize(t: Emitter, x: int, scale: int, zero: int, axis: int, dtype: str) -> int:
+    """In float32."""
+    scale, zero = _along(t, scale, x, axis), _along(t, zero, x, axis)
+    centred = t.emit("subtract", t.cast(x, "int32"), t.cast(zero, "int32"))
+    product = t.emit("multiply", t.cast(centred, "float32"), t.cast(scale, "float32"))
+    return t.cast(product, dtype)
+
+
+def _along(t: Emitter, vector: int, x: int, axis: int) -> int:
+    """A scalar, or a vector laid along one axis of ``x``; raises where it does not fit."""
+    size, rank = t.type(vector).size, len(t.shape(x))
+    if size > 1 and (not -rank <= axis < rank or t.shape(vector) != (t.shape(x)[axis],)):
+        raise t.unsupported(
+            f"a scale of the shape {list(t.shape(vector))} along axis {axis} of {list(t.shape(x))}"
+        )
+    shape = [1] * rank
+    if size > 1:
+        shape[axis % rank] = size
+    return t.reshape(vector, shape if rank else ())
+
+
+def filled(t: Emitter, number: float, like: Tensor) -> int:
+    """A constant of one number."""
+    return t.constant(np.broadcast_to(np.asarray(number, like.dtype), like.shape))
+
+
+def one_hot(t: Emitter, indices: int, on: int, off: int, axis: int, out: Tensor) -> int:
+    """``on`` along ``axis`` where its place is the index, else ``off``, both numbers."""
+    shape = list(out.shape)
+    depth, shape[axis] = shape[axis], 1
+    places = np.arange(depth, dtype=t.dtype(indices))
+    classes = t.constant(places.reshape([-1 if i == axis else 1 for i in range(len(shape))]))
+    hit = t.emit("equal", t.reshape(indices, shape), classes)
+    return t.emit("where", hit, on, off, out=out)
+
+
+def triangle(t: Emitter, x: int, k: int, *, upper: bool) -> int:
+    """Matrices without what is below, or above, a diagonal."""
+    ones = np.ones(t.shape(x)[-2:], bool)
+    mask = np.triu(ones, k) if upper else np.tril(ones, k)
+    return t.emit("where", t.constant(mask), x, t.scalar(0, x), out=t.type(x))

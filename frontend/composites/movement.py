@@ -1,0 +1,104 @@
+"""Data movement, composed of the graph's operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from luthier.schedules import Tensor
+
+from ..emitter import Emitter
+from ..graph import literal
+
+
+def concat(t: Emitter, parts: Sequence[int], axis: int) -> int:
+    """The parts one after another along an axis."""
+    return parts[0] if len(parts) == 1 else t.emit("concat", *parts, axis=axis)
+
+
+def split(t: Emitter, x: int, sizes: Sequence[int], axis: int) -> tuple[int, ...]:
+    """Parts of these sizes along an axis."""
+    shape = t.shape(x)
+    parts, begin = [], 0
+    for size in sizes:
+        start = [begin if i == axis else 0 for i in range(len(shape))]
+        part = [size if i == axis else d for i, d in enumerate(shape)]
+        parts.append(t.slice(x, start, part, [1] * len(shape)))
+        begin += size
+    return tuple(parts)
+
+
+def strided_slice(
+    t: Emitter, x: int, axes: Sequence[int], bounds: Sequence[tuple[int, int, int]]
+) -> int:
+    """Python's slices, (start, stop, step) as ``slice.indices`` gives them, along some axes."""
+    shape = list(t.shape(x))
+    begin, steps = [0] * len(shape), [1] * len(shape)
+    for axis, (start, stop, step) in zip(axes, bounds, strict=True):
+        begin[axis], steps[axis] = start, step
+        shape[axis] = len(range(start, stop, step))
+    return t.slice(x, begin, shape, steps)
+
+
+def take(t: Emitter, x: int, indices: int, axis: int) -> int:
+    """NumPy's take along an axis; a single known index is a slice."""
+    shape = t.shape(x)
+    known = t.known(indices)
+    if known is not None and known.size == 1:
+        index = int(known.item()) % shape[axis]
+        begin = [index if i == axis else 0 for i in range(len(shape))]
+        part = [1 if i == axis else d for i, d in enumerate(shape)]
+        out = (*shape[:axis], *known.shape, *shape[axis + 1 :])
+        return t.reshape(t.slice(x, begin, part, [1] * len(shape)), out)
+    if known is not None:
+        from_start = np.where(known < 0, known + shape[axis], known).astype(known.dtype)
+        indices = t.constant(from_start)
+    return t.emit("take", x, indices, axis=axis)
+
+
+def pad(
+    t: Emitter, x: int, widths: Sequence[tuple[int, int]], mode: str = "constant", value: float = 0
+) -> int:
+    """Elements before and after along each dimension; negative widths cut off.
+
+    ``mode``: "constant", "reflect" or "edge".
+    """
+    shape, dtype = t.shape(x), t.dtype(x)
+    out = Tensor(tuple(d + a + b for d, (a, b) in zip(shape, widths, strict=True)), dtype)
+    if any(w < 0 for pair in widths for w in pair):
+        sides = zip(shape, widths, strict=True)
+        if any(d + min(a, 0) + min(b, 0) < 1 for d, (a, b) in sides):  # nothing of it is left
+            if mode != "constant":
+                raise t.unsupported("padding of nothing by its edge")
+            return t.broadcast(t.number(value, dtype), out.shape)
+        x = _crop(t, x, widths)
+        widths = [(max(a, 0), max(b, 0)) for a, b in widths]
+    if not any(w for pair in widths for w in pair):
+        return x
+    fill = literal(value, dtype) if mode == "constant" else 0
+    before = tuple(a for a, _ in widths)
+    return t.emit("pad", x, out=out, before=before, value=fill, mode=mode)
+
+
+def _crop(t: Emitter, x: int, widths: Sequence[tuple[int, int]]) -> int:
+    shape = t.shape(x)
+    begin = [max(-a, 0) for a, _ in widths]
+    part = [d - max(-a, 0) - max(-b, 0) for d, (a, b) in zip(shape, widths, strict=True)]
+    return t.slice(x, begin, part, [1] * len(shape))
+
+
+def tile(t: Emitter, x: int, repeats: Sequence[int]) -> int:
+    """NumPy's tile, a number of repetitions for each dimension."""
+    shape = t.shape(x)
+    split_shape = [d for size in shape for d in (1, size)]
+    spread = [d for size, times in zip(shape, repeats, strict=True) for d in (times, size)]
+    out = [size * times for size, times in zip(shape, repeats, strict=True)]
+    return t.reshape(t.broadcast(t.reshape(x, split_shape), spread), out)
+
+
+def flip(t: Emitter, x: int, axis: int) -> int:
+    """Elements in the opposite order along an axis."""
+    shape = t.shape(x)
+    begin = [d - 1 if i == axis else 0 for i, d in enumerate(shape)]
+    return t.slice(x, begin, shape, [-1 if i == axis else 1 for i in range(len(shape))])

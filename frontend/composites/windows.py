@@ -1,0 +1,265 @@
+"""Convolutions and pooling, channels first as in most models, of the graph's channels-last ones.
+
+Each gets a transpose before and after it; ``layout`` moves those through the graph until they meet
+and cancel. One dimension is one row of two. Of three dimensions, a maximum is one of two dimensions
+and then one of the third; other operators are left to Relax.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from luthier.schedules import Tensor
+from luthier.schedules.ops.windows import places
+
+from ..emitter import Emitter
+
+TO_NHWC = (0, 2, 3, 1)
+TO_NCHW = (0, 3, 1, 2)
+
+
+@dataclass(frozen=True)
+class Window:
+    """How a kernel moves over the dimensions after the channels, one number for each of them.
+
+    ``pads`` are those before, then those after.
+    """
+
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    pads: tuple[int, ...]
+
+    def as_row(self) -> Window:
+        """The same over one row of an image."""
+        before, after = self.pads
+        return Window(
+            (1, *self.kernel), (1, *self.strides), (1, *self.dilations), (0, before, 0, after)
+        )
+
+    def places(self, sizes: Sequence[int], *, ceil: bool = False) -> tuple[int, ...]:
+        """How many there are along dimensions of these sizes; ``ceil`` counts one that is cut.
+
+        But not one that begins in the padding after the last element, or beyond.
+        """
+        count, found = len(sizes), []
+        for i, size in enumerate(sizes):
+            stride, before = self.strides[i], self.pads[i]
+            more = before + self.pads[count + i] + (stride - 1 if ceil else 0)
+            number = places(size, self.kernel[i], stride, self.dilations[i], more)
+            found.append(number - (ceil and (number - 1) * stride >= size + before))
+        return tuple(found)
+
+
+def conv(t: Emitter, x: int, w: int, window: Window, groups: int) -> int:
+    """``x`` [n, c, ...], ``w`` [k, c / groups, ...]."""
+    rank = len(window.kernel)
+    if rank == 1:
+        row = conv(t, _with_row(t, x), _with_row(t, w), window.as_row(), groups)
+        return _without_row(t, row)
+    if rank == 3:
+        out = (t.shape(x)[0], t.shape(w)[0], *window.places(t.shape(x)[2:]))
+        return _conv3d(t, "relax.nn.conv3d", x, w, window, groups, out)
+    y = t.emit(
+        "conv2d",
+        t.transpose(x, TO_NHWC),
+        t.transpose(w, TO_NHWC),
+        strides=window.strides,
+        pads=window.pads,
+        dilations=window.dilations,
+        groups=groups,
+    )
+    return t.transpose(y, TO_NCHW)
+
+
+def conv_transpose(
+    t: Emitter, x: int, w: int, window: Window, groups: int, more: Sequence[int]
+) -> int:
+    """``x`` [n, c, ...], ``w`` [c, k / groups, ...]; ``more`` elements at the end are computed."""
+    rank = len(window.kernel)
+    if rank == 1:
+        rows = _with_row(t, x), _with_row(t, w)
+        return _without_row(t, conv_transpose(t, *rows, window.as_row(), groups, (0, *more)))
+    sizes = t.shape(x)[2:]
+    out = (
+        t.shape(x)[0],
+        t.shape(w)[1] * groups,
+        *(
+            (d - 1) * s + (k - 1) * dilation + 1 - a - b + m
+            for d, s, k, dilation, a, b, m in zip(
+                sizes,
+                window.strides,
+                window.kernel,
+                window.dilations,
+                window.pads[:rank],
+                window.pads[rank:],
+                more,
+                strict=True,
+            )
+        ),
+    )
+    if rank == 3:
+        return _conv3d(t, "relax.nn.conv3d_transpose", x, w, window, groups, out, tuple(more))
+    y = t.emit(
+        "conv2d_transpose",
+        t.transpose(x, TO_NHWC),
+        t.transpose(w, TO_NHWC),
+        out=_channels_last(Tensor(out, t.dtype(x))),
+        strides=window.strides,
+        pads=window.pads,
+        dilations=window.dilations,
+        groups=groups,
+    )
+    return t.transpose(y, TO_NCHW)
+
+
+def _conv3d(
+    t: Emitter,
+    op: str,
+    x: int,
+    w: int,
+    window: Window,
+    groups: int,
+    out: tuple[int, ...],
+    more: tuple[int, ...] | None = None,
+) -> int:
+    """Left to Relax."""
+    transposed = more is not None
+    extra = {} if more is None else {"output_padding": more}
+    return t.emit(
+        op,
+        x,
+        w,
+        out=Tensor(out, t.dtype(x)),
+        attrs=f"relax.attrs.Conv3D{'Transpose' if transposed else ''}Attrs",
+        strides=window.strides,
+        padding=window.pads,
+        dilation=window.dilations,
+        groups=groups,
+        data_layout="NCDHW",
+        kernel_layout="IODHW" if transposed else "OIDHW",
+        out_layout="NCDHW",
+        **extra,
+    )
+
+
+def max_pool(t: Emitter, x: int, window: Window, *, ceil: bool) -> int:
+    """``x`` [n, c, ...]; what is outside does not count."""
+    out = (*t.shape(x)[:2], *window.places(t.shape(x)[2:], ceil=ceil))
+    if len(window.kernel) == 3:
+        return _max_pool3d(t, x, window, out)
+    return _pool(t, "max_pool2d", x, window, out)
+
+
+def avg_pool(t: Emitter, x: int, window: Window, *, ceil: bool, include: bool) -> int:
+    """``x`` [n, c, ...]; ``include`` counts padding, but not what a cut window sees beyond it."""
+    out = (*t.shape(x)[:2], *window.places(t.shape(x)[2:], ceil=ceil))
+    if len(window.kernel) == 3:
+        along = [i for i, size in enumerate(window.kernel) if size > 1]
+        plain = set(window.strides) == set(window.dilations) == {1}
+        if plain and include and len(along) == 1 and out == t.shape(x):  # a mean of neighbours
+            axis, before = 2 + along[0], window.pads[along[0]]
+            size = window.kernel[along[0]]
+            return t.emit("window_mean", x, axis=axis, size=size, before=before)
+        return t.emit(
+            "relax.nn.avg_pool3d",
+            x,
+            out=Tensor(out, t.dtype(x)),
+            attrs="relax.attrs.Pool3DAttrs",
+            pool_size=window.kernel,
+            strides=window.strides,
+            padding=window.pads,
+            dilation=window.dilations,
+            ceil_mode=ceil,
+            count_include_pad=include,
+            layout="NCDHW",
+            out_layout="NCDHW",
+        )
+    return _pool(t, "avg_pool2d", x, window, out, include=include)
+
+
+def _pool(
+    t: Emitter, op: str, x: int, window: Window, out: tuple[int, ...], *, include: bool = False
+) -> int:
+    shape = out
+    if len(window.kernel) == 1:
+        x, window, shape = _with_row(t, x), window.as_row(), (*out[:2], 1, out[2])
+    x = t.transpose(x, TO_NHWC)
+    last = _channels_last(Tensor(shape, t.dtype(x)))
+    include = include and any(window.pads)
+    if include and _overhangs(t.type(x), last, window):
+        top, left, bottom, right = window.pads
+        n, h, w, c = t.shape(x)
+        padded = Tensor((n, h + top + bottom, w + left + right, c), last.dtype)
+        before = (0, top, left, 0)
+        x = t.emit("pad", x, out=padded, before=before, value=0.0, mode="constant")
+        window, include = replace(window, pads=(0, 0, 0, 0)), False
+    more = {"count_include_pad": include} if op == "avg_pool2d" else {}
+    y = t.emit(
+        op,
+        x,
+        out=last,
+        pads=window.pads,
+        **more,
+        kernel=window.kernel,
+        strides=window.strides,
+        dilations=window.dilations,
+    )
+    return t.reshape(t.transpose(y, TO_NCHW), out)
+
+
+def _max_pool3d(t: Emitter, x: int, window: Window, out: tuple[int, ...]) -> int:
+    """TVM's own has the lowest finite number for an empty maximum, and loses NaN."""
+    kernel, strides, pads, dilations = (
+        window.kernel, window.strides, window.pads, window.dilations
+    )  # fmt: skip
+    dtype = t.dtype(x)
+    x = t.transpose(x, (0, 2, 3, 4, 1))
+    n, depth, *plane, c = t.shape(x)
+    _, _, new_depth, *new_plane = out
+    planes = t.emit(
+        "max_pool2d",
+        t.reshape(x, (n * depth, *plane, c)),
+        out=Tensor((n * depth, *new_plane, c), dtype),
+        kernel=kernel[1:],
+        strides=strides[1:],
+        pads=(*pads[1:3], *pads[4:]),
+        dilations=dilations[1:],
+    )
+    size = math.prod(new_plane)
+    y = t.emit(
+        "max_pool2d",
+        t.reshape(planes, (n, depth, size, c)),
+        out=Tensor((n, new_depth, size, c), dtype),
+        kernel=(kernel[0], 1),
+        strides=(strides[0], 1),
+        pads=(pads[0], 0, pads[3], 0),
+        dilations=(dilations[0], 1),
+    )
+    return t.transpose(t.reshape(y, (n, new_depth, *new_plane, c)), (0, 4, 1, 2, 3))
+
+
+def _overhangs(x: Tensor, out: Tensor, window: Window) -> bool:
+    """Whether a window reaches beyond the padding."""
+    for i in (0, 1):
+        span = window.dilations[i] * (window.kernel[i] - 1) + 1
+        reach = (out.shape[1 + i] - 1) * window.strides[i] + span
+        if reach > x.shape[1 + i] + window.pads[i] + window.pads[2 + i]:
+            return True
+    return False
+
+
+def _with_row(t: Emitter, x: int) -> int:
+    n, c, width = t.shape(x)
+    return t.reshape(x, (n, c, 1, width))
+
+
+def _without_row(t: Emitter, x: int) -> int:
+    n, c, _, width = t.shape(x)
+    return t.reshape(x, (n, c, width))
+
+
+def _channels_last(out: Tensor) -> Tensor:
+    return Tensor(tuple(out.shape[i] for i in TO_NHWC), out.dtype)

@@ -1,0 +1,141 @@
+"""Emits the graph's operators one by one, for whoever reads a model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from luthier.schedules import ModelError, Tensor, UnsupportedOperator
+from luthier.schedules.workload import DTYPE_BYTES, Attr
+
+from .graph import Array, Builder
+
+# Kernels index with 32 bits.
+MOST_ELEMENTS = 2**31 - 1
+# Of what a build computes from a few numbers.
+MOST_IN_TABLE = 1 << 26
+
+
+class Emitter:
+    """A ``Builder`` that checks each value; ``label`` names the model's node that it is of."""
+
+    def __init__(self, name: str) -> None:
+        self.builder = Builder(name)
+        self.label = ""
+
+    def about(self, label: str) -> None:
+        """What is emitted from now on is of this node of the model."""
+        self.label = self.builder.source = label
+
+    # ---- values ----
+
+    def input(self, name: str, tensor: Tensor) -> int:
+        """A new input of the model; raises ModelError."""
+        self.about(f"input '{name}'")
+        return self.builder.input(name, self._checked(tensor))
+
+    def constant(self, array: Array) -> int:
+        """The value of an array; no operator takes one without elements. Raises ModelError."""
+        if str(array.dtype) not in DTYPE_BYTES:
+            raise ModelError(f"{self.label}: the element type {array.dtype} is not supported")
+        return self.builder.constant(array)
+
+    def number(self, value: Any, dtype: str) -> int:
+        """A constant of rank 0."""
+        return self.constant(np.asarray(value, dtype))
+
+    def scalar(self, number: float, like: int) -> int:
+        """A literal of the same dtype as the value ``like``."""
+        return self.builder.scalar(number, self.type(like).dtype)
+
+    def known(self, value: int) -> Array | None:
+        """The array, where the value is a constant."""
+        return self.builder.constants.get(value)
+
+    def type(self, value: int) -> Tensor:
+        """Type of a value."""
+        return self.builder.values[value]
+
+    def shape(self, value: int) -> tuple[int, ...]:
+        """Its shape."""
+        return self.type(value).shape
+
+    def dtype(self, value: int) -> str:
+        """Its element type."""
+        return self.type(value).dtype
+
+    def emit(self, op: str, *args: int, out: Tensor | None = None, **attrs: Attr) -> int:
+        """The value of an operator; raises ModelError where it has no or too many elements."""
+        for arg in args:
+            self.check_elements(arg)
+        value = self.builder.emit(op, *args, out=out, **attrs)
+        self._checked(self.type(value))
+        return value
+
+    def check_elements(self, value: int) -> None:
+        """Raise ModelError for a constant that has none."""
+        if 0 in self.shape(value):
+            shape = list(self.shape(value))
+            raise ModelError(f"{self.label}: a constant has no elements (shape {shape})")
+
+    def _checked(self, tensor: Tensor) -> Tensor:
+        shape = list(tensor.shape)
+        if any(d < 1 for d in shape):
+            raise ModelError(f"{self.label}: the result has no elements (shape {shape})")
+        if tensor.size > MOST_ELEMENTS:
+            raise ModelError(
+                f"{self.label}: the shape {shape} has more elements than can be indexed"
+            )
+        return tensor
+
+    # ---- what costs nothing where it changes nothing ----
+
+    def reshape(self, x: int, shape: Sequence[int]) -> int:
+        """The same elements under another shape; raises ModelError where they do not fit."""
+        if math.prod(shape) != self.type(x).size:
+            old = list(self.shape(x))
+            raise ModelError(f"{self.label}: {old} does not reshape to {list(shape)}")
+        base = self.builder.producer.get(x)
+        if base is not None and base.node.op == "reshape":
+            x = base.node.args[0]
+        if tuple(shape) == self.shape(x):
+            return x
+        return self.emit("reshape", x, out=Tensor(tuple(shape), self.dtype(x)))
+
+    def transpose(self, x: int, axes: Sequence[int]) -> int:
+        """Dimensions in another order."""
+        if tuple(axes) == tuple(range(len(axes))):
+            return x
+        return self.emit("transpose", x, axes=tuple(axes))
+
+    def broadcast(self, x: int, shape: Sequence[int]) -> int:
+        """NumPy's broadcast_to; raises ModelError where it does not fit."""
+        old, new = self.shape(x)[::-1], tuple(shape)[::-1]
+        if len(old) > len(new) or any(d not in (1, n) for d, n in zip(old, new, strict=False)):
+            given = list(self.shape(x))
+            raise ModelError(f"{self.label}: {given} does not broadcast to {list(shape)}")
+        if tuple(shape) == self.shape(x):
+            return x
+        return self.emit("broadcast_to", x, out=Tensor(tuple(shape), self.dtype(x)))
+
+    def cast(self, x: int, dtype: str) -> int:
+        """Elements in another dtype."""
+        if dtype == self.dtype(x):
+            return x
+        return self.emit("cast", x, out=Tensor(self.shape(x), dtype))
+
+    def slice(
+        self, x: int, begin: Sequence[int], shape: Sequence[int], steps: Sequence[int]
+    ) -> int:
+        """Every ``steps``-th element from ``begin``, ``shape`` of them."""
+        if tuple(shape) == self.shape(x) and all(s == 1 for s in steps):
+            return x
+        out = Tensor(tuple(shape), self.dtype(x))
+        return self.emit("slice", x, out=out, begin=tuple(begin), steps=tuple(steps))
+
+    def unsupported(self, what: str) -> UnsupportedOperator:
+        """The error for something this node asks for."""
+        return UnsupportedOperator(f"{self.label}: {what} is not supported")

@@ -1,0 +1,1 @@
+"""ONNX models to the graph: read, checked, and converted node by node."""

@@ -1,0 +1,112 @@
+"""Einstein's summation as matrix products, sums, transposes and slices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..composites import math as composite
+from ..composites import movement
+from ..emitter import Emitter
+from .equation import EquationError, parse
+from .node import OnnxNode, Operator
+
+
+@dataclass(frozen=True)
+class _Factor:
+    """A value, its shape, and the letter of each of its dimensions."""
+
+    value: int
+    shape: tuple[int, ...]
+    letters: str
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return dict(zip(self.letters, self.shape, strict=True))
+
+
+def _einsum(node: OnnxNode) -> int:
+    """Factors are multiplied from left to right; a letter is summed when no other needs it."""
+    t = node.t
+    shapes = [t.shape(x) for x in node.every]
+    try:
+        equation = parse(str(node.attr("equation", "")), [len(shape) for shape in shapes])
+        factors = [
+            _diagonal(node, _Factor(value, t.shape(value), letters))
+            for value, letters in zip(node.every, equation.factors, strict=True)
+        ]
+        sizes = equation.sizes(shapes)
+    except EquationError as error:
+        raise node.unsupported(str(error)) from error
+    result = equation.result
+    factors = [_stretched(t, factor, sizes) for factor in factors]
+    product = factors.pop(0)
+    while factors:
+        right = factors.pop(0)
+        needed = set(result).union(*(f.letters for f in factors))
+        product = _multiply(t, product, right, needed)
+    product = _summed(t, product, set(result))
+    ordered = sorted(product.letters, key=result.index)
+    y = t.transpose(product.value, [product.letters.index(c) for c in ordered])
+    y = t.reshape(y, [sizes[c] if c in ordered else 1 for c in result])
+    return t.broadcast(y, [sizes[c] for c in result])
+
+
+def _diagonal(node: OnnxNode, factor: _Factor) -> _Factor:
+    """A letter that stands twice names the elements whose two indices are equal."""
+    t, letters, shape = node.t, factor.letters, factor.shape
+    twice = next((c for c in letters if letters.count(c) > 1), None)
+    if twice is None:
+        return factor
+    first, second = [i for i, c in enumerate(letters) if c == twice][:2]
+    size = shape[first]
+    if shape[second] != size:
+        raise node.unsupported(f"an equation that gives '{twice}' two sizes")
+    others = [i for i in range(len(letters)) if i not in (first, second)]
+    outer = [shape[i] for i in others]
+    moved = t.transpose(factor.value, [*others, first, second])
+    flat = t.reshape(moved, [*outer, size * size])
+    taken = movement.strided_slice(t, flat, [len(outer)], [(0, size * size, size + 1)])
+    rest = "".join(letters[i] for i in others)
+    return _diagonal(node, _Factor(taken, (*outer, size), rest + twice))
+
+
+def _stretched(t: Emitter, factor: _Factor, sizes: dict[str, int]) -> _Factor:
+    """Without the dimensions of size 1 that other factors stretch."""
+    kept = [c for c, size in factor.sizes.items() if size == sizes[c]]
+    shape = tuple(sizes[c] for c in kept)
+    return _Factor(t.reshape(factor.value, shape), shape, "".join(kept))
+
+
+def _summed(t: Emitter, factor: _Factor, needed: set[str]) -> _Factor:
+    axes = [i for i, c in enumerate(factor.letters) if c not in needed]
+    if not axes:
+        return factor
+    kept = "".join(c for c in factor.letters if c in needed)
+    value = composite.reduce(t, "sum", factor.value, axes, keepdims=False)
+    return _Factor(value, t.shape(value), kept)
+
+
+def _multiply(t: Emitter, left: _Factor, right: _Factor, needed: set[str]) -> _Factor:
+    """One batched matrix product."""
+    a = _summed(t, left, needed | set(right.letters))
+    b = _summed(t, right, needed | set(left.letters))
+    both = [c for c in a.letters if c in b.letters]
+    batch, inner = [c for c in both if c in needed], [c for c in both if c not in needed]
+    rows = [c for c in a.letters if c not in b.letters]
+    columns = [c for c in b.letters if c not in a.letters]
+    matrices = _matrix(t, a, [batch, rows, inner]), _matrix(t, b, [batch, inner, columns])
+    letters, sizes = [*batch, *rows, *columns], a.sizes | b.sizes
+    shape = tuple(sizes[c] for c in letters)
+    spread = t.reshape(composite.matmul(t, *matrices), shape)
+    return _Factor(spread, shape, "".join(letters))
+
+
+def _matrix(t: Emitter, factor: _Factor, groups: Sequence[Sequence[str]]) -> int:
+    order = [factor.letters.index(c) for group in groups for c in group]
+    sizes = [math.prod(factor.sizes[c] for c in group) for group in groups]
+    return t.reshape(t.transpose(factor.value, order), sizes)
+
+
+OPERATORS: dict[str, Operator] = {"Einsum": Operator(_einsum, in_steps=True)}

@@ -1,0 +1,260 @@
+"""ONNX operators that work on each element alone."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+
+from ..composites import math as composite
+from .element_types import dtype_name
+from .node import OnnxNode, Operator, graph_operator
+
+# ONNX's name and the graph's.
+_SAME = {
+    "Abs": "abs", "Acos": "acos", "Acosh": "acosh", "Add": "add", "And": "logical_and",
+    "Asin": "asin", "Asinh": "asinh", "Atan": "atan", "Atanh": "atanh",
+    "BitwiseAnd": "bitwise_and", "BitwiseNot": "bitwise_not", "BitwiseOr": "bitwise_or",
+    "BitwiseXor": "bitwise_xor", "Ceil": "ceil", "Cos": "cos", "Cosh": "cosh", "Div": "divide",
+    "Equal": "equal", "Exp": "exp", "Floor": "floor", "Greater": "greater",
+    "GreaterOrEqual": "greater_equal", "IsNaN": "isnan", "Less": "less",
+    "LessOrEqual": "less_equal", "Log": "log", "Mul": "multiply", "Neg": "negative",
+    "Not": "logical_not", "Or": "logical_or", "Relu": "relu", "Round": "round",
+    "Sigmoid": "sigmoid", "Sign": "sign", "Sin": "sin", "Sinh": "sinh", "Sqrt": "sqrt",
+    "Sub": "subtract", "Tan": "tan", "Tanh": "tanh", "Where": "where", "Xor": "logical_xor",
+}  # fmt: skip
+
+
+def _clip(node: OnnxNode) -> int:
+    """Bounds are attributes until operator set 11, inputs since; NaN is not a bound."""
+    lowest, largest = _limits(node)
+    ends = []
+    for i, name in enumerate(("min", "max")):
+        value = node.input(1 + i)
+        if value is not None and node.t.known(value) is None:
+            return _clip_at_run_time(node)
+        found = node.setting(name, 1 + i)
+        default = lowest if name == "min" else largest
+        number = default if found is None else found.item()
+        if number > np.iinfo("int64").max and node.dtype == "uint64":  # no literal of TVM's
+            return _clip_at_run_time(node)
+        free = -math.inf if name == "min" else math.inf
+        ends.append(free if number != number else number)
+    return composite.clip(node.t, node.x, *ends)
+
+
+def _limits(node: OnnxNode) -> tuple[float, float]:
+    """The bounds that are not given: the standard limits infinity to what the type holds."""
+    if not node.dtype.startswith("float"):
+        return -math.inf, math.inf
+    narrow = node.opset < 11 and node.dtype == "float64"  # where they are attributes in float32
+    largest = float(np.finfo("float32" if narrow else node.dtype).max)
+    return -largest, largest
+
+
+def _clip_at_run_time(node: OnnxNode) -> int:
+    t, x = node.t, node.x
+    for i, limit, number in zip((1, 2), ("maximum", "minimum"), _limits(node), strict=True):
+        bound = node.input(i)
+        if bound is not None:
+            x = t.emit(limit, x, t.reshape(bound, ()))
+        elif math.isfinite(number):
+            x = t.emit(limit, x, node.number(number))
+    return x
+
+
+def _pow(node: OnnxNode) -> int:
+    """The exponent may have another type; the result has the base's."""
+    t, base, exponent = node.t, node.x, node.given(1)
+    kinds = [np.dtype(t.dtype(e)).kind for e in (base, exponent)]
+    if kinds[0] in "iu" and kinds[1] == "f":
+        power = t.emit("power", t.cast(base, t.dtype(exponent)), exponent)
+        return t.cast(power, node.dtype)
+    return t.emit("power", base, t.cast(exponent, node.dtype))
+
+
+def _cast_to(node: OnnxNode) -> int:
+    return node.t.cast(node.x, dtype_name(node.attr("to", 0), f"{node.label}: its result"))
+
+
+def _cast_like(node: OnnxNode) -> int:
+    return node.t.cast(node.x, node.t.dtype(node.given(1)))
+
+
+def _modulo(node: OnnxNode) -> int:
+    return node.t.emit("mod" if node.attr("fmod", 0) else "floor_mod", *node.every)
+
+
+def _bit_shift(node: OnnxNode) -> int:
+    side = "left_shift" if node.attr("direction", "") == "LEFT" else "right_shift"
+    return node.t.emit(side, *node.every)
+
+
+def _isinf(node: OnnxNode) -> int:
+    """Of both signs, or of one."""
+    t, x = node.t, node.x
+    infinite = t.emit("isinf", x)
+    negative, positive = node.attr("detect_negative", 1), node.attr("detect_positive", 1)
+    if negative and positive:
+        return infinite
+    if not negative and not positive:
+        return t.broadcast(t.number(False, "bool"), node.shape)
+    compare = "less" if negative else "greater"
+    return t.emit("logical_and", infinite, t.emit(compare, x, node.number(0)))
+
+
+def _reciprocal(node: OnnxNode) -> int:
+    return node.t.emit("divide", node.number(1), node.x)
+
+
+def _elu(node: OnnxNode) -> int:
+    """Clevert et al. 2015: alpha (exp(x) - 1) below zero."""
+    return _exponential_unit(node, node.attr("alpha", 1.0), 1.0)
+
+
+def _selu(node: OnnxNode) -> int:
+    alpha = node.attr("alpha", 1.67326319217681884765625)
+    return _exponential_unit(node, alpha, node.attr("gamma", 1.05070102214813232421875))
+
+
+def _exponential_unit(node: OnnxNode, alpha: float, scale: float) -> int:
+    t, x = node.t, node.x
+    above = t.emit("relu", x)
+    if scale != 1:
+        above = t.emit("multiply", above, node.number(scale))
+    bent = t.emit("relu", t.emit("subtract", node.number(1), t.emit("exp", x)))
+    return t.emit("add", above, t.emit("multiply", bent, node.number(-alpha * scale)))
+
+
+def _celu(node: OnnxNode) -> int:
+    """Barron 2017: alpha (exp(x / alpha) - 1) below zero."""
+    t, x, alpha = node.t, node.x, node.attr("alpha", 1.0)
+    above = t.emit("relu", x)
+    grown = t.emit("exp", t.emit("divide", x, node.number(alpha)))
+    bent = t.emit("multiply", t.emit("subtract", grown, node.number(1)), node.number(alpha))
+    return t.emit("add", above, t.emit("minimum", bent, node.number(0)))
+
+
+def _swish(node: OnnxNode) -> int:
+    """Ramachandran et al. 2017."""
+    t, x = node.t, node.x
+    scaled = t.emit("multiply", x, node.number(node.attr("alpha", 1.0)))
+    return t.emit("multiply", x, t.emit("sigmoid", scaled))
+
+
+def _mish(node: OnnxNode) -> int:
+    """Misra 2019: x tanh(softplus(x))."""
+    t, x = node.t, node.x
+    softplus = t.emit("log", t.emit("add", node.number(1), t.emit("exp", x)))
+    return t.emit("multiply", x, t.emit("tanh", softplus))
+
+
+def _softplus(node: OnnxNode) -> int:
+    """log(1 + exp(x)), which does not overflow."""
+    t, x = node.t, node.x
+    above = t.emit("maximum", x, node.number(0))
+    small = t.emit("exp", t.emit("negative", t.emit("abs", x)))
+    return t.emit("add", above, t.emit("log", t.emit("add", node.number(1), small)))
+
+
+def _softsign(node: OnnxNode) -> int:
+    t, x = node.t, node.x
+    return t.emit("divide", x, t.emit("add", t.emit("abs", x), node.number(1)))
+
+
+def _hard_sigmoid(node: OnnxNode) -> int:
+    t = node.t
+    scaled = t.emit("multiply", node.number(node.attr("alpha", 0.2)), node.x)
+    return composite.clip(t, t.emit("add", scaled, node.number(node.attr("beta", 0.5))), 0, 1)
+
+
+def _hard_swish(node: OnnxNode) -> int:
+    """Howard et al. 2019."""
+    t, x = node.t, node.x
+    bent = composite.clip(t, t.emit("add", x, node.number(3)), 0, 6)
+    return t.emit("multiply", x, t.emit("divide", bent, node.number(6)))
+
+
+def _gelu(node: OnnxNode) -> int:
+    exact = node.attr("approximate", "none") == "none"
+    return (composite.gelu if exact else composite.gelu_tanh)(node.t, node.x)
+
+
+def _leaky_relu(node: OnnxNode) -> int:
+    return node.t.emit("leaky_relu", node.x, alpha=float(node.attr("alpha", 0.01)))
+
+
+def _prelu(node: OnnxNode) -> int:
+    """A slope of fewer dimensions belongs to the last ones; the result has the input's shape."""
+    t, slope = node.t, node.given(1)
+    fitted = (1,) * (node.rank - len(t.shape(slope))) + t.shape(slope)
+    while len(fitted) > node.rank and fitted[0] == 1:
+        fitted = fitted[1:]
+    return composite.prelu(t, node.x, t.reshape(slope, fitted))
+
+
+def _shrink(node: OnnxNode) -> int:
+    """Towards zero, in which a band ends; whole numbers are compared with its fractional ends."""
+    t = node.t
+    whole = np.dtype(node.dtype).kind in "iu"
+    dtype = "float64" if whole else node.dtype
+    x = t.cast(node.x, dtype)
+    end, bias = (t.number(node.attr(n, d), dtype) for n, d in (("lambd", 0.5), ("bias", 0.0)))
+    below = t.emit("less", x, t.emit("negative", end))
+    grown = t.emit("add", x, bias)
+    above = t.emit("greater", x, end)
+    shrunk = t.emit("where", above, t.emit("subtract", x, bias), t.number(0, dtype))
+    return t.cast(t.emit("where", below, grown, shrunk), node.dtype)
+
+
+def _thresholded_relu(node: OnnxNode) -> int:
+    above = node.t.emit("greater", node.x, node.number(node.attr("alpha", 1.0)))
+    return node.t.emit("where", above, node.x, node.number(0))
+
+
+def _pairwise(op: str, *, in_steps: bool = False) -> Operator:
+    """Any number of inputs, two by two: each step fuses with what computes its inputs."""
+
+    def convert(node: OnnxNode) -> int:
+        return functools.reduce(functools.partial(node.t.emit, op), node.every)
+
+    return Operator(convert, in_steps=in_steps)
+
+
+def _mean(node: OnnxNode) -> int:
+    total: Any = _pairwise("add").convert(node)
+    return node.t.emit("divide", total, node.number(len(node.inputs)))
+
+
+OPERATORS: dict[str, Operator] = {
+    **{name: graph_operator(op) for name, op in _SAME.items()},
+    "BitShift": Operator(_bit_shift),
+    "Cast": Operator(_cast_to),
+    "CastLike": Operator(_cast_like),
+    "Celu": Operator(_celu),
+    "Clip": Operator(_clip),
+    "Elu": Operator(_elu, in_steps=True),
+    "Erf": graph_operator("erf", of_floats=True),
+    "Gelu": Operator(_gelu, in_steps=True),
+    "HardSigmoid": Operator(_hard_sigmoid, in_steps=True),
+    "HardSwish": Operator(_hard_swish, in_steps=True),
+    "IsInf": Operator(_isinf),
+    "LeakyRelu": Operator(_leaky_relu),
+    "Max": _pairwise("maximum"),
+    "Mean": Operator(_mean, in_steps=True),
+    "Min": _pairwise("minimum"),
+    "Mish": Operator(_mish, in_steps=True),
+    "Mod": Operator(_modulo),
+    "PRelu": Operator(_prelu, in_steps=True),
+    "Pow": Operator(_pow),
+    "Reciprocal": Operator(_reciprocal),
+    "Selu": Operator(_selu, in_steps=True),
+    "Shrink": Operator(_shrink, in_steps=True),
+    "Softplus": Operator(_softplus, in_steps=True),
+    "Softsign": Operator(_softsign, in_steps=True),
+    "Sum": _pairwise("add", in_steps=True),
+    "Swish": Operator(_swish, in_steps=True),
+    "ThresholdedRelu": Operator(_thresholded_relu),
+}

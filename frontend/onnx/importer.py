@@ -1,0 +1,123 @@
+"""From an ONNX model to the graph: each node by its converter in ``operators``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import onnx
+from google.protobuf.message import Message
+from onnx import helper, numpy_helper
+
+from luthier.schedules import LuthierError, Tensor, UnsupportedOperator
+
+from ..emitter import Emitter
+from ..graph import Array, Graph
+from ..messages import one_line
+from .declared import check_inferred
+from .element_types import dtype_name
+from .node import OnnxNode, Operator, Values
+from .operators import OPERATORS
+from .opset import opset_of
+
+_SINGLE = (int, float, bytes, Message)
+
+
+def to_graph(model: onnx.ModelProto, weights: Mapping[str, Array]) -> Graph:
+    """The graph of a model with fixed sizes, whose nodes are named.
+
+    Graph inputs that ``weights`` names are constants. Raises ModelError or UnsupportedOperator.
+    """
+    t = Emitter(model.graph.name)
+    t.builder.given = sum(array.nbytes for array in weights.values())
+    values: dict[str, int] = {}
+    for info in model.graph.input:
+        given = weights.get(info.name)
+        values[info.name] = t.input(info.name, _type(info)) if given is None else t.constant(given)
+    initializers = {tensor.name: tensor for tensor in model.graph.initializer}
+    inferred = {v.name: v for v in (*model.graph.value_info, *model.graph.output)}
+    opset = opset_of(model)
+
+    def value(name: str) -> int | None:
+        if name and name not in values:
+            values[name] = t.constant(numpy_helper.to_array(initializers[name]))
+        return values[name] if name else None
+
+    for node in model.graph.node:
+        t.about(node.name)
+        try:
+            results = _converted(t, node, [value(name) for name in node.input], opset)
+        except LuthierError:
+            raise
+        except Exception as error:
+            raise UnsupportedOperator(
+                f"{node.name}: it cannot be converted ({one_line(error)})"
+            ) from error
+        for name, result in zip(node.output, results, strict=False):
+            values[name] = result
+            if name in inferred:
+                check_inferred(node.name, inferred[name], t.type(result))
+    t.about("the outputs")
+    outputs = []
+    for output in model.graph.output:
+        found = value(output.name)
+        assert found is not None
+        t.check_elements(found)
+        outputs.append((output.name, found))
+    return t.builder.finish(outputs)
+
+
+def _type(info: onnx.ValueInfoProto) -> Tensor:
+    tensor = info.type.tensor_type
+    shape = tuple(d.dim_value for d in tensor.shape.dim)
+    return Tensor(shape, dtype_name(tensor.elem_type, f"input '{info.name}'"))
+
+
+def _converted(
+    t: Emitter, node: onnx.NodeProto, inputs: Sequence[int | None], opset: int
+) -> Sequence[int]:
+    """The node's results."""
+    operator = OPERATORS[node.op_type]
+    halves = operator.in_steps and any(_is_half(t, x) for x in inputs)
+    if halves:
+        inputs = [_widened(t, x) for x in inputs]
+    attrs = {a.name: _attribute(a) for a in node.attribute}
+    seen = OnnxNode(t, inputs, attrs, len(node.output), opset)
+    _check(operator, seen)
+    results = _several(operator.convert(seen))
+    if len(results) < len(node.output):
+        raise seen.unsupported(f"its result '{node.output[len(results)]}'")
+    return [_narrowed(t, x) for x in results] if halves else results
+
+
+def _check(operator: Operator, node: OnnxNode) -> None:
+    if operator.of_floats and not node.dtype.startswith("float"):
+        raise node.unsupported(f"an input of {node.dtype}")
+
+
+def _attribute(attribute: onnx.AttributeProto) -> Any:
+    """Lists as tuples."""
+    value = helper.get_attribute_value(attribute)
+    return value if isinstance(value, _SINGLE) else tuple(value)
+
+
+def _several(values: Values) -> Sequence[int]:
+    return [values] if isinstance(values, int) else values
+
+
+# float16 operators of several steps are in float32, and the result is rounded once.
+
+
+def _is_half(t: Emitter, x: int | None) -> bool:
+    return x is not None and t.dtype(x) == "float16"
+
+
+def _widened(t: Emitter, x: int | None) -> int | None:
+    if x is None or not _is_half(t, x):
+        return x
+    known = t.known(x)  # which stays known: it may be needed at build time
+    return t.cast(x, "float32") if known is None else t.constant(known.astype("float32"))
+
+
+def _narrowed(t: Emitter, x: int) -> int:
+    return t.cast(x, "float16") if t.dtype(x) == "float32" else x

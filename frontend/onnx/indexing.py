@@ -1,0 +1,96 @@
+"""ONNX operators that read or write at places which other tensors tell."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from luthier.schedules import ModelError
+
+from ..composites import indexing, movement
+from .node import OnnxNode, Operator
+
+_METHODS = {"linear": "bilinear", "cubic": "bicubic"}
+
+
+def _gather(node: OnnxNode) -> int:
+    """Negative indices count from the end."""
+    axis, indices = node.axis(node.attr("axis", 0)), node.given(1)
+    size, known = node.shape[axis], node.t.known(indices)
+    if known is not None and not -size <= known.min() <= known.max() < size:
+        raise ModelError(f"{node.label}: an index is outside of a dimension of size {size}")
+    return movement.take(node.t, node.x, indices, axis)
+
+
+def _gather_elements(node: OnnxNode) -> int:
+    axis = node.axis(node.attr("axis", 0))
+    indices = indexing.wrapped(node.t, node.given(1), node.shape[axis])
+    return indexing.gather_elements(node.t, node.x, indices, axis)
+
+
+def _gather_nd(node: OnnxNode) -> int:
+    first, indices = int(node.attr("batch_dims", 0)), node.given(1)
+    sizes = _places(node, first)
+    wrapped = indexing.wrapped(node.t, indices, sizes)
+    return indexing.gather_nd(node.t, node.x, wrapped, first)
+
+
+def _scatter_nd(node: OnnxNode) -> int:
+    wrapped = indexing.wrapped(node.t, node.given(1), _places(node, 0))
+    return indexing.scatter_nd(node.t, node.x, wrapped, node.given(2), _reduction(node))
+
+
+def _places(node: OnnxNode, first: int) -> tuple[int, ...]:
+    """Sizes of the dimensions, from the ``first`` on, that the indices' last dimension names."""
+    *_, count = node.t.shape(node.given(1)) or (0,)
+    if not 0 <= first < node.rank or not 1 <= count <= node.rank - first:
+        shapes = f"{list(node.t.shape(node.given(1)))} of an input of {node.rank} dimensions"
+        raise node.unsupported(f"an index of the shape {shapes}")
+    return node.shape[first : first + count]
+
+
+def _reduction(node: OnnxNode) -> str:
+    named = str(node.attr("reduction", "none"))
+    return "update" if named == "none" else named
+
+
+def _scatter_elements(node: OnnxNode) -> int:
+    """As ScatterND, each update at a place of its own."""
+    t, indices, updates = node.t, node.given(1), node.given(2)
+    shape, dtype = t.shape(indices), t.dtype(indices)
+    axis, count = node.axis(node.attr("axis", 0)), math.prod(shape)
+    node.check_table(count * node.rank)
+    grid = np.indices(shape).reshape(node.rank, count).T
+    along = t.constant(np.broadcast_to(np.arange(node.rank) == axis, grid.shape))
+    wrapped = t.reshape(indexing.wrapped(t, indices, node.shape[axis]), (count, 1))
+    places = t.emit("where", along, wrapped, t.constant(grid.astype(dtype)))
+    flat = t.reshape(updates, (count,))
+    return indexing.scatter_nd(t, node.x, places, flat, _reduction(node))
+
+
+def _grid_sample(node: OnnxNode) -> int:
+    """The grid in the image's element type: TVM's kernel takes both for one type."""
+    if not node.dtype.startswith("float"):
+        raise node.unsupported(f"an image of {node.dtype}")
+    padding, corners = node.attr("padding_mode", "zeros"), bool(node.attr("align_corners", 0))
+    if padding == "reflection" and corners and 1 in node.shape[2:]:
+        raise node.unsupported("a reflection in a dimension of one element")
+    if node.rank not in (4, 5):
+        raise node.unsupported(f"an image of {node.rank} dimensions")
+    mode = node.attr("mode", "bilinear")
+    method = _METHODS.get(mode, mode)
+    if node.rank == 5 and method == "bicubic":
+        raise node.unsupported("cubic interpolation of three dimensions")
+    grid = node.t.cast(node.given(1), node.dtype)
+    return indexing.grid_sample(node.t, node.x, grid, method, padding, align_corners=corners)
+
+
+OPERATORS: dict[str, Operator] = {
+    "Gather": Operator(_gather),
+    "GatherElements": Operator(_gather_elements),
+    "GatherND": Operator(_gather_nd),
+    "GridSample": Operator(_grid_sample, in_steps=True),
+    "ScatterElements": Operator(_scatter_elements),
+    "ScatterND": Operator(_scatter_nd),
+}

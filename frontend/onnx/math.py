@@ -1,0 +1,107 @@
+"""ONNX operators of linear algebra, and those that sum along an axis."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..composites import math as composite
+from ..composites import movement
+from .element_types import dtype_name
+from .node import OnnxNode, Operator
+
+
+def _matmul(node: OnnxNode) -> int:
+    return composite.matmul(node.t, node.x, node.given(1))
+
+
+def _gemm(node: OnnxNode) -> int:
+    """C is not read where its factor is 0, as in BLAS: NaN would stay NaN."""
+    t = node.t
+    alpha, beta = node.attr("alpha", 1.0), node.attr("beta", 1.0)
+    for name, factor in (("alpha", alpha), ("beta", beta)):
+        if not node.dtype.startswith("float") and factor != int(factor):
+            raise node.unsupported(f"{name}={factor:g} of integers")
+    a, b, c = node.x, node.given(1), node.input(2)
+    if node.attr("transA", 0):
+        a = t.transpose(a, (1, 0))
+    if node.attr("transB", 0):
+        b = t.transpose(b, (1, 0))
+    product = composite.matmul(t, a, b)
+    if alpha != 1.0:  # of the product, since A times alpha may overflow
+        product = t.emit("multiply", product, node.number(alpha))
+    if c is None or beta == 0.0:
+        return product
+    return t.emit("add", product, c if beta == 1.0 else t.emit("multiply", c, node.number(beta)))
+
+
+def _cumulative_sum(node: OnnxNode) -> int:
+    """Sums over spans of twice the length, log2(n) times (Hillis and Steele 1986)."""
+    axis = node.constant(1, "an axis")
+    if axis is None or axis.size != 1:
+        raise node.unsupported("an axis that is not a single number")
+    place = node.axis(axis.item())
+    x = _shifted(node, node.x, place, 1) if node.attr("exclusive", 0) else node.x
+    step = 1
+    while step < node.shape[place]:
+        x = node.t.emit("add", x, _shifted(node, x, place, step))
+        step *= 2
+    return x
+
+
+def _shifted(node: OnnxNode, x: int, axis: int, step: int) -> int:
+    """Elements moved along an axis, the way that the sum runs; zeros come in."""
+    widths = [(0, 0)] * node.rank
+    widths[axis] = (-step, step) if node.attr("reverse", 0) else (step, -step)
+    return movement.pad(node.t, x, widths)
+
+
+def _one_hot(node: OnnxNode) -> int:
+    t = node.t
+    depth, values = node.constant(1, "a depth"), node.given(2)
+    if depth is None or depth.size != 1:
+        raise node.unsupported("a depth that is not a single number")
+    count = int(depth.item())
+    node.check_table(count)
+    axis = node.axis(node.attr("axis", -1), node.rank + 1)
+    places = t.cast(node.x, "int64")
+    below = t.emit("less", places, t.number(0, "int64"))
+    from_end = t.emit("add", places, t.number(count, "int64"))
+    wrapped = t.emit("where", below, from_end, places)
+    shape = (*node.shape[:axis], 1, *node.shape[axis:])
+    classes = np.arange(count).reshape([-1 if i == axis else 1 for i in range(node.rank + 1)])
+    hit = t.emit("equal", t.reshape(wrapped, shape), t.constant(classes.astype(np.int64)))
+    on, off = (movement.take(t, values, t.number(i, "int64"), 0) for i in (1, 0))
+    return t.emit("where", hit, on, off)
+
+
+def _eye_like(node: OnnxNode) -> int:
+    elem_type = node.attr("dtype", 0)
+    dtype = dtype_name(elem_type, f"{node.label}: its result") if elem_type else node.dtype
+    rows, columns = node.shape
+    node.check_table(rows * columns)
+    return node.t.constant(np.eye(rows, columns, node.attr("k", 0)).astype(dtype))
+
+
+def _triangle(node: OnnxNode) -> int:
+    t, upper = node.t, bool(node.attr("upper", 1))
+    k = node.input(1)
+    known = np.zeros((), np.int64) if k is None else t.known(k)
+    if known is not None:
+        return composite.triangle(t, node.x, int(known.item()), upper=upper)
+    assert k is not None
+    rows, columns = node.shape[-2:]
+    node.check_table(rows * columns)
+    diagonal = np.arange(columns)[None, :] - np.arange(rows)[:, None]
+    side = "greater_equal" if upper else "less_equal"
+    mask = t.emit(side, t.constant(diagonal), t.reshape(t.cast(k, "int64"), ()))
+    return t.emit("where", t.broadcast(mask, node.shape), node.x, node.number(0))
+
+
+OPERATORS: dict[str, Operator] = {
+    "CumSum": Operator(_cumulative_sum, build_time=(1,), in_steps=True),
+    "EyeLike": Operator(_eye_like),
+    "Gemm": Operator(_gemm, in_steps=True),
+    "MatMul": Operator(_matmul),
+    "OneHot": Operator(_one_hot, build_time=(1,)),
+    "Trilu": Operator(_triangle),
+}

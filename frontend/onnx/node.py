@@ -1,0 +1,147 @@
+"""An ONNX node as its converter sees it, and what a converter is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from luthier.schedules import ModelError, UnsupportedOperator
+
+from ..emitter import MOST_IN_TABLE, Emitter
+from ..graph import Array
+
+
+@dataclass(frozen=True)
+class OnnxNode:
+    """``inputs`` are values of the graph that ``t`` builds, None where one is left out.
+
+    ``outputs`` counts the results that it has, ``opset`` is the version of the operators.
+    """
+
+    t: Emitter
+    inputs: Sequence[int | None]
+    attrs: Mapping[str, Any]
+    outputs: int
+    opset: int
+
+    @property
+    def label(self) -> str:
+        """Its name for people."""
+        return self.t.label
+
+    def input(self, index: int) -> int | None:
+        """An input's value; None where it is left out."""
+        return self.inputs[index] if index < len(self.inputs) else None
+
+    def given(self, index: int) -> int:
+        """The value of an input that must be there; raises ModelError."""
+        value = self.input(index)
+        if value is None:
+            raise ModelError(f"{self.label}: its input {index} is left out")
+        return value
+
+    @property
+    def every(self) -> list[int]:
+        """All inputs, none of them left out."""
+        return [self.given(index) for index in range(len(self.inputs))]
+
+    @property
+    def x(self) -> int:
+        """The first input."""
+        return self.given(0)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The first input's shape."""
+        return self.t.shape(self.x)
+
+    @property
+    def rank(self) -> int:
+        """The first input's number of dimensions."""
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> str:
+        """The first input's element type."""
+        return self.t.dtype(self.x)
+
+    @property
+    def wide(self) -> str:
+        """The type in which several steps on the first input are computed: float32 at least."""
+        return "float64" if self.dtype == "float64" else "float32"
+
+    def attr(self, name: str, default: Any) -> Any:
+        """An attribute, text as ``str``."""
+        value = self.attrs.get(name, default)
+        return value.decode() if isinstance(value, bytes) else value
+
+    def axis(self, number: Any, rank: int | None = None) -> int:
+        """A dimension, counted from the end below 0; raises ModelError where there is none."""
+        rank = self.rank if rank is None else rank
+        if not -rank <= int(number) < rank:
+            raise ModelError(f"{self.label}: the axis {number} is outside of {rank} dimensions")
+        return int(number) % rank
+
+    def axes(self, numbers: Iterable[Any]) -> list[int]:
+        """Dimensions; raises ModelError where one is missing or stands twice."""
+        found = [self.axis(number) for number in numbers]
+        if len(set(found)) < len(found):
+            raise ModelError(f"{self.label}: its axes {found} hold one twice")
+        return found
+
+    def constant(self, index: int, what: str) -> Array | None:
+        """An input that must be known at build time; None where it is left out."""
+        value = self.input(index)
+        if value is None:
+            return None
+        known = self.t.known(value)
+        if known is None:
+            raise self.unsupported(f"{what} that is computed at run time")
+        return known
+
+    def setting(self, name: str, index: int) -> Array | None:
+        """An attribute in old operator sets, input ``index`` in new ones; None where left out."""
+        if name in self.attrs:
+            return np.asarray(self.attrs[name])
+        return self.constant(index, f"'{name}'")
+
+    def check_table(self, count: int) -> None:
+        """Raise UnsupportedOperator for a table of so many elements, made while building."""
+        if count > MOST_IN_TABLE:
+            raise self.unsupported(f"a table of {count} elements")
+
+    def number(self, value: Any) -> int:
+        """A constant of rank 0 and of the first input's element type."""
+        return self.t.number(value, self.dtype)
+
+    def unsupported(self, what: str) -> UnsupportedOperator:
+        """The error for something that this node asks for."""
+        return self.t.unsupported(what)
+
+
+Values: TypeAlias = "int | Sequence[int]"
+Convert: TypeAlias = Callable[[OnnxNode], Values]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An ONNX operator: ``convert`` gives the graph's value of its result, or those of several.
+
+    Inputs in ``build_time`` say what shape a result has or what loops a kernel has: they are known
+    when a model is built. ``in_steps``: several operators of the graph compute it, so its float16
+    is float32 in between, and the result is rounded once; kernels see to that for one operator.
+    ``of_floats``: its input must have a floating-point type.
+    """
+
+    convert: Convert
+    build_time: tuple[int, ...] = ()
+    in_steps: bool = False
+    of_floats: bool = False
+
+
+def graph_operator(op: str, *, of_floats: bool = False) -> Operator:
+    """One that the graph has, too, under the name ``op``."""
+    return Operator(lambda node: node.t.emit(op, *node.every), of_floats=of_floats)

@@ -1,0 +1,196 @@
+"""Reads a model that may be broken or hostile, and fixes its input sizes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import Message
+from onnx import TensorProto
+from onnx.external_data_helper import uses_external_data
+
+from luthier.schedules import ModelError
+from luthier.schedules.redaction import shown
+
+from .element_types import dtype_name
+from .model_file import proto_digest, reading, tensors
+from .opset import NEWEST, OLDEST, opset_of
+
+Shapes = Mapping[str, Sequence[int]]
+
+# What exporters call sizes that they do not know.
+_UNKNOWN = ("none", "null", "nan", "unknown", "unk", "dynamic", "any", "undefined")
+
+
+@dataclass(frozen=True)
+class ReadModel:
+    """A model as it was read, once: whatever is made of it is made of the same bytes.
+
+    ``proto`` has its external data loaded and every input's shape fixed; nobody changes it.
+    ``sha256`` is of the file, followed by the data in other files, in the model's order; of a
+    ModelProto its deterministic serialisation stands for the file. ``name`` is the file's, without
+    its suffix, or the graph's.
+    """
+
+    proto: onnx.ModelProto
+    sha256: str
+    name: str
+
+
+def read_model(
+    model: str | os.PathLike[str] | onnx.ModelProto | ReadModel, shapes: Shapes | None = None
+) -> ReadModel:
+    """Read a model; one that was read is given back as it is.
+
+    ``shapes`` gives sizes (in elements) for inputs that leave some open. Initializers are no
+    longer listed as inputs. Raises ModelError with one line for whatever is wrong, a file that
+    changes meanwhile too.
+    """
+    if isinstance(model, ReadModel):
+        return model
+    if isinstance(model, onnx.ModelProto):
+        proto = onnx.ModelProto()
+        proto.CopyFrom(model)
+        _check_outline(proto, "the model")
+        if any(uses_external_data(t) for t in tensors(proto)):
+            raise ModelError("the model keeps weights in other files: give its path instead")
+        digest, name = proto_digest(proto), proto.graph.name
+    else:
+        path = Path(model)
+        with reading(path) as file:
+            proto = file.parsed()
+            _check_outline(proto, shown(path))
+            file.load_external(proto)
+        digest, name = file.digest, path.stem
+    _drop_initializer_inputs(proto)
+    _fix_inputs(proto, shapes or {})
+    return ReadModel(proto, digest, name)
+
+
+def _check_outline(model: onnx.ModelProto, where: str) -> None:
+    try:
+        _check_text(model, where)
+    except RecursionError as error:
+        raise ModelError(f"{where}: the model's graphs are nested too deeply") from error
+    if not model.HasField("graph") or model.ir_version < 1:
+        raise ModelError(f"{where}: this is no ONNX model (it holds no graph)")
+    _check_opset(model, where)
+    if not model.graph.output:
+        raise ModelError(f"{where}: the model's graph is empty (it has no outputs)")
+    if model.graph.sparse_initializer:
+        raise ModelError(f"{where}: sparse initializers are not supported")
+
+
+def _check_text(message: Message, where: str) -> None:
+    """Raises where a name is not a text, which protobuf reads as bytes."""
+    if isinstance(message, TensorProto) and isinstance(message.name, str):
+        return  # its data are large
+    for field, value in message.ListFields():
+        if field.message_type:
+            for inner in [value] if isinstance(value, Message) else value:
+                _check_text(inner, where)
+        elif field.type == field.TYPE_STRING:
+            texts = [value] if isinstance(value, str | bytes) else value
+            if not all(isinstance(text, str) for text in texts):
+                raise ModelError(f"{where}: a name in the model is no UTF-8 text")
+
+
+def _check_opset(model: onnx.ModelProto, where: str) -> None:
+    version = opset_of(model)
+    if not version:
+        raise ModelError(f"{where}: the model does not say which ONNX operator set it uses")
+    if version < OLDEST:
+        raise ModelError(
+            f"{where}: the model uses ONNX operator set {version}, older than {OLDEST}: "
+            "convert it with onnx.version_converter"
+        )
+    if version > NEWEST:
+        raise ModelError(
+            f"{where}: the model uses ONNX operator set {version}, and this Luthier knows "
+            f"those up to {NEWEST}: upgrade Luthier, or export to an older set"
+        )
+
+
+def _drop_initializer_inputs(model: onnx.ModelProto) -> None:
+    """IR versions before 4 list initializers among the inputs."""
+    names = {t.name for t in model.graph.initializer}
+    inputs = [i for i in model.graph.input if i.name not in names]
+    if len(inputs) < len(model.graph.input):
+        del model.graph.input[:]
+        model.graph.input.extend(inputs)
+        model.ir_version = max(model.ir_version, 4)
+
+
+def _fix_inputs(model: onnx.ModelProto, shapes: Shapes) -> None:
+    inputs = {i.name: i for i in model.graph.input}
+    if len(inputs) < len(model.graph.input):
+        raise ModelError("two inputs of the model have the same name")
+    for name in shapes:
+        if name not in inputs:
+            known = ", ".join(f"'{n}'" for n in inputs) or "none"
+            raise ModelError(f"a shape is given for '{name}', but the model's inputs are: {known}")
+    symbols: dict[str, tuple[int, str]] = {}
+    for name, value in inputs.items():
+        if not value.type.HasField("tensor_type"):
+            raise ModelError(f"input '{name}' is not a tensor, which is not supported")
+        dtype_name(value.type.tensor_type.elem_type, f"input '{name}'")
+        _fix_input(name, value.type.tensor_type, shapes.get(name), symbols)
+    # Sizes that were written for other inputs' shapes, or by a stranger, may be wrong: as in ONNX
+    # Runtime they do not count. Those of the outputs are compared with what the nodes compute.
+    del model.graph.value_info[:]
+
+
+def _fix_input(
+    name: str,
+    tensor: onnx.TypeProto.Tensor,
+    given: Sequence[int] | None,
+    symbols: dict[str, tuple[int, str]],
+) -> None:
+    what = f"input '{name}'"
+    if given is None:
+        if not tensor.HasField("shape"):
+            raise ModelError(f"{what} has no shape: {_advice(name, [1, 8])}")
+        given = [_dimension(name, i, tensor.shape) for i in range(len(tensor.shape.dim))]
+    sizes = [int(d) for d in given]
+    if any(d < 1 for d in sizes):
+        raise ModelError(f"{what} has the shape {sizes}; sizes are at least 1")
+    if tensor.HasField("shape") and len(tensor.shape.dim) != len(sizes):
+        rank = len(tensor.shape.dim)
+        raise ModelError(f"{what} has {rank} dimensions in the model, but the shape {sizes}")
+    old = list(tensor.shape.dim)
+    for i, (dim, size) in enumerate(zip(old, sizes, strict=False)):
+        if dim.HasField("dim_value") and dim.dim_value > 0 and dim.dim_value != size:
+            raise ModelError(f"{what} has size {dim.dim_value} in dimension {i}, not {size}")
+        if _is_symbol(dim.dim_param):
+            first, other = symbols.setdefault(dim.dim_param, (size, name))
+            if first != size:
+                raise ModelError(
+                    f"{what} gives '{dim.dim_param}' the size {size}, input '{other}' gives {first}"
+                )
+    tensor.shape.Clear()
+    for size in sizes:
+        tensor.shape.dim.add().dim_value = size
+
+
+def _is_symbol(name: str) -> bool:
+    """Whether a name stands for one size; some exporters write '?' for any."""
+    return any(c.isalpha() for c in name) and name.lower() not in _UNKNOWN
+
+
+def _dimension(name: str, index: int, shape: onnx.TensorShapeProto) -> int:
+    dim = shape.dim[index]
+    if dim.HasField("dim_value") and dim.dim_value > 0:
+        return int(dim.dim_value)
+    symbol = f" ('{dim.dim_param}')" if dim.dim_param else ""
+    example = [d.dim_value if d.dim_value > 0 else 1 for d in shape.dim]
+    raise ModelError(
+        f"input '{name}' has no size in dimension {index}{symbol}: {_advice(name, example)}"
+    )
+
+
+def _advice(name: str, shape: Sequence[int]) -> str:
+    option = ",".join(map(str, shape))
+    return f"give sizes, such as --shape {name}={option} or shapes={{'{name}': {tuple(shape)}}}"

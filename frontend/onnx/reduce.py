@@ -1,0 +1,97 @@
+"""ONNX's reductions: what is done before, the reduction, and after.
+
+With ``noop_with_empty_axes`` and no axes nothing is reduced, but the rest is still done.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..composites import math as composite
+from .node import OnnxNode, Operator
+
+_BUILD_TIME = (1,)
+
+
+def _axes(node: OnnxNode) -> list[int] | None:
+    """The axes; None for all, an empty list for none."""
+    given = node.setting("axes", 1)
+    if given is not None and given.size:
+        if node.rank == 0 and all(a in (-1, 0) for a in given.reshape(-1)):
+            return []  # as in ONNX Runtime
+        return sorted({node.axis(a) for a in given.reshape(-1)})
+    return [] if node.attr("noop_with_empty_axes", 0) else None
+
+
+def _keeps(node: OnnxNode) -> bool:
+    return bool(node.attr("keepdims", 1) == 1)
+
+
+def _reduced(node: OnnxNode, x: int, op: str) -> int:
+    return composite.reduce(node.t, op, x, _axes(node), _keeps(node))
+
+
+def _reduction(op: str) -> Operator:
+    return Operator(lambda node: _reduced(node, node.x, op), _BUILD_TIME)
+
+
+def _in_steps(
+    op: str, before: str | None = None, after: str | None = None, *, of_floats: bool = False
+) -> Operator:
+    """A sum of what ``before`` makes of each element, then ``after`` of that."""
+
+    def convert(node: OnnxNode) -> int:
+        x = node.x
+        if before:
+            x = node.t.emit(before, *[x] * (2 if before == "multiply" else 1))
+        y = _reduced(node, x, op)
+        return node.t.emit(after, y) if after else y
+
+    return Operator(convert, _BUILD_TIME, in_steps=True, of_floats=of_floats)
+
+
+def _mean(node: OnnxNode) -> int:
+    """Of integers the quotient, rounded towards zero."""
+    if np.dtype(node.dtype).kind == "f":
+        return _reduced(node, node.x, "mean")
+    axes = _axes(node)
+    over = node.shape if axes is None else [node.shape[a] for a in axes]
+    total = _reduced(node, node.x, "sum")
+    return node.t.emit("divide", total, node.number(int(np.prod(over, dtype=int))))
+
+
+def _log_sum_exp(node: OnnxNode) -> int:
+    """About the largest element, so that nothing overflows; about 0 where that is not finite."""
+    t, x, axes = node.t, node.x, _axes(node)
+    if axes == []:
+        return x
+    largest = composite.reduce(t, "max", x, axes, keepdims=True)
+    base = t.emit("where", composite.isfinite(t, largest), largest, node.number(0))
+    powers = t.emit("exp", t.emit("subtract", x, base))
+    total = composite.reduce(t, "sum", powers, axes, keepdims=True)
+    y = t.emit("add", t.emit("log", total), base)
+    if _keeps(node):
+        return y
+    gone = range(node.rank) if axes is None else axes
+    return t.reshape(y, [d for i, d in enumerate(node.shape) if i not in gone])
+
+
+def _of_places(node: OnnxNode, op: str) -> int:
+    """Over all dimensions after the channels."""
+    return composite.reduce(node.t, op, node.x, range(2, node.rank), keepdims=True)
+
+
+OPERATORS: dict[str, Operator] = {
+    "GlobalAveragePool": Operator(lambda node: _of_places(node, "mean"), in_steps=True),
+    "GlobalMaxPool": Operator(lambda node: _of_places(node, "max")),
+    "ReduceL1": _in_steps("sum", before="abs"),
+    "ReduceL2": _in_steps("sum", before="multiply", after="sqrt", of_floats=True),
+    "ReduceLogSum": _in_steps("sum", after="log", of_floats=True),
+    "ReduceLogSumExp": Operator(_log_sum_exp, _BUILD_TIME, in_steps=True, of_floats=True),
+    "ReduceMax": _reduction("max"),
+    "ReduceMean": Operator(_mean, _BUILD_TIME, in_steps=True),
+    "ReduceMin": _reduction("min"),
+    "ReduceProd": _reduction("prod"),
+    "ReduceSum": _reduction("sum"),
+    "ReduceSumSquare": _in_steps("sum", before="multiply"),
+}

@@ -1,0 +1,289 @@
+"""Resize and Upsample: along each dimension, sums of elements that are known at build time.
+
+An output element ``x`` of a dimension stands at ``source(x)`` of the input. Nearest takes the
+element there; linear and cubic weigh the elements around it. So a dimension is resized by a table
+of indices and one of weights, both [output, taps], and dimensions one after the other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..composites import math as composite
+from ..composites import movement
+from ..emitter import MOST_ELEMENTS
+from ..graph import Array
+from .node import OnnxNode, Operator
+
+# Places this close to the middle of two elements are in the middle, as in ONNX Runtime: float32
+# gives 7.4999995 where (4 + 0.5) / 0.6 is meant.
+_TIE = 1e-6
+
+
+_MODES = ("nearest", "linear", "cubic")
+_ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil", "simple")
+_COORDINATES = (
+    "half_pixel",
+    "half_pixel_symmetric",
+    "pytorch_half_pixel",
+    "tf_half_pixel_for_nn",
+    "align_corners",
+    "asymmetric",
+    "tf_crop_and_resize",
+)
+# Beyond this float32 does not tell places apart.
+_LONGEST = 1 << 24
+# A window of more elements than this is a product with a matrix, of so many elements at most.
+_WINDOW, _MATRIX = 32, 1 << 24
+
+
+@dataclass(frozen=True)
+class _Span:
+    """One dimension: its sizes, their ratio as the model gives it, and the region of interest.
+
+    The ratio is a float32, as the standard has it, and so are all numbers made with it: 10 times
+    0.7 is 7, but in float64 it would be less.
+    """
+
+    axis: int
+    size: int
+    out: int
+    scale: np.float32
+    roi: tuple[float, float] = (0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class _Method:
+    """The node's attributes."""
+
+    mode: str
+    coordinates: str
+    nearest: str
+    cubic_a: float
+    exclude_outside: bool
+    antialias: bool
+
+
+def _source(span: _Span, method: _Method) -> Array:
+    """Where each output element stands in the input, in float32, as other engines round too."""
+    x = np.arange(span.out, dtype=np.float32)
+    size, out, scale = span.size, span.out, span.scale
+    centre = (x + 0.5) / scale
+    offset = np.float64(size / 2 * (1 - out / (scale * size)))
+    symmetric = offset + (x + 0.5) / np.float64(scale) - 0.5  # so far in float64, in any engine
+    forms: dict[str, Callable[[], Array]] = {
+        "half_pixel": lambda: centre - 0.5,
+        "half_pixel_symmetric": lambda: symmetric.astype(np.float32),
+        "pytorch_half_pixel": lambda: centre - 0.5 if out > 1 else 0 * x,
+        "tf_half_pixel_for_nn": lambda: centre,
+        "align_corners": lambda: x * (size - 1) / (out - 1) if out > 1 else 0 * x,
+        "asymmetric": lambda: x / scale,
+        "tf_crop_and_resize": lambda: _cropped(span, x),
+    }
+    return forms[method.coordinates]()
+
+
+def _cropped(span: _Span, x: Array) -> Array:
+    (start, end), last = map(np.float32, span.roi), np.float32(span.size - 1)
+    if span.out == 1:
+        return 0 * x + np.float32(0.5 * float(start + end) * float(last))
+    return np.asarray(start * last + x * (end - start) * last / np.float32(span.out - 1))
+
+
+def _table(span: _Span, method: _Method) -> tuple[Array, Array]:
+    """Indices and weights, [output, taps]; indices beyond the ends are the last element's."""
+    source = _source(span, method)
+    if method.mode == "nearest":
+        indices = _nearest(source, method.nearest, float(span.scale))[:, None]
+        weights = np.ones_like(indices)
+    else:
+        first = np.floor(source)
+        narrow = min(float(span.scale), 1.0) if method.antialias else 1.0
+        reach = math.ceil((1 if method.mode == "linear" else 2) / narrow)
+        indices = first[:, None] + np.arange(1 - reach, reach + 1)
+        distance = np.abs(indices - source[:, None]) * narrow
+        weights = _linear(distance) if method.mode == "linear" else _cubic(distance, method.cubic_a)
+        if method.exclude_outside:
+            weights = np.where((indices < 0) | (indices >= span.size), 0, weights)
+        if method.exclude_outside or method.antialias:
+            weights = weights / weights.sum(axis=1, keepdims=True)
+    return np.clip(indices, 0, span.size - 1).astype(np.int64), weights
+
+
+def _nearest(source: Array, rule: str, scale: float) -> Array:
+    """The element at each place, by one of the standard's rules.
+
+    Operator sets before 11 have none; as in ONNX Runtime an image that shrinks takes the ``ceil``.
+    """
+    exact = source.astype(np.float64)
+    if rule in ("round_prefer_floor", "round_prefer_ceil"):
+        below = np.floor(exact)
+        part = np.where(np.abs(exact - below - 0.5) < _TIE, 0.5, exact - below)
+        up = part > 0.5 if rule == "round_prefer_floor" else part >= 0.5
+        return np.asarray(below + up)
+    ceil = rule == "ceil" or (rule == "simple" and scale < 1)
+    return np.asarray(np.ceil(exact) if ceil else np.floor(exact))
+
+
+def _linear(distance: Array) -> Array:
+    return np.asarray(np.maximum(1 - distance, 0))
+
+
+def _cubic(distance: Array, a: float) -> Array:
+    """Keys 1981."""
+    d = distance
+    near = ((a + 2) * d - (a + 3)) * d * d + 1
+    far = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+    return np.where(d <= 1, near, np.where(d < 2, far, 0))
+
+
+def _resized(node: OnnxNode, x: int, span: _Span, method: _Method) -> int:
+    t = node.t
+    indices, weights = _table(span, method)
+    used = [tap for tap in range(weights.shape[1]) if np.any(weights[:, tap])]
+    if len(used) > _WINDOW:
+        return _by_matrix(node, x, span, indices, weights)
+    total = None
+    dtype = t.dtype(x)
+    shape = [-1 if i == span.axis else 1 for i in range(node.rank)]
+    for tap in used:
+        part = movement.take(t, x, t.constant(indices[:, tap]), span.axis)
+        if not np.all(weights[:, tap] == 1):
+            weight = weights[:, tap].astype(dtype).reshape(shape)
+            part = t.emit("multiply", part, t.constant(weight))
+        total = part if total is None else t.emit("add", total, part)
+    assert total is not None
+    return total
+
+
+def _by_matrix(node: OnnxNode, x: int, span: _Span, indices: Array, weights: Array) -> int:
+    """Wide windows, of an antialiased image that shrinks a lot."""
+    t = node.t
+    if span.size * span.out > _MATRIX:
+        raise node.unsupported(f"{span.size} to {span.out} elements by windows this wide")
+    matrix = np.zeros((span.size, span.out))
+    np.add.at(matrix, (indices, np.arange(span.out)[:, None]), weights)
+    order = [i for i in range(node.rank) if i != span.axis] + [span.axis]
+    last = t.transpose(x, order)
+    product = composite.matmul(t, last, t.constant(matrix.astype(t.dtype(x))))
+    return t.transpose(product, [int(i) for i in np.argsort(order)])
+
+
+def _resize(node: OnnxNode) -> int:
+    """``scales`` or ``sizes`` of all dimensions, or of those in ``axes``."""
+    if node.opset < 11:
+        return _upsample(node)
+    method = _Method(
+        node.attr("mode", "nearest"),
+        node.attr("coordinate_transformation_mode", "half_pixel"),
+        node.attr("nearest_mode", "round_prefer_floor"),
+        node.attr("cubic_coeff_a", -0.75),
+        bool(node.attr("exclude_outside", 0)),
+        bool(node.attr("antialias", 0)),
+    )
+    axes = node.axes(node.attr("axes", range(node.rank)))
+    spans = _given_spans(node, axes)
+    if method.coordinates == "tf_crop_and_resize":
+        roi = node.constant(1, "a region of interest")
+        if roi is None or roi.size != 2 * len(axes):
+            raise node.unsupported("this region of interest")
+        pairs = roi.reshape(2, -1).T
+        spans = [
+            _Span(s.axis, s.size, s.out, s.scale, (float(a), float(b)))
+            for s, (a, b) in zip(spans, pairs, strict=True)
+        ]
+    return _resize_all(node, spans, method)
+
+
+def _given_spans(node: OnnxNode, axes: list[int]) -> list[_Span]:
+    scales, sizes = node.constant(2, "a scale"), node.constant(3, "a size")
+    inside = [node.shape[a] for a in axes]
+    if scales is not None and scales.size == len(axes):
+        factors = [np.float32(s) for s in scales]
+        outs = [scaled_size(d, s) for d, s in zip(inside, factors, strict=True)]
+    elif sizes is not None and sizes.size == len(axes):
+        outs = [int(s) for s in sizes]
+        factors = [np.float32(o) / np.float32(d) for o, d in zip(outs, inside, strict=True)]
+        policy = node.attr("keep_aspect_ratio_policy", "stretch")
+        if policy not in ("stretch", "not_larger", "not_smaller"):
+            raise node.unsupported(f"the policy '{policy}'")
+        if policy != "stretch":
+            factor = min(factors) if policy == "not_larger" else max(factors)
+            factors = [factor] * len(axes)
+            outs = [_whole(factor * np.float32(d) + np.float32(0.5)) for d in inside]
+    else:
+        raise node.unsupported("a resize without a scale or size for each dimension")
+    return [_Span(*s) for s in zip(axes, inside, outs, factors, strict=True)]
+
+
+def scaled_size(size: int, scale: np.float32) -> int:
+    """The size of a result; -1 where the scale is not finite."""
+    return _whole(np.float32(size) * np.float32(scale))
+
+
+def _whole(size: np.float32) -> int:
+    return math.floor(size) if math.isfinite(size) else -1
+
+
+def _upsample(node: OnnxNode) -> int:
+    """Upsample, and Resize before operator set 11."""
+    scales = node.setting("scales", 1)
+    if scales is None or scales.size != node.rank:
+        raise node.unsupported("a resize without a scale for each dimension")
+    mode = node.attr("mode", "nearest")
+    method = _Method(mode, "asymmetric", "simple", -0.75, False, False)
+    spans = [
+        _Span(i, d, scaled_size(d, np.float32(s)), np.float32(s))
+        for i, (d, s) in enumerate(zip(node.shape, scales, strict=True))
+    ]
+    return _resize_all(node, spans, method)
+
+
+def _resize_all(node: OnnxNode, spans: list[_Span], method: _Method) -> int:
+    _check(node, spans, method)
+    if all(s.out == s.size for s in spans):
+        return node.x  # as in ONNX Runtime, though a scale of 1.1 of 2 elements would move them
+    x, inside = node.x, None
+    for span in spans:
+        if span.scale == 1:
+            continue  # as in ONNX Runtime, whatever the region of interest
+        x = _resized(node, x, span, method)
+        if method.coordinates == "tf_crop_and_resize":
+            source = _source(span, method)
+            within = (source >= 0) & (source <= span.size - 1)
+            shape = [-1 if i == span.axis else 1 for i in range(node.rank)]
+            inside = within.reshape(shape) if inside is None else inside & within.reshape(shape)
+    if inside is None or np.all(inside):
+        return x
+    fill = node.number(node.attr("extrapolation_value", 0.0))
+    return node.t.emit("where", node.t.constant(inside), x, fill)
+
+
+def _check(node: OnnxNode, spans: list[_Span], method: _Method) -> None:
+    """Raise UnsupportedOperator for what is refused, before anything is computed."""
+    if method.mode not in _MODES:
+        raise node.unsupported(f"the mode '{method.mode}'")
+    if method.mode != "nearest" and not node.dtype.startswith("float"):
+        raise node.unsupported(f"interpolation of {node.dtype}")
+    if method.mode == "nearest" and method.nearest not in _ROUNDINGS:
+        raise node.unsupported(f"the rounding '{method.nearest}'")
+    if method.coordinates not in _COORDINATES:
+        raise node.unsupported(f"the coordinates '{method.coordinates}'")
+    for span in spans:
+        if not 0 < span.scale < math.inf:
+            raise node.unsupported(f"the scale {span.scale}")
+        if not 1 <= span.out <= _LONGEST:
+            raise node.unsupported(f"a size of {span.out}")
+    sizes = dict(enumerate(node.shape)) | {span.axis: span.out for span in spans}
+    if math.prod(sizes.values()) > MOST_ELEMENTS:
+        raise node.unsupported(f"a result of the shape {list(sizes.values())}")
+
+
+OPERATORS: dict[str, Operator] = {
+    "Resize": Operator(_resize, build_time=(1, 2, 3), in_steps=True),
+    "Upsample": Operator(_upsample, build_time=(1,), in_steps=True),
+}

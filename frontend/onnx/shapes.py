@@ -1,0 +1,193 @@
+"""Shapes by onnx's inference: kept from what it never ends with, and right where it is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from luthier.schedules.ops.windows import places
+
+from .equation import EquationError, parse
+from .opset import is_onnx
+from .resize import scaled_size
+
+_Shape = Sequence[int]
+
+
+# An operator that nobody knows, so that no inference is done.
+_UNKNOWN = "luthier.unknown"
+# Of these it does not know the shape, or not always; of those, not the type either.
+UNTYPED = frozenset(["MeanVarianceNormalization"])
+_UNSHAPED = UNTYPED | {"GroupNormalization", "Slice"}
+_FARTHEST = 2**31 - 1
+_LONGEST = 1 << 16
+
+
+def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with the shapes that onnx's inference finds, by numbers that it follows too.
+
+    Numbers are not followed where inference counts through them one by one: of lists that are
+    longer than any shape, and of a Slice whose steps are not known to be small.
+    """
+    known = {t.name: t for t in model.graph.initializer}
+    told = told_otherwise(model)
+    plain = onnx.shape_inference.infer_shapes(told)
+    long = _long_lists(plain)
+    skipped = {
+        output
+        for node in model.graph.node
+        if _hangs(node, known) or long.intersection((*node.input, *node.output))
+        for output in node.output
+    }
+    if not skipped:
+        return onnx.shape_inference.infer_shapes(told, data_prop=True)
+    own = onnx.ModelProto()
+    own.CopyFrom(told)
+    own.opset_import.add(domain=_UNKNOWN, version=1)
+    found = {v.name: v for v in (*plain.graph.value_info, *plain.graph.output)}
+    for output in own.graph.output:
+        if output.name in skipped:
+            output.CopyFrom(found[output.name])
+    written = {v.name for v in (*own.graph.value_info, *own.graph.output)}
+    own.graph.value_info.extend(found[o] for o in skipped & found.keys() - written)
+    for node in own.graph.node:
+        if skipped.intersection(node.output):
+            node.domain = _UNKNOWN
+    return onnx.shape_inference.infer_shapes(own, data_prop=True)
+
+
+def told_otherwise(
+    model: onnx.ModelProto, operators: Collection[str] = _UNSHAPED
+) -> onnx.ModelProto:
+    """The model with other nodes of the same shapes, where inference does not know a node's."""
+    nodes = enumerate(model.graph.node)
+    others = {i: other for i, n in nodes if n.op_type in operators and (other := _of_same_shape(n))}
+    if not others:
+        return model
+    own = onnx.ModelProto()
+    own.CopyFrom(model)
+    for i, other in others.items():
+        own.graph.node[i].CopyFrom(other)
+    return own
+
+
+def _of_same_shape(node: onnx.NodeProto) -> onnx.NodeProto | None:
+    if not is_onnx(node.domain):
+        return None
+    if node.op_type != "Slice":
+        return helper.make_node("Identity", node.input[:1], node.output[:1])
+    attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    if "axes" not in attrs:
+        return None
+    bounds = [attrs.get(name, ()) for name in ("axes", "starts", "ends")]
+    if len({len(b) for b in bounds}) > 1 or min(bounds[0], default=-1) < 0:
+        return None
+    axes, starts, ends = zip(*sorted(zip(*bounds, strict=True)), strict=True)
+    return helper.make_node("Slice", node.input, node.output, axes=axes, starts=starts, ends=ends)
+
+
+def _long_lists(model: onnx.ModelProto) -> set[str]:
+    """The tensors of one dimension that have more elements than any shape."""
+    graph = model.graph
+    found = {t.name for t in graph.initializer if len(t.dims) == 1 and t.dims[0] > _LONGEST}
+    for info in (*graph.input, *graph.value_info, *graph.output):
+        dims = info.type.tensor_type.shape.dim
+        if len(dims) == 1 and dims[0].dim_value > _LONGEST:
+            found.add(info.name)
+    return found
+
+
+def _hangs(node: onnx.NodeProto, known: Mapping[str, onnx.TensorProto]) -> bool:
+    if node.op_type != "Slice" or len(node.input) < 5 or not node.input[4]:
+        return False
+    tensor = known.get(node.input[4])
+    if tensor is None:
+        return True
+    steps = numpy_helper.to_array(tensor)
+    return bool(np.any((steps < -_FARTHEST) | (steps > _FARTHEST)))
+
+
+def corrected(
+    node: onnx.NodeProto, shapes: Mapping[str, _Shape], known: Mapping[str, onnx.TensorProto]
+) -> list[int] | None:
+    """The shape of a node's first result; None where onnx's inference is right about it.
+
+    ``shapes`` are those of values, as far as they are known, and ``known`` the values that are.
+    """
+    if not is_onnx(node.domain) or not node.input or node.input[0] not in shapes:
+        return None
+    attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    x = shapes[node.input[0]]
+    if node.op_type in ("Resize", "Upsample"):
+        return _resized(node, x, attrs, known)
+    if node.op_type in ("MaxPool", "AveragePool") and attrs.get("ceil_mode"):
+        return _pooled(x, attrs)
+    if node.op_type == "ConvTranspose" and attrs.get("output_shape") and len(node.input) > 1:
+        weights, size = shapes.get(node.input[1], ()), attrs["output_shape"]
+        if len(weights) == len(x) > 2 and len(size) >= len(x) - 2:
+            return [x[0], weights[1] * attrs.get("group", 1), *size[2 - len(x) :]]
+    if node.op_type == "Einsum" and all(name in shapes for name in node.input):
+        return _summed([shapes[name] for name in node.input], attrs.get("equation", b"").decode())
+    return None
+
+
+def _summed(shapes: Sequence[_Shape], equation: str) -> list[int] | None:
+    """It does not know that dimensions of '...' may be stretched."""
+    with suppress(EquationError):
+        letters = parse(equation, [len(s) for s in shapes])
+        sizes = letters.sizes(shapes)
+        return [sizes[letter] for letter in letters.result]
+    return None
+
+
+def _resized(
+    node: onnx.NodeProto, x: _Shape, attrs: Mapping[str, object], known: Mapping[str, object]
+) -> list[int] | None:
+    """It multiplies a size with a scale in float64, where the operator does in float32."""
+    place = 1 if node.op_type == "Upsample" or len(node.input) == 2 else 2
+    tensor = known.get(node.input[place]) if len(node.input) > place else None
+    given = numpy_helper.to_array(tensor) if isinstance(tensor, onnx.TensorProto) else ()
+    scales = np.asarray(attrs.get("scales", given), np.float32).reshape(-1)
+    axes = np.asarray(attrs.get("axes", np.arange(len(x))), np.int64)
+    if (
+        not scales.size
+        or axes.size != scales.size
+        or not np.all((-len(x) <= axes) & (axes < len(x)))
+    ):
+        return None
+    shape = list(x)
+    for axis, scale in zip(axes, scales, strict=True):
+        shape[axis] = scaled_size(x[axis], scale)
+    return shape if min(shape) >= 0 else None
+
+
+def _pooled(x: _Shape, attrs: Mapping[str, object]) -> list[int] | None:
+    """A last window that begins in the padding or beyond does not count."""
+    count = len(x) - 2
+    ones, zeros = [1] * count, [0] * 2 * count
+    if attrs.get("auto_pad", b"NOTSET") != b"NOTSET" or count < 1:
+        return None
+    numbers = [
+        [int(n) for n in attrs.get(name) or default]  # type: ignore[attr-defined]
+        for name, default in (
+            ("kernel_shape", []),
+            ("strides", ones),
+            ("dilations", ones),
+            ("pads", zeros),
+        )
+    ]
+    kernel, strides, dilations, pads = numbers
+    fits = len(kernel) == len(strides) == len(dilations) == count and len(pads) == 2 * count
+    if not fits or min(*kernel, *strides, *dilations) < 1:
+        return None
+    shape = list(x[:2])
+    for i, size in enumerate(x[2:]):
+        stride, before = strides[i], pads[i]
+        more = pads[i] + pads[count + i] + stride - 1
+        number = places(size, kernel[i], stride, dilations[i], more)
+        shape.append(number - ((number - 1) * stride >= size + before))
+    return shape if min(shape) >= 1 else None

@@ -1,0 +1,84 @@
+"""Operators that Luthier does not compile: told all at once, with what to do about them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import onnx
+
+from luthier.schedules import UnsupportedOperator
+
+from .opset import is_onnx
+
+# As many are told in the message; the error's field has them all.
+_TOLD = 8
+
+_ADVICE = {
+    "If Loop Scan": "give sizes with --shape and let the exporter or onnxsim resolve control flow",
+    """QLinearConv QLinearMatMul QLinearAdd ConvInteger MatMulInteger DynamicQuantizeLinear""": (
+        "quantise into pairs of QuantizeLinear and DequantizeLinear (QDQ)"
+    ),
+    """NonZero NonMaxSuppression Unique Compress TopK ArgSort""": (
+        "cut the model before them with onnx.utils.extract_model and do them in the program"
+    ),
+    """BatchNormalization Dropout Momentum Adam Gradient""": "export for inference",
+}
+_OF_SHAPES = ("Shape", "Size")
+_FUSED = "export without ONNX Runtime's fusions"
+_DOMAIN = "give functions for what is of another domain, or export by ONNX's own operators"
+_OTHERS = "express them by other operators when exporting"
+
+
+def check_operators(
+    model: onnx.ModelProto, known: Collection[str], foldable: Collection[str] = ()
+) -> None:
+    """Raise UnsupportedOperator for all that are not the default domain's ``known`` ones.
+
+    Others that are ``foldable`` are no reason for it, but are told too where they work on values of
+    run time.
+    """
+    if not all(is_onnx(n.domain) and n.op_type in {*known, *foldable} for n in model.graph.node):
+        _refuse(model, known, _constants(model, {*known, *foldable}))
+
+
+def _constants(model: onnx.ModelProto, operators: Collection[str]) -> frozenset[str]:
+    """The values that are known at build time, by the operators that these come of."""
+    found = {"", *(t.name for t in model.graph.initializer)}
+    for node in model.graph.node:
+        if (is_onnx(node.domain) and node.op_type in operators) and (
+            node.op_type in _OF_SHAPES or found.issuperset(node.input)
+        ):
+            found.update(node.output)
+    return frozenset(found)
+
+
+def _refuse(model: onnx.ModelProto, known: Collection[str], constants: frozenset[str]) -> None:
+    missing: dict[str, list[str]] = {}
+    for node in model.graph.node:
+        if constants.issuperset(node.output):
+            continue
+        if not (is_onnx(node.domain) and node.op_type in known):
+            name = node.op_type if is_onnx(node.domain) else f"{node.domain}.{node.op_type}"
+            label = node.name or next((o for o in node.output if o), "")
+            missing.setdefault(name, []).append(label)
+    told = [_told(name, nodes) for name, nodes in list(missing.items())[:_TOLD]]
+    rest = f" and {len(missing) - _TOLD} more" if len(missing) > _TOLD else ""
+    plural = "operators are" if len(missing) > 1 else "operator is"
+    advice = "; ".join(dict.fromkeys(map(_advice, missing)))
+    raise UnsupportedOperator(
+        f"{len(missing)} {plural} not supported: {', '.join(told)}{rest}: {advice}",
+        {name: tuple(nodes) for name, nodes in missing.items()},
+    )
+
+
+def _told(name: str, nodes: list[str]) -> str:
+    if len(nodes) == 1:
+        return f"{name} (1 node, '{nodes[0]}')"
+    return f"{name} ({len(nodes)} nodes, first '{nodes[0]}')"
+
+
+def _advice(operator: str) -> str:
+    domain, _, _ = operator.rpartition(".")
+    if domain:
+        return _FUSED if domain.startswith("com.microsoft") else _DOMAIN
+    return next((said for names, said in _ADVICE.items() if operator in names.split()), _OTHERS)

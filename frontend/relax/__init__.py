@@ -1,0 +1,1 @@
+"""Relax modules of TVM to the graph."""
