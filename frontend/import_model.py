@@ -3,54 +3,45 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import onnx
 
 from luthier.schedules import ScheduleError, Target, UnsupportedOperator
 from luthier.schedules.registry import spaces
 
-from .attention import fuse_attention
-from .commute import commute_resizes
-from .fit import fit_templates
-from .fold import fold_constants
-from .fold_scales import fold_scales
+from .dump import Dump
 from .graph import Graph
-from .group_norm import join_group_norms
-from .join_depthwise import join_depthwise
-from .layout import channels_last
-from .lower import lower
-from .normalize import find_normalizations
+from .graph.printing import graph_text, program_text
+from .lowering.join_depthwise import join_depthwise
+from .lowering.lower import lower
 from .onnx.declared import check_outputs
 from .onnx.importer import to_graph
-from .onnx.outline import outline
 from .onnx.read import ReadModel, Shapes, read_model
+from .onnx.strip_weights import strip_weights
+from .passes import PASSES
 from .program import Program
-from .sink_reshapes import sink_reshapes
 
-PASSES = (
-    fold_constants,
-    join_group_norms,
-    channels_last,
-    find_normalizations,
-    sink_reshapes,
-    fold_scales,
-    commute_resizes,
-    fuse_attention,
-    fit_templates,
-    fold_constants,
-)
+Watch = Callable[[str, Graph], None]
 
 
 def import_graph(
-    model: str | os.PathLike[str] | onnx.ModelProto | ReadModel, shapes: Shapes | None = None
+    model: str | os.PathLike[str] | onnx.ModelProto | ReadModel,
+    shapes: Shapes | None = None,
+    watch: Watch = lambda name, graph: None,
 ) -> Graph:
-    """The model's graph after all passes; raises as ``import_model`` does."""
+    """The model's graph after all passes; raises as ``import_model`` does.
+
+    ``watch`` is given the name of what was done, the import and each pass, and the graph after it.
+    """
     read = read_model(model, shapes).proto
-    light, weights = outline(read)
+    light, weights = strip_weights(read)
     graph = to_graph(light, weights)
     check_outputs(read, light, graph)
-    for rewrite in PASSES:
-        graph = rewrite(graph)
+    watch("import", graph)
+    for each in PASSES:
+        graph = each.rewrite(graph)
+        watch(each.name, graph)
     return graph
 
 
@@ -63,9 +54,12 @@ def import_model(
 
     ``shapes`` gives the sizes (elements per dimension, by input name) that the model leaves open.
     Raises ModelError where the model cannot be read, UnsupportedOperator where it uses what Luthier
-    cannot compile.
+    cannot compile, and UsageError where LUTHIER_DUMP names no folder that can be written.
     """
-    program = join_depthwise(lower(import_graph(model, shapes)), target)
+    dump = Dump()
+    graph = import_graph(model, shapes, lambda name, g: dump(name, lambda: graph_text(g)))
+    program = join_depthwise(lower(graph), target)
+    dump("program", lambda: program_text(program))
     for call in {call.workload: call for call in program.calls}.values():
         try:
             spaces(call.workload, target)

@@ -13,7 +13,7 @@ import onnx.shape_inference
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from luthier.frontend.onnx.outline import outline
+from luthier.frontend.onnx.strip_weights import strip_weights
 from luthier.schedules.errors import LuthierError
 
 from ._constants import Constants
@@ -97,7 +97,7 @@ def _analysed(model: onnx.ModelProto) -> onnx.GraphProto:
     floats = all(i.type.tensor_type.elem_type in _NUMERIC for i in model.graph.input)
     if not floats or any(node.op_type in ("Cast", "CastLike") for node in model.graph.node):
         with suppress(LuthierError, onnx.shape_inference.InferenceError):
-            return onnx.shape_inference.infer_shapes(outline(model)[0]).graph
+            return onnx.shape_inference.infer_shapes(strip_weights(model)[0]).graph
     return model.graph
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from luthier.schedules import Tensor
 
-from ..emitter import Emitter
+from ..graph.emitter import Emitter
 
 
 def wrapped(t: Emitter, indices: int, sizes: int | Sequence[int]) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from luthier.schedules import Tensor
 
-from ..emitter import Emitter
+from ..graph.emitter import Emitter
 
 
 def reduce(t: Emitter, op: str, x: int, axes: Iterable[int] | None, keepdims: bool) -> int:

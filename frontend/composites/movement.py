@@ -8,8 +8,8 @@ import numpy as np
 
 from luthier.schedules import Tensor
 
-from ..emitter import Emitter
 from ..graph import literal
+from ..graph.emitter import Emitter
 
 
 def concat(t: Emitter, parts: Sequence[int], axis: int) -> int:

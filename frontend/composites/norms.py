@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..emitter import Emitter
+from ..graph.emitter import Emitter
 
 
 def batch_norm(

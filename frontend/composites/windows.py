@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from luthier.schedules import Tensor
 from luthier.schedules.ops.windows import places
 
-from ..emitter import Emitter
+from ..graph.emitter import Emitter
 
 TO_NHWC = (0, 2, 3, 1)
 TO_NCHW = (0, 3, 1, 2)

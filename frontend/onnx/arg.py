@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from ..emitter import Emitter
+from ..graph.emitter import Emitter
 from .node import OnnxNode, Operator
 
 

@@ -17,8 +17,8 @@ from .shapes import inferred
 def check_outputs(model: onnx.ModelProto, light: onnx.ModelProto, graph: Graph) -> None:
     """Raise ModelError where an output has another shape than the model declares.
 
-    ``light`` is the outline of the model. What onnx's inference wrote into a model is accepted even
-    where it is wrong.
+    ``light`` is the model without weights. What onnx's inference wrote into a model is accepted,
+    even where it is wrong.
     """
     for info, (name, value) in zip(model.graph.output, graph.outputs, strict=True):
         ours, declared = graph.values[value], info.type.tensor_type

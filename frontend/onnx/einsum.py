@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..composites import math as composite
 from ..composites import movement
-from ..emitter import Emitter
+from ..graph.emitter import Emitter
 from .equation import EquationError, parse
 from .node import OnnxNode, Operator
 

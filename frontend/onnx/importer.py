@@ -11,8 +11,8 @@ from onnx import helper, numpy_helper
 
 from luthier.schedules import LuthierError, Tensor, UnsupportedOperator
 
-from ..emitter import Emitter
 from ..graph import Array, Graph
+from ..graph.emitter import Emitter
 from ..messages import one_line
 from .declared import check_inferred
 from .element_types import dtype_name

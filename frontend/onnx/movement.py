@@ -7,7 +7,7 @@ import numpy as np
 from luthier.schedules import ModelError
 
 from ..composites import movement
-from ..emitter import MOST_ELEMENTS
+from ..graph.emitter import MOST_ELEMENTS
 from .node import OnnxNode, Operator
 
 _PADDING = {"constant": "constant", "reflect": "reflect", "edge": "edge"}

@@ -10,8 +10,8 @@ import numpy as np
 
 from luthier.schedules import ModelError, UnsupportedOperator
 
-from ..emitter import MOST_IN_TABLE, Emitter
 from ..graph import Array
+from ..graph.emitter import MOST_IN_TABLE, Emitter
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ import numpy as np
 
 from ..composites import math as composite
 from ..composites import movement
-from ..emitter import MOST_ELEMENTS
 from ..graph import Array
+from ..graph.emitter import MOST_ELEMENTS
 from .node import OnnxNode, Operator
 
 # Places this close to the middle of two elements are in the middle, as in ONNX Runtime: float32

@@ -14,8 +14,8 @@ from luthier.schedules import ModelError, Tensor, UnsupportedOperator
 from luthier.schedules.tvm_late import ir, relax, tirx
 from luthier.schedules.workload import DTYPE_BYTES
 
-from ..emitter import Emitter
 from ..graph import Graph
+from ..graph.emitter import Emitter
 
 Value: TypeAlias = "int | tuple[int, ...]"
 

@@ -92,6 +92,11 @@ class Known(Operator):
     evaluate: Evaluate
     rule: Infer = _given
 
+    @property
+    def tells_type(self) -> bool:
+        """Whether arguments and attributes tell the result's type; else only the node does."""
+        return self.rule is not _given
+
     def infer(self, args: Sequence[Tensor], attrs: Attrs) -> Tensor:
         """The result's type, where arguments and attributes tell it."""
         return self.rule(args, attrs)
@@ -110,6 +115,11 @@ class Elementwise(Known):
     is_costly: bool = False  # computing it twice costs more than keeping it
     wants_positive: bool = False  # undefined or unbounded near zero or below
     by_lane: Callable[[str], bool] = never  # for a dtype: TVM makes wrong vector code around it
+
+    @property
+    def tells_type(self) -> bool:
+        """By broadcasting, but for those that are of any type."""
+        return not self.is_free or super().tells_type
 
     def infer(self, args: Sequence[Tensor], attrs: Attrs) -> Tensor:
         """Shapes are broadcast."""

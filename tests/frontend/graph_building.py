@@ -8,7 +8,7 @@ import numpy as np
 from onnx_models import compute
 
 from luthier.frontend.graph import Builder, Graph
-from luthier.frontend.lower import lower
+from luthier.frontend.lowering.lower import lower
 from luthier.frontend.program import Program
 from luthier.schedules import Tensor
 from luthier.schedules.evaluate import evaluate

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from graph_building import Sketch, names, same
 
-from luthier.frontend.attention import fuse_attention
-from luthier.frontend.fold import fold_constants
 from luthier.frontend.graph import Graph
+from luthier.frontend.passes.attention import fuse_attention
+from luthier.frontend.passes.fold_constants import fold_constants
 from luthier.schedules import Tensor
 
 N, H, M, S, D = 2, 3, 12, 10, 4

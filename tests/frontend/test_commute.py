@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from graph_building import Sketch, names, same
 
-from luthier.frontend.commute import commute_resizes
 from luthier.frontend.graph import Graph
+from luthier.frontend.passes.commute_resizes import commute_resizes
 
 PLAIN = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1), "groups": 1}
 

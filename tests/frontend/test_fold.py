@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from graph_building import CONVOLUTION, Sketch, array, inputs, names, outputs, same
 
-from luthier.frontend.fold import fold_constants
-from luthier.frontend.fold_scales import fold_scales
-from luthier.frontend.layout import channels_last
+from luthier.frontend.passes.channels_last import channels_last
+from luthier.frontend.passes.fold_constants import fold_constants
+from luthier.frontend.passes.fold_scales import fold_scales
 from luthier.schedules import Tensor
 
 

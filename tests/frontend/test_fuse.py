@@ -7,11 +7,11 @@ import pytest
 from graph_building import Sketch, kernels, lowered
 from onnx_models import TARGET
 
-from luthier.frontend.fit import fit_templates
-from luthier.frontend.fold import fold_constants
 from luthier.frontend.graph import Graph
-from luthier.frontend.layout import channels_last
-from luthier.frontend.lower import lower
+from luthier.frontend.lowering.lower import lower
+from luthier.frontend.passes.channels_last import channels_last
+from luthier.frontend.passes.fold_constants import fold_constants
+from luthier.frontend.passes.legalize import legalize
 from luthier.frontend.program import Program
 from luthier.schedules import Tensor
 from luthier.schedules.registry import spaces
@@ -19,7 +19,7 @@ from luthier.schedules.registry import spaces
 
 def program(graph: Graph) -> Program:
     """The program after the passes before fusion; every workload has a template."""
-    for rewrite in (fold_constants, channels_last, fit_templates, fold_constants):
+    for rewrite in (fold_constants, channels_last, legalize, fold_constants):
         graph = rewrite(graph)
     made = lowered(graph)
     for call in made.calls:
@@ -233,7 +233,7 @@ def test_half_precision_is_computed_in_single() -> None:
     g = Sketch()
     x = g.input("x", Tensor((3, 4), "float16"))
     weights = g.constant(np.ones((4, 5), np.float16))
-    graph = fold_constants(fit_templates(g.graph(g.emit("matmul", x, weights, transpose_b=False))))
+    graph = fold_constants(legalize(g.graph(g.emit("matmul", x, weights, transpose_b=False))))
     assert [op.node.op for op in graph.ops] == ["cast", "matmul", "cast"]
     (constant,) = graph.constants.values()
     assert constant.dtype == np.float32

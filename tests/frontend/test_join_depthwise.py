@@ -8,7 +8,7 @@ from graph_building import CONVOLUTION, Sketch, inputs, kernels, lowered, output
 from onnx_models import TARGET, compute
 
 from luthier.frontend.graph import Graph
-from luthier.frontend.join_depthwise import join_depthwise
+from luthier.frontend.lowering.join_depthwise import join_depthwise
 from luthier.frontend.program import Program
 from luthier.schedules import Target
 from luthier.schedules.registry import default

@@ -8,9 +8,15 @@ from graph_building import Sketch, names, same
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luthier.frontend.fold import fold_constants
 from luthier.frontend.graph import Graph
-from luthier.frontend.layout import channels_last, inverse, is_view, matching_groups, permuted
+from luthier.frontend.passes.channels_last import (
+    channels_last,
+    inverse,
+    is_view,
+    matching_groups,
+    permuted,
+)
+from luthier.frontend.passes.fold_constants import fold_constants
 from luthier.schedules import Tensor
 
 

@@ -13,11 +13,11 @@ from onnx import helper
 from onnx_models import TARGET, agree, case, floats, model, positive
 
 from luthier.frontend import Program, import_model
-from luthier.frontend.fold import fold_constants
 from luthier.frontend.graph import Graph
-from luthier.frontend.group_norm import join_group_norms
-from luthier.frontend.layout import channels_last
-from luthier.frontend.normalize import find_normalizations
+from luthier.frontend.passes.channels_last import channels_last
+from luthier.frontend.passes.fold_constants import fold_constants
+from luthier.frontend.passes.group_norm import join_group_norms
+from luthier.frontend.passes.normalizations import find_normalizations
 from luthier.schedules import ModelError, UnsupportedOperator
 
 

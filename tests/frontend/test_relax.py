@@ -8,8 +8,8 @@ from graph_building import array
 from onnx_models import compute
 
 from luthier.frontend.graph import Graph
-from luthier.frontend.import_model import PASSES
-from luthier.frontend.lower import lower
+from luthier.frontend.lowering.lower import lower
+from luthier.frontend.passes import PASSES
 from luthier.frontend.relax.door import import_relax
 from luthier.schedules import LuthierError
 
@@ -110,8 +110,8 @@ def theirs(compiled, x: np.ndarray) -> np.ndarray:
 
 
 def rewritten(graph: Graph) -> Graph:
-    for rewrite in PASSES:
-        graph = rewrite(graph)
+    for each in PASSES:
+        graph = each.rewrite(graph)
     return graph
 
 

@@ -9,7 +9,7 @@ import pytest
 from graph_building import Sketch, kernels, lowered, names, same
 
 from luthier.frontend.graph import Graph
-from luthier.frontend.sink_reshapes import sink_reshapes
+from luthier.frontend.passes.sink_reshapes import sink_reshapes
 from luthier.schedules import Tensor
 
 

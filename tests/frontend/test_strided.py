@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.lib.stride_tricks import as_strided
 
-from luthier.frontend.strided import Strided
+from luthier.frontend.graph.strided import Strided
 
 
 def read(view: Strided, size: int) -> np.ndarray:

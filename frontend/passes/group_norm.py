@@ -10,7 +10,7 @@ import numpy as np
 
 from luthier.schedules import Node
 
-from .graph import Graph, Op, Rewriter
+from ..graph import Graph, Op, Rewriter
 
 
 def join_group_norms(graph: Graph) -> Graph:

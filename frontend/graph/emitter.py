@@ -11,7 +11,7 @@ import numpy as np
 from luthier.schedules import ModelError, Tensor, UnsupportedOperator
 from luthier.schedules.workload import DTYPE_BYTES, Attr
 
-from .graph import Array, Builder
+from . import Array, Builder
 
 # Kernels index with 32 bits.
 MOST_ELEMENTS = 2**31 - 1

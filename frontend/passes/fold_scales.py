@@ -18,7 +18,7 @@ import numpy as np
 
 from luthier.schedules import Node
 
-from .graph import Array, Graph, Op, Rewriter
+from ..graph import Array, Graph, Op, Rewriter
 
 # Factors and terms up to the first leave room in float32 for what they are multiplied with, and so
 # do products of two; products from the second on keep their precision. Training leaves channels

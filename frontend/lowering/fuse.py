@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from luthier.schedules import ops
 
-from .graph import Graph, Op
+from ..graph import Graph, Op
 
 _MOST_NODES = 40
 _MOST_OF_A_PIECE = 2  # beyond those, for each piece that concatenations have

@@ -14,7 +14,7 @@ import numpy as np
 
 from luthier.schedules import Node
 
-from .graph import Array, Graph, Op, Rewriter
+from ..graph import Array, Graph, Op, Rewriter
 
 T = TypeVar("T")
 

@@ -11,10 +11,10 @@ from functools import partial, reduce
 
 from luthier.schedules import Node, Tensor, UnsupportedOperator, ops
 
-from .graph import Graph, Op, Rewriter
+from ..graph import Graph, Op, Rewriter
 
 
-def fit_templates(graph: Graph) -> Graph:
+def legalize(graph: Graph) -> Graph:
     """A graph whose operators all have templates; raises UnsupportedOperator."""
     b = Rewriter(graph)
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from luthier.schedules import Target, Workload
 from luthier.schedules.separable_space import pays
 
-from .program import Call, Part, Program
+from ..program import Call, Part, Program
 
 
 def join_depthwise(program: Program, target: Target) -> Program:

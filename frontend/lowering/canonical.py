@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from luthier.schedules import Node, Workload, ops
 
+from ..graph import Graph, Op
 from .fuse import Group
-from .graph import Graph, Op
 
 
-def describe(graph: Graph, group: Group) -> tuple[Workload, tuple[int, ...]]:
+def canonical_workload(graph: Graph, group: Group) -> tuple[Workload, tuple[int, ...]]:
     """The workload of a group and the graph's values that are its inputs, in canonical order.
 
     The anchor's arguments come first, then the others as the output's expression names them, depth

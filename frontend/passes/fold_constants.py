@@ -5,7 +5,7 @@ from __future__ import annotations
 from luthier.schedules import Node, ops
 from luthier.schedules.evaluate import evaluate
 
-from .graph import Array, Graph, Op, Rewriter, literal
+from ..graph import Array, Graph, Op, Rewriter, literal
 
 # A result larger than this and than its arguments is left to run time (unless it takes no memory).
 _LARGE = 64 << 20

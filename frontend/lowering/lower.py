@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from .describe import describe
+from ..graph import Graph
+from ..program import Call, Part, Program, owner
+from .canonical import canonical_workload
+from .elide_concats import elide_concats
 from .fuse import Group, fuse
-from .graph import Graph
-from .program import Call, Part, Program, owner
-from .share import share
 
 
 def lower(graph: Graph) -> Program:
     """Fuse, order and describe; values that live inside a kernel disappear."""
-    graph, groups, parts = share(graph, fuse(graph))
+    graph, groups, parts = elide_concats(graph, fuse(graph))
     views = {op.result: op.node.args[0] for op in graph.ops if op.node.op == "reshape"}
     ordered = _ordered(graph, groups, views, parts)
-    described = [(group, *describe(graph, group)) for group in ordered]
+    described = [(group, *canonical_workload(graph, group)) for group in ordered]
     kept = {v for _, v in graph.inputs} | {v for _, v in graph.outputs}
     kept |= {part.whole for part in parts.values()}
     for group, _, args in described:

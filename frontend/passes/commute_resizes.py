@@ -14,7 +14,7 @@ import numpy as np
 
 from luthier.schedules import Node, Tensor
 
-from .graph import Array, Graph, Op, Rewriter
+from ..graph import Array, Graph, Op, Rewriter
 
 # The enlargement must save more than the sum of the parts costs.
 _LEAST_GROWTH = 2

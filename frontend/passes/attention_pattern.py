@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from luthier.schedules import Tensor
 from luthier.schedules.attention_form import COVERED
 
-from .graph import Graph, Op
+from ..graph import Graph, Op
 
 # With fewer rows most lanes of the kernel's vectors would be empty.
 _LEAST_ROWS = 8

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from luthier.schedules import Node, Tensor, ops
 
-from .graph import Graph, Op, Rewriter
+from ..graph import Graph, Op, Rewriter
 
 Order = tuple[int, ...]
 _ONE_ARGUMENT = ("slice", "pad", "broadcast_to", "window_mean")  # attributes name dimensions

@@ -12,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from luthier.schedules import ModelError, UnsupportedOperator
 
-from ..emitter import MOST_IN_TABLE
 from ..graph import Array
+from ..graph.emitter import MOST_IN_TABLE
 from ..messages import one_line
 from .element_types import dtype_name
 from .fold_shapes import FOLDABLE, fold_shapes
@@ -23,7 +23,7 @@ from .opset import is_onnx, node_label, opset_of
 from .shapes import UNTYPED, told_otherwise
 from .unsupported import check_operators
 
-# Larger initializers become inputs of the outline; smaller ones may be shapes, axes, ...
+# Larger initializers become inputs of what is left; smaller ones may be shapes, axes, ...
 _WEIGHT = 1024
 # What onnx's shape inference says of a node, and operators of which it refuses what is valid.
 _INFERENCE_ERROR = re.compile(r"\(op_type:(\w+), node name: (.*?)\): (?:\[\w+\] )?(.*)")
@@ -49,7 +49,7 @@ _FINITE = frozenset("alpha beta bias cubic_coeff_a epsilon gamma lambd".split())
 _UNSURE, _NO_TYPE = "Einsum", "to have type but instead is null"
 
 
-def outline(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Array]]:
+def strip_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Array]]:
     """A copy of a read model whose large initializers are inputs, and their arrays by name.
 
     Its nodes are named for people, its functions expanded, its shape arithmetic done. Raises

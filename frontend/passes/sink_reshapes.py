@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from luthier.schedules import Node, Tensor, ops
 
-from .graph import Graph, Op, Rewriter
+from ..graph import Graph, Op, Rewriter
 
 
 def sink_reshapes(graph: Graph) -> Graph:

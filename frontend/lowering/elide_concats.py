@@ -16,13 +16,13 @@ from dataclasses import replace
 from luthier.schedules import Node, Tensor
 from luthier.schedules.pitch import reads_apart, writes_apart
 
-from .describe import describe
+from ..graph import Graph, Op
+from ..program import Part, owner
+from .canonical import canonical_workload
 from .fuse import Group
-from .graph import Graph, Op
-from .program import Part, owner
 
 
-def share(graph: Graph, groups: list[Group]) -> tuple[Graph, list[Group], dict[int, Part]]:
+def elide_concats(graph: Graph, groups: list[Group]) -> tuple[Graph, list[Group], dict[int, Part]]:
     """Graph and groups without concatenations that can go, and the parts that remain of them."""
     return _Sharing(graph, groups).run()
 
@@ -105,7 +105,7 @@ class _Sharing:
             return True
         return (
             self.values[base].shape[-1:] == (columns,) != (pitch,)
-            and writes_apart(describe(self.graph, self.groups[base])[0])
+            and writes_apart(canonical_workload(self.graph, self.groups[base])[0])
             and all(self._reads(r, value, columns) for r, value in readers if r is not group)
         )
 
@@ -116,7 +116,7 @@ class _Sharing:
         """The values that the group's kernel can only read where their rows follow each other."""
         root = group.root.result
         if root not in self.dense:
-            workload, args = describe(self.graph, group)
+            workload, args = canonical_workload(self.graph, group)
             apart = [reads_apart(workload, i) for i in range(len(args))]
             self.dense[root] = {a for a, fits in zip(args, apart, strict=True) if not fits}
         return self.dense[root]

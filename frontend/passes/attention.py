@@ -14,9 +14,9 @@ import numpy as np
 
 from luthier.schedules import Node, Tensor, node
 
+from ..graph import Graph, Op, Rewriter
+from ..graph.strided import Strided
 from .attention_pattern import Mask, Match, Pattern
-from .graph import Graph, Op, Rewriter
-from .strided import Strided
 
 
 def fuse_attention(graph: Graph) -> Graph:

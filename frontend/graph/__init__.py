@@ -1,0 +1,5 @@
+"""The frontend's own graph: what it is, and how one is built, checked and printed."""
+
+from .core import Array, Builder, Graph, Op, Rewriter, literal
+
+__all__ = ["Array", "Builder", "Graph", "Op", "Rewriter", "literal"]
