@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from luthier._bandwidth import peak_bandwidth
-from luthier._peak import peak_gflops
 from luthier.deploy import KernelEntry
+from luthier.machine.bandwidth import peak_bandwidth
+from luthier.machine.peak import peak_gflops
 from luthier.schedules.counts import flops
 from luthier.schedules.target import host
 

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
         UsageError,
     )
 
-    from ._bench import BenchReport, bench
     from ._check import CheckReport, check
     from ._compile import BuildReport, build, tune_and_build
-    from ._doctor import Finding, doctor
     from ._explain import KernelExplanation, explain
     from ._layers import LayerHits
-    from ._machine import Machine, target
     from ._tune import TuneReport, tune
+    from .machine.bench import BenchReport, bench
+    from .machine.doctor import Finding, doctor
+    from .machine.target import Machine, target
 
 __version__ = "0.1.0"
 
@@ -72,13 +72,13 @@ __all__ = [
 # TVM takes seconds to import, NumPy a tenth of one, so each name's module is imported when the name
 # is first used.
 _MODULES = {
-    "luthier._bench": ("BenchReport", "bench"),
+    "luthier.machine.bench": ("BenchReport", "bench"),
     "luthier._check": ("CheckReport", "check"),
     "luthier._compile": ("BuildReport", "build", "tune_and_build"),
-    "luthier._doctor": ("Finding", "doctor"),
+    "luthier.machine.doctor": ("Finding", "doctor"),
     "luthier._explain": ("KernelExplanation", "explain"),
     "luthier._layers": ("LayerHits",),
-    "luthier._machine": ("Machine", "target"),
+    "luthier.machine.target": ("Machine", "target"),
     "luthier._tune": ("TuneReport", "tune"),
     "luthier.deploy": ("Artifact", "load"),
     "luthier.schedules.errors": (

@@ -14,12 +14,12 @@ from luthier.schedules.counts import flops, traffic
 from luthier.schedules.target import DEFAULT_ACCURACY, check_cores
 
 from ._arguments import validated
-from ._bandwidth import peak_bandwidth
 from ._footprint import stays_in_cache
 from ._layers import DEFAULT_LOG, FilePath
-from ._machine import resolve
-from ._peak import peak_gflops
 from ._tune import Model, Shapes
+from .machine.bandwidth import peak_bandwidth
+from .machine.peak import peak_gflops
+from .machine.target import resolve
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,9 @@ from ._arguments import validated
 from ._footprint import stays_in_cache, stays_in_own_cache
 from ._judge import Decision, Verdict, judge
 from ._layers import DEFAULT_LOG, FilePath, choices, writing
-from ._machine import resolve
 from ._samples import random_inputs
 from ._timed import LEAST_TURNS, SECONDS, TURN
+from .machine.target import resolve
 
 Model = str | os.PathLike[str] | onnx.ModelProto | ReadModel
 Shapes = Mapping[str, Sequence[int]]

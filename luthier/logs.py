@@ -22,9 +22,9 @@ from luthier.schedules.target import DEFAULT_ACCURACY
 
 from ._arguments import validated
 from ._layers import DEFAULT_LOG, FilePath, reading
-from ._machine import resolve
 from ._sources import opened
 from ._verify import Remeasured, SourceCheck, VerifyReport, verify
+from .machine.target import resolve
 
 _SHORTEST_PREFIX = 4
 

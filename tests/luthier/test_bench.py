@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import luthier
-from luthier._bandwidth import peak_bandwidth
-from luthier._peak import peak_gflops
 from luthier.autotune.noise import Watch
+from luthier.machine.bandwidth import peak_bandwidth
+from luthier.machine.peak import peak_gflops
 from luthier.schedules import Target
 from luthier.schedules.counts import flops
 from luthier.schedules.target import host
@@ -82,11 +82,11 @@ class Pulses:
 @pytest.fixture
 def quiet(monkeypatch):
     """Whatever else runs while these tests do."""
-    monkeypatch.setattr("luthier._bench.Watch", Pulses(busy=False))
+    monkeypatch.setattr("luthier.machine.bench.Watch", Pulses(busy=False))
 
 
 def test_of_a_busy_machine_nobody_knows_the_share(artifact_folder, monkeypatch, cli):
-    monkeypatch.setattr("luthier._bench.Watch", Pulses(busy=True))
+    monkeypatch.setattr("luthier.machine.bench.Watch", Pulses(busy=True))
     report = luthier.bench(artifact_folder, seconds=0.05, kernels=True)
     assert report.busy
     assert report.fraction_of_peak is None

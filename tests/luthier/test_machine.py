@@ -8,7 +8,7 @@ from importlib import metadata
 import pytest
 
 import luthier
-from luthier._doctor import TVM_PAIR
+from luthier.machine.doctor import TVM_PAIR
 from luthier.schedules import Target
 from luthier.schedules.target import available_cores, host
 
@@ -141,7 +141,7 @@ def test_no_onnxruntime_is_no_fault(cli, monkeypatch):
             raise metadata.PackageNotFoundError(package)
         return version(package)
 
-    monkeypatch.setattr("luthier._doctor.metadata.version", without)
+    monkeypatch.setattr("luthier.machine.doctor.metadata.version", without)
     done = cli("doctor")
     assert (done.code, done.err) == (0, "")
     assert "absent  onnxruntime    not installed; checks use onnx's slower evaluator" in done.out
@@ -169,5 +169,5 @@ def test_a_cpu_that_is_too_old(monkeypatch):
 
 
 def test_an_old_python(monkeypatch):
-    monkeypatch.setattr("luthier._doctor.sys.version_info", (3, 9))
+    monkeypatch.setattr("luthier.machine.doctor.sys.version_info", (3, 9))
     assert "3.10+ on Linux needed" in found("python").detail

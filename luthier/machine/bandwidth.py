@@ -17,7 +17,7 @@ from luthier.schedules.emit import PhaseBuilder, Slot
 from luthier.schedules.execute import aligned
 from luthier.schedules.tvm_late import tirx
 
-from ._probe import best_seconds, load
+from .probe import best_seconds, load
 
 ACCUMULATORS = 8
 CHUNK = 64 << 10  # bytes

@@ -15,7 +15,7 @@ from luthier.schedules.emit import PhaseBuilder, Slot
 from luthier.schedules.execute import aligned
 from luthier.schedules.tvm_late import tirx
 
-from ._probe import best_seconds, load
+from .probe import best_seconds, load
 
 ACCUMULATORS = 10  # two FMA units of five cycles' latency at most
 STEPS = 4096  # multiply-adds of each accumulator in a chunk

@@ -15,11 +15,11 @@ from luthier.deploy import Artifact, load
 from luthier.schedules.counts import flops, traffic
 from luthier.schedules.target import check_cores
 
-from ._arguments import validated
-from ._bandwidth import peak_bandwidth
-from ._compare import sample
-from ._layers import FilePath
-from ._peak import peak_gflops
+from .._arguments import validated
+from .._compare import sample
+from .._layers import FilePath
+from .bandwidth import peak_bandwidth
+from .peak import peak_gflops
 
 Inputs = dict[str, NDArray[Any]]
 

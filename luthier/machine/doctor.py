@@ -103,9 +103,7 @@ def _onnxruntime() -> str:
 
 
 def _build_and_run() -> str:
-    from luthier.deploy import load  # noqa: PLC0415
-
-    from ._compile import build  # noqa: PLC0415 - imports onnx
+    from luthier import build, load  # noqa: PLC0415 - imports onnx
 
     rng = np.random.default_rng(0)
     x, w = rng.random((4, 8), np.float32), rng.random((8, 5), np.float32)
