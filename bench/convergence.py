@@ -25,12 +25,12 @@ import luthier
 from bench import results
 from bench.models import all_models, cache_folder
 from bench.standings import markdown, percentages
-from luthier._samples import random_inputs
 from luthier._timed import in_turns
 from luthier.autotune import Layers, Store
 from luthier.autotune import tune as tune_workloads
 from luthier.autotune.budget import Policy
 from luthier.frontend import import_model, read_model
+from luthier.inputs.samples import random_inputs
 from luthier.schedules import Workload
 from luthier.schedules.target import available_cores, host
 

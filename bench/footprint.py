@@ -26,8 +26,8 @@ from bench import results
 from bench.models import all_models, cache_folder
 from bench.standings import markdown
 from bench.turns import SEED
-from luthier._samples import random_inputs
 from luthier.deploy import read_manifest
+from luthier.inputs.samples import random_inputs
 from luthier.schedules.target import available_cores
 from luthier.schedules.toolchain import find_compiler
 

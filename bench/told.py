@@ -21,9 +21,9 @@ import luthier
 from bench import results
 from bench.models import all_models, cache_folder
 from bench.standings import markdown, percentages
-from luthier._samples import random_inputs
 from luthier._timed import in_turns
 from luthier.frontend import read_model
+from luthier.inputs.samples import random_inputs
 from luthier.schedules.target import available_cores
 
 MODELS = ("squeezenet", "resnet50", "mobilenet_v2", "efficientnet_b0", "bert_base_128")

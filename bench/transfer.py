@@ -23,9 +23,9 @@ import luthier.logs
 from bench import results
 from bench.models import all_models, cache_folder
 from bench.standings import markdown, percentages
-from luthier._samples import random_inputs
 from luthier._timed import in_turns
 from luthier.frontend import read_model
+from luthier.inputs.samples import random_inputs
 from luthier.schedules.target import available_cores, host_level
 
 MODELS = ("squeezenet", "shufflenet", "resnet18", "mobilenet_v2", "minilm_l6_128")

@@ -21,7 +21,7 @@ import numpy as np
 import onnx
 
 from bench.engines import Arrays
-from luthier._samples import random_inputs
+from luthier.inputs.samples import random_inputs
 
 OURS = "luthier"  # the engine
 DIFFERS = "differs"  # how the failure of a peer with other outputs begins

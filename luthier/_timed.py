@@ -15,7 +15,7 @@ from pathlib import Path
 from luthier.autotune.noise import Watch
 from luthier.deploy import Artifact, load
 
-from ._samples import Array
+from .inputs.samples import Array
 from .machine.bench import repeat
 
 Inputs = dict[str, Array]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import luthier
-from luthier._arrays import load_arrays
+from luthier.inputs.arrays import load_arrays
 
 from . import options
 

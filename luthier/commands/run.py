@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 import luthier
-from luthier._arrays import inputs_of, load_arrays, save_arrays
+from luthier.inputs.arrays import inputs_of, load_arrays, save_arrays
 
 from . import options
 

@@ -11,8 +11,8 @@ import luthier
 from luthier._check import CheckReport
 from luthier._compare import OutputError
 from luthier._compare import error as error_of
-from luthier._samples import random_inputs
 from luthier.deploy import Tolerance
+from luthier.inputs.samples import random_inputs
 
 INF, NAN = np.inf, np.nan
 

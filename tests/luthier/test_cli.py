@@ -11,10 +11,10 @@ import pytest
 from scale_model import expected
 
 import luthier
-from luthier._arrays import inputs_of
 from luthier.cli import cli as group
 from luthier.commands import options
 from luthier.commands.logs import logs
+from luthier.inputs.arrays import inputs_of
 
 LOGS = ("best", "diff", "export", "import", "merge", "prune", "show", "stats", "verify")
 GROUPS = {"logs": logs}

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 from luthier.frontend.onnx.strip_weights import strip_weights
 from luthier.schedules.errors import LuthierError
 
-from ._constants import Constants
+from .constants import Constants
 
 Array = NDArray[Any]
 
