@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--print", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
     models = all_models(cache_folder())
-    with mock.patch("luthier._layers._shipped", return_value=[]):  # it knows these models
+    with mock.patch("luthier.records.layers._shipped", return_value=[]):  # it knows these models
         rows = [
             measured(name, models[name], options.log, options.minutes, options.trials)
             for name in options.models

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from ._check import CheckReport, check
     from ._compile import BuildReport, build, tune_and_build
     from ._explain import KernelExplanation, explain
-    from ._layers import LayerHits
     from ._tune import TuneReport, tune
     from .machine.bench import BenchReport, bench
     from .machine.doctor import Finding, doctor
     from .machine.target import Machine, target
+    from .records.layers import LayerHits
 
 __version__ = "0.1.0"
 
@@ -77,7 +77,7 @@ _MODULES = {
     "luthier._compile": ("BuildReport", "build", "tune_and_build"),
     "luthier.machine.doctor": ("Finding", "doctor"),
     "luthier._explain": ("KernelExplanation", "explain"),
-    "luthier._layers": ("LayerHits",),
+    "luthier.records.layers": ("LayerHits",),
     "luthier.machine.target": ("Machine", "target"),
     "luthier._tune": ("TuneReport", "tune"),
     "luthier.deploy": ("Artifact", "load"),

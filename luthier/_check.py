@@ -18,13 +18,13 @@ from luthier.schedules.temporary import TemporaryFolder
 from ._arguments import validated
 from ._compare import OutputError, errors, sample
 from ._compile import build
-from ._layers import DEFAULT_LOG, FilePath
 from ._reference import ADVICE, reference
 from ._tolerance import tolerances
 from ._trial import judged
 from ._tune import Model, Shapes
 from .inputs.arrays import inputs_of
 from .inputs.samples import random_inputs
+from .records.layers import DEFAULT_LOG, FilePath
 
 RUNS = 3
 _SECONDS = 600.0  # that the reference may take

@@ -18,11 +18,11 @@ from luthier.schedules.toolchain import find_compiler
 
 from ._arguments import validated
 from ._footprint import stays_in_cache
-from ._layers import DEFAULT_LOG, FilePath, LayerHits, choices, hits, reading
 from ._trial import Trial
 from ._tune import Model, Shapes, tuned
 from .inputs.samples import random_inputs
 from .machine.target import resolve
+from .records.layers import DEFAULT_LOG, FilePath, LayerHits, choices, hits, reading
 
 _SAMPLE_SEED = 0
 

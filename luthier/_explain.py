@@ -15,11 +15,11 @@ from luthier.schedules.target import DEFAULT_ACCURACY, check_cores
 
 from ._arguments import validated
 from ._footprint import stays_in_cache
-from ._layers import DEFAULT_LOG, FilePath
 from ._tune import Model, Shapes
 from .machine.bandwidth import peak_bandwidth
 from .machine.peak import peak_gflops
 from .machine.target import resolve
+from .records.layers import DEFAULT_LOG, FilePath
 
 
 @dataclass(frozen=True)

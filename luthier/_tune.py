@@ -27,10 +27,10 @@ from luthier.schedules.toolchain import find_compiler
 from ._arguments import validated
 from ._footprint import stays_in_cache, stays_in_own_cache
 from ._judge import Decision, Verdict, judge
-from ._layers import DEFAULT_LOG, FilePath, choices, writing
 from ._timed import LEAST_TURNS, SECONDS, TURN
 from .inputs.samples import random_inputs
 from .machine.target import resolve
+from .records.layers import DEFAULT_LOG, FilePath, choices, writing
 
 Model = str | os.PathLike[str] | onnx.ModelProto | ReadModel
 Shapes = Mapping[str, Sequence[int]]

@@ -21,10 +21,10 @@ from luthier.schedules.redaction import shown
 from luthier.schedules.target import DEFAULT_ACCURACY
 
 from ._arguments import validated
-from ._layers import DEFAULT_LOG, FilePath, reading
-from ._sources import opened
-from ._verify import Remeasured, SourceCheck, VerifyReport, verify
 from .machine.target import resolve
+from .records.layers import DEFAULT_LOG, FilePath, reading
+from .records.sources import opened
+from .records.verify import Remeasured, SourceCheck, VerifyReport, verify
 
 _SHORTEST_PREFIX = 4
 

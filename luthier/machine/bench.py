@@ -17,7 +17,7 @@ from luthier.schedules.target import check_cores
 
 from .._arguments import validated
 from .._compare import sample
-from .._layers import FilePath
+from ..records.layers import FilePath
 from .bandwidth import peak_bandwidth
 from .peak import peak_gflops
 

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luthier._sources import opened
 from luthier.autotune.kind import Kind
 from luthier.autotune.machine import Machine
 from luthier.autotune.pack import Pack, write_pack
 from luthier.autotune.record import Outcome, Record, Timing
 from luthier.autotune.selection import latest
 from luthier.autotune.store import Store
+from luthier.records.sources import opened
 from luthier.schedules import LogError, Schedule, Target, Tensor, Workload, node
 
 VERSIONS = Path(__file__).parent / "records"

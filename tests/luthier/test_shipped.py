@@ -9,8 +9,8 @@ import pytest
 
 import luthier
 import luthier.logs
-from luthier._layers import SHIPPED, _shipped
 from luthier.autotune import Layers, Outcome, Pack, Store, Trust, write_pack
+from luthier.records.layers import SHIPPED, _shipped
 from luthier.schedules.target import parse
 
 FOLDER = Path(__file__).parents[2] / "logs"
@@ -67,8 +67,8 @@ def test_what_ships_is_the_last_layer(cli, model, tmp_path, monkeypatch):
     luthier.logs.export("luthier.db", "packs/here.jsonl")
     luthier.logs.export("luthier.db", "given.jsonl")
     Path("luthier.db").unlink()
-    monkeypatch.setattr("luthier._layers._shipped", _shipped)
-    monkeypatch.setattr("luthier._layers.resources.files", lambda package: tmp_path / "packs")
+    monkeypatch.setattr("luthier.records.layers._shipped", _shipped)
+    monkeypatch.setattr("importlib.resources.files", lambda package: tmp_path / "packs")
     monkeypatch.setattr("luthier.autotune.measure.Measurer.__init__", None)
     done = cli("build", model, "-o", "out", "--threads", "2", "--require-hits")
     assert done.code == 0

@@ -14,10 +14,10 @@ from luthier.autotune.selection import is_stale, kinds
 from luthier.autotune.validity import Validity
 from luthier.schedules.target import available_cores, host
 
-from ._arguments import validated
-from ._layers import FilePath
-from ._signature import signer
-from ._sources import opened
+from .._arguments import validated
+from .layers import FilePath
+from .signature import signer
+from .sources import opened
 
 
 @dataclass(frozen=True)

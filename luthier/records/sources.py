@@ -7,7 +7,7 @@ from luthier.autotune.address import is_server, is_url
 from luthier.autotune.lines import first_byte
 from luthier.schedules.files import open_regular
 
-from ._layers import FilePath
+from .layers import FilePath
 
 
 def opened(where: FilePath) -> Store | Pack:
