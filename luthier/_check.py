@@ -16,12 +16,12 @@ from luthier.schedules.target import DEFAULT_ACCURACY
 from luthier.schedules.temporary import TemporaryFolder
 
 from ._arguments import validated
-from ._compare import OutputError, errors, sample
 from ._compile import build
-from ._reference import ADVICE, reference
-from ._tolerance import tolerances
 from ._trial import judged
 from ._tune import Model, Shapes
+from .correctness.compare import OutputError, errors, sample
+from .correctness.reference import ADVICE, reference
+from .correctness.tolerance import tolerances
 from .inputs.arrays import inputs_of
 from .inputs.samples import random_inputs
 from .records.layers import DEFAULT_LOG, FilePath

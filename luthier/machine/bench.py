@@ -16,7 +16,7 @@ from luthier.schedules.counts import flops, traffic
 from luthier.schedules.target import check_cores
 
 from .._arguments import validated
-from .._compare import sample
+from ..correctness.compare import sample
 from ..records.layers import FilePath
 from .bandwidth import peak_bandwidth
 from .peak import peak_gflops

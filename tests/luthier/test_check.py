@@ -9,8 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 import luthier
 from luthier._check import CheckReport
-from luthier._compare import OutputError
-from luthier._compare import error as error_of
+from luthier.correctness.compare import OutputError
+from luthier.correctness.compare import error as error_of
 from luthier.deploy import Tolerance
 from luthier.inputs.samples import random_inputs
 

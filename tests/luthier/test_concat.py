@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import luthier
-from luthier._reference import reference
+from luthier.correctness.reference import reference
 
 SIZES = (1, 2)
 

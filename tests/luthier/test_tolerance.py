@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import luthier
-from luthier._tolerance import tolerances
+from luthier.correctness.tolerance import tolerances
 from luthier.deploy import Artifact
 from luthier.schedules import Tensor
 
@@ -287,7 +287,7 @@ def test_records_of_a_model_that_amplifies_are_used(tmp_path: Path, monkeypatch)
     """Sums in another order differ by more than their type allows, and by less than two runs."""
     made = amplifying()
     luthier.tune(made, trials=12, log="log", threads=1, timed=False)
-    monkeypatch.setattr("luthier._reference._engines", tuple)
+    monkeypatch.setattr("luthier.correctness.reference._engines", tuple)
     monkeypatch.setattr("luthier._trial.load", _noisy)
     report = luthier.build(made, "out", log="log", threads=1, require_hits=True)
     assert report.from_records == report.kernels

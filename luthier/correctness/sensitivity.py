@@ -18,7 +18,7 @@ from onnx import numpy_helper
 from luthier.deploy import Tolerance
 from luthier.frontend import Program
 
-from ._compare import OutputError, Outputs, difference_and_scale, share_beyond
+from .compare import OutputError, Outputs, difference_and_scale, share_beyond
 
 Array = NDArray[Any]
 

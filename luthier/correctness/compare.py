@@ -13,8 +13,8 @@ from luthier.deploy import Artifact, Sample, SampleNote, Tolerance
 from luthier.schedules.errors import ArtifactError, InputError
 from luthier.schedules.redaction import shown
 
-from ._tolerance import of_type
-from .inputs.arrays import load_arrays
+from ..inputs.arrays import load_arrays
+from .tolerance import of_type
 
 Array = NDArray[Any]
 Outputs = Mapping[str, Array]

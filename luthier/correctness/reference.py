@@ -24,7 +24,7 @@ from luthier.schedules import Tensor
 from luthier.schedules.errors import ModelError
 from luthier.schedules.temporary import TemporaryFolder
 
-from ._sensitivity import QUANTISATION, RUNS, shaken_inputs, shaken_model
+from .sensitivity import QUANTISATION, RUNS, shaken_inputs, shaken_model
 
 Array = NDArray[Any]
 Outputs = Mapping[str, Array]

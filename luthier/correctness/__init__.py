@@ -1,0 +1,1 @@
+"""What is right, and how close to it an output must be."""
