@@ -25,7 +25,6 @@ import luthier
 from bench import results
 from bench.models import all_models, cache_folder
 from bench.standings import markdown, percentages
-from luthier._timed import in_turns
 from luthier.autotune import Layers, Store
 from luthier.autotune import tune as tune_workloads
 from luthier.autotune.budget import Policy
@@ -33,6 +32,7 @@ from luthier.frontend import import_model, read_model
 from luthier.inputs.samples import random_inputs
 from luthier.schedules import Workload
 from luthier.schedules.target import available_cores, host
+from luthier.tuning.timed import in_turns
 
 MODELS = ("resnet50", "bert_base_128")
 ROUNDS = 3

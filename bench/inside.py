@@ -21,10 +21,10 @@ import luthier
 from bench import results
 from bench.models import all_models, cache_folder
 from bench.standings import markdown
-from luthier._timed import in_turns
 from luthier.frontend import read_model
 from luthier.inputs.samples import random_inputs
 from luthier.schedules.target import available_cores
+from luthier.tuning.timed import in_turns
 
 MODELS = ("digits", "squeezenet", "mobilenet_v2", "resnet18")
 _HEAD = ("model", "kernels", "trials", "sum of kernels", "model", "model decides", "of kernels")

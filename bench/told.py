@@ -21,10 +21,10 @@ import luthier
 from bench import results
 from bench.models import all_models, cache_folder
 from bench.standings import markdown, percentages
-from luthier._timed import in_turns
 from luthier.frontend import read_model
 from luthier.inputs.samples import random_inputs
 from luthier.schedules.target import available_cores
+from luthier.tuning.timed import in_turns
 
 MODELS = ("squeezenet", "resnet50", "mobilenet_v2", "efficientnet_b0", "bert_base_128")
 _HEAD = ("model", "told, ms", "deployed, ms", "deployed / told")

@@ -23,10 +23,10 @@ import luthier.logs
 from bench import results
 from bench.models import all_models, cache_folder
 from bench.standings import markdown, percentages
-from luthier._timed import in_turns
 from luthier.frontend import read_model
 from luthier.inputs.samples import random_inputs
 from luthier.schedules.target import available_cores, host_level
+from luthier.tuning.timed import in_turns
 
 MODELS = ("squeezenet", "shufflenet", "resnet18", "mobilenet_v2", "minilm_l6_128")
 ROUNDS = 3

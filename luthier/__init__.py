@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
     from ._check import CheckReport, check
     from ._compile import BuildReport, build, tune_and_build
-    from ._explain import KernelExplanation, explain
-    from ._tune import TuneReport, tune
     from .machine.bench import BenchReport, bench
     from .machine.doctor import Finding, doctor
     from .machine.target import Machine, target
     from .records.layers import LayerHits
+    from .tuning.explain import KernelExplanation, explain
+    from .tuning.tune import TuneReport, tune
 
 __version__ = "0.1.0"
 
@@ -76,10 +76,10 @@ _MODULES = {
     "luthier._check": ("CheckReport", "check"),
     "luthier._compile": ("BuildReport", "build", "tune_and_build"),
     "luthier.machine.doctor": ("Finding", "doctor"),
-    "luthier._explain": ("KernelExplanation", "explain"),
+    "luthier.tuning.explain": ("KernelExplanation", "explain"),
     "luthier.records.layers": ("LayerHits",),
     "luthier.machine.target": ("Machine", "target"),
-    "luthier._tune": ("TuneReport", "tune"),
+    "luthier.tuning.tune": ("TuneReport", "tune"),
     "luthier.deploy": ("Artifact", "load"),
     "luthier.schedules.errors": (
         "AccuracyError",

@@ -18,13 +18,13 @@ from luthier.schedules.temporary import TemporaryFolder
 from ._arguments import validated
 from ._compile import build
 from ._trial import judged
-from ._tune import Model, Shapes
 from .correctness.compare import OutputError, errors, sample
 from .correctness.reference import ADVICE, reference
 from .correctness.tolerance import tolerances
 from .inputs.arrays import inputs_of
 from .inputs.samples import random_inputs
 from .records.layers import DEFAULT_LOG, FilePath
+from .tuning.tune import Model, Shapes
 
 RUNS = 3
 _SECONDS = 600.0  # that the reference may take

@@ -17,12 +17,12 @@ from luthier.schedules.target import DEFAULT_ACCURACY
 from luthier.schedules.toolchain import find_compiler
 
 from ._arguments import validated
-from ._footprint import stays_in_cache
 from ._trial import Trial
-from ._tune import Model, Shapes, tuned
 from .inputs.samples import random_inputs
 from .machine.target import resolve
 from .records.layers import DEFAULT_LOG, FilePath, LayerHits, choices, hits, reading
+from .tuning.footprint import stays_in_cache
+from .tuning.tune import Model, Shapes, tuned
 
 _SAMPLE_SEED = 0
 

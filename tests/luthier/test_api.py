@@ -198,7 +198,7 @@ def test_by_default_a_build_is_for_every_core_this_process_may_use(model, tmp_pa
 
 def test_building_measures_nothing(model, tmp_path, monkeypatch):
     monkeypatch.setattr("luthier.autotune.measure.Measurer.__init__", None)
-    monkeypatch.setattr("luthier._tune.tune_workloads", None)
+    monkeypatch.setattr("luthier.tuning.tune.tune_workloads", None)
     luthier.build(model, tmp_path / "out")
 
 
@@ -279,7 +279,7 @@ def test_tune_and_build(proto, arrays, tmp_path):
 
 
 def test_hours_of_tuning_are_not_lost_to_a_bad_output_folder(model, tmp_path, monkeypatch):
-    monkeypatch.setattr("luthier._tune.tune_workloads", None)
+    monkeypatch.setattr("luthier.tuning.tune.tune_workloads", None)
     (tmp_path / "out").write_text("mine")
     with pytest.raises(luthier.ArtifactError, match="choose another"):
         luthier.tune_and_build(model, tmp_path / "out", trials=3)
@@ -307,7 +307,7 @@ def test_minutes_alone_set_no_number_of_trials(model, monkeypatch):
         given.append((trials, clock.given / 60))
         return TuneResult((), 0, 0.0, {}, "log", False, 0, 0, 0, ())
 
-    monkeypatch.setattr("luthier._tune.tune_workloads", tune_workloads)
+    monkeypatch.setattr("luthier.tuning.tune.tune_workloads", tune_workloads)
     luthier.tune(model, minutes=5)
     luthier.tune(model)
     luthier.tune(model, trials=7, minutes=5)
@@ -316,12 +316,12 @@ def test_minutes_alone_set_no_number_of_trials(model, monkeypatch):
 
 
 def test_the_whole_model_is_not_timed_where_nobody_asks(model, monkeypatch):
-    monkeypatch.setattr("luthier._tune.judge", None)
+    monkeypatch.setattr("luthier.tuning.tune.judge", None)
     report = luthier.tune(model, trials=1, timed=False)
     assert (report.model_before, report.model_after) == (None, None)
 
 
 def test_what_this_machine_cannot_run_is_not_measured(model, monkeypatch):
-    monkeypatch.setattr("luthier._tune.host_features", lambda: frozenset({"sse3"}))
+    monkeypatch.setattr("luthier.tuning.tune.host_features", lambda: frozenset({"sse3"}))
     with pytest.raises(luthier.TargetError, match="cannot be measured here: this CPU lacks"):
         luthier.tune(model, "x86-64-v3", trials=1)

@@ -270,7 +270,7 @@ def test_what_is_no_artifact_is_not_replaced(refused):
 def test_a_bad_folder_is_told_before_any_work(refused, monkeypatch):
     save(scale_model())
     monkeypatch.setattr("luthier._compile.import_model", None)
-    monkeypatch.setattr("luthier._tune.tune_workloads", None)
+    monkeypatch.setattr("luthier.tuning.tune.tune_workloads", None)
     for trials in ((), ("--trials", "5")):
         refused(5, "choose another", "build", "model.onnx", "-o", "model.onnx", *trials)
 

@@ -13,15 +13,6 @@ from types import SimpleNamespace
 import pytest
 
 import luthier
-from luthier import _timed
-from luthier._footprint import (
-    activation_bytes,
-    stays_in_cache,
-    stays_in_own_cache,
-    weight_bytes,
-)
-from luthier._judge import WHERE, judge
-from luthier._timed import LEAST_TURNS, InTurns, is_slower
 from luthier.autotune import Layers, Outcome, Store
 from luthier.autotune.machine import Machine
 from luthier.autotune.measure import Measurer
@@ -29,6 +20,14 @@ from luthier.autotune.measurement import Measurement, recorded, side_by_side
 from luthier.autotune.record import normal, now
 from luthier.frontend import Program, import_model
 from luthier.schedules import Schedule, Target, registry
+from luthier.tuning.footprint import (
+    activation_bytes,
+    stays_in_cache,
+    stays_in_own_cache,
+    weight_bytes,
+)
+from luthier.tuning.judge import WHERE, judge
+from luthier.tuning.timed import LEAST_TURNS, InTurns, _turns, is_slower
 
 ZEN3 = Target("x86-64-v3", "znver3", 2, 32768, 524288, 33554432)
 MACHINE = Machine(ZEN3, "AuthenticAMD", "zen3", ("avx",), 4, False)
@@ -122,9 +121,9 @@ def simulated(program, tuned, monkeypatch):
             return InTurns((2e-3, *(2e-3 * whole for _ in chosen[1:])), busy, times)
 
         monkeypatch.setattr(
-            "luthier._judge.build_program", lambda p, f, t, s: built.update({f.name: dict(s)})
+            "luthier.tuning.judge.build_program", lambda p, f, t, s: built.update({f.name: dict(s)})
         )
-        monkeypatch.setattr("luthier._judge.in_turns", in_turns)
+        monkeypatch.setattr("luthier.tuning.judge.in_turns", in_turns)
         chosen = tuned if schedules is None else schedules
         store = Store.in_memory("own", [*compared(chosen), *timed(near, alone)])
         layers = Layers(store, (), ZEN3)
@@ -329,7 +328,7 @@ class TestTurns:
             slowed = lambda: busy(passed[0])  # noqa: E731
             watch = SimpleNamespace(pulse=slowed)
             libraries = [Library(first, slowed), Library(second, slowed)]
-            return _timed._turns(libraries, {}, watch)
+            return _turns(libraries, {}, watch)
 
         return run
 
@@ -359,7 +358,7 @@ class TestTheCommand:
     @pytest.fixture
     def whole(self, monkeypatch):
         """The model takes so many times its default; what was tuned is not the default."""
-        monkeypatch.setattr("luthier._judge.build_program", lambda *arguments: None)
+        monkeypatch.setattr("luthier.tuning.judge.build_program", lambda *arguments: None)
 
         def set_to(share: float, *, busy: bool = False) -> None:
             class Every(dict):
@@ -367,8 +366,8 @@ class TestTheCommand:
                     return around(1e-3), around(0.9e-3), around(0.9e-3), around(0.9e-3)
 
             shown = InTurns((1e-3, share * 1e-3), busy, Every())
-            monkeypatch.setattr("luthier._judge.in_turns", lambda *_: shown)
-            monkeypatch.setattr("luthier._tune.choices", _others)
+            monkeypatch.setattr("luthier.tuning.judge.in_turns", lambda *_: shown)
+            monkeypatch.setattr("luthier.tuning.tune.choices", _others)
 
         def _others(program, layers):
             """As if every kernel had a winner."""
@@ -455,8 +454,8 @@ def test_kernels_are_timed_as_warm_as_in_their_model(
     model, tmp_path, monkeypatch, fits, fits_core, cold, swept
 ):
     """Weights come from memory, from the cache of all cores, or from each core's own."""
-    monkeypatch.setattr("luthier._tune.stays_in_cache", lambda *_: fits)
-    monkeypatch.setattr("luthier._tune.stays_in_own_cache", lambda *_: fits_core)
+    monkeypatch.setattr("luthier.tuning.tune.stays_in_cache", lambda *_: fits)
+    monkeypatch.setattr("luthier.tuning.tune.stays_in_own_cache", lambda *_: fits_core)
     asked = []
     ask = Measurer._ask_runner
     monkeypatch.setattr(

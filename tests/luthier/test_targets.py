@@ -63,9 +63,9 @@ def become(monkeypatch: pytest.MonkeyPatch) -> Become:
         sizes = dict(zip((0, 2, 3), machine.caches, strict=True))
         monkeypatch.setattr(archspec.cpu, "host", lambda: host)
         monkeypatch.setattr(target_module, "_cache_bytes", lambda index, default: sizes[index])
-        for module in ("luthier._tune", "luthier.machine.target", "luthier.schedules.target"):
+        for module in ("luthier.tuning.tune", "luthier.machine.target", "luthier.schedules.target"):
             monkeypatch.setattr(f"{module}.host_cpu", lambda: machine.cpu)
-        for module in ("luthier._trial", "luthier._tune", "luthier.schedules.target"):
+        for module in ("luthier._trial", "luthier.tuning.tune", "luthier.schedules.target"):
             monkeypatch.setattr(f"{module}.host_features", lambda: host.features)
 
     return simulate

@@ -13,13 +13,13 @@ from luthier.schedules import Target
 from luthier.schedules.counts import flops, traffic
 from luthier.schedules.target import DEFAULT_ACCURACY, check_cores
 
-from ._arguments import validated
-from ._footprint import stays_in_cache
-from ._tune import Model, Shapes
-from .machine.bandwidth import peak_bandwidth
-from .machine.peak import peak_gflops
-from .machine.target import resolve
-from .records.layers import DEFAULT_LOG, FilePath
+from .._arguments import validated
+from ..machine.bandwidth import peak_bandwidth
+from ..machine.peak import peak_gflops
+from ..machine.target import resolve
+from ..records.layers import DEFAULT_LOG, FilePath
+from .footprint import stays_in_cache
+from .tune import Model, Shapes
 
 
 @dataclass(frozen=True)

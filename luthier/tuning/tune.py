@@ -24,13 +24,13 @@ from luthier.schedules.errors import TargetError
 from luthier.schedules.target import DEFAULT_ACCURACY, check_cores, host_cpu, host_features
 from luthier.schedules.toolchain import find_compiler
 
-from ._arguments import validated
-from ._footprint import stays_in_cache, stays_in_own_cache
-from ._judge import Decision, Verdict, judge
-from ._timed import LEAST_TURNS, SECONDS, TURN
-from .inputs.samples import random_inputs
-from .machine.target import resolve
-from .records.layers import DEFAULT_LOG, FilePath, choices, writing
+from .._arguments import validated
+from ..inputs.samples import random_inputs
+from ..machine.target import resolve
+from ..records.layers import DEFAULT_LOG, FilePath, choices, writing
+from .footprint import stays_in_cache, stays_in_own_cache
+from .judge import Decision, Verdict, judge
+from .timed import LEAST_TURNS, SECONDS, TURN
 
 Model = str | os.PathLike[str] | onnx.ModelProto | ReadModel
 Shapes = Mapping[str, Sequence[int]]

@@ -15,8 +15,8 @@ from pathlib import Path
 from luthier.autotune.noise import Watch
 from luthier.deploy import Artifact, load
 
-from .inputs.samples import Array
-from .machine.bench import repeat
+from ..inputs.samples import Array
+from ..machine.bench import repeat
 
 Inputs = dict[str, Array]
 Samples = tuple[float, ...]

@@ -23,7 +23,7 @@ from luthier.frontend import Program
 from luthier.schedules import Schedule, Workload, registry
 from luthier.schedules.temporary import TemporaryFolder
 
-from ._timed import Inputs, InTurns, Samples, in_turns, is_slower
+from .timed import Inputs, InTurns, Samples, in_turns, is_slower
 
 WHERE = "timed inside a model"  # what the records say
 ATTEMPTS = 2  # with all finalists, and with those that won
