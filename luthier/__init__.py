@@ -26,8 +26,8 @@ if TYPE_CHECKING:
         UsageError,
     )
 
-    from ._check import CheckReport, check
-    from ._compile import BuildReport, build, tune_and_build
+    from .building.build import BuildReport, build, tune_and_build
+    from .building.check import CheckReport, check
     from .machine.bench import BenchReport, bench
     from .machine.doctor import Finding, doctor
     from .machine.target import Machine, target
@@ -73,8 +73,8 @@ __all__ = [
 # is first used.
 _MODULES = {
     "luthier.machine.bench": ("BenchReport", "bench"),
-    "luthier._check": ("CheckReport", "check"),
-    "luthier._compile": ("BuildReport", "build", "tune_and_build"),
+    "luthier.building.check": ("CheckReport", "check"),
+    "luthier.building.build": ("BuildReport", "build", "tune_and_build"),
     "luthier.machine.doctor": ("Finding", "doctor"),
     "luthier.tuning.explain": ("KernelExplanation", "explain"),
     "luthier.records.layers": ("LayerHits",),

@@ -140,13 +140,13 @@ def test_all_of_a_build_comes_from_one_reading(model, tmp_path, monkeypatch):
     """The model's file is another model's as soon as it was read."""
     path = tmp_path / "scale.onnx"
     path.write_bytes(model.read_bytes())
-    real = luthier._compile.import_model
+    real = luthier.building.build.import_model
 
     def import_model(*arguments):
         onnx.save(scale_model(rows=7, name="other"), path)
         return real(*arguments)
 
-    monkeypatch.setattr("luthier._compile.import_model", import_model)
+    monkeypatch.setattr("luthier.building.build.import_model", import_model)
     luthier.build(path, tmp_path / "built")
     with luthier.load(tmp_path / "built") as artifact:
         assert artifact.manifest.model_sha256 == hashlib.sha256(model.read_bytes()).hexdigest()

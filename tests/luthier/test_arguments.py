@@ -251,7 +251,7 @@ def test_memory_and_disks_that_end_are_our_errors(error, words, monkeypatch):
     def fails(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("luthier._compile.import_model", fails)
+    monkeypatch.setattr("luthier.building.build.import_model", fails)
     with pytest.raises(luthier.LuthierError, match=words):
         luthier.build(scale_model(), "out", log=None)
 
@@ -260,7 +260,7 @@ def test_an_interrupt_stays_one(monkeypatch):
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("luthier._compile.import_model", interrupted)
+    monkeypatch.setattr("luthier.building.build.import_model", interrupted)
     with pytest.raises(KeyboardInterrupt):
         luthier.build(scale_model(), "out", log=None)
 

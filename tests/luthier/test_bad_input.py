@@ -185,7 +185,7 @@ def test_memory_that_ends_on_the_way(refused, monkeypatch):
         raise MemoryError
 
     save(scale_model())
-    monkeypatch.setattr("luthier._compile.import_model", full)
+    monkeypatch.setattr("luthier.building.build.import_model", full)
     refused(3, "the model needs more memory than is free", *BUILD)
 
 
@@ -269,7 +269,7 @@ def test_what_is_no_artifact_is_not_replaced(refused):
 
 def test_a_bad_folder_is_told_before_any_work(refused, monkeypatch):
     save(scale_model())
-    monkeypatch.setattr("luthier._compile.import_model", None)
+    monkeypatch.setattr("luthier.building.build.import_model", None)
     monkeypatch.setattr("luthier.tuning.tune.tune_workloads", None)
     for trials in ((), ("--trials", "5")):
         refused(5, "choose another", "build", "model.onnx", "-o", "model.onnx", *trials)

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import luthier
-from luthier._check import CheckReport
+from luthier.building.check import CheckReport
 from luthier.correctness.compare import OutputError
 from luthier.correctness.compare import error as error_of
 from luthier.deploy import Tolerance
@@ -129,8 +129,8 @@ def test_a_wrong_library_is_found(proto, monkeypatch):
 
 
 def test_a_folder_replays_its_sample_and_needs_no_other_engine(artifact_folder, monkeypatch):
-    monkeypatch.setattr("luthier._check.reference", None)
-    monkeypatch.setattr("luthier._check.build", None)
+    monkeypatch.setattr("luthier.building.check.reference", None)
+    monkeypatch.setattr("luthier.building.check.build", None)
     report = luthier.check(artifact_folder)
     assert report.ok
     assert report.reference.startswith("the saved sample of onnxruntime ")

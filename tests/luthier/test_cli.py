@@ -197,7 +197,7 @@ def test_check_of_an_artifact(cli, artifact_folder):
 
 
 def test_check_that_fails_prints_its_result_and_ends_with_9(cli, model, monkeypatch):
-    from luthier._trial import Trial
+    from luthier.building.trial import Trial
 
     real = Trial.accept_defaults
 

@@ -310,7 +310,7 @@ class TestBuildingFromLayers:
         self, cli, model, log, monkeypatch
     ):
         """A stranger's record may say that a wrong schedule is right; the outputs tell."""
-        monkeypatch.setattr("luthier._trial.load", _wrong_from_records)
+        monkeypatch.setattr("luthier.building.trial.load", _wrong_from_records)
         done = cli("build", model, "-o", "out", "--threads", "2", "--json")
         report = json.loads(done.out)
         assert (done.code, report["from_records"], report["layers"]) == (0, 0, [])

@@ -107,7 +107,7 @@ def test_no_folder_for_temporary_files(artifact_folder, model, cli, monkeypatch)
     def none(*arguments: object, **settings: object) -> None:
         raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
 
-    monkeypatch.setattr("luthier._check.TemporaryFolder", none)
+    monkeypatch.setattr("luthier.building.check.TemporaryFolder", none)
     done = cli("check", model)
     assert (done.code, done.out) == (1, "")
     assert done.err == "luthier: error: No usable temporary directory found in ['/tmp']\n"

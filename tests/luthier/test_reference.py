@@ -174,7 +174,7 @@ def quantised() -> onnx.ModelProto:
 
 @pytest.mark.parametrize("useless", [*USELESS, not_a_number, wrong])
 def test_no_reference_stops_a_build(proto, useless, monkeypatch):
-    monkeypatch.setattr("luthier._trial.SECONDS", 0.3)
+    monkeypatch.setattr("luthier.building.trial.SECONDS", 0.3)
     engines(monkeypatch, useless)
     report = luthier.build(proto, "out", log=None, threads=1)
     assert report.reference == "the default schedules"
@@ -212,7 +212,7 @@ def test_the_command_line_tells_how_to_get_a_better_reference(cli, model, monkey
 
 def test_a_model_for_another_machine_has_a_sample_all_the_same(proto, monkeypatch):
     engines(monkeypatch, raising)
-    monkeypatch.setattr("luthier._trial.host_features", frozenset)
+    monkeypatch.setattr("luthier.building.trial.host_features", frozenset)
     report = luthier.build(proto, "out", target="x86-64-v2", log=None, threads=1)
     assert report.reference == "the default schedules"
     with np.load("out/sample.npz") as sample:
@@ -221,8 +221,8 @@ def test_a_model_for_another_machine_has_a_sample_all_the_same(proto, monkeypatc
 
 def test_a_sample_that_nobody_could_compute_has_inputs_alone(cli, proto, monkeypatch):
     engines(monkeypatch, raising)
-    monkeypatch.setattr("luthier._trial.host_features", frozenset)
-    monkeypatch.setattr("luthier._trial.Trial._elsewhere", lambda self: {})
+    monkeypatch.setattr("luthier.building.trial.host_features", frozenset)
+    monkeypatch.setattr("luthier.building.trial.Trial._elsewhere", lambda self: {})
     assert luthier.build(proto, "out", log=None, threads=1).reference == ""
     with np.load("out/sample.npz") as sample:
         assert sample.files == ["in:x", "in:shift"]
@@ -268,7 +268,7 @@ def test_records_that_are_wrong_are_not_used(proto, tuned, engine, fault, monkey
         return artifact
 
     engines(monkeypatch, engine)
-    monkeypatch.setattr("luthier._trial.load", load)
+    monkeypatch.setattr("luthier.building.trial.load", load)
     report = luthier.build(proto, "out", log=tuned, threads=2)
     assert report.from_records == 0
     assert report.problems[0].startswith(

@@ -65,7 +65,7 @@ def become(monkeypatch: pytest.MonkeyPatch) -> Become:
         monkeypatch.setattr(target_module, "_cache_bytes", lambda index, default: sizes[index])
         for module in ("luthier.tuning.tune", "luthier.machine.target", "luthier.schedules.target"):
             monkeypatch.setattr(f"{module}.host_cpu", lambda: machine.cpu)
-        for module in ("luthier._trial", "luthier.tuning.tune", "luthier.schedules.target"):
+        for module in ("luthier.building.trial", "luthier.tuning.tune", "luthier.schedules.target"):
             monkeypatch.setattr(f"{module}.host_features", lambda: host.features)
 
     return simulate

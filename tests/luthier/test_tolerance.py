@@ -288,7 +288,7 @@ def test_records_of_a_model_that_amplifies_are_used(tmp_path: Path, monkeypatch)
     made = amplifying()
     luthier.tune(made, trials=12, log="log", threads=1, timed=False)
     monkeypatch.setattr("luthier.correctness.reference._engines", tuple)
-    monkeypatch.setattr("luthier._trial.load", _noisy)
+    monkeypatch.setattr("luthier.building.trial.load", _noisy)
     report = luthier.build(made, "out", log="log", threads=1, require_hits=True)
     assert report.from_records == report.kernels
 

@@ -170,13 +170,13 @@ def test_build_with_trials_tunes_first(cli, model):
 def test_an_interrupted_build_keeps_the_records_and_builds_nothing(
     cli, model, tmp_path, monkeypatch
 ):
-    tuned = luthier._compile.tuned
+    tuned = luthier.building.build.tuned
 
     def interrupted(*arguments, **settings):
         report, seconds = tuned(*arguments, **settings)
         return replace(report, interrupted=True), seconds
 
-    monkeypatch.setattr("luthier._compile.tuned", interrupted)
+    monkeypatch.setattr("luthier.building.build.tuned", interrupted)
     done = cli("build", model, "-o", "deep/out", "--trials", "3", "--log", "log")
     assert (done.code, done.out) == (130, "")
     assert done.err.splitlines()[-1] == (

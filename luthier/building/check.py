@@ -15,16 +15,16 @@ from luthier.schedules.redaction import shown
 from luthier.schedules.target import DEFAULT_ACCURACY
 from luthier.schedules.temporary import TemporaryFolder
 
-from ._arguments import validated
-from ._compile import build
-from ._trial import judged
-from .correctness.compare import OutputError, errors, sample
-from .correctness.reference import ADVICE, reference
-from .correctness.tolerance import tolerances
-from .inputs.arrays import inputs_of
-from .inputs.samples import random_inputs
-from .records.layers import DEFAULT_LOG, FilePath
-from .tuning.tune import Model, Shapes
+from .._arguments import validated
+from ..correctness.compare import OutputError, errors, sample
+from ..correctness.reference import ADVICE, reference
+from ..correctness.tolerance import tolerances
+from ..inputs.arrays import inputs_of
+from ..inputs.samples import random_inputs
+from ..records.layers import DEFAULT_LOG, FilePath
+from ..tuning.tune import Model, Shapes
+from .build import build
+from .trial import judged
 
 RUNS = 3
 _SECONDS = 600.0  # that the reference may take

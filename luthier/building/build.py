@@ -16,13 +16,13 @@ from luthier.schedules.errors import AccuracyError, LogError
 from luthier.schedules.target import DEFAULT_ACCURACY
 from luthier.schedules.toolchain import find_compiler
 
-from ._arguments import validated
-from ._trial import Trial
-from .inputs.samples import random_inputs
-from .machine.target import resolve
-from .records.layers import DEFAULT_LOG, FilePath, LayerHits, choices, hits, reading
-from .tuning.footprint import stays_in_cache
-from .tuning.tune import Model, Shapes, tuned
+from .._arguments import validated
+from ..inputs.samples import random_inputs
+from ..machine.target import resolve
+from ..records.layers import DEFAULT_LOG, FilePath, LayerHits, choices, hits, reading
+from ..tuning.footprint import stays_in_cache
+from ..tuning.tune import Model, Shapes, tuned
+from .trial import Trial
 
 _SAMPLE_SEED = 0
 

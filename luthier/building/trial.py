@@ -16,10 +16,10 @@ from luthier.schedules.errors import AccuracyError, LuthierError, ModelError
 from luthier.schedules.target import host_features, parse
 from luthier.schedules.temporary import TemporaryFolder
 
-from .correctness.compare import OutputError, Outputs, errors
-from .correctness.reference import ADVICE, Reference, reference
-from .correctness.sensitivity import RUNS, loosened, shaken_inputs, shaken_program
-from .correctness.tolerance import tolerances
+from ..correctness.compare import OutputError, Outputs, errors
+from ..correctness.reference import ADVICE, Reference, reference
+from ..correctness.sensitivity import RUNS, loosened, shaken_inputs, shaken_program
+from ..correctness.tolerance import tolerances
 
 SECONDS = 60.0  # that a build waits for an engine: the sample is a courtesy
 DEFAULTS = "the default schedules"

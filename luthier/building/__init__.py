@@ -1,0 +1,1 @@
+"""A model's library: built from the best records, tried on its sample, checked."""
