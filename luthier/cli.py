@@ -21,11 +21,11 @@ from luthier.schedules.errors import (
 )
 from luthier.schedules.redaction import redacted, shown
 
-from ._interrupts import INTERRUPTED, MESSAGE, came, raise_from_now
 from .commands.bench import bench
 from .commands.build import build
 from .commands.check import check
 from .commands.doctor import doctor
+from .commands.interrupts import INTERRUPTED, MESSAGE, came, raise_from_now
 from .commands.logs import logs
 from .commands.options import one_line
 from .commands.run import run

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import luthier
-from luthier._interrupts import INTERRUPTED
 from luthier.autotune.results import Progress
 
 from . import options
 from .explanation import explanation
+from .interrupts import INTERRUPTED
 from .progress import milliseconds, ratio, tuning_display
 
 if TYPE_CHECKING:

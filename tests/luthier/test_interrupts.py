@@ -15,25 +15,25 @@ import psutil
 import pytest
 
 import luthier
-from luthier import _interrupts
 from luthier.autotune import Store
+from luthier.commands import interrupts
 from luthier.schedules import LogError
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits" / "digits.onnx"
-LINE = f"luthier: error: {_interrupts.MESSAGE}"
+LINE = f"luthier: error: {interrupts.MESSAGE}"
 
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
     """Signals are as a shell leaves them, and as they were afterwards."""
-    before = {number: signal.getsignal(number) for number in _interrupts._SIGNALS}
+    before = {number: signal.getsignal(number) for number in interrupts._SIGNALS}
     hook = sys.unraisablehook
     signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
     sys.unraisablehook = hook
-    _interrupts._came.clear()
+    interrupts._came.clear()
 
 
 def interruptible() -> None:
@@ -129,8 +129,8 @@ def test_what_else_is_lost_is_told_as_ever(capsys):
         def __del__(self) -> None:
             raise ValueError("in a destructor")
 
-    _interrupts.raise_from_now()
-    assert sys.unraisablehook is _interrupts._unraisable
+    interrupts.raise_from_now()
+    assert sys.unraisablehook is interrupts._unraisable
     broken = Broken()
     del broken
     assert "ValueError: in a destructor" in capsys.readouterr().err
