@@ -72,15 +72,15 @@ __all__ = [
 # TVM takes seconds to import, NumPy a tenth of one, so each name's module is imported when the name
 # is first used.
 _MODULES = {
-    "luthier.machine.bench": ("BenchReport", "bench"),
-    "luthier.building.check": ("CheckReport", "check"),
     "luthier.building.build": ("BuildReport", "build", "tune_and_build"),
-    "luthier.machine.doctor": ("Finding", "doctor"),
-    "luthier.tuning.explain": ("KernelExplanation", "explain"),
-    "luthier.records.layers": ("LayerHits",),
-    "luthier.machine.target": ("Machine", "target"),
-    "luthier.tuning.tune": ("TuneReport", "tune"),
+    "luthier.building.check": ("CheckReport", "check"),
     "luthier.deploy": ("Artifact", "load"),
+    "luthier.machine.bench": ("BenchReport", "bench"),
+    "luthier.machine.doctor": ("Finding", "doctor"),
+    "luthier.machine.target": ("Machine", "target"),
+    "luthier.records.layers": ("LayerHits",),
+    "luthier.tuning.explain": ("KernelExplanation", "explain"),
+    "luthier.tuning.tune": ("TuneReport", "tune"),
     "luthier.schedules.errors": (
         "AccuracyError",
         "ArtifactError",

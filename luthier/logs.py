@@ -20,7 +20,7 @@ from luthier.schedules.errors import LogError, UsageError
 from luthier.schedules.redaction import shown
 from luthier.schedules.target import DEFAULT_ACCURACY
 
-from ._arguments import validated
+from .arguments import validated
 from .machine.target import resolve
 from .records.layers import DEFAULT_LOG, FilePath, reading
 from .records.sources import opened

@@ -18,6 +18,7 @@ BELOW = {
     "deploy": {"schedules", "frontend"},
     "luthier": {"schedules", "frontend", "autotune", "deploy"},
 }
+UPWARDS = ["inputs", "correctness", "records", "machine", "tuning", "building"]  # of luthier/
 FILES = [path for room in BELOW for path in sorted((ROOT / room).rglob("*.py"))]
 FORBIDDEN = {"pickle", "cPickle", "dill", "cloudpickle", "shelve"}
 MOST_LINES = 350
@@ -67,6 +68,15 @@ def test_rooms_are_imported_by_their_public_names(path: Path) -> None:
     top = {module.split(".")[0] for module in _imports(tree)}
     assert not top & (BELOW.keys() - {"luthier"}), "rooms live under luthier"
     assert not top & STRANGERS[room]
+
+
+@pytest.mark.parametrize("room", UPWARDS)
+def test_a_room_of_luthier_imports_only_those_below(room: str) -> None:
+    for path in sorted((ROOT / "luthier" / room).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level == 2:
+                imported = (node.module or "").split(".")[0]
+                assert imported in {"arguments", *UPWARDS[: UPWARDS.index(room)]}, path
 
 
 @pytest.mark.parametrize("path", FILES, ids=_name)

@@ -16,7 +16,7 @@ from luthier.schedules.errors import AccuracyError, LogError
 from luthier.schedules.target import DEFAULT_ACCURACY
 from luthier.schedules.toolchain import find_compiler
 
-from .._arguments import validated
+from ..arguments import validated
 from ..inputs.samples import random_inputs
 from ..machine.target import resolve
 from ..records.layers import DEFAULT_LOG, FilePath, LayerHits, choices, hits, reading

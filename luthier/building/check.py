@@ -15,7 +15,7 @@ from luthier.schedules.redaction import shown
 from luthier.schedules.target import DEFAULT_ACCURACY
 from luthier.schedules.temporary import TemporaryFolder
 
-from .._arguments import validated
+from ..arguments import validated
 from ..correctness.compare import OutputError, errors, sample
 from ..correctness.reference import ADVICE, reference
 from ..correctness.tolerance import tolerances

@@ -15,7 +15,7 @@ from luthier.deploy import Artifact, load
 from luthier.schedules.counts import flops, traffic
 from luthier.schedules.target import check_cores
 
-from .._arguments import validated
+from ..arguments import validated
 from ..correctness.compare import sample
 from ..records.layers import FilePath
 from .bandwidth import peak_bandwidth

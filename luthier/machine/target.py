@@ -9,7 +9,7 @@ import psutil
 from luthier.schedules.errors import UsageError
 from luthier.schedules.target import ACCURACIES, DEFAULT_ACCURACY, Target, host_cpu, parse
 
-from .._arguments import MAX_THREADS, validated
+from ..arguments import MAX_THREADS, validated
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from luthier.autotune.selection import is_stale, kinds
 from luthier.autotune.validity import Validity
 from luthier.schedules.target import available_cores, host
 
-from .._arguments import validated
+from ..arguments import validated
 from .layers import FilePath
 from .signature import signer
 from .sources import opened

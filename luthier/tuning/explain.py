@@ -13,7 +13,7 @@ from luthier.schedules import Target
 from luthier.schedules.counts import flops, traffic
 from luthier.schedules.target import DEFAULT_ACCURACY, check_cores
 
-from .._arguments import validated
+from ..arguments import validated
 from ..machine.bandwidth import peak_bandwidth
 from ..machine.peak import peak_gflops
 from ..machine.target import resolve

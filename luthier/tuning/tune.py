@@ -24,7 +24,7 @@ from luthier.schedules.errors import TargetError
 from luthier.schedules.target import DEFAULT_ACCURACY, check_cores, host_cpu, host_features
 from luthier.schedules.toolchain import find_compiler
 
-from .._arguments import validated
+from ..arguments import validated
 from ..inputs.samples import random_inputs
 from ..machine.target import resolve
 from ..records.layers import DEFAULT_LOG, FilePath, choices, writing
