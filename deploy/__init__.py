@@ -5,8 +5,9 @@ Loading one imports nothing of TVM, which would take seconds; building one does.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from luthier.schedules.late import late_names
 
 from .artifact import Artifact, load
 from .folder import check_output
@@ -32,8 +33,4 @@ __all__ = [
     "read_manifest",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in ("assemble", "build"):
-        raise AttributeError(f"module 'luthier.deploy' has no attribute '{name}'")
-    return getattr(importlib.import_module(".building", __name__), name)
+__getattr__ = late_names(__name__, {".building": ("assemble", "build")})

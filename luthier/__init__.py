@@ -7,8 +7,9 @@ luthier.load("out/").run({"x": array})           # the library, from Python
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from luthier.schedules.late import late_names
 
 if TYPE_CHECKING:
     from luthier.deploy import Artifact, load
@@ -69,41 +70,33 @@ __all__ = [
     "tune_and_build",
 ]
 
-# TVM takes seconds to import, NumPy a tenth of one, so each name's module is imported when the name
-# is first used.
-_MODULES = {
-    "luthier.building.build": ("BuildReport", "build", "tune_and_build"),
-    "luthier.building.check": ("CheckReport", "check"),
-    "luthier.deploy": ("Artifact", "load"),
-    "luthier.machine.bench": ("BenchReport", "bench"),
-    "luthier.machine.doctor": ("Finding", "doctor"),
-    "luthier.machine.target": ("Machine", "target"),
-    "luthier.records.layers": ("LayerHits",),
-    "luthier.tuning.explain": ("KernelExplanation", "explain"),
-    "luthier.tuning.tune": ("TuneReport", "tune"),
-    "luthier.schedules.errors": (
-        "AccuracyError",
-        "ArtifactError",
-        "InputError",
-        "LogError",
-        "LuthierError",
-        "ModelError",
-        "ScheduleError",
-        "TargetError",
-        "ToolchainError",
-        "UnsupportedOperator",
-        "UsageError",
-    ),
-}
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'luthier' has no attribute '{name}'")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = late_names(
+    __name__,
+    {
+        "luthier.building.build": ("BuildReport", "build", "tune_and_build"),
+        "luthier.building.check": ("CheckReport", "check"),
+        "luthier.deploy": ("Artifact", "load"),
+        "luthier.machine.bench": ("BenchReport", "bench"),
+        "luthier.machine.doctor": ("Finding", "doctor"),
+        "luthier.machine.target": ("Machine", "target"),
+        "luthier.records.layers": ("LayerHits",),
+        "luthier.tuning.explain": ("KernelExplanation", "explain"),
+        "luthier.tuning.tune": ("TuneReport", "tune"),
+        "luthier.schedules.errors": (
+            "AccuracyError",
+            "ArtifactError",
+            "InputError",
+            "LogError",
+            "LuthierError",
+            "ModelError",
+            "ScheduleError",
+            "TargetError",
+            "ToolchainError",
+            "UnsupportedOperator",
+            "UsageError",
+        ),
+    },
+)
 
 
 def __dir__() -> list[str]:

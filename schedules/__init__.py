@@ -1,22 +1,29 @@
 """The ground: workloads, targets, spaces, and what a kernel may look like."""
 
-from .errors import (
-    AccuracyError,
-    ArtifactError,
-    InputError,
-    LogError,
-    LuthierError,
-    ModelError,
-    ScheduleError,
-    TargetError,
-    ToolchainError,
-    UnsupportedOperator,
-    UsageError,
-)
-from .kernel import ALIGNMENT, Kernel, Packing, Phase
-from .space import Knob, Schedule, Space
-from .target import Target
-from .workload import Node, Tensor, Workload, node
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .late import late_names
+
+if TYPE_CHECKING:
+    from .errors import (
+        AccuracyError,
+        ArtifactError,
+        InputError,
+        LogError,
+        LuthierError,
+        ModelError,
+        ScheduleError,
+        TargetError,
+        ToolchainError,
+        UnsupportedOperator,
+        UsageError,
+    )
+    from .kernel import ALIGNMENT, Kernel, Packing, Phase
+    from .space import Knob, Schedule, Space
+    from .target import Target
+    from .workload import Node, Tensor, Workload, node
 
 __all__ = [
     "ALIGNMENT",
@@ -43,3 +50,26 @@ __all__ = [
     "Workload",
     "node",
 ]
+
+__getattr__ = late_names(
+    __name__,
+    {
+        ".errors": (
+            "AccuracyError",
+            "ArtifactError",
+            "InputError",
+            "LogError",
+            "LuthierError",
+            "ModelError",
+            "ScheduleError",
+            "TargetError",
+            "ToolchainError",
+            "UnsupportedOperator",
+            "UsageError",
+        ),
+        ".kernel": ("ALIGNMENT", "Kernel", "Packing", "Phase"),
+        ".space": ("Knob", "Schedule", "Space"),
+        ".target": ("Target",),
+        ".workload": ("Node", "Tensor", "Workload", "node"),
+    },
+)

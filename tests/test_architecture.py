@@ -119,3 +119,10 @@ assert luthier.frontend.import_model({str(digits)!r}, parse("x86-64-v3")).calls
 assert not {{'tvm', 'tvm_ffi'}} & sys.modules.keys()
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_command_line_starts_at_once() -> None:
+    """What takes a tenth of a second to import is imported by the command that needs it."""
+    slow = "{'numpy', 'onnx', 'rich', 'sqlalchemy', 'tvm', 'xgboost'}"
+    code = f"import sys, luthier.cli\nassert not {slow} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", code], check=True)

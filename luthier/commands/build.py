@@ -11,7 +11,6 @@ import luthier
 from luthier.schedules.target import DEFAULT_ACCURACY
 
 from . import options
-from .progress import tuning_display
 
 if TYPE_CHECKING:
     from luthier import BuildReport, LayerHits
@@ -66,6 +65,8 @@ def build(
     if trials and require_hits:
         raise luthier.UsageError("--trials and --require-hits exclude each other")
     if trials:
+        from .progress import tuning_display  # noqa: PLC0415 - rich, which nothing else needs
+
         with tuning_display() as show:
             report = luthier.tune_and_build(
                 model,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import luthier
-from luthier.inputs.arrays import load_arrays
 
 from . import options
 
@@ -52,6 +51,8 @@ def check(
     where outputs differ by more than the tolerance.
     """
     chosen = None if no_log else log
+    from luthier.inputs.arrays import load_arrays  # noqa: PLC0415 - NumPy takes its time
+
     arrays = None if inputs is None else load_arrays(inputs)
     report = luthier.check(model_or_dir, log=chosen, inputs=arrays, **settings)
     result = {**options.plain(report), "ok": report.ok}

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from . import options
-from .progress import milliseconds, ratio
+from .times import milliseconds, ratio
 
 if TYPE_CHECKING:
     from luthier import KernelExplanation

@@ -9,7 +9,7 @@ import click
 from luthier.schedules.errors import LogError
 
 from . import options
-from .progress import milliseconds
+from .times import milliseconds
 
 if TYPE_CHECKING:
     from luthier.logs import (

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task
 from rich.text import Text
 
+from .times import clock, milliseconds, ratio
+
 if TYPE_CHECKING:
     from luthier.autotune import Progress as Tuning
 
@@ -169,23 +171,3 @@ def speed(now: Tuning) -> str:
     return f"model {milliseconds(now.before)} -> {milliseconds(now.after)}" + ratio(
         now.before, now.after
     )
-
-
-def ratio(before: float, after: float) -> str:
-    """`` (1.35x)``, or nothing where either is unknown."""
-    known = math.isfinite(before) and math.isfinite(after) and after > 0
-    return f" ({before / after:.2f}x)" if known else ""
-
-
-def milliseconds(seconds: float) -> str:
-    """``0.312 ms``."""
-    return f"{seconds * 1e3:.3g} ms" if math.isfinite(seconds) else "? ms"
-
-
-def clock(seconds: float) -> str:
-    """``01:05`` for 65 seconds, ``?`` where nobody knows."""
-    if math.isinf(seconds):
-        return "?"
-    whole = round(min(seconds, 359_999))
-    minutes = f"{whole // 60 % 60:02d}:{whole % 60:02d}"
-    return f"{whole // 3600}:{minutes}" if whole >= 3600 else minutes

@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 import luthier
-from luthier.inputs.arrays import inputs_of, load_arrays, save_arrays
 
 from . import options
 
@@ -39,6 +38,12 @@ def run(folder: Path, inputs: Path, outputs: Path, threads: int | None, as_json:
 
     That may be an artifact's sample.npz.
     """
+    from luthier.inputs.arrays import (  # noqa: PLC0415 - NumPy takes its time
+        inputs_of,
+        load_arrays,
+        save_arrays,
+    )
+
     arrays = load_arrays(inputs)
     with luthier.load(folder, threads=threads) as artifact:
         given = inputs_of(arrays, [port.name for port in artifact.inputs])

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import luthier
-from luthier.autotune.results import Progress
 
 from . import options
 from .explanation import explanation
 from .interrupts import INTERRUPTED
-from .progress import milliseconds, ratio, tuning_display
+from .times import milliseconds, ratio
 
 if TYPE_CHECKING:
     from luthier import KernelExplanation, TuneReport
@@ -70,6 +69,10 @@ def tune(
     it and loses nothing.
     """
     begin = time.monotonic()
+    from luthier.autotune import Progress  # noqa: PLC0415
+
+    from .progress import tuning_display  # noqa: PLC0415 - rich, which nothing else needs
+
     with tuning_display() as show:
         tuned = luthier.tune  # what it imports takes its part of the minutes
         if minutes is not None and minutes > 0:

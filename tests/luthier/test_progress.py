@@ -10,7 +10,8 @@ import pytest
 from luthier.autotune import Progress
 from luthier.autotune.results import STAGES
 from luthier.commands import progress
-from luthier.commands.progress import clock, fraction, milliseconds, ratio, tuning_display
+from luthier.commands.progress import fraction, tuning_display
+from luthier.commands.times import clock, milliseconds, ratio
 
 
 def step(trials: int = 37, total: int = 500, **changes: object) -> Progress:
