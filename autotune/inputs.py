@@ -20,7 +20,7 @@ def draw(workload: Workload, index: int, seed: int) -> Array:
     rng = np.random.default_rng((seed, index))
     if tensor.dtype == "bool":
         return rng.integers(0, 2, tensor.shape, np.int8)
-    if not tensor.dtype.startswith("float"):
+    if not tensor.element.is_float:
         low, high = _integer_range(workload, index)
         high = min(high, int(np.iinfo(tensor.dtype).max))
         return rng.integers(low, high, tensor.shape, np.dtype(tensor.dtype), endpoint=True)

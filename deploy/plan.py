@@ -9,7 +9,6 @@ import numpy as np
 
 from luthier.frontend.program import Program
 from luthier.schedules import ALIGNMENT, Kernel
-from luthier.schedules.workload import DTYPE_BYTES
 
 ARENA, WEIGHTS, INPUT, OUTPUT = "ARENA", "WEIGHTS", "INPUT", "OUTPUT"
 
@@ -142,7 +141,7 @@ class _Places:
         """The place of a value that is in use at ``time``."""
         part = self.program.place(value)
         self.blocks.use(self._block[part.whole], time)
-        offset = part.first * DTYPE_BYTES[self.program.values[value].dtype]
+        offset = self.program.values[value].element.nbytes(part.first)
         return replace(self._holder[part.whole], offset=offset)
 
     def write(self, value: int, time: int) -> Reference:

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from . import conversion, mathfn
-from .conversion import dtype_of
+from .conversion import dtype_of, element_of
+from .dtype import DTYPES, Kind
 from .tvm_late import tirx
 
 Expr = Any
@@ -41,7 +42,7 @@ def number(value: float, dtype: str) -> Expr:
     """A float operand of arithmetic: a literal, but zeros are made of their bits."""
     if value:
         return tirx.const(value, dtype)
-    bits = f"int{dtype.removeprefix('float')}"
+    bits = f"int{DTYPES[dtype].bits}"
     sign = tirx.const(int(np.iinfo(bits).min), bits)
     minus_zero = tirx.call_intrin(dtype, "tirx.reinterpret", sign)
     return minus_zero if math.copysign(1, value) < 0 else -minus_zero
@@ -56,7 +57,7 @@ def negative(x: Expr, bind: Bind) -> Expr:
 
 def absolute(x: Expr, bind: Bind) -> Expr:
     """``|x|``; the lowest whole number stays what it is."""
-    if not dtype_of(x).startswith("int"):
+    if element_of(x).kind is not Kind.INT:
         return tirx.abs(x) if _is_float(x) else x
     x = bind(x)
     return tirx.Select(x < tirx.const(0, dtype_of(x)), negative(x, bind), x)
@@ -79,14 +80,13 @@ def multiply(a: Expr, b: Expr, bind: Bind) -> Expr:
 
 def _whole(compute: Callable[[Expr, Expr], Expr], a: Expr, b: Expr, bind: Bind) -> Expr:
     """Modulo two to the number of bits."""
-    dtype = dtype_of(a)
-    bits = np.iinfo(dtype).bits
-    below_zero = dtype.startswith("u") and compute is operator.sub  # which TVM aborts at
-    if bits < 32 and not below_zero:
+    element = element_of(a)
+    unsigned = element.kind is Kind.UINT
+    if element.bits < 32 and not (unsigned and compute is operator.sub):  # which TVM aborts at
         return bind(compute(a, b))
-    sign = "u" if dtype.startswith("u") and compute is operator.mul else ""
-    wide = f"{sign}int{2 * bits}"
-    return bind(tirx.Cast(dtype, compute(*(tirx.Cast(wide, _bits(x)) for x in (a, b)))))
+    sign = "u" if unsigned and compute is operator.mul else ""
+    wide = f"{sign}int{2 * element.bits}"
+    return bind(tirx.Cast(element.name, compute(*(tirx.Cast(wide, _bits(x)) for x in (a, b)))))
 
 
 def _bits(x: Expr) -> Expr:
@@ -126,7 +126,7 @@ def floor_mod(a: Expr, b: Expr, bind: Bind) -> Expr:
 
 
 def _is_float(x: Expr) -> bool:
-    return dtype_of(x).startswith("float")
+    return element_of(x).is_float
 
 
 def _quotient(division: Callable[[Expr, Expr], Expr], a: Expr, b: Expr, bind: Bind) -> Expr:
@@ -139,7 +139,7 @@ def _divisor(a: Expr, b: Expr, bind: Bind) -> Expr:
     """The divisor, or 1 where the processor would trap: division by zero, and overflow."""
     dtype, b = dtype_of(a), bind(b)
     traps = b == tirx.const(0, dtype)
-    if dtype.startswith("int"):
+    if element_of(a).kind is Kind.INT:
         above_lowest = tirx.const(-int(np.iinfo(dtype).max), dtype)  # TVM thinks none is lowest
         overflows = tirx.all(bind(a) < above_lowest, b == tirx.const(-1, dtype))
         traps = tirx.any(traps, overflows)
@@ -184,7 +184,7 @@ def right_shift(a: Expr, b: Expr, bind: Bind) -> Expr:
     a = bind(a)
     shift, inside = _shift(a, b, bind)
     rest = zero = tirx.const(0, dtype_of(a))
-    if dtype_of(a).startswith("int"):
+    if element_of(a).kind is Kind.INT:
         rest = tirx.Select(a < zero, tirx.const(-1, dtype_of(a)), zero)
     return bind(tirx.Select(inside, tirx.shift_right(a, shift), rest))
 
@@ -193,6 +193,6 @@ def _shift(a: Expr, b: Expr, bind: Bind) -> tuple[Expr, Expr]:
     """The number of bits where processors and LLVM know what it means, and whether it is one."""
     dtype, b = dtype_of(a), bind(b)
     inside = b < tirx.const(np.iinfo(dtype).bits, dtype)
-    if dtype.startswith("int"):
+    if element_of(a).kind is Kind.INT:
         inside = tirx.all(inside, b >= tirx.const(0, dtype))
     return bind(tirx.Select(inside, b, tirx.const(0, dtype))), inside

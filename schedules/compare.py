@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from .conversion import dtype_of, element_of
+from .dtype import Kind
 from .tvm_late import tirx
 
 Expr = Any
@@ -30,31 +32,27 @@ def less_equal(a: Expr, b: Expr) -> Expr:
 
 def equal(a: Expr, b: Expr) -> Expr:
     """``a == b``; for ``!=``, choose the other way round."""
-    if _dtype(a).startswith("float"):
+    if element_of(a).is_float:
         return tirx.all(a <= b, b <= a)
     return _operand(a) == _operand(b)
 
 
 def is_number(x: Expr) -> Expr:
     """Whether a float is not NaN."""
-    return x <= tirx.const(math.inf, _dtype(x))
+    return x <= tirx.const(math.inf, dtype_of(x))
 
 
 def extreme(op: str, a: Expr, b: Expr) -> Expr:
     """The larger ("max") or smaller ("min") one; NaN where either is NaN."""
     first = less(b, a) if op == "max" else less(a, b)
     chosen = tirx.Select(first, a, b)  # b where either is NaN
-    return tirx.Select(is_number(a), chosen, a) if _dtype(a).startswith("float") else chosen
-
-
-def _dtype(x: Expr) -> str:
-    return str(x.ty.dtype)
+    return tirx.Select(is_number(a), chosen, a) if element_of(a).is_float else chosen
 
 
 def _operand(x: Expr) -> Expr:
     """The expression; of the lowest number, its bits."""
-    dtype = _dtype(x)
-    if not isinstance(x, tirx.IntImm) or not dtype.startswith("int"):
+    dtype = dtype_of(x)
+    if not isinstance(x, tirx.IntImm) or element_of(x).kind is not Kind.INT:
         return x
     if x.value != np.iinfo(dtype).min:
         return x
@@ -65,4 +63,4 @@ def _operand(x: Expr) -> Expr:
 
 
 def _is_unsigned_zero(x: Expr) -> bool:
-    return isinstance(x, tirx.IntImm) and _dtype(x).startswith("uint") and x.value == 0
+    return isinstance(x, tirx.IntImm) and element_of(x).kind is Kind.UINT and x.value == 0

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .dtype import DTYPES, DType
 from .tvm_late import tirx
 
 Expr = Any
@@ -22,12 +23,17 @@ def dtype_of(x: Expr) -> str:
     return str(x.ty.dtype)
 
 
+def element_of(x: Expr) -> DType:
+    """Its element type, that of each lane where it is a vector."""
+    return DTYPES[dtype_of(x).partition("x")[0]]
+
+
 def convert(x: Expr, dtype: str, bind: Bind) -> Expr:
     """``x`` as a number of another type, none of them bool."""
     source = dtype_of(x)
     if source == "float16" or dtype == "float16":  # processors convert it to float32 only
         x = tirx.Cast("float32", x)
-    if dtype.startswith("float") or not source.startswith("float"):
+    if DTYPES[dtype].is_float or not element_of(x).is_float:
         return tirx.Cast(dtype, x)
     x = bind(x)
     if dtype == "uint64":

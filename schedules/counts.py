@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import ops
-from .workload import DTYPE_BYTES, Node, Workload
+from .workload import Node, Workload
 
 
 def flops(workload: Workload) -> int:
@@ -37,5 +37,5 @@ def _read(workload: Workload, index: int) -> int:
             chooses = isinstance(operator, ops.Movement) and operator.chooses
             if not chooses or index in node.args[1:]:
                 return tensor.nbytes
-            chosen += node.out.size * DTYPE_BYTES[tensor.dtype]
+            chosen += tensor.element.nbytes(node.out.size)
     return min(tensor.nbytes, chosen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import arithmetic
+from .dtype import DTYPES
 from .tvm_late import tirx
 
 Expr = Any
@@ -17,13 +18,13 @@ def storage(dtype: str) -> str:
 
 def constant(value: Any, dtype: str) -> Expr:
     """A literal; infinities and NaN may be spelled as strings, since JSON has none."""
-    if dtype.startswith("float"):
+    if DTYPES[dtype].is_float:
         return tirx.const(float(value), dtype)
     return tirx.const(int(value), storage(dtype))
 
 
 def operand(value: Any, dtype: str) -> Expr:
     """A literal that arithmetic may use: see ``arithmetic``."""
-    if dtype.startswith("float"):
+    if DTYPES[dtype].is_float:
         return arithmetic.number(float(value), dtype)
     return constant(value, dtype)

@@ -16,6 +16,7 @@ import numpy as np
 
 from . import ops
 from .compare import extreme
+from .dtype import DTYPES
 from .emit import PhaseBuilder
 from .expr import Evaluator, Point
 from .indices import Expr, Index, ceildiv, divide, modulo, split_index, tail
@@ -48,7 +49,7 @@ def identity(op: str, dtype: str) -> Expr:
         return constant(1, dtype)
     if op in ("sum", "mean"):
         return constant(0, dtype)
-    if dtype.startswith("float"):
+    if DTYPES[dtype].is_float:
         return constant(-np.inf if op == "max" else np.inf, dtype)
     limits = np.iinfo(storage(dtype))
     return constant(int(limits.min if op == "max" else limits.max), dtype)
@@ -268,7 +269,7 @@ class _Reduction:
     def _share(self, total: Expr) -> Expr:
         """The total divided by how many there were."""
         count = self._count(self.axes)
-        if self.dtype.startswith("float"):
+        if DTYPES[self.dtype].is_float:
             return total * constant(1.0 / count, self.dtype)
         return tirx.truncdiv(total, constant(count, self.dtype))
 

@@ -19,24 +19,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
+from .dtype import ACCEPTED, DTYPES, FLOAT32, DType
 from .errors import LogError
 
 Attr: TypeAlias = "int | float | str | bool | tuple[Attr, ...]"
 
-DTYPE_BYTES = {
-    "float64": 8,
-    "float32": 4,
-    "float16": 2,
-    "int64": 8,
-    "int32": 4,
-    "int16": 2,
-    "int8": 1,
-    "uint64": 8,
-    "uint32": 4,
-    "uint16": 2,
-    "uint8": 1,
-    "bool": 1,
-}
 _SIZE = r"(?:0|[1-9][0-9]{0,17})"
 _TENSOR = re.compile(rf"([a-z0-9]+)\[((?:{_SIZE}(?:,{_SIZE})*)?)\](?::({_SIZE}))?")
 
@@ -50,7 +37,7 @@ class Tensor:
     """
 
     shape: tuple[int, ...]
-    dtype: str = "float32"
+    dtype: str = FLOAT32.name
     pitch: int | None = None
 
     @property
@@ -59,9 +46,14 @@ class Tensor:
         return math.prod(self.shape)
 
     @property
+    def element(self) -> DType:
+        """What the name of its element type stands for."""
+        return DTYPES[self.dtype]
+
+    @property
     def nbytes(self) -> int:
         """Size of its elements in bytes."""
-        return self.size * DTYPE_BYTES[self.dtype]
+        return self.element.nbytes(self.size)
 
     @property
     def span(self) -> int:
@@ -83,7 +75,7 @@ class Tensor:
     def parse(text: str) -> Tensor:
         """Read what ``str`` wrote; raises LogError."""
         match = _TENSOR.fullmatch(text)
-        if not match or match[1] not in DTYPE_BYTES:
+        if not match or match[1] not in ACCEPTED:
             raise LogError(f"{text[:80]!r} is not a tensor type such as 'float32[1,64,56,56]'")
         shape = tuple(int(d) for d in match[2].split(",") if d)
         pitch = int(match[3]) if match[3] else None

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from luthier.schedules import Tensor
+from luthier.schedules.dtype import Kind
 
 from ..graph.emitter import Emitter
 
@@ -18,7 +19,7 @@ from ..graph.emitter import Emitter
 def wrapped(t: Emitter, indices: int, sizes: int | Sequence[int]) -> int:
     """Indices below zero count from the end of dimensions of these ``sizes``."""
     dtype = t.dtype(indices)
-    if dtype.startswith("uint"):
+    if t.type(indices).element.kind is Kind.UINT:
         return indices
     below = t.emit("less", indices, t.number(0, dtype))
     from_end = t.emit("add", indices, t.constant(np.asarray(sizes, dtype)))

@@ -28,9 +28,8 @@ def isfinite(t: Emitter, x: int) -> int:
 
 def clip(t: Emitter, x: int, low: float, high: float) -> int:
     """``min(max(x, low), high)``."""
-    dtype = t.dtype(x)
-    if dtype.startswith(("int", "uint")):
-        info = np.iinfo(dtype)
+    if t.type(x).element.is_whole:
+        info = np.iinfo(t.dtype(x))
         ends = tuple(int(min(max(v, info.min), info.max)) for v in (low, high))
         return t.emit("clip", x, out=t.type(x), min=ends[0], max=ends[1])
     if low == 0 and high == math.inf:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from luthier.schedules import ModelError, Tensor, UnsupportedOperator
-from luthier.schedules.workload import DTYPE_BYTES, Attr
+from luthier.schedules.dtype import ACCEPTED
+from luthier.schedules.workload import Attr
 
 from . import Array, Builder
 
@@ -39,7 +40,7 @@ class Emitter:
 
     def constant(self, array: Array) -> int:
         """The value of an array; no operator takes one without elements. Raises ModelError."""
-        if str(array.dtype) not in DTYPE_BYTES:
+        if str(array.dtype) not in ACCEPTED:
             raise ModelError(f"{self.label}: the element type {array.dtype} is not supported")
         return self.builder.constant(array)
 

@@ -19,7 +19,7 @@ def _place(t: Emitter, x: int, axis: int, op: str, *, last: bool) -> int:
     """The first or last index of the extreme along ``axis``, in int32; of size 1 there."""
     extreme = t.emit(op, x, axes=(axis,), keepdims=True)
     found = t.emit("equal", x, extreme)
-    if t.dtype(x).startswith("float"):
+    if t.type(x).element.is_float:
         found = t.emit("logical_or", found, t.emit("isnan", x))
     nowhere = -1 if last else t.shape(x)[axis]
     places = t.emit("where", found, _indices(t, x, axis), t.number(nowhere, "int32"))

@@ -47,7 +47,7 @@ def _clip(node: OnnxNode) -> int:
 
 def _limits(node: OnnxNode) -> tuple[float, float]:
     """The bounds that are not given: the standard limits infinity to what the type holds."""
-    if not node.dtype.startswith("float"):
+    if not node.element.is_float:
         return -math.inf, math.inf
     narrow = node.opset < 11 and node.dtype == "float64"  # where they are attributes in float32
     largest = float(np.finfo("float32" if narrow else node.dtype).max)
@@ -68,8 +68,7 @@ def _clip_at_run_time(node: OnnxNode) -> int:
 def _pow(node: OnnxNode) -> int:
     """The exponent may have another type; the result has the base's."""
     t, base, exponent = node.t, node.x, node.given(1)
-    kinds = [np.dtype(t.dtype(e)).kind for e in (base, exponent)]
-    if kinds[0] in "iu" and kinds[1] == "f":
+    if node.element.is_whole and t.type(exponent).element.is_float:
         power = t.emit("power", t.cast(base, t.dtype(exponent)), exponent)
         return t.cast(power, node.dtype)
     return t.emit("power", base, t.cast(exponent, node.dtype))
@@ -198,7 +197,7 @@ def _prelu(node: OnnxNode) -> int:
 def _shrink(node: OnnxNode) -> int:
     """Towards zero, in which a band ends; whole numbers are compared with its fractional ends."""
     t = node.t
-    whole = np.dtype(node.dtype).kind in "iu"
+    whole = node.element.is_whole
     dtype = "float64" if whole else node.dtype
     x = t.cast(node.x, dtype)
     end, bias = (t.number(node.attr(n, d), dtype) for n, d in (("lambd", 0.5), ("bias", 0.0)))

@@ -91,7 +91,7 @@ def _converted(
 
 
 def _check(operator: Operator, node: OnnxNode) -> None:
-    if operator.of_floats and not node.dtype.startswith("float"):
+    if operator.of_floats and not node.element.is_float:
         raise node.unsupported(f"an input of {node.dtype}")
 
 

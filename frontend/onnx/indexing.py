@@ -71,7 +71,7 @@ def _scatter_elements(node: OnnxNode) -> int:
 
 def _grid_sample(node: OnnxNode) -> int:
     """The grid in the image's element type: TVM's kernel takes both for one type."""
-    if not node.dtype.startswith("float"):
+    if not node.element.is_float:
         raise node.unsupported(f"an image of {node.dtype}")
     padding, corners = node.attr("padding_mode", "zeros"), bool(node.attr("align_corners", 0))
     if padding == "reflection" and corners and 1 in node.shape[2:]:

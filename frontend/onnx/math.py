@@ -19,7 +19,7 @@ def _gemm(node: OnnxNode) -> int:
     t = node.t
     alpha, beta = node.attr("alpha", 1.0), node.attr("beta", 1.0)
     for name, factor in (("alpha", alpha), ("beta", beta)):
-        if not node.dtype.startswith("float") and factor != int(factor):
+        if not node.element.is_float and factor != int(factor):
             raise node.unsupported(f"{name}={factor:g} of integers")
     a, b, c = node.x, node.given(1), node.input(2)
     if node.attr("transA", 0):

@@ -16,9 +16,9 @@ from onnx import TensorProto
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from luthier.schedules import ModelError
+from luthier.schedules.dtype import ACCEPTED
 from luthier.schedules.files import open_regular
 from luthier.schedules.redaction import shown
-from luthier.schedules.workload import DTYPE_BYTES
 
 from ..messages import one_line
 from .element_types import dtype_name
@@ -197,7 +197,7 @@ def _place(tensor: TensorProto, path: Path) -> tuple[Path, int, int]:
 
 
 def _nbytes(tensor: TensorProto, what: str) -> int:
-    size = DTYPE_BYTES[dtype_name(tensor.data_type, what)]
+    size = ACCEPTED[dtype_name(tensor.data_type, what)].bytes
     for dim in tensor.dims:
         if dim < 0:
             raise ModelError(f"{what} has a negative dimension")

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from luthier.schedules import ModelError, UnsupportedOperator
+from luthier.schedules.dtype import DType
 
 from ..graph import Array
 from ..graph.emitter import MOST_IN_TABLE, Emitter
@@ -67,6 +68,11 @@ class OnnxNode:
     def dtype(self) -> str:
         """The first input's element type."""
         return self.t.dtype(self.x)
+
+    @property
+    def element(self) -> DType:
+        """What the name of that type stands for."""
+        return self.t.type(self.x).element
 
     @property
     def wide(self) -> str:

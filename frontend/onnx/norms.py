@@ -110,7 +110,7 @@ def _local_response_normalization(node: OnnxNode) -> int:
 def _mean_variance_normalization(node: OnnxNode) -> int:
     """The variance about the mean, since the standard's formula cancels where the mean is large."""
     t = node.t
-    if not node.dtype.startswith("float"):
+    if not node.element.is_float:
         raise node.unsupported(f"a mean of {node.dtype}")
     axes = node.axes(node.attr("axes", (0, 2, 3)))
     mean = composite.reduce(t, "mean", node.x, axes, keepdims=True)

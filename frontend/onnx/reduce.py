@@ -52,7 +52,7 @@ def _in_steps(
 
 def _mean(node: OnnxNode) -> int:
     """Of integers the quotient, rounded towards zero."""
-    if np.dtype(node.dtype).kind == "f":
+    if node.element.is_float:
         return _reduced(node, node.x, "mean")
     axes = _axes(node)
     over = node.shape if axes is None else [node.shape[a] for a in axes]

@@ -267,7 +267,7 @@ def _check(node: OnnxNode, spans: list[_Span], method: _Method) -> None:
     """Raise UnsupportedOperator for what is refused, before anything is computed."""
     if method.mode not in _MODES:
         raise node.unsupported(f"the mode '{method.mode}'")
-    if method.mode != "nearest" and not node.dtype.startswith("float"):
+    if method.mode != "nearest" and not node.element.is_float:
         raise node.unsupported(f"interpolation of {node.dtype}")
     if method.mode == "nearest" and method.nearest not in _ROUNDINGS:
         raise node.unsupported(f"the rounding '{method.nearest}'")

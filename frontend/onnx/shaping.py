@@ -44,7 +44,7 @@ def _constant_of_shape(node: OnnxNode) -> int:
 
 def _range(node: OnnxNode) -> int:
     start, limit, step = (_single(node, index) for index in range(3))
-    if np.dtype(node.dtype).kind == "f":
+    if node.element.is_float:
         count = math.ceil(np.float64(limit - start) / np.float64(step))
         found = np.arange(max(count, 0), dtype=node.dtype) * step + start
     else:

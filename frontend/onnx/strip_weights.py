@@ -6,11 +6,11 @@ import math
 import re
 from collections.abc import Sequence
 
-import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from luthier.schedules import ModelError, UnsupportedOperator
+from luthier.schedules.dtype import ACCEPTED
 
 from ..graph import Array
 from ..graph.emitter import MOST_IN_TABLE
@@ -101,7 +101,7 @@ def _without_weights(
         what = f"initializer '{name}'"
         dtype = dtype_name(tensor.data_type, what)
         array = _array(tensor, what)
-        if array.size > _WEIGHT and np.dtype(dtype).kind == "f":
+        if array.size > _WEIGHT and ACCEPTED[dtype].is_float:
             weights[name] = array
             graph.input.append(helper.make_tensor_value_info(name, tensor.data_type, tensor.dims))
         else:

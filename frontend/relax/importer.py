@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from luthier.schedules import ModelError, Tensor, UnsupportedOperator
+from luthier.schedules.dtype import ACCEPTED
 from luthier.schedules.tvm_late import ir, relax, tirx
-from luthier.schedules.workload import DTYPE_BYTES
 
 from ..graph import Graph
 from ..graph.emitter import Emitter
@@ -103,7 +103,7 @@ def tensor_type(ty: Any, label: str) -> Tensor:
     if not isinstance(ty, relax.TensorType) or ty.shape is None:
         raise ModelError(f"{label}: the shape of the result is not known")
     dtype = str(ty.dtype)
-    if dtype not in DTYPE_BYTES:
+    if dtype not in ACCEPTED:
         raise ModelError(f"{label}: the element type {dtype} is not supported")
     return Tensor(static(ty.shape.values, label), dtype)
 

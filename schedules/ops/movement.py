@@ -15,6 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ..conversion import dtype_of
+from ..dtype import DTYPES, Kind
 from ..indices import Index
 from ..literals import constant
 from ..point import Point, broadcast_point
@@ -166,7 +167,7 @@ def _from_start(ev: Elements, index: Expr, size: int) -> Expr:
     if dtype == "int64":
         index = tirx.max(index, tirx.const(-(2**31), dtype))
     index = tirx.Cast("int32", index)
-    if dtype.startswith("uint"):
+    if DTYPES[dtype].kind is Kind.UINT:
         return index
     index = ev.builder.bind(index)
     return tirx.Select(index < 0, index + size, index)

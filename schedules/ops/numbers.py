@@ -12,6 +12,7 @@ from .. import arithmetic
 from ..casts import cast
 from ..compare import extreme, less
 from ..conversion import convert
+from ..dtype import Kind
 from ..literals import constant, operand, storage
 from ..tvm_late import tirx
 from ..workload import Node
@@ -109,9 +110,11 @@ def _emit_hard_sigmoid(node: Node, args: Sequence[Expr], dtypes: Sequence[str], 
 def _emit_sign(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
     dtype = node.out.dtype
     x, zero, one = bind(args[0]), constant(0, dtype), constant(1, dtype)
-    if dtype.startswith("uint"):
+    if node.out.element.kind is Kind.UINT:
         return tirx.Select(x != zero, one, zero)
-    rest = x if dtype.startswith("int") else x + operand(0, dtype)  # NaN stays, -0 becomes 0
+    rest = (
+        x if node.out.element.kind is Kind.INT else x + operand(0, dtype)
+    )  # NaN stays, -0 becomes 0
     below = tirx.Select(x < zero, constant(-1, dtype), rest)
     return tirx.Select(x > zero, one, below)
 

@@ -23,7 +23,7 @@ from luthier.cli import cli as group
 from luthier.commands.logs import logs
 from luthier.frontend.onnx.operators import SUPPORTED
 from luthier.schedules import errors
-from luthier.schedules.workload import DTYPE_BYTES
+from luthier.schedules.dtype import ACCEPTED
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -188,7 +188,7 @@ def test_supported_operators_are_listed_and_no_others():
 
 
 def test_element_types_are_listed():
-    assert set(re.findall(r"`(\w+)`", section(MODELS, "Element types"))) >= set(DTYPE_BYTES)
+    assert set(re.findall(r"`(\w+)`", section(MODELS, "Element types"))) >= set(ACCEPTED)
 
 
 def test_what_is_not_supported_is_named():

@@ -22,7 +22,6 @@ from luthier.schedules.codegen import compile_object
 from luthier.schedules.execute import link
 from luthier.schedules.registry import instantiate, spaces
 from luthier.schedules.target import host_level
-from luthier.schedules.workload import DTYPE_BYTES
 
 LEVELS = ("x86-64-v2", "x86-64-v3", "x86-64-v4")
 TARGETS = {level: Target(level, level, 2, 32 << 10, 512 << 10, 16 << 20) for level in LEVELS}
@@ -62,7 +61,7 @@ class Block:
     @classmethod
     def like(cls, tensor: Tensor) -> Block:
         """A block that may be part of a larger one, for the elements of ``tensor``."""
-        width = DTYPE_BYTES[tensor.dtype]
+        width = tensor.element.bytes
         return cls(tensor.span * width, width)
 
     def elements(self, tensor: Tensor) -> Array:

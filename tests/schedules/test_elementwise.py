@@ -10,8 +10,8 @@ from caller import RUNNABLE, TARGETS, Library, compare, reference, schedules
 from workloads import Builder, Value
 
 from luthier.schedules import ScheduleError, Workload, ops
+from luthier.schedules.dtype import ACCEPTED
 from luthier.schedules.registry import instantiate
-from luthier.schedules.workload import DTYPE_BYTES
 
 SIZE = 45  # full vectors of every level, and a tail
 FLOATS = ("float32", "float64")
@@ -74,7 +74,7 @@ def second_values(op: str, dtype: str) -> np.ndarray:
     """For the second argument: no division by zero, no shift beyond the width."""
     found = np.random.default_rng(1).permutation(values(dtype, 2))
     if op.endswith("shift"):
-        return found % np.array(8 * DTYPE_BYTES[dtype], dtype)
+        return found % np.array(ACCEPTED[dtype].bits, dtype)
     if op in ("divide", "floor_divide", "mod", "floor_mod") and dtype in INTEGERS:
         return np.where(found == 0, np.array(3, dtype), found)
     return found
@@ -146,10 +146,10 @@ def test_where(level):
     check(level, cases)
 
 
-@pytest.mark.parametrize("source", DTYPE_BYTES)
+@pytest.mark.parametrize("source", ACCEPTED)
 def test_casts(source):
     cases = []
-    for target in DTYPE_BYTES:
+    for target in ACCEPTED:
         b = Builder()
         b.add("cast", b.input((SIZE,), source), dtype=target)
         inputs = values(source, 0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from workloads import EPILOGUES, conv, matmul, unary
 
 from luthier.schedules import LogError, Tensor, Workload, node
-from luthier.schedules.workload import DTYPE_BYTES
+from luthier.schedules.dtype import ACCEPTED
 
 CONV = conv((1, 14, 14, 64), 64, (3, 3), pads=(1, 1, 1, 1), after="residual")
 
@@ -74,11 +74,11 @@ def test_the_key_depends_on_everything_but_the_order_of_attributes():
 
 
 def test_tensor_types_read_back():
-    for dtype, size in DTYPE_BYTES.items():
+    for dtype, element in ACCEPTED.items():
         for shape in ((), (1,), (7, 0, 3), (1, 64, 56, 56)):
             tensor = Tensor(shape, dtype)
             assert Tensor.parse(str(tensor)) == tensor
-            assert tensor.nbytes == tensor.size * size
+            assert tensor.nbytes == tensor.size * element.bytes
     assert str(Tensor((1, 64))) == "float32[1,64]"
 
 
