@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from luthier.schedules import Schedule, Target, Workload, loops, registry
 from luthier.schedules.counts import flops, traffic
+from luthier.schedules.dtype import FLOAT32
 
 BESIDE = " beside the default's"  # how the names of such columns end
 Column = NDArray[np.float32]
@@ -92,5 +93,6 @@ def _of_workload(workload: Workload) -> dict[str, float]:
 
 
 def _of_target(target: Target) -> dict[str, float]:
-    sizes = {"threads": target.threads, "lanes": target.lanes, "l2": target.l2, "l3": target.l3}
+    caches = {"l2": target.l2, "l3": target.l3}
+    sizes = {"threads": target.threads, "lanes": target.lanes(FLOAT32), **caches}
     return {name: math.log2(value) for name, value in sizes.items()}

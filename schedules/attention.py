@@ -19,6 +19,7 @@ from collections.abc import Callable
 from . import mathfn
 from .attention_form import COVERED, Attention, View, attention
 from .attention_space import NAME, loops, space
+from .dtype import FLOAT32
 from .emit import PhaseBuilder, Slot
 from .indices import Expr, Index, ceildiv, divide, modulo, split_index
 from .kernel import ALIGNMENT, Kernel
@@ -43,9 +44,9 @@ class _Fused:
         self, workload: Workload, form: Attention, target: Target, schedule: Schedule
     ) -> None:
         self.workload, self.form, self.schedule = workload, form, schedule
-        self.lanes = target.lanes
+        self.lanes = target.lanes(FLOAT32)
         self.tile = int(schedule["tile"])
-        self.block = int(schedule["vectors"]) * target.lanes  # rows
+        self.block = int(schedule["vectors"]) * target.lanes(FLOAT32)  # rows
         blocks = ceildiv(form.keys, int(schedule["keys"]))
         self.keys = ceildiv(form.keys, blocks)
         self.slots = _stacked(
@@ -311,7 +312,7 @@ def _stacked(*sizes: tuple[str, int]) -> list[Slot]:
     offset = 0
     for name, size in sizes:
         slots.append(Slot(None, name, Tensor((size,)), offset))
-        offset += ceildiv(4 * size, ALIGNMENT) * ALIGNMENT
+        offset += ceildiv(FLOAT32.nbytes(size), ALIGNMENT) * ALIGNMENT
     return slots
 
 

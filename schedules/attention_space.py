@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .attention_form import Attention, attention
+from .dtype import FLOAT32
 from .indices import ceildiv
 from .loops import Knobs, Loops
 from .space import Config, Knob, Space
@@ -39,12 +40,12 @@ def loops(workload: Workload, target: Target, knobs: Knobs) -> Loops:
     form = attention(workload, workload.nodes[0])
     assert form is not None
     vectors, tile = knobs["vectors"], knobs["tile"]
-    rows = vectors * target.lanes
+    rows = vectors * target.lanes(FLOAT32)
     units = form.batch * form.heads * ceildiv(form.rows, rows)
     keys = ceildiv(form.keys, ceildiv(form.keys, knobs["keys"]))
-    block = 4 * rows * (form.depth + keys + form.width)  # bytes of query, scores and sum
-    values = 4 * form.keys * (form.depth + form.width)
+    block = FLOAT32.nbytes(rows * (form.depth + keys + form.width))  # query, scores and sum
     products = form.keys * (form.depth + form.width)
+    values = FLOAT32.nbytes(products)
     scores = ceildiv(form.keys, keys) * ceildiv(keys, tile) * form.depth  # steps
     return Loops(
         chunks=units,
@@ -53,7 +54,7 @@ def loops(workload: Workload, target: Target, knobs: Knobs) -> Loops:
         depth=form.depth,
         steps=units * (scores + ceildiv(form.width, tile) * form.keys),
         work=units * vectors * products,
-        inner=4 * form.depth * (tile + rows),
+        inner=FLOAT32.nbytes(form.depth * (tile + rows)),
         kept=block,
         streamed=units * values,
         chunk=block + values,
@@ -65,12 +66,12 @@ def _default(form: Attention, target: Target, vectors: tuple[int, ...]) -> dict[
     """Four vectors of rows where that leaves chunks for all threads; scores in a quarter of L2."""
 
     def chunks(count: int) -> int:
-        return form.batch * form.heads * ceildiv(form.rows, count * target.lanes)
+        return form.batch * form.heads * ceildiv(form.rows, count * target.lanes(FLOAT32))
 
     enough = [v for v in vectors if v <= 4 and chunks(v) >= 8 * target.threads]
     count = max(enough, default=1)
     widest = max(t for t in range(1, 13) if fits_registers(t, count, target))
-    room = target.l2 // 4 // (4 * count * target.lanes)
+    room = target.l2 // 4 // (count * target.vector_bytes)
     return {
         "vectors": count,
         "tile": balanced_width(form.width, widest),

@@ -21,8 +21,7 @@ def llvm_target(target: Target) -> Any:
     promises: a host with AMX or AVX512-FP16 still gives an artifact that any x86-64-v4 runs.
     """
     attributes = [f"+{_llvm_name(f)}" for f in target.features]
-    kind = {"kind": "llvm", "mcpu": target.level, "mattr": attributes}
-    kind["mtriple"] = "x86_64-unknown-linux-gnu"
+    kind = {"kind": "llvm", "mcpu": target.level, "mattr": attributes, "mtriple": target.isa.triple}
     return tvm.target.Target(kind)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from .conv_nest import ConvNest, Grid
+from .dtype import FLOAT32
 from .indices import ceildiv
 from .kernel import Array, Kernel, Packing
 from .loops import Knobs, Loops
@@ -46,7 +47,7 @@ def direct_space(
     groups = node.attr("groups")
     _, out_h, out_w, out_c = node.out.shape
     out_h, out_w = ceildiv(out_h, step[0]), ceildiv(out_w, step[1])
-    group_vectors = ceildiv(out_c // groups, target.lanes)
+    group_vectors = ceildiv(out_c // groups, target.lanes(FLOAT32))
     widths = tuple(w for w in range(1, min(out_w, target.vector_registers - 2) + 1))
     vectors = tuple(v for v in (1, 2, 3, 4, 6) if v <= group_vectors)
     knobs = (
@@ -90,11 +91,12 @@ def direct_loops(
     _, out_h, out_w, out_c = node.out.shape
     out_h, out_w = ceildiv(out_h, step[0]), ceildiv(out_w, step[1])
     tile_w, vectors = knobs["tile_w"], knobs["vectors"]
-    tiles, panels = ceildiv(out_w, tile_w), ceildiv(out_c // groups, vectors * target.lanes)
+    panels = ceildiv(out_c // groups, vectors * target.lanes(FLOAT32))
     rows, blocks = np.minimum(knobs["rows"], out_h), np.minimum(knobs["panels"], panels)
     units = images * groups * grids
     depth = kh * kw * in_c
-    panel, line = 4 * depth * vectors * target.lanes, 4 * width * in_c  # bytes of weights, a row
+    panel = depth * vectors * target.vector_bytes  # bytes of weights
+    line = FLOAT32.nbytes(width * in_c)  # of a row
     patch = line * kh * np.minimum(1, tile_w / out_w)
     by_rows = knobs["order"] == "rows"
     per_row, per_panel = panels * out_h * panel, ceildiv(out_h, rows) * panels * panel
@@ -104,12 +106,12 @@ def direct_loops(
         sums=tile_w * vectors,
         loads=tile_w + vectors,
         depth=depth,
-        steps=units * out_h * tiles * panels * depth,
+        steps=units * out_h * ceildiv(out_w, tile_w) * panels * depth,
         work=units * out_h * out_w * panels * vectors * depth,
         inner=panel + patch,
         kept=np.where(by_rows, line * kh, panel),
         streamed=units * (np.where(by_rows, per_row, per_panel) + panels * out_h * line * kh),
-        chunk=lines + blocks * panel + 4 * rows * out_w * blocks * vectors * target.lanes,
+        chunk=lines + blocks * panel + rows * out_w * blocks * vectors * target.vector_bytes,
     )
 
 
@@ -182,7 +184,7 @@ def kernel(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
     source, weight = (workload.tensor(a) for a in node.args)
     out_c, kh, kw, in_c = weight.shape
     groups = node.attr("groups")
-    width = int(schedule["vectors"]) * target.lanes
+    width = int(schedule["vectors"]) * target.lanes(FLOAT32)
     panels = ceildiv(out_c // groups, width)
     packing = Packing(
         (groups, panels, kh, kw, in_c, width), lambda w: pack_weights(w, groups, width)

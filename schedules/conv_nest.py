@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .dtype import FLOAT32
 from .emit import PhaseBuilder
 from .expr import Evaluator, Point
 from .indices import Index, ceildiv, divide, modulo
@@ -67,7 +68,7 @@ class _GridNest:
         _, self.out_h, self.out_w, self.out_c = node.out.shape
         self.rows, self.columns = grid.rows, grid.columns
         self.groups, self.in_c, self.per_group = nest.groups, nest.in_c, nest.per_group
-        self.lanes = nest.target.lanes
+        self.lanes = nest.target.lanes(FLOAT32)
         self.panel = int(schedule["vectors"]) * self.lanes
         self.panels = ceildiv(self.per_group, self.panel)
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from .conv import direct_loops, direct_space, fits, pack_weights
 from .conv_nest import ConvNest, Grid
+from .dtype import FLOAT32
 from .indices import ceildiv
 from .kernel import Array, Kernel, Packing
 from .loops import Knobs, Loops
@@ -107,7 +108,7 @@ def kernel(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
     node = workload.nodes[0]
     in_c, _, _, per_group = workload.tensor(node.args[1]).shape
     groups = node.attr("groups")
-    panel = int(schedule["vectors"]) * target.lanes
+    panel = int(schedule["vectors"]) * target.lanes(FLOAT32)
     rows, columns = _directions(workload)
     grids, size = [], 0
     for i, down in enumerate(rows):

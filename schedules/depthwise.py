@@ -15,6 +15,7 @@ import numpy as np
 
 from . import ops
 from .compare import extreme
+from .dtype import FLOAT32
 from .emit import PhaseBuilder
 from .expr import Evaluator, Point
 from .indices import Expr, Index, ceildiv, divide, modulo, tail
@@ -46,7 +47,7 @@ def space(workload: Workload, target: Target) -> Space | None:
     if not _fits(workload):
         return None
     _, out_h, out_w, channels = workload.nodes[0].out.shape
-    limit = ceildiv(channels, target.lanes)
+    limit = ceildiv(channels, target.lanes(FLOAT32))
     knobs = (
         Knob("tile_w", tuple(range(1, min(out_w, 14) + 1)), "neighbouring outputs in a tile"),
         Knob("vectors", tuple(v for v in (1, 2, 4) if v <= limit) or (1,), "vectors of channels"),
@@ -81,21 +82,21 @@ def loops(workload: Workload, target: Target, knobs: Knobs) -> Loops:
     tile_w, vectors = knobs["tile_w"], knobs["vectors"]
     rows, taps = np.minimum(knobs["rows"], out_h), kh * kw
     columns = (tile_w - 1) * stride + kw  # of the input, that a tile reads
-    strips = ceildiv(channels, vectors * target.lanes)
-    line = 4 * width * channels
+    strips = ceildiv(channels, vectors * target.lanes(FLOAT32))
+    line = FLOAT32.nbytes(width * channels)
     lines = np.minimum(height, (height / out_h) * rows + kh - 1)
-    patch = 4 * vectors * target.lanes * kh * (columns + kw)
+    patch = vectors * target.vector_bytes * kh * (columns + kw)
     return Loops(
         chunks=batch * ceildiv(out_h, rows),
         sums=tile_w * vectors,
         loads=vectors * (columns + kw) / kw,
         depth=taps,
         steps=batch * out_h * ceildiv(out_w, tile_w) * strips * taps,
-        work=batch * out_h * out_w * ceildiv(channels, target.lanes) * taps,
+        work=batch * out_h * out_w * ceildiv(channels, target.lanes(FLOAT32)) * taps,
         inner=patch,
         kept=patch,
         streamed=batch * out_h * kh * line,
-        chunk=lines * line + 4 * rows * out_w * channels,
+        chunk=lines * line + FLOAT32.nbytes(rows * out_w * channels),
     )
 
 
@@ -161,7 +162,7 @@ class _Channelwise:
         source = workload.tensor(self.node.args[0])
         self.pitch = source.pitch or self.channels
         self.rows, self.columns = axes(self.node, source, (self.kh, self.kw))
-        self.lanes = target.lanes
+        self.lanes = target.lanes(FLOAT32)
 
     def build(self) -> Kernel:
         """The kernel."""

@@ -17,6 +17,7 @@ from functools import partial
 
 import numpy as np
 
+from .dtype import FLOAT32
 from .emit import PhaseBuilder, Slot
 from .expr import Evaluator, Point
 from .gemm_space import NAME, Product, loops, product, space
@@ -61,9 +62,9 @@ class _Gemm:
 
     def __init__(self, workload: Workload, p: Product, target: Target, schedule: Schedule) -> None:
         self.workload, self.p, self.schedule = workload, p, schedule
-        self.lanes = target.lanes
+        self.lanes = target.lanes(FLOAT32)
         self.rows = int(schedule["rows"])
-        self.width = int(schedule["vectors"]) * target.lanes
+        self.width = int(schedule["vectors"]) * target.lanes(FLOAT32)
         self.panels, self.tiles = ceildiv(p.n, self.width), ceildiv(p.m, self.rows)
         self.unroll, self.ahead = int(schedule["unroll"]), int(schedule["ahead"])
         packing = Packing((self.panels, p.k, self.width), lambda b: pack_matrix(b, p, self.width))

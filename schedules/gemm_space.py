@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .dtype import FLOAT32
 from .indices import ceildiv
 from .loops import Knobs, Loops
 from .space import Config, Knob, Space
@@ -80,15 +81,15 @@ def space(workload: Workload, target: Target) -> Space | None:
     p = product(workload)
     if p is None or 0 in (p.m, p.n, p.k):
         return None
-    widest = ceildiv(p.n, target.lanes)
-    vectors = tuple(v for v in (1, 2, 3, 4, 6, 8) if v <= widest and fits_registers(1, v, target))
+    columns = ceildiv(p.n, target.lanes(FLOAT32))
+    vectors = tuple(v for v in (1, 2, 3, 4, 6, 8) if v <= columns and fits_registers(1, v, target))
     rows = tuple(range(1, min(p.m, target.vector_registers - 2) + 1))
     orders = ("panels",) if p.staged else ("rows", "panels")
     knobs = (
         Knob("rows", rows, "rows of the register tile"),
         Knob("vectors", vectors, "vectors of columns in the register tile"),
         Knob("m_block", _powers(p.m), "register tiles of rows in a chunk"),
-        Knob("n_block", _powers(ceildiv(p.n, target.lanes)), "panels of columns in a chunk"),
+        Knob("n_block", _powers(columns), "panels of columns in a chunk"),
         Knob("order", orders, "the outer loop inside a chunk"),
         Knob("unroll", (1, 2, 4, 8), "steps of the reduction written out"),
         Knob("ahead", (0, 1, 2) if p.k >= LINE else (0,), "tiles whose rows are prefetched"),
@@ -99,7 +100,7 @@ def space(workload: Workload, target: Target) -> Space | None:
         return (
             fits_registers(r, v, target)
             and int(config["m_block"]) < 2 * ceildiv(p.m, r)
-            and int(config["n_block"]) < 2 * ceildiv(p.n, v * target.lanes)
+            and int(config["n_block"]) < 2 * ceildiv(p.n, v * target.lanes(FLOAT32))
             and p.k % int(config["unroll"]) == 0
         )
 
@@ -111,10 +112,11 @@ def loops(workload: Workload, target: Target, knobs: Knobs) -> Loops:
     p = product(workload)
     assert p is not None
     rows, vectors = knobs["rows"], knobs["vectors"]
-    tiles, panels = ceildiv(p.m, rows), ceildiv(p.n, vectors * target.lanes)
+    tiles, panels = ceildiv(p.m, rows), ceildiv(p.n, vectors * target.lanes(FLOAT32))
     high, wide = np.minimum(knobs["m_block"], tiles), np.minimum(knobs["n_block"], panels)
     batch = math.prod(p.batch)
-    a, b = 4 * p.k * rows, 4 * p.k * vectors * target.lanes  # bytes of a tile's rows, of a panel
+    a = FLOAT32.nbytes(p.k * rows)  # of a tile's rows
+    b = p.k * vectors * target.vector_bytes  # of a panel
     by_rows = knobs["order"] == "rows"
     return Loops(
         chunks=batch * ceildiv(tiles, high) * ceildiv(panels, wide),
@@ -126,8 +128,8 @@ def loops(workload: Workload, target: Target, knobs: Knobs) -> Loops:
         inner=a + b,
         kept=np.where(by_rows, a, b),
         streamed=batch * tiles * panels * np.where(by_rows, b, a),
-        chunk=high * a + wide * b + 4 * high * rows * wide * vectors * target.lanes,
-        other=batch * panels * b / 4 if p.staged else 0,
+        chunk=high * a + wide * b + high * rows * wide * vectors * target.vector_bytes,
+        other=batch * panels * b / FLOAT32.bytes if p.staged else 0,
     )
 
 
@@ -141,7 +143,7 @@ def _floor_power(value: int) -> int:
 
 def _default(p: Product, target: Target, vectors: tuple[int, ...]) -> dict[str, int | str]:
     """Fill the registers; let the smaller matrix stay in cache while the larger streams once."""
-    columns = ceildiv(p.n, target.lanes)
+    columns = ceildiv(p.n, target.lanes(FLOAT32))
 
     def tile_rows(count: int) -> int:
         return balanced_width(p.m, max(1, (target.vector_registers - 1 - count) // count))
@@ -149,13 +151,13 @@ def _default(p: Product, target: Target, vectors: tuple[int, ...]) -> dict[str, 
     def cost(count: int) -> tuple[float, float]:
         rows = tile_rows(count)
         wasted = ceildiv(columns, count) * count / columns * ceildiv(p.m, rows) * rows / p.m
-        chains = min(1.0, rows * count / 8)  # fewer sums than a multiply-add's latency stall it
+        chains = min(1.0, rows * count / target.isa.costs.sums)
         return wasted * (1 + (count + rows) / (count * rows)) / chains, -count
 
     count = min(vectors, key=cost)
     rows = tile_rows(count)
-    panels, tiles = ceildiv(p.n, count * target.lanes), ceildiv(p.m, rows)
-    order, m_block, n_block = _blocks(p, target, tiles, panels, rows, count * target.lanes)
+    panels, tiles = ceildiv(p.n, count * target.lanes(FLOAT32)), ceildiv(p.m, rows)
+    order, m_block, n_block = _blocks(p, target, tiles, panels, rows, count * target.lanes(FLOAT32))
     return {
         "rows": rows,
         "vectors": count,
@@ -176,7 +178,7 @@ def _unroll(p: Product, sums: int, target: Target) -> int:
 
 def _ahead(p: Product, target: Target) -> int:
     """Rows that come from beyond L2 begin too often for the hardware to foresee them."""
-    if p.k < 2 * LINE or p.m * p.k * 4 <= target.l2 // 2:
+    if p.k < 2 * LINE or FLOAT32.nbytes(p.m * p.k) <= target.l2 // 2:
         return 0
     return 2 if p.k <= 8 * LINE else 1
 
@@ -188,13 +190,13 @@ def _blocks(
     wanted = 8 * target.threads
     all_panels, all_tiles = _ceil_power(panels), _ceil_power(tiles)
     batch = int(np.prod(p.batch)) if p.batch else 1
-    if p.n * p.k * 4 <= target.l2 // 2:
+    if FLOAT32.nbytes(p.n * p.k) <= target.l2 // 2:
         m_block = _floor_power(min(tiles, max(1, tiles * batch // wanted)))
         return "panels" if p.staged else "rows", m_block, all_panels
-    if p.m * p.k * 4 <= target.l2 // 2 and panels >= 2 * target.threads:
+    if FLOAT32.nbytes(p.m * p.k) <= target.l2 // 2 and panels >= 2 * target.threads:
         return "panels", all_tiles, _floor_power(max(1, panels // wanted))
     # Both stream: a chunk's panels fit half of L2, and its rows the other half.
-    n_block = _floor_power(max(1, min(panels, target.l2 // 2 // (p.k * 4 * width))))
+    n_block = _floor_power(max(1, min(panels, target.l2 // 2 // FLOAT32.nbytes(p.k * width))))
     n_block = min(n_block, _floor_power(max(1, panels // target.threads)))
     m_block = _floor_power(max(1, min(tiles, tiles * ceildiv(panels, n_block) // wanted)))
     return "panels", m_block, n_block

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
+from .dtype import FLOAT32
 from .emit import PhaseBuilder, Slot
 from .expr import Evaluator, Point
 from .group_norm_space import LINE, NAME, loops, space
@@ -43,7 +44,7 @@ class _GroupNorm:
 
     def __init__(self, workload: Workload, target: Target, schedule: Schedule) -> None:
         node = workload.nodes[0]
-        self.workload, self.schedule, self.lanes = workload, schedule, target.lanes
+        self.workload, self.schedule, self.lanes = workload, schedule, target.lanes(FLOAT32)
         self.x, self.gamma, self.beta = node.args
         self.epsilon = node.attr("epsilon")
         self.batch, *spatial, self.channels = node.out.shape

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from .dtype import FLOAT32
 from .indices import ceildiv
 from .loops import Knobs, Loops
 from .space import Knob, Space
@@ -41,7 +42,8 @@ def loops(workload: Workload, target: Target, knobs: Knobs) -> Loops:
     chunks = batch * parts * (workload.nodes[0].attr("groups") // knobs["groups"])
     size = workload.output.size
     span = channels // workload.nodes[0].attr("groups") * knobs["groups"]  # channels of a chunk
-    return Loops(chunks=chunks, depth=span, work=size / target.lanes, chunk=8 * size / chunks)
+    work = size / target.lanes(FLOAT32)
+    return Loops(chunks=chunks, depth=span, work=work, chunk=2 * FLOAT32.nbytes(size) / chunks)
 
 
 def _divisors(number: int) -> tuple[int, ...]:
@@ -60,7 +62,7 @@ def _default(workload: Workload, target: Target) -> dict[str, int | str]:
         for span in _divisors(groups)
         if span * (channels // groups) >= min(channels, LINE)
         and batch * (groups // span) >= wanted
-        and 4 * places * span * (channels // groups) <= target.l2
+        and FLOAT32.nbytes(places * span * (channels // groups)) <= target.l2
     ]
     if fitting or node.out.size <= _SMALL:
         return {"groups": max(fitting, default=groups), "parts": 1}

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .dtype import FLOAT32
 from .target import Target
 from .workload import Workload
 
-_LATENCY = 4  # cycles from a multiply-add's start to its sum
 _LEAST = 2.0**-20  # whose logarithm stands for that of zero
 Numbers = Any  # an array with one number a schedule, or a number that all share
 Knobs = Mapping[str, Numbers]  # name -> the choice of every schedule in a table
@@ -49,7 +49,8 @@ def plain(workload: Workload, target: Target, knobs: Knobs) -> Loops:
     """Of a template whose one knob, ``grain``, is how many elements a chunk has."""
     size = max([workload.output.size, *(t.size for t in workload.inputs)])
     grain = np.minimum(knobs["grain"], size) if "grain" in knobs else size
-    return Loops(chunks=np.ceil(size / grain), chunk=8 * grain, work=size / target.lanes)
+    work = size / target.lanes(FLOAT32)
+    return Loops(chunks=np.ceil(size / grain), chunk=2 * FLOAT32.bytes * grain, work=work)
 
 
 def features(loops: Loops, target: Target, operations: float) -> dict[str, NDArray[np.float64]]:
@@ -58,11 +59,12 @@ def features(loops: Loops, target: Target, operations: float) -> dict[str, NDArr
     Sizes are logarithms (base 2) of bytes over those of the cache that should hold them.
     """
     chunks, threads = np.maximum(1, loops.chunks), target.threads
-    vectors = max(1.0, operations / (2 * target.lanes))
+    vectors = max(1.0, operations / (2 * target.lanes(FLOAT32)))
     full = np.maximum(1, loops.sums * loops.steps)
     # A core that starts one multiply-add and two loads a cycle; sums depend on themselves.
+    latency = target.isa.costs.latency
     cycles = np.maximum.reduce(
-        np.broadcast_arrays(loops.work, loops.steps * loops.loads / 2, loops.steps * _LATENCY)
+        np.broadcast_arrays(loops.work, loops.steps * loops.loads / 2, loops.steps * latency)
     )
     busiest = np.ceil(chunks / threads) * threads / chunks
     found = {

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from . import mathfn, ops
+from .dtype import FLOAT32
 from .emit import PhaseBuilder
 from .expr import Evaluator, Point
 from .indices import Expr, Index, ceildiv, tail
@@ -61,7 +62,7 @@ class _Normalize:
     def __init__(self, workload: Workload, target: Target, schedule: Schedule) -> None:
         where = position(workload)
         assert where is not None
-        self.workload, self.schedule, self.lanes = workload, schedule, target.lanes
+        self.workload, self.schedule, self.lanes = workload, schedule, target.lanes(FLOAT32)
         self.node: Node = workload.nodes[where]
         self.anchor = len(workload.inputs) + where
         shape = self.node.out.shape

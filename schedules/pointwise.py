@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 
 from . import ops
+from .dtype import FLOAT32
 from .emit import PhaseBuilder
 from .expr import Evaluator, Point
 from .indices import Index, ceildiv, divide, modulo, split_index
@@ -72,7 +73,7 @@ class _Part:
         self.target = target
         inner = (self.workload.output.shape or (1,))[-1]
         self.rows = self.workload.output.size // inner
-        self.block = min(inner, max(grain, target.lanes))
+        self.block = min(inner, max(grain, target.lanes(FLOAT32)))
         self.group = max(1, grain // inner)
         self.blocks = ceildiv(inner, self.block)
         self.place = _placement(segment, inner)
@@ -88,7 +89,7 @@ class _Part:
             row = builder.bind(each)
             with builder.outer():
                 for begin, width in self._columns(builder, modulo(chunk, self.blocks)):
-                    for j in builder.strips(width, self.target.lanes):
+                    for j in builder.strips(width, self.target.lanes(FLOAT32)):
                         column = begin + j
                         evaluator.forget()
                         point = _point(self.workload.output.shape, row, column)
@@ -100,7 +101,7 @@ class _Part:
         shape = self.workload.output.shape
         full, rest = divmod((shape or (1,))[-1], self.block)
         if full == 1 and not rest:
-            yield from columns(self.workload, self.target.lanes) if shape else [(0, 1)]
+            yield from columns(self.workload, self.target.lanes(FLOAT32)) if shape else [(0, 1)]
         elif not rest:
             yield column * self.block, self.block
         else:

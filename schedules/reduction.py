@@ -16,7 +16,7 @@ import numpy as np
 
 from . import ops
 from .compare import extreme
-from .dtype import DTYPES
+from .dtype import DTYPES, FLOAT32
 from .emit import PhaseBuilder
 from .expr import Evaluator, Point
 from .indices import Expr, Index, ceildiv, divide, modulo, split_index, tail
@@ -124,7 +124,7 @@ class _Reduction:
     def __init__(self, workload: Workload, target: Target, schedule: Schedule) -> None:
         where = position(workload)
         assert where is not None
-        self.workload, self.schedule, self.lanes = workload, schedule, target.lanes
+        self.workload, self.schedule, self.lanes = workload, schedule, target.lanes(FLOAT32)
         self.node: Node = workload.nodes[where]
         self.anchor = len(workload.inputs) + where
         self.source: Tensor = workload.tensor(self.node.args[0])

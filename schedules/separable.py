@@ -17,6 +17,7 @@ from functools import partial
 
 import numpy as np
 
+from .dtype import FLOAT32
 from .emit import PhaseBuilder, Slot
 from .expr import Evaluator, Point
 from .gemm import pack_matrix
@@ -64,8 +65,8 @@ class _Separable:
     ) -> None:
         self.workload, self.halves, self.schedule = workload, halves, schedule
         self.p, (self.rows, self.columns) = halves.product, halves.axes
-        self.lanes = target.lanes
-        self.width = int(schedule["vectors"]) * target.lanes
+        self.lanes = target.lanes(FLOAT32)
+        self.width = int(schedule["vectors"]) * target.lanes(FLOAT32)
         self.blocks = ceildiv(self.p.n, self.width)
         self.batch, self.out_h, self.out_w, _ = workload.output.shape
         self.taps = halves.second.nodes[0].args[1]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .depthwise import is_depthwise
+from .dtype import FLOAT32
 from .gemm_space import Product, product
 from .indices import ceildiv
 from .loops import Knobs, Loops
@@ -76,7 +77,7 @@ def space(workload: Workload, target: Target) -> Space | None:
     if halves is None:
         return None
     rows, columns = halves.axes
-    widest = ceildiv(halves.product.n, target.lanes)
+    widest = ceildiv(halves.product.n, target.lanes(FLOAT32))
     limit = target.vector_registers
     knobs = (
         Knob("vectors", tuple(v for v in (1, 2, 3, 4, 6) if v <= widest), "vectors of channels"),
@@ -103,11 +104,11 @@ def loops(workload: Workload, target: Target, knobs: Knobs) -> Loops:
     assert halves is not None
     p, (down, across) = halves.product, halves.axes
     vectors, pixels, height = knobs["vectors"], knobs["pixels"], knobs["rows"]
-    width = vectors * target.lanes
+    width = vectors * target.lanes(FLOAT32)
     units = workload.output.shape[0] * ceildiv(p.n, width) * ceildiv(down.out, height)
     lines = np.minimum(down.size, (height - 1) * down.stride + halves.span)
-    panel, ring = 4 * p.k * width, 4 * halves.span * across.size * width
-    row = 4 * across.size * p.k
+    panel, ring = (FLOAT32.nbytes(n * width) for n in (p.k, halves.span * across.size))
+    row = FLOAT32.nbytes(across.size * p.k)
     return Loops(
         chunks=units,
         sums=pixels * vectors,
@@ -115,10 +116,10 @@ def loops(workload: Workload, target: Target, knobs: Knobs) -> Loops:
         depth=p.k,
         steps=units * lines * ceildiv(across.size, pixels) * p.k,
         work=units * lines * across.size * vectors * p.k,
-        inner=4 * p.k * pixels + panel,
+        inner=FLOAT32.nbytes(p.k * pixels) + panel,
         kept=panel + ring,
         streamed=units * lines * (row + panel),
-        chunk=lines * row + panel + ring + 4 * height * across.out * width,
+        chunk=lines * row + panel + ring + FLOAT32.nbytes(height * across.out * width),
         other=units * height * across.out * width * down.kernel * across.kernel,
     )
 
@@ -154,12 +155,12 @@ def _pixels(halves: Pair, target: Target, vectors: int) -> int:
 
 def _vectors(halves: Pair, target: Target) -> int:
     """Few vectors: a small ring, short code and many chunks, if the tile has enough sums."""
-    needed, size = ceildiv(halves.product.n, target.lanes), halves.axes[1].size
+    needed, size = ceildiv(halves.product.n, target.lanes(FLOAT32)), halves.axes[1].size
 
     def cost(vectors: int) -> float:
-        # Of a core that starts two loads and two multiply-adds a cycle, which take four.
+        # Of a core that starts as many loads as multiply-adds a cycle.
         def step(pixels: int) -> int:
-            return max(pixels * vectors, pixels + vectors, 8) if pixels else 0
+            return max(pixels * vectors, pixels + vectors, target.isa.costs.sums) if pixels else 0
 
         pixels = _pixels(halves, target, vectors)
         steps = size // pixels * step(pixels) + step(size % pixels)
@@ -167,7 +168,7 @@ def _vectors(halves: Pair, target: Target) -> int:
         ring = halves.span * size * vectors * target.vector_bytes
         crowded = 1.1 if ring > target.l1 else 1.0
         # Threads share the cache lines that narrower blocks write.
-        shared = math.pow(1.1, max(0.0, math.log2(LINE / (vectors * target.lanes))))
+        shared = math.pow(1.1, max(0.0, math.log2(LINE / (vectors * target.lanes(FLOAT32)))))
         return blocks * steps * (1 + 0.1 * vectors) * crowded * shared
 
     return min((v for v in (1, 2, 3) if v <= needed), key=cost)
@@ -181,15 +182,10 @@ def _work(halves: Pair, target: Target, bands: int) -> float:
     """How much the busiest thread does, of what each would do of the first convolution's work."""
     rows, _ = halves.axes
     bands = ceildiv(rows.out, ceildiv(rows.out, bands))
-    blocks = ceildiv(halves.product.n, _vectors(halves, target) * target.lanes)
+    blocks = ceildiv(halves.product.n, _vectors(halves, target) * target.lanes(FLOAT32))
     chunks = halves.first.output.shape[0] * bands * blocks
     again = (bands - 1) * max(0, halves.span - rows.stride) / rows.size
     return (1 + again) * ceildiv(chunks, target.threads) * target.threads / chunks
-
-
-# What it costs to store an element between the convolutions and to load it again, in units of one
-# floating-point operation at full speed. Measured on Zen 4, in and beyond L2.
-_ELEMENT = 6.0
 
 
 def pays(workload: Workload, target: Target) -> bool:
@@ -198,4 +194,4 @@ def pays(workload: Workload, target: Target) -> bool:
     if halves is None:
         return False
     extra = _work(halves, target, _bands(halves, target)) - 1
-    return extra * 2 * halves.product.k < _ELEMENT
+    return extra * 2 * halves.product.k < target.isa.costs.passed_on

@@ -1,8 +1,6 @@
-"""What a kernel is compiled for: x86-64 level, vector width, registers, caches, worker threads,
-and how exact it has to be.
+"""What a kernel is compiled for: instruction set, caches, worker threads, how exact it has to be.
 
-Levels are the psABI's micro-architecture levels: x86-64-v2 (SSE4.2), v3 (AVX2 and FMA), v4
-(AVX-512). This machine's is found by its features and never by a brand name. A level and a
+This machine's level (see ``isa``) is found by its features and never by a brand name. A level and a
 processor by name are the same description on every machine (see ``parse``).
 """
 
@@ -16,16 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .dtype import DType
 from .errors import TargetError
+from .isa import ISAS, Isa
 from .processors import PROCESSORS
 from .tvm_late import tvm
 
-# What LLVM must be told for code of a level to run on every CPU of that level.
-_LEVELS = {
-    "x86-64-v2": (16, 16, ("sse3", "ssse3", "sse4_1", "sse4_2", "popcnt")),
-    "x86-64-v3": (32, 16, ("avx", "avx2", "fma", "f16c", "bmi1", "bmi2")),
-    "x86-64-v4": (64, 32, ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")),
-}
 # How exact convolutions of float32 are, the tightest first. What an element adds up is n products,
 # S the sum of their absolute values, and "random" data of either sign, zeros included.
 #
@@ -67,29 +61,28 @@ class Target:
         return self.cpu == self.level
 
     @property
+    def isa(self) -> Isa:
+        """The level's instruction set."""
+        return ISAS[self.level]
+
+    @property
     def vector_bytes(self) -> int:
         """Width of a vector register."""
-        return _LEVELS[self.level][0]
+        return self.isa.vector_bytes
 
     @property
     def vector_registers(self) -> int:
         """How many vector registers there are."""
-        return _LEVELS[self.level][1]
-
-    @property
-    def lanes(self) -> int:
-        """float32 elements in a vector register."""
-        return self.vector_bytes // 4
+        return self.isa.vector_registers
 
     @property
     def features(self) -> tuple[str, ...]:
         """CPU features (Linux's names) that code for this target may use."""
-        names: list[str] = []
-        for level, (_, _, features) in _LEVELS.items():
-            names += features
-            if level == self.level:
-                break
-        return tuple(names)
+        return self.isa.features
+
+    def lanes(self, dtype: DType) -> int:
+        """Elements in a vector register."""
+        return self.isa.lanes(dtype)
 
     def to_json(self) -> dict[str, Any]:
         """The readable form that records and manifests carry: the machine, without the accuracy."""
@@ -111,7 +104,7 @@ class Target:
         except (KeyError, TypeError) as error:
             raise TargetError(f"malformed target: {error!r:.200}") from error
         named = isinstance(level, str) and isinstance(cpu, str)
-        if not named or level not in _LEVELS or not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", cpu):
+        if not named or level not in ISAS or not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", cpu):
             raise TargetError(f"unknown target {level!r:.40} / {cpu!r:.40}")
         if any(type(n) is not int or not 0 < n < _MOST for n in numbers.values()):
             raise TargetError("a target's threads and cache sizes are positive integers")
@@ -190,10 +183,10 @@ def host_level() -> str:
     """The highest level whose features the host has; raises TargetError below x86-64-v2."""
     features = host_features()
     best = None
-    for level, (_, _, needed) in _LEVELS.items():
-        if not features.issuperset(needed):
+    for isa in ISAS.values():
+        if not features.issuperset(isa.features):
             break
-        best = level
+        best = isa.name
     if best is None:
         raise TargetError("this CPU is below x86-64-v2 (SSE4.2), the least that Luthier builds for")
     return best
@@ -226,7 +219,7 @@ def host(threads: int | None = None) -> Target:
 
 def names() -> tuple[str, ...]:
     """What ``parse`` takes."""
-    return "host", "native", *_LEVELS, *PROCESSORS
+    return "host", "native", *ISAS, *PROCESSORS
 
 
 def parse(text: str, threads: int | None = None) -> Target:
@@ -239,7 +232,7 @@ def parse(text: str, threads: int | None = None) -> Target:
     if text in ("host", "native"):
         return host(threads)
     count = threads or available_cores()
-    if text in _LEVELS:
+    if text in ISAS:
         return Target(text, text, count)
     processor = PROCESSORS.get(text)
     if processor is None:

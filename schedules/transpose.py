@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 
 from . import ops
+from .dtype import FLOAT32
 from .emit import PhaseBuilder
 from .expr import Evaluator, Point
 from .indices import Index, ceildiv, divide, modulo, split_index, tail
@@ -35,7 +36,7 @@ def space(workload: Workload, target: Target) -> Space | None:
     if moved is None:
         return None
     shape = workload.output.shape
-    lanes = tuple(n for n in (4, 8, 16) if n <= min(shape[moved], target.lanes)) or (1,)
+    lanes = tuple(n for n in (4, 8, 16) if n <= min(shape[moved], target.lanes(FLOAT32))) or (1,)
     columns = tuple(n for n in (1, 2, 4, 8, 16) if n < 2 * shape[-1])
     wanted = workload.output.size // (6 * target.threads)
     knobs = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .dtype import FLOAT32
 from .emit import PhaseBuilder, Slot
 from .indices import Expr, Index, ceildiv, divide, modulo, split_index, tail
 from .kernel import ALIGNMENT, Packing, Phase
@@ -21,7 +22,7 @@ class Geometry:
 
     def __init__(self, workload: Workload, target: Target, schedule: Schedule) -> None:
         node = workload.nodes[0]
-        self.workload, self.schedule, self.lanes = workload, schedule, target.lanes
+        self.workload, self.schedule, self.lanes = workload, schedule, target.lanes(FLOAT32)
         self.source, self.weight = node.args
         self.batch, self.height, self.width, self.in_c = workload.tensor(self.source).shape
         _, self.out_h, self.out_w, self.out_c = node.out.shape
@@ -34,7 +35,7 @@ class Geometry:
         self.block = min(int(schedule["tiles"]), self.total)
         self.blocks = ceildiv(self.total, self.block)
         self.rest = self.total - (self.blocks - 1) * self.block  # tiles in the last block
-        self.panel = int(schedule["vectors"]) * target.lanes
+        self.panel = int(schedule["vectors"]) * target.lanes(FLOAT32)
         self.panels = ceildiv(self.out_c, self.panel)
         self.group = min(int(schedule["panels"]), self.panels)
         self.packings = tuple(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .dtype import FLOAT32
 from .indices import ceildiv
 from .loops import Knobs, Loops
 from .space import Config, Knob, Space
@@ -29,7 +30,8 @@ def space(workload: Workload, target: Target) -> Space | None:
     node = workload.nodes[0]
     batch, out_h, out_w, out_c = node.out.shape
     in_c = workload.tensor(node.args[0]).shape[3]
-    out_vectors, in_vectors = ceildiv(out_c, target.lanes), ceildiv(in_c, target.lanes)
+    lanes = target.lanes(FLOAT32)
+    out_vectors, in_vectors = ceildiv(out_c, lanes), ceildiv(in_c, lanes)
     blocks = _block_sizes(batch * ceildiv(out_h, 2) * ceildiv(out_w, 2))
     rows = range(1, min(blocks[-1], target.vector_registers - 2) + 1)
     knobs = (
@@ -49,7 +51,7 @@ def space(workload: Workload, target: Target) -> Space | None:
         positions = (int(config["m"]) + 2) ** 2
         scratch = positions * tiles * panels * vectors * target.vector_bytes
         if config["stages"] == 1:
-            scratch += 4 * positions * tiles * in_c
+            scratch += FLOAT32.nbytes(positions * tiles * in_c)
         return (
             fits_registers(rows, vectors, target)
             and rows <= tiles
@@ -82,13 +84,13 @@ def loops(workload: Workload, target: Target, knobs: Knobs) -> Loops:
     in_c = workload.tensor(node.args[0]).shape[3]
     m, vectors = knobs["m"], knobs["vectors"]
     positions, total = (m + 2) ** 2, batch * ceildiv(out_h, m) * ceildiv(out_w, m)
-    block, width = np.minimum(knobs["tiles"], total), vectors * target.lanes
-    blocks, panels = ceildiv(total, block), ceildiv(out_c, vectors * target.lanes)
+    block, width = np.minimum(knobs["tiles"], total), vectors * target.lanes(FLOAT32)
+    blocks, panels = ceildiv(total, block), ceildiv(out_c, width)
     group = np.minimum(knobs["panels"], panels)
     rows, groups = np.minimum(knobs["rows"], block), ceildiv(panels, group)
     one_stage = knobs["stages"] == 1
-    panel = 4 * in_c * width  # bytes
-    inputs, weights = 4 * in_c * block, panel * np.where(one_stage, panels, group)
+    panel = FLOAT32.nbytes(in_c * width)
+    inputs, weights = FLOAT32.nbytes(in_c * block), panel * np.where(one_stage, panels, group)
     return Loops(
         chunks=blocks * np.where(one_stage, 1, groups),
         sums=rows * vectors,
@@ -96,10 +98,10 @@ def loops(workload: Workload, target: Target, knobs: Knobs) -> Loops:
         depth=in_c,
         steps=positions * blocks * ceildiv(block, rows) * panels * in_c,
         work=positions * total * panels * vectors * in_c,
-        inner=4 * in_c * rows + panel,
+        inner=FLOAT32.nbytes(in_c * rows) + panel,
         kept=panel,
         streamed=positions * blocks * panels * (inputs + panel),
-        chunk=positions * (inputs + weights + 4 * block * group * width),
+        chunk=positions * (inputs + weights + FLOAT32.nbytes(block * group * width)),
         other=positions * total * (in_c + panels * width),
     )
 
@@ -121,29 +123,26 @@ def tile_count(workload: Workload, m: int) -> int:
 
 def pays(workload: Workload, target: Target) -> bool:
     """Whether an analytic model expects it to beat the direct method."""
-    return min(_cost(workload, target, m) for m in _SIZES[target.accuracy]) < _direct_cost(workload)
-
-
-# In units of one floating-point operation at full speed: what it costs to fetch a byte of weights
-# from memory, and to transform one element of the inputs or products. Measured on Zen 4 and 5.
-_BYTE, _ELEMENT = 6.5, 24.0
+    cheapest = min(_cost(workload, target, m) for m in _SIZES[target.accuracy])
+    return cheapest < _direct_cost(workload, target)
 
 
 def _cost(workload: Workload, target: Target, m: int) -> float:
     node = workload.nodes[0]
     out_c, in_c = node.out.shape[3], workload.tensor(node.args[0]).shape[3]
     positions, tiles = (m + 2) ** 2, tile_count(workload, m)
-    padded = sum(ceildiv(c, target.lanes) * target.lanes for c in (in_c, out_c))
-    weights = positions * in_c * ceildiv(out_c, target.lanes) * target.lanes
-    product = max(2.0 * weights * tiles, 4 * weights * _BYTE)
-    return product + _ELEMENT * positions * tiles * padded
+    lanes, costs = target.lanes(FLOAT32), target.isa.costs
+    padded_in, padded_out = (ceildiv(c, lanes) * lanes for c in (in_c, out_c))
+    weights = positions * in_c * padded_out
+    product = max(2.0 * weights * tiles, FLOAT32.nbytes(weights) * costs.fetched_byte)
+    return product + costs.transformed * positions * tiles * (padded_in + padded_out)
 
 
-def _direct_cost(workload: Workload) -> float:
+def _direct_cost(workload: Workload, target: Target) -> float:
     node = workload.nodes[0]
-    weights = 9.0 * node.out.shape[3] * workload.tensor(node.args[0]).shape[3]
+    weights = 9 * node.out.shape[3] * workload.tensor(node.args[0]).shape[3]
     outputs = node.out.size // node.out.shape[3]
-    return max(2 * weights * outputs, 4 * weights * _BYTE)
+    return max(2.0 * weights * outputs, FLOAT32.nbytes(weights) * target.isa.costs.fetched_byte)
 
 
 # With fewer tiles in a block, memory is what it waits for: the hardware fetches by itself then.
@@ -154,7 +153,7 @@ def default(workload: Workload, target: Target) -> dict[str, int | str]:
     """The cheaper m; blocks of tiles whose inputs and products share L2 with the weights."""
     node = workload.nodes[0]
     out_c, in_c = node.out.shape[3], workload.tensor(node.args[0]).shape[3]
-    vectors_out = ceildiv(out_c, target.lanes)
+    vectors_out = ceildiv(out_c, target.lanes(FLOAT32))
     m = min(_SIZES[target.accuracy], key=lambda m: _cost(workload, target, m))
     total = tile_count(workload, m)
 
@@ -183,9 +182,9 @@ def default(workload: Workload, target: Target) -> dict[str, int | str]:
     position_bytes = (m + 2) ** 2 * target.vector_bytes * vectors
     while per_chunk > 1 and position_bytes * per_chunk * (block + in_c) > target.l2:
         per_chunk //= 2
-    strips = ceildiv(in_c, target.lanes)
+    strips = ceildiv(in_c, target.lanes(FLOAT32))
     blocks = ceildiv(total, block)
-    inputs_bytes = 4 * (m + 2) ** 2 * block * in_c
+    inputs_bytes = FLOAT32.nbytes((m + 2) ** 2 * block * in_c)
     stages = 1 if blocks >= 4 * target.threads and inputs_bytes <= target.l2 else 2
     return {
         "m": m,

@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 
 from luthier.schedules import Kernel, Schedule, Target, Tensor, Workload, node
+from luthier.schedules.dtype import FLOAT32
 from luthier.schedules.emit import PhaseBuilder, Slot
 from luthier.schedules.execute import aligned
 from luthier.schedules.tvm_late import tirx
@@ -45,7 +46,7 @@ def peak_bandwidth(target: Target, nbytes: int | None = None) -> float:
 
 def _kernel(target: Target, chunks: int) -> Kernel:
     """Sums of the chunks' vectors, in ACCUMULATORS vectors."""
-    lanes = target.lanes
+    lanes = target.lanes(FLOAT32)
     row = ACCUMULATORS * lanes
     steps = CHUNK // 4 // row
     x, out = Tensor((chunks * steps * row,)), Tensor((row,))

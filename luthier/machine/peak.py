@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from luthier.schedules import Kernel, Schedule, Target, Tensor, Workload, node
+from luthier.schedules.dtype import FLOAT32
 from luthier.schedules.emit import PhaseBuilder, Slot
 from luthier.schedules.execute import aligned
 from luthier.schedules.tvm_late import tirx
@@ -28,18 +29,18 @@ def peak_gflops(target: Target, seconds: float = 0.02) -> float:
     """
     kernel = _kernel(target)
     run = load(kernel, target)
-    factor = aligned(4 * target.lanes)
+    factor = aligned(target.vector_bytes)
     factor.view(np.float32)[:] = 0.5
     outs = [aligned(kernel.workload.output.nbytes) for _ in range(target.threads)]
     chunks = max(1, round(seconds / best_seconds([partial(run, (factor, outs[0]), 0, 1)])))
     best = best_seconds([partial(run, (factor, out), 0, chunks) for out in outs])
-    chunk_flops = 2 * ACCUMULATORS * target.lanes * STEPS
+    chunk_flops = 2 * ACCUMULATORS * target.lanes(FLOAT32) * STEPS
     return target.threads * chunks * chunk_flops / best / 1e9
 
 
 def _kernel(target: Target) -> Kernel:
     """Chunks of STEPS times ``acc = acc * x + x`` for ACCUMULATORS vectors."""
-    lanes = target.lanes
+    lanes = target.lanes(FLOAT32)
     x, out = Tensor((lanes,)), Tensor((ACCUMULATORS * lanes,))
     phase = PhaseBuilder([Slot(0, "x", x), Slot(1, "out", out)])
     total = phase.local(ACCUMULATORS * lanes)

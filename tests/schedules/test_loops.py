@@ -12,6 +12,7 @@ from workloads import conv, group_norm, matmul, pool, separable
 
 from luthier.schedules import Schedule, ScheduleError, Target, Workload
 from luthier.schedules.counts import flops
+from luthier.schedules.dtype import FLOAT32
 from luthier.schedules.loops import features
 from luthier.schedules.registry import instantiate, loops, spaces
 
@@ -59,9 +60,9 @@ def test_chunks_are_those_of_the_kernel(name):
 def test_no_nest_does_less_than_its_workload_or_more_than_its_steps(name):
     workload, template = NESTS[name]
     nest = loops(workload, TARGET, template, table(drawn(workload, template)))
-    products = flops(workload) / 2 / TARGET.lanes
+    products = flops(workload) / 2 / TARGET.lanes(FLOAT32)
     if template == "separable":
-        products = flops(conv((1, 11, 10, 13), 70, (1, 1))) / 2 / TARGET.lanes
+        products = flops(conv((1, 11, 10, 13), 70, (1, 1))) / 2 / TARGET.lanes(FLOAT32)
     if template == "attention":
         products *= 40 / 44  # two operations of each score's 2 * 40 + 4 are not the products'
     assert np.all(nest.work >= 0.99 * products)
@@ -71,7 +72,7 @@ def test_no_nest_does_less_than_its_workload_or_more_than_its_steps(name):
 def test_winograd_does_less_than_the_direct_method():
     workload = conv((1, 16, 16, 64), 64, (3, 3), pads=PAD)
     nest = loops(workload, TARGET, "winograd", table(drawn(workload, "winograd")))
-    ratio = nest.work * 2 * TARGET.lanes / flops(workload)
+    ratio = nest.work * 2 * TARGET.lanes(FLOAT32) / flops(workload)
     assert set(np.round(ratio, 3)) <= {0.25, 0.444, 0.375, 0.667}  # whole panels, too
 
 

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luthier.schedules import Target, TargetError, codegen, target
+from luthier.schedules.dtype import FLOAT32
 from luthier.schedules.processors import PROCESSORS
 
 V2 = {"sse3", "ssse3", "sse4_1", "sse4_2", "popcnt"}
@@ -29,7 +30,7 @@ def test_a_level_allows_its_features_and_those_below(level):
 
 
 def test_vectors_grow_with_the_level():
-    seen = [(t.vector_bytes, t.lanes, t.vector_registers) for t in map(_of_level, LEVELS)]
+    seen = [(t.vector_bytes, t.lanes(FLOAT32), t.vector_registers) for t in map(_of_level, LEVELS)]
     assert seen == [(16, 4, 16), (32, 8, 16), (64, 16, 32)]
 
 
