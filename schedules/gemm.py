@@ -17,7 +17,6 @@ from functools import partial
 
 import numpy as np
 
-from .dtype import FLOAT32
 from .emit import PhaseBuilder, Slot
 from .expr import Evaluator, Point
 from .gemm_space import NAME, Product, loops, product, space
@@ -42,12 +41,9 @@ from .workload import Tensor, Workload
 
 
 def pack_matrix(array: Array, p: Product, width: int) -> Array:
-    """B to [panel][K][width], zeros after the last column."""
+    """B as the micro-kernel wants it."""
     matrix = array.reshape(p.n, p.k).T if p.transpose_b else array.reshape(p.k, p.n)
-    panels = ceildiv(p.n, width)
-    padded = np.zeros((p.k, panels * width), array.dtype)
-    padded[:, : p.n] = matrix
-    return np.ascontiguousarray(padded.reshape(p.k, panels, width).transpose(1, 0, 2))
+    return p.micro.pack(matrix, width)
 
 
 def kernel(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
@@ -62,12 +58,13 @@ class _Gemm:
 
     def __init__(self, workload: Workload, p: Product, target: Target, schedule: Schedule) -> None:
         self.workload, self.p, self.schedule = workload, p, schedule
-        self.lanes = target.lanes(FLOAT32)
+        self.lanes = target.lanes(p.micro.accumulator)
         self.rows = int(schedule["rows"])
-        self.width = int(schedule["vectors"]) * target.lanes(FLOAT32)
+        self.width = int(schedule["vectors"]) * self.lanes
         self.panels, self.tiles = ceildiv(p.n, self.width), ceildiv(p.m, self.rows)
         self.unroll, self.ahead = int(schedule["unroll"]), int(schedule["ahead"])
-        packing = Packing((self.panels, p.k, self.width), lambda b: pack_matrix(b, p, self.width))
+        shape = p.micro.packed_shape(p.k, p.n, self.width)
+        packing = Packing(shape, lambda b: pack_matrix(b, p, self.width))
         self.packings = tuple(
             packing if p.packed and i == p.b else None for i in range(len(workload.inputs))
         )
@@ -155,7 +152,7 @@ class _Gemm:
         builder, p = self.builder, self.p
         padded = p.packed or p.staged
         parts = column_parts(columns, self.lanes) if padded else tail(0, columns, self.lanes)
-        register = RegisterTile(builder, rows, parts)
+        register = RegisterTile(builder, rows, parts, p.micro)
         row0 = builder.bind(tile * self.rows)
         a0 = builder.bind(self._batch_offset(p.a, at, p.m * p.k) + row0 * p.k)
         self._reduce(register, at, a0, panel)

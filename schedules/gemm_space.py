@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .dtype import FLOAT32
 from .indices import ceildiv
 from .loops import Knobs, Loops
+from .micro_kernel import FLOAT32_MULTIPLY_ADD, MicroKernel
 from .space import Config, Knob, Space
 from .target import Target
 from .template import anchor_is_first
@@ -33,6 +33,7 @@ class Product:
     k: int
     transpose_b: bool
     packed: bool
+    micro: MicroKernel = FLOAT32_MULTIPLY_ADD
 
     @property
     def staged(self) -> bool:
@@ -81,7 +82,7 @@ def space(workload: Workload, target: Target) -> Space | None:
     p = product(workload)
     if p is None or 0 in (p.m, p.n, p.k):
         return None
-    columns = ceildiv(p.n, target.lanes(FLOAT32))
+    columns = ceildiv(p.n, target.lanes(p.micro.accumulator))
     vectors = tuple(v for v in (1, 2, 3, 4, 6, 8) if v <= columns and fits_registers(1, v, target))
     rows = tuple(range(1, min(p.m, target.vector_registers - 2) + 1))
     orders = ("panels",) if p.staged else ("rows", "panels")
@@ -100,7 +101,7 @@ def space(workload: Workload, target: Target) -> Space | None:
         return (
             fits_registers(r, v, target)
             and int(config["m_block"]) < 2 * ceildiv(p.m, r)
-            and int(config["n_block"]) < 2 * ceildiv(p.n, v * target.lanes(FLOAT32))
+            and int(config["n_block"]) < 2 * ceildiv(p.n, v * target.lanes(p.micro.accumulator))
             and p.k % int(config["unroll"]) == 0
         )
 
@@ -112,10 +113,10 @@ def loops(workload: Workload, target: Target, knobs: Knobs) -> Loops:
     p = product(workload)
     assert p is not None
     rows, vectors = knobs["rows"], knobs["vectors"]
-    tiles, panels = ceildiv(p.m, rows), ceildiv(p.n, vectors * target.lanes(FLOAT32))
+    tiles, panels = ceildiv(p.m, rows), ceildiv(p.n, vectors * target.lanes(p.micro.accumulator))
     high, wide = np.minimum(knobs["m_block"], tiles), np.minimum(knobs["n_block"], panels)
     batch = math.prod(p.batch)
-    a = FLOAT32.nbytes(p.k * rows)  # of a tile's rows
+    a = p.micro.a.nbytes(p.k * rows)  # of a tile's rows
     b = p.k * vectors * target.vector_bytes  # of a panel
     by_rows = knobs["order"] == "rows"
     return Loops(
@@ -129,7 +130,7 @@ def loops(workload: Workload, target: Target, knobs: Knobs) -> Loops:
         kept=np.where(by_rows, a, b),
         streamed=batch * tiles * panels * np.where(by_rows, b, a),
         chunk=high * a + wide * b + high * rows * wide * vectors * target.vector_bytes,
-        other=batch * panels * b / FLOAT32.bytes if p.staged else 0,
+        other=batch * panels * b / p.micro.b.bytes if p.staged else 0,
     )
 
 
@@ -143,7 +144,7 @@ def _floor_power(value: int) -> int:
 
 def _default(p: Product, target: Target, vectors: tuple[int, ...]) -> dict[str, int | str]:
     """Fill the registers; let the smaller matrix stay in cache while the larger streams once."""
-    columns = ceildiv(p.n, target.lanes(FLOAT32))
+    columns = ceildiv(p.n, target.lanes(p.micro.accumulator))
 
     def tile_rows(count: int) -> int:
         return balanced_width(p.m, max(1, (target.vector_registers - 1 - count) // count))
@@ -156,8 +157,9 @@ def _default(p: Product, target: Target, vectors: tuple[int, ...]) -> dict[str, 
 
     count = min(vectors, key=cost)
     rows = tile_rows(count)
-    panels, tiles = ceildiv(p.n, count * target.lanes(FLOAT32)), ceildiv(p.m, rows)
-    order, m_block, n_block = _blocks(p, target, tiles, panels, rows, count * target.lanes(FLOAT32))
+    width = count * target.lanes(p.micro.accumulator)
+    panels, tiles = ceildiv(p.n, width), ceildiv(p.m, rows)
+    order, m_block, n_block = _blocks(p, target, tiles, panels, rows, width)
     return {
         "rows": rows,
         "vectors": count,
@@ -178,7 +180,7 @@ def _unroll(p: Product, sums: int, target: Target) -> int:
 
 def _ahead(p: Product, target: Target) -> int:
     """Rows that come from beyond L2 begin too often for the hardware to foresee them."""
-    if p.k < 2 * LINE or FLOAT32.nbytes(p.m * p.k) <= target.l2 // 2:
+    if p.k < 2 * LINE or p.micro.a.nbytes(p.m * p.k) <= target.l2 // 2:
         return 0
     return 2 if p.k <= 8 * LINE else 1
 
@@ -190,13 +192,13 @@ def _blocks(
     wanted = 8 * target.threads
     all_panels, all_tiles = _ceil_power(panels), _ceil_power(tiles)
     batch = int(np.prod(p.batch)) if p.batch else 1
-    if FLOAT32.nbytes(p.n * p.k) <= target.l2 // 2:
+    if p.micro.b.nbytes(p.n * p.k) <= target.l2 // 2:
         m_block = _floor_power(min(tiles, max(1, tiles * batch // wanted)))
         return "panels" if p.staged else "rows", m_block, all_panels
-    if FLOAT32.nbytes(p.m * p.k) <= target.l2 // 2 and panels >= 2 * target.threads:
+    if p.micro.a.nbytes(p.m * p.k) <= target.l2 // 2 and panels >= 2 * target.threads:
         return "panels", all_tiles, _floor_power(max(1, panels // wanted))
     # Both stream: a chunk's panels fit half of L2, and its rows the other half.
-    n_block = _floor_power(max(1, min(panels, target.l2 // 2 // FLOAT32.nbytes(p.k * width))))
+    n_block = _floor_power(max(1, min(panels, target.l2 // 2 // p.micro.b.nbytes(p.k * width))))
     n_block = min(n_block, _floor_power(max(1, panels // target.threads)))
     m_block = _floor_power(max(1, min(tiles, tiles * ceildiv(panels, n_block) // wanted)))
     return "panels", m_block, n_block

@@ -59,7 +59,7 @@ class _GroupNorm:
     def build(self) -> Kernel:
         """The kernel."""
         none = (None,) * len(self.workload.inputs)
-        row = 4 * ceildiv(self.width, LINE) * LINE
+        row = FLOAT32.nbytes(ceildiv(self.width, LINE) * LINE)
         self.private = [
             Slot(None, name, Tensor((self.width,)), i * row)
             for i, name in enumerate(("mean", "sums", "squares"))

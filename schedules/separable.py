@@ -77,7 +77,8 @@ class _Separable:
         """The kernel."""
         p, width = self.p, self.width
         packings: list[Packing | None] = [None] * len(self.workload.inputs)
-        packings[p.b] = Packing((self.blocks, p.k, width), lambda b: pack_matrix(b, p, width))
+        shape = p.micro.packed_shape(p.k, p.n, width)
+        packings[p.b] = Packing(shape, lambda b: pack_matrix(b, p, width))
         window = (self.rows.kernel, self.columns.kernel)
         packings[self.taps] = Packing(
             (self.blocks, *window, width), lambda taps: pack_taps(taps, width)
@@ -143,7 +144,7 @@ class _Separable:
     ) -> None:
         image, ih = at
         builder, p, unroll = self.builder, self.p, int(self.schedule["unroll"])
-        register = RegisterTile(builder, pixels, column_parts(channels, self.lanes))
+        register = RegisterTile(builder, pixels, column_parts(channels, self.lanes), p.micro)
         pixel0 = builder.bind((image * self.rows.size + ih) * self.columns.size + column)
         with builder.loop(p.k // unroll, "k") as step:
             for u in range(unroll):

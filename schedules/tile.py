@@ -13,6 +13,8 @@ from typing import Any
 
 from .emit import PhaseBuilder
 from .indices import Expr, Index, ceildiv, tail
+from .literals import constant
+from .micro_kernel import FLOAT32_MULTIPLY_ADD, MicroKernel
 from .target import Target
 from .tvm_late import tirx
 
@@ -40,14 +42,13 @@ class RegisterTile:
     builder: PhaseBuilder
     rows: int
     parts: Parts
+    micro: MicroKernel = FLOAT32_MULTIPLY_ADD
 
     def __post_init__(self) -> None:
         self._width = sum(lanes for _, lanes in self.parts)
-        self._local = self.builder.local(max(1, self.rows * self._width))
-        for row in range(self.rows):
-            for part, (_, lanes) in enumerate(self.parts):
-                zero = splat(tirx.const(0.0, "float32"), lanes)
-                self._store(row, part, zero)
+        size = max(1, self.rows * self._width)
+        self._local = self.builder.local(size, self.micro.accumulator.name)
+        self.fill(0.0)
 
     def _index(self, row: int, part: int) -> Index:
         before = sum(lanes for _, lanes in self.parts[:part])
@@ -68,13 +69,14 @@ class RegisterTile:
             value = scalar(row)
             for part, (_, lanes) in enumerate(self.parts):
                 old = self.builder.load(self._local, self._index(row, part))
-                self._store(row, part, old + splat(value, lanes) * loaded[part])
+                self._store(row, part, self.micro.emit(old, splat(value, lanes), loaded[part]))
 
     def fill(self, value: float) -> None:
         """Start from ``value`` instead of zero."""
+        start = constant(value, self.micro.accumulator.name)
         for row in range(self.rows):
             for part, (_, lanes) in enumerate(self.parts):
-                self._store(row, part, splat(tirx.const(value, "float32"), lanes))
+                self._store(row, part, splat(start, lanes))
 
     def update(self, row: int, part: int, value: Callable[[Expr], Expr]) -> None:
         """Replace one vector of accumulators by ``value(old)``."""

@@ -48,7 +48,7 @@ def _kernel(target: Target, chunks: int) -> Kernel:
     """Sums of the chunks' vectors, in ACCUMULATORS vectors."""
     lanes = target.lanes(FLOAT32)
     row = ACCUMULATORS * lanes
-    steps = CHUNK // 4 // row
+    steps = CHUNK // FLOAT32.bytes // row
     x, out = Tensor((chunks * steps * row,)), Tensor((row,))
     phase = PhaseBuilder([Slot(0, "x", x), Slot(1, "out", out)])
     total = phase.local(row)
