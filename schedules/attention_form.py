@@ -20,6 +20,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .dtype import FLOAT32
 from .workload import Node, Tensor, Workload
 
 COVERED = -1e30  # a cover's number from which on downwards it covers
@@ -81,7 +82,7 @@ def attention(workload: Workload, node: Node) -> Attention | None:
 
 def form_of(node: Node, tensors: Sequence[Tensor]) -> Attention | None:
     """An attention node with operands of these types; None where it reads outside of them."""
-    if len(tensors) not in (3, 4, 5) or any(t.dtype != "float32" for t in (*tensors, node.out)):
+    if len(tensors) not in (3, 4, 5) or any(t.element != FLOAT32 for t in (*tensors, node.out)):
         return None
     try:
         form = _parse(node, *(t.shape for t in tensors[3:]))

@@ -119,9 +119,9 @@ def fits(workload: Workload, op: str) -> bool:
     """Whether it is a float32 ``op`` with constant weights and an elementwise epilogue."""
     return (
         anchor_is_first(workload, op)
-        and workload.nodes[0].out.dtype == "float32"
+        and workload.nodes[0].out.element == FLOAT32
         and workload.constants[workload.nodes[0].args[1]]
-        and workload.output.dtype == "float32"
+        and workload.output.element == FLOAT32
     )
 
 

@@ -116,7 +116,7 @@ def _kernel_size(workload: Workload) -> tuple[int, int]:
 
 def _fits(workload: Workload) -> bool:
     first = workload.nodes[0]
-    floats = workload.output.dtype == first.out.dtype == "float32"
+    floats = workload.output.element == first.out.element == FLOAT32
     pools = floats and isinstance(ops.of(first), ops.Pool) and anchor_is_first(workload, first.op)
     return pools or is_depthwise(workload)
 
@@ -124,7 +124,7 @@ def _fits(workload: Workload) -> bool:
 def is_depthwise(workload: Workload) -> bool:
     """Whether it is a float32 convolution of constant weights, one output for each channel."""
     node = workload.nodes[0]
-    if workload.output.dtype != "float32" or node.out.dtype != "float32":
+    if workload.output.element != FLOAT32 or node.out.element != FLOAT32:
         return False
     if not anchor_is_first(workload, "conv2d") or not workload.constants[node.args[1]]:
         return False

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from . import ops
+from .dtype import FLOAT32
 from .ops.operator import Array
 from .workload import Node, Workload
 
@@ -24,7 +25,7 @@ def evaluate(node: Node, args: Sequence[Array]) -> Array:
         args = [a.astype(np.float32) if a.dtype == np.float16 else a for a in args]
     with np.errstate(all="ignore"):
         result = np.asarray(operator.evaluate(node, *args))
-        wide = result.dtype == np.float64 and node.out.dtype == "float32" and node.op != "cast"
+        wide = result.dtype == np.float64 and node.out.element == FLOAT32 and node.op != "cast"
         if not (wide and any(a.dtype == np.float64 for a in args)):
             result = result.astype(node.out.dtype, copy=False)
     return np.broadcast_to(result, node.out.shape) if operator.is_elementwise else result

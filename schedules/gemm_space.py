@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .dtype import FLOAT32
 from .indices import ceildiv
 from .loops import Knobs, Loops
 from .micro_kernel import FLOAT32_MULTIPLY_ADD, MicroKernel
@@ -44,7 +45,7 @@ class Product:
 def product(workload: Workload) -> Product | None:
     """The workload as a matrix product; None where it is none that this template computes."""
     node = workload.nodes[0]
-    if node.out.dtype != "float32" or workload.output.dtype != "float32":
+    if node.out.element != FLOAT32 or workload.output.element != FLOAT32:
         return None
     if anchor_is_first(workload, "conv2d") and _is_pointwise_conv(workload):
         n, h, w, c = workload.tensor(node.args[0]).shape

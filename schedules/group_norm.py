@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from .dtype import FLOAT32
 from .emit import PhaseBuilder, Slot
 from .expr import Evaluator, Point
-from .group_norm_space import LINE, NAME, loops, space
+from .group_norm_space import NAME, loops, space
 from .indices import Expr, Index, ceildiv, divide, modulo, tail
 from .kernel import Kernel, Phase
 from .literals import constant
@@ -28,6 +28,7 @@ from .reduction import reduce_row
 from .space import Schedule
 from .target import Target
 from .template import Template, epilogue, finish_element, input_slots, loads, output_slot
+from .tile import LINE
 from .tvm_late import tirx
 from .workload import Tensor, Workload
 

@@ -10,11 +10,11 @@ from .loops import Knobs, Loops
 from .space import Knob, Space
 from .target import Target
 from .template import anchor_is_first
+from .tile import LINE
 from .workload import Workload
 
 NAME = "group_norm"
 VERSION = 1
-LINE = 16  # float32 elements in a cache line
 _PARTS = (1, 2, 4, 8, 16, 32, 64)
 _SMALL = 16384  # elements that are not worth a second phase
 
@@ -24,7 +24,7 @@ def space(workload: Workload, target: Target) -> Space | None:
     node = workload.nodes[0]
     if not anchor_is_first(workload, "group_norm"):
         return None
-    if node.out.dtype != "float32" or workload.output.dtype != "float32":
+    if node.out.element != FLOAT32 or workload.output.element != FLOAT32:
         return None
     groups, places = node.attr("groups"), math.prod(node.out.shape[1:-1])
     knobs = (

@@ -44,7 +44,7 @@ def space(workload: Workload, target: Target) -> Space | None:
     node = workload.nodes[where]
     if not isinstance(ops.of(node), ops.Softmax) and node.op not in _OVER_LAST_AXES:
         return None
-    if node.out.dtype != "float32" or workload.output.dtype != "float32":
+    if node.out.element != FLOAT32 or workload.output.element != FLOAT32:
         return None
     wanted = node.out.size // (6 * target.threads)
     default = max((g for g in GRAINS if g <= wanted), default=GRAINS[0])

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .dtype import FLOAT32
 from .emit import PhaseBuilder
 from .indices import Expr, Index, ceildiv, tail
 from .literals import constant
@@ -18,7 +19,7 @@ from .micro_kernel import FLOAT32_MULTIPLY_ADD, MicroKernel
 from .target import Target
 from .tvm_late import tirx
 
-LINE = 16  # floats in a cache line
+LINE = 64 // FLOAT32.bytes  # floats in a cache line
 Parts = Sequence[tuple[int, int]]  # (first column, lanes) of each vector
 
 

@@ -64,11 +64,11 @@ def space(workload: Workload, target: Target) -> Space | None:
 
 def _fits(workload: Workload) -> bool:
     node = workload.nodes[0]
-    if not anchor_is_first(workload, "conv2d") or workload.output.dtype != "float32":
+    if not anchor_is_first(workload, "conv2d") or workload.output.element != FLOAT32:
         return False
     weight = workload.tensor(node.args[1])
     return (
-        node.out.dtype == "float32"
+        node.out.element == FLOAT32
         and workload.constants[node.args[1]]
         and weight.shape[1:3] == (3, 3)
         and node.attr("strides") == (1, 1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from luthier.schedules import Tensor
 from luthier.schedules.attention_form import COVERED
+from luthier.schedules.dtype import FLOAT32
 
 from ..graph import Graph, Op
 
@@ -58,7 +59,7 @@ class Pattern:
         node = product.node
         weights, values = node.args
         softmax, empty_is_zero = self._softmax(weights)
-        if node.attr("transpose_b") or softmax is None or node.out.dtype != "float32":
+        if node.attr("transpose_b") or softmax is None or node.out.element != FLOAT32:
             return None
         if softmax.node.attr("axis") != len(softmax.node.out.shape) - 1:
             return None

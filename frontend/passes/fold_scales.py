@@ -17,6 +17,7 @@ from collections import Counter
 import numpy as np
 
 from luthier.schedules import Node
+from luthier.schedules.dtype import FLOAT32
 
 from ..graph import Array, Graph, Op, Rewriter
 
@@ -50,7 +51,7 @@ class _ScaleFolding(Rewriter):
 
     def _folded(self, node: Node) -> int | None:
         """The product or sum with a constant, as a change of what came before it."""
-        if node.op not in ("multiply", "add") or node.out.dtype != "float32":
+        if node.op not in ("multiply", "add") or node.out.element != FLOAT32:
             return None
         for value, known in (node.args, node.args[::-1]):
             if known not in self.constants or self.values[value].shape != node.out.shape:

@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from luthier.schedules import Node
+from luthier.schedules.dtype import FLOAT32
 
 from ..graph import Array, Graph, Op, Rewriter
 
@@ -29,7 +30,7 @@ class _Search(Rewriter):
         rules = {"multiply": self._product, "divide": self._quotient, "add": self._sum}
 
         def rule(op: Op, node: Node) -> int | None:
-            if node.out.dtype != "float32" or node.op not in rules:
+            if node.out.element != FLOAT32 or node.op not in rules:
                 return None
             found = rules[node.op](op, node)
             # Constants of more dimensions add to the result's.

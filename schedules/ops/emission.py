@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..arithmetic import libm as _libm
+from ..dtype import FLOAT32
 from ..tvm_late import tirx
 from ..workload import Node
 from .operator import Bind, Emit, Expr
@@ -29,7 +30,7 @@ def fast(function: Callable[..., Expr], otherwise: Emit) -> Emit:
     """By arithmetic of our own in float32, which vectorises."""
 
     def emit(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
-        if node.out.dtype == "float32":
+        if node.out.element == FLOAT32:
             return function(*args, bind)
         return otherwise(node, args, dtypes, bind)
 
