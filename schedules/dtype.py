@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ml_dtypes
-import numpy as np
+from .late import late
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_numpy, _ml_dtypes = late("numpy"), late("ml_dtypes")
 
 
 class Kind(Enum):
@@ -40,7 +44,8 @@ class DType:
     @property
     def numpy(self) -> np.dtype[Any]:
         """NumPy's type; what NumPy itself has none for is of the package ml_dtypes."""
-        return np.dtype(getattr(ml_dtypes, self.name, self.name))
+        found: np.dtype[Any] = _numpy.dtype(getattr(_ml_dtypes, self.name, self.name))
+        return found
 
     @property
     def is_float(self) -> bool:

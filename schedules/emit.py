@@ -21,7 +21,8 @@ from typing import Any
 from .errors import ScheduleError
 from .indices import Expr, Index, tail
 from .kernel import Phase
-from .tvm_late import ir, late, tirx
+from .late import late
+from .tvm_late import ir, tirx
 from .workload import Tensor
 
 _sym, _analysis = late("tvm.sym"), late("tvm.tirx.analysis")

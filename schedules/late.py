@@ -1,4 +1,4 @@
-"""Names of a package whose modules are imported when a name is first used.
+"""Modules that are imported when something of them is first used.
 
 NumPy takes a tenth of a second to import, TVM seconds; and the process that runs candidates forks
 for each of them, which takes the longer the more it has imported.
@@ -9,7 +9,22 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
 from typing import Any
+
+
+class _Late(ModuleType):
+    """A module by its name alone, until something of it is asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(importlib.import_module(self.__name__), name)
+        setattr(self, name, found)  # asked once
+        return found
+
+
+def late(name: str) -> Any:
+    """The module of that name."""
+    return _Late(name)
 
 
 def late_names(package: str, modules: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:

@@ -17,11 +17,12 @@ from . import ops
 from .emit import PhaseBuilder, Slot
 from .errors import ScheduleError
 from .kernel import Kernel, Phase
+from .late import late
 from .literals import storage
 from .space import Schedule, Space
 from .target import Target
 from .template import Template, input_slots
-from .tvm_late import late, relax, tirx, tvm
+from .tvm_late import relax, tirx, tvm
 from .workload import Attr, Node, Tensor, Workload
 
 s_tir, tvm_ffi = late("tvm.s_tir"), late("tvm_ffi")

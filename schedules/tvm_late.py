@@ -6,22 +6,8 @@
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
-from typing import Any
 
-
-class _Late(ModuleType):
-    """A module by its name alone, until something of it is asked for."""
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(importlib.import_module(self.__name__), name)
-        setattr(self, name, found)  # asked once
-        return found
-
-
-def late(name: str) -> Any:
-    """The module of that name."""
-    return _Late(name)
+from .late import late
 
 
 def load() -> None:
