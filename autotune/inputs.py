@@ -7,8 +7,6 @@ import numpy as np
 from luthier.schedules import Node, Workload, ops
 from luthier.schedules.kernel import Array
 
-_FORWARD = frozenset({"cast", "reshape", "transpose", "broadcast_to", "slice", "relu", "clip"})
-
 
 def draw(workload: Workload, index: int, seed: int) -> Array:
     """Input ``index`` of the workload, in its shape and dtype (bool as int8).
@@ -38,6 +36,11 @@ def _wants_positive(node: Node) -> bool:
     return isinstance(operator, ops.Elementwise) and operator.wants_positive
 
 
+def _forwards(node: Node) -> bool:
+    operator = ops.of(node)
+    return isinstance(operator, ops.Known) and operator.forwards
+
+
 def _integer_range(workload: Workload, index: int) -> tuple[int, int]:
     """Inclusive; the whole axis for an input that a ``take`` uses as its indices."""
     n = len(workload.inputs)
@@ -45,7 +48,7 @@ def _integer_range(workload: Workload, index: int) -> tuple[int, int]:
         if node.op != "take":
             continue
         arg = node.args[1]
-        while arg >= n and workload.nodes[arg - n].op in _FORWARD:
+        while arg >= n and _forwards(workload.nodes[arg - n]):
             arg = workload.nodes[arg - n].args[0]
         if arg == index:
             shape = workload.tensor(node.args[0]).shape

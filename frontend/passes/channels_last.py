@@ -15,7 +15,6 @@ from luthier.schedules import Node, Tensor, ops
 from ..graph import Graph, Op, Rewriter
 
 Order = tuple[int, ...]
-_ONE_ARGUMENT = ("slice", "pad", "broadcast_to", "window_mean")  # attributes name dimensions
 
 
 def channels_last(graph: Graph) -> Graph:
@@ -69,7 +68,9 @@ class _Layout(Rewriter):
             self._reduction(op)
         elif name == "reshape":
             self._reshape(op)
-        elif isinstance(operator, ops.Softmax) or name in _ONE_ARGUMENT:
+        elif isinstance(operator, ops.Softmax) or (
+            isinstance(operator, ops.Movement) and operator.by_dimension
+        ):
             return self._single(op)
         elif name == "take":
             return self._take(op)

@@ -11,7 +11,6 @@ from ..graph import Array, Graph, Op, Rewriter, literal
 _LARGE = 64 << 20
 # All constants together: this much, and this many times what the model's own take.
 _TOGETHER, _TIMES = 256 << 20, 4
-_VIEWS = ("broadcast_to", "transpose", "reshape")
 
 
 def fold_constants(graph: Graph) -> Graph:
@@ -26,7 +25,9 @@ def fold_constants(graph: Graph) -> Graph:
         arrays = [_known(b, a) for a in node.args]
         found = [a for a in arrays if a is not None]
         if len(found) == len(arrays):
-            needed = 0 if node.op in _VIEWS else node.out.nbytes
+            operator = ops.of(node)
+            view = isinstance(operator, ops.Movement) and operator.is_view
+            needed = 0 if view else node.out.nbytes
             if needed > min(room, max(_LARGE, sum(a.nbytes for a in found))):
                 return None
             room -= needed

@@ -236,7 +236,12 @@ def _absolute(index: Index) -> Index:
 
 OPERATORS = (
     Movement(  # to the node's output shape
-        "reshape", 1, lambda node, x: x.reshape(node.out.shape), emit=_emit_reshape
+        "reshape",
+        1,
+        lambda node, x: x.reshape(node.out.shape),
+        emit=_emit_reshape,
+        forwards=True,
+        is_view=True,
     ),
     Movement(  # axes
         "transpose",
@@ -244,17 +249,22 @@ OPERATORS = (
         lambda node, x: x.transpose(node.attr("axes")),
         _infer_transpose,
         emit=_emit_transpose,
+        forwards=True,
+        is_view=True,
     ),
     Movement(  # to the node's output shape
         "broadcast_to",
         1,
         lambda node, x: np.broadcast_to(x, node.out.shape),
         emit=_emit_broadcast_to,
+        forwards=True,
+        is_view=True,
+        by_dimension=True,
     ),
     # begin, steps: for each dimension; steps may be negative
-    Movement("slice", 1, _slice, emit=_emit_slice, chooses=True),
+    Movement("slice", 1, _slice, emit=_emit_slice, chooses=True, forwards=True, by_dimension=True),
     # before, for each dimension; value; mode "constant", "reflect" or "edge"
-    Movement("pad", 1, _pad, emit=_emit_pad),
+    Movement("pad", 1, _pad, emit=_emit_pad, by_dimension=True),
     Movement(  # axis
         "concat",
         None,
@@ -265,6 +275,6 @@ OPERATORS = (
     # data, integer indices; axis (negatives count from the end; the rest is clipped)
     Movement("take", 2, _take, _infer_take, emit=_emit_take, chooses=True),
     # axis, size, before: mean of ``size`` neighbours, zeros outside
-    Movement("window_mean", 1, _window_mean, like_first, emit=_emit_window_mean),
+    Movement("window_mean", 1, _window_mean, like_first, emit=_emit_window_mean, by_dimension=True),
     Movement("iota", 0, _iota, emit=_emit_iota),  # start, step along the last axis (rank 1)
 )

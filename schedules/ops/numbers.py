@@ -154,10 +154,23 @@ def _binary(
 OPERATORS = (
     Elementwise("const", 0, _const, emit=_emit_const, is_free=True),
     Elementwise(
-        "cast", 1, lambda node, x: cast(x, node.out.dtype), emit=_emit_cast, is_free=True
+        "cast",
+        1,
+        lambda node, x: cast(x, node.out.dtype),
+        emit=_emit_cast,
+        is_free=True,
+        forwards=True,
     ),  # to the node's output dtype
-    Elementwise("clip", 1, _clip, emit=_emit_clip),  # min, max: numbers, or "-inf" and "inf"
-    Elementwise("relu", 1, numpy(lambda x: np.where(x < 0, x.dtype.type(0), x)), emit=_emit_relu),
+    Elementwise(
+        "clip", 1, _clip, emit=_emit_clip, forwards=True
+    ),  # min, max: numbers, or "-inf" and "inf"
+    Elementwise(
+        "relu",
+        1,
+        numpy(lambda x: np.where(x < 0, x.dtype.type(0), x)),
+        emit=_emit_relu,
+        forwards=True,
+    ),
     Elementwise("leaky_relu", 1, _leaky_relu, emit=_emit_leaky_relu),  # alpha
     Elementwise("hard_sigmoid", 1, _hard_sigmoid, emit=_emit_hard_sigmoid),  # alpha, beta
     Elementwise("negative", 1, numpy(np.negative), emit=binding(arithmetic.negative)),

@@ -86,11 +86,16 @@ class Operator:
 
 @dataclass(frozen=True, eq=False)
 class Known(Operator):
-    """An operator of our own: ``arity`` arguments, None for any number of them."""
+    """An operator of our own: ``arity`` arguments, None for any number of them.
+
+    ``forwards``: each element of the result is one of the first argument's, cast or bounded at
+    most.
+    """
 
     arity: int | None
     evaluate: Evaluate
     rule: Infer = _given
+    forwards: bool = field(default=False, kw_only=True)
 
     @property
     def tells_type(self) -> bool:
@@ -135,9 +140,15 @@ class Elementwise(Known):
 
 @dataclass(frozen=True, eq=False)
 class Movement(Known):
-    """Each element of the result is one element of an argument, or a constant."""
+    """Each element of the result is one element of an argument, or a constant.
+
+    ``is_view``: NumPy needs no memory for it. ``by_dimension``: its attributes name dimensions, or
+    have a number for each, so that they can be told in another order of these.
+    """
 
     is_movement: ClassVar[bool] = True
+    is_view: bool = field(default=False, kw_only=True)
+    by_dimension: bool = field(default=False, kw_only=True)
 
     emit: Callable[[Elements, Node, Any], Expr] = field(kw_only=True)
     chooses: bool = False  # reads no more of its first argument than it gives
