@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from luthier.schedules import Tensor
 from luthier.schedules.ops.windows import places
@@ -31,6 +32,11 @@ class Window:
     strides: tuple[int, ...]
     dilations: tuple[int, ...]
     pads: tuple[int, ...]
+
+    @property
+    def geometry(self) -> dict[str, Any]:
+        """Its attributes in the graph, but for the kernel's sizes."""
+        return {"strides": self.strides, "pads": self.pads, "dilations": self.dilations}
 
     def as_row(self) -> Window:
         """The same over one row of an image."""
@@ -66,10 +72,8 @@ def conv(t: Emitter, x: int, w: int, window: Window, groups: int) -> int:
         "conv2d",
         t.transpose(x, TO_NHWC),
         t.transpose(w, TO_NHWC),
-        strides=window.strides,
-        pads=window.pads,
-        dilations=window.dilations,
         groups=groups,
+        **window.geometry,
     )
     return t.transpose(y, TO_NCHW)
 
@@ -107,10 +111,8 @@ def conv_transpose(
         t.transpose(x, TO_NHWC),
         t.transpose(w, TO_NHWC),
         out=_channels_last(Tensor(out, t.dtype(x))),
-        strides=window.strides,
-        pads=window.pads,
-        dilations=window.dilations,
         groups=groups,
+        **window.geometry,
     )
     return t.transpose(y, TO_NCHW)
 
@@ -197,16 +199,7 @@ def _pool(
         x = t.emit("pad", x, out=padded, before=before, value=0.0, mode="constant")
         window, include = replace(window, pads=(0, 0, 0, 0)), False
     more = {"count_include_pad": include} if op == "avg_pool2d" else {}
-    y = t.emit(
-        op,
-        x,
-        out=last,
-        pads=window.pads,
-        **more,
-        kernel=window.kernel,
-        strides=window.strides,
-        dilations=window.dilations,
-    )
+    y = t.emit(op, x, out=last, kernel=window.kernel, **window.geometry, **more)
     return t.reshape(t.transpose(y, TO_NCHW), out)
 
 

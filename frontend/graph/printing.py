@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from luthier.schedules import Node, Tensor
 
@@ -49,12 +49,8 @@ def _ops(graph: Graph) -> Iterator[str]:
 
 def _node(node: Node) -> str:
     args = ", ".join(f"%{arg}" for arg in node.args)
-    attrs = "".join(f" {name}={value!r}" for name, value in _sorted(dict(node.attrs)))
+    attrs = "".join(f" {name}={value!r}" for name, value in node.attrs)
     return f"{node.op}({args}){attrs}: {_type(node.out)}"
-
-
-def _sorted(attrs: Mapping[str, object]) -> list[tuple[str, object]]:
-    return sorted(attrs.items())
 
 
 def _type(tensor: Tensor) -> str:

@@ -7,8 +7,6 @@ ONNX Runtime's choice depends on the row's length.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ..graph.emitter import Emitter
@@ -48,9 +46,7 @@ def _hardmax(node: OnnxNode) -> int:
     """One at the first maximum; before operator set 13, of all dimensions from ``axis``."""
     if node.opset >= 13:
         return _one_hot(node, node.x, _axis(node, -1))
-    axis = _axis(node, 1)
-    rows = math.prod(node.shape[:axis])
-    flat = node.t.reshape(node.x, (rows, math.prod(node.shape[axis:])))
+    flat = node.matrix(_axis(node, 1))
     return node.t.reshape(_one_hot(node, flat, 1), node.shape)
 
 

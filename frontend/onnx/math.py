@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..composites import indexing, movement
 from ..composites import math as composite
-from ..composites import movement
 from .element_types import dtype_name
 from .node import OnnxNode, Operator
 
@@ -64,9 +64,7 @@ def _one_hot(node: OnnxNode) -> int:
     node.check_table(count)
     axis = node.axis(node.attr("axis", -1), node.rank + 1)
     places = t.cast(node.x, "int64")
-    below = t.emit("less", places, t.number(0, "int64"))
-    from_end = t.emit("add", places, t.number(count, "int64"))
-    wrapped = t.emit("where", below, from_end, places)
+    wrapped = indexing.wrapped(t, places, count)
     shape = (*node.shape[:axis], 1, *node.shape[axis:])
     classes = np.arange(count).reshape([-1 if i == axis else 1 for i in range(node.rank + 1)])
     hit = t.emit("equal", t.reshape(wrapped, shape), t.constant(classes.astype(np.int64)))

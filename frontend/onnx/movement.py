@@ -10,7 +10,7 @@ from ..composites import movement
 from ..graph.emitter import MOST_ELEMENTS
 from .node import OnnxNode, Operator
 
-_PADDING = {"constant": "constant", "reflect": "reflect", "edge": "edge"}
+_PADDING = ("constant", "reflect", "edge")
 
 
 def _pad(node: OnnxNode) -> int:

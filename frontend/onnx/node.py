@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -97,6 +98,12 @@ class OnnxNode:
         if len(set(found)) < len(found):
             raise ModelError(f"{self.label}: its axes {found} hold one twice")
         return found
+
+    def matrix(self, axis: int) -> int:
+        """The first input with all dimensions from ``axis`` on, which may be its rank, as one."""
+        axis = axis if axis == self.rank else self.axis(axis)
+        rows, columns = math.prod(self.shape[:axis]), math.prod(self.shape[axis:])
+        return self.t.reshape(self.x, (rows, columns))
 
     def constant(self, index: int, what: str) -> Array | None:
         """An input that must be known at build time; None where it is left out."""

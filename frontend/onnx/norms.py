@@ -20,10 +20,7 @@ def _softmax(op: str) -> Operator:
         t = node.t
         if node.opset >= 13:
             return t.emit(op, node.x, axis=node.axis(node.attr("axis", -1)))
-        axis = int(node.attr("axis", 1))
-        axis = axis if axis == node.rank else node.axis(axis)
-        rows = math.prod(node.shape[:axis])
-        flat = t.reshape(node.x, (rows, math.prod(node.shape[axis:])))
+        flat = node.matrix(int(node.attr("axis", 1)))
         return t.reshape(t.emit(op, flat, axis=1), node.shape)
 
     return Operator(convert)

@@ -9,8 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from luthier.schedules.ops.windows import places
-
+from ..composites.windows import Window
 from .equation import EquationError, parse
 from .opset import is_onnx
 from .resize import scaled_size
@@ -184,10 +183,6 @@ def _pooled(x: _Shape, attrs: Mapping[str, object]) -> list[int] | None:
     fits = len(kernel) == len(strides) == len(dilations) == count and len(pads) == 2 * count
     if not fits or min(*kernel, *strides, *dilations) < 1:
         return None
-    shape = list(x[:2])
-    for i, size in enumerate(x[2:]):
-        stride, before = strides[i], pads[i]
-        more = pads[i] + pads[count + i] + stride - 1
-        number = places(size, kernel[i], stride, dilations[i], more)
-        shape.append(number - ((number - 1) * stride >= size + before))
+    window = Window(tuple(kernel), tuple(strides), tuple(dilations), tuple(pads))
+    shape = [*x[:2], *window.places(x[2:], ceil=True)]
     return shape if min(shape) >= 1 else None

@@ -87,10 +87,7 @@ def _reshape(node: OnnxNode) -> int:
 
 
 def _flatten(node: OnnxNode) -> int:
-    axis = int(node.attr("axis", 1))
-    axis = axis if axis == node.rank else node.axis(axis)
-    rows = math.prod(node.shape[:axis])
-    return node.t.reshape(node.x, (rows, math.prod(node.shape[axis:])))
+    return node.matrix(int(node.attr("axis", 1)))
 
 
 def _squeeze(node: OnnxNode) -> int:
