@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from luthier.schedules import Workload
-from luthier.schedules.counts import flops, traffic
+from luthier.schedules.ops.counts import flops, traffic
 
 _TINY = sys.float_info.min  # in place of zero, to divide by
 

@@ -11,10 +11,11 @@ import resource
 from collections.abc import Mapping
 from pathlib import Path
 
-from luthier.schedules import LuthierError, Schedule, Target, Workload, registry, tvm_late
+from luthier.schedules import LuthierError, Schedule, Target, Workload, tvm_late
 from luthier.schedules.codegen import compile_object
 from luthier.schedules.execute import link
-from luthier.schedules.kernel import Array, Kernel
+from luthier.schedules.ir.kernel import Array, Kernel
+from luthier.schedules.templates import registry
 
 from .inputs import draw
 from .limits import clamp, is_limit

@@ -12,7 +12,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from luthier.schedules import Schedule, Target, Workload, registry
+from luthier.schedules import Schedule, Target, Workload
+from luthier.schedules.templates import registry
 
 from .features import schedule_columns
 from .layers import Layers

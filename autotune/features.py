@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from luthier.schedules import Schedule, Target, Workload, loops, registry
-from luthier.schedules.counts import flops, traffic
-from luthier.schedules.dtype import FLOAT32
+from luthier.schedules import Schedule, Target, Workload
+from luthier.schedules.ir.dtype import FLOAT32
+from luthier.schedules.ops.counts import flops, traffic
+from luthier.schedules.templates import loops, registry
 
 BESIDE = " beside the default's"  # how the names of such columns end
 Column = NDArray[np.float32]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from luthier.schedules import Node, Workload, ops
-from luthier.schedules.kernel import Array
+from luthier.schedules.ir.kernel import Array
 
 
 def draw(workload: Workload, index: int, seed: int) -> Array:

@@ -6,7 +6,8 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 
-from luthier.schedules import Schedule, Target, Workload, registry
+from luthier.schedules import Schedule, Target, Workload
+from luthier.schedules.templates import registry
 
 from .budget import KernelState
 from .layers import Layers

@@ -18,8 +18,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from luthier.schedules import Schedule, Target, Tensor, ToolchainError, Workload, node, registry
+from luthier.schedules import Schedule, Target, Tensor, ToolchainError, Workload, node
 from luthier.schedules.target import check_cores
+from luthier.schedules.templates import registry
 from luthier.schedules.temporary import TemporaryFolder
 
 from .builders import Builders

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from luthier.schedules import ALIGNMENT, Target, Tensor, Workload
-from luthier.schedules.kernel import Array
+from luthier.schedules.ir.kernel import Array
 from luthier.schedules.target import available_cores
 
 from . import limits

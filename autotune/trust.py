@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from luthier.schedules import Target
-from luthier.schedules.processors import PROCESSORS
+from luthier.schedules.target.processors import PROCESSORS
 
 from .machine import Machine
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-from luthier.schedules import Schedule, ScheduleError, Space, Target, Workload, registry
+from luthier.schedules import Schedule, ScheduleError, Space, Target, Workload
+from luthier.schedules.templates import registry
 
 from .record import Record, normal
 

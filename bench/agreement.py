@@ -22,8 +22,8 @@ from bench.standings import markdown
 from luthier.autotune.measure import Measurer
 from luthier.autotune.record import normal
 from luthier.schedules import Schedule, Target, Workload
-from luthier.schedules.registry import spaces
 from luthier.schedules.target import host
+from luthier.schedules.templates.registry import spaces
 
 EVERY = 3  # pools, of which one is measured
 _HEAD = "kernels,schedules,pairwise,top 1,top 5,differ by 5%,pairwise of these".split(",")

@@ -26,7 +26,8 @@ from bench.standings import markdown
 from luthier.autotune.boosting import Trees
 from luthier.autotune.features import schedule_columns
 from luthier.autotune.model import CostModel, Examples, HyperParameters
-from luthier.schedules import Schedule, registry
+from luthier.schedules import Schedule
+from luthier.schedules.templates import registry
 
 FOLDS = 5
 SHOWN = 10  # sets of hyper-parameters

@@ -21,8 +21,9 @@ import psutil
 from bench import results
 from bench.standings import markdown
 from luthier.autotune.measure import Measurer
-from luthier.schedules import Schedule, Space, Tensor, Workload, node, registry
+from luthier.schedules import Schedule, Space, Tensor, Workload, node
 from luthier.schedules.target import available_cores, host
+from luthier.schedules.templates import registry
 
 MOST_GROWTH = 200 << 20  # bytes
 _BATCH = 8

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bench.roofline import WINOGRAD, Limits, own_flops
 from bench.standings import markdown
 from luthier.deploy import KernelEntry
-from luthier.schedules.counts import traffic
+from luthier.schedules.ops.counts import traffic
 
 COMPUTE, NARROW, MEMORY = "arithmetic", "arithmetic, narrow", "memory"
 WIDE = 64  # the least depth and columns of a product that can fill the machine

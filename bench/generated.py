@@ -13,8 +13,8 @@ from pathlib import Path
 from bench.models import all_models, cache_folder
 from luthier.frontend import import_model
 from luthier.schedules import Kernel, Target
-from luthier.schedules.registry import default, instantiate
 from luthier.schedules.target import parse
+from luthier.schedules.templates.registry import default, instantiate
 
 TARGETS = ("x86-64-v3", "x86-64-v4")  # fixed descriptions, the same on every machine
 THREADS = 2

@@ -27,8 +27,8 @@ from rich.progress import Progress
 from luthier.autotune.measure import Measurer
 from luthier.autotune.record import normal
 from luthier.schedules import Schedule, Space, Target, Tensor, Workload, node
-from luthier.schedules.registry import default, spaces
 from luthier.schedules.target import host
+from luthier.schedules.templates.registry import default, spaces
 
 FOLDER = Path(__file__).with_name("pools")
 BATCH = 32

@@ -24,7 +24,7 @@ from luthier.autotune.model import CostModel, Examples
 from luthier.autotune.record import normal
 from luthier.autotune.search import KernelSearch
 from luthier.schedules import Schedule
-from luthier.schedules.registry import spaces
+from luthier.schedules.templates.registry import spaces
 
 TRIALS = 128
 SEEDS = 5

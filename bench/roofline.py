@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from luthier.deploy import KernelEntry
 from luthier.machine.bandwidth import peak_bandwidth
 from luthier.machine.peak import peak_gflops
-from luthier.schedules.counts import flops
+from luthier.schedules.ops.counts import flops
 from luthier.schedules.target import host
 
 WINOGRAD = "winograd"  # the template

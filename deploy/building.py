@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from luthier.frontend.program import Program
-from luthier.schedules import Kernel, ModelError, Schedule, Target, codegen, registry
+from luthier.schedules import Kernel, ModelError, Schedule, Target, codegen
 from luthier.schedules.target import available_cores
+from luthier.schedules.templates import registry
 from luthier.schedules.toolchain import find_compiler
 from luthier.schedules.tvm_late import tvm
 

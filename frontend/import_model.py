@@ -8,7 +8,7 @@ from collections.abc import Callable
 import onnx
 
 from luthier.schedules import ScheduleError, Target, UnsupportedOperator
-from luthier.schedules.registry import spaces
+from luthier.schedules.templates.registry import spaces
 
 from .dump import Dump
 from .graph import Graph

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
         UnsupportedOperator,
         UsageError,
     )
-    from .kernel import ALIGNMENT, Kernel, Packing, Phase
-    from .space import Knob, Schedule, Space
+    from .ir.kernel import ALIGNMENT, Kernel, Packing, Phase
+    from .ir.space import Knob, Schedule, Space
+    from .ir.workload import Node, Tensor, Workload, node
     from .target import Target
-    from .workload import Node, Tensor, Workload, node
 
 __all__ = [
     "ALIGNMENT",
@@ -67,9 +67,9 @@ __getattr__ = late_names(
             "UnsupportedOperator",
             "UsageError",
         ),
-        ".kernel": ("ALIGNMENT", "Kernel", "Packing", "Phase"),
-        ".space": ("Knob", "Schedule", "Space"),
+        ".ir.kernel": ("ALIGNMENT", "Kernel", "Packing", "Phase"),
+        ".ir.space": ("Knob", "Schedule", "Space"),
         ".target": ("Target",),
-        ".workload": ("Node", "Tensor", "Workload", "node"),
+        ".ir.workload": ("Node", "Tensor", "Workload", "node"),
     },
 )

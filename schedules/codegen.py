@@ -9,8 +9,8 @@ import resource
 from collections.abc import Mapping
 from typing import Any
 
-from .kernel import Kernel
-from .target import Target
+from .ir.kernel import Kernel
+from .target.target import Target
 from .tvm_late import tirx, tvm
 
 

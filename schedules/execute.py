@@ -12,10 +12,10 @@ import numpy as np
 
 from .codegen import compile_object
 from .errors import ToolchainError
-from .kernel import ALIGNMENT, Array, Kernel
-from .literals import storage
-from .target import Target
+from .ir.kernel import ALIGNMENT, Array, Kernel
+from .target.target import Target
 from .temporary import TemporaryFolder
+from .tir.literals import storage
 from .toolchain import run_tool
 
 

@@ -6,7 +6,7 @@
 
 #define LUTHIER_ALIGNMENT 64u
 
-/* Does the chunks begin <= i < end; see schedules/kernel.py. */
+/* Does the chunks begin <= i < end; see schedules/ir/kernel.py. */
 typedef void (*luthier_phase_function)(void *const *buffers, void *scratch, int32_t begin,
                                        int32_t end);
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from luthier.schedules import Tensor
-from luthier.schedules.dtype import Kind
+from luthier.schedules.ir.dtype import Kind
 
 from ..graph.emitter import Emitter
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luthier.schedules import Node, Tensor, node, ops
-from luthier.schedules.workload import Attr
+from luthier.schedules.ir.workload import Attr
 
 Array = NDArray[Any]
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from luthier.schedules import ModelError, Tensor, UnsupportedOperator
-from luthier.schedules.dtype import ACCEPTED
-from luthier.schedules.workload import Attr
+from luthier.schedules.ir.dtype import ACCEPTED
+from luthier.schedules.ir.workload import Attr
 
 from . import Array, Builder
 

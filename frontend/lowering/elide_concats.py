@@ -14,7 +14,7 @@ from collections import defaultdict
 from dataclasses import replace
 
 from luthier.schedules import Node, Tensor
-from luthier.schedules.pitch import reads_apart, writes_apart
+from luthier.schedules.templates.pitch import reads_apart, writes_apart
 
 from ..graph import Graph, Op
 from ..program import Part, owner

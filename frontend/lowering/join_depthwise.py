@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import replace
 
 from luthier.schedules import Target, Workload
-from luthier.schedules.separable_space import pays
+from luthier.schedules.templates.separable.space import pays
 
 from ..program import Call, Part, Program
 

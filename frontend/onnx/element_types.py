@@ -6,7 +6,7 @@ import onnx
 from onnx import TensorProto
 
 from luthier.schedules import ModelError
-from luthier.schedules.dtype import ACCEPTED
+from luthier.schedules.ir.dtype import ACCEPTED
 
 
 def dtype_name(elem_type: int, what: str) -> str:

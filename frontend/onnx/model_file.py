@@ -16,8 +16,8 @@ from onnx import TensorProto
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from luthier.schedules import ModelError
-from luthier.schedules.dtype import ACCEPTED
 from luthier.schedules.files import open_regular
+from luthier.schedules.ir.dtype import ACCEPTED
 from luthier.schedules.redaction import shown
 
 from ..messages import one_line

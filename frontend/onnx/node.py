@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from luthier.schedules import ModelError, UnsupportedOperator
-from luthier.schedules.dtype import DType
+from luthier.schedules.ir.dtype import DType
 
 from ..graph import Array
 from ..graph.emitter import MOST_IN_TABLE, Emitter

@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from luthier.schedules import ModelError, UnsupportedOperator
-from luthier.schedules.dtype import ACCEPTED
+from luthier.schedules.ir.dtype import ACCEPTED
 
 from ..graph import Array
 from ..graph.emitter import MOST_IN_TABLE

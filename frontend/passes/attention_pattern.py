@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from luthier.schedules import Tensor
-from luthier.schedules.attention_form import COVERED
-from luthier.schedules.dtype import FLOAT32
+from luthier.schedules.ir.dtype import FLOAT32
+from luthier.schedules.ops.attention_form import COVERED
 
 from ..graph import Graph, Op
 

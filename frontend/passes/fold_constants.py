@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from luthier.schedules import Node, ops
-from luthier.schedules.evaluate import evaluate
+from luthier.schedules.ops.evaluate import evaluate
 
 from ..graph import Array, Graph, Op, Rewriter, literal
 

@@ -17,7 +17,7 @@ from collections import Counter
 import numpy as np
 
 from luthier.schedules import Node
-from luthier.schedules.dtype import FLOAT32
+from luthier.schedules.ir.dtype import FLOAT32
 
 from ..graph import Array, Graph, Op, Rewriter
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from luthier.schedules import Node
-from luthier.schedules.dtype import FLOAT32
+from luthier.schedules.ir.dtype import FLOAT32
 
 from ..graph import Array, Graph, Op, Rewriter
 

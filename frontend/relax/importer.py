@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from luthier.schedules import ModelError, Tensor, UnsupportedOperator
-from luthier.schedules.dtype import ACCEPTED
+from luthier.schedules.ir.dtype import ACCEPTED
 from luthier.schedules.tvm_late import ir, relax, tirx
 
 from ..graph import Graph

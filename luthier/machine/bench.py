@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from luthier.autotune.noise import Watch
 from luthier.deploy import Artifact, load
-from luthier.schedules.counts import flops, traffic
+from luthier.schedules.ops.counts import flops, traffic
 from luthier.schedules.target import check_cores
 
 from ..arguments import validated

@@ -11,9 +11,9 @@ from functools import partial
 import numpy as np
 
 from luthier.schedules import Kernel, Schedule, Target, Tensor, Workload, node
-from luthier.schedules.dtype import FLOAT32
-from luthier.schedules.emit import PhaseBuilder, Slot
+from luthier.schedules.emit.builder import PhaseBuilder, Slot
 from luthier.schedules.execute import aligned
+from luthier.schedules.ir.dtype import FLOAT32
 from luthier.schedules.tvm_late import tirx
 
 from .probe import best_seconds, load

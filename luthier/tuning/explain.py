@@ -10,7 +10,7 @@ from luthier.autotune import explain as explain_workloads
 from luthier.autotune.noise import Watch
 from luthier.frontend import import_model
 from luthier.schedules import Target
-from luthier.schedules.counts import flops, traffic
+from luthier.schedules.ops.counts import flops, traffic
 from luthier.schedules.target import DEFAULT_ACCURACY, check_cores
 
 from ..arguments import validated

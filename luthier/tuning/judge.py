@@ -20,7 +20,8 @@ from luthier.autotune.record import normal, now
 from luthier.autotune.winner import NOTABLE
 from luthier.deploy import build as build_program
 from luthier.frontend import Program
-from luthier.schedules import Schedule, Workload, registry
+from luthier.schedules import Schedule, Workload
+from luthier.schedules.templates import registry
 from luthier.schedules.temporary import TemporaryFolder
 
 from .timed import Inputs, InTurns, Samples, in_turns, is_slower

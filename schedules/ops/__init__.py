@@ -19,8 +19,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ..workload import Node
-from . import attention, functions, logic, movement, norms, numbers, products, reductions, windows
+from ..ir.workload import Node
+from ..ops import (
+    attention,
+    functions,
+    logic,
+    movement,
+    norms,
+    numbers,
+    products,
+    reductions,
+    windows,
+)
 from .norms import Norm, Softmax
 from .operator import Anchor, Elementwise, Known, Movement, Operator
 from .products import Product

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from ..attention_form import COVERED, form_of
-from ..workload import Node, Tensor
+from ..ir.workload import Node, Tensor
+from .attention_form import COVERED, form_of
 from .operator import Anchor, Array
 
 

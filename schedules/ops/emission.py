@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..arithmetic import libm as _libm
-from ..dtype import FLOAT32
+from ..ir.dtype import FLOAT32
+from ..ir.workload import Node
+from ..tir.arithmetic import libm as _libm
 from ..tvm_late import tirx
-from ..workload import Node
 from .operator import Bind, Emit, Expr
 
 

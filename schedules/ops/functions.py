@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import mathfn
-from ..conversion import dtype_of
+from ..tir import mathfn
+from ..tir.conversion import dtype_of
 from ..tvm_late import tirx
 from .emission import fast, intrinsic, libm
 from .numbers import numpy

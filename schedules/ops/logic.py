@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..compare import equal, is_number, less, less_equal
-from ..literals import constant
+from ..ir.workload import Node
+from ..tir.compare import equal, is_number, less, less_equal
+from ..tir.literals import constant
 from ..tvm_late import tirx
-from ..workload import Node
 from .emission import is_true, truth
 from .numbers import numpy
 from .operator import Bind, Elementwise, Emit, Expr

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ..conversion import dtype_of
-from ..dtype import DTYPES, Kind
-from ..indices import Index
-from ..literals import constant
-from ..point import Point, broadcast_point
+from ..ir.dtype import DTYPES, Kind
+from ..ir.workload import Node, Tensor
+from ..tir.conversion import dtype_of
+from ..tir.indices import Index
+from ..tir.literals import constant
+from ..tir.point import Point, broadcast_point
 from ..tvm_late import tirx
-from ..workload import Node, Tensor
 from .numbers import number
 from .operator import Array, Attrs, Elements, Expr, Movement, like_first
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..workload import Node, Tensor
+from ..ir.workload import Node, Tensor
 from .operator import Anchor, Array, like_first
 
 _PASSES = 3  # how often kernels read what they normalise

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from .. import arithmetic
-from ..casts import cast
-from ..compare import extreme, less
-from ..conversion import convert
-from ..dtype import Kind
-from ..literals import constant, operand, storage
+from ..ir.dtype import Kind
+from ..ir.workload import Node
+from ..tir import arithmetic
+from ..tir.casts import cast
+from ..tir.compare import extreme, less
+from ..tir.conversion import convert
+from ..tir.literals import constant, operand, storage
 from ..tvm_late import tirx
-from ..workload import Node
 from .emission import binding, intrinsic, truth
 from .operator import Array, Bind, Elementwise, Emit, Evaluate, Expr, always
 

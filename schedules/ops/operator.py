@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..workload import Node, Tensor
+from ..ir.workload import Node, Tensor
 
 Array: TypeAlias = NDArray[Any]
 Attrs: TypeAlias = Mapping[str, Any]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..workload import Node, Tensor
+from ..ir.workload import Node, Tensor
 from .operator import Anchor, Array, Attrs
 from .windows import places, windows
 

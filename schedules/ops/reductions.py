@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..workload import Node, Tensor
+from ..ir.workload import Node, Tensor
 from .operator import Anchor, Array, Attrs, Evaluate
 
 

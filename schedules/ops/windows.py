@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ..workload import Node, Tensor
+from ..ir.workload import Node, Tensor
 from .operator import Anchor, Array
 
 

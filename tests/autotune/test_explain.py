@@ -11,7 +11,7 @@ import pytest
 from luthier.autotune import Layers, Store, explain
 from luthier.autotune.record import normal
 from luthier.schedules import Schedule, Space, Tensor, Workload, node
-from luthier.schedules.registry import default, spaces
+from luthier.schedules.templates.registry import default, spaces
 
 
 @pytest.fixture

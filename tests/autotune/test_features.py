@@ -9,7 +9,7 @@ import pytest
 
 from luthier.autotune.features import BESIDE, schedule_columns
 from luthier.schedules import Schedule, ScheduleError
-from luthier.schedules.registry import default, spaces
+from luthier.schedules.templates.registry import default, spaces
 
 
 def test_the_default_has_nothing_beyond_itself(workload, target):

@@ -17,8 +17,9 @@ from luthier.autotune.layers import Layers
 from luthier.autotune.measure import Measurement, Measurer
 from luthier.autotune.record import Outcome, normal
 from luthier.autotune.store import Store
-from luthier.schedules import LogError, Tensor, ToolchainError, Workload, node, registry
+from luthier.schedules import LogError, Tensor, ToolchainError, Workload, node
 from luthier.schedules.target import host
+from luthier.schedules.templates import registry
 
 RELU = Workload((Tensor((50_000,)),), (False,), (node("relu", (0,), Tensor((50_000,))),))
 

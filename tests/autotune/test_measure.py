@@ -18,8 +18,9 @@ from luthier.autotune.inputs import draw
 from luthier.autotune.measure import Limits, Measurement, Measurer
 from luthier.autotune.parse import parse_record
 from luthier.autotune.record import Outcome
-from luthier.schedules import Schedule, Target, Tensor, ToolchainError, Workload, node, registry
+from luthier.schedules import Schedule, Target, Tensor, ToolchainError, Workload, node
 from luthier.schedules.target import available_cores, host
+from luthier.schedules.templates import registry
 from luthier.schedules.toolchain import find_compiler
 
 pytestmark = pytest.mark.alone

@@ -20,7 +20,8 @@ from luthier.autotune.model import CostModel
 from luthier.autotune.record import Outcome, Record, normal
 from luthier.autotune.search import KernelSearch
 from luthier.autotune.winner import NOTABLE
-from luthier.schedules import Schedule, Target, Tensor, Workload, node, registry
+from luthier.schedules import Schedule, Target, Tensor, Workload, node
+from luthier.schedules.templates import registry
 
 ZEN3 = Target("x86-64-v3", "znver3", 2, 32768, 524288, 33554432)
 ENDLESS = Policy(patience=100_000)

@@ -17,7 +17,8 @@ from luthier.autotune.parse import parse_record
 from luthier.autotune.record import Record, normal
 from luthier.autotune.selection import best_of, is_stale, latest, winners
 from luthier.autotune.store import Store
-from luthier.schedules import LuthierError, Tensor, Workload, node, registry
+from luthier.schedules import LuthierError, Tensor, Workload, node
+from luthier.schedules.templates import registry
 
 ROUNDS = 300
 SLOWEST = 5.0  # seconds for a record, far beyond what any takes

@@ -28,8 +28,9 @@ from luthier.autotune import (
 from luthier.autotune.budget import Policy
 from luthier.autotune.measure import Measurement, Measurer
 from luthier.autotune.record import normal
-from luthier.schedules import Target, TargetError, Tensor, UsageError, Workload, node, registry
+from luthier.schedules import Target, TargetError, Tensor, UsageError, Workload, node
 from luthier.schedules.target import available_cores, host
+from luthier.schedules.templates import registry
 
 pytestmark = pytest.mark.alone
 

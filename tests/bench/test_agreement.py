@@ -8,7 +8,7 @@ import pytest
 from bench.agreement import clear_pairs, drawn
 from bench.pool import SURVEY
 from luthier.schedules import Target
-from luthier.schedules.registry import spaces
+from luthier.schedules.templates.registry import spaces
 
 
 def test_only_pairs_that_differ_count_as_clear():

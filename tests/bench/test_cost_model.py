@@ -12,7 +12,7 @@ from bench.cost_model import cross_validated, drawn, quality
 from bench.pool import SURVEY, Pool, product
 from luthier.autotune.record import normal
 from luthier.schedules import Target, Workload
-from luthier.schedules.registry import spaces
+from luthier.schedules.templates.registry import spaces
 
 TARGET = Target("x86-64-v4", "x86-64-v4", 2)
 

@@ -11,7 +11,7 @@ from bench import pool, replay
 from bench.pool import KERNELS, Pool
 from luthier.autotune.record import normal
 from luthier.schedules import Schedule, Target
-from luthier.schedules.registry import spaces
+from luthier.schedules.templates.registry import spaces
 
 TARGET = Target("x86-64-v3", "znver3", 2, 32768, 524288, 33554432)
 

@@ -266,7 +266,7 @@ def test_program_without_inputs(tmp_path: Path) -> None:
 
 
 def test_build_uses_records_and_defaults(tmp_path: Path) -> None:
-    from luthier.schedules import registry
+    from luthier.schedules.templates import registry
 
     matrix, row = Tensor((64, 50)), Tensor((50,))
     add = Workload(

@@ -23,8 +23,8 @@ from luthier.frontend.program import Call, Program
 from luthier.schedules import ArtifactError, Tensor, Workload, node
 from luthier.schedules.codegen import compile_object
 from luthier.schedules.execute import link
-from luthier.schedules.registry import default, instantiate
 from luthier.schedules.target import host
+from luthier.schedules.templates.registry import default, instantiate
 from luthier.schedules.toolchain import find_compiler
 
 HERE = Path(__file__).parent

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from luthier.deploy.plan import WeightPlaces, plan
 from luthier.frontend import import_model
 from luthier.schedules import Target
-from luthier.schedules.registry import default, instantiate
+from luthier.schedules.templates.registry import default, instantiate
 
 TARGET = Target("x86-64-v3", "x86-64-v3", 2)
 SHAPE = [4, 8]

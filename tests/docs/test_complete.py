@@ -23,7 +23,7 @@ from luthier.cli import cli as group
 from luthier.commands.logs import logs
 from luthier.frontend.onnx.operators import SUPPORTED
 from luthier.schedules import errors
-from luthier.schedules.dtype import ACCEPTED
+from luthier.schedules.ir.dtype import ACCEPTED
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

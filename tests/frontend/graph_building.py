@@ -11,7 +11,7 @@ from luthier.frontend.graph import Builder, Graph
 from luthier.frontend.lowering.lower import lower
 from luthier.frontend.program import Program
 from luthier.schedules import Tensor
-from luthier.schedules.evaluate import evaluate
+from luthier.schedules.ops.evaluate import evaluate
 
 Arrays = Mapping[str, np.ndarray]
 CONVOLUTION = {"strides": (1, 1), "pads": (1, 1, 1, 1), "dilations": (1, 1), "groups": 1}

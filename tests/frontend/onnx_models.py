@@ -15,9 +15,10 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from luthier.frontend import Program, import_model
-from luthier.schedules import Target, Tensor, Workload, evaluate, ops
+from luthier.schedules import Target, Tensor, Workload, ops
 from luthier.schedules.execute import run_kernel
-from luthier.schedules.registry import default, instantiate
+from luthier.schedules.ops import evaluate
+from luthier.schedules.templates.registry import default, instantiate
 
 TARGET = Target("x86-64-v2", "x86-64-v2", 1)
 

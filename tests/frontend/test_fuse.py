@@ -14,7 +14,7 @@ from luthier.frontend.passes.fold_constants import fold_constants
 from luthier.frontend.passes.legalize import legalize
 from luthier.frontend.program import Program
 from luthier.schedules import Tensor
-from luthier.schedules.registry import spaces
+from luthier.schedules.templates.registry import spaces
 
 
 def program(graph: Graph) -> Program:

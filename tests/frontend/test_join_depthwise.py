@@ -11,7 +11,7 @@ from luthier.frontend.graph import Graph
 from luthier.frontend.lowering.join_depthwise import join_depthwise
 from luthier.frontend.program import Program
 from luthier.schedules import Target
-from luthier.schedules.registry import default
+from luthier.schedules.templates.registry import default
 
 POINTWISE = CONVOLUTION | {"pads": (0, 0, 0, 0)}
 APART = [["conv2d", "relu"], ["conv2d", "relu"]]

@@ -15,7 +15,7 @@ from luthier.deploy import build, load
 from luthier.frontend import Program, import_model
 from luthier.frontend.program import Part
 from luthier.schedules import Schedule, Target, Workload
-from luthier.schedules.registry import spaces
+from luthier.schedules.templates.registry import spaces
 
 from .case import Case, Setting
 from .values import Array

@@ -190,7 +190,7 @@ def test_threads_of_a_build(model, tmp_path):
 
 
 def test_by_default_a_build_is_for_every_core_this_process_may_use(model, tmp_path, monkeypatch):
-    monkeypatch.setattr("luthier.schedules.target.available_cores", lambda: 5)
+    monkeypatch.setattr("luthier.schedules.target.machine.available_cores", lambda: 5)
     luthier.build(model, tmp_path / "out")
     with luthier.load(tmp_path / "out") as artifact:
         assert artifact.manifest.target.threads == 5

@@ -13,7 +13,7 @@ from luthier.autotune.noise import Watch
 from luthier.machine.bandwidth import peak_bandwidth
 from luthier.machine.peak import peak_gflops
 from luthier.schedules import Target
-from luthier.schedules.counts import flops
+from luthier.schedules.ops.counts import flops
 from luthier.schedules.target import host
 
 
@@ -153,7 +153,7 @@ class TestWatch:
 
 
 def test_more_threads_than_cores_are_not_timed(artifact_folder, monkeypatch):
-    monkeypatch.setattr("luthier.schedules.target.available_cores", lambda: 1)
+    monkeypatch.setattr("luthier.schedules.target.machine.available_cores", lambda: 1)
     with pytest.raises(luthier.TargetError, match="2 threads cannot be timed here"):
         luthier.bench(artifact_folder, seconds=0.05, threads=2)
 

@@ -16,7 +16,7 @@ from luthier.autotune.record import normal, now, tool_versions
 from luthier.deploy.manifest import Manifest, read_manifest
 from luthier.frontend import import_model
 from luthier.schedules import Schedule, Target
-from luthier.schedules.registry import spaces
+from luthier.schedules.templates.registry import spaces
 
 SHAPE = (1, 32, 28, 28)
 

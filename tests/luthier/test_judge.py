@@ -19,7 +19,8 @@ from luthier.autotune.measure import Measurer
 from luthier.autotune.measurement import Measurement, recorded, side_by_side
 from luthier.autotune.record import normal, now
 from luthier.frontend import Program, import_model
-from luthier.schedules import Schedule, Target, registry
+from luthier.schedules import Schedule, Target
+from luthier.schedules.templates import registry
 from luthier.tuning.footprint import (
     activation_bytes,
     stays_in_cache,

@@ -162,7 +162,9 @@ def test_wrong_results(monkeypatch):
 
 
 def test_a_cpu_that_is_too_old(monkeypatch):
-    monkeypatch.setattr("luthier.schedules.target.host_features", lambda: frozenset({"sse2"}))
+    monkeypatch.setattr(
+        "luthier.schedules.target.machine.host_features", lambda: frozenset({"sse2"})
+    )
     finding = found("cpu")
     assert not finding.ok
     assert "below x86-64-v2" in finding.detail

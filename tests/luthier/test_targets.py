@@ -19,7 +19,6 @@ import luthier.logs
 from luthier.autotune import Machine, Record, write_pack
 from luthier.autotune.validity import Validity
 from luthier.schedules import Target
-from luthier.schedules import target as target_module
 from luthier.schedules.target import parse
 
 
@@ -48,6 +47,7 @@ MACHINES = {
     ),
 }
 Become = Callable[[str], None]
+HERE = "luthier.schedules.target.machine"
 
 
 @pytest.fixture
@@ -62,10 +62,18 @@ def become(monkeypatch: pytest.MonkeyPatch) -> Become:
         )
         sizes = dict(zip((0, 2, 3), machine.caches, strict=True))
         monkeypatch.setattr(archspec.cpu, "host", lambda: host)
-        monkeypatch.setattr(target_module, "_cache_bytes", lambda index, default: sizes[index])
-        for module in ("luthier.tuning.tune", "luthier.machine.target", "luthier.schedules.target"):
+        monkeypatch.setattr(f"{HERE}._cache_bytes", lambda index, default: sizes[index])
+        for module in (
+            "luthier.tuning.tune",
+            "luthier.machine.target",
+            "luthier.schedules.target.machine",
+        ):
             monkeypatch.setattr(f"{module}.host_cpu", lambda: machine.cpu)
-        for module in ("luthier.building.trial", "luthier.tuning.tune", "luthier.schedules.target"):
+        for module in (
+            "luthier.building.trial",
+            "luthier.tuning.tune",
+            "luthier.schedules.target.machine",
+        ):
             monkeypatch.setattr(f"{module}.host_features", lambda: host.features)
 
     return simulate

@@ -1,4 +1,4 @@
-"""Calls kernels as the contract in ``schedules/kernel.py`` allows, at its nastiest, and compares.
+"""Calls kernels as the contract in ``schedules/ir/kernel.py`` allows, at its nastiest, and compares.
 
 Buffers end before a page that traps, memory nobody promised to clear holds NaN, chunks come in
 random order and pieces, scratch is overwritten between calls.
@@ -17,11 +17,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from luthier.schedules import ALIGNMENT, Kernel, Schedule, Target, Tensor, Workload, evaluate, ops
+from luthier.schedules import ALIGNMENT, Kernel, Schedule, Target, Tensor, Workload, ops
 from luthier.schedules.codegen import compile_object
 from luthier.schedules.execute import link
-from luthier.schedules.registry import instantiate, spaces
+from luthier.schedules.ops import evaluate
 from luthier.schedules.target import host_level
+from luthier.schedules.templates.registry import instantiate, spaces
 
 LEVELS = ("x86-64-v2", "x86-64-v3", "x86-64-v4")
 TARGETS = {level: Target(level, level, 2, 32 << 10, 512 << 10, 16 << 20) for level in LEVELS}

@@ -14,7 +14,7 @@ from caller import TARGETS
 from workloads import Builder, conv, conv_transpose, group_norm, matmul, pool, separable, unary
 
 from luthier.schedules import Kernel, Target, Workload
-from luthier.schedules.registry import default, instantiate, spaces
+from luthier.schedules.templates.registry import default, instantiate, spaces
 
 FOLDER = Path(__file__).with_name("golden")
 LEVELS = ("x86-64-v3", "x86-64-v4")

@@ -12,8 +12,8 @@ from caller import RUNNABLE, TARGETS, Library, magnitude, reference, schedules
 from workloads import conv
 
 from luthier.schedules import Schedule, Workload
-from luthier.schedules.registry import instantiate, spaces
 from luthier.schedules.target import ACCURACIES
+from luthier.schedules.templates.registry import instantiate, spaces
 
 PAD = (1, 1, 1, 1)
 Array = np.ndarray

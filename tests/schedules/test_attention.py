@@ -11,7 +11,7 @@ from caller import RUNNABLE, TARGETS, draw, in_turn, verify
 from workloads import Builder
 
 from luthier.schedules import ScheduleError
-from luthier.schedules.registry import spaces
+from luthier.schedules.templates.registry import spaces
 
 
 @pytest.mark.parametrize(("seed", "level"), in_turn(range(6)))

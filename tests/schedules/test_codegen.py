@@ -14,7 +14,7 @@ from workloads import Builder, conv, conv_transpose, matmul, pool
 
 from luthier.schedules import Target
 from luthier.schedules.codegen import compile_object, llvm_target
-from luthier.schedules.registry import instantiate
+from luthier.schedules.templates.registry import instantiate
 
 PAD = (1, 1, 1, 1)
 LIBC = {"memcpy", "memmove", "memset"}

@@ -11,7 +11,7 @@ from caller import RUNNABLE, TARGETS, Library, compare, draw, magnitude, referen
 from workloads import conv, conv_transpose, matmul, pool, separable
 
 from luthier.schedules import Schedule, Target, Workload
-from luthier.schedules.registry import instantiate
+from luthier.schedules.templates.registry import instantiate
 
 PAD = (1, 1, 1, 1)
 Array = np.ndarray

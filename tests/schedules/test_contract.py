@@ -14,10 +14,10 @@ from tvm import tirx
 from workloads import conv, unary
 
 from luthier.schedules import ALIGNMENT, Kernel, Schedule
-from luthier.schedules.emit import PhaseBuilder, Slot
+from luthier.schedules.emit.builder import PhaseBuilder, Slot
 from luthier.schedules.execute import run_kernel
-from luthier.schedules.registry import instantiate
-from luthier.schedules.workload import Tensor
+from luthier.schedules.ir.workload import Tensor
+from luthier.schedules.templates.registry import instantiate
 
 CHUNKS, EACH = 8, 4
 RELU = unary("relu", (CHUNKS * EACH,))

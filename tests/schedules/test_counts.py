@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from luthier.schedules import Node, Tensor, Workload, node
-from luthier.schedules.counts import flops, traffic
+from luthier.schedules.ops.counts import flops, traffic
 
 
 def workload(inputs: list[Tensor], *nodes: Node) -> Workload:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from luthier.schedules import LogError, Tensor
-from luthier.schedules.dtype import ACCEPTED, DTYPES, DType, Kind
+from luthier.schedules.ir.dtype import ACCEPTED, DTYPES, DType, Kind
 
 STORED = sorted(DTYPES.keys() - ACCEPTED.keys())
 FLOATS = {"float16", "float32", "float64"}

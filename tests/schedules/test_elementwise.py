@@ -10,8 +10,8 @@ from caller import RUNNABLE, TARGETS, Library, compare, reference, schedules
 from workloads import Builder, Value
 
 from luthier.schedules import ScheduleError, Workload, ops
-from luthier.schedules.dtype import ACCEPTED
-from luthier.schedules.registry import instantiate
+from luthier.schedules.ir.dtype import ACCEPTED
+from luthier.schedules.templates.registry import instantiate
 
 SIZE = 45  # full vectors of every level, and a tail
 FLOATS = ("float32", "float64")

@@ -11,10 +11,10 @@ from tvm import tirx
 from workloads import Builder
 
 from luthier.schedules import ScheduleError, Tensor
-from luthier.schedules.emit import PhaseBuilder, Slot
-from luthier.schedules.indices import divide, modulo, split_index, tail
-from luthier.schedules.point import Point, broadcast_point, flatten
-from luthier.schedules.template import collapse
+from luthier.schedules.emit.builder import PhaseBuilder, Slot
+from luthier.schedules.templates.template import collapse
+from luthier.schedules.tir.indices import divide, modulo, split_index, tail
+from luthier.schedules.tir.point import Point, broadcast_point, flatten
 
 
 @given(begin=st.integers(0, 40), size=st.integers(0, 200), lanes=st.sampled_from([1, 2, 4, 8, 16]))

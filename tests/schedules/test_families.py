@@ -21,7 +21,7 @@ from workloads import (
 )
 
 from luthier.schedules import Workload
-from luthier.schedules.registry import TEMPLATES, spaces
+from luthier.schedules.templates.registry import TEMPLATES, spaces
 
 AFTER = tuple(EPILOGUES)
 

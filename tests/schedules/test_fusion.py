@@ -9,8 +9,8 @@ from graphs import random_graph
 from workloads import Builder, Value
 
 from luthier.schedules import ops
-from luthier.schedules.registry import instantiate
-from luthier.schedules.segments import columns
+from luthier.schedules.templates.pointwise.segments import columns
+from luthier.schedules.templates.registry import instantiate
 
 SEEDS = range(32)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from golden import FOLDER, NAMES, SCRIPTS, text
 
-from luthier.schedules.registry import TEMPLATES
+from luthier.schedules.templates.registry import TEMPLATES
 
 OTHERS = {"relax"}  # TVM's own, not ours to review
 

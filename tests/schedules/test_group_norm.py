@@ -10,7 +10,7 @@ import pytest
 from caller import RUNNABLE, TARGETS, draw, verify
 from workloads import EPILOGUES, Builder, group_norm
 
-from luthier.schedules.registry import default, instantiate, spaces
+from luthier.schedules.templates.registry import default, instantiate, spaces
 
 TOLERANCE = {"relative": 1e-5, "absolute": 4e-6}
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from luthier.schedules import Target
-from luthier.schedules.dtype import DTYPES
-from luthier.schedules.isa import ISAS, Isa
-from luthier.schedules.processors import PROCESSORS
+from luthier.schedules.ir.dtype import DTYPES
+from luthier.schedules.target.isa import ISAS, Isa
+from luthier.schedules.target.processors import PROCESSORS
 
 EACH = pytest.mark.parametrize("isa", ISAS.values(), ids=lambda isa: isa.name)
 PROBED = Path(__file__).parents[2] / "deploy/runtime/cpu.c"

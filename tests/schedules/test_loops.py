@@ -11,10 +11,10 @@ from golden import SCRIPTS
 from workloads import conv, group_norm, matmul, pool, separable
 
 from luthier.schedules import Schedule, ScheduleError, Target, Workload
-from luthier.schedules.counts import flops
-from luthier.schedules.dtype import FLOAT32
-from luthier.schedules.loops import features
-from luthier.schedules.registry import instantiate, loops, spaces
+from luthier.schedules.ir.dtype import FLOAT32
+from luthier.schedules.ops.counts import flops
+from luthier.schedules.templates.loops import features
+from luthier.schedules.templates.registry import instantiate, loops, spaces
 
 TARGET = Target("x86-64-v4", "x86-64-v4", 4, l1=32768, l2=1 << 20, l3=1 << 25)
 PAD = (1, 1, 1, 1)

@@ -1,4 +1,4 @@
-"""The errors that ``schedules/mathfn.py`` states, over the whole range of float32."""
+"""The errors that ``schedules/tir/mathfn.py`` states, over the whole range of float32."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from caller import RUNNABLE, TARGETS, Library, schedules
 from scipy import special
 from workloads import unary
 
-from luthier.schedules.registry import instantiate
+from luthier.schedules.templates.registry import instantiate
 
 TINY = np.finfo(np.float32).tiny
 MOST = np.finfo(np.float32).max

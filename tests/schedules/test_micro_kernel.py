@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from luthier.schedules.dtype import DTYPES, FLOAT32
-from luthier.schedules.micro_kernel import FLOAT32_MULTIPLY_ADD
+from luthier.schedules.emit.micro_kernel import FLOAT32_MULTIPLY_ADD
+from luthier.schedules.ir.dtype import DTYPES, FLOAT32
 
 INT8 = DTYPES["int8"]
 BY_FOUR = replace(FLOAT32_MULTIPLY_ADD, a=DTYPES["uint8"], b=INT8, steps=4)  # as VNNI

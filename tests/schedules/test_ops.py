@@ -10,8 +10,8 @@ from caller import verify
 from workloads import Builder
 
 from luthier.schedules import Node, Tensor, ops
-from luthier.schedules.counts import flops
-from luthier.schedules.evaluate import evaluate
+from luthier.schedules.ops.counts import flops
+from luthier.schedules.ops.evaluate import evaluate
 from luthier.schedules.ops.numbers import numpy
 
 CUBE = ops.Elementwise(

@@ -14,8 +14,8 @@ from caller import RUNNABLE, TARGETS, in_turn, verify
 from workloads import Builder, conv, conv_transpose, group_norm, matmul, pool, unary
 
 from luthier.schedules import LogError, Tensor, Workload
-from luthier.schedules.pitch import reads_apart, writes_apart
-from luthier.schedules.registry import default, spaces
+from luthier.schedules.templates.pitch import reads_apart, writes_apart
+from luthier.schedules.templates.registry import default, spaces
 
 PADS = (1, 1, 1, 1)
 

@@ -7,8 +7,8 @@ import pytest
 from caller import RUNNABLE, TARGETS, draw, verify
 from workloads import conv, matmul
 
-from luthier.schedules.gemm import product
-from luthier.schedules.registry import spaces
+from luthier.schedules.templates.gemm.emit import product
+from luthier.schedules.templates.registry import spaces
 
 CASES = {
     "one number": matmul((1, 1), (1, 1)),

@@ -13,7 +13,7 @@ from onnx.reference import ReferenceEvaluator
 from workloads import Builder, conv, conv_transpose, matmul, pool
 
 from luthier.schedules import Workload
-from luthier.schedules.registry import instantiate
+from luthier.schedules.templates.registry import instantiate
 
 Array = np.ndarray
 TO_NCHW, TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)

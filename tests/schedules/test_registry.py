@@ -10,7 +10,7 @@ from caller import TARGETS
 from workloads import Builder, conv, conv_transpose, group_norm, matmul, pool, separable, unary
 
 from luthier.schedules import Schedule, ScheduleError, Tensor, Workload, node
-from luthier.schedules.registry import TEMPLATES, default, instantiate, spaces
+from luthier.schedules.templates.registry import TEMPLATES, default, instantiate, spaces
 
 TARGET = TARGETS["x86-64-v3"]
 

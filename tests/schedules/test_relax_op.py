@@ -10,7 +10,7 @@ from caller import RUNNABLE, TARGETS, Library, compare, draw
 from scipy import signal
 
 from luthier.schedules import Node, ScheduleError, Tensor, Workload, node
-from luthier.schedules.registry import default, instantiate
+from luthier.schedules.templates.registry import default, instantiate
 
 TARGET = TARGETS[RUNNABLE[-1]]
 

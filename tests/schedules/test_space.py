@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from workloads import Builder, conv, conv_transpose, matmul, pool, unary
 
 from luthier.schedules import Knob, Schedule, ScheduleError, Space, Target, Workload
-from luthier.schedules.registry import spaces
+from luthier.schedules.templates.registry import spaces
 
 SMALL = Space(
     "small",

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luthier.schedules import Target, TargetError, codegen, target
-from luthier.schedules.dtype import FLOAT32
-from luthier.schedules.processors import PROCESSORS
+from luthier.schedules.ir.dtype import FLOAT32
+from luthier.schedules.target.processors import PROCESSORS
 
 V2 = {"sse3", "ssse3", "sse4_1", "sse4_2", "popcnt"}
 V3 = V2 | {"avx", "avx2", "fma", "f16c", "bmi1", "bmi2"}
@@ -51,13 +51,13 @@ def _of_level(level: str) -> Target:
     ],
 )
 def test_the_level_follows_from_features_alone(monkeypatch, features, level):
-    monkeypatch.setattr(target, "host_features", lambda: frozenset(features))
+    monkeypatch.setattr(target.machine, "host_features", lambda: frozenset(features))
     assert target.host_level() == level
 
 
 @pytest.mark.parametrize("missing", sorted(V2))
 def test_less_than_v2_is_refused(monkeypatch, missing):
-    monkeypatch.setattr(target, "host_features", lambda: frozenset(V4 - {missing}))
+    monkeypatch.setattr(target.machine, "host_features", lambda: frozenset(V4 - {missing}))
     with pytest.raises(TargetError, match="x86-64-v2"):
         target.host_level()
 
@@ -80,8 +80,8 @@ def no_machine(tmp_path, monkeypatch):
         raise AssertionError("a machine was asked what it is")
 
     for name in ("host_features", "host_cpu", "host_level", "_cache_bytes"):
-        monkeypatch.setattr(target, name, asked)
-    monkeypatch.setattr(target, "_ROOT", tmp_path)
+        monkeypatch.setattr(target.machine, name, asked)
+    monkeypatch.setattr(target.machine, "_ROOT", tmp_path)
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -126,7 +126,7 @@ class TestCores:
     @pytest.fixture
     def files(self, tmp_path, monkeypatch):
         """Write files under a root that stands for the machine's; eight cores are allowed."""
-        monkeypatch.setattr(target, "_ROOT", tmp_path)
+        monkeypatch.setattr(target.machine, "_ROOT", tmp_path)
         monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
 
         def write(**contents: str) -> None:
@@ -213,7 +213,7 @@ class TestCores:
 
 @pytest.mark.parametrize(("threads", "cores"), [(2, 1), (9, 8), (1 << 40, 8)])
 def test_threads_without_a_core_are_not_timed(monkeypatch, threads, cores):
-    monkeypatch.setattr(target, "available_cores", lambda: cores)
+    monkeypatch.setattr(target.machine, "available_cores", lambda: cores)
     target.check_cores(cores)
     with pytest.raises(TargetError, match=f"{threads} threads .* may use {cores} core"):
         target.check_cores(threads)
@@ -299,4 +299,4 @@ def test_arbitrary_json_is_refused_or_reads_back(value, field):
 
 def test_the_package_reads_this_machine_and_no_other():
     """The tests above replace the root; it is the real one otherwise."""
-    assert Path("/") == target._ROOT
+    assert Path("/") == target.machine._ROOT

@@ -12,7 +12,7 @@ from workloads import unary
 from luthier.schedules import ToolchainError
 from luthier.schedules.codegen import compile_object
 from luthier.schedules.execute import aligned, link
-from luthier.schedules.registry import instantiate
+from luthier.schedules.templates.registry import instantiate
 from luthier.schedules.toolchain import find_compiler
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from workloads import conv, conv_transpose, pool, separable
 
 from luthier.schedules import ScheduleError
-from luthier.schedules.window import Axis, column_tiles
+from luthier.schedules.templates.window import Axis, column_tiles
 
 CONVOLUTIONS = {
     "one pixel": conv((1, 1, 1, 1), 1, (1, 1)),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from workloads import EPILOGUES, conv, matmul, unary
 
 from luthier.schedules import LogError, Tensor, Workload, node
-from luthier.schedules.dtype import ACCEPTED
+from luthier.schedules.ir.dtype import ACCEPTED
 
 CONV = conv((1, 14, 14, 64), 64, (3, 3), pads=(1, 1, 1, 1), after="residual")
 

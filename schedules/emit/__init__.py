@@ -1,0 +1,1 @@
+"""Writes phases: statements, register tiles, the elements of expressions."""

@@ -1,0 +1,268 @@
+"""Writes a phase: TensorIR statements, in program order, with Python's ``with`` as the nesting.
+
+The templates use this instead of constructing TensorIR nodes by hand::
+
+    phase = PhaseBuilder(buffers)
+    with phase.chunk_loop() as i, phase.loop(4) as j:
+        phase.store(out, i * 4 + j, phase.load(a, i * 4 + j) * 2.0)
+    return phase.finish(chunks=n)
+
+All buffers are one-dimensional. Loops marked as vectors are scalar code here; TVM's VectorizeLoop
+makes vector instructions of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ScheduleError
+from ..ir.kernel import Phase
+from ..ir.workload import Tensor
+from ..late import late
+from ..tir.indices import Expr, Index, tail
+from ..tvm_late import ir, tirx
+
+_sym, _analysis = late("tvm.sym"), late("tvm.tirx.analysis")
+_MOST_ELEMENTS = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A buffer of the phase: its place in ``buffers`` (None: the worker's scratch) and its type."""
+
+    position: int | None
+    name: str
+    tensor: Tensor
+    offset: int = 0  # bytes into the scratch
+
+
+class PhaseBuilder:
+    """Collects the statements of one phase."""
+
+    def __init__(self, slots: Sequence[Slot]) -> None:
+        self.begin = tirx.Var("begin", "int32")
+        self.end = tirx.Var("end", "int32")
+        self._table = tirx.Var("buffers", ir.PointerType(ir.PrimType("uint64"), "global"))
+        self._scratch = tirx.Var("scratch", ir.PointerType(ir.PrimType("uint8"), "global"))
+        self._blocks: list[list[Any]] = [[]]
+        self._names = 0
+        self._lane_by_lane = False
+        self._lane: tuple[Index, int, int] = (0, 1, -1)  # index, lanes, where its loop is written
+        self._outer: int | None = None  # the block that ``hoist`` writes to
+        self._inner: set[str] = set()  # variables that are made inside of it
+        self._bounds = _sym.Analyzer()
+        self._buffers = self._declare(slots)
+
+    def _declare(self, slots: Sequence[Slot]) -> dict[str, Any]:
+        used = [s.position for s in slots if s.position is not None]
+        table = tirx.decl_buffer((max(used, default=0) + 1,), "uint64", "table")
+        self.emit(tirx.DeclBuffer(table, data=self._table))
+        buffers = {}
+        for slot in slots:
+            if slot.tensor.span > _MOST_ELEMENTS:
+                raise ScheduleError(f"{slot.tensor} has more elements than 32-bit indices reach")
+            dtype = "int8" if slot.tensor.dtype == "bool" else slot.tensor.dtype
+            pointer = tirx.Var(f"p_{slot.name}", ir.PointerType(ir.PrimType(dtype), "global"))
+            if slot.position is None:
+                base = tirx.call_intrin("uint64", "tirx.reinterpret", self._scratch)
+                address = base + tirx.const(slot.offset, "uint64")
+            else:
+                address = tirx.BufferLoad(table, [slot.position])
+            self.emit(tirx.Bind(pointer, tirx.call_intrin(pointer.ty, "tirx.reinterpret", address)))
+            buffer = tirx.decl_buffer(
+                (max(1, slot.tensor.span),), dtype, slot.name, data_alignment=64
+            )
+            self.emit(tirx.DeclBuffer(buffer, data=pointer))
+            buffers[slot.name] = buffer
+        return buffers
+
+    def __getitem__(self, name: str) -> Any:
+        return self._buffers[name]
+
+    def emit(self, statement: Any) -> None:
+        """Append a statement."""
+        self._blocks[-1].append(statement)
+
+    def alias(self, buffer: Any, original: Any) -> None:
+        """Let ``buffer``, made elsewhere, stand for the memory of ``original``."""
+        self.emit(tirx.DeclBuffer(buffer, data=original.data))
+
+    def _fresh(self, name: str) -> str:
+        self._names += 1
+        return f"{name}{self._names}"
+
+    def local(self, size: int, dtype: str = "float32") -> Any:
+        """A small array of this worker, which LLVM keeps in registers where indices are known."""
+        buffer = tirx.decl_buffer((size,), dtype, self._fresh("local"), scope="local")
+        self._inner.add(buffer.name)
+        self.emit(tirx.AllocBuffer(buffer))
+        return buffer
+
+    def load(self, buffer: Any, index: Index) -> Expr:
+        """One element."""
+        return tirx.BufferLoad(buffer, [index])
+
+    def load_once(self, buffer: Any, index: Index) -> Expr:
+        """One element of an input, read outside of the loops in ``outer`` where that can be."""
+        value = self.load(buffer, index)
+        return self._fixed(value) if self._is_fixed(value) else value
+
+    def store(self, buffer: Any, index: Index, value: Expr) -> None:
+        """Write one element."""
+        self.emit(tirx.BufferStore(buffer, value, [index]))
+
+    def prefetch(self, buffer: Any, index: Index, level: int = 1) -> None:
+        """Ask for the cache line of an element, which may lie after the buffer's end; into the
+        caches from ``level`` on.
+        """
+        address = tirx.call_intrin("handle", "tirx.address_of", tirx.BufferLoad(buffer, [index]))
+        ahead = [tirx.const(n, "int32") for n in (0, 4 - level, 1)]  # to read, how near, data
+        self.emit(tirx.Evaluate(tirx.call_llvm_intrin("void", "llvm.prefetch", address, *ahead)))
+
+    def bind(self, value: Expr, name: str = "v") -> Expr:
+        """Name a value, so that it is computed once."""
+        if isinstance(value, (int, float, tirx.IntImm, tirx.FloatImm)):
+            return value
+        variable = tirx.Var(self._fresh(name), value.ty)
+        self._inner.add(variable.name)
+        self.emit(tirx.Bind(variable, value))
+        return variable
+
+    @contextmanager
+    def outer(self) -> Iterator[None]:
+        """Where ``hoist`` puts what the loops that follow do not change."""
+        before, inner = self._outer, self._inner
+        self._outer, self._inner = len(self._blocks) - 1, set()
+        yield
+        self._outer, self._inner = before, inner | self._inner
+
+    def hoist(self, value: Expr) -> Expr:
+        """``bind``, outside of the loops in ``outer`` where the value is the same all along.
+
+        LLVM cannot move loads there itself: a store in the loop might change what they read. The
+        value goes through memory for the reason that ``hold`` gives.
+        """
+        if isinstance(value, (int, float, tirx.IntImm, tirx.FloatImm)):
+            return value
+        return self._fixed(value) if self._is_fixed(value) else self.bind(value)
+
+    def _is_fixed(self, value: Expr) -> bool:
+        """Whether there is an ``outer``, and nothing made inside of it changes the value."""
+        return self._outer is not None and not any(
+            v.name in self._inner for v in _analysis.undefined_vars(value)
+        )
+
+    def _fixed(self, value: Expr) -> Expr:
+        assert self._outer is not None
+        name = self._fresh("fixed")
+        buffer = tirx.decl_buffer((1,), value.ty.dtype, name, scope="local")
+        self._blocks[self._outer] += [
+            tirx.AllocBuffer(buffer),
+            tirx.BufferStore(buffer, value, [0]),
+        ]
+        return self.load(buffer, 0)
+
+    def hold(self, value: Expr) -> Expr:
+        """``bind`` for data. TVM's simplifier writes bound values out again wherever they are used,
+        so a chain of values that are used twice would double with each; memory it leaves alone, and
+        LLVM makes registers of it.
+        """
+        if isinstance(value, (tirx.IntImm, tirx.FloatImm)):
+            return value
+        if self._is_fixed(value):
+            return self._fixed(value)
+        lane, lanes, block = self._lane
+        buffer = tirx.decl_buffer((lanes,), value.ty.dtype, self._fresh("held"), scope="local")
+        self._inner.add(buffer.name)
+        self._blocks[block].append(tirx.AllocBuffer(buffer))
+        self.store(buffer, lane, value)
+        return self.load(buffer, lane)
+
+    def proves(self, condition: Expr) -> bool:
+        """Whether the bounds of the loops that are being written make ``condition`` true."""
+        return bool(self._bounds.can_prove(condition))
+
+    @contextmanager
+    def _loop(self, begin: Index, extent: Index, kind: Any, name: str) -> Iterator[Expr]:
+        variable = tirx.Var(self._fresh(name), "int32")
+        self._inner.add(variable.name)
+        if isinstance(begin, int) and isinstance(extent, int):
+            self._bounds.bind(variable, ir.Range.from_min_extent(begin, extent))
+        self._blocks.append([])
+        yield variable
+        body = self._blocks.pop()
+        if kind == tirx.ForKind.VECTORIZED and self._lane_by_lane:
+            kind = tirx.ForKind.SERIAL
+        self.emit(tirx.For(variable, begin, extent, kind, _sequence(body)))
+
+    @contextmanager
+    def loop(self, extent: Index, name: str = "i", begin: Index = 0) -> Iterator[Expr]:
+        """A serial loop from ``begin``; a loop known to run once leaves no trace."""
+        if isinstance(extent, int) and extent == 1:
+            yield begin
+            return
+        with self._loop(begin, extent, tirx.ForKind.SERIAL, name) as variable:
+            yield variable
+
+    @contextmanager
+    def unrolled(self, extent: int, name: str = "u") -> Iterator[Expr]:
+        """A loop whose body is repeated ``extent`` times."""
+        with self._loop(0, extent, tirx.ForKind.UNROLLED, name) as variable:
+            yield variable
+
+    @contextmanager
+    def vector(self, lanes: int) -> Iterator[Expr]:
+        """The lanes of one vector."""
+        self._lane_by_lane = False
+        if lanes == 1:
+            yield 0
+            return
+        outside = len(self._blocks) - 1
+        with self._loop(0, lanes, tirx.ForKind.VECTORIZED, "lane") as variable:
+            self._lane = (variable, lanes, outside)
+            yield variable
+            self._lane = (0, 1, -1)
+
+    def lane_by_lane(self) -> None:
+        """Make the vector loop that is being written a serial one, which LLVM may vectorise."""
+        self._lane_by_lane = True
+
+    @contextmanager
+    def chunk_loop(self) -> Iterator[Expr]:
+        """The chunks that this call was given."""
+        with self._loop(
+            self.begin, self.end - self.begin, tirx.ForKind.SERIAL, "chunk"
+        ) as variable:
+            yield variable
+
+    @contextmanager
+    def when(self, condition: Expr) -> Iterator[None]:
+        """Statements that run where ``condition`` holds."""
+        self._blocks.append([])
+        yield
+        self.emit(tirx.IfThenElse(condition, _sequence(self._blocks.pop()), None))
+
+    def strips(self, extent: int, lanes: int) -> Iterator[Expr]:
+        """Vectorised passes over ``range(extent)``: full vectors, then a tail of halved ones."""
+        full = extent // lanes
+        if full:
+            with self.loop(full, "strip") as i, self.vector(lanes) as lane:
+                yield i * lanes + lane
+        for offset, width in tail(full * lanes, extent, lanes):
+            with self.vector(width) as lane:
+                yield offset + lane
+
+    def finish(self, chunks: int) -> Phase:
+        """The phase; the builder is spent."""
+        params = [self._table, self._scratch, self.begin, self.end]
+        func = tirx.PrimFunc(params, _sequence(self._blocks.pop()))
+        return Phase(func.with_attr("tirx.noalias", True), chunks)
+
+
+def _sequence(statements: list[Any]) -> Any:
+    if not statements:
+        return tirx.Evaluate(tirx.const(0, "int32"))
+    return statements[0] if len(statements) == 1 else tirx.SeqStmt(statements)

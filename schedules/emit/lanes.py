@@ -1,0 +1,90 @@
+"""Columns of a row-major matrix as vectors, read and written a square at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..tir.indices import Expr, Index
+from ..tvm_late import tirx
+from .builder import PhaseBuilder
+from .tile import splat, vector_index
+
+
+@dataclass(frozen=True)
+class Rows:
+    """``count`` rows of ``columns`` elements; row i begins at ``start + i * stride``."""
+
+    buffer: Any
+    start: Index
+    stride: int
+    count: int
+    columns: int
+
+
+def transposed(builder: PhaseBuilder, vectors: Sequence[Expr], lanes: int) -> list[Expr]:
+    """A square of ``lanes`` vectors with ``lanes`` lanes each (a power of two), transposed.
+
+    Interleaving the upper half with the lower one log2(lanes) times (Eklundh, *A Fast Computer
+    Method for Matrix Transposing*, 1972).
+    """
+    half = lanes // 2
+    low = [x for i in range(half) for x in (i, lanes + i)]
+    high = [x + half for x in low]
+    rows, count = list(vectors), 1
+    while count < lanes:
+        pairs = zip(rows[:half], rows[half:], strict=True)
+        rows = [
+            builder.bind(tirx.Shuffle([a, b], [tirx.const(i, "int32") for i in order]))
+            for a, b in pairs
+            for order in (low, high)
+        ]
+        count *= 2
+    return rows
+
+
+def load_columns(
+    builder: PhaseBuilder, rows: Rows, lanes: int, finish: Callable[[Index, Expr], None]
+) -> None:
+    """Call ``finish(column, vector)`` for all columns; lanes without a row hold zeros."""
+    zero = tirx.const(0.0, "float32")
+
+    def row(i: int, column: Index, width: int) -> Expr:
+        if i >= rows.count:
+            return splat(zero, width)
+        at = rows.start + i * rows.stride + column
+        return builder.bind(builder.load(rows.buffer, vector_index(at, width)))
+
+    whole = rows.columns // lanes
+    if whole:
+        with builder.loop(whole, "square") as square:
+            first = builder.bind(square * lanes)
+            vectors = [row(i, first, lanes) for i in range(lanes)]
+            for i, vector in enumerate(transposed(builder, vectors, lanes)):
+                finish(first + i, vector)
+    for column in range(whole * lanes, rows.columns):
+        local = builder.local(lanes)
+        for i in range(lanes):
+            builder.store(local, i, row(i, column, 1))
+        finish(column, builder.load(local, vector_index(0, lanes)))
+
+
+def store_columns(
+    builder: PhaseBuilder, rows: Rows, lanes: int, vector: Callable[[Index], Expr]
+) -> None:
+    """Write ``vector(column)`` of all columns; lanes without a row are not written."""
+    whole = rows.columns // lanes
+    if whole:
+        with builder.loop(whole, "square") as square:
+            first = builder.bind(square * lanes)
+            vectors = [builder.bind(vector(first + i)) for i in range(lanes)]
+            for i, row in enumerate(transposed(builder, vectors, lanes)[: rows.count]):
+                at = rows.start + i * rows.stride + first
+                builder.store(rows.buffer, vector_index(at, lanes), row)
+    for column in range(whole * lanes, rows.columns):
+        local = builder.local(lanes)
+        builder.store(local, vector_index(0, lanes), vector(column))
+        for i in range(rows.count):
+            at = rows.start + i * rows.stride + column
+            builder.store(rows.buffer, at, builder.load(local, i))

@@ -1,0 +1,52 @@
+"""Micro-kernels: the instruction that a register tile is made of, and what it multiplies.
+
+Where a sum is wider than what it adds up, an instruction takes several steps of K at once, which
+then lie side by side in memory: VNNI four of int8, AVX512-BF16 two of bfloat16. Of those that there
+are so far each takes one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..ir.dtype import FLOAT32, DType
+from ..ir.kernel import Array
+from ..tir.indices import Expr, ceildiv
+
+
+@dataclass(frozen=True)
+class MicroKernel:
+    """One step of a register tile: to each lane's sum it adds ``steps`` products along K.
+
+    ``a`` is the type of the operand that all lanes share, ``b`` that of the vector's elements.
+    ``emit`` writes it for a sum and operands that are scalars or vectors alike.
+    """
+
+    a: DType
+    b: DType
+    steps: int
+    emit: Callable[[Expr, Expr, Expr], Expr]
+
+    @property
+    def accumulator(self) -> DType:
+        """The type of the sums."""
+        return self.a.accumulator
+
+    def packed_shape(self, k: int, n: int, width: int) -> tuple[int, int, int]:
+        """The shape that ``pack`` makes of K rows of N."""
+        return ceildiv(n, width), ceildiv(k, self.steps), width * self.steps
+
+    def pack(self, matrix: Array, width: int) -> Array:
+        """B, [K][N], as [panel][steps of K][width][step]; zeros after the last row and column."""
+        k, n = matrix.shape
+        panels, blocks, _ = shape = self.packed_shape(k, n, width)
+        padded = np.zeros((blocks * self.steps, panels * width), matrix.dtype)
+        padded[:k, :n] = matrix
+        split = padded.reshape(blocks, self.steps, panels, width)
+        return np.ascontiguousarray(split.transpose(2, 0, 3, 1)).reshape(shape)
+
+
+FLOAT32_MULTIPLY_ADD = MicroKernel(FLOAT32, FLOAT32, 1, lambda total, a, b: total + a * b)

@@ -1,0 +1,109 @@
+"""The register tile: a block of outputs that stays in vector registers during its reduction.
+
+A tile is ``rows`` by a list of vector ``parts``. Each reduction step loads one vector per part and
+multiplies it with one broadcast scalar per row (Goto and van de Geijn, *Anatomy of High-Performance
+Matrix Multiplication*, 2008; section 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..ir.dtype import FLOAT32
+from ..target.target import Target
+from ..tir.indices import Expr, Index, ceildiv, tail
+from ..tir.literals import constant
+from ..tvm_late import tirx
+from .builder import PhaseBuilder
+from .micro_kernel import FLOAT32_MULTIPLY_ADD, MicroKernel
+
+LINE = 64 // FLOAT32.bytes  # floats in a cache line
+Parts = Sequence[tuple[int, int]]  # (first column, lanes) of each vector
+
+
+def column_parts(columns: int, lanes: int) -> list[tuple[int, int]]:
+    """Full vectors that cover ``columns`` of packed weights, which are padded for the last one.
+
+    Only the store is exact; LLVM narrows what it leaves unused.
+    """
+    return [(i * lanes, lanes) for i in range(ceildiv(columns, lanes))]
+
+
+def fits_registers(rows: int, vectors: int, target: Target) -> bool:
+    """Whether accumulators, one vector per part and a broadcast fit without spilling."""
+    return rows * vectors + vectors + 1 <= target.vector_registers
+
+
+@dataclass
+class RegisterTile:
+    """Accumulators of a tile, zeroed where it is made."""
+
+    builder: PhaseBuilder
+    rows: int
+    parts: Parts
+    micro: MicroKernel = FLOAT32_MULTIPLY_ADD
+
+    def __post_init__(self) -> None:
+        self._width = sum(lanes for _, lanes in self.parts)
+        size = max(1, self.rows * self._width)
+        self._local = self.builder.local(size, self.micro.accumulator.name)
+        self.fill(0.0)
+
+    def _index(self, row: int, part: int) -> Index:
+        before = sum(lanes for _, lanes in self.parts[:part])
+        return vector_index(row * self._width + before, self.parts[part][1])
+
+    def _store(self, row: int, part: int, value: Expr) -> None:
+        self.builder.store(self._local, self._index(row, part), value)
+
+    def step(
+        self,
+        scalar: Callable[[int], Expr],
+        vector: Callable[[int, int], Expr],
+        rows: Sequence[int] | None = None,
+    ) -> None:
+        """One reduction step: ``scalar(row)`` times ``vector(first column, lanes)``."""
+        loaded = [vector(column, lanes) for column, lanes in self.parts]
+        for row in range(self.rows) if rows is None else rows:
+            value = scalar(row)
+            for part, (_, lanes) in enumerate(self.parts):
+                old = self.builder.load(self._local, self._index(row, part))
+                self._store(row, part, self.micro.emit(old, splat(value, lanes), loaded[part]))
+
+    def fill(self, value: float) -> None:
+        """Start from ``value`` instead of zero."""
+        start = constant(value, self.micro.accumulator.name)
+        for row in range(self.rows):
+            for part, (_, lanes) in enumerate(self.parts):
+                self._store(row, part, splat(start, lanes))
+
+    def update(self, row: int, part: int, value: Callable[[Expr], Expr]) -> None:
+        """Replace one vector of accumulators by ``value(old)``."""
+        self._store(row, part, value(self.builder.load(self._local, self._index(row, part))))
+
+    def element(self, row: int, column: Index, part: int) -> Expr:
+        """One accumulator; ``column`` counts from the part's first column."""
+        before = sum(lanes for _, lanes in self.parts[:part])
+        return self.builder.load(self._local, row * self._width + before + column)
+
+    def finish(self, columns: int, store: Callable[[int, Index, Expr], None]) -> None:
+        """Call ``store(row, column, value)`` for each element in the first ``columns`` columns."""
+        for row in range(self.rows):
+            for part, (first, lanes) in enumerate(self.parts):
+                begin = first - self.parts[0][0]
+                for offset, width in tail(0, min(lanes, columns - begin), lanes):
+                    with self.builder.vector(width) as lane:
+                        column = offset + lane
+                        store(row, first + column, self.element(row, column, part))
+
+
+def splat(value: Expr, lanes: int) -> Expr:
+    """A scalar in every lane."""
+    return value if lanes == 1 else tirx.Broadcast(value, lanes)
+
+
+def vector_index(first: Index, lanes: int) -> Any:
+    """The indices of ``lanes`` neighbours."""
+    return first if lanes == 1 else tirx.Ramp(first, 1, lanes)

@@ -1,0 +1,1 @@
+"""What the ground speaks in: types, workloads, schedules, kernels."""

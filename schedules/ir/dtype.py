@@ -1,0 +1,98 @@
+"""Element types: what the numbers of a tensor are, and how many bits they take.
+
+Records, workloads and TVM have them by name. ``ACCEPTED`` are those that tensors may have; the
+others are known as types of storage, which nothing reads or computes yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from ..late import late
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_numpy, _ml_dtypes = late("numpy"), late("ml_dtypes")
+
+
+class Kind(Enum):
+    """What the bits stand for."""
+
+    FLOAT = "float"
+    INT = "int"
+    UINT = "uint"
+    BOOL = "bool"
+
+
+@dataclass(frozen=True)
+class DType:
+    """An element type; ``name`` is NumPy's."""
+
+    name: str
+    kind: Kind
+    bits: int
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of an element that stands alone, as NumPy stores it."""
+        return self.nbytes(1)
+
+    @property
+    def numpy(self) -> np.dtype[Any]:
+        """NumPy's type; what NumPy itself has none for is of the package ml_dtypes."""
+        found: np.dtype[Any] = _numpy.dtype(getattr(_ml_dtypes, self.name, self.name))
+        return found
+
+    @property
+    def is_float(self) -> bool:
+        """Whether there are fractions, infinities or NaN."""
+        return self.kind is Kind.FLOAT
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether they are whole numbers, with a sign or without."""
+        return self.kind in (Kind.INT, Kind.UINT)
+
+    @property
+    def accumulator(self) -> DType:
+        """The type in which sums of products are added up."""
+        if self.bits >= 32:
+            return self
+        return FLOAT32 if self.is_float else INT32
+
+    def nbytes(self, count: int) -> int:
+        """Bytes that ``count`` neighbours take; those of 4 bits share them."""
+        return -(-count * self.bits // 8)
+
+
+FLOAT32, INT32 = DType("float32", Kind.FLOAT, 32), DType("int32", Kind.INT, 32)
+_ACCEPTED = (
+    DType("float64", Kind.FLOAT, 64),
+    FLOAT32,
+    DType("float16", Kind.FLOAT, 16),
+    DType("int64", Kind.INT, 64),
+    INT32,
+    DType("int16", Kind.INT, 16),
+    DType("int8", Kind.INT, 8),
+    DType("uint64", Kind.UINT, 64),
+    DType("uint32", Kind.UINT, 32),
+    DType("uint16", Kind.UINT, 16),
+    DType("uint8", Kind.UINT, 8),
+    DType("bool", Kind.BOOL, 8),
+)
+_STORED = (
+    DType("bfloat16", Kind.FLOAT, 16),
+    DType("float8_e4m3fn", Kind.FLOAT, 8),
+    DType("float8_e4m3fnuz", Kind.FLOAT, 8),
+    DType("float8_e5m2", Kind.FLOAT, 8),
+    DType("float8_e5m2fnuz", Kind.FLOAT, 8),
+    DType("float4_e2m1fn", Kind.FLOAT, 4),
+    DType("int4", Kind.INT, 4),
+    DType("uint4", Kind.UINT, 4),
+)
+ACCEPTED: Mapping[str, DType] = {t.name: t for t in _ACCEPTED}
+DTYPES: Mapping[str, DType] = {t.name: t for t in (*_ACCEPTED, *_STORED)}

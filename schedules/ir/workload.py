@@ -1,0 +1,222 @@
+"""The workload: a canonical, readable description of one fused kernel.
+
+A workload is a small graph of operators over typed inputs, in topological order; the last node is
+the output. A node may be an *anchor* (a convolution, a matrix product, a reduction, ...), and two
+are only where a 1x1 convolution is followed by a depthwise one (see ``separable``); the others
+compute each output element from few input elements and are fused into it. Workloads know
+nothing of the model they came from, so two models with the same kernel share its records.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, TypeAlias
+
+from ..errors import LogError
+from .dtype import ACCEPTED, DTYPES, FLOAT32, DType
+
+Attr: TypeAlias = "int | float | str | bool | tuple[Attr, ...]"
+
+_SIZE = r"(?:0|[1-9][0-9]{0,17})"
+_TENSOR = re.compile(rf"([a-z0-9]+)\[((?:{_SIZE}(?:,{_SIZE})*)?)\](?::({_SIZE}))?")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A shape (elements per dimension, outermost first, row-major) and an element type.
+
+    With a ``pitch`` the tensor is part of a larger one: its rows along the last axis begin
+    ``pitch`` elements apart, more than they have, and what lies between is not its own.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str = FLOAT32.name
+    pitch: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def element(self) -> DType:
+        """What the name of its element type stands for."""
+        return DTYPES[self.dtype]
+
+    @property
+    def nbytes(self) -> int:
+        """Size of its elements in bytes."""
+        return self.element.nbytes(self.size)
+
+    @property
+    def span(self) -> int:
+        """Elements from its first to its last one, with what lies between its rows."""
+        if self.pitch is None:
+            return self.size
+        return (self.size // self.shape[-1] - 1) * self.pitch + self.shape[-1]
+
+    @property
+    def dense(self) -> Tensor:
+        """The same with one row right after the other."""
+        return Tensor(self.shape, self.dtype)
+
+    def __str__(self) -> str:
+        text = f"{self.dtype}[{','.join(map(str, self.shape))}]"
+        return text if self.pitch is None else f"{text}:{self.pitch}"
+
+    @staticmethod
+    def parse(text: str) -> Tensor:
+        """Read what ``str`` wrote; raises LogError."""
+        match = _TENSOR.fullmatch(text)
+        if not match or match[1] not in ACCEPTED:
+            raise LogError(f"{text[:80]!r} is not a tensor type such as 'float32[1,64,56,56]'")
+        shape = tuple(int(d) for d in match[2].split(",") if d)
+        pitch = int(match[3]) if match[3] else None
+        if pitch is not None and not 0 < (shape or (0,))[-1] < pitch:
+            raise LogError(f"{text[:80]!r} has rows that are longer than they lie apart, or none")
+        return Tensor(shape, match[1], pitch)
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator: ``args`` index the workload's inputs first, then its nodes; see ``ops``."""
+
+    op: str
+    args: tuple[int, ...]
+    out: Tensor
+    attrs: tuple[tuple[str, Attr], ...] = ()
+
+    def attr(self, name: str, default: Any = None) -> Any:
+        """The attribute's value, or ``default``."""
+        return dict(self.attrs).get(name, default)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Operators over inputs; ``constants[i]`` says that input ``i`` is known at build time.
+
+    Constant inputs are weights: a schedule may ask for them packed in an order of its own. Other
+    inputs and the output may have a pitch (see ``pitch``), which changes nothing that is computed.
+    """
+
+    inputs: tuple[Tensor, ...]
+    constants: tuple[bool, ...]
+    nodes: tuple[Node, ...]
+
+    @property
+    def output(self) -> Tensor:
+        """Type of the result, which is the last node's."""
+        return self.nodes[-1].out
+
+    def tensor(self, arg: int) -> Tensor:
+        """Type of what an argument index names."""
+        n = len(self.inputs)
+        return self.inputs[arg] if arg < n else self.nodes[arg - n].out
+
+    @property
+    def dense(self) -> Workload:
+        """The same without pitches: what it computes, wherever its tensors lie."""
+        last = self.nodes[-1]
+        nodes = (*self.nodes[:-1], replace(last, out=last.out.dense))
+        return replace(self, inputs=tuple(t.dense for t in self.inputs), nodes=nodes)
+
+    def to_json(self) -> dict[str, Any]:
+        """The readable form that records carry."""
+        inputs = [
+            ("const " if c else "") + str(t)
+            for t, c in zip(self.inputs, self.constants, strict=True)
+        ]
+        return {"inputs": inputs, "nodes": [_node_to_json(n) for n in self.nodes]}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Workload:
+        """Read ``to_json``'s form from untrusted data; raises LogError."""
+        try:
+            texts = [str(t) for t in data["inputs"]]
+            inputs = tuple(Tensor.parse(t.removeprefix("const ")) for t in texts)
+            constants = tuple(t.startswith("const ") for t in texts)
+            nodes = tuple(_node_from_json(n) for n in data["nodes"])
+            workload = Workload(inputs, constants, nodes)
+            canonical = _canonical(data) == workload.text
+        except _MALFORMED as error:
+            raise LogError(f"malformed workload: {error!r:.200}") from error
+        if not canonical:
+            raise LogError("the workload is not in canonical form")
+        workload._check()
+        return workload
+
+    def _check(self) -> None:
+        if not self.nodes:
+            raise LogError("a workload needs at least one node")
+        for i, node in enumerate(self.nodes):
+            if any(not 0 <= a < len(self.inputs) + i for a in node.args):
+                raise LogError(f"node {i} ({node.op}) names an argument that is not before it")
+        weights = (t for t, c in zip(self.inputs, self.constants, strict=True) if c)
+        if any(t.pitch for t in (*weights, *(n.out for n in self.nodes[:-1]))):
+            raise LogError("a weight or a value inside of the kernel has no pitch")
+
+    @cached_property
+    def text(self) -> str:
+        """Canonical JSON: equal workloads have equal text."""
+        return _canonical(self.to_json())
+
+    @cached_property
+    def key(self) -> str:
+        """A short, stable content hash (16 hex digits)."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:16]
+
+    def __str__(self) -> str:
+        """One line for people: the anchor with its shapes, then what is fused into it.
+
+        Of many operators each name is said once, with its number: "26 take+concat".
+        """
+        names = [n.op for n in self.nodes if n.op != "const"]
+        if len(names) > _MOST_NAMES:
+            names = [op if n == 1 else f"{n} {op}" for op, n in Counter(names).items()]
+        shapes = ", ".join(str(t) for t in self.inputs[:2])
+        return f"{'+'.join(names)}({shapes}) -> {self.output}"
+
+
+_MOST_NAMES = 24
+_MALFORMED = (KeyError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError)
+
+
+def _canonical(data: Any) -> str:
+    return json.dumps(data, sort_keys=True, separators=(",", ":"))
+
+
+def _node_to_json(node: Node) -> dict[str, Any]:
+    data: dict[str, Any] = {"op": node.op, "args": list(node.args), "out": str(node.out)}
+    if node.attrs:
+        data["attrs"] = {name: _to_json(value) for name, value in node.attrs}
+    return data
+
+
+def _node_from_json(data: Mapping[str, Any]) -> Node:
+    attrs = tuple(sorted((str(k), _from_json(v)) for k, v in data.get("attrs", {}).items()))
+    args = tuple(int(a) for a in data["args"])
+    return Node(str(data["op"]), args, Tensor.parse(str(data["out"])), attrs)
+
+
+def _to_json(value: Attr) -> Any:
+    return [_to_json(v) for v in value] if isinstance(value, tuple) else value
+
+
+def _from_json(value: Any) -> Attr:
+    if isinstance(value, list):
+        return tuple(_from_json(v) for v in value)
+    if isinstance(value, (bool, int, float, str)):
+        return value
+    raise LogError(f"an attribute may not be a {type(value).__name__}")
+
+
+def node(op: str, args: tuple[int, ...], out: Tensor, **attrs: Attr) -> Node:
+    """Build a node with its attributes in canonical order."""
+    return Node(op, args, out, tuple(sorted(attrs.items())))

@@ -1,0 +1,41 @@
+"""How much arithmetic a workload is and how many bytes it moves: the two sides of a roofline."""
+
+from __future__ import annotations
+
+from .. import ops
+from ..ir.workload import Node, Workload
+
+
+def flops(workload: Workload) -> int:
+    """Arithmetic operations of one call, a multiply-add being two.
+
+    Convolutions count as the direct algorithm's, whatever the schedule does, so that times of
+    different algorithms compare. Data movement counts nothing.
+    """
+    return sum(_operations(workload, node) for node in workload.nodes)
+
+
+def traffic(workload: Workload) -> int:
+    """Bytes of the inputs, weights among them, and of the output, each once.
+
+    What is only looked up counts as much as comes of it. A kernel whose data stay in the caches
+    from one call to the next moves fewer bytes from memory, one that reads something twice more.
+    """
+    return workload.output.nbytes + sum(_read(workload, i) for i in range(len(workload.inputs)))
+
+
+def _operations(workload: Workload, node: Node) -> int:
+    return ops.of(node).operations(node, [workload.tensor(a) for a in node.args])
+
+
+def _read(workload: Workload, index: int) -> int:
+    tensor = workload.inputs[index]
+    chosen = 0
+    for node in workload.nodes:
+        if index in node.args:
+            operator = ops.of(node)
+            chooses = isinstance(operator, ops.Movement) and operator.chooses
+            if not chooses or index in node.args[1:]:
+                return tensor.nbytes
+            chosen += tensor.element.nbytes(node.out.size)
+    return min(tensor.nbytes, chosen)

@@ -1,0 +1,68 @@
+"""Instruction sets that kernels are compiled for, and what their instructions cost.
+
+x86-64's are the psABI's micro-architecture levels: v2 (SSE4.2), v3 (AVX2 and FMA), v4 (AVX-512).
+Families of instructions are known by the features that bring them, in Linux's names: what would
+make kernels of int8 or bfloat16 are avx512_vnni, avx512_bf16 and amx_int8, or asimddp on ARM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..ir.dtype import DType
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What the analytic models behind default schedules know of a core.
+
+    ``latency`` is the cycles from a multiply-add's start to its sum, ``multiply_adds`` how many
+    vectors of them start in a cycle. The others are in units of one floating-point operation at
+    full speed.
+    """
+
+    latency: int
+    multiply_adds: int
+    fetched_byte: float  # to fetch a byte of weights from memory
+    transformed: float  # to transform an element of Winograd's inputs or products
+    passed_on: float  # to store an element between two convolutions and to load it again
+
+    @property
+    def sums(self) -> int:
+        """Vectors of sums that keep the core busy: with fewer each waits for the one before."""
+        return self.latency * self.multiply_adds
+
+
+@dataclass(frozen=True)
+class Isa:
+    """An instruction set. ``triple`` is LLVM's, as ``name`` is, which it takes for a processor.
+
+    ``features`` (Linux's names) are all that its code may use. The runtime asks the processor for
+    each by name before the first kernel runs (``deploy/runtime/cpu.c``).
+    """
+
+    name: str
+    triple: str
+    features: tuple[str, ...]
+    vector_bytes: int
+    vector_registers: int
+    costs: Costs
+
+    def lanes(self, dtype: DType) -> int:
+        """Elements in a vector register."""
+        return 8 * self.vector_bytes // dtype.bits
+
+
+# Measured on Zen 4, in and beyond L2; ``transformed`` on Zen 5 too.
+_ZEN4 = Costs(latency=4, multiply_adds=2, fetched_byte=6.5, transformed=24.0, passed_on=6.0)
+_LINUX = "x86_64-unknown-linux-gnu"
+_V2 = ("sse3", "ssse3", "sse4_1", "sse4_2", "popcnt")
+_V3 = (*_V2, "avx", "avx2", "fma", "f16c", "bmi1", "bmi2")
+_V4 = (*_V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
+_X86 = (
+    Isa("x86-64-v2", _LINUX, _V2, 16, 16, _ZEN4),
+    Isa("x86-64-v3", _LINUX, _V3, 32, 16, _ZEN4),
+    Isa("x86-64-v4", _LINUX, _V4, 64, 32, _ZEN4),
+)
+ISAS: Mapping[str, Isa] = {isa.name: isa for isa in _X86}  # each has all of those before it

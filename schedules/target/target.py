@@ -1,0 +1,100 @@
+"""What a kernel is compiled for: instruction set, caches, worker threads, accuracy."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..errors import TargetError
+from ..ir.dtype import DType
+from .isa import ISAS, Isa
+
+# How exact convolutions of float32 are, the tightest first. What an element adds up is n products,
+# S the sum of their absolute values, and "random" data of either sign, zeros included.
+#
+# strict    No algorithm that does more than add up products in another order, so that an element's
+#           error is at most n / 2^24 of its own S; on random data below 5e-7 of it.
+# balanced  Winograd's F(2x2, 3x3) too: on random data below 5e-7 of the output's largest S.
+# standard  Winograd's F(4x4, 3x3) too: on random data below 5e-6 of the output's largest S.
+ACCURACIES = ("strict", "balanced", "standard")
+DEFAULT_ACCURACY = "standard"
+_MOST = 1 << 40  # bytes of a cache, far beyond any
+
+
+@dataclass(frozen=True)
+class Target:
+    """A machine kind. ``level`` fixes the instruction set; the rest guides schedules.
+
+    Cache sizes are bytes: L1 data and L2 of one core, L3 as shared by all; those that are not given
+    are what most processors have at least. ``accuracy``, one of ACCURACIES, is what a build asks
+    for, not a property of the machine.
+    """
+
+    level: str
+    cpu: str  # LLVM's name of the micro-architecture, which only tunes instruction order
+    threads: int
+    l1: int = 32 * 1024
+    l2: int = 512 * 1024
+    l3: int = 16 * 1024 * 1024
+    accuracy: str = DEFAULT_ACCURACY
+
+    @property
+    def machine(self) -> Target:
+        """The machine alone, as records know it: whatever accuracy was asked for."""
+        return replace(self, accuracy=DEFAULT_ACCURACY)
+
+    @property
+    def is_generic(self) -> bool:
+        """Whether it is a level, and no processor."""
+        return self.cpu == self.level
+
+    @property
+    def isa(self) -> Isa:
+        """The level's instruction set."""
+        return ISAS[self.level]
+
+    @property
+    def vector_bytes(self) -> int:
+        """Width of a vector register."""
+        return self.isa.vector_bytes
+
+    @property
+    def vector_registers(self) -> int:
+        """How many vector registers there are."""
+        return self.isa.vector_registers
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """CPU features (Linux's names) that code for this target may use."""
+        return self.isa.features
+
+    def lanes(self, dtype: DType) -> int:
+        """Elements in a vector register."""
+        return self.isa.lanes(dtype)
+
+    def to_json(self) -> dict[str, Any]:
+        """The readable form that records and manifests carry: the machine, without the accuracy."""
+        return {
+            "level": self.level,
+            "cpu": self.cpu,
+            "threads": self.threads,
+            "l1": self.l1,
+            "l2": self.l2,
+            "l3": self.l3,
+        }
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Target:
+        """Read ``to_json``'s form from untrusted data; raises TargetError."""
+        try:
+            level, cpu = data["level"], data["cpu"]
+            numbers = {k: data[k] for k in ("threads", "l1", "l2", "l3")}
+        except (KeyError, TypeError) as error:
+            raise TargetError(f"malformed target: {error!r:.200}") from error
+        named = isinstance(level, str) and isinstance(cpu, str)
+        if not named or level not in ISAS or not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", cpu):
+            raise TargetError(f"unknown target {level!r:.40} / {cpu!r:.40}")
+        if any(type(n) is not int or not 0 < n < _MOST for n in numbers.values()):
+            raise TargetError("a target's threads and cache sizes are positive integers")
+        return Target(level, cpu, **numbers)

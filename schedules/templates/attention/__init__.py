@@ -1,0 +1,1 @@
+"""Attention, a block of queries at a time."""

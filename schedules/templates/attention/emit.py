@@ -1,0 +1,319 @@
+"""Fused attention: scores, softmax and the weighted sum of values, never in memory as a matrix.
+
+Milakov and Gimelshein, *Online normalizer calculation for softmax* (2018); Dao et al.,
+*FlashAttention* (2022). A chunk is a block of rows (queries) of one head. Neighbouring rows are the
+lanes of vectors, so the softmax over the keys needs no reduction across lanes: the block of q is
+transposed into scratch once, keys and values are read as they lie, one scalar a time, and the sum
+is transposed back when it is stored. Keys come in blocks; between two, what was summed is rescaled
+to the new maximum.
+
+Knobs: ``vectors`` (of rows in a chunk), ``tile`` (keys, and columns of v, in the register tile),
+``keys`` (in a block, whose scores stay in cache).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from ...emit.builder import PhaseBuilder, Slot
+from ...emit.lanes import Rows, load_columns, store_columns
+from ...emit.tile import RegisterTile, column_parts, splat, vector_index
+from ...ir.dtype import FLOAT32
+from ...ir.kernel import ALIGNMENT, Kernel
+from ...ir.space import Schedule
+from ...ir.workload import Tensor, Workload
+from ...ops.attention_form import COVERED, Attention, View, attention
+from ...target.target import Target
+from ...tir import mathfn
+from ...tir.indices import Expr, Index, ceildiv, divide, modulo, split_index
+from ...tvm_late import tirx
+from ..template import Template, input_slots, output_slot
+from .space import NAME, loops, space
+
+
+def kernel(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
+    """One phase; chunks are (batch, head, block of rows)."""
+    form = attention(workload, workload.nodes[0])
+    assert form is not None
+    return _Fused(workload, form, target, schedule).build()
+
+
+class _Fused:
+    def __init__(
+        self, workload: Workload, form: Attention, target: Target, schedule: Schedule
+    ) -> None:
+        self.workload, self.form, self.schedule = workload, form, schedule
+        self.lanes = target.lanes(FLOAT32)
+        self.tile = int(schedule["tile"])
+        self.block = int(schedule["vectors"]) * target.lanes(FLOAT32)  # rows
+        blocks = ceildiv(form.keys, int(schedule["keys"]))
+        self.keys = ceildiv(form.keys, blocks)
+        self.slots = _stacked(
+            ("query", form.depth * self.block),
+            ("scores", self.keys * self.block),
+            ("sum", form.width * self.block),
+        )
+
+    def build(self) -> Kernel:
+        """The kernel."""
+        form, none = self.form, (None,) * len(self.workload.inputs)
+        slots = [*input_slots(self.workload, none), *self.slots, output_slot(self.workload)]
+        self.builder = builder = PhaseBuilder(slots)
+        blocks = ceildiv(form.rows, self.block)
+        with builder.chunk_loop() as chunk:
+            block = builder.bind(modulo(chunk, blocks))
+            batch, head = split_index(divide(chunk, blocks), (form.batch, form.heads))
+            self.at = (builder.bind(batch), builder.bind(head))
+            first = builder.bind(block * self.block)
+            rest = form.rows - (blocks - 1) * self.block
+            if rest == self.block:
+                self._rows(first, self.block)
+            elif blocks == 1:
+                self._rows(first, rest)
+            else:
+                with builder.when(block < blocks - 1):
+                    self._rows(first, self.block)
+                with builder.when(block == blocks - 1):
+                    self._rows(first, rest)
+        phase = builder.finish(form.batch * form.heads * blocks)
+        last = self.slots[-1]
+        scratch = last.offset + last.tensor.nbytes
+        return Kernel(self.workload, self.schedule, (phase,), none, (), scratch)
+
+    def _start(self, view: View) -> Index:
+        batch, head = self.at
+        return self.builder.bind(view.offset + batch * view.batch + head * view.head)
+
+    def _rows(self, first: Index, rows: int) -> None:
+        """One block of ``rows`` rows, as whole vectors; lanes after the last row hold zeros."""
+        form, builder = self.form, self.builder
+        self.parts = column_parts(rows, self.lanes)
+        self.wide = len(self.parts) * self.lanes
+        self.largest, self.total = builder.local(self.wide), builder.local(self.wide)
+        self.base, self.shrink = builder.local(self.wide), builder.local(self.wide)
+        for column, lanes in self.parts:
+            with builder.vector(lanes) as lane:
+                builder.store(self.largest, column + lane, _f32(-math.inf))
+                builder.store(self.total, column + lane, _f32(0.0))
+        self._load_query(first, rows)
+        k0, v0 = self._start(form.k), self._start(form.v)
+        full = form.keys // self.keys
+        with builder.loop(full, "block") as block:
+            start = builder.bind(block * self.keys)
+            self._keys(first, rows, start, self.keys, k0, v0, full == 1)
+        if form.keys % self.keys:
+            rest = form.keys % self.keys
+            self._keys(first, rows, full * self.keys, rest, k0, v0, full == 0)
+        self._store(first, rows)
+
+    def _load_query(self, first: Index, rows: int) -> None:
+        """The block of q, scaled and transposed to [depth][rows]."""
+        builder, form = self.builder, self.form
+        start = builder.bind(self._start(form.q) + first * form.q.row)
+        source, query = builder[f"in{self._arg(0)}"], builder["query"]
+        for part, lanes in self.parts:
+            at = start + part * form.q.row
+            square = Rows(source, at, form.q.row, min(lanes, rows - part), form.depth)
+
+            def keep(d: Index, vector: Expr, part: int = part, lanes: int = lanes) -> None:
+                index = vector_index(d * self.block + part, lanes)
+                builder.store(query, index, vector * splat(_f32(form.scale), lanes))
+
+            load_columns(builder, square, lanes, keep)
+
+    def _arg(self, position: int) -> int:
+        return self.workload.nodes[0].args[position]
+
+    def _keys(
+        self, first: Index, rows: int, start: Index, keys: int, k0: Index, v0: Index, only: bool
+    ) -> None:
+        """One block of keys: scores and their maximum, exponentials and their sum, values."""
+        builder, form = self.builder, self.form
+        old = builder.local(self.wide)
+        self._copy(self.largest, old)
+        key0 = builder.bind(k0 + start * form.k.row)
+        source = builder[f"in{self._arg(1)}"]
+        self._tiles(
+            keys,
+            form.depth,
+            lambda s, d: builder.load(source, key0 + s * form.k.row + d),
+            lambda d: builder["query"],
+            self._keep_score(first, rows, start),
+        )
+        for column, lanes in self.parts:
+            with builder.vector(lanes) as lane:
+                largest = builder.load(self.largest, column + lane)
+                # All scores so far may be -inf: exp(-inf - 0) is 0 where -inf - -inf is NaN.
+                base = tirx.Select(largest == _f32(-math.inf), _f32(0.0), largest)
+                base = builder.hold(base)
+                builder.store(self.base, column + lane, base)
+                if not only:
+                    gap = builder.hold(builder.load(old, column + lane) - base)
+                    factor = mathfn.exp(gap, builder.bind)
+                    builder.store(self.shrink, column + lane, factor)
+                    total = builder.load(self.total, column + lane)
+                    builder.store(self.total, column + lane, total * factor)
+        self._exponentials(keys)
+        value0 = builder.bind(v0 + start * form.v.row)
+        values = builder[f"in{self._arg(2)}"]
+        self._tiles(
+            form.width,
+            keys,
+            lambda e, s: builder.load(values, value0 + s * form.v.row + e),
+            lambda s: builder["scores"],
+            self._add_values(start, only),
+        )
+
+    def _copy(self, source: Expr, target: Expr) -> None:
+        for column, lanes in self.parts:
+            with self.builder.vector(lanes) as lane:
+                value = self.builder.load(source, column + lane)
+                self.builder.store(target, column + lane, value)
+
+    def _tiles(
+        self,
+        extent: int,
+        depth: int,
+        scalar: Callable[[Index, Index], Expr],
+        matrix: Callable[[Index], Expr],
+        finish: Callable[[Index, RegisterTile, int], None],
+    ) -> None:
+        """Products [extent, depth] times [depth, rows] in register tiles."""
+        builder = self.builder
+
+        def tile(begin: Index, count: int) -> None:
+            register = RegisterTile(builder, count, self.parts)
+            with builder.loop(depth, "k") as k:
+                register.step(
+                    lambda row: scalar(begin + row, k),
+                    lambda column, lanes: builder.load(
+                        matrix(k), vector_index(k * self.block + column, lanes)
+                    ),
+                )
+            finish(begin, register, count)
+
+        full, rest = divmod(extent, self.tile)
+        if full:
+            with builder.loop(full, "tile") as i:
+                tile(builder.bind(i * self.tile), self.tile)
+        if rest:
+            tile(full * self.tile, rest)
+
+    def _keep_score(
+        self, first: Index, rows: int, start: Index
+    ) -> Callable[[Index, RegisterTile, int], None]:
+        """Add the mask, keep the score and the largest one."""
+        builder = self.builder
+
+        def finish(begin: Index, register: RegisterTile, count: int) -> None:
+            for part, (column, lanes) in enumerate(self.parts):
+                with builder.vector(lanes) as lane:
+                    largest = builder.load(self.largest, column + lane)
+                    for row in range(count):
+                        score = register.element(row, lane, part)
+                        key = start + begin + row
+                        score = self._masked(score, first, rows, key, column, lane)
+                        score = builder.hold(score)
+                        at = (begin + row) * self.block + column + lane
+                        builder.store(builder["scores"], at, score)
+                        largest = builder.hold(tirx.Select(score > largest, score, largest))
+                    builder.store(self.largest, column + lane, largest)
+
+        return finish
+
+    def _masked(
+        self, score: Expr, first: Index, rows: int, key: Index, column: int, lane: Index
+    ) -> Expr:
+        """The score with the mask added, or replaced by it."""
+        form, args = self.form, self.workload.nodes[0].args
+
+        def element(position: int, shape: tuple[int, ...]) -> Expr:
+            """Lanes after the last row read the last row's."""
+            n, h, s, m = shape
+            batch, head = self.at
+            at = (batch if n > 1 else 0) * h + (head if h > 1 else 0)
+            at = (at * s + (key if s > 1 else 0)) * m
+            if m > 1:
+                row = column + lane
+                at = at + first + (row if rows % self.lanes == 0 else tirx.min(row, rows - 1))
+            return self.builder.load(self.builder[f"in{self._arg(position)}"], at)
+
+        if form.mask is None:
+            return score
+        mask = element(3, form.mask)
+        if form.cover is None:
+            return score + mask
+        mask = self.builder.hold(mask)
+        cover = mask if args[3] == args[4] else element(4, form.cover)
+        return tirx.Select(cover <= _f32(COVERED), mask, score + mask)
+
+    def _exponentials(self, keys: int) -> None:
+        """exp(score - largest) in place, and its sum over the keys."""
+        builder = self.builder
+        with builder.loop(keys, "s") as s:
+            for column, lanes in self.parts:
+                with builder.vector(lanes) as lane:
+                    at = s * self.block + column + lane
+                    base = builder.load(self.base, column + lane)
+                    gap = builder.hold(builder.load(builder["scores"], at) - base)
+                    value = builder.hold(mathfn.exp(gap, builder.bind))
+                    builder.store(builder["scores"], at, value)
+                    total = builder.load(self.total, column + lane)
+                    builder.store(self.total, column + lane, total + value)
+
+    def _add_values(self, start: Index, only: bool) -> Callable[[Index, RegisterTile, int], None]:
+        """Add a block's share to the sums, rescaled to the largest score."""
+        builder = self.builder
+
+        def finish(begin: Index, register: RegisterTile, count: int) -> None:
+            for row in range(count):
+                for part, (column, lanes) in enumerate(self.parts):
+                    with builder.vector(lanes) as lane:
+                        at = (begin + row) * self.block + column + lane
+                        value = register.element(row, lane, part)
+                        if not only:
+                            before = builder.load(builder["sum"], at)
+                            scaled = before * builder.load(self.shrink, column + lane)
+                            first = start == 0
+                            value = value + tirx.Select(first, _f32(0.0), scaled)
+                        builder.store(builder["sum"], at, value)
+
+        return finish
+
+    def _store(self, first: Index, rows: int) -> None:
+        """Divide the sums by the exponentials' and transpose them into the output."""
+        builder, form = self.builder, self.form
+        start = builder.bind(self._start(form.out) + first * form.out.row)
+        for part, lanes in self.parts:
+            total = builder.bind(builder.load(self.total, vector_index(part, lanes)))
+            share = builder.bind(splat(_f32(1.0), lanes) / total)
+            at = start + part * form.out.row
+            square = Rows(builder["out"], at, form.out.row, min(lanes, rows - part), form.width)
+
+            def finished(e: Index, part: int = part, share: Expr = share) -> Expr:
+                lanes = self.lanes
+                value = builder.load(builder["sum"], vector_index(e * self.block + part, lanes))
+                if not form.empty_is_zero:
+                    return value * share
+                some = share < splat(_f32(math.inf), lanes)
+                return tirx.Select(some, value * share, splat(_f32(0.0), lanes))
+
+            store_columns(builder, square, lanes, finished)
+
+
+def _f32(value: float) -> Expr:
+    return tirx.const(value, "float32")
+
+
+def _stacked(*sizes: tuple[str, int]) -> list[Slot]:
+    """Float32 buffers after one another in the worker's scratch."""
+    slots: list[Slot] = []
+    offset = 0
+    for name, size in sizes:
+        slots.append(Slot(None, name, Tensor((size,)), offset))
+        offset += ceildiv(FLOAT32.nbytes(size), ALIGNMENT) * ALIGNMENT
+    return slots
+
+
+TEMPLATE = Template(NAME, space, kernel, loops=loops)

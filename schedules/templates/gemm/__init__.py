@@ -1,0 +1,1 @@
+"""Matrix products and 1x1 convolutions."""

@@ -1,0 +1,234 @@
+"""Matrix products: C[M,N] = A[M,K] B[K,N], batched or not, and 1x1 convolutions, which are one.
+
+A is read as it lies, one scalar per row and step. A constant B is packed as
+[panel][K][panel width]; any other B is read in rows, or, where it lies in columns, a chunk packs
+each panel into scratch before it uses it. The register tile is ``rows`` by ``vectors``.
+A chunk is a block of rows by a block of panels; inside it either the panel stays and the rows
+stream by, or the other way.
+
+Knobs: ``rows``, ``vectors`` (the register tile), ``m_block`` (register tiles of rows in a chunk),
+``n_block`` (panels in a chunk), ``order`` (the outer loop inside a chunk), ``unroll`` (steps of K
+written out).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from ...emit.builder import PhaseBuilder, Slot
+from ...emit.evaluator import Evaluator, Point
+from ...emit.lanes import Rows, load_columns
+from ...emit.tile import LINE, RegisterTile, column_parts, vector_index
+from ...ir.kernel import Array, Kernel, Packing
+from ...ir.space import Schedule
+from ...ir.workload import Tensor, Workload
+from ...target.target import Target
+from ...tir.indices import Expr, Index, ceildiv, divide, modulo, split_index, tail
+from ...tir.point import flatten
+from ...tvm_late import tirx
+from ..template import (
+    Template,
+    collapse,
+    epilogue,
+    input_slots,
+    loads,
+    output_slot,
+    store_element,
+)
+from .space import NAME, Product, loops, product, space
+
+
+def pack_matrix(array: Array, p: Product, width: int) -> Array:
+    """B as the micro-kernel wants it."""
+    matrix = array.reshape(p.n, p.k).T if p.transpose_b else array.reshape(p.k, p.n)
+    return p.micro.pack(matrix, width)
+
+
+def kernel(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
+    """One phase; chunks are (batch, block of panels, block of rows)."""
+    p = product(workload)
+    assert p is not None
+    return _Gemm(workload, p, target, schedule).build()
+
+
+class _Gemm:
+    """The numbers of one product, and the loop nest over them."""
+
+    def __init__(self, workload: Workload, p: Product, target: Target, schedule: Schedule) -> None:
+        self.workload, self.p, self.schedule = workload, p, schedule
+        self.lanes = target.lanes(p.micro.accumulator)
+        self.rows = int(schedule["rows"])
+        self.width = int(schedule["vectors"]) * self.lanes
+        self.panels, self.tiles = ceildiv(p.n, self.width), ceildiv(p.m, self.rows)
+        self.unroll, self.ahead = int(schedule["unroll"]), int(schedule["ahead"])
+        shape = p.micro.packed_shape(p.k, p.n, self.width)
+        packing = Packing(shape, lambda b: pack_matrix(b, p, self.width))
+        self.packings = tuple(
+            packing if p.packed and i == p.b else None for i in range(len(workload.inputs))
+        )
+
+    def build(self) -> Kernel:
+        """The kernel."""
+        slots = [*input_slots(self.workload, self.packings), output_slot(self.workload)]
+        stage = Slot(None, "stage", Tensor((self.p.k * self.width,)))
+        self.builder = builder = PhaseBuilder([*slots, stage] if self.p.staged else slots)
+        after = collapse(epilogue(self.workload), keep_last=True)
+        self.evaluator = Evaluator(after, builder, loads(builder, after, shift=1))
+        m_block, n_block = int(self.schedule["m_block"]), int(self.schedule["n_block"])
+        m_blocks, n_blocks = ceildiv(self.tiles, m_block), ceildiv(self.panels, n_block)
+        batch = int(np.prod(self.p.batch)) if self.p.batch else 1
+        with builder.chunk_loop() as chunk:
+            tile0 = builder.bind(modulo(chunk, m_blocks) * m_block)
+            rest = divide(chunk, m_blocks)
+            panel0 = builder.bind(modulo(rest, n_blocks) * n_block)
+            at = builder.bind(divide(rest, n_blocks)) if batch > 1 else 0
+            tiles = _extent(tile0, m_block, self.tiles)
+            panels = _extent(panel0, n_block, self.panels)
+            if self.schedule["order"] == "rows":
+                with (
+                    builder.loop(tiles, "tile", tile0) as tile,
+                    builder.loop(panels, "panel", panel0) as panel,
+                ):
+                    self._rows(at, tile, panel)
+            else:
+                with builder.loop(panels, "panel", panel0) as panel:
+                    if self.p.staged:
+                        self._stage(at, panel)
+                    with builder.loop(tiles, "tile", tile0) as tile:
+                        self._rows(at, tile, panel)
+        phase = builder.finish(batch * n_blocks * m_blocks)
+        scratch = stage.tensor.nbytes if self.p.staged else 0
+        return Kernel(self.workload, self.schedule, (phase,), self.packings, (), scratch)
+
+    def _stage(self, at: Index, panel: Index) -> None:
+        """A panel of a B that lies in columns, into scratch as constants are packed."""
+        rest = self.p.n - (self.panels - 1) * self.width
+        if rest == self.width or self.panels == 1:
+            self._transpose(at, panel, rest)
+            return
+        with self.builder.when(panel < self.panels - 1):
+            self._transpose(at, panel, self.width)
+        with self.builder.when(panel == self.panels - 1):
+            self._transpose(at, panel, rest)
+
+    def _transpose(self, at: Index, panel: Index, columns: int) -> None:
+        builder, p = self.builder, self.p
+        first = builder.bind(self._batch_offset(p.b, at, p.n * p.k) + panel * self.width * p.k)
+        for part, lanes in column_parts(columns, self.lanes):
+            count = min(lanes, columns - part)
+            rows = Rows(builder[f"in{p.b}"], first + part * p.k, p.k, count, p.k)
+
+            def keep(k: Index, vector: Expr, part: int = part, lanes: int = lanes) -> None:
+                index = vector_index(k * self.width + part, lanes)
+                builder.store(builder["stage"], index, vector)
+
+            load_columns(builder, rows, lanes, keep)
+
+    def _rows(self, at: Index, tile: Index, panel: Index) -> None:
+        """Full register tiles, and the last one, which may have fewer rows."""
+        rest = self.p.m - (self.tiles - 1) * self.rows
+        if rest == self.rows or self.tiles == 1:
+            self._columns(at, tile, panel, rest if self.tiles == 1 else self.rows)
+            return
+        with self.builder.when(tile < self.tiles - 1):
+            self._columns(at, tile, panel, self.rows)
+        with self.builder.when(tile == self.tiles - 1):
+            self._columns(at, tile, panel, rest)
+
+    def _columns(self, at: Index, tile: Index, panel: Index, rows: int) -> None:
+        """Full panels, and the last one, which may have fewer columns."""
+        rest = self.p.n - (self.panels - 1) * self.width
+        if rest == self.width or self.panels == 1:
+            self._tile(at, tile, panel, rows, rest if self.panels == 1 else self.width)
+            return
+        with self.builder.when(panel < self.panels - 1):
+            self._tile(at, tile, panel, rows, self.width)
+        with self.builder.when(panel == self.panels - 1):
+            self._tile(at, tile, panel, rows, rest)
+
+    def _tile(self, at: Index, tile: Index, panel: Index, rows: int, columns: int) -> None:
+        builder, p = self.builder, self.p
+        padded = p.packed or p.staged
+        parts = column_parts(columns, self.lanes) if padded else tail(0, columns, self.lanes)
+        register = RegisterTile(builder, rows, parts, p.micro)
+        row0 = builder.bind(tile * self.rows)
+        a0 = builder.bind(self._batch_offset(p.a, at, p.m * p.k) + row0 * p.k)
+        self._reduce(register, at, a0, panel)
+        self._store(register, at, row0, panel, columns)
+
+    def _reduce(self, register: RegisterTile, at: Index, a0: Index, panel: Index) -> None:
+        """The loop over K; with ``ahead`` it asks for the lines of A that a later tile reads."""
+        builder, p = self.builder, self.p
+
+        def steps(first: Index, count: int) -> None:
+            with builder.loop(count // self.unroll, "k") as block:
+                for u in range(self.unroll):
+                    k = first + block * self.unroll + u
+                    register.step(partial(self._a, a0, k), partial(self._b, at, panel, k))
+
+        if not self.ahead:
+            steps(0, p.k)
+            return
+        a, full = builder[f"in{p.a}"], p.k // LINE
+        with builder.loop(full, "line") as line:
+            for row in range(register.rows):
+                later = a0 + (self.ahead * self.rows + row) * p.k
+                builder.prefetch(a, later + line * LINE)
+            steps(line * LINE, LINE)
+        if p.k % LINE:
+            steps(full * LINE, p.k % LINE)
+
+    def _a(self, first: Index, k: Index, row: int) -> Expr:
+        """The scalar of A in a tile's ``row``, whose first row starts at ``first``."""
+        return self.builder.load(self.builder[f"in{self.p.a}"], first + row * self.p.k + k)
+
+    def _b(self, at: Index, panel: Index, k: Index, column: Index, lanes: int) -> Expr:
+        """A vector of row ``k`` of B."""
+        p, buffer = self.p, self.builder[f"in{self.p.b}"]
+        if p.packed:
+            index = (panel * p.k + k) * self.width + column
+            return self.builder.load(buffer, vector_index(index, lanes))
+        if p.staged:
+            index = vector_index(k * self.width + column, lanes)
+            return self.builder.load(self.builder["stage"], index)
+        base = self._batch_offset(p.b, at, p.n * p.k)
+        first = panel * self.width + column
+        return self.builder.load(buffer, vector_index(base + k * p.n + first, lanes))
+
+    def _batch_offset(self, arg: int, at: Index, size: int) -> Index:
+        """Where the matrix of batch ``at`` starts in an operand, which may broadcast."""
+        if not self.p.batch:
+            return 0
+        shape = self.workload.tensor(arg).shape[:-2]
+        if shape == self.p.batch:
+            return at * size
+        coords = split_index(at, self.p.batch)[len(self.p.batch) - len(shape) :]
+        chosen = tuple(0 if d == 1 else c for c, d in zip(coords, shape, strict=True))
+        return flatten(chosen, shape) * size
+
+    def _store(
+        self, register: RegisterTile, at: Index, row0: Index, panel: Index, columns: int
+    ) -> None:
+        p, builder = self.p, self.builder
+        shape = self.evaluator.workload.output.shape
+        first = builder.bind(panel * self.width) if self.panels > 1 else 0
+        row_base = builder.bind(at * p.m + row0)
+
+        def store(row: int, column: Index, value: object) -> None:
+            m, n = row_base + row, first + column
+            flat = m * p.n + n
+            self.evaluator.forget()
+            self.evaluator.sources[0] = lambda point: value
+            point = Point(shape, (*split_index(m, shape[:-1]), n), flat)
+            store_element(self.evaluator, point)
+
+        register.finish(columns, store)
+
+
+def _extent(first: Index, block: int, total: int) -> Index:
+    return block if total % block == 0 else tirx.min(block, total - first)
+
+
+TEMPLATE = Template(NAME, space, kernel, loops=loops)

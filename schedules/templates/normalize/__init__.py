@@ -1,0 +1,1 @@
+"""Softmax, layer normalisation and their kind, a row at a time."""

@@ -1,0 +1,1 @@
+"""Operators that TVM's Relax computes."""

@@ -1,0 +1,225 @@
+"""A 1x1 convolution and the depthwise one after it, whose input is never in memory as a whole.
+
+This is how inverted residuals begin (Sandler et al., *MobileNetV2*, 2018). A chunk is a block of
+channels by a band of output rows. It keeps as many rows of the first convolution's output in
+scratch as the window is high, and computes the next ones, activation included, right before an
+output row reads them. Rows that two bands read are computed in both. What lies outside of the
+image is skipped, as ``depthwise`` does: it is zero whatever the activation makes of zero.
+
+Knobs: ``vectors`` (of channels in a block), ``pixels`` (of the product's register tile, by
+``vectors``), ``tile_w`` (outputs of the depthwise register tile), ``rows`` (output rows in a band),
+``unroll`` (steps of the product written out).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from ...emit.builder import PhaseBuilder, Slot
+from ...emit.evaluator import Evaluator, Point
+from ...emit.tile import RegisterTile, column_parts, vector_index
+from ...ir.dtype import FLOAT32
+from ...ir.kernel import Array, Kernel, Packing
+from ...ir.space import Schedule
+from ...ir.workload import Tensor, Workload
+from ...target.target import Target
+from ...tir.indices import Expr, Index, ceildiv, divide, modulo
+from ...tvm_late import tirx
+from ..gemm.emit import pack_matrix
+from ..taps import Vectors, add_taps
+from ..template import (
+    Template,
+    epilogue,
+    finish_element,
+    input_slots,
+    loads,
+    output_slot,
+    store_element,
+)
+from ..window import ColumnTile, each_tile
+from .space import NAME, Pair, loops, pair, pays, space
+
+
+def pack_taps(array: Array, width: int) -> Array:
+    """[C,KH,KW,1] to [block][KH][KW][width], zeros after the last channel."""
+    channels, high, wide, _ = array.shape
+    blocks = ceildiv(channels, width)
+    padded = np.zeros((blocks * width, high, wide), array.dtype)
+    padded[:channels] = array[..., 0]
+    by_block = padded.reshape(blocks, width, high, wide)
+    return np.ascontiguousarray(by_block.transpose(0, 2, 3, 1))
+
+
+def kernel(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
+    """One phase; chunks are (image, band of rows, block of channels)."""
+    halves = pair(workload)
+    assert halves is not None
+    return _Separable(workload, halves, target, schedule).build()
+
+
+class _Separable:
+    def __init__(
+        self, workload: Workload, halves: Pair, target: Target, schedule: Schedule
+    ) -> None:
+        self.workload, self.halves, self.schedule = workload, halves, schedule
+        self.p, (self.rows, self.columns) = halves.product, halves.axes
+        self.lanes = target.lanes(FLOAT32)
+        self.width = int(schedule["vectors"]) * target.lanes(FLOAT32)
+        self.blocks = ceildiv(self.p.n, self.width)
+        self.batch, self.out_h, self.out_w, _ = workload.output.shape
+        self.taps = halves.second.nodes[0].args[1]
+        self.pitch = self.columns.size * self.width  # elements in a row of the ring
+        self.ring = Slot(None, "ring", Tensor((halves.span * self.pitch,)))
+
+    def build(self) -> Kernel:
+        """The kernel."""
+        p, width = self.p, self.width
+        packings: list[Packing | None] = [None] * len(self.workload.inputs)
+        shape = p.micro.packed_shape(p.k, p.n, width)
+        packings[p.b] = Packing(shape, lambda b: pack_matrix(b, p, width))
+        window = (self.rows.kernel, self.columns.kernel)
+        packings[self.taps] = Packing(
+            (self.blocks, *window, width), lambda taps: pack_taps(taps, width)
+        )
+        inputs = input_slots(self.workload, packings)
+        self.builder = builder = PhaseBuilder([*inputs, self.ring, output_slot(self.workload)])
+        before, after = (epilogue(w) for w in (self.halves.first, self.halves.second))
+        self.before = Evaluator(before, builder, loads(builder, before, shift=1))
+        self.after = Evaluator(after, builder, loads(builder, after, shift=1))
+        height = int(self.schedule["rows"])
+        bands = ceildiv(self.out_h, height)
+        with builder.chunk_loop() as chunk:
+            block = builder.bind(modulo(chunk, self.blocks))
+            rest = divide(chunk, self.blocks)
+            row0 = builder.bind(modulo(rest, bands) * height)
+            image = builder.bind(divide(rest, bands))
+            whole = self.out_h % height == 0
+            count = height if whole else tirx.min(height, self.out_h - row0)
+            self._channels((image, row0, count), block)
+        phase = builder.finish(self.batch * bands * self.blocks)
+        scratch = self.ring.tensor.nbytes
+        return Kernel(self.workload, self.schedule, (phase,), tuple(packings), (), scratch)
+
+    def _channels(self, band: tuple[Index, Index, Index], block: Index) -> None:
+        """Full blocks of channels, and the last one, which may have fewer."""
+        rest = self.p.n - (self.blocks - 1) * self.width
+        if rest == self.width or self.blocks == 1:
+            self._band(band, block, rest)
+            return
+        with self.builder.when(block < self.blocks - 1):
+            self._band(band, block, self.width)
+        with self.builder.when(block == self.blocks - 1):
+            self._band(band, block, rest)
+
+    def _band(self, band: tuple[Index, Index, Index], block: Index, channels: int) -> None:
+        image, row0, count = band
+        builder, rows = self.builder, self.rows
+        with builder.loop(count, "oh", row0) as oh:
+            top = builder.bind(oh * rows.stride - rows.pad)
+            known = top - rows.stride + self.halves.span  # the first row not in the ring
+            begin = tirx.max(0, tirx.Select(oh == row0, top, tirx.max(top, known)))
+            begin = builder.bind(begin)
+            end = tirx.min(rows.size, top + self.halves.span)
+            new = builder.bind(tirx.max(0, end - begin))
+            with builder.loop(new, "ih", begin) as ih:
+                self._expand((image, ih), block, channels)
+            self._depthwise((image, oh), block, channels)
+
+    # The 1x1 convolution.
+
+    def _expand(self, at: tuple[Index, Index], block: Index, channels: int) -> None:
+        """One row of the ring."""
+        size, pixels = self.columns.size, int(self.schedule["pixels"])
+        full, rest = divmod(size, pixels)
+        if full:
+            with self.builder.loop(full, "tile") as tile:
+                self._product(at, tile * pixels, pixels, block, channels)
+        if rest:
+            self._product(at, full * pixels, rest, block, channels)
+
+    def _product(
+        self, at: tuple[Index, Index], column: Index, pixels: int, block: Index, channels: int
+    ) -> None:
+        image, ih = at
+        builder, p, unroll = self.builder, self.p, int(self.schedule["unroll"])
+        register = RegisterTile(builder, pixels, column_parts(channels, self.lanes), p.micro)
+        pixel0 = builder.bind((image * self.rows.size + ih) * self.columns.size + column)
+        with builder.loop(p.k // unroll, "k") as step:
+            for u in range(unroll):
+                k = step * unroll + u
+                register.step(partial(self._a, pixel0, k), partial(self._b, block, k))
+        ring0 = builder.bind(self._ring_row(ih) + column * self.width)
+        first = builder.bind(block * self.width)
+        shape = self.before.workload.output.shape
+
+        def store(pixel: int, channel: Index, value: Expr) -> None:
+            self.before.forget()
+            self.before.sources[0] = lambda point: value
+            c = first + channel
+            point = Point(shape, (image, ih, column + pixel, c), (pixel0 + pixel) * p.n + c)
+            result = finish_element(self.before, point)
+            builder.store(builder["ring"], ring0 + pixel * self.width + channel, result)
+
+        register.finish(channels, store)
+
+    def _a(self, pixel0: Index, k: Index, pixel: int) -> Expr:
+        return self.builder.load(self.builder[f"in{self.p.a}"], (pixel0 + pixel) * self.p.k + k)
+
+    def _b(self, block: Index, k: Index, column: Index, lanes: int) -> Expr:
+        index = (block * self.p.k + k) * self.width + column
+        return self.builder.load(self.builder[f"in{self.p.b}"], vector_index(index, lanes))
+
+    def _ring_row(self, ih: Index) -> Index:
+        return modulo(ih, self.halves.span) * self.pitch
+
+    # The depthwise convolution.
+
+    def _depthwise(self, at: tuple[Index, Index], block: Index, channels: int) -> None:
+        """One output row."""
+        low, taps = self.rows.limits(self.builder, at[1])
+        tile_w = int(self.schedule["tile_w"])
+        each_tile(
+            self.builder,
+            self.columns,
+            tile_w,
+            lambda ow, tile: self._outputs(at, ow, tile, (low, taps), block, channels),
+        )
+
+    def _outputs(
+        self,
+        at: tuple[Index, Index],
+        ow: Index,
+        tile: ColumnTile,
+        taps: tuple[Index, Index],
+        block: Index,
+        channels: int,
+    ) -> None:
+        image, oh = at
+        builder, rows, columns = self.builder, self.rows, self.columns
+        register = RegisterTile(builder, tile.width, column_parts(channels, self.lanes))
+        iw = ow * columns.stride - columns.pad
+        with builder.loop(taps[1], "kh", taps[0]) as kh:
+            ih = oh * rows.stride - rows.pad + kh * rows.dilation
+            pixel = builder.bind(self._ring_row(ih) + iw * self.width)
+            weight = builder.bind((block * rows.kernel + kh) * columns.kernel * self.width)
+            source = Vectors(builder["ring"], pixel, self.width)
+            weights = Vectors(builder[f"in{self.taps}"], weight, self.width)
+            add_taps(register, tile, columns, source, weights)
+        first = builder.bind(block * self.width)
+        pixel0 = builder.bind((image * self.out_h + oh) * self.out_w + ow)
+        shape = self.workload.output.shape
+
+        def store(output: int, channel: Index, value: Expr) -> None:
+            self.after.forget()
+            self.after.sources[0] = lambda point: value
+            c = first + channel
+            flat = (pixel0 + output) * self.p.n + c
+            point = Point(shape, (image, oh, ow + output, c), flat)
+            store_element(self.after, point)
+
+        register.finish(channels, store)
+
+
+TEMPLATE = Template(NAME, space, kernel, pays, loops)

@@ -1,0 +1,235 @@
+"""Winograd convolution F(m x m, 3x3), stride 1: fewer multiplications than a direct method.
+
+Lavin and Gray, *Fast Algorithms for Convolutional Neural Networks* (2015). The image is cut into
+tiles of m x m outputs. Phase one transforms every tile's (m+2) x (m+2) inputs. Phase two takes
+blocks of tiles and of output channels: for each of the (m+2)^2 positions a matrix product over the
+input channels, into scratch that stays in L2, and then the inverse transform with the epilogue.
+m = 4 needs a quarter of the direct method's multiplications, m = 2 four ninths.
+
+Weights are transformed in float64 and packed as [panel][position][C][panel width]. ``target`` says
+how large the error is, and which accuracy allows which m.
+
+In one stage instead of two, the transformed inputs of a block stay in scratch as well: better where
+there are many tiles and few channels.
+
+Knobs: ``m``; ``stages``; ``tiles`` (tiles in a block), ``rows`` and ``vectors`` (register tile of
+the matrix product), ``panels`` (panels of output channels in a chunk), ``channels`` (vectors of
+channels that a chunk of phase one transforms), ``ahead`` (whether the weights of the next position
+are brought into L2 while one is computed).
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+from ...emit.builder import PhaseBuilder
+from ...emit.evaluator import Evaluator, Point
+from ...emit.tile import LINE, RegisterTile, column_parts, vector_index
+from ...ir.kernel import Kernel, Phase
+from ...ir.space import Schedule
+from ...ir.workload import Workload
+from ...target.target import Target
+from ...tir.indices import Expr, Index, ceildiv, divide, modulo, split_index, tail
+from ...tvm_late import tirx
+from ..template import (
+    Template,
+    epilogue,
+    input_slots,
+    loads,
+    output_slot,
+    store_element,
+)
+from .input import Geometry, InputTransform
+from .space import NAME, loops, pays, space
+from .transform import MATRICES, two_sided
+
+
+def kernel(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
+    """Two phases; the first one's result is a temporary."""
+    return _Winograd(Geometry(workload, target, schedule)).build()
+
+
+class _Winograd:
+    def __init__(self, geometry: Geometry) -> None:
+        self.g = geometry
+        self.transform = InputTransform(geometry)
+
+    def build(self) -> Kernel:
+        """The kernel."""
+        g = self.g
+        size, scratch = g.inputs.tensor.nbytes, g.products.tensor.nbytes
+        if g.one_stage:
+            phases: tuple[Phase, ...] = (self._multiply(),)
+            temps: tuple[int, ...] = ()
+            scratch = g.inputs.offset + size
+        else:
+            phases, temps = (self.transform.phase(), self._multiply()), (size,)
+        return Kernel(g.workload, g.schedule, phases, g.packings, temps, scratch)
+
+    def _multiply(self) -> Phase:
+        """Chunks are (group of panels, block of tiles)."""
+        slots = [
+            *input_slots(self.g.workload, self.g.packings),
+            self.g.inputs,
+            self.g.products,
+            output_slot(self.g.workload, temps=0 if self.g.one_stage else 1),
+        ]
+        self.builder = builder = PhaseBuilder(slots)
+        after = epilogue(self.g.workload)
+        self.evaluator = Evaluator(after, builder, loads(builder, after, shift=1))
+        groups = ceildiv(self.g.panels, self.g.group)
+        with builder.chunk_loop() as chunk:
+            block = builder.bind(modulo(chunk, self.g.blocks))
+            tiles = self.g.block
+            if self.g.rest != tiles:
+                tiles = builder.bind(tirx.min(tiles, self.g.total - block * tiles))
+            if self.g.one_stage:
+                self.transform.block(builder, block, tiles)
+                with builder.loop(groups, "group") as group:
+                    self._group(block, tiles, group)
+            else:
+                self._group(block, tiles, divide(chunk, self.g.blocks))
+        return builder.finish(self.g.blocks if self.g.one_stage else groups * self.g.blocks)
+
+    def _group(self, block: Index, tiles: Index, group: Index) -> None:
+        """A group of panels for one block: products, then outputs."""
+        builder = self.builder
+        first = builder.bind(group * self.g.group)
+        whole = self.g.panels % self.g.group == 0
+        count = self.g.group if whole else tirx.min(self.g.group, self.g.panels - first)
+        with builder.loop(count, "panel") as p:
+            panel = builder.bind(first + p)
+            with builder.loop(self.g.positions, "position") as position:
+                self._product(block, tiles, panel, p, position)
+        with builder.loop(tiles, "tile") as tile:
+            number = builder.bind(block * self.g.block + tile)
+            image, th, tw = split_index(number, (self.g.batch, self.g.down, self.g.across))
+            at = (image, builder.bind(th * self.g.m), builder.bind(tw * self.g.m), tile)
+            with builder.loop(count, "panel") as p:
+                self._outputs(at, builder.bind(first + p), p)
+
+    def _product(
+        self, block: Index, tiles: Index, panel: Index, place: Index, position: Index
+    ) -> None:
+        """[tiles, C] times [C, panel] for one position, into scratch."""
+        builder, step = self.builder, int(self.g.schedule["rows"])
+        outer = 0 if self.g.one_stage else block
+        a0 = builder.bind((outer * self.g.positions + position) * (self.g.block * self.g.in_c))
+        b0 = builder.bind((panel * self.g.positions + position) * (self.g.in_c * self.g.panel))
+        c0 = builder.bind(((place * self.g.positions) + position) * (self.g.block * self.g.panel))
+        passes = ceildiv(self.g.block, step)
+
+        def rows(number: Index, count: int) -> None:
+            first = builder.bind(number * step)
+            register = RegisterTile(builder, count, column_parts(self.g.panel, self.g.lanes))
+            with builder.loop(self.g.in_c, "k") as k:
+                if self.g.schedule["ahead"]:
+                    self._fetch(b0 + self.g.in_c * self.g.panel, number * self.g.in_c + k, passes)
+                register.step(
+                    lambda row: builder.load(
+                        builder["tiles"], a0 + (first + row) * self.g.in_c + k
+                    ),
+                    lambda column, lanes: builder.load(
+                        builder[f"in{self.g.weight}"],
+                        vector_index(b0 + k * self.g.panel + column, lanes),
+                    ),
+                )
+
+            def store(row: int, column: Index, value: Expr) -> None:
+                index = c0 + (first + row) * self.g.panel + column
+                builder.store(builder["products"], index, value)
+
+            register.finish(self.g.panel, store)
+
+        if self.g.block >= step:
+            with builder.loop(divide(tiles, step), "rows") as i:
+                rows(i, step)
+        for size in dict.fromkeys((self.g.block, self.g.rest)):
+            if size % step:
+                with _unless(builder, self.g.block == self.g.rest, tiles == size):
+                    rows(size // step, size % step)
+
+    def _fetch(self, begin: Index, step: Index, passes: int) -> None:
+        """Ask for the part of the next position's weights, from ``begin`` on, that falls to this
+        ``step`` of the reduction: so that they come from memory while ``passes`` compute.
+        """
+        share = ceildiv(self.g.panel, passes)
+        weights = self.builder[f"in{self.g.weight}"]
+        for line in range(0, share, LINE):
+            self.builder.prefetch(weights, begin + step * share + line, level=2)
+
+    def _outputs(self, at: tuple[Index, Index, Index, Index], panel: Index, place: Index) -> None:
+        """The inverse transform of one tile and panel, with the epilogue."""
+        g, builder = self.g, self.builder
+        image, oh, ow, tile = at
+        base = builder.bind((place * g.positions * g.block + tile) * g.panel)
+
+        def vector(column: Index, width: int) -> None:
+            self._vector((image, oh, ow), base + column, panel, (column, width))
+
+        last = g.out_c - (g.panels - 1) * g.panel
+        full, width = divmod(last, g.lanes)
+        count: Index = full
+        if g.panels > 1 and last != g.panel:
+            count = tirx.Select(panel == g.panels - 1, full, g.panel // g.lanes)
+        if g.panels > 1 or full:
+            with builder.loop(count, "vector") as i:
+                vector(builder.bind(i * g.lanes), g.lanes)
+        if width:
+            with _unless(builder, g.panels == 1, panel == g.panels - 1):
+                vector(full * g.lanes, width)
+
+    def _vector(
+        self, at: tuple[Index, Index, Index], base: Index, panel: Index, part: tuple[Index, int]
+    ) -> None:
+        """One vector of channels of a tile; ``part``: its first channel in the panel, how many."""
+        g, builder = self.g, self.builder
+        stride = g.block * g.panel
+        image, oh, ow = at
+
+        def read(y: int, x: Index, lane: Index) -> Expr:
+            return builder.load(builder["products"], base + (y * g.size + x) * stride + lane)
+
+        row = builder.local(g.m * g.lanes)
+
+        def write(y: Index, x: int, lane: Index, value: Expr) -> None:
+            builder.store(row, x * g.lanes + lane, value)
+
+        def after(y: Index) -> None:
+            with _unless(builder, not g.out_h % g.m, oh + y < g.out_h):
+                for x in range(g.m):
+                    always = g.out_w % g.m > x or not g.out_w % g.m
+                    with _unless(builder, always, ow + x < g.out_w):
+                        self._store((image, oh + y, ow + x), row, x, panel, part)
+
+        two_sided(builder, MATRICES[g.m][2], g.lanes, read, write, after)
+
+    def _store(
+        self,
+        pixel: tuple[Index, Index, Index],
+        row: Expr,
+        x: int,
+        panel: Index,
+        part: tuple[Index, int],
+    ) -> None:
+        """One pixel's channels through the epilogue, from column ``x`` of ``row``."""
+        g, builder = self.g, self.builder
+        column, width = part
+        image, oh, ow = pixel
+        for offset, lanes in tail(0, width, g.lanes):
+            with builder.vector(lanes) as lane:
+                channel = panel * g.panel + column + offset + lane
+                flat = ((image * g.out_h + oh) * g.out_w + ow) * g.out_c + channel
+                value = builder.load(row, x * g.lanes + offset + lane)
+                self.evaluator.forget()
+                self.evaluator.sources[0] = lambda point: value  # noqa: B023 - used at once
+                store_element(
+                    self.evaluator, Point(g.workload.output.shape, (*pixel, channel), flat)
+                )
+
+
+def _unless(builder: PhaseBuilder, always: bool, condition: Expr) -> AbstractContextManager[None]:
+    return nullcontext() if always else builder.when(condition)
+
+
+TEMPLATE = Template(NAME, space, kernel, pays, loops)

@@ -1,0 +1,1 @@
+"""TensorIR expressions: indices, literals, arithmetic, comparisons, conversions."""

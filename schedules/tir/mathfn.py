@@ -1,0 +1,200 @@
+"""Transcendental functions as arithmetic that vectorises; LLVM's own would call libm per lane.
+
+Errors are the largest seen against float64 on dense samples of the whole range, in units in the
+last place (ulp) of float32 unless said otherwise; ``tests/schedules/test_mathfn.py`` checks them.
+
+exp   Cephes' expf: argument reduction by ln 2, polynomial of degree 5; 2 ulp
+log   Cephes' logf: mantissa in [sqrt 1/2, sqrt 2), polynomial of degree 8; 2 ulp
+tanh  Eigen's rational approximation of degree 13/6; 8 ulp
+erf   Eigen's rational approximation of degree 13/8; 5e-7 absolute
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..tvm_late import tirx
+from .compare import is_number
+
+Expr = Any
+Bind = Callable[[Expr], Expr]
+
+
+def _f32(value: float) -> Expr:
+    return tirx.const(value, "float32")
+
+
+def _polynomial(x: Expr, coefficients: Sequence[float]) -> Expr:
+    """Horner's rule, highest degree first."""
+    result: Expr = _f32(coefficients[0])
+    for c in coefficients[1:]:
+        result = result * x + _f32(c)
+    return result
+
+
+def _as_float(bits: Expr) -> Expr:
+    return tirx.call_intrin("float32", "tirx.reinterpret", bits)
+
+
+def _as_int(value: Expr) -> Expr:
+    return tirx.call_intrin("int32", "tirx.reinterpret", value)
+
+
+_EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5)
+
+
+# A float32 from 2**23 to 2**24 is a whole number, and its last bits are that number's.
+_WHOLE = 1.5 * 2.0**23
+
+
+def _parts(x: Expr, bias: int, bind: Bind) -> tuple[Expr, Expr]:
+    """p in about [0.7, 1.42] and 2**(n - 127 + bias), whose product with 2**(127 - bias) is e**x.
+
+    n is the whole number next to x / ln 2. No float is cast to a whole number for it: of NaN, the
+    cast is undefined to LLVM, which leaves out all that is made of it where it knows the NaN.
+    """
+    biased = bind(x * _f32(1 / math.log(2)) + _f32(_WHOLE + bias))
+    n = bind(biased + _f32(-_WHOLE - bias))
+    r = bind((x - n * _f32(0.693359375)) - n * _f32(-2.12194440e-4))
+    p = _polynomial(r, _EXP) * (r * r) + (r + _f32(1.0))
+    return p, _as_float(_as_int(biased) << tirx.const(23, "int32"))
+
+
+def exp(x: Expr, bind: Bind) -> Expr:
+    """e**x for float32; NaN stays NaN, overflow gives infinity, below -86.98 the result is 0."""
+    x, low, high = bind(x), -87.33654, 88.72283
+    clamped = bind(
+        tirx.Select(x > _f32(high), _f32(high), tirx.Select(x < _f32(low), _f32(low), x))
+    )
+    # n reaches 128, whose power of two is infinite: scale by 2**(n-1) and then by 2.
+    p, scale = _parts(clamped, 126, bind)
+    result = bind(p * scale * _f32(2.0))
+    result = tirx.Select(x > _f32(high), _f32(math.inf), result)
+    return tirx.Select(x < _f32(low), _f32(0.0), result)
+
+
+_LOG = (
+    7.0376836292e-2,
+    -1.1514610310e-1,
+    1.1676998740e-1,
+    -1.2420140846e-1,
+    1.4249322787e-1,
+    -1.6668057665e-1,
+    2.0000714765e-1,
+    -2.4999993993e-1,
+    3.3333331174e-1,
+)
+
+
+def log(x: Expr, bind: Bind) -> Expr:
+    """Natural logarithm for float32; NaN below zero, -infinity at zero."""
+    x = bind(x)
+    subnormal = x < _f32(1.17549435e-38)
+    bits = bind(_as_int(tirx.Select(subnormal, x * _f32(2.0**23), x)))
+    exponent = bind((bits >> tirx.const(23, "int32")) & tirx.const(255, "int32"))
+    mantissa = bind(
+        _as_float((bits & tirx.const(0x007FFFFF, "int32")) | tirx.const(0x3F000000, "int32"))
+    )
+    small = mantissa < _f32(math.sqrt(0.5))
+    m = bind(tirx.Select(small, mantissa + mantissa, mantissa) - _f32(1.0))
+    e = tirx.Cast("float32", exponent) - tirx.Select(small, _f32(127.0), _f32(126.0))
+    e = bind(e - tirx.Select(subnormal, _f32(23.0), _f32(0.0)))
+    z = bind(m * m)
+    y = _polynomial(m, _LOG) * m * z + e * _f32(-2.12194440e-4) - z * _f32(0.5)
+    result = bind(m + y + e * _f32(0.693359375))
+    result = tirx.Select(x == _f32(math.inf), x, result)
+    result = tirx.Select(x == _f32(0.0), _f32(-math.inf), result)
+    result = tirx.Select(x < _f32(0.0), _f32(math.nan), result)
+    return tirx.Select(is_number(x), result, x)
+
+
+_TANH_P = (
+    -2.76076847742355e-16,
+    2.00018790482477e-13,
+    -8.60467152213735e-11,
+    5.12229709037114e-08,
+    1.48572235717979e-05,
+    6.37261928875436e-04,
+    4.89352455891786e-03,
+)
+_TANH_Q = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
+
+
+def _limit(x: Expr, low: float, high: float, bind: Bind) -> Expr:
+    """``x`` from ``low`` to ``high``; NaN stays NaN."""
+    x = bind(x)
+    upper = tirx.Select(x > _f32(high), _f32(high), x)
+    return bind(tirx.Select(x < _f32(low), _f32(low), upper))
+
+
+def _saturated(x: Expr, bound: float, inside: Expr) -> Expr:
+    """An odd function: ``inside`` up to ``bound``, and exactly +-1 beyond; NaN stays NaN."""
+    # No copysign: TVM has none for vectors, and makes wrong code of loops that add it up.
+    sign = tirx.Select(x < _f32(0.0), _f32(-1.0), _f32(1.0))
+    return tirx.Select(tirx.abs(x) > _f32(bound), sign, inside)
+
+
+def tanh(x: Expr, bind: Bind) -> Expr:
+    """Hyperbolic tangent for float32."""
+    x = bind(x)
+    square = bind(x * x)
+    ratio = x * _polynomial(square, _TANH_P) / _polynomial(square, _TANH_Q)
+    inside = tirx.Select(tirx.abs(x) < _f32(0.0004), x, ratio)
+    return _saturated(x, 7.90531110763549805, inside)
+
+
+_ERF_P = (
+    -2.72614225801306e-10,
+    2.77068142495902e-08,
+    -2.10102402082508e-06,
+    -5.69250639462346e-05,
+    -7.34990630326855e-04,
+    -2.95459980854025e-03,
+    -1.60960333262415e-02,
+)
+_ERF_Q = (
+    -1.45660718464996e-05,
+    -2.13374055278905e-04,
+    -1.68282697438203e-03,
+    -7.37332916720468e-03,
+    -1.42647390514189e-02,
+)
+
+
+def erf(x: Expr, bind: Bind) -> Expr:
+    """Error function for float32."""
+    x = bind(x)
+    square = bind(x * x)
+    return _saturated(x, 4.0, x * _polynomial(square, _ERF_P) / _polynomial(square, _ERF_Q))
+
+
+def sigmoid(x: Expr, bind: Bind) -> Expr:
+    """1 / (1 + e**-x) for float32; 0 below -88.38, where the power of two is infinite."""
+    p, scale = _parts(_limit(_f32(0.0) - x, -87.0, 89.0, bind), 127, bind)
+    return _f32(1.0) / (_f32(1.0) + p * scale)
+
+
+def power(x: Expr, exponent: float, bind: Bind) -> Expr | None:
+    """``x ** exponent`` where the exponent is a small multiple of 1/4; None for others."""
+    quarters = exponent * 4
+    if not abs(exponent) <= 8 or quarters != int(quarters):
+        return None
+    whole, fraction = divmod(int(abs(quarters)), 4)
+    x = bind(x)
+    if fraction:  # to pow, though not to sqrt, -0 is as 0 and -infinity as infinity
+        x = tirx.Select(x == _f32(0.0), _f32(0.0), x)
+        x = bind(tirx.Select(x == _f32(-math.inf), _f32(math.inf), x))
+    result: Expr = _f32(1.0)
+    factor = x
+    while whole:
+        if whole & 1:
+            result = result * factor
+        factor = bind(factor * factor) if whole > 1 else factor
+        whole >>= 1
+    if fraction:
+        root = bind(tirx.sqrt(x))
+        quarter = tirx.sqrt(root)
+        result = result * {1: quarter, 2: root, 3: root * quarter}[fraction]
+    return _f32(1.0) / result if exponent < 0 else result
