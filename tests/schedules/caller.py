@@ -1,4 +1,4 @@
-"""Calls kernels as the contract in ``schedules/ir/kernel.py`` allows, at its nastiest, and compares.
+"""Calls kernels as the contract in ``ir/kernel.py`` allows, at its nastiest, and compares.
 
 Buffers end before a page that traps, memory nobody promised to clear holds NaN, chunks come in
 random order and pieces, scratch is overwritten between calls.
