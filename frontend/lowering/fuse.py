@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from luthier.schedules import ops
+from luthier.schedules.templates.registry import ANCHORS
 
 from ..graph import Graph, Op
 
@@ -60,8 +61,7 @@ class _Fusion:
 
     def run(self) -> list[Group]:
         for op in reversed(self.graph.ops):
-            operator = ops.of(op.node)
-            if isinstance(operator, ops.Anchor) and operator.takes_epilogue:
+            if op.node.op in ANCHORS and ANCHORS[op.node.op].epilogue:
                 self._grow_down(self.group[op.result])
         for op in reversed(self.graph.ops):
             if op.result in self.group:
@@ -94,10 +94,10 @@ class _Fusion:
                 self._merge(group, self.group[op.result], op)
 
     def _stored(self, group: Group, op: Op) -> bool:
-        """Whether the anchor's template can store this value: only reductions change the dtype."""
+        """Whether the anchor's templates can store this value."""
         assert group.anchor is not None
         anchor = group.anchor.node
-        return isinstance(ops.of(anchor), ops.Reduction) or op.node.out.dtype == anchor.out.dtype
+        return ANCHORS[anchor.op].converts or op.node.out.dtype == anchor.out.dtype
 
     def _region_below(self, op: Op, shape: tuple[int, ...]) -> list[Op]:
         """The elementwise operators between ``op`` and the first value all its uses lead to."""
@@ -162,7 +162,7 @@ class _Fusion:
         root, anchor = ops.of(target.root.node), target.anchor
         if not root.is_anchor and not root.is_fusible:
             return False
-        if anchor is not None and not _anchor(anchor).takes_epilogue:
+        if anchor is not None and not ANCHORS[anchor.node.op].epilogue:
             return False
         if anchor is not None and any(self._feeds(u, anchor, target) for u in users):
             return self._prologue(target, anchor, op, users)
@@ -185,13 +185,13 @@ class _Fusion:
         return user.result in above
 
     def _prologue(self, target: Group, anchor: Op, op: Op, users: list[Op]) -> bool:
-        if not _anchor(anchor).takes_prologue:
+        if not ANCHORS[anchor.node.op].prologue:
             return False
         if anchor in users and op.result in anchor.node.args[1:]:
             return False
         if ops.of(op.node).is_movement and op.node.op not in ("take", "broadcast_to", "slice"):
             return False
-        repeats = self._evaluations(target, op) * _anchor(anchor).passes
+        repeats = self._evaluations(target, op) * ANCHORS[anchor.node.op].passes
         return repeats <= 1 or (repeats <= 9 and not _is_costly(op))
 
     def _simple_operand(self, op: Op) -> bool:
@@ -255,12 +255,6 @@ class _Fusion:
         if member.node.op == "take" and arg == member.node.args[1] and self._by_rows(member):
             outputs //= member.node.out.shape[-1]
         return max(1.0, outputs / size)
-
-
-def _anchor(op: Op) -> ops.Anchor:
-    operator = ops.of(op.node)
-    assert isinstance(operator, ops.Anchor)
-    return operator
 
 
 def _is_costly(op: Op) -> bool:

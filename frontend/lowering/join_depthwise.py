@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import replace
 
 from luthier.schedules import Target, Workload
-from luthier.schedules.templates.separable.space import pays
+from luthier.schedules.templates.separable.form import Separable
 
 from ..program import Call, Part, Program
 
@@ -26,7 +26,8 @@ def join_depthwise(program: Program, target: Target) -> Program:
         first = calls.get(call.args[0]) if call.args else None
         if first is not None and readers[first.result] == 1:
             joined = _join(first, call)
-            if pays(joined.workload, target):
+            form = Separable.match(joined.workload, target)
+            if form is not None and form.saves > 0:
                 del calls[first.result]
                 calls[call.result] = joined
                 continue

@@ -1,7 +1,6 @@
 """Operators that no template computes as they are: in float32 instead, left to Relax, or refused.
 
-Templates for convolutions, products, pooling, softmax and layer normalisation are for float32, and
-those for convolutions need their weights at build time. Sums of float16 are accumulated in float32.
+What templates compute, they say (see ``Abilities``). Sums of float16 are accumulated in float32.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from collections.abc import Callable
 from functools import partial, reduce
 
 from luthier.schedules import Node, Tensor, UnsupportedOperator, ops
+from luthier.schedules.templates.registry import ANCHORS
 
 from ..graph import Graph, Op, Rewriter
 
@@ -19,18 +19,17 @@ def legalize(graph: Graph) -> Graph:
     b = Rewriter(graph)
 
     def rule(op: Op, node: Node) -> int | None:
-        dtype = node.out.dtype
         if _needs_width(node):
             return _widened(b, node)
-        operator = ops.of(node)
-        if not operator.is_anchor or isinstance(operator, ops.Reduction):
+        able = ANCHORS.get(node.op)
+        if able is None:
             return None
-        weights = isinstance(operator, ops.Product) and operator.weights_known
-        if dtype == "float32" and not (weights and node.args[1] not in b.constants):
+        computed = able.computes(node.out.element)
+        if computed and not (able.known_weights and node.args[1] not in b.constants):
             return None
         if node.op in _ELSEWHERE:
             return _ELSEWHERE[node.op](b, node)
-        what = "weights known at build time" if dtype == "float32" else f"float32, not {dtype}"
+        what = "weights known at build time" if computed else f"float32, not {node.out.dtype}"
         raise UnsupportedOperator(f"{op.source}: it needs {what}")
 
     return b.rewrite(rule)

@@ -55,7 +55,7 @@ def _kernel(target: Target, chunks: int) -> Kernel:
     with phase.unrolled(ACCUMULATORS) as a, phase.vector(lanes) as lane:
         phase.store(total, a * lanes + lane, tirx.const(0.0, "float32"))
     with phase.chunk_loop() as chunk, phase.loop(steps) as step:
-        first = phase.bind((chunk * steps + step) * row)
+        first = phase.let((chunk * steps + step) * row)
         with phase.unrolled(ACCUMULATORS) as a, phase.vector(lanes) as lane:
             at = a * lanes + lane
             phase.store(total, at, phase.load(total, at) + phase.load(phase["x"], first + at))

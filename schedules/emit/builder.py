@@ -13,7 +13,7 @@ makes vector instructions of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ from ..errors import ScheduleError
 from ..ir.kernel import Phase
 from ..ir.workload import Tensor
 from ..late import late
-from ..tir.indices import Expr, Index, tail
+from ..tir.indices import Expr, Index, ceildiv, tail
 from ..tvm_late import ir, tirx
 
 _sym, _analysis = late("tvm.sym"), late("tvm.tirx.analysis")
@@ -49,9 +49,8 @@ class PhaseBuilder:
         self._scratch = tirx.Var("scratch", ir.PointerType(ir.PrimType("uint8"), "global"))
         self._blocks: list[list[Any]] = [[]]
         self._names = 0
-        self._lane_by_lane = False
         self._lane: tuple[Index, int, int] = (0, 1, -1)  # index, lanes, where its loop is written
-        self._outer: int | None = None  # the block that ``hoist`` writes to
+        self._scope: int | None = None  # the block that ``invariant`` writes to
         self._inner: set[str] = set()  # variables that are made inside of it
         self._bounds = _sym.Analyzer()
         self._buffers = self._declare(slots)
@@ -105,11 +104,6 @@ class PhaseBuilder:
         """One element."""
         return tirx.BufferLoad(buffer, [index])
 
-    def load_once(self, buffer: Any, index: Index) -> Expr:
-        """One element of an input, read outside of the loops in ``outer`` where that can be."""
-        value = self.load(buffer, index)
-        return self._fixed(value) if self._is_fixed(value) else value
-
     def store(self, buffer: Any, index: Index, value: Expr) -> None:
         """Write one element."""
         self.emit(tirx.BufferStore(buffer, value, [index]))
@@ -122,7 +116,7 @@ class PhaseBuilder:
         ahead = [tirx.const(n, "int32") for n in (0, 4 - level, 1)]  # to read, how near, data
         self.emit(tirx.Evaluate(tirx.call_llvm_intrin("void", "llvm.prefetch", address, *ahead)))
 
-    def bind(self, value: Expr, name: str = "v") -> Expr:
+    def let(self, value: Expr, name: str = "v") -> Expr:
         """Name a value, so that it is computed once."""
         if isinstance(value, (int, float, tirx.IntImm, tirx.FloatImm)):
             return value
@@ -131,55 +125,54 @@ class PhaseBuilder:
         self.emit(tirx.Bind(variable, value))
         return variable
 
-    @contextmanager
-    def outer(self) -> Iterator[None]:
-        """Where ``hoist`` puts what the loops that follow do not change."""
-        before, inner = self._outer, self._inner
-        self._outer, self._inner = len(self._blocks) - 1, set()
-        yield
-        self._outer, self._inner = before, inner | self._inner
-
-    def hoist(self, value: Expr) -> Expr:
-        """``bind``, outside of the loops in ``outer`` where the value is the same all along.
-
-        LLVM cannot move loads there itself: a store in the loop might change what they read. The
-        value goes through memory for the reason that ``hold`` gives.
-        """
-        if isinstance(value, (int, float, tirx.IntImm, tirx.FloatImm)):
-            return value
-        return self._fixed(value) if self._is_fixed(value) else self.bind(value)
-
-    def _is_fixed(self, value: Expr) -> bool:
-        """Whether there is an ``outer``, and nothing made inside of it changes the value."""
-        return self._outer is not None and not any(
-            v.name in self._inner for v in _analysis.undefined_vars(value)
-        )
-
-    def _fixed(self, value: Expr) -> Expr:
-        assert self._outer is not None
-        name = self._fresh("fixed")
-        buffer = tirx.decl_buffer((1,), value.ty.dtype, name, scope="local")
-        self._blocks[self._outer] += [
-            tirx.AllocBuffer(buffer),
-            tirx.BufferStore(buffer, value, [0]),
-        ]
-        return self.load(buffer, 0)
-
-    def hold(self, value: Expr) -> Expr:
-        """``bind`` for data. TVM's simplifier writes bound values out again wherever they are used,
+    def keep(self, value: Expr) -> Expr:
+        """``let`` for data. TVM's simplifier writes named values out again wherever they are used,
         so a chain of values that are used twice would double with each; memory it leaves alone, and
         LLVM makes registers of it.
         """
         if isinstance(value, (tirx.IntImm, tirx.FloatImm)):
             return value
-        if self._is_fixed(value):
-            return self._fixed(value)
+        if self._is_invariant(value):
+            return self.invariant(value)
         lane, lanes, block = self._lane
         buffer = tirx.decl_buffer((lanes,), value.ty.dtype, self._fresh("held"), scope="local")
         self._inner.add(buffer.name)
         self._blocks[block].append(tirx.AllocBuffer(buffer))
         self.store(buffer, lane, value)
         return self.load(buffer, lane)
+
+    @contextmanager
+    def invariant_scope(self) -> Iterator[None]:
+        """Loops that follow stand here: ``invariant`` computes before them what they leave alone.
+
+        LLVM cannot move loads there itself: a store in the loop might change what they read.
+        """
+        before, inner = self._scope, self._inner
+        self._scope, self._inner = len(self._blocks) - 1, set()
+        yield
+        self._scope, self._inner = before, inner | self._inner
+
+    def invariant(self, value: Expr, otherwise: Callable[[Expr], Expr] | None = None) -> Expr:
+        """The value, computed once before the loops in ``invariant_scope`` where none changes it.
+
+        Else ``otherwise(value)``, or as it is. It goes through memory, for ``keep``'s reason.
+        """
+        if not self._is_invariant(value):
+            return otherwise(value) if otherwise else value
+        assert self._scope is not None
+        name = self._fresh("fixed")
+        buffer = tirx.decl_buffer((1,), value.ty.dtype, name, scope="local")
+        self._blocks[self._scope] += [
+            tirx.AllocBuffer(buffer),
+            tirx.BufferStore(buffer, value, [0]),
+        ]
+        return self.load(buffer, 0)
+
+    def _is_invariant(self, value: Expr) -> bool:
+        """Whether there is a scope, and nothing made inside of it changes the value."""
+        if self._scope is None or isinstance(value, (int, float, tirx.IntImm, tirx.FloatImm)):
+            return False
+        return not any(v.name in self._inner for v in _analysis.undefined_vars(value))
 
     def proves(self, condition: Expr) -> bool:
         """Whether the bounds of the loops that are being written make ``condition`` true."""
@@ -194,8 +187,6 @@ class PhaseBuilder:
         self._blocks.append([])
         yield variable
         body = self._blocks.pop()
-        if kind == tirx.ForKind.VECTORIZED and self._lane_by_lane:
-            kind = tirx.ForKind.SERIAL
         self.emit(tirx.For(variable, begin, extent, kind, _sequence(body)))
 
     @contextmanager
@@ -214,21 +205,17 @@ class PhaseBuilder:
             yield variable
 
     @contextmanager
-    def vector(self, lanes: int) -> Iterator[Expr]:
-        """The lanes of one vector."""
-        self._lane_by_lane = False
+    def vector(self, lanes: int, serial: bool = False) -> Iterator[Expr]:
+        """The lanes of one vector; one after the other where ``serial``, as LLVM likes best."""
         if lanes == 1:
             yield 0
             return
         outside = len(self._blocks) - 1
-        with self._loop(0, lanes, tirx.ForKind.VECTORIZED, "lane") as variable:
+        kind = tirx.ForKind.SERIAL if serial else tirx.ForKind.VECTORIZED
+        with self._loop(0, lanes, kind, "lane") as variable:
             self._lane = (variable, lanes, outside)
             yield variable
             self._lane = (0, 1, -1)
-
-    def lane_by_lane(self) -> None:
-        """Make the vector loop that is being written a serial one, which LLVM may vectorise."""
-        self._lane_by_lane = True
 
     @contextmanager
     def chunk_loop(self) -> Iterator[Expr]:
@@ -245,15 +232,30 @@ class PhaseBuilder:
         yield
         self.emit(tirx.IfThenElse(condition, _sequence(self._blocks.pop()), None))
 
-    def strips(self, extent: int, lanes: int) -> Iterator[Expr]:
-        """Vectorised passes over ``range(extent)``: full vectors, then a tail of halved ones."""
+    def strips(self, extent: int, lanes: int, serial: bool = False) -> Iterator[Expr]:
+        """Passes over ``range(extent)`` in vectors: full ones, then a tail of halved ones."""
         full = extent // lanes
         if full:
-            with self.loop(full, "strip") as i, self.vector(lanes) as lane:
+            with self.loop(full, "strip") as i, self.vector(lanes, serial) as lane:
                 yield i * lanes + lane
         for offset, width in tail(full * lanes, extent, lanes):
-            with self.vector(width) as lane:
+            with self.vector(width, serial) as lane:
                 yield offset + lane
+
+    def block(self, index: Index, size: int, total: int) -> Iterator[int]:
+        """The extent of block ``index`` of those of ``size`` that cover ``total``.
+
+        Twice, each in a branch of its own, where the last block is narrower than the others.
+        """
+        last = ceildiv(total, size) - 1
+        rest = total - last * size
+        if last == 0 or rest == size:
+            yield rest
+            return
+        with self.when(index < last):
+            yield size
+        with self.when(index == last):
+            yield rest
 
     def finish(self, chunks: int) -> Phase:
         """The phase; the builder is spent."""

@@ -36,7 +36,7 @@ def transposed(builder: PhaseBuilder, vectors: Sequence[Expr], lanes: int) -> li
     while count < lanes:
         pairs = zip(rows[:half], rows[half:], strict=True)
         rows = [
-            builder.bind(tirx.Shuffle([a, b], [tirx.const(i, "int32") for i in order]))
+            builder.let(tirx.Shuffle([a, b], [tirx.const(i, "int32") for i in order]))
             for a, b in pairs
             for order in (low, high)
         ]
@@ -54,12 +54,12 @@ def load_columns(
         if i >= rows.count:
             return splat(zero, width)
         at = rows.start + i * rows.stride + column
-        return builder.bind(builder.load(rows.buffer, vector_index(at, width)))
+        return builder.let(builder.load(rows.buffer, vector_index(at, width)))
 
     whole = rows.columns // lanes
     if whole:
         with builder.loop(whole, "square") as square:
-            first = builder.bind(square * lanes)
+            first = builder.let(square * lanes)
             vectors = [row(i, first, lanes) for i in range(lanes)]
             for i, vector in enumerate(transposed(builder, vectors, lanes)):
                 finish(first + i, vector)
@@ -77,8 +77,8 @@ def store_columns(
     whole = rows.columns // lanes
     if whole:
         with builder.loop(whole, "square") as square:
-            first = builder.bind(square * lanes)
-            vectors = [builder.bind(vector(first + i)) for i in range(lanes)]
+            first = builder.let(square * lanes)
+            vectors = [builder.let(vector(first + i)) for i in range(lanes)]
             for i, row in enumerate(transposed(builder, vectors, lanes)[: rows.count]):
                 at = rows.start + i * rows.stride + first
                 builder.store(rows.buffer, vector_index(at, lanes), row)

@@ -88,13 +88,15 @@ class RegisterTile:
         before = sum(lanes for _, lanes in self.parts[:part])
         return self.builder.load(self._local, row * self._width + before + column)
 
-    def finish(self, columns: int, store: Callable[[int, Index, Expr], None]) -> None:
+    def finish(
+        self, columns: int, store: Callable[[int, Index, Expr], None], serial: bool = False
+    ) -> None:
         """Call ``store(row, column, value)`` for each element in the first ``columns`` columns."""
         for row in range(self.rows):
             for part, (first, lanes) in enumerate(self.parts):
                 begin = first - self.parts[0][0]
                 for offset, width in tail(0, min(lanes, columns - begin), lanes):
-                    with self.builder.vector(width) as lane:
+                    with self.builder.vector(width, serial) as lane:
                         column = offset + lane
                         store(row, first + column, self.element(row, column, part))
 

@@ -98,12 +98,13 @@ class Node:
         return dict(self.attrs).get(name, default)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Workload:
     """Operators over inputs; ``constants[i]`` says that input ``i`` is known at build time.
 
     Constant inputs are weights: a schedule may ask for them packed in an order of its own. Other
-    inputs and the output may have a pitch (see ``pitch``), which changes nothing that is computed.
+    inputs and the output may have a pitch, which changes nothing that is computed. Two are equal
+    if their texts are: to Python, an attribute of 0.0 equals -0.0.
     """
 
     inputs: tuple[Tensor, ...]
@@ -161,6 +162,12 @@ class Workload:
         weights = (t for t, c in zip(self.inputs, self.constants, strict=True) if c)
         if any(t.pitch for t in (*weights, *(n.out for n in self.nodes[:-1]))):
             raise LogError("a weight or a value inside of the kernel has no pitch")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Workload) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
 
     @cached_property
     def text(self) -> str:

@@ -53,7 +53,6 @@ def _count(node: Node, args: Sequence[Tensor]) -> int:
 
 
 OPERATORS = (
-    # q, k, v, [mask, [cover]]; sizes, places and scale: see ``attention_form``. Its template takes
-    # nothing before or after it.
-    Anchor("attention", None, _attention, takes_epilogue=False, count=_count),
+    # q, k, v, [mask, [cover]]; sizes, places and scale: see ``attention_form``.
+    Anchor("attention", None, _attention, count=_count),
 )

@@ -8,31 +8,31 @@ from ..ir.dtype import FLOAT32
 from ..ir.workload import Node
 from ..tir.arithmetic import libm as _libm
 from ..tvm_late import tirx
-from .operator import Bind, Emit, Expr
+from .operator import Emit, Expr, Let
 
 
 def binding(function: Callable[..., Expr]) -> Emit:
     """By a function of the arguments and of what names values."""
-    return lambda node, args, dtypes, bind: function(*args, bind)
+    return lambda node, args, dtypes, let: function(*args, let)
 
 
 def intrinsic(name: str) -> Emit:
     """By TVM's function of that name."""
-    return lambda node, args, dtypes, bind: getattr(tirx, name)(*args)
+    return lambda node, args, dtypes, let: getattr(tirx, name)(*args)
 
 
 def libm(name: str) -> Emit:
     """By C's function of that name."""
-    return lambda node, args, dtypes, bind: _libm(name)(*args)
+    return lambda node, args, dtypes, let: _libm(name)(*args)
 
 
 def fast(function: Callable[..., Expr], otherwise: Emit) -> Emit:
     """By arithmetic of our own in float32, which vectorises."""
 
-    def emit(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
+    def emit(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
         if node.out.element == FLOAT32:
-            return function(*args, bind)
-        return otherwise(node, args, dtypes, bind)
+            return function(*args, let)
+        return otherwise(node, args, dtypes, let)
 
     return emit
 

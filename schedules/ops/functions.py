@@ -21,7 +21,7 @@ def _erf(x: Array) -> Array:
 
 
 def _rsqrt() -> Emit:
-    return lambda node, args, dtypes, bind: tirx.const(1.0, dtype_of(args[0])) / tirx.sqrt(args[0])
+    return lambda node, args, dtypes, let: tirx.const(1.0, dtype_of(args[0])) / tirx.sqrt(args[0])
 
 
 def _wide(dtype: str) -> bool:

@@ -14,45 +14,45 @@ from ..tir.literals import constant
 from ..tvm_late import tirx
 from .emission import is_true, truth
 from .numbers import numpy
-from .operator import Bind, Elementwise, Emit, Expr
+from .operator import Elementwise, Emit, Expr, Let
 
 
 def _comparison(condition: Callable[[Expr, Expr], Expr]) -> Emit:
-    return lambda node, args, dtypes, bind: truth(condition(args[0], args[1]))
+    return lambda node, args, dtypes, let: truth(condition(args[0], args[1]))
 
 
-def _not_equal(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
+def _not_equal(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
     return truth(equal(args[0], args[1]), 0, 1)
 
 
 def _combined(combine: str) -> Emit:
-    def emit(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
+    def emit(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
         zero = tirx.const(0, "int8")
         return truth(getattr(tirx, combine)(*(a != zero for a in args)))
 
     return emit
 
 
-def _xor(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
+def _xor(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
     a, b = (truth(is_true(a)) for a in args)
     return tirx.bitwise_xor(a, b)
 
 
-def _not(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
+def _not(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
     return truth(args[0] == tirx.const(0, "int8"))
 
 
-def _isinf(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
-    x = bind(args[0])
+def _isinf(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
+    x = let(args[0])
     infinity = constant(math.inf, dtypes[0])
     return truth(tirx.any(x == infinity, x == constant(-math.inf, dtypes[0])))
 
 
-def _isnan(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
+def _isnan(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
     return truth(is_number(args[0]), 0, 1)
 
 
-def _where(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
+def _where(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
     return tirx.Select(is_true(args[0]), args[1], args[2])
 
 

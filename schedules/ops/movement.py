@@ -155,7 +155,8 @@ def _emit_take(ev: Elements, node: Node, point: Point) -> Expr:
     axis, coords = node.attr("axis"), point.coordinates
     shape, rank = ev.shape(data), len(ev.shape(indices))
     index = ev.at(indices, Point(ev.shape(indices), coords[axis : axis + rank]))
-    index = ev.builder.hoist(_clamp(ev.builder, _from_start(ev, index, shape[axis]), shape[axis]))
+    index = _clamp(ev.builder, _from_start(ev, index, shape[axis]), shape[axis])
+    index = ev.builder.invariant(index, otherwise=ev.builder.let)
     return ev.at(data, Point(shape, (*coords[:axis], index, *coords[axis + rank :])))
 
 
@@ -169,7 +170,7 @@ def _from_start(ev: Elements, index: Expr, size: int) -> Expr:
     index = tirx.Cast("int32", index)
     if DTYPES[dtype].kind is Kind.UINT:
         return index
-    index = ev.builder.bind(index)
+    index = ev.builder.let(index)
     return tirx.Select(index < 0, index + size, index)
 
 

@@ -9,8 +9,6 @@ import numpy as np
 from ..ir.workload import Node, Tensor
 from .operator import Anchor, Array, like_first
 
-_PASSES = 3  # how often kernels read what they normalise
-
 
 class Softmax(Anchor):
     """x; axis."""
@@ -63,13 +61,11 @@ def _each(operations: int) -> Callable[[Node, Sequence[Tensor]], int]:
 
 
 OPERATORS = (
-    Softmax("softmax", 1, _softmax, like_first, _PASSES, takes_prologue=True, count=_each(4)),
-    Softmax(
-        "log_softmax", 1, _log_softmax, like_first, _PASSES, takes_prologue=True, count=_each(4)
-    ),
-    Norm("layer_norm", 3, _layer_norm, like_first, _PASSES, takes_prologue=True, count=_each(6)),
-    Norm("rms_norm", 2, _rms_norm, like_first, _PASSES, takes_prologue=True, count=_each(5)),
+    Softmax("softmax", 1, _softmax, like_first, count=_each(4)),
+    Softmax("log_softmax", 1, _log_softmax, like_first, count=_each(4)),
+    Norm("layer_norm", 3, _layer_norm, like_first, count=_each(6)),
+    Norm("rms_norm", 2, _rms_norm, like_first, count=_each(5)),
     # x[N,...,C], gamma[C], beta[C]; groups (that divide C): mean and variance are those of an
     # image's group of neighbouring channels
-    Norm("group_norm", 3, _group_norm, like_first, _PASSES, count=_each(6)),
+    Norm("group_norm", 3, _group_norm, like_first, count=_each(6)),
 )

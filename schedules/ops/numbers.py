@@ -17,7 +17,7 @@ from ..tir.conversion import convert
 from ..tir.literals import constant, operand, storage
 from ..tvm_late import tirx
 from .emission import binding, intrinsic, truth
-from .operator import Array, Bind, Elementwise, Emit, Evaluate, Expr, always
+from .operator import Array, Elementwise, Emit, Evaluate, Expr, Let, always
 
 
 def numpy(function: Callable[..., Any]) -> Evaluate:
@@ -42,17 +42,17 @@ def _const(node: Node) -> Array:
     return np.asarray(float(value) if isinstance(value, str) else value, node.out.dtype)
 
 
-def _emit_const(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
+def _emit_const(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
     return operand(node.attr("value"), node.out.dtype)
 
 
-def _emit_cast(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
+def _emit_cast(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
     source, target = dtypes[0], node.out.dtype
     if source == target:
         return args[0]
     if target == "bool":
         return truth(args[0] == constant(0, source), 0, 1)
-    return convert(args[0], storage(target), bind)
+    return convert(args[0], storage(target), let)
 
 
 # Limits and slopes.
@@ -64,24 +64,24 @@ def _clip(node: Node, x: Array) -> Array:
     return np.where(x > high, high, x)
 
 
-def _emit_clip(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
+def _emit_clip(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
     dtype = node.out.dtype
     value = args[0]
     low, high = node.attr("min", "-inf"), node.attr("max", "inf")
     if math.isfinite(float(low)):
         bound = constant(low, dtype)
-        value = bind(value)
+        value = let(value)
         value = tirx.Select(less(value, bound), bound, value)
     if math.isfinite(float(high)):
         bound = constant(high, dtype)
-        value = bind(value)
+        value = let(value)
         value = tirx.Select(less(bound, value), bound, value)
     return value
 
 
-def _emit_relu(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
+def _emit_relu(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
     zero = constant(0, node.out.dtype)
-    value = bind(args[0])
+    value = let(args[0])
     return tirx.Select(less(value, zero), zero, value)
 
 
@@ -89,8 +89,8 @@ def _leaky_relu(node: Node, x: Array) -> Array:
     return np.where(x > 0, x, x * x.dtype.type(node.attr("alpha")))
 
 
-def _emit_leaky_relu(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
-    x = bind(args[0])
+def _emit_leaky_relu(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
+    x = let(args[0])
     slope = operand(node.attr("alpha"), node.out.dtype)
     return tirx.Select(x < constant(0, node.out.dtype), x * slope, x)
 
@@ -100,16 +100,16 @@ def _hard_sigmoid(node: Node, x: Array) -> Array:
     return np.asarray(np.clip(x * alpha + beta, 0, 1))
 
 
-def _emit_hard_sigmoid(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
+def _emit_hard_sigmoid(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
     dtype = node.out.dtype
     zero, one = constant(0, dtype), constant(1, dtype)
-    y = bind(args[0] * operand(node.attr("alpha"), dtype) + operand(node.attr("beta"), dtype))
+    y = let(args[0] * operand(node.attr("alpha"), dtype) + operand(node.attr("beta"), dtype))
     return tirx.Select(y < zero, zero, tirx.Select(y > one, one, y))
 
 
-def _emit_sign(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bind) -> Expr:
+def _emit_sign(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
     dtype = node.out.dtype
-    x, zero, one = bind(args[0]), constant(0, dtype), constant(1, dtype)
+    x, zero, one = let(args[0]), constant(0, dtype), constant(1, dtype)
     if node.out.element.kind is Kind.UINT:
         return tirx.Select(x != zero, one, zero)
     rest = (
@@ -120,7 +120,7 @@ def _emit_sign(node: Node, args: Sequence[Expr], dtypes: Sequence[str], bind: Bi
 
 
 def _extreme(op: str) -> Emit:
-    return lambda node, args, dtypes, bind: extreme(op, bind(args[0]), bind(args[1]))
+    return lambda node, args, dtypes, let: extreme(op, let(args[0]), let(args[1]))
 
 
 # Arithmetic.

@@ -19,12 +19,12 @@ from ..ir.workload import Node, Tensor
 Array: TypeAlias = NDArray[Any]
 Attrs: TypeAlias = Mapping[str, Any]
 Expr: TypeAlias = Any  # a TensorIR expression
-Bind: TypeAlias = Callable[[Expr], Expr]
+Let: TypeAlias = Callable[[Expr], Expr]
 Evaluate: TypeAlias = Callable[..., Any]
 """The node and the arguments' arrays, to the result's array."""
 Infer: TypeAlias = Callable[[Sequence[Tensor], Attrs], Tensor]
 """Arguments' types and attributes, to the result's type; shapes are taken to fit."""
-Emit: TypeAlias = Callable[[Node, Sequence[Expr], Sequence[str], Bind], Expr]
+Emit: TypeAlias = Callable[[Node, Sequence[Expr], Sequence[str], Let], Expr]
 """The node, its arguments' elements, their workload dtypes, and what names a value."""
 
 
@@ -157,13 +157,10 @@ class Movement(Known):
 @dataclass(frozen=True, eq=False)
 class Anchor(Known):
     """What decides how a kernel is scheduled; one in a workload, but for 1x1 convolutions before
-    depthwise ones. ``passes``: how often its kernels read their first argument."""
+    depthwise ones."""
 
     is_anchor: ClassVar[bool] = True
 
-    passes: int = 1
-    takes_prologue: bool = False  # computes its first argument's elements where it reads them
-    takes_epilogue: bool = True
     count: Callable[[Node, Sequence[Tensor]], int] = lambda node, args: 0
 
     def operations(self, node: Node, args: Sequence[Tensor]) -> int:

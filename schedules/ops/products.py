@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,11 +12,8 @@ from .operator import Anchor, Array, Attrs
 from .windows import places, windows
 
 
-@dataclass(frozen=True, eq=False)
 class Product(Anchor):
-    """``weights_known``: whether templates need the second argument at build time."""
-
-    weights_known: bool = False
+    """Sums of products of its arguments' elements."""
 
 
 def _infer_conv2d(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
@@ -90,15 +86,9 @@ def _count_matmul(node: Node, args: Sequence[Tensor]) -> int:
 
 OPERATORS = (
     # x[N,H,W,C], w[O,KH,KW,C/groups]; strides, pads, dilations, groups
-    Product("conv2d", 2, _conv2d, _infer_conv2d, count=_count_conv2d, weights_known=True),
+    Product("conv2d", 2, _conv2d, _infer_conv2d, count=_count_conv2d),
     # x[N,H,W,C], w[C,KH,KW,O/groups]; the same (output padding shows in the output's shape)
-    Product(
-        "conv2d_transpose",
-        2,
-        _conv2d_transpose,
-        count=_count_conv2d_transpose,
-        weights_known=True,
-    ),
+    Product("conv2d_transpose", 2, _conv2d_transpose, count=_count_conv2d_transpose),
     # a[...,M,K], b[...,K,N], NumPy's batching; transpose_b: b is [...,N,K]
     Product("matmul", 2, _matmul, _infer_matmul, count=_count_matmul),
 )

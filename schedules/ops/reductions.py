@@ -43,7 +43,6 @@ def _reduction(name: str, function: Callable[..., Any], chooses: bool = False) -
         1,
         _reduce(function),
         _infer,
-        takes_prologue=True,
         count=_count,
         chooses=chooses,
     )

@@ -20,7 +20,7 @@ from ..target.target import Target
 
 _LEAST = 2.0**-20  # whose logarithm stands for that of zero
 Numbers = Any  # an array with one number a schedule, or a number that all share
-Knobs = Mapping[str, Numbers]  # name -> the choice of every schedule in a table
+Table = Mapping[str, Numbers]  # knob -> the choice of every schedule in a table
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Loops:
     other: Numbers = 0  # elements moved or transformed beside the steps
 
 
-def plain(workload: Workload, target: Target, knobs: Knobs) -> Loops:
-    """Of a template whose one knob, ``grain``, is how many elements a chunk has."""
+def streaming(workload: Workload, target: Target, grain: Numbers | None = None) -> Loops:
+    """Of kernels that pass once over what is largest, ``grain`` elements of it a chunk."""
     size = max([workload.output.size, *(t.size for t in workload.inputs)])
-    grain = np.minimum(knobs["grain"], size) if "grain" in knobs else size
+    grain = size if grain is None else np.minimum(grain, size)
     work = size / target.lanes(FLOAT32)
     return Loops(chunks=np.ceil(size / grain), chunk=2 * FLOAT32.bytes * grain, work=work)
 

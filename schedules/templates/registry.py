@@ -2,44 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache, reduce
+from operator import and_
+from types import MappingProxyType
+from typing import Any
+
 from ..errors import ScheduleError
 from ..ir.kernel import Kernel
 from ..ir.space import Schedule, Space
 from ..ir.workload import Workload
 from ..target.target import Target
-from .attention import emit as attention
-from .conv import emit as conv
-from .conv_transpose import emit as conv_transpose
-from .depthwise import emit as depthwise
-from .gemm import emit as gemm
-from .group_norm import emit as group_norm
-from .loops import Knobs, Loops
-from .normalize import emit as normalize
-from .pointwise import emit as pointwise
-from .reduction import emit as reduction
-from .relax_op import emit as relax_op
-from .separable import emit as separable
-from .template import Template
-from .transpose import emit as transpose
-from .winograd import emit as winograd
+from .abilities import Abilities
+from .attention.form import FusedAttention
+from .channelwise.form import Channelwise
+from .conv.form import Conv
+from .conv_transpose.form import ConvTranspose
+from .form import Form
+from .gemm.form import Gemm
+from .group_norm.form import GroupNorm
+from .loops import Loops, Table
+from .normalize.form import Normalize
+from .pointwise.form import Pointwise
+from .reduction.form import Reduction
+from .relax_op.form import RelaxOp
+from .separable.form import Separable
+from .transpose.form import Transpose
+from .winograd.form import Winograd
 
-# In order of preference: the first template that fits a workload and expects to pay gives its
-# default schedule.
-TEMPLATES: tuple[Template, ...] = (
-    separable.TEMPLATE,
-    depthwise.TEMPLATE,
-    gemm.TEMPLATE,
-    attention.TEMPLATE,
-    winograd.TEMPLATE,
-    conv.TEMPLATE,
-    conv_transpose.TEMPLATE,
-    group_norm.TEMPLATE,
-    normalize.TEMPLATE,
-    reduction.TEMPLATE,
-    transpose.TEMPLATE,
-    pointwise.TEMPLATE,
-    relax_op.TEMPLATE,
+# In order of preference, which counts where estimates are the same.
+TEMPLATES: tuple[type[Form[Any]], ...] = (
+    Separable,
+    Channelwise,
+    Gemm,
+    FusedAttention,
+    Conv,
+    Winograd,
+    ConvTranspose,
+    GroupNorm,
+    Normalize,
+    Reduction,
+    Transpose,
+    Pointwise,
+    RelaxOp,
 )
+
+
+def _anchors() -> dict[str, Abilities]:
+    names = dict.fromkeys(name for template in TEMPLATES for name in template.anchors)
+    of = {name: [t.anchors[name] for t in TEMPLATES if name in t.anchors] for name in names}
+    return {name: reduce(and_, found) for name, found in of.items()}
+
+
+ANCHORS: Mapping[str, Abilities] = MappingProxyType(_anchors())
+"""By operator, what all templates that compute it can do: fusion comes before the choice."""
+
+
+@lru_cache(maxsize=1024)
+def forms(workload: Workload, target: Target) -> tuple[Form[Any], ...]:
+    """The workload's form in each template that fits; the first has the default schedule.
+
+    Raises ScheduleError where none fits.
+    """
+    for tensor in (*workload.inputs, *(node.out for node in workload.nodes)):
+        if tensor.size == 0:  # the frontend lets none through, and no template expects one
+            raise ScheduleError(f"{tensor} has no elements, in the workload {workload}")
+    found = [form for t in TEMPLATES if (form := t.match(workload, target)) is not None]
+    if not found:
+        raise ScheduleError(f"no template computes the workload {workload}")
+    return tuple(sorted(found, key=lambda form: form.estimate()))
 
 
 def spaces(workload: Workload, target: Target) -> tuple[Space, ...]:
@@ -47,17 +78,12 @@ def spaces(workload: Workload, target: Target) -> tuple[Space, ...]:
 
     Raises ScheduleError where none fits.
     """
-    _refuse_empty(workload)
-    found = [(t, s) for t in TEMPLATES if (s := t.space(workload, target)) is not None]
-    if not found:
-        raise ScheduleError(f"no template computes the workload {workload}")
-    found.sort(key=lambda pair: not pair[0].pays(workload, target))
-    return tuple(s for _, s in found)
+    return tuple(form.space for form in forms(workload, target))
 
 
 def default(workload: Workload, target: Target) -> Schedule:
     """The schedule that an analytic model picks without measuring; raises ScheduleError."""
-    return spaces(workload, target)[0].default_schedule()
+    return forms(workload, target)[0].space.default_schedule()
 
 
 def instantiate(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
@@ -66,35 +92,26 @@ def instantiate(workload: Workload, target: Target, schedule: Schedule) -> Kerne
     Raises ScheduleError where the template is unknown, has another version, does not fit the
     workload, or the knobs are not in its space.
     """
-    template = _template(schedule.template)
-    _refuse_empty(workload)
-    space = template.space(workload, target)
-    if space is None:
-        raise ScheduleError(f"template '{template.name}' does not fit {workload}")
-    if schedule.version != space.version:
+    form = _form(workload, target, schedule.template)
+    if schedule.version != form.version:
         raise ScheduleError(
-            f"template '{template.name}' is at version {space.version}, not {schedule.version}"
+            f"template '{form.name}' is at version {form.version}, not {schedule.version}"
         )
-    return template.kernel(workload, target, space.schedule(dict(schedule.knobs)))
+    return form.kernel(form.space.schedule(dict(schedule.knobs)))
 
 
-def loops(workload: Workload, target: Target, template: str, knobs: Knobs) -> Loops:
-    """The loop nests that ``template``, which fits the workload, makes of a table of knobs.
+def loops(workload: Workload, target: Target, template: str, table: Table) -> Loops:
+    """The loop nests that ``template`` makes of a table of knobs.
 
-    Raises ScheduleError where there is no such template.
+    Raises ScheduleError where there is no such template, or it does not fit the workload.
     """
-    return _template(template).loops(workload, target, knobs)
+    return _form(workload, target, template).nests(table)
 
 
-def _template(name: str) -> Template:
-    for template in TEMPLATES:
-        if template.name == name:
-            return template
-    raise ScheduleError(f"there is no template '{name}'")
-
-
-def _refuse_empty(workload: Workload) -> None:
-    """No template expects a tensor without elements; the frontend lets none through."""
-    for tensor in (*workload.inputs, *(node.out for node in workload.nodes)):
-        if tensor.size == 0:
-            raise ScheduleError(f"{tensor} has no elements, in the workload {workload}")
+def _form(workload: Workload, target: Target, template: str) -> Form[Any]:
+    if template not in {t.name for t in TEMPLATES}:
+        raise ScheduleError(f"there is no template '{template}'")
+    for form in forms(workload, target):
+        if form.name == template:
+            return form
+    raise ScheduleError(f"template '{template}' does not fit {workload}")

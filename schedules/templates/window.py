@@ -36,13 +36,13 @@ class Axis:
         first_in, last_in = -self.pad, (self.out - 1) * self.stride - self.pad
         if first_in >= 0 and last_in + (self.kernel - 1) * self.dilation < self.size:
             return 0, self.kernel
-        origin = builder.bind(position * self.stride - self.pad)
+        origin = builder.let(position * self.stride - self.pad)
         zero = tirx.const(0, "int32")
         below = tirx.max(zero, 0 - origin)
-        low = builder.bind(tirx.truncdiv(below + (self.dilation - 1), self.dilation))
+        low = builder.let(tirx.truncdiv(below + (self.dilation - 1), self.dilation))
         above = tirx.max(zero, self.size - origin + (self.dilation - 1))
         high = tirx.min(tirx.const(self.kernel, "int32"), tirx.truncdiv(above, self.dilation))
-        return low, builder.bind(tirx.max(zero, high - low))
+        return low, builder.let(tirx.max(zero, high - low))
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def each_tile(
     """Emit ``body(first output, tile)`` for every tile; equal neighbours share a loop."""
     for tile in column_tiles(axis, width):
         with builder.loop(tile.count, "tile") as i:
-            body(builder.bind(tile.first + i * tile.width), tile)
+            body(builder.let(tile.first + i * tile.width), tile)
 
 
 def axes(node: Node, source: Tensor, kernel: tuple[int, int]) -> tuple[Axis, Axis]:

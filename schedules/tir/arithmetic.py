@@ -6,7 +6,7 @@ alone and sees zeros in literals alone, so no float is subtracted here and no ze
 LLVM makes the same instructions of what is written instead.
 
 Whole numbers of 32 bits and more never overflow to TVM, nor to the LLVM code that it writes. So
-they are computed in twice the bits, which LLVM narrows again, and ``bind`` puts each result where
+they are computed in twice the bits, which LLVM narrows again, and ``let`` puts each result where
 the simplifier does not look. Divisions never trap, remainders of floats are exact.
 """
 
@@ -25,7 +25,7 @@ from . import conversion, mathfn
 from .conversion import dtype_of, element_of
 
 Expr = Any
-Bind = Callable[[Expr], Expr]
+Let = Callable[[Expr], Expr]
 
 
 def libm(name: str) -> Callable[..., Expr]:
@@ -48,45 +48,45 @@ def number(value: float, dtype: str) -> Expr:
     return minus_zero if math.copysign(1, value) < 0 else -minus_zero
 
 
-def negative(x: Expr, bind: Bind) -> Expr:
+def negative(x: Expr, let: Let) -> Expr:
     """``-x``."""
     if _is_float(x):
         return -x
-    return add(tirx.bitwise_not(x), tirx.const(1, dtype_of(x)), bind)
+    return add(tirx.bitwise_not(x), tirx.const(1, dtype_of(x)), let)
 
 
-def absolute(x: Expr, bind: Bind) -> Expr:
+def absolute(x: Expr, let: Let) -> Expr:
     """``|x|``; the lowest whole number stays what it is."""
     if element_of(x).kind is not Kind.INT:
         return tirx.abs(x) if _is_float(x) else x
-    x = bind(x)
-    return tirx.Select(x < tirx.const(0, dtype_of(x)), negative(x, bind), x)
+    x = let(x)
+    return tirx.Select(x < tirx.const(0, dtype_of(x)), negative(x, let), x)
 
 
-def add(a: Expr, b: Expr, bind: Bind) -> Expr:
+def add(a: Expr, b: Expr, let: Let) -> Expr:
     """``a + b``."""
-    return _whole(operator.add, a, b, bind) if not _is_float(a) else a + b
+    return _whole(operator.add, a, b, let) if not _is_float(a) else a + b
 
 
-def subtract(a: Expr, b: Expr, bind: Bind) -> Expr:
+def subtract(a: Expr, b: Expr, let: Let) -> Expr:
     """``a - b``."""
-    return _whole(operator.sub, a, b, bind) if not _is_float(a) else a + -b
+    return _whole(operator.sub, a, b, let) if not _is_float(a) else a + -b
 
 
-def multiply(a: Expr, b: Expr, bind: Bind) -> Expr:
+def multiply(a: Expr, b: Expr, let: Let) -> Expr:
     """``a * b``."""
-    return _whole(operator.mul, a, b, bind) if not _is_float(a) else a * b
+    return _whole(operator.mul, a, b, let) if not _is_float(a) else a * b
 
 
-def _whole(compute: Callable[[Expr, Expr], Expr], a: Expr, b: Expr, bind: Bind) -> Expr:
+def _whole(compute: Callable[[Expr, Expr], Expr], a: Expr, b: Expr, let: Let) -> Expr:
     """Modulo two to the number of bits."""
     element = element_of(a)
     unsigned = element.kind is Kind.UINT
     if element.bits < 32 and not (unsigned and compute is operator.sub):  # which TVM aborts at
-        return bind(compute(a, b))
+        return let(compute(a, b))
     sign = "u" if unsigned and compute is operator.mul else ""
     wide = f"{sign}int{2 * element.bits}"
-    return bind(tirx.Cast(element.name, compute(*(tirx.Cast(wide, _bits(x)) for x in (a, b)))))
+    return let(tirx.Cast(element.name, compute(*(tirx.Cast(wide, _bits(x)) for x in (a, b)))))
 
 
 def _bits(x: Expr) -> Expr:
@@ -97,29 +97,29 @@ def _bits(x: Expr) -> Expr:
     return tirx.call_intrin("uint64", "tirx.reinterpret", bits)
 
 
-def divide(a: Expr, b: Expr, bind: Bind) -> Expr:
+def divide(a: Expr, b: Expr, let: Let) -> Expr:
     """Whole numbers are rounded towards zero; by zero they are 0."""
-    return a / b if _is_float(a) else _quotient(tirx.truncdiv, a, b, bind)
+    return a / b if _is_float(a) else _quotient(tirx.truncdiv, a, b, let)
 
 
-def floor_divide(a: Expr, b: Expr, bind: Bind) -> Expr:
+def floor_divide(a: Expr, b: Expr, let: Let) -> Expr:
     """Rounded down; whole numbers by zero are 0."""
-    return tirx.floor(a / b) if _is_float(a) else _quotient(tirx.floordiv, a, b, bind)
+    return tirx.floor(a / b) if _is_float(a) else _quotient(tirx.floordiv, a, b, let)
 
 
-def mod(a: Expr, b: Expr, bind: Bind) -> Expr:
+def mod(a: Expr, b: Expr, let: Let) -> Expr:
     """C's remainder: the dividend's sign."""
     if _is_float(a):
         return libm("fmod")(a, b)
-    return bind(tirx.truncmod(a, _divisor(a, b, bind)))
+    return let(tirx.truncmod(a, _divisor(a, b, let)))
 
 
-def floor_mod(a: Expr, b: Expr, bind: Bind) -> Expr:
+def floor_mod(a: Expr, b: Expr, let: Let) -> Expr:
     """Python's remainder: the divisor's sign, of zero too."""
     if not _is_float(a):
-        return bind(tirx.floormod(a, _divisor(a, b, bind)))
-    zero, b = tirx.const(0, dtype_of(a)), bind(b)
-    rest = bind(libm("fmod")(a, b))
+        return let(tirx.floormod(a, _divisor(a, b, let)))
+    zero, b = tirx.const(0, dtype_of(a)), let(b)
+    rest = let(libm("fmod")(a, b))
     other_sign = tirx.any(tirx.all(rest < zero, b > zero), tirx.all(rest > zero, b < zero))
     signed = tirx.Select(other_sign, rest + b, rest)
     return tirx.Select(rest == zero, tirx.copysign(zero, b), signed)
@@ -129,29 +129,29 @@ def _is_float(x: Expr) -> bool:
     return element_of(x).is_float
 
 
-def _quotient(division: Callable[[Expr, Expr], Expr], a: Expr, b: Expr, bind: Bind) -> Expr:
+def _quotient(division: Callable[[Expr, Expr], Expr], a: Expr, b: Expr, let: Let) -> Expr:
     """As NumPy divides."""
-    b, zero = bind(b), tirx.const(0, dtype_of(a))
-    return bind(tirx.Select(b == zero, zero, division(a, _divisor(a, b, bind))))
+    b, zero = let(b), tirx.const(0, dtype_of(a))
+    return let(tirx.Select(b == zero, zero, division(a, _divisor(a, b, let))))
 
 
-def _divisor(a: Expr, b: Expr, bind: Bind) -> Expr:
+def _divisor(a: Expr, b: Expr, let: Let) -> Expr:
     """The divisor, or 1 where the processor would trap: division by zero, and overflow."""
-    dtype, b = dtype_of(a), bind(b)
+    dtype, b = dtype_of(a), let(b)
     traps = b == tirx.const(0, dtype)
     if element_of(a).kind is Kind.INT:
         above_lowest = tirx.const(-int(np.iinfo(dtype).max), dtype)  # TVM thinks none is lowest
-        overflows = tirx.all(bind(a) < above_lowest, b == tirx.const(-1, dtype))
+        overflows = tirx.all(let(a) < above_lowest, b == tirx.const(-1, dtype))
         traps = tirx.any(traps, overflows)
-    return bind(tirx.Select(traps, tirx.const(1, dtype), b))  # or else TVM divides by both
+    return let(tirx.Select(traps, tirx.const(1, dtype), b))  # or else TVM divides by both
 
 
-def power(a: Expr, b: Expr, bind: Bind) -> Expr:
+def power(a: Expr, b: Expr, let: Let) -> Expr:
     """``a ** b``."""
     if not _is_float(a):
-        return _integer_power(a, b, bind)
+        return _integer_power(a, b, let)
     if isinstance(b, tirx.FloatImm) and dtype_of(a) == "float32":
-        fast = mathfn.power(a, float(b.value), bind)
+        fast = mathfn.power(a, float(b.value), let)
         if fast is not None:
             return fast
     return _pow(a, b)
@@ -162,37 +162,37 @@ def _pow(a: Expr, b: Expr) -> Expr:
     return tirx.call_intrin(dtype_of(a), "tirx.pow", a, b)
 
 
-def _integer_power(a: Expr, b: Expr, bind: Bind) -> Expr:
+def _integer_power(a: Expr, b: Expr, let: Let) -> Expr:
     """Exact up to 2**53, as far as float64 is; squares and cubes always."""
     if isinstance(b, tirx.IntImm) and b.value in (1, 2, 3):
-        power = a = bind(a)
+        power = a = let(a)
         for _ in range(b.value - 1):
-            power = multiply(power, a, bind)
+            power = multiply(power, a, let)
         return power
     found = _pow(tirx.Cast("float64", a), tirx.Cast("float64", b))
-    return conversion.convert(found, dtype_of(a), bind)
+    return conversion.convert(found, dtype_of(a), let)
 
 
-def left_shift(a: Expr, b: Expr, bind: Bind) -> Expr:
+def left_shift(a: Expr, b: Expr, let: Let) -> Expr:
     """``a << b``; 0 where ``b`` is below 0 or the number of bits and more."""
-    shift, inside = _shift(a, b, bind)
-    return bind(tirx.Select(inside, tirx.shift_left(a, shift), tirx.const(0, dtype_of(a))))
+    shift, inside = _shift(a, b, let)
+    return let(tirx.Select(inside, tirx.shift_left(a, shift), tirx.const(0, dtype_of(a))))
 
 
-def right_shift(a: Expr, b: Expr, bind: Bind) -> Expr:
+def right_shift(a: Expr, b: Expr, let: Let) -> Expr:
     """``a >> b``, which keeps the sign; what the sign alone makes of it where no bit is left."""
-    a = bind(a)
-    shift, inside = _shift(a, b, bind)
+    a = let(a)
+    shift, inside = _shift(a, b, let)
     rest = zero = tirx.const(0, dtype_of(a))
     if element_of(a).kind is Kind.INT:
         rest = tirx.Select(a < zero, tirx.const(-1, dtype_of(a)), zero)
-    return bind(tirx.Select(inside, tirx.shift_right(a, shift), rest))
+    return let(tirx.Select(inside, tirx.shift_right(a, shift), rest))
 
 
-def _shift(a: Expr, b: Expr, bind: Bind) -> tuple[Expr, Expr]:
+def _shift(a: Expr, b: Expr, let: Let) -> tuple[Expr, Expr]:
     """The number of bits where processors and LLVM know what it means, and whether it is one."""
-    dtype, b = dtype_of(a), bind(b)
+    dtype, b = dtype_of(a), let(b)
     inside = b < tirx.const(np.iinfo(dtype).bits, dtype)
     if element_of(a).kind is Kind.INT:
         inside = tirx.all(inside, b >= tirx.const(0, dtype))
-    return bind(tirx.Select(inside, b, tirx.const(0, dtype))), inside
+    return let(tirx.Select(inside, b, tirx.const(0, dtype))), inside

@@ -15,7 +15,7 @@ from ..ir.dtype import DTYPES, DType
 from ..tvm_late import tirx
 
 Expr = Any
-Bind = Callable[[Expr], Expr]
+Let = Callable[[Expr], Expr]
 
 
 def dtype_of(x: Expr) -> str:
@@ -28,16 +28,16 @@ def element_of(x: Expr) -> DType:
     return DTYPES[dtype_of(x).partition("x")[0]]
 
 
-def convert(x: Expr, dtype: str, bind: Bind) -> Expr:
+def convert(x: Expr, dtype: str, let: Let) -> Expr:
     """``x`` as a number of another type, none of them bool."""
     source = dtype_of(x)
     if source == "float16" or dtype == "float16":  # processors convert it to float32 only
         x = tirx.Cast("float32", x)
     if DTYPES[dtype].is_float or not element_of(x).is_float:
         return tirx.Cast(dtype, x)
-    x = bind(x)
+    x = let(x)
     if dtype == "uint64":
-        return _to_uint64(x, bind)
+        return _to_uint64(x, let)
     whole = _to_signed(x, "int64" if dtype in ("int64", "uint32") else "int32")
     return tirx.Cast(dtype, whole)
 
@@ -50,10 +50,10 @@ def _to_signed(x: Expr, dtype: str) -> Expr:
     return tirx.Select(inside, tirx.Cast(dtype, x), tirx.const(-limit, dtype))
 
 
-def _to_uint64(x: Expr, bind: Bind) -> Expr:
+def _to_uint64(x: Expr, let: Let) -> Expr:
     """As int64 below 2**63, and beyond it what is left of it."""
     upper = x >= tirx.const(float(2**63), dtype_of(x))
     rest = x + tirx.const(-float(2**63), dtype_of(x))
-    low = bind(_to_signed(bind(tirx.Select(upper, rest, x)), "int64"))
+    low = let(_to_signed(let(tirx.Select(upper, rest, x)), "int64"))
     flipped = tirx.bitwise_xor(low, tirx.const(-(2**63), "int64"))
     return tirx.Cast("uint64", tirx.Select(upper, flipped, low))

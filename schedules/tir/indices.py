@@ -51,6 +51,11 @@ def modulo(index: Index, divisor: int) -> Index:
     return index % divisor if isinstance(index, int) else tirx.truncmod(index, divisor)
 
 
+def extent(first: Index, block: int, total: int) -> Index:
+    """How many of ``total`` the block that begins at ``first`` has: fewer at the end."""
+    return block if total % block == 0 else tirx.min(block, total - first)
+
+
 def ceildiv(a: int, b: int) -> int:
     """``a / b`` rounded up."""
     return -(-a // b)

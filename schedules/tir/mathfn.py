@@ -19,7 +19,7 @@ from ..tvm_late import tirx
 from .compare import is_number
 
 Expr = Any
-Bind = Callable[[Expr], Expr]
+Let = Callable[[Expr], Expr]
 
 
 def _f32(value: float) -> Expr:
@@ -49,28 +49,26 @@ _EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.66
 _WHOLE = 1.5 * 2.0**23
 
 
-def _parts(x: Expr, bias: int, bind: Bind) -> tuple[Expr, Expr]:
+def _parts(x: Expr, bias: int, let: Let) -> tuple[Expr, Expr]:
     """p in about [0.7, 1.42] and 2**(n - 127 + bias), whose product with 2**(127 - bias) is e**x.
 
     n is the whole number next to x / ln 2. No float is cast to a whole number for it: of NaN, the
     cast is undefined to LLVM, which leaves out all that is made of it where it knows the NaN.
     """
-    biased = bind(x * _f32(1 / math.log(2)) + _f32(_WHOLE + bias))
-    n = bind(biased + _f32(-_WHOLE - bias))
-    r = bind((x - n * _f32(0.693359375)) - n * _f32(-2.12194440e-4))
+    biased = let(x * _f32(1 / math.log(2)) + _f32(_WHOLE + bias))
+    n = let(biased + _f32(-_WHOLE - bias))
+    r = let((x - n * _f32(0.693359375)) - n * _f32(-2.12194440e-4))
     p = _polynomial(r, _EXP) * (r * r) + (r + _f32(1.0))
     return p, _as_float(_as_int(biased) << tirx.const(23, "int32"))
 
 
-def exp(x: Expr, bind: Bind) -> Expr:
+def exp(x: Expr, let: Let) -> Expr:
     """e**x for float32; NaN stays NaN, overflow gives infinity, below -86.98 the result is 0."""
-    x, low, high = bind(x), -87.33654, 88.72283
-    clamped = bind(
-        tirx.Select(x > _f32(high), _f32(high), tirx.Select(x < _f32(low), _f32(low), x))
-    )
+    x, low, high = let(x), -87.33654, 88.72283
+    clamped = let(tirx.Select(x > _f32(high), _f32(high), tirx.Select(x < _f32(low), _f32(low), x)))
     # n reaches 128, whose power of two is infinite: scale by 2**(n-1) and then by 2.
-    p, scale = _parts(clamped, 126, bind)
-    result = bind(p * scale * _f32(2.0))
+    p, scale = _parts(clamped, 126, let)
+    result = let(p * scale * _f32(2.0))
     result = tirx.Select(x > _f32(high), _f32(math.inf), result)
     return tirx.Select(x < _f32(low), _f32(0.0), result)
 
@@ -88,22 +86,22 @@ _LOG = (
 )
 
 
-def log(x: Expr, bind: Bind) -> Expr:
+def log(x: Expr, let: Let) -> Expr:
     """Natural logarithm for float32; NaN below zero, -infinity at zero."""
-    x = bind(x)
+    x = let(x)
     subnormal = x < _f32(1.17549435e-38)
-    bits = bind(_as_int(tirx.Select(subnormal, x * _f32(2.0**23), x)))
-    exponent = bind((bits >> tirx.const(23, "int32")) & tirx.const(255, "int32"))
-    mantissa = bind(
+    bits = let(_as_int(tirx.Select(subnormal, x * _f32(2.0**23), x)))
+    exponent = let((bits >> tirx.const(23, "int32")) & tirx.const(255, "int32"))
+    mantissa = let(
         _as_float((bits & tirx.const(0x007FFFFF, "int32")) | tirx.const(0x3F000000, "int32"))
     )
     small = mantissa < _f32(math.sqrt(0.5))
-    m = bind(tirx.Select(small, mantissa + mantissa, mantissa) - _f32(1.0))
+    m = let(tirx.Select(small, mantissa + mantissa, mantissa) - _f32(1.0))
     e = tirx.Cast("float32", exponent) - tirx.Select(small, _f32(127.0), _f32(126.0))
-    e = bind(e - tirx.Select(subnormal, _f32(23.0), _f32(0.0)))
-    z = bind(m * m)
+    e = let(e - tirx.Select(subnormal, _f32(23.0), _f32(0.0)))
+    z = let(m * m)
     y = _polynomial(m, _LOG) * m * z + e * _f32(-2.12194440e-4) - z * _f32(0.5)
-    result = bind(m + y + e * _f32(0.693359375))
+    result = let(m + y + e * _f32(0.693359375))
     result = tirx.Select(x == _f32(math.inf), x, result)
     result = tirx.Select(x == _f32(0.0), _f32(-math.inf), result)
     result = tirx.Select(x < _f32(0.0), _f32(math.nan), result)
@@ -122,11 +120,11 @@ _TANH_P = (
 _TANH_Q = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
 
 
-def _limit(x: Expr, low: float, high: float, bind: Bind) -> Expr:
+def _limit(x: Expr, low: float, high: float, let: Let) -> Expr:
     """``x`` from ``low`` to ``high``; NaN stays NaN."""
-    x = bind(x)
+    x = let(x)
     upper = tirx.Select(x > _f32(high), _f32(high), x)
-    return bind(tirx.Select(x < _f32(low), _f32(low), upper))
+    return let(tirx.Select(x < _f32(low), _f32(low), upper))
 
 
 def _saturated(x: Expr, bound: float, inside: Expr) -> Expr:
@@ -136,10 +134,10 @@ def _saturated(x: Expr, bound: float, inside: Expr) -> Expr:
     return tirx.Select(tirx.abs(x) > _f32(bound), sign, inside)
 
 
-def tanh(x: Expr, bind: Bind) -> Expr:
+def tanh(x: Expr, let: Let) -> Expr:
     """Hyperbolic tangent for float32."""
-    x = bind(x)
-    square = bind(x * x)
+    x = let(x)
+    square = let(x * x)
     ratio = x * _polynomial(square, _TANH_P) / _polynomial(square, _TANH_Q)
     inside = tirx.Select(tirx.abs(x) < _f32(0.0004), x, ratio)
     return _saturated(x, 7.90531110763549805, inside)
@@ -163,38 +161,38 @@ _ERF_Q = (
 )
 
 
-def erf(x: Expr, bind: Bind) -> Expr:
+def erf(x: Expr, let: Let) -> Expr:
     """Error function for float32."""
-    x = bind(x)
-    square = bind(x * x)
+    x = let(x)
+    square = let(x * x)
     return _saturated(x, 4.0, x * _polynomial(square, _ERF_P) / _polynomial(square, _ERF_Q))
 
 
-def sigmoid(x: Expr, bind: Bind) -> Expr:
+def sigmoid(x: Expr, let: Let) -> Expr:
     """1 / (1 + e**-x) for float32; 0 below -88.38, where the power of two is infinite."""
-    p, scale = _parts(_limit(_f32(0.0) - x, -87.0, 89.0, bind), 127, bind)
+    p, scale = _parts(_limit(_f32(0.0) - x, -87.0, 89.0, let), 127, let)
     return _f32(1.0) / (_f32(1.0) + p * scale)
 
 
-def power(x: Expr, exponent: float, bind: Bind) -> Expr | None:
+def power(x: Expr, exponent: float, let: Let) -> Expr | None:
     """``x ** exponent`` where the exponent is a small multiple of 1/4; None for others."""
     quarters = exponent * 4
     if not abs(exponent) <= 8 or quarters != int(quarters):
         return None
     whole, fraction = divmod(int(abs(quarters)), 4)
-    x = bind(x)
+    x = let(x)
     if fraction:  # to pow, though not to sqrt, -0 is as 0 and -infinity as infinity
         x = tirx.Select(x == _f32(0.0), _f32(0.0), x)
-        x = bind(tirx.Select(x == _f32(-math.inf), _f32(math.inf), x))
+        x = let(tirx.Select(x == _f32(-math.inf), _f32(math.inf), x))
     result: Expr = _f32(1.0)
     factor = x
     while whole:
         if whole & 1:
             result = result * factor
-        factor = bind(factor * factor) if whole > 1 else factor
+        factor = let(factor * factor) if whole > 1 else factor
         whole >>= 1
     if fraction:
-        root = bind(tirx.sqrt(x))
+        root = let(tirx.sqrt(x))
         quarter = tirx.sqrt(root)
         result = result * {1: quarter, 2: root, 3: root * quarter}[fraction]
     return _f32(1.0) / result if exponent < 0 else result

@@ -12,7 +12,7 @@ from workloads import Builder
 
 from luthier.schedules import ScheduleError, Tensor
 from luthier.schedules.emit.builder import PhaseBuilder, Slot
-from luthier.schedules.templates.template import collapse
+from luthier.schedules.templates.collapse import collapse
 from luthier.schedules.tir.indices import divide, modulo, split_index, tail
 from luthier.schedules.tir.point import Point, broadcast_point, flatten
 

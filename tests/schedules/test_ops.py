@@ -18,7 +18,7 @@ CUBE = ops.Elementwise(
     "cube",
     1,
     numpy(lambda x: x * x * x),
-    emit=lambda node, args, dtypes, bind: args[0] * args[0] * args[0],
+    emit=lambda node, args, dtypes, let: args[0] * args[0] * args[0],
 )
 
 

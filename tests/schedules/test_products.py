@@ -7,7 +7,7 @@ import pytest
 from caller import RUNNABLE, TARGETS, draw, verify
 from workloads import conv, matmul
 
-from luthier.schedules.templates.gemm.emit import product
+from luthier.schedules.templates.gemm.form import product
 from luthier.schedules.templates.registry import spaces
 
 CASES = {

@@ -10,7 +10,16 @@ from caller import TARGETS
 from workloads import Builder, conv, conv_transpose, group_norm, matmul, pool, separable, unary
 
 from luthier.schedules import Schedule, ScheduleError, Tensor, Workload, node
-from luthier.schedules.templates.registry import TEMPLATES, default, instantiate, spaces
+from luthier.schedules.ops import OPERATORS
+from luthier.schedules.templates.abilities import Abilities
+from luthier.schedules.templates.registry import (
+    ANCHORS,
+    TEMPLATES,
+    default,
+    forms,
+    instantiate,
+    spaces,
+)
 
 TARGET = TARGETS["x86-64-v3"]
 
@@ -80,14 +89,36 @@ def test_every_template_is_somebodys_default():
 def test_names_are_unique_and_versions_agree():
     assert len({t.name for t in TEMPLATES}) == len(TEMPLATES)
     for workload, _ in DEFAULTS.values():
-        for template in TEMPLATES:
-            space = template.space(workload, TARGET)
-            if space is not None:
-                assert space.template == template.name
-                assert space.version >= 1
+        for form in forms(workload, TARGET):
+            assert (form.space.template, form.space.version) == (form.name, form.version)
 
 
-def test_templates_that_fit_but_do_not_pay_come_last():
+def test_knobs_are_named_as_their_types_say():
+    for workload, _ in DEFAULTS.values():
+        for form in forms(workload, TARGET):
+            names = tuple(knob.name for knob in form.choices())
+            assert names == type(form.default())._fields
+
+
+def test_every_anchor_has_a_template_that_computes_it():
+    assert ANCHORS.keys() == {name for name, known in OPERATORS.items() if known.is_anchor}
+
+
+def test_fusion_relies_on_what_all_templates_of_an_anchor_can_do():
+    some = Abilities(prologue=True, passes=2, reads_apart=True, converts=True)
+    other = Abilities(passes=3, reads_apart=True, epilogue=False, known_weights=True)
+    both = Abilities(passes=3, reads_apart=True, epilogue=False, known_weights=True)
+    assert some & other == both
+
+
+def test_a_convolution_whose_estimates_tie_is_direct():
+    tied = conv((1, 16, 16, 48), 8, (3, 3), pads=(1, 1, 1, 1))
+    found = forms(tied, replace(TARGETS["x86-64-v4"], accuracy="standard"))
+    assert found[0].estimate() == found[1].estimate()
+    assert [form.name for form in found] == ["conv_direct", "winograd"]
+
+
+def test_the_template_that_expects_the_least_comes_first():
     small, large = (
         DEFAULTS["few of few channels"][0],
         DEFAULTS["many 3x3 tiles of many channels"][0],

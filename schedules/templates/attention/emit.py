@@ -22,37 +22,30 @@ from ...emit.tile import RegisterTile, column_parts, splat, vector_index
 from ...ir.dtype import FLOAT32
 from ...ir.kernel import ALIGNMENT, Kernel
 from ...ir.space import Schedule
-from ...ir.workload import Tensor, Workload
-from ...ops.attention_form import COVERED, Attention, View, attention
-from ...target.target import Target
+from ...ir.workload import Tensor
+from ...ops.attention_form import COVERED, View
 from ...tir import mathfn
 from ...tir.indices import Expr, Index, ceildiv, divide, modulo, split_index
 from ...tvm_late import tirx
-from ..template import Template, input_slots, output_slot
-from .space import NAME, loops, space
+from ..slots import input_slots, output_slot
+from .form import FusedAttention
 
 
-def kernel(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
+def kernel(form: FusedAttention, schedule: Schedule) -> Kernel:
     """One phase; chunks are (batch, head, block of rows)."""
-    form = attention(workload, workload.nodes[0])
-    assert form is not None
-    return _Fused(workload, form, target, schedule).build()
+    return _Fused(form, schedule).build()
 
 
 class _Fused:
-    def __init__(
-        self, workload: Workload, form: Attention, target: Target, schedule: Schedule
-    ) -> None:
-        self.workload, self.form, self.schedule = workload, form, schedule
-        self.lanes = target.lanes(FLOAT32)
-        self.tile = int(schedule["tile"])
-        self.block = int(schedule["vectors"]) * target.lanes(FLOAT32)  # rows
-        blocks = ceildiv(form.keys, int(schedule["keys"]))
-        self.keys = ceildiv(form.keys, blocks)
+    def __init__(self, form: FusedAttention, schedule: Schedule) -> None:
+        self.workload, self.form, self.schedule = form.workload, form.node, schedule
+        knobs, self.lanes = form.typed(schedule), form.lanes
+        self.tile, self.block = knobs.tile, knobs.vectors * form.lanes  # keys, rows
+        self.keys = ceildiv(form.node.keys, ceildiv(form.node.keys, knobs.keys))
         self.slots = _stacked(
-            ("query", form.depth * self.block),
+            ("query", form.node.depth * self.block),
             ("scores", self.keys * self.block),
-            ("sum", form.width * self.block),
+            ("sum", form.node.width * self.block),
         )
 
     def build(self) -> Kernel:
@@ -62,20 +55,12 @@ class _Fused:
         self.builder = builder = PhaseBuilder(slots)
         blocks = ceildiv(form.rows, self.block)
         with builder.chunk_loop() as chunk:
-            block = builder.bind(modulo(chunk, blocks))
+            block = builder.let(modulo(chunk, blocks))
             batch, head = split_index(divide(chunk, blocks), (form.batch, form.heads))
-            self.at = (builder.bind(batch), builder.bind(head))
-            first = builder.bind(block * self.block)
-            rest = form.rows - (blocks - 1) * self.block
-            if rest == self.block:
-                self._rows(first, self.block)
-            elif blocks == 1:
-                self._rows(first, rest)
-            else:
-                with builder.when(block < blocks - 1):
-                    self._rows(first, self.block)
-                with builder.when(block == blocks - 1):
-                    self._rows(first, rest)
+            self.at = (builder.let(batch), builder.let(head))
+            first = builder.let(block * self.block)
+            for rows in builder.block(block, self.block, form.rows):
+                self._rows(first, rows)
         phase = builder.finish(form.batch * form.heads * blocks)
         last = self.slots[-1]
         scratch = last.offset + last.tensor.nbytes
@@ -83,7 +68,7 @@ class _Fused:
 
     def _start(self, view: View) -> Index:
         batch, head = self.at
-        return self.builder.bind(view.offset + batch * view.batch + head * view.head)
+        return self.builder.let(view.offset + batch * view.batch + head * view.head)
 
     def _rows(self, first: Index, rows: int) -> None:
         """One block of ``rows`` rows, as whole vectors; lanes after the last row hold zeros."""
@@ -100,7 +85,7 @@ class _Fused:
         k0, v0 = self._start(form.k), self._start(form.v)
         full = form.keys // self.keys
         with builder.loop(full, "block") as block:
-            start = builder.bind(block * self.keys)
+            start = builder.let(block * self.keys)
             self._keys(first, rows, start, self.keys, k0, v0, full == 1)
         if form.keys % self.keys:
             rest = form.keys % self.keys
@@ -110,7 +95,7 @@ class _Fused:
     def _load_query(self, first: Index, rows: int) -> None:
         """The block of q, scaled and transposed to [depth][rows]."""
         builder, form = self.builder, self.form
-        start = builder.bind(self._start(form.q) + first * form.q.row)
+        start = builder.let(self._start(form.q) + first * form.q.row)
         source, query = builder[f"in{self._arg(0)}"], builder["query"]
         for part, lanes in self.parts:
             at = start + part * form.q.row
@@ -132,7 +117,7 @@ class _Fused:
         builder, form = self.builder, self.form
         old = builder.local(self.wide)
         self._copy(self.largest, old)
-        key0 = builder.bind(k0 + start * form.k.row)
+        key0 = builder.let(k0 + start * form.k.row)
         source = builder[f"in{self._arg(1)}"]
         self._tiles(
             keys,
@@ -146,16 +131,16 @@ class _Fused:
                 largest = builder.load(self.largest, column + lane)
                 # All scores so far may be -inf: exp(-inf - 0) is 0 where -inf - -inf is NaN.
                 base = tirx.Select(largest == _f32(-math.inf), _f32(0.0), largest)
-                base = builder.hold(base)
+                base = builder.keep(base)
                 builder.store(self.base, column + lane, base)
                 if not only:
-                    gap = builder.hold(builder.load(old, column + lane) - base)
-                    factor = mathfn.exp(gap, builder.bind)
+                    gap = builder.keep(builder.load(old, column + lane) - base)
+                    factor = mathfn.exp(gap, builder.let)
                     builder.store(self.shrink, column + lane, factor)
                     total = builder.load(self.total, column + lane)
                     builder.store(self.total, column + lane, total * factor)
         self._exponentials(keys)
-        value0 = builder.bind(v0 + start * form.v.row)
+        value0 = builder.let(v0 + start * form.v.row)
         values = builder[f"in{self._arg(2)}"]
         self._tiles(
             form.width,
@@ -196,7 +181,7 @@ class _Fused:
         full, rest = divmod(extent, self.tile)
         if full:
             with builder.loop(full, "tile") as i:
-                tile(builder.bind(i * self.tile), self.tile)
+                tile(builder.let(i * self.tile), self.tile)
         if rest:
             tile(full * self.tile, rest)
 
@@ -214,10 +199,10 @@ class _Fused:
                         score = register.element(row, lane, part)
                         key = start + begin + row
                         score = self._masked(score, first, rows, key, column, lane)
-                        score = builder.hold(score)
+                        score = builder.keep(score)
                         at = (begin + row) * self.block + column + lane
                         builder.store(builder["scores"], at, score)
-                        largest = builder.hold(tirx.Select(score > largest, score, largest))
+                        largest = builder.keep(tirx.Select(score > largest, score, largest))
                     builder.store(self.largest, column + lane, largest)
 
         return finish
@@ -244,7 +229,7 @@ class _Fused:
         mask = element(3, form.mask)
         if form.cover is None:
             return score + mask
-        mask = self.builder.hold(mask)
+        mask = self.builder.keep(mask)
         cover = mask if args[3] == args[4] else element(4, form.cover)
         return tirx.Select(cover <= _f32(COVERED), mask, score + mask)
 
@@ -256,8 +241,8 @@ class _Fused:
                 with builder.vector(lanes) as lane:
                     at = s * self.block + column + lane
                     base = builder.load(self.base, column + lane)
-                    gap = builder.hold(builder.load(builder["scores"], at) - base)
-                    value = builder.hold(mathfn.exp(gap, builder.bind))
+                    gap = builder.keep(builder.load(builder["scores"], at) - base)
+                    value = builder.keep(mathfn.exp(gap, builder.let))
                     builder.store(builder["scores"], at, value)
                     total = builder.load(self.total, column + lane)
                     builder.store(self.total, column + lane, total + value)
@@ -284,10 +269,10 @@ class _Fused:
     def _store(self, first: Index, rows: int) -> None:
         """Divide the sums by the exponentials' and transpose them into the output."""
         builder, form = self.builder, self.form
-        start = builder.bind(self._start(form.out) + first * form.out.row)
+        start = builder.let(self._start(form.out) + first * form.out.row)
         for part, lanes in self.parts:
-            total = builder.bind(builder.load(self.total, vector_index(part, lanes)))
-            share = builder.bind(splat(_f32(1.0), lanes) / total)
+            total = builder.let(builder.load(self.total, vector_index(part, lanes)))
+            share = builder.let(splat(_f32(1.0), lanes) / total)
             at = start + part * form.out.row
             square = Rows(builder["out"], at, form.out.row, min(lanes, rows - part), form.width)
 
@@ -314,6 +299,3 @@ def _stacked(*sizes: tuple[str, int]) -> list[Slot]:
         slots.append(Slot(None, name, Tensor((size,)), offset))
         offset += ceildiv(FLOAT32.nbytes(size), ALIGNMENT) * ALIGNMENT
     return slots
-
-
-TEMPLATE = Template(NAME, space, kernel, loops=loops)

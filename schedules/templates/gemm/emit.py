@@ -23,21 +23,13 @@ from ...emit.lanes import Rows, load_columns
 from ...emit.tile import LINE, RegisterTile, column_parts, vector_index
 from ...ir.kernel import Array, Kernel, Packing
 from ...ir.space import Schedule
-from ...ir.workload import Tensor, Workload
-from ...target.target import Target
-from ...tir.indices import Expr, Index, ceildiv, divide, modulo, split_index, tail
+from ...ir.workload import Tensor
+from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, split_index, tail
 from ...tir.point import flatten
-from ...tvm_late import tirx
-from ..template import (
-    Template,
-    collapse,
-    epilogue,
-    input_slots,
-    loads,
-    output_slot,
-    store_element,
-)
-from .space import NAME, Product, loops, product, space
+from ..collapse import collapse
+from ..fused import epilogue
+from ..slots import input_slots, loads, output_slot
+from .form import Gemm, Product
 
 
 def pack_matrix(array: Array, p: Product, width: int) -> Array:
@@ -46,27 +38,23 @@ def pack_matrix(array: Array, p: Product, width: int) -> Array:
     return p.micro.pack(matrix, width)
 
 
-def kernel(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
+def kernel(form: Gemm, schedule: Schedule) -> Kernel:
     """One phase; chunks are (batch, block of panels, block of rows)."""
-    p = product(workload)
-    assert p is not None
-    return _Gemm(workload, p, target, schedule).build()
+    return _Gemm(form, schedule).build()
 
 
 class _Gemm:
     """The numbers of one product, and the loop nest over them."""
 
-    def __init__(self, workload: Workload, p: Product, target: Target, schedule: Schedule) -> None:
-        self.workload, self.p, self.schedule = workload, p, schedule
-        self.lanes = target.lanes(p.micro.accumulator)
-        self.rows = int(schedule["rows"])
-        self.width = int(schedule["vectors"]) * self.lanes
+    def __init__(self, form: Gemm, schedule: Schedule) -> None:
+        self.workload, self.p, self.lanes = form.workload, form.product, form.lanes
+        self.schedule, self.knobs, p = schedule, form.typed(schedule), form.product
+        self.rows, self.width = self.knobs.rows, self.knobs.vectors * self.lanes
         self.panels, self.tiles = ceildiv(p.n, self.width), ceildiv(p.m, self.rows)
-        self.unroll, self.ahead = int(schedule["unroll"]), int(schedule["ahead"])
         shape = p.micro.packed_shape(p.k, p.n, self.width)
         packing = Packing(shape, lambda b: pack_matrix(b, p, self.width))
         self.packings = tuple(
-            packing if p.packed and i == p.b else None for i in range(len(workload.inputs))
+            packing if p.packed and i == p.b else None for i in range(len(form.workload.inputs))
         )
 
     def build(self) -> Kernel:
@@ -75,47 +63,41 @@ class _Gemm:
         stage = Slot(None, "stage", Tensor((self.p.k * self.width,)))
         self.builder = builder = PhaseBuilder([*slots, stage] if self.p.staged else slots)
         after = collapse(epilogue(self.workload), keep_last=True)
-        self.evaluator = Evaluator(after, builder, loads(builder, after, shift=1))
-        m_block, n_block = int(self.schedule["m_block"]), int(self.schedule["n_block"])
+        self.evaluator = Evaluator(after, builder, loads(builder, after, shift=1), anchor=0)
+        m_block, n_block = self.knobs.m_block, self.knobs.n_block
         m_blocks, n_blocks = ceildiv(self.tiles, m_block), ceildiv(self.panels, n_block)
         batch = int(np.prod(self.p.batch)) if self.p.batch else 1
         with builder.chunk_loop() as chunk:
-            tile0 = builder.bind(modulo(chunk, m_blocks) * m_block)
+            tile0 = builder.let(modulo(chunk, m_blocks) * m_block)
             rest = divide(chunk, m_blocks)
-            panel0 = builder.bind(modulo(rest, n_blocks) * n_block)
-            at = builder.bind(divide(rest, n_blocks)) if batch > 1 else 0
-            tiles = _extent(tile0, m_block, self.tiles)
-            panels = _extent(panel0, n_block, self.panels)
-            if self.schedule["order"] == "rows":
+            panel0 = builder.let(modulo(rest, n_blocks) * n_block)
+            at = builder.let(divide(rest, n_blocks)) if batch > 1 else 0
+            tiles = extent(tile0, m_block, self.tiles)
+            panels = extent(panel0, n_block, self.panels)
+            if self.knobs.order == "rows":
                 with (
                     builder.loop(tiles, "tile", tile0) as tile,
                     builder.loop(panels, "panel", panel0) as panel,
                 ):
-                    self._rows(at, tile, panel)
+                    self._blocks(at, tile, panel)
             else:
                 with builder.loop(panels, "panel", panel0) as panel:
                     if self.p.staged:
                         self._stage(at, panel)
                     with builder.loop(tiles, "tile", tile0) as tile:
-                        self._rows(at, tile, panel)
+                        self._blocks(at, tile, panel)
         phase = builder.finish(batch * n_blocks * m_blocks)
         scratch = stage.tensor.nbytes if self.p.staged else 0
         return Kernel(self.workload, self.schedule, (phase,), self.packings, (), scratch)
 
     def _stage(self, at: Index, panel: Index) -> None:
         """A panel of a B that lies in columns, into scratch as constants are packed."""
-        rest = self.p.n - (self.panels - 1) * self.width
-        if rest == self.width or self.panels == 1:
-            self._transpose(at, panel, rest)
-            return
-        with self.builder.when(panel < self.panels - 1):
-            self._transpose(at, panel, self.width)
-        with self.builder.when(panel == self.panels - 1):
-            self._transpose(at, panel, rest)
+        for columns in self.builder.block(panel, self.width, self.p.n):
+            self._transpose(at, panel, columns)
 
     def _transpose(self, at: Index, panel: Index, columns: int) -> None:
         builder, p = self.builder, self.p
-        first = builder.bind(self._batch_offset(p.b, at, p.n * p.k) + panel * self.width * p.k)
+        first = builder.let(self._batch_offset(p.b, at, p.n * p.k) + panel * self.width * p.k)
         for part, lanes in column_parts(columns, self.lanes):
             count = min(lanes, columns - part)
             rows = Rows(builder[f"in{p.b}"], first + part * p.k, p.k, count, p.k)
@@ -126,35 +108,19 @@ class _Gemm:
 
             load_columns(builder, rows, lanes, keep)
 
-    def _rows(self, at: Index, tile: Index, panel: Index) -> None:
-        """Full register tiles, and the last one, which may have fewer rows."""
-        rest = self.p.m - (self.tiles - 1) * self.rows
-        if rest == self.rows or self.tiles == 1:
-            self._columns(at, tile, panel, rest if self.tiles == 1 else self.rows)
-            return
-        with self.builder.when(tile < self.tiles - 1):
-            self._columns(at, tile, panel, self.rows)
-        with self.builder.when(tile == self.tiles - 1):
-            self._columns(at, tile, panel, rest)
-
-    def _columns(self, at: Index, tile: Index, panel: Index, rows: int) -> None:
-        """Full panels, and the last one, which may have fewer columns."""
-        rest = self.p.n - (self.panels - 1) * self.width
-        if rest == self.width or self.panels == 1:
-            self._tile(at, tile, panel, rows, rest if self.panels == 1 else self.width)
-            return
-        with self.builder.when(panel < self.panels - 1):
-            self._tile(at, tile, panel, rows, self.width)
-        with self.builder.when(panel == self.panels - 1):
-            self._tile(at, tile, panel, rows, rest)
+    def _blocks(self, at: Index, tile: Index, panel: Index) -> None:
+        """Full register tiles; the last rows and the last columns may be fewer."""
+        for rows in self.builder.block(tile, self.rows, self.p.m):
+            for columns in self.builder.block(panel, self.width, self.p.n):
+                self._tile(at, tile, panel, rows, columns)
 
     def _tile(self, at: Index, tile: Index, panel: Index, rows: int, columns: int) -> None:
         builder, p = self.builder, self.p
         padded = p.packed or p.staged
         parts = column_parts(columns, self.lanes) if padded else tail(0, columns, self.lanes)
         register = RegisterTile(builder, rows, parts, p.micro)
-        row0 = builder.bind(tile * self.rows)
-        a0 = builder.bind(self._batch_offset(p.a, at, p.m * p.k) + row0 * p.k)
+        row0 = builder.let(tile * self.rows)
+        a0 = builder.let(self._batch_offset(p.a, at, p.m * p.k) + row0 * p.k)
         self._reduce(register, at, a0, panel)
         self._store(register, at, row0, panel, columns)
 
@@ -163,18 +129,18 @@ class _Gemm:
         builder, p = self.builder, self.p
 
         def steps(first: Index, count: int) -> None:
-            with builder.loop(count // self.unroll, "k") as block:
-                for u in range(self.unroll):
-                    k = first + block * self.unroll + u
+            with builder.loop(count // self.knobs.unroll, "k") as block:
+                for u in range(self.knobs.unroll):
+                    k = first + block * self.knobs.unroll + u
                     register.step(partial(self._a, a0, k), partial(self._b, at, panel, k))
 
-        if not self.ahead:
+        if not self.knobs.ahead:
             steps(0, p.k)
             return
         a, full = builder[f"in{p.a}"], p.k // LINE
         with builder.loop(full, "line") as line:
             for row in range(register.rows):
-                later = a0 + (self.ahead * self.rows + row) * p.k
+                later = a0 + (self.knobs.ahead * self.rows + row) * p.k
                 builder.prefetch(a, later + line * LINE)
             steps(line * LINE, LINE)
         if p.k % LINE:
@@ -213,22 +179,13 @@ class _Gemm:
     ) -> None:
         p, builder = self.p, self.builder
         shape = self.evaluator.workload.output.shape
-        first = builder.bind(panel * self.width) if self.panels > 1 else 0
-        row_base = builder.bind(at * p.m + row0)
+        first = builder.let(panel * self.width) if self.panels > 1 else 0
+        row_base = builder.let(at * p.m + row0)
 
         def store(row: int, column: Index, value: object) -> None:
             m, n = row_base + row, first + column
             flat = m * p.n + n
-            self.evaluator.forget()
-            self.evaluator.sources[0] = lambda point: value
             point = Point(shape, (*split_index(m, shape[:-1]), n), flat)
-            store_element(self.evaluator, point)
+            self.evaluator.store(point, value)
 
-        register.finish(columns, store)
-
-
-def _extent(first: Index, block: int, total: int) -> Index:
-    return block if total % block == 0 else tirx.min(block, total - first)
-
-
-TEMPLATE = Template(NAME, space, kernel, loops=loops)
+        register.finish(columns, store, self.evaluator.is_serial())

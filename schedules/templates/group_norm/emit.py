@@ -14,7 +14,6 @@ Knobs: ``groups`` (neighbouring ones in a chunk), ``parts`` (of an image's place
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 
 from ...emit.builder import PhaseBuilder, Slot
@@ -23,37 +22,36 @@ from ...emit.tile import LINE
 from ...ir.dtype import FLOAT32
 from ...ir.kernel import Kernel, Phase
 from ...ir.space import Schedule
-from ...ir.workload import Tensor, Workload
-from ...target.target import Target
-from ...tir.indices import Expr, Index, ceildiv, divide, modulo, tail
+from ...ir.workload import Tensor
+from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, tail
 from ...tir.literals import constant
 from ...tvm_late import tirx
-from ..reduction.emit import reduce_row
-from ..template import Template, epilogue, finish_element, input_slots, loads, output_slot
-from .space import NAME, loops, space
+from ..fused import epilogue
+from ..rows import reduce_row
+from ..slots import input_slots, loads, output_slot
+from .form import GroupNorm
 
 _VECTORS = 4  # sums that are kept in registers side by side
 
 
-def kernel(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
+def kernel(form: GroupNorm, schedule: Schedule) -> Kernel:
     """One phase, or two with the parts' statistics as a temporary."""
-    return _GroupNorm(workload, target, schedule).build()
+    return _GroupNorm(form, schedule).build()
 
 
 class _GroupNorm:
     """x as [batch, places, groups, depth]; a chunk has ``width`` neighbouring channels."""
 
-    def __init__(self, workload: Workload, target: Target, schedule: Schedule) -> None:
-        node = workload.nodes[0]
-        self.workload, self.schedule, self.lanes = workload, schedule, target.lanes(FLOAT32)
+    def __init__(self, form: GroupNorm, schedule: Schedule) -> None:
+        node, knobs = form.workload.nodes[0], form.typed(schedule)
+        self.workload, self.schedule = form.workload, schedule
+        self.lanes = form.target.lanes(FLOAT32)
         self.x, self.gamma, self.beta = node.args
         self.epsilon = node.attr("epsilon")
-        self.batch, *spatial, self.channels = node.out.shape
-        self.places, self.groups = math.prod(spatial), node.attr("groups")
-        self.depth = self.channels // self.groups
-        self.span = int(schedule["groups"])
+        self.batch, self.places, self.channels = form.batch, form.places, form.channels
+        self.groups, self.depth, self.span = form.groups, form.depth, knobs.groups
         self.width, self.blocks = self.span * self.depth, self.groups // self.span
-        self.rows = ceildiv(self.places, int(schedule["parts"]))
+        self.rows = ceildiv(self.places, knobs.parts)
         self.parts = ceildiv(self.places, self.rows)
         self.share = constant(1.0 / (self.places * self.depth), "float32")  # of an element
 
@@ -83,9 +81,9 @@ class _GroupNorm:
         output = output_slot(self.workload, temps=len(self.shared))
         self.builder = builder = PhaseBuilder([*slots, output])
         with builder.chunk_loop() as chunk:
-            block = builder.bind(modulo(chunk, self.blocks))
-            part = builder.bind(modulo(divide(chunk, self.blocks), self.parts))
-            body(builder.bind(divide(chunk, self.blocks * self.parts)), part, block)
+            block = builder.let(modulo(chunk, self.blocks))
+            part = builder.let(modulo(divide(chunk, self.blocks), self.parts))
+            body(builder.let(divide(chunk, self.blocks * self.parts)), part, block)
         return builder.finish(self.batch * self.parts * self.blocks)
 
     def _whole(self, image: Index, part: Index, block: Index) -> None:
@@ -118,12 +116,12 @@ class _GroupNorm:
             def weight(each: Index) -> Expr:
                 return tirx.Cast("float32", self._rows(each)) * share
 
-            some = builder.bind(load(0, group, 0))  # near the mean: what is added up is small
+            some = builder.let(load(0, group, 0))  # near the mean: what is added up is small
             off = self._sum(self.parts, lambda p: weight(p) * (load(0, group, p) - some))
-            mean = builder.bind(some + off)
+            mean = builder.let(some + off)
 
             def squares(each: Index) -> Expr:
-                distance = builder.bind(load(0, group, each) - mean)
+                distance = builder.let(load(0, group, each) - mean)
                 return load(1, group, each) * self.share + weight(each) * distance * distance
 
             self._keep(group, mean, self._sum(self.parts, squares))
@@ -133,14 +131,12 @@ class _GroupNorm:
 
     def _rows(self, part: Index) -> Index:
         """How many places a part has."""
-        if self.places % self.rows == 0:
-            return self.rows
-        return tirx.min(self.rows, self.places - part * self.rows)
+        return extent(part * self.rows, self.rows, self.places)
 
     def _first(self, image: Index, part: Index, block: Index) -> Index:
         """Flat index of a chunk's first element."""
         place = image * self.places + part * self.rows
-        return self.builder.bind(place * self.channels + block * self.width)
+        return self.builder.let(place * self.channels + block * self.width)
 
     def _place(self, plane: int, image: Index, group: Index, part: Index) -> Index:
         row = (plane * self.batch + image) * self.groups + group
@@ -175,21 +171,21 @@ class _GroupNorm:
             if whole
             else tirx.Cast("float32", rows * self.depth)
         )
-        share = builder.bind(constant(1, "float32") / number)
+        share = builder.let(constant(1, "float32") / number)
         self._accumulate(first, rows, ("sums",), lambda x, channel: [x])
         with builder.loop(self.span, "group") as group:
-            mean = builder.bind(self._total("sums", group) * share)
+            mean = builder.let(self._total("sums", group) * share)
             self._spread(builder["mean"], group, mean)
         self._accumulate(first, rows, ("sums", "squares"), self._distances)
         with builder.loop(self.span, "group") as group:
-            off = builder.bind(self._total("sums", group) * share)
-            squares = builder.bind(self._total("squares", group) - off * off * number)
+            off = builder.let(self._total("sums", group) * share)
+            squares = builder.let(self._total("squares", group) - off * off * number)
             # Held, since what it is read from is about to be overwritten.
-            mean = builder.hold(builder.load(builder["mean"], group * self.depth) + off)
+            mean = builder.keep(builder.load(builder["mean"], group * self.depth) + off)
             finish(group, mean, tirx.max(squares, constant(0, "float32")))
 
     def _distances(self, x: Expr, channel: Index) -> list[Expr]:
-        d = self.builder.bind(x - self.builder.load(self.builder["mean"], channel))
+        d = self.builder.let(x - self.builder.load(self.builder["mean"], channel))
         return [d, d * d]
 
     def _total(self, name: str, group: Index) -> Expr:
@@ -221,7 +217,7 @@ class _GroupNorm:
                 for begin, width in strips:
                     with builder.vector(width) as lane:
                         flat = first + place * self.channels + begin + lane
-                        values = terms(builder.bind(builder.load(x, flat)), begin + lane)
+                        values = terms(builder.let(builder.load(x, flat)), begin + lane)
                         for n, value in enumerate(values):
                             slot = n * size + at + lane
                             builder.store(sums, slot, builder.load(sums, slot) + value)
@@ -241,34 +237,29 @@ class _GroupNorm:
         builder = self.builder
         root = tirx.sqrt(variance + constant(self.epsilon, "float32"))
         self._spread(builder["mean"], group, mean)
-        self._spread(builder["squares"], group, builder.bind(constant(1, "float32") / root))
+        self._spread(builder["squares"], group, builder.let(constant(1, "float32") / root))
 
     def _finish(self, image: Index, part: Index, block: Index) -> None:
         """Scale, shift and what follows, for a chunk's elements."""
         builder = self.builder
         after = epilogue(self.workload)
-        evaluator = Evaluator(after, builder, loads(builder, after, shift=1))
+        evaluator = Evaluator(after, builder, loads(builder, after, shift=1), anchor=0)
         first = self._first(image, part, block)
 
         def parameter(arg: int, channel: Index) -> Expr:
             return builder.load(builder[f"in{arg}"], block * self.width + channel)
 
         def store(flat: Index, value: Expr) -> None:
-            evaluator.forget()
-            evaluator.sources[0] = lambda point: value
             point = Point(self.workload.output.shape, flat=flat)
-            builder.store(builder["out"], flat, finish_element(evaluator, point))
+            builder.store(builder["out"], flat, evaluator.finish(point, value))
 
         for c in builder.strips(self.width, self.lanes):
             scale = builder.load(builder["squares"], c) * parameter(self.gamma, c)
             builder.store(builder["squares"], c, scale)
         with builder.loop(self._rows(part), "place") as place:
-            row = builder.bind(first + place * self.channels)
-            for c in builder.strips(self.width, self.lanes):
+            row = builder.let(first + place * self.channels)
+            for c in builder.strips(self.width, self.lanes, evaluator.is_serial()):
                 x = builder.load(builder[f"in{self.x}"], row + c)
                 distance = x - builder.load(builder["mean"], c)
                 scaled = distance * builder.load(builder["squares"], c)
                 store(row + c, scaled + parameter(self.beta, c))
-
-
-TEMPLATE = Template(NAME, space, kernel, loops=loops)

@@ -13,47 +13,26 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 
-from ... import ops
 from ...emit.builder import PhaseBuilder
 from ...emit.evaluator import Evaluator, Point
 from ...ir.dtype import FLOAT32
 from ...ir.kernel import Kernel
-from ...ir.space import Knob, Schedule, Space
-from ...ir.workload import Workload
+from ...ir.space import Schedule
 from ...target.target import Target
-from ...tir.indices import Index, ceildiv, divide, modulo, split_index
+from ...tir.indices import Index, ceildiv, divide, extent, modulo, split_index
 from ...tvm_late import tirx
-from ..template import (
-    Template,
-    collapse,
-    finish_element,
-    input_slots,
-    loads,
-    output_slot,
-)
+from ..collapse import collapse
+from ..slots import input_slots, loads, output_slot
+from .form import Pointwise
 from .segments import Segment, columns, segments
 
-NAME = "pointwise"
-VERSION = 1
-GRAINS = (1024, 2048, 4096, 8192, 16384, 32768, 65536)
 
-
-def space(workload: Workload, target: Target) -> Space | None:
-    """Fits workloads without an anchor."""
-    if any(not ops.of(node).is_fusible for node in workload.nodes):
-        return None
-    # Half a dozen chunks a thread even out a busy core; less than 4096 elements are not worth it.
-    wanted = workload.output.size // (6 * target.threads)
-    default = max((g for g in GRAINS if g <= max(wanted, 4096)), default=GRAINS[0])
-    grain = Knob("grain", GRAINS, "output elements in a chunk")
-    return Space(NAME, VERSION, (grain,), {"grain": default})
-
-
-def kernel(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
+def kernel(form: Pointwise, schedule: Schedule) -> Kernel:
     """One phase; the chunks of one segment come after those of another."""
+    workload, target, grain = form.workload, form.target, form.typed(schedule).grain
     none = (None,) * len(workload.inputs)
     builder = PhaseBuilder([*input_slots(workload, none), output_slot(workload)])
-    parts = [_Part(s, target, int(schedule["grain"])) for s in segments(workload)]
+    parts = [_Part(s, target, grain) for s in segments(workload)]
     first = 0
     with builder.chunk_loop() as chunk:
         for part in parts:
@@ -82,18 +61,15 @@ class _Part:
     def emit(self, builder: PhaseBuilder, chunk: Index) -> None:
         """What one chunk does."""
         evaluator = Evaluator(self.workload, builder, loads(builder, self.workload))
-        first = builder.bind(divide(chunk, self.blocks) * self.group)
-        whole = self.rows % self.group == 0
-        count = self.group if whole else tirx.min(self.group, self.rows - first)
-        with builder.loop(count, "row", first) as each:
-            row = builder.bind(each)
-            with builder.outer():
+        first = builder.let(divide(chunk, self.blocks) * self.group)
+        lanes, serial = self.target.lanes(FLOAT32), evaluator.is_serial()
+        with builder.loop(extent(first, self.group, self.rows), "row", first) as each:
+            row = builder.let(each)
+            with builder.invariant_scope():
                 for begin, width in self._columns(builder, modulo(chunk, self.blocks)):
-                    for j in builder.strips(width, self.target.lanes(FLOAT32)):
+                    for j in builder.strips(width, lanes, serial):
                         column = begin + j
-                        evaluator.forget()
-                        point = _point(self.workload.output.shape, row, column)
-                        value = finish_element(evaluator, point)
+                        value = evaluator.finish(_point(self.workload.output.shape, row, column))
                         builder.store(builder["out"], self.place(row, column), value)
 
     def _columns(self, builder: PhaseBuilder, column: Index) -> Iterator[tuple[Index, int]]:
@@ -134,6 +110,3 @@ def _point(shape: tuple[int, ...], row: Index, column: Index) -> Point:
         return Point(shape, flat=row * (shape or (1,))[-1] + column)
     coords = (*split_index(row, shape[:-1]), column)
     return Point(shape, coords, row * shape[-1] + column)
-
-
-TEMPLATE = Template(NAME, space, kernel)

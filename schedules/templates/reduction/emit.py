@@ -8,126 +8,35 @@ Knobs: ``grain``, input elements in a chunk.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 
 import numpy as np
 
-from ... import ops
 from ...emit.builder import PhaseBuilder
 from ...emit.evaluator import Evaluator, Point
 from ...ir.dtype import DTYPES, FLOAT32
 from ...ir.kernel import Kernel
-from ...ir.space import Knob, Schedule, Space
-from ...ir.workload import Node, Tensor, Workload
-from ...target.target import Target
-from ...tir.compare import extreme
-from ...tir.indices import Expr, Index, ceildiv, divide, modulo, split_index, tail
+from ...ir.space import Schedule
+from ...ir.workload import Tensor
+from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, split_index, tail
 from ...tir.literals import constant, storage
 from ...tvm_late import tirx
-from ..template import Template, input_slots, loads, output_slot, store_element
-
-NAME = "reduction"
-VERSION = 1
-GRAINS = (4096, 16384, 65536, 262144)
-Combine = Callable[[Expr, Expr], Expr]
+from ..rows import combine, identity, reduce_row
+from ..slots import input_slots, loads, output_slot
+from .form import Reduction
 
 
-def combine(op: str) -> Combine:
-    """How two values are reduced to one; NaN wins in maximum and minimum, as in NumPy."""
-    if op == "prod":
-        return lambda a, b: a * b
-    if op in ("sum", "mean"):
-        return lambda a, b: a + b
-    return partial(extreme, op)
-
-
-def identity(op: str, dtype: str) -> Expr:
-    """The value that changes nothing."""
-    if op == "prod":
-        return constant(1, dtype)
-    if op in ("sum", "mean"):
-        return constant(0, dtype)
-    if DTYPES[dtype].is_float:
-        return constant(-np.inf if op == "max" else np.inf, dtype)
-    limits = np.iinfo(storage(dtype))
-    return constant(int(limits.min if op == "max" else limits.max), dtype)
-
-
-def reduce_row(
-    builder: PhaseBuilder,
-    extent: int,
-    lanes: int,
-    dtype: str,
-    start: Expr,
-    join: Combine,
-    value: Callable[[Index], Expr],
-    loops: Callable[[], ExitStack] = ExitStack,
-) -> Expr:
-    """``value(0) .. value(extent - 1)`` reduced to one scalar; ``loops`` repeats it, joined."""
-    vectors = 4 if extent >= 4 * lanes else max(1, min(2, extent // lanes))
-    width = min(lanes, 2 ** (extent.bit_length() - 1))
-    sums = builder.local(vectors * width, storage(dtype))
-    for i in range(vectors * width):
-        builder.store(sums, i, start)
-    step = vectors * width
-
-    def add(slot: Index, term: Expr) -> None:
-        builder.store(sums, slot, join(builder.load(sums, slot), builder.bind(term)))
-
-    with loops():
-        with builder.loop(extent // step, "block") as block:
-            for v in range(vectors):
-                with builder.vector(width) as lane:
-                    add(v * width + lane, value(block * step + v * width + lane))
-        for offset, narrow in tail(extent // step * step, extent, width):
-            with builder.vector(narrow) as lane:
-                add(lane, value(offset + lane))
-    half = vectors * width // 2
-    while half:
-        for first in range(0, half, width):
-            with builder.vector(min(half, width)) as lane:
-                add(first + lane, builder.load(sums, first + half + lane))
-        half //= 2
-    return builder.bind(builder.load(sums, 0))
-
-
-def position(workload: Workload) -> int | None:
-    """Which node is the reduction, if what leads to it and follows it can be fused."""
-    found = [i for i, n in enumerate(workload.nodes) if not ops.of(n).is_fusible]
-    if len(found) != 1:
-        return None
-    out = workload.nodes[found[0]].out
-    return found[0] if workload.output.shape == out.shape else None
-
-
-def space(workload: Workload, target: Target) -> Space | None:
-    """Fits one reduction with fusible nodes before and elementwise ones after."""
-    where = position(workload)
-    if where is None or not isinstance(ops.of(workload.nodes[where]), ops.Reduction):
-        return None
-    work = workload.tensor(workload.nodes[where].args[0]).size
-    wanted = work // (6 * target.threads)
-    default = max((g for g in GRAINS if g <= wanted), default=GRAINS[0])
-    return Space(
-        NAME, VERSION, (Knob("grain", GRAINS, "input elements in a chunk"),), {"grain": default}
-    )
-
-
-def kernel(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
+def kernel(form: Reduction, schedule: Schedule) -> Kernel:
     """One phase."""
-    return _Reduction(workload, target, schedule).build()
+    return _Reduction(form, schedule).build()
 
 
 class _Reduction:
-    def __init__(self, workload: Workload, target: Target, schedule: Schedule) -> None:
-        where = position(workload)
-        assert where is not None
-        self.workload, self.schedule, self.lanes = workload, schedule, target.lanes(FLOAT32)
-        self.node: Node = workload.nodes[where]
-        self.anchor = len(workload.inputs) + where
-        self.source: Tensor = workload.tensor(self.node.args[0])
+    def __init__(self, form: Reduction, schedule: Schedule) -> None:
+        self.workload, self.schedule, self.node = form.workload, schedule, form.node
+        self.grain, self.lanes = form.typed(schedule).grain, form.target.lanes(FLOAT32)
+        self.anchor = len(form.workload.inputs) + form.where
+        self.source: Tensor = form.workload.tensor(self.node.args[0])
         self.axes: tuple[int, ...] = self.node.attr("axes")
         self.keepdims = bool(self.node.attr("keepdims"))
         self.dtype = self.node.out.dtype
@@ -139,10 +48,14 @@ class _Reduction:
         none = (None,) * len(self.workload.inputs)
         slots = [*input_slots(self.workload, none), output_slot(self.workload)]
         self.builder = PhaseBuilder(slots)
-        self.evaluator = Evaluator(self.workload, self.builder, loads(self.builder, self.workload))
+        sources = loads(self.builder, self.workload)
+        self.evaluator = Evaluator(self.workload, self.builder, sources, self.anchor)
         last = len(self.source.shape) - 1
         chunks = self._rows() if last in self.axes or last < 0 else self._columns()
         return Kernel(self.workload, self.schedule, (self.builder.finish(chunks),), none)
+
+    def _is_serial(self) -> bool:
+        return self.evaluator.is_serial(self.node.args[0])
 
     def _kept(self) -> list[int]:
         return [d for d in range(len(self.source.shape)) if d not in self.axes]
@@ -155,7 +68,6 @@ class _Reduction:
         stack = ExitStack()
         for d in dims:
             coords[d] = stack.enter_context(self.builder.loop(self.source.shape[d], f"r{d}"))
-        self.evaluator.forget()
         return stack
 
     def _columns(self) -> int:
@@ -163,15 +75,15 @@ class _Reduction:
         builder, shape = self.builder, self.source.shape
         outer = self._kept()[:-1]
         columns, per_column = shape[-1], self._count(self.axes)
-        block = min(columns, max(self.lanes, _round(int(self.schedule["grain"]) // per_column, 64)))
+        block = min(columns, max(self.lanes, _round(self.grain // per_column, 64)))
         blocks = ceildiv(columns, block)
         with builder.chunk_loop() as chunk:
             coords: list[Index] = [0] * len(shape)
             outer_shape = [shape[d] for d in outer]
             row = divide(chunk, blocks)
             for d, c in zip(outer, split_index(row, outer_shape), strict=True):
-                coords[d] = builder.bind(c)
-            first = builder.bind(modulo(chunk, blocks) * block)
+                coords[d] = builder.let(c)
+            first = builder.let(modulo(chunk, blocks) * block)
             full, rest = divmod(columns, block)
             if full and rest:
                 with builder.when(first < full * block):
@@ -204,14 +116,13 @@ class _Reduction:
                 builder.store(sums, offset + lane, self.start)
         with self._reduced_loops(list(self.axes), coords):
             for offset, width in parts:
-                with builder.vector(width) as lane:
-                    self.evaluator.forget()
+                with builder.vector(width, self._is_serial()) as lane:
                     point = Point(shape, (*coords[:-1], first + offset + lane))
-                    value = self.evaluator.at(self.node.args[0], point)
+                    value = self.evaluator.element(self.node.args[0], point)
                     old = builder.load(sums, offset + lane)
                     builder.store(sums, offset + lane, self.join(old, value))
         for offset, width in parts:
-            with builder.vector(width) as lane:
+            with builder.vector(width, self.evaluator.is_serial()) as lane:
                 kept = [c for d, c in enumerate(coords[:-1]) if d not in self.axes]
                 self._store((*kept, first + offset + lane), builder.load(sums, offset + lane))
 
@@ -220,14 +131,13 @@ class _Reduction:
         builder, shape = self.builder, self.source.shape
         kept = self._kept()
         rows, per_row = self._count(kept), self._count(self.axes)
-        group = max(1, min(rows, int(self.schedule["grain"]) // max(1, per_row)))
+        group = max(1, min(rows, self.grain // max(1, per_row)))
         with builder.chunk_loop() as chunk:
-            first = builder.bind(chunk * group)
-            extent = group if rows % group == 0 else tirx.min(group, rows - first)
-            with builder.loop(extent, "row", first) as row:
+            first = builder.let(chunk * group)
+            with builder.loop(extent(first, group, rows), "row", first) as row:
                 coords: list[Index] = [0] * len(shape)
                 for d, c in zip(kept, split_index(row, [shape[d] for d in kept]), strict=True):
-                    coords[d] = builder.bind(c)
+                    coords[d] = builder.let(c)
                 total = self._row_total(coords)
                 self._store(tuple(coords[d] for d in kept), total)
         return ceildiv(rows, group)
@@ -236,9 +146,8 @@ class _Reduction:
         shape = self.source.shape
 
         def value(column: Index) -> Expr:
-            self.evaluator.forget()
             point = Point(shape, (*coords[:-1], column) if shape else ())
-            return self.evaluator.at(self.node.args[0], point)
+            return self.evaluator.element(self.node.args[0], point)
 
         others = [d for d in self.axes if d != len(shape) - 1]
         return reduce_row(
@@ -250,6 +159,7 @@ class _Reduction:
             self.join,
             value,
             lambda: self._reduced_loops(others, coords),
+            self._is_serial(),
         )
 
     def _store(self, kept: tuple[Index, ...], total: Expr) -> None:
@@ -261,10 +171,7 @@ class _Reduction:
             at = kept
         if self.node.op == "mean":
             total = self._share(total)
-        point = Point(out, at)
-        self.evaluator.forget()
-        self.evaluator.sources[self.anchor] = lambda _: total
-        store_element(self.evaluator, point)
+        self.evaluator.store(Point(out, at), total)
 
     def _share(self, total: Expr) -> Expr:
         """The total divided by how many there were."""
@@ -276,6 +183,3 @@ class _Reduction:
 
 def _round(value: int, multiple: int) -> int:
     return max(multiple, value // multiple * multiple)
-
-
-TEMPLATE = Template(NAME, space, kernel)

@@ -4,8 +4,6 @@ The node's attributes are the Relax call's: ``attrs``, the type of its attribute
 object's fields by name, and ``arg<i>`` for the arguments that are no tensors (a shape as a tuple, a
 number as itself). TVM gives loop nests in TensorIR; each becomes a phase, parallel over its outer
 loops where TVM proves that they carry no dependence. Intermediate buffers become temporaries.
-
-There are no knobs.
 """
 
 from __future__ import annotations
@@ -13,22 +11,18 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from ... import ops
 from ...emit.builder import PhaseBuilder, Slot
 from ...errors import ScheduleError
 from ...ir.kernel import Kernel, Phase
-from ...ir.space import Schedule, Space
+from ...ir.space import Schedule
 from ...ir.workload import Attr, Node, Tensor, Workload
 from ...late import late
-from ...target.target import Target
 from ...tir.literals import storage
 from ...tvm_late import relax, tirx, tvm
-from ..template import Template, input_slots
+from ..slots import input_slots
+from .form import RelaxOp
 
 s_tir, tvm_ffi = late("tvm.s_tir"), late("tvm_ffi")
-
-NAME = "relax"
-VERSION = 1
 
 
 @cache
@@ -47,15 +41,9 @@ def _lowering() -> Any:
     )
 
 
-def space(workload: Workload, target: Target) -> Space | None:
-    """Fits a single Relax operator whose legalization needs nothing of TVM's runtime."""
-    if len(workload.nodes) != 1 or not ops.of(workload.nodes[0]).is_fallback:
-        return None
-    return Space(NAME, VERSION, (), {})
-
-
-def kernel(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
+def kernel(form: RelaxOp, schedule: Schedule) -> Kernel:
     """A phase for each loop nest."""
+    workload = form.workload
     functions, calls = _legalize(workload)
     values: list[Slot] = input_slots(workload, (None,) * len(workload.inputs))
     nests: list[tuple[Any, dict[Any, int]]] = []
@@ -276,6 +264,3 @@ def _mentions(nest: Any, buffer: Any) -> bool:
         nest, (tvm.ir.Var, lambda v: found.append(v) if v.same_as(buffer) else None)
     )
     return bool(found)
-
-
-TEMPLATE = Template(NAME, space, kernel)

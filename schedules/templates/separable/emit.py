@@ -4,7 +4,7 @@ This is how inverted residuals begin (Sandler et al., *MobileNetV2*, 2018). A ch
 channels by a band of output rows. It keeps as many rows of the first convolution's output in
 scratch as the window is high, and computes the next ones, activation included, right before an
 output row reads them. Rows that two bands read are computed in both. What lies outside of the
-image is skipped, as ``depthwise`` does: it is zero whatever the activation makes of zero.
+image is skipped, as ``channelwise`` does: it is zero whatever the activation makes of zero.
 
 Knobs: ``vectors`` (of channels in a block), ``pixels`` (of the product's register tile, by
 ``vectors``), ``tile_w`` (outputs of the depthwise register tile), ``rows`` (output rows in a band),
@@ -20,26 +20,17 @@ import numpy as np
 from ...emit.builder import PhaseBuilder, Slot
 from ...emit.evaluator import Evaluator, Point
 from ...emit.tile import RegisterTile, column_parts, vector_index
-from ...ir.dtype import FLOAT32
 from ...ir.kernel import Array, Kernel, Packing
 from ...ir.space import Schedule
-from ...ir.workload import Tensor, Workload
-from ...target.target import Target
-from ...tir.indices import Expr, Index, ceildiv, divide, modulo
+from ...ir.workload import Tensor
+from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo
 from ...tvm_late import tirx
+from ..fused import epilogue
 from ..gemm.emit import pack_matrix
+from ..slots import input_slots, loads, output_slot
 from ..taps import Vectors, add_taps
-from ..template import (
-    Template,
-    epilogue,
-    finish_element,
-    input_slots,
-    loads,
-    output_slot,
-    store_element,
-)
 from ..window import ColumnTile, each_tile
-from .space import NAME, Pair, loops, pair, pays, space
+from .form import Separable
 
 
 def pack_taps(array: Array, width: int) -> Array:
@@ -52,26 +43,22 @@ def pack_taps(array: Array, width: int) -> Array:
     return np.ascontiguousarray(by_block.transpose(0, 2, 3, 1))
 
 
-def kernel(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
+def kernel(form: Separable, schedule: Schedule) -> Kernel:
     """One phase; chunks are (image, band of rows, block of channels)."""
-    halves = pair(workload)
-    assert halves is not None
-    return _Separable(workload, halves, target, schedule).build()
+    return _Separable(form, schedule).build()
 
 
 class _Separable:
-    def __init__(
-        self, workload: Workload, halves: Pair, target: Target, schedule: Schedule
-    ) -> None:
-        self.workload, self.halves, self.schedule = workload, halves, schedule
-        self.p, (self.rows, self.columns) = halves.product, halves.axes
-        self.lanes = target.lanes(FLOAT32)
-        self.width = int(schedule["vectors"]) * target.lanes(FLOAT32)
+    def __init__(self, form: Separable, schedule: Schedule) -> None:
+        self.form, self.workload = form, form.workload
+        self.schedule, self.knobs = schedule, form.typed(schedule)
+        self.p, self.rows, self.columns = form.product, form.rows, form.columns
+        self.lanes = form.second.lanes
+        self.width = self.knobs.vectors * self.lanes
         self.blocks = ceildiv(self.p.n, self.width)
-        self.batch, self.out_h, self.out_w, _ = workload.output.shape
-        self.taps = halves.second.nodes[0].args[1]
+        self.taps = form.second.node.args[1]
         self.pitch = self.columns.size * self.width  # elements in a row of the ring
-        self.ring = Slot(None, "ring", Tensor((halves.span * self.pitch,)))
+        self.ring = Slot(None, "ring", Tensor((form.span * self.pitch,)))
 
     def build(self) -> Kernel:
         """The kernel."""
@@ -85,44 +72,33 @@ class _Separable:
         )
         inputs = input_slots(self.workload, packings)
         self.builder = builder = PhaseBuilder([*inputs, self.ring, output_slot(self.workload)])
-        before, after = (epilogue(w) for w in (self.halves.first, self.halves.second))
-        self.before = Evaluator(before, builder, loads(builder, before, shift=1))
-        self.after = Evaluator(after, builder, loads(builder, after, shift=1))
-        height = int(self.schedule["rows"])
-        bands = ceildiv(self.out_h, height)
+        before, after = (epilogue(half.workload) for half in (self.form.first, self.form.second))
+        self.before = Evaluator(before, builder, loads(builder, before, shift=1), anchor=0)
+        self.after = Evaluator(after, builder, loads(builder, after, shift=1), anchor=0)
+        height = self.knobs.rows
+        bands = ceildiv(self.rows.out, height)
         with builder.chunk_loop() as chunk:
-            block = builder.bind(modulo(chunk, self.blocks))
+            block = builder.let(modulo(chunk, self.blocks))
             rest = divide(chunk, self.blocks)
-            row0 = builder.bind(modulo(rest, bands) * height)
-            image = builder.bind(divide(rest, bands))
-            whole = self.out_h % height == 0
-            count = height if whole else tirx.min(height, self.out_h - row0)
-            self._channels((image, row0, count), block)
-        phase = builder.finish(self.batch * bands * self.blocks)
+            row0 = builder.let(modulo(rest, bands) * height)
+            image = builder.let(divide(rest, bands))
+            band = (image, row0, extent(row0, height, self.rows.out))
+            for channels in builder.block(block, self.width, self.p.n):
+                self._band(band, block, channels)
+        phase = builder.finish(self.form.second.batch * bands * self.blocks)
         scratch = self.ring.tensor.nbytes
         return Kernel(self.workload, self.schedule, (phase,), tuple(packings), (), scratch)
-
-    def _channels(self, band: tuple[Index, Index, Index], block: Index) -> None:
-        """Full blocks of channels, and the last one, which may have fewer."""
-        rest = self.p.n - (self.blocks - 1) * self.width
-        if rest == self.width or self.blocks == 1:
-            self._band(band, block, rest)
-            return
-        with self.builder.when(block < self.blocks - 1):
-            self._band(band, block, self.width)
-        with self.builder.when(block == self.blocks - 1):
-            self._band(band, block, rest)
 
     def _band(self, band: tuple[Index, Index, Index], block: Index, channels: int) -> None:
         image, row0, count = band
         builder, rows = self.builder, self.rows
         with builder.loop(count, "oh", row0) as oh:
-            top = builder.bind(oh * rows.stride - rows.pad)
-            known = top - rows.stride + self.halves.span  # the first row not in the ring
+            top = builder.let(oh * rows.stride - rows.pad)
+            known = top - rows.stride + self.form.span  # the first row not in the ring
             begin = tirx.max(0, tirx.Select(oh == row0, top, tirx.max(top, known)))
-            begin = builder.bind(begin)
-            end = tirx.min(rows.size, top + self.halves.span)
-            new = builder.bind(tirx.max(0, end - begin))
+            begin = builder.let(begin)
+            end = tirx.min(rows.size, top + self.form.span)
+            new = builder.let(tirx.max(0, end - begin))
             with builder.loop(new, "ih", begin) as ih:
                 self._expand((image, ih), block, channels)
             self._depthwise((image, oh), block, channels)
@@ -131,7 +107,7 @@ class _Separable:
 
     def _expand(self, at: tuple[Index, Index], block: Index, channels: int) -> None:
         """One row of the ring."""
-        size, pixels = self.columns.size, int(self.schedule["pixels"])
+        size, pixels = self.columns.size, self.knobs.pixels
         full, rest = divmod(size, pixels)
         if full:
             with self.builder.loop(full, "tile") as tile:
@@ -143,26 +119,24 @@ class _Separable:
         self, at: tuple[Index, Index], column: Index, pixels: int, block: Index, channels: int
     ) -> None:
         image, ih = at
-        builder, p, unroll = self.builder, self.p, int(self.schedule["unroll"])
+        builder, p, unroll = self.builder, self.p, self.knobs.unroll
         register = RegisterTile(builder, pixels, column_parts(channels, self.lanes), p.micro)
-        pixel0 = builder.bind((image * self.rows.size + ih) * self.columns.size + column)
+        pixel0 = builder.let((image * self.rows.size + ih) * self.columns.size + column)
         with builder.loop(p.k // unroll, "k") as step:
             for u in range(unroll):
                 k = step * unroll + u
                 register.step(partial(self._a, pixel0, k), partial(self._b, block, k))
-        ring0 = builder.bind(self._ring_row(ih) + column * self.width)
-        first = builder.bind(block * self.width)
+        ring0 = builder.let(self._ring_row(ih) + column * self.width)
+        first = builder.let(block * self.width)
         shape = self.before.workload.output.shape
 
         def store(pixel: int, channel: Index, value: Expr) -> None:
-            self.before.forget()
-            self.before.sources[0] = lambda point: value
             c = first + channel
             point = Point(shape, (image, ih, column + pixel, c), (pixel0 + pixel) * p.n + c)
-            result = finish_element(self.before, point)
+            result = self.before.finish(point, value)
             builder.store(builder["ring"], ring0 + pixel * self.width + channel, result)
 
-        register.finish(channels, store)
+        register.finish(channels, store, self.before.is_serial())
 
     def _a(self, pixel0: Index, k: Index, pixel: int) -> Expr:
         return self.builder.load(self.builder[f"in{self.p.a}"], (pixel0 + pixel) * self.p.k + k)
@@ -172,18 +146,17 @@ class _Separable:
         return self.builder.load(self.builder[f"in{self.p.b}"], vector_index(index, lanes))
 
     def _ring_row(self, ih: Index) -> Index:
-        return modulo(ih, self.halves.span) * self.pitch
+        return modulo(ih, self.form.span) * self.pitch
 
     # The depthwise convolution.
 
     def _depthwise(self, at: tuple[Index, Index], block: Index, channels: int) -> None:
         """One output row."""
         low, taps = self.rows.limits(self.builder, at[1])
-        tile_w = int(self.schedule["tile_w"])
         each_tile(
             self.builder,
             self.columns,
-            tile_w,
+            self.knobs.tile_w,
             lambda ow, tile: self._outputs(at, ow, tile, (low, taps), block, channels),
         )
 
@@ -202,24 +175,19 @@ class _Separable:
         iw = ow * columns.stride - columns.pad
         with builder.loop(taps[1], "kh", taps[0]) as kh:
             ih = oh * rows.stride - rows.pad + kh * rows.dilation
-            pixel = builder.bind(self._ring_row(ih) + iw * self.width)
-            weight = builder.bind((block * rows.kernel + kh) * columns.kernel * self.width)
+            pixel = builder.let(self._ring_row(ih) + iw * self.width)
+            weight = builder.let((block * rows.kernel + kh) * columns.kernel * self.width)
             source = Vectors(builder["ring"], pixel, self.width)
             weights = Vectors(builder[f"in{self.taps}"], weight, self.width)
             add_taps(register, tile, columns, source, weights)
-        first = builder.bind(block * self.width)
-        pixel0 = builder.bind((image * self.out_h + oh) * self.out_w + ow)
+        first = builder.let(block * self.width)
+        pixel0 = builder.let((image * self.rows.out + oh) * self.columns.out + ow)
         shape = self.workload.output.shape
 
         def store(output: int, channel: Index, value: Expr) -> None:
-            self.after.forget()
-            self.after.sources[0] = lambda point: value
             c = first + channel
             flat = (pixel0 + output) * self.p.n + c
             point = Point(shape, (image, oh, ow + output, c), flat)
-            store_element(self.after, point)
+            self.after.store(point, value)
 
-        register.finish(channels, store)
-
-
-TEMPLATE = Template(NAME, space, kernel, pays, loops)
+        register.finish(channels, store, self.after.is_serial())

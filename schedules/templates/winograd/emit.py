@@ -27,26 +27,18 @@ from ...emit.evaluator import Evaluator, Point
 from ...emit.tile import LINE, RegisterTile, column_parts, vector_index
 from ...ir.kernel import Kernel, Phase
 from ...ir.space import Schedule
-from ...ir.workload import Workload
-from ...target.target import Target
-from ...tir.indices import Expr, Index, ceildiv, divide, modulo, split_index, tail
+from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, split_index, tail
 from ...tvm_late import tirx
-from ..template import (
-    Template,
-    epilogue,
-    input_slots,
-    loads,
-    output_slot,
-    store_element,
-)
+from ..fused import epilogue
+from ..slots import input_slots, loads, output_slot
+from .form import Winograd
 from .input import Geometry, InputTransform
-from .space import NAME, loops, pays, space
 from .transform import MATRICES, two_sided
 
 
-def kernel(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
+def kernel(form: Winograd, schedule: Schedule) -> Kernel:
     """Two phases; the first one's result is a temporary."""
-    return _Winograd(Geometry(workload, target, schedule)).build()
+    return _Winograd(Geometry(form, schedule)).build()
 
 
 class _Winograd:
@@ -76,13 +68,13 @@ class _Winograd:
         ]
         self.builder = builder = PhaseBuilder(slots)
         after = epilogue(self.g.workload)
-        self.evaluator = Evaluator(after, builder, loads(builder, after, shift=1))
+        self.evaluator = Evaluator(after, builder, loads(builder, after, shift=1), anchor=0)
         groups = ceildiv(self.g.panels, self.g.group)
         with builder.chunk_loop() as chunk:
-            block = builder.bind(modulo(chunk, self.g.blocks))
+            block = builder.let(modulo(chunk, self.g.blocks))
             tiles = self.g.block
             if self.g.rest != tiles:
-                tiles = builder.bind(tirx.min(tiles, self.g.total - block * tiles))
+                tiles = builder.let(tirx.min(tiles, self.g.total - block * tiles))
             if self.g.one_stage:
                 self.transform.block(builder, block, tiles)
                 with builder.loop(groups, "group") as group:
@@ -94,36 +86,35 @@ class _Winograd:
     def _group(self, block: Index, tiles: Index, group: Index) -> None:
         """A group of panels for one block: products, then outputs."""
         builder = self.builder
-        first = builder.bind(group * self.g.group)
-        whole = self.g.panels % self.g.group == 0
-        count = self.g.group if whole else tirx.min(self.g.group, self.g.panels - first)
+        first = builder.let(group * self.g.group)
+        count = extent(first, self.g.group, self.g.panels)
         with builder.loop(count, "panel") as p:
-            panel = builder.bind(first + p)
+            panel = builder.let(first + p)
             with builder.loop(self.g.positions, "position") as position:
                 self._product(block, tiles, panel, p, position)
         with builder.loop(tiles, "tile") as tile:
-            number = builder.bind(block * self.g.block + tile)
+            number = builder.let(block * self.g.block + tile)
             image, th, tw = split_index(number, (self.g.batch, self.g.down, self.g.across))
-            at = (image, builder.bind(th * self.g.m), builder.bind(tw * self.g.m), tile)
+            at = (image, builder.let(th * self.g.m), builder.let(tw * self.g.m), tile)
             with builder.loop(count, "panel") as p:
-                self._outputs(at, builder.bind(first + p), p)
+                self._outputs(at, builder.let(first + p), p)
 
     def _product(
         self, block: Index, tiles: Index, panel: Index, place: Index, position: Index
     ) -> None:
         """[tiles, C] times [C, panel] for one position, into scratch."""
-        builder, step = self.builder, int(self.g.schedule["rows"])
+        builder, step = self.builder, self.g.knobs.rows
         outer = 0 if self.g.one_stage else block
-        a0 = builder.bind((outer * self.g.positions + position) * (self.g.block * self.g.in_c))
-        b0 = builder.bind((panel * self.g.positions + position) * (self.g.in_c * self.g.panel))
-        c0 = builder.bind(((place * self.g.positions) + position) * (self.g.block * self.g.panel))
+        a0 = builder.let((outer * self.g.positions + position) * (self.g.block * self.g.in_c))
+        b0 = builder.let((panel * self.g.positions + position) * (self.g.in_c * self.g.panel))
+        c0 = builder.let(((place * self.g.positions) + position) * (self.g.block * self.g.panel))
         passes = ceildiv(self.g.block, step)
 
         def rows(number: Index, count: int) -> None:
-            first = builder.bind(number * step)
+            first = builder.let(number * step)
             register = RegisterTile(builder, count, column_parts(self.g.panel, self.g.lanes))
             with builder.loop(self.g.in_c, "k") as k:
-                if self.g.schedule["ahead"]:
+                if self.g.knobs.ahead:
                     self._fetch(b0 + self.g.in_c * self.g.panel, number * self.g.in_c + k, passes)
                 register.step(
                     lambda row: builder.load(
@@ -162,7 +153,7 @@ class _Winograd:
         """The inverse transform of one tile and panel, with the epilogue."""
         g, builder = self.g, self.builder
         image, oh, ow, tile = at
-        base = builder.bind((place * g.positions * g.block + tile) * g.panel)
+        base = builder.let((place * g.positions * g.block + tile) * g.panel)
 
         def vector(column: Index, width: int) -> None:
             self._vector((image, oh, ow), base + column, panel, (column, width))
@@ -174,7 +165,7 @@ class _Winograd:
             count = tirx.Select(panel == g.panels - 1, full, g.panel // g.lanes)
         if g.panels > 1 or full:
             with builder.loop(count, "vector") as i:
-                vector(builder.bind(i * g.lanes), g.lanes)
+                vector(builder.let(i * g.lanes), g.lanes)
         if width:
             with _unless(builder, g.panels == 1, panel == g.panels - 1):
                 vector(full * g.lanes, width)
@@ -196,10 +187,10 @@ class _Winograd:
             builder.store(row, x * g.lanes + lane, value)
 
         def after(y: Index) -> None:
-            with _unless(builder, not g.out_h % g.m, oh + y < g.out_h):
+            with _unless(builder, not g.rows.out % g.m, oh + y < g.rows.out):
                 for x in range(g.m):
-                    always = g.out_w % g.m > x or not g.out_w % g.m
-                    with _unless(builder, always, ow + x < g.out_w):
+                    always = g.columns.out % g.m > x or not g.columns.out % g.m
+                    with _unless(builder, always, ow + x < g.columns.out):
                         self._store((image, oh + y, ow + x), row, x, panel, part)
 
         two_sided(builder, MATRICES[g.m][2], g.lanes, read, write, after)
@@ -217,19 +208,13 @@ class _Winograd:
         column, width = part
         image, oh, ow = pixel
         for offset, lanes in tail(0, width, g.lanes):
-            with builder.vector(lanes) as lane:
+            with builder.vector(lanes, self.evaluator.is_serial()) as lane:
                 channel = panel * g.panel + column + offset + lane
-                flat = ((image * g.out_h + oh) * g.out_w + ow) * g.out_c + channel
+                flat = ((image * g.rows.out + oh) * g.columns.out + ow) * g.out_c + channel
                 value = builder.load(row, x * g.lanes + offset + lane)
-                self.evaluator.forget()
-                self.evaluator.sources[0] = lambda point: value  # noqa: B023 - used at once
-                store_element(
-                    self.evaluator, Point(g.workload.output.shape, (*pixel, channel), flat)
-                )
+                point = Point(g.workload.output.shape, (*pixel, channel), flat)
+                self.evaluator.store(point, value)
 
 
 def _unless(builder: PhaseBuilder, always: bool, condition: Expr) -> AbstractContextManager[None]:
     return nullcontext() if always else builder.when(condition)
-
-
-TEMPLATE = Template(NAME, space, kernel, pays, loops)

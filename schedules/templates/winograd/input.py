@@ -5,39 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...emit.builder import PhaseBuilder, Slot
-from ...ir.dtype import FLOAT32
 from ...ir.kernel import ALIGNMENT, Packing, Phase
 from ...ir.space import Schedule
-from ...ir.workload import Tensor, Workload
-from ...target.target import Target
+from ...ir.workload import Tensor
 from ...tir.indices import Expr, Index, ceildiv, divide, modulo, split_index, tail
 from ...tvm_late import tirx
-from ..template import input_slots
-from ..window import Axis, axes
+from ..slots import input_slots
+from ..window import Axis
+from .form import Winograd
 from .transform import MATRICES, Read, pack_weights, two_sided
 
 
 class Geometry:
     """The numbers of one convolution under one schedule."""
 
-    def __init__(self, workload: Workload, target: Target, schedule: Schedule) -> None:
-        node = workload.nodes[0]
-        self.workload, self.schedule, self.lanes = workload, schedule, target.lanes(FLOAT32)
-        self.source, self.weight = node.args
-        self.batch, self.height, self.width, self.in_c = workload.tensor(self.source).shape
-        _, self.out_h, self.out_w, self.out_c = node.out.shape
-        self.rows_axis, self.columns_axis = axes(node, workload.tensor(self.source), (3, 3))
-        self.m = int(schedule["m"])
+    def __init__(self, form: Winograd, schedule: Schedule) -> None:
+        self.workload, self.schedule, self.knobs = form.workload, schedule, form.typed(schedule)
+        self.source, self.weight = form.workload.nodes[0].args
+        self.rows, self.columns, self.lanes = form.rows, form.columns, form.lanes
+        self.batch, self.in_c, self.out_c = form.batch, form.in_c, form.out_c
+        self.m = self.knobs.m
         self.size = self.m + 2
         self.positions = self.size**2
-        self.down, self.across = ceildiv(self.out_h, self.m), ceildiv(self.out_w, self.m)
+        self.down, self.across = ceildiv(self.rows.out, self.m), ceildiv(self.columns.out, self.m)
         self.total = self.batch * self.down * self.across
-        self.block = min(int(schedule["tiles"]), self.total)
+        self.block = min(self.knobs.tiles, self.total)
         self.blocks = ceildiv(self.total, self.block)
         self.rest = self.total - (self.blocks - 1) * self.block  # tiles in the last block
-        self.panel = int(schedule["vectors"]) * target.lanes(FLOAT32)
+        self.panel = self.knobs.vectors * self.lanes
         self.panels = ceildiv(self.out_c, self.panel)
-        self.group = min(int(schedule["panels"]), self.panels)
+        self.group = min(self.knobs.panels, self.panels)
         self.packings = tuple(
             Packing(
                 (self.panels, self.positions, self.in_c, self.panel),
@@ -45,15 +42,15 @@ class Geometry:
             )
             if i == self.weight
             else None
-            for i in range(len(workload.inputs))
+            for i in range(len(self.workload.inputs))
         )
-        self.one_stage = schedule["stages"] == 1
+        self.one_stage = self.knobs.stages == 1
         block_size = self.positions * self.block
         size = block_size * self.in_c * (1 if self.one_stage else self.blocks)
         self.products = Slot(None, "products", Tensor((block_size * self.group * self.panel,)))
-        behind = ceildiv(self.products.tensor.nbytes, ALIGNMENT) * ALIGNMENT
-        position = None if self.one_stage else len(workload.inputs)
-        self.inputs = Slot(position, "tiles", Tensor((size,)), behind if self.one_stage else 0)
+        after = ceildiv(self.products.tensor.nbytes, ALIGNMENT) * ALIGNMENT
+        position = None if self.one_stage else len(self.workload.inputs)
+        self.inputs = Slot(position, "tiles", Tensor((size,)), after if self.one_stage else 0)
 
 
 class InputTransform:
@@ -71,16 +68,16 @@ class InputTransform:
         g = self.g
         builder = PhaseBuilder([input_slots(g.workload, g.packings)[g.source], g.inputs])
         strips = ceildiv(g.in_c, g.lanes)
-        group = min(int(g.schedule["channels"]), strips)
+        group = min(g.knobs.channels, strips)
         groups = ceildiv(strips, group)
         with builder.chunk_loop() as chunk:
-            first = builder.bind(modulo(chunk, groups) * (group * g.lanes))
+            first = builder.let(modulo(chunk, groups) * (group * g.lanes))
             row = divide(chunk, groups)
-            image, th = builder.bind(divide(row, g.down)), builder.bind(modulo(row, g.down))
+            image, th = builder.let(divide(row, g.down)), builder.let(modulo(row, g.down))
             with builder.loop(g.across, "tw") as tw:
-                number = builder.bind((image * g.down + th) * g.across + tw)
+                number = builder.let((image * g.down + th) * g.across + tw)
                 block, place = divide(number, g.block), modulo(number, g.block)
-                target = builder.bind((block * g.positions * g.block + place) * g.in_c)
+                target = builder.let((block * g.positions * g.block + place) * g.in_c)
                 self._transform(builder, (image, th, tw), target, (first, group))
         return builder.finish(g.batch * g.down * groups)
 
@@ -88,10 +85,10 @@ class InputTransform:
         """The transformed inputs of one block, into scratch."""
         g = self.g
         with builder.loop(tiles, "tile") as tile:
-            number = builder.bind(block * g.block + tile)
+            number = builder.let(block * g.block + tile)
             image, th, tw = split_index(number, (g.batch, g.down, g.across))
-            at = (image, builder.bind(th), builder.bind(tw))
-            target = builder.bind(tile * g.in_c)
+            at = (image, builder.let(th), builder.let(tw))
+            target = builder.let(tile * g.in_c)
             self._transform(builder, at, target, (0, ceildiv(g.in_c, g.lanes)))
 
     def _transform(
@@ -104,11 +101,13 @@ class InputTransform:
         """One tile, channel vectors (first channel, count)."""
         g = self.g
         image, th, tw = tile
-        y0 = builder.bind(th * g.m - g.rows_axis.pad)
-        x0 = builder.bind(tw * g.m - g.columns_axis.pad)
-        origin = builder.bind(((image * g.height + y0) * g.width + x0) * g.in_c)
-        whole = (_inside(g.rows_axis, g.m, g.down), _inside(g.columns_axis, g.m, g.across))
-        inside = tirx.all(y0 >= 0, y0 + g.size <= g.height, x0 >= 0, x0 + g.size <= g.width)
+        y0 = builder.let(th * g.m - g.rows.pad)
+        x0 = builder.let(tw * g.m - g.columns.pad)
+        origin = builder.let(((image * g.rows.size + y0) * g.columns.size + x0) * g.in_c)
+        whole = (_inside(g.rows, g.m, g.down), _inside(g.columns, g.m, g.across))
+        inside = tirx.all(
+            y0 >= 0, y0 + g.size <= g.rows.size, x0 >= 0, x0 + g.size <= g.columns.size
+        )
         if any(whole[0]) and any(whole[1]):
             with builder.when(inside):
                 self._channels(
@@ -138,7 +137,7 @@ class InputTransform:
         count = tirx.truncdiv(tirx.max(end - first, 0), g.lanes)
         if full:
             with builder.loop(count, "strip") as strip:
-                channel = builder.bind(first + strip * g.lanes)
+                channel = builder.let(first + strip * g.lanes)
                 self._tile(builder, target, channel, g.lanes, read(channel, g.lanes))
         rest = tail(full, g.in_c, g.lanes)
         if rest:
@@ -150,7 +149,7 @@ class InputTransform:
         g = self.g
         source = builder[f"in{g.source}"]
         return lambda y, x, lane: builder.load(
-            source, origin + (y * g.width + x) * g.in_c + channel + lane
+            source, origin + (y * g.columns.size + x) * g.in_c + channel + lane
         )
 
     def _patch(
@@ -166,14 +165,16 @@ class InputTransform:
         source, patch = builder[f"in{g.source}"], builder.local(g.positions * lanes)
         with builder.loop(g.positions, "zero") as i, builder.vector(lanes) as lane:
             builder.store(patch, i * lanes + lane, tirx.const(0.0, "float32"))
-        top, rows = _overlap(builder, y0, g.size, g.height)
-        left, columns = _overlap(builder, x0, g.size, g.width)
+        top, rows = _overlap(builder, y0, g.size, g.rows.size)
+        left, columns = _overlap(builder, x0, g.size, g.columns.size)
         with (
             builder.loop(rows, "y", top) as y,
             builder.loop(columns, "x", left) as x,
             builder.vector(lanes) as lane,
         ):
-            value = builder.load(source, origin + (y * g.width + x) * g.in_c + channel + lane)
+            value = builder.load(
+                source, origin + (y * g.columns.size + x) * g.in_c + channel + lane
+            )
             builder.store(patch, (y * g.size + x) * lanes + lane, value)
         return lambda y, x, lane: builder.load(patch, (y * g.size + x) * lanes + lane)
 
@@ -199,6 +200,6 @@ def _inside(axis: Axis, m: int, tiles: int) -> list[bool]:
 def _overlap(builder: PhaseBuilder, start: Index, size: int, limit: int) -> tuple[Index, Index]:
     """First offset and count of ``start .. start + size`` within ``0 .. limit``."""
     zero = tirx.const(0, "int32")
-    low = builder.bind(tirx.max(zero, 0 - start))
+    low = builder.let(tirx.max(zero, 0 - start))
     high = tirx.min(tirx.const(size, "int32"), limit - start)
-    return low, builder.bind(tirx.max(zero, high - low))
+    return low, builder.let(tirx.max(zero, high - low))

@@ -78,14 +78,14 @@ def two_sided(
     rows, columns = len(matrix), len(matrix[0])
     half = builder.local(rows * columns * lanes)
     with builder.loop(columns, "x") as x, builder.vector(lanes) as lane:
-        values = [builder.bind(read(y, x, lane)) for y in range(columns)]
+        values = [builder.let(read(y, x, lane)) for y in range(columns)]
         for i, coefficients in enumerate(matrix):
             index = (i * columns + x) * lanes + lane
             builder.store(half, index, _combine(coefficients, values))
     with builder.loop(rows, "y") as y:
         with builder.vector(lanes) as lane:
             indices = ((y * columns + i) * lanes + lane for i in range(columns))
-            values = [builder.bind(builder.load(half, index)) for index in indices]
+            values = [builder.let(builder.load(half, index)) for index in indices]
             for i, coefficients in enumerate(matrix):
                 write(y, i, lane, _combine(coefficients, values))
         after(y)

@@ -1,0 +1,45 @@
+"""What the kernels around an anchor can do beside it: asked by fusion, placement, legalisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..ir.dtype import FLOAT32, DType
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """Of one anchor in one template, or what all templates that compute it have in common.
+
+    ``prologue``: an element of the first argument is computed where it is read, ``passes`` times.
+    ``epilogue``: elementwise operators of the result's shape follow before it is stored; they may
+    also change its type where ``converts``. ``reads_apart`` and ``writes_apart``: the anchor's
+    arguments, and the output, may have rows that lie apart. ``any_type``: other element types than
+    float32. ``known_weights``: the second argument must be known at build time.
+    """
+
+    prologue: bool = False
+    passes: int = 1
+    epilogue: bool = True
+    converts: bool = False
+    reads_apart: bool = False
+    writes_apart: bool = False
+    any_type: bool = False
+    known_weights: bool = False
+
+    def __and__(self, other: Abilities) -> Abilities:
+        """What both can do, whichever is chosen in the end."""
+        return Abilities(
+            prologue=self.prologue and other.prologue,
+            passes=max(self.passes, other.passes),
+            epilogue=self.epilogue and other.epilogue,
+            converts=self.converts and other.converts,
+            reads_apart=self.reads_apart and other.reads_apart,
+            writes_apart=self.writes_apart and other.writes_apart,
+            any_type=self.any_type and other.any_type,
+            known_weights=self.known_weights or other.known_weights,
+        )
+
+    def computes(self, dtype: DType) -> bool:
+        """Whether its kernels take elements of this type."""
+        return self.any_type or dtype == FLOAT32

@@ -1,0 +1,109 @@
+"""Where fused attention fits, its knobs, and which are chosen without measuring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from ...emit.tile import fits_registers
+from ...ir.dtype import FLOAT32
+from ...ir.space import Knob
+from ...ir.workload import Workload
+from ...ops.attention_form import Attention, attention
+from ...target.target import Target
+from ...tir.indices import ceildiv
+from ..abilities import Abilities
+from ..by_grain import largest
+from ..form import Form
+from ..loops import Loops
+from ..window import balanced_width
+
+_KEYS = (16, 32, 64, 128, 256, 512, 1024)
+
+
+class Knobs(NamedTuple):
+    """See ``FusedAttention.choices``."""
+
+    vectors: int
+    tile: int
+    keys: int
+
+
+@dataclass(frozen=True)
+class FusedAttention(Form[Knobs]):
+    """An attention node alone."""
+
+    node: Attention
+
+    name = "attention"
+    version = 1
+    knobs_type = Knobs
+    anchors: ClassVar[Mapping[str, Abilities]] = {"attention": Abilities(epilogue=False)}
+
+    @classmethod
+    def match(cls, workload: Workload, target: Target) -> FusedAttention | None:
+        """With nothing before or after it."""
+        node = attention(workload, workload.nodes[0])
+        return None if node is None or len(workload.nodes) != 1 else cls(workload, target, node)
+
+    @property
+    def lanes(self) -> int:
+        """Rows in a vector."""
+        return self.target.lanes(FLOAT32)
+
+    @property
+    def vectors(self) -> tuple[int, ...]:
+        """How many vectors a register tile may have."""
+        return tuple(v for v in (1, 2, 3, 4, 6) if fits_registers(1, v, self.target))
+
+    def choices(self) -> tuple[Knob, ...]:
+        """The block of rows, the register tile, the block of keys."""
+        tiles = tuple(range(1, self.target.vector_registers - 2))
+        return (
+            Knob("vectors", self.vectors, "vectors of rows in a chunk"),
+            Knob("tile", tiles, "register tile's other side"),
+            Knob("keys", _KEYS, "keys in a block"),
+        )
+
+    def fits(self, knobs: Knobs) -> bool:
+        """The tile fits the registers."""
+        return fits_registers(knobs.tile, knobs.vectors, self.target)
+
+    def default(self) -> Knobs:
+        """Four vectors of rows if that leaves chunks for all threads; scores in a quarter of L2."""
+        node, target = self.node, self.target
+
+        def chunks(count: int) -> int:
+            return node.batch * node.heads * ceildiv(node.rows, count * self.lanes)
+
+        enough = [v for v in self.vectors if v <= 4 and chunks(v) >= 8 * target.threads]
+        count = max(enough, default=1)
+        widest = max(t for t in range(1, 13) if fits_registers(t, count, target))
+        room = target.l2 // 4 // (count * target.vector_bytes)
+        tile = balanced_width(node.width, widest)
+        return Knobs(count, tile, largest(_KEYS, min(room, 256)))
+
+    def loops(self, knobs: Knobs) -> Loops:
+        """The nest of both products; the softmax is ``other``."""
+        node, vectors, tile = self.node, knobs.vectors, knobs.tile
+        rows = vectors * self.lanes
+        units = node.batch * node.heads * ceildiv(node.rows, rows)
+        keys = ceildiv(node.keys, ceildiv(node.keys, knobs.keys))
+        block = FLOAT32.nbytes(rows * (node.depth + keys + node.width))  # query, scores and sum
+        products = node.keys * (node.depth + node.width)
+        values = FLOAT32.nbytes(products)
+        scores = ceildiv(node.keys, keys) * ceildiv(keys, tile) * node.depth  # steps
+        return Loops(
+            chunks=units,
+            sums=tile * vectors,
+            loads=tile + vectors,
+            depth=node.depth,
+            steps=units * (scores + ceildiv(node.width, tile) * node.keys),
+            work=units * vectors * products,
+            inner=FLOAT32.nbytes(node.depth * (tile + rows)),
+            kept=block,
+            streamed=units * values,
+            chunk=block + values,
+            other=units * rows * node.keys,
+        )

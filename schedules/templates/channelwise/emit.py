@@ -1,0 +1,170 @@
+"""Depthwise convolution and pooling in channels-last layout: each channel by itself.
+
+The register tile is ``tile_w`` neighbouring outputs by ``vectors`` vectors of channels; the taps of
+a kernel row are written out, so that neighbouring outputs share their loads. Depthwise weights are
+packed as [KH][KW][C].
+
+Knobs: ``tile_w`` and ``vectors`` (the register tile), ``rows`` (output rows in a chunk).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ...emit.builder import PhaseBuilder
+from ...emit.evaluator import Evaluator, Point
+from ...emit.tile import RegisterTile
+from ...ir.kernel import Array, Kernel, Packing
+from ...ir.space import Schedule
+from ...tir.compare import extreme
+from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, tail
+from ...tvm_late import tirx
+from ..fused import epilogue
+from ..slots import input_slots, loads, output_slot
+from ..taps import Combine, Vectors, add_taps, multiply_add
+from ..window import ColumnTile, each_tile
+from .form import Channelwise
+
+
+def pack_weights(array: Array) -> Array:
+    """[C,KH,KW,1] to [KH][KW][C]."""
+    return np.ascontiguousarray(array[..., 0].transpose(1, 2, 0))
+
+
+def kernel(form: Channelwise, schedule: Schedule) -> Kernel:
+    """One phase; chunks are (image, block of rows)."""
+    return _Channelwise(form, schedule).build()
+
+
+_COMBINE: dict[str, Combine] = {
+    "conv2d": multiply_add,
+    "avg_pool2d": lambda old, value, _: old + value,
+    "max_pool2d": lambda old, value, _: extreme("max", old, value),  # NaN wins, as in ONNX Runtime
+}
+
+
+class _Channelwise:
+    def __init__(self, form: Channelwise, schedule: Schedule) -> None:
+        self.workload, self.node, self.op = form.workload, form.node, form.node.op
+        self.schedule, self.knobs = schedule, form.typed(schedule)
+        self.rows, self.columns, self.lanes = form.rows, form.columns, form.lanes
+        self.batch, self.channels, self.taps = form.batch, form.channels, form.taps
+        self.pitch = self.workload.tensor(self.node.args[0]).pitch or self.channels
+
+    def build(self) -> Kernel:
+        """The kernel."""
+        packings: list[Packing | None] = [None] * len(self.workload.inputs)
+        if self.op == "conv2d":
+            shape = (self.rows.kernel, self.columns.kernel, self.channels)
+            packings[self.node.args[1]] = Packing(shape, pack_weights)
+        slots = [*input_slots(self.workload, packings), output_slot(self.workload)]
+        self.builder = builder = PhaseBuilder(slots)
+        after = epilogue(self.workload)
+        self.evaluator = Evaluator(after, builder, loads(builder, after, shift=1), anchor=0)
+        row_block = self.knobs.rows
+        blocks = ceildiv(self.rows.out, row_block)
+        with builder.chunk_loop() as chunk:
+            row0 = builder.let(modulo(chunk, blocks) * row_block)
+            image = divide(chunk, blocks)
+            rows = extent(row0, row_block, self.rows.out)
+            with builder.loop(rows, "oh", row0) as oh:
+                self._row(image, oh)
+        phase = builder.finish(self.batch * blocks)
+        return Kernel(self.workload, self.schedule, (phase,), tuple(packings))
+
+    def _row(self, image: Index, oh: Index) -> None:
+        builder = self.builder
+        low, taps = self.rows.limits(builder, oh)
+        step = self.knobs.vectors * self.lanes
+        full = self.channels // step
+        vectors = [(i * self.lanes, self.lanes) for i in range(self.knobs.vectors)]
+
+        def tiles(first: Index, parts: list[tuple[int, int]]) -> None:
+            each_tile(
+                builder,
+                self.columns,
+                self.knobs.tile_w,
+                lambda ow, tile: self._tile((image, oh, ow, first), tile, parts, (low, taps)),
+            )
+
+        if full:
+            with builder.loop(full, "block") as block:
+                tiles(builder.let(block * step), vectors)
+        rest = tail(0, self.channels - full * step, self.lanes)
+        for begin in range(0, len(rest), len(vectors)):
+            tiles(full * step, rest[begin : begin + len(vectors)])
+
+    def _tile(
+        self,
+        at: tuple[Index, ...],
+        tile: ColumnTile,
+        parts: list[tuple[int, int]],
+        taps: tuple[Index, Index],
+    ) -> None:
+        image, oh, ow, channel = at
+        builder = self.builder
+        register = RegisterTile(builder, tile.width, parts)
+        if self.op == "max_pool2d":
+            register.fill(-np.inf)
+        with builder.loop(taps[1], "kh", taps[0]) as kh:
+            ih = oh * self.rows.stride - self.rows.pad + kh * self.rows.dilation
+            iw = ow * self.columns.stride - self.columns.pad
+            pixel = builder.let(
+                ((image * self.rows.size + ih) * self.columns.size + iw) * self.pitch
+            )
+            source = Vectors(builder[f"in{self.node.args[0]}"], pixel + channel, self.pitch)
+            weights = None
+            if self.op == "conv2d":
+                first = kh * self.columns.kernel * self.channels + channel
+                weights = Vectors(builder[f"in{self.node.args[1]}"], first, self.channels)
+            add_taps(register, tile, self.columns, source, weights, _COMBINE[self.op])
+        self._store(register, at, tile, taps[1])
+
+    def _store(
+        self, register: RegisterTile, at: tuple[Index, ...], tile: ColumnTile, taps: Index
+    ) -> None:
+        image, oh, ow, channel0 = at
+        builder, shape = self.builder, self.workload.output.shape
+        pixel = builder.let((image * self.rows.out + oh) * self.columns.out + ow)
+        scales = self._scales(tile, taps)
+
+        def store(row: int, column: Index, value: Expr) -> None:
+            channel = channel0 + column
+            flat = (pixel + row) * self.channels + channel
+            result = value if scales is None else value * scales[row]
+            self.evaluator.store(Point(shape, (image, oh, ow + row, channel), flat), result)
+
+        columns = sum(lanes for _, lanes in register.parts)
+        register.finish(columns, store, self.evaluator.is_serial())
+
+    def _scales(self, tile: ColumnTile, taps: Index) -> list[Expr] | None:
+        """What the sum of each output of the tile is multiplied with; None for one."""
+        if self.op != "avg_pool2d":
+            return None
+        if self.node.attr("count_include_pad"):
+            return [tirx.const(1.0 / self.taps, "float32")] * tile.width
+        counts = [sum(row in outputs for outputs in tile.taps) for row in range(tile.width)]
+        by_count = {c: self._share(taps, c) for c in set(counts)}
+        return [by_count[c] for c in counts]
+
+    def _share(self, rows: Index, columns: int) -> Expr:
+        """One of the elements that a window has inside of the image; NaN of none."""
+        one, nan = tirx.const(1.0, "float32"), tirx.const(math.nan, "float32")
+        if columns == 0 or (isinstance(rows, int) and rows == 0):
+            return nan
+        may_miss = not isinstance(rows, int) and self._misses_image()
+        some = tirx.const(rows, "int32") if isinstance(rows, int) else rows
+        if may_miss:
+            some = tirx.max(some, tirx.const(1, "int32"))
+        height = tirx.Cast("float32", some)
+        share = one / (height * tirx.const(float(columns), "float32"))
+        return self.builder.let(tirx.Select(rows > 0, share, nan) if may_miss else share)
+
+    def _misses_image(self) -> bool:
+        """Whether a window has all its rows in the padding."""
+        return not all(
+            any(self.rows.valid(oh, kh) for kh in range(self.rows.kernel))
+            for oh in range(self.rows.out)
+        )

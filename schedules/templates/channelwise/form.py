@@ -1,0 +1,139 @@
+"""Depthwise convolutions and pools: which these are, their kernels' knobs and loop nests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from ... import ops
+from ...ir.dtype import FLOAT32
+from ...ir.space import Knob
+from ...ir.workload import Node, Workload
+from ...target.target import Target
+from ...tir.indices import ceildiv
+from ..abilities import Abilities
+from ..form import Form
+from ..fused import anchor_is_first
+from ..loops import Loops
+from ..powers import floor_power, powers
+from ..window import Axis, axes, balanced_width
+
+_POOL = Abilities(reads_apart=True, writes_apart=True)
+_LEAST_WORK = 16384  # taps of a chunk: with fewer, larger chunks than the cores need
+
+
+class Knobs(NamedTuple):
+    """See ``Channelwise.choices``."""
+
+    tile_w: int
+    vectors: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Channelwise(Form[Knobs]):
+    """A float32 convolution or pool of each channel by itself, with an elementwise epilogue."""
+
+    rows: Axis
+    columns: Axis
+    batch: int
+    channels: int
+
+    name = "channelwise"
+    version = 1
+    knobs_type = Knobs
+    anchors: ClassVar[Mapping[str, Abilities]] = {
+        "conv2d": Abilities(writes_apart=True, known_weights=True),
+        "max_pool2d": _POOL,
+        "avg_pool2d": _POOL,
+    }
+
+    @classmethod
+    def match(cls, workload: Workload, target: Target) -> Channelwise | None:
+        """Depthwise convolutions with one output for each channel, and 2-D pools."""
+        node = workload.nodes[0]
+        if not workload.output.element == node.out.element == FLOAT32:
+            return None
+        if isinstance(ops.of(node), ops.Pool) and anchor_is_first(workload, node.op):
+            high, wide = node.attr("kernel")
+        elif _is_depthwise(workload):
+            _, high, wide, _ = workload.tensor(node.args[1]).shape
+        else:
+            return None
+        source = workload.tensor(node.args[0])
+        batch, _, _, channels = source.shape
+        return cls(workload, target, *axes(node, source, (high, wide)), batch, channels)
+
+    @property
+    def node(self) -> Node:
+        """The convolution or pool."""
+        return self.workload.nodes[0]
+
+    @property
+    def taps(self) -> int:
+        """Of the window."""
+        return self.rows.kernel * self.columns.kernel
+
+    @property
+    def lanes(self) -> int:
+        """Channels in a vector."""
+        return self.target.lanes(FLOAT32)
+
+    def choices(self) -> tuple[Knob, ...]:
+        """The register tile and the rows of a chunk."""
+        widths = tuple(range(1, min(self.columns.out, 14) + 1))
+        limit = ceildiv(self.channels, self.lanes)
+        vectors = tuple(v for v in (1, 2, 4) if v <= limit)
+        return (
+            Knob("tile_w", widths, "neighbouring outputs in a tile"),
+            Knob("vectors", vectors, "vectors of channels"),
+            Knob("rows", powers(self.rows.out, 10), "output rows in a chunk"),
+        )
+
+    def fits(self, knobs: Knobs) -> bool:
+        """Sums and what they are made of nearly fit the registers."""
+        return 2 * knobs.tile_w * knobs.vectors <= self.target.vector_registers * 3 // 2
+
+    def default(self) -> Knobs:
+        """Half of the registers are sums; six chunks a thread, if each has enough to do."""
+        vectors = 2 if self.channels > self.lanes else 1
+        widest = max(2, self.target.vector_registers // (4 * vectors))
+        rows = self.rows.out * self.batch // (6 * self.target.threads)
+        rows = max(rows, ceildiv(_LEAST_WORK, self.columns.out * self.channels * self.taps))
+        rows = floor_power(min(rows, self.rows.out))
+        return Knobs(balanced_width(self.columns.out, widest), vectors, rows)
+
+    def loops(self, knobs: Knobs) -> Loops:
+        """A step is one tap of the window."""
+        down, across = self.rows, self.columns
+        tile_w, vectors, rows = knobs.tile_w, knobs.vectors, np.minimum(knobs.rows, down.out)
+        read = (tile_w - 1) * across.stride + across.kernel  # columns of the input, by a tile
+        strips = ceildiv(self.channels, vectors * self.lanes)
+        line = FLOAT32.nbytes(across.size * self.channels)
+        lines = np.minimum(down.size, (down.size / down.out) * rows + down.kernel - 1)
+        patch = vectors * self.target.vector_bytes * down.kernel * (read + across.kernel)
+        outputs = self.batch * down.out
+        return Loops(
+            chunks=self.batch * ceildiv(down.out, rows),
+            sums=tile_w * vectors,
+            loads=vectors * (read + across.kernel) / across.kernel,
+            depth=self.taps,
+            steps=outputs * ceildiv(across.out, tile_w) * strips * self.taps,
+            work=outputs * across.out * ceildiv(self.channels, self.lanes) * self.taps,
+            inner=patch,
+            kept=patch,
+            streamed=outputs * down.kernel * line,
+            chunk=lines * line + FLOAT32.nbytes(rows * across.out * self.channels),
+        )
+
+
+def _is_depthwise(workload: Workload) -> bool:
+    """Whether it is a convolution of constant weights, one output for each channel."""
+    node = workload.nodes[0]
+    if not anchor_is_first(workload, "conv2d") or not workload.constants[node.args[1]]:
+        return False
+    channels = workload.tensor(node.args[0]).shape[3]
+    return bool(node.attr("groups") == channels == node.out.shape[3] and channels > 1)

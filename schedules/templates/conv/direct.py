@@ -1,0 +1,176 @@
+"""Direct methods over grids of outputs: the knobs of their kernels and their loop nests.
+
+The register tile is ``tile_w`` neighbouring outputs of a row of a grid by ``vectors`` vectors of
+output channels; see ``nest`` for what a grid is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from ...emit.tile import fits_registers
+from ...ir.dtype import FLOAT32
+from ...ir.space import Knob
+from ...ir.workload import Node, Workload
+from ...tir.indices import ceildiv
+from ..form import Form
+from ..fused import anchor_is_first
+from ..loops import Loops
+from ..powers import ceil_power, floor_power, powers
+from ..window import balanced_width
+
+
+class Knobs(NamedTuple):
+    """See ``Direct.choices``."""
+
+    tile_w: int
+    vectors: int
+    rows: int
+    panels: int
+    order: Literal["rows", "panels"]
+
+
+@dataclass(frozen=True)
+class Direct(Form[Knobs]):
+    """A float32 convolution, of either direction, as windows that slide over the input.
+
+    A grid is every ``step``-th row and column of the outputs. ``window`` is the rows, columns and
+    channels that one output reads.
+    """
+
+    step: tuple[int, int]
+    window: tuple[int, int, int]
+
+    knobs_type = Knobs
+
+    @property
+    def node(self) -> Node:
+        """The convolution."""
+        return self.workload.nodes[0]
+
+    @property
+    def groups(self) -> int:
+        """Of channels."""
+        return int(self.node.attr("groups"))
+
+    @property
+    def per_group(self) -> int:
+        """Output channels of a group."""
+        return self.node.out.shape[3] // self.groups
+
+    @property
+    def lanes(self) -> int:
+        """Output channels in a vector."""
+        return self.target.lanes(FLOAT32)
+
+    @property
+    def group_vectors(self) -> int:
+        """Vectors that cover the output channels of a group."""
+        return ceildiv(self.per_group, self.lanes)
+
+    @property
+    def vectors(self) -> tuple[int, ...]:
+        """How many vectors a register tile may have."""
+        return tuple(v for v in (1, 2, 3, 4, 6) if v <= self.group_vectors)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the largest grid."""
+        _, out_h, out_w, _ = self.node.out.shape
+        return ceildiv(out_h, self.step[0]), ceildiv(out_w, self.step[1])
+
+    @property
+    def depth(self) -> int:
+        """Multiply-adds for one output."""
+        high, wide, channels = self.window
+        return high * wide * channels
+
+    def choices(self) -> tuple[Knob, ...]:
+        """The register tile, the blocks of a chunk, their order."""
+        out_h, out_w = self.grid
+        widths = tuple(range(1, min(out_w, self.target.vector_registers - 2) + 1))
+        return (
+            Knob("tile_w", widths, "neighbouring outputs in the register tile"),
+            Knob("vectors", self.vectors, "vectors of output channels in the register tile"),
+            Knob("rows", powers(out_h, 12), "output rows in a chunk"),
+            Knob("panels", powers(self.group_vectors, 12), "weight panels in a chunk"),
+            Knob("order", ("rows", "panels"), "the outer loop inside a chunk"),
+        )
+
+    def fits(self, knobs: Knobs) -> bool:
+        """The tile fits the registers, and blocks of panels are not twice what there is."""
+        panels = ceildiv(self.group_vectors, knobs.vectors)
+        tile_fits = fits_registers(knobs.tile_w, knobs.vectors, self.target)
+        return tile_fits and knobs.panels < 2 * panels
+
+    def default(self) -> Knobs:
+        """Fill the registers; a chunk's weights in half of L2; six chunks a thread if possible."""
+        (out_h, out_w), target = self.grid, self.target
+
+        def width(count: int) -> int:
+            return balanced_width(out_w, (target.vector_registers - 1 - count) // count)
+
+        def waste(count: int) -> tuple[float, float]:
+            computed = ceildiv(self.group_vectors, count) * count / self.group_vectors
+            # Loads per multiply-add: one vector a part, one broadcast a row.
+            loads = (count + width(count)) / (count * width(count))
+            return computed * (1 + loads), -count
+
+        count = min((v for v in self.vectors if v <= 4), key=waste)
+        panel_bytes = self.depth * count * target.vector_bytes
+        panels, half = ceildiv(self.group_vectors, count), target.l2 // 2
+        weights_fit = panel_bytes * panels <= half
+        block = floor_power(panels if weights_fit else min(panels, half // panel_bytes))
+        units = self.node.out.shape[0] * self.groups * ceildiv(panels, block)
+        rows = floor_power(out_h * units // (6 * target.threads))
+        rows = min(rows, powers(out_h, 12)[-1])
+        if weights_fit:
+            return Knobs(width(count), count, rows, ceil_power(panels), "rows")
+        return Knobs(width(count), count, rows, block, "panels")
+
+    def loops(self, knobs: Knobs) -> Loops:
+        """The nests of all grids together; a step is a channel of a tap."""
+        (out_h, out_w), (kh, _, in_c), depth = self.grid, self.window, self.depth
+        images, height, width, _ = self.workload.tensor(self.node.args[0]).shape
+        tile_w, vectors = knobs.tile_w, knobs.vectors
+        panels = ceildiv(self.per_group, vectors * self.lanes)
+        rows, blocks = np.minimum(knobs.rows, out_h), np.minimum(knobs.panels, panels)
+        units = images * self.groups * self.step[0] * self.step[1]
+        panel = depth * vectors * self.target.vector_bytes  # bytes of weights
+        line = FLOAT32.nbytes(width * in_c)  # of a row
+        patch = line * kh * np.minimum(1, tile_w / out_w)
+        by_rows = knobs.order == "rows"
+        per_row, per_panel = panels * out_h * panel, ceildiv(out_h, rows) * panels * panel
+        lines = line * np.minimum(height, (height / out_h) * rows + kh - 1)
+        outputs = rows * out_w * blocks * vectors * self.target.vector_bytes
+        return Loops(
+            chunks=units * ceildiv(panels, blocks) * ceildiv(out_h, rows),
+            sums=tile_w * vectors,
+            loads=tile_w + vectors,
+            depth=depth,
+            steps=units * out_h * ceildiv(out_w, tile_w) * panels * depth,
+            work=units * out_h * out_w * panels * vectors * depth,
+            inner=panel + patch,
+            kept=np.where(by_rows, line * kh, panel),
+            streamed=units * (np.where(by_rows, per_row, per_panel) + panels * out_h * line * kh),
+            chunk=lines + blocks * panel + outputs,
+        )
+
+    def estimate(self) -> float:
+        """The multiply-adds, or fetching the weights where that takes longer."""
+        weights = self.workload.tensor(self.node.args[1])
+        fetched = weights.nbytes * self.target.isa.costs.fetched_byte
+        return max(2.0 * self.node.out.size * self.depth, fetched)
+
+
+def is_float32(workload: Workload, op: str) -> bool:
+    """Whether it is a float32 ``op`` with constant weights and an elementwise epilogue."""
+    return (
+        anchor_is_first(workload, op)
+        and workload.nodes[0].out.element == FLOAT32
+        and workload.constants[workload.nodes[0].args[1]]
+        and workload.output.element == FLOAT32
+    )

@@ -1,0 +1,94 @@
+"""What a template is: a class whose objects are its *forms*, one for each workload that fits.
+
+A template has a folder: ``form`` says which workloads fit, which knobs their kernels have, and what
+the loop nests are; ``emit`` has ``kernel(form, schedule)``, imported when the first one is made.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Generic, TypeVar
+
+from ..ir.kernel import Kernel
+from ..ir.space import Config, Knob, Schedule, Space
+from ..ir.workload import Workload
+from ..target.target import Target
+from .abilities import Abilities
+from .loops import Loops, Table
+
+K = TypeVar("K", bound="tuple[Any, ...]")
+
+
+@dataclass(frozen=True)
+class Form(ABC, Generic[K]):
+    """A workload as one template computes it on a target; ``K`` is a named tuple, its knobs.
+
+    ``version`` rises when the template changes what its knobs mean. ``anchors`` are the operators
+    that its kernels are made around, with what these can do beside.
+    """
+
+    workload: Workload
+    target: Target
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    anchors: ClassVar[Mapping[str, Abilities]]
+    knobs_type: ClassVar[Callable[..., Any]]
+
+    @classmethod
+    @abstractmethod
+    def match(cls, workload: Workload, target: Target) -> Form[Any] | None:
+        """The form of a workload; None where the template does not compute it."""
+
+    @abstractmethod
+    def choices(self) -> tuple[Knob, ...]:
+        """The knobs, in the order of ``K``."""
+
+    @abstractmethod
+    def default(self) -> K:
+        """What an analytic model picks without measuring."""
+
+    @abstractmethod
+    def loops(self, knobs: K) -> Loops:
+        """The loop nests of a table of schedules: each knob is an array, a number a schedule."""
+
+    def fits(self, knobs: K) -> bool:
+        """Whether these choices go together: fit the registers, say."""
+        return True
+
+    def estimate(self) -> float:
+        """Operations that the default schedule's time is worth, a multiply-add being two.
+
+        Of the templates that fit a workload the one that expects the least is its default; zero,
+        which goes first, where a template is the best for whatever fits it.
+        """
+        return 0.0
+
+    def typed(self, schedule: Schedule) -> K:
+        """The knobs of a schedule of this template."""
+        return self.knobs_type(**dict(schedule.knobs))  # type: ignore[no-any-return]
+
+    def nests(self, table: Table) -> Loops:
+        """``loops`` of a table of choices by the knobs' names."""
+        return self.loops(self.knobs_type(**table))
+
+    @cached_property
+    def space(self) -> Space:
+        """Every schedule that the template offers for the workload."""
+
+        def valid(config: Config) -> bool:
+            return self.fits(self.knobs_type(**config))
+
+        names, default = [k.name for k in self.choices()], self.default()
+        chosen = dict(zip(names, default, strict=True))
+        return Space(self.name, self.version, self.choices(), chosen, valid)
+
+    def kernel(self, schedule: Schedule) -> Kernel:
+        """The kernel of a schedule of ``space``."""
+        folder = type(self).__module__.rpartition(".")[0]
+        emission = importlib.import_module(f"{folder}.emit")
+        return emission.kernel(self, schedule)  # type: ignore[no-any-return]

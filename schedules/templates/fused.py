@@ -1,0 +1,61 @@
+"""A workload's anchor and what is fused after it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .. import ops
+from ..ir.workload import Node, Workload
+
+
+def anchor(workload: Workload) -> Node | None:
+    """The node that decides how the kernel is scheduled; None for purely elementwise workloads."""
+    for node in workload.nodes:
+        if not ops.of(node).is_fusible:
+            return node
+    return None
+
+
+def anchor_is_first(workload: Workload, op: str) -> bool:
+    """Whether the first node is the anchor ``op`` over inputs, with only elementwise nodes after.
+
+    They must have the anchor's shape: they are its epilogue.
+    """
+    first, rest = workload.nodes[0], workload.nodes[1:]
+    return (
+        first.op == op
+        and all(a < len(workload.inputs) for a in first.args)
+        and all(ops.of(n).is_elementwise for n in rest)
+        and workload.output.shape == first.out.shape
+    )
+
+
+def epilogue(workload: Workload) -> Workload:
+    """The nodes after the first one, over the first one's result and the other inputs.
+
+    Argument 0 is the anchor's result; argument ``1 + i`` is input ``i`` of ``workload``. A workload
+    with nothing after its anchor gets a cast to its own type, which costs nothing.
+    """
+    n = len(workload.inputs)
+    inputs = (workload.nodes[0].out, *workload.inputs)
+
+    def renumber(arg: int) -> int:
+        if arg < n:
+            return arg + 1
+        return 0 if arg == n else arg
+
+    nodes = tuple(
+        replace(node, args=tuple(renumber(a) for a in node.args)) for node in workload.nodes[1:]
+    )
+    if not nodes:
+        nodes = (Node("cast", (0,), workload.output),)
+    return Workload(inputs, (False, *workload.constants), nodes)
+
+
+def position(workload: Workload) -> int | None:
+    """Which node is the anchor, if it is one alone and what follows has its shape."""
+    found = [i for i, n in enumerate(workload.nodes) if not ops.of(n).is_fusible]
+    if len(found) != 1:
+        return None
+    out = workload.nodes[found[0]].out
+    return found[0] if workload.output.shape == out.shape else None

@@ -1,0 +1,229 @@
+"""Which workloads are matrix products, the knobs of their kernels, and their loop nests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple
+
+import numpy as np
+
+from ...emit.micro_kernel import FLOAT32_MULTIPLY_ADD, MicroKernel
+from ...emit.tile import LINE, fits_registers
+from ...ir.dtype import FLOAT32
+from ...ir.space import Knob
+from ...ir.workload import Workload
+from ...target.target import Target
+from ...tir.indices import ceildiv
+from ..abilities import Abilities
+from ..form import Form
+from ..fused import anchor_is_first
+from ..loops import Loops
+from ..powers import ceil_power, floor_power, powers
+from ..window import balanced_width
+
+Order = Literal["rows", "panels"]
+
+
+class Knobs(NamedTuple):
+    """See ``Gemm.choices``."""
+
+    rows: int
+    vectors: int
+    m_block: int
+    n_block: int
+    order: Order
+    unroll: int
+    ahead: int
+
+
+@dataclass(frozen=True)
+class Product:
+    """A workload seen as products of matrices; ``batch`` is empty where B has no batch."""
+
+    a: int  # argument numbers
+    b: int
+    batch: tuple[int, ...]
+    m: int
+    n: int
+    k: int
+    transpose_b: bool
+    packed: bool
+    micro: MicroKernel = FLOAT32_MULTIPLY_ADD
+
+    @property
+    def staged(self) -> bool:
+        """Whether panels of B are packed while the kernel runs."""
+        return self.transpose_b and not self.packed
+
+
+def product(workload: Workload) -> Product | None:
+    """The workload as a matrix product; None where it is none that this template computes."""
+    node = workload.nodes[0]
+    if node.out.element != FLOAT32 or workload.output.element != FLOAT32:
+        return None
+    if anchor_is_first(workload, "conv2d") and _is_pointwise_conv(workload):
+        n, h, w, c = workload.tensor(node.args[0]).shape
+        return Product(node.args[0], node.args[1], (), n * h * w, node.out.shape[-1], c, True, True)
+    if not anchor_is_first(workload, "matmul"):
+        return None
+    a, b = (workload.tensor(x) for x in node.args)
+    if len(a.shape) < 2 or len(b.shape) < 2:
+        return None
+    transposed = bool(node.attr("transpose_b", False))
+    n = b.shape[-2] if transposed else b.shape[-1]
+    k = a.shape[-1]
+    rows = node.out.shape[-2]
+    batch = node.out.shape[:-2]
+    constant = workload.constants[node.args[1]]
+    if all(d == 1 for d in b.shape[:-2]) and a.shape[:-1] == node.out.shape[:-1]:
+        m = node.out.size // n if n else 0
+        return Product(node.args[0], node.args[1], (), m, n, k, transposed, constant)
+    return Product(node.args[0], node.args[1], batch, rows, n, k, transposed, False)
+
+
+def _is_pointwise_conv(workload: Workload) -> bool:
+    node = workload.nodes[0]
+    return (
+        workload.constants[node.args[1]]
+        and workload.tensor(node.args[1]).shape[1:3] == (1, 1)
+        and node.attr("strides") == (1, 1)
+        and node.attr("groups") == 1
+        and not any(node.attr("pads"))
+    )
+
+
+@dataclass(frozen=True)
+class Gemm(Form[Knobs]):
+    """A float32 product with an elementwise epilogue."""
+
+    product: Product
+
+    name = "gemm"
+    version = 2
+    knobs_type = Knobs
+    anchors: ClassVar[Mapping[str, Abilities]] = {
+        "matmul": Abilities(writes_apart=True),
+        "conv2d": Abilities(writes_apart=True, known_weights=True),
+    }
+
+    @classmethod
+    def match(cls, workload: Workload, target: Target) -> Gemm | None:
+        """Products of one size at least, with elementwise nodes after."""
+        p = product(workload)
+        return None if p is None or 0 in (p.m, p.n, p.k) else cls(workload, target, p)
+
+    @property
+    def lanes(self) -> int:
+        """Accumulators in a vector."""
+        return self.target.lanes(self.product.micro.accumulator)
+
+    @property
+    def columns(self) -> int:
+        """Vectors that cover the columns."""
+        return ceildiv(self.product.n, self.lanes)
+
+    @property
+    def vectors(self) -> tuple[int, ...]:
+        """How many vectors a register tile may have."""
+        widths = (v for v in (1, 2, 3, 4, 6, 8) if v <= self.columns)
+        return tuple(v for v in widths if fits_registers(1, v, self.target))
+
+    def choices(self) -> tuple[Knob, ...]:
+        """The register tile, the blocks of a chunk, their order."""
+        p = self.product
+        rows = tuple(range(1, min(p.m, self.target.vector_registers - 2) + 1))
+        orders = ("panels",) if p.staged else ("rows", "panels")
+        return (
+            Knob("rows", rows, "rows of the register tile"),
+            Knob("vectors", self.vectors, "vectors of columns in the register tile"),
+            Knob("m_block", powers(p.m, 14), "register tiles of rows in a chunk"),
+            Knob("n_block", powers(self.columns, 14), "panels of columns in a chunk"),
+            Knob("order", orders, "the outer loop inside a chunk"),
+            Knob("unroll", (1, 2, 4, 8), "steps of the reduction written out"),
+            Knob("ahead", (0, 1, 2) if p.k >= LINE else (0,), "tiles whose rows are prefetched"),
+        )
+
+    def fits(self, knobs: Knobs) -> bool:
+        """The tile fits the registers, and blocks are not twice what there is."""
+        p = self.product
+        return (
+            fits_registers(knobs.rows, knobs.vectors, self.target)
+            and knobs.m_block < 2 * ceildiv(p.m, knobs.rows)
+            and knobs.n_block < 2 * ceildiv(p.n, knobs.vectors * self.lanes)
+            and p.k % knobs.unroll == 0
+        )
+
+    def default(self) -> Knobs:
+        """Fill the registers; the smaller matrix stays in cache while the larger streams once."""
+        p, target = self.product, self.target
+
+        def tile_rows(count: int) -> int:
+            return balanced_width(p.m, max(1, (target.vector_registers - 1 - count) // count))
+
+        def cost(count: int) -> tuple[float, float]:
+            rows = tile_rows(count)
+            columns = ceildiv(self.columns, count) * count / self.columns
+            wasted = columns * ceildiv(p.m, rows) * rows / p.m
+            chains = min(1.0, rows * count / target.isa.costs.sums)
+            return wasted * (1 + (count + rows) / (count * rows)) / chains, -count
+
+        count = min(self.vectors, key=cost)
+        rows = tile_rows(count)
+        order, m_block, n_block = self._blocks(rows, count * self.lanes)
+        unroll = self._unroll(rows * count)
+        return Knobs(rows, count, m_block, n_block, order, unroll, self._ahead())
+
+    def _unroll(self, sums: int) -> int:
+        """Written-out steps hide the loop, but LLVM loads vectors of all of them ahead."""
+        if sums > self.target.vector_registers - 6:
+            return 1
+        return max(u for u in (1, 2, 4) if self.product.k % u == 0 and sums * u <= 64)
+
+    def _ahead(self) -> int:
+        """Rows that come from beyond L2 begin too often for the hardware to foresee them."""
+        p = self.product
+        if p.k < 2 * LINE or p.micro.a.nbytes(p.m * p.k) <= self.target.l2 // 2:
+            return 0
+        return 2 if p.k <= 8 * LINE else 1
+
+    def _blocks(self, rows: int, width: int) -> tuple[Order, int, int]:
+        """Order, register tiles and panels of a chunk, for about eight chunks a thread."""
+        p, target = self.product, self.target
+        panels, tiles = ceildiv(p.n, width), ceildiv(p.m, rows)
+        wanted, half = 8 * target.threads, target.l2 // 2
+        if p.micro.b.nbytes(p.n * p.k) <= half:
+            m_block = floor_power(min(tiles, max(1, tiles * math.prod(p.batch) // wanted)))
+            return "panels" if p.staged else "rows", m_block, ceil_power(panels)
+        if p.micro.a.nbytes(p.m * p.k) <= half and panels >= 2 * target.threads:
+            return "panels", ceil_power(tiles), floor_power(panels // wanted)
+        # Both stream: a chunk's panels fit half of L2, and its rows the other half.
+        n_block = floor_power(min(panels, half // p.micro.b.nbytes(p.k * width)))
+        n_block = min(n_block, floor_power(panels // target.threads))
+        m_block = floor_power(min(tiles, tiles * ceildiv(panels, n_block) // wanted))
+        return "panels", m_block, n_block
+
+    def loops(self, knobs: Knobs) -> Loops:
+        """A step multiplies a row of a panel with a column of a tile."""
+        p, target = self.product, self.target
+        rows, vectors = knobs.rows, knobs.vectors
+        tiles, panels = ceildiv(p.m, rows), ceildiv(p.n, vectors * self.lanes)
+        high, wide = np.minimum(knobs.m_block, tiles), np.minimum(knobs.n_block, panels)
+        batch = math.prod(p.batch)
+        a = p.micro.a.nbytes(p.k * rows)  # of a tile's rows
+        b = p.k * vectors * target.vector_bytes  # of a panel
+        by_rows = knobs.order == "rows"
+        return Loops(
+            chunks=batch * ceildiv(tiles, high) * ceildiv(panels, wide),
+            sums=rows * vectors,
+            loads=rows + vectors,
+            depth=p.k,
+            steps=batch * tiles * panels * p.k,
+            work=batch * p.m * panels * vectors * p.k,
+            inner=a + b,
+            kept=np.where(by_rows, a, b),
+            streamed=batch * tiles * panels * np.where(by_rows, b, a),
+            chunk=high * a + wide * b + high * rows * wide * vectors * target.vector_bytes,
+            other=batch * panels * b / p.micro.b.bytes if p.staged else 0,
+        )

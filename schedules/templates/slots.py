@@ -1,0 +1,37 @@
+"""Buffers of a workload's tensors, and what loads their elements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..emit.builder import PhaseBuilder, Slot
+from ..emit.evaluator import Source
+from ..ir.kernel import Packing
+from ..ir.workload import Tensor, Workload
+
+
+def input_slots(workload: Workload, packings: Sequence[Packing | None]) -> list[Slot]:
+    """A slot for each input, in its packed size."""
+    slots = []
+    for i, (tensor, packing) in enumerate(zip(workload.inputs, packings, strict=True)):
+        held = tensor if packing is None else Tensor(packing.shape, tensor.dtype)
+        slots.append(Slot(i, f"in{i}", held))
+    return slots
+
+
+def output_slot(workload: Workload, temps: int = 0) -> Slot:
+    """The output's slot, after the inputs and ``temps`` temporaries."""
+    return Slot(len(workload.inputs) + temps, "out", workload.output)
+
+
+def loads(builder: PhaseBuilder, workload: Workload, shift: int = 0) -> dict[int, Source]:
+    """Sources that load the inputs from the builder's slots ``in0``, ``in1``, ...
+
+    With ``shift=1``, argument ``i + 1`` loads slot ``in<i>``, as ``epilogue`` numbers them.
+    """
+
+    def source(name: str, pitch: int | None) -> Source:
+        return lambda point: builder.invariant(builder.load(builder[name], point.position(pitch)))
+
+    tensors = workload.inputs[shift:]
+    return {i + shift: source(f"in{i}", tensor.pitch) for i, tensor in enumerate(tensors)}

@@ -1,0 +1,236 @@
+"""Where Winograd's convolution fits, its knobs, and the analytic model behind its default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from ...emit.tile import fits_registers
+from ...ir.dtype import FLOAT32
+from ...ir.space import Knob
+from ...ir.workload import Workload
+from ...target.target import Target
+from ...tir.indices import ceildiv
+from ..abilities import Abilities
+from ..form import Form
+from ..fused import anchor_is_first
+from ..loops import Loops
+from ..powers import floor_power, powers
+from ..window import Axis, axes, balanced_width
+
+# The outputs of a tile along each side that an accuracy allows; see ``target.ACCURACIES``.
+_SIZES: dict[str, tuple[int, ...]] = {"strict": (), "balanced": (2,), "standard": (2, 4)}
+_BLOCKS = (1, 2, 3, 4, 6, 7, 8, 9, 12, 14, 16, 18, 20, 21, 24, 28, 32, 36, 42, 48, 49, 56, 64)
+# With fewer tiles in a block, memory is what it waits for: the hardware fetches by itself then.
+_WORTH_FETCHING = 8
+
+
+class Knobs(NamedTuple):
+    """See ``Winograd.choices``."""
+
+    m: int
+    stages: int
+    tiles: int
+    rows: int
+    vectors: int
+    panels: int
+    channels: int
+    ahead: int
+
+
+@dataclass(frozen=True)
+class Winograd(Form[Knobs]):
+    """A float32 3x3 convolution of stride 1 with an elementwise epilogue."""
+
+    rows: Axis
+    columns: Axis
+    batch: int
+    in_c: int  # channels of the input, and of the output
+    out_c: int
+
+    name = "winograd"
+    version = 2
+    knobs_type = Knobs
+    anchors: ClassVar[Mapping[str, Abilities]] = {
+        "conv2d": Abilities(writes_apart=True, known_weights=True)
+    }
+
+    @classmethod
+    def match(cls, workload: Workload, target: Target) -> Winograd | None:
+        """Without groups and dilation, of constant weights.
+
+        A strict target has none: the transforms' additions are not those of the sum.
+        """
+        if not _SIZES[target.accuracy] or not _is_3x3(workload):
+            return None
+        node = workload.nodes[0]
+        source = workload.tensor(node.args[0])
+        batch, _, _, in_c = source.shape
+        sizes = (batch, in_c, node.out.shape[3])
+        return cls(workload, target, *axes(node, source, (3, 3)), *sizes)
+
+    @property
+    def lanes(self) -> int:
+        """Channels in a vector."""
+        return self.target.lanes(FLOAT32)
+
+    @property
+    def in_vectors(self) -> int:
+        """Vectors that cover the input's channels."""
+        return ceildiv(self.in_c, self.lanes)
+
+    @property
+    def out_vectors(self) -> int:
+        """Vectors that cover the output's channels."""
+        return ceildiv(self.out_c, self.lanes)
+
+    @property
+    def vectors(self) -> tuple[int, ...]:
+        """How many vectors a register tile may have."""
+        return tuple(v for v in (1, 2, 3, 4, 6) if v <= self.out_vectors)
+
+    def tiles(self, m: int) -> int:
+        """Tiles of m x m outputs in the whole batch."""
+        return self.batch * ceildiv(self.rows.out, m) * ceildiv(self.columns.out, m)
+
+    def choices(self) -> tuple[Knob, ...]:
+        """The size of tiles, the register tile of the products, the blocks of both phases."""
+        blocks = _block_sizes(self.tiles(2))
+        rows = tuple(range(1, min(blocks[-1], self.target.vector_registers - 2) + 1))
+        strips = powers(self.in_vectors, 10)
+        return (
+            Knob("m", _SIZES[self.target.accuracy], "outputs of a tile along each side"),
+            Knob("stages", (1, 2), "1: a block's transformed inputs stay in scratch"),
+            Knob("tiles", blocks, "tiles in a block"),
+            Knob("rows", rows, "tiles in the register tile"),
+            Knob("vectors", self.vectors, "vectors in it"),
+            Knob("panels", powers(self.out_vectors, 10), "panels of output channels in a chunk"),
+            Knob("channels", strips, "vectors of channels in a chunk of phase one"),
+            Knob("ahead", (0, 1), "1: the next position's weights are fetched in time"),
+        )
+
+    def fits(self, knobs: Knobs) -> bool:
+        """The tile fits the registers, and twice L2 what lies in scratch."""
+        positions = (knobs.m + 2) ** 2
+        width = knobs.panels * knobs.vectors * self.target.vector_bytes
+        scratch = positions * knobs.tiles * width
+        if knobs.stages == 1:
+            scratch += FLOAT32.nbytes(positions * knobs.tiles * self.in_c)
+        return (
+            fits_registers(knobs.rows, knobs.vectors, self.target)
+            and knobs.rows <= knobs.tiles
+            and knobs.panels < 2 * ceildiv(self.out_vectors, knobs.vectors)
+            and scratch <= 2 * self.target.l2
+        )
+
+    def estimate(self) -> float:
+        """Of the cheaper m."""
+        return min(self._cost(m) for m in _SIZES[self.target.accuracy])
+
+    def _cost(self, m: int) -> float:
+        """Products, or fetching the weights where that takes longer, and transforms."""
+        positions, tiles, costs = (m + 2) ** 2, self.tiles(m), self.target.isa.costs
+        padded_in, padded_out = self.in_vectors * self.lanes, self.out_vectors * self.lanes
+        weights = positions * self.in_c * padded_out
+        product = max(2.0 * weights * tiles, FLOAT32.nbytes(weights) * costs.fetched_byte)
+        return product + costs.transformed * positions * tiles * (padded_in + padded_out)
+
+    def default(self) -> Knobs:
+        """The cheaper m; blocks of tiles whose inputs and products share L2 with the weights."""
+        target, in_c = self.target, self.in_c
+        m = min(_SIZES[target.accuracy], key=self._cost)
+        positions, total = (m + 2) ** 2, self.tiles(m)
+        vectors, block = self._register_tile(total)
+        blocks, panels = ceildiv(total, block), ceildiv(self.out_vectors, vectors)
+        group = max(1, min(panels, panels * blocks // (4 * target.threads)))
+        position_bytes = positions * target.vector_bytes * vectors
+        while group > 1 and position_bytes * group * (block + in_c) > target.l2:
+            group //= 2
+        in_scratch = FLOAT32.nbytes(positions * block * in_c) <= target.l2
+        return Knobs(
+            m=m,
+            stages=1 if blocks >= 4 * target.threads and in_scratch else 2,
+            tiles=block,
+            rows=balanced_width(block, self._most_rows(vectors)),
+            vectors=vectors,
+            panels=floor_power(group),
+            channels=floor_power(min(self.in_vectors, 8)),
+            ahead=int(block >= _WORTH_FETCHING),
+        )
+
+    def _most_rows(self, vectors: int) -> int:
+        return max(1, (self.target.vector_registers - 1 - vectors) // vectors)
+
+    def _register_tile(self, total: int) -> tuple[int, int]:
+        """Vectors, and tiles in a block, with which ``total`` tiles take the fewest steps."""
+        threads = self.target.threads
+
+        def steps(candidate: tuple[int, int]) -> tuple[float, int]:
+            count, block = candidate
+            panels, most = ceildiv(self.out_vectors, count), self._most_rows(count)
+            rows = min(block, most)
+            loads = 1 + (count + rows) / (2 * count * rows)
+            chunks = ceildiv(total, block) * panels
+            uneven = ceildiv(chunks, threads) * threads / chunks
+            return _passes(total, block, most) * panels * count * loads * uneven, -block
+
+        blocks = [block for block in _block_sizes(total) if block <= 32]
+        return min(((count, block) for count in self.vectors for block in blocks), key=steps)
+
+    def loops(self, knobs: Knobs) -> Loops:
+        """A step is a channel of the matrix products; transforms are ``other``."""
+        positions, total, vectors = (knobs.m + 2) ** 2, self.tiles(knobs.m), knobs.vectors
+        block, width = np.minimum(knobs.tiles, total), vectors * self.lanes
+        blocks, panels = ceildiv(total, block), ceildiv(self.out_c, width)
+        group = np.minimum(knobs.panels, panels)
+        rows, groups = np.minimum(knobs.rows, block), ceildiv(panels, group)
+        one_stage = knobs.stages == 1
+        panel = FLOAT32.nbytes(self.in_c * width)
+        inputs = FLOAT32.nbytes(self.in_c * block)
+        weights = panel * np.where(one_stage, panels, group)
+        return Loops(
+            chunks=blocks * np.where(one_stage, 1, groups),
+            sums=rows * vectors,
+            loads=rows + vectors,
+            depth=self.in_c,
+            steps=positions * blocks * ceildiv(block, rows) * panels * self.in_c,
+            work=positions * total * panels * vectors * self.in_c,
+            inner=FLOAT32.nbytes(self.in_c * rows) + panel,
+            kept=panel,
+            streamed=positions * blocks * panels * (inputs + panel),
+            chunk=positions * (inputs + weights + FLOAT32.nbytes(block * group * width)),
+            other=positions * total * (self.in_c + panels * width),
+        )
+
+
+def _is_3x3(workload: Workload) -> bool:
+    node = workload.nodes[0]
+    if not anchor_is_first(workload, "conv2d") or workload.output.element != FLOAT32:
+        return False
+    return (
+        node.out.element == FLOAT32
+        and workload.constants[node.args[1]]
+        and workload.tensor(node.args[1]).shape[1:3] == (3, 3)
+        and node.attr("strides") == (1, 1)
+        and node.attr("dilations") == (1, 1)
+        and node.attr("groups") == 1
+    )
+
+
+def _block_sizes(most: int) -> tuple[int, ...]:
+    return tuple(s for s in _BLOCKS if s <= most)
+
+
+def _passes(total: int, block: int, most: int) -> float:
+    """Register-tile passes over all tiles, a block's remainder being a pass of its own."""
+    full, rest = divmod(total, block)
+    width = balanced_width(block, most)
+
+    def cost(tiles: int) -> float:
+        whole, left = divmod(tiles, width)
+        return whole * (width + 1) + (left + 2 if left else 0)
+
+    return full * (cost(block) + 1) + (cost(rest) + 1 if rest else 0)
