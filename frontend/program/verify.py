@@ -1,0 +1,79 @@
+"""What is true of every program."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from luthier.schedules import Tensor
+from luthier.schedules import verify as workloads
+from luthier.schedules.core import require
+
+from .core import Call, Program
+
+
+def verify(program: Program) -> None:
+    """Raise IRError, which says what is wrong and where.
+
+    Each value is an input, a constant, the result of one call, a view of as many bytes, or made of
+    parts that fill it; and it is read when it is there. Calls have arguments and a result as their
+    workload says, which is one.
+    """
+    require(len(dict(program.inputs)) == len(program.inputs), "an input's name is taken")
+    for value, array in program.constants.items():
+        tensor = Tensor(tuple(array.shape), str(array.dtype))
+        require(program.values[value] == tensor, f"the constant %{value} is {tensor}")
+    _verify_views(program)
+    for whole in program.pieces:
+        _verify_parts(program, whole)
+    program.region.verify(program.constants.keys(), program.made_of)
+    for call in program.calls:
+        _verify_call(program, call)
+    defined = [*program.region.parameters, *program.constants, *program.region.producers]
+    defined += [*program.views, *program.pieces]
+    require(len(set(defined)) == len(defined), "a value comes from two places")
+    require(len(defined) == len(program.values), "a value comes from nowhere")
+
+
+def _verify_views(program: Program) -> None:
+    values = program.values
+    for value, base in program.views.items():
+        fits = values[value].nbytes == values[base].nbytes
+        require(fits, f"the view %{value} has not the bytes of %{base}")
+
+
+def _verify_parts(program: Program, whole: int) -> None:
+    """They have the element type of ``whole`` and fill its elements, each once."""
+    free = np.zeros(program.values[whole].span, bool)
+    _rows(free, program.values[whole])[...] = True
+    for value in program.pieces[whole]:
+        tensor, first = program.values[value], program.parts[value].first
+        where = f"%{value} in %{whole} from {first} on"
+        require(tensor.dtype == program.values[whole].dtype, f"{where}: it is {tensor}")
+        require(value not in program.views, f"{where}: it is a view")
+        elements = free[first : first + tensor.span]
+        require(elements.size == tensor.span, f"{where}: it ends outside")
+        place = _rows(elements, tensor)
+        require(bool(place.all()), f"{where}: it lies where another part does")
+        place[...] = False
+    require(not free.any(), f"the parts of %{whole} leave gaps")
+
+
+def _rows(memory: NDArray[np.bool_], tensor: Tensor) -> NDArray[np.bool_]:
+    """The tensor's own elements, row by row, of the memory that it spans."""
+    columns = math.prod(tensor.shape[-1:])
+    rows, pitch = tensor.size // columns, tensor.pitch or columns
+    return np.lib.stride_tricks.as_strided(memory, (rows, columns), (pitch, 1))
+
+
+def _verify_call(program: Program, call: Call) -> None:
+    inputs = tuple(program.values[arg] for arg in call.args)
+    known = (program.base(arg) in program.constants for arg in call.args)
+    workloads.verify(call.workload)
+    require(call.workload.inputs == inputs, f"{call}: its arguments are {inputs}")
+    fixed = all(k or not c for k, c in zip(known, call.workload.constants, strict=True))
+    require(fixed, f"{call}: it wants a constant where there is none")
+    result = program.values[call.result]
+    require(call.workload.output == result, f"{call}: its result is {result}")
