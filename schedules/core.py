@@ -68,10 +68,17 @@ class Region(Generic[S_co]):
         return tuple(value for value in self.uses if value not in own)
 
     @property
+    def defined(self) -> list[int]:
+        """All values that it defines, those of inner regions too, in order."""
+        found = [*self.parameters]
+        for each in self.statements:
+            found += [*(value for inner in each.regions for value in inner.defined), *each.defines]
+        return found
+
+    @property
     def values(self) -> set[int]:
         """All values that it names, those of inner regions too."""
-        found = {*self.parameters, *self.uses, *self.producers}
-        return found.union(*(r.values for each in self.statements for r in each.regions))
+        return {*self.defined, *self.uses}
 
     def pruned(self) -> Region[S_co]:
         """Without the statements that no result needs."""
@@ -89,7 +96,7 @@ class Region(Generic[S_co]):
 
     def dense(self) -> Region[S_co]:
         """With the values numbered in the order in which they are defined, parameters first."""
-        return self.renumbered(numbering((*self.parameters, *self.producers)))
+        return self.renumbered(numbering(self.defined))
 
     def verify(self, known: Collection[int], made_of: MadeOf = lambda value: (value,)) -> None:
         """Raise IRError unless each value is defined once, and before it is read.
@@ -161,23 +168,28 @@ def line(
 
 
 def listing(
-    title: str, leaves: Iterable[str], region: Region[Statement], outputs: Iterable[tuple[str, int]]
+    title: str,
+    leaves: Iterable[str],
+    region: Region[Statement],
+    outputs: Iterable[tuple[str, int]],
+    type_of: Callable[[int], object] = lambda value: "",
 ) -> str:
     """A line for each value, and for each output what it is.
 
-    ``leaves`` are the lines of the values that no statement defines.
+    ``leaves`` are the lines of the values that no statement defines. ``type_of`` tells the types of
+    the parameters of inner regions.
     """
     ends = (f"output{f' {name!r}' if name else ''} = %{value}" for name, value in outputs)
-    lines = (*leaves, *_body(region), *ends)
+    lines = (*leaves, *_body(region, type_of), *ends)
     return "\n".join((title, *(f"  {line}" for line in lines)))
 
 
-def _body(region: Region[Statement]) -> Iterator[str]:
+def _body(region: Region[Statement], type_of: Callable[[int], object]) -> Iterator[str]:
     for each in region.statements:
         yield str(each)
         for inner in each.regions:
-            yield f"  region({_names(inner.parameters)})"
-            yield from (f"    {line}" for line in _body(inner))
+            yield f"  region({', '.join(f'%{v}: {type_of(v)}' for v in inner.parameters)})"
+            yield from (f"    {line}" for line in _body(inner, type_of))
             yield f"    yield {_names(inner.results)}"
 
 

@@ -24,5 +24,5 @@ def verify(graph: Graph) -> None:
     for op in graph.ops:
         require(values[op.result] == op.node.out, f"{op}: its type is another")
         verify_types(op, [values[arg] for arg in op.reads])
-    defined = {*graph.region.parameters, *graph.constants, *graph.producer}
+    defined = [*graph.constants, *graph.region.defined]
     require(len(defined) == len(values), "a value comes from nowhere")

@@ -13,26 +13,26 @@ from itertools import count
 from luthier.schedules import Target, Workload
 from luthier.schedules.separable_space import pays
 
-from ..program import Call, Program
+from ..program import Call, Program, Step
 
 
 def join_depthwise(program: Program, target: Target) -> Program:
     """The program with one call for each such pair."""
-    readers = Counter(program.base(a) for call in program.calls for a in call.args)
+    readers = Counter(program.base(value) for step in program.steps for value in step.reads)
     readers.update(program.base(value) for _, value in program.outputs)
     readers.update(program.base(value) for value in program.views)
     readers.update(program.parts.keys())  # whoever reads the whole
-    calls: dict[int, Call] = {}  # by result
-    for call in program.calls:
-        first = calls.get(call.args[0]) if call.args else None
-        if first is not None and readers[first.result] == 1:
-            joined = _join(first, call)
+    steps: dict[int, Step] = {}  # by the last result
+    for step in program.steps:
+        first = steps.get(step.reads[0]) if step.reads else None
+        if isinstance(first, Call) and isinstance(step, Call) and readers[first.result] == 1:
+            joined = _join(first, step)
             if pays(joined.workload, target):
-                del calls[first.result]
-                calls[call.result] = joined
+                del steps[first.result]
+                steps[step.result] = joined
                 continue
-        calls[call.result] = call
-    return replace(program, calls=tuple(calls.values())).compact()
+        steps[step.defines[-1]] = step
+    return replace(program, steps=tuple(steps.values())).compact()
 
 
 def _join(first: Call, second: Call) -> Call:

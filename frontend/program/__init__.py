@@ -1,5 +1,18 @@
 """The program: what the frontend makes of a model; how one is checked and printed."""
 
-from .core import Call, Part, Program, owner
+from .core import Part, Program, owner
+from .dim import Dim, OpenTensor, Symbol
+from .steps import Branch, Call, Loop, Step
 
-__all__ = ["Call", "Part", "Program", "owner"]
+__all__ = [
+    "Branch",
+    "Call",
+    "Dim",
+    "Loop",
+    "OpenTensor",
+    "Part",
+    "Program",
+    "Step",
+    "Symbol",
+    "owner",
+]

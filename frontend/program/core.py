@@ -1,50 +1,19 @@
-"""The program: what the frontend makes of a model, a straight line of workload calls."""
+"""The program: steps over numbered values, and where the values lie."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 from numpy.typing import NDArray
 
-from luthier.schedules import Tensor, Workload
-from luthier.schedules.core import Region, line, needed, numbering
+from luthier.schedules import Tensor
+from luthier.schedules.core import Region, needed, numbering
 
-
-@dataclass(frozen=True)
-class Call:
-    """Run ``workload`` on the values ``args`` and store value ``result``.
-
-    ``source`` names the model's nodes that this call computes, for people.
-    """
-
-    workload: Workload
-    args: tuple[int, ...]
-    result: int
-    source: str = ""
-
-    regions: ClassVar[tuple[()]] = ()
-
-    @property
-    def reads(self) -> tuple[int, ...]:
-        """Its arguments."""
-        return self.args
-
-    @property
-    def defines(self) -> tuple[int, ...]:
-        """The result alone."""
-        return (self.result,)
-
-    def renumbered(self, number: Mapping[int, int]) -> Call:
-        """The same over other values."""
-        args = tuple(number[arg] for arg in self.args)
-        return replace(self, args=args, result=number[self.result])
-
-    def __str__(self) -> str:
-        workload = self.workload
-        return line(self.defines, workload.key, self.args, (), str(workload), self.source)
+from .dim import OpenTensor, Symbol
+from .steps import Call, Step, walk
 
 
 @dataclass(frozen=True)
@@ -57,13 +26,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Program:
-    """Calls in execution order over numbered values.
+    """Steps in execution order over numbered values.
 
-    ``values[i]`` is the type of value ``i``. A value is a model input, a constant, the result of
-    one call, a view: ``views[v] = base`` says that ``v`` has the bytes of ``base`` under another
+    ``values[i]`` is the type of value ``i``. A value is a model input, a constant, a result of one
+    step, a view: ``views[v] = base`` says that ``v`` has the bytes of ``base`` under another
     shape; or it is made of its ``parts``: results of calls, by value, that lie in it and nowhere
     else. ``inputs`` and ``outputs`` are (name in the model, value) in the model's order; an output
-    may be any kind of value but a part, an input or a constant too, and may occur twice.
+    may be any kind of value but a part, an input or a constant too, and may occur twice. Values
+    with sizes that are known only at run time are in ``open``; their types are the largest.
     """
 
     name: str
@@ -72,14 +42,30 @@ class Program:
     outputs: tuple[tuple[str, int], ...]
     constants: Mapping[int, NDArray[Any]]
     views: Mapping[int, int]
-    calls: tuple[Call, ...]
+    steps: tuple[Step, ...]
     parts: Mapping[int, Part] = field(default_factory=dict)
+    open: Mapping[int, OpenTensor] = field(default_factory=dict)
 
     @cached_property
-    def region(self) -> Region[Call]:
-        """Its calls, over its inputs and constants, which are known around it."""
+    def region(self) -> Region[Step]:
+        """Its steps, over its inputs and constants, which are known around it."""
         inputs = tuple(value for _, value in self.inputs)
-        return Region(inputs, self.calls, tuple(value for _, value in self.outputs))
+        return Region(inputs, self.steps, tuple(value for _, value in self.outputs))
+
+    @cached_property
+    def calls(self) -> tuple[Call, ...]:
+        """All calls, those in loops and branches too, in order."""
+        return tuple(step for step in walk(self.region) if isinstance(step, Call))
+
+    @property
+    def symbols(self) -> dict[str, Symbol]:
+        """The sizes that are known only at run time: those of the inputs, by name."""
+        inputs = (self.open[value] for _, value in self.inputs if value in self.open)
+        return {name: symbol for tensor in inputs for name, symbol in tensor.symbols.items()}
+
+    def type(self, value: int) -> Tensor | OpenTensor:
+        """Of a value, with the sizes that are known only at run time where it has some."""
+        return self.open.get(value, self.values[value])
 
     @cached_property
     def pieces(self) -> dict[int, list[int]]:
@@ -90,7 +76,7 @@ class Program:
         return pieces
 
     def compact(self) -> Program:
-        """The program without the values that no call names, the others renumbered in order."""
+        """The program without the values that no step names, the others renumbered in order."""
         needs = dict(self.views) | {value: part.whole for value, part in self.parts.items()}
         kept = needed(self.region.values, {value: (other,) for value, other in needs.items()})
         number = numbering(sorted(kept))
@@ -103,6 +89,7 @@ class Program:
             {number[v]: number[base] for v, base in self.views.items() if v in number},
             self.region.renumbered(number).statements,
             {number[v]: Part(number[p.whole], p.first) for v, p in self.parts.items()},
+            {number[v]: tensor for v, tensor in self.open.items() if v in number},
         )
 
     def place(self, value: int) -> Part:
@@ -115,7 +102,7 @@ class Program:
         return Part(value, first)
 
     def made_of(self, value: int) -> set[int]:
-        """The inputs, constants and results of calls whose bytes ``value`` has."""
+        """The inputs, constants and results of steps whose bytes ``value`` has."""
         value = self.base(value)
         pieces = self.pieces.get(value)
         return set().union(*map(self.made_of, pieces)) if pieces else {value}

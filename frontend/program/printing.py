@@ -14,15 +14,17 @@ def program_text(program: Program) -> str:
 
     ``%5 = 0a1b2c3d4e5f6789(%0, %2): conv2d+relu(...) -> float32[1,8,8,16]  # Conv 'first'``
     """
-    return listing(f"program {program.name}", _leaves(program), program.region, program.outputs)
+    title, region, outputs = f"program {program.name}", program.region, program.outputs
+    return listing(title, _leaves(program), region, outputs, program.type)
 
 
 def _leaves(program: Program) -> Iterator[str]:
+    yield from (f"size {symbol}" for symbol in program.symbols.values())
     for name, value in program.inputs:
-        yield f"%{value} = input {name!r}: {program.values[value]}"
+        yield f"%{value} = input {name!r}: {program.type(value)}"
     for value in sorted(program.constants):
-        yield f"%{value} = constant: {program.values[value]}"
+        yield f"%{value} = constant: {program.type(value)}"
     for value, base in sorted(program.views.items()):
-        yield f"%{value} = view of %{base}: {program.values[value]}"
+        yield f"%{value} = view of %{base}: {program.type(value)}"
     for value, part in sorted(program.parts.items()):
-        yield f"%{value} in %{part.whole} from {part.first} on: {program.values[value]}"
+        yield f"%{value} in %{part.whole} from {part.first} on: {program.type(value)}"

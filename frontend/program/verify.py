@@ -8,40 +8,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luthier.schedules import Tensor
-from luthier.schedules import verify as workloads
 from luthier.schedules.core import require
 
-from .core import Call, Program
+from .core import Program
+from .steps import walk
+from .verify_step import verify_step
 
 
 def verify(program: Program) -> None:
     """Raise IRError, which says what is wrong and where.
 
-    Each value is an input, a constant, the result of one call, a view of as many bytes, or made of
+    Each value is an input, a constant, a result of one step, a view of as many bytes, or made of
     parts that fill it; and it is read when it is there. Calls have arguments and a result as their
-    workload says, which is one.
+    workload says, which is one; for loops and branches see ``verify_step``. Sizes that are known
+    at run time are sizes of inputs, in one range each.
     """
     require(len(dict(program.inputs)) == len(program.inputs), "an input's name is taken")
     for value, array in program.constants.items():
         tensor = Tensor(tuple(array.shape), str(array.dtype))
         require(program.values[value] == tensor, f"the constant %{value} is {tensor}")
+    _verify_sizes(program)
     _verify_views(program)
     for whole in program.pieces:
         _verify_parts(program, whole)
     program.region.verify(program.constants.keys(), program.made_of)
-    for call in program.calls:
-        _verify_call(program, call)
-    defined = [*program.region.parameters, *program.constants, *program.region.producers]
-    defined += [*program.views, *program.pieces]
+    for step in walk(program.region):
+        verify_step(program, step)
+    defined = [*program.region.defined, *program.constants, *program.views, *program.pieces]
     require(len(set(defined)) == len(defined), "a value comes from two places")
     require(len(defined) == len(program.values), "a value comes from nowhere")
 
 
 def _verify_views(program: Program) -> None:
-    values = program.values
     for value, base in program.views.items():
-        fits = values[value].nbytes == values[base].nbytes
+        fits = _sizes(program, value) == _sizes(program, base)
         require(fits, f"the view %{value} has not the bytes of %{base}")
+
+
+def _sizes(program: Program, value: int) -> tuple[int, int]:
+    """Bytes at least and at most."""
+    most = program.values[value]
+    least = program.open[value].least if value in program.open else most
+    return least.nbytes, most.nbytes
 
 
 def _verify_parts(program: Program, whole: int) -> None:
@@ -68,12 +76,11 @@ def _rows(memory: NDArray[np.bool_], tensor: Tensor) -> NDArray[np.bool_]:
     return np.lib.stride_tricks.as_strided(memory, (rows, columns), (pitch, 1))
 
 
-def _verify_call(program: Program, call: Call) -> None:
-    inputs = tuple(program.values[arg] for arg in call.args)
-    known = (program.base(arg) in program.constants for arg in call.args)
-    workloads.verify(call.workload)
-    require(call.workload.inputs == inputs, f"{call}: its arguments are {inputs}")
-    fixed = all(k or not c for k, c in zip(known, call.workload.constants, strict=True))
-    require(fixed, f"{call}: it wants a constant where there is none")
-    result = program.values[call.result]
-    require(call.workload.output == result, f"{call}: its result is {result}")
+def _verify_sizes(program: Program) -> None:
+    symbols = program.symbols
+    for value, tensor in program.open.items():
+        where = f"%{value}: {tensor}"
+        require(tensor.most == program.values[value], f"{where}: the room for it is another")
+        require(min(tensor.least.shape) >= 0, f"{where}: it may have less than no elements")
+        for name, symbol in tensor.symbols.items():
+            require(symbols.get(name) == symbol, f"{where}: no input has the size {symbol}")

@@ -134,7 +134,7 @@ def two_inputs(name: str = "small", weight: float = 2.0) -> SmallModel:
         ),
         constants={2: w},
         views={7: 5},
-        calls=(
+        steps=(
             Call(SCALE, (0, 2), 3, "first"),
             Call(NEGATE, (3,), 4, "second"),
             Call(SCALE, (4, 2), 5, "third"),

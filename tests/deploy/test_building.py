@@ -244,7 +244,7 @@ def test_program_without_calls_and_tensors_without_elements(tmp_path: Path) -> N
         outputs=(("scalar", 0), ("empty", 1), ("flags", 2), ("reshaped", 3)),
         constants={2: np.array([True, False])},
         views={3: 0},
-        calls=(),
+        steps=(),
     )
     assemble(program, tmp_path / "out", TARGET, [], [])
     with load(tmp_path / "out") as artifact:

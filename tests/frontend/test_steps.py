@@ -75,12 +75,12 @@ class TestWhatIsNoProgram:
 
     def test_a_call_before_its_arguments(self) -> None:
         add, wide, tanh = PROGRAM.calls
-        self.refuse("%6 = .* it reads what comes later", calls=(add, tanh, wide))
-        self.refuse("%6 = .* it reads what comes later", calls=(add, tanh))
+        self.refuse("%6 = .* it reads what comes later", steps=(add, tanh, wide))
+        self.refuse("%6 = .* it reads what comes later", steps=(add, tanh))
 
     def test_a_value_from_two_places(self) -> None:
         calls = (*PROGRAM.calls, PROGRAM.calls[0])
-        self.refuse("its value is taken", calls=calls)
+        self.refuse("its value is taken", steps=calls)
         self.refuse("a value comes from two places", views={5: 4, 6: 5})
 
     def test_a_value_from_nowhere(self) -> None:
@@ -89,8 +89,8 @@ class TestWhatIsNoProgram:
 
     def test_arguments_of_other_types(self) -> None:
         add, wide, tanh = PROGRAM.calls
-        self.refuse("its arguments are", calls=(add, replace(wide, args=(2,)), tanh))
-        self.refuse("its arguments are", calls=(add, replace(wide, args=(0, 0)), tanh))
+        self.refuse("its arguments are", steps=(add, replace(wide, args=(2,)), tanh))
+        self.refuse("its arguments are", steps=(add, replace(wide, args=(0, 0)), tanh))
 
     def test_a_result_of_another_type(self) -> None:
         self.refuse("its result is", values=self.other(6, WHOLE))
@@ -98,7 +98,7 @@ class TestWhatIsNoProgram:
     def test_a_workload_that_is_none(self) -> None:
         add, wide, _ = PROGRAM.calls
         broken = Call(unary("tanh", FLAT, WHOLE), (5,), 6)
-        self.refuse("it is .*, not", calls=(add, wide, broken))
+        self.refuse("it is .*, not", steps=(add, wide, broken))
 
     def test_a_constant_that_is_none(self) -> None:
         inputs = (("x", 0), ("w", 1))
