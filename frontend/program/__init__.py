@@ -2,12 +2,14 @@
 
 from .core import Part, Program, owner
 from .dim import Dim, OpenTensor, Symbol
+from .library import Library
 from .steps import Branch, Call, Loop, Step
 
 __all__ = [
     "Branch",
     "Call",
     "Dim",
+    "Library",
     "Loop",
     "OpenTensor",
     "Part",

@@ -45,7 +45,7 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Dim:
-    """``factor`` times a symbol and ``offset`` more elements, as in ``past + 1``."""
+    """``factor``, which is positive, times a symbol, and ``offset`` more, as in ``past + 1``."""
 
     symbol: Symbol
     factor: int = 1

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luthier.schedules import Tensor
-from luthier.schedules.core import require
+from luthier.schedules.core import needed, require
 
 from .core import Program
 from .steps import walk
@@ -28,6 +28,7 @@ def verify(program: Program) -> None:
         tensor = Tensor(tuple(array.shape), str(array.dtype))
         require(program.values[value] == tensor, f"the constant %{value} is {tensor}")
     _verify_sizes(program)
+    _verify_places(program)
     _verify_views(program)
     for whole in program.pieces:
         _verify_parts(program, whole)
@@ -37,6 +38,16 @@ def verify(program: Program) -> None:
     defined = [*program.region.defined, *program.constants, *program.views, *program.pieces]
     require(len(set(defined)) == len(defined), "a value comes from two places")
     require(len(defined) == len(program.values), "a value comes from nowhere")
+
+
+def _verify_places(program: Program) -> None:
+    """Views and parts lie in values, and none of them in itself."""
+    within = {value: (base,) for value, base in program.views.items()}
+    within |= {value: (part.whole,) for value, part in program.parts.items()}
+    for value, (other,) in within.items():
+        known = max(value, other) < len(program.values)
+        require(known, f"%{value} in %{other}: a value comes from nowhere")
+        require(value not in needed((other,), within), f"%{value} lies in itself")
 
 
 def _verify_views(program: Program) -> None:
@@ -81,6 +92,8 @@ def _verify_sizes(program: Program) -> None:
     for value, tensor in program.open.items():
         where = f"%{value}: {tensor}"
         require(tensor.most == program.values[value], f"{where}: the room for it is another")
-        require(min(tensor.least.shape) >= 0, f"{where}: it may have less than no elements")
+        require(
+            all(d >= 0 for d in tensor.least.shape), f"{where}: it may have less than no elements"
+        )
         for name, symbol in tensor.symbols.items():
             require(symbols.get(name) == symbol, f"{where}: no input has the size {symbol}")

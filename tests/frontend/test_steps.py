@@ -110,6 +110,11 @@ class TestWhatIsNoProgram:
     def test_a_view_of_other_bytes(self) -> None:
         self.refuse("the view %5 has not the bytes", values=self.other(5, Tensor((15,))))
 
+    def test_a_place_that_is_none(self) -> None:
+        self.refuse("lies in itself", views={5: 6, 6: 5})
+        self.refuse("lies in itself", parts={2: Part(4, 0), 3: Part(4, 3), 4: Part(2, 0)})
+        self.refuse("%5 in %9: a value comes from nowhere", views={5: 9})
+
     def test_parts_that_overlap_or_leave_gaps(self) -> None:
         self.refuse("it lies where another", parts={2: Part(4, 0), 3: Part(4, 2)})
         self.refuse("it ends outside", parts={2: Part(4, 0), 3: Part(4, 4)})

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from luthier.deploy import build, load
-from luthier.frontend import Program, import_model
+from luthier.frontend import Library, Program, import_model
 from luthier.frontend.program import Part, Step
 from luthier.schedules import Schedule, Target, Workload
 from luthier.schedules.registry import spaces
@@ -48,7 +48,7 @@ def run(cases: Sequence[Case], imported: Sequence[Program]) -> list[dict[str, Ar
     schedules = drawn([c.workload for c in whole.calls], made, setting.schedules)
     inputs = {f"{i}/{n}": a for i, case in enumerate(cases) for n, a in case.inputs.items()}
     with tempfile.TemporaryDirectory(prefix="luthier-fuzz-") as folder:
-        build(whole, Path(folder, "built"), made, schedules)
+        build(Library.of(whole), Path(folder, "built"), made, schedules)
         with load(Path(folder, "built"), threads=setting.threads) as artifact:
             outputs = _twice(artifact, inputs)
     found: list[dict[str, Array]] = [{} for _ in cases]
