@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from luthier.frontend.program import Program
+from luthier.frontend.program import Library
 from luthier.schedules import Kernel, ModelError, Schedule, Target, codegen
 from luthier.schedules.target import available_cores
 from luthier.schedules.templates import registry
@@ -26,15 +26,16 @@ from .manifest import MANIFEST, SAMPLE, KernelEntry, Manifest, Port, Step, sha25
 from .names import identifier, label
 from .plan import plan
 from .sample import Sample
-from .tables import Tables, kernel_symbol
-from .weights import write_weights
+from .straight_line import check_runs, straight_line
+from .tables import Entry, Tables, kernel_symbol
+from .weights import WeightPool, write_weights
 
 _KERNELS_PER_OBJECT = 4
 _LONGEST_NAME = 32_000  # bytes of a tensor's; entries of zip files have 16 bits for their length
 
 
 def build(
-    program: Program,
+    library: Library,
     out: Path,
     target: Target,
     schedules: Mapping[str, Schedule],
@@ -43,18 +44,20 @@ def build(
     model_sha256: str | None = None,
     finish: Callable[[Path], Sample] | None = None,
 ) -> Manifest:
-    """Compile ``program`` into the artifact folder ``out``, replacing an artifact there.
+    """Compile ``library`` into the artifact folder ``out``, replacing an artifact there.
 
     ``schedules`` are records' schedules by key of the dense workload, ``record_hashes`` say which
     records'; the other kernels get their defaults. ``finish`` is called with the folder, which can
     be loaded, before it takes its place, and gives the sample that is kept in it; where it raises,
     nothing is replaced. Raises ArtifactError, ToolchainError, ScheduleError (a schedule that does
-    not fit its workload) and ModelError (too many weights).
+    not fit its workload), ModelError (too many weights), UnsupportedOperator (see ``check_runs``).
     """
     check_output(out)
-    _check_names(program)
+    check_runs(library)
+    _check_names(library)
     find_compiler()
-    workloads = {call.workload.key: call.workload for call in program.calls}
+    calls = (call for program in library.entries.values() for call in program.calls)
+    workloads = {call.workload.key: call.workload for call in calls}
     kernels = []
     for workload in workloads.values():
         schedule = schedules.get(workload.dense.key) or registry.default(workload, target)
@@ -62,7 +65,7 @@ def build(
     hashes = record_hashes or {}
     tuned = {key: hashes.get(key) for key in schedules}
     return assemble(
-        program,
+        library,
         out,
         target,
         kernels,
@@ -75,7 +78,7 @@ def build(
 
 
 def assemble(
-    program: Program,
+    library: Library,
     out: Path,
     target: Target,
     kernels: Sequence[Kernel],
@@ -93,31 +96,20 @@ def assemble(
     workloads whose schedule came from a record, and the record's hash where it is known;
     ``versions`` are those of what compiled them. Raises ArtifactError, ToolchainError, ModelError.
     """
+    check_runs(library)
     compiler = find_compiler()
-    _check_names(program)
-    index = {kernel.workload.key: i for i, kernel in enumerate(kernels)}
-    step_kernels = [index[call.workload.key] for call in program.calls]
-    call_kernels = [kernels[i] for i in step_kernels]
-    name = identifier(program.name)
+    _check_names(library)
+    name = identifier(library.name)
     with new_artifact(Path(out)) as folder:
         weights_file = folder / "weights.bin"
         with weights_file.open("wb") as file:
-            weights = write_weights(program, call_kernels, file)
-        tables = Tables(
-            name=name,
-            program=program,
-            kernels=kernels,
-            step_kernels=step_kernels,
-            plan=plan(program, call_kernels, weights),
-            features=target.features,
-            threads=target.threads,
-            weight_bytes=weights.nbytes,
-        )
+            tables = lay_out(library, name, kernels, target, WeightPool(file))
         link_library(tables, weights_file, objects, compiler, folder / f"lib{name}.so")
+        entry, program = tables.entry, tables.entry.program
         inputs = tuple(Port(n, program.values[v]) for n, v in program.inputs)
         outputs = tuple(Port(n, program.values[v]) for n, v in program.outputs)
         write_interface(folder, name, inputs, outputs)
-        counts = Counter(step_kernels)
+        counts = Counter(entry.step_kernels)
         manifest = Manifest(
             name=name,
             inputs=inputs,
@@ -125,14 +117,15 @@ def assemble(
             target=target,
             model_sha256=model_sha256,
             versions={**_versions(), **(versions or {}), "compiler": compiler.version},
-            arena_bytes=tables.plan.arena_bytes,
+            arena_bytes=tables.arena_bytes,
             scratch_bytes=tables.scratch_bytes,
-            weight_bytes=weights.nbytes,
+            weight_bytes=tables.weight_bytes,
             kernels=tuple(
                 _entry(kernel, counts[i], tuned or {}) for i, kernel in enumerate(kernels)
             ),
             steps=tuple(
-                Step(k, call.source) for k, call in zip(step_kernels, program.calls, strict=True)
+                Step(k, call.source)
+                for k, call in zip(entry.step_kernels, straight_line(program), strict=True)
             ),
             files=_hashes(folder),
         )
@@ -142,6 +135,20 @@ def assemble(
         if finish is not None:
             manifest = _with_sample(folder, manifest, finish(folder))
     return manifest
+
+
+def lay_out(
+    library: Library, name: str, kernels: Sequence[Kernel], target: Target, pool: WeightPool
+) -> Tables:
+    """The tables of the library; its weights go into ``pool``. Raises ModelError."""
+    index = {kernel.workload.key: i for i, kernel in enumerate(kernels)}
+    entries = {}
+    for each, program in library.entries.items():
+        step_kernels = [index[call.workload.key] for call in straight_line(program)]
+        call_kernels = [kernels[i] for i in step_kernels]
+        places = write_weights(program, call_kernels, pool)
+        entries[each] = Entry(program, step_kernels, plan(program, call_kernels, places))
+    return Tables(name, entries, kernels, target.features, target.threads, pool.nbytes)
 
 
 def _with_sample(folder: Path, manifest: Manifest, sample: Sample) -> Manifest:
@@ -177,9 +184,10 @@ def _compile(kernels: Sequence[Kernel], target: Target, out: Path) -> list[bytes
         raise cannot_write(out, error) from error
 
 
-def _check_names(program: Program) -> None:
+def _check_names(library: Library) -> None:
     """C strings are UTF-8 and end at a zero byte; a sample's file has room for so many bytes."""
-    for name, _ in (*program.inputs, *program.outputs):
+    programs = library.entries.values()
+    for name, _ in (port for program in programs for port in (*program.inputs, *program.outputs)):
         shown = f"the name '{label(name)}' of an input or output"
         try:
             length = len(name.encode())

@@ -10,6 +10,8 @@ import numpy as np
 from luthier.frontend.program import Program
 from luthier.schedules import ALIGNMENT, Kernel
 
+from .straight_line import straight_line
+
 ARENA, WEIGHTS, INPUT, OUTPUT = "ARENA", "WEIGHTS", "INPUT", "OUTPUT"
 
 
@@ -39,7 +41,6 @@ class WeightPlaces:
 
     arguments: Mapping[tuple[int, int], int]
     outputs: Mapping[int, int]
-    nbytes: int
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class _Places:
 
     def __init__(self, program: Program) -> None:
         self.program, self.blocks = program, _Blocks()
-        self.end = len(program.calls)  # the time at which outputs are copied
+        self.end = len(program.steps)  # the time at which outputs are copied
         self.at_input = [self.blocks.add(program.values[v].nbytes, 0) for _, v in program.inputs]
         self.at_output: dict[int, int] = {}
         self._holder = {v: Reference(INPUT, k) for k, (_, v) in enumerate(program.inputs)}
@@ -164,7 +165,7 @@ def plan(program: Program, kernels: Sequence[Kernel], weights: WeightPlaces) -> 
     places = _Places(program)
     blocks, end = places.blocks, places.end
     drafts: list[list[Reference]] = []
-    for time, (call, kernel) in enumerate(zip(program.calls, kernels, strict=True)):
+    for time, (call, kernel) in enumerate(zip(straight_line(program), kernels, strict=True)):
         temps = [Reference(ARENA, blocks.add(n, time)) for n in kernel.temps]
         result = places.write(call.result, time)
         arguments = [
@@ -203,7 +204,7 @@ def plan(program: Program, kernels: Sequence[Kernel], weights: WeightPlaces) -> 
 
 def _outputs_written_in_place(program: Program) -> dict[int, int]:
     """For each value that calls make and that is an output, the first output that it is."""
-    results = {program.place(call.result).whole for call in program.calls}
+    results = {program.place(call.result).whole for call in straight_line(program)}
     written: dict[int, int] = {}
     for k, (_, value) in enumerate(program.outputs):
         base = program.base(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from luthier.frontend.program import Program
@@ -10,17 +10,33 @@ from luthier.schedules import Kernel, Tensor
 
 from .names import c_string, label
 from .plan import Plan, Reference
+from .straight_line import straight_line
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry point: ``step_kernels[c]`` is the index of call ``c``'s kernel in the tables'."""
+
+    program: Program
+    step_kernels: Sequence[int]
+    plan: Plan
+
+    @property
+    def step_names(self) -> list[str]:
+        """A name for each call, for people."""
+        return [call.source or str(call.workload) for call in straight_line(self.program)]
 
 
 @dataclass(frozen=True)
 class Tables:
-    """What the C tables say. ``step_kernels[c]`` is the index in ``kernels`` of call ``c``'s."""
+    """What the C tables say: entry points by name, over the same kernels and weights.
+
+    The runtime has an instance run one after the other, in one arena.
+    """
 
     name: str
-    program: Program
+    entries: Mapping[str, Entry]
     kernels: Sequence[Kernel]
-    step_kernels: Sequence[int]
-    plan: Plan
     features: Sequence[str]
     threads: int
     weight_bytes: int
@@ -31,9 +47,15 @@ class Tables:
         return max((k.scratch for k in self.kernels), default=0)
 
     @property
-    def step_names(self) -> list[str]:
-        """A name for each call, for people."""
-        return [call.source or str(call.workload) for call in self.program.calls]
+    def entry(self) -> Entry:
+        """The one that the runtime runs; see ``check_runs``."""
+        (entry,) = self.entries.values()
+        return entry
+
+    @property
+    def arena_bytes(self) -> int:
+        """Bytes of the arena of an instance, which all entry points share."""
+        return max(entry.plan.arena_bytes for entry in self.entries.values())
 
 
 def kernel_symbol(index: int) -> str:
@@ -73,10 +95,10 @@ def _phases(kernels: Sequence[Kernel]) -> str:
     return text
 
 
-def _steps(tables: Tables) -> str:
+def _steps(entry: Entry, kernels: Sequence[Kernel]) -> str:
     rows, first = [], 0
-    for k, buffers in zip(tables.step_kernels, tables.plan.buffers, strict=True):
-        rows.append(f"{{all_phases_{k}, {len(tables.kernels[k].phases)}u, {first}u}}")
+    for k, buffers in zip(entry.step_kernels, entry.plan.buffers, strict=True):
+        rows.append(f"{{all_phases_{k}, {len(kernels[k].phases)}u, {first}u}}")
         first += len(buffers)
     return _array("luthier_step", "steps", rows)
 
@@ -87,7 +109,8 @@ def _reference(reference: Reference) -> str:
 
 def emit(tables: Tables) -> str:
     """The C source."""
-    program, plan = tables.program, tables.plan
+    entry = tables.entry
+    program, plan = entry.program, entry.plan
     references = [r for buffers in plan.buffers for r in buffers]
     inputs = [(n, program.values[v]) for n, v in program.inputs]
     outputs = [(n, program.values[v]) for n, v in program.outputs]
@@ -96,12 +119,12 @@ def emit(tables: Tables) -> str:
         "extern const unsigned char luthier_weights[];\n",
         _tensors("inputs", inputs),
         _tensors("outputs", outputs),
-        _array("char *const", "step_names", map(c_string, tables.step_names)),
+        _array("char *const", "step_names", map(c_string, entry.step_names)),
         _array("char *const", "input_labels", (c_string(label(n)) for n, _ in inputs)),
         _array("char *const", "output_labels", (c_string(label(n)) for n, _ in outputs)),
         _array("char *const", "features", map(c_string, tables.features)),
         _phases(tables.kernels),
-        _steps(tables),
+        _steps(entry, tables.kernels),
         _array(
             "luthier_reference",
             "references",
@@ -120,7 +143,8 @@ def emit(tables: Tables) -> str:
 
 
 def _model(tables: Tables, references: int) -> str:
-    program = tables.program
+    entry = tables.entry
+    program = entry.program
     return f"""\
 static const luthier_program program = {{
     .steps = all_steps,
@@ -132,7 +156,7 @@ static const luthier_program program = {{
     .output_labels = all_output_labels,
     .weights = luthier_weights,
     .reference_count = {references},
-    .copy_count = {len(tables.plan.copies)},
+    .copy_count = {len(entry.plan.copies)},
 }};
 
 static const luthier_model model = {{
@@ -145,10 +169,10 @@ static const luthier_model model = {{
     .features = all_features,
     .input_count = {len(program.inputs)},
     .output_count = {len(program.outputs)},
-    .step_count = {len(program.calls)},
+    .step_count = {len(program.steps)},
     .feature_count = {len(tables.features)},
     .weight_bytes = {tables.weight_bytes}u,
-    .arena_bytes = {tables.plan.arena_bytes}u,
+    .arena_bytes = {tables.arena_bytes}u,
     .scratch_bytes = {tables.scratch_bytes}u,
     .create = luthier_runtime_create,
     .destroy = luthier_runtime_destroy,

@@ -13,12 +13,13 @@ from luthier.frontend.program import Program
 from luthier.schedules import ALIGNMENT, Kernel, ModelError
 
 from .plan import WeightPlaces
+from .straight_line import straight_line
 
 # Code reaches weights by 32-bit offsets (the x86-64 psABI's small model).
 MOST_BYTES = 2**31 - 2**26
 
 
-class _Writer:
+class WeightPool:
     """Appends arrays to a file, each once, at multiples of 64 bytes."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -27,7 +28,7 @@ class _Writer:
         self.nbytes = 0
 
     def add(self, array: NDArray[Any]) -> int:
-        """The offset of the array's bytes."""
+        """The offset of the array's bytes; raises ModelError where they are too many."""
         data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
         digest = hashlib.sha256(data).digest()
         if digest in self._offsets:
@@ -46,22 +47,21 @@ class _Writer:
         return offset
 
 
-def write_weights(program: Program, kernels: Sequence[Kernel], file: BinaryIO) -> WeightPlaces:
-    """Pack all constants into ``file``; ``kernels[c]`` computes call ``c``. Raises ModelError."""
-    writer = _Writer(file)
+def write_weights(program: Program, kernels: Sequence[Kernel], pool: WeightPool) -> WeightPlaces:
+    """Pack all constants into ``pool``; ``kernels[c]`` computes call ``c``. Raises ModelError."""
     arguments = {}
-    for c, (call, kernel) in enumerate(zip(program.calls, kernels, strict=True)):
+    for c, (call, kernel) in enumerate(zip(straight_line(program), kernels, strict=True)):
         for i, value in enumerate(call.args):
             array = _constant(program, value)
             if array is not None:
                 packed = kernel.pack(i, array) if kernel.workload.constants[i] else array
-                arguments[c, i] = writer.add(packed)
+                arguments[c, i] = pool.add(packed)
     outputs = {}
     for k, (_, value) in enumerate(program.outputs):
         array = _constant(program, value)
         if array is not None:
-            outputs[k] = writer.add(array)
-    return WeightPlaces(arguments, outputs, writer.nbytes)
+            outputs[k] = pool.add(array)
+    return WeightPlaces(arguments, outputs)
 
 
 def _constant(program: Program, value: int) -> NDArray[Any] | None:

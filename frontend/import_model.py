@@ -12,7 +12,7 @@ from luthier.schedules.templates.registry import spaces
 
 from .dump import Dump
 from .graph import Graph
-from .graph.printing import graph_text, program_text
+from .graph.printing import graph_text
 from .lowering.join_depthwise import join_depthwise
 from .lowering.lower import lower
 from .onnx.declared import check_outputs
@@ -21,6 +21,7 @@ from .onnx.read import ReadModel, Shapes, read_model
 from .onnx.strip_weights import strip_weights
 from .passes import PASSES
 from .program import Program
+from .program.printing import program_text
 
 Watch = Callable[[str, Graph], None]
 

@@ -1,5 +1,7 @@
 """The frontend's own graph: what it is, and how one is built, checked and printed."""
 
-from .core import Array, Builder, Graph, Op, Rewriter, literal
+from luthier.schedules.ir.workload import Op
+
+from .core import Array, Builder, Graph, Rewriter, literal
 
 __all__ = ["Array", "Builder", "Graph", "Op", "Rewriter", "literal"]

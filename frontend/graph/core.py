@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,24 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luthier.schedules import Node, Tensor, node, ops
-from luthier.schedules.ir.workload import Attr
+from luthier.schedules.ir.core import Region, numbering
+from luthier.schedules.ir.workload import Attr, Op
 
 Array = NDArray[Any]
 
 # Constants up to this many elements are compared by content, so that equal ones become one value.
 _COMPARED = 4096
-
-
-@dataclass(frozen=True)
-class Op:
-    """``node`` (its args are values of the graph) computes value ``result``.
-
-    ``source`` names the model's nodes it came from, for people.
-    """
-
-    node: Node
-    result: int
-    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,16 +41,36 @@ class Graph:
     given: int = 0
 
     @cached_property
+    def region(self) -> Region[Op]:
+        """Its operators, over its inputs and constants, which are known around it."""
+        return Region(_values(self.inputs), self.ops, _values(self.outputs))
+
+    @cached_property
     def producer(self) -> dict[int, Op]:
         """The operator that computes each value which is neither input nor constant."""
-        return {op.result: op for op in self.ops}
+        return self.region.producers
 
     @cached_property
     def uses(self) -> Counter[int]:
         """How often each value is an argument or an output."""
-        counts = Counter(arg for op in self.ops for arg in op.node.args)
-        counts.update(value for _, value in self.outputs)
-        return counts
+        return self.region.uses
+
+    def compact(self) -> Graph:
+        """The graph of what the outputs need, values renumbered in order; all inputs stay."""
+        region = self.region.pruned()
+        number = numbering(sorted(region.values))
+        return replace(
+            self,
+            values=tuple(self.values[v] for v in number),
+            inputs=tuple((name, number[v]) for name, v in self.inputs),
+            outputs=tuple((name, number[v]) for name, v in self.outputs),
+            constants={number[v]: a for v, a in self.constants.items() if v in number},
+            ops=region.renumbered(number).statements,
+        )
+
+
+def _values(named: tuple[tuple[str, int], ...]) -> tuple[int, ...]:
+    return tuple(value for _, value in named)
 
 
 class Builder:
@@ -126,25 +135,15 @@ class Builder:
 
     def finish(self, outputs: list[tuple[str, int]]) -> Graph:
         """The graph of what the outputs need, values renumbered in order; all inputs stay."""
-        live = {value for _, value in outputs} | {value for _, value in self.inputs}
-        for op in reversed(self.ops):
-            if op.result in live:
-                live.update(op.node.args)
-        number = {old: new for new, old in enumerate(sorted(live))}
-        ops = tuple(
-            Op(_renumber(op.node, number), number[op.result], op.source)
-            for op in self.ops
-            if op.result in live
-        )
         return Graph(
             self.name,
-            tuple(self.values[v] for v in sorted(live)),
-            tuple((name, number[v]) for name, v in self.inputs),
-            tuple((name, number[v]) for name, v in outputs),
-            {number[v]: a for v, a in self.constants.items() if v in live},
-            ops,
+            tuple(self.values),
+            tuple(self.inputs),
+            tuple(outputs),
+            self.constants,
+            tuple(self.ops),
             self.given,
-        )
+        ).compact()
 
 
 class Rewriter(Builder):
@@ -164,7 +163,7 @@ class Rewriter(Builder):
         """
         for op in self.graph.ops:
             self.source = op.source
-            new = _renumber(op.node, self.at)
+            new = op.node.over(self.at)
             value = rule(op, new)
             self.at[op.result] = self.add(new) if value is None else value
         return self.finish([(name, self.at[v]) for name, v in self.graph.outputs])
@@ -178,7 +177,3 @@ def literal(value: Any, dtype: str) -> Attr:
         return int(value)
     number = float(np.dtype(dtype).type(value))
     return number if np.isfinite(number) else str(number)
-
-
-def _renumber(old: Node, number: Mapping[int, int]) -> Node:
-    return Node(old.op, tuple(number[a] for a in old.args), old.out, old.attrs)

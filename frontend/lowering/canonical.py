@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from luthier.schedules import Node, Workload, ops
+from dataclasses import replace
+
+from luthier.schedules import Workload, ops
 
 from ..graph import Graph, Op
 from .fuse import Group
@@ -16,7 +18,7 @@ def canonical_workload(graph: Graph, group: Group) -> tuple[Workload, tuple[int,
     """
     members = {op.result: op for op in group.ops}
     order: list[Op] = []
-    inputs: dict[int, int] = {}
+    inputs: list[int] = []
     after = _depends_on_anchor(group)
 
     def arguments(op: Op) -> tuple[int, ...]:
@@ -32,9 +34,10 @@ def canonical_workload(graph: Graph, group: Group) -> tuple[Workload, tuple[int,
         seen.add(value)
         op = members.get(value) or _literal(graph, value)
         if op is None:
-            inputs.setdefault(value, len(inputs))
+            inputs.append(value)
             return
-        for arg in arguments(op):
+        op = replace(op, node=replace(op.node, args=arguments(op)))
+        for arg in op.node.args:
             visit(arg, seen)
         order.append(op)
 
@@ -42,16 +45,8 @@ def canonical_workload(graph: Graph, group: Group) -> tuple[Workload, tuple[int,
     if group.anchor is not None:
         visit(group.anchor.result, seen)
     visit(group.root.result, seen)
-    number = dict(inputs)
-    for i, op in enumerate(order):
-        number[op.result] = len(inputs) + i
-    nodes = tuple(
-        Node(op.node.op, tuple(number[a] for a in arguments(op)), op.node.out, op.node.attrs)
-        for op in order
-    )
-    tensors = tuple(graph.values[v] for v in inputs)
-    constants = tuple(v in graph.constants for v in inputs)
-    return Workload(tensors, constants, nodes), tuple(inputs)
+    typed = {v: (graph.values[v], v in graph.constants) for v in inputs}
+    return Workload.of(typed, order), tuple(inputs)
 
 
 def _literal(graph: Graph, value: int) -> Op | None:

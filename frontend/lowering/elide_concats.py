@@ -14,6 +14,7 @@ from collections import defaultdict
 from dataclasses import replace
 
 from luthier.schedules import Node, Tensor
+from luthier.schedules.ir.core import needed
 from luthier.schedules.templates.pitch import reads_apart, writes_apart
 
 from ..graph import Graph, Op
@@ -134,13 +135,8 @@ class _Sharing:
         """The group reduced to some neighbouring pieces of its concatenation."""
         node = group.root.node
         members = {op.result: op for op in group.ops}
-        needed, pending = set(), list(pieces)
-        while pending:
-            value = pending.pop()
-            if value in members and value not in needed:
-                needed.add(value)
-                pending += members[value].node.args
-        inner = [op for op in group.ops if op.result in needed]
+        used = needed(pieces, {op.result: op.reads for op in group.ops})
+        inner = [op for op in group.ops if op.result in used]
         if len(pieces) == 1 and pieces[0] in members:
             return Group(inner, members[pieces[0]])
         axis = node.attr("axis")

@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from luthier.schedules import ops
+from luthier.schedules.ir.core import needed
 from luthier.schedules.templates.registry import ANCHORS
 
 from ..graph import Graph, Op
@@ -175,13 +176,7 @@ class _Fusion:
         """Whether ``user`` is the anchor or computes (part of) its argument."""
         if user is anchor:
             return True
-        members = {op.result for op in target.ops}
-        above, stack = set(), list(anchor.node.args)
-        while stack:
-            value = stack.pop()
-            if value in members and value not in above:
-                above.add(value)
-                stack += self.graph.producer[value].node.args
+        above = needed(anchor.reads, {op.result: op.reads for op in target.ops})
         return user.result in above
 
     def _prologue(self, target: Group, anchor: Op, op: Op, users: list[Op]) -> bool:

@@ -17,29 +17,20 @@ def lower(graph: Graph) -> Program:
     views = {op.result: op.node.args[0] for op in graph.ops if op.node.op == "reshape"}
     ordered = _ordered(graph, groups, views, parts)
     described = [(group, *canonical_workload(graph, group)) for group in ordered]
-    kept = {v for _, v in graph.inputs} | {v for _, v in graph.outputs}
-    kept |= {part.whole for part in parts.values()}
-    for group, _, args in described:
-        kept |= {group.root.result, *args}
-    for value in sorted(kept, reverse=True):
-        while value in views:
-            value = views[value]  # noqa: PLW2901
-            kept.add(value)
-    number = {old: new for new, old in enumerate(sorted(kept))}
     calls = tuple(
-        Call(workload, tuple(number[a] for a in args), number[group.root.result], _source(group))
+        Call(workload, args, group.root.result, _source(group))
         for group, workload, args in described
     )
     return Program(
         graph.name,
-        tuple(graph.values[v] for v in sorted(kept)),
-        tuple((name, number[v]) for name, v in graph.inputs),
-        tuple((name, number[v]) for name, v in graph.outputs),
-        {number[v]: array for v, array in graph.constants.items() if v in kept},
-        {number[v]: number[base] for v, base in views.items() if v in kept},
+        graph.values,
+        graph.inputs,
+        graph.outputs,
+        graph.constants,
+        views,
         calls,
-        {number[v]: Part(number[part.whole], part.first) for v, part in parts.items()},
-    )
+        parts,
+    ).compact()
 
 
 def _source(group: Group) -> str:

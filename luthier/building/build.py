@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from luthier.autotune import Choice, Layers, Progress
 from luthier.deploy import Manifest, check_output
-from luthier.deploy import build as build_program
-from luthier.frontend import import_model, read_model
+from luthier.deploy import build as build_library
+from luthier.frontend import Library, import_model, read_model
 from luthier.schedules import Schedule, Target
 from luthier.schedules.errors import AccuracyError, LogError
 from luthier.schedules.target import DEFAULT_ACCURACY
@@ -97,12 +97,12 @@ def build(
             f"{len(missed)} of {len(kernels)} kernels have no record, among them {missed[0]}; tune "
             f"the model, or give a pack that has them{_unread(layers)}"
         )
-    named = replace(program, name=name or read.name)
+    library = Library.of(program, name or read.name)
     trial = Trial(read, program, resolved, random_inputs(read.proto, _SAMPLE_SEED))
 
     def write(chosen: Mapping[str, Choice]) -> Manifest:
-        return build_program(
-            named,
+        return build_library(
+            library,
             Path(out),
             resolved,
             _schedules(chosen),

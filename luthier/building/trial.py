@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from luthier.deploy import Sample, SampleNote, Tolerance, load
-from luthier.deploy import build as build_program
-from luthier.frontend import Program, ReadModel
+from luthier.deploy import build as build_library
+from luthier.frontend import Library, Program, ReadModel
 from luthier.schedules import Target
 from luthier.schedules.errors import AccuracyError, LuthierError, ModelError
 from luthier.schedules.target import host_features, parse
@@ -103,7 +103,7 @@ class Trial:
         """What a library with default schedules gives."""
         with TemporaryFolder() as folder:
             out = folder / "defaults"
-            build_program(program, out, target or self._target, {})
+            build_library(Library.of(program), out, target or self._target, {})
             return _outputs(out, inputs)
 
     def _sample(self, ours: Outputs, found: Sequence[OutputError]) -> Sample:

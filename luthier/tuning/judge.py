@@ -18,8 +18,8 @@ from luthier.autotune import Layers, Machine, Outcome
 from luthier.autotune.measurement import Measurement, recorded, side_by_side
 from luthier.autotune.record import normal, now
 from luthier.autotune.winner import NOTABLE
-from luthier.deploy import build as build_program
-from luthier.frontend import Program
+from luthier.deploy import build as build_library
+from luthier.frontend import Library, Program
 from luthier.schedules import Schedule, Workload
 from luthier.schedules.templates import registry
 from luthier.schedules.temporary import TemporaryFolder
@@ -124,7 +124,7 @@ def judge(
                 if number or not attempt:
                     stage(f"building it with {doing}")
                     chosen = _chosen(kernels, number - 1) if number else {}
-                    build_program(program, folders[number], layers.target, chosen)
+                    build_library(Library.of(program), folders[number], layers.target, chosen)
             stage(f"timing the {count} libraries in turns")
             shown = in_turns(folders, inputs, layers.target.threads)
             best = _best(kernels, shown, last=attempt == ATTEMPTS - 1)

@@ -14,12 +14,13 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from ..errors import LogError
+from .core import Region, line, listing
 from .dtype import ACCEPTED, DTYPES, FLOAT32, DType
 
 Attr: TypeAlias = "int | float | str | bool | tuple[Attr, ...]"
@@ -84,6 +85,10 @@ class Tensor:
         return Tensor(shape, match[1], pitch)
 
 
+Input: TypeAlias = tuple[Tensor, bool]
+"""Of a workload: its type, and whether it is known at build time."""
+
+
 @dataclass(frozen=True)
 class Node:
     """One operator: ``args`` index the workload's inputs first, then its nodes; see ``ops``."""
@@ -96,6 +101,42 @@ class Node:
     def attr(self, name: str, default: Any = None) -> Any:
         """The attribute's value, or ``default``."""
         return dict(self.attrs).get(name, default)
+
+    def over(self, number: Mapping[int, int]) -> Node:
+        """The same over other arguments."""
+        return Node(self.op, tuple(number[arg] for arg in self.args), self.out, self.attrs)
+
+
+@dataclass(frozen=True)
+class Op:
+    """A statement: ``node``, whose args are numbers of values, computes value ``result``.
+
+    ``source`` names the model's nodes that it came from, for people.
+    """
+
+    node: Node
+    result: int
+    source: str = ""
+
+    regions: ClassVar[tuple[()]] = ()
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The node's arguments."""
+        return self.node.args
+
+    @property
+    def defines(self) -> tuple[int, ...]:
+        """The result alone."""
+        return (self.result,)
+
+    def renumbered(self, number: Mapping[int, int]) -> Op:
+        """The same over other values."""
+        return Op(self.node.over(number), number[self.result], self.source)
+
+    def __str__(self) -> str:
+        node = self.node
+        return line(self.defines, node.op, node.args, node.attrs, str(node.out), self.source)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +151,30 @@ class Workload:
     inputs: tuple[Tensor, ...]
     constants: tuple[bool, ...]
     nodes: tuple[Node, ...]
+
+    @staticmethod
+    def of(inputs: Mapping[int, Input], ops: Sequence[Op]) -> Workload:
+        """The workload of ``ops`` over values of any numbers; ``inputs`` are in its order."""
+        region = Region(tuple(inputs), tuple(ops), ops[-1].defines).dense()
+        tensors, constants = zip(*inputs.values(), strict=True) if inputs else ((), ())
+        return Workload(tensors, constants, tuple(op.node for op in region.statements))
+
+    @property
+    def region(self) -> Region[Op]:
+        """The inputs are values 0, 1, ..., and the nodes define those after them."""
+        n = len(self.inputs)
+        ops = tuple(Op(node, n + i) for i, node in enumerate(self.nodes))
+        return Region(tuple(range(n)), ops, (n + len(ops) - 1,))
+
+    @property
+    def signature(self) -> tuple[Input, ...]:
+        """Its inputs."""
+        return tuple(zip(self.inputs, self.constants, strict=True))
+
+    def inlined(self, args: Sequence[int], result: int, fresh: Iterator[int]) -> tuple[Op, ...]:
+        """The nodes over the values ``args``; the last defines ``result``, the others new ones."""
+        inner = [next(fresh) for _ in self.nodes[:-1]]
+        return self.region.renumbered(dict(enumerate((*args, *inner, result)))).statements
 
     @property
     def output(self) -> Tensor:
@@ -130,10 +195,7 @@ class Workload:
 
     def to_json(self) -> dict[str, Any]:
         """The readable form that records carry."""
-        inputs = [
-            ("const " if c else "") + str(t)
-            for t, c in zip(self.inputs, self.constants, strict=True)
-        ]
+        inputs = [("const " if c else "") + str(t) for t, c in self.signature]
         return {"inputs": inputs, "nodes": [_node_to_json(n) for n in self.nodes]}
 
     @staticmethod
@@ -159,9 +221,18 @@ class Workload:
         for i, node in enumerate(self.nodes):
             if any(not 0 <= a < len(self.inputs) + i for a in node.args):
                 raise LogError(f"node {i} ({node.op}) names an argument that is not before it")
-        weights = (t for t, c in zip(self.inputs, self.constants, strict=True) if c)
+        weights = (t for t, c in self.signature if c)
         if any(t.pitch for t in (*weights, *(n.out for n in self.nodes[:-1]))):
             raise LogError("a weight or a value inside of the kernel has no pitch")
+
+    def listing(self) -> str:
+        """A line for each input and node, for people."""
+        leaves = (
+            f"%{i} = {'constant' if known else 'input'}: {tensor}"
+            for i, (tensor, known) in enumerate(self.signature)
+        )
+        region = self.region
+        return listing(f"workload {self.key}", leaves, region, [("", region.results[0])])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Workload) and self.text == other.text

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from .. import ops
-from ..ir.workload import Node, Workload
+from ..ir.workload import Node, Op, Workload
 
 
 def anchor(workload: Workload) -> Node | None:
@@ -36,20 +34,11 @@ def epilogue(workload: Workload) -> Workload:
     Argument 0 is the anchor's result; argument ``1 + i`` is input ``i`` of ``workload``. A workload
     with nothing after its anchor gets a cast to its own type, which costs nothing.
     """
-    n = len(workload.inputs)
-    inputs = (workload.nodes[0].out, *workload.inputs)
-
-    def renumber(arg: int) -> int:
-        if arg < n:
-            return arg + 1
-        return 0 if arg == n else arg
-
-    nodes = tuple(
-        replace(node, args=tuple(renumber(a) for a in node.args)) for node in workload.nodes[1:]
-    )
-    if not nodes:
-        nodes = (Node("cast", (0,), workload.output),)
-    return Workload(inputs, (False, *workload.constants), nodes)
+    first, *rest = workload.region.statements
+    if not rest:
+        rest = [Op(Node("cast", first.defines, workload.output), first.result + 1)]
+    inputs = {first.result: (first.node.out, False), **dict(enumerate(workload.signature))}
+    return Workload.of(inputs, rest)
 
 
 def position(workload: Workload) -> int | None:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from luthier.deploy import Manifest, assemble
-from luthier.deploy.plan import plan
-from luthier.deploy.tables import WEIGHTS_SOURCE, Tables, emit, kernel_symbol
-from luthier.deploy.weights import write_weights
-from luthier.frontend.program import Call, Program
+from luthier.deploy.building import lay_out
+from luthier.deploy.tables import WEIGHTS_SOURCE, emit, kernel_symbol
+from luthier.deploy.weights import WeightPool
+from luthier.frontend.program import Call, Library, Program
 from luthier.schedules import Kernel, Packing, Phase, Schedule, Target, Tensor, Workload, node
 
 TARGET = Target(level="x86-64-v2", cpu="x86-64-v2", threads=2)
@@ -29,26 +29,14 @@ class SmallModel:
     code: bytes
 
     def build(self, out: Path, **options: object) -> Manifest:
-        return assemble(self.program, out, TARGET, self.kernels, [self.code], **options)  # type: ignore[arg-type]
+        library = Library.of(self.program)
+        return assemble(library, out, TARGET, self.kernels, [self.code], **options)  # type: ignore[arg-type]
 
     def write_sources(self, folder: Path) -> None:
         """What ``assemble`` links, as files: tables.c, weights.s, weights.bin, kernels.o."""
-        index = {kernel.workload.key: i for i, kernel in enumerate(self.kernels)}
-        steps = [index[call.workload.key] for call in self.program.calls]
-        kernels = [self.kernels[i] for i in steps]
+        library = Library.of(self.program)
         with (folder / "weights.bin").open("wb") as file:
-            weights = write_weights(self.program, kernels, file)
-        layout = plan(self.program, kernels, weights)
-        tables = Tables(
-            name=self.program.name,
-            program=self.program,
-            kernels=self.kernels,
-            step_kernels=steps,
-            plan=layout,
-            features=TARGET.features,
-            threads=TARGET.threads,
-            weight_bytes=weights.nbytes,
-        )
+            tables = lay_out(library, library.name, self.kernels, TARGET, WeightPool(file))
         (folder / "tables.c").write_text(emit(tables))
         (folder / "weights.s").write_text(WEIGHTS_SOURCE)
         (folder / "kernels.o").write_bytes(self.code)
@@ -122,7 +110,7 @@ def two_inputs(name: str = "small", weight: float = 2.0) -> SmallModel:
     flat = Tensor((ROWS * COLUMNS,))
     program = Program(
         name=name,
-        values=(MATRIX, MATRIX, ROW, MATRIX, MATRIX, MATRIX, MATRIX, flat),
+        values=(MATRIX, MATRIX, ROW, MATRIX, MATRIX, MATRIX, MATRIX, flat, MATRIX),
         inputs=(("x", 0), ("y", 1)),
         outputs=(
             ("scaled", 3),
@@ -133,12 +121,12 @@ def two_inputs(name: str = "small", weight: float = 2.0) -> SmallModel:
             ("weights", 2),
         ),
         constants={2: w},
-        views={7: 5},
-        calls=(
+        views={7: 5, 8: 7},
+        steps=(
             Call(SCALE, (0, 2), 3, "first"),
             Call(NEGATE, (3,), 4, "second"),
             Call(SCALE, (4, 2), 5, "third"),
-            Call(NEGATE, (7,), 6, "fourth"),
+            Call(NEGATE, (8,), 6, "fourth"),
         ),
     )
     reverse = Packing((COLUMNS,), lambda a: a[::-1])

@@ -14,7 +14,7 @@ import pytest
 from small_models import CODE, TARGET, SmallModel, compile_c, two_inputs
 
 from luthier.deploy import Manifest, assemble, build, check_output, load, read_manifest
-from luthier.frontend.program import Call, Program
+from luthier.frontend.program import Call, Library, Program
 from luthier.schedules import (
     ArtifactError,
     Schedule,
@@ -244,9 +244,9 @@ def test_program_without_calls_and_tensors_without_elements(tmp_path: Path) -> N
         outputs=(("scalar", 0), ("empty", 1), ("flags", 2), ("reshaped", 3)),
         constants={2: np.array([True, False])},
         views={3: 0},
-        calls=(),
+        steps=(),
     )
-    assemble(program, tmp_path / "out", TARGET, [], [])
+    assemble(Library.of(program), tmp_path / "out", TARGET, [], [])
     with load(tmp_path / "out") as artifact:
         outputs = artifact(np.array(-7), np.zeros((0, 3), np.float32))
     assert [o.tolist() for o in outputs] == [-7, [], [True, False], [-7]]
@@ -257,7 +257,7 @@ def test_program_without_inputs(tmp_path: Path) -> None:
     program = Program(
         "constant", (Tensor((2,)),), (), (("c", 0),), {0: np.array([1, 2], np.float32)}, {}, ()
     )
-    assemble(program, tmp_path / "out", TARGET, [], [])
+    assemble(Library.of(program), tmp_path / "out", TARGET, [], [])
     with load(tmp_path / "out") as artifact:
         assert artifact.run({})["c"].tolist() == [1, 2]
 
@@ -287,7 +287,7 @@ def test_build_uses_records_and_defaults(tmp_path: Path) -> None:
     space = registry.spaces(add, target)[0]
     record: Schedule = next(s for s in space if s != space.default_schedule())
     manifest = build(
-        program,
+        Library.of(program),
         tmp_path / "out",
         target,
         {add.key: record},

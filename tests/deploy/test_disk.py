@@ -19,7 +19,7 @@ import pytest
 from small_models import SmallModel
 
 from luthier.deploy import Sample, build, load
-from luthier.frontend.program import Call, Program
+from luthier.frontend.program import Call, Library, Program
 from luthier.schedules import ArtifactError, Tensor, Workload, node
 from luthier.schedules.codegen import compile_object
 from luthier.schedules.execute import link
@@ -76,11 +76,11 @@ def test_llvm_ends_no_process_where_files_may_not_be_large(tmp_path: Path, file_
     for limit in (0, 1, 1000, 5000):
         file_limit(limit)
         with pytest.raises(ArtifactError, match=r"out: File too large; raise the limit"):
-            build(real_program(), tmp_path / "out", target, {})
+            build(Library.of(real_program()), tmp_path / "out", target, {})
         file_limit(-1)
         assert not list(tmp_path.iterdir())
     file_limit(10_000_000)
-    build(real_program(), tmp_path / "out", target, {})
+    build(Library.of(real_program()), tmp_path / "out", target, {})
 
 
 def test_what_an_object_may_take_is_never_less_than_it_takes(file_limit) -> None:
@@ -104,7 +104,7 @@ def test_no_folder_for_temporary_files_is_needed(
 ) -> None:
     monkeypatch.setenv("TMPDIR", "/nowhere")
     monkeypatch.setattr("tempfile.tempdir", "/nowhere")
-    build(real_program(), tmp_path / "out", host(1), {})
+    build(Library.of(real_program()), tmp_path / "out", host(1), {})
 
 
 # ---- a full disk ----

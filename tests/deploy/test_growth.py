@@ -170,7 +170,7 @@ def seconds(made: onnx.ModelProto) -> float:
         for i, value in enumerate(call.args)
         if program.base(value) in program.constants
     }
-    plan(program, [kernels[c.workload.key] for c in program.calls], WeightPlaces(places, {}, 64))
+    plan(program, [kernels[c.workload.key] for c in program.calls], WeightPlaces(places, {}))
     passed = time.process_time() - start
     gc.unfreeze()
     return passed

@@ -138,7 +138,7 @@ def test_hostile_names_reach_their_user(small: SmallModel, tmp_path: Path, name:
         outputs=((name, 3), *program.outputs[1:]),
         constants=program.constants,
         views=program.views,
-        calls=tuple(Call(c.workload, c.args, c.result, name) for c in program.calls),
+        steps=tuple(Call(c.workload, c.args, c.result, name) for c in program.calls),
     )
     SmallModel(named, small.kernels, small.code).build(tmp_path / "out")
     nothing_left(tmp_path, "out")

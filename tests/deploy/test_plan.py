@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luthier.deploy.plan import ARENA, INPUT, OUTPUT, WEIGHTS, Block, Plan, Reference, place, plan
-from luthier.deploy.weights import write_weights
+from luthier.deploy.weights import WeightPool, write_weights
 from luthier.frontend.program import Call, Program
 from luthier.schedules import Kernel, Schedule, Tensor, Workload, node
 
@@ -102,7 +102,7 @@ def planned(program: Program) -> Plan:
         Kernel(c.workload, Schedule("t", 1, ()), (), (None,) * len(c.args), temps=(100,))
         for c in program.calls
     ]
-    return plan(program, kernels, write_weights(program, kernels, io.BytesIO()))
+    return plan(program, kernels, write_weights(program, kernels, WeightPool(io.BytesIO())))
 
 
 class Memory:

@@ -13,7 +13,7 @@ from onnx_models import TARGET, Case, compute, model
 
 import luthier
 from luthier.deploy.building import build
-from luthier.frontend import import_model
+from luthier.frontend import Library, import_model
 from luthier.schedules import target
 
 HOST = target.host(threads=1)
@@ -23,7 +23,7 @@ def at_run_time(cases: Sequence[Case]) -> list[np.ndarray]:
     """Each case's first result, by kernels of this machine's level."""
     proto, inputs = _side_by_side(cases, constant=False)
     with tempfile.TemporaryDirectory() as folder:
-        build(import_model(proto, HOST), Path(folder, "cases"), HOST, {})
+        build(Library.of(import_model(proto, HOST)), Path(folder, "cases"), HOST, {})
         found = luthier.load(f"{folder}/cases").run(inputs)
         return [np.array(found[f"case{i}"]) for i in range(len(cases))]
 

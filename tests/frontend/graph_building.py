@@ -10,6 +10,7 @@ from onnx_models import compute
 from luthier.frontend.graph import Builder, Graph
 from luthier.frontend.lowering.lower import lower
 from luthier.frontend.program import Program
+from luthier.frontend.program.verify import verify
 from luthier.schedules import Tensor
 from luthier.schedules.ops.evaluate import evaluate
 
@@ -86,6 +87,7 @@ def same(before: Graph, after: Graph, tolerance: float = 1e-4) -> None:
 def lowered(graph: Graph) -> Program:
     """The graph's program, which computes what the graph does."""
     program = lower(graph)
+    verify(program)
     given = inputs(graph)
     for name, value in outputs(graph, given).items():
         ours = compute(program, given)[name]

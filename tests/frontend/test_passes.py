@@ -14,9 +14,10 @@ from onnx_models import TARGET, floats, model
 from luthier.frontend import import_graph, import_model
 from luthier.frontend.graph import Graph, Op
 from luthier.frontend.graph.printing import graph_text
-from luthier.frontend.graph.verify import GraphError, verify
+from luthier.frontend.graph.verify import verify
 from luthier.frontend.passes import PASSES, Property
 from luthier.schedules import Tensor, UsageError, node
+from luthier.schedules.ir.core import IRError
 
 
 def small():
@@ -62,12 +63,12 @@ def test_a_graph_is_printed_a_value_a_line() -> None:
 class TestWhatIsNoGraph:
     def refuse(self, graph: Graph, match: str, **changes: object) -> None:
         verify(graph)
-        with pytest.raises(GraphError, match=match):
+        with pytest.raises(IRError, match=match):
             verify(dataclasses.replace(graph, **changes))
 
     def test_an_operator_before_its_arguments(self) -> None:
         graph = sketch()
-        self.refuse(graph, r"%3 \(relu, .*\): it reads what comes later", ops=graph.ops[::-1])
+        self.refuse(graph, r"%3 = relu\(.*: it reads what comes later", ops=graph.ops[::-1])
 
     def test_an_operator_twice(self) -> None:
         graph = sketch()
@@ -96,7 +97,7 @@ class TestWhatIsNoGraph:
     def test_a_value_from_nowhere(self) -> None:
         graph = sketch()
         self.refuse(graph, "a value comes from nowhere", values=(*graph.values, Tensor((1,))))
-        self.refuse(graph, "an output comes from nowhere", outputs=(("y", 17),))
+        self.refuse(graph, "a result comes from nowhere", outputs=(("y", 17),))
 
     def test_two_inputs_of_one_name(self) -> None:
         graph = sketch()

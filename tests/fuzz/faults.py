@@ -32,7 +32,7 @@ def faulty(cases: Sequence[Case], programs: Sequence[Program]) -> list[dict[str,
 def broken(program: Program) -> Program:
     """The program, with abs for relu in its kernels."""
     calls = [replace(call, workload=_workload(call.workload)) for call in program.calls]
-    return replace(program, calls=tuple(calls))
+    return replace(program, steps=tuple(calls))
 
 
 def _workload(workload: Workload) -> Workload:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from luthier.deploy import build, load
-from luthier.frontend import Program, import_model
-from luthier.frontend.program import Part
+from luthier.frontend import Library, Program, import_model
+from luthier.frontend.program import Part, Step
 from luthier.schedules import Schedule, Target, Workload
 from luthier.schedules.templates.registry import spaces
 
@@ -49,7 +48,7 @@ def run(cases: Sequence[Case], imported: Sequence[Program]) -> list[dict[str, Ar
     schedules = drawn([c.workload for c in whole.calls], made, setting.schedules)
     inputs = {f"{i}/{n}": a for i, case in enumerate(cases) for n, a in case.inputs.items()}
     with tempfile.TemporaryDirectory(prefix="luthier-fuzz-") as folder:
-        build(whole, Path(folder, "built"), made, schedules)
+        build(Library.of(whole), Path(folder, "built"), made, schedules)
         with load(Path(folder, "built"), threads=setting.threads) as artifact:
             outputs = _twice(artifact, inputs)
     found: list[dict[str, Array]] = [{} for _ in cases]
@@ -87,7 +86,7 @@ def _joined(programs: Sequence[Program]) -> Program:
     values: list[Any] = []
     inputs: list[tuple[str, int]] = []
     outputs: list[tuple[str, int]] = []
-    calls: list[Any] = []
+    steps: list[Step] = []
     constants: dict[int, Array] = {}
     views: dict[int, int] = {}
     parts: dict[int, Part] = {}
@@ -99,9 +98,8 @@ def _joined(programs: Sequence[Program]) -> Program:
         constants |= {first + v: np.asarray(a) for v, a in program.constants.items()}
         views |= {first + v: first + base for v, base in program.views.items()}
         parts |= {first + v: Part(first + p.whole, p.first) for v, p in program.parts.items()}
-        for call in program.calls:
-            args = tuple(first + a for a in call.args)
-            calls.append(replace(call, args=args, result=first + call.result))
+        number = dict(enumerate(range(first, len(values))))
+        steps += program.region.renumbered(number).statements
     return Program(
         name="fuzz",
         values=tuple(values),
@@ -109,6 +107,6 @@ def _joined(programs: Sequence[Program]) -> Program:
         outputs=tuple(outputs),
         constants=constants,
         views=views,
-        calls=tuple(calls),
+        steps=tuple(steps),
         parts=parts,
     )

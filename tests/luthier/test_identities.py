@@ -18,7 +18,7 @@ from onnx import helper, numpy_helper
 
 from luthier import load
 from luthier.deploy.building import build
-from luthier.frontend import import_model
+from luthier.frontend import Library, import_model
 from luthier.schedules.target import host
 
 FLOATS = {
@@ -114,7 +114,7 @@ class Sweep:
         """The expressions that a library gets wrong, with the first element that is."""
         model, outputs = self.model(axis)
         target = host(threads=1)
-        build(import_model(model, target), folder, target, {})
+        build(Library.of(import_model(model, target)), folder, target, {})
         with load(folder) as artifact:
             found = artifact.run(self.inputs)
         lines = []

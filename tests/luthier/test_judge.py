@@ -122,7 +122,7 @@ def simulated(program, tuned, monkeypatch):
             return InTurns((2e-3, *(2e-3 * whole for _ in chosen[1:])), busy, times)
 
         monkeypatch.setattr(
-            "luthier.tuning.judge.build_program", lambda p, f, t, s: built.update({f.name: dict(s)})
+            "luthier.tuning.judge.build_library", lambda p, f, t, s: built.update({f.name: dict(s)})
         )
         monkeypatch.setattr("luthier.tuning.judge.in_turns", in_turns)
         chosen = tuned if schedules is None else schedules
@@ -359,7 +359,7 @@ class TestTheCommand:
     @pytest.fixture
     def whole(self, monkeypatch):
         """The model takes so many times its default; what was tuned is not the default."""
-        monkeypatch.setattr("luthier.tuning.judge.build_program", lambda *arguments: None)
+        monkeypatch.setattr("luthier.tuning.judge.build_library", lambda *arguments: None)
 
         def set_to(share: float, *, busy: bool = False) -> None:
             class Every(dict):

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from luthier import load
 from luthier.deploy.building import build
-from luthier.frontend import import_model
+from luthier.frontend import Library, import_model
 from luthier.schedules.target import host
 
 HEADS, ROWS, KEYS, DEPTH = 2, 9, 11, 4
@@ -149,7 +149,7 @@ def test_a_mask_takes_away_what_is_infinite_or_nan(
     program = import_model(proto, target)
     fused = [c for c in program.calls if any(n.op == "attention" for n in c.workload.nodes)]
     assert len(fused) == len(SPELLINGS) - NOT_FUSED
-    build(program, tmp_path / "out", target, {})
+    build(Library.of(program), tmp_path / "out", target, {})
     with load(tmp_path / "out") as artifact:
         found = artifact.run(given)
     for name, want in expected.items():

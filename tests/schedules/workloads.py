@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from luthier.schedules import Node, Tensor, Workload, node
+from luthier.schedules import Tensor, Workload, node
+from luthier.schedules.ir.core import Region
+from luthier.schedules.ir.workload import Input, Op
+from luthier.schedules.ops.verify import verify
 
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
@@ -19,8 +22,7 @@ Pads = tuple[int, int, int, int]
 class Value:
     """An input or a node of a builder."""
 
-    place: int
-    is_input: bool
+    number: int
     tensor: Tensor
 
 
@@ -28,14 +30,16 @@ class Builder:
     """Collects inputs and nodes in any order."""
 
     def __init__(self) -> None:
-        self._inputs: list[Tensor] = []
-        self._constants: list[bool] = []
-        self._nodes: list[tuple[str, tuple[Value, ...], Tensor, dict[str, object]]] = []
+        self._inputs: dict[int, Input] = {}
+        self._ops: list[Op] = []
+
+    def _value(self, tensor: Tensor) -> Value:
+        return Value(len(self._inputs) + len(self._ops), tensor)
 
     def input(self, shape: Shape, dtype: str = "float32", constant: bool = False) -> Value:
-        self._inputs.append(Tensor(shape, dtype))
-        self._constants.append(constant)
-        return Value(len(self._inputs) - 1, True, self._inputs[-1])
+        value = self._value(Tensor(shape, dtype))
+        self._inputs[value.number] = value.tensor, constant
+        return value
 
     def const(self, value: object, dtype: str = "float32") -> Value:
         return self.add("const", shape=(), dtype=dtype, value=value)
@@ -47,33 +51,19 @@ class Builder:
         if shape is None:
             shape = np.broadcast_shapes(*(a.tensor.shape for a in args))
         out = Tensor(shape, dtype or args[-1].tensor.dtype)
-        self._nodes.append((op, args, out, attrs))
-        return Value(len(self._nodes) - 1, False, out)
+        value = self._value(out)
+        made = node(op, tuple(arg.number for arg in args), out, **attrs)
+        self._ops.append(Op(made, value.number))
+        return value
 
     @property
     def workload(self) -> Workload:
-        """What the last node needs, as a workload."""
-        nodes = self._needed()
-        used = {arg.place for n in nodes for arg in self._nodes[n][1] if arg.is_input}
-        inputs = sorted(used)
-
-        def number(value: Value) -> int:
-            if value.is_input:
-                return inputs.index(value.place)
-            return len(inputs) + nodes.index(value.place)
-
-        made: list[Node] = []
-        for op, args, out, attrs in (self._nodes[n] for n in nodes):
-            made.append(node(op, tuple(map(number, args)), out, **attrs))
-        tensors = tuple(self._inputs[i] for i in inputs)
-        return Workload(tensors, tuple(self._constants[i] for i in inputs), tuple(made))
-
-    def _needed(self) -> list[int]:
-        found = {len(self._nodes) - 1}
-        for n in reversed(range(len(self._nodes))):
-            if n in found:
-                found |= {arg.place for arg in self._nodes[n][1] if not arg.is_input}
-        return sorted(found)
+        """What the last node needs, as a workload, which is verified."""
+        region = Region((), tuple(self._ops), self._ops[-1].defines).pruned()
+        inputs = {v: tensor for v, tensor in self._inputs.items() if v in region.free}
+        workload = Workload.of(inputs, region.statements)
+        verify(workload)
+        return workload
 
 
 Epilogue = Callable[[Builder, Value], Value]

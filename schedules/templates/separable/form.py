@@ -200,15 +200,13 @@ class Separable(Form[Knobs]):
 
 def _after(workload: Workload, cut: int) -> Workload | None:
     """The nodes from ``cut`` on, over the value before them; None where they read another one."""
-    n = len(workload.inputs)
-    number = {i: i for i in range(n)} | {n + cut - 1: n}
-    number |= {n + i: i + n + 1 - cut for i in range(cut, len(workload.nodes))}
-    after = workload.nodes[cut:]
-    if any(arg not in number for node in after for arg in node.args):
+    *_, last = before = workload.region.statements[:cut]
+    inputs = {**dict(enumerate(workload.signature)), last.result: (last.node.out, False)}
+    after = workload.region.statements[cut:]
+    inner = {op.result for op in before[:-1]}
+    if any(not inner.isdisjoint(op.reads) for op in after):
         return None
-    nodes = tuple(replace(x, args=tuple(number[a] for a in x.args)) for x in after)
-    inputs = (*workload.inputs, workload.nodes[cut - 1].out)
-    return Workload(inputs, (*workload.constants, False), nodes)
+    return Workload.of(inputs, after)
 
 
 def _even(extent: int, widest: int) -> int:

@@ -1,0 +1,119 @@
+"""The program: steps over numbered values, and where the values lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from numpy.typing import NDArray
+
+from luthier.schedules import Tensor
+from luthier.schedules.ir.core import Region, needed, numbering
+
+from .dim import OpenTensor, Symbol
+from .steps import Call, Step, walk
+
+
+@dataclass(frozen=True)
+class Part:
+    """A place in the value ``whole``: ``first`` elements after where that begins."""
+
+    whole: int
+    first: int
+
+
+@dataclass(frozen=True)
+class Program:
+    """Steps in execution order over numbered values.
+
+    ``values[i]`` is the type of value ``i``. A value is a model input, a constant, a result of one
+    step, a view: ``views[v] = base`` says that ``v`` has the bytes of ``base`` under another
+    shape; or it is made of its ``parts``: results of calls, by value, that lie in it and nowhere
+    else. ``inputs`` and ``outputs`` are (name in the model, value) in the model's order; an output
+    may be any kind of value but a part, an input or a constant too, and may occur twice. Values
+    with sizes that are known only at run time are in ``open``; their types are the largest.
+    """
+
+    name: str
+    values: tuple[Tensor, ...]
+    inputs: tuple[tuple[str, int], ...]
+    outputs: tuple[tuple[str, int], ...]
+    constants: Mapping[int, NDArray[Any]]
+    views: Mapping[int, int]
+    steps: tuple[Step, ...]
+    parts: Mapping[int, Part] = field(default_factory=dict)
+    open: Mapping[int, OpenTensor] = field(default_factory=dict)
+
+    @cached_property
+    def region(self) -> Region[Step]:
+        """Its steps, over its inputs and constants, which are known around it."""
+        inputs = tuple(value for _, value in self.inputs)
+        return Region(inputs, self.steps, tuple(value for _, value in self.outputs))
+
+    @cached_property
+    def calls(self) -> tuple[Call, ...]:
+        """All calls, those in loops and branches too, in order."""
+        return tuple(step for step in walk(self.region) if isinstance(step, Call))
+
+    @property
+    def symbols(self) -> dict[str, Symbol]:
+        """The sizes that are known only at run time: those of the inputs, by name."""
+        inputs = (self.open[value] for _, value in self.inputs if value in self.open)
+        return {name: symbol for tensor in inputs for name, symbol in tensor.symbols.items()}
+
+    def type(self, value: int) -> Tensor | OpenTensor:
+        """Of a value, with the sizes that are known only at run time where it has some."""
+        return self.open.get(value, self.values[value])
+
+    @cached_property
+    def pieces(self) -> dict[int, list[int]]:
+        """The parts of each value that is made of some."""
+        pieces: dict[int, list[int]] = {}
+        for value, part in self.parts.items():
+            pieces.setdefault(part.whole, []).append(value)
+        return pieces
+
+    def compact(self) -> Program:
+        """The program without the values that no step names, the others renumbered in order."""
+        needs = dict(self.views) | {value: part.whole for value, part in self.parts.items()}
+        kept = needed(self.region.values, {value: (other,) for value, other in needs.items()})
+        number = numbering(sorted(kept))
+        return Program(
+            self.name,
+            tuple(self.values[v] for v in number),
+            tuple((name, number[v]) for name, v in self.inputs),
+            tuple((name, number[v]) for name, v in self.outputs),
+            {number[v]: array for v, array in self.constants.items() if v in number},
+            {number[v]: number[base] for v, base in self.views.items() if v in number},
+            self.region.renumbered(number).statements,
+            {number[v]: Part(number[p.whole], p.first) for v, p in self.parts.items()},
+            {number[v]: tensor for v, tensor in self.open.items() if v in number},
+        )
+
+    def place(self, value: int) -> Part:
+        """Where the bytes of ``value`` lie: in a value that is neither a view nor a part."""
+        first = 0
+        value = self.base(value)
+        while value in self.parts:
+            first += self.parts[value].first
+            value = self.parts[value].whole
+        return Part(value, first)
+
+    def made_of(self, value: int) -> set[int]:
+        """The inputs, constants and results of steps whose bytes ``value`` has."""
+        value = self.base(value)
+        pieces = self.pieces.get(value)
+        return set().union(*map(self.made_of, pieces)) if pieces else {value}
+
+    def base(self, value: int) -> int:
+        """The value that owns the bytes of ``value``."""
+        return owner(value, self.views)
+
+
+def owner(value: int, views: Mapping[int, int]) -> int:
+    """The value that ``value`` is a view of, or views of views; itself where it is none."""
+    while value in views:
+        value = views[value]
+    return value

@@ -1,0 +1,153 @@
+"""What a program does, step by step. The frontend makes calls alone today."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, TypeAlias
+
+from luthier.schedules import Workload
+from luthier.schedules.ir.core import Region, line
+
+
+@dataclass(frozen=True)
+class Call:
+    """Run ``workload`` on the values ``args`` and store value ``result``.
+
+    ``source`` names the model's nodes that this call computes, for people.
+    """
+
+    workload: Workload
+    args: tuple[int, ...]
+    result: int
+    source: str = ""
+
+    regions: ClassVar[tuple[()]] = ()
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """Its arguments."""
+        return self.args
+
+    @property
+    def defines(self) -> tuple[int, ...]:
+        """The result alone."""
+        return (self.result,)
+
+    def renumbered(self, number: Mapping[int, int]) -> Call:
+        """The same over other values."""
+        args = tuple(number[arg] for arg in self.args)
+        return replace(self, args=args, result=number[self.result])
+
+    def __str__(self) -> str:
+        workload = self.workload
+        return line(self.defines, workload.key, self.args, (), str(workload), self.source)
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Run ``body`` again and again: ``trips`` times at most, and as long as it is told to.
+
+    ``trips`` is a value, a number of type int64, and ``condition`` one of type bool, which says
+    whether to begin; either may be None, not both. The parameters of the body are the number of the
+    iteration, from 0 on, and the carried values: at first ``carried``, then as the iteration before
+    left them. Its results are, where there is a condition, whether to go on; the carried values;
+    and what is kept of each iteration. The loop's results are the carried values at the end and
+    what was kept, iteration after iteration along a new first dimension.
+    """
+
+    body: Region[Step]
+    carried: tuple[int, ...]
+    results: tuple[int, ...]
+    trips: int | None = None
+    condition: int | None = None
+    source: str = ""
+
+    @property
+    def controls(self) -> dict[str, int]:
+        """What decides how often the body runs, by name."""
+        both = {"trips": self.trips, "condition": self.condition}
+        return {name: value for name, value in both.items() if value is not None}
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """What decides how often it runs, the carried values, and what the body reads around it."""
+        return (*self.controls.values(), *self.carried, *self.body.free)
+
+    @property
+    def defines(self) -> tuple[int, ...]:
+        """The results."""
+        return self.results
+
+    @property
+    def regions(self) -> tuple[Region[Step], ...]:
+        """The body."""
+        return (self.body,)
+
+    def renumbered(self, number: Mapping[int, int]) -> Loop:
+        """The same over other values."""
+        return Loop(
+            self.body.renumbered(number),
+            tuple(number[value] for value in self.carried),
+            tuple(number[value] for value in self.results),
+            None if self.trips is None else number[self.trips],
+            None if self.condition is None else number[self.condition],
+            self.source,
+        )
+
+    def __str__(self) -> str:
+        controls = ", ".join(f"{name} %{value}" for name, value in self.controls.items())
+        return line(self.results, f"loop[{controls}]", self.carried, source=self.source)
+
+
+@dataclass(frozen=True)
+class Branch:
+    """Run ``then`` where the value ``condition``, of type bool, is true, else ``otherwise``.
+
+    Neither has parameters. The results are those of the one that ran, of the same types in both.
+    """
+
+    condition: int
+    then: Region[Step]
+    otherwise: Region[Step]
+    results: tuple[int, ...]
+    source: str = ""
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The condition, and what either region reads around it."""
+        return (self.condition, *self.then.free, *self.otherwise.free)
+
+    @property
+    def defines(self) -> tuple[int, ...]:
+        """The results."""
+        return self.results
+
+    @property
+    def regions(self) -> tuple[Region[Step], ...]:
+        """Both."""
+        return (self.then, self.otherwise)
+
+    def renumbered(self, number: Mapping[int, int]) -> Branch:
+        """The same over other values."""
+        return Branch(
+            number[self.condition],
+            self.then.renumbered(number),
+            self.otherwise.renumbered(number),
+            tuple(number[value] for value in self.results),
+            self.source,
+        )
+
+    def __str__(self) -> str:
+        return line(self.results, "branch", (self.condition,), source=self.source)
+
+
+Step: TypeAlias = Call | Loop | Branch
+
+
+def walk(region: Region[Step]) -> Iterator[Step]:
+    """All its steps, those of inner regions too, in order."""
+    for step in region.statements:
+        yield step
+        for inner in step.regions:
+            yield from walk(inner)

@@ -1,0 +1,145 @@
+"""What the runtime can run of a library, and what is laid out for several entry points."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_models import COLUMNS, MATRIX, ROW, TARGET, SmallModel, two_inputs
+
+from luthier.deploy.building import build, lay_out
+from luthier.deploy.straight_line import check_runs
+from luthier.deploy.weights import WeightPool
+from luthier.frontend.program import (
+    Branch,
+    Call,
+    Dim,
+    Library,
+    Loop,
+    OpenTensor,
+    Program,
+    Step,
+    Symbol,
+)
+from luthier.frontend.program.library import verify_library
+from luthier.schedules import Tensor, UnsupportedOperator
+from luthier.schedules.ir.core import IRError, Region
+
+COUNT, TRUTH = Tensor((), "int64"), Tensor((), "bool")
+
+
+@pytest.fixture(scope="module")
+def small() -> SmallModel:
+    return two_inputs()
+
+
+def negate(result: int) -> Call:
+    (_, negative, _, _) = two_inputs().program.calls
+    return replace(negative, args=(0,), result=result)
+
+
+def with_step(step: Step) -> Library:
+    inputs = (("x", 0), ("n", 1), ("c", 2))
+    values = (MATRIX, COUNT, TRUTH, MATRIX, COUNT, MATRIX, MATRIX)
+    return Library.of(Program("p", values, inputs, (("y", 3),), {}, {}, (step,)))
+
+
+BODY: Region[Step] = Region((4, 5), (replace(negate(6), args=(5,)),), (6,))
+LOOP = with_step(Loop(BODY, (0,), (3,), trips=1, source="Loop 'again'"))
+INNER: Region[Step] = Region((), (negate(5),), (5,))
+OTHER: Region[Step] = Region((), (), (0,))
+BRANCH = with_step(Branch(2, INNER, OTHER, (3,)))
+TOKENS = Symbol("tokens", 1, MATRIX.shape[0])
+
+
+def open_program(program: Program) -> Program:
+    return replace(program, open={1: OpenTensor((Dim(TOKENS), COLUMNS), "float32")})
+
+
+class TestWhatTheRuntimeCannotRun:
+    def refuse(self, library: Library, match: str, tmp_path: Path) -> None:
+        with pytest.raises(UnsupportedOperator, match=match):
+            check_runs(library)
+        with pytest.raises(UnsupportedOperator, match=match):
+            build(library, tmp_path / "out", TARGET, {})
+        assert not list(tmp_path.iterdir())
+
+    def test_a_loop(self, tmp_path: Path) -> None:
+        self.refuse(LOOP, "^Loop 'again': the step Loop is not supported$", tmp_path)
+
+    def test_a_branch(self, tmp_path: Path) -> None:
+        self.refuse(BRANCH, "^Branch: the step Branch is not supported$", tmp_path)
+
+    def test_sizes_known_at_run_time(self, small: SmallModel, tmp_path: Path) -> None:
+        library = Library.of(open_program(small.program))
+        self.refuse(library, rf"\(tokens=1..37\) are not .*float32\[tokens,{COLUMNS}\]", tmp_path)
+
+    def test_several_entry_points(self, small: SmallModel, tmp_path: Path) -> None:
+        library = Library("p", {"prefill": small.program, "decode": small.program})
+        self.refuse(library, r"\('prefill', 'decode'\) is not supported; build one", tmp_path)
+        self.refuse(Library("p", {}), r"\(none\) is not supported", tmp_path)
+
+    def test_a_straight_line_of_calls_is_run(self, small: SmallModel) -> None:
+        check_runs(Library.of(small.program))
+
+
+class TestSeveralEntryPoints:
+    def library(self, program: Program) -> Library:
+        """One that does all, and one that has the same weights, under a view and with one more."""
+        first, *_ = program.calls
+        weights = {2: program.constants[2].copy(), 4: np.ones(COLUMNS, np.float32)}
+        last = replace(first, args=(3, 4), result=5)
+        values = (MATRIX, MATRIX, ROW, MATRIX, ROW, MATRIX)
+        outputs = (("y", 5),)
+        other = Program("b", values, program.inputs, outputs, weights, {}, (first, last))
+        return Library("both", {"a": program, "b": other})
+
+    def test_equal_constants_are_one_array(self, small: SmallModel) -> None:
+        library = self.library(small.program)
+        verify_library(library)
+        assert len(library.weights) == 3
+        pooled = library.pooled()
+        verify_library(pooled)
+        assert len(pooled.weights) == 2
+        assert pooled.entries["b"].constants[2] is small.program.constants[2]
+
+    def test_constants_of_other_types_stay_apart(self) -> None:
+        zeros = {
+            0: np.zeros(2, np.float32),
+            1: np.zeros(2, np.int32),
+            2: np.zeros((1, 2), np.int32),
+        }
+        types = tuple(Tensor(a.shape, str(a.dtype)) for a in zeros.values())
+        outputs = tuple((f"y{v}", v) for v in zeros)
+        library = Library.of(Program("zeros", types, (), outputs, zeros, {}, ()))
+        assert len(library.pooled().weights) == 3
+
+    def test_each_has_a_plan_and_all_share_weights_and_arena(self, small: SmallModel) -> None:
+        library = self.library(small.program)
+
+        def laid_out(*names: str) -> tuple[int, int, list[int]]:
+            chosen = Library("some", {name: library.entries[name] for name in names})
+            pool = WeightPool(io.BytesIO())
+            tables = lay_out(chosen, "some", small.kernels, TARGET, pool)
+            assert list(tables.entries) == list(names)
+            steps = [len(entry.plan.buffers) for entry in tables.entries.values()]
+            return tables.weight_bytes, tables.arena_bytes, steps
+
+        (weights_a, arena_a, steps_a), (weights_b, arena_b, steps_b) = laid_out("a"), laid_out("b")
+        weights, arena, steps = laid_out("a", "b")
+        assert steps == steps_a + steps_b == [4, 2]
+        assert arena == max(arena_a, arena_b)
+        assert max(weights_a, weights_b) < weights < weights_a + weights_b
+
+    def test_a_library_that_is_none(self, small: SmallModel) -> None:
+        verify_library(Library.of(small.program))
+        with pytest.raises(IRError, match="a library needs an entry point"):
+            verify_library(Library("p", {}))
+        with pytest.raises(IRError, match="'a-b' is not the name of an entry point"):
+            verify_library(Library("p", {"a-b": small.program}))
+        broken = replace(small.program, outputs=(("y", 99),))
+        with pytest.raises(IRError, match="a result comes from nowhere"):
+            verify_library(Library("p", {"a": small.program, "b": broken}))
