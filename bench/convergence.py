@@ -88,7 +88,7 @@ def measured(name: str, path: Path, log: Path, minutes: float, trials: int) -> R
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         program = import_model(path, target)
-        calls = Counter(call.workload.dense for call in program.calls)
+        calls = Counter(call.workload for call in program.calls)
         copy = folder / "log.db"
         others = _other_kernels(log, copy, calls)
         early = luthier.tune(path, minutes=minutes, log=copy)

@@ -25,11 +25,12 @@ def text(model: Path, target: Target) -> str:
     program = import_model(model, target)
     parts, seen = [], set()
     for call in program.calls:
-        parts.append(f"{call.result} = {call.workload} of {call.args}\n")
-        if call.workload not in seen:
-            seen.add(call.workload)
+        parts.append(f"{call.result} = {call.workload} of {call.args} {call.placement}\n")
+        if (call.workload, call.placement) not in seen:
+            seen.add((call.workload, call.placement))
             schedule = default(call.workload, target)
-            parts.append(_kernel(instantiate(call.workload, target, schedule)))
+            kernel = instantiate(call.workload, target, schedule, call.placement)
+            parts.append(_kernel(kernel))
     return "\n".join(parts)
 
 

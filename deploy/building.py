@@ -46,7 +46,7 @@ def build(
 ) -> Manifest:
     """Compile ``library`` into the artifact folder ``out``, replacing an artifact there.
 
-    ``schedules`` are records' schedules by key of the dense workload, ``record_hashes`` say which
+    ``schedules`` are records' schedules by key of the workload, ``record_hashes`` say which
     records'; the other kernels get their defaults. ``finish`` is called with the folder, which can
     be loaded, before it takes its place, and gives the sample that is kept in it; where it raises,
     nothing is replaced. Raises ArtifactError, ToolchainError, ScheduleError (a schedule that does
@@ -57,11 +57,10 @@ def build(
     _check_names(library)
     find_compiler()
     calls = (call for program in library.entries.values() for call in program.calls)
-    workloads = {call.workload.key: call.workload for call in calls}
     kernels = []
-    for workload in workloads.values():
-        schedule = schedules.get(workload.dense.key) or registry.default(workload, target)
-        kernels.append(registry.instantiate(workload, target, schedule))
+    for workload, placement in dict.fromkeys((call.workload, call.placement) for call in calls):
+        schedule = schedules.get(workload.key) or registry.default(workload, target)
+        kernels.append(registry.instantiate(workload, target, schedule, placement))
     hashes = record_hashes or {}
     tuned = {key: hashes.get(key) for key in schedules}
     return assemble(
@@ -91,10 +90,11 @@ def assemble(
 ) -> Manifest:
     """Link compiled kernels and write the folder; see ``build``.
 
-    ``kernels`` has one kernel for each distinct workload, and phase ``p`` of ``kernels[i]`` is the
-    function ``kernel_symbol(i)_p`` of one of the ELF ``objects``. ``tuned`` has the keys of dense
-    workloads whose schedule came from a record, and the record's hash where it is known;
-    ``versions`` are those of what compiled them. Raises ArtifactError, ToolchainError, ModelError.
+    ``kernels`` has one kernel for each distinct workload and placement, and phase ``p`` of
+    ``kernels[i]`` is the function ``kernel_symbol(i)_p`` of one of the ELF ``objects``. ``tuned``
+    has the keys of workloads whose schedule came from a record, and the record's hash where it is
+    known; ``versions`` are those of what compiled them. Raises ArtifactError, ToolchainError,
+    ModelError.
     """
     check_runs(library)
     compiler = find_compiler()
@@ -141,10 +141,10 @@ def lay_out(
     library: Library, name: str, kernels: Sequence[Kernel], target: Target, pool: WeightPool
 ) -> Tables:
     """The tables of the library; its weights go into ``pool``. Raises ModelError."""
-    index = {kernel.workload.key: i for i, kernel in enumerate(kernels)}
+    index = {(kernel.workload, kernel.placement): i for i, kernel in enumerate(kernels)}
     entries = {}
     for each, program in library.entries.items():
-        step_kernels = [index[call.workload.key] for call in straight_line(program)]
+        step_kernels = [index[c.workload, c.placement] for c in straight_line(program)]
         call_kernels = [kernels[i] for i in step_kernels]
         places = write_weights(program, call_kernels, pool)
         entries[each] = Entry(program, step_kernels, plan(program, call_kernels, places))
@@ -166,9 +166,11 @@ def _write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def _entry(kernel: Kernel, count: int, tuned: Mapping[str, str | None]) -> KernelEntry:
-    key = kernel.workload.dense.key
+    key = kernel.workload.key
     source = "record" if key in tuned else "default"
-    return KernelEntry(kernel.workload, kernel.schedule, source, count, tuned.get(key))
+    return KernelEntry(
+        kernel.workload, kernel.schedule, source, count, tuned.get(key), kernel.placement
+    )
 
 
 def _compile(kernels: Sequence[Kernel], target: Target, out: Path) -> list[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from typing import Any, BinaryIO
 
 from luthier.schedules import ArtifactError, LuthierError, Schedule, Target, Tensor, Workload
 from luthier.schedules.files import open_regular
+from luthier.schedules.ir.placement import DENSE, PLACEMENT, Placement
 from luthier.schedules.redaction import shown
 from luthier.schedules.target import ACCURACIES, DEFAULT_ACCURACY
 
@@ -22,6 +24,7 @@ SAMPLE = "sample.npz"
 SCHEMA = "luthier-artifact"
 VERSION = 1
 _MOST_BYTES = 64 << 20
+_PITCH = re.compile(r"(?<=\]):[1-9][0-9]{0,17}(?=\")")
 _FILE_NAME = re.compile(r"([A-Za-z0-9_]+/)?[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -45,6 +48,7 @@ class KernelEntry:
     source: str
     count: int
     record: str | None = None
+    placement: Placement = DENSE
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,7 @@ def _kernel_to_json(entry: KernelEntry) -> dict[str, Any]:
         "source": entry.source,
         "record": entry.record,
         "count": entry.count,
+        "placement": str(entry.placement),
     }
 
 
@@ -188,12 +193,16 @@ def _port_from_json(data: Any) -> Port:
 
 
 def _kernel_from_json(data: Any) -> KernelEntry:
+    workload, placement = mapping(data["workload"]), data.get("placement", "")
+    if "placement" not in data:  # older manifests say it after the tensors' types
+        workload = parse(_PITCH.sub("", json.dumps(workload)).encode())
     return KernelEntry(
-        workload=Workload.from_json(mapping(data["workload"])),
+        workload=Workload.from_json(workload),
         schedule=Schedule.from_json(mapping(data["schedule"])),
         source=matching("record|default", data["source"]),
         count=whole(data["count"]),
         record=None if data["record"] is None else matching("[0-9a-f]{16}", data["record"]),
+        placement=Placement.parse(matching(PLACEMENT, placement)),
     )
 
 

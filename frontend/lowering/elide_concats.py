@@ -1,7 +1,7 @@
 """Concatenations that nobody computes: their pieces are written where the whole is wanted.
 
 A concatenation is a kernel that copies. Where the kernels that compute its pieces can write rows
-that lie apart (see ``schedules.pitch``), and who else reads a piece can read it so, a piece becomes
+that lie apart (see ``Abilities``), and who else reads a piece can read it so, a piece becomes
 a *part* of the whole. Such pieces may be concatenations themselves: the layers of a dense block
 then share one buffer. The other pieces are copied as before, by one call at most, so that there are
 never more calls than there were.
@@ -46,36 +46,20 @@ class _Sharing:
         for group in reversed(list(self.groups.values())):
             if group.root.node.op == "concat":
                 self._place(group)
-        for view in sorted(self.views):
-            seen, base = self.values[view], self.values[self._base(view)]
-            if base.pitch and seen.shape[-1:] == base.shape[-1:]:
-                self.values[view] = replace(seen, pitch=base.pitch)
         graph = replace(self.graph, values=tuple(self.values))
-        return graph, [self._typed(group) for group in self.groups.values()], self.parts
+        return graph, list(self.groups.values()), self.parts
 
     def _base(self, value: int) -> int:
         return owner(value, self.views)
-
-    def _typed(self, group: Group) -> Group:
-        """The group with the pitch of its result."""
-        root = group.root
-        tensor = self.values[root.result]
-        if tensor == root.node.out:
-            return group
-        new = replace(root, node=replace(root.node, out=tensor))
-        return Group(
-            [new if op is root else op for op in group.ops],
-            new,
-            new if group.anchor is root else group.anchor,
-        )
 
     def _place(self, group: Group) -> None:
         """Make parts of the pieces that can be, and a call of what remains to be copied."""
         node, whole = group.root.node, group.root.result
         axis, shape = node.attr("axis"), node.out.shape
         width, rows = math.prod(shape[axis:]), math.prod(shape[:axis])
-        pitch = self.values[whole].pitch or (width if rows > 1 else None)
-        if self.values[whole].pitch and width != shape[-1]:
+        apart = self.parts[whole].pitch if whole in self.parts else None
+        pitch = apart or (width if rows > 1 else None)
+        if apart and width != shape[-1]:
             return
         placed: list[tuple[int, int, bool]] = []
         first = 0
@@ -89,11 +73,11 @@ class _Sharing:
         del self.groups[whole]
         for piece, first, fits in placed:
             if fits:
-                self._settle(self._base(piece), Part(whole, first), pitch)
+                self.parts[self._base(piece)] = Part(whole, first, pitch)
         if copied:
             rest = self._rest(group, [placed[i][0] for i in copied])
             self.groups[rest.root.result] = rest
-            self._settle(rest.root.result, Part(whole, placed[copied[0]][1]), pitch)
+            self.parts[rest.root.result] = Part(whole, placed[copied[0]][1], pitch)
 
     def _fits(self, group: Group, piece: int, columns: int, pitch: int | None) -> bool:
         """Whether a piece of so many columns can be written where the group wants it."""
@@ -126,10 +110,6 @@ class _Sharing:
         """Whether one kernel can copy these pieces: neighbours whose rows are along an axis."""
         neighbours = copied[-1] - copied[0] < len(copied)
         return neighbours and (pitch is None or node.attr("axis") == len(node.out.shape) - 1)
-
-    def _settle(self, value: int, part: Part, pitch: int | None) -> None:
-        self.parts[value] = part
-        self.values[value] = replace(self.values[value], pitch=pitch)
 
     def _rest(self, group: Group, pieces: list[int]) -> Group:
         """The group reduced to some neighbouring pieces of its concatenation."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import count
 
 from luthier.schedules import Target, Workload
+from luthier.schedules.ir.placement import Placement
 from luthier.schedules.templates.separable.form import Separable
 
 from ..program import Call, Program, Step
@@ -48,4 +49,8 @@ def _join(first: Call, second: Call) -> Call:
         *b.inlined(second.args, second.result, fresh),
     )
     source = " + ".join(s for s in (first.source, second.source) if s)
-    return Call(Workload.of(inputs, ops), tuple(inputs), second.result, source)
+    pitches = {
+        arg: call.placement.pitch(i) for call in (first, second) for i, arg in enumerate(call.args)
+    }
+    placement = Placement.of([pitches[arg] for arg in inputs], second.placement.output)
+    return Call(Workload.of(inputs, ops), tuple(inputs), second.result, source, placement)

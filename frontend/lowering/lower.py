@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from luthier.schedules.ir.placement import Placement
+
 from ..graph import Graph
 from ..program import Call, Part, Program, owner
+from ..program.core import row_pitch
 from .canonical import canonical_workload
 from .elide_concats import elide_concats
 from .fuse import Group, fuse
@@ -17,10 +20,15 @@ def lower(graph: Graph) -> Program:
     views = {op.result: op.node.args[0] for op in graph.ops if op.node.op == "reshape"}
     ordered = _ordered(graph, groups, views, parts)
     described = [(group, *canonical_workload(graph, group)) for group in ordered]
-    calls = tuple(
-        Call(workload, args, group.root.result, _source(group))
-        for group, workload, args in described
-    )
+
+    def pitch(value: int) -> int | None:
+        return row_pitch(value, graph.values, views, parts)
+
+    calls = []
+    for group, workload, args in described:
+        result = group.root.result
+        placement = Placement.of([pitch(arg) for arg in args], pitch(result))
+        calls.append(Call(workload, args, result, _source(group), placement))
     return Program(
         graph.name,
         graph.values,
@@ -28,7 +36,7 @@ def lower(graph: Graph) -> Program:
         graph.outputs,
         graph.constants,
         views,
-        calls,
+        tuple(calls),
         parts,
     ).compact()
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,10 +18,14 @@ from .steps import Call, Step, walk
 
 @dataclass(frozen=True)
 class Part:
-    """A place in the value ``whole``: ``first`` elements after where that begins."""
+    """A place in the value ``whole``: ``first`` elements after where that begins.
+
+    Rows along the last axis lie ``pitch`` elements apart, where they do not follow one another.
+    """
 
     whole: int
     first: int
+    pitch: int | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class Program:
             {number[v]: array for v, array in self.constants.items() if v in number},
             {number[v]: number[base] for v, base in self.views.items() if v in number},
             self.region.renumbered(number).statements,
-            {number[v]: Part(number[p.whole], p.first) for v, p in self.parts.items()},
+            {number[v]: replace(p, whole=number[p.whole]) for v, p in self.parts.items()},
             {number[v]: tensor for v, tensor in self.open.items() if v in number},
         )
 
@@ -101,6 +105,10 @@ class Program:
             value = self.parts[value].whole
         return Part(value, first)
 
+    def pitch(self, value: int) -> int | None:
+        """Elements from one row of a value to the next; None where they follow one another."""
+        return row_pitch(value, self.values, self.views, self.parts)
+
     def made_of(self, value: int) -> set[int]:
         """The inputs, constants and results of steps whose bytes ``value`` has."""
         value = self.base(value)
@@ -110,6 +118,15 @@ class Program:
     def base(self, value: int) -> int:
         """The value that owns the bytes of ``value``."""
         return owner(value, self.views)
+
+
+def row_pitch(
+    value: int, values: Sequence[Tensor], views: Mapping[int, int], parts: Mapping[int, Part]
+) -> int | None:
+    """The pitch of a value that is a part, or a view of one with the same rows."""
+    base = owner(value, views)
+    same = values[value].shape[-1:] == values[base].shape[-1:]
+    return parts[base].pitch if base in parts and same else None
 
 
 def owner(value: int, views: Mapping[int, int]) -> int:

@@ -27,4 +27,5 @@ def _leaves(program: Program) -> Iterator[str]:
     for value, base in sorted(program.views.items()):
         yield f"%{value} = view of %{base}: {program.type(value)}"
     for value, part in sorted(program.parts.items()):
-        yield f"%{value} in %{part.whole} from {part.first} on: {program.type(value)}"
+        apart = f", {part.pitch} apart" if part.pitch else ""
+        yield f"%{value} in %{part.whole} from {part.first} on{apart}: {program.type(value)}"

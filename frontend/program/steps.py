@@ -8,11 +8,12 @@ from typing import ClassVar, TypeAlias
 
 from luthier.schedules import Workload
 from luthier.schedules.ir.core import Region, line
+from luthier.schedules.ir.placement import DENSE, Placement
 
 
 @dataclass(frozen=True)
 class Call:
-    """Run ``workload`` on the values ``args`` and store value ``result``.
+    """Run ``workload`` on the values ``args`` and store value ``result``, placed as said.
 
     ``source`` names the model's nodes that this call computes, for people.
     """
@@ -21,6 +22,7 @@ class Call:
     args: tuple[int, ...]
     result: int
     source: str = ""
+    placement: Placement = DENSE
 
     regions: ClassVar[tuple[()]] = ()
 
@@ -40,8 +42,9 @@ class Call:
         return replace(self, args=args, result=number[self.result])
 
     def __str__(self) -> str:
-        workload = self.workload
-        return line(self.defines, workload.key, self.args, (), str(workload), self.source)
+        workload, placement = self.workload, str(self.placement)
+        about = f"{workload} [{placement}]" if placement else str(workload)
+        return line(self.defines, workload.key, self.args, (), about, self.source)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from luthier.schedules import Tensor
 from luthier.schedules.ir.core import needed, require
+from luthier.schedules.ir.placement import span
 
 from .core import Program
 from .steps import walk
@@ -65,26 +66,28 @@ def _sizes(program: Program, value: int) -> tuple[int, int]:
 
 def _verify_parts(program: Program, whole: int) -> None:
     """They have the element type of ``whole`` and fill its elements, each once."""
-    free = np.zeros(program.values[whole].span, bool)
-    _rows(free, program.values[whole])[...] = True
+    all_of, pitch = program.values[whole], program.pitch(whole)
+    free = np.zeros(span(all_of.shape, pitch), bool)
+    _rows(free, all_of, pitch)[...] = True
     for value in program.pieces[whole]:
-        tensor, first = program.values[value], program.parts[value].first
+        tensor, part = program.values[value], program.parts[value]
+        first, size = part.first, span(tensor.shape, part.pitch)
         where = f"%{value} in %{whole} from {first} on"
-        require(tensor.dtype == program.values[whole].dtype, f"{where}: it is {tensor}")
+        require(tensor.dtype == all_of.dtype, f"{where}: it is {tensor}")
         require(value not in program.views, f"{where}: it is a view")
-        elements = free[first : first + tensor.span]
-        require(elements.size == tensor.span, f"{where}: it ends outside")
-        place = _rows(elements, tensor)
+        elements = free[first : first + size]
+        require(elements.size == size, f"{where}: it ends outside")
+        place = _rows(elements, tensor, part.pitch)
         require(bool(place.all()), f"{where}: it lies where another part does")
         place[...] = False
     require(not free.any(), f"the parts of %{whole} leave gaps")
 
 
-def _rows(memory: NDArray[np.bool_], tensor: Tensor) -> NDArray[np.bool_]:
+def _rows(memory: NDArray[np.bool_], tensor: Tensor, pitch: int | None) -> NDArray[np.bool_]:
     """The tensor's own elements, row by row, of the memory that it spans."""
     columns = math.prod(tensor.shape[-1:])
-    rows, pitch = tensor.size // columns, tensor.pitch or columns
-    return np.lib.stride_tricks.as_strided(memory, (rows, columns), (pitch, 1))
+    shape = (tensor.size // columns, columns)
+    return np.lib.stride_tricks.as_strided(memory, shape, (pitch or columns, 1))
 
 
 def _verify_sizes(program: Program) -> None:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from luthier.schedules import Tensor
 from luthier.schedules.ir.core import require
+from luthier.schedules.ir.placement import Placement
 from luthier.schedules.ops.verify import verify
 
 from .core import Program
@@ -37,6 +38,8 @@ def _verify_call(program: Program, call: Call) -> None:
     require(fits, f"{call}: it wants a constant where there is none")
     result = program.values[call.result]
     require(workload.output == result, f"{call}: its result is {result}")
+    lies = Placement.of([program.pitch(arg) for arg in call.args], program.pitch(call.result))
+    require(call.placement == lies, f"{call}: its tensors lie otherwise: {lies}")
 
 
 def _verify_loop(program: Program, loop: Loop) -> None:

@@ -86,7 +86,7 @@ def build(
     resolved = resolve(target, threads, accuracy)
     read = read_model(model, shapes)
     program = import_model(read, resolved)
-    kernels = {call.workload.dense for call in program.calls}
+    kernels = {call.workload for call in program.calls}
     with reading(log, packs, resolved, kernels) as layers:
         layers.cold = not stays_in_cache(program, resolved)
         chosen = choices(program, layers)

@@ -66,7 +66,7 @@ def _is_default(log: FilePath) -> bool:
 
 def choices(program: Program, layers: Layers) -> dict[str, Choice]:
     """What the layers say, by key of the dense workload: where a tensor lies changes little."""
-    computed = {call.workload.dense for call in program.calls}
+    computed = {call.workload for call in program.calls}
     best = {workload.key: layers.best(workload) for workload in computed}
     return {key: choice for key, choice in best.items() if choice}
 

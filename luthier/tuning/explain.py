@@ -62,7 +62,7 @@ def explain(
     resolved = resolve(target, threads, accuracy)
     check_cores(resolved.threads)
     program = import_model(model, resolved, shapes)
-    counts = Counter(call.workload.dense for call in program.calls)
+    counts = Counter(call.workload for call in program.calls)
     with Watch(resolved.threads) as watch:
         peaks, busy = watch.over(lambda: (peak_gflops(resolved), peak_bandwidth(resolved)))
     peak, bandwidth = peaks

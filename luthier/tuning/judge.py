@@ -146,7 +146,7 @@ def _finalists(
 ) -> dict[str, _Kernel]:
     """Each kernel's schedule, and those that were about as fast alone, says one's own log."""
     found: dict[str, _Kernel] = {}
-    for workload in dict.fromkeys(call.workload.dense for call in program.calls):
+    for workload in dict.fromkeys(call.workload for call in program.calls):
         default = normal(registry.default(workload, layers.target))
         first = normal(schedules.get(workload.key, default))
         ranked = list(itertools.islice(layers.ranked(workload), _LOOKED_AT))

@@ -93,7 +93,7 @@ def _calls(
 ) -> dict[str, tuple[Samples, ...]]:
     """Seconds of a call of each kernel, by the steps that all libraries have in common."""
     kernels = artifact.manifest.kernels
-    keys = [kernels[step.kernel].workload.dense.key for step in artifact.manifest.steps]
+    keys = [kernels[step.kernel].workload.key for step in artifact.manifest.steps]
     calls = Counter(keys)
     found: dict[str, list[list[float]]] = {key: [[] for _ in profiles[0]] for key in calls}
     for turn in profiles:

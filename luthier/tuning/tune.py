@@ -144,7 +144,7 @@ def tuned(
         measurer = opened.enter_context(Measurer(resolved, seed=seed))  # gets ready meanwhile
         read = read_model(model, shapes)
         program = import_model(read, resolved)
-        kernels = Counter(call.workload.dense for call in program.calls)
+        kernels = Counter(call.workload for call in program.calls)
         layers = opened.enter_context(writing(log, packs, resolved))
         layers.cold = not stays_in_cache(program, resolved)
         measurer.swept = not stays_in_own_cache(program, resolved)

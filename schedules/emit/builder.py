@@ -20,6 +20,7 @@ from typing import Any
 
 from ..errors import ScheduleError
 from ..ir.kernel import Phase
+from ..ir.placement import span
 from ..ir.workload import Tensor
 from ..late import late
 from ..tir.indices import Expr, Index, ceildiv, tail
@@ -37,6 +38,12 @@ class Slot:
     name: str
     tensor: Tensor
     offset: int = 0  # bytes into the scratch
+    pitch: int | None = None  # elements from one row to the next; see ``Placement``
+
+    @property
+    def span(self) -> int:
+        """Elements from the first to the last one."""
+        return span(self.tensor.shape, self.pitch)
 
 
 class PhaseBuilder:
@@ -54,6 +61,7 @@ class PhaseBuilder:
         self._inner: set[str] = set()  # variables that are made inside of it
         self._bounds = _sym.Analyzer()
         self._buffers = self._declare(slots)
+        self._pitches = {slot.name: slot.pitch for slot in slots}
 
     def _declare(self, slots: Sequence[Slot]) -> dict[str, Any]:
         used = [s.position for s in slots if s.position is not None]
@@ -61,7 +69,7 @@ class PhaseBuilder:
         self.emit(tirx.DeclBuffer(table, data=self._table))
         buffers = {}
         for slot in slots:
-            if slot.tensor.span > _MOST_ELEMENTS:
+            if slot.span > _MOST_ELEMENTS:
                 raise ScheduleError(f"{slot.tensor} has more elements than 32-bit indices reach")
             dtype = "int8" if slot.tensor.dtype == "bool" else slot.tensor.dtype
             pointer = tirx.Var(f"p_{slot.name}", ir.PointerType(ir.PrimType(dtype), "global"))
@@ -71,15 +79,17 @@ class PhaseBuilder:
             else:
                 address = tirx.BufferLoad(table, [slot.position])
             self.emit(tirx.Bind(pointer, tirx.call_intrin(pointer.ty, "tirx.reinterpret", address)))
-            buffer = tirx.decl_buffer(
-                (max(1, slot.tensor.span),), dtype, slot.name, data_alignment=64
-            )
+            buffer = tirx.decl_buffer((max(1, slot.span),), dtype, slot.name, data_alignment=64)
             self.emit(tirx.DeclBuffer(buffer, data=pointer))
             buffers[slot.name] = buffer
         return buffers
 
     def __getitem__(self, name: str) -> Any:
         return self._buffers[name]
+
+    def pitch(self, name: str) -> int | None:
+        """Elements from one row of a slot to the next; None where they follow one another."""
+        return self._pitches[name]
 
     def emit(self, statement: Any) -> None:
         """Append a statement."""

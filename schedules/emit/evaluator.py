@@ -55,8 +55,9 @@ class Evaluator:
 
     def store(self, point: Point, value: Expr | None = None) -> None:
         """Write ``finish`` to the slot ``out``."""
-        builder, pitch = self.builder, self.workload.output.pitch
-        builder.store(builder["out"], point.position(pitch), self.finish(point, value))
+        builder = self.builder
+        place = point.position(builder.pitch("out"))
+        builder.store(builder["out"], place, self.finish(point, value))
 
     def is_serial(self, arg: int | None = None) -> bool:
         """Whether lanes that compute an argument, by default the result, come one by one.

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .placement import DENSE, Placement
 from .space import Schedule
 from .workload import Workload
 
@@ -54,6 +55,7 @@ class Kernel:
     packings: tuple[Packing | None, ...]  # one per workload input
     temps: tuple[int, ...] = ()
     scratch: int = 0
+    placement: Placement = DENSE
 
     def pack(self, index: int, array: Array) -> Array:
         """Constant input ``index`` in the order this kernel reads it, C-contiguous."""

@@ -15,7 +15,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, TypeAlias
 
@@ -26,20 +26,15 @@ from .dtype import ACCEPTED, DTYPES, FLOAT32, DType
 Attr: TypeAlias = "int | float | str | bool | tuple[Attr, ...]"
 
 _SIZE = r"(?:0|[1-9][0-9]{0,17})"
-_TENSOR = re.compile(rf"([a-z0-9]+)\[((?:{_SIZE}(?:,{_SIZE})*)?)\](?::({_SIZE}))?")
+_TENSOR = re.compile(rf"([a-z0-9]+)\[((?:{_SIZE}(?:,{_SIZE})*)?)\]")
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """A shape (elements per dimension, outermost first, row-major) and an element type.
-
-    With a ``pitch`` the tensor is part of a larger one: its rows along the last axis begin
-    ``pitch`` elements apart, more than they have, and what lies between is not its own.
-    """
+    """A shape (elements per dimension, outermost first, row-major) and an element type."""
 
     shape: tuple[int, ...]
     dtype: str = FLOAT32.name
-    pitch: int | None = None
 
     @property
     def size(self) -> int:
@@ -56,21 +51,8 @@ class Tensor:
         """Size of its elements in bytes."""
         return self.element.nbytes(self.size)
 
-    @property
-    def span(self) -> int:
-        """Elements from its first to its last one, with what lies between its rows."""
-        if self.pitch is None:
-            return self.size
-        return (self.size // self.shape[-1] - 1) * self.pitch + self.shape[-1]
-
-    @property
-    def dense(self) -> Tensor:
-        """The same with one row right after the other."""
-        return Tensor(self.shape, self.dtype)
-
     def __str__(self) -> str:
-        text = f"{self.dtype}[{','.join(map(str, self.shape))}]"
-        return text if self.pitch is None else f"{text}:{self.pitch}"
+        return f"{self.dtype}[{','.join(map(str, self.shape))}]"
 
     @staticmethod
     def parse(text: str) -> Tensor:
@@ -78,11 +60,7 @@ class Tensor:
         match = _TENSOR.fullmatch(text)
         if not match or match[1] not in ACCEPTED:
             raise LogError(f"{text[:80]!r} is not a tensor type such as 'float32[1,64,56,56]'")
-        shape = tuple(int(d) for d in match[2].split(",") if d)
-        pitch = int(match[3]) if match[3] else None
-        if pitch is not None and not 0 < (shape or (0,))[-1] < pitch:
-            raise LogError(f"{text[:80]!r} has rows that are longer than they lie apart, or none")
-        return Tensor(shape, match[1], pitch)
+        return Tensor(tuple(int(d) for d in match[2].split(",") if d), match[1])
 
 
 Input: TypeAlias = tuple[Tensor, bool]
@@ -143,9 +121,8 @@ class Op:
 class Workload:
     """Operators over inputs; ``constants[i]`` says that input ``i`` is known at build time.
 
-    Constant inputs are weights: a schedule may ask for them packed in an order of its own. Other
-    inputs and the output may have a pitch, which changes nothing that is computed. Two are equal
-    if their texts are: to Python, an attribute of 0.0 equals -0.0.
+    Constant inputs are weights: a schedule may ask for them packed in an order of its own. Two are
+    equal if their texts are: to Python, an attribute of 0.0 equals -0.0.
     """
 
     inputs: tuple[Tensor, ...]
@@ -186,13 +163,6 @@ class Workload:
         n = len(self.inputs)
         return self.inputs[arg] if arg < n else self.nodes[arg - n].out
 
-    @property
-    def dense(self) -> Workload:
-        """The same without pitches: what it computes, wherever its tensors lie."""
-        last = self.nodes[-1]
-        nodes = (*self.nodes[:-1], replace(last, out=last.out.dense))
-        return replace(self, inputs=tuple(t.dense for t in self.inputs), nodes=nodes)
-
     def to_json(self) -> dict[str, Any]:
         """The readable form that records carry."""
         inputs = [("const " if c else "") + str(t) for t, c in self.signature]
@@ -221,9 +191,6 @@ class Workload:
         for i, node in enumerate(self.nodes):
             if any(not 0 <= a < len(self.inputs) + i for a in node.args):
                 raise LogError(f"node {i} ({node.op}) names an argument that is not before it")
-        weights = (t for t, c in self.signature if c)
-        if any(t.pitch for t in (*weights, *(n.out for n in self.nodes[:-1]))):
-            raise LogError("a weight or a value inside of the kernel has no pitch")
 
     def listing(self) -> str:
         """A line for each input and node, for people."""

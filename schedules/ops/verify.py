@@ -15,7 +15,7 @@ def verify(workload: Workload) -> None:
     region = workload.region
     region.verify(())
     for op in region.statements:
-        verify_types(op, [workload.tensor(arg).dense for arg in op.reads])
+        verify_types(op, [workload.tensor(arg) for arg in op.reads])
 
 
 def verify_types(op: Op, args: Sequence[Tensor]) -> None:
@@ -35,7 +35,7 @@ def verify_types(op: Op, args: Sequence[Tensor]) -> None:
         found = operator.infer(args, dict(op.node.attrs))
     except Exception as error:
         raise IRError(f"{op}: its arguments do not fit ({error})") from error
-    out = op.node.out.dense
+    out = op.node.out
     if operator.is_elementwise:  # a number may have lost its dimensions, which the result has
         more = max(0, len(out.shape) - len(found.shape))
         found = Tensor((1,) * more + found.shape, found.dtype)

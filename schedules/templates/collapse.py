@@ -13,7 +13,7 @@ def collapse(workload: Workload, keep_last: bool = False) -> Workload:
     """The same elementwise workload with neighbouring dimensions merged where nobody can tell.
 
     Two dimensions merge when every operand spans both or broadcasts along both. Inputs that no
-    node uses are left as they are. ``keep_last``, or a pitch, keeps the last dimension apart.
+    node uses are left as they are. ``keep_last`` keeps the last dimension apart.
     """
     if any(not ops.of(node).is_elementwise for node in workload.nodes):
         return workload
@@ -22,7 +22,6 @@ def collapse(workload: Workload, keep_last: bool = False) -> Workload:
         return workload
     used = {a for node in workload.nodes for a in node.args}
     aligned = {a: _align(workload.tensor(a).shape, len(shape)) for a in used}
-    keep_last |= any(workload.tensor(a).pitch for a in used) or bool(workload.output.pitch)
     groups = _merge(shape, list(aligned.values()), keep_last)
 
     def merged(tensor: Tensor, arg: int) -> Tensor:
@@ -35,7 +34,7 @@ def collapse(workload: Workload, keep_last: bool = False) -> Workload:
             for d in group:
                 extent *= full[d]
             dims.append(extent)
-        return Tensor(tuple(dims), tensor.dtype, tensor.pitch)
+        return Tensor(tuple(dims), tensor.dtype)
 
     inputs = tuple(merged(t, i) for i, t in enumerate(workload.inputs))
     n = len(inputs)

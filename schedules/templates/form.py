@@ -9,11 +9,12 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
 from ..ir.kernel import Kernel
+from ..ir.placement import DENSE, Placement
 from ..ir.space import Config, Knob, Schedule, Space
 from ..ir.workload import Workload
 from ..target.target import Target
@@ -33,6 +34,7 @@ class Form(ABC, Generic[K]):
 
     workload: Workload
     target: Target
+    placement: Placement = field(default=DENSE, kw_only=True)  # of a call that wants a kernel
 
     name: ClassVar[str]
     version: ClassVar[int]
@@ -87,8 +89,9 @@ class Form(ABC, Generic[K]):
         chosen = dict(zip(names, default, strict=True))
         return Space(self.name, self.version, self.choices(), chosen, valid)
 
-    def kernel(self, schedule: Schedule) -> Kernel:
-        """The kernel of a schedule of ``space``."""
+    def kernel(self, schedule: Schedule, placement: Placement = DENSE) -> Kernel:
+        """The kernel of a schedule of ``space``, for a call whose tensors lie so."""
         folder = type(self).__module__.rpartition(".")[0]
         emission = importlib.import_module(f"{folder}.emit")
-        return emission.kernel(self, schedule)  # type: ignore[no-any-return]
+        made: Kernel = emission.kernel(replace(self, placement=placement), schedule)
+        return replace(made, placement=placement)

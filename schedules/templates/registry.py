@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import ScheduleError
 from ..ir.kernel import Kernel
+from ..ir.placement import DENSE, Placement
 from ..ir.space import Schedule, Space
 from ..ir.workload import Workload
 from ..target.target import Target
@@ -86,8 +87,10 @@ def default(workload: Workload, target: Target) -> Schedule:
     return forms(workload, target)[0].space.default_schedule()
 
 
-def instantiate(workload: Workload, target: Target, schedule: Schedule) -> Kernel:
-    """The kernel that ``schedule`` makes of ``workload``.
+def instantiate(
+    workload: Workload, target: Target, schedule: Schedule, placement: Placement = DENSE
+) -> Kernel:
+    """The kernel that ``schedule`` makes of ``workload`` where its tensors lie so.
 
     Raises ScheduleError where the template is unknown, has another version, does not fit the
     workload, or the knobs are not in its space.
@@ -97,7 +100,7 @@ def instantiate(workload: Workload, target: Target, schedule: Schedule) -> Kerne
         raise ScheduleError(
             f"template '{form.name}' is at version {form.version}, not {schedule.version}"
         )
-    return form.kernel(form.space.schedule(dict(schedule.knobs)))
+    return form.kernel(form.space.schedule(dict(schedule.knobs)), placement)
 
 
 def loops(workload: Workload, target: Target, template: str, table: Table) -> Loops:

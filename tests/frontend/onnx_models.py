@@ -17,6 +17,7 @@ from onnx.reference import ReferenceEvaluator
 from luthier.frontend import Program, import_model
 from luthier.schedules import Target, Tensor, Workload, ops
 from luthier.schedules.execute import run_kernel
+from luthier.schedules.ir.placement import span
 from luthier.schedules.ops import evaluate
 from luthier.schedules.templates.registry import default, instantiate
 
@@ -142,7 +143,7 @@ def compute(program: Program, inputs: Arrays, kernels: bool = False) -> dict[str
     values = {v: np.asarray(inputs[n]) for n, v in program.inputs} | dict(program.constants)
     for call in program.calls:
         args = [np.array(_value(program, values, a), order="C") for a in call.args]
-        _keep(program, values, call.result, _run(call.workload.dense, args, kernels))
+        _keep(program, values, call.result, _run(call.workload, args, kernels))
     return {n: _value(program, values, v) for n, v in program.outputs}
 
 
@@ -154,24 +155,27 @@ def _keep(program: Program, values: dict[int, np.ndarray], number: int, result: 
         return
     whole = program.values[place.whole]
     memory = values.setdefault(place.whole, np.full(whole.shape, 77, whole.dtype))
-    _elements(memory, program.values[number], place.first)[...] = result
+    elements = _elements(memory, program.values[number], place.first, program.pitch(number))
+    elements[...] = result
 
 
 def _value(program: Program, values: Mapping[int, np.ndarray], number: int) -> np.ndarray:
     place, tensor = program.place(number), program.values[number]
     array = values[place.whole]
     assert array.dtype == tensor.dtype
-    if tensor.pitch is None and array.size == tensor.size:
+    pitch = program.pitch(number)
+    if pitch is None and array.size == tensor.size:
         return array.reshape(tensor.shape)
-    return _elements(array, tensor, place.first).copy()
+    return _elements(array, tensor, place.first, pitch).copy()
 
 
-def _elements(memory: np.ndarray, tensor: Tensor, first: int) -> np.ndarray:
+def _elements(memory: np.ndarray, tensor: Tensor, first: int, pitch: int | None) -> np.ndarray:
     """The elements of a tensor that begins at element ``first``, in place."""
     assert memory.flags.c_contiguous
-    flat = memory.reshape(-1)[first : first + tensor.span]
-    assert flat.size == tensor.span
-    steps = [flat.itemsize * (tensor.pitch or math.prod(tensor.shape[-1:])), flat.itemsize]
+    size = span(tensor.shape, pitch)
+    flat = memory.reshape(-1)[first : first + size]
+    assert flat.size == size
+    steps = [flat.itemsize * (pitch or math.prod(tensor.shape[-1:])), flat.itemsize]
     for extent in reversed(tensor.shape[1:-1]):
         steps.insert(0, steps[0] * extent)
     shape = tensor.shape

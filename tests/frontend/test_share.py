@@ -27,7 +27,7 @@ def test_pieces_that_kernels_compute_are_written_in_place() -> None:
     x = g.x(6, 8)
     program = lowered(g.graph(joined(g, made(g, x, 5), made(g, x, 3, 2))))
     assert kernels(program) == [["matmul"], ["matmul"]]
-    assert [c.workload.output.pitch for c in program.calls] == [8, 8]
+    assert [c.placement.output for c in program.calls] == [8, 8]
     assert sorted(p.first for p in program.parts.values()) == [0, 5]
     (output,) = (v for _, v in program.outputs)
     assert {p.whole for p in program.parts.values()} == {output}
@@ -52,7 +52,7 @@ def test_a_chain_of_concatenations_shares_one_buffer() -> None:
     program = lowered(g.graph(value))
     assert not any("concat" in k for k in kernels(program))
     assert {program.place(part).whole for part in program.parts} == {program.outputs[0][1]}
-    pitches = {c.workload.output.pitch for c in program.calls if c.result in program.parts}
+    pitches = {c.placement.output for c in program.calls if c.result in program.parts}
     assert pitches == {5 + 3 * 3}
 
 
@@ -69,7 +69,7 @@ def test_neighbours_are_copied_together() -> None:
     program = lowered(g.graph(joined(g, y, z, made(g, x, 5))))
     assert copies(program) == [["concat"]]
     (copy,) = (c for c in program.calls if c.workload.nodes[-1].op == "concat")
-    assert copy.workload.output == Tensor((6, 6), pitch=11)
+    assert (copy.workload.output, copy.placement.output) == (Tensor((6, 6)), 11)
 
 
 def test_no_concatenation_becomes_several_copies() -> None:
@@ -144,7 +144,8 @@ def test_rows_of_several_images_are_joined_where_a_piece_has_one() -> None:
     pieces = [g.reshape(made(g, x, 5, seed), 6, 1, 5) for seed in (1, 2)]
     program = lowered(g.graph(joined(g, *pieces)))
     assert kernels(program) == [["matmul"], ["matmul"]]
-    assert program.calls[0].workload.output == Tensor((6, 5), pitch=10)
+    first = program.calls[0]
+    assert (first.workload.output, first.placement.output) == (Tensor((6, 5)), 10)
 
 
 def test_rows_of_several_images_are_copied_where_a_piece_has_more() -> None:
@@ -161,4 +162,4 @@ def test_a_concatenation_that_stays_is_a_piece_of_another() -> None:
     program = lowered(g.graph(joined(g, planes, made(g, other, 3), axis=2)))
     assert copies(program) == [["concat"]]
     (copy,) = (c for c in program.calls if c.workload.nodes[-1].op == "concat")
-    assert copy.workload.output == Tensor((6, 4, 5), pitch=8)
+    assert (copy.workload.output, copy.placement.output) == (Tensor((6, 4, 5)), 8)

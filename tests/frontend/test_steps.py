@@ -12,9 +12,10 @@ from luthier.frontend.program.printing import program_text
 from luthier.frontend.program.verify import verify
 from luthier.schedules import Tensor, Workload, node
 from luthier.schedules.ir.core import IRError
+from luthier.schedules.ir.placement import DENSE, Placement
 
 ROWS, WHOLE, FLAT = Tensor((2, 3)), Tensor((2, 8)), Tensor((16,))
-LEFT, RIGHT = Tensor((2, 3), pitch=8), Tensor((2, 5), pitch=8)
+LEFT, RIGHT, APART = ROWS, Tensor((2, 5)), Placement(output=8)
 
 
 def unary(op: str, given: Tensor, out: Tensor, **attrs: object) -> Workload:
@@ -33,8 +34,12 @@ PROGRAM = Program(
     (("y", 6), ("sides", 4)),
     {1: np.ones((2, 3), np.float32)},
     {5: 4},
-    (Call(ADD, (0, 1), 2, "Add 'a'"), Call(WIDE, (0,), 3), Call(TANH, (5,), 6)),
-    {2: Part(4, 0), 3: Part(4, 3)},
+    (
+        Call(ADD, (0, 1), 2, "Add 'a'", APART),
+        Call(WIDE, (0,), 3, placement=APART),
+        Call(TANH, (5,), 6),
+    ),
+    {2: Part(4, 0, 8), 3: Part(4, 3, 8)},
 )
 
 
@@ -44,10 +49,10 @@ def test_it_is_printed_a_value_a_line() -> None:
         "  %0 = input 'x': float32[2,3]\n"
         "  %1 = constant: float32[2,3]\n"
         "  %5 = view of %4: float32[16]\n"
-        "  %2 in %4 from 0 on: float32[2,3]:8\n"
-        "  %3 in %4 from 3 on: float32[2,5]:8\n"
-        f"  %2 = {ADD.key}(%0, %1): {ADD}  # Add 'a'\n"
-        f"  %3 = {WIDE.key}(%0): {WIDE}\n"
+        "  %2 in %4 from 0 on, 8 apart: float32[2,3]\n"
+        "  %3 in %4 from 3 on, 8 apart: float32[2,5]\n"
+        f"  %2 = {ADD.key}(%0, %1): {ADD} [out:8]  # Add 'a'\n"
+        f"  %3 = {WIDE.key}(%0): {WIDE} [out:8]\n"
         f"  %6 = {TANH.key}(%5): {TANH}\n"
         "  output 'y' = %6\n"
         "  output 'sides' = %4"
@@ -89,7 +94,7 @@ class TestWhatIsNoProgram:
 
     def test_arguments_of_other_types(self) -> None:
         add, wide, tanh = PROGRAM.calls
-        self.refuse("its arguments are", steps=(add, replace(wide, args=(2,)), tanh))
+        self.refuse("its arguments are", steps=(add, wide, replace(tanh, args=(4,))))
         self.refuse("its arguments are", steps=(add, replace(wide, args=(0, 0)), tanh))
 
     def test_a_result_of_another_type(self) -> None:
@@ -116,13 +121,17 @@ class TestWhatIsNoProgram:
         self.refuse("%5 in %9: a value comes from nowhere", views={5: 9})
 
     def test_parts_that_overlap_or_leave_gaps(self) -> None:
-        self.refuse("it lies where another", parts={2: Part(4, 0), 3: Part(4, 2)})
-        self.refuse("it ends outside", parts={2: Part(4, 0), 3: Part(4, 4)})
-        gap = self.other(3, Tensor((2, 4), pitch=8))
+        self.refuse("it lies where another", parts={2: Part(4, 0, 8), 3: Part(4, 2, 8)})
+        self.refuse("it ends outside", parts={2: Part(4, 0, 8), 3: Part(4, 4, 8)})
+        gap = self.other(3, Tensor((2, 4)))
         self.refuse("the parts of %4 leave gaps", values=gap)
 
+    def test_a_call_that_writes_its_rows_otherwise(self) -> None:
+        add, wide, tanh = PROGRAM.calls
+        self.refuse("its tensors lie otherwise", steps=(replace(add, placement=DENSE), wide, tanh))
+
     def test_parts_of_another_element_type(self) -> None:
-        self.refuse("%2 in %4 .*: it is int32", values=self.other(2, Tensor((2, 3), "int32", 8)))
+        self.refuse("%2 in %4 .*: it is int32", values=self.other(2, Tensor((2, 3), "int32")))
 
     def test_two_inputs_of_one_name(self) -> None:
         inputs = (("x", 0), ("x", 7))

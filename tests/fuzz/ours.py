@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def drawn(workloads: Sequence[Workload], made: Target, seed: int) -> dict[str, S
     if seed == 0:
         return {}
     schedules = {}
-    for workload in {w.dense.key: w.dense for w in workloads}.values():
+    for workload in {w.key: w for w in workloads}.values():
         rng = random.Random(f"{seed} {workload.key}")
         if rng.random() >= _DEFAULTS:
             schedules[workload.key] = rng.choice(spaces(workload, made)).sample(rng)
@@ -97,7 +98,7 @@ def _joined(programs: Sequence[Program]) -> Program:
         outputs += [(f"{i}/{n}", first + v) for n, v in program.outputs]
         constants |= {first + v: np.asarray(a) for v, a in program.constants.items()}
         views |= {first + v: first + base for v, base in program.views.items()}
-        parts |= {first + v: Part(first + p.whole, p.first) for v, p in program.parts.items()}
+        parts |= {first + v: replace(p, whole=first + p.whole) for v, p in program.parts.items()}
         number = dict(enumerate(range(first, len(values))))
         steps += program.region.renumbered(number).statements
     return Program(

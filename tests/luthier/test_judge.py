@@ -50,9 +50,9 @@ def tuned(program: Program) -> dict[str, Schedule]:
     """A schedule other than the default for each kernel, by its key."""
     found = {}
     for call in program.calls:
-        space = registry.spaces(call.workload.dense, ZEN3)[0]
+        space = registry.spaces(call.workload, ZEN3)[0]
         other = next(iter(space.neighbours(space.default_schedule())))
-        found[call.workload.dense.key] = normal(other)
+        found[call.workload.key] = normal(other)
     return found
 
 
@@ -78,7 +78,7 @@ class Stage:
 
 def others(program: Program, kernel: int, count: int) -> list[Schedule]:
     """So many schedules of a kernel besides its default and the tuned one."""
-    workload = list(dict.fromkeys(call.workload.dense for call in program.calls))[kernel]
+    workload = list(dict.fromkeys(call.workload for call in program.calls))[kernel]
     space = registry.spaces(workload, ZEN3)[0]
     near = [normal(s) for s in space.neighbours(space.default_schedule())]
     return near[1 : 1 + count]
@@ -132,7 +132,7 @@ def simulated(program, tuned, monkeypatch):
         return verdict, layers, list(built.values())
 
     def workloads():
-        return {c.workload.dense.key: c.workload.dense for c in program.calls}
+        return {c.workload.key: c.workload for c in program.calls}
 
     def timed(near: Sequence[tuple[str, Schedule]], seconds: float):
         """Records of schedules that were timed alone."""
@@ -161,7 +161,7 @@ def simulated(program, tuned, monkeypatch):
 
 def later(program: Program, layers: Layers) -> list[bool]:
     """Of each kernel, whether a build gives it the default from now on."""
-    kernels = {call.workload.dense.key: call.workload.dense for call in program.calls}
+    kernels = {call.workload.key: call.workload for call in program.calls}
     return [
         layers.best(kernel).schedule == normal(registry.default(kernel, ZEN3))
         for kernel in kernels.values()
@@ -224,14 +224,14 @@ class TestFinalists:
             "building it with the second best",
             "building it with the third best",
         ]
-        best = layers.best(program.calls[0].workload.dense)
+        best = layers.best(program.calls[0].workload)
         assert (best.schedule, best.record.detail) == (near[1], WHERE)
 
     def test_one_that_seems_faster_by_chance_is_not(self, simulated, program, tuned):
         verdict, layers, built = simulated([0.9], close={0: [0.7999]})
         assert verdict.decided == {}
         assert len(built) == 3
-        assert layers.best(program.calls[0].workload.dense).schedule == tuned[next(iter(tuned))]
+        assert layers.best(program.calls[0].workload).schedule == tuned[next(iter(tuned))]
 
     def test_one_that_was_slower_alone_is_none(self, simulated):
         verdict, _, built = simulated([0.9], close={0: [0.1]}, alone=1.1e-6)
@@ -285,7 +285,7 @@ def test_where_nothing_changed_or_no_time_is_left_there_is_nothing_to_judge(simu
 
 def test_another_comparison_may_overturn_a_verdict(simulated, program, tuned):
     _, layers, _ = simulated([1.01])
-    workload = program.calls[0].workload.dense
+    workload = program.calls[0].workload
     pair = normal(registry.default(workload, ZEN3)), tuned[workload.key]
     shown = [Measurement(s, Outcome.OK, around(t)) for s, t in zip(pair, (2e-6, 1e-6), strict=True)]
     at = now()
@@ -374,10 +374,10 @@ class TestTheCommand:
             """As if every kernel had a winner."""
             found = {}
             for call in program.calls:
-                space = registry.spaces(call.workload.dense, layers.target)[0]
+                space = registry.spaces(call.workload, layers.target)[0]
                 other = next(iter(space.neighbours(space.default_schedule())), None)
                 if other is not None:
-                    found[call.workload.dense.key] = SimpleNamespace(schedule=other)
+                    found[call.workload.key] = SimpleNamespace(schedule=other)
             assert found
             return found
 

@@ -20,6 +20,7 @@ import numpy as np
 from luthier.schedules import ALIGNMENT, Kernel, Schedule, Target, Tensor, Workload, ops
 from luthier.schedules.codegen import compile_object
 from luthier.schedules.execute import link
+from luthier.schedules.ir.placement import DENSE, Placement, span
 from luthier.schedules.ops import evaluate
 from luthier.schedules.target import host_level
 from luthier.schedules.templates.registry import instantiate, spaces
@@ -60,19 +61,19 @@ class Block:
         return block
 
     @classmethod
-    def like(cls, tensor: Tensor) -> Block:
+    def like(cls, tensor: Tensor, pitch: int | None = None) -> Block:
         """A block that may be part of a larger one, for the elements of ``tensor``."""
         width = tensor.element.bytes
-        return cls(tensor.span * width, width)
+        return cls(span(tensor.shape, pitch) * width, width)
 
-    def elements(self, tensor: Tensor) -> Array:
+    def elements(self, tensor: Tensor, pitch: int | None = None) -> Array:
         """The elements of ``tensor``, in place and without what lies between its rows."""
         flat = self.bytes.view("int8" if tensor.dtype == "bool" else tensor.dtype)
-        if tensor.pitch is None:
+        if pitch is None:
             return flat.reshape(tensor.shape)
         rows, width = tensor.size // tensor.shape[-1], tensor.shape[-1]
         step = flat.itemsize
-        steps = (tensor.pitch * step, step)
+        steps = (pitch * step, step)
         return np.lib.stride_tricks.as_strided(flat, (rows, width), steps)
 
     def poison(self) -> None:
@@ -108,15 +109,18 @@ class Library:
             for i, (array, constant) in enumerate(zip(inputs, workload.constants, strict=True))
         ]
         sources = []
-        for tensor, array, constant in zip(
-            workload.inputs, packed, workload.constants, strict=True
+        placement = kernel.placement
+        for i, ((tensor, constant), array) in enumerate(
+            zip(workload.signature, packed, strict=True)
         ):
-            sources.append(Block.of(array) if constant else Block.like(tensor))
+            pitch = placement.pitch(i)
+            sources.append(Block.of(array) if constant else Block.like(tensor, pitch))
             if not constant:
-                elements = sources[-1].elements(tensor)
+                elements = sources[-1].elements(tensor, pitch)
                 elements[...] = array.reshape(elements.shape)
         before = [block.bytes.copy() for block in sources]
-        out, scratch = Block.like(workload.output), Block(kernel.scratch)
+        out = Block.like(workload.output, placement.output)
+        scratch = Block(kernel.scratch)
         blocks = [*sources, *(Block(size) for size in kernel.temps), out]
         table = (ctypes.c_void_p * len(blocks))(*(block.address for block in blocks))
         for number, phase in enumerate(kernel.phases):
@@ -127,7 +131,7 @@ class Library:
         assert all(block.intact for block in (*blocks, scratch)), "it wrote outside its buffers"
         for block, old in zip(sources, before, strict=True):
             assert np.array_equal(block.bytes, old), "it wrote to an input"
-        elements = out.elements(workload.output)
+        elements = out.elements(workload.output, placement.output)
         result = elements.reshape(workload.output.shape).copy()
         elements.view(f"u{elements.itemsize}")[...] = np.iinfo(f"u{elements.itemsize}").max
         assert (out.bytes == _POISON).all(), "it wrote between its rows"
@@ -217,6 +221,7 @@ def verify(
     level: str,
     *,
     samples: int = 2,
+    placement: Placement = DENSE,
     inputs: Sequence[Array] | None = None,
     template: str | None = None,
     relative: float = 2e-6,
@@ -231,7 +236,7 @@ def verify(
     target = TARGETS[level]
     chosen = list(schedules(workload, target, samples))
     assert template is None or template in {s.template for s in chosen}
-    kernels = [instantiate(workload, target, s) for s in chosen]
+    kernels = [instantiate(workload, target, s, placement) for s in chosen]
     library = Library(kernels, target)
     inputs = draw(workload) if inputs is None else inputs
     want = reference(workload, inputs)

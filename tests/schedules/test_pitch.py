@@ -10,27 +10,24 @@ from dataclasses import replace
 
 import pytest
 from attentions import separate
-from caller import RUNNABLE, TARGETS, in_turn, verify
+from caller import RUNNABLE, in_turn, verify
 from workloads import Builder, conv, conv_transpose, group_norm, matmul, pool, unary
 
-from luthier.schedules import LogError, Tensor, Workload
+from luthier.schedules import Workload
+from luthier.schedules.ir.placement import DENSE, Placement, span
 from luthier.schedules.templates.pitch import reads_apart, writes_apart
-from luthier.schedules.templates.registry import default, spaces
 
 PADS = (1, 1, 1, 1)
 
 
-def apart(workload: Workload, gap: int = 5) -> Workload:
+def apart(workload: Workload, gap: int = 5) -> Placement:
     """The output's rows ``gap`` elements further apart than they are long."""
-    last = workload.nodes[-1]
-    out = replace(last.out, pitch=last.out.shape[-1] + gap)
-    return replace(workload, nodes=(*workload.nodes[:-1], replace(last, out=out)))
+    return Placement(output=workload.output.shape[-1] + gap)
 
 
-def reading(workload: Workload, gap: int = 7) -> Workload:
+def reading(workload: Workload, gap: int = 7) -> Placement:
     """The same for the rows of the first input."""
-    first = replace(workload.inputs[0], pitch=workload.inputs[0].shape[-1] + gap)
-    return replace(workload, inputs=(first, *workload.inputs[1:]))
+    return Placement(((0, workload.inputs[0].shape[-1] + gap),))
 
 
 def total(axis: int) -> Workload:
@@ -109,19 +106,20 @@ def test_what_is_written_apart_is_the_same_and_leaves_its_neighbours_alone(
     name: str, level: str
 ) -> None:
     assert writes_apart(WRITERS[name])
-    verify(apart(WRITERS[name]), level)
+    verify(WRITERS[name], level, placement=apart(WRITERS[name]))
 
 
 @pytest.mark.parametrize("level", RUNNABLE)
 @pytest.mark.parametrize("name", READERS)
 def test_inputs_are_read_apart(name: str, level: str) -> None:
     assert reads_apart(READERS[name], 0)
-    verify(reading(READERS[name]), level)
+    verify(READERS[name], level, placement=reading(READERS[name]))
 
 
 @pytest.mark.parametrize(("name", "level"), in_turn(n for n in WRITERS if n in READERS))
 def test_both_may_lie_apart(name: str, level: str) -> None:
-    verify(apart(reading(WRITERS[name])), level)
+    both = replace(reading(WRITERS[name]), output=apart(WRITERS[name]).output)
+    verify(WRITERS[name], level, placement=both)
 
 
 @pytest.mark.parametrize("name", NO_WRITERS)
@@ -137,38 +135,14 @@ def test_a_convolution_reads_its_image_whole_and_what_is_added_apart() -> None:
     assert reads_apart(added, other)
 
 
-@pytest.mark.parametrize("name", WRITERS)
-def test_the_pitch_changes_neither_spaces_nor_defaults(name: str) -> None:
-    target = TARGETS["x86-64-v3"]
-    there, dense = apart(WRITERS[name]), WRITERS[name]
-    assert default(there, target) == default(dense, target)
-    names = [[s.template for s in spaces(w, target)] for w in (there, dense)]
-    assert names[0] == names[1]
-
-
-def test_a_pitch_is_part_of_the_text() -> None:
-    dense = WRITERS["convolution"]
-    there = apart(dense)
-    assert there.output == Tensor((2, 7, 7, 37), "float32", 42)
-    assert str(there.output) == "float32[2,7,7,37]:42"
-    assert there.key != dense.key
-    assert there.dense == dense
-    assert Workload.from_json(there.to_json()) == there
+def test_a_placement_is_read_as_it_is_written() -> None:
+    placement = Placement.of([None, 9, None, 12], 42)
+    assert str(placement) == "in1:9 in3:12 out:42"
+    assert Placement.parse(str(placement)) == placement
+    assert Placement.parse("") == DENSE == Placement.of([None, None], None)
+    assert [placement.pitch(i) for i in range(4)] == [None, 9, None, 12]
 
 
 def test_the_span_ends_with_the_last_row() -> None:
-    assert Tensor((2, 3, 5), pitch=8).span == 5 * 8 + 5
-    assert Tensor((2, 3, 5), pitch=8).nbytes == 2 * 3 * 5 * 4
-
-
-@pytest.mark.parametrize("text", ["float32[2,3]:3", "float32[2,3]:2", "float32[]:4", "int8[2]:"])
-def test_rows_that_overlap_are_refused(text: str) -> None:
-    with pytest.raises(LogError):
-        Tensor.parse(text)
-
-
-def test_weights_have_no_pitch() -> None:
-    data = WRITERS["matmul"].to_json()
-    data["inputs"] = [f"const {text.removeprefix('const ')}:99" for text in data["inputs"]]
-    with pytest.raises(LogError, match="pitch"):
-        Workload.from_json(data)
+    assert span((2, 3, 5), 8) == 5 * 8 + 5
+    assert span((2, 3, 5), None) == 2 * 3 * 5

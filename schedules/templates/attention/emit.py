@@ -38,7 +38,8 @@ def kernel(form: FusedAttention, schedule: Schedule) -> Kernel:
 
 class _Fused:
     def __init__(self, form: FusedAttention, schedule: Schedule) -> None:
-        self.workload, self.form, self.schedule = form.workload, form.node, schedule
+        self.workload, self.whole, self.schedule = form.workload, form, schedule
+        self.form = form.node
         knobs, self.lanes = form.typed(schedule), form.lanes
         self.tile, self.block = knobs.tile, knobs.vectors * form.lanes  # keys, rows
         self.keys = ceildiv(form.node.keys, ceildiv(form.node.keys, knobs.keys))
@@ -51,7 +52,7 @@ class _Fused:
     def build(self) -> Kernel:
         """The kernel."""
         form, none = self.form, (None,) * len(self.workload.inputs)
-        slots = [*input_slots(self.workload, none), *self.slots, output_slot(self.workload)]
+        slots = [*input_slots(self.whole, none), *self.slots, output_slot(self.whole)]
         self.builder = builder = PhaseBuilder(slots)
         blocks = ceildiv(form.rows, self.block)
         with builder.chunk_loop() as chunk:

@@ -47,11 +47,12 @@ _COMBINE: dict[str, Combine] = {
 
 class _Channelwise:
     def __init__(self, form: Channelwise, schedule: Schedule) -> None:
-        self.workload, self.node, self.op = form.workload, form.node, form.node.op
+        self.form, self.workload = form, form.workload
+        self.node, self.op = form.node, form.node.op
         self.schedule, self.knobs = schedule, form.typed(schedule)
         self.rows, self.columns, self.lanes = form.rows, form.columns, form.lanes
         self.batch, self.channels, self.taps = form.batch, form.channels, form.taps
-        self.pitch = self.workload.tensor(self.node.args[0]).pitch or self.channels
+        self.pitch = form.placement.pitch(self.node.args[0]) or self.channels
 
     def build(self) -> Kernel:
         """The kernel."""
@@ -59,7 +60,7 @@ class _Channelwise:
         if self.op == "conv2d":
             shape = (self.rows.kernel, self.columns.kernel, self.channels)
             packings[self.node.args[1]] = Packing(shape, pack_weights)
-        slots = [*input_slots(self.workload, packings), output_slot(self.workload)]
+        slots = [*input_slots(self.form, packings), output_slot(self.form)]
         self.builder = builder = PhaseBuilder(slots)
         after = epilogue(self.workload)
         self.evaluator = Evaluator(after, builder, loads(builder, after, shift=1), anchor=0)

@@ -69,7 +69,7 @@ class _GridNest:
 
     def build(self) -> Phase:
         """The phase."""
-        slots = [*input_slots(self.workload, self.nest.packings), output_slot(self.workload)]
+        slots = [*input_slots(self.nest.form, self.nest.packings), output_slot(self.nest.form)]
         self.builder = builder = PhaseBuilder(slots)
         after = epilogue(self.workload)
         self.evaluator = Evaluator(after, builder, loads(builder, after, shift=1), anchor=0)

@@ -47,7 +47,8 @@ class _Gemm:
     """The numbers of one product, and the loop nest over them."""
 
     def __init__(self, form: Gemm, schedule: Schedule) -> None:
-        self.workload, self.p, self.lanes = form.workload, form.product, form.lanes
+        self.form, self.workload = form, form.workload
+        self.p, self.lanes = form.product, form.lanes
         self.schedule, self.knobs, p = schedule, form.typed(schedule), form.product
         self.rows, self.width = self.knobs.rows, self.knobs.vectors * self.lanes
         self.panels, self.tiles = ceildiv(p.n, self.width), ceildiv(p.m, self.rows)
@@ -59,7 +60,7 @@ class _Gemm:
 
     def build(self) -> Kernel:
         """The kernel."""
-        slots = [*input_slots(self.workload, self.packings), output_slot(self.workload)]
+        slots = [*input_slots(self.form, self.packings), output_slot(self.form)]
         stage = Slot(None, "stage", Tensor((self.p.k * self.width,)))
         self.builder = builder = PhaseBuilder([*slots, stage] if self.p.staged else slots)
         after = collapse(epilogue(self.workload), keep_last=True)

@@ -44,7 +44,7 @@ class _GroupNorm:
 
     def __init__(self, form: GroupNorm, schedule: Schedule) -> None:
         node, knobs = form.workload.nodes[0], form.typed(schedule)
-        self.workload, self.schedule = form.workload, schedule
+        self.form, self.workload, self.schedule = form, form.workload, schedule
         self.lanes = form.target.lanes(FLOAT32)
         self.x, self.gamma, self.beta = node.args
         self.epsilon = node.attr("epsilon")
@@ -77,8 +77,8 @@ class _GroupNorm:
     def _phase(self, body: Callable[[Index, Index, Index], None]) -> Phase:
         """Chunks are (image, part, block of groups)."""
         none = (None,) * len(self.workload.inputs)
-        slots = [*input_slots(self.workload, none), *self.shared, *self.private]
-        output = output_slot(self.workload, temps=len(self.shared))
+        slots = [*input_slots(self.form, none), *self.shared, *self.private]
+        output = output_slot(self.form, temps=len(self.shared))
         self.builder = builder = PhaseBuilder([*slots, output])
         with builder.chunk_loop() as chunk:
             block = builder.let(modulo(chunk, self.blocks))

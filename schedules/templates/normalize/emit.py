@@ -37,7 +37,8 @@ class _Normalize:
     """The operator over [outer, extent, inner]: ``inner`` is 1 where the axis is the last one."""
 
     def __init__(self, form: Normalize, schedule: Schedule) -> None:
-        self.workload, self.schedule, self.node = form.workload, schedule, form.node
+        self.form, self.workload = form, form.workload
+        self.schedule, self.node = schedule, form.node
         self.grain, self.lanes = form.typed(schedule).grain, form.target.lanes(FLOAT32)
         self.anchor = len(form.workload.inputs) + form.where
         self.outer, self.extent, self.inner = form.sizes
@@ -46,7 +47,7 @@ class _Normalize:
     def build(self) -> Kernel:
         """The kernel."""
         none = (None,) * len(self.workload.inputs)
-        slots = [*input_slots(self.workload, none), output_slot(self.workload)]
+        slots = [*input_slots(self.form, none), output_slot(self.form)]
         self.builder = builder = PhaseBuilder(slots)
         sources = loads(builder, self.workload)
         self.evaluator = Evaluator(self.workload, builder, sources, self.anchor)

@@ -17,8 +17,8 @@ from ...emit.builder import PhaseBuilder
 from ...emit.evaluator import Evaluator, Point
 from ...ir.dtype import FLOAT32
 from ...ir.kernel import Kernel
+from ...ir.placement import DENSE
 from ...ir.space import Schedule
-from ...target.target import Target
 from ...tir.indices import Index, ceildiv, divide, extent, modulo, split_index
 from ...tvm_late import tirx
 from ..collapse import collapse
@@ -29,10 +29,10 @@ from .segments import Segment, columns, segments
 
 def kernel(form: Pointwise, schedule: Schedule) -> Kernel:
     """One phase; the chunks of one segment come after those of another."""
-    workload, target, grain = form.workload, form.target, form.typed(schedule).grain
+    workload, grain = form.workload, form.typed(schedule).grain
     none = (None,) * len(workload.inputs)
-    builder = PhaseBuilder([*input_slots(workload, none), output_slot(workload)])
-    parts = [_Part(s, target, grain) for s in segments(workload)]
+    builder = PhaseBuilder([*input_slots(form, none), output_slot(form)])
+    parts = [_Part(s, form, grain) for s in segments(workload)]
     first = 0
     with builder.chunk_loop() as chunk:
         for part in parts:
@@ -47,15 +47,17 @@ def kernel(form: Pointwise, schedule: Schedule) -> Kernel:
 class _Part:
     """The loop nest of one segment; chunks are (group of rows, block of columns)."""
 
-    def __init__(self, segment: Segment, target: Target, grain: int) -> None:
-        self.workload = collapse(segment.workload) if segment.is_all else segment.workload
+    def __init__(self, segment: Segment, form: Pointwise, grain: int) -> None:
+        self.workload, target = segment.workload, form.target
+        if segment.is_all:
+            self.workload = collapse(segment.workload, keep_last=form.placement != DENSE)
         self.target = target
         inner = (self.workload.output.shape or (1,))[-1]
         self.rows = self.workload.output.size // inner
         self.block = min(inner, max(grain, target.lanes(FLOAT32)))
         self.group = max(1, grain // inner)
         self.blocks = ceildiv(inner, self.block)
-        self.place = _placement(segment, inner)
+        self.place = _placement(segment, inner, form.placement.output)
         self.chunks = ceildiv(self.rows, self.group) * self.blocks
 
     def emit(self, builder: PhaseBuilder, chunk: Index) -> None:
@@ -87,20 +89,20 @@ class _Part:
                 yield full * self.block, rest
 
 
-def _placement(segment: Segment, inner: int) -> Callable[[Index, Index], Index]:
+def _placement(segment: Segment, inner: int, pitch: int | None) -> Callable[[Index, Index], Index]:
     """Maps (row, column) of the segment to the output's flat index."""
     axis, whole, part = segment.axis, segment.whole, segment.workload.output.shape
     if segment.is_all:
-        pitch = segment.pitch or inner
-        return lambda row, column: row * pitch + column
-    pitch = segment.pitch or whole[-1]
+        apart = pitch or inner
+        return lambda row, column: row * apart + column
+    apart = pitch or whole[-1]
     if axis == len(whole) - 1:
-        return lambda row, column: row * pitch + segment.offset + column
+        return lambda row, column: row * apart + segment.offset + column
     after = math.prod(whole[axis + 1 : -1])  # rows for each step along the axis
     per, gap, first = part[axis] * after, whole[axis] * after, segment.offset * after
 
     def place(row: Index, column: Index) -> Index:
-        return (divide(row, per) * gap + first + modulo(row, per)) * pitch + column
+        return (divide(row, per) * gap + first + modulo(row, per)) * apart + column
 
     return place
 

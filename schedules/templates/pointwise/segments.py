@@ -17,14 +17,10 @@ _MOST_CUTS = 16  # each part is code of its own
 
 @dataclass(frozen=True)
 class Segment:
-    """Part of the output: ``workload`` computes it, at ``offset`` along ``axis`` of ``whole``.
-
-    ``pitch`` is the whole output's.
-    """
+    """Part of the output: ``workload`` computes it, at ``offset`` along ``axis`` of ``whole``."""
 
     workload: Workload
     whole: tuple[int, ...]
-    pitch: int | None
     axis: int = 0
     offset: int = 0
 
@@ -41,7 +37,7 @@ def segments(workload: Workload) -> list[Segment]:
         later = workload.nodes[i:]
         if node.op == "concat" and all(_keeps_cut(workload, node, x) for x in later):
             return _cut(workload, n + i, node)
-    return [Segment(workload, workload.output.shape, workload.output.pitch)]
+    return [Segment(workload, workload.output.shape)]
 
 
 def _keeps_cut(workload: Workload, concat: Node, node: Node) -> bool:
@@ -80,7 +76,7 @@ def _cut(workload: Workload, concat_arg: int, concat: Node) -> list[Segment]:
         if position == len(workload.nodes) - 1:
             nodes.append(Node("cast", (piece,), Tensor(shape, concat.out.dtype)))
         part = replace(workload, nodes=tuple(nodes))
-        found.append(Segment(part, concat.out.shape, workload.output.pitch, axis, offset))
+        found.append(Segment(part, concat.out.shape, axis, offset))
         offset += shape[axis]
     return found
 

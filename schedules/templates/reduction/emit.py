@@ -33,7 +33,8 @@ def kernel(form: Reduction, schedule: Schedule) -> Kernel:
 
 class _Reduction:
     def __init__(self, form: Reduction, schedule: Schedule) -> None:
-        self.workload, self.schedule, self.node = form.workload, schedule, form.node
+        self.form, self.workload = form, form.workload
+        self.schedule, self.node = schedule, form.node
         self.grain, self.lanes = form.typed(schedule).grain, form.target.lanes(FLOAT32)
         self.anchor = len(form.workload.inputs) + form.where
         self.source: Tensor = form.workload.tensor(self.node.args[0])
@@ -46,7 +47,7 @@ class _Reduction:
     def build(self) -> Kernel:
         """The kernel."""
         none = (None,) * len(self.workload.inputs)
-        slots = [*input_slots(self.workload, none), output_slot(self.workload)]
+        slots = [*input_slots(self.form, none), output_slot(self.form)]
         self.builder = PhaseBuilder(slots)
         sources = loads(self.builder, self.workload)
         self.evaluator = Evaluator(self.workload, self.builder, sources, self.anchor)

@@ -45,7 +45,7 @@ def kernel(form: RelaxOp, schedule: Schedule) -> Kernel:
     """A phase for each loop nest."""
     workload = form.workload
     functions, calls = _legalize(workload)
-    values: list[Slot] = input_slots(workload, (None,) * len(workload.inputs))
+    values: list[Slot] = input_slots(form, (None,) * len(workload.inputs))
     nests: list[tuple[Any, dict[Any, int]]] = []
     temps: list[Tensor] = []
     inputs = len(workload.inputs)

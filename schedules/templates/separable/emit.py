@@ -70,8 +70,8 @@ class _Separable:
         packings[self.taps] = Packing(
             (self.blocks, *window, width), lambda taps: pack_taps(taps, width)
         )
-        inputs = input_slots(self.workload, packings)
-        self.builder = builder = PhaseBuilder([*inputs, self.ring, output_slot(self.workload)])
+        inputs = input_slots(self.form, packings)
+        self.builder = builder = PhaseBuilder([*inputs, self.ring, output_slot(self.form)])
         before, after = (epilogue(half.workload) for half in (self.form.first, self.form.second))
         self.before = Evaluator(before, builder, loads(builder, before, shift=1), anchor=0)
         self.after = Evaluator(after, builder, loads(builder, after, shift=1), anchor=0)

@@ -29,7 +29,8 @@ def kernel(form: Transpose, schedule: Schedule) -> Kernel:
 
 class _Transpose:
     def __init__(self, form: Transpose, schedule: Schedule) -> None:
-        self.workload, self.schedule, self.moved = form.workload, schedule, form.moved
+        self.form, self.workload = form, form.workload
+        self.schedule, self.moved = schedule, form.moved
         self.shape = form.workload.output.shape
         self.last = len(self.shape) - 1
         self.lanes, self.columns, self.grain = form.typed(schedule)
@@ -38,7 +39,7 @@ class _Transpose:
     def build(self) -> Kernel:
         """The kernel."""
         none = (None,) * len(self.workload.inputs)
-        slots = [*input_slots(self.workload, none), output_slot(self.workload)]
+        slots = [*input_slots(self.form, none), output_slot(self.form)]
         self.builder = builder = PhaseBuilder(slots)
         self.evaluator = Evaluator(self.workload, builder, loads(builder, self.workload))
         extents = [self.shape[d] for d in self.others]
@@ -92,5 +93,5 @@ class _Transpose:
                 at = list(coords)
                 at[self.moved], at[self.last] = first + lane, column + c
                 value = builder.load(local, c * lanes + lane)
-                place = Point(self.shape, tuple(at)).position(self.workload.output.pitch)
+                place = Point(self.shape, tuple(at)).position(self.form.placement.output)
                 builder.store(builder["out"], place, value)

@@ -61,10 +61,10 @@ class _Winograd:
     def _multiply(self) -> Phase:
         """Chunks are (group of panels, block of tiles)."""
         slots = [
-            *input_slots(self.g.workload, self.g.packings),
+            *input_slots(self.g.form, self.g.packings),
             self.g.inputs,
             self.g.products,
-            output_slot(self.g.workload, temps=0 if self.g.one_stage else 1),
+            output_slot(self.g.form, temps=0 if self.g.one_stage else 1),
         ]
         self.builder = builder = PhaseBuilder(slots)
         after = epilogue(self.g.workload)

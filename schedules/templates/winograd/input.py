@@ -20,7 +20,8 @@ class Geometry:
     """The numbers of one convolution under one schedule."""
 
     def __init__(self, form: Winograd, schedule: Schedule) -> None:
-        self.workload, self.schedule, self.knobs = form.workload, schedule, form.typed(schedule)
+        self.form, self.workload, self.schedule = form, form.workload, schedule
+        self.knobs = form.typed(schedule)
         self.source, self.weight = form.workload.nodes[0].args
         self.rows, self.columns, self.lanes = form.rows, form.columns, form.lanes
         self.batch, self.in_c, self.out_c = form.batch, form.in_c, form.out_c
@@ -66,7 +67,7 @@ class InputTransform:
     def phase(self) -> Phase:
         """Chunks are (image, row of tiles, group of channel vectors)."""
         g = self.g
-        builder = PhaseBuilder([input_slots(g.workload, g.packings)[g.source], g.inputs])
+        builder = PhaseBuilder([input_slots(g.form, g.packings)[g.source], g.inputs])
         strips = ceildiv(g.in_c, g.lanes)
         group = min(g.knobs.channels, strips)
         groups = ceildiv(strips, group)
