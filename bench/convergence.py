@@ -27,7 +27,7 @@ from bench.models import all_models, cache_folder
 from bench.standings import markdown, percentages
 from luthier.autotune import Layers, Store
 from luthier.autotune import tune as tune_workloads
-from luthier.autotune.budget import Policy
+from luthier.autotune.search.budget import Policy
 from luthier.frontend import import_model, read_model
 from luthier.inputs.samples import random_inputs
 from luthier.schedules import Workload

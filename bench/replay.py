@@ -20,9 +20,9 @@ from rich.console import Console
 from bench import pool, results
 from bench.pool import Pool
 from bench.standings import markdown
-from luthier.autotune.model import CostModel, Examples
-from luthier.autotune.record import normal
-from luthier.autotune.search import KernelSearch
+from luthier.autotune.records.record import normal
+from luthier.autotune.search.model import CostModel, Examples
+from luthier.autotune.search.proposals import KernelSearch
 from luthier.schedules import Schedule
 from luthier.schedules.registry import spaces
 

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from luthier.autotune import Layers, Pack, Record, Store, selection, write_pack
-from luthier.autotune.address import is_server, is_url
-from luthier.autotune.validity import Validity
+from luthier.autotune import Layers, Pack, Record, Store, write_pack
+from luthier.autotune.records import selection
+from luthier.autotune.records.address import is_server, is_url
+from luthier.autotune.records.validity import Validity
 from luthier.schedules import Schedule, Target, Workload
 from luthier.schedules.errors import LogError, UsageError
 from luthier.schedules.redaction import shown

@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from luthier.autotune.noise import Watch
+from luthier.autotune.measure.noise import Watch
 from luthier.deploy import Artifact, load
 from luthier.schedules.counts import flops, traffic
 from luthier.schedules.target import check_cores

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 from luthier.autotune import Choice, Layers, Pack, Store, Trust
-from luthier.autotune.address import is_url
+from luthier.autotune.records.address import is_url
 from luthier.frontend import Program
 from luthier.schedules import Target, Workload
 from luthier.schedules.errors import UsageError

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from luthier.autotune import Pack, Store
-from luthier.autotune.address import is_server, is_url
-from luthier.autotune.lines import first_byte
+from luthier.autotune.records.address import is_server, is_url
+from luthier.autotune.records.lines import first_byte
 from luthier.schedules.files import open_regular
 
 from .layers import FilePath

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from luthier.autotune import Explanation, Layers, Store
 from luthier.autotune import explain as explain_workloads
-from luthier.autotune.noise import Watch
+from luthier.autotune.measure.noise import Watch
 from luthier.frontend import import_model
 from luthier.schedules import Target
 from luthier.schedules.counts import flops, traffic

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from luthier.autotune import Layers, Machine, Outcome
-from luthier.autotune.measurement import Measurement, recorded, side_by_side
-from luthier.autotune.record import normal, now
-from luthier.autotune.winner import NOTABLE
+from luthier.autotune.measure.measurement import Measurement, recorded, side_by_side
+from luthier.autotune.records.record import normal, now
+from luthier.autotune.records.winner import NOTABLE
 from luthier.deploy import build as build_program
 from luthier.frontend import Program
 from luthier.schedules import Schedule, Workload, registry

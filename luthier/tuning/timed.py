@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from luthier.autotune.noise import Watch
+from luthier.autotune.measure.noise import Watch
 from luthier.deploy import Artifact, load
 
 from ..inputs.samples import Array

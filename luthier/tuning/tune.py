@@ -15,9 +15,9 @@ import onnx
 
 from luthier.autotune import Progress, TuneResult
 from luthier.autotune import tune as tune_workloads
-from luthier.autotune.clock import Clock
-from luthier.autotune.measure import Measurer
-from luthier.autotune.results import KernelResult
+from luthier.autotune.measure.measurer import Measurer
+from luthier.autotune.search.clock import Clock
+from luthier.autotune.search.results import KernelResult
 from luthier.frontend import ReadModel, import_model, read_model
 from luthier.schedules import Target
 from luthier.schedules.errors import TargetError

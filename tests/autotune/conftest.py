@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from luthier.autotune.layers import Layers
-from luthier.autotune.machine import Machine
-from luthier.autotune.record import Outcome, Record, Timing, normal, now
-from luthier.autotune.store import Store
-from luthier.autotune.trust import Asker
+from luthier.autotune.records.layers import Layers
+from luthier.autotune.records.machine import Machine
+from luthier.autotune.records.record import Outcome, Record, Timing, normal, now
+from luthier.autotune.records.store import Store
+from luthier.autotune.records.trust import Asker
 from luthier.schedules import Knob, Schedule, Space, Target, Tensor, Workload, node
 
 MakeRecord = Callable[..., Record]

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from luthier.autotune.worker import Message, serve
+from luthier.autotune.measure.worker import Message, serve
 
 
 def plan(folder: Path, *words: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from luthier.autotune import Layers, Store, explain
-from luthier.autotune.record import normal
+from luthier.autotune.records.record import normal
 from luthier.schedules import Schedule, Space, Tensor, Workload, node
 from luthier.schedules.registry import default, spaces
 

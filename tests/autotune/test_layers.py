@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from luthier.autotune.machine import Machine
-from luthier.autotune.record import Outcome
-from luthier.autotune.selection import best_of, latest, winners
-from luthier.autotune.trust import Asker, Trust
-from luthier.autotune.validity import Validity
+from luthier.autotune.records.machine import Machine
+from luthier.autotune.records.record import Outcome
+from luthier.autotune.records.selection import best_of, latest, winners
+from luthier.autotune.records.trust import Asker, Trust
+from luthier.autotune.records.validity import Validity
 from luthier.schedules import Knob, Schedule, Space, Target
 
 ASK = Asker.of  # conftest puts a Zen 3 in its place
@@ -20,7 +20,7 @@ ASK = Asker.of  # conftest puts a Zen 3 in its place
 @pytest.fixture(autouse=True)
 def equal_burden(monkeypatch):
     """The fake template has no loop nest to weigh."""
-    monkeypatch.setattr("luthier.autotune.layers.Layers._is_light", lambda *a: True)
+    monkeypatch.setattr("luthier.autotune.records.layers.is_light", lambda *a: True)
 
 
 def chosen(layers, workload):
@@ -287,7 +287,7 @@ class TestOnOtherMachines:
     def test_nothing_is_inherited_that_is_more_work_here(
         self, make_layers, make_record, workload, others, monkeypatch
     ):
-        monkeypatch.setattr("luthier.autotune.layers.Layers._is_light", lambda *a: False)
+        monkeypatch.setattr("luthier.autotune.records.layers.is_light", lambda *a: False)
         on, _ = others[Trust.SAME_CPU]
         layers = make_layers([], [make_record(0, 1e-3, on=on), make_record(1, 1e-4, on=on)])
         assert layers.best(workload) is None

@@ -12,11 +12,12 @@ from dataclasses import replace
 
 import pytest
 
-from luthier.autotune import limits, tune
-from luthier.autotune.layers import Layers
-from luthier.autotune.measure import Measurement, Measurer
-from luthier.autotune.record import Outcome, normal
-from luthier.autotune.store import Store
+from luthier.autotune import tune
+from luthier.autotune.measure import limits
+from luthier.autotune.measure.measurer import Measurement, Measurer
+from luthier.autotune.records.layers import Layers
+from luthier.autotune.records.record import Outcome, normal
+from luthier.autotune.records.store import Store
 from luthier.schedules import LogError, Tensor, ToolchainError, Workload, node, registry
 from luthier.schedules.target import host
 
@@ -33,7 +34,7 @@ def ulimit(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                 resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
 
         start = functools.partial(subprocess.Popen, preexec_fn=begin)
-        monkeypatch.setattr("luthier.autotune.worker.subprocess.Popen", start)
+        monkeypatch.setattr("luthier.autotune.measure.worker.subprocess.Popen", start)
 
     return limit
 

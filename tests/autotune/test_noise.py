@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 
-from luthier.autotune.harness import Harness, compile_harness
-from luthier.autotune.measurement import Measurement, side_by_side
-from luthier.autotune.record import Outcome
-from luthier.autotune.runner import timed
+from luthier.autotune.measure.harness import Harness, compile_harness
+from luthier.autotune.measure.measurement import Measurement, side_by_side
+from luthier.autotune.measure.runner import timed
+from luthier.autotune.records.record import Outcome
 from luthier.schedules import Schedule
 
 CANDIDATE = Schedule("pointwise", 1, (("grain", 1024),))

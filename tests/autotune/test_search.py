@@ -10,11 +10,11 @@ import time
 import numpy as np
 import pytest
 
-from luthier.autotune.budget import KernelState, Policy, next_kernel, patience
-from luthier.autotune.features import columns, schedule_columns
-from luthier.autotune.model import CostModel, Examples
-from luthier.autotune.record import normal
-from luthier.autotune.search import KernelSearch, Options
+from luthier.autotune.records.record import normal
+from luthier.autotune.search.budget import KernelState, Policy, next_kernel, patience
+from luthier.autotune.search.features import columns, schedule_columns
+from luthier.autotune.search.model import CostModel, Examples
+from luthier.autotune.search.proposals import KernelSearch, Options
 from luthier.schedules import Knob, Schedule, ScheduleError, Space, Tensor, Workload, node
 
 POWERS = tuple(2**i for i in range(8))

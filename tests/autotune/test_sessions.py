@@ -12,14 +12,15 @@ from types import TracebackType
 import pytest
 
 from luthier.autotune import Layers, Progress, Store, TuneResult, tune
-from luthier.autotune.budget import Policy
-from luthier.autotune.clock import Clock, Pace
-from luthier.autotune.machine import Machine
-from luthier.autotune.measurement import Measurement, recorded, side_by_side
-from luthier.autotune.model import CostModel
-from luthier.autotune.record import Outcome, Record, normal
-from luthier.autotune.search import KernelSearch
-from luthier.autotune.winner import NOTABLE
+from luthier.autotune.measure.measurement import Measurement, recorded, side_by_side
+from luthier.autotune.measure.pace import Pace
+from luthier.autotune.records.machine import Machine
+from luthier.autotune.records.record import Outcome, Record, normal
+from luthier.autotune.records.winner import NOTABLE
+from luthier.autotune.search.budget import Policy
+from luthier.autotune.search.clock import Clock
+from luthier.autotune.search.model import CostModel
+from luthier.autotune.search.proposals import KernelSearch
 from luthier.schedules import Schedule, Target, Tensor, Workload, node, registry
 
 ZEN3 = Target("x86-64-v3", "znver3", 2, 32768, 524288, 33554432)
@@ -70,7 +71,7 @@ def plain_search(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(KernelSearch, "propose", propose)
     monkeypatch.setattr(KernelSearch, "tell", lambda self, s, seconds: self._told.add(normal(s)))
     monkeypatch.setattr(CostModel, "fit", lambda self, groups: None)
-    monkeypatch.setattr("luthier.autotune.tuner.warm_up", lambda: None)
+    monkeypatch.setattr("luthier.autotune.search.tuner.warm_up", lambda: None)
 
 
 @dataclass

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from luthier.autotune.layers import Layers
-from luthier.autotune.model import CostModel, examples
-from luthier.autotune.parse import parse_record
-from luthier.autotune.record import Record, normal
-from luthier.autotune.selection import best_of, is_stale, latest, winners
-from luthier.autotune.store import Store
+from luthier.autotune.records.layers import Layers
+from luthier.autotune.records.parse import parse_record
+from luthier.autotune.records.record import Record, normal
+from luthier.autotune.records.selection import best_of, is_stale, latest, winners
+from luthier.autotune.records.store import Store
+from luthier.autotune.search.model import CostModel, examples
 from luthier.schedules import LuthierError, Tensor, Workload, node, registry
 
 ROUNDS = 300

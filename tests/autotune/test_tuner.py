@@ -25,9 +25,9 @@ from luthier.autotune import (
     TuneResult,
     tune,
 )
-from luthier.autotune.budget import Policy
-from luthier.autotune.measure import Measurement, Measurer
-from luthier.autotune.record import normal
+from luthier.autotune.measure.measurer import Measurement, Measurer
+from luthier.autotune.records.record import normal
+from luthier.autotune.search.budget import Policy
 from luthier.schedules import Target, TargetError, Tensor, UsageError, Workload, node, registry
 from luthier.schedules.target import available_cores, host
 

@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).parent))  # builders are those of faulty.p
 
 from faulty import plan
 
-from luthier.autotune import worker
-from luthier.autotune.builders import Builders
-from luthier.autotune.worker import Worker
+from luthier.autotune.measure import worker
+from luthier.autotune.measure.builders import Builders
+from luthier.autotune.measure.worker import Worker
 from luthier.schedules import Schedule, Target, ToolchainError, Workload
 
 SCHEDULES = [Schedule("fake", 1, (("number", n),)) for n in range(3)]
@@ -31,7 +31,7 @@ Build = Callable[..., list[dict[str, object]]]
 @pytest.fixture
 def builders(tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch) -> Iterator[Builders]:
     monkeypatch.setattr(
-        "luthier.autotune.builders.Worker", lambda module, folder: Worker("faulty", folder)
+        "luthier.autotune.measure.builders.Worker", lambda module, folder: Worker("faulty", folder)
     )
     plan(tmp_path)
     opened = Builders(target, 0, tmp_path, 1)
@@ -138,7 +138,7 @@ def test_an_interrupt_leaves_no_answer_for_the_next_request(builders, build, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("luthier.autotune.builders.wait_any", interrupted)
+        patch.setattr("luthier.autotune.measure.builders.wait_any", interrupted)
         with pytest.raises(KeyboardInterrupt):
             build(count=3)
     assert builders.pids == []
@@ -155,7 +155,7 @@ class TestStarting:
             return start(*arguments, **settings)
 
         monkeypatch.setattr(worker, "_PAUSE", 0.01)
-        monkeypatch.setattr("luthier.autotune.worker.subprocess.Popen", scarce)
+        monkeypatch.setattr("luthier.autotune.measure.worker.subprocess.Popen", scarce)
         plan(tmp_path)
         started = Worker("faulty", tmp_path)
         started.send({"schedules": {"c0": {}}})
@@ -168,7 +168,7 @@ class TestStarting:
             raise OSError(number, os.strerror(number))
 
         monkeypatch.setattr(worker, "_PAUSE", 0.01)
-        monkeypatch.setattr("luthier.autotune.worker.subprocess.Popen", none)
+        monkeypatch.setattr("luthier.autotune.measure.worker.subprocess.Popen", none)
         with pytest.raises(ToolchainError, match=f"cannot start.*{os.strerror(number)}"):
             Worker("faulty", tmp_path)
 

@@ -14,10 +14,10 @@ import pytest
 
 import luthier
 from luthier.autotune import Layers, Outcome, Store
-from luthier.autotune.machine import Machine
-from luthier.autotune.measure import Measurer
-from luthier.autotune.measurement import Measurement, recorded, side_by_side
-from luthier.autotune.record import normal, now
+from luthier.autotune.measure.measurement import Measurement, recorded, side_by_side
+from luthier.autotune.measure.measurer import Measurer
+from luthier.autotune.records.machine import Machine
+from luthier.autotune.records.record import normal, now
 from luthier.frontend import Program, import_model
 from luthier.schedules import Schedule, Target, registry
 from luthier.tuning.footprint import (

@@ -69,7 +69,7 @@ def test_what_ships_is_the_last_layer(cli, model, tmp_path, monkeypatch):
     Path("luthier.db").unlink()
     monkeypatch.setattr("luthier.records.layers._shipped", _shipped)
     monkeypatch.setattr("importlib.resources.files", lambda package: tmp_path / "packs")
-    monkeypatch.setattr("luthier.autotune.measure.Measurer.__init__", None)
+    monkeypatch.setattr("luthier.autotune.measure.measurer.Measurer.__init__", None)
     done = cli("build", model, "-o", "out", "--threads", "2", "--require-hits")
     assert done.code == 0
     assert f"  {SHIPPED}: 2 measured on this kind of machine\n" in done.out

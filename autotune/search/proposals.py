@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from luthier.schedules import Schedule, Space, Target, Workload
 
+from ..records.record import normal
 from .boosting import Scores
 from .features import columns
 from .model import CostModel, Examples, Refined
-from .record import normal
 
 _TIE = np.float32(1e-3)  # of the logarithm of speed: no difference that could be measured
 Digits = NDArray[np.int16]  # one row a candidate, one choice's position a knob

@@ -16,9 +16,9 @@ from luthier.schedules.codegen import compile_object
 from luthier.schedules.execute import link
 from luthier.schedules.kernel import Array, Kernel
 
+from ..records.record import Outcome
 from .inputs import draw
 from .limits import clamp, is_limit
-from .record import Outcome
 from .worker import Message, serve
 
 

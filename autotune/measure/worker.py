@@ -24,8 +24,8 @@ from typing import IO, Any
 
 from luthier.schedules import ToolchainError
 
+from ..records.record import one_line
 from . import limits
-from .record import one_line
 
 Message = dict[str, Any]
 

@@ -22,13 +22,13 @@ from luthier.schedules import Schedule, Target, Tensor, ToolchainError, Workload
 from luthier.schedules.target import check_cores
 from luthier.schedules.temporary import TemporaryFolder
 
+from ..records.closing import Closing
+from ..records.machine import Machine
+from ..records.record import Outcome, Record, normal
 from .builders import Builders
-from .clock import Pace
-from .closing import Closing
 from .harness import Effort, compile_harness
-from .machine import Machine
 from .measurement import Measurement, is_quiet, recorded, side_by_side
-from .record import Outcome, Record, normal
+from .pace import Pace
 from .worker import Message, Worker, WorkerLost
 
 _ROOM = 1 << 30  # bytes of packed constants on the disk at once
@@ -262,7 +262,7 @@ class Measurer(Closing):
 
     def _ask_runner(self, request: dict[str, Any]) -> Message:
         if self._runner is None:
-            self._runner = Worker("luthier.autotune.runner", self._folder)
+            self._runner = Worker("luthier.autotune.measure.runner", self._folder)
         try:
             self._runner.send(request)
             return self._runner.receive(time.monotonic() + self.limits.run + 30)

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 
 from luthier.schedules import Schedule, Target, Workload, registry
 
+from ..records.layers import Layers
+from ..records.record import Record, normal
 from .budget import KernelState
-from .layers import Layers
-from .record import Record, normal
+from .proposals import KernelSearch
 from .results import KernelResult
-from .search import KernelSearch
 
 _FINALISTS = 3  # compared at once, since the very fastest may have been lucky
 _LOOKED_AT = 16  # fastest records, which finalists are taken from

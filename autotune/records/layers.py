@@ -18,21 +18,20 @@ from functools import cached_property
 
 from luthier.schedules import Schedule, ScheduleError, Target, Workload
 
+from .burden import is_light
 from .closing import Closing
-from .features import schedule_columns
 from .kind import Kind, either
 from .machine import Machine
 from .record import Record
 from .store import Store
 from .trust import Asker, Trust, processor
-from .validity import NONSENSE, Spaces, Validity
+from .validity import Spaces, Validity
 from .winner import winner
 
 MOST_HINTS = 3
 _FROM_ONE = 2  # hints of one machine in one layer, unless there are too few others
 _LOOKED_AT = 32  # of its records of a kernel, the fastest
 _NEAREST = 4  # machines whose records are looked at
-_BURDEN = math.log2(1.05)  # of the busiest thread, beyond the default's
 
 
 @dataclass(frozen=True)
@@ -280,7 +279,7 @@ class Layers(Closing):
             choice = Choice(record, trust, kind.store.name, schedule)
             if default_won:
                 fallback = fallback or choice
-            elif self._is_light(record, default):
+            elif is_light(record, self.target, default):
                 return choice
             if not alone:
                 break
@@ -332,13 +331,3 @@ class Layers(Closing):
             wrong = (store.refuted(workload) for store in self._stores)
             self._refuted[workload.key] = set().union(*wrong)
         return self._refuted[workload.key]
-
-    def _is_light(self, record: Record, default: Schedule) -> bool:
-        """Whether the busiest thread has little more to do here than with the default."""
-        pair = record.schedule, default
-        try:
-            tables = [schedule_columns(record.workload, self.target, [s]) for s in pair]
-        except NONSENSE:  # a stranger's workload
-            return False
-        theirs, ours = (float(table["busiest cycles"][0]) for table in tables)
-        return theirs <= ours + _BURDEN

@@ -17,7 +17,7 @@ from time import monotonic
 from luthier.schedules import Schedule, Target, ToolchainError, Workload
 from luthier.schedules.target import available_cores
 
-from .record import Outcome
+from ..records.record import Outcome
 from .worker import Message, Worker, WorkerLost, wait_any
 
 _MOST_BUILDERS = 8
@@ -120,7 +120,7 @@ class Builders:
             worker.stop()
             worker = None
         if worker is None:
-            worker = Worker("luthier.autotune.builder", self._folder)
+            worker = Worker("luthier.autotune.measure.builder", self._folder)
             self._workers[slot] = worker
         return worker
 

@@ -10,16 +10,16 @@ from dataclasses import replace
 
 from luthier.schedules import Schedule, UsageError, Workload
 
+from ..measure.measurement import Measurement
+from ..measure.measurer import Measurer, ReferenceFailed
+from ..records.layers import Layers
+from ..records.record import Outcome, Record, now
 from .boosting import warm_up
 from .budget import Policy, next_kernel, patience
 from .clock import Clock
 from .interrupt import held_back
 from .kernel import Kernel
-from .layers import Layers
-from .measure import Measurer, ReferenceFailed
-from .measurement import Measurement
 from .model import CostModel, examples
-from .record import Outcome, Record, now
 from .results import Progress, TuneResult
 
 _BATCH = 8

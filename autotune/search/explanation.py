@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from luthier.schedules import Schedule, Target, Workload, registry
 
+from ..records.layers import Layers
+from ..records.record import Record, normal
 from .features import schedule_columns
-from .layers import Layers
 from .model import CostModel, examples
-from .record import Record, normal
 
 MOST_CREDITS = 5
 

@@ -29,10 +29,10 @@ from luthier.schedules import ALIGNMENT, Target, Tensor, Workload
 from luthier.schedules.kernel import Array
 from luthier.schedules.target import available_cores
 
+from ..records.record import Outcome
 from . import limits
 from .harness import Caches, Effort, Harness, KernelCall, is_disturbed
 from .inputs import draw
-from .record import Outcome
 from .worker import Message, serve
 
 RTOL, ATOL = 1e-3, 1e-4  # ATOL is a fraction of the reference's largest magnitude
