@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from luthier.schedules.late import late_names
 
 if TYPE_CHECKING:
-    from .records.layers import Choice, Layers
     from .records.machine import Machine
     from .records.pack import Pack, write_pack
     from .records.record import Outcome, Record, Timing
+    from .records.sources import Choice, Sources
     from .records.store import Store
     from .records.trust import Trust
     from .search.explanation import Credit, Explanation, KnobChoice, explain
@@ -23,12 +23,12 @@ __all__ = [
     "Explanation",
     "KernelResult",
     "KnobChoice",
-    "Layers",
     "Machine",
     "Outcome",
     "Pack",
     "Progress",
     "Record",
+    "Sources",
     "Store",
     "Timing",
     "Trust",
@@ -42,7 +42,7 @@ __getattr__ = late_names(
     __name__,
     {
         ".search.explanation": ("Credit", "Explanation", "KnobChoice", "explain"),
-        ".records.layers": ("Choice", "Layers"),
+        ".records.sources": ("Choice", "Sources"),
         ".records.machine": ("Machine",),
         ".records.pack": ("Pack", "write_pack"),
         ".records.record": ("Outcome", "Record", "Timing"),

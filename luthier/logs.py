@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from luthier.autotune import Layers, Pack, Record, Store, write_pack
+from luthier.autotune import Pack, Record, Sources, Store, write_pack
 from luthier.autotune.records import selection
 from luthier.autotune.records.address import is_server, is_url
 from luthier.autotune.records.validity import Validity
@@ -23,8 +23,7 @@ from luthier.schedules.target import DEFAULT_ACCURACY
 
 from .arguments import validated
 from .machine.target import resolve
-from .records.layers import DEFAULT_LOG, FilePath, reading
-from .records.sources import opened
+from .records.sources import DEFAULT_LOG, FilePath, opened, reading
 from .records.verify import Remeasured, SourceCheck, VerifyReport, verify
 
 _SHORTEST_PREFIX = 4
@@ -177,8 +176,8 @@ def best(
     Kernels that would get their default schedule are left out. Raises LogError, TargetError and
     UsageError.
     """
-    with reading(log, packs, resolve(target, threads, accuracy)) as layers:
-        found = [_best(layers, workload) for workload in layers.workloads()]
+    with reading(log, packs, resolve(target, threads, accuracy)) as sources:
+        found = [_best(sources, workload) for workload in sources.workloads()]
     return tuple(sorted((b for b in found if b), key=lambda b: -b.record.seconds))
 
 
@@ -313,11 +312,11 @@ def _report(out: str, records: int, added: int, stores: Sequence[Store | Pack]) 
     return MergeReport(out, records, added, sum(store.skipped for store in stores), problems)
 
 
-def _best(layers: Layers, workload: Workload) -> BestRecord | None:
-    choice = layers.best(workload)
+def _best(sources: Sources, workload: Workload) -> BestRecord | None:
+    choice = sources.best(workload)
     if choice is None:
         return None
-    return BestRecord(workload, choice.record, choice.trust.value, choice.layer, choice.schedule)
+    return BestRecord(workload, choice.record, choice.trust.value, choice.source, choice.schedule)
 
 
 def _machine(record: Record) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from luthier.schedules import Schedule, Target, Workload, registry
 
-from ..records.layers import Layers
 from ..records.record import Record, normal
+from ..records.sources import Sources
 from .budget import KernelState
 from .proposals import KernelSearch
 from .results import KernelResult
@@ -74,10 +74,10 @@ class Kernel:
             if schedule not in self.hints:
                 self.search.tell(schedule, factor * self.default_seconds)
 
-    def look_up(self, layers: Layers) -> None:
+    def look_up(self, sources: Sources) -> None:
         """See what the log says now: what wins, and what looks faster and was not compared."""
-        self.winner = layers.winner(self.workload)
-        ranked = list(itertools.islice(layers.ranked(self.workload), _LOOKED_AT))
+        self.winner = sources.winner(self.workload)
+        ranked = list(itertools.islice(sources.ranked(self.workload), _LOOKED_AT))
         self.fastest = ranked[0] if ranked else None
         best = self.winner
         if best is None or (best.speedup is None and best.schedule != self.default):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from luthier.autotune import Choice, Layers, Progress
+from luthier.autotune import Choice, Progress, Sources
 from luthier.deploy import Manifest, check_output
 from luthier.deploy import build as build_program
 from luthier.frontend import import_model, read_model
@@ -19,7 +19,7 @@ from luthier.schedules.toolchain import find_compiler
 from ..arguments import validated
 from ..inputs.samples import random_inputs
 from ..machine.target import resolve
-from ..records.layers import DEFAULT_LOG, FilePath, LayerHits, choices, hits, reading
+from ..records.sources import DEFAULT_LOG, FilePath, LayerHits, choices, hits, reading
 from ..tuning.footprint import stays_in_cache
 from ..tuning.tune import Model, Shapes, tuned
 from .trial import Trial
@@ -87,15 +87,15 @@ def build(
     read = read_model(model, shapes)
     program = import_model(read, resolved)
     kernels = {call.workload.dense for call in program.calls}
-    with reading(log, packs, resolved, kernels) as layers:
-        layers.cold = not stays_in_cache(program, resolved)
-        chosen = choices(program, layers)
-        foreign = sum(map(layers.elsewhere, kernels))
+    with reading(log, packs, resolved, kernels) as sources:
+        sources.cold = not stays_in_cache(program, resolved)
+        chosen = choices(program, sources)
+        foreign = sum(map(sources.elsewhere, kernels))
     missed = [workload for workload in kernels if workload.key not in chosen]
     if require_hits and missed:
         raise LogError(
             f"{len(missed)} of {len(kernels)} kernels have no record, among them {missed[0]}; tune "
-            f"the model, or give a pack that has them{_unread(layers)}"
+            f"the model, or give a pack that has them{_unread(sources)}"
         )
     named = replace(program, name=name or read.name)
     trial = Trial(read, program, resolved, random_inputs(read.proto, _SAMPLE_SEED))
@@ -111,7 +111,7 @@ def build(
             finish=trial.accept_records if chosen else trial.accept_defaults,
         )
 
-    problems = layers.problems
+    problems = sources.problems
     try:
         manifest = write(chosen)
     except AccuracyError as error:
@@ -129,7 +129,7 @@ def build(
         from_defaults=len(kernels) - len(chosen),
         layers=hits(chosen),
         foreign_records=foreign,
-        skipped_records=layers.skipped,
+        skipped_records=sources.skipped,
         problems=(*problems, *trial.problems),
         reference=manifest.sample.source if manifest.sample else "",
         seconds=time.monotonic() - start,
@@ -189,12 +189,12 @@ def tune_and_build(
     )
 
 
-def _unread(layers: Layers) -> str:
+def _unread(sources: Sources) -> str:
     """What may have been the record that is missed, as the end of a sentence."""
-    if not layers.skipped:
+    if not sources.skipped:
         return ""
-    first = f", the first {layers.problems[0]}" if layers.problems else ""
-    return f" (records that could not be read: {layers.skipped}{first})"
+    first = f", the first {sources.problems[0]}" if sources.problems else ""
+    return f" (records that could not be read: {sources.skipped}{first})"
 
 
 def _schedules(chosen: Mapping[str, Choice]) -> dict[str, Schedule]:

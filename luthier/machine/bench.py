@@ -17,7 +17,7 @@ from luthier.schedules.target import check_cores
 
 from ..arguments import validated
 from ..correctness.compare import sample
-from ..records.layers import FilePath
+from ..records.sources import FilePath
 from .bandwidth import peak_bandwidth
 from .peak import peak_gflops
 

@@ -15,9 +15,8 @@ from luthier.autotune.records.validity import Validity
 from luthier.schedules.target import available_cores, host
 
 from ..arguments import validated
-from .layers import FilePath
 from .signature import signer
-from .sources import opened
+from .sources import FilePath, opened
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from luthier.autotune import Layers, Machine, Outcome
+from luthier.autotune import Machine, Outcome, Sources
 from luthier.autotune.measure.measurement import Measurement, recorded, side_by_side
 from luthier.autotune.records.record import normal, now
 from luthier.autotune.records.winner import NOTABLE
@@ -99,17 +99,17 @@ class _Kernel:
 
 def judge(
     program: Program,
-    layers: Layers,
+    sources: Sources,
     schedules: Mapping[str, Schedule],
     inputs: Inputs,
     stage: Stage,
 ) -> Verdict | None:
     """Compare the program with ``schedules`` (see ``build``) and close ones, and with defaults.
 
-    None where all are the same, or there is no time. Adds to the layers' own store what makes a
+    None where all are the same, or there is no time. Adds to the sources' own store what makes a
     build decide the same. Raises ArtifactError, LogError, ToolchainError and ModelError.
     """
-    kernels = _finalists(program, layers, schedules)
+    kernels = _finalists(program, sources, schedules)
     decided: dict[str, Decision] = {}
     verdict: Verdict | None = None
     with TemporaryFolder() as folder:
@@ -123,12 +123,12 @@ def judge(
                 if number or not attempt:
                     stage(f"building it with {doing}")
                     chosen = _chosen(kernels, number - 1) if number else {}
-                    build_program(program, folders[number], layers.target, chosen)
+                    build_program(program, folders[number], sources.target, chosen)
             stage(f"timing the {count} libraries in turns")
-            shown = in_turns(folders, inputs, layers.target.threads)
+            shown = in_turns(folders, inputs, sources.target.threads)
             best = _best(kernels, shown, last=attempt == ATTEMPTS - 1)
             for key, schedule in best.items():
-                decided[key] = _tell(layers, kernels[key], schedule, shown.kernels[key])
+                decided[key] = _tell(sources, kernels[key], schedule, shown.kernels[key])
             for key, kernel in kernels.items():
                 first = best.get(key, kernel.finalists[0])
                 kernels[key] = replace(kernel, finalists=(first,))
@@ -141,14 +141,14 @@ def judge(
 
 
 def _finalists(
-    program: Program, layers: Layers, schedules: Mapping[str, Schedule]
+    program: Program, sources: Sources, schedules: Mapping[str, Schedule]
 ) -> dict[str, _Kernel]:
     """Each kernel's schedule, and those that were about as fast alone, says one's own log."""
     found: dict[str, _Kernel] = {}
     for workload in dict.fromkeys(call.workload.dense for call in program.calls):
-        default = normal(registry.default(workload, layers.target))
+        default = normal(registry.default(workload, sources.target))
         first = normal(schedules.get(workload.key, default))
-        ranked = list(itertools.islice(layers.ranked(workload), _LOOKED_AT))
+        ranked = list(itertools.islice(sources.ranked(workload), _LOOKED_AT))
         limit = next((_CLOSE * r.rank for r in ranked if r.schedule == first), 0.0)
         close = (r.schedule for r in ranked if r.rank < limit)
         others = [schedule for schedule in close if schedule not in (first, default)]
@@ -183,7 +183,7 @@ def _best(kernels: Mapping[str, _Kernel], shown: InTurns, *, last: bool) -> dict
 
 
 def _tell(
-    layers: Layers, kernel: _Kernel, schedule: Schedule, samples: Sequence[Samples]
+    sources: Sources, kernel: _Kernel, schedule: Schedule, samples: Sequence[Samples]
 ) -> Decision:
     """Record a comparison that ``schedule`` wins.
 
@@ -196,8 +196,8 @@ def _tell(
     if schedule == kernel.default and not is_slower(times[first], times[schedule]):
         compared = {schedule: None}
     measured = [Measurement(each, Outcome.OK, times[each], WHERE) for each in compared]
-    machine, at = Machine.host(layers.target), now()
+    machine, at = Machine.host(sources.target), now()
     for each in side_by_side([measured]):
-        layers.add(recorded(kernel.workload, machine, each, cold=layers.cold, time=at))
+        sources.add(recorded(kernel.workload, machine, each, cold=sources.cold, time=at))
     default, seconds = (statistics.median(times[s]) for s in (kernel.default, schedule))
     return Decision(schedule, default, seconds, schedule == kernel.default)

@@ -125,7 +125,7 @@ def test_which_records_count_depends_on_no_order_and_is_the_same_in_stores_and_p
 @settings(max_examples=50, deadline=None)
 @given(SETS, st.booleans(), st.booleans())
 def test_what_counts_of_a_pack_is_found_without_reading_the_rest(folder, some, odd, filtered):
-    """Whatever its lines' formatting, the layers see what they see of all records."""
+    """Whatever its lines' formatting, the sources see what they see of all records."""
     formatted = [
         json.dumps(json.loads(r.line)) if odd and i % 2 else r.line for i, r in enumerate(some)
     ]

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from luthier.autotune.records.layers import Layers
 from luthier.autotune.records.parse import parse_record
 from luthier.autotune.records.record import Record, normal
 from luthier.autotune.records.selection import best_of, is_stale, latest, winners
+from luthier.autotune.records.sources import Sources
 from luthier.autotune.records.store import Store
 from luthier.autotune.search.model import CostModel, examples
 from luthier.schedules import LuthierError, Tensor, Workload, node, registry
@@ -104,8 +104,8 @@ def test_workloads_that_make_no_sense_are_never_fatal(forgeries, target):
     for record in forgeries:
         begin = time.monotonic()
         assert parse_record(record.line) == record
-        layers = Layers(Store.in_memory("own"), [Store.in_memory("pack", [record])], target)
-        choice = layers.best(record.workload)
+        sources = Sources(Store.in_memory("own"), [Store.in_memory("pack", [record])], target)
+        choice = sources.best(record.workload)
         assert choice is None or choice.record == record
         assert is_stale(record) in (True, False)
         assert winners([record], 1) == [record]
@@ -126,7 +126,7 @@ def test_knobs_outside_their_space_are_refused(make_record, target):
     for name, value in (("rows", 1000), ("vectors", "many"), ("order", "sideways"), ("x", 1)):
         knobs = tuple(sorted({**dict(fine.knobs), name: value}.items()))
         record = replace(make_record(of=workload), schedule=replace(fine, knobs=knobs))
-        layers = Layers(Store.in_memory("own", [record]), [], target)
-        assert layers.best(workload) is None
-        assert layers.hints(workload) == []
+        sources = Sources(Store.in_memory("own", [record]), [], target)
+        assert sources.best(workload) is None
+        assert sources.hints(workload) == []
         assert is_stale(record)

@@ -305,7 +305,7 @@ def test_senseless_limits(model, limits, words):
 def test_minutes_alone_set_no_number_of_trials(model, monkeypatch):
     given = []
 
-    def tune_workloads(workloads, trials, layers, *, clock, **rest):
+    def tune_workloads(workloads, trials, sources, *, clock, **rest):
         given.append((trials, clock.given / 60))
         return TuneResult((), 0, 0.0, {}, "log", False, 0, 0, 0, ())
 

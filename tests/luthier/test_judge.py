@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 import luthier
-from luthier.autotune import Layers, Outcome, Store
+from luthier.autotune import Outcome, Sources, Store
 from luthier.autotune.measure.measurement import Measurement, recorded, side_by_side
 from luthier.autotune.measure.measurer import Measurer
 from luthier.autotune.records.machine import Machine
@@ -126,9 +126,9 @@ def simulated(program, tuned, monkeypatch):
         monkeypatch.setattr("luthier.tuning.judge.in_turns", in_turns)
         chosen = tuned if schedules is None else schedules
         store = Store.in_memory("own", [*compared(chosen), *timed(near, alone)])
-        layers = Layers(store, (), ZEN3)
-        verdict = judge(program, layers, chosen, {}, stage or Stage())
-        return verdict, layers, list(built.values())
+        sources = Sources(store, (), ZEN3)
+        verdict = judge(program, sources, chosen, {}, stage or Stage())
+        return verdict, sources, list(built.values())
 
     def workloads():
         return {c.workload.dense.key: c.workload.dense for c in program.calls}
@@ -158,50 +158,50 @@ def simulated(program, tuned, monkeypatch):
     return run
 
 
-def later(program: Program, layers: Layers) -> list[bool]:
+def later(program: Program, sources: Sources) -> list[bool]:
     """Of each kernel, whether a build gives it the default from now on."""
     kernels = {call.workload.dense.key: call.workload.dense for call in program.calls}
     return [
-        layers.best(kernel).schedule == normal(registry.default(kernel, ZEN3))
+        sources.best(kernel).schedule == normal(registry.default(kernel, ZEN3))
         for kernel in kernels.values()
     ]
 
 
 def test_a_model_that_is_faster_keeps_its_winners(simulated, program, tuned):
-    verdict, layers, built = simulated([0.8])
+    verdict, sources, built = simulated([0.8])
     assert (verdict.before, verdict.after) == (2e-3, pytest.approx(1.6e-3))
     assert (verdict.kept, verdict.busy, verdict.decided) == (False, False, {})
     assert built == [{}, tuned]
-    assert later(program, layers) == [False, False]
+    assert later(program, sources) == [False, False]
 
 
 def test_a_kernel_that_is_slower_inside_the_model_gets_its_default_back(simulated, program, tuned):
     stage = Stage()
-    verdict, layers, built = simulated([0.9, 0.8], {1: 1.3}, stage=stage)
+    verdict, sources, built = simulated([0.9, 0.8], {1: 1.3}, stage=stage)
     first, second = tuned
     assert built == [{}, tuned, {first: tuned[first]}]
     assert verdict.decided.keys() == {second}
     assert (verdict.kept, verdict.after) == (False, pytest.approx(1.6e-3))
-    assert later(program, layers) == [False, True]
+    assert later(program, sources) == [False, True]
     assert stage.heard[0] == "building it with default schedules"
-    assert {r.detail for r in layers.own.records()} == {"", WHERE}
+    assert {r.detail for r in sources.own.records()} == {"", WHERE}
 
 
 def test_a_model_that_is_no_faster_keeps_all_defaults(simulated, program, tuned):
     """Though each kernel seems to be faster."""
-    verdict, layers, _ = simulated([1.01])
+    verdict, sources, _ = simulated([1.01])
     assert verdict.kept
     assert verdict.decided.keys() == tuned.keys()
-    assert later(program, layers) == [True, True]
+    assert later(program, sources) == [True, True]
 
 
 def test_what_is_left_without_the_slower_kernels_gets_another_chance(simulated, program, tuned):
-    verdict, layers, _ = simulated([1.01, 0.9], {0: 1.2})
+    verdict, sources, _ = simulated([1.01, 0.9], {0: 1.2})
     assert not verdict.kept
-    assert later(program, layers) == [True, False]
-    verdict, layers, _ = simulated([1.01, 1.02], {0: 1.2})
+    assert later(program, sources) == [True, False]
+    verdict, sources, _ = simulated([1.01, 1.02], {0: 1.2})
     assert verdict.kept
-    assert later(program, layers) == [True, True]
+    assert later(program, sources) == [True, True]
 
 
 class TestFinalists:
@@ -209,7 +209,7 @@ class TestFinalists:
 
     def test_the_fastest_inside_the_model_is_built(self, simulated, program, tuned):
         stage = Stage()
-        verdict, layers, built = simulated([0.9, 0.8], close={0: [0.9, 0.7]}, stage=stage)
+        verdict, sources, built = simulated([0.9, 0.8], close={0: [0.9, 0.7]}, stage=stage)
         first, second = tuned
         near = others(program, 0, 2)
         assert [chosen.get(first) for chosen in built] == [None, tuned[first], *near, near[1]]
@@ -223,14 +223,14 @@ class TestFinalists:
             "building it with the second best",
             "building it with the third best",
         ]
-        best = layers.best(program.calls[0].workload.dense)
+        best = sources.best(program.calls[0].workload.dense)
         assert (best.schedule, best.record.detail) == (near[1], WHERE)
 
     def test_one_that_seems_faster_by_chance_is_not(self, simulated, program, tuned):
-        verdict, layers, built = simulated([0.9], close={0: [0.7999]})
+        verdict, sources, built = simulated([0.9], close={0: [0.7999]})
         assert verdict.decided == {}
         assert len(built) == 3
-        assert layers.best(program.calls[0].workload.dense).schedule == tuned[next(iter(tuned))]
+        assert sources.best(program.calls[0].workload.dense).schedule == tuned[next(iter(tuned))]
 
     def test_one_that_was_slower_alone_is_none(self, simulated):
         verdict, _, built = simulated([0.9], close={0: [0.1]}, alone=1.1e-6)
@@ -245,14 +245,14 @@ class TestFinalists:
         assert verdict.decided[first].schedule in others(program, 0, 1)
 
     def test_where_all_are_slower_than_the_default_it_is_kept(self, simulated, program, tuned):
-        verdict, layers, _ = simulated([0.9, 0.9], {0: 1.3}, close={0: [1.2]})
+        verdict, sources, _ = simulated([0.9, 0.9], {0: 1.3}, close={0: [1.2]})
         assert verdict.decided[next(iter(tuned))].default_kept
-        assert later(program, layers) == [True, False]
+        assert later(program, sources) == [True, False]
 
     def test_a_gain_too_small_to_be_built_later_is_none(self, simulated, program, tuned):
-        verdict, layers, _ = simulated([0.9, 0.9], {0: 1.1}, close={0: [0.995]})
+        verdict, sources, _ = simulated([0.9, 0.9], {0: 1.1}, close={0: [0.995]})
         assert verdict.decided[next(iter(tuned))].default_kept
-        assert later(program, layers) == [True, False]
+        assert later(program, sources) == [True, False]
 
     def test_short_of_time_fewer_are_timed(self, simulated):
         _, _, built = simulated([0.9], close={0: [0.7, 0.6]}, stage=Stage(1, libraries=3))
@@ -261,17 +261,17 @@ class TestFinalists:
         assert len(built) == 2
 
     def test_a_model_that_is_no_faster_with_them_keeps_all_defaults(self, simulated, program):
-        verdict, layers, _ = simulated([0.9, 1.01], close={0: [0.7]})
+        verdict, sources, _ = simulated([0.9, 1.01], close={0: [0.7]})
         assert verdict.kept
-        assert later(program, layers) == [True, True]
+        assert later(program, sources) == [True, True]
 
 
 def test_a_busy_machine_is_no_judge(simulated, program):
-    verdict, layers, _ = simulated([1.5], {0: 2.0}, busy=True)
+    verdict, sources, _ = simulated([1.5], {0: 2.0}, busy=True)
     assert verdict.busy
     assert not verdict.kept
     assert verdict.decided == {}
-    assert later(program, layers) == [False, False]
+    assert later(program, sources) == [False, False]
 
 
 def test_where_nothing_changed_or_no_time_is_left_there_is_nothing_to_judge(simulated, tuned):
@@ -283,14 +283,14 @@ def test_where_nothing_changed_or_no_time_is_left_there_is_nothing_to_judge(simu
 
 
 def test_another_comparison_may_overturn_a_verdict(simulated, program, tuned):
-    _, layers, _ = simulated([1.01])
+    _, sources, _ = simulated([1.01])
     workload = program.calls[0].workload.dense
     pair = normal(registry.default(workload, ZEN3)), tuned[workload.key]
     shown = [Measurement(s, Outcome.OK, around(t)) for s, t in zip(pair, (2e-6, 1e-6), strict=True)]
     at = now()
     for each in side_by_side([shown]):
-        layers.add(recorded(workload, MACHINE, each, cold=True, time=at))
-    assert later(program, layers) == [False, True]
+        sources.add(recorded(workload, MACHINE, each, cold=True, time=at))
+    assert later(program, sources) == [False, True]
 
 
 def test_chance_does_not_make_a_kernel_slower():
@@ -369,11 +369,11 @@ class TestTheCommand:
             monkeypatch.setattr("luthier.tuning.judge.in_turns", lambda *_: shown)
             monkeypatch.setattr("luthier.tuning.tune.choices", _others)
 
-        def _others(program, layers):
+        def _others(program, sources):
             """As if every kernel had a winner."""
             found = {}
             for call in program.calls:
-                space = registry.spaces(call.workload.dense, layers.target)[0]
+                space = registry.spaces(call.workload.dense, sources.target)[0]
                 other = next(iter(space.neighbours(space.default_schedule())), None)
                 if other is not None:
                     found[call.workload.dense.key] = SimpleNamespace(schedule=other)

@@ -1,7 +1,7 @@
-"""Layers: one's own store, then packs, in the order in which they are believed.
+"""Sources: one's own store, then packs, in the order in which they are believed.
 
 For a kernel, the closest kind of machine counts first, then whether the weights were as cold as in
-the model that is asked about, then the order of layers (see ``Trust``). Within a layer ``winner``
+the model that is asked about, then the order of sources (see ``Trust``). Within a source ``winner``
 decides. What only others measured is never truth: a schedule
 that gave a wrong result anywhere, or that gives its busiest thread more to do than the default
 does, is not inherited, and ``tune`` tries the rest before it relies on them.
@@ -29,25 +29,25 @@ from .validity import Spaces, Validity
 from .winner import winner
 
 MOST_HINTS = 3
-_FROM_ONE = 2  # hints of one machine in one layer, unless there are too few others
+_FROM_ONE = 2  # hints of one machine in one source, unless there are too few others
 _LOOKED_AT = 32  # of its records of a kernel, the fastest
 _NEAREST = 4  # machines whose records are looked at
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A record to build from: how close its machine is, and the layer that it is in.
+    """A record to build from: how close its machine is, and the source that it is in.
 
     ``schedule`` is what it comes to here: the default where the record says that none is faster.
     """
 
     record: Record
     trust: Trust
-    layer: str
+    source: str
     schedule: Schedule
 
 
-class Layers(Closing):
+class Sources(Closing):
     """Records for one target. ``own`` is the store that is written to, if any.
 
     ``cold`` says whose times count: where weights come from memory, as in a model that is larger
@@ -112,7 +112,7 @@ class Layers(Closing):
     def winner(self, workload: Workload) -> Record | None:
         """One's own record to build from (see ``winner.winner``).
 
-        ``best`` says something else where a layer below knows more than the default.
+        ``best`` says something else where a source below knows more than the default.
         """
         if self._mine is None:
             return None
@@ -153,7 +153,7 @@ class Layers(Closing):
 
         Of several records of one schedule on one kind of machine the latest counts. Records of
         templates that have changed since, and of what is less exact than the target asks for, never
-        do. A layer that knows the default alone leaves the word to those below.
+        do. A source that knows the default alone leaves the word to those below.
         """
         try:
             default = self._validity.default(workload, self.target)
