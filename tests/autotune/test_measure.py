@@ -16,6 +16,7 @@ import pytest
 from luthier.autotune.measure.harness import Effort
 from luthier.autotune.measure.inputs import draw
 from luthier.autotune.measure.measurer import Limits, Measurement, Measurer
+from luthier.autotune.measure.messages import Built
 from luthier.autotune.records.parse import parse_record
 from luthier.autotune.records.record import Outcome
 from luthier.schedules import Schedule, Target, Tensor, ToolchainError, Workload, node, registry
@@ -74,14 +75,7 @@ def inject(
             f"  (void)scratch; (void)begin; (void)end;\n{body}\n}}\n"
         )
         find_compiler().run(["-O1", "-shared", "-fPIC", str(source), "-o", str(library)], tmp_path)
-        built = {
-            "library": str(library),
-            "functions": ["c"],
-            "chunks": [chunks],
-            "constants": {},
-            "temps": [],
-            "scratch": 0,
-        }
+        built = Built(str(library), ("c",), (chunks,), {}, (), 0)
         real = measurer._build
 
         def build(of, schedules, folder):

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
@@ -334,7 +335,7 @@ def test_cores_that_are_taken_away_end_a_session_and_keep_what_it_measured(
     def with_fewer(self, request):
         asked.append(request)
         answer = ask(self, request)
-        return {**answer, "cores": 1} if len(asked) == 5 else answer
+        return msgspec.structs.replace(answer, cores=1) if len(asked) == 5 else answer
 
     monkeypatch.setattr(Measurer, "_ask_runner", with_fewer)
     with pytest.raises(TargetError, match=r"2 threads .* may use 1 core"):
@@ -349,7 +350,7 @@ def test_the_runner_tells_how_many_cores_it_had(here):
         ask = measurer._ask_runner
         measurer._ask_runner = lambda request: answers.append(ask(request)) or answers[-1]
         list(measurer.measure(relu(100), [registry.default(relu(100), here)]))
-    assert [answer["cores"] for answer in answers] == [available_cores()]
+    assert [answer.cores for answer in answers] == [available_cores()]
 
 
 def test_a_result_adds_up(tmp_path, here, opened):

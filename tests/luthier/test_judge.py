@@ -463,6 +463,6 @@ def test_kernels_are_timed_as_warm_as_in_their_model(
     )
     log = tmp_path / "log"
     luthier.tune(model, trials=2, threads=2, log=log, timed=False)
-    assert {(request["cold"], request["swept"]) for request in asked} == {(cold, swept)}
+    assert {(request.cold, request.swept) for request in asked} == {(cold, swept)}
     with Store.open(log) as store:
         assert {record.cold for record in store.records()} == {cold}
