@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from luthier.frontend.program import Program
-from luthier.schedules import Kernel, ModelError, Schedule, Target, codegen, registry
+from luthier.schedules import Kernel, ModelError, Target, codegen, registry
 from luthier.schedules.target import available_cores
 from luthier.schedules.toolchain import find_compiler
 from luthier.schedules.tvm_late import tvm
@@ -25,6 +25,7 @@ from .manifest import MANIFEST, SAMPLE, KernelEntry, Manifest, Port, Step, sha25
 from .names import identifier, label
 from .plan import plan
 from .sample import Sample
+from .selection import Selections
 from .tables import Tables, kernel_symbol
 from .weights import write_weights
 
@@ -36,19 +37,17 @@ def build(
     program: Program,
     out: Path,
     target: Target,
-    schedules: Mapping[str, Schedule],
+    selected: Selections,
     *,
-    record_hashes: Mapping[str, str] | None = None,
     model_sha256: str | None = None,
     finish: Callable[[Path], Sample] | None = None,
 ) -> Manifest:
     """Compile ``program`` into the artifact folder ``out``, replacing an artifact there.
 
-    ``schedules`` are records' schedules by key of the dense workload, ``record_hashes`` say which
-    records'; the other kernels get their defaults. ``finish`` is called with the folder, which can
-    be loaded, before it takes its place, and gives the sample that is kept in it; where it raises,
-    nothing is replaced. Raises ArtifactError, ToolchainError, ScheduleError (a schedule that does
-    not fit its workload) and ModelError (too many weights).
+    Kernels that are not ``selected`` get their default schedules. ``finish`` is called with the
+    folder, which can be loaded, before it takes its place, and gives the sample that is kept in it;
+    where it raises, nothing is replaced. Raises ArtifactError, ToolchainError, ScheduleError (a
+    schedule that does not fit its workload) and ModelError (too many weights).
     """
     check_output(out)
     _check_names(program)
@@ -56,17 +55,16 @@ def build(
     workloads = {call.workload.key: call.workload for call in program.calls}
     kernels = []
     for workload in workloads.values():
-        schedule = schedules.get(workload.dense.key) or registry.default(workload, target)
+        chosen = selected.get(workload.dense)
+        schedule = chosen.schedule if chosen else registry.default(workload, target)
         kernels.append(registry.instantiate(workload, target, schedule))
-    hashes = record_hashes or {}
-    tuned = {key: hashes.get(key) for key in schedules}
     return assemble(
         program,
         out,
         target,
         kernels,
         _compile(kernels, target, out),
-        tuned=tuned,
+        selected=selected,
         versions={"llvm": str(tvm.get_global_func("target.llvm_version_major")())},
         model_sha256=model_sha256,
         finish=finish,
@@ -80,7 +78,7 @@ def assemble(
     kernels: Sequence[Kernel],
     objects: Sequence[bytes],
     *,
-    tuned: Mapping[str, str | None] | None = None,
+    selected: Selections | None = None,
     versions: Mapping[str, str] | None = None,
     model_sha256: str | None = None,
     finish: Callable[[Path], Sample] | None = None,
@@ -88,9 +86,8 @@ def assemble(
     """Link compiled kernels and write the folder; see ``build``.
 
     ``kernels`` has one kernel for each distinct workload, and phase ``p`` of ``kernels[i]`` is the
-    function ``kernel_symbol(i)_p`` of one of the ELF ``objects``. ``tuned`` has the keys of dense
-    workloads whose schedule came from a record, and the record's hash where it is known;
-    ``versions`` are those of what compiled them. Raises ArtifactError, ToolchainError, ModelError.
+    function ``kernel_symbol(i)_p`` of one of the ELF ``objects``. ``versions`` are those of what
+    compiled them. Raises ArtifactError, ToolchainError, ModelError.
     """
     compiler = find_compiler()
     _check_names(program)
@@ -128,7 +125,7 @@ def assemble(
             scratch_bytes=tables.scratch_bytes,
             weight_bytes=weights.nbytes,
             kernels=tuple(
-                _entry(kernel, counts[i], tuned or {}) for i, kernel in enumerate(kernels)
+                _entry(kernel, counts[i], selected or {}) for i, kernel in enumerate(kernels)
             ),
             steps=tuple(
                 Step(k, call.source) for k, call in zip(step_kernels, program.calls, strict=True)
@@ -157,10 +154,10 @@ def _write_manifest(folder: Path, manifest: Manifest) -> None:
     (folder / MANIFEST).write_text(text + "\n")
 
 
-def _entry(kernel: Kernel, count: int, tuned: Mapping[str, str | None]) -> KernelEntry:
-    key = kernel.workload.dense.key
-    source = "record" if key in tuned else "default"
-    return KernelEntry(kernel.workload, kernel.schedule, source, count, tuned.get(key))
+def _entry(kernel: Kernel, count: int, selected: Selections) -> KernelEntry:
+    chosen = selected.get(kernel.workload.dense)
+    source, record = ("record", chosen.record) if chosen else ("default", None)
+    return KernelEntry(kernel.workload, kernel.schedule, source, count, record)
 
 
 def _compile(kernels: Sequence[Kernel], target: Target, out: Path) -> list[bytes]:

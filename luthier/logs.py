@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from luthier.autotune import Pack, Record, Sources, Store, write_pack
-from luthier.autotune.records import selection
+from luthier.autotune.records import retention
 from luthier.autotune.records.address import is_server, is_url
 from luthier.autotune.records.validity import Validity
 from luthier.schedules import Schedule, Target, Workload
@@ -215,7 +215,7 @@ def export(source: FilePath, out: FilePath, *, best: int | None = None) -> Merge
     with opened(source) as store:
         records: Iterable[Record] = store.records()
         if best is not None:
-            records = selection.winners(records, best)
+            records = retention.winners(records, best)
         return _written(out, records, [store])
 
 
@@ -244,9 +244,9 @@ def prune(
     with Store.open(log, create=Path(log).exists() or is_server(log)) as store:
         every = list(store.records())
         validity = Validity()
-        fresh = [r for r in every if not (stale and selection.is_stale(r, validity))]
-        newest = selection.latest(fresh)
-        kept = newest if best is None else selection.winners(newest, best)
+        fresh = [r for r in every if not (stale and retention.is_stale(r, validity))]
+        newest = retention.latest(fresh)
+        kept = newest if best is None else retention.winners(newest, best)
         if not dry_run:
             store.remove({r.hash for r in every} - {r.hash for r in kept})
         return PruneReport(
@@ -264,7 +264,7 @@ def diff(first: FilePath, second: FilePath) -> DiffReport:
     """Compare two sources; raises LogError."""
     with opened(first) as one, opened(second) as other:
         ours, theirs = ({r.hash: r for r in store.records()} for store in (one, other))
-    best_ours, best_theirs = (selection.best_of(each.values()) for each in (ours, theirs))
+    best_ours, best_theirs = (retention.best_of(each.values()) for each in (ours, theirs))
     differences = []
     for workload, target in {**best_ours, **best_theirs}:
         pair = best_ours.get((workload, target)), best_theirs.get((workload, target))

@@ -11,7 +11,7 @@ from luthier.autotune import Choice, Progress, Sources
 from luthier.deploy import Manifest, check_output
 from luthier.deploy import build as build_program
 from luthier.frontend import import_model, read_model
-from luthier.schedules import Schedule, Target
+from luthier.schedules import Target, Workload
 from luthier.schedules.errors import AccuracyError, LogError
 from luthier.schedules.target import DEFAULT_ACCURACY
 from luthier.schedules.toolchain import find_compiler
@@ -19,7 +19,7 @@ from luthier.schedules.toolchain import find_compiler
 from ..arguments import validated
 from ..inputs.samples import random_inputs
 from ..machine.target import resolve
-from ..records.sources import DEFAULT_LOG, FilePath, LayerHits, choices, hits, reading
+from ..records.sources import DEFAULT_LOG, FilePath, LayerHits, choices, hits, reading, selections
 from ..tuning.footprint import stays_in_cache
 from ..tuning.tune import Model, Shapes, tuned
 from .trial import Trial
@@ -91,7 +91,7 @@ def build(
         sources.cold = not stays_in_cache(program, resolved)
         chosen = choices(program, sources)
         foreign = sum(map(sources.elsewhere, kernels))
-    missed = [workload for workload in kernels if workload.key not in chosen]
+    missed = [workload for workload in kernels if workload not in chosen]
     if require_hits and missed:
         raise LogError(
             f"{len(missed)} of {len(kernels)} kernels have no record, among them {missed[0]}; tune "
@@ -100,13 +100,12 @@ def build(
     named = replace(program, name=name or read.name)
     trial = Trial(read, program, resolved, random_inputs(read.proto, _SAMPLE_SEED))
 
-    def write(chosen: Mapping[str, Choice]) -> Manifest:
+    def write(chosen: Mapping[Workload, Choice]) -> Manifest:
         return build_program(
             named,
             Path(out),
             resolved,
-            _schedules(chosen),
-            record_hashes={key: choice.record.hash for key, choice in chosen.items()},
+            selections(chosen),
             model_sha256=read.sha256,
             finish=trial.accept_records if chosen else trial.accept_defaults,
         )
@@ -195,7 +194,3 @@ def _unread(sources: Sources) -> str:
         return ""
     first = f", the first {sources.problems[0]}" if sources.problems else ""
     return f" (records that could not be read: {sources.skipped}{first})"
-
-
-def _schedules(chosen: Mapping[str, Choice]) -> dict[str, Schedule]:
-    return {key: choice.schedule for key, choice in chosen.items()}

@@ -12,6 +12,7 @@ from pathlib import Path
 from luthier.autotune import Choice, Pack, Sources, Store, Trust
 from luthier.autotune.records.address import is_server, is_url
 from luthier.autotune.records.lines import first_byte
+from luthier.deploy import Selection
 from luthier.frontend import Program
 from luthier.schedules import Target, Workload
 from luthier.schedules.errors import UsageError
@@ -78,20 +79,25 @@ def _is_default(log: FilePath) -> bool:
     return not is_url(log) and os.path.abspath(log) == os.path.abspath(DEFAULT_LOG)
 
 
-def choices(program: Program, sources: Sources) -> dict[str, Choice]:
-    """What the sources say, by key of the dense workload: where a tensor lies changes little."""
+def choices(program: Program, sources: Sources) -> dict[Workload, Choice]:
+    """What the sources say of dense workloads: where a tensor lies changes little."""
     computed = {call.workload.dense for call in program.calls}
-    best = {workload.key: sources.best(workload) for workload in computed}
-    return {key: choice for key, choice in best.items() if choice}
+    best = {workload: sources.best(workload) for workload in computed}
+    return {workload: choice for workload, choice in best.items() if choice}
 
 
-def hits(chosen: Mapping[str, Choice]) -> tuple[LayerHits, ...]:
+def selections(chosen: Mapping[Workload, Choice]) -> dict[Workload, Selection]:
+    """What a build needs of the choices."""
+    return {w: Selection(choice.schedule, choice.record.hash) for w, choice in chosen.items()}
+
+
+def hits(chosen: Mapping[Workload, Choice]) -> tuple[LayerHits, ...]:
     """The choices counted, sources by their names."""
     names = sorted({choice.source for choice in chosen.values()})
     return tuple(LayerHits(name, *_counts(chosen, name)) for name in names)
 
 
-def _counts(chosen: Mapping[str, Choice], source: str) -> list[int]:
+def _counts(chosen: Mapping[Workload, Choice], source: str) -> list[int]:
     kinds = [choice.trust for choice in chosen.values() if choice.source == source]
     return [kinds.count(trust) for trust in (Trust.EXACT, Trust.SAME_CPU, Trust.RELATED)]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from luthier.autotune import Outcome, Record
 from luthier.autotune.measure.measurer import Measurer, ReferenceFailed
 from luthier.autotune.records.record import horizon
-from luthier.autotune.records.selection import is_stale, kinds
+from luthier.autotune.records.retention import is_stale, kinds
 from luthier.autotune.records.validity import Validity
 from luthier.schedules.target import available_cores, host
 

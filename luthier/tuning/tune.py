@@ -27,7 +27,7 @@ from luthier.schedules.toolchain import find_compiler
 from ..arguments import validated
 from ..inputs.samples import random_inputs
 from ..machine.target import resolve
-from ..records.sources import DEFAULT_LOG, FilePath, choices, writing
+from ..records.sources import DEFAULT_LOG, FilePath, choices, selections, writing
 from .footprint import stays_in_cache, stays_in_own_cache
 from .judge import Decision, Verdict, judge
 from .timed import LEAST_TURNS, SECONDS, TURN
@@ -169,10 +169,10 @@ def tuned(
         verdict = None
         if timed and not result.interrupted:
             stage = _Stage("model", result, clock, trials, show, needed)
-            schedules = {key: choice.schedule for key, choice in choices(program, sources).items()}
+            selected = selections(choices(program, sources))
             inputs = random_inputs(read.proto, _SAMPLE_SEED)
             try:
-                verdict = judge(program, sources, schedules, inputs, stage)
+                verdict = judge(program, sources, selected, inputs, stage)
             except KeyboardInterrupt:
                 result = replace(result, interrupted=True)
     return _report(result, verdict, clock), _a_build(len(kernels), clock.building.mean(0.5))
@@ -229,7 +229,7 @@ def _report(result: TuneResult, verdict: Verdict | None, clock: Clock) -> TuneRe
     if verdict is None:
         return TuneReport(**known)
     known["kernels"] = tuple(
-        _decided(kernel, verdict.decided.get(kernel.workload.key)) for kernel in result.kernels
+        _decided(kernel, verdict.decided.get(kernel.workload)) for kernel in result.kernels
     )
     return TuneReport(
         **known,

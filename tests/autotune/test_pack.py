@@ -18,7 +18,7 @@ from luthier.autotune.records.kind import Kind
 from luthier.autotune.records.machine import Machine
 from luthier.autotune.records.pack import Pack, write_pack
 from luthier.autotune.records.record import Outcome, Record, Timing
-from luthier.autotune.records.selection import latest
+from luthier.autotune.records.retention import latest
 from luthier.autotune.records.store import Store
 from luthier.records.sources import opened
 from luthier.schedules import LogError, Schedule, Target, Tensor, Workload, node

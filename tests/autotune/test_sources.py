@@ -9,7 +9,7 @@ import pytest
 
 from luthier.autotune.records.machine import Machine
 from luthier.autotune.records.record import Outcome
-from luthier.autotune.records.selection import best_of, latest, winners
+from luthier.autotune.records.retention import best_of, latest, winners
 from luthier.autotune.records.trust import Asker, Trust
 from luthier.autotune.records.validity import Validity
 from luthier.schedules import Knob, Schedule, Space, Target

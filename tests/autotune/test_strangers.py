@@ -13,7 +13,7 @@ import pytest
 
 from luthier.autotune.records.parse import parse_record
 from luthier.autotune.records.record import Record, normal
-from luthier.autotune.records.selection import best_of, is_stale, latest, winners
+from luthier.autotune.records.retention import best_of, is_stale, latest, winners
 from luthier.autotune.records.sources import Sources
 from luthier.autotune.records.store import Store
 from luthier.autotune.search.model import CostModel, examples

@@ -18,8 +18,9 @@ from luthier.autotune.measure.measurement import Measurement, recorded, side_by_
 from luthier.autotune.measure.measurer import Measurer
 from luthier.autotune.records.machine import Machine
 from luthier.autotune.records.record import normal, now
+from luthier.deploy import Selection
 from luthier.frontend import Program, import_model
-from luthier.schedules import Schedule, Target, registry
+from luthier.schedules import Schedule, Target, Workload, registry
 from luthier.tuning.footprint import (
     activation_bytes,
     stays_in_cache,
@@ -45,13 +46,13 @@ def program(proto) -> Program:
 
 
 @pytest.fixture(scope="module")
-def tuned(program: Program) -> dict[str, Schedule]:
-    """A schedule other than the default for each kernel, by its key."""
+def tuned(program: Program) -> dict[Workload, Schedule]:
+    """A schedule other than the default for each kernel."""
     found = {}
     for call in program.calls:
         space = registry.spaces(call.workload.dense, ZEN3)[0]
         other = next(iter(space.neighbours(space.default_schedule())))
-        found[call.workload.dense.key] = normal(other)
+        found[call.workload.dense] = normal(other)
     return found
 
 
@@ -96,15 +97,15 @@ def simulated(program, tuned, monkeypatch):
         kernels: Mapping[int, float] | None = None,
         *,
         busy: bool = False,
-        schedules: Mapping[str, Schedule] | None = None,
+        schedules: Mapping[Workload, Schedule] | None = None,
         stage: Stage | None = None,
         close: Mapping[int, Sequence[float]] | None = None,
         alone: float = 1.01e-6,
     ):
-        built: dict[str, dict[str, Schedule]] = {}
+        built: dict[str, dict[Workload, Schedule]] = {}
         left = iter(wholes)
         inside = {(key, s): (kernels or {}).get(i, 0.8) for i, (key, s) in enumerate(tuned.items())}
-        near: list[tuple[str, Schedule]] = []
+        near: list[tuple[Workload, Schedule]] = []
         for i, shares in (close or {}).items():
             key = list(tuned)[i]
             for schedule, share in zip(others(program, i, len(shares)), shares, strict=True):
@@ -121,30 +122,32 @@ def simulated(program, tuned, monkeypatch):
             return InTurns((2e-3, *(2e-3 * whole for _ in chosen[1:])), busy, times)
 
         monkeypatch.setattr(
-            "luthier.tuning.judge.build_program", lambda p, f, t, s: built.update({f.name: dict(s)})
+            "luthier.tuning.judge.build_program",
+            lambda p, f, t, s: built.update({f.name: {w: each.schedule for w, each in s.items()}}),
         )
         monkeypatch.setattr("luthier.tuning.judge.in_turns", in_turns)
         chosen = tuned if schedules is None else schedules
         store = Store.in_memory("own", [*compared(chosen), *timed(near, alone)])
         sources = Sources(store, (), ZEN3)
-        verdict = judge(program, sources, chosen, {}, stage or Stage())
+        selected = {workload: Selection(schedule) for workload, schedule in chosen.items()}
+        verdict = judge(program, sources, selected, {}, stage or Stage())
         return verdict, sources, list(built.values())
 
     def workloads():
-        return {c.workload.dense.key: c.workload.dense for c in program.calls}
+        return dict.fromkeys(c.workload.dense for c in program.calls)
 
-    def timed(near: Sequence[tuple[str, Schedule]], seconds: float):
+    def timed(near: Sequence[tuple[Workload, Schedule]], seconds: float):
         """Records of schedules that were timed alone."""
         for i, (key, schedule) in enumerate(near):
             shown = Measurement(schedule, Outcome.OK, around(seconds * (1 + 0.001 * i)))
-            yield recorded(workloads()[key], MACHINE, shown, cold=True, time=now())
+            yield recorded(key, MACHINE, shown, cold=True, time=now())
 
-    def compared(schedules: Mapping[str, Schedule]):
+    def compared(schedules: Mapping[Workload, Schedule]):
         """Records of the kernels' own comparisons, which tuned ones that are chosen have won."""
         records = []
-        for workload in workloads().values():
-            pair = registry.default(workload, ZEN3), tuned[workload.key]
-            times = 2e-6, 1e-6 if workload.key in schedules else 3e-6
+        for workload in workloads():
+            pair = registry.default(workload, ZEN3), tuned[workload]
+            times = 2e-6, 1e-6 if workload in schedules else 3e-6
             shown = [
                 Measurement(normal(s), Outcome.OK, around(t))
                 for s, t in zip(pair, times, strict=True)
@@ -160,10 +163,10 @@ def simulated(program, tuned, monkeypatch):
 
 def later(program: Program, sources: Sources) -> list[bool]:
     """Of each kernel, whether a build gives it the default from now on."""
-    kernels = {call.workload.dense.key: call.workload.dense for call in program.calls}
+    kernels = dict.fromkeys(call.workload.dense for call in program.calls)
     return [
         sources.best(kernel).schedule == normal(registry.default(kernel, ZEN3))
-        for kernel in kernels.values()
+        for kernel in kernels
     ]
 
 
@@ -285,7 +288,7 @@ def test_where_nothing_changed_or_no_time_is_left_there_is_nothing_to_judge(simu
 def test_another_comparison_may_overturn_a_verdict(simulated, program, tuned):
     _, sources, _ = simulated([1.01])
     workload = program.calls[0].workload.dense
-    pair = normal(registry.default(workload, ZEN3)), tuned[workload.key]
+    pair = normal(registry.default(workload, ZEN3)), tuned[workload]
     shown = [Measurement(s, Outcome.OK, around(t)) for s, t in zip(pair, (2e-6, 1e-6), strict=True)]
     at = now()
     for each in side_by_side([shown]):
@@ -310,7 +313,7 @@ class TestTurns:
 
         class Library:
             inputs = ()
-            kernel = SimpleNamespace(workload=SimpleNamespace(dense=SimpleNamespace(key="k")))
+            kernel = SimpleNamespace(workload=SimpleNamespace(dense="k"))
             step = SimpleNamespace(kernel=0)
             manifest = SimpleNamespace(kernels=[kernel], steps=[step, step])
 
@@ -376,7 +379,8 @@ class TestTheCommand:
                 space = registry.spaces(call.workload.dense, sources.target)[0]
                 other = next(iter(space.neighbours(space.default_schedule())), None)
                 if other is not None:
-                    found[call.workload.dense.key] = SimpleNamespace(schedule=other)
+                    record = SimpleNamespace(hash="")
+                    found[call.workload.dense] = SimpleNamespace(schedule=other, record=record)
             assert found
             return found
 
