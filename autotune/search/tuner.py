@@ -104,7 +104,7 @@ class _Session:
         self._show = on_progress or (lambda progress: None)
         for kernel in self.kernels:
             for record in sources.measured(kernel.workload).values():
-                kernel.tell(record)
+                kernel.tell(record.schedule, record.seconds)
             kernel.hints = sources.hints(kernel.workload)
             kernel.look_up(sources)
 
@@ -117,7 +117,7 @@ class _Session:
             if not math.isfinite(kernel.default_seconds) and self._may_go_on():
                 self._trial(measurer, kernel, [kernel.default])
         for kernel in by_work:
-            if kernel.hints and not kernel.state.done and self._may_go_on():
+            if kernel.hints and not kernel.done and self._may_go_on():
                 self._trial(measurer, kernel, kernel.hints[: self.total - self.trials])
             kernel.borrow(self.sources.borrowed(kernel.workload))
         searching = True
@@ -167,36 +167,36 @@ class _Session:
     def _search(self, measurer: Measurer, policy: Policy) -> bool:
         """Batches where they promise most; whether no kernel promises anything more."""
         while self._may_go_on():
-            state = next_kernel([k.state for k in self.kernels], policy)
-            if state is None:
+            kernel = next_kernel(self.kernels, policy)
+            if kernel is None:
                 return True
-            kernel = next(k for k in self.kernels if k.state is state)
             self._report("trials", "learning from the records", kernel)
             with held_back():
                 self._fit()
                 proposed = self._proposed(kernel, policy)
             self._trial(measurer, kernel, proposed)
-            kernel.state.done |= kernel.search.exhausted
+            kernel.done |= kernel.search.exhausted
         return False
 
     def _proposed(self, kernel: Kernel, policy: Policy) -> list[Schedule]:
         """The next batch; where trials bring nothing any more, single steps from the best."""
         in_time = self._time_left() / self.clock.trial
         wanted = int(max(1, min(_BATCH, self.total - self.trials, in_time)))
-        given = patience([k.state for k in self.kernels], policy)
-        if kernel.state.stalled(policy) >= policy.descend * given[self.kernels.index(kernel)]:
+        given = patience(self.kernels, policy)
+        if kernel.stalled(policy.notable) >= policy.descend * given[self.kernels.index(kernel)]:
             near = kernel.search.propose(wanted, self.model, near=True)
             if near:
                 return near
         return kernel.search.propose(wanted, self.model)
 
     def _trial(self, measurer: Measurer, kernel: Kernel, schedules: Sequence[Schedule]) -> None:
-        best = kernel.state.best if math.isfinite(kernel.state.best) else None
+        best = kernel.best if math.isfinite(kernel.best) else None
         begin = time.monotonic()
         self._report("trials", f"building {len(schedules)}", kernel)
         try:
             for measurement in measurer.measure(kernel.workload, schedules, best):
-                kernel.tell(self._keep(measurer, kernel, measurement))
+                record = self._keep(measurer, kernel, measurement)
+                kernel.tell(record.schedule, record.seconds)
                 kernel.look_up(self.sources)
                 self._count(kernel, measurement)
                 self._report("trials", "measuring", kernel)
@@ -242,7 +242,7 @@ class _Session:
             if not kernel.finalists or self.clock.left_to_compare() <= 0:
                 return
             late = time.monotonic() + self.clock.comparison > deadline
-            finalists = kernel.finalists[: 1 if late else None]
+            finalists = [r.schedule for r in kernel.finalists[: 1 if late else None]]
             won = kernel.winner.schedule if kernel.winner and kernel.winner.speedup else None
             known = [won] if won not in (None, kernel.default, *finalists) else []
             self._compare(measurer, kernel, [*known, *finalists], "confirm")
@@ -259,7 +259,7 @@ class _Session:
         except ReferenceFailed as failed:
             return kernel.fail(f"its default schedule does not run ({failed})")
         records = [self._keep(measurer, kernel, m, at) for m in shown]
-        kernel.learn(records)
+        kernel.compare(records)
         for measurement in shown if stage == "trials" else ():
             self._count(kernel, measurement)
         kernel.look_up(self.sources)

@@ -19,6 +19,7 @@ from luthier.autotune.records.record import Outcome, Record, normal
 from luthier.autotune.records.winner import NOTABLE
 from luthier.autotune.search.budget import Policy
 from luthier.autotune.search.clock import Clock
+from luthier.autotune.search.history import History
 from luthier.autotune.search.model import CostModel
 from luthier.autotune.search.proposals import KernelSearch
 from luthier.schedules import Schedule, Target, Tensor, Workload, node, registry
@@ -58,18 +59,18 @@ def plain_search(monkeypatch: pytest.MonkeyPatch) -> None:
     def propose(
         self: KernelSearch, count: int, model: CostModel, *, near: bool = False
     ) -> list[Schedule]:
-        rng = random.Random(len(self._told))
+        told = self._history.seconds
+        rng = random.Random(len(told))
         drawn = {normal(self._space.sample(rng)): None for _ in range(20 * count)}
-        fresh = [schedule for schedule in drawn if schedule not in self._told]
+        fresh = [schedule for schedule in drawn if schedule not in told]
         self.exhausted = not fresh
         return fresh[:count]
 
-    def made(self: KernelSearch, workload: Workload, target: Target, spaces, seed: int) -> None:
-        self._space, self._told, self.exhausted = spaces[0], set(), False
+    def made(self: KernelSearch, history: History, target: Target, spaces, seed: int) -> None:
+        self._history, self._space, self.exhausted = history, spaces[0], False
 
     monkeypatch.setattr(KernelSearch, "__init__", made)
     monkeypatch.setattr(KernelSearch, "propose", propose)
-    monkeypatch.setattr(KernelSearch, "tell", lambda self, s, seconds: self._told.add(normal(s)))
     monkeypatch.setattr(CostModel, "fit", lambda self, groups: None)
     monkeypatch.setattr("luthier.autotune.search.tuner.warm_up", lambda: None)
 
