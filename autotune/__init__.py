@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from luthier.schedules.late import late_names
 
 if TYPE_CHECKING:
-    from .explanation import Credit, Explanation, KnobChoice, explain
-    from .layers import Choice, Layers
-    from .machine import Machine
-    from .pack import Pack, write_pack
-    from .record import Outcome, Record, Timing
-    from .results import KernelResult, Progress, TuneResult
-    from .store import Store
-    from .trust import Trust
-    from .tuner import tune
+    from .records.machine import Machine
+    from .records.pack import Pack, write_pack
+    from .records.record import Outcome, Record, Timing
+    from .records.sources import Choice, Sources
+    from .records.store import Store
+    from .records.trust import Trust
+    from .search.explanation import Credit, Explanation, KnobChoice, explain
+    from .search.results import KernelResult, Progress, TuneResult
+    from .search.tuner import tune
 
 __all__ = [
     "Choice",
@@ -23,12 +23,12 @@ __all__ = [
     "Explanation",
     "KernelResult",
     "KnobChoice",
-    "Layers",
     "Machine",
     "Outcome",
     "Pack",
     "Progress",
     "Record",
+    "Sources",
     "Store",
     "Timing",
     "Trust",
@@ -41,14 +41,14 @@ __all__ = [
 __getattr__ = late_names(
     __name__,
     {
-        ".explanation": ("Credit", "Explanation", "KnobChoice", "explain"),
-        ".layers": ("Choice", "Layers"),
-        ".machine": ("Machine",),
-        ".pack": ("Pack", "write_pack"),
-        ".record": ("Outcome", "Record", "Timing"),
-        ".results": ("KernelResult", "Progress", "TuneResult"),
-        ".store": ("Store",),
-        ".trust": ("Trust",),
-        ".tuner": ("tune",),
+        ".search.explanation": ("Credit", "Explanation", "KnobChoice", "explain"),
+        ".records.sources": ("Choice", "Sources"),
+        ".records.machine": ("Machine",),
+        ".records.pack": ("Pack", "write_pack"),
+        ".records.record": ("Outcome", "Record", "Timing"),
+        ".search.results": ("KernelResult", "Progress", "TuneResult"),
+        ".records.store": ("Store",),
+        ".records.trust": ("Trust",),
+        ".search.tuner": ("tune",),
     },
 )

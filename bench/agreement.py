@@ -19,8 +19,8 @@ from rich.console import Console
 from bench import pool, results
 from bench.cost_model import MOST, Floats, Quality, quality
 from bench.standings import markdown
-from luthier.autotune.measure import Measurer
-from luthier.autotune.record import normal
+from luthier.autotune.measure.measurer import Measurer
+from luthier.autotune.records.record import normal
 from luthier.schedules import Schedule, Target, Workload
 from luthier.schedules.target import host
 from luthier.schedules.templates.registry import spaces

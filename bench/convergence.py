@@ -25,9 +25,9 @@ import luthier
 from bench import results
 from bench.models import all_models, cache_folder
 from bench.standings import markdown, percentages
-from luthier.autotune import Layers, Store
+from luthier.autotune import Sources, Store
 from luthier.autotune import tune as tune_workloads
-from luthier.autotune.budget import Policy
+from luthier.autotune.search.budget import Policy
 from luthier.frontend import import_model, read_model
 from luthier.inputs.samples import random_inputs
 from luthier.schedules import Workload
@@ -96,11 +96,11 @@ def measured(name: str, path: Path, log: Path, minutes: float, trials: int) -> R
         told = early.model_after if early.model_after is not None else early.after
         deployed = luthier.bench(folder / "early", seconds=5).median / 1e3
         console.print(f"{name}: {early.trials} trials in {early.seconds:.0f} s")
-        with Layers(Store.open(copy, create=True), (), target) as layers:
+        with Sources(Store.open(copy, create=True), (), target) as sources:
             late = tune_workloads(
                 calls,
                 max(0, trials - early.trials),
-                layers,
+                sources,
                 policy=replace(Policy(), patience=100 * trials),
             )
         luthier.build(path, folder / "late", log=copy)
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--print", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
     models = all_models(cache_folder())
-    with mock.patch("luthier.records.layers._shipped", return_value=[]):  # it knows these models
+    with mock.patch("luthier.records.sources._shipped", return_value=[]):  # it knows these models
         rows = [
             measured(name, models[name], options.log, options.minutes, options.trials)
             for name in options.models

@@ -23,9 +23,9 @@ from rich.console import Console
 from bench import pool, results
 from bench.pool import Pool
 from bench.standings import markdown
-from luthier.autotune.boosting import Trees
-from luthier.autotune.features import schedule_columns
-from luthier.autotune.model import CostModel, Examples, HyperParameters
+from luthier.autotune.search.boosting import Trees
+from luthier.autotune.search.features import schedule_columns
+from luthier.autotune.search.model import CostModel, Examples, HyperParameters
 from luthier.schedules import Schedule
 from luthier.schedules.templates import registry
 

@@ -20,7 +20,7 @@ import psutil
 
 from bench import results
 from bench.standings import markdown
-from luthier.autotune.measure import Measurer
+from luthier.autotune.measure.measurer import Measurer
 from luthier.schedules import Schedule, Space, Tensor, Workload, node
 from luthier.schedules.target import available_cores, host
 from luthier.schedules.templates import registry

@@ -20,7 +20,7 @@ import luthier.logs
 from bench import results
 from bench.standings import markdown
 from bench.trials import convolution
-from luthier.autotune import Layers, Machine, Outcome, Record, Store, Timing, write_pack
+from luthier.autotune import Machine, Outcome, Record, Sources, Store, Timing, write_pack
 from luthier.schedules import Knob, Schedule, Space, Target, Workload
 
 KERNELS = 500
@@ -93,10 +93,10 @@ def measured(records: int, folder: Path) -> tuple[list[list[str]], str]:
 
     opening, store = _timed(opened)
     rows.append(["open", f"{opening:.3f} s"])
-    with Layers(store, (), Target("x86-64-v3", "znver3", THREADS[1]), _spaces) as layers:
+    with Sources(store, (), Target("x86-64-v3", "znver3", THREADS[1]), _spaces) as sources:
         asked = _kernels()[:QUERIES]
-        assert all(map(layers.best, asked))
-        times = sorted(_timed(partial(layers.best, workload))[0] for workload in asked)
+        assert all(map(sources.best, asked))
+        times = sorted(_timed(partial(sources.best, workload))[0] for workload in asked)
     rows.append(["best", f"{1e3 * statistics.median(times):.2f} ms ({1e3 * times[-1]:.2f})"])
     exporting, _ = _timed(lambda: luthier.logs.export(path, folder / "one.jsonl"))
     rows.append(["export all into a pack", f"{exporting:.1f} s"])

@@ -24,8 +24,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from luthier.autotune.measure import Measurer
-from luthier.autotune.record import normal
+from luthier.autotune.measure.measurer import Measurer
+from luthier.autotune.records.record import normal
 from luthier.schedules import Schedule, Space, Target, Tensor, Workload, node
 from luthier.schedules.target import host
 from luthier.schedules.templates.registry import default, spaces

@@ -20,9 +20,10 @@ from rich.console import Console
 from bench import pool, results
 from bench.pool import Pool
 from bench.standings import markdown
-from luthier.autotune.model import CostModel, Examples
-from luthier.autotune.record import normal
-from luthier.autotune.search import KernelSearch
+from luthier.autotune.records.record import normal
+from luthier.autotune.search.history import History
+from luthier.autotune.search.model import CostModel, Examples
+from luthier.autotune.search.proposals import KernelSearch
 from luthier.schedules import Schedule
 from luthier.schedules.templates.registry import spaces
 
@@ -87,13 +88,12 @@ def _luthier(pool: Pool, others: Sequence[Pool], known: Tell, seed: int) -> Tria
     before = [Examples(o.workload, o.target, [*o.seconds], [*o.seconds.values()]) for o in others]
     model = CostModel(seed=seed)
     model.fit(before)
-    search = KernelSearch(
-        pool.workload, pool.target, spaces(pool.workload, pool.target), seed, among=pool.seconds
-    )
+    history, valid = History(pool.workload), spaces(pool.workload, pool.target)
+    search = KernelSearch(history, pool.target, valid, seed, among=pool.seconds)
     told = 0
     while not search.exhausted:
         for schedule, seconds in itertools.islice(known.items(), told, None):
-            search.tell(schedule, seconds)
+            history.tell(schedule, seconds)
         told = len(known)
         yield from search.propose(BATCH, model)
 

@@ -122,7 +122,7 @@ def main() -> None:
     options = parser.parse_args()
     models = all_models(cache_folder())
     rows = []
-    with mock.patch("luthier.records.layers._shipped", return_value=[]):
+    with mock.patch("luthier.records.sources._shipped", return_value=[]):
         for name in options.models:
             rows += measured(name, models[name], options.minutes)
     head = [list(_HEAD), ["---", "---", *["---:"] * (len(_HEAD) - 2)]]

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import results
-from luthier.autotune import Layers, Store, tune
+from luthier.autotune import Sources, Store, tune
 from luthier.schedules import Tensor, Workload, node
 from luthier.schedules.target import available_cores, host
 
@@ -110,8 +110,8 @@ def own_pace(workload: Workload, trials: int) -> Pace:
     with tempfile.TemporaryDirectory() as folder:
         store, target = Store.open(Path(folder) / "log.db", create=True), host()
         begin = time.monotonic()
-        with Layers(store, (), target) as layers:
-            done = tune({workload: 1}, trials, layers)
+        with Sources(store, (), target) as sources:
+            done = tune({workload: 1}, trials, sources)
         return Pace(done.trials, time.monotonic() - begin)
 
 

@@ -13,6 +13,7 @@ from .artifact import Artifact, load
 from .folder import check_output
 from .manifest import KernelEntry, Manifest, Port, Step, read_manifest
 from .sample import Sample, SampleNote, Tolerance
+from .selection import Selection, Selections
 
 if TYPE_CHECKING:
     from .building import assemble, build
@@ -24,6 +25,8 @@ __all__ = [
     "Port",
     "Sample",
     "SampleNote",
+    "Selection",
+    "Selections",
     "Step",
     "Tolerance",
     "assemble",

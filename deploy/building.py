@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from luthier.frontend.program import Library
-from luthier.schedules import Kernel, ModelError, Schedule, Target, codegen
+from luthier.schedules import Kernel, ModelError, Target, codegen
 from luthier.schedules.target import available_cores
 from luthier.schedules.templates import registry
 from luthier.schedules.toolchain import find_compiler
@@ -26,6 +26,7 @@ from .manifest import MANIFEST, SAMPLE, KernelEntry, Manifest, Port, Step, sha25
 from .names import identifier, label
 from .plan import plan
 from .sample import Sample
+from .selection import Selections
 from .straight_line import check_runs, straight_line
 from .tables import Entry, Tables, kernel_symbol
 from .weights import WeightPool, write_weights
@@ -38,19 +39,18 @@ def build(
     library: Library,
     out: Path,
     target: Target,
-    schedules: Mapping[str, Schedule],
+    selected: Selections,
     *,
-    record_hashes: Mapping[str, str] | None = None,
     model_sha256: str | None = None,
     finish: Callable[[Path], Sample] | None = None,
 ) -> Manifest:
     """Compile ``library`` into the artifact folder ``out``, replacing an artifact there.
 
-    ``schedules`` are records' schedules by key of the workload, ``record_hashes`` say which
-    records'; the other kernels get their defaults. ``finish`` is called with the folder, which can
-    be loaded, before it takes its place, and gives the sample that is kept in it; where it raises,
-    nothing is replaced. Raises ArtifactError, ToolchainError, ScheduleError (a schedule that does
-    not fit its workload), ModelError (too many weights), UnsupportedOperator (see ``check_runs``).
+    Kernels that are not ``selected`` get their default schedules. ``finish`` is called with the
+    folder, which can be loaded, before it takes its place, and gives the sample that is kept in it;
+    where it raises, nothing is replaced. Raises ArtifactError, ToolchainError, ScheduleError (a
+    schedule that does not fit its workload), ModelError (too many weights) and UnsupportedOperator
+    (see ``check_runs``).
     """
     check_output(out)
     check_runs(library)
@@ -59,17 +59,16 @@ def build(
     calls = (call for program in library.entries.values() for call in program.calls)
     kernels = []
     for workload, placement in dict.fromkeys((call.workload, call.placement) for call in calls):
-        schedule = schedules.get(workload.key) or registry.default(workload, target)
+        chosen = selected.get(workload)
+        schedule = chosen.schedule if chosen else registry.default(workload, target)
         kernels.append(registry.instantiate(workload, target, schedule, placement))
-    hashes = record_hashes or {}
-    tuned = {key: hashes.get(key) for key in schedules}
     return assemble(
         library,
         out,
         target,
         kernels,
         _compile(kernels, target, out),
-        tuned=tuned,
+        selected=selected,
         versions={"llvm": str(tvm.get_global_func("target.llvm_version_major")())},
         model_sha256=model_sha256,
         finish=finish,
@@ -83,7 +82,7 @@ def assemble(
     kernels: Sequence[Kernel],
     objects: Sequence[bytes],
     *,
-    tuned: Mapping[str, str | None] | None = None,
+    selected: Selections | None = None,
     versions: Mapping[str, str] | None = None,
     model_sha256: str | None = None,
     finish: Callable[[Path], Sample] | None = None,
@@ -91,10 +90,8 @@ def assemble(
     """Link compiled kernels and write the folder; see ``build``.
 
     ``kernels`` has one kernel for each distinct workload and placement, and phase ``p`` of
-    ``kernels[i]`` is the function ``kernel_symbol(i)_p`` of one of the ELF ``objects``. ``tuned``
-    has the keys of workloads whose schedule came from a record, and the record's hash where it is
-    known; ``versions`` are those of what compiled them. Raises ArtifactError, ToolchainError,
-    ModelError.
+    ``kernels[i]`` is the function ``kernel_symbol(i)_p`` of one of the ELF ``objects``.
+    ``versions`` are those of what compiled them. Raises ArtifactError, ToolchainError, ModelError.
     """
     check_runs(library)
     compiler = find_compiler()
@@ -121,7 +118,7 @@ def assemble(
             scratch_bytes=tables.scratch_bytes,
             weight_bytes=tables.weight_bytes,
             kernels=tuple(
-                _entry(kernel, counts[i], tuned or {}) for i, kernel in enumerate(kernels)
+                _entry(kernel, counts[i], selected or {}) for i, kernel in enumerate(kernels)
             ),
             steps=tuple(
                 Step(k, call.source)
@@ -165,12 +162,10 @@ def _write_manifest(folder: Path, manifest: Manifest) -> None:
     (folder / MANIFEST).write_text(text + "\n")
 
 
-def _entry(kernel: Kernel, count: int, tuned: Mapping[str, str | None]) -> KernelEntry:
-    key = kernel.workload.key
-    source = "record" if key in tuned else "default"
-    return KernelEntry(
-        kernel.workload, kernel.schedule, source, count, tuned.get(key), kernel.placement
-    )
+def _entry(kernel: Kernel, count: int, selected: Selections) -> KernelEntry:
+    chosen = selected.get(kernel.workload)
+    source, record = ("record", chosen.record) if chosen else ("default", None)
+    return KernelEntry(kernel.workload, kernel.schedule, source, count, record, kernel.placement)
 
 
 def _compile(kernels: Sequence[Kernel], target: Target, out: Path) -> list[bytes]:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .machine.bench import BenchReport, bench
     from .machine.doctor import Finding, doctor
     from .machine.target import Machine, target
-    from .records.layers import LayerHits
+    from .records.sources import LayerHits
     from .tuning.explain import KernelExplanation, explain
     from .tuning.tune import TuneReport, tune
 
@@ -79,7 +79,7 @@ __getattr__ = late_names(
         "luthier.machine.bench": ("BenchReport", "bench"),
         "luthier.machine.doctor": ("Finding", "doctor"),
         "luthier.machine.target": ("Machine", "target"),
-        "luthier.records.layers": ("LayerHits",),
+        "luthier.records.sources": ("LayerHits",),
         "luthier.tuning.explain": ("KernelExplanation", "explain"),
         "luthier.tuning.tune": ("TuneReport", "tune"),
         "luthier.schedules.errors": (

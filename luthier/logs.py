@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from luthier.autotune import Layers, Pack, Record, Store, selection, write_pack
-from luthier.autotune.address import is_server, is_url
-from luthier.autotune.validity import Validity
+from luthier.autotune import Pack, Record, Sources, Store, write_pack
+from luthier.autotune.records import retention
+from luthier.autotune.records.address import is_server, is_url
+from luthier.autotune.records.validity import Validity
 from luthier.schedules import Schedule, Target, Workload
 from luthier.schedules.errors import LogError, UsageError
 from luthier.schedules.redaction import shown
@@ -22,8 +23,7 @@ from luthier.schedules.target import DEFAULT_ACCURACY
 
 from .arguments import validated
 from .machine.target import resolve
-from .records.layers import DEFAULT_LOG, FilePath, reading
-from .records.sources import opened
+from .records.sources import DEFAULT_LOG, FilePath, opened, reading
 from .records.verify import Remeasured, SourceCheck, VerifyReport, verify
 
 _SHORTEST_PREFIX = 4
@@ -176,8 +176,8 @@ def best(
     Kernels that would get their default schedule are left out. Raises LogError, TargetError and
     UsageError.
     """
-    with reading(log, packs, resolve(target, threads, accuracy)) as layers:
-        found = [_best(layers, workload) for workload in layers.workloads()]
+    with reading(log, packs, resolve(target, threads, accuracy)) as sources:
+        found = [_best(sources, workload) for workload in sources.workloads()]
     return tuple(sorted((b for b in found if b), key=lambda b: -b.record.seconds))
 
 
@@ -215,7 +215,7 @@ def export(source: FilePath, out: FilePath, *, best: int | None = None) -> Merge
     with opened(source) as store:
         records: Iterable[Record] = store.records()
         if best is not None:
-            records = selection.winners(records, best)
+            records = retention.winners(records, best)
         return _written(out, records, [store])
 
 
@@ -244,9 +244,9 @@ def prune(
     with Store.open(log, create=Path(log).exists() or is_server(log)) as store:
         every = list(store.records())
         validity = Validity()
-        fresh = [r for r in every if not (stale and selection.is_stale(r, validity))]
-        newest = selection.latest(fresh)
-        kept = newest if best is None else selection.winners(newest, best)
+        fresh = [r for r in every if not (stale and retention.is_stale(r, validity))]
+        newest = retention.latest(fresh)
+        kept = newest if best is None else retention.winners(newest, best)
         if not dry_run:
             store.remove({r.hash for r in every} - {r.hash for r in kept})
         return PruneReport(
@@ -264,7 +264,7 @@ def diff(first: FilePath, second: FilePath) -> DiffReport:
     """Compare two sources; raises LogError."""
     with opened(first) as one, opened(second) as other:
         ours, theirs = ({r.hash: r for r in store.records()} for store in (one, other))
-    best_ours, best_theirs = (selection.best_of(each.values()) for each in (ours, theirs))
+    best_ours, best_theirs = (retention.best_of(each.values()) for each in (ours, theirs))
     differences = []
     for workload, target in {**best_ours, **best_theirs}:
         pair = best_ours.get((workload, target)), best_theirs.get((workload, target))
@@ -312,11 +312,11 @@ def _report(out: str, records: int, added: int, stores: Sequence[Store | Pack]) 
     return MergeReport(out, records, added, sum(store.skipped for store in stores), problems)
 
 
-def _best(layers: Layers, workload: Workload) -> BestRecord | None:
-    choice = layers.best(workload)
+def _best(sources: Sources, workload: Workload) -> BestRecord | None:
+    choice = sources.best(workload)
     if choice is None:
         return None
-    return BestRecord(workload, choice.record, choice.trust.value, choice.layer, choice.schedule)
+    return BestRecord(workload, choice.record, choice.trust.value, choice.source, choice.schedule)
 
 
 def _machine(record: Record) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from luthier.autotune import Choice, Layers, Progress
+from luthier.autotune import Choice, Progress, Sources
 from luthier.deploy import Manifest, check_output
 from luthier.deploy import build as build_library
 from luthier.frontend import Library, import_model, read_model
-from luthier.schedules import Schedule, Target
+from luthier.schedules import Target, Workload
 from luthier.schedules.errors import AccuracyError, LogError
 from luthier.schedules.target import DEFAULT_ACCURACY
 from luthier.schedules.toolchain import find_compiler
@@ -19,7 +19,7 @@ from luthier.schedules.toolchain import find_compiler
 from ..arguments import validated
 from ..inputs.samples import random_inputs
 from ..machine.target import resolve
-from ..records.layers import DEFAULT_LOG, FilePath, LayerHits, choices, hits, reading
+from ..records.sources import DEFAULT_LOG, FilePath, LayerHits, choices, hits, reading, selections
 from ..tuning.footprint import stays_in_cache
 from ..tuning.tune import Model, Shapes, tuned
 from .trial import Trial
@@ -87,31 +87,30 @@ def build(
     read = read_model(model, shapes)
     program = import_model(read, resolved)
     kernels = {call.workload for call in program.calls}
-    with reading(log, packs, resolved, kernels) as layers:
-        layers.cold = not stays_in_cache(program, resolved)
-        chosen = choices(program, layers)
-        foreign = sum(map(layers.elsewhere, kernels))
-    missed = [workload for workload in kernels if workload.key not in chosen]
+    with reading(log, packs, resolved, kernels) as sources:
+        sources.cold = not stays_in_cache(program, resolved)
+        chosen = choices(program, sources)
+        foreign = sum(map(sources.elsewhere, kernels))
+    missed = [workload for workload in kernels if workload not in chosen]
     if require_hits and missed:
         raise LogError(
             f"{len(missed)} of {len(kernels)} kernels have no record, among them {missed[0]}; tune "
-            f"the model, or give a pack that has them{_unread(layers)}"
+            f"the model, or give a pack that has them{_unread(sources)}"
         )
     library = Library.of(program, name or read.name)
     trial = Trial(read, program, resolved, random_inputs(read.proto, _SAMPLE_SEED))
 
-    def write(chosen: Mapping[str, Choice]) -> Manifest:
+    def write(chosen: Mapping[Workload, Choice]) -> Manifest:
         return build_library(
             library,
             Path(out),
             resolved,
-            _schedules(chosen),
-            record_hashes={key: choice.record.hash for key, choice in chosen.items()},
+            selections(chosen),
             model_sha256=read.sha256,
             finish=trial.accept_records if chosen else trial.accept_defaults,
         )
 
-    problems = layers.problems
+    problems = sources.problems
     try:
         manifest = write(chosen)
     except AccuracyError as error:
@@ -129,7 +128,7 @@ def build(
         from_defaults=len(kernels) - len(chosen),
         layers=hits(chosen),
         foreign_records=foreign,
-        skipped_records=layers.skipped,
+        skipped_records=sources.skipped,
         problems=(*problems, *trial.problems),
         reference=manifest.sample.source if manifest.sample else "",
         seconds=time.monotonic() - start,
@@ -189,13 +188,9 @@ def tune_and_build(
     )
 
 
-def _unread(layers: Layers) -> str:
+def _unread(sources: Sources) -> str:
     """What may have been the record that is missed, as the end of a sentence."""
-    if not layers.skipped:
+    if not sources.skipped:
         return ""
-    first = f", the first {layers.problems[0]}" if layers.problems else ""
-    return f" (records that could not be read: {layers.skipped}{first})"
-
-
-def _schedules(chosen: Mapping[str, Choice]) -> dict[str, Schedule]:
-    return {key: choice.schedule for key, choice in chosen.items()}
+    first = f", the first {sources.problems[0]}" if sources.problems else ""
+    return f" (records that could not be read: {sources.skipped}{first})"

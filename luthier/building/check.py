@@ -21,7 +21,7 @@ from ..correctness.reference import ADVICE, reference
 from ..correctness.tolerance import tolerances
 from ..inputs.arrays import inputs_of
 from ..inputs.samples import random_inputs
-from ..records.layers import DEFAULT_LOG, FilePath
+from ..records.sources import DEFAULT_LOG, FilePath
 from ..tuning.tune import Model, Shapes
 from .build import build
 from .trial import judged

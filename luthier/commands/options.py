@@ -16,7 +16,7 @@ import click
 from luthier.schedules.errors import printable
 from luthier.schedules.target import ACCURACIES, DEFAULT_ACCURACY
 
-# The one in luthier.records.layers, which would import TVM here.
+# The one in luthier.records.sources, which would import TVM here.
 DEFAULT_LOG = "luthier.db"
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -10,14 +10,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from luthier.autotune.noise import Watch
+from luthier.autotune.measure.noise import Watch
 from luthier.deploy import Artifact, load
 from luthier.schedules.ops.counts import flops, traffic
 from luthier.schedules.target import check_cores
 
 from ..arguments import validated
 from ..correctness.compare import sample
-from ..records.layers import FilePath
+from ..records.sources import FilePath
 from .bandwidth import peak_bandwidth
 from .peak import peak_gflops
 

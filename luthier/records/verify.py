@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from luthier.autotune import Outcome, Record
-from luthier.autotune.measure import Measurer, ReferenceFailed
-from luthier.autotune.record import horizon
-from luthier.autotune.selection import is_stale, kinds
-from luthier.autotune.validity import Validity
+from luthier.autotune.measure.measurer import Measurer, ReferenceFailed
+from luthier.autotune.records.record import horizon
+from luthier.autotune.records.retention import is_stale, kinds
+from luthier.autotune.records.validity import Validity
 from luthier.schedules.target import available_cores, host
 
 from ..arguments import validated
-from .layers import FilePath
 from .signature import signer
-from .sources import opened
+from .sources import FilePath, opened
 
 
 @dataclass(frozen=True)

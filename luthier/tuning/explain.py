@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from luthier.autotune import Explanation, Layers, Store
+from luthier.autotune import Explanation, Sources, Store
 from luthier.autotune import explain as explain_workloads
-from luthier.autotune.noise import Watch
+from luthier.autotune.measure.noise import Watch
 from luthier.frontend import import_model
 from luthier.schedules import Target
 from luthier.schedules.ops.counts import flops, traffic
@@ -17,7 +17,7 @@ from ..arguments import validated
 from ..machine.bandwidth import peak_bandwidth
 from ..machine.peak import peak_gflops
 from ..machine.target import resolve
-from ..records.layers import DEFAULT_LOG, FilePath
+from ..records.sources import DEFAULT_LOG, FilePath
 from .footprint import stays_in_cache
 from .tune import Model, Shapes
 
@@ -68,8 +68,8 @@ def explain(
     peak, bandwidth = peaks
     found = []
     cold = not stays_in_cache(program, resolved)
-    with Layers(Store.open(log), (), resolved, cold=cold) as layers:
-        explanations = explain_workloads(counts, layers)
+    with Sources(Store.open(log), (), resolved, cold=cold) as sources:
+        explanations = explain_workloads(counts, sources)
     for each in explanations:
         seconds = each.best.seconds
         rate = flops(each.workload) / seconds / 1e9

@@ -14,10 +14,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from luthier.autotune import Layers, Machine, Outcome
-from luthier.autotune.measurement import Measurement, recorded, side_by_side
-from luthier.autotune.record import normal, now
-from luthier.autotune.winner import NOTABLE
+from luthier.autotune import Machine, Outcome, Sources
+from luthier.autotune.measure.measurement import Measurement, recorded, side_by_side
+from luthier.autotune.records.record import normal, now
+from luthier.autotune.records.winner import NOTABLE
+from luthier.deploy import Selection, Selections
 from luthier.deploy import build as build_library
 from luthier.frontend import Library, Program
 from luthier.schedules import Schedule, Workload
@@ -53,14 +54,14 @@ class Verdict:
 
     ``busy``: something else kept the machine busy, so nobody knows. ``kept`` defaults: the model is
     no faster with the best schedules. ``decided``: the kernels that get another schedule than they
-    won with alone, by key of the dense workload.
+    won with alone.
     """
 
     before: float
     after: float
     busy: bool
     kept: bool
-    decided: Mapping[str, Decision]
+    decided: Mapping[Workload, Decision]
 
 
 class Stage(Protocol):
@@ -100,18 +101,18 @@ class _Kernel:
 
 def judge(
     program: Program,
-    layers: Layers,
-    schedules: Mapping[str, Schedule],
+    sources: Sources,
+    selected: Selections,
     inputs: Inputs,
     stage: Stage,
 ) -> Verdict | None:
-    """Compare the program with ``schedules`` (see ``build``) and close ones, and with defaults.
+    """Compare the program as ``selected``, with close schedules, and with defaults.
 
-    None where all are the same, or there is no time. Adds to the layers' own store what makes a
+    None where all are the same, or there is no time. Adds to the sources' own store what makes a
     build decide the same. Raises ArtifactError, LogError, ToolchainError and ModelError.
     """
-    kernels = _finalists(program, layers, schedules)
-    decided: dict[str, Decision] = {}
+    kernels = _finalists(program, sources, selected)
+    decided: dict[Workload, Decision] = {}
     verdict: Verdict | None = None
     with TemporaryFolder() as folder:
         default = folder / "default"
@@ -124,15 +125,16 @@ def judge(
                 if number or not attempt:
                     stage(f"building it with {doing}")
                     chosen = _chosen(kernels, number - 1) if number else {}
-                    build_library(Library.of(program), folders[number], layers.target, chosen)
+                    build_library(Library.of(program), folders[number], sources.target, chosen)
             stage(f"timing the {count} libraries in turns")
-            shown = in_turns(folders, inputs, layers.target.threads)
+            shown = in_turns(folders, inputs, sources.target.threads)
             best = _best(kernels, shown, last=attempt == ATTEMPTS - 1)
-            for key, schedule in best.items():
-                decided[key] = _tell(layers, kernels[key], schedule, shown.kernels[key])
-            for key, kernel in kernels.items():
-                first = best.get(key, kernel.finalists[0])
-                kernels[key] = replace(kernel, finalists=(first,))
+            for workload, schedule in best.items():
+                samples = shown.kernels[workload]
+                decided[workload] = _tell(sources, kernels[workload], schedule, samples)
+            for workload, kernel in kernels.items():
+                first = best.get(workload, kernel.finalists[0])
+                kernels[workload] = replace(kernel, finalists=(first,))
             kept = not _chosen(kernels, 0)
             before, after, *_ = shown.seconds
             verdict = Verdict(before, after, shown.busy, kept, dict(decided))
@@ -141,19 +143,17 @@ def judge(
     return verdict
 
 
-def _finalists(
-    program: Program, layers: Layers, schedules: Mapping[str, Schedule]
-) -> dict[str, _Kernel]:
+def _finalists(program: Program, sources: Sources, selected: Selections) -> dict[Workload, _Kernel]:
     """Each kernel's schedule, and those that were about as fast alone, says one's own log."""
-    found: dict[str, _Kernel] = {}
+    found: dict[Workload, _Kernel] = {}
     for workload in dict.fromkeys(call.workload for call in program.calls):
-        default = normal(registry.default(workload, layers.target))
-        first = normal(schedules.get(workload.key, default))
-        ranked = list(itertools.islice(layers.ranked(workload), _LOOKED_AT))
+        default = normal(registry.default(workload, sources.target))
+        first = normal(selected[workload].schedule) if workload in selected else default
+        ranked = list(itertools.islice(sources.ranked(workload), _LOOKED_AT))
         limit = next((_CLOSE * r.rank for r in ranked if r.schedule == first), 0.0)
         close = (r.schedule for r in ranked if r.rank < limit)
         others = [schedule for schedule in close if schedule not in (first, default)]
-        found[workload.key] = _Kernel(workload, default, (first, *others[: FINALISTS - 1]))
+        found[workload] = _Kernel(workload, default, (first, *others[: FINALISTS - 1]))
     return found
 
 
@@ -165,26 +165,28 @@ def _libraries(kernels: Collection[_Kernel], stage: Stage) -> int:
     return next((count for count in range(wanted, 1, -1) if stage.in_time(count)), 0)
 
 
-def _chosen(kernels: Mapping[str, _Kernel], number: int) -> dict[str, Schedule]:
-    """Schedules of the library with finalists of that number, without those that are defaults."""
-    every = {key: kernel.finalist(number) for key, kernel in kernels.items()}
-    return {key: s for key, s in every.items() if s != kernels[key].default}
+def _chosen(kernels: Mapping[Workload, _Kernel], number: int) -> dict[Workload, Selection]:
+    """What the library with finalists of that number has that are not defaults."""
+    every = {workload: kernel.finalist(number) for workload, kernel in kernels.items()}
+    return {w: Selection(s) for w, s in every.items() if s != kernels[w].default}
 
 
-def _best(kernels: Mapping[str, _Kernel], shown: InTurns, *, last: bool) -> dict[str, Schedule]:
+def _best(
+    kernels: Mapping[Workload, _Kernel], shown: InTurns, *, last: bool
+) -> dict[Workload, Schedule]:
     """The kernels that get another schedule than they have, and which."""
     if shown.busy:
         return {}
-    best = {key: kernel.best(shown.kernels[key]) for key, kernel in kernels.items()}
-    other = {key: s for key, s in best.items() if s != kernels[key].finalists[0]}
+    best = {w: kernel.best(shown.kernels[w]) for w, kernel in kernels.items()}
+    other = {w: s for w, s in best.items() if s != kernels[w].finalists[0]}
     default, first, *_ = shown.seconds
     if first < default or (other and not last):
         return other
-    return {key: kernels[key].default for key in _chosen(kernels, 0)}
+    return {workload: kernels[workload].default for workload in _chosen(kernels, 0)}
 
 
 def _tell(
-    layers: Layers, kernel: _Kernel, schedule: Schedule, samples: Sequence[Samples]
+    sources: Sources, kernel: _Kernel, schedule: Schedule, samples: Sequence[Samples]
 ) -> Decision:
     """Record a comparison that ``schedule`` wins.
 
@@ -197,8 +199,8 @@ def _tell(
     if schedule == kernel.default and not is_slower(times[first], times[schedule]):
         compared = {schedule: None}
     measured = [Measurement(each, Outcome.OK, times[each], WHERE) for each in compared]
-    machine, at = Machine.host(layers.target), now()
+    machine, at = Machine.host(sources.target), now()
     for each in side_by_side([measured]):
-        layers.add(recorded(kernel.workload, machine, each, cold=layers.cold, time=at))
+        sources.add(recorded(kernel.workload, machine, each, cold=sources.cold, time=at))
     default, seconds = (statistics.median(times[s]) for s in (kernel.default, schedule))
     return Decision(schedule, default, seconds, schedule == kernel.default)

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from luthier.autotune.noise import Watch
+from luthier.autotune.measure.noise import Watch
 from luthier.deploy import Artifact, load
+from luthier.schedules import Workload
 
 from ..inputs.samples import Array
 from ..machine.bench import repeat
@@ -32,12 +33,12 @@ class InTurns:
     """Median ``seconds`` of a run of each library, in their order.
 
     ``busy``: something else kept the machine busy, and they may not compare. ``kernels`` has for
-    each, by key of the dense workload, the seconds of a call in profiled runs of each library.
+    each, by its dense workload, the seconds of a call in profiled runs of each library.
     """
 
     seconds: tuple[float, ...]
     busy: bool
-    kernels: Mapping[str, tuple[Samples, ...]]
+    kernels: Mapping[Workload, tuple[Samples, ...]]
 
 
 def in_turns(folders: Sequence[Path], inputs: Inputs, threads: int) -> InTurns:
@@ -90,20 +91,20 @@ def _is_enough(quiet: Sequence[bool], spent: float) -> bool:
 
 def _calls(
     artifact: Artifact, profiles: Sequence[Sequence[Sequence[float]]]
-) -> dict[str, tuple[Samples, ...]]:
+) -> dict[Workload, tuple[Samples, ...]]:
     """Seconds of a call of each kernel, by the steps that all libraries have in common."""
     kernels = artifact.manifest.kernels
-    keys = [kernels[step.kernel].workload.key for step in artifact.manifest.steps]
-    calls = Counter(keys)
-    found: dict[str, list[list[float]]] = {key: [[] for _ in profiles[0]] for key in calls}
+    workloads = [kernels[step.kernel].workload for step in artifact.manifest.steps]
+    calls = Counter(workloads)
+    found: dict[Workload, list[list[float]]] = {w: [[] for _ in profiles[0]] for w in calls}
     for turn in profiles:
         for library, steps in enumerate(turn):
             sums = dict.fromkeys(calls, 0.0)
-            for key, seconds in zip(keys, steps, strict=True):
-                sums[key] += seconds
-            for key, total in sums.items():
-                found[key][library].append(total / calls[key])
-    return {key: tuple(tuple(sorted(each)) for each in times) for key, times in found.items()}
+            for workload, seconds in zip(workloads, steps, strict=True):
+                sums[workload] += seconds
+            for workload, total in sums.items():
+                found[workload][library].append(total / calls[workload])
+    return {w: tuple(tuple(sorted(each)) for each in times) for w, times in found.items()}
 
 
 def is_slower(other: Samples, default: Samples) -> bool:

@@ -15,9 +15,9 @@ import onnx
 
 from luthier.autotune import Progress, TuneResult
 from luthier.autotune import tune as tune_workloads
-from luthier.autotune.clock import Clock
-from luthier.autotune.measure import Measurer
-from luthier.autotune.results import KernelResult
+from luthier.autotune.measure.measurer import Measurer
+from luthier.autotune.search.clock import Clock
+from luthier.autotune.search.results import KernelResult
 from luthier.frontend import ReadModel, import_model, read_model
 from luthier.schedules import Target
 from luthier.schedules.errors import TargetError
@@ -27,7 +27,7 @@ from luthier.schedules.toolchain import find_compiler
 from ..arguments import validated
 from ..inputs.samples import random_inputs
 from ..machine.target import resolve
-from ..records.layers import DEFAULT_LOG, FilePath, choices, writing
+from ..records.sources import DEFAULT_LOG, FilePath, choices, selections, writing
 from .footprint import stays_in_cache, stays_in_own_cache
 from .judge import Decision, Verdict, judge
 from .timed import LEAST_TURNS, SECONDS, TURN
@@ -145,8 +145,8 @@ def tuned(
         read = read_model(model, shapes)
         program = import_model(read, resolved)
         kernels = Counter(call.workload for call in program.calls)
-        layers = opened.enter_context(writing(log, packs, resolved))
-        layers.cold = not stays_in_cache(program, resolved)
+        sources = opened.enter_context(writing(log, packs, resolved))
+        sources.cold = not stays_in_cache(program, resolved)
         measurer.swept = not stays_in_own_cache(program, resolved)
 
         def needed(libraries: int, kernel: float, run: float) -> float:
@@ -159,7 +159,7 @@ def tuned(
         result = tune_workloads(
             kernels,
             trials,
-            layers,
+            sources,
             verify=verify,
             seed=seed,
             on_progress=on_progress,
@@ -169,10 +169,10 @@ def tuned(
         verdict = None
         if timed and not result.interrupted:
             stage = _Stage("model", result, clock, trials, show, needed)
-            schedules = {key: choice.schedule for key, choice in choices(program, layers).items()}
+            selected = selections(choices(program, sources))
             inputs = random_inputs(read.proto, _SAMPLE_SEED)
             try:
-                verdict = judge(program, layers, schedules, inputs, stage)
+                verdict = judge(program, sources, selected, inputs, stage)
             except KeyboardInterrupt:
                 result = replace(result, interrupted=True)
     return _report(result, verdict, clock), _a_build(len(kernels), clock.building.mean(0.5))
@@ -229,7 +229,7 @@ def _report(result: TuneResult, verdict: Verdict | None, clock: Clock) -> TuneRe
     if verdict is None:
         return TuneReport(**known)
     known["kernels"] = tuple(
-        _decided(kernel, verdict.decided.get(kernel.workload.key)) for kernel in result.kernels
+        _decided(kernel, verdict.decided.get(kernel.workload)) for kernel in result.kernels
     )
     return TuneReport(
         **known,

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from luthier.autotune.layers import Layers
-from luthier.autotune.machine import Machine
-from luthier.autotune.record import Outcome, Record, Timing, normal, now
-from luthier.autotune.store import Store
-from luthier.autotune.trust import Asker
+from luthier.autotune.records.machine import Machine
+from luthier.autotune.records.record import Outcome, Record, Timing, normal, now
+from luthier.autotune.records.sources import Sources
+from luthier.autotune.records.store import Store
+from luthier.autotune.records.trust import Asker
 from luthier.schedules import Knob, Schedule, Space, Target, Tensor, Workload, node
 
 MakeRecord = Callable[..., Record]
@@ -72,17 +72,17 @@ def fake_spaces(workload: Workload, target: Target) -> tuple[Space, ...]:
     return (Space("fake", 1, (numbers, order), {"number": 0, "order": "rows"}),)
 
 
-MakeLayers = Callable[..., Layers]
+MakeSources = Callable[..., Sources]
 
 
 @pytest.fixture
-def make_layers(target: Target, monkeypatch: pytest.MonkeyPatch) -> MakeLayers:
-    """Layers of records over the fake spaces, on a Zen 3: one's own first, then packs."""
+def make_sources(target: Target, monkeypatch: pytest.MonkeyPatch) -> MakeSources:
+    """Sources of records over the fake spaces, on a Zen 3: one's own first, then packs."""
     monkeypatch.setattr(Asker, "of", lambda target: Asker(target.machine, "zen3"))
 
-    def make(own: list[Record] | None, *packs: list[Record], on: Target = target) -> Layers:
+    def make(own: list[Record] | None, *packs: list[Record], on: Target = target) -> Sources:
         stores = [Store.in_memory(f"pack {i}", pack) for i, pack in enumerate(packs, 1)]
         store = None if own is None else Store.in_memory("own", own)
-        return Layers(store, stores, on, fake_spaces)
+        return Sources(store, stores, on, fake_spaces)
 
     return make

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import signal
 import sys
 import time
 from pathlib import Path
 
-from luthier.autotune.worker import Message, serve
+import msgspec
+
+from luthier.autotune.measure.messages import Build, BuildRequest, Built
+from luthier.autotune.measure.worker import serve
 
 
 def plan(folder: Path, *words: str) -> None:
@@ -21,7 +23,7 @@ def plan(folder: Path, *words: str) -> None:
 def main() -> None:
     if (Path(os.environ["TMPDIR"]) / "deaf").exists():
         sys.exit("MemoryError")
-    serve(_answer)
+    serve(_answer, BuildRequest)
 
 
 def _next() -> str:
@@ -34,10 +36,10 @@ def _next() -> str:
     return word
 
 
-def _answer(request: Message) -> Message:
+def _answer(request: BuildRequest) -> list[Build]:
     word = _next()
-    answer: Message = {"built": [{"library": name} for name in request["schedules"]]}
-    text = json.dumps(answer).encode()
+    answer: list[Build] = [Built(name, (), (), {}, (), 0) for name in request.schedules]
+    text = msgspec.json.encode(answer)
     descriptor = 3  # of the answers: the first that serve opens
     if word == "half":
         os.write(descriptor, text[: len(text) // 2])

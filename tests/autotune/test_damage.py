@@ -11,9 +11,9 @@ from typing import TypeVar
 
 import pytest
 
-from luthier.autotune.pack import Pack, write_pack
-from luthier.autotune.record import Record
-from luthier.autotune.store import Store
+from luthier.autotune.records.pack import Pack, write_pack
+from luthier.autotune.records.record import Record
+from luthier.autotune.records.store import Store
 from luthier.schedules import LogError
 
 T = TypeVar("T")

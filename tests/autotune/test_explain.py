@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from luthier.autotune import Layers, Store, explain
-from luthier.autotune.record import normal
+from luthier.autotune import Sources, Store, explain
+from luthier.autotune.records.record import normal
 from luthier.schedules import Schedule, Space, Tensor, Workload, node
 from luthier.schedules.templates.registry import default, spaces
 
@@ -26,16 +26,16 @@ Keep = Callable[..., None]
 def keep(workload, make_record) -> Keep:
     """Adds a made-up record to a log."""
 
-    def add(log: Layers, schedule: Schedule, seconds: float, of: Workload = workload) -> None:
+    def add(log: Sources, schedule: Schedule, seconds: float, of: Workload = workload) -> None:
         log.add(make_record(seconds=seconds, of=of, schedule=schedule))
 
     return add
 
 
 @pytest.fixture
-def log(target, space, keep) -> Layers:
+def log(target, space, keep) -> Sources:
     """Sixty schedules; written-out steps decide alone, and the default has not the most."""
-    log = Layers(Store.in_memory("log"), (), target)
+    log = Sources(Store.in_memory("log"), (), target)
     rng = random.Random(0)
     for schedule in {space.default_schedule(), *(space.sample(rng) for _ in range(60))}:
         keep(log, schedule, 1e-3 / int(schedule["unroll"]))
@@ -68,7 +68,7 @@ def test_a_winner_of_another_template_says_so(target, keep):
     of = Workload(inputs, (False, True), (node("conv2d", (0, 1), out, **attrs),))
     usual = default(of, target)
     other = next(s for s in spaces(of, target) if s.template != usual.template)
-    log = Layers(Store.in_memory("log"), (), target)
+    log = Sources(Store.in_memory("log"), (), target)
     keep(log, other.default_schedule(), 1e-3, of)
     (why,) = explain([of], log)
     assert (why.knobs[0].default, why.knobs[0].best) == (usual.template, other.template)
@@ -87,7 +87,7 @@ def test_what_did_not_change_is_not_credited(workload, log):
 
 
 def test_a_default_that_won_needs_no_reason(workload, target, space, keep):
-    log = Layers(Store.in_memory("log"), (), target)
+    log = Sources(Store.in_memory("log"), (), target)
     keep(log, space.default_schedule(), 1e-4)
     rng = random.Random(1)
     for schedule in {space.sample(rng) for _ in range(40)} - {space.default_schedule()}:
@@ -98,4 +98,4 @@ def test_a_default_that_won_needs_no_reason(workload, target, space, keep):
 
 
 def test_a_kernel_without_records_is_left_out(workload, target):
-    assert explain([workload], Layers(Store.in_memory("log"), (), target)) == ()
+    assert explain([workload], Sources(Store.in_memory("log"), (), target)) == ()

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from luthier.autotune.features import BESIDE, schedule_columns
+from luthier.autotune.search.features import BESIDE, schedule_columns
 from luthier.schedules import Schedule, ScheduleError
 from luthier.schedules.templates.registry import default, spaces
 

@@ -12,11 +12,12 @@ from dataclasses import replace
 
 import pytest
 
-from luthier.autotune import limits, tune
-from luthier.autotune.layers import Layers
-from luthier.autotune.measure import Measurement, Measurer
-from luthier.autotune.record import Outcome, normal
-from luthier.autotune.store import Store
+from luthier.autotune import tune
+from luthier.autotune.measure import limits
+from luthier.autotune.measure.measurer import Measurement, Measurer
+from luthier.autotune.records.record import Outcome, normal
+from luthier.autotune.records.sources import Sources
+from luthier.autotune.records.store import Store
 from luthier.schedules import LogError, Tensor, ToolchainError, Workload, node
 from luthier.schedules.target import host
 from luthier.schedules.templates import registry
@@ -34,7 +35,7 @@ def ulimit(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                 resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
 
         start = functools.partial(subprocess.Popen, preexec_fn=begin)
-        monkeypatch.setattr("luthier.autotune.worker.subprocess.Popen", start)
+        monkeypatch.setattr("luthier.autotune.measure.worker.subprocess.Popen", start)
 
     return limit
 
@@ -42,7 +43,7 @@ def ulimit(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def test_hard_limits_that_leave_enough_change_nothing(tmp_path, ulimit):
     ulimit(FSIZE=1 << 26, AS=1 << 33, CORE=0, STACK=1 << 20)
     log = Store.open(tmp_path / "log.db", create=True)
-    result = tune({RELU: 1}, 4, Layers(log, (), host(threads=2)))
+    result = tune({RELU: 1}, 4, Sources(log, (), host(threads=2)))
     assert result.outcomes == {Outcome.OK: 4}
 
 
@@ -50,7 +51,7 @@ def test_hard_limits_that_leave_too_little_end_the_session_and_record_nothing(tm
     ulimit(AS=150 << 20)
     log = Store.open(tmp_path / "log.db", create=True)
     with pytest.raises(ToolchainError, match=r"on this machine at present: .*ulimit -a") as caught:
-        tune({RELU: 1}, 4, Layers(log, (), host(threads=2)))
+        tune({RELU: 1}, 4, Sources(log, (), host(threads=2)))
     assert "\n" not in str(caught.value)
     assert log.count() == 0
 
@@ -101,7 +102,7 @@ def test_what_a_limit_ended_is_told_and_not_recorded(tmp_path, monkeypatch):
     for limit in (True, False):
         fails(limit)
         log = Store.open(tmp_path / f"{limit}.db", create=True)
-        result = tune({RELU: 1}, 4, Layers(log, (), here))
+        result = tune({RELU: 1}, 4, Sources(log, (), here))
         assert result.trials == 4
         assert {r.schedule for r in log.records()} == {default} if limit else log.count() == 4
         told = [problem for problem in result.problems if "limits of this machine" in problem]

@@ -13,11 +13,12 @@ import numpy as np
 import psutil
 import pytest
 
-from luthier.autotune.harness import Effort
-from luthier.autotune.inputs import draw
-from luthier.autotune.measure import Limits, Measurement, Measurer
-from luthier.autotune.parse import parse_record
-from luthier.autotune.record import Outcome
+from luthier.autotune.measure.harness import Effort
+from luthier.autotune.measure.inputs import draw
+from luthier.autotune.measure.measurer import Limits, Measurement, Measurer
+from luthier.autotune.measure.messages import Built
+from luthier.autotune.records.parse import parse_record
+from luthier.autotune.records.record import Outcome
 from luthier.schedules import Schedule, Target, Tensor, ToolchainError, Workload, node
 from luthier.schedules.target import available_cores, host
 from luthier.schedules.templates import registry
@@ -75,14 +76,7 @@ def inject(
             f"  (void)scratch; (void)begin; (void)end;\n{body}\n}}\n"
         )
         find_compiler().run(["-O1", "-shared", "-fPIC", str(source), "-o", str(library)], tmp_path)
-        built = {
-            "library": str(library),
-            "functions": ["c"],
-            "chunks": [chunks],
-            "constants": {},
-            "temps": [],
-            "scratch": 0,
-        }
+        built = Built(str(library), ("c",), (chunks,), {}, (), 0)
         real = measurer._build
 
         def build(of, schedules, folder):
@@ -182,7 +176,7 @@ class TestCandidates:
     def test_one_that_is_clearly_slower_is_given_up_early(self, inject, measurer, monkeypatch):
         limits = Limits(trial=Effort(best=3e-5, seconds=30, least=10))
         monkeypatch.setattr(measurer, "limits", limits)
-        monkeypatch.setattr("luthier.autotune.measure.replace", lambda effort, **_: effort)
+        monkeypatch.setattr("luthier.autotune.measure.measurer.replace", lambda effort, **_: effort)
         shown = inject(RIGHT + "usleep(2000);")
         assert shown.outcome is Outcome.OK
         assert len(shown.samples) == 5
@@ -192,7 +186,7 @@ class TestCandidates:
     ):
         """Of times that chance makes, many for half a percent, and few to know the half."""
         before = "#include <stdlib.h>\n#include <unistd.h>\n"
-        monkeypatch.setattr("luthier.autotune.measure.replace", lambda effort, **_: effort)
+        monkeypatch.setattr("luthier.autotune.measure.measurer.replace", lambda effort, **_: effort)
 
         def samples(best: float) -> tuple[float, ...]:
             effort = Effort(best=best, precision=0.005, seconds=5, most=400)
@@ -229,7 +223,9 @@ class TestWorkers:
         self, measurer, relu, monkeypatch
     ):
         list(measurer.measure(relu, [CANDIDATE]))
-        monkeypatch.setattr("luthier.autotune.worker._BOOT", "raise SystemExit('MemoryError')")
+        monkeypatch.setattr(
+            "luthier.autotune.measure.worker._BOOT", "raise SystemExit('MemoryError')"
+        )
         measurer._stop_runner()
         with pytest.raises(ToolchainError, match=r"at present: the runner died: MemoryError"):
             list(measurer.measure(relu, [CANDIDATE]))

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 
-from luthier.autotune.harness import Harness, compile_harness
-from luthier.autotune.measurement import Measurement, side_by_side
-from luthier.autotune.record import Outcome
-from luthier.autotune.runner import timed
+from luthier.autotune.measure.harness import Harness, compile_harness
+from luthier.autotune.measure.measurement import Measurement, side_by_side
+from luthier.autotune.measure.messages import Ran
+from luthier.autotune.measure.runner import timed
+from luthier.autotune.records.record import Outcome
 from luthier.schedules import Schedule
 
 CANDIDATE = Schedule("pointwise", 1, (("grain", 1024),))
@@ -26,22 +27,22 @@ def timing(*pulses: float, quiet: float = 1.0):
 
 def test_a_quiet_timing_is_taken_once():
     shown = timing(1.05, 1.01)
-    assert shown == {"samples": [1e-3], "disturbed": False, "pulse": 1.01}
+    assert shown == Ran(Outcome.OK, samples=(1e-3,), pulse=1.01)
 
 
 def test_a_disturbed_one_is_taken_again():
     for first in ((1.5, 1.0), (1.0, 1.5)):
         shown = timing(*first, 1.02, 1.0)
-        assert (shown["samples"], shown["disturbed"]) == ([2e-3], False)
+        assert (shown.samples, shown.disturbed) == ((2e-3,), False)
 
 
 def test_it_is_marked_when_noise_lasts():
-    assert timing(1.5, 1.0, 1.0, 2.0)["disturbed"]
+    assert timing(1.5, 1.0, 1.0, 2.0).disturbed
 
 
 def test_the_first_timing_of_a_session_has_its_own_pulses_to_go_by():
-    assert not timing(1.5, 1.5, quiet=math.inf)["disturbed"]
-    assert timing(1.5, 2.0, 2.0, 1.5, quiet=math.inf)["disturbed"]
+    assert not timing(1.5, 1.5, quiet=math.inf).disturbed
+    assert timing(1.5, 2.0, 2.0, 1.5, quiet=math.inf).disturbed
 
 
 def test_real_pulses_are_short(tmp_path):

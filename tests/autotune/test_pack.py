@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luthier.autotune.kind import Kind
-from luthier.autotune.machine import Machine
-from luthier.autotune.pack import Pack, write_pack
-from luthier.autotune.record import Outcome, Record, Timing
-from luthier.autotune.selection import latest
-from luthier.autotune.store import Store
+from luthier.autotune.records.kind import Kind
+from luthier.autotune.records.machine import Machine
+from luthier.autotune.records.pack import Pack, write_pack
+from luthier.autotune.records.record import Outcome, Record, Timing
+from luthier.autotune.records.retention import latest
+from luthier.autotune.records.store import Store
 from luthier.records.sources import opened
 from luthier.schedules import LogError, Schedule, Target, Tensor, Workload, node
 
@@ -125,7 +125,7 @@ def test_which_records_count_depends_on_no_order_and_is_the_same_in_stores_and_p
 @settings(max_examples=50, deadline=None)
 @given(SETS, st.booleans(), st.booleans())
 def test_what_counts_of_a_pack_is_found_without_reading_the_rest(folder, some, odd, filtered):
-    """Whatever its lines' formatting, the layers see what they see of all records."""
+    """Whatever its lines' formatting, the sources see what they see of all records."""
     formatted = [
         json.dumps(json.loads(r.line)) if odd and i % 2 else r.line for i, r in enumerate(some)
     ]
@@ -178,7 +178,7 @@ def test_what_was_compared_counts_in_packs_as_in_stores(folder, some):
 
 
 def test_of_thousands_of_schedules_the_fastest_are_kept(tmp_path, make_record, monkeypatch):
-    monkeypatch.setattr("luthier.autotune.condensed._FASTEST", 10)
+    monkeypatch.setattr("luthier.autotune.records.condensed._FASTEST", 10)
     some = [make_record(n, 1e-6 * (1 + n * 7919 % 997)) for n in range(400)]
     wrong = [make_record(n, None) for n in range(500, 530)]
     write_pack(tmp_path / "pack.jsonl", [*some, *wrong])
@@ -224,7 +224,7 @@ SPELLINGS = {
 @pytest.mark.parametrize("block", [1 << 22, 5, 64])
 @pytest.mark.parametrize("kind", SPELLINGS)
 def test_however_a_file_s_text_is_spelled(tmp_path, make_record, kind, block, monkeypatch):
-    monkeypatch.setattr("luthier.autotune.pack._BLOCK", block)
+    monkeypatch.setattr("luthier.autotune.records.pack._BLOCK", block)
     some = [make_record(n) for n in range(3)]
     path = tmp_path / "pack.jsonl"
     path.write_bytes(SPELLINGS[kind]("".join(f"{record.line}\n" for record in some)))

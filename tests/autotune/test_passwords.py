@@ -11,7 +11,7 @@ import pytest
 import luthier
 from luthier import logs
 from luthier.autotune import Pack, Store, write_pack
-from luthier.autotune.address import is_server
+from luthier.autotune.records.address import is_server
 from luthier.cli import main
 from luthier.deploy.folder import check_output
 from luthier.schedules import LogError, LuthierError

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luthier.autotune.parse import parse_record
-from luthier.autotune.record import (
+from luthier.autotune.records.parse import parse_record
+from luthier.autotune.records.record import (
     LONGEST_DETAIL,
     Machine,
     Outcome,
@@ -335,7 +335,9 @@ def test_failures_take_infinitely_long(make_record):
 
 
 def test_times_rise_though_the_clock_is_set_back(monkeypatch):
-    monkeypatch.setattr("luthier.autotune.record._last", 0)  # other tests make many in a moment
+    monkeypatch.setattr(
+        "luthier.autotune.records.record._last", 0
+    )  # other tests make many in a moment
     first = now()
     monkeypatch.setattr("time.time_ns", lambda: 1_000_000_000_000_000_000)
     set_back = [now() for _ in range(3)]

@@ -10,14 +10,16 @@ import time
 import numpy as np
 import pytest
 
-from luthier.autotune.budget import KernelState, Policy, next_kernel, patience
-from luthier.autotune.features import columns, schedule_columns
-from luthier.autotune.model import CostModel, Examples
-from luthier.autotune.record import normal
-from luthier.autotune.search import KernelSearch, Options
+from luthier.autotune.records.record import normal
+from luthier.autotune.search.budget import Policy, next_kernel, patience
+from luthier.autotune.search.features import columns, schedule_columns
+from luthier.autotune.search.history import History
+from luthier.autotune.search.model import CostModel, Examples
+from luthier.autotune.search.proposals import KernelSearch, Options
 from luthier.schedules import Knob, Schedule, ScheduleError, Space, Tensor, Workload, node
 
 POWERS = tuple(2**i for i in range(8))
+ANY = Schedule("pointwise", 1, ())
 SPACE = Space(
     "conv_direct",
     1,
@@ -186,16 +188,17 @@ class TestModel:
 
 def search(workload: Workload, target, space: Space, trials: int, *, learn: bool) -> list[float]:
     """Best seconds after each trial, with the model or without."""
-    kernel, model = KernelSearch(workload, target, [space], seed=1), CostModel()
+    history, model = History(workload), CostModel()
+    kernel = KernelSearch(history, target, [space], seed=1)
     default = space.default_schedule()
     known = {default: seconds(workload, default)}
-    kernel.tell(default, known[default])
+    history.tell(default, known[default])
     while len(known) < trials:
         if learn:
             model.fit([Examples(workload, target, list(known), list(known.values()))])
         for schedule in kernel.propose(8, model):
             known[schedule] = seconds(workload, schedule)
-            kernel.tell(schedule, known[schedule])
+            history.tell(schedule, known[schedule])
     return list(itertools.accumulate(known.values(), min))
 
 
@@ -252,10 +255,11 @@ class TestSearch:
 
     @pytest.mark.parametrize("space", [SPACE, LARGE], ids=["enumerated", "sampled"])
     def test_nothing_is_proposed_twice_or_out_of_the_space(self, target, space):
-        kernel, model = KernelSearch(conv(64, 56), target, [space]), CostModel()
+        history, model = History(conv(64, 56)), CostModel()
+        kernel = KernelSearch(history, target, [space])
         told = [space.sample(random.Random(i)) for i in range(20)]
         for schedule in told:
-            kernel.tell(normal(schedule), 1.0)
+            history.tell(normal(schedule), 1.0)
         proposed = [s for _ in range(10) for s in kernel.propose(8, model)]
         assert len({normal(s) for s in (*proposed, *told)}) == 80 + len({normal(s) for s in told})
         for schedule in proposed:
@@ -263,8 +267,9 @@ class TestSearch:
 
     def test_a_space_is_exhausted_once_and_whole(self, target):
         tiny = Space("pointwise", 1, (Knob("grain", (1, 2, 4, 8, 16), ""),), {"grain": 4})
-        kernel = KernelSearch(conv(8, 8), target, [tiny])
-        kernel.tell(tiny.default_schedule(), 1.0)
+        history = History(conv(8, 8))
+        kernel = KernelSearch(history, target, [tiny])
+        history.tell(tiny.default_schedule(), 1.0)
         assert len(kernel.propose(3, CostModel())) == 3
         assert not kernel.exhausted
         assert len(kernel.propose(3, CostModel())) == 1
@@ -273,16 +278,18 @@ class TestSearch:
 
     def test_all_templates_take_part(self, target):
         other = Space("pointwise", 1, (Knob("grain", POWERS, ""),), {"grain": 1})
-        kernel = KernelSearch(conv(64, 56), target, [SPACE, other], options=Options(explore=1.0))
+        history = History(conv(64, 56))
+        kernel = KernelSearch(history, target, [SPACE, other], options=Options(explore=1.0))
         names = {s.template for _ in range(30) for s in kernel.propose(8, CostModel())}
         assert names == {"conv_direct", "pointwise"}
 
     @pytest.mark.parametrize("space", [SPACE, LARGE], ids=["enumerated", "sampled"])
     def test_near_the_best_only_one_knob_differs(self, target, space):
-        kernel = KernelSearch(conv(64, 56), target, [space])
+        history = History(conv(64, 56))
+        kernel = KernelSearch(history, target, [space])
         best, other = space.sample(random.Random(0)), space.sample(random.Random(1))
-        kernel.tell(other, 2.0)
-        kernel.tell(best, 1.0)
+        history.tell(other, 2.0)
+        history.tell(best, 1.0)
         near = kernel.propose(8, CostModel(), near=True)
         assert len(near) == 8
         for schedule in near:
@@ -292,23 +299,24 @@ class TestSearch:
         assert not kernel.exhausted
 
     def test_stale_records_are_not_in_the_way(self, target):
-        kernel = KernelSearch(conv(64, 56), target, [SPACE])
-        kernel.tell(Schedule("conv_direct", 2, SPACE.default_schedule().knobs), 1.0)
-        kernel.tell(Schedule("conv_direct", 1, (("rows", 99),)), 1.0)
-        kernel.tell(Schedule("gone", 1, ()), 1.0)
+        history = History(conv(64, 56))
+        kernel = KernelSearch(history, target, [SPACE])
+        history.tell(Schedule("conv_direct", 2, SPACE.default_schedule().knobs), 1.0)
+        history.tell(Schedule("conv_direct", 1, (("rows", 99),)), 1.0)
+        history.tell(Schedule("gone", 1, ()), 1.0)
         assert len(kernel.propose(8, CostModel())) == 8
 
 
 class TestBudget:
-    def kernels(self, *times: float, counts: tuple[int, ...] | None = None) -> list[KernelState]:
+    def kernels(self, *times: float, counts: tuple[int, ...] | None = None) -> list[History]:
         states = []
         for i, t in enumerate(times):
-            state = KernelState(conv(64, 56), counts[i] if counts else 1)
-            state.tell(t)
+            state = History(conv(64, 56), counts[i] if counts else 1)
+            state.tell(ANY, t)
             states.append(state)
         return states
 
-    def spread(self, states: list[KernelState], trials: int, win) -> list[int]:
+    def spread(self, states: list[History], trials: int, win) -> list[int]:
         """Trials that each kernel gets when a trial of kernel i takes ``win(i, n)`` seconds."""
         given = [0] * len(states)
         for _ in range(trials):
@@ -317,12 +325,12 @@ class TestBudget:
                 break
             i = next(i for i, s in enumerate(states) if s is state)
             given[i] += 1
-            state.tell(win(i, given[i]))
+            state.tell(ANY, win(i, given[i]))
         return given
 
     def test_unmeasured_kernels_come_first(self):
         states = self.kernels(1.0, 2.0)
-        states.append(KernelState(conv(8, 8), 1))
+        states.append(History(conv(8, 8), 1))
         assert next_kernel(states, Policy()) is states[2]
 
     def test_what_weighs_more_gets_more(self):
@@ -346,9 +354,9 @@ class TestBudget:
             return Workload(inputs, (False, True), (node("matmul", (0, 1), out),))
 
         states = [
-            KernelState(product(1, 8192, 4096), 1, [5e-3]),
-            KernelState(product(256, 256, 256), 1, [5e-4]),
-            KernelState(product(128, 256, 256), 1, [1e-3]),
+            History(product(1, 8192, 4096), 1, [5e-3]),
+            History(product(256, 256, 256), 1, [5e-4]),
+            History(product(128, 256, 256), 1, [1e-3]),
         ]
         given = self.spread(states, 60, lambda i, n: (5e-3, 5e-4, 1e-3)[i])
         assert given[2] > given[0] > 0
@@ -371,17 +379,17 @@ class TestBudget:
         moved = Workload(
             (Tensor((8, 4)),), (False,), (node("transpose", (0,), Tensor((4, 8)), axes=(1, 0)),)
         )
-        states = [KernelState(moved, 1, [1e-3])]
+        states = [History(moved, 1, [1e-3])]
         assert next_kernel(states, Policy()) is states[0]
 
     def test_who_was_not_measured_yet_is_given_the_mean(self):
-        states = [*self.kernels(1e-3, 1e-6), KernelState(conv(8, 8), 1)]
+        states = [*self.kernels(1e-3, 1e-6), History(conv(8, 8), 1)]
         assert patience(states, Policy())[2] == Policy().patience
         assert patience(states[2:], Policy()) == [Policy().patience]
         assert patience([], Policy()) == []
 
     def test_a_kernel_whose_trials_all_fail_converges(self):
-        state = KernelState(conv(8, 8), 1)
+        state = History(conv(8, 8), 1)
         given = self.spread([state], 1000, lambda i, n: math.inf)
         assert given[0] <= Policy().patience + 1
 

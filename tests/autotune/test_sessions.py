@@ -11,15 +11,17 @@ from types import TracebackType
 
 import pytest
 
-from luthier.autotune import Layers, Progress, Store, TuneResult, tune
-from luthier.autotune.budget import Policy
-from luthier.autotune.clock import Clock, Pace
-from luthier.autotune.machine import Machine
-from luthier.autotune.measurement import Measurement, recorded, side_by_side
-from luthier.autotune.model import CostModel
-from luthier.autotune.record import Outcome, Record, normal
-from luthier.autotune.search import KernelSearch
-from luthier.autotune.winner import NOTABLE
+from luthier.autotune import Progress, Sources, Store, TuneResult, tune
+from luthier.autotune.measure.measurement import Measurement, recorded, side_by_side
+from luthier.autotune.measure.pace import Pace
+from luthier.autotune.records.machine import Machine
+from luthier.autotune.records.record import Outcome, Record, normal
+from luthier.autotune.records.winner import NOTABLE
+from luthier.autotune.search.budget import Policy
+from luthier.autotune.search.clock import Clock
+from luthier.autotune.search.history import History
+from luthier.autotune.search.model import CostModel
+from luthier.autotune.search.proposals import KernelSearch
 from luthier.schedules import Schedule, Target, Tensor, Workload, node
 from luthier.schedules.templates import registry
 
@@ -58,20 +60,20 @@ def plain_search(monkeypatch: pytest.MonkeyPatch) -> None:
     def propose(
         self: KernelSearch, count: int, model: CostModel, *, near: bool = False
     ) -> list[Schedule]:
-        rng = random.Random(len(self._told))
+        told = self._history.seconds
+        rng = random.Random(len(told))
         drawn = {normal(self._space.sample(rng)): None for _ in range(20 * count)}
-        fresh = [schedule for schedule in drawn if schedule not in self._told]
+        fresh = [schedule for schedule in drawn if schedule not in told]
         self.exhausted = not fresh
         return fresh[:count]
 
-    def made(self: KernelSearch, workload: Workload, target: Target, spaces, seed: int) -> None:
-        self._space, self._told, self.exhausted = spaces[0], set(), False
+    def made(self: KernelSearch, history: History, target: Target, spaces, seed: int) -> None:
+        self._history, self._space, self.exhausted = history, spaces[0], False
 
     monkeypatch.setattr(KernelSearch, "__init__", made)
     monkeypatch.setattr(KernelSearch, "propose", propose)
-    monkeypatch.setattr(KernelSearch, "tell", lambda self, s, seconds: self._told.add(normal(s)))
     monkeypatch.setattr(CostModel, "fit", lambda self, groups: None)
-    monkeypatch.setattr("luthier.autotune.tuner.warm_up", lambda: None)
+    monkeypatch.setattr("luthier.autotune.search.tuner.warm_up", lambda: None)
 
 
 @dataclass
@@ -131,8 +133,8 @@ class SimulatedMeasurer:
         pass
 
 
-def layers(cold: bool = True, records: Sequence[Record] = ()) -> Layers:
-    return Layers(Store.in_memory("own", records), (), ZEN3, cold=cold)
+def sources(cold: bool = True, records: Sequence[Record] = ()) -> Sources:
+    return Sources(Store.in_memory("own", records), (), ZEN3, cold=cold)
 
 
 def seeded(fastest: float = 0.5e-3) -> Callable[[Schedule], float]:
@@ -151,7 +153,7 @@ class TestTime:
         given, begin = 240.0, clock.now
         session = Clock(given, begin, lambda kernel, latency: afterwards)
         workloads = {matmul(16 * (i + 1)): 1 for i in range(kernels)}
-        tune(workloads, 1 << 40, layers(), policy=ENDLESS, measurer=measurer, clock=session)
+        tune(workloads, 1 << 40, sources(), policy=ENDLESS, measurer=measurer, clock=session)
         spent = clock.now - begin + afterwards
         step = 2 * (build + run)  # the last batch is made to fit
         comparison = 5 * (build + 5 * run)
@@ -165,7 +167,7 @@ class TestTime:
         tune(
             {matmul(16): 1, matmul(32): 3, matmul(48): 1},
             1 << 40,
-            layers(),
+            sources(),
             policy=ENDLESS,
             measurer=SimulatedMeasurer(clock, times, times),
             clock=session,
@@ -183,7 +185,7 @@ class TestTime:
         tune(
             {matmul(16): 1, matmul(32): 3},
             80,
-            layers(),
+            sources(),
             policy=ENDLESS,
             measurer=SimulatedMeasurer(clock, times, times),
             on_progress=lambda now: events.append((clock.now - begin, now)),
@@ -201,7 +203,7 @@ class TestTime:
         tune(
             {matmul(16): 1, matmul(32): 3},
             60,
-            layers(),
+            sources(),
             policy=ENDLESS,
             measurer=SimulatedMeasurer(clock, times, times),
             on_progress=lambda now: events.append(clock.now),
@@ -215,7 +217,7 @@ class TestTime:
         tune(
             {matmul(16): 1},
             20,
-            layers(),
+            sources(),
             measurer=SimulatedMeasurer(clock, times, times),
             on_progress=events.append,
         )
@@ -229,7 +231,7 @@ class TestTime:
     def test_where_no_time_is_left_nothing_is_compared(self, clock):
         measurer = SimulatedMeasurer(clock, seeded(), seeded(), seconds_a_build=100.0)
         session = Clock(60.0, clock.now)
-        log = layers()
+        log = sources()
         tune({matmul(16): 1}, 1 << 40, log, policy=ENDLESS, measurer=measurer, clock=session)
         assert measurer.compared == []
 
@@ -243,14 +245,14 @@ def faster(factor: float) -> Callable[[Schedule], float]:
 
 
 def session(
-    clock: SimulatedClock, log: Layers, measurer: SimulatedMeasurer, trials: int = 9
+    clock: SimulatedClock, log: Sources, measurer: SimulatedMeasurer, trials: int = 9
 ) -> TuneResult:
     return tune({matmul(16): 1}, trials, log, measurer=measurer)  # type: ignore[arg-type]
 
 
 class TestVerdicts:
     def test_what_looked_faster_alone_and_is_not_beside_the_default_is_not_built(self, clock):
-        log = layers()
+        log = sources()
         result = session(clock, log, SimulatedMeasurer(clock, faster(0.5), faster(1.2)))
         (kernel,) = result.kernels
         assert (kernel.schedule, kernel.default_kept, result.defaults_kept) == (DEFAULT, True, 1)
@@ -259,14 +261,14 @@ class TestVerdicts:
 
     @pytest.mark.parametrize("share", [1.0, 0.995])
     def test_a_gain_that_is_none_keeps_the_default(self, clock, share):
-        log = layers()
+        log = sources()
         result = session(clock, log, SimulatedMeasurer(clock, faster(0.5), faster(share)))
         assert result.defaults_kept == 1
         assert log.best(matmul(16)).schedule == DEFAULT
 
     def test_what_was_won_is_what_was_timed_in_turns(self, clock):
         """And not a quiet winner against a disturbed default: 1e-3 to 5e-4 once, 0.8 in turns."""
-        log = layers()
+        log = sources()
         result = session(clock, log, SimulatedMeasurer(clock, faster(0.5), faster(0.8)))
         assert result.before / result.after == pytest.approx(1 / 0.8)
         assert result.compared
@@ -282,7 +284,7 @@ class TestVerdicts:
         def turns(schedule: Schedule) -> float:
             return 1e-3 if schedule == DEFAULT else true(schedule)
 
-        log, measurer = layers(), SimulatedMeasurer(clock, trial, turns)
+        log, measurer = sources(), SimulatedMeasurer(clock, trial, turns)
         (kernel,) = session(clock, log, measurer, trials=40).kernels
         compared = {schedule for schedules in measurer.compared for schedule in schedules}
         assert kernel.schedule in compared
@@ -293,7 +295,7 @@ class TestVerdicts:
         assert log.best(matmul(16)).schedule == kernel.schedule
 
     def test_the_winner_of_an_earlier_session_is_compared_with_those_of_this_one(self, clock):
-        log = layers()
+        log = sources()
         first = session(clock, log, SimulatedMeasurer(clock, faster(0.6), faster(0.7)))
         won = first.kernels[0].schedule
         known = set(log.measured(matmul(16)))
@@ -312,13 +314,13 @@ class TestVerdicts:
 
     def test_a_busy_machine_leaves_it_unknown_what_was_won(self, clock):
         measurer = SimulatedMeasurer(clock, faster(0.5), faster(0.8), busy=lambda number: True)
-        result = session(clock, layers(), measurer)
+        result = session(clock, sources(), measurer)
         assert not result.compared
         assert not result.kernels[0].compared
 
     def test_a_busy_machine_lets_only_a_clear_winner_pass(self, clock):
         for share, wins in ((0.95, False), (0.5, True)):
-            log = layers()
+            log = sources()
             measurer = SimulatedMeasurer(
                 clock, faster(0.4), faster(share), busy=lambda number: True
             )
@@ -327,7 +329,7 @@ class TestVerdicts:
 
     def test_an_older_log_is_compared_before_it_is_believed(self, clock):
         """Its fastest record may have been lucky."""
-        log = layers()
+        log = sources()
         machine = SimulatedMeasurer(clock, faster(0.5), faster(1.5))
         shown = [
             Measurement(DEFAULT, Outcome.OK, (1e-3,)),
@@ -347,18 +349,18 @@ def some_other() -> Schedule:
 
 
 class TestWarmAndCold:
-    def test_a_session_measures_as_its_layers_want(self, clock):
+    def test_a_session_measures_as_its_sources_want(self, clock):
         for cold in (True, False):
-            log, measurer = layers(cold), SimulatedMeasurer(clock, faster(0.5), faster(0.5))
+            log, measurer = sources(cold), SimulatedMeasurer(clock, faster(0.5), faster(0.5))
             session(clock, log, measurer)
             assert {record.cold for record in log.own.records()} == {cold}
 
     def test_times_of_the_two_never_compare(self, clock):
         """What is 100 times faster with warm weights says nothing about cold ones."""
-        log = layers(cold=False)
+        log = sources(cold=False)
         session(clock, log, SimulatedMeasurer(clock, faster(0.01), faster(0.01)))
         records = list(log.own.records())
-        cold = layers(True, records)
+        cold = sources(True, records)
         assert cold.measured(matmul(16)) == {}
         assert list(cold.ranked(matmul(16))) == []
         assert cold.winner(matmul(16)) is None
@@ -369,13 +371,13 @@ class TestWarmAndCold:
         assert cold.best(matmul(16)).record.seconds == 4.0
 
     def test_where_nothing_else_is_known_the_other_s_winner_is_built_and_tried_first(self, clock):
-        log = layers(cold=True)
+        log = sources(cold=True)
         session(clock, log, SimulatedMeasurer(clock, faster(0.5), faster(0.5)))
         won = log.best(matmul(16))
         assert won.schedule != DEFAULT
-        warm = layers(False, list(log.own.records()))
+        warm = sources(False, list(log.own.records()))
         assert warm.best(matmul(16)) == won
         assert won.schedule in warm.hints(matmul(16))
         session(clock, warm, SimulatedMeasurer(clock, faster(2.0), faster(2.0)))
         assert warm.best(matmul(16)).schedule == DEFAULT
-        assert layers(True, list(warm.own.records())).best(matmul(16)) == won
+        assert sources(True, list(warm.own.records())).best(matmul(16)) == won

@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).parent))  # the tests share writers.py
 
 from writers import numbers, writer
 
-from luthier.autotune import database
-from luthier.autotune.pack import Pack
-from luthier.autotune.store import Store
+from luthier.autotune.records import database
+from luthier.autotune.records.pack import Pack
+from luthier.autotune.records.store import Store
 from luthier.schedules import LogError, Schedule
 
 VERSIONS = Path(__file__).parent / "records"
@@ -242,7 +242,7 @@ class TestLocks:
 
     @pytest.mark.usefixtures("held")
     def test_not_for_ever(self, path, monkeypatch):
-        monkeypatch.setattr("luthier.autotune.database._WAIT", 0.3)
+        monkeypatch.setattr("luthier.autotune.records.database._WAIT", 0.3)
         with pytest.raises(LogError, match="locked"):
             Store.open(path, create=True)
 

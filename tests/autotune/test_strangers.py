@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from luthier.autotune.layers import Layers
-from luthier.autotune.model import CostModel, examples
-from luthier.autotune.parse import parse_record
-from luthier.autotune.record import Record, normal
-from luthier.autotune.selection import best_of, is_stale, latest, winners
-from luthier.autotune.store import Store
+from luthier.autotune.records.parse import parse_record
+from luthier.autotune.records.record import Record, normal
+from luthier.autotune.records.retention import best_of, is_stale, latest, winners
+from luthier.autotune.records.sources import Sources
+from luthier.autotune.records.store import Store
+from luthier.autotune.search.model import CostModel, examples
 from luthier.schedules import LuthierError, Tensor, Workload, node
 from luthier.schedules.templates import registry
 
@@ -105,8 +105,8 @@ def test_workloads_that_make_no_sense_are_never_fatal(forgeries, target):
     for record in forgeries:
         begin = time.monotonic()
         assert parse_record(record.line) == record
-        layers = Layers(Store.in_memory("own"), [Store.in_memory("pack", [record])], target)
-        choice = layers.best(record.workload)
+        sources = Sources(Store.in_memory("own"), [Store.in_memory("pack", [record])], target)
+        choice = sources.best(record.workload)
         assert choice is None or choice.record == record
         assert is_stale(record) in (True, False)
         assert winners([record], 1) == [record]
@@ -127,7 +127,7 @@ def test_knobs_outside_their_space_are_refused(make_record, target):
     for name, value in (("rows", 1000), ("vectors", "many"), ("order", "sideways"), ("x", 1)):
         knobs = tuple(sorted({**dict(fine.knobs), name: value}.items()))
         record = replace(make_record(of=workload), schedule=replace(fine, knobs=knobs))
-        layers = Layers(Store.in_memory("own", [record]), [], target)
-        assert layers.best(workload) is None
-        assert layers.hints(workload) == []
+        sources = Sources(Store.in_memory("own", [record]), [], target)
+        assert sources.best(workload) is None
+        assert sources.hints(workload) == []
         assert is_stale(record)

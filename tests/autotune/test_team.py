@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # the tests share writers.py
 
 from writers import numbers, writer
 
-from luthier.autotune.store import Store
+from luthier.autotune.records.store import Store
 from luthier.schedules import LogError
 
 WRITERS = 8

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from luthier.autotune.machine import Machine
-from luthier.autotune.trust import Asker, Trust
+from luthier.autotune.records.machine import Machine
+from luthier.autotune.records.trust import Asker, Trust
 from luthier.schedules import Target
 
 ZEN3 = Target("x86-64-v3", "znver3", 2, 32768, 524288, 33554432)

@@ -13,21 +13,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
 from luthier.autotune import (
-    Layers,
     Outcome,
     Progress,
     Record,
+    Sources,
     Store,
     TuneResult,
     tune,
 )
-from luthier.autotune.budget import Policy
-from luthier.autotune.measure import Measurement, Measurer
-from luthier.autotune.record import normal
+from luthier.autotune.measure.measurer import Measurement, Measurer
+from luthier.autotune.records.record import normal
+from luthier.autotune.search.budget import Policy
 from luthier.schedules import Target, TargetError, Tensor, UsageError, Workload, node
 from luthier.schedules.target import available_cores, host
 from luthier.schedules.templates import registry
@@ -82,9 +83,9 @@ WORKLOADS = (matmul(48),)
 
 
 @pytest.fixture
-def opened(here) -> Callable[[Path], Layers]:
+def opened(here) -> Callable[[Path], Sources]:
     """A log in a folder, alone."""
-    return lambda folder: Layers(Store.open(folder / "log", create=True), (), here)
+    return lambda folder: Sources(Store.open(folder / "log", create=True), (), here)
 
 
 def test_a_session_from_the_first_trial_to_the_last(tmp_path, here, opened):
@@ -245,7 +246,7 @@ def test_a_kernel_whose_default_fails_is_reported_and_left(tmp_path, here, opene
 SESSION = """
 import sys
 sys.path[:] = {path!r}
-from luthier.autotune import Layers, Store, tune
+from luthier.autotune import Sources, Store, tune
 from luthier.schedules.target import host
 from luthier.schedules import Tensor, Workload, node
 out = Tensor((48, 64))
@@ -253,8 +254,8 @@ inputs = (Tensor((48, 32)), Tensor((32, 64)), Tensor((64,)))
 nodes = (node("matmul", (0, 1), out), node("add", (3, 2), out), node("relu", (4,), out))
 workload = Workload(inputs, (False, True, True), nodes)
 show = lambda p: print(p.trials, flush=True)
-layers = Layers(Store.open({log!r}, create=True), (), host(threads=2))
-result = tune({{workload: 1}}, 100000, layers, on_progress=show)
+sources = Sources(Store.open({log!r}, create=True), (), host(threads=2))
+result = tune({{workload: 1}}, 100000, sources, on_progress=show)
 print("interrupted" if result.interrupted else "ended", result.trials)
 """
 
@@ -335,7 +336,7 @@ def test_cores_that_are_taken_away_end_a_session_and_keep_what_it_measured(
     def with_fewer(self, request):
         asked.append(request)
         answer = ask(self, request)
-        return {**answer, "cores": 1} if len(asked) == 5 else answer
+        return msgspec.structs.replace(answer, cores=1) if len(asked) == 5 else answer
 
     monkeypatch.setattr(Measurer, "_ask_runner", with_fewer)
     with pytest.raises(TargetError, match=r"2 threads .* may use 1 core"):
@@ -350,7 +351,7 @@ def test_the_runner_tells_how_many_cores_it_had(here):
         ask = measurer._ask_runner
         measurer._ask_runner = lambda request: answers.append(ask(request)) or answers[-1]
         list(measurer.measure(relu(100), [registry.default(relu(100), here)]))
-    assert [answer["cores"] for answer in answers] == [available_cores()]
+    assert [answer.cores for answer in answers] == [available_cores()]
 
 
 def test_a_result_adds_up(tmp_path, here, opened):
@@ -377,25 +378,25 @@ def test_verify_tries_what_won_elsewhere_and_nothing_else(here, claimed):
     rng = random.Random(3)
     schedules = [s for _ in range(8) if (s := space.sample(rng)) != space.default_schedule()]
     pack = claimed(workload, other, {s: 1e-9 * (i + 1) for i, s in enumerate(schedules)})
-    layers = Layers(Store.in_memory("own"), [Store.in_memory("pack", pack)], here)
-    hints = layers.hints(workload)
+    sources = Sources(Store.in_memory("own"), [Store.in_memory("pack", pack)], here)
+    hints = sources.hints(workload)
     assert len(hints) == 3
-    result = tune({workload: 1}, 1000, layers, verify=True)
+    result = tune({workload: 1}, 1000, sources, verify=True)
     (kernel,) = result.kernels
     assert (result.trials, result.hints, kernel.trials) == (4, 3, 4)
-    assert set(layers.measured(workload)) == {normal(space.default_schedule()), *hints}
-    default = layers.measured(workload)[normal(space.default_schedule())]
-    assert layers.winner(workload).rank <= default.rank
+    assert set(sources.measured(workload)) == {normal(space.default_schedule()), *hints}
+    default = sources.measured(workload)[normal(space.default_schedule())]
+    assert sources.winner(workload).rank <= default.rank
     assert kernel.best > 1e-8, "what others claim is not a measurement"
-    assert tune({workload: 1}, 1000, layers, verify=True).trials == 0
+    assert tune({workload: 1}, 1000, sources, verify=True).trials == 0
 
 
 def test_what_was_measured_on_this_kind_of_machine_is_not_measured_again(here, claimed):
     workload = relu(50_000)
     space = registry.spaces(workload, here)[0]
     pack = claimed(workload, here, {s: 1e-3 * (i + 1) for i, s in enumerate(space)})
-    layers = Layers(Store.in_memory("own"), [Store.in_memory("pack", pack)], here)
-    hints = layers.hints(workload)
-    result = tune({workload: 1}, 1000, layers)
+    sources = Sources(Store.in_memory("own"), [Store.in_memory("pack", pack)], here)
+    hints = sources.hints(workload)
+    result = tune({workload: 1}, 1000, sources)
     assert len(pack) > result.trials
-    assert set(layers.measured(workload)) == {normal(space.default_schedule()), *hints}
+    assert set(sources.measured(workload)) == {normal(space.default_schedule()), *hints}

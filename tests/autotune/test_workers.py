@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
@@ -18,20 +19,24 @@ sys.path.insert(0, str(Path(__file__).parent))  # builders are those of faulty.p
 
 from faulty import plan
 
-from luthier.autotune import worker
-from luthier.autotune.builders import Builders
-from luthier.autotune.worker import Worker
+from luthier.autotune.measure import worker
+from luthier.autotune.measure.builders import Builders
+from luthier.autotune.measure.messages import Build as Answer
+from luthier.autotune.measure.messages import BuildRequest, Built, Failed
+from luthier.autotune.measure.worker import Worker
+from luthier.autotune.records.record import Outcome
 from luthier.schedules import Schedule, Target, ToolchainError, Workload
 
 SCHEDULES = [Schedule("fake", 1, (("number", n),)) for n in range(3)]
+REQUEST = BuildRequest("", Target("x86-64-v3", "znver3", 1), {"c0": SCHEDULES[0]}, "", 0)
 MOMENTS = ("SIGKILL", "SIGSEGV", "SIGABRT", "exit", "half", "nonsense", "silence")
-Build = Callable[..., list[dict[str, object]]]
+Build = Callable[..., list[Answer]]
 
 
 @pytest.fixture
 def builders(tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch) -> Iterator[Builders]:
     monkeypatch.setattr(
-        "luthier.autotune.builders.Worker", lambda module, folder: Worker("faulty", folder)
+        "luthier.autotune.measure.builders.Worker", lambda module, folder: Worker("faulty", folder)
     )
     plan(tmp_path)
     opened = Builders(target, 0, tmp_path, 1)
@@ -43,15 +48,15 @@ def builders(tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch) ->
 def build(builders: Builders, workload: Workload, tmp_path: Path) -> Build:
     """What becomes of a few schedules while builders do what they are told."""
 
-    def run(*words: str, count: int = 1, seconds: float = 20.0) -> list[dict[str, object]]:
+    def run(*words: str, count: int = 1, seconds: float = 20.0) -> list[Answer]:
         plan(tmp_path, *words)
         return builders.build(workload, SCHEDULES[:count], tmp_path, seconds)
 
     return run
 
 
-def are_built(answers: list[dict[str, object]]) -> bool:
-    return all("library" in answer for answer in answers)
+def are_built(answers: list[Answer]) -> bool:
+    return all(isinstance(answer, Built) for answer in answers)
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -80,15 +85,17 @@ def test_a_builder_that_stands_still_once_costs_its_time(build, word):
 def test_one_that_ends_twice_says_whose_fault_that_may_be(build, word, outcome, limit):
     build()
     (answer,) = build(word, word)
-    assert (answer["failed"], answer["limit"]) == (outcome, limit)
+    assert isinstance(answer, Failed)
+    assert (answer.outcome.value, answer.limit) == (outcome, limit)
     assert are_built(build())
 
 
 def test_what_ends_a_share_is_found_in_it(build):
     build(count=3)
     answers = build("SIGSEGV", "build", "SIGSEGV", "build", count=3)
-    assert [answer.get("failed") for answer in answers] == [None, "build_failed", None]
-    assert "SIGSEGV" in str(answers[1]["detail"])
+    assert [isinstance(answer, Failed) for answer in answers] == [False, True, False]
+    assert answers[1].outcome is Outcome.BUILD_FAILED
+    assert "SIGSEGV" in answers[1].detail
 
 
 def test_a_builder_that_dies_while_idle_is_replaced(build, builders):
@@ -109,7 +116,7 @@ def test_a_request_longer_than_a_pipe_to_one_that_stands_still(build, builders, 
     request = builders._request
 
     def long(*arguments):
-        return {**request(*arguments), "padding": "x" * (1 << 20)}
+        return msgspec.structs.replace(request(*arguments), folder="x" * (1 << 20))
 
     monkeypatch.setattr(builders, "_request", long)
     assert are_built(build())
@@ -138,7 +145,7 @@ def test_an_interrupt_leaves_no_answer_for_the_next_request(builders, build, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("luthier.autotune.builders.wait_any", interrupted)
+        patch.setattr("luthier.autotune.measure.builders.wait_any", interrupted)
         with pytest.raises(KeyboardInterrupt):
             build(count=3)
     assert builders.pids == []
@@ -155,11 +162,11 @@ class TestStarting:
             return start(*arguments, **settings)
 
         monkeypatch.setattr(worker, "_PAUSE", 0.01)
-        monkeypatch.setattr("luthier.autotune.worker.subprocess.Popen", scarce)
+        monkeypatch.setattr("luthier.autotune.measure.worker.subprocess.Popen", scarce)
         plan(tmp_path)
         started = Worker("faulty", tmp_path)
-        started.send({"schedules": {"c0": {}}})
-        assert started.receive(time.monotonic() + 20)["built"]
+        started.send(REQUEST)
+        assert started.receive(time.monotonic() + 20, list[Answer])
         started.stop()
 
     @pytest.mark.parametrize("number", [11, 12, 24, 28])
@@ -168,7 +175,7 @@ class TestStarting:
             raise OSError(number, os.strerror(number))
 
         monkeypatch.setattr(worker, "_PAUSE", 0.01)
-        monkeypatch.setattr("luthier.autotune.worker.subprocess.Popen", none)
+        monkeypatch.setattr("luthier.autotune.measure.worker.subprocess.Popen", none)
         with pytest.raises(ToolchainError, match=f"cannot start.*{os.strerror(number)}"):
             Worker("faulty", tmp_path)
 
@@ -183,8 +190,8 @@ class TestStarting:
             plan(tmp_path)
             started = Worker("faulty", tmp_path)
             assert started.fileno() > 1024
-            started.send({"schedules": {"c0": {}}})
-            assert started.receive(time.monotonic() + 20)["built"]
+            started.send(REQUEST)
+            assert started.receive(time.monotonic() + 20, list[Answer])
             started.stop()
         finally:
             for descriptor in many:

@@ -13,8 +13,8 @@ WRITER = """
 import sys
 sys.path[:] = {path!r}
 from dataclasses import replace
-from luthier.autotune.parse import parse_record
-from luthier.autotune.store import Store
+from luthier.autotune.records.parse import parse_record
+from luthier.autotune.records.store import Store
 from luthier.schedules import Schedule
 record = parse_record(open({template!r}).read())
 store = Store.open({store!r}, create=True)

@@ -10,7 +10,7 @@ import pytest
 from bench import cost_model
 from bench.cost_model import cross_validated, drawn, quality
 from bench.pool import SURVEY, Pool, product
-from luthier.autotune.record import normal
+from luthier.autotune.records.record import normal
 from luthier.schedules import Target, Workload
 from luthier.schedules.templates.registry import spaces
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.logs import KERNELS, made_up, measured
-from luthier.autotune.parse import parse_record
+from luthier.autotune.records.parse import parse_record
 
 
 def test_made_up_records_are_records_and_always_the_same():

@@ -9,7 +9,7 @@ import pytest
 
 from bench import pool, replay
 from bench.pool import KERNELS, Pool
-from luthier.autotune.record import normal
+from luthier.autotune.records.record import normal
 from luthier.schedules import Schedule, Target
 from luthier.schedules.templates.registry import spaces
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from small_models import CODE, TARGET, SmallModel, compile_c, two_inputs
 
-from luthier.deploy import Manifest, assemble, build, check_output, load, read_manifest
+from luthier.deploy import Manifest, Selection, assemble, build, check_output, load, read_manifest
 from luthier.frontend.program import Call, Library, Program
 from luthier.schedules import (
     ArtifactError,
@@ -290,8 +290,7 @@ def test_build_uses_records_and_defaults(tmp_path: Path) -> None:
         Library.of(program),
         tmp_path / "out",
         target,
-        {add.key: record},
-        record_hashes={add.key: "a0054fb9ff4c47b1"},
+        {add: Selection(record, "a0054fb9ff4c47b1")},
         model_sha256="0" * 64,
     )
     told = [

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from luthier.deploy import build, load
+from luthier.deploy import Selection, build, load
 from luthier.frontend import Library, Program, import_model
 from luthier.frontend.program import Part, Step
-from luthier.schedules import Schedule, Target, Workload
+from luthier.schedules import Target, Workload
 from luthier.schedules.templates.registry import spaces
 
 from .case import Case, Setting
@@ -46,10 +46,10 @@ def run(cases: Sequence[Case], imported: Sequence[Program]) -> list[dict[str, Ar
     setting = cases[0].setting
     made = target(setting)
     whole = _joined(imported)
-    schedules = drawn([c.workload for c in whole.calls], made, setting.schedules)
+    selected = drawn([c.workload for c in whole.calls], made, setting.schedules)
     inputs = {f"{i}/{n}": a for i, case in enumerate(cases) for n, a in case.inputs.items()}
     with tempfile.TemporaryDirectory(prefix="luthier-fuzz-") as folder:
-        build(Library.of(whole), Path(folder, "built"), made, schedules)
+        build(Library.of(whole), Path(folder, "built"), made, selected)
         with load(Path(folder, "built"), threads=setting.threads) as artifact:
             outputs = _twice(artifact, inputs)
     found: list[dict[str, Array]] = [{} for _ in cases]
@@ -70,16 +70,16 @@ def _twice(artifact: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
     return dict(first)
 
 
-def drawn(workloads: Sequence[Workload], made: Target, seed: int) -> dict[str, Schedule]:
-    """Random schedules by the dense workload's key, some left to the default; none for seed 0."""
+def drawn(workloads: Sequence[Workload], made: Target, seed: int) -> dict[Workload, Selection]:
+    """Random schedules of dense workloads, some left to the default; none for seed 0."""
     if seed == 0:
         return {}
-    schedules = {}
-    for workload in {w.key: w for w in workloads}.values():
+    selected = {}
+    for workload in dict.fromkeys(workloads):
         rng = random.Random(f"{seed} {workload.key}")
         if rng.random() >= _DEFAULTS:
-            schedules[workload.key] = rng.choice(spaces(workload, made)).sample(rng)
-    return schedules
+            selected[workload] = Selection(rng.choice(spaces(workload, made)).sample(rng))
+    return selected
 
 
 def _joined(programs: Sequence[Program]) -> Program:

@@ -94,5 +94,5 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     What ships with Luthier for this kind of machine has no say.
     """
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("luthier.records.layers._shipped", lambda workloads: [])
+    monkeypatch.setattr("luthier.records.sources._shipped", lambda workloads: [])
     return tmp_path

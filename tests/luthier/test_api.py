@@ -197,7 +197,7 @@ def test_by_default_a_build_is_for_every_core_this_process_may_use(model, tmp_pa
 
 
 def test_building_measures_nothing(model, tmp_path, monkeypatch):
-    monkeypatch.setattr("luthier.autotune.measure.Measurer.__init__", None)
+    monkeypatch.setattr("luthier.autotune.measure.measurer.Measurer.__init__", None)
     monkeypatch.setattr("luthier.tuning.tune.tune_workloads", None)
     luthier.build(model, tmp_path / "out")
 
@@ -261,7 +261,9 @@ def test_tune_then_build_uses_the_records(model, tmp_path, monkeypatch):
         hashes = {record.hash for record in store.records()}
     assert len(hashes) >= 6
 
-    monkeypatch.setattr("luthier.autotune.measure.Measurer.__init__", None)  # nothing is measured
+    monkeypatch.setattr(
+        "luthier.autotune.measure.measurer.Measurer.__init__", None
+    )  # nothing is measured
     report = luthier.build(model, tmp_path / "out", log=log, threads=2)
     assert (report.kernels, report.from_records, report.from_defaults) == (2, 2, 0)
     with luthier.load(tmp_path / "out") as artifact:
@@ -303,7 +305,7 @@ def test_senseless_limits(model, limits, words):
 def test_minutes_alone_set_no_number_of_trials(model, monkeypatch):
     given = []
 
-    def tune_workloads(workloads, trials, layers, *, clock, **rest):
+    def tune_workloads(workloads, trials, sources, *, clock, **rest):
         given.append((trials, clock.given / 60))
         return TuneResult((), 0, 0.0, {}, "log", False, 0, 0, 0, ())
 

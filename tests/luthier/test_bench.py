@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import luthier
-from luthier.autotune.noise import Watch
+from luthier.autotune.measure.noise import Watch
 from luthier.machine.bandwidth import peak_bandwidth
 from luthier.machine.peak import peak_gflops
 from luthier.schedules import Target
@@ -119,8 +119,8 @@ class TestWatch:
             def pulse(self) -> float:
                 return pulses[0]
 
-        monkeypatch.setattr("luthier.autotune.noise.Harness", Harness)
-        monkeypatch.setattr("luthier.autotune.noise.compile_harness", lambda folder: folder)
+        monkeypatch.setattr("luthier.autotune.measure.noise.Harness", Harness)
+        monkeypatch.setattr("luthier.autotune.measure.noise.compile_harness", lambda folder: folder)
         with Watch(2) as opened:
             yield opened, pulses
 

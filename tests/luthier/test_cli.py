@@ -68,7 +68,7 @@ def test_examples_are_commands_that_parse(command):
 
 
 def test_the_default_log_is_the_api_s():
-    from luthier.records.layers import DEFAULT_LOG
+    from luthier.records.sources import DEFAULT_LOG
 
     assert options.DEFAULT_LOG == DEFAULT_LOG
 

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import luthier
 from luthier.autotune import Machine, Outcome, Record, Store, Timing
-from luthier.autotune.record import normal, now, tool_versions
+from luthier.autotune.records.record import normal, now, tool_versions
 from luthier.deploy.manifest import Manifest, read_manifest
 from luthier.frontend import import_model
 from luthier.schedules import Schedule, Target

@@ -13,13 +13,14 @@ from types import SimpleNamespace
 import pytest
 
 import luthier
-from luthier.autotune import Layers, Outcome, Store
-from luthier.autotune.machine import Machine
-from luthier.autotune.measure import Measurer
-from luthier.autotune.measurement import Measurement, recorded, side_by_side
-from luthier.autotune.record import normal, now
+from luthier.autotune import Outcome, Sources, Store
+from luthier.autotune.measure.measurement import Measurement, recorded, side_by_side
+from luthier.autotune.measure.measurer import Measurer
+from luthier.autotune.records.machine import Machine
+from luthier.autotune.records.record import normal, now
+from luthier.deploy import Selection
 from luthier.frontend import Program, import_model
-from luthier.schedules import Schedule, Target
+from luthier.schedules import Schedule, Target, Workload
 from luthier.schedules.templates import registry
 from luthier.tuning.footprint import (
     activation_bytes,
@@ -46,13 +47,13 @@ def program(proto) -> Program:
 
 
 @pytest.fixture(scope="module")
-def tuned(program: Program) -> dict[str, Schedule]:
-    """A schedule other than the default for each kernel, by its key."""
+def tuned(program: Program) -> dict[Workload, Schedule]:
+    """A schedule other than the default for each kernel."""
     found = {}
     for call in program.calls:
         space = registry.spaces(call.workload, ZEN3)[0]
         other = next(iter(space.neighbours(space.default_schedule())))
-        found[call.workload.key] = normal(other)
+        found[call.workload] = normal(other)
     return found
 
 
@@ -97,15 +98,15 @@ def simulated(program, tuned, monkeypatch):
         kernels: Mapping[int, float] | None = None,
         *,
         busy: bool = False,
-        schedules: Mapping[str, Schedule] | None = None,
+        schedules: Mapping[Workload, Schedule] | None = None,
         stage: Stage | None = None,
         close: Mapping[int, Sequence[float]] | None = None,
         alone: float = 1.01e-6,
     ):
-        built: dict[str, dict[str, Schedule]] = {}
+        built: dict[str, dict[Workload, Schedule]] = {}
         left = iter(wholes)
         inside = {(key, s): (kernels or {}).get(i, 0.8) for i, (key, s) in enumerate(tuned.items())}
-        near: list[tuple[str, Schedule]] = []
+        near: list[tuple[Workload, Schedule]] = []
         for i, shares in (close or {}).items():
             key = list(tuned)[i]
             for schedule, share in zip(others(program, i, len(shares)), shares, strict=True):
@@ -122,30 +123,32 @@ def simulated(program, tuned, monkeypatch):
             return InTurns((2e-3, *(2e-3 * whole for _ in chosen[1:])), busy, times)
 
         monkeypatch.setattr(
-            "luthier.tuning.judge.build_library", lambda p, f, t, s: built.update({f.name: dict(s)})
+            "luthier.tuning.judge.build_library",
+            lambda p, f, t, s: built.update({f.name: {w: each.schedule for w, each in s.items()}}),
         )
         monkeypatch.setattr("luthier.tuning.judge.in_turns", in_turns)
         chosen = tuned if schedules is None else schedules
         store = Store.in_memory("own", [*compared(chosen), *timed(near, alone)])
-        layers = Layers(store, (), ZEN3)
-        verdict = judge(program, layers, chosen, {}, stage or Stage())
-        return verdict, layers, list(built.values())
+        sources = Sources(store, (), ZEN3)
+        selected = {workload: Selection(schedule) for workload, schedule in chosen.items()}
+        verdict = judge(program, sources, selected, {}, stage or Stage())
+        return verdict, sources, list(built.values())
 
     def workloads():
-        return {c.workload.key: c.workload for c in program.calls}
+        return dict.fromkeys(c.workload for c in program.calls)
 
-    def timed(near: Sequence[tuple[str, Schedule]], seconds: float):
+    def timed(near: Sequence[tuple[Workload, Schedule]], seconds: float):
         """Records of schedules that were timed alone."""
         for i, (key, schedule) in enumerate(near):
             shown = Measurement(schedule, Outcome.OK, around(seconds * (1 + 0.001 * i)))
-            yield recorded(workloads()[key], MACHINE, shown, cold=True, time=now())
+            yield recorded(key, MACHINE, shown, cold=True, time=now())
 
-    def compared(schedules: Mapping[str, Schedule]):
+    def compared(schedules: Mapping[Workload, Schedule]):
         """Records of the kernels' own comparisons, which tuned ones that are chosen have won."""
         records = []
-        for workload in workloads().values():
-            pair = registry.default(workload, ZEN3), tuned[workload.key]
-            times = 2e-6, 1e-6 if workload.key in schedules else 3e-6
+        for workload in workloads():
+            pair = registry.default(workload, ZEN3), tuned[workload]
+            times = 2e-6, 1e-6 if workload in schedules else 3e-6
             shown = [
                 Measurement(normal(s), Outcome.OK, around(t))
                 for s, t in zip(pair, times, strict=True)
@@ -159,50 +162,50 @@ def simulated(program, tuned, monkeypatch):
     return run
 
 
-def later(program: Program, layers: Layers) -> list[bool]:
+def later(program: Program, sources: Sources) -> list[bool]:
     """Of each kernel, whether a build gives it the default from now on."""
-    kernels = {call.workload.key: call.workload for call in program.calls}
+    kernels = dict.fromkeys(call.workload for call in program.calls)
     return [
-        layers.best(kernel).schedule == normal(registry.default(kernel, ZEN3))
-        for kernel in kernels.values()
+        sources.best(kernel).schedule == normal(registry.default(kernel, ZEN3))
+        for kernel in kernels
     ]
 
 
 def test_a_model_that_is_faster_keeps_its_winners(simulated, program, tuned):
-    verdict, layers, built = simulated([0.8])
+    verdict, sources, built = simulated([0.8])
     assert (verdict.before, verdict.after) == (2e-3, pytest.approx(1.6e-3))
     assert (verdict.kept, verdict.busy, verdict.decided) == (False, False, {})
     assert built == [{}, tuned]
-    assert later(program, layers) == [False, False]
+    assert later(program, sources) == [False, False]
 
 
 def test_a_kernel_that_is_slower_inside_the_model_gets_its_default_back(simulated, program, tuned):
     stage = Stage()
-    verdict, layers, built = simulated([0.9, 0.8], {1: 1.3}, stage=stage)
+    verdict, sources, built = simulated([0.9, 0.8], {1: 1.3}, stage=stage)
     first, second = tuned
     assert built == [{}, tuned, {first: tuned[first]}]
     assert verdict.decided.keys() == {second}
     assert (verdict.kept, verdict.after) == (False, pytest.approx(1.6e-3))
-    assert later(program, layers) == [False, True]
+    assert later(program, sources) == [False, True]
     assert stage.heard[0] == "building it with default schedules"
-    assert {r.detail for r in layers.own.records()} == {"", WHERE}
+    assert {r.detail for r in sources.own.records()} == {"", WHERE}
 
 
 def test_a_model_that_is_no_faster_keeps_all_defaults(simulated, program, tuned):
     """Though each kernel seems to be faster."""
-    verdict, layers, _ = simulated([1.01])
+    verdict, sources, _ = simulated([1.01])
     assert verdict.kept
     assert verdict.decided.keys() == tuned.keys()
-    assert later(program, layers) == [True, True]
+    assert later(program, sources) == [True, True]
 
 
 def test_what_is_left_without_the_slower_kernels_gets_another_chance(simulated, program, tuned):
-    verdict, layers, _ = simulated([1.01, 0.9], {0: 1.2})
+    verdict, sources, _ = simulated([1.01, 0.9], {0: 1.2})
     assert not verdict.kept
-    assert later(program, layers) == [True, False]
-    verdict, layers, _ = simulated([1.01, 1.02], {0: 1.2})
+    assert later(program, sources) == [True, False]
+    verdict, sources, _ = simulated([1.01, 1.02], {0: 1.2})
     assert verdict.kept
-    assert later(program, layers) == [True, True]
+    assert later(program, sources) == [True, True]
 
 
 class TestFinalists:
@@ -210,7 +213,7 @@ class TestFinalists:
 
     def test_the_fastest_inside_the_model_is_built(self, simulated, program, tuned):
         stage = Stage()
-        verdict, layers, built = simulated([0.9, 0.8], close={0: [0.9, 0.7]}, stage=stage)
+        verdict, sources, built = simulated([0.9, 0.8], close={0: [0.9, 0.7]}, stage=stage)
         first, second = tuned
         near = others(program, 0, 2)
         assert [chosen.get(first) for chosen in built] == [None, tuned[first], *near, near[1]]
@@ -224,14 +227,14 @@ class TestFinalists:
             "building it with the second best",
             "building it with the third best",
         ]
-        best = layers.best(program.calls[0].workload)
+        best = sources.best(program.calls[0].workload)
         assert (best.schedule, best.record.detail) == (near[1], WHERE)
 
     def test_one_that_seems_faster_by_chance_is_not(self, simulated, program, tuned):
-        verdict, layers, built = simulated([0.9], close={0: [0.7999]})
+        verdict, sources, built = simulated([0.9], close={0: [0.7999]})
         assert verdict.decided == {}
         assert len(built) == 3
-        assert layers.best(program.calls[0].workload).schedule == tuned[next(iter(tuned))]
+        assert sources.best(program.calls[0].workload).schedule == tuned[next(iter(tuned))]
 
     def test_one_that_was_slower_alone_is_none(self, simulated):
         verdict, _, built = simulated([0.9], close={0: [0.1]}, alone=1.1e-6)
@@ -246,14 +249,14 @@ class TestFinalists:
         assert verdict.decided[first].schedule in others(program, 0, 1)
 
     def test_where_all_are_slower_than_the_default_it_is_kept(self, simulated, program, tuned):
-        verdict, layers, _ = simulated([0.9, 0.9], {0: 1.3}, close={0: [1.2]})
+        verdict, sources, _ = simulated([0.9, 0.9], {0: 1.3}, close={0: [1.2]})
         assert verdict.decided[next(iter(tuned))].default_kept
-        assert later(program, layers) == [True, False]
+        assert later(program, sources) == [True, False]
 
     def test_a_gain_too_small_to_be_built_later_is_none(self, simulated, program, tuned):
-        verdict, layers, _ = simulated([0.9, 0.9], {0: 1.1}, close={0: [0.995]})
+        verdict, sources, _ = simulated([0.9, 0.9], {0: 1.1}, close={0: [0.995]})
         assert verdict.decided[next(iter(tuned))].default_kept
-        assert later(program, layers) == [True, False]
+        assert later(program, sources) == [True, False]
 
     def test_short_of_time_fewer_are_timed(self, simulated):
         _, _, built = simulated([0.9], close={0: [0.7, 0.6]}, stage=Stage(1, libraries=3))
@@ -262,17 +265,17 @@ class TestFinalists:
         assert len(built) == 2
 
     def test_a_model_that_is_no_faster_with_them_keeps_all_defaults(self, simulated, program):
-        verdict, layers, _ = simulated([0.9, 1.01], close={0: [0.7]})
+        verdict, sources, _ = simulated([0.9, 1.01], close={0: [0.7]})
         assert verdict.kept
-        assert later(program, layers) == [True, True]
+        assert later(program, sources) == [True, True]
 
 
 def test_a_busy_machine_is_no_judge(simulated, program):
-    verdict, layers, _ = simulated([1.5], {0: 2.0}, busy=True)
+    verdict, sources, _ = simulated([1.5], {0: 2.0}, busy=True)
     assert verdict.busy
     assert not verdict.kept
     assert verdict.decided == {}
-    assert later(program, layers) == [False, False]
+    assert later(program, sources) == [False, False]
 
 
 def test_where_nothing_changed_or_no_time_is_left_there_is_nothing_to_judge(simulated, tuned):
@@ -284,14 +287,14 @@ def test_where_nothing_changed_or_no_time_is_left_there_is_nothing_to_judge(simu
 
 
 def test_another_comparison_may_overturn_a_verdict(simulated, program, tuned):
-    _, layers, _ = simulated([1.01])
+    _, sources, _ = simulated([1.01])
     workload = program.calls[0].workload
-    pair = normal(registry.default(workload, ZEN3)), tuned[workload.key]
+    pair = normal(registry.default(workload, ZEN3)), tuned[workload]
     shown = [Measurement(s, Outcome.OK, around(t)) for s, t in zip(pair, (2e-6, 1e-6), strict=True)]
     at = now()
     for each in side_by_side([shown]):
-        layers.add(recorded(workload, MACHINE, each, cold=True, time=at))
-    assert later(program, layers) == [False, True]
+        sources.add(recorded(workload, MACHINE, each, cold=True, time=at))
+    assert later(program, sources) == [False, True]
 
 
 def test_chance_does_not_make_a_kernel_slower():
@@ -311,7 +314,7 @@ class TestTurns:
 
         class Library:
             inputs = ()
-            kernel = SimpleNamespace(workload=SimpleNamespace(dense=SimpleNamespace(key="k")))
+            kernel = SimpleNamespace(workload="k")
             step = SimpleNamespace(kernel=0)
             manifest = SimpleNamespace(kernels=[kernel], steps=[step, step])
 
@@ -370,14 +373,15 @@ class TestTheCommand:
             monkeypatch.setattr("luthier.tuning.judge.in_turns", lambda *_: shown)
             monkeypatch.setattr("luthier.tuning.tune.choices", _others)
 
-        def _others(program, layers):
+        def _others(program, sources):
             """As if every kernel had a winner."""
             found = {}
             for call in program.calls:
-                space = registry.spaces(call.workload, layers.target)[0]
+                space = registry.spaces(call.workload, sources.target)[0]
                 other = next(iter(space.neighbours(space.default_schedule())), None)
                 if other is not None:
-                    found[call.workload.key] = SimpleNamespace(schedule=other)
+                    record = SimpleNamespace(hash="")
+                    found[call.workload] = SimpleNamespace(schedule=other, record=record)
             assert found
             return found
 
@@ -464,6 +468,6 @@ def test_kernels_are_timed_as_warm_as_in_their_model(
     )
     log = tmp_path / "log"
     luthier.tune(model, trials=2, threads=2, log=log, timed=False)
-    assert {(request["cold"], request["swept"]) for request in asked} == {(cold, swept)}
+    assert {(request.cold, request.swept) for request in asked} == {(cold, swept)}
     with Store.open(log) as store:
         assert {record.cold for record in store.records()} == {cold}

@@ -16,8 +16,8 @@ import pytest
 import luthier
 import luthier.logs
 from luthier.autotune import Pack, Record, Store, write_pack
-from luthier.autotune.parse import parse_record
-from luthier.autotune.record import Outcome, now
+from luthier.autotune.records.parse import parse_record
+from luthier.autotune.records.record import Outcome, now
 
 
 @pytest.fixture(scope="module")

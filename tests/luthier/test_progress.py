@@ -8,7 +8,7 @@ import math
 import pytest
 
 from luthier.autotune import Progress
-from luthier.autotune.results import STAGES
+from luthier.autotune.search.results import STAGES
 from luthier.commands import progress
 from luthier.commands.progress import fraction, tuning_display
 from luthier.commands.times import clock, milliseconds, ratio

@@ -1,4 +1,4 @@
-"""The packs that ship with Luthier: sound, small, and the last layer of every build."""
+"""The packs that ship with Luthier: sound, small, and the last source of every build."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 import luthier
 import luthier.logs
-from luthier.autotune import Layers, Outcome, Pack, Store, Trust, write_pack
-from luthier.records.layers import SHIPPED, _shipped
+from luthier.autotune import Outcome, Pack, Sources, Store, Trust, write_pack
+from luthier.records.sources import SHIPPED, _shipped
 from luthier.schedules.target import parse
 
 FOLDER = Path(__file__).parents[2] / "logs"
@@ -41,9 +41,9 @@ def test_every_kernel_of_it_is_built_from_it_on_such_a_machine(path):
     records = list(Pack(path).records())
     store = Store.in_memory(path.stem, records)
     for target in {record.target for record in records}:
-        layers = Layers(None, [store], target)
+        sources = Sources(None, [store], target)
         for workload in {record.workload for record in records if record.target == target}:
-            choice = layers.best(workload)
+            choice = sources.best(workload)
             assert choice is not None
             exact = [r for r in records if (r.workload, r.target) == (workload, target)]
             assert choice.trust is Trust.EXACT or len(exact) == 1, "only its default was tried"
@@ -54,22 +54,22 @@ def test_the_pack_of_a_zen_3_hits_from_anywhere():
     records = list(Pack(FOLDER / "znver3.jsonl").records())
     store = Store.in_memory("shipped", records)
     for threads in (1, 2):
-        layers = Layers(None, [store], parse("znver3", threads))
+        sources = Sources(None, [store], parse("znver3", threads))
         kernels = {r.workload for r in records if r.target.threads == threads}
         assert kernels
-        assert all(layers.best(kernel) for kernel in kernels)
+        assert all(sources.best(kernel) for kernel in kernels)
 
 
-def test_what_ships_is_the_last_layer(cli, model, tmp_path, monkeypatch):
+def test_what_ships_is_the_last_source(cli, model, tmp_path, monkeypatch):
     """A fresh installation builds what somebody else tuned, and measures nothing."""
     luthier.tune(model, trials=6, log="luthier.db", threads=2, timed=False)
     (tmp_path / "packs").mkdir()
     luthier.logs.export("luthier.db", "packs/here.jsonl")
     luthier.logs.export("luthier.db", "given.jsonl")
     Path("luthier.db").unlink()
-    monkeypatch.setattr("luthier.records.layers._shipped", _shipped)
+    monkeypatch.setattr("luthier.records.sources._shipped", _shipped)
     monkeypatch.setattr("importlib.resources.files", lambda package: tmp_path / "packs")
-    monkeypatch.setattr("luthier.autotune.measure.Measurer.__init__", None)
+    monkeypatch.setattr("luthier.autotune.measure.measurer.Measurer.__init__", None)
     done = cli("build", model, "-o", "out", "--threads", "2", "--require-hits")
     assert done.code == 0
     assert f"  {SHIPPED}: 2 measured on this kind of machine\n" in done.out

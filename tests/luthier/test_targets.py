@@ -17,7 +17,7 @@ import pytest
 import luthier
 import luthier.logs
 from luthier.autotune import Machine, Record, write_pack
-from luthier.autotune.validity import Validity
+from luthier.autotune.records.validity import Validity
 from luthier.schedules import Target
 from luthier.schedules.target import parse
 

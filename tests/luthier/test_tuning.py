@@ -47,7 +47,7 @@ def report_of(text: str) -> dict:
 
 
 def test_build_uses_the_log_and_measures_nothing(cli, model, tuned, monkeypatch):
-    monkeypatch.setattr("luthier.autotune.measure.Measurer.__init__", None)
+    monkeypatch.setattr("luthier.autotune.measure.measurer.Measurer.__init__", None)
     before = tuned.read_bytes()
     done = cli("build", model, "-o", "out", "--log", tuned, "--threads", "2")
     assert (done.code, done.err) == (0, "")

@@ -9,30 +9,27 @@ from collections.abc import Mapping, Sequence
 from luthier.schedules import Schedule, Target, Workload
 from luthier.schedules.templates import registry
 
-from .budget import KernelState
-from .layers import Layers
-from .record import Record, normal
+from ..records.record import Record, normal
+from ..records.sources import Sources
+from .history import History
+from .proposals import KernelSearch
 from .results import KernelResult
-from .search import KernelSearch
 
 _FINALISTS = 3  # compared at once, since the very fastest may have been lucky
 _LOOKED_AT = 16  # fastest records, which finalists are taken from
 _HOLDS = 1.02  # so much faster than the best one compared a finalist must have looked
 
 
-class Kernel:
+class Kernel(History):
     """A workload, how often the model runs it, and all that records tell of it."""
 
     def __init__(self, workload: Workload, count: int, target: Target, seed: int) -> None:
+        super().__init__(workload, count)
         spaces = registry.spaces(workload, target)
-        self.workload = workload
         self.default = normal(spaces[0].default_schedule())
-        self.search = KernelSearch(workload, target, spaces, seed)
-        self.state = KernelState(workload, count)
-        self.default_seconds = math.inf
+        self.search = KernelSearch(self, target, spaces, seed)
         self.winner: Record | None = None
-        self.fastest: Record | None = None
-        self.finalists: list[Schedule] = []
+        self.finalists: list[Record] = []
         self._compared: set[Schedule] = set()
         self.hints: list[Schedule] = []
         self.trials = 0
@@ -42,28 +39,25 @@ class Kernel:
     @property
     def work(self) -> float:
         """Operations of the kernel in one run of the model."""
-        return float(self.state.count * self.state.flops)
+        return float(self.count * self.flops)
+
+    @property
+    def default_seconds(self) -> float:
+        """Of the default schedule; infinite before it ran."""
+        return self.seconds.get(self.default, math.inf)
 
     @property
     def hoped(self) -> float:
-        """Seconds that the model would win if the fastest record held."""
-        if not self.finalists or self.fastest is None or not math.isfinite(self.default_seconds):
+        """Seconds that the model would win if the first finalist's time held."""
+        if not self.finalists or not math.isfinite(self.default_seconds):
             return 0.0
-        return self.state.count * (self.default_seconds - self.fastest.seconds)
+        return self.count * (self.default_seconds - self.finalists[0].seconds)
 
-    def tell(self, record: Record) -> None:
-        """Learn from a record, old or new."""
-        self.search.tell(record.schedule, record.seconds)
-        self.state.tell(record.seconds)
-        if normal(record.schedule) == self.default:
-            self.default_seconds = record.seconds
-
-    def learn(self, records: Sequence[Record]) -> None:
+    def compare(self, records: Sequence[Record]) -> None:
         """Learn from records of schedules timed in turns, the default first."""
         default, *others = records
-        self.default_seconds = default.seconds
         for record in records:
-            self.search.tell(record.schedule, record.seconds)
+            self.learn(record.schedule, record.seconds)
             self._compared.add(record.schedule)
         self.dropped += sum(record.seconds >= default.seconds for record in others)
 
@@ -73,13 +67,12 @@ class Kernel:
             return
         for schedule, factor in seconds.items():
             if schedule not in self.hints:
-                self.search.tell(schedule, factor * self.default_seconds)
+                self.learn(schedule, factor * self.default_seconds)
 
-    def look_up(self, layers: Layers) -> None:
+    def look_up(self, sources: Sources) -> None:
         """See what the log says now: what wins, and what looks faster and was not compared."""
-        self.winner = layers.winner(self.workload)
-        ranked = list(itertools.islice(layers.ranked(self.workload), _LOOKED_AT))
-        self.fastest = ranked[0] if ranked else None
+        self.winner = sources.winner(self.workload)
+        ranked = list(itertools.islice(sources.ranked(self.workload), _LOOKED_AT))
         best = self.winner
         if best is None or (best.speedup is None and best.schedule != self.default):
             limit = math.inf  # nothing was compared, and the default is not the fastest
@@ -87,11 +80,11 @@ class Kernel:
             limit = best.rank / _HOLDS
         known = {self.default, *self._compared}
         new = [r for r in ranked if r.schedule not in known and not _was_compared(r)]
-        self.finalists = [r.schedule for r in new if r.rank < limit][:_FINALISTS]
+        self.finalists = [r for r in new if r.rank < limit][:_FINALISTS]
 
     def fail(self, reason: str) -> None:
         """Give up on the kernel."""
-        self.state.done, self.failure = True, reason
+        self.done, self.failure = True, reason
 
     def result(self) -> KernelResult:
         """What came out: of the last comparison with the default, where there was one."""
@@ -102,7 +95,7 @@ class Kernel:
         is_default = best is not None and best.schedule == self.default
         return KernelResult(
             workload=self.workload,
-            count=self.state.count,
+            count=self.count,
             default=default,
             best=best.seconds if best else math.inf,
             schedule=best.schedule if best else None,

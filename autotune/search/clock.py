@@ -6,25 +6,11 @@ import math
 import time
 from collections.abc import Callable
 
+from ..measure.pace import Pace
+
 _MOST_RESERVED = 0.6  # of the time given, for what comes after the trials
 _COMPARED = 4  # schedules in a comparison
 _COMPARING = 2.0  # seconds that timing them takes, besides building them
-
-
-class Pace:
-    """How long something takes on average."""
-
-    def __init__(self) -> None:
-        self.seconds, self.count = 0.0, 0
-
-    def add(self, seconds: float, count: int = 1) -> None:
-        """``count`` of them took so long."""
-        self.seconds += seconds
-        self.count += count
-
-    def mean(self, guess: float) -> float:
-        """Seconds of one; ``guess`` before there was any."""
-        return self.seconds / self.count if self.count else guess
 
 
 class Clock:

@@ -15,8 +15,8 @@ from luthier.schedules import Schedule, Space, Target, Workload
 
 from .boosting import Scores
 from .features import columns
+from .history import History
 from .model import CostModel, Examples, Refined
-from .record import normal
 
 _TIE = np.float32(1e-3)  # of the logarithm of speed: no difference that could be measured
 Digits = NDArray[np.int16]  # one row a candidate, one choice's position a knob
@@ -153,7 +153,7 @@ class KernelSearch:
 
     def __init__(
         self,
-        workload: Workload,
+        history: History,
         target: Target,
         spaces: Sequence[Space],
         seed: int = 0,
@@ -162,30 +162,23 @@ class KernelSearch:
     ) -> None:
         """``seed`` fixes what chance decides. ``among``: propose no others than these."""
         self.options = options or Options()
-        self._workload, self._target = workload, target
+        self._history, self._target = history, target
+        workload = history.workload
         self._grids = [Grid(s, target, workload, self.options, among) for s in spaces]
         self._seen: list[set[tuple[int, ...]]] = [set() for _ in spaces]
-        self._seconds: dict[Schedule, float] = {}
         self._rng = random.Random(f"{seed} {workload.key}")
         self.exhausted = False
 
-    def tell(self, schedule: Schedule, seconds: float) -> None:
-        """A schedule was measured (infinite seconds: it failed), now or in an earlier session."""
-        for grid, seen in zip(self._grids, self._seen, strict=True):
-            if (digits := grid.digits(schedule)) is not None:
-                seen.add(digits)
-                self._seconds[normal(schedule)] = seconds
-
     def propose(self, count: int, model: CostModel, *, near: bool = False) -> list[Schedule]:
-        """Up to ``count`` schedules that were neither told nor proposed before; best guess first.
+        """Up to ``count`` schedules neither known nor proposed before; best guess first.
 
         ``near``: only such that differ from the fastest known in one knob. Fewer only where there
         are no more; then, without ``near``, ``exhausted`` is set.
         """
-        known = sorted(self._seconds, key=lambda s: self._seconds[s])
-        refined = model.refined(
-            Examples(self._workload, self._target, known, [self._seconds[s] for s in known])
-        )
+        seconds = self._history.seconds
+        known = sorted(filter(self._holds, seconds), key=lambda s: seconds[s])
+        times = [seconds[s] for s in known]
+        refined = model.refined(Examples(self._history.workload, self._target, known, times))
         ranked: list[Ranked] = []
         for grid, seen in zip(self._grids, self._seen, strict=True):
             if near:
@@ -202,6 +195,14 @@ class KernelSearch:
         for g, row in rows:
             self._seen[g].add(row)
         return [self._grids[g].schedule(row) for g, row in rows]
+
+    def _holds(self, schedule: Schedule) -> bool:
+        """Whether a space has it, which then is not proposed any more."""
+        found = [grid.digits(schedule) for grid in self._grids]
+        for row, seen in zip(found, self._seen, strict=True):
+            if row is not None:
+                seen.add(row)
+        return any(row is not None for row in found)
 
     def _choose(self, scores: Scores, count: int) -> list[int]:
         """Each member's favourite in turns, and a few at random; between equals chance decides."""

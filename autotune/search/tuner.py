@@ -10,16 +10,16 @@ from dataclasses import replace
 
 from luthier.schedules import Schedule, UsageError, Workload
 
+from ..measure.measurement import Measurement
+from ..measure.measurer import Measurer, ReferenceFailed
+from ..records.record import Outcome, Record, now
+from ..records.sources import Sources
 from .boosting import warm_up
 from .budget import Policy, next_kernel, patience
 from .clock import Clock
 from .interrupt import held_back
 from .kernel import Kernel
-from .layers import Layers
-from .measure import Measurer, ReferenceFailed
-from .measurement import Measurement
 from .model import CostModel, examples
-from .record import Outcome, Record, now
 from .results import Progress, TuneResult
 
 _BATCH = 8
@@ -30,7 +30,7 @@ _FINAL_ROUNDS = 4  # in which all finalists may fall before a kernel is left as 
 def tune(
     workloads: Mapping[Workload, int],
     trials: int,
-    layers: Layers,
+    sources: Sources,
     *,
     verify: bool = False,
     minutes: float | None = None,
@@ -42,15 +42,15 @@ def tune(
 ) -> TuneResult:
     """Measure up to ``trials`` schedules, within ``minutes``, and add each to the log at once.
 
-    ``workloads`` maps each kernel to how often the model runs it; the log is the layers' own store.
-    Schedules that it holds for this kind of machine are not measured again, so a session goes on
-    where the last one ended. What won elsewhere comes first. A session ends early when no kernel
-    promises anything more; minutes that are left then buy more patience. What looks faster than
-    the default is timed in turns with it at the end. Ctrl-C ends a session too: the result then
-    says ``interrupted``, and what it found has not been compared.
+    ``workloads`` maps each kernel to how often the model runs it; the log is the one of
+    ``sources`` that is written to. Schedules that it holds for this kind of machine are not
+    measured again, so a session goes on where the last one ended. What won elsewhere comes first. A
+    session ends early when no kernel promises anything more; minutes that are left then buy more
+    patience. What looks faster than the default is timed in turns with it at the end. Ctrl-C ends a
+    session too: the result then says ``interrupted``, and what it found has not been compared.
 
     ``verify``: measure nothing but what won elsewhere, in turns with the default, and search no
-    further. ``measurer``: one for the layers' target, whose workers may be ready by now; it is
+    further. ``measurer``: one for the sources' target, whose workers may be ready by now; it is
     closed at the end. ``clock``: the caller's, in place of ``minutes``.
 
     Raises UsageError, LogError where the log cannot be written, ToolchainError, and TargetError
@@ -61,15 +61,15 @@ def tune(
     session = _Session(
         workloads=workloads,
         trials=trials,
-        layers=layers,
+        sources=sources,
         clock=clock or Clock(math.inf if minutes is None else 60 * minutes),
         seed=seed,
         on_progress=on_progress,
         policy=policy or Policy(),
     )
     try:
-        with measurer or Measurer(layers.target, seed=seed) as workers:
-            workers.cold = layers.cold
+        with measurer or Measurer(sources.target, seed=seed) as workers:
+            workers.cold = sources.cold
             session.clock.building = workers.building
             if verify:
                 session.verify(workers)
@@ -86,27 +86,27 @@ class _Session:
         *,
         workloads: Mapping[Workload, int],
         trials: int,
-        layers: Layers,
+        sources: Sources,
         clock: Clock,
         seed: int,
         on_progress: Callable[[Progress], None] | None,
         policy: Policy,
     ) -> None:
-        self.total, self.layers, self.clock = trials, layers, clock
-        self.kernels = [Kernel(w, n, layers.target, seed) for w, n in workloads.items()]
+        self.total, self.sources, self.clock = trials, sources, clock
+        self.kernels = [Kernel(w, n, sources.target, seed) for w, n in workloads.items()]
         self.model = CostModel(seed=seed)
         self.policy = policy
         self.outcomes: Counter[Outcome] = Counter()
         self.interrupted = False
         self.trials = self.hints = 0
         self.unjudged: list[str] = []
-        self.foreign = sum(map(layers.elsewhere, workloads))
+        self.foreign = sum(map(sources.elsewhere, workloads))
         self._show = on_progress or (lambda progress: None)
         for kernel in self.kernels:
-            for record in layers.measured(kernel.workload).values():
-                kernel.tell(record)
-            kernel.hints = layers.hints(kernel.workload)
-            kernel.look_up(layers)
+            for record in sources.measured(kernel.workload).values():
+                kernel.tell(record.schedule, record.seconds)
+            kernel.hints = sources.hints(kernel.workload)
+            kernel.look_up(sources)
 
     def run(self, measurer: Measurer) -> None:
         """Defaults and what won elsewhere, then what promises most, then the winners again."""
@@ -117,9 +117,9 @@ class _Session:
             if not math.isfinite(kernel.default_seconds) and self._may_go_on():
                 self._trial(measurer, kernel, [kernel.default])
         for kernel in by_work:
-            if kernel.hints and not kernel.state.done and self._may_go_on():
+            if kernel.hints and not kernel.done and self._may_go_on():
                 self._trial(measurer, kernel, kernel.hints[: self.total - self.trials])
-            kernel.borrow(self.layers.borrowed(kernel.workload))
+            kernel.borrow(self.sources.borrowed(kernel.workload))
         searching = True
         while searching:  # time kept back for comparisons that they did not take goes to trials
             searching = not self._search_patiently(measurer)
@@ -139,12 +139,12 @@ class _Session:
             trials=self.trials,
             seconds=self.clock.elapsed,
             outcomes=dict(self.outcomes),
-            log=self.layers.name,
+            log=self.sources.name,
             interrupted=self.interrupted,
             hints=self.hints,
             foreign_records=self.foreign,
-            skipped_records=self.layers.skipped,
-            problems=(*self.layers.problems, *self._limits()),
+            skipped_records=self.sources.skipped,
+            problems=(*self.sources.problems, *self._limits()),
         )
 
     def _limits(self) -> list[str]:
@@ -167,37 +167,37 @@ class _Session:
     def _search(self, measurer: Measurer, policy: Policy) -> bool:
         """Batches where they promise most; whether no kernel promises anything more."""
         while self._may_go_on():
-            state = next_kernel([k.state for k in self.kernels], policy)
-            if state is None:
+            kernel = next_kernel(self.kernels, policy)
+            if kernel is None:
                 return True
-            kernel = next(k for k in self.kernels if k.state is state)
             self._report("trials", "learning from the records", kernel)
             with held_back():
                 self._fit()
                 proposed = self._proposed(kernel, policy)
             self._trial(measurer, kernel, proposed)
-            kernel.state.done |= kernel.search.exhausted
+            kernel.done |= kernel.search.exhausted
         return False
 
     def _proposed(self, kernel: Kernel, policy: Policy) -> list[Schedule]:
         """The next batch; where trials bring nothing any more, single steps from the best."""
         in_time = self._time_left() / self.clock.trial
         wanted = int(max(1, min(_BATCH, self.total - self.trials, in_time)))
-        given = patience([k.state for k in self.kernels], policy)
-        if kernel.state.stalled(policy) >= policy.descend * given[self.kernels.index(kernel)]:
+        given = patience(self.kernels, policy)
+        if kernel.stalled(policy.notable) >= policy.descend * given[self.kernels.index(kernel)]:
             near = kernel.search.propose(wanted, self.model, near=True)
             if near:
                 return near
         return kernel.search.propose(wanted, self.model)
 
     def _trial(self, measurer: Measurer, kernel: Kernel, schedules: Sequence[Schedule]) -> None:
-        best = kernel.state.best if math.isfinite(kernel.state.best) else None
+        best = kernel.best if math.isfinite(kernel.best) else None
         begin = time.monotonic()
         self._report("trials", f"building {len(schedules)}", kernel)
         try:
             for measurement in measurer.measure(kernel.workload, schedules, best):
-                kernel.tell(self._keep(measurer, kernel, measurement))
-                kernel.look_up(self.layers)
+                record = self._keep(measurer, kernel, measurement)
+                kernel.tell(record.schedule, record.seconds)
+                kernel.look_up(self.sources)
                 self._count(kernel, measurement)
                 self._report("trials", "measuring", kernel)
         except ReferenceFailed as failed:
@@ -217,12 +217,12 @@ class _Session:
         if measurement.limit:
             self.unjudged.append(f"{kernel.workload}: {measurement.detail}")
         else:
-            self.layers.add(record)
+            self.sources.add(record)
         return record
 
     def _fit(self) -> None:
-        if self.layers.count() >= _REFIT * max(1, self.model.rows):
-            self.model.fit(map(examples, self.layers.groups()))
+        if self.sources.count() >= _REFIT * max(1, self.model.rows):
+            self.model.fit(map(examples, self.sources.groups()))
 
     # ---- comparisons ----
 
@@ -242,7 +242,7 @@ class _Session:
             if not kernel.finalists or self.clock.left_to_compare() <= 0:
                 return
             late = time.monotonic() + self.clock.comparison > deadline
-            finalists = kernel.finalists[: 1 if late else None]
+            finalists = [r.schedule for r in kernel.finalists[: 1 if late else None]]
             won = kernel.winner.schedule if kernel.winner and kernel.winner.speedup else None
             known = [won] if won not in (None, kernel.default, *finalists) else []
             self._compare(measurer, kernel, [*known, *finalists], "confirm")
@@ -259,10 +259,10 @@ class _Session:
         except ReferenceFailed as failed:
             return kernel.fail(f"its default schedule does not run ({failed})")
         records = [self._keep(measurer, kernel, m, at) for m in shown]
-        kernel.learn(records)
+        kernel.compare(records)
         for measurement in shown if stage == "trials" else ():
             self._count(kernel, measurement)
-        kernel.look_up(self.layers)
+        kernel.look_up(self.sources)
         self.clock.comparisons.add(time.monotonic() - begin)
         return self._report(stage, "compared", kernel)
 

@@ -1,8 +1,8 @@
 """Worker processes that live on between requests, and how both sides talk.
 
-Messages are JSON objects, one a line, over the worker's standard input and output. A worker ends
-when its input ends, so none outlives the process that started it. It leads a session of its own:
-Ctrl-C in a terminal does not reach it, and its whole process group can be killed at once.
+Messages (see ``messages``) are JSON, one a line, over the worker's standard input and output. A
+worker ends when its input ends, so none outlives the process that started it. It leads a session of
+its own: Ctrl-C in a terminal does not reach it, and its whole process group can be killed at once.
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TypeVar
+
+import msgspec
 
 from luthier.schedules import ToolchainError
 
+from ..records.record import one_line
 from . import limits
-from .record import one_line
 
-Message = dict[str, Any]
+_Asked = TypeVar("_Asked")
+_Answer = TypeVar("_Answer")
 
 # Isolated mode keeps the current folder and the environment from choosing what is imported. TVM
 # imports torch where that is installed, which takes seconds; no worker needs it.
@@ -79,7 +82,7 @@ class Worker:
         assert self._process.stdout is not None
         return self._process.stdout.fileno()
 
-    def send(self, message: Message) -> None:
+    def send(self, message: object) -> None:
         """Ask; raises WorkerLost where nobody listens."""
         said = os.fstat(self._stderr.fileno()).st_size
         if said > _STDERR_KEPT:
@@ -87,7 +90,7 @@ class Worker:
             self._said = said = 0
         assert self._process.stdin is not None
         descriptor, deadline = self._process.stdin.fileno(), time.monotonic() + _SENDING
-        rest = memoryview(json.dumps(message).encode() + b"\n")
+        rest = memoryview(msgspec.json.encode(message) + b"\n")
         while rest:
             left = deadline - time.monotonic()
             if not _ready([descriptor], select.POLLOUT, left):
@@ -100,8 +103,11 @@ class Worker:
                 raise self._lost("died") from None
         self._said = said
 
-    def receive(self, deadline: float) -> Message:
-        """The next answer; raises WorkerLost at ``deadline`` (``time.monotonic``) or its death."""
+    def receive(self, deadline: float, kind: type[_Answer]) -> _Answer:
+        """The next answer, which is of this kind.
+
+        Raises WorkerLost at ``deadline`` (``time.monotonic``) or its death.
+        """
         while b"\n" not in self._pending:
             if not _ready([self.fileno()], select.POLLIN, deadline - time.monotonic()):
                 raise self._lost("took too long", timed_out=True)
@@ -114,10 +120,9 @@ class Worker:
         line, _, self._pending = self._pending.partition(b"\n")
         self.served += 1
         try:
-            answer: Message = json.loads(line)
-        except ValueError:
+            return msgspec.json.decode(line, type=kind)
+        except msgspec.DecodeError:
             raise self._lost("gave an answer that is none") from None
-        return answer
 
     def stop(self) -> None:
         """Kill its process group and wait for it; harmless when repeated."""
@@ -200,8 +205,8 @@ def _ready(descriptors: Iterable[int], event: int, seconds: float) -> set[int]:
     return {descriptor for descriptor, _ in poller.poll(math.ceil(1000 * max(0.0, seconds)))}
 
 
-def serve(handle: Callable[[Message], Message]) -> None:
-    """The worker's side: answer requests until the input ends.
+def serve(handle: Callable[[_Asked], object], kind: type[_Asked]) -> None:
+    """The worker's side: answer requests of this kind until the input ends.
 
     What the code under it prints to standard output goes to standard error instead.
     """
@@ -212,6 +217,6 @@ def serve(handle: Callable[[Message], Message]) -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     for line in requests:
-        answer = json.dumps(handle(json.loads(line))).encode() + b"\n"
+        answer = msgspec.json.encode(handle(msgspec.json.decode(line, type=kind))) + b"\n"
         while answer:
             answer = answer[os.write(answers, answer) :]

@@ -17,8 +17,9 @@ from time import monotonic
 from luthier.schedules import Schedule, Target, ToolchainError, Workload
 from luthier.schedules.target import available_cores
 
-from .record import Outcome
-from .worker import Message, Worker, WorkerLost, wait_any
+from ..records.record import Outcome
+from .messages import Build, BuildRequest, Failed
+from .worker import Worker, WorkerLost, wait_any
 
 _MOST_BUILDERS = 8
 _LARGEST_SHARE = 8
@@ -72,14 +73,13 @@ class Builders:
 
     def build(
         self, workload: Workload, schedules: Sequence[Schedule], folder: Path, seconds: float
-    ) -> list[Message]:
-        """For each schedule what the runner needs to know, or ``failed``, ``detail`` and ``limit``.
+    ) -> list[Build]:
+        """What becomes of each schedule.
 
-        ``limit``: a limit of the machine may be what failed it. A share that takes longer than
-        ``seconds`` is given up. Libraries and constants lie in ``folder``. Raises ToolchainError
-        where no builder can be started.
+        A share that takes longer than ``seconds`` is given up. Libraries and constants lie in
+        ``folder``. Raises ToolchainError where no builder can be started.
         """
-        answers: list[Message] = [{} for _ in schedules]
+        answers: dict[int, Build] = {}
         waiting = deque(_shares(len(schedules), len(self._workers)))
         busy: dict[Worker, _Task] = {}
         try:
@@ -94,14 +94,13 @@ class Builders:
                     if built is None:
                         waiting.extend(_Share((i,), again=True) for i in task.share.indices)
                     else:
-                        for i, answer in zip(task.share.indices, built, strict=True):
-                            answers[i] = answer
+                        answers.update(zip(task.share.indices, built, strict=True))
         except BaseException:  # their answers must not be taken for those to a later request
             for worker, task in busy.items():
                 worker.stop()
                 self._workers[task.slot] = None
             raise
-        return answers
+        return [answers[i] for i in range(len(schedules))]
 
     def _done(self, busy: dict[Worker, _Task]) -> set[Worker]:
         """Those that have answered or have had their time, once there are any."""
@@ -120,22 +119,19 @@ class Builders:
             worker.stop()
             worker = None
         if worker is None:
-            worker = Worker("luthier.autotune.builder", self._folder)
+            worker = Worker("luthier.autotune.measure.builder", self._folder)
             self._workers[slot] = worker
         return worker
 
-    def _request(self, workload: Workload, schedules: Sequence[Schedule], folder: Path) -> Message:
+    def _request(
+        self, workload: Workload, schedules: Sequence[Schedule], folder: Path
+    ) -> BuildRequest:
         names = [f"c{self._names + i}" for i in range(len(schedules))]
         self._names += len(schedules)
-        return {
-            "workload": workload.to_json(),
-            "target": self._target.to_json(),
-            "schedules": {n: s.to_json() for n, s in zip(names, schedules, strict=True)},
-            "folder": str(folder),
-            "seed": self._seed,
-        }
+        named = dict(zip(names, schedules, strict=True))
+        return BuildRequest(workload.text, self._target.machine, named, str(folder), self._seed)
 
-    def _asked(self, slot: int, request: Message) -> Worker:
+    def _asked(self, slot: int, request: BuildRequest) -> Worker:
         """The slot's worker, or one in its place, once it has the request."""
         for _ in range(_DEAF):
             worker = self._worker(slot)
@@ -147,18 +143,16 @@ class Builders:
                 return worker
         raise ToolchainError(f"cannot build candidates: the process for it {last}, {_DEAF} times")
 
-    def _receive(self, worker: Worker, task: _Task) -> list[Message] | None:
+    def _receive(self, worker: Worker, task: _Task) -> list[Build] | None:
         """Its answers; None where what it was to build should be tried again."""
         try:
-            built: list[Message] = worker.receive(task.deadline)["built"]
+            return worker.receive(task.deadline, list[Build])
         except WorkerLost as lost:
             self._workers[task.slot] = None
             if not task.share.again:
                 return None
             outcome = Outcome.TIMED_OUT if lost.timed_out else Outcome.BUILD_FAILED
-            detail = f"the build {lost}"
-            return [{"failed": outcome.value, "detail": detail, "limit": lost.limit}]
-        return built
+            return [Failed(outcome, f"the build {lost}", lost.limit)]
 
 
 def _shares(count: int, builders: int) -> list[_Share]:

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from luthier.schedules import Schedule, Target, Workload
 from luthier.schedules.templates import registry
 
+from ..records.record import Record, normal
+from ..records.sources import Sources
 from .features import schedule_columns
-from .layers import Layers
 from .model import CostModel, examples
-from .record import Record, normal
 
 MOST_CREDITS = 5
 
@@ -68,22 +68,22 @@ class Explanation:
 
 
 def explain(
-    workloads: Iterable[Workload], layers: Layers, seed: int = 0
+    workloads: Iterable[Workload], sources: Sources, seed: int = 0
 ) -> tuple[Explanation, ...]:
     """Explain the best of one's own records of each workload that has one."""
     model = CostModel(seed=seed)
-    model.fit(map(examples, layers.groups()))
-    found = (_explained(workload, layers, model) for workload in workloads)
+    model.fit(map(examples, sources.groups()))
+    found = (_explained(workload, sources, model) for workload in workloads)
     return tuple(explanation for explanation in found if explanation)
 
 
-def _explained(workload: Workload, layers: Layers, model: CostModel) -> Explanation | None:
-    target = layers.target
-    best = layers.winner(workload)
+def _explained(workload: Workload, sources: Sources, model: CostModel) -> Explanation | None:
+    target = sources.target
+    best = sources.winner(workload)
     if best is None:
         return None
     default = normal(registry.default(workload, target))
-    tried = layers.measured(workload)
+    tried = sources.measured(workload)
     known = tried.get(default)
     weighed = model.ready and best.schedule != default
     return Explanation(

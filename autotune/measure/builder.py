@@ -11,16 +11,18 @@ import resource
 from collections.abc import Mapping
 from pathlib import Path
 
-from luthier.schedules import LuthierError, Schedule, Target, Workload, tvm_late
+from luthier.schedules import LuthierError, Target, Workload, tvm_late
 from luthier.schedules.codegen import compile_object
 from luthier.schedules.execute import link
 from luthier.schedules.ir.kernel import Array, Kernel
 from luthier.schedules.templates import registry
 
+from ..records.record import Outcome
+from . import messages
 from .inputs import draw
 from .limits import clamp, is_limit
-from .record import Outcome
-from .worker import Message, serve
+from .messages import Build, BuildRequest, Built, Failed
+from .worker import serve
 
 
 def main() -> None:
@@ -29,45 +31,51 @@ def main() -> None:
     clamp(resource.RLIMIT_AS, memory * 3 // 4)
     tvm_late.load()  # and not in the time of the first candidate
     gc.freeze()  # what was imported stays: the collector need not look at it again and again
-    serve(lambda request: {"built": _build(request)})
+    serve(_build, BuildRequest)
 
 
-def _build(request: Message) -> list[Message]:
-    """For each schedule what the runner needs to know, or ``failed``, ``detail`` and ``limit``."""
-    workload = Workload.from_json(request["workload"])
-    target = Target.from_json(request["target"])
-    folder, seed = Path(request["folder"]), int(request["seed"])
+def _build(request: BuildRequest) -> list[Build]:
+    """What becomes of each schedule."""
+    workload, folder = messages.workload(request.workload), Path(request.folder)
     kernels: dict[str, Kernel] = {}
-    answers: dict[str, Message] = {}
-    for name, text in request["schedules"].items():
+    constants: dict[str, dict[int, str]] = {}
+    built: dict[str, Build] = {}
+    for name, schedule in request.schedules.items():
         try:
-            kernels[name] = registry.instantiate(workload, target, Schedule.from_json(text))
-            answers[name] = _described(name, kernels[name], _constants(kernels[name], seed, folder))
+            kernel = registry.instantiate(workload, request.target, schedule)
+            constants[name] = _constants(kernel, request.seed, folder)
+            kernels[name] = kernel
         except Exception as error:  # templates and TVM raise whatever they come upon
-            kernels.pop(name, None)
-            answers[name] = _failed(error)
-    for name, found in _compiled(kernels, target, folder).items():
-        answers[name].update(found)
-    return list(answers.values())
+            built[name] = _failed(error)
+    for name, library in _compiled(kernels, request.target, folder).items():
+        built[name] = (
+            library
+            if isinstance(library, Failed)
+            else _described(name, kernels[name], library, constants[name])
+        )
+    return [built[name] for name in request.schedules]
 
 
-def _described(name: str, kernel: Kernel, constants: Message) -> Message:
-    return {
-        "functions": [f"{name}_{i}" for i in range(len(kernel.phases))],
-        "chunks": [phase.chunks for phase in kernel.phases],
-        "constants": constants,
-        "temps": list(kernel.temps),
-        "scratch": kernel.scratch,
-    }
+def _described(name: str, kernel: Kernel, library: Path, constants: dict[int, str]) -> Built:
+    return Built(
+        library=str(library),
+        functions=tuple(f"{name}_{i}" for i in range(len(kernel.phases))),
+        chunks=tuple(phase.chunks for phase in kernel.phases),
+        constants=constants,
+        temps=tuple(kernel.temps),
+        scratch=kernel.scratch,
+    )
 
 
-def _failed(error: Exception) -> Message:
+def _failed(error: Exception) -> Failed:
     known = isinstance(error, LuthierError)
     detail = str(error) if known else f"{type(error).__name__}: {error}"
-    return {"failed": Outcome.BUILD_FAILED.value, "detail": detail, "limit": is_limit(error)}
+    return Failed(Outcome.BUILD_FAILED, detail, is_limit(error))
 
 
-def _compiled(kernels: Mapping[str, Kernel], target: Target, folder: Path) -> Mapping[str, Message]:
+def _compiled(
+    kernels: Mapping[str, Kernel], target: Target, folder: Path
+) -> dict[str, Path | Failed]:
     """The library of each kernel: one for all, or where that fails one for each that works."""
     if not kernels:
         return {}
@@ -82,10 +90,10 @@ def _compiled(kernels: Mapping[str, Kernel], target: Target, folder: Path) -> Ma
             return {name: _failed(error) for name in kernels}
         alone = [_compiled({name: kernel}, target, folder) for name, kernel in kernels.items()]
         return dict(itertools.chain.from_iterable(found.items() for found in alone))
-    return {name: {"library": str(library)} for name in kernels}
+    return dict.fromkeys(kernels, library)
 
 
-def _constants(kernel: Kernel, seed: int, folder: Path) -> Message:
+def _constants(kernel: Kernel, seed: int, folder: Path) -> dict[int, str]:
     """Files with the packed constant inputs, by index; equal contents share one file."""
     files = {}
     for index, original in _originals(kernel.workload, seed).items():
@@ -95,7 +103,7 @@ def _constants(kernel: Kernel, seed: int, folder: Path) -> Message:
             partial = path.with_suffix(f".{os.getpid()}")
             partial.write_bytes(data)
             partial.rename(path)
-        files[str(index)] = str(path)
+        files[index] = str(path)
     return files
 
 

@@ -10,7 +10,6 @@ import contextlib
 import ctypes
 import functools
 import gc
-import json
 import math
 import mmap
 import os
@@ -23,17 +22,19 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from luthier.schedules import ALIGNMENT, Target, Tensor, Workload
+from luthier.schedules import ALIGNMENT, Tensor, Workload
 from luthier.schedules.ir.kernel import Array
 from luthier.schedules.target import available_cores
 
-from . import limits
-from .harness import Caches, Effort, Harness, KernelCall, is_disturbed
+from ..records.record import Outcome
+from . import limits, messages
+from .harness import Caches, Harness, KernelCall, is_disturbed
 from .inputs import draw
-from .record import Outcome
-from .worker import Message, serve
+from .messages import Ran, RunRequest
+from .worker import serve
 
 RTOL, ATOL = 1e-3, 1e-4  # ATOL is a fraction of the reference's largest magnitude
 _GUARD = 4 * ALIGNMENT
@@ -48,22 +49,23 @@ _pulses: deque[float] = deque(maxlen=_PULSES)
 def main() -> None:
     """Serve until the input ends."""
     gc.freeze()  # in the children, the collector would write to every page, and so copy it
-    serve(_answer)
+    serve(_answer, RunRequest)
 
 
-def _answer(request: Message) -> Message:
-    workload = Workload.from_json(request["workload"])
-    activations = _activations(workload, int(request["seed"]))
-    harness = _harness(request["harness"])
+def _answer(request: RunRequest) -> Ran:
+    workload = messages.workload(request.workload)
+    activations = _activations(workload, request.seed)
+    harness = _harness(request.harness)
     quiet = min(_pulses, default=math.inf)
-    if request["swept"]:
-        _sweep(int(request["target"]["l2"]))  # its children then share it
+    if request.swept:
+        _sweep(request.target.l2)  # its children then share it
     cores = available_cores()
-    answer = _in_child(lambda: _candidate(request, workload, activations, harness, quiet), request)
-    if "pulse" in answer:
-        _pulses.append(answer.pop("pulse"))
-    answer["cores"] = min(cores, available_cores())
-    return answer
+    ran = _in_child(
+        lambda: _candidate(request, workload, activations, harness, quiet), request.timeout
+    )
+    if ran.pulse is not None:
+        _pulses.append(ran.pulse)
+    return msgspec.structs.replace(ran, cores=min(cores, available_cores()))
 
 
 @functools.lru_cache(maxsize=1)
@@ -85,41 +87,35 @@ def _activations(workload: Workload, seed: int) -> dict[int, tuple[int, int, Any
     return found
 
 
-def _in_child(work: Callable[[], Message], request: Message) -> Message:
-    """What ``work`` returns in a forked child, or how the child ended."""
+def _in_child(work: Callable[[], Ran], seconds: float) -> Ran:
+    """What ``work`` returns in a forked child within so long, or how the child ended."""
     readable, writable = os.pipe()
     try:
         child = os.fork()
     except OSError as error:
         os.close(readable)
         os.close(writable)
-        return _crashed(f"cannot start a process: {error.strerror}", limit=True)
+        return Ran(Outcome.CRASHED, f"cannot start a process: {error.strerror}", limit=True)
     if child == 0:
         _be_child(work, writable)
     os.close(writable)
     try:
-        text = _read_all(readable, time.monotonic() + float(request["timeout"]))
+        text = _read_all(readable, time.monotonic() + seconds)
     finally:
         os.close(readable)
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
     if text is None:
-        seconds = float(request["timeout"])
-        return {"outcome": Outcome.TIMED_OUT.value, "detail": f"ran longer than {seconds:g} s"}
+        return Ran(Outcome.TIMED_OUT, f"ran longer than {seconds:g} s")
     try:
-        answer: Message = json.loads(text)
-    except ValueError:
+        return msgspec.json.decode(text, type=Ran)
+    except msgspec.DecodeError:
         outside = os.WIFSIGNALED(status) and limits.is_outside(os.WTERMSIG(status))
-        return _crashed(_how_it_ended(status), limit=outside)
-    return answer
+        return Ran(Outcome.CRASHED, _how_it_ended(status), limit=outside)
 
 
-def _crashed(detail: str, *, limit: bool) -> Message:
-    return {"outcome": Outcome.CRASHED.value, "detail": detail, "limit": limit}
-
-
-def _be_child(work: Callable[[], Message], writable: int) -> None:
+def _be_child(work: Callable[[], Ran], writable: int) -> None:
     """Never returns."""
     code = 1
     try:
@@ -130,12 +126,12 @@ def _be_child(work: Callable[[], Message], writable: int) -> None:
         limits.clamp(resource.RLIMIT_FSIZE, 1 << 32)
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("1000")
-        os.write(writable, json.dumps(work()).encode())
+        os.write(writable, msgspec.json.encode(work()))
         code = 0
     except Exception as error:  # out of memory, a library that does not load
         detail = f"{type(error).__name__}: {error}"
-        answer = _crashed(detail, limit=limits.is_limit(error))
-        os.write(writable, json.dumps(answer).encode())
+        crashed = Ran(Outcome.CRASHED, detail, limit=limits.is_limit(error))
+        os.write(writable, msgspec.json.encode(crashed))
     finally:
         os._exit(code)
 
@@ -175,71 +171,69 @@ class _Block:
 
 
 def _candidate(
-    request: Message,
+    request: RunRequest,
     workload: Workload,
     activations: dict[int, tuple[int, int, Any]],
     harness: Harness,
     quiet: float,
-) -> Message:
+) -> Ran:
     """Load, run, check, time, check again; ``quiet`` is the pulse of the undisturbed machine."""
-    target = Target.from_json(request["target"])
+    built, threads = request.built, request.target.threads
     for address, nbytes, _ in activations.values():
         _libc.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(nbytes), mmap.PROT_READ)
-    constants = {int(i): _mapped(path) for i, path in request["constants"].items()}
+    constants = {i: _mapped(path) for i, path in built.constants.items()}
     output = _Block(workload.output.nbytes)
-    temps = [_Block(n) for n in request["temps"]]
-    scratch = [_Block(int(request["scratch"])) for _ in range(target.threads)]
-    _limit_memory(target.threads)
+    temps = [_Block(n) for n in built.temps]
+    scratch = [_Block(built.scratch) for _ in range(threads)]
+    _limit_memory(threads)
     inputs = [
         activations[i][0] if i in activations else int(constants[i].ctypes.data)
         for i in range(len(workload.inputs))
     ]
-    library = ctypes.CDLL(request["library"])
-    functions = [library[name] for name in request["functions"]]
+    library = ctypes.CDLL(built.library)
+    functions = [library[name] for name in built.functions]
     addresses = [int(ctypes.cast(f, ctypes.c_void_p).value or 0) for f in functions]
     kernel = KernelCall(
         addresses,
-        request["chunks"],
+        built.chunks,
         [*inputs, *(t.address for t in temps), output.address],
         [s.address for s in scratch],
     )
-    harness.start(target.threads)
+    harness.start(threads)
     harness.run(kernel)
 
     def complaint() -> str:
         if any(block.overrun for block in (output, *temps, *scratch)):
             return "wrote outside its buffers"
-        return _difference(output.data, workload.output, request["reference"])
+        return _difference(output.data, workload.output, request.reference)
 
     if wrong := complaint():
-        return {"outcome": Outcome.WRONG_RESULT.value, "detail": wrong}
-    if request["store"]:
-        partial = Path(request["store"]).with_suffix(".part")
+        return Ran(Outcome.WRONG_RESULT, wrong)
+    if request.store:
+        partial = Path(request.store).with_suffix(".part")
         partial.write_bytes(output.data.data)
-        partial.rename(request["store"])
-    shown: Message = {}
-    if request["effort"]:
-        caches = _caches(request, target, constants.values(), activations.values())
-        effort = Effort(**request["effort"])
-        shown = timed(lambda: harness.time(kernel, caches, effort), harness.pulse, quiet)
+        partial.rename(request.store)
+    ran, effort = Ran(Outcome.OK), request.effort
+    if effort:
+        caches = _caches(request, constants.values(), activations.values())
+        ran = timed(lambda: harness.time(kernel, caches, effort), harness.pulse, quiet)
     if wrong := complaint():
-        return {"outcome": Outcome.WRONG_RESULT.value, "detail": f"in a later run: {wrong}"}
-    return {"outcome": Outcome.OK.value, "detail": "", **shown}
+        return Ran(Outcome.WRONG_RESULT, f"in a later run: {wrong}")
+    return ran
 
 
 def _caches(
-    request: Message,
-    target: Target,
+    request: RunRequest,
     constants: Collection[Array],
     activations: Iterable[tuple[int, int, Any]],
 ) -> Caches:
     """What the kernel finds there inside of its model."""
-    if request["swept"]:
-        sweep = _sweep(target.l2)
+    if request.swept:
+        sweep = _sweep(request.target.l2)
         touched = [(address, nbytes) for address, nbytes, _ in activations]
         return Caches(swept=(int(sweep.ctypes.data), sweep.nbytes), touched=touched)
-    small = sum(c.nbytes for c in constants) < _LOST_IN_CACHE * target.l3
-    flushed = constants if request["cold"] and small else ()
+    small = sum(c.nbytes for c in constants) < _LOST_IN_CACHE * request.target.l3
+    flushed = constants if request.cold and small else ()
     return Caches([(int(c.ctypes.data), c.nbytes) for c in flushed])
 
 
@@ -249,10 +243,8 @@ def _sweep(nbytes: int) -> Array:
     return np.ones(nbytes, np.uint8)
 
 
-def timed(
-    time_kernel: Callable[[], list[float]], pulse: Callable[[], float], quiet: float
-) -> Message:
-    """``samples`` of the kernel, between two pulses; taken once more where these show noise.
+def timed(time_kernel: Callable[[], list[float]], pulse: Callable[[], float], quiet: float) -> Ran:
+    """Samples of the kernel, between two pulses; taken once more where these show noise.
 
     ``pulse`` times something that never changes, and took ``quiet`` seconds at best. ``disturbed``
     says that the second try was noisy, too.
@@ -266,7 +258,7 @@ def timed(
         disturbed = is_disturbed(max(pulses), fastest)
         if not disturbed:
             break
-    return {"samples": samples, "disturbed": disturbed, "pulse": min(pulses)}
+    return Ran(Outcome.OK, "", tuple(samples), disturbed, pulse=min(pulses))
 
 
 def _mapped(path: str) -> Array:

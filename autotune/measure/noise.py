@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from luthier.schedules.temporary import TemporaryFolder
 
-from .closing import Closing
+from ..records.closing import Closing
 from .harness import Harness, compile_harness, is_disturbed
 
 _PULSES = 5  # a core that is shared loses it for some of them

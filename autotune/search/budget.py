@@ -11,12 +11,12 @@ import math
 import statistics
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
+from typing import TypeVar
 
-from luthier.schedules import Workload
-from luthier.schedules.ops.counts import flops, traffic
+from .history import History
 
+_Kernel = TypeVar("_Kernel", bound=History)
 _TINY = sys.float_info.min  # in place of zero, to divide by
 
 
@@ -45,44 +45,7 @@ class Policy:
     doublings: int = 2
 
 
-@dataclass
-class KernelState:
-    """A kernel that runs ``count`` times in the model, and the best seconds after each trial."""
-
-    workload: Workload
-    count: int
-    curve: list[float] = field(default_factory=list)
-    done: bool = False  # its space is exhausted, or it cannot be measured
-
-    @cached_property
-    def flops(self) -> int:
-        """Operations of one run."""
-        return flops(self.workload)
-
-    @cached_property
-    def traffic(self) -> int:
-        """Bytes that one run moves at least."""
-        return traffic(self.workload)
-
-    @property
-    def best(self) -> float:
-        """Seconds; infinite before a trial succeeded."""
-        return self.curve[-1] if self.curve else math.inf
-
-    def tell(self, seconds: float) -> None:
-        """A trial took so long (infinite: it failed)."""
-        self.curve.append(min(self.best, seconds))
-
-    def stalled(self, policy: Policy) -> int:
-        """Trials since the kernel was notably slower than it is now."""
-        notable = self.best / (1 - policy.notable)
-        for trials, seconds in enumerate(reversed(self.curve)):
-            if seconds > notable:
-                return trials - 1
-        return len(self.curve) - 1
-
-
-def patience(kernels: Sequence[KernelState], policy: Policy) -> list[int]:
+def patience(kernels: Sequence[History], policy: Policy) -> list[int]:
     """After how many trials that brought nothing notable each of ``kernels`` is left alone.
 
     It goes with the root of its share of what the model can still win.
@@ -95,16 +58,16 @@ def patience(kernels: Sequence[KernelState], policy: Policy) -> list[int]:
     return [math.ceil(policy.patience * weight) for weight in bounded]
 
 
-def next_kernel(kernels: Sequence[KernelState], policy: Policy) -> KernelState | None:
+def next_kernel(kernels: Sequence[_Kernel], policy: Policy) -> _Kernel | None:
     """The kernel whose next trials promise most; None when no kernel promises anything."""
     given = zip(kernels, patience(kernels, policy), strict=True)
-    open_ones = [k for k, most in given if not k.done and k.stalled(policy) < most]
+    open_ones = [k for k, most in given if not k.done and k.stalled(policy.notable) < most]
     measured = [k for k in kernels if math.isfinite(k.best)]
     gains = [(_gain(k, measured, policy), -i, k) for i, k in enumerate(open_ones)]
-    return max(gains, default=(0.0, 0, None))[2]
+    return max(gains)[2] if gains else None
 
 
-def _floor(kernel: KernelState, measured: Sequence[KernelState]) -> float:
+def _floor(kernel: History, measured: Sequence[History]) -> float:
     """Seconds that the kernel takes at the best speed and the best bandwidth known.
 
     Small kernels find their data in the caches: only kernels that move as much say what bandwidth
@@ -115,17 +78,19 @@ def _floor(kernel: KernelState, measured: Sequence[KernelState]) -> float:
     return max(kernel.flops / speed, kernel.traffic / bandwidth)
 
 
-def _left(kernel: KernelState, measured: Sequence[KernelState], policy: Policy) -> float:
+def _left(kernel: History, measured: Sequence[History], policy: Policy) -> float:
     """Seconds that one run of the kernel can still win."""
     return max(0.0, kernel.best - _floor(kernel, measured) / policy.headroom)
 
 
-def _gain(kernel: KernelState, measured: Sequence[KernelState], policy: Policy) -> float:
+def _gain(kernel: History, measured: Sequence[History], policy: Policy) -> float:
     """Expected seconds of model latency that one more trial wins."""
     if not math.isfinite(kernel.best):
         return math.inf
     trials = len(kernel.curve)
     recent = [s for s in kernel.curve[-policy.window - 1 :] if math.isfinite(s)]
     won = (recent[0] - kernel.best) / max(1, len(recent) - 1)
-    hoped = _left(kernel, measured, policy) / (trials + policy.fade * kernel.stalled(policy))
+    hoped = _left(kernel, measured, policy) / (
+        trials + policy.fade * kernel.stalled(policy.notable)
+    )
     return kernel.count * (policy.trust * won + (1 - policy.trust) * hoped)

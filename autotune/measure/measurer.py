@@ -14,23 +14,23 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from luthier.schedules import Schedule, Target, Tensor, ToolchainError, Workload, node
 from luthier.schedules.target import check_cores
 from luthier.schedules.templates import registry
 from luthier.schedules.temporary import TemporaryFolder
 
+from ..records.closing import Closing
+from ..records.machine import Machine
+from ..records.record import Outcome, Record, normal
 from .builders import Builders
-from .clock import Pace
-from .closing import Closing
 from .harness import Effort, compile_harness
-from .machine import Machine
 from .measurement import Measurement, is_quiet, recorded, side_by_side
-from .record import Outcome, Record, normal
-from .worker import Message, Worker, WorkerLost
+from .messages import Build, Failed, Ran, RunRequest
+from .pace import Pace
+from .worker import Worker, WorkerLost
 
 _ROOM = 1 << 30  # bytes of packed constants on the disk at once
 _JUDGED = (Outcome.OK, Outcome.WRONG_RESULT)  # by what was computed; else it may be the machine
@@ -173,7 +173,7 @@ class Measurer(Closing):
             return self._run_twice(workload, default, built[0], None)
 
     def _judged(
-        self, workload: Workload, schedule: Schedule, build: Message, effort: Effort | None
+        self, workload: Workload, schedule: Schedule, build: Build, effort: Effort | None
     ) -> Measurement:
         """Run one candidate; a failure is its own, or else told by an exception or ``limit``."""
         shown = self._run_twice(workload, schedule, build, effort)
@@ -182,11 +182,11 @@ class Measurer(Closing):
         return shown
 
     def _run_twice(
-        self, workload: Workload, schedule: Schedule, build: Message, effort: Effort | None
+        self, workload: Workload, schedule: Schedule, build: Build, effort: Effort | None
     ) -> Measurement:
         """Run; once more in a fresh runner where it failed. The builders try twice themselves."""
         shown = self._run(workload, schedule, build, effort)
-        if shown.outcome in _JUDGED or "failed" in build:
+        if shown.outcome in _JUDGED or isinstance(build, Failed):
             return shown
         self._stop_runner()
         return self._run(workload, schedule, build, effort)
@@ -209,7 +209,7 @@ class Measurer(Closing):
             self._runner = None
 
     @contextlib.contextmanager
-    def _built(self, workload: Workload, schedules: Sequence[Schedule]) -> Iterator[list[Message]]:
+    def _built(self, workload: Workload, schedules: Sequence[Schedule]) -> Iterator[list[Build]]:
         """What the builders say of each schedule; their files go when the context ends."""
         folder = Path(tempfile.mkdtemp(dir=self._folder))
         try:
@@ -222,55 +222,46 @@ class Measurer(Closing):
 
     def _build(
         self, workload: Workload, schedules: Sequence[Schedule], folder: Path
-    ) -> list[Message]:
+    ) -> list[Build]:
         return self._builders.build(workload, schedules, folder, self.limits.build)
 
     def _run(
-        self, workload: Workload, schedule: Schedule, build: Message, effort: Effort | None
+        self, workload: Workload, schedule: Schedule, build: Build, effort: Effort | None
     ) -> Measurement:
         """Run, check and (with an effort) time one candidate."""
-        if "failed" in build:
-            failed, limit = Outcome(build["failed"]), build.get("limit", False)
-            return Measurement(schedule, failed, detail=build["detail"], limit=limit)
+        if isinstance(build, Failed):
+            return Measurement(schedule, build.outcome, detail=build.detail, limit=build.limit)
         reference = self._references.get(workload.key)
         store = None if reference else self._folder / f"{workload.key}.reference"
-        request = {
-            **build,
-            "workload": workload.to_json(),
-            "target": self.target.to_json(),
-            "seed": self._seed,
-            "harness": str(self._harness),
-            "reference": reference and str(reference),
-            "store": store and str(store),
-            "effort": effort and asdict(effort),
-            "cold": self.cold,
-            "swept": self.swept and not self.cold,
-            "timeout": self.limits.run,
-        }
-        answer = self._ask_runner(request)
-        check_cores(self.target.threads, answer.get("cores"))
-        outcome = Outcome(answer["outcome"])
-        if store and outcome is Outcome.OK:
-            self._references[workload.key] = store
-        return Measurement(
-            schedule,
-            outcome,
-            tuple(answer.get("samples", ())),
-            answer["detail"],
-            answer.get("disturbed", False),
-            answer.get("limit", False),
+        request = RunRequest(
+            built=build,
+            workload=workload.text,
+            target=self.target.machine,
+            seed=self._seed,
+            harness=str(self._harness),
+            reference=None if reference is None else str(reference),
+            store=None if store is None else str(store),
+            effort=effort,
+            cold=self.cold,
+            swept=self.swept and not self.cold,
+            timeout=self.limits.run,
         )
+        ran = self._ask_runner(request)
+        check_cores(self.target.threads, ran.cores)
+        if store and ran.outcome is Outcome.OK:
+            self._references[workload.key] = store
+        return Measurement(schedule, ran.outcome, ran.samples, ran.detail, ran.disturbed, ran.limit)
 
-    def _ask_runner(self, request: dict[str, Any]) -> Message:
+    def _ask_runner(self, request: RunRequest) -> Ran:
         if self._runner is None:
-            self._runner = Worker("luthier.autotune.runner", self._folder)
+            self._runner = Worker("luthier.autotune.measure.runner", self._folder)
         try:
             self._runner.send(request)
-            return self._runner.receive(time.monotonic() + self.limits.run + 30)
+            return self._runner.receive(time.monotonic() + self.limits.run + 30, Ran)
         except WorkerLost as lost:
             self._runner = None  # it outlives what its children do: this is not a schedule's fault
             outcome = Outcome.TIMED_OUT if lost.timed_out else Outcome.CRASHED
-            return {"outcome": outcome.value, "detail": f"the runner {lost}", "limit": True}
+            return Ran(outcome, f"the runner {lost}", limit=True)
 
 
 _SIMPLEST = Workload((Tensor((1,)),), (False,), (node("relu", (0,), Tensor((1,))),))

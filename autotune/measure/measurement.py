@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from luthier.schedules import Schedule, Workload
 
-from .machine import Machine
-from .record import Outcome, Record, Timing, normal, now, one_line, tool_versions
+from ..records.machine import Machine
+from ..records.record import Outcome, Record, Timing, normal, now, one_line, tool_versions
 
 
 @dataclass(frozen=True)

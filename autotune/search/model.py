@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 
 from luthier.schedules import Schedule, Target, Workload
 
+from ..records.record import Record
+from ..records.validity import NONSENSE
 from .boosting import Booster, Scores, Table, Trees, matrix
 from .features import BESIDE, schedule_columns
-from .record import Record
-from .validity import NONSENSE
 
 
 @dataclass(frozen=True)

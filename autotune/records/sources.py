@@ -1,7 +1,7 @@
-"""Layers: one's own store, then packs, in the order in which they are believed.
+"""Sources: one's own store, then packs, in the order in which they are believed.
 
 For a kernel, the closest kind of machine counts first, then whether the weights were as cold as in
-the model that is asked about, then the order of layers (see ``Trust``). Within a layer ``winner``
+the model that is asked about, then the order of sources (see ``Trust``). Within a source ``winner``
 decides. What only others measured is never truth: a schedule
 that gave a wrong result anywhere, or that gives its busiest thread more to do than the default
 does, is not inherited, and ``tune`` tries the rest before it relies on them.
@@ -18,37 +18,36 @@ from functools import cached_property
 
 from luthier.schedules import Schedule, ScheduleError, Target, Workload
 
+from .burden import is_light
 from .closing import Closing
-from .features import schedule_columns
 from .kind import Kind, either
 from .machine import Machine
 from .record import Record
 from .store import Store
 from .trust import Asker, Trust, processor
-from .validity import NONSENSE, Spaces, Validity
+from .validity import Spaces, Validity
 from .winner import winner
 
 MOST_HINTS = 3
-_FROM_ONE = 2  # hints of one machine in one layer, unless there are too few others
+_FROM_ONE = 2  # hints of one machine in one source, unless there are too few others
 _LOOKED_AT = 32  # of its records of a kernel, the fastest
 _NEAREST = 4  # machines whose records are looked at
-_BURDEN = math.log2(1.05)  # of the busiest thread, beyond the default's
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A record to build from: how close its machine is, and the layer that it is in.
+    """A record to build from: how close its machine is, and the source that it is in.
 
     ``schedule`` is what it comes to here: the default where the record says that none is faster.
     """
 
     record: Record
     trust: Trust
-    layer: str
+    source: str
     schedule: Schedule
 
 
-class Layers(Closing):
+class Sources(Closing):
     """Records for one target. ``own`` is the store that is written to, if any.
 
     ``cold`` says whose times count: where weights come from memory, as in a model that is larger
@@ -113,7 +112,7 @@ class Layers(Closing):
     def winner(self, workload: Workload) -> Record | None:
         """One's own record to build from (see ``winner.winner``).
 
-        ``best`` says something else where a layer below knows more than the default.
+        ``best`` says something else where a source below knows more than the default.
         """
         if self._mine is None:
             return None
@@ -154,7 +153,7 @@ class Layers(Closing):
 
         Of several records of one schedule on one kind of machine the latest counts. Records of
         templates that have changed since, and of what is less exact than the target asks for, never
-        do. A layer that knows the default alone leaves the word to those below.
+        do. A source that knows the default alone leaves the word to those below.
         """
         try:
             default = self._validity.default(workload, self.target)
@@ -280,7 +279,7 @@ class Layers(Closing):
             choice = Choice(record, trust, kind.store.name, schedule)
             if default_won:
                 fallback = fallback or choice
-            elif self._is_light(record, default):
+            elif is_light(record, self.target, default):
                 return choice
             if not alone:
                 break
@@ -332,13 +331,3 @@ class Layers(Closing):
             wrong = (store.refuted(workload) for store in self._stores)
             self._refuted[workload.key] = set().union(*wrong)
         return self._refuted[workload.key]
-
-    def _is_light(self, record: Record, default: Schedule) -> bool:
-        """Whether the busiest thread has little more to do here than with the default."""
-        pair = record.schedule, default
-        try:
-            tables = [schedule_columns(record.workload, self.target, [s]) for s in pair]
-        except NONSENSE:  # a stranger's workload
-            return False
-        theirs, ours = (float(table["busiest cycles"][0]) for table in tables)
-        return theirs <= ours + _BURDEN

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from luthier.schedules import Schedule, Workload
 
-from .record import Outcome
+from ..records.record import Outcome
 
 
 @dataclass(frozen=True)

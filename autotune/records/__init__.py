@@ -1,0 +1,1 @@
+"""Records of what was measured: kept, shared, and which of them counts."""

@@ -1,0 +1,1 @@
+"""Which schedules to try next, and when it is enough."""
