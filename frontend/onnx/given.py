@@ -100,13 +100,13 @@ def cut(model: onnx.ModelProto, outputs: Sequence[str]) -> None:
         if name not in made and name not in known:
             names = ", ".join(f"'{o.name}'" for o in graph.output)
             raise ModelError(f"the model computes no value '{name}'; its outputs are: {names}")
-    before = _read(graph.node)
+    before = read_by(graph.node)
     needed = set(outputs)
     kept = []
     for node in reversed(graph.node):
         if needed.intersection(node.output):
             kept.append(node)
-            needed |= _read([node])
+            needed |= read_by([node])
     wanted = [known.get(name) or _output(name, types) for name in outputs]
     inputs = [i for i in graph.input if i.name in needed or i.name not in before]
     weights = [t for t in graph.initializer if t.name in needed]
@@ -143,11 +143,11 @@ def _element_types(model: onnx.ModelProto) -> dict[str, int]:
     return {name: elem_type for name, elem_type in found if elem_type}
 
 
-def _read(nodes: Sequence[onnx.NodeProto]) -> set[str]:
+def read_by(nodes: Sequence[onnx.NodeProto]) -> set[str]:
     """All values that nodes read, those of graphs inside of them too."""
     found = {name for node in nodes for name in node.input if name}
     for node in nodes:
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
-                found |= _read(inner.node) | {o.name for o in inner.output}
+                found |= read_by(inner.node) | {o.name for o in inner.output}
     return found
