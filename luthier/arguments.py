@@ -106,6 +106,22 @@ def _is_sequence(value: Any) -> bool:
     return hasattr(value, "__array__") and getattr(value, "ndim", 0) == 1
 
 
+def _values(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UsageError(
+            f"{name} must be a mapping of names to numbers or arrays, not {shown(value)}"
+        )
+    return {text(f"each name in {name}", key): value[key] for key in value}
+
+
+def _names(name: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Sequence):
+        raise UsageError(f"{name} must be a list of names, not {shown(value)}")
+    if not value:
+        raise UsageError(f"{name} must name at least one value of the model")
+    return tuple(text(f"each of {name}", each) for each in value)
+
+
 def _callback(name: str, value: Any) -> Any:
     if callable(value):
         return value
@@ -132,6 +148,8 @@ _CHECKS: dict[str, Check] = {
     "target": _target,
     "name": text,
     "shapes": _shapes,
+    "values": _values,
+    "outputs": _names,
     "inputs": _mapping,
     "on_progress": _callback,
     "threads": _whole(1, MAX_THREADS),

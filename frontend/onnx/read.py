@@ -16,6 +16,7 @@ from luthier.schedules import ModelError
 from luthier.schedules.redaction import shown
 
 from .element_types import dtype_name
+from .given import Values, arrays_of, cut, make_constants
 from .model_file import proto_digest, reading, tensors
 from .opset import NEWEST, OLDEST, opset_of
 
@@ -41,13 +42,17 @@ class ReadModel:
 
 
 def read_model(
-    model: str | os.PathLike[str] | onnx.ModelProto | ReadModel, shapes: Shapes | None = None
+    model: str | os.PathLike[str] | onnx.ModelProto | ReadModel,
+    shapes: Shapes | None = None,
+    values: Values | None = None,
+    outputs: Sequence[str] | None = None,
 ) -> ReadModel:
     """Read a model; one that was read is given back as it is.
 
-    ``shapes`` gives sizes (in elements) for inputs that leave some open. Initializers are no
-    longer listed as inputs. Raises ModelError with one line for whatever is wrong, a file that
-    changes meanwhile too.
+    ``shapes`` gives sizes (in elements) for inputs that leave some open, ``values`` makes inputs
+    constants, and the model ends at ``outputs``, where they are given. Initializers are no longer
+    listed as inputs. Raises ModelError with one line for whatever is wrong, a file that changes
+    meanwhile too.
     """
     if isinstance(model, ReadModel):
         return model
@@ -66,7 +71,11 @@ def read_model(
             file.load_external(proto)
         digest, name = file.digest, path.stem
     _drop_initializer_inputs(proto)
-    _fix_inputs(proto, shapes or {})
+    if outputs is not None:
+        cut(proto, outputs)
+    constants = arrays_of(proto, values or {}, shapes or {})
+    _fix_inputs(proto, {**(shapes or {}), **{n: a.shape for n, a in constants.items()}})
+    make_constants(proto, constants)
     return ReadModel(proto, digest, name)
 
 

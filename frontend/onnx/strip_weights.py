@@ -15,6 +15,7 @@ from luthier.schedules.ir.dtype import ACCEPTED
 from ..graph import Array
 from ..graph.emitter import MOST_IN_TABLE
 from ..messages import one_line
+from .branches import without_decided_branches
 from .element_types import dtype_name
 from .fold_shapes import FOLDABLE, fold_shapes
 from .functions import local_functions_expanded, operators_expanded, spelled_operators
@@ -52,9 +53,10 @@ _UNSURE, _NO_TYPE = "Einsum", "to have type but instead is null"
 def strip_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Array]]:
     """A copy of a read model whose large initializers are inputs, and their arrays by name.
 
-    Its nodes are named for people, its functions expanded, its shape arithmetic done. Raises
-    ModelError or UnsupportedOperator.
+    Its nodes are named for people, its functions expanded, its shape arithmetic done, and so are
+    branches that it decides. Raises ModelError or UnsupportedOperator.
     """
+    model = without_decided_branches(model, lambda part: strip_weights(part)[0])
     light, weights = _without_weights(model, local_functions_expanded(model))
     light = _without_old_group_norms(light)
     spelled = spelled_operators(opset_of(light))

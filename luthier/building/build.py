@@ -21,7 +21,7 @@ from ..inputs.samples import random_inputs
 from ..machine.target import resolve
 from ..records.sources import DEFAULT_LOG, FilePath, LayerHits, choices, hits, reading, selections
 from ..tuning.footprint import stays_in_cache
-from ..tuning.tune import Model, Shapes, tuned
+from ..tuning.tune import Model, Shapes, Values, tuned
 from .trial import Trial
 
 _SAMPLE_SEED = 0
@@ -63,6 +63,8 @@ def build(
     require_hits: bool = False,
     threads: int | None = None,
     shapes: Shapes | None = None,
+    values: Values | None = None,
+    outputs: Sequence[str] | None = None,
     name: str | None = None,
     accuracy: str = DEFAULT_ACCURACY,
 ) -> BuildReport:
@@ -77,14 +79,16 @@ def build(
     ``problems`` says so, and the sample has what the default schedules give. ``log=None`` uses
     defaults alone. A ``log`` that does not exist is an error, save for the default name. Schedules
     that are less exact than ``accuracy`` ("strict", "balanced" or "standard") asks for are left
-    out, however fast. In C the model is called ``name``, by default like its file. Raises
+    out, however fast. ``values`` makes inputs constants: numbers or arrays by name; where
+    ``outputs`` are given, values that the model computes, it ends there. In C the model is called
+    ``name``, by default like its file. Raises
     ModelError, LogError, TargetError, ArtifactError, ToolchainError and UsageError.
     """
     start = time.monotonic()
     check_output(Path(out))
     find_compiler()
     resolved = resolve(target, threads, accuracy)
-    read = read_model(model, shapes)
+    read = read_model(model, shapes, values, outputs)
     program = import_model(read, resolved)
     kernels = {call.workload for call in program.calls}
     with reading(log, packs, resolved, kernels) as sources:
@@ -147,6 +151,8 @@ def tune_and_build(
     packs: Sequence[FilePath] = (),
     threads: int | None = None,
     shapes: Shapes | None = None,
+    values: Values | None = None,
+    outputs: Sequence[str] | None = None,
     name: str | None = None,
     accuracy: str = DEFAULT_ACCURACY,
     seed: int = 0,
@@ -157,9 +163,9 @@ def tune_and_build(
     An interrupt while tuning raises KeyboardInterrupt once the records are kept; nothing is built.
     """
     check_output(Path(out))
-    read = read_model(model, shapes)
+    read = read_model(model, shapes, values, outputs)
     result, a_build = tuned(
-        read,
+        lambda: read,
         target,
         trials=trials,
         minutes=minutes,

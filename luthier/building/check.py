@@ -22,7 +22,7 @@ from ..correctness.tolerance import tolerances
 from ..inputs.arrays import inputs_of
 from ..inputs.samples import random_inputs
 from ..records.sources import DEFAULT_LOG, FilePath
-from ..tuning.tune import Model, Shapes
+from ..tuning.tune import Model, Shapes, Values
 from .build import build
 from .trial import judged
 
@@ -71,6 +71,8 @@ def check(
     packs: Sequence[FilePath] = (),
     threads: int | None = None,
     shapes: Shapes | None = None,
+    values: Values | None = None,
+    outputs: Sequence[str] | None = None,
     accuracy: str = DEFAULT_ACCURACY,
     inputs: Mapping[str, Any] | None = None,
     runs: int = RUNS,
@@ -83,20 +85,21 @@ def check(
     against ONNX Runtime without optimisations or, where that is not installed, onnx's own
     evaluator. An artifact folder replays the sample that was kept when it was built and needs no
     other engine; ``log``, ``packs`` and ``runs`` are then without meaning, ``inputs``, ``target``,
-    ``shapes`` and ``accuracy`` an error. Tolerances follow the types of the outputs, and of what
-    they are computed from, unless ``rtol`` or ``atol`` are given; an output that is beyond is
-    compared with how far apart the reference's own runs are, with inputs and weights changed in
-    their last places. Raises what ``build`` and ``load`` raise, but nothing for a difference,
-    which ``report.ok`` tells.
+    ``shapes``, ``values``, ``outputs`` and ``accuracy`` an error. Tolerances follow the types of
+    the outputs, and of what they are computed from, unless ``rtol`` or ``atol`` are given; an
+    output that is beyond is compared with how far apart the reference's own runs are, with inputs
+    and weights changed in their last places. Raises what ``build`` and ``load`` raise, but nothing
+    for a difference, which ``report.ok`` tells.
     """
     if isinstance(model_or_dir, str | os.PathLike) and os.path.isdir(model_or_dir):
-        if shapes or target != "host" or accuracy != DEFAULT_ACCURACY or inputs is not None:
+        asked = shapes or values or outputs is not None or inputs is not None
+        if asked or target != "host" or accuracy != DEFAULT_ACCURACY:
             raise UsageError(
-                f"{model_or_dir} is built already: shapes, target, accuracy and inputs are for "
-                "models"
+                f"{model_or_dir} is built already: shapes, values, outputs, target, accuracy and "
+                "inputs are for models"
             )
         return _check_folder(model_or_dir, threads, rtol, atol)
-    read = read_model(model_or_dir, shapes)
+    read = read_model(model_or_dir, shapes, values, outputs)
     with TemporaryFolder() as folder:
         out = folder / "model"
         built = build(

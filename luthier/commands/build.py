@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @options.target
 @options.accuracy
 @options.threads
-@options.shape
+@options.as_read
 @click.option("--name", help="What the model is called in C  [default: as its file]")
 @options.json_flag
 @options.examples(

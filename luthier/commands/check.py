@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @options.target
 @options.accuracy
 @options.threads
-@options.shape
+@options.as_read
 @options.json_flag
 @options.examples("luthier check model.onnx", "luthier check model --rtol 1e-4")
 def check(

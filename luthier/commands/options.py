@@ -79,6 +79,41 @@ def _shapes(
     return shapes
 
 
+def _values(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, Any]:
+    """``NAME=16000``, ``NAME=1,0.5``, ``NAME=true`` or ``NAME=@FILE.npy``, split as shapes are."""
+    found: dict[str, Any] = {}
+    for value in values:
+        name, equals, text = value.rpartition("=")
+        if not (name and equals and text):
+            raise click.BadParameter(f"'{value}' is not a value such as rate=16000")
+        if name in found:
+            raise click.BadParameter(f"'{name}' has two values")
+        found[name] = _array(text[1:]) if text.startswith("@") else _numbers(value, text)
+    return found
+
+
+def _numbers(option: str, text: str) -> Any:
+    """A number, or a list of them."""
+    words = {"true": True, "false": False}
+    try:
+        numbers = [
+            words[each] if each in words else json.loads(each) for each in text.lower().split(",")
+        ]
+    except ValueError:
+        numbers = [text]
+    if not all(isinstance(number, bool | int | float) for number in numbers):
+        raise click.BadParameter(f"'{option}' is not a value such as rate=16000")
+    return numbers if "," in text else numbers[0]
+
+
+def _array(path: str) -> Any:
+    from luthier.inputs.arrays import load_array  # noqa: PLC0415 - imports NumPy
+
+    return load_array(path)
+
+
 shape = click.option(
     "--shape",
     "shapes",
@@ -87,6 +122,27 @@ shape = click.option(
     callback=_shapes,
     help="Sizes of an input that leaves some open.",
 )
+value = click.option(
+    "--value",
+    "values",
+    multiple=True,
+    metavar="NAME=X,X,..|@FILE.npy",
+    callback=_values,
+    help="Make an input a constant. Repeatable.",
+)
+output = click.option(
+    "--output",
+    "outputs",
+    multiple=True,
+    metavar="NAME",
+    callback=lambda context, parameter, names: names or None,
+    help="End the model at this value, any that it computes. Repeatable.",
+)
+
+
+def as_read(function: F) -> F:
+    """The options that say what of a model is read."""
+    return shape(value(output(function)))
 
 
 def examples(*lines: str) -> Callable[[F], F]:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @options.target
 @options.accuracy
 @options.threads
-@options.shape
+@options.as_read
 @click.option("--untimed", is_flag=True, help="Do not time the whole model at the end.")
 @click.option("--explain", is_flag=True, help="Then say why each kernel's winner won.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the search.")

@@ -32,6 +32,18 @@ def load_arrays(path: str | os.PathLike[str]) -> dict[str, Array]:
         raise InputError(f"{shown(path)}: {_reason(error)}") from error
 
 
+def load_array(path: str | os.PathLike[str]) -> Array:
+    """The array of an ``.npy`` file; raises InputError for anything else."""
+    try:
+        with open_regular(path) as file:
+            if os.fstat(file.fileno()).st_size > psutil.virtual_memory().available:
+                raise MemoryError
+            array: Array = np.lib.format.read_array(file, allow_pickle=False)
+            return array
+    except Exception as error:
+        raise InputError(f"{shown(path)}: {_reason(error, 'npy', 'save')}") from error
+
+
 def inputs_of(arrays: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
     """Of an artifact's sample, which has outputs too, the inputs called ``names``; else all."""
     sampled = {name: arrays[f"in:{name}"] for name in names if f"in:{name}" in arrays}
@@ -44,14 +56,14 @@ def _read(archive: zipfile.ZipFile, name: str) -> Array:
         return array
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, kind: str = "npz", function: str = "savez") -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, MemoryError):
         return "its arrays do not fit into memory"
     if "Object arrays" in str(error):
         return "it holds Python objects, which are not read; save arrays of numbers"
-    return "this is no .npz file as numpy.savez writes them, or it is damaged"
+    return f"this is not an .{kind} file as numpy.{function} writes them, or it is damaged"
 
 
 def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> None:

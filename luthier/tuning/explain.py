@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from luthier.autotune import Explanation, Sources, Store
 from luthier.autotune import explain as explain_workloads
 from luthier.autotune.measure.noise import Watch
-from luthier.frontend import import_model
+from luthier.frontend import import_model, read_model
 from luthier.schedules import Target
 from luthier.schedules.ops.counts import flops, traffic
 from luthier.schedules.target import DEFAULT_ACCURACY, check_cores
@@ -19,7 +20,7 @@ from ..machine.peak import peak_gflops
 from ..machine.target import resolve
 from ..records.sources import DEFAULT_LOG, FilePath
 from .footprint import stays_in_cache
-from .tune import Model, Shapes
+from .tune import Model, Shapes, Values
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ def explain(
     log: FilePath = DEFAULT_LOG,
     threads: int | None = None,
     shapes: Shapes | None = None,
+    values: Values | None = None,
+    outputs: Sequence[str] | None = None,
     accuracy: str = DEFAULT_ACCURACY,
 ) -> tuple[KernelExplanation, ...]:
     """Why the log's best schedules of the model's kernels won, the longest kernels first.
@@ -61,7 +64,7 @@ def explain(
     """
     resolved = resolve(target, threads, accuracy)
     check_cores(resolved.threads)
-    program = import_model(model, resolved, shapes)
+    program = import_model(read_model(model, shapes, values, outputs), resolved)
     counts = Counter(call.workload for call in program.calls)
     with Watch(resolved.threads) as watch:
         peaks, busy = watch.over(lambda: (peak_gflops(resolved), peak_bandwidth(resolved)))

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from typing import Any
 
 import onnx
 
@@ -34,6 +35,7 @@ from .timed import LEAST_TURNS, SECONDS, TURN
 
 Model = str | os.PathLike[str] | onnx.ModelProto | ReadModel
 Shapes = Mapping[str, Sequence[int]]
+Values = Mapping[str, Any]
 Show = Callable[[Progress], None]
 
 DEFAULT_TRIALS = 1000
@@ -74,6 +76,8 @@ def tune(
     verify: bool = False,
     threads: int | None = None,
     shapes: Shapes | None = None,
+    values: Values | None = None,
+    outputs: Sequence[str] | None = None,
     accuracy: str = DEFAULT_ACCURACY,
     seed: int = 0,
     timed: bool = True,
@@ -93,7 +97,7 @@ def tune(
     more threads than it has cores for), ToolchainError and UsageError.
     """
     report, _ = tuned(
-        model,
+        partial(read_model, model, shapes, values, outputs),
         target,
         trials=trials,
         minutes=minutes,
@@ -101,7 +105,6 @@ def tune(
         packs=packs,
         verify=verify,
         threads=threads,
-        shapes=shapes,
         accuracy=accuracy,
         seed=seed,
         timed=timed,
@@ -111,7 +114,7 @@ def tune(
 
 
 def tuned(
-    model: Model,
+    read_it: Callable[[], ReadModel],
     target: str | Target,
     *,
     trials: int | None,
@@ -123,11 +126,11 @@ def tuned(
     seed: int,
     on_progress: Show | None,
     verify: bool = False,
-    shapes: Shapes | None = None,
     timed: bool = True,
     builds: int = 0,
 ) -> tuple[TuneReport, float]:
-    """``tune``, where the caller makes so many ``builds`` of the model afterwards.
+    """``tune`` of the model that ``read_it`` gives, where the caller makes so many ``builds`` of it
+    afterwards.
 
     Also tells how many seconds one takes.
     """
@@ -142,7 +145,7 @@ def tuned(
     show(Progress("import", "while workers start", total=trials))
     with contextlib.ExitStack() as opened:
         measurer = opened.enter_context(Measurer(resolved, seed=seed))  # gets ready meanwhile
-        read = read_model(model, shapes)
+        read = read_it()
         program = import_model(read, resolved)
         kernels = Counter(call.workload for call in program.calls)
         sources = opened.enter_context(writing(log, packs, resolved))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import random
+import re
 import types
 from collections.abc import Callable
 from contextlib import suppress
@@ -270,6 +272,84 @@ def test_given_sizes_are_used() -> None:
 )
 def test_sizes_that_contradict_the_model(shapes: dict[str, tuple[int, ...]], said: str) -> None:
     assert said in refusal(small(), shapes)
+
+
+# Values of inputs, and where the model ends.
+
+
+def scaled() -> onnx.ModelProto:
+    """y = x * rate, z = relu(y), of which the last is the output."""
+    nodes = [N("Cast", ["rate"], ["r"], to=1), N("Mul", ["x", "r"], ["y"]), N("Relu", ["y"], ["z"])]
+    inputs = {"x": floats(2, 3), "rate": np.zeros((1,), np.int64), "spare": floats(1)}
+    return model(nodes, inputs, ["z"])
+
+
+@pytest.mark.parametrize("value", [3, 3.0, [3], np.int8(3), np.array([3], np.uint64)])
+def test_an_input_with_a_value_is_a_constant(value: object) -> None:
+    read = read_model(scaled(), values={"rate": value})
+    assert [i.name for i in read.proto.graph.input] == ["x", "spare"]
+    (rate,) = read.proto.graph.initializer
+    assert numpy_helper.to_array(rate).tolist() == [3]
+    inputs = {"x": -floats(2, 3), "spare": floats(1)}
+    (z,) = compute(import_model(read, TARGET), inputs).values()
+    assert np.array_equal(z, np.maximum(3 * inputs["x"], 0))
+
+
+def test_one_number_fills_the_sizes_that_are_given() -> None:
+    read = read_model(small(), {"x": (2, 5)}, {"x": 0.5})
+    (x,) = (t for t in read.proto.graph.initializer if t.name == "x")
+    assert np.array_equal(numpy_helper.to_array(x), np.full((2, 5), 0.5, np.float32))
+
+
+def test_an_array_tells_sizes_that_the_model_leaves_open() -> None:
+    assert not import_model(read_model(small(), values={"x": floats(4, 5)}), TARGET).inputs
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"rate": 1.5}, "the value of input 'rate' holds 1.5, which is not a number of type int64"),
+        ({"rate": math.nan}, "holds nan, which is not a number of type int64"),
+        ({"rate": 2**63}, "which is not a number of type int64"),
+        ({"rate": 2**70}, "the value of input 'rate' is not made of numbers"),
+        ({"rate": "3"}, "the value of input 'rate' is not made of numbers"),
+        ({"rate": [[1], [2, 3]]}, "its rows differ in length"),
+        ({"rate": [1, 2]}, "input 'rate' has size 1 in dimension 0, not 2"),
+        ({"rate": []}, "sizes are at least 1"),
+        ({"q": 1}, "a value is given for 'q', but the model's inputs are: 'x', 'rate', 'spare'"),
+    ],
+)
+def test_values_that_an_input_cannot_have(values: dict[str, object], said: str) -> None:
+    with pytest.raises(ModelError, match=re.escape(said)):
+        read_model(scaled(), values=values)
+
+
+def test_a_model_ends_where_it_is_told() -> None:
+    read = read_model(scaled(), outputs=["y", "r"])
+    assert [o.name for o in read.proto.graph.output] == ["y", "r"]
+    assert [n.op_type for n in read.proto.graph.node] == ["Cast", "Mul"]
+    inputs = {"x": floats(2, 3), "rate": np.array([2]), "spare": floats(1)}
+    y, r = compute(import_model(read, TARGET), inputs).values()
+    assert np.array_equal(y, 2 * inputs["x"])
+    assert r.tolist() == [2.0]
+
+
+def test_inputs_that_only_led_to_what_was_cut_go() -> None:
+    read = read_model(scaled(), outputs=["r"])
+    assert [i.name for i in read.proto.graph.input] == ["rate", "spare"]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "said"),
+    [
+        (["w"], "the model computes no value 'w'; its outputs are: 'z'"),
+        (["x"], "the model computes no value 'x'"),
+        (["y", "y"], "the output 'y' is asked for twice"),
+    ],
+)
+def test_ends_that_a_model_does_not_have(outputs: list[str], said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        read_model(scaled(), outputs=outputs)
 
 
 def test_two_inputs_that_disagree_on_a_named_size() -> None:

@@ -95,6 +95,13 @@ def test_version(cli):
             ("build", "m.onnx", "-o", "out", "--shape", "x=1", "--shape", "x=2"),
             "'x' has two shapes",
         ),
+        (("build", "m.onnx", "-o", "out", "--value", "x"), "'x' is not a value such as rate=16000"),
+        (("build", "m.onnx", "-o", "out", "--value", "x=one"), "'x=one' is not a value such as"),
+        (("build", "m.onnx", "-o", "out", "--value", 'x={"a":1}'), "is not a value such as"),
+        (
+            ("build", "m.onnx", "-o", "out", "--value", "x=1", "--value", "x=2"),
+            "'x' has two values",
+        ),
         (("build", "m.onnx", "-o", "out", "--no-log", "--trials", "5"), "exclude each other"),
         (("check", "m.onnx", "--rtol", "-1"), "must be at least 0 and finite"),
         (("check", "m.onnx", "--atol", "nan"), "must be at least 0 and finite"),

@@ -1,0 +1,132 @@
+"""``If`` nodes whose condition is known at build time: the branch that runs takes their place.
+
+A condition may follow from constants and from sizes, which are fixed by now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from luthier.schedules import LuthierError
+
+from .given import read_by
+from .opset import is_onnx
+
+Fold = Callable[[onnx.ModelProto], onnx.ModelProto]
+_ROUNDS = 64  # of those that others decide, or that are in others
+_ONE_BY_ONE = 16  # conditions that are asked for by themselves where some cannot be known
+
+
+def without_decided_branches(model: onnx.ModelProto, fold: Fold) -> onnx.ModelProto:
+    """The model, or a copy whose decided ``If`` nodes are the nodes of a branch.
+
+    ``fold`` computes what it can of a model: what is known then is among its initializers.
+    """
+    given = model
+    for _ in range(_ROUNDS):
+        decided = _decided(model, fold)
+        if not decided:
+            break
+        if model is given:
+            model = onnx.ModelProto()
+            model.CopyFrom(given)
+        graph = model.graph
+        nodes = [n for node in graph.node for n in _resolved(graph, node, decided)]
+        del graph.node[:]
+        graph.node.extend(nodes)
+    return model
+
+
+def _decided(model: onnx.ModelProto, fold: Fold) -> dict[str, bool]:
+    """The conditions that are known, by the value's name."""
+    wanted = dict.fromkeys(n.input[0] for n in model.graph.node if _is_if(n) and n.input)
+    if not wanted:
+        return {}
+    found = _folded(model, list(wanted), fold)
+    if found is None:
+        each = (_folded(model, [name], fold) or {} for name in list(wanted)[:_ONE_BY_ONE])
+        found = {name: value for some in each for name, value in some.items()}
+    return found
+
+
+def _is_if(node: onnx.NodeProto) -> bool:
+    return node.op_type == "If" and is_onnx(node.domain)
+
+
+def _folded(model: onnx.ModelProto, names: Sequence[str], fold: Fold) -> dict[str, bool] | None:
+    """Those of the values that are known; None where what leads to them cannot be computed."""
+    made = {o for node in model.graph.node for o in node.output}
+    constants = {t.name: t for t in model.graph.initializer}
+    found = {n: constants[n] for n in names if n in constants}
+    asked = [name for name in names if name in made]
+    small = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    small.functions.extend(model.functions)
+    small.graph.name = "conditions"
+    small.graph.node.extend(_leading_to(model.graph.node, asked))
+    if asked and not any(_is_if(node) for node in small.graph.node):
+        read = read_by(small.graph.node)
+        small.graph.input.extend(i for i in model.graph.input if i.name in read)
+        small.graph.initializer.extend(t for n, t in constants.items() if n in read)
+        small.graph.output.extend(
+            helper.make_tensor_value_info(name, TensorProto.BOOL, None) for name in asked
+        )
+        try:
+            folded = fold(small)
+        except LuthierError:
+            return None
+        found |= {t.name: t for t in folded.graph.initializer if t.name in asked}
+    arrays = {name: numpy_helper.to_array(tensor) for name, tensor in found.items()}
+    return {name: bool(array.item()) for name, array in arrays.items() if array.size == 1}
+
+
+def _leading_to(nodes: Sequence[onnx.NodeProto], names: Iterable[str]) -> list[onnx.NodeProto]:
+    needed, kept = set(names), []
+    for node in reversed(nodes):
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed |= read_by([node])
+    return kept[::-1]
+
+
+def _resolved(
+    graph: onnx.GraphProto, node: onnx.NodeProto, decided: Mapping[str, bool]
+) -> Iterator[onnx.NodeProto]:
+    """The node; of an ``If`` that is decided the nodes of its branch, under names of their own."""
+    if not (_is_if(node) and node.input and node.input[0] in decided):
+        yield node
+        return
+    chosen = "then_branch" if decided[node.input[0]] else "else_branch"
+    branch = next((a.g for a in node.attribute if a.name == chosen), onnx.GraphProto())
+    stem = next((o for o in node.output if o), node.name)
+    made = [o for inner in branch.node for o in inner.output if o]
+    names = {name: f"{stem}/{name}" for name in (*made, *(t.name for t in branch.initializer))}
+    for tensor in branch.initializer:
+        graph.initializer.add().CopyFrom(tensor)
+        graph.initializer[-1].name = names[tensor.name]
+    for inner in branch.node:
+        yield _renamed(inner, names)
+    for output, value in zip(node.output, branch.output, strict=False):
+        if output:
+            yield helper.make_node("Identity", [names.get(value.name, value.name)], [output])
+
+
+def _renamed(node: onnx.NodeProto, names: Mapping[str, str]) -> onnx.NodeProto:
+    """The node over other names, in the graphs inside of it, too."""
+    copied = onnx.NodeProto()
+    copied.CopyFrom(node)
+    for field in (copied.input, copied.output):
+        for i, name in enumerate(field):
+            field[i] = names.get(name, name)
+    for attribute in copied.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            own = {i.name for i in graph.input}
+            outer = {old: new for old, new in names.items() if old not in own}
+            inner = [_renamed(each, outer) for each in graph.node]
+            del graph.node[:]
+            graph.node.extend(inner)
+            for value in graph.output:
+                value.name = outer.get(value.name, value.name)
+    return copied

@@ -1,0 +1,153 @@
+"""What a user fixes of a model at build time: values of inputs, and where it ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from luthier.schedules import ModelError
+
+from ..graph import Array
+from .element_types import dtype_name
+from .shapes import told_otherwise
+
+Values = Mapping[str, Any]  # by input: a number, a sequence of them, or an array
+
+
+def arrays_of(
+    model: onnx.ModelProto, values: Values, shapes: Mapping[str, Sequence[int]]
+) -> dict[str, Array]:
+    """Arrays of the inputs' element types; raises ModelError for what these do not hold.
+
+    Where an input's sizes are known, from ``shapes`` or the model, one number fills it, and so does
+    a flat sequence of as many numbers as it has elements.
+    """
+    inputs = {i.name: i.type.tensor_type for i in model.graph.input}
+    unknown = next((name for name in values if name not in inputs), None)
+    if unknown is not None:
+        known = ", ".join(f"'{name}'" for name in inputs) or "none"
+        raise ModelError(f"a value is given for '{unknown}', but the model's inputs are: {known}")
+    return {
+        name: _array(name, inputs[name], value, shapes.get(name) or _sizes(inputs[name]))
+        for name, value in values.items()
+    }
+
+
+def _sizes(tensor: onnx.TypeProto.Tensor) -> list[int] | None:
+    """None where some are open."""
+    sizes = [d.dim_value for d in tensor.shape.dim]
+    return sizes if tensor.HasField("shape") and min(sizes, default=1) > 0 else None
+
+
+def _array(
+    name: str, tensor: onnx.TypeProto.Tensor, value: Any, sizes: Sequence[int] | None
+) -> Array:
+    what = f"the value of input '{name}'"
+    dtype = dtype_name(tensor.elem_type, f"input '{name}'")
+    try:
+        given = np.asarray(value)
+    except ValueError as error:
+        raise ModelError(f"{what} is not an array: its rows differ in length") from error
+    if given.dtype.kind not in "iufb":
+        raise ModelError(f"{what} is not made of numbers")
+    with np.errstate(all="ignore"):
+        found = given.astype(dtype)
+        same = (found == given) | ((found != found) & (given != given))
+    if not (same.all() or (np.dtype(dtype).kind == "f" and given.dtype.kind == "f")):
+        raise ModelError(f"{what} holds {given[~same].flat[0]}, which is not {_kind(dtype)}")
+    if sizes is not None and found.ndim == 0:
+        return np.broadcast_to(found, sizes)
+    if sizes is not None and found.ndim == 1 and found.size == math.prod(sizes):
+        return found.reshape(sizes)
+    return found
+
+
+def _kind(dtype: str) -> str:
+    return {"bool": "true or false (1 or 0)"}.get(dtype, f"a number of type {dtype}")
+
+
+def make_constants(model: onnx.ModelProto, values: Mapping[str, Array]) -> None:
+    """Make initializers of the inputs that have values."""
+    kept = [i for i in model.graph.input if i.name not in values]
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
+        for name, array in values.items()
+    )
+    model.ir_version = max(model.ir_version, 4)  # since when initializers need not be inputs
+
+
+def cut(model: onnx.ModelProto, outputs: Sequence[str]) -> None:
+    """End the model at these values, any that it computes, in this order; raises ModelError.
+
+    Nodes that none of them needs go, and so do inputs that only such nodes read.
+    """
+    graph = model.graph
+    made = {name for node in graph.node for name in node.output if name}
+    known = {o.name: o for o in graph.output}
+    types = _element_types(model) if any(name not in known for name in outputs) else {}
+    twice = next((name for i, name in enumerate(outputs) if name in outputs[:i]), None)
+    if twice is not None:
+        raise ModelError(f"the output '{twice}' is asked for twice")
+    for name in outputs:
+        if name not in made and name not in known:
+            names = ", ".join(f"'{o.name}'" for o in graph.output)
+            raise ModelError(f"the model computes no value '{name}'; its outputs are: {names}")
+    before = read_by(graph.node)
+    needed = set(outputs)
+    kept = []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed |= read_by([node])
+    wanted = [known.get(name) or _output(name, types) for name in outputs]
+    inputs = [i for i in graph.input if i.name in needed or i.name not in before]
+    weights = [t for t in graph.initializer if t.name in needed]
+    for field, items in (
+        (graph.node, kept[::-1]),
+        (graph.output, wanted),
+        (graph.input, inputs),
+        (graph.initializer, weights),
+    ):
+        del field[:]
+        field.extend(items)
+
+
+def _output(name: str, types: Mapping[str, int]) -> onnx.ValueInfoProto:
+    if name not in types:
+        raise ModelError(f"ONNX does not tell the type of '{name}': end the model elsewhere")
+    return helper.make_tensor_value_info(name, types[name], None)
+
+
+def _element_types(model: onnx.ModelProto) -> dict[str, int]:
+    """Of all values whose type onnx's inference knows; weights are told by their types alone."""
+    light = onnx.ModelProto(ir_version=model.ir_version)
+    light.opset_import.extend(model.opset_import)
+    light.functions.extend(model.functions)
+    light.graph.node.extend(model.graph.node)
+    light.graph.input.extend(model.graph.input)
+    light.graph.input.extend(
+        helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in model.graph.initializer
+    )
+    light.graph.value_info.extend(model.graph.value_info)
+    with suppress(Exception):  # of a model that is wrong, which the import says better
+        light = onnx.shape_inference.infer_shapes(told_otherwise(light))
+    found = ((v.name, v.type.tensor_type.elem_type) for v in light.graph.value_info)
+    return {name: elem_type for name, elem_type in found if elem_type}
+
+
+def read_by(nodes: Sequence[onnx.NodeProto]) -> set[str]:
+    """All values that nodes read, those of graphs inside of them too."""
+    found = {name for node in nodes for name in node.input if name}
+    for node in nodes:
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                found |= read_by(inner.node) | {o.name for o in inner.output}
+    return found
