@@ -51,7 +51,7 @@ def dense_block(batch: int, joined_is_output: bool) -> onnx.ModelProto:
 
 
 def rows(batch: int) -> onnx.ModelProto:
-    """Products joined along their last axis, as an output: nothing is transposed behind it."""
+    """Products joined along their last axis, as an output: nothing is transposed after it."""
     rng = np.random.default_rng(1)
     nodes = [
         helper.make_node("MatMul", ["x", "w0"], ["a"]),
@@ -92,7 +92,7 @@ def test_outputs_are_those_of_onnx_runtime(name: str, batch: int, tmp_path: Path
 
 
 def test_a_pitched_kernel_takes_the_record_of_its_dense_form(tmp_path: Path) -> None:
-    """Where the output lies is no part of what was measured."""
+    """The place of the output is not part of the record."""
     log = tmp_path / "log.db"
     proto = rows(1)
     tuned = luthier.tune(proto, trials=6, log=log, threads=2)
