@@ -1,4 +1,4 @@
-"""How far two measurements of the same schedules agree, into RESULTS.md: no model ranks better.
+"""How far two measurements of the same schedules agree, which bounds any model, into RESULTS.md.
 
 python -m bench.agreement
 python -m bench.agreement survey_3x3_0 --print

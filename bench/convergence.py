@@ -4,7 +4,7 @@ python -m bench.convergence                          ResNet-50 and BERT-base
 python -m bench.convergence resnet18 --minutes 3 --trials 500 --print
 
 Each model is tuned as a user would, from a log with the records of other models only (--log), which
-is copied and left alone. The session then goes on without its patience until so many trials were
+is copied and left alone. The session then goes on without its patience until that many trials were
 made, random schedules among them. Both states are built and timed in turns, and the first one again
 as ``luthier bench`` does.
 """
@@ -37,14 +37,15 @@ from luthier.tuning.timed import in_turns
 MODELS = ("resnet50", "bert_base_128")
 ROUNDS = 3
 _READING = """\
-*Early* is what `luthier tune --minutes {minutes:g}` finds with the records of so many *other
-kernels*, all that the log holds but the model's own; *late* what is known after {trials} trials
+*Early* is what `luthier tune --minutes {minutes:g}` finds with the records of that many *other
+kernels*, all in the log but the model's own; *late* what is known after {trials} trials
 of this model. *Kernels* is the sum of the best times of the model's kernels; *model* the median
-time of the whole model, both built and timed in turns, {rounds} times. *Told* is the model's time
-at the end of `luthier tune`, *deployed* the median of `luthier bench` of the built library."""
+time of the whole model, both built and timed in turns, {rounds} times. *Reported* is the model's
+time at the end of `luthier tune`, *deployed* the median of `luthier bench` of the built library."""
 _HEAD = (
     "model | kernels | other kernels | early: minutes | trials | late: trials | "
-    "kernels, late / early | model, late / early | told, ms | deployed, ms | deployed / told"
+    "kernels, late / early | model, late / early | "
+    "reported, ms | deployed, ms | deployed / reported"
 ).split(" | ")
 
 console = Console(stderr=True)
@@ -62,7 +63,7 @@ class Row:
     late_trials: int
     kernel_share: float
     model_shares: tuple[float, ...]
-    told: float
+    reported: float
     deployed: float
 
     def cells(self) -> list[str]:
@@ -76,9 +77,9 @@ class Row:
             str(self.late_trials),
             f"{self.kernel_share:.1%}",
             percentages(self.model_shares),
-            f"{1e3 * self.told:.2f}",
+            f"{1e3 * self.reported:.2f}",
             f"{1e3 * self.deployed:.2f}",
-            f"{self.deployed / self.told:.3f}",
+            f"{self.deployed / self.reported:.3f}",
         ]
 
 
@@ -93,7 +94,7 @@ def measured(name: str, path: Path, log: Path, minutes: float, trials: int) -> R
         others = _other_kernels(log, copy, calls)
         early = luthier.tune(path, minutes=minutes, log=copy)
         luthier.build(path, folder / "early", log=copy)
-        told = early.model_after if early.model_after is not None else early.after
+        reported = early.model_after if early.model_after is not None else early.after
         deployed = luthier.bench(folder / "early", seconds=5).median / 1e3
         console.print(f"{name}: {early.trials} trials in {early.seconds:.0f} s")
         with Sources(Store.open(copy, create=True), (), target) as sources:
@@ -120,7 +121,7 @@ def measured(name: str, path: Path, log: Path, minutes: float, trials: int) -> R
             early.trials + late.trials,
             late.after / early.after,
             tuple(shares),
-            told,
+            reported,
             deployed,
         )
 

@@ -44,7 +44,7 @@ class Quality:
     """Of a ranking of one workload's schedules.
 
     ``pairwise``: the share of pairs in the right order. ``top1`` and ``top5``: the best time over
-    the best among the first so many. ``regret``: what the first costs more than the best.
+    the best among the first one and five. ``regret``: what the first costs more than the best.
     """
 
     pairwise: float
@@ -68,7 +68,7 @@ def quality(scores: Floats, seconds: Floats) -> Quality:
 
 
 def drawn(one: Pool, most: int) -> Examples:
-    """Schedules of a pool that chance drew, at most so many."""
+    """At most ``most`` of the pool's randomly drawn schedules."""
     some = sorted(one.drawn, key=str)
     random.Random(one.name).shuffle(some)
     chosen = some[:most]
@@ -180,7 +180,7 @@ asked about was learnt from), on schedules that chance drew from the whole space
 in the right order. *Top 1* and *top 5*: the best time over the best among the first one and five,
 as in TenSet, and how much slower the first is than the best (*regret*). Means over kernels, the
 worst kernel in brackets. *A candidate*: what its features and prediction take. TVM's model has a
-smaller learning rate than its own, which diverges on programs with so many stores.
+smaller learning rate than its own, which diverges on programs with this many stores.
 """
 
 

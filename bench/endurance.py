@@ -3,8 +3,8 @@
 python -m bench.endurance                   5000 trials
 python -m bench.endurance --trials 300 --print
 
-Candidates of tiny kernels, drawn at random from their spaces, so that processes, files and pipes
-are what is tried hardest. Exits with 1 where a trial failed or memory grew beyond the limit.
+Candidates of tiny kernels, drawn at random from their spaces, so that mostly processes, files and
+pipes are tested. Exits with 1 where a trial failed or memory grew beyond the limit.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Endured:
 
 
 def endure(trials: int) -> Endured:
-    """Measure so many candidates; raises what Measurer raises."""
+    """Measure ``trials`` candidates; raises what Measurer raises."""
     rng = random.Random(0)
     target = host(threads=available_cores())
     kernels = [(w, registry.spaces(w, target)) for w in (_relu(), _product(), _maximum())]

@@ -114,7 +114,7 @@ def main() -> None:
     engine, path, threads, given, written = sys.argv[1:]
     with np.load(given) as file:
         inputs = dict(file)
-    with redirect_stdout(sys.stderr):  # an engine may tell how it tunes itself
+    with redirect_stdout(sys.stderr):  # an engine may report how it tunes itself
         run = ENGINES[engine](path, int(threads))
         np.savez(written, allow_pickle=False, **run(inputs))
     print(json.dumps("ready"), flush=True)

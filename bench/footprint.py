@@ -44,7 +44,7 @@ before counts nothing: the empty program, or Python with NumPy and ONNX Runtime 
 is from asking for the model until it can be run, *start* until its first result: the first run is
 part of it. Luthier runs in a C program that opens the library,
 as it is shipped. *Planned* are the weights, the arena and the threads' scratch that Luthier's
-manifest tells; ONNX Runtime tells nothing alike. *Code* is Luthier's library without the weights,
+manifest states; ONNX Runtime has no such plan. *Code* is Luthier's library without the weights,
 and the library of ONNX Runtime that its Python package runs models with.
 """
 

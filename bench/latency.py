@@ -31,7 +31,7 @@ Ratios are medians over turns, with their quartiles; above 1, Luthier is faster.
 the smallest median, in bold. *Of the peak* is the time that the model's operations take at the
 measured peak over Luthier's time. Convolutions count there as the direct algorithm's, so where
 Winograd's does fewer it may exceed 100 %. *With Winograd* are the models in which its kernels
-have at least {share:.0%} of the operations. Means are geometric, the number of models behind them.
+have at least {share:.0%} of the operations. Means are geometric; numbers of models in brackets.
 """
 
 console = Console(stderr=True)

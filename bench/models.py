@@ -34,7 +34,7 @@ DIGITS = Path(__file__).parent.parent / "examples" / "digits" / "digits.onnx"
 
 
 def cache_folder() -> Path:
-    """Where exported models are kept unless told otherwise."""
+    """Where exported models are kept by default."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "luthier" / "models"
 

@@ -1,4 +1,4 @@
-"""The packs in logs/: what this kind of machine knows of the models in bench/.
+"""The packs in logs/: this kind of machine's records of the models in bench/.
 
 python -m bench.packs                       one and two threads, a minute a model
 python -m bench.packs resnet50 --minutes 5 --threads 2

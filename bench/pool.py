@@ -2,7 +2,7 @@
 
 On a pool, searches and cost models are compared without noise and in seconds: searches on few
 kernels with thousands of schedules each (``bench.replay``), cost models on many kernels with some
-hundred schedules, all by chance (``bench.cost_model``).
+hundred random schedules (``bench.cost_model``).
 
 python -m bench.pool                        every kernel that has no pool yet
 python -m bench.pool conv_3x3 --trials 4000
@@ -40,7 +40,7 @@ RANDOM = 0.5  # the share that is drawn from the whole space
 class Pool:
     """``seconds`` of each schedule (knobs in ``normal`` order), infinite where it failed.
 
-    ``drawn`` are those that chance chose from the whole space.
+    ``drawn`` are those drawn at random from the whole space.
     """
 
     name: str
@@ -142,7 +142,7 @@ KERNELS: Mapping[str, Workload] = {
 
 
 def _survey() -> Iterator[tuple[str, Workload]]:
-    """Kernels of sizes that chance chose, as many of a kind as models have of it."""
+    """Kernels of random sizes, with each kind as frequent as in models."""
     rng = random.Random(0)
     channels = (16, 24, 32, 48, 64, 96, 128, 160, 192, 256, 320, 512)
 
@@ -215,7 +215,7 @@ def _fresh(
     count: int,
     share: float,
 ) -> list[tuple[Schedule, bool]]:
-    """Schedules to measure next, and whether chance chose them; fewer where there are no more."""
+    """Schedules to measure next, and whether each is random; fewer where no more exist."""
     fastest = sorted(known, key=lambda s: known[s])[:PARENTS]
     fresh: dict[Schedule, tuple[Schedule, bool]] = {}
     for _ in range(50 * count):

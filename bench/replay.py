@@ -90,11 +90,11 @@ def _luthier(pool: Pool, others: Sequence[Pool], known: Tell, seed: int) -> Tria
     model.fit(before)
     history, valid = History(pool.workload), spaces(pool.workload, pool.target)
     search = KernelSearch(history, pool.target, valid, seed, among=pool.seconds)
-    told = 0
+    seen = 0
     while not search.exhausted:
-        for schedule, seconds in itertools.islice(known.items(), told, None):
+        for schedule, seconds in itertools.islice(known.items(), seen, None):
             history.tell(schedule, seconds)
-        told = len(known)
+        seen = len(known)
         yield from search.propose(BATCH, model)
 
 
@@ -180,7 +180,7 @@ def draw(curves: Sequence[Curve], path: Path) -> None:
 
 
 READING = """
-The share of the pool's best speed that a search has reached after so many trials, the default
+The share of the pool's best speed that a search has reached after that many trials, the default
 schedule being the first: the median over kernels of medians over {seeds} seeds, and the least
 kernel's in brackets. Pools have {sizes} schedules, half drawn at random and half neighbours of the
 fastest. *Warm* has the records of all other pools. TVM's XGBModel is not shown: it ranks at random

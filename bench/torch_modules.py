@@ -1,7 +1,7 @@
 """The benchmarks' models as modules of torch, with the weights and outputs of their ONNX files.
 
 What ``architectures`` exported is built again, with the same seed. The others are converted by
-onnx2torch, which reads less of ONNX than they use: they are put in its words first.
+onnx2torch, which reads less of ONNX than they use: they are rewritten in its operators first.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _converter() -> Callable[[onnx.ModelProto], Any]:
 
 
 def readable(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same model in the words of onnx2torch, shapes inferred."""
+    """The same model in onnx2torch's operators, shapes inferred."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     copy.ir_version = max(copy.ir_version, _LEAST_IR)

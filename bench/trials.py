@@ -36,7 +36,7 @@ then, none may have come back yet: its pace is at most the number in brackets.""
 
 @dataclass(frozen=True)
 class Pace:
-    """Candidates that were tried in so many seconds."""
+    """How many candidates were tried in how many seconds."""
 
     trials: int
     seconds: float

@@ -44,10 +44,10 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Artifac
     """Open the artifact folder ``path`` for runs with ``threads`` threads.
 
     By default there are as many threads as the model was built for, at most one for each core that
-    this process may use. Raises ArtifactError (incomplete, changed, or no artifact), TargetError
-    (this CPU lacks features), UsageError (impossible number of threads).
+    this process may use. Raises ArtifactError (incomplete, changed, not an artifact),
+    TargetError (this CPU lacks features), UsageError (impossible number of threads).
 
-    The hashes tell accidents, not malice: a folder from elsewhere runs as code of its author.
+    The hashes detect accidents, not malice: a folder from elsewhere runs as code of its author.
     """
     folder = Path(arguments.path("path", path))
     if threads is not None:

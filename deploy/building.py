@@ -182,7 +182,7 @@ def _compile(kernels: Sequence[Kernel], target: Target, out: Path) -> list[bytes
 
 
 def _check_names(library: Library) -> None:
-    """C strings are UTF-8 and end at a zero byte; a sample's file has room for so many bytes."""
+    """C strings are UTF-8 and end at a zero byte; a sample's file limits the length."""
     programs = library.entries.values()
     for name, _ in (port for program in programs for port in (*program.inputs, *program.outputs)):
         shown = f"the name '{label(name)}' of an input or output"

@@ -49,7 +49,7 @@ def write_interface(
 ) -> None:
     """Write headers, CMake's package configuration and pkg-config's file.
 
-    The version that these two tell is that of the C API.
+    The version in these two is that of the C API.
     """
     (folder / "model.h").write_text(model_header(name, inputs, outputs))
     (folder / "luthier.hpp").write_bytes((RUNTIME / "luthier.hpp").read_bytes())

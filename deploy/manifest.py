@@ -188,7 +188,7 @@ def _accuracy(data: Mapping[str, Any]) -> str:
 
 def _port_from_json(data: Any) -> Port:
     shape = ",".join(map(str, each(whole, data["shape"])))
-    whole(data["bytes"])  # which the type tells, too
+    whole(data["bytes"])  # which follows from the type
     return Port(text(data["name"]), Tensor.parse(f"{text(data['dtype'])}[{shape}]"))
 
 

@@ -33,8 +33,8 @@ class Tolerance:
         return self.rtol == 0
 
     def __str__(self) -> str:
-        told = {"rtol": self.rtol, "atol": self.atol}
-        numbers = ", ".join(f"{name} {number:.3g}" for name, number in told.items() if number)
+        bounds = {"rtol": self.rtol, "atol": self.atol}
+        numbers = ", ".join(f"{name} {number:.3g}" for name, number in bounds.items() if number)
         text = f"{self.why}: {numbers}" if numbers else self.why
         return text + (f", {self.share:.2g} of the elements may be farther" if self.share else "")
 

@@ -1,4 +1,4 @@
-"""Reads values of JSON that must be of a type; whatever is not raises ValueError."""
+"""Reads values of JSON that must be of a type; any other raises ValueError."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHOWN = 40  # characters of a wrong value
 
 
 def whole(value: Any) -> int:
-    """An integer that may be a size or a number of things; ``true`` and 1.0 are none."""
+    """An integer that may be a size or a number of things; ``true`` and 1.0 are not."""
     if type(value) is not int or not 0 <= value < _MOST:
         _refuse(value, "a whole number from 0 to 2^63")
     return value
@@ -28,7 +28,7 @@ def number(value: Any) -> float:
 
 
 def text(value: Any) -> str:
-    """A text that UTF-8 can tell."""
+    """A text that UTF-8 can encode."""
     if not isinstance(value, str):
         _refuse(value, "a text")
     value.encode()

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,35 @@ def test_a_room_in_a_room_imports_only_those_below(room: str, inner: str) -> Non
             if isinstance(node, ast.ImportFrom) and node.level == depth:
                 names = [node.module] if node.module else [alias.name for alias in node.names]
                 assert not above & {name.split(".")[0] for name in names}, path
+
+
+def _imports_at_once(body: list[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
+    """The imports that run while the module is imported itself."""
+    for node in body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            yield from _imports_at_once(node.orelse)
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            for field in ("body", "handlers", "orelse", "finalbody"):
+                yield from _imports_at_once(getattr(node, field, []))
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    parts = {path: ("luthier", *path.relative_to(ROOT).with_suffix("").parts) for path in FILES}
+    parts |= {path: name[1:] for path, name in parts.items() if name[1] == "luthier"}
+    modules = {".".join(name).removesuffix(".__init__"): path for path, name in parts.items()}
+    imports: dict[str, set[str]] = {module: set() for module in modules}
+    for module, path in modules.items():
+        for node in _imports_at_once(ast.parse(path.read_text()).body):
+            names = [alias.name for alias in node.names]
+            if isinstance(node, ast.ImportFrom):
+                package = parts[path][: -node.level] if node.level else ()
+                base = ".".join([*package, *([node.module] if node.module else [])])
+                inner = [f"{base}.{name}" for name in names]
+                names = [name if name in modules else base for name in inner]
+            imports[module] |= modules.keys() & names
+    TopologicalSorter(imports).prepare()  # a CycleError names the modules in turn
 
 
 @pytest.mark.parametrize("path", FILES, ids=_name)

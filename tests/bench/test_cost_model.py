@@ -41,7 +41,7 @@ def test_equal_times_say_nothing():
     assert quality(np.array([1.0, 2.0, 3.0]), np.array([2.0, 2.0, 1.0])).pairwise == 1
 
 
-def test_what_is_asked_was_not_learnt():
+def test_the_tested_kernels_were_not_learnt():
     groups = [drawn(pool(name, 8), 8) for name in list(SURVEY)[:7]]
     asked_of = []
 

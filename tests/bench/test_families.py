@@ -81,7 +81,7 @@ def test_depth_and_columns_of_a_product(kernel, size):
         (convolution("winograd", 63, 64, size=32), NARROW),
     ],
 )
-def test_what_bounds_a_kernel(kernel, bound):
+def test_the_bound_of_a_kernel(kernel, bound):
     assert call(kernel).bound == bound
 
 

@@ -1,4 +1,4 @@
-"""What the footprint's processes tell, and its table. Not how much anything needs."""
+"""The output of the footprint's processes, and its table. Not how much anything needs."""
 
 from __future__ import annotations
 

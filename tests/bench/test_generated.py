@@ -17,7 +17,7 @@ def test_the_same_code_generates_the_same_text() -> None:
     assert "def main" in first
 
 
-def test_what_differs_is_named(tmp_path: Path) -> None:
+def test_differences_are_named(tmp_path: Path) -> None:
     before, after = tmp_path / "before", tmp_path / "after"
     for folder, texts in ((before, "abd"), (after, "acd")):
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""Searches on a pool with made-up times: what they propose, and how well they are said to do."""
+"""Searches on a pool with made-up times: their proposals, and how they are judged."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_every_search_begins_with_the_default_and_finds_the_best_in_the_end(made
     assert shares[-1] == 1.0
 
 
-def test_what_was_learnt_beats_chance(made_up):
+def test_a_learnt_ranking_beats_chance(made_up):
     trials, seeds = 40, range(3)
     means = {
         name: sum(

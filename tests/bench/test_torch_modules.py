@@ -1,4 +1,4 @@
-"""Models in the words that onnx2torch reads; neither it nor torch is needed here."""
+"""Models in the operators that onnx2torch reads; neither it nor torch is needed here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.torch_modules import readable
 def model() -> onnx.ModelProto:
     """Dropout, a pool whose padded window covers everything, and a reshape that keeps a 1.
 
-    As the light models are: an old format, and initializers that are no inputs.
+    As the light models are: an old format, and initializers that are not inputs.
     """
     nodes = [
         helper.make_node("Dropout", ["x"], ["kept", "mask"], ratio=0.5),

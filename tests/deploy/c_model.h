@@ -79,7 +79,7 @@ static inline void check_outputs(const struct buffers *b)
     for (int i = 0; i < OUTPUTS; i++) {
         const unsigned char *data = b->out[i].data;
         check_output(b, i, data);
-        CHECK(data[model->outputs[i].bytes] == 0xee); /* nothing behind it was touched */
+        CHECK(data[model->outputs[i].bytes] == 0xee); /* nothing after it was touched */
         CHECK(((uintptr_t)data & 63) == 0 || data[-1] == 0xee);
     }
 }

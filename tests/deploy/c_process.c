@@ -414,7 +414,7 @@ static void *call_all(void *argument)
     return NULL;
 }
 
-/* With pages before and behind the stack that nobody may touch. */
+/* With pages before and after the stack that nobody may touch. */
 static void stack_of_16_kib(void)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), least = (size_t)PTHREAD_STACK_MIN;

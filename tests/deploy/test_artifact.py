@@ -262,7 +262,7 @@ def test_folder_in_place_of_a_file(copy: Path) -> None:
     refused(copy, "model.h: Is a directory")
 
 
-def test_no_artifact_at_all(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_an_artifact(tmp_path: Path) -> None:
     refused(tmp_path / "nothing", "manifest.json: No such file")
     refused(tmp_path, "manifest.json: No such file")
 

@@ -69,7 +69,7 @@ def test_nothing_of_the_build_machine_is_kept(artifact_folder: Path) -> None:
             assert str(Path(__file__).parents[2]).encode() not in data, path
 
 
-def test_manifest_tells_all(artifact_folder: Path) -> None:
+def test_the_manifest_has_every_field(artifact_folder: Path) -> None:
     data = json.loads((artifact_folder / "manifest.json").read_text())
     assert (data["schema"], data["schema_version"]) == ("luthier-artifact", 1)
     assert data["name"] == "small"
@@ -98,7 +98,7 @@ def nothing_left(folder: Path, *names: str) -> None:
     assert sorted(p.name for p in folder.iterdir()) == sorted(names)
 
 
-def test_replaces_an_artifact(small: SmallModel, tmp_path: Path) -> None:
+def test_an_artifact_is_replaced(small: SmallModel, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
     small.build(out)
     two_inputs("other").build(out)
@@ -116,7 +116,7 @@ def test_fills_an_empty_folder_and_follows_a_link(small: SmallModel, tmp_path: P
 
 
 @pytest.mark.parametrize("what", ["file", "folder", "stranger", "broken"])
-def test_never_replaces_anything_else(small: SmallModel, tmp_path: Path, what: str) -> None:
+def test_nothing_else_is_replaced(small: SmallModel, tmp_path: Path, what: str) -> None:
     out = tmp_path / "out"
     if what == "file":
         out.write_text("mine")
@@ -293,10 +293,10 @@ def test_build_uses_records_and_defaults(tmp_path: Path) -> None:
         {add: Selection(record, "a0054fb9ff4c47b1")},
         model_sha256="0" * 64,
     )
-    told = [
+    kernels = [
         (k.workload, k.schedule == record, k.source, k.record, k.count) for k in manifest.kernels
     ]
-    assert told == [
+    assert kernels == [
         (add, True, "record", "a0054fb9ff4c47b1", 2),
         (tanh, False, "default", None, 1),
     ]

@@ -181,7 +181,7 @@ int main(void)
 """
 
 
-def test_what_cmake_installs_is_whole(
+def test_cmake_installs_a_whole_library(
     artifact_folder: Path, other_folder: Path, tmp_path: Path
 ) -> None:
     artifacts = [tmp_path / "artifacts" / name for name in ("small", "other")]

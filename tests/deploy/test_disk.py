@@ -1,4 +1,4 @@
-"""Full disks, limits of files' sizes, and interrupts: one line, and nothing is left behind."""
+"""Full disks, limits of files' sizes, and interrupts: one line, and no files are left."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_llvm_ends_no_process_where_files_may_not_be_large(tmp_path: Path, file_
     build(Library.of(real_program()), tmp_path / "out", target, {})
 
 
-def test_what_an_object_may_take_is_never_less_than_it_takes(file_limit) -> None:
+def test_the_estimated_size_of_an_object_is_never_too_small(file_limit) -> None:
     """Just below that limit LLVM would be called, and would end this process if it were wrong."""
     target = host(1)
     kernel = instantiate(TANH, target, default(TANH, target))

@@ -63,7 +63,7 @@ def convolved(n: int) -> onnx.ModelProto:
 
 
 def enlarged(n: int) -> onnx.ModelProto:
-    """One that does move, before an enlargement and the doubling behind it."""
+    """One that does move, before an enlargement and the doubling after it."""
     made = convolved(n)
     scales = numpy_helper.from_array(np.asarray([1, 1, 2, 2], np.float32), "scales")
     resize = helper.make_node("Resize", ["small", "", "scales"], ["t0"], mode="nearest")
@@ -184,5 +184,5 @@ def test_time_grows_with_the_model(grow: Callable[[int], onnx.ModelProto]) -> No
 
 
 @pytest.mark.parametrize("grow", [doubled, enlarged, elementwise, products, diamonds])
-def test_a_deep_model_is_no_matter_of_recursion(grow: Callable[[int], onnx.ModelProto]) -> None:
+def test_a_deep_model_needs_no_deep_recursion(grow: Callable[[int], onnx.ModelProto]) -> None:
     assert import_model(grow(5000), TARGET).calls

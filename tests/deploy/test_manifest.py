@@ -47,8 +47,8 @@ def copy_of(data: Any) -> Any:
     return dict(data) if isinstance(data, dict) else list(data)
 
 
-def told_otherwise(path: tuple[Any, ...]) -> bool:
-    """Values for other readers, which follow from what is read."""
+def fixed_by_other_values(path: tuple[Any, ...]) -> bool:
+    """Values that are there for other readers, and follow from those that are read."""
     return path[0] in ("features", "threads") or path[-1] in ("key", "bytes")
 
 
@@ -70,7 +70,7 @@ def test_any_value_in_any_place_of_a_manifest(artifact_folder: Path, tmp_path: P
                 if "\n" in said or len(said) > 600 or "\x1b" in said:
                     accepted.append((path, said))
                 continue
-            if told_otherwise(path):
+            if fixed_by_other_values(path):
                 continue
             shown = json.loads(json.dumps(manifest.to_json()))
             for key in path:
@@ -91,7 +91,7 @@ NUMBERS = ("arena_bytes", "scratch_bytes", "weight_bytes")
 @pytest.mark.parametrize(
     "text", ["Infinity", "-Infinity", "NaN", "1e400", "-1", "true", '"1"', "1.5", "9" * 5000, "[1]"]
 )
-def test_sizes_that_are_none(artifact_folder: Path, tmp_path: Path, name: str, text: str) -> None:
+def test_invalid_sizes(artifact_folder: Path, tmp_path: Path, name: str, text: str) -> None:
     manifest = (artifact_folder / "manifest.json").read_text()
     changed = re.sub(rf'("{name}": )\d+', lambda found: found[1] + text, manifest)
     assert changed != manifest
@@ -100,7 +100,7 @@ def test_sizes_that_are_none(artifact_folder: Path, tmp_path: Path, name: str, t
         read_manifest(tmp_path)
 
 
-def test_a_name_that_is_there_twice(artifact_folder: Path, tmp_path: Path) -> None:
+def test_a_duplicate_name(artifact_folder: Path, tmp_path: Path) -> None:
     manifest = (artifact_folder / "manifest.json").read_text()
     (tmp_path / "manifest.json").write_text(manifest.replace('"name":', '"name": "x", "name":', 1))
     with pytest.raises(ArtifactError, match="is no JSON"):

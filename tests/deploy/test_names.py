@@ -186,7 +186,7 @@ def message_for_wrong_sizes(artifact: Artifact, wrong: int) -> bytes:
         ("n" * 70_000, "'nnnnn.*nnn...' of an input or output is longer than"),
     ],
 )
-def test_names_that_nothing_could_carry(
+def test_names_that_cannot_be_stored(
     small: SmallModel, tmp_path: Path, name: str, words: str
 ) -> None:
     p = small.program

@@ -134,7 +134,7 @@ class TestSeveralEntryPoints:
         assert arena == max(arena_a, arena_b)
         assert max(weights_a, weights_b) < weights < weights_a + weights_b
 
-    def test_a_library_that_is_none(self, small: SmallModel) -> None:
+    def test_an_invalid_library(self, small: SmallModel) -> None:
         verify_library(Library.of(small.program))
         with pytest.raises(IRError, match="a library needs an entry point"):
             verify_library(Library("p", {}))

@@ -11,7 +11,7 @@ _FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<text>.*?)^```$", re.MULTILINE |
 
 @dataclass(frozen=True)
 class Block:
-    """``info`` is what stands behind the first fence: a language, and a file's name for code that
+    """``info`` stands after the first fence: a language, and a file's name for code that
     programs of later blocks need (Markdown shows the language alone).
     """
 
@@ -41,7 +41,7 @@ def blocks(page: Path) -> list[Block]:
 
 
 def section(page: Path, title: str) -> str:
-    """What stands under a heading, down to the next one of the same or a higher level."""
+    """The text under a heading, down to the next one of the same or a higher level."""
     pattern = rf"^(?P<level>#+) {re.escape(title)}$\n(?P<text>.*?)(?=^#{{1,2}} |\Z)"
     match = re.search(pattern, page.read_text(), re.MULTILINE | re.DOTALL)
     assert match, f"{page.name} has no section '{title}'"

@@ -1,4 +1,4 @@
-"""What can be used is documented: a new option, name, exit code or operator needs its lines."""
+"""A new option, name, exit code or operator needs its lines in the documentation."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_element_types_are_listed():
     assert set(re.findall(r"`(\w+)`", section(MODELS, "Element types"))) >= set(ACCEPTED)
 
 
-def test_what_is_not_supported_is_named():
+def test_unsupported_operators_are_named():
     text = section(MODELS, "What is not supported")
     for name in "If Loop Scan LSTM GRU RNN QLinearConv MatMulInteger NonZero TopK".split():
         assert f"`{name}`" in text

@@ -123,7 +123,7 @@ def test_page(folder, page):
         RUNNERS[block.language](block, folder, names)
 
 
-def test_what_is_not_run_is_on_some_page():
+def test_each_exempt_command_is_on_some_page():
     lines = [
         line for page in PAGES for b in blocks(page) if b.language == "sh"
         for line in b.text.splitlines()

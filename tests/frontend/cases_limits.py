@@ -1,6 +1,6 @@
 """Attributes, shapes and types of every operator at their limits and beyond.
 
-What of them is valid says ONNX Runtime, not this list.
+ONNX Runtime says which are valid, not this list.
 """
 
 from __future__ import annotations

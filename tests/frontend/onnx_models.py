@@ -116,7 +116,7 @@ def _short(value: Any) -> str:
 
 
 def case(op: str, *arguments: Any, **options: Any) -> Case:
-    """A case; options that are no fields of ``Case`` are the node's attributes."""
+    """A case; options that are not fields of ``Case`` are the node's attributes."""
     fields = {k: options.pop(k) for k in ("constants", "outputs", "opset", "note") if k in options}
     arrays = tuple(None if a is None else np.asarray(a) for a in arguments)
     return Case(op, arrays, options, **fields)

@@ -26,7 +26,7 @@ def rows(dtype: str) -> list[np.ndarray]:
 
 
 def reference(one: Case) -> np.ndarray:
-    """NumPy's; the last of the extremes is the first from behind."""
+    """NumPy's; the last of the extremes is the first of the reversed row."""
     (x,), attrs = one.arguments, one.attrs
     axis = attrs.get("axis", 0)
     find = np.argmax if one.op == "ArgMax" else np.argmin

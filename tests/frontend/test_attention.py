@@ -136,7 +136,7 @@ def test_batches_of_rank_three() -> None:
 # What must stay as it is.
 
 
-def test_weights_that_somebody_else_sees_stay() -> None:
+def test_weights_with_other_readers_stay() -> None:
     case = Case()
     weights = softmax(case.g, case.scores())
     product = case.g.emit("matmul", weights, case.v)
@@ -149,7 +149,7 @@ def test_a_softmax_over_another_axis_stays() -> None:
     assert "attention" not in checked(case.finish(weights))
 
 
-def test_a_small_fill_is_no_mask() -> None:
+def test_a_small_fill_is_not_a_mask() -> None:
     case = Case()
     g = case.g
     condition = g.constant(np.tril(np.ones((M, S), np.bool_)))

@@ -39,7 +39,7 @@ def sizes(graph: Graph) -> list[tuple[int, ...]]:
     return [op.node.out.shape for op in graph.ops if op.node.op == "conv2d"]
 
 
-def test_what_is_enlarged_is_convolved_before() -> None:
+def test_a_1x1_convolution_moves_before_an_enlargement() -> None:
     g = Sketch()
     before = g.graph(convolution(g, enlarged(g, g.x(2, 3, 3, 5), 8), 6))
     after = commute_resizes(before)
@@ -47,7 +47,7 @@ def test_what_is_enlarged_is_convolved_before() -> None:
     assert sizes(after) == [(2, 3, 3, 6)]
 
 
-def test_parts_of_a_concatenation_part() -> None:
+def test_parts_of_a_concatenation_are_convolved_apart() -> None:
     g = Sketch()
     large = [g.x(1, 8, 8, 4, name="a"), g.x(1, 8, 8, 3, name="b")]
     small = [enlarged(g, g.x(1, n, n, 5, name=f"s{n}"), 8) for n in (2, 4)]
@@ -67,7 +67,7 @@ def test_other_convolutions_stay(changed: dict[str, object]) -> None:
     assert names(commute_resizes(before)) == names(before)
 
 
-def test_what_somebody_else_reads_stays() -> None:
+def test_a_value_with_other_readers_stays() -> None:
     g = Sketch()
     large = enlarged(g, g.x(1, 3, 3, 5), 8)
     before = g.graph(convolution(g, large, 6), large)

@@ -77,7 +77,7 @@ MORE = """
 
 
 @pytest.mark.parametrize("known", [np.nan, np.inf])
-def test_what_the_compiler_knows_of_a_number_changes_nothing(known: float) -> None:
+def test_a_constant_operand_changes_no_result(known: float) -> None:
     """A factor that is a constant, and one that is an input: what LLVM folds is defined."""
     ops, made, outputs = [*ONE, *MORE], [], []
     for op in ops:  # each the end of a product of its own

@@ -1,4 +1,4 @@
-"""Sizes that are known only at run time: how they are told, and where they may stand."""
+"""Sizes that are known only at run time: how they are written, and where they may stand."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_range_reads_back() -> None:
 @pytest.mark.parametrize(
     "text", ["", "tokens", "tokens=5", "tokens=5..4", "=1..2", "a b=1..2", "t=-1..2", "t=1..0x9"]
 )
-def test_what_is_no_range_is_refused(text: str) -> None:
+def test_an_invalid_range_is_refused(text: str) -> None:
     with pytest.raises(ModelError, match="is not a range of sizes such as 'tokens="):
         Symbol.parse(text)
 
@@ -53,7 +53,7 @@ def test_a_type_reads_back(text: str) -> None:
         ("float32[past-1]", "'past-1' may be negative: past=0..63"),
     ],
 )
-def test_what_is_no_type_is_refused(text: str, match: str) -> None:
+def test_an_invalid_type_is_refused(text: str, match: str) -> None:
     with pytest.raises(ModelError, match=match):
         OpenTensor.parse(text, SYMBOLS)
 
@@ -89,7 +89,7 @@ PROGRAM = Program(
 )
 
 
-def test_a_program_tells_each_range_once() -> None:
+def test_a_program_prints_each_range_once() -> None:
     assert program_text(PROGRAM) == (
         "program open\n"
         "  size tokens=1..512\n"
@@ -105,7 +105,7 @@ def test_open_values_keep_their_sizes_when_numbers_change() -> None:
     assert spare.compact() == PROGRAM
 
 
-class TestWhatIsNoProgram:
+class TestInvalidProgram:
     def refuse(self, match: str, open_: dict[int, OpenTensor]) -> None:
         verify(PROGRAM)
         with pytest.raises(IRError, match=match):
@@ -114,7 +114,7 @@ class TestWhatIsNoProgram:
     def test_too_little_room(self) -> None:
         self.refuse("the room for it is another", {2: OpenTensor((Dim(TOKENS, 9),), "float32")})
 
-    def test_a_size_that_no_input_tells(self) -> None:
+    def test_a_size_that_no_input_determines(self) -> None:
         self.refuse("no input has the size", {2: OpenTensor((Dim(PAST, 65, 1),), "float32")})
 
     def test_a_size_of_two_ranges(self) -> None:

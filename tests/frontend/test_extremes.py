@@ -41,7 +41,7 @@ def check(cases: list[Case], want: list[np.ndarray]) -> None:
 
 
 def ends(dtype: str) -> np.ndarray:
-    """Special numbers twice, so that each is in a vector and in what is left behind vectors."""
+    """Special numbers twice, so that each is in a vector and in what is left after vectors."""
     small, tiny = np.finfo(dtype).smallest_subnormal, np.finfo(dtype).tiny
     large = np.finfo(dtype).max
     positive = [0, small, small * 8, tiny, 1e-4, 0.5, 1, 1.5, 2.5, 3.99, 4.01, 7.9, 8, 20, 87, 88.3]
@@ -129,7 +129,7 @@ def test_activations(opset: int, dtype: str) -> None:
     check(cases, want)
 
 
-def test_zeros_keep_the_sign_that_division_tells() -> None:
+def test_zeros_keep_the_sign_that_division_shows() -> None:
     """Of what is folded, and of kernels."""
     x = np.tile(np.float32([0.0, -0.0]), 20)
     cases = [case(op, x) for op in "Relu LeakyRelu Neg Sqrt Floor Tanh Erf Sin Asinh".split()]
@@ -399,7 +399,7 @@ def test_a_remainder_of_zero_has_the_sign_of_the_divisor(dtype: str) -> None:
         (4, {"kernel_shape": [3, 2], "pads": [4, 1, 6, 1], "strides": [1, 2]}),
     ],
 )
-def test_the_mean_of_nothing_but_padding(rows: int, attrs: dict, kernels: bool) -> None:
+def test_the_mean_of_padding_alone(rows: int, attrs: dict, kernels: bool) -> None:
     """No number where padding does not count, and 0 where it does."""
     x = floats(1, 2, rows, 9)
     top, left, bottom, right = attrs["pads"]

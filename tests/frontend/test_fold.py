@@ -12,7 +12,7 @@ from luthier.frontend.passes.fold_scales import fold_scales
 from luthier.schedules import Tensor
 
 
-def test_what_is_known_is_computed() -> None:
+def test_operators_on_constants_are_folded() -> None:
     g = Sketch()
     x = g.x(3, 5)
     scale = g.emit("sqrt", g.emit("multiply", g.const(5), g.const(5)))
@@ -81,7 +81,7 @@ def test_equal_constants_and_equal_operators_are_one() -> None:
     assert len(g.graph(g.emit("multiply", a, b)).constants) == 1
 
 
-# Scales behind convolutions and products.
+# Scales after convolutions and products.
 
 
 def folded(g: Sketch, *outputs: int) -> list[str]:
@@ -115,7 +115,7 @@ def test_a_normalisation_without_a_convolution_is_one_scale_and_one_shift() -> N
     assert folded(g, y) == ["multiply", "add"]
 
 
-def test_a_sum_that_others_see_stays() -> None:
+def test_a_sum_with_other_readers_stays() -> None:
     g = Sketch()
     first = g.emit("add", g.x(3, 5), g.const(5))
     assert folded(g, first, g.emit("add", first, g.const(5, seed=2))) == ["add", "add"]
@@ -133,7 +133,7 @@ def test_columns_of_a_product_scale_too() -> None:
     assert folded(g, g.emit("multiply", g.const(5, seed=2), product)) == ["matmul"]
 
 
-def test_a_scale_stays_where_the_product_is_seen_by_others() -> None:
+def test_a_scale_stays_where_the_product_has_other_readers() -> None:
     g = Sketch()
     product = g.emit("matmul", g.x(3, 4), g.const(4, 5), transpose_b=False)
     scaled = g.emit("multiply", product, g.const(5, seed=2))
@@ -224,7 +224,7 @@ def test_terms_are_added_up_unless_they_cancel(first, second, folds) -> None:
         same(before, after)
 
 
-def test_channels_that_training_has_left_do_not_stop_a_scale() -> None:
+def test_channels_of_zeros_do_not_stop_a_scale() -> None:
     """What weight decay and pruning leave: zeros, and numbers that hardly differ."""
     for left in (0.0, 1e-42):
         g = Sketch()

@@ -122,7 +122,7 @@ def test_a_comparison_inside_does_no_harm() -> None:
 # Above reductions.
 
 
-def test_what_feeds_a_reduction_alone_is_computed_in_it() -> None:
+def test_a_value_for_a_reduction_alone_is_computed_in_it() -> None:
     g = Sketch()
     x = g.x(4, 9)
     total = g.emit("sum", g.emit("exp", x), axes=(1,), keepdims=True)
@@ -165,14 +165,14 @@ def test_a_chain_of_elementwise_operators_is_one_kernel() -> None:
     assert fused(g, y) == [["exp", "add", "tanh"]]
 
 
-def test_what_is_expensive_is_not_computed_once_for_every_element_of_a_broadcast() -> None:
+def test_an_expensive_value_is_not_computed_for_every_element_of_a_broadcast() -> None:
     g = Sketch()
     row = g.emit("exp", g.x(64))
     y = g.emit("add", row, g.x(64, 64, name="matrix"))
     assert fused(g, y) == [["exp"], ["add"]]
 
 
-def test_what_is_cheap_may_be() -> None:
+def test_a_cheap_value_may_be_computed_for_every_element() -> None:
     g = Sketch()
     row = g.emit("negative", g.x(64))
     assert fused(g, g.emit("add", row, g.x(4, 64, name="matrix"))) == [["negative", "add"]]
@@ -219,7 +219,7 @@ def test_a_view_in_between_costs_no_kernel() -> None:
     assert len(made.views) == 1
 
 
-def test_what_relax_computes_stands_alone() -> None:
+def test_an_operator_of_relax_stands_alone() -> None:
     g = Sketch()
     x = g.emit("relu", g.x(3, 8))
     attrs = {"attrs": "relax.attrs.ArgmaxArgminAttrs", "axis": 1, "keepdims": False}

@@ -1,4 +1,4 @@
-"""Small files that spell much: work and memory stay in proportion, or they are refused."""
+"""Small files of large models: work and memory stay in proportion, or they are refused."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_too_large_is_refused_before_it_is_made(name: str) -> None:
+def test_a_tensor_that_is_too_large_is_refused_before_it_is_made(name: str) -> None:
     proto, said = REFUSED[name]
     tracemalloc.start()
     try:

@@ -135,7 +135,7 @@ def test_only_what_overflows_at_the_end_does(opset: int) -> None:
         assert not differing(ran, in_float32(one), rtol=2e-3, atol=2e-6), one
 
 
-def test_what_is_folded_is_the_same() -> None:
+def test_folding_gives_the_same() -> None:
     cases = [c for c in ALL if c.opset == 18 and not is_left_to_relax(c)]
     for one, constant in zip(cases, folded(cases), strict=True):
         assert not differing(constant, in_float32(one), rtol=2e-3, atol=2e-6), one

@@ -1,4 +1,4 @@
-"""1x1 convolutions and the depthwise ones behind them: which pairs become one kernel."""
+"""1x1 convolutions and the depthwise ones after them: which pairs become one kernel."""
 
 from __future__ import annotations
 

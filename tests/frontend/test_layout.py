@@ -47,7 +47,7 @@ def test_weights_and_biases_are_laid_out_when_built() -> None:
     assert {a.shape for a in after.constants.values()} == {(8, 3, 3, 3), (1, 1, 1, 8)}
 
 
-def test_a_head_behind_a_mean_needs_no_move() -> None:
+def test_a_head_after_a_mean_needs_no_move() -> None:
     g = Sketch()
     y = g.conv(g.x(2, 3, 7, 6), 8)
     pooled = g.emit("mean", y, axes=(2, 3), keepdims=True)

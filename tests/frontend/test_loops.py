@@ -24,7 +24,7 @@ def workload(op: str, *inputs: Tensor, out: Tensor = X, constant: bool = False) 
 
 TANH, ADD, SCALE = workload("tanh", X), workload("add", X, X), workload("add", X, X, constant=True)
 
-# The sum of x and tanh(x) again and again while it is told to, each tanh kept; all share a weight.
+# The sum of x and tanh(x), again while a condition holds, each tanh kept; all share a weight.
 LOOP = Loop(
     Region((10, 11), (Call(TANH, (11,), 12), Call(ADD, (11, 12), 13)), (2, 13, 12)),
     carried=(0,),
@@ -113,7 +113,7 @@ def test_passes_leave_them_as_they_are(program: Program) -> None:
     assert join_depthwise(program, Target("x86-64-v3", "x86-64-v3", 1)) == program
 
 
-class TestWhatIsNoLoop:
+class TestInvalidLoop:
     def refuse(self, match: str, **changes: object) -> None:
         verify(LOOPING)
         (loop,) = LOOPING.steps
@@ -126,13 +126,13 @@ class TestWhatIsNoLoop:
         assert isinstance(loop, Loop)
         return replace(loop.body, **changes)
 
-    def test_one_that_nothing_ends(self) -> None:
+    def test_a_loop_that_nothing_ends(self) -> None:
         self.refuse("nothing ends it", trips=None, condition=None)
 
-    def test_one_that_runs_as_often_as_something_that_is_no_number(self) -> None:
+    def test_a_number_of_trips_of_another_type(self) -> None:
         self.refuse("it runs %0 times", trips=0)
 
-    def test_a_condition_that_is_none(self) -> None:
+    def test_an_invalid_condition(self) -> None:
         self.refuse("%0 is not a condition", condition=0)
         self.refuse("%8 is not a condition", body=self.body(results=(8, 8, 5)))
         self.refuse("does not say whether to go on", body=self.body(results=()))
@@ -158,23 +158,23 @@ class TestWhatIsNoLoop:
         with pytest.raises(IRError, match=r"%9 = .* it reads what comes later"):
             verify(program)
 
-    def test_a_body_that_defines_what_is_there(self) -> None:
+    def test_a_body_that_defines_a_value_again(self) -> None:
         again = (Call(TANH, (4,), 5), Call(ADD, (4, 5), 0))
         self.refuse("its value is taken", body=self.body(statements=again, results=(2, 0, 5)))
 
-    def test_a_call_inside_that_is_none(self) -> None:
+    def test_an_invalid_call_inside(self) -> None:
         broken = (Call(TANH, (4,), 5), Call(ADD, (4, 3), 8))
         self.refuse("its arguments are", body=self.body(statements=broken))
 
 
-class TestWhatIsNoBranch:
+class TestInvalidBranch:
     def refuse(self, match: str, **changes: object) -> None:
         verify(BRANCHING)
         (branch,) = BRANCHING.steps
         with pytest.raises(IRError, match=match):
             verify(replace(BRANCHING, steps=(replace(branch, **changes),)))
 
-    def test_a_condition_that_is_none(self) -> None:
+    def test_an_invalid_condition(self) -> None:
         self.refuse("%0 is not a condition", condition=0)
 
     def test_regions_of_other_results(self) -> None:

@@ -78,7 +78,7 @@ def test_a_literal_is_part_of_the_workload() -> None:
     assert len(keys) == 2
 
 
-def test_names_are_no_part_of_the_workload() -> None:
+def test_names_are_not_part_of_the_workload() -> None:
     def key(prefix: str) -> str:
         node = make_node("Gemm", [prefix + "x", prefix + "w"], [prefix + "y"], name=prefix)
         given, weights = {prefix + "x": floats(2, 3)}, {prefix + "w": floats(3, 4)}
@@ -119,7 +119,7 @@ def test_inputs_that_nothing_reads_stay() -> None:
     assert [n for n, _ in program.inputs] == ["idle", "x"]
 
 
-def test_what_no_output_needs_is_not_computed() -> None:
+def test_values_that_no_output_needs_are_not_computed() -> None:
     g = Sketch()
     x = g.x(3)
     g.emit("exp", x)

@@ -91,7 +91,7 @@ def test_over_the_channels_of_an_image() -> None:
     assert [n for n in after if n != "transpose"] == ["conv2d", "layer_norm", "conv2d"]
 
 
-def test_what_only_looks_similar_stays() -> None:
+def test_lookalikes_stay() -> None:
     g = Sketch()
     x, other = g.x(2, 5, 7), g.x(2, 5, 7, name="other")
     mean = g.emit("mean", g.emit("multiply", x, x), axes=(2,), keepdims=True)
@@ -110,7 +110,7 @@ def test_a_value_that_others_use_too_is_not_computed_twice() -> None:
     assert found(g.graph(y, scaled)) == ["rms_norm", "multiply"]
 
 
-def test_scales_that_are_computed_or_differ_within_a_row_stay_behind() -> None:
+def test_scales_that_are_computed_or_differ_within_a_row_stay_outside() -> None:
     for shape in ((2, 5, 7), (5, 1), (1,)):
         g = Sketch()
         y = root(g, g.x(2, 5, 7), "x * x", "x / sqrt(v)")
@@ -201,7 +201,7 @@ def test_other_types(op: str, dtype: str) -> None:
     agree(made.model, made.inputs, rtol=tolerance, atol=tolerance)
 
 
-def test_what_leads_to_an_rms_norm_and_follows_it_is_fused() -> None:
+def test_operators_before_and_after_an_rms_norm_are_fused() -> None:
     nodes = [
         helper.make_node("Add", ["x", "r"], ["s"]),
         helper.make_node("RMSNormalization", ["s", "g"], ["n"]),
@@ -213,7 +213,7 @@ def test_what_leads_to_an_rms_norm_and_follows_it_is_fused() -> None:
 
 
 @pytest.mark.parametrize("inputs", [1, 2, 4])
-def test_an_old_group_norm_with_a_wrong_number_of_inputs_is_no_valid_model(inputs: int) -> None:
+def test_an_old_group_norm_with_a_wrong_number_of_inputs_is_refused(inputs: int) -> None:
     given = {f"in{i}": floats(4, seed=i) for i in range(1, inputs)}
     node = helper.make_node("GroupNormalization", ["x", *given], ["y"], num_groups=2)
     with pytest.raises(ModelError, match="not valid ONNX"):

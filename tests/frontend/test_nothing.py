@@ -1,4 +1,4 @@
-"""Nodes that change nothing, or have nothing to change: what is known is known, and ranks stay."""
+"""Nodes that change nothing, or have nothing to change: constants stay constant, ranks the same."""
 
 from __future__ import annotations
 

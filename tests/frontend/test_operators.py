@@ -111,7 +111,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("case", "said"), REFUSED, ids=lambda v: str(v) if v else "said")
-def test_what_cannot_be_computed_is_refused_with_its_node(case: Case, said: str) -> None:
+def test_an_uncomputable_operator_is_refused_with_its_node(case: Case, said: str) -> None:
     with pytest.raises(ModelError, match=rf"{case.op} 'out0': .*{said}"):
         import_model(case.model, TARGET)
 

@@ -35,7 +35,7 @@ def sketch() -> Graph:
     return b.graph(b.emit("relu", b.emit("add", x, b.const(1, 3))))
 
 
-def test_what_a_pass_requires_was_ensured_before() -> None:
+def test_the_requirements_of_a_pass_were_ensured_before() -> None:
     known: set[Property] = set()
     for each in PASSES:
         assert each.requires <= known, each.name
@@ -60,7 +60,7 @@ def test_a_graph_is_printed_a_value_a_line() -> None:
     )
 
 
-class TestWhatIsNoGraph:
+class TestInvalidGraph:
     def refuse(self, graph: Graph, match: str, **changes: object) -> None:
         verify(graph)
         with pytest.raises(IRError, match=match):

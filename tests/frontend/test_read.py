@@ -61,7 +61,7 @@ def path(tmp_path: Path) -> Path:
     [small().SerializeToString()[:-40], b"PK\x03\x04" + bytes(300), b"# not a model\n" * 9],
     ids=["truncated", "an archive", "text"],
 )
-def test_a_file_that_is_no_model(path: Path, data: bytes) -> None:
+def test_a_file_that_is_not_a_model(path: Path, data: bytes) -> None:
     path.write_bytes(data)
     assert refusal(path) == f"{path}: this is no ONNX file, or it is cut short"
 
@@ -170,7 +170,7 @@ def test_a_proto_has_the_hash_of_its_serialisation(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("file", ["the model.onnx", "weights"])
 @pytest.mark.parametrize("kind", ["written", "replaced", "removed"])
-def test_what_changes_while_it_is_read_is_refused(
+def test_a_file_that_changes_while_it_is_read_is_refused(
     outside: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, file: str, kind: str
 ) -> None:
     source = outside("weights")
@@ -410,7 +410,7 @@ def test_an_output_declared_for_other_sizes_of_the_inputs() -> None:
     assert "the model declares [1, 3]" in refusal(made, {"x": (4, 5)})
 
 
-def test_what_is_declared_of_inner_values_does_not_count() -> None:
+def test_declared_shapes_of_inner_values_do_not_count() -> None:
     """As in ONNX Runtime and onnx's checker; it is wrong in many a model that was changed."""
     import_model(declared("p", [9, 9]), TARGET)
 
@@ -430,7 +430,7 @@ def test_a_shape_that_onnx_infers_otherwise(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("symbol", ["?", "", "*", "-1", "??", "None", "unknown", "0", "\u4e0d?"])
-def test_a_name_that_says_nothing_is_no_size_of_its_own(symbol: str) -> None:
+def test_a_symbol_for_unknown_sizes_is_not_one_size(symbol: str) -> None:
     """Some exporters write '?' for every size that they do not know."""
     made = model([N("MatMul", ["a", "b"], ["y"])], {"a": floats(2, 3), "b": floats(3, 4)}, ["y"])
     for value in (*made.graph.input, *made.graph.output):
@@ -476,7 +476,7 @@ def test_a_model_that_forgets_the_default_domain_uses_that_of_its_functions() ->
 # Graphs.
 
 
-def test_several_unknown_operators_are_all_told_in_groups() -> None:
+def test_all_unknown_operators_are_reported_in_groups() -> None:
     nodes = [
         N("Det", ["x"], ["d"], name="first"),
         N("Frobnicate", ["d"], ["f"], domain="my.own"),
@@ -498,7 +498,7 @@ def test_several_unknown_operators_are_all_told_in_groups() -> None:
     }
 
 
-def test_operators_that_are_for_shapes_alone_are_told_with_the_others() -> None:
+def test_operators_for_shapes_alone_are_reported_with_the_others() -> None:
     nodes = [
         N("TopK", ["x", "k"], ["top", "at"], name="best"),
         N("Det", ["x"], ["d"], name="first"),
@@ -522,7 +522,7 @@ def test_a_hundred_unknown_operators_are_counted() -> None:
     assert len(refused.value.operators) == 100
 
 
-def test_names_of_any_length_are_told_in_a_short_line() -> None:
+def test_names_of_any_length_are_reported_in_a_short_line() -> None:
     long = "n" * 70_000
     nodes = [N("Det", ["x"], ["y"], name=long)]
     made = model(nodes, {"x": floats(3, 3)}, ["y"], name=long)
@@ -664,7 +664,7 @@ def test_a_broken_graph(damage: Callable[[onnx.ModelProto], None]) -> None:
 
 
 @pytest.mark.parametrize("equation", ["i+j", "i.j", "....ij", "ij->i->j", "i\xff"])
-def test_an_equation_that_is_none(equation: str) -> None:
+def test_an_invalid_equation(equation: str) -> None:
     """On some of these onnx's own shape inference never ends."""
     made = small()
     made.graph.node[0].CopyFrom(N("Einsum", ["x"], ["p"], equation=equation))
@@ -687,7 +687,7 @@ def test_a_slice_of_huge_steps(step: int, computed: bool) -> None:
     np.testing.assert_array_equal(compute(import_model(made, TARGET), {"x": x})["y"], x[2:3])
 
 
-def test_a_split_that_says_another_number_of_outputs() -> None:
+def test_a_split_that_declares_another_number_of_outputs() -> None:
     """It ends the process in onnx's own shape inference."""
     made = model([], {"x": floats(6)}, ["y"])
     made.graph.node.append(N("Split", ["x"], ["y", "z", "v"], num_outputs=2))

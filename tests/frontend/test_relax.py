@@ -126,7 +126,7 @@ def test_a_relax_module_computes_what_tvm_compiles(case: str) -> None:
     np.testing.assert_allclose(ours, expected, 1e-4, 1e-5)
 
 
-def test_what_has_no_spelling_is_refused_by_name() -> None:
+def test_an_operator_without_a_spelling_is_refused_by_name() -> None:
     given = made(lambda x: op.cumsum(x, 1), ROWS)
     with pytest.raises(LuthierError, match=r"needs relax\.cumsum, which is not supported"):
         import_relax(given, ["y"])

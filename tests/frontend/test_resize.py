@@ -65,7 +65,7 @@ class Resizes:
 
 
 def line(length: int) -> np.ndarray:
-    """Elements that tell their places."""
+    """Elements that are their places."""
     return np.arange(length, dtype=np.float32).reshape(1, 1, length, 1)
 
 
@@ -102,7 +102,7 @@ def test_interpolation_by_scales_and_by_sizes(coordinates: str, mode: str) -> No
 
 
 @pytest.mark.parametrize(("op", "opset"), [("Resize", 10), ("Upsample", 9), ("Upsample", 7)])
-def test_what_was_before_operator_set_11(op: str, opset: int) -> None:
+def test_resizing_before_operator_set_11(op: str, opset: int) -> None:
     resizes = Resizes(opset, op)
     for (x, scales), mode in itertools.product(scaled(), ["nearest", "linear"]):
         if op == "Resize" or (scales.min() >= 1 and opset == 9):
@@ -200,7 +200,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("given", "said"), REFUSED, ids=[said for _, said in REFUSED])
-def test_what_makes_no_sense_is_refused(given: dict, said: str) -> None:
+def test_senseless_attributes_are_refused(given: dict, said: str) -> None:
     attrs = dict(given)
     scales, sizes = attrs.pop("scales", None), attrs.pop("sizes", None)
     one = case(

@@ -18,7 +18,7 @@ def joined(g: Sketch, *pieces: int, axis: int = 1) -> int:
 
 
 def copies(program: Program) -> list[list[str]]:
-    """The calls that are no product, and what they do."""
+    """The operators of the calls that are not products."""
     return [k for k in kernels(program) if k[0] not in ("matmul", "softmax", "relu")]
 
 
@@ -80,7 +80,7 @@ def test_no_concatenation_becomes_several_copies() -> None:
     assert not program.parts
 
 
-def test_what_is_computed_for_the_concatenation_alone_is_computed_in_place() -> None:
+def test_a_piece_for_the_concatenation_alone_is_computed_in_place() -> None:
     g = Sketch()
     x, y = g.x(6, 8), g.x(6, 2, name="y")
     program = lowered(g.graph(joined(g, made(g, x, 5), g.emit("negative", y))))
@@ -102,7 +102,7 @@ def test_an_output_is_copied() -> None:
     assert copies(program) == [["cast"]]
 
 
-def test_of_two_places_a_value_is_written_in_one() -> None:
+def test_a_value_with_two_places_is_written_in_one() -> None:
     g = Sketch()
     x = g.x(6, 8)
     shared = made(g, x, 5)

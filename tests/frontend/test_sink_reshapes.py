@@ -1,4 +1,4 @@
-"""Reshapes behind elementwise operators: a product and its activation stay together."""
+"""Reshapes move after elementwise operators: a product and its activation stay together."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def one_kernel(graph: Graph) -> bool:
 
 
 @pytest.mark.parametrize("after", [bias, bias_of_full_rank, scaled, residual, gelu])
-def test_what_follows_joins_the_product(after: Callable[[Sketch, int], int]) -> None:
+def test_elementwise_operators_join_the_product(after: Callable[[Sketch, int], int]) -> None:
     g = Sketch()
     assert one_kernel(g.graph(g.emit("relu", after(g, product(g)))))
 

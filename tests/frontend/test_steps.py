@@ -59,7 +59,7 @@ def test_it_is_printed_a_value_a_line() -> None:
     )
 
 
-def test_what_a_value_is_made_of() -> None:
+def test_the_parts_of_a_value() -> None:
     assert PROGRAM.made_of(5) == PROGRAM.made_of(4) == {2, 3}
     assert PROGRAM.made_of(0) == {0}
 
@@ -69,7 +69,7 @@ def test_a_compact_program_has_the_values_that_calls_name() -> None:
     assert spare.compact() == PROGRAM
 
 
-class TestWhatIsNoProgram:
+class TestInvalidProgram:
     def refuse(self, match: str, program: Program = PROGRAM, **changes: object) -> None:
         verify(program)
         with pytest.raises(IRError, match=match):
@@ -100,12 +100,12 @@ class TestWhatIsNoProgram:
     def test_a_result_of_another_type(self) -> None:
         self.refuse("its result is", values=self.other(6, WHOLE))
 
-    def test_a_workload_that_is_none(self) -> None:
+    def test_an_invalid_workload(self) -> None:
         add, wide, _ = PROGRAM.calls
         broken = Call(unary("tanh", FLAT, WHOLE), (5,), 6)
         self.refuse("it is .*, not", steps=(add, wide, broken))
 
-    def test_a_constant_that_is_none(self) -> None:
+    def test_an_invalid_constant(self) -> None:
         inputs = (("x", 0), ("w", 1))
         self.refuse("it wants a constant", inputs=inputs, constants={})
 
@@ -115,7 +115,7 @@ class TestWhatIsNoProgram:
     def test_a_view_of_other_bytes(self) -> None:
         self.refuse("the view %5 has not the bytes", values=self.other(5, Tensor((15,))))
 
-    def test_a_place_that_is_none(self) -> None:
+    def test_an_invalid_place(self) -> None:
         self.refuse("lies in itself", views={5: 6, 6: 5})
         self.refuse("lies in itself", parts={2: Part(4, 0), 3: Part(4, 3), 4: Part(2, 0)})
         self.refuse("%5 in %9: a value comes from nowhere", views={5: 9})

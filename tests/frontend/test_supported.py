@@ -30,7 +30,7 @@ def test_any_other_operator_is_refused_by_its_name(op: str) -> None:
 
 
 @pytest.mark.parametrize(("op", "index"), [(op, i[-1]) for op, i in sorted(BUILD_TIME.items())])
-def test_what_decides_shapes_must_be_known_at_build_time(op: str, index: int) -> None:
+def test_inputs_that_decide_shapes_must_be_known_at_build_time(op: str, index: int) -> None:
     case = next(c for c in CASES if c.op == op and index in c.constants)
     constants = tuple(c for c in case.constants if c != index)
     changed = type(case)(op, case.arguments, case.attrs, constants, case.outputs, case.opset)

@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Example: python -m tests.fuzz --minutes 10 --seed 1 --keep finds",
     )
     parser.add_argument("--minutes", type=float, help="when to stop (2, unless --graphs is given)")
-    parser.add_argument("--graphs", type=int, help="stop after so many graphs")
+    parser.add_argument("--graphs", type=int, help="stop after this many graphs")
     parser.add_argument("--seed", type=int, help="the same seed, the same graphs (a fresh one)")
     parser.add_argument("--jobs", type=int, default=available_cores(), help="processes (all cores)")
     parser.add_argument("--keep", type=Path, default=Path("finds"), help="folder for finds (finds)")

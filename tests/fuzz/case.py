@@ -36,7 +36,7 @@ class Port:
 
 @dataclass(frozen=True)
 class Case:
-    """``nodes`` in order; ``inputs`` at run time and ``constants``, by name; ``seed`` tells it."""
+    """``nodes`` in order; ``inputs`` at run time and ``constants``, by name; ``seed`` names it."""
 
     nodes: tuple[onnx.NodeProto, ...]
     inputs: Mapping[str, Array]

@@ -88,7 +88,7 @@ class Growth:
     # ---- choices ----
 
     def chance(self, probability: float) -> bool:
-        """True so often."""
+        """True with this probability."""
         return self.rng.random() < probability
 
     def pick(self, choices: Iterable[Any]) -> Any:
@@ -106,7 +106,7 @@ class Growth:
         return self.rng.choices(allowed, [_LIKELY.get(d, 1) for d in allowed])[0]
 
     def some_shape(self, least: int = 0, most: int = MOST_RANK) -> Shape:
-        """Any shape of such a rank."""
+        """Any shape of this rank."""
         weights = [1, 2, 4, 4, 4, 2]
         rank = self.rng.choices(range(6), weights)[0]
         rank = min(max(rank, least), most)
@@ -133,14 +133,14 @@ class Growth:
 
     @staticmethod
     def _fitted(shape: Shape, made: Sequence[int]) -> Shape:
-        behind = shape[len(shape) - len(made) :]
-        pairs = zip(made, behind, strict=True)
+        tail = shape[len(shape) - len(made) :]
+        pairs = zip(made, tail, strict=True)
         return tuple(m if n in (m, 1) or m == 1 else n for m, n in pairs)
 
     # ---- values ----
 
     def new(self, dtype: str, shape: Shape, kind: str = "", constant: float = 0.3) -> str:
-        """A new input, or with so much chance a constant."""
+        """A new input, or with this probability a constant."""
         array = draw(self.numbers, dtype, shape, kind or self.pick(self.kinds))
         if self.chance(constant):
             return self.known(array)

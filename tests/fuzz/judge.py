@@ -39,7 +39,7 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True)
 class Judgement:
-    """``judged`` of ``elements`` could be told right from wrong."""
+    """``judged`` of ``elements`` could be judged right or wrong."""
 
     verdict: Verdict
     detail: str = ""

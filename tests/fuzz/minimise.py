@@ -23,7 +23,7 @@ Values = dict[str, Value]
 
 
 def minimise(case: Case, fails: Fails, seconds: float = 60.0) -> Case:
-    """The smallest case that was found in so many seconds."""
+    """The smallest case that was found in ``seconds``."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         smaller = _step(case, fails, end)

@@ -2,9 +2,9 @@
 
 A node is computed several times on values that differ by what rounding may change, as in discrete
 stochastic arithmetic (Vignes, 1993): where the results agree a right answer must agree with them,
-and where they part, by cancellation or by a step, nobody can tell. What moves, chooses, compares or
-rounds once as IEEE 754 says is not shaken, and neither are results on a grid of small whole numbers
-and simple fractions, which sums and products give exactly.
+and where they part, by cancellation or by a step, no answer can be judged. Operators that move,
+choose, compare or round once as IEEE 754 says are not shaken, and neither are results on a grid of
+small whole numbers and simple fractions, which sums and products give exactly.
 """
 
 from __future__ import annotations

@@ -175,9 +175,9 @@ def _matmul(g: Growth) -> Draft:
     a = g.first("MatMul", 1)
     shape = g.shape(a)
     columns = g.rng.choice((1, 2, 5, 8, 17, 33))
-    behind = (columns,) if len(shape) == 1 or g.chance(0.9) else ()
+    tail = (columns,) if len(shape) == 1 or g.chance(0.9) else ()
     batch = tuple(n if g.chance(0.6) else 1 for n in shape[:-2])[g.rng.choice([0, 0, 1]) :]
-    other = (*batch, shape[-1], *behind) if behind and g.chance(0.6) else (shape[-1], *behind)
+    other = (*batch, shape[-1], *tail) if tail and g.chance(0.6) else (shape[-1], *tail)
     return Draft("MatMul", [a, g.like(a, other, constant=0.6)])
 
 

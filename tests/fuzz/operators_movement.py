@@ -13,7 +13,7 @@ from .values import DTYPES
 
 
 def _factors(g: Growth, size: int) -> list[int]:
-    """A shape of so many elements."""
+    """A shape of ``size`` elements."""
     shape = []
     while size > 1 and len(shape) < 4:
         factor = g.pick([d for d in range(1, size + 1) if size % d == 0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-# By what the message says: the part of docs/models.md that tells it.
+# By a pattern of the message: the part of docs/models.md that documents it.
 DOCUMENTED: Mapping[str, str] = {
     r"has no elements|has no size in dimension": "outputs and constants without elements",
     r"it needs float32": "not in average pooling, softmax and normalisation",
@@ -19,6 +19,6 @@ DOCUMENTED: Mapping[str, str] = {
 
 
 def documented(message: str) -> str | None:
-    """Which documented limit a message tells; None for none of them."""
+    """The documented limit that a message reports; None for any other message."""
     found = (why for said, why in DOCUMENTED.items() if re.search(said, message))
     return next(found, None) if "\n" not in message else None

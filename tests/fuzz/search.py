@@ -67,8 +67,8 @@ class Tally:
         if outcome["verdict"] in _FINDS:
             place = folder / file_name(outcome["seed"])
             operators = tuple(outcome["operators"])
-            told = outcome["verdict"], outcome["detail"], outcome["seed"]
-            self.finds.append(Find(*told, setting, operators, place))
+            about = outcome["verdict"], outcome["detail"], outcome["seed"]
+            self.finds.append(Find(*about, setting, operators, place))
 
 
 Batch = tuple[list[str], Setting]
@@ -98,7 +98,7 @@ def search(
     progress: Progress = lambda tally, new: None,
     program: str = "tests.fuzz.worker",
 ) -> Tally:
-    """Try batches until so many minutes are over or so many graphs were tried."""
+    """Try batches until ``minutes`` are over or ``graphs`` were tried."""
     tally, lock = Tally(seed), Lock()
     begin = time.monotonic()
     todo = _limited(seed, graphs)
@@ -129,7 +129,7 @@ def search(
 
 
 def _limited(seed: int, graphs: int | None) -> Iterator[Batch]:
-    """Batches of so many graphs in all."""
+    """Batches of ``graphs`` in all."""
     tried = 0
     for seeds, setting in batches(seed):
         some = seeds if graphs is None else seeds[: graphs - tried]

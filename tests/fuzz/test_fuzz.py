@@ -123,7 +123,7 @@ def outputs(case: Case) -> dict[str, np.ndarray]:
     return {n: v.array.copy() for n, v in truths(case, Engine.ORT).items() if n in case.outputs}
 
 
-def test_what_rounding_cannot_explain_is_wrong() -> None:
+def test_an_error_beyond_rounding_is_wrong() -> None:
     right = outputs(RELU)
     assert judge(RELU, right).verdict is Verdict.RIGHT
     wrong = {"y": right["y"] * np.float32(1 + 1e-5)}
@@ -133,7 +133,7 @@ def test_what_rounding_cannot_explain_is_wrong() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_is_compared_as_such(bad: float) -> None:
+def test_nan_and_infinity_are_compared_as_such(bad: float) -> None:
     case = case_of(("Relu", ["x"], "y"), x=np.array([1, bad], np.float32))
     right = outputs(case)
     assert judge(case, right).verdict is Verdict.RIGHT
@@ -158,7 +158,7 @@ def test_sums_of_small_whole_numbers_are_exact() -> None:
     assert judge(case, off).verdict is Verdict.WRONG
 
 
-def test_what_one_addition_rounds_is_not_left_to_the_library() -> None:
+def test_one_addition_must_be_rounded() -> None:
     """(x + 1) - 1 is not x."""
     one = np.array([1], np.float32)
     x = np.array([1e-8, 3e-8], np.float32)
@@ -199,7 +199,7 @@ def test_a_negative_number_has_whole_powers() -> None:
     assert judge(case, {"y": np.full_like(right["y"], np.nan)}).verdict is Verdict.WRONG
 
 
-def test_what_rounding_decides_is_not_judged() -> None:
+def test_a_result_that_rounding_decides_is_not_judged() -> None:
     """A comparison of numbers that only rounding tells apart."""
     nodes = [("Exp", ["x"], "a"), ("Log", ["a"], "b"), ("Less", ["b", "x"], "y")]
     case = case_of(*nodes, x=X)
@@ -207,7 +207,7 @@ def test_what_rounding_decides_is_not_judged() -> None:
     assert judgement.judged < judgement.elements
 
 
-def test_where_references_disagree_either_is_right() -> None:
+def test_either_of_two_references_that_disagree_is_right() -> None:
     """Of equal maxima and NaN, ONNX Runtime and onnx's evaluator take different ones."""
     case = case_of(("ArgMax", ["x"], "y"), x=np.array([[1.0], [np.nan], [2.0]], np.float32))
     theirs = [truths(case, engine)["y"].array for engine in Engine]
@@ -248,7 +248,7 @@ def test_an_internal_error_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.judgement.detail.startswith("KeyError: Target(")
 
 
-def test_what_is_refused_is_taken_away_and_the_rest_tried() -> None:
+def test_refused_nodes_are_removed_and_the_rest_tried() -> None:
     nodes = [("Abs", ["x"], "a"), ("Softmax", ["x"], "b"), ("Neg", ["b"], "c")]
     made = [helper.make_node(op, i, [o], name=f"n{o}") for op, i, o in nodes]
     x = np.ones((2, 3))
@@ -259,7 +259,7 @@ def test_what_is_refused_is_taken_away_and_the_rest_tried() -> None:
     assert found.refusals == (FLOAT64,)
 
 
-def test_a_refusal_that_no_page_tells_is_a_find() -> None:
+def test_an_undocumented_refusal_is_a_find() -> None:
     assert documented("Softmax 'x': it needs float32, not float64") == FLOAT64
     assert documented("Softmax 'x': it does not feel like it") is None
     assert documented("it needs float32,\nnot float64") is None, "one line"
@@ -322,7 +322,7 @@ def test_the_search_finds_what_is_broken_and_counts(tmp_path: Path, monkeypatch)
 # ---- making it small ----
 
 
-def test_a_find_becomes_small() -> None:
+def test_a_find_is_minimised() -> None:
     """Fails where a Tanh is given something above two: one node, one number."""
 
     def fails(case: Case) -> bool:
@@ -359,9 +359,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
     main(["--graphs", "6", "--seed", "11", "--jobs", "1", "--keep", str(tmp_path), "--json"])
     out, err = capsys.readouterr()
     assert err.startswith("seed 11\n")
-    told = json.loads(out)
-    assert (told["seed"], told["graphs"], told["builds"]) == (11, 6, 2)
-    assert sum(told["verdicts"].values()) == 6
+    counts = json.loads(out)
+    assert (counts["seed"], counts["graphs"], counts["builds"]) == (11, 6, 2)
+    assert sum(counts["verdicts"].values()) == 6
     RELU.save(tmp_path / "case")
     assert main(["--case", str(tmp_path / "case")]) == 0
     assert capsys.readouterr().out == "right\n"

@@ -38,7 +38,7 @@ def main() -> int:
             if len(cases) == 1:
                 cases[0].save(folder / file_name(cases[0].seed))
             outcomes = attempt(cases, lambda doing, seed: say({"doing": doing, "seed": seed}))
-            say({"outcomes": [_told(o, folder) for o in outcomes]})
+            say({"outcomes": [_answer(o, folder) for o in outcomes]})
     return 0
 
 
@@ -53,9 +53,9 @@ def _cases(request: dict[str, Any], say: Any) -> list[Case]:
     return cases
 
 
-def _told(outcome: Outcome, folder: Path) -> dict[str, Any]:
+def _answer(outcome: Outcome, folder: Path) -> dict[str, Any]:
     judgement, case = outcome.judgement, outcome.case
-    told = {
+    answer = {
         "seed": case.seed,
         "verdict": judgement.verdict.value,
         "detail": judgement.detail,
@@ -66,7 +66,7 @@ def _told(outcome: Outcome, folder: Path) -> dict[str, Any]:
     }
     if judgement.verdict.is_find:
         case.save(folder / file_name(case.seed))
-    return told
+    return answer
 
 
 def file_name(seed: str) -> str:

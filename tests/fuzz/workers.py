@@ -1,4 +1,4 @@
-"""Workers from outside: start, ask, and what a crash or a hang leaves behind."""
+"""Workers from outside: start, ask, and what a crash or a hang leaves."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Worker:
         return self._process
 
     def _lines(self, seconds: float) -> Iterator[dict[str, Any]]:
-        """Answers until there is none for so long, or the process ends."""
+        """Answers until there is none for ``seconds``, or the process ends."""
         while select.select([self._answers], [], [], seconds)[0]:
             read = os.read(self._answers, 1 << 16)
             if not read:

@@ -323,7 +323,7 @@ def test_the_whole_model_is_not_timed_where_nobody_asks(model, monkeypatch):
     assert (report.model_before, report.model_after) == (None, None)
 
 
-def test_what_this_machine_cannot_run_is_not_measured(model, monkeypatch):
+def test_a_target_that_this_machine_cannot_run_is_not_measured(model, monkeypatch):
     monkeypatch.setattr("luthier.tuning.tune.host_features", lambda: frozenset({"sse3"}))
     with pytest.raises(luthier.TargetError, match="cannot be measured here: this CPU lacks"):
         luthier.tune(model, "x86-64-v3", trials=1)

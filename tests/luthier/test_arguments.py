@@ -122,7 +122,7 @@ def test_every_parameter_survives_everything(name, recwarn):
                 raise
 
 
-def test_no_public_function_goes_unchecked():
+def test_every_public_function_is_checked():
     assert len(FUNCTIONS) > 15
     for name, function in FUNCTIONS.items():
         if name not in ("doctor", "load"):
@@ -330,7 +330,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("kind", WRONG)
-def test_what_is_no_such_array(artifact_folder, kind):
+def test_an_argument_that_is_not_an_array(artifact_folder, kind):
     value, words = WRONG[kind]
     with luthier.load(artifact_folder, threads=1) as artifact:
         for call in (
@@ -348,7 +348,7 @@ def test_what_is_no_such_array(artifact_folder, kind):
     [None, [], X, "x", {}, {1: X}, {None: X, "x": X}, {"x": X, "shift": SHIFT, ("x",): X}],
     ids=lambda given: type(given).__name__,
 )
-def test_what_is_no_mapping_of_all_inputs(artifact_folder, given):
+def test_an_argument_that_is_not_a_mapping_of_all_inputs(artifact_folder, given):
     with luthier.load(artifact_folder, threads=1) as artifact:
         for call in (artifact.run, artifact.profile, artifact.checked):
             with pytest.raises(luthier.InputError):

@@ -153,13 +153,13 @@ def test_unsupported_operators_as_json(cli, elsewhere):
     save(with_node("NonZero"))
     done = cli(*BUILD, "--json")
     assert done.code == 3
-    told = json.loads(done.out)
-    assert told["operators"] == {"NonZero": ["the culprit"]}
-    assert done.err == f"luthier: error: {told['error']}\n"
-    assert "cut the model before them" in told["error"]
+    shown = json.loads(done.out)
+    assert shown["operators"] == {"NonZero": ["the culprit"]}
+    assert done.err == f"luthier: error: {shown['error']}\n"
+    assert "cut the model before them" in shown["error"]
 
 
-def test_external_data_behind_a_link(refused, tmp_path_factory):
+def test_external_data_through_a_link(refused, tmp_path_factory):
     secret = tmp_path_factory.mktemp("secret") / "weights.bin"
     secret.write_bytes(b"x" * 160)
     Path("weights.bin").symlink_to(secret)
@@ -258,7 +258,7 @@ def test_an_unwritable_folder(refused):
     refused(5, "cannot write", "build", "model.onnx", "-o", "model.onnx/out")
 
 
-def test_what_is_no_artifact_is_not_replaced(refused):
+def test_anything_but_an_artifact_is_not_replaced(refused):
     save(scale_model())
     refused(5, "exists and is not a folder", "build", "model.onnx", "-o", "model.onnx")
     refused(5, "is not empty and not an artifact", "build", "model.onnx", "-o", ".")
@@ -267,7 +267,7 @@ def test_what_is_no_artifact_is_not_replaced(refused):
     refused(5, "cannot be replaced, remove it first", "build", "model.onnx", "-o", "thesis")
 
 
-def test_a_bad_folder_is_told_before_any_work(refused, monkeypatch):
+def test_a_bad_folder_is_reported_before_any_work(refused, monkeypatch):
     save(scale_model())
     monkeypatch.setattr("luthier.building.build.import_model", None)
     monkeypatch.setattr("luthier.tuning.tune.tune_workloads", None)
@@ -351,7 +351,7 @@ def test_a_manifest_that_is_cut_short(all_refuse, copy):
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
-def test_a_manifest_that_is_no_file(all_refuse, copy, kind):
+def test_a_manifest_that_is_not_a_file(all_refuse, copy, kind):
     manifest = copy / "manifest.json"
     manifest.unlink()
     {
@@ -370,7 +370,7 @@ def test_a_pipe_in_place_of_a_file(all_refuse, copy, name):
     all_refuse(5, f"copy/{name}: not a regular file; build the artifact again", copy)
 
 
-def test_no_artifact_at_all(refused):
+def test_a_folder_that_is_not_an_artifact(refused):
     Path("empty").mkdir()
     for folder in ("empty", "nothing"):
         refused(5, f"{folder}/manifest.json: No such file or directory; is this", "bench", folder)

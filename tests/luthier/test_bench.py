@@ -85,7 +85,7 @@ def quiet(monkeypatch):
     monkeypatch.setattr("luthier.machine.bench.Watch", Pulses(busy=False))
 
 
-def test_of_a_busy_machine_nobody_knows_the_share(artifact_folder, monkeypatch, cli):
+def test_a_busy_machine_has_no_share_of_the_peak(artifact_folder, monkeypatch, cli):
     monkeypatch.setattr("luthier.machine.bench.Watch", Pulses(busy=True))
     report = luthier.bench(artifact_folder, seconds=0.05, kernels=True)
     assert report.busy
@@ -103,7 +103,7 @@ def test_of_a_busy_machine_nobody_knows_the_share(artifact_folder, monkeypatch, 
 class TestWatch:
     @pytest.fixture
     def watch(self, monkeypatch):
-        """A watch whose pulses take as long as it is told."""
+        """A watch whose pulses take the given times."""
         pulses = [1.0]
 
         class Harness:
@@ -124,13 +124,13 @@ class TestWatch:
         with Watch(2) as opened:
             yield opened, pulses
 
-    def test_what_a_quiet_machine_does_is_done_once(self, watch):
+    def test_on_a_quiet_machine_work_is_done_once(self, watch):
         opened, _ = watch
         done = []
         assert opened.over(lambda: done.append(1)) == (None, False)
         assert done == [1]
 
-    def test_what_was_disturbed_is_done_once_more(self, watch):
+    def test_disturbed_work_is_done_once_more(self, watch):
         opened, pulses = watch
         done = []
 
@@ -144,7 +144,7 @@ class TestWatch:
         assert (result, len(done)) == (2, 2)
         assert busy
 
-    def test_real_pulses_leave_nothing_behind(self, tmp_path, monkeypatch):
+    def test_real_pulses_leave_nothing(self, tmp_path, monkeypatch):
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
         with Watch(2) as opened:
             assert opened.over(lambda: 7)[0] == 7
@@ -190,7 +190,7 @@ def test_memory_is_read_even_where_the_buffer_is_less_than_a_chunk_for_each_thre
 
 
 @pytest.mark.parametrize("limit", [peak_gflops, peak_bandwidth])
-def test_no_linker_no_limits(limit, monkeypatch, tmp_path):
+def test_without_a_linker_no_limits_are_measured(limit, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(luthier.ToolchainError, match="no linker"):
         limit(host(1))

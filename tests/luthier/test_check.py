@@ -1,4 +1,4 @@
-"""What counts as accurate, and against whom."""
+"""The meaning of accuracy, and the references for it."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def embedding(index_type: int) -> onnx.ModelProto:
 @pytest.mark.parametrize("index_type", [TensorProto.INT64, TensorProto.INT32])
 def test_random_inputs_suit_the_model(index_type):
     inputs = random_inputs(embedding(index_type), 0)
-    assert list(inputs) == ["ids", "mask", "noise", "flags"], "initializers are no inputs"
+    assert list(inputs) == ["ids", "mask", "noise", "flags"], "initializers are not inputs"
     assert inputs["ids"].dtype == helper.tensor_dtype_to_np_dtype(index_type)
     assert set(inputs["ids"].flat) == set(range(7)), "ids stay inside their table, and use it"
     assert set(inputs["mask"].flat) == {0, 1}
@@ -287,7 +287,7 @@ LOOKUP = helper.make_node("Gather", ["t", "i"], ["y"])
         ),
     ],
 )  # fmt: skip
-def test_what_a_model_does_with_integers_tells_their_range(nodes, kind, constants, low, high):
+def test_the_range_of_integers_follows_from_their_use(nodes, kind, constants, low, high):
     array = drawn(nodes, kind, constants)
     if low is None:
         assert not np.array_equal(array, np.rint(array)), "a float stays one"

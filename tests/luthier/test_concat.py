@@ -52,7 +52,7 @@ def dense_block(batch: int, joined_is_output: bool) -> onnx.ModelProto:
 
 
 def rows(batch: int) -> onnx.ModelProto:
-    """Products joined along their last axis, as an output: nothing is transposed behind it."""
+    """Products joined along their last axis, as an output: nothing is transposed after it."""
     rng = np.random.default_rng(1)
     nodes = [
         helper.make_node("MatMul", ["x", "w0"], ["a"]),

@@ -222,7 +222,7 @@ def test_extremes_and_powers(dtype: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_constants_one_behind_the_other(dtype: str, tmp_path: Path) -> None:
+def test_constants_one_after_the_other(dtype: str, tmp_path: Path) -> None:
     """Scalars and vectors; each expression is alone with what it reads, so that all may fold."""
     large, small = FLOATS[dtype][7], FLOATS[dtype][6]
     known = [(large, -large), (large, large), (large, small), (0.0, 3.0), (3.0, 0.0), (3.0, -3.0)]
@@ -256,7 +256,7 @@ def quotient(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "uint32", "int64", "uint64"])
 def test_whole_numbers_wrap_around(dtype: str, tmp_path: Path) -> None:
-    """One to a row, as TVM simplifies indices, which are no vectors."""
+    """One to a row, as TVM simplifies indices, which are not vectors."""
     values = np.asarray(list(itertools.product(whole_numbers(dtype), repeat=2)), object)
     s = Sweep(x=values[:, :1].astype(dtype), y=values[:, 1:].astype(dtype))
     arithmetic = {**ARITHMETIC, "Div": quotient}

@@ -1,4 +1,4 @@
-"""Ctrl-C and requests to end: at any moment, one line, exit code 130, and nothing left behind."""
+"""Ctrl-C and requests to end: at any moment, one line, exit code 130, and no files left."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_at_any_moment_of_a_session(tmp_path, first, number):
             assert (store.skipped, store.check()) == (0, [])
 
 
-def test_what_a_killed_session_leaves_goes_with_the_next(model, tmp_path):
+def test_the_next_session_removes_the_files_of_a_killed_one(model, tmp_path):
     process = started(tmp_path, "tune", model, "--trials", "500", "--log", "log.db")
     folder = tmp_path / "tmp"
     while not any(folder.iterdir()):
@@ -107,7 +107,7 @@ def test_an_error_that_a_library_makes_of_it_is_an_interrupt(cli, monkeypatch):
     assert cli("target").code == 4
 
 
-def test_one_that_is_lost_in_a_destructor_comes_again(cli, monkeypatch):
+def test_an_interrupt_lost_in_a_destructor_is_raised_again(cli, monkeypatch):
     class Deaf:
         def __del__(self) -> None:
             signal.raise_signal(signal.SIGTERM)
@@ -124,7 +124,7 @@ def test_one_that_is_lost_in_a_destructor_comes_again(cli, monkeypatch):
     assert time.monotonic() - begin < 15
 
 
-def test_what_else_is_lost_is_told_as_ever(capsys):
+def test_other_lost_errors_are_reported_as_usual(capsys):
     class Broken:
         def __del__(self) -> None:
             raise ValueError("in a destructor")

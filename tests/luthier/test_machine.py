@@ -133,7 +133,7 @@ def test_another_tvm(monkeypatch):
     assert finding.detail.endswith("run: pip install apache-tvm-ffi==9.9")
 
 
-def test_no_onnxruntime_is_no_fault(cli, monkeypatch):
+def test_a_missing_onnxruntime_is_not_a_fault(cli, monkeypatch):
     version = metadata.version
 
     def without(package: str) -> str:

@@ -49,7 +49,7 @@ def test_exit_codes_reach_the_shell():
 # ---- pipes and disks ----
 
 
-def test_a_reader_that_goes_away_is_no_error():
+def test_a_reader_that_goes_away_is_not_an_error():
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(
@@ -94,7 +94,7 @@ def test_an_error_that_nobody_can_read_keeps_its_code():
     assert shell("luthier target 2>&-").returncode == 0
 
 
-def test_a_full_disk_is_told():
+def test_a_full_disk_is_reported():
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
             [*PROGRAM, "target"], stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
@@ -141,7 +141,7 @@ def test_odd_names_of_files(cli, model, arrays, kind):
     assert os.path.exists(f"{name}.npz")
 
 
-def test_a_name_that_is_no_text(model):
+def test_a_name_that_is_not_text(model):
     shutil.copy(model, os.fsdecode(b"\xff.onnx"))
     done = run("build", b"\xff.onnx", "-o", b"\xff")
     assert (done.returncode, done.stderr) == (0, b"")

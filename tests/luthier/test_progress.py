@@ -63,12 +63,12 @@ def test_elsewhere_the_first_and_the_last_step_are_lines(monkeypatch):
     assert "\x1b" not in text
 
 
-def test_a_kernel_s_name_is_no_markup(monkeypatch):
+def test_a_kernel_s_name_is_not_markup(monkeypatch):
     text = shown(monkeypatch, False, step(kernel="take(int64[1]) [bold]x[/bold]"))
     assert "take(int64[1]) [bold]x[/bold]" in text
 
 
-def test_without_a_number_of_trials_time_is_what_passes():
+def test_without_a_number_of_trials_the_bar_shows_time():
     assert fraction(step(50, 200, eta=math.inf)) == 0.25
     assert fraction(step(50, 1 << 40, elapsed=30.0, eta=90.0)) == 0.25
     assert fraction(step(50, 1 << 40, eta=math.inf)) == 0
@@ -84,7 +84,7 @@ def test_every_stage_has_a_name_and_begins_with_a_line(monkeypatch, stage):
 
 
 class TestTime:
-    """It passes though nobody tells anything."""
+    """It passes though nothing is reported."""
 
     @pytest.fixture
     def clock(self, monkeypatch):
@@ -120,7 +120,7 @@ class TestTime:
         assert etas == ["01:00", "00:50", "00:40", "00:30"]
 
 
-def test_what_is_not_known_yet():
+def test_unknown_times_are_shown_as_such():
     assert progress.speed(step(before=math.inf)) == "measuring the default schedules"
     assert milliseconds(math.inf) == "? ms"
     assert ratio(math.inf, 1.0) == ratio(1.0, math.inf) == ratio(1.0, 0.0) == ""

@@ -114,7 +114,7 @@ def test_without_it_the_reference_is_onnx_s_evaluator(proto, arrays):
 
 
 @pytest.mark.parametrize("useless", USELESS)
-def test_an_engine_that_is_useless_leaves_the_word_to_the_next(proto, arrays, useless, monkeypatch):
+def test_a_useless_engine_is_followed_by_the_next(proto, arrays, useless, monkeypatch):
     engines(monkeypatch, useless, right)
     assert reference(proto, [arrays], TYPES, seconds=0.3).engine == "engine 1"
     engines(monkeypatch, useless)
@@ -191,7 +191,7 @@ def test_no_reference_stops_a_build(proto, useless, monkeypatch):
     assert luthier.bench("out", seconds=0.01).runs >= 10
 
 
-def test_a_sure_reference_that_disagrees_is_told_and_kept(proto, monkeypatch):
+def test_a_sure_reference_that_disagrees_is_reported_and_kept(proto, monkeypatch):
     engines(monkeypatch, wrong, sure=True)
     report = luthier.build(proto, "out", log=None, threads=1)
     assert report.reference == "engine 0"
@@ -200,7 +200,7 @@ def test_a_sure_reference_that_disagrees_is_told_and_kept(proto, monkeypatch):
 
 
 @pytest.mark.usefixtures("without_onnxruntime")
-def test_the_command_line_tells_how_to_get_a_better_reference(cli, model, monkeypatch):
+def test_the_command_line_says_how_to_get_a_better_reference(cli, model, monkeypatch):
     engines(monkeypatch, raising)
     done = cli("build", model, "-o", "out", "--no-log")
     assert done.code == 0

@@ -95,11 +95,11 @@ def pack(records: tuple[Record, ...]) -> Callable[..., str]:
     def write(simulated: str, on: Target, *, defaults: bool = False) -> str:
         by = MACHINES[simulated]
         machine = Machine(on, by.vendor, by.microarchitecture, ("avx",), 8, True)
-        told = [replace(record, machine=machine) for record in records]
+        moved = [replace(record, machine=machine) for record in records]
         if defaults:
             validity = Validity()
-            told = [r for r in told if r.schedule == validity.default(r.workload, on)]
-        write_pack("team.jsonl", told)
+            moved = [r for r in moved if r.schedule == validity.default(r.workload, on)]
+        write_pack("team.jsonl", moved)
         return "team.jsonl"
 
     return write
@@ -138,7 +138,7 @@ def test_every_machine_builds_the_same_from_the_same_pack(model, pack, become, t
         ("znver3", "zen3 in a virtual machine", parse("znver3", 2)),
     ],
 )
-def test_what_was_measured_close_by_hits_everywhere(
+def test_records_of_a_related_machine_hit_everywhere(
     model, pack, become, target, simulated, on, defaults
 ):
     team = pack(simulated, on, defaults=defaults)

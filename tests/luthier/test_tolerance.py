@@ -146,12 +146,12 @@ SOUND: dict[str, tuple[Callable[[], onnx.ModelProto], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("kind", SOUND)
-def test_a_sound_library_is_ok_and_its_tolerance_is_told(kind):
-    make, told = SOUND[kind]
+def test_a_sound_library_is_ok_and_its_tolerance_is_reported(kind):
+    make, why = SOUND[kind]
     report = luthier.check(make(), log=None, threads=1, runs=2)
     assert report.ok, report
     for output in report.outputs:
-        assert str(output.tolerance).startswith(told[output.name])
+        assert str(output.tolerance).startswith(why[output.name])
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_a_wrong_library_is_found(kind, fault, monkeypatch):
     assert not any(output.within for output in report.outputs), report
 
 
-def test_where_roundings_grow_the_reference_s_own_error_is_the_measure():
+def test_the_tolerance_of_an_amplifying_model_is_the_reference_s_own_error():
     (output,) = luthier.check(amplifying(), log=None, threads=1, runs=2).outputs
     assert output.absolute > 1e-3, "else the model amplifies nothing"
     assert "runs of onnxruntime" in output.tolerance.why
@@ -238,7 +238,7 @@ def test_types_inside_functions_and_constants_count():
 
 @cache
 def moved(*operators: str) -> onnx.ModelProto:
-    """A quantised value behind movements."""
+    """A quantised value after movements."""
     nodes = [N("QuantizeLinear", ["x", "s", "z"], ["v0"])]
     nodes += [N(op, [f"v{i}"], [f"v{i + 1}"]) for i, op in enumerate(operators)]
     nodes += [
@@ -294,7 +294,7 @@ def test_records_of_a_model_that_amplifies_are_used(tmp_path: Path, monkeypatch)
 
 
 def _noisy(folder: Path) -> Artifact:
-    """An artifact whose sums are in another order, as far as its outputs tell."""
+    """An artifact whose sums are in another order, as far as its outputs show."""
     artifact = luthier.load(folder)
     run, rng = artifact.run, np.random.default_rng(0)
     if any(kernel.source == "record" for kernel in artifact.manifest.kernels):

@@ -151,7 +151,7 @@ def _pieces(chunks: int, rng: random.Random) -> list[tuple[int, int]]:
 
 
 def in_turn(cases: Iterable[T]) -> list[tuple[T, str]]:
-    """Each case with one level: for what the width of vectors should make no difference to."""
+    """Each case with one level: where the width of vectors makes no difference."""
     return [(case, RUNNABLE[i % len(RUNNABLE)]) for i, case in enumerate(cases)]
 
 

@@ -80,7 +80,7 @@ def test_tile_sizes_of_winograd_s_algorithm(level):
 
 
 @pytest.mark.parametrize("level", TARGETS)
-def test_what_is_exact_enough_for_a_tighter_accuracy_is_for_a_looser_one(level):
+def test_the_default_of_a_tighter_accuracy_is_in_the_space_of_a_looser_one(level):
     workload, _ = random_case(1)
     each = [spaces(workload, replace(TARGETS[level], accuracy=a)) for a in ACCURACIES]
     for tight, loose in pairwise(each):

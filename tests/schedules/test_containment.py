@@ -22,7 +22,7 @@ SUMS = {
     "1x1": conv((1, 9, 11, 19), 37, (1, 1)),
     "of groups": conv((1, 9, 11, 24), 24, (3, 3), pads=PAD, groups=4),
     "depthwise": conv((1, 9, 11, 21), 21, (3, 3), pads=PAD, groups=21),
-    "depthwise behind 1x1": separable((1, 9, 11, 7), 21, (3, 3), pads=PAD),
+    "depthwise after 1x1": separable((1, 9, 11, 7), 21, (3, 3), pads=PAD),
     "dilated": conv((1, 13, 11, 5), 6, (3, 3), pads=(2, 2, 2, 2), dilations=(2, 2)),
     "transposed": conv_transpose((1, 7, 6, 9), 11, (3, 3), strides=(2, 2), pads=PAD),
     "product": matmul((2, 9, 17), (2, 17, 35)),
@@ -32,7 +32,7 @@ SUMS = {
 
 
 def spoilt(workload: Workload, value: float, seed: int) -> tuple[list[Array], tuple[int, ...]]:
-    """Random inputs whose first holds ``value`` at one place, which is told."""
+    """Random inputs whose first holds ``value`` at one place, and that place."""
     inputs = draw(workload, seed)
     rng = np.random.default_rng(seed)
     at = tuple(int(rng.integers(0, d)) for d in inputs[0].shape)

@@ -70,7 +70,7 @@ def test_a_kernel_that_needs_its_chunks_in_order_is_wrong():
 
 
 @pytest.mark.parametrize("name", ["in0", "out", "mine"])
-@pytest.mark.parametrize("place", ["before", "behind"])
+@pytest.mark.parametrize("place", ["before", "after"])
 def test_a_kernel_that_writes_outside_a_buffer_is_caught(name, place):
     """Further than a page is caught by the processor."""
 

@@ -31,7 +31,7 @@ def test_a_region_knows_who_defines_and_who_reads() -> None:
     assert REGION.values == {5, 10, 11, 20, 21, 30}
 
 
-def test_what_no_result_needs_is_pruned() -> None:
+def test_statements_that_no_result_needs_are_pruned() -> None:
     assert [each.result for each in REGION.pruned().statements] == [20, 30]
     assert REGION.pruned().parameters == (10, 11)
 
@@ -45,7 +45,7 @@ def test_needs_are_followed_to_their_end() -> None:
     assert needed([4], {4: (3, 2), 3: (1,), 1: (4,), 9: (8,)}) == {1, 2, 3, 4}
 
 
-class TestWhatIsNoRegion:
+class TestInvalidRegion:
     def refuse(self, region: Region[Op], match: str, known: tuple[int, ...] = (5,)) -> None:
         REGION.verify((5,))
         with pytest.raises(IRError, match=match):
@@ -117,6 +117,6 @@ class TestWorkload:
             ((node("nonsense", (0,), T),), "nobody knows this operator"),
         ],
     )
-    def test_what_is_no_workload(self, nodes: tuple, match: str) -> None:
+    def test_an_invalid_workload(self, nodes: tuple, match: str) -> None:
         with pytest.raises(IRError, match=match):
             verify(Workload((T,), (False,), nodes))

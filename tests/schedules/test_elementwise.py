@@ -54,7 +54,7 @@ ATTRIBUTES = {
 
 
 def values(dtype: str, seed: int) -> np.ndarray:
-    """Special values in front, random ones behind."""
+    """Special values first, random ones after them."""
     rng = np.random.default_rng(seed)
     if dtype == "bool":
         return rng.integers(0, 2, SIZE).astype(np.bool_)
@@ -308,7 +308,7 @@ def test_an_unknown_operator_is_refused():
 
 
 @pytest.mark.parametrize("level", RUNNABLE)
-def test_each_is_the_same_in_front_of_a_sum(level):
+def test_each_is_the_same_before_a_sum(level):
     """Down columns and along rows: TVM makes wrong vector code around some of its functions."""
     cases, x = [], np.random.default_rng(3).uniform(-0.9, 0.9, (3, 21)).astype(np.float32)
     x[:, :3] *= 9

@@ -101,7 +101,7 @@ def expanded_depthwise(rng: random.Random) -> Workload:
         strides=(_odd(rng, 2), _odd(rng, 2)),
         pads=pads,
         dilations=(dilation, dilation),
-        # Of "scaled", which negates, the caller cannot tell how large the sums are.
+        # Of "scaled", which negates, the caller does not know how large the sums are.
         between=rng.choice([a for a in AFTER if a != "scaled"]),
         after=rng.choice(AFTER),
     )

@@ -25,7 +25,7 @@ def test_a_regular_file_is_read_also_through_a_link(tmp_path):
         open_regular(tmp_path / "link", links=False)
 
 
-def test_nothing_else_is(tmp_path):
+def test_anything_else_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "to the pipe").symlink_to("pipe")
     (tmp_path / "folder").mkdir()

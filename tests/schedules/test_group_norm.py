@@ -1,4 +1,4 @@
-"""Group and instance normalisation of any shape, whatever is fused behind, in one phase and two."""
+"""Group and instance normalisation of any shape, with any epilogue, in one phase and in two."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_small_spread_around_a_large_mean_does_not_cancel(groups, level):
 
 @pytest.mark.parametrize("level", RUNNABLE)
 def test_means_are_right_over_a_hundred_thousand_places(level):
-    """Of a plain sum of so many positive numbers the rounding errors would show."""
+    """A plain sum of that many positive numbers would show its rounding errors."""
     workload = group_norm((1, 300, 350, 3), 3)
     x, gamma, beta = draw(workload)
     verify(workload, level, inputs=[x + np.float32(100), gamma, beta], samples=2, absolute=5e-5)
@@ -87,7 +87,7 @@ def test_a_second_phase_where_there_are_few_groups_or_they_are_large(shape, grou
     assert len(instantiate(workload, alone, default(workload, alone)).phases) <= phases
 
 
-def test_nothing_else_than_float32_and_an_epilogue_fits():
+def test_only_float32_and_an_epilogue_fit():
     b = Builder()
     x, gamma, beta = b.input((2, 4, 6)), b.input((6,)), b.input((6,))
     y = b.add("group_norm", b.add("relu", x), gamma, beta, shape=(2, 4, 6), groups=2, epsilon=0.1)

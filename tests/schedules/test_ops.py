@@ -29,7 +29,7 @@ def cube(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_operator_of_its_own_is_fused_counted_compiled_and_checked(cube: None) -> None:
-    """One object is all that there is of it."""
+    """One object defines all of it."""
     b = Builder()
     x = b.add("relu", b.input((3, 20)))
     b.add("sum", b.add("cube", x), shape=(3,), axes=(1,), keepdims=False)
@@ -57,7 +57,7 @@ def test_every_operator_is_of_one_kind(operator: ops.Known) -> None:
     assert not operator.is_fallback
 
 
-def test_what_nobody_knows_fits_nothing() -> None:
+def test_an_unknown_operator_fits_no_template() -> None:
     for name, falls_back in (("relax.sort", True), ("sort", False)):
         operator = ops.named(name)
         assert not operator.is_fusible

@@ -102,7 +102,7 @@ NO_WRITERS = {
 
 @pytest.mark.parametrize("level", RUNNABLE)
 @pytest.mark.parametrize("name", WRITERS)
-def test_what_is_written_apart_is_the_same_and_leaves_its_neighbours_alone(
+def test_an_output_with_rows_apart_is_the_same_and_leaves_its_neighbours_alone(
     name: str, level: str
 ) -> None:
     assert writes_apart(WRITERS[name])

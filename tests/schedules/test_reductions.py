@@ -64,7 +64,7 @@ def test_nan_and_infinity_come_through(op, level):
 
 
 @pytest.mark.parametrize("level", RUNNABLE)
-def test_what_leads_to_a_reduction_and_follows_it_is_fused(level):
+def test_operators_before_and_after_a_reduction_are_fused(level):
     b = Builder()
     x = b.add("multiply", b.input((4, 6, 21)), b.input((6, 1)))
     x = b.add("tanh", b.add("add", x, b.const(0.25)))
@@ -132,7 +132,7 @@ def test_layer_norm_does_not_cancel(level):
 
 @pytest.mark.parametrize("level", RUNNABLE)
 @pytest.mark.parametrize("op", ["softmax", "layer_norm", "rms_norm"])
-def test_what_leads_to_a_normalisation_is_computed_once(op, level):
+def test_operators_before_a_normalisation_are_computed_once(op, level):
     b = Builder()
     x = b.add("add", b.add("multiply", b.input((3, 4, 21)), b.const(3.0)), b.input((4, 1)))
     if op in PARAMETERS:

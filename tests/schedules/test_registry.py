@@ -1,4 +1,4 @@
-"""Which template computes a workload, and what is refused with which words."""
+"""The template that computes a workload, and the errors for those that no template computes."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ NOBODYS = {
 
 
 @pytest.mark.parametrize("name", NOBODYS)
-def test_what_nobody_computes_is_refused(name):
+def test_a_workload_without_a_template_is_refused(name):
     with pytest.raises(ScheduleError, match="no template computes the workload"):
         spaces(NOBODYS[name], TARGET)
 

@@ -81,7 +81,7 @@ def test_conv3d_has_a_temporary_for_its_padded_input(level):
     compare(run(w, level, [x, kernel]), want, 1e-5)
 
 
-def test_arguments_that_are_no_tensors_are_attributes():
+def test_arguments_that_are_not_tensors_are_attributes():
     w = workload("relax.tril", [Tensor((5, 6))], Tensor((5, 6)), arg1=1)
     (x,) = draw(w)
     compare(run(w, RUNNABLE[-1], [x]), np.tril(x, 1), 0)
@@ -106,7 +106,7 @@ REFUSED: dict[str, Node] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_tvm_cannot_compile_is_refused_in_one_line(name):
+def test_an_operator_that_tvm_cannot_compile_is_refused_in_one_line(name):
     w = Workload((SHAPE,), (False,), (REFUSED[name],))
     with pytest.raises(ScheduleError) as caught:
         instantiate(w, TARGET, default(w, TARGET))

@@ -79,7 +79,7 @@ def test_a_space_with_nothing_else_samples_its_default():
         ({"rows": 4, "order": "up"}, "do not go together"),
     ],
 )
-def test_what_is_not_in_the_space_is_refused(config, message):
+def test_a_schedule_outside_the_space_is_refused(config, message):
     with pytest.raises(ScheduleError, match=f"small.* {message}"):
         SMALL.schedule(config)
 

@@ -190,7 +190,7 @@ class TestCores:
     @pytest.mark.parametrize(
         "text", ["", "max", "200000", "a b", "200000 0", "1 2 3", "-5 100000", "\xff\xfe"]
     )
-    def test_what_makes_no_sense_sets_no_limit(self, files, tmp_path, text):
+    def test_a_senseless_file_sets_no_limit(self, files, tmp_path, text):
         path = tmp_path / "sys/fs/cgroup/cpu.max"
         files({"sys/fs/cgroup/cpu.max": ""})
         path.write_bytes(text.encode("latin-1"))
@@ -222,7 +222,7 @@ def test_threads_without_a_core_are_not_timed(monkeypatch, threads, cores):
 
 
 @pytest.mark.parametrize("accuracy", target.ACCURACIES)
-def test_accuracy_is_no_property_of_the_machine(accuracy):
+def test_accuracy_is_not_a_property_of_the_machine(accuracy):
     asked = replace(SOME, accuracy=accuracy)
     assert asked.machine == SOME
     assert asked.to_json() == SOME.to_json()

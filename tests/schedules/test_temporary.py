@@ -55,13 +55,13 @@ def test_a_folder_lives_as_long_as_its_context(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_that_was_moved_away_stays_there(tmp_path):
+def test_a_folder_that_was_moved_away_stays_there(tmp_path):
     with TemporaryFolder(tmp_path) as folder:
         folder.rename(tmp_path / "kept")
     assert [p.name for p in tmp_path.iterdir()] == ["kept"]
 
 
-def test_what_a_killed_process_left_goes_with_the_next(tmp_path):
+def test_the_next_process_removes_the_folder_of_a_killed_one(tmp_path):
     process, left = holder(tmp_path)
     end(process)
     assert (left / "deep" / "file").exists()
@@ -71,7 +71,7 @@ def test_what_a_killed_process_left_goes_with_the_next(tmp_path):
         assert not left.exists()
 
 
-def test_what_a_living_process_holds_stays(tmp_path):
+def test_the_folder_of_a_living_process_stays(tmp_path):
     process, held = holder(tmp_path)
     try:
         os.kill(process.pid, signal.SIGSTOP)
@@ -106,7 +106,7 @@ def test_nothing_else_is_removed(tmp_path, monkeypatch):
     assert (target / "file").exists()
 
 
-def test_one_that_is_taken_for_abandoned_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+def test_a_folder_removed_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
     lock, taken = temporary._locked, []
 
     def late(path: Path) -> int | None:
@@ -139,6 +139,6 @@ def test_many_at_once(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_where_none_can_be_made(tmp_path):
+def test_no_folder_can_be_made(tmp_path):
     with pytest.raises(OSError, match="No such file"):
         TemporaryFolder(tmp_path / "nowhere")

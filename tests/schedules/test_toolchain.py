@@ -1,4 +1,4 @@
-"""A missing or broken compiler or linker is told in one line."""
+"""A missing or broken compiler or linker is reported in one line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from luthier.schedules.toolchain import find_compiler
 
 @pytest.fixture
 def only(monkeypatch, tmp_path):
-    """A PATH with nothing but the given scripts on it, and no CC."""
+    """A PATH with only the given scripts on it, and no CC."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
@@ -62,7 +62,7 @@ def test_cc_comes_first_then_the_usual_names(only, monkeypatch):
         ("   ", r"\(cc, gcc or clang\)"),
     ],
 )
-def test_no_compiler_is_told_in_one_line(only, monkeypatch, cc, message):
+def test_a_missing_compiler_is_reported_in_one_line(only, monkeypatch, cc, message):
     only()
     monkeypatch.setenv("CC", cc)
     with pytest.raises(ToolchainError, match=message) as caught:
@@ -86,7 +86,7 @@ def test_the_first_complaint_is_passed_on(only, tmp_path, script, complaint):
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_no_program_is_told(only, tmp_path):
+def test_a_compiler_that_is_not_a_program_is_reported(only, tmp_path):
     folder = only(cc="echo cc")
     compiler = find_compiler()
     (folder / "cc").write_text("no script")
@@ -107,7 +107,7 @@ def test_kernels_are_linked_by_any_linker(only, tmp_path, monkeypatch):
     assert (tmp_path / "kernel.so").read_bytes()[:4] == b"\x7fELF"
 
 
-def test_what_cannot_be_linked_is_told_in_one_line(tmp_path):
+def test_a_failed_link_is_reported_in_one_line(tmp_path):
     path = tmp_path / "text.o"
     path.write_text("no object\n")
     with pytest.raises(ToolchainError, match=r"failed: .*text\.o") as caught:

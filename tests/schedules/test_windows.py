@@ -18,7 +18,7 @@ CONVOLUTIONS = {
     "one pixel": conv((1, 1, 1, 1), 1, (1, 1)),
     "one output of a large kernel": conv((1, 5, 7, 3), 9, (5, 7)),
     "a kernel larger than the image": conv((1, 2, 3, 4), 5, (5, 5), pads=(3, 2, 2, 3)),
-    "outputs that see nothing but padding": conv((1, 2, 2, 3), 8, (2, 2), pads=(4, 0, 3, 5)),
+    "outputs that see only padding": conv((1, 2, 2, 3), 8, (2, 2), pads=(4, 0, 3, 5)),
     "a stride beyond the kernel": conv((1, 11, 12, 5), 7, (2, 1), strides=(4, 5)),
     "unlike strides and dilations": conv(
         (2, 12, 13, 3), 10, (3, 2), strides=(1, 3), dilations=(2, 5), pads=(2, 0, 1, 4)
@@ -69,7 +69,7 @@ SEPARABLE = {
     "strides beyond the kernel": separable(
         (1, 11, 15, 3), 7, (2, 1), strides=(4, 5), pads=(0, 1, 1, 2), between="bias_relu"
     ),
-    "outputs that see nothing but padding": separable(
+    "outputs that see only padding": separable(
         (1, 2, 2, 3), 8, (2, 2), pads=(4, 0, 3, 5), between="bias", after="residual"
     ),
     "a window larger than the image": separable(
@@ -135,7 +135,7 @@ def test_maxima_of_pools_keep_nan_and_infinity(level):
 
 
 @pytest.mark.parametrize("level", RUNNABLE)
-def test_weights_that_are_known_only_at_run_are_no_convolution_of_ours(level):
+def test_a_convolution_with_weights_known_only_at_run_is_refused(level):
     with pytest.raises(ScheduleError, match="no template computes"):
         verify(conv((1, 5, 5, 4), 4, (3, 3), constant=False), level)
 

@@ -25,7 +25,7 @@ def test_json_reads_back_as_the_same_workload(after):
         assert hash(again) == hash(workload)
 
 
-def test_json_tells_a_person_what_is_computed():
+def test_json_is_readable():
     data = CONV.to_json()
     assert data["inputs"] == [
         "float32[1,14,14,64]",
@@ -92,7 +92,7 @@ NO_TENSORS = """
 @pytest.mark.parametrize(
     "text", [*NO_TENSORS, "", "float32[ 1]", "float32 [1]", f"int8[{'9' * 99}]"]
 )
-def test_what_is_no_tensor_type_is_refused(text):
+def test_an_invalid_tensor_type_is_refused(text):
     with pytest.raises(LogError, match="is not a tensor type such as") as caught:
         Tensor.parse(text)
     assert "\n" not in str(caught.value)

@@ -166,7 +166,7 @@ def separable(
     between: str = "nothing",
     after: str = "nothing",
 ) -> Workload:
-    """A 1x1 convolution and the depthwise one behind it; ``x`` is (N, H, W, C)."""
+    """A 1x1 convolution and the depthwise one after it; ``x`` is (N, H, W, C)."""
     b = Builder()
     source, weight = b.input(x), b.input((channels, 1, 1, x[3]), constant=True)
     attrs = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1), "groups": 1}

@@ -1,11 +1,11 @@
 """Whether a library is as fast as ``luthier tune`` says, into RESULTS.md.
 
-python -m bench.told                            five models
-python -m bench.told resnet50 --rounds 3 --print
+python -m bench.reported                        five models
+python -m bench.reported resnet50 --rounds 3 --print
 
 ``luthier tune`` times the tuned library in turns with the default one, ``luthier bench`` the
 library alone. Both ways are taken in turns on the same libraries, since the machine's pace changes
-within minutes. Schedules are the defaults, in both: it is the ways of timing that are compared.
+within minutes. Both use the default schedules: only the ways of timing are compared.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from luthier.schedules.target import available_cores
 from luthier.tuning.timed import in_turns
 
 MODELS = ("squeezenet", "resnet50", "mobilenet_v2", "efficientnet_b0", "bert_base_128")
-_HEAD = ("model", "told, ms", "deployed, ms", "deployed / told")
+_HEAD = ("model", "reported, ms", "deployed, ms", "deployed / reported")
 _READING = """\
-*Told* is the time that `luthier tune` would end with, *deployed* the median of `luthier bench` of
-the same library, here with default schedules; their ratio is the median of {rounds} rounds in
+*Reported* is the time that `luthier tune` would end with, *deployed* the median of `luthier bench`
+of the same library, here with default schedules; their ratio is the median of {rounds} rounds in
 turns, and the range."""
 
 console = Console(stderr=True)
@@ -44,12 +44,12 @@ def measured(name: str, path: Path, rounds: int) -> list[str]:
         for folder in (first, second):
             luthier.build(path, folder, log=None)
         inputs = random_inputs(read_model(path).proto, 0)
-        told, deployed = [], []
+        reported, deployed = [], []
         for _ in range(rounds):
-            told.append(in_turns([first, second], inputs, threads).seconds[1] * 1e3)
+            reported.append(in_turns([first, second], inputs, threads).seconds[1] * 1e3)
             deployed.append(luthier.bench(second).median)
-    ratios = tuple(d / t for t, d in zip(told, deployed, strict=True))
-    medians = (f"{statistics.median(times):.2f}" for times in (told, deployed))
+    ratios = tuple(d / t for t, d in zip(reported, deployed, strict=True))
+    medians = (f"{statistics.median(times):.2f}" for times in (reported, deployed))
     cells = [name, *medians, percentages(ratios)]
     console.print(" ".join(cells), highlight=False)
     return cells
@@ -57,7 +57,7 @@ def measured(name: str, path: Path, rounds: int) -> list[str]:
 
 def main() -> None:
     """Measure the models and write the section."""
-    parser = argparse.ArgumentParser(description="The time told beside the time deployed.")
+    parser = argparse.ArgumentParser(description="The reported time beside the deployed one.")
     parser.add_argument("models", nargs="*", default=MODELS)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--print", action="store_true", help="leave RESULTS.md as it is")
@@ -68,8 +68,8 @@ def main() -> None:
     text = f"{text}\n\n{_READING.format(rounds=options.rounds)}"
     print(text)
     if not options.print:
-        command = results.command("bench.told")
-        results.write("told", command, text)
+        command = results.command("bench.reported")
+        results.write("reported", command, text)
 
 
 if __name__ == "__main__":
