@@ -6,8 +6,8 @@ Passes are functions Graph -> Graph. They read one graph and build the next with
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -49,6 +49,15 @@ class Graph:
     def producer(self) -> dict[int, Op]:
         """The operator that computes each value which is neither input nor constant."""
         return self.region.producers
+
+    @cached_property
+    def users(self) -> dict[int, list[Op]]:
+        """The operators that read each value, each once, in order."""
+        users: dict[int, list[Op]] = defaultdict(list)
+        for op in self.ops:
+            for arg in dict.fromkeys(op.reads):
+                users[arg].append(op)
+        return users
 
     @cached_property
     def uses(self) -> Counter[int]:
@@ -126,13 +135,6 @@ class Builder:
             self.producer[value] = self.ops[-1]
         return self._known[key]
 
-    def literal_of(self, value: int) -> float | None:
-        """The number that a ``const`` node holds; None for any other value."""
-        op = self.producer.get(value)
-        if op is None or op.node.op != "const":
-            return None
-        return float(op.node.attr("value"))
-
     def finish(self, outputs: list[tuple[str, int]]) -> Graph:
         """The graph of what the outputs need, values renumbered in order; all inputs stay."""
         return Graph(
@@ -167,6 +169,31 @@ class Rewriter(Builder):
             value = rule(op, new)
             self.at[op.result] = self.add(new) if value is None else value
         return self.finish([(name, self.at[v]) for name, v in self.graph.outputs])
+
+    def reshaped(self, value: int, shape: Sequence[int]) -> int:
+        """The value in another shape; a constant stays one, and two reshapes become one."""
+        if self.values[value].shape == tuple(shape):
+            return value
+        if value in self.constants:
+            return self.constant(self.constants[value].reshape(shape))
+        if above := made_by(self, value, "reshape"):
+            return self.reshaped(above.args[0], shape)
+        return self.emit("reshape", value, out=Tensor(tuple(shape), self.values[value].dtype))
+
+
+def made_by(graph: Graph | Builder, value: int, op: str) -> Node | None:
+    """The node that computes a value, where it is an ``op``."""
+    found = graph.producer.get(value)
+    return found.node if found is not None and found.node.op == op else None
+
+
+def known_number(graph: Graph | Builder, value: int) -> float | None:
+    """A number that is known at build time: a ``const``, or a constant with one element."""
+    array = graph.constants.get(value)
+    if array is not None:
+        return float(array.reshape(())) if array.size == 1 else None
+    const = made_by(graph, value, "const")
+    return None if const is None else float(const.attr("value"))
 
 
 def literal(value: Any, dtype: str) -> Attr:

@@ -14,14 +14,15 @@ import numpy as np
 
 from luthier.schedules import Node, Tensor, node
 
-from ..graph import Graph, Op, Rewriter
+from ..graph import Graph, Op, Rewriter, known_number
 from ..graph.strided import Strided
 from .attention_pattern import Mask, Match, Pattern
 
 
 def fuse_attention(graph: Graph) -> Graph:
     """A graph with ``attention`` in place of the products and the softmax between them."""
-    return _AttentionFusion(graph).run()
+    b = _AttentionFusion(graph)
+    return b.rewrite(b.rule)
 
 
 class _AttentionFusion(Rewriter):
@@ -29,10 +30,7 @@ class _AttentionFusion(Rewriter):
         super().__init__(graph)
         self.pattern = Pattern(graph)
 
-    def run(self) -> Graph:
-        return self.rewrite(self._rule)
-
-    def _rule(self, op: Op, new: Node) -> int | None:
+    def rule(self, op: Op, new: Node) -> int | None:
         """The kernel stands where its result, moved as its users want it, was made."""
         del new  # the pattern is read in the old graph
         chain = self._chain_to(op)
@@ -50,7 +48,7 @@ class _AttentionFusion(Rewriter):
         if chain[0].node.op != "matmul":
             return []
         if self.pattern.alone(op.result):
-            user = self.pattern.users[op.result][0]
+            user = self.graph.users[op.result][0]
             moves = user.node.op in ("reshape", "transpose")
             if moves and self._place([*chain, user]) is not None:
                 return []
@@ -176,7 +174,7 @@ class _AttentionFusion(Rewriter):
 
     def _is_zero(self, value: int) -> bool:
         known = self.constants.get(value)
-        return self.literal_of(value) == 0 if known is None else not np.any(known)
+        return known_number(self, value) == 0 if known is None else not np.any(known)
 
 
 def _moved(view: Strided, node: Node) -> Strided | None:

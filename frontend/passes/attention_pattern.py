@@ -9,7 +9,7 @@ from luthier.schedules import Tensor
 from luthier.schedules.ir.dtype import FLOAT32
 from luthier.schedules.ops.attention_form import COVERED
 
-from ..graph import Graph, Op
+from ..graph import Graph, Op, known_number, made_by
 
 # With fewer rows most lanes of the kernel's vectors would be empty.
 _LEAST_ROWS = 8
@@ -44,15 +44,11 @@ class Pattern:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.users: dict[int, list[Op]] = {}
-        for op in graph.ops:
-            for arg in dict.fromkeys(op.node.args):
-                self.users.setdefault(arg, []).append(op)
-        self.leaves = {value for _, value in graph.outputs}
+        self.leaves = set(graph.region.results)
 
     def alone(self, value: int) -> bool:
         """Whether one operator alone sees the value."""
-        return len(self.users.get(value, [])) == 1 and value not in self.leaves
+        return len(self.graph.users[value]) == 1 and value not in self.leaves
 
     def match(self, product: Op) -> Match | None:
         """What the product of weights and values attends to; None where it is another product."""
@@ -82,15 +78,14 @@ class Pattern:
             return None, False
         if op.node.op == "where":
             condition, zero, kept = op.node.args
-            test = self.graph.producer.get(condition)
-            if test is None or test.node.op != "isnan" or test.node.args != (kept,):
-                return None, False
-            inner = self.graph.producer.get(kept)
-            users = {u.result for u in self.users[kept]}
+            test, inner = made_by(self.graph, condition, "isnan"), self.graph.producer.get(kept)
+            users = {u.result for u in self.graph.users[kept]}
             inside = users == {op.result, condition} and kept not in self.leaves
-            if inner is None or not inside or not self.alone(condition):
+            if test is None or test.args != (kept,) or not self.alone(condition):
                 return None, False
-            fits = self._number(zero) == 0 and inner.node.op == "softmax"
+            if inner is None or not inside:
+                return None, False
+            fits = known_number(self.graph, zero) == 0 and inner.node.op == "softmax"
             fits &= inner.node.out.shape == op.node.out.shape
             return (inner, True) if fits else (None, False)
         return (op, False) if op.node.op == "softmax" else (None, False)
@@ -133,7 +128,7 @@ class Pattern:
     def _chosen(self, op: Op) -> tuple[int, Mask] | None:
         condition, yes, no = op.node.args
         for kept, other, keeps in ((yes, no, True), (no, yes, False)):
-            fill = self._number(other)
+            fill = known_number(self.graph, other)
             if fill is not None and fill <= COVERED:
                 return kept, Mask(condition, fill, keeps)
         return None
@@ -144,7 +139,7 @@ class Pattern:
             return None
         left, right = op.node.args
         for value, factor in ((left, right), (right, left)):
-            number = self._number(factor)
+            number = known_number(self.graph, factor)
             full = self.graph.values[value].shape == op.node.out.shape
             if number is None or not _LEAST_SCALE <= abs(number) <= _MOST_SCALE or not full:
                 continue
@@ -152,11 +147,3 @@ class Pattern:
                 return value, number
             return (value, 1 / number) if factor == right else None
         return None
-
-    def _number(self, value: int) -> float | None:
-        """A known number, as a literal or as a constant with one element."""
-        array = self.graph.constants.get(value)
-        if array is not None:
-            return float(array.reshape(())) if array.size == 1 else None
-        op = self.graph.producer.get(value)
-        return None if op is None or op.node.op != "const" else float(op.node.attr("value"))

@@ -93,23 +93,13 @@ class _Layout(Rewriter):
             self.order[old] = order
         self.at[old] = value
 
-    def _reshaped(self, value: int, shape: Sequence[int]) -> int:
-        if value in self.constants:
-            return self.constant(self.constants[value].reshape(shape))
-        if self.values[value].shape == tuple(shape):
-            return value
-        base = self.producer.get(value)
-        if base is not None and base.node.op == "reshape":
-            return self._reshaped(base.node.args[0], shape)
-        return self.emit("reshape", value, out=Tensor(tuple(shape), self.values[value].dtype))
-
     def _moved(self, value: int, axes: Order) -> int:
         """A real transpose, unless a view or a constant does."""
         shape = self.values[value].shape
         if value in self.constants:
             return self.constant(self.constants[value].transpose(axes))
         if is_view(shape, axes):
-            return self._reshaped(value, permuted(shape, axes))
+            return self.reshaped(value, permuted(shape, axes))
         return self.emit("transpose", value, axes=axes)
 
     def _plain(self, old: int) -> int:
@@ -124,7 +114,7 @@ class _Layout(Rewriter):
         extra = len(order) - len(held)
         if extra:
             shape = self.values[value].shape
-            value = self._reshaped(value, (1,) * extra + shape)
+            value = self.reshaped(value, (1,) * extra + shape)
             held = (*range(extra), *(h + extra for h in held))
         back = inverse(order)
         return self._moved(value, tuple(held[b] for b in back))
@@ -220,7 +210,7 @@ class _Layout(Rewriter):
         for i, size in enumerate(out.shape):  # a one goes after the dimension before it
             if size == 1:
                 arranged.insert(arranged.index(i - 1) + 1 if i else 0, i)
-        value = self._reshaped(value, permuted(out.shape, arranged))
+        value = self.reshaped(value, permuted(out.shape, arranged))
         self._hold(op.result, value, inverse(tuple(arranged)))
 
 

@@ -32,7 +32,8 @@ _LARGE_TERM, _SHARE_OF_LARGE, _SHARE = 64.0, 2.0**-4, 2.0**-16
 
 def fold_scales(graph: Graph) -> Graph:
     """Multiply weights by what scales their product; see the module's text."""
-    return _ScaleFolding(graph).run()
+    b = _ScaleFolding(graph)
+    return b.rewrite(b.rule)
 
 
 class _ScaleFolding(Rewriter):
@@ -40,10 +41,7 @@ class _ScaleFolding(Rewriter):
         super().__init__(graph)
         self.readers: Counter[int] = Counter()  # of new values, in the old graph
 
-    def run(self) -> Graph:
-        return self.rewrite(self._rule)
-
-    def _rule(self, op: Op, node: Node) -> int:
+    def rule(self, op: Op, node: Node) -> int:
         folded = self._folded(node)
         value = self.add(node) if folded is None else folded
         self.readers[value] += self.graph.uses[op.result]
