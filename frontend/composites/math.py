@@ -54,11 +54,10 @@ def matmul(t: Emitter, a: int, b: int) -> int:
     return t.reshape(y, shape)
 
 
-def variance(t: Emitter, x: int, axes: tuple[int, ...], keepdims: bool) -> int:
-    """Mean squared distance from the mean."""
-    centred = t.emit("subtract", x, t.emit("mean", x, axes=axes, keepdims=True))
-    square = t.emit("multiply", centred, centred)
-    return t.emit("mean", square, axes=axes, keepdims=keepdims)
+def variance(t: Emitter, x: int, axes: Iterable[int] | None, keepdims: bool) -> int:
+    """Mean squared distance from the mean; ``axes`` as of ``reduce``."""
+    centred = t.emit("subtract", x, reduce(t, "mean", x, axes, keepdims=True))
+    return reduce(t, "mean", t.emit("multiply", centred, centred), axes, keepdims)
 
 
 def prelu(t: Emitter, x: int, slope: int) -> int:

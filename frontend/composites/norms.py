@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..graph.emitter import Emitter
+from . import math
 
 
 def batch_norm(
@@ -33,8 +34,7 @@ def batch_norm(
 def _standardise(t: Emitter, x: int, axes: tuple[int, ...], epsilon: float) -> int:
     """Mean zero and variance one over ``axes``."""
     centred = t.emit("subtract", x, t.emit("mean", x, axes=axes, keepdims=True))
-    square = t.emit("multiply", centred, centred)
-    variance = t.emit("mean", square, axes=axes, keepdims=True)
+    variance = math.variance(t, x, axes, keepdims=True)
     scale = t.emit("rsqrt", t.emit("add", variance, t.scalar(epsilon, x)))
     return t.emit("multiply", centred, scale)
 

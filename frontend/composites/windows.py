@@ -38,6 +38,11 @@ class Window:
         """Its attributes in the graph, but for the kernel's sizes."""
         return {"strides": self.strides, "pads": self.pads, "dilations": self.dilations}
 
+    @property
+    def spans(self) -> tuple[int, ...]:
+        """What the dilated kernel reaches."""
+        return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True))
+
     def as_row(self) -> Window:
         """The same over one row of an image."""
         before, after = self.pads
@@ -68,13 +73,8 @@ def conv(t: Emitter, x: int, w: int, window: Window, groups: int) -> int:
     if rank == 3:
         out = (t.shape(x)[0], t.shape(w)[0], *window.places(t.shape(x)[2:]))
         return _conv3d(t, "relax.nn.conv3d", x, w, window, groups, out)
-    y = t.emit(
-        "conv2d",
-        t.transpose(x, TO_NHWC),
-        t.transpose(w, TO_NHWC),
-        groups=groups,
-        **window.geometry,
-    )
+    last = (t.transpose(value, TO_NHWC) for value in (x, w))
+    y = t.emit("conv2d", *last, groups=groups, **window.geometry)
     return t.transpose(y, TO_NCHW)
 
 
@@ -86,34 +86,22 @@ def conv_transpose(
     if rank == 1:
         rows = _with_row(t, x), _with_row(t, w)
         return _without_row(t, conv_transpose(t, *rows, window.as_row(), groups, (0, *more)))
-    sizes = t.shape(x)[2:]
-    out = (
-        t.shape(x)[0],
-        t.shape(w)[1] * groups,
-        *(
-            (d - 1) * s + (k - 1) * dilation + 1 - a - b + m
-            for d, s, k, dilation, a, b, m in zip(
-                sizes,
-                window.strides,
-                window.kernel,
-                window.dilations,
-                window.pads[:rank],
-                window.pads[rank:],
-                more,
-                strict=True,
-            )
-        ),
+    n, _, *sizes = t.shape(x)
+    strides, pads = window.strides, window.pads
+    found = (
+        (d - 1) * s + span - a - b + m
+        for d, s, span, a, b, m in zip(
+            sizes, strides, window.spans, pads[:rank], pads[rank:], more, strict=True
+        )
     )
+    out = (n, t.shape(w)[1] * groups, *found)
     if rank == 3:
-        return _conv3d(t, "relax.nn.conv3d_transpose", x, w, window, groups, out, tuple(more))
-    y = t.emit(
-        "conv2d_transpose",
-        t.transpose(x, TO_NHWC),
-        t.transpose(w, TO_NHWC),
-        out=_channels_last(Tensor(out, t.dtype(x))),
-        groups=groups,
-        **window.geometry,
-    )
+        return _conv3d(
+            t, "relax.nn.conv3d_transpose", x, w, window, groups, out, output_padding=tuple(more)
+        )
+    last = (t.transpose(value, TO_NHWC) for value in (x, w))
+    moved = _channels_last(Tensor(out, t.dtype(x)))
+    y = t.emit("conv2d_transpose", *last, out=moved, groups=groups, **window.geometry)
     return t.transpose(y, TO_NCHW)
 
 
@@ -125,11 +113,10 @@ def _conv3d(
     window: Window,
     groups: int,
     out: tuple[int, ...],
-    more: tuple[int, ...] | None = None,
+    **more: tuple[int, ...],
 ) -> int:
     """Left to Relax."""
-    transposed = more is not None
-    extra = {} if more is None else {"output_padding": more}
+    transposed = "output_padding" in more
     return t.emit(
         op,
         x,
@@ -143,7 +130,7 @@ def _conv3d(
         data_layout="NCDHW",
         kernel_layout="IODHW" if transposed else "OIDHW",
         out_layout="NCDHW",
-        **extra,
+        **more,
     )
 
 
@@ -236,12 +223,11 @@ def _max_pool3d(t: Emitter, x: int, window: Window, out: tuple[int, ...]) -> int
 
 def _overhangs(x: Tensor, out: Tensor, window: Window) -> bool:
     """Whether a window reaches beyond the padding."""
-    for i in (0, 1):
-        span = window.dilations[i] * (window.kernel[i] - 1) + 1
-        reach = (out.shape[1 + i] - 1) * window.strides[i] + span
-        if reach > x.shape[1 + i] + window.pads[i] + window.pads[2 + i]:
-            return True
-    return False
+    return any(
+        (out.shape[1 + i] - 1) * window.strides[i] + window.spans[i]
+        > x.shape[1 + i] + window.pads[i] + window.pads[2 + i]
+        for i in (0, 1)
+    )
 
 
 def _with_row(t: Emitter, x: int) -> int:
