@@ -7,6 +7,8 @@ ONNX Runtime's choice depends on the row's length.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from ..graph.emitter import Emitter
@@ -30,16 +32,13 @@ def _indices(t: Emitter, x: int, axis: int) -> int:
     return t.constant(np.arange(shape[axis], dtype=np.int32).reshape(shape))
 
 
-def _arg_reduction(op: str) -> Operator:
-    def convert(node: OnnxNode) -> int:
-        t, axis = node.t, _axis(node, 0)
-        place = _place(t, node.x, axis, op, last=bool(node.attr("select_last_index", 0)))
-        index = t.cast(place, "int64")
-        if node.attr("keepdims", 1):
-            return index
-        return t.reshape(index, [d for i, d in enumerate(node.shape) if i != axis])
-
-    return Operator(convert)
+def _arg_reduction(op: str, node: OnnxNode) -> int:
+    t, axis = node.t, _axis(node, 0)
+    place = _place(t, node.x, axis, op, last=bool(node.attr("select_last_index", 0)))
+    index = t.cast(place, "int64")
+    if node.attr("keepdims", 1):
+        return index
+    return t.reshape(index, [d for i, d in enumerate(node.shape) if i != axis])
 
 
 def _hardmax(node: OnnxNode) -> int:
@@ -64,7 +63,7 @@ def _axis(node: OnnxNode, default: int) -> int:
 
 
 OPERATORS: dict[str, Operator] = {
-    "ArgMax": _arg_reduction("max"),
-    "ArgMin": _arg_reduction("min"),
+    "ArgMax": Operator(partial(_arg_reduction, "max")),
+    "ArgMin": Operator(partial(_arg_reduction, "min")),
     "Hardmax": Operator(_hardmax),
 }

@@ -24,20 +24,18 @@ from .operators import BUILD_TIME, SUPPORTED
 from .opset import is_onnx, opset_of
 from .shapes import corrected, inferred
 
-FOLDABLE = frozenset(
-    """
-        Shape Size Constant Identity Gather GatherElements GatherND Concat Cast CastLike
-        Unsqueeze Squeeze Slice Split Add Sub Mul Div Mod Neg Abs Min Max Floor Ceil Sqrt Pow
-        Reciprocal Reshape Flatten Equal Less LessOrEqual Greater GreaterOrEqual And Or Not
-        Xor Where Expand ConstantOfShape Range Tile Transpose ReduceProd ReduceSum ReduceMax
-        ReduceMin ReduceMean Sign NonZero ScatterND ScatterElements Trilu CumSum OneHot
-        EyeLike Sum Compress Unique TopK
-    """.split()
-)
 _ARITHMETIC = frozenset(
     """
         Add Sub Mul Div Mod Neg Abs Min Max Floor Ceil Sqrt Pow Reciprocal Sign Cast CastLike Sum
         CumSum ReduceProd ReduceSum ReduceMax ReduceMin ReduceMean
+    """.split()
+)
+FOLDABLE = _ARITHMETIC | frozenset(
+    """
+        Shape Size Constant Identity Gather GatherElements GatherND Concat Unsqueeze Squeeze Slice
+        Split Reshape Flatten Equal Less LessOrEqual Greater GreaterOrEqual And Or Not Xor Where
+        Expand ConstantOfShape Range Tile Transpose NonZero ScatterND ScatterElements Trilu OneHot
+        EyeLike Compress Unique TopK
     """.split()
 )
 _SHAPED_BY_VALUES = ("NonZero", "Compress", "Unique")
@@ -179,7 +177,7 @@ def _fold_node(
     if not is_onnx(node.domain) or node.op_type in _WINDOWS:
         return None
     if all(t is not None and t.size == 0 for t in outputs.values()):
-        return {o: _empty(types[o]) for o in outputs}
+        return {o: _stand_in(types[o]) for o in outputs}
     inputs = {name for name in node.input if name}
     arrays = {name: known[name] for name in inputs if name in known}
     by_type = _BY_TYPE.get(node.op_type, ())
@@ -203,10 +201,6 @@ def _stand_in(tensor: _Type) -> Array:
     """An array of a type, which takes no memory."""
     dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
     return np.broadcast_to(np.zeros((), dtype), tensor.shape)
-
-
-def _empty(tensor: _Type) -> Array:
-    return np.zeros(tensor.shape, helper.tensor_dtype_to_np_dtype(tensor.elem_type))
 
 
 def _drop_empty_parts(
@@ -235,7 +229,7 @@ def _split_without(
     axis = attrs.get("axis", 0)
     parts = [o for o in node.output if o not in empty]
     sizes = np.asarray([types[o].shape[axis] for o in parts], np.int64)
-    made = {name: _empty(types[name]) for name in empty}
+    made = {name: _stand_in(types[name]) for name in empty}
     if len(parts) == 1:
         node.CopyFrom(helper.make_node("Identity", node.input[:1], parts, node.name))
     elif opset < 13:

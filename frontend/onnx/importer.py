@@ -16,7 +16,7 @@ from ..graph.emitter import Emitter
 from ..messages import one_line
 from .declared import check_inferred
 from .element_types import dtype_name
-from .node import OnnxNode, Operator, Values
+from .node import OnnxNode
 from .operators import OPERATORS
 from .opset import opset_of
 
@@ -78,21 +78,18 @@ def _converted(
 ) -> Sequence[int]:
     """The node's results."""
     operator = OPERATORS[node.op_type]
-    halves = operator.in_steps and any(_is_half(t, x) for x in inputs)
+    halves = operator.in_steps and any(x is not None and t.dtype(x) == "float16" for x in inputs)
     if halves:
         inputs = [_widened(t, x) for x in inputs]
     attrs = {a.name: _attribute(a) for a in node.attribute}
     seen = OnnxNode(t, inputs, attrs, len(node.output), opset)
-    _check(operator, seen)
-    results = _several(operator.convert(seen))
+    if operator.of_floats and not seen.element.is_float:
+        raise seen.unsupported(f"an input of {seen.dtype}")
+    found = operator.convert(seen)
+    results = [found] if isinstance(found, int) else found
     if len(results) < len(node.output):
         raise seen.unsupported(f"its result '{node.output[len(results)]}'")
     return [_narrowed(t, x) for x in results] if halves else results
-
-
-def _check(operator: Operator, node: OnnxNode) -> None:
-    if operator.of_floats and not node.element.is_float:
-        raise node.unsupported(f"an input of {node.dtype}")
 
 
 def _attribute(attribute: onnx.AttributeProto) -> Any:
@@ -101,19 +98,11 @@ def _attribute(attribute: onnx.AttributeProto) -> Any:
     return value if isinstance(value, _SINGLE) else tuple(value)
 
 
-def _several(values: Values) -> Sequence[int]:
-    return [values] if isinstance(values, int) else values
-
-
 # float16 operators of several steps are in float32, and the result is rounded once.
 
 
-def _is_half(t: Emitter, x: int | None) -> bool:
-    return x is not None and t.dtype(x) == "float16"
-
-
 def _widened(t: Emitter, x: int | None) -> int | None:
-    if x is None or not _is_half(t, x):
+    if x is None or t.dtype(x) != "float16":
         return x
     known = t.known(x)  # which stays known: it may be needed at build time
     return t.cast(x, "float32") if known is None else t.constant(known.astype("float32"))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import BinaryIO
 
@@ -112,16 +113,13 @@ def tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
     """All tensors of a model, those of its functions and of graphs inside nodes too."""
     yield from _tensors(model.graph)
     for function in model.functions:
-        yield from _tensors_in(function.node)
+        yield from _tensors(function)
 
 
-def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
-    yield from graph.initializer
-    yield from _tensors_in(graph.node)
-
-
-def _tensors_in(nodes: Iterable[onnx.NodeProto]) -> Iterator[TensorProto]:
-    for node in nodes:
+def _tensors(body: onnx.GraphProto | onnx.FunctionProto) -> Iterator[TensorProto]:
+    if isinstance(body, onnx.GraphProto):
+        yield from body.initializer
+    for node in body.node:
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 yield attribute.t
@@ -136,8 +134,7 @@ def proto_digest(model: onnx.ModelProto) -> str:
     """
     if model.ByteSize() < _MOST_SERIALISED:
         return hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
-    light = onnx.ModelProto()
-    light.CopyFrom(model)
+    light = deepcopy(model)
     for tensor in tensors(light):
         tensor.ClearField("raw_data")
     digest = hashlib.sha256(light.SerializeToString(deterministic=True))

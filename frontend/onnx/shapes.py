@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
 from ..composites.windows import Window
+from ..graph.emitter import MOST_ELEMENTS
 from .equation import EquationError, parse
 from .opset import is_onnx
 from .resize import scaled_size
@@ -22,7 +25,6 @@ _UNKNOWN = "luthier.unknown"
 # Of these it does not know the shape, or not always; of those, not the type either.
 UNTYPED = frozenset(["MeanVarianceNormalization"])
 _UNSHAPED = UNTYPED | {"GroupNormalization", "Slice"}
-_FARTHEST = 2**31 - 1
 _LONGEST = 1 << 16
 
 
@@ -44,8 +46,7 @@ def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
     }
     if not skipped:
         return onnx.shape_inference.infer_shapes(told, data_prop=True)
-    own = onnx.ModelProto()
-    own.CopyFrom(told)
+    own = deepcopy(told)
     own.opset_import.add(domain=_UNKNOWN, version=1)
     found = {v.name: v for v in (*plain.graph.value_info, *plain.graph.output)}
     for output in own.graph.output:
@@ -67,8 +68,7 @@ def told_otherwise(
     others = {i: other for i, n in nodes if n.op_type in operators and (other := _of_same_shape(n))}
     if not others:
         return model
-    own = onnx.ModelProto()
-    own.CopyFrom(model)
+    own = deepcopy(model)
     for i, other in others.items():
         own.graph.node[i].CopyFrom(other)
     return own
@@ -107,7 +107,7 @@ def _hangs(node: onnx.NodeProto, known: Mapping[str, onnx.TensorProto]) -> bool:
     if tensor is None:
         return True
     steps = numpy_helper.to_array(tensor)
-    return bool(np.any((steps < -_FARTHEST) | (steps > _FARTHEST)))
+    return bool(np.any((steps < -MOST_ELEMENTS) | (steps > MOST_ELEMENTS)))
 
 
 def corrected(
@@ -164,25 +164,17 @@ def _resized(
     return shape if min(shape) >= 0 else None
 
 
-def _pooled(x: _Shape, attrs: Mapping[str, object]) -> list[int] | None:
+def _pooled(x: _Shape, attrs: Mapping[str, Any]) -> list[int] | None:
     """A last window that begins in the padding or beyond does not count."""
     count = len(x) - 2
-    ones, zeros = [1] * count, [0] * 2 * count
+    ones, zeros = (1,) * count, (0,) * 2 * count
     if attrs.get("auto_pad", b"NOTSET") != b"NOTSET" or count < 1:
         return None
-    numbers = [
-        [int(n) for n in attrs.get(name) or default]  # type: ignore[attr-defined]
-        for name, default in (
-            ("kernel_shape", []),
-            ("strides", ones),
-            ("dilations", ones),
-            ("pads", zeros),
-        )
-    ]
-    kernel, strides, dilations, pads = numbers
+    defaults = {"kernel_shape": (), "strides": ones, "dilations": ones, "pads": zeros}
+    kernel, strides, dilations, pads = (tuple(attrs.get(n) or d) for n, d in defaults.items())
     fits = len(kernel) == len(strides) == len(dilations) == count and len(pads) == 2 * count
     if not fits or min(*kernel, *strides, *dilations) < 1:
         return None
-    window = Window(tuple(kernel), tuple(strides), tuple(dilations), tuple(pads))
+    window = Window(kernel, strides, dilations, pads)
     shape = [*x[:2], *window.places(x[2:], ceil=True)]
     return shape if min(shape) >= 1 else None

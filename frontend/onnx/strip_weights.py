@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from copy import deepcopy
 
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -134,10 +135,9 @@ def _constant_tensor(node: onnx.NodeProto) -> TensorProto | None:
 
 def _array(tensor: TensorProto, what: str) -> Array:
     try:
-        array = numpy_helper.to_array(tensor)
+        return numpy_helper.to_array(tensor)
     except Exception as error:
         raise ModelError(f"{what} has data that does not fit its shape") from error
-    return array
 
 
 def _without_old_group_norms(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -202,8 +202,7 @@ def _check_attributes(model: onnx.ModelProto) -> None:
 
 def _check(model: onnx.ModelProto, says_opset: bool) -> None:
     """Raise ModelError for what breaks the standard's rules on operators, types and shapes."""
-    checked = onnx.ModelProto()
-    checked.CopyFrom(model)
+    checked = deepcopy(model)
     _name_nodes(checked)
     for output in checked.graph.output:
         if output.type.HasField("tensor_type"):  # the checker insists on a shape, others do not

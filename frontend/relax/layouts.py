@@ -94,11 +94,13 @@ def _gather_elements(t: Translation, call: Any) -> int:
 
 
 def _gather_nd(t: Translation, call: Any) -> int:
-    return indexing.gather_nd(t, *t.args(call), int(call.attrs.batch_dims))
+    x, indices = t.args(call)
+    return indexing.gather_nd(t, x, indices, int(call.attrs.batch_dims))
 
 
 def _scatter_nd(t: Translation, call: Any) -> int:
-    return indexing.scatter_nd(t, *t.args(call), str(call.attrs.reduction))
+    x, indices, updates = t.args(call)
+    return indexing.scatter_nd(t, x, indices, updates, str(call.attrs.reduction))
 
 
 def _grid_sample(t: Translation, call: Any) -> int:
