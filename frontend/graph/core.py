@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luthier.schedules import Node, Tensor, node, ops
-from luthier.schedules.ir.core import Region, numbering
+from luthier.schedules.ir.core import Region, listing, numbering
 from luthier.schedules.ir.workload import Attr, Op
 
 Array = NDArray[Any]
@@ -77,6 +77,15 @@ class Graph:
             ops=region.renumbered(number).statements,
         )
 
+    def __str__(self) -> str:
+        """A line for each value, and for each output what it is.
+
+        ``%3 = conv2d(%0, %2) groups=1 ... : float32[1,8,8,16]  # Conv 'first'``
+        """
+        inputs = (f"%{v} = input {name!r}: {self.values[v]}" for name, v in self.inputs)
+        constants = (f"%{v} = constant: {self.values[v]}" for v in sorted(self.constants))
+        return listing(f"graph {self.name}", (*inputs, *constants), self.region, self.outputs)
+
 
 def _values(named: tuple[tuple[str, int], ...]) -> tuple[int, ...]:
     return tuple(value for _, value in named)
@@ -122,7 +131,7 @@ class Builder:
         return self.emit("const", out=Tensor((), dtype), value=literal(value, dtype))
 
     def emit(self, op: str, *args: int, out: Tensor | None = None, **attrs: Attr) -> int:
-        """The value of an operator; ``out`` is needed where the operator cannot tell it."""
+        """The value of an operator; ``out`` is needed where the operator does not infer it."""
         tensor = out or ops.OPERATORS[op].infer([self.values[a] for a in args], attrs)
         return self.add(node(op, args, tensor, **attrs))
 
@@ -137,15 +146,9 @@ class Builder:
 
     def finish(self, outputs: list[tuple[str, int]]) -> Graph:
         """The graph of what the outputs need, values renumbered in order; all inputs stay."""
-        return Graph(
-            self.name,
-            tuple(self.values),
-            tuple(self.inputs),
-            tuple(outputs),
-            self.constants,
-            tuple(self.ops),
-            self.given,
-        ).compact()
+        values, inputs, ops = tuple(self.values), tuple(self.inputs), tuple(self.ops)
+        graph = Graph(self.name, values, inputs, tuple(outputs), self.constants, ops, self.given)
+        return graph.compact()
 
 
 class Rewriter(Builder):

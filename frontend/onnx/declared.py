@@ -1,4 +1,4 @@
-"""The shapes that we compute against those that the model and ONNX's inference tell.
+"""The shapes that we compute against those that the model and ONNX's inference give.
 
 Two that differ mean that one is wrong; nothing is built of either.
 """
@@ -44,7 +44,7 @@ def _inferred(light: onnx.ModelProto, name: str) -> list[int | None] | None:
 
 
 def check_inferred(label: str, info: onnx.ValueInfoProto, ours: Tensor) -> None:
-    """Raise ModelError where a node's result has another shape or type than ONNX's inference tells.
+    """Raise ModelError where a node's result has another shape or type than ONNX's inference.
 
     What no inference knows is not compared.
     """

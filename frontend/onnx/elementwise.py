@@ -24,24 +24,23 @@ _SAME = {
     "Sigmoid": "sigmoid", "Sign": "sign", "Sin": "sin", "Sinh": "sinh", "Sqrt": "sqrt",
     "Sub": "subtract", "Tan": "tan", "Tanh": "tanh", "Where": "where", "Xor": "logical_xor",
 }  # fmt: skip
+# Clip's bounds: where they are given, and where they bound nothing.
+_ENDS = ((1, "min", -math.inf), (2, "max", math.inf))
 # Selu's, which keep means and variances (Klambauer et al. 2017).
 _ALPHA, _GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
 
 
 def _clip(node: OnnxNode) -> int:
     """Bounds are attributes until operator set 11, inputs since; NaN is not a bound."""
-    lowest, largest = _limits(node)
     ends = []
-    for i, name in enumerate(("min", "max")):
-        value = node.input(1 + i)
+    for (index, name, free), default in zip(_ENDS, _limits(node), strict=True):
+        value = node.input(index)
         if value is not None and node.t.known(value) is None:
             return _clip_at_run_time(node)
-        found = node.setting(name, 1 + i)
-        default = lowest if name == "min" else largest
+        found = node.setting(name, index)
         number = default if found is None else found.item()
         if number > np.iinfo("int64").max and node.dtype == "uint64":  # no literal of TVM's
             return _clip_at_run_time(node)
-        free = -math.inf if name == "min" else math.inf
         ends.append(free if number != number else number)
     return composite.clip(node.t, node.x, *ends)
 

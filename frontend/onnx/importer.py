@@ -29,7 +29,7 @@ def to_graph(model: onnx.ModelProto, weights: Mapping[str, Array]) -> Graph:
     Graph inputs that ``weights`` names are constants. Raises ModelError or UnsupportedOperator.
     """
     t = Emitter(model.graph.name)
-    t.builder.given = sum(array.nbytes for array in weights.values())
+    t.given = sum(array.nbytes for array in weights.values())
     values: dict[str, int] = {}
     for info in model.graph.input:
         given = weights.get(info.name)
@@ -44,7 +44,7 @@ def to_graph(model: onnx.ModelProto, weights: Mapping[str, Array]) -> Graph:
         return values[name] if name else None
 
     for node in model.graph.node:
-        t.about(node.name)
+        t.source = node.name
         try:
             results = _converted(t, node, [value(name) for name in node.input], opset)
         except LuthierError:
@@ -57,14 +57,14 @@ def to_graph(model: onnx.ModelProto, weights: Mapping[str, Array]) -> Graph:
             values[name] = result
             if name in inferred:
                 check_inferred(node.name, inferred[name], t.type(result))
-    t.about("the outputs")
+    t.source = "the outputs"
     outputs = []
     for output in model.graph.output:
         found = value(output.name)
         assert found is not None
         t.check_elements(found)
         outputs.append((output.name, found))
-    return t.builder.finish(outputs)
+    return t.finish(outputs)
 
 
 def _type(info: onnx.ValueInfoProto) -> Tensor:

@@ -27,8 +27,6 @@ from .functions import MOST_BYTES, MOST_TIMES
 
 _MOST_SERIALISED = 2**31  # bytes that protobuf can write
 
-_State = tuple[int, int, int, int]
-
 
 class ModelFile:
     """An open model file. ``digest`` is the SHA-256 of all that was read so far, in hex."""
@@ -143,7 +141,7 @@ def proto_digest(model: onnx.ModelProto) -> str:
     return digest.hexdigest()
 
 
-def _state(status: os.stat_result) -> _State:
+def _state(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 

@@ -70,11 +70,6 @@ def _group_normalization(node: OnnxNode) -> int:
     return _normalize_groups(node, groups)
 
 
-def _instance_normalization(node: OnnxNode) -> int:
-    """A group a channel (Ulyanov et al. 2016)."""
-    return _normalize_groups(node, node.shape[1])
-
-
 def _normalize_groups(node: OnnxNode, groups: int) -> int:
     scale, shift = (node.t.cast(node.given(i), node.wide) for i in (1, 2))
     x = node.t.cast(node.x, node.wide)
@@ -115,7 +110,8 @@ def _mean_variance_normalization(node: OnnxNode) -> int:
 OPERATORS: dict[str, Operator] = {
     "BatchNormalization": Operator(_batch_normalization),
     "GroupNormalization": Operator(_group_normalization),
-    "InstanceNormalization": Operator(_instance_normalization),
+    # A group a channel (Ulyanov et al. 2016).
+    "InstanceNormalization": Operator(lambda node: _normalize_groups(node, node.shape[1])),
     "LRN": Operator(_local_response_normalization, in_steps=True),
     "LayerNormalization": Operator(_layer_normalization),
     "LogSoftmax": Operator(partial(_softmax, "log_softmax")),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from . import (
-    arg,
     einsum,
     elementwise,
     indexing,
@@ -21,7 +20,7 @@ from . import (
 from .node import Operator
 
 _FAMILIES = (
-    arg, einsum, elementwise, indexing, math, movement, norms, quantization, reduce, resize,
+    einsum, elementwise, indexing, math, movement, norms, quantization, reduce, resize,
     shaping, windows,
 )  # fmt: skip
 OPERATORS: Mapping[str, Operator] = {

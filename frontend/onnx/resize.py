@@ -26,7 +26,7 @@ _TIE = 1e-6
 
 _MODES = ("nearest", "linear", "cubic")
 _ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil", "simple")
-# Beyond this float32 does not tell places apart.
+# Beyond this float32 does not distinguish places.
 _LONGEST = 1 << 24
 # A window of more elements than this is a product with a matrix, of so many elements at most.
 _WINDOW, _MATRIX = 32, 1 << 24

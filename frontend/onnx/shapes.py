@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 
 from ..composites.windows import Window
 from ..graph.emitter import MOST_ELEMENTS
-from .equation import EquationError, parse
+from .einsum import EquationError, parse
 from .opset import is_onnx
 from .resize import scaled_size
 
@@ -35,8 +35,8 @@ def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
     longer than any shape, and of a Slice whose steps are not known to be small.
     """
     known = {t.name: t for t in model.graph.initializer}
-    told = told_otherwise(model)
-    plain = onnx.shape_inference.infer_shapes(told)
+    other = with_stand_ins(model)
+    plain = onnx.shape_inference.infer_shapes(other)
     long = _long_lists(plain)
     skipped = {
         output
@@ -45,8 +45,8 @@ def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
         for output in node.output
     }
     if not skipped:
-        return onnx.shape_inference.infer_shapes(told, data_prop=True)
-    own = deepcopy(told)
+        return onnx.shape_inference.infer_shapes(other, data_prop=True)
+    own = deepcopy(other)
     own.opset_import.add(domain=_UNKNOWN, version=1)
     found = {v.name: v for v in (*plain.graph.value_info, *plain.graph.output)}
     for output in own.graph.output:
@@ -60,7 +60,7 @@ def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
     return onnx.shape_inference.infer_shapes(own, data_prop=True)
 
 
-def told_otherwise(
+def with_stand_ins(
     model: onnx.ModelProto, operators: Collection[str] = _UNSHAPED
 ) -> onnx.ModelProto:
     """The model with other nodes of the same shapes, where inference does not know a node's."""
@@ -92,12 +92,10 @@ def _of_same_shape(node: onnx.NodeProto) -> onnx.NodeProto | None:
 def _long_lists(model: onnx.ModelProto) -> set[str]:
     """The tensors of one dimension that have more elements than any shape."""
     graph = model.graph
-    found = {t.name for t in graph.initializer if len(t.dims) == 1 and t.dims[0] > _LONGEST}
-    for info in (*graph.input, *graph.value_info, *graph.output):
-        dims = info.type.tensor_type.shape.dim
-        if len(dims) == 1 and dims[0].dim_value > _LONGEST:
-            found.add(info.name)
-    return found
+    infos = (*graph.input, *graph.value_info, *graph.output)
+    shapes = [(v.name, [d.dim_value for d in v.type.tensor_type.shape.dim]) for v in infos]
+    shapes += [(t.name, list(t.dims)) for t in graph.initializer]
+    return {name for name, dims in shapes if len(dims) == 1 and dims[0] > _LONGEST}
 
 
 def _hangs(node: onnx.NodeProto, known: Mapping[str, onnx.TensorProto]) -> bool:

@@ -1,4 +1,4 @@
-"""ONNX operators that change or tell shapes, and those that make constants."""
+"""ONNX operators that change or return shapes, and those that make constants."""
 
 from __future__ import annotations
 

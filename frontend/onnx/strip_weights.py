@@ -21,7 +21,7 @@ from .fold_shapes import FOLDABLE, fold_shapes
 from .functions import local_functions_expanded, operators_expanded, spelled_operators
 from .operators import BUILD_TIME, SUPPORTED
 from .opset import is_onnx, node_label, opset_of
-from .shapes import UNTYPED, told_otherwise
+from .shapes import UNTYPED, with_stand_ins
 from .unsupported import check_operators
 
 # Larger initializers become inputs of what is left; smaller ones may be shapes, axes, ...
@@ -218,7 +218,7 @@ def _check(model: onnx.ModelProto, says_opset: bool) -> None:
     _open_outputs(checked.graph)
     try:
         onnx.shape_inference.infer_shapes(
-            told_otherwise(checked, UNTYPED), check_type=True, strict_mode=True
+            with_stand_ins(checked, UNTYPED), check_type=True, strict_mode=True
         )
     except Exception as error:
         found = _INFERENCE_ERROR.findall(str(error))

@@ -74,7 +74,7 @@ def _mode(node: OnnxNode) -> str:
 
 
 def _window(node: OnnxNode, weights: tuple[int, ...] | None) -> Window:
-    """Without padding; raises where an attribute is no such number, or they are too few or many.
+    """Without padding; raises for numbers that are out of range, too few or too many.
 
     ``weights`` are the sizes of a convolution's kernel.
     """
@@ -140,7 +140,7 @@ def _padded(node: OnnxNode, window: Window, mode: str, *, ceil: bool) -> Window:
 def _transposed_padding(
     node: OnnxNode, window: Window, mode: str
 ) -> tuple[Window, tuple[int, ...]]:
-    """``output_shape``, or ``auto_pad``'s input times stride, tell how much is cut off.
+    """``output_shape``, or ``auto_pad``'s input times stride, decide how much is cut off.
 
     Also gives how many elements there are at the end that no window of the input reaches.
     """
@@ -158,7 +158,10 @@ def _transposed_padding(
         pads = tuple(node.attrs.get("pads") or ()) if mode == "NOTSET" else ()
         pads = pads or (0,) * (2 * count)
         cut = [a + b - e for a, b, e in zip(pads, pads[count:], extra, strict=False)]
-        _check_cut(node, full, cut, pads)
+        if len(cut) != count or not all(0 <= p <= MOST_ELEMENTS for p in pads):
+            raise node.unsupported(f"padding by {list(pads)}")
+        if any(f - c < 1 for f, c in zip(full, cut, strict=True)):
+            raise ModelError(f"{node.label}: padding by {list(pads)} leaves nothing of {full}")
         return replace(window, pads=pads), extra
     if len(wanted) != count or not all(1 <= w <= MOST_ELEMENTS for w in wanted):
         raise node.unsupported(f"output_shape {list(wanted)}")
@@ -175,13 +178,6 @@ def _check_extra(node: OnnxNode, window: Window, extra: Sequence[int]) -> None:
         0 <= e < stride for e, stride in zip(extra, window.strides, strict=True)
     ):
         raise node.unsupported(f"output_padding {list(extra)}")
-
-
-def _check_cut(node: OnnxNode, full: list[int], cut: list[int], pads: Sequence[int]) -> None:
-    if len(cut) != len(full) or not all(0 <= p <= MOST_ELEMENTS for p in pads):
-        raise node.unsupported(f"padding by {list(pads)}")
-    if any(f - c < 1 for f, c in zip(full, cut, strict=True)):
-        raise ModelError(f"{node.label}: padding by {list(pads)} leaves nothing of {full}")
 
 
 def _halves(total: list[int], upper: bool) -> tuple[int, ...]:

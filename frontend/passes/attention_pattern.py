@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from luthier.schedules import Tensor
 from luthier.schedules.ir.dtype import FLOAT32
@@ -26,17 +26,17 @@ class Mask:
     keeps: bool = True
 
 
-@dataclass
+@dataclass(frozen=True)
 class Match:
-    """A product of softmax and values; ``masks`` are (value, condition's fill or None)."""
+    """A product of softmax and values, with its masks from the last that is applied on."""
 
     q: int
     k: int
     v: int
     transpose_k: bool
-    scale: float = 1.0
-    masks: list[Mask] = field(default_factory=list)
-    empty_is_zero: bool = False
+    scale: float
+    masks: list[Mask]
+    empty_is_zero: bool
 
 
 class Pattern:
@@ -64,12 +64,13 @@ class Pattern:
             return None
         scores, scale, masks = found
         q, k = scores.node.args
-        match = Match(q, k, values, not scores.node.attr("transpose_b"), scale, masks)
-        match.empty_is_zero = empty_is_zero
+        transpose_k = not scores.node.attr("transpose_b")
         shapes = [self.graph.values[v].shape for v in (q, k, values)]
         if len({len(s) for s in shapes}) > 1 or len({s[:-2] for s in shapes}) > 1:
             return None
-        return match if len(shapes[0]) <= 4 and shapes[0][-2] >= _LEAST_ROWS else None
+        if len(shapes[0]) > 4 or shapes[0][-2] < _LEAST_ROWS:
+            return None
+        return Match(q, k, values, transpose_k, scale, masks, empty_is_zero)
 
     def _softmax(self, value: int) -> tuple[Op | None, bool]:
         """The softmax that makes ``value``, and whether NaN became 0 after it."""

@@ -9,8 +9,10 @@ dimensions they merge lie side by side. Only where none of that holds does a tra
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
-from luthier.schedules import Node, Tensor, ops
+from luthier.schedules import Tensor, ops
 
 from ..graph import Graph, Op, Rewriter
 
@@ -47,10 +49,8 @@ class _Layout(Rewriter):
         for op in self.graph.ops:
             self.source = op.source
             if not self._keep_order(op):
-                new = Node(
-                    op.node.op, tuple(map(self._plain, op.node.args)), op.node.out, op.node.attrs
-                )
-                self.at[op.result] = self.add(new)
+                args = tuple(map(self._plain, op.node.args))
+                self.at[op.result] = self.add(replace(op.node, args=args))
         return self.finish([(name, self._plain(v)) for name, v in self.graph.outputs])
 
     def _keep_order(self, op: Op) -> bool:
@@ -149,9 +149,7 @@ class _Layout(Rewriter):
         value, order = self._held(op.node.args[0])
         axes, keep = op.node.attr("axes"), op.node.attr("keepdims")
         moved = tuple(sorted(order[a] for a in axes))
-        attrs = {"axes": moved, "keepdims": keep}
-        out = ops.OPERATORS[op.node.op].infer([self.values[value]], attrs)
-        result = self.emit(op.node.op, value, out=out, **attrs)
+        result = self.emit(op.node.op, value, axes=moved, keepdims=keep)
         if not keep:
             left = [o for i, o in enumerate(order) if i not in axes]
             order = tuple(sorted(left).index(o) for o in left)
@@ -162,12 +160,11 @@ class _Layout(Rewriter):
         value, order = self._held(op.node.args[0])
         if len(op.node.out.shape) != len(order):
             return False
-        attrs = dict(op.node.attrs)
+        attrs: dict[str, Any] = dict(op.node.attrs)
         back = inverse(order)
         for name in ("begin", "steps", "before"):
-            listed = attrs.get(name)
-            if isinstance(listed, tuple):
-                attrs[name] = tuple(listed[b] for b in back)
+            if isinstance(attrs.get(name), tuple):  # of a window, one number
+                attrs[name] = permuted(attrs[name], back)
         if "axis" in attrs:
             attrs["axis"] = order[op.node.attr("axis")]
         out = Tensor(permuted(op.node.out.shape, back), op.node.out.dtype)
@@ -237,10 +234,5 @@ def matching_groups(
 
 def _side_by_side(groups: list[list[int]], order: Order) -> list[int]:
     """Logical dimensions in a physical order near ``order`` in which each group stays together."""
-    group_of = {i: group for group in groups for i in group}
-    last = {max(group, key=lambda i: order[i]) for group in groups}
-    placed: list[int] = []
-    for i in sorted(group_of, key=lambda i: order[i]):
-        if i in last:
-            placed += group_of[i]
-    return placed
+    ordered = sorted(groups, key=lambda group: max(order[i] for i in group))
+    return [i for group in ordered for i in group]

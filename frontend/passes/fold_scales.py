@@ -13,6 +13,7 @@ as it is, and so do terms that cancel, since ``(x + 1e9) - 1e9`` is not ``x``.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -51,15 +52,19 @@ class _ScaleFolding(Rewriter):
         """The product or sum with a constant, as a change of what came before it."""
         if node.op not in ("multiply", "add") or node.out.element != FLOAT32:
             return None
-        for value, known in (node.args, node.args[::-1]):
-            if known not in self.constants or self.values[value].shape != node.out.shape:
-                continue
+        for value, known in self._with_constant(node):
             if node.op == "add":
                 return self._sum(value, known, node)
             scale = self._per_channel(known, node)
             if scale is not None:
                 return self._scaled(value, scale)
         return None
+
+    def _with_constant(self, node: Node) -> Iterator[tuple[int, int]]:
+        """An argument of the result's shape and the other, where that is known; either way."""
+        for value, known in (node.args, node.args[::-1]):
+            if known in self.constants and self.values[value].shape == node.out.shape:
+                yield value, known
 
     def _alone(self, value: int) -> Node | None:
         """The node that makes a value that one operator alone reads."""
@@ -114,9 +119,7 @@ class _ScaleFolding(Rewriter):
         return self.add(Node(node.op, args, node.out, node.attrs))
 
     def _scaled_product(self, node: Node, scale: Array) -> int | None:
-        for value, known in (node.args, node.args[::-1]):
-            if known not in self.constants or self.values[value].shape != node.out.shape:
-                continue
+        for value, known in self._with_constant(node):
             factor = self._per_channel(known, node)
             if factor is not None and _in_range(factor, scale) and np.all(factor) and np.all(scale):
                 both = self._like(known, factor * scale)
@@ -129,12 +132,9 @@ class _ScaleFolding(Rewriter):
         return self.constant(vector.reshape((*shape[:-1], vector.size)))
 
     def _scaled_sum(self, node: Node, scale: Array) -> int | None:
-        for value, known in (node.args, node.args[::-1]):
-            inner = self._alone(value)
-            if known not in self.constants or inner is None or inner.out.shape != node.out.shape:
-                continue
-            shift = self._per_channel(known, node)
-            if shift is None or not np.all(np.abs(shift) <= _MOST):
+        for value, known in self._with_constant(node):
+            inner, shift = self._alone(value), self._per_channel(known, node)
+            if inner is None or shift is None or not np.all(np.abs(shift) <= _MOST):
                 continue
             scaled = self._product(inner, scale)
             if scaled is not None:

@@ -17,22 +17,19 @@ from ..graph import Graph, Op, Rewriter, known_number, made_by
 
 def find_normalizations(graph: Graph) -> Graph:
     """To be called once layouts are chosen: what is over channels is over the last axis then."""
-    return _Search(graph).run()
+    b = _Search(graph)
+    return b.rewrite(b.rule)
 
 
 class _Search(Rewriter):
-    def run(self) -> Graph:
+    def rule(self, op: Op, node: Node) -> int | None:
         rules = {"multiply": self._product, "divide": self._quotient, "add": self._sum}
-
-        def rule(op: Op, node: Node) -> int | None:
-            if node.out.element != FLOAT32 or node.op not in rules:
-                return None
-            found = rules[node.op](op, node)
-            # Constants of more dimensions add to the result's.
-            same = found is not None and self.values[found].shape == node.out.shape
-            return found if same else None
-
-        return self.rewrite(rule)
+        if node.out.element != FLOAT32 or node.op not in rules:
+            return None
+        found = rules[node.op](op, node)
+        # Constants of more dimensions add to the result's.
+        same = found is not None and self.values[found].shape == node.out.shape
+        return found if same else None
 
     # From the roots.
 
@@ -51,9 +48,8 @@ class _Search(Rewriter):
 
     def _inverse_of(self, value: int) -> int | None:
         """``v`` where the value is ``1 / sqrt(v)``, however it is written."""
-        node = made_by(self, value, "rsqrt")
-        if node is not None:
-            return node.args[0]
+        if root := made_by(self, value, "rsqrt"):
+            return root.args[0]
         node = made_by(self, value, "divide")
         if node is not None and known_number(self, node.args[0]) == 1:
             return self._root_of(node.args[1])

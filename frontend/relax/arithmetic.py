@@ -62,7 +62,7 @@ def _filled(number: float) -> Converter:
 
 def _one_hot(t: Translation, call: Any) -> int:
     out = t.out(call)
-    on, off = (t.builder.scalar(t.number_of(a), out.dtype) for a in call.args[1:3])
+    on, off = (t.scalar(t.number_of(a), out.dtype) for a in call.args[1:3])
     axis = int(call.attrs.axis) % len(out.shape)
     return math.one_hot(t, t.value(call.args[0]), on, off, axis, out)
 

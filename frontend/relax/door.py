@@ -35,45 +35,42 @@ def import_relax(module: Any, outputs: Sequence[str], function: str = "main") ->
 def _translated(function: Any, outputs: Sequence[str]) -> Graph:
     t = Translation("main")
     for param in function.params:
-        t.about(f"input '{param.name}'")
+        t.source = f"input '{param.name}'"
         t.bound[param] = t.input(str(param.name), t.out(param))
     for block in function.body.blocks:
         for binding in block.bindings:
-            t.about(str(binding.var.name))
+            t.source = str(binding.var.name)
             _translate_binding(t, binding)
-    t.about("the outputs")
-    results = t.values(function.body.body)
-    return t.builder.finish(list(zip(outputs, results, strict=True)))
+    t.source = "the outputs"
+    results = t.fields(function.body.body)
+    return t.finish(list(zip(outputs, results, strict=True)))
 
 
 def _translate_binding(t: Translation, binding: Any) -> None:
     var, expr = binding.var, t.resolve(binding.value)
     if isinstance(expr, relax.Call) and isinstance(var.ty, relax.ShapeType):
-        t.aliases[var] = _known_shape(t, var)
+        if var.ty.values is None:
+            raise ModelError(f"{t.source}: the shape of its result depends on the inputs' values")
+        t.aliases[var] = relax.ShapeExpr(var.ty.values)
     elif isinstance(expr, relax.Call):
         t.bound[var] = _translate_call(t, expr)
     elif isinstance(expr, relax.TupleGetItem):
-        fields = t.values(expr.tuple_value)
+        fields = t.fields(expr.tuple_value)
         if expr.index >= len(fields):
             raise t.unsupported(f"result {expr.index} of it")
         t.bound[var] = fields[expr.index]
     elif isinstance(var.ty, relax.TensorType):
         t.bound[var] = t.value(expr)
-    elif isinstance(expr, relax.Tuple) and all(t.is_tensor(f) for f in expr.fields):
-        t.bound[var] = t.values(expr)
+    elif isinstance(expr, relax.Tuple) and all(
+        isinstance(t.resolve(field).ty, relax.TensorType) for field in expr.fields
+    ):
+        t.bound[var] = t.fields(expr)
     else:
         t.aliases[var] = expr
-
-
-def _known_shape(t: Translation, var: Any) -> Any:
-    """The sizes that Relax derives for a shape; raises ModelError where values decide them."""
-    if var.ty.values is None:
-        raise ModelError(f"{t.label}: the shape of its result depends on the inputs' values")
-    return relax.ShapeExpr(var.ty.values)
 
 
 def _translate_call(t: Translation, call: Any) -> Value:
     name = getattr(call.op, "name", type(call.op).__name__)
     if name not in _TABLE:
-        raise UnsupportedOperator(f"{t.label}: it needs {name}, which is not supported")
+        raise UnsupportedOperator(f"{t.source}: it needs {name}, which is not supported")
     return _TABLE[name](t, call)

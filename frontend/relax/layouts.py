@@ -30,12 +30,12 @@ def _permute_dims(t: Translation, call: Any) -> int:
 
 
 def _concat(t: Translation, call: Any) -> int:
-    parts = t.values(call.args[0])
+    parts = t.fields(call.args[0])
     return movement.concat(t, parts, int(call.attrs.axis or 0) % len(t.shape(parts[0])))
 
 
 def _stack(t: Translation, call: Any) -> int:
-    parts, out = t.values(call.args[0]), t.out(call)
+    parts, out = t.fields(call.args[0]), t.out(call)
     axis = int(call.attrs.axis or 0) % len(out.shape)
     shape = [1 if i == axis else d for i, d in enumerate(out.shape)]
     return movement.concat(t, [t.reshape(p, shape) for p in parts], axis)

@@ -44,9 +44,9 @@ class Translation(Emitter):
         found = self.bound.get(expr) if isinstance(expr, relax.Var) else None
         if isinstance(found, int):
             return found
-        raise UnsupportedOperator(f"{self.label}: the form {type(expr).__name__} is not supported")
+        raise UnsupportedOperator(f"{self.source}: the form {type(expr).__name__} is not supported")
 
-    def values(self, expr: Any) -> tuple[int, ...]:
+    def fields(self, expr: Any) -> tuple[int, ...]:
         """The values of a tuple of tensors."""
         expr = self.resolve(expr)
         if isinstance(expr, relax.Tuple):
@@ -59,10 +59,6 @@ class Translation(Emitter):
     def args(self, call: Any) -> list[int]:
         """The values of a call's arguments, which are all tensors."""
         return [self.value(arg) for arg in call.args]
-
-    def is_tensor(self, expr: Any) -> bool:
-        """Whether the expression is a tensor rather than a shape, number or tuple."""
-        return isinstance(self.resolve(expr).ty, relax.TensorType)
 
     def ints(self, expr: Any) -> tuple[int, ...]:
         """A shape, tuple of numbers or number as integers; raises ModelError where dynamic."""
@@ -78,23 +74,23 @@ class Translation(Emitter):
         if isinstance(expr, (tirx.IntImm, tirx.FloatImm)):
             found: int | float = expr.value
             return found
-        raise ModelError(f"{self.label}: a number there is not known at build time")
+        raise ModelError(f"{self.source}: a number there is not known at build time")
 
     def out(self, expr: Any) -> Tensor:
         """The type of a call's result, or a parameter; raises ModelError where it is dynamic."""
         ty = expr.ty
         if not isinstance(ty, relax.TensorType) or ty.shape is None:
-            raise ModelError(f"{self.label}: the shape of the result is not known")
+            raise ModelError(f"{self.source}: the shape of the result is not known")
         dtype = str(ty.dtype)
         if dtype not in ACCEPTED:
-            raise ModelError(f"{self.label}: the element type {dtype} is not supported")
+            raise ModelError(f"{self.source}: the element type {dtype} is not supported")
         return Tensor(self._static(ty.shape.values), dtype)
 
     def _static(self, values: Any) -> tuple[int, ...]:
         """Integers of Relax dimensions; raises ModelError where they are symbolic."""
         for value in values:
             if not isinstance(value, (int, tirx.IntImm)):
-                raise ModelError(f"{self.label}: the dimension {value} is not known at build time")
+                raise ModelError(f"{self.source}: the dimension {value} is not known at build time")
         return tuple(map(int, values))
 
 
