@@ -1,6 +1,6 @@
 """Convolutions and pooling, channels first as in most models, of the graph's channels-last ones.
 
-Each gets a transpose before and after it; ``layout`` moves those through the graph until they meet
+Each gets a transpose before and after it; ``channels_last`` moves those on until they meet
 and cancel. One dimension is one row of two. Of three dimensions, a maximum is one of two dimensions
 and then one of the third; other operators are left to Relax.
 """

@@ -53,7 +53,7 @@ class ModelFile:
             model.ParseFromString(data)
         except DecodeError as error:
             raise ModelError(
-                f"{shown(self._path)}: this is no ONNX file, or it is cut short"
+                f"{shown(self._path)}: this is not an ONNX file, or it is cut short"
             ) from error
         return model
 

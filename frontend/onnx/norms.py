@@ -63,7 +63,7 @@ def _spread(node: OnnxNode, x: int, shape: tuple[int, ...]) -> int:
 
 
 def _group_normalization(node: OnnxNode) -> int:
-    """As since operator set 21; ``outline`` spells the older one by other operators."""
+    """As since operator set 21; ``strip_weights`` spells the older one by other operators."""
     groups, channels = node.attr("num_groups", 1), node.shape[1]
     if groups < 1 or channels % groups:
         raise node.unsupported(f"{groups} groups of {channels} channels")

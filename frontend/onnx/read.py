@@ -76,7 +76,7 @@ def _check_outline(model: onnx.ModelProto, where: str) -> None:
     except RecursionError as error:
         raise ModelError(f"{where}: the model's graphs are nested too deeply") from error
     if not model.HasField("graph") or model.ir_version < 1:
-        raise ModelError(f"{where}: this is no ONNX model (it holds no graph)")
+        raise ModelError(f"{where}: this is not an ONNX model (it holds no graph)")
     _check_opset(model, where)
     if not model.graph.output:
         raise ModelError(f"{where}: the model's graph is empty (it has no outputs)")
@@ -95,7 +95,7 @@ def _check_text(message: Message, where: str) -> None:
         elif field.type == field.TYPE_STRING:
             texts = [value] if isinstance(value, str | bytes) else value
             if not all(isinstance(text, str) for text in texts):
-                raise ModelError(f"{where}: a name in the model is no UTF-8 text")
+                raise ModelError(f"{where}: a name in the model is not UTF-8 text")
 
 
 def _check_opset(model: onnx.ModelProto, where: str) -> None:

@@ -6,7 +6,7 @@
 Inference*, section 3.2). ``(x * a + b) * s`` becomes ``x * (a * s) + b * s`` likewise, and
 ``(x + a) + b`` becomes ``x + (a + b)``.
 
-Floats are no real numbers: what would leave the range of ordinary numbers, before or after, stays
+Floats are not real numbers: what would leave the range of ordinary numbers, before or after, stays
 as it is, and so do terms that cancel, since ``(x + 1e9) - 1e9`` is not ``x``.
 """
 
