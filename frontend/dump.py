@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 from luthier.schedules import UsageError
@@ -19,24 +21,25 @@ class Dump:
         """Raises UsageError where the folder cannot be made."""
         named = os.environ.get(VARIABLE)
         self._folder = Path(named) if named else None
-        self._count = 0
+        self._numbers = count()
         if self._folder is not None:
-            self._try(lambda folder: folder.mkdir(parents=True, exist_ok=True))
+            with _naming(self._folder):
+                self._folder.mkdir(parents=True, exist_ok=True)
 
-    def __call__(self, name: str, text: Callable[[], str]) -> None:
+    def __call__(self, name: str, text: object) -> None:
         """Write a text as ``NN-name.txt``; raises UsageError where that fails."""
-        number = self._count
-        self._count += 1
-        file = f"{number:02}-{name}.txt"
-        self._try(lambda folder: (folder / file).write_text(text() + "\n"))
+        if self._folder is not None:
+            with _naming(self._folder):
+                file = self._folder / f"{next(self._numbers):02}-{name}.txt"
+                file.write_text(f"{text}\n")
 
-    def _try(self, write: Callable[[Path], object]) -> None:
-        if self._folder is None:
-            return
-        try:
-            write(self._folder)
-        except OSError as error:
-            raise UsageError(
-                f"{VARIABLE}={shown(self._folder)}: cannot write there ({error.strerror}); name a "
-                "folder that can be written, or unset it"
-            ) from error
+
+@contextmanager
+def _naming(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"{VARIABLE}={shown(folder)}: cannot write there ({error.strerror}); name a "
+            "folder that can be written, or unset it"
+        ) from error

@@ -12,7 +12,6 @@ from luthier.schedules.templates.registry import spaces
 
 from .dump import Dump
 from .graph import Graph
-from .graph.printing import graph_text
 from .lowering.join_depthwise import join_depthwise
 from .lowering.lower import lower
 from .onnx.declared import check_outputs
@@ -21,7 +20,6 @@ from .onnx.read import ReadModel, Shapes, read_model
 from .onnx.strip_weights import strip_weights
 from .passes import PASSES
 from .program import Program
-from .program.printing import program_text
 
 Watch = Callable[[str, Graph], None]
 
@@ -58,9 +56,9 @@ def import_model(
     cannot compile, and UsageError where LUTHIER_DUMP names no folder that can be written.
     """
     dump = Dump()
-    graph = import_graph(model, shapes, lambda name, g: dump(name, lambda: graph_text(g)))
+    graph = import_graph(model, shapes, dump)
     program = join_depthwise(lower(graph), target)
-    dump("program", lambda: program_text(program))
+    dump("program", program)
     for call in {call.workload: call for call in program.calls}.values():
         try:
             spaces(call.workload, target)

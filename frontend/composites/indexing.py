@@ -30,34 +30,24 @@ def _bounded(t: Emitter, indices: int, sizes: int | Sequence[int]) -> int:
     """Indices kept inside dimensions of these sizes: TVM's loops would leave the tensor."""
     dtype = t.dtype(indices)
     last = t.constant((np.asarray(sizes) - 1).astype(dtype))
-    return t.emit("minimum", t.emit("maximum", indices, t.scalar(0, indices)), last)
+    return t.emit("minimum", t.emit("maximum", indices, t.literal(0, indices)), last)
 
 
 def gather_elements(t: Emitter, x: int, indices: int, axis: int) -> int:
     """NumPy's take_along_axis."""
-    return t.emit(
-        "relax.gather_elements",
-        x,
-        _bounded(t, indices, t.shape(x)[axis]),
-        out=Tensor(t.shape(indices), t.dtype(x)),
-        attrs="relax.attrs.GatherElementsAttrs",
-        axis=axis,
-    )
+    places, out = _bounded(t, indices, t.shape(x)[axis]), Tensor(t.shape(indices), t.dtype(x))
+    kind = "relax.attrs.GatherElementsAttrs"
+    return t.emit("relax.gather_elements", x, places, out=out, attrs=kind, axis=axis)
 
 
 def gather_nd(t: Emitter, x: int, indices: int, batch_dims: int) -> int:
     """Of each place [..., k] in ``indices`` what is there in ``x``, within each batch."""
     *outer, count = t.shape(indices)
-    shape = t.shape(x)
-    sizes = shape[batch_dims : batch_dims + count]
-    return t.emit(
-        "relax.gather_nd",
-        x,
-        _bounded(t, indices, sizes),
-        out=Tensor((*outer, *shape[batch_dims + count :]), t.dtype(x)),
-        attrs="relax.attrs.GatherNDAttrs",
-        batch_dims=batch_dims,
-    )
+    shape, end = t.shape(x), batch_dims + count
+    places = _bounded(t, indices, shape[batch_dims:end])
+    out = Tensor((*outer, *shape[end:]), t.dtype(x))
+    kind = "relax.attrs.GatherNDAttrs"
+    return t.emit("relax.gather_nd", x, places, out=out, attrs=kind, batch_dims=batch_dims)
 
 
 def scatter_nd(t: Emitter, x: int, indices: int, updates: int, reduction: str) -> int:
@@ -68,16 +58,8 @@ def scatter_nd(t: Emitter, x: int, indices: int, updates: int, reduction: str) -
     counts = out.dtype == "bool" and reduction != "update"
     if counts:
         x, updates = t.cast(x, "int32"), t.cast(updates, "int32")
-    y = t.emit(
-        "relax.scatter_nd",
-        x,
-        places,
-        updates,
-        out=t.type(x),
-        attrs="relax.attrs.ScatterNDAttrs",
-        reduction=reduction,
-    )
-    return t.cast(y, out.dtype)
+    attrs = {"attrs": "relax.attrs.ScatterNDAttrs", "reduction": reduction}
+    return t.cast(t.emit("relax.scatter_nd", x, places, updates, out=t.type(x), **attrs), out.dtype)
 
 
 def grid_sample(

@@ -54,33 +54,32 @@ def matmul(t: Emitter, a: int, b: int) -> int:
     return t.reshape(y, shape)
 
 
-def variance(t: Emitter, x: int, axes: tuple[int, ...], keepdims: bool) -> int:
-    """Mean squared distance from the mean."""
-    centred = t.emit("subtract", x, t.emit("mean", x, axes=axes, keepdims=True))
-    square = t.emit("multiply", centred, centred)
-    return t.emit("mean", square, axes=axes, keepdims=keepdims)
+def variance(t: Emitter, x: int, axes: Iterable[int] | None, keepdims: bool) -> int:
+    """Mean squared distance from the mean; ``axes`` as of ``reduce``."""
+    centred = t.emit("subtract", x, reduce(t, "mean", x, axes, keepdims=True))
+    return reduce(t, "mean", t.emit("multiply", centred, centred), axes, keepdims)
 
 
 def prelu(t: Emitter, x: int, slope: int) -> int:
     """``x`` above 0 and ``slope * x`` below, of which the shapes broadcast."""
     scaled = t.emit("multiply", x, slope)
-    return t.emit("where", t.emit("greater", x, t.scalar(0, x)), x, scaled)
+    return t.emit("where", t.emit("greater", x, t.literal(0, x)), x, scaled)
 
 
 def gelu(t: Emitter, x: int) -> int:
     """Hendrycks and Gimpel 2016, exact form: ``x * (1 + erf(x / sqrt 2)) / 2``."""
-    scaled = t.emit("multiply", x, t.scalar(1 / math.sqrt(2), x))
-    one = t.emit("add", t.emit("erf", scaled), t.scalar(1, x))
-    return t.emit("multiply", t.emit("multiply", x, t.scalar(0.5, x)), one)
+    scaled = t.emit("multiply", x, t.literal(1 / math.sqrt(2), x))
+    one = t.emit("add", t.emit("erf", scaled), t.literal(1, x))
+    return t.emit("multiply", t.emit("multiply", x, t.literal(0.5, x)), one)
 
 
 def gelu_tanh(t: Emitter, x: int) -> int:
     """The tanh form of the same paper."""
     cube = t.emit("multiply", x, t.emit("multiply", x, x))
-    inner = t.emit("add", x, t.emit("multiply", cube, t.scalar(0.044715, x)))
-    bent = t.emit("tanh", t.emit("multiply", inner, t.scalar(math.sqrt(2 / math.pi), x)))
-    one = t.emit("add", bent, t.scalar(1, x))
-    return t.emit("multiply", t.emit("multiply", x, t.scalar(0.5, x)), one)
+    inner = t.emit("add", x, t.emit("multiply", cube, t.literal(0.044715, x)))
+    bent = t.emit("tanh", t.emit("multiply", inner, t.literal(math.sqrt(2 / math.pi), x)))
+    one = t.emit("add", bent, t.literal(1, x))
+    return t.emit("multiply", t.emit("multiply", x, t.literal(0.5, x)), one)
 
 
 def quantize(t: Emitter, x: int, scale: int, zero: int, axis: int, dtype: str) -> int:
@@ -89,7 +88,7 @@ def quantize(t: Emitter, x: int, scale: int, zero: int, axis: int, dtype: str) -
     scale, zero = _along(t, scale, x, axis), _along(t, zero, x, axis)
     y = t.emit("add", t.emit("round", t.emit("divide", x, scale)), zero)
     info = np.iinfo(dtype)
-    low, high = t.scalar(int(info.min), y), t.scalar(int(info.max), y)
+    low, high = t.literal(int(info.min), y), t.literal(int(info.max), y)
     y = t.emit("where", t.emit("greater", y, low), y, low)
     return t.cast(t.emit("where", t.emit("less", y, high), y, high), dtype)
 
@@ -134,4 +133,4 @@ def triangle(t: Emitter, x: int, k: int, *, upper: bool) -> int:
     """Matrices without what is below, or above, a diagonal."""
     ones = np.ones(t.shape(x)[-2:], bool)
     mask = np.triu(ones, k) if upper else np.tril(ones, k)
-    return t.emit("where", t.constant(mask), x, t.scalar(0, x), out=t.type(x))
+    return t.emit("where", t.constant(mask), x, t.literal(0, x), out=t.type(x))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 
@@ -19,14 +20,8 @@ def concat(t: Emitter, parts: Sequence[int], axis: int) -> int:
 
 def split(t: Emitter, x: int, sizes: Sequence[int], axis: int) -> tuple[int, ...]:
     """Parts of these sizes along an axis."""
-    shape = t.shape(x)
-    parts, begin = [], 0
-    for size in sizes:
-        start = [begin if i == axis else 0 for i in range(len(shape))]
-        part = [size if i == axis else d for i, d in enumerate(shape)]
-        parts.append(t.slice(x, start, part, [1] * len(shape)))
-        begin += size
-    return tuple(parts)
+    ends = zip(sizes, accumulate(sizes), strict=True)
+    return tuple(strided_slice(t, x, [axis], [(end - size, end, 1)]) for size, end in ends)
 
 
 def strided_slice(
@@ -47,10 +42,8 @@ def take(t: Emitter, x: int, indices: int, axis: int) -> int:
     known = t.known(indices)
     if known is not None and known.size == 1:
         index = int(known.item()) % shape[axis]
-        begin = [index if i == axis else 0 for i in range(len(shape))]
-        part = [1 if i == axis else d for i, d in enumerate(shape)]
         out = (*shape[:axis], *known.shape, *shape[axis + 1 :])
-        return t.reshape(t.slice(x, begin, part, [1] * len(shape)), out)
+        return t.reshape(strided_slice(t, x, [axis], [(index, index + 1, 1)]), out)
     if known is not None:
         from_start = np.where(known < 0, known + shape[axis], known).astype(known.dtype)
         indices = t.constant(from_start)
@@ -72,20 +65,15 @@ def pad(
             if mode != "constant":
                 raise t.unsupported("padding of nothing by its edge")
             return t.broadcast(t.number(value, dtype), out.shape)
-        x = _crop(t, x, widths)
+        sides = zip(shape, widths, strict=True)
+        bounds = [(max(-a, 0), d - max(-b, 0), 1) for d, (a, b) in sides]
+        x = strided_slice(t, x, range(len(shape)), bounds)
         widths = [(max(a, 0), max(b, 0)) for a, b in widths]
     if not any(w for pair in widths for w in pair):
         return x
     fill = literal(value, dtype) if mode == "constant" else 0
     before = tuple(a for a, _ in widths)
     return t.emit("pad", x, out=out, before=before, value=fill, mode=mode)
-
-
-def _crop(t: Emitter, x: int, widths: Sequence[tuple[int, int]]) -> int:
-    shape = t.shape(x)
-    begin = [max(-a, 0) for a, _ in widths]
-    part = [d - max(-a, 0) - max(-b, 0) for d, (a, b) in zip(shape, widths, strict=True)]
-    return t.slice(x, begin, part, [1] * len(shape))
 
 
 def tile(t: Emitter, x: int, repeats: Sequence[int]) -> int:
@@ -99,6 +87,4 @@ def tile(t: Emitter, x: int, repeats: Sequence[int]) -> int:
 
 def flip(t: Emitter, x: int, axis: int) -> int:
     """Elements in the opposite order along an axis."""
-    shape = t.shape(x)
-    begin = [d - 1 if i == axis else 0 for i, d in enumerate(shape)]
-    return t.slice(x, begin, shape, [-1 if i == axis else 1 for i in range(len(shape))])
+    return strided_slice(t, x, [axis], [(t.shape(x)[axis] - 1, -1, -1)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..graph.emitter import Emitter
+from . import math
 
 
 def batch_norm(
@@ -21,7 +22,7 @@ def batch_norm(
     gamma, beta, mean, variance = statistics
     shape = [1] * len(t.shape(x))
     shape[axis] = t.type(gamma).size
-    spread = t.emit("sqrt", t.emit("add", variance, t.scalar(epsilon, x)))
+    spread = t.emit("sqrt", t.emit("add", variance, t.literal(epsilon, x)))
     factor = t.emit("divide", gamma, spread) if scale else t.emit("rsqrt", spread)
     shift = t.emit("negative", t.emit("multiply", mean, factor))
     if center:
@@ -33,9 +34,8 @@ def batch_norm(
 def _standardise(t: Emitter, x: int, axes: tuple[int, ...], epsilon: float) -> int:
     """Mean zero and variance one over ``axes``."""
     centred = t.emit("subtract", x, t.emit("mean", x, axes=axes, keepdims=True))
-    square = t.emit("multiply", centred, centred)
-    variance = t.emit("mean", square, axes=axes, keepdims=True)
-    scale = t.emit("rsqrt", t.emit("add", variance, t.scalar(epsilon, x)))
+    variance = math.variance(t, x, axes, keepdims=True)
+    scale = t.emit("rsqrt", t.emit("add", variance, t.literal(epsilon, x)))
     return t.emit("multiply", centred, scale)
 
 
@@ -75,5 +75,5 @@ def rms_norm(t: Emitter, x: int, weight: int, axes: tuple[int, ...], epsilon: fl
     if t.dtype(x) == "float32":
         return t.emit("rms_norm", x, weight, epsilon=epsilon)
     mean = t.emit("mean", t.emit("multiply", x, x), axes=axes, keepdims=True)
-    scale = t.emit("rsqrt", t.emit("add", mean, t.scalar(epsilon, x)))
+    scale = t.emit("rsqrt", t.emit("add", mean, t.literal(epsilon, x)))
     return t.emit("multiply", t.emit("multiply", x, scale), weight)

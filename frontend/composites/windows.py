@@ -1,6 +1,6 @@
 """Convolutions and pooling, channels first as in most models, of the graph's channels-last ones.
 
-Each gets a transpose before and after it; ``layout`` moves those through the graph until they meet
+Each gets a transpose before and after it; ``channels_last`` moves those on until they meet
 and cancel. One dimension is one row of two. Of three dimensions, a maximum is one of two dimensions
 and then one of the third; other operators are left to Relax.
 """
@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from luthier.schedules import Tensor
+from luthier.schedules.ir.workload import Attr
 from luthier.schedules.ops.windows import places
 
 from ..graph.emitter import Emitter
+from .movement import pad
 
 TO_NHWC = (0, 2, 3, 1)
 TO_NCHW = (0, 3, 1, 2)
@@ -37,6 +39,11 @@ class Window:
     def geometry(self) -> dict[str, Any]:
         """Its attributes in the graph, but for the kernel's sizes."""
         return {"strides": self.strides, "pads": self.pads, "dilations": self.dilations}
+
+    @property
+    def spans(self) -> tuple[int, ...]:
+        """What the dilated kernel reaches."""
+        return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True))
 
     def as_row(self) -> Window:
         """The same over one row of an image."""
@@ -67,14 +74,9 @@ def conv(t: Emitter, x: int, w: int, window: Window, groups: int) -> int:
         return _without_row(t, row)
     if rank == 3:
         out = (t.shape(x)[0], t.shape(w)[0], *window.places(t.shape(x)[2:]))
-        return _conv3d(t, "relax.nn.conv3d", x, w, window, groups, out)
-    y = t.emit(
-        "conv2d",
-        t.transpose(x, TO_NHWC),
-        t.transpose(w, TO_NHWC),
-        groups=groups,
-        **window.geometry,
-    )
+        return _conv3d(t, x, w, window, groups, out)
+    last = (t.transpose(value, TO_NHWC) for value in (x, w))
+    y = t.emit("conv2d", *last, groups=groups, **window.geometry)
     return t.transpose(y, TO_NCHW)
 
 
@@ -86,52 +88,30 @@ def conv_transpose(
     if rank == 1:
         rows = _with_row(t, x), _with_row(t, w)
         return _without_row(t, conv_transpose(t, *rows, window.as_row(), groups, (0, *more)))
-    sizes = t.shape(x)[2:]
-    out = (
-        t.shape(x)[0],
-        t.shape(w)[1] * groups,
-        *(
-            (d - 1) * s + (k - 1) * dilation + 1 - a - b + m
-            for d, s, k, dilation, a, b, m in zip(
-                sizes,
-                window.strides,
-                window.kernel,
-                window.dilations,
-                window.pads[:rank],
-                window.pads[rank:],
-                more,
-                strict=True,
-            )
-        ),
+    n, _, *sizes = t.shape(x)
+    strides, pads = window.strides, window.pads
+    found = (
+        (d - 1) * s + span - a - b + m
+        for d, s, span, a, b, m in zip(
+            sizes, strides, window.spans, pads[:rank], pads[rank:], more, strict=True
+        )
     )
+    out = (n, t.shape(w)[1] * groups, *found)
     if rank == 3:
-        return _conv3d(t, "relax.nn.conv3d_transpose", x, w, window, groups, out, tuple(more))
-    y = t.emit(
-        "conv2d_transpose",
-        t.transpose(x, TO_NHWC),
-        t.transpose(w, TO_NHWC),
-        out=_channels_last(Tensor(out, t.dtype(x))),
-        groups=groups,
-        **window.geometry,
-    )
+        return _conv3d(t, x, w, window, groups, out, output_padding=tuple(more))
+    last = (t.transpose(value, TO_NHWC) for value in (x, w))
+    moved = _channels_last(Tensor(out, t.dtype(x)))
+    y = t.emit("conv2d_transpose", *last, out=moved, groups=groups, **window.geometry)
     return t.transpose(y, TO_NCHW)
 
 
 def _conv3d(
-    t: Emitter,
-    op: str,
-    x: int,
-    w: int,
-    window: Window,
-    groups: int,
-    out: tuple[int, ...],
-    more: tuple[int, ...] | None = None,
+    t: Emitter, x: int, w: int, window: Window, groups: int, out: tuple[int, ...], **more: Attr
 ) -> int:
-    """Left to Relax."""
-    transposed = more is not None
-    extra = {} if more is None else {"output_padding": more}
+    """Left to Relax; ``output_padding`` is of a transposed one."""
+    transposed = "output_padding" in more
     return t.emit(
-        op,
+        "relax.nn.conv3d_transpose" if transposed else "relax.nn.conv3d",
         x,
         w,
         out=Tensor(out, t.dtype(x)),
@@ -143,7 +123,7 @@ def _conv3d(
         data_layout="NCDHW",
         kernel_layout="IODHW" if transposed else "OIDHW",
         out_layout="NCDHW",
-        **extra,
+        **more,
     )
 
 
@@ -193,10 +173,7 @@ def _pool(
     include = include and any(window.pads)
     if include and _overhangs(t.type(x), last, window):
         top, left, bottom, right = window.pads
-        n, h, w, c = t.shape(x)
-        padded = Tensor((n, h + top + bottom, w + left + right, c), last.dtype)
-        before = (0, top, left, 0)
-        x = t.emit("pad", x, out=padded, before=before, value=0.0, mode="constant")
+        x = pad(t, x, ((0, 0), (top, bottom), (left, right), (0, 0)))
         window, include = replace(window, pads=(0, 0, 0, 0)), False
     more = {"count_include_pad": include} if op == "avg_pool2d" else {}
     y = t.emit(op, x, out=last, kernel=window.kernel, **window.geometry, **more)
@@ -205,43 +182,32 @@ def _pool(
 
 def _max_pool3d(t: Emitter, x: int, window: Window, out: tuple[int, ...]) -> int:
     """TVM's own has the lowest finite number for an empty maximum, and loses NaN."""
-    kernel, strides, pads, dilations = (
-        window.kernel, window.strides, window.pads, window.dilations
-    )  # fmt: skip
-    dtype = t.dtype(x)
+    k, s, d, p = window.kernel, window.strides, window.dilations, window.pads
+    plane = Window(k[1:], s[1:], d[1:], (*p[1:3], *p[4:]))
+    column = Window((k[0], 1), (s[0], 1), (d[0], 1), (p[0], 0, p[3], 0))
     x = t.transpose(x, (0, 2, 3, 4, 1))
-    n, depth, *plane, c = t.shape(x)
-    _, _, new_depth, *new_plane = out
-    planes = t.emit(
-        "max_pool2d",
-        t.reshape(x, (n * depth, *plane, c)),
-        out=Tensor((n * depth, *new_plane, c), dtype),
-        kernel=kernel[1:],
-        strides=strides[1:],
-        pads=(*pads[1:3], *pads[4:]),
-        dilations=dilations[1:],
-    )
-    size = math.prod(new_plane)
-    y = t.emit(
-        "max_pool2d",
-        t.reshape(planes, (n, depth, size, c)),
-        out=Tensor((n, new_depth, size, c), dtype),
-        kernel=(kernel[0], 1),
-        strides=(strides[0], 1),
-        pads=(pads[0], 0, pads[3], 0),
-        dilations=(dilations[0], 1),
-    )
-    return t.transpose(t.reshape(y, (n, new_depth, *new_plane, c)), (0, 4, 1, 2, 3))
+    n, depth, *sizes, c = t.shape(x)
+    _, _, new_depth, *new_sizes = out
+    planes = _max_pool2d(t, t.reshape(x, (n * depth, *sizes, c)), plane, new_sizes)
+    size = math.prod(new_sizes)
+    y = _max_pool2d(t, t.reshape(planes, (n, depth, size, c)), column, (new_depth, size))
+    return t.transpose(t.reshape(y, (n, new_depth, *new_sizes, c)), (0, 4, 1, 2, 3))
+
+
+def _max_pool2d(t: Emitter, x: int, window: Window, sizes: Sequence[int]) -> int:
+    """Of ``x`` [n, h, w, c]."""
+    n, *_, c = t.shape(x)
+    out = Tensor((n, *sizes, c), t.dtype(x))
+    return t.emit("max_pool2d", x, out=out, kernel=window.kernel, **window.geometry)
 
 
 def _overhangs(x: Tensor, out: Tensor, window: Window) -> bool:
     """Whether a window reaches beyond the padding."""
-    for i in (0, 1):
-        span = window.dilations[i] * (window.kernel[i] - 1) + 1
-        reach = (out.shape[1 + i] - 1) * window.strides[i] + span
-        if reach > x.shape[1 + i] + window.pads[i] + window.pads[2 + i]:
-            return True
-    return False
+    return any(
+        (out.shape[1 + i] - 1) * window.strides[i] + window.spans[i]
+        > x.shape[1 + i] + window.pads[i] + window.pads[2 + i]
+        for i in (0, 1)
+    )
 
 
 def _with_row(t: Emitter, x: int) -> int:

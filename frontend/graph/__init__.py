@@ -2,6 +2,6 @@
 
 from luthier.schedules.ir.workload import Op
 
-from .core import Array, Builder, Graph, Rewriter, literal
+from .core import Array, Builder, Graph, Rewriter, known_number, literal, made_by
 
-__all__ = ["Array", "Builder", "Graph", "Op", "Rewriter", "literal"]
+__all__ = ["Array", "Builder", "Graph", "Op", "Rewriter", "known_number", "literal", "made_by"]

@@ -6,8 +6,8 @@ Passes are functions Graph -> Graph. They read one graph and build the next with
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luthier.schedules import Node, Tensor, node, ops
-from luthier.schedules.ir.core import Region, numbering
+from luthier.schedules.ir.core import Region, listing, numbering
 from luthier.schedules.ir.workload import Attr, Op
 
 Array = NDArray[Any]
@@ -51,6 +51,15 @@ class Graph:
         return self.region.producers
 
     @cached_property
+    def users(self) -> dict[int, list[Op]]:
+        """The operators that read each value, each once, in order."""
+        users: dict[int, list[Op]] = defaultdict(list)
+        for op in self.ops:
+            for arg in dict.fromkeys(op.reads):
+                users[arg].append(op)
+        return users
+
+    @cached_property
     def uses(self) -> Counter[int]:
         """How often each value is an argument or an output."""
         return self.region.uses
@@ -67,6 +76,15 @@ class Graph:
             constants={number[v]: a for v, a in self.constants.items() if v in number},
             ops=region.renumbered(number).statements,
         )
+
+    def __str__(self) -> str:
+        """A line for each value, and for each output what it is.
+
+        ``%3 = conv2d(%0, %2) groups=1 ... : float32[1,8,8,16]  # Conv 'first'``
+        """
+        inputs = (f"%{v} = input {name!r}: {self.values[v]}" for name, v in self.inputs)
+        constants = (f"%{v} = constant: {self.values[v]}" for v in sorted(self.constants))
+        return listing(f"graph {self.name}", (*inputs, *constants), self.region, self.outputs)
 
 
 def _values(named: tuple[tuple[str, int], ...]) -> tuple[int, ...]:
@@ -113,7 +131,7 @@ class Builder:
         return self.emit("const", out=Tensor((), dtype), value=literal(value, dtype))
 
     def emit(self, op: str, *args: int, out: Tensor | None = None, **attrs: Attr) -> int:
-        """The value of an operator; ``out`` is needed where the operator cannot tell it."""
+        """The value of an operator; ``out`` is needed where the operator does not infer it."""
         tensor = out or ops.OPERATORS[op].infer([self.values[a] for a in args], attrs)
         return self.add(node(op, args, tensor, **attrs))
 
@@ -126,24 +144,11 @@ class Builder:
             self.producer[value] = self.ops[-1]
         return self._known[key]
 
-    def literal_of(self, value: int) -> float | None:
-        """The number that a ``const`` node holds; None for any other value."""
-        op = self.producer.get(value)
-        if op is None or op.node.op != "const":
-            return None
-        return float(op.node.attr("value"))
-
     def finish(self, outputs: list[tuple[str, int]]) -> Graph:
         """The graph of what the outputs need, values renumbered in order; all inputs stay."""
-        return Graph(
-            self.name,
-            tuple(self.values),
-            tuple(self.inputs),
-            tuple(outputs),
-            self.constants,
-            tuple(self.ops),
-            self.given,
-        ).compact()
+        values, inputs, ops = tuple(self.values), tuple(self.inputs), tuple(self.ops)
+        graph = Graph(self.name, values, inputs, tuple(outputs), self.constants, ops, self.given)
+        return graph.compact()
 
 
 class Rewriter(Builder):
@@ -167,6 +172,31 @@ class Rewriter(Builder):
             value = rule(op, new)
             self.at[op.result] = self.add(new) if value is None else value
         return self.finish([(name, self.at[v]) for name, v in self.graph.outputs])
+
+    def reshaped(self, value: int, shape: Sequence[int]) -> int:
+        """The value in another shape; a constant stays one, and two reshapes become one."""
+        if self.values[value].shape == tuple(shape):
+            return value
+        if value in self.constants:
+            return self.constant(self.constants[value].reshape(shape))
+        if above := made_by(self, value, "reshape"):
+            return self.reshaped(above.args[0], shape)
+        return self.emit("reshape", value, out=Tensor(tuple(shape), self.values[value].dtype))
+
+
+def made_by(graph: Graph | Builder, value: int, op: str) -> Node | None:
+    """The node that computes a value, where it is an ``op``."""
+    found = graph.producer.get(value)
+    return found.node if found is not None and found.node.op == op else None
+
+
+def known_number(graph: Graph | Builder, value: int) -> float | None:
+    """A number that is known at build time: a ``const``, or a constant with one element."""
+    array = graph.constants.get(value)
+    if array is not None:
+        return float(array.reshape(())) if array.size == 1 else None
+    const = made_by(graph, value, "const")
+    return None if const is None else float(const.attr("value"))
 
 
 def literal(value: Any, dtype: str) -> Attr:

@@ -12,7 +12,7 @@ from luthier.schedules import ModelError, Tensor, UnsupportedOperator
 from luthier.schedules.ir.dtype import ACCEPTED
 from luthier.schedules.ir.workload import Attr
 
-from . import Array, Builder
+from . import Array, Builder, made_by
 
 # Kernels index with 32 bits.
 MOST_ELEMENTS = 2**31 - 1
@@ -20,45 +20,37 @@ MOST_ELEMENTS = 2**31 - 1
 MOST_IN_TABLE = 1 << 26
 
 
-class Emitter:
-    """A ``Builder`` that checks each value; ``label`` names the model's node that it is of."""
-
-    def __init__(self, name: str) -> None:
-        self.builder = Builder(name)
-        self.label = ""
-
-    def about(self, label: str) -> None:
-        """What is emitted from now on is of this node of the model."""
-        self.label = self.builder.source = label
+class Emitter(Builder):
+    """A ``Builder`` that checks each value; ``source`` names the model's node that it is of."""
 
     # ---- values ----
 
     def input(self, name: str, tensor: Tensor) -> int:
         """A new input of the model; raises ModelError."""
-        self.about(f"input '{name}'")
-        return self.builder.input(name, self._checked(tensor))
+        self.source = f"input '{name}'"
+        return super().input(name, self._checked(tensor))
 
     def constant(self, array: Array) -> int:
         """The value of an array; no operator takes one without elements. Raises ModelError."""
         if str(array.dtype) not in ACCEPTED:
-            raise ModelError(f"{self.label}: the element type {array.dtype} is not supported")
-        return self.builder.constant(array)
+            raise ModelError(f"{self.source}: the element type {array.dtype} is not supported")
+        return super().constant(array)
 
     def number(self, value: Any, dtype: str) -> int:
         """A constant of rank 0."""
         return self.constant(np.asarray(value, dtype))
 
-    def scalar(self, number: float, like: int) -> int:
-        """A literal of the same dtype as the value ``like``."""
-        return self.builder.scalar(number, self.type(like).dtype)
+    def literal(self, number: float, like: int) -> int:
+        """A ``const`` node of the same dtype as the value ``like``."""
+        return self.scalar(number, self.dtype(like))
 
     def known(self, value: int) -> Array | None:
         """The array, where the value is a constant."""
-        return self.builder.constants.get(value)
+        return self.constants.get(value)
 
     def type(self, value: int) -> Tensor:
         """Type of a value."""
-        return self.builder.values[value]
+        return self.values[value]
 
     def shape(self, value: int) -> tuple[int, ...]:
         """Its shape."""
@@ -72,7 +64,7 @@ class Emitter:
         """The value of an operator; raises ModelError where it has no or too many elements."""
         for arg in args:
             self.check_elements(arg)
-        value = self.builder.emit(op, *args, out=out, **attrs)
+        value = super().emit(op, *args, out=out, **attrs)
         self._checked(self.type(value))
         return value
 
@@ -80,15 +72,15 @@ class Emitter:
         """Raise ModelError for a constant that has none."""
         if 0 in self.shape(value):
             shape = list(self.shape(value))
-            raise ModelError(f"{self.label}: a constant has no elements (shape {shape})")
+            raise ModelError(f"{self.source}: a constant has no elements (shape {shape})")
 
     def _checked(self, tensor: Tensor) -> Tensor:
         shape = list(tensor.shape)
         if any(d < 1 for d in shape):
-            raise ModelError(f"{self.label}: the result has no elements (shape {shape})")
+            raise ModelError(f"{self.source}: the result has no elements (shape {shape})")
         if tensor.size > MOST_ELEMENTS:
             raise ModelError(
-                f"{self.label}: the shape {shape} has more elements than can be indexed"
+                f"{self.source}: the shape {shape} has more elements than can be indexed"
             )
         return tensor
 
@@ -98,10 +90,9 @@ class Emitter:
         """The same elements under another shape; raises ModelError where they do not fit."""
         if math.prod(shape) != self.type(x).size:
             old = list(self.shape(x))
-            raise ModelError(f"{self.label}: {old} does not reshape to {list(shape)}")
-        base = self.builder.producer.get(x)
-        if base is not None and base.node.op == "reshape":
-            x = base.node.args[0]
+            raise ModelError(f"{self.source}: {old} does not reshape to {list(shape)}")
+        if above := made_by(self, x, "reshape"):
+            x = above.args[0]
         if tuple(shape) == self.shape(x):
             return x
         return self.emit("reshape", x, out=Tensor(tuple(shape), self.dtype(x)))
@@ -117,7 +108,7 @@ class Emitter:
         old, new = self.shape(x)[::-1], tuple(shape)[::-1]
         if len(old) > len(new) or any(d not in (1, n) for d, n in zip(old, new, strict=False)):
             given = list(self.shape(x))
-            raise ModelError(f"{self.label}: {given} does not broadcast to {list(shape)}")
+            raise ModelError(f"{self.source}: {given} does not broadcast to {list(shape)}")
         if tuple(shape) == self.shape(x):
             return x
         return self.emit("broadcast_to", x, out=Tensor(tuple(shape), self.dtype(x)))
@@ -139,4 +130,4 @@ class Emitter:
 
     def unsupported(self, what: str) -> UnsupportedOperator:
         """The error for something this node asks for."""
-        return UnsupportedOperator(f"{self.label}: {what} is not supported")
+        return UnsupportedOperator(f"{self.source}: {what} is not supported")

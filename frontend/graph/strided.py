@@ -22,11 +22,8 @@ class Strided:
 
     def transpose(self, axes: Sequence[int]) -> Strided:
         """NumPy's."""
-        return Strided(
-            tuple(self.shape[a] for a in axes),
-            tuple(self.strides[a] for a in axes),
-            self.offset,
-        )
+        strides = tuple(self.strides[a] for a in axes)
+        return Strided(tuple(self.shape[a] for a in axes), strides, self.offset)
 
     def slice(self, begin: Sequence[int], steps: Sequence[int], shape: Sequence[int]) -> Strided:
         """``shape`` elements from ``begin`` on, ``steps`` apart."""
@@ -43,10 +40,12 @@ class Strided:
                 strides.append(0)
                 continue
             while left and left[-1][0] % extent:
-                merged = _merged(left[-2:])
-                if merged is None:
+                if len(left) < 2:
                     return None
-                left[-2:] = [merged]
+                (outer, apart), (inner, stride) = left[-2:]
+                if apart != inner * stride:  # the two do not lie after one another
+                    return None
+                left[-2:] = [(outer * inner, stride)]
             if not left:
                 return None
             size, stride = left.pop()
@@ -54,10 +53,3 @@ class Strided:
             if size != extent:
                 left.append((size // extent, stride * extent))
         return None if left else Strided(tuple(shape), tuple(strides[::-1]), self.offset)
-
-
-def _merged(pair: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
-    """Two neighbouring dimensions as one, where they lie after one another."""
-    if len(pair) < 2 or pair[0][1] != pair[1][0] * pair[1][1]:
-        return None
-    return pair[0][0] * pair[1][0], pair[1][1]

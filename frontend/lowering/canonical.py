@@ -19,16 +19,13 @@ def canonical_workload(graph: Graph, group: Group) -> tuple[Workload, tuple[int,
     members = {op.result: op for op in group.ops}
     order: list[Op] = []
     inputs: list[int] = []
-    after = _depends_on_anchor(group)
+    seen: set[int] = set()
+    after = {group.anchor.result} if group.anchor else set()
+    for op in group.ops:
+        if after.intersection(op.reads):
+            after.add(op.result)
 
-    def arguments(op: Op) -> tuple[int, ...]:
-        args = op.node.args
-        operator = ops.of(op.node)
-        if isinstance(operator, ops.Elementwise) and operator.commutes:
-            return tuple(sorted(args, key=lambda a: _rank(graph, a, members, after)))
-        return args
-
-    def visit(value: int, seen: set[int]) -> None:
+    def visit(value: int) -> None:
         if value in seen:
             return
         seen.add(value)
@@ -36,15 +33,16 @@ def canonical_workload(graph: Graph, group: Group) -> tuple[Workload, tuple[int,
         if op is None:
             inputs.append(value)
             return
-        op = replace(op, node=replace(op.node, args=arguments(op)))
-        for arg in op.node.args:
-            visit(arg, seen)
-        order.append(op)
+        args, operator = op.node.args, ops.of(op.node)
+        if isinstance(operator, ops.Elementwise) and operator.commutes:
+            args = tuple(sorted(args, key=lambda a: _rank(graph, a, members, after)))
+        for arg in args:
+            visit(arg)
+        order.append(replace(op, node=replace(op.node, args=args)))
 
-    seen: set[int] = set()
     if group.anchor is not None:
-        visit(group.anchor.result, seen)
-    visit(group.root.result, seen)
+        visit(group.anchor.result)
+    visit(group.root.result)
     typed = {v: (graph.values[v], v in graph.constants) for v in inputs}
     return Workload.of(typed, order), tuple(inputs)
 
@@ -52,16 +50,6 @@ def canonical_workload(graph: Graph, group: Group) -> tuple[Workload, tuple[int,
 def _literal(graph: Graph, value: int) -> Op | None:
     op = graph.producer.get(value)
     return op if op is not None and op.node.op == "const" else None
-
-
-def _depends_on_anchor(group: Group) -> set[int]:
-    if group.anchor is None:
-        return set()
-    found = {group.anchor.result}
-    for op in group.ops:
-        if found.intersection(op.node.args):
-            found.add(op.result)
-    return found
 
 
 def _rank(graph: Graph, value: int, members: dict[int, Op], after: set[int]) -> int:

@@ -91,11 +91,12 @@ class _Sharing:
         return (
             self.values[base].shape[-1:] == (columns,) != (pitch,)
             and writes_apart(canonical_workload(self.graph, self.groups[base])[0])
-            and all(self._reads(r, value, columns) for r, value in readers if r is not group)
+            and all(
+                self.values[value].shape[-1:] == (columns,) and value not in self._dense(reader)
+                for reader, value in readers
+                if reader is not group
+            )
         )
-
-    def _reads(self, group: Group, value: int, columns: int) -> bool:
-        return self.values[value].shape[-1:] == (columns,) and value not in self._dense(group)
 
     def _dense(self, group: Group) -> set[int]:
         """The values that the group's kernel can only read where their rows follow each other."""
@@ -123,11 +124,9 @@ class _Sharing:
         shape = list(node.out.shape)
         shape[axis] = sum(self.values[p].shape[axis] for p in pieces)
         out = Tensor(tuple(shape), node.out.dtype)
-        copy = (
-            Node("cast", tuple(pieces), out)
-            if len(pieces) == 1
-            else replace(node, args=tuple(pieces), out=out)
-        )
+        copy = replace(node, args=tuple(pieces), out=out)
+        if len(pieces) == 1:
+            copy = Node("cast", copy.args, out)
         self.values.append(out)
         root = Op(copy, len(self.values) - 1, group.root.source)
         return Group([*inner, root], root)

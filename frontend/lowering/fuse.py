@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from luthier.schedules import ops
+from luthier.schedules import Node, ops
 from luthier.schedules.ir.core import needed
 from luthier.schedules.templates.registry import ANCHORS
 
@@ -47,11 +47,8 @@ class _Fusion:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.position = {op.result: i for i, op in enumerate(graph.ops)}
-        self.users: dict[int, list[Op]] = {}
-        for op in graph.ops:
-            for arg in dict.fromkeys(op.node.args):
-                self.users.setdefault(arg, []).append(op)
-        self.leaves = {value for _, value in graph.outputs}
+        self.users = graph.users
+        self.leaves = set(graph.region.results)
         self.group: dict[int, Group] = {
             op.result: Group([op], op, op if ops.of(op.node).is_anchor else None)
             for op in graph.ops
@@ -63,7 +60,7 @@ class _Fusion:
     def run(self) -> list[Group]:
         for op in reversed(self.graph.ops):
             if op.node.op in ANCHORS and ANCHORS[op.node.op].epilogue:
-                self._grow_down(self.group[op.result])
+                self._grow_down(self.group[op.result], op.node)
         for op in reversed(self.graph.ops):
             if op.result in self.group:
                 self._join_user(op)
@@ -83,22 +80,14 @@ class _Fusion:
 
     # 1. Below an anchor.
 
-    def _grow_down(self, group: Group) -> None:
-        shape = group.root.node.out.shape
-        while True:
-            region = self._region_below(group.root, shape)
-            if not region or len(group.ops) + len(region) > _MOST_NODES:
-                return
-            if not self._stored(group, region[-1]):
+    def _grow_down(self, group: Group, anchor: Node) -> None:
+        """Take in regions as long as the anchor's templates can store what they lead to."""
+        while region := self._region_below(group.root, anchor.out.shape):
+            stored = ANCHORS[anchor.op].converts or region[-1].node.out.dtype == anchor.out.dtype
+            if not stored or len(group.ops) + len(region) > _MOST_NODES:
                 return
             for op in region:
                 self._merge(group, self.group[op.result], op)
-
-    def _stored(self, group: Group, op: Op) -> bool:
-        """Whether the anchor's templates can store this value."""
-        assert group.anchor is not None
-        anchor = group.anchor.node
-        return ANCHORS[anchor.op].converts or op.node.out.dtype == anchor.out.dtype
 
     def _region_below(self, op: Op, shape: tuple[int, ...]) -> list[Op]:
         """The elementwise operators between ``op`` and the first value all its uses lead to."""
@@ -122,22 +111,17 @@ class _Fusion:
 
     def _positions(self, op: Op) -> set[int]:
         """Where in the graph the operators are that use the result."""
-        return {self.position[user.result] for user in self.users.get(op.result, ())}
+        return {self.position[user.result] for user in self.users[op.result]}
 
     def _can_follow(self, op: Op, shape: tuple[int, ...]) -> bool:
         group = self.group.get(op.result)
-        return (
-            ops.of(op.node).is_elementwise
-            and op.node.out.shape == shape
-            and group is not None
-            and len(group.ops) == 1
-        )
+        fits = ops.of(op.node).is_elementwise and op.node.out.shape == shape
+        return fits and group is not None and len(group.ops) == 1
 
     # 2 and 3. Above others.
 
     def _join_user(self, op: Op) -> None:
-        group = self.group[op.result]
-        users = self.users.get(op.result, [])
+        group, users = self.group[op.result], self.users[op.result]
         if group.root is not op or group.anchor or op.result in self.leaves or not users:
             return
         if not ops.of(op.node).is_fusible:
@@ -163,21 +147,16 @@ class _Fusion:
         root, anchor = ops.of(target.root.node), target.anchor
         if not root.is_anchor and not root.is_fusible:
             return False
-        if anchor is not None and not ANCHORS[anchor.node.op].epilogue:
-            return False
-        if anchor is not None and any(self._feeds(u, anchor, target) for u in users):
-            return self._prologue(target, anchor, op, users)
-        if anchor is not None and not self._simple_operand(op):
-            return False
+        if anchor is not None:
+            if not ANCHORS[anchor.node.op].epilogue:
+                return False
+            above = needed([anchor.result], {op.result: op.reads for op in target.ops})
+            if any(user.result in above for user in users):
+                return self._prologue(target, anchor, op, users)
+            if not self._simple_operand(op):
+                return False
         times = self._evaluations(target, op)
         return times <= 1 or (times <= 8 and not _is_costly(op))
-
-    def _feeds(self, user: Op, anchor: Op, target: Group) -> bool:
-        """Whether ``user`` is the anchor or computes (part of) its argument."""
-        if user is anchor:
-            return True
-        above = needed(anchor.reads, {op.result: op.reads for op in target.ops})
-        return user.result in above
 
     def _prologue(self, target: Group, anchor: Op, op: Op, users: list[Op]) -> bool:
         if not ANCHORS[anchor.node.op].prologue:
@@ -192,7 +171,7 @@ class _Fusion:
     def _simple_operand(self, op: Op) -> bool:
         """Cheap to read by index inside the loops of an anchor.
 
-        What movements lead to is not: it would leave them behind as kernels of their own.
+        What movements lead to is not: it would make them kernels of their own.
         """
         if not ops.of(op.node).is_elementwise:
             return op.node.op == "broadcast_to"
@@ -204,11 +183,9 @@ class _Fusion:
         while pending:
             value = pending.pop()
             op = self.graph.producer.get(value)
-            if (
-                op is None
-                or len(self.users[value]) > 1
-                or op.node.op in ("reshape", "broadcast_to")
-            ):
+            if op is None or len(self.users[value]) > 1:
+                continue
+            if op.node.op in ("reshape", "broadcast_to"):
                 continue
             if ops.of(op.node).is_movement:
                 return True
@@ -235,21 +212,18 @@ class _Fusion:
                     read[at] = max(read.get(at, 0.0), times * reads)
         return sum(places[op.result].values())
 
-    def _by_rows(self, take: Op) -> bool:
-        """Whether an index chooses a whole row: kernels read it once for all of the row."""
-        rank = len(self.graph.values[take.node.args[1]].shape)
-        return int(take.node.attr("axis")) + rank < len(take.node.out.shape)
-
     def _reads(self, member: Op, arg: int) -> float:
-        size = self.graph.values[arg].size
+        tensor = self.graph.values[arg]
         if ops.of(member.node).is_anchor or member.node.op == "concat":
             return 1.0
         if member.node.op == "window_mean":
             return float(member.node.attr("size"))
-        outputs = member.node.out.size
-        if member.node.op == "take" and arg == member.node.args[1] and self._by_rows(member):
-            outputs //= member.node.out.shape[-1]
-        return max(1.0, outputs / size)
+        out, outputs = member.node.out, member.node.out.size
+        if member.node.op == "take" and arg == member.node.args[1]:
+            # An index that chooses a whole row is read once for all of the row.
+            rows = member.node.attr("axis") + len(tensor.shape) < len(out.shape)
+            outputs //= out.shape[-1] if rows else 1
+        return max(1.0, outputs / tensor.size)
 
 
 def _is_costly(op: Op) -> bool:

@@ -1,9 +1,11 @@
-"""The shapes that we compute against those that the model and ONNX's inference tell.
+"""The shapes that we compute against those that the model and ONNX's inference give.
 
 Two that differ mean that one is wrong; nothing is built of either.
 """
 
 from __future__ import annotations
+
+from copy import deepcopy
 
 import onnx
 from onnx import helper
@@ -33,8 +35,7 @@ def check_outputs(model: onnx.ModelProto, light: onnx.ModelProto, graph: Graph) 
 
 def _inferred(light: onnx.ModelProto, name: str) -> list[int | None] | None:
     """The shape of an output as onnx infers it of the nodes alone."""
-    plain = onnx.ModelProto()
-    plain.CopyFrom(light)
+    plain = deepcopy(light)
     del plain.graph.value_info[:]
     for output in plain.graph.output:
         output.type.tensor_type.ClearField("shape")
@@ -43,7 +44,7 @@ def _inferred(light: onnx.ModelProto, name: str) -> list[int | None] | None:
 
 
 def check_inferred(label: str, info: onnx.ValueInfoProto, ours: Tensor) -> None:
-    """Raise ModelError where a node's result has another shape or type than ONNX's inference tells.
+    """Raise ModelError where a node's result has another shape or type than ONNX's inference.
 
     What no inference knows is not compared.
     """

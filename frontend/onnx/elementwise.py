@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from typing import Any
+from functools import partial, reduce
 
 import numpy as np
 
@@ -25,22 +24,23 @@ _SAME = {
     "Sigmoid": "sigmoid", "Sign": "sign", "Sin": "sin", "Sinh": "sinh", "Sqrt": "sqrt",
     "Sub": "subtract", "Tan": "tan", "Tanh": "tanh", "Where": "where", "Xor": "logical_xor",
 }  # fmt: skip
+# Clip's bounds: where they are given, and where they bound nothing.
+_ENDS = ((1, "min", -math.inf), (2, "max", math.inf))
+# Selu's, which keep means and variances (Klambauer et al. 2017).
+_ALPHA, _GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
 
 
 def _clip(node: OnnxNode) -> int:
     """Bounds are attributes until operator set 11, inputs since; NaN is not a bound."""
-    lowest, largest = _limits(node)
     ends = []
-    for i, name in enumerate(("min", "max")):
-        value = node.input(1 + i)
+    for (index, name, free), default in zip(_ENDS, _limits(node), strict=True):
+        value = node.input(index)
         if value is not None and node.t.known(value) is None:
             return _clip_at_run_time(node)
-        found = node.setting(name, 1 + i)
-        default = lowest if name == "min" else largest
+        found = node.setting(name, index)
         number = default if found is None else found.item()
         if number > np.iinfo("int64").max and node.dtype == "uint64":  # no literal of TVM's
             return _clip_at_run_time(node)
-        free = -math.inf if name == "min" else math.inf
         ends.append(free if number != number else number)
     return composite.clip(node.t, node.x, *ends)
 
@@ -78,10 +78,6 @@ def _cast_to(node: OnnxNode) -> int:
     return node.t.cast(node.x, dtype_name(node.attr("to", 0), f"{node.label}: its result"))
 
 
-def _cast_like(node: OnnxNode) -> int:
-    return node.t.cast(node.x, node.t.dtype(node.given(1)))
-
-
 def _modulo(node: OnnxNode) -> int:
     return node.t.emit("mod" if node.attr("fmod", 0) else "floor_mod", *node.every)
 
@@ -104,22 +100,10 @@ def _isinf(node: OnnxNode) -> int:
     return t.emit("logical_and", infinite, t.emit(compare, x, node.number(0)))
 
 
-def _reciprocal(node: OnnxNode) -> int:
-    return node.t.emit("divide", node.number(1), node.x)
-
-
-def _elu(node: OnnxNode) -> int:
-    """Clevert et al. 2015: alpha (exp(x) - 1) below zero."""
-    return _exponential_unit(node, node.attr("alpha", 1.0), 1.0)
-
-
-def _selu(node: OnnxNode) -> int:
-    alpha = node.attr("alpha", 1.67326319217681884765625)
-    return _exponential_unit(node, alpha, node.attr("gamma", 1.05070102214813232421875))
-
-
-def _exponential_unit(node: OnnxNode, alpha: float, scale: float) -> int:
+def _exponential_unit(node: OnnxNode, alpha: float = 1.0, gamma: float = 1.0) -> int:
+    """Clevert et al. 2015: alpha (exp(x) - 1) below zero; all times gamma."""
     t, x = node.t, node.x
+    alpha, scale = node.attr("alpha", alpha), node.attr("gamma", gamma)
     above = t.emit("relu", x)
     if scale != 1:
         above = t.emit("multiply", above, node.number(scale))
@@ -213,47 +197,42 @@ def _thresholded_relu(node: OnnxNode) -> int:
     return node.t.emit("where", above, node.x, node.number(0))
 
 
-def _pairwise(op: str, *, in_steps: bool = False) -> Operator:
+def _pairwise(op: str, node: OnnxNode) -> int:
     """Any number of inputs, two by two: each step fuses with what computes its inputs."""
-
-    def convert(node: OnnxNode) -> int:
-        return functools.reduce(functools.partial(node.t.emit, op), node.every)
-
-    return Operator(convert, in_steps=in_steps)
+    return reduce(partial(node.t.emit, op), node.every)
 
 
 def _mean(node: OnnxNode) -> int:
-    total: Any = _pairwise("add").convert(node)
-    return node.t.emit("divide", total, node.number(len(node.inputs)))
+    return node.t.emit("divide", _pairwise("add", node), node.number(len(node.inputs)))
 
 
 OPERATORS: dict[str, Operator] = {
     **{name: graph_operator(op) for name, op in _SAME.items()},
     "BitShift": Operator(_bit_shift),
     "Cast": Operator(_cast_to),
-    "CastLike": Operator(_cast_like),
+    "CastLike": Operator(lambda node: node.t.cast(node.x, node.t.dtype(node.given(1)))),
     "Celu": Operator(_celu),
     "Clip": Operator(_clip),
-    "Elu": Operator(_elu, in_steps=True),
+    "Elu": Operator(_exponential_unit, in_steps=True),
     "Erf": graph_operator("erf", of_floats=True),
     "Gelu": Operator(_gelu, in_steps=True),
     "HardSigmoid": Operator(_hard_sigmoid, in_steps=True),
     "HardSwish": Operator(_hard_swish, in_steps=True),
     "IsInf": Operator(_isinf),
     "LeakyRelu": Operator(_leaky_relu),
-    "Max": _pairwise("maximum"),
+    "Max": Operator(partial(_pairwise, "maximum")),
     "Mean": Operator(_mean, in_steps=True),
-    "Min": _pairwise("minimum"),
+    "Min": Operator(partial(_pairwise, "minimum")),
     "Mish": Operator(_mish, in_steps=True),
     "Mod": Operator(_modulo),
     "PRelu": Operator(_prelu, in_steps=True),
     "Pow": Operator(_pow),
-    "Reciprocal": Operator(_reciprocal),
-    "Selu": Operator(_selu, in_steps=True),
+    "Reciprocal": Operator(lambda node: node.t.emit("divide", node.number(1), node.x)),
+    "Selu": Operator(partial(_exponential_unit, alpha=_ALPHA, gamma=_GAMMA), in_steps=True),
     "Shrink": Operator(_shrink, in_steps=True),
     "Softplus": Operator(_softplus, in_steps=True),
     "Softsign": Operator(_softsign, in_steps=True),
-    "Sum": _pairwise("add", in_steps=True),
+    "Sum": Operator(partial(_pairwise, "add"), in_steps=True),
     "Swish": Operator(_swish, in_steps=True),
     "ThresholdedRelu": Operator(_thresholded_relu),
 }

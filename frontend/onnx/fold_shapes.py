@@ -24,24 +24,22 @@ from .operators import BUILD_TIME, SUPPORTED
 from .opset import is_onnx, opset_of
 from .shapes import corrected, inferred
 
-FOLDABLE = frozenset(
-    """
-        Shape Size Constant Identity Gather GatherElements GatherND Concat Cast CastLike
-        Unsqueeze Squeeze Slice Split Add Sub Mul Div Mod Neg Abs Min Max Floor Ceil Sqrt Pow
-        Reciprocal Reshape Flatten Equal Less LessOrEqual Greater GreaterOrEqual And Or Not
-        Xor Where Expand ConstantOfShape Range Tile Transpose ReduceProd ReduceSum ReduceMax
-        ReduceMin ReduceMean Sign NonZero ScatterND ScatterElements Trilu CumSum OneHot
-        EyeLike Sum Compress Unique TopK
-    """.split()
-)
 _ARITHMETIC = frozenset(
     """
         Add Sub Mul Div Mod Neg Abs Min Max Floor Ceil Sqrt Pow Reciprocal Sign Cast CastLike Sum
         CumSum ReduceProd ReduceSum ReduceMax ReduceMin ReduceMean
     """.split()
 )
+FOLDABLE = _ARITHMETIC | frozenset(
+    """
+        Shape Size Constant Identity Gather GatherElements GatherND Concat Unsqueeze Squeeze Slice
+        Split Reshape Flatten Equal Less LessOrEqual Greater GreaterOrEqual And Or Not Xor Where
+        Expand ConstantOfShape Range Tile Transpose NonZero ScatterND ScatterElements Trilu OneHot
+        EyeLike Compress Unique TopK
+    """.split()
+)
 _SHAPED_BY_VALUES = ("NonZero", "Compress", "Unique")
-# Nothing comes of these where a window has no place, which their converters tell.
+# Nothing comes of these where a window has no place, which their converters report.
 _WINDOWS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool")
 # Arguments of which the type decides and not the elements.
 _BY_TYPE = {"Shape": (0,), "Size": (0,), "EyeLike": (0,), "CastLike": (1,)}
@@ -53,7 +51,7 @@ _FOLDED, _LARGEST, _TOGETHER, _ALWAYS = 16384, 1 << 20, 1 << 24, 64
 def fold_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     """Shape arithmetic done; repeated, since each size found may make others known.
 
-    The result tells all shapes that ONNX's inference knows.
+    The result holds all shapes that ONNX's inference knows.
     """
     corrections = len(model.graph.node)  # each may show that the next is needed
     while True:
@@ -105,10 +103,8 @@ def _static_types(model: onnx.ModelProto) -> dict[str, _Type]:
 def _corrected(model: onnx.ModelProto, types: Mapping[str, _Type]) -> bool:
     """Whether a shape was written down that ONNX infers wrongly; it keeps what is written."""
     known = {t.name: t for t in model.graph.initializer}
-    shapes = {t.name: tuple(t.dims) for t in known.values()}
-    shapes |= {name: t.shape for name, t in types.items()}
-    elem_types = {t.name: t.data_type for t in known.values()}
-    elem_types |= {name: t.elem_type for name, t in types.items()}
+    types = {n: _Type(tuple(t.dims), t.data_type) for n, t in known.items()} | dict(types)
+    shapes = {name: t.shape for name, t in types.items()}
     places = {v.name: v for v in (*model.graph.value_info, *model.graph.output)}
     changed = False
     for node in model.graph.node:
@@ -116,7 +112,7 @@ def _corrected(model: onnx.ModelProto, types: Mapping[str, _Type]) -> bool:
         name = node.output[0] if node.output else ""
         if shape is not None and shapes.get(name) != tuple(shape):
             place = places.get(name) or model.graph.value_info.add()
-            elem_type = elem_types.get(node.input[0], 0)
+            elem_type = types[node.input[0]].elem_type
             place.CopyFrom(helper.make_tensor_value_info(name, elem_type, shape))
             changed = True
     return changed
@@ -179,7 +175,7 @@ def _fold_node(
     if not is_onnx(node.domain) or node.op_type in _WINDOWS:
         return None
     if all(t is not None and t.size == 0 for t in outputs.values()):
-        return {o: _empty(types[o]) for o in outputs}
+        return {o: _stand_in(types[o]) for o in outputs}
     inputs = {name for name in node.input if name}
     arrays = {name: known[name] for name in inputs if name in known}
     by_type = _BY_TYPE.get(node.op_type, ())
@@ -203,10 +199,6 @@ def _stand_in(tensor: _Type) -> Array:
     """An array of a type, which takes no memory."""
     dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
     return np.broadcast_to(np.zeros((), dtype), tensor.shape)
-
-
-def _empty(tensor: _Type) -> Array:
-    return np.zeros(tensor.shape, helper.tensor_dtype_to_np_dtype(tensor.elem_type))
 
 
 def _drop_empty_parts(
@@ -235,7 +227,7 @@ def _split_without(
     axis = attrs.get("axis", 0)
     parts = [o for o in node.output if o not in empty]
     sizes = np.asarray([types[o].shape[axis] for o in parts], np.int64)
-    made = {name: _empty(types[name]) for name in empty}
+    made = {name: _stand_in(types[name]) for name in empty}
     if len(parts) == 1:
         node.CopyFrom(helper.make_node("Identity", node.input[:1], parts, node.name))
     elif opset < 13:
@@ -253,15 +245,12 @@ def _run_node(
     model: onnx.ModelProto, node: onnx.NodeProto, arrays: Mapping[str, Array]
 ) -> dict[str, Array] | None:
     outputs = [o for o in node.output if o]
-    graph = helper.make_graph(
-        [node],
-        "fold",
-        [
-            helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
-            for n, a in arrays.items()
-        ],
-        [helper.make_empty_tensor_value_info(o) for o in outputs],
-    )
+    inputs = [
+        helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
+        for n, a in arrays.items()
+    ]
+    ends = [helper.make_empty_tensor_value_info(o) for o in outputs]
+    graph = helper.make_graph([node], "fold", inputs, ends)
     single = helper.make_model(graph, opset_imports=model.opset_import)
     try:
         results = ReferenceEvaluator(single).run(None, dict(arrays))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +61,7 @@ def operators_expanded(model: onnx.ModelProto, known: frozenset[str]) -> onnx.Mo
         for node in model.graph.node:
             body = bodies.get(node.output[0]) if node.output else None
             nodes += [node] if body is None else expansion.call(node, body, {})
-        nodes = [_copy(n) for n in nodes]
+        nodes = [deepcopy(n) for n in nodes]
         del model.graph.node[:]
         model.graph.node.extend(nodes)
     return model
@@ -138,12 +139,6 @@ class _Expansion:
             self.used.add(fresh)
             scope[name] = fresh
         return scope[name] if name else ""
-
-
-def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
-    own = onnx.NodeProto()
-    own.CopyFrom(node)
-    return own
 
 
 def _key(domain: str, name: str, overload: str) -> _Key:

@@ -16,7 +16,7 @@ from ..graph.emitter import Emitter
 from ..messages import one_line
 from .declared import check_inferred
 from .element_types import dtype_name
-from .node import OnnxNode, Operator, Values
+from .node import OnnxNode
 from .operators import OPERATORS
 from .opset import opset_of
 
@@ -29,7 +29,7 @@ def to_graph(model: onnx.ModelProto, weights: Mapping[str, Array]) -> Graph:
     Graph inputs that ``weights`` names are constants. Raises ModelError or UnsupportedOperator.
     """
     t = Emitter(model.graph.name)
-    t.builder.given = sum(array.nbytes for array in weights.values())
+    t.given = sum(array.nbytes for array in weights.values())
     values: dict[str, int] = {}
     for info in model.graph.input:
         given = weights.get(info.name)
@@ -44,7 +44,7 @@ def to_graph(model: onnx.ModelProto, weights: Mapping[str, Array]) -> Graph:
         return values[name] if name else None
 
     for node in model.graph.node:
-        t.about(node.name)
+        t.source = node.name
         try:
             results = _converted(t, node, [value(name) for name in node.input], opset)
         except LuthierError:
@@ -57,14 +57,14 @@ def to_graph(model: onnx.ModelProto, weights: Mapping[str, Array]) -> Graph:
             values[name] = result
             if name in inferred:
                 check_inferred(node.name, inferred[name], t.type(result))
-    t.about("the outputs")
+    t.source = "the outputs"
     outputs = []
     for output in model.graph.output:
         found = value(output.name)
         assert found is not None
         t.check_elements(found)
         outputs.append((output.name, found))
-    return t.builder.finish(outputs)
+    return t.finish(outputs)
 
 
 def _type(info: onnx.ValueInfoProto) -> Tensor:
@@ -78,21 +78,18 @@ def _converted(
 ) -> Sequence[int]:
     """The node's results."""
     operator = OPERATORS[node.op_type]
-    halves = operator.in_steps and any(_is_half(t, x) for x in inputs)
+    halves = operator.in_steps and any(x is not None and t.dtype(x) == "float16" for x in inputs)
     if halves:
         inputs = [_widened(t, x) for x in inputs]
     attrs = {a.name: _attribute(a) for a in node.attribute}
     seen = OnnxNode(t, inputs, attrs, len(node.output), opset)
-    _check(operator, seen)
-    results = _several(operator.convert(seen))
+    if operator.of_floats and not seen.element.is_float:
+        raise seen.unsupported(f"an input of {seen.dtype}")
+    found = operator.convert(seen)
+    results = [found] if isinstance(found, int) else found
     if len(results) < len(node.output):
         raise seen.unsupported(f"its result '{node.output[len(results)]}'")
     return [_narrowed(t, x) for x in results] if halves else results
-
-
-def _check(operator: Operator, node: OnnxNode) -> None:
-    if operator.of_floats and not node.element.is_float:
-        raise node.unsupported(f"an input of {node.dtype}")
 
 
 def _attribute(attribute: onnx.AttributeProto) -> Any:
@@ -101,19 +98,11 @@ def _attribute(attribute: onnx.AttributeProto) -> Any:
     return value if isinstance(value, _SINGLE) else tuple(value)
 
 
-def _several(values: Values) -> Sequence[int]:
-    return [values] if isinstance(values, int) else values
-
-
 # float16 operators of several steps are in float32, and the result is rounded once.
 
 
-def _is_half(t: Emitter, x: int | None) -> bool:
-    return x is not None and t.dtype(x) == "float16"
-
-
 def _widened(t: Emitter, x: int | None) -> int | None:
-    if x is None or not _is_half(t, x):
+    if x is None or t.dtype(x) != "float16":
         return x
     known = t.known(x)  # which stays known: it may be needed at build time
     return t.cast(x, "float32") if known is None else t.constant(known.astype("float32"))

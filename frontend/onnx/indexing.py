@@ -1,4 +1,4 @@
-"""ONNX operators that read or write at places which other tensors tell."""
+"""ONNX operators that read or write at places that other tensors give."""
 
 from __future__ import annotations
 
@@ -31,8 +31,7 @@ def _gather_elements(node: OnnxNode) -> int:
 
 def _gather_nd(node: OnnxNode) -> int:
     first, indices = int(node.attr("batch_dims", 0)), node.given(1)
-    sizes = _places(node, first)
-    wrapped = indexing.wrapped(node.t, indices, sizes)
+    wrapped = indexing.wrapped(node.t, indices, _places(node, first))
     return indexing.gather_nd(node.t, node.x, wrapped, first)
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from luthier.schedules import Tensor
+
 from ..composites import indexing, movement
 from ..composites import math as composite
 from .element_types import dtype_name
 from .node import OnnxNode, Operator
-
-
-def _matmul(node: OnnxNode) -> int:
-    return composite.matmul(node.t, node.x, node.given(1))
 
 
 def _gemm(node: OnnxNode) -> int:
@@ -63,13 +61,10 @@ def _one_hot(node: OnnxNode) -> int:
     count = int(depth.item())
     node.check_table(count)
     axis = node.axis(node.attr("axis", -1), node.rank + 1)
-    places = t.cast(node.x, "int64")
-    wrapped = indexing.wrapped(t, places, count)
-    shape = (*node.shape[:axis], 1, *node.shape[axis:])
-    classes = np.arange(count).reshape([-1 if i == axis else 1 for i in range(node.rank + 1)])
-    hit = t.emit("equal", t.reshape(wrapped, shape), t.constant(classes.astype(np.int64)))
+    wrapped = indexing.wrapped(t, t.cast(node.x, "int64"), count)
     on, off = (movement.take(t, values, t.number(i, "int64"), 0) for i in (1, 0))
-    return t.emit("where", hit, on, off)
+    out = Tensor((*node.shape[:axis], count, *node.shape[axis:]), t.dtype(values))
+    return composite.one_hot(t, wrapped, on, off, axis, out)
 
 
 def _eye_like(node: OnnxNode) -> int:
@@ -99,7 +94,7 @@ OPERATORS: dict[str, Operator] = {
     "CumSum": Operator(_cumulative_sum, build_time=(1,), in_steps=True),
     "EyeLike": Operator(_eye_like),
     "Gemm": Operator(_gemm, in_steps=True),
-    "MatMul": Operator(_matmul),
+    "MatMul": Operator(lambda node: composite.matmul(node.t, node.x, node.given(1))),
     "OneHot": Operator(_one_hot, build_time=(1,)),
     "Trilu": Operator(_triangle),
 }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,8 +26,6 @@ from .element_types import dtype_name
 from .functions import MOST_BYTES, MOST_TIMES
 
 _MOST_SERIALISED = 2**31  # bytes that protobuf can write
-
-_State = tuple[int, int, int, int]
 
 
 class ModelFile:
@@ -54,7 +53,7 @@ class ModelFile:
             model.ParseFromString(data)
         except DecodeError as error:
             raise ModelError(
-                f"{shown(self._path)}: this is no ONNX file, or it is cut short"
+                f"{shown(self._path)}: this is not an ONNX file, or it is cut short"
             ) from error
         return model
 
@@ -112,16 +111,13 @@ def tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
     """All tensors of a model, those of its functions and of graphs inside nodes too."""
     yield from _tensors(model.graph)
     for function in model.functions:
-        yield from _tensors_in(function.node)
+        yield from _tensors(function)
 
 
-def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
-    yield from graph.initializer
-    yield from _tensors_in(graph.node)
-
-
-def _tensors_in(nodes: Iterable[onnx.NodeProto]) -> Iterator[TensorProto]:
-    for node in nodes:
+def _tensors(body: onnx.GraphProto | onnx.FunctionProto) -> Iterator[TensorProto]:
+    if isinstance(body, onnx.GraphProto):
+        yield from body.initializer
+    for node in body.node:
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 yield attribute.t
@@ -136,8 +132,7 @@ def proto_digest(model: onnx.ModelProto) -> str:
     """
     if model.ByteSize() < _MOST_SERIALISED:
         return hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
-    light = onnx.ModelProto()
-    light.CopyFrom(model)
+    light = deepcopy(model)
     for tensor in tensors(light):
         tensor.ClearField("raw_data")
     digest = hashlib.sha256(light.SerializeToString(deterministic=True))
@@ -146,7 +141,7 @@ def proto_digest(model: onnx.ModelProto) -> str:
     return digest.hexdigest()
 
 
-def _state(status: os.stat_result) -> _State:
+def _state(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 

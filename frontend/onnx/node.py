@@ -32,7 +32,7 @@ class OnnxNode:
     @property
     def label(self) -> str:
         """Its name for people."""
-        return self.t.label
+        return self.t.source
 
     def input(self, index: int) -> int | None:
         """An input's value; None where it is left out."""
@@ -136,7 +136,6 @@ class OnnxNode:
 
 
 Values: TypeAlias = "int | Sequence[int]"
-Convert: TypeAlias = Callable[[OnnxNode], Values]
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,7 @@ class Operator:
     ``of_floats``: its input must have a floating-point type.
     """
 
-    convert: Convert
+    convert: Callable[[OnnxNode], Values]
     build_time: tuple[int, ...] = ()
     in_steps: bool = False
     of_floats: bool = False

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 
 from ..composites import math as composite
 from ..composites import norms
+from ..graph.emitter import MOST_ELEMENTS
 from .node import OnnxNode, Operator, Values
 
-_LARGEST = 2**31 - 1
 
-
-def _softmax(op: str) -> Operator:
+def _softmax(op: str, node: OnnxNode) -> int:
     """Before operator set 13 over all dimensions from ``axis`` on."""
-
-    def convert(node: OnnxNode) -> int:
-        t = node.t
-        if node.opset >= 13:
-            return t.emit(op, node.x, axis=node.axis(node.attr("axis", -1)))
-        flat = node.matrix(int(node.attr("axis", 1)))
-        return t.reshape(t.emit(op, flat, axis=1), node.shape)
-
-    return Operator(convert)
+    if node.opset >= 13:
+        return node.t.emit(op, node.x, axis=node.axis(node.attr("axis", -1)))
+    flat = node.matrix(int(node.attr("axis", 1)))
+    return node.t.reshape(node.t.emit(op, flat, axis=1), node.shape)
 
 
 def _batch_normalization(node: OnnxNode) -> int:
@@ -68,16 +63,11 @@ def _spread(node: OnnxNode, x: int, shape: tuple[int, ...]) -> int:
 
 
 def _group_normalization(node: OnnxNode) -> int:
-    """As since operator set 21; ``outline`` spells the older one by other operators."""
+    """As since operator set 21; ``strip_weights`` spells the older one by other operators."""
     groups, channels = node.attr("num_groups", 1), node.shape[1]
     if groups < 1 or channels % groups:
         raise node.unsupported(f"{groups} groups of {channels} channels")
     return _normalize_groups(node, groups)
-
-
-def _instance_normalization(node: OnnxNode) -> int:
-    """A group a channel (Ulyanov et al. 2016)."""
-    return _normalize_groups(node, node.shape[1])
 
 
 def _normalize_groups(node: OnnxNode, groups: int) -> int:
@@ -93,7 +83,7 @@ def _local_response_normalization(node: OnnxNode) -> int:
     if node.rank < 3:
         raise node.unsupported("an input of less than 3 dimensions")
     size = node.attr("size", 1)
-    if not 1 <= size <= _LARGEST:
+    if not 1 <= size <= MOST_ELEMENTS:
         raise node.unsupported(f"the size {size}")
     n, c, h, *rest = node.shape
     mean = t.reshape(t.emit("multiply", x, x), (n, c, h, math.prod(rest)))
@@ -112,8 +102,7 @@ def _mean_variance_normalization(node: OnnxNode) -> int:
     axes = node.axes(node.attr("axes", (0, 2, 3)))
     mean = composite.reduce(t, "mean", node.x, axes, keepdims=True)
     centred = t.emit("subtract", node.x, mean)
-    square = t.emit("multiply", centred, centred)
-    variance = composite.reduce(t, "mean", square, axes, keepdims=True)
+    variance = composite.variance(t, node.x, axes, keepdims=True)
     spread = t.emit("add", t.emit("sqrt", variance), node.number(1e-9))
     return t.emit("divide", centred, spread)
 
@@ -121,11 +110,12 @@ def _mean_variance_normalization(node: OnnxNode) -> int:
 OPERATORS: dict[str, Operator] = {
     "BatchNormalization": Operator(_batch_normalization),
     "GroupNormalization": Operator(_group_normalization),
-    "InstanceNormalization": Operator(_instance_normalization),
+    # A group a channel (Ulyanov et al. 2016).
+    "InstanceNormalization": Operator(lambda node: _normalize_groups(node, node.shape[1])),
     "LRN": Operator(_local_response_normalization, in_steps=True),
     "LayerNormalization": Operator(_layer_normalization),
-    "LogSoftmax": _softmax("log_softmax"),
+    "LogSoftmax": Operator(partial(_softmax, "log_softmax")),
     "MeanVarianceNormalization": Operator(_mean_variance_normalization, in_steps=True),
     "RMSNormalization": Operator(_rms_normalization),
-    "Softmax": _softmax("softmax"),
+    "Softmax": Operator(partial(_softmax, "softmax")),
 }

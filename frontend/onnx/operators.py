@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from . import (
-    arg,
     einsum,
     elementwise,
     indexing,
@@ -20,19 +19,12 @@ from . import (
 )
 from .node import Operator
 
+_FAMILIES = (
+    einsum, elementwise, indexing, math, movement, norms, quantization, reduce, resize,
+    shaping, windows,
+)  # fmt: skip
 OPERATORS: Mapping[str, Operator] = {
-    **arg.OPERATORS,
-    **einsum.OPERATORS,
-    **elementwise.OPERATORS,
-    **indexing.OPERATORS,
-    **math.OPERATORS,
-    **movement.OPERATORS,
-    **norms.OPERATORS,
-    **quantization.OPERATORS,
-    **reduce.OPERATORS,
-    **resize.OPERATORS,
-    **shaping.OPERATORS,
-    **windows.OPERATORS,
+    name: operator for family in _FAMILIES for name, operator in family.OPERATORS.items()
 }
 SUPPORTED = frozenset(OPERATORS)
 BUILD_TIME = {name: each.build_time for name, each in OPERATORS.items() if each.build_time}

@@ -9,8 +9,6 @@ from .node import OnnxNode, Operator
 
 def _quantize(node: OnnxNode) -> int:
     zero, wanted = node.input(2), node.attr("output_dtype", 0)
-    if node.attr("block_size", 0):
-        raise node.unsupported("quantisation in blocks")
     if node.attr("precision", 0):
         raise node.unsupported(f"the precision {node.attr('precision', 0)}")
     dtype = dtype_name(wanted, f"{node.label}: its result") if wanted else "uint8"
@@ -25,10 +23,7 @@ def _quantize(node: OnnxNode) -> int:
 def _dequantize(node: OnnxNode) -> int:
     """To the scale's type; to float32 before operator set 19."""
     zero, wanted, scale = node.input(2), node.attr("output_dtype", 0), node.given(1)
-    if node.attr("block_size", 0):
-        raise node.unsupported("quantisation in blocks")
-    if zero is None:
-        zero = node.number(0)
+    zero = node.number(0) if zero is None else zero
     dtype = node.t.dtype(scale) if node.opset >= 19 else "float32"
     if wanted:
         dtype = dtype_name(wanted, f"{node.label}: its result")
@@ -37,6 +32,8 @@ def _dequantize(node: OnnxNode) -> int:
 
 def _axis(node: OnnxNode) -> int:
     """That of the scales; it does not matter for a vector, or one scale."""
+    if node.attr("block_size", 0):
+        raise node.unsupported("quantisation in blocks")
     axis = int(node.attr("axis", 1))
     return 0 if node.rank <= 1 and axis == 1 else axis
 

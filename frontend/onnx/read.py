@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,8 +58,7 @@ def read_model(
     if isinstance(model, ReadModel):
         return model
     if isinstance(model, onnx.ModelProto):
-        proto = onnx.ModelProto()
-        proto.CopyFrom(model)
+        proto = deepcopy(model)
         _check_outline(proto, "the model")
         if any(uses_external_data(t) for t in tensors(proto)):
             raise ModelError("the model keeps weights in other files: give its path instead")
@@ -85,7 +85,7 @@ def _check_outline(model: onnx.ModelProto, where: str) -> None:
     except RecursionError as error:
         raise ModelError(f"{where}: the model's graphs are nested too deeply") from error
     if not model.HasField("graph") or model.ir_version < 1:
-        raise ModelError(f"{where}: this is no ONNX model (it holds no graph)")
+        raise ModelError(f"{where}: this is not an ONNX model (it holds no graph)")
     _check_opset(model, where)
     if not model.graph.output:
         raise ModelError(f"{where}: the model's graph is empty (it has no outputs)")
@@ -104,7 +104,7 @@ def _check_text(message: Message, where: str) -> None:
         elif field.type == field.TYPE_STRING:
             texts = [value] if isinstance(value, str | bytes) else value
             if not all(isinstance(text, str) for text in texts):
-                raise ModelError(f"{where}: a name in the model is no UTF-8 text")
+                raise ModelError(f"{where}: a name in the model is not UTF-8 text")
 
 
 def _check_opset(model: onnx.ModelProto, where: str) -> None:

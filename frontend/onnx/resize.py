@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,16 +26,7 @@ _TIE = 1e-6
 
 _MODES = ("nearest", "linear", "cubic")
 _ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil", "simple")
-_COORDINATES = (
-    "half_pixel",
-    "half_pixel_symmetric",
-    "pytorch_half_pixel",
-    "tf_half_pixel_for_nn",
-    "align_corners",
-    "asymmetric",
-    "tf_crop_and_resize",
-)
-# Beyond this float32 does not tell places apart.
+# Beyond this float32 does not distinguish places.
 _LONGEST = 1 << 24
 # A window of more elements than this is a product with a matrix, of so many elements at most.
 _WINDOW, _MATRIX = 32, 1 << 24
@@ -70,21 +61,17 @@ class _Method:
 
 def _source(span: _Span, method: _Method) -> Array:
     """Where each output element stands in the input, in float32, as other engines round too."""
-    x = np.arange(span.out, dtype=np.float32)
-    size, out, scale = span.size, span.out, span.scale
-    centre = (x + 0.5) / scale
-    offset = np.float64(size / 2 * (1 - out / (scale * size)))
-    symmetric = offset + (x + 0.5) / np.float64(scale) - 0.5  # so far in float64, in any engine
-    forms: dict[str, Callable[[], Array]] = {
-        "half_pixel": lambda: centre - 0.5,
-        "half_pixel_symmetric": lambda: symmetric.astype(np.float32),
-        "pytorch_half_pixel": lambda: centre - 0.5 if out > 1 else 0 * x,
-        "tf_half_pixel_for_nn": lambda: centre,
-        "align_corners": lambda: x * (size - 1) / (out - 1) if out > 1 else 0 * x,
-        "asymmetric": lambda: x / scale,
-        "tf_crop_and_resize": lambda: _cropped(span, x),
-    }
-    return forms[method.coordinates]()
+    return _SOURCES[method.coordinates](span, np.arange(span.out, dtype=np.float32))
+
+
+def _centre(span: _Span, x: Array) -> Array:
+    return np.asarray((x + 0.5) / span.scale)
+
+
+def _symmetric(span: _Span, x: Array) -> Array:
+    """In float64 until the end, in any engine."""
+    offset = np.float64(span.size / 2 * (1 - span.out / (span.scale * span.size)))
+    return np.asarray(offset + (x + 0.5) / np.float64(span.scale) - 0.5).astype(np.float32)
 
 
 def _cropped(span: _Span, x: Array) -> Array:
@@ -94,6 +81,17 @@ def _cropped(span: _Span, x: Array) -> Array:
     return np.asarray(start * last + x * (end - start) * last / np.float32(span.out - 1))
 
 
+_SOURCES: dict[str, Callable[[_Span, Array], Array]] = {
+    "half_pixel": lambda s, x: _centre(s, x) - 0.5,
+    "half_pixel_symmetric": _symmetric,
+    "pytorch_half_pixel": lambda s, x: _centre(s, x) - 0.5 if s.out > 1 else 0 * x,
+    "tf_half_pixel_for_nn": _centre,
+    "align_corners": lambda s, x: x * (s.size - 1) / (s.out - 1) if s.out > 1 else 0 * x,
+    "asymmetric": lambda s, x: x / s.scale,
+    "tf_crop_and_resize": _cropped,
+}
+
+
 def _table(span: _Span, method: _Method) -> tuple[Array, Array]:
     """Indices and weights, [output, taps]; indices beyond the ends are the last element's."""
     source = _source(span, method)
@@ -101,12 +99,12 @@ def _table(span: _Span, method: _Method) -> tuple[Array, Array]:
         indices = _nearest(source, method.nearest, float(span.scale))[:, None]
         weights = np.ones_like(indices)
     else:
-        first = np.floor(source)
+        first, linear = np.floor(source), method.mode == "linear"
         narrow = min(float(span.scale), 1.0) if method.antialias else 1.0
-        reach = math.ceil((1 if method.mode == "linear" else 2) / narrow)
+        reach = math.ceil((1 if linear else 2) / narrow)
         indices = first[:, None] + np.arange(1 - reach, reach + 1)
         distance = np.abs(indices - source[:, None]) * narrow
-        weights = _linear(distance) if method.mode == "linear" else _cubic(distance, method.cubic_a)
+        weights = np.maximum(1 - distance, 0) if linear else _cubic(distance, method.cubic_a)
         if method.exclude_outside:
             weights = np.where((indices < 0) | (indices >= span.size), 0, weights)
         if method.exclude_outside or method.antialias:
@@ -127,10 +125,6 @@ def _nearest(source: Array, rule: str, scale: float) -> Array:
         return np.asarray(below + up)
     ceil = rule == "ceil" or (rule == "simple" and scale < 1)
     return np.asarray(np.ceil(exact) if ceil else np.floor(exact))
-
-
-def _linear(distance: Array) -> Array:
-    return np.asarray(np.maximum(1 - distance, 0))
 
 
 def _cubic(distance: Array, a: float) -> Array:
@@ -191,11 +185,8 @@ def _resize(node: OnnxNode) -> int:
         roi = node.constant(1, "a region of interest")
         if roi is None or roi.size != 2 * len(axes):
             raise node.unsupported("this region of interest")
-        pairs = roi.reshape(2, -1).T
-        spans = [
-            _Span(s.axis, s.size, s.out, s.scale, (float(a), float(b)))
-            for s, (a, b) in zip(spans, pairs, strict=True)
-        ]
+        pairs = roi.reshape(2, -1).T.tolist()
+        spans = [replace(s, roi=tuple(p)) for s, p in zip(spans, pairs, strict=True)]
     return _resize_all(node, spans, method)
 
 
@@ -271,7 +262,7 @@ def _check(node: OnnxNode, spans: list[_Span], method: _Method) -> None:
         raise node.unsupported(f"interpolation of {node.dtype}")
     if method.mode == "nearest" and method.nearest not in _ROUNDINGS:
         raise node.unsupported(f"the rounding '{method.nearest}'")
-    if method.coordinates not in _COORDINATES:
+    if method.coordinates not in _SOURCES:
         raise node.unsupported(f"the coordinates '{method.coordinates}'")
     for span in spans:
         if not 0 < span.scale < math.inf:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
 from ..composites.windows import Window
-from .equation import EquationError, parse
+from ..graph.emitter import MOST_ELEMENTS
+from .einsum import EquationError, parse
 from .opset import is_onnx
 from .resize import scaled_size
 
@@ -22,7 +25,6 @@ _UNKNOWN = "luthier.unknown"
 # Of these it does not know the shape, or not always; of those, not the type either.
 UNTYPED = frozenset(["MeanVarianceNormalization"])
 _UNSHAPED = UNTYPED | {"GroupNormalization", "Slice"}
-_FARTHEST = 2**31 - 1
 _LONGEST = 1 << 16
 
 
@@ -33,8 +35,8 @@ def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
     longer than any shape, and of a Slice whose steps are not known to be small.
     """
     known = {t.name: t for t in model.graph.initializer}
-    told = told_otherwise(model)
-    plain = onnx.shape_inference.infer_shapes(told)
+    other = with_stand_ins(model)
+    plain = onnx.shape_inference.infer_shapes(other)
     long = _long_lists(plain)
     skipped = {
         output
@@ -43,9 +45,8 @@ def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
         for output in node.output
     }
     if not skipped:
-        return onnx.shape_inference.infer_shapes(told, data_prop=True)
-    own = onnx.ModelProto()
-    own.CopyFrom(told)
+        return onnx.shape_inference.infer_shapes(other, data_prop=True)
+    own = deepcopy(other)
     own.opset_import.add(domain=_UNKNOWN, version=1)
     found = {v.name: v for v in (*plain.graph.value_info, *plain.graph.output)}
     for output in own.graph.output:
@@ -59,7 +60,7 @@ def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
     return onnx.shape_inference.infer_shapes(own, data_prop=True)
 
 
-def told_otherwise(
+def with_stand_ins(
     model: onnx.ModelProto, operators: Collection[str] = _UNSHAPED
 ) -> onnx.ModelProto:
     """The model with other nodes of the same shapes, where inference does not know a node's."""
@@ -67,8 +68,7 @@ def told_otherwise(
     others = {i: other for i, n in nodes if n.op_type in operators and (other := _of_same_shape(n))}
     if not others:
         return model
-    own = onnx.ModelProto()
-    own.CopyFrom(model)
+    own = deepcopy(model)
     for i, other in others.items():
         own.graph.node[i].CopyFrom(other)
     return own
@@ -92,12 +92,10 @@ def _of_same_shape(node: onnx.NodeProto) -> onnx.NodeProto | None:
 def _long_lists(model: onnx.ModelProto) -> set[str]:
     """The tensors of one dimension that have more elements than any shape."""
     graph = model.graph
-    found = {t.name for t in graph.initializer if len(t.dims) == 1 and t.dims[0] > _LONGEST}
-    for info in (*graph.input, *graph.value_info, *graph.output):
-        dims = info.type.tensor_type.shape.dim
-        if len(dims) == 1 and dims[0].dim_value > _LONGEST:
-            found.add(info.name)
-    return found
+    infos = (*graph.input, *graph.value_info, *graph.output)
+    shapes = [(v.name, [d.dim_value for d in v.type.tensor_type.shape.dim]) for v in infos]
+    shapes += [(t.name, list(t.dims)) for t in graph.initializer]
+    return {name for name, dims in shapes if len(dims) == 1 and dims[0] > _LONGEST}
 
 
 def _hangs(node: onnx.NodeProto, known: Mapping[str, onnx.TensorProto]) -> bool:
@@ -107,7 +105,7 @@ def _hangs(node: onnx.NodeProto, known: Mapping[str, onnx.TensorProto]) -> bool:
     if tensor is None:
         return True
     steps = numpy_helper.to_array(tensor)
-    return bool(np.any((steps < -_FARTHEST) | (steps > _FARTHEST)))
+    return bool(np.any((steps < -MOST_ELEMENTS) | (steps > MOST_ELEMENTS)))
 
 
 def corrected(
@@ -164,25 +162,17 @@ def _resized(
     return shape if min(shape) >= 0 else None
 
 
-def _pooled(x: _Shape, attrs: Mapping[str, object]) -> list[int] | None:
+def _pooled(x: _Shape, attrs: Mapping[str, Any]) -> list[int] | None:
     """A last window that begins in the padding or beyond does not count."""
     count = len(x) - 2
-    ones, zeros = [1] * count, [0] * 2 * count
+    ones, zeros = (1,) * count, (0,) * 2 * count
     if attrs.get("auto_pad", b"NOTSET") != b"NOTSET" or count < 1:
         return None
-    numbers = [
-        [int(n) for n in attrs.get(name) or default]  # type: ignore[attr-defined]
-        for name, default in (
-            ("kernel_shape", []),
-            ("strides", ones),
-            ("dilations", ones),
-            ("pads", zeros),
-        )
-    ]
-    kernel, strides, dilations, pads = numbers
+    defaults = {"kernel_shape": (), "strides": ones, "dilations": ones, "pads": zeros}
+    kernel, strides, dilations, pads = (tuple(attrs.get(n) or d) for n, d in defaults.items())
     fits = len(kernel) == len(strides) == len(dilations) == count and len(pads) == 2 * count
     if not fits or min(*kernel, *strides, *dilations) < 1:
         return None
-    window = Window(tuple(kernel), tuple(strides), tuple(dilations), tuple(pads))
+    window = Window(kernel, strides, dilations, pads)
     shape = [*x[:2], *window.places(x[2:], ceil=True)]
     return shape if min(shape) >= 1 else None

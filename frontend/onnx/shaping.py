@@ -1,4 +1,4 @@
-"""ONNX operators that change or tell shapes, and those that make constants."""
+"""ONNX operators that change or return shapes, and those that make constants."""
 
 from __future__ import annotations
 
@@ -10,19 +10,10 @@ from onnx import numpy_helper
 
 from luthier.schedules import ModelError
 
-from ..graph import Array
 from .node import OnnxNode, Operator, Values
 
-_VALUES = {
-    "value_float": np.float32,
-    "value_floats": np.float32,
-    "value_int": np.int64,
-    "value_ints": np.int64,
-}
-
-
-def _identity(node: OnnxNode) -> int:
-    return node.x
+_FLOATS, _INTS = ("value_float", "value_floats"), ("value_int", "value_ints")
+_VALUES = dict.fromkeys(_FLOATS, "float32") | dict.fromkeys(_INTS, "int64")
 
 
 def _constant(node: OnnxNode) -> int:
@@ -64,10 +55,6 @@ def _shape(node: OnnxNode) -> int:
     return node.t.constant(sizes[node.attr("start", 0) : node.attr("end", None)])
 
 
-def _size(node: OnnxNode) -> int:
-    return node.t.number(math.prod(node.shape), "int64")
-
-
 def _reshape(node: OnnxNode) -> int:
     """0 keeps a size, unless ``allowzero``; -1 is what is left."""
     given = node.constant(1, "a shape")
@@ -86,17 +73,12 @@ def _reshape(node: OnnxNode) -> int:
     return node.t.reshape(node.x, shape)
 
 
-def _flatten(node: OnnxNode) -> int:
-    return node.matrix(int(node.attr("axis", 1)))
-
-
 def _squeeze(node: OnnxNode) -> int:
     """Axes are an attribute until operator set 11, an input since, sometimes of rank 0."""
     given = node.setting("axes", 1)
-    axes = node.axes(given.reshape(-1)) if given is not None and given.size else None
-    if axes is None:
-        axes = [a for a, size in enumerate(node.shape) if size == 1]
-    if any(node.shape[a] != 1 for a in axes):
+    ones = [a for a, size in enumerate(node.shape) if size == 1]
+    axes = node.axes(given.reshape(-1)) if given is not None and given.size else ones
+    if not set(axes).issubset(ones):
         raise ModelError(f"{node.label}: of {list(node.shape)} the axes {axes} are not all 1")
     return node.t.reshape(node.x, [d for a, d in enumerate(node.shape) if a not in axes])
 
@@ -105,16 +87,12 @@ def _unsqueeze(node: OnnxNode) -> int:
     given = node.setting("axes", 1)
     if given is None:
         raise node.unsupported("axes that are left out")
-    return node.t.reshape(node.x, _unsqueezed(node, given))
-
-
-def _unsqueezed(node: OnnxNode, given: Array) -> list[int]:
     rank = node.rank + given.size
     axes = {node.axis(a, rank) for a in given.reshape(-1)}
     if len(axes) < given.size:
         raise ModelError(f"{node.label}: its axes {given.reshape(-1).tolist()} hold one twice")
     sizes = iter(node.shape)
-    return [1 if a in axes else next(sizes) for a in range(rank)]
+    return node.t.reshape(node.x, [1 if a in axes else next(sizes) for a in range(rank)])
 
 
 def _dropout(node: OnnxNode) -> Values:
@@ -133,12 +111,12 @@ OPERATORS: dict[str, Operator] = {
     "Constant": Operator(_constant),
     "ConstantOfShape": Operator(_constant_of_shape, build_time=(0,)),
     "Dropout": Operator(_dropout, build_time=(2,)),
-    "Flatten": Operator(_flatten),
-    "Identity": Operator(_identity),
+    "Flatten": Operator(lambda node: node.matrix(int(node.attr("axis", 1)))),
+    "Identity": Operator(lambda node: node.x),
     "Range": Operator(_range, build_time=(0, 1, 2)),
     "Reshape": Operator(_reshape, build_time=(1,)),
     "Shape": Operator(_shape),
-    "Size": Operator(_size),
+    "Size": Operator(lambda node: node.t.number(math.prod(node.shape), "int64")),
     "Squeeze": Operator(_squeeze, build_time=(1,)),
     "Unsqueeze": Operator(_unsqueeze, build_time=(1,)),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from copy import deepcopy
 
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -21,7 +22,7 @@ from .fold_shapes import FOLDABLE, fold_shapes
 from .functions import local_functions_expanded, operators_expanded, spelled_operators
 from .operators import BUILD_TIME, SUPPORTED
 from .opset import is_onnx, node_label, opset_of
-from .shapes import UNTYPED, told_otherwise
+from .shapes import UNTYPED, with_stand_ins
 from .unsupported import check_operators
 
 # Larger initializers become inputs of what is left; smaller ones may be shapes, axes, ...
@@ -136,10 +137,9 @@ def _constant_tensor(node: onnx.NodeProto) -> TensorProto | None:
 
 def _array(tensor: TensorProto, what: str) -> Array:
     try:
-        array = numpy_helper.to_array(tensor)
+        return numpy_helper.to_array(tensor)
     except Exception as error:
         raise ModelError(f"{what} has data that does not fit its shape") from error
-    return array
 
 
 def _without_old_group_norms(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -204,8 +204,7 @@ def _check_attributes(model: onnx.ModelProto) -> None:
 
 def _check(model: onnx.ModelProto, says_opset: bool) -> None:
     """Raise ModelError for what breaks the standard's rules on operators, types and shapes."""
-    checked = onnx.ModelProto()
-    checked.CopyFrom(model)
+    checked = deepcopy(model)
     _name_nodes(checked)
     for output in checked.graph.output:
         if output.type.HasField("tensor_type"):  # the checker insists on a shape, others do not
@@ -221,7 +220,7 @@ def _check(model: onnx.ModelProto, says_opset: bool) -> None:
     _open_outputs(checked.graph)
     try:
         onnx.shape_inference.infer_shapes(
-            told_otherwise(checked, UNTYPED), check_type=True, strict_mode=True
+            with_stand_ins(checked, UNTYPED), check_type=True, strict_mode=True
         )
     except Exception as error:
         found = _INFERENCE_ERROR.findall(str(error))

@@ -1,4 +1,4 @@
-"""Operators that Luthier does not compile: told all at once, with what to do about them."""
+"""Operators that Luthier does not compile: reported all at once, with what to do about them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from luthier.schedules import UnsupportedOperator
 
 from .opset import is_onnx
 
-# As many are told in the message; the error's field has them all.
-_TOLD = 8
+# As many are listed in the message; the error's field has them all.
+_LISTED = 8
 
 _ADVICE = {
     "If": "give what decides it, with --value or --shape",
@@ -35,8 +35,8 @@ def check_operators(
 ) -> None:
     """Raise UnsupportedOperator for all that are not the default domain's ``known`` ones.
 
-    Others that are ``foldable`` are no reason for it, but are told too where they work on values of
-    run time.
+    Others that are ``foldable`` are not a reason for it, but are reported too where they work on
+    values of run time.
     """
     if not all(is_onnx(n.domain) and n.op_type in {*known, *foldable} for n in model.graph.node):
         _refuse(model, known, _constants(model, {*known, *foldable}))
@@ -62,20 +62,19 @@ def _refuse(model: onnx.ModelProto, known: Collection[str], constants: frozenset
             name = node.op_type if is_onnx(node.domain) else f"{node.domain}.{node.op_type}"
             label = node.name or next((o for o in node.output if o), "")
             missing.setdefault(name, []).append(label)
-    told = [_told(name, nodes) for name, nodes in list(missing.items())[:_TOLD]]
-    rest = f" and {len(missing) - _TOLD} more" if len(missing) > _TOLD else ""
+    listed = [_listed(name, nodes) for name, nodes in list(missing.items())[:_LISTED]]
+    rest = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
     plural = "operators are" if len(missing) > 1 else "operator is"
     advice = "; ".join(dict.fromkeys(map(_advice, missing)))
     raise UnsupportedOperator(
-        f"{len(missing)} {plural} not supported: {', '.join(told)}{rest}: {advice}",
+        f"{len(missing)} {plural} not supported: {', '.join(listed)}{rest}: {advice}",
         {name: tuple(nodes) for name, nodes in missing.items()},
     )
 
 
-def _told(name: str, nodes: list[str]) -> str:
-    if len(nodes) == 1:
-        return f"{name} (1 node, '{nodes[0]}')"
-    return f"{name} ({len(nodes)} nodes, first '{nodes[0]}')"
+def _listed(name: str, nodes: list[str]) -> str:
+    count = "1 node," if len(nodes) == 1 else f"{len(nodes)} nodes, first"
+    return f"{name} ({count} '{nodes[0]}')"
 
 
 def _advice(operator: str) -> str:

@@ -10,9 +10,9 @@ from luthier.schedules import ModelError
 
 from ..composites import windows as composite
 from ..composites.windows import Window
+from ..graph.emitter import MOST_ELEMENTS
 from .node import OnnxNode, Operator
 
-_LARGEST = 2**31 - 1
 _SAME = ("SAME_UPPER", "SAME_LOWER")
 
 
@@ -42,20 +42,23 @@ def _biased(node: OnnxNode, y: int) -> int:
 
 
 def _max_pool(node: OnnxNode) -> int:
-    mode, window = _mode(node), _window(node, None)
-    ceil = bool(node.attr("ceil_mode", 0)) and mode == "NOTSET"
-    window = _padded(node, window, mode, ceil=ceil)
-    if any(p >= k for p, k in zip(window.pads, _spans(window) * 2, strict=True)):
+    window, ceil = _pool_window(node)
+    if any(p >= k for p, k in zip(window.pads, window.spans * 2, strict=True)):
         raise node.unsupported(f"padding by {list(window.pads)}, a window's size and more,")
     return composite.max_pool(node.t, node.x, window, ceil=ceil)
 
 
 def _average_pool(node: OnnxNode) -> int:
-    mode = _mode(node)
-    ceil = bool(node.attr("ceil_mode", 0)) and mode == "NOTSET"
-    window = _padded(node, _window(node, None), mode, ceil=ceil)
+    window, ceil = _pool_window(node)
     include = bool(node.attr("count_include_pad", 0))
     return composite.avg_pool(node.t, node.x, window, ceil=ceil, include=include)
+
+
+def _pool_window(node: OnnxNode) -> tuple[Window, bool]:
+    """With its padding, and whether the last place may be cut off."""
+    mode = _mode(node)
+    ceil = bool(node.attr("ceil_mode", 0)) and mode == "NOTSET"
+    return _padded(node, _window(node, None), mode, ceil=ceil), ceil
 
 
 def _mode(node: OnnxNode) -> str:
@@ -71,7 +74,7 @@ def _mode(node: OnnxNode) -> str:
 
 
 def _window(node: OnnxNode, weights: tuple[int, ...] | None) -> Window:
-    """Without padding; raises where an attribute is no such number, or they are too few or many.
+    """Without padding; raises for numbers that are out of range, too few or too many.
 
     ``weights`` are the sizes of a convolution's kernel.
     """
@@ -81,16 +84,11 @@ def _window(node: OnnxNode, weights: tuple[int, ...] | None) -> Window:
     strides = tuple(node.attrs.get("strides") or (1,) * count)
     dilations = tuple(node.attrs.get("dilations") or (1,) * count)
     for name, numbers in (("kernel", kernel), ("strides", strides), ("dilations", dilations)):
-        if len(numbers) != count or not all(1 <= n <= _LARGEST for n in numbers):
+        if len(numbers) != count or not all(1 <= n <= MOST_ELEMENTS for n in numbers):
             raise node.unsupported(f"{name} {list(numbers)} for {count} dimensions")
     if weights is not None and kernel != weights:
         raise node.unsupported(f"a kernel of {list(kernel)} with weights of {list(weights)}")
     return Window(kernel, strides, dilations, ())
-
-
-def _spans(window: Window) -> tuple[int, ...]:
-    """What a dilated kernel reaches."""
-    return tuple((k - 1) * d + 1 for k, d in zip(window.kernel, window.dilations, strict=True))
 
 
 def _weights(node: OnnxNode) -> tuple[int, ...]:
@@ -117,7 +115,7 @@ def _padded(node: OnnxNode, window: Window, mode: str, *, ceil: bool) -> Window:
 
     With ``ceil`` it may reach beyond the end by less than a stride.
     """
-    spatial, spans = node.shape[2:], _spans(window)
+    spatial, spans = node.shape[2:], window.spans
     count = len(spatial)
     pads = (0,) * (2 * count)
     if mode in _SAME:
@@ -128,7 +126,7 @@ def _padded(node: OnnxNode, window: Window, mode: str, *, ceil: bool) -> Window:
         pads = _halves(total, mode == "SAME_UPPER")
     elif mode == "NOTSET":
         pads = tuple(node.attrs.get("pads") or pads)
-    if len(pads) != 2 * count or not all(0 <= p <= _LARGEST for p in pads):
+    if len(pads) != 2 * count or not all(0 <= p <= MOST_ELEMENTS for p in pads):
         raise node.unsupported(f"padding by {list(pads)}")
     sizes = [d + a + b for d, a, b in zip(spatial, pads, pads[count:], strict=False)]
     beyond = [stride - 1 if ceil else 0 for stride in window.strides]
@@ -142,7 +140,7 @@ def _padded(node: OnnxNode, window: Window, mode: str, *, ceil: bool) -> Window:
 def _transposed_padding(
     node: OnnxNode, window: Window, mode: str
 ) -> tuple[Window, tuple[int, ...]]:
-    """``output_shape``, or ``auto_pad``'s input times stride, tell how much is cut off.
+    """``output_shape``, or ``auto_pad``'s input times stride, decide how much is cut off.
 
     Also gives how many elements there are at the end that no window of the input reaches.
     """
@@ -154,16 +152,18 @@ def _transposed_padding(
         wanted = wanted[-count:]
     elif mode in _SAME:
         wanted = [d * s for d, s in zip(spatial, window.strides, strict=True)]
-    full = [
-        (d - 1) * s + k for d, s, k in zip(spatial, window.strides, _spans(window), strict=True)
-    ]
+    steps = zip(spatial, window.strides, window.spans, strict=True)
+    full = [(d - 1) * s + k for d, s, k in steps]
     if not wanted:
         pads = tuple(node.attrs.get("pads") or ()) if mode == "NOTSET" else ()
         pads = pads or (0,) * (2 * count)
         cut = [a + b - e for a, b, e in zip(pads, pads[count:], extra, strict=False)]
-        _check_cut(node, full, cut, pads)
+        if len(cut) != count or not all(0 <= p <= MOST_ELEMENTS for p in pads):
+            raise node.unsupported(f"padding by {list(pads)}")
+        if any(f - c < 1 for f, c in zip(full, cut, strict=True)):
+            raise ModelError(f"{node.label}: padding by {list(pads)} leaves nothing of {full}")
         return replace(window, pads=pads), extra
-    if len(wanted) != count or not all(1 <= w <= _LARGEST for w in wanted):
+    if len(wanted) != count or not all(1 <= w <= MOST_ELEMENTS for w in wanted):
         raise node.unsupported(f"output_shape {list(wanted)}")
     cut = [f + e - w for f, e, w in zip(full, extra, wanted, strict=True)]
     more = tuple(e + max(-c, 0) for e, c in zip(extra, cut, strict=True))
@@ -178,13 +178,6 @@ def _check_extra(node: OnnxNode, window: Window, extra: Sequence[int]) -> None:
         0 <= e < stride for e, stride in zip(extra, window.strides, strict=True)
     ):
         raise node.unsupported(f"output_padding {list(extra)}")
-
-
-def _check_cut(node: OnnxNode, full: list[int], cut: list[int], pads: Sequence[int]) -> None:
-    if len(cut) != len(full) or not all(0 <= p <= _LARGEST for p in pads):
-        raise node.unsupported(f"padding by {list(pads)}")
-    if any(f - c < 1 for f, c in zip(full, cut, strict=True)):
-        raise ModelError(f"{node.label}: padding by {list(pads)} leaves nothing of {full}")
 
 
 def _halves(total: list[int], upper: bool) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ Each leaves the graph right, and says what must be true of it before and what is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from enum import Enum
 
@@ -43,8 +43,8 @@ class Pass:
     """
 
     rewrite: Callable[[Graph], Graph]
-    requires: frozenset[Property] = frozenset()
-    ensures: frozenset[Property] = frozenset()
+    requires: Set[Property] = frozenset()
+    ensures: Set[Property] = frozenset()
 
     @property
     def name(self) -> str:
@@ -52,21 +52,15 @@ class Pass:
         return self.rewrite.__name__
 
 
-def _pass(
-    rewrite: Callable[[Graph], Graph], *, after: set[Property], ensures: set[Property]
-) -> Pass:
-    return Pass(rewrite, frozenset(after), frozenset(ensures))
-
-
 PASSES = (
-    _pass(fold_constants, after=set(), ensures={_P.FOLDED}),
-    _pass(join_group_norms, after={_P.FOLDED}, ensures=set()),
-    _pass(channels_last, after={_P.FOLDED}, ensures={_P.CHANNELS_LAST}),
-    _pass(find_normalizations, after={_P.CHANNELS_LAST}, ensures={_P.NORMS_JOINED}),
-    _pass(sink_reshapes, after={_P.CHANNELS_LAST, _P.NORMS_JOINED}, ensures=set()),
-    _pass(fold_scales, after={_P.FOLDED, _P.CHANNELS_LAST}, ensures=set()),
-    _pass(commute_resizes, after={_P.CHANNELS_LAST}, ensures=set()),
-    _pass(fuse_attention, after={_P.CHANNELS_LAST}, ensures={_P.ATTENTION_JOINED}),
-    _pass(legalize, after={_P.NORMS_JOINED, _P.ATTENTION_JOINED}, ensures={_P.LEGAL}),
-    _pass(fold_constants, after={_P.LEGAL}, ensures={_P.FOLDED}),  # of what the others made
+    Pass(fold_constants, ensures={_P.FOLDED}),
+    Pass(join_group_norms, requires={_P.FOLDED}),
+    Pass(channels_last, requires={_P.FOLDED}, ensures={_P.CHANNELS_LAST}),
+    Pass(find_normalizations, requires={_P.CHANNELS_LAST}, ensures={_P.NORMS_JOINED}),
+    Pass(sink_reshapes, requires={_P.CHANNELS_LAST, _P.NORMS_JOINED}),
+    Pass(fold_scales, requires={_P.FOLDED, _P.CHANNELS_LAST}),
+    Pass(commute_resizes, requires={_P.CHANNELS_LAST}),
+    Pass(fuse_attention, requires={_P.CHANNELS_LAST}, ensures={_P.ATTENTION_JOINED}),
+    Pass(legalize, requires={_P.NORMS_JOINED, _P.ATTENTION_JOINED}, ensures={_P.LEGAL}),
+    Pass(fold_constants, requires={_P.LEGAL}, ensures={_P.FOLDED}),  # of what the others made
 )

@@ -12,16 +12,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from luthier.schedules import Node, Tensor, node
+from luthier.schedules import Node, Tensor
 
-from ..graph import Graph, Op, Rewriter
+from ..graph import Graph, Op, Rewriter, known_number
 from ..graph.strided import Strided
 from .attention_pattern import Mask, Match, Pattern
 
 
 def fuse_attention(graph: Graph) -> Graph:
     """A graph with ``attention`` in place of the products and the softmax between them."""
-    return _AttentionFusion(graph).run()
+    b = _AttentionFusion(graph)
+    return b.rewrite(b.rule)
 
 
 class _AttentionFusion(Rewriter):
@@ -29,10 +30,7 @@ class _AttentionFusion(Rewriter):
         super().__init__(graph)
         self.pattern = Pattern(graph)
 
-    def run(self) -> Graph:
-        return self.rewrite(self._rule)
-
-    def _rule(self, op: Op, new: Node) -> int | None:
+    def rule(self, op: Op, new: Node) -> int | None:
         """The kernel stands where its result, moved as its users want it, was made."""
         del new  # the pattern is read in the old graph
         chain = self._chain_to(op)
@@ -50,7 +48,7 @@ class _AttentionFusion(Rewriter):
         if chain[0].node.op != "matmul":
             return []
         if self.pattern.alone(op.result):
-            user = self.pattern.users[op.result][0]
+            user = self.graph.users[op.result][0]
             moves = user.node.op in ("reshape", "transpose")
             if moves and self._place([*chain, user]) is not None:
                 return []
@@ -71,11 +69,7 @@ class _AttentionFusion(Rewriter):
                 return best
             if op.node.op in ("reshape", "transpose", "slice"):
                 value = op.node.args[0]
-            elif (
-                op.node.op in ("multiply", "divide")
-                and scaled
-                and (step := self.pattern.scaled(op))
-            ):
+            elif scaled and (step := self.pattern.scaled(op)):
                 value = step[0]
             else:
                 return best
@@ -85,17 +79,10 @@ class _AttentionFusion(Rewriter):
         scale = 1.0
         view: Strided | None = Strided.dense(self.graph.values[value].shape)
         for op in steps:
-            if view is None:
-                return None
-            if op.node.op == "slice":
-                begin, strides = op.node.attr("begin"), op.node.attr("steps")
-                view = view.slice(begin, strides, op.node.out.shape)
-            elif op.node.op in ("multiply", "divide"):
-                scaled = self.pattern.scaled(op)
-                assert scaled is not None
+            if scaled := self.pattern.scaled(op):
                 scale *= scaled[1]
             else:
-                view = _moved(view, op.node)
+                view = view and _moved(view, op.node)
         if view is None:
             return None
         if swap:
@@ -128,19 +115,17 @@ class _AttentionFusion(Rewriter):
         batch, heads, rows, depth = _four(q[2].shape, rank, 1)
         keys, width = v[2].shape[-2:]
         args = [self.at[operand[0]] for operand in (q, k, v)] + self._masks(match.masks, rank)
-        return self.add(
-            node(
-                "attention",
-                tuple(args),
-                chain[-1].node.out,
-                sizes=(batch, heads, rows, keys, depth, width),
-                q=_strides(q[2]),
-                k=_strides(k[2]),
-                v=_strides(v[2]),
-                o=_strides(place),
-                scale=match.scale * q[1] * k[1],
-                empty_is_zero=match.empty_is_zero,
-            )
+        return self.emit(
+            "attention",
+            *args,
+            out=chain[-1].node.out,
+            sizes=(batch, heads, rows, keys, depth, width),
+            q=_strides(q[2]),
+            k=_strides(k[2]),
+            v=_strides(v[2]),
+            o=_strides(place),
+            scale=match.scale * q[1] * k[1],
+            empty_is_zero=match.empty_is_zero,
         )
 
     def _masks(self, masks: Sequence[Mask], rank: int) -> list[int]:
@@ -176,10 +161,12 @@ class _AttentionFusion(Rewriter):
 
     def _is_zero(self, value: int) -> bool:
         known = self.constants.get(value)
-        return self.literal_of(value) == 0 if known is None else not np.any(known)
+        return known_number(self, value) == 0 if known is None else not np.any(known)
 
 
 def _moved(view: Strided, node: Node) -> Strided | None:
+    if node.op == "slice":
+        return view.slice(node.attr("begin"), node.attr("steps"), node.out.shape)
     if node.op == "transpose":
         return view.transpose(node.attr("axes"))
     return view.reshape(node.out.shape)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from luthier.schedules import Tensor
 from luthier.schedules.ir.dtype import FLOAT32
 from luthier.schedules.ops.attention_form import COVERED
 
-from ..graph import Graph, Op
+from ..graph import Graph, Op, known_number, made_by
 
 # With fewer rows most lanes of the kernel's vectors would be empty.
 _LEAST_ROWS = 8
@@ -26,17 +26,17 @@ class Mask:
     keeps: bool = True
 
 
-@dataclass
+@dataclass(frozen=True)
 class Match:
-    """A product of softmax and values; ``masks`` are (value, condition's fill or None)."""
+    """A product of softmax and values, with its masks from the last that is applied on."""
 
     q: int
     k: int
     v: int
     transpose_k: bool
-    scale: float = 1.0
-    masks: list[Mask] = field(default_factory=list)
-    empty_is_zero: bool = False
+    scale: float
+    masks: list[Mask]
+    empty_is_zero: bool
 
 
 class Pattern:
@@ -44,15 +44,11 @@ class Pattern:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.users: dict[int, list[Op]] = {}
-        for op in graph.ops:
-            for arg in dict.fromkeys(op.node.args):
-                self.users.setdefault(arg, []).append(op)
-        self.leaves = {value for _, value in graph.outputs}
+        self.leaves = set(graph.region.results)
 
     def alone(self, value: int) -> bool:
         """Whether one operator alone sees the value."""
-        return len(self.users.get(value, [])) == 1 and value not in self.leaves
+        return len(self.graph.users[value]) == 1 and value not in self.leaves
 
     def match(self, product: Op) -> Match | None:
         """What the product of weights and values attends to; None where it is another product."""
@@ -68,12 +64,13 @@ class Pattern:
             return None
         scores, scale, masks = found
         q, k = scores.node.args
-        match = Match(q, k, values, not scores.node.attr("transpose_b"), scale, masks)
-        match.empty_is_zero = empty_is_zero
+        transpose_k = not scores.node.attr("transpose_b")
         shapes = [self.graph.values[v].shape for v in (q, k, values)]
         if len({len(s) for s in shapes}) > 1 or len({s[:-2] for s in shapes}) > 1:
             return None
-        return match if len(shapes[0]) <= 4 and shapes[0][-2] >= _LEAST_ROWS else None
+        if len(shapes[0]) > 4 or shapes[0][-2] < _LEAST_ROWS:
+            return None
+        return Match(q, k, values, transpose_k, scale, masks, empty_is_zero)
 
     def _softmax(self, value: int) -> tuple[Op | None, bool]:
         """The softmax that makes ``value``, and whether NaN became 0 after it."""
@@ -82,15 +79,14 @@ class Pattern:
             return None, False
         if op.node.op == "where":
             condition, zero, kept = op.node.args
-            test = self.graph.producer.get(condition)
-            if test is None or test.node.op != "isnan" or test.node.args != (kept,):
-                return None, False
-            inner = self.graph.producer.get(kept)
-            users = {u.result for u in self.users[kept]}
+            test, inner = made_by(self.graph, condition, "isnan"), self.graph.producer.get(kept)
+            users = {u.result for u in self.graph.users[kept]}
             inside = users == {op.result, condition} and kept not in self.leaves
-            if inner is None or not inside or not self.alone(condition):
+            if test is None or test.args != (kept,) or not self.alone(condition):
                 return None, False
-            fits = self._number(zero) == 0 and inner.node.op == "softmax"
+            if inner is None or not inside:
+                return None, False
+            fits = known_number(self.graph, zero) == 0 and inner.node.op == "softmax"
             fits &= inner.node.out.shape == op.node.out.shape
             return (inner, True) if fits else (None, False)
         return (op, False) if op.node.op == "softmax" else (None, False)
@@ -133,7 +129,7 @@ class Pattern:
     def _chosen(self, op: Op) -> tuple[int, Mask] | None:
         condition, yes, no = op.node.args
         for kept, other, keeps in ((yes, no, True), (no, yes, False)):
-            fill = self._number(other)
+            fill = known_number(self.graph, other)
             if fill is not None and fill <= COVERED:
                 return kept, Mask(condition, fill, keeps)
         return None
@@ -144,7 +140,7 @@ class Pattern:
             return None
         left, right = op.node.args
         for value, factor in ((left, right), (right, left)):
-            number = self._number(factor)
+            number = known_number(self.graph, factor)
             full = self.graph.values[value].shape == op.node.out.shape
             if number is None or not _LEAST_SCALE <= abs(number) <= _MOST_SCALE or not full:
                 continue
@@ -152,11 +148,3 @@ class Pattern:
                 return value, number
             return (value, 1 / number) if factor == right else None
         return None
-
-    def _number(self, value: int) -> float | None:
-        """A known number, as a literal or as a constant with one element."""
-        array = self.graph.constants.get(value)
-        if array is not None:
-            return float(array.reshape(())) if array.size == 1 else None
-        op = self.graph.producer.get(value)
-        return None if op is None or op.node.op != "const" else float(op.node.attr("value"))

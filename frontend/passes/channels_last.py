@@ -9,8 +9,10 @@ dimensions they merge lie side by side. Only where none of that holds does a tra
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
-from luthier.schedules import Node, Tensor, ops
+from luthier.schedules import Tensor, ops
 
 from ..graph import Graph, Op, Rewriter
 
@@ -47,10 +49,8 @@ class _Layout(Rewriter):
         for op in self.graph.ops:
             self.source = op.source
             if not self._keep_order(op):
-                new = Node(
-                    op.node.op, tuple(map(self._plain, op.node.args)), op.node.out, op.node.attrs
-                )
-                self.at[op.result] = self.add(new)
+                args = tuple(map(self._plain, op.node.args))
+                self.at[op.result] = self.add(replace(op.node, args=args))
         return self.finish([(name, self._plain(v)) for name, v in self.graph.outputs])
 
     def _keep_order(self, op: Op) -> bool:
@@ -93,23 +93,13 @@ class _Layout(Rewriter):
             self.order[old] = order
         self.at[old] = value
 
-    def _reshaped(self, value: int, shape: Sequence[int]) -> int:
-        if value in self.constants:
-            return self.constant(self.constants[value].reshape(shape))
-        if self.values[value].shape == tuple(shape):
-            return value
-        base = self.producer.get(value)
-        if base is not None and base.node.op == "reshape":
-            return self._reshaped(base.node.args[0], shape)
-        return self.emit("reshape", value, out=Tensor(tuple(shape), self.values[value].dtype))
-
     def _moved(self, value: int, axes: Order) -> int:
         """A real transpose, unless a view or a constant does."""
         shape = self.values[value].shape
         if value in self.constants:
             return self.constant(self.constants[value].transpose(axes))
         if is_view(shape, axes):
-            return self._reshaped(value, permuted(shape, axes))
+            return self.reshaped(value, permuted(shape, axes))
         return self.emit("transpose", value, axes=axes)
 
     def _plain(self, old: int) -> int:
@@ -124,7 +114,7 @@ class _Layout(Rewriter):
         extra = len(order) - len(held)
         if extra:
             shape = self.values[value].shape
-            value = self._reshaped(value, (1,) * extra + shape)
+            value = self.reshaped(value, (1,) * extra + shape)
             held = (*range(extra), *(h + extra for h in held))
         back = inverse(order)
         return self._moved(value, tuple(held[b] for b in back))
@@ -159,9 +149,7 @@ class _Layout(Rewriter):
         value, order = self._held(op.node.args[0])
         axes, keep = op.node.attr("axes"), op.node.attr("keepdims")
         moved = tuple(sorted(order[a] for a in axes))
-        attrs = {"axes": moved, "keepdims": keep}
-        out = ops.OPERATORS[op.node.op].infer([self.values[value]], attrs)
-        result = self.emit(op.node.op, value, out=out, **attrs)
+        result = self.emit(op.node.op, value, axes=moved, keepdims=keep)
         if not keep:
             left = [o for i, o in enumerate(order) if i not in axes]
             order = tuple(sorted(left).index(o) for o in left)
@@ -172,12 +160,11 @@ class _Layout(Rewriter):
         value, order = self._held(op.node.args[0])
         if len(op.node.out.shape) != len(order):
             return False
-        attrs = dict(op.node.attrs)
+        attrs: dict[str, Any] = dict(op.node.attrs)
         back = inverse(order)
         for name in ("begin", "steps", "before"):
-            listed = attrs.get(name)
-            if isinstance(listed, tuple):
-                attrs[name] = tuple(listed[b] for b in back)
+            if isinstance(attrs.get(name), tuple):  # of a window, one number
+                attrs[name] = permuted(attrs[name], back)
         if "axis" in attrs:
             attrs["axis"] = order[op.node.attr("axis")]
         out = Tensor(permuted(op.node.out.shape, back), op.node.out.dtype)
@@ -220,7 +207,7 @@ class _Layout(Rewriter):
         for i, size in enumerate(out.shape):  # a one goes after the dimension before it
             if size == 1:
                 arranged.insert(arranged.index(i - 1) + 1 if i else 0, i)
-        value = self._reshaped(value, permuted(out.shape, arranged))
+        value = self.reshaped(value, permuted(out.shape, arranged))
         self._hold(op.result, value, inverse(tuple(arranged)))
 
 
@@ -247,10 +234,5 @@ def matching_groups(
 
 def _side_by_side(groups: list[list[int]], order: Order) -> list[int]:
     """Logical dimensions in a physical order near ``order`` in which each group stays together."""
-    group_of = {i: group for group in groups for i in group}
-    last = {max(group, key=lambda i: order[i]) for group in groups}
-    placed: list[int] = []
-    for i in sorted(group_of, key=lambda i: order[i]):
-        if i in last:
-            placed += group_of[i]
-    return placed
+    ordered = sorted(groups, key=lambda group: max(order[i] for i in group))
+    return [i for group in ordered for i in group]

@@ -9,12 +9,15 @@ are convolved before. Feature pyramids end and join in this way.
 from __future__ import annotations
 
 import math
+from functools import partial, reduce
+from itertools import accumulate
 
 import numpy as np
 
 from luthier.schedules import Node, Tensor
+from luthier.schedules.ir.core import needed
 
-from ..graph import Array, Graph, Op, Rewriter
+from ..graph import Array, Graph, Op, Rewriter, made_by
 
 # The enlargement must save more than the sum of the parts costs.
 _LEAST_GROWTH = 2
@@ -22,7 +25,8 @@ _LEAST_GROWTH = 2
 
 def commute_resizes(graph: Graph) -> Graph:
     """A graph that convolves before it enlarges."""
-    return _Commuting(graph).run()
+    b = _Commuting(graph)
+    return b.rewrite(b.rule)
 
 
 class _Commuting(Rewriter):
@@ -33,10 +37,7 @@ class _Commuting(Rewriter):
         for op in graph.ops:
             self.origin[op.result] = self._origin(op)
 
-    def run(self) -> Graph:
-        return self.rewrite(self._rule)
-
-    def _rule(self, op: Op, node: Node) -> int | None:
+    def rule(self, op: Op, node: Node) -> int | None:
         if not self._is_pointwise(op):
             return None
         data, weights = op.node.args
@@ -45,15 +46,15 @@ class _Commuting(Rewriter):
         large = [p for p in parts if self._pays(sources[p], p, node.out.shape[-1])]
         if not large:
             return None
-        kernels = self._split(self.graph.constants[weights], parts)
+        ends = list(accumulate(self.graph.values[part].shape[-1] for part in parts))
+        kernels = np.split(self.graph.constants[weights], ends[:-1], axis=-1)
         rest = [(p, w) for p, w in zip(parts, kernels, strict=True) if p not in large]
-        total: int | None = None
-        for part, kernel in zip(parts, kernels, strict=True):
-            if part in large:
-                convolved = self._convolve(self.at[sources[part]], kernel, node)
-                enlarged = self._replay(part, sources[part], convolved)
-                total = enlarged if total is None else self.emit("add", total, enlarged)
-        assert total is not None
+        enlarged = [
+            self._replay(p, sources[p], self._convolve(self.at[sources[p]], w, node))
+            for p, w in zip(parts, kernels, strict=True)
+            if p in large
+        ]
+        total = reduce(partial(self.emit, "add"), enlarged)
         return self.emit("add", self._joined(rest, node), total) if rest else total
 
     def _is_pointwise(self, op: Op) -> bool:
@@ -68,12 +69,11 @@ class _Commuting(Rewriter):
         )
 
     def _parts(self, data: int) -> tuple[int, ...]:
-        op = self.graph.producer.get(data)
-        alone = self.graph.uses[data] == 1
-        if op is not None and op.node.op == "concat" and op.node.attr("axis") == 3 and alone:
-            distinct = len(set(op.node.args)) == len(op.node.args)
-            return op.node.args if distinct else (data,)
-        return (data,)
+        concat = made_by(self.graph, data, "concat")
+        if concat is None or concat.attr("axis") != 3 or self.graph.uses[data] > 1:
+            return (data,)
+        distinct = len(set(concat.args)) == len(concat.args)
+        return concat.args if distinct else (data,)
 
     def _origin(self, op: Op) -> int:
         name, args = op.node.op, op.node.args
@@ -100,17 +100,9 @@ class _Commuting(Rewriter):
         grows = math.prod(small[1:3]) * _LEAST_GROWTH <= math.prod(large[1:3])
         return grows and self.graph.uses[part] == 1 and channels <= 2 * large[-1]
 
-    def _split(self, weights: Array, parts: tuple[int, ...]) -> list[Array]:
-        begin, kernels = 0, []
-        for part in parts:
-            end = begin + self.graph.values[part].shape[-1]
-            kernels.append(weights[..., begin:end].copy())
-            begin = end
-        return kernels
-
     def _convolve(self, data: int, weights: Array, like: Node) -> int:
         shape = (*self.values[data].shape[:3], weights.shape[0])
-        args = (data, self.constant(weights))
+        args = (data, self.constant(np.ascontiguousarray(weights)))
         return self.add(Node("conv2d", args, Tensor(shape), like.attrs))
 
     def _joined(self, rest: list[tuple[int, Array]], like: Node) -> int:
@@ -121,15 +113,11 @@ class _Commuting(Rewriter):
 
     def _replay(self, value: int, source: int, convolved: int) -> int:
         """``value`` computed from ``convolved`` as it was from ``source``."""
-        needed, pending = {source}, [value]
-        while pending:
-            after = pending.pop()
-            if after not in needed and after not in self.graph.constants:
-                needed.add(after)
-                pending += self.graph.producer[after].node.args
+        above = {v: op.reads for v, op in self.graph.producer.items() if v != source}
+        between = needed([value], above) - self.graph.constants.keys() - {source}
         channels = self.values[convolved].shape[-1]
         replayed = {source: convolved}
-        for number in sorted(needed - {source}):
+        for number in sorted(between):
             node = self.graph.producer[number].node
             args = tuple(replayed[a] if a in replayed else self.at[a] for a in node.args)
             out = Tensor((*node.out.shape[:-1], channels), node.out.dtype)

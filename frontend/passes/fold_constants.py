@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from luthier.schedules import Node, ops
 from luthier.schedules.ops.evaluate import evaluate
 
-from ..graph import Array, Graph, Op, Rewriter, literal
+from ..graph import Array, Graph, Op, Rewriter, made_by
 
 # A result larger than this and than its arguments is left to run time (unless it takes no memory).
 _LARGE = 64 << 20
@@ -40,8 +42,8 @@ def fold_constants(graph: Graph) -> Graph:
 def _known(b: Rewriter, value: int) -> Array | None:
     if value in b.constants:
         return b.constants[value]
-    op = b.producer.get(value)
-    return evaluate(op.node, []) if op is not None and op.node.op == "const" else None
+    const = made_by(b, value, "const")
+    return evaluate(const, []) if const else None
 
 
 def _memory(array: Array) -> int:
@@ -51,12 +53,11 @@ def _memory(array: Array) -> int:
 
 def _with_literals(b: Rewriter, node: Node) -> Node:
     """Constants of one element as ``const`` nodes."""
-    args = []
-    for arg in node.args:
+
+    def read(arg: int) -> int:
         array = b.constants.get(arg)
-        if array is not None and array.size == 1:
-            dtype = str(array.dtype)
-            value = literal(array.reshape(-1)[0], dtype)
-            arg = b.scalar(value, dtype)  # type: ignore[arg-type]  # noqa: PLW2901
-        args.append(arg)
-    return Node(node.op, tuple(args), node.out, node.attrs)
+        if array is None or array.size != 1:
+            return arg
+        return b.scalar(array.reshape(-1)[0], str(array.dtype))
+
+    return replace(node, args=tuple(map(read, node.args)))

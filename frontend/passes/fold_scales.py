@@ -6,13 +6,14 @@
 Inference*, section 3.2). ``(x * a + b) * s`` becomes ``x * (a * s) + b * s`` likewise, and
 ``(x + a) + b`` becomes ``x + (a + b)``.
 
-Floats are no real numbers: what would leave the range of ordinary numbers, before or after, stays
+Floats are not real numbers: what would leave the range of ordinary numbers, before or after, stays
 as it is, and so do terms that cancel, since ``(x + 1e9) - 1e9`` is not ``x``.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -32,7 +33,8 @@ _LARGE_TERM, _SHARE_OF_LARGE, _SHARE = 64.0, 2.0**-4, 2.0**-16
 
 def fold_scales(graph: Graph) -> Graph:
     """Multiply weights by what scales their product; see the module's text."""
-    return _ScaleFolding(graph).run()
+    b = _ScaleFolding(graph)
+    return b.rewrite(b.rule)
 
 
 class _ScaleFolding(Rewriter):
@@ -40,10 +42,7 @@ class _ScaleFolding(Rewriter):
         super().__init__(graph)
         self.readers: Counter[int] = Counter()  # of new values, in the old graph
 
-    def run(self) -> Graph:
-        return self.rewrite(self._rule)
-
-    def _rule(self, op: Op, node: Node) -> int:
+    def rule(self, op: Op, node: Node) -> int:
         folded = self._folded(node)
         value = self.add(node) if folded is None else folded
         self.readers[value] += self.graph.uses[op.result]
@@ -53,15 +52,19 @@ class _ScaleFolding(Rewriter):
         """The product or sum with a constant, as a change of what came before it."""
         if node.op not in ("multiply", "add") or node.out.element != FLOAT32:
             return None
-        for value, known in (node.args, node.args[::-1]):
-            if known not in self.constants or self.values[value].shape != node.out.shape:
-                continue
+        for value, known in self._with_constant(node):
             if node.op == "add":
                 return self._sum(value, known, node)
             scale = self._per_channel(known, node)
             if scale is not None:
                 return self._scaled(value, scale)
         return None
+
+    def _with_constant(self, node: Node) -> Iterator[tuple[int, int]]:
+        """An argument of the result's shape and the other, where that is known; either way."""
+        for value, known in (node.args, node.args[::-1]):
+            if known in self.constants and self.values[value].shape == node.out.shape:
+                yield value, known
 
     def _alone(self, value: int) -> Node | None:
         """The node that makes a value that one operator alone reads."""
@@ -116,9 +119,7 @@ class _ScaleFolding(Rewriter):
         return self.add(Node(node.op, args, node.out, node.attrs))
 
     def _scaled_product(self, node: Node, scale: Array) -> int | None:
-        for value, known in (node.args, node.args[::-1]):
-            if known not in self.constants or self.values[value].shape != node.out.shape:
-                continue
+        for value, known in self._with_constant(node):
             factor = self._per_channel(known, node)
             if factor is not None and _in_range(factor, scale) and np.all(factor) and np.all(scale):
                 both = self._like(known, factor * scale)
@@ -131,12 +132,9 @@ class _ScaleFolding(Rewriter):
         return self.constant(vector.reshape((*shape[:-1], vector.size)))
 
     def _scaled_sum(self, node: Node, scale: Array) -> int | None:
-        for value, known in (node.args, node.args[::-1]):
-            inner = self._alone(value)
-            if known not in self.constants or inner is None or inner.out.shape != node.out.shape:
-                continue
-            shift = self._per_channel(known, node)
-            if shift is None or not np.all(np.abs(shift) <= _MOST):
+        for value, known in self._with_constant(node):
+            inner, shift = self._alone(value), self._per_channel(known, node)
+            if inner is None or shift is None or not np.all(np.abs(shift) <= _MOST):
                 continue
             scaled = self._product(inner, scale)
             if scaled is not None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from luthier.schedules import Node
 
-from ..graph import Graph, Op, Rewriter
+from ..graph import Graph, Op, Rewriter, made_by
 
 
 def join_group_norms(graph: Graph) -> Graph:
@@ -25,13 +25,12 @@ def join_group_norms(graph: Graph) -> Graph:
 
 def _joined(b: Rewriter, outer: Node) -> int | None:
     """``outer`` reshapes a transposed group_norm back to what was reshaped before it."""
-    norm, inner = None, None
     chain = [outer]
     for op in ("transpose", "group_norm", "transpose", "reshape"):
-        producer = b.producer.get(chain[-1].args[0])
-        if producer is None or producer.node.op != op:
+        above = made_by(b, chain[-1].args[0], op)
+        if above is None:
             return None
-        chain.append(producer.node)
+        chain.append(above)
     _, _, norm, _, inner = chain
     x = inner.args[0]
     shape = b.values[x].shape

@@ -7,53 +7,39 @@ normalisation with a scale of ones; where ``x`` is ``y - mean(y)``, it is a laye
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TypeVar
-
 import numpy as np
 
 from luthier.schedules import Node
 from luthier.schedules.ir.dtype import FLOAT32
 
-from ..graph import Array, Graph, Op, Rewriter
-
-T = TypeVar("T")
+from ..graph import Graph, Op, Rewriter, known_number, made_by
 
 
 def find_normalizations(graph: Graph) -> Graph:
     """To be called once layouts are chosen: what is over channels is over the last axis then."""
-    return _Search(graph).run()
+    b = _Search(graph)
+    return b.rewrite(b.rule)
 
 
 class _Search(Rewriter):
-    def run(self) -> Graph:
+    def rule(self, op: Op, node: Node) -> int | None:
         rules = {"multiply": self._product, "divide": self._quotient, "add": self._sum}
-
-        def rule(op: Op, node: Node) -> int | None:
-            if node.out.element != FLOAT32 or node.op not in rules:
-                return None
-            found = rules[node.op](op, node)
-            # Constants of more dimensions add to the result's.
-            same = found is not None and self.values[found].shape == node.out.shape
-            return found if same else None
-
-        return self.rewrite(rule)
-
-    def _node(self, value: int, op: str) -> Node | None:
-        """The node that makes a value, if it is an ``op``."""
-        found = self.producer.get(value)
-        return found.node if found is not None and found.node.op == op else None
+        if node.out.element != FLOAT32 or node.op not in rules:
+            return None
+        found = rules[node.op](op, node)
+        # Constants of more dimensions add to the result's.
+        same = found is not None and self.values[found].shape == node.out.shape
+        return found if same else None
 
     # From the roots.
 
     def _product(self, op: Op, node: Node) -> int | None:
-        for x, scale in _both_ways(node.args):
+        for x, scale in (node.args, node.args[::-1]):
             root = self._inverse_of(scale)
-            if root is not None:
-                found = self._normalized(x, root)
-                if found is not None:
-                    return found
-        return self._scaled(op, node)
+            found = None if root is None else self._normalized(x, root)
+            if found is not None:
+                return found
+        return self._absorbed(op, node, 1, 1)
 
     def _quotient(self, op: Op, node: Node) -> int | None:
         x, divisor = node.args
@@ -62,44 +48,37 @@ class _Search(Rewriter):
 
     def _inverse_of(self, value: int) -> int | None:
         """``v`` where the value is ``1 / sqrt(v)``, however it is written."""
-        node = self._node(value, "rsqrt")
-        if node is not None:
-            return node.args[0]
-        node = self._node(value, "divide")
-        if node is not None and self._number(node.args[0]) == 1:
+        if root := made_by(self, value, "rsqrt"):
+            return root.args[0]
+        node = made_by(self, value, "divide")
+        if node is not None and known_number(self, node.args[0]) == 1:
             return self._root_of(node.args[1])
         return self._power_of(value, -0.5)
 
     def _root_of(self, value: int) -> int | None:
         """``v`` where the value is ``sqrt(v)``."""
-        node = self._node(value, "sqrt")
+        node = made_by(self, value, "sqrt")
         return node.args[0] if node is not None else self._power_of(value, 0.5)
 
     def _power_of(self, value: int, exponent: float) -> int | None:
-        node = self._node(value, "power")
-        if node is not None and self._number(node.args[1]) == exponent:
+        node = made_by(self, value, "power")
+        if node is not None and known_number(self, node.args[1]) == exponent:
             return node.args[0]
         return None
 
-    def _number(self, value: int) -> float | None:
-        array = self.constants.get(value)
-        if array is not None and array.size == 1:
-            return float(array.reshape(-1)[0])
-        return self.literal_of(value)
-
     def _normalized(self, x: int, radicand: int) -> int | None:
         """The operator for ``x / sqrt(radicand)``."""
-        total = self._node(radicand, "add")
+        total = made_by(self, radicand, "add")
         if total is None:
             return None
-        for value, number in _both_ways(total.args):
-            epsilon, mean = self._number(number), self._node(value, "mean")
+        for value, number in (total.args, total.args[::-1]):
+            epsilon, mean = known_number(self, number), made_by(self, value, "mean")
             if epsilon is not None and mean is not None and self._is_square(mean.args[0], x):
                 return self._emitted(x, mean, epsilon)
         return None
 
     def _is_square(self, value: int, x: int) -> bool:
-        product = self._node(value, "multiply")
+        product = made_by(self, value, "multiply")
         return self._power_of(value, 2) == x or (product is not None and product.args == (x, x))
 
     def _emitted(self, x: int, mean: Node, epsilon: float) -> int | None:
@@ -107,7 +86,7 @@ class _Search(Rewriter):
         if axes != tuple(range(len(shape) - len(axes), len(shape))) or not mean.attr("keepdims"):
             return None
         ones = self.constant(np.ones(shape[axes[0] :], np.float32))
-        centred = self._node(x, "subtract")
+        centred = made_by(self, x, "subtract")
         if centred is not None and self._is_mean(centred.args[1], centred.args[0], mean):
             zeros = self.constant(np.zeros(shape[axes[0] :], np.float32))
             return self.emit("layer_norm", centred.args[0], ones, zeros, epsilon=epsilon)
@@ -115,34 +94,30 @@ class _Search(Rewriter):
 
     def _is_mean(self, value: int, x: int, like: Node) -> bool:
         """Whether the value is the mean of ``x`` over the same axes."""
-        node = self._node(value, "mean")
+        node = made_by(self, value, "mean")
         return node is not None and node.args == (x,) and node.attrs == like.attrs
 
     # What follows.
 
-    def _scaled(self, op: Op, node: Node) -> int | None:
-        """A scale of ones becomes the one that is multiplied with."""
-        for (old, value), (_, scale) in _both_ways(zip(op.node.args, node.args, strict=True)):
-            norm = self._norm(old, value, node)
-            if norm is None or not self._is_all(norm.args[1], 1):
-                continue
-            if norm.op == "layer_norm" and not self._is_all(norm.args[2], 0):
-                continue
-            gamma = self._parameter(scale, norm)
-            if gamma is not None:
-                args = (norm.args[0], gamma, *norm.args[2:])
-                return self.add(Node(norm.op, args, norm.out, norm.attrs))
-        return None
-
     def _sum(self, op: Op, node: Node) -> int | None:
-        """A shift of zeros becomes what is added."""
-        for (old, value), (_, shift) in _both_ways(zip(op.node.args, node.args, strict=True)):
-            norm = self._norm(old, value, node)
-            if norm is None or norm.op != "layer_norm" or not self._is_all(norm.args[2], 0):
+        return self._absorbed(op, node, 2, 0)
+
+    def _absorbed(self, op: Op, node: Node, index: int, neutral: int) -> int | None:
+        """A scale of ones, or shift of zeros, becomes what is multiplied with, or added.
+
+        It is the norm's argument ``index``. A scale after a shift is not taken in.
+        """
+        for here, there in ((0, 1), (1, 0)):
+            norm = self._norm(op.node.args[here], node.args[here], node)
+            if norm is None or len(norm.args) <= index:
                 continue
-            beta = self._parameter(shift, norm)
-            if beta is not None:
-                args = (*norm.args[:2], beta)
+            if not self._is_all(norm.args[index], neutral):
+                continue
+            if any(not self._is_all(shift, 0) for shift in norm.args[2:]):
+                continue
+            parameter = self._parameter(node.args[there], norm)
+            if parameter is not None:
+                args = (*norm.args[:index], parameter, *norm.args[index + 1 :])
                 return self.add(Node(norm.op, args, norm.out, norm.attrs))
         return None
 
@@ -155,7 +130,7 @@ class _Search(Rewriter):
         return found.node if alone else None
 
     def _is_all(self, value: int, number: float) -> bool:
-        array: Array | None = self.constants.get(value)
+        array = self.constants.get(value)
         return array is not None and bool((array == number).all())
 
     def _parameter(self, value: int, norm: Node) -> int | None:
@@ -165,9 +140,3 @@ class _Search(Rewriter):
             return None
         spread = (1,) * (len(array.shape) - len(wanted)) + wanted
         return self.constant(array.reshape(wanted)) if array.shape == spread else None
-
-
-def _both_ways(pair: Iterable[T]) -> list[tuple[T, T]]:
-    """The two arguments of an operator that does not care which is first, either way around."""
-    first, second = pair
-    return [(first, second), (second, first)]

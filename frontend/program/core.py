@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from luthier.schedules import Tensor
-from luthier.schedules.ir.core import Region, needed, numbering
+from luthier.schedules.ir.core import Region, listing, needed, numbering
 
 from .dim import OpenTensor, Symbol
 from .steps import Call, Step, walk
@@ -79,11 +79,15 @@ class Program:
             pieces.setdefault(part.whole, []).append(value)
         return pieces
 
+    @cached_property
+    def within(self) -> dict[int, tuple[int]]:
+        """The value that each view and part lies in."""
+        wholes = {value: part.whole for value, part in self.parts.items()}
+        return {value: (other,) for value, other in (dict(self.views) | wholes).items()}
+
     def compact(self) -> Program:
         """The program without the values that no step names, the others renumbered in order."""
-        needs = dict(self.views) | {value: part.whole for value, part in self.parts.items()}
-        kept = needed(self.region.values, {value: (other,) for value, other in needs.items()})
-        number = numbering(sorted(kept))
+        number = numbering(sorted(needed(self.region.values, self.within)))
         return Program(
             self.name,
             tuple(self.values[v] for v in number),
@@ -106,8 +110,13 @@ class Program:
         return Part(value, first)
 
     def pitch(self, value: int) -> int | None:
-        """Elements from one row of a value to the next; None where they follow one another."""
-        return row_pitch(value, self.values, self.views, self.parts)
+        """Elements from one row of a value to the next; None where they follow one another.
+
+        A value is a part, or a view of one with the same rows, where they do not.
+        """
+        base = self.base(value)
+        same = self.values[value].shape[-1:] == self.values[base].shape[-1:]
+        return self.parts[base].pitch if base in self.parts and same else None
 
     def made_of(self, value: int) -> set[int]:
         """The inputs, constants and results of steps whose bytes ``value`` has."""
@@ -119,14 +128,25 @@ class Program:
         """The value that owns the bytes of ``value``."""
         return owner(value, self.views)
 
+    def __str__(self) -> str:
+        """A line for each value, and for each output what it is.
 
-def row_pitch(
-    value: int, values: Sequence[Tensor], views: Mapping[int, int], parts: Mapping[int, Part]
-) -> int | None:
-    """The pitch of a value that is a part, or a view of one with the same rows."""
-    base = owner(value, views)
-    same = values[value].shape[-1:] == values[base].shape[-1:]
-    return parts[base].pitch if base in parts and same else None
+        ``%5 = 0a1b2c3d4e5f6789(%0, %2): conv2d+relu(...) -> float32[1,8,8,16]  # Conv 'first'``
+        """
+        title = f"program {self.name}"
+        return listing(title, self._leaves(), self.region, self.outputs, self.type)
+
+    def _leaves(self) -> Iterator[str]:
+        yield from (f"size {symbol}" for symbol in self.symbols.values())
+        for name, value in self.inputs:
+            yield f"%{value} = input {name!r}: {self.type(value)}"
+        for value in sorted(self.constants):
+            yield f"%{value} = constant: {self.type(value)}"
+        for value, base in sorted(self.views.items()):
+            yield f"%{value} = view of %{base}: {self.type(value)}"
+        for value, part in sorted(self.parts.items()):
+            apart = f", {part.pitch} apart" if part.pitch else ""
+            yield f"%{value} in %{part.whole} from {part.first} on{apart}: {self.type(value)}"
 
 
 def owner(value: int, views: Mapping[int, int]) -> int:

@@ -1,9 +1,9 @@
 """Sizes that are known only when a program runs.
 
 They stop at the program. Its values have the types of their largest sizes, which is the memory that
-they may need, and workloads and templates know of nothing else: ``Program.open`` tells beside these
+they may need, and workloads and templates know of nothing else: ``Program.open`` says beside these
 which dimensions vary. So everything that measures, schedules or lays out works on numbers, and a
-kernel that takes a size as an argument can be told by its caller which one it is.
+kernel that takes a size as an argument can be given it by its caller.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Loop:
-    """Run ``body`` again and again: ``trips`` times at most, and as long as it is told to.
+    """Run ``body`` again and again: ``trips`` times at most, and as long as its condition holds.
 
     ``trips`` is a value, a number of type int64, and ``condition`` one of type bool, which says
     whether to begin; either may be None, not both. The parameters of the body are the number of the
@@ -89,14 +89,10 @@ class Loop:
 
     def renumbered(self, number: Mapping[int, int]) -> Loop:
         """The same over other values."""
-        return Loop(
-            self.body.renumbered(number),
-            tuple(number[value] for value in self.carried),
-            tuple(number[value] for value in self.results),
-            None if self.trips is None else number[self.trips],
-            None if self.condition is None else number[self.condition],
-            self.source,
-        )
+        trips, condition = (v if v is None else number[v] for v in (self.trips, self.condition))
+        carried = tuple(number[value] for value in self.carried)
+        results = tuple(number[value] for value in self.results)
+        return Loop(self.body.renumbered(number), carried, results, trips, condition, self.source)
 
     def __str__(self) -> str:
         controls = ", ".join(f"{name} %{value}" for name, value in self.controls.items())
@@ -133,13 +129,9 @@ class Branch:
 
     def renumbered(self, number: Mapping[int, int]) -> Branch:
         """The same over other values."""
-        return Branch(
-            number[self.condition],
-            self.then.renumbered(number),
-            self.otherwise.renumbered(number),
-            tuple(number[value] for value in self.results),
-            self.source,
-        )
+        then, otherwise = self.then.renumbered(number), self.otherwise.renumbered(number)
+        results = tuple(number[value] for value in self.results)
+        return Branch(number[self.condition], then, otherwise, results, self.source)
 
     def __str__(self) -> str:
         return line(self.results, "branch", (self.condition,), source=self.source)

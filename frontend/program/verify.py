@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from luthier.schedules import Tensor
 from luthier.schedules.ir.core import needed, require
-from luthier.schedules.ir.placement import span
+from luthier.schedules.ir.placement import Placement, span
+from luthier.schedules.ops.verify import verify as verify_workload
 
 from .core import Program
-from .steps import walk
-from .verify_step import verify_step
+from .dim import OpenTensor
+from .steps import Branch, Call, Loop, Step, walk
+
+Type: TypeAlias = Tensor | OpenTensor
+Types: TypeAlias = tuple[Type, ...]
 
 
 def verify(program: Program) -> None:
@@ -21,7 +27,7 @@ def verify(program: Program) -> None:
 
     Each value is an input, a constant, a result of one step, a view of as many bytes, or made of
     parts that fill it; and it is read when it is there. Calls have arguments and a result as their
-    workload says, which is one; for loops and branches see ``verify_step``. Sizes that are known
+    workload says, which is one; for loops and branches see their classes. Sizes that are known
     at run time are sizes of inputs, in one range each.
     """
     require(len(dict(program.inputs)) == len(program.inputs), "an input's name is taken")
@@ -35,7 +41,12 @@ def verify(program: Program) -> None:
         _verify_parts(program, whole)
     program.region.verify(program.constants.keys(), program.made_of)
     for step in walk(program.region):
-        verify_step(program, step)
+        if isinstance(step, Call):
+            _verify_call(program, step)
+        elif isinstance(step, Loop):
+            _verify_loop(program, step)
+        else:
+            _verify_branch(program, step)
     defined = [*program.region.defined, *program.constants, *program.views, *program.pieces]
     require(len(set(defined)) == len(defined), "a value comes from two places")
     require(len(defined) == len(program.values), "a value comes from nowhere")
@@ -43,12 +54,10 @@ def verify(program: Program) -> None:
 
 def _verify_places(program: Program) -> None:
     """Views and parts lie in values, and none of them in itself."""
-    within = {value: (base,) for value, base in program.views.items()}
-    within |= {value: (part.whole,) for value, part in program.parts.items()}
-    for value, (other,) in within.items():
+    for value, (other,) in program.within.items():
         known = max(value, other) < len(program.values)
         require(known, f"%{value} in %{other}: a value comes from nowhere")
-        require(value not in needed((other,), within), f"%{value} lies in itself")
+        require(value not in needed((other,), program.within), f"%{value} lies in itself")
 
 
 def _verify_views(program: Program) -> None:
@@ -100,3 +109,74 @@ def _verify_sizes(program: Program) -> None:
         )
         for name, symbol in tensor.symbols.items():
             require(symbols.get(name) == symbol, f"{where}: no input has the size {symbol}")
+
+
+# Steps: the types of what they read and define.
+
+
+def _verify_call(program: Program, call: Call) -> None:
+    workload = call.workload
+    verify_workload(workload)
+    inputs = tuple(program.values[arg] for arg in call.args)
+    require(workload.inputs == inputs, f"{call}: its arguments are {_text(inputs)}")
+    known = [program.base(arg) in program.constants for arg in call.args]
+    fits = all(k or not c for k, c in zip(known, workload.constants, strict=True))
+    require(fits, f"{call}: it wants a constant where there is none")
+    result = program.values[call.result]
+    require(workload.output == result, f"{call}: its result is {result}")
+    lies = Placement.of([program.pitch(arg) for arg in call.args], program.pitch(call.result))
+    require(call.placement == lies, f"{call}: its tensors lie otherwise: {lies}")
+
+
+def _verify_loop(program: Program, loop: Loop) -> None:
+    body = loop.body
+    require(bool(loop.controls), f"{loop}: nothing ends it")
+    if loop.trips is not None:
+        require(
+            _is_number(program.type(loop.trips), "int64"), f"{loop}: it runs %{loop.trips} times"
+        )
+    carried = _types(program, loop.carried)
+    taken = _types(program, body.parameters)
+    wanted = (Tensor((), "int64"), *carried)
+    require(taken == wanted, f"{loop}: its body takes {_text(taken)}, not {_text(wanted)}")
+    results = list(body.results)
+    if loop.condition is not None:
+        require(bool(results), f"{loop}: its body does not say whether to go on")
+        _verify_condition(program, loop, loop.condition)
+        _verify_condition(program, loop, results.pop(0))
+    count = len(carried)
+    left, kept = _types(program, results[:count]), _types(program, results[count:])
+    require(left == carried, f"{loop}: its body leaves {_text(left)}, not {_text(carried)}")
+    ends, stacks = _types(program, loop.results[:count]), _types(program, loop.results[count:])
+    require(ends == carried, f"{loop}: it ends with {_text(ends)}, not {_text(carried)}")
+    fits = len(stacks) == len(kept) and all(map(_is_stack, stacks, kept))
+    require(fits, f"{loop}: it gives {_text(stacks)} for {_text(kept)} of each iteration")
+
+
+def _verify_branch(program: Program, branch: Branch) -> None:
+    _verify_condition(program, branch, branch.condition)
+    results = _types(program, branch.results)
+    for region in branch.regions:
+        require(not region.parameters, f"{branch}: its regions have no parameters")
+        left = _types(program, region.results)
+        require(left == results, f"{branch}: a region gives {_text(left)}, not {_text(results)}")
+
+
+def _verify_condition(program: Program, step: Step, value: int) -> None:
+    require(_is_number(program.type(value), "bool"), f"{step}: %{value} is not a condition")
+
+
+def _is_number(tensor: Type, dtype: str) -> bool:
+    return tensor.dtype == dtype and all(size == 1 for size in tensor.shape)
+
+
+def _is_stack(whole: Type, piece: Type) -> bool:
+    return bool(whole.shape) and (whole.shape[1:], whole.dtype) == (piece.shape, piece.dtype)
+
+
+def _types(program: Program, values: Sequence[int]) -> Types:
+    return tuple(program.type(value) for value in values)
+
+
+def _text(types: Sequence[Type]) -> str:
+    return ", ".join(map(str, types)) or "nothing"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..composites import math, norms
-from .importer import Converter, Translation
+from .translation import Converter, Translation
 
 _SAME = """
     negative abs sign logical_not bitwise_not exp log sqrt rsqrt sigmoid tanh erf floor ceil
@@ -27,12 +28,8 @@ def _of_one(compose: Any) -> Converter:
     return lambda t, call: int(compose(t, t.value(call.args[0])))
 
 
-def _reduction(op: str) -> Converter:
-    def convert(t: Translation, call: Any) -> int:
-        axes = call.attrs.axis
-        return math.reduce(t, op, t.value(call.args[0]), axes, bool(call.attrs.keepdims))
-
-    return convert
+def _reduction(op: str, t: Translation, call: Any) -> int:
+    return math.reduce(t, op, t.value(call.args[0]), call.attrs.axis, bool(call.attrs.keepdims))
 
 
 def _axes(t: Translation, x: int, axes: Any) -> tuple[int, ...]:
@@ -41,8 +38,7 @@ def _axes(t: Translation, x: int, axes: Any) -> tuple[int, ...]:
 
 
 def _variance(t: Translation, call: Any) -> int:
-    x = t.value(call.args[0])
-    return math.variance(t, x, _axes(t, x, call.attrs.axis), bool(call.attrs.keepdims))
+    return math.variance(t, t.value(call.args[0]), call.attrs.axis, bool(call.attrs.keepdims))
 
 
 def _clip(t: Translation, call: Any) -> int:
@@ -50,18 +46,8 @@ def _clip(t: Translation, call: Any) -> int:
     return math.clip(t, t.value(call.args[0]), low, high)
 
 
-def _matmul(t: Translation, call: Any) -> int:
-    return math.matmul(t, *t.args(call))
-
-
-def _quantize(t: Translation, call: Any) -> int:
-    x, scale, zero = t.args(call)
-    return math.quantize(t, x, scale, zero, int(call.attrs.axis), t.out(call).dtype)
-
-
-def _dequantize(t: Translation, call: Any) -> int:
-    x, scale, zero = t.args(call)
-    return math.dequantize(t, x, scale, zero, int(call.attrs.axis), t.out(call).dtype)
+def _quantization(compose: Any, t: Translation, call: Any) -> int:
+    return int(compose(t, *t.args(call), int(call.attrs.axis), t.out(call).dtype))
 
 
 def _arange(t: Translation, call: Any) -> int:
@@ -76,25 +62,19 @@ def _filled(number: float) -> Converter:
 
 def _one_hot(t: Translation, call: Any) -> int:
     out = t.out(call)
-    on, off = (t.builder.scalar(t.number_of(a), out.dtype) for a in call.args[1:3])
+    on, off = (t.scalar(t.number_of(a), out.dtype) for a in call.args[1:3])
     axis = int(call.attrs.axis) % len(out.shape)
     return math.one_hot(t, t.value(call.args[0]), on, off, axis, out)
 
 
-def _triangle(*, upper: bool) -> Converter:
-    def convert(t: Translation, call: Any) -> int:
-        k = int(t.number_of(call.args[1]))
-        return math.triangle(t, t.value(call.args[0]), k, upper=upper)
-
-    return convert
+def _triangle(t: Translation, call: Any, *, upper: bool) -> int:
+    k = int(t.number_of(call.args[1]))
+    return math.triangle(t, t.value(call.args[0]), k, upper=upper)
 
 
-def _softmax(op: str) -> Converter:
-    def convert(t: Translation, call: Any) -> int:
-        x = t.value(call.args[0])
-        return t.emit(op, x, axis=int(call.attrs.axis) % len(t.shape(x)))
-
-    return convert
+def _softmax(op: str, t: Translation, call: Any) -> int:
+    x = t.value(call.args[0])
+    return t.emit(op, x, axis=int(call.attrs.axis) % len(t.shape(x)))
 
 
 def _leaky_relu(t: Translation, call: Any) -> int:
@@ -111,15 +91,9 @@ def _prelu(t: Translation, call: Any) -> int:
 
 def _batch_norm(t: Translation, call: Any) -> tuple[int, ...]:
     x, *statistics = t.args(call)
-    y = norms.batch_norm(
-        t,
-        x,
-        statistics,
-        int(call.attrs.axis),
-        float(call.attrs.epsilon),
-        center=bool(call.attrs.center),
-        scale=bool(call.attrs.scale),
-    )
+    axis, epsilon = int(call.attrs.axis), float(call.attrs.epsilon)
+    center, scale = bool(call.attrs.center), bool(call.attrs.scale)
+    y = norms.batch_norm(t, x, statistics, axis, epsilon, center=center, scale=scale)
     return y, *statistics[2:]
 
 
@@ -148,29 +122,29 @@ def _rms_norm(t: Translation, call: Any) -> int:
 
 TABLE: dict[str, Converter] = {
     **{f"relax.{op}": _elementwise(op) for op in _SAME},
-    **{f"relax.{op}": _reduction(op) for op in _REDUCTIONS},
+    **{f"relax.{op}": partial(_reduction, op) for op in _REDUCTIONS},
     "relax.arange": _arange,
     "relax.astype": lambda t, call: t.cast(t.value(call.args[0]), t.out(call).dtype),
     "relax.clip": _clip,
-    "relax.dequantize": _dequantize,
+    "relax.dequantize": partial(_quantization, math.dequantize),
     "relax.isfinite": _of_one(math.isfinite),
-    "relax.matmul": _matmul,
+    "relax.matmul": lambda t, call: math.matmul(t, *t.args(call)),
     "relax.nn.batch_norm": _batch_norm,
     "relax.nn.gelu": _of_one(math.gelu),
     "relax.nn.gelu_tanh": _of_one(math.gelu_tanh),
     "relax.nn.group_norm": _group_norm,
     "relax.nn.layer_norm": _layer_norm,
     "relax.nn.leakyrelu": _leaky_relu,
-    "relax.nn.log_softmax": _softmax("log_softmax"),
+    "relax.nn.log_softmax": partial(_softmax, "log_softmax"),
     "relax.nn.prelu": _prelu,
     "relax.nn.relu": _elementwise("relu"),
     "relax.nn.rms_norm": _rms_norm,
-    "relax.nn.softmax": _softmax("softmax"),
+    "relax.nn.softmax": partial(_softmax, "softmax"),
     "relax.one_hot": _one_hot,
     "relax.ones_like": _filled(1),
-    "relax.quantize": _quantize,
-    "relax.tril": _triangle(upper=False),
-    "relax.triu": _triangle(upper=True),
+    "relax.quantize": partial(_quantization, math.quantize),
+    "relax.tril": partial(_triangle, upper=False),
+    "relax.triu": partial(_triangle, upper=True),
     "relax.variance": _variance,
     "relax.zeros_like": _filled(0),
 }

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from luthier.schedules.tvm_late import relax
 
 from ..composites import indexing, movement, windows
 from ..composites.windows import Window
-from .importer import Converter, Translation
+from .translation import Converter, Translation
 
-_LAYOUTS = {1: ("NCW", "OIW", "IOW"), 2: ("NCHW", "OIHW", "IOHW"), 3: ("NCDHW", "OIDHW", "IODHW")}
+# By rank: of data, of a convolution's weights and of a transposed one's.
+_LAYOUTS = {3: ("NCW", "OIW", "IOW"), 4: ("NCHW", "OIHW", "IOHW"), 5: ("NCDHW", "OIDHW", "IODHW")}
+_RANKS = (1, 2, 3)
 _MODES = {"constant": "constant", "reflect": "reflect", "edge": "edge", "replicate": "edge"}
 
 
@@ -26,17 +29,13 @@ def _permute_dims(t: Translation, call: Any) -> int:
     return t.transpose(x, list(order))
 
 
-def _broadcast_to(t: Translation, call: Any) -> int:
-    return t.broadcast(t.value(call.args[0]), t.out(call).shape)
-
-
 def _concat(t: Translation, call: Any) -> int:
-    parts = t.values(call.args[0])
+    parts = t.fields(call.args[0])
     return movement.concat(t, parts, int(call.attrs.axis or 0) % len(t.shape(parts[0])))
 
 
 def _stack(t: Translation, call: Any) -> int:
-    parts, out = t.values(call.args[0]), t.out(call)
+    parts, out = t.fields(call.args[0]), t.out(call)
     axis = int(call.attrs.axis or 0) % len(out.shape)
     shape = [1 if i == axis else d for i, d in enumerate(out.shape)]
     return movement.concat(t, [t.reshape(p, shape) for p in parts], axis)
@@ -107,16 +106,17 @@ def _scatter_nd(t: Translation, call: Any) -> int:
 def _grid_sample(t: Translation, call: Any) -> int:
     x, grid = t.args(call)
     rank = len(t.shape(x))
-    _check(t, call.attrs, "layout", "NCHW" if rank == 4 else "NCDHW")
+    _check(t, call.attrs, layout=_LAYOUTS[rank][0])
     last = t.transpose(grid, (0, *range(2, rank), 1))
     method, padding = str(call.attrs.method), str(call.attrs.padding_mode)
     corners = bool(call.attrs.align_corners)
     return indexing.grid_sample(t, x, last, method, padding, align_corners=corners)
 
 
-def _check(t: Translation, attrs: Any, field: str, wanted: str) -> None:
-    if str(getattr(attrs, field)) != wanted:
-        raise t.unsupported(f"the layout {getattr(attrs, field)}")
+def _check(t: Translation, attrs: Any, **wanted: str) -> None:
+    for field, layout in wanted.items():
+        if str(getattr(attrs, field)) != layout:
+            raise t.unsupported(f"the layout {getattr(attrs, field)}")
 
 
 def _ints(values: Any) -> tuple[int, ...]:
@@ -128,49 +128,31 @@ def _window(attrs: Any, kernel: Any) -> Window:
     return Window(_ints(kernel), strides, dilations, pads)
 
 
-def _conv(rank: int) -> Converter:
-    def convert(t: Translation, call: Any) -> int:
-        x, w = t.args(call)
-        data, kernel, _ = _LAYOUTS[rank]
-        _check(t, call.attrs, "data_layout", data)
-        _check(t, call.attrs, "kernel_layout", kernel)
-        window = _window(call.attrs, t.shape(w)[2:])
-        return windows.conv(t, x, w, window, int(call.attrs.groups))
-
-    return convert
+def _conv(t: Translation, call: Any, *, transposed: bool) -> int:
+    (x, w), attrs = t.args(call), call.attrs
+    data, kernel, kernel_transposed = _LAYOUTS[len(t.shape(x))]
+    _check(t, attrs, data_layout=data, kernel_layout=kernel_transposed if transposed else kernel)
+    window, groups = _window(attrs, t.shape(w)[2:]), int(attrs.groups)
+    if transposed:
+        return windows.conv_transpose(t, x, w, window, groups, _ints(attrs.output_padding))
+    return windows.conv(t, x, w, window, groups)
 
 
-def _conv_transpose(rank: int) -> Converter:
-    def convert(t: Translation, call: Any) -> int:
-        x, w = t.args(call)
-        data, _, kernel = _LAYOUTS[rank]
-        _check(t, call.attrs, "data_layout", data)
-        _check(t, call.attrs, "kernel_layout", kernel)
-        window, more = _window(call.attrs, t.shape(w)[2:]), _ints(call.attrs.output_padding)
-        return windows.conv_transpose(t, x, w, window, int(call.attrs.groups), more)
-
-    return convert
-
-
-def _pool(rank: int, *, average: bool) -> Converter:
-    def convert(t: Translation, call: Any) -> int:
-        x, attrs = t.value(call.args[0]), call.attrs
-        _check(t, attrs, "layout", _LAYOUTS[rank][0])
-        window, ceil = _window(attrs, attrs.pool_size), bool(attrs.ceil_mode)
-        if not average:
-            return windows.max_pool(t, x, window, ceil=ceil)
-        include = bool(attrs.count_include_pad)
-        return windows.avg_pool(t, x, window, ceil=ceil, include=include)
-
-    return convert
+def _pool(t: Translation, call: Any, *, average: bool) -> int:
+    x, attrs = t.value(call.args[0]), call.attrs
+    _check(t, attrs, layout=_LAYOUTS[len(t.shape(x))][0])
+    window, ceil = _window(attrs, attrs.pool_size), bool(attrs.ceil_mode)
+    if average:
+        return windows.avg_pool(t, x, window, ceil=ceil, include=bool(attrs.count_include_pad))
+    return windows.max_pool(t, x, window, ceil=ceil)
 
 
 TABLE: dict[str, Converter] = {
-    **{f"relax.nn.conv{rank}d": _conv(rank) for rank in _LAYOUTS},
-    **{f"relax.nn.conv{rank}d_transpose": _conv_transpose(rank) for rank in _LAYOUTS},
-    **{f"relax.nn.avg_pool{rank}d": _pool(rank, average=True) for rank in _LAYOUTS},
-    **{f"relax.nn.max_pool{rank}d": _pool(rank, average=False) for rank in _LAYOUTS},
-    "relax.broadcast_to": _broadcast_to,
+    **{f"relax.nn.conv{rank}d": partial(_conv, transposed=False) for rank in _RANKS},
+    **{f"relax.nn.conv{rank}d_transpose": partial(_conv, transposed=True) for rank in _RANKS},
+    **{f"relax.nn.avg_pool{rank}d": partial(_pool, average=True) for rank in _RANKS},
+    **{f"relax.nn.max_pool{rank}d": partial(_pool, average=False) for rank in _RANKS},
+    "relax.broadcast_to": lambda t, call: t.broadcast(t.value(call.args[0]), t.out(call).shape),
     "relax.concat": _concat,
     "relax.expand_dims": _reshape,
     "relax.flip": _flip,

@@ -6,6 +6,7 @@ import itertools
 import math
 import random
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ from luthier.autotune.search.history import History
 from luthier.autotune.search.model import CostModel, Examples
 from luthier.autotune.search.proposals import KernelSearch, Options
 from luthier.schedules import Knob, Schedule, ScheduleError, Space, Tensor, Workload, node
+from luthier.schedules.templates import registry
 
 POWERS = tuple(2**i for i in range(8))
+FINE = tuple(range(1, 4000))
 ANY = Schedule("pointwise", 1, ())
 SPACE = Space(
     "conv_direct",
@@ -36,8 +39,8 @@ SPACE = Space(
 LARGE = Space(
     "conv_direct",
     1,
-    (*SPACE.knobs, *(Knob(f"more{i}", POWERS, "") for i in range(6))),
-    {**SPACE.default, **{f"more{i}": 1 for i in range(6)}},
+    tuple(replace(k, choices=FINE) if k.name == "panels" else k for k in SPACE.knobs),
+    SPACE.default,
     SPACE.valid,
 )
 
@@ -114,8 +117,8 @@ class TestFeatures:
         scalar = Workload((Tensor(()),), (False,), (node("relu", (0,), Tensor(())),))
         softmax = Tensor((4, 10))
         anchor = Workload((softmax,), (False,), (node("softmax", (0,), softmax, axis=1),))
-        for workload in (scalar, anchor):
-            table = columns(workload, target, "pointwise", {"grain": np.array([1, 1024])})
+        for workload, template in ((scalar, "pointwise"), (anchor, "normalize")):
+            table = columns(workload, target, template, {"grain": np.array([1, 1024])})
             assert all(np.isfinite(v).all() and v.dtype == np.float32 for v in table.values())
 
 
@@ -266,7 +269,9 @@ class TestSearch:
             assert space.schedule(dict(schedule.knobs)) == schedule
 
     def test_a_space_is_exhausted_once_and_whole(self, target):
-        tiny = Space("pointwise", 1, (Knob("grain", (1, 2, 4, 8, 16), ""),), {"grain": 4})
+        single = [Knob(k.name, (SPACE.default[k.name],), "") for k in SPACE.knobs[1:]]
+        tiles = Knob("tile_w", (1, 2, 3, 4, 5), "")
+        tiny = Space("conv_direct", 1, (tiles, *single), SPACE.default)
         history = History(conv(8, 8))
         kernel = KernelSearch(history, target, [tiny])
         history.tell(tiny.default_schedule(), 1.0)
@@ -277,11 +282,11 @@ class TestSearch:
         assert kernel.propose(3, CostModel()) == []
 
     def test_all_templates_take_part(self, target):
-        other = Space("pointwise", 1, (Knob("grain", POWERS, ""),), {"grain": 1})
         history = History(conv(64, 56))
-        kernel = KernelSearch(history, target, [SPACE, other], options=Options(explore=1.0))
+        both = registry.spaces(history.workload, target)
+        kernel = KernelSearch(history, target, both, options=Options(explore=1.0))
         names = {s.template for _ in range(30) for s in kernel.propose(8, CostModel())}
-        assert names == {"conv_direct", "pointwise"}
+        assert names == {"conv_direct", "winograd"}
 
     @pytest.mark.parametrize("space", [SPACE, LARGE], ids=["enumerated", "sampled"])
     def test_near_the_best_only_one_knob_differs(self, target, space):

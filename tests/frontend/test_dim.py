@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from luthier.frontend.program import Call, Dim, OpenTensor, Program, Symbol
-from luthier.frontend.program.printing import program_text
 from luthier.frontend.program.verify import verify
 from luthier.schedules import ModelError, Tensor, Workload, node
 from luthier.schedules.ir.core import IRError
@@ -90,7 +89,7 @@ PROGRAM = Program(
 
 
 def test_a_program_prints_each_range_once() -> None:
-    assert program_text(PROGRAM) == (
+    assert str(PROGRAM) == (
         "program open\n"
         "  size tokens=1..512\n"
         "  %0 = input 'x': float32[tokens,8]\n"

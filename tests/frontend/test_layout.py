@@ -41,6 +41,12 @@ def test_a_convolutional_network_moves_elements_at_its_ends_alone() -> None:
     assert moves(after) == 2
 
 
+def test_a_mean_of_neighbouring_channels_follows_the_layout() -> None:
+    g = Sketch()
+    y = g.emit("window_mean", g.conv(g.x(2, 3, 7, 6), 8), axis=1, size=5, before=2)
+    assert moves(laid_out(g.graph(g.conv(y, 4)))) == 2
+
+
 def test_weights_and_biases_are_laid_out_when_built() -> None:
     g = Sketch()
     after = laid_out(g.graph(g.bias(g.conv(g.x(1, 3, 5, 5), 8))))

@@ -9,7 +9,6 @@ import pytest
 
 from luthier.frontend.lowering.join_depthwise import join_depthwise
 from luthier.frontend.program import Branch, Call, Loop, Program, Step
-from luthier.frontend.program.printing import program_text
 from luthier.frontend.program.verify import verify
 from luthier.schedules import Target, Tensor, Workload, node
 from luthier.schedules.ir.core import IRError, Region
@@ -64,7 +63,7 @@ BRANCHING = Program(
 
 
 def test_a_loop_is_printed_with_its_body() -> None:
-    assert program_text(LOOPING) == (
+    assert str(LOOPING) == (
         "program looping\n"
         "  %0 = input 'x': float32[4]\n"
         "  %1 = input 'most': int64[]\n"
@@ -80,7 +79,7 @@ def test_a_loop_is_printed_with_its_body() -> None:
 
 
 def test_a_branch_is_printed_with_both_its_regions() -> None:
-    text = program_text(BRANCHING).split("\n")
+    text = str(BRANCHING).split("\n")
     assert text[4:] == [
         "  %5 = branch(%1)",
         "    region()",

@@ -13,7 +13,6 @@ from onnx_models import TARGET, floats, model
 
 from luthier.frontend import import_graph, import_model
 from luthier.frontend.graph import Graph, Op
-from luthier.frontend.graph.printing import graph_text
 from luthier.frontend.graph.verify import verify
 from luthier.frontend.passes import PASSES, Property
 from luthier.schedules import Tensor, UsageError, node
@@ -50,7 +49,7 @@ def test_each_pass_leaves_a_graph() -> None:
 
 
 def test_a_graph_is_printed_a_value_a_line() -> None:
-    assert graph_text(import_graph(small())) == (
+    assert str(import_graph(small())) == (
         "graph small\n"
         "  %0 = input 'x': float32[4,3]\n"
         "  %1 = constant: float32[3,2]\n"

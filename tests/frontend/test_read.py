@@ -63,12 +63,12 @@ def path(tmp_path: Path) -> Path:
 )
 def test_a_file_that_is_not_a_model(path: Path, data: bytes) -> None:
     path.write_bytes(data)
-    assert refusal(path) == f"{path}: this is no ONNX file, or it is cut short"
+    assert refusal(path) == f"{path}: this is not an ONNX file, or it is cut short"
 
 
 def test_an_empty_file(path: Path) -> None:
     path.touch()
-    assert refusal(path) == f"{path}: this is no ONNX model (it holds no graph)"
+    assert refusal(path) == f"{path}: this is not an ONNX model (it holds no graph)"
 
 
 def test_a_missing_file(path: Path) -> None:
@@ -634,7 +634,7 @@ def unknown_attribute(made: onnx.ModelProto) -> None:
 
 BROKEN = {
     unsorted: "not valid ONNX",
-    bad_text: "a name in the model is no UTF-8 text",
+    bad_text: "a name in the model is not UTF-8 text",
     cyclic: "not valid ONNX",
     twice: "single static assignment",
     same_initializer: "two values of the model have the same name 'w'",

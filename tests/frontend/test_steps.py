@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from luthier.frontend.program import Call, Part, Program
-from luthier.frontend.program.printing import program_text
 from luthier.frontend.program.verify import verify
 from luthier.schedules import Tensor, Workload, node
 from luthier.schedules.ir.core import IRError
@@ -44,7 +43,7 @@ PROGRAM = Program(
 
 
 def test_it_is_printed_a_value_a_line() -> None:
-    assert program_text(PROGRAM) == (
+    assert str(PROGRAM) == (
         "program sides\n"
         "  %0 = input 'x': float32[2,3]\n"
         "  %1 = constant: float32[2,3]\n"

@@ -97,9 +97,9 @@ MODELS: dict[str, tuple[Callable[[], object], str]] = {
     "a folder": (lambda: Path("model.onnx").mkdir(), "model.onnx: cannot be read (Is a directory)"),
     "a pipe": (lambda: os.mkfifo("model.onnx"), "model.onnx: cannot be read (not a regular file)"),
     "a device": (lambda: Path("model.onnx").symlink_to("/dev/zero"), "not a regular file"),
-    "empty": (lambda: Path("model.onnx").write_bytes(b""), "this is no ONNX model"),
-    "no ONNX": (lambda: Path("model.onnx").write_text("hello"), "this is no ONNX file"),
-    "truncated": (truncated, "this is no ONNX file, or it is cut short"),
+    "empty": (lambda: Path("model.onnx").write_bytes(b""), "this is not an ONNX model"),
+    "no ONNX": (lambda: Path("model.onnx").write_text("hello"), "this is not an ONNX file"),
+    "truncated": (truncated, "this is not an ONNX file, or it is cut short"),
     "unsupported operator": (
         lambda: save(with_node("NonZero")),
         "1 operator is not supported: NonZero (1 node, 'the culprit')",
