@@ -156,16 +156,19 @@ class _Fused:
     ) -> None:
         """Products [extent, depth] times [depth, rows] in register tiles."""
         builder = self.builder
-        for first, count in builder.pieces(extent, self.tile, "tile"):
-            begin = builder.let(first)
+
+        def tile(begin: Index, count: int) -> None:
             register = RegisterTile(builder, count, self.parts)
             with builder.loop(depth, "k") as k:
                 at = k * self.block
                 register.step(
-                    lambda row: scalar(begin + row, k),  # noqa: B023
-                    lambda column, lanes: builder.load(matrix, vector_index(at + column, lanes)),  # noqa: B023
+                    lambda row: scalar(begin + row, k),
+                    lambda column, lanes: builder.load(matrix, vector_index(at + column, lanes)),
                 )
             finish(begin, register, count)
+
+        for first, count in builder.pieces(extent, self.tile, "tile"):
+            tile(builder.let(first), count)
 
     def _keep_score(
         self, first: Index, rows: int, start: Index
