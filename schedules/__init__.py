@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .errors import (
+    AccuracyError,
+    ArtifactError,
+    InputError,
+    LogError,
+    LuthierError,
+    ModelError,
+    ScheduleError,
+    TargetError,
+    ToolchainError,
+    UnsupportedOperator,
+    UsageError,
+)
 from .late import late_names
 
 if TYPE_CHECKING:
-    from .errors import (
-        AccuracyError,
-        ArtifactError,
-        InputError,
-        LogError,
-        LuthierError,
-        ModelError,
-        ScheduleError,
-        TargetError,
-        ToolchainError,
-        UnsupportedOperator,
-        UsageError,
-    )
     from .ir.kernel import ALIGNMENT, Kernel, Packing, Phase
     from .ir.space import Knob, Schedule, Space
     from .ir.workload import Node, Tensor, Workload, node
@@ -54,19 +54,6 @@ __all__ = [
 __getattr__ = late_names(
     __name__,
     {
-        ".errors": (
-            "AccuracyError",
-            "ArtifactError",
-            "InputError",
-            "LogError",
-            "LuthierError",
-            "ModelError",
-            "ScheduleError",
-            "TargetError",
-            "ToolchainError",
-            "UnsupportedOperator",
-            "UsageError",
-        ),
         ".ir.kernel": ("ALIGNMENT", "Kernel", "Packing", "Phase"),
         ".ir.space": ("Knob", "Schedule", "Space"),
         ".target": ("Target",),

@@ -13,6 +13,8 @@ from .ir.kernel import Kernel
 from .target.target import Target
 from .tvm_late import tirx, tvm
 
+_LLVM_NAMES = {"sse4_1": "sse4.1", "sse4_2": "sse4.2", "bmi1": "bmi"}  # that are not Linux's
+
 
 def llvm_target(target: Target) -> Any:
     """TVM's description of the target.
@@ -20,14 +22,9 @@ def llvm_target(target: Target) -> Any:
     The features of the level are spelled out, so that code never depends on more than the level
     promises: a host with AMX or AVX512-FP16 still gives an artifact that any x86-64-v4 runs.
     """
-    attributes = [f"+{_llvm_name(f)}" for f in target.features]
+    attributes = [f"+{_LLVM_NAMES.get(f, f)}" for f in target.features]
     kind = {"kind": "llvm", "mcpu": target.level, "mattr": attributes, "mtriple": target.isa.triple}
     return tvm.target.Target(kind)
-
-
-def _llvm_name(feature: str) -> str:
-    special = {"sse4_1": "sse4.1", "sse4_2": "sse4.2", "bmi1": "bmi"}
-    return special.get(feature, feature)
 
 
 def lower(kernels: Mapping[str, Kernel], target: Target) -> Any:
@@ -55,17 +52,9 @@ def compile_object(kernels: Mapping[str, Kernel], target: Target) -> bytes:
 
     Raises OSError where files may not be as large.
     """
-    return _object(
-        tvm.get_global_func("target.build.llvm")(lower(kernels, target), llvm_target(target))
-    )
-
-
-def _object(compiled: Any) -> bytes:
-    """The module's machine code, through a file in memory.
-
-    LLVM ends the process where it cannot write, so its file must not be on a disk, which may be
-    full, nor larger than the process's limit allows.
-    """
+    compiled = tvm.get_global_func("target.build.llvm")(lower(kernels, target), llvm_target(target))
+    # LLVM ends the process where it cannot write. So it writes to a file in memory, not on a disk,
+    # which may be full, and nothing larger than the process's limit allows.
     limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     if limit != resource.RLIM_INFINITY and _most_bytes(compiled.inspect_source("s")) > limit:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))

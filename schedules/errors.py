@@ -1,6 +1,6 @@
 """Every error that Luthier raises on purpose.
 
-Each class has the exit code that the command line ends with, so a script can tell failures apart::
+Each class has the exit code that the command line ends with, so a script can distinguish failures::
 
     LuthierError (1)
     ├── UsageError (2)             the arguments make no sense together

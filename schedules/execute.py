@@ -6,7 +6,6 @@ import ctypes
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,14 +18,11 @@ from .tir.literals import storage
 from .toolchain import run_tool
 
 
-def aligned(nbytes: int) -> NDArrayBytes:
+def aligned(nbytes: int) -> Array:
     """Zeroed bytes that start at a multiple of ALIGNMENT."""
     raw = np.zeros(nbytes + ALIGNMENT, np.uint8)
     offset = -raw.ctypes.data % ALIGNMENT
     return raw[offset : offset + nbytes]
-
-
-NDArrayBytes = Any
 
 
 def link(objects: Sequence[Path], output: Path) -> None:
@@ -48,14 +44,9 @@ def run_kernel(kernel: Kernel, target: Target, inputs: Sequence[Array]) -> Array
         kernel.pack(i, a) if c else a
         for i, (a, c) in enumerate(zip(inputs, workload.constants, strict=True))
     ]
-    blocks = []
-    for array in packed:
-        raw = np.ascontiguousarray(array).view(np.uint8).reshape(-1) if array.size else None
-        block = aligned(raw.nbytes if raw is not None else 0)
-        if raw is not None:
-            block[:] = raw
-        blocks.append(block)
-    blocks += [aligned(n) for n in kernel.temps]
+    blocks = [aligned(n) for n in (*(array.nbytes for array in packed), *kernel.temps)]
+    for array, block in zip(packed, blocks, strict=False):
+        block[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     out = aligned(workload.output.nbytes)
     table = (ctypes.c_void_p * (len(blocks) + 1))(*[b.ctypes.data for b in (*blocks, out)])
     scratch = aligned(kernel.scratch)

@@ -1,7 +1,7 @@
 """Folders for a while: they go with the process that made them, or else with a later one's.
 
 A process that is killed cannot clean up. So each folder is locked while its process lives, and
-whoever makes one next in the same place removes those that nobody holds.
+whoever makes one next in the same place removes those that no process holds.
 """
 
 from __future__ import annotations

@@ -230,9 +230,8 @@ class PhaseBuilder:
     @contextmanager
     def chunk_loop(self) -> Iterator[Expr]:
         """The chunks that this call was given."""
-        with self._loop(
-            self.begin, self.end - self.begin, tirx.ForKind.SERIAL, "chunk"
-        ) as variable:
+        count = self.end - self.begin
+        with self._loop(self.begin, count, tirx.ForKind.SERIAL, "chunk") as variable:
             yield variable
 
     @contextmanager
@@ -251,6 +250,15 @@ class PhaseBuilder:
         for offset, width in tail(full * lanes, extent, lanes):
             with self.vector(width, serial) as lane:
                 yield offset + lane
+
+    def pieces(self, extent: int, size: int, name: str) -> Iterator[tuple[Index, int]]:
+        """(begin, size) of the pieces of ``range(extent)``: full ones, then the rest."""
+        full, rest = divmod(extent, size)
+        if full:
+            with self.loop(full, name) as i:
+                yield i * size, size
+        if rest:
+            yield full * size, rest
 
     def block(self, index: Index, size: int, total: int) -> Iterator[int]:
         """The extent of block ``index`` of those of ``size`` that cover ``total``.

@@ -8,39 +8,46 @@ to values that a template binds: the accumulator of an anchor, say.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .. import ops
 from ..errors import ScheduleError
-from ..ir.workload import Workload
+from ..ir.workload import Node, Tensor, Workload
 from ..tir.indices import Expr
 from ..tir.point import Point, broadcast_point
-from . import elementwise
+from ..tvm_late import tirx
 from .builder import PhaseBuilder
 
 Source = Callable[[Point], Expr]
 
 
 class Evaluator:
-    """``sources[arg]`` gives the elements of an argument, such as loads of an input.
+    """Inputs are loaded from the builder's slots ``in0``, ``in1``, ...
 
     ``anchor`` is an argument that the template computes itself, and hands over element by element.
+    If that is input 0, as in an ``epilogue``, the slots are those of the inputs after it.
     """
 
     def __init__(
-        self,
-        workload: Workload,
-        builder: PhaseBuilder,
-        sources: Mapping[int, Source],
-        anchor: int | None = None,
+        self, workload: Workload, builder: PhaseBuilder, anchor: int | None = None
     ) -> None:
         self.workload = workload
         self.builder = builder
         self.result = len(workload.inputs) + len(workload.nodes) - 1
-        self._sources, self._anchor = dict(sources), anchor
+        first = 1 if anchor == 0 else 0
+        inputs = range(first, len(workload.inputs))
+        self._sources: dict[int, Source] = {i: self._load(f"in{i - first}") for i in inputs}
+        self._anchor = anchor
         self._uses = Counter(a for node in workload.nodes for a in node.args)
         self._known: dict[tuple[Any, ...], tuple[Point, Expr]] = {}
+
+    def _load(self, name: str) -> Source:
+        builder = self.builder
+        return lambda point: builder.invariant(
+            builder.load(builder[name], point.position(builder.pitch(name)))
+        )
 
     def element(self, arg: int, point: Point) -> Expr:
         """The value of argument ``arg`` at ``point``, where a new loop body begins."""
@@ -95,16 +102,22 @@ class Evaluator:
         node = self.workload.nodes[arg - len(self.workload.inputs)]
         operator = ops.of(node)
         if isinstance(operator, ops.Elementwise):
-            args = [self.at(a, self._broadcast(a, point)) for a in node.args]
-            dtypes = [self.workload.tensor(a).dtype for a in node.args]
-            return elementwise.apply(node, args, dtypes, self.builder.keep)
+            args = [self.at(a, broadcast_point(point, self.shape(a))) for a in node.args]
+            return self._apply(operator, node, args)
         if isinstance(operator, ops.Movement):
             return operator.emit(self, node, point)
         raise ScheduleError(f"operator '{node.op}' cannot be fused")
 
-    def _broadcast(self, arg: int, point: Point) -> Point:
-        shape = self.workload.tensor(arg).shape
-        return broadcast_point(point, shape)
+    def _apply(self, operator: ops.Elementwise, node: Node, args: Sequence[Expr]) -> Expr:
+        """In float32 where it is float16, for which processors have few instructions."""
+        keep, dtypes = self.builder.keep, [self.workload.tensor(a).dtype for a in node.args]
+        if node.out.dtype != "float16" or node.op == "cast":
+            return operator.emit(node, args, dtypes, keep)
+        halves = [dtype == "float16" for dtype in dtypes]
+        args = [tirx.Cast("float32", a) if h else a for a, h in zip(args, halves, strict=True)]
+        dtypes = ["float32" if h else d for d, h in zip(dtypes, halves, strict=True)]
+        wide = replace(node, out=Tensor(node.out.shape, "float32"))
+        return tirx.Cast("float16", operator.emit(wide, args, dtypes, keep))
 
     def shape(self, arg: int) -> tuple[int, ...]:
         """Shape of an argument."""

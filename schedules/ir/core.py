@@ -3,7 +3,7 @@
 *Values* are numbers, with a type each. A *statement* reads values and defines others; each value is
 defined once, before it is read. A *region* is statements in order, with parameters and results.
 Statements may hold regions themselves, as loops do; these see the values around them, and what they
-define is seen by nobody else, but has a number that no other value has.
+define is not seen outside, but has a number that no other value has.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Region(Generic[S_co]):
         """Raise IRError unless each value is defined once, and before it is read.
 
         ``known`` are the values around it. Where reading a value is reading others, ``made_of``
-        tells which.
+        gives these.
         """
         _verify(self, set(known), set(known), made_of)
 
@@ -176,7 +176,7 @@ def listing(
 ) -> str:
     """A line for each value, and for each output what it is.
 
-    ``leaves`` are the lines of the values that no statement defines. ``type_of`` tells the types of
+    ``leaves`` are the lines of the values that no statement defines. ``type_of`` gives the types of
     the parameters of inner regions.
     """
     ends = (f"output{f' {name!r}' if name else ''} = %{value}" for name, value in outputs)

@@ -71,17 +71,9 @@ class DType:
 
 FLOAT32, INT32 = DType("float32", Kind.FLOAT, 32), DType("int32", Kind.INT, 32)
 _ACCEPTED = (
-    DType("float64", Kind.FLOAT, 64),
-    FLOAT32,
-    DType("float16", Kind.FLOAT, 16),
-    DType("int64", Kind.INT, 64),
-    INT32,
-    DType("int16", Kind.INT, 16),
-    DType("int8", Kind.INT, 8),
-    DType("uint64", Kind.UINT, 64),
-    DType("uint32", Kind.UINT, 32),
-    DType("uint16", Kind.UINT, 16),
-    DType("uint8", Kind.UINT, 8),
+    *(DType(f"float{bits}", Kind.FLOAT, bits) for bits in (64, 32, 16)),
+    *(DType(f"int{bits}", Kind.INT, bits) for bits in (64, 32, 16, 8)),
+    *(DType(f"uint{bits}", Kind.UINT, bits) for bits in (64, 32, 16, 8)),
     DType("bool", Kind.BOOL, 8),
 )
 _STORED = (

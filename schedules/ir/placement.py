@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,7 +48,5 @@ DENSE = Placement()
 
 def span(shape: tuple[int, ...], pitch: int | None) -> int:
     """Elements from a tensor's first to its last one, with what lies between its rows."""
-    size = 1
-    for extent in shape:
-        size *= extent
+    size = math.prod(shape)
     return size if pitch is None else (size // shape[-1] - 1) * pitch + shape[-1]

@@ -20,34 +20,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ..ir.workload import Node
-from ..ops import (
-    attention,
-    functions,
-    logic,
-    movement,
-    norms,
-    numbers,
-    products,
-    reductions,
-    windows,
-)
+from . import attention, functions, logic, movement, norms, numbers, products, reductions, windows
 from .norms import Norm, Softmax
 from .operator import Anchor, Elementwise, Known, Movement, Operator
 from .products import Product
 from .reductions import Reduction
 from .windows import Pool
 
-_FAMILIES = (
-    numbers,
-    functions,
-    logic,
-    movement,
-    products,
-    windows,
-    reductions,
-    norms,
-    attention,
-)
+_FAMILIES = (numbers, functions, logic, movement, products, windows, reductions, norms, attention)
 OPERATORS: Mapping[str, Known] = MappingProxyType(
     {operator.name: operator for family in _FAMILIES for operator in family.OPERATORS}
 )
@@ -60,7 +40,7 @@ def of(node: Node) -> Operator:
 
 
 def named(name: str) -> Operator:
-    """The operator of a name; one that nobody knows fits nothing."""
+    """The operator of a name; one that is not known fits nothing."""
     return OPERATORS.get(name) or Operator(name)
 
 

@@ -13,12 +13,7 @@ from .operator import Anchor, Array
 
 
 def _attention(
-    node: Node,
-    q: Array,
-    k: Array,
-    v: Array,
-    mask: Array | None = None,
-    cover: Array | None = None,
+    node: Node, q: Array, k: Array, v: Array, mask: Array | None = None, cover: Array | None = None
 ) -> Array:
     """See ``attention_form`` for the operands' places."""
     batch, heads, rows, keys, depth, width = node.attr("sizes")

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..ir.dtype import FLOAT32
-from ..ir.workload import Node, Tensor, Workload
+from ..ir.workload import Node, Tensor
 
 COVERED = -1e30  # a cover's number from which on downwards it covers
 
@@ -73,13 +73,6 @@ class Attention:
         return scores * (2 * (self.depth + self.width) + 4)
 
 
-def attention(workload: Workload, node: Node) -> Attention | None:
-    """The node in numbers; None where it is not an attention, or reads outside its operands."""
-    if node.op != "attention":
-        return None
-    return form_of(node, [workload.tensor(a) for a in node.args])
-
-
 def form_of(node: Node, tensors: Sequence[Tensor]) -> Attention | None:
     """An attention node with operands of these types; None where it reads outside of them."""
     if len(tensors) not in (3, 4, 5) or any(t.element != FLOAT32 for t in (*tensors, node.out)):
@@ -121,19 +114,6 @@ def _parse(
         raise ValueError("mask")
     batch, heads, rows, keys, depth, width = numbers("sizes", 6)
     q, k, v, out = (View(*numbers(name, 4)) for name in ("q", "k", "v", "o"))
-    return Attention(
-        batch,
-        heads,
-        rows,
-        keys,
-        depth,
-        width,
-        q,
-        k,
-        v,
-        out,
-        mask,
-        cover,
-        float(node.attr("scale")),
-        bool(node.attr("empty_is_zero")),
-    )
+    scale, zero = float(node.attr("scale")), bool(node.attr("empty_is_zero"))
+    sizes = (batch, heads, rows, keys, depth, width)
+    return Attention(*sizes, q, k, v, out, mask, cover, scale, zero)

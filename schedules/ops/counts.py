@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import ops
-from ..ir.workload import Node, Workload
+from ..ir.workload import Workload
 
 
 def flops(workload: Workload) -> int:
@@ -12,7 +12,8 @@ def flops(workload: Workload) -> int:
     Convolutions count as the direct algorithm's, whatever the schedule does, so that times of
     different algorithms compare. Data movement counts nothing.
     """
-    return sum(_operations(workload, node) for node in workload.nodes)
+    typed = ((node, [workload.tensor(a) for a in node.args]) for node in workload.nodes)
+    return sum(ops.of(node).operations(node, args) for node, args in typed)
 
 
 def traffic(workload: Workload) -> int:
@@ -22,10 +23,6 @@ def traffic(workload: Workload) -> int:
     from one call to the next moves fewer bytes from memory, one that reads something twice more.
     """
     return workload.output.nbytes + sum(_read(workload, i) for i in range(len(workload.inputs)))
-
-
-def _operations(workload: Workload, node: Node) -> int:
-    return ops.of(node).operations(node, [workload.tensor(a) for a in node.args])
 
 
 def _read(workload: Workload, index: int) -> int:

@@ -9,6 +9,7 @@ load for each lane, is saved wherever the loops' bounds prove that an index is i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -46,11 +47,22 @@ def _infer_take(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
 # In NumPy.
 
 
+def _transpose(node: Node, x: Array) -> Array:
+    return x.transpose(node.attr("axes"))
+
+
+def _broadcast_to(node: Node, x: Array) -> Array:
+    return np.broadcast_to(x, node.out.shape)
+
+
+def _concat(node: Node, *args: Array) -> Array:
+    return np.concatenate(args, axis=node.attr("axis"))
+
+
 def _slice(node: Node, x: Array) -> Array:
     index = []
-    for begin, step, count in zip(
-        node.attr("begin"), node.attr("steps"), node.out.shape, strict=True
-    ):
+    steps = zip(node.attr("begin"), node.attr("steps"), node.out.shape, strict=True)
+    for begin, step, count in steps:
         end = begin + step * count
         index.append(slice(begin, None if end < 0 else end, step))
     return x[tuple(index)]
@@ -93,10 +105,9 @@ def _emit_reshape(ev: Elements, node: Node, point: Point) -> Expr:
 
 
 def _emit_transpose(ev: Elements, node: Node, point: Point) -> Expr:
-    coords: list[Index] = [0] * len(point.shape)
-    for position, axis in enumerate(node.attr("axes")):
-        coords[axis] = point.coordinates[position]
-    return ev.at(node.args[0], Point(ev.shape(node.args[0]), tuple(coords)))
+    place = dict(zip(node.attr("axes"), point.coordinates, strict=True))
+    coords = tuple(place[axis] for axis in range(len(place)))
+    return ev.at(node.args[0], Point(ev.shape(node.args[0]), coords))
 
 
 def _emit_broadcast_to(ev: Elements, node: Node, point: Point) -> Expr:
@@ -235,44 +246,18 @@ def _absolute(index: Index) -> Index:
     return abs(index) if isinstance(index, int) else tirx.max(index, 0 - index)
 
 
+_view = partial(Movement, forwards=True, is_view=True)
 OPERATORS = (
-    Movement(  # to the node's output shape
-        "reshape",
-        1,
-        lambda node, x: x.reshape(node.out.shape),
-        emit=_emit_reshape,
-        forwards=True,
-        is_view=True,
-    ),
-    Movement(  # axes
-        "transpose",
-        1,
-        lambda node, x: x.transpose(node.attr("axes")),
-        _infer_transpose,
-        emit=_emit_transpose,
-        forwards=True,
-        is_view=True,
-    ),
-    Movement(  # to the node's output shape
-        "broadcast_to",
-        1,
-        lambda node, x: np.broadcast_to(x, node.out.shape),
-        emit=_emit_broadcast_to,
-        forwards=True,
-        is_view=True,
-        by_dimension=True,
-    ),
+    # to the node's output shape
+    _view("reshape", 1, lambda node, x: x.reshape(node.out.shape), emit=_emit_reshape),
+    _view("transpose", 1, _transpose, _infer_transpose, emit=_emit_transpose),  # axes
+    # to the node's output shape
+    _view("broadcast_to", 1, _broadcast_to, emit=_emit_broadcast_to, by_dimension=True),
     # begin, steps: for each dimension; steps may be negative
     Movement("slice", 1, _slice, emit=_emit_slice, chooses=True, forwards=True, by_dimension=True),
     # before, for each dimension; value; mode "constant", "reflect" or "edge"
     Movement("pad", 1, _pad, emit=_emit_pad, by_dimension=True),
-    Movement(  # axis
-        "concat",
-        None,
-        lambda node, *args: np.concatenate(args, axis=node.attr("axis")),
-        _infer_concat,
-        emit=_emit_concat,
-    ),
+    Movement("concat", None, _concat, _infer_concat, emit=_emit_concat),  # axis
     # data, integer indices; axis (negatives count from the end; the rest is clipped)
     Movement("take", 2, _take, _infer_take, emit=_emit_take, chooses=True),
     # axis, size, before: mean of ``size`` neighbours, zeros outside

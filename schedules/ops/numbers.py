@@ -17,12 +17,32 @@ from ..tir.conversion import convert
 from ..tir.literals import constant, operand, storage
 from ..tvm_late import tirx
 from .emission import binding, intrinsic, truth
-from .operator import Array, Elementwise, Emit, Evaluate, Expr, Let, always
+from .operator import Array, Elementwise, Emit, Evaluate, Expr, Let, always, never
 
 
 def numpy(function: Callable[..., Any]) -> Evaluate:
     """By a function of the arguments alone."""
     return lambda node, *args: function(*args)
+
+
+def costly(
+    name: str,
+    evaluate: Callable[..., Any],
+    emit: Emit | None = None,
+    by_lane: Callable[[str], bool] = never,
+    wants_positive: bool = False,
+    arity: int = 1,
+) -> Elementwise:
+    """One to compute once: by NumPy's function, and, without ``emit``, TVM's of the same name."""
+    return Elementwise(
+        name,
+        arity,
+        numpy(evaluate),
+        emit=emit or intrinsic(name),
+        is_costly=True,
+        by_lane=by_lane,
+        wants_positive=wants_positive,
+    )
 
 
 def number(value: Any, like: Array) -> Any:
@@ -42,8 +62,12 @@ def _const(node: Node) -> Array:
     return np.asarray(float(value) if isinstance(value, str) else value, node.out.dtype)
 
 
-def _emit_const(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
+def _literal(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
     return operand(node.attr("value"), node.out.dtype)
+
+
+def _cast(node: Node, x: Array) -> Array:
+    return cast(x, node.out.dtype)
 
 
 def _emit_cast(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
@@ -65,24 +89,27 @@ def _clip(node: Node, x: Array) -> Array:
 
 
 def _emit_clip(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
-    dtype = node.out.dtype
-    value = args[0]
+    value, dtype = args[0], node.out.dtype
     low, high = node.attr("min", "-inf"), node.attr("max", "inf")
     if math.isfinite(float(low)):
-        bound = constant(low, dtype)
-        value = let(value)
-        value = tirx.Select(less(value, bound), bound, value)
+        value = _at_least(constant(low, dtype), value, let)
     if math.isfinite(float(high)):
-        bound = constant(high, dtype)
-        value = let(value)
+        bound, value = constant(high, dtype), let(value)
         value = tirx.Select(less(bound, value), bound, value)
     return value
 
 
+def _at_least(bound: Expr, value: Expr, let: Let) -> Expr:
+    value = let(value)
+    return tirx.Select(less(value, bound), bound, value)
+
+
+def _relu(x: Array) -> Array:
+    return np.where(x < 0, x.dtype.type(0), x)
+
+
 def _emit_relu(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
-    zero = constant(0, node.out.dtype)
-    value = let(args[0])
-    return tirx.Select(less(value, zero), zero, value)
+    return _at_least(constant(0, node.out.dtype), args[0], let)
 
 
 def _leaky_relu(node: Node, x: Array) -> Array:
@@ -112,9 +139,8 @@ def _emit_sign(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let
     x, zero, one = let(args[0]), constant(0, dtype), constant(1, dtype)
     if node.out.element.kind is Kind.UINT:
         return tirx.Select(x != zero, one, zero)
-    rest = (
-        x if node.out.element.kind is Kind.INT else x + operand(0, dtype)
-    )  # NaN stays, -0 becomes 0
+    # NaN stays, -0 becomes 0.
+    rest = x if node.out.element.kind is Kind.INT else x + operand(0, dtype)
     below = tirx.Select(x < zero, constant(-1, dtype), rest)
     return tirx.Select(x > zero, one, below)
 
@@ -126,21 +152,21 @@ def _extreme(op: str) -> Emit:
 # Arithmetic.
 
 
-def _divide(node: Node, a: Array, b: Array) -> Array:
+def _divide(a: Array, b: Array) -> Array:
     if a.dtype.kind in "iu":  # C's division: towards zero
         down, rest = np.divmod(a, b)  # by zero both are 0
         return np.asarray(down + ((rest != 0) & ((a < 0) != (b < 0))))
     return np.asarray(a / b)
 
 
-def _floor_divide(node: Node, a: Array, b: Array) -> Array:
+def _floor_divide(a: Array, b: Array) -> Array:
     # NumPy's own differs for infinite floats.
     return np.asarray(np.floor(a / b) if a.dtype.kind == "f" else a // b)
 
 
-def _power(node: Node, a: Array, b: Array) -> Array:
+def _power(a: Array, b: Array) -> Array:
     if a.dtype.kind in "iu" and not (b.size == 1 and b.item() in (1, 2, 3)):
-        return cast(np.power(a.astype(np.float64), b.astype(np.float64)), node.out.dtype)
+        return cast(np.power(a.astype(np.float64), b.astype(np.float64)), a.dtype.name)
     # Where all exponents are one number in memory, NumPy takes square roots: wrong for -0 and -inf.
     return np.asarray(np.power(*map(np.copy, np.broadcast_arrays(a, b))))
 
@@ -152,25 +178,12 @@ def _binary(
 
 
 OPERATORS = (
-    Elementwise("const", 0, _const, emit=_emit_const, is_free=True),
-    Elementwise(
-        "cast",
-        1,
-        lambda node, x: cast(x, node.out.dtype),
-        emit=_emit_cast,
-        is_free=True,
-        forwards=True,
-    ),  # to the node's output dtype
-    Elementwise(
-        "clip", 1, _clip, emit=_emit_clip, forwards=True
-    ),  # min, max: numbers, or "-inf" and "inf"
-    Elementwise(
-        "relu",
-        1,
-        numpy(lambda x: np.where(x < 0, x.dtype.type(0), x)),
-        emit=_emit_relu,
-        forwards=True,
-    ),
+    Elementwise("const", 0, _const, emit=_literal, is_free=True),
+    # to the node's output dtype
+    Elementwise("cast", 1, _cast, emit=_emit_cast, is_free=True, forwards=True),
+    # min, max: numbers, or "-inf" and "inf"
+    Elementwise("clip", 1, _clip, emit=_emit_clip, forwards=True),
+    Elementwise("relu", 1, numpy(_relu), emit=_emit_relu, forwards=True),
     Elementwise("leaky_relu", 1, _leaky_relu, emit=_emit_leaky_relu),  # alpha
     Elementwise("hard_sigmoid", 1, _hard_sigmoid, emit=_emit_hard_sigmoid),  # alpha, beta
     Elementwise("negative", 1, numpy(np.negative), emit=binding(arithmetic.negative)),
@@ -181,26 +194,11 @@ OPERATORS = (
     _binary("multiply", np.multiply, binding(arithmetic.multiply), commutes=True),
     _binary("maximum", np.maximum, _extreme("max"), commutes=True),
     _binary("minimum", np.minimum, _extreme("min"), commutes=True),
-    Elementwise(
-        "divide", 2, _divide, emit=binding(arithmetic.divide), is_costly=True, wants_positive=True
-    ),
-    Elementwise(
-        "floor_divide", 2, _floor_divide, emit=binding(arithmetic.floor_divide), is_costly=True
-    ),
-    Elementwise(
-        "power", 2, _power, emit=binding(arithmetic.power), is_costly=True, wants_positive=True
-    ),
-    Elementwise(  # C's remainder
-        "mod", 2, numpy(np.fmod), emit=binding(arithmetic.mod), is_costly=True, by_lane=always
-    ),
-    Elementwise(  # Python's remainder
-        "floor_mod",
-        2,
-        numpy(np.mod),
-        emit=binding(arithmetic.floor_mod),
-        is_costly=True,
-        by_lane=always,
-    ),
+    costly("divide", _divide, binding(arithmetic.divide), wants_positive=True, arity=2),
+    costly("floor_divide", _floor_divide, binding(arithmetic.floor_divide), arity=2),
+    costly("power", _power, binding(arithmetic.power), wants_positive=True, arity=2),
+    costly("mod", np.fmod, binding(arithmetic.mod), always, arity=2),  # C's remainder
+    costly("floor_mod", np.mod, binding(arithmetic.floor_mod), always, arity=2),  # Python's
     Elementwise("bitwise_not", 1, numpy(np.bitwise_not), emit=intrinsic("bitwise_not")),
     _binary("bitwise_and", np.bitwise_and, intrinsic("bitwise_and"), commutes=True),
     _binary("bitwise_or", np.bitwise_or, intrinsic("bitwise_or"), commutes=True),

@@ -1,6 +1,6 @@
 """What is known of an operator, whatever computes it: one object each, asked by everything else.
 
-Nodes of a workload name their operator; ``of`` gives the object. An operator tells the type of its
+Nodes of a workload name their operator; ``of`` gives the object. An operator infers the type of its
 result, computes it in NumPy, counts its operations, and, where kernels compute it element by
 element, writes the TensorIR expression of one.
 """
@@ -61,7 +61,7 @@ def like_first(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Operator:
-    """By itself one that nobody knows here: TVM's own, by a name that starts with ``relax.``."""
+    """By itself one that is not known here: TVM's own, by a name that starts with ``relax.``."""
 
     name: str
 
@@ -98,12 +98,12 @@ class Known(Operator):
     forwards: bool = field(default=False, kw_only=True)
 
     @property
-    def tells_type(self) -> bool:
-        """Whether arguments and attributes tell the result's type; else only the node does."""
+    def infers_type(self) -> bool:
+        """Whether arguments and attributes determine the result's type; else the node does."""
         return self.rule is not _given
 
     def infer(self, args: Sequence[Tensor], attrs: Attrs) -> Tensor:
-        """The result's type, where arguments and attributes tell it."""
+        """The result's type, where arguments and attributes determine it."""
         return self.rule(args, attrs)
 
 
@@ -122,9 +122,9 @@ class Elementwise(Known):
     by_lane: Callable[[str], bool] = never  # for a dtype: TVM makes wrong vector code around it
 
     @property
-    def tells_type(self) -> bool:
+    def infers_type(self) -> bool:
         """By broadcasting, but for those that are of any type."""
-        return not self.is_free or super().tells_type
+        return not self.is_free or super().infers_type
 
     def infer(self, args: Sequence[Tensor], attrs: Attrs) -> Tensor:
         """Shapes are broadcast."""
@@ -143,7 +143,7 @@ class Movement(Known):
     """Each element of the result is one element of an argument, or a constant.
 
     ``is_view``: NumPy needs no memory for it. ``by_dimension``: its attributes name dimensions, or
-    have a number for each, so that they can be told in another order of these.
+    have a number for each, so that they can be permuted with these.
     """
 
     is_movement: ClassVar[bool] = True

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.workload import Node, Tensor
-from .operator import Anchor, Array, Attrs, Evaluate
+from .operator import Anchor, Array, Attrs
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,26 +26,11 @@ def _infer(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
     return Tensor(kept, args[0].dtype)
 
 
-def _reduce(function: Callable[..., Any]) -> Evaluate:
+def _reduction(name: str, function: Callable[..., Any], chooses: bool = False) -> Reduction:
     def apply(node: Node, x: Array) -> Array:
         return np.asarray(function(x, axis=node.attr("axes"), keepdims=node.attr("keepdims")))
 
-    return apply
-
-
-def _count(node: Node, args: Sequence[Tensor]) -> int:
-    return args[0].size
-
-
-def _reduction(name: str, function: Callable[..., Any], chooses: bool = False) -> Reduction:
-    return Reduction(
-        name,
-        1,
-        _reduce(function),
-        _infer,
-        count=_count,
-        chooses=chooses,
-    )
+    return Reduction(name, 1, apply, _infer, count=lambda node, args: args[0].size, chooses=chooses)
 
 
 OPERATORS = (

@@ -21,15 +21,15 @@ def verify(workload: Workload) -> None:
 def verify_types(op: Op, args: Sequence[Tensor]) -> None:
     """Raise IRError unless the operator takes such arguments and gives what its node says.
 
-    It is known and has as many arguments as it takes, and its type is what it infers, where it can
-    tell.
+    It is known and has as many arguments as it takes, and its type is what it infers, where it
+    can.
     """
     operator = ops.of(op.node)
     if not isinstance(operator, ops.Known):
-        require(operator.is_fallback, f"{op}: nobody knows this operator")
-        return  # Relax's, of which the node tells all
+        require(operator.is_fallback, f"{op}: this operator is not known")
+        return  # Relax's, whose node alone says the type
     require(operator.arity in (None, len(args)), f"{op}: it has {len(args)} arguments")
-    if not operator.tells_type:
+    if not operator.infers_type:
         return
     try:
         found = operator.infer(args, dict(op.node.attrs))

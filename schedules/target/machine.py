@@ -90,14 +90,10 @@ def host_features() -> frozenset[str]:
 def host_level() -> str:
     """The highest level whose features the host has; raises TargetError below x86-64-v2."""
     features = host_features()
-    best = None
-    for isa in ISAS.values():
-        if not features.issuperset(isa.features):
-            break
-        best = isa.name
-    if best is None:
+    levels = [isa.name for isa in ISAS.values() if features.issuperset(isa.features)]
+    if not levels:
         raise TargetError("this CPU is below x86-64-v2 (SSE4.2), the least that Luthier builds for")
-    return best
+    return levels[-1]
 
 
 def _cache_bytes(index: int, default: int) -> int:

@@ -26,35 +26,28 @@ class Processor:
     l3: int
 
 
-def _v2(name: str, l1: int, l2: int, l3: int) -> Processor:
-    return Processor(name, "x86-64-v2", l1 * _KIB, l2 * _KIB, l3)
-
-
-def _v3(name: str, l1: int, l2: int, l3: int) -> Processor:
-    return Processor(name, "x86-64-v3", l1 * _KIB, l2 * _KIB, l3)
-
-
-def _v4(name: str, l1: int, l2: int, l3: int) -> Processor:
-    return Processor(name, "x86-64-v4", l1 * _KIB, l2 * _KIB, l3)
+def _of(name: str, level: int, l1: int, l2: int, l3: int) -> Processor:
+    """By the number of its level, and KiB of L1 and L2."""
+    return Processor(name, f"x86-64-v{level}", l1 * _KIB, l2 * _KIB, l3)
 
 
 # By LLVM's name, which is the compiler's (-mtune) too.
 PROCESSORS: Mapping[str, Processor] = {
-    "nehalem": _v2("nehalem", 32, 256, 8 * _MIB),  # Core i7-920
-    "sandybridge": _v2("sandybridge", 32, 256, 8 * _MIB),  # Core i7-2600
-    "ivybridge": _v2("ivybridge", 32, 256, 8 * _MIB),  # Core i7-3770
-    "haswell": _v3("haswell", 32, 256, 8 * _MIB),  # Core i7-4770
-    "broadwell": _v3("broadwell", 32, 256, 35 * _MIB),  # Xeon E5-2680 v4
-    "skylake": _v3("skylake", 32, 256, 8 * _MIB),  # Core i7-6700
-    "alderlake": _v3("alderlake", 48, 1280, 30 * _MIB),  # Core i9-12900K, its fast cores
-    "skylake-avx512": _v4("skylake_avx512", 32, 1024, 77 * _MIB // 2),  # Xeon Platinum 8180
-    "cascadelake": _v4("cascadelake", 32, 1024, 77 * _MIB // 2),  # Xeon Platinum 8280
-    "icelake-client": _v4("icelake", 48, 512, 8 * _MIB),  # Core i7-1065G7
-    "icelake-server": _v4("icelake", 48, 1280, 60 * _MIB),  # Xeon Platinum 8380
-    "sapphirerapids": _v4("sapphirerapids", 48, 2048, 105 * _MIB),  # Xeon Platinum 8480+
-    "znver1": _v3("zen", 32, 512, 8 * _MIB),
-    "znver2": _v3("zen2", 32, 512, 16 * _MIB),
-    "znver3": _v3("zen3", 32, 512, 32 * _MIB),
-    "znver4": _v4("zen4", 32, 1024, 32 * _MIB),
-    "znver5": _v4("zen5", 48, 1024, 32 * _MIB),
+    "nehalem": _of("nehalem", 2, 32, 256, 8 * _MIB),  # Core i7-920
+    "sandybridge": _of("sandybridge", 2, 32, 256, 8 * _MIB),  # Core i7-2600
+    "ivybridge": _of("ivybridge", 2, 32, 256, 8 * _MIB),  # Core i7-3770
+    "haswell": _of("haswell", 3, 32, 256, 8 * _MIB),  # Core i7-4770
+    "broadwell": _of("broadwell", 3, 32, 256, 35 * _MIB),  # Xeon E5-2680 v4
+    "skylake": _of("skylake", 3, 32, 256, 8 * _MIB),  # Core i7-6700
+    "alderlake": _of("alderlake", 3, 48, 1280, 30 * _MIB),  # Core i9-12900K, its fast cores
+    "skylake-avx512": _of("skylake_avx512", 4, 32, 1024, 77 * _MIB // 2),  # Xeon Platinum 8180
+    "cascadelake": _of("cascadelake", 4, 32, 1024, 77 * _MIB // 2),  # Xeon Platinum 8280
+    "icelake-client": _of("icelake", 4, 48, 512, 8 * _MIB),  # Core i7-1065G7
+    "icelake-server": _of("icelake", 4, 48, 1280, 60 * _MIB),  # Xeon Platinum 8380
+    "sapphirerapids": _of("sapphirerapids", 4, 48, 2048, 105 * _MIB),  # Xeon Platinum 8480+
+    "znver1": _of("zen", 3, 32, 512, 8 * _MIB),
+    "znver2": _of("zen2", 3, 32, 512, 16 * _MIB),
+    "znver3": _of("zen3", 3, 32, 512, 32 * _MIB),
+    "znver4": _of("zen4", 4, 32, 1024, 32 * _MIB),
+    "znver5": _of("zen5", 4, 48, 1024, 32 * _MIB),
 }

@@ -1,8 +1,10 @@
-"""What the kernels around an anchor can do beside it: asked by fusion, placement, legalisation."""
+"""What the kernels around an anchor can do besides: asked by fusion, placement, legalisation."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from ..ir.dtype import FLOAT32, DType
 
@@ -43,3 +45,12 @@ class Abilities:
     def computes(self, dtype: DType) -> bool:
         """Whether its kernels take elements of this type."""
         return self.any_type or dtype == FLOAT32
+
+
+WEIGHED = Abilities(writes_apart=True, known_weights=True)
+"""Of a product with constant weights."""
+
+
+def around(**abilities: Abilities) -> Mapping[str, Abilities]:
+    """Of kernels around these operators."""
+    return MappingProxyType(abilities)

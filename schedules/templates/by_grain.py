@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 from ..ir.space import Knob
+from ..ir.workload import Node, Workload
+from ..target.target import Target
 from .form import Form
+from .fused import position
 from .loops import Loops, streaming
 
 
@@ -39,6 +43,34 @@ class ByGrain(Form[Grain]):
     def loops(self, knobs: Grain) -> Loops:
         """One pass."""
         return streaming(self.workload, self.target, knobs.grain)
+
+
+@dataclass(frozen=True)
+class AroundAnchor(ByGrain):
+    """Kernels of an anchor, node number ``where``, with fusible nodes before and after it."""
+
+    where: int
+
+    @classmethod
+    def match(cls, workload: Workload, target: Target) -> Form[Any] | None:
+        """Of the types that the kernels compute."""
+        where = position(workload)
+        if where is None or workload.nodes[where].op not in cls.anchors:
+            return None
+        node = workload.nodes[where]
+        computes = cls.anchors[node.op].computes
+        fits = computes(node.out.element) and computes(workload.output.element)
+        return cls(workload, target, where) if fits else None
+
+    @property
+    def node(self) -> Node:
+        """The anchor."""
+        return self.workload.nodes[self.where]
+
+    @property
+    def wanted(self) -> int:
+        """Six chunks a thread."""
+        return self.workload.tensor(self.node.args[0]).size // (6 * self.target.threads)
 
 
 def largest(choices: tuple[int, ...], limit: int) -> int:

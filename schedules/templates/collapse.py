@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from ..ir.workload import Tensor, Workload
 
 
 def collapse(workload: Workload, keep_last: bool = False) -> Workload:
-    """The same elementwise workload with neighbouring dimensions merged where nobody can tell.
+    """The same elementwise workload with neighbouring dimensions merged where that changes nothing.
 
     Two dimensions merge when every operand spans both or broadcasts along both. Inputs that no
     node uses are left as they are. ``keep_last`` keeps the last dimension apart.
@@ -28,12 +29,7 @@ def collapse(workload: Workload, keep_last: bool = False) -> Workload:
         if arg not in aligned and arg < len(workload.inputs):
             return tensor
         full = _align(tensor.shape, len(shape))
-        dims = []
-        for group in groups:
-            extent = 1
-            for d in group:
-                extent *= full[d]
-            dims.append(extent)
+        dims = (math.prod(full[d] for d in group) for group in groups)
         return Tensor(tuple(dims), tensor.dtype)
 
     inputs = tuple(merged(t, i) for i, t in enumerate(workload.inputs))

@@ -1,7 +1,7 @@
 """What a template is: a class whose objects are its *forms*, one for each workload that fits.
 
 A template has a folder: ``form`` says which workloads fit, which knobs their kernels have, and what
-the loop nests are; ``emit`` has ``kernel(form, schedule)``, imported when the first one is made.
+the loop nests are; ``emit`` has ``kernel(form, knobs)``, imported when the first one is made.
 """
 
 from __future__ import annotations
@@ -13,15 +13,26 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
-from ..ir.kernel import Kernel
+from ..ir.dtype import FLOAT32
+from ..ir.kernel import Kernel, Packing, Phase
 from ..ir.placement import DENSE, Placement
 from ..ir.space import Config, Knob, Schedule, Space
-from ..ir.workload import Workload
+from ..ir.workload import Node, Workload
 from ..target.target import Target
-from .abilities import Abilities
+from .abilities import Abilities, around
 from .loops import Loops, Table
 
 K = TypeVar("K", bound="tuple[Any, ...]")
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """What ``emit`` writes of a kernel; see ``Kernel``. ``packings`` are by the input's number."""
+
+    phases: tuple[Phase, ...]
+    packings: Mapping[int, Packing] = field(default_factory=dict)
+    temps: tuple[int, ...] = ()
+    scratch: int = 0
 
 
 @dataclass(frozen=True)
@@ -29,7 +40,7 @@ class Form(ABC, Generic[K]):
     """A workload as one template computes it on a target; ``K`` is a named tuple, its knobs.
 
     ``version`` rises when the template changes what its knobs mean. ``anchors`` are the operators
-    that its kernels are made around, with what these can do beside.
+    that its kernels are made around, with what these can do besides.
     """
 
     workload: Workload
@@ -38,8 +49,18 @@ class Form(ABC, Generic[K]):
 
     name: ClassVar[str]
     version: ClassVar[int]
-    anchors: ClassVar[Mapping[str, Abilities]]
+    anchors: ClassVar[Mapping[str, Abilities]] = around()
     knobs_type: ClassVar[Callable[..., Any]]
+
+    @property
+    def node(self) -> Node:
+        """The operator that the kernels are made around: the first, unless a template differs."""
+        return self.workload.nodes[0]
+
+    @property
+    def lanes(self) -> int:
+        """Elements in a vector."""
+        return self.target.lanes(FLOAT32)
 
     @classmethod
     @abstractmethod
@@ -93,5 +114,7 @@ class Form(ABC, Generic[K]):
         """The kernel of a schedule of ``space``, for a call whose tensors lie so."""
         folder = type(self).__module__.rpartition(".")[0]
         emission = importlib.import_module(f"{folder}.emit")
-        made: Kernel = emission.kernel(replace(self, placement=placement), schedule)
-        return replace(made, placement=placement)
+        made: Emitted = emission.kernel(replace(self, placement=placement), self.typed(schedule))
+        packings = tuple(map(made.packings.get, range(len(self.workload.inputs))))
+        own = (made.phases, packings, made.temps, made.scratch)
+        return Kernel(self.workload, schedule, *own, placement)

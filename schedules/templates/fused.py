@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from .. import ops
+from ..ir.dtype import FLOAT32
 from ..ir.workload import Node, Op, Workload
-
-
-def anchor(workload: Workload) -> Node | None:
-    """The node that decides how the kernel is scheduled; None for purely elementwise workloads."""
-    for node in workload.nodes:
-        if not ops.of(node).is_fusible:
-            return node
-    return None
 
 
 def anchor_is_first(workload: Workload, op: str) -> bool:
     """Whether the first node is the anchor ``op`` over inputs, with only elementwise nodes after.
 
-    They must have the anchor's shape: they are its epilogue.
+    They must have the anchor's shape: they are its epilogue. Both it and the output are float32.
     """
     first, rest = workload.nodes[0], workload.nodes[1:]
     return (
         first.op == op
+        and first.out.element == workload.output.element == FLOAT32
         and all(a < len(workload.inputs) for a in first.args)
         and all(ops.of(n).is_elementwise for n in rest)
         and workload.output.shape == first.out.shape
     )
+
+
+def has_weights(workload: Workload, op: str) -> bool:
+    """Whether the anchor ``op`` is first, and its second argument is known at build time."""
+    return anchor_is_first(workload, op) and workload.constants[workload.nodes[0].args[1]]
 
 
 def epilogue(workload: Workload) -> Workload:

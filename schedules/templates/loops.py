@@ -1,8 +1,8 @@
 """What the loop nests of schedules look like, as numbers: a whole table of schedules at once.
 
 Nothing is built or lowered. A template knows how its knobs cut its loops; what follows from that is
-said here in terms that all templates share, so that what was learnt of one kernel tells something
-of another.
+said here in terms that all templates share, so that what was learnt of one kernel helps to
+predict another.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Loops:
     kept: Numbers = 1  # of them, bytes that the loop around it reads again
     streamed: Numbers = 1  # bytes that all such loops read anew, in all chunks
     chunk: Numbers = 1  # bytes that one chunk reads and writes, each counted once
-    other: Numbers = 0  # elements moved or transformed beside the steps
+    other: Numbers = 0  # elements moved or transformed besides the steps
 
 
 def streaming(workload: Workload, target: Target, grain: Numbers | None = None) -> Loops:

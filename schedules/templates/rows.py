@@ -42,14 +42,14 @@ def reduce_row(
     builder: PhaseBuilder,
     extent: int,
     lanes: int,
+    op: str,
     dtype: str,
-    start: Expr,
-    join: Combine,
     value: Callable[[Index], Expr],
     loops: Callable[[], ExitStack] = ExitStack,
     serial: bool = False,
 ) -> Expr:
     """``value(0) .. value(extent - 1)`` reduced to one scalar; ``loops`` repeats it, joined."""
+    start, join = identity(op, dtype), combine(op)
     vectors = 4 if extent >= 4 * lanes else max(1, min(2, extent // lanes))
     width = min(lanes, 2 ** (extent.bit_length() - 1))
     sums = builder.local(vectors * width, storage(dtype))

@@ -1,22 +1,21 @@
-"""Buffers of a workload's tensors, and what loads their elements."""
+"""Buffers of a workload's tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..emit.builder import PhaseBuilder, Slot
-from ..emit.evaluator import Source
 from ..ir.kernel import Packing
-from ..ir.workload import Tensor, Workload
+from ..ir.workload import Tensor
 from .form import Form
 
 
-def input_slots(form: Form[Any], packings: Sequence[Packing | None]) -> list[Slot]:
+def input_slots(form: Form[Any], packings: Mapping[int, Packing]) -> list[Slot]:
     """A slot for each input, in its packed size."""
     slots = []
-    for i, (tensor, packing) in enumerate(zip(form.workload.inputs, packings, strict=True)):
-        held = tensor if packing is None else Tensor(packing.shape, tensor.dtype)
+    for i, tensor in enumerate(form.workload.inputs):
+        held = Tensor(packings[i].shape, tensor.dtype) if i in packings else tensor
         slots.append(Slot(i, f"in{i}", held, pitch=form.placement.pitch(i)))
     return slots
 
@@ -27,15 +26,8 @@ def output_slot(form: Form[Any], temps: int = 0) -> Slot:
     return Slot(position, "out", form.workload.output, pitch=form.placement.output)
 
 
-def loads(builder: PhaseBuilder, workload: Workload, shift: int = 0) -> dict[int, Source]:
-    """Sources that load the inputs from the builder's slots ``in0``, ``in1``, ...
-
-    With ``shift=1``, argument ``i + 1`` loads slot ``in<i>``, as ``epilogue`` numbers them.
-    """
-
-    def source(name: str) -> Source:
-        return lambda point: builder.invariant(
-            builder.load(builder[name], point.position(builder.pitch(name)))
-        )
-
-    return {i + shift: source(f"in{i}") for i in range(len(workload.inputs) - shift)}
+def phase_builder(
+    form: Form[Any], packings: Mapping[int, Packing], own: Sequence[Slot] = (), temps: int = 0
+) -> PhaseBuilder:
+    """Of a phase over the inputs, the template's ``own`` slots and the output, in this order."""
+    return PhaseBuilder([*input_slots(form, packings), *own, output_slot(form, temps)])

@@ -114,7 +114,7 @@ class TestWorkload:
             ((node("relu", (0,), Tensor((3, 2))),), r"it is float32\[2,3\], not float32\[3,2\]"),
             ((node("transpose", (0,), T, axes=(1, 0)),), r"it is float32\[3,2\], not"),
             ((node("transpose", (0,), T),), "its arguments do not fit"),
-            ((node("nonsense", (0,), T),), "nobody knows this operator"),
+            ((node("nonsense", (0,), T),), "this operator is not known"),
         ],
     )
     def test_an_invalid_workload(self, nodes: tuple, match: str) -> None:

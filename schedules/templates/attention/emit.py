@@ -16,44 +16,42 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from ...emit.builder import PhaseBuilder, Slot
+from ...emit.builder import Slot
 from ...emit.lanes import Rows, load_columns, store_columns
 from ...emit.tile import RegisterTile, column_parts, splat, vector_index
 from ...ir.dtype import FLOAT32
-from ...ir.kernel import ALIGNMENT, Kernel
-from ...ir.space import Schedule
+from ...ir.kernel import ALIGNMENT
 from ...ir.workload import Tensor
 from ...ops.attention_form import COVERED, View
 from ...tir import mathfn
 from ...tir.indices import Expr, Index, ceildiv, divide, modulo, split_index
 from ...tvm_late import tirx
-from ..slots import input_slots, output_slot
-from .form import FusedAttention
+from ..form import Emitted
+from ..slots import phase_builder
+from .form import FusedAttention, Knobs
 
 
-def kernel(form: FusedAttention, schedule: Schedule) -> Kernel:
+def kernel(form: FusedAttention, knobs: Knobs) -> Emitted:
     """One phase; chunks are (batch, head, block of rows)."""
-    return _Fused(form, schedule).build()
+    return _Fused(form, knobs).build()
 
 
 class _Fused:
-    def __init__(self, form: FusedAttention, schedule: Schedule) -> None:
-        self.workload, self.whole, self.schedule = form.workload, form, schedule
-        self.form = form.node
-        knobs, self.lanes = form.typed(schedule), form.lanes
+    def __init__(self, form: FusedAttention, knobs: Knobs) -> None:
+        self.whole, self.form, self.lanes = form, form.attention, form.lanes
+        self.args = form.node.args
         self.tile, self.block = knobs.tile, knobs.vectors * form.lanes  # keys, rows
-        self.keys = ceildiv(form.node.keys, ceildiv(form.node.keys, knobs.keys))
+        self.keys = ceildiv(self.form.keys, ceildiv(self.form.keys, knobs.keys))
         self.slots = _stacked(
-            ("query", form.node.depth * self.block),
+            ("query", self.form.depth * self.block),
             ("scores", self.keys * self.block),
-            ("sum", form.node.width * self.block),
+            ("sum", self.form.width * self.block),
         )
 
-    def build(self) -> Kernel:
+    def build(self) -> Emitted:
         """The kernel."""
-        form, none = self.form, (None,) * len(self.workload.inputs)
-        slots = [*input_slots(self.whole, none), *self.slots, output_slot(self.whole)]
-        self.builder = builder = PhaseBuilder(slots)
+        form = self.form
+        self.builder = builder = phase_builder(self.whole, {}, self.slots)
         blocks = ceildiv(form.rows, self.block)
         with builder.chunk_loop() as chunk:
             block = builder.let(modulo(chunk, blocks))
@@ -64,8 +62,7 @@ class _Fused:
                 self._rows(first, rows)
         phase = builder.finish(form.batch * form.heads * blocks)
         last = self.slots[-1]
-        scratch = last.offset + last.tensor.nbytes
-        return Kernel(self.workload, self.schedule, (phase,), none, (), scratch)
+        return Emitted((phase,), scratch=last.offset + last.tensor.nbytes)
 
     def _start(self, view: View) -> Index:
         batch, head = self.at
@@ -84,20 +81,16 @@ class _Fused:
                 builder.store(self.total, column + lane, _f32(0.0))
         self._load_query(first, rows)
         k0, v0 = self._start(form.k), self._start(form.v)
-        full = form.keys // self.keys
-        with builder.loop(full, "block") as block:
-            start = builder.let(block * self.keys)
-            self._keys(first, rows, start, self.keys, k0, v0, full == 1)
-        if form.keys % self.keys:
-            rest = form.keys % self.keys
-            self._keys(first, rows, full * self.keys, rest, k0, v0, full == 0)
+        for start, keys in builder.pieces(form.keys, self.keys, "block"):
+            only = isinstance(start, int) and start == 0  # nothing was summed before
+            self._keys(first, rows, builder.let(start), keys, k0, v0, only)
         self._store(first, rows)
 
     def _load_query(self, first: Index, rows: int) -> None:
         """The block of q, scaled and transposed to [depth][rows]."""
         builder, form = self.builder, self.form
         start = builder.let(self._start(form.q) + first * form.q.row)
-        source, query = builder[f"in{self._arg(0)}"], builder["query"]
+        source, query = self._operand(0), builder["query"]
         for part, lanes in self.parts:
             at = start + part * form.q.row
             square = Rows(source, at, form.q.row, min(lanes, rows - part), form.depth)
@@ -108,8 +101,8 @@ class _Fused:
 
             load_columns(builder, square, lanes, keep)
 
-    def _arg(self, position: int) -> int:
-        return self.workload.nodes[0].args[position]
+    def _operand(self, position: int) -> Expr:
+        return self.builder[f"in{self.args[position]}"]
 
     def _keys(
         self, first: Index, rows: int, start: Index, keys: int, k0: Index, v0: Index, only: bool
@@ -117,14 +110,16 @@ class _Fused:
         """One block of keys: scores and their maximum, exponentials and their sum, values."""
         builder, form = self.builder, self.form
         old = builder.local(self.wide)
-        self._copy(self.largest, old)
+        for column, lanes in self.parts:
+            with builder.vector(lanes) as lane:
+                builder.store(old, column + lane, builder.load(self.largest, column + lane))
         key0 = builder.let(k0 + start * form.k.row)
-        source = builder[f"in{self._arg(1)}"]
+        source = self._operand(1)
         self._tiles(
             keys,
             form.depth,
             lambda s, d: builder.load(source, key0 + s * form.k.row + d),
-            lambda d: builder["query"],
+            builder["query"],
             self._keep_score(first, rows, start),
         )
         for column, lanes in self.parts:
@@ -142,27 +137,21 @@ class _Fused:
                     builder.store(self.total, column + lane, total * factor)
         self._exponentials(keys)
         value0 = builder.let(v0 + start * form.v.row)
-        values = builder[f"in{self._arg(2)}"]
+        values = self._operand(2)
         self._tiles(
             form.width,
             keys,
             lambda e, s: builder.load(values, value0 + s * form.v.row + e),
-            lambda s: builder["scores"],
+            builder["scores"],
             self._add_values(start, only),
         )
-
-    def _copy(self, source: Expr, target: Expr) -> None:
-        for column, lanes in self.parts:
-            with self.builder.vector(lanes) as lane:
-                value = self.builder.load(source, column + lane)
-                self.builder.store(target, column + lane, value)
 
     def _tiles(
         self,
         extent: int,
         depth: int,
         scalar: Callable[[Index, Index], Expr],
-        matrix: Callable[[Index], Expr],
+        matrix: Expr,
         finish: Callable[[Index, RegisterTile, int], None],
     ) -> None:
         """Products [extent, depth] times [depth, rows] in register tiles."""
@@ -171,20 +160,15 @@ class _Fused:
         def tile(begin: Index, count: int) -> None:
             register = RegisterTile(builder, count, self.parts)
             with builder.loop(depth, "k") as k:
+                at = k * self.block
                 register.step(
                     lambda row: scalar(begin + row, k),
-                    lambda column, lanes: builder.load(
-                        matrix(k), vector_index(k * self.block + column, lanes)
-                    ),
+                    lambda column, lanes: builder.load(matrix, vector_index(at + column, lanes)),
                 )
             finish(begin, register, count)
 
-        full, rest = divmod(extent, self.tile)
-        if full:
-            with builder.loop(full, "tile") as i:
-                tile(builder.let(i * self.tile), self.tile)
-        if rest:
-            tile(full * self.tile, rest)
+        for first, count in builder.pieces(extent, self.tile, "tile"):
+            tile(builder.let(first), count)
 
     def _keep_score(
         self, first: Index, rows: int, start: Index
@@ -212,7 +196,7 @@ class _Fused:
         self, score: Expr, first: Index, rows: int, key: Index, column: int, lane: Index
     ) -> Expr:
         """The score with the mask added, or replaced by it."""
-        form, args = self.form, self.workload.nodes[0].args
+        form = self.form
 
         def element(position: int, shape: tuple[int, ...]) -> Expr:
             """Lanes after the last row read the last row's."""
@@ -223,7 +207,7 @@ class _Fused:
             if m > 1:
                 row = column + lane
                 at = at + first + (row if rows % self.lanes == 0 else tirx.min(row, rows - 1))
-            return self.builder.load(self.builder[f"in{self._arg(position)}"], at)
+            return self.builder.load(self._operand(position), at)
 
         if form.mask is None:
             return score
@@ -231,7 +215,7 @@ class _Fused:
         if form.cover is None:
             return score + mask
         mask = self.builder.keep(mask)
-        cover = mask if args[3] == args[4] else element(4, form.cover)
+        cover = mask if self.args[3] == self.args[4] else element(4, form.cover)
         return tirx.Select(cover <= _f32(COVERED), mask, score + mask)
 
     def _exponentials(self, keys: int) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from ...emit.tile import fits_registers
 from ...ir.dtype import FLOAT32
 from ...ir.space import Knob
 from ...ir.workload import Workload
-from ...ops.attention_form import Attention, attention
+from ...ops.attention_form import Attention, form_of
 from ...target.target import Target
 from ...tir.indices import ceildiv
-from ..abilities import Abilities
+from ..abilities import Abilities, around
 from ..by_grain import largest
 from ..form import Form
 from ..loops import Loops
@@ -34,23 +33,21 @@ class Knobs(NamedTuple):
 class FusedAttention(Form[Knobs]):
     """An attention node alone."""
 
-    node: Attention
+    attention: Attention
 
     name = "attention"
     version = 1
     knobs_type = Knobs
-    anchors: ClassVar[Mapping[str, Abilities]] = {"attention": Abilities(epilogue=False)}
+    anchors = around(attention=Abilities(epilogue=False))
 
     @classmethod
     def match(cls, workload: Workload, target: Target) -> FusedAttention | None:
         """With nothing before or after it."""
-        node = attention(workload, workload.nodes[0])
-        return None if node is None or len(workload.nodes) != 1 else cls(workload, target, node)
-
-    @property
-    def lanes(self) -> int:
-        """Rows in a vector."""
-        return self.target.lanes(FLOAT32)
+        node = workload.nodes[0]
+        if len(workload.nodes) != 1 or node.op != "attention":
+            return None
+        form = form_of(node, [workload.tensor(a) for a in node.args])
+        return None if form is None else cls(workload, target, form)
 
     @property
     def vectors(self) -> tuple[int, ...]:
@@ -72,7 +69,7 @@ class FusedAttention(Form[Knobs]):
 
     def default(self) -> Knobs:
         """Four vectors of rows if that leaves chunks for all threads; scores in a quarter of L2."""
-        node, target = self.node, self.target
+        node, target = self.attention, self.target
 
         def chunks(count: int) -> int:
             return node.batch * node.heads * ceildiv(node.rows, count * self.lanes)
@@ -86,7 +83,7 @@ class FusedAttention(Form[Knobs]):
 
     def loops(self, knobs: Knobs) -> Loops:
         """The nest of both products; the softmax is ``other``."""
-        node, vectors, tile = self.node, knobs.vectors, knobs.tile
+        node, vectors, tile = self.attention, knobs.vectors, knobs.tile
         rows = vectors * self.lanes
         units = node.batch * node.heads * ceildiv(node.rows, rows)
         keys = ceildiv(node.keys, ceildiv(node.keys, knobs.keys))

@@ -1,1 +1,1 @@
-"""Depthwise convolution and pooling: one channel beside another."""
+"""Depthwise convolution and pooling: each channel by itself."""

@@ -13,19 +13,18 @@ import math
 
 import numpy as np
 
-from ...emit.builder import PhaseBuilder
 from ...emit.evaluator import Evaluator, Point
 from ...emit.tile import RegisterTile
-from ...ir.kernel import Array, Kernel, Packing
-from ...ir.space import Schedule
+from ...ir.kernel import Array, Packing
 from ...tir.compare import extreme
 from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, tail
 from ...tvm_late import tirx
+from ..form import Emitted
 from ..fused import epilogue
-from ..slots import input_slots, loads, output_slot
+from ..slots import phase_builder
 from ..taps import Combine, Vectors, add_taps, multiply_add
 from ..window import ColumnTile, each_tile
-from .form import Channelwise
+from .form import Channelwise, Knobs
 
 
 def pack_weights(array: Array) -> Array:
@@ -33,9 +32,9 @@ def pack_weights(array: Array) -> Array:
     return np.ascontiguousarray(array[..., 0].transpose(1, 2, 0))
 
 
-def kernel(form: Channelwise, schedule: Schedule) -> Kernel:
+def kernel(form: Channelwise, knobs: Knobs) -> Emitted:
     """One phase; chunks are (image, block of rows)."""
-    return _Channelwise(form, schedule).build()
+    return _Channelwise(form, knobs).build()
 
 
 _COMBINE: dict[str, Combine] = {
@@ -46,24 +45,21 @@ _COMBINE: dict[str, Combine] = {
 
 
 class _Channelwise:
-    def __init__(self, form: Channelwise, schedule: Schedule) -> None:
-        self.form, self.workload = form, form.workload
+    def __init__(self, form: Channelwise, knobs: Knobs) -> None:
+        self.form, self.knobs, self.workload = form, knobs, form.workload
         self.node, self.op = form.node, form.node.op
-        self.schedule, self.knobs = schedule, form.typed(schedule)
         self.rows, self.columns, self.lanes = form.rows, form.columns, form.lanes
         self.batch, self.channels, self.taps = form.batch, form.channels, form.taps
         self.pitch = form.placement.pitch(self.node.args[0]) or self.channels
 
-    def build(self) -> Kernel:
+    def build(self) -> Emitted:
         """The kernel."""
-        packings: list[Packing | None] = [None] * len(self.workload.inputs)
+        packings = {}
         if self.op == "conv2d":
             shape = (self.rows.kernel, self.columns.kernel, self.channels)
             packings[self.node.args[1]] = Packing(shape, pack_weights)
-        slots = [*input_slots(self.form, packings), output_slot(self.form)]
-        self.builder = builder = PhaseBuilder(slots)
-        after = epilogue(self.workload)
-        self.evaluator = Evaluator(after, builder, loads(builder, after, shift=1), anchor=0)
+        self.builder = builder = phase_builder(self.form, packings)
+        self.evaluator = Evaluator(epilogue(self.workload), builder, anchor=0)
         row_block = self.knobs.rows
         blocks = ceildiv(self.rows.out, row_block)
         with builder.chunk_loop() as chunk:
@@ -72,8 +68,7 @@ class _Channelwise:
             rows = extent(row0, row_block, self.rows.out)
             with builder.loop(rows, "oh", row0) as oh:
                 self._row(image, oh)
-        phase = builder.finish(self.batch * blocks)
-        return Kernel(self.workload, self.schedule, (phase,), tuple(packings))
+        return Emitted((builder.finish(self.batch * blocks),), packings)
 
     def _row(self, image: Index, oh: Index) -> None:
         builder = self.builder

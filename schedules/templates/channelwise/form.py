@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ... import ops
 from ...ir.dtype import FLOAT32
 from ...ir.space import Knob
-from ...ir.workload import Node, Workload
+from ...ir.workload import Workload
 from ...target.target import Target
 from ...tir.indices import ceildiv
-from ..abilities import Abilities
+from ..abilities import WEIGHED, Abilities, around
 from ..form import Form
-from ..fused import anchor_is_first
+from ..fused import anchor_is_first, has_weights
 from ..loops import Loops
 from ..powers import floor_power, powers
 from ..window import Axis, axes, balanced_width
@@ -45,18 +44,12 @@ class Channelwise(Form[Knobs]):
     name = "channelwise"
     version = 1
     knobs_type = Knobs
-    anchors: ClassVar[Mapping[str, Abilities]] = {
-        "conv2d": Abilities(writes_apart=True, known_weights=True),
-        "max_pool2d": _POOL,
-        "avg_pool2d": _POOL,
-    }
+    anchors = around(conv2d=WEIGHED, max_pool2d=_POOL, avg_pool2d=_POOL)
 
     @classmethod
     def match(cls, workload: Workload, target: Target) -> Channelwise | None:
         """Depthwise convolutions with one output for each channel, and 2-D pools."""
         node = workload.nodes[0]
-        if not workload.output.element == node.out.element == FLOAT32:
-            return None
         if isinstance(ops.of(node), ops.Pool) and anchor_is_first(workload, node.op):
             high, wide = node.attr("kernel")
         elif _is_depthwise(workload):
@@ -68,19 +61,9 @@ class Channelwise(Form[Knobs]):
         return cls(workload, target, *axes(node, source, (high, wide)), batch, channels)
 
     @property
-    def node(self) -> Node:
-        """The convolution or pool."""
-        return self.workload.nodes[0]
-
-    @property
     def taps(self) -> int:
         """Of the window."""
         return self.rows.kernel * self.columns.kernel
-
-    @property
-    def lanes(self) -> int:
-        """Channels in a vector."""
-        return self.target.lanes(FLOAT32)
 
     def choices(self) -> tuple[Knob, ...]:
         """The register tile and the rows of a chunk."""
@@ -133,7 +116,7 @@ class Channelwise(Form[Knobs]):
 def _is_depthwise(workload: Workload) -> bool:
     """Whether it is a convolution of constant weights, one output for each channel."""
     node = workload.nodes[0]
-    if not anchor_is_first(workload, "conv2d") or not workload.constants[node.args[1]]:
+    if not has_weights(workload, "conv2d"):
         return False
     channels = workload.tensor(node.args[0]).shape[3]
     return bool(node.attr("groups") == channels == node.out.shape[3] and channels > 1)

@@ -14,10 +14,8 @@ import numpy as np
 from ...emit.tile import fits_registers
 from ...ir.dtype import FLOAT32
 from ...ir.space import Knob
-from ...ir.workload import Node, Workload
 from ...tir.indices import ceildiv
 from ..form import Form
-from ..fused import anchor_is_first
 from ..loops import Loops
 from ..powers import ceil_power, floor_power, powers
 from ..window import balanced_width
@@ -47,11 +45,6 @@ class Direct(Form[Knobs]):
     knobs_type = Knobs
 
     @property
-    def node(self) -> Node:
-        """The convolution."""
-        return self.workload.nodes[0]
-
-    @property
     def groups(self) -> int:
         """Of channels."""
         return int(self.node.attr("groups"))
@@ -60,11 +53,6 @@ class Direct(Form[Knobs]):
     def per_group(self) -> int:
         """Output channels of a group."""
         return self.node.out.shape[3] // self.groups
-
-    @property
-    def lanes(self) -> int:
-        """Output channels in a vector."""
-        return self.target.lanes(FLOAT32)
 
     @property
     def group_vectors(self) -> int:
@@ -164,13 +152,3 @@ class Direct(Form[Knobs]):
         weights = self.workload.tensor(self.node.args[1])
         fetched = weights.nbytes * self.target.isa.costs.fetched_byte
         return max(2.0 * self.node.out.size * self.depth, fetched)
-
-
-def is_float32(workload: Workload, op: str) -> bool:
-    """Whether it is a float32 ``op`` with constant weights and an elementwise epilogue."""
-    return (
-        anchor_is_first(workload, op)
-        and workload.nodes[0].out.element == FLOAT32
-        and workload.constants[workload.nodes[0].args[1]]
-        and workload.output.element == FLOAT32
-    )

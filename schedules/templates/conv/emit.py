@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...ir.kernel import Array, Kernel, Packing
-from ...ir.space import Schedule
+from ...ir.kernel import Array, Packing
 from ...tir.indices import ceildiv
+from ..form import Emitted
 from ..window import axes
+from .direct import Knobs
 from .form import Conv
-from .nest import ConvNest, Grid
+from .nest import Grid, grid_phase
 
 
 def pack_weights(array: Array, groups: int, width: int) -> Array:
@@ -31,14 +32,12 @@ def pack_weights(array: Array, groups: int, width: int) -> Array:
     return np.ascontiguousarray(split.transpose(0, 1, 3, 4, 5, 2))
 
 
-def kernel(form: Conv, schedule: Schedule) -> Kernel:
+def kernel(form: Conv, knobs: Knobs) -> Emitted:
     """One phase."""
-    workload, groups, (kh, kw, in_c) = form.workload, form.groups, form.window
-    width = form.typed(schedule).vectors * form.lanes
+    (source, weight), groups, (kh, kw, in_c) = form.node.args, form.groups, form.window
+    width = knobs.vectors * form.lanes
     panels = ceildiv(form.per_group, width)
-    packing = Packing(
-        (groups, panels, kh, kw, in_c, width), lambda w: pack_weights(w, groups, width)
-    )
-    nest = ConvNest(form, schedule, packing)
-    phase = nest.phase(Grid(*axes(form.node, workload.tensor(form.node.args[0]), (kh, kw))))
-    return Kernel(workload, schedule, (phase,), nest.packings)
+    shape = (groups, panels, kh, kw, in_c, width)
+    packings = {weight: Packing(shape, lambda w: pack_weights(w, groups, width))}
+    grid = Grid(*axes(form.node, form.workload.tensor(source), (kh, kw)))
+    return Emitted((grid_phase(form, knobs, packings, grid),), packings)

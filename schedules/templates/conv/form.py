@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 from ...ir.workload import Workload
 from ...target.target import Target
-from ..abilities import Abilities
-from .direct import Direct, is_float32
+from ..abilities import WEIGHED, around
+from ..fused import has_weights
+from .direct import Direct
 
 
 class Conv(Direct):
@@ -16,14 +14,12 @@ class Conv(Direct):
 
     name = "conv_direct"
     version = 1
-    anchors: ClassVar[Mapping[str, Abilities]] = {
-        "conv2d": Abilities(writes_apart=True, known_weights=True)
-    }
+    anchors = around(conv2d=WEIGHED)
 
     @classmethod
     def match(cls, workload: Workload, target: Target) -> Conv | None:
         """Any kernel, stride, dilation and groups; weights are constant."""
-        if not is_float32(workload, "conv2d"):
+        if not has_weights(workload, "conv2d"):
             return None
         _, kh, kw, in_c = workload.tensor(workload.nodes[0].args[1]).shape
         return cls(workload, target, (1, 1), (kh, kw, in_c))

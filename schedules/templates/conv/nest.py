@@ -7,6 +7,7 @@ column modulo the stride.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,12 +15,11 @@ from ...emit.builder import PhaseBuilder
 from ...emit.evaluator import Evaluator, Point
 from ...emit.tile import RegisterTile, column_parts, vector_index
 from ...ir.kernel import Packing, Phase
-from ...ir.space import Schedule
 from ...tir.indices import Index, ceildiv, divide, extent, modulo
 from ..fused import epilogue
-from ..slots import input_slots, loads, output_slot
+from ..slots import phase_builder
 from ..window import Axis, ColumnTile, each_tile
-from .direct import Direct
+from .direct import Direct, Knobs
 
 
 @dataclass(frozen=True)
@@ -33,30 +33,14 @@ class Grid:
     weights: int = 0
 
 
-@dataclass(frozen=True)
-class ConvNest:
-    """What all grids of a convolution have in common; ``packing`` is the weights'."""
-
-    form: Direct
-    schedule: Schedule
-    packing: Packing
-
-    @property
-    def packings(self) -> tuple[Packing | None, ...]:
-        """Of every input: only the weights are packed."""
-        weight, count = self.form.node.args[1], len(self.form.workload.inputs)
-        return tuple(self.packing if i == weight else None for i in range(count))
-
-    def phase(self, grid: Grid) -> Phase:
-        """Chunks are (image, group, block of panels, block of rows)."""
-        return _GridNest(self, grid).build()
+def grid_phase(form: Direct, knobs: Knobs, packings: Mapping[int, Packing], grid: Grid) -> Phase:
+    """Chunks are (image, group, block of panels, block of rows)."""
+    return _GridNest(form, knobs, grid).build(phase_builder(form, packings))
 
 
 class _GridNest:
-    def __init__(self, nest: ConvNest, grid: Grid) -> None:
-        form = nest.form
-        self.nest, self.grid, self.workload = nest, grid, form.workload
-        self.knobs = form.typed(nest.schedule)
+    def __init__(self, form: Direct, knobs: Knobs, grid: Grid) -> None:
+        self.grid, self.knobs, self.workload = grid, knobs, form.workload
         self.source, self.weight = form.node.args
         source = self.workload.tensor(self.source)
         self.batch, self.height, self.width, self.channels = source.shape
@@ -67,12 +51,10 @@ class _GridNest:
         self.panel = self.knobs.vectors * self.lanes
         self.panels = ceildiv(self.per_group, self.panel)
 
-    def build(self) -> Phase:
+    def build(self, builder: PhaseBuilder) -> Phase:
         """The phase."""
-        slots = [*input_slots(self.nest.form, self.nest.packings), output_slot(self.nest.form)]
-        self.builder = builder = PhaseBuilder(slots)
-        after = epilogue(self.workload)
-        self.evaluator = Evaluator(after, builder, loads(builder, after, shift=1), anchor=0)
+        self.builder = builder
+        self.evaluator = Evaluator(epilogue(self.workload), builder, anchor=0)
         row_block, panel_block = self.knobs.rows, self.knobs.panels
         row_blocks = ceildiv(self.rows.out, row_block)
         panel_blocks = ceildiv(self.panels, panel_block)
@@ -144,8 +126,7 @@ class _GridNest:
             register.step(
                 lambda row: builder.load(source, pixel + row * stride + k),
                 lambda column, lanes: builder.load(
-                    builder[f"in{weight}"],
-                    vector_index((step0 + k) * self.panel + column, lanes),
+                    builder[f"in{weight}"], vector_index((step0 + k) * self.panel + column, lanes)
                 ),
                 outputs,
             )

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...ir.kernel import Array, Kernel, Packing
-from ...ir.space import Schedule
+from ...ir.kernel import Array, Packing
 from ...tir.indices import ceildiv
+from ..conv.direct import Knobs
 from ..conv.emit import pack_weights
-from ..conv.nest import ConvNest, Grid
+from ..conv.nest import Grid, grid_phase
+from ..form import Emitted
 from .form import ConvTranspose
 
 
@@ -34,9 +35,9 @@ def pack_grids(array: Array, form: ConvTranspose, panel: int) -> Array:
     return np.concatenate(packed)
 
 
-def kernel(form: ConvTranspose, schedule: Schedule) -> Kernel:
+def kernel(form: ConvTranspose, knobs: Knobs) -> Emitted:
     """A phase for each grid."""
-    panel = form.typed(schedule).vectors * form.lanes
+    panel = knobs.vectors * form.lanes
     padded = form.groups * ceildiv(form.per_group, panel) * panel  # output channels
     rows, columns = form.remainders
     grids, size = [], 0
@@ -44,7 +45,5 @@ def kernel(form: ConvTranspose, schedule: Schedule) -> Kernel:
         for j, across in enumerate(columns):
             grids.append(Grid(down.axis, across.axis, (i, j), form.step, size))
             size += padded * len(down.taps) * len(across.taps) * form.window[2]
-    packing = Packing((size,), lambda w: pack_grids(w, form, panel))
-    nest = ConvNest(form, schedule, packing)
-    phases = tuple(nest.phase(grid) for grid in grids)
-    return Kernel(form.workload, schedule, phases, nest.packings)
+    packings = {form.node.args[1]: Packing((size,), lambda w: pack_grids(w, form, panel))}
+    return Emitted(tuple(grid_phase(form, knobs, packings, grid) for grid in grids), packings)

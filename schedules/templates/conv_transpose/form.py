@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 from ...ir.workload import Workload
 from ...target.target import Target
 from ...tir.indices import ceildiv
-from ..abilities import Abilities
-from ..conv.direct import Direct, is_float32
+from ..abilities import WEIGHED, around
+from ..conv.direct import Direct
+from ..fused import has_weights
 from ..window import Axis, axes
 
 
@@ -28,14 +27,12 @@ class ConvTranspose(Direct):
 
     name = "conv_transpose"
     version = 1
-    anchors: ClassVar[Mapping[str, Abilities]] = {
-        "conv2d_transpose": Abilities(writes_apart=True, known_weights=True)
-    }
+    anchors = around(conv2d_transpose=WEIGHED)
 
     @classmethod
     def match(cls, workload: Workload, target: Target) -> ConvTranspose | None:
         """Any kernel, stride, dilation and groups; weights are constant."""
-        if not is_float32(workload, "conv2d_transpose"):
+        if not has_weights(workload, "conv2d_transpose"):
             return None
         node = workload.nodes[0]
         sh, sw = node.attr("strides")

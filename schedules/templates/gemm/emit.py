@@ -21,15 +21,15 @@ from ...emit.builder import PhaseBuilder, Slot
 from ...emit.evaluator import Evaluator, Point
 from ...emit.lanes import Rows, load_columns
 from ...emit.tile import LINE, RegisterTile, column_parts, vector_index
-from ...ir.kernel import Array, Kernel, Packing
-from ...ir.space import Schedule
+from ...ir.kernel import Array, Packing
 from ...ir.workload import Tensor
 from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, split_index, tail
 from ...tir.point import flatten
 from ..collapse import collapse
+from ..form import Emitted
 from ..fused import epilogue
-from ..slots import input_slots, loads, output_slot
-from .form import Gemm, Product
+from ..slots import input_slots, output_slot
+from .form import Gemm, Knobs, Product
 
 
 def pack_matrix(array: Array, p: Product, width: int) -> Array:
@@ -38,33 +38,30 @@ def pack_matrix(array: Array, p: Product, width: int) -> Array:
     return p.micro.pack(matrix, width)
 
 
-def kernel(form: Gemm, schedule: Schedule) -> Kernel:
+def kernel(form: Gemm, knobs: Knobs) -> Emitted:
     """One phase; chunks are (batch, block of panels, block of rows)."""
-    return _Gemm(form, schedule).build()
+    return _Gemm(form, knobs).build()
 
 
 class _Gemm:
     """The numbers of one product, and the loop nest over them."""
 
-    def __init__(self, form: Gemm, schedule: Schedule) -> None:
-        self.form, self.workload = form, form.workload
-        self.p, self.lanes = form.product, form.lanes
-        self.schedule, self.knobs, p = schedule, form.typed(schedule), form.product
-        self.rows, self.width = self.knobs.rows, self.knobs.vectors * self.lanes
+    def __init__(self, form: Gemm, knobs: Knobs) -> None:
+        self.form, self.knobs, self.workload = form, knobs, form.workload
+        self.p, self.lanes, p = form.product, form.lanes, form.product
+        self.rows, self.width = knobs.rows, knobs.vectors * self.lanes
         self.panels, self.tiles = ceildiv(p.n, self.width), ceildiv(p.m, self.rows)
         shape = p.micro.packed_shape(p.k, p.n, self.width)
         packing = Packing(shape, lambda b: pack_matrix(b, p, self.width))
-        self.packings = tuple(
-            packing if p.packed and i == p.b else None for i in range(len(form.workload.inputs))
-        )
+        self.packings = {p.b: packing} if p.packed else {}
 
-    def build(self) -> Kernel:
+    def build(self) -> Emitted:
         """The kernel."""
         slots = [*input_slots(self.form, self.packings), output_slot(self.form)]
         stage = Slot(None, "stage", Tensor((self.p.k * self.width,)))
         self.builder = builder = PhaseBuilder([*slots, stage] if self.p.staged else slots)
         after = collapse(epilogue(self.workload), keep_last=True)
-        self.evaluator = Evaluator(after, builder, loads(builder, after, shift=1), anchor=0)
+        self.evaluator = Evaluator(after, builder, anchor=0)
         m_block, n_block = self.knobs.m_block, self.knobs.n_block
         m_blocks, n_blocks = ceildiv(self.tiles, m_block), ceildiv(self.panels, n_block)
         batch = int(np.prod(self.p.batch)) if self.p.batch else 1
@@ -89,25 +86,22 @@ class _Gemm:
                         self._blocks(at, tile, panel)
         phase = builder.finish(batch * n_blocks * m_blocks)
         scratch = stage.tensor.nbytes if self.p.staged else 0
-        return Kernel(self.workload, self.schedule, (phase,), self.packings, (), scratch)
+        return Emitted((phase,), self.packings, scratch=scratch)
 
     def _stage(self, at: Index, panel: Index) -> None:
         """A panel of a B that lies in columns, into scratch as constants are packed."""
-        for columns in self.builder.block(panel, self.width, self.p.n):
-            self._transpose(at, panel, columns)
-
-    def _transpose(self, at: Index, panel: Index, columns: int) -> None:
         builder, p = self.builder, self.p
-        first = builder.let(self._batch_offset(p.b, at, p.n * p.k) + panel * self.width * p.k)
-        for part, lanes in column_parts(columns, self.lanes):
-            count = min(lanes, columns - part)
-            rows = Rows(builder[f"in{p.b}"], first + part * p.k, p.k, count, p.k)
+        for columns in builder.block(panel, self.width, p.n):
+            first = builder.let(self._batch_offset(p.b, at, p.n * p.k) + panel * self.width * p.k)
+            for part, lanes in column_parts(columns, self.lanes):
+                count = min(lanes, columns - part)
+                rows = Rows(builder[f"in{p.b}"], first + part * p.k, p.k, count, p.k)
 
-            def keep(k: Index, vector: Expr, part: int = part, lanes: int = lanes) -> None:
-                index = vector_index(k * self.width + part, lanes)
-                builder.store(builder["stage"], index, vector)
+                def keep(k: Index, vector: Expr, part: int = part, lanes: int = lanes) -> None:
+                    index = vector_index(k * self.width + part, lanes)
+                    builder.store(builder["stage"], index, vector)
 
-            load_columns(builder, rows, lanes, keep)
+                load_columns(builder, rows, lanes, keep)
 
     def _blocks(self, at: Index, tile: Index, panel: Index) -> None:
         """Full register tiles; the last rows and the last columns may be fewer."""

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from ...emit.micro_kernel import FLOAT32_MULTIPLY_ADD, MicroKernel
 from ...emit.tile import LINE, fits_registers
-from ...ir.dtype import FLOAT32
 from ...ir.space import Knob
 from ...ir.workload import Workload
 from ...target.target import Target
 from ...tir.indices import ceildiv
-from ..abilities import Abilities
+from ..abilities import WEIGHED, Abilities, around
 from ..form import Form
-from ..fused import anchor_is_first
+from ..fused import anchor_is_first, has_weights
 from ..loops import Loops
 from ..powers import ceil_power, floor_power, powers
 from ..window import balanced_width
@@ -61,9 +59,7 @@ class Product:
 def product(workload: Workload) -> Product | None:
     """The workload as a matrix product; None where it is none that this template computes."""
     node = workload.nodes[0]
-    if node.out.element != FLOAT32 or workload.output.element != FLOAT32:
-        return None
-    if anchor_is_first(workload, "conv2d") and _is_pointwise_conv(workload):
+    if has_weights(workload, "conv2d") and _is_pointwise_conv(workload):
         n, h, w, c = workload.tensor(node.args[0]).shape
         return Product(node.args[0], node.args[1], (), n * h * w, node.out.shape[-1], c, True, True)
     if not anchor_is_first(workload, "matmul"):
@@ -86,8 +82,7 @@ def product(workload: Workload) -> Product | None:
 def _is_pointwise_conv(workload: Workload) -> bool:
     node = workload.nodes[0]
     return (
-        workload.constants[node.args[1]]
-        and workload.tensor(node.args[1]).shape[1:3] == (1, 1)
+        workload.tensor(node.args[1]).shape[1:3] == (1, 1)
         and node.attr("strides") == (1, 1)
         and node.attr("groups") == 1
         and not any(node.attr("pads"))
@@ -103,10 +98,7 @@ class Gemm(Form[Knobs]):
     name = "gemm"
     version = 2
     knobs_type = Knobs
-    anchors: ClassVar[Mapping[str, Abilities]] = {
-        "matmul": Abilities(writes_apart=True),
-        "conv2d": Abilities(writes_apart=True, known_weights=True),
-    }
+    anchors = around(matmul=Abilities(writes_apart=True), conv2d=WEIGHED)
 
     @classmethod
     def match(cls, workload: Workload, target: Target) -> Gemm | None:

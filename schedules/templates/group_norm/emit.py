@@ -16,38 +16,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ...emit.builder import PhaseBuilder, Slot
+from ...emit.builder import Slot
 from ...emit.evaluator import Evaluator, Point
 from ...emit.tile import LINE
 from ...ir.dtype import FLOAT32
-from ...ir.kernel import Kernel, Phase
-from ...ir.space import Schedule
+from ...ir.kernel import Phase
 from ...ir.workload import Tensor
 from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, tail
 from ...tir.literals import constant
 from ...tvm_late import tirx
+from ..form import Emitted
 from ..fused import epilogue
 from ..rows import reduce_row
-from ..slots import input_slots, loads, output_slot
-from .form import GroupNorm
+from ..slots import phase_builder
+from .form import GroupNorm, Knobs
 
 _VECTORS = 4  # sums that are kept in registers side by side
 
 
-def kernel(form: GroupNorm, schedule: Schedule) -> Kernel:
+def kernel(form: GroupNorm, knobs: Knobs) -> Emitted:
     """One phase, or two with the parts' statistics as a temporary."""
-    return _GroupNorm(form, schedule).build()
+    return _GroupNorm(form, knobs).build()
 
 
 class _GroupNorm:
     """x as [batch, places, groups, depth]; a chunk has ``width`` neighbouring channels."""
 
-    def __init__(self, form: GroupNorm, schedule: Schedule) -> None:
-        node, knobs = form.workload.nodes[0], form.typed(schedule)
-        self.form, self.workload, self.schedule = form, form.workload, schedule
-        self.lanes = form.target.lanes(FLOAT32)
-        self.x, self.gamma, self.beta = node.args
-        self.epsilon = node.attr("epsilon")
+    def __init__(self, form: GroupNorm, knobs: Knobs) -> None:
+        self.form, self.workload, self.lanes = form, form.workload, form.lanes
+        self.x, self.gamma, self.beta = form.node.args
+        self.epsilon = form.node.attr("epsilon")
         self.batch, self.places, self.channels = form.batch, form.places, form.channels
         self.groups, self.depth, self.span = form.groups, form.depth, knobs.groups
         self.width, self.blocks = self.span * self.depth, self.groups // self.span
@@ -55,31 +53,27 @@ class _GroupNorm:
         self.parts = ceildiv(self.places, self.rows)
         self.share = constant(1.0 / (self.places * self.depth), "float32")  # of an element
 
-    def build(self) -> Kernel:
+    def build(self) -> Emitted:
         """The kernel."""
-        none = (None,) * len(self.workload.inputs)
         row = FLOAT32.nbytes(ceildiv(self.width, LINE) * LINE)
         self.private = [
             Slot(None, name, Tensor((self.width,)), i * row)
             for i, name in enumerate(("mean", "sums", "squares"))
         ]
         statistics = Tensor((2, self.batch, self.groups, self.parts))  # means, squared distances
-        self.shared = [Slot(len(self.workload.inputs), "statistics", statistics)]
-        temps: tuple[int, ...] = (statistics.nbytes,)
-        if self.parts == 1:
-            self.shared, temps = [], ()
-            phases: tuple[Phase, ...] = (self._phase(self._whole),)
-        else:
-            phases = (self._phase(self._part), self._phase(self._combined))
         scratch = row * len(self.private)
-        return Kernel(self.workload, self.schedule, phases, none, temps, scratch)
+        if self.parts == 1:
+            return Emitted((self._phase(self._whole, ()),), scratch=scratch)
+        shared = (Slot(len(self.workload.inputs), "statistics", statistics),)
+        phases = (self._phase(self._part, shared), self._phase(self._combined, shared))
+        return Emitted(phases, temps=(statistics.nbytes,), scratch=scratch)
 
-    def _phase(self, body: Callable[[Index, Index, Index], None]) -> Phase:
+    def _phase(
+        self, body: Callable[[Index, Index, Index], None], shared: tuple[Slot, ...]
+    ) -> Phase:
         """Chunks are (image, part, block of groups)."""
-        none = (None,) * len(self.workload.inputs)
-        slots = [*input_slots(self.form, none), *self.shared, *self.private]
-        output = output_slot(self.form, temps=len(self.shared))
-        self.builder = builder = PhaseBuilder([*slots, output])
+        own = (*shared, *self.private)
+        self.builder = builder = phase_builder(self.form, {}, own, temps=len(shared))
         with builder.chunk_loop() as chunk:
             block = builder.let(modulo(chunk, self.blocks))
             part = builder.let(modulo(divide(chunk, self.blocks), self.parts))
@@ -155,22 +149,15 @@ class _GroupNorm:
     # Statistics.
 
     def _sum(self, extent: int, value: Callable[[Index], Expr]) -> Expr:
-        zero = constant(0, "float32")
-        return reduce_row(
-            self.builder, extent, self.lanes, "float32", zero, lambda a, b: a + b, value
-        )
+        return reduce_row(self.builder, extent, self.lanes, "sum", "float32", value)
 
     def _statistics(
         self, first: Index, rows: Index, finish: Callable[[Index, Expr, Expr], None]
     ) -> None:
         """``finish`` gets each group's mean, and the sum of squared distances from it."""
         builder = self.builder
-        whole = isinstance(rows, int)
-        number = (
-            constant(rows * self.depth, "float32")
-            if whole
-            else tirx.Cast("float32", rows * self.depth)
-        )
+        size = rows * self.depth
+        number = constant(size, "float32") if isinstance(size, int) else tirx.Cast("float32", size)
         share = builder.let(constant(1, "float32") / number)
         self._accumulate(first, rows, ("sums",), lambda x, channel: [x])
         with builder.loop(self.span, "group") as group:
@@ -242,16 +229,11 @@ class _GroupNorm:
     def _finish(self, image: Index, part: Index, block: Index) -> None:
         """Scale, shift and what follows, for a chunk's elements."""
         builder = self.builder
-        after = epilogue(self.workload)
-        evaluator = Evaluator(after, builder, loads(builder, after, shift=1), anchor=0)
+        evaluator = Evaluator(epilogue(self.workload), builder, anchor=0)
         first = self._first(image, part, block)
 
         def parameter(arg: int, channel: Index) -> Expr:
             return builder.load(builder[f"in{arg}"], block * self.width + channel)
-
-        def store(flat: Index, value: Expr) -> None:
-            point = Point(self.workload.output.shape, flat=flat)
-            builder.store(builder["out"], flat, evaluator.finish(point, value))
 
         for c in builder.strips(self.width, self.lanes):
             scale = builder.load(builder["squares"], c) * parameter(self.gamma, c)
@@ -262,4 +244,5 @@ class _GroupNorm:
                 x = builder.load(builder[f"in{self.x}"], row + c)
                 distance = x - builder.load(builder["mean"], c)
                 scaled = distance * builder.load(builder["squares"], c)
-                store(row + c, scaled + parameter(self.beta, c))
+                point = Point(self.workload.output.shape, flat=row + c)
+                evaluator.store(point, scaled + parameter(self.beta, c))

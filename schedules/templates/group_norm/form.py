@@ -1,11 +1,10 @@
-"""Where group normalisation fits, its knobs, and the analytic model behind its default."""
+"""Where group normalisation fits, its knobs, and the analytic model of its default."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from ...emit.tile import LINE
 from ...ir.dtype import FLOAT32
@@ -13,7 +12,7 @@ from ...ir.space import Knob
 from ...ir.workload import Workload
 from ...target.target import Target
 from ...tir.indices import ceildiv
-from ..abilities import Abilities
+from ..abilities import Abilities, around
 from ..form import Form
 from ..fused import anchor_is_first
 from ..loops import Loops
@@ -36,35 +35,32 @@ class GroupNorm(Form[Knobs]):
     name = "group_norm"
     version = 1
     knobs_type = Knobs
-    anchors: ClassVar[Mapping[str, Abilities]] = {"group_norm": Abilities(passes=3)}
+    anchors = around(group_norm=Abilities(passes=3))
 
     @classmethod
     def match(cls, workload: Workload, target: Target) -> GroupNorm | None:
         """Whose operator comes first."""
-        if not anchor_is_first(workload, "group_norm"):
-            return None
-        floats = workload.nodes[0].out.element == workload.output.element == FLOAT32
-        return cls(workload, target) if floats else None
+        return cls(workload, target) if anchor_is_first(workload, "group_norm") else None
 
     @property
     def batch(self) -> int:
         """Images."""
-        return self.workload.nodes[0].out.shape[0]
+        return self.node.out.shape[0]
 
     @property
     def places(self) -> int:
         """Elements of a channel in an image."""
-        return math.prod(self.workload.nodes[0].out.shape[1:-1])
+        return math.prod(self.node.out.shape[1:-1])
 
     @property
     def channels(self) -> int:
         """Of all groups."""
-        return self.workload.nodes[0].out.shape[-1]
+        return self.node.out.shape[-1]
 
     @property
     def groups(self) -> int:
         """How many there are."""
-        return int(self.workload.nodes[0].attr("groups"))
+        return int(self.node.attr("groups"))
 
     @property
     def depth(self) -> int:
@@ -93,7 +89,7 @@ class GroupNorm(Form[Knobs]):
             and self.batch * (self.groups // span) >= wanted
             and FLOAT32.nbytes(self.places * span * self.depth) <= self.target.l2
         ]
-        if fitting or self.workload.nodes[0].out.size <= _SMALL:
+        if fitting or self.node.out.size <= _SMALL:
             return Knobs(max(fitting, default=self.groups), 1)
         parts = [p for p in _PARTS if p <= self.places]
         enough = [p for p in parts if p * self.batch >= wanted]

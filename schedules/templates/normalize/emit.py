@@ -14,48 +14,39 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ...emit.builder import PhaseBuilder
 from ...emit.evaluator import Evaluator, Point
-from ...ir.dtype import FLOAT32
-from ...ir.kernel import Kernel
-from ...ir.space import Schedule
 from ...tir import mathfn
 from ...tir.indices import Expr, Index, ceildiv, extent, tail
 from ...tir.literals import constant
 from ...tvm_late import tirx
+from ..by_grain import Grain
+from ..form import Emitted
 from ..rows import combine, identity, reduce_row
-from ..slots import input_slots, loads, output_slot
+from ..slots import phase_builder
 from .form import Normalize
 
 
-def kernel(form: Normalize, schedule: Schedule) -> Kernel:
+def kernel(form: Normalize, knobs: Grain) -> Emitted:
     """One phase; chunks are groups of rows."""
-    return _Normalize(form, schedule).build()
+    return _Normalize(form, knobs).build()
 
 
 class _Normalize:
     """The operator over [outer, extent, inner]: ``inner`` is 1 where the axis is the last one."""
 
-    def __init__(self, form: Normalize, schedule: Schedule) -> None:
-        self.form, self.workload = form, form.workload
-        self.schedule, self.node = schedule, form.node
-        self.grain, self.lanes = form.typed(schedule).grain, form.target.lanes(FLOAT32)
+    def __init__(self, form: Normalize, knobs: Grain) -> None:
+        self.form, self.workload, self.node = form, form.workload, form.node
+        self.grain, self.lanes = knobs.grain, form.lanes
         self.anchor = len(form.workload.inputs) + form.where
         self.outer, self.extent, self.inner = form.sizes
         self.plain = self.node.args[0] < len(form.workload.inputs)
 
-    def build(self) -> Kernel:
+    def build(self) -> Emitted:
         """The kernel."""
-        none = (None,) * len(self.workload.inputs)
-        slots = [*input_slots(self.form, none), output_slot(self.form)]
-        self.builder = builder = PhaseBuilder(slots)
-        sources = loads(builder, self.workload)
-        self.evaluator = Evaluator(self.workload, builder, sources, self.anchor)
-        before, *parameters = (self.evaluator.is_serial(a) for a in self.node.args)
-        self.serial_before, self.serial_after = (
-            before,
-            self.evaluator.is_serial() or any(parameters),
-        )
+        self.builder = builder = phase_builder(self.form, {})
+        self.evaluator = Evaluator(self.workload, builder, self.anchor)
+        self.serial_before, *parameters = (self.evaluator.is_serial(a) for a in self.node.args)
+        self.serial_after = self.evaluator.is_serial() or any(parameters)
         self.out = builder["out"]
         body = self._row if self.inner == 1 else self._plane
         group = max(1, self.grain // (self.extent * self.inner))
@@ -63,8 +54,7 @@ class _Normalize:
             first = builder.let(chunk * group)
             with builder.loop(extent(first, group, self.outer), "row", first) as row:
                 body(builder.let(row * (self.extent * self.inner)))
-        chunks = ceildiv(self.outer, group)
-        return Kernel(self.workload, self.schedule, (builder.finish(chunks),), none)
+        return Emitted((builder.finish(ceildiv(self.outer, group)),))
 
     def _input(self, flat: Index) -> Expr:
         """What the operator is applied to, at a flat index."""
@@ -76,19 +66,11 @@ class _Normalize:
 
     def _finish(self, flat: Index, value: Expr) -> None:
         """Store the element, with what follows the operator applied."""
-        point = Point(self.node.out.shape, flat=flat)
-        self.builder.store(self.out, flat, self.evaluator.finish(point, value))
+        self.evaluator.store(Point(self.node.out.shape, flat=flat), value)
 
     def _reduce(self, op: str, value: Callable[[Index], Expr], serial: bool = False) -> Expr:
         return reduce_row(
-            self.builder,
-            self.extent,
-            self.lanes,
-            "float32",
-            identity(op, "float32"),
-            combine(op),
-            value,
-            serial=serial,
+            self.builder, self.extent, self.lanes, op, "float32", value, serial=serial
         )
 
     def _first_pass(self, op: str, base: Index, term: Callable[[Expr], Expr] = lambda x: x) -> Expr:

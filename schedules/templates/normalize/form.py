@@ -3,53 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
 
 from ... import ops
-from ...ir.dtype import FLOAT32
-from ...ir.workload import Node, Workload
-from ...target.target import Target
-from ..abilities import Abilities
-from ..by_grain import ByGrain
-from ..fused import position
+from ..abilities import Abilities, around
+from ..by_grain import AroundAnchor
 
-_ABILITIES = Abilities(prologue=True, passes=3)
+_ROW = Abilities(prologue=True, passes=3)
 
 
-@dataclass(frozen=True)
-class Normalize(ByGrain):
-    """Softmax over one axis, or a norm over the last ones: node number ``where``, in float32."""
-
-    where: int
+class Normalize(AroundAnchor):
+    """Softmax over one axis, or a norm over the last ones, in float32."""
 
     name = "normalize"
     version = 1
     grains = (1024, 4096, 16384, 65536)
     unit = "elements"
-    anchors: ClassVar[Mapping[str, Abilities]] = dict.fromkeys(
-        ("softmax", "log_softmax", "layer_norm", "rms_norm"), _ABILITIES
-    )
-
-    @classmethod
-    def match(cls, workload: Workload, target: Target) -> Normalize | None:
-        """With fusible nodes before and elementwise ones after."""
-        where = position(workload)
-        if where is None or workload.nodes[where].op not in cls.anchors:
-            return None
-        floats = workload.nodes[where].out.element == workload.output.element == FLOAT32
-        return cls(workload, target, where) if floats else None
-
-    @property
-    def node(self) -> Node:
-        """The operator."""
-        return self.workload.nodes[self.where]
-
-    @property
-    def wanted(self) -> int:
-        """Six chunks a thread."""
-        return self.node.out.size // (6 * self.target.threads)
+    anchors = around(softmax=_ROW, log_softmax=_ROW, layer_norm=_ROW, rms_norm=_ROW)
 
     @property
     def sizes(self) -> tuple[int, int, int]:

@@ -15,24 +15,21 @@ from contextlib import nullcontext
 
 from ...emit.builder import PhaseBuilder
 from ...emit.evaluator import Evaluator, Point
-from ...ir.dtype import FLOAT32
-from ...ir.kernel import Kernel
 from ...ir.placement import DENSE
-from ...ir.space import Schedule
 from ...tir.indices import Index, ceildiv, divide, extent, modulo, split_index
 from ...tvm_late import tirx
+from ..by_grain import Grain
 from ..collapse import collapse
-from ..slots import input_slots, loads, output_slot
+from ..form import Emitted
+from ..slots import phase_builder
 from .form import Pointwise
 from .segments import Segment, columns, segments
 
 
-def kernel(form: Pointwise, schedule: Schedule) -> Kernel:
+def kernel(form: Pointwise, knobs: Grain) -> Emitted:
     """One phase; the chunks of one segment come after those of another."""
-    workload, grain = form.workload, form.typed(schedule).grain
-    none = (None,) * len(workload.inputs)
-    builder = PhaseBuilder([*input_slots(form, none), output_slot(form)])
-    parts = [_Part(s, form, grain) for s in segments(workload)]
+    builder = phase_builder(form, {})
+    parts = [_Part(s, form, knobs.grain) for s in segments(form.workload)]
     first = 0
     with builder.chunk_loop() as chunk:
         for part in parts:
@@ -41,20 +38,19 @@ def kernel(form: Pointwise, schedule: Schedule) -> Kernel:
             with nullcontext() if len(parts) == 1 else builder.when(mine):
                 part.emit(builder, chunk - first)
             first = last
-    return Kernel(workload, schedule, (builder.finish(first),), none)
+    return Emitted((builder.finish(first),))
 
 
 class _Part:
     """The loop nest of one segment; chunks are (group of rows, block of columns)."""
 
     def __init__(self, segment: Segment, form: Pointwise, grain: int) -> None:
-        self.workload, target = segment.workload, form.target
+        self.workload, self.lanes = segment.workload, form.lanes
         if segment.is_all:
             self.workload = collapse(segment.workload, keep_last=form.placement != DENSE)
-        self.target = target
         inner = (self.workload.output.shape or (1,))[-1]
         self.rows = self.workload.output.size // inner
-        self.block = min(inner, max(grain, target.lanes(FLOAT32)))
+        self.block = min(inner, max(grain, self.lanes))
         self.group = max(1, grain // inner)
         self.blocks = ceildiv(inner, self.block)
         self.place = _placement(segment, inner, form.placement.output)
@@ -62,14 +58,14 @@ class _Part:
 
     def emit(self, builder: PhaseBuilder, chunk: Index) -> None:
         """What one chunk does."""
-        evaluator = Evaluator(self.workload, builder, loads(builder, self.workload))
+        evaluator = Evaluator(self.workload, builder)
         first = builder.let(divide(chunk, self.blocks) * self.group)
-        lanes, serial = self.target.lanes(FLOAT32), evaluator.is_serial()
+        serial = evaluator.is_serial()
         with builder.loop(extent(first, self.group, self.rows), "row", first) as each:
             row = builder.let(each)
             with builder.invariant_scope():
                 for begin, width in self._columns(builder, modulo(chunk, self.blocks)):
-                    for j in builder.strips(width, lanes, serial):
+                    for j in builder.strips(width, self.lanes, serial):
                         column = begin + j
                         value = evaluator.finish(_point(self.workload.output.shape, row, column))
                         builder.store(builder["out"], self.place(row, column), value)
@@ -79,7 +75,7 @@ class _Part:
         shape = self.workload.output.shape
         full, rest = divmod((shape or (1,))[-1], self.block)
         if full == 1 and not rest:
-            yield from columns(self.workload, self.target.lanes(FLOAT32)) if shape else [(0, 1)]
+            yield from columns(self.workload, self.lanes) if shape else [(0, 1)]
         elif not rest:
             yield column * self.block, self.block
         else:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 from ... import ops
 from ...ir.workload import Workload
 from ...target.target import Target
-from ..abilities import Abilities
 from ..by_grain import ByGrain
 
 
@@ -21,7 +18,6 @@ class Pointwise(ByGrain):
     version = 1
     grains = (1024, 2048, 4096, 8192, 16384, 32768, 65536)
     unit = "output elements"
-    anchors: ClassVar[Mapping[str, Abilities]] = {}
 
     @classmethod
     def match(cls, workload: Workload, target: Target) -> Pointwise | None:

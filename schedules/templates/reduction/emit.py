@@ -8,34 +8,31 @@ Knobs: ``grain``, input elements in a chunk.
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack
 
-import numpy as np
-
-from ...emit.builder import PhaseBuilder
 from ...emit.evaluator import Evaluator, Point
-from ...ir.dtype import DTYPES, FLOAT32
-from ...ir.kernel import Kernel
-from ...ir.space import Schedule
+from ...ir.dtype import DTYPES
 from ...ir.workload import Tensor
 from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, split_index, tail
 from ...tir.literals import constant, storage
 from ...tvm_late import tirx
+from ..by_grain import Grain
+from ..form import Emitted
 from ..rows import combine, identity, reduce_row
-from ..slots import input_slots, loads, output_slot
+from ..slots import phase_builder
 from .form import Reduction
 
 
-def kernel(form: Reduction, schedule: Schedule) -> Kernel:
+def kernel(form: Reduction, knobs: Grain) -> Emitted:
     """One phase."""
-    return _Reduction(form, schedule).build()
+    return _Reduction(form, knobs).build()
 
 
 class _Reduction:
-    def __init__(self, form: Reduction, schedule: Schedule) -> None:
-        self.form, self.workload = form, form.workload
-        self.schedule, self.node = schedule, form.node
-        self.grain, self.lanes = form.typed(schedule).grain, form.target.lanes(FLOAT32)
+    def __init__(self, form: Reduction, knobs: Grain) -> None:
+        self.form, self.workload, self.node = form, form.workload, form.node
+        self.grain, self.lanes = knobs.grain, form.lanes
         self.anchor = len(form.workload.inputs) + form.where
         self.source: Tensor = form.workload.tensor(self.node.args[0])
         self.axes: tuple[int, ...] = self.node.attr("axes")
@@ -44,16 +41,13 @@ class _Reduction:
         self.join = combine(self.node.op)
         self.start = identity(self.node.op, self.dtype)
 
-    def build(self) -> Kernel:
+    def build(self) -> Emitted:
         """The kernel."""
-        none = (None,) * len(self.workload.inputs)
-        slots = [*input_slots(self.form, none), output_slot(self.form)]
-        self.builder = PhaseBuilder(slots)
-        sources = loads(self.builder, self.workload)
-        self.evaluator = Evaluator(self.workload, self.builder, sources, self.anchor)
+        self.builder = phase_builder(self.form, {})
+        self.evaluator = Evaluator(self.workload, self.builder, self.anchor)
         last = len(self.source.shape) - 1
         chunks = self._rows() if last in self.axes or last < 0 else self._columns()
-        return Kernel(self.workload, self.schedule, (self.builder.finish(chunks),), none)
+        return Emitted((self.builder.finish(chunks),))
 
     def _is_serial(self) -> bool:
         return self.evaluator.is_serial(self.node.args[0])
@@ -62,7 +56,7 @@ class _Reduction:
         return [d for d in range(len(self.source.shape)) if d not in self.axes]
 
     def _count(self, dims: list[int] | tuple[int, ...]) -> int:
-        return int(np.prod([self.source.shape[d] for d in dims], dtype=np.int64))
+        return math.prod(self.source.shape[d] for d in dims)
 
     def _reduced_loops(self, dims: list[int], coords: list[Index]) -> ExitStack:
         """Loops over the reduced dimensions, which set their coordinates."""
@@ -155,9 +149,8 @@ class _Reduction:
             self.builder,
             shape[-1] if shape else 1,
             self.lanes,
+            self.node.op,
             self.dtype,
-            self.start,
-            self.join,
             value,
             lambda: self._reduced_loops(others, coords),
             self._is_serial(),
@@ -165,11 +158,9 @@ class _Reduction:
 
     def _store(self, kept: tuple[Index, ...], total: Expr) -> None:
         out = self.node.out.shape
+        remaining, at = iter(kept), kept
         if self.keepdims:
-            remaining = iter(kept)
             at = tuple(0 if d in self.axes else next(remaining) for d in range(len(out)))
-        else:
-            at = kept
         if self.node.op == "mean":
             total = self._share(total)
         self.evaluator.store(Point(out, at), total)

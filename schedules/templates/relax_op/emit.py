@@ -13,16 +13,17 @@ from typing import Any
 
 from ...emit.builder import PhaseBuilder, Slot
 from ...errors import ScheduleError
-from ...ir.kernel import Kernel, Phase
-from ...ir.space import Schedule
+from ...ir.kernel import Phase
 from ...ir.workload import Attr, Node, Tensor, Workload
 from ...late import late
 from ...tir.literals import storage
 from ...tvm_late import relax, tirx, tvm
+from ..form import Emitted
 from ..slots import input_slots
-from .form import RelaxOp
+from .form import Knobs, RelaxOp
 
 s_tir, tvm_ffi = late("tvm.s_tir"), late("tvm_ffi")
+_OUTPUT = -1  # the place after the inputs and temporaries
 
 
 @cache
@@ -41,33 +42,29 @@ def _lowering() -> Any:
     )
 
 
-def kernel(form: RelaxOp, schedule: Schedule) -> Kernel:
+def kernel(form: RelaxOp, knobs: Knobs) -> Emitted:
     """A phase for each loop nest."""
-    workload = form.workload
-    functions, calls = _legalize(workload)
-    values: list[Slot] = input_slots(form, (None,) * len(workload.inputs))
-    nests: list[tuple[Any, dict[Any, int]]] = []
+    node, inputs = form.workload.nodes[0], len(form.workload.inputs)
+    params, module = _legalize(form.workload)
+    calls = _calls(module["main"], node.op)
     temps: list[Tensor] = []
-    inputs = len(workload.inputs)
-    for index, (name, args) in enumerate(calls):
-        body, params, allocated = _lower(functions[name])
-        places: dict[Any, int] = dict(zip(params, args, strict=False))
-        for buffer in allocated:
-            places[buffer] = inputs + len(temps)
-            temps.append(_tensor(buffer))
-        result = params[-1]
-        if index < len(calls) - 1:
-            places[result] = inputs + len(temps)
-            _renumber(calls, index, inputs + len(temps))
-            temps.append(_tensor(result))
-        else:
-            places[result] = -1
+
+    def temporary(buffer: Any) -> int:
+        temps.append(_tensor(buffer))
+        return inputs + len(temps) - 1
+
+    values: dict[Any, int] = {param: i for i, param in enumerate(params)}
+    nests: list[tuple[Any, dict[Any, int]]] = []
+    for variable, function, args in calls:
+        body, (*operands, result), allocated = _lower(module[function])
+        places = {p: values[a] for p, a in zip(operands, args, strict=True)}
+        places.update((buffer, temporary(buffer)) for buffer in allocated)
+        places[result] = _OUTPUT if variable is calls[-1][0] else temporary(result)
+        values[variable] = places[result]
         nests += [(nest, places) for nest in body]
-    positions = inputs + len(temps)
-    slots = [s.tensor for s in values] + temps + [workload.output]
-    phases = tuple(_phase(nest, places, slots, positions) for nest, places in nests)
-    sizes = tuple(t.nbytes for t in temps)
-    return Kernel(workload, schedule, phases, (None,) * inputs, sizes)
+    slots = [s.tensor for s in input_slots(form, {})] + temps + [form.workload.output]
+    phases = tuple(_phase(nest, places, slots) for nest, places in nests)
+    return Emitted(phases, temps=tuple(t.nbytes for t in temps))
 
 
 def _tensor(buffer: Any) -> Tensor:
@@ -118,8 +115,8 @@ def _field(value: Attr | None) -> Any:
     return [_field(v) for v in value] if isinstance(value, tuple) else value
 
 
-def _legalize(workload: Workload) -> tuple[dict[str, Any], list[tuple[str, list[int]]]]:
-    """TensorIR functions, and the calls of them: (function, argument numbers)."""
+def _legalize(workload: Workload) -> tuple[list[Any], Any]:
+    """The inputs' variables, and a module of TensorIR functions whose ``main`` calls them."""
     node = workload.nodes[0]
     try:
         params = [
@@ -135,41 +132,25 @@ def _legalize(workload: Workload) -> tuple[dict[str, Any], list[tuple[str, list[
     except Exception as error:  # TVM raises many kinds
         first = str(error).strip().splitlines()[-1:]
         raise ScheduleError(f"TVM cannot legalize {node.op}: {' '.join(first)}") from error
-    calls = _calls(module["main"], params, node.op)
-    functions = {
-        variable.name_hint: function
-        for variable, function in module.functions.items()
-        if isinstance(function, tirx.PrimFunc)
-    }
-    return functions, calls
+    return params, module
 
 
-def _calls(main: Any, params: list[Any], op: str) -> list[tuple[str, list[int]]]:
-    numbers: dict[Any, int] = {p: i for i, p in enumerate(params)}
-    calls: list[tuple[str, list[int]]] = []
-    for block in main.body.blocks:
-        for binding in block.bindings:
-            value = binding.value
-            is_call = isinstance(value, relax.Call) and value.op == tvm.ir.Op.get("relax.call_tir")
-            if isinstance(value, relax.Var):
-                numbers[binding.var] = numbers[value]
-                continue
-            if not is_call:
-                raise ScheduleError(f"TVM has no TensorIR for {op}")
-            arguments = [numbers[a] for a in value.args[1].fields]
-            numbers[binding.var] = -1 - len(calls)
-            calls.append((value.args[0].name_hint, arguments))
+def _calls(main: Any, op: str) -> list[tuple[Any, str, list[Any]]]:
+    """The calls of TensorIR functions: the variable of the result, the function, its arguments."""
+    same: dict[Any, Any] = {}  # a variable that stands for another one
+    calls: list[tuple[Any, str, list[Any]]] = []
+    for binding in (binding for block in main.body.blocks for binding in block.bindings):
+        value = binding.value
+        if isinstance(value, relax.Var):
+            same[binding.var] = same.get(value, value)
+        elif isinstance(value, relax.Call) and value.op == tvm.ir.Op.get("relax.call_tir"):
+            args = [same.get(a, a) for a in value.args[1].fields]
+            calls.append((binding.var, value.args[0].name_hint, args))
+        else:
+            raise ScheduleError(f"TVM has no TensorIR for {op}")
     if not calls:
         raise ScheduleError(f"TVM has no TensorIR for {op}")
     return calls
-
-
-def _renumber(calls: list[tuple[str, list[int]]], index: int, place: int) -> None:
-    """Later calls find the result of call ``index`` at ``place``."""
-    for _, arguments in calls[index + 1 :]:
-        for i, a in enumerate(arguments):
-            if a == -1 - index:
-                arguments[i] = place
 
 
 def _lower(function: Any) -> tuple[list[Any], list[Any], list[Any]]:
@@ -231,36 +212,26 @@ def _refuse_calls(function: Any) -> None:
     tvm_ffi.structural_walk(function.body, (tvm.ir.Call, visit))
 
 
-def _phase(nest: Any, places: dict[Any, int], tensors: list[Tensor], output: int) -> Phase:
+def _phase(nest: Any, places: dict[Any, int], tensors: list[Tensor]) -> Phase:
     """The nest over the buffers of the kernel's table; its parallel loop takes the chunks."""
-    used = [b for b in places if _mentions(nest, b)]
-    slots, names = [], {}
+    mentioned: list[Any] = []
+    tvm_ffi.structural_walk(nest, (tvm.ir.Var, mentioned.append))
+    used = [b for b in places if any(variable.same_as(b) for variable in mentioned)]
+    slots = []
     for i, buffer in enumerate(used):
-        position = output if places[buffer] == -1 else places[buffer]
+        position = places[buffer] % len(tensors)
         tensor = tensors[position]
         slots.append(Slot(position, f"b{i}", Tensor(tensor.shape, storage(tensor.dtype))))
-        names[buffer] = f"b{i}"
     builder = PhaseBuilder(slots)
     parallel = isinstance(nest, tirx.For) and nest.kind == tirx.ForKind.PARALLEL
     chunks = int(nest.extent) if parallel else 1
-    for buffer, name in names.items():
-        builder.alias(buffer, builder[name])
-    if parallel:
-        index = nest.loop_var
-        with builder.chunk_loop() as chunk:
+    for i, buffer in enumerate(used):
+        builder.alias(buffer, builder[f"b{i}"])
+    with builder.chunk_loop() as chunk:
+        if parallel:
+            index = nest.loop_var
             builder.emit(tirx.Bind(index, tirx.Cast(index.ty.dtype, chunk)))
-            builder.emit(nest.body)
-    else:
-        with builder.chunk_loop():
-            builder.emit(nest)
+        builder.emit(nest.body if parallel else nest)
     phase = builder.finish(chunks)
     flat = tirx.transform.FlattenBuffer()(tvm.IRModule({"phase": phase.func}))["phase"]
     return Phase(flat, phase.chunks)
-
-
-def _mentions(nest: Any, buffer: Any) -> bool:
-    found: list[Any] = []
-    tvm_ffi.structural_walk(
-        nest, (tvm.ir.Var, lambda v: found.append(v) if v.same_as(buffer) else None)
-    )
-    return bool(found)

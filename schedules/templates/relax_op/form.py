@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from ... import ops
 from ...ir.space import Knob
 from ...ir.workload import Workload
 from ...target.target import Target
-from ..abilities import Abilities
 from ..form import Form
 from ..loops import Loops, streaming
 
@@ -26,7 +24,6 @@ class RelaxOp(Form[Knobs]):
     name = "relax"
     version = 1
     knobs_type = Knobs
-    anchors: ClassVar[Mapping[str, Abilities]] = {}
 
     @classmethod
     def match(cls, workload: Workload, target: Target) -> RelaxOp | None:

@@ -17,20 +17,20 @@ from functools import partial
 
 import numpy as np
 
-from ...emit.builder import PhaseBuilder, Slot
+from ...emit.builder import Slot
 from ...emit.evaluator import Evaluator, Point
 from ...emit.tile import RegisterTile, column_parts, vector_index
-from ...ir.kernel import Array, Kernel, Packing
-from ...ir.space import Schedule
+from ...ir.kernel import Array, Packing
 from ...ir.workload import Tensor
 from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo
 from ...tvm_late import tirx
+from ..form import Emitted
 from ..fused import epilogue
 from ..gemm.emit import pack_matrix
-from ..slots import input_slots, loads, output_slot
+from ..slots import phase_builder
 from ..taps import Vectors, add_taps
 from ..window import ColumnTile, each_tile
-from .form import Separable
+from .form import Knobs, Separable
 
 
 def pack_taps(array: Array, width: int) -> Array:
@@ -43,15 +43,14 @@ def pack_taps(array: Array, width: int) -> Array:
     return np.ascontiguousarray(by_block.transpose(0, 2, 3, 1))
 
 
-def kernel(form: Separable, schedule: Schedule) -> Kernel:
+def kernel(form: Separable, knobs: Knobs) -> Emitted:
     """One phase; chunks are (image, band of rows, block of channels)."""
-    return _Separable(form, schedule).build()
+    return _Separable(form, knobs).build()
 
 
 class _Separable:
-    def __init__(self, form: Separable, schedule: Schedule) -> None:
-        self.form, self.workload = form, form.workload
-        self.schedule, self.knobs = schedule, form.typed(schedule)
+    def __init__(self, form: Separable, knobs: Knobs) -> None:
+        self.form, self.knobs, self.workload = form, knobs, form.workload
         self.p, self.rows, self.columns = form.product, form.rows, form.columns
         self.lanes = form.second.lanes
         self.width = self.knobs.vectors * self.lanes
@@ -60,21 +59,18 @@ class _Separable:
         self.pitch = self.columns.size * self.width  # elements in a row of the ring
         self.ring = Slot(None, "ring", Tensor((form.span * self.pitch,)))
 
-    def build(self) -> Kernel:
+    def build(self) -> Emitted:
         """The kernel."""
         p, width = self.p, self.width
-        packings: list[Packing | None] = [None] * len(self.workload.inputs)
         shape = p.micro.packed_shape(p.k, p.n, width)
-        packings[p.b] = Packing(shape, lambda b: pack_matrix(b, p, width))
-        window = (self.rows.kernel, self.columns.kernel)
-        packings[self.taps] = Packing(
-            (self.blocks, *window, width), lambda taps: pack_taps(taps, width)
-        )
-        inputs = input_slots(self.form, packings)
-        self.builder = builder = PhaseBuilder([*inputs, self.ring, output_slot(self.form)])
-        before, after = (epilogue(half.workload) for half in (self.form.first, self.form.second))
-        self.before = Evaluator(before, builder, loads(builder, before, shift=1), anchor=0)
-        self.after = Evaluator(after, builder, loads(builder, after, shift=1), anchor=0)
+        taps = (self.blocks, self.rows.kernel, self.columns.kernel, width)
+        packings = {
+            p.b: Packing(shape, lambda b: pack_matrix(b, p, width)),
+            self.taps: Packing(taps, lambda w: pack_taps(w, width)),
+        }
+        self.builder = builder = phase_builder(self.form, packings, [self.ring])
+        self.before = Evaluator(epilogue(self.form.first.workload), builder, anchor=0)
+        self.after = Evaluator(epilogue(self.form.second.workload), builder, anchor=0)
         height = self.knobs.rows
         bands = ceildiv(self.rows.out, height)
         with builder.chunk_loop() as chunk:
@@ -86,8 +82,7 @@ class _Separable:
             for channels in builder.block(block, self.width, self.p.n):
                 self._band(band, block, channels)
         phase = builder.finish(self.form.second.batch * bands * self.blocks)
-        scratch = self.ring.tensor.nbytes
-        return Kernel(self.workload, self.schedule, (phase,), tuple(packings), (), scratch)
+        return Emitted((phase,), packings, scratch=self.ring.tensor.nbytes)
 
     def _band(self, band: tuple[Index, Index, Index], block: Index, channels: int) -> None:
         image, row0, count = band
@@ -107,13 +102,8 @@ class _Separable:
 
     def _expand(self, at: tuple[Index, Index], block: Index, channels: int) -> None:
         """One row of the ring."""
-        size, pixels = self.columns.size, self.knobs.pixels
-        full, rest = divmod(size, pixels)
-        if full:
-            with self.builder.loop(full, "tile") as tile:
-                self._product(at, tile * pixels, pixels, block, channels)
-        if rest:
-            self._product(at, full * pixels, rest, block, channels)
+        for column, pixels in self.builder.pieces(self.columns.size, self.knobs.pixels, "tile"):
+            self._product(at, column, pixels, block, channels)
 
     def _product(
         self, at: tuple[Index, Index], column: Index, pixels: int, block: Index, channels: int

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from ...ir.space import Knob
 from ...ir.workload import Workload
 from ...target.target import Target
 from ...tir.indices import ceildiv
-from ..abilities import Abilities
+from ..abilities import WEIGHED, around
 from ..channelwise.form import Channelwise
 from ..form import Form
 from ..gemm.form import Gemm, Product
@@ -44,9 +43,7 @@ class Separable(Form[Knobs]):
     name = "separable"
     version = 1
     knobs_type = Knobs
-    anchors: ClassVar[Mapping[str, Abilities]] = {
-        "conv2d": Abilities(writes_apart=True, known_weights=True)
-    }
+    anchors = around(conv2d=WEIGHED)
 
     @classmethod
     def match(cls, workload: Workload, target: Target) -> Separable | None:

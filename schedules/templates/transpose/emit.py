@@ -12,36 +12,31 @@ from __future__ import annotations
 
 import math
 
-from ...emit.builder import PhaseBuilder
 from ...emit.evaluator import Evaluator, Point
-from ...ir.kernel import Kernel
-from ...ir.space import Schedule
 from ...tir.indices import Index, ceildiv, divide, extent, modulo, split_index, tail
 from ...tir.literals import storage
-from ..slots import input_slots, loads, output_slot
-from .form import Transpose
+from ..form import Emitted
+from ..slots import phase_builder
+from .form import Knobs, Transpose
 
 
-def kernel(form: Transpose, schedule: Schedule) -> Kernel:
+def kernel(form: Transpose, knobs: Knobs) -> Emitted:
     """One phase; chunks are groups of rows, which run over all axes but the two of the tile."""
-    return _Transpose(form, schedule).build()
+    return _Transpose(form, knobs).build()
 
 
 class _Transpose:
-    def __init__(self, form: Transpose, schedule: Schedule) -> None:
-        self.form, self.workload = form, form.workload
-        self.schedule, self.moved = schedule, form.moved
+    def __init__(self, form: Transpose, knobs: Knobs) -> None:
+        self.form, self.workload, self.moved = form, form.workload, form.moved
         self.shape = form.workload.output.shape
         self.last = len(self.shape) - 1
-        self.lanes, self.columns, self.grain = form.typed(schedule)
+        self.lanes, self.columns, self.grain = knobs
         self.others = [d for d in range(self.last) if d != form.moved]
 
-    def build(self) -> Kernel:
+    def build(self) -> Emitted:
         """The kernel."""
-        none = (None,) * len(self.workload.inputs)
-        slots = [*input_slots(self.form, none), output_slot(self.form)]
-        self.builder = builder = PhaseBuilder(slots)
-        self.evaluator = Evaluator(self.workload, builder, loads(builder, self.workload))
+        self.builder = builder = phase_builder(self.form, {})
+        self.evaluator = Evaluator(self.workload, builder)
         extents = [self.shape[d] for d in self.others]
         strips = ceildiv(self.shape[self.moved], self.lanes)
         rows = math.prod(extents) * strips
@@ -54,7 +49,7 @@ class _Transpose:
                 for d, c in zip(self.others, split, strict=True):
                     coords[d] = builder.let(c)
                 self._strip(coords, builder.let(modulo(row, strips)))
-        return Kernel(self.workload, self.schedule, (builder.finish(ceildiv(rows, group)),), none)
+        return Emitted((builder.finish(ceildiv(rows, group)),))
 
     def _strip(self, coords: list[Index], strip: Index) -> None:
         """``lanes`` neighbours along the moved axis; the last strip may have fewer."""

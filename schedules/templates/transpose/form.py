@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from ... import ops
 from ...ir.dtype import FLOAT32
 from ...ir.space import Knob
 from ...ir.workload import Node, Workload
 from ...target.target import Target
-from ..abilities import Abilities
 from ..by_grain import largest
 from ..form import Form
 from ..loops import Loops, streaming
@@ -36,7 +34,6 @@ class Transpose(Form[Knobs]):
     name = "transpose"
     version = 1
     knobs_type = Knobs
-    anchors: ClassVar[Mapping[str, Abilities]] = {}
 
     @classmethod
     def match(cls, workload: Workload, target: Target) -> Transpose | None:

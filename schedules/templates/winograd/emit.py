@@ -25,50 +25,40 @@ from contextlib import AbstractContextManager, nullcontext
 from ...emit.builder import PhaseBuilder
 from ...emit.evaluator import Evaluator, Point
 from ...emit.tile import LINE, RegisterTile, column_parts, vector_index
-from ...ir.kernel import Kernel, Phase
-from ...ir.space import Schedule
+from ...ir.kernel import Phase
 from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, split_index, tail
 from ...tvm_late import tirx
+from ..form import Emitted
 from ..fused import epilogue
-from ..slots import input_slots, loads, output_slot
-from .form import Winograd
-from .input import Geometry, InputTransform
+from ..slots import phase_builder
+from .form import Knobs, Winograd
+from .input import Geometry, InputTransform, transform_phase
 from .transform import MATRICES, two_sided
 
 
-def kernel(form: Winograd, schedule: Schedule) -> Kernel:
+def kernel(form: Winograd, knobs: Knobs) -> Emitted:
     """Two phases; the first one's result is a temporary."""
-    return _Winograd(Geometry(form, schedule)).build()
+    return _Winograd(Geometry(form, knobs)).build()
 
 
 class _Winograd:
     def __init__(self, geometry: Geometry) -> None:
         self.g = geometry
-        self.transform = InputTransform(geometry)
 
-    def build(self) -> Kernel:
+    def build(self) -> Emitted:
         """The kernel."""
         g = self.g
-        size, scratch = g.inputs.tensor.nbytes, g.products.tensor.nbytes
+        size = g.inputs.tensor.nbytes
         if g.one_stage:
-            phases: tuple[Phase, ...] = (self._multiply(),)
-            temps: tuple[int, ...] = ()
-            scratch = g.inputs.offset + size
-        else:
-            phases, temps = (self.transform.phase(), self._multiply()), (size,)
-        return Kernel(g.workload, g.schedule, phases, g.packings, temps, scratch)
+            return Emitted((self._multiply(),), g.packings, scratch=g.inputs.offset + size)
+        phases = (transform_phase(g), self._multiply())
+        return Emitted(phases, g.packings, (size,), g.products.tensor.nbytes)
 
     def _multiply(self) -> Phase:
         """Chunks are (group of panels, block of tiles)."""
-        slots = [
-            *input_slots(self.g.form, self.g.packings),
-            self.g.inputs,
-            self.g.products,
-            output_slot(self.g.form, temps=0 if self.g.one_stage else 1),
-        ]
-        self.builder = builder = PhaseBuilder(slots)
-        after = epilogue(self.g.workload)
-        self.evaluator = Evaluator(after, builder, loads(builder, after, shift=1), anchor=0)
+        own, temps = (self.g.inputs, self.g.products), 0 if self.g.one_stage else 1
+        self.builder = builder = phase_builder(self.g.form, self.g.packings, own, temps)
+        self.evaluator = Evaluator(epilogue(self.g.workload), builder, anchor=0)
         groups = ceildiv(self.g.panels, self.g.group)
         with builder.chunk_loop() as chunk:
             block = builder.let(modulo(chunk, self.g.blocks))
@@ -76,7 +66,7 @@ class _Winograd:
             if self.g.rest != tiles:
                 tiles = builder.let(tirx.min(tiles, self.g.total - block * tiles))
             if self.g.one_stage:
-                self.transform.block(builder, block, tiles)
+                InputTransform(self.g, builder).block(block, tiles)
                 with builder.loop(groups, "group") as group:
                     self._group(block, tiles, group)
             else:

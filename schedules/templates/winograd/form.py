@@ -1,10 +1,9 @@
-"""Where Winograd's convolution fits, its knobs, and the analytic model behind its default."""
+"""Where Winograd's convolution fits, its knobs, and the analytic model of its default."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,9 +13,9 @@ from ...ir.space import Knob
 from ...ir.workload import Workload
 from ...target.target import Target
 from ...tir.indices import ceildiv
-from ..abilities import Abilities
+from ..abilities import WEIGHED, around
 from ..form import Form
-from ..fused import anchor_is_first
+from ..fused import has_weights
 from ..loops import Loops
 from ..powers import floor_power, powers
 from ..window import Axis, axes, balanced_width
@@ -54,9 +53,7 @@ class Winograd(Form[Knobs]):
     name = "winograd"
     version = 2
     knobs_type = Knobs
-    anchors: ClassVar[Mapping[str, Abilities]] = {
-        "conv2d": Abilities(writes_apart=True, known_weights=True)
-    }
+    anchors = around(conv2d=WEIGHED)
 
     @classmethod
     def match(cls, workload: Workload, target: Target) -> Winograd | None:
@@ -71,11 +68,6 @@ class Winograd(Form[Knobs]):
         batch, _, _, in_c = source.shape
         sizes = (batch, in_c, node.out.shape[3])
         return cls(workload, target, *axes(node, source, (3, 3)), *sizes)
-
-    @property
-    def lanes(self) -> int:
-        """Channels in a vector."""
-        return self.target.lanes(FLOAT32)
 
     @property
     def in_vectors(self) -> int:
@@ -208,11 +200,8 @@ class Winograd(Form[Knobs]):
 
 def _is_3x3(workload: Workload) -> bool:
     node = workload.nodes[0]
-    if not anchor_is_first(workload, "conv2d") or workload.output.element != FLOAT32:
-        return False
     return (
-        node.out.element == FLOAT32
-        and workload.constants[node.args[1]]
+        has_weights(workload, "conv2d")
         and workload.tensor(node.args[1]).shape[1:3] == (3, 3)
         and node.attr("strides") == (1, 1)
         and node.attr("dilations") == (1, 1)

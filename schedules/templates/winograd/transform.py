@@ -40,12 +40,7 @@ MATRICES: dict[int, tuple[Matrix, Matrix, Matrix]] = {
             (1 / 24, -1 / 12, 1 / 6),
             (0, 0, 1),
         ),
-        (
-            (1, 1, 1, 1, 1, 0),
-            (0, 1, -1, 2, -2, 0),
-            (0, 1, 1, 4, 4, 0),
-            (0, 1, -1, 8, -8, 1),
-        ),
+        ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1)),
     ),
 }
 
@@ -99,12 +94,12 @@ def _combine(row: Sequence[float], values: Sequence[Expr]) -> Expr:
     """The sum of coefficients times values, additions first so that no term needs negating."""
     terms = [(c, v) for c, v in zip(row, values, strict=True) if c]
     terms.sort(key=lambda term: (term[0] != 1, term[0] < 0))
-    result: Expr | None = None
+    result: Expr = None
     for coefficient, value in terms:
         scaled = value if abs(coefficient) == 1 else value * tirx.const(abs(coefficient), "float32")
-        if result is None:
-            result = scaled if coefficient > 0 else tirx.const(0.0, "float32") - scaled
+        if result is None and coefficient > 0:
+            result = scaled
         else:
-            result = result + scaled if coefficient > 0 else result - scaled
-    assert result is not None
+            before = tirx.const(0.0, "float32") if result is None else result
+            result = before + scaled if coefficient > 0 else before - scaled
     return result
