@@ -15,7 +15,7 @@ from luthier.schedules import ModelError
 
 from ..graph import Array
 from .element_types import dtype_name
-from .shapes import told_otherwise
+from .shapes import with_stand_ins
 
 Values = Mapping[str, Any]  # by input: a number, a sequence of them, or an array
 
@@ -138,7 +138,7 @@ def _element_types(model: onnx.ModelProto) -> dict[str, int]:
     )
     light.graph.value_info.extend(model.graph.value_info)
     with suppress(Exception):  # of a model that is wrong, which the import says better
-        light = onnx.shape_inference.infer_shapes(told_otherwise(light))
+        light = onnx.shape_inference.infer_shapes(with_stand_ins(light))
     found = ((v.name, v.type.tensor_type.elem_type) for v in light.graph.value_info)
     return {name: elem_type for name, elem_type in found if elem_type}
 

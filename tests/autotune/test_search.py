@@ -21,7 +21,7 @@ from luthier.schedules import Knob, Schedule, ScheduleError, Space, Tensor, Work
 from luthier.schedules.templates import registry
 
 POWERS = tuple(2**i for i in range(8))
-FINE = tuple(range(1, 4000))
+FINE = tuple(range(1, 100))
 ANY = Schedule("pointwise", 1, ())
 SPACE = Space(
     "conv_direct",
