@@ -464,10 +464,10 @@ ARCHIVES: dict[str, tuple[Callable[[], object], str]] = {
     "one array": (lambda: Path("in.npz").write_bytes(one_array()), "this is not an .npz file"),
     "damaged": (flipped, "this is not an .npz file as numpy.savez writes them, or it is damaged"),
     "pickled objects": (objects, "in.npz: it holds Python objects, which are not read"),
-    "malformed header": (lambda: header(b"{'descr': __import__('os')}"), "no .npz file"),
-    "unending header": (lambda: header(b"{((((((((" * 900), "no .npz file"),
+    "malformed header": (lambda: header(b"{'descr': __import__('os')}"), "not an .npz file"),
+    "unending header": (lambda: header(b"{((((((((" * 900), "not an .npz file"),
     "terabytes": (huge(f"({1 << 44},)"), "do not fit into memory"),
-    "beyond numbers": (huge(f"({1 << 80},)"), "no .npz file"),
+    "beyond numbers": (huge(f"({1 << 80},)"), "not an .npz file"),
 }
 
 
