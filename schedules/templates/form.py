@@ -57,7 +57,7 @@ class Form(ABC, Generic[K]):
         """The operator that the kernels are made around: the first, unless a template differs."""
         return self.workload.nodes[0]
 
-    @property
+    @cached_property
     def lanes(self) -> int:
         """Elements in a vector."""
         return self.target.lanes(FLOAT32)

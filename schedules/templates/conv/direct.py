@@ -7,6 +7,7 @@ output channels; see ``nest`` for what a grid is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -54,7 +55,7 @@ class Direct(Form[Knobs]):
         """Output channels of a group."""
         return self.node.out.shape[3] // self.groups
 
-    @property
+    @cached_property
     def group_vectors(self) -> int:
         """Vectors that cover the output channels of a group."""
         return ceildiv(self.per_group, self.lanes)

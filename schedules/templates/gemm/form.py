@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -106,12 +107,12 @@ class Gemm(Form[Knobs]):
         p = product(workload)
         return None if p is None or 0 in (p.m, p.n, p.k) else cls(workload, target, p)
 
-    @property
+    @cached_property
     def lanes(self) -> int:
         """Accumulators in a vector."""
         return self.target.lanes(self.product.micro.accumulator)
 
-    @property
+    @cached_property
     def columns(self) -> int:
         """Vectors that cover the columns."""
         return ceildiv(self.product.n, self.lanes)
