@@ -105,3 +105,14 @@ def test_a_duplicate_name(artifact_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(manifest.replace('"name":', '"name": "x", "name":', 1))
     with pytest.raises(ArtifactError, match="is no JSON"):
         read_manifest(tmp_path)
+
+
+def test_an_older_manifest_says_where_rows_lie_in_the_types_of_tensors(
+    artifact_folder: Path, tmp_path: Path
+) -> None:
+    data = json.loads((artifact_folder / "manifest.json").read_text())
+    for kernel in data["kernels"]:
+        del kernel["placement"]
+        kernel["workload"]["nodes"][-1]["out"] += ":4096"
+    (tmp_path / "manifest.json").write_text(json.dumps(data))
+    assert read_manifest(tmp_path).kernels == read_manifest(artifact_folder).kernels
