@@ -16,4 +16,4 @@ class Selection:
     record: str | None = None
 
 
-Selections = Mapping[Workload, Selection]  # of dense workloads; the others get their defaults
+Selections = Mapping[Workload, Selection]  # the others get their defaults

@@ -5,14 +5,16 @@ A condition may follow from constants and from sizes, which are fixed by now.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from luthier.schedules import LuthierError
 
-from .given import read_by
+from .given import leading_to, read_by
 from .opset import is_onnx
 
 Fold = Callable[[onnx.ModelProto], onnx.ModelProto]
@@ -65,7 +67,7 @@ def _folded(model: onnx.ModelProto, names: Sequence[str], fold: Fold) -> dict[st
     small = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
     small.functions.extend(model.functions)
     small.graph.name = "conditions"
-    small.graph.node.extend(_leading_to(model.graph.node, asked))
+    small.graph.node.extend(leading_to(model.graph.node, asked))
     if asked and not any(_is_if(node) for node in small.graph.node):
         read = read_by(small.graph.node)
         small.graph.input.extend(i for i in model.graph.input if i.name in read)
@@ -78,17 +80,17 @@ def _folded(model: onnx.ModelProto, names: Sequence[str], fold: Fold) -> dict[st
         except LuthierError:
             return None
         found |= {t.name: t for t in folded.graph.initializer if t.name in asked}
-    arrays = {name: numpy_helper.to_array(tensor) for name, tensor in found.items()}
-    return {name: bool(array.item()) for name, array in arrays.items() if array.size == 1}
+    truths = {name: _truth(tensor) for name, tensor in found.items()}
+    return {name: truth for name, truth in truths.items() if truth is not None}
 
 
-def _leading_to(nodes: Sequence[onnx.NodeProto], names: Iterable[str]) -> list[onnx.NodeProto]:
-    needed, kept = set(names), []
-    for node in reversed(nodes):
-        if needed.intersection(node.output):
-            kept.append(node)
-            needed |= read_by([node])
-    return kept[::-1]
+def _truth(tensor: TensorProto) -> bool | None:
+    """None where it is not one: the importer says what is wrong with it."""
+    with suppress(Exception):
+        array = numpy_helper.to_array(tensor)
+        if array.dtype == np.bool_ and array.size == 1:
+            return bool(array.item())
+    return None
 
 
 def _resolved(

@@ -101,17 +101,13 @@ def cut(model: onnx.ModelProto, outputs: Sequence[str]) -> None:
             names = ", ".join(f"'{o.name}'" for o in graph.output)
             raise ModelError(f"the model computes no value '{name}'; its outputs are: {names}")
     before = read_by(graph.node)
-    needed = set(outputs)
-    kept = []
-    for node in reversed(graph.node):
-        if needed.intersection(node.output):
-            kept.append(node)
-            needed |= read_by([node])
+    kept = leading_to(graph.node, outputs)
+    needed = {*outputs, *read_by(kept)}
     wanted = [known.get(name) or _output(name, types) for name in outputs]
     inputs = [i for i in graph.input if i.name in needed or i.name not in before]
     weights = [t for t in graph.initializer if t.name in needed]
     for field, items in (
-        (graph.node, kept[::-1]),
+        (graph.node, kept),
         (graph.output, wanted),
         (graph.input, inputs),
         (graph.initializer, weights),
@@ -141,6 +137,16 @@ def _element_types(model: onnx.ModelProto) -> dict[str, int]:
         light = onnx.shape_inference.infer_shapes(with_stand_ins(light))
     found = ((v.name, v.type.tensor_type.elem_type) for v in light.graph.value_info)
     return {name: elem_type for name, elem_type in found if elem_type}
+
+
+def leading_to(nodes: Sequence[onnx.NodeProto], values: Sequence[str]) -> list[onnx.NodeProto]:
+    """Those of the nodes, which are in order, that these values need."""
+    needed, kept = set(values), []
+    for node in reversed(nodes):
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed |= read_by([node])
+    return kept[::-1]
 
 
 def read_by(nodes: Sequence[onnx.NodeProto]) -> set[str]:

@@ -101,7 +101,7 @@ def _numbers(option: str, text: str) -> Any:
         numbers = [
             words[each] if each in words else json.loads(each) for each in text.lower().split(",")
         ]
-    except ValueError:
+    except (ValueError, RecursionError):
         numbers = [text]
     if not all(isinstance(number, bool | int | float) for number in numbers):
         raise click.BadParameter(f"'{option}' is not a value such as rate=16000")

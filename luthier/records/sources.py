@@ -80,7 +80,7 @@ def _is_default(log: FilePath) -> bool:
 
 
 def choices(program: Program, sources: Sources) -> dict[Workload, Choice]:
-    """What the sources say of dense workloads: where a tensor lies changes little."""
+    """What the sources say of the program's workloads."""
     computed = {call.workload for call in program.calls}
     best = {workload: sources.best(workload) for workload in computed}
     return {workload: choice for workload, choice in best.items() if choice}

@@ -33,7 +33,7 @@ class InTurns:
     """Median ``seconds`` of a run of each library, in their order.
 
     ``busy``: something else kept the machine busy, and they may not compare. ``kernels`` has for
-    each, by its dense workload, the seconds of a call in profiled runs of each library.
+    each, by its workload, the seconds of a call in profiled runs of each library.
     """
 
     seconds: tuple[float, ...]

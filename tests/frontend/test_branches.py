@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx_models import TARGET, compute, floats, model
 
 from luthier.frontend import import_model, read_model
-from luthier.schedules import UnsupportedOperator
+from luthier.schedules import ModelError, UnsupportedOperator
 
 N = helper.make_node
 X = floats(2, 3)
@@ -118,3 +118,19 @@ def test_one_that_cannot_be_decided_does_not_keep_others() -> None:
     read = read_model(made, values={"flag": True})
     with pytest.raises(UnsupportedOperator, match=r"If \(1 node, 'p'\)"):
         import_model(read, TARGET)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        TensorProto(name="no", data_type=TensorProto.BOOL, dims=[7], raw_data=b"x"),
+        TensorProto(name="no", data_type=TensorProto.FLOAT, dims=[1], float_data=[1.0]),
+        TensorProto(name="no", data_type=TensorProto.STRING, dims=[1], string_data=[b"yes"]),
+    ],
+    ids=["cut short", "a float", "a text"],
+)
+def test_a_condition_that_is_not_one_is_refused(broken: TensorProto) -> None:
+    made = flagged(choice("no", "y"))
+    made.graph.initializer.append(broken)
+    with pytest.raises((ModelError, UnsupportedOperator)):
+        import_model(made, TARGET)

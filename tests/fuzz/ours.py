@@ -71,7 +71,7 @@ def _twice(artifact: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def drawn(workloads: Sequence[Workload], made: Target, seed: int) -> dict[Workload, Selection]:
-    """Random schedules of dense workloads, some left to the default; none for seed 0."""
+    """Random schedules of workloads, some left to the default; none for seed 0."""
     if seed == 0:
         return {}
     selected = {}

@@ -78,6 +78,9 @@ def test_version(cli):
     assert (done.code, done.out, done.err) == (0, f"luthier, version {luthier.__version__}\n", "")
 
 
+DEEP = "[" * 50_000  # nested more deeply than any reader goes
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -98,6 +101,10 @@ def test_version(cli):
         (("build", "m.onnx", "-o", "out", "--value", "x"), "'x' is not a value such as rate=16000"),
         (("build", "m.onnx", "-o", "out", "--value", "x=one"), "'x=one' is not a value such as"),
         (("build", "m.onnx", "-o", "out", "--value", 'x={"a":1}'), "is not a value such as"),
+        (
+            ("build", "m.onnx", "-o", "out", "--value", "x=" + "[" * 50_000),
+            "is not a value such as",
+        ),
         (
             ("build", "m.onnx", "-o", "out", "--value", "x=1", "--value", "x=2"),
             "'x' has two values",
