@@ -56,7 +56,7 @@ def build(
     check_runs(library)
     _check_names(library)
     find_compiler()
-    calls = (call for program in library.entries.values() for call in program.calls)
+    calls = (call for program in library.programs for call in program.calls)
     kernels = []
     for workload, placement in dict.fromkeys((call.workload, call.placement) for call in calls):
         chosen = selected.get(workload)
@@ -140,7 +140,8 @@ def lay_out(
     """The tables of the library; its weights go into ``pool``. Raises ModelError."""
     index = {(kernel.workload, kernel.placement): i for i, kernel in enumerate(kernels)}
     entries = {}
-    for each, program in library.entries.items():
+    for each, entry in library.entries.items():
+        (program,) = entry.variants
         step_kernels = [index[c.workload, c.placement] for c in straight_line(program)]
         call_kernels = [kernels[i] for i in step_kernels]
         places = write_weights(program, call_kernels, pool)
@@ -183,7 +184,7 @@ def _compile(kernels: Sequence[Kernel], target: Target, out: Path) -> list[bytes
 
 def _check_names(library: Library) -> None:
     """C strings are UTF-8 and end at a zero byte; a sample's file limits the length."""
-    programs = library.entries.values()
+    programs = library.programs
     for name, _ in (port for program in programs for port in (*program.inputs, *program.outputs)):
         shown = f"the name '{label(name)}' of an input or output"
         try:

@@ -13,14 +13,15 @@ def check_runs(library: Library) -> None:
         raise UnsupportedOperator(
             f"a library of several entry points ({names}) is not supported; build one for each"
         )
-    for program in library.entries.values():
-        straight_line(program)
-        for value, tensor in program.open.items():
-            names = ", ".join(map(str, tensor.symbols.values()))
+    for entry in library.entries.values():
+        if entry.symbols:
+            names = ", ".join(map(str, entry.symbols))
             raise UnsupportedOperator(
-                f"sizes that are known only at run time ({names}) are not supported: %{value} is "
-                f"{tensor}; import the model with one size for each"
+                f"sizes that are known only at run time ({names}) are not supported; import the "
+                "model with one size for each"
             )
+    for program in library.programs:
+        straight_line(program)
 
 
 def straight_line(program: Program) -> tuple[Call, ...]:

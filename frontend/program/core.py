@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from luthier.schedules import Tensor
 from luthier.schedules.ir.core import Region, listing, needed, numbering
+from luthier.schedules.ir.symbol import Symbol
 
-from .dim import OpenTensor, Symbol
+from .open_tensor import OpenTensor
 from .steps import Call, Step, walk
 
 
@@ -36,8 +37,10 @@ class Program:
     step, a view: ``views[v] = base`` says that ``v`` has the bytes of ``base`` under another
     shape; or it is made of its ``parts``: results of calls, by value, that lie in it and nowhere
     else. ``inputs`` and ``outputs`` are (name in the model, value) in the model's order; an output
-    may be any kind of value but a part, an input or a constant too, and may occur twice. Values
-    with sizes that are known only at run time are in ``open``; their types are the largest.
+    may be any kind of value but a part, an input or a constant too, and may occur twice.
+
+    ``symbols`` are the sizes that are known only at run time. Values that have such are in
+    ``open``; their types in ``values`` are the largest.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Program:
     steps: tuple[Step, ...]
     parts: Mapping[int, Part] = field(default_factory=dict)
     open: Mapping[int, OpenTensor] = field(default_factory=dict)
+    symbols: tuple[Symbol, ...] = ()
 
     @cached_property
     def region(self) -> Region[Step]:
@@ -60,12 +64,6 @@ class Program:
     def calls(self) -> tuple[Call, ...]:
         """All calls, those in loops and branches too, in order."""
         return tuple(step for step in walk(self.region) if isinstance(step, Call))
-
-    @property
-    def symbols(self) -> dict[str, Symbol]:
-        """The sizes that are known only at run time: those of the inputs, by name."""
-        inputs = (self.open[value] for _, value in self.inputs if value in self.open)
-        return {name: symbol for tensor in inputs for name, symbol in tensor.symbols.items()}
 
     def type(self, value: int) -> Tensor | OpenTensor:
         """Of a value, with the sizes that are known only at run time where it has some."""
@@ -98,6 +96,7 @@ class Program:
             self.region.renumbered(number).statements,
             {number[v]: replace(p, whole=number[p.whole]) for v, p in self.parts.items()},
             {number[v]: tensor for v, tensor in self.open.items() if v in number},
+            self.symbols,
         )
 
     def place(self, value: int) -> Part:
@@ -137,7 +136,7 @@ class Program:
         return listing(title, self._leaves(), self.region, self.outputs, self.type)
 
     def _leaves(self) -> Iterator[str]:
-        yield from (f"size {symbol}" for symbol in self.symbols.values())
+        yield from (f"size {symbol}" for symbol in self.symbols)
         for name, value in self.inputs:
             yield f"%{value} = input {name!r}: {self.type(value)}"
         for value in sorted(self.constants):

@@ -1,11 +1,14 @@
-"""A library: several programs that are built as one; ``WeightPool`` stores equal weights once."""
+"""A library: what is built as one; ``WeightPool`` stores equal weights once."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from luthier.schedules.ir.core import require
+from luthier.schedules.ir.size import Sizes
+from luthier.schedules.ir.symbol import Symbol
 
 from .core import Program
 from .verify import verify
@@ -14,22 +17,67 @@ RUN = "run"
 
 
 @dataclass(frozen=True)
+class Entry:
+    """An entry point. ``variants`` are its programs, each for a box of sizes that its own
+    ``symbols`` span; all have the inputs and outputs of the first, up to sizes.
+
+    A program of fixed sizes is the one variant of an entry without symbols.
+    """
+
+    symbols: tuple[Symbol, ...]
+    variants: tuple[Program, ...]
+
+    @staticmethod
+    def of(program: Program) -> Entry:
+        """What runs one program."""
+        return Entry(program.symbols, (program,))
+
+    def variant(self, sizes: Sizes) -> Program | None:
+        """The first for these sizes; None where there is none."""
+        fits = (p for p in self.variants if all(sizes[s.name] in s for s in p.symbols))
+        return next(fits, None)
+
+
+@dataclass(frozen=True)
 class Library:
-    """Entry points, by name: each runs its program."""
+    """Entry points, by name."""
 
     name: str
-    entries: Mapping[str, Program]
+    entries: Mapping[str, Entry]
 
     @staticmethod
     def of(program: Program, name: str | None = None) -> Library:
         """The library that runs one program, whose name it has, if not another."""
-        return Library(name or program.name, {RUN: program})
+        return Library(name or program.name, {RUN: Entry.of(program)})
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """All variants of all entries, in order."""
+        return tuple(program for entry in self.entries.values() for program in entry.variants)
 
 
 def verify_library(library: Library) -> None:
-    """Raise IRError unless there are entry points, names of C functions, to programs that are."""
+    """Raise IRError unless there are entry points, names of C functions, to programs that are.
+
+    Variants of an entry have the same symbols, inputs and outputs, and each choice of the symbols'
+    ends has one.
+    """
     require(bool(library.entries), "a library needs an entry point")
-    for name, program in library.entries.items():
+    for name, entry in library.entries.items():
         fits = name.isascii() and name.isidentifier()
         require(fits, f"{name!r} is not the name of an entry point")
-        verify(program)
+        require(bool(entry.variants), f"the entry point {name!r} has no program")
+        for program in entry.variants:
+            verify(program)
+            require(_ports(program) == _ports(entry.variants[0]), f"{name!r}: variants differ")
+            names = [symbol.name for symbol in program.symbols]
+            require(names == [s.name for s in entry.symbols], f"{name!r}: variants have own sizes")
+        for ends in itertools.product(*((s.least, s.most) for s in entry.symbols)):
+            sizes = dict(zip((s.name for s in entry.symbols), ends, strict=True))
+            require(entry.variant(sizes) is not None, f"{name!r}: nothing runs {sizes}")
+
+
+def _ports(program: Program) -> list[tuple[str, str, int]]:
+    """Names, types and ranks of inputs and outputs."""
+    ports = [*program.inputs, *program.outputs]
+    return [(name, program.values[v].dtype, len(program.values[v].shape)) for name, v in ports]

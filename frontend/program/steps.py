@@ -8,6 +8,7 @@ from typing import ClassVar, TypeAlias
 
 from luthier.schedules import Workload
 from luthier.schedules.ir.core import Region, line
+from luthier.schedules.ir.open_workload import OpenWorkload
 from luthier.schedules.ir.placement import DENSE, Placement
 
 
@@ -15,7 +16,9 @@ from luthier.schedules.ir.placement import DENSE, Placement
 class Call:
     """Run ``workload`` on the values ``args`` and store value ``result``, placed as said.
 
-    ``source`` names the model's nodes that this call computes, for people.
+    ``source`` names the model's nodes that this call computes, for people. Where sizes are known
+    only at run time, ``workload`` is the one of the largest, and ``open`` is it as it is written
+    over the sizes.
     """
 
     workload: Workload
@@ -23,6 +26,7 @@ class Call:
     result: int
     source: str = ""
     placement: Placement = DENSE
+    open: OpenWorkload | None = None
 
     regions: ClassVar[tuple[()]] = ()
 
@@ -42,9 +46,8 @@ class Call:
         return replace(self, args=args, result=number[self.result])
 
     def __str__(self) -> str:
-        workload, placement = self.workload, str(self.placement)
-        about = f"{workload} [{placement}]" if placement else str(workload)
-        return line(self.defines, workload.key, self.args, (), about, self.source)
+        about = f"{self.open or self.workload} [{self.placement}]".removesuffix(" []")
+        return line(self.defines, self.workload.key, self.args, (), about, self.source)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -15,7 +16,7 @@ from luthier.schedules.ir.placement import Placement, span
 from luthier.schedules.ops.verify import verify as verify_workload
 
 from .core import Program
-from .dim import OpenTensor
+from .open_tensor import OpenTensor
 from .steps import Branch, Call, Loop, Step, walk
 
 Type: TypeAlias = Tensor | OpenTensor
@@ -62,15 +63,19 @@ def _verify_places(program: Program) -> None:
 
 def _verify_views(program: Program) -> None:
     for value, base in program.views.items():
-        fits = _sizes(program, value) == _sizes(program, base)
+        fits = _bytes(program, value) == _bytes(program, base)
         require(fits, f"the view %{value} has not the bytes of %{base}")
 
 
-def _sizes(program: Program, value: int) -> tuple[int, int]:
-    """Bytes at least and at most."""
-    most = program.values[value]
-    least = program.open[value].least if value in program.open else most
-    return least.nbytes, most.nbytes
+def _bytes(program: Program, value: int) -> list[int]:
+    """Of a value, where each size is the smallest or the largest."""
+    ranges = [(s.least, s.most) for s in program.symbols]
+    names = [s.name for s in program.symbols]
+    tensor = program.type(value)
+    if isinstance(tensor, Tensor):
+        return [tensor.nbytes] * 2 ** len(names)
+    ends = itertools.product(*ranges)
+    return [tensor.at(dict(zip(names, sizes, strict=True))).nbytes for sizes in ends]
 
 
 def _verify_parts(program: Program, whole: int) -> None:
@@ -100,15 +105,16 @@ def _rows(memory: NDArray[np.bool_], tensor: Tensor, pitch: int | None) -> NDArr
 
 
 def _verify_sizes(program: Program) -> None:
-    symbols = program.symbols
+    symbols = {symbol.name: symbol for symbol in program.symbols}
+    require(len(symbols) == len(program.symbols), "a size's name is taken")
     for value, tensor in program.open.items():
         where = f"%{value}: {tensor}"
-        require(tensor.most == program.values[value], f"{where}: the room for it is another")
-        require(
-            all(d >= 0 for d in tensor.least.shape), f"{where}: it may have less than no elements"
-        )
-        for name, symbol in tensor.symbols.items():
-            require(symbols.get(name) == symbol, f"{where}: no input has the size {symbol}")
+        for name in sorted(tensor.names):
+            require(name in symbols, f"{where}: nobody says which sizes '{name}' may have")
+        most = tensor.most(symbols)
+        require(most == program.values[value], f"{where}: the room for it is another")
+        sizes = (size for corner in tensor.corners(symbols) for size in corner.shape)
+        require(min(sizes, default=0) >= 0, f"{where}: it may have less than no elements")
 
 
 # Steps: the types of what they read and define.
@@ -124,6 +130,13 @@ def _verify_call(program: Program, call: Call) -> None:
     require(fits, f"{call}: it wants a constant where there is none")
     result = program.values[call.result]
     require(workload.output == result, f"{call}: its result is {result}")
+    if call.open is not None:
+        most = {symbol.name: symbol.most for symbol in program.symbols}
+        require(call.open.at(most) == workload, f"{call}: with the largest sizes it is another")
+        wanted = [*call.open.workload.inputs, call.open.workload.output]
+        given = [program.type(value) for value in (*call.args, call.result)]
+        fits = list(map(str, wanted)) == list(map(str, given))
+        require(fits, f"{call}: its arguments are {_text(given)}")
     lies = Placement.of([program.pitch(arg) for arg in call.args], program.pitch(call.result))
     require(call.placement == lies, f"{call}: its tensors lie otherwise: {lies}")
 

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, TypeAlias
 from ..errors import LogError
 from .core import Region, line, listing
 from .dtype import ACCEPTED, DTYPES, FLOAT32, DType
+from .size import Size
 
 Attr: TypeAlias = "int | float | str | bool | tuple[Attr, ...]"
 
@@ -251,6 +252,8 @@ def _node_from_json(data: Mapping[str, Any]) -> Node:
 
 
 def _to_json(value: Attr) -> Any:
+    if isinstance(value, Size):  # of an open workload, whose text nobody reads back
+        return str(value)
     return [_to_json(v) for v in value] if isinstance(value, tuple) else value
 
 

@@ -1,0 +1,64 @@
+"""Types of values of which some sizes are known only when a program runs.
+
+A program's ``values`` have the types of their largest sizes, which is the memory that they may
+need; ``Program.open`` says beside these which dimensions vary.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from luthier.schedules import ModelError, Tensor
+from luthier.schedules.ir.dtype import ACCEPTED
+from luthier.schedules.ir.size import Size, Sizes, value
+from luthier.schedules.ir.size_text import parse_size
+from luthier.schedules.ir.symbol import Symbol
+
+_TYPE = re.compile(r"([a-z0-9]+)\[([^\[\]]*)\]")
+
+
+@dataclass(frozen=True)
+class OpenTensor:
+    """A type of which some sizes are known only when the program runs."""
+
+    shape: tuple[int | Size, ...]
+    dtype: str
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Those of its sizes."""
+        return frozenset().union(*(d.names for d in self.shape if isinstance(d, Size)))
+
+    def at(self, sizes: Sizes) -> Tensor:
+        """The type where each name has a size."""
+        return Tensor(tuple(int(value(d, sizes)) for d in self.shape), self.dtype)
+
+    def corners(self, symbols: Mapping[str, Symbol]) -> Iterator[Tensor]:
+        """The types where each symbol has its smallest or its largest size."""
+        used = [symbols[name] for name in sorted(self.names)]
+        for ends in itertools.product(*((s.least, s.most) for s in used)):
+            yield self.at({s.name: end for s, end in zip(used, ends, strict=True)})
+
+    def most(self, symbols: Mapping[str, Symbol]) -> Tensor:
+        """The type with most elements, which is at a corner."""
+        return max(self.corners(symbols), key=lambda tensor: tensor.size)
+
+    def __str__(self) -> str:
+        return f"{self.dtype}[{','.join(map(str, self.shape))}]"
+
+    @staticmethod
+    def parse(text: str, symbols: Mapping[str, Symbol]) -> OpenTensor:
+        """Read what ``str`` wrote, with the symbols that it may name; raises ModelError."""
+        match = _TYPE.fullmatch(text)
+        if not match or match[1] not in ACCEPTED:
+            raise ModelError(f"{text[:80]!r} is not a tensor type such as 'float32[tokens,768]'")
+        sizes = [parse_size(size, symbols) for size in match[2].split(",")] if match[2] else []
+        tensor = OpenTensor(tuple(sizes), match[1])
+        for corner in tensor.corners(symbols):
+            if min(corner.shape, default=0) < 0:
+                ranges = ", ".join(str(symbols[name]) for name in sorted(tensor.names))
+                raise ModelError(f"'{tensor}' may be negative: {ranges}")
+        return tensor
