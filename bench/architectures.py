@@ -6,7 +6,7 @@ Each function makes one model. Batch is 1 and images are 224 x 224 unless it say
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,15 +151,23 @@ ARCHITECTURES: dict[str, Callable[[], Network]] = {
 }
 
 
-def export(network: Network, path: Path) -> None:
-    """Save a network as ONNX."""
+def export(network: Network, path: Path, open_sizes: Mapping[int, str] | None = None) -> None:
+    """Save a network as ONNX; ``open_sizes`` names dimensions of all inputs whose size is open."""
     import torch
+
+    inputs, shapes = network.inputs, None
+    if open_sizes:
+        names = set(open_sizes.values())
+        dims = {name: torch.export.Dim(name, min=1, max=1024) for name in names}
+        shapes = (tuple({d: dims[name] for d, name in open_sizes.items()} for _ in inputs),)
+        # Of one element torch would say that it is always one.
+        inputs = tuple(x.repeat([3 if d == 0 else 1 for d in range(x.ndim)]) for x in inputs)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about its own innards
         torch.onnx.export(
             network.module.eval(),
-            network.inputs,
+            inputs,
             str(path),
             input_names=list(network.input_names),
             output_names=list(network.output_names),
@@ -167,6 +175,7 @@ def export(network: Network, path: Path) -> None:
             dynamo=True,
             external_data=False,
             verbose=False,
+            dynamic_shapes=shapes,
         )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import onnx
@@ -64,6 +64,12 @@ def all_models(folder: Path) -> dict[str, Path]:
 def exported(name: str, folder: Path) -> Path:
     """The ONNX file of one of ``ARCHITECTURES``, exported unless ``folder`` holds it already."""
     return _made(folder / f"{name}.onnx", lambda path: export(ARCHITECTURES[name](), path))
+
+
+def opened(name: str, sizes: Mapping[int, str], folder: Path) -> Path:
+    """The same with open sizes, by the number of the inputs' dimension."""
+    path = folder / f"{name}.open.onnx"
+    return _made(path, lambda out: export(ARCHITECTURES[name](), out, sizes))
 
 
 def _made(path: Path, make: Callable[[Path], None]) -> Path:

@@ -110,16 +110,23 @@ def _contender(entry: Entry, threads: int, folder: Path) -> Iterator[_Contender]
 
 
 def measure(
-    model: str, path: Path, threads: int, entries: Sequence[Entry], rounds: int = ROUNDS
+    model: str,
+    path: Path,
+    threads: int,
+    entries: Sequence[Entry],
+    rounds: int = ROUNDS,
+    inputs: Arrays | None = None,
 ) -> Row:
-    """Time the entries on one model, the first being the one that must run.
+    """Time the entries on one model, the first being the one that must run, on random inputs unless
+    some are given.
 
     A peer whose outputs differ from the first entry's fails. Raises ValueError where the first does
     not run, or where one of Luthier's differs from the first peer that runs.
     """
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
-        np.savez(folder / "inputs.npz", **random_inputs(onnx.load(path), SEED))  # type: ignore[arg-type]
+        arrays = random_inputs(onnx.load(path), SEED) if inputs is None else inputs
+        np.savez(folder / "inputs.npz", **arrays)  # type: ignore[arg-type]
         all_ = [stack.enter_context(_contender(e, threads, folder)) for e in entries]
         able = [c for c in all_ if c.ready]
         failures = {c.entry.label: c.failure for c in all_ if not c.ready}

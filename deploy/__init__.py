@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from luthier.schedules.late import late_names
 
 from .artifact import Artifact, load
+from .entries import EntryNote, Port, Step, VariantNote
 from .folder import check_output
-from .manifest import KernelEntry, Manifest, Port, Step, read_manifest
+from .manifest import Manifest, read_manifest
+from .notes import AlternativeNote, KernelEntry
 from .sample import Sample, SampleNote, Tolerance
 from .selection import Selection, Selections
 
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
     from .building import assemble, build
 
 __all__ = [
+    "AlternativeNote",
     "Artifact",
+    "EntryNote",
     "KernelEntry",
     "Manifest",
     "Port",
@@ -29,6 +33,7 @@ __all__ = [
     "Selections",
     "Step",
     "Tolerance",
+    "VariantNote",
     "assemble",
     "build",
     "check_output",

@@ -6,16 +6,17 @@ NumPy for an address or a type takes as long as one of its kernels.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from luthier.schedules import ALIGNMENT, InputError
+from luthier.schedules import ALIGNMENT, InputError, Tensor
 
 from . import binding
-from .manifest import Port
+from .entries import Port
 
 Array = NDArray[Any]
 
@@ -58,6 +59,57 @@ class Arguments:
             dense = flags.c_contiguous and flags.aligned
             arrays.append(array if dense else np.array(array, order="C"))
         return arrays
+
+
+class OpenInputs(Arguments):
+    """Inputs of which some sizes are open."""
+
+    def __init__(self, ports: Sequence[Port]) -> None:
+        super().__init__(ports)
+        self._ranks = [len(port.tensor.shape) for port in ports]
+        self._sizes = [(ctypes.c_int64 * rank)() for rank in self._ranks]
+        self._shapes = (binding.CShape * len(ports))()
+        for shape, sizes, rank in zip(self._shapes, self._sizes, self._ranks, strict=True):
+            shape.sizes, shape.rank = sizes, rank
+
+    def table(self, arrays: Sequence[Array]) -> Any:
+        """The C array that names the arrays' memory."""
+        for buffer, array in zip(self._table, arrays, strict=True):
+            buffer.data, buffer.bytes = _address(array), array.nbytes
+        return self._table
+
+    def shapes(self, arrays: Sequence[Array]) -> Any:
+        """The C array of the arrays' shapes."""
+        for sizes, array in zip(self._sizes, arrays, strict=True):
+            sizes[:] = list(array.shape)
+        return self._shapes
+
+    def checked(self, values: Sequence[Any]) -> list[Array]:
+        """The values as C-contiguous arrays of the model's types and numbers of dimensions; whether
+        there are sizes that give their shapes, the library says. Raises InputError."""
+        arrays = []
+        for port, (dtype, shape, _), value in zip(self.ports, self._types, values, strict=True):
+            array = value if type(value) is np.ndarray else _as_array(port, value)
+            if array.dtype != dtype:
+                raise InputError(f"input {port.name!r} is {array.dtype}, not {dtype}")
+            if len(array.shape) != len(shape):
+                wanted = ", ".join(port.shape_texts)
+                raise InputError(f"input {port.name!r} has the shape {array.shape}, not ({wanted})")
+            flags = array.flags
+            dense = flags.c_contiguous and flags.aligned
+            arrays.append(array if dense else np.array(array, order="C"))
+        return arrays
+
+
+class OpenOutputs(Arguments):
+    """Outputs of which some sizes are open; at first, the largest."""
+
+    def resize(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """From now on they have these shapes."""
+        tensors = [Tensor(s, p.tensor.dtype) for s, p in zip(shapes, self.ports, strict=True)]
+        self._types = [(np.dtype(t.dtype), t.shape, t.nbytes) for t in tensors]
+        for buffer, tensor in zip(self._table, tensors, strict=True):
+            buffer.bytes = tensor.nbytes
 
 
 def _address(array: Array) -> int:

@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-import _ctypes
 import ctypes
-import itertools
 import os
 import threading
 import weakref
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from ctypes import byref, c_void_p
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 from numpy.typing import NDArray
 
-from luthier.schedules import (
-    ArtifactError,
-    InputError,
-    LuthierError,
-    TargetError,
-    Tensor,
-    UsageError,
-    arguments,
-)
+from luthier.schedules import InputError, LuthierError, TargetError, UsageError, arguments
 from luthier.schedules.errors import printable
-from luthier.schedules.files import open_regular
+from luthier.schedules.ir.symbol import Symbol
 from luthier.schedules.redaction import shown
 from luthier.schedules.target import available_cores
 
 from . import binding
-from .arrays import Arguments
-from .manifest import Manifest, Port, read_manifest, sha256
+from .arrays import Arguments, OpenInputs, OpenOutputs
+from .entries import EntryNote, Port, Step
+from .loading import LoadedLibrary, verified_library
+from .manifest import Manifest, read_manifest
+from .memory import Memory
 
 Array = NDArray[Any]
 _MOST_THREADS = 1024
-_loads = itertools.count()
 
 
 def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Artifact:
@@ -54,40 +46,20 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Artifac
         threads = arguments.integer("threads", threads, 1, _MOST_THREADS)
     manifest = read_manifest(folder)
     with ExitStack() as stack:
-        library = _verified_library(folder, manifest, stack)
-        artifact = Artifact(folder, manifest, library, threads)
-        stack.pop_all()
-    return artifact
+        library = LoadedLibrary(folder, manifest, verified_library(folder, manifest, stack))
+    if threads is None:
+        threads = min(manifest.target.threads, available_cores())
+    options = binding.COptions(binding.ABI, threads, None)
 
+    def create(model: Any, instance: Any, error: Any) -> int:
+        status: int = model.create(ctypes.addressof(model), byref(options), instance, error)
+        return status
 
-def _verified_library(folder: Path, manifest: Manifest, stack: ExitStack) -> BinaryIO:
-    """The open library; every file of the artifact is there and as it was built."""
-    required = (manifest.library, "model.h", "luthier.hpp")
-    missing = [name for name in required if name not in manifest.files]
-    if missing:
-        raise ArtifactError(
-            f"{shown(folder)}: the manifest does not name {missing[0]}; build it again"
-        )
-    library = stack.enter_context(_open(folder / manifest.library))
-    for name, digest in manifest.files.items():
-        if name == manifest.library:
-            same = sha256(library) == digest
-        else:
-            with _open(folder / name) as file:
-                same = sha256(file) == digest
-        if not same:
-            raise ArtifactError(
-                f"{shown(folder / name)} was changed after the build; build it again"
-            )
-    return library
-
-
-def _open(path: Path) -> BinaryIO:
-    """A regular file, and not through a link; raises ArtifactError."""
     try:
-        return open_regular(path, links=False)
-    except OSError as error:
-        raise ArtifactError(f"{shown(path)}: {error.strerror}; build the artifact again") from error
+        return Artifact(folder, manifest, library, manifest.entries[0], threads, create)
+    except LuthierError:
+        library.close()
+        raise
 
 
 _artifacts: weakref.WeakSet[Artifact] = weakref.WeakSet()
@@ -106,44 +78,81 @@ class Artifact:
     """A loaded model. Runs from several threads take turns and do not hold Python's lock."""
 
     def __init__(
-        self, folder: Path, manifest: Manifest, library: BinaryIO, threads: int | None
+        self,
+        folder: Path,
+        manifest: Manifest,
+        library: LoadedLibrary,
+        entry: EntryNote,
+        threads: int,
+        create: Callable[[binding.CModel, Any, Any], int],
     ) -> None:
-        """Use ``load``. ``library`` is the open library, which the artifact then owns."""
-        self.folder = folder
-        self.manifest = manifest
+        """Use ``load``. ``create`` makes the instance: of a model, at a place, with an error."""
+        self.folder, self.manifest, self.threads = folder, manifest, threads
+        self._library, self._note = library, entry
+        self._model = library.models[entry.name]
+        self._call = self._model.run  # looking it up makes a new object
         self._lock = threading.Lock()
-        self._takes, self._gives = Arguments(manifest.inputs), Arguments(manifest.outputs)
+        is_open = bool(entry.sizes or entry.lengths)
+        self._open = _OpenShapes(self._model, entry) if is_open else None
+        self._takes = self._open.takes if self._open else Arguments(entry.inputs)
+        self._gives = self._open.gives if self._open else Arguments(entry.outputs)
         self._error = binding.CError()
         self._instance = c_void_p()
-        self._file = library
-        path = folder / manifest.library
-        try:
-            self._library = ctypes.CDLL(_new_path(library))
-        except OSError as error:
-            raise ArtifactError(f"{shown(path)} cannot be loaded: {error}") from error
-        try:
-            self._model = _descriptor(self._library, path)
-            self._call = self._model.run  # looking it up makes a new object
-            _check_ports(folder, manifest, self._model)
-            self._create(threads)
-            _artifacts.add(self)
-        except LuthierError:
-            _ctypes.dlclose(self._library._handle)
-            raise
-
-    def _create(self, threads: int | None) -> None:
-        if threads is None:
-            threads = min(self.manifest.target.threads, available_cores())
-        self.threads = threads
-        options = binding.COptions(binding.ABI, threads, None)
-        error = binding.CError()
-        status = self._model.create(
-            ctypes.addressof(self._model), byref(options), byref(self._instance), byref(error)
-        )
+        status = create(self._model, byref(self._instance), byref(self._error))
         if status == binding.CPU_TOO_OLD:
-            raise TargetError(f"{shown(self.folder)}: {_text(error)}")
+            raise TargetError(f"{shown(folder)}: {_text(self._error)}")
         if status != binding.OK:
-            raise LuthierError(f"{shown(self.folder)}: {_text(error)}")
+            raise LuthierError(f"{shown(folder)}: {_text(self._error)}")
+        _artifacts.add(self)
+
+    def entry(self, name: str) -> Artifact:
+        """Another entry point of the library, with the same threads and working memory.
+
+        Runs of both take turns; each has sizes of its own and is closed by itself, in any order.
+        Raises UsageError where there is none of this name, or this artifact was closed.
+        """
+        notes = {entry.name: entry for entry in self.manifest.entries}
+        if name not in notes:
+            raise UsageError(f"no entry point is called {name!r}; there are {list(notes)}")
+        with self._lock:
+            if not self._instance:
+                raise self._closed()
+
+            def create(model: Any, instance: Any, error: Any) -> int:
+                address = ctypes.addressof(model)
+                status: int = model.create_beside(address, self._instance, instance, error)
+                return status
+
+            shared = self.folder, self.manifest, self._library, notes[name], self.threads
+            return Artifact(*shared, create)
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """The names of all entry points of the library; ``load`` gives the first."""
+        return tuple(entry.name for entry in self.manifest.entries)
+
+    @property
+    def sizes(self) -> tuple[Symbol, ...]:
+        """The sizes that are open, each with its range; ``run`` takes them from the inputs."""
+        return self._note.sizes
+
+    @property
+    def state(self) -> Memory:
+        """What this entry point keeps from run to run."""
+        return Memory(self._model, self._note.states, self._held)
+
+    @contextmanager
+    def _held(self) -> Iterator[c_void_p]:
+        """The instance, which nobody else uses meanwhile."""
+        with self._lock:
+            if not self._instance:
+                raise self._closed()
+            yield self._instance
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What ``profile`` times."""
+        return self._note.steps
 
     @property
     def name(self) -> str:
@@ -153,12 +162,12 @@ class Artifact:
     @property
     def inputs(self) -> tuple[Port, ...]:
         """Names and types of the inputs, in order."""
-        return self.manifest.inputs
+        return self._note.inputs
 
     @property
     def outputs(self) -> tuple[Port, ...]:
         """Names and types of the outputs, in order."""
-        return self.manifest.outputs
+        return self._note.outputs
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
         """Run on arrays by input name (NumPy or DLPack); gives arrays by output name.
@@ -175,8 +184,8 @@ class Artifact:
         return tuple(self._run(self._takes.checked(inputs), None))
 
     def profile(self, inputs: Mapping[str, Any]) -> list[float]:
-        """Run once and give the seconds of each of ``manifest.steps``."""
-        seconds = (ctypes.c_double * len(self.manifest.steps))()
+        """Run once and give the seconds of each of ``steps``; 0 for those of other sizes."""
+        seconds = (ctypes.c_double * len(self.steps))()
         self._run(self._checked(inputs), seconds)
         return list(seconds)
 
@@ -197,10 +206,13 @@ class Artifact:
         return self._takes.checked([inputs[name] for name in names])
 
     def _run(self, inputs: list[Array], seconds: Any) -> list[Array]:
-        outputs, error = self._gives.empty(), self._error
+        error = self._error
         with self._lock:
             if not self._instance:
-                raise UsageError(f"{shown(self.folder)} was closed; load it again")
+                raise self._closed()
+            if self._open is not None:
+                self._open.fit(self._instance, inputs, error)
+            outputs = self._gives.empty()
             status = self._call(
                 self._instance,
                 self._takes.table(inputs),
@@ -214,14 +226,16 @@ class Artifact:
                 raise LuthierError(f"{shown(self.folder)}: {_text(error)}")
         return outputs
 
+    def _closed(self) -> UsageError:
+        return UsageError(f"{shown(self.folder)} was closed; load it again")
+
     def close(self) -> None:
-        """Free the instance and unload the library; a second call does nothing."""
+        """Free the instance, and unload the library after its last; a second call does nothing."""
         with self._lock:
             if self._instance:
                 self._model.destroy(self._instance)
                 self._instance = c_void_p()
-                _ctypes.dlclose(self._library._handle)
-                self._file.close()
+                del self._library
 
     def __enter__(self) -> Artifact:
         return self
@@ -235,54 +249,40 @@ class Artifact:
         self.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_library"):
+        if hasattr(self, "_instance"):
             self.close()
 
     def __repr__(self) -> str:
-        takes = ", ".join(f"{p.name}: {p.tensor}" for p in self.inputs)
-        gives = ", ".join(f"{p.name}: {p.tensor}" for p in self.outputs)
+        takes = ", ".join(f"{p.name}: {p.type}" for p in self.inputs)
+        gives = ", ".join(f"{p.name}: {p.type}" for p in self.outputs)
         return printable(f"<Artifact {self.name}({takes}) -> {gives}>")
 
 
-def _new_path(file: BinaryIO) -> str:
-    """A path of the file that this process has never used.
+class _OpenShapes:
+    """Inputs and outputs of an instance whose sizes are open, and the shapes of the moment."""
 
-    The loader takes a path that it has seen for the library that it found there; another may have
-    been built there since, and the numbers of descriptors come again.
-    """
-    written = "".join("./" if digit == "0" else ".//" for digit in f"{next(_loads):b}")
-    return f"/proc/self/fd/{written}{file.fileno()}"
+    def __init__(self, model: binding.CModel, entry: EntryNote) -> None:
+        self.takes, self.gives = OpenInputs(entry.inputs), OpenOutputs(entry.outputs)
+        self._set, self._ask = model.set_shapes, model.output_shape
+        self._grows = bool(entry.lengths)  # so that shapes may change from run to run
+        self._now: list[tuple[int, ...]] | None = None
 
-
-def _descriptor(library: ctypes.CDLL, path: Path) -> binding.CModel:
-    try:
-        function = library.luthier_model
-    except AttributeError as error:
-        raise ArtifactError(f"{shown(path)} exports no luthier_model") from error
-    function.restype = ctypes.POINTER(binding.CModel)
-    model: binding.CModel = function().contents
-    if model.abi != binding.ABI:
-        raise ArtifactError(
-            f"{shown(path)} has ABI {model.abi}, this Luthier {binding.ABI}; build it again"
-        )
-    return model
-
-
-def _check_ports(folder: Path, manifest: Manifest, model: binding.CModel) -> None:
-    """The manifest and the library describe the same tensors; raises ArtifactError."""
-    inputs = tuple(_port(model.inputs[i]) for i in range(model.input_count))
-    outputs = tuple(_port(model.outputs[i]) for i in range(model.output_count))
-    described = manifest.inputs, manifest.outputs, len(manifest.steps)
-    if described != (inputs, outputs, model.step_count):
-        raise ArtifactError(
-            f"{shown(folder)}: manifest.json and {manifest.library} describe different models; "
-            "build it again"
-        )
-
-
-def _port(tensor: binding.CTensor) -> Port:
-    shape = tuple(tensor.shape[i] for i in range(tensor.rank))
-    return Port(tensor.name.decode(), Tensor(shape, binding.DTYPES[tensor.dtype - 1]))
+    def fit(self, instance: c_void_p, inputs: list[Array], error: binding.CError) -> None:
+        """Give the instance the sizes of the inputs; raises InputError where there are none."""
+        shapes = [array.shape for array in inputs]
+        if shapes == self._now and not self._grows:
+            return
+        status = self._set(instance, self.takes.shapes(inputs), len(inputs), byref(error))
+        if status != binding.OK:
+            raise InputError(_text(error))
+        self._now = shapes
+        found = []
+        for i, port in enumerate(self.gives.ports):
+            rank = len(port.tensor.shape)
+            shape = (ctypes.c_int64 * rank)()
+            self._ask(instance, i, shape, rank, None, byref(error))
+            found.append(tuple(shape))
+        self.gives.resize(found)
 
 
 def _text(error: binding.CError) -> str:

@@ -4,32 +4,46 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
-from luthier.frontend.program import Library
-from luthier.schedules import Kernel, ModelError, Target, codegen
+from luthier.frontend.program import Call, Entry, Library, Program
+from luthier.schedules import Kernel, ModelError, Schedule, Target, Workload, codegen
+from luthier.schedules.ir.core import require
+from luthier.schedules.ir.open_workload import OpenWorkload
+from luthier.schedules.ir.placement import Placement
+from luthier.schedules.ir.symbol import Symbol
 from luthier.schedules.target import available_cores
 from luthier.schedules.templates import registry
+from luthier.schedules.templates.open_kernels import instantiate_open
 from luthier.schedules.toolchain import find_compiler
 from luthier.schedules.tvm_late import tvm
 
+from . import layout
+from .entries import EntryNote, Step, VariantNote
 from .folder import cannot_write, check_output, new_artifact
 from .interface import write_interface
+from .layout import AnyKernel, Tables, alternatives, kernel_symbols
 from .library import link_library
-from .manifest import MANIFEST, SAMPLE, KernelEntry, Manifest, Port, Step, sha256
-from .names import identifier, label
+from .manifest import MANIFEST, SAMPLE, Manifest, sha256
+from .names import accessors, identifier, label
+from .notes import KernelEntry, note
 from .plan import plan
+from .ports import forms, input_ports, output_ports
 from .sample import Sample
 from .selection import Selections
-from .straight_line import check_runs, straight_line
-from .tables import Entry, Tables, kernel_symbol
+from .sources import call_sources
+from .states import StatePlaces, state_notes
+from .straight_line import check_runs
 from .weights import WeightPool, write_weights
+
+Box: TypeAlias = tuple[Symbol, ...]
 
 _KERNELS_PER_OBJECT = 4
 _LONGEST_NAME = 32_000  # bytes of a tensor's; entries of zip files have 16 bits for their length
@@ -56,12 +70,7 @@ def build(
     check_runs(library)
     _check_names(library)
     find_compiler()
-    calls = (call for program in library.programs for call in program.calls)
-    kernels = []
-    for workload, placement in dict.fromkeys((call.workload, call.placement) for call in calls):
-        chosen = selected.get(workload)
-        schedule = chosen.schedule if chosen else registry.default(workload, target)
-        kernels.append(registry.instantiate(workload, target, schedule, placement))
+    kernels = _kernels_of(library, target, selected)
     return assemble(
         library,
         out,
@@ -79,7 +88,7 @@ def assemble(
     library: Library,
     out: Path,
     target: Target,
-    kernels: Sequence[Kernel],
+    kernels: Sequence[AnyKernel],
     objects: Sequence[bytes],
     *,
     selected: Selections | None = None,
@@ -90,40 +99,33 @@ def assemble(
     """Link compiled kernels and write the folder; see ``build``.
 
     ``kernels`` has one kernel for each distinct workload and placement, and phase ``p`` of
-    ``kernels[i]`` is the function ``kernel_symbol(i)_p`` of one of the ELF ``objects``.
-    ``versions`` are those of what compiled them. Raises ArtifactError, ToolchainError, ModelError.
+    ``kernels[i]`` is the function ``kernel_symbol(i)_p`` of one of the ELF ``objects``, or
+    ``kernel_symbol(i, a)_p`` for its alternative ``a``. ``versions`` are those of what compiled
+    them. Raises ArtifactError, ToolchainError, ModelError.
     """
     check_runs(library)
     compiler = find_compiler()
     _check_names(library)
     name = identifier(library.name)
+    built_with = {**_versions(), **(versions or {}), "compiler": compiler.version}
     with new_artifact(Path(out)) as folder:
         weights_file = folder / "weights.bin"
         with weights_file.open("wb") as file:
             tables = lay_out(library, name, kernels, target, WeightPool(file))
+        tables = replace(tables, versions=built_with, model_sha256=model_sha256)
         link_library(tables, weights_file, objects, compiler, folder / f"lib{name}.so")
-        entry, program = tables.entry, tables.entry.program
-        inputs = tuple(Port(n, program.values[v]) for n, v in program.inputs)
-        outputs = tuple(Port(n, program.values[v]) for n, v in program.outputs)
-        write_interface(folder, name, inputs, outputs)
-        counts = Counter(entry.step_kernels)
+        entries = describe(tables)
+        write_interface(folder, name, entries)
         manifest = Manifest(
             name=name,
-            inputs=inputs,
-            outputs=outputs,
+            entries=entries,
             target=target,
             model_sha256=model_sha256,
-            versions={**_versions(), **(versions or {}), "compiler": compiler.version},
+            versions=built_with,
             arena_bytes=tables.arena_bytes,
             scratch_bytes=tables.scratch_bytes,
             weight_bytes=tables.weight_bytes,
-            kernels=tuple(
-                _entry(kernel, counts[i], selected or {}) for i, kernel in enumerate(kernels)
-            ),
-            steps=tuple(
-                Step(k, call.source)
-                for k, call in zip(entry.step_kernels, straight_line(program), strict=True)
-            ),
+            kernels=_notes(library, tables, selected or {}),
             files=_hashes(folder),
         )
         for link, leads_to in manifest.links.items():
@@ -135,18 +137,110 @@ def assemble(
 
 
 def lay_out(
-    library: Library, name: str, kernels: Sequence[Kernel], target: Target, pool: WeightPool
+    library: Library, name: str, kernels: Sequence[AnyKernel], target: Target, pool: WeightPool
 ) -> Tables:
     """The tables of the library; its weights go into ``pool``. Raises ModelError."""
+    names = tuple(sorted(_largest(library)))
     index = {(kernel.workload, kernel.placement): i for i, kernel in enumerate(kernels)}
-    entries = {}
-    for each, entry in library.entries.items():
-        (program,) = entry.variants
-        step_kernels = [index[c.workload, c.placement] for c in straight_line(program)]
+    states = StatePlaces.of(library)
+
+    def variant(program: Program) -> layout.Variant:
+        step_kernels = [index[_computed(c), c.placement] for c in program.calls]
         call_kernels = [kernels[i] for i in step_kernels]
         places = write_weights(program, call_kernels, pool)
-        entries[each] = Entry(program, step_kernels, plan(program, call_kernels, places))
-    return Tables(name, entries, kernels, target.features, target.threads, pool.nbytes)
+        return layout.Variant(
+            program, step_kernels, plan(program, call_kernels, places, states.offsets)
+        )
+
+    def laid_out(title: str, entry: Entry) -> layout.Entry:
+        inputs, variants = input_ports(entry), [variant(each) for each in entry.variants]
+        largest = entry.variant({s.name: s.most for s in entry.symbols})
+        if largest is None:
+            raise ModelError(f"the entry point '{title}' has no program for its largest sizes")
+        runs = variants[entry.variants.index(largest)]
+        outputs = output_ports(entry)
+        found = forms(entry, inputs)
+        kept = state_notes(entry), len(entry.lengths)
+        return layout.Entry(entry.symbols, inputs, outputs, found, variants, runs, *kept)
+
+    entries = {title: laid_out(title, entry) for title, entry in library.entries.items()}
+    for kernel in kernels:
+        known = isinstance(kernel, Kernel) or kernel.names == names
+        require(known, f"{kernel.workload}: its sizes are not numbered as the library's")
+    return Tables(name, entries, kernels, names, target, pool.nbytes, _versions(), states=states)
+
+
+def _computed(call: Call) -> Workload | OpenWorkload:
+    """What a kernel for the call computes."""
+    return call.open or call.workload
+
+
+def _largest(library: Library) -> dict[str, int]:
+    """The largest number that each size of the library may be."""
+    largest: dict[str, int] = {}
+    for symbol in (symbol for entry in library.entries.values() for symbol in entry.symbols):
+        largest[symbol.name] = max(symbol.most, largest.get(symbol.name, 0))
+    return largest
+
+
+def _kernels_of(library: Library, target: Target, selected: Selections) -> list[AnyKernel]:
+    """A kernel for each distinct workload and placement; raises ScheduleError."""
+    calls = [(call, program.symbols) for program in library.programs for call in program.calls]
+    names = tuple(sorted(_largest(library)))
+    ranges: dict[tuple[Workload | OpenWorkload, Placement], tuple[Symbol, ...]] = {}
+    for call, symbols in calls:
+        key = _computed(call), call.placement
+        ranges[key] = _hull(ranges.get(key, symbols), symbols)
+
+    def choose(workload: Workload) -> Schedule:
+        chosen = selected.get(workload)
+        return chosen.schedule if chosen else registry.default(workload, target)
+
+    def kernel(workload: Workload | OpenWorkload, place: Placement, of: Box) -> AnyKernel:
+        if isinstance(workload, Workload):
+            return registry.instantiate(workload, target, choose(workload), place)
+        return instantiate_open(workload, of, target, names=names, choose=choose, placement=place)
+
+    return [kernel(workload, place, of) for (workload, place), of in ranges.items()]
+
+
+def _hull(one: Box, other: Box) -> Box:
+    """The ranges that hold those of two programs, which have the same symbols if both need some."""
+    others = {symbol.name: symbol for symbol in other}
+    both = ((s, others.pop(s.name, s)) for s in one)
+    joined = (Symbol(a.name, min(a.least, b.least), max(a.most, b.most)) for a, b in both)
+    return (*joined, *others.values())
+
+
+def describe(tables: Tables) -> tuple[EntryNote, ...]:
+    """The entry points as the artifact's files tell them."""
+    return tuple(
+        EntryNote(
+            name,
+            entry.symbols[: len(entry.symbols) - entry.lengths],
+            tuple(entry.inputs),
+            tuple(entry.outputs),
+            tuple(
+                VariantNote(variant.program.symbols, _steps(variant)) for variant in entry.variants
+            ),
+            entry.symbols[len(entry.symbols) - entry.lengths :],
+            tuple(entry.states),
+        )
+        for name, entry in tables.entries.items()
+    )
+
+
+def _steps(variant: layout.Variant) -> tuple[Step, ...]:
+    sources = call_sources(variant.program)
+    return tuple(Step(k, s) for k, s in zip(variant.step_kernels, sources, strict=True))
+
+
+def _notes(library: Library, tables: Tables, selected: Selections) -> tuple[KernelEntry, ...]:
+    """What the manifest says of each kernel."""
+    largest = _largest(library)
+    counts = Counter(next(iter(tables.entries.values())).largest.step_kernels)
+    kernels = enumerate(tables.kernels)
+    return tuple(note(kernel, counts[i], selected, largest) for i, kernel in kernels)
 
 
 def _with_sample(folder: Path, manifest: Manifest, sample: Sample) -> Manifest:
@@ -163,15 +257,13 @@ def _write_manifest(folder: Path, manifest: Manifest) -> None:
     (folder / MANIFEST).write_text(text + "\n")
 
 
-def _entry(kernel: Kernel, count: int, selected: Selections) -> KernelEntry:
-    chosen = selected.get(kernel.workload)
-    source, record = ("record", chosen.record) if chosen else ("default", None)
-    return KernelEntry(kernel.workload, kernel.schedule, source, count, record, kernel.placement)
-
-
-def _compile(kernels: Sequence[Kernel], target: Target, out: Path) -> list[bytes]:
+def _compile(kernels: Sequence[AnyKernel], target: Target, out: Path) -> list[bytes]:
     """ELF objects of the kernels, compiled on all cores: TVM lets go of Python's lock."""
-    named = [(kernel_symbol(i), kernel) for i, kernel in enumerate(kernels)]
+    named = [
+        (symbol, alternative.kernel)
+        for i, kernel in enumerate(kernels)
+        for symbol, alternative in zip(kernel_symbols(i, kernel), alternatives(kernel), strict=True)
+    ]
     parts = [
         dict(named[i : i + _KERNELS_PER_OBJECT]) for i in range(0, len(named), _KERNELS_PER_OBJECT)
     ]
@@ -184,8 +276,11 @@ def _compile(kernels: Sequence[Kernel], target: Target, out: Path) -> list[bytes
 
 def _check_names(library: Library) -> None:
     """C strings are UTF-8 and end at a zero byte; a sample's file limits the length."""
-    programs = library.programs
-    for name, _ in (port for program in programs for port in (*program.inputs, *program.outputs)):
+    functions = accessors(identifier(library.name), list(library.entries))
+    if len({function.upper() for function in functions}) != len(functions):
+        names = ", ".join(library.entries)
+        raise ModelError(f"two entry points of {names} have one name in C; rename one")
+    for name in _port_names(library):
         shown = f"the name '{label(name)}' of an input or output"
         try:
             length = len(name.encode())
@@ -195,6 +290,12 @@ def _check_names(library: Library) -> None:
             raise ModelError(f"{shown} has a zero byte; rename it")
         if length > _LONGEST_NAME:
             raise ModelError(f"{shown} is longer than {_LONGEST_NAME} bytes; rename it")
+
+
+def _port_names(library: Library) -> Iterator[str]:
+    for program in library.programs:
+        yield from (name for name, _ in (*program.inputs, *program.outputs))
+        yield from (name for state in program.states for name in (state.name, state.becomes))
 
 
 def _versions() -> dict[str, str]:

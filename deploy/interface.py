@@ -7,51 +7,78 @@ from pathlib import Path
 from string import Template
 
 from .binding import ABI
+from .entries import EntryNote, Port
 from .library import POOL, RUNTIME
-from .manifest import Port
-from .names import c_comment
+from .names import accessors, c_comment
+from .states import StateNote
 
 _VERSION = f"{ABI}.0.0"
 
 
-def model_header(name: str, inputs: Sequence[Port], outputs: Sequence[Port]) -> str:
-    """``model.h``: the API that all models share, then this model's accessor and sizes."""
+def model_header(name: str, entries: Sequence[EntryNote]) -> str:
+    """``model.h``: the API that all models share, then this model's accessors and sizes."""
     pool = (POOL / "luthier_pool.h").read_text()
     api = (RUNTIME / "luthier.h").read_text().replace('#include "luthier_pool.h"\n', pool)
-    model = Template((RUNTIME / "model.h.in").read_text()).substitute(
+    functions = accessors(name, [entry.name for entry in entries])
+    text = (RUNTIME / "model.h.in").read_text()
+    model = Template(text).substitute(
         name=name,
         upper=name.upper(),
-        inputs=_describe(inputs),
-        outputs=_describe(outputs),
-        constants=_constants(name.upper(), "INPUT", inputs)
-        + _constants(name.upper(), "OUTPUT", outputs),
+        description="".join(_describe(entry, len(entries) > 1) for entry in entries),
+        constants="".join(
+            _constants(function.upper(), entries[e]) for function, e in functions.items()
+        ),
+        functions="".join(f"const luthier_model *{each}(void);\n" for each in functions),
     )
     return f"{api}\n{model}"
 
 
-def _describe(ports: Sequence[Port]) -> str:
-    lines = [
-        f" *   {i}: '{c_comment(p.name)}' {p.tensor}, {p.tensor.nbytes} bytes"
-        for i, p in enumerate(ports)
-    ]
-    return "\n".join(lines or [" *   none"])
+def _describe(entry: EntryNote, named: bool) -> str:
+    lines = [f" * Entry point {entry.name}:"] if named else []
+    if entry.sizes:
+        lines += [" * Sizes:", *(f" *   {i}: {size}" for i, size in enumerate(entry.sizes))]
+    for kind, ports in (("Inputs", entry.inputs), ("Outputs", entry.outputs)):
+        lines += [f" * {kind}:", *(_port(i, port) for i, port in enumerate(ports))]
+        lines += [" *   none"] * (not ports)
+    if entry.states:
+        lines += [" * States:", *(_state(i, state) for i, state in enumerate(entry.states))]
+    return "\n".join([*lines, ""])
 
 
-def _constants(upper: str, kind: str, ports: Sequence[Port]) -> str:
-    text = f"#define LUTHIER_{upper}_{kind}_COUNT {len(ports)}\n"
-    for i, port in enumerate(ports):
-        text += f"#define LUTHIER_{upper}_{kind}_{i}_SIZE {port.tensor.size}u /* elements */\n"
+def _state(i: int, state: StateNote) -> str:
+    grows = (
+        "" if state.axis is None else f" at most, as long as '{state.length}' along {state.axis}"
+    )
+    names = f"'{c_comment(state.name)}' becomes '{c_comment(state.becomes)}'"
+    return f" *   {i}: {names}, {state.tensor}{grows}, {state.tensor.nbytes} bytes"
+
+
+def _port(i: int, port: Port) -> str:
+    most = " at most" if port.dims else ""
+    return f" *   {i}: '{c_comment(port.name)}' {port.type}, {port.tensor.nbytes} bytes{most}"
+
+
+def _constants(upper: str, entry: EntryNote) -> str:
+    text = ""
+    if entry.sizes:
+        text += f"#define {upper}_SIZE_COUNT {len(entry.sizes)}\n"
+    if entry.states:
+        text += f"#define {upper}_STATE_COUNT {len(entry.states)}\n"
+    for kind, ports in (("INPUT", entry.inputs), ("OUTPUT", entry.outputs)):
+        text += f"#define {upper}_{kind}_COUNT {len(ports)}\n"
+        for i, port in enumerate(ports):
+            most = ", at most" if port.dims else ""
+            size = f"{port.tensor.size}u /* elements{most} */"
+            text += f"#define {upper}_{kind}_{i}_SIZE {size}\n"
     return text
 
 
-def write_interface(
-    folder: Path, name: str, inputs: Sequence[Port], outputs: Sequence[Port]
-) -> None:
+def write_interface(folder: Path, name: str, entries: Sequence[EntryNote]) -> None:
     """Write headers, CMake's package configuration and pkg-config's file.
 
     The version in these two is that of the C API.
     """
-    (folder / "model.h").write_text(model_header(name, inputs, outputs))
+    (folder / "model.h").write_text(model_header(name, entries))
     (folder / "luthier.hpp").write_bytes((RUNTIME / "luthier.hpp").read_bytes())
     for source, target in (
         ("config.cmake.in", f"cmake/{name}Config.cmake"),

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from luthier.schedules.toolchain import Compiler
 
-from .tables import EXPORTS, WEIGHTS_SOURCE, Tables, emit
+from .layout import Tables
+from .tables import WEIGHTS_SOURCE, emit, exports
 
 RUNTIME = Path(str(resources.files("luthier.deploy.runtime")))
 POOL = Path(str(resources.files("luthier.schedules.native")))
@@ -18,6 +19,9 @@ RUNTIME_SOURCES = (
     POOL / "cores.c",
     POOL / "atfork.c",
     RUNTIME / "instance.c",
+    RUNTIME / "sizes.c",
+    RUNTIME / "shapes.c",
+    RUNTIME / "states.c",
     RUNTIME / "run.c",
     RUNTIME / "errors.c",
     RUNTIME / "cpu.c",
@@ -43,14 +47,15 @@ def link_library(
 ) -> None:
     """Write the library ``out``; ``objects`` hold the kernels' functions.
 
-    ``weights`` is a file beside ``out`` and is consumed. Raises ToolchainError.
+    ``weights`` is a file beside ``out`` and is consumed. Raises ToolchainError, and
+    ModelError as ``emit`` does.
     """
     with tempfile.TemporaryDirectory(prefix=".link-", dir=out.parent) as scratch:
         folder = Path(scratch)
         weights.rename(folder / "weights.bin")
         (folder / "weights.s").write_text(WEIGHTS_SOURCE)
         (folder / "tables.c").write_text(emit(tables))
-        (folder / "exports.map").write_text(EXPORTS.format(name=tables.name))
+        (folder / "exports.map").write_text(exports(tables))
         names = [f"kernels_{i}.o" for i in range(len(objects))]
         for name, data in zip(names, objects, strict=True):
             (folder / name).write_bytes(data)

@@ -5,58 +5,29 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from luthier.schedules import ArtifactError, LuthierError, Schedule, Target, Tensor, Workload
+from luthier.schedules import ArtifactError, LuthierError, Target
 from luthier.schedules.files import open_regular
-from luthier.schedules.ir.placement import DENSE, PLACEMENT, Placement
 from luthier.schedules.redaction import shown
 from luthier.schedules.target import ACCURACIES, DEFAULT_ACCURACY
 
+from .entries import EntryNote, Port, Step, VariantNote, step_from_json, steps_to_json
+from .notes import KernelEntry
 from .sample import SampleNote
 from .typed import each, mapping, matching, parse, text, whole
 
 MANIFEST = "manifest.json"
 SAMPLE = "sample.npz"
 SCHEMA = "luthier-artifact"
-VERSION = 1
+VERSION = 2
+_READ = (1, VERSION)  # version 1 has one entry point, and no open sizes
+_FIRST = "run"
 _MOST_BYTES = 64 << 20
-_PITCH = re.compile(r"(?<=\]):[1-9][0-9]{0,17}(?=\")")
 _FILE_NAME = re.compile(r"([A-Za-z0-9_]+/)?[A-Za-z0-9_][A-Za-z0-9_.-]*")
-
-
-@dataclass(frozen=True)
-class Port:
-    """An input or output: its name in the model, and its type."""
-
-    name: str
-    tensor: Tensor
-
-
-@dataclass(frozen=True)
-class KernelEntry:
-    """A kernel of the library; ``source`` is "record" or "default", ``count`` its calls.
-
-    ``record`` is the hash of the tuning record that the schedule came from.
-    """
-
-    workload: Workload
-    schedule: Schedule
-    source: str
-    count: int
-    record: str | None = None
-    placement: Placement = DENSE
-
-
-@dataclass(frozen=True)
-class Step:
-    """A call: the index of its kernel, and the model's nodes that it computes."""
-
-    kernel: int
-    source: str
 
 
 @dataclass(frozen=True)
@@ -66,8 +37,7 @@ class Manifest:
     """
 
     name: str
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
+    entries: tuple[EntryNote, ...]
     target: Target
     model_sha256: str | None
     versions: Mapping[str, str]
@@ -75,9 +45,23 @@ class Manifest:
     scratch_bytes: int
     weight_bytes: int
     kernels: tuple[KernelEntry, ...]
-    steps: tuple[Step, ...]
     files: Mapping[str, str]
     sample: SampleNote | None = None
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        """Of the first entry point."""
+        return self.entries[0].inputs
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        """Of the first entry point."""
+        return self.entries[0].outputs
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Of the first entry point, those of all its variants."""
+        return self.entries[0].steps
 
     @property
     def library(self) -> str:
@@ -100,8 +84,8 @@ class Manifest:
             "schema": SCHEMA,
             "schema_version": VERSION,
             "name": self.name,
-            "inputs": [_port_to_json(p) for p in self.inputs],
-            "outputs": [_port_to_json(p) for p in self.outputs],
+            "inputs": [port.to_json() for port in self.inputs],
+            "outputs": [port.to_json() for port in self.outputs],
             "target": self.target.to_json(),
             "features": list(self.target.features),
             "threads": self.target.threads,
@@ -113,8 +97,9 @@ class Manifest:
             "weight_bytes": self.weight_bytes,
             "files": dict(self.files),
             "sample": None if self.sample is None else self.sample.to_json(),
-            "kernels": [_kernel_to_json(k) for k in self.kernels],
-            "steps": [{"kernel": s.kernel, "source": s.source} for s in self.steps],
+            "kernels": [kernel.to_json() for kernel in self.kernels],
+            "steps": steps_to_json(self.steps),
+            "entries": [entry.to_json() for entry in self.entries],
         }
 
     @staticmethod
@@ -123,7 +108,7 @@ class Manifest:
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             raise ArtifactError(f"its schema is not '{SCHEMA}'")
         version = data.get("schema_version")
-        if type(version) is not int or version != VERSION:
+        if type(version) is not int or version not in _READ:
             raise ArtifactError(
                 f"its schema version is {version!s:.40}, this Luthier reads {VERSION}; build the "
                 "artifact again"
@@ -136,38 +121,15 @@ class Manifest:
             raise ArtifactError(f"malformed: {error!s:.200}; build it again") from error
 
 
-def _port_to_json(port: Port) -> dict[str, Any]:
-    tensor = port.tensor
-    return {
-        "name": port.name,
-        "dtype": tensor.dtype,
-        "shape": list(tensor.shape),
-        "bytes": tensor.nbytes,
-    }
-
-
-def _kernel_to_json(entry: KernelEntry) -> dict[str, Any]:
-    return {
-        "key": entry.workload.key,
-        "workload": entry.workload.to_json(),
-        "schedule": entry.schedule.to_json(),
-        "source": entry.source,
-        "record": entry.record,
-        "count": entry.count,
-        "placement": str(entry.placement),
-    }
-
-
 def _from_json(data: Mapping[str, Any]) -> Manifest:
-    kernels = each(_kernel_from_json, data["kernels"])
-    steps = each(lambda s: Step(whole(s["kernel"]), text(s["source"])), data["steps"])
-    if any(step.kernel >= len(kernels) for step in steps):
+    kernels = each(KernelEntry.from_json, data["kernels"])
+    entries = _entries(data)
+    if any(step.kernel >= len(kernels) for entry in entries for step in entry.steps):
         raise ValueError("a step names a kernel that is not there")
     sample = data.get("sample")
     return Manifest(
         name=matching("[a-z0-9_]{1,65}", data["name"]),
-        inputs=each(_port_from_json, data["inputs"]),
-        outputs=each(_port_from_json, data["outputs"]),
+        entries=entries,
         target=replace(Target.from_json(mapping(data["target"])), accuracy=_accuracy(data)),
         model_sha256=None if data["model_sha256"] is None else _digest(data["model_sha256"]),
         versions={text(k): text(v) for k, v in mapping(data["versions"]).items()},
@@ -175,35 +137,36 @@ def _from_json(data: Mapping[str, Any]) -> Manifest:
         scratch_bytes=whole(data["scratch_bytes"]),
         weight_bytes=whole(data["weight_bytes"]),
         kernels=kernels,
-        steps=steps,
         files={_file_name(k): _digest(v) for k, v in mapping(data["files"]).items()},
         sample=None if sample is None else SampleNote.from_json(mapping(sample)),
     )
 
 
+def _entries(data: Mapping[str, Any]) -> tuple[EntryNote, ...]:
+    if data["schema_version"] == VERSION:
+        entries = each(EntryNote.from_json, data["entries"])
+        if not entries or len({entry.name for entry in entries}) != len(entries):
+            raise ValueError("it has no entry points, or two of one name")
+        _check_first(data, entries[0].to_json(), entries[0].steps)
+        return entries
+    inputs, outputs = (
+        each(lambda port: Port.from_json(port, {}), data[kind]) for kind in ("inputs", "outputs")
+    )
+    variant = VariantNote((), each(step_from_json, data["steps"]))
+    return (EntryNote(_FIRST, (), inputs, outputs, (variant,)),)
+
+
+def _check_first(data: Mapping[str, Any], first: Mapping[str, Any], steps: Sequence[Step]) -> None:
+    """What stands outside of the entry points, for readers of one, is that of the first."""
+    said = {**first, "steps": steps_to_json(steps)}
+    for kind in ("inputs", "outputs", "steps"):
+        if json.dumps(data[kind]) != json.dumps(said[kind]):
+            raise ValueError(f"its {kind} are not those of its first entry point")
+
+
 def _accuracy(data: Mapping[str, Any]) -> str:
     """Of the build; older manifests do not say it."""
     return matching("|".join(ACCURACIES), data.get("accuracy", DEFAULT_ACCURACY))
-
-
-def _port_from_json(data: Any) -> Port:
-    shape = ",".join(map(str, each(whole, data["shape"])))
-    whole(data["bytes"])  # which follows from the type
-    return Port(text(data["name"]), Tensor.parse(f"{text(data['dtype'])}[{shape}]"))
-
-
-def _kernel_from_json(data: Any) -> KernelEntry:
-    workload, placement = mapping(data["workload"]), data.get("placement", "")
-    if "placement" not in data:  # older manifests say it after the tensors' types
-        workload = parse(_PITCH.sub("", json.dumps(workload)).encode())
-    return KernelEntry(
-        workload=Workload.from_json(workload),
-        schedule=Schedule.from_json(mapping(data["schedule"])),
-        source=matching("record|default", data["source"]),
-        count=whole(data["count"]),
-        record=None if data["record"] is None else matching("[0-9a-f]{16}", data["record"]),
-        placement=Placement.parse(matching(PLACEMENT, placement)),
-    )
 
 
 def _digest(value: Any) -> str:

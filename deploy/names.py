@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 
 from luthier.schedules.errors import printable
 
-from .reserved import is_reserved
+from .reserved import is_of_the_api, is_reserved
 
 _LONGEST = 64
 
@@ -23,6 +24,19 @@ def identifier(text: str) -> str:
         digest = hashlib.sha256(name.encode()).hexdigest()[:8]
         name = f"{name[: _LONGEST - 9].rstrip('_')}_{digest}"
     return f"{name}_" if is_reserved(name) else name
+
+
+def accessors(name: str, entries: Sequence[str]) -> dict[str, int]:
+    """The C functions that give a model, and which of its entry points each gives.
+
+    The first has the model's name alone; where there are several, each has one with its own, too.
+    What the C API is called gets an underscore.
+    """
+    named = {f"luthier_{name}": 0}
+    for e, entry in enumerate(entries if len(entries) > 1 else ()):
+        function = f"{name}_{entry}"
+        named[f"luthier_{function}{'_' if is_of_the_api(function) else ''}"] = e
+    return named
 
 
 def label(text: str) -> str:

@@ -6,11 +6,15 @@ import re
 
 # What follows ``luthier_`` in the C API and in the runtime.
 _API = re.compile(
-    r"check_model|copy|create|destroy|dtype|enter_float_mode|error|fail|float_mode|grain|"
-    r"granted_cores|input|instance|leave_float_mode|missing_feature|model|model_function|options|"
-    r"output|phase|phase_function|pool|pool_create|pool_destroy|profile|program|reference|reject|"
-    r"run|same_float_mode|set_float_mode|space|status|status_text|step|succeed|task|tensor|weights|"
-    r"workers_start|workers_stop|(runtime|kernel|atfork|move|fetch)_.*|atfork|luthier.*"
+    r"alternative|check_model|copy|copy_states|create|create_beside|destroy|dtype|enter_float_mode|error|fail|"
+    r"find_entry|float_mode|form|get_sizes|grain|granted_cores|input|input_shape|instance|"
+    r"instruction|leave_float_mode|loop|max|min|missing_feature|model|model_function|operation|"
+    r"options|output|output_shape|phase_function|place|pool|pool_create|pool_destroy|profile|program|"
+    r"read_state|reference|reject|reset|run|same_float_mode|set_float_mode|set_shapes|set_sizes|shape|size|slide|"
+    r"space|state|state_length|status|status_text|"
+    r"step|succeed|task|tensor|variant|weights|workers_start|workers_stop|"
+    r"write_state|"
+    r"(runtime|kernel|atfork|move|fetch)_.*|atfork|luthier.*"
 )
 
 # ``<name>.h`` would be found instead of these: of C and C++, POSIX, glibc, musl, gcc and clang.
@@ -45,5 +49,10 @@ def is_reserved(name: str) -> bool:
         name in _HEADERS
         or name in _LIBRARIES
         or _INTRINSICS.fullmatch(name) is not None
-        or _API.fullmatch(name) is not None
+        or is_of_the_api(name)
     )
+
+
+def is_of_the_api(name: str) -> bool:
+    """Whether ``luthier_<name>`` is something of the C API or the runtime."""
+    return _API.fullmatch(name) is not None

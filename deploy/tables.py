@@ -1,66 +1,47 @@
-"""Writes the model as constant C tables; ``runtime/program.h`` says what they mean."""
+"""Writes the library's tables in C; ``runtime/program.h`` says what they mean."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 
-from luthier.frontend.program import Program
-from luthier.schedules import Kernel, Tensor
+from luthier.schedules.ir.symbol import Symbol
 
-from .names import c_string, label
-from .plan import Plan, Reference
-from .straight_line import straight_line
+from .entries import Port
+from .instructions import Reference
+from .layout import Entry, Tables, Variant, alternatives, kernel_symbol, kernel_symbols
+from .names import accessors, c_string, label
+from .numbers import VariantNumbers, numbers_of, settle_function
 
+__all__ = ["WEIGHTS_SOURCE", "emit", "exports", "kernel_symbol"]
 
-@dataclass(frozen=True)
-class Entry:
-    """An entry point: ``step_kernels[c]`` is the index of call ``c``'s kernel in the tables'."""
-
-    program: Program
-    step_kernels: Sequence[int]
-    plan: Plan
-
-    @property
-    def step_names(self) -> list[str]:
-        """A name for each call, for people."""
-        return [call.source or str(call.workload) for call in straight_line(self.program)]
+_LONGEST_RANGE = 80  # characters of one in a message
 
 
-@dataclass(frozen=True)
-class Tables:
-    """What the C tables say: entry points by name, over the same kernels and weights.
-
-    The runtime has an instance run one after the other, in one arena.
-    """
-
-    name: str
-    entries: Mapping[str, Entry]
-    kernels: Sequence[Kernel]
-    features: Sequence[str]
-    threads: int
-    weight_bytes: int
-
-    @property
-    def scratch_bytes(self) -> int:
-        """Bytes of scratch for each thread."""
-        return max((k.scratch for k in self.kernels), default=0)
-
-    @property
-    def entry(self) -> Entry:
-        """The one that the runtime runs; see ``check_runs``."""
-        (entry,) = self.entries.values()
-        return entry
-
-    @property
-    def arena_bytes(self) -> int:
-        """Bytes of the arena of an instance, which all entry points share."""
-        return max(entry.plan.arena_bytes for entry in self.entries.values())
+def emit(tables: Tables) -> str:
+    """The C source; raises ModelError where sizes are too large for its arithmetic."""
+    count = len(tables.entries)
+    parts = [
+        '#include "program.h"\n',
+        "extern const unsigned char luthier_weights[];\n",
+        f"static const luthier_model models[{count}];",
+        _array("luthier_model *const", "entries", (f"&models[{e}]" for e in range(count))),
+        _array("char *const", "features", map(c_string, tables.target.features)),
+        _array("char *const", "versions", (c_string(f"{n} {v}") for n, v in _sorted(tables))),
+        _kernels(tables),
+    ]
+    models = []
+    for e, (name, entry) in enumerate(tables.entries.items()):
+        parts.append(_entry(tables, f"e{e}", entry))
+        models.append(_model(tables, f"e{e}", name, entry))
+    parts.append(f"static const luthier_model models[{count}] = {{\n{''.join(models)}}};\n")
+    parts.append(_accessors(tables))
+    return "\n".join(parts)
 
 
-def kernel_symbol(index: int) -> str:
-    """The name of a kernel's functions, without the number of the phase."""
-    return f"luthier_kernel_{index}"
+def _sorted(tables: Tables) -> list[tuple[str, str]]:
+    return sorted(tables.versions.items())
 
 
 def _array(kind: str, name: str, rows: Iterable[str]) -> str:
@@ -71,133 +52,276 @@ def _array(kind: str, name: str, rows: Iterable[str]) -> str:
     return f"static const {kind} all_{name}[] = {{\n{body}}};\n"
 
 
-def _tensors(name: str, tensors: Sequence[tuple[str, Tensor]]) -> str:
-    shapes = "".join(
-        _array("int64_t", f"{name}_shape_{i}", map(str, tensor.shape))
-        for i, (_, tensor) in enumerate(tensors)
-    )
-    rows = (
-        f"{{{c_string(title)}, all_{name}_shape_{i}, {len(tensor.shape)}, "
-        f"LUTHIER_{tensor.dtype.upper()}, {tensor.nbytes}u}}"
-        for i, (title, tensor) in enumerate(tensors)
-    )
-    return shapes + _array("luthier_tensor", name, rows)
-
-
-def _phases(kernels: Sequence[Kernel]) -> str:
+def _kernels(tables: Tables) -> str:
     text = ""
-    for k, kernel in enumerate(kernels):
-        names = [f"{kernel_symbol(k)}_{p}" for p in range(len(kernel.phases))]
-        for symbol in names:
-            text += f"void {symbol}(void *const *, void *, int32_t, int32_t);\n"
-        rows = (f"{{{n}, {p.chunks}}}" for n, p in zip(names, kernel.phases, strict=True))
-        text += _array("luthier_phase", f"phases_{k}", rows)
+    for k, kernel in enumerate(tables.kernels):
+        rows = []
+        for a, symbol in enumerate(kernel_symbols(k, kernel)):
+            phases = len(alternatives(kernel)[a].kernel.phases)
+            functions = [f"{symbol}_{p}" for p in range(phases)]
+            for function in functions:
+                text += f"void {function}(void *const *, void *, int32_t, int32_t);\n"
+            text += _array("luthier_phase_function", f"phases_{k}_{a}", functions)
+            rows.append(f"{{all_phases_{k}_{a}, {phases}u}}")
+        text += _array("luthier_alternative", f"kernel_{k}", rows)
     return text
 
 
-def _steps(entry: Entry, kernels: Sequence[Kernel]) -> str:
-    rows, first = [], 0
-    for k, buffers in zip(entry.step_kernels, entry.plan.buffers, strict=True):
-        rows.append(f"{{all_phases_{k}, {len(kernels[k].phases)}u, {first}u}}")
-        first += len(buffers)
-    return _array("luthier_step", "steps", rows)
-
-
-def _reference(reference: Reference) -> str:
-    return f"{{{reference.at}u, {reference.offset}u, LUTHIER_IN_{reference.space}}}"
-
-
-def emit(tables: Tables) -> str:
-    """The C source."""
-    entry = tables.entry
-    program, plan = entry.program, entry.plan
-    references = [r for buffers in plan.buffers for r in buffers]
-    inputs = [(n, program.values[v]) for n, v in program.inputs]
-    outputs = [(n, program.values[v]) for n, v in program.outputs]
-    parts = [
-        '#include "program.h"\n',
-        "extern const unsigned char luthier_weights[];\n",
-        _tensors("inputs", inputs),
-        _tensors("outputs", outputs),
-        _array("char *const", "step_names", map(c_string, entry.step_names)),
-        _array("char *const", "input_labels", (c_string(label(n)) for n, _ in inputs)),
-        _array("char *const", "output_labels", (c_string(label(n)) for n, _ in outputs)),
-        _array("char *const", "features", map(c_string, tables.features)),
-        _phases(tables.kernels),
-        _steps(entry, tables.kernels),
-        _array(
-            "luthier_reference",
-            "references",
-            map(_reference, references),
-        ),
-        _array(
-            "luthier_copy",
-            "copies",
-            (f"{{{_reference(r)}, {k}}}" for r, k in plan.copies),
-        ),
-        _array("uint64_t", "input_places", (f"{p}u" for p in plan.input_places)),
-        _array("uint64_t", "output_places", (f"{p}u" for p in plan.output_places)),
-        _model(tables, len(references)),
-    ]
-    return "\n".join(parts)
-
-
-def _model(tables: Tables, references: int) -> str:
-    entry = tables.entry
-    program = entry.program
-    return f"""\
-static const luthier_program program = {{
-    .steps = all_steps,
-    .references = all_references,
-    .copies = all_copies,
-    .input_places = all_input_places,
-    .output_places = all_output_places,
-    .input_labels = all_input_labels,
-    .output_labels = all_output_labels,
+def _entry(tables: Tables, prefix: str, entry: Entry) -> str:
+    """What an entry point's model points to."""
+    names = [name for variant in entry.variants for name in variant.step_names]
+    ports = {"inputs": entry.inputs, "outputs": entry.outputs}
+    text = "".join(_tensors(f"{prefix}_{kind}", found) for kind, found in ports.items())
+    text += _array("char *const", f"{prefix}_step_names", map(c_string, names))
+    for kind, found in ports.items():
+        labels = (c_string(label(port.name)) for port in found)
+        text += _array("char *const", f"{prefix}_{kind}_labels", labels)
+    text += _sizes(f"{prefix}_sizes", entry.symbols)
+    places = (str(tables.names.index(symbol.name)) for symbol in entry.symbols)
+    text += _array("size_t", f"{prefix}_size_places", places)
+    ranges = (c_string(_range(symbol)) for symbol in entry.symbols)
+    text += _array("char *const", f"{prefix}_size_ranges", ranges)
+    text += _forms(prefix, entry) + _states(tables, prefix, entry)
+    rows, first_step, numbers = [], 0, []
+    for v, variant in enumerate(entry.variants):
+        numbers.append(numbers_of(variant, tables.kernels))
+        name = f"{prefix}_v{v}"
+        text += _variant(tables, name, variant, numbers[-1])
+        rows.append(_variant_row(name, variant, numbers[-1], first_step))
+        first_step += len(variant.step_kernels)
+    text += _array("luthier_variant", f"{prefix}_variants", rows)
+    return (
+        text
+        + f"""
+static const luthier_program {prefix}_program = {{
+    .variants = all_{prefix}_variants,
+    .forms = all_{prefix}_forms,
+    .size_places = all_{prefix}_size_places,
+    .size_ranges = all_{prefix}_size_ranges,
+    .input_labels = all_{prefix}_inputs_labels,
+    .output_labels = all_{prefix}_outputs_labels,
+    .state_labels = all_{prefix}_state_labels,
+    .states = all_{prefix}_places,
     .weights = luthier_weights,
-    .reference_count = {references},
-    .copy_count = {len(entry.plan.copies)},
+    .variant_count = {len(rows)},
+    .form_count = {len(entry.forms)},
+    .size_count = {len(entry.symbols)},
+    .first_more = {_first_more(entry)},
+    .state_bytes = {tables.states.nbytes}u,
+    .library_state_count = {len(tables.states.offsets)},
+    .library_size_count = {len(tables.names)},
+    .most_references = {max(len(n.references) for n in numbers)},
+    .most_loops = {max(variant.plan.loops for variant in entry.variants)},
+    .most_numbers = {max(n.length for n in numbers)},
 }};
-
-static const luthier_model model = {{
-    .abi = LUTHIER_ABI,
-    .threads = {tables.threads},
-    .name = {c_string(tables.name)},
-    .inputs = all_inputs,
-    .outputs = all_outputs,
-    .step_names = all_step_names,
-    .features = all_features,
-    .input_count = {len(program.inputs)},
-    .output_count = {len(program.outputs)},
-    .step_count = {len(program.steps)},
-    .feature_count = {len(tables.features)},
-    .weight_bytes = {tables.weight_bytes}u,
-    .arena_bytes = {tables.arena_bytes}u,
-    .scratch_bytes = {tables.scratch_bytes}u,
-    .create = luthier_runtime_create,
-    .destroy = luthier_runtime_destroy,
-    .run = luthier_runtime_run,
-    .status_text = luthier_runtime_status_text,
-    .pool_create = luthier_runtime_pool_create,
-    .pool_destroy = luthier_runtime_pool_destroy,
-    .program = &program,
-}};
-
-/* For dlopen, and for linking; in C the first name would clash with the type's. */
-__attribute__((visibility("default"))) const luthier_model *by_any_name(void)
-    __asm__("luthier_model");
-__attribute__((visibility("default"))) const luthier_model *luthier_{tables.name}(void);
-
-const luthier_model *by_any_name(void)
-{{
-    return &model;
-}}
-
-const luthier_model *luthier_{tables.name}(void)
-{{
-    return &model;
-}}
 """
+    )
+
+
+def _tensors(name: str, ports: Sequence[Port]) -> str:
+    text = ""
+    for i, port in enumerate(ports):
+        text += _array("int64_t", f"{name}_shape_{i}", map(str, port.tensor.shape))
+        text += _array("char *const", f"{name}_dims_{i}", map(c_string, port.shape_texts))
+    rows = (
+        f"{{{c_string(port.name)}, all_{name}_shape_{i}, {len(port.tensor.shape)}, "
+        f"LUTHIER_{port.tensor.dtype.upper()}, {port.tensor.nbytes}u, all_{name}_dims_{i}}}"
+        for i, port in enumerate(ports)
+    )
+    return text + _array("luthier_tensor", name, rows)
+
+
+def _sizes(name: str, symbols: Sequence[Symbol]) -> str:
+    text, rows = "", []
+    for i, symbol in enumerate(symbols):
+        text += _array("int64_t", f"{name}_exact_{i}", map(str, symbol.exact))
+        row = f"{c_string(symbol.name)}, {symbol.least}, {symbol.most}, all_{name}_exact_{i}"
+        rows.append(f"{{{row}, {len(symbol.exact)}}}")
+    return text + _array("luthier_size", name, rows)
+
+
+def _range(symbol: Symbol) -> str:
+    if not symbol.exact:
+        return f"in {symbol.least}..{symbol.most}"
+    text = f"one of {', '.join(map(str, symbol.exact))}"
+    return text if len(text) <= _LONGEST_RANGE else f"{text[: _LONGEST_RANGE - 3]}..."
+
+
+def _forms(prefix: str, entry: Entry) -> str:
+    text, rows = "", []
+    for i, form in enumerate(entry.forms):
+        text += _array("int64_t", f"{prefix}_terms_{i}", map(str, form.terms))
+        rows.append(f"{{{form.port}, {form.axis}, all_{prefix}_terms_{i}}}")
+    return text + _array("luthier_form", f"{prefix}_forms", rows)
+
+
+def _first_more(entry: Entry) -> int:
+    """The number that says how much is appended to the first state."""
+    return sum(1 + len(port.tensor.shape) for port in (*entry.inputs, *entry.outputs))
+
+
+def _states(tables: Tables, prefix: str, entry: Entry) -> str:
+    text, rows, places = "", [], []
+    names = [symbol.name for symbol in entry.symbols]
+    for i, state in enumerate(entry.states):
+        tensor, axis = state.tensor, state.axis
+        text += _array("int64_t", f"{prefix}_state_shape_{i}", map(str, tensor.shape))
+        rows.append(
+            f"{{{c_string(state.name)}, {c_string(state.becomes)}, all_{prefix}_state_shape_{i}, "
+            f"{len(tensor.shape)}, {-1 if axis is None else axis}, "
+            f"LUTHIER_{tensor.dtype.upper()}, {tensor.nbytes}u}}"
+        )
+        count = 1 if axis is None else math.prod(tensor.shape[:axis])
+        room = tensor.nbytes // count
+        unit = room if axis is None else room // tensor.shape[axis]
+        size = "SIZE_MAX" if axis is None else names.index(state.length)
+        where, index = tables.states.offsets[state.name], tables.states.index(state.name)
+        places.append(f"{{{where}u, {count}u, {room}u, {unit}u, {index}, {size}}}")
+    text += _array("luthier_state", f"{prefix}_states", rows)
+    labels = (c_string(label(state.name)) for state in entry.states)
+    text += _array("char *const", f"{prefix}_state_labels", labels)
+    return text + _array("luthier_place", f"{prefix}_places", places)
+
+
+def _variant(tables: Tables, name: str, variant: Variant, numbers: VariantNumbers) -> str:
+    plan, symbols = variant.plan, {s.name: s for s in variant.program.symbols}
+    text = _sizes(f"{name}_box", variant.program.symbols)
+    constant = numbers.constant
+    text += _array("int64_t", f"{name}_numbers", map(str, constant or ()))
+    if constant is None:
+        text += settle_function(f"settle_{name}", numbers, tables.names, symbols)
+    steps = zip(variant.step_kernels, numbers.first_numbers, strict=True)
+    text += _array("luthier_step", f"{name}_steps", (f"{{all_kernel_{k}, {n}}}" for k, n in steps))
+    references = [_reference(r, i in numbers.varying) for i, r in enumerate(numbers.references)]
+    text += _array("luthier_reference", f"{name}_references", references)
+    moving = (str(i) for i, r in enumerate(numbers.references) if r.space in ("INPUT", "OUTPUT"))
+    text += _array("size_t", f"{name}_moving", moving)
+    slides = sorted((r.slide.loop, i) for i, r in enumerate(numbers.references) if r.slide)
+    loops = [loop for loop, _ in slides]
+    text += _array("luthier_instruction", f"{name}_instructions", _instructions(variant, numbers))
+    moves = (_slide(numbers.references[i], i) for _, i in slides)
+    text += _array("luthier_slide", f"{name}_slides", moves)
+    ranges = (f"{{{bisect_left(loops, i)}u, {loops.count(i)}u}}" for i in range(plan.loops))
+    text += _array("luthier_loop", f"{name}_loops", ranges)
+    copies = (f"{{{_reference(r, False)}, {k}}}" for r, k in plan.copies)
+    text += _array("luthier_copy", f"{name}_copies", copies)
+    text += _array("uint64_t", f"{name}_input_places", (f"{p}u" for p in plan.input_places))
+    return text + _array("uint64_t", f"{name}_output_places", (f"{p}u" for p in plan.output_places))
+
+
+def _instructions(variant: Variant, numbers: VariantNumbers) -> list[str]:
+    rows, operand = [], numbers.first_operand
+    for each in variant.plan.instructions:
+        buffers = []
+        for reference in each.references:
+            buffers.append("LUTHIER_NONE" if reference is None else f"{operand}u")
+            operand += reference is not None
+        first, second = (*buffers, "LUTHIER_NONE", "LUTHIER_NONE")[:2]
+        rows.append(
+            f"{{{each.nbytes}u, {each.index}u, {each.target}u, {first}, {second}, "
+            f"LUTHIER_{each.operation.value}}}"
+        )
+    return rows
+
+
+def _slide(reference: Reference, buffer: int) -> str:
+    slide = reference.slide
+    assert slide is not None
+    return f"{{{slide.stride}u, {slide.mask}u, {slide.ahead}u, {buffer}u}}"
+
+
+def _reference(reference: Reference, varies: bool) -> str:
+    where = f"{reference.at}u, {reference.offset}u"
+    return f"{{{where}, LUTHIER_IN_{reference.space}, {int(varies)}}}"
+
+
+def _variant_row(name: str, variant: Variant, numbers: VariantNumbers, first_step: int) -> str:
+    moving = sum(r.space in ("INPUT", "OUTPUT") for r in numbers.references)
+    settle = f"settle_{name}" if numbers.constant is None else "NULL"
+    return f"""{{
+        .box = all_{name}_box,
+        .numbers = all_{name}_numbers,
+        .settle = {settle},
+        .steps = all_{name}_steps,
+        .references = all_{name}_references,
+        .moving = all_{name}_moving,
+        .instructions = all_{name}_instructions,
+        .slides = all_{name}_slides,
+        .loops = all_{name}_loops,
+        .copies = all_{name}_copies,
+        .input_places = all_{name}_input_places,
+        .output_places = all_{name}_output_places,
+        .first_step = {first_step},
+        .step_count = {len(variant.step_kernels)},
+        .instruction_count = {len(variant.plan.instructions)},
+        .reference_count = {len(numbers.references)},
+        .moving_count = {moving},
+        .copy_count = {len(variant.plan.copies)},
+    }}"""
+
+
+def _model(tables: Tables, prefix: str, name: str, entry: Entry) -> str:
+    sha256 = "NULL" if tables.model_sha256 is None else c_string(tables.model_sha256)
+    return f"""    {{
+        .abi = LUTHIER_ABI,
+        .threads = {tables.target.threads},
+        .name = {c_string(tables.name)},
+        .inputs = all_{prefix}_inputs,
+        .outputs = all_{prefix}_outputs,
+        .step_names = all_{prefix}_step_names,
+        .features = all_features,
+        .sizes = all_{prefix}_sizes,
+        .input_count = {len(entry.inputs)},
+        .output_count = {len(entry.outputs)},
+        .step_count = {sum(len(v.step_kernels) for v in entry.variants)},
+        .feature_count = {len(tables.target.features)},
+        .size_count = {len(entry.symbols) - entry.lengths},
+        .weight_bytes = {tables.weight_bytes}u,
+        .arena_bytes = {tables.arena_bytes}u,
+        .scratch_bytes = {tables.scratch_bytes}u,
+        .create = luthier_runtime_create,
+        .destroy = luthier_runtime_destroy,
+        .run = luthier_runtime_run,
+        .status_text = luthier_runtime_status_text,
+        .pool_create = luthier_runtime_pool_create,
+        .pool_destroy = luthier_runtime_pool_destroy,
+        .create_beside = luthier_runtime_create_beside,
+        .set_sizes = luthier_runtime_set_sizes,
+        .set_shapes = luthier_runtime_set_shapes,
+        .get_sizes = luthier_runtime_get_sizes,
+        .input_shape = luthier_runtime_input_shape,
+        .output_shape = luthier_runtime_output_shape,
+        .entry = {c_string(name)},
+        .entries = all_entries,
+        .entry_count = {len(tables.entries)},
+        .luthier = {c_string(tables.versions.get("luthier", ""))},
+        .model_sha256 = {sha256},
+        .level = {c_string(tables.target.level)},
+        .accuracy = {c_string(tables.target.accuracy)},
+        .versions = all_versions,
+        .version_count = {len(tables.versions)},
+        .states = all_{prefix}_states,
+        .state_count = {len(entry.states)},
+        .reset = luthier_runtime_reset,
+        .state_length = luthier_runtime_state_length,
+        .read_state = luthier_runtime_read_state,
+        .write_state = luthier_runtime_write_state,
+        .copy_states = luthier_runtime_copy_states,
+        .program = &{prefix}_program,
+    }},
+"""
+
+
+def _accessors(tables: Tables) -> str:
+    """For dlopen, and for linking; in C the first name would clash with the type's."""
+    visible = '__attribute__((visibility("default"))) const luthier_model'
+    text = f'{visible} *by_any_name(void)\n    __asm__("luthier_model");\n'
+    names = accessors(tables.name, list(tables.entries))
+    for function in names:
+        text += f"{visible} *{function}(void);\n"
+    for function, e in {"by_any_name": 0, **names}.items():
+        text += f"\nconst luthier_model *{function}(void)\n{{\n    return &models[{e}];\n}}\n"
+    return text
 
 
 WEIGHTS_SOURCE = """\
@@ -211,4 +335,8 @@ luthier_weights:
     .section .note.GNU-stack,"",@progbits
 """
 
-EXPORTS = "{{ global: luthier_model; luthier_{name}; local: *; }};\n"
+
+def exports(tables: Tables) -> str:
+    """The linker's version script: what the library shows of itself."""
+    shown = ["luthier_model", *accessors(tables.name, list(tables.entries))]
+    return f"{{ global: {' '.join(f'{name};' for name in shown)} local: *; }};\n"

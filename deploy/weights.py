@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from luthier.frontend.program import Program
+from luthier.frontend.program import Branch, Loop, Program
+from luthier.frontend.program.steps import walk
 from luthier.schedules import ALIGNMENT, Kernel, ModelError
+from luthier.schedules.ir.kernel import OpenKernel
 
-from .plan import WeightPlaces
-from .straight_line import straight_line
+from .flow import WeightPlaces
 
 # Code reaches weights by 32-bit offsets (the x86-64 psABI's small model).
 MOST_BYTES = 2**31 - 2**26
@@ -47,21 +48,40 @@ class WeightPool:
         return offset
 
 
-def write_weights(program: Program, kernels: Sequence[Kernel], pool: WeightPool) -> WeightPlaces:
+def write_weights(
+    program: Program, kernels: Sequence[Kernel | OpenKernel], pool: WeightPool
+) -> WeightPlaces:
     """Pack all constants into ``pool``; ``kernels[c]`` computes call ``c``. Raises ModelError."""
     arguments = {}
-    for c, (call, kernel) in enumerate(zip(straight_line(program), kernels, strict=True)):
+    for c, (call, kernel) in enumerate(zip(program.calls, kernels, strict=True)):
         for i, value in enumerate(call.args):
             array = _constant(program, value)
             if array is not None:
-                packed = kernel.pack(i, array) if kernel.workload.constants[i] else array
+                packed = kernel.pack(i, array) if call.workload.constants[i] else array
                 arguments[c, i] = pool.add(packed)
+    values = {}
+    for value in _raw(program):
+        array = _constant(program, value)
+        if array is not None:
+            values[program.base(value)] = pool.add(array)
     outputs = {}
     for k, (_, value) in enumerate(program.outputs):
         array = _constant(program, value)
         if array is not None:
             outputs[k] = pool.add(array)
-    return WeightPlaces(arguments, outputs)
+    return WeightPlaces(arguments, outputs, values)
+
+
+def _raw(program: Program) -> Iterator[int]:
+    """What loops and branches read themselves, and what states become."""
+    yield from (state.after for state in program.states)
+    for step in walk(program.region):
+        if isinstance(step, Loop):
+            yield from (*step.controls.values(), *step.carried)
+        elif isinstance(step, Branch):
+            yield step.condition
+        for region in step.regions:
+            yield from region.results
 
 
 def _constant(program: Program, value: int) -> NDArray[Any] | None:

@@ -1,7 +1,22 @@
 """Models in: ONNX to programs of fused workloads."""
 
-from .import_model import import_graph, import_model
+from .import_model import import_entries, import_entry, import_graph, import_model
+from .onnx.open_shapes import Shapes
 from .onnx.read import ReadModel, read_model
-from .program import Call, Library, Program
+from .program import Call, Entry, Library, Program
+from .states.pairs import StateNames
 
-__all__ = ["Call", "Library", "Program", "ReadModel", "import_graph", "import_model", "read_model"]
+__all__ = [
+    "Call",
+    "Entry",
+    "Library",
+    "Program",
+    "ReadModel",
+    "Shapes",
+    "StateNames",
+    "import_entries",
+    "import_entry",
+    "import_graph",
+    "import_model",
+    "read_model",
+]

@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import onnx
 
-from luthier.schedules import ScheduleError, Target, UnsupportedOperator
+from luthier.schedules import (
+    LuthierError,
+    ModelError,
+    ScheduleError,
+    Target,
+    Tensor,
+    UnsupportedOperator,
+)
+from luthier.schedules.ir.size import Sizes
 from luthier.schedules.templates.registry import spaces
 
+from .control.stages import has_control
+from .control.whole import import_regions
 from .dump import Dump
-from .graph import Graph
+from .graph import Array, Graph
 from .lowering.join_depthwise import join_depthwise
 from .lowering.lower import lower
 from .onnx.declared import check_outputs
 from .onnx.importer import to_graph
-from .onnx.read import ReadModel, Shapes, read_model
+from .onnx.open_shapes import Shapes
+from .onnx.read import ReadModel, read_model
+from .onnx.sized import with_constants
 from .onnx.strip_weights import strip_weights
-from .passes import PASSES
-from .program import Program
+from .passes import OPEN_PASSES, PASSES, Pass
+from .program import Entry, Program
+from .program.library import RUN
+from .sizes.variants import Variants
+from .states.growth import Growth, empty_pasts, growths, with_capacities
+from .states.growth import grown as grown_graph
+from .states.kept import kept
 
 Watch = Callable[[str, Graph], None]
 
@@ -28,17 +46,29 @@ def import_graph(
     model: str | os.PathLike[str] | onnx.ModelProto | ReadModel,
     shapes: Shapes | None = None,
     watch: Watch = lambda name, graph: None,
+    passes: Sequence[Pass] | None = None,
 ) -> Graph:
-    """The model's graph after all passes; raises as ``import_model`` does.
+    """The graph of a model without control flow, after all passes; raises as ``import_model`` does.
 
     ``watch`` is given the name of what was done, the import and each pass, and the graph after it.
     """
-    read = read_model(model, shapes).proto
-    light, weights = strip_weights(read)
-    graph = to_graph(light, weights)
-    check_outputs(read, light, graph)
+    return _straight_graph(_fixed(read_model(model, shapes)).proto, {}, watch, passes or PASSES)
+
+
+def _straight_graph(
+    model: onnx.ModelProto,
+    given: Mapping[str, Array],
+    watch: Watch,
+    passes: Sequence[Pass],
+    grows: Sequence[Growth] = (),
+) -> Graph:
+    """The graph of a model that was read; those of its inputs that are ``given`` are constants."""
+    light, weights = strip_weights(model)
+    graph = to_graph(light, {**weights, **given})
+    check_outputs(model, light, graph)
+    graph = grown_graph(graph, grows)
     watch("import", graph)
-    for each in PASSES:
+    for each in passes:
         graph = each.rewrite(graph)
         watch(each.name, graph)
     return graph
@@ -48,16 +78,138 @@ def import_model(
     model: str | os.PathLike[str] | onnx.ModelProto | ReadModel,
     target: Target,
     shapes: Shapes | None = None,
+    passes: Sequence[Pass] | None = None,
 ) -> Program:
     """The program of a model: fused workloads in execution order.
 
-    ``shapes`` gives the sizes (elements per dimension, by input name) that the model leaves open.
-    Raises ModelError where the model cannot be read, UnsupportedOperator where it uses what Luthier
-    cannot compile, and UsageError where LUTHIER_DUMP names no folder that can be written.
+    ``shapes`` gives the sizes (elements per dimension, by input name, or by the names of sizes)
+    that the model leaves open. Raises ModelError where the model cannot be read,
+    UnsupportedOperator where it uses what Luthier cannot compile, and UsageError where
+    LUTHIER_DUMP names no folder that can be written.
+    """
+    return _program(_fixed(read_model(model, shapes)).proto, {}, target, passes or PASSES)
+
+
+def import_entry(
+    model: str | os.PathLike[str] | onnx.ModelProto | ReadModel,
+    target: Target,
+    shapes: Shapes | None = None,
+) -> Entry:
+    """What runs a model at all sizes that ``shapes`` says it may have; raises as ``import_model``.
+
+    Where none is open that is the model's one program.
+    """
+    return import_entries({RUN: read_model(model, shapes)}, target)[RUN]
+
+
+def import_entries(models: Mapping[str, ReadModel], target: Target) -> dict[str, Entry]:
+    """The same of models that become entry points of one library, by name.
+
+    States of one name are one, with room for what any of the models needs; raises ModelError where
+    their types differ.
+    """
+    grown: dict[str, tuple[Growth, ...]] = {}
+    capacities: dict[str, int] = {}
+    for name, read in models.items():
+        found = _growths(read, capacities)
+        capacities |= {growth.name: growth.capacity for growth in found}
+        grown[name] = found
+    entries = {}
+    for name, read in models.items():
+        found = tuple(replace(g, capacity=capacities[g.name]) for g in grown[name])
+        entries[name] = kept(_entry(read, target, found), read.states, found)
+    _check_states(entries)
+    return entries
+
+
+def _growths(read: ReadModel, known: Mapping[str, int]) -> tuple[Growth, ...]:
+    """The states of a model that grow, with the room that they need."""
+    found, opened = growths(read.states, read.open), read.open
+    if not found or opened is None:
+        return ()
+    model = read.sized.at(opened.at(opened.largest))
+    if has_control(model):
+        raise UnsupportedOperator(
+            f"the state '{found[0].name}' grows in a model with control flow that is decided at "
+            "run time, which is not supported"
+        )
+    model = with_constants(model, empty_pasts(model, found))
+    graph = _straight_graph(model, read.sized.weights, lambda name, graph: None, ())
+    return with_capacities(found, graph, opened.at(opened.largest), known)
+
+
+def _check_states(entries: Mapping[str, Entry]) -> None:
+    types: dict[str, Tensor] = {}
+    for name, entry in entries.items():
+        program = entry.variants[0]
+        for state in program.states:
+            tensor = program.values[state.before]
+            other = types.setdefault(state.name, tensor)
+            if other != tensor:
+                raise ModelError(
+                    f"the state '{state.name}' is {tensor} in the entry point '{name}' and {other} "
+                    "in another; states of one name are one"
+                )
+
+
+def _entry(read: ReadModel, target: Target, found: Sequence[Growth]) -> Entry:
+    """What runs a model whose states are inputs and outputs yet."""
+    opened = read.open
+    if opened is None:
+        return Entry.of(import_model(read, target))
+    sized = read.sized
+
+    def import_at(sizes: Sizes, dense: bool) -> Program:
+        model = sized.at(opened.at(sizes))
+        model = with_constants(model, empty_pasts(model, found))
+        try:
+            return _program(model, sized.weights, target, OPEN_PASSES, dense=dense, grows=found)
+        except LuthierError as error:
+            at = ", ".join(f"{name}={size}" for name, size in sizes.items())
+            error.args = (f"for {at}: {error}", *error.args[1:])
+            raise
+
+    key = target, tuple((growth.name, growth.capacity) for growth in found)
+    if key not in sized.entries:
+        programs = Variants(opened.symbols, import_at).programs()
+        sized.entries[key] = Entry(opened.symbols, programs)
+        dump = Dump()
+        for program in programs:
+            dump("variant", program)
+    return sized.entries[key]
+
+
+def _fixed(read: ReadModel) -> ReadModel:
+    if read.open is not None:
+        ranges = ", ".join(map(str, read.open.symbols))
+        raise ModelError(f"one program is for fixed sizes, and these are open: {ranges}")
+    return read
+
+
+def _program(
+    model: onnx.ModelProto,
+    given: Mapping[str, Array],
+    target: Target,
+    passes: Sequence[Pass],
+    *,
+    dense: bool = False,
+    grows: Sequence[Growth] = (),
+) -> Program:
+    """Of a model with fixed sizes, whose inputs that are ``given`` are constants.
+
+    Rows of ``dense`` programs' tensors follow one another. Of states that grow, inputs are all the
+    room, and outputs what is appended.
     """
     dump = Dump()
-    graph = import_graph(model, shapes, dump)
-    program = join_depthwise(lower(graph), target)
+
+    def straight(part: onnx.ModelProto, known: Mapping[str, Array]) -> Program:
+        graph = _straight_graph(part, known, dump, passes, grows)
+        return join_depthwise(lower(graph, dense=dense), target)
+
+    if has_control(model):
+        program = import_regions(with_constants(model, given), straight)
+    else:
+        program = straight(model, given)
     dump("program", program)
     for call in {call.workload: call for call in program.calls}.values():
         try:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from .building.build import BuildReport, build, tune_and_build
     from .building.check import CheckReport, check
+    from .building.points import EntryPoint
     from .machine.bench import BenchReport, bench
     from .machine.doctor import Finding, doctor
     from .machine.target import Machine, target
@@ -45,6 +46,7 @@ __all__ = [
     "BenchReport",
     "BuildReport",
     "CheckReport",
+    "EntryPoint",
     "Finding",
     "InputError",
     "KernelExplanation",
@@ -75,6 +77,7 @@ __getattr__ = late_names(
     {
         "luthier.building.build": ("BuildReport", "build", "tune_and_build"),
         "luthier.building.check": ("CheckReport", "check"),
+        "luthier.building.points": ("EntryPoint",),
         "luthier.deploy": ("Artifact", "load"),
         "luthier.machine.bench": ("BenchReport", "bench"),
         "luthier.machine.doctor": ("Finding", "doctor"),

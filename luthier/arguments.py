@@ -26,6 +26,7 @@ _MOST_SIZE = 2**31 - 1
 _MOST_SEED = 2**63 - 1
 _YEAR = 525_600.0  # minutes
 
+AUTO = "auto"  # the one in luthier.frontend.states, which would import onnx here
 Check = Callable[[str, Any], Any]
 
 
@@ -53,6 +54,37 @@ def validated(function: Callable[P, T]) -> Callable[P, T]:
             raise LuthierError(f"{where}{error.strerror or error}") from error
 
     return checked
+
+
+def _models(name: str, value: Any) -> Any:
+    """A model, or several by the names of entry points."""
+    if not isinstance(value, Mapping):
+        return _model(name, value)
+    return {text(f"each name in {name}", key): _point(key, value[key]) for key in value}
+
+
+def _point(key: str, value: Any) -> Any:
+    from .building.points import EntryPoint  # noqa: PLC0415 - imports onnx
+
+    what = f"the entry point {key!r}"
+    point = value if isinstance(value, EntryPoint) else EntryPoint(value)
+    return EntryPoint(
+        _model(what, point.model),
+        None if point.shapes is None else _shapes(f"the shapes of {what}", point.shapes),
+        None if point.values is None else _values(f"the values of {what}", point.values),
+        None if point.outputs is None else _names(f"the outputs of {what}", point.outputs),
+        None if point.state is None else _state(f"the state of {what}", point.state),
+    )
+
+
+def _state(name: str, value: Any) -> Any:
+    if isinstance(value, str) and value == AUTO:
+        return value
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{name} must be {AUTO!r}, or a mapping of names, not {shown(value)}")
+    return {
+        text(f"each input in {name}", k): text(f"each output in {name}", value[k]) for k in value
+    }
 
 
 def _model(name: str, value: Any) -> Any:
@@ -85,19 +117,42 @@ def _target(name: str, value: Any) -> Any:
     return value
 
 
-def _shapes(name: str, value: Any) -> dict[str, tuple[int, ...]]:
+def _shapes(name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise UsageError(f"{name} must be a mapping of names to sizes, not {shown(value)}")
     return {text(f"each name in {name}", key): _sizes(key, value[key]) for key in value}
 
 
-def _sizes(key: str, value: Any) -> tuple[int, ...]:
+def _sizes(key: str, value: Any) -> Any:
+    """Dimensions, as numbers or names; a size's range, or the one that it has."""
     what = f"the shape of '{key}'"
-    if isinstance(value, str | bytes | Mapping) or not _is_sequence(value):
+    if isinstance(value, range) or (isinstance(value, str) and ".." in value):
+        return value
+    if isinstance(value, str | bytes | Mapping | bool | float) or value is None:
         raise UsageError(
-            f"{what} must be whole numbers such as (1, 3, 224, 224), not {shown(value)}"
+            f"{what} must be whole numbers such as (1, 3, 224, 224), or sizes such as "
+            f"range(1, 513), not {shown(value)}"
         )
-    return tuple(integer(f"each size in {what}", size, -_MOST_SIZE, _MOST_SIZE) for size in value)
+    if not _is_sequence(value):
+        return integer(what, value, -_MOST_SIZE, _MOST_SIZE)
+    each = f"each size in {what}"
+    return tuple(
+        size if isinstance(size, str) else integer(each, size, -_MOST_SIZE, _MOST_SIZE)
+        for size in value
+    )
+
+
+def _at(name: str, value: Any) -> dict[str, tuple[int, ...]]:
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{name} must be a mapping of names to sizes, not {shown(value)}")
+    found = {}
+    for key in value:
+        some = value[key] if _is_sequence(value[key]) else (value[key],)
+        what = f"each size of '{text(f'each name in {name}', key)}'"
+        if isinstance(some, str | bytes) or not len(some):
+            raise UsageError(f"{what} must be a whole number, not {shown(value[key])}")
+        found[key] = tuple(integer(what, size, 1, _MOST_SIZE) for size in some)
+    return found
 
 
 def _is_sequence(value: Any) -> bool:
@@ -148,8 +203,10 @@ _CHECKS: dict[str, Check] = {
     "target": _target,
     "name": text,
     "shapes": _shapes,
+    "at": _at,
     "values": _values,
     "outputs": _names,
+    "state": _state,
     "inputs": _mapping,
     "on_progress": _callback,
     "threads": _whole(1, MAX_THREADS),
@@ -164,5 +221,7 @@ _CHECKS: dict[str, Check] = {
 
 
 def _check(function: str, name: str) -> Check:
-    """``target`` calls ``name`` what the others call ``target``."""
+    """``target`` calls ``name`` what the others call ``target``; ``build`` takes several models."""
+    if (function, name) == ("build", "model"):
+        return _models
     return _target if (function, name) == ("target", "name") else _CHECKS[name]

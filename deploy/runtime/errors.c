@@ -9,7 +9,7 @@ static const char *const texts[LUTHIER_STATUS_COUNT] = {
     [LUTHIER_OK] = "success",
     [LUTHIER_NULL_POINTER] = "null pointer",
     [LUTHIER_WRONG_ABI] = "header and library come from different versions",
-    [LUTHIER_WRONG_COUNT] = "wrong number of tensors",
+    [LUTHIER_WRONG_COUNT] = "wrong number of tensors or sizes",
     [LUTHIER_WRONG_TYPE] = "wrong element type",
     [LUTHIER_WRONG_SIZE] = "wrong input size",
     [LUTHIER_TOO_SMALL] = "output buffer too small",
@@ -19,6 +19,10 @@ static const char *const texts[LUTHIER_STATUS_COUNT] = {
     [LUTHIER_POOL_FAILED] = "cannot start the threads",
     [LUTHIER_CPU_TOO_OLD] = "this CPU lacks a feature that the model was built for",
     [LUTHIER_OUT_OF_MEMORY] = "out of memory",
+    [LUTHIER_BAD_SIZE] = "impossible size",
+    [LUTHIER_BAD_SHAPE] = "impossible shape",
+    [LUTHIER_WRONG_LIBRARY] = "an instance of another library",
+    [LUTHIER_BAD_STATE] = "a state is full, or has not the length that is needed",
 };
 
 const char *luthier_runtime_status_text(luthier_status status)

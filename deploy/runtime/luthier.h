@@ -15,7 +15,11 @@
  * be run from several threads, which take turns; for runs at the same time use an instance each.
  * After `luthier_create` a run allocates nothing. Runs compute in IEEE 754's default mode and leave
  * the caller's floating-point mode as it was. A forked child may use and destroy what it inherits:
- * there, runs do all the work on the calling thread. A stack of 16 KiB is enough for all of this. */
+ * there, runs do all the work on the calling thread. A stack of 16 KiB is enough for all of this.
+ *
+ * A model may leave sizes open: `model->sizes` says which, and in what ranges. An instance has sizes
+ * of the moment, at first the largest. `luthier_set_sizes` or `luthier_set_shapes` change them, and
+ * allocate nothing; runs then take and give tensors of the new shapes. */
 #ifndef LUTHIER_H
 #define LUTHIER_H
 
@@ -28,7 +32,7 @@
 extern "C" {
 #endif
 
-#define LUTHIER_ABI 1u
+#define LUTHIER_ABI 2u
 
 typedef enum luthier_status {
     LUTHIER_OK = 0,
@@ -44,6 +48,10 @@ typedef enum luthier_status {
     LUTHIER_POOL_FAILED,   /* the system would not start the pool's threads */
     LUTHIER_CPU_TOO_OLD,   /* the CPU lacks a feature that the model was built for */
     LUTHIER_OUT_OF_MEMORY,
+    LUTHIER_BAD_SIZE,      /* a size is outside its range, or nothing is built for the sizes */
+    LUTHIER_BAD_SHAPE,     /* an input cannot have a shape, or not beside the other inputs' */
+    LUTHIER_WRONG_LIBRARY, /* an instance is of a model of another library */
+    LUTHIER_BAD_STATE,     /* a state is full, or has not the length that is needed */
     LUTHIER_STATUS_COUNT
 } luthier_status;
 
@@ -67,14 +75,44 @@ typedef enum luthier_dtype {
     LUTHIER_FLOAT64
 } luthier_dtype;
 
-/* An input or output of a model: dense, row-major. */
+/* An input or output of a model: dense, row-major. `dims` has each number of the shape as a text
+ * over the model's sizes, such as "12", "tokens" or "past+1"; "?" where it has none. */
 typedef struct luthier_tensor {
-    const char *name; /* UTF-8, as in the model */
-    const int64_t *shape;
+    const char *name;     /* UTF-8, as in the model */
+    const int64_t *shape; /* the largest; `luthier_input_shape` gives that of the moment */
     int32_t rank;
     luthier_dtype dtype;
-    size_t bytes;
+    size_t bytes; /* the most */
+    const char *const *dims;
 } luthier_tensor;
+
+/* A size that a model leaves open: `least` to `most`, or one of `exact` where these are given. */
+typedef struct luthier_size {
+    const char *name;
+    int64_t least;
+    int64_t most;
+    const int64_t *exact; /* in rising order, or null */
+    size_t exact_count;
+} luthier_size;
+
+/* What an instance keeps from run to run: what the model takes as the input `name` is what it gave as
+ * the output `becomes` in the run before. At first it is zero. One that grows holds as much along
+ * `axis` as runs have appended, at first nothing. */
+typedef struct luthier_state {
+    const char *name;
+    const char *becomes;
+    const int64_t *shape; /* of the most that it may hold */
+    int32_t rank;
+    int32_t axis; /* along which it grows; -1 where it does not */
+    luthier_dtype dtype;
+    size_t bytes; /* the most */
+} luthier_state;
+
+/* The shape of an input: luthier_shape shape = {(int64_t[]){7, 768}, 2} */
+typedef struct luthier_shape {
+    const int64_t *sizes;
+    int32_t rank;
+} luthier_shape;
 
 /* `bytes` is the size of the buffer. Any alignment will do; 64 bytes save a copy. An input may
  * overlap an output. `data` may be null only where the tensor has no elements. */
@@ -112,10 +150,12 @@ struct luthier_model {
     const luthier_tensor *outputs;
     const char *const *step_names; /* what `luthier_profile` times */
     const char *const *features;   /* CPU features needed, in Linux's names */
+    const luthier_size *sizes;     /* that are open */
     size_t input_count;
     size_t output_count;
     size_t step_count;
     size_t feature_count;
+    size_t size_count;
     size_t weight_bytes;
     size_t arena_bytes;   /* of each instance */
     size_t scratch_bytes; /* of each instance, for each thread */
@@ -129,6 +169,42 @@ struct luthier_model {
     const char *(*status_text)(luthier_status status);
     luthier_status (*pool_create)(int32_t threads, luthier_pool **pool, luthier_error *error);
     void (*pool_destroy)(luthier_pool *pool);
+
+    luthier_status (*create_beside)(const luthier_model *model, luthier_instance *other,
+                                    luthier_instance **instance, luthier_error *error);
+    luthier_status (*set_sizes)(luthier_instance *instance, const int64_t *sizes, size_t count,
+                                luthier_error *error);
+    luthier_status (*set_shapes)(luthier_instance *instance, const luthier_shape *shapes,
+                                 size_t count, luthier_error *error);
+    luthier_status (*get_sizes)(luthier_instance *instance, int64_t *sizes, size_t count,
+                                luthier_error *error);
+    luthier_status (*input_shape)(luthier_instance *instance, size_t input, int64_t *shape,
+                                  int32_t rank, size_t *bytes, luthier_error *error);
+    luthier_status (*output_shape)(luthier_instance *instance, size_t output, int64_t *shape,
+                                   int32_t rank, size_t *bytes, luthier_error *error);
+
+    const char *entry;                   /* which of the library's entry points this is */
+    const luthier_model *const *entries; /* all of them */
+    size_t entry_count;
+
+    const char *luthier;         /* the version that built it */
+    const char *model_sha256;    /* of the model's file; null where it was built from none */
+    const char *level;           /* what it was built for: "x86-64-v3" */
+    const char *accuracy;        /* "strict", "balanced" or "standard" */
+    const char *const *versions; /* of what built it, such as "tvm 0.27.0" */
+    size_t version_count;
+
+    const luthier_state *states;
+    size_t state_count;
+    luthier_status (*reset)(luthier_instance *instance, luthier_error *error);
+    luthier_status (*state_length)(luthier_instance *instance, size_t state, int64_t *length,
+                                   luthier_error *error);
+    luthier_status (*read_state)(luthier_instance *instance, size_t state, void *data,
+                                 size_t bytes, luthier_error *error);
+    luthier_status (*write_state)(luthier_instance *instance, size_t state, const void *data,
+                                  size_t bytes, int64_t length, luthier_error *error);
+    luthier_status (*copy_states)(luthier_instance *instance, luthier_instance *other,
+                                  luthier_error *error);
 
     const void *program; /* the library's own */
 };
@@ -169,7 +245,20 @@ static inline luthier_status luthier_create(const luthier_model *model,
     return status == LUTHIER_OK ? model->create(model, options, instance, error) : status;
 }
 
-/* Frees an instance, and the pool if it is its own; no run may be under way. Null is ignored. */
+/* Makes an instance of any entry point of the library beside another: it runs on the same pool and
+ * in the same memory, so that runs of the two take turns, and has sizes of its own. States of one
+ * name are the same for both. Either may be destroyed first. */
+static inline luthier_status luthier_create_beside(const luthier_model *model,
+                                                   luthier_instance *other,
+                                                   luthier_instance **instance,
+                                                   luthier_error *error)
+{
+    luthier_status status = luthier_check_model(model, error);
+    return status == LUTHIER_OK ? model->create_beside(model, other, instance, error) : status;
+}
+
+/* Frees an instance, and, if they are its own, its pool and memory after the last instance that was
+ * made beside it; no run of it may be under way. Null is ignored. */
 static inline void luthier_destroy(luthier_instance *instance)
 {
     if (instance != NULL)
@@ -186,7 +275,8 @@ static inline luthier_status luthier_run(luthier_instance *instance, const luthi
     return instance->model->run(instance, inputs, input_count, outputs, output_count, NULL, error);
 }
 
-/* The same, and stores the time of step i in step_seconds[i], for model->step_count steps. */
+/* The same, and stores the time of step i in step_seconds[i], for model->step_count steps: of all
+ * iterations, where it is in a loop, and 0 where it did not run. */
 static inline luthier_status luthier_profile(luthier_instance *instance,
                                              const luthier_input *inputs, size_t input_count,
                                              const luthier_output *outputs, size_t output_count,
@@ -197,6 +287,116 @@ static inline luthier_status luthier_profile(luthier_instance *instance,
                               error);
     return instance->model->run(instance, inputs, input_count, outputs, output_count, step_seconds,
                                 error);
+}
+
+/* Sets the sizes, in the order of model->sizes, for the runs that follow. Waits for a run that is
+ * under way. After a failure they are what they were. */
+static inline luthier_status luthier_set_sizes(luthier_instance *instance, const int64_t *sizes,
+                                               size_t count, luthier_error *error)
+{
+    if (instance == NULL)
+        return luthier_reject(LUTHIER_NULL_POINTER, "null pointer: the instance", error);
+    return instance->model->set_sizes(instance, sizes, count, error);
+}
+
+/* Sets the sizes that give the inputs these shapes, one for each input in the model's order. */
+static inline luthier_status luthier_set_shapes(luthier_instance *instance,
+                                                const luthier_shape *shapes, size_t input_count,
+                                                luthier_error *error)
+{
+    if (instance == NULL)
+        return luthier_reject(LUTHIER_NULL_POINTER, "null pointer: the instance", error);
+    return instance->model->set_shapes(instance, shapes, input_count, error);
+}
+
+/* Stores the sizes of the moment, in the order of model->sizes. */
+static inline luthier_status luthier_get_sizes(luthier_instance *instance, int64_t *sizes,
+                                               size_t count, luthier_error *error)
+{
+    if (instance == NULL)
+        return luthier_reject(LUTHIER_NULL_POINTER, "null pointer: the instance", error);
+    return instance->model->get_sizes(instance, sizes, count, error);
+}
+
+/* Stores the shape of the moment, of `rank` numbers, and the bytes; either pointer may be null. */
+static inline luthier_status luthier_input_shape(luthier_instance *instance, size_t input,
+                                                 int64_t *shape, int32_t rank, size_t *bytes,
+                                                 luthier_error *error)
+{
+    if (instance == NULL)
+        return luthier_reject(LUTHIER_NULL_POINTER, "null pointer: the instance", error);
+    return instance->model->input_shape(instance, input, shape, rank, bytes, error);
+}
+
+/* The same of an output. */
+static inline luthier_status luthier_output_shape(luthier_instance *instance, size_t output,
+                                                  int64_t *shape, int32_t rank, size_t *bytes,
+                                                  luthier_error *error)
+{
+    if (instance == NULL)
+        return luthier_reject(LUTHIER_NULL_POINTER, "null pointer: the instance", error);
+    return instance->model->output_shape(instance, output, shape, rank, bytes, error);
+}
+
+/* Empties all states, those too that other entry points alone have: a new sequence begins. */
+static inline luthier_status luthier_reset(luthier_instance *instance, luthier_error *error)
+{
+    if (instance == NULL)
+        return luthier_reject(LUTHIER_NULL_POINTER, "null pointer: the instance", error);
+    return instance->model->reset(instance, error);
+}
+
+/* Stores how much state `state` holds along the axis along which it grows; 0 where it has none. */
+static inline luthier_status luthier_state_length(luthier_instance *instance, size_t state,
+                                                  int64_t *length, luthier_error *error)
+{
+    if (instance == NULL)
+        return luthier_reject(LUTHIER_NULL_POINTER, "null pointer: the instance", error);
+    return instance->model->state_length(instance, state, length, error);
+}
+
+/* Stores what a state holds: dense, `length` long along its axis, which must be all the bytes. */
+static inline luthier_status luthier_read_state(luthier_instance *instance, size_t state,
+                                                void *data, size_t bytes, luthier_error *error)
+{
+    if (instance == NULL)
+        return luthier_reject(LUTHIER_NULL_POINTER, "null pointer: the instance", error);
+    return instance->model->read_state(instance, state, data, bytes, error);
+}
+
+/* Lets a state hold this, which is `length` long along its axis; 0 where it has none. */
+static inline luthier_status luthier_write_state(luthier_instance *instance, size_t state,
+                                                 const void *data, size_t bytes, int64_t length,
+                                                 luthier_error *error)
+{
+    if (instance == NULL)
+        return luthier_reject(LUTHIER_NULL_POINTER, "null pointer: the instance", error);
+    return instance->model->write_state(instance, state, data, bytes, length, error);
+}
+
+/* Lets all states hold what those of another instance of the library do. */
+static inline luthier_status luthier_copy_states(luthier_instance *instance,
+                                                 luthier_instance *other, luthier_error *error)
+{
+    if (instance == NULL)
+        return luthier_reject(LUTHIER_NULL_POINTER, "null pointer: the instance", error);
+    return instance->model->copy_states(instance, other, error);
+}
+
+/* The entry point of a name, of the library that any of them is of; null where there is none. */
+static inline const luthier_model *luthier_find_entry(const luthier_model *model, const char *name)
+{
+    if (luthier_check_model(model, NULL) != LUTHIER_OK || name == NULL)
+        return NULL;
+    for (size_t i = 0; i < model->entry_count; i++) {
+        const char *entry = model->entries[i]->entry;
+        size_t j = 0;
+        while (entry[j] != '\0' && entry[j] == name[j])
+            j++;
+        if (entry[j] == name[j])
+            return model->entries[i];
+    }
+    return NULL;
 }
 
 /* What a status means, for people; never null. */

@@ -8,6 +8,11 @@
 //     luthier::Result r = instance.try_run({image}, {scores});   // does not
 //     if (!r) std::cerr << r.message() << '\n';
 //
+// Where the model leaves sizes open, before a run:
+//
+//     instance.set_shapes({{1, 7, 768}, {7}});       // or set_sizes({7}); at first, the largest
+//     std::vector<float> scores(luthier::elements(instance.output_shape(0)));
+//
 // Exceptions are thrown by these inline functions, on this side of the C API only. Whatever throws has
 // a function that begins with try_ and gives a Result instead. Without exceptions (-fno-exceptions)
 // these are all there is; RTTI is not needed.
@@ -135,27 +140,64 @@ private:
     std::optional<luthier_dtype> dtype_;
 };
 
-// An input or output of a model.
+using Shape = std::vector<std::int64_t>;
+
+inline std::size_t elements(const Shape &shape) noexcept
+{
+    std::size_t count = 1;
+    for (std::int64_t size : shape)
+        count *= static_cast<std::size_t>(size);
+    return count;
+}
+
+// An input or output of a model, of the largest sizes where some are open.
 class Tensor {
 public:
     explicit Tensor(const luthier_tensor &tensor)
         : name(tensor.name), shape(tensor.shape, tensor.shape + tensor.rank), dtype(tensor.dtype),
-          bytes(tensor.bytes)
+          bytes(tensor.bytes), dims(tensor.dims, tensor.dims + tensor.rank)
     {
     }
 
     std::string name;
-    std::vector<std::int64_t> shape;
+    Shape shape;
     luthier_dtype dtype;
     std::size_t bytes;
+    std::vector<std::string> dims; // the shape as it is written over the sizes: "768", "past+1"
 
-    std::size_t size() const noexcept // elements
+    std::size_t size() const noexcept { return elements(shape); }
+};
+
+// A size that a model leaves open: from least to most, or one of exact where there are some.
+class Size {
+public:
+    explicit Size(const luthier_size &size)
+        : name(size.name), least(size.least), most(size.most),
+          exact(size.exact, size.exact + size.exact_count)
     {
-        std::size_t elements = 1;
-        for (std::int64_t d : shape)
-            elements *= static_cast<std::size_t>(d);
-        return elements;
     }
+
+    std::string name;
+    std::int64_t least;
+    std::int64_t most;
+    std::vector<std::int64_t> exact;
+};
+
+// What an instance keeps from run to run; `axis` is -1 where it does not grow.
+class State {
+public:
+    explicit State(const luthier_state &state)
+        : name(state.name), becomes(state.becomes), shape(state.shape, state.shape + state.rank),
+          axis(state.axis), dtype(state.dtype), bytes(state.bytes)
+    {
+    }
+
+    std::string name;
+    std::string becomes;
+    Shape shape; // of the most that it may hold
+    std::int32_t axis;
+    luthier_dtype dtype;
+    std::size_t bytes; // the most
 };
 
 // A view of a model that the program is linked to, or found by dlsym(..., "luthier_model").
@@ -195,6 +237,42 @@ public:
     {
         return {model_->step_names, model_->step_names + model_->step_count};
     }
+    std::vector<Size> sizes() const // that are open
+    {
+        return {model_->sizes, model_->sizes + model_->size_count};
+    }
+
+    std::vector<State> states() const // that an instance keeps from run to run
+    {
+        return {model_->states, model_->states + model_->state_count};
+    }
+
+    std::string entry() const { return model_->entry; } // which entry point this is
+    std::vector<std::string> entries() const            // of the library
+    {
+        std::vector<std::string> names;
+        for (std::size_t i = 0; i < model_->entry_count; i++)
+            names.emplace_back(model_->entries[i]->entry);
+        return names;
+    }
+    // Another entry point of the library, where there is one of the name.
+    std::optional<Model> find_entry(const char *name) const noexcept
+    {
+        const luthier_model *found = luthier_find_entry(model_, name);
+        return found == nullptr ? std::nullopt : std::optional<Model>(Model(found, Checked{}));
+    }
+
+    std::string luthier() const { return model_->luthier; } // the version that built it
+    std::string model_sha256() const // of the model's file; empty where it was built from none
+    {
+        return model_->model_sha256 == nullptr ? "" : model_->model_sha256;
+    }
+    std::string level() const { return model_->level; }       // "x86-64-v3"
+    std::string accuracy() const { return model_->accuracy; } // "strict", "balanced", "standard"
+    std::vector<std::string> versions() const                 // of what built it: "tvm 0.27.0"
+    {
+        return {model_->versions, model_->versions + model_->version_count};
+    }
 
 private:
     struct Checked {};
@@ -202,10 +280,7 @@ private:
 
     static std::vector<Tensor> tensors(const luthier_tensor *first, std::size_t count)
     {
-        std::vector<Tensor> all;
-        for (std::size_t i = 0; i < count; i++)
-            all.emplace_back(first[i]);
-        return all;
+        return {first, first + count};
     }
 
     const luthier_model *model_;
@@ -276,6 +351,14 @@ public:
         luthier_create(model.get(), &options, &instance_, &error);
         detail::check(Result(error));
     }
+    // Beside an instance of any entry point of the library, with its threads and memory: runs of the
+    // two take turns, and either may be destroyed first.
+    Instance(const Model &model, const Instance &other)
+    {
+        luthier_error error{};
+        luthier_create_beside(model.get(), other.get(), &instance_, &error);
+        detail::check(Result(error));
+    }
 #endif
 
     Instance(Instance &&other) noexcept : instance_(std::exchange(other.instance_, nullptr)) {}
@@ -311,8 +394,109 @@ public:
     {
         return try_create(model, pool.get(), made);
     }
+    static Result try_create(const Model &model, const Instance &other,
+                             std::optional<Instance> &made) noexcept
+    {
+        luthier_instance *instance = nullptr;
+        luthier_error error{};
+        if (luthier_create_beside(model.get(), other.get(), &instance, &error) == LUTHIER_OK)
+            made = Instance(instance);
+        return Result(error);
+    }
 
     luthier_instance *get() const noexcept { return instance_; }
+
+    // The sizes of the runs that follow, in the order of Model::sizes.
+    Result try_set_sizes(std::initializer_list<std::int64_t> sizes) noexcept
+    {
+        return change_sizes(sizes.begin(), sizes.size());
+    }
+    Result try_set_sizes(const std::vector<std::int64_t> &sizes) noexcept
+    {
+        return change_sizes(sizes.data(), sizes.size());
+    }
+    // The same by the shapes of all inputs.
+    Result try_set_shapes(const std::vector<Shape> &shapes) noexcept
+    {
+        luthier_shape small[few];
+        std::unique_ptr<luthier_shape[]> large;
+        luthier_shape *given = small;
+        luthier_error error{};
+        if (shapes.size() > few) {
+            large.reset(given = new (std::nothrow) luthier_shape[shapes.size()]);
+            if (given == nullptr) {
+                luthier_reject(LUTHIER_OUT_OF_MEMORY, "out of memory: the list of shapes", &error);
+                return Result(error);
+            }
+        }
+        for (std::size_t i = 0; i < shapes.size(); i++)
+            given[i] = {shapes[i].data(), static_cast<std::int32_t>(shapes[i].size())};
+        luthier_set_shapes(instance_, given, shapes.size(), &error);
+        return Result(error);
+    }
+    // What they are now.
+    Result try_sizes(std::vector<std::int64_t> &sizes)
+    {
+        luthier_error error{};
+        sizes.resize(instance_ == nullptr ? 0 : instance_->model->size_count);
+        luthier_get_sizes(instance_, sizes.data(), sizes.size(), &error);
+        return Result(error);
+    }
+    Result try_input_shape(std::size_t i, Shape &shape)
+    {
+        luthier_error error{};
+        bool known = instance_ != nullptr && i < instance_->model->input_count;
+        shape.resize(known ? static_cast<std::size_t>(instance_->model->inputs[i].rank) : 0);
+        luthier_input_shape(instance_, i, shape.data(), static_cast<std::int32_t>(shape.size()),
+                            nullptr, &error);
+        return Result(error);
+    }
+    Result try_output_shape(std::size_t i, Shape &shape)
+    {
+        luthier_error error{};
+        bool known = instance_ != nullptr && i < instance_->model->output_count;
+        shape.resize(known ? static_cast<std::size_t>(instance_->model->outputs[i].rank) : 0);
+        luthier_output_shape(instance_, i, shape.data(), static_cast<std::int32_t>(shape.size()),
+                             nullptr, &error);
+        return Result(error);
+    }
+
+    // Empties all states: a new sequence begins.
+    Result try_reset() noexcept
+    {
+        luthier_error error{};
+        luthier_reset(instance_, &error);
+        return Result(error);
+    }
+    // How much a state holds along the axis along which it grows.
+    Result try_state_length(std::size_t i, std::int64_t &length) noexcept
+    {
+        luthier_error error{};
+        luthier_state_length(instance_, i, &length, &error);
+        return Result(error);
+    }
+    // What it holds, dense; the buffer has as many bytes.
+    Result try_read_state(std::size_t i, void *data, std::size_t bytes) noexcept
+    {
+        luthier_error error{};
+        luthier_read_state(instance_, i, data, bytes, &error);
+        return Result(error);
+    }
+    // Lets it hold this, which is `length` long along its axis; 0 where it has none.
+    Result try_write_state(std::size_t i, const void *data, std::size_t bytes,
+                           std::int64_t length) noexcept
+    {
+        luthier_error error{};
+        luthier_write_state(instance_, i, data, bytes, length, &error);
+        return Result(error);
+    }
+    // Lets all states hold what those of another instance of the library do.
+    Result try_copy_states(const Instance &other) noexcept
+    {
+        luthier_error error{};
+        luthier_copy_states(instance_, other.get(), &error);
+        return Result(error);
+    }
 
     // One run; inputs and outputs in the model's order. Element types and sizes are checked.
     Result try_run(std::initializer_list<In> inputs, std::initializer_list<Out> outputs) noexcept
@@ -334,6 +518,46 @@ public:
     }
 
 #ifdef LUTHIER_HAS_EXCEPTIONS
+    void set_sizes(std::initializer_list<std::int64_t> sizes)
+    {
+        detail::check(try_set_sizes(sizes));
+    }
+    void set_sizes(const std::vector<std::int64_t> &sizes) { detail::check(try_set_sizes(sizes)); }
+    void set_shapes(const std::vector<Shape> &shapes) { detail::check(try_set_shapes(shapes)); }
+    std::vector<std::int64_t> sizes()
+    {
+        std::vector<std::int64_t> sizes;
+        detail::check(try_sizes(sizes));
+        return sizes;
+    }
+    void reset() { detail::check(try_reset()); }
+    std::int64_t state_length(std::size_t i)
+    {
+        std::int64_t length = 0;
+        detail::check(try_state_length(i, length));
+        return length;
+    }
+    void read_state(std::size_t i, void *data, std::size_t bytes)
+    {
+        detail::check(try_read_state(i, data, bytes));
+    }
+    void write_state(std::size_t i, const void *data, std::size_t bytes, std::int64_t length)
+    {
+        detail::check(try_write_state(i, data, bytes, length));
+    }
+    void copy_states(const Instance &other) { detail::check(try_copy_states(other)); }
+    Shape input_shape(std::size_t i)
+    {
+        Shape shape;
+        detail::check(try_input_shape(i, shape));
+        return shape;
+    }
+    Shape output_shape(std::size_t i)
+    {
+        Shape shape;
+        detail::check(try_output_shape(i, shape));
+        return shape;
+    }
     void run(std::initializer_list<In> inputs, std::initializer_list<Out> outputs)
     {
         detail::check(try_run(inputs, outputs));
@@ -354,6 +578,13 @@ private:
     explicit Instance(luthier_instance *instance) noexcept : instance_(instance) {}
 
     static constexpr std::size_t few = 16; // tensors that need no allocation
+
+    Result change_sizes(const std::int64_t *sizes, std::size_t count) noexcept
+    {
+        luthier_error error{};
+        luthier_set_sizes(instance_, sizes, count, &error);
+        return Result(error);
+    }
 
     template <typename Typed>
     static Result check_types(const Typed *given, std::size_t count, const luthier_tensor *tensors,

@@ -8,9 +8,10 @@
 #include <time.h>
 
 struct job {
-    struct instance *instance;
-    const luthier_phase *phase;
+    struct shared *shared;
+    luthier_phase_function function;
     void *const *buffers;
+    int32_t chunks;
 };
 
 static bool aligned(const void *data)
@@ -18,8 +19,8 @@ static bool aligned(const void *data)
     return (uintptr_t)data % LUTHIER_ALIGNMENT == 0;
 }
 
-static luthier_status check_inputs(const struct instance *instance, const luthier_input *inputs,
-                                   size_t count, luthier_error *error)
+static luthier_status check_inputs(const struct instance *instance, const struct settled *now,
+                                   const luthier_input *inputs, size_t count, luthier_error *error)
 {
     const luthier_model *model = instance->base.model;
     const char *const *labels = instance->program->input_labels;
@@ -29,11 +30,11 @@ static luthier_status check_inputs(const struct instance *instance, const luthie
     if (inputs == NULL && count > 0)
         return luthier_fail(error, LUTHIER_NULL_POINTER, "the inputs");
     for (size_t i = 0; i < count; i++) {
-        const luthier_tensor *tensor = &model->inputs[i];
-        if (inputs[i].bytes != tensor->bytes)
+        size_t bytes = input_bytes(now, i);
+        if (inputs[i].bytes != bytes)
             return luthier_fail(error, LUTHIER_WRONG_SIZE, "input %zu ('%s') has %zu bytes, not %zu",
-                                i, labels[i], inputs[i].bytes, tensor->bytes);
-        if (inputs[i].data == NULL && tensor->bytes > 0)
+                                i, labels[i], inputs[i].bytes, bytes);
+        if (inputs[i].data == NULL && bytes > 0)
             return luthier_fail(error, LUTHIER_NULL_POINTER, "input %zu ('%s')", i, labels[i]);
     }
     return LUTHIER_OK;
@@ -45,8 +46,9 @@ static bool overlap(const void *a, size_t a_bytes, const void *b, size_t b_bytes
     return a_bytes > 0 && b_bytes > 0 && (x < y ? y - x < a_bytes : x - y < b_bytes);
 }
 
-static luthier_status check_outputs(const struct instance *instance, const luthier_output *outputs,
-                                    size_t count, luthier_error *error)
+static luthier_status check_outputs(const struct instance *instance, const struct settled *now,
+                                    const luthier_output *outputs, size_t count,
+                                    luthier_error *error)
 {
     const luthier_model *model = instance->base.model;
     const char *const *labels = instance->program->output_labels;
@@ -56,74 +58,74 @@ static luthier_status check_outputs(const struct instance *instance, const luthi
     if (outputs == NULL && count > 0)
         return luthier_fail(error, LUTHIER_NULL_POINTER, "the outputs");
     for (size_t i = 0; i < count; i++) {
-        const luthier_tensor *tensor = &model->outputs[i];
-        if (outputs[i].bytes < tensor->bytes)
+        size_t bytes = output_bytes(model, now, i);
+        if (outputs[i].bytes < bytes)
             return luthier_fail(error, LUTHIER_TOO_SMALL,
                                 "output %zu ('%s') has %zu bytes of the %zu needed", i, labels[i],
-                                outputs[i].bytes, tensor->bytes);
-        if (outputs[i].data == NULL && tensor->bytes > 0)
+                                outputs[i].bytes, bytes);
+        if (outputs[i].data == NULL && bytes > 0)
             return luthier_fail(error, LUTHIER_NULL_POINTER, "output %zu ('%s')", i, labels[i]);
         for (size_t j = 0; j < i; j++)
-            if (overlap(outputs[i].data, tensor->bytes, outputs[j].data, model->outputs[j].bytes))
+            if (overlap(outputs[i].data, bytes, outputs[j].data, output_bytes(model, now, j)))
                 return luthier_fail(error, LUTHIER_OVERLAP, "outputs %zu and %zu", j, i);
     }
     return LUTHIER_OK;
 }
 
 /* Input i where kernels may read it all through the run. */
-static const void *bind_input(struct instance *instance, size_t i, const void *data,
-                              const luthier_output *outputs)
+static const void *bind_input(struct instance *instance, const struct settled *now, size_t i,
+                              const void *data, const luthier_output *outputs)
 {
     const luthier_model *model = instance->base.model;
-    size_t bytes = model->inputs[i].bytes;
+    size_t bytes = input_bytes(now, i);
     bool usable = aligned(data);
     for (size_t j = 0; usable && j < model->output_count; j++)
-        usable = !overlap(data, bytes, outputs[j].data, model->outputs[j].bytes);
+        usable = !overlap(data, bytes, outputs[j].data, output_bytes(model, now, j));
     if (usable)
         return data;
-    unsigned char *place = instance->memory + instance->program->input_places[i];
+    unsigned char *place = instance->shared->memory + now->variant->input_places[i];
     if (bytes > 0)
         memcpy(place, data, bytes);
     return place;
 }
 
-static void bind(struct instance *instance, const luthier_input *inputs,
+static void bind(struct instance *instance, const struct settled *now, const luthier_input *inputs,
                  const luthier_output *outputs)
 {
     const luthier_model *model = instance->base.model;
-    const luthier_program *program = instance->program;
+    const luthier_variant *variant = now->variant;
     for (size_t i = 0; i < model->input_count; i++)
-        instance->inputs[i] = bind_input(instance, i, inputs[i].data, outputs);
+        instance->inputs[i] = bind_input(instance, now, i, inputs[i].data, outputs);
     for (size_t i = 0; i < model->output_count; i++)
         instance->outputs[i] = aligned(outputs[i].data)
                                    ? outputs[i].data
-                                   : instance->memory + program->output_places[i];
-    for (size_t i = 0; i < instance->moving_count; i++) {
-        size_t k = instance->moving[i];
-        instance->buffers[k] = resolve(instance, &program->references[k]);
+                                   : instance->shared->memory + variant->output_places[i];
+    for (size_t i = 0; i < variant->moving_count; i++) {
+        size_t k = variant->moving[i];
+        now->buffers[k] = resolve(instance, now, &variant->references[k]);
     }
 }
 
 static void run_chunks(void *context, int32_t worker, int32_t begin, int32_t end)
 {
     const struct job *job = context;
-    struct instance *instance = job->instance;
+    struct shared *shared = job->shared;
     /* A caller's own pool may be wrong; memory is not touched on its word. */
-    if (worker < 0 || worker >= instance->pool->threads || begin < 0 || begin > end ||
-        end > job->phase->chunks) {
-        atomic_store_explicit(&instance->pool_broken, true, memory_order_relaxed);
+    if (worker < 0 || worker >= shared->pool->threads || begin < 0 || begin > end ||
+        end > job->chunks) {
+        atomic_store_explicit(&shared->pool_broken, true, memory_order_relaxed);
         return;
     }
-    unsigned char *scratch = instance->scratch + (size_t)worker * instance->scratch_stride;
+    unsigned char *scratch = shared->scratch + (size_t)worker * shared->scratch_stride;
     unsigned mode = luthier_enter_float_mode();
-    job->phase->function(job->buffers, scratch, begin, end);
+    job->function(job->buffers, scratch, begin, end);
     luthier_leave_float_mode(mode);
 }
 
 /* `mode` is the caller's: a pool of the program's may do more on this thread than our chunks. */
 static void run_parallel(luthier_pool *pool, struct job *job, unsigned mode)
 {
-    int32_t chunks = job->phase->chunks, grain = luthier_grain(chunks, pool->threads);
+    int32_t chunks = job->chunks, grain = luthier_grain(chunks, pool->threads);
     if (luthier_same_float_mode(mode)) {
         pool->parallel(pool, run_chunks, job, chunks, grain);
         return;
@@ -133,59 +135,171 @@ static void run_parallel(luthier_pool *pool, struct job *job, unsigned mode)
     luthier_enter_float_mode();
 }
 
-static void run_step(struct instance *instance, const luthier_step *step, unsigned mode)
+static void run_step(const struct instance *instance, const struct settled *now,
+                     const luthier_step *step, unsigned mode)
 {
-    void *const *buffers = instance->buffers + step->first_buffer;
-    for (uint32_t i = 0; i < step->phase_count; i++) {
-        const luthier_phase *phase = &step->phases[i];
-        if (phase->chunks == 1) {
-            phase->function(buffers, instance->scratch, 0, 1);
-            continue;
+    struct shared *shared = instance->shared;
+    const int64_t *numbers = now->numbers + step->first_number;
+    const luthier_alternative *kernel = &step->alternatives[numbers[0]];
+    void *const *buffers = now->buffers + numbers[1];
+    for (size_t i = 0; i < kernel->phase_count; i++) {
+        int32_t chunks = (int32_t)numbers[2 + i];
+        if (chunks == 1) {
+            kernel->phases[i](buffers, shared->scratch, 0, 1);
+        } else if (chunks > 1) {
+            struct job job = {shared, kernel->phases[i], buffers, chunks};
+            run_parallel(shared->pool, &job, mode);
         }
-        struct job job = {instance, phase, buffers};
-        run_parallel(instance->pool, &job, mode);
     }
 }
 
-static double now(void)
+static double seconds(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void run_steps(struct instance *instance, double *step_seconds)
+/* A step of a loop takes the time of all iterations. */
+static void run_timed(const struct instance *instance, const struct settled *now, size_t step,
+                      unsigned mode, double *step_seconds)
 {
-    luthier_pool *pool = instance->pool;
-    size_t count = instance->base.model->step_count;
-    if (instance->parallel && pool->enter != NULL)
+    double start = step_seconds == NULL ? 0 : seconds();
+    run_step(instance, now, &now->variant->steps[step], mode);
+    if (step_seconds != NULL)
+        step_seconds[now->variant->first_step + step] += seconds() - start;
+}
+
+static bool is_true(const void *value)
+{
+    return *(const unsigned char *)value != 0;
+}
+
+static int64_t number_in(const void *value)
+{
+    int64_t number;
+    memcpy(&number, value, sizeof number);
+    return number;
+}
+
+static void enter(const struct instance *instance, const struct settled *now,
+                  const luthier_instruction *at)
+{
+    struct course *course = &instance->courses[at->index];
+    course->iteration = 0;
+    course->end = at->first == LUTHIER_NONE ? INT64_MAX : number_in(now->buffers[at->first]);
+    if (at->second != LUTHIER_NONE && !is_true(now->buffers[at->second]))
+        course->end = 0;
+}
+
+/* Moves what slides to the iteration, which may be one after the last: there the loop left it. */
+static bool iterate(const struct instance *instance, const struct settled *now,
+                  const luthier_instruction *at)
+{
+    const luthier_variant *variant = now->variant;
+    const luthier_loop *loop = &variant->loops[at->index];
+    const struct course *course = &instance->courses[at->index];
+    for (uint32_t i = 0; i < loop->slide_count; i++) {
+        const luthier_slide *slide = &variant->slides[loop->first_slide + i];
+        uint64_t turn = ((uint64_t)course->iteration + slide->ahead) & slide->mask;
+        unsigned char *start = resolve(instance, now, &variant->references[slide->buffer]);
+        now->buffers[slide->buffer] = start + turn * slide->stride;
+    }
+    if (course->iteration >= course->end)
+        return false;
+    memcpy(now->buffers[at->first], &course->iteration, sizeof course->iteration);
+    return true;
+}
+
+static void next(const struct instance *instance, const struct settled *now,
+                  const luthier_instruction *at)
+{
+    struct course *course = &instance->courses[at->index];
+    course->iteration++;
+    if (at->first != LUTHIER_NONE && !is_true(now->buffers[at->first]))
+        course->end = course->iteration;
+}
+
+static void run_steps(const struct instance *instance, const struct settled *now,
+                      double *step_seconds)
+{
+    luthier_pool *pool = instance->shared->pool;
+    const luthier_variant *variant = now->variant;
+    if (now->parallel && pool->enter != NULL)
         pool->enter(pool);
     unsigned mode = luthier_enter_float_mode();
-    for (size_t i = 0; i < count; i++) {
-        double start = step_seconds == NULL ? 0 : now();
-        run_step(instance, &instance->program->steps[i], mode);
-        if (step_seconds != NULL)
-            step_seconds[i] = now() - start;
+    size_t at = 0;
+    while (at < variant->instruction_count) {
+        const luthier_instruction *one = &variant->instructions[at++];
+        switch (one->operation) {
+        case LUTHIER_RUN:
+            run_timed(instance, now, one->index, mode, step_seconds);
+            break;
+        case LUTHIER_COPY:
+            if (one->bytes > 0)
+                memcpy(now->buffers[one->first], now->buffers[one->second], one->bytes);
+            break;
+        case LUTHIER_JUMP:
+            at = one->target;
+            break;
+        case LUTHIER_UNLESS:
+            at = is_true(now->buffers[one->first]) ? at : one->target;
+            break;
+        case LUTHIER_ENTER:
+            enter(instance, now, one);
+            break;
+        case LUTHIER_ITERATE:
+            at = iterate(instance, now, one) ? at : one->target;
+            break;
+        case LUTHIER_NEXT:
+            next(instance, now, one);
+            at = one->target;
+            break;
+        }
     }
     luthier_leave_float_mode(mode);
-    if (instance->parallel && pool->leave != NULL)
+    if (now->parallel && pool->leave != NULL)
         pool->leave(pool);
 }
 
 /* Outputs that no step wrote where the caller wants them. */
-static void copy_outputs(struct instance *instance, const luthier_output *outputs)
+static void copy_outputs(const struct instance *instance, const struct settled *now,
+                         const luthier_output *outputs)
 {
     const luthier_model *model = instance->base.model;
-    const luthier_program *program = instance->program;
-    for (size_t i = 0; i < program->copy_count; i++) {
-        const luthier_copy *copy = &program->copies[i];
-        size_t bytes = model->outputs[copy->output].bytes;
+    for (size_t i = 0; i < now->variant->copy_count; i++) {
+        const luthier_copy *copy = &now->variant->copies[i];
+        size_t bytes = output_bytes(model, now, copy->output);
         if (bytes > 0)
-            memcpy(instance->outputs[copy->output], resolve(instance, &copy->from), bytes);
+            memcpy(instance->outputs[copy->output], resolve(instance, now, &copy->from), bytes);
     }
-    for (size_t i = 0; i < model->output_count; i++)
-        if (model->outputs[i].bytes > 0 && instance->outputs[i] != outputs[i].data)
-            memcpy(outputs[i].data, instance->outputs[i], model->outputs[i].bytes);
+    for (size_t i = 0; i < model->output_count; i++) {
+        size_t bytes = output_bytes(model, now, i);
+        if (bytes > 0 && instance->outputs[i] != outputs[i].data)
+            memcpy(outputs[i].data, instance->outputs[i], bytes);
+    }
+}
+
+/* A run whose buffers are as they must be. */
+static luthier_status run(struct instance *instance, const struct settled *now,
+                          const luthier_input *inputs, const luthier_output *outputs,
+                          double *step_seconds, luthier_error *error)
+{
+    struct shared *shared = instance->shared;
+    shared->runner = pthread_self();
+    atomic_store_explicit(&shared->running, true, memory_order_release);
+    if (step_seconds != NULL)
+        memset(step_seconds, 0, instance->base.model->step_count * sizeof *step_seconds);
+    bind(instance, now, inputs, outputs);
+    run_steps(instance, now, step_seconds);
+    copy_outputs(instance, now, outputs);
+    bool broken = atomic_exchange_explicit(&shared->pool_broken, false, memory_order_relaxed);
+    atomic_store_explicit(&shared->running, false, memory_order_release);
+    if (broken)
+        return luthier_fail(error, LUTHIER_BAD_POOL,
+                            "it called a task with a worker or chunks out of range");
+    luthier_runtime_appended(instance, now);
+    return luthier_succeed(error);
 }
 
 luthier_status luthier_runtime_run(luthier_instance *base, const luthier_input *inputs,
@@ -193,22 +307,15 @@ luthier_status luthier_runtime_run(luthier_instance *base, const luthier_input *
                                    size_t output_count, double *step_seconds, luthier_error *error)
 {
     struct instance *instance = (struct instance *)base;
-    luthier_status status = check_inputs(instance, inputs, input_count, error);
+    pthread_mutex_lock(&instance->shared->mutex);
+    luthier_status status = luthier_runtime_follow(instance, error);
+    const struct settled *now = atomic_load(&instance->now);
     if (status == LUTHIER_OK)
-        status = check_outputs(instance, outputs, output_count, error);
-    if (status != LUTHIER_OK)
-        return status;
-    pthread_mutex_lock(&instance->mutex);
-    instance->runner = pthread_self();
-    atomic_store_explicit(&instance->running, true, memory_order_release);
-    bind(instance, inputs, outputs);
-    run_steps(instance, step_seconds);
-    copy_outputs(instance, outputs);
-    bool broken = atomic_exchange_explicit(&instance->pool_broken, false, memory_order_relaxed);
-    atomic_store_explicit(&instance->running, false, memory_order_release);
-    pthread_mutex_unlock(&instance->mutex);
-    if (broken)
-        return luthier_fail(error, LUTHIER_BAD_POOL,
-                            "it called a task with a worker or chunks out of range");
-    return luthier_succeed(error);
+        status = check_inputs(instance, now, inputs, input_count, error);
+    if (status == LUTHIER_OK)
+        status = check_outputs(instance, now, outputs, output_count, error);
+    if (status == LUTHIER_OK)
+        status = run(instance, now, inputs, outputs, step_seconds, error);
+    pthread_mutex_unlock(&instance->shared->mutex);
+    return status;
 }

@@ -44,10 +44,8 @@ def gather_nd(t: Emitter, x: int, indices: int, batch_dims: int) -> int:
     """Of each place [..., k] in ``indices`` what is there in ``x``, within each batch."""
     *outer, count = t.shape(indices)
     shape, end = t.shape(x), batch_dims + count
-    places = _bounded(t, indices, shape[batch_dims:end])
     out = Tensor((*outer, *shape[end:]), t.dtype(x))
-    kind = "relax.attrs.GatherNDAttrs"
-    return t.emit("relax.gather_nd", x, places, out=out, attrs=kind, batch_dims=batch_dims)
+    return t.emit("gather_nd", x, indices, out=out, batch_dims=batch_dims)
 
 
 def scatter_nd(t: Emitter, x: int, indices: int, updates: int, reduction: str) -> int:

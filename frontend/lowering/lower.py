@@ -8,15 +8,20 @@ from dataclasses import replace
 from luthier.schedules.ir.placement import Placement
 
 from ..graph import Graph
-from ..program import Call, Program
+from ..program import Call, Part, Program
 from .canonical import canonical_workload
 from .elide_concats import elide_concats
 from .fuse import Group, fuse
 
 
-def lower(graph: Graph) -> Program:
-    """Fuse, order and describe; values that live inside a kernel disappear."""
-    graph, groups, parts = elide_concats(graph, fuse(graph))
+def lower(graph: Graph, *, dense: bool = False) -> Program:
+    """Fuse, order and describe; values that live inside a kernel disappear.
+
+    Where tensors are to be ``dense``, concatenations are copied.
+    """
+    groups, parts = fuse(graph), dict[int, Part]()
+    if not dense:
+        graph, groups, parts = elide_concats(graph, groups)
     views = {op.result: op.node.args[0] for op in graph.ops if op.node.op == "reshape"}
     program = Program(
         graph.name, graph.values, graph.inputs, graph.outputs, graph.constants, views, (), parts

@@ -16,6 +16,7 @@ from luthier.schedules import LuthierError
 
 from .given import leading_to, read_by
 from .opset import is_onnx
+from .scopes import renamed
 
 Fold = Callable[[onnx.ModelProto], onnx.ModelProto]
 _ROUNDS = 64  # of those that others decide, or that are in others
@@ -109,26 +110,7 @@ def _resolved(
         graph.initializer.add().CopyFrom(tensor)
         graph.initializer[-1].name = names[tensor.name]
     for inner in branch.node:
-        yield _renamed(inner, names)
+        yield renamed(inner, names)
     for output, value in zip(node.output, branch.output, strict=False):
         if output:
             yield helper.make_node("Identity", [names.get(value.name, value.name)], [output])
-
-
-def _renamed(node: onnx.NodeProto, names: Mapping[str, str]) -> onnx.NodeProto:
-    """The node over other names, in the graphs inside of it, too."""
-    copied = onnx.NodeProto()
-    copied.CopyFrom(node)
-    for field in (copied.input, copied.output):
-        for i, name in enumerate(field):
-            field[i] = names.get(name, name)
-    for attribute in copied.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            own = {i.name for i in graph.input}
-            outer = {old: new for old, new in names.items() if old not in own}
-            inner = [_renamed(each, outer) for each in graph.node]
-            del graph.node[:]
-            graph.node.extend(inner)
-            for value in graph.output:
-                value.name = outer.get(value.name, value.name)
-    return copied

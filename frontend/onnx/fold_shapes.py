@@ -178,13 +178,14 @@ def _fold_node(
         return {o: _stand_in(types[o]) for o in outputs}
     inputs = {name for name in node.input if name}
     arrays = {name: known[name] for name in inputs if name in known}
+    size = sum(array.size for array in arrays.values())
     by_type = _BY_TYPE.get(node.op_type, ())
     by_value = {name for i, name in enumerate(node.input) if i not in by_type}
     for index in by_type:
         name = node.input[index] if index < len(node.input) else ""
         if name in types and name not in by_value:
             arrays[name] = _stand_in(types[name])
-    if len(arrays) < len(inputs) or sum(a.size for a in arrays.values()) > _LARGEST:
+    if len(arrays) < len(inputs) or size > _LARGEST:
         return None
     if node.op_type not in FOLDABLE and not any(a.size == 0 for a in arrays.values()):
         return None

@@ -1,16 +1,13 @@
 """Calls of functions replaced by what the functions compute.
 
-Functions are the model's own, or the standard's, which spells some operators by others. A small
-file can spell a huge graph by functions that call functions, so the result is counted before it is
-made.
+Functions are the model's own, or the standard's, which spells some operators by others.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
 from typing import Any
 
 import onnx
@@ -19,27 +16,24 @@ from onnx import defs, helper
 from luthier.schedules import ModelError
 
 from ..messages import one_line
+from .function_size import Functions, callee, check_size, check_versions, key
 from .opset import is_onnx, node_label, opset_of
+from .scopes import defined_in, every_node, inner_graphs
 
-# What the model's functions may grow to: this much, or this many times what the file holds.
-MOST_NODES, MOST_BYTES, MOST_TIMES = 100_000, 256 << 20, 8
-_DEEPEST = 64
-
-_Key = tuple[str, str, str]
-_Functions = Mapping[_Key, onnx.FunctionProto]
+_DEEPEST = 64  # of operators that the standard spells by others
 
 
 def local_functions_expanded(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     """The nodes of a model's graph with its own functions expanded, named for people.
 
-    Nodes that contain graphs stay as they are. Raises ModelError.
+    So are those of graphs inside of nodes. Raises ModelError.
     """
-    functions = {_key(f.domain, f.name, f.overload): f for f in model.functions}
+    functions = {key(f.domain, f.name, f.overload): f for f in model.functions}
     nodes = list(model.graph.node)
     if not functions:
         return nodes
-    _check_size(nodes, functions)
-    _check_versions(model, functions)
+    check_size(nodes, functions)
+    check_versions(model, functions)
     return _Expansion(_names(model)).nodes(nodes, functions)
 
 
@@ -74,16 +68,31 @@ class _Expansion:
         self.used = used
         self.numbers = itertools.count(1)
 
-    def nodes(self, nodes: Iterable[onnx.NodeProto], functions: _Functions) -> list[onnx.NodeProto]:
+    def nodes(self, nodes: Iterable[onnx.NodeProto], functions: Functions) -> list[onnx.NodeProto]:
         """The nodes, and in place of each call what it computes."""
         found: list[onnx.NodeProto] = []
         for node in nodes:
-            function = functions.get(_callee(node))
-            found += [node] if function is None else self.call(node, function, functions)
+            function = functions.get(callee(node))
+            if function is not None:
+                found += self.call(node, function, functions)
+            else:
+                found.append(self._inside(node, functions))
         return found
 
+    def _inside(self, node: onnx.NodeProto, functions: Functions) -> onnx.NodeProto:
+        """The node, with the calls replaced in the graphs inside of it."""
+        if not functions or not any(inner_graphs(node)):
+            return node
+        copied = onnx.NodeProto()
+        copied.CopyFrom(node)
+        for graph in inner_graphs(copied):
+            nodes = [deepcopy(each) for each in self.nodes(graph.node, functions)]
+            del graph.node[:]
+            graph.node.extend(nodes)
+        return copied
+
     def call(
-        self, call: onnx.NodeProto, function: onnx.FunctionProto, functions: _Functions
+        self, call: onnx.NodeProto, function: onnx.FunctionProto, functions: Functions
     ) -> list[onnx.NodeProto]:
         """What a call of a function computes."""
         label = node_label(call)
@@ -126,9 +135,31 @@ class _Expansion:
                 attributes.get(attribute.ref_attr_name) if attribute.ref_attr_name else attribute
             )
             if given is not None:  # else the operator's own default counts
-                new.attribute.add().CopyFrom(given)
-                new.attribute[-1].name = attribute.name
+                own = new.attribute.add()
+                own.CopyFrom(given)
+                own.name = attribute.name
+                if not attribute.ref_attr_name:  # else it is a graph over the caller's values
+                    for graph in (*([own.g] if own.HasField("g") else ()), *own.graphs):
+                        self._rename(graph, scope, attributes, stem, new.name)
         return new
+
+    def _rename(
+        self,
+        graph: onnx.GraphProto,
+        scope: Mapping[str, str],
+        attributes: Mapping[str, onnx.AttributeProto],
+        stem: str,
+        caller: str,
+    ) -> None:
+        """Give the values of a graph inside of a function names of their own, in place."""
+        inner = {name: new for name, new in scope.items() if name not in defined_in(graph)}
+        for value in (*graph.input, *graph.initializer):
+            value.name = self._name(value.name, inner, stem)
+        nodes = [self._renamed(node, inner, attributes, stem, caller) for node in graph.node]
+        del graph.node[:]
+        graph.node.extend(nodes)
+        for value in graph.output:
+            value.name = self._name(value.name, inner, stem)
 
     def _name(self, name: str, scope: dict[str, str], stem: str) -> str:
         """What the caller calls a function's value; a value inside of it gets a new name."""
@@ -141,108 +172,11 @@ class _Expansion:
         return scope[name] if name else ""
 
 
-def _key(domain: str, name: str, overload: str) -> _Key:
-    return "" if is_onnx(domain) else domain, name, overload
-
-
-def _callee(node: onnx.NodeProto) -> _Key:
-    return _key(node.domain, node.op_type, node.overload)
-
-
 def _names(model: onnx.ModelProto) -> set[str]:
-    graph = model.graph
-    made = {output for node in graph.node for output in node.output}
-    return made | {v.name for v in (*graph.input, *graph.output, *graph.initializer)}
-
-
-# The size that calls grow to.
-
-
-@dataclass(frozen=True)
-class _Size:
-    nodes: int
-    nbytes: int
-    depth: int
-
-
-def _check_size(nodes: Sequence[onnx.NodeProto], functions: _Functions) -> None:
-    """Raise ModelError where the functions grow beyond bounds, or call themselves."""
-    bodies = [list(f.node) for f in functions.values()]
-    written = sum(map(len, bodies), len(nodes))
-    nbytes = sum(n.ByteSize() for body in (nodes, *bodies) for n in body)
-    sizes: dict[_Key, _Size] = {}
-    for key in _callees_first(functions):
-        sizes[key] = _expanded(functions[key].node, sizes)
-    total = _expanded(nodes, sizes)
-    if total.depth > _DEEPEST:
-        raise ModelError(f"the model's functions call each other more than {_DEEPEST} deep")
-    if total.nodes > max(MOST_NODES, MOST_TIMES * written):
-        raise ModelError(
-            f"the model's functions expand to {_short(total.nodes)} nodes, and more than "
-            f"{max(MOST_NODES, MOST_TIMES * written)} are refused: the file holds {written}"
-        )
-    if total.nbytes > max(MOST_BYTES, MOST_TIMES * nbytes):
-        raise ModelError(
-            f"the model's functions expand to {_short(total.nbytes)} bytes, and more than "
-            f"{max(MOST_BYTES, MOST_TIMES * nbytes)} are refused: the file holds {nbytes}"
-        )
-
-
-def _short(number: int) -> str:
-    return str(number) if number < 10**12 else f"{float(min(number, 10**300)):.0e}"
-
-
-def _expanded(nodes: Iterable[onnx.NodeProto], sizes: Mapping[_Key, _Size]) -> _Size:
-    count = nbytes = depth = 0
-    for node in nodes:
-        own, called = node.ByteSize(), sizes.get(_callee(node))
-        # Attributes of a call may be repeated by each node inside.
-        count += called.nodes if called else 1
-        nbytes += called.nbytes + own * called.nodes if called else own
-        depth = max(depth, called.depth if called else 0)
-    return _Size(count, nbytes, depth + 1)
-
-
-def _callees_first(functions: _Functions) -> list[_Key]:
-    """The functions in an order in which each stands after those that it calls."""
-    called = {
-        key: iter({k: None for n in f.node if (k := _callee(n)) in functions})
-        for key, f in functions.items()
-    }
-    done: dict[_Key, None] = {}
-    for first in functions:
-        path = {first: None} if first not in done else {}
-        while path:
-            key = next(reversed(path))
-            callee = next(called[key], None)
-            if callee is None:
-                done[key] = path.pop(key)
-            elif callee in path:
-                raise ModelError(f"the model's function '{callee[1]}' calls itself")
-            elif callee not in done:
-                path[callee] = None
-    return list(done)
-
-
-def _check_versions(model: onnx.ModelProto, functions: _Functions) -> None:
-    """Raise ModelError where an operator means one thing in a function and another around it."""
-    opset = opset_of(model)
-    for function in functions.values():
-        own = next((o.version for o in function.opset_import if is_onnx(o.domain)), opset)
-        for node in function.node if own != opset else ():
-            if is_onnx(node.domain) and _since(node.op_type, own) != _since(node.op_type, opset):
-                raise ModelError(
-                    f"the model's function '{function.name}' uses {node.op_type} of operator set "
-                    f"{own}, which differs from that of the model's operator set {opset}: "
-                    "convert the model with onnx.version_converter"
-                )
-
-
-def _since(name: str, opset: int) -> int | None:
-    try:
-        return int(defs.get_schema(name, opset, "").since_version)
-    except defs.SchemaError:
-        return None
+    """All names of values, those of graphs inside of nodes too."""
+    graphs = [model.graph]
+    graphs += (inner for node in every_node(model.graph.node) for inner in inner_graphs(node))
+    return {name for each in graphs for name in (*defined_in(each), *(o.name for o in each.output))}
 
 
 # Operators that the standard spells by others.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -12,6 +12,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from luthier.schedules import ModelError
+from luthier.schedules.ir.size import Size
 
 from ..graph import Array
 from .element_types import dtype_name
@@ -21,22 +22,32 @@ Values = Mapping[str, Any]  # by input: a number, a sequence of them, or an arra
 
 
 def arrays_of(
-    model: onnx.ModelProto, values: Values, shapes: Mapping[str, Sequence[int]]
+    model: onnx.ModelProto,
+    values: Values,
+    shapes: Mapping[str, Sequence[int]],
+    varying: Collection[str] = (),
 ) -> dict[str, Array]:
     """Arrays of the inputs' element types; raises ModelError for what these do not hold.
 
     Where an input's sizes are known, from ``shapes`` or the model, one number fills it, and so does
-    a flat sequence of as many numbers as it has elements.
+    a flat sequence of as many numbers as it has elements. Of inputs whose sizes are ``varying`` it
+    is the one number that fills them.
     """
     inputs = {i.name: i.type.tensor_type for i in model.graph.input}
     unknown = next((name for name in values if name not in inputs), None)
     if unknown is not None:
         known = ", ".join(f"'{name}'" for name in inputs) or "none"
         raise ModelError(f"a value is given for '{unknown}', but the model's inputs are: {known}")
-    return {
-        name: _array(name, inputs[name], value, shapes.get(name) or _sizes(inputs[name]))
-        for name, value in values.items()
-    }
+    found = {}
+    for name, value in values.items():
+        sizes = None if name in varying else shapes.get(name) or _sizes(inputs[name])
+        found[name] = _array(name, inputs[name], value, sizes)
+        if name in varying and found[name].ndim:
+            raise ModelError(
+                f"the value of input '{name}' has a shape, but the input's sizes are open: give "
+                "one number, which fills it, or exact sizes"
+            )
+    return found
 
 
 def _sizes(tensor: onnx.TypeProto.Tensor) -> list[int] | None:
@@ -82,6 +93,42 @@ def make_constants(model: onnx.ModelProto, values: Mapping[str, Array]) -> None:
         for name, array in values.items()
     )
     model.ir_version = max(model.ir_version, 4)  # since when initializers need not be inputs
+
+
+def fill(
+    model: onnx.ModelProto, name: str, value: Array, inputs: Mapping[str, Sequence[int | Size]]
+) -> None:
+    """Make an input, whose sizes are open, a constant of one number and as large as others say.
+
+    ``inputs`` has all inputs' dimensions. Raises ModelError where no other input has a size of it.
+    """
+    others = [i.name for i in model.graph.input if i.name != name]
+    places = {str(d): (n, i) for n in others for i, d in enumerate(inputs[n])}
+    nodes, parts = [], []
+    for index, size in enumerate(inputs[name]):
+        parts.append(f"{name}/size {index}")
+        if isinstance(size, int):
+            nodes.append(helper.make_node("Constant", [], parts[-1:], value_ints=[size]))
+            continue
+        if str(size) not in places:
+            raise ModelError(
+                f"a value fills input '{name}', but its size '{size}' is no other input's: give "
+                f"the size, such as --shape {min(size.names)}=8"
+            )
+        other, axis = places[str(size)]
+        shape, at = f"{name}/shape {index}", f"{name}/axis {index}"
+        nodes.append(helper.make_node("Shape", [other], [shape]))
+        nodes.append(helper.make_node("Constant", [], [at], value_ints=[axis]))
+        nodes.append(helper.make_node("Gather", [shape, at], parts[-1:]))
+    whole = f"{name}/shape"
+    nodes.append(helper.make_node("Concat", parts, [whole], axis=0))
+    number = numpy_helper.from_array(value.reshape(1))
+    nodes.append(helper.make_node("ConstantOfShape", [whole], [name], value=number))
+    graph = model.graph
+    later, kept = list(graph.node), [i for i in graph.input if i.name != name]
+    for field, items in ((graph.node, [*nodes, *later]), (graph.input, kept)):
+        del field[:]
+        field.extend(items)
 
 
 def cut(model: onnx.ModelProto, outputs: Sequence[str]) -> None:

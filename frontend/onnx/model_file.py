@@ -23,7 +23,7 @@ from luthier.schedules.redaction import shown
 
 from ..messages import one_line
 from .element_types import dtype_name
-from .functions import MOST_BYTES, MOST_TIMES
+from .function_size import MOST_BYTES, MOST_TIMES
 
 _MOST_SERIALISED = 2**31  # bytes that protobuf can write
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import onnx
@@ -16,30 +17,37 @@ from onnx.external_data_helper import uses_external_data
 from luthier.schedules import ModelError
 from luthier.schedules.redaction import shown
 
+from ..states.pairs import StateNames, state_pairs
 from .element_types import dtype_name
-from .given import Values, arrays_of, cut, make_constants
+from .given import Values, arrays_of, cut, fill, make_constants
 from .model_file import proto_digest, reading, tensors
+from .open_shapes import OpenShapes, Shapes, fixed_shapes, is_symbol, open_shapes, proposal
 from .opset import NEWEST, OLDEST, opset_of
-
-Shapes = Mapping[str, Sequence[int]]
-
-# What exporters call sizes that they do not know.
-_UNKNOWN = ("none", "null", "nan", "unknown", "unk", "dynamic", "any", "undefined")
+from .sized import Sized, set_shapes
 
 
 @dataclass(frozen=True)
 class ReadModel:
     """A model as it was read, once: whatever is made of it is made of the same bytes.
 
-    ``proto`` has its external data loaded and every input's shape fixed; nobody changes it.
+    ``proto`` has its external data loaded and every input's shape fixed, but for the sizes in
+    ``open``, which have their names there; nobody changes it.
     ``sha256`` is of the file, followed by the data in other files, in the model's order; of a
     ModelProto its deterministic serialisation stands for the file. ``name`` is the file's, without
-    its suffix, or the graph's.
+    its suffix, or the graph's. ``states`` are the outputs that inputs become in the next run, by
+    these.
     """
 
     proto: onnx.ModelProto
     sha256: str
     name: str
+    open: OpenShapes | None = None
+    states: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def sized(self) -> Sized:
+        """Ready to be imported at several sizes."""
+        return Sized(self.proto)
 
 
 def read_model(
@@ -47,13 +55,16 @@ def read_model(
     shapes: Shapes | None = None,
     values: Values | None = None,
     outputs: Sequence[str] | None = None,
+    state: StateNames | None = None,
 ) -> ReadModel:
     """Read a model; one that was read is given back as it is.
 
-    ``shapes`` gives sizes (in elements) for inputs that leave some open, ``values`` makes inputs
-    constants, and the model ends at ``outputs``, where they are given. Initializers are no longer
-    listed as inputs. Raises ModelError with one line for whatever is wrong, a file that changes
-    meanwhile too.
+    ``shapes`` gives sizes (in elements) for inputs that leave some open, or says which the named
+    sizes may be (see ``Shapes``); ``values`` makes inputs constants, and the model ends at
+    ``outputs``, where they are given. ``state`` says which inputs and outputs an instance keeps:
+    the size along which one grows may be 0. Initializers are no longer listed as inputs. Raises
+    ModelError with one line for whatever is wrong, a file that changes meanwhile too, and
+    UnsupportedOperator for sizes that are not supported.
     """
     if isinstance(model, ReadModel):
         return model
@@ -73,10 +84,27 @@ def read_model(
     _drop_initializer_inputs(proto)
     if outputs is not None:
         cut(proto, outputs)
-    constants = arrays_of(proto, values or {}, shapes or {})
-    _fix_inputs(proto, {**(shapes or {}), **{n: a.shape for n, a in constants.items()}})
+    _check_inputs(proto)
+    states = state_pairs(proto, state)
+    for name in states.keys() & (values or {}).keys():
+        raise ModelError(f"the input '{name}' is a state and has a value: it cannot be both")
+    opened = open_shapes(proto, shapes or {}, states)
+    fixed = fixed_shapes(shapes or {}) if opened is None else opened.at(opened.largest)
+    varying = () if opened is None else opened.varying
+    constants = arrays_of(proto, values or {}, fixed, varying)
+    _fix_inputs(
+        proto,
+        {**fixed, **{n: a.shape for n, a in constants.items() if a.ndim}},
+        varying & states.keys(),
+    )
+    if opened is None or not opened.symbols:
+        make_constants(proto, constants)
+        return ReadModel(proto, digest, name, states=states)
+    set_shapes(proto, {n: dims for n, dims in opened.inputs.items() if n in varying})
+    for each in constants.keys() & varying:
+        fill(proto, each, constants.pop(each), opened.inputs)
     make_constants(proto, constants)
-    return ReadModel(proto, digest, name)
+    return ReadModel(proto, digest, name, opened.of(i.name for i in proto.graph.input), states)
 
 
 def _check_outline(model: onnx.ModelProto, where: str) -> None:
@@ -97,11 +125,11 @@ def _check_text(message: Message, where: str) -> None:
     """Raises where a name is not a text, which protobuf reads as bytes."""
     if isinstance(message, TensorProto) and isinstance(message.name, str):
         return  # its data are large
-    for field, value in message.ListFields():
-        if field.message_type:
+    for slot, value in message.ListFields():
+        if slot.message_type:
             for inner in [value] if isinstance(value, Message) else value:
                 _check_text(inner, where)
-        elif field.type == field.TYPE_STRING:
+        elif slot.type == slot.TYPE_STRING:
             texts = [value] if isinstance(value, str | bytes) else value
             if not all(isinstance(text, str) for text in texts):
                 raise ModelError(f"{where}: a name in the model is not UTF-8 text")
@@ -133,20 +161,24 @@ def _drop_initializer_inputs(model: onnx.ModelProto) -> None:
         model.ir_version = max(model.ir_version, 4)
 
 
-def _fix_inputs(model: onnx.ModelProto, shapes: Shapes) -> None:
-    inputs = {i.name: i for i in model.graph.input}
-    if len(inputs) < len(model.graph.input):
+def _check_inputs(model: onnx.ModelProto) -> None:
+    if len({i.name for i in model.graph.input}) < len(model.graph.input):
         raise ModelError("two inputs of the model have the same name")
-    for name in shapes:
-        if name not in inputs:
-            known = ", ".join(f"'{n}'" for n in inputs) or "none"
-            raise ModelError(f"a shape is given for '{name}', but the model's inputs are: {known}")
-    symbols: dict[str, tuple[int, str]] = {}
-    for name, value in inputs.items():
+    for value in model.graph.input:
         if not value.type.HasField("tensor_type"):
-            raise ModelError(f"input '{name}' is not a tensor, which is not supported")
-        dtype_name(value.type.tensor_type.elem_type, f"input '{name}'")
-        _fix_input(name, value.type.tensor_type, shapes.get(name), symbols)
+            raise ModelError(f"input '{value.name}' is not a tensor, which is not supported")
+        dtype_name(value.type.tensor_type.elem_type, f"input '{value.name}'")
+
+
+def _fix_inputs(
+    model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]], may_be_empty: Collection[str]
+) -> None:
+    symbols: dict[str, tuple[int, str]] = {}
+    proposed = proposal(model)
+    for value in model.graph.input:
+        tensor = value.type.tensor_type
+        least = int(value.name not in may_be_empty)
+        _fix_input(value.name, tensor, shapes.get(value.name), symbols, proposed, least)
     # Sizes that were written for other inputs' shapes, or by a stranger, may be wrong: as in ONNX
     # Runtime they do not count. Those of the outputs are compared with what the nodes compute.
     del model.graph.value_info[:]
@@ -157,14 +189,17 @@ def _fix_input(
     tensor: onnx.TypeProto.Tensor,
     given: Sequence[int] | None,
     symbols: dict[str, tuple[int, str]],
+    proposed: str,
+    least: int,
 ) -> None:
     what = f"input '{name}'"
     if given is None:
         if not tensor.HasField("shape"):
             raise ModelError(f"{what} has no shape: {_advice(name, [1, 8])}")
-        given = [_dimension(name, i, tensor.shape) for i in range(len(tensor.shape.dim))]
+        places = range(len(tensor.shape.dim))
+        given = [_dimension(name, i, tensor.shape, proposed) for i in places]
     sizes = [int(d) for d in given]
-    if any(d < 1 for d in sizes):
+    if any(d < least for d in sizes):
         raise ModelError(f"{what} has the shape {sizes}; sizes are at least 1")
     if tensor.HasField("shape") and len(tensor.shape.dim) != len(sizes):
         rank = len(tensor.shape.dim)
@@ -173,7 +208,7 @@ def _fix_input(
     for i, (dim, size) in enumerate(zip(old, sizes, strict=False)):
         if dim.HasField("dim_value") and dim.dim_value > 0 and dim.dim_value != size:
             raise ModelError(f"{what} has size {dim.dim_value} in dimension {i}, not {size}")
-        if _is_symbol(dim.dim_param):
+        if is_symbol(dim.dim_param):
             first, other = symbols.setdefault(dim.dim_param, (size, name))
             if first != size:
                 raise ModelError(
@@ -184,19 +219,15 @@ def _fix_input(
         tensor.shape.dim.add().dim_value = size
 
 
-def _is_symbol(name: str) -> bool:
-    """Whether a name stands for one size; some exporters write '?' for any."""
-    return any(c.isalpha() for c in name) and name.lower() not in _UNKNOWN
-
-
-def _dimension(name: str, index: int, shape: onnx.TensorShapeProto) -> int:
+def _dimension(name: str, index: int, shape: onnx.TensorShapeProto, proposed: str) -> int:
     dim = shape.dim[index]
     if dim.HasField("dim_value") and dim.dim_value > 0:
         return int(dim.dim_value)
     symbol = f" ('{dim.dim_param}')" if dim.dim_param else ""
     example = [d.dim_value if d.dim_value > 0 else 1 for d in shape.dim]
+    ranges = f"; or say which sizes it is for, such as {proposed}" if proposed else ""
     raise ModelError(
-        f"input '{name}' has no size in dimension {index}{symbol}: {_advice(name, example)}"
+        f"input '{name}' has no size in dimension {index}{symbol}: {_advice(name, example)}{ranges}"
     )
 
 

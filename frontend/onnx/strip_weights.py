@@ -26,7 +26,7 @@ from .shapes import UNTYPED, with_stand_ins
 from .unsupported import check_operators
 
 # Larger initializers become inputs of what is left; smaller ones may be shapes, axes, ...
-_WEIGHT = 1024
+WEIGHT = 1024
 # What onnx's shape inference says of a node, and operators of which it refuses what is valid.
 _INFERENCE_ERROR = re.compile(r"\(op_type:(\w+), node name: (.*?)\): (?:\[\w+\] )?(.*)")
 _CHECKED_NODE = re.compile(r"Bad node spec for node\. Name: (.*) OpType: ")
@@ -90,21 +90,21 @@ def _without_weights(
         light.opset_import.add(version=opset_of(model))
     graph = light.graph
     graph.name = model.graph.name or "model"
-    graph.node.extend(n for n in nodes if _constant_tensor(n) is None)
+    graph.node.extend(n for n in nodes if constant_tensor(n) is None)
     graph.input.extend(model.graph.input)
     graph.output.extend(model.graph.output)
     weights: dict[str, Array] = {}
     names = {i.name for i in model.graph.input}
     named = [(t.name, t) for t in model.graph.initializer]
-    named += [(n.output[0], t) for n in nodes if (t := _constant_tensor(n)) is not None]
+    named += [(n.output[0], t) for n in nodes if (t := constant_tensor(n)) is not None]
     for name, tensor in named:
         if not name or name in names:
             raise ModelError(f"two values of the model have the same name '{name}'")
         names.add(name)
         what = f"initializer '{name}'"
         dtype = dtype_name(tensor.data_type, what)
-        array = _array(tensor, what)
-        if array.size > _WEIGHT and ACCEPTED[dtype].is_float:
+        array = array_of(tensor, what)
+        if array.size > WEIGHT and ACCEPTED[dtype].is_float:
             weights[name] = array
             graph.input.append(helper.make_tensor_value_info(name, tensor.data_type, tensor.dims))
         else:
@@ -128,14 +128,15 @@ def _open_outputs(graph: onnx.GraphProto, typed: bool = False) -> None:
                 output.type.tensor_type.ClearField("elem_type")
 
 
-def _constant_tensor(node: onnx.NodeProto) -> TensorProto | None:
+def constant_tensor(node: onnx.NodeProto) -> TensorProto | None:
     """The tensor in a Constant node."""
     if node.op_type != "Constant" or not is_onnx(node.domain) or len(node.output) != 1:
         return None
     return next((a.t for a in node.attribute if a.name == "value" and a.HasField("t")), None)
 
 
-def _array(tensor: TensorProto, what: str) -> Array:
+def array_of(tensor: TensorProto, what: str) -> Array:
+    """A tensor's array; raises ModelError, which says ``what`` it is."""
     try:
         return numpy_helper.to_array(tensor)
     except Exception as error:

@@ -14,8 +14,6 @@ from .opset import is_onnx
 _LISTED = 8
 
 _ADVICE = {
-    "If": "give what decides it, with --value or --shape",
-    "Loop Scan": "give sizes with --shape and let the exporter or onnxsim resolve control flow",
     """QLinearConv QLinearMatMul QLinearAdd ConvInteger MatMulInteger DynamicQuantizeLinear""": (
         "quantise into pairs of QuantizeLinear and DequantizeLinear (QDQ)"
     ),

@@ -6,11 +6,11 @@ Each leaves the graph right, and says what must be true of it before and what is
 from __future__ import annotations
 
 from collections.abc import Callable, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from ..graph import Graph
-from .attention import fuse_attention
+from .attention import fuse_attention, fuse_open_attention
 from .channels_last import channels_last
 from .commute_resizes import commute_resizes
 from .fold_constants import fold_constants
@@ -64,3 +64,10 @@ PASSES = (
     Pass(legalize, requires={_P.NORMS_JOINED, _P.ATTENTION_JOINED}, ensures={_P.LEGAL}),
     Pass(fold_constants, requires={_P.LEGAL}, ensures={_P.FOLDED}),  # of what the others made
 )
+
+OPEN_PASSES = tuple(
+    replace(each, rewrite=fuse_open_attention) if each.rewrite is fuse_attention else each
+    for each in PASSES
+)
+"""For models of which some sizes are known only at run time: what they become must depend little on
+the sizes that they are imported at."""

@@ -18,17 +18,26 @@ from ..graph import Graph, Op, Rewriter, known_number
 from ..graph.strided import Strided
 from .attention_pattern import Mask, Match, Pattern
 
+# With fewer rows most lanes of the kernel's vectors would be empty.
+_LEAST_ROWS = 8
+
 
 def fuse_attention(graph: Graph) -> Graph:
     """A graph with ``attention`` in place of the products and the softmax between them."""
-    b = _AttentionFusion(graph)
+    b = _AttentionFusion(graph, _LEAST_ROWS)
+    return b.rewrite(b.rule)
+
+
+def fuse_open_attention(graph: Graph) -> Graph:
+    """The same however few rows there are: at run time there may be more."""
+    b = _AttentionFusion(graph, 1)
     return b.rewrite(b.rule)
 
 
 class _AttentionFusion(Rewriter):
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, least_rows: int) -> None:
         super().__init__(graph)
-        self.pattern = Pattern(graph)
+        self.pattern = Pattern(graph, least_rows)
 
     def rule(self, op: Op, new: Node) -> int | None:
         """The kernel stands where its result, moved as its users want it, was made."""

@@ -11,8 +11,6 @@ from luthier.schedules.ops.attention_form import COVERED
 
 from ..graph import Graph, Op, known_number, made_by
 
-# With fewer rows most lanes of the kernel's vectors would be empty.
-_LEAST_ROWS = 8
 # Scales that may be taken to an operand: what is scaled then stays in float32's range.
 _LEAST_SCALE, _MOST_SCALE = 2.0**-40, 2.0**40
 
@@ -42,8 +40,8 @@ class Match:
 class Pattern:
     """Recognises it in one graph, from the result up."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, least_rows: int) -> None:
+        self.graph, self.least_rows = graph, least_rows
         self.leaves = set(graph.region.results)
 
     def alone(self, value: int) -> bool:
@@ -68,7 +66,7 @@ class Pattern:
         shapes = [self.graph.values[v].shape for v in (q, k, values)]
         if len({len(s) for s in shapes}) > 1 or len({s[:-2] for s in shapes}) > 1:
             return None
-        if len(shapes[0]) > 4 or shapes[0][-2] < _LEAST_ROWS:
+        if len(shapes[0]) > 4 or shapes[0][-2] < self.least_rows:
             return None
         return Match(q, k, values, transpose_k, scale, masks, empty_is_zero)
 

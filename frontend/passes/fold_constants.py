@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+
+import numpy as np
 
 from luthier.schedules import Node, ops
 from luthier.schedules.ops.evaluate import evaluate
@@ -34,9 +37,21 @@ def fold_constants(graph: Graph) -> Graph:
                 return None
             room -= needed
             return b.constant(evaluate(node, found))
+        if node.op == "gather_nd" and arrays[1] is not None:
+            return _whole(b, node, arrays[1])
         return b.add(_with_literals(b, node)) if ops.of(node).is_elementwise else None
 
     return b.rewrite(rule)
+
+
+def _whole(b: Rewriter, node: Node, indices: Array) -> int | None:
+    """Exporters choose elements of a mask by places that name all of them in order."""
+    shape, count = b.values[node.args[0]].shape, indices.shape[-1]
+    if node.attr("batch_dims") or indices.size // count != math.prod(shape[:count]):
+        return None
+    every = np.indices(shape[:count], dtype=indices.dtype).reshape(count, -1).T
+    same = np.array_equal(indices.reshape(-1, count), every)
+    return b.reshaped(node.args[0], node.out.shape) if same else None
 
 
 def _known(b: Rewriter, value: int) -> Array | None:

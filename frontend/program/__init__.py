@@ -1,6 +1,7 @@
 """The program: what the frontend makes of a model; how one is checked and printed."""
 
-from .core import Part, Program, owner
+from .at import at
+from .core import Part, Program, State, owner
 from .library import Entry, Library
 from .open_tensor import OpenTensor
 from .steps import Branch, Call, Loop, Step
@@ -14,6 +15,8 @@ __all__ = [
     "OpenTensor",
     "Part",
     "Program",
+    "State",
     "Step",
+    "at",
     "owner",
 ]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from luthier.schedules import Tensor
 from luthier.schedules.ir.core import Region, listing, needed, numbering
+from luthier.schedules.ir.size import Size
 from luthier.schedules.ir.symbol import Symbol
 
 from .open_tensor import OpenTensor
@@ -30,6 +31,29 @@ class Part:
 
 
 @dataclass(frozen=True)
+class State:
+    """What an instance keeps from run to run: ``before`` is its value when a run begins, ``after``
+    when it ends, of the same type. ``name`` and ``becomes`` are the model's input and output.
+
+    One that grows has an ``axis``, along which it holds as many elements as the size ``length``;
+    a run appends ``more``. It has the type of the most that there is room for, and its ``after`` is
+    what is appended: a part of ``before``.
+    """
+
+    name: str
+    becomes: str
+    before: int
+    after: int
+    axis: int | None = None
+    length: str = ""
+    more: int | Size = 0
+
+    def renumbered(self, number: Mapping[int, int]) -> State:
+        """The same over other values."""
+        return replace(self, before=number[self.before], after=number[self.after])
+
+
+@dataclass(frozen=True)
 class Program:
     """Steps in execution order over numbered values.
 
@@ -40,7 +64,8 @@ class Program:
     may be any kind of value but a part, an input or a constant too, and may occur twice.
 
     ``symbols`` are the sizes that are known only at run time. Values that have such are in
-    ``open``; their types in ``values`` are the largest.
+    ``open``; their types in ``values`` are the largest. ``states`` are kept from run to run, and
+    neither inputs nor outputs.
     """
 
     name: str
@@ -53,12 +78,14 @@ class Program:
     parts: Mapping[int, Part] = field(default_factory=dict)
     open: Mapping[int, OpenTensor] = field(default_factory=dict)
     symbols: tuple[Symbol, ...] = ()
+    states: tuple[State, ...] = ()
 
     @cached_property
     def region(self) -> Region[Step]:
-        """Its steps, over its inputs and constants, which are known around it."""
-        inputs = tuple(value for _, value in self.inputs)
-        return Region(inputs, self.steps, tuple(value for _, value in self.outputs))
+        """Its steps, over its inputs, states and constants, which are known around it."""
+        inputs = (*(value for _, value in self.inputs), *(s.before for s in self.states))
+        outputs = (*(value for _, value in self.outputs), *(s.after for s in self.states))
+        return Region(inputs, self.steps, outputs)
 
     @cached_property
     def calls(self) -> tuple[Call, ...]:
@@ -97,6 +124,7 @@ class Program:
             {number[v]: replace(p, whole=number[p.whole]) for v, p in self.parts.items()},
             {number[v]: tensor for v, tensor in self.open.items() if v in number},
             self.symbols,
+            tuple(state.renumbered(number) for state in self.states),
         )
 
     def place(self, value: int) -> Part:
@@ -118,7 +146,8 @@ class Program:
         return self.parts[base].pitch if base in self.parts and same else None
 
     def made_of(self, value: int) -> set[int]:
-        """The inputs, constants and results of steps whose bytes ``value`` has."""
+        """The inputs, constants and results of steps whose bytes ``value`` has; of a state that is
+        appended to, what is appended."""
         value = self.base(value)
         pieces = self.pieces.get(value)
         return set().union(*map(self.made_of, pieces)) if pieces else {value}
@@ -139,6 +168,8 @@ class Program:
         yield from (f"size {symbol}" for symbol in self.symbols)
         for name, value in self.inputs:
             yield f"%{value} = input {name!r}: {self.type(value)}"
+        for state in self.states:
+            yield f"%{state.before} = state {state.name!r}: {self.type(state.before)}"
         for value in sorted(self.constants):
             yield f"%{value} = constant: {self.type(value)}"
         for value, base in sorted(self.views.items()):

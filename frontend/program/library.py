@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from luthier.schedules import Tensor
 from luthier.schedules.ir.core import require
 from luthier.schedules.ir.size import Sizes
 from luthier.schedules.ir.symbol import Symbol
@@ -31,6 +32,17 @@ class Entry:
     def of(program: Program) -> Entry:
         """What runs one program."""
         return Entry(program.symbols, (program,))
+
+    @property
+    def lengths(self) -> tuple[Symbol, ...]:
+        """Those of its symbols that say how much states hold, which an instance knows itself."""
+        names = {state.length for program in self.variants for state in program.states}
+        return tuple(symbol for symbol in self.symbols if symbol.name in names)
+
+    @property
+    def sizes(self) -> tuple[Symbol, ...]:
+        """Its other symbols, which a caller sets; they come first."""
+        return self.symbols[: len(self.symbols) - len(self.lengths)]
 
     def variant(self, sizes: Sizes) -> Program | None:
         """The first for these sizes; None where there is none."""
@@ -59,9 +71,10 @@ class Library:
 def verify_library(library: Library) -> None:
     """Raise IRError unless there are entry points, names of C functions, to programs that are.
 
-    Variants of an entry have the same symbols, inputs and outputs, and each choice of the symbols'
-    ends has one.
+    Variants of an entry have the same symbols, inputs, outputs and states, and each choice of the
+    symbols' ends has one. States of one name have one type in all entries.
     """
+    kept: dict[str, Tensor] = {}
     require(bool(library.entries), "a library needs an entry point")
     for name, entry in library.entries.items():
         fits = name.isascii() and name.isidentifier()
@@ -70,14 +83,19 @@ def verify_library(library: Library) -> None:
         for program in entry.variants:
             verify(program)
             require(_ports(program) == _ports(entry.variants[0]), f"{name!r}: variants differ")
+            for state in program.states:
+                tensor = program.values[state.before]
+                same = kept.setdefault(state.name, tensor) == tensor
+                require(same, f"the state {state.name!r} has two types")
             names = [symbol.name for symbol in program.symbols]
             require(names == [s.name for s in entry.symbols], f"{name!r}: variants have own sizes")
+        require(entry.lengths == entry.symbols[len(entry.sizes) :], f"{name!r}: sizes are mixed up")
         for ends in itertools.product(*((s.least, s.most) for s in entry.symbols)):
             sizes = dict(zip((s.name for s in entry.symbols), ends, strict=True))
             require(entry.variant(sizes) is not None, f"{name!r}: nothing runs {sizes}")
 
 
 def _ports(program: Program) -> list[tuple[str, str, int]]:
-    """Names, types and ranks of inputs and outputs."""
-    ports = [*program.inputs, *program.outputs]
+    """Names, types and ranks of inputs, outputs and states."""
+    ports = [*program.inputs, *program.outputs, *((s.name, s.before) for s in program.states)]
     return [(name, program.values[v].dtype, len(program.values[v].shape)) for name, v in ports]

@@ -1,4 +1,4 @@
-"""What a program does, step by step. The frontend makes calls alone today."""
+"""What a program does, step by step: calls of kernels, loops and branches."""
 
 from __future__ import annotations
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from luthier.schedules import Tensor
 from luthier.schedules.ir.core import needed, require
 from luthier.schedules.ir.placement import Placement, span
+from luthier.schedules.ir.size import value as value_of
 from luthier.schedules.ops.verify import verify as verify_workload
 
-from .core import Program
+from .core import Program, State
 from .open_tensor import OpenTensor
 from .steps import Branch, Call, Loop, Step, walk
 
@@ -29,7 +30,7 @@ def verify(program: Program) -> None:
     Each value is an input, a constant, a result of one step, a view of as many bytes, or made of
     parts that fill it; and it is read when it is there. Calls have arguments and a result as their
     workload says, which is one; for loops and branches see their classes. Sizes that are known
-    at run time are sizes of inputs, in one range each.
+    at run time are sizes of inputs, in one range each. For states see ``State``.
     """
     require(len(dict(program.inputs)) == len(program.inputs), "an input's name is taken")
     for value, array in program.constants.items():
@@ -38,8 +39,11 @@ def verify(program: Program) -> None:
     _verify_sizes(program)
     _verify_places(program)
     _verify_views(program)
-    for whole in program.pieces:
+    befores = {state.before for state in program.states}
+    for whole in program.pieces.keys() - befores:
         _verify_parts(program, whole)
+    for state in program.states:
+        _verify_state(program, state)
     program.region.verify(program.constants.keys(), program.made_of)
     for step in walk(program.region):
         if isinstance(step, Call):
@@ -48,7 +52,8 @@ def verify(program: Program) -> None:
             _verify_loop(program, step)
         else:
             _verify_branch(program, step)
-    defined = [*program.region.defined, *program.constants, *program.views, *program.pieces]
+    wholes = program.pieces.keys() - befores
+    defined = [*program.region.defined, *program.constants, *program.views, *wholes]
     require(len(set(defined)) == len(defined), "a value comes from two places")
     require(len(defined) == len(program.values), "a value comes from nowhere")
 
@@ -85,7 +90,7 @@ def _verify_parts(program: Program, whole: int) -> None:
     _rows(free, all_of, pitch)[...] = True
     for value in program.pieces[whole]:
         tensor, part = program.values[value], program.parts[value]
-        first, size = part.first, span(tensor.shape, part.pitch)
+        first, size = _most(program, part.first), span(tensor.shape, part.pitch)
         where = f"%{value} in %{whole} from {first} on"
         require(tensor.dtype == all_of.dtype, f"{where}: it is {tensor}")
         require(value not in program.views, f"{where}: it is a view")
@@ -95,6 +100,33 @@ def _verify_parts(program: Program, whole: int) -> None:
         require(bool(place.all()), f"{where}: it lies where another part does")
         place[...] = False
     require(not free.any(), f"the parts of %{whole} leave gaps")
+
+
+def _verify_state(program: Program, state: State) -> None:
+    """It becomes what has its type, or is a part that lies in it for all sizes."""
+    where, whole = f"the state '{state.name}'", program.values[state.before]
+    require(state.before not in program.open, f"{where}: its type varies")
+    part = program.parts.get(state.after)
+    if part is None or part.whole != state.before:
+        same = program.type(state.after) == whole
+        require(same, f"{where}: it is {whole} and becomes {program.type(state.after)}")
+        require(not program.pieces.get(state.before), f"{where}: it is written elsewhere")
+        return
+    require(program.pieces[state.before] == [state.after], f"{where}: two parts are written")
+    tensor, names = program.type(state.after), [s.name for s in program.symbols]
+    require(tensor.dtype == whole.dtype, f"{where}: {tensor} is appended to {whole}")
+    require(not state.length or state.length in names, f"{where}: '{state.length}' is no size")
+    for ends in itertools.product(*((s.least, s.most) for s in program.symbols)):
+        sizes = dict(zip(names, ends, strict=True))
+        shape = tensor.shape if isinstance(tensor, Tensor) else tensor.at(sizes).shape
+        first = int(value_of(part.first, sizes))
+        fits = first >= 0 and first + span(shape, part.pitch) <= whole.size
+        require(fits, f"{where}: what is appended ends outside, with {sizes}")
+
+
+def _most(program: Program, size: int) -> int:
+    """A place where sizes are the largest, as the types in ``values`` are."""
+    return int(value_of(size, {symbol.name: symbol.most for symbol in program.symbols}))
 
 
 def _rows(memory: NDArray[np.bool_], tensor: Tensor, pitch: int | None) -> NDArray[np.bool_]:

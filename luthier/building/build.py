@@ -10,21 +10,20 @@ from pathlib import Path
 from luthier.autotune import Choice, Progress, Sources
 from luthier.deploy import Manifest, check_output
 from luthier.deploy import build as build_library
-from luthier.frontend import Library, import_model, read_model
+from luthier.frontend import Entry, Library, Shapes, StateNames, import_entries, read_model
 from luthier.schedules import Target, Workload
 from luthier.schedules.errors import AccuracyError, LogError
 from luthier.schedules.target import DEFAULT_ACCURACY
 from luthier.schedules.toolchain import find_compiler
 
 from ..arguments import validated
-from ..inputs.samples import random_inputs
 from ..machine.target import resolve
+from ..records.runs import At, counts, largest, runs
 from ..records.sources import DEFAULT_LOG, FilePath, LayerHits, choices, hits, reading, selections
 from ..tuning.footprint import stays_in_cache
-from ..tuning.tune import Model, Shapes, Values, tuned
-from .trial import Trial
-
-_SAMPLE_SEED = 0
+from ..tuning.tune import Model, Values, tuned
+from .points import EntryPoint, Models, read_all
+from .trial import Trials
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class BuildReport:
 
 @validated
 def build(
-    model: Model,
+    model: Models,
     out: FilePath,
     *,
     target: str | Target = "host",
@@ -65,6 +64,8 @@ def build(
     shapes: Shapes | None = None,
     values: Values | None = None,
     outputs: Sequence[str] | None = None,
+    state: StateNames | None = None,
+    at: At | None = None,
     name: str | None = None,
     accuracy: str = DEFAULT_ACCURACY,
 ) -> BuildReport:
@@ -81,19 +82,32 @@ def build(
     that are less exact than ``accuracy`` ("strict", "balanced" or "standard") asks for are left
     out, however fast. ``values`` makes inputs constants: numbers or arrays by name; where
     ``outputs`` are given, values that the model computes, it ends there. In C the model is called
-    ``name``, by default like its file. Raises
+    ``name``, by default like its file, or like ``out`` where there are several.
+
+    ``shapes`` may say which sizes the model is for, instead of one: ``{"tokens": range(1, 513)}``.
+    Kernels then get the records of the largest sizes, or else of those ``at`` which it was tuned;
+    the library is run at a few sizes, and the sample is of the largest that cost little. ``state``
+    names inputs and what they become, outputs, which an instance keeps: ``{"past_0": "present_0"}``
+    or ``"auto"``. Several models by name, each with what is said of it in an ``EntryPoint``, become
+    entry points of one library, over one copy of equal weights and states. Raises
     ModelError, LogError, TargetError, ArtifactError, ToolchainError and UsageError.
     """
     start = time.monotonic()
     check_output(Path(out))
     find_compiler()
     resolved = resolve(target, threads, accuracy)
-    read = read_model(model, shapes, values, outputs)
-    program = import_model(read, resolved)
-    kernels = {call.workload for call in program.calls}
-    with reading(log, packs, resolved, kernels) as sources:
-        sources.cold = not stays_in_cache(program, resolved)
-        chosen = choices(program, sources)
+    reads = read_all(model, EntryPoint(_one(model), shapes, values, outputs, state))
+    entries = import_entries(reads, resolved)
+    some = {title: runs(entry, _of(entry, at, entries)) for title, entry in entries.items()}
+    programs = [program for entry in entries.values() for program in entry.variants]
+    kernels = {call.workload for program in programs for call in program.calls}
+    tuned_at = counts([run for each in some.values() for run in each])
+    with reading(log, packs, resolved, kernels | tuned_at.keys()) as sources:
+        whole = (largest(entry).variant for entry in entries.values())
+        sources.cold = not all(stays_in_cache(program, resolved) for program in whole)
+        chosen: dict[Workload, Choice] = {}
+        for title, entry in entries.items():
+            chosen |= choices(entry, sources, some[title])
         foreign = sum(map(sources.elsewhere, kernels))
     missed = [workload for workload in kernels if workload not in chosen]
     if require_hits and missed:
@@ -101,8 +115,10 @@ def build(
             f"{len(missed)} of {len(kernels)} kernels have no record, among them {missed[0]}; tune "
             f"the model, or give a pack that has them{_unread(sources)}"
         )
-    library = Library.of(program, name or read.name)
-    trial = Trial(read, program, resolved, random_inputs(read.proto, _SAMPLE_SEED))
+    first = next(iter(reads.values()))
+    alone = first.name if len(reads) == 1 else Path(out).resolve().name
+    library = Library(name or alone, entries)
+    trials = Trials(reads, entries, resolved)
 
     def write(chosen: Mapping[Workload, Choice]) -> Manifest:
         return build_library(
@@ -110,8 +126,8 @@ def build(
             Path(out),
             resolved,
             selections(chosen),
-            model_sha256=read.sha256,
-            finish=trial.accept_records if chosen else trial.accept_defaults,
+            model_sha256=first.sha256 if len({r.sha256 for r in reads.values()}) == 1 else None,
+            finish=trials.accept_records if chosen else trials.accept_defaults,
         )
 
     problems = sources.problems
@@ -133,7 +149,7 @@ def build(
         layers=hits(chosen),
         foreign_records=foreign,
         skipped_records=sources.skipped,
-        problems=(*problems, *trial.problems),
+        problems=(*problems, *trials.problems),
         reference=manifest.sample.source if manifest.sample else "",
         seconds=time.monotonic() - start,
     )
@@ -153,6 +169,8 @@ def tune_and_build(
     shapes: Shapes | None = None,
     values: Values | None = None,
     outputs: Sequence[str] | None = None,
+    state: StateNames | None = None,
+    at: At | None = None,
     name: str | None = None,
     accuracy: str = DEFAULT_ACCURACY,
     seed: int = 0,
@@ -163,7 +181,7 @@ def tune_and_build(
     An interrupt while tuning raises KeyboardInterrupt once the records are kept; nothing is built.
     """
     check_output(Path(out))
-    read = read_model(model, shapes, values, outputs)
+    read = read_model(model, shapes, values, outputs, state)
     result, a_build = tuned(
         lambda: read,
         target,
@@ -173,6 +191,7 @@ def tune_and_build(
         packs=packs,
         threads=threads,
         accuracy=accuracy,
+        at=at,
         seed=seed,
         on_progress=on_progress,
         builds=1,
@@ -189,9 +208,24 @@ def tune_and_build(
         log=log,
         packs=packs,
         threads=threads,
+        at=at,
         name=name,
         accuracy=accuracy,
     )
+
+
+def _one(model: Models) -> Model:
+    """The model where it is one; where there are several, nobody reads this."""
+    return "" if isinstance(model, Mapping) else model
+
+
+def _of(entry: Entry, at: At | None, entries: Mapping[str, Entry]) -> At | None:
+    """Those of the sizes that an entry point among several has."""
+    if at is None or len(entries) == 1:
+        return at
+    known = {symbol.name for symbol in entry.symbols}
+    anywhere = {symbol.name for each in entries.values() for symbol in each.symbols}
+    return {name: sizes for name, sizes in at.items() if name in known or name not in anywhere}
 
 
 def _unread(sources: Sources) -> str:

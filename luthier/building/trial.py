@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from luthier.deploy import Sample, SampleNote, Tolerance, load
 from luthier.deploy import build as build_library
-from luthier.frontend import Library, Program, ReadModel
+from luthier.frontend import Entry, Library, ReadModel
+from luthier.frontend.program.library import RUN
 from luthier.schedules import Target
 from luthier.schedules.errors import AccuracyError, LuthierError, ModelError
 from luthier.schedules.target import host_features, parse
@@ -19,37 +21,52 @@ from luthier.schedules.temporary import TemporaryFolder
 from ..correctness.compare import OutputError, Outputs, errors
 from ..correctness.reference import ADVICE, Reference, reference
 from ..correctness.sensitivity import RUNS, loosened, shaken_inputs, shaken_program
+from ..correctness.states import run_from
 from ..correctness.tolerance import tolerances
+from ..inputs.samples import inputs_at
+from ..records.runs import Run
+from .tried import tried
 
 SECONDS = 60.0  # that a build waits for an engine: the sample is a courtesy
+_SAMPLE_SEED = 0
 DEFAULTS = "the default schedules"
 
 
 class Trial:
-    """What a model's library gives for ``inputs``, and what it should give.
+    """What a model's library gives for inputs of some runs, and what it should give.
 
-    ``problems`` are lines for people about the reference. Schedules of records are compared with
-    the default ones, which are right by construction as far as anything is: the reference may be
-    wrong itself, and where it agrees that is only the cheaper proof.
+    The sample is of the first run. ``problems`` are lines for people about the reference. Schedules
+    of records are compared with the default ones, which are right by construction as far as
+    anything is: the reference may be wrong itself, and where it agrees that is only the cheaper
+    proof.
     """
 
-    def __init__(self, model: ReadModel, program: Program, target: Target, inputs: Outputs) -> None:
+    def __init__(
+        self,
+        model: ReadModel,
+        entry: Entry,
+        target: Target,
+        given: Sequence[tuple[Run, Outputs]],
+        name: str = RUN,
+    ) -> None:
+        """``name`` is the entry point's."""
         self.problems: list[str] = []
-        self._program, self._target, self._inputs = program, target, dict(inputs)
+        self._entry, self._target, self._name = entry, target, name
+        self._inputs = [inputs for _, inputs in given]
         self._runs_here = host_features().issuperset(target.features)
-        outputs = {name: program.values[value] for name, value in program.outputs}
-        self._tolerances = tolerances(model.proto, outputs)
+        outputs = [run.outputs for run, _ in given]
+        self._tolerances = tolerances(model.proto, outputs[0])
         self._truth: Reference | None = None
         try:
-            self._truth = reference(model.proto, [self._inputs], outputs, SECONDS)
+            self._truth = reference(model.proto, self._inputs, outputs, SECONDS)
         except ModelError as error:
             self.problems.append(str(error))
 
     def accept_defaults(self, folder: Path) -> Sample:
         """The sample of a library with default schedules; raises ArtifactError and TargetError."""
         if not self._runs_here:
-            return self._sample({}, ())
-        ours = _outputs(folder, self._inputs)
+            return self._sample((), ())
+        ours = _outputs(folder, self._inputs, self._name)
         return self._sample(ours, self._beside_the_truth(ours))
 
     def accept_records(self, folder: Path) -> Sample:
@@ -59,32 +76,34 @@ class Trial:
         schedules.
         """
         if not self._runs_here:
-            return self._sample({}, ())
-        ours = _outputs(folder, self._inputs)
+            return self._sample((), ())
+        ours = _outputs(folder, self._inputs, self._name)
         found = self._beside_the_truth(ours)
         if not self._is_proof(found, ours):
-            defaults = self._with(self._program, self._inputs)
+            defaults = self._with(self._entry, self._inputs)
             self._refuse_wrong(ours, defaults)
             ours = defaults
         return self._sample(ours, found)
 
-    def _beside_the_truth(self, ours: Outputs) -> tuple[OutputError, ...]:
+    def _beside_the_truth(self, ours: Sequence[Outputs]) -> tuple[OutputError, ...]:
         """Nothing where there is no reference."""
         if self._truth is None:
             return ()
-        return judged([ours], self._truth, self._tolerances)
+        return judged(ours, self._truth, self._tolerances)
 
-    def _is_proof(self, found: Sequence[OutputError], ours: Outputs) -> bool:
+    def _is_proof(self, found: Sequence[OutputError], ours: Sequence[Outputs]) -> bool:
         """Whether the truth says that ours are right; NaN of one that is not sure says nothing."""
         sure = self._truth is not None and self._truth.is_sure
-        finite = all(array.dtype.kind != "f" or np.isfinite(array).all() for array in ours.values())
+        arrays = [array for outputs in ours for array in outputs.values()]
+        finite = all(array.dtype.kind != "f" or np.isfinite(array).all() for array in arrays)
         return bool(found) and all(each.within for each in found) and (sure or finite)
 
-    def _refuse_wrong(self, ours: Outputs, defaults: Outputs) -> None:
-        found = errors([(ours, defaults)], self._tolerances)
+    def _refuse_wrong(self, ours: Sequence[Outputs], defaults: Sequence[Outputs]) -> None:
+        pairs = list(zip(ours, defaults, strict=True))
+        found = errors(pairs, self._tolerances)
         if not all(each.within for each in found):
             loose = loosened(found, self._roundings(defaults), f"two runs with {DEFAULTS}")
-            found = errors([(ours, defaults)], loose)
+            found = errors(pairs, loose)
         for each in found:
             if not each.within:
                 raise AccuracyError(
@@ -92,21 +111,26 @@ class Trial:
                     f"{each.absolute:.3g} from that with {DEFAULTS}"
                 )
 
-    def _roundings(self, defaults: Outputs) -> list[tuple[Outputs, Outputs]]:
-        shaken = (
-            self._with(shaken_program(self._program, s), shaken_inputs(self._inputs, s))
-            for s in range(RUNS)
-        )
-        return [(each, defaults) for each in shaken]
+    def _roundings(self, defaults: Sequence[Outputs]) -> list[tuple[Outputs, Outputs]]:
+        found: list[tuple[Outputs, Outputs]] = []
+        for s in range(RUNS):
+            variants = tuple(shaken_program(each, s) for each in self._entry.variants)
+            inputs = [shaken_inputs(each, s) for each in self._inputs]
+            shaken = self._with(replace(self._entry, variants=variants), inputs)
+            found += zip(shaken, defaults, strict=True)
+        return found
 
-    def _with(self, program: Program, inputs: Outputs, target: Target | None = None) -> Outputs:
+    def _with(
+        self, entry: Entry, inputs: Sequence[Outputs], target: Target | None = None
+    ) -> list[Outputs]:
         """What a library with default schedules gives."""
         with TemporaryFolder() as folder:
             out = folder / "defaults"
-            build_library(Library.of(program), out, target or self._target, {})
-            return _outputs(out, inputs)
+            library = Library(entry.variants[0].name, {self._name: entry})
+            build_library(library, out, target or self._target, {})
+            return _outputs(out, inputs, self._name)
 
-    def _sample(self, ours: Outputs, found: Sequence[OutputError]) -> Sample:
+    def _sample(self, ours: Sequence[Outputs], found: Sequence[OutputError]) -> Sample:
         """Of the reference, if it agrees with ``ours`` or is sure, else of default schedules."""
         wrong = [each for each in found if not each.within]
         kept = {**self._tolerances, **{each.name: each.tolerance for each in found}}
@@ -115,7 +139,7 @@ class Trial:
         if self._truth is not None and (self._truth.is_sure or not wrong):
             return self._noted(self._truth.outputs[0], self._truth.engine, kept)
         ours = ours or self._elsewhere()
-        return self._noted(ours, DEFAULTS if ours else "", kept)
+        return self._noted(ours[0] if ours else {}, DEFAULTS if ours else "", kept)
 
     def _tell(self, wrong: OutputError, truth: Reference) -> None:
         advice = "" if truth.is_sure else f"; {ADVICE}"
@@ -124,14 +148,43 @@ class Trial:
             f"{truth.engine} ({wrong.tolerance}){advice}"
         )
 
-    def _elsewhere(self) -> Outputs:
+    def _elsewhere(self) -> Sequence[Outputs]:
         """What default schedules of this machine give, of a model for another one."""
         with suppress(LuthierError):  # this machine may have no schedule for a kernel of it
-            return self._with(self._program, self._inputs, parse("host", self._target.threads))
-        return {}
+            here = parse("host", self._target.threads)
+            return self._with(self._entry, self._inputs[:1], here)
+        return ()
 
     def _noted(self, outputs: Outputs, source: str, kept: Mapping[str, Tolerance]) -> Sample:
-        return Sample(self._inputs, outputs, SampleNote(source, kept))
+        return Sample(self._inputs[0], outputs, SampleNote(source, kept))
+
+
+class Trials:
+    """Those of all entry points of a library; the sample is the first's."""
+
+    def __init__(
+        self, models: Mapping[str, ReadModel], entries: Mapping[str, Entry], target: Target
+    ) -> None:
+        self._all = []
+        for name, entry in entries.items():
+            read = models[name]
+            given = [(run, inputs_at(read, run.sizes, _SAMPLE_SEED)) for run in tried(entry)]
+            self._all.append(Trial(read, entry, target, given, name))
+
+    @property
+    def problems(self) -> list[str]:
+        """Lines for people about the references."""
+        return [problem for trial in self._all for problem in trial.problems]
+
+    def accept_defaults(self, folder: Path) -> Sample:
+        """As ``Trial`` does."""
+        sample, *_ = [trial.accept_defaults(folder) for trial in self._all]
+        return sample
+
+    def accept_records(self, folder: Path) -> Sample:
+        """As ``Trial`` does."""
+        sample, *_ = [trial.accept_records(folder) for trial in self._all]
+        return sample
 
 
 def judged(
@@ -154,6 +207,6 @@ def judged(
     return errors(pairs, loosened(found, runs, f"runs of {truth.engine}"))
 
 
-def _outputs(folder: Path, inputs: Outputs) -> Outputs:
-    with load(folder) as artifact:
-        return artifact.run(inputs)
+def _outputs(folder: Path, inputs: Sequence[Outputs], name: str) -> list[Outputs]:
+    with load(folder) as first, first.entry(name) as artifact:
+        return [run_from(artifact, each) for each in inputs]

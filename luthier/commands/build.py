@@ -11,13 +11,15 @@ import luthier
 from luthier.schedules.target import DEFAULT_ACCURACY
 
 from . import options
+from .entries import entry, models
 
 if TYPE_CHECKING:
     from luthier import BuildReport, LayerHits
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", required=False, type=click.Path(path_type=Path))
+@entry
 @click.option(
     "-o", "--out", required=True, type=click.Path(path_type=Path), help="The folder to build."
 )
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 @options.accuracy
 @options.threads
 @options.as_read
+@options.at
 @click.option("--name", help="What the model is called in C  [default: as its file]")
 @options.json_flag
 @options.examples(
@@ -40,10 +43,15 @@ if TYPE_CHECKING:
     "luthier build model.onnx -o model --pack team.jsonl --require-hits",
     "luthier build model.onnx -o model --accuracy strict",
     "luthier build model.onnx -o model --shape image=1,3,224,224 --name resnet",
+    "luthier build model.onnx -o model --shape batch=1,4,8 --shape tokens=1..512",
+    "luthier build model.onnx -o model --shape ids=1,tokens --shape tokens=1..512",
+    "luthier build decode.onnx -o model --shape past=0..511 --state auto",
+    "luthier build --entry prefill=prefill.onnx --entry decode=decode.onnx -o model --state auto",
 )
 def build(
     *,
-    model: Path,
+    model: Path | None,
+    entries: dict[str, Path],
     out: Path,
     log: str,
     packs: tuple[str, ...],
@@ -57,19 +65,25 @@ def build(
     """Build MODEL into a folder with one C library.
 
     Kernels get their best schedule of the log, the packs, or what ships with Luthier, the others
-    their default. Nothing is measured unless --trials is given.
+    their default. Nothing is measured unless --trials is given. With --entry, several models become
+    one library.
     """
     for option, given in (("trials", trials), ("pack", packs), ("require-hits", require_hits)):
         if no_log and given:
             raise luthier.UsageError(f"--no-log and --{option} exclude each other")
     if trials and require_hits:
         raise luthier.UsageError("--trials and --require-hits exclude each other")
+    if trials and entries:
+        raise luthier.UsageError(
+            "--trials and --entry exclude each other: tune each model first, with its options"
+        )
+    given = models(model, entries, settings)
     if trials:
         from .progress import tuning_display  # noqa: PLC0415 - rich, which nothing else needs
 
         with tuning_display() as show:
             report = luthier.tune_and_build(
-                model,
+                given,
                 out,
                 target,
                 trials=trials,
@@ -80,7 +94,7 @@ def build(
             )
     else:
         report = luthier.build(
-            model,
+            given,
             out,
             target=target,
             log=None if no_log else log,

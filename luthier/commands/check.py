@@ -35,7 +35,11 @@ if TYPE_CHECKING:
 @options.threads
 @options.as_read
 @options.json_flag
-@options.examples("luthier check model.onnx", "luthier check model --rtol 1e-4")
+@options.examples(
+    "luthier check model.onnx",
+    "luthier check model --rtol 1e-4",
+    "luthier check model.onnx --shape batch=1 --shape tokens=1..512",
+)
 def check(
     model_or_dir: Path,
     inputs: Path | None,
@@ -69,4 +73,15 @@ def _text(report: CheckReport) -> str:
         verdict = "ok" if o.within else "DIFFERS"
         errors = f"{o.absolute:13.3g}  {o.relative:13.3g}"
         lines.append(f"{name:{width}}  {errors}  {verdict}  ({o.tolerance})")
+    lines += _sizes(report)
     return "\n".join(lines + options.log_notes(report))
+
+
+def _sizes(report: CheckReport) -> list[str]:
+    """Those that were tried, and each with which an output differs."""
+    if not report.sizes:
+        return []
+    wrong = [each for each in report.sizes if not each.within]
+    tried = "; ".join(each.sizes for each in report.sizes)
+    differ = [f"DIFFERS at {each.sizes}: by {each.absolute:.3g}" for each in wrong]
+    return [f"at {tried}", *differ]

@@ -18,7 +18,7 @@ def explanation(kernel: KernelExplanation) -> str:
     why = kernel.explanation
     default, best = why.default_seconds, why.best.seconds
     lines = [
-        f"{why.workload}, {options.count(kernel.count, 'call')}",
+        f"{why.workload}, {options.count(kernel.count, 'call')}{_at(kernel)}",
         f"  {milliseconds(default)} -> {milliseconds(best)}{ratio(default, best)} a call, "
         f"{options.count(why.tried, 'schedule')} tried",
         f"  {kernel.gflops:.1f} GFLOPS, {kernel.gbytes_per_s:.1f} GB/s ({_shares(kernel)})",
@@ -31,6 +31,10 @@ def explanation(kernel: KernelExplanation) -> str:
         ]
         lines.append(f"  the model credits: {'; '.join(credited)}")
     return "\n".join(lines)
+
+
+def _at(kernel: KernelExplanation) -> str:
+    return f" at {'; '.join(kernel.sizes)}" if kernel.sizes else ""
 
 
 def _shares(kernel: KernelExplanation) -> str:

@@ -18,6 +18,7 @@ from luthier.schedules.target import ACCURACIES, DEFAULT_ACCURACY
 
 # The one in luthier.records.sources, which would import TVM here.
 DEFAULT_LOG = "luthier.db"
+AUTO = "auto"  # the one in luthier.frontend.states
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,19 +65,45 @@ packs = click.option(
 no_log = click.option("--no-log", is_flag=True, help="Use default schedules, whatever was tuned.")
 
 
+_DIMENSION = r"(?:\d{1,9}|[A-Za-z_(][\w+*/%()-]{0,99}|\d{1,9}[*][\w+*/%()-]{1,99})"
+
+
 def _shapes(
     context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
-) -> dict[str, tuple[int, ...]]:
-    """``NAME=1,3,224,224``, split at the last equals sign, which a name may hold too."""
-    shapes = {}
+) -> dict[str, tuple[int | str, ...] | str]:
+    """``NAME=1,3,224,224`` or ``NAME=1..512``, split at the last equals sign, which a name may hold
+    too.
+    """
+    shapes: dict[str, tuple[int | str, ...] | str] = {}
     for value in values:
-        match = re.fullmatch(r"(.+)=(\d{1,9}(?:,\d{1,9})*)", value)
+        match = re.fullmatch(
+            rf"(.+)=({_DIMENSION}(?:,{_DIMENSION})*|\d{{1,9}}\.\.\d{{1,9}})", value
+        )
         if not match:
-            raise click.BadParameter(f"'{value}' is not a shape such as x=1,3,224,224")
-        if match[1] in shapes:
-            raise click.BadParameter(f"'{match[1]}' has two shapes")
-        shapes[match[1]] = tuple(int(size) for size in match[2].split(","))
+            raise click.BadParameter(
+                f"'{value}' is not a shape such as x=1,3,224,224, nor sizes such as tokens=1..512"
+            )
+        name, sizes = match[1], match[2]
+        if name in shapes:
+            raise click.BadParameter(f"'{name}' has two shapes")
+        dims = tuple(int(size) if size.isdigit() else size for size in sizes.split(","))
+        shapes[name] = sizes if ".." in sizes else dims
     return shapes
+
+
+def _at(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, tuple[int, ...]]:
+    """``NAME=32,128``."""
+    chosen: dict[str, tuple[int, ...]] = {}
+    for value in values:
+        match = re.fullmatch(r"([A-Za-z_]\w{0,63})=(\d{1,9}(?:,\d{1,9})*)", value)
+        if not match:
+            raise click.BadParameter(f"'{value}' is not a choice of sizes such as tokens=32,128")
+        if match[1] in chosen:
+            raise click.BadParameter(f"'{match[1]}' is there twice")
+        chosen[match[1]] = tuple(map(int, match[2].split(",")))
+    return chosen
 
 
 def _values(
@@ -118,9 +145,23 @@ shape = click.option(
     "--shape",
     "shapes",
     multiple=True,
-    metavar="NAME=D,D,..",
+    metavar="NAME=D,D,..|NAME=A..B",
     callback=_shapes,
-    help="Sizes of an input that leaves some open.",
+    help="Sizes of an input that leaves some open; or which a size may have. Repeatable.",
+)
+at = click.option(
+    "--at",
+    multiple=True,
+    metavar="NAME=N,N,..",
+    callback=_at,
+    help="Which of the open sizes  [default: the largest, the smallest, one between]",
+)
+at_sample = click.option(
+    "--at",
+    multiple=True,
+    metavar="NAME=N,N,..",
+    callback=_at,
+    help="Time it with each of these sizes  [default: the sample's]",
 )
 value = click.option(
     "--value",
@@ -140,9 +181,35 @@ output = click.option(
 )
 
 
+def _state(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str] | str | None:
+    """``INPUT=OUTPUT``, split at the last equals sign; or ``auto``, which is its own value."""
+    found: dict[str, str] = {}
+    for each in values:
+        before, equals, after = each.rpartition("=")
+        if not equals and each.rpartition(":")[2] == AUTO:
+            before = after = each
+        if not (before and after):
+            raise click.BadParameter(f"'{each}' is not a state such as past_0=present_0, nor auto")
+        if before in found:
+            raise click.BadParameter(f"'{before}' is a state twice")
+        found[before] = after
+    return AUTO if found == {AUTO: AUTO} else found or None
+
+
+state = click.option(
+    "--state",
+    multiple=True,
+    metavar="INPUT=OUTPUT|auto",
+    callback=_state,
+    help="What an instance keeps: the input is what the output was. Repeatable.",
+)
+
+
 def as_read(function: F) -> F:
     """The options that say what of a model is read."""
-    return shape(value(output(function)))
+    return shape(value(output(state(function))))
 
 
 def examples(*lines: str) -> Callable[[F], F]:

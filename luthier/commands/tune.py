@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @options.accuracy
 @options.threads
 @options.as_read
+@options.at
 @click.option("--untimed", is_flag=True, help="Do not time the whole model at the end.")
 @click.option("--explain", is_flag=True, help="Then say why each kernel's winner won.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the search.")
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     "luthier tune model.onnx --trials 500",
     "luthier tune model.onnx --minutes 10 --log postgresql://tuning.example/luthier",
     "luthier tune model.onnx --trials 100 --explain",
+    "luthier tune model.onnx --shape batch=1 --shape tokens=1..512 --at tokens=32,128,512",
     "luthier tune model.onnx --verify --pack team.jsonl",
 )
 def tune(
@@ -114,6 +116,7 @@ def tune(
 def _text(result: TuneReport) -> str:
     lines = [
         f"{options.count(result.trials, 'trial')} in {result.seconds:.0f} s, kept in {result.log}",
+        *([f"tuned at {'; '.join(result.sizes)}"] if result.sizes else []),
         f"kernels of the model: {_kernels(result)}",
     ]
     if result.defaults_kept:

@@ -37,7 +37,8 @@ class OutputError:
 
 
 def sample(artifact: Artifact) -> Sample:
-    """What is kept in the folder, all inputs of it at least; raises ArtifactError."""
+    """What is kept in the folder, all inputs of it at least, states before a run among these;
+    raises ArtifactError."""
     path = artifact.folder / "sample.npz"
     try:
         arrays = load_arrays(path)
@@ -45,17 +46,22 @@ def sample(artifact: Artifact) -> Sample:
         raise ArtifactError(f"{error}; build the artifact again") from error
     note = artifact.manifest.sample or SampleNote("", {})
     outputs = artifact.outputs if note.source or artifact.manifest.sample is None else ()
-    wanted = [f"in:{p.name}" for p in artifact.inputs] + [f"out:{p.name}" for p in outputs]
+    states = artifact.state.notes
+    takes = [*(p.name for p in artifact.inputs), *(note.name for note in states)]
+    gives = {port.name: port.tensor.dtype for port in outputs}
+    if note.source:
+        gives |= {each.becomes: each.tensor.dtype for each in states}
+    wanted = [f"in:{name}" for name in takes] + [f"out:{name}" for name in gives]
     for name in wanted:
         if name not in arrays:
             named = name.partition(":")[2]
             raise ArtifactError(
                 f"{shown(path)} lacks an array for '{named}'; build the artifact again"
             )
-    kept = {p.name: note.tolerances.get(p.name) or of_type(p.tensor.dtype) for p in outputs}
+    kept = {name: note.tolerances.get(name) or of_type(dtype) for name, dtype in gives.items()}
     return Sample(
-        {p.name: arrays[f"in:{p.name}"] for p in artifact.inputs},
-        {p.name: arrays[f"out:{p.name}"] for p in outputs},
+        {name: arrays[f"in:{name}"] for name in takes},
+        {name: arrays[f"out:{name}"] for name in gives},
         SampleNote(note.source, kept),
     )
 

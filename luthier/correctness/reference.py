@@ -20,6 +20,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from luthier.frontend.onnx.scopes import every_node
 from luthier.schedules import Tensor
 from luthier.schedules.errors import ModelError
 from luthier.schedules.temporary import TemporaryFolder
@@ -28,6 +29,7 @@ from .sensitivity import QUANTISATION, RUNS, shaken_inputs, shaken_model
 
 Array = NDArray[Any]
 Outputs = Mapping[str, Array]
+Types = Mapping[str, Tensor]
 Run = Callable[[Mapping[str, Array]], dict[str, Array]]
 
 _WELL_KNOWN = 21  # the operator set of whose operators onnx's evaluator has most
@@ -71,7 +73,7 @@ class Reference:
         Other settings, save where they give quantised layers another arithmetic, and the same with
         inputs and weights that are changed in their last places.
         """
-        quantised = any(node.op_type in QUANTISATION for node in self.model.graph.node)
+        quantised = any(node.op_type in QUANTISATION for node in every_node(self.model.graph.node))
         for engine in () if quantised else self.engines[1:]:
             with suppress(Exception):
                 yield engine.open(self.model)(self.inputs[number])
@@ -92,12 +94,13 @@ def has_onnxruntime() -> bool:
 def reference(
     model: onnx.ModelProto,
     inputs: Sequence[Outputs],
-    outputs: Mapping[str, Tensor],
+    outputs: Types | Sequence[Types],
     seconds: float | None = None,
 ) -> Reference:
     """The outputs of the best engine that is installed and can run the model.
 
-    ``outputs`` are their types by name. An engine that takes longer than ``seconds`` is left alone.
+    ``outputs`` are their types by name, the same for all inputs or those of each. An engine that
+    takes longer than ``seconds`` is left alone.
     Raises ModelError where none can, with what each said and what to do.
     """
     engines = _engines()
@@ -154,9 +157,10 @@ def _computed(
     return tuple(run(each) for each in inputs)
 
 
-def _check_types(computed: Sequence[Outputs], wanted: Mapping[str, Tensor]) -> None:
-    for outputs in computed:
-        for name, tensor in wanted.items():
+def _check_types(computed: Sequence[Outputs], wanted: Types | Sequence[Types]) -> None:
+    types = [wanted] * len(computed) if isinstance(wanted, Mapping) else wanted
+    for outputs, each in zip(computed, types, strict=True):
+        for name, tensor in each.items():
             array = outputs[name]
             if (array.dtype, array.shape) != (np.dtype(tensor.dtype), tensor.shape):
                 given = f"{array.dtype}[{','.join(map(str, array.shape))}]"

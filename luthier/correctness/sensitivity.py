@@ -17,6 +17,7 @@ from onnx import numpy_helper
 
 from luthier.deploy import Tolerance
 from luthier.frontend import Program
+from luthier.frontend.onnx.scopes import every_node, inner_graphs
 
 from .compare import OutputError, Outputs, difference_and_scale, share_beyond
 
@@ -86,10 +87,12 @@ def shaken_model(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
     """A copy of the model whose weights are shaken, scales of a quantisation too."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    named = [(tensor.name, tensor) for tensor in copy.graph.initializer]
-    for node in copy.graph.node:
+    nodes = list(every_node(copy.graph.node))
+    graphs = [copy.graph, *(graph for node in nodes for graph in inner_graphs(node))]
+    named = [(tensor.name, tensor) for graph in graphs for tensor in graph.initializer]
+    for node in nodes:
         named += [(node.output[0], a.t) for a in node.attribute if node.op_type == "Constant"]
-    scales = {n.input[1] for n in copy.graph.node if n.op_type in QUANTISATION}
+    scales = {n.input[1] for n in nodes if n.op_type in QUANTISATION}
     for number, (name, tensor) in enumerate(named):
         large = np.prod(tensor.dims, dtype=np.float64) > _SMALL
         if tensor.data_type in _FLOATS and (large or name in scales):

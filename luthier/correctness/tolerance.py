@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from luthier.deploy import Tolerance
+from luthier.frontend.onnx.scopes import every_node, reads
 from luthier.schedules import Tensor
 
 EXACT = Tolerance(0.0, 0.0, "exact")
@@ -96,7 +97,8 @@ def _origins(model: onnx.ModelProto) -> dict[str, Origin]:
             constants[tensor.name] = _array(tensor)
     inside = {(f.domain, f.name): f.node for f in model.functions}
     for node in model.graph.node:
-        origin = _of_node(node, origins, constants, inside.get((node.domain, node.op_type), ()))
+        body = (*every_node([node]), *every_node(inside.get((node.domain, node.op_type), ())))
+        origin = _of_node(node, origins, constants, body)
         for name in node.output:
             origins[name] = origin
     return origins
@@ -110,9 +112,9 @@ def _of_node(
 ) -> Origin:
     arguments = [origins.get(name, Origin()) for name in node.input if name]
     coarsest = ""
-    for argument in arguments:
-        coarsest = _coarser(coarsest, argument.coarsest)
-    for each in (node, *body):
+    for name in reads(node):
+        coarsest = _coarser(coarsest, origins.get(name, Origin()).coarsest)
+    for each in body:
         coarsest = _coarser(coarsest, _named_type(each))
     if node.op_type == "Constant":
         for attribute in node.attribute:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +13,8 @@ import onnx.shape_inference
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from luthier.frontend import ReadModel
+from luthier.frontend.onnx.scopes import every_node
 from luthier.frontend.onnx.strip_weights import strip_weights
 from luthier.schedules.errors import LuthierError
 
@@ -52,11 +54,22 @@ class Range:
         return Range(low, high, self.whole or other.whole)
 
 
+_TRIPS = Range(0, 8)  # how often a loop runs
 _FLAG = Range(0, 1)  # of what nothing is known: a mask, say
 
 
-def random_inputs(model: onnx.ModelProto, seed: int) -> dict[str, Array]:
-    """One array per model input; the shapes must be static.
+def inputs_at(read: ReadModel, sizes: Mapping[str, int], seed: int) -> dict[str, Array]:
+    """``random_inputs`` of a model that was read, with these sizes where it leaves some open."""
+    if read.open is None:
+        return random_inputs(read.proto, seed)
+    model = read.sized.at(read.open.at(sizes))
+    return random_inputs(model, seed, constants=read.sized.weights.keys())
+
+
+def random_inputs(
+    model: onnx.ModelProto, seed: int, *, constants: Collection[str] = ()
+) -> dict[str, Array]:
+    """One array per model input that is none of the ``constants``; the shapes must be static.
 
     Floats are standard normal, booleans fair coins. Integers, and floats that become integers, are
     drawn evenly from a range that their use tells: inside the axis that they index, below the depth
@@ -65,7 +78,7 @@ def random_inputs(model: onnx.ModelProto, seed: int) -> dict[str, Array]:
     are 0 or 1.
     """
     rng = np.random.default_rng(seed)
-    weights = {w.name for w in model.graph.initializer}
+    weights = {*constants, *(w.name for w in model.graph.initializer)}
     ranges = _ranges(_analysed(model))
     return {
         value.name: _random(value, ranges.get(value.name), rng)
@@ -119,7 +132,7 @@ def _walk(graph: onnx.GraphProto, constants: Constants, *, single: bool) -> dict
         if found is not None and name:
             ranges[name] = found & ranges.get(name)
 
-    for node in reversed(graph.node):
+    for node in reversed(list(every_node(graph.node))):
         for name, found in _uses(node, constants, single=single):
             limit(name, found)
         carried = [_through(node, ranges[name]) for name in node.output if name in ranges]
@@ -143,6 +156,8 @@ def _uses(
     elif node.op_type in _ND_LOOKUPS:
         indices = node.input[_ND_LOOKUPS[node.op_type]]
         yield indices, _inside_any(constants, node.input[0], indices)
+    elif node.op_type == "Loop":
+        yield node.input[0], _TRIPS
     elif node.op_type == "OneHot":
         depth = constants.limits(node.input[1])
         yield node.input[0], Range(0, depth[1] - 1, True) if depth and depth[1] > 0 else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +14,13 @@ from luthier.autotune import Choice, Pack, Sources, Store, Trust
 from luthier.autotune.records.address import is_server, is_url
 from luthier.autotune.records.lines import first_byte
 from luthier.deploy import Selection
-from luthier.frontend import Program
-from luthier.schedules import Target, Workload
+from luthier.frontend import Entry
+from luthier.schedules import Schedule, ScheduleError, Target, Workload
 from luthier.schedules.errors import UsageError
 from luthier.schedules.files import open_regular
+from luthier.schedules.templates.registry import spaces
+
+from .runs import Run
 
 FilePath = str | os.PathLike[str]
 
@@ -79,11 +83,38 @@ def _is_default(log: FilePath) -> bool:
     return not is_url(log) and os.path.abspath(log) == os.path.abspath(DEFAULT_LOG)
 
 
-def choices(program: Program, sources: Sources) -> dict[Workload, Choice]:
-    """What the sources say of the program's workloads."""
-    computed = {call.workload for call in program.calls}
-    best = {workload: sources.best(workload) for workload in computed}
-    return {workload: choice for workload, choice in best.items() if choice}
+def choices(
+    entry: Entry, sources: Sources, some: Sequence[Run] | None = None
+) -> dict[Workload, Choice]:
+    """What the sources say of the workloads of an entry point's programs.
+
+    A kernel for sizes that are open is asked for by its workload of the largest: it gets what is
+    best there, or else at the largest of ``some`` runs of which the sources know something that
+    fits.
+    """
+    found: dict[Workload, Choice] = {}
+    for program in entry.variants:
+        here = [run for run in some or () if run.variant is program]
+        for call in program.calls:
+            workload = call.workload
+            if workload not in found:
+                others = (run.workload(call) for run in here if call.open is not None)
+                tried = dict.fromkeys((workload, *others))
+                known = (choice for each in tried if (choice := sources.best(each)))
+                fits = (c for c in known if _fits(c.schedule, workload, sources.target))
+                found.update((workload, choice) for choice in itertools.islice(fits, 1))
+    return found
+
+
+def _fits(schedule: Schedule, workload: Workload, target: Target) -> bool:
+    for space in spaces(workload, target):
+        if (space.template, space.version) == (schedule.template, schedule.version):
+            try:
+                space.schedule(dict(schedule.knobs))
+            except ScheduleError:
+                return False
+            return True
+    return False
 
 
 def selections(chosen: Mapping[Workload, Choice]) -> dict[Workload, Selection]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from luthier.autotune import Explanation, Sources, Store
 from luthier.autotune import explain as explain_workloads
 from luthier.autotune.measure.noise import Watch
-from luthier.frontend import import_model, read_model
-from luthier.schedules import Target
+from luthier.frontend import Shapes, StateNames, import_entry, read_model
+from luthier.schedules import Target, Workload
 from luthier.schedules.ops.counts import flops, traffic
 from luthier.schedules.target import DEFAULT_ACCURACY, check_cores
 
@@ -18,9 +17,10 @@ from ..arguments import validated
 from ..machine.bandwidth import peak_bandwidth
 from ..machine.peak import peak_gflops
 from ..machine.target import resolve
+from ..records.runs import At, Run, counts, largest, runs
 from ..records.sources import DEFAULT_LOG, FilePath
 from .footprint import stays_in_cache
-from .tune import Model, Shapes, Values
+from .tune import Model, Values
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class KernelExplanation:
 
     ``gflops`` and ``gbytes_per_s`` are the winner's; the fractions are of what this machine was
     measured to reach, None where it was busy then or when the winner was timed. Convolutions count
-    as the direct algorithm's.
+    as the direct algorithm's. ``sizes`` are those of the runs that have it, where the model leaves
+    some open; ``count`` is of all these runs.
     """
 
     count: int
@@ -38,10 +39,11 @@ class KernelExplanation:
     fraction_of_peak: float | None
     gbytes_per_s: float
     fraction_of_bandwidth: float | None
+    sizes: tuple[str, ...] = ()
 
     @property
     def milliseconds(self) -> float:
-        """Of all its calls in one run of the model."""
+        """Of all its calls."""
         return 1e3 * self.count * self.explanation.best.seconds
 
 
@@ -55,24 +57,28 @@ def explain(
     shapes: Shapes | None = None,
     values: Values | None = None,
     outputs: Sequence[str] | None = None,
+    state: StateNames | None = None,
+    at: At | None = None,
     accuracy: str = DEFAULT_ACCURACY,
 ) -> tuple[KernelExplanation, ...]:
     """Why the log's best schedules of the model's kernels won, the longest kernels first.
 
-    Kernels without a record are left out. Measures this machine's peak and bandwidth, nothing
+    Kernels without a record are left out. Of a model with open sizes they are those ``at`` some, by
+    default as ``tune`` has it. Measures this machine's peak and bandwidth, nothing
     else. Raises ModelError, LogError, TargetError, ToolchainError and UsageError.
     """
     resolved = resolve(target, threads, accuracy)
     check_cores(resolved.threads)
-    program = import_model(read_model(model, shapes, values, outputs), resolved)
-    counts = Counter(call.workload for call in program.calls)
+    entry = import_entry(read_model(model, shapes, values, outputs, state), resolved)
+    some = runs(entry, at)
+    called = counts(some)
     with Watch(resolved.threads) as watch:
         peaks, busy = watch.over(lambda: (peak_gflops(resolved), peak_bandwidth(resolved)))
     peak, bandwidth = peaks
     found = []
-    cold = not stays_in_cache(program, resolved)
+    cold = not stays_in_cache(largest(entry).variant, resolved)
     with Sources(Store.open(log), (), resolved, cold=cold) as sources:
-        explanations = explain_workloads(counts, sources)
+        explanations = explain_workloads(called, sources)
     for each in explanations:
         seconds = each.best.seconds
         rate = flops(each.workload) / seconds / 1e9
@@ -80,7 +86,8 @@ def explain(
         noisy = busy or (each.best.timing is not None and each.best.timing.noisy)
         found.append(
             KernelExplanation(
-                count=counts[each.workload],
+                count=called[each.workload],
+                sizes=_sizes(some, each.workload),
                 explanation=each,
                 gflops=rate,
                 fraction_of_peak=None if noisy else rate / peak,
@@ -89,3 +96,12 @@ def explain(
             )
         )
     return tuple(sorted(found, key=lambda kernel: -kernel.milliseconds))
+
+
+def _sizes(some: Sequence[Run], workload: Workload) -> tuple[str, ...]:
+    """Of the runs that call a kernel."""
+    return tuple(
+        run.text
+        for run in some
+        if run.text and any(run.workload(call) == workload for call in run.variant.calls)
+    )

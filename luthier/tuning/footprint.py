@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from luthier.frontend import Program
+from luthier.frontend.program import Step
 from luthier.schedules import Target
+from luthier.schedules.ir.core import Region
 
 
 def stays_in_cache(program: Program, target: Target) -> bool:
@@ -27,15 +31,12 @@ def weight_bytes(program: Program) -> int:
 
 def activation_bytes(program: Program) -> int:
     """Bytes of the values that are alive at once, at most; inputs and outputs among them."""
-    first: dict[int, int] = {program.place(v).whole: 0 for _, v in program.inputs}
-    last = dict(first)
-    for number, call in enumerate(program.calls):
-        for value in (*call.args, call.result):
-            whole = program.place(value).whole
-            first.setdefault(whole, number)
-            last[whole] = number
-    last |= {program.place(v).whole: len(program.calls) for _, v in program.outputs}
-    change = [0] * (len(program.calls) + 2)
+    lives = _Lives(program)
+    lives.use((v for _, v in program.inputs))
+    lives.follow(program.region)
+    lives.use((v for _, v in program.outputs))
+    first, last = lives.first, lives.last
+    change = [0] * (lives.time + 2)
     for value, begin in first.items():
         if value not in program.constants:
             change[begin] += program.values[value].nbytes
@@ -45,3 +46,30 @@ def activation_bytes(program: Program) -> int:
         alive += step
         most = max(most, alive)
     return most
+
+
+class _Lives:
+    """When values are used first and last, by the value that they lie in."""
+
+    def __init__(self, program: Program) -> None:
+        self.program, self.time = program, 0
+        self.first: dict[int, int] = {}
+        self.last: dict[int, int] = {}
+
+    def use(self, values: Iterable[int]) -> None:
+        """Of values that are read or made now."""
+        for value in values:
+            whole = self.program.place(value).whole
+            self.first.setdefault(whole, self.time)
+            self.last[whole] = self.time
+
+    def follow(self, region: Region[Step]) -> None:
+        """One step after the other; what a loop reads is used until its end."""
+        self.use(region.parameters)
+        for step in region.statements:
+            self.use(step.reads)
+            for inner in step.regions:
+                self.follow(inner)
+            self.use((*step.reads, *step.defines))
+            self.time += 1
+        self.use(region.results)

@@ -6,7 +6,6 @@ import contextlib
 import math
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -19,22 +18,22 @@ from luthier.autotune import tune as tune_workloads
 from luthier.autotune.measure.measurer import Measurer
 from luthier.autotune.search.clock import Clock
 from luthier.autotune.search.results import KernelResult
-from luthier.frontend import ReadModel, import_model, read_model
+from luthier.frontend import Entry, ReadModel, Shapes, StateNames, import_entry, read_model
 from luthier.schedules import Target
 from luthier.schedules.errors import TargetError
 from luthier.schedules.target import DEFAULT_ACCURACY, check_cores, host_cpu, host_features
 from luthier.schedules.toolchain import find_compiler
 
 from ..arguments import validated
-from ..inputs.samples import random_inputs
+from ..inputs.samples import inputs_at
 from ..machine.target import resolve
+from ..records.runs import At, counts, largest, runs
 from ..records.sources import DEFAULT_LOG, FilePath, choices, selections, writing
 from .footprint import stays_in_cache, stays_in_own_cache
 from .judge import Decision, Verdict, judge
 from .timed import LEAST_TURNS, SECONDS, TURN
 
 Model = str | os.PathLike[str] | onnx.ModelProto | ReadModel
-Shapes = Mapping[str, Sequence[int]]
 Values = Mapping[str, Any]
 Show = Callable[[Progress], None]
 
@@ -55,6 +54,8 @@ class TuneReport(TuneResult):
     with the best, ``model_kept_defaults``, and a build from the log will, too. ``model_decided``
     counts the kernels that get another schedule than won when they were timed alone.
     ``model_busy``: something else kept the machine busy, so that the two times say little.
+    ``sizes`` are those that kernels were tuned at, where the model leaves some open: times are of a
+    run with each, and the whole model's are of the largest.
     """
 
     model_before: float | None = None
@@ -62,6 +63,7 @@ class TuneReport(TuneResult):
     model_kept_defaults: bool = False
     model_decided: int = 0
     model_busy: bool = False
+    sizes: tuple[str, ...] = ()
 
 
 @validated
@@ -78,6 +80,8 @@ def tune(
     shapes: Shapes | None = None,
     values: Values | None = None,
     outputs: Sequence[str] | None = None,
+    state: StateNames | None = None,
+    at: At | None = None,
     accuracy: str = DEFAULT_ACCURACY,
     seed: int = 0,
     timed: bool = True,
@@ -93,11 +97,14 @@ def tune(
     "standard") asks for are left out. At the end the whole model is built in a temporary folder,
     with default schedules, with the best and with those that are close to them, and ``timed`` in
     turns: each kernel gets what is fastest in the model, which the log is told. ``minutes`` include
-    all of that. Raises ModelError, LogError, TargetError (a target that this machine cannot run, or
+    all of that. Where ``shapes`` leaves sizes open, kernels are tuned ``at`` some, by default the
+    largest, the smallest and one between: ``{"tokens": (32, 128)}``. For ``state`` see ``build``.
+    Raises ModelError, LogError,
+    TargetError (a target that this machine cannot run, or
     more threads than it has cores for), ToolchainError and UsageError.
     """
     report, _ = tuned(
-        partial(read_model, model, shapes, values, outputs),
+        partial(read_model, model, shapes, values, outputs, state),
         target,
         trials=trials,
         minutes=minutes,
@@ -106,6 +113,7 @@ def tune(
         verify=verify,
         threads=threads,
         accuracy=accuracy,
+        at=at,
         seed=seed,
         timed=timed,
         on_progress=on_progress,
@@ -123,6 +131,7 @@ def tuned(
     packs: Sequence[FilePath],
     threads: int | None,
     accuracy: str,
+    at: At | None,
     seed: int,
     on_progress: Show | None,
     verify: bool = False,
@@ -146,11 +155,13 @@ def tuned(
     with contextlib.ExitStack() as opened:
         measurer = opened.enter_context(Measurer(resolved, seed=seed))  # gets ready meanwhile
         read = read_it()
-        program = import_model(read, resolved)
-        kernels = Counter(call.workload for call in program.calls)
+        entry = import_entry(read, resolved)
+        some = runs(entry, at)
+        kernels = counts(some)
+        whole = largest(entry)
         sources = opened.enter_context(writing(log, packs, resolved))
-        sources.cold = not stays_in_cache(program, resolved)
-        measurer.swept = not stays_in_own_cache(program, resolved)
+        sources.cold = not stays_in_cache(whole.variant, resolved)
+        measurer.swept = not stays_in_own_cache(whole.variant, resolved)
 
         def needed(libraries: int, kernel: float, run: float) -> float:
             """Seconds of building and timing them, by those of building a kernel and of a run."""
@@ -172,13 +183,17 @@ def tuned(
         verdict = None
         if timed and not result.interrupted:
             stage = _Stage("model", result, clock, trials, show, needed)
-            selected = selections(choices(program, sources))
-            inputs = random_inputs(read.proto, _SAMPLE_SEED)
+            program = whole.program
+            selected = selections(choices(Entry.of(program), sources))
+            sampled = inputs_at(read, whole.sizes, _SAMPLE_SEED)
+            inputs = {name: sampled[name] for name, _ in program.inputs}
             try:
                 verdict = judge(program, sources, selected, inputs, stage)
             except KeyboardInterrupt:
                 result = replace(result, interrupted=True)
-    return _report(result, verdict, clock), _a_build(len(kernels), clock.building.mean(0.5))
+    sizes = tuple(run.text for run in some if run.text)
+    report = replace(_report(result, verdict, clock), sizes=sizes)
+    return report, _a_build(len(kernels), clock.building.mean(0.5))
 
 
 def _a_build(kernels: int, seconds: float) -> float:

@@ -21,9 +21,11 @@ from typing import Any
 from ..errors import ScheduleError
 from ..ir.kernel import Phase
 from ..ir.placement import span
+from ..ir.size import Size, assumed, fixed, size_variable
 from ..ir.workload import Tensor
 from ..late import late
-from ..tir.indices import Expr, Index, ceildiv, tail
+from ..tir.indices import Expr, Index, ceildiv, divide, modulo, tail
+from ..tir.literals import constant
 from ..tvm_late import ir, tirx
 
 _sym, _analysis = late("tvm.sym"), late("tvm.tirx.analysis")
@@ -49,7 +51,10 @@ class Slot:
 class PhaseBuilder:
     """Collects the statements of one phase."""
 
-    def __init__(self, slots: Sequence[Slot]) -> None:
+    def __init__(self, slots: Sequence[Slot], sizes_at: int | None = None) -> None:
+        """``sizes_at`` is the place in ``buffers`` of sizes that are known only at run time: by
+        default after the slots.
+        """
         self.begin = tirx.Var("begin", "int32")
         self.end = tirx.Var("end", "int32")
         self._table = tirx.Var("buffers", ir.PointerType(ir.PrimType("uint64"), "global"))
@@ -60,13 +65,18 @@ class PhaseBuilder:
         self._scope: int | None = None  # the block that ``invariant`` writes to
         self._inner: set[str] = set()  # variables that are made inside of it
         self._bounds = _sym.Analyzer()
-        self._buffers = self._declare(slots)
+        used = [s.position for s in slots if s.position is not None]
+        after = max(used, default=0) + 1
+        self._buffers = self._declare(slots, after, after if sizes_at is None else sizes_at)
         self._pitches = {slot.name: slot.pitch for slot in slots}
 
-    def _declare(self, slots: Sequence[Slot]) -> dict[str, Any]:
-        used = [s.position for s in slots if s.position is not None]
-        table = tirx.decl_buffer((max(used, default=0) + 1,), "uint64", "table")
+    def _declare(self, slots: Sequence[Slot], after: int, sizes_at: int) -> dict[str, Any]:
+        assumption = assumed()
+        extent = after if assumption is None else sizes_at + 1
+        table = tirx.decl_buffer((extent,), "uint64", "table")
         self.emit(tirx.DeclBuffer(table, data=self._table))
+        if assumption is not None:
+            self._bind_sizes(assumption.names, tirx.BufferLoad(table, [sizes_at]))
         buffers = {}
         for slot in slots:
             if slot.span > _MOST_ELEMENTS:
@@ -75,14 +85,25 @@ class PhaseBuilder:
             pointer = tirx.Var(f"p_{slot.name}", ir.PointerType(ir.PrimType(dtype), "global"))
             if slot.position is None:
                 base = tirx.call_intrin("uint64", "tirx.reinterpret", self._scratch)
-                address = base + tirx.const(slot.offset, "uint64")
+                address = base + constant(slot.offset, "uint64")
             else:
                 address = tirx.BufferLoad(table, [slot.position])
             self.emit(tirx.Bind(pointer, tirx.call_intrin(pointer.ty, "tirx.reinterpret", address)))
-            buffer = tirx.decl_buffer((max(1, slot.span),), dtype, slot.name, data_alignment=64)
+            span = slot.span.expression if isinstance(slot.span, Size) else max(1, slot.span)
+            buffer = tirx.decl_buffer((span,), dtype, slot.name, data_alignment=64)
             self.emit(tirx.DeclBuffer(buffer, data=pointer))
             buffers[slot.name] = buffer
         return buffers
+
+    def _bind_sizes(self, names: Sequence[str], address: Expr) -> None:
+        """Give sizes that are known only at run time their numbers."""
+        pointer = tirx.Var("p_sizes", ir.PointerType(ir.PrimType("int64"), "global"))
+        self.emit(tirx.Bind(pointer, tirx.call_intrin(pointer.ty, "tirx.reinterpret", address)))
+        sizes = tirx.decl_buffer((len(names),), "int64", "sizes")
+        self.emit(tirx.DeclBuffer(sizes, data=pointer))
+        for i, name in enumerate(names):
+            number = tirx.Cast("int32", tirx.BufferLoad(sizes, [i]))
+            self.emit(tirx.Bind(size_variable(name), number))
 
     def __getitem__(self, name: str) -> Any:
         return self._buffers[name]
@@ -128,7 +149,7 @@ class PhaseBuilder:
 
     def let(self, value: Expr, name: str = "v") -> Expr:
         """Name a value, so that it is computed once."""
-        if isinstance(value, (int, float, tirx.IntImm, tirx.FloatImm)):
+        if isinstance(value, (int, float, Size, tirx.IntImm, tirx.FloatImm)):
             return value
         variable = tirx.Var(self._fresh(name), value.ty)
         self._inner.add(variable.name)
@@ -192,7 +213,7 @@ class PhaseBuilder:
     def _loop(self, begin: Index, extent: Index, kind: Any, name: str) -> Iterator[Expr]:
         variable = tirx.Var(self._fresh(name), "int32")
         self._inner.add(variable.name)
-        if isinstance(begin, int) and isinstance(extent, int):
+        if isinstance(begin, int) and isinstance(extent, int | Size):
             self._bounds.bind(variable, ir.Range.from_min_extent(begin, extent))
         self._blocks.append([])
         yield variable
@@ -235,14 +256,24 @@ class PhaseBuilder:
             yield variable
 
     @contextmanager
-    def when(self, condition: Expr) -> Iterator[None]:
-        """Statements that run where ``condition`` holds."""
+    def when(self, condition: Expr) -> Iterator[bool]:
+        """Statements that run where ``condition`` holds, there."""
         self._blocks.append([])
-        yield
+        yield True
         self.emit(tirx.IfThenElse(condition, _sequence(self._blocks.pop()), None))
 
     def strips(self, extent: int, lanes: int, serial: bool = False) -> Iterator[Expr]:
-        """Passes over ``range(extent)`` in vectors: full ones, then a tail of halved ones."""
+        """Passes over ``range(extent)`` in vectors: full ones, then a tail of halved ones; of an
+        extent that is known only at run time one by one.
+        """
+        if not isinstance(extent, int):
+            full, rest = divide(extent, lanes), modulo(extent, lanes)
+            with self.loop(full, "strip") as i, self.vector(lanes, serial) as lane:
+                yield i * lanes + lane
+            if rest != 0 or not isinstance(rest, int):
+                with self.loop(rest, "rest") as i:
+                    yield full * lanes + i
+            return
         full = extent // lanes
         if full:
             with self.loop(full, "strip") as i, self.vector(lanes, serial) as lane:
@@ -251,29 +282,51 @@ class PhaseBuilder:
             with self.vector(width, serial) as lane:
                 yield offset + lane
 
-    def pieces(self, extent: int, size: int, name: str) -> Iterator[tuple[Index, int]]:
-        """(begin, size) of the pieces of ``range(extent)``: full ones, then the rest."""
-        full, rest = divmod(extent, size)
+    def pieces(self, extent: Index, size: int, name: str) -> Iterator[tuple[Index, int]]:
+        """(begin, size) of the pieces of ``range(extent)``: full ones, then the rest.
+
+        The rest of an extent that is known only at run time comes in powers of two.
+        """
+        full, rest = divide(extent, size), modulo(extent, size)
+        if not isinstance(extent, int):
+            with self.loop(full, name) as i:
+                yield i * size, size
+            if rest != 0 or not isinstance(rest, int):
+                yield from self._halves(full * size, self.let(rest), size)
+            return
         if full:
             with self.loop(full, name) as i:
                 yield i * size, size
         if rest:
             yield full * size, rest
 
-    def block(self, index: Index, size: int, total: int) -> Iterator[int]:
-        """The extent of block ``index`` of those of ``size`` that cover ``total``.
+    def _halves(self, begin: Index, rest: Index, size: int) -> Iterator[tuple[Index, int]]:
+        """``rest`` elements from ``begin`` on, fewer than ``size``, the larger pieces first."""
+        for width in (2**i for i in reversed(range((size - 1).bit_length()))):
+            with self.when(tirx.bitwise_and(rest, width) != 0):
+                yield begin + tirx.bitwise_and(rest, -2 * width), width
 
-        Twice, each in a branch of its own, where the last block is narrower than the others.
+    def block(self, index: Index, size: int, total: int) -> Iterator[tuple[Index, int]]:
+        """(begin, extent) of block ``index`` of those of ``size`` that cover ``total``.
+
+        Twice, each in a branch of its own, where the last block is narrower than the others. If
+        the total is known only at run time and not less than one block, the last one reaches back
+        into the one before instead.
         """
+        if isinstance(total, Size):
+            if total >= size:
+                yield tirx.min(index * size, total - size), size
+                return
+            total = fixed(total)
         last = ceildiv(total, size) - 1
         rest = total - last * size
         if last == 0 or rest == size:
-            yield rest
+            yield index * size, rest
             return
         with self.when(index < last):
-            yield size
+            yield index * size, size
         with self.when(index == last):
-            yield rest
+            yield index * size, rest
 
     def finish(self, chunks: int) -> Phase:
         """The phase; the builder is spent."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +15,16 @@ from .tile import splat, vector_index
 
 @dataclass(frozen=True)
 class Rows:
-    """``count`` rows of ``columns`` elements; row i begins at ``start + i * stride``."""
+    """``count`` rows of ``columns`` elements; row i begins at ``start + i * stride``.
+
+    A count that is known only at run time may be more than lanes, and zero or less: rows that are
+    not there are then the last one, which lies before the start.
+    """
 
     buffer: Any
     start: Index
     stride: int
-    count: int
+    count: Index
     columns: int
 
 
@@ -47,13 +52,16 @@ def transposed(builder: PhaseBuilder, vectors: Sequence[Expr], lanes: int) -> li
 def load_columns(
     builder: PhaseBuilder, rows: Rows, lanes: int, finish: Callable[[Index, Expr], None]
 ) -> None:
-    """Call ``finish(column, vector)`` for all columns; lanes without a row hold zeros."""
+    """Call ``finish(column, vector)`` for all columns; lanes without a row hold zeros, or the last
+    row again where the number of rows is known only at run time.
+    """
     zero = tirx.const(0.0, "float32")
 
     def row(i: int, column: Index, width: int) -> Expr:
-        if i >= rows.count:
+        if isinstance(rows.count, int) and i >= rows.count:
             return splat(zero, width)
-        at = rows.start + i * rows.stride + column
+        place = i if isinstance(rows.count, int) else tirx.min(i, rows.count - 1)
+        at = rows.start + place * rows.stride + column
         return builder.let(builder.load(rows.buffer, vector_index(at, width)))
 
     whole = rows.columns // lanes
@@ -79,12 +87,23 @@ def store_columns(
         with builder.loop(whole, "square") as square:
             first = builder.let(square * lanes)
             vectors = [builder.let(vector(first + i)) for i in range(lanes)]
-            for i, row in enumerate(transposed(builder, vectors, lanes)[: rows.count]):
+            for i, row in enumerate(transposed(builder, vectors, lanes)):
                 at = rows.start + i * rows.stride + first
-                builder.store(rows.buffer, vector_index(at, lanes), row)
+                with _if_row(builder, rows, i) as there:
+                    if there:
+                        builder.store(rows.buffer, vector_index(at, lanes), row)
     for column in range(whole * lanes, rows.columns):
         local = builder.local(lanes)
         builder.store(local, vector_index(0, lanes), vector(column))
-        for i in range(rows.count):
+        for i in range(lanes):
             at = rows.start + i * rows.stride + column
-            builder.store(rows.buffer, at, builder.load(local, i))
+            with _if_row(builder, rows, i) as there:
+                if there:
+                    builder.store(rows.buffer, at, builder.load(local, i))
+
+
+def _if_row(builder: PhaseBuilder, rows: Rows, index: int) -> AbstractContextManager[bool]:
+    """Around what is written of a row: whether there is one, or a branch that finds out."""
+    if isinstance(rows.count, int):
+        return nullcontext(index < rows.count)
+    return builder.when(tirx.const(index, "int32") < rows.count)

@@ -122,7 +122,10 @@ def _verify(region: Region[Statement], seen: set[int], taken: set[int], made_of:
 
     define(region.parameters, "a parameter")
     for each in region.statements:
-        if not are_seen(each.reads):
+        own = Counter(each.reads)
+        for inner in each.regions:
+            own.subtract(inner.free)  # which is looked at inside: it may be made of what is there
+        if not are_seen((+own).keys()):
             raise IRError(f"{each}: it reads what comes later")
         for inner in each.regions:
             _verify(inner, set(seen), taken, made_of)

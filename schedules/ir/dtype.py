@@ -66,7 +66,7 @@ class DType:
 
     def nbytes(self, count: int) -> int:
         """Bytes that ``count`` neighbours take; those of 4 bits share them."""
-        return -(-count * self.bits // 8)
+        return (count * self.bits + 7) // 8
 
 
 FLOAT32, INT32 = DType("float32", Kind.FLOAT, 32), DType("int32", Kind.INT, 32)

@@ -1,25 +1,27 @@
 """Sizes that are known only when a program runs, as expressions of named ones.
 
 A ``Size`` computes as an int does, so what derives extents, strides and numbers of chunks from
-shapes need not know whether these are numbers. Where a kernel is written for a size that is not
-known, some decisions depend on it: whether a tile fits, say. Inside of ``assuming`` comparisons are
-decided for one choice of the sizes, and noted: the kernel is right wherever its conditions hold.
-This is how tracing compilers guard their traces (Bolz et al., "Tracing the meta-level", 2009).
+shapes need not know whether these are numbers. Two are equal if they are written alike: code that
+asks whether a size is 1 must be right where it is not told so. Order is another matter: whether a
+tile fits, say. Inside of ``assuming`` it is decided for one choice of the sizes, and noted: the
+kernel is right wherever its conditions hold. This is how tracing compilers guard their traces (Bolz
+et al., "Tracing the meta-level", 2009).
 """
 
 from __future__ import annotations
 
+import itertools
 import operator
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import prod
+from typing import Any, NamedTuple, NoReturn
 
 from ..tvm_late import tirx
+from .assumption import Condition, Sizes, assumed, assuming, value
 from .core import IRError
 
-Sizes = Mapping[str, int]
+__all__ = ["Condition", "Size", "Sizes", "UnknownSizeError", "assumed", "assuming", "value"]
+
 _Number = Any  # an int, or an array of them
 
 
@@ -36,69 +38,17 @@ _OPERATIONS: Mapping[str, Callable[[_Number, _Number], _Number]] = {
     "min": _least,
     "max": lambda a, b: a + b - _least(a, b),
 }
-_STRENGTH = {"+": 1, "-": 1, "*": 2, "//": 2, "%": 2}
-_RELATIONS: Mapping[str, Callable[[_Number, _Number], _Number]] = {
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-_OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 
 
-@dataclass(frozen=True)
-class Condition:
-    """A relation between two sizes, one of which is not a number."""
-
-    relation: str
-    left: int | Size
-    right: int | Size
-
-    def holds(self, sizes: Mapping[str, _Number]) -> _Number:
-        """Whether it does; an array of truths where ``sizes`` are arrays."""
-        return _RELATIONS[self.relation](value(self.left, sizes), value(self.right, sizes))
-
-    def __str__(self) -> str:
-        return f"{self.left} {self.relation} {self.right}"
-
-
-@dataclass
-class Assumption:
-    """Sizes that decide comparisons, and the conditions under which these are decided so."""
-
-    sizes: Sizes
-    conditions: dict[str, Condition]
-
-    def decide(self, relation: str, left: int | Size, right: int | Size) -> bool:
-        """For the sizes; noted."""
-        condition = Condition(relation, left, right)
-        holds = bool(condition.holds(self.sizes))
-        if not holds:
-            condition = Condition(_OPPOSITE[relation], left, right)
-        self.conditions[str(condition)] = condition
-        return holds
-
-
-_assumed: ContextVar[Assumption | None] = ContextVar("assumed", default=None)
-
-
-@contextmanager
-def assuming(sizes: Sizes) -> Iterator[Assumption]:
-    """Comparisons in here are decided for these sizes."""
-    assumption = Assumption(sizes, {})
-    token = _assumed.set(assumption)
-    try:
-        yield assumption
-    finally:
-        _assumed.reset(token)
+class UnknownSizeError(TypeError):
+    """Something asked for the number that a size is before it is known."""
 
 
 class Size:
-    """A name, or an operation on two sizes; never negative where it is one of a tensor.
+    """A name, a polynomial, or an operation on two sizes; not negative where a tensor has it.
 
-    Outside of ``assuming`` two are equal if they are written alike, and order is not defined.
+    ``operands`` of a polynomial, whose operation is "+", are its terms, in an order of their own:
+    so two that are equal are written alike.
     """
 
     __slots__ = ("operands", "operation", "text")
@@ -107,26 +57,52 @@ class Size:
     operands: tuple[Any, ...]
     text: str
 
-    def __init__(self, operation: str, *operands: int | Size) -> None:
+    def __init__(self, operation: str, *operands: Any) -> None:
         self.operation, self.operands = operation, operands
-        self.text = _written(self)
+        self.text = self.written(str, operation)
 
     @staticmethod
     def named(name: str) -> Size:
         """The size that has a name."""
         return Size(name)
 
+    def written(self, write: Callable[[int | Size], str], sign: str) -> str:
+        """An expression of what ``write`` makes of its parts; ``sign`` is its operation's."""
+        if not self.operands:
+            return self.operation
+        if self.operation == "+":
+            return _written_sum(self.operands, write)
+        if self.operation in ("min", "max"):
+            return f"{sign}({','.join(map(write, self.operands))})"
+        left, right = self.operands
+        closed = isinstance(right, int) or not right.operands or right.is_call
+        before = f"({write(left)})" if _is_sum(left) else write(left)
+        return f"{before}{sign}{write(right)}" if closed else f"{before}{sign}({write(right)})"
+
+    @property
+    def is_call(self) -> bool:
+        """Whether it is written with parentheses around its operands."""
+        return self.operation in ("min", "max")
+
     @property
     def names(self) -> frozenset[str]:
         """The names in it."""
         if not self.operands:
             return frozenset((self.operation,))
-        return frozenset().union(*(o.names for o in self.operands if isinstance(o, Size)))
+        if self.operation == "+":
+            atoms = [atom for term in self.operands for atom in term.atoms]
+        else:
+            atoms = [each for each in self.operands if isinstance(each, Size)]
+        return frozenset().union(*(atom.names for atom in atoms))
 
     def at(self, sizes: Mapping[str, _Number]) -> _Number:
         """The number where each name has a size; arrays give an array."""
         if not self.operands:
             return sizes[self.operation]
+        if self.operation == "+":
+            return sum(
+                term.factor * prod(a.at(sizes) for a in term.atoms) for term in self.operands
+            )
         left, right = (value(operand, sizes) for operand in self.operands)
         return _OPERATIONS[self.operation](left, right)
 
@@ -135,7 +111,10 @@ class Size:
         """In TensorIR, over ``size_variable`` of its names."""
         if not self.operands:
             return size_variable(self.operation)
-        left, right = (_expression(operand) for operand in self.operands)
+        if self.operation == "+":
+            terms = (prod((a.expression for a in t.atoms), start=t.number) for t in self.operands)
+            return sum(terms, start=tirx.const(0, "int32"))
+        left, right = (expression(operand) for operand in self.operands)
         match self.operation:
             case "//":
                 return tirx.truncdiv(left, right)
@@ -143,9 +122,7 @@ class Size:
                 return tirx.truncmod(left, right)
             case "min":
                 return tirx.min(left, right)
-            case "max":
-                return tirx.max(left, right)
-        return _OPERATIONS[self.operation](left, right)
+        return tirx.max(left, right)
 
     def __tvm_ffi_object__(self) -> Any:
         """What TVM takes it for."""
@@ -185,11 +162,8 @@ class Size:
 
     # ---- comparison ----
 
-    def __eq__(self, other: object) -> Any:
-        return _compared("==", self, other)
-
-    def __ne__(self, other: object) -> Any:
-        return _compared("!=", self, other)
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Size) and self.text == other.text
 
     def __lt__(self, other: Any) -> Any:
         return _compared("<", self, other)
@@ -203,14 +177,16 @@ class Size:
     def __ge__(self, other: Any) -> Any:
         return _compared(">=", self, other)
 
-    def __bool__(self) -> bool:
-        return bool(self != 0)
-
     def __hash__(self) -> int:
         return hash(self.text)
 
+    def __divmod__(self, other: Any) -> NoReturn:
+        raise UnknownSizeError(f"the size {self} is not known before it runs")
+
+    __rdivmod__ = __divmod__
+
     def __index__(self) -> NoReturn:
-        raise TypeError(f"the size {self} is not known before it runs")
+        raise UnknownSizeError(f"the size {self} is not known before it runs")
 
     def __str__(self) -> str:
         return self.text
@@ -218,9 +194,28 @@ class Size:
     __repr__ = __str__
 
 
-def value(size: int | Size, sizes: Mapping[str, _Number]) -> _Number:
-    """The number that a size is; a number is itself."""
-    return size.at(sizes) if isinstance(size, Size) else size
+def fixed(size: int | Size) -> int:
+    """The number that a size is assumed to be, and must be."""
+    if isinstance(size, int):
+        return size
+    assumption = assumed()
+    if assumption is None:
+        raise IRError(f"nothing says what {size} is")
+    number = int(size.at(assumption.sizes))
+    assumption.decide("==", size, number)
+    return number
+
+
+def at_least(size: int, least: int) -> int:
+    """The larger of the two, which is not decided where it is not known."""
+    found: Any = simplified("max", size, least)
+    return found  # type: ignore[no-any-return]
+
+
+def at_most(size: int, most: int) -> int:
+    """The smaller of the two, which is not decided where it is not known."""
+    found: Any = simplified("min", size, most)
+    return found  # type: ignore[no-any-return]
 
 
 def size_variable(name: str) -> Any:
@@ -233,14 +228,17 @@ def size_variable(name: str) -> Any:
 _variables: dict[str, Any] = {}
 
 
-def _expression(size: int | Size) -> Any:
+def expression(size: int | Size) -> Any:
+    """A size in TensorIR."""
     return size.expression if isinstance(size, Size) else tirx.const(size, "int32")
 
 
 def _combined(operation: str, left: Any, right: Any) -> Any:
     for operand in (left, right):
         if isinstance(operand, float):
-            raise TypeError(f"a size is not known before it runs: {left} {operation} {right}")
+            raise UnknownSizeError(
+                f"a size is not known before it runs: {left} {operation} {right}"
+            )
         if not isinstance(operand, int | Size):
             left, right = (o.expression if isinstance(o, Size) else o for o in (left, right))
             if operation in ("//", "%"):
@@ -249,75 +247,97 @@ def _combined(operation: str, left: Any, right: Any) -> Any:
     return simplified(operation, left, right)
 
 
+class Term(NamedTuple):
+    """Of a polynomial: a factor times sizes that are none, in the order of their texts."""
+
+    factor: int
+    atoms: tuple[Size, ...]
+
+    @property
+    def number(self) -> Any:
+        """The factor in TensorIR."""
+        return tirx.const(self.factor, "int32")
+
+
 def simplified(operation: str, left: int | Size, right: int | Size) -> int | Size:
     """The operation on two sizes, without what changes nothing."""
     if isinstance(left, int) and isinstance(right, int):
         return int(_OPERATIONS[operation](left, right))
-    if isinstance(left, int) and operation in ("+", "*"):
-        left, right = right, left
-    if isinstance(left, Size) and isinstance(right, int):
-        return _with_number(operation, left, right)
-    if operation in ("min", "max", "-") and str(left) == str(right):
-        return 0 if operation == "-" else left
-    return Size(operation, left, right)
-
-
-def _with_number(operation: str, left: Size, right: int) -> int | Size:  # noqa: PLR0911
-    """Numbers stand first in products and last in sums, one in each."""
-    if right == {"+": 0, "-": 0, "*": 1, "//": 1}.get(operation):
-        return left
-    if (operation, right) in (("*", 0), ("%", 1)):
-        return 0
-    inner = left.operands
     if operation == "*":
-        if left.operation == "*" and isinstance(inner[0], int):
-            return simplified("*", inner[0] * right, inner[1])
-        return Size("*", right, left)
+        pairs = itertools.product(_terms(left), _terms(right))
+        return _polynomial(Term(a.factor * b.factor, a.atoms + b.atoms) for a, b in pairs)
     if operation in ("+", "-"):
-        more = right if operation == "+" else -right
-        if left.operation in ("+", "-") and isinstance(inner[1], int):
-            more += inner[1] if left.operation == "+" else -inner[1]
-            return _with_number("+", inner[0], more) if more else inner[0]
-        return Size("+", left, more) if more > 0 else Size("-", left, -more)
+        sign = 1 if operation == "+" else -1
+        more = (Term(sign * factor, atoms) for factor, atoms in _terms(right))
+        return _polynomial((*_terms(left), *more))
+    if operation in ("//", "%") and isinstance(right, int):
+        return _divided(operation, left, right)
+    if operation in ("min", "max") and str(left) == str(right):
+        return left
     return Size(operation, left, right)
+
+
+def _divided(operation: str, left: int | Size, right: int) -> int | Size:
+    """By a number, which divides the factors of some terms."""
+    whole = _polynomial(Term(f // right, a) for f, a in _terms(left) if f % right == 0)
+    rest = _polynomial(t for t in _terms(left) if t.factor % right)
+    if isinstance(rest, int) and rest >= 0:
+        return simplified("+", whole, rest // right) if operation == "//" else rest % right
+    return Size(operation, left, right)
+
+
+def _terms(size: int | Size) -> tuple[Term, ...]:
+    if isinstance(size, int):
+        return (Term(size, ()),)
+    return size.operands if size.operation == "+" else (Term(1, (size,)),)
+
+
+def _polynomial(terms: Iterable[Term]) -> int | Size:
+    """The sum, terms with the same sizes as one: those with more sizes first, numbers last, and
+    what is taken away after what is added."""
+    factors: dict[tuple[str, ...], int] = {}
+    atoms: dict[tuple[str, ...], tuple[Size, ...]] = {}
+    for factor, of in terms:
+        ordered = tuple(sorted(of, key=str))
+        key = tuple(map(str, ordered))
+        factors[key] = factors.get(key, 0) + factor
+        atoms[key] = ordered
+    kept = [key for key, factor in factors.items() if factor]
+    kept.sort(key=lambda key: (factors[key] < 0, -len(key), key))
+    if not kept or kept == [()]:
+        return factors.get((), 0)
+    if len(kept) == 1 and factors[kept[0]] == 1 and len(kept[0]) == 1:
+        return atoms[kept[0]][0]
+    return Size("+", *(Term(factors[key], atoms[key]) for key in kept))
+
+
+def _written_sum(terms: Sequence[Term], write: Callable[[int | Size], str]) -> str:
+    text = "" if terms[0].factor > 0 else write(0)
+    for factor, atoms in terms:
+        text += "-" if factor < 0 else "+" if text else ""
+        factors = [write(abs(factor))] if abs(factor) != 1 or not atoms else []
+        closed = (f"({write(a)})" if a.operands and not a.is_call else write(a) for a in atoms)
+        text += "*".join((*factors, *closed))
+    return text
+
+
+def _is_sum(size: int | Size) -> bool:
+    """Whether it is written as a sum of terms."""
+    return isinstance(size, Size) and size.operation == "+" and len(size.operands) > 1
 
 
 def _compared(relation: str, left: Size, right: object) -> Any:
     if not isinstance(right, int | Size):
         return NotImplemented
-    alike = isinstance(right, Size) and left.text == right.text
-    if alike:
-        return relation in ("==", "<=", ">=")
-    assumption = _assumed.get()
-    if assumption is not None:
-        return assumption.decide(relation, left, right)
-    if relation in ("==", "!="):
-        return relation == "!="
-    raise IRError(f"{left} {relation} {right}: nothing says what the sizes are")
+    if left == right:
+        return relation in ("<=", ">=")
+    assumption = assumed()
+    if assumption is None:
+        raise IRError(f"{left} {relation} {right}: nothing says what the sizes are")
+    return assumption.decide(relation, left, right)
 
 
-def _written(size: Size) -> str:
-    if not size.operands:
-        return size.operation
-    return joined(size, str, size.operation)
-
-
-def joined(size: Size, write: Callable[[Any], str], sign: str) -> str:
-    """A size that is an operation, with what ``write`` makes of its operands."""
-    strength = _STRENGTH.get(size.operation)
-    left, right = size.operands
-    if strength is None:
-        return f"{size.operation}({write(left)},{write(right)})"
-    before = write(left) if _strength(left) >= strength else f"({write(left)})"
-    after = write(right) if _strength(right) > strength else f"({write(right)})"
-    return f"{before}{sign}{after}"
-
-
-def _strength(size: int | Size) -> int:
-    return _STRENGTH.get(size.operation, 3) if isinstance(size, Size) and size.operands else 3
-
-
-def ceildiv(a: Any, b: Any) -> Any:
+def ceildiv(a: int, b: int) -> int:
     """``a / b`` rounded up, of numbers or sizes."""
     if isinstance(a, int) and isinstance(b, int):
         return -(-a // b)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from ..errors import ModelError
-from .size import Condition, Size, joined, simplified
+from .size import Condition, Size, simplified
 from .symbol import NAME, NUMBER
 
 _TOKEN = re.compile(rf"\s*({NAME}|{NUMBER}|//|[-+*%(),])")
@@ -25,9 +25,8 @@ def c_text(size: int | Size, names: Mapping[str, str]) -> str:
     def write(operand: int | Size) -> str:
         return c_text(operand, names)
 
-    if size.operation in ("min", "max"):
-        return f"luthier_{joined(size, write, '')}"
-    return joined(size, write, {"//": " / "}.get(size.operation, f" {size.operation} "))
+    sign = f"luthier_{size.operation}" if size.is_call else size.operation
+    return size.written(write, "/" if sign == "//" else sign)
 
 
 def c_condition(condition: Condition, names: Mapping[str, str]) -> str:

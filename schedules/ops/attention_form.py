@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..ir.dtype import FLOAT32
+from ..ir.size import Size
 from ..ir.workload import Node, Tensor
 
 COVERED = -1e30  # a cover's number from which on downwards it covers
@@ -39,7 +40,7 @@ class View:
         """Whether all of (batches, heads, rows, columns) lies inside a buffer of ``elements``."""
         strides = (self.batch, self.head, self.row, 1)
         last = self.offset + sum((n - 1) * s for n, s in zip(sizes, strides, strict=True))
-        return min(self.offset, *strides) >= 0 and last < elements
+        return all(n >= 0 for n in (self.offset, *strides)) and last < elements
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,15 @@ class Attention:
         return scores * (2 * (self.depth + self.width) + 4)
 
 
+STRIDES = ("q", "k", "v", "o")
+
+
+def strides_matter(node: Node, name: str) -> tuple[bool, bool, bool, bool]:
+    """Which of an operand's offset and strides do: those of dimensions of one element do not."""
+    batch, heads, rows, keys, _, _ = node.attr("sizes")
+    return True, batch > 1, heads > 1, (rows if name in ("q", "o") else keys) > 1
+
+
 def form_of(node: Node, tensors: Sequence[Tensor]) -> Attention | None:
     """An attention node with operands of these types; None where it reads outside of them."""
     if len(tensors) not in (3, 4, 5) or any(t.element != FLOAT32 for t in (*tensors, node.out)):
@@ -82,7 +92,9 @@ def form_of(node: Node, tensors: Sequence[Tensor]) -> Attention | None:
     except (TypeError, ValueError):
         return None
     n, h, m, s = form.batch, form.heads, form.rows, form.keys
-    if min(n, h, m, s, form.depth, form.width) < 1 or not math.isfinite(form.scale):
+    if any(size < 1 for size in (n, h, m, s, form.depth, form.width)) or not math.isfinite(
+        form.scale
+    ):
         return None
     queries, keys = (n, h, m, form.depth), (n, h, s, form.depth)
     values, result = (n, h, s, form.width), (n, h, m, form.width)
@@ -106,7 +118,9 @@ def _parse(
 
     def numbers(name: str, count: int) -> tuple[int, ...]:
         found = node.attr(name)
-        if len(found) != count or any(type(x) is not int for x in found):
+        if len(found) != count or any(
+            not isinstance(x, int | Size) or isinstance(x, bool) for x in found
+        ):
             raise ValueError(name)
         return tuple(found)
 

@@ -83,6 +83,16 @@ def _take(node: Node, x: Array, indices: Array) -> Array:
     return np.take(x, np.clip(from_start, 0, size - 1), axis=axis)
 
 
+def _gather_nd(node: Node, x: Array, indices: Array) -> Array:
+    first, count = node.attr("batch_dims"), indices.shape[-1]
+    batch = np.indices(x.shape[:first]).reshape(
+        first, *x.shape[:first], *[1] * (indices.ndim - 1 - first)
+    )
+    places = np.moveaxis(indices, -1, 0)
+    limits = np.reshape(x.shape[first : first + count], (count, *[1] * (indices.ndim - 1)))
+    return np.asarray(x[(*batch, *np.clip(places, 0, limits - 1))])
+
+
 def _window_mean(node: Node, x: Array) -> Array:
     axis, size, before = node.attr("axis"), node.attr("size"), node.attr("before")
     width = [(0, 0)] * x.ndim
@@ -171,6 +181,19 @@ def _emit_take(ev: Elements, node: Node, point: Point) -> Expr:
     return ev.at(data, Point(shape, (*coords[:axis], index, *coords[axis + rank :])))
 
 
+def _emit_gather_nd(ev: Elements, node: Node, point: Point) -> Expr:
+    data, indices = node.args
+    first, coords = node.attr("batch_dims"), point.coordinates
+    shape, places = ev.shape(data), ev.shape(indices)
+    outer = len(places) - 1
+    chosen = []
+    for k in range(places[-1]):
+        index = ev.at(indices, Point(places, (*coords[:outer], k)))
+        index = _clamp(ev.builder, _from_start(ev, index, shape[first + k]), shape[first + k])
+        chosen.append(ev.builder.invariant(index, otherwise=ev.builder.let))
+    return ev.at(data, Point(shape, (*coords[:first], *chosen, *coords[outer:])))
+
+
 def _from_start(ev: Elements, index: Expr, size: int) -> Expr:
     """A 32-bit index which counts from the start; it may still be outside."""
     dtype = dtype_of(index)
@@ -227,7 +250,7 @@ def _clamp(builder: Any, index: Index, size: int) -> Index:
     if _is_inside(builder, index, size) is True:
         return index
     above = tirx.call_llvm_pure_intrin("int32", "llvm.smax", index, tirx.const(0, "int32"))
-    return tirx.call_llvm_pure_intrin("int32", "llvm.smin", above, tirx.const(size - 1, "int32"))
+    return tirx.call_llvm_pure_intrin("int32", "llvm.smin", above, constant(size - 1, "int32"))
 
 
 def _choose(condition: Any, then: Expr, otherwise: Expr) -> Expr:
@@ -260,6 +283,8 @@ OPERATORS = (
     Movement("concat", None, _concat, _infer_concat, emit=_emit_concat),  # axis
     # data, integer indices; axis (negatives count from the end; the rest is clipped)
     Movement("take", 2, _take, _infer_take, emit=_emit_take, chooses=True),
+    # data, integer indices whose last dimension names a place; batch_dims (see ONNX's GatherND)
+    Movement("gather_nd", 2, _gather_nd, emit=_emit_gather_nd, chooses=True),
     # axis, size, before: mean of ``size`` neighbours, zeros outside
     Movement("window_mean", 1, _window_mean, like_first, emit=_emit_window_mean, by_dimension=True),
     Movement("iota", 0, _iota, emit=_emit_iota),  # start, step along the last axis (rank 1)

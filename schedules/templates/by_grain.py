@@ -6,6 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+from ..ir.size import Size, at_least, at_most
 from ..ir.space import Knob
 from ..ir.workload import Node, Workload
 from ..target.target import Target
@@ -24,6 +25,7 @@ class ByGrain(Form[Grain]):
     """Kernels that pass over their data in chunks of some ``grains``, whose unit ``unit`` names."""
 
     knobs_type = Grain
+    follows = True
     grains: ClassVar[tuple[int, ...]]
     unit: ClassVar[str]
 
@@ -39,6 +41,12 @@ class ByGrain(Form[Grain]):
     def default(self) -> Grain:
         """The largest that is not above what is wanted."""
         return Grain(largest(self.grains, self.wanted))
+
+    def resized(self, knobs: Grain) -> Grain:
+        """What is wanted, within the bounds."""
+        if not isinstance(self.wanted, Size):
+            return knobs
+        return Grain(at_most(at_least(self.wanted, self.grains[0]), knobs.grain))
 
     def loops(self, knobs: Grain) -> Loops:
         """One pass."""

@@ -51,6 +51,8 @@ class Form(ABC, Generic[K]):
     version: ClassVar[int]
     anchors: ClassVar[Mapping[str, Abilities]] = around()
     knobs_type: ClassVar[Callable[..., Any]]
+    follows: ClassVar[bool] = False
+    """Whether ``resized`` gives what is good for other sizes, and not only what is right."""
 
     @property
     def node(self) -> Node:
@@ -91,6 +93,14 @@ class Form(ABC, Generic[K]):
         """
         return 0.0
 
+    def resized(self, knobs: K) -> K:
+        """What goes with these sizes, of knobs that are for others of the same workload.
+
+        Constants must be packed in the same order. Sizes that are known only at run time decide
+        what they must: see ``Size``.
+        """
+        return knobs
+
     def typed(self, schedule: Schedule) -> K:
         """The knobs of a schedule of this template."""
         return self.knobs_type(**dict(schedule.knobs))  # type: ignore[no-any-return]
@@ -112,9 +122,16 @@ class Form(ABC, Generic[K]):
 
     def kernel(self, schedule: Schedule, placement: Placement = DENSE) -> Kernel:
         """The kernel of a schedule of ``space``, for a call whose tensors lie so."""
+        return self._kernel(schedule, self.typed(schedule), placement)
+
+    def resized_kernel(self, schedule: Schedule, placement: Placement = DENSE) -> Kernel:
+        """The kernel of a schedule that is for other sizes."""
+        return self._kernel(schedule, self.resized(self.typed(schedule)), placement)
+
+    def _kernel(self, schedule: Schedule, knobs: K, placement: Placement) -> Kernel:
         folder = type(self).__module__.rpartition(".")[0]
         emission = importlib.import_module(f"{folder}.emit")
-        made: Emitted = emission.kernel(replace(self, placement=placement), self.typed(schedule))
+        made: Emitted = emission.kernel(replace(self, placement=placement), knobs)
         packings = tuple(map(made.packings.get, range(len(self.workload.inputs))))
         own = (made.phases, packings, made.temps, made.scratch)
         return Kernel(self.workload, schedule, *own, placement)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from ..emit.builder import PhaseBuilder
 from ..ir.dtype import DTYPES
+from ..ir.size import Size
 from ..tir.compare import extreme
 from ..tir.indices import Expr, Index, tail
 from ..tir.literals import constant, storage
@@ -50,8 +51,11 @@ def reduce_row(
 ) -> Expr:
     """``value(0) .. value(extent - 1)`` reduced to one scalar; ``loops`` repeats it, joined."""
     start, join = identity(op, dtype), combine(op)
-    vectors = 4 if extent >= 4 * lanes else max(1, min(2, extent // lanes))
-    width = min(lanes, 2 ** (extent.bit_length() - 1))
+    if isinstance(extent, Size):
+        vectors, width = 4, lanes
+    else:
+        vectors = 4 if extent >= 4 * lanes else max(1, min(2, extent // lanes))
+        width = min(lanes, 2 ** (extent.bit_length() - 1))
     sums = builder.local(vectors * width, storage(dtype))
     for i in range(vectors * width):
         builder.store(sums, i, start)
@@ -65,9 +69,8 @@ def reduce_row(
             for v in range(vectors):
                 with builder.vector(width, serial) as lane:
                     add(v * width + lane, value(block * step + v * width + lane))
-        for offset, narrow in tail(extent // step * step, extent, width):
-            with builder.vector(narrow, serial) as lane:
-                add(lane, value(offset + lane))
+        for lane, column in _rest(builder, extent, step, width, serial):
+            add(lane, value(column))
     half = vectors * width // 2
     while half:
         for first in range(0, half, width):
@@ -75,3 +78,22 @@ def reduce_row(
                 add(first + lane, builder.load(sums, first + half + lane))
         half //= 2
     return builder.let(builder.load(sums, 0))
+
+
+def _rest(
+    builder: PhaseBuilder, extent: int, step: int, width: int, serial: bool
+) -> Iterator[tuple[Index, Index]]:
+    """(lane, element) of the elements after the last step, in vectors; of an extent that is known
+    only at run time vectors of one width, then one by one."""
+    first = extent // step * step
+    if not isinstance(extent, Size):
+        for offset, narrow in tail(first, extent, width):
+            with builder.vector(narrow, serial) as lane:
+                yield lane, offset + lane
+        return
+    whole = extent % step // width
+    with builder.loop(whole, "vector") as i, builder.vector(width, serial) as lane:
+        yield lane, first + i * width + lane
+    if extent % width != 0:
+        with builder.loop(extent % width, "rest") as i:
+            yield 0, extent // width * width + i

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..ir.size import Size, ceildiv
 from ..tvm_late import tirx
+
+__all__ = ["ceildiv", "divide", "extent", "modulo", "split_index", "tail"]
 
 Expr = Any  # a TensorIR expression
 Index = Any  # an int or an int32 TensorIR expression
@@ -41,21 +44,16 @@ def divide(index: Index, divisor: int) -> Index:
     """``index // divisor`` for a non-negative index."""
     if divisor == 1:
         return index
-    return index // divisor if isinstance(index, int) else tirx.truncdiv(index, divisor)
+    return index // divisor if isinstance(index, int | Size) else tirx.truncdiv(index, divisor)
 
 
 def modulo(index: Index, divisor: int) -> Index:
     """``index % divisor`` for a non-negative index."""
     if divisor == 1:
         return 0
-    return index % divisor if isinstance(index, int) else tirx.truncmod(index, divisor)
+    return index % divisor if isinstance(index, int | Size) else tirx.truncmod(index, divisor)
 
 
 def extent(first: Index, block: int, total: int) -> Index:
     """How many of ``total`` the block that begins at ``first`` has: fewer at the end."""
     return block if total % block == 0 else tirx.min(block, total - first)
-
-
-def ceildiv(a: int, b: int) -> int:
-    """``a / b`` rounded up."""
-    return -(-a // b)

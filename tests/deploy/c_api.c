@@ -372,5 +372,6 @@ static const struct promise promises[] = {
 
 int main(int argc, char **argv)
 {
+    model = luthier_small();
     return keep(promises, sizeof promises / sizeof *promises, argc, argv);
 }

@@ -3,35 +3,9 @@
 #ifndef LUTHIER_TESTS_C_MODEL_H
 #define LUTHIER_TESTS_C_MODEL_H
 
-#include "model.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
+#include "c_promise.h"
 
 enum { ROWS = 37, COLUMNS = 11, SIZE = ROWS * COLUMNS, BYTES = SIZE * 4, OUTPUTS = 6 };
-
-static const luthier_model *model;
-static luthier_error error;
-
-static inline void expect(luthier_status got, luthier_status wanted, const char *words)
-{
-    if (got != wanted || error.status != wanted || strstr(error.message, words) == NULL ||
-        (wanted != LUTHIER_OK && strlen(error.message) < 5)) {
-        fprintf(stderr, "status %d (%s), not %d with '%s'\n", got, error.message, wanted, words);
-        exit(1);
-    }
-    memset(&error, 0x55, sizeof error);
-}
 
 /* Buffers of one run, each `shift` bytes after a multiple of 64. */
 struct buffers {
@@ -104,28 +78,6 @@ static inline void run_checked(luthier_instance *instance, size_t shift, float s
     CHECK(run(instance, &b, &own) == LUTHIER_OK && own.message[0] == '\0');
     check_outputs(&b);
     free(b.memory);
-}
-
-struct promise {
-    const char *name;
-    void (*keep)(void);
-};
-
-/* Keeps the promises that the arguments name. */
-static inline int keep(const struct promise *promises, size_t count, int argc, char **argv)
-{
-    alarm(100);
-    model = luthier_small();
-    memset(&error, 0x55, sizeof error);
-    int done = 0;
-    for (int i = 1; i < argc; i++)
-        for (size_t j = 0; j < count; j++)
-            if (strcmp(argv[i], promises[j].name) == 0) {
-                promises[j].keep();
-                done++;
-            }
-    CHECK(done == argc - 1 && done > 0);
-    return 0;
 }
 
 #endif

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from luthier.deploy import Manifest, assemble
-from luthier.deploy.building import lay_out
+from luthier.deploy.building import describe, lay_out
+from luthier.deploy.interface import model_header
 from luthier.deploy.tables import WEIGHTS_SOURCE, emit, kernel_symbol
 from luthier.deploy.weights import WeightPool
 from luthier.frontend.program import Call, Library, Program
@@ -33,11 +34,12 @@ class SmallModel:
         return assemble(library, out, TARGET, self.kernels, [self.code], **options)  # type: ignore[arg-type]
 
     def write_sources(self, folder: Path) -> None:
-        """What ``assemble`` links, as files: tables.c, weights.s, weights.bin, kernels.o."""
+        """What ``assemble`` links, and the header: tables.c, weights.s, weights.bin, kernels.o."""
         library = Library.of(self.program)
         with (folder / "weights.bin").open("wb") as file:
             tables = lay_out(library, library.name, self.kernels, TARGET, WeightPool(file))
         (folder / "tables.c").write_text(emit(tables))
+        (folder / "model.h").write_text(model_header(library.name, describe(tables)))
         (folder / "weights.s").write_text(WEIGHTS_SOURCE)
         (folder / "kernels.o").write_bytes(self.code)
 

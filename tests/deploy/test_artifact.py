@@ -285,6 +285,21 @@ def test_bad_manifest(copy: Path, text: str, words: str) -> None:
 
 
 Edit = Callable[[dict[str, Any]], object]
+
+
+def first(manifest: dict[str, Any]) -> dict[str, Any]:
+    entry: dict[str, Any] = manifest["entries"][0]
+    return entry
+
+
+def steps(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of the one variant of the one entry point."""
+    found: list[dict[str, Any]] = first(manifest)["variants"][0]["steps"]
+    return found
+
+
+WIDE = {"shape": [1000, 1000], "bytes": 4_000_000}
+DOUBLE = {"dtype": "float64", "bytes": 8 * ROWS * COLUMNS}
 EDITS: dict[str, tuple[Edit, str]] = {
     "file outside": (lambda m: m["files"].update({"../x": "0" * 64}), "malformed"),
     "absolute file": (lambda m: m["files"].update({"/etc/passwd": "0" * 64}), "malformed"),
@@ -292,15 +307,17 @@ EDITS: dict[str, tuple[Edit, str]] = {
     "other hash": (lambda m: m["files"].update({"model.h": "0" * 64}), "model.h was changed"),
     "no library": (lambda m: m["files"].pop("libsmall.so"), "does not name libsmall.so"),
     "files as list": (lambda m: m.update(files=[]), "malformed"),
-    "shape": (lambda m: m["inputs"][0].update(shape=[1000, 1000]), "different models"),
+    "shape": (lambda m: first(m)["inputs"][0].update(WIDE), "different models"),
+    "its shape alone": (lambda m: m["inputs"].__setitem__(0, {}), "inputs are not those of its fi"),
     "negative shape": (lambda m: m["inputs"][0].update(shape=[-1]), "malformed"),
     "shape of text": (lambda m: m["inputs"][0].update(shape="ab"), "malformed"),
-    "dtype": (lambda m: m["outputs"][0].update(dtype="float64"), "different models"),
+    "dtype": (lambda m: first(m)["outputs"][0].update(DOUBLE), "different models"),
     "unknown dtype": (lambda m: m["outputs"][0].update(dtype="object"), "malformed"),
-    "fewer inputs": (lambda m: m["inputs"].pop(), "different models"),
+    "fewer inputs": (lambda m: first(m)["inputs"].pop(), "different models"),
     "inputs as text": (lambda m: m.update(inputs="x"), "malformed"),
-    "more steps": (lambda m: m["steps"].append(m["steps"][0]), "different models"),
-    "step of no kernel": (lambda m: m["steps"][0].update(kernel=7), "malformed"),
+    "more steps": (lambda m: steps(m).append(steps(m)[0]), "different models"),
+    "other steps": (lambda m: m["steps"].pop(), "steps are not those of its first entry point"),
+    "step of no kernel": (lambda m: steps(m)[0].update(kernel=7), "names a kernel that is not th"),
     "target": (lambda m: m["target"].update(level="z80"), "malformed"),
     "name": (lambda m: m.update(name="../../x"), "malformed"),
     "workload": (lambda m: m["kernels"][0].update(workload=3), "malformed"),
@@ -313,7 +330,11 @@ EDITS: dict[str, tuple[Edit, str]] = {
 @pytest.mark.parametrize("edit", EDITS)
 def test_edited_manifest(copy: Path, edit: str) -> None:
     change, words = EDITS[edit]
-    manifest = json.loads((copy / "manifest.json").read_text())
+    text = (copy / "manifest.json").read_text()
+    before, manifest = json.loads(text), json.loads(text)
     change(manifest)
+    if manifest["entries"] != before["entries"]:
+        manifest |= {kind: first(manifest)[kind] for kind in ("inputs", "outputs")}
+        manifest["steps"] = steps(manifest)
     (copy / "manifest.json").write_text(json.dumps(manifest))
     refused(copy, words)

@@ -71,11 +71,14 @@ def test_nothing_of_the_build_machine_is_kept(artifact_folder: Path) -> None:
 
 def test_the_manifest_has_every_field(artifact_folder: Path) -> None:
     data = json.loads((artifact_folder / "manifest.json").read_text())
-    assert (data["schema"], data["schema_version"]) == ("luthier-artifact", 1)
+    assert (data["schema"], data["schema_version"]) == ("luthier-artifact", 2)
     assert data["name"] == "small"
     assert data["inputs"][0] == {
         "name": "x", "dtype": "float32", "shape": [37, 11], "bytes": 1628
     }  # fmt: skip
+    (entry,) = data["entries"]
+    assert (entry["name"], entry["sizes"], entry["inputs"]) == ("run", [], data["inputs"])
+    assert entry["variants"] == [{"sizes": [], "steps": data["steps"]}]
     assert data["features"] == ["sse3", "ssse3", "sse4_1", "sse4_2", "popcnt"]
     assert data["threads"] == 2
     assert set(data["versions"]) == {"luthier", "tvm", "onnx", "compiler"}

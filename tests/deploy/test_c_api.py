@@ -11,9 +11,7 @@ from pathlib import Path
 import pytest
 from small_models import SmallModel
 
-from luthier.deploy.interface import model_header
 from luthier.deploy.library import POOL, RUNTIME, RUNTIME_SOURCES
-from luthier.deploy.manifest import Port
 
 HERE = Path(__file__).parent
 WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
@@ -73,10 +71,6 @@ def test_promises_under_sanitizers(
     small: SmallModel, tmp_path: Path, c_compiler: str, sanitizer: str, source: str
 ) -> None:
     """The runtime, with the tables of a real model, all in one sanitized program."""
-    program = small.program
-    inputs = [Port(n, program.values[v]) for n, v in program.inputs]
-    outputs = [Port(n, program.values[v]) for n, v in program.outputs]
-    (tmp_path / "model.h").write_text(model_header("small", inputs, outputs))
     small.write_sources(tmp_path)
     command = [c_compiler, *WARNINGS, "-O1", "-g", *SANITIZERS[sanitizer]]
     command += ["-I.", f"-I{RUNTIME}", f"-I{POOL}", str(HERE / source)]

@@ -152,7 +152,7 @@ def test_pkg_config(artifact_folder: Path, tmp_path: Path) -> None:
         check=True,
     ).stdout.split()
     source = tmp_path / "main.c"
-    source.write_text("#include <small.h>\nint main(void) { return luthier_small()->abi != 1; }\n")
+    source.write_text("#include <small.h>\nint main(void) { return luthier_small()->abi != 2; }\n")
     command = ["cc", "-Wall", "-Werror", str(source), *flags, f"-Wl,-rpath,{moved}"]
     subprocess.run([*command, "-o", tmp_path / "program"], check=True)
     assert bare(tmp_path / "program").returncode == 0
@@ -161,8 +161,8 @@ def test_pkg_config(artifact_folder: Path, tmp_path: Path) -> None:
 INSTALL = """\
 cmake_minimum_required(VERSION 3.21)
 project(app C)
-find_package(small 1.0 CONFIG REQUIRED)
-find_package(other 1 CONFIG REQUIRED)
+find_package(small 2.0 CONFIG REQUIRED)
+find_package(other 2 CONFIG REQUIRED)
 add_executable(app main.c)
 target_link_libraries(app PRIVATE small::small other::other)
 set_target_properties(app PROPERTIES INSTALL_RPATH "$ORIGIN/../lib")
@@ -203,18 +203,18 @@ def test_cmake_installs_a_whole_library(
 
 VERSIONS = {
     "": True,
-    "1": True,
-    "1.0": True,
-    "1.0.0": True,
-    "1.0.0 EXACT": True,
-    "1...<2": True,
-    "0.9...1.0.0": True,
-    "0": False,
-    "1.1": False,
-    "2": False,
-    "1.0.1 EXACT": False,
-    "0.1...<1.0.0": False,
-    "1.1...3": False,
+    "2": True,
+    "2.0": True,
+    "2.0.0": True,
+    "2.0.0 EXACT": True,
+    "2...<3": True,
+    "1.9...2.0.0": True,
+    "1": False,
+    "2.1": False,
+    "3": False,
+    "2.0.1 EXACT": False,
+    "1.1...<2.0.0": False,
+    "2.1...4": False,
 }
 
 
@@ -245,7 +245,7 @@ NAMED = """\
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-int main(void) {{ return luthier_{name}()->abi != 1 || sqrt((double)time(NULL)) < 0; }}
+int main(void) {{ return luthier_{name}()->abi != 2 || sqrt((double)time(NULL)) < 0; }}
 """
 
 

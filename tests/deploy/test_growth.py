@@ -15,7 +15,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from luthier.deploy.plan import WeightPlaces, plan
+from luthier.deploy.flow import WeightPlaces
+from luthier.deploy.plan import plan
 from luthier.frontend import import_model
 from luthier.schedules import Target
 from luthier.schedules.templates.registry import default, instantiate

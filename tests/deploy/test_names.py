@@ -15,7 +15,7 @@ from small_models import SmallModel
 
 from luthier.deploy import Artifact, binding, load
 from luthier.deploy.library import POOL, RUNTIME
-from luthier.deploy.names import c_comment, c_string, identifier
+from luthier.deploy.names import accessors, c_comment, c_string, identifier
 from luthier.frontend.program import Call, Program
 from luthier.schedules import ModelError
 from luthier.schedules.errors import printable
@@ -53,6 +53,13 @@ def test_no_model_takes_a_name_of_the_api() -> None:
     assert len(used) > 40
     for name in (*used, "luthier"):
         assert identifier(name) != name, name
+
+
+def test_accessors_of_entry_points() -> None:
+    assert accessors("chat", ["run"]) == {"luthier_chat": 0}
+    assert accessors("set", ["sizes", "x"]) == {
+        "luthier_set": 0, "luthier_set_sizes_": 0, "luthier_set_x": 1
+    }  # fmt: skip
 
 
 EVERYTHING = """

@@ -8,7 +8,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luthier.deploy.plan import ARENA, INPUT, OUTPUT, WEIGHTS, Block, Plan, Reference, place, plan
+from luthier.deploy.arena import Block, place
+from luthier.deploy.instructions import ARENA, INPUT, OUTPUT, WEIGHTS, Reference
+from luthier.deploy.plan import Plan, plan
 from luthier.deploy.weights import WeightPool, write_weights
 from luthier.frontend.program import Call, Program
 from luthier.schedules import Kernel, Schedule, Tensor, Workload, node
@@ -140,7 +142,7 @@ def test_every_call_reads_what_was_written_for_it(program: Program, staged: bool
     for k, (_, value) in enumerate(program.inputs):
         memory.bytes(Reference(INPUT, k), program.values[value].nbytes)[:] = value
     for call, buffers in zip(program.calls, layout.buffers, strict=True):
-        *arguments, temp, result = buffers
+        ((*arguments, temp, result),) = buffers
         for value, reference in zip(call.args, arguments, strict=True):
             base = program.base(value)
             if base in program.constants:

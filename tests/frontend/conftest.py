@@ -41,8 +41,10 @@ def _verified(make: Callable[P, T], verify: Callable[[T], None]) -> Callable[P, 
 def verified(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the importer makes, what each pass makes of it, and the program at the end."""
     module = sys.modules[luthier.frontend.import_graph.__module__]
-    passes = tuple(replace(p, rewrite=_verified(p.rewrite, verify_graph)) for p in module.PASSES)
-    monkeypatch.setattr(module, "PASSES", passes)
+    for name in ("PASSES", "OPEN_PASSES"):
+        passes = getattr(module, name)
+        watched = (replace(p, rewrite=_verified(p.rewrite, verify_graph)) for p in passes)
+        monkeypatch.setattr(module, name, tuple(watched))
     monkeypatch.setattr(module, "to_graph", _verified(module.to_graph, verify_graph))
     for name in ("lower", "join_depthwise"):
         monkeypatch.setattr(module, name, _verified(getattr(module, name), verify_program))

@@ -99,11 +99,6 @@ def test_a_model_that_was_read_stays_as_it_was() -> None:
     assert read.proto.SerializeToString(deterministic=True) == before
 
 
-def test_what_is_decided_while_it_runs_is_refused_by_name() -> None:
-    with pytest.raises(UnsupportedOperator, match=r"If \(1 node, 'y'\): give what decides it"):
-        import_model(flagged(choice("flag", "y")), TARGET)
-
-
 def test_one_that_cannot_be_decided_does_not_keep_others() -> None:
     nodes = [
         N("ReduceSum", ["x"], ["sum"], keepdims=0),
@@ -115,9 +110,9 @@ def test_one_that_cannot_be_decided_does_not_keep_others() -> None:
     made.graph.initializer.append(numpy_helper.from_array(np.float32(0), "zero"))
     read = read_model(made, values={"flag": True}, outputs=["y"])
     assert kernels(import_model(read, TARGET)) == [["multiply", "relu"]]
-    read = read_model(made, values={"flag": True})
-    with pytest.raises(UnsupportedOperator, match=r"If \(1 node, 'p'\)"):
-        import_model(read, TARGET)
+    read = read_model(made, values={"flag": True}, outputs=["p", "y"])
+    steps = import_model(read, TARGET).steps
+    assert [type(step).__name__ for step in steps].count("Branch") == 1
 
 
 @pytest.mark.parametrize(

@@ -185,4 +185,4 @@ class TestInvalidBranch:
         self.refuse("its regions have no parameters", otherwise=taking)
 
     def test_a_region_that_reads_what_the_other_one_defines(self) -> None:
-        self.refuse("it reads what comes later", otherwise=Region((), (), (3,)))
+        self.refuse("a result comes from nowhere", otherwise=Region((), (), (3,)))

@@ -541,15 +541,6 @@ def test_a_model_whose_names_are_long() -> None:
     np.testing.assert_array_equal(out, -floats(3))
 
 
-def test_control_flow_is_refused_by_name() -> None:
-    branch = helper.make_graph(
-        [N("Identity", ["x"], ["z"])], "b", [], [helper.make_empty_tensor_value_info("z")]
-    )
-    node = N("If", ["c"], ["y"], name="choice", then_branch=branch, else_branch=branch)
-    made = model([node], {"x": floats(3), "c": np.array(True)}, ["y"])
-    assert "If (1 node, 'choice')" in refusal(made, kind=UnsupportedOperator)
-
-
 def unsorted(made: onnx.ModelProto) -> None:
     nodes = list(made.graph.node)[::-1]
     del made.graph.node[:]

@@ -48,3 +48,22 @@ def test_others_may_be_made_of_it(op: str) -> None:
 @pytest.mark.parametrize("case", OLDER, ids=str)
 def test_older_operators(case: Case) -> None:
     check(case)
+
+
+def test_the_shape_of_a_large_tensor_is_known() -> None:
+    """No array is made to ask for its shape, however many elements it would have."""
+    nodes = [
+        helper.make_node("Tanh", ["x"], ["t"]),
+        helper.make_node("Shape", ["t"], ["shape"]),
+        helper.make_node("Slice", ["shape", "one", "all"], ["rest"]),
+        helper.make_node("Concat", ["minus", "rest"], ["flat"], axis=0),
+        helper.make_node("Reshape", ["t", "flat"], ["y"]),
+    ]
+    numbers = {"one": [1], "all": [9], "minus": [-1]}
+    constants = [helper.make_tensor(n, TensorProto.INT64, [1], v) for n, v in numbers.items()]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [3, 1200, 1000])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    graph = helper.make_graph(nodes, "large", [x], [y], constants)
+    opset = [helper.make_opsetid("", 18)]
+    program = import_model(helper.make_model(graph, opset_imports=opset), TARGET)
+    assert program.values[program.outputs[0][1]].shape == (3, 1200, 1000)

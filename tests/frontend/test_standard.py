@@ -18,7 +18,9 @@ from onnx.backend.test.loader import load_model_tests
 from onnx_models import TARGET, compute
 
 from luthier.frontend import import_model
+from luthier.frontend.control.stages import CONTROL
 from luthier.frontend.onnx.operators import BUILD_TIME, SUPPORTED
+from luthier.frontend.onnx.scopes import every_node
 from luthier.schedules import ModelError
 
 with warnings.catch_warnings():
@@ -26,7 +28,7 @@ with warnings.catch_warnings():
     STANDARD = {
         case.name: case
         for case in load_model_tests(kind="node")
-        if {n.op_type for n in case.model.graph.node} <= SUPPORTED
+        if {n.op_type for n in every_node(case.model.graph.node)} <= SUPPORTED | CONTROL
     }
 
 # Refused, by the case's name: what the message says.
@@ -40,6 +42,10 @@ REFUSED: Mapping[str, str] = {
     "int_shape_zero|start_greater_than_end|start_out_of_bounds": "has no elements",
     "causal_conv_with_state_kernel_size_one": "has no elements",
     "identity_(opt|sequence)": "is not a tensor",
+    "sequence_(insert|map)|loop13_seq": "is not a tensor",
+    "split_to_sequence_[12]": "sizes that are not known are not supported",
+    "split_to_sequence_nokeepdims|if_seq": "the sequence '.*' is not supported here",
+    "loop11": "'slice_start' depends on the model's inputs",  # each iteration keeps more rows
     "training_mode|training_dropout(_default)?(_mask)?$": "training mode is not supported",
     "maxpool_with_argmax": "its result 'z' is not supported",
     "linear_blocked": "quantisation in blocks is not supported",
@@ -79,6 +85,8 @@ def decisive_inputs(model: onnx.ModelProto) -> set[str]:
         wanted = range(len(node.input)) if needed.intersection(node.output) else ()
         wanted = (*wanted, *BUILD_TIME.get(node.op_type, ()), *OTHERS.get(node.op_type, ()))
         needed |= {node.input[i] for i in wanted if i < len(node.input)}
+        if node.op_type == "Loop" and any(node.output[len(node.input) - 2 :]):
+            needed |= {*node.input[:2]}  # what is kept has a row for each iteration
     return needed
 
 

@@ -66,20 +66,23 @@ def test_importing_luthier_imports_neither_tvm_nor_onnx():
 
 SIGNATURES = {
     "tune": "(model, target='host', *, trials=None, minutes=None, log='luthier.db', packs=(), "
-    "verify=False, threads=None, shapes=None, values=None, outputs=None, accuracy='standard', "
+    "verify=False, threads=None, shapes=None, values=None, outputs=None, at=None, "
+    "accuracy='standard', "
     "seed=0, timed=True, on_progress=None)",
     "explain": "(model, target='host', *, log='luthier.db', threads=None, shapes=None, "
-    "values=None, outputs=None, accuracy='standard')",
+    "values=None, outputs=None, at=None, accuracy='standard')",
     "build": "(model, out, *, target='host', log='luthier.db', packs=(), require_hits=False, "
-    "threads=None, shapes=None, values=None, outputs=None, name=None, accuracy='standard')",
+    "threads=None, shapes=None, values=None, outputs=None, at=None, name=None, "
+    "accuracy='standard')",
     "tune_and_build": "(model, out, target='host', *, trials=None, minutes=None, "
-    "log='luthier.db', packs=(), threads=None, shapes=None, values=None, outputs=None, name=None, "
+    "log='luthier.db', packs=(), threads=None, shapes=None, values=None, outputs=None, "
+    "at=None, name=None, "
     "accuracy='standard', seed=0, on_progress=None)",
     "load": "(path, *, threads=None)",
     "check": "(model_or_dir, *, target='host', log='luthier.db', packs=(), threads=None, "
     "shapes=None, values=None, outputs=None, accuracy='standard', inputs=None, runs=3, rtol=None, "
     "atol=None)",
-    "bench": "(folder, *, threads=None, seconds=3.0, kernels=False)",
+    "bench": "(folder, *, threads=None, seconds=3.0, kernels=False, at=None)",
     "target": "(name='host', threads=None)",
     "doctor": "()",
 }
@@ -141,13 +144,13 @@ def test_all_of_a_build_comes_from_one_reading(model, tmp_path, monkeypatch):
     """The model's file is another model's as soon as it was read."""
     path = tmp_path / "scale.onnx"
     path.write_bytes(model.read_bytes())
-    real = luthier.building.build.import_model
+    real = luthier.building.build.import_entries
 
     def import_model(*arguments):
         onnx.save(scale_model(rows=7, name="other"), path)
         return real(*arguments)
 
-    monkeypatch.setattr("luthier.building.build.import_model", import_model)
+    monkeypatch.setattr("luthier.building.build.import_entries", import_model)
     luthier.build(path, tmp_path / "built")
     with luthier.load(tmp_path / "built") as artifact:
         assert artifact.manifest.model_sha256 == hashlib.sha256(model.read_bytes()).hexdigest()

@@ -147,6 +147,11 @@ def test_every_public_function_is_checked():
         ("build", {"packs": [None]}, "each of packs must be a path, not None"),
         ("build", {"require_hits": "no"}, "require_hits must be True or False, not 'no'"),
         ("build", {"shapes": {"image": "1,1,8,8"}}, "the shape of 'image' must be whole numbers"),
+        ("build", {"shapes": {"image": 1.5}}, "or sizes such as range(1, 513), not 1.5"),
+        ("build", {"at": 7}, "at must be a mapping of names to sizes, not 7"),
+        ("build", {"at": {"n": "7"}}, "each size of 'n' must be a whole number, not '7'"),
+        ("build", {"at": {"n": ()}}, "each size of 'n' must be a whole number, not a tuple"),
+        ("build", {"at": {"n": 0}}, "each size of 'n' must be"),
         ("build", {"shapes": {"image": (1, 2.5)}}, "must be a whole number, not 2.5"),
         (
             "build",
@@ -251,7 +256,7 @@ def test_memory_and_disks_that_end_are_our_errors(error, words, monkeypatch):
     def fails(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("luthier.building.build.import_model", fails)
+    monkeypatch.setattr("luthier.building.build.import_entries", fails)
     with pytest.raises(luthier.LuthierError, match=words):
         luthier.build(scale_model(), "out", log=None)
 
@@ -260,7 +265,7 @@ def test_an_interrupt_stays_one(monkeypatch):
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("luthier.building.build.import_model", interrupted)
+    monkeypatch.setattr("luthier.building.build.import_entries", interrupted)
     with pytest.raises(KeyboardInterrupt):
         luthier.build(scale_model(), "out", log=None)
 

@@ -185,7 +185,7 @@ def test_memory_that_ends_on_the_way(refused, monkeypatch):
         raise MemoryError
 
     save(scale_model())
-    monkeypatch.setattr("luthier.building.build.import_model", full)
+    monkeypatch.setattr("luthier.building.build.import_entries", full)
     refused(3, "the model needs more memory than is free", *BUILD)
 
 
@@ -269,7 +269,7 @@ def test_anything_but_an_artifact_is_not_replaced(refused):
 
 def test_a_bad_folder_is_reported_before_any_work(refused, monkeypatch):
     save(scale_model())
-    monkeypatch.setattr("luthier.building.build.import_model", None)
+    monkeypatch.setattr("luthier.building.build.import_entries", None)
     monkeypatch.setattr("luthier.tuning.tune.tune_workloads", None)
     for trials in ((), ("--trials", "5")):
         refused(5, "choose another", "build", "model.onnx", "-o", "model.onnx", *trials)
@@ -324,12 +324,19 @@ def test_a_file_that_was_tampered_with(all_refuse, copy, name):
     all_refuse(5, f"copy/{name} was changed after the build; build it again", copy)
 
 
+def change_input(manifest: dict, **changed: object) -> None:
+    """Wherever it is told."""
+    for inputs in (manifest["inputs"], manifest["entries"][0]["inputs"]):
+        inputs[0].update(changed)
+
+
 MANIFESTS: dict[str, tuple[Callable[[dict], object], str]] = {
     "other format": (lambda m: m.update(schema="zip"), "its schema is not 'luthier-artifact'"),
     "later version": (lambda m: m.update(schema_version=9), "its schema version is 9"),
     "lacks a field": (lambda m: m.pop("kernels"), "malformed: it has no 'kernels'"),
-    "other shapes": (lambda m: m["inputs"][0].update(shape=[4, 8]), "different models"),
-    "other types": (lambda m: m["inputs"][0].update(dtype="int8"), "different models"),
+    "other shapes": (lambda m: change_input(m, shape=[4, 8], bytes=128), "different models"),
+    "other types": (lambda m: change_input(m, dtype="int8", bytes=16), "different models"),
+    "two minds": (lambda m: m["inputs"][0].update(shape=[4, 8]), "not those of its first entry"),
     "no library": (lambda m: m["files"].pop("libscale.so"), "does not name libscale.so"),
     "a way out": (lambda m: m["files"].update({"../../etc/passwd": "0" * 64}), "malformed"),
 }

@@ -201,7 +201,7 @@ def test_check_of_an_artifact(cli, artifact_folder):
     report = json.loads(done.out)
     assert set(report) == {
         "reference", "runs", "outputs", "ok",
-        "from_records", "foreign_records", "skipped_records", "problems",
+        "sizes", "from_records", "foreign_records", "skipped_records", "problems",
     }  # fmt: skip
     assert (report["ok"], report["runs"]) == (True, 1)
     assert report["reference"].startswith("the saved sample of onnxruntime ")
@@ -254,7 +254,7 @@ def test_bench(cli, artifact_folder):
     report = json.loads(done.out)
     assert set(report) == {
         "folder", "threads", "runs", "median", "q1", "q3", "minimum", "gflop", "gflops",
-        "peak_gflops", "fraction_of_peak", "peak_bandwidth", "busy", "kernels",
+        "peak_gflops", "fraction_of_peak", "peak_bandwidth", "busy", "kernels", "sizes", "at",
     }  # fmt: skip
     assert report["threads"] == 1
     assert report["kernels"] == []
@@ -289,6 +289,7 @@ def test_tune_shows_progress_on_stderr_and_the_result_on_stdout(cli, model):
         "kernels", "trials", "seconds", "outcomes", "interrupted", "before", "after", "log",
         "hints", "foreign_records", "skipped_records", "problems", "model_before", "model_after",
         "model_kept_defaults", "model_decided", "model_busy", "compared", "defaults_kept",
+        "sizes",
     }  # fmt: skip
     assert report["outcomes"] == {"ok": 1}
     assert set(report["kernels"][0]) == {

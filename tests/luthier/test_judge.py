@@ -373,10 +373,10 @@ class TestTheCommand:
             monkeypatch.setattr("luthier.tuning.judge.in_turns", lambda *_: shown)
             monkeypatch.setattr("luthier.tuning.tune.choices", _others)
 
-        def _others(program, sources):
+        def _others(entry, sources):
             """As if every kernel had a winner."""
             found = {}
-            for call in program.calls:
+            for call in entry.variants[0].calls:
                 space = registry.spaces(call.workload, sources.target)[0]
                 other = next(iter(space.neighbours(space.default_schedule())), None)
                 if other is not None:

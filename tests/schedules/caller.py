@@ -100,8 +100,15 @@ class Library:
             link(files, library)
             self._functions = ctypes.CDLL(str(library))
 
-    def run(self, index: int, inputs: Sequence[Array], rng: random.Random) -> Array:
-        """What kernel ``index`` makes of ``inputs``, once it kept to the contract."""
+    def run(
+        self,
+        index: int,
+        inputs: Sequence[Array],
+        rng: random.Random,
+        sizes: Array | None = None,
+    ) -> Array:
+        """What kernel ``index`` makes of ``inputs``, once it kept to the contract; of an open
+        workload with these sizes."""
         kernel = self.kernels[index]
         workload = kernel.workload
         packed = [
@@ -122,7 +129,8 @@ class Library:
         out = Block.like(workload.output, placement.output)
         scratch = Block(kernel.scratch)
         blocks = [*sources, *(Block(size) for size in kernel.temps), out]
-        table = (ctypes.c_void_p * len(blocks))(*(block.address for block in blocks))
+        given = blocks if sizes is None else [*blocks, Block.of(sizes)]
+        table = (ctypes.c_void_p * len(given))(*(block.address for block in given))
         for number, phase in enumerate(kernel.phases):
             function = self._functions[f"k{index}_{number}"]
             for begin, end in _pieces(phase.chunks, rng):

@@ -14,13 +14,14 @@ Knobs: ``vectors`` (of rows in a chunk), ``tile`` (keys, and columns of v, in th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ...emit.builder import Slot
 from ...emit.lanes import Rows, load_columns, store_columns
 from ...emit.tile import RegisterTile, column_parts, splat, vector_index
 from ...ir.dtype import FLOAT32
 from ...ir.kernel import ALIGNMENT
+from ...ir.size import Size
 from ...ir.workload import Tensor
 from ...ops.attention_form import COVERED, View
 from ...tir import mathfn
@@ -41,7 +42,10 @@ class _Fused:
         self.whole, self.form, self.lanes = form, form.attention, form.lanes
         self.args = form.node.args
         self.tile, self.block = knobs.tile, knobs.vectors * form.lanes  # keys, rows
-        self.keys = ceildiv(self.form.keys, ceildiv(self.form.keys, knobs.keys))
+        keys = self.form.keys
+        self.keys = (
+            knobs.keys if isinstance(keys, Size) else ceildiv(keys, ceildiv(keys, knobs.keys))
+        )
         self.slots = _stacked(
             ("query", self.form.depth * self.block),
             ("scores", self.keys * self.block),
@@ -58,20 +62,52 @@ class _Fused:
             batch, head = split_index(divide(chunk, blocks), (form.batch, form.heads))
             self.at = (builder.let(batch), builder.let(head))
             first = builder.let(block * self.block)
-            for rows in builder.block(block, self.block, form.rows):
-                self._rows(first, rows)
+            for begin, rows, wide in self._blocks(block, first):
+                self._rows(begin, rows, wide)
         phase = builder.finish(form.batch * form.heads * blocks)
         last = self.slots[-1]
         return Emitted((phase,), scratch=last.offset + last.tensor.nbytes)
+
+    def _count(self, rows: Index, part: int) -> Index:
+        """Of a vector's lanes that have a row; 0 or less where there are none."""
+        return min(self.lanes, rows - part) if isinstance(rows, int) else rows - part
 
     def _start(self, view: View) -> Index:
         batch, head = self.at
         return self.builder.let(view.offset + batch * view.batch + head * view.head)
 
-    def _rows(self, first: Index, rows: int) -> None:
-        """One block of ``rows`` rows, as whole vectors; lanes after the last row hold zeros."""
+    def _blocks(self, block: Index, first: Index) -> Iterator[tuple[Index, Index, int]]:
+        """(first row, rows, rows in whole vectors) of what a block is computed in.
+
+        Where the number of rows is known only at run time, those of a block that is not full are
+        computed two vectors at a time, and then in one.
+        """
+        builder, total = self.builder, self.form.rows
+        if not isinstance(total, Size):
+            for _, rows in builder.block(block, self.block, total):
+                yield first, rows, ceildiv(rows, self.lanes) * self.lanes
+            return
+        left = builder.let(total - first)
+        with builder.when(left >= self.block):
+            yield first, self.block, self.block
+        with builder.when(left < self.block):
+            done: Index = 0
+            if self.block > self.lanes:
+                pair = 2 * self.lanes
+                pairs = builder.let(tirx.truncdiv(left + (self.lanes - 1), pair))
+                with builder.loop(pairs, "pair") as i:
+                    begin = builder.let(i * pair)
+                    yield builder.let(first + begin), builder.let(left - begin), pair
+                done = pairs * pair
+            begin = builder.let(done)
+            with builder.when(left > begin):
+                yield builder.let(first + begin), builder.let(left - begin), self.lanes
+
+    def _rows(self, first: Index, rows: Index, wide: int) -> None:
+        """One block of ``rows`` rows, as whole vectors; lanes after the last row hold zeros, or
+        that row again where the number of rows is known only at run time."""
         form, builder = self.form, self.builder
-        self.parts = column_parts(rows, self.lanes)
+        self.parts = column_parts(wide, self.lanes)
         self.wide = len(self.parts) * self.lanes
         self.largest, self.total = builder.local(self.wide), builder.local(self.wide)
         self.base, self.shrink = builder.local(self.wide), builder.local(self.wide)
@@ -81,19 +117,26 @@ class _Fused:
                 builder.store(self.total, column + lane, _f32(0.0))
         self._load_query(first, rows)
         k0, v0 = self._start(form.k), self._start(form.v)
+        if isinstance(form.keys, Size):
+            with builder.loop(ceildiv(form.keys, self.keys), "block") as block:
+                start = builder.let(block * self.keys)
+                keys = builder.let(tirx.min(self.keys, form.keys - start))
+                self._keys(first, rows, start, keys, k0, v0, only=False)
+            self._store(first, rows)
+            return
         for start, keys in builder.pieces(form.keys, self.keys, "block"):
             only = isinstance(start, int) and start == 0  # nothing was summed before
             self._keys(first, rows, builder.let(start), keys, k0, v0, only)
         self._store(first, rows)
 
-    def _load_query(self, first: Index, rows: int) -> None:
+    def _load_query(self, first: Index, rows: Index) -> None:
         """The block of q, scaled and transposed to [depth][rows]."""
         builder, form = self.builder, self.form
         start = builder.let(self._start(form.q) + first * form.q.row)
         source, query = self._operand(0), builder["query"]
         for part, lanes in self.parts:
             at = start + part * form.q.row
-            square = Rows(source, at, form.q.row, min(lanes, rows - part), form.depth)
+            square = Rows(source, at, form.q.row, self._count(rows, part), form.depth)
 
             def keep(d: Index, vector: Expr, part: int = part, lanes: int = lanes) -> None:
                 index = vector_index(d * self.block + part, lanes)
@@ -105,7 +148,7 @@ class _Fused:
         return self.builder[f"in{self.args[position]}"]
 
     def _keys(
-        self, first: Index, rows: int, start: Index, keys: int, k0: Index, v0: Index, only: bool
+        self, first: Index, rows: Index, start: Index, keys: Index, k0: Index, v0: Index, only: bool
     ) -> None:
         """One block of keys: scores and their maximum, exponentials and their sum, values."""
         builder, form = self.builder, self.form
@@ -148,8 +191,8 @@ class _Fused:
 
     def _tiles(
         self,
-        extent: int,
-        depth: int,
+        extent: Index,
+        depth: Index,
         scalar: Callable[[Index, Index], Expr],
         matrix: Expr,
         finish: Callable[[Index, RegisterTile, int], None],
@@ -171,7 +214,7 @@ class _Fused:
             tile(builder.let(first), count)
 
     def _keep_score(
-        self, first: Index, rows: int, start: Index
+        self, first: Index, rows: Index, start: Index
     ) -> Callable[[Index, RegisterTile, int], None]:
         """Add the mask, keep the score and the largest one."""
         builder = self.builder
@@ -193,7 +236,7 @@ class _Fused:
         return finish
 
     def _masked(
-        self, score: Expr, first: Index, rows: int, key: Index, column: int, lane: Index
+        self, score: Expr, first: Index, rows: Index, key: Index, column: int, lane: Index
     ) -> Expr:
         """The score with the mask added, or replaced by it."""
         form = self.form
@@ -202,11 +245,12 @@ class _Fused:
             """Lanes after the last row read the last row's."""
             n, h, s, m = shape
             batch, head = self.at
-            at = (batch if n > 1 else 0) * h + (head if h > 1 else 0)
-            at = (at * s + (key if s > 1 else 0)) * m
-            if m > 1:
+            at = (0 if n == 1 else batch) * h + (0 if h == 1 else head)
+            at = (at * s + (0 if s == 1 else key)) * m
+            if m != 1:
                 row = column + lane
-                at = at + first + (row if rows % self.lanes == 0 else tirx.min(row, rows - 1))
+                whole = isinstance(rows, int) and rows % self.lanes == 0
+                at = at + first + (row if whole else tirx.min(row, rows - 1))
             return self.builder.load(self._operand(position), at)
 
         if form.mask is None:
@@ -218,7 +262,7 @@ class _Fused:
         cover = mask if self.args[3] == self.args[4] else element(4, form.cover)
         return tirx.Select(cover <= _f32(COVERED), mask, score + mask)
 
-    def _exponentials(self, keys: int) -> None:
+    def _exponentials(self, keys: Index) -> None:
         """exp(score - largest) in place, and its sum over the keys."""
         builder = self.builder
         with builder.loop(keys, "s") as s:
@@ -251,7 +295,7 @@ class _Fused:
 
         return finish
 
-    def _store(self, first: Index, rows: int) -> None:
+    def _store(self, first: Index, rows: Index) -> None:
         """Divide the sums by the exponentials' and transpose them into the output."""
         builder, form = self.builder, self.form
         start = builder.let(self._start(form.out) + first * form.out.row)
@@ -259,7 +303,7 @@ class _Fused:
             total = builder.let(builder.load(self.total, vector_index(part, lanes)))
             share = builder.let(splat(_f32(1.0), lanes) / total)
             at = start + part * form.out.row
-            square = Rows(builder["out"], at, form.out.row, min(lanes, rows - part), form.width)
+            square = Rows(builder["out"], at, form.out.row, self._count(rows, part), form.width)
 
             def finished(e: Index, part: int = part, share: Expr = share) -> Expr:
                 lanes = self.lanes

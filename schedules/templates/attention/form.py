@@ -38,6 +38,7 @@ class FusedAttention(Form[Knobs]):
     name = "attention"
     version = 1
     knobs_type = Knobs
+    follows = True
     anchors = around(attention=Abilities(epilogue=False))
 
     @classmethod

@@ -14,6 +14,7 @@ import numpy as np
 
 from ...emit.tile import fits_registers
 from ...ir.dtype import FLOAT32
+from ...ir.size import Size, at_least, at_most
 from ...ir.space import Knob
 from ...tir.indices import ceildiv
 from ..form import Form
@@ -44,6 +45,7 @@ class Direct(Form[Knobs]):
     window: tuple[int, int, int]
 
     knobs_type = Knobs
+    follows = True
 
     @property
     def groups(self) -> int:
@@ -119,6 +121,16 @@ class Direct(Form[Knobs]):
         if weights_fit:
             return Knobs(width(count), count, rows, ceil_power(panels), "rows")
         return Knobs(width(count), count, rows, block, "panels")
+
+    def resized(self, knobs: Knobs) -> Knobs:
+        """Rows of a chunk that leave six chunks a thread where possible, and no more."""
+        images = self.node.out.shape[0]
+        if not isinstance(images, Size):
+            return knobs
+        panels = ceildiv(self.group_vectors, knobs.vectors)
+        units = images * self.groups * ceildiv(panels, min(panels, knobs.panels))
+        wanted = self.grid[0] * units // (6 * self.target.threads)
+        return knobs._replace(rows=at_least(at_most(wanted, knobs.rows), 1))
 
     def loops(self, knobs: Knobs) -> Loops:
         """The nests of all grids together; a step is a channel of a tap."""

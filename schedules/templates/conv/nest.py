@@ -76,7 +76,7 @@ class _GridNest:
 
     def _row(self, image: Index, group: Index, panel: Index, row: Index) -> None:
         """One output row of one panel; the last panel of a group may have fewer channels."""
-        for channels in self.builder.block(panel, self.panel, self.per_group):
+        for _, channels in self.builder.block(panel, self.panel, self.per_group):
             tile = partial(self._tile, (image, group, panel, row), channels)
             each_tile(self.builder, self.columns, self.knobs.tile_w, tile)
 

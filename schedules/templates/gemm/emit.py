@@ -13,9 +13,8 @@ written out).
 
 from __future__ import annotations
 
+import math
 from functools import partial
-
-import numpy as np
 
 from ...emit.builder import PhaseBuilder, Slot
 from ...emit.evaluator import Evaluator, Point
@@ -48,7 +47,7 @@ class _Gemm:
 
     def __init__(self, form: Gemm, knobs: Knobs) -> None:
         self.form, self.knobs, self.workload = form, knobs, form.workload
-        self.p, self.lanes, p = form.product, form.lanes, form.product
+        self.p, self.lanes, p = form.product, form.column_lanes, form.product
         self.rows, self.width = knobs.rows, knobs.vectors * self.lanes
         self.panels, self.tiles = ceildiv(p.n, self.width), ceildiv(p.m, self.rows)
         shape = p.micro.packed_shape(p.k, p.n, self.width)
@@ -64,12 +63,12 @@ class _Gemm:
         self.evaluator = Evaluator(after, builder, anchor=0)
         m_block, n_block = self.knobs.m_block, self.knobs.n_block
         m_blocks, n_blocks = ceildiv(self.tiles, m_block), ceildiv(self.panels, n_block)
-        batch = int(np.prod(self.p.batch)) if self.p.batch else 1
+        batch = math.prod(self.p.batch)
         with builder.chunk_loop() as chunk:
             tile0 = builder.let(modulo(chunk, m_blocks) * m_block)
             rest = divide(chunk, m_blocks)
             panel0 = builder.let(modulo(rest, n_blocks) * n_block)
-            at = builder.let(divide(rest, n_blocks)) if batch > 1 else 0
+            at = 0 if batch == 1 else builder.let(divide(rest, n_blocks))
             tiles = extent(tile0, m_block, self.tiles)
             panels = extent(panel0, n_block, self.panels)
             if self.knobs.order == "rows":
@@ -91,8 +90,8 @@ class _Gemm:
     def _stage(self, at: Index, panel: Index) -> None:
         """A panel of a B that lies in columns, into scratch as constants are packed."""
         builder, p = self.builder, self.p
-        for columns in builder.block(panel, self.width, p.n):
-            first = builder.let(self._batch_offset(p.b, at, p.n * p.k) + panel * self.width * p.k)
+        for column0, columns in builder.block(panel, self.width, p.n):
+            first = builder.let(self._batch_offset(p.b, at, p.n * p.k) + column0 * p.k)
             for part, lanes in column_parts(columns, self.lanes):
                 count = min(lanes, columns - part)
                 rows = Rows(builder[f"in{p.b}"], first + part * p.k, p.k, count, p.k)
@@ -105,21 +104,30 @@ class _Gemm:
 
     def _blocks(self, at: Index, tile: Index, panel: Index) -> None:
         """Full register tiles; the last rows and the last columns may be fewer."""
-        for rows in self.builder.block(tile, self.rows, self.p.m):
-            for columns in self.builder.block(panel, self.width, self.p.n):
-                self._tile(at, tile, panel, rows, columns)
+        for row0, rows in self.builder.block(tile, self.rows, self.p.m):
+            for column0, columns in self.builder.block(panel, self.width, self.p.n):
+                self._tile(at, (row0, rows), panel, (column0, columns))
 
-    def _tile(self, at: Index, tile: Index, panel: Index, rows: int, columns: int) -> None:
+    def _tile(
+        self,
+        at: Index,
+        row_block: tuple[Index, int],
+        panel: Index,
+        column_block: tuple[Index, int],
+    ) -> None:
+        (first, rows), (column0, columns) = row_block, column_block
         builder, p = self.builder, self.p
         padded = p.packed or p.staged
         parts = column_parts(columns, self.lanes) if padded else tail(0, columns, self.lanes)
         register = RegisterTile(builder, rows, parts, p.micro)
-        row0 = builder.let(tile * self.rows)
+        row0 = builder.let(first)
         a0 = builder.let(self._batch_offset(p.a, at, p.m * p.k) + row0 * p.k)
-        self._reduce(register, at, a0, panel)
-        self._store(register, at, row0, panel, columns)
+        self._reduce(register, at, a0, (panel, column0))
+        self._store(register, at, row0, column0, columns)
 
-    def _reduce(self, register: RegisterTile, at: Index, a0: Index, panel: Index) -> None:
+    def _reduce(
+        self, register: RegisterTile, at: Index, a0: Index, panel: tuple[Index, Index]
+    ) -> None:
         """The loop over K; with ``ahead`` it asks for the lines of A that a later tile reads."""
         builder, p = self.builder, self.p
 
@@ -145,8 +153,11 @@ class _Gemm:
         """The scalar of A in a tile's ``row``, whose first row starts at ``first``."""
         return self.builder.load(self.builder[f"in{self.p.a}"], first + row * self.p.k + k)
 
-    def _b(self, at: Index, panel: Index, k: Index, column: Index, lanes: int) -> Expr:
-        """A vector of row ``k`` of B."""
+    def _b(
+        self, at: Index, place: tuple[Index, Index], k: Index, column: Index, lanes: int
+    ) -> Expr:
+        """A vector of row ``k`` of B, from ``column`` of the panel on, whose first is in place."""
+        panel, column0 = place
         p, buffer = self.p, self.builder[f"in{self.p.b}"]
         if p.packed:
             index = (panel * p.k + k) * self.width + column
@@ -155,7 +166,7 @@ class _Gemm:
             index = vector_index(k * self.width + column, lanes)
             return self.builder.load(self.builder["stage"], index)
         base = self._batch_offset(p.b, at, p.n * p.k)
-        first = panel * self.width + column
+        first = column0 + column
         return self.builder.load(buffer, vector_index(base + k * p.n + first, lanes))
 
     def _batch_offset(self, arg: int, at: Index, size: int) -> Index:
@@ -170,11 +181,11 @@ class _Gemm:
         return flatten(chosen, shape) * size
 
     def _store(
-        self, register: RegisterTile, at: Index, row0: Index, panel: Index, columns: int
+        self, register: RegisterTile, at: Index, row0: Index, column0: Index, columns: int
     ) -> None:
         p, builder = self.p, self.builder
         shape = self.evaluator.workload.output.shape
-        first = builder.let(panel * self.width) if self.panels > 1 else 0
+        first = 0 if self.panels == 1 else builder.let(column0)
         row_base = builder.let(at * p.m + row0)
 
         def store(row: int, column: Index, value: object) -> None:

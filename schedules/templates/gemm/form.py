@@ -11,6 +11,7 @@ import numpy as np
 
 from ...emit.micro_kernel import FLOAT32_MULTIPLY_ADD, MicroKernel
 from ...emit.tile import LINE, fits_registers
+from ...ir.size import Size, at_least, at_most, fixed
 from ...ir.space import Knob
 from ...ir.workload import Workload
 from ...target.target import Target
@@ -99,6 +100,7 @@ class Gemm(Form[Knobs]):
     name = "gemm"
     version = 2
     knobs_type = Knobs
+    follows = True
     anchors = around(matmul=Abilities(writes_apart=True), conv2d=WEIGHED)
 
     @classmethod
@@ -167,6 +169,50 @@ class Gemm(Form[Knobs]):
         order, m_block, n_block = self._blocks(rows, count * self.lanes)
         unroll = self._unroll(rows * count)
         return Knobs(rows, count, m_block, n_block, order, unroll, self._ahead())
+
+    def resized(self, knobs: Knobs) -> Knobs:
+        """Of rows in a tile as many as leave the last one full; chunks as by default."""
+        p = self.product
+        if isinstance(p.k, Size):
+            knobs = knobs._replace(unroll=1, ahead=0)
+        if isinstance(p.n, Size):
+            return self._with_open_columns(knobs)
+        if not isinstance(p.m, Size):
+            return knobs
+        rows = fixed(ceildiv(p.m, ceildiv(p.m, knobs.rows)))
+        order, m_block, n_block = self._open_blocks(ceildiv(p.m, rows), knobs)
+        unroll = 1 if isinstance(p.k, Size) else self._unroll(rows * knobs.vectors)
+        ahead = 0 if p.micro.a.nbytes(p.m * p.k) <= self.target.l2 // 2 else knobs.ahead
+        return Knobs(rows, knobs.vectors, m_block, n_block, order, unroll, ahead)
+
+    def _with_open_columns(self, knobs: Knobs) -> Knobs:
+        """One vector wide, and few rows high, so that few kernels are for all sizes."""
+        p = self.product
+        rows = next(n for n in (4, 1) if n == 1 or p.m >= n)
+        return knobs._replace(rows=rows, vectors=1, m_block=1, n_block=1, unroll=1, ahead=0)
+
+    @cached_property
+    def column_lanes(self) -> int:
+        """Columns in a vector: fewer where there are fewer, of which not even the number is known
+        at build time."""
+        n = self.product.n
+        if not isinstance(n, Size):
+            return self.lanes
+        return next(lanes for lanes in (self.lanes, 4, 1) if lanes == 1 or n >= lanes)
+
+    def _open_blocks(self, tiles: int, knobs: Knobs) -> tuple[Order, int, int]:
+        """As ``_blocks``, for a number of tiles that is known only at run time."""
+        p, target = self.product, self.target
+        panels = ceildiv(p.n, knobs.vectors * self.lanes)
+        wanted, half = 8 * target.threads, target.l2 // 2
+        if p.micro.b.nbytes(p.n * p.k) <= half:
+            m_block = at_most(at_least(tiles * math.prod(p.batch) // wanted, 1), tiles)
+            return "panels" if p.staged else "rows", m_block, panels
+        if p.micro.a.nbytes(p.m * p.k) <= half and panels >= 2 * target.threads:
+            return "panels", tiles, at_least(panels // wanted, 1)
+        n_block = min(knobs.n_block, panels)
+        m_block = at_least(at_most(tiles, tiles * ceildiv(panels, n_block) // wanted), 1)
+        return "panels", m_block, n_block
 
     def _unroll(self, sums: int) -> int:
         """Written-out steps hide the loop, but LLVM loads vectors of all of them ahead."""

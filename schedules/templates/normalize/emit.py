@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ...emit.evaluator import Evaluator, Point
+from ...ir.size import Size, at_least
 from ...tir import mathfn
-from ...tir.indices import Expr, Index, ceildiv, extent, tail
-from ...tir.literals import constant
+from ...tir.indices import Expr, Index, ceildiv, extent, split_index, tail
+from ...tir.literals import constant, reciprocal
 from ...tvm_late import tirx
 from ..by_grain import Grain
 from ..form import Emitted
@@ -40,6 +41,9 @@ class _Normalize:
         self.anchor = len(form.workload.inputs) + form.where
         self.outer, self.extent, self.inner = form.sizes
         self.plain = self.node.args[0] < len(form.workload.inputs)
+        self.shape = self.node.out.shape
+        self.is_open = self.inner == 1 and any(isinstance(n, Size) for n in self.shape[:-1])
+        self.outside: tuple[Index, ...] = ()  # the row's coordinates
 
     def build(self) -> Emitted:
         """The kernel."""
@@ -49,24 +53,33 @@ class _Normalize:
         self.serial_after = self.evaluator.is_serial() or any(parameters)
         self.out = builder["out"]
         body = self._row if self.inner == 1 else self._plane
-        group = max(1, self.grain // (self.extent * self.inner))
+        group = at_least(self.grain // (self.extent * self.inner), 1)
         with builder.chunk_loop() as chunk:
             first = builder.let(chunk * group)
             with builder.loop(extent(first, group, self.outer), "row", first) as row:
+                if self.is_open:
+                    self.outside = tuple(map(builder.let, split_index(row, self.shape[:-1])))
                 body(builder.let(row * (self.extent * self.inner)))
         return Emitted((builder.finish(ceildiv(self.outer, group)),))
 
-    def _input(self, flat: Index) -> Expr:
+    def _point(self, flat: Index, column: Index | None) -> Point:
+        """By its flat index; by coordinates too where to compute them takes a division."""
+        if self.is_open and column is not None:
+            return Point(self.shape, (*self.outside, column), flat)
+        return Point(self.shape, flat=flat)
+
+    def _input(self, flat: Index, column: Index | None = None) -> Expr:
         """What the operator is applied to, at a flat index."""
-        return self.evaluator.element(self.node.args[0], Point(self.node.out.shape, flat=flat))
+        return self.evaluator.element(self.node.args[0], self._point(flat, column))
 
-    def _again(self, flat: Index) -> Expr:
+    def _again(self, base: Index, column: Index) -> Expr:
         """The same once ``_input`` was stored in the output's row."""
-        return self._input(flat) if self.plain else self.builder.load(self.out, flat)
+        flat = base + column
+        return self._input(flat, column) if self.plain else self.builder.load(self.out, flat)
 
-    def _finish(self, flat: Index, value: Expr) -> None:
+    def _finish(self, flat: Index, value: Expr, column: Index | None = None) -> None:
         """Store the element, with what follows the operator applied."""
-        self.evaluator.store(Point(self.node.out.shape, flat=flat), value)
+        self.evaluator.store(self._point(flat, column), value)
 
     def _reduce(self, op: str, value: Callable[[Index], Expr], serial: bool = False) -> Expr:
         return reduce_row(
@@ -77,7 +90,7 @@ class _Normalize:
         """Reduce terms of the input; keep it in the output's row where it took computing."""
 
         def value(column: Index) -> Expr:
-            x = self._input(base + column)
+            x = self._input(base + column, column)
             if not self.plain:
                 x = self.builder.let(x)
                 self.builder.store(self.out, base + column, x)
@@ -99,7 +112,7 @@ class _Normalize:
         keep = self.node.op == "softmax"
 
         def value(column: Index) -> Expr:
-            e = mathfn.exp(builder.let(self._again(base + column) - largest), builder.let)
+            e = mathfn.exp(builder.let(self._again(base, column) - largest), builder.let)
             if keep:
                 e = builder.let(e)
                 builder.store(self.out, base + column, e)
@@ -110,27 +123,28 @@ class _Normalize:
             scale = builder.let(constant(1, "float32") / total)
             for column in builder.strips(self.extent, self.lanes, self.serial_after):
                 flat = base + column
-                self._finish(flat, builder.load(self.out, flat) * scale)
+                self._finish(flat, builder.load(self.out, flat) * scale, column)
         else:
             scale = builder.let(mathfn.log(total, builder.let))
             for column in builder.strips(self.extent, self.lanes, self.serial_after):
-                self._finish(base + column, self._again(base + column) - largest - scale)
+                result = self._again(base, column) - largest - scale
+                self._finish(base + column, result, column)
 
     def _layer_norm(self, base: Index) -> None:
         builder = self.builder
-        share = constant(1.0 / self.extent, "float32")
+        share = reciprocal(self.extent, "float32")
         mean = builder.let(self._first_pass("sum", base) * share)
 
         def distance(column: Index) -> Expr:
-            d = builder.let(self._again(base + column) - mean)
+            d = builder.let(self._again(base, column) - mean)
             return d * d
 
         variance = self._reduce("sum", distance) * share
         scale = self._inverse_root(variance)
         for column in builder.strips(self.extent, self.lanes, self.serial_after):
-            x = self._again(base + column)
+            x = self._again(base, column)
             weight, bias = self._parameters(column)
-            self._finish(base + column, (x - mean) * scale * weight + bias)
+            self._finish(base + column, (x - mean) * scale * weight + bias, column)
 
     def _rms_norm(self, base: Index) -> None:
         builder = self.builder
@@ -140,11 +154,11 @@ class _Normalize:
             return x * x
 
         total = self._first_pass("sum", base, square)
-        scale = self._inverse_root(total * constant(1.0 / self.extent, "float32"))
+        scale = self._inverse_root(total * reciprocal(self.extent, "float32"))
         for column in builder.strips(self.extent, self.lanes, self.serial_after):
-            x = self._again(base + column)
+            x = self._again(base, column)
             (weight,) = self._parameters(column)
-            self._finish(base + column, x * scale * weight)
+            self._finish(base + column, x * scale * weight, column)
 
     def _inverse_root(self, mean: Expr) -> Expr:
         epsilon = constant(self.node.attr("epsilon"), "float32")

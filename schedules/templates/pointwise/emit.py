@@ -16,6 +16,7 @@ from contextlib import nullcontext
 from ...emit.builder import PhaseBuilder
 from ...emit.evaluator import Evaluator, Point
 from ...ir.placement import DENSE
+from ...ir.size import Size, at_least, at_most
 from ...tir.indices import Index, ceildiv, divide, extent, modulo, split_index
 from ...tvm_late import tirx
 from ..by_grain import Grain
@@ -50,8 +51,9 @@ class _Part:
             self.workload = collapse(segment.workload, keep_last=form.placement != DENSE)
         inner = (self.workload.output.shape or (1,))[-1]
         self.rows = self.workload.output.size // inner
-        self.block = min(inner, max(grain, self.lanes))
-        self.group = max(1, grain // inner)
+        wide = form.grains[0] if isinstance(grain, Size) else grain
+        self.block = at_most(inner, max(wide, self.lanes))
+        self.group = at_least(grain // inner, 1)
         self.blocks = ceildiv(inner, self.block)
         self.place = _placement(segment, inner, form.placement.output)
         self.chunks = ceildiv(self.rows, self.group) * self.blocks
@@ -73,7 +75,12 @@ class _Part:
     def _columns(self, builder: PhaseBuilder, column: Index) -> Iterator[tuple[Index, int]]:
         """(begin, width) of the chunk's columns: a block of a long row, or parts of a short one."""
         shape = self.workload.output.shape
-        full, rest = divmod((shape or (1,))[-1], self.block)
+        inner = (shape or (1,))[-1]
+        if isinstance(inner, Size):
+            begin = builder.let(column * self.block)
+            yield begin, builder.let(tirx.min(self.block, inner - begin))
+            return
+        full, rest = divmod(inner, self.block)
         if full == 1 and not rest:
             yield from columns(self.workload, self.lanes) if shape else [(0, 1)]
         elif not rest:

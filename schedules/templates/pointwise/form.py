@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ... import ops
+from ...ir.size import at_least
 from ...ir.workload import Workload
 from ...target.target import Target
 from ..by_grain import ByGrain
@@ -28,4 +29,4 @@ class Pointwise(ByGrain):
     @property
     def wanted(self) -> int:
         """Six chunks a thread even out a busy core; less than 4096 elements are not worth it."""
-        return max(self.workload.output.size // (6 * self.target.threads), 4096)
+        return at_least(self.workload.output.size // (6 * self.target.threads), 4096)

@@ -13,9 +13,10 @@ from contextlib import ExitStack
 
 from ...emit.evaluator import Evaluator, Point
 from ...ir.dtype import DTYPES
+from ...ir.size import Size, at_least, at_most
 from ...ir.workload import Tensor
 from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, split_index, tail
-from ...tir.literals import constant, storage
+from ...tir.literals import constant, reciprocal, storage
 from ...tvm_late import tirx
 from ..by_grain import Grain
 from ..form import Emitted
@@ -70,7 +71,7 @@ class _Reduction:
         builder, shape = self.builder, self.source.shape
         outer = self._kept()[:-1]
         columns, per_column = shape[-1], self._count(self.axes)
-        block = min(columns, max(self.lanes, _round(self.grain // per_column, 64)))
+        block = self._block(columns, per_column)
         blocks = ceildiv(columns, block)
         with builder.chunk_loop() as chunk:
             coords: list[Index] = [0] * len(shape)
@@ -79,6 +80,11 @@ class _Reduction:
             for d, c in zip(outer, split_index(row, outer_shape), strict=True):
                 coords[d] = builder.let(c)
             first = builder.let(modulo(chunk, blocks) * block)
+            if isinstance(columns, Size):
+                width = builder.let(tirx.min(block, columns - first))
+                for begin, lanes in builder.pieces(width, 4 * self.lanes, "strip"):
+                    self._column_block(coords, first + begin, lanes)
+                return self._count(outer) * blocks
             full, rest = divmod(columns, block)
             if full and rest:
                 with builder.when(first < full * block):
@@ -88,6 +94,13 @@ class _Reduction:
             else:
                 self._column_block(coords, first, block)
         return self._count(outer) * blocks
+
+    def _block(self, columns: int, per_column: int) -> int:
+        """Columns in a chunk: a number, even if what is wanted is known only at run time."""
+        grain = self.form.grains[0] if isinstance(self.grain, Size) else self.grain
+        per = 1 if isinstance(per_column, Size) else per_column
+        wanted = max(self.lanes, _round(grain // per, 64))
+        return wanted if isinstance(columns, Size) else min(columns, wanted)
 
     def _column_block(self, coords: list[Index], first: Index, width: int) -> None:
         """Strips of up to four vectors."""
@@ -126,7 +139,7 @@ class _Reduction:
         builder, shape = self.builder, self.source.shape
         kept = self._kept()
         rows, per_row = self._count(kept), self._count(self.axes)
-        group = max(1, min(rows, self.grain // max(1, per_row)))
+        group = at_least(at_most(self.grain // at_least(per_row, 1), rows), 1)
         with builder.chunk_loop() as chunk:
             first = builder.let(chunk * group)
             with builder.loop(extent(first, group, rows), "row", first) as row:
@@ -169,7 +182,7 @@ class _Reduction:
         """The total divided by how many there were."""
         count = self._count(self.axes)
         if DTYPES[self.dtype].is_float:
-            return total * constant(1.0 / count, self.dtype)
+            return total * reciprocal(count, self.dtype)
         return tirx.truncdiv(total, constant(count, self.dtype))
 
 

@@ -79,7 +79,7 @@ class _Separable:
             row0 = builder.let(modulo(rest, bands) * height)
             image = builder.let(divide(rest, bands))
             band = (image, row0, extent(row0, height, self.rows.out))
-            for channels in builder.block(block, self.width, self.p.n):
+            for _, channels in builder.block(block, self.width, self.p.n):
                 self._band(band, block, channels)
         phase = builder.finish(self.form.second.batch * bands * self.blocks)
         return Emitted((phase,), packings, scratch=self.ring.tensor.nbytes)

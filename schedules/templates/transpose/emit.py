@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 
 from ...emit.evaluator import Evaluator, Point
+from ...ir.size import Size, at_least
 from ...tir.indices import Index, ceildiv, divide, extent, modulo, split_index, tail
 from ...tir.literals import storage
 from ..form import Emitted
@@ -40,7 +41,7 @@ class _Transpose:
         extents = [self.shape[d] for d in self.others]
         strips = ceildiv(self.shape[self.moved], self.lanes)
         rows = math.prod(extents) * strips
-        group = max(1, self.grain // (self.lanes * self.shape[-1]))
+        group = at_least(self.grain // (self.lanes * self.shape[-1]), 1)
         with builder.chunk_loop() as chunk:
             first = builder.let(chunk * group)
             with builder.loop(extent(first, group, rows), "row", first) as row:
@@ -53,7 +54,12 @@ class _Transpose:
 
     def _strip(self, coords: list[Index], strip: Index) -> None:
         """``lanes`` neighbours along the moved axis; the last strip may have fewer."""
-        full, rest = divmod(self.shape[self.moved], self.lanes)
+        extent = self.shape[self.moved]
+        if isinstance(extent, Size):
+            for first, lanes in self.builder.block(strip, self.lanes, extent):
+                self._tiles(coords, self.builder.let(first), lanes)
+            return
+        full, rest = divmod(extent, self.lanes)
         if not rest:
             self._tiles(coords, strip * self.lanes, self.lanes)
             return
@@ -65,10 +71,15 @@ class _Transpose:
 
     def _tiles(self, coords: list[Index], first: Index, lanes: int) -> None:
         """Tiles side by side along the last axis."""
-        full, rest = divmod(self.shape[-1], self.columns)
-        if full:
+        extent = self.shape[-1]
+        full, rest = extent // self.columns, extent % self.columns
+        if full != 0:
             with self.builder.loop(full, "tile") as tile:
                 self._tile(coords, first, lanes, tile * self.columns, self.columns)
+        if isinstance(rest, Size):
+            with self.builder.loop(rest, "rest") as column:
+                self._tile(coords, first, lanes, full * self.columns + column, 1)
+            return
         for offset, width in tail(full * self.columns, full * self.columns + rest, self.columns):
             self._tile(coords, first, lanes, offset, width)
 

@@ -34,6 +34,7 @@ class Transpose(Form[Knobs]):
     name = "transpose"
     version = 1
     knobs_type = Knobs
+    follows = True
 
     @classmethod
     def match(cls, workload: Workload, target: Target) -> Transpose | None:
@@ -60,6 +61,13 @@ class Transpose(Form[Knobs]):
         columns = largest((1, 2, 4), 2 * shape[-1] - 1)
         wanted = self.workload.output.size // (6 * self.target.threads)
         return Knobs(lanes, columns, largest(_GRAINS, wanted))
+
+    def resized(self, knobs: Knobs) -> Knobs:
+        """No wider than what is read."""
+        lanes, extent = knobs.lanes, self.workload.output.shape[self.moved]
+        while lanes > 1 and extent < lanes:
+            lanes //= 2
+        return knobs._replace(lanes=lanes)
 
     def loops(self, knobs: Knobs) -> Loops:
         """One pass."""

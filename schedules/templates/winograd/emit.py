@@ -26,6 +26,7 @@ from ...emit.builder import PhaseBuilder
 from ...emit.evaluator import Evaluator, Point
 from ...emit.tile import LINE, RegisterTile, column_parts, vector_index
 from ...ir.kernel import Phase
+from ...ir.size import Size
 from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, split_index, tail
 from ...tvm_late import tirx
 from ..form import Emitted
@@ -100,8 +101,8 @@ class _Winograd:
         c0 = builder.let(((place * self.g.positions) + position) * (self.g.block * self.g.panel))
         passes = ceildiv(self.g.block, step)
 
-        def rows(number: Index, count: int) -> None:
-            first = builder.let(number * step)
+        def rows(number: Index, first: Index, count: int) -> None:
+            first = builder.let(first)
             register = RegisterTile(builder, count, column_parts(self.g.panel, self.g.lanes))
             with builder.loop(self.g.in_c, "k") as k:
                 if self.g.knobs.ahead:
@@ -122,13 +123,17 @@ class _Winograd:
 
             register.finish(self.g.panel, store)
 
+        if isinstance(self.g.rest, Size):
+            for first, count in builder.pieces(tiles, step, "rows"):
+                rows(divide(first, step), first, count)
+            return
         if self.g.block >= step:
             with builder.loop(divide(tiles, step), "rows") as i:
-                rows(i, step)
+                rows(i, i * step, step)
         for size in dict.fromkeys((self.g.block, self.g.rest)):
             if size % step:
                 with _unless(builder, self.g.block == self.g.rest, tiles == size):
-                    rows(size // step, size % step)
+                    rows(size // step, size // step * step, size % step)
 
     def _fetch(self, begin: Index, step: Index, passes: int) -> None:
         """Ask for the part of the next position's weights, from ``begin`` on, that falls to this
@@ -206,5 +211,5 @@ class _Winograd:
                 self.evaluator.store(point, value)
 
 
-def _unless(builder: PhaseBuilder, always: bool, condition: Expr) -> AbstractContextManager[None]:
-    return nullcontext() if always else builder.when(condition)
+def _unless(builder: PhaseBuilder, always: bool, condition: Expr) -> AbstractContextManager[bool]:
+    return nullcontext(True) if always else builder.when(condition)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...emit.tile import fits_registers
 from ...ir.dtype import FLOAT32
+from ...ir.size import Size, fixed
 from ...ir.space import Knob
 from ...ir.workload import Workload
 from ...target.target import Target
@@ -171,6 +172,14 @@ class Winograd(Form[Knobs]):
 
         blocks = [block for block in _block_sizes(total) if block <= 32]
         return min(((count, block) for count in self.vectors for block in blocks), key=steps)
+
+    def resized(self, knobs: Knobs) -> Knobs:
+        """Blocks of no more tiles than there are."""
+        total = self.tiles(knobs.m)
+        if not isinstance(total, Size) or total >= knobs.tiles:
+            return knobs
+        tiles = fixed(total)
+        return knobs._replace(tiles=tiles, rows=balanced_width(tiles, knobs.rows))
 
     def loops(self, knobs: Knobs) -> Loops:
         """A step is a channel of the matrix products; transforms are ``other``."""

@@ -49,7 +49,8 @@ class Geometry:
 
 def transform_phase(g: Geometry) -> Phase:
     """Every tile's inputs; chunks are (image, row of tiles, group of channel vectors)."""
-    builder = PhaseBuilder([input_slots(g.form, g.packings)[g.source], g.inputs])
+    slots = [input_slots(g.form, g.packings)[g.source], g.inputs]
+    builder = PhaseBuilder(slots, sizes_at=len(g.workload.inputs) + 2)  # temporary and output
     transform = InputTransform(g, builder)
     strips = ceildiv(g.in_c, g.lanes)
     group = min(g.knobs.channels, strips)

@@ -1,0 +1,69 @@
+"""Between which numbers an expression over sizes lies: what generated C may rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from luthier.schedules import ModelError
+from luthier.schedules.ir.size import Size, Term
+from luthier.schedules.ir.symbol import Symbol
+
+MOST = 1 << 61  # of any number that a library computes; the runtime adds two such in 64 bits
+
+Range = tuple[int, int]
+
+
+def _product(a: Range, b: Range) -> Range:
+    corners = [x * y for x in a for y in b]
+    return min(corners), max(corners)
+
+
+_MONOTONE: Mapping[str, Callable[[Range, Range], Range]] = {
+    "min": lambda a, b: (min(a[0], b[0]), min(a[1], b[1])),
+    "max": lambda a, b: (max(a[0], b[0]), max(a[1], b[1])),
+}
+
+
+def bounds(size: int | Size, symbols: Mapping[str, Symbol]) -> Range:
+    """The least and the most that ``size`` may be, or numbers beyond these, by interval arithmetic.
+
+    Raises ModelError where C may compute something else for some sizes.
+    """
+    least, most = _bounds(size, symbols)
+    if not -MOST <= least <= most <= MOST:
+        raise ModelError(f"{size} may be as large as {most}, too large for {_ranges(symbols)}")
+    return least, most
+
+
+def _bounds(size: int | Size, symbols: Mapping[str, Symbol]) -> Range:
+    if isinstance(size, int):
+        return size, size
+    if not size.operands:
+        symbol = symbols[size.operation]
+        return symbol.least, symbol.most
+    if size.operation == "+":
+        terms = [_term(term, symbols) for term in size.operands]
+        return sum(least for least, _ in terms), sum(most for _, most in terms)
+    a, b = (bounds(operand, symbols) for operand in size.operands)
+    if size.operation in _MONOTONE:
+        return _MONOTONE[size.operation](a, b)
+    if b[0] <= 0:
+        raise ModelError(f"{size} may divide by zero: {_ranges(symbols)}")
+    if a[0] < 0:  # where C and Python round differently
+        raise ModelError(f"{size} may divide a negative number: {_ranges(symbols)}")
+    return (a[0] // b[1], a[1] // b[0]) if size.operation == "//" else (0, min(a[1], b[1] - 1))
+
+
+def _term(term: Term, symbols: Mapping[str, Symbol]) -> Range:
+    """Of a polynomial, any part of which C may compute first."""
+    product = (term.factor, term.factor)
+    for atom in term.atoms:
+        product = _product(product, bounds(atom, symbols))
+    if max(map(abs, product)) > MOST:
+        most = max(product, key=abs)
+        raise ModelError(f"a size may be as large as {most}, too large for {_ranges(symbols)}")
+    return product
+
+
+def _ranges(symbols: Mapping[str, Symbol]) -> str:
+    return ", ".join(map(str, symbols.values()))

@@ -1,0 +1,167 @@
+"""Entry points as an artifact describes them: sizes, inputs, outputs, steps of each variant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from luthier.schedules import Tensor
+from luthier.schedules.ir.size_text import parse_size
+from luthier.schedules.ir.symbol import Symbol
+
+from .states import StateNote
+from .typed import each, mapping, matching, text, whole
+
+UNRULED = "?"  # a number of a shape that follows no rule which an artifact could tell
+_NAME = "[A-Za-z_][A-Za-z0-9_]*"
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output: its name in the model, and its type where sizes are the largest.
+
+    Where some of its numbers are open, ``dims`` has each number of the shape as it is written over
+    the sizes: "768", "tokens", "past+1", or "?".
+    """
+
+    name: str
+    tensor: Tensor
+    dims: tuple[str, ...] = ()
+
+    @property
+    def shape_texts(self) -> tuple[str, ...]:
+        """Each number of the shape, as written over the sizes."""
+        return self.dims or tuple(map(str, self.tensor.shape))
+
+    @property
+    def type(self) -> str:
+        """Its type, over the sizes."""
+        return f"{self.tensor.dtype}[{','.join(self.shape_texts)}]"
+
+    def to_json(self) -> dict[str, Any]:
+        """The form that manifests have."""
+        data: dict[str, Any] = {"name": self.name, "dtype": self.tensor.dtype}
+        data |= {"shape": list(self.tensor.shape), "bytes": self.tensor.nbytes}
+        return data | ({"dims": list(self.dims)} if self.dims else {})
+
+    @staticmethod
+    def from_json(data: Any, sizes: Mapping[str, Symbol]) -> Port:
+        """Read ``to_json``'s form from untrusted data; raises ValueError and LuthierError."""
+        shape = ",".join(map(str, each(whole, data["shape"])))
+        whole(data["bytes"])  # which follows from the type
+        tensor = Tensor.parse(f"{text(data['dtype'])}[{shape}]")
+        dims = each(lambda dim: _dim(dim, sizes), data["dims"]) if "dims" in data else ()
+        if "dims" in data and (len(dims) != len(tensor.shape) or all(map(str.isdigit, dims))):
+            raise ValueError("the dims of an input or output are not those of its shape")
+        return Port(text(data["name"]), tensor, dims)
+
+
+def _dim(value: Any, sizes: Mapping[str, Symbol]) -> str:
+    written = text(value)
+    if written != UNRULED and str(parse_size(written, sizes)) != written:
+        raise ValueError(f"{written[:40]!r} is not how a size is written")
+    return written
+
+
+@dataclass(frozen=True)
+class Step:
+    """A call: the index of its kernel, and the model's nodes that it computes."""
+
+    kernel: int
+    source: str
+
+
+@dataclass(frozen=True)
+class VariantNote:
+    """What runs where the sizes are in a box."""
+
+    sizes: tuple[Symbol, ...]
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class EntryNote:
+    """An entry point; its ``steps`` are those of all variants, one after the other.
+
+    Of ``lengths``, the sizes that say how much ``states`` hold, an instance keeps count itself.
+    """
+
+    name: str
+    sizes: tuple[Symbol, ...]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    variants: tuple[VariantNote, ...]
+    lengths: tuple[Symbol, ...] = ()
+    states: tuple[StateNote, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Those of all variants; a run does those of the one that its sizes are in."""
+        return tuple(step for variant in self.variants for step in variant.steps)
+
+    def to_json(self) -> dict[str, Any]:
+        """The form that manifests have."""
+        kept: dict[str, Any] = {}
+        if self.states:
+            kept["lengths"] = list(map(str, self.lengths))
+            kept["states"] = [state.to_json() for state in self.states]
+        return {
+            **kept,
+            "name": self.name,
+            "sizes": list(map(str, self.sizes)),
+            "inputs": [port.to_json() for port in self.inputs],
+            "outputs": [port.to_json() for port in self.outputs],
+            "variants": [
+                {"sizes": list(map(str, v.sizes)), "steps": steps_to_json(v.steps)}
+                for v in self.variants
+            ],
+        }
+
+    @staticmethod
+    def from_json(data: Any) -> EntryNote:
+        """Read ``to_json``'s form from untrusted data; raises as ``Port.from_json`` does."""
+        sizes, lengths = each(_symbol, data["sizes"]), each(_symbol, data.get("lengths", []))
+        named = {size.name: size for size in (*sizes, *lengths)}
+        if len(named) != len(sizes) + len(lengths):
+            raise ValueError("two sizes have one name")
+        known = {size.name: size for size in lengths}
+        states = each(lambda state: StateNote.from_json(state, known), data.get("states", []))
+        if len({s.name for s in states}) != len(states) or known.keys() - {
+            s.length for s in states
+        }:
+            raise ValueError("two states have one name, or a length is no state's")
+        variants = each(_variant_from_json, data["variants"])
+        if not variants or any([s.name for s in v.sizes] != list(named) for v in variants):
+            raise ValueError("the variants of an entry point are not for its sizes")
+        return EntryNote(
+            name=matching(_NAME, data["name"]),
+            sizes=sizes,
+            inputs=each(lambda port: Port.from_json(port, named), data["inputs"]),
+            outputs=each(lambda port: Port.from_json(port, named), data["outputs"]),
+            variants=variants,
+            lengths=lengths,
+            states=states,
+        )
+
+
+def _variant_from_json(data: Any) -> VariantNote:
+    data = mapping(data)
+    return VariantNote(each(_symbol, data["sizes"]), each(step_from_json, data["steps"]))
+
+
+def _symbol(value: Any) -> Symbol:
+    symbol = Symbol.parse(text(value))
+    if str(symbol) != value:
+        raise ValueError(f"{value[:40]!r} is not how a range of sizes is written")
+    return symbol
+
+
+def steps_to_json(steps: Sequence[Step]) -> list[dict[str, Any]]:
+    """The form that manifests have."""
+    return [{"kernel": step.kernel, "source": step.source} for step in steps]
+
+
+def step_from_json(data: Any) -> Step:
+    """Read a step from untrusted data; raises ValueError."""
+    return Step(whole(data["kernel"]), text(data["source"]))

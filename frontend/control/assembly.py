@@ -1,0 +1,107 @@
+"""A program under construction: straight programs, put together over values of one numbering."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from luthier.schedules import ModelError, Tensor
+
+from ..graph import Array
+from ..graph.emitter import MOST_ELEMENTS
+from ..program import Part, Program, Step, owner
+
+
+class Assembly:
+    """The values of all regions; ``room`` is how many bytes its constants may take."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._values: list[Tensor] = []
+        self._constants: dict[int, Array] = {}
+        self._views: dict[int, int] = {}
+        self._parts: dict[int, Part] = {}
+        self._known: dict[Any, int] = {}
+
+    def type(self, value: int) -> Tensor:
+        """Type of a value."""
+        return self._values[value]
+
+    def value(self, tensor: Tensor, where: str) -> int:
+        """A new value, of ``where``; raises ModelError where it has no or too many elements."""
+        shape = list(tensor.shape)
+        if any(size < 1 for size in shape):
+            raise ModelError(f"{where} has no elements (shape {shape})")
+        if tensor.size > MOST_ELEMENTS:
+            raise ModelError(f"{where}: the shape {shape} has more elements than can be indexed")
+        return self._new(tensor)
+
+    def view(self, value: int, shape: tuple[int, ...]) -> int:
+        """The bytes of a value under another shape."""
+        new = self._new(Tensor(shape, self._values[value].dtype))
+        self._views[new] = value
+        return new
+
+    def constant(self, array: Array) -> int:
+        """The value of an array; equal ones are one value. Raises ModelError for too many."""
+        tensor = Tensor(tuple(array.shape), str(array.dtype))
+        key: Any = ("object", id(array))
+        if key in self._known:
+            return self._known[key]
+        if array.flags.c_contiguous:  # one that was broadcast may be huge, and takes no memory
+            flat = array.reshape(-1).view(np.uint8)
+            key = ("content", tensor, hashlib.sha256(flat.data).digest())
+        if key not in self._known:
+            self._room -= 0 if 0 in array.strides else array.nbytes
+            if self._room < 0:
+                raise ModelError("what is known of the model's parts takes too much memory")
+            self._known[key] = value = self._new(tensor)
+            self._constants[value] = array  # keeps the array alive, so its id stays its own
+        return self._known[key]
+
+    def known(self, value: int) -> Array | None:
+        """The array, where a value is a constant or a view of one."""
+        array = self._constants.get(owner(value, self._views))
+        return None if array is None else array.reshape(self._values[value].shape)
+
+    def add(
+        self, part: Program, inputs: Mapping[str, int]
+    ) -> tuple[tuple[Step, ...], dict[str, int]]:
+        """The steps of a program whose inputs are values, and its outputs by name."""
+        number = {value: inputs[name] for name, value in part.inputs}
+        number |= {value: self.constant(array) for value, array in part.constants.items()}
+        for value, tensor in enumerate(part.values):
+            if value not in number:
+                number[value] = self._new(tensor)
+        self._views |= {number[value]: number[base] for value, base in part.views.items()}
+        for value, place in part.parts.items():
+            self._parts[number[value]] = replace(place, whole=number[place.whole])
+        steps = part.region.renumbered(number).statements
+        return steps, {name: number[value] for name, value in part.outputs}
+
+    def finish(
+        self,
+        name: str,
+        inputs: Sequence[tuple[str, int]],
+        outputs: Sequence[tuple[str, int]],
+        steps: Sequence[Step],
+    ) -> Program:
+        """The program of what was put together."""
+        return Program(
+            name,
+            tuple(self._values),
+            tuple(inputs),
+            tuple(outputs),
+            self._constants,
+            self._views,
+            tuple(steps),
+            self._parts,
+        ).compact()
+
+    def _new(self, tensor: Tensor) -> int:
+        self._values.append(tensor)
+        return len(self._values) - 1

@@ -1,0 +1,149 @@
+"""The straight parts of a model with control flow, each imported as a model of its own.
+
+When the turn of one comes, the types of all that it reads are known, and the values of what is
+known at build time.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from luthier.schedules import ModelError, UnsupportedOperator
+
+from ..graph import Array
+from ..onnx.element_types import dtype_name
+from ..onnx.opset import node_label
+from ..onnx.scopes import reads
+from ..onnx.strip_weights import WEIGHT, array_of
+from ..program import Program, Step
+from .assembly import Assembly
+
+Straight: TypeAlias = Callable[[onnx.ModelProto, Mapping[str, Array]], Program]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A sequence of these values."""
+
+    values: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """A sequence of what is in a value along its first dimension."""
+
+    value: int
+
+
+# By name: values, weights that nobody has read so far, sequences. Graphs see what is around them.
+Scope: TypeAlias = ChainMap[str, int | TensorProto | Listed | Stacked]
+
+_STAND_IN = TensorProto.FLOAT  # a result's type, which the importer finds out
+
+
+class Parts:
+    """``straight`` imports a model without control flow, some of whose inputs are constants.
+
+    ``compared`` are the outputs of the whole whose shapes were compared with what it declares.
+    """
+
+    def __init__(self, model: onnx.ModelProto, straight: Straight, assembly: Assembly) -> None:
+        self._model, self._straight, self._assembly = model, straight, assembly
+        self._declared = {output.name: output for output in model.graph.output}
+        self.compared: set[str] = set()
+
+    def value(self, name: str, scope: Scope, reader: str) -> int:
+        """The value of a name; raises ModelError, which says who reads it, where there is none."""
+        found = scope.get(name)
+        if found is None:
+            raise ModelError(f"{reader}: nothing before it gives its input '{name}'")
+        if isinstance(found, int):
+            return found
+        if not isinstance(found, TensorProto):
+            raise UnsupportedOperator(f"{reader}: the sequence '{name}' is not supported here")
+        where = f"initializer '{name}'"
+        dtype_name(found.data_type, where)
+        value = self._assembly.constant(array_of(found, where))
+        next(each for each in scope.maps if name in each)[name] = value
+        return value
+
+    def known(self, value: int, dtype: str, reader: str) -> Array | None:
+        """A single number, where it is known; raises ModelError where it cannot be one."""
+        tensor = self._assembly.type(value)
+        if tensor.dtype != dtype or tensor.size != 1:
+            raise ModelError(f"{reader}: what decides it is {tensor}, not one {dtype}")
+        array = self._assembly.known(value)
+        return None if array is None else array.reshape(())
+
+    def steps(
+        self, nodes: Sequence[onnx.NodeProto], results: Sequence[str], scope: Scope
+    ) -> tuple[Step, ...]:
+        """The steps of straight nodes; their results go into ``scope``."""
+        if not results:
+            return ()
+        model, constants = self.model_of(nodes, scope)
+        for name in results:
+            declared = self._declared.get(name) if len(scope.maps) == 2 else None
+            self.compared.update([name] if declared else ())
+            info = declared or helper.make_tensor_value_info(name, _STAND_IN, None)
+            model.graph.output.append(info)
+        program = self._straight(model, constants)
+        inputs = {name: self.value(name, scope, "") for name, _ in program.inputs}
+        steps, found = self._assembly.add(program, inputs)
+        scope.update(found)
+        return steps
+
+    def moved(self, value: int, axis: int, scope: Scope) -> tuple[Sequence[Step], int]:
+        """A value whose first dimension becomes another one, and the steps to it."""
+        if axis == 0:
+            return (), value
+        order = list(range(1, len(self._assembly.type(value).shape)))
+        order.insert(axis, 0)
+        inner: Scope = scope.new_child({"stacked": value})
+        turn = helper.make_node("Transpose", ["stacked"], ["moved"], perm=order)
+        steps = self.steps([turn], ["moved"], inner)
+        return steps, self.value("moved", inner, "")
+
+    def model_of(
+        self, nodes: Sequence[onnx.NodeProto], scope: Scope
+    ) -> tuple[onnx.ModelProto, dict[str, Array]]:
+        """Nodes as a model of their own, without outputs; its inputs that are large constants."""
+        whole = self._model
+        model = onnx.ModelProto(ir_version=max(whole.ir_version, 4))
+        model.opset_import.extend(whole.opset_import)
+        graph, large = model.graph, dict[str, Array]()
+        graph.name = whole.graph.name or "model"
+        graph.node.extend(nodes)
+        made = {name for node in nodes for name in node.output}
+        for name in sorted(set().union(*map(reads, nodes)) - made):
+            value = self.value(name, scope, node_label(nodes[0]))
+            tensor, array = self._assembly.type(value), self._assembly.known(value)
+            if array is not None and not (array.size > WEIGHT and tensor.element.is_float):
+                held = np.ascontiguousarray(array).reshape(array.shape)
+                graph.initializer.append(numpy_helper.from_array(held, name))
+                continue
+            if array is not None:
+                large[name] = array
+            kind = helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype))
+            graph.input.append(helper.make_tensor_value_info(name, kind, tensor.shape))
+        return model, large
+
+
+def check_order(nodes: Sequence[onnx.NodeProto], scope: Scope) -> None:
+    """Raise ModelError unless each value is given once, before it is read."""
+    own, made = scope.maps[0], set[str]()
+    for node in nodes:
+        for name in sorted(reads(node)):
+            if name not in made and name not in scope:
+                raise ModelError(f"{node_label(node)}: nothing before it gives its input '{name}'")
+        for name in filter(None, node.output):
+            if name in made or name in own:
+                raise ModelError(f"two values of the model have the same name '{name}'")
+            made.add(name)

@@ -1,0 +1,69 @@
+"""A graph cut at its control flow: straight nodes, then control flow, then straight nodes, ..."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import onnx
+
+from ..onnx.given import leading_to
+from ..onnx.opset import is_onnx
+from ..onnx.scopes import every_node, reads
+
+LOOPS = frozenset({"Loop", "Scan"})
+SEQUENCES = frozenset(
+    """
+        SequenceEmpty SequenceConstruct SequenceInsert SequenceAt SequenceErase SequenceLength
+        ConcatFromSequence SplitToSequence
+    """.split()
+)
+CONTROL = LOOPS | SEQUENCES | {"If"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Straight ``nodes`` that come before the nodes of ``control``.
+
+    ``results`` are the values of the straight nodes that others read, ``used`` those of the other
+    nodes that are.
+    """
+
+    nodes: tuple[onnx.NodeProto, ...]
+    control: tuple[onnx.NodeProto, ...]
+    results: tuple[str, ...]
+    used: frozenset[str]
+
+
+def is_control(node: onnx.NodeProto) -> bool:
+    """Whether a graph is cut at a node."""
+    return node.op_type in CONTROL and is_onnx(node.domain)
+
+
+def has_control(model: onnx.ModelProto) -> bool:
+    """Whether any node of a model is control flow, those of its functions and graphs too."""
+    bodies = [model.graph.node, *(function.node for function in model.functions)]
+    return any(is_control(node) for body in bodies for node in every_node(body))
+
+
+def stages(nodes: Sequence[onnx.NodeProto], wanted: Sequence[str]) -> Iterator[Stage]:
+    """The nodes, in order, that ``wanted`` values need, in as few stages as there can be."""
+    level: dict[str, int] = {}  # the first stage whose straight nodes may read a value
+    straight: dict[int, list[onnx.NodeProto]] = {}
+    control: dict[int, list[onnx.NodeProto]] = {}
+    for node in leading_to(nodes, wanted):
+        at = max((level.get(name, 0) for name in reads(node)), default=0)
+        (control if is_control(node) else straight).setdefault(at, []).append(node)
+        level |= dict.fromkeys(node.output, at + is_control(node))
+    last = max((*straight, *control), default=-1)
+    read: dict[str, int] = {}  # when last: in stage i at 2 i by straight nodes, then by the others
+    for at in range(last + 1):
+        for time, some in ((2 * at, straight), (2 * at + 1, control)):
+            for node in some.get(at, ()):
+                read |= dict.fromkeys(reads(node), time)
+    read |= dict.fromkeys(wanted, 2 * last + 2)
+    for at in range(last + 1):
+        own, others = straight.get(at, ()), control.get(at, ())
+        results = (o for node in own for o in node.output if read.get(o, -1) > 2 * at)
+        used = (o for node in others for o in node.output if read.get(o, -1) > 2 * at + 1)
+        yield Stage(tuple(own), tuple(others), tuple(results), frozenset(used))

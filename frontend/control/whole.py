@@ -1,0 +1,105 @@
+"""From an ONNX model with control flow to one program."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from copy import deepcopy
+
+import onnx
+from onnx import TensorProto
+
+from luthier.schedules import ModelError, Tensor, UnsupportedOperator
+
+from ..onnx.element_types import dtype_name
+from ..onnx.fold_shapes import FOLDABLE
+from ..onnx.functions import local_functions_expanded, spelled_operators
+from ..onnx.operators import SUPPORTED
+from ..onnx.opset import opset_of
+from ..onnx.scopes import depth, every_node
+from ..onnx.strip_weights import constant_tensor
+from ..onnx.unsupported import check_operators
+from ..program import Program
+from .assembly import Assembly
+from .parts import Parts, Straight
+from .regions import Regions
+from .stages import is_control
+
+# Of nodes that are control flow: each part of a model takes its time to import.
+_MOST, _DEEPEST = 1000, 16
+_ROOM, _TIMES = 512 << 20, 8  # bytes of constants: this much, and so many times the model's
+
+
+def import_regions(model: onnx.ModelProto, straight: Straight) -> Program:
+    """The program of a model with control flow; raises ModelError and UnsupportedOperator.
+
+    ``straight`` imports a model without, some of whose inputs are constants.
+    """
+    whole = model
+    if model.functions:
+        whole = onnx.ModelProto()
+        whole.CopyFrom(model)
+        nodes = [deepcopy(node) for node in local_functions_expanded(model)]
+        del whole.functions[:], whole.graph.node[:]
+        whole.graph.node.extend(nodes)
+    _check_size(whole)
+    try:
+        return _program(whole, straight)
+    except UnsupportedOperator as error:
+        if error.operators:  # of one part: those of the others are reported, too
+            _check_operators(whole)
+        raise
+
+
+def _program(model: onnx.ModelProto, straight: Straight) -> Program:
+    graph, assembly = model.graph, Assembly(_ROOM + _TIMES * model.ByteSize())
+    parts = Parts(model, straight, assembly)
+    inputs = [(info.name, _input(info, assembly)) for info in graph.input]
+    outputs = [output.name for output in graph.output]
+    regions = Regions(parts, assembly, opset_of(model))
+    steps, results = regions.region(graph, ChainMap(), outputs, dict(inputs))
+    for output, value in zip(graph.output, results, strict=True):
+        if output.name not in parts.compared:
+            _check_declared(output, assembly.type(value))
+    named = list(zip(outputs, results, strict=True))
+    return assembly.finish(graph.name or "model", inputs, named, steps)
+
+
+def _input(info: onnx.ValueInfoProto, assembly: Assembly) -> int:
+    tensor, where = info.type.tensor_type, f"input '{info.name}'"
+    shape = tuple(d.dim_value for d in tensor.shape.dim)
+    return assembly.value(Tensor(shape, dtype_name(tensor.elem_type, where)), where)
+
+
+def _check_declared(output: onnx.ValueInfoProto, ours: Tensor) -> None:
+    """Of an output; those of straight parts were compared when these were imported."""
+    declared = output.type.tensor_type
+    sizes = [d.dim_value if d.HasField("dim_value") else None for d in declared.shape.dim]
+    pairs = zip(sizes, ours.shape, strict=False)
+    fits = len(sizes) == len(ours.shape) and all(d in (None, -1, n) for d, n in pairs)
+    if declared.HasField("shape") and not fits:
+        raise ModelError(
+            f"output '{output.name}' has the shape {list(ours.shape)}, but the model declares "
+            f"{['?' if d is None else d for d in sizes]}: correct or remove what it declares"
+        )
+
+
+def _check_operators(model: onnx.ModelProto) -> None:
+    flat = onnx.ModelProto(opset_import=model.opset_import)
+    for node in every_node(model.graph.node):
+        if constant_tensor(node) is not None:  # which may be large
+            flat.graph.initializer.add(name=node.output[0])
+        elif not is_control(node):
+            flat.graph.node.append(node)
+    flat.graph.initializer.extend(TensorProto(name=t.name) for t in model.graph.initializer)
+    check_operators(flat, SUPPORTED | spelled_operators(opset_of(model)), FOLDABLE)
+
+
+def _check_size(model: onnx.ModelProto) -> None:
+    """A small file may ask for much work."""
+    if depth(model.graph.node) > _DEEPEST:
+        raise ModelError(f"the model's graphs are nested more than {_DEEPEST} deep")
+    found = sum(map(is_control, every_node(model.graph.node)))
+    if found > _MOST:
+        raise UnsupportedOperator(
+            f"{found} nodes of control flow are not supported; a model may have {_MOST}"
+        )

@@ -1,0 +1,199 @@
+"""Programs that together run a model at all sizes that it may have."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from luthier.schedules import UnsupportedOperator
+from luthier.schedules.ir.core import IRError
+from luthier.schedules.ir.size import Sizes
+from luthier.schedules.ir.symbol import Symbol
+
+from ..program import Call, Program, at
+from ..program.verify import verify
+from .alignment import NotAlikeError, structure
+from .arrays import Arrays
+from .fit import UndecidedError
+from .generalise import LiesOtherwiseError, Sample, generalise
+
+_MOST_IMPORTS = 96
+_NEAR_ENDS, _RANDOM, _MOST_CORNERS = 2, 4, 16  # sizes to import at
+_VERIFIED = 8  # others, for which it is checked that kernels fit one another
+_ROUNDS = 16  # of sizes that decide between expressions
+
+Box: TypeAlias = tuple[Symbol, ...]
+ImportAt: TypeAlias = Callable[[Sizes, bool], Program]
+
+
+@dataclass
+class Variants:
+    """Finds them. ``import_at`` gives the program at certain sizes, where tensors are dense or not.
+
+    Sizes that are exact get a program each. A range gets one where its programs are alike, else it
+    is divided at the size where they begin to differ: a model may do something else for one token.
+    """
+
+    symbols: Sequence[Symbol]
+    import_at: ImportAt
+    _dense: bool = False
+    _known: dict[tuple[tuple[str, int], ...], Program] = field(default_factory=dict)
+    _arrays: Arrays = field(default_factory=Arrays)
+    _imports: int = 0
+
+    def programs(self) -> tuple[Program, ...]:
+        """The variants of an entry point; raises UnsupportedOperator where they would be many."""
+        try:
+            return tuple(self._programs())
+        except LiesOtherwiseError:
+            self._dense, self._imports = True, 0
+            self._known.clear()
+            return tuple(self._programs())
+
+    def _programs(self) -> Iterator[Program]:
+        exact = [symbol for symbol in self.symbols if symbol.exact]
+        for chosen in itertools.product(*(symbol.exact for symbol in exact)):
+            one = {s.name: Symbol(s.name, n, n) for s, n in zip(exact, chosen, strict=True)}
+            yield from self._divided(tuple(one.get(s.name, s) for s in self.symbols), None)
+
+    def _divided(self, box: Box, reason: NotAlikeError | None) -> Iterator[Program]:
+        """The programs of a box, the one of the largest sizes first."""
+        most = _most(box)
+        if all(symbol.least == symbol.most for symbol in box):
+            yield replace(self._at(most, reason), symbols=box)
+            return
+        _refuse_control(self._at(most, reason), box)
+        division = self._one_apart(box, reason)
+        if division is None:
+            try:
+                yield self._generalised(box, reason)
+                return
+            except LiesOtherwiseError:
+                raise
+            except NotAlikeError as error:
+                reason = error
+                division = self._difference(box, reason)
+        symbol, size = division
+        for part in (replace(symbol, least=size), replace(symbol, most=size - 1)):
+            yield from self._divided(tuple(part if s is symbol else s for s in box), reason)
+
+    def _one_apart(self, box: Box, reason: NotAlikeError | None) -> tuple[Symbol, int] | None:
+        """Where the model is another for one element, as where it broadcasts that: a division."""
+        most = _most(box)
+        for symbol in box:
+            if symbol.least == 1 < symbol.most:
+                one, two = ({**most, symbol.name: n} for n in (1, 2))
+                if self._structure(one, reason) != self._structure(two, reason):
+                    return symbol, 2
+        return None
+
+    def _generalised(self, box: Box, reason: NotAlikeError | None) -> Program:
+        most = _most(box)
+        last = Sample(most, self._at(most, reason))
+        samples = [Sample(sizes, self._at(sizes, reason)) for sizes in _probes(box)]
+        for _ in range(_ROUNDS):
+            try:
+                program = generalise([*samples, last], box)
+            except UndecidedError as undecided:
+                sizes = undecided.sizes
+                samples.append(Sample(sizes, self._at(sizes, reason)))
+                continue
+            _check(program, box)
+            return program
+        raise NotAlikeError("the numbers of its kernels follow no rule that is known")
+
+    def _difference(self, box: Box, reason: NotAlikeError) -> tuple[Symbol, int]:
+        """A symbol, and the smallest size from which on the model is as it is for the largest."""
+        most = _most(box)
+        largest = self._structure(most, reason)
+        for symbol in box:
+            low, high = symbol.least, symbol.most
+            if self._structure({**most, symbol.name: low}, reason) == largest:
+                continue
+            while high - low > 1:
+                middle = (low + high) // 2
+                same = self._structure({**most, symbol.name: middle}, reason) == largest
+                low, high = (low, middle) if same else (middle, high)
+            return symbol, high
+        for symbol in box:
+            if symbol.least == 1 < symbol.most and self._is_alike(box, symbol, reason):
+                return symbol, 2
+        widest = max(box, key=lambda symbol: symbol.most - symbol.least)
+        return widest, (widest.least + widest.most + 1) // 2
+
+    def _is_alike(self, box: Box, symbol: Symbol, reason: NotAlikeError) -> bool:
+        """Whether it would be one program if the symbol were more than 1."""
+        try:
+            self._generalised(tuple(replace(s, least=2) if s is symbol else s for s in box), reason)
+        except NotAlikeError:
+            return False
+        return True
+
+    def _structure(self, sizes: Sizes, reason: NotAlikeError | None) -> str:
+        return structure(self._at(sizes, reason))
+
+    def _at(self, sizes: Sizes, reason: NotAlikeError | None) -> Program:
+        """Raises UnsupportedOperator, which tells the reason, where there were many already."""
+        key = tuple(sorted(sizes.items()))
+        if key not in self._known:
+            self._imports += 1
+            if self._imports > _MOST_IMPORTS:
+                ranges = ", ".join(map(str, self.symbols))
+                why = f" ({reason})" if reason else ""
+                raise UnsupportedOperator(
+                    f"no few programs run the model for all of its sizes {ranges}{why}: give a few "
+                    "exact ones, such as tokens=32,128"
+                )
+            self._known[key] = self._arrays.shared(self.import_at(sizes, self._dense))
+        return self._known[key]
+
+
+def _refuse_control(program: Program, box: Box) -> None:
+    for step in program.steps:
+        if not isinstance(step, Call):
+            ranges = ", ".join(map(str, box))
+            raise UnsupportedOperator(
+                f"{step.source or type(step).__name__}: control flow that is decided at run time "
+                f"is not supported where sizes are a range ({ranges}); give exact ones"
+            )
+
+
+def _check(program: Program, box: Box) -> None:
+    """Raise NotAlikeError where it is wrong at some sizes, none of which it was made from."""
+    spread = random.Random(str(box))
+    some = [{s.name: spread.randint(s.least, s.most) for s in box} for _ in range(_VERIFIED)]
+    try:
+        verify(program)
+        for sizes in some:
+            verify(at(program, sizes))
+    except IRError as error:
+        raise NotAlikeError(f"its kernels do not fit one another for all sizes: {error}") from error
+
+
+def _most(box: Box) -> dict[str, int]:
+    return {symbol.name: symbol.most for symbol in box}
+
+
+def _probes(box: Box) -> Iterator[Sizes]:
+    """Sizes to import a model at, but for the largest: ends, near them, between, odd and even."""
+    seen = {tuple(_most(box).values())}
+    spread = random.Random(str(box))
+    choices = []
+    for symbol in box:
+        near = range(symbol.least, min(symbol.most, symbol.least + _NEAR_ENDS) + 1)
+        last = max(symbol.least, symbol.most - 1)
+        some = [spread.randint(symbol.least, symbol.most) for _ in range(_RANDOM)]
+        choices.append([*near, last, *some])
+    rows = [[each[i % len(each)] for each in choices] for i in range(max(map(len, choices)))]
+    varying = [s for s in box if s.least < s.most]
+    if len(varying) > 1:
+        rows += [[spread.choice(each) for each in choices] for _ in range(6)]
+    ends = itertools.product(*((s.least, s.most) for s in box))
+    rows += [list(corner) for corner in itertools.islice(ends, _MOST_CORNERS)]
+    for row in rows:
+        if tuple(row) not in seen:
+            seen.add(tuple(row))
+            yield dict(zip((symbol.name for symbol in box), row, strict=True))

@@ -1,0 +1,115 @@
+"""Sizes that a model with open ones is tuned, tried and timed at, and its programs there."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from luthier.frontend import Entry, Program
+from luthier.frontend.program import Call, State, at
+from luthier.schedules import Tensor, Workload
+from luthier.schedules.errors import UsageError
+from luthier.schedules.ir.size import Sizes, value
+from luthier.schedules.ir.symbol import Symbol
+
+At = Mapping[str, Sequence[int]]
+"""By the name of a size some that it may have."""
+
+_MOST = 64
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a model: the sizes of the moment, none where all are fixed, and its variant."""
+
+    sizes: Sizes
+    variant: Program
+
+    @cached_property
+    def program(self) -> Program:
+        """What runs, with these sizes."""
+        return at(self.variant, self.sizes)
+
+    @property
+    def text(self) -> str:
+        """Its sizes, for people; empty where none is open."""
+        return ", ".join(f"{name}={size}" for name, size in self.sizes.items())
+
+    @property
+    def outputs(self) -> dict[str, Tensor]:
+        """The types of what it gives, and of what states are then."""
+        types = ((name, self.variant.type(value)) for name, value in self.variant.outputs)
+        given = {n: t if isinstance(t, Tensor) else t.at(self.sizes) for n, t in types}
+        return given | {state.becomes: self._after(state) for state in self.variant.states}
+
+    def _after(self, state: State) -> Tensor:
+        """What a state is after the run."""
+        whole = self.variant.values[state.before]
+        if state.axis is None:
+            return whole
+        shape = list(whole.shape)
+        shape[state.axis] = int(value(self.sizes[state.length] + state.more, self.sizes))
+        return Tensor(tuple(shape), whole.dtype)
+
+    def workload(self, call: Call) -> Workload:
+        """What a call of the variant computes."""
+        return call.workload if call.open is None else call.open.at(self.sizes)
+
+
+def runs(entry: Entry, chosen: At | None = None) -> tuple[Run, ...]:
+    """Those that stand for all: of each variant the largest, one between, and the smallest.
+
+    Where sizes are ``chosen``, all of these together, the others as large as they may be. Raises
+    UsageError for those that the model does not have.
+    """
+    if chosen:
+        return tuple(_run(entry, sizes) for sizes in combinations(entry.symbols, chosen))
+    found = [(p, s) for p in entry.variants for s in _spread(p.symbols)]
+    return tuple(Run(sizes, program) for program, sizes in found[:_MOST])
+
+
+def counts(some: Sequence[Run]) -> Counter[Workload]:
+    """How often each kernel is called in all of the runs."""
+    return Counter(run.workload(call) for run in some for call in run.variant.calls)
+
+
+def largest(entry: Entry) -> Run:
+    """The run of the largest sizes."""
+    return _run(entry, {symbol.name: symbol.most for symbol in entry.symbols})
+
+
+def _run(entry: Entry, sizes: Sizes) -> Run:
+    program = entry.variant(sizes)
+    assert program is not None, sizes
+    return Run(sizes, program)
+
+
+def _spread(symbols: Sequence[Symbol]) -> Iterator[Sizes]:
+    """The largest, the ones in the geometric middle, and the smallest, each once."""
+    middle = {s.name: math.isqrt(s.least * s.most) for s in symbols}
+    most, least = {s.name: s.most for s in symbols}, {s.name: s.least for s in symbols}
+    yield from map(dict, dict.fromkeys(tuple(each.items()) for each in (most, middle, least)))
+
+
+def combinations(symbols: Sequence[Symbol], chosen: At) -> list[Sizes]:
+    """All of the chosen sizes together, the largest first, and the others as large as they may be.
+
+    Raises UsageError for those that are not the symbols'.
+    """
+    known = {symbol.name: symbol for symbol in symbols}
+    ranges = ", ".join(map(str, symbols)) or "none"
+    for name, sizes in chosen.items():
+        if name not in known:
+            raise UsageError(f"'{name}' is no size that the model leaves open; these are: {ranges}")
+        for size in sizes:
+            if size not in known[name]:
+                raise UsageError(f"the model is not for {name}={size}; its sizes are: {ranges}")
+    every = [sorted(set(chosen.get(s.name, (s.most,))), reverse=True) for s in symbols]
+    if math.prod(map(len, every)) > _MOST:
+        raise UsageError(f"these are {math.prod(map(len, every))} choices of sizes, above {_MOST}")
+    names = [symbol.name for symbol in symbols]
+    return [dict(zip(names, each, strict=True)) for each in itertools.product(*every)]

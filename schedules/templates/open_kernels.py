@@ -1,0 +1,165 @@
+"""Kernels for sizes that are known only at run time.
+
+A template writes one as it writes any, over sizes in place of numbers. What it decides about a size
+it decides for one choice of the sizes, and the kernel is then for those for which the decisions are
+the same; another kernel is written for the largest that are left, until there is one for each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ScheduleError
+from ..ir.kernel import Alternative, Kernel, OpenKernel
+from ..ir.open_workload import OpenWorkload
+from ..ir.placement import DENSE, Placement
+from ..ir.size import Condition, Size, Sizes, UnknownSizeError, assuming, value
+from ..ir.space import Schedule
+from ..ir.symbol import Symbol
+from ..ir.workload import Workload
+from ..target.target import Target
+from .registry import TEMPLATES, default
+
+_MOST_ALTERNATIVES = 64
+_LESS_WORK = 4
+_MOST_CHOICES = 1 << 22  # of sizes, each of which is looked at
+
+
+def instantiate_open(
+    workload: OpenWorkload,
+    symbols: Sequence[Symbol],
+    target: Target,
+    *,
+    names: tuple[str, ...] | None = None,
+    choose: Callable[[Workload], Schedule] | None = None,
+    placement: Placement = DENSE,
+) -> OpenKernel:
+    """The kernel of a workload whose sizes are in ``symbols``.
+
+    ``names`` is the order in which it is given sizes, by default the symbols'. ``choose`` gives the
+    schedule of the workload of certain sizes, by default the default one. Raises ScheduleError.
+    """
+    return _Writer(workload, symbols, target, names, choose, placement).kernel()
+
+
+class _Writer:
+    def __init__(
+        self,
+        workload: OpenWorkload,
+        symbols: Sequence[Symbol],
+        target: Target,
+        names: tuple[str, ...] | None,
+        choose: Callable[[Workload], Schedule] | None,
+        placement: Placement,
+    ) -> None:
+        self.workload, self.target, self.placement = workload, target, placement
+        self.choose = choose or (lambda fixed: default(fixed, target))
+        self.names = names or tuple(symbol.name for symbol in symbols)
+        self.symbols = [s for s in symbols if s.name in workload.names]
+        shape = [s.most - s.least + 1 for s in self.symbols]
+        if math.prod(shape) > _MOST_CHOICES:
+            ranges = ", ".join(map(str, self.symbols))
+            raise ScheduleError(f"the sizes {ranges} have too many choices together; narrow them")
+        self.axes = {
+            s.name: np.arange(s.least, s.most + 1).reshape(
+                [-1 if i == j else 1 for j in range(len(shape))]
+            )
+            for i, s in enumerate(self.symbols)
+        }
+        self.shape = tuple(shape)
+
+    def kernel(self) -> OpenKernel:
+        """Alternatives, those for the largest sizes first."""
+        left = np.ones(self.shape, bool)
+        found: list[Alternative] = []
+        first: Schedule | None = None
+        while left.any():
+            if len(found) == _MOST_ALTERNATIVES:
+                raise ScheduleError(f"{self.workload}: no few kernels are for all its sizes")
+            sizes = self._largest(left)
+            first = first or self.choose(self.workload.at(sizes))
+            made, conditions = self._best(first, sizes, found)
+            here = self._hold(conditions)
+            some = [c for c in conditions if not self._hold([c]).all()]
+            assert here[tuple(sizes[s.name] - s.least for s in self.symbols)]
+            found.append(Alternative(tuple(some), self._with_memory(made, here)))
+            left &= ~here
+        return OpenKernel(self.workload, self.names, tuple(found), self.placement)
+
+    def _best(
+        self, first: Schedule, sizes: Sizes, found: Sequence[Alternative]
+    ) -> tuple[Kernel, list[Condition]]:
+        """With the schedule of the largest sizes where that follows smaller ones; else with the one
+        that is chosen for these, if constants are packed alike, down to a few times less work."""
+        (template,) = [t for t in TEMPLATES if t.name == first.template]
+        if template.follows:
+            return self._write(first, sizes)
+        work = prod(Size.named(symbol.name) for symbol in self.symbols)
+        bound = int(value(work, sizes))
+        chosen = self.choose(self.workload.at(sizes)) if found else first
+        if chosen.template == first.template:
+            made, conditions = self._write(chosen, sizes)
+            if not found or _packed(made) == _packed(found[0].kernel):
+                return made, [*conditions, Condition(">", work, bound // _LESS_WORK)]
+        return self._write(first, sizes)
+
+    def _largest(self, left: NDArray[np.bool_]) -> Sizes:
+        """The choice with the largest product among those that are left."""
+        total: Any = 1
+        for axis in self.axes.values():
+            total = total * (axis + 1)
+        at = np.unravel_index(int(np.argmax(np.where(left, total, 0))), self.shape)
+        return {s.name: s.least + int(i) for s, i in zip(self.symbols, at, strict=True)}
+
+    def _write(self, schedule: Schedule, sizes: Sizes) -> tuple[Kernel, list[Condition]]:
+        """The kernel for certain sizes and those like them."""
+        (template,) = [t for t in TEMPLATES if t.name == schedule.template]
+        with assuming(sizes, self.names) as assumption:
+            form = template.match(self.workload.workload, self.target)
+            if form is None:
+                raise ScheduleError(
+                    f"template '{schedule.template}' does not fit {self.workload} where its sizes "
+                    "are known only at run time"
+                )
+            try:
+                made = form.resized_kernel(schedule, self.placement)
+            except UnknownSizeError as error:
+                raise ScheduleError(
+                    f"{self.workload}: no kernel is written for its sizes while they are open "
+                    f"({error}); give exact sizes"
+                ) from error
+        return made, list(assumption.conditions.values())
+
+    def _hold(self, conditions: Sequence[Condition]) -> NDArray[np.bool_]:
+        """For which choices all hold."""
+        here = np.ones(self.shape, bool)
+        for condition in conditions:
+            here &= np.asarray(condition.holds(self.axes), bool)
+        return here
+
+    def _with_memory(self, made: Kernel, here: NDArray[np.bool_]) -> Kernel:
+        """With bytes in place of sizes, enough for all for which it is."""
+
+        def most(size: Any) -> int:
+            return int(np.max(np.broadcast_to(value(size, self.axes), self.shape)[here]))
+
+        return Kernel(
+            self.workload.at(self._largest(here)),
+            made.schedule,
+            made.phases,
+            made.packings,
+            tuple(map(most, made.temps)),
+            most(made.scratch),
+            self.placement,
+        )
+
+
+def _packed(kernel: Kernel) -> list[tuple[int, ...] | None]:
+    """The shapes in which constants are packed, which tell the order that a template gives them."""
+    return [None if packing is None else packing.shape for packing in kernel.packings]

@@ -1,0 +1,88 @@
+"""Numbers told by what they are at some sizes: the rule, or that there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from luthier.frontend.sizes.fit import Points, UndecidedError
+from luthier.schedules.ir.size import Size, value
+from luthier.schedules.ir.symbol import Symbol
+
+SYMBOLS = (Symbol("h", 32, 64), Symbol("w", 64, 128))
+POINTS = (
+    {"h": 32, "w": 64},
+    {"h": 33, "w": 65},
+    {"h": 34, "w": 66},
+    {"h": 63, "w": 127},
+    {"h": 50, "w": 90},
+    {"h": 41, "w": 70},
+    {"h": 32, "w": 128},
+    {"h": 64, "w": 64},
+    {"h": 45, "w": 111},
+    {"h": 39, "w": 77},
+    {"h": 64, "w": 128},
+)
+
+
+def fitted(
+    rule: Callable[[int, int], int], *before: Callable[[int, int], int]
+) -> int | Size | None:
+    """With more points for as long as these do not decide."""
+    chosen = list(POINTS)
+    while len(chosen) < 64:
+        points = Points(SYMBOLS, tuple(chosen))
+        try:
+            for each in (*before, rule):
+                found = points.fit([each(**p) for p in chosen])
+        except UndecidedError as error:
+            chosen.append(dict(error.sizes))
+        else:
+            return found
+    raise AssertionError(chosen)
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        (lambda h, w: 7, "7"),
+        (lambda h, w: h, "h"),
+        (lambda h, w: 3 * w - 5, "3*w-5"),
+        (lambda h, w: h * w, "h*w"),
+        (lambda h, w: 2 * h * w + 4 * h + 1, "2*h*w+4*h+1"),
+        (lambda h, w: h * h, "h*h"),
+        (lambda h, w: (h + 1) // 2, "(h+1)//2"),
+        (lambda h, w: h // 14, "h//14"),
+        (lambda h, w: (w - 3) // 32, "(w-3)//32"),
+        (lambda h, w: (3 * h) // 2, "3*h//2"),
+    ],
+)
+def test_a_rule(rule: Callable[[int, int], int], text: str) -> None:
+    assert str(fitted(rule)) == text
+
+
+def test_products_of_quotients_that_were_met() -> None:
+    rows, columns = (lambda h, w: (h + 1) // 2), (lambda h, w: (w + 3) // 4)
+    found = fitted(lambda h, w: 5 * rows(h, w) * columns(h, w) + 1, rows, columns)
+    assert str(found) == "5*((h+1)//2)*((w+3)//4)+1"
+    assert str(fitted(lambda h, w: h * columns(h, w), columns)) == "((w+3)//4)*h"
+
+
+@pytest.mark.parametrize("rule", [lambda h, w: h % 3, lambda h, w: min(h, 40), lambda h, w: h ^ w])
+def test_no_rule(rule: Callable[[int, int], int]) -> None:
+    assert fitted(rule) is None
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 5), st.integers(2, 64), st.integers(0, 63))
+def test_any_quotient_is_right_at_every_size(factor: int, divisor: int, more: int) -> None:
+    def rule(h: int, w: int) -> int:
+        return (factor * h + more) // divisor
+
+    found = fitted(rule)
+    assert found is not None
+    for h in range(32, 65):
+        assert value(found, {"h": h, "w": 64}) == rule(h, 64)

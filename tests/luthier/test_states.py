@@ -1,0 +1,256 @@
+"""Entry points and states from the models' files to the library, beside ONNX Runtime."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from conftest import Cli
+
+import luthier
+from luthier import EntryPoint
+
+sys.path.append(str(Path(__file__).parent.parent / "frontend"))
+
+import state_models
+
+STATES = state_models.STATES
+PAST = 40
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """prefill.onnx, decode.onnx and elman.onnx."""
+    folder = tmp_path_factory.mktemp("files")
+    onnx.save(state_models.decoder(), folder / "prefill.onnx")
+    onnx.save(state_models.decoder(1), folder / "decode.onnx")
+    onnx.save(state_models.elman(), folder / "elman.onnx")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(files: Path) -> Path:
+    points = {
+        "prefill": EntryPoint(
+            files / "prefill.onnx",
+            shapes={"tokens": range(1, 17), "past": 0},
+            state=STATES,
+        ),
+        "decode": EntryPoint(files / "decode.onnx", shapes={"past": range(PAST + 1)}, state="auto"),
+    }
+    report = luthier.build(points, files / "small", log=None)
+    assert (report.name, report.problems) == ("small", ())
+    assert report.reference.startswith("onnxruntime")
+    return files / "small"
+
+
+class Cached:
+    """The decoder in ONNX Runtime, which is fed the cache by hand."""
+
+    def __init__(self, files: Path) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        self.sessions = {
+            name: onnxruntime.InferenceSession(files / f"{name}.onnx", options)
+            for name in ("prefill", "decode")
+        }
+        self.cache = {n: np.zeros((1, 2, 0, 8), np.float32) for n in STATES}
+
+    def at(self, ids: np.ndarray) -> np.ndarray:
+        past = next(iter(self.cache.values())).shape[2]
+        return np.arange(past, past + ids.shape[1])[None]
+
+    def run(self, entry: str, ids: np.ndarray) -> np.ndarray:
+        names = ["logits", *STATES.values()]
+        given = {"ids": ids, "at": self.at(ids), **self.cache}
+        logits, *after = self.sessions[entry].run(names, given)
+        self.cache = dict(zip(STATES, after, strict=True))
+        return logits
+
+
+@pytest.fixture
+def artifact(folder: Path) -> Iterator[luthier.Artifact]:
+    with luthier.load(folder) as loaded:
+        yield loaded
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 7, 16])
+def test_a_decoder_of_two_entry_points(
+    files: Path, artifact: luthier.Artifact, tokens: int
+) -> None:
+    rng, right = np.random.default_rng(tokens), Cached(files)
+    decode = artifact.entry("decode")
+    assert [port.name for port in decode.inputs] == ["ids", "at"]
+
+    def check(entry: luthier.Artifact, name: str, ids: np.ndarray) -> None:
+        at = right.at(ids)
+        logits = entry.run({"ids": ids, "at": at})["logits"]
+        np.testing.assert_allclose(logits, right.run(name, ids), rtol=1e-3, atol=1e-4)
+
+    check(artifact, "prefill", rng.integers(0, 31, (1, tokens)))
+    for _ in range(10):
+        check(decode, "decode", rng.integers(0, 31, (1, 1)))
+    held = decode.state.read()
+    assert held.keys() == right.cache.keys()
+    for name, array in right.cache.items():
+        np.testing.assert_allclose(held[name], array, rtol=1e-3, atol=1e-4)
+    assert artifact.state.lengths == dict.fromkeys(STATES, tokens + 10)
+
+
+def test_a_sequence_goes_on_where_another_was(files: Path, artifact: luthier.Artifact) -> None:
+    """A cache that was computed elsewhere is written, and its continuation is the same."""
+    rng, right = np.random.default_rng(0), Cached(files)
+    right.run("prefill", rng.integers(0, 31, (1, 9)))
+    decode = artifact.entry("decode")
+    decode.state.write(right.cache)
+    ids = rng.integers(0, 31, (1, 1))
+    logits = decode.run({"ids": ids, "at": right.at(ids)})["logits"]
+    np.testing.assert_allclose(logits, right.run("decode", ids), rtol=1e-3, atol=1e-4)
+
+
+def test_the_first_chunk_begins_a_sequence(artifact: luthier.Artifact) -> None:
+    inputs = {"ids": np.zeros((1, 2), np.int64), "at": np.zeros((1, 2), np.int64)}
+    artifact.run(inputs)
+    with pytest.raises(luthier.InputError, match="'past', which is how much states hold, is 2"):
+        artifact.run(inputs)
+    artifact.state.reset()
+    artifact.run(inputs)
+
+
+def test_equal_weights_are_stored_once(files: Path, folder: Path, tmp_path: Path) -> None:
+    """Where schedules are equal, packed ones are, too."""
+
+    def weight_bytes(out: Path) -> int:
+        found: int = json.loads((out / "manifest.json").read_text())["weight_bytes"]
+        return found
+
+    point = EntryPoint(files / "decode.onnx", shapes={"past": range(PAST + 1)}, state="auto")
+    luthier.build({"one": point}, tmp_path / "one", log=None)
+    luthier.build({"one": point, "other": point}, tmp_path / "two", log=None)
+    assert weight_bytes(tmp_path / "two") == weight_bytes(tmp_path / "one")
+
+
+def test_a_recurrent_cell(files: Path, tmp_path: Path) -> None:
+    report = luthier.build(files / "elman.onnx", tmp_path / "elman", state="auto", log=None)
+    assert report.problems == ()
+    session = onnxruntime.InferenceSession(files / "elman.onnx")
+    h, rng = np.zeros((1, 8), np.float32), np.random.default_rng(1)
+    with luthier.load(tmp_path / "elman") as cell:
+        for _ in range(10):
+            x = rng.standard_normal((1, 5)).astype(np.float32)
+            y, h = session.run(["y", "h_out"], {"x": x, "h_in": h})
+            np.testing.assert_allclose(cell.run({"x": x})["y"], y, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(cell.state.read()["h_in"], h, rtol=1e-3, atol=1e-4)
+
+
+def test_states_that_change_places(tmp_path: Path) -> None:
+    luthier.build(state_models.swapped(), tmp_path / "swapped", state="auto", log=None)
+    a, b = np.arange(4, dtype=np.float32), np.full(4, 9, np.float32)
+    with luthier.load(tmp_path / "swapped") as artifact:
+        artifact.state.write({"a_in": a, "b_in": b})
+        for _ in range(3):
+            found = artifact.run({"x": np.ones(4, np.float32)})
+            assert np.array_equal(found["was"], a)
+            assert np.array_equal(found["y"], a + 1)
+            a, b = b, a
+            held = artifact.state.read()
+            assert np.array_equal(held["a_in"], a)
+            assert np.array_equal(held["b_in"], b)
+
+
+def test_a_check_compares_states(files: Path, folder: Path) -> None:
+    report = luthier.check(files / "elman.onnx", state={"h_in": "h_out"}, log=None)
+    assert report.ok
+    assert [output.name for output in report.outputs] == ["y", "h_out"]
+    kept = luthier.check(folder)
+    assert kept.ok
+    assert [output.name for output in kept.outputs] == ["logits", *STATES.values()]
+
+
+def test_a_bench_of_a_state_that_grows_is_refused(folder: Path) -> None:
+    with pytest.raises(luthier.UsageError, match="grows with each run"):
+        luthier.bench(folder)
+
+
+class TestArguments:
+    @pytest.mark.parametrize(
+        ("models", "more", "message"),
+        [
+            ({}, {}, "no entry points are given"),
+            ({"a-b": "m.onnx"}, {}, "'a-b' cannot be the name of an entry point"),
+            ({"a": "m.onnx"}, {"shapes": {"x": (1,)}}, "are said of each entry point"),
+            ({"a": "m.onnx"}, {"state": "auto"}, "are said of each entry point"),
+            ({"a": 3}, {}, "the entry point 'a' must be a path or an onnx.ModelProto"),
+            ({"a": EntryPoint("m.onnx", state="all")}, {}, "must be 'auto', or a mapping"),
+            ({"a": EntryPoint("m.onnx", shapes=3)}, {}, "the shapes of the entry point 'a'"),
+        ],
+    )
+    def test_entry_points(
+        self, tmp_path: Path, models: Any, more: dict[str, Any], message: str
+    ) -> None:
+        with pytest.raises(luthier.UsageError, match=message):
+            luthier.build(models, tmp_path / "out", **more)
+
+    def test_a_state(self, files: Path, tmp_path: Path) -> None:
+        with pytest.raises(luthier.UsageError, match="state must be 'auto', or a mapping"):
+            luthier.build(files / "elman.onnx", tmp_path / "out", state=["h_in"])
+
+
+class TestCommandLine:
+    def test_entry_points(self, cli: Cli, files: Path, tmp_path: Path) -> None:
+        cell = files / "elman.onnx"
+        done = cli(
+            *("build", "-o", tmp_path / "cells", "--no-log", "--json"),
+            *("--entry", f"slow={cell}", "--entry", f"quick={cell}"),
+            *("--state", "slow:h_in=h_out", "--state", "quick:auto"),
+        )
+        assert done.code == 0, done.err
+        assert json.loads(done.out)["name"] == "cells"
+        header = (tmp_path / "cells" / "model.h").read_text()
+        for function in ("luthier_cells", "luthier_cells_slow", "luthier_cells_quick"):
+            assert f"const luthier_model *{function}(void);" in header
+        with luthier.load(tmp_path / "cells") as first:
+            assert first.entries == ("slow", "quick")
+            assert [note.name for note in first.entry("quick").state.notes] == ["h_in"]
+
+    def test_an_option_without_a_name_is_of_all(
+        self, cli: Cli, files: Path, tmp_path: Path
+    ) -> None:
+        cell = files / "elman.onnx"
+        done = cli(
+            *("build", "-o", tmp_path / "cells", "--no-log", "--state", "auto"),
+            *("--entry", f"slow={cell}", "--entry", f"quick={cell}", "--output", "slow:h_out"),
+            *("--output", "slow:y", "--output", "quick:h_out"),
+        )
+        assert done.code == 0, done.err
+        with luthier.load(tmp_path / "cells") as first, first.entry("quick") as quick:
+            assert [port.name for port in first.outputs] == ["y"]
+            assert quick.outputs == ()
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ([], "give a MODEL, or entry points with --entry NAME=FILE"),
+            (["m.onnx", "--entry", "a=m.onnx"], "give a MODEL, or entry points"),
+            (["--entry", "a"], "'a' is not an entry point such as decode=decode.onnx"),
+            (["--entry", "a-b=m.onnx"], "is not an entry point such as"),
+            (["--entry", "a=m.onnx", "--entry", "a=m.onnx"], "'a' is there twice"),
+            (["--entry", "a=m.onnx", "--trials", "3"], "--trials and --entry exclude each other"),
+            (["--entry", "a=m.onnx", "--state", "auto", "--state", "x=y"], "exclude each other"),
+            (["m.onnx", "--state", "x"], "'x' is not a state such as past_0=present_0"),
+            (["m.onnx", "--state", "x=y", "--state", "x=z"], "'x' is a state twice"),
+        ],
+    )
+    def test_what_is_refused(
+        self, cli: Cli, tmp_path: Path, arguments: list[str], message: str
+    ) -> None:
+        done = cli("build", "-o", tmp_path / "out", *arguments)
+        assert done.code == 2
+        assert message in done.err

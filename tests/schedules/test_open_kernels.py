@@ -1,0 +1,290 @@
+"""Kernels for sizes that are known only at run time, at the ends, tile edges and between."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+import attentions
+import numpy as np
+import pytest
+from caller import RUNNABLE, TARGETS, Library, compare, draw, in_turn, magnitude, reference
+from open_workloads import Make, opened
+from workloads import (
+    Builder,
+    conv,
+    conv_transpose,
+    group_norm,
+    matmul,
+    pool,
+    separable,
+    unary,
+)
+
+from luthier.schedules import Kernel, ScheduleError, Workload
+from luthier.schedules.ir.kernel import OpenKernel, Phase
+from luthier.schedules.ir.open_workload import OpenWorkload
+from luthier.schedules.ir.size import Sizes, value
+from luthier.schedules.ir.symbol import Symbol
+from luthier.schedules.templates.open_kernels import instantiate_open
+from luthier.schedules.templates.registry import default, forms
+
+B, T, P = Symbol("b", 1, 5), Symbol("t", 1, 70), Symbol("p", 1, 40)
+EDGES = (1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 32, 33, 40, 63, 64, 65, 70)
+
+
+def fixed(kernel: OpenKernel, number: int, sizes: Sizes) -> Kernel:
+    """An alternative as the kernel of certain sizes."""
+    made = kernel.alternatives[number].kernel
+    phases = tuple(Phase(p.func, int(value(p.chunks, sizes))) for p in made.phases)
+    return replace(made, workload=kernel.workload.at(sizes), phases=phases)
+
+
+def verify_open(
+    workload: OpenWorkload, symbols: Sequence[Symbol], level: str, relative: float = 2e-5
+) -> OpenKernel:
+    """At the ends of all ranges and at some of the edges between."""
+    target = TARGETS[level]
+    names = tuple(symbol.name for symbol in symbols)
+    kernel = instantiate_open(workload, symbols, target, names=names)
+    kernels = [alternative.kernel for alternative in kernel.alternatives]
+    library = Library(kernels, target)
+    rng = random.Random(workload.workload.text)
+    choices = [[n for n in EDGES if n in symbol] for symbol in symbols]
+    ends = list(itertools.product(*((s.least, s.most) for s in symbols)))
+    some = [tuple(rng.choice(each) for each in choices) for _ in range(8)]
+    for numbers in dict.fromkeys([*ends, *some]):
+        sizes = dict(zip(names, numbers, strict=True))
+        index = next(i for i, a in enumerate(kernel.alternatives) if a.fits(sizes))
+        library.kernels = [fixed(kernel, i, sizes) for i in range(len(kernels))]
+        made = workload.at(sizes)
+        inputs = draw(made)
+        want = reference(made, inputs)
+        given = np.array(numbers, np.int64)
+        got = library.run(index, inputs, rng, given)
+        limit = 1e-5 + relative * (np.abs(want) + magnitude(made, inputs))
+        compare(got, want, limit, f"{workload} at {sizes} on {level}")
+    return kernel
+
+
+def normalised(op: str, *parameters: str) -> Make:
+    def make(b: int, t: int) -> Workload:
+        w = Builder()
+        x = w.input((b, t, 48))
+        rest = [w.input((48,), constant=True) for _ in parameters]
+        w.add(op, x, *rest, shape=(b, t, 48), axis=2) if op == "softmax" else w.add(
+            op, x, *rest, shape=(b, t, 48), epsilon=1e-5
+        )
+        return w.workload
+
+    return make
+
+
+def softmax_over(axis: int) -> Make:
+    def make(b: int, t: int) -> Workload:
+        w = Builder()
+        shape = (b, 5, t) if axis == 2 else (b, t, 20)
+        w.add("softmax", w.input(shape), shape=shape, axis=axis)
+        return w.workload
+
+    return make
+
+
+def reduced(op: str, axes: tuple[int, ...]) -> Make:
+    def make(b: int, t: int) -> Workload:
+        w = Builder()
+        whole = (b, t, 24)
+        kept = tuple(n for d, n in enumerate(whole) if d not in axes)
+        w.add(op, w.input(whole), shape=kept, axes=axes, keepdims=False)
+        return w.workload
+
+    return make
+
+
+def column_sums(b: int, t: int) -> Workload:
+    w = Builder()
+    w.add("sum", w.input((b, t)), shape=(1, t), axes=(0,), keepdims=True)
+    return w.workload
+
+
+def joined(axis: int) -> Make:
+    """A cache and what is new."""
+
+    def make(p: int, t: int) -> Workload:
+        w = Builder()
+        shapes = [(2, n, 6) if axis == 1 else (2, 6, n) for n in (p, t)]
+        whole = (2, p + t, 6) if axis == 1 else (2, 6, p + t)
+        w.add("concat", *map(w.input, shapes), shape=whole, axis=axis)
+        return w.workload
+
+    return make
+
+
+def transposed(axes: tuple[int, ...]) -> Make:
+    def make(b: int, t: int) -> Workload:
+        w = Builder()
+        whole = (b, t, 3, 10)
+        w.add("transpose", w.input(whole), shape=tuple(whole[a] for a in axes), axes=axes)
+        return w.workload
+
+    return make
+
+
+def table(b: int, t: int) -> Workload:
+    """Rows of a table and those of another, by position."""
+    w = Builder()
+    words, places = w.input((11, 20), constant=True), w.input((1, 70, 20), constant=True)
+    ids = w.input((b, t), "int64")
+    rows = w.add("take", words, ids, shape=(b, t, 20), dtype="float32", axis=0)
+    begin, steps = (0, 0, 0), (1, 1, 1)
+    some = w.add("slice", places, shape=(1, t, 20), begin=begin, steps=steps)
+    w.add("add", rows, some)
+    return w.workload
+
+
+def masked(b: int, t: int) -> Workload:
+    w = Builder()
+    keep, row = w.input((b, 1, 1, t), "bool"), w.input((1, 1, t, 1), "bool")
+    both = w.add("logical_and", keep, row)
+    w.add("where", both, w.const(0.0), w.const(-10.0), shape=(b, 1, t, t))
+    return w.workload
+
+
+def counted(t: int) -> Workload:
+    w = Builder()
+    w.add("iota", shape=(t,), dtype="int64", start=3, step=2)
+    return w.workload
+
+
+def padded(b: int, t: int) -> Workload:
+    w = Builder()
+    x = w.input((b, t, 7))
+    w.add("pad", x, shape=(b, t + 3, 9), before=(0, 1, 2), value=1.5, mode="constant")
+    return w.workload
+
+
+CASES: dict[str, tuple[Make, tuple[Symbol, ...]]] = {
+    "rows of a product": (lambda b, t: matmul((b, t, 24), (24, 70), after="gelu"), (B, T)),
+    "many columns": (lambda t: matmul((t, 40), (40, 300), after="bias"), (T,)),
+    "a transposed constant": (lambda t: matmul((t, 33), (50, 33), transpose_b=True), (T,)),
+    "large matrices": (lambda t: matmul((t, 600), (600, 1200), after="residual"), (T,)),
+    "scores": (
+        lambda b, t: matmul((b, 2, t, 16), (b, 2, t, 16), transpose_b=True, constant=False),
+        (B, T),
+    ),
+    "scores of a cache": (
+        lambda t, p: matmul((t, 16), (p, 16), transpose_b=True, constant=False),
+        (T, P),
+    ),
+    "columns": (lambda b, t: matmul((b, 6, 16), (b, 16, t), constant=False), (B, T)),
+    "values": (lambda b, t: matmul((b, 2, t, t), (b, 2, t, 16), constant=False), (B, T)),
+    "pixels": (lambda b: conv((b, 6, 5, 24), 40, (1, 1), after="bias_relu"), (B,)),
+    "relu": (lambda b, t: unary("tanh", (b, t, 5)), (B, T)),
+    "truth": (lambda t: unary("logical_not", (t,), "bool"), (T,)),
+    "mask": (masked, (B, T)),
+    "table": (table, (B, T)),
+    "count": (counted, (T,)),
+    "pad": (padded, (B, T)),
+    "cache of rows": (joined(1), (P, T)),
+    "cache of columns": (joined(2), (P, T)),
+    "layer norm": (normalised("layer_norm", "gamma", "beta"), (B, T)),
+    "softmax": (softmax_over(2), (B, T)),
+    "softmax down": (softmax_over(1), (B, T)),
+    "sum of rows": (reduced("sum", (2,)), (B, T)),
+    "mean over a size": (reduced("mean", (1,)), (B, T)),
+    "largest of all": (reduced("max", (1, 2)), (B, T)),
+    "columns of a matrix": (column_sums, (B, T)),
+    "heads first": (transposed((0, 2, 1, 3)), (B, T)),
+    "heads last": (transposed((0, 2, 3, 1)), (B, T)),
+    "turned": (transposed((0, 3, 1, 2)), (B, T)),
+    "attention": (
+        lambda b, t: attentions.separate((b, 3, t, t, 20, 24), heads_first=False),
+        (B, T),
+    ),
+    "attention with a mask": (
+        lambda b, t: attentions.separate((b, 2, t, t, 8, 8), True, (b, 1, t, t)),
+        (B, T),
+    ),
+    "attention to a cache": (
+        lambda b, p: attentions.separate((b, 2, 3, p, 16, 16), heads_first=True),
+        (B, P),
+    ),
+    "convolution": (
+        lambda b: conv((b, 9, 8, 12), 20, (3, 3), pads=(1, 1, 1, 1), strides=(2, 2)),
+        (B,),
+    ),
+    "winograd": (
+        lambda b: conv((b, 12, 12, 32), 48, (3, 3), pads=(1, 1, 1, 1), after="bias_relu"),
+        (B,),
+    ),
+    "few channels": (lambda b: conv((b, 9, 9, 3), 5, (5, 5)), (B,)),
+    "depthwise": (
+        lambda b: conv((b, 9, 8, 20), 20, (3, 3), pads=(1, 1, 1, 1), groups=20),
+        (B,),
+    ),
+    "separable": (
+        lambda b: separable((b, 14, 14, 16), 96, (3, 3), pads=(1, 1, 1, 1), after="clip"),
+        (B,),
+    ),
+    "transposed convolution": (
+        lambda b: conv_transpose((b, 5, 4, 12), 20, (3, 3), strides=(2, 2)),
+        (B,),
+    ),
+    "largest": (lambda b: pool("max_pool2d", (b, 9, 8, 20), (3, 3), strides=(2, 2)), (B,)),
+    "group norm": (lambda b: group_norm((b, 6, 5, 24), 4), (B,)),
+}
+
+
+@pytest.mark.parametrize(("name", "level"), in_turn(CASES))
+def test_it_computes_the_workload_of_the_sizes(name: str, level: str) -> None:
+    make, symbols = CASES[name]
+    workload = opened(make, [symbol.name for symbol in symbols])
+    verify_open(workload, symbols, level, 1e-3 if name == "winograd" else 2e-5)
+
+
+def test_constants_are_packed_once() -> None:
+    workload = opened(CASES["many columns"][0], ["t"])
+    kernel = instantiate_open(workload, (T,), TARGETS[RUNNABLE[-1]])
+    assert len(kernel.alternatives) > 1
+    packings = [a.kernel.packings for a in kernel.alternatives]
+    assert len({tuple(p and p.shape for p in each) for each in packings}) == 1
+
+
+def test_every_choice_of_sizes_has_a_kernel() -> None:
+    workload = opened(CASES["rows of a product"][0], ["b", "t"])
+    kernel = instantiate_open(workload, (B, T), TARGETS[RUNNABLE[-1]])
+    for b, t in itertools.product(range(B.least, B.most + 1), range(T.least, T.most + 1)):
+        assert any(a.fits({"b": b, "t": t}) for a in kernel.alternatives)
+
+
+def test_the_schedule_is_that_of_the_largest_sizes() -> None:
+    workload, target = opened(CASES["large matrices"][0], ["t"]), TARGETS[RUNNABLE[-1]]
+    asked = []
+
+    def choose(fixed: Workload) -> object:
+        asked.append(fixed)
+        return default(fixed, target)
+
+    kernel = instantiate_open(workload, (T,), target, choose=choose)  # type: ignore[arg-type]
+    assert asked == [workload.at({"t": T.most})]
+    assert kernel.alternatives[0].kernel.schedule.template == "gemm"
+
+
+def test_too_many_choices_of_sizes_are_refused() -> None:
+    workload = opened(CASES["rows of a product"][0], ["b", "t"])
+    wide = (Symbol("b", 1, 4096), Symbol("t", 1, 4096))
+    with pytest.raises(ScheduleError, match="have too many choices together; narrow them"):
+        instantiate_open(workload, wide, TARGETS[RUNNABLE[-1]])
+
+
+def test_cases_reach_all_templates() -> None:
+    reached = set()
+    for make, symbols in CASES.values():
+        made = make(**{symbol.name: symbol.most for symbol in symbols})
+        reached.add(forms(made, TARGETS[RUNNABLE[-1]])[0].name)
+    assert reached >= {
+        "attention", "channelwise", "conv_direct", "conv_transpose", "gemm", "group_norm",
+        "normalize", "pointwise", "reduction", "separable", "transpose", "winograd",
+    }  # fmt: skip
