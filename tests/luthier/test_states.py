@@ -12,7 +12,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from conftest import Cli
 
 import luthier
 from luthier import EntryPoint
@@ -115,6 +114,20 @@ def test_a_sequence_goes_on_where_another_was(files: Path, artifact: luthier.Art
     np.testing.assert_allclose(logits, right.run("decode", ids), rtol=1e-3, atol=1e-4)
 
 
+def test_a_prompt_in_chunks(files: Path, tmp_path: Path) -> None:
+    """Where tokens and the past are open, a causal mask moves with the past."""
+    shapes = {"tokens": range(1, 9), "past": range(PAST + 1)}
+    luthier.build(
+        files / "prefill.onnx", tmp_path / "chunks", shapes=shapes, state="auto", log=None
+    )
+    rng, right = np.random.default_rng(5), Cached(files)
+    with luthier.load(tmp_path / "chunks") as artifact:
+        for tokens in (5, 3, 1, 8, 2):
+            ids = rng.integers(0, 31, (1, tokens))
+            logits = artifact.run({"ids": ids, "at": right.at(ids)})["logits"]
+            np.testing.assert_allclose(logits, right.run("prefill", ids), rtol=1e-3, atol=1e-4)
+
+
 def test_the_first_chunk_begins_a_sequence(artifact: luthier.Artifact) -> None:
     inputs = {"ids": np.zeros((1, 2), np.int64), "at": np.zeros((1, 2), np.int64)}
     artifact.run(inputs)
@@ -204,7 +217,7 @@ class TestArguments:
 
 
 class TestCommandLine:
-    def test_entry_points(self, cli: Cli, files: Path, tmp_path: Path) -> None:
+    def test_entry_points(self, cli: Any, files: Path, tmp_path: Path) -> None:
         cell = files / "elman.onnx"
         done = cli(
             *("build", "-o", tmp_path / "cells", "--no-log", "--json"),
@@ -221,7 +234,7 @@ class TestCommandLine:
             assert [note.name for note in first.entry("quick").state.notes] == ["h_in"]
 
     def test_an_option_without_a_name_is_of_all(
-        self, cli: Cli, files: Path, tmp_path: Path
+        self, cli: Any, files: Path, tmp_path: Path
     ) -> None:
         cell = files / "elman.onnx"
         done = cli(
@@ -249,7 +262,7 @@ class TestCommandLine:
         ],
     )
     def test_what_is_refused(
-        self, cli: Cli, tmp_path: Path, arguments: list[str], message: str
+        self, cli: Any, tmp_path: Path, arguments: list[str], message: str
     ) -> None:
         done = cli("build", "-o", tmp_path / "out", *arguments)
         assert done.code == 2
