@@ -99,7 +99,7 @@ luthier_status luthier_runtime_reset(luthier_instance *base, luthier_error *erro
 luthier_status luthier_runtime_state_length(luthier_instance *base, size_t state, int64_t *length,
                                             luthier_error *error)
 {
-    const luthier_place *place;
+    const luthier_place *place = NULL;
     luthier_status status = find(base, state, &place, error);
     if (status != LUTHIER_OK)
         return status;
@@ -115,7 +115,7 @@ luthier_status luthier_runtime_state_length(luthier_instance *base, size_t state
 luthier_status luthier_runtime_read_state(luthier_instance *base, size_t state, void *data,
                                           size_t bytes, luthier_error *error)
 {
-    const luthier_place *place;
+    const luthier_place *place = NULL;
     luthier_status status = find(base, state, &place, error);
     if (status != LUTHIER_OK)
         return status;
@@ -133,7 +133,7 @@ luthier_status luthier_runtime_read_state(luthier_instance *base, size_t state, 
 luthier_status luthier_runtime_write_state(luthier_instance *base, size_t state, const void *data,
                                            size_t bytes, int64_t length, luthier_error *error)
 {
-    const luthier_place *place;
+    const luthier_place *place = NULL;
     luthier_status status = find(base, state, &place, error);
     if (status != LUTHIER_OK)
         return status;
