@@ -86,7 +86,7 @@ DEEP = "[" * 50_000  # nested more deeply than any reader goes
     [
         ((), "Missing command. See 'luthier --help'."),
         (("tuna",), "No such command 'tuna'."),
-        (("build",), "Missing argument 'MODEL'. See 'luthier build --help'."),
+        (("build", "-o", "out"), "give a MODEL, or entry points with --entry NAME=FILE"),
         (("build", "m.onnx"), "Missing option '-o' / '--out'. See 'luthier build --help'."),
         (("build", "m.onnx", "-o", "out", "--speed"), "No such option '--speed'."),
         (("target", "--threads", "0"), "0 is not in the range 1<=x<=1024"),
