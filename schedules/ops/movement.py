@@ -85,12 +85,12 @@ def _take(node: Node, x: Array, indices: Array) -> Array:
 
 def _gather_nd(node: Node, x: Array, indices: Array) -> Array:
     first, count = node.attr("batch_dims"), indices.shape[-1]
-    batch = np.indices(x.shape[:first]).reshape(
-        first, *x.shape[:first], *[1] * (indices.ndim - 1 - first)
-    )
+    ones = [1] * (indices.ndim - 1)
+    batch = [np.arange(x.shape[d]).reshape([*ones[:d], -1, *ones[d + 1 :]]) for d in range(first)]
+    sizes = np.reshape(x.shape[first : first + count], (count, *ones))
     places = np.moveaxis(indices, -1, 0)
-    limits = np.reshape(x.shape[first : first + count], (count, *[1] * (indices.ndim - 1)))
-    return np.asarray(x[(*batch, *np.clip(places, 0, limits - 1))])
+    from_start = np.where(places < 0, places + sizes, places)
+    return np.asarray(x[(*batch, *np.clip(from_start, 0, sizes - 1))])
 
 
 def _window_mean(node: Node, x: Array) -> Array:

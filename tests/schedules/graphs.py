@@ -30,6 +30,7 @@ class _Grower:
     def grow(self) -> None:
         rules = [self._unary, self._binary, self._binary, self._compare, self._concat]
         rules += [self._reshape, self._transpose, self._slice, self._pad, self._take]
+        rules += [self._gather_nd]
         rules += [self._window_mean, self._broadcast, self._iota, self._cast]
         x = self.rng.choice(self.values[-3:])
         made = self.rng.choice(rules)(x)
@@ -127,6 +128,19 @@ class _Grower:
         indices = self.b.input(tuple(self.rng.choice(_SIZES[:6]) for _ in range(2)), "int64")
         shape = x.tensor.shape[:axis] + indices.tensor.shape + x.tensor.shape[axis + 1 :]
         return self.b.add("take", x, indices, shape=shape, dtype="float32", axis=axis)
+
+    def _gather_nd(self, x: Value) -> Value:
+        """Of some batches, where there are dimensions for one."""
+        rank = len(x.tensor.shape)
+        if not rank:
+            return x
+        first = self.rng.randrange(rank)
+        count = self.rng.randint(1, rank - first)
+        batch, rest = x.tensor.shape[:first], x.tensor.shape[first + count :]
+        outer = (*batch, self.rng.choice(_SIZES[:6]))
+        indices = self.b.input((*outer, count), "int64")
+        shape = (*outer, *rest)
+        return self.b.add("gather_nd", x, indices, shape=shape, dtype="float32", batch_dims=first)
 
     def _window_mean(self, x: Value) -> Value:
         if not x.tensor.shape:
