@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -24,6 +25,7 @@ from ..ir.space import Schedule
 from ..ir.symbol import Symbol
 from ..ir.workload import Workload
 from ..target.target import Target
+from .form import Form
 from .registry import TEMPLATES, default
 
 _MOST_ALTERNATIVES = 64
@@ -97,8 +99,7 @@ class _Writer:
     ) -> tuple[Kernel, list[Condition]]:
         """With the schedule of the largest sizes where that follows smaller ones; else with the one
         that is chosen for these, if constants are packed alike, down to a few times less work."""
-        (template,) = [t for t in TEMPLATES if t.name == first.template]
-        if template.follows:
+        if _template(first).follows:
             return self._write(first, sizes)
         work = prod(Size.named(symbol.name) for symbol in self.symbols)
         bound = int(value(work, sizes))
@@ -119,9 +120,8 @@ class _Writer:
 
     def _write(self, schedule: Schedule, sizes: Sizes) -> tuple[Kernel, list[Condition]]:
         """The kernel for certain sizes and those like them."""
-        (template,) = [t for t in TEMPLATES if t.name == schedule.template]
         with assuming(sizes, self.names) as assumption:
-            form = template.match(self.workload.workload, self.target)
+            form = _template(schedule).match(self.workload.workload, self.target)
             if form is None:
                 raise ScheduleError(
                     f"template '{schedule.template}' does not fit {self.workload} where its sizes "
@@ -149,15 +149,17 @@ class _Writer:
         def most(size: Any) -> int:
             return int(np.max(np.broadcast_to(value(size, self.axes), self.shape)[here]))
 
-        return Kernel(
-            self.workload.at(self._largest(here)),
-            made.schedule,
-            made.phases,
-            made.packings,
-            tuple(map(most, made.temps)),
-            most(made.scratch),
-            self.placement,
+        return replace(
+            made,
+            workload=self.workload.at(self._largest(here)),
+            temps=tuple(map(most, made.temps)),
+            scratch=most(made.scratch),
         )
+
+
+def _template(schedule: Schedule) -> type[Form[Any]]:
+    """What the schedule is of."""
+    return next(template for template in TEMPLATES if template.name == schedule.template)
 
 
 def _packed(kernel: Kernel) -> list[tuple[int, ...] | None]:
