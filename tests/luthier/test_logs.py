@@ -18,6 +18,8 @@ import luthier.logs
 from luthier.autotune import Pack, Record, Store, write_pack
 from luthier.autotune.records.parse import parse_record
 from luthier.autotune.records.record import Outcome, now
+from luthier.correctness.compare import Outputs
+from luthier.correctness.states import run_from
 
 
 @pytest.fixture(scope="module")
@@ -310,7 +312,7 @@ class TestBuildingFromLayers:
         self, cli, model, log, monkeypatch
     ):
         """A stranger's record may say that a wrong schedule is right; the outputs tell."""
-        monkeypatch.setattr("luthier.building.trial.load", _wrong_from_records)
+        monkeypatch.setattr("luthier.building.trial.run_from", _wrong_from_records)
         done = cli("build", model, "-o", "out", "--threads", "2", "--json")
         report = json.loads(done.out)
         assert (done.code, report["from_records"], report["layers"]) == (0, 0, [])
@@ -334,13 +336,10 @@ class TestBuildingFromLayers:
         assert again["trials"] == 0
 
 
-def _wrong_from_records(folder: Path) -> luthier.Artifact:
-    """The artifact, which adds 1 to its outputs if it was built from records."""
-    artifact = luthier.load(folder)
-    real = artifact.run
-    if any(kernel.source == "record" for kernel in artifact.manifest.kernels):
-        artifact.run = lambda inputs: {k: v + 1 for k, v in real(inputs).items()}
-    return artifact
+def _wrong_from_records(artifact: luthier.Artifact, inputs: Outputs) -> Outputs:
+    """What the artifact gives, and 1 more if it was built from records."""
+    recorded = any(kernel.source == "record" for kernel in artifact.manifest.kernels)
+    return {k: v + recorded for k, v in run_from(artifact, inputs).items()}
 
 
 def test_failures_are_shared(log):

@@ -19,7 +19,9 @@ from onnx import TensorProto, helper, numpy_helper
 from scale_model import expected
 
 import luthier
+from luthier.correctness.compare import Outputs
 from luthier.correctness.reference import ADVICE, Engine, reference
+from luthier.correctness.states import run_from
 from luthier.schedules import Tensor
 
 TYPES = {"y": Tensor((2, 5), "float32"), "total": Tensor((5,), "float32")}
@@ -258,17 +260,14 @@ def test_a_reference_that_is_unsure_judges_no_record(proto, tuned, useless, sure
     [(raising, 0.01), (right, 0.01), (wrong, 2.0), (not_a_number, np.nan), (raising, np.inf)],
 )
 def test_records_that_are_wrong_are_not_used(proto, tuned, engine, fault, monkeypatch):
-    def load(folder: Path) -> luthier.Artifact:
-        artifact = luthier.load(folder)
-        run = artifact.run
-        if any(kernel.source == "record" for kernel in artifact.manifest.kernels):
-            artifact.run = lambda inputs: {
-                name: array + np.float32(fault) for name, array in run(inputs).items()
-            }
-        return artifact
+    def faulty(artifact: luthier.Artifact, inputs: Outputs) -> Outputs:
+        outputs = run_from(artifact, inputs)
+        recorded = any(kernel.source == "record" for kernel in artifact.manifest.kernels)
+        added = np.float32(fault if recorded else 0)
+        return {name: array + added for name, array in outputs.items()}
 
     engines(monkeypatch, engine)
-    monkeypatch.setattr("luthier.building.trial.load", load)
+    monkeypatch.setattr("luthier.building.trial.run_from", faulty)
     report = luthier.build(proto, "out", log=tuned, threads=2)
     assert report.from_records == 0
     assert report.problems[0].startswith(
