@@ -24,6 +24,7 @@ from luthier.schedules.target import available_cores
 from . import binding
 from .arrays import Arguments, OpenInputs, OpenOutputs
 from .entries import EntryNote, Port, Step
+from .found_outputs import FoundOutputs
 from .loading import LoadedLibrary, verified_library
 from .manifest import Manifest, read_manifest
 from .memory import Memory
@@ -94,6 +95,7 @@ class Artifact:
         self._lock = threading.Lock()
         is_open = bool(entry.sizes or entry.lengths)
         self._open = _OpenShapes(self._model, entry) if is_open else None
+        self._found = FoundOutputs(self._model, entry) if entry.found else None
         self._takes = self._open.takes if self._open else Arguments(entry.inputs)
         self._gives = self._open.gives if self._open else Arguments(entry.outputs)
         self._error = binding.CError()
@@ -224,6 +226,8 @@ class Artifact:
             )
             if status != binding.OK:
                 raise LuthierError(f"{shown(self.folder)}: {_text(error)}")
+            if self._found is not None:
+                outputs = self._found.cut(self._instance, outputs, error)
         return outputs
 
     def _closed(self) -> UsageError:
@@ -280,8 +284,12 @@ class _OpenShapes:
         for i, port in enumerate(self.gives.ports):
             rank = len(port.tensor.shape)
             shape = (ctypes.c_int64 * rank)()
-            self._ask(instance, i, shape, rank, None, byref(error))
-            found.append(tuple(shape))
+            nbytes = ctypes.c_size_t()
+            self._ask(instance, i, shape, rank, byref(nbytes), byref(error))
+            known = tuple(shape)
+            # A run finds the others; until then there is room for the most.
+            most = (nbytes.value * 8 // port.tensor.element.bits,)
+            found.append(known if min(known, default=0) >= 0 else most)
         self.gives.resize(found)
 
 

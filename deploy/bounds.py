@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from luthier.schedules import ModelError
-from luthier.schedules.ir.size import Size, Term
+from luthier.schedules.ir.size import Condition, Size, Term
 from luthier.schedules.ir.symbol import Symbol
 
 MOST = 1 << 61  # of any number that a library computes; the runtime adds two such in 64 bits
@@ -33,6 +34,22 @@ def bounds(size: int | Size, symbols: Mapping[str, Symbol]) -> Range:
     if not -MOST <= least <= most <= MOST:
         raise ModelError(f"{size} may be as large as {most}, too large for {_ranges(symbols)}")
     return least, most
+
+
+def after(symbols: Mapping[str, Symbol], conditions: Sequence[Condition]) -> Mapping[str, Symbol]:
+    """The ranges that are left where these conditions do not all hold, as far as can be told: those
+    of sizes whose product is not zero begin at one."""
+    if [(c.relation, c.right) for c in conditions] != [("==", 0)]:
+        return symbols
+    size = conditions[0].left
+    terms = size.operands if isinstance(size, Size) and size.operation == "+" else ((1, (size,)),)
+    if len(terms) > 1:
+        return symbols
+    names = {str(atom) for atom in terms[0][1]}
+    return {
+        name: replace(s, least=max(s.least, 1)) if name in names and s.most > 0 else s
+        for name, s in symbols.items()
+    }
 
 
 def _bounds(size: int | Size, symbols: Mapping[str, Symbol]) -> Range:

@@ -158,10 +158,18 @@ def lay_out(
         if largest is None:
             raise ModelError(f"the entry point '{title}' has no program for its largest sizes")
         runs = variants[entry.variants.index(largest)]
-        outputs = output_ports(entry)
-        found = forms(entry, inputs)
-        kept = state_notes(entry), len(entry.lengths)
-        return layout.Entry(entry.symbols, inputs, outputs, found, variants, runs, *kept)
+        found = sorted(set(largest.symbols) - set(largest.given), key=lambda symbol: symbol.name)
+        return layout.Entry(
+            entry.symbols,
+            inputs,
+            output_ports(entry),
+            forms(entry, inputs),
+            variants,
+            runs,
+            tuple(found),
+            state_notes(entry),
+            len(entry.lengths),
+        )
 
     entries = {title: laid_out(title, entry) for title, entry in library.entries.items()}
     for kernel in kernels:
@@ -178,7 +186,7 @@ def _computed(call: Call) -> Workload | OpenWorkload:
 def _largest(library: Library) -> dict[str, int]:
     """The largest number that each size of the library may be."""
     largest: dict[str, int] = {}
-    for symbol in (symbol for entry in library.entries.values() for symbol in entry.symbols):
+    for symbol in (symbol for program in library.programs for symbol in program.symbols):
         largest[symbol.name] = max(symbol.most, largest.get(symbol.name, 0))
     return largest
 
@@ -221,8 +229,9 @@ def describe(tables: Tables) -> tuple[EntryNote, ...]:
             tuple(entry.inputs),
             tuple(entry.outputs),
             tuple(
-                VariantNote(variant.program.symbols, _steps(variant)) for variant in entry.variants
+                VariantNote(variant.program.given, _steps(variant)) for variant in entry.variants
             ),
+            entry.found,
             entry.symbols[len(entry.symbols) - entry.lengths :],
             tuple(entry.states),
         )

@@ -84,7 +84,8 @@ class VariantNote:
 class EntryNote:
     """An entry point; its ``steps`` are those of all variants, one after the other.
 
-    Of ``lengths``, the sizes that say how much ``states`` hold, an instance keeps count itself.
+    ``found`` are the sizes that a run finds, which may be in its outputs' shapes. Of ``lengths``,
+    the sizes that say how much ``states`` hold, an instance keeps count itself.
     """
 
     name: str
@@ -92,6 +93,7 @@ class EntryNote:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     variants: tuple[VariantNote, ...]
+    found: tuple[Symbol, ...] = ()
     lengths: tuple[Symbol, ...] = ()
     states: tuple[StateNote, ...] = ()
 
@@ -102,6 +104,7 @@ class EntryNote:
 
     def to_json(self) -> dict[str, Any]:
         """The form that manifests have."""
+        found = {"found": list(map(str, self.found))} if self.found else {}
         kept: dict[str, Any] = {}
         if self.states:
             kept["lengths"] = list(map(str, self.lengths))
@@ -110,6 +113,7 @@ class EntryNote:
             **kept,
             "name": self.name,
             "sizes": list(map(str, self.sizes)),
+            **found,
             "inputs": [port.to_json() for port in self.inputs],
             "outputs": [port.to_json() for port in self.outputs],
             "variants": [
@@ -122,8 +126,10 @@ class EntryNote:
     def from_json(data: Any) -> EntryNote:
         """Read ``to_json``'s form from untrusted data; raises as ``Port.from_json`` does."""
         sizes, lengths = each(_symbol, data["sizes"]), each(_symbol, data.get("lengths", []))
+        found = each(_symbol, data.get("found", []))
         named = {size.name: size for size in (*sizes, *lengths)}
-        if len(named) != len(sizes) + len(lengths):
+        every = named | {size.name: size for size in found}
+        if len(every) != len(sizes) + len(lengths) + len(found):
             raise ValueError("two sizes have one name")
         known = {size.name: size for size in lengths}
         states = each(lambda state: StateNote.from_json(state, known), data.get("states", []))
@@ -138,8 +144,9 @@ class EntryNote:
             name=matching(_NAME, data["name"]),
             sizes=sizes,
             inputs=each(lambda port: Port.from_json(port, named), data["inputs"]),
-            outputs=each(lambda port: Port.from_json(port, named), data["outputs"]),
+            outputs=each(lambda port: Port.from_json(port, every), data["outputs"]),
             variants=variants,
+            found=found,
             lengths=lengths,
             states=states,
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
-from luthier.frontend.program import Branch, Call, Loop, Program, State, Step
+from luthier.frontend.program import Branch, Call, Find, Loop, Program, State, Step
 from luthier.schedules import Kernel
 from luthier.schedules.ir.core import Region
 from luthier.schedules.ir.dtype import DType
@@ -120,6 +120,9 @@ class Layout:
                 self._call(step)
             elif isinstance(step, Branch):
                 self._branch(step)
+            elif isinstance(step, Find):
+                place = self.places.read(step.value, self.time)
+                self._add(Operation.FIND, place, index=sorted(self.program.found).index(step.size))
             else:
                 self._loop(step)
 
@@ -257,6 +260,16 @@ def element_bytes(element: DType, count: int | Size) -> int | Size:
     return nbytes
 
 
+def _is_found(program: Program, value: int) -> bool:
+    """Whether a size that is found says what a value is, or where its parts lie."""
+    pieces = program.pieces.get(value, ())
+    numbers = [program.parts[piece].first for piece in pieces]
+    shape: Sequence[int | Size] = program.type(value).shape
+    sizes = [size for size in (*shape, *numbers) if isinstance(size, Size)]
+    found = any(size.names & program.found for size in sizes)
+    return found or any(_is_found(program, piece) for piece in pieces)
+
+
 def _temps(kernel: Kernel | OpenKernel) -> list[tuple[int, ...]]:
     """The temps of each alternative; one runs, so that those of the same index share a place."""
     if isinstance(kernel, Kernel):
@@ -265,11 +278,14 @@ def _temps(kernel: Kernel | OpenKernel) -> list[tuple[int, ...]]:
 
 
 def _outputs_written_in_place(program: Program) -> dict[int, int]:
-    """For each value that steps make and that is an output, the first output that it is."""
+    """For each value that steps make and that is an output, the first output that it is.
+
+    How much room one needs whose sizes are found is known at the end, when it is copied.
+    """
     results = {program.place(value).whole for step in program.steps for value in step.defines}
     written: dict[int, int] = {}
     for k, (_, value) in enumerate(program.outputs):
         base = program.base(value)
-        if base in results:
+        if base in results and not _is_found(program, base):
             written.setdefault(base, k)
     return written

@@ -51,11 +51,13 @@ class Operation(Enum):
     ENTER = "ENTER"
     ITERATE = "ITERATE"
     NEXT = "NEXT"
+    FIND = "FIND"
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """An operation on places; ``index`` is a call's or a loop's, ``target`` an instruction's."""
+    """An operation on places; ``index`` is a call's, a loop's or a found size's, ``target`` an
+    instruction's."""
 
     operation: Operation
     references: tuple[Reference | None, ...] = ()

@@ -36,8 +36,9 @@ class Variant:
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry point; ``largest`` is its variant for the largest sizes. The last ``lengths`` of its
-    symbols say how much ``states`` hold."""
+    """An entry point; ``largest`` is its variant for the largest sizes, ``found`` are the sizes
+    that its programs find, by name. The last ``lengths`` of its symbols say how much ``states``
+    hold."""
 
     symbols: tuple[Symbol, ...]
     inputs: Sequence[Port]
@@ -45,6 +46,7 @@ class Entry:
     forms: Sequence[Form]
     variants: Sequence[Variant]
     largest: Variant
+    found: tuple[Symbol, ...] = ()
     states: Sequence[StateNote] = ()
     lengths: int = 0
 

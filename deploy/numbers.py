@@ -14,7 +14,7 @@ from luthier.schedules.ir.size import Condition, Size
 from luthier.schedules.ir.size_text import c_condition, c_text
 from luthier.schedules.ir.symbol import Symbol
 
-from .bounds import bounds
+from .bounds import after, bounds
 from .flow import element_bytes
 from .instructions import Reference
 from .layout import AnyKernel, Variant, alternatives
@@ -80,10 +80,11 @@ def numbers_of(variant: Variant, kernels: Sequence[AnyKernel]) -> VariantNumbers
             if row not in starts:
                 starts[row] = len(references)
                 references += row
-        cases = [
-            (a.conditions, (i, starts[buffers[i]], *_chunks(a.kernel, symbols)))
-            for i, a in enumerate(alternatives(kernels[index]))
-        ]
+        cases: list[tuple[tuple[Condition, ...], Numbers]] = []
+        left: Mapping[str, Symbol] = symbols
+        for i, a in enumerate(alternatives(kernels[index])):
+            cases.append((a.conditions, (i, starts[buffers[i]], *_chunks(a.kernel, left))))
+            left = after(left, a.conditions)
         choices.append(Choice(tuple(cases)))
         first_numbers.append(length)
         length += choices[-1].length
@@ -140,11 +141,12 @@ def settle_function(
 def _choice_text(
     choice: Choice, first: int, written: Mapping[str, str], symbols: Mapping[str, Symbol]
 ) -> list[str]:
-    lines = []
+    lines, left = [], symbols
     for i, (conditions, numbers) in enumerate(choice.cases):
         last = i == len(choice.cases) - 1
         for size in (*numbers, *(side for c in conditions for side in (c.left, c.right))):
-            bounds(size, symbols)
+            bounds(size, left)
+        left = after(left, conditions)
         assignments = [f"n[{first + k}] = {c_text(n, written)};" for k, n in enumerate(numbers)]
         holds = " && ".join(f"({c_condition(c, written)})" for c in conditions) or "1"
         if len(choice.cases) == 1:

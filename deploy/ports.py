@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from luthier.frontend.program import Entry, OpenTensor, Program
 from luthier.schedules import Tensor
 from luthier.schedules.ir.size import Size, simplified
 from luthier.schedules.ir.size_text import parse_size
+from luthier.schedules.ir.symbol import NAME, Symbol
 
 from .entries import UNRULED, Port
 
@@ -59,6 +61,12 @@ def _line(name: str, boxes: Sequence[Mapping[str, int]], numbers: Sequence[int])
     size = simplified("+", simplified("*", Size.named(name), factor), y - factor * x)
     fits = isinstance(size, Size) and all(size.at({name: px}) == py for px, py in points)
     return size if fits and isinstance(size, Size) else None
+
+
+def is_found(dim: str, found: Sequence[Symbol]) -> bool:
+    """Whether a number of a shape, as it is written, has a size that a run finds."""
+    words = re.findall(NAME, dim)
+    return any(symbol.name in words for symbol in found)
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from luthier.schedules.ir.symbol import Symbol
 
+from .c_array import c_array
 from .entries import Port
+from .found_tables import found_arrays
 from .instructions import Reference
 from .layout import Entry, Tables, Variant, alternatives, kernel_symbol, kernel_symbols
 from .names import accessors, c_string, label
 from .numbers import VariantNumbers, numbers_of, settle_function
+from .state_tables import first_more, state_arrays
 
 __all__ = ["WEIGHTS_SOURCE", "emit", "exports", "kernel_symbol"]
 
@@ -26,9 +28,9 @@ def emit(tables: Tables) -> str:
         '#include "program.h"\n',
         "extern const unsigned char luthier_weights[];\n",
         f"static const luthier_model models[{count}];",
-        _array("luthier_model *const", "entries", (f"&models[{e}]" for e in range(count))),
-        _array("char *const", "features", map(c_string, tables.target.features)),
-        _array("char *const", "versions", (c_string(f"{n} {v}") for n, v in _sorted(tables))),
+        c_array("luthier_model *const", "entries", (f"&models[{e}]" for e in range(count))),
+        c_array("char *const", "features", map(c_string, tables.target.features)),
+        c_array("char *const", "versions", (c_string(f"{n} {v}") for n, v in _sorted(tables))),
         _kernels(tables),
     ]
     models = []
@@ -44,14 +46,6 @@ def _sorted(tables: Tables) -> list[tuple[str, str]]:
     return sorted(tables.versions.items())
 
 
-def _array(kind: str, name: str, rows: Iterable[str]) -> str:
-    """A definition of ``all_<name>``, or a null pointer called that where there are no rows."""
-    body = "".join(f"    {row},\n" for row in rows)
-    if not body:
-        return f"#define all_{name} NULL\n"
-    return f"static const {kind} all_{name}[] = {{\n{body}}};\n"
-
-
 def _kernels(tables: Tables) -> str:
     text = ""
     for k, kernel in enumerate(tables.kernels):
@@ -61,9 +55,9 @@ def _kernels(tables: Tables) -> str:
             functions = [f"{symbol}_{p}" for p in range(phases)]
             for function in functions:
                 text += f"void {function}(void *const *, void *, int32_t, int32_t);\n"
-            text += _array("luthier_phase_function", f"phases_{k}_{a}", functions)
+            text += c_array("luthier_phase_function", f"phases_{k}_{a}", functions)
             rows.append(f"{{all_phases_{k}_{a}, {phases}u}}")
-        text += _array("luthier_alternative", f"kernel_{k}", rows)
+        text += c_array("luthier_alternative", f"kernel_{k}", rows)
     return text
 
 
@@ -72,16 +66,17 @@ def _entry(tables: Tables, prefix: str, entry: Entry) -> str:
     names = [name for variant in entry.variants for name in variant.step_names]
     ports = {"inputs": entry.inputs, "outputs": entry.outputs}
     text = "".join(_tensors(f"{prefix}_{kind}", found) for kind, found in ports.items())
-    text += _array("char *const", f"{prefix}_step_names", map(c_string, names))
+    text += c_array("char *const", f"{prefix}_step_names", map(c_string, names))
     for kind, found in ports.items():
         labels = (c_string(label(port.name)) for port in found)
-        text += _array("char *const", f"{prefix}_{kind}_labels", labels)
+        text += c_array("char *const", f"{prefix}_{kind}_labels", labels)
     text += _sizes(f"{prefix}_sizes", entry.symbols)
     places = (str(tables.names.index(symbol.name)) for symbol in entry.symbols)
-    text += _array("size_t", f"{prefix}_size_places", places)
+    text += c_array("size_t", f"{prefix}_size_places", places)
     ranges = (c_string(_range(symbol)) for symbol in entry.symbols)
-    text += _array("char *const", f"{prefix}_size_ranges", ranges)
-    text += _forms(prefix, entry) + _states(tables, prefix, entry)
+    text += c_array("char *const", f"{prefix}_size_ranges", ranges)
+    text += _forms(prefix, entry)
+    text += found_arrays(tables, prefix, entry) + state_arrays(tables, prefix, entry)
     rows, first_step, numbers = [], 0, []
     for v, variant in enumerate(entry.variants):
         numbers.append(numbers_of(variant, tables.kernels))
@@ -89,7 +84,7 @@ def _entry(tables: Tables, prefix: str, entry: Entry) -> str:
         text += _variant(tables, name, variant, numbers[-1])
         rows.append(_variant_row(name, variant, numbers[-1], first_step))
         first_step += len(variant.step_kernels)
-    text += _array("luthier_variant", f"{prefix}_variants", rows)
+    text += c_array("luthier_variant", f"{prefix}_variants", rows)
     return (
         text
         + f"""
@@ -103,10 +98,13 @@ static const luthier_program {prefix}_program = {{
     .state_labels = all_{prefix}_state_labels,
     .states = all_{prefix}_places,
     .weights = luthier_weights,
+    .found = all_{prefix}_found,
+    .found_numbers = all_{prefix}_found_numbers,
     .variant_count = {len(rows)},
     .form_count = {len(entry.forms)},
+    .found_count = {len(entry.found)},
     .size_count = {len(entry.symbols)},
-    .first_more = {_first_more(entry)},
+    .first_more = {first_more(entry)},
     .state_bytes = {tables.states.nbytes}u,
     .library_state_count = {len(tables.states.offsets)},
     .library_size_count = {len(tables.names)},
@@ -121,23 +119,23 @@ static const luthier_program {prefix}_program = {{
 def _tensors(name: str, ports: Sequence[Port]) -> str:
     text = ""
     for i, port in enumerate(ports):
-        text += _array("int64_t", f"{name}_shape_{i}", map(str, port.tensor.shape))
-        text += _array("char *const", f"{name}_dims_{i}", map(c_string, port.shape_texts))
+        text += c_array("int64_t", f"{name}_shape_{i}", map(str, port.tensor.shape))
+        text += c_array("char *const", f"{name}_dims_{i}", map(c_string, port.shape_texts))
     rows = (
         f"{{{c_string(port.name)}, all_{name}_shape_{i}, {len(port.tensor.shape)}, "
         f"LUTHIER_{port.tensor.dtype.upper()}, {port.tensor.nbytes}u, all_{name}_dims_{i}}}"
         for i, port in enumerate(ports)
     )
-    return text + _array("luthier_tensor", name, rows)
+    return text + c_array("luthier_tensor", name, rows)
 
 
 def _sizes(name: str, symbols: Sequence[Symbol]) -> str:
     text, rows = "", []
     for i, symbol in enumerate(symbols):
-        text += _array("int64_t", f"{name}_exact_{i}", map(str, symbol.exact))
+        text += c_array("int64_t", f"{name}_exact_{i}", map(str, symbol.exact))
         row = f"{c_string(symbol.name)}, {symbol.least}, {symbol.most}, all_{name}_exact_{i}"
         rows.append(f"{{{row}, {len(symbol.exact)}}}")
-    return text + _array("luthier_size", name, rows)
+    return text + c_array("luthier_size", name, rows)
 
 
 def _range(symbol: Symbol) -> str:
@@ -150,63 +148,37 @@ def _range(symbol: Symbol) -> str:
 def _forms(prefix: str, entry: Entry) -> str:
     text, rows = "", []
     for i, form in enumerate(entry.forms):
-        text += _array("int64_t", f"{prefix}_terms_{i}", map(str, form.terms))
+        text += c_array("int64_t", f"{prefix}_terms_{i}", map(str, form.terms))
         rows.append(f"{{{form.port}, {form.axis}, all_{prefix}_terms_{i}}}")
-    return text + _array("luthier_form", f"{prefix}_forms", rows)
-
-
-def _first_more(entry: Entry) -> int:
-    """The number that says how much is appended to the first state."""
-    return sum(1 + len(port.tensor.shape) for port in (*entry.inputs, *entry.outputs))
-
-
-def _states(tables: Tables, prefix: str, entry: Entry) -> str:
-    text, rows, places = "", [], []
-    names = [symbol.name for symbol in entry.symbols]
-    for i, state in enumerate(entry.states):
-        tensor, axis = state.tensor, state.axis
-        text += _array("int64_t", f"{prefix}_state_shape_{i}", map(str, tensor.shape))
-        rows.append(
-            f"{{{c_string(state.name)}, {c_string(state.becomes)}, all_{prefix}_state_shape_{i}, "
-            f"{len(tensor.shape)}, {-1 if axis is None else axis}, "
-            f"LUTHIER_{tensor.dtype.upper()}, {tensor.nbytes}u}}"
-        )
-        count = 1 if axis is None else math.prod(tensor.shape[:axis])
-        room = tensor.nbytes // count
-        unit = room if axis is None else room // tensor.shape[axis]
-        size = "SIZE_MAX" if axis is None else names.index(state.length)
-        where, index = tables.states.offsets[state.name], tables.states.index(state.name)
-        places.append(f"{{{where}u, {count}u, {room}u, {unit}u, {index}, {size}}}")
-    text += _array("luthier_state", f"{prefix}_states", rows)
-    labels = (c_string(label(state.name)) for state in entry.states)
-    text += _array("char *const", f"{prefix}_state_labels", labels)
-    return text + _array("luthier_place", f"{prefix}_places", places)
+    return text + c_array("luthier_form", f"{prefix}_forms", rows)
 
 
 def _variant(tables: Tables, name: str, variant: Variant, numbers: VariantNumbers) -> str:
     plan, symbols = variant.plan, {s.name: s for s in variant.program.symbols}
-    text = _sizes(f"{name}_box", variant.program.symbols)
+    text = _sizes(f"{name}_box", variant.program.given)
     constant = numbers.constant
-    text += _array("int64_t", f"{name}_numbers", map(str, constant or ()))
+    text += c_array("int64_t", f"{name}_numbers", map(str, constant or ()))
     if constant is None:
         text += settle_function(f"settle_{name}", numbers, tables.names, symbols)
     steps = zip(variant.step_kernels, numbers.first_numbers, strict=True)
-    text += _array("luthier_step", f"{name}_steps", (f"{{all_kernel_{k}, {n}}}" for k, n in steps))
+    text += c_array("luthier_step", f"{name}_steps", (f"{{all_kernel_{k}, {n}}}" for k, n in steps))
     references = [_reference(r, i in numbers.varying) for i, r in enumerate(numbers.references)]
-    text += _array("luthier_reference", f"{name}_references", references)
+    text += c_array("luthier_reference", f"{name}_references", references)
     moving = (str(i) for i, r in enumerate(numbers.references) if r.space in ("INPUT", "OUTPUT"))
-    text += _array("size_t", f"{name}_moving", moving)
+    text += c_array("size_t", f"{name}_moving", moving)
     slides = sorted((r.slide.loop, i) for i, r in enumerate(numbers.references) if r.slide)
     loops = [loop for loop, _ in slides]
-    text += _array("luthier_instruction", f"{name}_instructions", _instructions(variant, numbers))
+    text += c_array("luthier_instruction", f"{name}_instructions", _instructions(variant, numbers))
     moves = (_slide(numbers.references[i], i) for _, i in slides)
-    text += _array("luthier_slide", f"{name}_slides", moves)
+    text += c_array("luthier_slide", f"{name}_slides", moves)
     ranges = (f"{{{bisect_left(loops, i)}u, {loops.count(i)}u}}" for i in range(plan.loops))
-    text += _array("luthier_loop", f"{name}_loops", ranges)
+    text += c_array("luthier_loop", f"{name}_loops", ranges)
     copies = (f"{{{_reference(r, False)}, {k}}}" for r, k in plan.copies)
-    text += _array("luthier_copy", f"{name}_copies", copies)
-    text += _array("uint64_t", f"{name}_input_places", (f"{p}u" for p in plan.input_places))
-    return text + _array("uint64_t", f"{name}_output_places", (f"{p}u" for p in plan.output_places))
+    text += c_array("luthier_copy", f"{name}_copies", copies)
+    text += c_array("uint64_t", f"{name}_input_places", (f"{p}u" for p in plan.input_places))
+    return text + c_array(
+        "uint64_t", f"{name}_output_places", (f"{p}u" for p in plan.output_places)
+    )
 
 
 def _instructions(variant: Variant, numbers: VariantNumbers) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from luthier.frontend.program import Branch, Loop, Program
+from luthier.frontend.program import Branch, Find, Loop, Program
 from luthier.frontend.program.steps import walk
 from luthier.schedules import ALIGNMENT, Kernel, ModelError
 from luthier.schedules.ir.kernel import OpenKernel
@@ -73,13 +73,15 @@ def write_weights(
 
 
 def _raw(program: Program) -> Iterator[int]:
-    """What loops and branches read themselves, and what states become."""
+    """What steps read that are not calls, and what states become."""
     yield from (state.after for state in program.states)
     for step in walk(program.region):
         if isinstance(step, Loop):
             yield from (*step.controls.values(), *step.carried)
         elif isinstance(step, Branch):
             yield step.condition
+        elif isinstance(step, Find):
+            yield step.value
         for region in step.regions:
             yield from region.results
 

@@ -19,7 +19,9 @@ from luthier.schedules import (
 from luthier.schedules.ir.size import Sizes
 from luthier.schedules.templates.registry import spaces
 
-from .control.stages import has_control
+from .control.finding import FoundSizes
+from .control.parts import Straight
+from .control.stages import FINDERS, has_control
 from .control.whole import import_regions
 from .dump import Dump
 from .graph import Array, Graph
@@ -111,31 +113,39 @@ def import_entries(models: Mapping[str, ReadModel], target: Target) -> dict[str,
     grown: dict[str, tuple[Growth, ...]] = {}
     capacities: dict[str, int] = {}
     for name, read in models.items():
-        found = _growths(read, capacities)
-        capacities |= {growth.name: growth.capacity for growth in found}
-        grown[name] = found
+        grows = _growths(read, capacities)
+        capacities |= {growth.name: growth.capacity for growth in grows}
+        grown[name] = grows
     entries = {}
     for name, read in models.items():
-        found = tuple(replace(g, capacity=capacities[g.name]) for g in grown[name])
-        entries[name] = kept(_entry(read, target, found), read.states, found)
+        grows = tuple(replace(g, capacity=capacities[g.name]) for g in grown[name])
+        entries[name] = kept(_entry(read, target, grows), read.states, grows)
     _check_states(entries)
     return entries
 
 
 def _growths(read: ReadModel, known: Mapping[str, int]) -> tuple[Growth, ...]:
     """The states of a model that grow, with the room that they need."""
-    found, opened = growths(read.states, read.open), read.open
-    if not found or opened is None:
+    grows, opened = growths(read.states, read.open), read.open
+    if not grows or opened is None:
         return ()
     model = read.sized.at(opened.at(opened.largest))
     if has_control(model):
         raise UnsupportedOperator(
-            f"the state '{found[0].name}' grows in a model with control flow that is decided at "
+            f"the state '{grows[0].name}' grows in a model with control flow that is decided at "
             "run time, which is not supported"
         )
-    model = with_constants(model, empty_pasts(model, found))
-    graph = _straight_graph(model, read.sized.weights, lambda name, graph: None, ())
-    return with_capacities(found, graph, opened.at(opened.largest), known)
+    model = with_constants(model, empty_pasts(model, grows))
+    try:
+        graph = _straight_graph(model, read.sized.weights, lambda name, graph: None, ())
+    except UnsupportedOperator as error:
+        if not error.operators or not error.operators.keys() <= FINDERS:
+            raise
+        raise UnsupportedOperator(
+            f"the state '{grows[0].name}' grows in a model whose runs find sizes, by "
+            f"{', '.join(sorted(error.operators))}, which is not supported"
+        ) from error
+    return with_capacities(grows, graph, opened.at(opened.largest), known)
 
 
 def _check_states(entries: Mapping[str, Entry]) -> None:
@@ -152,27 +162,39 @@ def _check_states(entries: Mapping[str, Entry]) -> None:
                 )
 
 
-def _entry(read: ReadModel, target: Target, found: Sequence[Growth]) -> Entry:
+def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
     """What runs a model whose states are inputs and outputs yet."""
-    opened = read.open
+    opened, found = read.open, FoundSizes()
     if opened is None:
-        return Entry.of(import_model(read, target))
-    sized = read.sized
+        program = _program(read.proto, {}, target, PASSES, sizes=found)
+        if not found.symbols:
+            return Entry.of(program)
+    sized, symbols = read.sized, () if opened is None else opened.symbols
+    given = {symbol.name for symbol in symbols}
 
     def import_at(sizes: Sizes, dense: bool) -> Program:
-        model = sized.at(opened.at(sizes))
-        model = with_constants(model, empty_pasts(model, found))
+        model = sized.at({} if opened is None else opened.at(sizes))
+        model = with_constants(model, empty_pasts(model, grows))
+        met = FoundSizes(sizes, given)
         try:
-            return _program(model, sized.weights, target, OPEN_PASSES, dense=dense, grows=found)
+            program = _program(
+                model, sized.weights, target, OPEN_PASSES, dense=dense, grows=grows, sizes=met
+            )
         except LuthierError as error:
             at = ", ".join(f"{name}={size}" for name, size in sizes.items())
-            error.args = (f"for {at}: {error}", *error.args[1:])
+            error.args = (f"for {at}: {error}" if at else str(error), *error.args[1:])
             raise
+        found.symbols = found.symbols or met.symbols
+        return program
 
-    key = target, tuple((growth.name, growth.capacity) for growth in found)
+    key = target, tuple((growth.name, growth.capacity) for growth in grows)
     if key not in sized.entries:
-        programs = Variants(opened.symbols, import_at).programs()
-        sized.entries[key] = Entry(opened.symbols, programs)
+        largest = {symbol.name: symbol.most for symbol in symbols}
+        variants = Variants(symbols, import_at)
+        variants.know(largest, import_at(largest, dense=False))
+        variants.found = tuple(found.symbols)
+        programs = variants.programs()
+        sized.entries[key] = Entry(symbols, programs)
         dump = Dump()
         for program in programs:
             dump("variant", program)
@@ -194,11 +216,13 @@ def _program(
     *,
     dense: bool = False,
     grows: Sequence[Growth] = (),
+    sizes: FoundSizes | None = None,
 ) -> Program:
     """Of a model with fixed sizes, whose inputs that are ``given`` are constants.
 
     Rows of ``dense`` programs' tensors follow one another. Of states that grow, inputs are all the
-    room, and outputs what is appended.
+    room, and outputs what is appended. ``sizes`` are those that its runs find; where they are not
+    asked for, models that find some are refused.
     """
     dump = Dump()
 
@@ -206,10 +230,11 @@ def _program(
         graph = _straight_graph(part, known, dump, passes, grows)
         return join_depthwise(lower(graph, dense=dense), target)
 
-    if has_control(model):
-        program = import_regions(with_constants(model, given), straight)
-    else:
-        program = straight(model, given)
+    met = FoundSizes() if sizes is None else sizes
+    program = _whole(model, given, straight, met)
+    if sizes is None and met.symbols:
+        ranges = ", ".join(map(str, met.symbols))
+        raise UnsupportedOperator(f"one program is for fixed sizes, and a run finds some: {ranges}")
     dump("program", program)
     for call in {call.workload: call for call in program.calls}.values():
         try:
@@ -217,3 +242,16 @@ def _program(
         except ScheduleError as error:
             raise UnsupportedOperator(f"{call.source}: {error}") from error
     return program
+
+
+def _whole(
+    model: onnx.ModelProto, given: Mapping[str, Array], straight: Straight, sizes: FoundSizes
+) -> Program:
+    """Straight where it can be: a search in what is known is none at run time."""
+    if not has_control(model):
+        try:
+            return straight(model, given)
+        except UnsupportedOperator as error:
+            if FINDERS.isdisjoint(error.operators):
+                raise
+    return import_regions(with_constants(model, given), straight, sizes)

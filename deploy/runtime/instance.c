@@ -164,7 +164,7 @@ static struct instance *allocate_tables(const luthier_model *model)
     const luthier_program *program = model->program;
     size_t copies = program->size_count > 0 ? 2 : 1;
     size_t pointers = copies * program->most_references + model->input_count + model->output_count;
-    size_t numbers = program->size_count > 0 ? program->most_numbers : 0;
+    size_t numbers = program->size_count + program->found_count > 0 ? program->most_numbers : 0;
     size_t integers = copies * (numbers + program->library_size_count);
     struct instance *instance = calloc(1, sizeof *instance + pointers * sizeof(void *) +
                                               integers * sizeof(int64_t) +

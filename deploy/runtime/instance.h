@@ -34,6 +34,7 @@ struct settled {
     int64_t *own_numbers;   /* where the variant has none */
     void **buffers;         /* variant->references, resolved */
     bool parallel;          /* some phase has more than one chunk */
+    bool complete;          /* the sizes that runs find are those that the last one found */
 };
 
 /* How far a loop is. */
@@ -88,6 +89,19 @@ static inline size_t output_bytes(const luthier_model *model, const struct settl
 {
     return (size_t)settled->numbers[model->input_count + output];
 }
+
+/* Whether how large an output is follows from sizes that runs find. */
+static inline bool is_found(const struct instance *instance, size_t output)
+{
+    return instance->program->found_count > 0 && instance->program->found_numbers[output];
+}
+
+/* Lets the sizes that runs find be as large as they may be, and settles what follows. */
+void luthier_runtime_forget(const struct instance *instance, struct settled *settled);
+
+/* Lets the size `index` of those that are found be `size`; fails where it may not. */
+luthier_status luthier_runtime_find(const struct instance *instance, struct settled *settled,
+                                    size_t index, int64_t size, luthier_error *error);
 
 /* Settles an instance for the largest sizes, which something is built for. */
 void luthier_runtime_settle_largest(struct instance *instance);

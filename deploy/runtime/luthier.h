@@ -79,7 +79,7 @@ typedef enum luthier_dtype {
  * over the model's sizes, such as "12", "tokens" or "past+1"; "?" where it has none. */
 typedef struct luthier_tensor {
     const char *name;     /* UTF-8, as in the model */
-    const int64_t *shape; /* the largest; `luthier_input_shape` gives that of the moment */
+    const int64_t *shape; /* the largest; `luthier_output_shape` gives that of the moment */
     int32_t rank;
     luthier_dtype dtype;
     size_t bytes; /* the most */
@@ -328,7 +328,9 @@ static inline luthier_status luthier_input_shape(luthier_instance *instance, siz
     return instance->model->input_shape(instance, input, shape, rank, bytes, error);
 }
 
-/* The same of an output. */
+/* The same of an output. Sizes that a run finds, as where it looks for what is not zero, are those
+ * of the last one that was not refused otherwise than by LUTHIER_TOO_SMALL; before there is one they
+ * are -1, and the bytes the most that there may be. A buffer may be smaller than that. */
 static inline luthier_status luthier_output_shape(luthier_instance *instance, size_t output,
                                                   int64_t *shape, int32_t rank, size_t *bytes,
                                                   luthier_error *error)

@@ -67,6 +67,8 @@ typedef enum luthier_operation {
                         is true; where either is none, without end, and anyhow */
     LUTHIER_ITERATE, /* loop `index`: write the iteration's number to `first` and go on after this,
                         or at `target` where the last one is over */
+    LUTHIER_FIND,    /* the size `index` of those that are found is the int64 in `first`; after the
+                        last of them, outputs must have room for what follows */
     LUTHIER_NEXT     /* loop `index`: the next iteration, at `target`, or none where `first` holds a
                         false bool */
 } luthier_operation;
@@ -130,18 +132,29 @@ typedef struct luthier_form {
     const int64_t *terms;
 } luthier_form;
 
+/* A size that a run finds, between 0 and `most`, and its place among the library's. */
+typedef struct luthier_found {
+    const char *name;
+    size_t place;
+    int64_t most;
+} luthier_found;
+
 typedef struct luthier_program {
     const luthier_variant *variants; /* at least one, the first that fits runs */
     const luthier_form *forms;       /* of all inputs, where sizes are in them */
     const luthier_place *states;     /* of model.states */
     const size_t *size_places;       /* of model.sizes among the library's, which settle takes */
     const char *const *size_ranges;  /* of model.sizes, for people: "in 1..512" */
+    const luthier_found *found;
+    const unsigned char *found_numbers; /* of the outputs' bytes, then of their shapes: whether it
+                                           follows from a size that is found */
     const char *const *input_labels; /* the tensors' names as messages may have them */
     const char *const *output_labels;
     const char *const *state_labels;
     const unsigned char *weights;
     size_t variant_count;
     size_t form_count;
+    size_t found_count;
     size_t size_count;  /* of model.sizes: those that a caller sets, then lengths of states */
     size_t first_more;  /* the number that says how much is appended to the first state */
     size_t state_bytes; /* of all states of the library */

@@ -46,27 +46,44 @@ static bool overlap(const void *a, size_t a_bytes, const void *b, size_t b_bytes
     return a_bytes > 0 && b_bytes > 0 && (x < y ? y - x < a_bytes : x - y < b_bytes);
 }
 
+/* The bytes of a caller's buffer that a run may write: all, where it finds how many it needs. */
+static size_t claimed(const struct instance *instance, const struct settled *now,
+                      const luthier_output *outputs, size_t i)
+{
+    return is_found(instance, i) ? outputs[i].bytes : output_bytes(instance->base.model, now, i);
+}
+
+static luthier_status check_output(const struct instance *instance, const luthier_output *output,
+                                   size_t i, size_t bytes, luthier_error *error)
+{
+    const char *label = instance->program->output_labels[i];
+    if (output->bytes < bytes)
+        return luthier_fail(error, LUTHIER_TOO_SMALL,
+                            "output %zu ('%s') has %zu bytes of the %zu needed", i, label,
+                            output->bytes, bytes);
+    if (output->data == NULL && bytes > 0)
+        return luthier_fail(error, LUTHIER_NULL_POINTER, "output %zu ('%s')", i, label);
+    return LUTHIER_OK;
+}
+
 static luthier_status check_outputs(const struct instance *instance, const struct settled *now,
                                     const luthier_output *outputs, size_t count,
                                     luthier_error *error)
 {
     const luthier_model *model = instance->base.model;
-    const char *const *labels = instance->program->output_labels;
     if (count != model->output_count)
         return luthier_fail(error, LUTHIER_WRONG_COUNT, "%zu outputs given, '%s' has %zu", count,
                             model->name, model->output_count);
     if (outputs == NULL && count > 0)
         return luthier_fail(error, LUTHIER_NULL_POINTER, "the outputs");
     for (size_t i = 0; i < count; i++) {
-        size_t bytes = output_bytes(model, now, i);
-        if (outputs[i].bytes < bytes)
-            return luthier_fail(error, LUTHIER_TOO_SMALL,
-                                "output %zu ('%s') has %zu bytes of the %zu needed", i, labels[i],
-                                outputs[i].bytes, bytes);
-        if (outputs[i].data == NULL && bytes > 0)
-            return luthier_fail(error, LUTHIER_NULL_POINTER, "output %zu ('%s')", i, labels[i]);
+        size_t bytes = claimed(instance, now, outputs, i);
+        luthier_status status = check_output(instance, &outputs[i], i, bytes, error);
+        if (status != LUTHIER_OK)
+            return status;
         for (size_t j = 0; j < i; j++)
-            if (overlap(outputs[i].data, bytes, outputs[j].data, output_bytes(model, now, j)))
+            if (overlap(outputs[i].data, bytes, outputs[j].data,
+                        claimed(instance, now, outputs, j)))
                 return luthier_fail(error, LUTHIER_OVERLAP, "outputs %zu and %zu", j, i);
     }
     return LUTHIER_OK;
@@ -80,7 +97,7 @@ static const void *bind_input(struct instance *instance, const struct settled *n
     size_t bytes = input_bytes(now, i);
     bool usable = aligned(data);
     for (size_t j = 0; usable && j < model->output_count; j++)
-        usable = !overlap(data, bytes, outputs[j].data, output_bytes(model, now, j));
+        usable = !overlap(data, bytes, outputs[j].data, claimed(instance, now, outputs, j));
     if (usable)
         return data;
     unsigned char *place = instance->shared->memory + now->variant->input_places[i];
@@ -220,16 +237,31 @@ static void next(const struct instance *instance, const struct settled *now,
         course->end = course->iteration;
 }
 
-static void run_steps(const struct instance *instance, const struct settled *now,
-                      double *step_seconds)
+/* Whether there is room for the outputs of which the run found how large they are. */
+static luthier_status check_found(const struct instance *instance, struct settled *now,
+                                  const luthier_output *outputs, luthier_error *error)
+{
+    const luthier_model *model = instance->base.model;
+    luthier_status status = LUTHIER_OK;
+    now->complete = true;
+    for (size_t i = 0; status == LUTHIER_OK && i < model->output_count; i++)
+        status = check_output(instance, &outputs[i], i, output_bytes(model, now, i), error);
+    return status;
+}
+
+/* What is found is all found before states change: a run that is refused for it changes none. */
+static luthier_status run_steps(const struct instance *instance, struct settled *now,
+                                const luthier_output *outputs, double *step_seconds,
+                                luthier_error *error)
 {
     luthier_pool *pool = instance->shared->pool;
     const luthier_variant *variant = now->variant;
     if (now->parallel && pool->enter != NULL)
         pool->enter(pool);
     unsigned mode = luthier_enter_float_mode();
-    size_t at = 0;
-    while (at < variant->instruction_count) {
+    luthier_status status = LUTHIER_OK;
+    size_t at = 0, found = 0;
+    while (status == LUTHIER_OK && at < variant->instruction_count) {
         const luthier_instruction *one = &variant->instructions[at++];
         switch (one->operation) {
         case LUTHIER_RUN:
@@ -255,11 +287,18 @@ static void run_steps(const struct instance *instance, const struct settled *now
             next(instance, now, one);
             at = one->target;
             break;
+        case LUTHIER_FIND:
+            status = luthier_runtime_find(instance, now, one->index,
+                                          number_in(now->buffers[one->first]), error);
+            if (status == LUTHIER_OK && ++found == instance->program->found_count)
+                status = check_found(instance, now, outputs, error);
+            break;
         }
     }
     luthier_leave_float_mode(mode);
     if (now->parallel && pool->leave != NULL)
         pool->leave(pool);
+    return status;
 }
 
 /* Outputs that no step wrote where the caller wants them. */
@@ -281,7 +320,7 @@ static void copy_outputs(const struct instance *instance, const struct settled *
 }
 
 /* A run whose buffers are as they must be. */
-static luthier_status run(struct instance *instance, const struct settled *now,
+static luthier_status run(struct instance *instance, struct settled *now,
                           const luthier_input *inputs, const luthier_output *outputs,
                           double *step_seconds, luthier_error *error)
 {
@@ -291,13 +330,16 @@ static luthier_status run(struct instance *instance, const struct settled *now,
     if (step_seconds != NULL)
         memset(step_seconds, 0, instance->base.model->step_count * sizeof *step_seconds);
     bind(instance, now, inputs, outputs);
-    run_steps(instance, now, step_seconds);
-    copy_outputs(instance, now, outputs);
+    luthier_status status = run_steps(instance, now, outputs, step_seconds, error);
+    if (status == LUTHIER_OK)
+        copy_outputs(instance, now, outputs);
     bool broken = atomic_exchange_explicit(&shared->pool_broken, false, memory_order_relaxed);
     atomic_store_explicit(&shared->running, false, memory_order_release);
     if (broken)
         return luthier_fail(error, LUTHIER_BAD_POOL,
                             "it called a task with a worker or chunks out of range");
+    if (status != LUTHIER_OK)
+        return status;
     luthier_runtime_appended(instance, now);
     return luthier_succeed(error);
 }
@@ -309,7 +351,8 @@ luthier_status luthier_runtime_run(luthier_instance *base, const luthier_input *
     struct instance *instance = (struct instance *)base;
     pthread_mutex_lock(&instance->shared->mutex);
     luthier_status status = luthier_runtime_follow(instance, error);
-    const struct settled *now = atomic_load(&instance->now);
+    struct settled *now = atomic_load(&instance->now);
+    luthier_runtime_forget(instance, now);
     if (status == LUTHIER_OK)
         status = check_inputs(instance, now, inputs, input_count, error);
     if (status == LUTHIER_OK)

@@ -162,14 +162,20 @@ static luthier_status give_shape(struct instance *instance, const char *kind, si
         return luthier_fail(error, LUTHIER_BAD_SHAPE,
                             "room for %d numbers, %s %zu has %d dimensions", (int)rank, kind, i,
                             (int)tensor->rank);
-    size_t first = inputs + model->output_count;
-    for (size_t j = 0; j < index; j++)
+    size_t first = inputs + model->output_count, before = model->output_count;
+    for (size_t j = 0; j < index; j++) {
         first += (size_t)(j < inputs ? model->inputs[j] : model->outputs[j - inputs]).rank;
+        before += j < inputs ? 0 : (size_t)model->outputs[j - inputs].rank;
+    }
     pthread_mutex_lock(&instance->shared->mutex);
     luthier_status status = luthier_runtime_follow(instance, error);
-    const int64_t *numbers = atomic_load(&instance->now)->numbers;
-    for (int32_t k = 0; status == LUTHIER_OK && shape != NULL && k < rank; k++)
-        shape[k] = numbers[first + (size_t)k];
+    const struct settled *now = atomic_load(&instance->now);
+    const int64_t *numbers = now->numbers;
+    bool known = now->complete || index < inputs;
+    for (int32_t k = 0; status == LUTHIER_OK && shape != NULL && k < rank; k++) {
+        bool is_known = known || !instance->program->found_numbers[before + (size_t)k];
+        shape[k] = is_known ? numbers[first + (size_t)k] : UNKNOWN;
+    }
     if (status == LUTHIER_OK && bytes != NULL)
         *bytes = (size_t)numbers[index];
     pthread_mutex_unlock(&instance->shared->mutex);

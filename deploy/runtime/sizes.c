@@ -61,12 +61,47 @@ static void settle(const struct instance *instance, struct settled *settled,
     settled->parallel = is_parallel(settled);
 }
 
+/* Whether any did not have that size. */
+static bool enlarge_found(const struct instance *instance, struct settled *settled)
+{
+    const luthier_program *program = instance->program;
+    bool changed = false;
+    for (size_t i = 0; i < program->found_count; i++) {
+        changed = changed || settled->sizes[program->found[i].place] != program->found[i].most;
+        settled->sizes[program->found[i].place] = program->found[i].most;
+    }
+    settled->complete = program->found_count == 0;
+    return changed;
+}
+
+void luthier_runtime_forget(const struct instance *instance, struct settled *settled)
+{
+    if (enlarge_found(instance, settled))
+        settle(instance, settled, settled->variant);
+}
+
+/* That the pool was entered, or was not, stays so. */
+luthier_status luthier_runtime_find(const struct instance *instance, struct settled *settled,
+                                    size_t index, int64_t size, luthier_error *error)
+{
+    const luthier_found *found = &instance->program->found[index];
+    if (size < 0 || size > found->most)
+        return luthier_fail(error, LUTHIER_BAD_SIZE, "the run found that '%s' is %lld, not in 0..%lld",
+                            found->name, (long long)size, (long long)found->most);
+    bool parallel = settled->parallel;
+    settled->sizes[found->place] = size;
+    settle(instance, settled, settled->variant);
+    settled->parallel = parallel;
+    return LUTHIER_OK;
+}
+
 void luthier_runtime_settle_largest(struct instance *instance)
 {
     const luthier_model *model = instance->base.model;
     struct settled *settled = &instance->both[0];
     for (size_t i = 0; i < instance->program->size_count; i++)
         settled->sizes[instance->program->size_places[i]] = model->sizes[i].most;
+    enlarge_found(instance, settled);
     settle(instance, settled, find_variant(instance, settled->sizes));
     atomic_store(&instance->now, settled);
 }
@@ -106,12 +141,15 @@ luthier_status luthier_runtime_change(struct instance *instance, struct settled 
                                 model->sizes[i].name, (long long)size, program->size_ranges[i]);
     }
     struct settled *now = atomic_load(&instance->now);
+    for (size_t i = 0; i < program->found_count; i++)
+        next->sizes[program->found[i].place] = now->sizes[program->found[i].place];
     if (memcmp(next->sizes, now->sizes, program->library_size_count * sizeof *now->sizes) == 0) {
         next = now;
     } else {
         const luthier_variant *variant = find_variant(instance, next->sizes);
         if (variant == NULL)
             return nothing_built(instance, next->sizes, error);
+        enlarge_found(instance, next);
         settle(instance, next, variant);
     }
     luthier_status status =

@@ -24,6 +24,7 @@ from ..onnx.scopes import reads
 from ..onnx.strip_weights import WEIGHT, array_of
 from ..program import Program, Step
 from .assembly import Assembly
+from .stages import is_finder
 
 Straight: TypeAlias = Callable[[onnx.ModelProto, Mapping[str, Array]], Program]
 
@@ -56,7 +57,9 @@ class Parts:
 
     def __init__(self, model: onnx.ModelProto, straight: Straight, assembly: Assembly) -> None:
         self._model, self._straight, self._assembly = model, straight, assembly
-        self._declared = {output.name: output for output in model.graph.output}
+        # What is found has as many elements as it has, whatever the exporter's run had.
+        finds = any(map(is_finder, model.graph.node))
+        self._declared = {o.name: o for o in model.graph.output if not finds}
         self.compared: set[str] = set()
 
     def value(self, name: str, scope: Scope, reader: str) -> int:

@@ -22,16 +22,18 @@ from ..onnx.opset import is_onnx, node_label
 from ..onnx.strip_weights import constant_tensor, strip_weights
 from ..program import Branch, Loop, Step
 from .assembly import Assembly
+from .finding import Finding
 from .parts import Parts, Scope, Stacked, check_order
 from .scan import as_loop
 from .sequences import Sequences, without_sequences
-from .stages import stages
+from .stages import is_finder, stages
 
 
 class Regions:
     """Makes regions of graphs; ``opset`` is the version of the operators."""
 
-    def __init__(self, parts: Parts, assembly: Assembly, opset: int) -> None:
+    def __init__(self, parts: Parts, assembly: Assembly, finding: Finding, opset: int) -> None:
+        self._finding = finding
         self._parts, self._assembly, self._opset = parts, assembly, opset
         self._sequences = Sequences(parts, assembly)
 
@@ -92,6 +94,8 @@ class Regions:
             return steps
         if node.op_type == "Scan":
             return self._scan(node, scope, used)
+        if is_finder(node):
+            return self._finding.steps(node, scope)
         return self._sequences.steps(node, scope)
 
     def _if(self, node: onnx.NodeProto, scope: Scope, used: frozenset[str]) -> Sequence[Step]:

@@ -19,6 +19,7 @@ SEQUENCES = frozenset(
     """.split()
 )
 CONTROL = LOOPS | SEQUENCES | {"If"}
+FINDERS = frozenset({"NonZero", "Compress", "NonMaxSuppression"})
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,18 @@ class Stage:
 
 
 def is_control(node: onnx.NodeProto) -> bool:
-    """Whether a graph is cut at a node."""
+    """Whether a node is control flow, at which a graph is always cut."""
     return node.op_type in CONTROL and is_onnx(node.domain)
+
+
+def is_finder(node: onnx.NodeProto) -> bool:
+    """Whether a result of a node has a size that runs find, unless all it reads is known."""
+    return node.op_type in FINDERS and is_onnx(node.domain)
+
+
+def is_cut(node: onnx.NodeProto) -> bool:
+    """Whether a graph with control flow or found sizes is cut at a node."""
+    return is_control(node) or is_finder(node)
 
 
 def has_control(model: onnx.ModelProto) -> bool:
@@ -53,8 +64,8 @@ def stages(nodes: Sequence[onnx.NodeProto], wanted: Sequence[str]) -> Iterator[S
     control: dict[int, list[onnx.NodeProto]] = {}
     for node in leading_to(nodes, wanted):
         at = max((level.get(name, 0) for name in reads(node)), default=0)
-        (control if is_control(node) else straight).setdefault(at, []).append(node)
-        level |= dict.fromkeys(node.output, at + is_control(node))
+        (control if is_cut(node) else straight).setdefault(at, []).append(node)
+        level |= dict.fromkeys(node.output, at + is_cut(node))
     last = max((*straight, *control), default=-1)
     read: dict[str, int] = {}  # when last: in stage i at 2 i by straight nodes, then by the others
     for at in range(last + 1):

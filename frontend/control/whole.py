@@ -20,19 +20,21 @@ from ..onnx.strip_weights import constant_tensor
 from ..onnx.unsupported import check_operators
 from ..program import Program
 from .assembly import Assembly
+from .finding import Finding, FoundSizes
 from .parts import Parts, Straight
 from .regions import Regions
-from .stages import is_control
+from .stages import is_cut
 
 # Of nodes that are control flow: each part of a model takes its time to import.
 _MOST, _DEEPEST = 1000, 16
 _ROOM, _TIMES = 512 << 20, 8  # bytes of constants: this much, and so many times the model's
 
 
-def import_regions(model: onnx.ModelProto, straight: Straight) -> Program:
+def import_regions(model: onnx.ModelProto, straight: Straight, sizes: FoundSizes) -> Program:
     """The program of a model with control flow; raises ModelError and UnsupportedOperator.
 
-    ``straight`` imports a model without, some of whose inputs are constants.
+    ``straight`` imports a model without, some of whose inputs are constants; ``sizes`` are those
+    that its runs find.
     """
     whole = model
     if model.functions:
@@ -43,22 +45,23 @@ def import_regions(model: onnx.ModelProto, straight: Straight) -> Program:
         whole.graph.node.extend(nodes)
     _check_size(whole)
     try:
-        return _program(whole, straight)
+        return _program(whole, straight, sizes)
     except UnsupportedOperator as error:
         if error.operators:  # of one part: those of the others are reported, too
             _check_operators(whole)
         raise
 
 
-def _program(model: onnx.ModelProto, straight: Straight) -> Program:
+def _program(model: onnx.ModelProto, straight: Straight, sizes: FoundSizes) -> Program:
     graph, assembly = model.graph, Assembly(_ROOM + _TIMES * model.ByteSize())
     parts = Parts(model, straight, assembly)
     inputs = [(info.name, _input(info, assembly)) for info in graph.input]
     outputs = [output.name for output in graph.output]
-    regions = Regions(parts, assembly, opset_of(model))
+    finding = Finding(parts, assembly, sizes)
+    regions = Regions(parts, assembly, finding, opset_of(model))
     steps, results = regions.region(graph, ChainMap(), outputs, dict(inputs))
     for output, value in zip(graph.output, results, strict=True):
-        if output.name not in parts.compared:
+        if output.name not in parts.compared and not sizes.symbols:
             _check_declared(output, assembly.type(value))
     named = list(zip(outputs, results, strict=True))
     return assembly.finish(graph.name or "model", inputs, named, steps)
@@ -88,7 +91,7 @@ def _check_operators(model: onnx.ModelProto) -> None:
     for node in every_node(model.graph.node):
         if constant_tensor(node) is not None:  # which may be large
             flat.graph.initializer.add(name=node.output[0])
-        elif not is_control(node):
+        elif not is_cut(node):
             flat.graph.node.append(node)
     flat.graph.initializer.extend(TensorProto(name=t.name) for t in model.graph.initializer)
     check_operators(flat, SUPPORTED | spelled_operators(opset_of(model)), FOLDABLE)
@@ -98,7 +101,7 @@ def _check_size(model: onnx.ModelProto) -> None:
     """A small file may ask for much work."""
     if depth(model.graph.node) > _DEEPEST:
         raise ModelError(f"the model's graphs are nested more than {_DEEPEST} deep")
-    found = sum(map(is_control, every_node(model.graph.node)))
+    found = sum(map(is_cut, every_node(model.graph.node)))
     if found > _MOST:
         raise UnsupportedOperator(
             f"{found} nodes of control flow are not supported; a model may have {_MOST}"

@@ -17,7 +17,7 @@ _ADVICE = {
     """QLinearConv QLinearMatMul QLinearAdd ConvInteger MatMulInteger DynamicQuantizeLinear""": (
         "quantise into pairs of QuantizeLinear and DequantizeLinear (QDQ)"
     ),
-    """NonZero NonMaxSuppression Unique Compress TopK ArgSort""": (
+    """Unique TopK ArgSort""": (
         "cut the model before them with onnx.utils.extract_model and do them in the program"
     ),
     """BatchNormalization Dropout Momentum Adam Gradient""": "export for inference",

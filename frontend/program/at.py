@@ -13,14 +13,14 @@ from luthier.schedules.ir.placement import Placement
 from luthier.schedules.ir.size import Sizes, value
 
 from .core import Part, Program, State
-from .steps import Call, Step
+from .steps import Call, Find, Step
 
 
 def at(program: Program, sizes: Sizes) -> Program:
     """What the program does for these sizes, as a program whose sizes are fixed.
 
-    Its steps are calls. Constants whose sizes vary are the beginnings of the largest. States do not
-    grow: what would be appended is written in place.
+    Its steps are calls: what is found is known. Constants whose sizes vary are the beginnings of
+    the largest. States do not grow: what would be appended is written in place.
     """
     if not program.symbols:
         return program
@@ -38,7 +38,8 @@ def at(program: Program, sizes: Sizes) -> Program:
         states=tuple(_state(state) for state in program.states),
         steps=(),
     )
-    return replace(fixed, steps=tuple(_step(step, fixed.pitch, sizes) for step in program.steps))
+    steps = (step for step in program.steps if not isinstance(step, Find))
+    return replace(fixed, steps=tuple(_step(step, fixed.pitch, sizes) for step in steps))
 
 
 def _beginning(array: NDArray[Any], tensor: Tensor) -> NDArray[Any]:

@@ -15,7 +15,7 @@ from luthier.schedules.ir.size import Size
 from luthier.schedules.ir.symbol import Symbol
 
 from .open_tensor import OpenTensor
-from .steps import Call, Step, walk
+from .steps import Call, Find, Step, walk
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class Program:
     else. ``inputs`` and ``outputs`` are (name in the model, value) in the model's order; an output
     may be any kind of value but a part, an input or a constant too, and may occur twice.
 
-    ``symbols`` are the sizes that are known only at run time. Values that have such are in
-    ``open``; their types in ``values`` are the largest. ``states`` are kept from run to run, and
-    neither inputs nor outputs.
+    ``symbols`` are the sizes that are known only at run time: ``given`` ones, which the inputs
+    or states have, and those that steps find. Values that have such are in ``open``; their types in
+    ``values`` are the largest. ``states`` are kept from run to run, and neither inputs nor outputs.
     """
 
     name: str
@@ -91,6 +91,16 @@ class Program:
     def calls(self) -> tuple[Call, ...]:
         """All calls, those in loops and branches too, in order."""
         return tuple(step for step in walk(self.region) if isinstance(step, Call))
+
+    @cached_property
+    def found(self) -> frozenset[str]:
+        """The names of the sizes that steps find."""
+        return frozenset(step.size for step in self.steps if isinstance(step, Find))
+
+    @cached_property
+    def given(self) -> tuple[Symbol, ...]:
+        """The sizes that are known before it runs."""
+        return tuple(symbol for symbol in self.symbols if symbol.name not in self.found)
 
     def type(self, value: int) -> Tensor | OpenTensor:
         """Of a value, with the sizes that are known only at run time where it has some."""

@@ -19,8 +19,8 @@ RUN = "run"
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry point. ``variants`` are its programs, each for a box of sizes that its own
-    ``symbols`` span; all have the inputs and outputs of the first, up to sizes.
+    """An entry point. ``symbols`` are the sizes that it is given, and ``variants`` its programs,
+    each for a box of these; all have the inputs and outputs of the first, up to sizes.
 
     A program of fixed sizes is the one variant of an entry without symbols.
     """
@@ -31,7 +31,7 @@ class Entry:
     @staticmethod
     def of(program: Program) -> Entry:
         """What runs one program."""
-        return Entry(program.symbols, (program,))
+        return Entry(program.given, (program,))
 
     @property
     def lengths(self) -> tuple[Symbol, ...]:
@@ -46,7 +46,7 @@ class Entry:
 
     def variant(self, sizes: Sizes) -> Program | None:
         """The first for these sizes; None where there is none."""
-        fits = (p for p in self.variants if all(sizes[s.name] in s for s in p.symbols))
+        fits = (p for p in self.variants if all(sizes[s.name] in s for s in p.given))
         return next(fits, None)
 
 
@@ -83,16 +83,22 @@ def verify_library(library: Library) -> None:
         for program in entry.variants:
             verify(program)
             require(_ports(program) == _ports(entry.variants[0]), f"{name!r}: variants differ")
+            found = [_found(each) for each in (program, entry.variants[0])]
+            require(found[0] == found[1], f"{name!r}: variants find other sizes")
             for state in program.states:
                 tensor = program.values[state.before]
                 same = kept.setdefault(state.name, tensor) == tensor
                 require(same, f"the state {state.name!r} has two types")
-            names = [symbol.name for symbol in program.symbols]
+            names = [symbol.name for symbol in program.given]
             require(names == [s.name for s in entry.symbols], f"{name!r}: variants have own sizes")
         require(entry.lengths == entry.symbols[len(entry.sizes) :], f"{name!r}: sizes are mixed up")
         for ends in itertools.product(*((s.least, s.most) for s in entry.symbols)):
             sizes = dict(zip((s.name for s in entry.symbols), ends, strict=True))
             require(entry.variant(sizes) is not None, f"{name!r}: nothing runs {sizes}")
+
+
+def _found(program: Program) -> set[Symbol]:
+    return set(program.symbols) - set(program.given)
 
 
 def _ports(program: Program) -> list[tuple[str, str, int]]:

@@ -1,4 +1,4 @@
-"""What a program does, step by step: calls of kernels, loops and branches."""
+"""What a program does, step by step: calls, loops, branches, and sizes that are found."""
 
 from __future__ import annotations
 
@@ -140,7 +140,38 @@ class Branch:
         return line(self.results, "branch", (self.condition,), source=self.source)
 
 
-Step: TypeAlias = Call | Loop | Branch
+@dataclass(frozen=True)
+class Find:
+    """Let the size called ``size`` be the number in ``value``, of type int64.
+
+    From then on it is known, and may be in shapes. A number that the size may not be ends the run.
+    """
+
+    size: str
+    value: int
+    source: str = ""
+
+    regions: ClassVar[tuple[()]] = ()
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The number."""
+        return (self.value,)
+
+    @property
+    def defines(self) -> tuple[()]:
+        """No value."""
+        return ()
+
+    def renumbered(self, number: Mapping[int, int]) -> Find:
+        """The same over other values."""
+        return replace(self, value=number[self.value])
+
+    def __str__(self) -> str:
+        return f"size {self.size} = %{self.value}{f'  # {self.source}' if self.source else ''}"
+
+
+Step: TypeAlias = Call | Loop | Branch | Find
 
 
 def walk(region: Region[Step]) -> Iterator[Step]:

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from luthier.schedules import Tensor
 from luthier.schedules.ir.core import needed, require
 from luthier.schedules.ir.placement import Placement, span
+from luthier.schedules.ir.size import Size
 from luthier.schedules.ir.size import value as value_of
+from luthier.schedules.ir.symbol import Symbol
 from luthier.schedules.ops.verify import verify as verify_workload
 
 from .core import Program, State
 from .open_tensor import OpenTensor
-from .steps import Branch, Call, Loop, Step, walk
+from .steps import Branch, Call, Find, Loop, Step, walk
 
 Type: TypeAlias = Tensor | OpenTensor
 Types: TypeAlias = tuple[Type, ...]
@@ -29,14 +31,16 @@ def verify(program: Program) -> None:
 
     Each value is an input, a constant, a result of one step, a view of as many bytes, or made of
     parts that fill it; and it is read when it is there. Calls have arguments and a result as their
-    workload says, which is one; for loops and branches see their classes. Sizes that are known
-    at run time are sizes of inputs, in one range each. For states see ``State``.
+    workload says, which is one; for other steps see their classes. Sizes that are known at run time
+    are in one range each; those that are found are, once, before anything has them. For states see
+    ``State``.
     """
     require(len(dict(program.inputs)) == len(program.inputs), "an input's name is taken")
     for value, array in program.constants.items():
         tensor = Tensor(tuple(array.shape), str(array.dtype))
         require(program.values[value] == tensor, f"the constant %{value} is {tensor}")
     _verify_sizes(program)
+    _verify_found(program)
     _verify_places(program)
     _verify_views(program)
     befores = {state.before for state in program.states}
@@ -50,6 +54,9 @@ def verify(program: Program) -> None:
             _verify_call(program, step)
         elif isinstance(step, Loop):
             _verify_loop(program, step)
+        elif isinstance(step, Find):
+            fits = _is_number(program.type(step.value), "int64")
+            require(fits, f"{step}: it is {program.type(step.value)}")
         else:
             _verify_branch(program, step)
     wholes = program.pieces.keys() - befores
@@ -68,14 +75,21 @@ def _verify_places(program: Program) -> None:
 
 def _verify_views(program: Program) -> None:
     for value, base in program.views.items():
-        fits = _bytes(program, value) == _bytes(program, base)
+        names = {*_names(program, value), *_names(program, base)}
+        symbols = [symbol for symbol in program.symbols if symbol.name in names]
+        fits = _bytes(program, value, symbols) == _bytes(program, base, symbols)
         require(fits, f"the view %{value} has not the bytes of %{base}")
 
 
-def _bytes(program: Program, value: int) -> list[int]:
+def _names(program: Program, value: int) -> frozenset[str]:
+    """Of the sizes that a value has."""
+    return program.open[value].names if value in program.open else frozenset()
+
+
+def _bytes(program: Program, value: int, symbols: Sequence[Symbol]) -> list[int]:
     """Of a value, where each size is the smallest or the largest."""
-    ranges = [(s.least, s.most) for s in program.symbols]
-    names = [s.name for s in program.symbols]
+    ranges = [(s.least, s.most) for s in symbols]
+    names = [s.name for s in symbols]
     tensor = program.type(value)
     if isinstance(tensor, Tensor):
         return [tensor.nbytes] * 2 ** len(names)
@@ -147,6 +161,35 @@ def _verify_sizes(program: Program) -> None:
         require(most == program.values[value], f"{where}: the room for it is another")
         sizes = (size for corner in tensor.corners(symbols) for size in corner.shape)
         require(min(sizes, default=0) >= 0, f"{where}: it may have less than no elements")
+
+
+def _verify_found(program: Program) -> None:
+    """Each size is found once, not in a loop or branch, and what has it comes after that."""
+    inner = sum(isinstance(step, Find) for step in walk(program.region))
+    require(inner == len(program.found), "a size is found twice, or in a loop or branch")
+    require(program.found <= {s.name for s in program.symbols}, "a size is found that has no range")
+    grows = program.found and any(state.length for state in program.states)
+    require(not grows, "a state grows where a run finds sizes")
+    unknown = set(program.found)
+    for name, value in program.inputs:
+        require(not unknown & _names(program, value), f"the input '{name}' has a size to be found")
+    for step in program.steps:
+        if isinstance(step, Find):
+            unknown.discard(step.size)
+        for value in (*step.reads, *step.defines):
+            later = unknown & _place_names(program, value)
+            require(not later, f"{step}: {', '.join(sorted(later))} is found later")
+
+
+def _place_names(program: Program, value: int) -> frozenset[str]:
+    """Of the sizes that say what a value is, and where it lies."""
+    found = _names(program, value)
+    base = program.base(value)
+    while base in program.parts:
+        first = program.parts[base].first
+        found |= first.names if isinstance(first, Size) else frozenset()
+        base = program.base(program.parts[base].whole)
+    return found
 
 
 # Steps: the types of what they read and define.

@@ -8,9 +8,9 @@ generalisation (Plotkin, "A note on inductive generalization", 1970).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from numpy.typing import NDArray
 
@@ -22,12 +22,14 @@ from luthier.schedules.ir.symbol import Symbol
 from luthier.schedules.ir.workload import Node, node
 from luthier.schedules.ops.attention_form import STRIDES, strides_matter
 
-from ..program import Call, OpenTensor, Part, Program, Step
+from ..program import Call, Find, OpenTensor, Part, Program, Step
 from .alignment import Alignment, NotAlikeError, title
 from .arrays import equal
+from .computed import numbers, when_known, with_numbers
 from .fit import Points
 
 Array = NDArray[Any]
+Numbers: TypeAlias = tuple[int | Size, ...]
 
 
 class Sample(NamedTuple):
@@ -64,9 +66,12 @@ class _Generalisation:
         open_ = {v: t for v, t in types.items() if any(isinstance(d, Size) for d in t.shape)}
         parts = {value: self._part(value) for value in base.parts}
         program = replace(base, open=open_, symbols=self.points.symbols, parts=parts)
-        windows = self._windows()
-        steps = tuple(self._call(call, program) for call in base.calls)
-        return _with_slices(replace(program, steps=steps), windows)
+        windows, computed = self._constants()
+        steps = tuple(self._step(step, program, computed) for step in base.steps)
+        program = replace(program, steps=steps)
+        for value, elements in computed.items():
+            program = with_numbers(program, value, elements)
+        return _with_slices(program, windows)
 
     def _type(self, value: int) -> OpenTensor:
         shapes = [each.other.values[each.at[value]].shape for each in self.aligned]
@@ -112,20 +117,32 @@ class _Generalisation:
         first = self._fit([part.first for part in parts], value)
         return Part(self.base.parts[value].whole, first, pitches.pop())
 
-    def _call(self, call: Call, program: Program) -> Call:
+    def _step(self, step: Step, program: Program, computed: Collection[int]) -> Step:
+        if isinstance(step, Call):
+            return self._call(step, program, computed)
+        assert isinstance(step, Find)  # loops and branches are refused before
+        for each in self.aligned:
+            if replace(step, value=each.at[step.value]) not in each.other.steps:
+                raise NotAlikeError(f"{step.source}: it finds another size")
+        return step
+
+    def _call(self, call: Call, program: Program, computed: Collection[int]) -> Call:
         """Of constants whose sizes vary it knows no more than of what is computed: that these are
         packed for the largest sizes would be wrong for others."""
         calls = [each.call(call) for each in self.aligned]
         if len({str(each.placement) for each in calls}) > 1:
             raise LiesOtherwiseError(f"{title(program, call.result)} lies otherwise")
         workloads = [each.workload for each in calls]
-        if all(workload == call.workload for workload in workloads):
-            return call
-        varying = [program.base(arg) in program.open for arg in call.args]
+        others = {*program.open, *computed}
+        varying = [program.base(arg) in others for arg in call.args]
+        is_fixed = all(workload == call.workload for workload in workloads)
         constants = tuple(
             known and not varies
             for known, varies in zip(call.workload.constants, varying, strict=True)
         )
+
+        if is_fixed:
+            return replace(call, workload=replace(call.workload, constants=constants))
 
         def tensor(tensors: Sequence[Tensor]) -> Tensor:
             return Tensor(self._fit([t.shape for t in tensors], call.result), tensors[0].dtype)
@@ -140,29 +157,32 @@ class _Generalisation:
         open_ = OpenWorkload(Workload(inputs, constants, nodes))
         return replace(call, workload=replace(call.workload, constants=constants), open=open_)
 
-    def _windows(self) -> dict[int, tuple[int | Size, ...]]:
-        """Where constants whose size varies begin in the largest; raises NotAlikeError for others.
-
-        At its beginning, or at what a size is less than the largest: a mask of what comes before
-        each of the last rows, say.
-        """
-        found = {}
+    def _constants(self) -> tuple[dict[int, Numbers], dict[int, Numbers]]:
+        """Where constants begin in the largest, and the elements of those that are no beginning of
+        it, but follow from the sizes; raises NotAlikeError for what is neither."""
+        windows, computed = {}, {}
         for value, array in self.base.constants.items():
             others = [each.other.constants[each.at[value]] for each in self.aligned]
-            begins: list[tuple[int | Size, ...]] = [(0,) * array.ndim]
-            if any(other.shape != array.shape for other in others):
-                begins = list(
-                    itertools.product(*map(self._begins, array.shape, self._shapes(value)))
-                )
-            fits = (begin for begin in begins if self._is_window(array, others, begin))
-            begin = next(fits, None)
-            if begin is None:
+            begin = self._window(value, array, others)
+            if begin is not None:
+                windows[value] = begin
+                continue
+            elements = numbers(others, self.points.fit)
+            if elements is None:
                 raise NotAlikeError(
                     f"a constant of type {self.base.values[value]}, which is computed from the "
                     "sizes, is another for other sizes"
                 )
-            found[value] = begin
-        return found
+            computed[value] = elements
+        return windows, computed
+
+    def _window(self, value: int, array: Array, others: Sequence[Array]) -> Numbers | None:
+        """Where the others lie in a constant: at its beginning, or at what a size is less than the
+        largest, as a mask of what comes before each of the last rows does."""
+        begins: list[Numbers] = [(0,) * array.ndim]
+        if any(other.shape != array.shape for other in others):
+            begins = list(itertools.product(*map(self._begins, array.shape, self._shapes(value))))
+        return next((begin for begin in begins if self._is_window(array, others, begin)), None)
 
     def _shapes(self, value: int) -> Any:
         return self._type(value).shape
@@ -174,9 +194,7 @@ class _Generalisation:
         symbols = (s for s in self.points.symbols if s.name in size.names)
         return [0, *(simplified("-", s.most, Size.named(s.name)) for s in symbols)]
 
-    def _is_window(
-        self, array: Array, others: Sequence[Array], begin: Sequence[int | Size]
-    ) -> bool:
+    def _is_window(self, array: Array, others: Sequence[Array], begin: Numbers) -> bool:
         for sizes, other in zip(self.points.sizes, others, strict=True):
             firsts = [int(value_of(each, sizes)) for each in begin]
             places = tuple(slice(f, f + n) for f, n in zip(firsts, other.shape, strict=True))
@@ -185,11 +203,11 @@ class _Generalisation:
         return True
 
 
-def _with_slices(program: Program, windows: Mapping[int, tuple[int | Size, ...]]) -> Program:
+def _with_slices(program: Program, windows: Mapping[int, Numbers]) -> Program:
     """Constants whose size varies, but for those that lie at the beginning of the largest, become
     slices of it."""
     values, constants = list(program.values), dict(program.constants)
-    slices: list[Step] = []
+    order = list(program.steps)
     for value, tensor in program.open.items():
         if value not in constants or (not any(windows[value]) and _is_prefix(tensor)):
             continue
@@ -203,9 +221,9 @@ def _with_slices(program: Program, windows: Mapping[int, tuple[int | Size, ...]]
         open_ = OpenWorkload(Workload((most,), (True,), (cut,)))
         identity = node("slice", (0,), most, begin=(0,) * len(most.shape), steps=steps)
         largest = Workload((most,), (True,), (identity,))
-        slices.append(Call(largest, (whole,), value, "a constant", open=open_))
-    steps_ = (*slices, *program.steps)
-    return replace(program, values=tuple(values), constants=constants, steps=steps_)
+        call = Call(largest, (whole,), value, "a constant", open=open_)
+        order.insert(when_known(order, tensor.names), call)
+    return replace(program, values=tuple(values), constants=constants, steps=tuple(order))
 
 
 def _is_prefix(tensor: OpenTensor) -> bool:

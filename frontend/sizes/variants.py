@@ -13,7 +13,7 @@ from luthier.schedules.ir.core import IRError
 from luthier.schedules.ir.size import Sizes
 from luthier.schedules.ir.symbol import Symbol
 
-from ..program import Call, Program, at
+from ..program import Call, Find, Program, at
 from ..program.verify import verify
 from .alignment import NotAlikeError, structure
 from .arrays import Arrays
@@ -24,6 +24,7 @@ _MOST_IMPORTS = 96
 _NEAR_ENDS, _RANDOM, _MOST_CORNERS = 2, 4, 16  # sizes to import at
 _VERIFIED = 8  # others, for which it is checked that kernels fit one another
 _ROUNDS = 16  # of sizes that decide between expressions
+_FEW, _MANY = 2, 8  # a range of found sizes that tells numbers from expressions
 
 Box: TypeAlias = tuple[Symbol, ...]
 ImportAt: TypeAlias = Callable[[Sizes, bool], Program]
@@ -35,14 +36,21 @@ class Variants:
 
     Sizes that are exact get a program each. A range gets one where its programs are alike, else it
     is divided at the size where they begin to differ: a model may do something else for one token.
+    Sizes that runs find divide nothing: one program must do for all of them. None and one are as
+    many as any, since nothing but a number that is known can have been what broadcasts.
     """
 
     symbols: Sequence[Symbol]
     import_at: ImportAt
+    found: Sequence[Symbol] = ()
     _dense: bool = False
     _known: dict[tuple[tuple[str, int], ...], Program] = field(default_factory=dict)
     _arrays: Arrays = field(default_factory=Arrays)
     _imports: int = 0
+
+    def know(self, sizes: Sizes, program: Program) -> None:
+        """Spare an import, whose tensors need not be dense."""
+        self._known[_key(sizes)] = self._arrays.shared(program)
 
     def programs(self) -> tuple[Program, ...]:
         """The variants of an entry point; raises UnsupportedOperator where they would be many."""
@@ -57,7 +65,8 @@ class Variants:
         exact = [symbol for symbol in self.symbols if symbol.exact]
         for chosen in itertools.product(*(symbol.exact for symbol in exact)):
             one = {s.name: Symbol(s.name, n, n) for s, n in zip(exact, chosen, strict=True)}
-            yield from self._divided(tuple(one.get(s.name, s) for s in self.symbols), None)
+            box = tuple(one.get(s.name, s) for s in self.symbols)
+            yield from self._divided((*box, *map(_as_many, self.found)), None)
 
     def _divided(self, box: Box, reason: NotAlikeError | None) -> Iterator[Program]:
         """The programs of a box, the one of the largest sizes first."""
@@ -102,14 +111,28 @@ class Variants:
                 samples.append(Sample(sizes, self._at(sizes, reason)))
                 continue
             _check(program, box)
-            return program
+            return self._for_none(program)
         raise NotAlikeError("the numbers of its kernels follow no rule that is known")
+
+    def _for_none(self, program: Program) -> Program:
+        """For sizes that are found which are less than those that it was made from."""
+        names = {symbol.name for symbol in self.found}
+        symbols = (replace(s, least=0) if s.name in names else s for s in program.symbols)
+        program = replace(program, symbols=tuple(symbols))
+        try:
+            verify(program)
+        except IRError as error:
+            raise UnsupportedOperator(
+                f"the model needs what a run may not find: {error}"
+            ) from error
+        return program
 
     def _difference(self, box: Box, reason: NotAlikeError) -> tuple[Symbol, int]:
         """A symbol, and the smallest size from which on the model is as it is for the largest."""
         most = _most(box)
         largest = self._structure(most, reason)
-        for symbol in box:
+        named = box[: len(self.symbols)]
+        for symbol in named:
             low, high = symbol.least, symbol.most
             if self._structure({**most, symbol.name: low}, reason) == largest:
                 continue
@@ -118,10 +141,16 @@ class Variants:
                 same = self._structure({**most, symbol.name: middle}, reason) == largest
                 low, high = (low, middle) if same else (middle, high)
             return symbol, high
-        for symbol in box:
+        for symbol in named:
             if symbol.least == 1 < symbol.most and self._is_alike(box, symbol, reason):
                 return symbol, 2
-        widest = max(box, key=lambda symbol: symbol.most - symbol.least)
+        if all(symbol.least == symbol.most for symbol in named):
+            found = ", ".join(symbol.name for symbol in self.found)
+            raise UnsupportedOperator(
+                f"one program cannot run the model for all sizes that it may find ({found}): "
+                f"{reason}"
+            )
+        widest = max(named, key=lambda symbol: symbol.most - symbol.least)
         return widest, (widest.least + widest.most + 1) // 2
 
     def _is_alike(self, box: Box, symbol: Symbol, reason: NotAlikeError) -> bool:
@@ -137,7 +166,7 @@ class Variants:
 
     def _at(self, sizes: Sizes, reason: NotAlikeError | None) -> Program:
         """Raises UnsupportedOperator, which tells the reason, where there were many already."""
-        key = tuple(sorted(sizes.items()))
+        key = _key(sizes)
         if key not in self._known:
             self._imports += 1
             if self._imports > _MOST_IMPORTS:
@@ -151,9 +180,18 @@ class Variants:
         return self._known[key]
 
 
+def _key(sizes: Sizes) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(sizes.items()))
+
+
+def _as_many(symbol: Symbol) -> Symbol:
+    """A range of a size that is found in which it stands for itself."""
+    return replace(symbol, least=_FEW, most=max(symbol.most, _MANY))
+
+
 def _refuse_control(program: Program, box: Box) -> None:
     for step in program.steps:
-        if not isinstance(step, Call):
+        if not isinstance(step, Call | Find):
             ranges = ", ".join(map(str, box))
             raise UnsupportedOperator(
                 f"{step.source or type(step).__name__}: control flow that is decided at run time "

@@ -58,7 +58,8 @@ class Trial:
         self._tolerances = tolerances(model.proto, outputs[0])
         self._truth: Reference | None = None
         try:
-            self._truth = reference(model.proto, self._inputs, outputs, SECONDS)
+            told = [run.told for run, _ in given]
+            self._truth = reference(model.proto, self._inputs, told, SECONDS)
         except ModelError as error:
             self.problems.append(str(error))
 

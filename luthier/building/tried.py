@@ -24,11 +24,11 @@ def tried(entry: Entry) -> tuple[Run, ...]:
         return (largest(entry),)
     found: dict[str, Run] = {}
     for program in (largest(entry).variant, *entry.variants):
-        sizes = _most(program.symbols)
-        while _cost(Run(sizes, program)) > _CHEAP and sizes != _least(program.symbols):
-            sizes = {s.name: max(s.least, sizes[s.name] // 2) for s in program.symbols}
-        odd = {s.name: min(s.most, max(s.least, sizes[s.name] // 2) | 1) for s in program.symbols}
-        for each in (sizes, odd, _least(program.symbols)):
+        sizes = _most(program.given)
+        while _cost(Run(sizes, program)) > _CHEAP and sizes != _least(program.given):
+            sizes = {s.name: max(s.least, sizes[s.name] // 2) for s in program.given}
+        odd = {s.name: min(s.most, max(s.least, sizes[s.name] // 2) | 1) for s in program.given}
+        for each in (sizes, odd, _least(program.given)):
             run = Run(each, program)
             found.setdefault(run.text, run)
     return tuple(found.values())[:_MOST_TRIED]
@@ -56,8 +56,8 @@ def _checked_sizes(entry: Entry, count: int) -> Iterator[Sizes]:
     """The first of each kind, then the second, so that few are of all kinds."""
     rng = random.Random(count)
     for program in entry.variants:
-        yield _least(program.symbols)
-        yield _most(program.symbols)
+        yield _least(program.given)
+        yield _most(program.given)
     edges = [s.exact or tuple(n for n in _EDGES if n in s) or (s.least,) for s in entry.symbols]
     for i in range(max(count, *map(len, edges))):
         if i < count:

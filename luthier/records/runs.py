@@ -24,15 +24,23 @@ _MOST = 64
 
 @dataclass(frozen=True)
 class Run:
-    """A run of a model: the sizes of the moment, none where all are fixed, and its variant."""
+    """A run of a model: the sizes of the moment, none where all are fixed, and its variant.
+
+    Sizes that a run finds are taken to be as large as they may be.
+    """
 
     sizes: Sizes
     variant: Program
 
     @cached_property
+    def every(self) -> Sizes:
+        """Its sizes, those that it finds too."""
+        return {**{symbol.name: symbol.most for symbol in self.variant.symbols}, **self.sizes}
+
+    @cached_property
     def program(self) -> Program:
         """What runs, with these sizes."""
-        return at(self.variant, self.sizes)
+        return at(self.variant, self.every)
 
     @property
     def text(self) -> str:
@@ -43,8 +51,16 @@ class Run:
     def outputs(self) -> dict[str, Tensor]:
         """The types of what it gives, and of what states are then."""
         types = ((name, self.variant.type(value)) for name, value in self.variant.outputs)
-        given = {n: t if isinstance(t, Tensor) else t.at(self.sizes) for n, t in types}
+        given = {n: t if isinstance(t, Tensor) else t.at(self.every) for n, t in types}
         return given | {state.becomes: self._after(state) for state in self.variant.states}
+
+    @property
+    def told(self) -> dict[str, Tensor]:
+        """The types of those whose sizes it does not find."""
+        types = ((name, self.variant.type(value)) for name, value in self.variant.outputs)
+        open_ = {name: t.names for name, t in types if not isinstance(t, Tensor)}
+        found = self.variant.found
+        return {n: t for n, t in self.outputs.items() if found.isdisjoint(open_.get(n, ()))}
 
     def _after(self, state: State) -> Tensor:
         """What a state is after the run."""
@@ -52,12 +68,12 @@ class Run:
         if state.axis is None:
             return whole
         shape = list(whole.shape)
-        shape[state.axis] = int(value(self.sizes[state.length] + state.more, self.sizes))
+        shape[state.axis] = int(value(self.every[state.length] + state.more, self.every))
         return Tensor(tuple(shape), whole.dtype)
 
     def workload(self, call: Call) -> Workload:
         """What a call of the variant computes."""
-        return call.workload if call.open is None else call.open.at(self.sizes)
+        return call.workload if call.open is None else call.open.at(self.every)
 
 
 def runs(entry: Entry, chosen: At | None = None) -> tuple[Run, ...]:
@@ -68,7 +84,7 @@ def runs(entry: Entry, chosen: At | None = None) -> tuple[Run, ...]:
     """
     if chosen:
         return tuple(_run(entry, sizes) for sizes in combinations(entry.symbols, chosen))
-    found = [(p, s) for p in entry.variants for s in _spread(p.symbols)]
+    found = [(p, s) for p in entry.variants for s in _spread(p.given)]
     return tuple(Run(sizes, program) for program, sizes in found[:_MOST])
 
 

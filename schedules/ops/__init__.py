@@ -20,14 +20,27 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ..ir.workload import Node
-from . import attention, functions, logic, movement, norms, numbers, products, reductions, windows
+from . import (
+    attention,
+    functions,
+    logic,
+    movement,
+    norms,
+    numbers,
+    products,
+    reductions,
+    search,
+    windows,
+)
 from .norms import Norm, Softmax
 from .operator import Anchor, Elementwise, Known, Movement, Operator
 from .products import Product
 from .reductions import Reduction
 from .windows import Pool
 
-_FAMILIES = (numbers, functions, logic, movement, products, windows, reductions, norms, attention)
+_FAMILIES = (
+    numbers, functions, logic, movement, products, windows, reductions, norms, attention, search,
+)  # fmt: skip
 OPERATORS: Mapping[str, Known] = MappingProxyType(
     {operator.name: operator for family in _FAMILIES for operator in family.OPERATORS}
 )

@@ -75,10 +75,11 @@ class _Writer:
             for i, s in enumerate(self.symbols)
         }
         self.shape = tuple(shape)
+        self.empty = self._hold([Condition("==", workload.workload.output.size, 0)])
 
     def kernel(self) -> OpenKernel:
         """Alternatives, those for the largest sizes first."""
-        left = np.ones(self.shape, bool)
+        left = ~self.empty
         found: list[Alternative] = []
         first: Schedule | None = None
         while left.any():
@@ -92,14 +93,22 @@ class _Writer:
             assert here[tuple(sizes[s.name] - s.least for s in self.symbols)]
             found.append(Alternative(tuple(some), self._with_memory(made, here)))
             left &= ~here
+        found = [*self._nothing(found[0].kernel), *found]
         return OpenKernel(self.workload, self.names, tuple(found), self.placement)
+
+    def _nothing(self, like: Kernel) -> list[Alternative]:
+        """What computes a result without elements, where that is one: no phase."""
+        if not self.empty.any():
+            return []
+        none = Condition("==", self.workload.workload.output.size, 0)
+        return [Alternative((none,), replace(like, phases=(), temps=(), scratch=0))]
 
     def _best(
         self, first: Schedule, sizes: Sizes, found: Sequence[Alternative]
     ) -> tuple[Kernel, list[Condition]]:
         """With the schedule of the largest sizes where that follows smaller ones; else with the one
         that is chosen for these, if constants are packed alike, down to a few times less work."""
-        if _template(first).follows:
+        if _template(first).follows or 0 in sizes.values():
             return self._write(first, sizes)
         work = prod(Size.named(symbol.name) for symbol in self.symbols)
         bound = int(value(work, sizes))
@@ -139,15 +148,17 @@ class _Writer:
     def _hold(self, conditions: Sequence[Condition]) -> NDArray[np.bool_]:
         """For which choices all hold."""
         here = np.ones(self.shape, bool)
-        for condition in conditions:
-            here &= np.asarray(condition.holds(self.axes), bool)
+        with np.errstate(divide="ignore"):  # by sizes that are zero, which none of them is for
+            for condition in conditions:
+                here &= np.asarray(condition.holds(self.axes), bool)
         return here
 
     def _with_memory(self, made: Kernel, here: NDArray[np.bool_]) -> Kernel:
         """With bytes in place of sizes, enough for all for which it is."""
 
         def most(size: Any) -> int:
-            return int(np.max(np.broadcast_to(value(size, self.axes), self.shape)[here]))
+            with np.errstate(divide="ignore"):
+                return int(np.max(np.broadcast_to(value(size, self.axes), self.shape)[here]))
 
         return replace(
             made,

@@ -23,11 +23,13 @@ from .form import Form
 from .gemm.form import Gemm
 from .group_norm.form import GroupNorm
 from .loops import Loops, Table
+from .nonzero.form import NonZero
 from .normalize.form import Normalize
 from .pointwise.form import Pointwise
 from .reduction.form import Reduction
 from .relax_op.form import RelaxOp
 from .separable.form import Separable
+from .suppression.form import Suppression
 from .transpose.form import Transpose
 from .winograd.form import Winograd
 
@@ -43,6 +45,8 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     GroupNorm,
     Normalize,
     Reduction,
+    NonZero,
+    Suppression,
     Transpose,
     Pointwise,
     RelaxOp,

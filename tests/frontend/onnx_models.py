@@ -158,7 +158,7 @@ def _follow(
             _follow(program, region.statements, values, kernels)
             for result, value in zip(step.results, region.results, strict=True):
                 values[result] = _value(program, values, value).copy()
-        else:
+        elif isinstance(step, Loop):
             _repeat(program, step, values, kernels)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -12,7 +13,7 @@ from onnx_models import TARGET, compute, expected, floats, model
 
 from luthier.frontend import Entry, Program, Shapes, import_entry, import_model
 from luthier.frontend.passes import OPEN_PASSES
-from luthier.frontend.program import Call, at
+from luthier.frontend.program import Call, Find, at
 from luthier.frontend.program.library import Library, verify_library
 from luthier.frontend.program.verify import verify
 from luthier.schedules.ir.size import Sizes
@@ -193,6 +194,19 @@ def product() -> onnx.ModelProto:
     }
     shape = ("batch", "tokens", 24)
     return opened(nodes, {"x": (shape, "float32")}, {"y": "float32"}, constants)
+
+
+def computed(
+    program: Program, sizes: Mapping[str, int], inputs: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """By NumPy, each size as the steps before find it."""
+    known = {**{s.name: s.most for s in program.symbols}, **sizes}
+    for i, step in enumerate(program.steps):
+        if isinstance(step, Find):
+            before = replace(program, steps=program.steps[:i], outputs=(("n", step.value),))
+            number = compute(at(before.compact(), known), inputs)["n"]
+            known[step.size] = int(number.reshape(()))
+    return compute(at(program, known), inputs)
 
 
 def sizes_of(entry: Entry, count: int, seed: int) -> list[dict[str, int]]:

@@ -9,10 +9,12 @@ import onnx
 import pytest
 import sized_models
 from onnx import helper
-from onnx_models import TARGET, floats
+from onnx_models import TARGET, compute, floats
 from sized_models import integers, opened, same_at_all_sizes
 
 from luthier.frontend import Entry, import_entry, import_model, read_model
+from luthier.frontend.program import at
+from luthier.frontend.program.library import Library, verify_library
 from luthier.frontend.sizes import variants
 from luthier.schedules import ModelError, UnsupportedOperator
 
@@ -219,10 +221,21 @@ def test_a_mask_of_new_rows_after_the_past_is_cut_where_it_begins() -> None:
 
 
 def test_numbers_of_a_size() -> None:
-    """A count of tokens as a constant of the program is another for each: refused by name."""
-    nodes = [N("Shape", ["x"], ["y"])]
-    proto = opened(nodes, {"x": (("tokens",), "float32")}, {"y": "int64"})
-    with pytest.raises(UnsupportedOperator, match="a constant of type int64"):
+    """Few whole numbers are computed from the sizes; others are refused by name."""
+    nodes = [N("Shape", ["x"], ["y"]), N("Size", ["x"], ["n"])]
+    rows = {"x": (("tokens", 3), "float32")}
+    proto = opened(nodes, rows, {"y": "int64", "n": "int64"})
+    entry = import_entry(proto, TARGET, {"tokens": "1..400"})
+    verify_library(Library("small", {"run": entry}))
+    for tokens in (1, 2, 77, 400):
+        program = entry.variant({"tokens": tokens})
+        assert program is not None
+        x = floats(tokens, 3)
+        found = compute(at(program, {"tokens": tokens}), {"x": x})
+        assert [*found["y"], found["n"]] == [tokens, 3, 3 * tokens]
+    nodes = [N("Shape", ["x"], ["s"]), N("Cast", ["s"], ["f"], to=1), N("Sqrt", ["f"], ["y"])]
+    proto = opened(nodes, rows, {"y": "float32"})
+    with pytest.raises(UnsupportedOperator, match="a constant of type float32"):
         import_entry(proto, TARGET, {"tokens": "1..400"})
 
 

@@ -15,10 +15,11 @@ import onnx
 import pytest
 from onnx import numpy_helper
 from onnx.backend.test.loader import load_model_tests
-from onnx_models import TARGET, compute
+from onnx_models import TARGET
+from sized_models import computed
 
-from luthier.frontend import import_model
-from luthier.frontend.control.stages import CONTROL
+from luthier.frontend import import_entry, import_model
+from luthier.frontend.control.stages import CONTROL, FINDERS
 from luthier.frontend.onnx.operators import BUILD_TIME, SUPPORTED
 from luthier.frontend.onnx.scopes import every_node
 from luthier.schedules import ModelError
@@ -28,7 +29,7 @@ with warnings.catch_warnings():
     STANDARD = {
         case.name: case
         for case in load_model_tests(kind="node")
-        if {n.op_type for n in every_node(case.model.graph.node)} <= SUPPORTED | CONTROL
+        if {n.op_type for n in every_node(case.model.graph.node)} <= SUPPORTED | CONTROL | FINDERS
     }
 
 # Refused, by the case's name: what the message says.
@@ -102,7 +103,7 @@ def refusal(name: str) -> str | None:
 def test_a_case_of_the_standard_agrees(name: str) -> None:
     case = STANDARD[name]
     model, inputs = with_known_inputs(case)
-    outputs = compute(import_model(model, TARGET), inputs)
+    outputs = computed(import_entry(model, TARGET).variants[0], {}, inputs)
     for info, expected in zip(model.graph.output, case.data_sets[0][1], strict=True):
         wanted, got = np.asarray(array(expected)), outputs[info.name]
         assert (got.dtype, got.shape) == (wanted.dtype, wanted.shape)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.parser
 import onnxruntime
 import pytest
 
@@ -176,6 +177,32 @@ def test_states_that_change_places(tmp_path: Path) -> None:
             held = artifact.state.read()
             assert np.array_equal(held["a_in"], a)
             assert np.array_equal(held["b_in"], b)
+
+
+COUNTING = """
+<ir_version: 8, opset_import: ["": 18]>
+counting (float[1,2] x, float[past,2] past_0) => (float[1,2] y, float[all,2] present_0) {
+  axes = Constant <value = int64[1] {0}> ()
+  zero = Constant <value = int64 {0}> ()
+  table = Constant <value = float[6,2] {0, 1, 20, 21, 40, 41, 60, 61, 80, 81, 100, 101}> ()
+  shape = Shape (past_0)
+  place = Gather (shape, zero)
+  row = Gather (table, place)
+  present_0 = Concat <axis = 0> (past_0, x)
+  sum = ReduceSum (present_0, axes)
+  y = Add (sum, row)
+}
+"""
+
+
+def test_a_model_may_count_the_place_of_what_is_new(tmp_path: Path) -> None:
+    proto, shapes = onnx.parser.parse_model(COUNTING), {"past": range(6)}
+    report = luthier.build(proto, tmp_path / "out", log=None, shapes=shapes, state="auto")
+    assert report.problems == ()
+    with luthier.load(tmp_path / "out") as artifact:
+        for place in range(6):
+            (y,) = artifact(np.ones((1, 2), np.float32))
+            assert y.tolist() == [[21 * place + 1, 21 * place + 2]]
 
 
 def test_a_check_compares_states(files: Path, folder: Path) -> None:

@@ -70,6 +70,21 @@ def padded_concatenation() -> Workload:
     return b.workload
 
 
+def search() -> Workload:
+    b = Builder()
+    b.add("nonzero", b.input((3, 1000)), shape=(2, 40), dtype="int64")
+    return b.workload
+
+
+def boxes() -> Workload:
+    b = Builder()
+    found = b.input((1, 9, 4)), b.input((1, 2, 9))
+    numbers = [b.input((1,), dtype) for dtype in ("int64", "float32", "float32")]
+    more = {"center": False, "threshold": True}
+    b.add("suppress", *found, *numbers, shape=(1, 2, 3), dtype="int64", **more)
+    return b.workload
+
+
 # By file name: a workload as small as shows what the template does, and the template.
 SCRIPTS: dict[str, tuple[Workload, str]] = {
     "convolution": (conv((1, 5, 5, 4), 8, (3, 3), pads=PAD, after="bias_relu"), "conv_direct"),
@@ -92,6 +107,8 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "attention": (separate((1, 2, 3, 5, 4, 4), heads_first=False), "attention"),
     "sum_of_rows": (total(1), "reduction"),
     "sum_of_columns": (total(0), "reduction"),
+    "search": (search(), "nonzero"),
+    "boxes": (boxes(), "suppression"),
     "transposition": (transposition(), "transpose"),
     "swish": (swish(), "pointwise"),
     "padded_concatenation": (padded_concatenation(), "pointwise"),

@@ -58,7 +58,9 @@ def verify_open(
     for numbers in dict.fromkeys([*ends, *some]):
         sizes = dict(zip(names, numbers, strict=True))
         index = next(i for i, a in enumerate(kernel.alternatives) if a.fits(sizes))
-        library.kernels = [fixed(kernel, i, sizes) for i in range(len(kernels))]
+        library.kernels = [
+            fixed(kernel, i, sizes) if i == index else each for i, each in enumerate(kernels)
+        ]
         made = workload.at(sizes)
         inputs = draw(made)
         want = reference(made, inputs)
@@ -242,6 +244,55 @@ def test_it_computes_the_workload_of_the_sizes(name: str, level: str) -> None:
     make, symbols = CASES[name]
     workload = opened(make, [symbol.name for symbol in symbols])
     verify_open(workload, symbols, level, 1e-3 if name == "winograd" else 2e-5)
+
+
+EMPTY = {
+    "pad": "t", "cache of rows": "p", "cache of columns": "t", "sum over a size": "t",
+    "rows of a product": "t", "table": "b", "attention": "b", "layer norm": "t",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_a_size_of_zero(name: str) -> None:
+    """Results without elements need no kernel; others have what is left."""
+    make, symbols = {**CASES, "sum over a size": (reduced("sum", (1,)), (B, T))}[name]
+    symbols = tuple(replace(s, least=0 if s.name == EMPTY[name] else 2) for s in symbols)
+    workload = opened(make, [symbol.name for symbol in symbols])
+    kernel = verify_open(workload, symbols, RUNNABLE[-1])
+    sizes = {s.name: s.least for s in symbols}
+    chosen = next(a for a in kernel.alternatives if a.fits(sizes))
+    assert bool(chosen.kernel.phases) is (workload.at(sizes).output.size > 0)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "int64", "uint16", "float16", "float32"])
+def test_a_search(dtype: str) -> None:
+    """All are found, some, one or none; there is room for less, or more."""
+
+    def make(m: int, n: int) -> Workload:
+        w = Builder()
+        w.add("nonzero", w.input((m, 3, 50), dtype), shape=(3, n), dtype="int64")
+        return w.workload
+
+    symbols = (Symbol("m", 0, 60), Symbol("n", 0, 9000))
+    workload, target = opened(make, ["m", "n"]), TARGETS[RUNNABLE[-1]]
+    kernel = instantiate_open(workload, symbols, target, names=("m", "n"))
+    kernels = [alternative.kernel for alternative in kernel.alternatives]
+    library, rng = Library(kernels, target), np.random.default_rng(3)
+    for m, share in itertools.product((0, 1, 2, 33, 60), (0, 0.01, 0.5, 1)):
+        x = (rng.random((m, 3, 50)) < share).astype(dtype)
+        if m and share and dtype.startswith("float"):
+            x[0, 0, :3] = np.nan, -0.0, -1
+        for more in (0, 7, -5):
+            sizes = {"m": m, "n": min(9000, max(0, np.count_nonzero(x) + more))}
+            index = next(i for i, a in enumerate(kernel.alternatives) if a.fits(sizes))
+            library.kernels = [
+                fixed(kernel, i, sizes) if i == index else each for i, each in enumerate(kernels)
+            ]
+            given = np.array([*sizes.values()], np.int64)
+            got = library.run(index, [x], random.Random(1), given)
+            wanted = np.array(np.nonzero(x))[:, : sizes["n"]]
+            assert np.array_equal(got[:, : wanted.shape[1]], wanted)
+            assert not got[:, wanted.shape[1] :].any()
 
 
 def test_constants_are_packed_once() -> None:

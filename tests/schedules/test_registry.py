@@ -49,6 +49,23 @@ def other() -> Workload:
 
 
 PAD = (1, 1, 1, 1)
+
+
+def search():
+    b = Builder()
+    b.add("nonzero", b.input((9, 20)), shape=(2, 50), dtype="int64")
+    return b.workload
+
+
+def boxes():
+    b = Builder()
+    found = b.input((1, 9, 4)), b.input((1, 2, 9))
+    numbers = [b.input((1,), dtype) for dtype in ("int64", "float32", "float32")]
+    more = {"center": False, "threshold": True}
+    b.add("suppress", *found, *numbers, shape=(1, 2, 3), dtype="int64", **more)
+    return b.workload
+
+
 DEFAULTS = {
     "a depthwise convolution": (conv((1, 9, 9, 8), 8, (3, 3), groups=8), "channelwise"),
     "the beginning of an inverted residual": (separable((1, 9, 9, 8), 24, (3, 3)), "separable"),
@@ -65,6 +82,8 @@ DEFAULTS = {
     "groups of channels, normalised": (group_norm((1, 9, 9, 8), 2), "group_norm"),
     "a sum": (total(), "reduction"),
     "a transposition": (transposition(), "transpose"),
+    "a search": (search(), "nonzero"),
+    "boxes that overlap": (boxes(), "suppression"),
     "an elementwise operator": (unary("relu", (100,)), "pointwise"),
     "an operator of TVM's": (other(), "relax"),
 }

@@ -53,7 +53,7 @@ class _Normalize:
         self.serial_after = self.evaluator.is_serial() or any(parameters)
         self.out = builder["out"]
         body = self._row if self.inner == 1 else self._plane
-        group = at_least(self.grain // (self.extent * self.inner), 1)
+        group = at_least(self.grain // at_least(self.extent * self.inner, 1), 1)
         with builder.chunk_loop() as chunk:
             first = builder.let(chunk * group)
             with builder.loop(extent(first, group, self.outer), "row", first) as row:

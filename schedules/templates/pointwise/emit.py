@@ -50,10 +50,10 @@ class _Part:
         if segment.is_all:
             self.workload = collapse(segment.workload, keep_last=form.placement != DENSE)
         inner = (self.workload.output.shape or (1,))[-1]
-        self.rows = self.workload.output.size // inner
+        self.rows = math.prod(self.workload.output.shape[:-1])
         wide = form.grains[0] if isinstance(grain, Size) else grain
-        self.block = at_most(inner, max(wide, self.lanes))
-        self.group = at_least(grain // inner, 1)
+        self.block = at_least(at_most(inner, max(wide, self.lanes)), 1)
+        self.group = at_least(grain // at_least(inner, 1), 1)
         self.blocks = ceildiv(inner, self.block)
         self.place = _placement(segment, inner, form.placement.output)
         self.chunks = ceildiv(self.rows, self.group) * self.blocks

@@ -41,7 +41,7 @@ class _Transpose:
         extents = [self.shape[d] for d in self.others]
         strips = ceildiv(self.shape[self.moved], self.lanes)
         rows = math.prod(extents) * strips
-        group = at_least(self.grain // (self.lanes * self.shape[-1]), 1)
+        group = at_least(self.grain // at_least(self.lanes * self.shape[-1], 1), 1)
         with builder.chunk_loop() as chunk:
             first = builder.let(chunk * group)
             with builder.loop(extent(first, group, rows), "row", first) as row:

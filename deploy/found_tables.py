@@ -1,0 +1,20 @@
+"""The library's tables of sizes that runs find, in C; ``runtime/program.h`` says what they mean."""
+
+from __future__ import annotations
+
+from .c_array import c_array
+from .layout import Entry, Tables
+from .names import c_string
+from .ports import is_found
+
+
+def found_arrays(tables: Tables, prefix: str, entry: Entry) -> str:
+    """The sizes that runs find, and which bytes and shapes of outputs they are in."""
+    sizes = (
+        f"{{{c_string(s.name)}, {tables.names.index(s.name)}u, {s.most}}}" for s in entry.found
+    )
+    text = c_array("luthier_found", f"{prefix}_found", sizes)
+    shapes = [[is_found(dim, entry.found) for dim in port.shape_texts] for port in entry.outputs]
+    numbers = [any(shape) for shape in shapes] + [each for shape in shapes for each in shape]
+    flags = (str(int(each)) for each in numbers if entry.found)
+    return text + c_array("unsigned char", f"{prefix}_found_numbers", flags)

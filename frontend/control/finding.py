@@ -1,0 +1,191 @@
+"""Nodes whose results are as long as what they find at run time.
+
+Each becomes a number that is computed, a size that it is from then on, and what is found. Where a
+model is imported at certain sizes, these are taken to be something, too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import ChainMap
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from luthier.schedules import ModelError, Tensor, UnsupportedOperator, Workload
+from luthier.schedules.ir.symbol import Symbol
+from luthier.schedules.ir.workload import node as operator
+
+from ..graph import Array
+from ..onnx.opset import node_label
+from ..program import Call, Find, Step
+from .assembly import Assembly
+from .parts import Parts, Scope
+
+_MOST, _MOST_FOUND = 8, 1 << 22  # sizes of a model, and what each may be
+
+N = helper.make_node
+Found = tuple[Sequence[Step], int]
+
+
+@dataclass
+class FoundSizes:
+    """The sizes that runs of a model find: ``symbols``, as the import meets them.
+
+    Each is ``taken`` to be a number, or else as large as it may be; ``given`` are the names of the
+    model's other sizes.
+    """
+
+    taken: Mapping[str, int] = field(default_factory=dict)
+    given: Collection[str] = ()
+    symbols: list[Symbol] = field(default_factory=list)
+
+    def add(self, output: str, most: int, label: str) -> tuple[str, int]:
+        """A new one, of what gives ``output``: its name, and what it is taken to be."""
+        if len(self.symbols) == _MOST:
+            raise UnsupportedOperator(f"{label}: more than {_MOST} sizes that runs find")
+        if most > _MOST_FOUND:
+            raise UnsupportedOperator(
+                f"{label}: it may find as many as {most}, and {_MOST_FOUND} are supported"
+            )
+        wanted = "found_" + re.sub(r"[^A-Za-z0-9]+", "_", output)[:40].strip("_")
+        names = {*self.given, *(symbol.name for symbol in self.symbols)}
+        others = (f"{wanted}_{i}" for i in itertools.count())
+        name = next(n for n in itertools.chain([wanted], others) if n not in names)
+        self.symbols.append(Symbol(name, 0, most))
+        return name, self.taken.get(name, most)
+
+
+class Finding:
+    """The steps of such nodes."""
+
+    def __init__(self, parts: Parts, assembly: Assembly, sizes: FoundSizes) -> None:
+        self._parts, self._assembly, self._sizes = parts, assembly, sizes
+
+    def steps(self, node: onnx.NodeProto, scope: Scope) -> Sequence[Step]:
+        """The steps of one; its results go into ``scope``."""
+        label = node_label(node)
+        if len(scope.maps) > 2:
+            raise UnsupportedOperator(
+                f"{label}: a size that is found in a loop or branch is not supported"
+            )
+        makers = {"NonZero": self._nonzero, "Compress": self._compress}
+        make = makers.get(node.op_type, self._suppress)
+        values = [self._parts.value(name, scope, label) if name else -1 for name in node.input]
+        attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        steps, scope[node.output[0]] = make(values, attrs, node.output[0], label)
+        return steps
+
+    def _nonzero(self, values: Sequence[int], attrs: Any, output: str, label: str) -> Found:
+        if len(values) != 1:
+            raise ModelError(f"{label}: it has {len(values)} inputs")
+        return self._places(values[0], output, label)
+
+    def _compress(self, values: Sequence[int], attrs: Any, output: str, label: str) -> Found:
+        """What is taken along an axis, or of all elements, where the condition is not zero."""
+        if len(values) != 2:
+            raise ModelError(f"{label}: it has {len(values)} inputs")
+        x, condition = values
+        source, flags = self._assembly.type(x), self._assembly.type(condition)
+        rank, axis = len(source.shape), attrs.get("axis")
+        if axis is None:
+            x, axis, rank = self._assembly.view(x, (source.size,)), 0, 1
+        if not isinstance(axis, int) or not -rank <= axis < rank:
+            raise ModelError(f"{label}: the axis {axis} is outside of {rank} dimensions")
+        length = self._assembly.type(x).shape[axis]
+        if flags.dtype != "bool" or len(flags.shape) != 1 or flags.shape[0] > length:
+            raise ModelError(f"{label}: its condition is {flags}, along {length} elements")
+        steps, places = self._places(condition, output, label)
+        indices = self._assembly.view(places, self._assembly.type(places).shape[1:])
+        inner = {"x": x, "indices": indices}
+        gather = N("Gather", ["x", "indices"], ["y"], name=output, axis=axis)
+        more, result = self._straight([gather], inner, "y", label)
+        return (*steps, *more), result
+
+    def _suppress(self, values: Sequence[int], attrs: Any, output: str, label: str) -> Found:
+        """A row for each box that is left: its batch, its class, its number."""
+        values = [*values, -1, -1, -1][: max(5, len(values))]
+        if len(values) != 5 or min(values[:2]) < 0:
+            raise ModelError(f"{label}: it has no boxes and scores")
+        boxes, scores = (self._assembly.type(value) for value in values[:2])
+        fits = len(boxes.shape) == len(scores.shape) == 3 and boxes.shape[2] == 4
+        fits = fits and (boxes.shape[0], boxes.shape[1]) == (scores.shape[0], scores.shape[2])
+        if not fits or {boxes.dtype, scores.dtype} != {"float32"}:
+            raise ModelError(f"{label}: its boxes are {boxes}, its scores {scores}")
+        has_threshold = values[4] >= 0
+        numbers: tuple[Array, ...] = (
+            np.zeros(1, np.int64),
+            np.zeros(1, np.float32),
+            np.zeros(1, np.float32),
+        )
+        for i, number in enumerate(numbers, start=2):
+            if values[i] < 0:
+                values[i] = self._assembly.constant(number)
+            self._parts.known(values[i], str(number.dtype), label)
+            values[i] = self._assembly.view(values[i], (1,))
+        wanted = self._parts.known(values[2], "int64", label)
+        room = boxes.shape[1] if wanted is None else min(int(wanted), boxes.shape[1])
+        if room < 1:
+            raise ModelError(f"{label}: its result has no elements, as it is to give {room} boxes")
+        out = Tensor((*scores.shape[:2], room), "int64")
+        selected = self._assembly.value(out, f"{label}: its result")
+        kinds = {"center": bool(attrs.get("center_point_box", 0)), "threshold": has_threshold}
+        inputs = tuple(map(self._assembly.type, values))
+        workload = Workload(
+            inputs, (False,) * 5, (operator("suppress", (0, 1, 2, 3, 4), out, **kinds),)
+        )
+        there, mask = self._straight(
+            [N("Greater", ["x", "none"], ["mask"], name=output)],
+            {"x": selected, "none": self._assembly.constant(np.array(-1))},
+            "mask",
+            label,
+        )
+        search, places = self._places(mask, output, label)
+        pair = self._assembly.constant(np.array([0, 1]))
+        column = self._assembly.constant(np.array([-1, 1]))
+        nodes = [
+            N("Transpose", ["places"], ["rows"], name=output, perm=[1, 0]),
+            N("Gather", ["rows", "pair"], ["owners"], name=output, axis=1),
+            N("GatherND", ["x", "rows"], ["boxes"], name=output),
+            N("Reshape", ["boxes", "column"], ["numbers"], name=output),
+            N("Concat", ["owners", "numbers"], ["y"], name=output, axis=1),
+        ]
+        given = {"places": places, "pair": pair, "x": selected, "column": column}
+        rows, result = self._straight(nodes, given, "y", label)
+        call = Call(workload, tuple(values), selected, label)
+        return (call, *there, *search, *rows), result
+
+    def _places(self, x: int, output: str, label: str) -> Found:
+        """The coordinates of what is not zero, a row for each dimension."""
+        tensor, known = self._assembly.type(x), self._assembly.known(x)
+        if known is not None:
+            found = np.array(np.nonzero(np.atleast_1d(known)), np.int64)
+            if not found.size:
+                raise ModelError(f"{label}: its result has no elements")
+            return (), self._assembly.constant(found)
+        if not tensor.shape:
+            raise UnsupportedOperator(f"{label}: one number without dimensions is not supported")
+        nodes = [
+            N("Cast", ["x"], ["flags"], name=output, to=TensorProto.BOOL),
+            N("Cast", ["flags"], ["ones"], name=output, to=TensorProto.INT64),
+            N("ReduceSum", ["ones"], ["count"], name=output, keepdims=0),
+        ]
+        steps, count = self._straight(nodes, {"x": x}, "count", label)
+        name, size = self._sizes.add(output, tensor.size, label)
+        out = Tensor((len(tensor.shape), size), "int64")
+        result = self._assembly.value(out, f"{label}: its result")
+        workload = Workload((tensor,), (False,), (operator("nonzero", (0,), out),))
+        return (*steps, Find(name, count, label), Call(workload, (x,), result, label)), result
+
+    def _straight(
+        self, nodes: Sequence[onnx.NodeProto], values: dict[str, int], wanted: str, label: str
+    ) -> Found:
+        """The steps of nodes over values, and their result."""
+        scope: Scope = ChainMap({}, {}, dict(values))
+        steps = self._parts.steps(nodes, [wanted], scope)
+        return steps, self._parts.value(wanted, scope, label)

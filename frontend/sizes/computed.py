@@ -1,0 +1,66 @@
+"""Constants that follow from the sizes: computed at run time, number by number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from luthier.schedules import Tensor, Workload
+from luthier.schedules.ir.open_workload import OpenWorkload
+from luthier.schedules.ir.size import Size
+from luthier.schedules.ir.workload import Node, node
+
+from ..program import Call, Find, Program, Step
+
+_MOST_NUMBERS = 16
+
+Array = NDArray[Any]
+Fit = Callable[[Sequence[int]], int | Size | None]
+
+
+def numbers(arrays: Sequence[Array], fit: Fit) -> tuple[int | Size, ...] | None:
+    """The elements of arrays that are what one constant is for several sizes; None where they are
+    no few whole numbers that follow from the sizes."""
+    first = arrays[0]
+    few = first.dtype.kind in "iu" and 0 < first.size <= _MOST_NUMBERS
+    if not few or any(array.shape != first.shape for array in arrays):
+        return None
+    found = [fit([int(n) for n in each]) for each in zip(*(a.flat for a in arrays), strict=True)]
+    return None if None in found else tuple(n for n in found if n is not None)
+
+
+def with_numbers(program: Program, value: int, elements: Sequence[int | Size]) -> Program:
+    """The program in which a constant is computed of its elements when their sizes are known."""
+    tensor = program.values[value]
+    flat = Tensor((len(elements),), tensor.dtype)
+    values, views = (*program.values, flat), {**program.views, value: len(program.values)}
+    constants = {v: array for v, array in program.constants.items() if v != value}
+    largest = {symbol.name: symbol.most for symbol in program.symbols}
+    written = OpenWorkload(_written(elements, tensor.dtype))
+    call = Call(written.at(largest), (), len(program.values), "sizes", open=written)
+    names = frozenset().union(*(n.names for n in elements if isinstance(n, Size)))
+    steps = list(program.steps)
+    steps.insert(when_known(steps, names), call)
+    return replace(program, values=values, views=views, constants=constants, steps=tuple(steps))
+
+
+def when_known(steps: Sequence[Step], names: frozenset[str]) -> int:
+    """Before which step all of these sizes are known first."""
+    found = (i for i, step in enumerate(steps) if isinstance(step, Find) and step.size in names)
+    return max(found, default=-1) + 1
+
+
+def _written(elements: Sequence[int | Size], dtype: str) -> Workload:
+    """Each element a literal, and these one after the other."""
+    one, number = Tensor((1,), dtype), Tensor((), dtype)
+    nodes: list[Node] = []
+    for element in elements:
+        nodes.append(node("const", (), number, value=element))  # type: ignore[arg-type]
+        nodes.append(node("broadcast_to", (len(nodes) - 1,), one))
+    if len(elements) > 1:
+        pieces = tuple(range(1, len(nodes), 2))
+        nodes.append(node("concat", pieces, Tensor((len(elements),), dtype), axis=0))
+    return Workload((), (), tuple(nodes))

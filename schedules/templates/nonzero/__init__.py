@@ -1,0 +1,1 @@
+"""Where elements are not zero."""

@@ -1,0 +1,1 @@
+"""Boxes without those that overlap better ones."""

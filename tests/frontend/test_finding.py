@@ -1,0 +1,208 @@
+"""Models whose runs find sizes: what they are imported as, computed at the sizes that are found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+from onnx_models import TARGET, expected, floats
+from sized_models import computed, integers, opened
+
+from luthier.frontend import Entry, Shapes, import_entry, import_model
+from luthier.frontend.program.library import Library, verify_library
+from luthier.schedules import ModelError, UnsupportedOperator
+
+N = helper.make_node
+Arrays = Mapping[str, np.ndarray]
+
+
+def same(
+    proto: onnx.ModelProto, shapes: Shapes, runs: list[tuple[dict[str, int], Arrays]]
+) -> Entry:
+    """The entry, whose programs give what the model does for inputs of some sizes."""
+    entry = import_entry(proto, TARGET, shapes)
+    verify_library(Library("small", {"run": entry}))
+    for sizes, inputs in runs:
+        program = entry.variant(sizes)
+        assert program is not None
+        ours, wanted = computed(program, sizes, inputs), expected(proto, inputs)
+        for name, array in wanted.items():
+            assert (ours[name].dtype, ours[name].shape) == (array.dtype, array.shape), name
+            np.testing.assert_allclose(ours[name], array, 1e-5, 1e-6, err_msg=name)
+    return entry
+
+
+def shifted(shape: tuple[int, ...], by: float) -> np.ndarray:
+    return floats(*shape, seed=len(shape)) + np.float32(by)
+
+
+def above() -> onnx.ModelProto:
+    """The places of what is above a number, what is there, and a sum of that."""
+    nodes = [
+        N("Greater", ["x", "zero"], ["mask"]),
+        N("NonZero", ["mask"], ["places"]),
+        N("Transpose", ["places"], ["rows"], perm=[1, 0]),
+        N("GatherND", ["x", "rows"], ["values"]),
+        N("Exp", ["values"], ["y"]),
+        N("ReduceSum", ["y"], ["sum"], keepdims=0),
+        N("Shape", ["y"], ["count"]),
+    ]
+    outputs = {"places": "int64", "y": "float32", "sum": "float32", "count": "int64"}
+    return opened(nodes, {"x": (("b", 6), "float32")}, outputs, {"zero": np.float32(0)})
+
+
+def test_its_name_is_no_other_sizes() -> None:
+    nodes = [N("NonZero", ["x"], ["places"])]
+    inputs = {"x": (("found_places", 2), "float32")}
+    proto = opened(nodes, inputs, {"places": "int64"}, {})
+    entry = import_entry(proto, TARGET, {"found_places": range(1, 5)})
+    (program,) = entry.variants
+    assert [str(size) for size in program.given] == ["found_places=1..4"]
+    assert program.found == {"found_places_0"}
+
+
+def test_what_is_found_has_a_size_of_its_own() -> None:
+    runs = [
+        ({"b": b}, {"x": shifted((b, 6), by)}) for b in (1, 2, 3, 17, 40) for by in (-99, 0, 99)
+    ]
+    entry = same(above(), {"b": "1..40"}, runs)
+    assert [str(s) for s in entry.symbols] == ["b=1..40"]
+    (places, y, total, count) = (value for _, value in entry.variants[0].outputs)
+    program = entry.variants[0]
+    assert program.found == {"found_places"}
+    assert "found_places=0..240" in map(str, program.symbols)
+    types = [str(program.type(value)) for value in (places, y, total, count)]
+    assert types == ["int64[2,found_places]", "float32[found_places]", "float32[]", "int64[1]"]
+
+
+def test_a_model_of_fixed_shapes_may_find_sizes() -> None:
+    runs: list[tuple[dict[str, int], Arrays]] = [
+        ({}, {"x": shifted((7, 6), by)}) for by in (-99, 0, 99)
+    ]
+    entry = same(above(), {"x": (7, 6)}, runs)
+    assert not entry.symbols
+    assert entry.variants[0].symbols
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1, None])
+def test_compress(axis: int | None) -> None:
+    attrs = {} if axis is None else {"axis": axis}
+    nodes = [N("Compress", ["x", "c"], ["z"], **attrs), N("Tanh", ["z"], ["y"])]
+    inputs = {"x": ((5, 4), "float32"), "c": ((4,), "bool")}
+    proto = opened(nodes, inputs, {"z": "float32", "y": "float32"})
+    runs: list[tuple[dict[str, int], Arrays]] = [
+        ({}, {"x": floats(5, 4), "c": np.array([bits >> i & 1 for i in range(4)], bool)})
+        for bits in (0, 1, 6, 15)
+    ]
+    same(proto, {}, runs)
+
+
+def test_what_one_search_finds_is_searched_again() -> None:
+    nodes = [
+        N("Compress", ["x", "c"], ["z"], axis=0),
+        N("Greater", ["z", "zero"], ["mask"]),
+        N("NonZero", ["mask"], ["y"]),
+        N("Concat", ["z", "x"], ["both"], axis=0),
+    ]
+    inputs = {"x": (("b", 3), "float32"), "c": (("b",), "bool")}
+    outputs = {"y": "int64", "both": "float32"}
+    proto = opened(nodes, inputs, outputs, {"zero": np.float32(0)})
+    runs = [
+        ({"b": b}, {"x": floats(b, 3), "c": np.arange(b) % step == step - 1})
+        for b in (1, 2, 9)
+        for step in (1, 2, 5)
+    ]
+    entry = same(proto, {"b": "1..9"}, runs)
+    assert len(entry.variants[0].found) == 2
+
+
+def test_a_number_of_what_was_found_is_computed_with() -> None:
+    nodes = [
+        N("NonZero", ["x"], ["places"]),
+        N("Shape", ["places"], ["shape"]),
+        N("Gather", ["shape", "one"], ["count"]),
+        N("Cast", ["count"], ["many"], to=7),
+        N("Mul", ["x", "many"], ["y"]),
+        N("Range", ["zero", "count", "one"], ["numbers"]),
+    ]
+    constants = {"one": np.array(1), "zero": np.array(0)}
+    outputs = {"y": "int64", "numbers": "int64", "places": "int64"}
+    proto = opened(nodes, {"x": ((3, 4), "int64")}, outputs, constants)
+    runs: list[tuple[dict[str, int], Arrays]] = [
+        ({}, {"x": (np.arange(12).reshape(3, 4) < n).astype(np.int64)}) for n in (0, 1, 2, 12)
+    ]
+    same(proto, {}, runs)
+
+
+def detector(*names: str, center: int = 0) -> onnx.ModelProto:
+    """Boxes that overlap no better one of their class, and the scores of these."""
+    given = [name if name in names else "" for name in ("wanted", "share", "threshold")]
+    nodes = [
+        N("NonMaxSuppression", ["boxes", "scores", *given], ["kept"], center_point_box=center),
+        N("GatherND", ["scores", "kept"], ["best"]),
+    ]
+    numbers = {
+        "wanted": integers(5),
+        "share": np.array([0.3], np.float32),
+        "threshold": np.array([0.1], np.float32),
+    }
+    inputs = {"boxes": ((2, 40, 4), "float32"), "scores": ((2, 3, 40), "float32")}
+    outputs = {"kept": "int64", "best": "float32"}
+    return opened(nodes, inputs, outputs, {name: numbers[name] for name in names})
+
+
+@pytest.mark.parametrize("center", [0, 1])
+@pytest.mark.parametrize("names", ["wanted share threshold", "wanted share", "wanted"])
+def test_boxes_that_overlap_no_better_one(names: str, center: int) -> None:
+    rng = np.random.default_rng(center)
+    runs: list[tuple[dict[str, int], Arrays]] = []
+    for by in (0, -0.5, -5):
+        boxes = rng.random((2, 40, 4), np.float32)
+        scores = rng.random((2, 3, 40), np.float32) + np.float32(by)
+        scores[0, 0, :6] = scores[0, 0, 7]  # of equals the first is the best
+        runs.append(({}, {"boxes": boxes, "scores": scores}))
+    same(detector(*names.split(), center=center), {}, runs)
+
+
+def test_a_search_in_what_is_known_finds_no_size() -> None:
+    nodes = [N("NonZero", ["c"], ["i"]), N("Gather", ["x", "i"], ["y"])]
+    proto = opened(nodes, {"x": ((4,), "float32")}, {"y": "float32"}, {"c": integers(0, 3, 1, 0)})
+    entry = import_entry(proto, TARGET)
+    assert not entry.variants[0].symbols
+    assert str(import_model(proto, TARGET)) == str(entry.variants[0])
+
+
+def refused(
+    proto: onnx.ModelProto, shapes: Shapes, kind: type[ModelError] = UnsupportedOperator
+) -> str:
+    with pytest.raises(kind) as error:
+        import_entry(proto, TARGET, shapes)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_refusals() -> None:
+    search = N("NonZero", ["x"], ["y"], name="search")
+    scalar = opened([search], {"x": ((), "float32")}, {"y": "int64"})
+    assert "one number without dimensions is not supported" in refused(scalar, {})
+    huge = opened([search], {"x": ((5000, 1000), "float32")}, {"y": "int64"})
+    assert "it may find as many as 5000000, and 4194304 are supported" in refused(huge, {})
+    many = [N("NonZero", ["x"], [f"y{i}"]) for i in range(9)]
+    nine = opened(many, {"x": ((4,), "float32")}, {f"y{i}": "int64" for i in range(9)})
+    assert "more than 8 sizes that runs find" in refused(nine, {})
+    wrong = opened(
+        [N("Compress", ["x", "c"], ["y"], axis=2)],
+        {"x": ((4, 3), "float32"), "c": ((3,), "bool")},
+        {"y": "float32"},
+    )
+    assert "the axis 2 is outside of 2 dimensions" in refused(wrong, {}, ModelError)
+    assert "it is to give 0 boxes" in refused(detector("share"), {}, ModelError)
+    first = [search, N("Slice", ["y", "begin", "end", "axis"], ["z"])]
+    constants = {"begin": integers(0), "end": integers(5), "axis": integers(1)}
+    cut = opened(first, {"x": ((40,), "float32")}, {"z": "int64"}, constants)
+    assert "cannot run the model for all sizes that it may find (found_y)" in refused(cut, {})
+    with pytest.raises(UnsupportedOperator, match=r"a run finds some: found_places=0\.\.42"):
+        import_model(above(), TARGET, {"x": (7, 6)})
