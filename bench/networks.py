@@ -80,3 +80,53 @@ def dlrm() -> Any:
             return torch.sigmoid(self.top(torch.cat([x, products[:, self.pairs]], 1)))
 
     return Dlrm()
+
+
+def decoder(layers: int = 12, heads: int = 12, width: int = 768, vocabulary: int = 50257) -> Any:
+    """GPT-2 (Radford et al. 2019) over a cache: keys and values so far, and with the new tokens'.
+
+    Takes ids and positions [1, tokens], then keys and values of each layer [1, heads, past, depth];
+    gives the last token's logits, then these with the tokens' own.
+    """
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    class Layer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
+            self.heads, self.merged = nn.Linear(width, 3 * width), nn.Linear(width, width)
+            self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+        def forward(self, x: Any, mask: Any, past: tuple[Any, Any]) -> tuple[Any, tuple[Any, Any]]:
+            parts = self.heads(self.before(x)).chunk(3, -1)
+            split = [p.unflatten(-1, (heads, -1)).transpose(1, 2) for p in parts]
+            cache = tuple(
+                torch.cat([old, new], 2) for old, new in zip(past, split[1:], strict=True)
+            )
+            y = functional.scaled_dot_product_attention(split[0], *cache, attn_mask=mask)
+            x = x + self.merged(y.transpose(1, 2).flatten(2))
+            wide = functional.gelu(self.up(self.between(x)), approximate="tanh")
+            return x + self.down(wide), cache
+
+    class Decoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.places = nn.Embedding(vocabulary, width), nn.Embedding(1024, width)
+            self.layers = nn.ModuleList(Layer() for _ in range(layers))
+            self.norm = nn.LayerNorm(width)
+
+        def forward(self, ids: Any, positions: Any, *past: Any) -> tuple[Any, ...]:
+            x = self.words(ids) + self.places(positions)
+            before, tokens = past[0].shape[2], ids.shape[1]
+            queries = torch.arange(before, before + tokens).unsqueeze(1)
+            mask = torch.arange(before + tokens).unsqueeze(0) <= queries
+            caches: list[Any] = []
+            for i, layer in enumerate(self.layers):
+                x, cache = layer(x, mask, past[2 * i : 2 * i + 2])
+                caches += cache
+            logits = functional.linear(self.norm(x[:, -1:]), self.words.weight)
+            return logits, *caches
+
+    return Decoder()

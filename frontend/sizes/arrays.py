@@ -18,13 +18,21 @@ _MARKED = 4096  # elements of an array that are hashed
 
 def mark(array: NDArray[Any]) -> Mark:
     """What most probably no other array has: its type, and a hash of some elements."""
-    some = array.reshape(-1)[:: max(1, array.size // _MARKED)]
+    some = array.flat[:: max(1, array.size // _MARKED)]
     return str(array.dtype), array.shape, zlib.crc32(some.tobytes())
 
 
 def equal(a: NDArray[Any], b: NDArray[Any]) -> bool:
     """Whether shapes and all elements are the same; NaN is NaN."""
-    return a is b or (a.shape == b.shape and bool(np.array_equal(a, b, a.dtype.kind == "f")))
+    if a.shape != b.shape:
+        return False
+    return _is_one(a, b) or bool(np.array_equal(a, b, a.dtype.kind == "f"))
+
+
+def _is_one(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Whether they are the same view of the same memory, as two imports have of a weight."""
+    places = (array.__array_interface__["data"][0] for array in (a, b))
+    return len(set(places)) == 1 and (a.dtype, a.strides) == (b.dtype, b.strides)
 
 
 class Arrays:
