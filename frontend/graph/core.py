@@ -13,16 +13,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from luthier.schedules import Node, Tensor, node, ops
 from luthier.schedules.ir.core import Region, listing, numbering
 from luthier.schedules.ir.workload import Attr, Op
 
-Array = NDArray[Any]
-
-# Constants up to this many elements are compared by content, so that equal ones become one value.
-_COMPARED = 4096
+from .arrays import Array, Arrays
 
 
 @dataclass(frozen=True)
@@ -104,6 +100,7 @@ class Builder:
         self.source = ""
         self.given = 0
         self._known: dict[Any, int] = {}
+        self._arrays = Arrays()
 
     def _value(self, tensor: Tensor) -> int:
         self.values.append(tensor)
@@ -116,14 +113,13 @@ class Builder:
         return value
 
     def constant(self, array: Array) -> int:
-        """The value of an array."""
+        """The value of an array; equal ones are one."""
         tensor = Tensor(tuple(array.shape), str(array.dtype))
-        key: Any = ("object", id(array))
-        if array.size <= _COMPARED:
-            key = ("constant", tensor, array.tobytes())
+        array = self._arrays.once(array)  # which keeps it alive, so its id stays its own
+        key = ("constant", tensor, id(array))
         if key not in self._known:
             self._known[key] = value = self._value(tensor)
-            self.constants[value] = array  # keeps the array alive, so its id stays its own
+            self.constants[value] = array
         return self._known[key]
 
     def scalar(self, value: float, dtype: str = "float32") -> int:

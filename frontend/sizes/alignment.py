@@ -10,8 +10,8 @@ from typing import Any
 
 from luthier.schedules.ir.workload import Node
 
+from ..graph.arrays import Mark, mark
 from ..program import Call, Program, Step
-from .arrays import Mark, mark
 
 
 class NotAlikeError(Exception):

@@ -22,9 +22,9 @@ from luthier.schedules.ir.symbol import Symbol
 from luthier.schedules.ir.workload import Node, node
 from luthier.schedules.ops.attention_form import STRIDES, strides_matter
 
+from ..graph.arrays import equal
 from ..program import Call, Find, OpenTensor, Part, Program, Step
 from .alignment import Alignment, NotAlikeError, title
-from .arrays import equal
 from .computed import numbers, when_known, with_numbers
 from .fit import Points
 

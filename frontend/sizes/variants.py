@@ -13,10 +13,10 @@ from luthier.schedules.ir.core import IRError
 from luthier.schedules.ir.size import Sizes
 from luthier.schedules.ir.symbol import Symbol
 
+from ..graph.arrays import Arrays
 from ..program import Call, Find, Program, at
 from ..program.verify import verify
 from .alignment import NotAlikeError, structure
-from .arrays import Arrays
 from .fit import UndecidedError
 from .generalise import LiesOtherwiseError, Sample, generalise
 
@@ -50,7 +50,12 @@ class Variants:
 
     def know(self, sizes: Sizes, program: Program) -> None:
         """Spare an import, whose tensors need not be dense."""
-        self._known[_key(sizes)] = self._arrays.shared(program)
+        self._known[_key(sizes)] = self._shared(program)
+
+    def _shared(self, program: Program) -> Program:
+        """With arrays that were met before in place of equal ones."""
+        constants = {value: self._arrays.once(array) for value, array in program.constants.items()}
+        return replace(program, constants=constants)
 
     def programs(self) -> tuple[Program, ...]:
         """The variants of an entry point; raises UnsupportedOperator where they would be many."""
@@ -176,7 +181,7 @@ class Variants:
                     f"no few programs run the model for all of its sizes {ranges}{why}: give a few "
                     "exact ones, such as tokens=32,128"
                 )
-            self._known[key] = self._arrays.shared(self.import_at(sizes, self._dense))
+            self._known[key] = self._shared(self.import_at(sizes, self._dense))
         return self._known[key]
 
 
