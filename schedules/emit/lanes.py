@@ -34,19 +34,35 @@ def transposed(builder: PhaseBuilder, vectors: Sequence[Expr], lanes: int) -> li
     Interleaving the upper half with the lower one log2(lanes) times (Eklundh, *A Fast Computer
     Method for Matrix Transposing*, 1972).
     """
-    half = lanes // 2
-    low = [x for i in range(half) for x in (i, lanes + i)]
-    high = [x + half for x in low]
     rows, count = list(vectors), 1
     while count < lanes:
-        pairs = zip(rows[:half], rows[half:], strict=True)
-        rows = [
-            builder.let(tirx.Shuffle([a, b], [tirx.const(i, "int32") for i in order]))
-            for a, b in pairs
-            for order in (low, high)
-        ]
+        pairs = zip(rows[: lanes // 2], rows[lanes // 2 :], strict=True)
+        rows = [x for a, b in pairs for x in _interleaved(builder, a, b, lanes)]
         count *= 2
     return rows
+
+
+def lane_sums(builder: PhaseBuilder, vectors: Sequence[Expr], lanes: int) -> Expr:
+    """The sums of ``lanes`` vectors' lanes (a power of two), that of vector i in lane i.
+
+    As ``transposed``, but what would be added afterwards is added at once.
+    """
+    rows = list(vectors)
+    while len(rows) > 1:
+        pairs = zip(rows[: len(rows) // 2], rows[len(rows) // 2 :], strict=True)
+        halves = (_interleaved(builder, a, b, lanes) for a, b in pairs)
+        rows = [builder.let(low + high) for low, high in halves]
+    return rows[0]
+
+
+def _interleaved(builder: PhaseBuilder, a: Expr, b: Expr, lanes: int) -> tuple[Expr, Expr]:
+    """The lower halves of two vectors, lane by lane in turns, and the upper ones."""
+    low = [x for i in range(lanes // 2) for x in (i, lanes + i)]
+
+    def shuffled(order: Sequence[int]) -> Expr:
+        return builder.let(tirx.Shuffle([a, b], [tirx.const(i, "int32") for i in order]))
+
+    return shuffled(low), shuffled([x + lanes // 2 for x in low])
 
 
 def load_columns(

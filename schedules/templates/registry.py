@@ -16,6 +16,7 @@ from ..ir.workload import Workload
 from ..target.target import Target
 from .abilities import Abilities
 from .attention.form import FusedAttention
+from .attention_rows.form import RowAttention
 from .channelwise.form import Channelwise
 from .conv.form import Conv
 from .conv_transpose.form import ConvTranspose
@@ -38,6 +39,7 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     Separable,
     Channelwise,
     Gemm,
+    RowAttention,
     FusedAttention,
     Conv,
     Winograd,

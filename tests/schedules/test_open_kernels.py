@@ -213,6 +213,10 @@ CASES: dict[str, tuple[Make, tuple[Symbol, ...]]] = {
         lambda b, p: attentions.separate((b, 2, 3, p, 16, 16), heads_first=True),
         (B, P),
     ),
+    "a query to a cache": (
+        lambda b, p: attentions.separate((b, 2, 1, p, 16, 16), True, (b, 1, p, 1)),
+        (B, P),
+    ),
     "convolution": (
         lambda b: conv((b, 9, 8, 12), 20, (3, 3), pads=(1, 1, 1, 1), strides=(2, 2)),
         (B,),
@@ -336,6 +340,6 @@ def test_cases_reach_all_templates() -> None:
         made = make(**{symbol.name: symbol.most for symbol in symbols})
         reached.add(forms(made, TARGETS[RUNNABLE[-1]])[0].name)
     assert reached >= {
-        "attention", "channelwise", "conv_direct", "conv_transpose", "gemm", "group_norm",
-        "normalize", "pointwise", "reduction", "separable", "transpose", "winograd",
+        "attention", "attention_rows", "channelwise", "conv_direct", "conv_transpose", "gemm",
+        "group_norm", "normalize", "pointwise", "reduction", "separable", "transpose", "winograd",
     }  # fmt: skip

@@ -79,6 +79,7 @@ DEFAULTS = {
     "a transposed convolution": (conv_transpose((1, 5, 5, 4), 4, (3, 3)), "conv_transpose"),
     "a softmax": (softmax(), "normalize"),
     "attention": (separate((1, 2, 9, 9, 4, 4), heads_first=True), "attention"),
+    "attention of a query": (separate((1, 2, 1, 9, 4, 4), heads_first=True), "attention_rows"),
     "groups of channels, normalised": (group_norm((1, 9, 9, 8), 2), "group_norm"),
     "a sum": (total(), "reduction"),
     "a transposition": (transposition(), "transpose"),

@@ -1,0 +1,1 @@
+"""Attention of few queries, one at a time."""
