@@ -34,6 +34,7 @@ from .library import link_library
 from .manifest import MANIFEST, SAMPLE, Manifest, sha256
 from .names import accessors, identifier, label
 from .notes import KernelEntry, note
+from .packings import agreed
 from .plan import plan
 from .ports import forms, input_ports, output_ports
 from .sample import Sample
@@ -200,9 +201,13 @@ def _kernels_of(library: Library, target: Target, selected: Selections) -> list[
         key = _computed(call), call.placement
         ranges[key] = _hull(ranges.get(key, symbols), symbols)
 
+    shared = agreed(library, target, selected)
+
     def choose(workload: Workload) -> Schedule:
         chosen = selected.get(workload)
-        return chosen.schedule if chosen else registry.default(workload, target)
+        if chosen:
+            return chosen.schedule
+        return shared.get(workload) or registry.default(workload, target)
 
     def kernel(workload: Workload | OpenWorkload, place: Placement, of: Box) -> AnyKernel:
         if isinstance(workload, Workload):

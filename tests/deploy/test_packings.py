@@ -1,0 +1,77 @@
+"""Kernels of several sizes read shared weights in one order, so the library has them once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx.parser
+import pytest
+
+from luthier.deploy import build, load
+from luthier.deploy.packings import agreed
+from luthier.deploy.selection import Selection
+from luthier.frontend import import_entries, read_model
+from luthier.frontend.program import Library
+from luthier.schedules import Workload
+from luthier.schedules.target import parse
+from luthier.schedules.templates import registry
+
+K, N = 96, 200
+TARGET = parse("x86-64-v3", threads=2)
+TEXT = """
+<ir_version: 8, opset_import: ["": 18]>
+product (float[rows,%d] x, float[%d,%d] w) => (float[rows,%d] y) { y = MatMul (x, w) }
+""" % (K, K, N, N)
+W = np.random.default_rng(0).standard_normal((K, N)).astype(np.float32)
+
+
+def library(**rows: str) -> Library:
+    """An entry point for each choice of rows, read from the file by itself."""
+    reads = {
+        name: read_model(onnx.parser.parse_model(TEXT), {"rows": each}, {"w": W})
+        for name, each in rows.items()
+    }
+    return Library("products", import_entries(reads, TARGET))
+
+
+def workloads(made: Library) -> list[Workload]:
+    return [call.workload for program in made.programs for call in program.calls]
+
+
+def test_by_themselves_they_would_differ() -> None:
+    few, many = (registry.default(w, TARGET) for w in workloads(library(few="1", many="64")))
+    assert dict(few.knobs)["vectors"] != dict(many.knobs)["vectors"]
+
+
+@pytest.mark.parametrize("rows", [("1", "64"), ("1", "2..64"), ("1..300", "1..300")], ids=str)
+def test_weights_are_stored_once(rows: tuple[str, str], tmp_path: Path) -> None:
+    """An entry point of one row, and one of many: the size is that of one packed matrix."""
+    one, other = rows
+    made = library(few=one, many=other)
+    manifest = build(made, tmp_path / "out", TARGET, {})
+    assert K * N * 4 <= manifest.weight_bytes <= K * (N + 63) * 4
+    with load(tmp_path / "out") as few, few.entry("many") as many:
+        for artifact, count in ((few, 1), (many, 64)):
+            x = np.random.default_rng(count).standard_normal((count, K)).astype(np.float32)
+            assert np.allclose(artifact.run({"x": x})["y"], x @ W, atol=1e-4)
+
+
+def test_the_kernel_that_does_most_decides() -> None:
+    made = library(few="1", many="64")
+    few, many = workloads(made)
+    found = agreed(made, TARGET, {})
+    assert found.keys() == {few}
+    default = dict(registry.default(few, TARGET).knobs)
+    vectors = dict(registry.default(many, TARGET).knobs)["vectors"]
+    assert dict(found[few].knobs) == {**default, "vectors": vectors}
+
+
+def test_schedules_of_records_stay() -> None:
+    made = library(few="1", many="64")
+    few, _ = workloads(made)
+    assert not agreed(made, TARGET, {few: Selection(registry.default(few, TARGET))})
+
+
+def test_what_shares_nothing_has_its_default() -> None:
+    assert not agreed(library(only="64"), TARGET, {})
