@@ -1,14 +1,15 @@
 """Kernels that share a constant read it in one order, so that the library holds it once.
 
 By itself each kernel would have its weights packed as is best for its own size: one for a prompt,
-another for a token. Here the kernel that does most decides, and those with default schedules
-follow it where their template can.
+another for a token. Here the kernel that does most decides, or one that can read a constant only as
+it is, such as a table of embeddings; those with default schedules follow where a template can.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from luthier.frontend.graph.arrays import Arrays
@@ -33,38 +34,56 @@ def agreed(library: Library, target: Target, selected: Selections) -> dict[Workl
     """Schedules of kernels that are not ``selected`` and share constants, but for the defaults."""
     orders: dict[int, _Order] = {}
     found = {}
-    for workload, constants in _sharing(library):
-        chosen = selected.get(workload)
-        schedule = chosen.schedule if chosen else registry.default(workload, target)
-        wanted = {i: orders[c] for i, c in constants.items() if c in orders}
-        if wanted and not chosen:
-            schedule = _following(workload, target, schedule, wanted)
-            found[workload] = schedule
-        packed = _packed(workload, target, schedule)
-        for i, constant in constants.items():
+    for reader in _readers(library, target, selected):
+        schedule, packed = reader.schedule, reader.packed
+        wanted = {i: orders[c] for i, c in reader.constants.items() if c in orders}
+        if wanted and reader.workload not in selected:
+            schedule = _following(reader.workload, target, schedule, wanted)
+            if schedule != reader.schedule:
+                found[reader.workload] = schedule
+                packed = _packed(reader.workload, target, schedule)
+        for i, constant in reader.constants.items():
             orders.setdefault(constant, _Order(packed[i], schedule))
-    return {w: s for w, s in found.items() if s != registry.default(w, target)}
+    return found
 
 
-def _sharing(library: Library) -> list[tuple[Workload, Mapping[int, int]]]:
-    """Workloads that share constants with others, those that do most first, and by the number of
-    the argument which constants these are."""
+@dataclass(frozen=True)
+class _Reader:
+    """A kernel by itself; ``constants`` that others read, too, by the argument's number."""
+
+    workload: Workload
+    schedule: Schedule
+    packed: Sequence[Shape]
+    constants: Mapping[int, int]
+
+    @property
+    def order(self) -> tuple[bool, int]:
+        """Those that pack nothing first, then those that do most."""
+        packs = any(self.packed[i] is not None for i in self.constants)
+        return packs, -flops(self.workload)
+
+
+def _readers(library: Library, target: Target, selected: Selections) -> list[_Reader]:
     arrays = Arrays()
     read: defaultdict[Workload, dict[int, int]] = defaultdict(dict)
     readers: defaultdict[int, set[Workload]] = defaultdict(set)
     for program in library.programs:
         for call in program.calls:
-            for i, (value, known) in enumerate(
-                zip(call.args, call.workload.constants, strict=True)
-            ):
-                array = program.constants.get(program.base(value)) if known else None
-                if array is not None:
+            for i, value in enumerate(call.args):
+                array = program.constants.get(program.base(value))
+                if array is not None and call.workload.constants[i]:
                     constant = id(arrays.once(array))
                     read[call.workload][i] = constant
                     readers[constant].add(call.workload)
-    shared = {constant for constant, workloads in readers.items() if len(workloads) > 1}
-    some = [(w, {i: c for i, c in r.items() if c in shared}) for w, r in read.items()]
-    return sorted((each for each in some if each[1]), key=lambda each: -flops(each[0]))
+    found = []
+    for workload, constants in read.items():
+        shared = {i: c for i, c in constants.items() if len(readers[c]) > 1}
+        if shared:
+            chosen = selected.get(workload)
+            schedule = chosen.schedule if chosen else registry.default(workload, target)
+            packed = _packed(workload, target, schedule)
+            found.append(_Reader(workload, schedule, packed, shared))
+    return sorted(found, key=lambda reader: reader.order)
 
 
 def _following(
@@ -81,9 +100,11 @@ def _following(
 def _candidates(
     workload: Workload, target: Target, schedule: Schedule, wanted: Mapping[int, _Order]
 ) -> Iterator[Schedule]:
-    """The schedule, and this with one knob of another kernel's of the same template."""
+    """The schedule, this with one knob of another kernel's of the same template, and those of other
+    templates."""
     yield schedule
-    (space,) = (s for s in registry.spaces(workload, target) if s.template == schedule.template)
+    spaces = registry.spaces(workload, target)
+    (space,) = (s for s in spaces if s.template == schedule.template)
     knobs = dict(schedule.knobs)
     for other in dict.fromkeys(order.schedule for order in wanted.values()):
         if (other.template, other.version) != (schedule.template, schedule.version):
@@ -94,6 +115,7 @@ def _candidates(
                     yield space.schedule({**knobs, name: choice})
                 except ScheduleError:
                     continue
+    yield from (each.default_schedule() for each in spaces if each is not space)
 
 
 def _packed(workload: Workload, target: Target, schedule: Schedule) -> list[Shape]:

@@ -19,6 +19,7 @@ from .group_norm import join_group_norms
 from .legalize import legalize
 from .normalizations import find_normalizations
 from .sink_reshapes import sink_reshapes
+from .tie_weights import tie_weights
 
 
 class Property(Enum):
@@ -63,6 +64,7 @@ PASSES = (
     Pass(fuse_attention, requires={_P.CHANNELS_LAST}, ensures={_P.ATTENTION_JOINED}),
     Pass(legalize, requires={_P.NORMS_JOINED, _P.ATTENTION_JOINED}, ensures={_P.LEGAL}),
     Pass(fold_constants, requires={_P.LEGAL}, ensures={_P.FOLDED}),  # of what the others made
+    Pass(tie_weights, requires={_P.FOLDED}),
 )
 
 OPEN_PASSES = tuple(

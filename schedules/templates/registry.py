@@ -20,6 +20,7 @@ from .attention_rows.form import RowAttention
 from .channelwise.form import Channelwise
 from .conv.form import Conv
 from .conv_transpose.form import ConvTranspose
+from .dots.form import Dots
 from .form import Form
 from .gemm.form import Gemm
 from .group_norm.form import GroupNorm
@@ -38,6 +39,7 @@ from .winograd.form import Winograd
 TEMPLATES: tuple[type[Form[Any]], ...] = (
     Separable,
     Channelwise,
+    Dots,
     Gemm,
     RowAttention,
     FusedAttention,

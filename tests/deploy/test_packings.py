@@ -19,10 +19,10 @@ from luthier.schedules.templates import registry
 
 K, N = 96, 200
 TARGET = parse("x86-64-v3", threads=2)
-TEXT = """
+TEXT = f"""
 <ir_version: 8, opset_import: ["": 18]>
-product (float[rows,%d] x, float[%d,%d] w) => (float[rows,%d] y) { y = MatMul (x, w) }
-""" % (K, K, N, N)
+product (float[rows,{K}] x, float[{K},{N}] w) => (float[rows,{N}] y) {{ y = MatMul (x, w) }}
+"""
 W = np.random.default_rng(0).standard_normal((K, N)).astype(np.float32)
 
 
@@ -75,3 +75,25 @@ def test_schedules_of_records_stay() -> None:
 
 def test_what_shares_nothing_has_its_default() -> None:
     assert not agreed(library(only="64"), TARGET, {})
+
+
+TIED = f"""
+<ir_version: 8, opset_import: ["": 18]>
+words (int64[rows] ids, float[{N},{K}] w) => (float[rows,{N}] y) {{
+  x = Gather (w, ids)
+  t = Transpose <perm = [1, 0]> (w)
+  y = MatMul (x, t)
+}}
+"""
+
+
+def test_a_table_that_words_are_scored_with_is_stored_once(tmp_path: Path) -> None:
+    """As it is, since what gathers its rows reads it so."""
+    table = np.ascontiguousarray(W.T)
+    read = read_model(onnx.parser.parse_model(TIED), {"rows": 1}, {"w": table})
+    made = Library("words", import_entries({"run": read}, TARGET))
+    manifest = build(made, tmp_path / "out", TARGET, {})
+    assert manifest.weight_bytes == K * N * 4
+    with load(tmp_path / "out") as artifact:
+        y = artifact.run({"ids": np.array([7])})["y"]
+        assert np.allclose(y, table[[7]] @ W, atol=1e-4)

@@ -105,6 +105,10 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "rms_norm": (rms_norm(), "normalize"),
     "group_norm": (group_norm((1, 3, 3, 8), 2, "swish"), "group_norm"),
     "attention": (separate((1, 2, 3, 5, 4, 4), heads_first=False), "attention"),
+    "product_of_a_row": (
+        matmul((1, 16), (5, 16), transpose_b=True, constant=False, after="bias"),
+        "dots",
+    ),
     "attention_rows": (separate((1, 2, 1, 5, 4, 4), heads_first=False), "attention_rows"),
     "sum_of_rows": (total(1), "reduction"),
     "sum_of_columns": (total(0), "reduction"),

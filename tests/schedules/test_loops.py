@@ -24,6 +24,7 @@ NESTS: dict[str, tuple[Workload, str]] = {
     "convolution": (conv((2, 15, 13, 20), 50, (3, 3), pads=PAD), "conv_direct"),
     "convolution_groups": (conv((1, 9, 11, 12), 18, (3, 3), groups=3), "conv_direct"),
     "product": (matmul((37, 29), (29, 75)), "gemm"),
+    "product_of_a_row": (matmul((2, 64), (75, 64), transpose_b=True), "dots"),
     "product_batched": (matmul((3, 17, 20), (3, 20, 40), constant=False), "gemm"),
     "winograd": (conv((2, 13, 15, 20), 70, (3, 3), pads=PAD), "winograd"),
     "depthwise": (conv((2, 12, 9, 40), 40, (3, 3), pads=PAD, groups=40), "channelwise"),

@@ -71,6 +71,10 @@ DEFAULTS = {
     "the beginning of an inverted residual": (separable((1, 9, 9, 8), 24, (3, 3)), "separable"),
     "a maximum of windows": (pool("max_pool2d", (1, 9, 9, 8), (2, 2)), "channelwise"),
     "a product": (matmul((8, 9), (9, 10)), "gemm"),
+    "a row times columns": (
+        matmul((1, 16), (9, 16), transpose_b=True, constant=False),
+        "dots",
+    ),
     "a pointwise convolution": (conv((1, 9, 9, 8), 8, (1, 1)), "gemm"),
     "many 3x3 tiles of many channels": (conv((1, 56, 56, 64), 64, (3, 3), pads=PAD), "winograd"),
     "few of few channels": (conv((1, 5, 5, 3), 8, (3, 3), pads=PAD), "conv_direct"),

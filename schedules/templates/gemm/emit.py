@@ -21,7 +21,7 @@ from ...emit.evaluator import Evaluator, Point
 from ...emit.lanes import Rows, load_columns
 from ...emit.tile import LINE, RegisterTile, column_parts, vector_index
 from ...ir.kernel import Array, Packing
-from ...ir.workload import Tensor
+from ...ir.workload import Tensor, Workload
 from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, split_index, tail
 from ...tir.point import flatten
 from ..collapse import collapse
@@ -35,6 +35,18 @@ def pack_matrix(array: Array, p: Product, width: int) -> Array:
     """B as the micro-kernel wants it."""
     matrix = array.reshape(p.n, p.k).T if p.transpose_b else array.reshape(p.k, p.n)
     return p.micro.pack(matrix, width)
+
+
+def batch_offset(workload: Workload, p: Product, arg: int, at: Index, size: int) -> Index:
+    """Where the matrix of batch ``at`` starts in an operand, which may broadcast."""
+    if not p.batch:
+        return 0
+    shape = workload.tensor(arg).shape[:-2]
+    if shape == p.batch:
+        return at * size
+    coords = split_index(at, p.batch)[len(p.batch) - len(shape) :]
+    chosen = tuple(0 if d == 1 else c for c, d in zip(coords, shape, strict=True))
+    return flatten(chosen, shape) * size
 
 
 def kernel(form: Gemm, knobs: Knobs) -> Emitted:
@@ -91,7 +103,7 @@ class _Gemm:
         """A panel of a B that lies in columns, into scratch as constants are packed."""
         builder, p = self.builder, self.p
         for column0, columns in builder.block(panel, self.width, p.n):
-            first = builder.let(self._batch_offset(p.b, at, p.n * p.k) + column0 * p.k)
+            first = builder.let(batch_offset(self.workload, p, p.b, at, p.n * p.k) + column0 * p.k)
             for part, lanes in column_parts(columns, self.lanes):
                 count = min(lanes, columns - part)
                 rows = Rows(builder[f"in{p.b}"], first + part * p.k, p.k, count, p.k)
@@ -121,7 +133,7 @@ class _Gemm:
         parts = column_parts(columns, self.lanes) if padded else tail(0, columns, self.lanes)
         register = RegisterTile(builder, rows, parts, p.micro)
         row0 = builder.let(first)
-        a0 = builder.let(self._batch_offset(p.a, at, p.m * p.k) + row0 * p.k)
+        a0 = builder.let(batch_offset(self.workload, p, p.a, at, p.m * p.k) + row0 * p.k)
         self._reduce(register, at, a0, (panel, column0))
         self._store(register, at, row0, column0, columns)
 
@@ -165,20 +177,9 @@ class _Gemm:
         if p.staged:
             index = vector_index(k * self.width + column, lanes)
             return self.builder.load(self.builder["stage"], index)
-        base = self._batch_offset(p.b, at, p.n * p.k)
+        base = batch_offset(self.workload, p, p.b, at, p.n * p.k)
         first = column0 + column
         return self.builder.load(buffer, vector_index(base + k * p.n + first, lanes))
-
-    def _batch_offset(self, arg: int, at: Index, size: int) -> Index:
-        """Where the matrix of batch ``at`` starts in an operand, which may broadcast."""
-        if not self.p.batch:
-            return 0
-        shape = self.workload.tensor(arg).shape[:-2]
-        if shape == self.p.batch:
-            return at * size
-        coords = split_index(at, self.p.batch)[len(self.p.batch) - len(shape) :]
-        chosen = tuple(0 if d == 1 else c for c, d in zip(coords, shape, strict=True))
-        return flatten(chosen, shape) * size
 
     def _store(
         self, register: RegisterTile, at: Index, row0: Index, column0: Index, columns: int

@@ -1,0 +1,1 @@
+"""Products of few rows with a matrix that lies in columns, as dot products."""

@@ -1,0 +1,97 @@
+"""Products of few rows with a matrix that lies in columns: C[M,N] = A[M,K] B[N,K].
+
+Lanes run along K in both, so B is read once, as it lies, in whole vectors, and nothing is packed:
+it is what memory delivers that counts where there are so few rows. Sums of as many columns as
+there are lanes are added up across lanes together. A chunk is some such groups of columns.
+
+Knobs: ``columns`` (of B that are read at once), ``groups`` (of columns in a chunk).
+"""
+
+from __future__ import annotations
+
+import math
+
+from ...emit.builder import PhaseBuilder
+from ...emit.evaluator import Evaluator, Point
+from ...emit.lanes import lane_sums
+from ...emit.tile import splat, vector_index
+from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, split_index, tail
+from ...tvm_late import tirx
+from ..collapse import collapse
+from ..form import Emitted
+from ..fused import epilogue
+from ..gemm.emit import batch_offset
+from ..slots import phase_builder
+from .form import Dots, Knobs
+
+
+def kernel(form: Dots, knobs: Knobs) -> Emitted:
+    """One phase; chunks are (batch, groups of columns)."""
+    return _Dots(form, knobs).build()
+
+
+class _Dots:
+    def __init__(self, form: Dots, knobs: Knobs) -> None:
+        self.form, self.knobs, self.workload = form, knobs, form.workload
+        self.p, self.wide, self.groups = form.product, form.wide, form.all_groups
+
+    def build(self) -> Emitted:
+        """The kernel."""
+        p = self.p
+        self.builder: PhaseBuilder = phase_builder(self.form, {})
+        builder = self.builder
+        after = collapse(epilogue(self.workload), keep_last=True)
+        self.evaluator = Evaluator(after, builder, anchor=0)
+        blocks = ceildiv(self.groups, self.knobs.groups)
+        batch = math.prod(p.batch)
+        with builder.chunk_loop() as chunk:
+            group0 = builder.let(modulo(chunk, blocks) * self.knobs.groups)
+            at = 0 if batch == 1 else builder.let(divide(chunk, blocks))
+            count = extent(group0, self.knobs.groups, self.groups)
+            with builder.loop(count, "group", group0) as group:
+                for column0, columns in builder.block(group, self.wide, p.n):
+                    self._group(at, builder.let(column0), columns)
+        return Emitted((builder.finish(batch * blocks),))
+
+    def _group(self, at: Index, column0: Index, columns: int) -> None:
+        builder, p = self.builder, self.p
+        a0 = builder.let(batch_offset(self.workload, p, p.a, at, p.m * p.k))
+        b0 = builder.let(batch_offset(self.workload, p, p.b, at, p.n * p.k) + column0 * p.k)
+        for row in range(p.m):
+            self._row(at, row, builder.let(a0 + row * p.k), b0, (column0, columns))
+
+    def _row(self, at: Index, row: int, a0: Index, b0: Index, place: tuple[Index, int]) -> None:
+        """Products of a row of A; those of columns that are not there are zero."""
+        builder, wide = self.builder, self.wide
+        column0, columns = place
+        zero = splat(tirx.const(0.0, "float32"), wide)
+        sums = builder.local(wide * wide)
+        for column in range(wide):
+            builder.store(sums, vector_index(column * wide, wide), zero)
+        for first in range(0, columns, self.knobs.columns):
+            some = range(first, min(first + self.knobs.columns, columns))
+            self._add(sums, some, a0, b0)
+        each = [builder.load(sums, vector_index(c * wide, wide)) for c in range(wide)]
+        held = builder.local(wide)
+        builder.store(held, vector_index(0, wide), lane_sums(builder, each, wide))
+        self._store(held, builder.let(at * self.p.m + row), column0, columns)
+
+    def _add(self, sums: Expr, columns: range, a0: Index, b0: Index) -> None:
+        builder, p, wide = self.builder, self.p, self.wide
+        with builder.loop(p.k // wide, "k") as block:
+            k = builder.let(block * wide)
+            a = builder.let(builder.load(builder[f"in{p.a}"], vector_index(a0 + k, wide)))
+            for column in columns:
+                index = vector_index(b0 + column * p.k + k, wide)
+                b = builder.load(builder[f"in{p.b}"], index)
+                total = vector_index(column * wide, wide)
+                builder.store(sums, total, builder.load(sums, total) + a * b)
+
+    def _store(self, held: Expr, row: Index, column0: Index, columns: int) -> None:
+        builder, shape = self.builder, self.evaluator.workload.output.shape
+        serial = self.evaluator.is_serial()
+        for offset, width in tail(0, columns, self.wide):
+            with builder.vector(width, serial) as lane:
+                n = column0 + offset + lane
+                point = Point(shape, (*split_index(row, shape[:-1]), n), row * self.p.n + n)
+                self.evaluator.store(point, builder.load(held, offset + lane))
