@@ -26,6 +26,8 @@ class Network:
     inputs: tuple[Any, ...]
     input_names: tuple[str, ...]
     output_names: tuple[str, ...]
+    open_sizes: tuple[Mapping[int, str], ...] = ()
+    """Of each input the dimensions whose size is open, if all are not alike."""
 
 
 def resnet18() -> Network:
@@ -122,6 +124,26 @@ def gpt2_128() -> Network:
     return Network(model, (ids,), ("input_ids",), ("logits",))
 
 
+def gpt2_decoder() -> Network:
+    """GPT-2 over a cache, which is inputs and outputs; tokens and past are open."""
+    import torch
+
+    torch.manual_seed(SEED)
+    model = networks.decoder()
+    for weights in (p for p in model.parameters() if p.ndim > 1):
+        torch.nn.init.normal_(weights, std=0.02)
+    layers = range(len(model.layers))
+    cache = [f"{i}.{part}" for i in layers for part in ("key", "value")]
+    past = tuple(torch.zeros(1, 12, 5, 64) for _ in cache)
+    return Network(
+        _wrapped(model, model),
+        (torch.zeros(1, 3, dtype=torch.long), torch.arange(5, 8).unsqueeze(0), *past),
+        ("input_ids", "position_ids", *(f"past_key_values.{name}" for name in cache)),
+        ("logits", *(f"present.{name}" for name in cache)),
+        ({1: "tokens"}, {1: "tokens"}, *({2: "past"} for _ in cache)),
+    )
+
+
 def dlrm_128() -> Network:
     """DLRM (Naumov et al. 2019) with 26 tables of 10,000 rows by 64, at batch 128."""
     import torch
@@ -156,10 +178,12 @@ def export(network: Network, path: Path, open_sizes: Mapping[int, str] | None = 
     import torch
 
     inputs, shapes = network.inputs, None
+    each = network.open_sizes or (open_sizes or {},) * len(inputs)
+    names = {name for sizes in each for name in sizes.values()}
+    if names:
+        dims = {name: torch.export.Dim(name, min=1, max=1023) for name in names}
+        shapes = (tuple({d: dims[name] for d, name in sizes.items()} for sizes in each),)
     if open_sizes:
-        names = set(open_sizes.values())
-        dims = {name: torch.export.Dim(name, min=1, max=1024) for name in names}
-        shapes = (tuple({d: dims[name] for d, name in open_sizes.items()} for _ in inputs),)
         # Of one element torch would say that it is always one.
         inputs = tuple(x.repeat([3 if d == 0 else 1 for d in range(x.ndim)]) for x in inputs)
 

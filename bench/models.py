@@ -16,7 +16,7 @@ from pathlib import Path
 
 import onnx
 
-from bench.architectures import ARCHITECTURES, SEED, export
+from bench.architectures import ARCHITECTURES, SEED, export, gpt2_decoder
 from bench.seeded import seeded
 
 LIGHT = (
@@ -70,6 +70,11 @@ def opened(name: str, sizes: Mapping[int, str], folder: Path) -> Path:
     """The same with open sizes, by the number of the inputs' dimension."""
     path = folder / f"{name}.open.onnx"
     return _made(path, lambda out: export(ARCHITECTURES[name](), out, sizes))
+
+
+def decoder(folder: Path) -> Path:
+    """A decoder whose cache is inputs and outputs."""
+    return _made(folder / "gpt2_decoder.onnx", lambda path: export(gpt2_decoder(), path))
 
 
 def _made(path: Path, make: Callable[[Path], None]) -> Path:
