@@ -19,6 +19,7 @@ from .attention.form import FusedAttention
 from .channelwise.form import Channelwise
 from .conv.form import Conv
 from .conv_transpose.form import ConvTranspose
+from .distinct.form import Distinct
 from .form import Form
 from .gemm.form import Gemm
 from .group_norm.form import GroupNorm
@@ -29,6 +30,7 @@ from .pointwise.form import Pointwise
 from .reduction.form import Reduction
 from .relax_op.form import RelaxOp
 from .separable.form import Separable
+from .sort.form import Sort
 from .suppression.form import Suppression
 from .transpose.form import Transpose
 from .winograd.form import Winograd
@@ -47,6 +49,8 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     Reduction,
     NonZero,
     Suppression,
+    Sort,
+    Distinct,
     Transpose,
     Pointwise,
     RelaxOp,
