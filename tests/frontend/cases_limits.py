@@ -106,7 +106,6 @@ def of_any_rank() -> Iterator[Case]:  # noqa: PLR0915 - a table
         yield case("ConstantOfShape", ints(*x.shape), constants=(0,))
         yield case("GatherND", x, np.zeros((1, 1), np.int64))
         yield case("GatherElements", x, np.zeros(x.shape, np.int64))
-        yield case("TopK", x, ints(1), constants=(1,), outputs=2)
         yield case("ScatterElements", x, np.zeros(x.shape, np.int64), x)
         yield case("ScatterND", x, np.zeros((1, 1), np.int64), x[:1] if x.ndim else x)
 
@@ -122,7 +121,6 @@ def of_axes() -> Iterator[Case]:
         yield case("Gather", x, ints(0), axis=axis)
         yield case("Gather", x, np.int64(-1), axis=axis, constants=(1,))
         yield case("GatherElements", x, np.zeros(x.shape, np.int64), axis=axis)
-        yield case("TopK", x, ints(1), constants=(1,), outputs=2, axis=axis)
         yield case("ScatterElements", x, np.zeros(x.shape, np.int64), x, axis=axis)
         yield case("CumSum", x, np.int64(axis), constants=(1,))
         yield case("CumSum", x, ints(axis), constants=(1,), exclusive=1, reverse=1)

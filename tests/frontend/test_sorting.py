@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
 import pytest
+from cases_limits import AXES, HUGE, MATRIX, RANKS
 from onnx import helper
-from onnx_models import TARGET, floats, model
+from onnx_models import TARGET, Case, case, compute, expected, floats, model
 from sized_models import computed, integers, opened, same_at_all_sizes
 from test_finding import refused, same
+from test_limits import check as right_or_refused
 
 from luthier.frontend import import_entry, import_model
 from luthier.schedules import ModelError, UnsupportedOperator
@@ -193,3 +197,42 @@ def test_how_many_is_known_at_build_time() -> None:
     proto = model(top(), {"x": floats(9), "k": integers(2)}, ["values"])
     with pytest.raises(UnsupportedOperator, match=r"'k'.* known at build time"):
         import_model(proto, TARGET)
+
+
+def limits() -> list[Case]:
+    """Ranks, axes, numbers and what need not be in order."""
+    cases = [case("TopK", x, integers(1), constants=(1,), outputs=2) for x in RANKS]
+    for axis, x in itertools.product(AXES, RANKS):
+        cases.append(case("TopK", x, integers(1), constants=(1,), outputs=2, axis=axis))
+    for k in (-1, 0, 2, 4, 5, HUGE):
+        cases.append(case("TopK", MATRIX, integers(k), constants=(1,), outputs=2))
+        cases.append(case("TopK", MATRIX, outputs=2, k=k, opset=9))
+    for index in (-5, -4, 3, 4, HUGE):
+        places = np.full((2, 4), index)
+        cases.append(case("GatherElements", MATRIX, places, axis=1, note=f"{index}"))
+    return cases
+
+
+def test_limits_are_right_or_refused() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for each in limits():
+            right_or_refused(each)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32"])
+@pytest.mark.parametrize("in_order", [0, 1])
+def test_as_onnx_runtime_does(dtype: str, in_order: int) -> None:
+    """With NaN, infinities and many equals; what need not be in order is the same in all."""
+    rng = np.random.default_rng(4)
+    x = rng.integers(-3, 3, (5, 200)).astype(dtype)
+    if dtype.startswith("float"):
+        special = np.array([np.nan, np.inf, -np.inf, -0.0, 0.0], dtype)
+        x[:, ::9] = rng.choice(special, x[:, ::9].shape)
+    for k, largest in itertools.product((1, 5, 30, 199, 200), (0, 1)):
+        nodes = top(axis=1, largest=largest, sorted=in_order)
+        proto = model(nodes, {"x": x}, ["values", "places"], {"k": integers(k)})
+        ours, wanted = compute(import_model(proto, TARGET), {"x": x}), expected(proto, {"x": x})
+        for name in TOP if in_order else ():
+            assert np.array_equal(ours[name], wanted[name], equal_nan=True), (name, k, largest)
+        assert [set(row) for row in ours["places"]] == [set(row) for row in wanted["places"]]
