@@ -19,6 +19,7 @@ from luthier.schedules.ir.symbol import Symbol
 from luthier.schedules.ops.evaluate import run
 from luthier.schedules.templates.open_kernels import instantiate_open
 from luthier.schedules.templates.registry import default, forms, instantiate, spaces
+from luthier.schedules.templates.sort.form import Knobs
 
 TARGET = TARGETS[RUNNABLE[-1]]
 METHODS = ("insert", "digits")
@@ -200,3 +201,20 @@ def test_different_ones_of_an_open_number(dtype: str, is_sorted: bool) -> None:
 
     check_open(one, [Symbol("n", 0, 200)], dtype)
     check_open(rows, [Symbol("n", 0, 129), Symbol("c", 1, 5)], dtype)
+
+
+# ---- what the tuner sees ----
+
+
+def test_the_ways_to_sort_differ_for_the_cost_model() -> None:
+    (form,) = forms(first((4, 1000), 1, 300, True), TARGET)
+    table = {"method": np.array(METHODS), "grain": np.array([1024, 1024])}
+    moved = form.nests(table).other
+    assert moved.shape == (2,)
+    assert moved[0] > moved[1]
+
+
+def test_a_tuned_method_is_kept_where_as_many_are_wanted() -> None:
+    (form,) = forms(first((4, 1000), 1, 5, True), TARGET)
+    tuned = Knobs("digits", 1024)
+    assert form.resized(tuned) == tuned

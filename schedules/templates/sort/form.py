@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+
+from ...ir.size import Size
 from ...ir.space import Knob
 from ...ir.workload import Workload
 from ...target.target import Target
+from ...tir.order import key_dtype
 from ..abilities import Abilities, around
 from ..by_grain import largest
 from ..form import Form
 from ..loops import Loops, streaming
+from ..radix import Digits
 
 _GRAINS = (1024, 4096, 16384, 65536)
 # A row's lists lie one after the other in the scratch, whose offsets have 32 bits.
@@ -67,12 +73,18 @@ class Sort(Form[Knobs]):
         return Knobs(self._method, largest(_GRAINS, grain))
 
     def resized(self, knobs: Knobs) -> Knobs:
-        """The way that is good for the sizes."""
-        return knobs._replace(method=self._method)
+        """The way that is good for the number that is wanted, where that is another."""
+        return knobs._replace(method=self._method) if isinstance(self.wanted, Size) else knobs
 
     def loops(self, knobs: Knobs) -> Loops:
-        """As one pass."""
-        return streaming(self.workload, self.target, knobs.grain)
+        """One pass, and besides it what a list in order moves, or passes for each digit."""
+        outer, length, inner = self.sizes
+        digits = Digits(key_dtype(self.workload.inputs[0].dtype)).number
+        inserted = length + self.wanted * self.wanted
+        sorted_ = digits * (2 * self.wanted + length * (length != self.wanted))
+        by_list = np.asarray(knobs.method) == "insert"
+        moved = np.where(by_list, inserted, sorted_) * (outer * inner)
+        return replace(streaming(self.workload, self.target, knobs.grain), other=moved)
 
     @property
     def _method(self) -> str:
