@@ -11,8 +11,11 @@ from .operator import Anchor, Array, Attrs
 
 
 def _infer_topk(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
-    axis, shape = attrs["axis"], args[0].shape
-    return Tensor((*shape[:axis], attrs["k"], *shape[axis + 1 :]), "int64")
+    axis, count, shape = attrs["axis"], attrs["k"], args[0].shape
+    known = isinstance(count, int) and isinstance(shape[axis], int)
+    if axis < 0 or (known and not 0 <= count <= shape[axis]):
+        raise ValueError(f"{count} elements along dimension {axis}")
+    return Tensor((*shape[:axis], count, *shape[axis + 1 :]), "int64")
 
 
 def _topk(node: Node, x: Array) -> Array:
@@ -26,7 +29,8 @@ def _topk(node: Node, x: Array) -> Array:
 
 
 def _infer_distinct(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
-    return Tensor((3, args[0].shape[0]), "int64")
+    rows, _ = args[0].shape
+    return Tensor((3, rows), "int64")
 
 
 def _distinct(node: Node, x: Array) -> Array:

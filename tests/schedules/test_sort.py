@@ -13,10 +13,12 @@ from open_workloads import Make, opened
 from test_open_kernels import fixed
 from workloads import Builder
 
-from luthier.schedules import ScheduleError, Workload
+from luthier.schedules import ScheduleError, Tensor, Workload, node
+from luthier.schedules.ir.core import IRError
 from luthier.schedules.ir.dtype import ACCEPTED
 from luthier.schedules.ir.symbol import Symbol
 from luthier.schedules.ops.evaluate import run
+from luthier.schedules.ops.verify import verify
 from luthier.schedules.templates.open_kernels import instantiate_open
 from luthier.schedules.templates.registry import default, forms, instantiate, spaces
 from luthier.schedules.templates.sort.form import Knobs
@@ -146,10 +148,11 @@ def test_a_longer_row_is_refused(make: Workload) -> None:
 
 
 def some(k: int | None, *, outer: int, inner: int, dtype: str) -> Make:
-    """``k`` of ``n``; all of them where it is None."""
+    """``k``, and ``n`` more that may be left; all of ``n`` where it is None."""
 
     def make(n: int) -> Workload:
-        return first((outer, n, inner), 1, n if k is None else k, True, dtype)
+        length, count = (n, n) if k is None else (n + k, k)
+        return first((outer, length, inner), 1, count, True, dtype)
 
     return make
 
@@ -178,9 +181,8 @@ def check_open(make: Make, symbols: Sequence[Symbol], dtype: str) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "int8", "int64", "float16"])
 @pytest.mark.parametrize("k", [None, 5, 20])
 def test_the_first_of_rows_of_an_open_length(k: int | None, dtype: str) -> None:
-    least = 0 if k is None else k
-    check_open(some(k, outer=3, inner=1, dtype=dtype), [Symbol("n", least, 200)], dtype)
-    check_open(some(k, outer=2, inner=3, dtype=dtype), [Symbol("n", least, 70)], dtype)
+    check_open(some(k, outer=3, inner=1, dtype=dtype), [Symbol("n", 0, 200)], dtype)
+    check_open(some(k, outer=2, inner=3, dtype=dtype), [Symbol("n", 0, 70)], dtype)
 
 
 def test_open_numbers_of_rows_and_of_what_is_wanted() -> None:
@@ -201,6 +203,30 @@ def test_different_ones_of_an_open_number(dtype: str, is_sorted: bool) -> None:
 
     check_open(one, [Symbol("n", 0, 200)], dtype)
     check_open(rows, [Symbol("n", 0, 129), Symbol("c", 1, 5)], dtype)
+
+
+def _of(op: str, x: Tensor, out: Tensor, **attrs: int | bool) -> Workload:
+    return Workload((x,), (False,), (node(op, (0,), out, **attrs),))
+
+
+LINE = Tensor((5,))
+WRONG = {
+    "more than there are": _of("topk", LINE, Tensor((6,), "int64"), axis=0, k=6, largest=True),
+    "less than none": _of("topk", LINE, Tensor((-1,), "int64"), axis=0, k=-1, largest=True),
+    "another dimension": _of("topk", LINE, Tensor((5, 2), "int64"), axis=1, k=2, largest=True),
+    "one before the first": _of("topk", LINE, Tensor((2,), "int64"), axis=-1, k=2, largest=True),
+    "as many as are not said": _of("topk", LINE, Tensor((3,), "int64"), axis=0, k=2, largest=True),
+    "places of another type": _of("topk", LINE, Tensor((2,), "int32"), axis=0, k=2, largest=True),
+    "no matrix": _of("distinct", LINE, Tensor((3, 5), "int64"), sorted=True),
+    "more rows": _of("distinct", Tensor((5, 2)), Tensor((3, 6), "int64"), sorted=True),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_strangers_may_say_is_verified(name: str) -> None:
+    """A kernel of it would read or write where it must not."""
+    with pytest.raises(IRError):
+        verify(WRONG[name])
 
 
 # ---- what the tuner sees ----
