@@ -42,10 +42,10 @@ def _forwards(node: Node) -> bool:
 
 
 def _integer_range(workload: Workload, index: int) -> tuple[int, int]:
-    """Inclusive; the whole axis for an input that a ``take`` uses as its indices."""
+    """Inclusive; the whole axis for an input that is used as indices along it."""
     n = len(workload.inputs)
     for node in workload.nodes:
-        if node.op != "take":
+        if node.op not in ("take", "take_along"):
             continue
         arg = node.args[1]
         while arg >= n and _forwards(workload.nodes[arg - n]):

@@ -34,10 +34,8 @@ def _bounded(t: Emitter, indices: int, sizes: int | Sequence[int]) -> int:
 
 
 def gather_elements(t: Emitter, x: int, indices: int, axis: int) -> int:
-    """NumPy's take_along_axis."""
-    places, out = _bounded(t, indices, t.shape(x)[axis]), Tensor(t.shape(indices), t.dtype(x))
-    kind = "relax.attrs.GatherElementsAttrs"
-    return t.emit("relax.gather_elements", x, places, out=out, attrs=kind, axis=axis)
+    """NumPy's take_along_axis; indices may have fewer elements along the other dimensions."""
+    return t.emit("take_along", x, indices, axis=axis)
 
 
 def gather_nd(t: Emitter, x: int, indices: int, batch_dims: int) -> int:

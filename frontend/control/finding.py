@@ -20,6 +20,7 @@ from onnx import TensorProto, helper
 from luthier.schedules import ModelError, Tensor, UnsupportedOperator, Workload
 from luthier.schedules.ir.symbol import Symbol
 from luthier.schedules.ir.workload import node as operator
+from luthier.schedules.ops.evaluate import evaluate
 
 from ..graph import Array
 from ..onnx.opset import node_label
@@ -31,6 +32,7 @@ _MOST, _MOST_FOUND = 8, 1 << 22  # sizes of a model, and what each may be
 
 N = helper.make_node
 Found = tuple[Sequence[Step], int]
+Results = tuple[Sequence[Step], Sequence[int]]
 
 
 @dataclass
@@ -74,10 +76,16 @@ class Finding:
             raise UnsupportedOperator(
                 f"{label}: a size that is found in a loop or branch is not supported"
             )
-        makers = {"NonZero": self._nonzero, "Compress": self._compress}
-        make = makers.get(node.op_type, self._suppress)
         values = [self._parts.value(name, scope, label) if name else -1 for name in node.input]
         attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        if node.op_type == "Unique":
+            output = next((name for name in node.output if name), "")
+            steps, results = self._unique(values, attrs, output, label)
+            named = zip(node.output, results, strict=False)
+            scope.update((name, result) for name, result in named if name)
+            return steps
+        makers = {"NonZero": self._nonzero, "Compress": self._compress}
+        make = makers.get(node.op_type, self._suppress)
         steps, scope[node.output[0]] = make(values, attrs, node.output[0], label)
         return steps
 
@@ -106,6 +114,65 @@ class Finding:
         gather = N("Gather", ["x", "indices"], ["y"], name=output, axis=axis)
         more, result = self._straight([gather], inner, "y", label)
         return (*steps, *more), result
+
+    def _unique(self, values: Sequence[int], attrs: Any, output: str, label: str) -> Results:
+        """The values there are, where each is first, which each element is, how often each is.
+
+        Of slices along an axis, where one is given, else of all elements.
+        """
+        if len(values) != 1 or values[0] < 0:
+            raise ModelError(f"{label}: it has {len(values)} inputs")
+        x, axis = values[0], attrs.get("axis")
+        tensor = self._assembly.type(x)
+        rank = len(tensor.shape)
+        if axis is None:
+            x, axis, rank = self._assembly.view(x, (tensor.size,)), 0, 1
+        if not isinstance(axis, int) or not -rank <= axis < rank:
+            raise ModelError(f"{label}: the axis {axis} is outside of {rank} dimensions")
+        axis, length = axis % rank, self._assembly.type(x).shape[axis]
+        if length > _MOST_FOUND:
+            self._sizes.add(output, length, label)  # which refuses it
+        known = self._assembly.known(x)
+        if known is not None:
+            return (), tuple(map(self._assembly.constant, _distinct(known, axis, attrs)))
+        order = [axis, *(i for i in range(rank) if i != axis)]
+        turn = N("Transpose", ["x"], ["turned"], name=output, perm=order)
+        first, turned = self._straight([turn], {"x": x}, "turned", label)
+        matrix = self._assembly.view(turned, (length, tensor.size // length))
+        out = Tensor((3, length), "int64")
+        found = self._assembly.value(out, f"{label}: its result")
+        node = operator("distinct", (0,), out, sorted=bool(attrs.get("sorted", 1)))
+        search = Call(
+            Workload((self._assembly.type(matrix),), (False,), (node,)), (matrix,), found, label
+        )
+        counting = [
+            N("Gather", ["found", "two"], ["times"], name=output, axis=0),
+            N("Cast", ["times"], ["there"], name=output, to=TensorProto.BOOL),
+            N("Cast", ["there"], ["ones"], name=output, to=TensorProto.INT64),
+            N("ReduceSum", ["ones"], ["count"], name=output, keepdims=0),
+        ]
+        number = {"two": self._assembly.constant(np.array(2)), "found": found}
+        more, count = self._straight(counting, number, "count", label)
+        name, size = self._sizes.add(output, length, label)
+        cuts, (places, times) = self._beginnings(found, (1, 2), size, label)
+        gather = N("Gather", ["x", "places"], ["y"], name=output, axis=axis)
+        chosen, result = self._straight([gather], {"x": x, "places": places}, "y", label)
+        row = N("Gather", ["found", "zero"], ["y"], name=output, axis=0)
+        zero = self._assembly.constant(np.array(0))
+        last, numbers = self._straight([row], {"found": found, "zero": zero}, "y", label)
+        steps = (*first, search, *more, Find(name, count, label), *cuts, *chosen, *last)
+        return steps, (result, places, numbers, times)
+
+    def _beginnings(self, x: int, rows: Sequence[int], size: int, label: str) -> Results:
+        """As many of the first elements of some rows as were found."""
+        tensor, steps, results = self._assembly.type(x), list[Step](), list[int]()
+        for row in rows:
+            out = Tensor((1, size), tensor.dtype)
+            result = self._assembly.value(out, f"{label}: its result")
+            cut = operator("slice", (0,), out, begin=(row, 0), steps=(1, 1))
+            steps.append(Call(Workload((tensor,), (False,), (cut,)), (x,), result, label))
+            results.append(self._assembly.view(result, (size,)))
+        return steps, results
 
     def _suppress(self, values: Sequence[int], attrs: Any, output: str, label: str) -> Found:
         """A row for each box that is left: its batch, its class, its number."""
@@ -189,3 +256,13 @@ class Finding:
         scope: Scope = ChainMap({}, {}, dict(values))
         steps = self._parts.steps(nodes, [wanted], scope)
         return steps, self._parts.value(wanted, scope, label)
+
+
+def _distinct(x: Array, axis: int, attrs: Mapping[str, Any]) -> tuple[Array, ...]:
+    """What ``Unique`` gives of a constant."""
+    matrix = np.moveaxis(x, axis, 0).reshape(x.shape[axis], -1)
+    out = Tensor((3, x.shape[axis]), "int64")
+    node = operator("distinct", (0,), out, sorted=bool(attrs.get("sorted", 1)))
+    numbers, places, times = evaluate(node, [matrix])
+    count = int(np.count_nonzero(times))
+    return np.take(x, places[:count], axis), places[:count], numbers, times[:count]

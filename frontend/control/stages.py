@@ -19,7 +19,7 @@ SEQUENCES = frozenset(
     """.split()
 )
 CONTROL = LOOPS | SEQUENCES | {"If"}
-FINDERS = frozenset({"NonZero", "Compress", "NonMaxSuppression"})
+FINDERS = frozenset({"NonZero", "Compress", "NonMaxSuppression", "Unique"})
 
 
 @dataclass(frozen=True)

@@ -35,10 +35,10 @@ FOLDABLE = _ARITHMETIC | frozenset(
         Shape Size Constant Identity Gather GatherElements GatherND Concat Unsqueeze Squeeze Slice
         Split Reshape Flatten Equal Less LessOrEqual Greater GreaterOrEqual And Or Not Xor Where
         Expand ConstantOfShape Range Tile Transpose NonZero ScatterND ScatterElements Trilu OneHot
-        EyeLike Compress Unique TopK
+        EyeLike Compress TopK
     """.split()
 )
-_SHAPED_BY_VALUES = ("NonZero", "Compress", "Unique")
+_SHAPED_BY_VALUES = ("NonZero", "Compress")
 # Nothing comes of these where a window has no place, which their converters report.
 _WINDOWS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool")
 # Arguments of which the type decides and not the elements.

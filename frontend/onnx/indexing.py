@@ -25,8 +25,7 @@ def _gather(node: OnnxNode) -> int:
 
 def _gather_elements(node: OnnxNode) -> int:
     axis = node.axis(node.attr("axis", 0))
-    indices = indexing.wrapped(node.t, node.given(1), node.shape[axis])
-    return indexing.gather_elements(node.t, node.x, indices, axis)
+    return indexing.gather_elements(node.t, node.x, node.given(1), axis)
 
 
 def _gather_nd(node: OnnxNode) -> int:

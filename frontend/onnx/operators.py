@@ -15,13 +15,14 @@ from . import (
     reduce,
     resize,
     shaping,
+    sorting,
     windows,
 )
 from .node import Operator
 
 _FAMILIES = (
     einsum, elementwise, indexing, math, movement, norms, quantization, reduce, resize,
-    shaping, windows,
+    shaping, sorting, windows,
 )  # fmt: skip
 OPERATORS: Mapping[str, Operator] = {
     name: operator for family in _FAMILIES for name, operator in family.OPERATORS.items()

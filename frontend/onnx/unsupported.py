@@ -17,9 +17,6 @@ _ADVICE = {
     """QLinearConv QLinearMatMul QLinearAdd ConvInteger MatMulInteger DynamicQuantizeLinear""": (
         "quantise into pairs of QuantizeLinear and DequantizeLinear (QDQ)"
     ),
-    """Unique TopK ArgSort""": (
-        "cut the model before them with onnx.utils.extract_model and do them in the program"
-    ),
     """BatchNormalization Dropout Momentum Adam Gradient""": "export for inference",
 }
 _OF_SHAPES = ("Shape", "Size")

@@ -12,9 +12,10 @@ from ..graph import Graph
 from ..messages import one_line
 from .arithmetic import TABLE as ARITHMETIC
 from .layouts import TABLE as LAYOUTS
+from .sorting import TABLE as SORTING
 from .translation import Translation, Value
 
-_TABLE = {**ARITHMETIC, **LAYOUTS}
+_TABLE = {**ARITHMETIC, **LAYOUTS, **SORTING}
 
 
 def import_relax(module: Any, outputs: Sequence[str], function: str = "main") -> Graph:

@@ -30,6 +30,7 @@ from . import (
     products,
     reductions,
     search,
+    sorting,
     windows,
 )
 from .norms import Norm, Softmax
@@ -40,6 +41,7 @@ from .windows import Pool
 
 _FAMILIES = (
     numbers, functions, logic, movement, products, windows, reductions, norms, attention, search,
+    sorting,
 )  # fmt: skip
 OPERATORS: Mapping[str, Known] = MappingProxyType(
     {operator.name: operator for family in _FAMILIES for operator in family.OPERATORS}

@@ -39,6 +39,10 @@ def _infer_concat(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
     return Tensor(tuple(shape), args[0].dtype)
 
 
+def _infer_take_along(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
+    return Tensor(args[1].shape, args[0].dtype)
+
+
 def _infer_take(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
     axis, shape = attrs["axis"], args[0].shape
     return Tensor((*shape[:axis], *args[1].shape, *shape[axis + 1 :]), args[0].dtype)
@@ -91,6 +95,14 @@ def _gather_nd(node: Node, x: Array, indices: Array) -> Array:
     places = np.moveaxis(indices, -1, 0)
     from_start = np.where(places < 0, places + sizes, places)
     return np.asarray(x[(*batch, *np.clip(from_start, 0, sizes - 1))])
+
+
+def _take_along(node: Node, x: Array, indices: Array) -> Array:
+    axis = node.attr("axis")
+    size = x.shape[axis]
+    from_start = np.where(indices < 0, indices + size, indices)
+    within = tuple(slice(None if d == axis else n) for d, n in enumerate(indices.shape))
+    return np.take_along_axis(x[within], np.clip(from_start, 0, size - 1), axis=axis)
 
 
 def _window_mean(node: Node, x: Array) -> Array:
@@ -179,6 +191,14 @@ def _emit_take(ev: Elements, node: Node, point: Point) -> Expr:
     index = _clamp(ev.builder, _from_start(ev, index, shape[axis]), shape[axis])
     index = ev.builder.invariant(index, otherwise=ev.builder.let)
     return ev.at(data, Point(shape, (*coords[:axis], index, *coords[axis + rank :])))
+
+
+def _emit_take_along(ev: Elements, node: Node, point: Point) -> Expr:
+    data, indices = node.args
+    axis, coords, shape = node.attr("axis"), point.coordinates, ev.shape(data)
+    index = _from_start(ev, ev.at(indices, point), shape[axis])
+    index = ev.builder.invariant(_clamp(ev.builder, index, shape[axis]), otherwise=ev.builder.let)
+    return ev.at(data, Point(shape, (*coords[:axis], index, *coords[axis + 1 :])))
 
 
 def _emit_gather_nd(ev: Elements, node: Node, point: Point) -> Expr:
@@ -283,6 +303,8 @@ OPERATORS = (
     Movement("concat", None, _concat, _infer_concat, emit=_emit_concat),  # axis
     # data, integer indices; axis (negatives count from the end; the rest is clipped)
     Movement("take", 2, _take, _infer_take, emit=_emit_take, chooses=True),
+    # data, integer indices; axis: each element at its own place but for that (see ``take``)
+    Movement("take_along", 2, _take_along, _infer_take_along, emit=_emit_take_along, chooses=True),
     # data, integer indices whose last dimension names a place; batch_dims (see ONNX's GatherND)
     Movement("gather_nd", 2, _gather_nd, emit=_emit_gather_nd, chooses=True),
     # axis, size, before: mean of ``size`` neighbours, zeros outside

@@ -20,6 +20,7 @@ from .attention_rows.form import RowAttention
 from .channelwise.form import Channelwise
 from .conv.form import Conv
 from .conv_transpose.form import ConvTranspose
+from .distinct.form import Distinct
 from .dots.form import Dots
 from .form import Form
 from .gemm.form import Gemm
@@ -31,6 +32,7 @@ from .pointwise.form import Pointwise
 from .reduction.form import Reduction
 from .relax_op.form import RelaxOp
 from .separable.form import Separable
+from .sort.form import Sort
 from .suppression.form import Suppression
 from .transpose.form import Transpose
 from .winograd.form import Winograd
@@ -51,6 +53,8 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     Reduction,
     NonZero,
     Suppression,
+    Sort,
+    Distinct,
     Transpose,
     Pointwise,
     RelaxOp,

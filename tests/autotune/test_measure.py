@@ -345,6 +345,14 @@ def test_indices_stay_in_the_axis_they_index():
     assert 50 < drawn.max() <= 99
 
 
+def test_indices_stay_in_the_axis_they_are_taken_along():
+    x, places = Tensor((100, 8)), Tensor((50, 8), "int64")
+    taken = node("take_along", (0, 1), Tensor((50, 8)), axis=0)
+    drawn = draw(Workload((x, places), (False, False), (taken,)), 1, 0)
+    assert drawn.min() >= 0
+    assert 50 < drawn.max() <= 99
+
+
 def test_roots_and_divisors_are_positive():
     tensor = Tensor((1000,))
     workload = Workload((tensor,), (False,), (node("sqrt", (0,), tensor),))

@@ -109,6 +109,21 @@ INDICES = [
     case("GatherND", floats(4, 5, 6), integers(-4, 4, 3, 2)),
     case("GatherND", floats(4, 5, 6), integers(-4, 4, 3, 2), constants=(1,)),
     case("GatherND", floats(4, 5, 6), integers(-4, 4, 4, 3, 1), batch_dims=1),
+    *(
+        case("TopK", MATRIX, ints(k), constants=(1,), outputs=2, axis=axis, largest=largest)
+        for k, axis, largest in ((1, 0, 1), (3, -1, 0), (4, -2, 1), (5, 1, 1))
+    ),
+    case("TopK", MATRIX, ints(2), constants=(1,), outputs=2),
+    case("TopK", MATRIX, ints(1), constants=(1,), outputs=2, sorted=0, opset=24),
+    case("TopK", MATRIX, ints(2), constants=(1,), outputs=2, axis=0, opset=10),
+    case("TopK", MATRIX, outputs=2, k=3, axis=1, opset=9),
+    *(
+        case("TopK", integers(0, 4, 3, 9, dtype=d), ints(7), constants=(1,), outputs=2, largest=n)
+        for d in ("int64", "int32", "int16", "int8", "uint64", "uint8")
+        for n in (0, 1)
+    ),
+    case("TopK", floats(3, 9).astype(np.float16), ints(7), constants=(1,), outputs=2),
+    case("TopK", floats(3, 9).astype(np.float64), ints(7), constants=(1,), outputs=2),
     case("ScatterElements", MATRIX, ints([3, 0, -3, 1, 2]).reshape(1, 5), floats(1, 5)),
     case("ScatterElements", MATRIX, ints([[1, -1], [0, 2]]), floats(2, 2), axis=1),
     case("ScatterElements", MATRIX, ints([[1, -1], [0, 2]]), floats(2, 2), axis=1, constants=(1,)),

@@ -230,10 +230,10 @@ class TestWhatIsRefused:
 
     def test_operators_of_all_parts_at_once(self) -> None:
         det = graph([N("Det", ["x"], ["o"])], [], ["o"])
-        unique = graph([N("Unique", ["x"], ["o"])], [], ["o"])
+        unique = graph([N("Multinomial", ["x"], ["o"])], [], ["o"])
         said = refusal(looping([N("TopK", ["x", "n"], ["t", "s"]), branch(det, unique)]))
         assert "Det (1 node, 'o')" in said
-        assert "Unique (1 node, 'o')" in said
+        assert "Multinomial (1 node, 'o')" in said
 
     def test_a_graph_of_straight_nodes_is_wanted(self) -> None:
         with pytest.raises(UnsupportedOperator, match=r"Loop \(1 node, 'to y'\)"):

@@ -87,6 +87,11 @@ CASES = {
     "take": (lambda x: op.take(x, const([2, 0], "int64"), axis=1), ROWS),
     "pad": (lambda x: op.nn.pad(x, (0, 0, 1, 2), "constant", 0.5), ROWS),
     "tile": (lambda x: op.tile(op.broadcast_to(x, (2, 3, 8)), (2, 1, 3, 1)), ROWS),
+    "sort": (lambda x: op.add(op.sort(x, 0), op.sort(x, 1, descending=True)), ROWS),
+    "argsort": (lambda x: op.argsort(x, 0, descending=True, dtype="int64"), ROWS),
+    "places of the first": (lambda x: op.topk(x, 3, 1, "indices", largest=False), ROWS),
+    "the first": (lambda x: relax.TupleGetItem(op.topk(x, 3, -1), 0), ROWS),
+    "all in order": (lambda x: op.topk(x, 0, 0, "values"), ROWS),
     "gather": (
         lambda x: op.gather_elements(x, const([[0, 1], [7, 3], [2, 2]], "int64"), axis=1),
         ROWS,

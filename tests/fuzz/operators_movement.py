@@ -219,6 +219,21 @@ def _gather_elements(g: Growth) -> Draft:
     return Draft("GatherElements", [x, indices], {"axis": axis})
 
 
+def _topk(g: Growth) -> Draft:
+    """In order: what need not be is in any."""
+    known = attributes("TopK", g.opset)
+    x = g.first("TopK", 1)
+    axis = g.axis(len(g.shape(x)))
+    length = g.shape(x)[axis]
+    count = g.pick((1, length, g.rng.randint(1, length)))
+    attrs: dict[str, Any] = {"axis": axis}
+    if "largest" in known and g.chance(0.6):
+        attrs["largest"] = g.pick((0, 1))
+    if "k" in known:
+        return Draft("TopK", [x], {**attrs, "k": count}, outputs=2)
+    return Draft("TopK", [x, g.known([count], "int64")], attrs, outputs=2)
+
+
 def _places(g: Growth, shape: Shape, batch: Shape, depth: int) -> str:
     """Indices into the first ``depth`` dimensions after the batch's, in the last one."""
     columns = [g.numbers.integers(0, n, batch) for n in shape[:depth]]
@@ -355,6 +370,7 @@ RULES: dict[str, Rule] = {
     "ScatterND": _scatter_nd,
     "ScatterElements": _scatter_elements,
     "OneHot": _one_hot,
+    "TopK": _topk,
     "Trilu": _trilu,
     "EyeLike": _eye_like,
     "DepthToSpace": _depth_to_space,

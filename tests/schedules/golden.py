@@ -85,6 +85,19 @@ def boxes() -> Workload:
     return b.workload
 
 
+def first(k: int) -> Workload:
+    b = Builder()
+    shape = (3, k, 5)
+    b.add("topk", b.input((3, 200, 5)), shape=shape, dtype="int64", axis=1, k=k, largest=True)
+    return b.workload
+
+
+def distinct() -> Workload:
+    b = Builder()
+    b.add("distinct", b.input((40, 3)), shape=(3, 40), dtype="int64", sorted=False)
+    return b.workload
+
+
 # By file name: a workload as small as shows what the template does, and the template.
 SCRIPTS: dict[str, tuple[Workload, str]] = {
     "convolution": (conv((1, 5, 5, 4), 8, (3, 3), pads=PAD, after="bias_relu"), "conv_direct"),
@@ -114,6 +127,9 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "sum_of_columns": (total(0), "reduction"),
     "search": (search(), "nonzero"),
     "boxes": (boxes(), "suppression"),
+    "few_of_a_row": (first(2), "sort"),
+    "many_of_a_row": (first(100), "sort"),
+    "distinct": (distinct(), "distinct"),
     "transposition": (transposition(), "transpose"),
     "swish": (swish(), "pointwise"),
     "padded_concatenation": (padded_concatenation(), "pointwise"),

@@ -30,7 +30,7 @@ class _Grower:
     def grow(self) -> None:
         rules = [self._unary, self._binary, self._binary, self._compare, self._concat]
         rules += [self._reshape, self._transpose, self._slice, self._pad, self._take]
-        rules += [self._gather_nd]
+        rules += [self._gather_nd, self._take_along]
         rules += [self._window_mean, self._broadcast, self._iota, self._cast]
         x = self.rng.choice(self.values[-3:])
         made = self.rng.choice(rules)(x)
@@ -128,6 +128,16 @@ class _Grower:
         indices = self.b.input(tuple(self.rng.choice(_SIZES[:6]) for _ in range(2)), "int64")
         shape = x.tensor.shape[:axis] + indices.tensor.shape + x.tensor.shape[axis + 1 :]
         return self.b.add("take", x, indices, shape=shape, dtype="float32", axis=axis)
+
+    def _take_along(self, x: Value) -> Value:
+        """Of some elements along the other dimensions."""
+        if not x.tensor.shape:
+            return x
+        axis = self.rng.randrange(len(x.tensor.shape))
+        shape = [self.rng.randint(1, n) for n in x.tensor.shape]
+        shape[axis] = self.rng.choice(_SIZES[:6])
+        indices = self.b.input(tuple(shape), "int64")
+        return self.b.add("take_along", x, indices, shape=tuple(shape), dtype="float32", axis=axis)
 
     def _gather_nd(self, x: Value) -> Value:
         """Of some batches, where there are dimensions for one."""

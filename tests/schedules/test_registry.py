@@ -66,6 +66,18 @@ def boxes():
     return b.workload
 
 
+def first():
+    b = Builder()
+    b.add("topk", b.input((9, 20)), shape=(9, 3), dtype="int64", axis=1, k=3, largest=True)
+    return b.workload
+
+
+def distinct():
+    b = Builder()
+    b.add("distinct", b.input((9, 20)), shape=(3, 9), dtype="int64", sorted=True)
+    return b.workload
+
+
 DEFAULTS = {
     "a depthwise convolution": (conv((1, 9, 9, 8), 8, (3, 3), groups=8), "channelwise"),
     "the beginning of an inverted residual": (separable((1, 9, 9, 8), 24, (3, 3)), "separable"),
@@ -89,6 +101,8 @@ DEFAULTS = {
     "a transposition": (transposition(), "transpose"),
     "a search": (search(), "nonzero"),
     "boxes that overlap": (boxes(), "suppression"),
+    "the first of rows": (first(), "sort"),
+    "different rows": (distinct(), "distinct"),
     "an elementwise operator": (unary("relu", (100,)), "pointwise"),
     "an operator of TVM's": (other(), "relax"),
 }

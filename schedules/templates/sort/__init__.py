@@ -1,0 +1,1 @@
+"""The first of an order along an axis."""

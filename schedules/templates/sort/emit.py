@@ -1,0 +1,46 @@
+"""The places of the first elements of each row, in order; of equals the lower place comes first.
+
+A chunk is some rows, each of which is sorted by itself in the scratch, in linear time: a list that
+is kept in order is a good choice where few are wanted. Elements are compared by their keys
+(``tir.order``).
+
+Knobs: ``method`` "insert" keeps a list of the best so far in order, into which few elements of a
+row come; "digits" finds the key of the last that is wanted, digit by digit from the highest, lists
+what comes before it, and sorts the list by digits. ``grain``: input elements in a chunk.
+"""
+
+from __future__ import annotations
+
+from ...ir.size import at_least
+from ...tir.indices import ceildiv, extent
+from ...tir.order import key_dtype
+from ..form import Emitted
+from ..radix import Digits, Scratch
+from ..slots import phase_builder
+from .by_digits import by_digits, reserve
+from .by_insertion import by_insertion
+from .form import Knobs, Sort
+from .row import Row
+
+
+def kernel(form: Sort, knobs: Knobs) -> Emitted:
+    """One phase."""
+    outer, length, inner = form.sizes
+    rows, wanted = outer * inner, form.wanted
+    group = at_least(knobs.grain // at_least(length, 1), 1)
+    keys = key_dtype(form.workload.inputs[0].dtype)
+    scratch, digits = Scratch(), Digits(keys)
+    if knobs.method == "insert":
+        scratch.add_entries("best", wanted, keys)
+    else:
+        reserve(scratch, digits, length, wanted)
+    builder = phase_builder(form, {}, scratch.slots)
+    with builder.chunk_loop() as chunk:
+        first = builder.let(chunk * group)
+        with builder.loop(extent(first, group, rows), "row", first) as number:
+            row = Row(builder, form, number)
+            if knobs.method == "insert":
+                by_insertion(row)
+            else:
+                by_digits(row, digits)
+    return Emitted((builder.finish(ceildiv(rows, group)),), scratch=scratch.size)

@@ -1,0 +1,91 @@
+"""Where sorting along an axis fits, and its knobs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from ...ir.size import Size
+from ...ir.space import Knob
+from ...ir.workload import Workload
+from ...target.target import Target
+from ...tir.order import key_dtype
+from ..abilities import Abilities, around
+from ..by_grain import largest
+from ..form import Form
+from ..loops import Loops, streaming
+from ..radix import Digits
+
+_GRAINS = (1024, 4096, 16384, 65536)
+# A row's lists lie one after the other in the scratch, whose offsets have 32 bits.
+_LONGEST = 1 << 26
+# Up to how many wanted a list that is kept in order is the faster way, whatever the row holds.
+_FEW = 16
+
+
+class Knobs(NamedTuple):
+    """See ``Sort.choices``."""
+
+    method: str
+    grain: int
+
+
+class Sort(Form[Knobs]):
+    """The places of the first elements of each row, in order, of any type."""
+
+    name = "sort"
+    version = 1
+    knobs_type = Knobs
+    follows = True
+    anchors = around(topk=Abilities(epilogue=False, any_type=True))
+
+    @classmethod
+    def match(cls, workload: Workload, target: Target) -> Sort | None:
+        """Alone."""
+        alone = [node.op for node in workload.nodes] == ["topk"]
+        form = cls(workload, target)
+        return form if alone and form.sizes[1] <= _LONGEST else None
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Outer, extent, inner: rows are along the extent."""
+        shape, axis = self.workload.inputs[0].shape, int(self.node.attr("axis"))
+        return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
+
+    @property
+    def wanted(self) -> int:
+        """Elements of a row's result."""
+        return self.workload.output.shape[int(self.node.attr("axis"))]
+
+    def choices(self) -> tuple[Knob, ...]:
+        """How a row is sorted, and how many rows a chunk has."""
+        return (
+            Knob("method", ("insert", "digits"), "keep a list in order, or sort by digits"),
+            Knob("grain", _GRAINS, "input elements in a chunk, whole rows"),
+        )
+
+    def default(self) -> Knobs:
+        """A list where it is short; six chunks a thread."""
+        grain = self.workload.inputs[0].size // (6 * self.target.threads)
+        return Knobs(self._method, largest(_GRAINS, grain))
+
+    def resized(self, knobs: Knobs) -> Knobs:
+        """The way that is good for the number that is wanted, where that is another."""
+        return knobs._replace(method=self._method) if isinstance(self.wanted, Size) else knobs
+
+    def loops(self, knobs: Knobs) -> Loops:
+        """One pass, and besides it what a list in order moves, or passes for each digit."""
+        outer, length, inner = self.sizes
+        digits = Digits(key_dtype(self.workload.inputs[0].dtype)).number
+        inserted = length + self.wanted * self.wanted
+        sorted_ = digits * (2 * self.wanted + length * (length != self.wanted))
+        by_list = np.asarray(knobs.method) == "insert"
+        moved = np.where(by_list, inserted, sorted_) * (outer * inner)
+        return replace(streaming(self.workload, self.target, knobs.grain), other=moved)
+
+    @property
+    def _method(self) -> str:
+        return "insert" if self.wanted <= _FEW else "digits"
