@@ -21,12 +21,16 @@ Array = NDArray[Any]
 Fit = Callable[[Sequence[int]], int | Size | None]
 
 
+def may_be_computed(array: Array) -> bool:
+    """Whether it has few enough whole numbers."""
+    return array.dtype.kind in "iu" and 0 < array.size <= _MOST_NUMBERS
+
+
 def numbers(arrays: Sequence[Array], fit: Fit) -> tuple[int | Size, ...] | None:
     """The elements of arrays that are what one constant is for several sizes; None where they are
     no few whole numbers that follow from the sizes."""
     first = arrays[0]
-    few = first.dtype.kind in "iu" and 0 < first.size <= _MOST_NUMBERS
-    if not few or any(array.shape != first.shape for array in arrays):
+    if not may_be_computed(first) or any(array.shape != first.shape for array in arrays):
         return None
     found = [fit([int(n) for n in each]) for each in zip(*(a.flat for a in arrays), strict=True)]
     return None if None in found else tuple(n for n in found if n is not None)

@@ -120,7 +120,8 @@ class _Generalisation:
     def _step(self, step: Step, program: Program, computed: Collection[int]) -> Step:
         if isinstance(step, Call):
             return self._call(step, program, computed)
-        assert isinstance(step, Find)  # loops and branches are refused before
+        if not isinstance(step, Find):
+            return step.over(lambda inner: self._step(inner, program, computed))
         for each in self.aligned:
             if replace(step, value=each.at[step.value]) not in each.other.steps:
                 raise NotAlikeError(f"{step.source}: it finds another size")

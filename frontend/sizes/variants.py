@@ -13,7 +13,7 @@ from luthier.schedules.ir.core import IRError
 from luthier.schedules.ir.size import Sizes
 from luthier.schedules.ir.symbol import Symbol
 
-from ..program import Call, Find, Program, at
+from ..program import Program, at
 from ..program.verify import verify
 from .alignment import NotAlikeError, structure
 from .arrays import Arrays
@@ -74,7 +74,6 @@ class Variants:
         if all(symbol.least == symbol.most for symbol in box):
             yield replace(self._at(most, reason), symbols=box)
             return
-        _refuse_control(self._at(most, reason), box)
         division = self._one_apart(box, reason)
         if division is None:
             try:
@@ -187,16 +186,6 @@ def _key(sizes: Sizes) -> tuple[tuple[str, int], ...]:
 def _as_many(symbol: Symbol) -> Symbol:
     """A range of a size that is found in which it stands for itself."""
     return replace(symbol, least=_FEW, most=max(symbol.most, _MANY))
-
-
-def _refuse_control(program: Program, box: Box) -> None:
-    for step in program.steps:
-        if not isinstance(step, Call | Find):
-            ranges = ", ".join(map(str, box))
-            raise UnsupportedOperator(
-                f"{step.source or type(step).__name__}: control flow that is decided at run time "
-                f"is not supported where sizes are a range ({ranges}); give exact ones"
-            )
 
 
 def _check(program: Program, box: Box) -> None:
