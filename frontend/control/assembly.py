@@ -34,10 +34,8 @@ class Assembly:
         return self._values[value]
 
     def value(self, tensor: Tensor, where: str) -> int:
-        """A new value, of ``where``; raises ModelError where it has no or too many elements."""
+        """A new value, of ``where``; raises ModelError where it has too many elements."""
         shape = list(tensor.shape)
-        if any(size < 1 for size in shape):
-            raise ModelError(f"{where} has no elements (shape {shape})")
         if tensor.size > MOST_ELEMENTS:
             raise ModelError(f"{where}: the shape {shape} has more elements than can be indexed")
         return self._new(tensor)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from luthier.schedules import Tensor, Workload
@@ -49,6 +50,19 @@ def with_numbers(program: Program, value: int, elements: Sequence[int | Size]) -
     steps = list(program.steps)
     steps.insert(when_known(steps, names), call)
     return replace(program, values=values, views=views, constants=constants, steps=tuple(steps))
+
+
+def with_none(program: Program, names: Sequence[str]) -> Program:
+    """The program that finds these sizes, too, each of which is 0."""
+    if not names:
+        return program
+    zero = len(program.values)
+    return replace(
+        program,
+        values=(*program.values, Tensor((), "int64")),
+        constants={**program.constants, zero: np.array(0)},
+        steps=(*(Find(name, zero) for name in names), *program.steps),
+    )
 
 
 def when_known(steps: Sequence[Step], names: frozenset[str]) -> int:

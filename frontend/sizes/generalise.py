@@ -210,9 +210,11 @@ def _with_slices(program: Program, windows: Mapping[int, Numbers]) -> Program:
     values, constants = list(program.values), dict(program.constants)
     order = list(program.steps)
     for value, tensor in program.open.items():
-        if value not in constants or (not any(windows[value]) and _is_prefix(tensor)):
-            continue
         most = values[value]
+        if value not in constants or not most.size:
+            continue
+        if not any(windows[value]) and _is_prefix(tensor):
+            continue
         values.append(most)
         whole = len(values) - 1
         constants[whole] = constants.pop(value)

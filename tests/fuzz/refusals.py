@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 # By a pattern of the message: the part of docs/models.md that documents it.
 DOCUMENTED: Mapping[str, str] = {
-    r"has no elements|has no size in dimension": "outputs and constants without elements",
+    r"has no elements|has no size in dimension": "what has no elements",
     r"it needs float32": "not in average pooling, softmax and normalisation",
     r"element type \w+, which is not supported": "element types",
     r"an input of u?int\d+ is not supported": "of integers",
