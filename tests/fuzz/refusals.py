@@ -14,7 +14,7 @@ DOCUMENTED: Mapping[str, str] = {
     r"(alpha|beta)=\S+ of integers is not supported": "with a factor that is none",
     r"a reflection in a dimension of one element": "about the corners of a dimension",
     r"weights known at build time": "with weights computed at run time",
-    r"known at build time": "shapes and bounds that depend on values at run time",
+    r"known at build time": "shapes that values decide at run time",
 }
 
 
