@@ -163,8 +163,8 @@ def _add_made(region: Region[Step], around: _Made, made: dict[int, _Made]) -> No
 
 
 def _add_flow(step: Loop | Branch, around: _Made, made: dict[int, _Made]) -> None:
-    """Of a loop or branch, and what is in it. How far values inside follow from each other is
-    not known when a loop's are told apart, so that they are told apart by what it begins with."""
+    """Of a loop or branch and of what is in it, which is told apart by what decides it and, in a
+    loop, by what this begins with: what an iteration leaves is known after the body alone."""
     controls = step.controls if isinstance(step, Loop) else {"condition": step.condition}
     first = (*controls.values(), *(step.carried if isinstance(step, Loop) else ()))
     text = repr((type(step).__name__, step.source, list(controls), around.text))
