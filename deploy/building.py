@@ -41,7 +41,6 @@ from .sample import Sample
 from .selection import Selections
 from .sources import call_sources
 from .states import StatePlaces, state_notes
-from .straight_line import check_runs
 from .weights import WeightPool, write_weights
 
 Box: TypeAlias = tuple[Symbol, ...]
@@ -64,11 +63,9 @@ def build(
     Kernels that are not ``selected`` get their default schedules. ``finish`` is called with the
     folder, which can be loaded, before it takes its place, and gives the sample that is kept in it;
     where it raises, nothing is replaced. Raises ArtifactError, ToolchainError, ScheduleError (a
-    schedule that does not fit its workload), ModelError (too many weights) and UnsupportedOperator
-    (see ``check_runs``).
+    schedule that does not fit its workload) and ModelError (too many weights).
     """
     check_output(out)
-    check_runs(library)
     _check_names(library)
     find_compiler()
     kernels = _kernels_of(library, target, selected)
@@ -104,7 +101,6 @@ def assemble(
     ``kernel_symbol(i, a)_p`` for its alternative ``a``. ``versions`` are those of what compiled
     them. Raises ArtifactError, ToolchainError, ModelError.
     """
-    check_runs(library)
     compiler = find_compiler()
     _check_names(library)
     name = identifier(library.name)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
+from typing import Any
 
 from luthier.frontend.program import Branch, Call, Find, Loop, Program, State, Step
 from luthier.schedules import Kernel
 from luthier.schedules.ir.core import Region
-from luthier.schedules.ir.dtype import DType
 from luthier.schedules.ir.kernel import OpenKernel
-from luthier.schedules.ir.size import Size, ceildiv
+from luthier.schedules.ir.size import Size
 
 from .arena import Blocks, round_up
 from .instructions import (
@@ -27,6 +27,7 @@ from .instructions import (
     Reference,
     Slide,
 )
+from .open_bytes import element_bytes, nbytes
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class Layout:
             else:
                 self._loop(step)
 
-    def _add(self, operation: Operation, *references: Reference | None, **more: int) -> int:
+    def _add(self, operation: Operation, *references: Reference | None, **more: Any) -> int:
         self.instructions.append(Instruction(operation, references, **more))
         self.time += 1
         return len(self.instructions) - 1
@@ -154,8 +155,8 @@ class Layout:
         self._add(Operation.RUN, index=number)
 
     def _copy(self, to: Reference, value: int) -> None:
-        nbytes = self.program.values[value].nbytes
-        self._add(Operation.COPY, to, self.places.read(value, self.time), nbytes=nbytes)
+        size = nbytes(self.program.type(value))
+        self._add(Operation.COPY, to, self.places.read(value, self.time), nbytes=size)
 
     def states(self, states: Sequence[State]) -> None:
         """Let them become what they become; who changes places with another waits in between."""
@@ -163,19 +164,19 @@ class Layout:
         befores = {state.before for state in states}
         late: list[tuple[Reference, Reference, int]] = []
         for state in states:
-            whole, nbytes = program.place(state.after).whole, program.values[state.after].nbytes
+            whole, size = program.place(state.after).whole, program.values[state.after].nbytes
             if whole == state.before:
                 continue  # it was written in place, or stays what it is
             source = places.read(state.after, self.time)
             if whole in befores:
-                between = Reference(ARENA, places.blocks.add(nbytes, self.time))
-                self._add(Operation.COPY, between, source, nbytes=nbytes)
+                between = Reference(ARENA, places.blocks.add(size, self.time))
+                self._add(Operation.COPY, between, source, nbytes=size)
                 source = between
-            late.append((places.read(state.before, self.time), source, nbytes))
-        for to, source, nbytes in late:
+            late.append((places.read(state.before, self.time), source, size))
+        for to, source, size in late:
             if source.space == ARENA:
                 places.blocks.use(source.at, self.time)
-            self._add(Operation.COPY, to, source, nbytes=nbytes)
+            self._add(Operation.COPY, to, source, nbytes=size)
 
     def saved(self, value: int) -> Reference:
         """A copy of a value in the arena."""
@@ -231,8 +232,8 @@ class Layout:
                 block = blocks.add(self.program.values[stack].nbytes, since)
                 place = Reference(ARENA, block)
                 places.keep(stack, place, block)
-            stride = self.program.values[result].nbytes
-            left.append((result, replace(place, slide=Slide(index, stride, 0, ENDLESS)), stack))
+            row = nbytes(self.program.type(result))
+            left.append((result, replace(place, slide=Slide(index, row, 0, ENDLESS)), stack))
 
         controls = (loop.trips, loop.condition)
         decides = (v if v is None else places.read(v, self.time) for v in controls)
@@ -250,14 +251,6 @@ class Layout:
         for stack, home in moved:
             self._copy(home, stack)
         places.lasts(body.free, since, self.time)
-
-
-def element_bytes(element: DType, count: int | Size) -> int | Size:
-    """The bytes of some neighbouring elements; those of 4 bits share them."""
-    if element.bits % 8 == 0:
-        return count * (element.bits // 8)
-    nbytes: int | Size = ceildiv(count * element.bits, 8)
-    return nbytes
 
 
 def _is_found(program: Program, value: int) -> bool:

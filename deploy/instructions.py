@@ -23,7 +23,7 @@ class Slide:
     """
 
     loop: int
-    stride: int
+    stride: int | Size
     ahead: int
     mask: int
 
@@ -63,7 +63,7 @@ class Instruction:
     references: tuple[Reference | None, ...] = ()
     index: int = 0
     target: int = 0
-    nbytes: int = 0
+    nbytes: int | Size = 0
 
     def over(self, settle: Callable[[Reference], Reference]) -> Instruction:
         """The same on other places."""

@@ -5,21 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from luthier.frontend.program import OpenTensor
-from luthier.schedules import Kernel, ModelError, Tensor
+from luthier.schedules import Kernel, ModelError
 from luthier.schedules.ir.size import Condition, Size
 from luthier.schedules.ir.size_text import c_condition, c_text
 from luthier.schedules.ir.symbol import Symbol
 
 from .bounds import after, bounds
-from .flow import element_bytes
-from .instructions import Reference
+from .instructions import Instruction, Reference
 from .layout import AnyKernel, Variant, alternatives
+from .open_bytes import Number, nbytes
 
-Number = int | Size
 _MOST_CHUNKS = 2**31 - 1
 Numbers = tuple[Number, ...]
 
@@ -40,15 +38,16 @@ class Choice:
 class VariantNumbers:
     """The numbers of a variant, and the references and first numbers of steps that go with them.
 
-    A reference whose offset varies has the index of the number as its offset. From
-    ``first_operand`` on, references are what instructions work on, one after the other.
+    From ``first_operand`` on, references are what instructions work on, one after the other.
+    ``at`` is the index of the number for each expression that is none of these: offsets of
+    references, strides of slides, and bytes that are copied.
     """
 
     choices: tuple[Choice, ...]
     references: tuple[Reference, ...]
-    varying: frozenset[int]  # indices of references
     first_numbers: tuple[int, ...]
     first_operand: int
+    at: Mapping[Size, int]
 
     @property
     def length(self) -> int:
@@ -91,14 +90,26 @@ def numbers_of(variant: Variant, kernels: Sequence[AnyKernel]) -> VariantNumbers
     operands = (r for each in variant.plan.instructions for r in each.references)
     first_operand = len(references)
     references += [reference for reference in operands if reference is not None]
-    varying = frozenset(i for i, r in enumerate(references) if isinstance(r.offset, Size))
-    for i in sorted(varying):
-        choices.append(_always(references[i].offset))
-        references[i] = Reference(references[i].space, references[i].at, length)
-        length += 1
+    at: dict[Size, int] = {}
+    copied = (reference for reference, _ in variant.plan.copies)
+    for number in _single([*references, *copied], variant.plan.instructions):
+        if isinstance(number, Size) and number not in at:
+            at[number] = length
+            choices.append(_always(number))
+            length += 1
     return VariantNumbers(
-        tuple(choices), tuple(references), varying, tuple(first_numbers), first_operand
+        tuple(choices), tuple(references), tuple(first_numbers), first_operand, at
     )
+
+
+def _single(
+    references: Iterable[Reference], instructions: Iterable[Instruction]
+) -> Iterator[Number]:
+    """Where buffers begin, how far they move with an iteration, and how much is copied."""
+    for reference in references:
+        yield reference.offset
+        yield 0 if reference.slide is None else reference.slide.stride
+    yield from (each.nbytes for each in instructions)
 
 
 def _chunks(kernel: Kernel, symbols: Mapping[str, Symbol]) -> list[Number]:
@@ -112,16 +123,6 @@ def _chunks(kernel: Kernel, symbols: Mapping[str, Symbol]) -> list[Number]:
 
 def _always(*numbers: Number) -> Choice:
     return Choice((((), numbers),))
-
-
-def nbytes(tensor: Tensor | OpenTensor) -> Number:
-    """The bytes of a tensor, over its sizes."""
-    if isinstance(tensor, Tensor):
-        return tensor.nbytes
-    count: Number = 1
-    for size in tensor.shape:
-        count = count * size
-    return element_bytes(tensor.at(dict.fromkeys(tensor.names, 0)).element, count)
 
 
 def settle_function(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 
 from luthier.schedules.ir.symbol import Symbol
 
 from .c_array import c_array
 from .entries import Port
+from .flow_tables import flow_arrays
 from .found_tables import found_arrays
-from .instructions import Reference
 from .layout import Entry, Tables, Variant, alternatives, kernel_symbol, kernel_symbols
 from .names import accessors, c_string, label
 from .numbers import VariantNumbers, numbers_of, settle_function
@@ -162,49 +161,11 @@ def _variant(tables: Tables, name: str, variant: Variant, numbers: VariantNumber
         text += settle_function(f"settle_{name}", numbers, tables.names, symbols)
     steps = zip(variant.step_kernels, numbers.first_numbers, strict=True)
     text += c_array("luthier_step", f"{name}_steps", (f"{{all_kernel_{k}, {n}}}" for k, n in steps))
-    references = [_reference(r, i in numbers.varying) for i, r in enumerate(numbers.references)]
-    text += c_array("luthier_reference", f"{name}_references", references)
-    moving = (str(i) for i, r in enumerate(numbers.references) if r.space in ("INPUT", "OUTPUT"))
-    text += c_array("size_t", f"{name}_moving", moving)
-    slides = sorted((r.slide.loop, i) for i, r in enumerate(numbers.references) if r.slide)
-    loops = [loop for loop, _ in slides]
-    text += c_array("luthier_instruction", f"{name}_instructions", _instructions(variant, numbers))
-    moves = (_slide(numbers.references[i], i) for _, i in slides)
-    text += c_array("luthier_slide", f"{name}_slides", moves)
-    ranges = (f"{{{bisect_left(loops, i)}u, {loops.count(i)}u}}" for i in range(plan.loops))
-    text += c_array("luthier_loop", f"{name}_loops", ranges)
-    copies = (f"{{{_reference(r, False)}, {k}}}" for r, k in plan.copies)
-    text += c_array("luthier_copy", f"{name}_copies", copies)
+    text += flow_arrays(name, plan, numbers)
     text += c_array("uint64_t", f"{name}_input_places", (f"{p}u" for p in plan.input_places))
     return text + c_array(
         "uint64_t", f"{name}_output_places", (f"{p}u" for p in plan.output_places)
     )
-
-
-def _instructions(variant: Variant, numbers: VariantNumbers) -> list[str]:
-    rows, operand = [], numbers.first_operand
-    for each in variant.plan.instructions:
-        buffers = []
-        for reference in each.references:
-            buffers.append("LUTHIER_NONE" if reference is None else f"{operand}u")
-            operand += reference is not None
-        first, second = (*buffers, "LUTHIER_NONE", "LUTHIER_NONE")[:2]
-        rows.append(
-            f"{{{each.nbytes}u, {each.index}u, {each.target}u, {first}, {second}, "
-            f"LUTHIER_{each.operation.value}}}"
-        )
-    return rows
-
-
-def _slide(reference: Reference, buffer: int) -> str:
-    slide = reference.slide
-    assert slide is not None
-    return f"{{{slide.stride}u, {slide.mask}u, {slide.ahead}u, {buffer}u}}"
-
-
-def _reference(reference: Reference, varies: bool) -> str:
-    where = f"{reference.at}u, {reference.offset}u"
-    return f"{{{where}, LUTHIER_IN_{reference.space}, {int(varies)}}}"
 
 
 def _variant_row(name: str, variant: Variant, numbers: VariantNumbers, first_step: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import onnx
@@ -181,8 +181,7 @@ def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
                 model, sized.weights, target, OPEN_PASSES, dense=dense, grows=grows, sizes=met
             )
         except LuthierError as error:
-            at = ", ".join(f"{name}={size}" for name, size in sizes.items())
-            error.args = (f"for {at}: {error}" if at else str(error), *error.args[1:])
+            error.args = (_said_of(sizes, given, error), *error.args[1:])
             raise
         found.symbols = found.symbols or met.symbols
         return program
@@ -199,6 +198,14 @@ def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
         for program in programs:
             dump("variant", program)
     return sized.entries[key]
+
+
+def _said_of(sizes: Sizes, given: Collection[str], error: LuthierError) -> str:
+    """What went wrong at these sizes, and what to do where some of them are none."""
+    at = ", ".join(f"{name}={size}" for name, size in sizes.items())
+    none = ", ".join(name for name, size in sizes.items() if size == 0 and name in given)
+    advice = f"; if it need not run without, begin at 1: {none}" if none else ""
+    return f"for {at}: {error}{advice}" if at else str(error)
 
 
 def _fixed(read: ReadModel) -> ReadModel:

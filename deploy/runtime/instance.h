@@ -56,12 +56,16 @@ struct instance {
     void **outputs;
 };
 
+static inline uint64_t bytes_of(const struct settled *settled, luthier_bytes bytes)
+{
+    return bytes.varies ? (uint64_t)settled->numbers[bytes.count] : bytes.count;
+}
+
 /* Where a buffer lies in this run (inputs and outputs), or while sizes stay (the others). */
 static inline void *resolve(const struct instance *instance, const struct settled *settled,
                             const luthier_reference *reference)
 {
-    uint64_t offset = reference->varies ? (uint64_t)settled->numbers[reference->offset]
-                                        : reference->offset;
+    uint64_t offset = bytes_of(settled, reference->offset);
     switch (reference->space) {
     case LUTHIER_IN_ARENA:
         return instance->shared->memory + reference->at + offset;

@@ -19,14 +19,18 @@ typedef enum luthier_space {
     LUTHIER_IN_SIZES /* the sizes of the moment, in the order of the library's */
 } luthier_space;
 
+/* So many bytes; where `varies`, as many as the variant's number of this index says. */
+typedef struct luthier_bytes {
+    uint64_t count;
+    int32_t varies;
+} luthier_bytes;
+
 /* Where a buffer lies: an offset in bytes, or the index of an input or output; and how many bytes
- * after that the part begins that the buffer is. Where `varies`, `offset` is the index of a number
- * that says these. */
+ * after that the part begins that the buffer is. */
 typedef struct luthier_reference {
     uint64_t at;
-    uint64_t offset;
+    luthier_bytes offset;
     luthier_space space;
-    int32_t varies;
 } luthier_reference;
 
 /* A kernel as it is for some of the sizes: its phases run one after the other. */
@@ -45,7 +49,7 @@ typedef struct luthier_step {
 /* A place that moves with the iterations of a loop: in iteration i, counted from 0, `buffer` is
  * ((i + ahead) & mask) * stride bytes after where its reference says. */
 typedef struct luthier_slide {
-    uint64_t stride;
+    luthier_bytes stride;
     uint64_t mask;
     uint32_t ahead;
     uint32_t buffer;
@@ -74,7 +78,7 @@ typedef enum luthier_operation {
 } luthier_operation;
 
 typedef struct luthier_instruction {
-    uint64_t bytes;
+    luthier_bytes bytes;
     uint32_t index;
     uint32_t target;
     uint32_t first;
@@ -101,8 +105,8 @@ typedef struct luthier_place {
 } luthier_place;
 
 /* The program for a box of sizes. Its numbers are: the bytes of each input and output, their
- * shapes one after the other, how much is appended to each state, then those of steps and
- * references. */
+ * shapes one after the other, how much is appended to each state, those of steps, then those of
+ * bytes that vary. */
 typedef struct luthier_variant {
     const luthier_size *box; /* program.size_count */
     const int64_t *numbers;  /* null where they depend on the sizes; then `settle` writes them, */

@@ -199,6 +199,13 @@ static int64_t number_in(const void *value)
     return number;
 }
 
+static void copy(const struct settled *now, const luthier_instruction *at)
+{
+    uint64_t bytes = bytes_of(now, at->bytes);
+    if (bytes > 0)
+        memcpy(now->buffers[at->first], now->buffers[at->second], bytes);
+}
+
 static void enter(const struct instance *instance, const struct settled *now,
                   const luthier_instruction *at)
 {
@@ -220,7 +227,7 @@ static bool iterate(const struct instance *instance, const struct settled *now,
         const luthier_slide *slide = &variant->slides[loop->first_slide + i];
         uint64_t turn = ((uint64_t)course->iteration + slide->ahead) & slide->mask;
         unsigned char *start = resolve(instance, now, &variant->references[slide->buffer]);
-        now->buffers[slide->buffer] = start + turn * slide->stride;
+        now->buffers[slide->buffer] = start + turn * bytes_of(now, slide->stride);
     }
     if (course->iteration >= course->end)
         return false;
@@ -268,8 +275,7 @@ static luthier_status run_steps(const struct instance *instance, struct settled 
             run_timed(instance, now, one->index, mode, step_seconds);
             break;
         case LUTHIER_COPY:
-            if (one->bytes > 0)
-                memcpy(now->buffers[one->first], now->buffers[one->second], one->bytes);
+            copy(now, one);
             break;
         case LUTHIER_JUMP:
             at = one->target;

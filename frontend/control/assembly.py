@@ -15,6 +15,8 @@ from ..graph import Array
 from ..graph.emitter import MOST_ELEMENTS
 from ..program import Part, Program, Step, owner
 
+_FEW = 16  # elements
+
 
 class Assembly:
     """The values of all regions; ``room`` is how many bytes its constants may take."""
@@ -32,10 +34,8 @@ class Assembly:
         return self._values[value]
 
     def value(self, tensor: Tensor, where: str) -> int:
-        """A new value, of ``where``; raises ModelError where it has no or too many elements."""
+        """A new value, of ``where``; raises ModelError where it has too many elements."""
         shape = list(tensor.shape)
-        if any(size < 1 for size in shape):
-            raise ModelError(f"{where} has no elements (shape {shape})")
         if tensor.size > MOST_ELEMENTS:
             raise ModelError(f"{where}: the shape {shape} has more elements than can be indexed")
         return self._new(tensor)
@@ -47,12 +47,16 @@ class Assembly:
         return new
 
     def constant(self, array: Array) -> int:
-        """The value of an array; equal ones are one value. Raises ModelError for too many."""
+        """The value of an array; equal ones are one value, but for a few whole numbers, which may
+        differ for other sizes of the model. Raises ModelError for too many."""
         tensor = Tensor(tuple(array.shape), str(array.dtype))
         key: Any = ("object", id(array))
         if key in self._known:
             return self._known[key]
-        if array.flags.c_contiguous:  # one that was broadcast may be huge, and takes no memory
+        is_few = array.dtype.kind in "iu" and array.size <= _FEW
+        if (
+            not is_few and array.flags.c_contiguous
+        ):  # one that was broadcast may be huge, and takes no memory
             flat = array.reshape(-1).view(np.uint8)
             key = ("content", tensor, hashlib.sha256(flat.data).digest())
         if key not in self._known:

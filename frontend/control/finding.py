@@ -184,6 +184,8 @@ class Finding:
         fits = fits and (boxes.shape[0], boxes.shape[1]) == (scores.shape[0], scores.shape[2])
         if not fits or {boxes.dtype, scores.dtype} != {"float32"}:
             raise ModelError(f"{label}: its boxes are {boxes}, its scores {scores}")
+        if not boxes.size or not scores.size:
+            return (), self._assembly.constant(np.zeros((0, 3), np.int64))
         has_threshold = values[4] >= 0
         numbers: tuple[Array, ...] = (
             np.zeros(1, np.int64),
@@ -198,7 +200,7 @@ class Finding:
         wanted = self._parts.known(values[2], "int64", label)
         room = boxes.shape[1] if wanted is None else min(int(wanted), boxes.shape[1])
         if room < 1:
-            raise ModelError(f"{label}: its result has no elements, as it is to give {room} boxes")
+            return (), self._assembly.constant(np.zeros((0, 3), np.int64))
         out = Tensor((*scores.shape[:2], room), "int64")
         selected = self._assembly.value(out, f"{label}: its result")
         kinds = {"center": bool(attrs.get("center_point_box", 0)), "threshold": has_threshold}
@@ -230,10 +232,10 @@ class Finding:
     def _places(self, x: int, output: str, label: str) -> Found:
         """The coordinates of what is not zero, a row for each dimension."""
         tensor, known = self._assembly.type(x), self._assembly.known(x)
+        if not tensor.size:
+            known = np.zeros(tensor.shape, bool)
         if known is not None:
             found = np.array(np.nonzero(np.atleast_1d(known)), np.int64)
-            if not found.size:
-                raise ModelError(f"{label}: its result has no elements")
             return (), self._assembly.constant(found)
         if not tensor.shape:
             raise UnsupportedOperator(f"{label}: one number without dimensions is not supported")

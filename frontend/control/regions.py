@@ -146,7 +146,10 @@ class Regions:
         kept = [i for i in range(count, len(node.output)) if node.output[i] in used]
         if never:
             for i in kept:
-                raise ModelError(f"{label}: its result '{node.output[i]}' has no elements")
+                raise UnsupportedOperator(
+                    f"{label}: its result '{node.output[i]}' is what is kept of no iteration, "
+                    "which is not supported"
+                )
             scope.update({o: v for o, v in zip(node.output, first, strict=False) if o})
             return []
 
@@ -163,7 +166,6 @@ class Regions:
             raise ModelError(f"{label}: two inputs of its body have the same name")
         wanted = [body.output[i].name for i in (0, *(1 + k for k in (*changing, *kept)))]
         steps, (goes_on, *left) = self.region(body, scope, wanted, inner)
-
         ends = begins if holds is None else None
         again = self._parts.known(goes_on, "bool", label)
         if ends is None and (again is None or not again):

@@ -26,9 +26,9 @@ class Emitter(Builder):
     # ---- values ----
 
     def input(self, name: str, tensor: Tensor) -> int:
-        """A new input of the model; raises ModelError."""
+        """A new input of the model; raises ModelError. No operator takes one without elements."""
         self.source = f"input '{name}'"
-        return super().input(name, self._checked(tensor))
+        return super().input(name, self._checked(tensor) if tensor.size else tensor)
 
     def constant(self, array: Array) -> int:
         """The value of an array; no operator takes one without elements. Raises ModelError."""
@@ -69,10 +69,10 @@ class Emitter(Builder):
         return value
 
     def check_elements(self, value: int) -> None:
-        """Raise ModelError for a constant that has none."""
+        """Raise ModelError for a value that has none."""
         if 0 in self.shape(value):
             shape = list(self.shape(value))
-            raise ModelError(f"{self.source}: a constant has no elements (shape {shape})")
+            raise ModelError(f"{self.source}: what it reads has no elements (shape {shape})")
 
     def _checked(self, tensor: Tensor) -> Tensor:
         shape = list(tensor.shape)

@@ -1,28 +1,28 @@
 """Shape arithmetic of a model, done before import, so that the importer sees numbers.
 
-What operators compute from known values and shapes becomes initializers. Large results are left to
+What operators compute from known values and shapes becomes initializers; what has no elements is
+known, too. Large results are left to
 the graph's own folding, and so is arithmetic of floats that nothing needs to know before: there it
 means what kernels compute, which NumPy's does not for every number.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 from luthier.schedules import ModelError
 
 from ..graph import Array
 from ..messages import one_line
+from .nothing import known_inputs, without_empty_parts
 from .operators import BUILD_TIME, SUPPORTED
-from .opset import is_onnx, opset_of
+from .opset import is_onnx
 from .shapes import corrected, inferred
+from .single import StaticType, run_node, stand_in
 
 _ARITHMETIC = frozenset(
     """
@@ -39,8 +39,9 @@ FOLDABLE = _ARITHMETIC | frozenset(
     """.split()
 )
 _SHAPED_BY_VALUES = ("NonZero", "Compress")
-# Nothing comes of these where a window has no place, which their converters report.
-_WINDOWS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool")
+# Nothing comes of something where a window has no place or a scale leaves none, which their
+# converters report.
+_SHRINKING = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "Resize", "Upsample")
 # Arguments of which the type decides and not the elements.
 _BY_TYPE = {"Shape": (0,), "Size": (0,), "EyeLike": (0,), "CastLike": (1,)}
 # Elements of a result, of all arguments and of all results: more is left to the graph's own
@@ -77,17 +78,7 @@ def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
         raise ModelError(f"the model's shapes contradict each other ({one_line(error)})") from error
 
 
-@dataclass(frozen=True)
-class _Type:
-    shape: tuple[int, ...]
-    elem_type: int
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
-
-
-def _static_types(model: onnx.ModelProto) -> dict[str, _Type]:
+def _static_types(model: onnx.ModelProto) -> dict[str, StaticType]:
     types = {}
     for info in (*model.graph.input, *model.graph.value_info, *model.graph.output):
         tensor = info.type.tensor_type
@@ -96,14 +87,14 @@ def _static_types(model: onnx.ModelProto) -> dict[str, _Type]:
             shape = tuple(d.dim_value for d in tensor.shape.dim)
             if min(shape, default=0) < 0:  # of a window that has no place
                 continue
-            types[info.name] = _Type(shape, tensor.elem_type)
+            types[info.name] = StaticType(shape, tensor.elem_type)
     return types
 
 
-def _corrected(model: onnx.ModelProto, types: Mapping[str, _Type]) -> bool:
+def _corrected(model: onnx.ModelProto, types: Mapping[str, StaticType]) -> bool:
     """Whether a shape was written down that ONNX infers wrongly; it keeps what is written."""
     known = {t.name: t for t in model.graph.initializer}
-    types = {n: _Type(tuple(t.dims), t.data_type) for n, t in known.items()} | dict(types)
+    types = {n: StaticType(tuple(t.dims), t.data_type) for n, t in known.items()} | dict(types)
     shapes = {name: t.shape for name, t in types.items()}
     places = {v.name: v for v in (*model.graph.value_info, *model.graph.output)}
     changed = False
@@ -118,8 +109,9 @@ def _corrected(model: onnx.ModelProto, types: Mapping[str, _Type]) -> bool:
     return changed
 
 
-def _fold_once(model: onnx.ModelProto, types: Mapping[str, _Type]) -> None:
+def _fold_once(model: onnx.ModelProto, types: Mapping[str, StaticType]) -> None:
     known = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    known |= known_inputs(model, types)
     kept: list[onnx.NodeProto] = []
     wanted = _needed_before(model)
     room = _TOGETHER
@@ -128,12 +120,21 @@ def _fold_once(model: onnx.ModelProto, types: Mapping[str, _Type]) -> None:
         results = None if left else _fold_node(model, node, known, types, min(room, _FOLDED))
         if results is None:
             kept.append(node)
-            known |= _drop_empty_parts(node, known, types, opset_of(model))
+            made = without_empty_parts(model, node, known, types, room)
+            known |= made
+            spread = types.get(node.output[0]) if made and node.op_type == "Expand" else None
+            room = room if spread is None else max(room - spread.size, _ALWAYS)
         else:
             known |= results
             room = max(room - sum(a.size for a in results.values()), _ALWAYS)
+    for output in model.graph.output:
+        if output.name in known:  # of which inference would not know it else
+            array = known[output.name]
+            kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+            output.type.CopyFrom(helper.make_tensor_type_proto(kind, array.shape))
     needed = {name for node in kept for name in node.input}
     needed |= {output.name for output in model.graph.output}
+    needed -= {info.name for info in model.graph.input}
     del model.graph.node[:]
     model.graph.node.extend(kept)
     del model.graph.initializer[:]
@@ -163,19 +164,25 @@ def _is_for_kernels(node: onnx.NodeProto, known: Mapping[str, Array]) -> bool:
     return node.op_type in _ARITHMETIC and floats and all(array.size for array in arrays)
 
 
+def _shrinks(node: onnx.NodeProto, known: Mapping[str, Array]) -> bool:
+    """Whether it may give nothing of something."""
+    first = known.get(node.input[0]) if node.input else None
+    return node.op_type in _SHRINKING and (first is None or first.size > 0)
+
+
 def _fold_node(
     model: onnx.ModelProto,
     node: onnx.NodeProto,
     known: Mapping[str, Array],
-    types: Mapping[str, _Type],
+    types: Mapping[str, StaticType],
     room: int,
 ) -> dict[str, Array] | None:
     """The node's results by name, where they are known and small."""
     outputs = {o: types.get(o) for o in node.output if o}
-    if not is_onnx(node.domain) or node.op_type in _WINDOWS:
+    if not is_onnx(node.domain) or _shrinks(node, known):
         return None
     if all(t is not None and t.size == 0 for t in outputs.values()):
-        return {o: _stand_in(types[o]) for o in outputs}
+        return {o: stand_in(types[o]) for o in outputs}
     inputs = {name for name in node.input if name}
     arrays = {name: known[name] for name in inputs if name in known}
     size = sum(array.size for array in arrays.values())
@@ -184,7 +191,7 @@ def _fold_node(
     for index in by_type:
         name = node.input[index] if index < len(node.input) else ""
         if name in types and name not in by_value:
-            arrays[name] = _stand_in(types[name])
+            arrays[name] = stand_in(types[name])
     if len(arrays) < len(inputs) or size > _LARGEST:
         return None
     if node.op_type not in FOLDABLE and not any(a.size == 0 for a in arrays.values()):
@@ -193,70 +200,4 @@ def _fold_node(
         t is not None and t.size <= room for t in outputs.values()
     ):
         return None
-    return _run_node(model, node, arrays)
-
-
-def _stand_in(tensor: _Type) -> Array:
-    """An array of a type, which takes no memory."""
-    dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
-    return np.broadcast_to(np.zeros((), dtype), tensor.shape)
-
-
-def _drop_empty_parts(
-    node: onnx.NodeProto, known: Mapping[str, Array], types: Mapping[str, _Type], opset: int
-) -> dict[str, Array]:
-    """Leave out arguments and results without elements; the arrays by name that this made known."""
-    empty = {o for o in node.output if o in types and types[o].size == 0}
-    if node.op_type == "Concat":
-        parts = [name for name in node.input if name not in known or known[name].size]
-        if parts:
-            del node.input[:]
-            node.input.extend(parts)
-    elif node.op_type in ("ScatterND", "ScatterElements") and any(
-        name in known and not known[name].size for name in node.input[1:]
-    ):
-        node.CopyFrom(helper.make_node("Identity", node.input[:1], node.output, node.name))
-    elif node.op_type == "Split" and empty and all(o in types for o in node.output):
-        return _split_without(node, empty, types, opset)
-    return {}
-
-
-def _split_without(
-    node: onnx.NodeProto, empty: set[str], types: Mapping[str, _Type], opset: int
-) -> dict[str, Array]:
-    attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-    axis = attrs.get("axis", 0)
-    parts = [o for o in node.output if o not in empty]
-    sizes = np.asarray([types[o].shape[axis] for o in parts], np.int64)
-    made = {name: _stand_in(types[name]) for name in empty}
-    if len(parts) == 1:
-        node.CopyFrom(helper.make_node("Identity", node.input[:1], parts, node.name))
-    elif opset < 13:
-        named = {"axis": axis, "split": sizes.tolist()}
-        node.CopyFrom(helper.make_node("Split", node.input[:1], parts, node.name, **named))
-    else:
-        name = f"{node.output[0]}/sizes of parts"
-        made[name] = sizes
-        inputs = [node.input[0], name]
-        node.CopyFrom(helper.make_node("Split", inputs, parts, node.name, axis=axis))
-    return made
-
-
-def _run_node(
-    model: onnx.ModelProto, node: onnx.NodeProto, arrays: Mapping[str, Array]
-) -> dict[str, Array] | None:
-    outputs = [o for o in node.output if o]
-    inputs = [
-        helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
-        for n, a in arrays.items()
-    ]
-    ends = [helper.make_empty_tensor_value_info(o) for o in outputs]
-    graph = helper.make_graph([node], "fold", inputs, ends)
-    single = helper.make_model(graph, opset_imports=model.opset_import)
-    try:
-        results = ReferenceEvaluator(single).run(None, dict(arrays))
-    except Exception:
-        return None  # the importer may still know the node, and says so if not
-    if not all(isinstance(r, np.ndarray | np.generic) for r in results):
-        return None
-    return {name: np.asarray(r) for name, r in zip(outputs, results, strict=True)}
+    return run_node(model, node, arrays)

@@ -52,8 +52,8 @@ def arrays_of(
 
 def _sizes(tensor: onnx.TypeProto.Tensor) -> list[int] | None:
     """None where some are open."""
-    sizes = [d.dim_value for d in tensor.shape.dim]
-    return sizes if tensor.HasField("shape") and min(sizes, default=1) > 0 else None
+    sizes = [d.dim_value if d.HasField("dim_value") else -1 for d in tensor.shape.dim]
+    return sizes if tensor.HasField("shape") and min(sizes, default=0) >= 0 else None
 
 
 def _array(

@@ -60,13 +60,17 @@ def is_symbol(name: str) -> bool:
     return any(c.isalpha() for c in name) and name.lower() not in _UNKNOWN
 
 
+def is_none(dim: onnx.TensorShapeProto.Dimension) -> bool:
+    """Whether a model says that a dimension has no elements."""
+    return dim.HasField("dim_value") and dim.dim_value == 0
+
+
 def open_shapes(
     model: onnx.ModelProto, shapes: Shapes, states: Collection[str] = ()
 ) -> OpenShapes | None:
     """What ``shapes`` says of the model's inputs; None where it names no size.
 
-    Those of the inputs that are ``states`` may be empty, and sizes in them 0; they stay open where
-    there is one choice.
+    Sizes in the inputs that are ``states`` stay open where there is one choice.
 
     Raises ModelError, and UnsupportedOperator for sizes that are valid but not supported.
     """
@@ -77,14 +81,14 @@ def open_shapes(
         return None
     texts = {name: _texts(name, inputs[name], given.get(name)) for name in inputs}
     _check_names(named, texts)
-    empty = set(itertools.chain(*(texts[name] for name in states)))
-    symbols = {n: _symbol(n, sizes, int(n not in empty)) for n, sizes in named.items()}
+    kept = set(itertools.chain(*(texts[name] for name in states)))
+    symbols = {n: _symbol(n, sizes) for n, sizes in named.items()}
     found = {name: _shape(name, each, symbols) for name, each in texts.items()}
-    fixed = {n: s.least for n, s in symbols.items() if s.least == s.most and n not in empty}
+    fixed = {n: s.least for n, s in symbols.items() if s.least == s.most and n not in kept}
     closed = {name: tuple(_closed(d, fixed) for d in dims) for name, dims in found.items()}
     left = tuple(symbols[name] for name in sorted(symbols) if name not in fixed)
     _check_choices(left)
-    for name, dims in ((name, dims) for name, dims in closed.items() if name not in states):
+    for name, dims in closed.items():
         _check_smallest(name, dims, {s.name: s for s in left})
     return OpenShapes(closed, left)
 
@@ -146,6 +150,8 @@ def _text(
         return str(dim.dim_value)
     if given is not None:
         return str(given)
+    if is_none(dim):
+        return "0"
     if not is_symbol(dim.dim_param):
         example = ",".join(["batch", *("8" for _ in range(index))])
         raise ModelError(
@@ -167,17 +173,15 @@ def _check_names(named: Mapping[str, object], texts: Mapping[str, Sequence[str]]
             )
 
 
-def _symbol(name: str, sizes: object, least: int) -> Symbol:
+def _symbol(name: str, sizes: object) -> Symbol:
     text = sizes if isinstance(sizes, str) else str(sizes)
     if isinstance(sizes, range) and sizes.step == 1 and len(sizes):
         text = f"{sizes.start}..{sizes.stop - 1}"
     elif _is_list(sizes) and len(sizes):
         if len(sizes) == 1:
-            return _symbol(name, sizes[0], least)
+            return _symbol(name, sizes[0])
         text = ",".join(map(str, sizes))
     symbol = Symbol.parse(f"{name}={text}")
-    if symbol.least < least:
-        raise UnsupportedOperator(f"the size {symbol} may be 0, which is not supported: begin at 1")
     if symbol.most > _MOST:
         raise ModelError(f"the size {symbol} is larger than can be indexed")
     if len(symbol.exact) > _MOST_EXACT:
@@ -232,14 +236,14 @@ def _check_choices(symbols: Sequence[Symbol]) -> None:
 
 
 def _check_smallest(name: str, dims: Sequence[int | Size], symbols: Mapping[str, Symbol]) -> None:
-    """Raise ModelError where a dimension may have no elements."""
+    """Raise ModelError where a dimension may have less than no elements."""
     for index, size in enumerate(dims):
         used = sorted(size.names) if isinstance(size, Size) else []
         for ends in itertools.product(*((symbols[n].least, symbols[n].most) for n in used)):
             least = int(value(size, dict(zip(used, ends, strict=True))))
-            if least < 1:
+            if least < 0:
                 chosen = ", ".join(f"{n}={end}" for n, end in zip(used, ends, strict=True))
                 raise ModelError(
                     f"input '{name}' has {least} elements in dimension {index} ('{size}')"
-                    f"{f' where {chosen}' if chosen else ''}; sizes are at least 1"
+                    f"{f' where {chosen}' if chosen else ''}; sizes are at least 0"
                 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -61,8 +61,8 @@ def read_model(
 
     ``shapes`` gives sizes (in elements) for inputs that leave some open, or says which the named
     sizes may be (see ``Shapes``); ``values`` makes inputs constants, and the model ends at
-    ``outputs``, where they are given. ``state`` says which inputs and outputs an instance keeps:
-    the size along which one grows may be 0. Initializers are no longer listed as inputs. Raises
+    ``outputs``, where they are given. ``state`` says which inputs and outputs an instance keeps.
+    Initializers are no longer listed as inputs. Raises
     ModelError with one line for whatever is wrong, a file that changes meanwhile too, and
     UnsupportedOperator for sizes that are not supported.
     """
@@ -92,11 +92,7 @@ def read_model(
     fixed = fixed_shapes(shapes or {}) if opened is None else opened.at(opened.largest)
     varying = () if opened is None else opened.varying
     constants = arrays_of(proto, values or {}, fixed, varying)
-    _fix_inputs(
-        proto,
-        {**fixed, **{n: a.shape for n, a in constants.items() if a.ndim}},
-        varying & states.keys(),
-    )
+    _fix_inputs(proto, {**fixed, **{n: a.shape for n, a in constants.items() if a.ndim}})
     if opened is None or not opened.symbols:
         make_constants(proto, constants)
         return ReadModel(proto, digest, name, states=states)
@@ -170,15 +166,12 @@ def _check_inputs(model: onnx.ModelProto) -> None:
         dtype_name(value.type.tensor_type.elem_type, f"input '{value.name}'")
 
 
-def _fix_inputs(
-    model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]], may_be_empty: Collection[str]
-) -> None:
+def _fix_inputs(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> None:
     symbols: dict[str, tuple[int, str]] = {}
     proposed = proposal(model)
     for value in model.graph.input:
         tensor = value.type.tensor_type
-        least = int(value.name not in may_be_empty)
-        _fix_input(value.name, tensor, shapes.get(value.name), symbols, proposed, least)
+        _fix_input(value.name, tensor, shapes.get(value.name), symbols, proposed)
     # Sizes that were written for other inputs' shapes, or by a stranger, may be wrong: as in ONNX
     # Runtime they do not count. Those of the outputs are compared with what the nodes compute.
     del model.graph.value_info[:]
@@ -190,7 +183,6 @@ def _fix_input(
     given: Sequence[int] | None,
     symbols: dict[str, tuple[int, str]],
     proposed: str,
-    least: int,
 ) -> None:
     what = f"input '{name}'"
     if given is None:
@@ -199,8 +191,8 @@ def _fix_input(
         places = range(len(tensor.shape.dim))
         given = [_dimension(name, i, tensor.shape, proposed) for i in places]
     sizes = [int(d) for d in given]
-    if any(d < least for d in sizes):
-        raise ModelError(f"{what} has the shape {sizes}; sizes are at least 1")
+    if any(d < 0 for d in sizes):
+        raise ModelError(f"{what} has the shape {sizes}; sizes are at least 0")
     if tensor.HasField("shape") and len(tensor.shape.dim) != len(sizes):
         rank = len(tensor.shape.dim)
         raise ModelError(f"{what} has {rank} dimensions in the model, but the shape {sizes}")
@@ -221,7 +213,7 @@ def _fix_input(
 
 def _dimension(name: str, index: int, shape: onnx.TensorShapeProto, proposed: str) -> int:
     dim = shape.dim[index]
-    if dim.HasField("dim_value") and dim.dim_value > 0:
+    if dim.HasField("dim_value") and dim.dim_value >= 0:
         return int(dim.dim_value)
     symbol = f" ('{dim.dim_param}')" if dim.dim_param else ""
     example = [d.dim_value if d.dim_value > 0 else 1 for d in shape.dim]

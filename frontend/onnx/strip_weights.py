@@ -76,7 +76,6 @@ def strip_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Ar
     check_operators(light, SUPPORTED)
     _name_nodes(light)
     _check_build_time(light)
-    _check_outputs(light)
     _check_ranges(light)
     return light, weights
 
@@ -236,13 +235,6 @@ def _check(model: onnx.ModelProto, says_opset: bool) -> None:
 def _name_nodes(model: onnx.ModelProto) -> None:
     for node in model.graph.node:
         node.name = node_label(node)
-
-
-def _check_outputs(model: onnx.ModelProto) -> None:
-    outputs = {output.name for output in model.graph.output}
-    for tensor in model.graph.initializer:
-        if tensor.name in outputs and 0 in tensor.dims:
-            raise ModelError(f"output '{tensor.name}' has no elements")
 
 
 def _check_ranges(model: onnx.ModelProto) -> None:

@@ -13,13 +13,13 @@ from luthier.schedules.ir.placement import Placement
 from luthier.schedules.ir.size import Sizes, value
 
 from .core import Part, Program, State
-from .steps import Call, Find, Step
+from .steps import Branch, Call, Find, Loop, Step
 
 
 def at(program: Program, sizes: Sizes) -> Program:
     """What the program does for these sizes, as a program whose sizes are fixed.
 
-    Its steps are calls: what is found is known. Constants whose sizes vary are the beginnings of
+    No step finds a size: what is found is known. Constants whose sizes vary are the beginnings of
     the largest. States do not grow: what would be appended is written in place.
     """
     if not program.symbols:
@@ -56,6 +56,8 @@ def _state(state: State) -> State:
 
 
 def _step(step: Step, pitch: Callable[[int], int | None], sizes: Mapping[str, int]) -> Step:
+    if isinstance(step, Loop | Branch):
+        return step.over(lambda inner: _step(inner, pitch, sizes))
     if not isinstance(step, Call) or step.open is None:
         return step
     placement = Placement.of([pitch(arg) for arg in step.args], pitch(step.result))

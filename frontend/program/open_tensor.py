@@ -43,8 +43,8 @@ class OpenTensor:
             yield self.at({s.name: end for s, end in zip(used, ends, strict=True)})
 
     def most(self, symbols: Mapping[str, Symbol]) -> Tensor:
-        """The type with most elements, which is at a corner."""
-        return max(self.corners(symbols), key=lambda tensor: tensor.size)
+        """The type with most elements, which is at a corner; without any, the longest."""
+        return max(self.corners(symbols), key=lambda tensor: (tensor.size, tensor.shape))
 
     def __str__(self) -> str:
         return f"{self.dtype}[{','.join(map(str, self.shape))}]"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, TypeAlias
 
@@ -97,6 +97,10 @@ class Loop:
         results = tuple(number[value] for value in self.results)
         return Loop(self.body.renumbered(number), carried, results, trips, condition, self.source)
 
+    def over(self, change: Callable[[Step], Step]) -> Loop:
+        """The same with other steps in its body."""
+        return replace(self, body=_over(self.body, change))
+
     def __str__(self) -> str:
         controls = ", ".join(f"{name} %{value}" for name, value in self.controls.items())
         return line(self.results, f"loop[{controls}]", self.carried, source=self.source)
@@ -136,6 +140,11 @@ class Branch:
         results = tuple(number[value] for value in self.results)
         return Branch(number[self.condition], then, otherwise, results, self.source)
 
+    def over(self, change: Callable[[Step], Step]) -> Branch:
+        """The same with other steps in its regions."""
+        then, otherwise = _over(self.then, change), _over(self.otherwise, change)
+        return replace(self, then=then, otherwise=otherwise)
+
     def __str__(self) -> str:
         return line(self.results, "branch", (self.condition,), source=self.source)
 
@@ -172,6 +181,10 @@ class Find:
 
 
 Step: TypeAlias = Call | Loop | Branch | Find
+
+
+def _over(region: Region[Step], change: Callable[[Step], Step]) -> Region[Step]:
+    return replace(region, statements=tuple(map(change, region.statements)))
 
 
 def walk(region: Region[Step]) -> Iterator[Step]:

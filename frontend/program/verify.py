@@ -176,7 +176,8 @@ def _verify_found(program: Program) -> None:
     for step in program.steps:
         if isinstance(step, Find):
             unknown.discard(step.size)
-        for value in (*step.reads, *step.defines):
+        inside = (value for region in step.regions for value in region.values)
+        for value in (*step.reads, *step.defines, *inside):
             later = unknown & _place_names(program, value)
             require(not later, f"{step}: {', '.join(sorted(later))} is found later")
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
+from luthier.schedules.ir.core import Region
 from luthier.schedules.ir.workload import Node
 
 from ..graph.arrays import Mark, mark
-from ..program import Call, Program, Step
+from ..program import Branch, Call, Find, Loop, Program, Step
+from ..program.steps import walk
+from .computed import may_be_computed
 
 
 class NotAlikeError(Exception):
@@ -28,7 +31,8 @@ def structure(program: Program) -> str:
 class Alignment:
     """``at[v]`` is the value of ``other`` that stands for ``v`` of ``base``.
 
-    Both programs have the same calls of the same values, in any order. Raises NotAlikeError.
+    Both programs have the same steps over the same values, in any order, in the same loops and
+    branches. Raises NotAlikeError.
     """
 
     def __init__(self, base: Program, other: Program) -> None:
@@ -47,7 +51,8 @@ class Alignment:
 
     def _check(self) -> None:
         base, other, at = self.base, self.other, self.at
-        if len(base.values) != len(other.values) or len(base.steps) != len(other.steps):
+        steps = [sum(1 for _ in walk(program.region)) for program in (base, other)]
+        if len(base.values) != len(other.values) or steps[0] != steps[1]:
             raise NotAlikeError("there are more kernels for some sizes than for others")
         for value, (within,) in base.within.items():
             if (at[within],) != other.within.get(at[value]):
@@ -56,6 +61,11 @@ class Alignment:
             raise NotAlikeError("the outputs are others for other sizes")
         if [(name, at[value]) for name, value in base.inputs] != list(other.inputs):
             raise NotAlikeError("the inputs are others for other sizes")
+        flows = {step.results: step for step in _flows(other)}
+        for step in _flows(base):
+            found = flows.get(tuple(at[value] for value in step.results))
+            if found is None or _ends(step.renumbered(at)) != _ends(found):
+                raise NotAlikeError(f"{_named(step)} does something else for other sizes")
 
     @cached_property
     def _calls(self) -> dict[int, Call]:
@@ -77,44 +87,102 @@ def title(program: Program, value: int) -> str:
     return call.source or str(call.workload)
 
 
+def _flows(program: Program) -> Iterator[Loop | Branch]:
+    """Its loops and branches."""
+    return (step for step in walk(program.region) if isinstance(step, Loop | Branch))
+
+
+def _ends(step: Loop | Branch) -> tuple[Any, ...]:
+    """What it has but for the order of what it runs."""
+    controls = step.controls if isinstance(step, Loop) else {"condition": step.condition}
+    carried = step.carried if isinstance(step, Loop) else ()
+    regions = [(r.parameters, r.results, sorted(r.defined)) for r in step.regions]
+    return type(step), controls, carried, step.results, regions
+
+
+def _named(step: Step) -> str:
+    return step.source or type(step).__name__
+
+
 def _marks(program: Program) -> dict[int, Mark]:
-    return {value: mark(array) for value, array in program.constants.items()}
+    """Of constants. One that may be computed from sizes has none: it may happen to be another."""
+    arrays = program.constants.items()
+    return {value: mark(array) for value, array in arrays if not may_be_computed(array)}
 
 
 def _among(marks: dict[int, Mark], both: Collection[Mark]) -> dict[int, Mark]:
     return {value: each for value, each in marks.items() if each in both}
 
 
+class _Made(NamedTuple):
+    """What a value is computed by: a text, and the values that are read."""
+
+    text: str
+    needs: tuple[int, ...]
+
+
 def _keys(program: Program, marks: dict[int, Mark]) -> dict[int, str]:
     """Of each value what it is computed by, without numbers; constants are told apart by marks."""
-    keys: dict[int, str] = {v: f"input {name}" for name, v in program.inputs}
-    steps = {value: step for step in program.steps for value in step.defines}
-    pieces = program.pieces
+    made = _made(program)
+    keys: dict[int, str] = {}
     pending = list(range(len(program.values)))
     while pending:
         value = pending[-1]
         if value in keys:
             pending.pop()
             continue
-        needs = list(steps[value].reads) if value in steps else pieces.get(value, [])
-        needs = [program.views[value]] if value in program.views else needs
+        what, needs = made.get(value, _Made("", ()))
         missing = [v for v in needs if v not in keys]
         pending += missing
         if missing:
             continue
         tensor = program.values[value]
-        what = _step_text(steps[value]) if value in steps else ""
         known = [keys[v] for v in needs]
         text = repr((what, marks.get(value), tensor.dtype, len(tensor.shape), known))
         keys[value] = hashlib.sha256(text.encode()).hexdigest()
     return keys
 
 
-def _step_text(step: Step) -> str:
-    if not isinstance(step, Call):
-        raise NotAlikeError(f"{step.source or type(step).__name__}: it is control flow")
-    nodes = [_node_text(node) for node in step.workload.nodes]
-    return repr((nodes, step.workload.constants, step.source))
+def _made(program: Program) -> dict[int, _Made]:
+    """Of each value that is no constant."""
+    made = {value: _Made(f"input {name}", ()) for name, value in program.inputs}
+    made |= {value: _Made("", tuple(pieces)) for value, pieces in program.pieces.items()}
+    made |= {value: _Made("", (base,)) for value, base in program.views.items()}
+    _add_made(program.region, _Made("", ()), made)
+    return made
+
+
+def _add_made(region: Region[Step], around: _Made, made: dict[int, _Made]) -> None:
+    """Of what a region's steps define; ``around`` tells where it is."""
+    for step in region.statements:
+        if isinstance(step, Call):
+            text, needs = f"{_call_text(step)} {around.text}", (*step.args, *around.needs)
+            made[step.result] = _Made(text, needs)
+        elif not isinstance(step, Find):
+            _add_flow(step, around, made)
+
+
+def _add_flow(step: Loop | Branch, around: _Made, made: dict[int, _Made]) -> None:
+    """Of a loop or branch and of what is in it, which is told apart by what decides it and, in a
+    loop, by what this begins with: what an iteration leaves is known after the body alone."""
+    controls = step.controls if isinstance(step, Loop) else {"condition": step.condition}
+    first = (*controls.values(), *(step.carried if isinstance(step, Loop) else ()))
+    text = repr((type(step).__name__, step.source, list(controls), around.text))
+    inside = _Made(text, (*first, *around.needs))
+    results: list[int] = []
+    for i, region in enumerate(step.regions):
+        here = _Made(f"{i} in {text}", inside.needs)
+        for k, value in enumerate(region.parameters):
+            made[value] = _Made(f"parameter {k} {here.text}", here.needs)
+        _add_made(region, here, made)
+        results += region.results
+    for k, value in enumerate(step.results):
+        made[value] = _Made(f"result {k} {text}", (*results, *inside.needs))
+
+
+def _call_text(call: Call) -> str:
+    nodes = [_node_text(node) for node in call.workload.nodes]
+    return repr((nodes, call.workload.constants, call.source))
 
 
 def _node_text(node: Node) -> str:

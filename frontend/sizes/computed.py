@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from luthier.schedules import Tensor, Workload
@@ -21,12 +22,16 @@ Array = NDArray[Any]
 Fit = Callable[[Sequence[int]], int | Size | None]
 
 
+def may_be_computed(array: Array) -> bool:
+    """Whether it has few enough whole numbers."""
+    return array.dtype.kind in "iu" and 0 < array.size <= _MOST_NUMBERS
+
+
 def numbers(arrays: Sequence[Array], fit: Fit) -> tuple[int | Size, ...] | None:
     """The elements of arrays that are what one constant is for several sizes; None where they are
     no few whole numbers that follow from the sizes."""
     first = arrays[0]
-    few = first.dtype.kind in "iu" and 0 < first.size <= _MOST_NUMBERS
-    if not few or any(array.shape != first.shape for array in arrays):
+    if not may_be_computed(first) or any(array.shape != first.shape for array in arrays):
         return None
     found = [fit([int(n) for n in each]) for each in zip(*(a.flat for a in arrays), strict=True)]
     return None if None in found else tuple(n for n in found if n is not None)
@@ -45,6 +50,19 @@ def with_numbers(program: Program, value: int, elements: Sequence[int | Size]) -
     steps = list(program.steps)
     steps.insert(when_known(steps, names), call)
     return replace(program, values=values, views=views, constants=constants, steps=tuple(steps))
+
+
+def with_none(program: Program, names: Sequence[str]) -> Program:
+    """The program that finds these sizes, too, each of which is 0."""
+    if not names:
+        return program
+    zero = len(program.values)
+    return replace(
+        program,
+        values=(*program.values, Tensor((), "int64")),
+        constants={**program.constants, zero: np.array(0)},
+        steps=(*(Find(name, zero) for name in names), *program.steps),
+    )
 
 
 def when_known(steps: Sequence[Step], names: frozenset[str]) -> int:

@@ -120,7 +120,8 @@ class _Generalisation:
     def _step(self, step: Step, program: Program, computed: Collection[int]) -> Step:
         if isinstance(step, Call):
             return self._call(step, program, computed)
-        assert isinstance(step, Find)  # loops and branches are refused before
+        if not isinstance(step, Find):
+            return step.over(lambda inner: self._step(inner, program, computed))
         for each in self.aligned:
             if replace(step, value=each.at[step.value]) not in each.other.steps:
                 raise NotAlikeError(f"{step.source}: it finds another size")
@@ -209,9 +210,11 @@ def _with_slices(program: Program, windows: Mapping[int, Numbers]) -> Program:
     values, constants = list(program.values), dict(program.constants)
     order = list(program.steps)
     for value, tensor in program.open.items():
-        if value not in constants or (not any(windows[value]) and _is_prefix(tensor)):
-            continue
         most = values[value]
+        if value not in constants or not most.size:
+            continue
+        if not any(windows[value]) and _is_prefix(tensor):
+            continue
         values.append(most)
         whole = len(values) - 1
         constants[whole] = constants.pop(value)

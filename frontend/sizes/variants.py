@@ -14,9 +14,10 @@ from luthier.schedules.ir.size import Sizes
 from luthier.schedules.ir.symbol import Symbol
 
 from ..graph.arrays import Arrays
-from ..program import Call, Find, Program, at
+from ..program import Program, at
 from ..program.verify import verify
 from .alignment import NotAlikeError, structure
+from .computed import with_none
 from .fit import UndecidedError
 from .generalise import LiesOtherwiseError, Sample, generalise
 
@@ -34,7 +35,8 @@ ImportAt: TypeAlias = Callable[[Sizes, bool], Program]
 class Variants:
     """Finds them. ``import_at`` gives the program at certain sizes, where tensors are dense or not.
 
-    Sizes that are exact get a program each. A range gets one where its programs are alike, else it
+    Sizes that are exact get a program each, and so does 0: of what has no elements all is known. A
+    range gets one where its programs are alike, else it
     is divided at the size where they begin to differ: a model may do something else for one token.
     Sizes that runs find divide nothing: one program must do for all of them. None and one are as
     many as any, since nothing but a number that is known can have been what broadcasts.
@@ -79,8 +81,7 @@ class Variants:
         if all(symbol.least == symbol.most for symbol in box):
             yield replace(self._at(most, reason), symbols=box)
             return
-        _refuse_control(self._at(most, reason), box)
-        division = self._one_apart(box, reason)
+        division = self._none_apart(box) or self._one_apart(box, reason)
         if division is None:
             try:
                 yield self._generalised(box, reason)
@@ -93,6 +94,11 @@ class Variants:
         symbol, size = division
         for part in (replace(symbol, least=size), replace(symbol, most=size - 1)):
             yield from self._divided(tuple(part if s is symbol else s for s in box), reason)
+
+    def _none_apart(self, box: Box) -> tuple[Symbol, int] | None:
+        """Where a size that is given may be none."""
+        named = box[: len(self.symbols)]
+        return next(((s, 1) for s in named if s.least == 0 < s.most), None)
 
     def _one_apart(self, box: Box, reason: NotAlikeError | None) -> tuple[Symbol, int] | None:
         """Where the model is another for one element, as where it broadcasts that: a division."""
@@ -120,8 +126,10 @@ class Variants:
         raise NotAlikeError("the numbers of its kernels follow no rule that is known")
 
     def _for_none(self, program: Program) -> Program:
-        """For sizes that are found which are less than those that it was made from."""
+        """For sizes that are found which are less than those that it was made from; a variant that
+        has no use for one finds none."""
         names = {symbol.name for symbol in self.found}
+        program = with_none(program, sorted(names - program.found))
         symbols = (replace(s, least=0) if s.name in names else s for s in program.symbols)
         program = replace(program, symbols=tuple(symbols))
         try:
@@ -192,16 +200,6 @@ def _key(sizes: Sizes) -> tuple[tuple[str, int], ...]:
 def _as_many(symbol: Symbol) -> Symbol:
     """A range of a size that is found in which it stands for itself."""
     return replace(symbol, least=_FEW, most=max(symbol.most, _MANY))
-
-
-def _refuse_control(program: Program, box: Box) -> None:
-    for step in program.steps:
-        if not isinstance(step, Call | Find):
-            ranges = ", ".join(map(str, box))
-            raise UnsupportedOperator(
-                f"{step.source or type(step).__name__}: control flow that is decided at run time "
-                f"is not supported where sizes are a range ({ranges}); give exact ones"
-            )
 
 
 def _check(program: Program, box: Box) -> None:

@@ -13,46 +13,67 @@
         }                                                                                          \
     } while (0)
 
-enum { ELEMENTS = 12, ROWS = 2 };
+enum { COLUMNS = 4, ROWS = 3, STEPS = 2, CALLS = 4 };
 
-static float input[ELEMENTS], output[ELEMENTS], kept[ROWS * ELEMENTS];
-
-static void run(luthier_instance *instance, int64_t n, bool begin, bool flag)
+/* Into buffers of just the sizes, so that a sanitizer sees what goes beyond. */
+static void run(luthier_instance *instance, size_t rows, size_t steps, int64_t n, bool begin,
+                bool flag)
 {
-    const luthier_input inputs[] = {
-        {input, sizeof input}, {&n, sizeof n}, {&begin, 1}, {&flag, 1}};
-    const luthier_output outputs[] = {{output, sizeof output}, {kept, sizeof kept}};
-    double seconds[3];
+    size_t elements = rows * COLUMNS, bytes = elements * sizeof(float);
+    float *input = malloc(bytes), *output = malloc(bytes), *kept = malloc(steps * bytes);
+    REQUIRE(input && output && kept);
+    for (size_t i = 0; i < elements; i++)
+        input[i] = (float)i - 5;
+    const luthier_input inputs[] = {{input, bytes}, {&n, sizeof n}, {&begin, 1}, {&flag, 1}};
+    const luthier_output outputs[] = {{output, bytes}, {kept, steps * bytes}};
+    double seconds[CALLS];
     luthier_error error;
     REQUIRE(luthier_profile(instance, inputs, 4, outputs, 2, seconds, &error) == LUTHIER_OK);
     int64_t times = begin && n > 0 ? n : 0;
-    for (int i = 0; i < ELEMENTS; i++) {
+    for (size_t i = 0; i < elements; i++) {
         float y = input[i];
         for (int64_t k = 0; k < times; k++)
-            y = y * 9;
+            y = steps == 0 ? y : steps == 1 ? y * 3 : y * 9;
         y = flag ? -y : y;
         REQUIRE(output[i] == y);
-        REQUIRE(kept[i] == y * 3 && kept[ELEMENTS + i] == y * 9);
+        for (size_t k = 0; k < steps; k++)
+            REQUIRE(kept[k * elements + i] == (k == 0 ? y * 3 : y * 9));
     }
-    REQUIRE((seconds[0] > 0) == (times > 0));
-    REQUIRE((seconds[1] > 0) == flag);
+    const double *triple = &seconds[luthier_loops()->step_count - 3];
+    REQUIRE(rows == 0 || (triple[0] > 0) == (steps * (size_t)times > 0));
+    REQUIRE(rows == 0 || (triple[1] > 0) == flag);
+    free(input);
+    free(output);
+    free(kept);
+}
+
+/* Numbers of iterations, and each choice of the flags. */
+static void run_all(luthier_instance *instance, size_t rows, size_t steps)
+{
+    const int64_t numbers[] = {0, 1, 2, 5, -1, INT64_MIN};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        for (int flags = 0; flags < 4; flags++)
+            run(instance, rows, steps, numbers[i], flags & 1, flags & 2);
 }
 
 int main(void)
 {
     const luthier_model *model = luthier_loops();
-    REQUIRE(model->step_count == 3);
     for (int32_t threads = 1; threads <= 2; threads++) {
         luthier_options options = {.abi = LUTHIER_ABI, .threads = threads};
         luthier_instance *instance;
         luthier_error error;
         REQUIRE(luthier_create(model, &options, &instance, &error) == LUTHIER_OK);
-        for (int i = 0; i < ELEMENTS; i++)
-            input[i] = (float)(i - 5);
-        const int64_t numbers[] = {0, 1, 2, 5, -1, INT64_MIN};
-        for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-            for (int flags = 0; flags < 4; flags++)
-                run(instance, numbers[i], flags & 1, flags & 2);
+#ifdef OPEN
+        for (int64_t rows = 0; rows <= ROWS; rows++)
+            for (int64_t steps = 0; steps <= STEPS; steps++) {
+                REQUIRE(luthier_set_sizes(instance, (int64_t[]){rows, steps}, 2, &error) ==
+                        LUTHIER_OK);
+                run_all(instance, (size_t)rows, (size_t)steps);
+            }
+#else
+        run_all(instance, ROWS, STEPS);
+#endif
         luthier_destroy(instance);
     }
     return 0;

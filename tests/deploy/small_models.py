@@ -12,6 +12,7 @@ import numpy as np
 from luthier.deploy import Manifest, assemble
 from luthier.deploy.building import describe, lay_out
 from luthier.deploy.interface import model_header
+from luthier.deploy.layout import AnyKernel
 from luthier.deploy.tables import WEIGHTS_SOURCE, emit, kernel_symbol
 from luthier.deploy.weights import WeightPool
 from luthier.frontend.program import Call, Library, Program
@@ -26,7 +27,7 @@ class SmallModel:
     """A program, its kernels and their machine code."""
 
     program: Program
-    kernels: tuple[Kernel, ...]
+    kernels: tuple[AnyKernel, ...]
     code: bytes
 
     def build(self, out: Path, **options: object) -> Manifest:

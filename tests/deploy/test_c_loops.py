@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,14 @@ from small_models import SmallModel, compile_c, kernel
 
 from luthier.deploy.library import POOL, RUNTIME, RUNTIME_SOURCES
 from luthier.deploy.tables import kernel_symbol
-from luthier.frontend.program import Branch, Call, Loop, Program
+from luthier.frontend.program import Branch, Call, Loop, OpenTensor, Program, Step
 from luthier.frontend.program.verify import verify
 from luthier.schedules import Tensor, Workload, node
 from luthier.schedules.ir.core import Region
+from luthier.schedules.ir.kernel import Alternative, OpenKernel
+from luthier.schedules.ir.open_workload import OpenWorkload
+from luthier.schedules.ir.size import Size
+from luthier.schedules.ir.symbol import Symbol
 
 HERE = Path(__file__).parent
 SANITIZERS = ("-fsanitize=address,undefined", "-fsanitize=thread")
@@ -40,6 +45,24 @@ void {kernel_symbol(1)}_0(void *const *b, void *scratch, int32_t begin, int32_t 
     (void)scratch;
     for (int32_t i = 4 * begin; i < 4 * end; i++)
         y[i] = -x[i];
+}}
+"""
+COUNTED = OpenWorkload(
+    Workload(
+        (),
+        (),
+        (
+            node("const", (), COUNT, value=Size.named("steps")),  # type: ignore[arg-type]
+            node("broadcast_to", (0,), Tensor((1,), "int64")),
+        ),
+    )
+)
+OPEN_CODE = f"""
+{CODE.replace("_0(", "_a0_0(")}
+void {kernel_symbol(2, 0)}_0(void *const *b, void *scratch, int32_t begin, int32_t end) {{
+    const int64_t *sizes = b[1];
+    (void)scratch, (void)begin, (void)end;
+    *(int64_t *)b[0] = sizes[1];
 }}
 """
 
@@ -79,11 +102,68 @@ def loops() -> SmallModel:
     return SmallModel(program, kernels, compile_c(CODE))
 
 
+@pytest.fixture(scope="module")
+def open_loops(loops: SmallModel) -> SmallModel:
+    """The same over a number of rows, none included; and what is kept is of as many iterations as
+    a size says, whose number a kernel writes."""
+    rows, steps = Size.named("rows"), Size.named("steps")
+    x = OpenTensor((rows, 4), "float32")
+
+    def opened(step: Step) -> Step:
+        if not isinstance(step, Call):
+            return step.over(opened) if isinstance(step, Loop | Branch) else step
+        workload = over(step.workload, rows)
+        return replace(step, workload=replace(step.workload, constants=workload.constants),
+                       open=OpenWorkload(workload))  # fmt: skip
+
+    fixed = loops.program
+    steps_read = Call(COUNTED.at({"steps": 2}), (), 20, "steps", open=COUNTED)
+    program = replace(
+        fixed,
+        values=(*fixed.values, Tensor((1,), "int64")),
+        constants={4: fixed.constants[4]},
+        views={5: 20},
+        steps=(steps_read, *map(opened, fixed.steps)),
+        open={v: x for v, t in enumerate(fixed.values) if t == X}
+        | {19: OpenTensor((steps, rows, 4), "float32")},
+        symbols=(Symbol("rows", 0, 3), Symbol("steps", 0, 2)),
+    )
+    verify(program)
+    at = kernel(COUNTED.at({"steps": 2}), (1,))
+    alternatives = [
+        (over(TRIPLE, rows), kernel(TRIPLE, (rows,))),  # type: ignore[arg-type]
+        (over(NEGATE, rows), kernel(NEGATE, (rows,))),  # type: ignore[arg-type]
+        (COUNTED.workload, at),
+    ]
+    kernels = tuple(
+        OpenKernel(OpenWorkload(workload), ("rows", "steps"), (Alternative((), each),))
+        for workload, each in alternatives
+    )
+    return SmallModel(program, kernels, compile_c(OPEN_CODE))
+
+
+def over(workload: Workload, rows: Size) -> Workload:
+    """Over that many rows, with no constant that was packed for the largest."""
+    x = Tensor((rows, 4))  # type: ignore[arg-type]
+    (one,) = workload.nodes
+    inputs = (x,) * len(workload.inputs)
+    return Workload(inputs, (False,) * len(inputs), (replace(one, out=x),))
+
+
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
-def test_loops_in_c(loops: SmallModel, tmp_path: Path, c_compiler: str, sanitizer: str) -> None:
-    loops.write_sources(tmp_path)
+@pytest.mark.parametrize("sizes", ["fixed", "open"])
+def test_loops_in_c(
+    loops: SmallModel,
+    open_loops: SmallModel,
+    tmp_path: Path,
+    c_compiler: str,
+    sanitizer: str,
+    sizes: str,
+) -> None:
+    (open_loops if sizes == "open" else loops).write_sources(tmp_path)
+    flags = ["-DOPEN"] if sizes == "open" else []
     command = [c_compiler, "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O1", "-g"]
-    command += [sanitizer, "-fno-sanitize-recover=all", "-I.", f"-I{RUNTIME}", f"-I{POOL}"]
+    command += [*flags, sanitizer, "-fno-sanitize-recover=all", "-I.", f"-I{RUNTIME}", f"-I{POOL}"]
     command += [str(HERE / "c_loops.c"), *map(str, RUNTIME_SOURCES)]
     command += ["tables.c", "weights.s", "kernels.o", "-o", "program", "-lpthread"]
     subprocess.run(command, cwd=tmp_path, check=True)

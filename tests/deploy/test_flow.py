@@ -20,16 +20,23 @@ from luthier.deploy.instructions import (
     Operation,
     Reference,
 )  # fmt: skip
+from luthier.deploy.open_bytes import nbytes
 from luthier.deploy.plan import Plan, plan
 from luthier.deploy.weights import WeightPool, write_weights
-from luthier.frontend.program import Branch, Call, Loop, Program, Step
+from luthier.frontend.program import Branch, Call, Loop, OpenTensor, Program, Step, at
 from luthier.schedules import Kernel, Schedule, Tensor, Workload, node
 from luthier.schedules.ir.core import Region
+from luthier.schedules.ir.size import Size, Sizes
+from luthier.schedules.ir.size import value as value_of
+from luthier.schedules.ir.symbol import Symbol
 
 X, COUNT, TRUTH = Tensor((5, 4)), Tensor((), "int64"), Tensor((), "bool")
-ROWS = 3
-STACK = Tensor((ROWS, 5, 4))
+STACK = Tensor((3, 5, 4))
 FLAT = Tensor((20,))
+# The same where sizes are open; those above are the largest.
+ROWS, STEPS = Size.named("rows"), Size.named("steps")
+RANGES = (Symbol("rows", 0, 5), Symbol("steps", 0, 3))
+OPEN = {X: (ROWS, 4), STACK: (STEPS, ROWS, 4), FLAT: (ROWS * 4,)}
 
 
 class Draft:
@@ -45,9 +52,9 @@ class Draft:
         self.values.append(tensor)
         return len(self.values) - 1
 
-    def program(self) -> Program:
+    def program(self, is_open: bool = False) -> Program:
         inputs = [self.value(t) for t in (X, X, COUNT, TRUTH)]
-        for array in (np.ones((5, 4), np.float32), np.array(ROWS), np.array(True)):
+        for array in (np.ones((5, 4), np.float32), np.array(3), np.array(True)):
             self.constants[self.value(Tensor(array.shape, str(array.dtype)))] = array
         seen = [*inputs, *self.constants]
         steps = self.steps(seen, self.random.randint(1, 5), 2)
@@ -61,6 +68,10 @@ class Draft:
             self.constants,
             self.views,
             tuple(steps),
+            open={v: OpenTensor(OPEN[t], t.dtype) for v, t in enumerate(self.values) if t in OPEN}
+            if is_open
+            else {},
+            symbols=RANGES if is_open else (),
         ).compact()
 
     def pick(self, seen: Sequence[int], tensor: Tensor) -> int:
@@ -142,45 +153,47 @@ def filled(tensor: Tensor, what: int) -> np.ndarray:
     return np.full(tensor.nbytes, what)
 
 
-def followed(program: Program, given: dict[int, np.ndarray]) -> list[np.ndarray]:
+def followed(program: Program, given: dict[int, np.ndarray], sizes: Sizes) -> list[np.ndarray]:
     """What the outputs hold."""
+    program = at(program, sizes)
     values = dict(given)
 
-    def at(value: int) -> np.ndarray:
+    def held(value: int) -> np.ndarray:
         return values[program.base(value)]
 
     def run(steps: Sequence[Step]) -> None:
         for step in steps:
             if isinstance(step, Call):
-                made = mixed(step, [at(a) for a in step.args])
+                made = mixed(step, [held(a) for a in step.args])
                 values[step.result] = filled(program.values[step.result], made)
             elif isinstance(step, Branch):
-                region = step.then if truth(at(step.condition)) else step.otherwise
+                region = step.then if truth(held(step.condition)) else step.otherwise
                 run(region.statements)
-                values.update(zip(step.results, [at(v) for v in region.results], strict=True))
+                values.update(zip(step.results, [held(v) for v in region.results], strict=True))
             else:
                 repeat(step)
 
     def repeat(loop: Loop) -> None:
         assert loop.trips is not None
-        trips = ROWS if loop.trips in program.constants else number(at(loop.trips))
-        carried, kept = [at(v) for v in loop.carried], []
-        on, i = loop.condition is None or truth(at(loop.condition)), 0
+        trips = sizes["steps"] if loop.trips in program.constants else number(held(loop.trips))
+        carried: list[np.ndarray] = [held(v) for v in loop.carried]
+        kept: list[list[np.ndarray]] = [[] for _ in loop.results[len(carried) :]]
+        on, i = loop.condition is None or truth(held(loop.condition)), 0
         while on and i < trips:
             first, *parameters = loop.body.parameters
             values[first] = filled(COUNT, i)
             values.update(zip(parameters, carried, strict=True))
             run(loop.body.statements)
-            left = [at(v) for v in loop.body.results]
+            left = [held(v) for v in loop.body.results]
             on = loop.condition is None or truth(left.pop(0))
-            carried = left[: len(carried)]
-            kept.append(left[len(carried) :])
+            carried, rows = left[: len(carried)], left[len(carried) :]
+            kept = [[*stack, row] for stack, row in zip(kept, rows, strict=True)]
             i += 1
-        stacks = [np.concatenate(rows) for rows in zip(*kept, strict=True)]
+        stacks = [np.concatenate([np.zeros(0, int), *rows]) for rows in kept]
         values.update(zip(loop.results, [*carried, *stacks], strict=True))
 
     run(program.steps)
-    return [at(v) for _, v in program.outputs]
+    return [held(v) for _, v in program.outputs]
 
 
 @dataclass
@@ -191,6 +204,7 @@ class Memory:
     layout: Plan
     weights: dict[int, np.ndarray]
     staged: bool
+    sizes: Sizes
     turns: dict[int, int] = field(default_factory=dict)
     ends: dict[int, int] = field(default_factory=dict)
 
@@ -206,9 +220,10 @@ class Memory:
     def bytes(self, reference: Reference, nbytes: int) -> np.ndarray:
         begin, slide = 0, reference.slide
         if slide is not None:
-            begin = ((self.turns[slide.loop] + slide.ahead) & slide.mask) * slide.stride
+            stride = int(value_of(slide.stride, self.sizes))
+            begin = ((self.turns[slide.loop] + slide.ahead) & slide.mask) * stride
         if reference.space == WEIGHTS:
-            return self.weights[reference.at]
+            return self.weights[reference.at][:nbytes]
         if reference.space in (INPUT, OUTPUT) and not self.staged:
             found = self.caller[reference.space, reference.at][begin:][:nbytes]
         else:
@@ -223,6 +238,9 @@ class Memory:
         assert found.size == nbytes
         return found
 
+    def nbytes(self, value: int) -> int:
+        return int(value_of(nbytes(self.program.type(value)), self.sizes))
+
     def run(self, given: dict[int, np.ndarray]) -> list[np.ndarray]:
         for k, (_, value) in enumerate(self.program.inputs):
             self.bytes(Reference(INPUT, k), given[value].size)[:] = given[value]
@@ -230,10 +248,10 @@ class Memory:
         while at < len(self.layout.instructions):
             at = self.after(self.layout.instructions[at], at + 1)
         for source, k in self.layout.copies:
-            nbytes = self.program.values[self.program.outputs[k][1]].nbytes
-            self.bytes(Reference(OUTPUT, k), nbytes)[:] = self.bytes(source, nbytes)
+            size = self.nbytes(self.program.outputs[k][1])
+            self.bytes(Reference(OUTPUT, k), size)[:] = self.bytes(source, size)
         return [
-            self.bytes(Reference(OUTPUT, k), self.program.values[v].nbytes)
+            self.bytes(Reference(OUTPUT, k), self.nbytes(v))
             for k, (_, v) in enumerate(self.program.outputs)
         ]
 
@@ -243,14 +261,17 @@ class Memory:
         if one.operation is Operation.RUN:
             self.call(one.index)
         elif one.operation is Operation.COPY:
-            self.read(first, one.nbytes)[:] = self.read(second, one.nbytes).copy()
+            size = int(value_of(one.nbytes, self.sizes))
+            self.read(first, size)[:] = self.read(second, size).copy()
         elif one.operation is Operation.UNLESS:
             return at if truth(self.read(first, 1)) else one.target
         elif one.operation is Operation.ENTER:
             assert first is not None
             known = first.space == WEIGHTS
             begins = second is None or truth(self.read(second, 1))
-            self.ends[one.index] = (ROWS if known else number(self.read(first, 8))) * begins
+            self.ends[one.index] = (
+                self.sizes["steps"] if known else number(self.read(first, 8))
+            ) * begins
             self.turns[one.index] = 0
         elif one.operation is Operation.ITERATE:
             if self.turns[one.index] >= self.ends[one.index]:
@@ -270,25 +291,27 @@ class Memory:
         call = self.program.calls[index]
         (buffers,) = self.layout.buffers[index]
         *arguments, temp, result = buffers
-        tensors = [self.program.values[a] for a in call.args]
-        read = [self.bytes(r, t.nbytes) for r, t in zip(arguments, tensors, strict=True)]
+        sizes = [self.nbytes(a) for a in call.args]
+        read = [self.bytes(r, size) for r, size in zip(arguments, sizes, strict=True)]
         made = mixed(call, read)
         self.bytes(temp, 100)[:] = -2
         assert mixed(call, read) == made
-        self.bytes(result, self.program.values[call.result].nbytes)[:] = made
+        self.bytes(result, self.nbytes(call.result))[:] = made
         if all(call.result != arg for arg in call.args):
             assert mixed(call, read) == made
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.integers(0, 2**32), st.booleans())
-def test_a_plan_leaves_what_its_program_says(seed: int, staged: bool) -> None:
+@given(st.integers(0, 2**32), st.booleans(), st.booleans())
+def test_a_plan_leaves_what_its_program_says(seed: int, staged: bool, is_open: bool) -> None:
     random = Random(seed)
-    program = Draft(random).program()
-    check(program, random, staged)
+    program = Draft(random).program(is_open)
+    sizes = {s.name: random.randint(s.least, s.most) if is_open else s.most for s in RANGES}
+    check(program, random, staged, sizes)
 
 
-def check(program: Program, random: Random, staged: bool) -> None:
+def check(program: Program, random: Random, staged: bool, sizes: Sizes) -> None:
+    """Play it at some sizes; the largest, where none is open."""
     kernels = [
         Kernel(c.workload, Schedule("t", 1, ()), (), (None,) * len(c.args), temps=(100,))
         for c in program.calls
@@ -304,9 +327,11 @@ def check(program: Program, random: Random, staged: bool) -> None:
     weights |= {offset: constants[value] for value, offset in places.values.items()}
     outputs = places.outputs.items()
     weights |= {o: constants[program.base(program.outputs[k][1])] for k, o in outputs}
-    given = {v: filled(program.values[v], random.randint(0, 99)) for _, v in program.inputs}
-    wanted = followed(program, constants | given)
-    memory = Memory(program, layout, weights, staged)
+    types = at(program, sizes).values
+    given = {v: filled(types[v], random.randint(0, 99)) for _, v in program.inputs}
+    known = {v: filled(types[v], array[0]) for v, array in constants.items()}
+    wanted = followed(program, known | given, sizes)
+    memory = Memory(program, layout, weights, staged, sizes)
     for _ in range(2):
         for ours, want in zip(memory.run(given), wanted, strict=True):
             np.testing.assert_array_equal(ours, want)

@@ -178,6 +178,30 @@ def given(made: onnx.ModelProto) -> Runs:
     return [{name: floats(*shape, seed=7) for name, shape in shapes.items()}]
 
 
+def opened(made: onnx.ModelProto) -> onnx.ModelProto:
+    """The model for any number of ``rows`` and ``steps``, where it has 2 and 4."""
+    names = {2: "rows", 4: "steps"}
+    proto = onnx.ModelProto()
+    proto.CopyFrom(made)
+    bodies = _inner(proto.graph)
+    for graph in (proto.graph, *bodies):
+        del graph.value_info[:]
+    inner = [info for body in bodies for info in (*body.input, *body.output)]
+    for info in (*proto.graph.output, *inner):
+        if info.type.tensor_type.shape.dim:
+            info.type.tensor_type.ClearField("shape")
+    for info in proto.graph.input:
+        for dim in info.type.tensor_type.shape.dim:
+            if dim.dim_value in names:
+                dim.dim_param = names[dim.dim_value]
+    return proto
+
+
+def _inner(graph: onnx.GraphProto) -> list[onnx.GraphProto]:
+    found = [a.g for node in graph.node for a in node.attribute if a.HasField("g")]
+    return [each for own in found for each in (own, *_inner(own))]
+
+
 _BRANCHES = looping([branch(DOUBLED, NEGATED)])
 _FLAGS = [{**run, "flag": np.array(flag)} for run in runs(1) for flag in (True, False)]
 _SCANS = {
@@ -283,3 +307,7 @@ MODELS: dict[str, tuple[onnx.ModelProto, Runs]] = {
     ),
     **{name: (made, given(made)) for name, made in _SCANS.items()},
 }
+
+# Of these, how many rows there are is known only at run time, and of scans how many steps.
+_FIXED = ("a branch that gives what is around it", "a sequence of what is split")
+OPEN_MODELS = {name: opened(made) for name, (made, _) in MODELS.items() if name not in _FIXED}

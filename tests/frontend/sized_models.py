@@ -221,13 +221,13 @@ def sizes_of(entry: Entry, count: int, seed: int) -> list[dict[str, int]]:
 
 
 def inputs_at(program: Program, sizes: Sizes) -> dict[str, np.ndarray]:
-    """Numbers from 0 to 1, and indices from 0 to 9."""
+    """Numbers from 0 to 1, indices from 0 to 9, and truths."""
     rng = np.random.default_rng(sorted(sizes.values()))
     fixed = at(program, sizes)
     types = {name: fixed.values[value] for name, value in fixed.inputs}
     return {
         name: rng.integers(0, 10, t.shape).astype(t.dtype)
-        if t.dtype.startswith("int")
+        if t.dtype.startswith(("int", "bool"))
         else rng.random(t.shape, t.dtype)
         for name, t in types.items()
     }
@@ -258,7 +258,7 @@ def same_at_all_sizes(
 
 def _is_as_fixed(ours: Program, fixed: Program) -> None:
     """The same workloads, up to what is known of constants whose size varies."""
-    mine = [_text(c) for c in ours.calls if c.source != "a constant"]
+    mine = [_text(c) for c in ours.calls if c.source not in ("a constant", "sizes")]
     assert sorted(mine) == sorted(map(_text, fixed.calls))
     for name, value in (*ours.inputs, *ours.outputs):
         assert ours.values[value] == fixed.values[dict((*fixed.inputs, *fixed.outputs))[name]]

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from control_models import MODELS
+from control_models import MODELS, OPEN_MODELS
 from onnx_models import expected
+from sized_models import inputs_at, sizes_of
 
 from luthier.deploy import build, load
-from luthier.frontend import Library, import_model
+from luthier.frontend import Library, import_entry, import_model
 from luthier.schedules import Target
 
 HOST = Target("x86-64-v2", "x86-64-v2", 2)
@@ -31,3 +32,20 @@ def test_a_library_does_what_its_model_does(name: str, tmp_path: Path) -> None:
                 np.testing.assert_allclose(ours[output], want, 1e-5, 1e-5, err_msg=output)
             profile = artifact.profile(inputs)
             assert len(profile) == len(artifact.manifest.steps)
+
+
+@pytest.mark.parametrize("name", OPEN_MODELS)
+def test_a_library_does_what_its_model_does_at_all_sizes(name: str, tmp_path: Path) -> None:
+    made, shapes = OPEN_MODELS[name], {"rows": range(1, 38)}
+    entry = import_entry(made, HOST, {**shapes, **({"steps": "1..9"} if "scan" in name else {})})
+    build(Library("open", {"run": entry}), tmp_path / "built", HOST, {})
+    with load(tmp_path / "built", threads=2) as artifact:
+        for sizes in sizes_of(entry, 8, seed=5):
+            program = entry.variant(sizes)
+            assert program is not None
+            inputs = inputs_at(program, sizes)
+            wanted, ours = expected(made, inputs), artifact.run(inputs)
+            assert list(ours) == list(wanted)
+            for output, want in wanted.items():
+                assert (ours[output].shape, ours[output].dtype) == (want.shape, want.dtype)
+                np.testing.assert_allclose(ours[output], want, 1e-4, 1e-5, err_msg=str(sizes))

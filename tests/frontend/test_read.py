@@ -264,8 +264,7 @@ def test_given_sizes_are_used() -> None:
     [
         ({"x": (2, 6)}, "input 'x' has size 5 in dimension 1, not 6"),
         ({"x": (2, 5, 1)}, "input 'x' has 2 dimensions in the model, but the shape [2, 5, 1]"),
-        ({"x": (0, 5)}, "input 'x' has the shape [0, 5]; sizes are at least 1"),
-        ({"x": (-1, 5)}, "sizes are at least 1"),
+        ({"x": (-1, 5)}, "input 'x' has the shape [-1, 5]; sizes are at least 0"),
         ({"z": (2, 5)}, "a shape is given for 'z', but the model's inputs are: 'x'"),
         ({"w": (5, 3)}, "a shape is given for 'w', but the model's inputs are: 'x'"),
     ],
@@ -315,7 +314,7 @@ def test_an_array_tells_sizes_that_the_model_leaves_open() -> None:
         ({"rate": "3"}, "the value of input 'rate' is not made of numbers"),
         ({"rate": [[1], [2, 3]]}, "its rows differ in length"),
         ({"rate": [1, 2]}, "input 'rate' has size 1 in dimension 0, not 2"),
-        ({"rate": []}, "sizes are at least 1"),
+        ({"rate": []}, "input 'rate' has size 1 in dimension 0, not 0"),
         ({"q": 1}, "a value is given for 'q', but the model's inputs are: 'x', 'rate', 'spare'"),
     ],
 )

@@ -181,11 +181,11 @@ def test_half_precision_interpolates_in_single_precision() -> None:
 
 REFUSED = [
     (dict(scales=[1, 1, -1, 1]), "the scale -1.0"),
-    (dict(scales=[1, 1, 0, 1]), "has no elements"),
+    (dict(scales=[1, 1, 0, 1]), "the scale 0.0 is not supported"),
     (dict(scales=[1, 1, np.nan, 1]), "the scale nan"),
     (dict(scales=[1, 1, np.inf, 1]), "the scale inf"),
     (dict(scales=[1, 1, 1e9, 1]), "a size of [0-9]{10}"),
-    (dict(scales=[1, 1, 0.1, 1]), "has no elements"),
+    (dict(scales=[1, 1, 0.1, 1]), "a size of 0 is not supported"),
     (dict(scales=[1, 1]), "must be same as rank"),
     (dict(sizes=[2, 3, 2**62, 5]), f"a size of {2**62}"),
     (dict(sizes=[2, 3, 2**22, 2**22]), "a result of the shape"),

@@ -36,12 +36,6 @@ with warnings.catch_warnings():
 _TYPES = "BFLOAT16|bfloat16|bf16|FLOAT8|FLOAT4|e4m3|e5m2|e2m1|U?INT4|U?INT2|u?int4$|u?int2$|string"
 REFUSED: Mapping[str, str] = {
     _TYPES: r"element type \w+, which is not supported",
-    "empty_set(_bool|_non_reduced_axis_zero)?$": "has no size in dimension",
-    "zero_size|tri[ul]_zero|allowzero_reordered": "has no size in dimension",
-    "_(l1|log_sum|sum_square)_empty_set_expanded": "has no size in dimension",
-    "castlike_(FLOAT|DOUBLE)[0-9]*_to_(FLOAT|DOUBLE)(16)?_expanded": "has no size in dimension",
-    "int_shape_zero|start_greater_than_end|start_out_of_bounds": "has no elements",
-    "causal_conv_with_state_kernel_size_one": "has no elements",
     "identity_(opt|sequence)": "is not a tensor",
     "sequence_(insert|map)|loop13_seq": "is not a tensor",
     "split_to_sequence_[12]": "sizes that are not known are not supported",
@@ -91,7 +85,7 @@ def decisive_inputs(model: onnx.ModelProto) -> set[str]:
     return needed
 
 
-# Weights are known in trained models; a tensor that only lends its type may be empty here.
+# Weights are known in trained models.
 OTHERS = {"ConvTranspose": (1,), "CastLike": (1,), "Dropout": (1,)}
 
 

@@ -135,15 +135,16 @@ def test_other_growth_is_refused_by_name() -> None:
         grown(wide, n=range(1, 9), m=range(1, 9))
 
 
-def test_a_state_has_no_value_and_others_no_empty_sizes() -> None:
+def test_a_state_has_no_value_and_is_appended_to() -> None:
     with pytest.raises(ModelError, match="'h_in' is a state and has a value"):
         read_model(
             state_models.elman(),
             values={"h_in": np.zeros((1, 8), np.float32)},
             state={"h_in": "h_out"},
         )
-    with pytest.raises(UnsupportedOperator, match="may be 0"):
-        read_model(state_models.decoder(), {"tokens": range(17), "past": 0}, state="auto")
+    shapes = {"tokens": range(17), "past": range(9)}
+    with pytest.raises(UnsupportedOperator, match=r"not the concatenation.* begin at 1: tokens$"):
+        import_entries({"run": read_model(state_models.decoder(), shapes, state="auto")}, TARGET)
 
 
 def test_states_of_one_name_are_one() -> None:

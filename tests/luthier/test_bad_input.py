@@ -195,7 +195,6 @@ def test_memory_that_ends_on_the_way(refused, monkeypatch):
         ("z=2,8", "a shape is given for 'z', but the model's inputs are: 'x', 'shift'"),
         ("x=2", "input 'x' has 2 dimensions in the model, but the shape [2]"),
         ("x=2,9", "input 'x' has size 8 in dimension 1, not 9"),
-        ("x=0,8", "sizes are at least 1"),
     ],
 )
 def test_a_shape(refused, shape, words):

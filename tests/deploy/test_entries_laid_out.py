@@ -1,81 +1,24 @@
-"""What the runtime can run of a library, and what is laid out for several entry points."""
+"""What is laid out for several entry points."""
 
 from __future__ import annotations
 
 import io
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from small_models import COLUMNS, MATRIX, ROW, TARGET, SmallModel, two_inputs
 
-from luthier.deploy.building import build, lay_out
-from luthier.deploy.straight_line import check_runs
+from luthier.deploy.building import lay_out
 from luthier.deploy.weights import WeightPool
-from luthier.frontend.program import (
-    Branch,
-    Call,
-    Entry,
-    Library,
-    Loop,
-    OpenTensor,
-    Program,
-    Step,
-)
+from luthier.frontend.program import Entry, Library, Program
 from luthier.frontend.program.library import verify_library
-from luthier.schedules import Tensor, UnsupportedOperator
-from luthier.schedules.ir.core import IRError, Region
-from luthier.schedules.ir.size import Size
-from luthier.schedules.ir.symbol import Symbol
-
-COUNT, TRUTH = Tensor((), "int64"), Tensor((), "bool")
+from luthier.schedules.ir.core import IRError
 
 
 @pytest.fixture(scope="module")
 def small() -> SmallModel:
     return two_inputs()
-
-
-def negate(result: int) -> Call:
-    (_, negative, _, _) = two_inputs().program.calls
-    return replace(negative, args=(0,), result=result)
-
-
-def with_step(step: Step) -> Library:
-    inputs = (("x", 0), ("n", 1), ("c", 2))
-    values = (MATRIX, COUNT, TRUTH, MATRIX, COUNT, MATRIX, MATRIX)
-    program = Program("p", values, inputs, (("y", 3),), {}, {}, (step,))
-    rows = OpenTensor((Size.named("rows"), COLUMNS), "float32")
-    return Library.of(replace(program, open={0: rows}, symbols=(Symbol("rows", 1, 37),)))
-
-
-BODY: Region[Step] = Region((4, 5), (replace(negate(6), args=(5,)),), (6,))
-LOOP = with_step(Loop(BODY, (0,), (3,), trips=1, source="Loop 'again'"))
-INNER: Region[Step] = Region((), (negate(5),), (5,))
-OTHER: Region[Step] = Region((), (), (0,))
-BRANCH = with_step(Branch(2, INNER, OTHER, (3,)))
-
-
-class TestWhatTheRuntimeCannotRun:
-    def refuse(self, library: Library, match: str, tmp_path: Path) -> None:
-        with pytest.raises(UnsupportedOperator, match=match):
-            check_runs(library)
-        with pytest.raises(UnsupportedOperator, match=match):
-            build(library, tmp_path / "out", TARGET, {})
-        assert not list(tmp_path.iterdir())
-
-    def test_control_flow_over_open_sizes(self, tmp_path: Path) -> None:
-        self.refuse(LOOP, r"^Loop 'again': control flow in .* \(rows=1..37\) is not", tmp_path)
-        self.refuse(BRANCH, "^Branch: control flow in a model of sizes", tmp_path)
-
-    def test_control_flow_over_fixed_sizes_is_run(self) -> None:
-        for library in (LOOP, BRANCH):
-            (program,) = library.programs
-            check_runs(Library.of(replace(program, open={}, symbols=())))
-
-    def test_a_straight_line_of_calls_is_run(self, small: SmallModel) -> None:
-        check_runs(Library.of(small.program))
 
 
 class TestSeveralEntryPoints:
