@@ -282,7 +282,7 @@ class TestCommandLine:
             (["--entry", "a"], "'a' is not an entry point such as decode=decode.onnx"),
             (["--entry", "a-b=m.onnx"], "is not an entry point such as"),
             (["--entry", "a=m.onnx", "--entry", "a=m.onnx"], "'a' is there twice"),
-            (["--entry", "a=m.onnx", "--trials", "3"], "--trials and --entry exclude each other"),
+            (["--entry", "a=m.onnx", "--trials", "3", "--no-log"], "--no-log and --trials exclude"),
             (["--entry", "a=m.onnx", "--state", "auto", "--state", "x=y"], "exclude each other"),
             (["m.onnx", "--state", "x"], "'x' is not a state such as past_0=present_0"),
             (["m.onnx", "--state", "x=y", "--state", "x=z"], "'x' is a state twice"),
