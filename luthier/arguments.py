@@ -202,6 +202,7 @@ _CHECKS: dict[str, Check] = {
     **dict.fromkeys(("accuracy", "prefix"), text),
     "target": _target,
     "name": text,
+    "entry": text,
     "shapes": _shapes,
     "at": _at,
     "values": _values,
