@@ -29,6 +29,7 @@ from luthier.autotune import Sources, Store
 from luthier.autotune import tune as tune_workloads
 from luthier.autotune.search.budget import Policy
 from luthier.frontend import import_model, read_model
+from luthier.frontend.program.library import RUN
 from luthier.inputs.samples import random_inputs
 from luthier.schedules import Workload
 from luthier.schedules.target import available_cores, host
@@ -106,7 +107,7 @@ def measured(name: str, path: Path, log: Path, minutes: float, trials: int) -> R
             )
         luthier.build(path, folder / "late", log=copy)
         console.print(f"{name}: {late.trials} more in {late.seconds:.0f} s")
-        inputs = random_inputs(read_model(path).proto, 0)
+        inputs = {RUN: random_inputs(read_model(path).proto, 0)}
         shares = []
         for _ in range(ROUNDS):
             pair = folder / "early", folder / "late"

@@ -22,6 +22,7 @@ from bench import results
 from bench.models import all_models, cache_folder
 from bench.standings import markdown
 from luthier.frontend import read_model
+from luthier.frontend.program.library import RUN
 from luthier.inputs.samples import random_inputs
 from luthier.schedules.target import available_cores
 from luthier.tuning.timed import in_turns
@@ -48,7 +49,7 @@ def measured(name: str, path: Path, minutes: float, rounds: int) -> list[str]:
         luthier.build(path, folders[1], log=log)
         inside = luthier.tune(path, trials=1, log=log)
         luthier.build(path, folders[2], log=log)
-        inputs = random_inputs(read_model(path).proto, 0)
+        inputs = {RUN: random_inputs(read_model(path).proto, 0)}
         turns = [in_turns(folders, inputs, threads).seconds for _ in range(rounds)]
     gains = [[default / each[i] for default, *each in turns] for i in (0, 1)]
     cells = [

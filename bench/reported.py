@@ -22,6 +22,7 @@ from bench import results
 from bench.models import all_models, cache_folder
 from bench.standings import markdown, percentages
 from luthier.frontend import read_model
+from luthier.frontend.program.library import RUN
 from luthier.inputs.samples import random_inputs
 from luthier.schedules.target import available_cores
 from luthier.tuning.timed import in_turns
@@ -43,7 +44,7 @@ def measured(name: str, path: Path, rounds: int) -> list[str]:
         first, second = Path(text) / "first", Path(text) / "second"
         for folder in (first, second):
             luthier.build(path, folder, log=None)
-        inputs = random_inputs(read_model(path).proto, 0)
+        inputs = {RUN: random_inputs(read_model(path).proto, 0)}
         reported, deployed = [], []
         for _ in range(rounds):
             reported.append(in_turns([first, second], inputs, threads).seconds[1] * 1e3)

@@ -24,6 +24,7 @@ from bench import results
 from bench.models import all_models, cache_folder
 from bench.standings import markdown, percentages
 from luthier.frontend import read_model
+from luthier.frontend.program.library import RUN
 from luthier.inputs.samples import random_inputs
 from luthier.schedules.target import available_cores, host_level
 from luthier.tuning.timed import in_turns
@@ -81,7 +82,7 @@ def measured(name: str, path: Path, minutes: float) -> list[Row]:
         luthier.tune(path, minutes=minutes, log=folder / "native.db", timed=False)
         luthier.build(path, folder / "native", log=folder / "native.db")
         luthier.build(path, folder / "default", log=None)
-        inputs = random_inputs(read_model(path).proto, 0)
+        inputs = {RUN: random_inputs(read_model(path).proto, 0)}
         others = {"one thread": ("host", 1), level: (_BELOW.get(level, level), threads)}
         for number, (other, count) in enumerate(others.values()):
             source = f"{other}, threads: {count}"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from .building.build import BuildReport, build, tune_and_build
     from .building.check import CheckReport, check
-    from .building.points import EntryPoint
+    from .inputs.points import EntryPoint
     from .machine.bench import BenchReport, bench
     from .machine.doctor import Finding, doctor
     from .machine.target import Machine, target
@@ -77,8 +77,8 @@ __getattr__ = late_names(
     {
         "luthier.building.build": ("BuildReport", "build", "tune_and_build"),
         "luthier.building.check": ("CheckReport", "check"),
-        "luthier.building.points": ("EntryPoint",),
         "luthier.deploy": ("Artifact", "load"),
+        "luthier.inputs.points": ("EntryPoint",),
         "luthier.machine.bench": ("BenchReport", "bench"),
         "luthier.machine.doctor": ("Finding", "doctor"),
         "luthier.machine.target": ("Machine", "target"),

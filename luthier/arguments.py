@@ -64,7 +64,7 @@ def _models(name: str, value: Any) -> Any:
 
 
 def _point(key: str, value: Any) -> Any:
-    from .building.points import EntryPoint  # noqa: PLC0415 - imports onnx
+    from .inputs.points import EntryPoint  # noqa: PLC0415 - imports onnx
 
     what = f"the entry point {key!r}"
     point = value if isinstance(value, EntryPoint) else EntryPoint(value)
@@ -151,7 +151,7 @@ def _at(name: str, value: Any) -> dict[str, tuple[int, ...]]:
         what = f"each size of '{text(f'each name in {name}', key)}'"
         if isinstance(some, str | bytes) or not len(some):
             raise UsageError(f"{what} must be a whole number, not {shown(value[key])}")
-        found[key] = tuple(integer(what, size, 1, _MOST_SIZE) for size in some)
+        found[key] = tuple(integer(what, size, 0, _MOST_SIZE) for size in some)
     return found
 
 
@@ -194,7 +194,7 @@ def _whole(least: int, most: int) -> Check:
 
 
 _CHECKS: dict[str, Check] = {
-    **dict.fromkeys(("model", "model_or_dir"), _model),
+    **dict.fromkeys(("model", "model_or_dir"), _models),
     **dict.fromkeys(("out", "folder", "log", "source", "first", "second", "signers"), path),
     **dict.fromkeys(("packs", "sources"), paths),
     **dict.fromkeys(("verify", "timed", "require_hits", "kernels", "stale", "dry_run"), flag),
@@ -202,6 +202,7 @@ _CHECKS: dict[str, Check] = {
     **dict.fromkeys(("accuracy", "prefix"), text),
     "target": _target,
     "name": text,
+    "entry": text,
     "shapes": _shapes,
     "at": _at,
     "values": _values,
@@ -221,7 +222,5 @@ _CHECKS: dict[str, Check] = {
 
 
 def _check(function: str, name: str) -> Check:
-    """``target`` calls ``name`` what the others call ``target``; ``build`` takes several models."""
-    if (function, name) == ("build", "model"):
-        return _models
+    """``target`` calls ``name`` what the others call ``target``."""
     return _target if (function, name) == ("target", "name") else _CHECKS[name]

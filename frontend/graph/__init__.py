@@ -2,6 +2,7 @@
 
 from luthier.schedules.ir.workload import Op
 
-from .core import Array, Builder, Graph, Rewriter, known_number, literal, made_by
+from .arrays import Array
+from .core import Builder, Graph, Rewriter, known_number, literal, made_by
 
 __all__ = ["Array", "Builder", "Graph", "Op", "Rewriter", "known_number", "literal", "made_by"]

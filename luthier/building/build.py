@@ -10,19 +10,19 @@ from pathlib import Path
 from luthier.autotune import Choice, Progress, Sources
 from luthier.deploy import Manifest, check_output
 from luthier.deploy import build as build_library
-from luthier.frontend import Entry, Library, Shapes, StateNames, import_entries, read_model
+from luthier.frontend import Library, Shapes, StateNames, import_entries
 from luthier.schedules import Target, Workload
 from luthier.schedules.errors import AccuracyError, LogError
 from luthier.schedules.target import DEFAULT_ACCURACY
 from luthier.schedules.toolchain import find_compiler
 
 from ..arguments import validated
+from ..inputs.points import Models, Values, read_all
 from ..machine.target import resolve
-from ..records.runs import At, counts, largest, runs
+from ..records.runs import At, all_runs, counts, largest
 from ..records.sources import DEFAULT_LOG, FilePath, LayerHits, choices, hits, reading, selections
 from ..tuning.footprint import stays_in_cache
-from ..tuning.tune import Model, Values, tuned
-from .points import EntryPoint, Models, read_all
+from ..tuning.tune import tuned
 from .trial import Trials
 
 
@@ -96,9 +96,9 @@ def build(
     check_output(Path(out))
     find_compiler()
     resolved = resolve(target, threads, accuracy)
-    reads = read_all(model, EntryPoint(_one(model), shapes, values, outputs, state))
+    reads = read_all(model, shapes, values, outputs, state)
     entries = import_entries(reads, resolved)
-    some = {title: runs(entry, _of(entry, at, entries)) for title, entry in entries.items()}
+    some = all_runs(entries, at)
     programs = [program for entry in entries.values() for program in entry.variants]
     kernels = {call.workload for program in programs for call in program.calls}
     tuned_at = counts([run for each in some.values() for run in each])
@@ -157,7 +157,7 @@ def build(
 
 @validated
 def tune_and_build(
-    model: Model,
+    model: Models,
     out: FilePath,
     target: str | Target = "host",
     *,
@@ -181,9 +181,9 @@ def tune_and_build(
     An interrupt while tuning raises KeyboardInterrupt once the records are kept; nothing is built.
     """
     check_output(Path(out))
-    read = read_model(model, shapes, values, outputs, state)
+    reads = read_all(model, shapes, values, outputs, state)
     result, a_build = tuned(
-        lambda: read,
+        lambda: reads,
         target,
         trials=trials,
         minutes=minutes,
@@ -202,7 +202,7 @@ def tune_and_build(
         doing = "building the library"
         on_progress(Progress("build", doing, elapsed=result.seconds, eta=a_build))
     return build(
-        read,
+        reads if isinstance(model, Mapping) else next(iter(reads.values())),
         out,
         target=target,
         log=log,
@@ -212,20 +212,6 @@ def tune_and_build(
         name=name,
         accuracy=accuracy,
     )
-
-
-def _one(model: Models) -> Model:
-    """The model where it is one; where there are several, nobody reads this."""
-    return "" if isinstance(model, Mapping) else model
-
-
-def _of(entry: Entry, at: At | None, entries: Mapping[str, Entry]) -> At | None:
-    """Those of the sizes that an entry point among several has."""
-    if at is None or len(entries) == 1:
-        return at
-    known = {symbol.name for symbol in entry.symbols}
-    anywhere = {symbol.name for each in entries.values() for symbol in each.symbols}
-    return {name: sizes for name, sizes in at.items() if name in known or name not in anywhere}
 
 
 def _unread(sources: Sources) -> str:

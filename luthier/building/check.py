@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from luthier.deploy import Artifact, Tolerance, load
-from luthier.frontend import ReadModel, Shapes, StateNames, import_entry, read_model
+from luthier.deploy import Artifact, load
+from luthier.frontend import Entry, ReadModel, Shapes, StateNames, import_entries
 from luthier.schedules import Target, Tensor
 from luthier.schedules.errors import AccuracyError, ArtifactError, UsageError
 from luthier.schedules.redaction import shown
@@ -17,31 +17,19 @@ from luthier.schedules.temporary import TemporaryFolder
 
 from ..arguments import validated
 from ..correctness.compare import OutputError, Outputs, errors, sample
-from ..correctness.reference import ADVICE, reference
+from ..correctness.reference import ADVICE
 from ..correctness.states import run_from
-from ..correctness.tolerance import tolerances
 from ..inputs.arrays import inputs_of
+from ..inputs.points import Models, Values, read_all
 from ..inputs.samples import inputs_at, random_inputs
 from ..machine.target import resolve
-from ..records.runs import Run
 from ..records.sources import DEFAULT_LOG, FilePath
-from ..tuning.tune import Model, Values
 from .build import build
-from .trial import judged
+from .comparison import Ran, SizesResult, asked, compared, types_of
+from .sequence import sequence
 from .tried import checked
 
 RUNS = 3
-_SECONDS = 600.0  # that the reference may take
-
-
-@dataclass(frozen=True)
-class SizesResult:
-    """How far the output that is farthest was in a run of these sizes, and whether all are close
-    enough."""
-
-    sizes: str
-    absolute: float
-    within: bool
 
 
 @dataclass(frozen=True)
@@ -49,7 +37,9 @@ class CheckReport:
     """How close ``runs`` runs came to ``reference`` (the engine's name, or the saved sample).
 
     Each of ``outputs`` tells its tolerance and why that. ``sizes`` has the results by the sizes of
-    the runs, where the model leaves some open. The fields about the log are those of
+    the runs, where the model leaves some open; ``sequence`` has those of runs over states one after
+    the other, each compared with what the reference makes of the states that the one before left.
+    The fields about the log are those of
     ``BuildReport``, and zero for an artifact folder.
     """
 
@@ -57,6 +47,7 @@ class CheckReport:
     runs: int
     outputs: tuple[OutputError, ...]
     sizes: tuple[SizesResult, ...] = ()
+    sequence: tuple[SizesResult, ...] = ()
     from_records: int = 0
     foreign_records: int = 0
     skipped_records: int = 0
@@ -74,13 +65,13 @@ class CheckReport:
             worst = max(wrong, key=lambda o: o.absolute)
             raise AccuracyError(
                 f"{len(wrong)} of {len(self.outputs)} outputs differ from {self.reference} by more "
-                f"than they may; '{worst.name}' by {worst.absolute:.3g} ({worst.tolerance})"
+                f"than they may; '{worst.title}' by {worst.absolute:.3g} ({worst.tolerance})"
             )
 
 
 @validated
 def check(
-    model_or_dir: Model,
+    model_or_dir: Models,
     *,
     target: str | Target = "host",
     log: FilePath | None = DEFAULT_LOG,
@@ -101,12 +92,14 @@ def check(
     A model is built in a temporary folder and run on ``inputs``, or on ``runs`` seeded random ones,
     against ONNX Runtime without optimisations or, where that is not installed, onnx's own
     evaluator. Where ``shapes`` leaves sizes open, it is run with the ends of their ranges, with
-    sizes at which kernels change, and with ``runs`` random ones. An artifact folder replays the
-    sample that was kept when it was built and needs no other engine; ``log``, ``packs`` and
-    ``runs`` are then without meaning, ``inputs``, ``target``, ``shapes``, ``values``, ``outputs``,
-    ``state`` and ``accuracy`` an error. Tolerances follow the types of
-    the outputs, and of what they are computed from, unless ``rtol`` or ``atol`` are given; an
-    output that is beyond is compared with how far apart the reference's own runs are, with inputs
+    sizes at which kernels change, and with ``runs`` random ones. Several models, as for ``build``,
+    are built into one library, and each is compared. Where models have states, a few runs follow
+    one another on what these hold: of the first model, then of the others in turns. An artifact
+    folder replays the sample that was kept when it was built and needs no other engine; ``log``,
+    ``packs`` and ``runs`` are then without meaning, ``inputs``, ``target``, ``shapes``, ``values``,
+    ``outputs``, ``state`` and ``accuracy`` an error. Tolerances follow the types of the outputs,
+    and of what they are computed from, unless ``rtol`` or ``atol`` are given; an output that is
+    beyond is compared with how far apart the reference's own runs are, with inputs
     and weights changed in their last places. Raises what ``build`` and ``load`` raise, but nothing
     for a difference, which ``report.ok`` tells.
     """
@@ -118,44 +111,66 @@ def check(
                 "accuracy and inputs are for models"
             )
         return _check_folder(model_or_dir, threads, rtol, atol)
-    read = read_model(model_or_dir, shapes, values, outputs, state)
-    tried = _runs(read, resolve(target, threads, accuracy), runs)
+    several = isinstance(model_or_dir, Mapping)
+    if several and inputs is not None:
+        raise UsageError("inputs are of one model: check each of several alone with its own")
+    reads = read_all(model_or_dir, shapes, values, outputs, state)
+    entries = import_entries(reads, resolve(target, threads, accuracy))
     with TemporaryFolder() as folder:
-        out = folder / "model"
         built = build(
-            read, out, target=target, log=log, packs=packs, threads=threads, accuracy=accuracy
+            reads if several else next(iter(reads.values())),
+            folder / "model",
+            target=target,
+            log=log,
+            packs=packs,
+            threads=threads,
+            accuracy=accuracy,
         )
-        with load(out) as artifact:
-            given = (
-                [inputs_at(read, run.sizes, seed) for seed, run in enumerate(tried)]
-                if tried and inputs is None
-                else [random_inputs(read.proto, seed) for seed in range(runs)]
-                if inputs is None
-                else [_given(artifact, inputs)]
-            )
-            ours = [run_from(artifact, each) for each in given]
-            types = {port.name: port.tensor for port in artifact.outputs}
-            types |= {note.becomes: note.tensor for note in artifact.state.notes}
-    truth = reference(read.proto, given, [_types(each) for each in ours], _SECONDS)
-    allowed = _asked(tolerances(read.proto, types), rtol, atol)
-    measured = rtol is None and atol is None
-    pairs = list(zip(ours, truth.outputs, strict=True))
-    found = judged(ours, truth, allowed) if measured else errors(pairs, allowed)
+        ran: dict[str, list[Ran]] = {}
+        types: dict[str, dict[str, Tensor]] = {}
+        with load(folder / "model") as first:
+            for title, read in reads.items():
+                with first.entry(title) as artifact:
+                    given = _inputs(artifact, read, entries[title], inputs, runs)
+                    ours = ((at, each, run_from(artifact, each)) for at, each in given)
+                    ran[title] = [Ran(*each, types_of(each[2])) for each in ours]
+                    types[title] = {port.name: port.tensor for port in artifact.outputs}
+                    types[title] |= {n.becomes: n.tensor for n in artifact.state.notes}
+            steps = sequence(first, reads, entries) if inputs is None else []
+    for number, step in enumerate(steps):
+        ran[step.entry].append(Ran(step.run.text, step.inputs, step.ours, step.run.told, number))
+    found = [
+        compared(title if several else "", read.proto, types[title], ran[title], rtol, atol)
+        for title, read in reads.items()
+    ]
+    in_order = {number: result for each in found for number, result in each.steps.items()}
     return CheckReport(
-        reference=truth.engine,
-        runs=len(given),
-        outputs=found,
-        sizes=_by_sizes(tried, pairs, found) if inputs is None else (),
+        reference=found[0].reference,
+        runs=sum(map(len, ran.values())),
+        outputs=tuple(output for each in found for output in each.outputs),
+        sizes=tuple(result for each in found for result in each.sizes),
+        sequence=tuple(in_order[number] for number in sorted(in_order)),
         from_records=built.from_records,
         foreign_records=built.foreign_records,
         skipped_records=built.skipped_records,
-        problems=built.problems if truth.is_sure else (*built.problems, ADVICE),
+        problems=(*built.problems, *([] if all(each.is_sure for each in found) else [ADVICE])),
     )
 
 
-def _runs(read: ReadModel, target: Target, count: int) -> tuple[Run, ...]:
-    """Those that an open model is checked with; none for a model of fixed sizes."""
-    return () if read.open is None else checked(import_entry(read, target), count)
+def _inputs(
+    artifact: Artifact,
+    read: ReadModel,
+    entry: Entry,
+    inputs: Mapping[str, Any] | None,
+    count: int,
+) -> list[tuple[str, Outputs]]:
+    """What an entry point is run on, each after its sizes for people, where some are open."""
+    if inputs is not None:
+        return [("", _given(artifact, inputs))]
+    if read.open is None:
+        return [("", random_inputs(read.proto, seed)) for seed in range(count)]
+    tried = checked(entry, count)
+    return [(run.text, inputs_at(read, run.sizes, seed)) for seed, run in enumerate(tried)]
 
 
 def _given(artifact: Artifact, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,25 +179,6 @@ def _given(artifact: Artifact, inputs: Mapping[str, Any]) -> dict[str, Any]:
     given = inputs_of(inputs, [*(port.name for port in artifact.inputs), *states])
     checked = artifact.checked({n: array for n, array in given.items() if n not in states})
     return checked | {name: given[name] for name in states}
-
-
-def _types(outputs: Outputs) -> dict[str, Tensor]:
-    return {name: Tensor(array.shape, str(array.dtype)) for name, array in outputs.items()}
-
-
-def _by_sizes(
-    tried: Sequence[Run],
-    pairs: Sequence[tuple[Outputs, Outputs]],
-    found: Sequence[OutputError],
-) -> tuple[SizesResult, ...]:
-    """By the tolerances that were found for all runs together."""
-    allowed = {each.name: each.tolerance for each in found}
-    results = []
-    for run, pair in zip(tried, pairs, strict=bool(tried)):
-        each = errors([pair], allowed)
-        worst = max(o.absolute for o in each)
-        results.append(SizesResult(run.text, worst, all(o.within for o in each)))
-    return tuple(results)
 
 
 def _check_folder(
@@ -195,23 +191,5 @@ def _check_folder(
             raise ArtifactError(f"{shown(folder)}: {missing}")
         ours = run_from(artifact, kept.inputs)
     whose = f" of {kept.note.source}" if kept.note.source else ""
-    allowed = _asked(kept.note.tolerances, rtol, atol)
+    allowed = asked(kept.note.tolerances, rtol, atol)
     return CheckReport(f"the saved sample{whose}", 1, errors([(ours, kept.outputs)], allowed))
-
-
-def _asked(
-    by_type: Mapping[str, Tolerance], rtol: float | None, atol: float | None
-) -> Mapping[str, Tolerance]:
-    """What was asked for, instead of what follows from the types."""
-    if rtol is None and atol is None:
-        return by_type
-    return {
-        name: replace(
-            tolerance,
-            rtol=tolerance.rtol if rtol is None else rtol,
-            atol=tolerance.atol if atol is None else atol,
-            why="as asked for",
-            share=0.0,
-        )
-        for name, tolerance in by_type.items()
-    }

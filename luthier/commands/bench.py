@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--kernels", is_flag=True, help="Also time each kernel.")
 @click.option("--seconds", type=float, default=3.0, show_default=True, help="Measure for so long.")
+@click.option("--entry", help="Of several entry points, this one  [default: the first]")
 @options.at_sample
 @options.run_threads
 @options.json_flag
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     "luthier bench model",
     "luthier bench model --kernels --seconds 10",
     "luthier bench model --at tokens=32,128",
+    "luthier bench model --entry decode --at past=1000",
 )
 def bench(folder: Path, as_json: bool, **settings: Any) -> None:
     """Time the artifact in DIR against this machine's measured peak."""
@@ -38,11 +40,11 @@ def _text(report: BenchReport) -> str:
     threads = options.count(report.threads, "thread")
     lines = [
         f"{at.sizes}: median {at.median:.3f} ms, quartiles {at.q1:.3f} to {at.q3:.3f} ms "
-        f"({at.runs} runs, {threads})"
+        f"({at.runs} runs, {threads}){_tokens(at.tokens_per_s)}"
         for at in report.at
     ] or [
         f"median {report.median:.3f} ms, quartiles {report.q1:.3f} to {report.q3:.3f} ms "
-        f"({report.runs} runs, {threads})"
+        f"({report.runs} runs, {threads}){_tokens(report.tokens_per_s)}"
     ]
     if report.gflops is not None:
         largest = f"{report.sizes}: " if report.sizes else ""
@@ -62,6 +64,10 @@ def _text(report: BenchReport) -> str:
             f"{_percent(k, k.fraction_of_bandwidth):>6}  {k.origin:7}  {k.kernel}"
         )
     return "\n".join(lines)
+
+
+def _tokens(rate: float | None) -> str:
+    return "" if rate is None else f", {rate:.0f} tokens/s"
 
 
 def _rate(rate: float | None) -> str:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     "--require-hits", is_flag=True, help="Fail where a kernel would get its default schedule."
 )
 @click.option("--trials", type=click.IntRange(1), help="Tune first, with so many measurements.")
+@click.option("--minutes", type=float, help="Tune first, for so many minutes, the build included.")
 @options.target
 @options.accuracy
 @options.threads
@@ -58,6 +59,7 @@ def build(
     no_log: bool,
     require_hits: bool,
     trials: int | None,
+    minutes: float | None,
     target: str,
     as_json: bool,
     **settings: Any,
@@ -65,20 +67,17 @@ def build(
     """Build MODEL into a folder with one C library.
 
     Kernels get their best schedule of the log, the packs, or what ships with Luthier, the others
-    their default. Nothing is measured unless --trials is given. With --entry, several models become
-    one library.
+    their default. Nothing is measured unless --trials or --minutes are given. With --entry, several
+    models become one library.
     """
-    for option, given in (("trials", trials), ("pack", packs), ("require-hits", require_hits)):
-        if no_log and given:
+    tunes = {"trials": trials is not None, "minutes": minutes is not None}
+    for option, there in {**tunes, "pack": bool(packs), "require-hits": require_hits}.items():
+        if no_log and there:
             raise luthier.UsageError(f"--no-log and --{option} exclude each other")
-    if trials and require_hits:
-        raise luthier.UsageError("--trials and --require-hits exclude each other")
-    if trials and entries:
-        raise luthier.UsageError(
-            "--trials and --entry exclude each other: tune each model first, with its options"
-        )
+        if require_hits and there and option in tunes:
+            raise luthier.UsageError(f"--{option} and --require-hits exclude each other")
     given = models(model, entries, settings)
-    if trials:
+    if any(tunes.values()):
         from .progress import tuning_display  # noqa: PLC0415 - rich, which nothing else needs
 
         with tuning_display() as show:
@@ -87,6 +86,7 @@ def build(
                 out,
                 target,
                 trials=trials,
+                minutes=minutes,
                 log=log,
                 packs=packs,
                 on_progress=show,

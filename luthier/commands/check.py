@@ -10,13 +10,18 @@ import click
 import luthier
 
 from . import options
+from .entries import entry, models
 
 if TYPE_CHECKING:
     from luthier import CheckReport
+    from luthier.building.comparison import SizesResult
 
 
 @click.command()
-@click.argument("model_or_dir", metavar="MODEL|DIR", type=click.Path(path_type=Path))
+@click.argument(
+    "model_or_dir", metavar="MODEL|DIR", required=False, type=click.Path(path_type=Path)
+)
+@entry
 @click.option("--rtol", type=float, help="Relative tolerance  [default: by the output's type]")
 @click.option("--atol", type=float, help="Absolute tolerance  [default: by the output's type]")
 @click.option(
@@ -39,9 +44,11 @@ if TYPE_CHECKING:
     "luthier check model.onnx",
     "luthier check model --rtol 1e-4",
     "luthier check model.onnx --shape batch=1 --shape tokens=1..512",
+    "luthier check --entry prefill=prefill.onnx --entry decode=decode.onnx --state auto",
 )
 def check(
-    model_or_dir: Path,
+    model_or_dir: Path | None,
+    entries: dict[str, Path],
     inputs: Path | None,
     log: str,
     no_log: bool,
@@ -51,21 +58,23 @@ def check(
     """Compare outputs with a reference engine's.
 
     MODEL is built in a temporary folder and run on random inputs, against ONNX Runtime or onnx's
-    own evaluator. DIR replays the sample that was kept when it was built. Ends with exit code 9
-    where outputs differ by more than the tolerance.
+    own evaluator; what has states in a sequence of runs, too. With --entry, several models are
+    built into one library. DIR replays the sample that was kept when it was built. Ends with exit
+    code 9 where outputs differ by more than the tolerance.
     """
     chosen = None if no_log else log
+    given = models(model_or_dir, entries, settings, "a MODEL or a DIR")
     from luthier.inputs.arrays import load_arrays  # noqa: PLC0415 - NumPy takes its time
 
     arrays = None if inputs is None else load_arrays(inputs)
-    report = luthier.check(model_or_dir, log=chosen, inputs=arrays, **settings)
+    report = luthier.check(given, log=chosen, inputs=arrays, **settings)
     result = {**options.plain(report), "ok": report.ok}
     options.emit(result, as_json, lambda: _text(report))
     report.raise_if_wrong()
 
 
 def _text(report: CheckReport) -> str:
-    names = [options.one_line(o.name) for o in report.outputs]
+    names = [options.one_line(o.title) for o in report.outputs]
     width = max(map(len, ("output", *names)))
     lines = [f"against {report.reference}, {options.count(report.runs, 'run')}"]
     lines.append(f"{'output':{width}}  max abs error  max rel error")
@@ -79,9 +88,22 @@ def _text(report: CheckReport) -> str:
 
 def _sizes(report: CheckReport) -> list[str]:
     """Those that were tried, and each with which an output differs."""
-    if not report.sizes:
-        return []
+    lines = []
+    for name in dict.fromkeys(each.entry for each in report.sizes):
+        texts = "; ".join(each.sizes for each in report.sizes if each.entry == name)
+        lines.append(f"{name} at {texts}".lstrip())
+    if report.sequence:
+        steps = "; ".join(map(_named, report.sequence)).strip("; ")
+        lines.append(f"in sequence {steps or options.count(len(report.sequence), 'run')}")
     wrong = [each for each in report.sizes if not each.within]
-    tried = "; ".join(each.sizes for each in report.sizes)
-    differ = [f"DIFFERS at {each.sizes}: by {each.absolute:.3g}" for each in wrong]
-    return [f"at {tried}", *differ]
+    lines += [f"DIFFERS at {_named(each)}: by {each.absolute:.3g}" for each in wrong]
+    for number, step in enumerate(report.sequence, 1):
+        if not step.within:
+            at = ": ".join(filter(None, (f"run {number} of the sequence", _named(step))))
+            lines.append(f"DIFFERS in {at}: by {step.absolute:.3g}")
+    return lines
+
+
+def _named(result: SizesResult) -> str:
+    """The sizes of a run, after its entry point where there are several."""
+    return ": ".join(filter(None, (result.entry, result.sizes)))

@@ -47,13 +47,18 @@ def entry(function: F) -> F:
     )(function)
 
 
-def models(model: Path | None, entries: Mapping[str, Path], settings: dict[str, Any]) -> Any:
+def models(
+    model: Path | None,
+    entries: Mapping[str, Path],
+    settings: dict[str, Any],
+    what: str = "a MODEL",
+) -> Any:
     """What ``luthier.build`` takes as models; options of entry points are taken from ``settings``.
 
     Raises UsageError unless there is a model or an entry point.
     """
     if (model is None) == (not entries):
-        raise luthier.UsageError("give a MODEL, or entry points with --entry NAME=FILE")
+        raise luthier.UsageError(f"give {what}, or entry points with --entry NAME=FILE")
     if not entries:
         return model
     said = {kind: settings.pop(kind) for kind in OF_A_MODEL}

@@ -97,7 +97,7 @@ def _at(
     """``NAME=32,128``."""
     chosen: dict[str, tuple[int, ...]] = {}
     for value in values:
-        match = re.fullmatch(r"([A-Za-z_]\w{0,63})=(\d{1,9}(?:,\d{1,9})*)", value)
+        match = re.fullmatch(r"((?:[A-Za-z_]\w*:)?[A-Za-z_]\w{0,63})=(\d{1,9}(?:,\d{1,9})*)", value)
         if not match:
             raise click.BadParameter(f"'{value}' is not a choice of sizes such as tokens=32,128")
         if match[1] in chosen:

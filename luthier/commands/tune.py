@@ -12,16 +12,19 @@ import click
 import luthier
 
 from . import options
+from .entries import entry, models
 from .explanation import explanation
 from .interrupts import INTERRUPTED
 from .times import milliseconds, ratio
 
 if TYPE_CHECKING:
     from luthier import KernelExplanation, TuneReport
+    from luthier.tuning.tune import EntryTuned
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", required=False, type=click.Path(path_type=Path))
+@entry
 @click.option(
     "--trials",
     type=click.IntRange(1),
@@ -50,10 +53,12 @@ if TYPE_CHECKING:
     "luthier tune model.onnx --trials 100 --explain",
     "luthier tune model.onnx --shape batch=1 --shape tokens=1..512 --at tokens=32,128,512",
     "luthier tune model.onnx --verify --pack team.jsonl",
+    "luthier tune --entry prefill=prefill.onnx --entry decode=decode.onnx --state auto",
 )
 def tune(
     *,
-    model: Path,
+    model: Path | None,
+    entries: dict[str, Path],
     log: str,
     packs: tuple[str, ...],
     verify: bool,
@@ -68,9 +73,11 @@ def tune(
     """Measure schedules of MODEL's kernels on this machine.
 
     Each is kept in the log at once. Run it again to go on: nothing is measured twice. Ctrl-C ends
-    it and loses nothing.
+    it and loses nothing. With --entry, several models share the trials, and kernels that they have
+    in common.
     """
     begin = time.monotonic()
+    given = models(model, entries, settings)
     from luthier.autotune import Progress  # noqa: PLC0415
 
     from .progress import tuning_display  # noqa: PLC0415 - rich, which nothing else needs
@@ -80,7 +87,7 @@ def tune(
         if minutes is not None and minutes > 0:
             minutes = max(minutes - (time.monotonic() - begin) / 60, minutes / 2)
         result = tuned(
-            model,
+            given,
             trials=trials,
             minutes=minutes,
             seed=seed,
@@ -94,7 +101,7 @@ def tune(
         why: tuple[KernelExplanation, ...] = ()
         if explain and not result.interrupted:
             show(Progress("explain", "measuring what this machine can do", total=result.trials))
-            why = luthier.explain(model, log=log, **settings)
+            why = luthier.explain(given, log=log, **settings)
     result = replace(result, seconds=time.monotonic() - begin)
     summary = {
         **options.plain(result),
@@ -103,6 +110,8 @@ def tune(
         "compared": result.compared,
         "defaults_kept": result.defaults_kept,
     }
+    for told, each in zip(summary["entries"], result.entries, strict=True):
+        told.update(options.plain({"before": each.before, "after": each.after}))
     if why:
         summary["explanation"] = why
     text = [_text(result), *map(explanation, why)]
@@ -117,13 +126,15 @@ def _text(result: TuneReport) -> str:
     lines = [
         f"{options.count(result.trials, 'trial')} in {result.seconds:.0f} s, kept in {result.log}",
         *([f"tuned at {'; '.join(result.sizes)}"] if result.sizes else []),
-        f"kernels of the model: {_kernels(result)}",
+        f"kernels of the model{'s' * bool(result.entries)}: {_kernels(result)}",
+        *(f"  {each.name}: {_entry(each, result)}" for each in result.entries),
     ]
     if result.defaults_kept:
         kept = options.count(result.defaults_kept, "kernel")
         lines.append(f"defaults kept: {kept}, where nothing that was tried beats them")
     if result.model_before is not None and result.model_after is not None:
-        lines.append(f"whole model: {_whole(result.model_before, result.model_after, result)}")
+        whole = "all models" if result.entries else "whole model"
+        lines.append(f"{whole}: {_whole(result.model_before, result.model_after, result)}")
     if result.hints:
         lines.append(f"hints: {options.count(result.hints, 'trial')} of what won elsewhere")
     failed = {o.value: n for o, n in result.outcomes.items() if o.value != "ok"}
@@ -145,6 +156,18 @@ def _kernels(result: TuneReport) -> str:
         )
     change = f"{milliseconds(result.before)} -> {milliseconds(result.after)}"
     return change + ratio(result.before, result.after)
+
+
+def _entry(each: EntryTuned, result: TuneReport) -> str:
+    """An entry point's kernels, how many it has, and a run of it where that was timed."""
+    said = [options.count(len(each.kernels), "kernel")]
+    change = f"{milliseconds(each.before)} -> {milliseconds(each.after)}"
+    compared = all(kernel.compared for kernel in each.kernels if kernel.schedule)
+    said.append(change + ratio(each.before, each.after) if compared else milliseconds(each.before))
+    before, after = each.model_before, each.model_after
+    if before is not None and after is not None and not result.model_busy:
+        said.append(f"a run {milliseconds(before)} -> {milliseconds(after)}{ratio(before, after)}")
+    return ", ".join(said)
 
 
 def _whole(before: float, after: float, result: TuneReport) -> str:

@@ -26,7 +26,8 @@ class OutputError:
 
     ``absolute`` is the largest |ours - right|; ``relative`` the largest of that over |right|, among
     elements where |right| exceeds the absolute tolerance. ``within``: in every run all elements but
-    the ``tolerance``'s share had |ours - right| <= atol + rtol * |right|.
+    the ``tolerance``'s share had |ours - right| <= atol + rtol * |right|. ``entry`` is the entry
+    point's name, where there are several.
     """
 
     name: str
@@ -34,6 +35,12 @@ class OutputError:
     relative: float
     within: bool
     tolerance: Tolerance
+    entry: str = ""
+
+    @property
+    def title(self) -> str:
+        """Its name, after the entry point's."""
+        return f"{self.entry}:{self.name}" if self.entry else self.name
 
 
 def sample(artifact: Artifact) -> Sample:

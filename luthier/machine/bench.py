@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from luthier.autotune.measure.noise import Watch
-from luthier.deploy import Artifact, load
-from luthier.schedules.errors import UsageError
-from luthier.schedules.ir.size import value
-from luthier.schedules.ir.size_text import parse_size
+from luthier.deploy import Artifact, EntryNote, load
 from luthier.schedules.ops.counts import flops, traffic
 from luthier.schedules.target import check_cores
 
 from ..arguments import validated
-from ..correctness.compare import sample
-from ..records.runs import At, combinations
+from ..records.runs import At
 from ..records.sources import FilePath
 from .bandwidth import peak_bandwidth
+from .bench_inputs import Given, given
 from .peak import peak_gflops
 
 Inputs = dict[str, NDArray[Any]]
@@ -60,7 +56,7 @@ class KernelTime:
 
 @dataclass(frozen=True)
 class SizesTime:
-    """Milliseconds of a run with some sizes."""
+    """Milliseconds of a run with some sizes; ``tokens_per_s`` as in ``BenchReport``."""
 
     sizes: str
     runs: int
@@ -68,6 +64,7 @@ class SizesTime:
     q1: float
     q3: float
     minimum: float
+    tokens_per_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +77,8 @@ class BenchReport:
     ``busy``: something else kept the machine busy, twice, while that or the runs were timed; then
     nobody knows the fraction, which is None. Where sizes are open, ``sizes`` are those of the runs,
     ``at`` the times of all that were asked for, and the arithmetic is None but for the largest.
+    ``entry`` is the entry point's name. Where a state grows, ``tokens_per_s`` is by how much a run
+    lets it, over the median: None where none does.
     """
 
     folder: Path
@@ -98,12 +97,15 @@ class BenchReport:
     kernels: tuple[KernelTime, ...]
     sizes: str = ""
     at: tuple[SizesTime, ...] = ()
+    entry: str = ""
+    tokens_per_s: float | None = None
 
 
 @validated
 def bench(
     folder: FilePath,
     *,
+    entry: str | None = None,
     threads: int | None = None,
     seconds: float = 3.0,
     kernels: bool = False,
@@ -112,28 +114,35 @@ def bench(
     """Time the artifact on its own sample for about ``seconds``; ``kernels`` adds a profile.
 
     Where sizes are open, it is timed for so long ``at`` each of some, on the sample's elements
-    again and again: ``{"tokens": (32, 128)}``. What was timed while something else kept the machine
-    busy is timed once more. Raises what ``load`` raises, ArtifactError where the sample is missing,
-    TargetError where there are more threads than cores, UsageError, also for states that grow.
+    again and again: ``{"tokens": (32, 128)}``. ``entry`` names the entry point, by default the
+    first; others have no sample, and are timed as large as they may be, or ``at`` sizes. States
+    hold the same before each run, as much as ``at`` says: ``{"past": 1000}``. What was timed while
+    something else kept the machine busy is timed once more. Raises what ``load`` raises,
+    ArtifactError where the sample is missing, TargetError where there are more threads than cores,
+    UsageError.
     """
-    with load(folder, threads=threads) as artifact:
-        _check_states(artifact)
-        samples = _samples(artifact, at or {})
-        inputs = samples[0][1]
+    with (
+        load(folder, threads=threads) as first,
+        first.entry(first.entries[0] if entry is None else entry) as artifact,
+    ):
+        notes = {note.name: note for note in artifact.manifest.entries}
+        note = notes[first.entries[0] if entry is None else entry]
+        samples = given(artifact, note, at or {})
         target = replace(artifact.manifest.target, threads=artifact.threads)
         check_cores(target.threads)
         with Watch(target.threads) as watch:
             peaks, busy_peaks = watch.over(lambda: (peak_gflops(target), peak_bandwidth(target)))
             all_times, busy_times = watch.over(
-                lambda: [_times(artifact, each, seconds) for _, each in samples]
+                lambda: [_times(artifact, each, seconds) for each in samples]
             )
             times = all_times[0]
             profile, busy_profile = watch.over(
-                lambda: _profile(artifact, inputs, len(times)) if kernels else []
+                lambda: _profile(artifact, samples[0], len(times)) if kernels else []
             )
+            rows = [_appended(artifact, each) for each in samples]
     (peak, bandwidth), busy = peaks, busy_peaks or busy_times or busy_profile
-    known = all(p.tensor.shape == inputs[p.name].shape for p in artifact.inputs)
-    work = sum(flops(k.workload) * k.count for k in artifact.manifest.kernels) / 1e9
+    known = samples[0].largest
+    work = _work(artifact, note)
     q1, median, q3 = statistics.quantiles(times, n=4, method="inclusive")
     return BenchReport(
         folder=Path(folder),
@@ -149,90 +158,87 @@ def bench(
         fraction_of_peak=None if busy or not known else work / median / peak,
         peak_bandwidth=bandwidth,
         busy=busy,
-        kernels=_kernel_times(artifact, profile, peak, bandwidth, busy, known),
-        sizes=samples[0][0],
+        kernels=_kernel_times(artifact, note, profile, peak, bandwidth, busy, known),
+        sizes=samples[0].sizes,
         at=tuple(
-            _sizes_time(text, each)
-            for (text, _), each in zip(samples, all_times, strict=True)
-            if text
+            _sizes_time(each.sizes, some, more)
+            for each, some, more in zip(samples, all_times, rows, strict=True)
+            if each.sizes
         ),
+        entry=note.name,
+        tokens_per_s=rows[0] / median if rows[0] else None,
     )
 
 
-def _check_states(artifact: Artifact) -> None:
-    """Raise UsageError where runs are not alike."""
-    for state in artifact.state.notes:
-        if state.axis is not None:
-            raise UsageError(
-                f"the state '{state.name}' grows with each run, so that no two are alike: time "
-                "runs in your program, or a library that was built without --state"
-            )
+def _work(artifact: Artifact, note: EntryNote) -> float:
+    """GFLOP of a run with the largest sizes."""
+    most = [symbol.most for symbol in (*note.sizes, *note.lengths)]
+    fits = (v for v in note.variants if all(m in s for m, s in zip(most, v.sizes, strict=True)))
+    kernels = artifact.manifest.kernels
+    return sum(flops(kernels[step.kernel].workload) for step in next(fits).steps) / 1e9
 
 
-def _samples(artifact: Artifact, at: At) -> list[tuple[str, Inputs]]:
-    """Inputs, and the sizes of them where some are open."""
-    kept = sample(artifact).inputs
-    inputs = {port.name: kept[port.name] for port in artifact.inputs}
-    symbols = {symbol.name: symbol for symbol in artifact.sizes}
-    if not at:
-        return [(_sizes_of(artifact, inputs), inputs)]
-    found = []
-    for sizes in combinations(artifact.sizes, at):
-        shapes = {
-            port.name: [value(parse_size(dim, symbols), sizes) for dim in port.shape_texts]
-            for port in artifact.inputs
-        }
-        text = ", ".join(f"{name}={size}" for name, size in sizes.items())
-        found.append((text, {n: _resized(inputs[n], shape) for n, shape in shapes.items()}))
-    return found
+def _appended(artifact: Artifact, sample: Given) -> int:
+    """By how much a run lets states grow."""
+    sample.prepare(artifact)
+    before = artifact.state.lengths
+    if not before:
+        return 0
+    artifact.run(sample.inputs)
+    after = artifact.state.lengths
+    return max(after[name] - length for name, length in before.items())
 
 
-def _sizes_of(artifact: Artifact, inputs: Inputs) -> str:
-    """The sizes that inputs name by a dimension of their own."""
-    found: dict[str, int] = {}
-    for port in artifact.inputs:
-        found.update(zip(port.shape_texts, inputs[port.name].shape, strict=True))
-    return ", ".join(f"{s.name}={found[s.name]}" for s in artifact.sizes if s.name in found)
-
-
-def _resized(array: NDArray[Any], shape: Sequence[int]) -> NDArray[Any]:
-    """An array of this shape, with the elements again and again."""
-    for axis, size in enumerate(shape):
-        array = np.take(array, np.arange(size) % array.shape[axis], axis)
-    return np.ascontiguousarray(array)
-
-
-def _sizes_time(sizes: str, times: Sequence[float]) -> SizesTime:
+def _sizes_time(sizes: str, times: Sequence[float], rows: int) -> SizesTime:
     q1, median, q3 = (1e3 * t for t in statistics.quantiles(times, n=4, method="inclusive"))
-    return SizesTime(sizes, len(times), median, q1, q3, 1e3 * min(times))
+    rate = 1e3 * rows / median if rows else None
+    return SizesTime(sizes, len(times), median, q1, q3, 1e3 * min(times), rate)
 
 
-def _times(artifact: Artifact, inputs: Inputs, seconds: float) -> list[float]:
+def _times(artifact: Artifact, sample: Given, seconds: float) -> list[float]:
     """Seconds of single runs, after runs that warm caches and clocks for a tenth of the time."""
-    repeat(artifact, inputs, seconds / 10, least=2)
-    return repeat(artifact, inputs, seconds, least=LEAST_RUNS)
+
+    def prepare() -> None:
+        sample.prepare(artifact)
+
+    repeat(artifact, sample.inputs, seconds / 10, least=2, prepare=prepare)
+    return repeat(artifact, sample.inputs, seconds, least=LEAST_RUNS, prepare=prepare)
 
 
-def repeat(artifact: Artifact, inputs: Inputs, seconds: float, least: int) -> list[float]:
-    """Seconds of each of ``least`` runs, and of more until so many seconds are over."""
+def repeat(
+    artifact: Artifact,
+    inputs: Inputs,
+    seconds: float,
+    least: int,
+    prepare: Callable[[], None] = lambda: None,
+) -> list[float]:
+    """Seconds of each of ``least`` runs, and of more until so many seconds are over.
+
+    What ``prepare`` does before each run is not timed.
+    """
     arrays = [inputs[p.name] for p in artifact.inputs]
     times: list[float] = []
     end = time.perf_counter() + seconds
     while len(times) < least or (time.perf_counter() < end and len(times) < MOST_RUNS):
+        prepare()
         start = time.perf_counter()
         artifact(*arrays)
         times.append(time.perf_counter() - start)
     return times
 
 
-def _profile(artifact: Artifact, inputs: Inputs, runs: int) -> list[float]:
+def _profile(artifact: Artifact, sample: Given, runs: int) -> list[float]:
     """Median seconds of each step."""
-    profiles = [artifact.profile(inputs) for _ in range(min(runs, MOST_PROFILES))]
+    profiles = []
+    for _ in range(min(runs, MOST_PROFILES)):
+        sample.prepare(artifact)
+        profiles.append(artifact.profile(sample.inputs))
     return [statistics.median(step) for step in zip(*profiles, strict=True)]
 
 
 def _kernel_times(
     artifact: Artifact,
+    note: EntryNote,
     profile: list[float],
     peak: float,
     bandwidth: float,
@@ -243,21 +249,21 @@ def _kernel_times(
     rows = []
     for i, seconds in enumerate(profile):
         step = artifact.steps[i]
-        entry = artifact.manifest.kernels[step.kernel]
-        if artifact.sizes and not seconds:  # of another variant
+        kernel = artifact.manifest.kernels[step.kernel]
+        if len(note.variants) > 1 and not seconds:  # of another variant
             continue
-        counted = entry.open is None or known
+        counted = kernel.open is None or known
         rate, stream = (
             amount / seconds / 1e9 if seconds else 0.0
-            for amount in (flops(entry.workload), traffic(entry.workload))
+            for amount in (flops(kernel.workload), traffic(kernel.workload))
         )
         rows.append(
             KernelTime(
                 step=i,
                 source=step.source,
-                kernel=entry.open or str(entry.workload),
-                schedule=str(entry.schedule),
-                origin=entry.source,
+                kernel=kernel.open or str(kernel.workload),
+                schedule=str(kernel.schedule),
+                origin=kernel.source,
                 milliseconds=seconds * 1e3,
                 share=seconds / total,
                 gflops=rate if counted else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -88,6 +88,45 @@ def runs(entry: Entry, chosen: At | None = None) -> tuple[Run, ...]:
     return tuple(Run(sizes, program) for program, sizes in found[:_MOST])
 
 
+def all_runs(entries: Mapping[str, Entry], chosen: At | None = None) -> dict[str, tuple[Run, ...]]:
+    """``runs`` of each entry point.
+
+    Where there are several, each takes those of the chosen sizes that it may have, by the name of
+    a size, or of an entry point and a size, as ``decode:past``. Raises UsageError for those that
+    none may have.
+    """
+    if len(entries) == 1 or not chosen:
+        return {title: runs(entry, chosen) for title, entry in entries.items()}
+    own: dict[str, dict[str, tuple[int, ...]]] = {title: {} for title in entries}
+    for name, sizes in chosen.items():
+        title, colon, size = name.partition(":")
+        asked = {title: entries[title]} if colon and title in entries else entries
+        size = size if asked is not entries else name
+        for number in sizes:
+            fits = [t for t, e in asked.items() if _may_have(e.symbols, size, number)]
+            if not fits:
+                ranges = "; ".join(f"{t}: {_ranges(e.symbols)}" for t, e in asked.items())
+                raise UsageError(
+                    f"no entry point is for {name}={number}; their sizes are: {ranges}"
+                )
+            for t in fits:
+                own[t][size] = (*own[t].get(size, ()), number)
+    return {title: runs(entry, own[title]) for title, entry in entries.items()}
+
+
+def _may_have(symbols: Sequence[Symbol], name: str, size: int) -> bool:
+    return any(symbol.name == name and size in symbol for symbol in symbols)
+
+
+def _ranges(symbols: Sequence[Symbol]) -> str:
+    return ", ".join(map(str, symbols)) or "none"
+
+
+def named(title: str, run: Run, entries: Collection[str]) -> str:
+    """The sizes of a run for people, after its entry point's name where there are several."""
+    return ": ".join(filter(None, (title if len(entries) > 1 else "", run.text)))
+
+
 def counts(some: Sequence[Run]) -> Counter[Workload]:
     """How often each kernel is called in all of the runs."""
     return Counter(run.workload(call) for run in some for call in run.variant.calls)
@@ -117,7 +156,7 @@ def combinations(symbols: Sequence[Symbol], chosen: At) -> list[Sizes]:
     Raises UsageError for those that are not the symbols'.
     """
     known = {symbol.name: symbol for symbol in symbols}
-    ranges = ", ".join(map(str, symbols)) or "none"
+    ranges = _ranges(symbols)
     for name, sizes in chosen.items():
         if name not in known:
             raise UsageError(f"'{name}' is no size that the model leaves open; these are: {ranges}")

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from luthier.autotune import Explanation, Sources, Store
 from luthier.autotune import explain as explain_workloads
 from luthier.autotune.measure.noise import Watch
-from luthier.frontend import Shapes, StateNames, import_entry, read_model
+from luthier.frontend import Shapes, StateNames, import_entries
 from luthier.schedules import Target, Workload
 from luthier.schedules.ops.counts import flops, traffic
 from luthier.schedules.target import DEFAULT_ACCURACY, check_cores
 
 from ..arguments import validated
+from ..inputs.points import Models, Values, read_all
 from ..machine.bandwidth import peak_bandwidth
 from ..machine.peak import peak_gflops
 from ..machine.target import resolve
-from ..records.runs import At, Run, counts, largest, runs
+from ..records.runs import At, Run, all_runs, counts, largest, named
 from ..records.sources import DEFAULT_LOG, FilePath
 from .footprint import stays_in_cache
-from .tune import Model, Values
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class KernelExplanation:
     ``gflops`` and ``gbytes_per_s`` are the winner's; the fractions are of what this machine was
     measured to reach, None where it was busy then or when the winner was timed. Convolutions count
     as the direct algorithm's. ``sizes`` are those of the runs that have it, where the model leaves
-    some open; ``count`` is of all these runs.
+    some open; ``count`` is of all these runs. Of several models ``sizes`` begin with the entry
+    points' names.
     """
 
     count: int
@@ -49,7 +50,7 @@ class KernelExplanation:
 
 @validated
 def explain(
-    model: Model,
+    model: Models,
     target: str | Target = "host",
     *,
     log: FilePath = DEFAULT_LOG,
@@ -64,19 +65,21 @@ def explain(
     """Why the log's best schedules of the model's kernels won, the longest kernels first.
 
     Kernels without a record are left out. Of a model with open sizes they are those ``at`` some, by
-    default as ``tune`` has it. Measures this machine's peak and bandwidth, nothing
-    else. Raises ModelError, LogError, TargetError, ToolchainError and UsageError.
+    default as ``tune`` has it. Several models are given as for ``build``. Measures this machine's
+    peak and bandwidth, nothing else. Raises ModelError, LogError, TargetError, ToolchainError and
+    UsageError.
     """
     resolved = resolve(target, threads, accuracy)
     check_cores(resolved.threads)
-    entry = import_entry(read_model(model, shapes, values, outputs, state), resolved)
-    some = runs(entry, at)
-    called = counts(some)
+    entries = import_entries(read_all(model, shapes, values, outputs, state), resolved)
+    some = all_runs(entries, at)
+    called = counts([run for each in some.values() for run in each])
     with Watch(resolved.threads) as watch:
         peaks, busy = watch.over(lambda: (peak_gflops(resolved), peak_bandwidth(resolved)))
     peak, bandwidth = peaks
     found = []
-    cold = not stays_in_cache(largest(entry).variant, resolved)
+    wholes = [largest(entry).variant for entry in entries.values()]
+    cold = not all(stays_in_cache(program, resolved) for program in wholes)
     with Sources(Store.open(log), (), resolved, cold=cold) as sources:
         explanations = explain_workloads(called, sources)
     for each in explanations:
@@ -98,10 +101,12 @@ def explain(
     return tuple(sorted(found, key=lambda kernel: -kernel.milliseconds))
 
 
-def _sizes(some: Sequence[Run], workload: Workload) -> tuple[str, ...]:
+def _sizes(some: Mapping[str, Sequence[Run]], workload: Workload) -> tuple[str, ...]:
     """Of the runs that call a kernel."""
-    return tuple(
-        run.text
-        for run in some
-        if run.text and any(run.workload(call) == workload for call in run.variant.calls)
+    texts = (
+        named(title, run, some)
+        for title, each in some.items()
+        for run in each
+        if any(run.workload(call) == workload for call in run.variant.calls)
     )
+    return tuple(filter(None, texts))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from luthier.autotune import Machine, Outcome, Sources
@@ -20,7 +20,7 @@ from luthier.autotune.records.record import normal, now
 from luthier.autotune.records.winner import NOTABLE
 from luthier.deploy import Selection, Selections
 from luthier.deploy import build as build_library
-from luthier.frontend import Library, Program
+from luthier.frontend import Entry, Library, Program
 from luthier.schedules import Schedule, Workload
 from luthier.schedules.templates import registry
 from luthier.schedules.temporary import TemporaryFolder
@@ -50,7 +50,8 @@ class Decision:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Median seconds of a run with default and with the best schedules, timed in turns.
+    """Median seconds of a run with default and with the best schedules, timed in turns: of all
+    entry points together, and of each of the ``entries``.
 
     ``busy``: something else kept the machine busy, so nobody knows. ``kept`` defaults: the model is
     no faster with the best schedules. ``decided``: the kernels that get another schedule than they
@@ -62,6 +63,7 @@ class Verdict:
     busy: bool
     kept: bool
     decided: Mapping[Workload, Decision]
+    entries: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class Stage(Protocol):
@@ -100,18 +102,20 @@ class _Kernel:
 
 
 def judge(
-    program: Program,
+    programs: Mapping[str, Program],
     sources: Sources,
     selected: Selections,
-    inputs: Inputs,
+    inputs: Mapping[str, Inputs],
     stage: Stage,
 ) -> Verdict | None:
-    """Compare the program as ``selected``, with close schedules, and with defaults.
+    """Compare a library as ``selected``, with close schedules, and with defaults.
 
-    None where all are the same, or there is no time. Adds to the sources' own store what makes a
-    build decide the same. Raises ArtifactError, LogError, ToolchainError and ModelError.
+    ``programs`` are those of its entry points, by name as their ``inputs`` are. None where all are
+    the same, or there is no time. Adds to the sources' own store what makes a build decide the
+    same. Raises ArtifactError, LogError, ToolchainError and ModelError.
     """
-    kernels = _finalists(program, sources, selected)
+    library = Library("judged", {name: Entry.of(each) for name, each in programs.items()})
+    kernels = _finalists(library, sources, selected)
     decided: dict[Workload, Decision] = {}
     verdict: Verdict | None = None
     with TemporaryFolder() as folder:
@@ -125,7 +129,7 @@ def judge(
                 if number or not attempt:
                     stage(f"building it with {doing}")
                     chosen = _chosen(kernels, number - 1) if number else {}
-                    build_library(Library.of(program), folders[number], sources.target, chosen)
+                    build_library(library, folders[number], sources.target, chosen)
             stage(f"timing the {count} libraries in turns")
             shown = in_turns(folders, inputs, sources.target.threads)
             best = _best(kernels, shown, last=attempt == ATTEMPTS - 1)
@@ -137,16 +141,18 @@ def judge(
                 kernels[workload] = replace(kernel, finalists=(first,))
             kept = not _chosen(kernels, 0)
             before, after, *_ = shown.seconds
-            verdict = Verdict(before, after, shown.busy, kept, dict(decided))
+            entries = {name: (times[0], times[1]) for name, times in shown.entries.items()}
+            verdict = Verdict(before, after, shown.busy, kept, dict(decided), entries)
             if not best:
                 break
     return verdict
 
 
-def _finalists(program: Program, sources: Sources, selected: Selections) -> dict[Workload, _Kernel]:
+def _finalists(library: Library, sources: Sources, selected: Selections) -> dict[Workload, _Kernel]:
     """Each kernel's schedule, and those that were about as fast alone, says one's own log."""
     found: dict[Workload, _Kernel] = {}
-    for workload in dict.fromkeys(call.workload for call in program.calls):
+    calls = (call for program in library.programs for call in program.calls)
+    for workload in dict.fromkeys(call.workload for call in calls):
         default = normal(registry.default(workload, sources.target))
         first = normal(selected[workload].schedule) if workload in selected else default
         ranked = list(itertools.islice(sources.ranked(workload), _LOOKED_AT))

@@ -9,7 +9,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from luthier.autotune.measure.noise import Watch
@@ -30,26 +30,35 @@ _MOST_TURNS = 400
 
 @dataclass(frozen=True)
 class InTurns:
-    """Median ``seconds`` of a run of each library, in their order.
+    """Median ``seconds`` of a run of each library, in their order, of all entry points together.
 
     ``busy``: something else kept the machine busy, and they may not compare. ``kernels`` has for
-    each, by its workload, the seconds of a call in profiled runs of each library.
+    each, by its workload, the seconds of a call in profiled runs of each library. ``entries`` are
+    the medians of each entry point.
     """
 
     seconds: tuple[float, ...]
     busy: bool
     kernels: Mapping[Workload, tuple[Samples, ...]]
+    entries: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
-def in_turns(folders: Sequence[Path], inputs: Inputs, threads: int) -> InTurns:
-    """Time artifacts of one program; raises ArtifactError and ToolchainError."""
+def in_turns(folders: Sequence[Path], inputs: Mapping[str, Inputs], threads: int) -> InTurns:
+    """Time artifacts of the same programs, whose entry points are given ``inputs`` by their names;
+    raises ArtifactError and ToolchainError."""
     with contextlib.ExitStack() as opened:
         watch = opened.enter_context(Watch(threads))
-        artifacts = [opened.enter_context(load(folder, threads=threads)) for folder in folders]
-        return _turns(artifacts, inputs, watch)
+        libraries = []
+        for folder in folders:
+            first = opened.enter_context(load(folder, threads=threads))
+            libraries.append({name: opened.enter_context(first.entry(name)) for name in inputs})
+        return _turns(libraries, inputs, watch)
 
 
-def _turns(artifacts: Sequence[Artifact], inputs: Inputs, watch: Watch) -> InTurns:
+def _turns(
+    libraries: Sequence[Mapping[str, Artifact]], inputs: Mapping[str, Inputs], watch: Watch
+) -> InTurns:
+    artifacts = [(name, artifact) for each in libraries for name, artifact in each.items()]
     turns: list[list[list[float]]] = []
     profiles: list[list[list[float]]] = []
     quiet: list[bool] = []
@@ -58,10 +67,10 @@ def _turns(artifacts: Sequence[Artifact], inputs: Inputs, watch: Watch) -> InTur
     busy = watch.pulse()
     while not _is_enough(quiet, (time.perf_counter() - begin) / given):
         times, steps = [], []
-        for artifact in artifacts:
-            repeat(artifact, inputs, 0.0, least=1)
-            times.append(repeat(artifact, inputs, 0.0, least=TURN))
-            steps.append(artifact.profile(inputs))
+        for name, artifact in artifacts:
+            repeat(artifact, inputs[name], 0.0, least=1)
+            times.append(repeat(artifact, inputs[name], 0.0, least=TURN))
+            steps.append(artifact.profile(inputs[name]))
         before, busy = busy, watch.pulse()
         if time.perf_counter() < begin + 0.1 * given and len(turns) < LEAST_TURNS:
             continue
@@ -73,8 +82,12 @@ def _turns(artifacts: Sequence[Artifact], inputs: Inputs, watch: Watch) -> InTur
     if too_few:
         counted = list(range(len(quiet)))
     runs = zip(*(turns[i] for i in counted), strict=True)
-    medians = tuple(statistics.median(itertools.chain(*each)) for each in runs)
-    return InTurns(medians, too_few, _calls(artifacts[0], [profiles[i] for i in counted]))
+    medians = [statistics.median(itertools.chain(*each)) for each in runs]
+    count = len(inputs)  # of entry points
+    wholes = tuple(sum(medians[i : i + count]) for i in range(0, len(medians), count))
+    calls = _calls(list(libraries[0].values()), [profiles[i] for i in counted])
+    entries = {name: tuple(medians[i::count]) for i, name in enumerate(inputs)}
+    return InTurns(wholes, too_few, calls, entries)
 
 
 def _is_enough(quiet: Sequence[bool], spent: float) -> bool:
@@ -90,17 +103,20 @@ def _is_enough(quiet: Sequence[bool], spent: float) -> bool:
 
 
 def _calls(
-    artifact: Artifact, profiles: Sequence[Sequence[Sequence[float]]]
+    entries: Sequence[Artifact], profiles: Sequence[Sequence[Sequence[float]]]
 ) -> dict[Workload, tuple[Samples, ...]]:
-    """Seconds of a call of each kernel, by the steps that all libraries have in common."""
-    kernels = artifact.manifest.kernels
-    workloads = [kernels[step.kernel].workload for step in artifact.manifest.steps]
+    """Seconds of a call of each kernel, by the steps that all libraries have in common, one entry
+    point after the other."""
+    kernels = entries[0].manifest.kernels
+    workloads = [kernels[step.kernel].workload for entry in entries for step in entry.steps]
     calls = Counter(workloads)
-    found: dict[Workload, list[list[float]]] = {w: [[] for _ in profiles[0]] for w in calls}
+    count = len(profiles[0]) // len(entries)
+    found: dict[Workload, list[list[float]]] = {w: [[] for _ in range(count)] for w in calls}
     for turn in profiles:
-        for library, steps in enumerate(turn):
+        for library in range(count):
+            own = turn[library * len(entries) : (library + 1) * len(entries)]
             sums = dict.fromkeys(calls, 0.0)
-            for workload, seconds in zip(workloads, steps, strict=True):
+            for workload, seconds in zip(workloads, itertools.chain(*own), strict=True):
                 sums[workload] += seconds
             for workload, total in sums.items():
                 found[workload][library].append(total / calls[workload])

@@ -4,37 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any
 
-import onnx
-
-from luthier.autotune import Progress, TuneResult
+from luthier.autotune import Choice, Progress, TuneResult
 from luthier.autotune import tune as tune_workloads
 from luthier.autotune.measure.measurer import Measurer
 from luthier.autotune.search.clock import Clock
 from luthier.autotune.search.results import KernelResult
-from luthier.frontend import Entry, ReadModel, Shapes, StateNames, import_entry, read_model
-from luthier.schedules import Target
+from luthier.frontend import Entry, ReadModel, Shapes, StateNames, import_entries
+from luthier.schedules import Target, Workload
 from luthier.schedules.errors import TargetError
 from luthier.schedules.target import DEFAULT_ACCURACY, check_cores, host_cpu, host_features
 from luthier.schedules.toolchain import find_compiler
 
 from ..arguments import validated
+from ..inputs.points import Models, Values, read_all
 from ..inputs.samples import inputs_at
 from ..machine.target import resolve
-from ..records.runs import At, counts, largest, runs
+from ..records.runs import At, Run, all_runs, counts, largest, named
 from ..records.sources import DEFAULT_LOG, FilePath, choices, selections, writing
 from .footprint import stays_in_cache, stays_in_own_cache
 from .judge import Decision, Verdict, judge
 from .timed import LEAST_TURNS, SECONDS, TURN
 
-Model = str | os.PathLike[str] | onnx.ModelProto | ReadModel
-Values = Mapping[str, Any]
 Show = Callable[[Progress], None]
 
 DEFAULT_TRIALS = 1000
@@ -42,6 +37,31 @@ _UNLIMITED = 1 << 40  # trials, where only the time is limited
 _SAMPLE_SEED = 0
 _JUDGED = 3  # libraries that time is kept for: defaults, winners, and what is close to them
 _LINKING = 1.0  # seconds that a library takes, besides its kernels
+
+
+@dataclass(frozen=True)
+class EntryTuned:
+    """An entry point among several: its kernels, with how often it calls each, and its ``sizes``,
+    where its model leaves some open.
+
+    ``model_before`` and ``model_after`` are of a run of it, as in ``TuneReport``.
+    """
+
+    name: str
+    kernels: tuple[KernelResult, ...]
+    sizes: tuple[str, ...]
+    model_before: float | None
+    model_after: float | None
+
+    @property
+    def before(self) -> float:
+        """Estimated latency with default schedules, seconds."""
+        return sum(k.count * k.default for k in self.kernels)
+
+    @property
+    def after(self) -> float:
+        """Estimated latency with the best schedules, seconds."""
+        return sum(k.count * k.best for k in self.kernels)
 
 
 @dataclass(frozen=True)
@@ -55,7 +75,8 @@ class TuneReport(TuneResult):
     counts the kernels that get another schedule than won when they were timed alone.
     ``model_busy``: something else kept the machine busy, so that the two times say little.
     ``sizes`` are those that kernels were tuned at, where the model leaves some open: times are of a
-    run with each, and the whole model's are of the largest.
+    run with each, and the whole model's are of the largest. Of several models all times are of all
+    together, ``sizes`` begin with an entry point's name, and ``entries`` tell of each.
     """
 
     model_before: float | None = None
@@ -64,11 +85,12 @@ class TuneReport(TuneResult):
     model_decided: int = 0
     model_busy: bool = False
     sizes: tuple[str, ...] = ()
+    entries: tuple[EntryTuned, ...] = ()
 
 
 @validated
 def tune(
-    model: Model,
+    model: Models,
     target: str | Target = "host",
     *,
     trials: int | None = None,
@@ -98,13 +120,14 @@ def tune(
     with default schedules, with the best and with those that are close to them, and ``timed`` in
     turns: each kernel gets what is fastest in the model, which the log is told. ``minutes`` include
     all of that. Where ``shapes`` leaves sizes open, kernels are tuned ``at`` some, by default the
-    largest, the smallest and one between: ``{"tokens": (32, 128)}``. For ``state`` see ``build``.
+    largest, the smallest and one between: ``{"tokens": (32, 128)}``. For ``state`` see ``build``,
+    and for several models, whose kernels share the trials: equal ones are measured once.
     Raises ModelError, LogError,
     TargetError (a target that this machine cannot run, or
     more threads than it has cores for), ToolchainError and UsageError.
     """
     report, _ = tuned(
-        partial(read_model, model, shapes, values, outputs, state),
+        partial(read_all, model, shapes, values, outputs, state),
         target,
         trials=trials,
         minutes=minutes,
@@ -122,7 +145,7 @@ def tune(
 
 
 def tuned(
-    read_it: Callable[[], ReadModel],
+    read_them: Callable[[], Mapping[str, ReadModel]],
     target: str | Target,
     *,
     trials: int | None,
@@ -138,8 +161,8 @@ def tuned(
     timed: bool = True,
     builds: int = 0,
 ) -> tuple[TuneReport, float]:
-    """``tune`` of the model that ``read_it`` gives, where the caller makes so many ``builds`` of it
-    afterwards.
+    """``tune`` of the models that ``read_them`` gives, by the names of entry points, where the
+    caller makes so many ``builds`` of them afterwards.
 
     Also tells how many seconds one takes.
     """
@@ -154,18 +177,19 @@ def tuned(
     show(Progress("import", "while workers start", total=trials))
     with contextlib.ExitStack() as opened:
         measurer = opened.enter_context(Measurer(resolved, seed=seed))  # gets ready meanwhile
-        read = read_it()
-        entry = import_entry(read, resolved)
-        some = runs(entry, at)
-        kernels = counts(some)
-        whole = largest(entry)
+        reads = read_them()
+        entries = import_entries(reads, resolved)
+        some = all_runs(entries, at)
+        kernels = counts([run for each in some.values() for run in each])
+        wholes = {title: largest(entry) for title, entry in entries.items()}
+        largest_of_all = [whole.variant for whole in wholes.values()]
         sources = opened.enter_context(writing(log, packs, resolved))
-        sources.cold = not stays_in_cache(whole.variant, resolved)
-        measurer.swept = not stays_in_own_cache(whole.variant, resolved)
+        sources.cold = not all(stays_in_cache(each, resolved) for each in largest_of_all)
+        measurer.swept = not all(stays_in_own_cache(each, resolved) for each in largest_of_all)
 
         def needed(libraries: int, kernel: float, run: float) -> float:
             """Seconds of building and timing them, by those of building a kernel and of a run."""
-            turns = max(SECONDS, LEAST_TURNS * (TURN + 2) * run)
+            turns = max(SECONDS * len(entries), LEAST_TURNS * (TURN + 2) * run)
             return (libraries + builds) * _a_build(len(kernels), kernel) + libraries * turns
 
         given = math.inf if minutes is None else 60 * minutes
@@ -183,16 +207,19 @@ def tuned(
         verdict = None
         if timed and not result.interrupted:
             stage = _Stage("model", result, clock, trials, show, needed)
-            program = whole.program
-            selected = selections(choices(Entry.of(program), sources))
-            sampled = inputs_at(read, whole.sizes, _SAMPLE_SEED)
-            inputs = {name: sampled[name] for name, _ in program.inputs}
+            programs = {title: whole.program for title, whole in wholes.items()}
+            chosen: dict[Workload, Choice] = {}
+            for program in programs.values():
+                chosen |= choices(Entry.of(program), sources)
+            inputs = {}
+            for title, whole in wholes.items():
+                sampled = inputs_at(reads[title], whole.sizes, _SAMPLE_SEED)
+                inputs[title] = {name: sampled[name] for name, _ in programs[title].inputs}
             try:
-                verdict = judge(program, sources, selected, inputs, stage)
+                verdict = judge(programs, sources, selections(chosen), inputs, stage)
             except KeyboardInterrupt:
                 result = replace(result, interrupted=True)
-    sizes = tuple(run.text for run in some if run.text)
-    report = replace(_report(result, verdict, clock), sizes=sizes)
+    report = _by_entry(_report(result, verdict, clock), verdict, some)
     return report, _a_build(len(kernels), clock.building.mean(0.5))
 
 
@@ -257,6 +284,25 @@ def _report(result: TuneResult, verdict: Verdict | None, clock: Clock) -> TuneRe
         model_decided=len(verdict.decided),
         model_busy=verdict.busy,
     )
+
+
+def _by_entry(
+    report: TuneReport, verdict: Verdict | None, some: Mapping[str, Sequence[Run]]
+) -> TuneReport:
+    """With the sizes, and what there is of each entry point where there are several."""
+    texts = (named(title, run, some) for title, each in some.items() for run in each if run.text)
+    report = replace(report, sizes=tuple(texts))
+    if len(some) == 1:
+        return report
+    entries = []
+    for title, each in some.items():
+        called = counts(each)
+        own = (k for k in report.kernels if k.workload in called)
+        kernels = tuple(replace(k, count=called[k.workload]) for k in own)
+        sizes = tuple(run.text for run in each if run.text)
+        times = verdict.entries.get(title) if verdict else None
+        entries.append(EntryTuned(title, kernels, sizes, *(times or (None, None))))
+    return replace(report, entries=tuple(entries))
 
 
 def _decided(kernel: KernelResult, decision: Decision | None) -> KernelResult:

@@ -23,9 +23,9 @@ class Rows:
 
     buffer: Any
     start: Index
-    stride: int
+    stride: Index
     count: Index
-    columns: int
+    columns: Index
 
 
 def transposed(builder: PhaseBuilder, vectors: Sequence[Expr], lanes: int) -> list[Expr]:
@@ -87,11 +87,14 @@ def load_columns(
             vectors = [row(i, first, lanes) for i in range(lanes)]
             for i, vector in enumerate(transposed(builder, vectors, lanes)):
                 finish(first + i, vector)
-    for column in range(whole * lanes, rows.columns):
+
+    def alone(column: Index) -> None:
         local = builder.local(lanes)
         for i in range(lanes):
             builder.store(local, i, row(i, column, 1))
         finish(column, builder.load(local, vector_index(0, lanes)))
+
+    _each_of_the_last(builder, rows.columns, lanes, alone)
 
 
 def store_columns(
@@ -108,7 +111,8 @@ def store_columns(
                 with _if_row(builder, rows, i) as there:
                     if there:
                         builder.store(rows.buffer, vector_index(at, lanes), row)
-    for column in range(whole * lanes, rows.columns):
+
+    def alone(column: Index) -> None:
         local = builder.local(lanes)
         builder.store(local, vector_index(0, lanes), vector(column))
         for i in range(lanes):
@@ -116,6 +120,21 @@ def store_columns(
             with _if_row(builder, rows, i) as there:
                 if there:
                     builder.store(rows.buffer, at, builder.load(local, i))
+
+    _each_of_the_last(builder, rows.columns, lanes, alone)
+
+
+def _each_of_the_last(
+    builder: PhaseBuilder, columns: Index, lanes: int, alone: Callable[[Index], None]
+) -> None:
+    """Columns behind the last whole square, in a loop where their number is known at run time."""
+    whole = columns // lanes * lanes
+    if isinstance(columns, int):
+        for column in range(whole, columns):
+            alone(column)
+    else:
+        with builder.loop(columns - whole, "column") as rest:
+            alone(builder.let(whole + rest))
 
 
 def _if_row(builder: PhaseBuilder, rows: Rows, index: int) -> AbstractContextManager[bool]:

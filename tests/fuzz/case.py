@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,8 @@ from onnx import helper, numpy_helper
 from .values import Array
 
 IR_VERSION = 10
+
+Sizes = Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,11 @@ class Port:
 
 @dataclass(frozen=True)
 class Case:
-    """``nodes`` in order; ``inputs`` at run time and ``constants``, by name; ``seed`` names it."""
+    """``nodes`` in order; ``inputs`` at run time and ``constants``, by name; ``seed`` names it.
+
+    ``sizes`` are named: ``1..8`` or ``1,4,8`` by name. By input ``dims`` has the name of each
+    dimension, empty where it has none; its size in ``inputs`` is one of those.
+    """
 
     nodes: tuple[onnx.NodeProto, ...]
     inputs: Mapping[str, Array]
@@ -45,19 +51,37 @@ class Case:
     opset: int
     seed: str = ""
     setting: Setting = field(default_factory=Setting)
+    sizes: Mapping[str, str] = field(default_factory=dict)
+    dims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def at(self, sizes: Sizes) -> Case:
+        """The case where named sizes are these: inputs have their elements again and again."""
+        inputs = dict(self.inputs)
+        for name, dims in self.dims.items():
+            for axis, size in ((a, sizes[d]) for a, d in enumerate(dims) if d):
+                array = inputs[name]
+                inputs[name] = np.take(array, np.arange(size) % array.shape[axis], axis)
+        return replace(self, inputs=inputs, sizes={}, dims={})
 
     @property
     def model(self) -> onnx.ModelProto:
-        """The model, which declares every shape."""
+        """The model, which declares every shape, up to sizes that are named."""
         graph = helper.make_graph(
             list(self.nodes),
             "fuzz",
-            [_info(n, Port(str(a.dtype), a.shape)) for n, a in self.inputs.items()],
-            [_info(n, p) for n, p in self.outputs.items()],
+            [_info(n, str(a.dtype), self._dims(n, a)) for n, a in self.inputs.items()],
+            [
+                _info(n, p.dtype, [None] * len(p.shape) if self.sizes else p.shape)
+                for n, p in self.outputs.items()
+            ],
             [numpy_helper.from_array(a, n) for n, a in self.constants.items()],
         )
         opsets = [helper.make_opsetid("", self.opset)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+
+    def _dims(self, name: str, array: Array) -> list[int | str]:
+        names = self.dims.get(name, ("",) * array.ndim)
+        return [each or size for each, size in zip(names, array.shape, strict=True)]
 
     @property
     def operators(self) -> list[str]:
@@ -69,7 +93,10 @@ class Case:
         folder.mkdir(parents=True, exist_ok=True)
         onnx.save(self.model, folder / "model.onnx")
         np.savez(folder / "inputs.npz", **dict(self.inputs))  # type: ignore[arg-type]
-        text = json.dumps({"seed": self.seed, **asdict(self.setting)}, indent=1)
+        known = {"seed": self.seed, **asdict(self.setting)}
+        if self.sizes:
+            known |= {"sizes": dict(self.sizes), "dims": dict(self.dims)}
+        text = json.dumps(known, indent=1)
         (folder / "case.json").write_text(text + "\n")
 
     @staticmethod
@@ -79,6 +106,7 @@ class Case:
         with np.load(folder / "inputs.npz") as arrays:
             inputs = {i.name: arrays[i.name] for i in model.graph.input}
         known = json.loads((folder / "case.json").read_text())
+        dims = {name: tuple(each) for name, each in known.pop("dims", {}).items()}
         return Case(
             nodes=tuple(model.graph.node),
             inputs=inputs,
@@ -86,13 +114,15 @@ class Case:
             outputs={o.name: _port(o) for o in model.graph.output},
             opset=next(o.version for o in model.opset_import if not o.domain),
             seed=known.pop("seed"),
+            sizes=known.pop("sizes", {}),
+            dims=dims,
             setting=Setting(**known),
         )
 
 
-def _info(name: str, port: Port) -> onnx.ValueInfoProto:
-    dtype = helper.np_dtype_to_tensor_dtype(np.dtype(port.dtype))
-    return helper.make_tensor_value_info(name, dtype, port.shape)
+def _info(name: str, dtype: str, dims: Sequence[int | str | None]) -> onnx.ValueInfoProto:
+    element = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    return helper.make_tensor_value_info(name, element, dims)
 
 
 def _port(info: onnx.ValueInfoProto) -> Port:

@@ -9,28 +9,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from luthier.frontend import Program
+from luthier.frontend import Entry, Program
 from luthier.schedules import Node, Workload
 
 from . import ours, worker
 from .case import Case
-from .values import Array
 
 run = ours.run
 
 
-def faulty(cases: Sequence[Case], programs: Sequence[Program]) -> list[dict[str, Array]]:
+def faulty(cases: Sequence[Case], made_of: Sequence[ours.Imported]) -> list[list[ours.Run]]:
     """In the place of ``ours.run``."""
     operators = {op for case in cases for op in case.operators}
     if "Tan" in operators:
         os.kill(os.getpid(), signal.SIGSEGV)
     if "Sinh" in operators:
         time.sleep(3600)
-    return run(cases, [broken(program) for program in programs])
+    return run(cases, [broken(each) for each in made_of])
 
 
-def broken(program: Program) -> Program:
-    """The program, with abs for relu in its kernels."""
+def broken(made: ours.Imported) -> ours.Imported:
+    """What runs a case, with abs for relu in its kernels."""
+    if isinstance(made, Entry):
+        return replace(made, variants=tuple(map(_program, made.variants)))
+    return _program(made)
+
+
+def _program(program: Program) -> Program:
     calls = [replace(call, workload=_workload(call.workload)) for call in program.calls]
     return replace(program, steps=tuple(calls))
 

@@ -11,6 +11,7 @@ from .case import Case, Port, Setting
 from .draft import Growth, UnfitError
 from .idioms import IDIOMS
 from .operators import RULES
+from .sizes import SHARE, with_names
 from .values import KINDS
 
 OPSETS = (7, 9, 10, 11, 12, 13, 13, 14, 15, 16, 17, 17, 18, 18, 19, 20, 21, 22, 23, 24)
@@ -23,7 +24,8 @@ def grow(seed: str, setting: Setting) -> Case:
     """The graph of a seed, whatever the setting; small, valid, and every shape known."""
     tries = (_grown(f"{seed} {i}") for i in itertools.count())
     found = next(g for g in tries if g.nodes and _valid(_case(g, seed, setting).model))
-    return _case(found, seed, setting)
+    case = _case(found, seed, setting)
+    return with_names(case) if random.Random(f"{seed} named").random() < SHARE else case
 
 
 def _valid(model: onnx.ModelProto) -> bool:

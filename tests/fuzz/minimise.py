@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from .case import Case, Port, Setting
 from .judge import truths
 from .noise import Value
 from .reference import Engine
+from .sizes import allowed, consistent, ends, smaller
 from .trial import trimmed
 from .values import Array
 
@@ -52,8 +53,10 @@ def _size(case: Case) -> tuple[int, ...]:
     return (
         len(case.nodes),
         len(case.outputs),
+        len(case.sizes),
         sum(len(n.attribute) for n in case.nodes) + sum(len(n.input) for n in case.nodes),
         sum(a.size for a in arrays),
+        sum(len(allowed(said)) for said in case.sizes.values()),
         sum(a.ndim for a in arrays),
         sum(map(_plainness, arrays)),
         _setting_size(case.setting),
@@ -79,6 +82,8 @@ def _values(case: Case) -> Values | None:
 
 def _declared(case: Case) -> Case | None:
     """The case with the types that its outputs now have; None where it is not valid."""
+    if not consistent(case):
+        return None
     values = _values(case)
     if values is None:
         return None
@@ -95,6 +100,7 @@ def _declared(case: Case) -> Case | None:
 def _candidates(case: Case, values: Values) -> Iterator[Case]:
     yield from _with_other_outputs(case)
     yield from _cut(case, values)
+    yield from smaller(case)
     yield from _plainer_settings(case)
     yield from _without_attributes(case)
     yield from _smaller_sizes(case)
@@ -111,16 +117,50 @@ def _with_other_outputs(case: Case) -> Iterator[Case]:
 
 def _cut(case: Case, values: Values) -> Iterator[Case]:
     """Without a node: what it gives is an input, or a constant."""
+    elsewhere = [_values(case.at(sizes)) for sizes in ends(case)] if case.sizes else []
     for i, node in enumerate(case.nodes):
         rest = (*case.nodes[:i], *case.nodes[i + 1 :])
         arrays = {o: values[o].array for o in node.output}
         if set(node.output) & set(case.outputs):
             continue
         inputs = {**case.inputs, **arrays}
-        yield trimmed(replace(case, nodes=rest, inputs=inputs))
+        dims = {**case.dims, **_dims(case, arrays, elsewhere)}
+        yield trimmed(replace(case, nodes=rest, inputs=inputs, dims=dims))
         yield trimmed(replace(case, nodes=rest, constants={**case.constants, **arrays}))
     for i, node in enumerate(case.nodes):
         yield from _bypassed(case, i, node)
+
+
+def _dims(
+    case: Case, arrays: dict[str, Array], elsewhere: list[Values | None]
+) -> dict[str, tuple[str, ...]]:
+    """The named sizes that values have, by what they are at others."""
+    own = {
+        name: case.inputs[n].shape[axis]
+        for n, dims in case.dims.items()
+        for axis, name in enumerate(dims)
+        if name
+    }
+    rows = [(own, arrays)]
+    for sizes, values in zip(ends(case) if elsewhere else [], elsewhere, strict=True):
+        if values is not None:
+            rows.append((dict(sizes), {n: values[n].array for n in arrays}))
+    return {
+        n: names
+        for n, array in arrays.items()
+        if any(
+            names := tuple(
+                _name(own, [(s, a[n].shape[x]) for s, a in rows]) for x in range(array.ndim)
+            )
+        )
+    }
+
+
+def _name(names: Mapping[str, int], seen: list[tuple[dict[str, int], int]]) -> str:
+    """The one that stands for a size wherever it was seen; none where it is always the same."""
+    varies = len({size for _, size in seen}) > 1
+    fits = (name for name in names if all(sizes[name] == size for sizes, size in seen))
+    return next(fits, "") if varies else ""
 
 
 def _bypassed(case: Case, i: int, node: onnx.NodeProto) -> Iterator[Case]:

@@ -1,4 +1,7 @@
-"""What Luthier computes: several programs in one library, of chosen schedules, run twice."""
+"""What Luthier computes: several programs in one library, of chosen schedules, run twice.
+
+Those of fixed sizes are one entry point; each with named sizes is another.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,20 @@ from typing import Any
 import numpy as np
 
 from luthier.deploy import Selection, build, load
-from luthier.frontend import Library, Program, import_model
+from luthier.frontend import Entry, Library, Program, import_entry, import_model
 from luthier.frontend.program import Part, Step
 from luthier.schedules import Target, Workload
 from luthier.schedules.templates.registry import spaces
 
 from .case import Case, Setting
+from .sizes import allowed, tried
 from .values import Array
 
 _DEFAULTS = 0.25  # of the kernels, where schedules are drawn
+
+Imported = Program | Entry
+Run = tuple[Case, dict[str, Array]]
+"""A case of fixed sizes, and what came out."""
 
 
 class UnsteadyError(Exception):
@@ -33,27 +41,51 @@ def target(setting: Setting) -> Target:
     return Target(setting.level, setting.level, setting.threads, *sizes, accuracy=setting.accuracy)
 
 
-def programs(cases: Sequence[Case]) -> list[Program]:
-    """Each case's program; raises LuthierError where a model is refused."""
-    return [import_model(case.model, target(case.setting)) for case in cases]
+def imported(case: Case) -> Imported:
+    """What runs a case; raises LuthierError where it is refused."""
+    if not case.sizes:
+        return import_model(case.model, target(case.setting))
+    shapes = {
+        name: said if ".." in said else tuple(allowed(said)) for name, said in case.sizes.items()
+    }
+    return import_entry(case.model, target(case.setting), shapes)
 
 
-def run(cases: Sequence[Case], imported: Sequence[Program]) -> list[dict[str, Array]]:
-    """The outputs of each case; all are built into one library, as the first one's setting says.
+def run(cases: Sequence[Case], made_of: Sequence[Imported]) -> list[list[Run]]:
+    """The runs of each case, at some of its sizes; all are built into one library, as the first
+    one's setting says.
 
     Raises LuthierError where that fails, UnsteadyError.
     """
     setting = cases[0].setting
     made = target(setting)
-    whole = _joined(imported)
-    selected = drawn([c.workload for c in whole.calls], made, setting.schedules)
-    inputs = {f"{i}/{n}": a for i, case in enumerate(cases) for n, a in case.inputs.items()}
+    fixed = {i: p for i, p in enumerate(made_of) if isinstance(p, Program)}
+    entries = {f"e{i}": e for i, e in enumerate(made_of) if isinstance(e, Entry)}
+    if fixed:
+        entries = {"fixed": Entry.of(_joined(fixed)), **entries}
+    library = Library("fuzz", entries)
+    calls = [call.workload for program in library.programs for call in program.calls]
+    selected = drawn(calls, made, setting.schedules)
+    found: list[list[Run]] = [[] for _ in cases]
     with tempfile.TemporaryDirectory(prefix="luthier-fuzz-") as folder:
-        build(Library.of(whole), Path(folder, "built"), made, selected)
-        with load(Path(folder, "built"), threads=setting.threads) as artifact:
-            outputs = _twice(artifact, inputs)
-    found: list[dict[str, Array]] = [{} for _ in cases]
-    for name, array in outputs.items():
+        build(library, Path(folder, "built"), made, selected)
+        with load(Path(folder, "built"), threads=setting.threads) as first:
+            if fixed:
+                for i, outputs in _of_all(first, {i: cases[i] for i in fixed}).items():
+                    found[i] = [(cases[i], outputs)]
+            for i, case in enumerate(cases):
+                if i not in fixed:
+                    with first.entry(f"e{i}") as artifact:
+                        each = [case.at(sizes) for sizes in tried(case)]
+                        found[i] = [(fit, _twice(artifact, fit.inputs)) for fit in each]
+    return found
+
+
+def _of_all(artifact: Any, cases: Mapping[int, Case]) -> dict[int, dict[str, Array]]:
+    """What the program of all cases of fixed sizes gives, by the numbers of the cases."""
+    inputs = {f"{i}/{n}": a for i, case in cases.items() for n, a in case.inputs.items()}
+    found: dict[int, dict[str, Array]] = {i: {} for i in cases}
+    for name, array in _twice(artifact, inputs).items():
         number, _, own = name.partition("/")
         found[int(number)][own] = array
     return found
@@ -82,7 +114,7 @@ def drawn(workloads: Sequence[Workload], made: Target, seed: int) -> dict[Worklo
     return selected
 
 
-def _joined(programs: Sequence[Program]) -> Program:
+def _joined(programs: Mapping[int, Program]) -> Program:
     """One program that does what all of them do; names begin with the program's number."""
     values: list[Any] = []
     inputs: list[tuple[str, int]] = []
@@ -91,7 +123,7 @@ def _joined(programs: Sequence[Program]) -> Program:
     constants: dict[int, Array] = {}
     views: dict[int, int] = {}
     parts: dict[int, Part] = {}
-    for i, program in enumerate(programs):
+    for i, program in programs.items():
         first = len(values)
         values += program.values
         inputs += [(f"{i}/{n}", first + v) for n, v in program.inputs]

@@ -17,8 +17,19 @@ DOCUMENTED: Mapping[str, str] = {
     r"known at build time": "shapes that values decide at run time",
 }
 
+# The same of named sizes, and docs/sizes.md.
+OF_SIZES: Mapping[str, str] = {
+    r"no few programs run the model for all of its sizes": (
+        "a model that is another for so many sizes that no few programs run it"
+    ),
+    r"(conv2d|pool2d).*no kernel is written for its sizes while they are open": (
+        "convolutions and poolings over a width that is a range"
+    ),
+}
+
 
 def documented(message: str) -> str | None:
     """The documented limit that a message reports; None for any other message."""
-    found = (why for said, why in DOCUMENTED.items() if re.search(said, message))
+    every = {**DOCUMENTED, **OF_SIZES}
+    found = (why for said, why in every.items() if re.search(said, message))
     return next(found, None) if "\n" not in message else None

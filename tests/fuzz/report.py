@@ -36,6 +36,7 @@ def text(tally: Tally, small: Mapping[Find, Case]) -> str:
         f"seed {tally.seed}: {tally.graphs} graphs, {tally.nodes} nodes, {tally.builds} libraries "
         f"in {tally.seconds:.0f} s",
         f"operators: {_covered(tally)} of {len(RULES)} tried; {_counted(tally.operators)}",
+        f"graphs with named sizes: {tally.sized}",
         f"settings: {_counted(tally.settings)}",
         f"elements: {tally.judged} of {tally.elements} judged",
         f"verdicts: {_counted(tally.verdicts)}",

@@ -44,6 +44,7 @@ class Tally:
     seed: int
     graphs: int = 0
     nodes: int = 0
+    sized: int = 0
     builds: int = 0
     elements: int = 0
     judged: int = 0
@@ -58,6 +59,7 @@ class Tally:
         """Count one graph."""
         self.graphs += 1
         self.nodes += len(outcome["operators"])
+        self.sized += bool(outcome["sizes"])
         self.elements += outcome["elements"]
         self.judged += outcome["judged"]
         self.verdicts[outcome["verdict"]] += 1
@@ -163,4 +165,5 @@ def dead(seed: str, error: DeadError) -> dict[str, Any]:
         "elements": 0,
         "operators": [],
         "refusals": [],
+        "sizes": 0,
     }

@@ -13,6 +13,7 @@ import pytest
 from onnx import helper
 
 from luthier.frontend.onnx.operators import SUPPORTED
+from tests.fuzz import ours, sizes
 from tests.fuzz import search as searching
 from tests.fuzz.__main__ import main
 from tests.fuzz.case import Case, Port, Setting
@@ -24,7 +25,7 @@ from tests.fuzz.judge import Verdict, judge, truths
 from tests.fuzz.minimise import minimise
 from tests.fuzz.operators import RULES
 from tests.fuzz.reference import Engine, NoReferenceError, compute
-from tests.fuzz.refusals import DOCUMENTED, documented
+from tests.fuzz.refusals import DOCUMENTED, OF_SIZES, documented
 from tests.fuzz.search import batches, search, tried
 from tests.fuzz.trial import attempt, trimmed
 from tests.fuzz.workers import Worker
@@ -108,7 +109,7 @@ def test_the_same_seed_makes_the_same_graphs() -> None:
 
 
 def test_a_case_comes_back_from_its_folder(tmp_path: Path) -> None:
-    case = grow("3:4", Setting("x86-64-v3", 2, "standard", 99))
+    case = sizes.fixed(grow("3:4", Setting("x86-64-v3", 2, "standard", 99)))
     case.save(tmp_path / "case")
     back = Case.load(tmp_path / "case")
     assert back.model.SerializeToString() == case.model.SerializeToString()
@@ -266,6 +267,9 @@ def test_an_undocumented_refusal_is_a_find() -> None:
     page = " ".join((ROOT / "docs" / "models.md").read_text().lower().split())
     for limit in DOCUMENTED.values():
         assert limit in page, f"docs/models.md does not speak of {limit!r}"
+    sizes = " ".join((ROOT / "docs" / "sizes.md").read_text().lower().split())
+    for limit in OF_SIZES.values():
+        assert limit in sizes, f"docs/sizes.md does not speak of {limit!r}"
 
 
 @pytest.fixture(scope="module")
@@ -348,6 +352,98 @@ def test_a_find_is_minimised() -> None:
 def test_a_case_without_what_no_output_needs() -> None:
     case = trimmed(Case(RELU.nodes, RELU.inputs, {}, {"a": Port("float32", (2, 3))}, 17))
     assert case.operators == ["Tanh"]
+
+
+# ---- named sizes ----
+
+
+def sized_case() -> Case:
+    """The rows of two inputs have a name, which a product sums over."""
+    x = np.arange(12, dtype=np.float32).reshape(4, 3) / 8
+    case = case_of(
+        ("Relu", ["x"], "a"), ("Abs", ["z"], "b"), ("MatMul", ["b", "a"], "y"), x=x, z=x.T.copy()
+    )
+    return replace(case, sizes={"rows": "2..9"}, dims={"x": ("rows", ""), "z": ("", "rows")})
+
+
+def test_a_share_of_the_graphs_has_named_sizes() -> None:
+    cases = [grow(f"7:{i}", Setting()) for i in range(60)]
+    named = [case for case in cases if case.sizes]
+    assert 5 < len(named) < 30
+    for case in named:
+        assert sizes.consistent(case)
+        assert case.model.graph.input
+        onnx.checker.check_model(case.model, full_check=True)
+        for each in sizes.ends(case):
+            assert sizes.works(case.at(each))
+        assert {text.count("..") for text in case.sizes.values()} <= {0, 1}
+    assert any(".." in text for case in named for text in case.sizes.values())
+
+
+def test_it_runs_at_ends_edges_and_random_sizes() -> None:
+    case = sized_case()
+    rows = [each["rows"] for each in sizes.tried(case)]
+    assert {2, 9} <= set(rows)
+    assert len(rows) == len(set(rows)) > 3
+    fit = case.at({"rows": 6})
+    assert fit.inputs["x"].shape == (6, 3)
+    assert (fit.inputs["x"][4:] == fit.inputs["x"][:2]).all()
+    (fine,) = attempt([case])
+    assert fine.judgement.verdict is Verdict.RIGHT
+    assert fine.judgement.elements == 9 * len(rows)
+
+
+def test_a_kernel_that_is_wrong_at_some_sizes_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = sized_case()
+    twice = ours._twice
+
+    def wrong(artifact: object, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {n: a + (inputs["x"].shape[0] == 9) for n, a in twice(artifact, inputs).items()}
+
+    monkeypatch.setattr("tests.fuzz.ours._twice", wrong)
+    (found,) = attempt([case])
+    assert found.judgement.verdict is Verdict.WRONG
+    assert found.judgement.detail.startswith("at rows=9: y[0, 0] is")
+
+
+def test_a_model_that_does_not_work_at_a_size_is_tried_at_its_own() -> None:
+    """The reshape needs four rows; a refusal for others is none."""
+    shape = np.array([2, 2, 3])
+    node = helper.make_node("Reshape", ["x", "c"], ["y"], name="n")
+    x = np.ones((4, 3), np.float32)
+    outputs = {"y": Port("float32", (2, 2, 3))}
+    case = Case((node,), {"x": x}, {"c": shape}, outputs, 17, "1:0")
+    case = replace(case, sizes={"rows": "3..5"}, dims={"x": ("rows", "")})
+    (found,) = attempt([case])
+    assert found.judgement.verdict is Verdict.RIGHT
+    assert (found.case.sizes, found.refusals) == ({}, ())
+
+
+def test_a_case_with_named_sizes_comes_back_from_its_folder(tmp_path: Path) -> None:
+    case = sized_case()
+    case.save(tmp_path / "case")
+    back = Case.load(tmp_path / "case")
+    assert (back.sizes, back.dims) == (case.sizes, case.dims)
+    assert back.model.SerializeToString() == case.model.SerializeToString()
+
+
+def test_a_find_with_named_sizes_is_minimised() -> None:
+    """Fails where there are seven rows: one node, and few sizes, seven among them."""
+
+    def fails(case: Case) -> bool:
+        return "Abs" in case.operators and any(
+            7 in sizes.allowed(case.sizes[name])
+            for dims in case.dims.values()
+            for name in dims
+            if name
+        )
+
+    case = sized_case()
+    small = minimise(case, fails, seconds=30)
+    assert fails(small)
+    assert small.operators == ["Abs"]
+    assert len(sizes.allowed(small.sizes["rows"])) < 8
+    assert sizes.consistent(small)
 
 
 # ---- the command ----

@@ -63,6 +63,7 @@ def _answer(outcome: Outcome, folder: Path) -> dict[str, Any]:
         "elements": judgement.elements,
         "operators": case.operators,
         "refusals": list(outcome.refusals),
+        "sizes": len(case.sizes),
     }
     if judgement.verdict.is_find:
         case.save(folder / file_name(case.seed))

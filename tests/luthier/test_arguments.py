@@ -151,7 +151,7 @@ def test_every_public_function_is_checked():
         ("build", {"at": 7}, "at must be a mapping of names to sizes, not 7"),
         ("build", {"at": {"n": "7"}}, "each size of 'n' must be a whole number, not '7'"),
         ("build", {"at": {"n": ()}}, "each size of 'n' must be a whole number, not a tuple"),
-        ("build", {"at": {"n": 0}}, "each size of 'n' must be"),
+        ("build", {"at": {"n": -1}}, "each size of 'n' must be"),
         ("build", {"shapes": {"image": (1, 2.5)}}, "must be a whole number, not 2.5"),
         (
             "build",

@@ -129,7 +129,7 @@ def test_a_wrong_library_is_found(proto, monkeypatch):
 
 
 def test_a_folder_replays_its_sample_and_needs_no_other_engine(artifact_folder, monkeypatch):
-    monkeypatch.setattr("luthier.building.check.reference", None)
+    monkeypatch.setattr("luthier.building.comparison.reference", None)
     monkeypatch.setattr("luthier.building.check.build", None)
     report = luthier.check(artifact_folder)
     assert report.ok

@@ -131,7 +131,7 @@ def simulated(program, tuned, monkeypatch):
         store = Store.in_memory("own", [*compared(chosen), *timed(near, alone)])
         sources = Sources(store, (), ZEN3)
         selected = {workload: Selection(schedule) for workload, schedule in chosen.items()}
-        verdict = judge(program, sources, selected, {}, stage or Stage())
+        verdict = judge({"run": program}, sources, selected, {"run": {}}, stage or Stage())
         return verdict, sources, list(built.values())
 
     def workloads():
@@ -316,7 +316,7 @@ class TestTurns:
             inputs = ()
             kernel = SimpleNamespace(workload="k")
             step = SimpleNamespace(kernel=0)
-            manifest = SimpleNamespace(kernels=[kernel], steps=[step, step])
+            manifest, steps = SimpleNamespace(kernels=[kernel]), (step, step)
 
             def __init__(self, seconds: float, slowed: Callable[[], bool]) -> None:
                 self.seconds, self.slowed = seconds, slowed
@@ -332,7 +332,7 @@ class TestTurns:
             slowed = lambda: busy(passed[0])  # noqa: E731
             watch = SimpleNamespace(pulse=slowed)
             libraries = [Library(first, slowed), Library(second, slowed)]
-            return _turns(libraries, {}, watch)
+            return _turns([{"run": each} for each in libraries], {"run": {}}, watch)
 
         return run
 

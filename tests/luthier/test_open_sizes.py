@@ -200,6 +200,20 @@ def test_a_value_for_an_input_of_open_sizes(path: Path, tmp_path: Path) -> None:
         assert artifact.run({"x": inputs(2, 9)["x"]})["y"].shape == (2, 9, 16)
 
 
+def test_an_operator_of_tvm_has_a_kernel_for_each_size(tmp_path: Path) -> None:
+    text = """
+    <ir_version: 8, opset_import: ["": 18]>
+    whole (int32[rows,4] x, int32[4,3] w) => (int32[rows,3] y) { y = MatMul (x, w) }
+    """
+    proto = onnx.parser.parse_model(text)
+    luthier.build(proto, tmp_path / "out", log=None, shapes={"rows": range(1, 5)}, threads=1)
+    w = np.arange(12, dtype=np.int32).reshape(4, 3)
+    with luthier.load(tmp_path / "out") as artifact:
+        for rows in (1, 4, 3):
+            x = np.arange(4 * rows, dtype=np.int32).reshape(rows, 4)
+            assert (artifact(x, w)[0] == x @ w).all()
+
+
 def test_runs_stand_for_all_sizes(entry: Entry) -> None:
     some = [run.text for run in runs(entry)]
     assert {"batch=2, tokens=40", "batch=1, tokens=6"} <= set(some)

@@ -214,9 +214,67 @@ def test_a_check_compares_states(files: Path, folder: Path) -> None:
     assert [output.name for output in kept.outputs] == ["logits", *STATES.values()]
 
 
-def test_a_bench_of_a_state_that_grows_is_refused(folder: Path) -> None:
-    with pytest.raises(luthier.UsageError, match="grows with each run"):
-        luthier.bench(folder)
+class TestBench:
+    def test_runs_begin_at_the_fill_that_was_asked_for(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        held: list[set[int]] = []
+        call = luthier.Artifact.__call__
+
+        def counted(self: luthier.Artifact, *inputs: object) -> Any:
+            held.append(set(self.state.lengths.values()))
+            return call(self, *inputs)
+
+        monkeypatch.setattr(luthier.Artifact, "__call__", counted)
+        report = luthier.bench(folder, entry="decode", seconds=0.05, at={"past": (7, 30)})
+        assert held == sorted(held, reverse=True)
+        assert {7} in held
+        assert {30} in held
+        assert len(held) > 2 * report.runs - 10
+        assert [each.sizes for each in report.at] == ["past=30", "past=7"]
+        assert report.entry == "decode"
+        for each in report.at:
+            assert each.tokens_per_s == pytest.approx(1e3 / each.median)
+        assert report.gflop is None
+
+    def test_a_prompt_of_the_sample(self, cli: Any, folder: Path) -> None:
+        done = cli("bench", folder, "--seconds", 0.05, "--kernels", "--json")
+        assert done.code == 0, done.err
+        report = json.loads(done.out)
+        assert (report["entry"], report["sizes"]) == ("prefill", "tokens=16, past=0")
+        assert report["tokens_per_s"] == pytest.approx(16e3 / report["median"])
+        assert report["kernels"]
+
+    def test_where_there_is_no_sample_sizes_are_the_largest(self, cli: Any, folder: Path) -> None:
+        done = cli("bench", folder, "--seconds", 0.05, "--entry", "decode")
+        assert done.code == 0, done.err
+        assert done.out.startswith(f"past={PAST}: median ")
+        assert " tokens/s\n" in done.out
+        assert "GFLOP a run" in done.out
+
+    def test_a_state_that_keeps_its_type_has_no_tokens(self, files: Path, tmp_path: Path) -> None:
+        luthier.build(files / "elman.onnx", tmp_path / "elman", state="auto", log=None)
+        report = luthier.bench(tmp_path / "elman", seconds=0.05)
+        assert report.tokens_per_s is None
+        assert report.at == ()
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (("--entry", "other"), "no entry point is called 'other'; there are ['prefill', "),
+            (
+                ("--at", "past=1"),
+                "the model is not for past=1; its sizes are: tokens=1..16, past=0",
+            ),
+            (("--entry", "decode", "--at", "past=41"), "the model is not for past=41"),
+        ],
+    )
+    def test_what_is_refused(
+        self, cli: Any, folder: Path, options: tuple[str, ...], message: str
+    ) -> None:
+        done = cli("bench", folder, *options)
+        assert done.code == 2
+        assert message in done.err
 
 
 class TestArguments:
@@ -282,7 +340,7 @@ class TestCommandLine:
             (["--entry", "a"], "'a' is not an entry point such as decode=decode.onnx"),
             (["--entry", "a-b=m.onnx"], "is not an entry point such as"),
             (["--entry", "a=m.onnx", "--entry", "a=m.onnx"], "'a' is there twice"),
-            (["--entry", "a=m.onnx", "--trials", "3"], "--trials and --entry exclude each other"),
+            (["--entry", "a=m.onnx", "--trials", "3", "--no-log"], "--no-log and --trials exclude"),
             (["--entry", "a=m.onnx", "--state", "auto", "--state", "x=y"], "exclude each other"),
             (["m.onnx", "--state", "x"], "'x' is not a state such as past_0=present_0"),
             (["m.onnx", "--state", "x=y", "--state", "x=z"], "'x' is a state twice"),

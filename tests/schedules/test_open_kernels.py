@@ -180,6 +180,10 @@ CASES: dict[str, tuple[Make, tuple[Symbol, ...]]] = {
         lambda t, p: matmul((t, 16), (p, 16), transpose_b=True, constant=False),
         (T, P),
     ),
+    "scores of open depth": (
+        lambda b, t: matmul((b, 5, t), (b, 9, t), transpose_b=True, constant=False),
+        (B, T),
+    ),
     "columns": (lambda b, t: matmul((b, 6, 16), (b, 16, t), constant=False), (B, T)),
     "values": (lambda b, t: matmul((b, 2, t, t), (b, 2, t, 16), constant=False), (B, T)),
     "pixels": (lambda b: conv((b, 6, 5, 24), 40, (1, 1), after="bias_relu"), (B,)),
@@ -239,6 +243,16 @@ CASES: dict[str, tuple[Make, tuple[Symbol, ...]]] = {
         (B,),
     ),
     "largest": (lambda b: pool("max_pool2d", (b, 9, 8, 20), (3, 3), strides=(2, 2)), (B,)),
+    "means of open rows": (
+        lambda t: pool("avg_pool2d", (3, t, 5, 8), (3, 2), pads=(1, 1, 1, 0)),
+        (T,),
+    ),
+    "largest of open rows": (
+        lambda t: pool("max_pool2d", (3, t, 5, 8), (3, 2), pads=(1, 1, 1, 0)),
+        (T,),
+    ),
+    "group norm of few places": (lambda b, t: group_norm((b, t, 24), 4), (B, T)),
+    "group norm of rows": (lambda t: group_norm((2, t, 9, 24), 3, after="gelu"), (T,)),
     "group norm": (lambda b: group_norm((b, 6, 5, 24), 4), (B,)),
 }
 

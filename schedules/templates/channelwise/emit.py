@@ -159,7 +159,9 @@ class _Channelwise:
         return self.builder.let(tirx.Select(rows > 0, share, nan) if may_miss else share)
 
     def _misses_image(self) -> bool:
-        """Whether a window has all its rows in the padding."""
+        """Whether a window has all its rows in the padding; it may where these are open."""
+        if not isinstance(self.rows.out, int):
+            return True
         return not all(
             any(self.rows.valid(oh, kh) for kh in range(self.rows.kernel))
             for oh in range(self.rows.out)

@@ -21,9 +21,10 @@ from ...emit.evaluator import Evaluator, Point
 from ...emit.tile import LINE
 from ...ir.dtype import FLOAT32
 from ...ir.kernel import Phase
+from ...ir.size import Size
 from ...ir.workload import Tensor
 from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, tail
-from ...tir.literals import constant
+from ...tir.literals import constant, reciprocal
 from ...tvm_late import tirx
 from ..form import Emitted
 from ..fused import epilogue
@@ -51,7 +52,7 @@ class _GroupNorm:
         self.width, self.blocks = self.span * self.depth, self.groups // self.span
         self.rows = ceildiv(self.places, knobs.parts)
         self.parts = ceildiv(self.places, self.rows)
-        self.share = constant(1.0 / (self.places * self.depth), "float32")  # of an element
+        self.share = reciprocal(self.places * self.depth, "float32")  # of an element
 
     def build(self) -> Emitted:
         """The kernel."""
@@ -99,7 +100,7 @@ class _GroupNorm:
 
     def _combined(self, image: Index, part: Index, block: Index) -> None:
         builder = self.builder
-        share = constant(1.0 / self.places, "float32")
+        share = reciprocal(self.places, "float32")
 
         def load(plane: int, group: Index, each: Index) -> Expr:
             at = self._place(plane, image, block * self.span + group, each)
@@ -157,7 +158,8 @@ class _GroupNorm:
         """``finish`` gets each group's mean, and the sum of squared distances from it."""
         builder = self.builder
         size = rows * self.depth
-        number = constant(size, "float32") if isinstance(size, int) else tirx.Cast("float32", size)
+        known = isinstance(size, int | Size)
+        number = constant(size, "float32") if known else tirx.Cast("float32", size)
         share = builder.let(constant(1, "float32") / number)
         self._accumulate(first, rows, ("sums",), lambda x, channel: [x])
         with builder.loop(self.span, "group") as group:

@@ -8,12 +8,14 @@ loops where TVM proves that they carry no dependence. Intermediate buffers becom
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from ...emit.builder import PhaseBuilder, Slot
 from ...errors import ScheduleError
 from ...ir.kernel import Phase
+from ...ir.size import Size, fixed
 from ...ir.workload import Attr, Node, Tensor, Workload
 from ...late import late
 from ...tir.literals import storage
@@ -43,7 +45,8 @@ def _lowering() -> Any:
 
 
 def kernel(form: RelaxOp, knobs: Knobs) -> Emitted:
-    """A phase for each loop nest."""
+    """A phase for each loop nest; for one choice of sizes where these are open."""
+    form = replace(form, workload=_fixed(form.workload))
     node, inputs = form.workload.nodes[0], len(form.workload.inputs)
     params, module = _legalize(form.workload)
     calls = _calls(module["main"], node.op)
@@ -65,6 +68,25 @@ def kernel(form: RelaxOp, knobs: Knobs) -> Emitted:
     slots = [s.tensor for s in input_slots(form, {})] + temps + [form.workload.output]
     phases = tuple(_phase(nest, places, slots) for nest, places in nests)
     return Emitted(phases, temps=tuple(t.nbytes for t in temps))
+
+
+def _fixed(workload: Workload) -> Workload:
+    """With the numbers that its sizes are assumed to be: TVM legalizes for these alone."""
+
+    def known(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(known, value))
+        return fixed(value) if isinstance(value, Size) else value
+
+    def tensor(given: Tensor) -> Tensor:
+        return replace(given, shape=known(given.shape))
+
+    nodes = (
+        replace(n, out=tensor(n.out), attrs=tuple((k, known(v)) for k, v in n.attrs))
+        for n in workload.nodes
+    )
+    inputs = tuple(map(tensor, workload.inputs))
+    return Workload(inputs, workload.constants, tuple(nodes))
 
 
 def _tensor(buffer: Any) -> Tensor:

@@ -1,15 +1,20 @@
-"""The entry points of a build: models by name, and what is said of each."""
+"""What commands take: a model, or several by name, and what is said of each."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import onnx
 
 from luthier.frontend import ReadModel, Shapes, StateNames, read_model
 from luthier.frontend.program.library import RUN
 from luthier.schedules.errors import UsageError
 
-from ..tuning.tune import Model, Values
+Model = str | os.PathLike[str] | onnx.ModelProto | ReadModel
+Values = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -31,15 +36,21 @@ Models = Model | Mapping[str, Model | EntryPoint]
 """A model; or several, each an entry point of one library, by name."""
 
 
-def read_all(models: Models, alone: EntryPoint) -> dict[str, ReadModel]:
+def read_all(
+    models: Models,
+    shapes: Shapes | None,
+    values: Values | None,
+    outputs: Sequence[str] | None,
+    state: StateNames | None,
+) -> dict[str, ReadModel]:
     """Each of the models as it was read, by the name of its entry point.
 
-    ``alone`` has what is said of one model that is no entry point among others. Raises UsageError
-    where something is said of no model in particular.
+    What is said besides is of one model that is no entry point among others. Raises UsageError
+    where it is said of no model in particular.
     """
     if not isinstance(models, Mapping):
-        return {RUN: alone.read()}
-    if any((alone.shapes, alone.values, alone.outputs, alone.state)):
+        return {RUN: EntryPoint(models, shapes, values, outputs, state).read()}
+    if any((shapes, values, outputs, state)):
         raise UsageError(
             "shapes, values, outputs and state are said of each entry point: "
             "EntryPoint(model, shapes=...)"
