@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 
+from luthier.schedules.errors import printable
 from luthier.schedules.ir.symbol import Symbol
 
 from .c_array import c_array
@@ -18,7 +19,7 @@ from .state_tables import first_more, state_arrays
 
 __all__ = ["WEIGHTS_SOURCE", "emit", "exports", "kernel_symbol"]
 
-_LONGEST_RANGE = 80  # characters of one in a message
+_LONGEST_RANGE, _LONGEST_TEXT = 80, 120  # characters of one in a message
 
 
 def emit(tables: Tables) -> str:
@@ -189,9 +190,10 @@ def _instructions(variant: Variant, numbers: VariantNumbers) -> list[str]:
             buffers.append("LUTHIER_NONE" if reference is None else f"{operand}u")
             operand += reference is not None
         first, second = (*buffers, "LUTHIER_NONE", "LUTHIER_NONE")[:2]
+        text = c_string(printable(each.text)[:_LONGEST_TEXT]) if each.text else "NULL"
         rows.append(
             f"{{{each.nbytes}u, {each.index}u, {each.target}u, {first}, {second}, "
-            f"LUTHIER_{each.operation.value}}}"
+            f"LUTHIER_{each.operation.value}, {text}}}"
         )
     return rows
 

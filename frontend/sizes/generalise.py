@@ -22,7 +22,7 @@ from luthier.schedules.ir.symbol import Symbol
 from luthier.schedules.ir.workload import Node, node
 from luthier.schedules.ops.attention_form import STRIDES, strides_matter
 
-from ..program import Call, Find, OpenTensor, Part, Program, Step
+from ..program import Call, Expect, Find, OpenTensor, Part, Program, Step
 from .alignment import Alignment, NotAlikeError, title
 from .arrays import equal
 from .computed import numbers, when_known, with_numbers
@@ -120,10 +120,10 @@ class _Generalisation:
     def _step(self, step: Step, program: Program, computed: Collection[int]) -> Step:
         if isinstance(step, Call):
             return self._call(step, program, computed)
-        assert isinstance(step, Find)  # loops and branches are refused before
+        assert isinstance(step, Find | Expect)  # loops and branches are refused before
         for each in self.aligned:
-            if replace(step, value=each.at[step.value]) not in each.other.steps:
-                raise NotAlikeError(f"{step.source}: it finds another size")
+            if step.renumbered(each.at) not in each.other.steps:
+                raise NotAlikeError(f"{step.source}: it finds or expects another number")
         return step
 
     def _call(self, call: Call, program: Program, computed: Collection[int]) -> Call:

@@ -13,7 +13,8 @@ from luthier.schedules.ir.core import IRError
 from luthier.schedules.ir.size import Sizes
 from luthier.schedules.ir.symbol import Symbol
 
-from ..program import Call, Find, Program, at
+from ..control.found_sizes import as_many
+from ..program import Call, Expect, Find, Program, at
 from ..program.verify import verify
 from .alignment import NotAlikeError, structure
 from .arrays import Arrays
@@ -24,7 +25,6 @@ _MOST_IMPORTS = 96
 _NEAR_ENDS, _RANDOM, _MOST_CORNERS = 2, 4, 16  # sizes to import at
 _VERIFIED = 8  # others, for which it is checked that kernels fit one another
 _ROUNDS = 16  # of sizes that decide between expressions
-_FEW, _MANY = 2, 8  # a range of found sizes that tells numbers from expressions
 
 Box: TypeAlias = tuple[Symbol, ...]
 ImportAt: TypeAlias = Callable[[Sizes, bool], Program]
@@ -66,7 +66,7 @@ class Variants:
         for chosen in itertools.product(*(symbol.exact for symbol in exact)):
             one = {s.name: Symbol(s.name, n, n) for s, n in zip(exact, chosen, strict=True)}
             box = tuple(one.get(s.name, s) for s in self.symbols)
-            yield from self._divided((*box, *map(_as_many, self.found)), None)
+            yield from self._divided((*box, *map(as_many, self.found)), None)
 
     def _divided(self, box: Box, reason: NotAlikeError | None) -> Iterator[Program]:
         """The programs of a box, the one of the largest sizes first."""
@@ -184,14 +184,9 @@ def _key(sizes: Sizes) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(sizes.items()))
 
 
-def _as_many(symbol: Symbol) -> Symbol:
-    """A range of a size that is found in which it stands for itself."""
-    return replace(symbol, least=_FEW, most=max(symbol.most, _MANY))
-
-
 def _refuse_control(program: Program, box: Box) -> None:
     for step in program.steps:
-        if not isinstance(step, Call | Find):
+        if not isinstance(step, Call | Find | Expect):
             ranges = ", ".join(map(str, box))
             raise UnsupportedOperator(
                 f"{step.source or type(step).__name__}: control flow that is decided at run time "

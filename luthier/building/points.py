@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from luthier.frontend import ReadModel, Shapes, StateNames, read_model
+from luthier.frontend import Bounds, ReadModel, Shapes, StateNames, read_model
 from luthier.frontend.program.library import RUN
 from luthier.schedules.errors import UsageError
 
@@ -21,10 +21,13 @@ class EntryPoint:
     values: Values | None = None
     outputs: Sequence[str] | None = None
     state: StateNames | None = None
+    bounds: Bounds | None = None
 
     def read(self) -> ReadModel:
         """Raises what ``read_model`` does."""
-        return read_model(self.model, self.shapes, self.values, self.outputs, self.state)
+        return read_model(
+            self.model, self.shapes, self.values, self.outputs, self.state, self.bounds
+        )
 
 
 Models = Model | Mapping[str, Model | EntryPoint]
@@ -39,9 +42,9 @@ def read_all(models: Models, alone: EntryPoint) -> dict[str, ReadModel]:
     """
     if not isinstance(models, Mapping):
         return {RUN: alone.read()}
-    if any((alone.shapes, alone.values, alone.outputs, alone.state)):
+    if any((alone.shapes, alone.values, alone.outputs, alone.state, alone.bounds)):
         raise UsageError(
-            "shapes, values, outputs and state are said of each entry point: "
+            "shapes, values, outputs, state and bounds are said of each entry point: "
             "EntryPoint(model, shapes=...)"
         )
     for name in models:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from luthier.autotune import Explanation, Sources, Store
 from luthier.autotune import explain as explain_workloads
 from luthier.autotune.measure.noise import Watch
-from luthier.frontend import Shapes, StateNames, import_entry, read_model
+from luthier.frontend import Bounds, Shapes, StateNames, import_entry, read_model
 from luthier.schedules import Target, Workload
 from luthier.schedules.ops.counts import flops, traffic
 from luthier.schedules.target import DEFAULT_ACCURACY, check_cores
@@ -58,6 +58,7 @@ def explain(
     values: Values | None = None,
     outputs: Sequence[str] | None = None,
     state: StateNames | None = None,
+    bounds: Bounds | None = None,
     at: At | None = None,
     accuracy: str = DEFAULT_ACCURACY,
 ) -> tuple[KernelExplanation, ...]:
@@ -69,7 +70,7 @@ def explain(
     """
     resolved = resolve(target, threads, accuracy)
     check_cores(resolved.threads)
-    entry = import_entry(read_model(model, shapes, values, outputs, state), resolved)
+    entry = import_entry(read_model(model, shapes, values, outputs, state, bounds), resolved)
     some = runs(entry, at)
     called = counts(some)
     with Watch(resolved.threads) as watch:
