@@ -225,7 +225,8 @@ class Artifact:
                 byref(error),
             )
             if status != binding.OK:
-                raise LuthierError(f"{shown(self.folder)}: {_text(error)}")
+                kind = InputError if status == binding.BAD_SIZE else LuthierError
+                raise kind(f"{shown(self.folder)}: {_text(error)}")
             if self._found is not None:
                 outputs = self._found.cut(self._instance, outputs, error)
         return outputs

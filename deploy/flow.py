@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any
 
-from luthier.frontend.program import Branch, Call, Find, Loop, Program, State, Step
+from luthier.frontend.program import Branch, Call, Expect, Find, Loop, Program, State, Step
 from luthier.schedules import Kernel
 from luthier.schedules.ir.core import Region
 from luthier.schedules.ir.kernel import OpenKernel
@@ -124,8 +124,15 @@ class Layout:
             elif isinstance(step, Find):
                 place = self.places.read(step.value, self.time)
                 self._add(Operation.FIND, place, index=sorted(self.program.found).index(step.size))
+            elif isinstance(step, Expect):
+                self._expect(step)
             else:
                 self._loop(step)
+
+    def _expect(self, step: Expect) -> None:
+        both = (self.places.read(value, self.time) for value in step.reads)
+        nbytes = self.program.values[step.value].nbytes
+        self._add(Operation.EXPECT, *both, nbytes=nbytes, text=step.text)
 
     def _add(self, operation: Operation, *references: Reference | None, **more: Any) -> int:
         self.instructions.append(Instruction(operation, references, **more))

@@ -5,12 +5,16 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 
+from luthier.schedules.errors import printable
 from luthier.schedules.ir.size import Size
 
 from .c_array import c_array
 from .instructions import Reference
+from .names import c_string
 from .numbers import VariantNumbers
 from .plan import Plan
+
+_LONGEST_TEXT = 120  # characters of one in a message
 
 
 def flow_arrays(name: str, plan: Plan, numbers: VariantNumbers) -> str:
@@ -42,7 +46,12 @@ def _instructions(plan: Plan, numbers: VariantNumbers) -> Iterator[str]:
             operand += reference is not None
         first, second = (*buffers, "LUTHIER_NONE", "LUTHIER_NONE")[:2]
         where = f"{each.index}u, {each.target}u, {first}, {second}"
-        yield f"{{{_bytes(each.nbytes, numbers)}, {where}, LUTHIER_{each.operation.value}}}"
+        nbytes = _bytes(each.nbytes, numbers)
+        yield f"{{{nbytes}, {where}, LUTHIER_{each.operation.value}, {_text(each.text)}}}"
+
+
+def _text(text: str) -> str:
+    return c_string(printable(text)[:_LONGEST_TEXT]) if text else "NULL"
 
 
 def _slide(numbers: VariantNumbers, buffer: int) -> str:

@@ -52,18 +52,20 @@ class Operation(Enum):
     ITERATE = "ITERATE"
     NEXT = "NEXT"
     FIND = "FIND"
+    EXPECT = "EXPECT"
 
 
 @dataclass(frozen=True)
 class Instruction:
     """An operation on places; ``index`` is a call's, a loop's or a found size's, ``target`` an
-    instruction's."""
+    instruction's. ``text`` begins the message of a run that ends here."""
 
     operation: Operation
     references: tuple[Reference | None, ...] = ()
     index: int = 0
     target: int = 0
     nbytes: int | Size = 0
+    text: str = ""
 
     def over(self, settle: Callable[[Reference], Reference]) -> Instruction:
         """The same on other places."""

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from luthier.frontend.program import Branch, Find, Loop, Program
+from luthier.frontend.program import Branch, Expect, Find, Loop, Program
 from luthier.frontend.program.steps import walk
 from luthier.schedules import ALIGNMENT, Kernel, ModelError
 from luthier.schedules.ir.kernel import OpenKernel
@@ -82,6 +82,8 @@ def _raw(program: Program) -> Iterator[int]:
             yield step.condition
         elif isinstance(step, Find):
             yield step.value
+        elif isinstance(step, Expect):
+            yield from step.reads
         for region in step.regions:
             yield from region.results
 

@@ -2,11 +2,12 @@
 
 from .import_model import import_entries, import_entry, import_graph, import_model
 from .onnx.open_shapes import Shapes
-from .onnx.read import ReadModel, read_model
+from .onnx.read import Bounds, ReadModel, read_model
 from .program import Call, Entry, Library, Program
 from .states.pairs import StateNames
 
 __all__ = [
+    "Bounds",
     "Call",
     "Entry",
     "Library",

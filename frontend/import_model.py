@@ -19,7 +19,7 @@ from luthier.schedules import (
 from luthier.schedules.ir.size import Sizes
 from luthier.schedules.templates.registry import spaces
 
-from .control.finding import FoundSizes
+from .control.found_sizes import FoundSizes, as_many
 from .control.parts import Straight
 from .control.stages import FINDERS, has_control
 from .control.whole import import_regions
@@ -32,7 +32,7 @@ from .onnx.importer import to_graph
 from .onnx.open_shapes import Shapes
 from .onnx.read import ReadModel, read_model
 from .onnx.sized import with_constants
-from .onnx.strip_weights import strip_weights
+from .onnx.strip_weights import DependsOnDataError, strip_weights
 from .passes import OPEN_PASSES, PASSES, Pass
 from .program import Entry, Program
 from .program.library import RUN
@@ -164,10 +164,11 @@ def _check_states(entries: Mapping[str, Entry]) -> None:
 
 def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
     """What runs a model whose states are inputs and outputs yet."""
-    opened, found = read.open, FoundSizes()
+    opened, found = read.open, FoundSizes(bounds=read.bounds)
     if opened is None:
         program = _program(read.proto, {}, target, PASSES, sizes=found)
         if not found.symbols:
+            found.check_bounds()
             return Entry.of(program)
     sized, symbols = read.sized, () if opened is None else opened.symbols
     given = {symbol.name for symbol in symbols}
@@ -175,7 +176,8 @@ def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
     def import_at(sizes: Sizes, dense: bool) -> Program:
         model = sized.at({} if opened is None else opened.at(sizes))
         model = with_constants(model, empty_pasts(model, grows))
-        met = FoundSizes(sizes, given)
+        largest = {s.name: as_many(s).most for s in found.symbols}
+        met = FoundSizes(sizes, given, read.bounds, largest)
         try:
             program = _program(
                 model, sized.weights, target, OPEN_PASSES, dense=dense, grows=grows, sizes=met
@@ -191,6 +193,7 @@ def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
         largest = {symbol.name: symbol.most for symbol in symbols}
         variants = Variants(symbols, import_at)
         variants.know(largest, import_at(largest, dense=False))
+        found.check_bounds()
         variants.found = tuple(found.symbols)
         programs = variants.programs()
         sized.entries[key] = Entry(symbols, programs)
@@ -254,10 +257,13 @@ def _program(
 def _whole(
     model: onnx.ModelProto, given: Mapping[str, Array], straight: Straight, sizes: FoundSizes
 ) -> Program:
-    """Straight where it can be: a search in what is known is none at run time."""
+    """Straight where it can be: a search in what is known is none at run time, and what values
+    seem to decide may be known."""
     if not has_control(model):
         try:
             return straight(model, given)
+        except DependsOnDataError:
+            pass
         except UnsupportedOperator as error:
             if FINDERS.isdisjoint(error.operators):
                 raise

@@ -74,6 +74,7 @@ def _point(key: str, value: Any) -> Any:
         None if point.values is None else _values(f"the values of {what}", point.values),
         None if point.outputs is None else _names(f"the outputs of {what}", point.outputs),
         None if point.state is None else _state(f"the state of {what}", point.state),
+        None if point.bounds is None else _bounds(f"the bounds of {what}", point.bounds),
     )
 
 
@@ -155,6 +156,17 @@ def _at(name: str, value: Any) -> dict[str, tuple[int, ...]]:
     return found
 
 
+def _bounds(name: str, value: Any) -> dict[str, int]:
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{name} must be a mapping of names to numbers, not {shown(value)}")
+    return {
+        text(f"each name in {name}", key): integer(
+            f"the bound of '{key}'", value[key], 1, _MOST_SIZE
+        )
+        for key in value
+    }
+
+
 def _is_sequence(value: Any) -> bool:
     if isinstance(value, Sequence):
         return True
@@ -205,6 +217,7 @@ _CHECKS: dict[str, Check] = {
     "entry": text,
     "shapes": _shapes,
     "at": _at,
+    "bounds": _bounds,
     "values": _values,
     "outputs": _names,
     "state": _state,

@@ -73,6 +73,8 @@ typedef enum luthier_operation {
                         or at `target` where the last one is over */
     LUTHIER_FIND,    /* the size `index` of those that are found is the int64 in `first`; after the
                         last of them, outputs must have room for what follows */
+    LUTHIER_EXPECT,  /* end the run unless the int64s in `first` are those in `second`, `bytes` of
+                        each; `text` says what they are */
     LUTHIER_NEXT     /* loop `index`: the next iteration, at `target`, or none where `first` holds a
                         false bool */
 } luthier_operation;
@@ -84,6 +86,7 @@ typedef struct luthier_instruction {
     uint32_t first;
     uint32_t second;
     luthier_operation operation;
+    const char *text;
 } luthier_instruction;
 
 /* An output that no step writes in place: a copy of `from`, made after the last step. */

@@ -4,6 +4,7 @@
 
 #include "float_mode.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -256,6 +257,31 @@ static luthier_status check_found(const struct instance *instance, struct settle
     return status;
 }
 
+/* Numbers for people, as many as there is room for. */
+static void list_numbers(char *list, size_t room, const unsigned char *numbers, size_t count)
+{
+    size_t used = 0, i = 0;
+    list[0] = '\0';
+    for (; i < count && used + 28 < room; i++)
+        used += (size_t)snprintf(list + used, room - used, "%s%lld", i > 0 ? ", " : "",
+                                 (long long)number_in(numbers + i * sizeof(int64_t)));
+    if (i < count)
+        snprintf(list + used, room - used, ", ...");
+}
+
+static luthier_status expect(const struct settled *now, const luthier_instruction *at,
+                             luthier_error *error)
+{
+    const unsigned char *found = now->buffers[at->first], *wanted = now->buffers[at->second];
+    size_t bytes = (size_t)bytes_of(now, at->bytes), count = bytes / sizeof(int64_t);
+    if (bytes == 0 || memcmp(found, wanted, bytes) == 0)
+        return LUTHIER_OK;
+    char ours[64], theirs[64];
+    list_numbers(ours, sizeof ours, found, count);
+    list_numbers(theirs, sizeof theirs, wanted, count);
+    return luthier_fail(error, LUTHIER_BAD_SIZE, "%s [%s], not [%s]", at->text, ours, theirs);
+}
+
 /* What is found is all found before states change: a run that is refused for it changes none. */
 static luthier_status run_steps(const struct instance *instance, struct settled *now,
                                 const luthier_output *outputs, double *step_seconds,
@@ -298,6 +324,9 @@ static luthier_status run_steps(const struct instance *instance, struct settled 
                                           number_in(now->buffers[one->first]), error);
             if (status == LUTHIER_OK && ++found == instance->program->found_count)
                 status = check_found(instance, now, outputs, error);
+            break;
+        case LUTHIER_EXPECT:
+            status = expect(now, one, error);
             break;
         }
     }

@@ -28,6 +28,7 @@ class Assembly:
         self._views: dict[int, int] = {}
         self._parts: dict[int, Part] = {}
         self._known: dict[Any, int] = {}
+        self._tables: set[int] = set()
 
     def type(self, value: int) -> Tensor:
         """Type of a value."""
@@ -67,9 +68,26 @@ class Assembly:
             self._constants[value] = array  # keeps the array alive, so its id stays its own
         return self._known[key]
 
+    def table(self, name: str, array: Array) -> int:
+        """The value of an array, of a name, that is read when a program runs and not known before.
+
+        What follows from it is computed, not folded, and no equal one is the same: so programs of
+        several sizes are alike.
+        """
+        key: Any = ("table", name)
+        if key not in self._known:
+            self._room -= array.nbytes
+            if self._room < 0:
+                raise ModelError("what is known of the model's parts takes too much memory")
+            self._known[key] = value = self._new(Tensor(tuple(array.shape), str(array.dtype)))
+            self._constants[value] = array
+            self._tables.add(value)
+        return self._known[key]
+
     def known(self, value: int) -> Array | None:
         """The array, where a value is a constant or a view of one."""
-        array = self._constants.get(owner(value, self._views))
+        base = owner(value, self._views)
+        array = None if base in self._tables else self._constants.get(base)
         return None if array is None else array.reshape(self._values[value].shape)
 
     def add(

@@ -1,16 +1,12 @@
 """Nodes whose results are as long as what they find at run time.
 
-Each becomes a number that is computed, a size that it is from then on, and what is found. Where a
-model is imported at certain sizes, these are taken to be something, too.
+Each becomes a number that is computed, a size that it is from then on, and what is found.
 """
 
 from __future__ import annotations
 
-import itertools
-import re
 from collections import ChainMap
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +14,6 @@ import onnx
 from onnx import TensorProto, helper
 
 from luthier.schedules import ModelError, Tensor, UnsupportedOperator, Workload
-from luthier.schedules.ir.symbol import Symbol
 from luthier.schedules.ir.workload import node as operator
 from luthier.schedules.ops.evaluate import evaluate
 
@@ -26,41 +21,12 @@ from ..graph import Array
 from ..onnx.opset import node_label
 from ..program import Call, Find, Step
 from .assembly import Assembly
+from .found_sizes import MOST_FOUND, FoundSizes
 from .parts import Parts, Scope
-
-_MOST, _MOST_FOUND = 8, 1 << 22  # sizes of a model, and what each may be
 
 N = helper.make_node
 Found = tuple[Sequence[Step], int]
 Results = tuple[Sequence[Step], Sequence[int]]
-
-
-@dataclass
-class FoundSizes:
-    """The sizes that runs of a model find: ``symbols``, as the import meets them.
-
-    Each is ``taken`` to be a number, or else as large as it may be; ``given`` are the names of the
-    model's other sizes.
-    """
-
-    taken: Mapping[str, int] = field(default_factory=dict)
-    given: Collection[str] = ()
-    symbols: list[Symbol] = field(default_factory=list)
-
-    def add(self, output: str, most: int, label: str) -> tuple[str, int]:
-        """A new one, of what gives ``output``: its name, and what it is taken to be."""
-        if len(self.symbols) == _MOST:
-            raise UnsupportedOperator(f"{label}: more than {_MOST} sizes that runs find")
-        if most > _MOST_FOUND:
-            raise UnsupportedOperator(
-                f"{label}: it may find as many as {most}, and {_MOST_FOUND} are supported"
-            )
-        wanted = "found_" + re.sub(r"[^A-Za-z0-9]+", "_", output)[:40].strip("_")
-        names = {*self.given, *(symbol.name for symbol in self.symbols)}
-        others = (f"{wanted}_{i}" for i in itertools.count())
-        name = next(n for n in itertools.chain([wanted], others) if n not in names)
-        self.symbols.append(Symbol(name, 0, most))
-        return name, self.taken.get(name, most)
 
 
 class Finding:
@@ -130,7 +96,7 @@ class Finding:
         if not isinstance(axis, int) or not -rank <= axis < rank:
             raise ModelError(f"{label}: the axis {axis} is outside of {rank} dimensions")
         axis, length = axis % rank, self._assembly.type(x).shape[axis]
-        if length > _MOST_FOUND:
+        if length > MOST_FOUND:
             self._sizes.add(output, length, label)  # which refuses it
         known = self._assembly.known(x)
         if known is not None:

@@ -86,12 +86,22 @@ class Parts:
         return None if array is None else array.reshape(())
 
     def steps(
-        self, nodes: Sequence[onnx.NodeProto], results: Sequence[str], scope: Scope
+        self,
+        nodes: Sequence[onnx.NodeProto],
+        results: Sequence[str],
+        scope: Scope,
+        opset: int | None = None,
     ) -> tuple[Step, ...]:
-        """The steps of straight nodes; their results go into ``scope``."""
+        """The steps of straight nodes; their results go into ``scope``.
+
+        The nodes are of another operator set than the model's where one is given.
+        """
         if not results:
             return ()
         model, constants = self.model_of(nodes, scope)
+        if opset is not None:
+            del model.opset_import[:]
+            model.opset_import.add(version=opset)
         for name in results:
             declared = self._declared.get(name) if len(scope.maps) == 2 else None
             self.compared.update([name] if declared else ())

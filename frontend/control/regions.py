@@ -22,18 +22,26 @@ from ..onnx.opset import is_onnx, node_label
 from ..onnx.strip_weights import constant_tensor, strip_weights
 from ..program import Branch, Loop, Step
 from .assembly import Assembly
+from .deciding import Deciding, decided
 from .finding import Finding
 from .parts import Parts, Scope, Stacked, check_order
 from .scan import as_loop
 from .sequences import Sequences, without_sequences
-from .stages import is_finder, stages
+from .stages import is_control, is_finder, stages
 
 
 class Regions:
     """Makes regions of graphs; ``opset`` is the version of the operators."""
 
-    def __init__(self, parts: Parts, assembly: Assembly, finding: Finding, opset: int) -> None:
-        self._finding = finding
+    def __init__(
+        self,
+        parts: Parts,
+        assembly: Assembly,
+        finding: Finding,
+        deciding: Deciding,
+        opset: int,
+    ) -> None:
+        self._finding, self._deciding = finding, deciding
         self._parts, self._assembly, self._opset = parts, assembly, opset
         self._sequences = Sequences(parts, assembly)
 
@@ -48,12 +56,20 @@ class Regions:
         scope: Scope = around.new_child(dict(inputs))
         nodes = self._entered(graph, scope)
         steps: list[Step] = []
-        for stage in stages(nodes, wanted):
+        for stage in stages(nodes, wanted, decided(nodes, scope, self._known(scope))):
             steps += self._parts.steps(stage.nodes, stage.results, scope)
             for node in stage.control:
                 steps += self._flow(node, scope, stage.used)
         where = f"graph '{graph.name}'"
         return steps, [self._parts.value(name, scope, where) for name in wanted]
+
+    def _known(self, scope: Scope) -> set[str]:
+        """The names of values that are known, or are not tensors."""
+        return {
+            name
+            for name, value in scope.items()
+            if not isinstance(value, int) or self._assembly.known(value) is not None
+        }
 
     def _entered(self, graph: onnx.GraphProto, scope: Scope) -> Sequence[onnx.NodeProto]:
         """A graph's nodes, its weights in ``scope``; what is decided in it is gone."""
@@ -96,7 +112,9 @@ class Regions:
             return self._scan(node, scope, used)
         if is_finder(node):
             return self._finding.steps(node, scope)
-        return self._sequences.steps(node, scope)
+        if is_control(node):
+            return self._sequences.steps(node, scope)
+        return self._deciding.steps(node, scope)
 
     def _if(self, node: onnx.NodeProto, scope: Scope, used: frozenset[str]) -> Sequence[Step]:
         label = node_label(node)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 import onnx
@@ -46,9 +46,10 @@ def is_finder(node: onnx.NodeProto) -> bool:
     return node.op_type in FINDERS and is_onnx(node.domain)
 
 
-def is_cut(node: onnx.NodeProto) -> bool:
-    """Whether a graph with control flow or found sizes is cut at a node."""
-    return is_control(node) or is_finder(node)
+def is_cut(node: onnx.NodeProto, decided: Set[str] = frozenset()) -> bool:
+    """Whether a graph with control flow or found sizes is cut at a node; so it is at those whose
+    first result is among what values have ``decided``."""
+    return is_control(node) or is_finder(node) or not decided.isdisjoint(node.output[:1])
 
 
 def has_control(model: onnx.ModelProto) -> bool:
@@ -57,15 +58,21 @@ def has_control(model: onnx.ModelProto) -> bool:
     return any(is_control(node) for body in bodies for node in every_node(body))
 
 
-def stages(nodes: Sequence[onnx.NodeProto], wanted: Sequence[str]) -> Iterator[Stage]:
-    """The nodes, in order, that ``wanted`` values need, in as few stages as there can be."""
+def stages(
+    nodes: Sequence[onnx.NodeProto], wanted: Sequence[str], decided: Set[str] = frozenset()
+) -> Iterator[Stage]:
+    """The nodes, in order, that ``wanted`` values need, in as few stages as there can be.
+
+    They are cut at those with ``decided`` results, too.
+    """
     level: dict[str, int] = {}  # the first stage whose straight nodes may read a value
     straight: dict[int, list[onnx.NodeProto]] = {}
     control: dict[int, list[onnx.NodeProto]] = {}
     for node in leading_to(nodes, wanted):
         at = max((level.get(name, 0) for name in reads(node)), default=0)
-        (control if is_cut(node) else straight).setdefault(at, []).append(node)
-        level |= dict.fromkeys(node.output, at + is_cut(node))
+        cut = is_cut(node, decided)
+        (control if cut else straight).setdefault(at, []).append(node)
+        level |= dict.fromkeys(node.output, at + cut)
     last = max((*straight, *control), default=-1)
     read: dict[str, int] = {}  # when last: in stage i at 2 i by straight nodes, then by the others
     for at in range(last + 1):

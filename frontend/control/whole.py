@@ -20,7 +20,10 @@ from ..onnx.strip_weights import constant_tensor
 from ..onnx.unsupported import check_operators
 from ..program import Program
 from .assembly import Assembly
-from .finding import Finding, FoundSizes
+from .deciding import Deciding
+from .declared import declared_shapes
+from .finding import Finding
+from .found_sizes import FoundSizes
 from .parts import Parts, Straight
 from .regions import Regions
 from .stages import is_cut
@@ -58,7 +61,8 @@ def _program(model: onnx.ModelProto, straight: Straight, sizes: FoundSizes) -> P
     inputs = [(info.name, _input(info, assembly)) for info in graph.input]
     outputs = [output.name for output in graph.output]
     finding = Finding(parts, assembly, sizes)
-    regions = Regions(parts, assembly, finding, opset_of(model))
+    deciding = Deciding(parts, assembly, sizes, declared_shapes(graph, sizes.taken))
+    regions = Regions(parts, assembly, finding, deciding, opset_of(model))
     steps, results = regions.region(graph, ChainMap(), outputs, dict(inputs))
     for output, value in zip(graph.output, results, strict=True):
         if output.name not in parts.compared and not sizes.symbols:

@@ -25,6 +25,9 @@ from .open_shapes import OpenShapes, Shapes, fixed_shapes, is_symbol, open_shape
 from .opset import NEWEST, OLDEST, opset_of
 from .sized import Sized, set_shapes
 
+Bounds = Mapping[str, int]
+"""By the name of a size that a run finds the largest that it may be."""
+
 
 @dataclass(frozen=True)
 class ReadModel:
@@ -35,7 +38,7 @@ class ReadModel:
     ``sha256`` is of the file, followed by the data in other files, in the model's order; of a
     ModelProto its deterministic serialisation stands for the file. ``name`` is the file's, without
     its suffix, or the graph's. ``states`` are the outputs that inputs become in the next run, by
-    these.
+    these. ``bounds`` are the largest that sizes may be which runs find, by name.
     """
 
     proto: onnx.ModelProto
@@ -43,6 +46,7 @@ class ReadModel:
     name: str
     open: OpenShapes | None = None
     states: Mapping[str, str] = field(default_factory=dict)
+    bounds: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def sized(self) -> Sized:
@@ -56,13 +60,15 @@ def read_model(
     values: Values | None = None,
     outputs: Sequence[str] | None = None,
     state: StateNames | None = None,
+    bounds: Bounds | None = None,
 ) -> ReadModel:
     """Read a model; one that was read is given back as it is.
 
     ``shapes`` gives sizes (in elements) for inputs that leave some open, or says which the named
     sizes may be (see ``Shapes``); ``values`` makes inputs constants, and the model ends at
     ``outputs``, where they are given. ``state`` says which inputs and outputs an instance keeps.
-    Initializers are no longer listed as inputs. Raises
+    ``bounds`` say how large sizes may be that a run finds, by their names. Initializers are no
+    longer listed as inputs. Raises
     ModelError with one line for whatever is wrong, a file that changes meanwhile too, and
     UnsupportedOperator for sizes that are not supported.
     """
@@ -95,12 +101,13 @@ def read_model(
     _fix_inputs(proto, {**fixed, **{n: a.shape for n, a in constants.items() if a.ndim}})
     if opened is None or not opened.symbols:
         make_constants(proto, constants)
-        return ReadModel(proto, digest, name, states=states)
+        return ReadModel(proto, digest, name, states=states, bounds=bounds or {})
     set_shapes(proto, {n: dims for n, dims in opened.inputs.items() if n in varying})
     for each in constants.keys() & varying:
         fill(proto, each, constants.pop(each), opened.inputs)
     make_constants(proto, constants)
-    return ReadModel(proto, digest, name, opened.of(i.name for i in proto.graph.input), states)
+    opened = opened.of(i.name for i in proto.graph.input)
+    return ReadModel(proto, digest, name, opened, states, bounds or {})
 
 
 def _check_outline(model: onnx.ModelProto, where: str) -> None:

@@ -51,6 +51,10 @@ _FINITE = frozenset("alpha beta bias cubic_coeff_a epsilon gamma lambd".split())
 _UNSURE, _NO_TYPE = "Einsum", "to have type but instead is null"
 
 
+class DependsOnDataError(UnsupportedOperator):
+    """What must be known at build time, of a straight model at least, depends on its inputs."""
+
+
 def strip_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Array]]:
     """A copy of a read model whose large initializers are inputs, and their arrays by name.
 
@@ -253,7 +257,7 @@ def _check_build_time(model: onnx.ModelProto) -> None:
     for node in model.graph.node:
         for index in BUILD_TIME.get(node.op_type, ()):
             if index < len(node.input) and node.input[index] not in known:
-                raise UnsupportedOperator(
+                raise DependsOnDataError(
                     f"{node.name}: its input '{node.input[index]}' depends on the model's inputs, "
                     "but must be known at build time"
                 )

@@ -4,12 +4,13 @@ from .at import at
 from .core import Part, Program, State, owner
 from .library import Entry, Library
 from .open_tensor import OpenTensor
-from .steps import Branch, Call, Find, Loop, Step
+from .steps import Branch, Call, Expect, Find, Loop, Step
 
 __all__ = [
     "Branch",
     "Call",
     "Entry",
+    "Expect",
     "Find",
     "Library",
     "Loop",

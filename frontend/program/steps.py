@@ -1,4 +1,4 @@
-"""What a program does, step by step: calls, loops, branches, and sizes that are found."""
+"""What a program does, step by step: calls, loops, branches, sizes that are found, conditions."""
 
 from __future__ import annotations
 
@@ -180,7 +180,44 @@ class Find:
         return f"size {self.size} = %{self.value}{f'  # {self.source}' if self.source else ''}"
 
 
-Step: TypeAlias = Call | Loop | Branch | Find
+@dataclass(frozen=True)
+class Expect:
+    """End the run unless the numbers in ``value`` are those in ``wanted``, both of type int64.
+
+    ``says`` what they are, for people: "its result has the shape".
+    """
+
+    value: int
+    wanted: int
+    says: str
+    source: str = ""
+
+    regions: ClassVar[tuple[()]] = ()
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """Both."""
+        return (self.value, self.wanted)
+
+    @property
+    def defines(self) -> tuple[()]:
+        """No value."""
+        return ()
+
+    @property
+    def text(self) -> str:
+        """What a message says before the numbers."""
+        return f"{self.source}: {self.says}" if self.source else self.says
+
+    def renumbered(self, number: Mapping[int, int]) -> Expect:
+        """The same over other values."""
+        return replace(self, value=number[self.value], wanted=number[self.wanted])
+
+    def __str__(self) -> str:
+        return f"expect %{self.value} = %{self.wanted}  # {self.text}"
+
+
+Step: TypeAlias = Call | Loop | Branch | Find | Expect
 
 
 def _over(region: Region[Step], change: Callable[[Step], Step]) -> Region[Step]:

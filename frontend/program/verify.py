@@ -20,7 +20,7 @@ from luthier.schedules.ops.verify import verify as verify_workload
 
 from .core import Program, State
 from .open_tensor import OpenTensor
-from .steps import Branch, Call, Find, Loop, Step, walk
+from .steps import Branch, Call, Expect, Find, Loop, Step, walk
 
 Type: TypeAlias = Tensor | OpenTensor
 Types: TypeAlias = tuple[Type, ...]
@@ -57,6 +57,8 @@ def verify(program: Program) -> None:
         elif isinstance(step, Find):
             fits = _is_number(program.type(step.value), "int64")
             require(fits, f"{step}: it is {program.type(step.value)}")
+        elif isinstance(step, Expect):
+            _verify_expect(program, step)
         else:
             _verify_branch(program, step)
     wholes = program.pieces.keys() - befores
@@ -249,6 +251,12 @@ def _verify_branch(program: Program, branch: Branch) -> None:
         require(not region.parameters, f"{branch}: its regions have no parameters")
         left = _types(program, region.results)
         require(left == results, f"{branch}: a region gives {_text(left)}, not {_text(results)}")
+
+
+def _verify_expect(program: Program, expect: Expect) -> None:
+    both = _types(program, expect.reads)
+    fits = both[0] == both[1] and isinstance(both[0], Tensor) and both[0].dtype == "int64"
+    require(fits, f"{expect}: they are {_text(both)}")
 
 
 def _verify_condition(program: Program, step: Step, value: int) -> None:

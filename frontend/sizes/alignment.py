@@ -12,7 +12,7 @@ from luthier.schedules.ir.core import Region
 from luthier.schedules.ir.workload import Node
 
 from ..graph.arrays import Mark, mark
-from ..program import Branch, Call, Find, Loop, Program, Step
+from ..program import Branch, Call, Loop, Program, Step
 from ..program.steps import walk
 from .computed import may_be_computed
 
@@ -158,7 +158,7 @@ def _add_made(region: Region[Step], around: _Made, made: dict[int, _Made]) -> No
         if isinstance(step, Call):
             text, needs = f"{_call_text(step)} {around.text}", (*step.args, *around.needs)
             made[step.result] = _Made(text, needs)
-        elif not isinstance(step, Find):
+        elif isinstance(step, Loop | Branch):
             _add_flow(step, around, made)
 
 

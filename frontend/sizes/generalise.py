@@ -23,7 +23,7 @@ from luthier.schedules.ir.workload import Node, node
 from luthier.schedules.ops.attention_form import STRIDES, strides_matter
 
 from ..graph.arrays import equal
-from ..program import Call, Find, OpenTensor, Part, Program, Step
+from ..program import Call, Expect, Find, OpenTensor, Part, Program, Step
 from .alignment import Alignment, NotAlikeError, title
 from .computed import numbers, when_known, with_numbers
 from .fit import Points
@@ -120,11 +120,11 @@ class _Generalisation:
     def _step(self, step: Step, program: Program, computed: Collection[int]) -> Step:
         if isinstance(step, Call):
             return self._call(step, program, computed)
-        if not isinstance(step, Find):
+        if not isinstance(step, Find | Expect):
             return step.over(lambda inner: self._step(inner, program, computed))
         for each in self.aligned:
-            if replace(step, value=each.at[step.value]) not in each.other.steps:
-                raise NotAlikeError(f"{step.source}: it finds another size")
+            if step.renumbered(each.at) not in each.other.steps:
+                raise NotAlikeError(f"{step.source}: it finds or expects another number")
         return step
 
     def _call(self, call: Call, program: Program, computed: Collection[int]) -> Call:

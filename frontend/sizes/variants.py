@@ -13,6 +13,7 @@ from luthier.schedules.ir.core import IRError
 from luthier.schedules.ir.size import Sizes
 from luthier.schedules.ir.symbol import Symbol
 
+from ..control.found_sizes import as_many
 from ..graph.arrays import Arrays
 from ..program import Program, at
 from ..program.verify import verify
@@ -25,7 +26,6 @@ _MOST_IMPORTS = 96
 _NEAR_ENDS, _RANDOM, _MOST_CORNERS = 2, 4, 16  # sizes to import at
 _VERIFIED = 8  # others, for which it is checked that kernels fit one another
 _ROUNDS = 16  # of sizes that decide between expressions
-_FEW, _MANY = 2, 8  # a range of found sizes that tells numbers from expressions
 
 Box: TypeAlias = tuple[Symbol, ...]
 ImportAt: TypeAlias = Callable[[Sizes, bool], Program]
@@ -73,7 +73,7 @@ class Variants:
         for chosen in itertools.product(*(symbol.exact for symbol in exact)):
             one = {s.name: Symbol(s.name, n, n) for s, n in zip(exact, chosen, strict=True)}
             box = tuple(one.get(s.name, s) for s in self.symbols)
-            yield from self._divided((*box, *map(_as_many, self.found)), None)
+            yield from self._divided((*box, *map(as_many, self.found)), None)
 
     def _divided(self, box: Box, reason: NotAlikeError | None) -> Iterator[Program]:
         """The programs of a box, the one of the largest sizes first."""
@@ -195,11 +195,6 @@ class Variants:
 
 def _key(sizes: Sizes) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(sizes.items()))
-
-
-def _as_many(symbol: Symbol) -> Symbol:
-    """A range of a size that is found in which it stands for itself."""
-    return replace(symbol, least=_FEW, most=max(symbol.most, _MANY))
 
 
 def _check(program: Program, box: Box) -> None:

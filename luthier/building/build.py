@@ -10,7 +10,7 @@ from pathlib import Path
 from luthier.autotune import Choice, Progress, Sources
 from luthier.deploy import Manifest, check_output
 from luthier.deploy import build as build_library
-from luthier.frontend import Library, Shapes, StateNames, import_entries
+from luthier.frontend import Bounds, Library, Shapes, StateNames, import_entries
 from luthier.schedules import Target, Workload
 from luthier.schedules.errors import AccuracyError, LogError
 from luthier.schedules.target import DEFAULT_ACCURACY
@@ -65,6 +65,7 @@ def build(
     values: Values | None = None,
     outputs: Sequence[str] | None = None,
     state: StateNames | None = None,
+    bounds: Bounds | None = None,
     at: At | None = None,
     name: str | None = None,
     accuracy: str = DEFAULT_ACCURACY,
@@ -88,15 +89,16 @@ def build(
     Kernels then get the records of the largest sizes, or else of those ``at`` which it was tuned;
     the library is run at a few sizes, and the sample is of the largest that cost little. ``state``
     names inputs and what they become, outputs, which an instance keeps: ``{"past_0": "present_0"}``
-    or ``"auto"``. Several models by name, each with what is said of it in an ``EntryPoint``, become
-    entry points of one library, over one copy of equal weights and states. Raises
-    ModelError, LogError, TargetError, ArtifactError, ToolchainError and UsageError.
+    or ``"auto"``. ``bounds`` say how large sizes may be that values decide and a run finds:
+    ``{"found_y": 1024}``. Several models by name, each with what is said of it in an
+    ``EntryPoint``, become entry points of one library, over one copy of equal weights and states.
+    Raises ModelError, LogError, TargetError, ArtifactError, ToolchainError and UsageError.
     """
     start = time.monotonic()
     check_output(Path(out))
     find_compiler()
     resolved = resolve(target, threads, accuracy)
-    reads = read_all(model, shapes, values, outputs, state)
+    reads = read_all(model, shapes, values, outputs, state, bounds)
     entries = import_entries(reads, resolved)
     some = all_runs(entries, at)
     programs = [program for entry in entries.values() for program in entry.variants]
@@ -170,6 +172,7 @@ def tune_and_build(
     values: Values | None = None,
     outputs: Sequence[str] | None = None,
     state: StateNames | None = None,
+    bounds: Bounds | None = None,
     at: At | None = None,
     name: str | None = None,
     accuracy: str = DEFAULT_ACCURACY,
@@ -181,7 +184,7 @@ def tune_and_build(
     An interrupt while tuning raises KeyboardInterrupt once the records are kept; nothing is built.
     """
     check_output(Path(out))
-    reads = read_all(model, shapes, values, outputs, state)
+    reads = read_all(model, shapes, values, outputs, state, bounds)
     result, a_build = tuned(
         lambda: reads,
         target,

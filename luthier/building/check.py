@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from luthier.deploy import Artifact, load
-from luthier.frontend import Entry, ReadModel, Shapes, StateNames, import_entries
+from luthier.frontend import Bounds, Entry, ReadModel, Shapes, StateNames, import_entries
 from luthier.schedules import Target, Tensor
 from luthier.schedules.errors import AccuracyError, ArtifactError, UsageError
 from luthier.schedules.redaction import shown
@@ -81,6 +81,7 @@ def check(
     values: Values | None = None,
     outputs: Sequence[str] | None = None,
     state: StateNames | None = None,
+    bounds: Bounds | None = None,
     accuracy: str = DEFAULT_ACCURACY,
     inputs: Mapping[str, Any] | None = None,
     runs: int = RUNS,
@@ -97,24 +98,24 @@ def check(
     one another on what these hold: of the first model, then of the others in turns. An artifact
     folder replays the sample that was kept when it was built and needs no other engine; ``log``,
     ``packs`` and ``runs`` are then without meaning, ``inputs``, ``target``, ``shapes``, ``values``,
-    ``outputs``, ``state`` and ``accuracy`` an error. Tolerances follow the types of the outputs,
-    and of what they are computed from, unless ``rtol`` or ``atol`` are given; an output that is
-    beyond is compared with how far apart the reference's own runs are, with inputs
+    ``outputs``, ``state``, ``bounds`` and ``accuracy`` an error. Tolerances follow the types of the
+    outputs, and of what they are computed from, unless ``rtol`` or ``atol`` are given; an output
+    that is beyond is compared with how far apart the reference's own runs are, with inputs
     and weights changed in their last places. Raises what ``build`` and ``load`` raise, but nothing
     for a difference, which ``report.ok`` tells.
     """
     if isinstance(model_or_dir, str | os.PathLike) and os.path.isdir(model_or_dir):
-        asked = shapes or values or state or outputs is not None or inputs is not None
+        asked = shapes or values or state or bounds or outputs is not None or inputs is not None
         if asked or target != "host" or accuracy != DEFAULT_ACCURACY:
             raise UsageError(
-                f"{model_or_dir} is built already: shapes, values, outputs, state, target, "
-                "accuracy and inputs are for models"
+                f"{model_or_dir} is built already: shapes, values, outputs, state, bounds, "
+                "target, accuracy and inputs are for models"
             )
         return _check_folder(model_or_dir, threads, rtol, atol)
     several = isinstance(model_or_dir, Mapping)
     if several and inputs is not None:
         raise UsageError("inputs are of one model: check each of several alone with its own")
-    reads = read_all(model_or_dir, shapes, values, outputs, state)
+    reads = read_all(model_or_dir, shapes, values, outputs, state, bounds)
     entries = import_entries(reads, resolve(target, threads, accuracy))
     with TemporaryFolder() as folder:
         built = build(

@@ -14,7 +14,7 @@ from luthier.deploy import build as build_library
 from luthier.frontend import Entry, Library, ReadModel
 from luthier.frontend.program.library import RUN
 from luthier.schedules import Target
-from luthier.schedules.errors import AccuracyError, LuthierError, ModelError
+from luthier.schedules.errors import AccuracyError, InputError, LuthierError, ModelError
 from luthier.schedules.target import host_features, parse
 from luthier.schedules.temporary import TemporaryFolder
 
@@ -67,7 +67,7 @@ class Trial:
         """The sample of a library with default schedules; raises ArtifactError and TargetError."""
         if not self._runs_here:
             return self._sample((), ())
-        ours = _outputs(folder, self._inputs, self._name)
+        ours = self._ours(folder)
         return self._sample(ours, self._beside_the_truth(ours))
 
     def accept_records(self, folder: Path) -> Sample:
@@ -78,17 +78,26 @@ class Trial:
         """
         if not self._runs_here:
             return self._sample((), ())
-        ours = _outputs(folder, self._inputs, self._name)
+        ours = self._ours(folder)
         found = self._beside_the_truth(ours)
-        if not self._is_proof(found, ours):
+        if ours and not self._is_proof(found, ours):
             defaults = self._with(self._entry, self._inputs)
             self._refuse_wrong(ours, defaults)
             ours = defaults
         return self._sample(ours, found)
 
+    def _ours(self, folder: Path) -> Sequence[Outputs]:
+        """What the library gives; nothing where inputs decide shapes and random ones do not fit."""
+        try:
+            return _outputs(folder, self._inputs, self._name)
+        except InputError as error:
+            said = str(error).partition(": ")[2] or str(error)
+            self.problems.append(f"it was not tried, since random inputs do not fit it: {said}")
+            return ()
+
     def _beside_the_truth(self, ours: Sequence[Outputs]) -> tuple[OutputError, ...]:
-        """Nothing where there is no reference."""
-        if self._truth is None:
+        """Nothing where there is no reference, or nothing was run."""
+        if self._truth is None or not ours:
             return ()
         return judged(ours, self._truth, self._tolerances)
 

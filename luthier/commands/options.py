@@ -106,6 +106,21 @@ def _at(
     return chosen
 
 
+def _bounds(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, int]:
+    """``NAME=1024``."""
+    found: dict[str, int] = {}
+    for value in values:
+        match = re.fullmatch(r"(.+)=(\d{1,9})", value)
+        if not match:
+            raise click.BadParameter(f"'{value}' is not a bound such as found_y=1024")
+        if match[1] in found:
+            raise click.BadParameter(f"'{match[1]}' has two bounds")
+        found[match[1]] = int(match[2])
+    return found
+
+
 def _values(
     context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
 ) -> dict[str, Any]:
@@ -171,6 +186,14 @@ value = click.option(
     callback=_values,
     help="Make an input a constant. Repeatable.",
 )
+bound = click.option(
+    "--bound",
+    "bounds",
+    multiple=True,
+    metavar="NAME=N",
+    callback=_bounds,
+    help="How large a size may be that values decide and a run finds. Repeatable.",
+)
 output = click.option(
     "--output",
     "outputs",
@@ -209,7 +232,7 @@ state = click.option(
 
 def as_read(function: F) -> F:
     """The options that say what of a model is read."""
-    return shape(value(output(state(function))))
+    return shape(value(output(state(bound(function)))))
 
 
 def examples(*lines: str) -> Callable[[F], F]:

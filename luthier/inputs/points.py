@@ -9,7 +9,7 @@ from typing import Any
 
 import onnx
 
-from luthier.frontend import ReadModel, Shapes, StateNames, read_model
+from luthier.frontend import Bounds, ReadModel, Shapes, StateNames, read_model
 from luthier.frontend.program.library import RUN
 from luthier.schedules.errors import UsageError
 
@@ -26,10 +26,13 @@ class EntryPoint:
     values: Values | None = None
     outputs: Sequence[str] | None = None
     state: StateNames | None = None
+    bounds: Bounds | None = None
 
     def read(self) -> ReadModel:
         """Raises what ``read_model`` does."""
-        return read_model(self.model, self.shapes, self.values, self.outputs, self.state)
+        return read_model(
+            self.model, self.shapes, self.values, self.outputs, self.state, self.bounds
+        )
 
 
 Models = Model | Mapping[str, Model | EntryPoint]
@@ -42,6 +45,7 @@ def read_all(
     values: Values | None,
     outputs: Sequence[str] | None,
     state: StateNames | None,
+    bounds: Bounds | None = None,
 ) -> dict[str, ReadModel]:
     """Each of the models as it was read, by the name of its entry point.
 
@@ -49,10 +53,10 @@ def read_all(
     where it is said of no model in particular.
     """
     if not isinstance(models, Mapping):
-        return {RUN: EntryPoint(models, shapes, values, outputs, state).read()}
-    if any((shapes, values, outputs, state)):
+        return {RUN: EntryPoint(models, shapes, values, outputs, state, bounds).read()}
+    if any((shapes, values, outputs, state, bounds)):
         raise UsageError(
-            "shapes, values, outputs and state are said of each entry point: "
+            "shapes, values, outputs, state and bounds are said of each entry point: "
             "EntryPoint(model, shapes=...)"
         )
     for name in models:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from luthier.autotune import Explanation, Sources, Store
 from luthier.autotune import explain as explain_workloads
 from luthier.autotune.measure.noise import Watch
-from luthier.frontend import Shapes, StateNames, import_entries
+from luthier.frontend import Bounds, Shapes, StateNames, import_entries
 from luthier.schedules import Target, Workload
 from luthier.schedules.ops.counts import flops, traffic
 from luthier.schedules.target import DEFAULT_ACCURACY, check_cores
@@ -59,6 +59,7 @@ def explain(
     values: Values | None = None,
     outputs: Sequence[str] | None = None,
     state: StateNames | None = None,
+    bounds: Bounds | None = None,
     at: At | None = None,
     accuracy: str = DEFAULT_ACCURACY,
 ) -> tuple[KernelExplanation, ...]:
@@ -71,7 +72,7 @@ def explain(
     """
     resolved = resolve(target, threads, accuracy)
     check_cores(resolved.threads)
-    entries = import_entries(read_all(model, shapes, values, outputs, state), resolved)
+    entries = import_entries(read_all(model, shapes, values, outputs, state, bounds), resolved)
     some = all_runs(entries, at)
     called = counts([run for each in some.values() for run in each])
     with Watch(resolved.threads) as watch:

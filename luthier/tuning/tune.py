@@ -14,7 +14,7 @@ from luthier.autotune import tune as tune_workloads
 from luthier.autotune.measure.measurer import Measurer
 from luthier.autotune.search.clock import Clock
 from luthier.autotune.search.results import KernelResult
-from luthier.frontend import Entry, ReadModel, Shapes, StateNames, import_entries
+from luthier.frontend import Bounds, Entry, ReadModel, Shapes, StateNames, import_entries
 from luthier.schedules import Target, Workload
 from luthier.schedules.errors import TargetError
 from luthier.schedules.target import DEFAULT_ACCURACY, check_cores, host_cpu, host_features
@@ -103,6 +103,7 @@ def tune(
     values: Values | None = None,
     outputs: Sequence[str] | None = None,
     state: StateNames | None = None,
+    bounds: Bounds | None = None,
     at: At | None = None,
     accuracy: str = DEFAULT_ACCURACY,
     seed: int = 0,
@@ -127,7 +128,7 @@ def tune(
     more threads than it has cores for), ToolchainError and UsageError.
     """
     report, _ = tuned(
-        partial(read_all, model, shapes, values, outputs, state),
+        partial(read_all, model, shapes, values, outputs, state, bounds),
         target,
         trials=trials,
         minutes=minutes,

@@ -15,7 +15,7 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from luthier.frontend import Program, import_model
-from luthier.frontend.program import Branch, Call, Loop, Step
+from luthier.frontend.program import Branch, Call, Expect, Loop, Step
 from luthier.schedules import Target, Tensor, Workload, ops
 from luthier.schedules.execute import run_kernel
 from luthier.schedules.ir.placement import span
@@ -23,6 +23,11 @@ from luthier.schedules.ops import evaluate
 from luthier.schedules.templates.registry import default, instantiate
 
 TARGET = Target("x86-64-v2", "x86-64-v2", 1)
+
+
+class UnexpectedError(Exception):
+    """A run ended, since what decides a shape was not what it is built for."""
+
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -160,6 +165,10 @@ def _follow(
                 values[result] = _value(program, values, value).copy()
         elif isinstance(step, Loop):
             _repeat(program, step, values, kernels)
+        elif isinstance(step, Expect):
+            ours, wanted = (_value(program, values, v).tolist() for v in step.reads)
+            if ours != wanted:
+                raise UnexpectedError(f"{step.text} {ours}, not {wanted}")
 
 
 def _repeat(program: Program, loop: Loop, values: dict[int, np.ndarray], kernels: bool) -> None:

@@ -197,15 +197,26 @@ def product() -> onnx.ModelProto:
 
 
 def computed(
-    program: Program, sizes: Mapping[str, int], inputs: Mapping[str, np.ndarray]
+    program: Program,
+    sizes: Mapping[str, int],
+    inputs: Mapping[str, np.ndarray],
+    numbers: list[int] | None = None,
 ) -> dict[str, np.ndarray]:
-    """By NumPy, each size as the steps before find it."""
+    """By NumPy, each size as the steps before find it; these go into ``numbers``.
+
+    Sizes beyond their ranges are found, too, and then nothing is computed.
+    """
+    ranges = {symbol.name: symbol for symbol in program.symbols}
     known = {**{s.name: s.most for s in program.symbols}, **sizes}
     for i, step in enumerate(program.steps):
         if isinstance(step, Find):
             before = replace(program, steps=program.steps[:i], outputs=(("n", step.value),))
             number = compute(at(before.compact(), known), inputs)["n"]
             known[step.size] = int(number.reshape(()))
+            if numbers is not None:
+                numbers.append(known[step.size])
+            if numbers is not None and known[step.size] not in ranges[step.size]:
+                return {}
     return compute(at(program, known), inputs)
 
 

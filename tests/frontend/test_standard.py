@@ -15,7 +15,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 from onnx.backend.test.loader import load_model_tests
-from onnx_models import TARGET
+from onnx_models import TARGET, UnexpectedError
 from sized_models import computed
 
 from luthier.frontend import import_entry, import_model
@@ -112,3 +112,57 @@ def test_a_case_outside_of_our_reach_is_refused_in_one_line(name: str) -> None:
     with pytest.raises(ModelError, match=refusal(name)) as refused:
         import_model(model, TARGET)
     assert "\n" not in str(refused.value)
+
+
+# What decides a shape or an attribute is left an input: refused by the case's name, with what is
+# said. Where only a bound is missing, the shape is that of a value inside of the model.
+BOUND = "nothing says how large"
+_EMPTY = (
+    "castlike_(FLOAT|DOUBLE)(16)?_to_(FLOAT|DOUBLE)(16)?$|default_axes_keepdims|log_sum_default|"
+    "empty_axes_input_noop|empty_set"
+)
+GIVEN: Mapping[str, str] = {
+    _EMPTY: "has no size in dimension",
+    "training_dropout": "must be known at build time",
+    "window_gqa_rank4_mask_expanded|flexattention_double_expanded": "it needs float32",
+    **REFUSED,
+    r"(affine_grid|(hann|hamming|blackman)window|center_crop_pad)_.*expanded": BOUND,
+    "resize_downsample_scales_cubic(_align|_A|$)": "a scale of run time",
+    "upsample_scales_linear_half_pixel_symmetric": "a scale of run time",
+    "resize_tf_crop": "region",
+    "sizes_nearest_not_": "to keep an aspect ratio",
+}
+# Those whose scale no declared shape tells: what does is a multiple, which the run asks for.
+OTHER_SCALES = "resize_downsample_scales_(linear|nearest|cubic_antialias)"
+DECIDED = sorted(
+    name
+    for name, case in STANDARD.items()
+    if name not in WRONG
+    and not {node.op_type for node in case.model.graph.node} & (CONTROL | {"ConvTranspose"})
+    and decisive_inputs(case.model) & {i.name for i in case.model.graph.input}
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DECIDED)
+def test_a_case_agrees_whose_values_are_known_at_run_time_alone(name: str) -> None:
+    case = STANDARD[name]
+    inputs = {
+        i.name: np.asarray(array(a))
+        for i, a in zip(case.model.graph.input, case.data_sets[0][0], strict=True)
+    }
+    said = next((said for pattern, said in GIVEN.items() if re.search(pattern, name)), None)
+    if said is not None:
+        with pytest.raises(ModelError, match=said):
+            import_entry(case.model, TARGET)
+        return
+    program = import_entry(case.model, TARGET).variants[0]
+    if re.search(OTHER_SCALES, name):
+        with pytest.raises(UnexpectedError, match="whether its scales are"):
+            computed(program, {}, inputs)
+        return
+    outputs = computed(program, {}, inputs)
+    for info, expected in zip(case.model.graph.output, case.data_sets[0][1], strict=True):
+        wanted, got = np.asarray(array(expected)), outputs[info.name]
+        assert (got.dtype, got.shape) == (wanted.dtype, wanted.shape)
+        np.testing.assert_allclose(got, wanted, 2e-3, 1e-3)

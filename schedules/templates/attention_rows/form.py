@@ -62,12 +62,16 @@ class RowAttention(Form[Knobs]):
         """Vectors that cover a row of values."""
         return ceildiv(self.attention.width, self.lanes)
 
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """How many vectors of a value a register tile may have."""
+        fit = (n for n in (1, 2, 4, 8, 16) if fits_registers(1, n, self.target))
+        return tuple(n for n in fit if n < 2 * self.parts)
+
     def choices(self) -> tuple[Knob, ...]:
         """The register tile of the weighted sum."""
-        fit = [n for n in (1, 2, 4, 8, 16) if fits_registers(1, n, self.target)]
-        columns = tuple(n for n in fit if n < 2 * self.parts)
         return (
-            Knob("columns", columns, "vectors of values that are summed at once"),
+            Knob("columns", self.columns, "vectors of values that are summed at once"),
             Knob("keys", (1, 2, 4, 8), "keys whose values are summed apart"),
         )
 
@@ -77,8 +81,7 @@ class RowAttention(Form[Knobs]):
 
     def default(self) -> Knobs:
         """All columns if they fit, with eight sums, which hide the latency of each."""
-        columns = max(self.choices()[0].choices)
-        columns = min(columns, 1 << (self.parts - 1).bit_length())
+        columns = min(max(self.columns), 1 << (self.parts - 1).bit_length())
         fit = [n for n in (1, 2, 4, 8) if n * columns <= 8 and self.fits(Knobs(columns, n))]
         return Knobs(columns, max(fit, default=1))
 

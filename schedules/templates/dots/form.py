@@ -64,12 +64,17 @@ class Dots(Form[Knobs]):
         """Groups of as many columns as lanes."""
         return ceildiv(self.product.n, self.wide)
 
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """How many groups a chunk may have."""
+        return powers(self.all_groups, 14)
+
     def choices(self) -> tuple[Knob, ...]:
         """The columns that are read at once, the groups of a chunk."""
         at_once = tuple(n for n in (1, 2, 4, 8, 16) if n <= self.wide)
         return (
             Knob("columns", at_once, "columns of B that are read at once"),
-            Knob("groups", powers(self.all_groups, 14), "vectors of results in a chunk"),
+            Knob("groups", self.blocks, "vectors of results in a chunk"),
         )
 
     def estimate(self) -> float:
@@ -80,7 +85,7 @@ class Dots(Form[Knobs]):
         """Four columns, whose sums hide the latency of one; about eight chunks a thread."""
         wanted = 8 * self.target.threads
         groups = floor_power(max(1, self.all_groups * math.prod(self.product.batch) // wanted))
-        return Knobs(min(4, self.wide), min(groups, max(self.choices()[1].choices)))
+        return Knobs(min(4, self.wide), min(groups, max(self.blocks)))
 
     def loops(self, knobs: Knobs) -> Loops:
         """A step multiplies vectors of some columns with one of A."""

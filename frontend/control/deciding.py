@@ -1,0 +1,110 @@
+"""Nodes whose shape or attributes values decide that a run computes or is given.
+
+Where the model declares the shape of what comes out, that decides, and the run asks whether the
+values agree. Else what they say is a size that the run finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import onnx
+
+from luthier.schedules import UnsupportedOperator
+
+from ..onnx.operators import BUILD_TIME
+from ..onnx.opset import is_onnx, node_label
+from ..onnx.scopes import reads
+from ..program import Step
+from . import places_by_values as places
+from . import shapes_by_values as shapes
+from .assembly import Assembly
+from .decision import Decision, Dims
+from .found_sizes import FoundSizes
+from .parts import Parts, Scope
+from .stages import is_control, is_finder
+
+_REDUCTIONS = [name for name in BUILD_TIME if name.startswith("Reduce")]
+_RULES: Mapping[str, Callable[[Decision], None]] = {
+    "AffineGrid": shapes.affine_grid,
+    **dict.fromkeys(("BlackmanWindow", "HammingWindow", "HannWindow"), shapes.window),
+    "CenterCropPad": shapes.cropped,
+    "CumSum": shapes.cumulative,
+    "ConstantOfShape": shapes.constant_of_shape,
+    "Expand": shapes.expand,
+    "OneHot": shapes.one_hot,
+    "Pad": places.pad,
+    "Range": places.counted,
+    "Reshape": shapes.reshape,
+    "Resize": shapes.resize,
+    "Slice": places.sliced,
+    "Split": places.split,
+    "Squeeze": shapes.squeeze,
+    "Tile": shapes.tile,
+    "Unsqueeze": shapes.unsqueeze,
+    "Upsample": shapes.resize,
+    **dict.fromkeys(_REDUCTIONS, shapes.reduce),
+}
+# Of operators that the standard spells by others: the operands that decide a shape.
+_SPELLED: Mapping[str, tuple[int, ...]] = {
+    "AffineGrid": (1,),
+    "BlackmanWindow": (0,),
+    "CenterCropPad": (1,),
+    "HammingWindow": (0,),
+    "HannWindow": (0,),
+}
+# Results of these are known where the shapes of their operands are.
+_OF_SHAPES = frozenset({"Shape", "Size"})
+
+
+def decided(nodes: Sequence[onnx.NodeProto], scope: Scope, known: Collection[str]) -> set[str]:
+    """The first results of those of the nodes, in order, which such values decide.
+
+    ``known`` are the names in ``scope`` whose numbers are.
+    """
+    unknown = {name for name in scope if name not in known}
+    found = set()
+    for node in nodes:
+        decisive = [node.input[i] for i in _places(node) if i < len(node.input)]
+        if not unknown.isdisjoint(decisive):
+            found.add(node.output[0])
+        varies = is_control(node) or is_finder(node) or not unknown.isdisjoint(reads(node))
+        if varies and not (node.op_type in _OF_SHAPES and is_onnx(node.domain)):
+            unknown.update(node.output)
+    return found
+
+
+def _places(node: onnx.NodeProto) -> Sequence[int]:
+    found = {**_SPELLED, **BUILD_TIME}.get(node.op_type, ())
+    return found if is_onnx(node.domain) else ()
+
+
+class Deciding:
+    """The steps of such nodes; ``declared`` are the shapes that the model declares, by value."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        assembly: Assembly,
+        sizes: FoundSizes,
+        declared: Mapping[str, Dims],
+    ) -> None:
+        self._parts, self._assembly = parts, assembly
+        self._sizes, self._declared = sizes, declared
+
+    def steps(self, node: onnx.NodeProto, scope: Scope) -> Sequence[Step]:
+        """The steps of one; its results go into ``scope``."""
+        declared = self._declared if len(scope.maps) == 2 else {}
+        decision = Decision(node, scope, self._parts, self._assembly, self._sizes, declared)
+        open_ = [i for i in _places(node) if decision.has(i) and decision.known(i) is None]
+        if not open_:
+            decision.straight({})
+            return decision.steps
+        rule = _RULES.get(node.op_type)
+        if rule is None:
+            raise UnsupportedOperator(
+                f"{node_label(node)}: its input '{node.input[open_[0]]}' depends on the model's "
+                "inputs, but must be known at build time"
+            )
+        rule(decision)
+        return decision.steps

@@ -1,0 +1,240 @@
+"""A node whose shape or attributes values decide: what is computed of these, asked, and found."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+
+from luthier.schedules import ModelError, Tensor, UnsupportedOperator
+from luthier.schedules.ir.core import Region
+
+from ..graph import Array
+from ..onnx.given import leading_to
+from ..onnx.opset import node_label
+from ..program import Branch, Expect, Find, Step
+from .assembly import Assembly
+from .found_sizes import FoundSizes
+from .parts import Parts, Scope
+from .spelled import OPSET, Spelled, Term
+
+Dims = Sequence[int | None]
+_MOST_VARIANTS, _MOST_DIMENSIONS = 16, 64
+MOST = 2**31  # beyond any size: numbers are kept within it before they are computed with
+
+
+class Count(NamedTuple):
+    """How many there are: a number, or a size called ``found`` that is taken to be one."""
+
+    number: int
+    most: int
+    found: str = ""
+
+
+class Decision:
+    """What becomes of one node; ``steps`` are its steps so far.
+
+    ``declared`` are the shapes that the model declares, by value. Names of what is ``spelled`` are
+    this decision's own; those of the node's inputs are ``input 0`` and so on.
+    """
+
+    def __init__(
+        self,
+        node: onnx.NodeProto,
+        scope: Scope,
+        parts: Parts,
+        assembly: Assembly,
+        sizes: FoundSizes,
+        declared: Mapping[str, Dims],
+    ) -> None:
+        self.node, self.label = node, node_label(node)
+        self.attrs = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        self.steps: list[Step] = []
+        self.spelled = Spelled(node.name or node.output[0])
+        self._outer, self._parts, self._assembly = scope, parts, assembly
+        self._sizes, self._declared = sizes, declared
+        values = {i: parts.value(n, scope, self.label) for i, n in enumerate(node.input) if n}
+        self._inner: Scope = ChainMap({}, {}, {f"input {i}": v for i, v in values.items()})
+
+    @property
+    def _outputs(self) -> list[str]:
+        return [output for output in self.node.output if output]
+
+    # ---- what is known ----
+
+    def has(self, index: int) -> bool:
+        """Whether an input is there."""
+        return f"input {index}" in self._inner
+
+    def type(self, index: int) -> Tensor:
+        """Of an input; raises ModelError where it is left out."""
+        return self._assembly.type(self._value(index))
+
+    def known(self, index: int) -> Array | None:
+        """An input's numbers, where they are known."""
+        return self._assembly.known(self._value(index)) if self.has(index) else None
+
+    def declared(self, rank: int, index: int = 0) -> Dims:
+        """The shape that the model declares of a result, None for what it does not."""
+        if not 0 <= rank <= _MOST_DIMENSIONS:
+            raise ModelError(f"{self.label}: its result would have {rank} dimensions")
+        found = self._declared.get(self.node.output[index])
+        if found is None:
+            return (None,) * rank
+        if len(found) != rank:
+            raise ModelError(
+                f"{self.label}: its result has {rank} dimensions, but the model declares "
+                f"{len(found)}"
+            )
+        return found
+
+    def axis(self, number: int, rank: int) -> int:
+        """A dimension, counted from the end below 0."""
+        if not -rank <= number < rank:
+            raise ModelError(f"{self.label}: the axis {number} is outside of {rank} dimensions")
+        return number % rank
+
+    def unsupported(self, what: str) -> UnsupportedOperator:
+        """The error for what it asks for."""
+        return UnsupportedOperator(f"{self.label}: {what} is not supported")
+
+    def _value(self, index: int) -> int:
+        if not self.has(index):
+            raise ModelError(f"{self.label}: its input {index} is left out")
+        return self._parts.value(f"input {index}", self._inner, self.label)
+
+    # ---- what is computed ----
+
+    def numbers(self, index: int) -> str:
+        """An input as int64 numbers, one after the other."""
+        flat = self.spelled("Reshape", f"input {index}", [self.type(index).size])
+        return self.spelled.cast(flat, "int64")
+
+    def counting(self, count: Count) -> str:
+        """0, 1, and so on; where a run finds how many, the beginning of a table that is the same
+        for all that it may find."""
+        if not count.found:
+            return self.spelled.name(np.arange(count.number, dtype=np.int64))
+        table = self._table(count.found, np.arange(count.most + 1, dtype=np.int64))
+        return self.spelled("Slice", table, [0], [count.number], [0])
+
+    def sizes(self, numbers: Sequence[int], what: str = "shape") -> str:
+        """Numbers that may follow from sizes, as those of the first input's shape do."""
+        return self._table(f"{self.node.output[0]}/{what}", np.array(numbers, np.int64))
+
+    def _table(self, name: str, numbers: Array) -> str:
+        self._inner[name] = self._assembly.table(name, numbers)
+        return name
+
+    def compute(self, *names: str) -> list[int]:
+        """The values of what was spelled."""
+        for name, array in self.spelled.constants.items():
+            self._inner[name] = self._assembly.constant(array)
+        left = [node for node in self.spelled.nodes if node.output[0] not in self._inner]
+        missing = [name for name in dict.fromkeys(names) if name not in self._inner]
+        nodes = leading_to(left, missing)
+        self.steps += self._parts.steps(nodes, missing, self._inner, OPSET)
+        return [self._parts.value(name, self._inner, self.label) for name in names]
+
+    def apart(self, *names: str) -> tuple[str, ...]:
+        """The same names, computed before what reads them.
+
+        How kernels are made of operators depends on how large these are; so operators on what is
+        found and on numbers of it are not left together.
+        """
+        self.compute(*names)
+        return names
+
+    def expect(self, name: str, wanted: Sequence[int] | Array, says: str) -> None:
+        """Let the run end unless some numbers are what is wanted."""
+        (value,) = self.compute(name)
+        known, array = self._assembly.known(value), np.array(wanted, np.int64)
+        if known is None:
+            wants = self._assembly.table(f"{self.node.output[0]}/{says}", array)
+            self.steps.append(Expect(value, wants, says, self.label))
+        elif not np.array_equal(known, array):
+            raise ModelError(f"{self.label}: {says} {known.tolist()}, not {array.tolist()}")
+
+    def settle(self, name: str, wanted: Dims, most: Dims, says: str) -> list[Count]:
+        """What numbers are: what is wanted of them, or else sizes that the run finds.
+
+        ``most`` are the largest that these can be, None where nothing tells.
+        """
+        (value,) = self.compute(name)
+        known = self._assembly.known(value)
+        if known is not None:
+            wanted = [int(n) for n in known.reshape(-1)] if None in wanted else wanted
+        places = [i for i, number in enumerate(wanted) if number is not None]
+        left = [i for i, number in enumerate(wanted) if number is None]
+        each = dict(
+            zip(left, self.apart(*(self.spelled.element(name, i) for i in left)), strict=True)
+        )
+        if places:
+            some = name
+            if len(places) < len(wanted):
+                some = self.spelled("Gather", name, places, axis=0)
+            self.expect(some, [wanted[i] or 0 for i in places], says)
+        return [
+            self._found(each[i], i, most[i], len(wanted))
+            if number is None
+            else Count(number, number)
+            for i, number in enumerate(wanted)
+        ]
+
+    def _found(self, name: str, place: int, most: int | None, count: int) -> Count:
+        if len(self._outer.maps) > 2:
+            raise UnsupportedOperator(
+                f"{self.label}: a size that is found in a loop or branch is not supported"
+            )
+        (value,) = self.compute(name)
+        title = self.node.output[0] + (f"_{place}" if count > 1 else "")
+        size, taken = self._sizes.add(title, most, self.label)
+        self.steps.append(Find(size, value, self.label))
+        return Count(taken, self._sizes.room(size), size)
+
+    # ---- what comes of it ----
+
+    def give(self, *names: str) -> None:
+        """Let what was spelled be the results."""
+        for output, value in zip(self.node.output, self.compute(*names), strict=True):
+            self._outer[output] = value
+
+    def choose(self, picks: Sequence[str], variants: Sequence[Mapping[int, Term]]) -> None:
+        """The node with the numbers of the first variant whose pick is true, else of the last."""
+        if len(variants) > _MOST_VARIANTS:
+            raise self.unsupported(f"to choose among {len(variants)} variants at run time")
+        conditions, before = self.compute(*picks), self.steps
+        regions = []
+        for numbers in variants:
+            self.steps = []
+            self.straight(numbers)
+            names = self._outputs
+            results = tuple(self._parts.value(name, self._outer, self.label) for name in names)
+            regions.append(Region((), tuple(self.steps), results))
+        self.steps = before
+        otherwise = regions.pop()
+        for condition, then in zip(reversed(conditions), reversed(regions), strict=True):
+            types = [self._assembly.type(value) for value in then.results]
+            given = tuple(self._assembly.value(each, self.label) for each in types)
+            branch = Branch(condition, then, otherwise, given, self.label)
+            otherwise = Region((), (branch,), given)
+        self.steps += otherwise.statements
+        self._outer.update(zip(self._outputs, otherwise.results, strict=True))
+
+    def straight(self, numbers: Mapping[int, Term]) -> None:
+        """The node, with these numbers in place of inputs."""
+        node = onnx.NodeProto()
+        node.CopyFrom(self.node)
+        inner: Scope = ChainMap({}, {}, {})
+        for i, name in enumerate(self.node.input):
+            if i in numbers:
+                inner[f"input {i}"] = self._assembly.constant(np.asarray(numbers[i]))
+            elif name:
+                inner[f"input {i}"] = self._value(i)
+            node.input[i] = f"input {i}" if name else ""
+        self.steps += self._parts.steps([node], self._outputs, inner)
+        for output in self._outputs:
+            self._outer[output] = self._parts.value(output, inner, self.label)

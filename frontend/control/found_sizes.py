@@ -1,0 +1,79 @@
+"""The sizes that the runs of a model find.
+
+Where a model is imported at certain sizes, these are taken to be something, too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+from luthier.schedules import ModelError, UnsupportedOperator
+from luthier.schedules.ir.symbol import Symbol
+
+_MOST, MOST_FOUND = 8, 1 << 22  # sizes of a model, and what each may be
+_FEW, _MANY = 2, 8  # a range that tells numbers from expressions
+
+
+def as_many(symbol: Symbol) -> Symbol:
+    """A range of a size that is found in which it stands for itself."""
+    return replace(symbol, least=_FEW, most=max(symbol.most, _MANY))
+
+
+@dataclass
+class FoundSizes:
+    """``symbols`` are these sizes, as the import meets them.
+
+    Each is ``taken`` to be a number, or else as large as it may be; ``given`` are the names of the
+    model's other sizes. ``bounds`` are the largest that a user says they may be, by name,
+    and ``largest`` those that they are taken to be in any import.
+    """
+
+    taken: Mapping[str, int] = field(default_factory=dict)
+    given: Collection[str] = ()
+    bounds: Mapping[str, int] = field(default_factory=dict)
+    largest: Mapping[str, int] = field(default_factory=dict)
+    symbols: list[Symbol] = field(default_factory=list)
+
+    def add(self, output: str, most: int | None, label: str) -> tuple[str, int]:
+        """A new one, of what gives ``output``: its name, and what it is taken to be.
+
+        ``most`` is the largest that it can be, None where only a bound tells.
+        """
+        if len(self.symbols) == _MOST:
+            raise UnsupportedOperator(f"{label}: more than {_MOST} sizes that runs find")
+        wanted = "found_" + re.sub(r"[^A-Za-z0-9]+", "_", output)[:40].strip("_")
+        names = {*self.given, *(symbol.name for symbol in self.symbols)}
+        others = (f"{wanted}_{i}" for i in itertools.count())
+        name = next(n for n in itertools.chain([wanted], others) if n not in names)
+        if most is None and name not in self.bounds:
+            raise UnsupportedOperator(
+                f"{label}: data decide how large its result is, and nothing says how large that "
+                f"may be: give a bound, such as --bound {name}=1024"
+            )
+        known = (self.bounds.get(name), most)
+        most = min(each for each in known if each is not None)
+        if most > MOST_FOUND:
+            raise UnsupportedOperator(
+                f"{label}: it may find as many as {most}, and {MOST_FOUND} are supported: give a "
+                f"bound, such as --bound {name}=1024"
+            )
+        self.symbols.append(Symbol(name, 0, most))
+        return name, self.taken.get(name, most)
+
+    def room(self, name: str) -> int:
+        """The largest that one is taken to be in any import."""
+        symbol = next(symbol for symbol in self.symbols if symbol.name == name)
+        return max(as_many(symbol).most, self.largest.get(name, 0))
+
+    def check_bounds(self) -> None:
+        """Raise ModelError for a bound of no size that runs find."""
+        names = [symbol.name for symbol in self.symbols]
+        for name in self.bounds:
+            if name not in names:
+                raise ModelError(
+                    f"a bound is given for '{name}', but the sizes that a run finds are: "
+                    f"{', '.join(names) or 'none'}"
+                )

@@ -1,0 +1,312 @@
+"""Operators whose results' shapes are among their operands, or follow from these."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from luthier.schedules import ModelError
+
+from .decision import MOST, Count, Decision, Dims
+from .spelled import Term
+
+_SHAPE = "its result has the shape"
+_MOST_CHOICES = 4096  # of axes, before any is compared with the shape
+_NOTHING = np.zeros(0, np.int64)
+
+
+def reshape(d: Decision) -> None:
+    """0 keeps a size, unless ``allowzero``; -1 is what is left."""
+    old, total = d.type(0).shape, d.type(0).size
+    rank, e, given = d.type(1).size, d.spelled, d.numbers(1)
+    dims = given
+    if not d.attrs.get("allowzero", 0):
+        kept = d.sizes([*old, *[0] * rank][:rank])
+        dims = e("Where", e("Equal", given, 0), kept, given)
+    rest = e("Equal", dims, -1)
+    declared = d.declared(rank)
+    missing = [i for i, size in enumerate(declared) if size is None]
+    if len(missing) > 1:
+        _reshaped(d, dims, rest, declared)
+        return
+    known = math.prod(size for size in declared if size is not None)
+    whole = [total // max(known, 1) if size is None else size for size in declared]
+    if math.prod(whole) != total:
+        raise ModelError(f"{d.label}: {list(old)} does not reshape to {whole}, as is declared")
+    one = e("LessOrEqual", e.total(e.cast(rest, "int64"), 0), 1)
+    d.expect(e("Where", e("And", rest, one), d.sizes(whole, "result"), dims), whole, _SHAPE)
+    d.straight({1: np.array(whole, np.int64)})
+
+
+def _reshaped(d: Decision, dims: Term, rest: Term, declared: Dims) -> None:
+    """To dimensions of which several are found: each element is read where it lies."""
+    total, rank, e = d.type(0).size, len(declared), d.spelled
+    every = d.sizes([total], "elements")
+    beyond = e("Add", every, 1)
+    others = e.clipped(e("Where", rest, 1, dims), -1, beyond)
+    left = e("Div", every, e("Max", _product(d, others, rank, beyond), 1))
+    dims = e("Where", rest, left, dims)
+    known = math.prod(size for size in declared if size is not None)
+    sizes = d.settle(dims, declared, [total // max(known, 1)] * rank, _SHAPE)
+    d.expect(_product(d, dims, rank, beyond), [total], "the elements of its result are")
+    steps = [e.name([1])]
+    for i in reversed(range(1, rank)):
+        steps.insert(0, e("Mul", steps[0], e.element(dims, i)))
+    pairs = zip(sizes, d.apart(*steps), strict=True)
+    along = d.apart(*(e("Mul", d.counting(size), step) for size, step in pairs))
+    place, whole = e.name([0]), [size.number for size in sizes]
+    for i, numbers in enumerate(along):
+        row = e("Reshape", numbers, [-1, *[1] * (rank - 1 - i)])
+        place = e("Add", place, e("Expand", row, whole))
+    flat, (last,) = e("Reshape", "input 0", [-1]), d.apart(e("Sub", every, 1))
+    d.give(e("Gather", flat, *d.apart(e.clipped(place, 0, last)), axis=0))
+
+
+def _product(d: Decision, dims: Term, rank: int, most: str) -> str:
+    """Of numbers; what is larger than ``most`` is that."""
+    e = d.spelled
+    product = e("Min", e.element(dims, 0), most)
+    for i in range(1, rank):
+        product = e("Min", e("Mul", product, e("Min", e.element(dims, i), most)), most)
+    return product
+
+
+def expand(d: Decision) -> None:
+    """To what NumPy broadcasts the shape and the given one to."""
+    e, count = d.spelled, d.type(1).size
+    rank = max(count, len(d.type(0).shape))
+    old = [1] * (rank - len(d.type(0).shape)) + list(d.type(0).shape)
+    given = d.numbers(1)
+    if count < rank:
+        given = e("Concat", [1] * (rank - count), given, axis=0)
+    dims = e("Where", e("Equal", given, 1), d.sizes(old), given)
+    wanted = [
+        size if declared is None and size > 1 else declared
+        for size, declared in zip(old, d.declared(rank), strict=True)
+    ]
+    d.straight({1: _sizes(d.settle(dims, wanted, [None] * rank, _SHAPE))})
+
+
+def tile(d: Decision) -> None:
+    """Each dimension is repeated."""
+    old = d.type(0).shape
+    if d.type(1).size != len(old):
+        raise ModelError(f"{d.label}: it repeats {d.type(1).size} of {len(old)} dimensions")
+    wanted = [
+        None if declared is None else declared // size
+        for size, declared in zip(old, d.declared(len(old)), strict=True)
+    ]
+    times = d.settle(d.numbers(1), wanted, [None] * len(old), "it repeats each dimension")
+    d.straight({1: _sizes(times)})
+
+
+def constant_of_shape(d: Decision) -> None:
+    """The operand is the shape."""
+    rank = d.type(0).size
+    shape = d.settle(d.numbers(0), d.declared(rank), [None] * rank, _SHAPE)
+    d.straight({0: _sizes(shape)})
+
+
+def one_hot(d: Decision) -> None:
+    """The depth is a dimension of the result."""
+    if d.known(1) is None and d.type(1).size != 1:
+        raise ModelError(f"{d.label}: its depth is {d.type(1)}")
+    rank = len(d.type(0).shape) + 1
+    axis = d.axis(int(d.attrs.get("axis", -1)), rank)
+    (depth,) = d.settle(d.numbers(1), [d.declared(rank)[axis]], [None], "its depth is")
+    d.straight({1: np.array(depth.number, d.type(1).dtype).reshape(d.type(1).shape)})
+
+
+def resize(d: Decision) -> None:
+    """Sizes are those of the result; scales are decided where the result's sizes are multiples."""
+    old = d.type(0).shape
+    declared = d.declared(len(old))
+    axes = [d.axis(int(a), len(old)) for a in d.attrs.get("axes", range(len(old)))]
+    crops = d.attrs.get("coordinate_transformation_mode", b"") == b"tf_crop_and_resize"
+    if crops and len(d.node.input) > 2 and d.known(1) is None:
+        raise d.unsupported("a region that is computed at run time")
+    wanted = [declared[axis] for axis in axes]
+    if None in wanted:
+        raise d.unsupported("to resize to what values decide, but for a shape that is declared,")
+    sizes = [size or 0 for size in wanted]
+    roi: dict[int, Term] = {} if crops or len(d.node.input) < 3 else {1: np.zeros(0, np.float32)}
+    by_size = d.has(3) and d.type(3).size > 0
+    if by_size:
+        if d.attrs.get("keep_aspect_ratio_policy", b"stretch") != b"stretch":
+            raise d.unsupported("to keep an aspect ratio of sizes that are computed at run time")
+        d.expect(d.numbers(3), sizes, "its sizes are")
+        d.straight({**roi, 3: _vector(sizes)})
+        return
+    _resized_by_scales(d, [(old[a], size) for a, size in zip(axes, sizes, strict=True)], roi)
+
+
+def _resized_by_scales(d: Decision, pairs: Sequence[tuple[int, int]], roi: dict[int, Term]) -> None:
+    place = 2 if d.has(2) else 1
+    if any(new % old and old % max(new, 1) for old, new in pairs):
+        raise d.unsupported("a scale of run time that the declared shape does not decide")
+    scales = np.array([np.float32(new / old) for old, new in pairs], np.float32)
+    e, text = d.spelled, ", ".join(f"{scale:g}" for scale in scales)
+    same = e.cast(e("Equal", f"input {place}", scales), "int64")
+    d.expect(same, [1] * len(scales), f"whether its scales are {text}, as is declared:")
+    d.straight({**(roi if place == 2 else {}), place: scales})
+
+
+def _sizes(counts: Sequence[Count]) -> Term:
+    return _vector([count.number for count in counts])
+
+
+def _vector(numbers: Sequence[int]) -> Term:
+    return np.array(numbers, np.int64)
+
+
+# Axes, each of which is one of a few.
+
+
+def squeeze(d: Decision) -> None:
+    """Which dimensions of one element go does not matter but for their places."""
+    old, count = d.type(0).shape, d.type(1).size
+    shape, e = _declared_whole(d, len(old) - count), d.spelled
+    gone = _mask(d, 1, len(old))
+    sizes = d.sizes(old)
+    ones = e("Where", e("Equal", gone, 1), sizes, 1)
+    d.expect(ones, [1] * len(old), "its axes are of sizes, with 1 for all others,")
+    kept = e("Sub", 1, gone)
+    before = e("Sub", e("CumSum", kept, 0), 1)
+    d.expect(_placed(d, before, kept, sizes, len(shape)), shape, _SHAPE)
+    d.give(e("Reshape", "input 0", shape))
+
+
+def unsqueeze(d: Decision) -> None:
+    """Dimensions of one element come in between."""
+    old, count = d.type(0).shape, d.type(1).size
+    rank = len(old) + count
+    shape, e = _declared_whole(d, rank), d.spelled
+    ones = _mask(d, 1, rank)
+    kept = e("Sub", 1, ones)
+    before = e.clipped(e("Sub", e("CumSum", kept, 0), 1), 0, max(len(old) - 1, 0))
+    dims = e("Gather", d.sizes(old or [1]), before, axis=0)
+    d.expect(e("Where", e("Equal", ones, 1), 1, dims), shape, _SHAPE)
+    d.give(e("Reshape", "input 0", shape))
+
+
+def _declared_whole(d: Decision, rank: int) -> list[int]:
+    declared = d.declared(rank)
+    if None in declared:
+        raise d.unsupported("axes that are computed at run time, but for a shape that is declared,")
+    return [size or 0 for size in declared]
+
+
+def _placed(d: Decision, places: Term, counts: Term, numbers: Term, length: int) -> str:
+    """A vector of numbers at places, where they count."""
+    e, here = d.spelled, np.arange(length).reshape(-1, 1)
+    match = e.cast(e("Equal", places, here), "int64")
+    return e.total(e("Mul", e("Mul", match, counts), numbers), 1)
+
+
+def _mask(d: Decision, index: int, rank: int) -> str:
+    """1 for each dimension that is an axis, else 0; an axis that is none, or twice, ends a run."""
+    e, count = d.spelled, d.type(index).size
+    match = matches(d, index, rank)
+    mask = e.total(match, 0)
+    d.expect(e("Max", mask, 1), [1] * rank, "each dimension is an axis so often, once or not:")
+    d.expect(e.total(match, 1), [1] * count, f"of {rank} dimensions its axes are so many each:")
+    return mask
+
+
+def matches(d: Decision, index: int, rank: int) -> str:
+    """For each axis of an input a row, which has 1 for its dimension, else 0."""
+    e, given = d.spelled, d.numbers(index)
+    axes = e("Where", e("Less", given, 0), e("Add", e.clipped(given, -MOST, MOST), rank), given)
+    column = e("Reshape", axes, [d.type(index).size, 1])
+    return e.cast(e("Equal", column, np.arange(rank)), "int64")
+
+
+def reduce(d: Decision) -> None:
+    """Of which dimensions, the shape of the result tells, up to those of one element."""
+    old, keeps = d.type(0).shape, int(d.attrs.get("keepdims", 1)) == 1
+    count = d.type(1).size
+    if not count:
+        d.straight({1: np.zeros(0, np.int64)})
+        return
+    shape = _declared_whole(d, len(old) if keeps else len(old) - count)
+    if count > len(old) or math.comb(len(old), count) > _MOST_CHOICES:
+        raise d.unsupported(f"to reduce {len(old)} dimensions along {count} axes of run time")
+    choices = _reduced(old, shape, keeps=keeps, count=count)
+    if not choices:
+        raise ModelError(f"{d.label}: {list(old)} does not reduce to {shape}, as is declared")
+    e, matter = d.spelled, [int(size > 1) for size in old]
+    mask = e("Mul", _mask(d, 1, len(old)), matter)
+    wanted = [[int(i in axes) * n for i, n in enumerate(matter)] for axes in choices]
+    same = e("Equal", mask, np.array(wanted))
+    each = e("ReduceMin", e.cast(same, "int64"), [1], keepdims=0)
+    some = e("ReduceMax", each, keepdims=0)
+    if len(choices) == 1:
+        d.expect(mask, wanted[0], "whether it is along each dimension:")
+    else:
+        d.expect(some, np.array(1), f"whether it gives the declared shape {shape}:")
+    picks = [
+        e("Reshape", e.cast(e.element(each, i), "bool"), _NOTHING) for i in range(len(choices) - 1)
+    ]
+    d.choose(picks, [{1: _vector(axes)} for axes in choices])
+
+
+def _reduced(
+    old: Sequence[int], new: Sequence[int], *, keeps: bool, count: int
+) -> list[tuple[int, ...]]:
+    """Axes that a reduction of these shapes may be along; those of one element do not matter."""
+    found = {}
+    for axes in itertools.combinations(range(len(old)), count):
+        left = [1 if i in axes else size for i, size in enumerate(old) if keeps or i not in axes]
+        if left == list(new):
+            found[tuple(i for i in axes if old[i] > 1)] = axes
+    return list(found.values())
+
+
+def cumulative(d: Decision) -> None:
+    """Along any of the dimensions: each is a variant."""
+    rank = len(d.type(0).shape)
+    if d.type(1).size != 1 or not rank:
+        raise ModelError(f"{d.label}: its axis is {d.type(1)}, of {rank} dimensions")
+    e, match = d.spelled, matches(d, 1, rank)
+    d.expect(e.total(match, 1), [1], f"whether its axis is one of {rank} dimensions:")
+    flags = e.cast(e("Reshape", match, [rank]), "bool")
+    picks = [e("Reshape", e.element(flags, i), _NOTHING) for i in range(rank - 1)]
+    d.choose(picks, [{1: np.array(i, np.int64)} for i in range(rank)])
+
+
+# Operators that the standard spells by others, which are decided before they are.
+
+
+def cropped(d: Decision) -> None:
+    """``CenterCropPad``: the operand has sizes of the result."""
+    rank = len(d.type(0).shape)
+    axes = [d.axis(int(a), rank) for a in d.attrs.get("axes", range(rank))]
+    if d.type(1).size != len(axes):
+        raise ModelError(f"{d.label}: it has {d.type(1).size} sizes of {len(axes)} dimensions")
+    declared = d.declared(rank)
+    wanted = [declared[axis] for axis in axes]
+    sizes = d.settle(d.numbers(1), wanted, [None] * len(axes), "its sizes are")
+    d.straight({1: _sizes(sizes)})
+
+
+def window(d: Decision) -> None:
+    """The operand is how long it is."""
+    if d.type(0).size != 1:
+        raise ModelError(f"{d.label}: its size is {d.type(0)}")
+    (size,) = d.settle(d.numbers(0), d.declared(1), [None], "its size is")
+    d.straight({0: np.array(size.number, d.type(0).dtype).reshape(d.type(0).shape)})
+
+
+def affine_grid(d: Decision) -> None:
+    """Of an image's sizes all but the channels are the grid's."""
+    count = d.type(1).size
+    batch, *places, _ = (*d.declared(count), None)[:count] if count > 2 else (None, None, None)
+    if count not in (4, 5):
+        raise ModelError(f"{d.label}: its sizes are {d.type(1)}")
+    e, own = d.spelled, [0, *range(2, count)]
+    given = e("Gather", d.numbers(1), own, axis=0)
+    sizes = d.settle(given, [batch, *places], [None] * (count - 1), "its sizes are")
+    d.straight({1: _sizes([sizes[0], Count(1, 1), *sizes[1:]])})
