@@ -41,6 +41,7 @@ _RULES: Mapping[str, Callable[[Decision], None]] = {
     "Split": places.split,
     "Squeeze": shapes.squeeze,
     "Tile": shapes.tile,
+    "TopK": places.top,
     "Unsqueeze": shapes.unsqueeze,
     "Upsample": shapes.resize,
     **dict.fromkeys(_REDUCTIONS, shapes.reduce),

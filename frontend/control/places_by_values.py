@@ -123,6 +123,22 @@ def split(d: Decision) -> None:
     d.give(*(e("Gather", "input 0", places, axis=axis) for places in d.apart(*each)))
 
 
+def top(d: Decision) -> None:
+    """``TopK``: the beginning of all, in their order."""
+    old, e = d.type(0).shape, d.spelled
+    axis = d.axis(int(d.attrs.get("axis", -1)), len(old))
+    if d.type(1).size != 1:
+        raise ModelError(f"{d.label}: it has {d.type(1).size} numbers of elements")
+    wanted = d.declared(len(old))[axis]
+    (count,) = d.settle(d.numbers(1), [wanted], [old[axis]], "the number of its elements is")
+    if not count.found:
+        d.straight({1: [count.number]})
+        return
+    largest = int(d.attrs.get("largest", 1))
+    every = d.apart(*e.results(2, "TopK", "input 0", [old[axis]], axis=axis, largest=largest))
+    d.give(*(e("Gather", each, d.counting(count), axis=axis) for each in every))
+
+
 def counted(d: Decision) -> None:
     """``Range``: from a start on, in steps, as many as there are before a limit."""
     kind, e = d.type(0), d.spelled

@@ -30,11 +30,14 @@ class Spelled:
 
     def __call__(self, operator: str, *terms: Term, **attrs: Any) -> str:
         """The name of what an operator gives."""
-        names = [self.name(term) for term in terms]
-        result = self._fresh()
-        node = helper.make_node(operator, names, [result], name=self._title, **attrs)
+        return self.results(1, operator, *terms, **attrs)[0]
+
+    def results(self, count: int, operator: str, *terms: Term, **attrs: Any) -> list[str]:
+        """The names of several things that it gives."""
+        names, results = [self.name(term) for term in terms], [self._fresh() for _ in range(count)]
+        node = helper.make_node(operator, names, results, name=self._title, **attrs)
         self.nodes.append(node)
-        return result
+        return results
 
     def name(self, term: Term) -> str:
         """The name of a term."""

@@ -330,6 +330,18 @@ def test_pieces_of_sizes_that_a_run_is_given() -> None:
     assert "its sizes are [4, 1, 1], not [1, 2, 3]" in ended(entry, runs[1])
 
 
+@pytest.mark.parametrize("axis", [0, -1])
+def test_as_many_of_the_largest_as_a_run_is_given(axis: int) -> None:
+    nodes = [N("TopK", ["x", "k"], ["v", "i"], axis=axis), N("Neg", ["v"], ["y"])]
+    inputs = {"x": ((4, 5), "float32"), "k": vector(1)}
+    proto = opened(nodes, inputs, {"y": "float32", "i": "int64"})
+    same(proto, [{"x": floats(4, 5), "k": integers(k)} for k in (1, 2, 4)])
+    shape = (2, 5) if axis == 0 else (4, 2)
+    fixed = same(declared(proto, y=shape, i=shape), [{"x": floats(4, 5), "k": integers(2)}])
+    said = "the number of its elements is [3], not [2]"
+    assert said in ended(fixed, {"x": floats(4, 5), "k": integers(3)})
+
+
 def test_a_depth() -> None:
     nodes = [N("OneHot", ["i", "depth", "values"], ["y"], axis=0)]
     inputs = {"i": vector(4), "depth": vector(1)}
