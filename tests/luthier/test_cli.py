@@ -201,12 +201,12 @@ def test_check_of_an_artifact(cli, artifact_folder):
     report = json.loads(done.out)
     assert set(report) == {
         "reference", "runs", "outputs", "ok",
-        "sizes", "from_records", "foreign_records", "skipped_records", "problems",
+        "sizes", "sequence", "from_records", "foreign_records", "skipped_records", "problems",
     }  # fmt: skip
     assert (report["ok"], report["runs"]) == (True, 1)
     assert report["reference"].startswith("the saved sample of onnxruntime ")
     for output in report["outputs"]:
-        assert set(output) == {"name", "absolute", "relative", "within", "tolerance"}
+        assert set(output) == {"name", "absolute", "relative", "within", "tolerance", "entry"}
         assert output["tolerance"] == {"rtol": 1e-3, "atol": 1e-4, "share": 0, "why": "float32"}
 
 
@@ -255,6 +255,7 @@ def test_bench(cli, artifact_folder):
     assert set(report) == {
         "folder", "threads", "runs", "median", "q1", "q3", "minimum", "gflop", "gflops",
         "peak_gflops", "fraction_of_peak", "peak_bandwidth", "busy", "kernels", "sizes", "at",
+        "entry", "tokens_per_s",
     }  # fmt: skip
     assert report["threads"] == 1
     assert report["kernels"] == []
@@ -288,6 +289,7 @@ def test_tune_shows_progress_on_stderr_and_the_result_on_stdout(cli, model):
     assert set(report) == {
         "kernels", "trials", "seconds", "outcomes", "interrupted", "before", "after", "log",
         "hints", "foreign_records", "skipped_records", "problems", "model_before", "model_after",
+        "entries",
         "model_kept_defaults", "model_decided", "model_busy", "compared", "defaults_kept",
         "sizes",
     }  # fmt: skip
