@@ -79,29 +79,23 @@ class _Fused:
     def _blocks(self, block: Index, first: Index) -> Iterator[tuple[Index, Index, int]]:
         """(first row, rows, rows in whole vectors) of what a block is computed in.
 
-        Where the number of rows is known only at run time, those of a block that is not full are
-        computed two vectors at a time, and then in one.
+        Where the number of rows is known only at run time, there is code for each number of
+        vectors. The last rows reach back into those before, if there are as many.
         """
         builder, total = self.builder, self.form.rows
         if not isinstance(total, Size):
             for _, rows in builder.block(block, self.block, total):
                 yield first, rows, ceildiv(rows, self.lanes) * self.lanes
             return
+        widths = range(self.lanes, self.block + 1, self.lanes)
         left = builder.let(total - first)
-        with builder.when(left >= self.block):
-            yield first, self.block, self.block
-        with builder.when(left < self.block):
-            done: Index = 0
-            if self.block > self.lanes:
-                pair = 2 * self.lanes
-                pairs = builder.let(tirx.truncdiv(left + (self.lanes - 1), pair))
-                with builder.loop(pairs, "pair") as i:
-                    begin = builder.let(i * pair)
-                    yield builder.let(first + begin), builder.let(left - begin), pair
-                done = pairs * pair
-            begin = builder.let(done)
-            with builder.when(left > begin):
-                yield builder.let(first + begin), builder.let(left - begin), self.lanes
+        for wide in reversed(widths):
+            needs = left > wide - self.lanes
+            with builder.when(needs if wide == self.block else tirx.all(needs, left <= wide)):
+                if total >= self.block:
+                    yield builder.let(tirx.min(first, total - wide)), wide, wide
+                else:
+                    yield first, left, wide
 
     def _rows(self, first: Index, rows: Index, wide: int) -> None:
         """One block of ``rows`` rows, as whole vectors; lanes after the last row hold zeros, or
