@@ -185,7 +185,10 @@ def export(network: Network, path: Path, open_sizes: Mapping[int, str] | None = 
         shapes = (tuple({d: dims[name] for d, name in sizes.items()} for sizes in each),)
     if open_sizes:
         # Of one element torch would say that it is always one.
-        inputs = tuple(x.repeat([3 if d == 0 else 1 for d in range(x.ndim)]) for x in inputs)
+        inputs = tuple(
+            x.repeat([3 if d == 0 and d in open_sizes else 1 for d in range(x.ndim)])
+            for x in inputs
+        )
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about its own innards

@@ -68,7 +68,8 @@ def exported(name: str, folder: Path) -> Path:
 
 def opened(name: str, sizes: Mapping[int, str], folder: Path) -> Path:
     """The same with open sizes, by the number of the inputs' dimension."""
-    path = folder / f"{name}.open.onnx"
+    names = ".".join(dict.fromkeys(sizes.values()))
+    path = folder / f"{name}.{names}.onnx"
     return _made(path, lambda out: export(ARCHITECTURES[name](), out, sizes))
 
 

@@ -1,7 +1,7 @@
 """One library for all sizes against libraries for one size each, and against others, in RESULTS.md.
 
-python -m bench.sizes                               three models, 1 and 2 threads
-python -m bench.sizes minilm_l6_128 --threads 1 --print
+python -m bench.sizes                        three models, 1 and 2 threads
+python -m bench.sizes minilm --threads 1 --print
 
 ONNX Runtime and OpenVINO have the same file, whose sizes are open to them as well. All take turns.
 """
@@ -42,6 +42,7 @@ console = Console(stderr=True)
 class Case:
     """A model whose inputs' dimensions have names, the ranges of these, and sizes to measure."""
 
+    model: str
     dims: Mapping[int, str]
     ranges: Mapping[str, str]
     sizes: Sequence[tuple[int, ...]]
@@ -51,15 +52,20 @@ class Case:
         return dict(zip(self.ranges, sizes, strict=True))
 
 
-_BATCH = Case({0: "batch"}, {"batch": "1..16"}, [(n,) for n in (1, 2, 3, 5, 8, 16)])
-_TEXT = Case({0: "batch", 1: "tokens"}, {"batch": "1..8", "tokens": "1..512"}, _WORDS)
-CASES = {"minilm_l6_128": _TEXT, "bert_base_128": _TEXT, "resnet18": _BATCH}
+_TEXT = {0: "batch", 1: "tokens"}, {"batch": "1..8", "tokens": "1..512"}, _WORDS
+_BATCHES, _SIDES = [(n,) for n in (1, 2, 3, 5, 8, 16)], [(160,), (224,), (288,)]
+CASES = {
+    "minilm": Case("minilm_l6_128", *_TEXT),
+    "bert": Case("bert_base_128", *_TEXT),
+    "resnet18 batches": Case("resnet18", {0: "batch"}, {"batch": "1..16"}, _BATCHES),
+    "resnet18 images": Case("resnet18", {2: "side", 3: "side"}, {"side": "160,224,288"}, _SIDES),
+}
 
 
 def measured(name: str, threads: Sequence[int], rounds: int) -> list[list[str]]:
     """The rows of a model."""
     case, rows = CASES[name], []
-    path = opened(name, case.dims, cache_folder())
+    path = opened(case.model, case.dims, cache_folder())
     with tempfile.TemporaryDirectory() as text:
         whole = Path(text) / "open"
         luthier.build(path, whole, log=None, shapes=case.ranges)

@@ -36,4 +36,4 @@ def test_means_leave_out_who_failed(monkeypatch: pytest.MonkeyPatch, tmp_path) -
 
 
 def test_sizes_are_named_in_the_order_of_the_ranges() -> None:
-    assert CASES["minilm_l6_128"].named((8, 17)) == {"batch": 8, "tokens": 17}
+    assert CASES["minilm"].named((8, 17)) == {"batch": 8, "tokens": 17}
