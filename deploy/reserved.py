@@ -6,7 +6,7 @@ import re
 
 # What follows ``luthier_`` in the C API and in the runtime.
 _API = re.compile(
-    r"alternative|check_model|copy|copy_states|create|create_beside|destroy|dtype|enter_float_mode|error|fail|"
+    r"alternative|bytes|check_model|copy|copy_states|create|create_beside|destroy|dtype|enter_float_mode|error|fail|"
     r"find_entry|float_mode|form|found|get_sizes|grain|granted_cores|input|input_shape|instance|"
     r"instruction|leave_float_mode|loop|max|min|missing_feature|model|model_function|operation|"
     r"options|output|output_shape|phase_function|place|pool|pool_create|pool_destroy|profile|program|"

@@ -18,7 +18,10 @@ from luthier.schedules import Node, Tensor, node, ops
 from luthier.schedules.ir.core import Region, listing, numbering
 from luthier.schedules.ir.workload import Attr, Op
 
-from .arrays import Array, Arrays
+from .arrays import Array
+
+# Constants up to this many elements are compared by content, so that equal ones become one value.
+_COMPARED = 4096
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,6 @@ class Builder:
         self.source = ""
         self.given = 0
         self._known: dict[Any, int] = {}
-        self._arrays = Arrays()
 
     def _value(self, tensor: Tensor) -> int:
         self.values.append(tensor)
@@ -113,13 +115,14 @@ class Builder:
         return value
 
     def constant(self, array: Array) -> int:
-        """The value of an array; equal ones are one."""
+        """The value of an array."""
         tensor = Tensor(tuple(array.shape), str(array.dtype))
-        array = self._arrays.once(array)  # which keeps it alive, so its id stays its own
-        key = ("constant", tensor, id(array))
+        key: Any = ("object", id(array))
+        if array.size <= _COMPARED:
+            key = ("constant", tensor, array.tobytes())
         if key not in self._known:
             self._known[key] = value = self._value(tensor)
-            self.constants[value] = array
+            self.constants[value] = array  # keeps the array alive, so its id stays its own
         return self._known[key]
 
     def scalar(self, value: float, dtype: str = "float32") -> int:

@@ -11,6 +11,7 @@ from luthier.schedules import Node, ops
 from luthier.schedules.ops.evaluate import evaluate
 
 from ..graph import Array, Graph, Op, Rewriter, made_by
+from ..graph.arrays import equal
 
 # A result larger than this and than its arguments is left to run time (unless it takes no memory).
 _LARGE = 64 << 20
@@ -39,6 +40,8 @@ def fold_constants(graph: Graph) -> Graph:
             return b.constant(evaluate(node, found))
         if node.op == "gather_nd" and arrays[1] is not None:
             return _whole(b, node, arrays[1])
+        if node.op == "attention":
+            return b.add(_with_one_mask(b, node))
         return b.add(_with_literals(b, node)) if ops.of(node).is_elementwise else None
 
     return b.rewrite(rule)
@@ -64,6 +67,14 @@ def _known(b: Rewriter, value: int) -> Array | None:
 def _memory(array: Array) -> int:
     """Bytes that an array takes; one that was broadcast takes few."""
     return 0 if 0 in array.strides else array.nbytes
+
+
+def _with_one_mask(b: Rewriter, node: Node) -> Node:
+    """A mask that is its own cover is read once."""
+    mask, cover = (b.constants.get(arg) for arg in (*node.args, -1, -1)[3:5])
+    if mask is None or cover is None or not equal(mask, cover):
+        return node
+    return replace(node, args=(*node.args[:4], node.args[3]))
 
 
 def _with_literals(b: Rewriter, node: Node) -> Node:

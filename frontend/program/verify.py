@@ -40,8 +40,8 @@ def verify(program: Program) -> None:
         tensor = Tensor(tuple(array.shape), str(array.dtype))
         require(program.values[value] == tensor, f"the constant %{value} is {tensor}")
     _verify_sizes(program)
-    _verify_found(program)
     _verify_places(program)
+    _verify_found(program)
     _verify_views(program)
     befores = {state.before for state in program.states}
     for whole in program.pieces.keys() - befores:

@@ -192,10 +192,11 @@ def test_refusals() -> None:
         import_entry(fewer, TARGET, {"n": "2..9"})
 
 
-def test_how_many_is_known_at_build_time() -> None:
+def test_how_many_may_be_found() -> None:
     proto = model(top(), {"x": floats(9), "k": integers(2)}, ["values"])
-    with pytest.raises(UnsupportedOperator, match=r"'k'.* known at build time"):
+    with pytest.raises(UnsupportedOperator, match=r"a run finds some: found_values=0\.\.9"):
         import_model(proto, TARGET)
+    assert [symbol.name for symbol in import_entry(proto, TARGET).variants[0].symbols]
 
 
 def limits() -> list[Case]:

@@ -40,7 +40,7 @@ REFUSED: Mapping[str, str] = {
     "sequence_(insert|map)|loop13_seq": "is not a tensor",
     "split_to_sequence_[12]": "sizes that are not known are not supported",
     "split_to_sequence_nokeepdims|if_seq": "the sequence '.*' is not supported here",
-    "loop11": "'slice_start' depends on the model's inputs",  # each iteration keeps more rows
+    "loop11": "a size that is found in a loop or branch",  # each iteration keeps more rows
     "training_mode|training_dropout(_default)?(_mask)?$": "training mode is not supported",
     "maxpool_with_argmax": "its result 'z' is not supported",
     "linear_blocked": "quantisation in blocks is not supported",

@@ -203,6 +203,17 @@ def fused_attention(rng: random.Random) -> Workload:
     return separate(odd_sizes(rng), heads_first=rng.random() < 0.5)
 
 
+def few_queries(rng: random.Random) -> Workload:
+    batch, heads, _, *rest = odd_sizes(rng)
+    return separate((batch, heads, 1, *rest), heads_first=rng.random() < 0.5)
+
+
+def few_rows(rng: random.Random) -> Workload:
+    b = (_odd(rng, 90), 4 * _odd(rng, 20))
+    a, after = (1, b[1]), rng.choice([a for a in AFTER if a != "scaled"])
+    return matmul(a, b, transpose_b=True, constant=rng.random() < 0.5, after=after)
+
+
 FAMILIES: dict[str, tuple[Callable[[random.Random], Workload], int]] = {
     "direct convolution": (direct, 8),
     "first layer": (first_layer, 2),
@@ -218,6 +229,8 @@ FAMILIES: dict[str, tuple[Callable[[random.Random], Workload], int]] = {
     "normalisation": (normalisation, 6),
     "group normalisation": (group_normalisation, 5),
     "attention": (fused_attention, 4),
+    "attention of a query": (few_queries, 3),
+    "product of a row": (few_rows, 3),
     "transposition": (transposition, 5),
 }
 
@@ -233,10 +246,12 @@ def test_random_workloads_of_a_family_are_right(family: str, level: str) -> None
 
 @pytest.mark.parametrize("level", TARGETS)
 def test_every_template_has_a_family(level: str) -> None:
-    """Those of what is not anchored have random graphs (``test_fusion``), TVM's own its own."""
+    """Those of what is not anchored have random graphs (``test_fusion``); TVM's own, searches and
+    sorts have tests of their own."""
     used = set()
     for family, (make, count) in FAMILIES.items():
         for seed in range(count):
             workload = make(random.Random(f"{family} {seed}"))
             used |= {space.template for space in spaces(workload, TARGETS[level])}
-    assert used | {"pointwise", "relax"} == {template.name for template in TEMPLATES}
+    others = {"pointwise", "relax", "nonzero", "suppression", "sort", "distinct"}
+    assert used | others == {template.name for template in TEMPLATES}
