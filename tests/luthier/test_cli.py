@@ -301,7 +301,7 @@ def test_tune_shows_progress_on_stderr_and_the_result_on_stdout(cli, model):
 
 
 def test_tune_explains_each_winner(cli, model):
-    arguments = ("tune", model, "--trials", "24", "--log", "log", "--explain")
+    arguments = ("tune", model, "--trials", "8", "--log", "log", "--explain", "--untimed")
     done = cli(*arguments)
     assert "of the peak)" in done.out or "busy machine" in done.out
     assert "schedules tried\n" in done.out
