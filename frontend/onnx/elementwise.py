@@ -7,6 +7,8 @@ from functools import partial, reduce
 
 import numpy as np
 
+from luthier.schedules import ModelError
+
 from ..composites import math as composite
 from .element_types import dtype_name
 from .node import OnnxNode, Operator, graph_operator
@@ -175,6 +177,11 @@ def _prelu(node: OnnxNode) -> int:
     fitted = (1,) * (node.rank - len(t.shape(slope))) + t.shape(slope)
     while len(fitted) > node.rank and fitted[0] == 1:
         fitted = fitted[1:]
+    if any(size not in (1, n) for size, n in zip(fitted, t.shape(node.x), strict=False)):
+        raise ModelError(
+            f"{node.label}: its slope has the shape {list(t.shape(slope))}, which does not "
+            f"broadcast to {list(t.shape(node.x))}"
+        )
     return composite.prelu(t, node.x, t.reshape(slope, fitted))
 
 

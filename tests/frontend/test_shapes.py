@@ -8,9 +8,10 @@ from cases_math import CASES as MATH
 from cases_movement import CASES as MOVEMENT
 from cases_nn import CASES as NN
 from onnx import TensorProto, helper
-from onnx_models import TARGET, Case, case, compute, expected, floats
+from onnx_models import TARGET, Case, case, compute, expected, floats, model
 
 from luthier.frontend import import_model
+from luthier.schedules import ModelError
 
 CASES = [*MATH, *MOVEMENT, *NN]
 OPERATORS = sorted({c.op for c in CASES})
@@ -67,3 +68,10 @@ def test_the_shape_of_a_large_tensor_is_known() -> None:
     opset = [helper.make_opsetid("", 18)]
     program = import_model(helper.make_model(graph, opset_imports=opset), TARGET)
     assert program.values[program.outputs[0][1]].shape == (3, 1200, 1000)
+
+
+def test_a_slope_is_no_wider_than_what_it_is_of() -> None:
+    nodes = [helper.make_node("PRelu", ["x", "slope"], ["y"])]
+    proto = model(nodes, {"x": floats(1, 1, 1)}, ["y"], {"slope": floats(9, 1)})
+    with pytest.raises(ModelError, match=r"PRelu 'y': its slope has the shape \[9, 1\], which"):
+        import_model(proto, TARGET)

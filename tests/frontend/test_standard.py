@@ -132,7 +132,8 @@ OTHER_SCALES = "resize_downsample_scales_(linear|nearest|cubic_antialias)"
 DECIDED = sorted(
     name
     for name, case in STANDARD.items()
-    if name not in WRONG and not (name.startswith("test_reduce_") and name.endswith("_expanded"))
+    if name not in WRONG
+    and not (name.startswith("test_reduce_") and name.endswith("_expanded"))
     and not {node.op_type for node in case.model.graph.node} & (CONTROL | {"ConvTranspose"})
     and decisive_inputs(case.model) & {i.name for i in case.model.graph.input}
 )

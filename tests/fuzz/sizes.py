@@ -83,7 +83,8 @@ def _is_valid(case: Case) -> bool:
 
 
 def works(case: Case) -> bool:
-    """Whether a reference computes the case with these inputs, and what it gives is not large."""
+    """Whether it is a model with these inputs, of which a reference computes what ONNX infers, and
+    what it gives is not large."""
     values: dict[str, Array] = {**case.inputs, **case.constants}
     for node in case.nodes:
         try:
@@ -93,6 +94,28 @@ def works(case: Case) -> bool:
         if any(a.size > _MOST_ELEMENTS or a.size == 0 for a in results):
             return False
         values.update(zip(node.output, results, strict=True))
+    return _is_inferred(case, {name: array.shape for name, array in values.items()})
+
+
+def _is_inferred(case: Case, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether the results have the shapes that ONNX infers, and the ranks that they had before."""
+    model = case.model
+    for output in model.graph.output:
+        for dim in output.type.tensor_type.shape.dim:
+            dim.Clear()
+    try:
+        graph = onnx.shape_inference.infer_shapes(model, True, True).graph
+    except Exception:
+        return False
+    for value in (*graph.value_info, *graph.output):
+        inferred = value.type.tensor_type
+        if value.name in shapes and inferred.HasField("shape"):
+            dims = inferred.shape.dim
+            pairs = zip(dims, shapes[value.name], strict=False)
+            if len(dims) != len(shapes[value.name]) or any(
+                dim.HasField("dim_value") and dim.dim_value != size for dim, size in pairs
+            ):
+                return False
     return True
 
 
