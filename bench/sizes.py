@@ -100,7 +100,10 @@ def _means(name: str, rows: Sequence[Sequence[str]], whole: Path, fixed: Path) -
     """Geometric means, and the size of the code."""
     columns = list(zip(*rows, strict=True))[4:]
     numbers = [[float(cell) for cell in column if _is_number(cell)] for column in columns]
-    means = (f"**{statistics.geometric_mean(each):.2f}** ({min(each):.2f})" for each in numbers)
+    means = (
+        f"**{statistics.geometric_mean(each):.2f}** ({min(each):.2f})" if each else ""
+        for each in numbers
+    )
     code, one = _code(whole), _code(fixed)
     return [name, "mean (least)", "", f"code {code >> 10} KiB, {code / one:.1f}x", *means]
 
