@@ -44,7 +44,7 @@ class Case:
 
     model: str
     dims: Mapping[int, str]
-    ranges: Mapping[str, str]
+    ranges: Mapping[str, str | tuple[int, ...]]
     sizes: Sequence[tuple[int, ...]]
 
     def named(self, sizes: tuple[int, ...]) -> dict[str, int]:
@@ -58,7 +58,7 @@ CASES = {
     "minilm": Case("minilm_l6_128", *_TEXT),
     "bert": Case("bert_base_128", *_TEXT),
     "resnet18 batches": Case("resnet18", {0: "batch"}, {"batch": "1..16"}, _BATCHES),
-    "resnet18 images": Case("resnet18", {2: "side", 3: "side"}, {"side": "160,224,288"}, _SIDES),
+    "resnet18 images": Case("resnet18", {2: "side", 3: "side"}, {"side": (160, 224, 288)}, _SIDES),
 }
 
 
