@@ -18,13 +18,17 @@ from bench.models import LIGHT, light, light_seeded
 RTOL, ATOL = 1e-3, 1e-7
 
 
+# The layers of the others, in larger numbers; the benchmarks compare their outputs.
+LARGER = {"vgg19", "zfnet512"}
+
+
 def test_there_are_nine():
     assert len(LIGHT) == len(set(LIGHT)) == 9
     assert all(light(name).is_file() for name in LIGHT)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", LIGHT)
+@pytest.mark.parametrize("name", [name for name in LIGHT if name not in LARGER])
 def test_model(tmp_path, name):
     path = light_seeded(name, tmp_path)
     built = luthier.build(path, tmp_path / "out", log=None)
