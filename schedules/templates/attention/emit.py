@@ -23,13 +23,14 @@ from ...ir.dtype import FLOAT32
 from ...ir.kernel import ALIGNMENT
 from ...ir.size import Size
 from ...ir.workload import Tensor
-from ...ops.attention_form import COVERED, View
+from ...ops.attention_form import View
 from ...tir import mathfn
 from ...tir.indices import Expr, Index, ceildiv, divide, modulo, split_index
 from ...tvm_late import tirx
 from ..form import Emitted
 from ..slots import phase_builder
 from .form import FusedAttention, Knobs
+from .mask import masked
 
 
 def kernel(form: FusedAttention, knobs: Knobs) -> Emitted:
@@ -232,29 +233,14 @@ class _Fused:
     def _masked(
         self, score: Expr, first: Index, rows: Index, key: Index, column: int, lane: Index
     ) -> Expr:
-        """The score with the mask added, or replaced by it."""
-        form = self.form
+        """Lanes after the last row read the last row's."""
 
-        def element(position: int, shape: tuple[int, ...]) -> Expr:
-            """Lanes after the last row read the last row's."""
-            n, h, s, m = shape
-            batch, head = self.at
-            at = (0 if n == 1 else batch) * h + (0 if h == 1 else head)
-            at = (at * s + (0 if s == 1 else key)) * m
-            if m != 1:
-                row = column + lane
-                whole = isinstance(rows, int) and rows % self.lanes == 0
-                at = at + first + (row if whole else tirx.min(row, rows - 1))
-            return self.builder.load(self._operand(position), at)
+        def to_row(at: Index) -> Index:
+            row = column + lane
+            whole = isinstance(rows, int) and rows % self.lanes == 0
+            return at + first + (row if whole else tirx.min(row, rows - 1))
 
-        if form.mask is None:
-            return score
-        mask = element(3, form.mask)
-        if form.cover is None:
-            return score + mask
-        mask = self.builder.keep(mask)
-        cover = mask if self.args[3] == self.args[4] else element(4, form.cover)
-        return tirx.Select(cover <= _f32(COVERED), mask, score + mask)
+        return masked(self.builder, self.form, self.args, score, (*self.at, key), to_row)
 
     def _exponentials(self, keys: Index) -> None:
         """exp(score - largest) in place, and its sum over the keys."""

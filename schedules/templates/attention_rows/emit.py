@@ -17,10 +17,11 @@ from ...emit.builder import Slot
 from ...emit.lanes import lane_sums
 from ...emit.tile import splat, vector_index
 from ...ir.workload import Tensor
-from ...ops.attention_form import COVERED, View
+from ...ops.attention_form import View
 from ...tir import mathfn
 from ...tir.indices import Expr, Index, ceildiv, divide, modulo, split_index, tail
 from ...tvm_late import tirx
+from ..attention.mask import masked
 from ..form import Emitted
 from ..slots import phase_builder
 from .form import Knobs, RowAttention
@@ -112,33 +113,20 @@ class _Rows:
         held = builder.local(wide)
         builder.store(held, vector_index(0, wide), total)
         with builder.vector(wide) as lane:
-            score = self._masked(builder.load(held, lane), first + place(lane))
+            score = masked(
+                builder,
+                form,
+                self.args,
+                builder.load(held, lane),
+                (*self.at, first + place(lane)),
+                lambda at: at + self.row,
+            )
             if not is_full:
                 score = tirx.Select(lane < count, score, _f32(-math.inf))
             score = builder.keep(score)
             builder.store(builder["scores"], first + lane, score)
             largest = builder.load(self.largest, lane)
             builder.store(self.largest, lane, tirx.Select(score > largest, score, largest))
-
-    def _masked(self, score: Expr, key: Index) -> Expr:
-        """The score with the mask added, or replaced by it."""
-        form = self.form
-
-        def element(position: int, shape: tuple[int, ...]) -> Expr:
-            n, h, s, m = shape
-            batch, head = self.at
-            at = (0 if n == 1 else batch) * h + (0 if h == 1 else head)
-            at = (at * s + (0 if s == 1 else key)) * m + (0 if m == 1 else self.row)
-            return self.builder.load(self._operand(position), at)
-
-        if form.mask is None:
-            return score
-        mask = element(3, form.mask)
-        if form.cover is None:
-            return score + mask
-        mask = self.builder.keep(mask)
-        cover = mask if self.args[3] == self.args[4] else element(4, form.cover)
-        return tirx.Select(cover <= _f32(COVERED), mask, score + mask)
 
     def _exponentials(self) -> None:
         """exp(score - largest) in place, and one over the sum of all."""
