@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
+from functools import lru_cache
 from typing import Any
 
 import onnx
@@ -182,6 +183,7 @@ def _names(model: onnx.ModelProto) -> set[str]:
 # Operators that the standard spells by others.
 
 
+@lru_cache(maxsize=64)
 def spelled_operators(opset: int) -> frozenset[str]:
     """The operators that the standard spells by others."""
     return frozenset(s.name for s in defs.get_all_schemas() if _is_spelled(s.name, opset))
