@@ -23,5 +23,5 @@ def small() -> SmallModel:
 def artifact_folder(small: SmallModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("small") / "artifact"
     sample = Sample({"x": small.program.constants[2]}, {}, SampleNote("nobody", {}))
-    small.build(folder, finish=lambda _: sample)
+    small.build(folder, finish=lambda _: {"run": sample})
     return folder
