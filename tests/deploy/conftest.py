@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,9 +10,16 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests share small_models.py
 
+from sanitized import Sanitized
 from small_models import SmallModel, two_inputs
 
 from luthier.deploy import Sample, SampleNote
+
+
+@pytest.fixture(scope="session")
+def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Sanitized:
+    own = tmp_path_factory.getbasetemp()
+    return Sanitized(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
 
 
 @pytest.fixture(scope="session")
