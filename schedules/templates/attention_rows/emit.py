@@ -15,7 +15,8 @@ import math
 
 from ...emit.builder import Slot
 from ...emit.lanes import lane_sums
-from ...emit.tile import LINE, splat, vector_index
+from ...emit.prefetch import ask_for
+from ...emit.tile import splat, vector_index
 from ...ir.workload import Tensor
 from ...ops.attention_form import View
 from ...tir import mathfn
@@ -104,7 +105,7 @@ class _Rows:
         sums = []
         for key in range(wide):
             at = builder.let(self.keys0 + (first + place(key)) * form.k.row)
-            self._ask_for(1, at + AHEAD * form.k.row, form.depth)
+            ask_for(builder, self._operand(1), at, form.depth, AHEAD * form.k.row)
             total: Expr = None
             for column in range(0, form.depth, wide):
                 index = vector_index(at + column, wide)
@@ -130,11 +131,6 @@ class _Rows:
             builder.store(builder["scores"], first + lane, score)
             largest = builder.load(self.largest, lane)
             builder.store(self.largest, lane, tirx.Select(score > largest, score, largest))
-
-    def _ask_for(self, operand: int, first: Index, count: int) -> None:
-        """The lines of a row that is used some rows later: see ``gemm``."""
-        for line in range(ceildiv(count, LINE)):
-            self.builder.prefetch(self._operand(operand), first + line * LINE)
 
     def _exponentials(self) -> None:
         """exp(score - largest) in place, and one over the sum of all."""
@@ -193,7 +189,7 @@ class _Rows:
         def add(key: Index, row: int) -> None:
             weight = builder.let(builder.load(builder["scores"], key))
             start = builder.let(values0 + key * form.v.row)
-            self._ask_for(2, start + first + AHEAD * form.v.row, width)
+            ask_for(builder, self._operand(2), start + first, width, AHEAD * form.v.row)
             for column, lanes in parts:
                 value = builder.load(self._operand(2), vector_index(start + column, lanes))
                 index = at(row, column, lanes)

@@ -122,6 +122,10 @@ class Direct(Form[Knobs]):
             return Knobs(width(count), count, rows, ceil_power(panels), "rows")
         return Knobs(width(count), count, rows, block, "panels")
 
+    def streams(self, knobs: Knobs) -> bool:
+        """Whether panels of weights do not stay in L1 from one tile to the next."""
+        return 2 * self.depth * knobs.vectors * self.target.vector_bytes > self.target.l1
+
     def resized(self, knobs: Knobs) -> Knobs:
         """Rows of a chunk that leave six chunks a thread where possible, and no more."""
         images = self.node.out.shape[0]

@@ -13,6 +13,7 @@ from functools import partial
 
 from ...emit.builder import PhaseBuilder
 from ...emit.evaluator import Evaluator, Point
+from ...emit.prefetch import ask_for
 from ...emit.tile import RegisterTile, column_parts, vector_index
 from ...ir.kernel import Packing, Phase
 from ...tir.indices import Index, ceildiv, divide, extent, modulo
@@ -50,6 +51,7 @@ class _GridNest:
         self.lanes = form.lanes
         self.panel = self.knobs.vectors * self.lanes
         self.panels = ceildiv(self.per_group, self.panel)
+        self.streams = form.streams(knobs)
 
     def build(self, builder: PhaseBuilder) -> Phase:
         """The phase."""
@@ -121,12 +123,15 @@ class _GridNest:
         steps: int,
         outputs: tuple[int, ...] | None,
     ) -> None:
-        builder, source, weight = self.builder, self.builder[f"in{self.source}"], self.weight
+        builder, source = self.builder, self.builder[f"in{self.source}"]
+        weights = builder[f"in{self.weight}"]
         with builder.loop(steps, "k") as k:
+            if self.streams:
+                ask_for(builder, weights, (step0 + k) * self.panel, self.panel)
             register.step(
                 lambda row: builder.load(source, pixel + row * stride + k),
                 lambda column, lanes: builder.load(
-                    builder[f"in{weight}"], vector_index((step0 + k) * self.panel + column, lanes)
+                    weights, vector_index((step0 + k) * self.panel + column, lanes)
                 ),
                 outputs,
             )

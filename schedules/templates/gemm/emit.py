@@ -19,8 +19,8 @@ from functools import partial
 from ...emit.builder import PhaseBuilder, Slot
 from ...emit.evaluator import Evaluator, Point
 from ...emit.lanes import Rows, load_columns
+from ...emit.prefetch import ask_for
 from ...emit.tile import LINE, RegisterTile, column_parts, vector_index
-from ...ir.dtype import FLOAT32
 from ...ir.kernel import Array, Packing
 from ...ir.workload import Tensor, Workload
 from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, split_index, tail
@@ -30,8 +30,6 @@ from ..form import Emitted
 from ..fused import epilogue
 from ..slots import input_slots, output_slot
 from .form import Gemm, Knobs, Product
-
-AHEAD = 6144 // FLOAT32.bytes  # elements of B between what is used and what is asked for
 
 
 def pack_matrix(array: Array, p: Product, width: int) -> Array:
@@ -152,7 +150,8 @@ class _Gemm:
                     k = first + block * self.knobs.unroll + u
                     register.step(partial(self._a, a0, k), partial(self._b, at, panel, k))
                     if self.form.streams(self.knobs):
-                        self._ask_for_weights(panel[0], k)
+                        row = (panel[0] * p.k + k) * self.width
+                        ask_for(builder, builder[f"in{p.b}"], row, self.width)
 
         if not self.knobs.ahead:
             steps(0, p.k)
@@ -165,16 +164,6 @@ class _Gemm:
             steps(line * LINE, LINE)
         if p.k % LINE:
             steps(full * LINE, p.k % LINE)
-
-    def _ask_for_weights(self, panel: Index, k: Index) -> None:
-        """The lines of B that are read after some pages more.
-
-        Arithmetic fills the processor's window, so that it reaches few loads ahead, and hardware
-        prefetchers stop at the end of a page.
-        """
-        first = (panel * self.p.k + k) * self.width + AHEAD
-        for line in range(ceildiv(self.width, LINE)):
-            self.builder.prefetch(self.builder[f"in{self.p.b}"], first + line * LINE)
 
     def _a(self, first: Index, k: Index, row: int) -> Expr:
         """The scalar of A in a tile's ``row``, whose first row starts at ``first``."""
