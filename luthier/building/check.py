@@ -82,6 +82,7 @@ def check(
     outputs: Sequence[str] | None = None,
     state: StateNames | None = None,
     bounds: Bounds | None = None,
+    example_inputs: Any = None,
     accuracy: str = DEFAULT_ACCURACY,
     inputs: Mapping[str, Any] | None = None,
     runs: int = RUNS,
@@ -106,6 +107,7 @@ def check(
     """
     if isinstance(model_or_dir, str | os.PathLike) and os.path.isdir(model_or_dir):
         asked = shapes or values or state or bounds or outputs is not None or inputs is not None
+        asked = asked or example_inputs is not None
         if asked or target != "host" or accuracy != DEFAULT_ACCURACY:
             raise UsageError(
                 f"{model_or_dir} is built already: shapes, values, outputs, state, bounds, "
@@ -115,7 +117,7 @@ def check(
     several = isinstance(model_or_dir, Mapping)
     if several and inputs is not None:
         raise UsageError("inputs are of one model: check each of several alone with its own")
-    reads = read_all(model_or_dir, shapes, values, outputs, state, bounds)
+    reads = read_all(model_or_dir, shapes, values, outputs, state, bounds, example_inputs)
     entries = import_entries(reads, resolve(target, threads, accuracy))
     with TemporaryFolder() as folder:
         built = build(
