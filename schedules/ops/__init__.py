@@ -28,6 +28,7 @@ from . import (
     norms,
     numbers,
     products,
+    recurrent,
     reductions,
     search,
     sorting,
@@ -41,7 +42,7 @@ from .windows import Pool
 
 _FAMILIES = (
     numbers, functions, logic, movement, products, windows, reductions, norms, attention, search,
-    sorting,
+    sorting, recurrent,
 )  # fmt: skip
 OPERATORS: Mapping[str, Known] = MappingProxyType(
     {operator.name: operator for family in _FAMILIES for operator in family.OPERATORS}

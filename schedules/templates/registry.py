@@ -29,6 +29,7 @@ from .loops import Loops, Table
 from .nonzero.form import NonZero
 from .normalize.form import Normalize
 from .pointwise.form import Pointwise
+from .recurrent.form import RecurrentLayer
 from .reduction.form import Reduction
 from .relax_op.form import RelaxOp
 from .separable.form import Separable
@@ -55,6 +56,7 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     Suppression,
     Sort,
     Distinct,
+    RecurrentLayer,
     Transpose,
     Pointwise,
     RelaxOp,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from attentions import separate
 from caller import TARGETS
+from recurrences import layer as recurrent_layer
 from workloads import Builder, conv, conv_transpose, group_norm, matmul, pool, separable, unary
 
 from luthier.schedules import Kernel, Target, Workload
@@ -130,6 +131,8 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "few_of_a_row": (first(2), "sort"),
     "many_of_a_row": (first(100), "sort"),
     "distinct": (distinct(), "distinct"),
+    "recurrent": (recurrent_layer("lstm", (3, 2, 20), ("hidden", "lengths")), "recurrent"),
+    "recurrent_shared": (recurrent_layer("gru", (3, 1, 512), gives=("hidden",)), "recurrent"),
     "transposition": (transposition(), "transpose"),
     "swish": (swish(), "pointwise"),
     "padded_concatenation": (padded_concatenation(), "pointwise"),

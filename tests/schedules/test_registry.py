@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from attentions import separate
 from caller import TARGETS
+from recurrences import layer
 from workloads import Builder, conv, conv_transpose, group_norm, matmul, pool, separable, unary
 
 from luthier.schedules import Schedule, ScheduleError, Tensor, Workload, node
@@ -103,6 +104,7 @@ DEFAULTS = {
     "boxes that overlap": (boxes(), "suppression"),
     "the first of rows": (first(), "sort"),
     "different rows": (distinct(), "distinct"),
+    "a recurrent layer": (layer("lstm", (3, 2, 9)), "recurrent"),
     "an elementwise operator": (unary("relu", (100,)), "pointwise"),
     "an operator of TVM's": (other(), "relax"),
 }
