@@ -38,6 +38,7 @@ def to_graph(model: onnx.ModelProto, weights: Mapping[str, Array]) -> Graph:
     initializers = {tensor.name: tensor for tensor in model.graph.initializer}
     inferred = {v.name: v for v in (*model.graph.value_info, *model.graph.output)}
     opset = opset_of(model)
+    read = {o.name for o in model.graph.output}.union(*(n.input for n in model.graph.node))
 
     def value(name: str) -> int | None:
         if name and name not in values:
@@ -47,7 +48,8 @@ def to_graph(model: onnx.ModelProto, weights: Mapping[str, Array]) -> Graph:
     for node in model.graph.node:
         t.source = node.name
         try:
-            results = _converted(t, node, [value(name) for name in node.input], opset)
+            wanted = tuple(name in read for name in node.output)
+            results = _converted(t, node, [value(name) for name in node.input], opset, wanted)
         except LuthierError:
             raise
         except Exception as error:
@@ -81,7 +83,11 @@ def _type(info: onnx.ValueInfoProto) -> Tensor:
 
 
 def _converted(
-    t: Emitter, node: onnx.NodeProto, inputs: Sequence[int | None], opset: int
+    t: Emitter,
+    node: onnx.NodeProto,
+    inputs: Sequence[int | None],
+    opset: int,
+    wanted: tuple[bool, ...],
 ) -> Sequence[int]:
     """The node's results."""
     operator = OPERATORS[node.op_type]
@@ -89,7 +95,7 @@ def _converted(
     if halves:
         inputs = [_widened(t, x) for x in inputs]
     attrs = {a.name: _attribute(a) for a in node.attribute}
-    seen = OnnxNode(t, inputs, attrs, len(node.output), opset)
+    seen = OnnxNode(t, inputs, attrs, len(node.output), opset, wanted)
     if operator.of_floats and not seen.element.is_float:
         raise seen.unsupported(f"an input of {seen.dtype}")
     found = operator.convert(seen)

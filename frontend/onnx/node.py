@@ -20,7 +20,8 @@ from ..graph.emitter import MOST_IN_TABLE, Emitter
 class OnnxNode:
     """``inputs`` are values of the graph that ``t`` builds, None where one is left out.
 
-    ``outputs`` counts the results that it has, ``opset`` is the version of the operators.
+    ``outputs`` counts the results that it has, ``wanted`` says which of them anything reads,
+    ``opset`` is the version of the operators.
     """
 
     t: Emitter
@@ -28,6 +29,7 @@ class OnnxNode:
     attrs: Mapping[str, Any]
     outputs: int
     opset: int
+    wanted: tuple[bool, ...] = ()
 
     @property
     def label(self) -> str:

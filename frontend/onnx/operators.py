@@ -12,6 +12,7 @@ from . import (
     movement,
     norms,
     quantization,
+    recurrent,
     reduce,
     resize,
     shaping,
@@ -22,7 +23,7 @@ from .node import Operator
 
 _FAMILIES = (
     einsum, elementwise, indexing, math, movement, norms, quantization, reduce, resize,
-    shaping, sorting, windows,
+    shaping, sorting, windows, recurrent,
 )  # fmt: skip
 OPERATORS: Mapping[str, Operator] = {
     name: operator for family in _FAMILIES for name, operator in family.OPERATORS.items()

@@ -25,6 +25,7 @@ from luthier.schedules import Tensor
 from luthier.schedules.errors import ModelError
 from luthier.schedules.temporary import TemporaryFolder
 
+from ..inputs.samples import RECURRENT
 from .sensitivity import QUANTISATION, RUNS, shaken_inputs, shaken_model
 
 Array = NDArray[Any]
@@ -180,8 +181,11 @@ def _onnxruntime(model: onnx.ModelProto, *, optimised: bool) -> Run:
         source = _session_source(model, folder)
         session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     names = [o.name for o in session.get_outputs()]
+    recurrent = any(node.op_type in RECURRENT for node in every_node(model.graph.node))
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        if recurrent and not all(array.size for array in inputs.values()):
+            raise ModelError("it may end the process where a recurrent layer has no step")
         return dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
     return run

@@ -31,6 +31,7 @@ _ALL_CARRIERS = frozenset({"Concat", "Where", "Max", "Min"})
 # Operator -> the argument that holds indices; argument 0 is what they point into.
 _LOOKUPS = {"Gather": 1, "GatherElements": 1, "ScatterElements": 1, "Scatter": 1}
 _ND_LOOKUPS = {"GatherND": 1, "ScatterND": 1}
+RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 _COMPARISONS = frozenset({"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"})
 _NUMERIC = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 _MOST = 1 << 31  # indices beyond it need tables beyond any memory
@@ -73,9 +74,9 @@ def random_inputs(
 
     Floats are standard normal, booleans fair coins. Integers, and floats that become integers, are
     drawn evenly from a range that their use tells: inside the axis that they index, below the depth
-    of a one-hot, from the smallest to the largest constant that they are compared with. Bytes that
-    become numbers, as pixels and quantised values do, have all values of their type; other integers
-    are 0 or 1.
+    of a one-hot, steps that sequences may have, from the smallest to the largest constant that they
+    are compared with. Bytes that become numbers, as pixels and quantised values do, have all values
+    of their type; other integers are 0 or 1.
     """
     rng = np.random.default_rng(seed)
     weights = {*constants, *(w.name for w in model.graph.initializer)}
@@ -156,6 +157,8 @@ def _uses(
     elif node.op_type in _ND_LOOKUPS:
         indices = node.input[_ND_LOOKUPS[node.op_type]]
         yield indices, _inside_any(constants, node.input[0], indices)
+    elif node.op_type in RECURRENT and len(node.input) > 4:
+        yield node.input[4], _steps(node, constants)
     elif node.op_type == "Loop":
         yield node.input[0], _TRIPS
     elif node.op_type == "OneHot":
@@ -199,6 +202,14 @@ def _inside(shape: list[int] | None, axis: int) -> Range | None:
     if not shape or not -len(shape) <= axis < len(shape) or shape[axis] < 1:
         return None
     return Range(0, shape[axis] - 1, True)
+
+
+def _steps(node: onnx.NodeProto, constants: Constants) -> Range | None:
+    """How long a sequence of a recurrent layer may be."""
+    batch_first = any(a.name == "layout" and a.i for a in node.attribute)
+    shape = constants.shape(node.input[0])
+    steps = shape[int(batch_first)] if shape and len(shape) == 3 else 0
+    return Range(1, steps, True) if steps > 0 else None
 
 
 def _inside_any(constants: Constants, data: str, indices: str) -> Range | None:
