@@ -89,11 +89,30 @@ def torch_compile(path: str, threads: int) -> Run:
     return run
 
 
+def torch_layer(path: str, threads: int) -> Run:
+    """A recurrent layer as torch runs it: see ``recurrent_layers``."""
+    import torch
+
+    from bench import recurrent_layers
+
+    torch.set_num_threads(threads)
+    layer = recurrent_layers.module(Path(path))
+
+    @torch.inference_mode()
+    def run(arrays: Arrays) -> Arrays:
+        y, state = layer(torch.from_numpy(arrays["x"]))
+        h = state[0] if isinstance(state, tuple) else state
+        return {"y": y.unsqueeze(1).numpy(), "h": h.numpy()}
+
+    return run
+
+
 ENGINES: dict[str, Callable[[str, int], Run]] = {
     "luthier": luthier,
     "onnxruntime": onnxruntime,
     "openvino": openvino,
     "torch": torch_compile,
+    "torch_layer": torch_layer,
 }
 
 
