@@ -6,7 +6,8 @@ its weights in its cache, and then claim what nobody has: a chunk that runs alon
 chunk waits only for what was claimed, which another thread is then computing; so none waits for
 ever, wherever and in whichever order chunks run.
 
-TensorIR has no atomic operations; LLVM's are imported as functions, and inlined.
+TensorIR has no atomic operations; LLVM's are imported as functions, and inlined. The system call
+is Linux's sched_yield on x86-64, for where there are more threads than cores.
 """
 
 from __future__ import annotations
@@ -47,11 +48,18 @@ define i32 @luthier_wait(ptr %place, i32 %least) {
 entry:
   br label %look
 look:
+  %looks = phi i32 [ 0, %entry ], [ %more, %pause ], [ %more, %yield ]
   %now = load atomic i32, ptr %place acquire, align 4
   %there = icmp sge i32 %now, %least
   br i1 %there, label %out, label %pause
 pause:
   call void asm sideeffect "pause", "~{memory}"()
+  %more = add i32 %looks, 1
+  %long = icmp ugt i32 %more, 1000
+  br i1 %long, label %yield, label %look
+yield:
+  %none = call i64 asm sideeffect "syscall",
+    "={rax},{rax},~{rcx},~{r11},~{memory}"(i64 24)
   br label %look
 out:
   ret i32 %now
