@@ -21,6 +21,7 @@ from ..states.pairs import StateNames, state_pairs
 from .element_types import dtype_name
 from .given import Values, arrays_of, cut, fill, make_constants
 from .model_file import proto_digest, reading, tensors
+from .old_sets import converted
 from .open_shapes import OpenShapes, Shapes, fixed_shapes, is_symbol, open_shapes, proposal
 from .opset import NEWEST, OLDEST, opset_of
 from .sized import Sized, set_shapes
@@ -79,14 +80,16 @@ def read_model(
         _check_outline(proto, "the model")
         if any(uses_external_data(t) for t in tensors(proto)):
             raise ModelError("the model keeps weights in other files: give its path instead")
-        digest, name = proto_digest(proto), proto.graph.name
+        digest, name, where = proto_digest(proto), proto.graph.name, "the model"
     else:
         path = Path(model)
         with reading(path) as file:
             proto = file.parsed()
             _check_outline(proto, shown(path))
             file.load_external(proto)
-        digest, name = file.digest, path.stem
+        digest, name, where = file.digest, path.stem, shown(path)
+    if opset_of(proto) < OLDEST:
+        proto = converted(proto, OLDEST, where)
     _drop_initializer_inputs(proto)
     if outputs is not None:
         cut(proto, outputs)
@@ -142,11 +145,6 @@ def _check_opset(model: onnx.ModelProto, where: str) -> None:
     version = opset_of(model)
     if not version:
         raise ModelError(f"{where}: the model does not say which ONNX operator set it uses")
-    if version < OLDEST:
-        raise ModelError(
-            f"{where}: the model uses ONNX operator set {version}, older than {OLDEST}: "
-            "convert it with onnx.version_converter"
-        )
     if version > NEWEST:
         raise ModelError(
             f"{where}: the model uses ONNX operator set {version}, and this Luthier knows "
