@@ -289,7 +289,7 @@ class _OpenShapes:
             self._ask(instance, i, shape, rank, byref(nbytes), byref(error))
             known = tuple(shape)
             # A run finds the others; until then there is room for the most.
-            most = (nbytes.value * 8 // port.tensor.element.bits,)
+            most = (nbytes.value // port.tensor.element.bytes,)
             found.append(known if min(known, default=0) >= 0 else most)
         self.gives.resize(found)
 

@@ -21,7 +21,7 @@ from luthier.schedules.templates.registry import spaces
 
 from .control.found_sizes import FoundSizes, as_many
 from .control.parts import Straight
-from .control.stages import FINDERS, has_control
+from .control.stages import CONTROL, FINDERS, has_control
 from .control.whole import import_regions
 from .dump import Dump
 from .graph import Array, Graph
@@ -265,6 +265,6 @@ def _whole(
         except DependsOnDataError:
             pass
         except UnsupportedOperator as error:
-            if FINDERS.isdisjoint(error.operators):
-                raise
+            if (CONTROL | FINDERS).isdisjoint(error.operators):
+                raise  # the others may be of a function by which the standard spells an operator
     return import_regions(with_constants(model, given), straight, sizes)

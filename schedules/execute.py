@@ -57,6 +57,6 @@ def run_kernel(kernel: Kernel, target: Target, inputs: Sequence[Array]) -> Array
         library = ctypes.CDLL(str(lib))
         for i, phase in enumerate(kernel.phases):
             library[f"k_{i}"](table, ctypes.c_void_p(scratch.ctypes.data), 0, phase.chunks)
-    dtype = workload.output.dtype
-    result = out.view(storage(dtype)).reshape(workload.output.shape)
-    return np.asarray(result.astype(np.bool_) if dtype == "bool" else result)
+    dtype = workload.output.element.numpy
+    result = out.view(storage(workload.output.dtype)).reshape(workload.output.shape)
+    return np.asarray(result.astype(dtype) if dtype == np.bool_ else result.view(dtype))

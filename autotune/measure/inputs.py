@@ -20,15 +20,16 @@ def draw(workload: Workload, index: int, seed: int) -> Array:
         return rng.integers(0, 2, tensor.shape, np.int8)
     if not tensor.element.is_float:
         low, high = _integer_range(workload, index)
-        high = min(high, int(np.iinfo(tensor.dtype).max))
-        return rng.integers(low, high, tensor.shape, np.dtype(tensor.dtype), endpoint=True)
+        high = min(high, tensor.element.limits[1])
+        drawn = rng.integers(low, high, tensor.shape, tensor.element.storage, endpoint=True)
+        return drawn.astype(tensor.element.numpy, copy=False)
     values = rng.random(tensor.shape, np.float64 if tensor.dtype == "float64" else np.float32)
     if any(_wants_positive(node) for node in workload.nodes):  # NaNs would show nothing
         values += 0.5
     else:
         values *= 2
         values -= 1
-    return values.astype(tensor.dtype, copy=False)
+    return values.astype(tensor.element.numpy, copy=False)
 
 
 def _wants_positive(node: Node) -> bool:

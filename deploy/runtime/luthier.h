@@ -72,7 +72,20 @@ typedef enum luthier_dtype {
     LUTHIER_UINT64,
     LUTHIER_FLOAT16,
     LUTHIER_FLOAT32,
-    LUTHIER_FLOAT64
+    LUTHIER_FLOAT64,
+    /* Types that C has not: of 16 bits, then of a byte, in whose lower bits those of 4 and 2 bits
+     * lie. What a run gives of LUTHIER_INT4 and LUTHIER_INT2 are numbers of int8_t. */
+    LUTHIER_BFLOAT16,
+    LUTHIER_FLOAT8_E4M3FN,
+    LUTHIER_FLOAT8_E4M3FNUZ,
+    LUTHIER_FLOAT8_E5M2,
+    LUTHIER_FLOAT8_E5M2FNUZ,
+    LUTHIER_FLOAT8_E8M0FNU,
+    LUTHIER_FLOAT4_E2M1FN,
+    LUTHIER_INT4,
+    LUTHIER_UINT4,
+    LUTHIER_INT2,
+    LUTHIER_UINT2
 } luthier_dtype;
 
 /* An input or output of a model: dense, row-major. `dims` has each number of the shape as a text

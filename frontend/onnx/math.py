@@ -92,7 +92,7 @@ def _triangle(node: OnnxNode) -> int:
 
 OPERATORS: dict[str, Operator] = {
     "CumSum": Operator(_cumulative_sum, build_time=(1,), in_steps=True),
-    "EyeLike": Operator(_eye_like),
+    "EyeLike": Operator(_eye_like, any_type=True),
     "Gemm": Operator(_gemm, in_steps=True),
     "MatMul": Operator(lambda node: composite.matmul(node.t, node.x, node.given(1))),
     "OneHot": Operator(_one_hot, build_time=(1,)),

@@ -21,15 +21,40 @@ def _softmax(op: str, node: OnnxNode) -> int:
     return node.t.reshape(node.t.emit(op, flat, axis=1), node.shape)
 
 
-def _batch_normalization(node: OnnxNode) -> int:
-    """By the trained statistics."""
-    if node.attr("training_mode", 0) or (node.opset < 14 and node.outputs > 1):
+def _batch_normalization(node: OnnxNode) -> Values:
+    """By the trained statistics, or else by those of the batch, which change them."""
+    if node.opset < 14 and node.outputs > 1:
         raise node.unsupported("training mode")
     if not node.attr("spatial", 1):
         raise node.unsupported("spatial=0")
+    if node.attr("training_mode", 0):
+        return _training_batch(node)
     x, *statistics = (node.t.cast(value, node.wide) for value in node.every)
     y = norms.batch_norm(node.t, x, statistics, 1, node.attr("epsilon", 1e-5))
     return node.t.cast(y, node.dtype)
+
+
+def _training_batch(node: OnnxNode) -> Values:
+    """Also the running mean and variance after the batch."""
+    t, wide = node.t, node.wide
+    x, gamma, beta, *running = (t.cast(value, wide) for value in node.every)
+    axes = [axis for axis in range(node.rank) if axis != 1]
+    batch = [
+        composite.reduce(t, "mean", x, axes, keepdims=False),
+        composite.variance(t, x, axes, keepdims=False),
+    ]
+    y = norms.batch_norm(t, x, (gamma, beta, *batch), 1, node.attr("epsilon", 1e-5))
+    kept = node.attr("momentum", 0.9)
+    after = [
+        t.emit(
+            "add",
+            t.emit("multiply", old, t.number(kept, wide)),
+            t.emit("multiply", new, t.number(1 - kept, wide)),
+        )
+        for old, new in zip(running, batch, strict=True)
+    ]
+    types = (node.dtype, t.dtype(node.given(3)), t.dtype(node.given(4)))
+    return tuple(t.cast(a, dtype) for a, dtype in zip((y, *after), types, strict=True))
 
 
 def _layer_normalization(node: OnnxNode) -> Values:

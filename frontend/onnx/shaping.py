@@ -108,15 +108,15 @@ def _dropout(node: OnnxNode) -> Values:
 
 
 OPERATORS: dict[str, Operator] = {
-    "Constant": Operator(_constant),
-    "ConstantOfShape": Operator(_constant_of_shape, build_time=(0,)),
-    "Dropout": Operator(_dropout, build_time=(2,)),
-    "Flatten": Operator(lambda node: node.matrix(int(node.attr("axis", 1)))),
-    "Identity": Operator(lambda node: node.x),
+    "Constant": Operator(_constant, any_type=True),
+    "ConstantOfShape": Operator(_constant_of_shape, build_time=(0,), any_type=True),
+    "Dropout": Operator(_dropout, build_time=(2,), any_type=True),
+    "Flatten": Operator(lambda node: node.matrix(int(node.attr("axis", 1))), any_type=True),
+    "Identity": Operator(lambda node: node.x, any_type=True),
     "Range": Operator(_range, build_time=(0, 1, 2)),
-    "Reshape": Operator(_reshape, build_time=(1,)),
-    "Shape": Operator(_shape),
-    "Size": Operator(lambda node: node.t.number(math.prod(node.shape), "int64")),
-    "Squeeze": Operator(_squeeze, build_time=(1,)),
-    "Unsqueeze": Operator(_unsqueeze, build_time=(1,)),
+    "Reshape": Operator(_reshape, build_time=(1,), any_type=True),
+    "Shape": Operator(_shape, any_type=True),
+    "Size": Operator(lambda node: node.t.number(math.prod(node.shape), "int64"), any_type=True),
+    "Squeeze": Operator(_squeeze, build_time=(1,), any_type=True),
+    "Unsqueeze": Operator(_unsqueeze, build_time=(1,), any_type=True),
 }

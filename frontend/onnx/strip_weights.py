@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from luthier.schedules import ModelError, UnsupportedOperator
-from luthier.schedules.ir.dtype import ACCEPTED
+from luthier.schedules.ir.dtype import DTYPES
 
 from ..graph import Array
 from ..graph.emitter import MOST_IN_TABLE
@@ -19,7 +19,7 @@ from ..messages import one_line
 from .branches import without_decided_branches
 from .element_types import dtype_name
 from .fold_shapes import FOLDABLE, fold_shapes
-from .functions import local_functions_expanded, operators_expanded, spelled_operators
+from .functions import all_spelled, local_functions_expanded, operators_expanded
 from .operators import BUILD_TIME, SUPPORTED
 from .opset import is_onnx, node_label, opset_of
 from .shapes import UNTYPED, with_stand_ins
@@ -64,7 +64,7 @@ def strip_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Ar
     model = without_decided_branches(model, lambda part: strip_weights(part)[0])
     light, weights = _without_weights(model, local_functions_expanded(model))
     light = _without_old_group_norms(light)
-    spelled = spelled_operators(opset_of(light))
+    spelled = all_spelled(light)
     check_operators(light, SUPPORTED | spelled, FOLDABLE)
     _check_equations(light)
     _check_attributes(light)
@@ -107,7 +107,7 @@ def _without_weights(
         what = f"initializer '{name}'"
         dtype = dtype_name(tensor.data_type, what)
         array = array_of(tensor, what)
-        if array.size > WEIGHT and ACCEPTED[dtype].is_float:
+        if array.size > WEIGHT and DTYPES[dtype].is_float:
             weights[name] = array
             graph.input.append(helper.make_tensor_value_info(name, tensor.data_type, tensor.dims))
         else:

@@ -8,7 +8,7 @@ import onnx
 
 from luthier.schedules import UnsupportedOperator
 
-from .opset import is_onnx
+from .opset import operator_name
 
 # As many are listed in the message; the error's field has them all.
 _LISTED = 8
@@ -33,7 +33,7 @@ def check_operators(
     Others that are ``foldable`` are not a reason for it, but are reported too where they work on
     values of run time.
     """
-    if not all(is_onnx(n.domain) and n.op_type in {*known, *foldable} for n in model.graph.node):
+    if not {*map(operator_name, model.graph.node)} <= {*known, *foldable}:
         _refuse(model, known, _constants(model, {*known, *foldable}))
 
 
@@ -41,7 +41,7 @@ def _constants(model: onnx.ModelProto, operators: Collection[str]) -> frozenset[
     """The values that are known at build time, by the operators that these come of."""
     found = {"", *(t.name for t in model.graph.initializer)}
     for node in model.graph.node:
-        if (is_onnx(node.domain) and node.op_type in operators) and (
+        if operator_name(node) in operators and (
             node.op_type in _OF_SHAPES or found.issuperset(node.input)
         ):
             found.update(node.output)
@@ -53,8 +53,8 @@ def _refuse(model: onnx.ModelProto, known: Collection[str], constants: frozenset
     for node in model.graph.node:
         if constants.issuperset(node.output):
             continue
-        if not (is_onnx(node.domain) and node.op_type in known):
-            name = node.op_type if is_onnx(node.domain) else f"{node.domain}.{node.op_type}"
+        name = operator_name(node)
+        if name not in known:
             label = node.name or next((o for o in node.output if o), "")
             missing.setdefault(name, []).append(label)
     listed = [_listed(name, nodes) for name, nodes in list(missing.items())[:_LISTED]]

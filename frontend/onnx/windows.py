@@ -9,9 +9,10 @@ from dataclasses import replace
 from luthier.schedules import ModelError
 
 from ..composites import windows as composite
+from ..composites.pool_places import places_of_maxima
 from ..composites.windows import Window
 from ..graph.emitter import MOST_ELEMENTS
-from .node import OnnxNode, Operator
+from .node import OnnxNode, Operator, Values
 
 _SAME = ("SAME_UPPER", "SAME_LOWER")
 
@@ -41,11 +42,17 @@ def _biased(node: OnnxNode, y: int) -> int:
     return node.t.emit("add", y, node.t.reshape(bias, (1, size, *[1] * (node.rank - 2))))
 
 
-def _max_pool(node: OnnxNode) -> int:
+def _max_pool(node: OnnxNode) -> Values:
+    """Where the maxima are is a result, too."""
     window, ceil = _pool_window(node)
     if any(p >= k for p, k in zip(window.pads, window.spans * 2, strict=True)):
         raise node.unsupported(f"padding by {list(window.pads)}, a window's size and more,")
-    return composite.max_pool(node.t, node.x, window, ceil=ceil)
+    y = composite.max_pool(node.t, node.x, window, ceil=ceil)
+    if node.outputs < 2:
+        return y
+    out, by_columns = node.t.shape(y), bool(node.attr("storage_order", 0))
+    node.check_table(math.prod(node.shape[2:]) * math.prod(window.kernel))
+    return y, places_of_maxima(node.t, node.x, window, out, by_columns=by_columns)
 
 
 def _average_pool(node: OnnxNode) -> int:

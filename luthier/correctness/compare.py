@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luthier.deploy import Artifact, Sample, SampleNote, Tolerance
+from luthier.deploy.arrays import typed
 from luthier.schedules.errors import ArtifactError, InputError
+from luthier.schedules.ir.dtype import DTYPES
 from luthier.schedules.redaction import shown
 
 from ..inputs.arrays import load_arrays
@@ -68,7 +70,7 @@ def sample(artifact: Artifact) -> Sample:
     kept = {name: note.tolerances.get(name) or of_type(dtype) for name, dtype in gives.items()}
     return Sample(
         {name: arrays[f"in:{name}"] for name in takes},
-        {name: arrays[f"out:{name}"] for name in gives},
+        {name: typed(arrays[f"out:{name}"], DTYPES[of].numpy) for name, of in gives.items()},
         SampleNote(note.source, kept),
     )
 
@@ -119,7 +121,7 @@ def difference_and_scale(ours: Array, right: Array) -> tuple[Array, Array]:
         both_nan = np.isnan(a) & np.isnan(b)
         difference = np.where((ours == right) | both_nan, 0.0, np.abs(a - b))
         difference = np.where(np.isnan(difference), np.inf, difference)
-        if ours.dtype.kind != "f":
+        if not DTYPES[ours.dtype.name].is_float:
             difference = np.where(ours != right, np.maximum(difference, 1.0), difference)
     return difference, np.where(np.isfinite(b), np.abs(b), 0.0)
 

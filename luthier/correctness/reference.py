@@ -162,7 +162,7 @@ def _check_types(computed: Sequence[Outputs], wanted: Types | Sequence[Types]) -
     for outputs, each in zip(computed, types, strict=True):
         for name, tensor in each.items():
             array = outputs[name]
-            if (array.dtype, array.shape) != (np.dtype(tensor.dtype), tensor.shape):
+            if (array.dtype, array.shape) != (tensor.element.numpy, tensor.shape):
                 given = f"{array.dtype}[{','.join(map(str, array.shape))}]"
                 raise ModelError(f"it gives '{name}' as {given}, the model as {tensor}")
 

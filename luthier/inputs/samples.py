@@ -17,6 +17,7 @@ from luthier.frontend import ReadModel
 from luthier.frontend.onnx.scopes import every_node
 from luthier.frontend.onnx.strip_weights import strip_weights
 from luthier.schedules.errors import LuthierError
+from luthier.schedules.ir.dtype import DTYPES
 
 from .constants import Constants
 
@@ -75,7 +76,7 @@ def random_inputs(
     drawn evenly from a range that their use tells: inside the axis that they index, below the depth
     of a one-hot, from the smallest to the largest constant that they are compared with. Bytes that
     become numbers, as pixels and quantised values do, have all values of their type; other integers
-    are 0 or 1.
+    are 0 or 1, but for those of fewer than 8 bits, which have all values of their type, too.
     """
     rng = np.random.default_rng(seed)
     weights = {*constants, *(w.name for w in model.graph.initializer)}
@@ -91,15 +92,18 @@ def _random(value: onnx.ValueInfoProto, known: Range | None, rng: np.random.Gene
     tensor = value.type.tensor_type
     shape = tuple(d.dim_value for d in tensor.shape.dim)
     dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+    element = DTYPES[dtype.name]
     if dtype == np.bool_:
         return np.asarray(rng.integers(0, 2, shape) == 1)
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        found = Range(int(limits.min), min(_MOST, int(limits.max))) & (known or _FLAG)
+    if element.is_whole:
+        low, high = element.limits
+        whole = Range(low, high) if element.is_narrow else _FLAG
+        found = Range(low, min(_MOST, high)) & (known or whole)
         return np.asarray(rng.integers(found.low, found.high + 1, shape)).astype(dtype)
     if known is not None and known.whole:
         return np.asarray(rng.integers(known.low, known.high + 1, shape)).astype(dtype)
-    return np.asarray(rng.standard_normal(shape)).astype(dtype)
+    drawn = np.asarray(rng.standard_normal(shape))
+    return (np.exp2(np.rint(drawn)) if dtype.name == "float8_e8m0fnu" else drawn).astype(dtype)
 
 
 def _analysed(model: onnx.ModelProto) -> onnx.GraphProto:

@@ -81,10 +81,10 @@ def _at(note: EntryNote, sizes: Sizes, kept: Mapping[str, NDArray[Any]]) -> Give
 def _array(kept: NDArray[Any] | None, tensor: Tensor) -> NDArray[Any]:
     """Of this type: the kept elements again and again, or else random numbers, or zeros where they
     have to be whole."""
-    dtype = np.dtype(tensor.dtype)
+    dtype = tensor.element.numpy
     if kept is not None and kept.size and (kept.dtype, kept.ndim) == (dtype, len(tensor.shape)):
         return _resized(kept, tensor.shape)
-    if dtype.kind == "f":
+    if tensor.element.is_float:
         return np.random.default_rng(0).standard_normal(tensor.shape).astype(dtype)
     return np.zeros(tensor.shape, dtype)
 

@@ -81,7 +81,7 @@ class PhaseBuilder:
         for slot in slots:
             if slot.span > _MOST_ELEMENTS:
                 raise ScheduleError(f"{slot.tensor} has more elements than 32-bit indices reach")
-            dtype = "int8" if slot.tensor.dtype == "bool" else slot.tensor.dtype
+            dtype = slot.tensor.element.storage
             pointer = tirx.Var(f"p_{slot.name}", ir.PointerType(ir.PrimType(dtype), "global"))
             if slot.position is None:
                 base = tirx.call_intrin("uint64", "tirx.reinterpret", self._scratch)

@@ -27,7 +27,7 @@ def evaluate(node: Node, args: Sequence[Array]) -> Array:
         result = np.asarray(operator.evaluate(node, *args))
         wide = result.dtype == np.float64 and node.out.element == FLOAT32 and node.op != "cast"
         if not (wide and any(a.dtype == np.float64 for a in args)):
-            result = result.astype(node.out.dtype, copy=False)
+            result = result.astype(node.out.element.numpy, copy=False)
     return np.broadcast_to(result, node.out.shape) if operator.is_elementwise else result
 
 

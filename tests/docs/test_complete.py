@@ -24,7 +24,7 @@ from luthier.commands.logs import logs
 from luthier.frontend.control.stages import CONTROL
 from luthier.frontend.onnx.operators import SUPPORTED
 from luthier.schedules import errors
-from luthier.schedules.ir.dtype import ACCEPTED
+from luthier.schedules.ir.dtype import DTYPES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -191,7 +191,7 @@ def test_supported_operators_are_listed_and_no_others():
 
 
 def test_element_types_are_listed():
-    assert set(re.findall(r"`(\w+)`", section(MODELS, "Element types"))) >= set(ACCEPTED)
+    assert set(re.findall(r"`(\w+)`", section(MODELS, "Element types"))) >= set(DTYPES)
 
 
 def test_unsupported_operators_are_named():

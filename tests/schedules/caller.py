@@ -68,7 +68,7 @@ class Block:
 
     def elements(self, tensor: Tensor, pitch: int | None = None) -> Array:
         """The elements of ``tensor``, in place and without what lies between its rows."""
-        flat = self.bytes.view("int8" if tensor.dtype == "bool" else tensor.dtype)
+        flat = self.bytes.view(tensor.element.storage)
         if pitch is None:
             return flat.reshape(tensor.shape)
         rows, width = tensor.size // tensor.shape[-1], tensor.shape[-1]
