@@ -21,7 +21,7 @@ from luthier.schedules.templates.registry import spaces
 
 from .control.found_sizes import FoundSizes, as_many
 from .control.parts import Straight
-from .control.stages import FINDERS, has_control
+from .control.stages import CONTROL, FINDERS, has_control
 from .control.whole import import_regions
 from .dump import Dump
 from .graph import Array, Graph
@@ -32,7 +32,7 @@ from .onnx.importer import to_graph
 from .onnx.open_shapes import Shapes
 from .onnx.read import ReadModel, read_model
 from .onnx.sized import with_constants
-from .onnx.strip_weights import DependsOnDataError, strip_weights
+from .onnx.strip_weights import DependsOnDataError, spelled_out, strip_weights
 from .passes import OPEN_PASSES, PASSES, Pass
 from .program import Entry, Program
 from .program.library import RUN
@@ -265,6 +265,9 @@ def _whole(
         except DependsOnDataError:
             pass
         except UnsupportedOperator as error:
+            if not CONTROL.isdisjoint(error.operators):  # by which the standard spells others
+                model, weights = spelled_out(model)
+                return _whole(model, {**given, **weights}, straight, sizes)
             if FINDERS.isdisjoint(error.operators):
                 raise
     return import_regions(with_constants(model, given), straight, sizes)

@@ -7,7 +7,7 @@ from functools import partial, reduce
 
 import numpy as np
 
-from luthier.schedules import ModelError
+from luthier.schedules import ModelError, Tensor
 
 from ..composites import math as composite
 from .element_types import dtype_name
@@ -74,6 +74,17 @@ def _pow(node: OnnxNode) -> int:
         power = t.emit("power", t.cast(base, t.dtype(exponent)), exponent)
         return t.cast(power, node.dtype)
     return t.emit("power", base, t.cast(exponent, node.dtype))
+
+
+def _bit_cast(node: OnnxNode) -> int:
+    """Types of one width; of truth values there are two, not as many as bytes."""
+    dtype = dtype_name(node.attr("to", 0), f"{node.label}: its result")
+    same = np.dtype(dtype).itemsize == np.dtype(node.dtype).itemsize
+    if not same:
+        raise node.unsupported(f"{node.dtype} as {dtype}")
+    if dtype == node.dtype or "bool" in (dtype, node.dtype):
+        return node.t.cast(node.x, dtype)
+    return node.t.emit("bitcast", node.x, out=Tensor(node.shape, dtype))
 
 
 def _cast_to(node: OnnxNode) -> int:
@@ -216,6 +227,7 @@ def _mean(node: OnnxNode) -> int:
 OPERATORS: dict[str, Operator] = {
     **{name: graph_operator(op) for name, op in _SAME.items()},
     "BitShift": Operator(_bit_shift),
+    "BitCast": Operator(_bit_cast),
     "Cast": Operator(_cast_to),
     "CastLike": Operator(lambda node: node.t.cast(node.x, node.t.dtype(node.given(1)))),
     "Celu": Operator(_celu),

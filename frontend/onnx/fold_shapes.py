@@ -41,7 +41,7 @@ FOLDABLE = _ARITHMETIC | frozenset(
 _SHAPED_BY_VALUES = ("NonZero", "Compress")
 # Nothing comes of something where a window has no place or a scale leaves none, which their
 # converters report.
-_SHRINKING = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "Resize", "Upsample")
+_SHRINKING = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool", "Resize", "Upsample")
 # Arguments of which the type decides and not the elements.
 _BY_TYPE = {"Shape": (0,), "Size": (0,), "EyeLike": (0,), "CastLike": (1,)}
 # Elements of a result, of all arguments and of all results: more is left to the graph's own
@@ -100,12 +100,15 @@ def _corrected(model: onnx.ModelProto, types: Mapping[str, StaticType]) -> bool:
     changed = False
     for node in model.graph.node:
         shape = corrected(node, shapes, known)
-        name = node.output[0] if node.output else ""
-        if shape is not None and shapes.get(name) != tuple(shape):
-            place = places.get(name) or model.graph.value_info.add()
-            elem_type = types[node.input[0]].elem_type
-            place.CopyFrom(helper.make_tensor_value_info(name, elem_type, shape))
-            changed = True
+        if shape is None:
+            continue
+        # Places of maxima have the maxima's shape.
+        elem_types = (types[node.input[0]].elem_type, onnx.TensorProto.INT64)
+        for name, elem_type in zip(node.output, elem_types, strict=False):
+            if name and shapes.get(name) != tuple(shape):
+                place = places.get(name) or model.graph.value_info.add()
+                place.CopyFrom(helper.make_tensor_value_info(name, elem_type, shape))
+                changed = True
     return changed
 
 

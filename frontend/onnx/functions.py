@@ -17,9 +17,10 @@ from luthier.schedules import ModelError
 
 from ..messages import one_line
 from .function_size import Functions, callee, check_size, check_versions, key
-from .opset import is_onnx, node_label, opset_of
+from .opset import full_name, node_label, opset_of
 from .scopes import defined_in, every_node, inner_graphs
 
+_PREVIEW = "ai.onnx.preview"
 _DEEPEST = 64  # of operators that the standard spells by others
 
 
@@ -46,7 +47,7 @@ def operators_expanded(model: onnx.ModelProto, known: frozenset[str]) -> onnx.Mo
     opset = opset_of(model)
     names = spelled_operators(opset) - known
     for _ in range(_DEEPEST):
-        spelled = [n for n in model.graph.node if n.op_type in names and is_onnx(n.domain)]
+        spelled = [n for n in model.graph.node if full_name(n) in names]
         if not spelled:
             break
         types = _types(model)
@@ -183,8 +184,10 @@ def _names(model: onnx.ModelProto) -> set[str]:
 
 
 def spelled_operators(opset: int) -> frozenset[str]:
-    """The operators that the standard spells by others."""
-    return frozenset(s.name for s in defs.get_all_schemas() if _is_spelled(s.name, opset))
+    """The operators that the standard spells by others, by their full names."""
+    names = (s.name for s in defs.get_all_schemas() if s.domain != _PREVIEW)
+    spelled = frozenset(name for name in names if _is_spelled(name, opset))
+    return spelled | {f"{_PREVIEW}.FlexAttention"}
 
 
 def _is_spelled(name: str, opset: int) -> bool:
@@ -208,7 +211,9 @@ def _body(
     node: onnx.NodeProto, opset: int, types: Mapping[str, onnx.TypeProto]
 ) -> onnx.FunctionProto:
     """The function by which the standard spells a node, its attributes' defaults filled in."""
-    schema: Any = defs.get_schema(node.op_type, opset, "")
+    preview = node.domain == _PREVIEW
+    opset = 1 if preview else opset  # the only one that there is
+    schema: Any = defs.get_schema(node.op_type, opset, _PREVIEW if preview else "")
     function = onnx.FunctionProto()
     try:
         if schema.has_function:

@@ -89,6 +89,7 @@ OPERATORS: dict[str, Operator] = {
     "GatherElements": Operator(_gather_elements),
     "GatherND": Operator(_gather_nd),
     "GridSample": Operator(_grid_sample, in_steps=True),
+    "Scatter": Operator(_scatter_elements),
     "ScatterElements": Operator(_scatter_elements),
     "ScatterND": Operator(_scatter_nd),
 }

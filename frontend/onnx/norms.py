@@ -10,6 +10,7 @@ import numpy as np
 from ..composites import math as composite
 from ..composites import norms
 from ..graph.emitter import MOST_ELEMENTS
+from . import training
 from .node import OnnxNode, Operator, Values
 
 
@@ -21,10 +22,12 @@ def _softmax(op: str, node: OnnxNode) -> int:
     return node.t.reshape(node.t.emit(op, flat, axis=1), node.shape)
 
 
-def _batch_normalization(node: OnnxNode) -> int:
-    """By the trained statistics."""
-    if node.attr("training_mode", 0) or (node.opset < 14 and node.outputs > 1):
-        raise node.unsupported("training mode")
+def _batch_normalization(node: OnnxNode) -> Values:
+    """By the trained statistics, but in training mode."""
+    if node.opset < 14 and node.outputs > 1:
+        raise node.unsupported("training mode before operator set 14")
+    if node.attr("training_mode", 0):
+        return training.normalized_by_batch(node)
     if not node.attr("spatial", 1):
         raise node.unsupported("spatial=0")
     x, *statistics = (node.t.cast(value, node.wide) for value in node.every)

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from . import (
+    along,
+    determinant,
     einsum,
     elementwise,
+    fourier,
     indexing,
+    lengths,
     math,
     movement,
+    ngrams,
     norms,
     quantization,
+    random,
     reduce,
+    regions,
     resize,
     shaping,
     sorting,
@@ -21,8 +28,8 @@ from . import (
 from .node import Operator
 
 _FAMILIES = (
-    einsum, elementwise, indexing, math, movement, norms, quantization, reduce, resize,
-    shaping, sorting, windows,
+    along, determinant, einsum, elementwise, fourier, indexing, lengths, math, movement, ngrams,
+    norms, quantization, random, reduce, regions, resize, shaping, sorting, windows,
 )  # fmt: skip
 OPERATORS: Mapping[str, Operator] = {
     name: operator for family in _FAMILIES for name, operator in family.OPERATORS.items()

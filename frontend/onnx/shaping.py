@@ -10,6 +10,7 @@ from onnx import numpy_helper
 
 from luthier.schedules import ModelError
 
+from . import training
 from .node import OnnxNode, Operator, Values
 
 _FLOATS, _INTS = ("value_float", "value_floats"), ("value_int", "value_ints")
@@ -96,11 +97,13 @@ def _unsqueeze(node: OnnxNode) -> int:
 
 
 def _dropout(node: OnnxNode) -> Values:
-    """Nothing is dropped; the mask keeps all."""
-    training = node.constant(2, "a training mode")
-    ratio = node.setting("ratio", 1) if training is not None and training.item() else None
-    if training is not None and training.item() and (ratio is None or ratio.item()):
-        raise node.unsupported("training mode")
+    """Nothing is dropped but in training mode; the mask keeps all."""
+    mode = node.constant(2, "a training mode")
+    if mode is not None and mode.item():
+        known = node.constant(1, "a ratio")
+        ratio = 0.5 if known is None else float(known.item())
+        if ratio:
+            return training.dropped(node, ratio)
     if node.outputs < 2:
         return node.x
     dtype = "bool" if node.opset >= 10 else node.dtype

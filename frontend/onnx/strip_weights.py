@@ -22,6 +22,7 @@ from .fold_shapes import FOLDABLE, fold_shapes
 from .functions import local_functions_expanded, operators_expanded, spelled_operators
 from .operators import BUILD_TIME, SUPPORTED
 from .opset import is_onnx, node_label, opset_of
+from .optionals import without_optionals
 from .shapes import UNTYPED, with_stand_ins
 from .unsupported import check_operators
 
@@ -63,7 +64,7 @@ def strip_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Ar
     """
     model = without_decided_branches(model, lambda part: strip_weights(part)[0])
     light, weights = _without_weights(model, local_functions_expanded(model))
-    light = _without_old_group_norms(light)
+    light = _without_old_group_norms(without_optionals(light))
     spelled = spelled_operators(opset_of(light))
     check_operators(light, SUPPORTED | spelled, FOLDABLE)
     _check_equations(light)
@@ -82,6 +83,18 @@ def strip_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Ar
     _check_build_time(light)
     _check_ranges(light)
     return light, weights
+
+
+def spelled_out(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Array]]:
+    """A copy of a model that ``strip_weights`` refused for control flow, by which the standard
+    spells its operators: they are spelled so, and branches that it decides are the nodes of these.
+    Its large initializers are inputs; their arrays by name."""
+    light, weights = _without_weights(model, local_functions_expanded(model))
+    light = _without_old_group_norms(without_optionals(light))
+    light = operators_expanded(light, SUPPORTED)
+    del light.graph.output[:]
+    light.graph.output.extend(model.graph.output)  # with what is declared of them
+    return without_decided_branches(light, lambda part: strip_weights(part)[0]), weights
 
 
 def _without_weights(

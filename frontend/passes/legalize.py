@@ -12,6 +12,7 @@ from luthier.schedules import Node, Tensor, UnsupportedOperator, ops
 from luthier.schedules.templates.registry import ANCHORS
 
 from ..graph import Graph, Op, Rewriter
+from .computed_weights import as_convolution, as_product
 
 
 def legalize(graph: Graph) -> Graph:
@@ -48,6 +49,17 @@ def _widened(b: Rewriter, node: Node) -> int:
     args = [b.emit("cast", a, out=Tensor(b.values[a].shape, "float32")) for a in node.args]
     wide = b.add(Node(node.op, tuple(args), Tensor(node.out.shape, "float32"), node.attrs))
     return b.emit("cast", wide, out=node.out)
+
+
+def _convolution(b: Rewriter, node: Node) -> int:
+    """In float32 by products, which have kernels of their own."""
+    if ANCHORS["matmul"].computes(node.out.element) and node.args[1] not in b.constants:
+        return as_product(b, node)
+    return _relax_conv2d(b, node)
+
+
+def _transposed_convolution(b: Rewriter, node: Node) -> int:
+    return _convolution(b, as_convolution(b, node))
 
 
 def _relax_conv2d(b: Rewriter, node: Node) -> int:
@@ -107,7 +119,8 @@ def _relax_matmul(b: Rewriter, node: Node) -> int:
 
 
 _ELSEWHERE: dict[str, Callable[[Rewriter, Node], int]] = {
-    "conv2d": _relax_conv2d,
+    "conv2d": _convolution,
+    "conv2d_transpose": _transposed_convolution,
     "matmul": _relax_matmul,
     "max_pool2d": _maximum_of_slices,
 }

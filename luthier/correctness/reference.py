@@ -25,6 +25,7 @@ from luthier.schedules import Tensor
 from luthier.schedules.errors import ModelError
 from luthier.schedules.temporary import TemporaryFolder
 
+from .randomness import drawing
 from .sensitivity import QUANTISATION, RUNS, shaken_inputs, shaken_model
 
 Array = NDArray[Any]
@@ -103,6 +104,11 @@ def reference(
     takes longer than ``seconds`` is left alone.
     Raises ModelError where none can, with what each said and what to do.
     """
+    drawn = drawing(model)
+    if drawn is not None:
+        raise ModelError(
+            f"there is no reference: {drawn} draws random numbers, each engine its own"
+        )
     engines = _engines()
     refusals: dict[str, str] = {}
     for number, engine in enumerate(engines):

@@ -22,6 +22,7 @@ from types import MappingProxyType
 from ..ir.workload import Node
 from . import (
     attention,
+    bits,
     functions,
     logic,
     movement,
@@ -29,6 +30,7 @@ from . import (
     numbers,
     products,
     reductions,
+    scans,
     search,
     sorting,
     windows,
@@ -41,7 +43,7 @@ from .windows import Pool
 
 _FAMILIES = (
     numbers, functions, logic, movement, products, windows, reductions, norms, attention, search,
-    sorting,
+    sorting, bits, scans,
 )  # fmt: skip
 OPERATORS: Mapping[str, Known] = MappingProxyType(
     {operator.name: operator for family in _FAMILIES for operator in family.OPERATORS}

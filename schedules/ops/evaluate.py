@@ -21,7 +21,7 @@ def evaluate(node: Node, args: Sequence[Array]) -> Array:
     float16 is computed in float32 and rounded once, as kernels do.
     """
     operator = ops.OPERATORS[node.op]
-    if not operator.is_movement:
+    if not operator.is_movement and node.op != "bitcast":
         args = [a.astype(np.float32) if a.dtype == np.float16 else a for a in args]
     with np.errstate(all="ignore"):
         result = np.asarray(operator.evaluate(node, *args))

@@ -31,6 +31,7 @@ from .normalize.form import Normalize
 from .pointwise.form import Pointwise
 from .reduction.form import Reduction
 from .relax_op.form import RelaxOp
+from .scan.form import Scan
 from .separable.form import Separable
 from .sort.form import Sort
 from .suppression.form import Suppression
@@ -55,6 +56,7 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     Suppression,
     Sort,
     Distinct,
+    Scan,
     Transpose,
     Pointwise,
     RelaxOp,

@@ -13,7 +13,6 @@ DOCUMENTED: Mapping[str, str] = {
     r"an input of u?int\d+ is not supported": "of integers",
     r"(alpha|beta)=\S+ of integers is not supported": "with a factor that is none",
     r"a reflection in a dimension of one element": "about the corners of a dimension",
-    r"weights known at build time": "with weights computed at run time",
     r"known at build time": "shapes that values decide at run time",
 }
 

@@ -92,6 +92,12 @@ def first(k: int) -> Workload:
     return b.workload
 
 
+def running() -> Workload:
+    b = Builder()
+    b.add("cumprod", b.input((3, 20, 5)), axis=1, exclusive=True, reverse=True)
+    return b.workload
+
+
 def distinct() -> Workload:
     b = Builder()
     b.add("distinct", b.input((40, 3)), shape=(3, 40), dtype="int64", sorted=False)
@@ -130,6 +136,7 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "few_of_a_row": (first(2), "sort"),
     "many_of_a_row": (first(100), "sort"),
     "distinct": (distinct(), "distinct"),
+    "running_products": (running(), "scan"),
     "transposition": (transposition(), "transpose"),
     "swish": (swish(), "pointwise"),
     "padded_concatenation": (padded_concatenation(), "pointwise"),

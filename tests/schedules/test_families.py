@@ -253,5 +253,5 @@ def test_every_template_has_a_family(level: str) -> None:
         for seed in range(count):
             workload = make(random.Random(f"{family} {seed}"))
             used |= {space.template for space in spaces(workload, TARGETS[level])}
-    others = {"pointwise", "relax", "nonzero", "suppression", "sort", "distinct"}
+    others = {"pointwise", "relax", "nonzero", "suppression", "sort", "distinct", "scan"}
     assert used | others == {template.name for template in TEMPLATES}

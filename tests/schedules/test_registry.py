@@ -72,6 +72,12 @@ def first():
     return b.workload
 
 
+def running():
+    b = Builder()
+    b.add("cumsum", b.input((9, 20)), shape=(9, 20), axis=1, exclusive=False, reverse=False)
+    return b.workload
+
+
 def distinct():
     b = Builder()
     b.add("distinct", b.input((9, 20)), shape=(3, 9), dtype="int64", sorted=True)
@@ -103,6 +109,7 @@ DEFAULTS = {
     "boxes that overlap": (boxes(), "suppression"),
     "the first of rows": (first(), "sort"),
     "different rows": (distinct(), "distinct"),
+    "running sums": (running(), "scan"),
     "an elementwise operator": (unary("relu", (100,)), "pointwise"),
     "an operator of TVM's": (other(), "relax"),
 }
