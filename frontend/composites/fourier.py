@@ -133,7 +133,7 @@ def _up_to(t: Emitter, z: int, wanted: int) -> int:
 def _circle(n: int, rows: int, columns: int, inverse: bool) -> Array:
     """exp(-2 pi i r c / n) at row r and column c; conjugate for the inverse."""
     turns = np.arange(rows)[:, None] * np.arange(columns)[None, :] % n
-    return np.exp((2j if inverse else -2j) * math.pi / n * turns)
+    return np.asarray(np.exp((2j if inverse else -2j) * math.pi / n * turns))
 
 
 def _matrix(n: int, wanted: int, planes: int, inverse: bool) -> Array:

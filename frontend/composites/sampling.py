@@ -47,9 +47,9 @@ def surrounded(t: Emitter, at: int, size: int) -> Side:
     """Zeros are around the image."""
     floor = t.emit("floor", at)
     next_ = t.emit("add", floor, t.literal(1, at))
-    index = (t.cast(places.bounded(t, each, size), "int64") for each in (floor, next_))
-    there = (places.inside(t, each, size) for each in (floor, next_))
-    return Side(*index, t.emit("subtract", at, floor), *there)
+    low, high = (t.cast(places.bounded(t, each, size), "int64") for each in (floor, next_))
+    has_low, has_high = (places.inside(t, each, size) for each in (floor, next_))
+    return Side(low, high, t.emit("subtract", at, floor), has_low, has_high)
 
 
 def corners(

@@ -21,7 +21,7 @@ def without_optionals(model: onnx.ModelProto) -> onnx.ModelProto:
     copied = onnx.ModelProto()
     copied.CopyFrom(model)
     held: dict[str, str] = {}  # by an optional value's name; '' where it holds nothing
-    nodes = []
+    nodes: list[onnx.NodeProto | None] = []
     for node in model.graph.node:
         kept = onnx.NodeProto()
         kept.CopyFrom(node)

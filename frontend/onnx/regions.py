@@ -40,20 +40,12 @@ def _roi_align(node: OnnxNode) -> int:
         _sample_places(node, first, _extent(node, first, last), bins, samples)
         for first, last, bins, _ in sides
     ]
-    y, x_side = (
-        sampling.edged(t, t.reshape(each, shape), size)
-        for each, size, shape in zip(
-            at,
-            node.shape[2:],
-            ((count, down * samples, 1), (count, 1, across * samples)),
-            strict=True,
-        )
-    )
     height, width = node.shape[2:]
+    rows = sampling.edged(t, t.reshape(at[0], (count, down * samples, 1)), height)
+    columns = sampling.edged(t, t.reshape(at[1], (count, 1, across * samples)), width)
     image = t.emit("multiply", images, t.literal(height * width, images))
-    found = sampling.corners(
-        t, sampling.pixels(t, x), t.reshape(image, (count, 1, 1)), y, x_side, width
-    )
+    image = t.reshape(image, (count, 1, 1))
+    found = sampling.corners(t, sampling.pixels(t, x), image, rows, columns, width)
     whole = reduce(partial(t.emit, "add" if mode == "avg" else "maximum"), found)
     whole = t.reshape(whole, (count, down, samples, across, samples, node.shape[1]))
     y = t.emit("mean" if mode == "avg" else "max", whole, axes=(2, 4), keepdims=False)
@@ -174,7 +166,9 @@ def _deform_conv(node: OnnxNode) -> int:
     per = c // parts
     rows = sampling.pixels(t, t.reshape(node.x, (n * parts, per, height, width)))
     images = t.reshape(sampling.firsts(t, n * parts, height * width), (n, parts, 1, 1, 1))
-    value = reduce(partial(t.emit, "add"), sampling.corners(t, rows, images, *sides, width))
+    value = reduce(
+        partial(t.emit, "add"), sampling.corners(t, rows, images, sides[0], sides[1], width)
+    )
     if mask is not None:
         value = t.emit("multiply", value, t.reshape(mask, (*shape, 1)))
     # [n, parts, taps, rows, columns, channels of a part], of which channels are to lie together.

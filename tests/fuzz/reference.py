@@ -28,7 +28,7 @@ from .values import DTYPES, Array
 _MOST_ELEMENTS = 1 << 20
 # Before operator set 13, over all axes from the given one on, which onnx's evaluator does not know.
 _FLATTENED_ONCE = frozenset("Hardmax LogSoftmax Softmax".split())
-_POOLS = frozenset("AveragePool MaxPool".split())
+_POOLS = frozenset("AveragePool LpPool MaxPool".split())
 _ROUNDED_BADLY = frozenset("DFT STFT".split())  # by ONNX Runtime
 _SCALED = frozenset("Resize Upsample".split())
 
