@@ -18,12 +18,15 @@ from .abilities import Abilities
 from .attention.form import FusedAttention
 from .attention_rows.form import RowAttention
 from .channelwise.form import Channelwise
+from .channelwise_integer.form import IntegerChannelwise
 from .conv.form import Conv
+from .conv_integer.form import IntegerConv
 from .conv_transpose.form import ConvTranspose
 from .distinct.form import Distinct
 from .dots.form import Dots
 from .form import Form
 from .gemm.form import Gemm
+from .gemm_integer.form import IntegerGemm
 from .group_norm.form import GroupNorm
 from .loops import Loops, Table
 from .nonzero.form import NonZero
@@ -48,6 +51,9 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     Conv,
     Winograd,
     ConvTranspose,
+    IntegerGemm,
+    IntegerChannelwise,
+    IntegerConv,
     GroupNorm,
     Normalize,
     Reduction,

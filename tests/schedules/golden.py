@@ -11,6 +11,7 @@ from pathlib import Path
 
 from attentions import separate
 from caller import TARGETS
+from whole_workloads import whole_conv, whole_matmul
 from workloads import Builder, conv, conv_transpose, group_norm, matmul, pool, separable, unary
 
 from luthier.schedules import Kernel, Target, Workload
@@ -113,6 +114,12 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     ),
     "max_pool": (pool("max_pool2d", (1, 4, 4, 20), (2, 2), strides=(2, 2)), "channelwise"),
     "convolution_transposed": (conv_transpose((1, 2, 2, 3), 5, (2, 2)), "conv_transpose"),
+    "convolution_of_whole": (whole_conv((1, 4, 4, 3), 6, (3, 3), pads=PAD), "conv_integer"),
+    "depthwise_of_whole": (
+        whole_conv((1, 4, 4, 20), 20, (3, 3), pads=PAD, groups=20),
+        "channelwise_integer",
+    ),
+    "product_of_whole": (whole_matmul((3, 6), (6, 20), to="uint8"), "gemm_integer"),
     "softmax": (softmax(), "normalize"),
     "layer_norm": (layer_norm(), "normalize"),
     "rms_norm": (rms_norm(), "normalize"),

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from ...emit.micro_kernel import FLOAT32_MULTIPLY_ADD, MicroKernel
 from ...emit.tile import fits_registers
 from ...ir.dtype import FLOAT32
 from ...ir.size import Size, at_least, at_most
@@ -46,6 +47,11 @@ class Direct(Form[Knobs]):
 
     knobs_type = Knobs
     follows = True
+
+    @property
+    def micro(self) -> MicroKernel:
+        """What multiplies and adds."""
+        return FLOAT32_MULTIPLY_ADD
 
     @property
     def groups(self) -> int:

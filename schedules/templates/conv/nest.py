@@ -47,7 +47,7 @@ class _GridNest:
         _, self.out_h, self.out_w, self.out_c = form.node.out.shape
         self.rows, self.columns = grid.rows, grid.columns
         self.groups, self.in_c, self.per_group = form.groups, form.window[2], form.per_group
-        self.lanes = form.lanes
+        self.lanes, self.micro = form.lanes, form.micro
         self.panel = self.knobs.vectors * self.lanes
         self.panels = ceildiv(self.per_group, self.panel)
 
@@ -82,8 +82,8 @@ class _GridNest:
 
     def _tile(self, at: tuple[Index, ...], channels: int, column: Index, tile: ColumnTile) -> None:
         image, group, panel, row = at
-        builder = self.builder
-        register = RegisterTile(builder, tile.width, column_parts(channels, self.lanes))
+        builder, parts = self.builder, column_parts(channels, self.lanes)
+        register = RegisterTile(builder, tile.width, parts, self.micro)
         low, taps = self.rows.limits(builder, row)
         steps = self.columns.kernel * self.in_c
         first = self.grid.weights // self.panel

@@ -64,8 +64,12 @@ def product(workload: Workload) -> Product | None:
     if has_weights(workload, "conv2d") and _is_pointwise_conv(workload):
         n, h, w, c = workload.tensor(node.args[0]).shape
         return Product(node.args[0], node.args[1], (), n * h * w, node.out.shape[-1], c, True, True)
-    if not anchor_is_first(workload, "matmul"):
-        return None
+    return matrices(workload) if anchor_is_first(workload, "matmul") else None
+
+
+def matrices(workload: Workload, micro: MicroKernel = FLOAT32_MULTIPLY_ADD) -> Product | None:
+    """The product that comes first; None for one of vectors."""
+    node = workload.nodes[0]
     a, b = (workload.tensor(x) for x in node.args)
     if len(a.shape) < 2 or len(b.shape) < 2:
         return None
@@ -77,8 +81,8 @@ def product(workload: Workload) -> Product | None:
     constant = workload.constants[node.args[1]]
     if all(d == 1 for d in b.shape[:-2]) and a.shape[:-1] == node.out.shape[:-1]:
         m = node.out.size // n if n else 0
-        return Product(node.args[0], node.args[1], (), m, n, k, transposed, constant)
-    return Product(node.args[0], node.args[1], batch, rows, n, k, transposed, False)
+        return Product(node.args[0], node.args[1], (), m, n, k, transposed, constant, micro)
+    return Product(node.args[0], node.args[1], batch, rows, n, k, transposed, False, micro)
 
 
 def _is_pointwise_conv(workload: Workload) -> bool:
