@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -38,14 +38,14 @@ def clip(t: Emitter, x: int, low: float, high: float) -> int:
     return t.emit("clip", x, out=t.type(x), min=written[0], max=written[1])
 
 
-def matmul(t: Emitter, a: int, b: int) -> int:
+def matmul(t: Emitter, a: int, b: int, op: str = "matmul") -> int:
     """NumPy's matmul of two values; vectors are matrices with one row or column."""
     left, right = t.shape(a), t.shape(b)
     if len(left) == 1:
         a = t.reshape(a, (1, *left))
     if len(right) == 1:
         b = t.reshape(b, (*right, 1))
-    y = t.emit("matmul", a, b, transpose_b=False)
+    y = t.emit(op, a, b, transpose_b=False)
     shape = list(t.shape(y))
     if len(right) == 1:
         del shape[-1]
@@ -82,36 +82,66 @@ def gelu_tanh(t: Emitter, x: int) -> int:
     return t.emit("multiply", t.emit("multiply", x, t.literal(0.5, x)), one)
 
 
-def quantize(t: Emitter, x: int, scale: int, zero: int, axis: int, dtype: str) -> int:
-    """In float32; NaN becomes the lowest number, as in ONNX Runtime."""
+def quantize(
+    t: Emitter, x: int, scale: int, zero: int, axis: int, dtype: str, block: int = 0
+) -> int:
+    """In float32; NaN becomes the lowest number, as in ONNX Runtime.
+
+    A scale each for ``block`` neighbours along the axis, or, for 0, for each place on it.
+    """
     x, scale, zero = (t.cast(v, "float32") for v in (x, scale, zero))
-    scale, zero = _along(t, scale, x, axis), _along(t, zero, x, axis)
-    y = t.emit("add", t.emit("round", t.emit("divide", x, scale)), zero)
+    scale, zero = _along(t, scale, x, axis, block), _along(t, zero, x, axis, block)
+    return saturated(t, t.emit("divide", x, scale), zero, dtype)
+
+
+def saturated(t: Emitter, x: int, zero: int, dtype: str) -> int:
+    """Numbers in float32 rounded half to even, and the zero point, as whole numbers."""
+    y = t.emit("add", t.emit("round", x), zero)
     info = np.iinfo(dtype)
     low, high = t.literal(int(info.min), y), t.literal(int(info.max), y)
     y = t.emit("where", t.emit("greater", y, low), y, low)
     return t.cast(t.emit("where", t.emit("less", y, high), y, high), dtype)
 
 
-def dequantize(t: Emitter, x: int, scale: int, zero: int, axis: int, dtype: str) -> int:
-    """In float32."""
-    scale, zero = _along(t, scale, x, axis), _along(t, zero, x, axis)
+def dequantize(
+    t: Emitter, x: int, scale: int, zero: int, axis: int, dtype: str, block: int = 0
+) -> int:
+    """In float32; see ``quantize``."""
+    scale, zero = _along(t, scale, x, axis, block), _along(t, zero, x, axis, block)
     centred = t.emit("subtract", t.cast(x, "int32"), t.cast(zero, "int32"))
     product = t.emit("multiply", t.cast(centred, "float32"), t.cast(scale, "float32"))
     return t.cast(product, dtype)
 
 
-def _along(t: Emitter, vector: int, x: int, axis: int) -> int:
-    """A scalar, or a vector laid along one axis of ``x``; raises where it does not fit."""
-    size, rank = t.type(vector).size, len(t.shape(x))
-    if size > 1 and (not -rank <= axis < rank or t.shape(vector) != (t.shape(x)[axis],)):
+def _along(t: Emitter, vector: int, x: int, axis: int, block: int) -> int:
+    """A scalar, a vector laid along one axis of ``x``, or a number for each block of it.
+
+    Raises UnsupportedOperator where it does not fit.
+    """
+    size, shape, rank = t.type(vector).size, t.shape(vector), len(t.shape(x))
+    fits = -rank <= axis < rank
+    if block and fits and len(shape) == rank:
+        axis %= rank
+        blocks = (-(-d // block) if i == axis else d for i, d in enumerate(t.shape(x)))
+        if shape == tuple(blocks):
+            return _repeated(t, vector, t.shape(x), axis, min(block, t.shape(x)[axis]))
+    if size > 1 and (block or not fits or shape != (t.shape(x)[axis],)):
+        said = f" in blocks of {block}" if block else ""
         raise t.unsupported(
-            f"a scale of the shape {list(t.shape(vector))} along axis {axis} of {list(t.shape(x))}"
+            f"a scale of the shape {list(shape)} along axis {axis} of {list(t.shape(x))}{said}"
         )
-    shape = [1] * rank
+    laid = [1] * rank
     if size > 1:
-        shape[axis % rank] = size
-    return t.reshape(vector, shape if rank else ())
+        laid[axis % rank] = size
+    return t.reshape(vector, laid if rank else ())
+
+
+def _repeated(t: Emitter, x: int, shape: Sequence[int], axis: int, block: int) -> int:
+    """Each element for all neighbours of its block; the last block may be cut."""
+    outer, inner, count = t.shape(x)[: axis + 1], t.shape(x)[axis + 1 :], t.shape(x)[axis]
+    wide = t.broadcast(t.reshape(x, (*outer, 1, *inner)), (*outer, block, *inner))
+    whole = t.reshape(wide, (*outer[:-1], count * block, *inner))
+    return t.slice(whole, (0,) * len(shape), shape, (1,) * len(shape))
 
 
 def filled(t: Emitter, number: float, like: Tensor) -> int:

@@ -12,6 +12,7 @@ from . import (
     movement,
     norms,
     quantization,
+    quantized_products,
     reduce,
     resize,
     shaping,
@@ -21,8 +22,8 @@ from . import (
 from .node import Operator
 
 _FAMILIES = (
-    einsum, elementwise, indexing, math, movement, norms, quantization, reduce, resize,
-    shaping, sorting, windows,
+    einsum, elementwise, indexing, math, movement, norms, quantization,
+    quantized_products, reduce, resize, shaping, sorting, windows,
 )  # fmt: skip
 OPERATORS: Mapping[str, Operator] = {
     name: operator for family in _FAMILIES for name, operator in family.OPERATORS.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..composites import math as composite
+from ..composites import quantized
 from .element_types import dtype_name
 from .node import OnnxNode, Operator
 
@@ -17,7 +18,8 @@ def _quantize(node: OnnxNode) -> int:
     elif wanted and node.t.dtype(zero) != dtype:
         raise node.unsupported(f"a zero point of {node.t.dtype(zero)} for {dtype}")
     dtype = node.t.dtype(zero)
-    return composite.quantize(node.t, node.x, node.given(1), zero, _axis(node), dtype)
+    where = _axis(node), dtype, _block(node)
+    return composite.quantize(node.t, node.x, node.given(1), zero, *where)
 
 
 def _dequantize(node: OnnxNode) -> int:
@@ -27,18 +29,26 @@ def _dequantize(node: OnnxNode) -> int:
     dtype = node.t.dtype(scale) if node.opset >= 19 else "float32"
     if wanted:
         dtype = dtype_name(wanted, f"{node.label}: its result")
-    return composite.dequantize(node.t, node.x, scale, zero, _axis(node), dtype)
+    where = _axis(node), dtype, _block(node)
+    return composite.dequantize(node.t, node.x, scale, zero, *where)
+
+
+def _block(node: OnnxNode) -> int:
+    """How many neighbours have one scale; 0 where each place of the axis has its own."""
+    block = int(node.attr("block_size", 0))
+    if block < 0:
+        raise node.unsupported(f"blocks of {block}")
+    return block
 
 
 def _axis(node: OnnxNode) -> int:
     """That of the scales; it does not matter for a vector, or one scale."""
-    if node.attr("block_size", 0):
-        raise node.unsupported("quantisation in blocks")
     axis = int(node.attr("axis", 1))
     return 0 if node.rank <= 1 and axis == 1 else axis
 
 
 OPERATORS: dict[str, Operator] = {
     "DequantizeLinear": Operator(_dequantize),
+    "DynamicQuantizeLinear": Operator(lambda node: quantized.measured(node.t, node.x)),
     "QuantizeLinear": Operator(_quantize),
 }

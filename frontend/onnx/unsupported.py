@@ -14,9 +14,6 @@ from .opset import is_onnx
 _LISTED = 8
 
 _ADVICE = {
-    """QLinearConv QLinearMatMul QLinearAdd ConvInteger MatMulInteger DynamicQuantizeLinear""": (
-        "quantise into pairs of QuantizeLinear and DequantizeLinear (QDQ)"
-    ),
     """BatchNormalization Dropout Momentum Adam Gradient""": "export for inference",
 }
 _OF_SHAPES = ("Shape", "Size")

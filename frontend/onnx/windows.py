@@ -17,17 +17,25 @@ _SAME = ("SAME_UPPER", "SAME_LOWER")
 
 
 def _conv(node: OnnxNode) -> int:
+    w = node.given(1)
+    window = checked_window(node, w)
+    _check_bias(node, node.t.shape(w)[0])
+    return _biased(node, composite.conv(node.t, node.x, w, window, node.attr("group", 1)))
+
+
+def checked_window(node: OnnxNode, w: int) -> Window:
+    """How the weights ``w`` of a convolution move over the input, which they fit."""
     mode, groups = _mode(node), node.attr("group", 1)
-    results, channels, *kernel = weights = _weights(node)
+    results, channels, *kernel = weights = _weights(node, w)
     _check_weights(node, weights, channels * groups, results)
-    window = _padded(node, _window(node, tuple(kernel)), mode, ceil=False)
-    return _biased(node, composite.conv(node.t, node.x, node.given(1), window, groups))
+    return _padded(node, _window(node, tuple(kernel)), mode, ceil=False)
 
 
 def _conv_transpose(node: OnnxNode) -> int:
     mode, groups = _mode(node), node.attr("group", 1)
-    channels, results, *kernel = weights = _weights(node)
+    channels, results, *kernel = weights = _weights(node, node.given(1))
     _check_weights(node, weights, channels, results * groups)
+    _check_bias(node, results * groups)
     window, more = _transposed_padding(node, _window(node, tuple(kernel)), mode)
     y = composite.conv_transpose(node.t, node.x, node.given(1), window, groups, more)
     return _biased(node, y)
@@ -91,9 +99,9 @@ def _window(node: OnnxNode, weights: tuple[int, ...] | None) -> Window:
     return Window(kernel, strides, dilations, ())
 
 
-def _weights(node: OnnxNode) -> tuple[int, ...]:
+def _weights(node: OnnxNode, w: int) -> tuple[int, ...]:
     """Their shape."""
-    shape = node.t.shape(node.given(1))
+    shape = node.t.shape(w)
     if len(shape) != node.rank:
         raise node.unsupported(f"weights {list(shape)} for an input of {node.rank} dimensions")
     return shape
@@ -104,6 +112,10 @@ def _check_weights(node: OnnxNode, weights: tuple[int, ...], channels: int, resu
     groups, given = node.attr("group", 1), node.shape[1]
     if groups < 1 or given != channels or given % groups or results % groups:
         raise node.unsupported(f"{groups} groups of {given} channels with weights {list(weights)}")
+
+
+def _check_bias(node: OnnxNode, results: int) -> None:
+    """That it has a number for each of so many results."""
     bias = node.input(2)
     if bias is not None and node.t.shape(bias) != (results,):
         shape = list(node.t.shape(bias))

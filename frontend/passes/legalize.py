@@ -66,6 +66,12 @@ def _relax_conv2d(b: Rewriter, node: Node) -> int:
     )
 
 
+def _relax_whole_conv2d(b: Rewriter, node: Node) -> int:
+    """Relax has one type for all."""
+    wide = [b.emit("cast", a, out=Tensor(b.values[a].shape, node.out.dtype)) for a in node.args]
+    return _relax_conv2d(b, Node("conv2d", tuple(wide), node.out, node.attrs))
+
+
 def _maximum_of_slices(b: Rewriter, node: Node) -> int:
     """A maximum down the windows, then one across: of slices of the padded input."""
     (top, left, *_), (x,) = node.attr("pads"), node.args
@@ -108,6 +114,7 @@ def _relax_matmul(b: Rewriter, node: Node) -> int:
 
 _ELSEWHERE: dict[str, Callable[[Rewriter, Node], int]] = {
     "conv2d": _relax_conv2d,
+    "conv2d_integer": _relax_whole_conv2d,
     "matmul": _relax_matmul,
     "max_pool2d": _maximum_of_slices,
 }

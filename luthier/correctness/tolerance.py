@@ -29,7 +29,13 @@ _FLOATS = {
     TensorProto.FLOAT: "float32",
     TensorProto.FLOAT16: "float16",
 }
-_QUANTIZERS = frozenset({"QuantizeLinear", "DynamicQuantizeLinear"})
+_QUANTIZERS = frozenset(
+    """
+        DynamicQuantizeLinear QGemm QLinearAdd QLinearAveragePool QLinearConcat QLinearConv
+        QLinearGlobalAveragePool QLinearLeakyRelu QLinearMatMul QLinearMul QLinearReduceMean
+        QLinearSigmoid QLinearSoftmax QLinearWhere QuantizeLinear
+    """.split()
+)
 # By how much more than its first argument a result may change, at most.
 _LIKE_IT = (
     "AveragePool Clip DepthToSpace Expand Flatten Gather GlobalAveragePool GlobalMaxPool Identity "

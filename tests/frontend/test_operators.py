@@ -7,13 +7,14 @@ import pytest
 from cases_math import CASES as MATH
 from cases_movement import CASES as MOVEMENT
 from cases_nn import CASES as NN
+from cases_quantized import CASES as QUANTIZED
 from onnx import helper
 from onnx_models import TARGET, Case, agree, case, compute, floats, integers, model
 
 from luthier.frontend import import_model
 from luthier.schedules import ModelError, UnsupportedOperator
 
-CASES = [*MATH, *MOVEMENT, *NN]
+CASES = [*MATH, *MOVEMENT, *NN, *QUANTIZED]
 FIRST = {c.op: c for c in reversed(CASES)}
 
 

@@ -43,7 +43,6 @@ REFUSED: Mapping[str, str] = {
     "loop11": "a size that is found in a loop or branch",  # each iteration keeps more rows
     "training_mode|training_dropout(_default)?(_mask)?$": "training mode is not supported",
     "maxpool_with_argmax": "its result 'z' is not supported",
-    "linear_blocked": "quantisation in blocks is not supported",
     "^test_not_[234]d$": "operator set 1, older than 7",
 }
 
