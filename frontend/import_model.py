@@ -65,7 +65,7 @@ def _straight_graph(
     grows: Sequence[Growth] = (),
 ) -> Graph:
     """The graph of a model that was read; those of its inputs that are ``given`` are constants."""
-    light, weights = strip_weights(model)
+    light, weights = strip_weights(model, given)
     graph = to_graph(light, {**weights, **given})
     check_outputs(model, light, graph)
     graph = grown_graph(graph, grows)

@@ -15,8 +15,9 @@ from .node import OnnxNode, Operator, Values
 
 def _softmax(op: str, node: OnnxNode) -> int:
     """Before operator set 13 over all dimensions from ``axis`` on."""
-    if node.opset >= 13:
-        return node.t.emit(op, node.x, axis=node.axis(node.attr("axis", -1)))
+    axis = node.attr("axis", -1 if node.opset >= 13 else 1)
+    if node.opset >= 13 or axis in (-1, node.rank - 1):
+        return node.t.emit(op, node.x, axis=node.axis(axis))
     flat = node.matrix(int(node.attr("axis", 1)))
     return node.t.reshape(node.t.emit(op, flat, axis=1), node.shape)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from types import MappingProxyType
 
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -20,6 +21,7 @@ from .branches import without_decided_branches
 from .element_types import dtype_name
 from .fold_shapes import FOLDABLE, fold_shapes
 from .functions import local_functions_expanded, operators_expanded, spelled_operators
+from .microsoft.expansion import microsoft_expanded
 from .operators import BUILD_TIME, SUPPORTED
 from .opset import is_onnx, node_label, opset_of
 from .shapes import UNTYPED, with_stand_ins
@@ -27,6 +29,7 @@ from .unsupported import check_operators
 
 # Larger initializers become inputs of what is left; smaller ones may be shapes, axes, ...
 WEIGHT = 1024
+_NARROW = ("int8", "uint8")  # of weights, and never of shapes
 # What onnx's shape inference says of a node, and operators of which it refuses what is valid.
 _INFERENCE_ERROR = re.compile(r"\(op_type:(\w+), node name: (.*?)\): (?:\[\w+\] )?(.*)")
 _CHECKED_NODE = re.compile(r"Bad node spec for node\. Name: (.*) OpType: ")
@@ -55,15 +58,18 @@ class DependsOnDataError(UnsupportedOperator):
     """What must be known at build time, of a straight model at least, depends on its inputs."""
 
 
-def strip_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Array]]:
+def strip_weights(
+    model: onnx.ModelProto, given: Mapping[str, Array] = MappingProxyType({})
+) -> tuple[onnx.ModelProto, dict[str, Array]]:
     """A copy of a read model whose large initializers are inputs, and their arrays by name.
 
-    Its nodes are named for people, its functions expanded, its shape arithmetic done, and so are
-    branches that it decides. Raises ModelError or UnsupportedOperator.
+    Inputs that are ``given`` are constants, too. Its nodes are named for people, its functions and
+    operators of ONNX Runtime's expanded, its shape arithmetic done, and so are branches that it
+    decides. Raises ModelError or UnsupportedOperator.
     """
     model = without_decided_branches(model, lambda part: strip_weights(part)[0])
     light, weights = _without_weights(model, local_functions_expanded(model))
-    light = _without_old_group_norms(light)
+    light = microsoft_expanded(_without_old_group_norms(light), weights, given)
     spelled = spelled_operators(opset_of(light))
     check_operators(light, SUPPORTED | spelled, FOLDABLE)
     _check_equations(light)
@@ -107,7 +113,7 @@ def _without_weights(
         what = f"initializer '{name}'"
         dtype = dtype_name(tensor.data_type, what)
         array = array_of(tensor, what)
-        if array.size > WEIGHT and ACCEPTED[dtype].is_float:
+        if array.size > WEIGHT and (ACCEPTED[dtype].is_float or dtype in _NARROW):
             weights[name] = array
             graph.input.append(helper.make_tensor_value_info(name, tensor.data_type, tensor.dims))
         else:
