@@ -38,7 +38,7 @@ def clip(t: Emitter, x: int, low: float, high: float) -> int:
     return t.emit("clip", x, out=t.type(x), min=written[0], max=written[1])
 
 
-def matmul(t: Emitter, a: int, b: int, op: str = "matmul") -> int:
+def matmul(t: Emitter, a: int, b: int, *, op: str = "matmul") -> int:
     """NumPy's matmul of two values; vectors are matrices with one row or column."""
     left, right = t.shape(a), t.shape(b)
     if len(left) == 1:

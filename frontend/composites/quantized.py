@@ -21,7 +21,7 @@ def centred(t: Emitter, x: int, zero: int | None) -> int:
 
 def matmul(t: Emitter, a: int, b: int) -> int:
     """The exact product of what ``centred`` gave, in int32."""
-    return math.matmul(t, a, b, "matmul_integer")
+    return math.matmul(t, a, b, op="matmul_integer")
 
 
 def conv(t: Emitter, x: int, w: int, window: Window, groups: int) -> int:

@@ -21,7 +21,7 @@ from .branches import without_decided_branches
 from .element_types import dtype_name
 from .fold_shapes import FOLDABLE, fold_shapes
 from .functions import local_functions_expanded, operators_expanded, spelled_operators
-from .microsoft.expansion import microsoft_expanded
+from .microsoft.expansion import microsoft_expanded, without_spelled
 from .operators import BUILD_TIME, SUPPORTED
 from .opset import is_onnx, node_label, opset_of
 from .shapes import UNTYPED, with_stand_ins
@@ -69,9 +69,10 @@ def strip_weights(
     """
     model = without_decided_branches(model, lambda part: strip_weights(part)[0])
     light, weights = _without_weights(model, local_functions_expanded(model))
-    light = microsoft_expanded(_without_old_group_norms(light), weights, given)
+    light = _without_old_group_norms(light)
     spelled = spelled_operators(opset_of(light))
-    check_operators(light, SUPPORTED | spelled, FOLDABLE)
+    check_operators(without_spelled(light), SUPPORTED | spelled, FOLDABLE)
+    light = microsoft_expanded(light, weights, given)
     _check_equations(light)
     _check_attributes(light)
     try:

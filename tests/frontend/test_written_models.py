@@ -135,6 +135,20 @@ def test_what_is_quantised_by_samples(
     agree(made, inputs, rtol=0, atol=0.1)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_kernels_compute_the_same_of_quantised_numbers(name: str, tmp_path: Path) -> None:
+    proto, inputs = MODELS[name]()
+    path, out = saved(proto, tmp_path), tmp_path / "quantised.onnx"
+    if name == "classifier":
+        quantize_static(
+            path, out, Samples(inputs), QuantFormat.QOperator, per_channel=True, reduce_range=True
+        )
+    else:
+        quantize_dynamic(path, out, reduce_range=True)
+    agree(onnx.load(out), inputs, kernels=True, rtol=1e-3, atol=0.1)
+
+
 def optimised(proto: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
     """As a session writes it at level extended."""
     options = onnxruntime.SessionOptions()

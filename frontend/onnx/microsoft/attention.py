@@ -122,7 +122,8 @@ def _attention(call: Spelling) -> Results:
     if len(sizes) != 3 or sum(sizes) != columns or min(sizes) < 1:
         raise call.unsupported(f"{columns} columns for {sizes}")
     parts = call.split(product, 2, sizes)
-    heads = Heads(*(split_heads(call, part, count) for part in parts))
+    q, k, v = (split_heads(call, part, count) for part in parts)
+    heads = Heads(q, k, v)
     return attended(call, heads, call.input(4), call.input(3), call.input(5))
 
 
@@ -146,7 +147,8 @@ def _multi_head(call: Spelling) -> Results:
     own = [call.emit("Add", q, biases[0]) if biases else q]
     for each, bias in ((k, biases[1:2]), (v, biases[2:3])):
         own.append(call.emit("Add", each, bias[0]) if bias and not cached else each)
-    heads = Heads(*(x if call.rank(x) == 4 else split_heads(call, x, count) for x in own))
+    q, k, v = (x if call.rank(x) == 4 else split_heads(call, x, count) for x in own)
+    heads = Heads(q, k, v)
     if call.input(6):
         past = call.input(6), call.input(7)
         k, v = (

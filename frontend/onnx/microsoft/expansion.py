@@ -45,6 +45,15 @@ def microsoft_expanded(
     return model
 
 
+def without_spelled(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy with the other nodes alone."""
+    opset = opset_of(model)
+    other = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    other.graph.initializer.extend(model.graph.initializer)
+    other.graph.node.extend(n for n in model.graph.node if _spelled(n, opset) is None)
+    return other
+
+
 def _spelled(node: onnx.NodeProto, opset: int) -> Spelled | None:
     if node.domain == DOMAIN:
         return SPELLED.get(node.op_type)

@@ -18,8 +18,8 @@ def _attention(call: Spelling) -> Results:
     product = scaled_product(call, a, b, call.input(2))
     columns = call.shape(call.given(1))[-1]
     parts = call.split(product, 2, [columns // 3] * 3)
-    heads = Heads(*(split_heads(call, part, count) for part in parts))
-    return attended(call, heads, call.input(8), call.input(5), "")
+    q, k, v = (split_heads(call, part, count) for part in parts)
+    return attended(call, Heads(q, k, v), call.input(8), call.input(5), "")
 
 
 OPERATORS: Operators = {"QAttention": Spelled(_attention, 9, ATTENTION, since=10)}

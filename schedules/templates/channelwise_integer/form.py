@@ -36,5 +36,5 @@ class IntegerChannelwise(Channelwise):
         if not is_depthwise(workload):
             return None
         source, weights = (workload.tensor(a) for a in node.args)
-        batch, _, _, channels = source.shape
-        return cls(workload, target, *axes(node, source, weights.shape[1:3]), batch, channels)
+        (batch, _, _, channels), (_, high, wide, _) = source.shape, weights.shape
+        return cls(workload, target, *axes(node, source, (high, wide)), batch, channels)
