@@ -6,6 +6,7 @@ products are int32; rescaled, they are rounded half to even and saturate.
 
 from __future__ import annotations
 
+from ..graph import made_by
 from ..graph.emitter import Emitter
 from . import math, windows
 from .windows import Window
@@ -13,10 +14,16 @@ from .windows import Window
 
 def centred(t: Emitter, x: int, zero: int | None) -> int:
     """Numbers of 8 bits less their zero point, which broadcasts; as they are where that is 0."""
-    known = None if zero is None else t.known(zero)
-    if zero is None or (known is not None and not known.any()):
+    if zero is None or _is_zero(t, zero):
         return x
     return t.emit("subtract", t.cast(x, "int16"), t.cast(zero, "int16"))
+
+
+def _is_zero(t: Emitter, value: int) -> bool:
+    """Whether it is known, and 0 all over."""
+    above = made_by(t, value, "reshape")
+    known = t.known(above.args[0] if above else value)
+    return known is not None and not known.any()
 
 
 def matmul(t: Emitter, a: int, b: int) -> int:

@@ -105,6 +105,7 @@ def test_a_convolution_with_known_scales_is_one_product_and_its_numbers_stay_nar
     assert product[-1] == "cast"
     read = [pair for call in program.calls for pair in call.workload.signature]
     assert {tensor.dtype for tensor, known in read if not known} == {"uint8", "int16"}
+    assert "int8[6,3,3,4]" in [str(tensor) for tensor, known in read if known]
 
 
 def test_symmetric_numbers_are_read_as_they_are() -> None:
