@@ -31,6 +31,11 @@ _ALL_CARRIERS = frozenset({"Concat", "Where", "Max", "Min"})
 # Operator -> the argument that holds indices; argument 0 is what they point into.
 _LOOKUPS = {"Gather": 1, "GatherElements": 1, "ScatterElements": 1, "Scatter": 1}
 _ND_LOOKUPS = {"GatherND": 1, "ScatterND": 1}
+# Of numbers that are multiplied as they are.
+_FACTORS = {
+    **dict.fromkeys(("ConvInteger", "MatMulInteger"), (0, 1)),
+    **dict.fromkeys(("QLinearConv", "QLinearMatMul"), (0, 3)),
+}
 _COMPARISONS = frozenset({"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"})
 _NUMERIC = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 _MOST = 1 << 31  # indices beyond it need tables beyond any memory
@@ -166,8 +171,17 @@ def _uses(
             limits = constants.limits(other)
             if limits is not None and (single or limits[0] < limits[1]):
                 yield name, Range(*limits) if limits[0] < limits[1] else _around(limits[0])
-    elif node.op_type in ("Cast", "DequantizeLinear"):
-        yield node.input[0], _all_bytes(node, constants)
+    else:
+        for name in _become_numbers(node):
+            yield name, _all_bytes(name, constants)
+
+
+def _become_numbers(node: onnx.NodeProto) -> list[str]:
+    """What a node computes with, whatever its type."""
+    if node.op_type in ("Cast", "DequantizeLinear") and _to(node) in _NUMERIC:
+        return list(node.input[:1])
+    places = _FACTORS.get(node.op_type, ())
+    return [node.input[place] for place in places if place < len(node.input)]
 
 
 def _through(node: onnx.NodeProto, found: Range) -> Range:
@@ -213,14 +227,14 @@ def _around(number: int) -> Range:
     return Range(number - 1, number) if number > 0 else Range(number, number + 1)
 
 
-def _all_bytes(node: onnx.NodeProto, constants: Constants) -> Range | None:
+def _all_bytes(name: str, constants: Constants) -> Range | None:
     """All values of a byte that becomes a number."""
     limits: dict[int, tuple[int, int]] = {
         TensorProto.UINT8: (0, 255),
         TensorProto.INT8: (-128, 127),
     }
-    found = limits.get(constants.element_type(node.input[0]))
-    return Range(*found) if found and _to(node) in _NUMERIC else None
+    found = limits.get(constants.element_type(name))
+    return Range(*found) if found else None
 
 
 def _to(node: onnx.NodeProto) -> int:

@@ -256,6 +256,10 @@ LOOKUP = helper.make_node("Gather", ["t", "i"], ["y"])
             [cast("x", "f"), helper.make_node("Unsqueeze", ["f", "a"], ["u"]), *equals("u")],
             I32, {"a": np.array([-1]), "c": np.arange(3, 9, dtype=np.float32)}, 3, 8,
         ),
+        (
+            [helper.make_node("MatMulInteger", ["x", "w"], ["y"])],
+            U8, {"w": np.ones((40, 3), np.int8)}, 0, 255,
+        ),
         (equals("x"), I64, {"c": 0}, 0, 1),
         (equals("x"), I64, {"c": 1}, 0, 1),
         (equals("x"), I64, {"c": -100}, -100, -99),

@@ -71,7 +71,7 @@ def _parts(call: Spelling) -> tuple[str, str, str, _Sizes]:
     packed = not k
     shape = call.shape(q)
     every = heads + 2 * groups if packed else heads
-    if len(shape) != 3 or shape[2] % every:
+    if len(shape) != 3 or shape[2] < every or shape[2] % every:
         raise call.unsupported(f"queries of the shape {list(shape)} for {every} heads")
     batch, rows, width = shape
     columns = width // every

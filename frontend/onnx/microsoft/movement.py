@@ -6,6 +6,7 @@ from functools import reduce
 
 import numpy as np
 
+from ...graph.emitter import MOST_IN_TABLE
 from .spelling import Operators, Results, Spelled, Spelling, attributes
 
 _BOOL, _INT32 = 9, 6
@@ -63,7 +64,7 @@ def _all_finite(call: Spelling) -> Results:
     if infinite and nan:
         raise call.unsupported("isinf_only and isnan_only together")
     found = []
-    for index in range(len(call.node.input)):
+    for index in range(max(1, len(call.node.input))):
         x = call.wide(call.given(index))
         tests = [] if nan else [call.emit("IsInf", x)]
         tests += [] if infinite else [call.emit("IsNaN", x)]
@@ -83,6 +84,8 @@ def _unfolded(call: Spelling) -> Results:
         raise call.unsupported(f"a window of {size} along dimension {dim} of {list(shape)}")
     dim %= rank
     firsts = np.arange(0, shape[dim] - size + 1, step)
+    if firsts.size * size > MOST_IN_TABLE:
+        raise call.unsupported(f"a table of {firsts.size * size} elements")
     places = call.constant(firsts[:, None] + np.arange(size)[None, :], "int64")
     wide = call.emit("Gather", call.x, places, axis=dim)  # [..., windows, size, ...]
     axes = [i for i in range(rank + 1) if i != dim + 1]

@@ -69,6 +69,8 @@ def _skip_simplified(call: Spelling) -> Results:
 def _embed_layer(call: Spelling) -> Results:
     """Words, places and segments are looked up and added; the mask counts its ones."""
     ids, segments, words, places, kinds = (call.input(i) for i in range(5))
+    if call.rank(call.x) != 2:
+        raise call.unsupported(f"words of {call.rank(call.x)} dimensions")
     total = call.emit("Gather", words, ids)
     numbers = call.input(8)
     if numbers:
