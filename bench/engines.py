@@ -89,11 +89,27 @@ def torch_compile(path: str, threads: int) -> Run:
     return run
 
 
+def xgboost(path: str, threads: int) -> Run:
+    """XGBoost's own predictor, whose model is beside the ONNX file; of one input and output."""
+    import xgboost
+
+    booster = xgboost.Booster({"nthread": threads})
+    booster.load_model(Path(path).with_suffix(".ubj"))
+    booster.set_param({"nthread": threads})
+
+    def run(arrays: Arrays) -> Arrays:
+        (x,) = arrays.values()
+        return {"y": booster.inplace_predict(x).reshape(len(x), -1)}
+
+    return run
+
+
 ENGINES: dict[str, Callable[[str, int], Run]] = {
     "luthier": luthier,
     "onnxruntime": onnxruntime,
     "openvino": openvino,
     "torch": torch_compile,
+    "xgboost": xgboost,
 }
 
 

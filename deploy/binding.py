@@ -173,4 +173,6 @@ class CModel(ctypes.Structure):
         ("write_state", WRITE_STATE),
         ("copy_states", COPY_STATES),
         ("program", c_void_p),
+        ("output_labels", POINTER(POINTER(c_char_p))),
+        ("output_label_counts", POINTER(c_size_t)),
     )

@@ -119,7 +119,8 @@ def import_entries(models: Mapping[str, ReadModel], target: Target) -> dict[str,
     entries = {}
     for name, read in models.items():
         grows = tuple(replace(g, capacity=capacities[g.name]) for g in grown[name])
-        entries[name] = kept(_entry(read, target, grows), read.states, grows)
+        entry = kept(_entry(read, target, grows), read.states, grows)
+        entries[name] = replace(entry, labels=read.labels)
     _check_states(entries)
     return entries
 

@@ -207,6 +207,9 @@ struct luthier_model {
                                   luthier_error *error);
 
     const void *program; /* the library's own */
+
+    const char *const *const *output_labels; /* of each output, see `luthier_output_label` */
+    const size_t *output_label_counts;
 };
 
 /* What the library exports for dlopen, under the name "luthier_model". */
@@ -338,6 +341,18 @@ static inline luthier_status luthier_output_shape(luthier_instance *instance, si
     if (instance == NULL)
         return luthier_reject(LUTHIER_NULL_POINTER, "null pointer: the instance", error);
     return instance->model->output_shape(instance, output, shape, rank, bytes, error);
+}
+
+/* The text for which a number in an output stands, in UTF-8, where its elements (LUTHIER_INT64) are
+ * labels of classes; null where it stands for none. */
+static inline const char *luthier_output_label(const luthier_model *model, size_t output,
+                                               int64_t number)
+{
+    if (luthier_check_model(model, NULL) != LUTHIER_OK || output >= model->output_count)
+        return NULL;
+    if (number < 0 || (uint64_t)number >= model->output_label_counts[output])
+        return NULL;
+    return model->output_labels[output][number];
 }
 
 /* Empties all states, those too that other entry points alone have: a new sequence begins. */

@@ -18,8 +18,9 @@ from luthier.schedules import ModelError
 
 from ..graph import Array
 from ..messages import one_line
+from .ml.shapes import result_shapes
 from .nothing import known_inputs, without_empty_parts
-from .operators import BUILD_TIME, SUPPORTED
+from .operators import BUILD_TIME, operator_of
 from .opset import is_onnx
 from .shapes import corrected, inferred
 from .single import StaticType, run_node, stand_in
@@ -99,6 +100,12 @@ def _corrected(model: onnx.ModelProto, types: Mapping[str, StaticType]) -> bool:
     places = {v.name: v for v in (*model.graph.value_info, *model.graph.output)}
     changed = False
     for node in model.graph.node:
+        for result, kind, dims in result_shapes(node, shapes):
+            elem_type = kind or types[node.input[0]].elem_type
+            if shapes.get(result) != tuple(dims) and result not in shapes:
+                place = places.get(result) or model.graph.value_info.add()
+                place.CopyFrom(helper.make_tensor_value_info(result, elem_type, dims))
+                changed = True
         shape = corrected(node, shapes, known)
         name = node.output[0] if node.output else ""
         if shape is not None and shapes.get(name) != tuple(shape):
@@ -149,7 +156,7 @@ def _needed_before(model: onnx.ModelProto) -> set[str]:
     """The values that decide shapes or loops, or that lead to an operator that has no kernel."""
     needed: set[str] = set()
     for node in reversed(model.graph.node):
-        if node.op_type not in SUPPORTED or needed.intersection(node.output):
+        if operator_of(node) is None or needed.intersection(node.output):
             needed.update(node.input)
         else:
             places = BUILD_TIME.get(node.op_type, ())
@@ -179,7 +186,7 @@ def _fold_node(
 ) -> dict[str, Array] | None:
     """The node's results by name, where they are known and small."""
     outputs = {o: types.get(o) for o in node.output if o}
-    if not is_onnx(node.domain) or _shrinks(node, known):
+    if _shrinks(node, known):
         return None
     if all(t is not None and t.size == 0 for t in outputs.values()):
         return {o: stand_in(types[o]) for o in outputs}
@@ -192,7 +199,7 @@ def _fold_node(
         name = node.input[index] if index < len(node.input) else ""
         if name in types and name not in by_value:
             arrays[name] = stand_in(types[name])
-    if len(arrays) < len(inputs) or size > _LARGEST:
+    if len(arrays) < len(inputs) or size > _LARGEST or not is_onnx(node.domain):
         return None
     if node.op_type not in FOLDABLE and not any(a.size == 0 for a in arrays.values()):
         return None

@@ -18,7 +18,7 @@ from ..messages import one_line
 from .declared import check_inferred
 from .element_types import dtype_name
 from .node import OnnxNode
-from .operators import OPERATORS
+from .operators import operator_of
 from .opset import opset_of
 
 _SINGLE = (int, float, bytes, Message)
@@ -84,7 +84,8 @@ def _converted(
     t: Emitter, node: onnx.NodeProto, inputs: Sequence[int | None], opset: int
 ) -> Sequence[int]:
     """The node's results."""
-    operator = OPERATORS[node.op_type]
+    operator = operator_of(node)
+    assert operator is not None
     halves = operator.in_steps and any(x is not None and t.dtype(x) == "float16" for x in inputs)
     if halves:
         inputs = [_widened(t, x) for x in inputs]

@@ -20,6 +20,8 @@ from luthier.schedules.redaction import shown
 from ..states.pairs import StateNames, state_pairs
 from .element_types import dtype_name
 from .given import Values, arrays_of, cut, fill, make_constants
+from .ml.domain import without_maps
+from .ml.texts import Texts, number_texts
 from .model_file import proto_digest, reading, tensors
 from .open_shapes import OpenShapes, Shapes, fixed_shapes, is_symbol, open_shapes, proposal
 from .opset import NEWEST, OLDEST, opset_of
@@ -38,7 +40,8 @@ class ReadModel:
     ``sha256`` is of the file, followed by the data in other files, in the model's order; of a
     ModelProto its deterministic serialisation stands for the file. ``name`` is the file's, without
     its suffix, or the graph's. ``states`` are the outputs that inputs become in the next run, by
-    these. ``bounds`` are the largest that sizes may be which runs find, by name.
+    these. ``bounds`` are the largest that sizes may be which runs find, by name. ``labels`` are the
+    texts for which the numbers of outputs stand.
     """
 
     proto: onnx.ModelProto
@@ -47,6 +50,7 @@ class ReadModel:
     open: OpenShapes | None = None
     states: Mapping[str, str] = field(default_factory=dict)
     bounds: Mapping[str, int] = field(default_factory=dict)
+    labels: Mapping[str, Texts] = field(default_factory=dict)
 
     @cached_property
     def sized(self) -> Sized:
@@ -88,6 +92,8 @@ def read_model(
             file.load_external(proto)
         digest, name = file.digest, path.stem
     _drop_initializer_inputs(proto)
+    without_maps(proto)
+    labels = number_texts(proto)
     if outputs is not None:
         cut(proto, outputs)
     _check_inputs(proto)
@@ -101,13 +107,13 @@ def read_model(
     _fix_inputs(proto, {**fixed, **{n: a.shape for n, a in constants.items() if a.ndim}})
     if opened is None or not opened.symbols:
         make_constants(proto, constants)
-        return ReadModel(proto, digest, name, states=states, bounds=bounds or {})
+        return ReadModel(proto, digest, name, states=states, bounds=bounds or {}, labels=labels)
     set_shapes(proto, {n: dims for n, dims in opened.inputs.items() if n in varying})
     for each in constants.keys() & varying:
         fill(proto, each, constants.pop(each), opened.inputs)
     make_constants(proto, constants)
     opened = opened.of(i.name for i in proto.graph.input)
-    return ReadModel(proto, digest, name, opened, states, bounds or {})
+    return ReadModel(proto, digest, name, opened, states, bounds or {}, labels)
 
 
 def _check_outline(model: onnx.ModelProto, where: str) -> None:

@@ -20,6 +20,7 @@ from .branches import without_decided_branches
 from .element_types import dtype_name
 from .fold_shapes import FOLDABLE, fold_shapes
 from .functions import local_functions_expanded, operators_expanded, spelled_operators
+from .ml.domain import import_domain
 from .operators import BUILD_TIME, SUPPORTED
 from .opset import is_onnx, node_label, opset_of
 from .shapes import UNTYPED, with_stand_ins
@@ -94,6 +95,7 @@ def _without_weights(
     graph = light.graph
     graph.name = model.graph.name or "model"
     graph.node.extend(n for n in nodes if constant_tensor(n) is None)
+    import_domain(light)
     graph.input.extend(model.graph.input)
     graph.output.extend(model.graph.output)
     weights: dict[str, Array] = {}

@@ -8,6 +8,8 @@ import onnx
 
 from luthier.schedules import UnsupportedOperator
 
+from .ml.domain import DOMAIN, is_ml
+from .operators import operator_of
 from .opset import is_onnx
 
 # As many are listed in the message; the error's field has them all.
@@ -33,8 +35,15 @@ def check_operators(
     Others that are ``foldable`` are not a reason for it, but are reported too where they work on
     values of run time.
     """
-    if not all(is_onnx(n.domain) and n.op_type in {*known, *foldable} for n in model.graph.node):
+    if not all(_is_known(n, {*known, *foldable}) for n in model.graph.node):
         _refuse(model, known, _constants(model, {*known, *foldable}))
+
+
+def _is_known(node: onnx.NodeProto, known: Collection[str]) -> bool:
+    """One of ``known`` of the default domain, or of ONNX-ML's that are imported."""
+    if is_ml(node.domain):
+        return operator_of(node) is not None
+    return is_onnx(node.domain) and node.op_type in known
 
 
 def _constants(model: onnx.ModelProto, operators: Collection[str]) -> frozenset[str]:
@@ -53,7 +62,7 @@ def _refuse(model: onnx.ModelProto, known: Collection[str], constants: frozenset
     for node in model.graph.node:
         if constants.issuperset(node.output):
             continue
-        if not (is_onnx(node.domain) and node.op_type in known):
+        if not _is_known(node, known):
             name = node.op_type if is_onnx(node.domain) else f"{node.domain}.{node.op_type}"
             label = node.name or next((o for o in node.output if o), "")
             missing.setdefault(name, []).append(label)
@@ -74,6 +83,8 @@ def _listed(name: str, nodes: list[str]) -> str:
 
 def _advice(operator: str) -> str:
     domain, _, _ = operator.rpartition(".")
+    if domain == DOMAIN:
+        return _OTHERS
     if domain:
         return _FUSED if domain.startswith("com.microsoft") else _DOMAIN
     return next((said for names, said in _ADVICE.items() if operator in names.split()), _OTHERS)

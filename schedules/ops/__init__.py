@@ -31,6 +31,7 @@ from . import (
     reductions,
     search,
     sorting,
+    trees,
     windows,
 )
 from .norms import Norm, Softmax
@@ -41,7 +42,7 @@ from .windows import Pool
 
 _FAMILIES = (
     numbers, functions, logic, movement, products, windows, reductions, norms, attention, search,
-    sorting,
+    sorting, trees,
 )  # fmt: skip
 OPERATORS: Mapping[str, Known] = MappingProxyType(
     {operator.name: operator for family in _FAMILIES for operator in family.OPERATORS}

@@ -35,6 +35,7 @@ from .separable.form import Separable
 from .sort.form import Sort
 from .suppression.form import Suppression
 from .transpose.form import Transpose
+from .trees.form import Trees
 from .winograd.form import Winograd
 
 # In order of preference, which counts where estimates are the same.
@@ -55,6 +56,7 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     Suppression,
     Sort,
     Distinct,
+    Trees,
     Transpose,
     Pointwise,
     RelaxOp,

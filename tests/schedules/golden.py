@@ -11,7 +11,17 @@ from pathlib import Path
 
 from attentions import separate
 from caller import TARGETS
-from workloads import Builder, conv, conv_transpose, group_norm, matmul, pool, separable, unary
+from workloads import (
+    Builder,
+    conv,
+    conv_transpose,
+    ensemble,
+    group_norm,
+    matmul,
+    pool,
+    separable,
+    unary,
+)
 
 from luthier.schedules import Kernel, Target, Workload
 from luthier.schedules.templates.registry import default, instantiate, spaces
@@ -130,6 +140,8 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "few_of_a_row": (first(2), "sort"),
     "many_of_a_row": (first(100), "sort"),
     "distinct": (distinct(), "distinct"),
+    "trees_of_rows": (ensemble(9, trees=2, depth=1, negated=True), "trees"),
+    "trees_of_a_row": (ensemble(1, trees=9, depth=4, targets=2), "trees"),
     "transposition": (transposition(), "transpose"),
     "swish": (swish(), "pointwise"),
     "padded_concatenation": (padded_concatenation(), "pointwise"),

@@ -246,12 +246,12 @@ def test_random_workloads_of_a_family_are_right(family: str, level: str) -> None
 
 @pytest.mark.parametrize("level", TARGETS)
 def test_every_template_has_a_family(level: str) -> None:
-    """Those of what is not anchored have random graphs (``test_fusion``); TVM's own, searches and
-    sorts have tests of their own."""
+    """Those of what is not anchored have random graphs (``test_fusion``); TVM's own, searches,
+    sorts and trees have tests of their own."""
     used = set()
     for family, (make, count) in FAMILIES.items():
         for seed in range(count):
             workload = make(random.Random(f"{family} {seed}"))
             used |= {space.template for space in spaces(workload, TARGETS[level])}
-    others = {"pointwise", "relax", "nonzero", "suppression", "sort", "distinct"}
+    others = {"pointwise", "relax", "nonzero", "suppression", "sort", "distinct", "trees"}
     assert used | others == {template.name for template in TEMPLATES}

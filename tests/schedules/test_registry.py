@@ -7,7 +7,17 @@ from dataclasses import replace
 import pytest
 from attentions import separate
 from caller import TARGETS
-from workloads import Builder, conv, conv_transpose, group_norm, matmul, pool, separable, unary
+from workloads import (
+    Builder,
+    conv,
+    conv_transpose,
+    ensemble,
+    group_norm,
+    matmul,
+    pool,
+    separable,
+    unary,
+)
 
 from luthier.schedules import Schedule, ScheduleError, Tensor, Workload, node
 from luthier.schedules.ops import OPERATORS
@@ -103,6 +113,7 @@ DEFAULTS = {
     "boxes that overlap": (boxes(), "suppression"),
     "the first of rows": (first(), "sort"),
     "different rows": (distinct(), "distinct"),
+    "trees": (ensemble(20), "trees"),
     "an elementwise operator": (unary("relu", (100,)), "pointwise"),
     "an operator of TVM's": (other(), "relax"),
 }
