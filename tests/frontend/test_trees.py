@@ -228,8 +228,8 @@ BROKEN = [
     ({"nodes_truenodeids": changed(0, 99)}, "true child of node 0 in tree 0 is number 99"),
     ({"nodes_falsenodeids": changed(0, -1)}, "false child of node 0 in tree 0 is number -1"),
     ({"nodes_falsenodeids": changed(0, 2**62)}, "is number 4611686018427387904"),
-    ({"nodes_truenodeids": changed(1, 0)}, "two branches of a tree lead to the same node"),
-    ({"nodes_truenodeids": changed(1, 1)}, "two branches of a tree lead to the same node"),
+    ({"nodes_truenodeids": changed(1, 0)}, "lead back"),
+    ({"nodes_truenodeids": changed(1, 1)}, "lead back"),
     ({"nodes_featureids": changed(0, 6)}, "compares element 6 of a row, which has 6"),
     ({"nodes_featureids": changed(0, -2)}, "compares element -2 of a row"),
     ({"nodes_nodeids": changed(1, 0)}, "two nodes of a tree have the same number"),
@@ -271,6 +271,21 @@ def test_a_chain_beyond_bounds_is_refused() -> None:
     x = rows(2)
     with pytest.raises(UnsupportedOperator, match="a tree of more than 4096 levels"):
         import_model(regressor(x, nodes), TARGET)
+
+
+def test_branches_may_meet() -> None:
+    """As LightGBM's exporter writes a choice of several categories."""
+    nodes = {
+        "nodes_treeids": [0] * 7,
+        "nodes_nodeids": list(range(7)),
+        "nodes_featureids": [0, 0, 1, 2, 0, 0, 0],
+        "nodes_values": [0.25, -1.5, 0.5, 0.0, 0.0, 0.0, 0.0],
+        "nodes_modes": ["BRANCH_EQ", "BRANCH_EQ", "BRANCH_LEQ", "BRANCH_GT", *["LEAF"] * 3],
+        "nodes_truenodeids": [2, 2, 4, 5, 0, 0, 0],
+        "nodes_falsenodeids": [1, 3, 5, 6, 0, 0, 0],
+    }
+    x = rows(60)
+    agree(regressor(x, nodes), {"x": x}, kernels=True, rtol=0, atol=0)
 
 
 def test_few_of_many_targets_take_no_more_memory_than_the_model_justifies() -> None:

@@ -9,6 +9,7 @@ DOMAIN = "ai.onnx.ml"
 # Its operator sets: the newest, and the last one that has ensembles of the older kind.
 _NEWEST, _OLDER = 5, 3
 _OF_OLDER = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
+_CLASSIFIERS = ("LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier")
 
 
 def is_ml(domain: str) -> bool:
@@ -34,3 +35,17 @@ def without_maps(model: onnx.ModelProto) -> None:
     for output in model.graph.output:
         if output.name in made:
             output.CopyFrom(helper.make_tensor_value_info(output.name, TensorProto.FLOAT, None))
+
+
+def without_wrong_shapes(model: onnx.ModelProto) -> None:
+    """Exporters declare one label, however many rows there are: forget that it is one."""
+    labels = set()
+    for node in model.graph.node:
+        if is_ml(node.domain) and node.op_type in _CLASSIFIERS and node.output:
+            labels.add(node.output[0])
+        elif node.op_type in ("Cast", "Identity") and labels.intersection(node.input):
+            labels.update(node.output)
+    for output in model.graph.output:
+        dims = output.type.tensor_type.shape.dim
+        if output.name in labels and [d.dim_value for d in dims] == [1]:
+            output.type.tensor_type.ClearField("shape")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ LEQ, LT, GTE, GT, EQ, NEQ, LEAF = range(7)
 _DEEPEST = 4096
 # Rows of weights for all targets may have so many numbers, or so many times those of the model.
 _FREE, _TIMES = 1 << 16, 16
+# Nodes are met so often at most on the ways from a root, on average.
+_VISITS = 64
 
 
 @dataclass(frozen=True)
@@ -50,34 +53,26 @@ class Listed:
 
 def forest_of(
     node: OnnxNode, listed: Listed, features: int, targets: int, dtype: str, combine: str
-) -> tuple[Forest, dict[str, int | str | bool]]:
+) -> tuple[Forest, dict[str, Any]]:
     """The forest and the attributes of its operator; raises ModelError or UnsupportedOperator."""
     _check(node, listed, features)
-    order, tree, depths, roots = _breadth_first(node, listed)
-    place = np.full(listed.mode.size, -1)
-    place[order] = np.arange(order.size)
-    mode, value = listed.mode[order], listed.value[order].astype(dtype)
-    bits, threshold, swapped = _comparisons(mode, value, listed.nan_is_true[order])
-    is_leaf = mode == LEAF
-    first = place[np.where(swapped, listed.true[order], listed.false[order])]
-    children = np.where(is_leaf, np.arange(order.size), first)
-    # The second child comes right after the first: siblings change places where they must.
-    new = _with_siblings_in_order(children, swapped, is_leaf)
-    place, children = np.where(place < 0, -1, new[place]), new[children]
-    back = np.argsort(new)
-    children, bits, threshold, tree = (a[back] for a in (children, bits, threshold, tree))
-    feature = np.where(is_leaf, 0, listed.feature[order])[back] + bits
-    at, target, weight = listed.weights
-    reached = (listed.mode[at] == LEAF) & (place[at] >= 0)
-    at, target, weight = place[at[reached]], target[reached], weight[reached].astype(dtype)
-    tree_target, row, rows = _weights(
-        node, (at, target, weight), tree, depths.size, targets, combine
-    )
+    value = listed.value.astype(dtype)
+    bits, threshold, swapped = _comparisons(listed.mode, value, listed.nan_is_true)
+    pairs = np.where(swapped, [listed.true, listed.false], [listed.false, listed.true])
+    is_leaf = listed.mode == LEAF
+    depths = _depths(node, listed.roots, pairs, is_leaf)
+    slots = _slots(listed.roots, pairs, is_leaf)
+    count = slots.nodes.size
+    leaf = is_leaf[slots.nodes]
+    children = np.where(leaf, np.arange(count), slots.first[slots.nodes])
+    feature = (np.where(is_leaf, 0, listed.feature) + bits)[slots.nodes]
+    tree_target, row, rows = _weights(node, listed, slots, leaf, (targets, combine, dtype))
     leaves = 0 if rows is None else len(rows)
-    layout = Layout(depths.size, order.size, leaves, targets, dtype)
+    layout = Layout(depths.size, count, leaves, targets, dtype)
     if layout.size > MOST_WORDS // 2:
-        raise node.unsupported(f"an ensemble of {order.size} nodes")
-    made = Forest(new[roots], depths, tree_target, feature, threshold, children, row, rows)
+        raise node.unsupported(f"an ensemble of {count} nodes")
+    at = threshold[slots.nodes]
+    made = Forest(slots.roots, depths, tree_target, feature, at, children, row, rows)
     return made, {
         "trees": layout.trees,
         "nodes": layout.nodes,
@@ -91,7 +86,6 @@ def forest_of(
 
 
 def _check(node: OnnxNode, listed: Listed, features: int) -> None:
-    """Each node but the roots is one other's child."""
     inner = listed.mode != LEAF
     if not listed.roots.size:
         raise ModelError(f"{node.label}: the ensemble has no trees")
@@ -103,31 +97,61 @@ def _check(node: OnnxNode, listed: Listed, features: int) -> None:
         raise ModelError(
             f"{node.label}: a node compares element {wrong} of a row, which has {features}"
         )
-    children = np.concatenate([listed.false[inner], listed.true[inner], listed.roots])
-    if np.bincount(children, minlength=1).max() > 1:
-        raise ModelError(
-            f"{node.label}: two branches of a tree lead to the same node, or to a root"
-        )
 
 
-def _breadth_first(node: OnnxNode, listed: Listed) -> tuple[Ints, Ints, Ints, Ints]:
-    """The nodes tree by tree, breadth first, the false child before the true one; of each its tree,
-    of each tree its depth and where in this order its root is."""
-    levels, trees = [listed.roots], [np.arange(listed.roots.size)]
-    depths = np.zeros(listed.roots.size, np.int64)
-    while True:
-        inner = listed.mode[levels[-1]] != LEAF
+def _depths(node: OnnxNode, roots: Ints, pairs: Ints, is_leaf: NDArray[np.bool_]) -> Ints:
+    """Of each tree its longest way to a leaf. Branches may meet, but not lead back."""
+    depths, count = np.zeros(roots.size, np.int64), is_leaf.size
+    trees, nodes, visits = np.arange(roots.size), roots, roots.size
+    for level in range(_DEEPEST + 1):
+        depths[trees] = level
+        inner = ~is_leaf[nodes]
         if not inner.any():
+            return depths
+        reached = np.repeat(trees[inner], 2) * count + pairs[:, nodes[inner]].T.reshape(-1)
+        trees, nodes = np.divmod(np.unique(reached), count)
+        visits += nodes.size
+        if visits > _FREE + _VISITS * count:
             break
-        if len(levels) > _DEEPEST:
-            raise node.unsupported(f"a tree of more than {_DEEPEST} levels")
-        above = levels[-1][inner]
-        levels.append(np.stack([listed.false[above], listed.true[above]], axis=1).reshape(-1))
-        trees.append(np.repeat(trees[-1][inner], 2))
-        depths[trees[-1]] = len(levels) - 1
+    raise node.unsupported(
+        f"a tree of more than {_DEEPEST} levels, or whose branches meet often or lead back,"
+    )
+
+
+@dataclass(frozen=True)
+class _Slots:
+    """Nodes in order, ``nodes`` of the list, and the ``tree`` that each is for: a tree's are one
+    after the other, breadth first, the children of a node beside each other. A node to which two
+    branches lead is there for each, with the same children; ``first`` is where those of a node of
+    the list are."""
+
+    nodes: Ints
+    tree: Ints
+    roots: Ints
+    first: Ints
+
+
+def _slots(roots: Ints, pairs: Ints, is_leaf: NDArray[np.bool_]) -> _Slots:
+    levels, trees, parents = [roots], [np.arange(roots.size)], []
+    opened = is_leaf.copy()
+    while True:
+        unique, where = np.unique(levels[-1], return_index=True)
+        fresh = np.sort(where[~opened[unique]])
+        if not fresh.size:
+            break
+        above = levels[-1][fresh]
+        opened[above] = True
+        parents.append(above)
+        levels.append(pairs[:, above].T.reshape(-1))
+        trees.append(np.repeat(trees[-1][fresh], 2))
     nodes, tree = np.concatenate(levels), np.concatenate(trees)
     order = np.argsort(tree, kind="stable")
-    return nodes[order], tree[order], depths, np.searchsorted(tree[order], np.arange(depths.size))
+    place = np.empty_like(order)
+    place[order] = np.arange(order.size)
+    first = np.zeros(is_leaf.size, np.int64)
+    if parents:
+        first[np.concatenate(parents)] = place[roots.size :: 2]
+    return _Slots(nodes[order], tree[order], place[: roots.size], first)
 
 
 def _comparisons(
@@ -162,65 +186,56 @@ def _below(value: Array) -> Array:
     return np.where(value == infinity, np.nan, np.nextafter(value, infinity)).astype(value.dtype)
 
 
-def _with_siblings_in_order(
-    children: Ints, swapped: NDArray[np.bool_], is_leaf: NDArray[np.bool_]
-) -> Ints:
-    """New numbers of nodes: those of two siblings change places where their parent is swapped."""
-    new = np.arange(children.size)
-    second = children[swapped & ~is_leaf]  # the true child, which lies after the false one
-    new[second], new[second - 1] = second - 1, second
-    return new
-
-
 def _weights(
     node: OnnxNode,
-    weights: tuple[Ints, Ints, Array],
-    tree: Ints,
-    trees: int,
-    targets: int,
-    combine: str,
+    listed: Listed,
+    slots: _Slots,
+    leaf: NDArray[np.bool_],
+    wanted: tuple[int, str, str],
 ) -> tuple[Ints, Array, Array | None]:
-    """Of each tree its target, of each node its weight or row of weights, and the rows.
+    """Of each tree its target, of each slot its weight or row of weights, and the rows.
 
     Leaves have one weight each where a tree is for one target alone; else a weight for each target.
     """
-    at, target, weight = weights
+    targets, combine, dtype = wanted
+    ends = listed.mode[listed.weights[0]] == LEAF
+    at, target, weight = (each[ends] for each in listed.weights)
+    weight = weight.astype(dtype)
     if target.size and not 0 <= target.min() <= target.max() < targets:
-        raise ModelError(f"{node.label}: a leaf's weight is for target {target.max()} of {targets}")
+        wrong = target[(target < 0) | (target >= targets)][0]
+        raise ModelError(f"{node.label}: a leaf's weight is for target {wrong} of {targets}")
+    with_weights, row_of = np.unique(at, return_inverse=True)
     if np.unique(at * targets + target).size < at.size:
         raise ModelError(f"{node.label}: a leaf has two weights for the same target")
-    ordered = combine != "sum"
+    ordered, size = combine != "sum", listed.mode.size
     if ordered and np.isnan(weight).any():
         raise ModelError(f"{node.label}: a weight is NaN where the least or largest is asked for")
-    tree_target = np.zeros(trees, np.int64)
-    tree_target[tree[at]] = target
-    dtype = weight.dtype
-    if bool((tree_target[tree[at]] == target).all()) and np.unique(at).size == at.size:
-        every = np.zeros(tree.size, dtype)
-        every[at] = weight
-        _check_all(node, at.size, tree, ordered)
+    has = np.zeros(size, np.bool_)
+    has[at] = True
+    if ordered and not has[slots.nodes[leaf]].all():
+        raise node.unsupported("the least or largest of leaves without a weight")
+    tree_target = np.zeros(slots.roots.size, np.int64)
+    of = np.zeros(size, np.int64)
+    of[at] = target
+    weighed = leaf & has[slots.nodes]
+    tree, wants = slots.tree[weighed], of[slots.nodes[weighed]]
+    tree_target[tree] = wants
+    if with_weights.size == at.size and bool((tree_target[tree] == wants).all()):
         if ordered and np.unique(tree_target).size < targets:
             raise node.unsupported("the least or largest of no weight")
-        return tree_target, every, None
-    with_weights, row_of = np.unique(at, return_inverse=True)
+        every = np.zeros(size, dtype)
+        every[at] = weight
+        return tree_target, every[slots.nodes], None
     count = with_weights.size + 1
     if count * targets > max(_FREE, _TIMES * at.size):
         raise node.unsupported(f"leaves with weights for few of {targets} targets")
     if ordered and at.size < with_weights.size * targets:
         raise node.unsupported("the least or largest of leaves without some weight")
-    _check_all(node, with_weights.size, tree, ordered)
     rows = np.zeros((count, targets), dtype)
     rows[row_of.reshape(-1), target] = weight
-    row = np.full(tree.size, count - 1)
+    row = np.full(size, count - 1)
     row[with_weights] = np.arange(with_weights.size)
-    return np.zeros(trees, np.int64), row, rows
-
-
-def _check_all(node: OnnxNode, with_weights: int, tree: Ints, ordered: bool) -> None:
-    """That leaves without a weight are none where they would count."""
-    leaves = (tree.size + np.unique(tree).size) // 2  # of trees whose inner nodes have two children
-    if ordered and with_weights < leaves:
-        raise node.unsupported("the least or largest of leaves without a weight")
+    return np.zeros(slots.roots.size, np.int64), row[slots.nodes], rows
 
 
 def listed_by_ids(

@@ -26,7 +26,7 @@ class Heap:
     @property
     def inner(self) -> int:
         """Nodes of a tree that are no leaves."""
-        return 2**self.depth - 1
+        return (1 << self.depth) - 1
 
     @property
     def feature_word(self) -> int:
