@@ -262,6 +262,14 @@ class PhaseBuilder:
         yield True
         self.emit(tirx.IfThenElse(condition, _sequence(self._blocks.pop()), None))
 
+    @contextmanager
+    def attributed(self, key: str, value: str) -> Iterator[None]:
+        """Statements with an attribute of TVM's."""
+        self._blocks.append([])
+        yield
+        body = _sequence(self._blocks.pop())
+        self.emit(tirx.AttrStmt(tirx.const(0, "int32"), key, ir.StringImm(value), body))
+
     def strips(self, extent: int, lanes: int, serial: bool = False) -> Iterator[Expr]:
         """Passes over ``range(extent)`` in vectors: full ones, then a tail of halved ones; of an
         extent that is known only at run time one by one.

@@ -14,6 +14,7 @@ from ...tir.literals import constant
 from ...tvm_late import tirx
 from ..form import Emitted
 from ..slots import phase_builder
+from .alone import alone, scalar_scope
 from .combine import Combine
 from .form import Knobs, Trees
 from .heap import Heap, packing
@@ -30,7 +31,7 @@ def walk(form: Trees, knobs: Knobs) -> Emitted:
         Slot(0, "bits", Tensor(form.workload.inputs[0].shape, bits)),
     ]
     builder = phase_builder(form, packings, own)
-    with builder.chunk_loop() as chunk:
+    with builder.chunk_loop() as chunk, scalar_scope(builder):
         first = builder.let(chunk * knobs.grain)
         count = builder.let(extent(first, knobs.grain, form.rows))
         writer = _Walk(form, builder, bits)
@@ -104,7 +105,7 @@ class _Walk:
         builder = self.builder
         with builder.loop(depth, "level"):
             for i, begin in enumerate(begins):
-                at = builder.let(builder.load(places, i))
+                at = builder.let(alone(builder.load(places, i)))
                 feature = self._word(at * self.layout.words, self.layout.words)
                 child = self._word(at * self.layout.words, self.layout.words + 1)
                 threshold = builder.load(builder["numbers"], at)
