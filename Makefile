@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 .DEFAULT_GOAL := help
 FUZZ ?= --minutes 2
 
-.PHONY: help demo test test-slow fuzz lint types bench clean
+.PHONY: help demo test test-slow test-torch fuzz lint types bench clean
 
 # Tests share the cores, but those that time something have them to themselves, after the others.
 PARALLEL := -n logical --dist worksteal
@@ -26,13 +26,17 @@ $(VENV)/.bench: $(VENV)/.dev
 demo: $(VENV)/.dev  ## tune SqueezeNet for two minutes, build it, run it from C++, compare
 	$(RUN) -m bench.demo
 
-test: $(VENV)/.dev  ## all tests but the slow ones, a few minutes
-	$(RUN) -m pytest $(PARALLEL) -m 'not slow and not alone'
-	$(RUN) -m pytest -m 'not slow and alone'
+test: $(VENV)/.dev  ## all tests but the slow ones, a few minutes; with SLOW=1 these beside them
+	$(RUN) -m pytest $(PARALLEL) -m '$(if $(SLOW),,not slow and )not alone'
+	$(RUN) -m pytest -m '$(if $(SLOW),,not slow and )alone'
 
 test-slow: $(VENV)/.dev  ## the slow ones
 	$(RUN) -m pytest $(PARALLEL) -m 'slow and not alone'
 	$(RUN) -m pytest -m 'slow and alone'
+
+test-torch: $(VENV)/.dev  ## modules of PyTorch, which it installs (large; CI leaves them out)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev,torch]'
+	$(RUN) -m pytest tests/torch
 
 fuzz: $(VENV)/.dev  ## random models against ONNX Runtime, with a fresh seed, two minutes
 	$(RUN) -m tests.fuzz $(FUZZ)

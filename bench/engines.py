@@ -89,11 +89,46 @@ def torch_compile(path: str, threads: int) -> Run:
     return run
 
 
+def torch_layer(path: str, threads: int) -> Run:
+    """A recurrent layer as torch runs it: see ``recurrent_layers``."""
+    import torch
+
+    from bench import recurrent_layers
+
+    torch.set_num_threads(threads)
+    layer = recurrent_layers.module(Path(path))
+
+    @torch.inference_mode()
+    def run(arrays: Arrays) -> Arrays:
+        y, state = layer(torch.from_numpy(arrays["x"]))
+        h = state[0] if isinstance(state, tuple) else state
+        return {"y": y.unsqueeze(1).numpy(), "h": h.numpy()}
+
+    return run
+
+
+def xgboost(path: str, threads: int) -> Run:
+    """XGBoost's own predictor, whose model is beside the ONNX file; of one input and output."""
+    import xgboost
+
+    booster = xgboost.Booster({"nthread": threads})
+    booster.load_model(Path(path).with_suffix(".ubj"))
+    booster.set_param({"nthread": threads})
+
+    def run(arrays: Arrays) -> Arrays:
+        (x,) = arrays.values()
+        return {"y": booster.inplace_predict(x).reshape(len(x), -1)}
+
+    return run
+
+
 ENGINES: dict[str, Callable[[str, int], Run]] = {
     "luthier": luthier,
     "onnxruntime": onnxruntime,
     "openvino": openvino,
     "torch": torch_compile,
+    "torch_layer": torch_layer,
+    "xgboost": xgboost,
 }
 
 

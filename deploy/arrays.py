@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luthier.schedules import ALIGNMENT, InputError, Tensor
+from luthier.schedules.ir.dtype import DTYPES
 
 from . import binding
 from .entries import Port
@@ -27,7 +28,7 @@ class Arguments:
     def __init__(self, ports: Sequence[Port]) -> None:
         self.ports = ports
         self.names = [port.name for port in ports]
-        self._types = [(np.dtype(p.tensor.dtype), p.tensor.shape, p.tensor.nbytes) for p in ports]
+        self._types = [_layout(port.tensor) for port in ports]
         self._table = (binding.CBuffer * len(ports))()
         for buffer, port in zip(self._table, ports, strict=True):
             buffer.bytes = port.tensor.nbytes
@@ -51,6 +52,8 @@ class Arguments:
         arrays = []
         for port, (dtype, shape, _), value in zip(self.ports, self._types, values, strict=True):
             array = value if type(value) is np.ndarray else _as_array(port, value)
+            if array.dtype != dtype:
+                array = typed(array, dtype)
             if array.dtype != dtype:
                 raise InputError(f"input {port.name!r} is {array.dtype}, not {dtype}")
             if array.shape != shape:
@@ -91,6 +94,8 @@ class OpenInputs(Arguments):
         for port, (dtype, shape, _), value in zip(self.ports, self._types, values, strict=True):
             array = value if type(value) is np.ndarray else _as_array(port, value)
             if array.dtype != dtype:
+                array = typed(array, dtype)
+            if array.dtype != dtype:
                 raise InputError(f"input {port.name!r} is {array.dtype}, not {dtype}")
             if len(array.shape) != len(shape):
                 wanted = ", ".join(port.shape_texts)
@@ -107,9 +112,22 @@ class OpenOutputs(Arguments):
     def resize(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """From now on they have these shapes."""
         tensors = [Tensor(s, p.tensor.dtype) for s, p in zip(shapes, self.ports, strict=True)]
-        self._types = [(np.dtype(t.dtype), t.shape, t.nbytes) for t in tensors]
+        self._types = [_layout(tensor) for tensor in tensors]
         for buffer, tensor in zip(self._table, tensors, strict=True):
             buffer.bytes = tensor.nbytes
+
+
+def typed(array: Array, dtype: np.dtype[Any]) -> Array:
+    """An array of NumPy's files, which do not tell the types of ml_dtypes, as one of these."""
+    untyped = array.dtype.type is np.void and array.dtype.names is None
+    narrow = dtype.name in DTYPES and DTYPES[dtype.name].is_narrow
+    if untyped and narrow and array.dtype.itemsize == dtype.itemsize:
+        return array.view(dtype)
+    return array
+
+
+def _layout(tensor: Tensor) -> tuple[np.dtype[Any], tuple[int, ...], int]:
+    return tensor.element.numpy, tensor.shape, tensor.nbytes
 
 
 def _address(array: Array) -> int:

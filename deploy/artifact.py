@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from luthier.schedules import InputError, LuthierError, TargetError, UsageError, arguments
@@ -98,6 +99,8 @@ class Artifact:
         self._found = FoundOutputs(self._model, entry) if entry.found else None
         self._takes = self._open.takes if self._open else Arguments(entry.inputs)
         self._gives = self._open.gives if self._open else Arguments(entry.outputs)
+        labels = ((i, port.labels) for i, port in enumerate(entry.outputs))
+        self._labels = {i: np.array(texts) for i, texts in labels if texts}
         self._error = binding.CError()
         self._instance = c_void_p()
         status = create(self._model, byref(self._instance), byref(self._error))
@@ -171,19 +174,30 @@ class Artifact:
         """Names and types of the outputs, in order."""
         return self._note.outputs
 
-    def run(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
+    def run(self, inputs: Mapping[str, Any], *, texts: bool = True) -> dict[str, Array]:
         """Run on arrays by input name (NumPy or DLPack); gives arrays by output name.
 
-        Raises InputError for wrong names, shapes or dtypes, UsageError on a closed artifact.
+        Labels of classes that are texts are numbers unless ``texts`` are wanted. Raises InputError
+        for wrong names, shapes or dtypes, UsageError on a closed artifact.
         """
         outputs = self._run(self._checked(inputs), None)
+        if texts and self._labels:
+            outputs = self._with_texts(outputs)
         return dict(zip(self._gives.names, outputs, strict=True))
+
+    def _with_texts(self, outputs: list[Array]) -> list[Array]:
+        """Texts in place of the numbers that stand for them."""
+        return [
+            self._labels[i][array] if i in self._labels else array
+            for i, array in enumerate(outputs)
+        ]
 
     def __call__(self, *inputs: Any) -> tuple[Array, ...]:
         """Run on arrays in the model's order; gives all outputs in the model's order."""
         if len(inputs) != len(self.inputs):
             raise InputError(f"{len(inputs)} inputs given, '{self.name}' has {len(self.inputs)}")
-        return tuple(self._run(self._takes.checked(inputs), None))
+        outputs = self._run(self._takes.checked(inputs), None)
+        return tuple(self._with_texts(outputs) if self._labels else outputs)
 
     def profile(self, inputs: Mapping[str, Any]) -> list[float]:
         """Run once and give the seconds of each of ``steps``; 0 for those of other sizes."""
@@ -289,7 +303,7 @@ class _OpenShapes:
             self._ask(instance, i, shape, rank, byref(nbytes), byref(error))
             known = tuple(shape)
             # A run finds the others; until then there is room for the most.
-            most = (nbytes.value * 8 // port.tensor.element.bits,)
+            most = (nbytes.value // port.tensor.element.bytes,)
             found.append(known if min(known, default=0) >= 0 else most)
         self.gives.resize(found)
 

@@ -34,6 +34,17 @@ DTYPES = (
     "float16",
     "float32",
     "float64",
+    "bfloat16",
+    "float8_e4m3fn",
+    "float8_e4m3fnuz",
+    "float8_e5m2",
+    "float8_e5m2fnuz",
+    "float8_e8m0fnu",
+    "float4_e2m1fn",
+    "int4",
+    "uint4",
+    "int2",
+    "uint2",
 )
 
 
@@ -173,4 +184,6 @@ class CModel(ctypes.Structure):
         ("write_state", WRITE_STATE),
         ("copy_states", COPY_STATES),
         ("program", c_void_p),
+        ("output_labels", POINTER(POINTER(c_char_p))),
+        ("output_label_counts", POINTER(c_size_t)),
     )

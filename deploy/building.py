@@ -31,7 +31,7 @@ from .folder import cannot_write, check_output, new_artifact
 from .interface import write_interface
 from .layout import AnyKernel, Tables, alternatives, kernel_symbols
 from .library import link_library
-from .manifest import MANIFEST, SAMPLE, Manifest, sha256
+from .manifest import MANIFEST, Manifest, sha256
 from .names import accessors, identifier, label
 from .notes import KernelEntry, note
 from .packings import agreed
@@ -44,9 +44,11 @@ from .states import StatePlaces, state_notes
 from .weights import WeightPool, write_weights
 
 Box: TypeAlias = tuple[Symbol, ...]
+Finish: TypeAlias = Callable[[Path], Mapping[str, Sample]]
 
 _KERNELS_PER_OBJECT = 4
 _LONGEST_NAME = 32_000  # bytes of a tensor's; entries of zip files have 16 bits for their length
+_LONGEST_ENTRY = 200  # characters of an entry point's, which a file is called by
 
 
 def build(
@@ -56,14 +58,14 @@ def build(
     selected: Selections,
     *,
     model_sha256: str | None = None,
-    finish: Callable[[Path], Sample] | None = None,
+    finish: Finish | None = None,
 ) -> Manifest:
     """Compile ``library`` into the artifact folder ``out``, replacing an artifact there.
 
     Kernels that are not ``selected`` get their default schedules. ``finish`` is called with the
-    folder, which can be loaded, before it takes its place, and gives the sample that is kept in it;
-    where it raises, nothing is replaced. Raises ArtifactError, ToolchainError, ScheduleError (a
-    schedule that does not fit its workload) and ModelError (too many weights).
+    folder, which can be loaded, before it takes its place, and gives the samples that are kept in
+    it, by entry point; where it raises, nothing is replaced. Raises ArtifactError, ToolchainError,
+    ScheduleError (a schedule that does not fit its workload) and ModelError (too many weights).
     """
     check_output(out)
     _check_names(library)
@@ -92,7 +94,7 @@ def assemble(
     selected: Selections | None = None,
     versions: Mapping[str, str] | None = None,
     model_sha256: str | None = None,
-    finish: Callable[[Path], Sample] | None = None,
+    finish: Finish | None = None,
 ) -> Manifest:
     """Link compiled kernels and write the folder; see ``build``.
 
@@ -129,7 +131,7 @@ def assemble(
             (folder / link).symlink_to(leads_to)
         _write_manifest(folder, manifest)
         if finish is not None:
-            manifest = _with_sample(folder, manifest, finish(folder))
+            manifest = _with_samples(folder, manifest, finish(folder))
     return manifest
 
 
@@ -253,11 +255,15 @@ def _notes(library: Library, tables: Tables, selected: Selections) -> tuple[Kern
     return tuple(note(kernel, counts[i], selected, largest) for i, kernel in kernels)
 
 
-def _with_sample(folder: Path, manifest: Manifest, sample: Sample) -> Manifest:
-    np.savez(folder / SAMPLE, **sample.arrays())  # type: ignore[arg-type]
-    with (folder / SAMPLE).open("rb") as file:
-        files = {**manifest.files, SAMPLE: sha256(file)}
-    whole = replace(manifest, files=dict(sorted(files.items())), sample=sample.note)
+def _with_samples(folder: Path, manifest: Manifest, samples: Mapping[str, Sample]) -> Manifest:
+    files = dict(manifest.files)
+    for entry, sample in samples.items():
+        name = manifest.sample_file(entry)
+        np.savez(folder / name, **sample.arrays())  # type: ignore[arg-type]
+        with (folder / name).open("rb") as file:
+            files[name] = sha256(file)
+    notes = {entry: sample.note for entry, sample in samples.items()}
+    whole = replace(manifest, files=dict(sorted(files.items())), samples=notes)
     _write_manifest(folder, whole)
     return whole
 
@@ -286,6 +292,12 @@ def _compile(kernels: Sequence[AnyKernel], target: Target, out: Path) -> list[by
 
 def _check_names(library: Library) -> None:
     """C strings are UTF-8 and end at a zero byte; a sample's file limits the length."""
+    for name in library.entries:
+        if len(name) > _LONGEST_ENTRY:
+            raise ModelError(
+                f"the name of the entry point '{label(name)}' is longer than {_LONGEST_ENTRY} "
+                "characters; rename it"
+            )
     functions = accessors(identifier(library.name), list(library.entries))
     if len({function.upper() for function in functions}) != len(functions):
         names = ", ".join(library.entries)

@@ -22,12 +22,13 @@ class Port:
     """An input or output: its name in the model, and its type where sizes are the largest.
 
     Where some of its numbers are open, ``dims`` has each number of the shape as it is written over
-    the sizes: "768", "tokens", "past+1", or "?".
+    the sizes: "768", "tokens", "past+1", or "?". Its numbers stand for ``labels``, if any.
     """
 
     name: str
     tensor: Tensor
     dims: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
     @property
     def shape_texts(self) -> tuple[str, ...]:
@@ -43,7 +44,8 @@ class Port:
         """The form that manifests have."""
         data: dict[str, Any] = {"name": self.name, "dtype": self.tensor.dtype}
         data |= {"shape": list(self.tensor.shape), "bytes": self.tensor.nbytes}
-        return data | ({"dims": list(self.dims)} if self.dims else {})
+        data |= {"dims": list(self.dims)} if self.dims else {}
+        return data | ({"labels": list(self.labels)} if self.labels else {})
 
     @staticmethod
     def from_json(data: Any, sizes: Mapping[str, Symbol]) -> Port:
@@ -54,7 +56,10 @@ class Port:
         dims = each(lambda dim: _dim(dim, sizes), data["dims"]) if "dims" in data else ()
         if "dims" in data and (len(dims) != len(tensor.shape) or all(map(str.isdigit, dims))):
             raise ValueError("the dims of an input or output are not those of its shape")
-        return Port(text(data["name"]), tensor, dims)
+        labels = each(text, data.get("labels", []))
+        if labels and tensor.dtype != "int64":
+            raise ValueError("an input or output with labels is not of int64")
+        return Port(text(data["name"]), tensor, dims, labels)
 
 
 def _dim(value: Any, sizes: Mapping[str, Symbol]) -> str:

@@ -12,6 +12,7 @@ from .library import POOL, RUNTIME
 from .names import accessors, c_comment
 from .states import StateNote
 
+_SHOWN_LABELS = 8
 _VERSION = f"{ABI}.0.0"
 
 
@@ -55,7 +56,12 @@ def _state(i: int, state: StateNote) -> str:
 
 def _port(i: int, port: Port) -> str:
     most = " at most" if port.dims else ""
-    return f" *   {i}: '{c_comment(port.name)}' {port.type}, {port.tensor.nbytes} bytes{most}"
+    said = f" *   {i}: '{c_comment(port.name)}' {port.type}, {port.tensor.nbytes} bytes{most}"
+    if not port.labels:
+        return said
+    shown = [f"{n} '{c_comment(each)}'" for n, each in enumerate(port.labels[:_SHOWN_LABELS])]
+    rest = len(port.labels) - len(shown)
+    return f"{said}, numbers of {', '.join(shown)}{f' and {rest} more' if rest else ''}"
 
 
 def _constants(upper: str, entry: EntryNote) -> str:

@@ -28,7 +28,10 @@ RUNTIME_SOURCES = (
     RUNTIME / "quota.c",
 )
 
-_COMPILE = ("-std=c11", "-O2", "-fPIC", "-fvisibility=hidden", "-ffunction-sections")
+_COMPILE = (
+    *("-std=c11", "-O2", "-fPIC", "-fvisibility=hidden", "-ffunction-sections"),
+    *(f"-I{RUNTIME}", f"-I{POOL}"),
+)
 _LINK = (
     "-shared",
     "-static-libgcc",
@@ -56,14 +59,34 @@ def link_library(
         (folder / "weights.s").write_text(WEIGHTS_SOURCE)
         (folder / "tables.c").write_text(emit(tables))
         (folder / "exports.map").write_text(exports(tables))
-        names = [f"kernels_{i}.o" for i in range(len(objects))]
-        for name, data in zip(names, objects, strict=True):
-            (folder / name).write_bytes(data)
-        sources = [*map(str, RUNTIME_SOURCES), "tables.c", "weights.s", *names]
-        includes = [f"-I{RUNTIME}", f"-I{POOL}"]
+        runtime = _written(folder, "runtime", _runtime(compiler, folder))
+        kernels = _written(folder, "kernels", objects)
+        sources = [*runtime, "tables.c", "weights.s", *kernels]
         link = [*_LINK, f"-Wl,-soname,lib{tables.name}.so", "-o", "library.so"]
         libraries = ["-lm", "-lpthread"]
-        compiler.run([*_COMPILE, *includes, *link, *sources, *libraries], folder)
+        compiler.run([*_COMPILE, *link, *sources, *libraries], folder)
         library = folder / "library.so"
         library.chmod(0o644)
         library.rename(out)
+
+
+def _written(folder: Path, name: str, objects: Sequence[bytes]) -> list[str]:
+    """The names of files with these objects."""
+    names = [f"{name}_{i}.o" for i in range(len(objects))]
+    for each, data in zip(names, objects, strict=True):
+        (folder / each).write_bytes(data)
+    return names
+
+
+def _runtime(compiler: Compiler, folder: Path) -> tuple[bytes, ...]:
+    """The runtime's objects, which are the same in all libraries: a process compiles them once."""
+    if compiler not in _runtimes:
+        compiler.run([*_COMPILE, "-c", *map(str, RUNTIME_SOURCES)], folder)
+        files = [folder / f"{source.stem}.o" for source in RUNTIME_SOURCES]
+        _runtimes[compiler] = tuple(file.read_bytes() for file in files)
+        for file in files:
+            file.unlink()
+    return _runtimes[compiler]
+
+
+_runtimes: dict[Compiler, tuple[bytes, ...]] = {}

@@ -136,7 +136,10 @@ def _note(model: binding.CModel) -> Outline:
     """What a library says of an entry point."""
     sizes = tuple(_symbol(model.sizes[i]) for i in range(model.size_count))
     inputs = tuple(_port(model.inputs[i]) for i in range(model.input_count))
-    outputs = tuple(_port(model.outputs[i]) for i in range(model.output_count))
+    outputs = tuple(
+        replace(_port(model.outputs[i]), labels=_labels(model, i))
+        for i in range(model.output_count)
+    )
     states = tuple(_state(model.states[i]) for i in range(model.state_count))
     return _name(model), sizes, inputs, outputs, model.step_count, states
 
@@ -145,6 +148,11 @@ def _outline(entry: EntryNote) -> Outline:
     """The same of a manifest's."""
     states = tuple(replace(state, length="") for state in entry.states)
     return entry.name, entry.sizes, entry.inputs, entry.outputs, len(entry.steps), states
+
+
+def _labels(model: binding.CModel, output: int) -> tuple[str, ...]:
+    found, count = model.output_labels[output], model.output_label_counts[output]
+    return tuple(found[i].decode() for i in range(count))
 
 
 def _symbol(size: binding.CSize) -> Symbol:

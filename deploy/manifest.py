@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,7 +21,6 @@ from .sample import SampleNote
 from .typed import each, mapping, matching, parse, text, whole
 
 MANIFEST = "manifest.json"
-SAMPLE = "sample.npz"
 SCHEMA = "luthier-artifact"
 VERSION = 2
 _READ = (1, VERSION)  # version 1 has one entry point, and no open sizes
@@ -33,7 +32,7 @@ _FILE_NAME = re.compile(r"([A-Za-z0-9_]+/)?[A-Za-z0-9_][A-Za-z0-9_.-]*")
 @dataclass(frozen=True)
 class Manifest:
     """Everything but the library itself. ``files`` are SHA-256 by path; bytes are per instance,
-    scratch per thread; ``sample`` is None where there is no sample, or an older one.
+    scratch per thread; ``samples`` are by entry point, without what has none, or an older one.
     """
 
     name: str
@@ -46,7 +45,7 @@ class Manifest:
     weight_bytes: int
     kernels: tuple[KernelEntry, ...]
     files: Mapping[str, str]
-    sample: SampleNote | None = None
+    samples: Mapping[str, SampleNote] = field(default_factory=dict)
 
     @property
     def inputs(self) -> tuple[Port, ...]:
@@ -62,6 +61,15 @@ class Manifest:
     def steps(self) -> tuple[Step, ...]:
         """Of the first entry point, those of all its variants."""
         return self.entries[0].steps
+
+    @property
+    def sample(self) -> SampleNote | None:
+        """Of the first entry point."""
+        return self.samples.get(self.entries[0].name)
+
+    def sample_file(self, entry: str) -> str:
+        """The file with an entry point's sample."""
+        return "sample.npz" if entry == self.entries[0].name else f"sample-{entry}.npz"
 
     @property
     def library(self) -> str:
@@ -80,6 +88,8 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """The form that ``manifest.json`` has."""
+        first = self.entries[0].name
+        others = {name: note.to_json() for name, note in self.samples.items() if name != first}
         return {
             "schema": SCHEMA,
             "schema_version": VERSION,
@@ -97,6 +107,7 @@ class Manifest:
             "weight_bytes": self.weight_bytes,
             "files": dict(self.files),
             "sample": None if self.sample is None else self.sample.to_json(),
+            "samples": others,
             "kernels": [kernel.to_json() for kernel in self.kernels],
             "steps": steps_to_json(self.steps),
             "entries": [entry.to_json() for entry in self.entries],
@@ -126,7 +137,6 @@ def _from_json(data: Mapping[str, Any]) -> Manifest:
     entries = _entries(data)
     if any(step.kernel >= len(kernels) for entry in entries for step in entry.steps):
         raise ValueError("a step names a kernel that is not there")
-    sample = data.get("sample")
     return Manifest(
         name=matching("[a-z0-9_]{1,65}", data["name"]),
         entries=entries,
@@ -138,8 +148,17 @@ def _from_json(data: Mapping[str, Any]) -> Manifest:
         weight_bytes=whole(data["weight_bytes"]),
         kernels=kernels,
         files={_file_name(k): _digest(v) for k, v in mapping(data["files"]).items()},
-        sample=None if sample is None else SampleNote.from_json(mapping(sample)),
+        samples=_samples(data, [entry.name for entry in entries]),
     )
+
+
+def _samples(data: Mapping[str, Any], entries: Sequence[str]) -> dict[str, SampleNote]:
+    """The first's, which is all that older manifests have, then the others'."""
+    first, others = data.get("sample"), mapping(data.get("samples", {}))
+    if not others.keys() <= set(entries[1:]):
+        raise ValueError("a sample is of an entry point that is not there")
+    noted = others if first is None else {entries[0]: first, **others}
+    return {name: SampleNote.from_json(mapping(note)) for name, note in noted.items()}
 
 
 def _entries(data: Mapping[str, Any]) -> tuple[EntryNote, ...]:

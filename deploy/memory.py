@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from luthier.schedules import InputError, LuthierError, UsageError
 
 from . import binding
+from .arrays import typed
 from .states import StateNote
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Memory:
         shape = list(note.tensor.shape)
         if note.axis is not None:
             shape[note.axis] = self._length(instance, index)
-        array, error = np.empty(shape, note.tensor.dtype), binding.CError()
+        array, error = np.empty(shape, note.tensor.element.numpy), binding.CError()
         data = array.ctypes.data if array.size else None
         status = self._model.read_state(instance, index, data, array.nbytes, byref(error))
         _check(status, error)
@@ -101,7 +102,8 @@ class Memory:
         if not isinstance(value, np.ndarray):
             raise InputError(f"state {name!r} is a {type(value).__name__}, not a NumPy array")
         wanted, axis = note.tensor, note.axis
-        if value.dtype != np.dtype(wanted.dtype):
+        value = typed(value, wanted.element.numpy)
+        if value.dtype != wanted.element.numpy:
             raise InputError(f"state {name!r} is {value.dtype}, not {wanted.dtype}")
         fits = value.ndim == len(wanted.shape) and all(
             size <= most if i == axis else size == most

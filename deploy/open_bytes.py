@@ -5,17 +5,14 @@ from __future__ import annotations
 from luthier.frontend.program import OpenTensor
 from luthier.schedules import Tensor
 from luthier.schedules.ir.dtype import DType
-from luthier.schedules.ir.size import Size, ceildiv
+from luthier.schedules.ir.size import Size
 
 Number = int | Size
 
 
 def element_bytes(element: DType, count: Number) -> Number:
-    """The bytes of some neighbouring elements; those of 4 bits share them."""
-    if element.bits % 8 == 0:
-        return count * (element.bits // 8)
-    size: Number = ceildiv(count * element.bits, 8)
-    return size
+    """The bytes of some neighbouring elements."""
+    return count * element.bytes
 
 
 def nbytes(tensor: Tensor | OpenTensor) -> Number:

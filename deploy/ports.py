@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from luthier.frontend.program import Entry, OpenTensor, Program
 from luthier.schedules import Tensor
@@ -22,7 +22,8 @@ def input_ports(entry: Entry) -> tuple[Port, ...]:
 
 def output_ports(entry: Entry) -> tuple[Port, ...]:
     """Its outputs, in order."""
-    return _ports(entry, [program.outputs for program in entry.variants])
+    ports = _ports(entry, [program.outputs for program in entry.variants])
+    return tuple(replace(port, labels=entry.labels.get(port.name, ())) for port in ports)
 
 
 def _ports(entry: Entry, ports: Sequence[Sequence[tuple[str, int]]]) -> tuple[Port, ...]:

@@ -75,6 +75,7 @@ def _entry(tables: Tables, prefix: str, entry: Entry) -> str:
     ranges = (c_string(_range(symbol)) for symbol in entry.symbols)
     text += c_array("char *const", f"{prefix}_size_ranges", ranges)
     text += _forms(prefix, entry)
+    text += _labels(prefix, entry)
     text += found_arrays(tables, prefix, entry) + state_arrays(tables, prefix, entry)
     rows, first_step, numbers = [], 0, []
     for v, variant in enumerate(entry.variants):
@@ -126,6 +127,17 @@ def _tensors(name: str, ports: Sequence[Port]) -> str:
         for i, port in enumerate(ports)
     )
     return text + c_array("luthier_tensor", name, rows)
+
+
+def _labels(prefix: str, entry: Entry) -> str:
+    """The texts for which numbers of outputs stand."""
+    text = ""
+    for i, port in enumerate(entry.outputs):
+        text += c_array("char *const", f"{prefix}_labels_{i}", map(c_string, port.labels))
+    rows = (f"all_{prefix}_labels_{i}" for i in range(len(entry.outputs)))
+    text += c_array("char *const *const", f"{prefix}_labels", rows)
+    counts = (str(len(port.labels)) for port in entry.outputs)
+    return text + c_array("size_t", f"{prefix}_label_counts", counts)
 
 
 def _sizes(name: str, symbols: Sequence[Symbol]) -> str:
@@ -241,6 +253,8 @@ def _model(tables: Tables, prefix: str, name: str, entry: Entry) -> str:
         .write_state = luthier_runtime_write_state,
         .copy_states = luthier_runtime_copy_states,
         .program = &{prefix}_program,
+        .output_labels = all_{prefix}_labels,
+        .output_label_counts = all_{prefix}_label_counts,
     }},
 """
 

@@ -20,8 +20,9 @@ from luthier.schedules.ir.size import Sizes
 from luthier.schedules.templates.registry import spaces
 
 from .control.found_sizes import FoundSizes, as_many
+from .control.once import Once
 from .control.parts import Straight
-from .control.stages import FINDERS, has_control
+from .control.stages import CONTROL, FINDERS, has_control
 from .control.whole import import_regions
 from .dump import Dump
 from .graph import Array, Graph
@@ -65,7 +66,7 @@ def _straight_graph(
     grows: Sequence[Growth] = (),
 ) -> Graph:
     """The graph of a model that was read; those of its inputs that are ``given`` are constants."""
-    light, weights = strip_weights(model)
+    light, weights = strip_weights(model, given)
     graph = to_graph(light, {**weights, **given})
     check_outputs(model, light, graph)
     graph = grown_graph(graph, grows)
@@ -119,7 +120,8 @@ def import_entries(models: Mapping[str, ReadModel], target: Target) -> dict[str,
     entries = {}
     for name, read in models.items():
         grows = tuple(replace(g, capacity=capacities[g.name]) for g in grown[name])
-        entries[name] = kept(_entry(read, target, grows), read.states, grows)
+        entry = kept(_entry(read, target, grows), read.states, grows)
+        entries[name] = replace(entry, labels=read.labels) if read.labels else entry
     _check_states(entries)
     return entries
 
@@ -172,6 +174,7 @@ def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
             return Entry.of(program)
     sized, symbols = read.sized, () if opened is None else opened.symbols
     given = {symbol.name for symbol in symbols}
+    parts = {dense: Once() for dense in (False, True)}
 
     def import_at(sizes: Sizes, dense: bool) -> Program:
         model = sized.at({} if opened is None else opened.at(sizes))
@@ -180,7 +183,14 @@ def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
         met = FoundSizes(sizes, given, read.bounds, largest)
         try:
             program = _program(
-                model, sized.weights, target, OPEN_PASSES, dense=dense, grows=grows, sizes=met
+                model,
+                sized.weights,
+                target,
+                OPEN_PASSES,
+                dense=dense,
+                grows=grows,
+                sizes=met,
+                parts=parts[dense],
             )
         except LuthierError as error:
             error.args = (_said_of(sizes, given, error), *error.args[1:])
@@ -227,12 +237,13 @@ def _program(
     dense: bool = False,
     grows: Sequence[Growth] = (),
     sizes: FoundSizes | None = None,
+    parts: Once | None = None,
 ) -> Program:
     """Of a model with fixed sizes, whose inputs that are ``given`` are constants.
 
     Rows of ``dense`` programs' tensors follow one another. Of states that grow, inputs are all the
     room, and outputs what is appended. ``sizes`` are those that its runs find; where they are not
-    asked for, models that find some are refused.
+    asked for, models that find some are refused. ``parts`` are those that were imported already.
     """
     dump = Dump()
 
@@ -241,7 +252,7 @@ def _program(
         return join_depthwise(lower(graph, dense=dense), target)
 
     met = FoundSizes() if sizes is None else sizes
-    program = _whole(model, given, straight, met)
+    program = _whole(model, given, straight, met, parts or Once())
     if sizes is None and met.symbols:
         ranges = ", ".join(map(str, met.symbols))
         raise UnsupportedOperator(f"one program is for fixed sizes, and a run finds some: {ranges}")
@@ -255,7 +266,11 @@ def _program(
 
 
 def _whole(
-    model: onnx.ModelProto, given: Mapping[str, Array], straight: Straight, sizes: FoundSizes
+    model: onnx.ModelProto,
+    given: Mapping[str, Array],
+    straight: Straight,
+    sizes: FoundSizes,
+    parts: Once,
 ) -> Program:
     """Straight where it can be: a search in what is known is none at run time, and what values
     seem to decide may be known."""
@@ -265,6 +280,6 @@ def _whole(
         except DependsOnDataError:
             pass
         except UnsupportedOperator as error:
-            if FINDERS.isdisjoint(error.operators):
-                raise
-    return import_regions(with_constants(model, given), straight, sizes)
+            if (CONTROL | FINDERS).isdisjoint(error.operators):
+                raise  # the others may be of a function by which the standard spells an operator
+    return import_regions(with_constants(model, given), parts.of(straight), sizes)

@@ -75,6 +75,7 @@ def _point(key: str, value: Any) -> Any:
         None if point.outputs is None else _names(f"the outputs of {what}", point.outputs),
         None if point.state is None else _state(f"the state of {what}", point.state),
         None if point.bounds is None else _bounds(f"the bounds of {what}", point.bounds),
+        point.example_inputs,
     )
 
 
@@ -89,20 +90,20 @@ def _state(name: str, value: Any) -> Any:
 
 
 def _model(name: str, value: Any) -> Any:
-    """A path, a ModelProto, or a model that was read."""
+    """A path, a ModelProto, a model that was read, or an object of PyTorch."""
     if isinstance(value, str | os.PathLike):
         return path(name, value)
     import onnx  # noqa: PLC0415 - half a second, and only models need it
 
     from luthier.frontend import ReadModel  # noqa: PLC0415 - imports onnx
 
-    if isinstance(value, onnx.ModelProto | ReadModel):
+    from .inputs.torch_objects import is_torch_object  # noqa: PLC0415 - imports onnx
+
+    if isinstance(value, onnx.ModelProto | ReadModel) or is_torch_object(value):
         return value
     advice = ""
     if isinstance(value, bytes | bytearray):
         advice = "; onnx.load_from_string makes a model of bytes"
-    elif hasattr(value, "state_dict"):
-        advice = "; torch.onnx.export makes a file of a torch module"
     raise UsageError(f"{name} must be a path or an onnx.ModelProto, not {shown(value)}{advice}")
 
 
@@ -222,6 +223,7 @@ _CHECKS: dict[str, Check] = {
     "outputs": _names,
     "state": _state,
     "inputs": _mapping,
+    "example_inputs": lambda _, value: value,  # of the kinds that only torch knows
     "on_progress": _callback,
     "threads": _whole(1, MAX_THREADS),
     "trials": _whole(1, _MOST_TRIALS),

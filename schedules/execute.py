@@ -1,4 +1,4 @@
-"""Runs one kernel on NumPy arrays, in this process and thread: for checks, not for timing."""
+"""Runs kernels on NumPy arrays, in this process and thread: for checks, not for timing."""
 
 from __future__ import annotations
 
@@ -37,26 +37,32 @@ def link(objects: Sequence[Path], output: Path) -> None:
     run_tool([linker, "-shared", "-o", *paths, "-lm"], output.absolute().parent)
 
 
-def run_kernel(kernel: Kernel, target: Target, inputs: Sequence[Array]) -> Array:
-    """The kernel's output for ``inputs``, given unpacked in the workload's order."""
-    workload = kernel.workload
-    packed = [
-        kernel.pack(i, a) if c else a
-        for i, (a, c) in enumerate(zip(inputs, workload.constants, strict=True))
-    ]
-    blocks = [aligned(n) for n in (*(array.nbytes for array in packed), *kernel.temps)]
-    for array, block in zip(packed, blocks, strict=False):
-        block[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    out = aligned(workload.output.nbytes)
-    table = (ctypes.c_void_p * (len(blocks) + 1))(*[b.ctypes.data for b in (*blocks, out)])
-    scratch = aligned(kernel.scratch)
-    with TemporaryFolder() as folder:
-        obj, lib = folder / "k.o", folder / "k.so"
-        obj.write_bytes(compile_object({"k": kernel}, target))
-        link([obj], lib)
-        library = ctypes.CDLL(str(lib))
+class LoadedKernel:
+    """A kernel's machine code in this process."""
+
+    def __init__(self, kernel: Kernel, target: Target) -> None:
+        self._kernel = kernel
+        with TemporaryFolder() as folder:
+            obj, lib = folder / "k.o", folder / "k.so"
+            obj.write_bytes(compile_object({"k": kernel}, target))
+            link([obj], lib)
+            self._library = ctypes.CDLL(str(lib))
+
+    def run(self, inputs: Sequence[Array]) -> Array:
+        """The kernel's output for ``inputs``, given unpacked in the workload's order."""
+        kernel, workload = self._kernel, self._kernel.workload
+        packed = [
+            kernel.pack(i, a) if c else a
+            for i, (a, c) in enumerate(zip(inputs, workload.constants, strict=True))
+        ]
+        blocks = [aligned(n) for n in (*(array.nbytes for array in packed), *kernel.temps)]
+        for array, block in zip(packed, blocks, strict=False):
+            block[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        out = aligned(workload.output.nbytes)
+        table = (ctypes.c_void_p * (len(blocks) + 1))(*[b.ctypes.data for b in (*blocks, out)])
+        scratch = aligned(kernel.scratch)
         for i, phase in enumerate(kernel.phases):
-            library[f"k_{i}"](table, ctypes.c_void_p(scratch.ctypes.data), 0, phase.chunks)
-    dtype = workload.output.dtype
-    result = out.view(storage(dtype)).reshape(workload.output.shape)
-    return np.asarray(result.astype(np.bool_) if dtype == "bool" else result)
+            self._library[f"k_{i}"](table, ctypes.c_void_p(scratch.ctypes.data), 0, phase.chunks)
+        dtype = workload.output.element.numpy
+        result = out.view(storage(workload.output.dtype)).reshape(workload.output.shape)
+        return np.asarray(result.astype(dtype) if dtype == np.bool_ else result.view(dtype))

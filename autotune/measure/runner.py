@@ -279,12 +279,14 @@ def _difference(data: Array, tensor: Tensor, reference: str | None) -> str:
     """Why the output is not the reference's; empty where it is, or where there is none."""
     if reference is None or not tensor.nbytes:
         return ""
-    dtype = np.dtype("int8" if tensor.dtype == "bool" else tensor.dtype)
-    expected = np.fromfile(reference, dtype)
-    actual = data.view(dtype)
+    storage = np.dtype(tensor.element.storage)
+    expected, actual = np.fromfile(reference, storage), data.view(storage)
     if np.array_equal(actual, expected):
         return ""
-    if dtype.kind != "f":
+    if tensor.element.is_narrow:
+        dtype, wide = tensor.element.numpy, tensor.element.computed.numpy
+        expected, actual = (bits.view(dtype).astype(wide) for bits in (expected, actual))
+    if not tensor.element.is_float:
         wrong = np.flatnonzero(actual != expected)
     else:
         with np.errstate(all="ignore"):

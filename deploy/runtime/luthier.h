@@ -72,7 +72,20 @@ typedef enum luthier_dtype {
     LUTHIER_UINT64,
     LUTHIER_FLOAT16,
     LUTHIER_FLOAT32,
-    LUTHIER_FLOAT64
+    LUTHIER_FLOAT64,
+    /* Types that C has not: of 16 bits, then of a byte, in whose lower bits those of 4 and 2 bits
+     * lie. What a run gives of LUTHIER_INT4 and LUTHIER_INT2 are numbers of int8_t. */
+    LUTHIER_BFLOAT16,
+    LUTHIER_FLOAT8_E4M3FN,
+    LUTHIER_FLOAT8_E4M3FNUZ,
+    LUTHIER_FLOAT8_E5M2,
+    LUTHIER_FLOAT8_E5M2FNUZ,
+    LUTHIER_FLOAT8_E8M0FNU,
+    LUTHIER_FLOAT4_E2M1FN,
+    LUTHIER_INT4,
+    LUTHIER_UINT4,
+    LUTHIER_INT2,
+    LUTHIER_UINT2
 } luthier_dtype;
 
 /* An input or output of a model: dense, row-major. `dims` has each number of the shape as a text
@@ -207,6 +220,9 @@ struct luthier_model {
                                   luthier_error *error);
 
     const void *program; /* the library's own */
+
+    const char *const *const *output_labels; /* of each output, see `luthier_output_label` */
+    const size_t *output_label_counts;
 };
 
 /* What the library exports for dlopen, under the name "luthier_model". */
@@ -338,6 +354,18 @@ static inline luthier_status luthier_output_shape(luthier_instance *instance, si
     if (instance == NULL)
         return luthier_reject(LUTHIER_NULL_POINTER, "null pointer: the instance", error);
     return instance->model->output_shape(instance, output, shape, rank, bytes, error);
+}
+
+/* The text for which a number in an output stands, in UTF-8, where its elements (LUTHIER_INT64) are
+ * labels of classes; null where it stands for none. */
+static inline const char *luthier_output_label(const luthier_model *model, size_t output,
+                                               int64_t number)
+{
+    if (luthier_check_model(model, NULL) != LUTHIER_OK || output >= model->output_count)
+        return NULL;
+    if (number < 0 || (uint64_t)number >= model->output_label_counts[output])
+        return NULL;
+    return model->output_labels[output][number];
 }
 
 /* Empties all states, those too that other entry points alone have: a new sequence begins. */

@@ -225,6 +225,11 @@ public:
     std::string name() const { return model_->name; }
     std::vector<Tensor> inputs() const { return tensors(model_->inputs, model_->input_count); }
     std::vector<Tensor> outputs() const { return tensors(model_->outputs, model_->output_count); }
+    // The text for which a number in an output stands; null where it stands for none.
+    const char *label(std::size_t output, std::int64_t number) const noexcept
+    {
+        return luthier_output_label(model_, output, number);
+    }
     std::int32_t threads() const noexcept { return model_->threads; } // that it was built for
     std::size_t weight_bytes() const noexcept { return model_->weight_bytes; }
     std::size_t arena_bytes() const noexcept { return model_->arena_bytes; } // of each instance

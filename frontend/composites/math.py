@@ -38,14 +38,14 @@ def clip(t: Emitter, x: int, low: float, high: float) -> int:
     return t.emit("clip", x, out=t.type(x), min=written[0], max=written[1])
 
 
-def matmul(t: Emitter, a: int, b: int) -> int:
+def matmul(t: Emitter, a: int, b: int, *, op: str = "matmul") -> int:
     """NumPy's matmul of two values; vectors are matrices with one row or column."""
     left, right = t.shape(a), t.shape(b)
     if len(left) == 1:
         a = t.reshape(a, (1, *left))
     if len(right) == 1:
         b = t.reshape(b, (*right, 1))
-    y = t.emit("matmul", a, b, transpose_b=False)
+    y = t.emit(op, a, b, transpose_b=False)
     shape = list(t.shape(y))
     if len(right) == 1:
         del shape[-1]
@@ -80,38 +80,6 @@ def gelu_tanh(t: Emitter, x: int) -> int:
     bent = t.emit("tanh", t.emit("multiply", inner, t.literal(math.sqrt(2 / math.pi), x)))
     one = t.emit("add", bent, t.literal(1, x))
     return t.emit("multiply", t.emit("multiply", x, t.literal(0.5, x)), one)
-
-
-def quantize(t: Emitter, x: int, scale: int, zero: int, axis: int, dtype: str) -> int:
-    """In float32; NaN becomes the lowest number, as in ONNX Runtime."""
-    x, scale, zero = (t.cast(v, "float32") for v in (x, scale, zero))
-    scale, zero = _along(t, scale, x, axis), _along(t, zero, x, axis)
-    y = t.emit("add", t.emit("round", t.emit("divide", x, scale)), zero)
-    info = np.iinfo(dtype)
-    low, high = t.literal(int(info.min), y), t.literal(int(info.max), y)
-    y = t.emit("where", t.emit("greater", y, low), y, low)
-    return t.cast(t.emit("where", t.emit("less", y, high), y, high), dtype)
-
-
-def dequantize(t: Emitter, x: int, scale: int, zero: int, axis: int, dtype: str) -> int:
-    """In float32."""
-    scale, zero = _along(t, scale, x, axis), _along(t, zero, x, axis)
-    centred = t.emit("subtract", t.cast(x, "int32"), t.cast(zero, "int32"))
-    product = t.emit("multiply", t.cast(centred, "float32"), t.cast(scale, "float32"))
-    return t.cast(product, dtype)
-
-
-def _along(t: Emitter, vector: int, x: int, axis: int) -> int:
-    """A scalar, or a vector laid along one axis of ``x``; raises where it does not fit."""
-    size, rank = t.type(vector).size, len(t.shape(x))
-    if size > 1 and (not -rank <= axis < rank or t.shape(vector) != (t.shape(x)[axis],)):
-        raise t.unsupported(
-            f"a scale of the shape {list(t.shape(vector))} along axis {axis} of {list(t.shape(x))}"
-        )
-    shape = [1] * rank
-    if size > 1:
-        shape[axis % rank] = size
-    return t.reshape(vector, shape if rank else ())
 
 
 def filled(t: Emitter, number: float, like: Tensor) -> int:

@@ -66,17 +66,17 @@ class Window:
         return tuple(found)
 
 
-def conv(t: Emitter, x: int, w: int, window: Window, groups: int) -> int:
+def conv(t: Emitter, x: int, w: int, window: Window, groups: int, op: str = "conv2d") -> int:
     """``x`` [n, c, ...], ``w`` [k, c / groups, ...]."""
     rank = len(window.kernel)
     if rank == 1:
-        row = conv(t, _with_row(t, x), _with_row(t, w), window.as_row(), groups)
+        row = conv(t, _with_row(t, x), _with_row(t, w), window.as_row(), groups, op)
         return _without_row(t, row)
     if rank == 3:
         out = (t.shape(x)[0], t.shape(w)[0], *window.places(t.shape(x)[2:]))
         return _conv3d(t, x, w, window, groups, out)
     last = (t.transpose(value, TO_NHWC) for value in (x, w))
-    y = t.emit("conv2d", *last, groups=groups, **window.geometry)
+    y = t.emit(op, *last, groups=groups, **window.geometry)
     return t.transpose(y, TO_NCHW)
 
 

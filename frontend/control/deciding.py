@@ -29,6 +29,7 @@ _RULES: Mapping[str, Callable[[Decision], None]] = {
     "AffineGrid": shapes.affine_grid,
     **dict.fromkeys(("BlackmanWindow", "HammingWindow", "HannWindow"), shapes.window),
     "CenterCropPad": shapes.cropped,
+    "CumProd": shapes.cumulative,
     "CumSum": shapes.cumulative,
     "ConstantOfShape": shapes.constant_of_shape,
     "Expand": shapes.expand,

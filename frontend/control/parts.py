@@ -24,6 +24,7 @@ from ..onnx.scopes import reads
 from ..onnx.strip_weights import WEIGHT, array_of
 from ..program import Program, Step
 from .assembly import Assembly
+from .found_sizes import FoundSizes
 from .stages import is_finder
 
 Straight: TypeAlias = Callable[[onnx.ModelProto, Mapping[str, Array]], Program]
@@ -55,8 +56,15 @@ class Parts:
     ``compared`` are the outputs of the whole whose shapes were compared with what it declares.
     """
 
-    def __init__(self, model: onnx.ModelProto, straight: Straight, assembly: Assembly) -> None:
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        straight: Straight,
+        assembly: Assembly,
+        sizes: FoundSizes,
+    ) -> None:
         self._model, self._straight, self._assembly = model, straight, assembly
+        self._sizes = sizes
         # What is found has as many elements as it has, whatever the exporter's run had.
         finds = any(map(is_finder, model.graph.node))
         self._declared = {o.name: o for o in model.graph.output if not finds}
@@ -103,7 +111,8 @@ class Parts:
             del model.opset_import[:]
             model.opset_import.add(version=opset)
         for name in results:
-            declared = self._declared.get(name) if len(scope.maps) == 2 else None
+            outermost = len(scope.maps) == 2 and not self._sizes.symbols
+            declared = self._declared.get(name) if outermost else None
             self.compared.update([name] if declared else ())
             info = declared or helper.make_tensor_value_info(name, _STAND_IN, None)
             model.graph.output.append(info)

@@ -12,9 +12,9 @@ from luthier.schedules import ModelError, Tensor, UnsupportedOperator
 
 from ..onnx.element_types import dtype_name
 from ..onnx.fold_shapes import FOLDABLE
-from ..onnx.functions import local_functions_expanded, spelled_operators
+from ..onnx.functions import all_spelled, local_functions_expanded, operators_expanded
 from ..onnx.operators import SUPPORTED
-from ..onnx.opset import opset_of
+from ..onnx.opset import operator_name, opset_of
 from ..onnx.scopes import depth, every_node
 from ..onnx.strip_weights import constant_tensor
 from ..onnx.unsupported import check_operators
@@ -46,6 +46,7 @@ def import_regions(model: onnx.ModelProto, straight: Straight, sizes: FoundSizes
         nodes = [deepcopy(node) for node in local_functions_expanded(model)]
         del whole.functions[:], whole.graph.node[:]
         whole.graph.node.extend(nodes)
+    whole = _with_control_spelled(whole)
     _check_size(whole)
     try:
         return _program(whole, straight, sizes)
@@ -55,9 +56,19 @@ def import_regions(model: onnx.ModelProto, straight: Straight, sizes: FoundSizes
         raise
 
 
+def _with_control_spelled(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model, without operators that the standard spells by control flow."""
+    names = all_spelled(model) - SUPPORTED
+    if names.isdisjoint(map(operator_name, model.graph.node)):
+        return model
+    spelled = onnx.ModelProto()
+    spelled.CopyFrom(model)
+    return operators_expanded(spelled, SUPPORTED, lambda body: any(map(is_cut, body.node)))
+
+
 def _program(model: onnx.ModelProto, straight: Straight, sizes: FoundSizes) -> Program:
     graph, assembly = model.graph, Assembly(_ROOM + _TIMES * model.ByteSize())
-    parts = Parts(model, straight, assembly)
+    parts = Parts(model, straight, assembly, sizes)
     inputs = [(info.name, _input(info, assembly)) for info in graph.input]
     outputs = [output.name for output in graph.output]
     finding = Finding(parts, assembly, sizes)
@@ -98,7 +109,7 @@ def _check_operators(model: onnx.ModelProto) -> None:
         elif not is_cut(node):
             flat.graph.node.append(node)
     flat.graph.initializer.extend(TensorProto(name=t.name) for t in model.graph.initializer)
-    check_operators(flat, SUPPORTED | spelled_operators(opset_of(model)), FOLDABLE)
+    check_operators(flat, SUPPORTED | all_spelled(model), FOLDABLE)
 
 
 def _check_size(model: onnx.ModelProto) -> None:

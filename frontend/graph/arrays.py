@@ -34,7 +34,7 @@ def _is_one(a: Array, b: Array) -> bool:
 
 
 def _bits(array: Array) -> Array:
-    return array.view(f"u{array.itemsize}") if array.dtype.kind == "f" else array
+    return array.view(f"u{array.itemsize}") if array.dtype.kind in "fV" else array
 
 
 class Arrays:

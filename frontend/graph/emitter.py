@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from luthier.schedules import ModelError, Tensor, UnsupportedOperator
-from luthier.schedules.ir.dtype import ACCEPTED
+from luthier.schedules.ir.dtype import DTYPES
 from luthier.schedules.ir.workload import Attr
 
 from . import Array, Builder, made_by
@@ -32,7 +32,7 @@ class Emitter(Builder):
 
     def constant(self, array: Array) -> int:
         """The value of an array; no operator takes one without elements. Raises ModelError."""
-        if str(array.dtype) not in ACCEPTED:
+        if str(array.dtype) not in DTYPES:
             raise ModelError(f"{self.source}: the element type {array.dtype} is not supported")
         return super().constant(array)
 
@@ -117,7 +117,15 @@ class Emitter(Builder):
         """Elements in another dtype."""
         if dtype == self.dtype(x):
             return x
+        above = made_by(self, x, "cast")
+        if above is not None and self._holds(self.dtype(x), above.args[0], dtype):
+            return above.args[0]
         return self.emit("cast", x, out=Tensor(self.shape(x), dtype))
+
+    def _holds(self, wide: str, x: int, dtype: str) -> bool:
+        """Whether ``x``, of a narrow type, comes back from a wider one as it was."""
+        element = self.type(x).element
+        return element.is_narrow and element.name == dtype and element.computed.name == wide
 
     def slice(
         self, x: int, begin: Sequence[int], shape: Sequence[int], steps: Sequence[int]

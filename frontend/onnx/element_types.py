@@ -6,7 +6,7 @@ import onnx
 from onnx import TensorProto
 
 from luthier.schedules import ModelError
-from luthier.schedules.ir.dtype import ACCEPTED
+from luthier.schedules.ir.dtype import DTYPES
 
 
 def dtype_name(elem_type: int, what: str) -> str:
@@ -16,6 +16,6 @@ def dtype_name(elem_type: int, what: str) -> str:
         onnx_name = TensorProto.DataType.Name(elem_type)
     except (KeyError, ValueError) as error:
         raise ModelError(f"{what} has the unknown element type {elem_type}") from error
-    if name not in ACCEPTED:
+    if name not in DTYPES:
         raise ModelError(f"{what} has the element type {onnx_name}, which is not supported")
     return name

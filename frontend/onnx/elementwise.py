@@ -7,9 +7,11 @@ from functools import partial, reduce
 
 import numpy as np
 
-from luthier.schedules import ModelError
+from luthier.schedules import ModelError, Tensor
+from luthier.schedules.ir.dtype import DTYPES
 
 from ..composites import math as composite
+from ..composites import narrow
 from .element_types import dtype_name
 from .node import OnnxNode, Operator, graph_operator
 
@@ -24,7 +26,7 @@ _SAME = {
     "LessOrEqual": "less_equal", "Log": "log", "Mul": "multiply", "Neg": "negative",
     "Not": "logical_not", "Or": "logical_or", "Relu": "relu", "Round": "round",
     "Sigmoid": "sigmoid", "Sign": "sign", "Sin": "sin", "Sinh": "sinh", "Sqrt": "sqrt",
-    "Sub": "subtract", "Tan": "tan", "Tanh": "tanh", "Where": "where", "Xor": "logical_xor",
+    "Sub": "subtract", "Tan": "tan", "Tanh": "tanh", "Xor": "logical_xor",
 }  # fmt: skip
 # Clip's bounds: where they are given, and where they bound nothing.
 _ENDS = ((1, "min", -math.inf), (2, "max", math.inf))
@@ -76,8 +78,32 @@ def _pow(node: OnnxNode) -> int:
     return t.emit("power", base, t.cast(exponent, node.dtype))
 
 
+def _bit_cast(node: OnnxNode) -> int:
+    """Types of one width; of truth values there are two, not as many as bytes."""
+    dtype = dtype_name(node.attr("to", 0), f"{node.label}: its result")
+    if DTYPES[dtype].bits != node.element.bits:
+        raise node.unsupported(f"{node.dtype} as {dtype}")
+    if dtype == node.dtype or "bool" in (dtype, node.dtype):
+        return node.t.cast(node.x, dtype)
+    return node.t.emit("bitcast", node.x, out=Tensor(node.shape, dtype))
+
+
 def _cast_to(node: OnnxNode) -> int:
-    return node.t.cast(node.x, dtype_name(node.attr("to", 0), f"{node.label}: its result"))
+    return _cast(node, dtype_name(node.attr("to", 0), f"{node.label}: its result"))
+
+
+def _cast_like(node: OnnxNode) -> int:
+    return _cast(node, node.t.dtype(node.given(1)))
+
+
+def _cast(node: OnnxNode, dtype: str) -> int:
+    """What a float of 8 bits does not hold becomes its largest number, unless it may not."""
+    limit, rounding = bool(node.attr("saturate", 1)), node.attr("round_mode", "up")
+    if rounding not in ("up", "down", "nearest"):
+        raise node.unsupported(f"the rounding '{rounding}'")
+    if dtype == narrow.EXPONENTS:
+        return narrow.exponents(node.t, node.x, rounding, limit=limit)
+    return narrow.saturated(node.t, node.x, dtype) if limit else node.t.cast(node.x, dtype)
 
 
 def _modulo(node: OnnxNode) -> int:
@@ -216,8 +242,9 @@ def _mean(node: OnnxNode) -> int:
 OPERATORS: dict[str, Operator] = {
     **{name: graph_operator(op) for name, op in _SAME.items()},
     "BitShift": Operator(_bit_shift),
-    "Cast": Operator(_cast_to),
-    "CastLike": Operator(lambda node: node.t.cast(node.x, node.t.dtype(node.given(1)))),
+    "BitCast": Operator(_bit_cast, any_type=True),
+    "Cast": Operator(_cast_to, any_type=True),
+    "CastLike": Operator(_cast_like, any_type=True),
     "Celu": Operator(_celu),
     "Clip": Operator(_clip),
     "Elu": Operator(_exponential_unit, in_steps=True),
@@ -242,4 +269,5 @@ OPERATORS: dict[str, Operator] = {
     "Sum": Operator(partial(_pairwise, "add"), in_steps=True),
     "Swish": Operator(_swish, in_steps=True),
     "ThresholdedRelu": Operator(_thresholded_relu),
+    "Where": graph_operator("where", any_type=True),
 }

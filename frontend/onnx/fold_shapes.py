@@ -18,8 +18,9 @@ from luthier.schedules import ModelError
 
 from ..graph import Array
 from ..messages import one_line
+from .ml.shapes import result_shapes
 from .nothing import known_inputs, without_empty_parts
-from .operators import BUILD_TIME, SUPPORTED
+from .operators import BUILD_TIME, operator_of
 from .opset import is_onnx
 from .shapes import corrected, inferred
 from .single import StaticType, run_node, stand_in
@@ -41,7 +42,7 @@ FOLDABLE = _ARITHMETIC | frozenset(
 _SHAPED_BY_VALUES = ("NonZero", "Compress")
 # Nothing comes of something where a window has no place or a scale leaves none, which their
 # converters report.
-_SHRINKING = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "Resize", "Upsample")
+_SHRINKING = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool", "Resize", "Upsample")
 # Arguments of which the type decides and not the elements.
 _BY_TYPE = {"Shape": (0,), "Size": (0,), "EyeLike": (0,), "CastLike": (1,)}
 # Elements of a result, of all arguments and of all results: more is left to the graph's own
@@ -99,13 +100,22 @@ def _corrected(model: onnx.ModelProto, types: Mapping[str, StaticType]) -> bool:
     places = {v.name: v for v in (*model.graph.value_info, *model.graph.output)}
     changed = False
     for node in model.graph.node:
+        for result, kind, dims in result_shapes(node, shapes):
+            elem_type = kind or types[node.input[0]].elem_type
+            if shapes.get(result) != tuple(dims) and result not in shapes:
+                place = places.get(result) or model.graph.value_info.add()
+                place.CopyFrom(helper.make_tensor_value_info(result, elem_type, dims))
+                changed = True
         shape = corrected(node, shapes, known)
-        name = node.output[0] if node.output else ""
-        if shape is not None and shapes.get(name) != tuple(shape):
-            place = places.get(name) or model.graph.value_info.add()
-            elem_type = types[node.input[0]].elem_type
-            place.CopyFrom(helper.make_tensor_value_info(name, elem_type, shape))
-            changed = True
+        if shape is None:
+            continue
+        # Places of maxima have the maxima's shape.
+        elem_types = (types[node.input[0]].elem_type, onnx.TensorProto.INT64)
+        for name, elem_type in zip(node.output, elem_types, strict=False):
+            if name and shapes.get(name) != tuple(shape):
+                place = places.get(name) or model.graph.value_info.add()
+                place.CopyFrom(helper.make_tensor_value_info(name, elem_type, shape))
+                changed = True
     return changed
 
 
@@ -149,7 +159,7 @@ def _needed_before(model: onnx.ModelProto) -> set[str]:
     """The values that decide shapes or loops, or that lead to an operator that has no kernel."""
     needed: set[str] = set()
     for node in reversed(model.graph.node):
-        if node.op_type not in SUPPORTED or needed.intersection(node.output):
+        if operator_of(node) is None or needed.intersection(node.output):
             needed.update(node.input)
         else:
             places = BUILD_TIME.get(node.op_type, ())
@@ -179,7 +189,7 @@ def _fold_node(
 ) -> dict[str, Array] | None:
     """The node's results by name, where they are known and small."""
     outputs = {o: types.get(o) for o in node.output if o}
-    if not is_onnx(node.domain) or _shrinks(node, known):
+    if _shrinks(node, known):
         return None
     if all(t is not None and t.size == 0 for t in outputs.values()):
         return {o: stand_in(types[o]) for o in outputs}
@@ -192,7 +202,7 @@ def _fold_node(
         name = node.input[index] if index < len(node.input) else ""
         if name in types and name not in by_value:
             arrays[name] = stand_in(types[name])
-    if len(arrays) < len(inputs) or size > _LARGEST:
+    if len(arrays) < len(inputs) or size > _LARGEST or not is_onnx(node.domain):
         return None
     if node.op_type not in FOLDABLE and not any(a.size == 0 for a in arrays.values()):
         return None

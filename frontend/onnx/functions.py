@@ -6,8 +6,9 @@ Functions are the model's own, or the standard's, which spells some operators by
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
+from functools import lru_cache
 from typing import Any
 
 import onnx
@@ -17,7 +18,7 @@ from luthier.schedules import ModelError
 
 from ..messages import one_line
 from .function_size import Functions, callee, check_size, check_versions, key
-from .opset import is_onnx, node_label, opset_of
+from .opset import is_onnx, node_label, operator_name, opset_of
 from .scopes import defined_in, every_node, inner_graphs
 
 _DEEPEST = 64  # of operators that the standard spells by others
@@ -37,20 +38,28 @@ def local_functions_expanded(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     return _Expansion(_names(model)).nodes(nodes, functions)
 
 
-def operators_expanded(model: onnx.ModelProto, known: frozenset[str]) -> onnx.ModelProto:
+def operators_expanded(
+    model: onnx.ModelProto,
+    known: frozenset[str],
+    wanted: Callable[[onnx.FunctionProto], bool] = lambda function: True,
+) -> onnx.ModelProto:
     """A model whose operators are ``known``, wherever the standard spells others by functions.
 
-    Some of these depend on the types of what they are applied to. Raises ModelError.
+    Some of these depend on the types of what they are applied to. Functions that are not ``wanted``
+    are left alone. Raises ModelError.
     """
     expansion = _Expansion(_names(model))
-    opset = opset_of(model)
-    names = spelled_operators(opset) - known
+    names = all_spelled(model) - known
+    versions = _versions(model)
     for _ in range(_DEEPEST):
-        spelled = [n for n in model.graph.node if n.op_type in names and is_onnx(n.domain)]
+        spelled = [n for n in model.graph.node if operator_name(n) in names and n.output]
         if not spelled:
             break
         types = _types(model)
-        bodies = {n.output[0]: _body(n, opset, types) for n in spelled}
+        every = {n.output[0]: _body(n, versions, types) for n in spelled}
+        bodies = {name: body for name, body in every.items() if wanted(body)}
+        if not bodies:
+            break
         nodes: list[onnx.NodeProto] = []
         for node in model.graph.node:
             body = bodies.get(node.output[0]) if node.output else None
@@ -182,14 +191,31 @@ def _names(model: onnx.ModelProto) -> set[str]:
 # Operators that the standard spells by others.
 
 
+@lru_cache(maxsize=64)
 def spelled_operators(opset: int) -> frozenset[str]:
     """The operators that the standard spells by others."""
-    return frozenset(s.name for s in defs.get_all_schemas() if _is_spelled(s.name, opset))
+    own = (s.name for s in defs.get_all_schemas() if is_onnx(s.domain))
+    return frozenset(name for name in own if _is_spelled(name, opset, ""))
 
 
-def _is_spelled(name: str, opset: int) -> bool:
+def all_spelled(model: onnx.ModelProto) -> frozenset[str]:
+    """Those that a model may use, by ``operator_name``: also of onnx's other domains."""
+    others = {d: v for d, v in _versions(model).items() if d}
+    found = (s for s in defs.get_all_schemas() if s.domain in others)
+    names = (
+        f"{s.domain}.{s.name}" for s in found if _is_spelled(s.name, others[s.domain], s.domain)
+    )
+    return spelled_operators(opset_of(model)).union(names)
+
+
+def _versions(model: onnx.ModelProto) -> dict[str, int]:
+    """Of the operators of each domain."""
+    return {o.domain: int(o.version) for o in model.opset_import} | {"": opset_of(model)}
+
+
+def _is_spelled(name: str, version: int, domain: str) -> bool:
     try:
-        schema: Any = defs.get_schema(name, opset, "")
+        schema: Any = defs.get_schema(name, version, domain)
     except defs.SchemaError:
         return False
     return bool(schema.has_function or schema.has_context_dependent_function)
@@ -205,10 +231,12 @@ def _types(model: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
 
 
 def _body(
-    node: onnx.NodeProto, opset: int, types: Mapping[str, onnx.TypeProto]
+    node: onnx.NodeProto, versions: Mapping[str, int], types: Mapping[str, onnx.TypeProto]
 ) -> onnx.FunctionProto:
     """The function by which the standard spells a node, its attributes' defaults filled in."""
-    schema: Any = defs.get_schema(node.op_type, opset, "")
+    domain = "" if is_onnx(node.domain) else node.domain
+    opset = versions[domain]
+    schema: Any = defs.get_schema(node.op_type, opset, domain)
     function = onnx.FunctionProto()
     try:
         if schema.has_function:

@@ -12,6 +12,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from luthier.schedules import ModelError
+from luthier.schedules.ir.dtype import DTYPES
 from luthier.schedules.ir.size import Size
 
 from ..graph import Array
@@ -68,9 +69,9 @@ def _array(
     if given.dtype.kind not in "iufb":
         raise ModelError(f"{what} is not made of numbers")
     with np.errstate(all="ignore"):
-        found = given.astype(dtype)
+        found = given.astype(DTYPES[dtype].numpy)
         same = (found == given) | ((found != found) & (given != given))
-    if not (same.all() or (np.dtype(dtype).kind == "f" and given.dtype.kind == "f")):
+    if not (same.all() or (DTYPES[dtype].is_float and given.dtype.kind == "f")):
         raise ModelError(f"{what} holds {given[~same].flat[0]}, which is not {_kind(dtype)}")
     if sizes is not None and found.ndim == 0:
         return np.broadcast_to(found, sizes)

@@ -11,15 +11,18 @@ from google.protobuf.message import Message
 from onnx import helper, numpy_helper
 
 from luthier.schedules import LuthierError, Tensor, UnsupportedOperator
+from luthier.schedules.ir.dtype import FLOAT32
+from luthier.schedules.tir.casts import cast
 
 from ..graph import Array, Graph
 from ..graph.emitter import Emitter
 from ..messages import one_line
 from .declared import check_inferred
 from .element_types import dtype_name
-from .node import OnnxNode
-from .operators import OPERATORS
+from .node import OnnxNode, Operator
+from .operators import operator_of
 from .opset import opset_of
+from .result_types import result_types
 
 _SINGLE = (int, float, bytes, Message)
 
@@ -38,6 +41,7 @@ def to_graph(model: onnx.ModelProto, weights: Mapping[str, Array]) -> Graph:
     initializers = {tensor.name: tensor for tensor in model.graph.initializer}
     inferred = {v.name: v for v in (*model.graph.value_info, *model.graph.output)}
     opset = opset_of(model)
+    read = {o.name for o in model.graph.output}.union(*(n.input for n in model.graph.node))
 
     def value(name: str) -> int | None:
         if name and name not in values:
@@ -47,7 +51,8 @@ def to_graph(model: onnx.ModelProto, weights: Mapping[str, Array]) -> Graph:
     for node in model.graph.node:
         t.source = node.name
         try:
-            results = _converted(t, node, [value(name) for name in node.input], opset)
+            wanted = tuple(name in read for name in node.output)
+            results = _converted(t, node, [value(name) for name in node.input], opset, wanted)
         except LuthierError:
             raise
         except Exception as error:
@@ -81,22 +86,29 @@ def _type(info: onnx.ValueInfoProto) -> Tensor:
 
 
 def _converted(
-    t: Emitter, node: onnx.NodeProto, inputs: Sequence[int | None], opset: int
+    t: Emitter,
+    node: onnx.NodeProto,
+    inputs: Sequence[int | None],
+    opset: int,
+    wanted: tuple[bool, ...],
 ) -> Sequence[int]:
     """The node's results."""
-    operator = OPERATORS[node.op_type]
-    halves = operator.in_steps and any(x is not None and t.dtype(x) == "float16" for x in inputs)
-    if halves:
-        inputs = [_widened(t, x) for x in inputs]
+    operator, given = operator_of(node), inputs
+    assert operator is not None
+    inputs = [_widened(t, x, operator) for x in inputs]
     attrs = {a.name: _attribute(a) for a in node.attribute}
-    seen = OnnxNode(t, inputs, attrs, len(node.output), opset)
+    seen = OnnxNode(t, inputs, attrs, len(node.output), opset, wanted)
     if operator.of_floats and not seen.element.is_float:
         raise seen.unsupported(f"an input of {seen.dtype}")
     found = operator.convert(seen)
     results = [found] if isinstance(found, int) else found
     if len(results) < len(node.output):
         raise seen.unsupported(f"its result '{node.output[len(results)]}'")
-    return [_narrowed(t, x) for x in results] if halves else results
+    if inputs == given:
+        return results
+    types = [None if x is None else t.dtype(x) for x in given]
+    names = result_types(node, types, opset)
+    return [_narrowed(t, x, name) for x, name in zip(results, names, strict=False)]
 
 
 def _attribute(attribute: onnx.AttributeProto) -> Any:
@@ -105,15 +117,24 @@ def _attribute(attribute: onnx.AttributeProto) -> Any:
     return value if isinstance(value, _SINGLE) else tuple(value)
 
 
-# float16 operators of several steps are in float32, and the result is rounded once.
+# What kernels do not compute with is wider within an operator, and the result is rounded once.
 
 
-def _widened(t: Emitter, x: int | None) -> int | None:
-    if x is None or t.dtype(x) != "float16":
+def _widened(t: Emitter, x: int | None, operator: Operator) -> int | None:
+    """In float32 or int32: float16 where there are several steps, narrow types but where elements
+    are moved as they are."""
+    if x is None:
+        return x
+    element = t.type(x).element
+    if element.is_narrow:
+        wide = element if operator.any_type else element.computed
+    else:
+        wide = FLOAT32 if operator.in_steps and element.name == "float16" else element
+    if wide == element:
         return x
     known = t.known(x)  # which stays known: it may be needed at build time
-    return t.cast(x, "float32") if known is None else t.constant(known.astype("float32"))
+    return t.cast(x, wide.name) if known is None else t.constant(cast(known, wide.name))
 
 
-def _narrowed(t: Emitter, x: int) -> int:
-    return t.cast(x, "float16") if t.dtype(x) == "float32" else x
+def _narrowed(t: Emitter, x: int, dtype: str | None) -> int:
+    return x if dtype is None else t.cast(x, dtype)

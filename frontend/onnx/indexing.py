@@ -85,10 +85,11 @@ def _grid_sample(node: OnnxNode) -> int:
 
 
 OPERATORS: dict[str, Operator] = {
-    "Gather": Operator(_gather),
-    "GatherElements": Operator(_gather_elements),
+    "Gather": Operator(_gather, any_type=True),
+    "GatherElements": Operator(_gather_elements, any_type=True),
     "GatherND": Operator(_gather_nd),
     "GridSample": Operator(_grid_sample, in_steps=True),
+    "Scatter": Operator(_scatter_elements),
     "ScatterElements": Operator(_scatter_elements),
     "ScatterND": Operator(_scatter_nd),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from luthier.schedules import Tensor
@@ -32,25 +34,13 @@ def _gemm(node: OnnxNode) -> int:
     return t.emit("add", product, c if beta == 1.0 else t.emit("multiply", c, node.number(beta)))
 
 
-def _cumulative_sum(node: OnnxNode) -> int:
-    """Sums over spans of twice the length, log2(n) times (Hillis and Steele 1986)."""
+def _cumulated(op: str, node: OnnxNode) -> int:
     axis = node.constant(1, "an axis")
     if axis is None or axis.size != 1:
         raise node.unsupported("an axis that is not a single number")
-    place = node.axis(axis.item())
-    x = _shifted(node, node.x, place, 1) if node.attr("exclusive", 0) else node.x
-    step = 1
-    while step < node.shape[place]:
-        x = node.t.emit("add", x, _shifted(node, x, place, step))
-        step *= 2
-    return x
-
-
-def _shifted(node: OnnxNode, x: int, axis: int, step: int) -> int:
-    """Elements moved along an axis, the way that the sum runs; zeros come in."""
-    widths = [(0, 0)] * node.rank
-    widths[axis] = (-step, step) if node.attr("reverse", 0) else (step, -step)
-    return movement.pad(node.t, x, widths)
+    exclusive, reverse = (bool(node.attr(name, 0)) for name in ("exclusive", "reverse"))
+    along = node.axis(axis.item())
+    return node.t.emit(op, node.x, axis=along, exclusive=exclusive, reverse=reverse)
 
 
 def _one_hot(node: OnnxNode) -> int:
@@ -91,8 +81,9 @@ def _triangle(node: OnnxNode) -> int:
 
 
 OPERATORS: dict[str, Operator] = {
-    "CumSum": Operator(_cumulative_sum, build_time=(1,), in_steps=True),
-    "EyeLike": Operator(_eye_like),
+    "CumProd": Operator(partial(_cumulated, "cumprod"), build_time=(1,), in_steps=True),
+    "CumSum": Operator(partial(_cumulated, "cumsum"), build_time=(1,), in_steps=True),
+    "EyeLike": Operator(_eye_like, any_type=True),
     "Gemm": Operator(_gemm, in_steps=True),
     "MatMul": Operator(lambda node: composite.matmul(node.t, node.x, node.given(1))),
     "OneHot": Operator(_one_hot, build_time=(1,)),

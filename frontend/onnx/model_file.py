@@ -18,7 +18,7 @@ from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from luthier.schedules import ModelError
 from luthier.schedules.files import open_regular
-from luthier.schedules.ir.dtype import ACCEPTED
+from luthier.schedules.ir.dtype import DTYPES
 from luthier.schedules.redaction import shown
 
 from ..messages import one_line
@@ -192,9 +192,10 @@ def _place(tensor: TensorProto, path: Path) -> tuple[Path, int, int]:
 
 
 def _nbytes(tensor: TensorProto, what: str) -> int:
-    size = ACCEPTED[dtype_name(tensor.data_type, what)].bytes
+    """In a file elements of fewer than 8 bits share bytes."""
+    size = DTYPES[dtype_name(tensor.data_type, what)].bits
     for dim in tensor.dims:
         if dim < 0:
             raise ModelError(f"{what} has a negative dimension")
         size *= dim
-    return size
+    return -(-size // 8)

@@ -143,13 +143,13 @@ def _depth_to_space(node: OnnxNode) -> int:
 
 
 OPERATORS: dict[str, Operator] = {
-    "Concat": Operator(_concat),
-    "DepthToSpace": Operator(_depth_to_space),
-    "Expand": Operator(_expand, build_time=(1,)),
+    "Concat": Operator(_concat, any_type=True),
+    "DepthToSpace": Operator(_depth_to_space, any_type=True),
+    "Expand": Operator(_expand, build_time=(1,), any_type=True),
     "Pad": Operator(_pad, build_time=(1, 2, 3)),
-    "Slice": Operator(_slice, build_time=(1, 2, 3, 4)),
-    "SpaceToDepth": Operator(_space_to_depth),
-    "Split": Operator(_split, build_time=(1,)),
-    "Tile": Operator(_tile, build_time=(1,)),
-    "Transpose": Operator(_transpose),
+    "Slice": Operator(_slice, build_time=(1, 2, 3, 4), any_type=True),
+    "SpaceToDepth": Operator(_space_to_depth, any_type=True),
+    "Split": Operator(_split, build_time=(1,), any_type=True),
+    "Tile": Operator(_tile, build_time=(1,), any_type=True),
+    "Transpose": Operator(_transpose, any_type=True),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,7 +21,8 @@ from ..graph.emitter import MOST_IN_TABLE, Emitter
 class OnnxNode:
     """``inputs`` are values of the graph that ``t`` builds, None where one is left out.
 
-    ``outputs`` counts the results that it has, ``opset`` is the version of the operators.
+    ``outputs`` counts the results that it has, ``wanted`` says which of them anything reads,
+    ``opset`` is the version of the operators.
     """
 
     t: Emitter
@@ -28,6 +30,7 @@ class OnnxNode:
     attrs: Mapping[str, Any]
     outputs: int
     opset: int
+    wanted: tuple[bool, ...] = ()
 
     @property
     def label(self) -> str:
@@ -145,15 +148,23 @@ class Operator:
     Inputs in ``build_time`` say what shape a result has or what loops a kernel has: they are known
     when a model is built. ``in_steps``: several operators of the graph compute it, so its float16
     is float32 in between, and the result is rounded once; kernels see to that for one operator.
-    ``of_floats``: its input must have a floating-point type.
+    ``of_floats``: its input must have a floating-point type. ``any_type``: it takes elements of
+    narrow types (see ``DType``) as they are, since it moves them, or knows what they stand for;
+    others are given numbers of float32 or int32, and their results are rounded.
     """
 
     convert: Callable[[OnnxNode], Values]
     build_time: tuple[int, ...] = ()
     in_steps: bool = False
     of_floats: bool = False
+    any_type: bool = False
 
 
-def graph_operator(op: str, *, of_floats: bool = False) -> Operator:
+def graph_operator(op: str, *, of_floats: bool = False, any_type: bool = False) -> Operator:
     """One that the graph has, too, under the name ``op``."""
-    return Operator(lambda node: node.t.emit(op, *node.every), of_floats=of_floats)
+    convert = partial(_emitted, op)
+    return Operator(convert, of_floats=of_floats, any_type=any_type)
+
+
+def _emitted(op: str, node: OnnxNode) -> int:
+    return node.t.emit(op, *node.every)

@@ -10,21 +10,25 @@ import numpy as np
 from ..composites import math as composite
 from ..composites import norms
 from ..graph.emitter import MOST_ELEMENTS
+from . import training
 from .node import OnnxNode, Operator, Values
 
 
 def _softmax(op: str, node: OnnxNode) -> int:
     """Before operator set 13 over all dimensions from ``axis`` on."""
-    if node.opset >= 13:
-        return node.t.emit(op, node.x, axis=node.axis(node.attr("axis", -1)))
+    axis = node.attr("axis", -1 if node.opset >= 13 else 1)
+    if node.opset >= 13 or axis in (-1, node.rank - 1):
+        return node.t.emit(op, node.x, axis=node.axis(axis))
     flat = node.matrix(int(node.attr("axis", 1)))
     return node.t.reshape(node.t.emit(op, flat, axis=1), node.shape)
 
 
-def _batch_normalization(node: OnnxNode) -> int:
-    """By the trained statistics."""
-    if node.attr("training_mode", 0) or (node.opset < 14 and node.outputs > 1):
-        raise node.unsupported("training mode")
+def _batch_normalization(node: OnnxNode) -> Values:
+    """By the trained statistics, but in training mode."""
+    if node.opset < 14 and node.outputs > 1:
+        raise node.unsupported("training mode before operator set 14")
+    if node.attr("training_mode", 0):
+        return training.normalized_by_batch(node)
     if not node.attr("spatial", 1):
         raise node.unsupported("spatial=0")
     x, *statistics = (node.t.cast(value, node.wide) for value in node.every)

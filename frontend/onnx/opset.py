@@ -24,6 +24,11 @@ def is_onnx(domain: str) -> bool:
     return domain in ("", "ai.onnx")
 
 
+def operator_name(node: onnx.NodeProto) -> str:
+    """A node's operator, after its domain and a dot where that is not the standard's default."""
+    return node.op_type if is_onnx(node.domain) else f"{node.domain}.{node.op_type}"
+
+
 def node_label(node: onnx.NodeProto) -> str:
     """What a node is called for people: its operator, and its name or else its first result's."""
     return f"{node.op_type} '{node.name or next((o for o in node.output if o), '')}'"

@@ -20,7 +20,10 @@ from luthier.schedules.redaction import shown
 from ..states.pairs import StateNames, state_pairs
 from .element_types import dtype_name
 from .given import Values, arrays_of, cut, fill, make_constants
+from .ml.domain import without_maps, without_wrong_shapes
+from .ml.texts import Texts, number_texts
 from .model_file import proto_digest, reading, tensors
+from .old_sets import converted
 from .open_shapes import OpenShapes, Shapes, fixed_shapes, is_symbol, open_shapes, proposal
 from .opset import NEWEST, OLDEST, opset_of
 from .sized import Sized, set_shapes
@@ -38,7 +41,8 @@ class ReadModel:
     ``sha256`` is of the file, followed by the data in other files, in the model's order; of a
     ModelProto its deterministic serialisation stands for the file. ``name`` is the file's, without
     its suffix, or the graph's. ``states`` are the outputs that inputs become in the next run, by
-    these. ``bounds`` are the largest that sizes may be which runs find, by name.
+    these. ``bounds`` are the largest that sizes may be which runs find, by name. ``labels`` are the
+    texts for which the numbers of outputs stand.
     """
 
     proto: onnx.ModelProto
@@ -47,6 +51,7 @@ class ReadModel:
     open: OpenShapes | None = None
     states: Mapping[str, str] = field(default_factory=dict)
     bounds: Mapping[str, int] = field(default_factory=dict)
+    labels: Mapping[str, Texts] = field(default_factory=dict)
 
     @cached_property
     def sized(self) -> Sized:
@@ -79,15 +84,20 @@ def read_model(
         _check_outline(proto, "the model")
         if any(uses_external_data(t) for t in tensors(proto)):
             raise ModelError("the model keeps weights in other files: give its path instead")
-        digest, name = proto_digest(proto), proto.graph.name
+        digest, name, where = proto_digest(proto), proto.graph.name, "the model"
     else:
         path = Path(model)
         with reading(path) as file:
             proto = file.parsed()
             _check_outline(proto, shown(path))
             file.load_external(proto)
-        digest, name = file.digest, path.stem
+        digest, name, where = file.digest, path.stem, shown(path)
+    if opset_of(proto) < OLDEST:
+        proto = converted(proto, OLDEST, where)
     _drop_initializer_inputs(proto)
+    without_maps(proto)
+    without_wrong_shapes(proto)
+    labels = number_texts(proto)
     if outputs is not None:
         cut(proto, outputs)
     _check_inputs(proto)
@@ -101,13 +111,13 @@ def read_model(
     _fix_inputs(proto, {**fixed, **{n: a.shape for n, a in constants.items() if a.ndim}})
     if opened is None or not opened.symbols:
         make_constants(proto, constants)
-        return ReadModel(proto, digest, name, states=states, bounds=bounds or {})
+        return ReadModel(proto, digest, name, states=states, bounds=bounds or {}, labels=labels)
     set_shapes(proto, {n: dims for n, dims in opened.inputs.items() if n in varying})
     for each in constants.keys() & varying:
         fill(proto, each, constants.pop(each), opened.inputs)
     make_constants(proto, constants)
     opened = opened.of(i.name for i in proto.graph.input)
-    return ReadModel(proto, digest, name, opened, states, bounds or {})
+    return ReadModel(proto, digest, name, opened, states, bounds or {}, labels)
 
 
 def _check_outline(model: onnx.ModelProto, where: str) -> None:
@@ -142,11 +152,6 @@ def _check_opset(model: onnx.ModelProto, where: str) -> None:
     version = opset_of(model)
     if not version:
         raise ModelError(f"{where}: the model does not say which ONNX operator set it uses")
-    if version < OLDEST:
-        raise ModelError(
-            f"{where}: the model uses ONNX operator set {version}, older than {OLDEST}: "
-            "convert it with onnx.version_converter"
-        )
     if version > NEWEST:
         raise ModelError(
             f"{where}: the model uses ONNX operator set {version}, and this Luthier knows "

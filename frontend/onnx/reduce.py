@@ -91,7 +91,7 @@ def _of_places(node: OnnxNode, op: str) -> int:
 # Where a row's extreme element stands.
 
 
-def _place(t: Emitter, x: int, axis: int, op: str, *, last: bool) -> int:
+def place(t: Emitter, x: int, axis: int, op: str, *, last: bool) -> int:
     """The first or last index of the extreme along ``axis``, in int32; of size 1 there."""
     extreme = t.emit(op, x, axes=(axis,), keepdims=True)
     found = t.emit("equal", x, extreme)
@@ -110,8 +110,8 @@ def _indices(t: Emitter, x: int, axis: int) -> int:
 
 def _arg_reduction(op: str, node: OnnxNode) -> int:
     t, axis = node.t, _row_axis(node, 0)
-    place = _place(t, node.x, axis, op, last=bool(node.attr("select_last_index", 0)))
-    index = t.cast(place, "int64")
+    found = place(t, node.x, axis, op, last=bool(node.attr("select_last_index", 0)))
+    index = t.cast(found, "int64")
     if node.attr("keepdims", 1):
         return index
     return t.reshape(index, [d for i, d in enumerate(node.shape) if i != axis])
@@ -127,8 +127,8 @@ def _hardmax(node: OnnxNode) -> int:
 
 def _one_hot(node: OnnxNode, x: int, axis: int) -> int:
     t = node.t
-    place = _place(t, x, axis, "max", last=False)
-    return t.cast(t.emit("equal", _indices(t, x, axis), place), node.dtype)
+    found = place(t, x, axis, "max", last=False)
+    return t.cast(t.emit("equal", _indices(t, x, axis), found), node.dtype)
 
 
 def _row_axis(node: OnnxNode, default: int) -> int:

@@ -121,21 +121,25 @@ def corrected(
     x = shapes[node.input[0]]
     if node.op_type in ("Resize", "Upsample"):
         return _resized(node, x, attrs, known)
-    if node.op_type in ("MaxPool", "AveragePool") and attrs.get("ceil_mode"):
+    if node.op_type in ("MaxPool", "AveragePool", "LpPool") and attrs.get("ceil_mode"):
         return _pooled(x, attrs)
     if node.op_type == "ConvTranspose" and attrs.get("output_shape") and len(node.input) > 1:
         weights, size = shapes.get(node.input[1], ()), attrs["output_shape"]
         if len(weights) == len(x) > 2 and len(size) >= len(x) - 2:
             return [x[0], weights[1] * attrs.get("group", 1), *size[2 - len(x) :]]
-    if node.op_type == "Einsum" and all(name in shapes for name in node.input):
-        return _summed([shapes[name] for name in node.input], attrs.get("equation", b"").decode())
-    return None
+    if node.op_type == "Einsum":
+        return _summed([shapes.get(name) for name in node.input], attrs.get("equation", b""))
+    is_signal = node.op_type == "STFT" and len(x) == 3
+    return _transformed(node, x, attrs, shapes, known) if is_signal else None
 
 
-def _summed(shapes: Sequence[_Shape], equation: str) -> list[int] | None:
+def _summed(given: Sequence[_Shape | None], equation: bytes) -> list[int] | None:
     """It does not know that dimensions of '...' may be stretched."""
+    shapes = [shape for shape in given if shape is not None]
+    if len(shapes) < len(given):
+        return None
     with suppress(EquationError):
-        letters = parse(equation, [len(s) for s in shapes])
+        letters = parse(equation.decode(), [len(s) for s in shapes])
         sizes = letters.sizes(shapes)
         return [sizes[letter] for letter in letters.result]
     return None
@@ -160,6 +164,26 @@ def _resized(
     for axis, scale in zip(axes, scales, strict=True):
         shape[axis] = scaled_size(x[axis], scale)
     return shape if min(shape) >= 0 else None
+
+
+def _transformed(
+    node: onnx.NodeProto,
+    x: _Shape,
+    attrs: Mapping[str, Any],
+    shapes: Mapping[str, _Shape],
+    known: Mapping[str, onnx.TensorProto],
+) -> list[int] | None:
+    """It takes what is not said for all frequencies, though the default is half of them."""
+    _, step, window, length = (*node.input, "", "", "")[:4]
+    numbers = [numpy_helper.to_array(known[n]).reshape(-1) for n in (step, length) if n in known]
+    if step not in known or any(n.size != 1 for n in numbers) or (length and length not in known):
+        return None
+    (apart,) = numbers[0]
+    size = numbers[1].item() if length else (*shapes.get(window, ()), x[1])[0]
+    if apart < 1 or not 1 <= size <= x[1]:
+        return None
+    bins = size // 2 + 1 if attrs.get("onesided", 1) else size
+    return [x[0], int((x[1] - size) // apart + 1), int(bins), 2]
 
 
 def _pooled(x: _Shape, attrs: Mapping[str, Any]) -> list[int] | None:

@@ -10,6 +10,7 @@ from onnx import numpy_helper
 
 from luthier.schedules import ModelError
 
+from . import training
 from .node import OnnxNode, Operator, Values
 
 _FLOATS, _INTS = ("value_float", "value_floats"), ("value_int", "value_ints")
@@ -96,11 +97,13 @@ def _unsqueeze(node: OnnxNode) -> int:
 
 
 def _dropout(node: OnnxNode) -> Values:
-    """Nothing is dropped; the mask keeps all."""
-    training = node.constant(2, "a training mode")
-    ratio = node.setting("ratio", 1) if training is not None and training.item() else None
-    if training is not None and training.item() and (ratio is None or ratio.item()):
-        raise node.unsupported("training mode")
+    """Nothing is dropped but in training mode; the mask keeps all."""
+    mode = node.constant(2, "a training mode")
+    if mode is not None and mode.item():
+        known = node.constant(1, "a ratio")
+        ratio = 0.5 if known is None else float(known.item())
+        if ratio:
+            return training.dropped(node, ratio)
     if node.outputs < 2:
         return node.x
     dtype = "bool" if node.opset >= 10 else node.dtype
@@ -108,15 +111,15 @@ def _dropout(node: OnnxNode) -> Values:
 
 
 OPERATORS: dict[str, Operator] = {
-    "Constant": Operator(_constant),
-    "ConstantOfShape": Operator(_constant_of_shape, build_time=(0,)),
-    "Dropout": Operator(_dropout, build_time=(2,)),
-    "Flatten": Operator(lambda node: node.matrix(int(node.attr("axis", 1)))),
-    "Identity": Operator(lambda node: node.x),
+    "Constant": Operator(_constant, any_type=True),
+    "ConstantOfShape": Operator(_constant_of_shape, build_time=(0,), any_type=True),
+    "Dropout": Operator(_dropout, build_time=(2,), any_type=True),
+    "Flatten": Operator(lambda node: node.matrix(int(node.attr("axis", 1))), any_type=True),
+    "Identity": Operator(lambda node: node.x, any_type=True),
     "Range": Operator(_range, build_time=(0, 1, 2)),
-    "Reshape": Operator(_reshape, build_time=(1,)),
-    "Shape": Operator(_shape),
-    "Size": Operator(lambda node: node.t.number(math.prod(node.shape), "int64")),
-    "Squeeze": Operator(_squeeze, build_time=(1,)),
-    "Unsqueeze": Operator(_unsqueeze, build_time=(1,)),
+    "Reshape": Operator(_reshape, build_time=(1,), any_type=True),
+    "Shape": Operator(_shape, any_type=True),
+    "Size": Operator(lambda node: node.t.number(math.prod(node.shape), "int64"), any_type=True),
+    "Squeeze": Operator(_squeeze, build_time=(1,), any_type=True),
+    "Unsqueeze": Operator(_unsqueeze, build_time=(1,), any_type=True),
 }

@@ -10,7 +10,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from luthier.schedules import Target
-from luthier.schedules.ir.dtype import ACCEPTED
+from luthier.schedules.ir.dtype import DTYPES
 
 from ..graph import Array
 from ..program import Entry
@@ -50,7 +50,7 @@ class Sized:
         """Whether it is among the weights now."""
         dtype = dtype_name(tensor.data_type, f"initializer '{name}'")
         size = math.prod(max(dim, 0) for dim in tensor.dims)
-        if not name or name in self.weights or size <= WEIGHT or not ACCEPTED[dtype].is_float:
+        if not name or name in self.weights or size <= WEIGHT or not DTYPES[dtype].is_float:
             return False
         self.weights[name] = array_of(tensor, f"initializer '{name}'")
         info = helper.make_tensor_value_info(name, tensor.data_type, tensor.dims)

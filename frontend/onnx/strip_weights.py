@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from types import MappingProxyType
 
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from luthier.schedules import ModelError, UnsupportedOperator
-from luthier.schedules.ir.dtype import ACCEPTED
+from luthier.schedules.ir.dtype import DTYPES
 
 from ..graph import Array
 from ..graph.emitter import MOST_IN_TABLE
@@ -19,14 +20,18 @@ from ..messages import one_line
 from .branches import without_decided_branches
 from .element_types import dtype_name
 from .fold_shapes import FOLDABLE, fold_shapes
-from .functions import local_functions_expanded, operators_expanded, spelled_operators
+from .functions import all_spelled, local_functions_expanded, operators_expanded
+from .microsoft.expansion import microsoft_expanded, without_spelled
+from .ml.domain import import_domain
 from .operators import BUILD_TIME, SUPPORTED
 from .opset import is_onnx, node_label, opset_of
+from .optionals import without_optionals
 from .shapes import UNTYPED, with_stand_ins
 from .unsupported import check_operators
 
 # Larger initializers become inputs of what is left; smaller ones may be shapes, axes, ...
 WEIGHT = 1024
+_NARROW = ("int8", "uint8")  # of weights, and never of shapes
 # What onnx's shape inference says of a node, and operators of which it refuses what is valid.
 _INFERENCE_ERROR = re.compile(r"\(op_type:(\w+), node name: (.*?)\): (?:\[\w+\] )?(.*)")
 _CHECKED_NODE = re.compile(r"Bad node spec for node\. Name: (.*) OpType: ")
@@ -55,17 +60,21 @@ class DependsOnDataError(UnsupportedOperator):
     """What must be known at build time, of a straight model at least, depends on its inputs."""
 
 
-def strip_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Array]]:
+def strip_weights(
+    model: onnx.ModelProto, given: Mapping[str, Array] = MappingProxyType({})
+) -> tuple[onnx.ModelProto, dict[str, Array]]:
     """A copy of a read model whose large initializers are inputs, and their arrays by name.
 
-    Its nodes are named for people, its functions expanded, its shape arithmetic done, and so are
-    branches that it decides. Raises ModelError or UnsupportedOperator.
+    Inputs that are ``given`` are constants, too. Its nodes are named for people, its functions and
+    operators of ONNX Runtime's expanded, its shape arithmetic done, and so are branches that it
+    decides. Raises ModelError or UnsupportedOperator.
     """
     model = without_decided_branches(model, lambda part: strip_weights(part)[0])
     light, weights = _without_weights(model, local_functions_expanded(model))
-    light = _without_old_group_norms(light)
-    spelled = spelled_operators(opset_of(light))
-    check_operators(light, SUPPORTED | spelled, FOLDABLE)
+    light = _without_old_group_norms(without_optionals(light))
+    spelled = all_spelled(light)
+    check_operators(without_spelled(light), SUPPORTED | spelled, FOLDABLE)
+    light = microsoft_expanded(light, weights, given)
     _check_equations(light)
     _check_attributes(light)
     try:
@@ -94,6 +103,7 @@ def _without_weights(
     graph = light.graph
     graph.name = model.graph.name or "model"
     graph.node.extend(n for n in nodes if constant_tensor(n) is None)
+    import_domain(light)
     graph.input.extend(model.graph.input)
     graph.output.extend(model.graph.output)
     weights: dict[str, Array] = {}
@@ -107,7 +117,7 @@ def _without_weights(
         what = f"initializer '{name}'"
         dtype = dtype_name(tensor.data_type, what)
         array = array_of(tensor, what)
-        if array.size > WEIGHT and ACCEPTED[dtype].is_float:
+        if array.size > WEIGHT and (DTYPES[dtype].is_float or dtype in _NARROW):
             weights[name] = array
             graph.input.append(helper.make_tensor_value_info(name, tensor.data_type, tensor.dims))
         else:

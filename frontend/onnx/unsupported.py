@@ -8,18 +8,20 @@ import onnx
 
 from luthier.schedules import UnsupportedOperator
 
-from .opset import is_onnx
+from .ml.domain import DOMAIN, is_ml
+from .operators import operator_of
+from .opset import operator_name
 
 # As many are listed in the message; the error's field has them all.
 _LISTED = 8
 
 _ADVICE = {
-    """QLinearConv QLinearMatMul QLinearAdd ConvInteger MatMulInteger DynamicQuantizeLinear""": (
-        "quantise into pairs of QuantizeLinear and DequantizeLinear (QDQ)"
+    """ImageDecoder RegexFullMatch StringConcat StringNormalizer StringSplit""": (
+        "decode images and take texts apart before the model"
     ),
-    """BatchNormalization Dropout Momentum Adam Gradient""": "export for inference",
 }
 _OF_SHAPES = ("Shape", "Size")
+_TRAINING = "export for inference"
 _FUSED = "export without ONNX Runtime's fusions"
 _DOMAIN = "give functions for what is of another domain, or export by ONNX's own operators"
 _OTHERS = "express them by other operators when exporting"
@@ -33,15 +35,22 @@ def check_operators(
     Others that are ``foldable`` are not a reason for it, but are reported too where they work on
     values of run time.
     """
-    if not all(is_onnx(n.domain) and n.op_type in {*known, *foldable} for n in model.graph.node):
+    if not all(_is_known(n, {*known, *foldable}) for n in model.graph.node):
         _refuse(model, known, _constants(model, {*known, *foldable}))
+
+
+def _is_known(node: onnx.NodeProto, known: Collection[str]) -> bool:
+    """One of ``known`` of the default domain, or of ONNX-ML's that are imported."""
+    if is_ml(node.domain):
+        return operator_of(node) is not None
+    return operator_name(node) in known
 
 
 def _constants(model: onnx.ModelProto, operators: Collection[str]) -> frozenset[str]:
     """The values that are known at build time, by the operators that these come of."""
     found = {"", *(t.name for t in model.graph.initializer)}
     for node in model.graph.node:
-        if (is_onnx(node.domain) and node.op_type in operators) and (
+        if operator_name(node) in operators and (
             node.op_type in _OF_SHAPES or found.issuperset(node.input)
         ):
             found.update(node.output)
@@ -53,8 +62,8 @@ def _refuse(model: onnx.ModelProto, known: Collection[str], constants: frozenset
     for node in model.graph.node:
         if constants.issuperset(node.output):
             continue
-        if not (is_onnx(node.domain) and node.op_type in known):
-            name = node.op_type if is_onnx(node.domain) else f"{node.domain}.{node.op_type}"
+        name = operator_name(node)
+        if not _is_known(node, known):
             label = node.name or next((o for o in node.output if o), "")
             missing.setdefault(name, []).append(label)
     listed = [_listed(name, nodes) for name, nodes in list(missing.items())[:_LISTED]]
@@ -74,6 +83,10 @@ def _listed(name: str, nodes: list[str]) -> str:
 
 def _advice(operator: str) -> str:
     domain, _, _ = operator.rpartition(".")
+    if domain == "ai.onnx.preview.training":
+        return _TRAINING
+    if domain == DOMAIN:
+        return _OTHERS
     if domain:
         return _FUSED if domain.startswith("com.microsoft") else _DOMAIN
     return next((said for names, said in _ADVICE.items() if operator in names.split()), _OTHERS)

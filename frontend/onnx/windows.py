@@ -8,26 +8,35 @@ from dataclasses import replace
 
 from luthier.schedules import ModelError
 
+from ..composites import indexing, movement, patches
 from ..composites import windows as composite
 from ..composites.windows import Window
 from ..graph.emitter import MOST_ELEMENTS
-from .node import OnnxNode, Operator
+from .node import OnnxNode, Operator, Values
 
 _SAME = ("SAME_UPPER", "SAME_LOWER")
 
 
 def _conv(node: OnnxNode) -> int:
+    w = node.given(1)
+    window = checked_window(node, w)
+    check_bias(node, node.t.shape(w)[0])
+    return _biased(node, composite.conv(node.t, node.x, w, window, node.attr("group", 1)))
+
+
+def checked_window(node: OnnxNode, w: int) -> Window:
+    """How the weights ``w`` of a convolution move over the input, which they fit."""
     mode, groups = _mode(node), node.attr("group", 1)
-    results, channels, *kernel = weights = _weights(node)
+    results, channels, *kernel = weights = _weights(node, w)
     _check_weights(node, weights, channels * groups, results)
-    window = _padded(node, _window(node, tuple(kernel)), mode, ceil=False)
-    return _biased(node, composite.conv(node.t, node.x, node.given(1), window, groups))
+    return _padded(node, _window(node, tuple(kernel)), mode, ceil=False)
 
 
 def _conv_transpose(node: OnnxNode) -> int:
     mode, groups = _mode(node), node.attr("group", 1)
-    channels, results, *kernel = weights = _weights(node)
+    channels, results, *kernel = weights = _weights(node, node.given(1))
     _check_weights(node, weights, channels, results * groups)
+    check_bias(node, results * groups)
     window, more = _transposed_padding(node, _window(node, tuple(kernel)), mode)
     y = composite.conv_transpose(node.t, node.x, node.given(1), window, groups, more)
     return _biased(node, y)
@@ -41,20 +50,49 @@ def _biased(node: OnnxNode, y: int) -> int:
     return node.t.emit("add", y, node.t.reshape(bias, (1, size, *[1] * (node.rank - 2))))
 
 
-def _max_pool(node: OnnxNode) -> int:
-    window, ceil = _pool_window(node)
+def _max_pool(node: OnnxNode) -> Values:
+    """And where the maxima are."""
+    window, ceil = pool_window(node)
     if any(p >= k for p, k in zip(window.pads, window.spans * 2, strict=True)):
         raise node.unsupported(f"padding by {list(window.pads)}, a window's size and more,")
-    return composite.max_pool(node.t, node.x, window, ceil=ceil)
+    y = composite.max_pool(node.t, node.x, window, ceil=ceil)
+    if node.outputs < 2:
+        return y
+    by_columns = bool(node.attr("storage_order", 0))
+    return y, patches.largest_at(node.t, node.x, y, window, by_columns=by_columns)
+
+
+def _max_unpool(node: OnnxNode) -> int:
+    """Elements at their places in what was pooled, which may have been larger at its ends."""
+    t, count, shape = node.t, math.prod(node.shape), node.shape
+    window = _padded(node, _window(node, None), "NOTSET", ceil=False, fits=False)
+    if t.shape(node.given(1)) != shape:
+        raise ModelError(f"{node.label}: its indices are {list(t.shape(node.given(1)))} of {shape}")
+    before, after = window.pads[: node.rank - 2], window.pads[node.rank - 2 :]
+    steps = zip(shape[2:], window.strides, window.kernel, before, after, strict=True)
+    inner = (*shape[:2], *((d - 1) * s + k - a - b for d, s, k, a, b in steps))
+    if min(inner) < 1:
+        raise ModelError(f"{node.label}: padding leaves nothing: {list(inner)}")
+    whole = t.broadcast(node.number(0), (math.prod(inner),))
+    index = t.reshape(node.given(1), (count, 1))
+    flat = indexing.scatter_nd(t, whole, index, t.reshape(node.x, (count,)), "update")
+    y = t.reshape(flat, inner)
+    wanted = node.constant(2, "an output shape")
+    if wanted is None:
+        return y
+    outer = [int(d) for d in wanted.reshape(-1)]
+    if len(outer) != node.rank or any(d < i for d, i in zip(outer, inner, strict=True)):
+        raise ModelError(f"{node.label}: {list(inner)} does not lie in its output shape {outer}")
+    return movement.pad(t, y, [(0, d - i) for d, i in zip(outer, inner, strict=True)])
 
 
 def _average_pool(node: OnnxNode) -> int:
-    window, ceil = _pool_window(node)
+    window, ceil = pool_window(node)
     include = bool(node.attr("count_include_pad", 0))
     return composite.avg_pool(node.t, node.x, window, ceil=ceil, include=include)
 
 
-def _pool_window(node: OnnxNode) -> tuple[Window, bool]:
+def pool_window(node: OnnxNode) -> tuple[Window, bool]:
     """With its padding, and whether the last place may be cut off."""
     mode = _mode(node)
     ceil = bool(node.attr("ceil_mode", 0)) and mode == "NOTSET"
@@ -91,9 +129,9 @@ def _window(node: OnnxNode, weights: tuple[int, ...] | None) -> Window:
     return Window(kernel, strides, dilations, ())
 
 
-def _weights(node: OnnxNode) -> tuple[int, ...]:
+def _weights(node: OnnxNode, w: int) -> tuple[int, ...]:
     """Their shape."""
-    shape = node.t.shape(node.given(1))
+    shape = node.t.shape(w)
     if len(shape) != node.rank:
         raise node.unsupported(f"weights {list(shape)} for an input of {node.rank} dimensions")
     return shape
@@ -104,14 +142,18 @@ def _check_weights(node: OnnxNode, weights: tuple[int, ...], channels: int, resu
     groups, given = node.attr("group", 1), node.shape[1]
     if groups < 1 or given != channels or given % groups or results % groups:
         raise node.unsupported(f"{groups} groups of {given} channels with weights {list(weights)}")
-    bias = node.input(2)
+
+
+def check_bias(node: OnnxNode, results: int, place: int = 2) -> None:
+    """That it has a number for each of so many results."""
+    bias = node.input(place)
     if bias is not None and node.t.shape(bias) != (results,):
         shape = list(node.t.shape(bias))
         raise node.unsupported(f"a bias of the shape {shape} for {results} channels")
 
 
-def _padded(node: OnnxNode, window: Window, mode: str, *, ceil: bool) -> Window:
-    """With its padding; raises ModelError where it has no place in the padded image.
+def _padded(node: OnnxNode, window: Window, mode: str, *, ceil: bool, fits: bool = True) -> Window:
+    """With its padding; raises ModelError where it ``fits`` nowhere in the padded image.
 
     With ``ceil`` it may reach beyond the end by less than a stride.
     """
@@ -130,7 +172,7 @@ def _padded(node: OnnxNode, window: Window, mode: str, *, ceil: bool) -> Window:
         raise node.unsupported(f"padding by {list(pads)}")
     sizes = [d + a + b for d, a, b in zip(spatial, pads, pads[count:], strict=False)]
     beyond = [stride - 1 if ceil else 0 for stride in window.strides]
-    if any(span > s + more for span, s, more in zip(spans, sizes, beyond, strict=True)):
+    if fits and any(span > s + more for span, s, more in zip(spans, sizes, beyond, strict=True)):
         raise ModelError(
             f"{node.label}: its window of {list(spans)} is larger than the padded input of {sizes}"
         )
@@ -191,4 +233,5 @@ OPERATORS: dict[str, Operator] = {
     "Conv": Operator(_conv, in_steps=True),
     "ConvTranspose": Operator(_conv_transpose, in_steps=True),
     "MaxPool": Operator(_max_pool),
+    "MaxUnpool": Operator(_max_unpool, build_time=(2,)),
 }

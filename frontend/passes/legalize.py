@@ -1,4 +1,5 @@
-"""Operators that no template computes as they are: in float32 instead, left to Relax, or refused.
+"""Operators that no template computes as they are: in float32 instead, spelled by others, left to
+Relax, or refused.
 
 What templates compute, they say (see ``Abilities``). Sums of float16 are accumulated in float32.
 """
@@ -6,12 +7,13 @@ What templates compute, they say (see ``Abilities``). Sums of float16 are accumu
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial, reduce
 
 from luthier.schedules import Node, Tensor, UnsupportedOperator, ops
 from luthier.schedules.templates.registry import ANCHORS
 
 from ..graph import Graph, Op, Rewriter
+from . import wide_anchors
+from .computed_weights import as_convolution, as_product
 
 
 def legalize(graph: Graph) -> Graph:
@@ -24,13 +26,12 @@ def legalize(graph: Graph) -> Graph:
         able = ANCHORS.get(node.op)
         if able is None:
             return None
-        computed = able.computes(node.out.element)
-        if computed and not (able.known_weights and node.args[1] not in b.constants):
+        known = not able.known_weights or node.args[1] in b.constants
+        if able.computes(node.out.element) and known:
             return None
         if node.op in _ELSEWHERE:
             return _ELSEWHERE[node.op](b, node)
-        what = "weights known at build time" if computed else f"float32, not {node.out.dtype}"
-        raise UnsupportedOperator(f"{op.source}: it needs {what}")
+        raise UnsupportedOperator(f"{op.source}: {node.op} of {node.out.dtype} is not supported")
 
     return b.rewrite(rule)
 
@@ -50,64 +51,32 @@ def _widened(b: Rewriter, node: Node) -> int:
     return b.emit("cast", wide, out=node.out)
 
 
-def _relax_conv2d(b: Rewriter, node: Node) -> int:
-    return b.emit(
-        "relax.nn.conv2d",
-        *node.args,
-        out=node.out,
-        attrs="relax.attrs.Conv2DAttrs",
-        strides=node.attr("strides"),
-        padding=node.attr("pads"),
-        dilation=node.attr("dilations"),
-        groups=node.attr("groups"),
-        data_layout="NHWC",
-        kernel_layout="OHWI",
-        out_layout="NHWC",
-    )
+def _convolution(b: Rewriter, node: Node) -> int:
+    """In float32 by products, which have kernels of their own."""
+    if ANCHORS["matmul"].computes(node.out.element) and node.args[1] not in b.constants:
+        return as_product(b, node)
+    return wide_anchors.conv2d(b, node)
 
 
-def _maximum_of_slices(b: Rewriter, node: Node) -> int:
-    """A maximum down the windows, then one across: of slices of the padded input."""
-    (top, left, *_), (x,) = node.attr("pads"), node.args
-    n, height, width, c = b.values[x].shape
-    _, rows, columns, _ = node.out.shape
-    kernel, strides, dilations = (node.attr(a) for a in ("kernel", "strides", "dilations"))
-    reach = [
-        (o - 1) * s + (k - 1) * d + 1
-        for o, s, k, d in zip((rows, columns), strides, kernel, dilations, strict=True)
-    ]
-    tall, wide = max(reach[0], top + height), max(reach[1], left + width)
-    padded = Tensor((n, tall, wide, c), node.out.dtype)
-    if padded.shape != b.values[x].shape:
-        before = (0, top, left, 0)
-        x = b.emit("pad", x, out=padded, before=before, value="-inf", mode="constant")
-    for axis, size in ((1, rows), (2, columns)):
-        tap = (kernel[axis - 1], strides[axis - 1], dilations[axis - 1])
-        x = reduce(partial(b.emit, "maximum"), _taps(b, x, axis, size, *tap))
-    return x
+def _transposed_convolution(b: Rewriter, node: Node) -> int:
+    return _convolution(b, as_convolution(b, node))
 
 
-def _taps(
-    b: Rewriter, x: int, axis: int, size: int, kernel: int, stride: int, dilation: int
-) -> list[int]:
-    """What each tap of a window sees at its ``size`` places along an axis."""
-    shape = tuple(size if i == axis else d for i, d in enumerate(b.values[x].shape))
-    out, steps = Tensor(shape, b.values[x].dtype), [1] * len(shape)
-    steps[axis] = stride
-    begins = [[tap * dilation if i == axis else 0 for i in range(4)] for tap in range(kernel)]
-    return [b.emit("slice", x, out=out, begin=tuple(at), steps=tuple(steps)) for at in begins]
-
-
-def _relax_matmul(b: Rewriter, node: Node) -> int:
-    left, right = node.args
-    if node.attr("transpose_b"):
-        rank = len(b.values[right].shape)
-        right = b.emit("transpose", right, axes=(*range(rank - 2), rank - 1, rank - 2))
-    return b.emit("relax.matmul", left, right, out=node.out, attrs="relax.attrs.MatmulAttrs")
+def _whole_convolution(b: Rewriter, node: Node) -> int:
+    """Relax has one type for all."""
+    wide = [b.emit("cast", a, out=Tensor(b.values[a].shape, node.out.dtype)) for a in node.args]
+    return wide_anchors.conv2d(b, Node("conv2d", tuple(wide), node.out, node.attrs))
 
 
 _ELSEWHERE: dict[str, Callable[[Rewriter, Node], int]] = {
-    "conv2d": _relax_conv2d,
-    "matmul": _relax_matmul,
-    "max_pool2d": _maximum_of_slices,
+    "avg_pool2d": wide_anchors.avg_pool,
+    "conv2d": _convolution,
+    "conv2d_integer": _whole_convolution,
+    "conv2d_transpose": _transposed_convolution,
+    "layer_norm": wide_anchors.layer_norm,
+    "log_softmax": wide_anchors.log_softmax,
+    "matmul": wide_anchors.matmul,
+    "max_pool2d": wide_anchors.max_pool,
+    "rms_norm": wide_anchors.rms_norm,
+    "softmax": wide_anchors.softmax,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from luthier.schedules import Tensor
 from luthier.schedules.ir.core import require
@@ -22,11 +22,13 @@ class Entry:
     """An entry point. ``symbols`` are the sizes that it is given, and ``variants`` its programs,
     each for a box of these; all have the inputs and outputs of the first, up to sizes.
 
-    A program of fixed sizes is the one variant of an entry without symbols.
+    A program of fixed sizes is the one variant of an entry without symbols. ``labels`` are the
+    texts for which the whole numbers of an output stand, by its name.
     """
 
     symbols: tuple[Symbol, ...]
     variants: tuple[Program, ...]
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @staticmethod
     def of(program: Program) -> Entry:

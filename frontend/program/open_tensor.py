@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from luthier.schedules import ModelError, Tensor
-from luthier.schedules.ir.dtype import ACCEPTED
+from luthier.schedules.ir.dtype import DTYPES
 from luthier.schedules.ir.size import Size, Sizes, value
 from luthier.schedules.ir.size_text import parse_size
 from luthier.schedules.ir.symbol import Symbol
 
-_TYPE = re.compile(r"([a-z0-9]+)\[([^\[\]]*)\]")
+_TYPE = re.compile(r"([a-z0-9_]+)\[([^\[\]]*)\]")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class OpenTensor:
     def parse(text: str, symbols: Mapping[str, Symbol]) -> OpenTensor:
         """Read what ``str`` wrote, with the symbols that it may name; raises ModelError."""
         match = _TYPE.fullmatch(text)
-        if not match or match[1] not in ACCEPTED:
+        if not match or match[1] not in DTYPES:
             raise ModelError(f"{text[:80]!r} is not a tensor type such as 'float32[tokens,768]'")
         sizes = [parse_size(size, symbols) for size in match[2].split(",")] if match[2] else []
         tensor = OpenTensor(tuple(sizes), match[1])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..composites import math, norms
+from ..composites import math, norms, quantization
 from .translation import Converter, Translation
 
 _SAME = """
@@ -46,8 +46,21 @@ def _clip(t: Translation, call: Any) -> int:
     return math.clip(t, t.value(call.args[0]), low, high)
 
 
-def _quantization(compose: Any, t: Translation, call: Any) -> int:
-    return int(compose(t, *t.args(call), int(call.attrs.axis), t.out(call).dtype))
+def _quantize(t: Translation, call: Any) -> int:
+    x, scale, zero = t.args(call)
+    spread, dtype = _spread(t, call), t.out(call).dtype
+    return quantization.quantize(t, x, scale, zero, spread, dtype, "float32")
+
+
+def _dequantize(t: Translation, call: Any) -> int:
+    x, scale, zero = t.args(call)
+    return quantization.dequantize(t, x, scale, zero, _spread(t, call), t.out(call).dtype)
+
+
+def _spread(t: Translation, call: Any) -> quantization.Spread:
+    """Scales lie along an axis."""
+    x, axis = t.args(call)[0], int(call.attrs.axis)
+    return lambda scale: quantization.along(t, scale, x, axis)
 
 
 def _arange(t: Translation, call: Any) -> int:
@@ -126,7 +139,7 @@ TABLE: dict[str, Converter] = {
     "relax.arange": _arange,
     "relax.astype": lambda t, call: t.cast(t.value(call.args[0]), t.out(call).dtype),
     "relax.clip": _clip,
-    "relax.dequantize": partial(_quantization, math.dequantize),
+    "relax.dequantize": _dequantize,
     "relax.isfinite": _of_one(math.isfinite),
     "relax.matmul": lambda t, call: math.matmul(t, *t.args(call)),
     "relax.nn.batch_norm": _batch_norm,
@@ -142,7 +155,7 @@ TABLE: dict[str, Converter] = {
     "relax.nn.softmax": partial(_softmax, "softmax"),
     "relax.one_hot": _one_hot,
     "relax.ones_like": _filled(1),
-    "relax.quantize": partial(_quantization, math.quantize),
+    "relax.quantize": _quantize,
     "relax.tril": partial(_triangle, upper=False),
     "relax.triu": partial(_triangle, upper=True),
     "relax.variance": _variance,

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from luthier.schedules import ModelError, Tensor, UnsupportedOperator
-from luthier.schedules.ir.dtype import ACCEPTED
+from luthier.schedules.ir.dtype import DTYPES
 from luthier.schedules.tvm_late import ir, relax, tirx
 
 from ..graph.emitter import Emitter
@@ -82,7 +82,7 @@ class Translation(Emitter):
         if not isinstance(ty, relax.TensorType) or ty.shape is None:
             raise ModelError(f"{self.source}: the shape of the result is not known")
         dtype = str(ty.dtype)
-        if dtype not in ACCEPTED:
+        if dtype not in DTYPES:
             raise ModelError(f"{self.source}: the element type {dtype} is not supported")
         return Tensor(self._static(ty.shape.values), dtype)
 

@@ -86,7 +86,13 @@ class Points:
         some = [s for n in range(1, 4) for s in itertools.combinations(self.names, n)]
         sets = [_monomials(names, 1) for names in some]
         sets += [_monomials(names, 2) for names in some if len(names) < 3]
-        return [_Basis(atoms, self.sizes, each) for each in sets if len(each) < len(self.sizes)]
+        return [_Basis(atoms, self.sizes, each) for each in sets if len(each) <= self._decided]
+
+    @cached_property
+    def _decided(self) -> int:
+        """How many free numbers the points decide: one more where they are all that there is."""
+        every = prod(len(s.exact) or s.most - s.least + 1 for s in self.symbols)
+        return len(self.sizes) - (len(self.sizes) < every)
 
     def _products(self) -> Iterator[_Basis]:
         atoms = {name: Size.named(name) for name in self.names} | self._quotients

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from luthier.autotune import Choice, Progress, Sources
 from luthier.deploy import Manifest, check_output
@@ -66,6 +67,7 @@ def build(
     outputs: Sequence[str] | None = None,
     state: StateNames | None = None,
     bounds: Bounds | None = None,
+    example_inputs: Any = None,
     at: At | None = None,
     name: str | None = None,
     accuracy: str = DEFAULT_ACCURACY,
@@ -90,15 +92,17 @@ def build(
     the library is run at a few sizes, and the sample is of the largest that cost little. ``state``
     names inputs and what they become, outputs, which an instance keeps: ``{"past_0": "present_0"}``
     or ``"auto"``. ``bounds`` say how large sizes may be that values decide and a run finds:
-    ``{"found_y": 1024}``. Several models by name, each with what is said of it in an
-    ``EntryPoint``, become entry points of one library, over one copy of equal weights and states.
+    ``{"found_y": 1024}``. A module of PyTorch is a model with ``example_inputs``: a tensor, a tuple
+    of what its ``forward`` takes, or a mapping. Several models by name, each with what is said of
+    it in an ``EntryPoint``, become entry points of one library, over one copy of equal weights and
+    states.
     Raises ModelError, LogError, TargetError, ArtifactError, ToolchainError and UsageError.
     """
     start = time.monotonic()
     check_output(Path(out))
     find_compiler()
     resolved = resolve(target, threads, accuracy)
-    reads = read_all(model, shapes, values, outputs, state, bounds)
+    reads = read_all(model, shapes, values, outputs, state, bounds, example_inputs)
     entries = import_entries(reads, resolved)
     some = all_runs(entries, at)
     programs = [program for entry in entries.values() for program in entry.variants]
@@ -173,6 +177,7 @@ def tune_and_build(
     outputs: Sequence[str] | None = None,
     state: StateNames | None = None,
     bounds: Bounds | None = None,
+    example_inputs: Any = None,
     at: At | None = None,
     name: str | None = None,
     accuracy: str = DEFAULT_ACCURACY,
@@ -184,7 +189,7 @@ def tune_and_build(
     An interrupt while tuning raises KeyboardInterrupt once the records are kept; nothing is built.
     """
     check_output(Path(out))
-    reads = read_all(model, shapes, values, outputs, state, bounds)
+    reads = read_all(model, shapes, values, outputs, state, bounds, example_inputs)
     result, a_build = tuned(
         lambda: reads,
         target,

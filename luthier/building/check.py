@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from luthier.deploy import Artifact, load
+from luthier.deploy import Artifact, Sample, load
 from luthier.frontend import Bounds, Entry, ReadModel, Shapes, StateNames, import_entries
 from luthier.schedules import Target, Tensor
 from luthier.schedules.errors import AccuracyError, ArtifactError, UsageError
@@ -30,17 +30,19 @@ from .sequence import sequence
 from .tried import checked
 
 RUNS = 3
+_NOBODY = "nobody could compute its sample's outputs; check the model itself"
+_OLDER = "an older Luthier built the folder and kept no sample of it; build it again"
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """How close ``runs`` runs came to ``reference`` (the engine's name, or the saved sample).
+    """How close ``runs`` runs came to ``reference`` (the engine's name, or the saved samples).
 
     Each of ``outputs`` tells its tolerance and why that. ``sizes`` has the results by the sizes of
     the runs, where the model leaves some open; ``sequence`` has those of runs over states one after
     the other, each compared with what the reference makes of the states that the one before left.
-    The fields about the log are those of
-    ``BuildReport``, and zero for an artifact folder.
+    The fields about the log are those of ``BuildReport``; for an artifact folder they are zero, and
+    ``problems`` tells which entry points have no sample to replay.
     """
 
     reference: str
@@ -82,6 +84,7 @@ def check(
     outputs: Sequence[str] | None = None,
     state: StateNames | None = None,
     bounds: Bounds | None = None,
+    example_inputs: Any = None,
     accuracy: str = DEFAULT_ACCURACY,
     inputs: Mapping[str, Any] | None = None,
     runs: int = RUNS,
@@ -96,16 +99,17 @@ def check(
     sizes at which kernels change, and with ``runs`` random ones. Several models, as for ``build``,
     are built into one library, and each is compared. Where models have states, a few runs follow
     one another on what these hold: of the first model, then of the others in turns. An artifact
-    folder replays the sample that was kept when it was built and needs no other engine; ``log``,
-    ``packs`` and ``runs`` are then without meaning, ``inputs``, ``target``, ``shapes``, ``values``,
-    ``outputs``, ``state``, ``bounds`` and ``accuracy`` an error. Tolerances follow the types of the
-    outputs, and of what they are computed from, unless ``rtol`` or ``atol`` are given; an output
-    that is beyond is compared with how far apart the reference's own runs are, with inputs
-    and weights changed in their last places. Raises what ``build`` and ``load`` raise, but nothing
-    for a difference, which ``report.ok`` tells.
+    folder replays the sample that was kept of each entry point when it was built and needs no other
+    engine; ``log``, ``packs`` and ``runs`` are then without meaning, ``inputs``, ``target``,
+    ``shapes``, ``values``, ``outputs``, ``state``, ``bounds`` and ``accuracy`` an error. Tolerances
+    follow the types of the outputs, and of what they are computed from, unless ``rtol`` or ``atol``
+    are given; an output that is beyond is compared with how far apart the reference's own runs are,
+    with inputs and weights changed in their last places. Raises what ``build`` and ``load`` raise,
+    but nothing for a difference, which ``report.ok`` tells.
     """
     if isinstance(model_or_dir, str | os.PathLike) and os.path.isdir(model_or_dir):
         asked = shapes or values or state or bounds or outputs is not None or inputs is not None
+        asked = asked or example_inputs is not None
         if asked or target != "host" or accuracy != DEFAULT_ACCURACY:
             raise UsageError(
                 f"{model_or_dir} is built already: shapes, values, outputs, state, bounds, "
@@ -115,7 +119,7 @@ def check(
     several = isinstance(model_or_dir, Mapping)
     if several and inputs is not None:
         raise UsageError("inputs are of one model: check each of several alone with its own")
-    reads = read_all(model_or_dir, shapes, values, outputs, state, bounds)
+    reads = read_all(model_or_dir, shapes, values, outputs, state, bounds, example_inputs)
     entries = import_entries(reads, resolve(target, threads, accuracy))
     with TemporaryFolder() as folder:
         built = build(
@@ -185,12 +189,32 @@ def _given(artifact: Artifact, inputs: Mapping[str, Any]) -> dict[str, Any]:
 def _check_folder(
     folder: str | os.PathLike[str], threads: int | None, rtol: float | None, atol: float | None
 ) -> CheckReport:
-    with load(folder, threads=threads) as artifact:
-        kept = sample(artifact)
-        if not kept.outputs:
-            missing = "nobody could compute its sample's outputs; check the model itself"
-            raise ArtifactError(f"{shown(folder)}: {missing}")
-        ours = run_from(artifact, kept.inputs)
-    whose = f" of {kept.note.source}" if kept.note.source else ""
-    allowed = asked(kept.note.tolerances, rtol, atol)
-    return CheckReport(f"the saved sample{whose}", 1, errors([(ours, kept.outputs)], allowed))
+    with load(folder, threads=threads) as first:
+        every = {note.name: sample(first, note) for note in first.manifest.entries}
+        kept = {name: each for name, each in every.items() if each is not None and each.outputs}
+        if not kept:
+            raise ArtifactError(f"{shown(folder)}: {_NOBODY}")
+        outputs: list[OutputError] = []
+        for name, each in kept.items():
+            with first.entry(name) as artifact:
+                ours = run_from(artifact, each.inputs)
+            found = errors([(ours, each.outputs)], asked(each.note.tolerances, rtol, atol))
+            outputs += (replace(o, entry=name if len(every) > 1 else "") for o in found)
+    return CheckReport(
+        _whose(list(kept.values())),
+        len(kept),
+        tuple(outputs),
+        problems=tuple(
+            f"the entry point '{name}' was not checked: {_OLDER if each is None else _NOBODY}"
+            for name, each in every.items()
+            if name not in kept
+        ),
+    )
+
+
+def _whose(samples: Sequence[Sample]) -> str:
+    """What a folder is compared with."""
+    sources = " and ".join(dict.fromkeys(s.note.source for s in samples if s.note.source))
+    return ("the saved sample" if len(samples) == 1 else "the saved samples") + (
+        f" of {sources}" if sources else ""
+    )

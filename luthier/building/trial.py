@@ -105,7 +105,7 @@ class Trial:
         """Whether the truth says that ours are right; NaN of one that is not sure says nothing."""
         sure = self._truth is not None and self._truth.is_sure
         arrays = [array for outputs in ours for array in outputs.values()]
-        finite = all(array.dtype.kind != "f" or np.isfinite(array).all() for array in arrays)
+        finite = all(np.isfinite(array.astype(np.float64)).all() for array in arrays if array.size)
         return bool(found) and all(each.within for each in found) and (sure or finite)
 
     def _refuse_wrong(self, ours: Sequence[Outputs], defaults: Sequence[Outputs]) -> None:
@@ -170,31 +170,29 @@ class Trial:
 
 
 class Trials:
-    """Those of all entry points of a library; the sample is the first's."""
+    """Those of all entry points of a library."""
 
     def __init__(
         self, models: Mapping[str, ReadModel], entries: Mapping[str, Entry], target: Target
     ) -> None:
-        self._all = []
+        self._all: dict[str, Trial] = {}
         for name, entry in entries.items():
             read = models[name]
             given = [(run, inputs_at(read, run.sizes, _SAMPLE_SEED)) for run in tried(entry)]
-            self._all.append(Trial(read, entry, target, given, name))
+            self._all[name] = Trial(read, entry, target, given, name)
 
     @property
     def problems(self) -> list[str]:
         """Lines for people about the references."""
-        return [problem for trial in self._all for problem in trial.problems]
+        return [problem for trial in self._all.values() for problem in trial.problems]
 
-    def accept_defaults(self, folder: Path) -> Sample:
-        """As ``Trial`` does."""
-        sample, *_ = [trial.accept_defaults(folder) for trial in self._all]
-        return sample
+    def accept_defaults(self, folder: Path) -> dict[str, Sample]:
+        """Each as ``Trial`` does."""
+        return {name: trial.accept_defaults(folder) for name, trial in self._all.items()}
 
-    def accept_records(self, folder: Path) -> Sample:
-        """As ``Trial`` does."""
-        sample, *_ = [trial.accept_records(folder) for trial in self._all]
-        return sample
+    def accept_records(self, folder: Path) -> dict[str, Sample]:
+        """Each as ``Trial`` does."""
+        return {name: trial.accept_records(folder) for name, trial in self._all.items()}
 
 
 def judged(

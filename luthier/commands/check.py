@@ -59,8 +59,8 @@ def check(
 
     MODEL is built in a temporary folder and run on random inputs, against ONNX Runtime or onnx's
     own evaluator; what has states in a sequence of runs, too. With --entry, several models are
-    built into one library. DIR replays the sample that was kept when it was built. Ends with exit
-    code 9 where outputs differ by more than the tolerance.
+    built into one library. DIR replays the sample that was kept of each entry point when it was
+    built. Ends with exit code 9 where outputs differ by more than the tolerance.
     """
     chosen = None if no_log else log
     given = models(model_or_dir, entries, settings, "a MODEL or a DIR")

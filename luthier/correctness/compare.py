@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from luthier.deploy import Artifact, Sample, SampleNote, Tolerance
+from luthier.deploy import Artifact, EntryNote, Sample, SampleNote, Tolerance
+from luthier.deploy.arrays import typed
 from luthier.schedules.errors import ArtifactError, InputError
+from luthier.schedules.ir.dtype import DTYPES
 from luthier.schedules.redaction import shown
 
 from ..inputs.arrays import load_arrays
@@ -43,18 +45,25 @@ class OutputError:
         return f"{self.entry}:{self.name}" if self.entry else self.name
 
 
-def sample(artifact: Artifact) -> Sample:
-    """What is kept in the folder, all inputs of it at least, states before a run among these;
-    raises ArtifactError."""
-    path = artifact.folder / "sample.npz"
+def sample(artifact: Artifact, entry: EntryNote) -> Sample | None:
+    """What is kept of an entry point, all inputs of it at least, states before a run among these.
+
+    None for what is not the first of a folder that an older Luthier built, which kept no other's.
+    Raises ArtifactError.
+    """
+    manifest = artifact.manifest
+    noted = manifest.samples.get(entry.name)
+    if noted is None and entry != manifest.entries[0]:
+        return None
+    path = artifact.folder / manifest.sample_file(entry.name)
     try:
         arrays = load_arrays(path)
     except InputError as error:
         raise ArtifactError(f"{error}; build the artifact again") from error
-    note = artifact.manifest.sample or SampleNote("", {})
-    outputs = artifact.outputs if note.source or artifact.manifest.sample is None else ()
-    states = artifact.state.notes
-    takes = [*(p.name for p in artifact.inputs), *(note.name for note in states)]
+    note = noted or SampleNote("", {})
+    outputs = entry.outputs if note.source or noted is None else ()
+    states = entry.states
+    takes = [*(p.name for p in entry.inputs), *(state.name for state in states)]
     gives = {port.name: port.tensor.dtype for port in outputs}
     if note.source:
         gives |= {each.becomes: each.tensor.dtype for each in states}
@@ -68,7 +77,7 @@ def sample(artifact: Artifact) -> Sample:
     kept = {name: note.tolerances.get(name) or of_type(dtype) for name, dtype in gives.items()}
     return Sample(
         {name: arrays[f"in:{name}"] for name in takes},
-        {name: arrays[f"out:{name}"] for name in gives},
+        {name: typed(arrays[f"out:{name}"], DTYPES[of].numpy) for name, of in gives.items()},
         SampleNote(note.source, kept),
     )
 
@@ -119,7 +128,7 @@ def difference_and_scale(ours: Array, right: Array) -> tuple[Array, Array]:
         both_nan = np.isnan(a) & np.isnan(b)
         difference = np.where((ours == right) | both_nan, 0.0, np.abs(a - b))
         difference = np.where(np.isnan(difference), np.inf, difference)
-        if ours.dtype.kind != "f":
+        if not DTYPES[ours.dtype.name].is_float:
             difference = np.where(ours != right, np.maximum(difference, 1.0), difference)
     return difference, np.where(np.isfinite(b), np.abs(b), 0.0)
 

@@ -25,6 +25,8 @@ from luthier.schedules import Tensor
 from luthier.schedules.errors import ModelError
 from luthier.schedules.temporary import TemporaryFolder
 
+from ..inputs.samples import RECURRENT
+from .randomness import drawing
 from .sensitivity import QUANTISATION, RUNS, shaken_inputs, shaken_model
 
 Array = NDArray[Any]
@@ -103,6 +105,11 @@ def reference(
     takes longer than ``seconds`` is left alone.
     Raises ModelError where none can, with what each said and what to do.
     """
+    drawn = drawing(model)
+    if drawn is not None:
+        raise ModelError(
+            f"there is no reference: {drawn} draws random numbers, each engine its own"
+        )
     engines = _engines()
     refusals: dict[str, str] = {}
     for number, engine in enumerate(engines):
@@ -162,7 +169,7 @@ def _check_types(computed: Sequence[Outputs], wanted: Types | Sequence[Types]) -
     for outputs, each in zip(computed, types, strict=True):
         for name, tensor in each.items():
             array = outputs[name]
-            if (array.dtype, array.shape) != (np.dtype(tensor.dtype), tensor.shape):
+            if (array.dtype, array.shape) != (tensor.element.numpy, tensor.shape):
                 given = f"{array.dtype}[{','.join(map(str, array.shape))}]"
                 raise ModelError(f"it gives '{name}' as {given}, the model as {tensor}")
 
@@ -180,8 +187,11 @@ def _onnxruntime(model: onnx.ModelProto, *, optimised: bool) -> Run:
         source = _session_source(model, folder)
         session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     names = [o.name for o in session.get_outputs()]
+    recurrent = any(node.op_type in RECURRENT for node in every_node(model.graph.node))
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        if recurrent and not all(array.size for array in inputs.values()):
+            raise ModelError("it may end the process where a recurrent layer has no step")
         return dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
     return run

@@ -26,10 +26,10 @@ Array = NDArray[Any]
 RUNS = 3
 _MARGIN = 4.0  # a library rounds more often than once per input and weight
 # Relative changes. float16 layers compute in float32 and round once.
-_CHANGE = {"float16": 2.0**-10, "float32": 2.0**-20, "float64": 2.0**-48}
+_CHANGE = {"bfloat16": 2.0**-7, "float16": 2.0**-10, "float32": 2.0**-20, "float64": 2.0**-48}
 _SMALL = 16  # weights of a model of no more elements may be scales of sizes, say
 QUANTISATION = frozenset({"QuantizeLinear", "DequantizeLinear"})
-_FLOATS = (onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
+_FLOATS = tuple(getattr(onnx.TensorProto, n) for n in ("BFLOAT16", "FLOAT16", "FLOAT", "DOUBLE"))
 
 
 def loosened(
@@ -75,7 +75,8 @@ def shaken(array: Array, seed: int) -> Array:
         if np.array_equal(array, np.rint(array)):
             return array
         noise = np.random.default_rng(seed).uniform(-1.0, 1.0, array.shape)
-        return (array * (1.0 + _CHANGE[array.dtype.name] * noise)).astype(array.dtype)
+        changed = array.astype(np.float64) * (1.0 + _CHANGE[array.dtype.name] * noise)
+        return changed.astype(array.dtype)
 
 
 def shaken_inputs(inputs: Mapping[str, Array], seed: int) -> dict[str, Array]:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from luthier.deploy import Tolerance
 from luthier.frontend.onnx.scopes import every_node, reads
 from luthier.schedules import Tensor
+from luthier.schedules.ir.dtype import DTYPES
 
 EXACT = Tolerance(0.0, 0.0, "exact")
 # A unit in the last place is 1.2e-7, 9.8e-4 and 2.2e-16 of a number; sums in another order, and
@@ -23,13 +24,23 @@ BY_TYPE = {
     "float64": Tolerance(1e-6, 1e-7, "float64"),
     "float32": Tolerance(1e-3, 1e-4, "float32"),
     "float16": Tolerance(1e-2, 2e-3, "float16"),
+    # Of fewer bits, a few of their own steps.
+    "bfloat16": Tolerance(3e-2, 1e-2, "bfloat16"),
+    "float8_e4m3fn": Tolerance(0.25, 2.0**-6, "float8_e4m3fn"),
+    "float8_e4m3fnuz": Tolerance(0.25, 2.0**-6, "float8_e4m3fnuz"),
+    "float8_e5m2": Tolerance(0.5, 2.0**-6, "float8_e5m2"),
+    "float8_e5m2fnuz": Tolerance(0.5, 2.0**-6, "float8_e5m2fnuz"),
+    "float4_e2m1fn": Tolerance(0.5, 0.5, "float4_e2m1fn"),
+    "float8_e8m0fnu": Tolerance(1.0, 0.0, "float8_e8m0fnu"),
 }
-_FLOATS = {
-    TensorProto.DOUBLE: "float64",
-    TensorProto.FLOAT: "float32",
-    TensorProto.FLOAT16: "float16",
-}
-_QUANTIZERS = frozenset({"QuantizeLinear", "DynamicQuantizeLinear"})
+_FLOATS = {int(helper.np_dtype_to_tensor_dtype(DTYPES[name].numpy)): name for name in BY_TYPE}
+_QUANTIZERS = frozenset(
+    """
+        DynamicQuantizeLinear QGemm QLinearAdd QLinearAveragePool QLinearConcat QLinearConv
+        QLinearGlobalAveragePool QLinearLeakyRelu QLinearMatMul QLinearMul QLinearReduceMean
+        QLinearSigmoid QLinearSoftmax QLinearWhere QuantizeLinear
+    """.split()
+)
 # By how much more than its first argument a result may change, at most.
 _LIKE_IT = (
     "AveragePool Clip DepthToSpace Expand Flatten Gather GlobalAveragePool GlobalMaxPool Identity "

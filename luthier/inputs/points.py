@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import onnx
+from typing import Any, TypeAlias
 
 from luthier.frontend import Bounds, ReadModel, Shapes, StateNames, read_model
 from luthier.frontend.program.library import RUN
 from luthier.schedules.errors import UsageError
 
-Model = str | os.PathLike[str] | onnx.ModelProto | ReadModel
+from .torch_objects import as_onnx, is_torch_object
+
+Model: TypeAlias = Any
+"""A file's path, an ``onnx.ModelProto``, a model that was read, or an object of PyTorch."""
 Values = Mapping[str, Any]
 
 
@@ -27,12 +27,16 @@ class EntryPoint:
     outputs: Sequence[str] | None = None
     state: StateNames | None = None
     bounds: Bounds | None = None
+    example_inputs: Any = None
 
     def read(self) -> ReadModel:
-        """Raises what ``read_model`` does."""
-        return read_model(
-            self.model, self.shapes, self.values, self.outputs, self.state, self.bounds
-        )
+        """Raises what ``read_model`` and ``as_onnx`` do."""
+        model = self.model
+        if is_torch_object(model):
+            model = as_onnx(model, self.example_inputs, self.shapes)
+        elif self.example_inputs is not None:
+            raise UsageError("example_inputs are for torch modules, of which the model is not one")
+        return read_model(model, self.shapes, self.values, self.outputs, self.state, self.bounds)
 
 
 Models = Model | Mapping[str, Model | EntryPoint]
@@ -46,6 +50,7 @@ def read_all(
     outputs: Sequence[str] | None,
     state: StateNames | None,
     bounds: Bounds | None = None,
+    example_inputs: Any = None,
 ) -> dict[str, ReadModel]:
     """Each of the models as it was read, by the name of its entry point.
 
@@ -53,11 +58,12 @@ def read_all(
     where it is said of no model in particular.
     """
     if not isinstance(models, Mapping):
-        return {RUN: EntryPoint(models, shapes, values, outputs, state, bounds).read()}
-    if any((shapes, values, outputs, state, bounds)):
+        said = (shapes, values, outputs, state, bounds, example_inputs)
+        return {RUN: EntryPoint(models, *said).read()}
+    if any((shapes, values, outputs, state, bounds)) or example_inputs is not None:
         raise UsageError(
-            "shapes, values, outputs, state and bounds are said of each entry point: "
-            "EntryPoint(model, shapes=...)"
+            "shapes, values, outputs, state, bounds and example_inputs are said of each entry "
+            "point: EntryPoint(model, shapes=...)"
         )
     for name in models:
         if not (name.isascii() and name.isidentifier()):

@@ -17,6 +17,7 @@ from luthier.frontend import ReadModel
 from luthier.frontend.onnx.scopes import every_node
 from luthier.frontend.onnx.strip_weights import strip_weights
 from luthier.schedules.errors import LuthierError
+from luthier.schedules.ir.dtype import DTYPES
 
 from .constants import Constants
 
@@ -31,6 +32,12 @@ _ALL_CARRIERS = frozenset({"Concat", "Where", "Max", "Min"})
 # Operator -> the argument that holds indices; argument 0 is what they point into.
 _LOOKUPS = {"Gather": 1, "GatherElements": 1, "ScatterElements": 1, "Scatter": 1}
 _ND_LOOKUPS = {"GatherND": 1, "ScatterND": 1}
+RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
+# Of numbers that are multiplied as they are.
+_FACTORS = {
+    **dict.fromkeys(("ConvInteger", "MatMulInteger"), (0, 1)),
+    **dict.fromkeys(("QLinearConv", "QLinearMatMul"), (0, 3)),
+}
 _COMPARISONS = frozenset({"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"})
 _NUMERIC = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 _MOST = 1 << 31  # indices beyond it need tables beyond any memory
@@ -73,9 +80,10 @@ def random_inputs(
 
     Floats are standard normal, booleans fair coins. Integers, and floats that become integers, are
     drawn evenly from a range that their use tells: inside the axis that they index, below the depth
-    of a one-hot, from the smallest to the largest constant that they are compared with. Bytes that
-    become numbers, as pixels and quantised values do, have all values of their type; other integers
-    are 0 or 1.
+    of a one-hot, steps that sequences may have, from the smallest to the largest constant that they
+    are compared with. Bytes that become numbers, as pixels and quantised values do, have all values
+    of their type; other integers are 0 or 1, but for those of fewer than 8 bits, which have all
+    values of their type, too.
     """
     rng = np.random.default_rng(seed)
     weights = {*constants, *(w.name for w in model.graph.initializer)}
@@ -91,15 +99,18 @@ def _random(value: onnx.ValueInfoProto, known: Range | None, rng: np.random.Gene
     tensor = value.type.tensor_type
     shape = tuple(d.dim_value for d in tensor.shape.dim)
     dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+    element = DTYPES[dtype.name]
     if dtype == np.bool_:
         return np.asarray(rng.integers(0, 2, shape) == 1)
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        found = Range(int(limits.min), min(_MOST, int(limits.max))) & (known or _FLAG)
+    if element.is_whole:
+        low, high = element.limits
+        whole = Range(low, high) if element.is_narrow else _FLAG
+        found = Range(low, min(_MOST, high)) & (known or whole)
         return np.asarray(rng.integers(found.low, found.high + 1, shape)).astype(dtype)
     if known is not None and known.whole:
         return np.asarray(rng.integers(known.low, known.high + 1, shape)).astype(dtype)
-    return np.asarray(rng.standard_normal(shape)).astype(dtype)
+    drawn = np.asarray(rng.standard_normal(shape))
+    return (np.exp2(np.rint(drawn)) if dtype.name == "float8_e8m0fnu" else drawn).astype(dtype)
 
 
 def _analysed(model: onnx.ModelProto) -> onnx.GraphProto:
@@ -156,6 +167,8 @@ def _uses(
     elif node.op_type in _ND_LOOKUPS:
         indices = node.input[_ND_LOOKUPS[node.op_type]]
         yield indices, _inside_any(constants, node.input[0], indices)
+    elif node.op_type in RECURRENT and len(node.input) > 4:
+        yield node.input[4], _steps(node, constants)
     elif node.op_type == "Loop":
         yield node.input[0], _TRIPS
     elif node.op_type == "OneHot":
@@ -166,8 +179,17 @@ def _uses(
             limits = constants.limits(other)
             if limits is not None and (single or limits[0] < limits[1]):
                 yield name, Range(*limits) if limits[0] < limits[1] else _around(limits[0])
-    elif node.op_type in ("Cast", "DequantizeLinear"):
-        yield node.input[0], _all_bytes(node, constants)
+    else:
+        for name in _become_numbers(node):
+            yield name, _all_bytes(name, constants)
+
+
+def _become_numbers(node: onnx.NodeProto) -> list[str]:
+    """What a node computes with, whatever its type."""
+    if node.op_type in ("Cast", "DequantizeLinear") and _to(node) in _NUMERIC:
+        return list(node.input[:1])
+    places = _FACTORS.get(node.op_type, ())
+    return [node.input[place] for place in places if place < len(node.input)]
 
 
 def _through(node: onnx.NodeProto, found: Range) -> Range:
@@ -201,6 +223,14 @@ def _inside(shape: list[int] | None, axis: int) -> Range | None:
     return Range(0, shape[axis] - 1, True)
 
 
+def _steps(node: onnx.NodeProto, constants: Constants) -> Range | None:
+    """How long a sequence of a recurrent layer may be."""
+    batch_first = any(a.name == "layout" and a.i for a in node.attribute)
+    shape = constants.shape(node.input[0])
+    steps = shape[int(batch_first)] if shape and len(shape) == 3 else 0
+    return Range(1, steps, True) if steps > 0 else None
+
+
 def _inside_any(constants: Constants, data: str, indices: str) -> Range | None:
     """Of the axes that the last dimension of ``indices`` points into, the smallest."""
     shape, places = constants.shape(data), constants.shape(indices)
@@ -213,14 +243,14 @@ def _around(number: int) -> Range:
     return Range(number - 1, number) if number > 0 else Range(number, number + 1)
 
 
-def _all_bytes(node: onnx.NodeProto, constants: Constants) -> Range | None:
+def _all_bytes(name: str, constants: Constants) -> Range | None:
     """All values of a byte that becomes a number."""
     limits: dict[int, tuple[int, int]] = {
         TensorProto.UINT8: (0, 255),
         TensorProto.INT8: (-128, 127),
     }
-    found = limits.get(constants.element_type(node.input[0]))
-    return Range(*found) if found and _to(node) in _NUMERIC else None
+    found = limits.get(constants.element_type(name))
+    return Range(*found) if found else None
 
 
 def _to(node: onnx.NodeProto) -> int:

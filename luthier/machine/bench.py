@@ -115,11 +115,10 @@ def bench(
 
     Where sizes are open, it is timed for so long ``at`` each of some, on the sample's elements
     again and again: ``{"tokens": (32, 128)}``. ``entry`` names the entry point, by default the
-    first; others have no sample, and are timed as large as they may be, or ``at`` sizes. States
-    hold the same before each run, as much as ``at`` says: ``{"past": 1000}``. What was timed while
-    something else kept the machine busy is timed once more. Raises what ``load`` raises,
-    ArtifactError where the sample is missing, TargetError where there are more threads than cores,
-    UsageError.
+    first. States hold the same before each run, as much as ``at`` says: ``{"past": 1000}``. What
+    was timed while something else kept the machine busy is timed once more. Raises what ``load``
+    raises, ArtifactError where the sample is missing, TargetError where there are more threads than
+    cores, UsageError.
     """
     with (
         load(folder, threads=threads) as first,

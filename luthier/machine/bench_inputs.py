@@ -41,15 +41,14 @@ class Given:
 def given(artifact: Artifact, note: EntryNote, at: At) -> list[Given]:
     """What an entry point is timed on at each of some sizes.
 
-    By default it is timed on the sample where that is its own, or else as large as it may be. Where
-    sizes are others than the sample's, they are the sample's elements again and again. Raises
+    By default it is timed on its sample, or where an older Luthier kept none as large as it may be.
+    Where sizes are others than the sample's, they are the sample's elements again and again. Raises
     ArtifactError for a sample that is missing and UsageError for sizes that it may not have.
     """
-    is_first = note == artifact.manifest.entries[0]
-    with artifact.entry(artifact.entries[0]) as first:
-        kept = dict(sample(first).inputs)
+    found = sample(artifact, note)
+    kept = dict(found.inputs) if found else {}
     names = [port.name for port in note.inputs]
-    if is_first and not at:
+    if found and not at:
         inputs = {name: kept[name] for name in names}
         states = {state.name: kept[state.name] for state in note.states}
         sizes = _sizes_of(note, inputs, states)
@@ -81,10 +80,10 @@ def _at(note: EntryNote, sizes: Sizes, kept: Mapping[str, NDArray[Any]]) -> Give
 def _array(kept: NDArray[Any] | None, tensor: Tensor) -> NDArray[Any]:
     """Of this type: the kept elements again and again, or else random numbers, or zeros where they
     have to be whole."""
-    dtype = np.dtype(tensor.dtype)
+    dtype = tensor.element.numpy
     if kept is not None and kept.size and (kept.dtype, kept.ndim) == (dtype, len(tensor.shape)):
         return _resized(kept, tensor.shape)
-    if dtype.kind == "f":
+    if tensor.element.is_float:
         return np.random.default_rng(0).standard_normal(tensor.shape).astype(dtype)
     return np.zeros(tensor.shape, dtype)
 

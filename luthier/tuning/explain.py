@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from luthier.autotune import Explanation, Sources, Store
 from luthier.autotune import explain as explain_workloads
@@ -60,6 +61,7 @@ def explain(
     outputs: Sequence[str] | None = None,
     state: StateNames | None = None,
     bounds: Bounds | None = None,
+    example_inputs: Any = None,
     at: At | None = None,
     accuracy: str = DEFAULT_ACCURACY,
 ) -> tuple[KernelExplanation, ...]:
@@ -72,7 +74,9 @@ def explain(
     """
     resolved = resolve(target, threads, accuracy)
     check_cores(resolved.threads)
-    entries = import_entries(read_all(model, shapes, values, outputs, state, bounds), resolved)
+    entries = import_entries(
+        read_all(model, shapes, values, outputs, state, bounds, example_inputs), resolved
+    )
     some = all_runs(entries, at)
     called = counts([run for each in some.values() for run in each])
     with Watch(resolved.threads) as watch:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from typing import Any
 
 from luthier.autotune import Choice, Progress, TuneResult
 from luthier.autotune import tune as tune_workloads
@@ -104,6 +105,7 @@ def tune(
     outputs: Sequence[str] | None = None,
     state: StateNames | None = None,
     bounds: Bounds | None = None,
+    example_inputs: Any = None,
     at: At | None = None,
     accuracy: str = DEFAULT_ACCURACY,
     seed: int = 0,
@@ -128,7 +130,7 @@ def tune(
     more threads than it has cores for), ToolchainError and UsageError.
     """
     report, _ = tuned(
-        partial(read_all, model, shapes, values, outputs, state, bounds),
+        partial(read_all, model, shapes, values, outputs, state, bounds, example_inputs),
         target,
         trials=trials,
         minutes=minutes,

@@ -81,7 +81,7 @@ class PhaseBuilder:
         for slot in slots:
             if slot.span > _MOST_ELEMENTS:
                 raise ScheduleError(f"{slot.tensor} has more elements than 32-bit indices reach")
-            dtype = "int8" if slot.tensor.dtype == "bool" else slot.tensor.dtype
+            dtype = slot.tensor.element.storage
             pointer = tirx.Var(f"p_{slot.name}", ir.PointerType(ir.PrimType(dtype), "global"))
             if slot.position is None:
                 base = tirx.call_intrin("uint64", "tirx.reinterpret", self._scratch)
@@ -261,6 +261,14 @@ class PhaseBuilder:
         self._blocks.append([])
         yield True
         self.emit(tirx.IfThenElse(condition, _sequence(self._blocks.pop()), None))
+
+    @contextmanager
+    def attributed(self, key: str, value: str) -> Iterator[None]:
+        """Statements with an attribute of TVM's."""
+        self._blocks.append([])
+        yield
+        body = _sequence(self._blocks.pop())
+        self.emit(tirx.AttrStmt(tirx.const(0, "int32"), key, ir.StringImm(value), body))
 
     def strips(self, extent: int, lanes: int, serial: bool = False) -> Iterator[Expr]:
         """Passes over ``range(extent)`` in vectors: full ones, then a tail of halved ones; of an

@@ -111,7 +111,7 @@ class Evaluator:
     def _apply(self, operator: ops.Elementwise, node: Node, args: Sequence[Expr]) -> Expr:
         """In float32 where it is float16, for which processors have few instructions."""
         keep, dtypes = self.builder.keep, [self.workload.tensor(a).dtype for a in node.args]
-        if node.out.dtype != "float16" or node.op == "cast":
+        if node.out.dtype != "float16" or node.op in ("bitcast", "cast"):
             return operator.emit(node, args, dtypes, keep)
         halves = [dtype == "float16" for dtype in dtypes]
         args = [tirx.Cast("float32", a) if h else a for a, h in zip(args, halves, strict=True)]

@@ -14,7 +14,9 @@ import numpy as np
 
 from ..ir.dtype import FLOAT32, DType
 from ..ir.kernel import Array
+from ..tir.conversion import dtype_of
 from ..tir.indices import Expr, ceildiv
+from ..tvm_late import tirx
 
 
 @dataclass(frozen=True)
@@ -50,3 +52,14 @@ class MicroKernel:
 
 
 FLOAT32_MULTIPLY_ADD = MicroKernel(FLOAT32, FLOAT32, 1, lambda total, a, b: total + a * b)
+
+
+def whole_multiply_add(a: DType, b: DType) -> MicroKernel:
+    """Of whole numbers, exact as long as their sum fits its type."""
+    return MicroKernel(a, b, 1, _widened_multiply_add)
+
+
+def _widened_multiply_add(total: Expr, a: Expr, b: Expr) -> Expr:
+    """What is read is narrow, and widened in registers."""
+    wide = dtype_of(total)
+    return total + tirx.Cast(wide, a) * tirx.Cast(wide, b)

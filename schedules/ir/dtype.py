@@ -1,7 +1,9 @@
 """Element types: what the numbers of a tensor are, and how many bits they take.
 
-Records, workloads and TVM have them by name. ``ACCEPTED`` are those that tensors may have; the
-others are known as types of storage, which nothing reads or computes yet.
+Records and workloads have them by name: ``DTYPES`` are all that tensors may have, ``ACCEPTED``
+those that any operator may take. The others are *narrow*: TVM computes none of these, so memory
+holds their bits as whole numbers, of one byte or two, and a ``cast`` makes numbers of them, and
+them of numbers; all else only moves them.
 """
 
 from __future__ import annotations
@@ -58,6 +60,34 @@ class DType:
         return self.kind in (Kind.INT, Kind.UINT)
 
     @property
+    def is_narrow(self) -> bool:
+        """Whether kernels read its bits and compute with another type."""
+        return self.name in _NARROW
+
+    @property
+    def computed(self) -> DType:
+        """The type that kernels compute with, which holds all its numbers."""
+        if not self.is_narrow:
+            return self
+        return FLOAT32 if self.is_float else INT32
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """The least and the largest whole number."""
+        if self.kind is Kind.INT:
+            return -(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1
+        return 0, (1 << self.bits) - 1
+
+    @property
+    def storage(self) -> str:
+        """The name of the type that memory holds, one that TVM and NumPy have."""
+        if self.kind is Kind.BOOL:
+            return "int8"
+        if not self.is_narrow:
+            return self.name
+        return f"{'int' if self.kind is Kind.INT else 'uint'}{8 * self.bytes}"
+
+    @property
     def accumulator(self) -> DType:
         """The type in which sums of products are added up."""
         if self.bits >= 32:
@@ -65,26 +95,30 @@ class DType:
         return FLOAT32 if self.is_float else INT32
 
     def nbytes(self, count: int) -> int:
-        """Bytes that ``count`` neighbours take; those of 4 bits share them."""
-        return (count * self.bits + 7) // 8
+        """Bytes that ``count`` neighbours take; those of fewer than 8 bits have a byte each."""
+        return count * max(self.bits // 8, 1)
 
 
 FLOAT32, INT32 = DType("float32", Kind.FLOAT, 32), DType("int32", Kind.INT, 32)
-_ACCEPTED = (
+_WIDE_TYPES = (
     *(DType(f"float{bits}", Kind.FLOAT, bits) for bits in (64, 32, 16)),
     *(DType(f"int{bits}", Kind.INT, bits) for bits in (64, 32, 16, 8)),
     *(DType(f"uint{bits}", Kind.UINT, bits) for bits in (64, 32, 16, 8)),
     DType("bool", Kind.BOOL, 8),
 )
-_STORED = (
+_NARROW_TYPES = (
     DType("bfloat16", Kind.FLOAT, 16),
     DType("float8_e4m3fn", Kind.FLOAT, 8),
     DType("float8_e4m3fnuz", Kind.FLOAT, 8),
     DType("float8_e5m2", Kind.FLOAT, 8),
     DType("float8_e5m2fnuz", Kind.FLOAT, 8),
+    DType("float8_e8m0fnu", Kind.FLOAT, 8),
     DType("float4_e2m1fn", Kind.FLOAT, 4),
     DType("int4", Kind.INT, 4),
     DType("uint4", Kind.UINT, 4),
+    DType("int2", Kind.INT, 2),
+    DType("uint2", Kind.UINT, 2),
 )
-ACCEPTED: Mapping[str, DType] = {t.name: t for t in _ACCEPTED}
-DTYPES: Mapping[str, DType] = {t.name: t for t in (*_ACCEPTED, *_STORED)}
+_NARROW = frozenset(t.name for t in _NARROW_TYPES)
+ACCEPTED: Mapping[str, DType] = {t.name: t for t in _WIDE_TYPES}
+DTYPES: Mapping[str, DType] = {t.name: t for t in (*_WIDE_TYPES, *_NARROW_TYPES)}

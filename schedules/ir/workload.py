@@ -21,13 +21,13 @@ from typing import Any, ClassVar, TypeAlias
 
 from ..errors import LogError
 from .core import Region, line, listing
-from .dtype import ACCEPTED, DTYPES, FLOAT32, DType
+from .dtype import DTYPES, FLOAT32, DType
 from .size import Size
 
 Attr: TypeAlias = "int | float | str | bool | tuple[Attr, ...]"
 
 _SIZE = r"(?:0|[1-9][0-9]{0,17})"
-_TENSOR = re.compile(rf"([a-z0-9]+)\[((?:{_SIZE}(?:,{_SIZE})*)?)\]")
+_TENSOR = re.compile(rf"([a-z0-9_]+)\[((?:{_SIZE}(?:,{_SIZE})*)?)\]")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Tensor:
     def parse(text: str) -> Tensor:
         """Read what ``str`` wrote; raises LogError."""
         match = _TENSOR.fullmatch(text)
-        if not match or match[1] not in ACCEPTED:
+        if not match or match[1] not in DTYPES:
             raise LogError(f"{text[:80]!r} is not a tensor type such as 'float32[1,64,56,56]'")
         return Tensor(tuple(int(d) for d in match[2].split(",") if d), match[1])
 

@@ -22,15 +22,19 @@ from types import MappingProxyType
 from ..ir.workload import Node
 from . import (
     attention,
+    bits,
     functions,
     logic,
     movement,
     norms,
     numbers,
     products,
+    recurrent,
     reductions,
+    scans,
     search,
     sorting,
+    trees,
     windows,
 )
 from .norms import Norm, Softmax
@@ -41,7 +45,7 @@ from .windows import Pool
 
 _FAMILIES = (
     numbers, functions, logic, movement, products, windows, reductions, norms, attention, search,
-    sorting,
+    sorting, recurrent, bits, scans, trees,
 )  # fmt: skip
 OPERATORS: Mapping[str, Known] = MappingProxyType(
     {operator.name: operator for family in _FAMILIES for operator in family.OPERATORS}

@@ -21,13 +21,13 @@ def evaluate(node: Node, args: Sequence[Array]) -> Array:
     float16 is computed in float32 and rounded once, as kernels do.
     """
     operator = ops.OPERATORS[node.op]
-    if not operator.is_movement:
+    if not operator.is_movement and node.op != "bitcast":
         args = [a.astype(np.float32) if a.dtype == np.float16 else a for a in args]
     with np.errstate(all="ignore"):
         result = np.asarray(operator.evaluate(node, *args))
         wide = result.dtype == np.float64 and node.out.element == FLOAT32 and node.op != "cast"
         if not (wide and any(a.dtype == np.float64 for a in args)):
-            result = result.astype(node.out.dtype, copy=False)
+            result = result.astype(node.out.element.numpy, copy=False)
     return np.broadcast_to(result, node.out.shape) if operator.is_elementwise else result
 
 

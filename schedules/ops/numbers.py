@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.dtype import Kind
+from ..ir.dtype import DTYPES, Kind
 from ..ir.workload import Node
 from ..tir import arithmetic
 from ..tir.casts import cast
 from ..tir.compare import extreme, less
 from ..tir.conversion import convert
 from ..tir.literals import constant, operand, storage
+from ..tir.narrow import narrowed, widened
 from ..tvm_late import tirx
 from .emission import binding, intrinsic, truth
 from .operator import Array, Elementwise, Emit, Evaluate, Expr, Let, always, never
@@ -51,7 +52,7 @@ def number(value: Any, like: Array) -> Any:
     if like.dtype.kind in "iu":
         info = np.iinfo(like.dtype)
         value = int(min(max(value, info.min), info.max))
-    return like.dtype.type(value)
+    return np.asarray(value).astype(like.dtype)[()]
 
 
 # Literals and types.
@@ -59,7 +60,7 @@ def number(value: Any, like: Array) -> Any:
 
 def _const(node: Node) -> Array:
     value = node.attr("value")
-    return np.asarray(float(value) if isinstance(value, str) else value, node.out.dtype)
+    return np.asarray(float(value) if isinstance(value, str) else value, node.out.element.numpy)
 
 
 def _literal(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
@@ -67,16 +68,24 @@ def _literal(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) 
 
 
 def _cast(node: Node, x: Array) -> Array:
-    return cast(x, node.out.dtype)
+    rounding, limit = node.attr("rounding", "nearest"), bool(node.attr("limit", True))
+    return cast(x, node.out.dtype, rounding, limit=limit)
 
 
 def _emit_cast(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
     source, target = dtypes[0], node.out.dtype
+    x, wanted = args[0], node.out.element
     if source == target:
-        return args[0]
+        return x
+    if DTYPES[source].is_narrow:
+        x, source = let(widened(x, source, let)), DTYPES[source].computed.name
     if target == "bool":
-        return truth(args[0] == constant(0, source), 0, 1)
-    return convert(args[0], storage(target), let)
+        return truth(x == constant(0, source), 0, 1)
+    if not wanted.is_narrow:
+        return convert(x, storage(target), let)
+    x = let(convert(x, wanted.computed.name, let))
+    rounding, limit = node.attr("rounding", "nearest"), bool(node.attr("limit", True))
+    return narrowed(x, target, let, rounding, limit=limit)
 
 
 # Limits and slopes.
@@ -179,7 +188,7 @@ def _binary(
 
 OPERATORS = (
     Elementwise("const", 0, _const, emit=_literal, is_free=True),
-    # to the node's output dtype
+    # to the node's output dtype; rounding ("nearest", "up" or "down") and limit, of exponents alone
     Elementwise("cast", 1, _cast, emit=_emit_cast, is_free=True, forwards=True),
     # min, max: numbers, or "-inf" and "inf"
     Elementwise("clip", 1, _clip, emit=_emit_clip, forwards=True),

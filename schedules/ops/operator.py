@@ -162,6 +162,11 @@ class Anchor(Known):
     is_anchor: ClassVar[bool] = True
 
     count: Callable[[Node, Sequence[Tensor]], int] = lambda node, args: 0
+    # Of the node, an argument's number, its first argument's last extent, and what draws numbers:
+    # the argument as measurements need it, or None where any numbers do.
+    sample: Callable[[Node, int, int, np.random.Generator], Array | None] = (
+        lambda node, index, extent, rng: None
+    )
 
     def operations(self, node: Node, args: Sequence[Tensor]) -> int:
         """As the family counts."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..ir.workload import Node, Tensor
-from .operator import Anchor, Array, Attrs
+from .operator import Anchor, Array, Attrs, Evaluate, Infer
 from .windows import places, windows
 
 
@@ -72,6 +72,15 @@ def _matmul(node: Node, a: Array, b: Array) -> Array:
     return np.asarray(np.matmul(a, b.swapaxes(-1, -2) if node.attr("transpose_b") else b))
 
 
+def _of_whole(evaluate: Evaluate) -> Evaluate:
+    """The same of whole numbers, each as wide as the result before it is multiplied."""
+    return lambda node, *args: evaluate(node, *(a.astype(node.out.dtype) for a in args))
+
+
+def _to_int32(infer: Infer) -> Infer:
+    return lambda args, attrs: Tensor(infer(args, attrs).shape, "int32")
+
+
 def _count_conv2d(node: Node, args: Sequence[Tensor]) -> int:
     return math.prod(args[1].shape[1:]) * node.out.size * 2
 
@@ -91,4 +100,7 @@ OPERATORS = (
     Product("conv2d_transpose", 2, _conv2d_transpose, count=_count_conv2d_transpose),
     # a[...,M,K], b[...,K,N], NumPy's batching; transpose_b: b is [...,N,K]
     Product("matmul", 2, _matmul, _infer_matmul, count=_count_matmul),
+    # The same two of whole numbers of 8 or 16 bits, each argument of its own type: int32, exactly.
+    Product("conv2d_integer", 2, _of_whole(_conv2d), _to_int32(_infer_conv2d), count=_count_conv2d),
+    Product("matmul_integer", 2, _of_whole(_matmul), _to_int32(_infer_matmul), count=_count_matmul),
 )

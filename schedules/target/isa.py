@@ -51,7 +51,7 @@ class Isa:
 
     def lanes(self, dtype: DType) -> int:
         """Elements in a vector register."""
-        return 8 * self.vector_bytes // dtype.bits
+        return self.vector_bytes // dtype.bytes
 
 
 # Measured on Zen 4, in and beyond L2; ``transformed`` on Zen 5 too.

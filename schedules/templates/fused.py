@@ -12,10 +12,15 @@ def anchor_is_first(workload: Workload, op: str) -> bool:
 
     They must have the anchor's shape: they are its epilogue. Both it and the output are float32.
     """
+    alike = workload.nodes[0].out.element == workload.output.element == FLOAT32
+    return alike and leads(workload, op)
+
+
+def leads(workload: Workload, op: str) -> bool:
+    """The same of any types: what follows may convert the result."""
     first, rest = workload.nodes[0], workload.nodes[1:]
     return (
         first.op == op
-        and first.out.element == workload.output.element == FLOAT32
         and all(a < len(workload.inputs) for a in first.args)
         and all(ops.of(n).is_elementwise for n in rest)
         and workload.output.shape == first.out.shape

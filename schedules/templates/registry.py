@@ -18,23 +18,29 @@ from .abilities import Abilities
 from .attention.form import FusedAttention
 from .attention_rows.form import RowAttention
 from .channelwise.form import Channelwise
+from .channelwise_integer.form import IntegerChannelwise
 from .conv.form import Conv
+from .conv_integer.form import IntegerConv
 from .conv_transpose.form import ConvTranspose
 from .distinct.form import Distinct
 from .dots.form import Dots
 from .form import Form
 from .gemm.form import Gemm
+from .gemm_integer.form import IntegerGemm
 from .group_norm.form import GroupNorm
 from .loops import Loops, Table
 from .nonzero.form import NonZero
 from .normalize.form import Normalize
 from .pointwise.form import Pointwise
+from .recurrent.form import RecurrentLayer
 from .reduction.form import Reduction
 from .relax_op.form import RelaxOp
+from .scan.form import Scan
 from .separable.form import Separable
 from .sort.form import Sort
 from .suppression.form import Suppression
 from .transpose.form import Transpose
+from .trees.form import Trees
 from .winograd.form import Winograd
 
 # In order of preference, which counts where estimates are the same.
@@ -48,6 +54,9 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     Conv,
     Winograd,
     ConvTranspose,
+    IntegerGemm,
+    IntegerChannelwise,
+    IntegerConv,
     GroupNorm,
     Normalize,
     Reduction,
@@ -55,6 +64,9 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     Suppression,
     Sort,
     Distinct,
+    RecurrentLayer,
+    Scan,
+    Trees,
     Transpose,
     Pointwise,
     RelaxOp,

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..ir.dtype import DTYPES
 from ..ir.size import Size
 from ..tvm_late import tirx
 from . import arithmetic
+from .casts import cast
 
 Expr = Any
 
 
 def storage(dtype: str) -> str:
     """The dtype that memory holds for a workload's dtype."""
-    return "int8" if dtype == "bool" else dtype
+    return DTYPES[dtype].storage
 
 
 def constant(value: Any, dtype: str) -> Expr:
@@ -24,14 +27,17 @@ def constant(value: Any, dtype: str) -> Expr:
     """
     if isinstance(value, Size):
         return tirx.Cast(storage(dtype), value.expression)
-    if DTYPES[dtype].is_float:
+    if DTYPES[dtype].is_narrow:  # its bits
+        value = cast(np.asarray(float(value), np.float32), dtype).view(storage(dtype))
+    elif DTYPES[dtype].is_float:
         return tirx.const(float(value), dtype)
     return tirx.const(int(value), storage(dtype))
 
 
 def operand(value: Any, dtype: str) -> Expr:
     """A literal that arithmetic may use: see ``arithmetic``."""
-    if DTYPES[dtype].is_float:
+    element = DTYPES[dtype]
+    if element.is_float and not element.is_narrow:
         return arithmetic.number(float(value), dtype)
     return constant(value, dtype)
 

@@ -118,6 +118,7 @@ _TANH_P = (
     4.89352455891786e-03,
 )
 _TANH_Q = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
+_TANH_END = 7.90531110763549805  # where it is 1
 
 
 def _limit(x: Expr, low: float, high: float, let: Let) -> Expr:
@@ -140,7 +141,14 @@ def tanh(x: Expr, let: Let) -> Expr:
     square = let(x * x)
     ratio = x * _polynomial(square, _TANH_P) / _polynomial(square, _TANH_Q)
     inside = tirx.Select(tirx.abs(x) < _f32(0.0004), x, ratio)
-    return _saturated(x, 7.90531110763549805, inside)
+    return _saturated(x, _TANH_END, inside)
+
+
+def tanh_quotient(x: Expr, let: Let) -> tuple[Expr, Expr]:
+    """What divided by what is the hyperbolic tangent for float32, for those who divide once."""
+    x = _limit(x, -_TANH_END, _TANH_END, let)
+    square = let(x * x)
+    return x * _polynomial(square, _TANH_P), _polynomial(square, _TANH_Q)
 
 
 _ERF_P = (
@@ -170,8 +178,13 @@ def erf(x: Expr, let: Let) -> Expr:
 
 def sigmoid(x: Expr, let: Let) -> Expr:
     """1 / (1 + e**-x) for float32; 0 below -88.38, where the power of two is infinite."""
+    return _f32(1.0) / sigmoid_divisor(x, let)
+
+
+def sigmoid_divisor(x: Expr, let: Let) -> Expr:
+    """1 + e**-x for float32, whose reciprocal is the sigmoid."""
     p, scale = _parts(_limit(_f32(0.0) - x, -87.0, 89.0, let), 127, let)
-    return _f32(1.0) / (_f32(1.0) + p * scale)
+    return _f32(1.0) + p * scale
 
 
 def power(x: Expr, exponent: float, let: Let) -> Expr | None:

@@ -9,16 +9,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from sanitized import HERE, SANITIZERS, WARNINGS, Sanitized
 from small_models import SmallModel
 
 from luthier.deploy.library import POOL, RUNTIME, RUNTIME_SOURCES
 
-HERE = Path(__file__).parent
-WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
-SANITIZERS = {
-    "address": ("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
-    "thread": ("-fsanitize=thread",),
-}
 PROMISES = {
     promise: source
     for source in ("c_api.c", "c_process.c")
@@ -68,16 +63,18 @@ def test_promise(linked: Linker, c_compiler: str, promise: str) -> None:
 @pytest.mark.parametrize("source", sorted(set(PROMISES.values())))
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
 def test_promises_under_sanitizers(
-    small: SmallModel, tmp_path: Path, c_compiler: str, sanitizer: str, source: str
+    small: SmallModel,
+    sanitized: Sanitized,
+    tmp_path: Path,
+    c_compiler: str,
+    sanitizer: str,
+    source: str,
 ) -> None:
     """The runtime, with the tables of a real model, all in one sanitized program."""
     small.write_sources(tmp_path)
-    command = [c_compiler, *WARNINGS, "-O1", "-g", *SANITIZERS[sanitizer]]
-    command += ["-I.", f"-I{RUNTIME}", f"-I{POOL}", str(HERE / source)]
-    command += [*map(str, RUNTIME_SOURCES), "tables.c", "weights.s", "kernels.o"]
-    subprocess.run([*command, "-o", "program", "-lpthread"], cwd=tmp_path, check=True)
+    program = sanitized.program(c_compiler, sanitizer, source, tmp_path)
     kept = [p for p, s in PROMISES.items() if s == source and p not in NOT_SANITIZED]
-    run(tmp_path / "program", *kept)
+    run(program, *kept)
 
 
 def test_runtime_compiles_without_a_warning(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sanitized import SANITIZERS, Sanitized
 from small_models import SmallModel, compile_c, kernel
+from test_c_api import run
 
-from luthier.deploy.library import POOL, RUNTIME, RUNTIME_SOURCES
 from luthier.deploy.tables import kernel_symbol
 from luthier.frontend.program import Branch, Call, Loop, OpenTensor, Program, Step
 from luthier.frontend.program.verify import verify
@@ -21,8 +21,6 @@ from luthier.schedules.ir.open_workload import OpenWorkload
 from luthier.schedules.ir.size import Size
 from luthier.schedules.ir.symbol import Symbol
 
-HERE = Path(__file__).parent
-SANITIZERS = ("-fsanitize=address,undefined", "-fsanitize=thread")
 X, KEPT = Tensor((3, 4)), Tensor((2, 3, 4))
 COUNT, TRUTH = Tensor((), "int64"), Tensor((), "bool")
 FACTOR = Tensor((3, 4))
@@ -155,6 +153,7 @@ def over(workload: Workload, rows: Size) -> Workload:
 def test_loops_in_c(
     loops: SmallModel,
     open_loops: SmallModel,
+    sanitized: Sanitized,
     tmp_path: Path,
     c_compiler: str,
     sanitizer: str,
@@ -162,12 +161,4 @@ def test_loops_in_c(
 ) -> None:
     (open_loops if sizes == "open" else loops).write_sources(tmp_path)
     flags = ["-DOPEN"] if sizes == "open" else []
-    command = [c_compiler, "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O1", "-g"]
-    command += [*flags, sanitizer, "-fno-sanitize-recover=all", "-I.", f"-I{RUNTIME}", f"-I{POOL}"]
-    command += [str(HERE / "c_loops.c"), *map(str, RUNTIME_SOURCES)]
-    command += ["tables.c", "weights.s", "kernels.o", "-o", "program", "-lpthread"]
-    subprocess.run(command, cwd=tmp_path, check=True)
-    done = subprocess.run(
-        [tmp_path / "program"], capture_output=True, text=True, timeout=60, env={}, check=False
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    run(sanitized.program(c_compiler, sanitizer, "c_loops.c", tmp_path, *flags))

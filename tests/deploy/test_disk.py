@@ -42,7 +42,7 @@ def file_limit() -> Iterator[Callable[[int], None]]:
 
 def test_a_limit_of_file_sizes(small: SmallModel, tmp_path: Path, file_limit) -> None:
     sample = Sample({"x": np.random.default_rng(0).random(20_000)}, {})
-    small.build(tmp_path / "whole", finish=lambda _: sample)
+    small.build(tmp_path / "whole", finish=lambda _: {"run": sample})
     sizes = [p.stat().st_size for p in (tmp_path / "whole").rglob("*") if p.is_file()]
     limits = sorted({0, 1, 100, 4096, *(size - 1 for size in sizes), *sizes, 2 * max(sizes)})
     refused = f"cannot write {tmp_path / 'some' / 'out'}: File too large; raise the limit"
@@ -50,7 +50,7 @@ def test_a_limit_of_file_sizes(small: SmallModel, tmp_path: Path, file_limit) ->
     for limit in limits:
         file_limit(limit)
         try:
-            small.build(tmp_path / "some" / "out", finish=lambda _: sample)
+            small.build(tmp_path / "some" / "out", finish=lambda _: {"run": sample})
             said = ""
         except ArtifactError as error:
             said = str(error)
@@ -123,7 +123,7 @@ for kilobytes in sys.argv[3:]:
     size = f"remount,size={kilobytes}k"
     subprocess.run(["mount", "-t", "tmpfs", "-o", size, "none", out.parent], check=True)
     try:
-        small.build(out, finish=lambda _: sample)
+        small.build(out, finish=lambda _: {"run": sample})
         print("built")
     except ArtifactError as error:
         print(error)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import expecting_models
 import pytest
-from test_c_api import HERE, SANITIZERS, WARNINGS, run
+from sanitized import HERE, SANITIZERS, Sanitized
+from test_c_api import run
 
-from luthier.deploy.library import POOL, RUNTIME, RUNTIME_SOURCES
 from luthier.frontend.program.library import verify_library
 from luthier.frontend.program.verify import verify
 from luthier.schedules.ir.core import IRError
@@ -20,14 +19,12 @@ PROMISES = re.findall(r"PROMISE\((\w+)\),", (HERE / "c_expect.c").read_text())
 
 
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
-def test_promises_in_c(tmp_path: Path, c_compiler: str, sanitizer: str) -> None:
+def test_promises_in_c(
+    sanitized: Sanitized, tmp_path: Path, c_compiler: str, sanitizer: str
+) -> None:
     verify_library(expecting_models.library())
     expecting_models.write_sources(tmp_path)
-    command = [c_compiler, *WARNINGS, "-O1", "-g", *SANITIZERS[sanitizer]]
-    command += ["-I.", f"-I{RUNTIME}", f"-I{POOL}", str(HERE / "c_expect.c")]
-    command += [*map(str, RUNTIME_SOURCES), "tables.c", "weights.s", "kernels.o"]
-    subprocess.run([*command, "-o", "program", "-lpthread"], cwd=tmp_path, check=True)
-    run(tmp_path / "program", *PROMISES)
+    run(sanitized.program(c_compiler, sanitizer, "c_expect.c", tmp_path), *PROMISES)
 
 
 def test_it_asks_for_whole_numbers_of_one_shape() -> None:

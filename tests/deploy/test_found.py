@@ -12,10 +12,10 @@ import found_models
 import numpy as np
 import pytest
 from found_models import COLUMNS, MOST
-from test_c_api import HERE, SANITIZERS, WARNINGS, run
+from sanitized import HERE, SANITIZERS, WARNINGS, Sanitized
+from test_c_api import run
 
 from luthier.deploy import load, read_manifest
-from luthier.deploy.library import POOL, RUNTIME, RUNTIME_SOURCES
 from luthier.frontend.program import Find, OpenTensor, State
 from luthier.frontend.program.library import verify_library
 from luthier.frontend.program.verify import verify
@@ -35,13 +35,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
-def test_promises_in_c(tmp_path: Path, c_compiler: str, sanitizer: str) -> None:
+def test_promises_in_c(
+    sanitized: Sanitized, tmp_path: Path, c_compiler: str, sanitizer: str
+) -> None:
     found_models.write_sources(tmp_path)
-    command = [c_compiler, *WARNINGS, "-O1", "-g", *SANITIZERS[sanitizer]]
-    command += ["-I.", f"-I{RUNTIME}", f"-I{POOL}", str(HERE / "c_found.c")]
-    command += [*map(str, RUNTIME_SOURCES), "tables.c", "weights.s", "kernels.o"]
-    subprocess.run([*command, "-o", "program", "-lpthread"], cwd=tmp_path, check=True)
-    run(tmp_path / "program", *PROMISES)
+    run(sanitized.program(c_compiler, sanitizer, "c_found.c", tmp_path), *PROMISES)
 
 
 def test_arrays_come_back_with_their_shapes(folder: Path) -> None:

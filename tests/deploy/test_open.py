@@ -16,10 +16,11 @@ import numpy as np
 import open_models
 import pytest
 from open_models import COLUMNS, MOST_PAST, MOST_TOKENS, W
-from test_c_api import HERE, SANITIZERS, WARNINGS, run
+from sanitized import HERE, SANITIZERS, WARNINGS, Sanitized
+from test_c_api import run
 
 from luthier.deploy import Artifact, load, read_manifest
-from luthier.deploy.library import POOL, RUNTIME, RUNTIME_SOURCES
+from luthier.deploy.library import POOL, RUNTIME
 from luthier.deploy.ports import forms, input_ports
 from luthier.frontend.program import Entry, Library
 from luthier.schedules import ArtifactError, InputError, ModelError, UsageError
@@ -79,14 +80,11 @@ class TestC:
 
     @pytest.mark.parametrize("sanitizer", SANITIZERS)
     def test_promises_under_sanitizers(
-        self, tmp_path: Path, c_compiler: str, sanitizer: str
+        self, sanitized: Sanitized, tmp_path: Path, c_compiler: str, sanitizer: str
     ) -> None:
         open_models.write_sources(tmp_path)
-        command = [c_compiler, *WARNINGS, "-O1", "-g", *SANITIZERS[sanitizer]]
-        command += ["-I.", f"-I{RUNTIME}", f"-I{POOL}", str(HERE / "c_open.c")]
-        command += [*map(str, RUNTIME_SOURCES), "tables.c", "weights.s", "kernels.o"]
-        subprocess.run([*command, "-o", "program", "-lpthread"], cwd=tmp_path, check=True)
-        run(tmp_path / "program", *(p for p in PROMISES if p not in NOT_SANITIZED))
+        program = sanitized.program(c_compiler, sanitizer, "c_open.c", tmp_path)
+        run(program, *(p for p in PROMISES if p not in NOT_SANITIZED))
 
     def test_tables_compile_without_a_warning(self, tmp_path: Path, c_compiler: str) -> None:
         open_models.write_sources(tmp_path)

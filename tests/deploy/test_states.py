@@ -13,10 +13,10 @@ import kept_models
 import numpy as np
 import pytest
 from kept_models import COLUMNS, ROWS
-from test_c_api import HERE, SANITIZERS, WARNINGS, run
+from sanitized import HERE, SANITIZERS, Sanitized
+from test_c_api import run
 
 from luthier.deploy import Artifact, Manifest, load
-from luthier.deploy.library import POOL, RUNTIME, RUNTIME_SOURCES
 from luthier.schedules import ArtifactError, InputError, UsageError
 
 PROMISES = re.findall(r"PROMISE\((\w+)\),", (HERE / "c_states.c").read_text())
@@ -41,13 +41,11 @@ def append(artifact: Artifact, count: int, value: float) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
-def test_promises_in_c(tmp_path: Path, c_compiler: str, sanitizer: str) -> None:
+def test_promises_in_c(
+    sanitized: Sanitized, tmp_path: Path, c_compiler: str, sanitizer: str
+) -> None:
     objects = kept_models.write_sources(tmp_path)
-    command = [c_compiler, *WARNINGS, "-O1", "-g", *SANITIZERS[sanitizer]]
-    command += ["-I.", f"-I{RUNTIME}", f"-I{POOL}", str(HERE / "c_states.c")]
-    command += [*map(str, RUNTIME_SOURCES), "tables.c", "weights.s", *objects, "-lm"]
-    subprocess.run([*command, "-o", "program", "-lpthread"], cwd=tmp_path, check=True)
-    run(tmp_path / "program", *PROMISES)
+    run(sanitized.program(c_compiler, sanitizer, "c_states.c", tmp_path, *objects), *PROMISES)
 
 
 def test_cpp(folder: Path, tmp_path: Path, cxx_compiler: str) -> None:

@@ -238,7 +238,7 @@ def inputs_at(program: Program, sizes: Sizes) -> dict[str, np.ndarray]:
     types = {name: fixed.values[value] for name, value in fixed.inputs}
     return {
         name: rng.integers(0, 10, t.shape).astype(t.dtype)
-        if t.dtype.startswith(("int", "bool"))
+        if t.dtype.startswith(("int", "uint", "bool"))
         else rng.random(t.shape, t.dtype)
         for name, t in types.items()
     }

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from both_ways import at_run_time, differing, folded
+from cases_signals import CASES as OF_SIGNALS
 from onnx_models import Case, case, expected, floats
 
 from luthier.frontend.onnx.operators import OPERATORS
@@ -108,7 +109,34 @@ GELUS = [
     case("Gelu", X.astype(np.float16), approximate="tanh", opset=20),
 ]
 SWISH = [case("Swish", X.astype(np.float16), alpha=5.0, opset=24)]
-ALL = [*SUMS, *WINDOWS, *PRODUCTS, *NORMS, *ACTIVATIONS, *GELUS, *SWISH]
+NEW = """
+    Col2Im CumProd DFT DeformConv Det GlobalLpPool LpNormalization LpPool STFT
+""".split()
+# One of each, in halves; of one operator set.
+SIGNALS = [
+    replace(
+        next(c for c in OF_SIGNALS if c.op == op and c.attrs.get("axis", 0) == 0),
+        arguments=tuple(
+            a.astype(np.float16) if a is not None and a.dtype == np.float32 else a
+            for a in next(
+                c for c in OF_SIGNALS if c.op == op and c.attrs.get("axis", 0) == 0
+            ).arguments
+        ),
+        opset=26 if op == "CumProd" else 20,
+    )
+    for op in NEW
+]
+
+
+def recurrent(op: str, gates: int) -> Case:
+    """Gates far from where they bend: what is added up for them overflows float16."""
+    signs = np.where(floats(1, 2 * gates, 1) > 0, 1, -1).astype(np.float16)
+    weights = full(300, 1, 2 * gates, 2) * signs
+    return case(op, full(300, 3, 1, 2), weights, full(0.5, 1, 2 * gates, 2), hidden_size=2)
+
+
+RECURRENT = [recurrent("RNN", 1), recurrent("GRU", 3), recurrent("LSTM", 4)]
+ALL = [*RECURRENT, *SUMS, *WINDOWS, *PRODUCTS, *NORMS, *ACTIVATIONS, *GELUS, *SWISH, *SIGNALS]
 
 
 def is_left_to_relax(one: Case) -> bool:

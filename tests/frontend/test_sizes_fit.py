@@ -86,3 +86,10 @@ def test_any_quotient_is_right_at_every_size(factor: int, divisor: int, more: in
     assert found is not None
     for h in range(32, 65):
         assert value(found, {"h": h, "w": 64}) == rule(h, 64)
+
+
+def test_a_range_of_two_sizes_is_told_by_both() -> None:
+    symbol = Symbol("n", 1, 2)
+    points = Points((symbol,), ({"n": 1}, {"n": 2}))
+    assert str(points.fit([1, 2])) == "n"
+    assert str(points.fit([3, 5])) == "2*n+1"

@@ -26,11 +26,12 @@ REPLICAS = 8  # that all of them agree by chance is then rarer than one in a bil
 _WINOGRAD = "Winograd"
 # Whose stash_type lets float64 be normalised in float32.
 _IN_FLOAT32 = frozenset("GroupNormalization LayerNormalization RMSNormalization".split())
-# Which take a mean away, or sums of neighbours: errors are those of the largest numbers.
+# Which take a mean away, sums of neighbours, or differences of products: errors are those of the
+# largest numbers.
 _CENTRED = frozenset(
     """
-        GroupNormalization InstanceNormalization LayerNormalization MeanVarianceNormalization
-        Winograd
+        DFT DeformConv Det GRU GroupNormalization InstanceNormalization LSTM LayerNormalization
+        MeanVarianceNormalization RNN RoiAlign STFT Winograd
     """.split()
 )
 # Spelled with 1: exp(x) - 1, log(1 + exp(x)), x (1 + erf(x)). Their errors are those of 1 or of x.

@@ -11,7 +11,7 @@ from .draft import Draft, Growth, Rule, Shape, UnfitError, attributes
 _SAMPLE = {"bilinear": "linear", "bicubic": "cubic"}
 
 
-def _window(g: Growth, sizes: Shape, op: str, most: int = 4) -> dict[str, Any]:
+def window(g: Growth, sizes: Shape, op: str, most: int = 4) -> dict[str, Any]:
     """A kernel that fits once pads are added, strides, dilations and pads."""
     rank = len(sizes)
     known = attributes(op, g.opset)
@@ -41,7 +41,7 @@ def _image(g: Growth, op: str, least: int = 3, most: int = 5) -> str:
 def _conv(g: Growth) -> Draft:
     x = _image(g, "Conv")
     _, channels, *sizes = g.shape(x)
-    attrs = _window(g, tuple(sizes), "Conv")
+    attrs = window(g, tuple(sizes), "Conv")
     divisors = [d for d in range(1, channels + 1) if channels % d == 0]
     groups = g.pick((*divisors[:3], 1, 1, channels))
     out = groups * g.rng.choice((1, 1, 2, 3, 4, 8) if groups < 8 else (1, 2))
@@ -82,7 +82,7 @@ def _conv_transpose(g: Growth) -> Draft:
 def _pool(op: str) -> Rule:
     def rule(g: Growth) -> Draft:
         x = _image(g, op)
-        attrs = _window(g, g.shape(x)[2:], op, 3)
+        attrs = window(g, g.shape(x)[2:], op, 3)
         # Of VALID windows the standard's text and its shape inference say different sizes.
         valid = attrs.get("auto_pad") == "VALID"
         if "ceil_mode" in attributes(op, g.opset) and not valid and g.chance(0.3):

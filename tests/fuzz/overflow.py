@@ -14,11 +14,12 @@ from .values import Array
 # Sums of products in any order; Mul may be part of a fused multiply-add.
 SUMS = frozenset(
     """
-        AveragePool BatchNormalization Conv ConvTranspose CumSum Einsum Gemm GlobalAveragePool
-        GridSample GroupNormalization InstanceNormalization LRN LayerNormalization LogSoftmax MatMul
-        Mean MeanVarianceNormalization Mul QuantizeLinear RMSNormalization ReduceL1 ReduceL2
-        ReduceLogSum ReduceLogSumExp ReduceMean ReduceProd ReduceSum ReduceSumSquare Resize
-        ScatterElements ScatterND Softmax Sum Upsample Winograd
+        AveragePool BatchNormalization Conv ConvTranspose CumProd CumSum DFT DeformConv Det Einsum
+        GRU Gemm GlobalAveragePool GlobalLpPool GridSample GroupNormalization InstanceNormalization
+        LRN LSTM LayerNormalization LogSoftmax LpNormalization LpPool MatMul Mean
+        MeanVarianceNormalization Mul QuantizeLinear RMSNormalization RNN ReduceL1 ReduceL2
+        ReduceLogSum ReduceLogSumExp ReduceMean ReduceProd ReduceSum ReduceSumSquare Resize RoiAlign
+        STFT ScatterElements ScatterND Softmax Sum Upsample Winograd
     """.split()
 )
 # Of these, numbers on a grid give numbers on it, as long as no digit is lost.

@@ -28,7 +28,8 @@ from .values import DTYPES, Array
 _MOST_ELEMENTS = 1 << 20
 # Before operator set 13, over all axes from the given one on, which onnx's evaluator does not know.
 _FLATTENED_ONCE = frozenset("Hardmax LogSoftmax Softmax".split())
-_POOLS = frozenset("AveragePool MaxPool".split())
+_POOLS = frozenset("AveragePool LpPool MaxPool".split())
+_ROUNDED_BADLY = frozenset("DFT STFT".split())  # by ONNX Runtime
 _SCALED = frozenset("Resize Upsample".split())
 
 FUNCTIONS = frozenset(
@@ -83,6 +84,8 @@ def _engines(
     """In the order that they are asked in; onnx's evaluator not where it is known to be wrong."""
     op = node.op_type
     flattened = opset < 13 and op in _FLATTENED_ONCE
+    if op in _ROUNDED_BADLY:
+        return (_onnx,)
     # It begins in the middle where windows have no need of padding, which ONNX Runtime refuses.
     padded = any(a.name == "auto_pad" and a.s.startswith(b"SAME") for a in node.attribute)
     if flattened or (padded and op in _POOLS) or (op in _SCALED and _sizes_differ(args)):

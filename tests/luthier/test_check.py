@@ -117,8 +117,8 @@ def test_a_wrong_library_is_found(proto, monkeypatch):
 
     run = Artifact.run
 
-    def wrong(self, inputs):
-        outputs = run(self, inputs)
+    def wrong(self, inputs, **asked):
+        outputs = run(self, inputs, **asked)
         outputs["total"] += np.float32(0.01)
         return outputs
 
@@ -255,6 +255,10 @@ LOOKUP = helper.make_node("Gather", ["t", "i"], ["y"])
         (
             [cast("x", "f"), helper.make_node("Unsqueeze", ["f", "a"], ["u"]), *equals("u")],
             I32, {"a": np.array([-1]), "c": np.arange(3, 9, dtype=np.float32)}, 3, 8,
+        ),
+        (
+            [helper.make_node("MatMulInteger", ["x", "w"], ["y"])],
+            U8, {"w": np.ones((40, 3), np.int8)}, 0, 255,
         ),
         (equals("x"), I64, {"c": 0}, 0, 1),
         (equals("x"), I64, {"c": 1}, 0, 1),

@@ -151,11 +151,13 @@ class TestChecks:
         right = luthier.Artifact.run
         before = []
 
-        def forgetful(self: luthier.Artifact, given: dict[str, Any]) -> dict[str, np.ndarray]:
+        def forgetful(
+            self: luthier.Artifact, given: dict[str, Any], **asked: bool
+        ) -> dict[str, np.ndarray]:
             if before and before[-1] != len(self.inputs[0].dims) and len(before) > 1:
                 self.state.reset()
             before.append(len(self.inputs[0].dims))
-            return right(self, given)
+            return right(self, given, **asked)
 
         monkeypatch.setattr("luthier.building.check.run_from", _single)
         monkeypatch.setattr(luthier.Artifact, "run", forgetful)

@@ -109,8 +109,10 @@ def test_check_tells_the_sizes_that_it_tried(cli, path: Path) -> None:
 
 
 def test_a_wrong_library_is_told_by_its_sizes(cli, path: Path, monkeypatch) -> None:
-    def wrong(self: luthier.Artifact, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        found = right(self, given)
+    def wrong(
+        self: luthier.Artifact, given: dict[str, np.ndarray], **asked: bool
+    ) -> dict[str, np.ndarray]:
+        found = right(self, given, **asked)
         return {n: a + (a.shape[1] == 17) for n, a in found.items()}
 
     right = luthier.Artifact.run

@@ -210,8 +210,10 @@ def test_a_check_compares_states(files: Path, folder: Path) -> None:
     assert report.ok
     assert [output.name for output in report.outputs] == ["y", "h_out"]
     kept = luthier.check(folder)
-    assert kept.ok
-    assert [output.name for output in kept.outputs] == ["logits", *STATES.values()]
+    assert (kept.ok, kept.runs, kept.problems) == (True, 2, ())
+    names = ["logits", *STATES.values()]
+    wanted = [(entry, name) for entry in ("prefill", "decode") for name in names]
+    assert [(output.entry, output.name) for output in kept.outputs] == wanted
 
 
 class TestBench:
@@ -245,7 +247,7 @@ class TestBench:
         assert report["tokens_per_s"] == pytest.approx(16e3 / report["median"])
         assert report["kernels"]
 
-    def test_where_there_is_no_sample_sizes_are_the_largest(self, cli: Any, folder: Path) -> None:
+    def test_another_entry_point_is_timed_on_its_own_sample(self, cli: Any, folder: Path) -> None:
         done = cli("bench", folder, "--seconds", 0.05, "--entry", "decode")
         assert done.code == 0, done.err
         assert done.out.startswith(f"past={PAST}: median ")

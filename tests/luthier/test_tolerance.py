@@ -170,8 +170,8 @@ def test_a_sound_library_is_ok_and_its_tolerance_is_reported(kind):
 def test_a_wrong_library_is_found(kind, fault, monkeypatch):
     run = Artifact.run
 
-    def wrong(self: Artifact, inputs: Any) -> dict[str, Any]:
-        return {name: fault(array) for name, array in run(self, inputs).items()}
+    def wrong(self: Artifact, inputs: Any, **asked: bool) -> dict[str, Any]:
+        return {name: fault(array) for name, array in run(self, inputs, **asked).items()}
 
     monkeypatch.setattr(Artifact, "run", wrong)
     report = luthier.check(SOUND[kind][0](), log=None, threads=1, runs=2)

@@ -33,6 +33,7 @@ T = TypeVar("T")
 _POISON = 0xFF  # NaN in every float type
 _PAGE = mmap.PAGESIZE
 _MOST_CALLS = 24
+_TOGETHER = 4  # kernels that LLVM is given at once, as in a build: it takes long to start
 _NO_ACCESS, _READ_ONLY = 0, 1
 _protect = ctypes.CDLL(None).mprotect
 _protect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
@@ -68,7 +69,7 @@ class Block:
 
     def elements(self, tensor: Tensor, pitch: int | None = None) -> Array:
         """The elements of ``tensor``, in place and without what lies between its rows."""
-        flat = self.bytes.view("int8" if tensor.dtype == "bool" else tensor.dtype)
+        flat = self.bytes.view(tensor.element.storage)
         if pitch is None:
             return flat.reshape(tensor.shape)
         rows, width = tensor.size // tensor.shape[-1], tensor.shape[-1]
@@ -91,9 +92,13 @@ class Library:
     def __init__(self, kernels: Sequence[Kernel], target: Target) -> None:
         self.kernels = kernels
         names = [f"k{i}" for i in range(len(kernels))]
+        parts = [
+            dict(zip(names[i : i + _TOGETHER], kernels[i : i + _TOGETHER], strict=True))
+            for i in range(0, len(kernels), _TOGETHER)
+        ]
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor() as pool:
-            files = [Path(folder, f"{name}.o") for name in names]
-            codes = pool.map(lambda n, k: compile_object({n: k}, target), names, kernels)
+            files = [Path(folder, f"{i}.o") for i in range(len(parts))]
+            codes = pool.map(lambda part: compile_object(part, target), parts)
             for file, code in zip(files, codes, strict=True):
                 file.write_bytes(code)
             library = Path(folder, "kernels.so")

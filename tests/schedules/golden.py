@@ -11,7 +11,19 @@ from pathlib import Path
 
 from attentions import separate
 from caller import TARGETS
-from workloads import Builder, conv, conv_transpose, group_norm, matmul, pool, separable, unary
+from recurrences import layer as recurrent_layer
+from whole_workloads import whole_conv, whole_matmul
+from workloads import (
+    Builder,
+    conv,
+    conv_transpose,
+    ensemble,
+    group_norm,
+    matmul,
+    pool,
+    separable,
+    unary,
+)
 
 from luthier.schedules import Kernel, Target, Workload
 from luthier.schedules.templates.registry import default, instantiate, spaces
@@ -92,6 +104,12 @@ def first(k: int) -> Workload:
     return b.workload
 
 
+def running() -> Workload:
+    b = Builder()
+    b.add("cumprod", b.input((3, 20, 5)), axis=1, exclusive=True, reverse=True)
+    return b.workload
+
+
 def distinct() -> Workload:
     b = Builder()
     b.add("distinct", b.input((40, 3)), shape=(3, 40), dtype="int64", sorted=False)
@@ -113,6 +131,12 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     ),
     "max_pool": (pool("max_pool2d", (1, 4, 4, 20), (2, 2), strides=(2, 2)), "channelwise"),
     "convolution_transposed": (conv_transpose((1, 2, 2, 3), 5, (2, 2)), "conv_transpose"),
+    "convolution_of_whole": (whole_conv((1, 4, 4, 3), 6, (3, 3), pads=PAD), "conv_integer"),
+    "depthwise_of_whole": (
+        whole_conv((1, 4, 4, 20), 20, (3, 3), pads=PAD, groups=20),
+        "channelwise_integer",
+    ),
+    "product_of_whole": (whole_matmul((3, 6), (6, 20), to="uint8"), "gemm_integer"),
     "softmax": (softmax(), "normalize"),
     "layer_norm": (layer_norm(), "normalize"),
     "rms_norm": (rms_norm(), "normalize"),
@@ -130,6 +154,11 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "few_of_a_row": (first(2), "sort"),
     "many_of_a_row": (first(100), "sort"),
     "distinct": (distinct(), "distinct"),
+    "recurrent": (recurrent_layer("lstm", (3, 2, 20), ("hidden", "lengths")), "recurrent"),
+    "recurrent_shared": (recurrent_layer("gru", (3, 1, 512), gives=("hidden",)), "recurrent"),
+    "running_products": (running(), "scan"),
+    "trees_of_rows": (ensemble(9, trees=2, depth=1, negated=True), "trees"),
+    "trees_of_a_row": (ensemble(1, trees=9, depth=4, targets=2), "trees"),
     "transposition": (transposition(), "transpose"),
     "swish": (swish(), "pointwise"),
     "padded_concatenation": (padded_concatenation(), "pointwise"),

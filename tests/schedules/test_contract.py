@@ -15,7 +15,7 @@ from workloads import conv, unary
 
 from luthier.schedules import ALIGNMENT, Kernel, Schedule
 from luthier.schedules.emit.builder import PhaseBuilder, Slot
-from luthier.schedules.execute import run_kernel
+from luthier.schedules.execute import LoadedKernel
 from luthier.schedules.ir.workload import Tensor
 from luthier.schedules.templates.registry import instantiate
 
@@ -130,7 +130,7 @@ def test_the_simple_caller_agrees_with_the_nasty_one(level):
     inputs, target = draw(workload), TARGETS[level]
     for schedule in schedules(workload, target, 0):
         kernel = instantiate(workload, target, schedule)
-        simple = run_kernel(kernel, target, inputs)
+        simple = LoadedKernel(kernel, target).run(inputs)
         nasty = Library([kernel], target).run(0, inputs, random.Random(0))
         np.testing.assert_array_equal(simple, nasty)
 
@@ -139,4 +139,4 @@ def test_bools_come_back_as_bools():
     workload = unary("logical_not", (5,), "bool")
     kernel = instantiate(workload, TARGET, next(schedules(workload, TARGET, 0)))
     flags = np.array([True, False, True, True, False])
-    assert run_kernel(kernel, TARGET, [flags]).tolist() == [False, True, False, False, True]
+    assert LoadedKernel(kernel, TARGET).run([flags]).tolist() == [False, True, False, False, True]

@@ -112,7 +112,7 @@ def check(level: str, cases: list[tuple[Workload, list[np.ndarray]]]) -> None:
 
 
 def test_the_tables_here_have_every_operator():
-    others = {"const", "cast", "where"}
+    others = {"const", "cast", "bitcast", "where"}
     assert UNARY.keys() | BINARY.keys() | others == ELEMENTWISE.keys()
     assert all(ELEMENTWISE[op].arity == 1 for op in UNARY)
     assert all(ELEMENTWISE[op].arity == 2 for op in BINARY)
@@ -144,6 +144,26 @@ def test_where(level):
         b.add("where", b.input((SIZE,), "bool"), b.input((SIZE,), dtype), b.input((SIZE,), dtype))
         cases.append((b.workload, [values("bool", 0), values(dtype, 1), values(dtype, 2)]))
     check(level, cases)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+def test_the_same_bits_as_another_type(level):
+    pairs = [
+        (a, b)
+        for a in ACCEPTED
+        for b in ACCEPTED
+        if ACCEPTED[a].bits == ACCEPTED[b].bits and a != b and "bool" not in (a, b)
+    ]
+    for source, target in pairs if level == RUNNABLE[-1] else pairs[:3]:
+        b = Builder()
+        b.add("bitcast", b.input((SIZE,), source), shape=(SIZE,), dtype=target)
+        x = values("int64", 3).view(source)[:SIZE]
+        kernel = instantiate(
+            b.workload, TARGETS[level], next(schedules(b.workload, TARGETS[level], 0))
+        )
+        got = Library([kernel], TARGETS[level]).run(0, [x], random.Random(0))
+        assert got.dtype == target
+        assert got.tobytes() == x.tobytes()
 
 
 @pytest.mark.parametrize("source", ACCEPTED)

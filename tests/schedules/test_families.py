@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from attentions import odd_sizes, separate
 from caller import RUNNABLE, TARGETS, verify
+from recurrences import layer
 from workloads import (
     EPILOGUES,
     Builder,
@@ -208,6 +209,14 @@ def few_queries(rng: random.Random) -> Workload:
     return separate((batch, heads, 1, *rest), heads_first=rng.random() < 0.5)
 
 
+def recurrent(rng: random.Random) -> Workload:
+    """Of few steps: weights are random, and errors grow from step to step."""
+    cell = rng.choice(["lstm", "gru", "rnn"])
+    sizes = (rng.randint(1, 2), _odd(rng, 9), _odd(rng, 40))
+    reverse = rng.choice([(False,), (True,), (False, True)])
+    return layer(cell, sizes, reverse=reverse, constant=rng.random() < 0.7)
+
+
 def few_rows(rng: random.Random) -> Workload:
     b = (_odd(rng, 90), 4 * _odd(rng, 20))
     a, after = (1, b[1]), rng.choice([a for a in AFTER if a != "scaled"])
@@ -232,6 +241,7 @@ FAMILIES: dict[str, tuple[Callable[[random.Random], Workload], int]] = {
     "attention of a query": (few_queries, 3),
     "product of a row": (few_rows, 3),
     "transposition": (transposition, 5),
+    "recurrent layer": (recurrent, 5),
 }
 
 
@@ -246,12 +256,13 @@ def test_random_workloads_of_a_family_are_right(family: str, level: str) -> None
 
 @pytest.mark.parametrize("level", TARGETS)
 def test_every_template_has_a_family(level: str) -> None:
-    """Those of what is not anchored have random graphs (``test_fusion``); TVM's own, searches and
-    sorts have tests of their own."""
+    """Those of what is not anchored have random graphs (``test_fusion``); TVM's own, searches,
+    sorts and trees have tests of their own."""
     used = set()
     for family, (make, count) in FAMILIES.items():
         for seed in range(count):
             workload = make(random.Random(f"{family} {seed}"))
             used |= {space.template for space in spaces(workload, TARGETS[level])}
-    others = {"pointwise", "relax", "nonzero", "suppression", "sort", "distinct"}
+    others = {"pointwise", "relax", "nonzero", "suppression", "sort", "distinct", "scan", "trees"}
+    others |= {"channelwise_integer", "conv_integer", "gemm_integer"}  # see test_whole_products
     assert used | others == {template.name for template in TEMPLATES}

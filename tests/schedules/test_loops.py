@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from attentions import separate
 from golden import SCRIPTS
+from recurrences import layer
 from workloads import conv, group_norm, matmul, pool, separable
 
 from luthier.schedules import Schedule, ScheduleError, Target, Workload
@@ -33,6 +34,7 @@ NESTS: dict[str, tuple[Workload, str]] = {
     "attention": (separate((2, 3, 37, 50, 16, 24), heads_first=False), "attention"),
     "attention_rows": (separate((2, 3, 1, 50, 16, 24), heads_first=False), "attention_rows"),
     "group_norm": (group_norm((2, 6, 5, 24), 6), "group_norm"),
+    "recurrent": (layer("gru", (3, 5, 100), reverse=(False, True)), "recurrent"),
 }
 
 

@@ -7,7 +7,19 @@ from dataclasses import replace
 import pytest
 from attentions import separate
 from caller import TARGETS
-from workloads import Builder, conv, conv_transpose, group_norm, matmul, pool, separable, unary
+from recurrences import layer
+from whole_workloads import whole_conv, whole_matmul
+from workloads import (
+    Builder,
+    conv,
+    conv_transpose,
+    ensemble,
+    group_norm,
+    matmul,
+    pool,
+    separable,
+    unary,
+)
 
 from luthier.schedules import Schedule, ScheduleError, Tensor, Workload, node
 from luthier.schedules.ops import OPERATORS
@@ -72,6 +84,12 @@ def first():
     return b.workload
 
 
+def running():
+    b = Builder()
+    b.add("cumsum", b.input((9, 20)), shape=(9, 20), axis=1, exclusive=False, reverse=False)
+    return b.workload
+
+
 def distinct():
     b = Builder()
     b.add("distinct", b.input((9, 20)), shape=(3, 9), dtype="int64", sorted=True)
@@ -93,6 +111,9 @@ DEFAULTS = {
     "strides": (conv((1, 56, 56, 64), 64, (3, 3), strides=(2, 2)), "conv_direct"),
     "groups of many outputs": (conv((1, 9, 9, 8), 16, (3, 3), groups=8), "conv_direct"),
     "a transposed convolution": (conv_transpose((1, 5, 5, 4), 4, (3, 3)), "conv_transpose"),
+    "a convolution of whole numbers": (whole_conv((1, 9, 9, 8), 8, (3, 3)), "conv_integer"),
+    "a depthwise one": (whole_conv((1, 9, 9, 8), 8, (3, 3), groups=8), "channelwise_integer"),
+    "a product of whole numbers": (whole_matmul((8, 9), (9, 10)), "gemm_integer"),
     "a softmax": (softmax(), "normalize"),
     "attention": (separate((1, 2, 9, 9, 4, 4), heads_first=True), "attention"),
     "attention of a query": (separate((1, 2, 1, 9, 4, 4), heads_first=True), "attention_rows"),
@@ -103,6 +124,9 @@ DEFAULTS = {
     "boxes that overlap": (boxes(), "suppression"),
     "the first of rows": (first(), "sort"),
     "different rows": (distinct(), "distinct"),
+    "a recurrent layer": (layer("lstm", (3, 2, 9)), "recurrent"),
+    "running sums": (running(), "scan"),
+    "trees": (ensemble(20), "trees"),
     "an elementwise operator": (unary("relu", (100,)), "pointwise"),
     "an operator of TVM's": (other(), "relax"),
 }

@@ -11,6 +11,7 @@ import numpy as np
 from luthier.schedules import Tensor, Workload, node
 from luthier.schedules.ir.core import Region
 from luthier.schedules.ir.workload import Input, Op
+from luthier.schedules.ops.forest import Layout
 from luthier.schedules.ops.verify import verify
 
 Shape = tuple[int, ...]
@@ -262,4 +263,27 @@ def unary(op: str, shape: Shape, dtype: str = "float32", **attrs: object) -> Wor
     """One elementwise operator on one input."""
     b = Builder()
     b.add(op, b.input(shape, dtype), **attrs)
+    return b.workload
+
+
+def ensemble(
+    rows: int,
+    features: int = 7,
+    trees: int = 9,
+    depth: int = 3,
+    targets: int = 1,
+    dtype: str = "float32",
+    leaves: int = 0,
+    combine: str = "sum",
+    negated: bool = False,
+    equal: bool = False,
+) -> Workload:
+    """Trees of ``2 ** (depth + 1) - 1`` nodes each."""
+    nodes = trees * (2 ** (depth + 1) - 1)
+    layout = Layout(trees, nodes, leaves, targets, dtype)
+    b = Builder()
+    x, table = b.input((rows, features), dtype), b.input((layout.size,), "int32", constant=True)
+    numbers = {"trees": trees, "nodes": nodes, "leaves": leaves, "targets": targets, "depth": depth}
+    flags = {"combine": combine, "negated": negated, "equal": equal}
+    b.add("tree_ensemble", x, table, shape=(rows, targets), dtype=dtype, **numbers, **flags)
     return b.workload

@@ -15,6 +15,7 @@ import math
 
 from ...emit.builder import Slot
 from ...emit.lanes import lane_sums
+from ...emit.prefetch import ask_for
 from ...emit.tile import splat, vector_index
 from ...ir.workload import Tensor
 from ...ops.attention_form import View
@@ -25,6 +26,8 @@ from ..attention.mask import masked
 from ..form import Emitted
 from ..slots import phase_builder
 from .form import Knobs, RowAttention
+
+AHEAD = 24  # rows of keys and values between what is used and what is asked for
 
 
 def kernel(form: RowAttention, knobs: Knobs) -> Emitted:
@@ -102,6 +105,7 @@ class _Rows:
         sums = []
         for key in range(wide):
             at = builder.let(self.keys0 + (first + place(key)) * form.k.row)
+            ask_for(builder, self._operand(1), at, form.depth, AHEAD * form.k.row)
             total: Expr = None
             for column in range(0, form.depth, wide):
                 index = vector_index(at + column, wide)
@@ -185,6 +189,7 @@ class _Rows:
         def add(key: Index, row: int) -> None:
             weight = builder.let(builder.load(builder["scores"], key))
             start = builder.let(values0 + key * form.v.row)
+            ask_for(builder, self._operand(2), start + first, width, AHEAD * form.v.row)
             for column, lanes in parts:
                 value = builder.load(self._operand(2), vector_index(start + column, lanes))
                 index = at(row, column, lanes)

@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 
+from ... import ops
 from ...emit.evaluator import Evaluator, Point
 from ...emit.tile import RegisterTile
 from ...ir.kernel import Array, Packing
@@ -22,7 +23,7 @@ from ...tvm_late import tirx
 from ..form import Emitted
 from ..fused import epilogue
 from ..slots import phase_builder
-from ..taps import Combine, Vectors, add_taps, multiply_add
+from ..taps import Combine, Vectors, add_taps
 from ..window import ColumnTile, each_tile
 from .form import Channelwise, Knobs
 
@@ -38,7 +39,6 @@ def kernel(form: Channelwise, knobs: Knobs) -> Emitted:
 
 
 _COMBINE: dict[str, Combine] = {
-    "conv2d": multiply_add,
     "avg_pool2d": lambda old, value, _: old + value,
     "max_pool2d": lambda old, value, _: extreme("max", old, value),  # NaN wins, as in ONNX Runtime
 }
@@ -50,12 +50,13 @@ class _Channelwise:
         self.node, self.op = form.node, form.node.op
         self.rows, self.columns, self.lanes = form.rows, form.columns, form.lanes
         self.batch, self.channels, self.taps = form.batch, form.channels, form.taps
+        self.weighted = isinstance(ops.of(self.node), ops.Product)
         self.pitch = form.placement.pitch(self.node.args[0]) or self.channels
 
     def build(self) -> Emitted:
         """The kernel."""
         packings = {}
-        if self.op == "conv2d":
+        if self.weighted:
             shape = (self.rows.kernel, self.columns.kernel, self.channels)
             packings[self.node.args[1]] = Packing(shape, pack_weights)
         self.builder = builder = phase_builder(self.form, packings)
@@ -101,7 +102,7 @@ class _Channelwise:
     ) -> None:
         image, oh, ow, channel = at
         builder = self.builder
-        register = RegisterTile(builder, tile.width, parts)
+        register = RegisterTile(builder, tile.width, parts, self.form.micro)
         if self.op == "max_pool2d":
             register.fill(-np.inf)
         with builder.loop(taps[1], "kh", taps[0]) as kh:
@@ -112,11 +113,16 @@ class _Channelwise:
             )
             source = Vectors(builder[f"in{self.node.args[0]}"], pixel + channel, self.pitch)
             weights = None
-            if self.op == "conv2d":
+            if self.weighted:
                 first = kh * self.columns.kernel * self.channels + channel
                 weights = Vectors(builder[f"in{self.node.args[1]}"], first, self.channels)
-            add_taps(register, tile, self.columns, source, weights, _COMBINE[self.op])
+            add_taps(register, tile, self.columns, source, weights, self._combine)
         self._store(register, at, tile, taps[1])
+
+    def _combine(self, old: Expr, value: Expr, weight: Expr | None) -> Expr:
+        if self.weighted:
+            return self.form.micro.emit(old, value, weight)
+        return _COMBINE[self.op](old, value, weight)
 
     def _store(
         self, register: RegisterTile, at: tuple[Index, ...], tile: ColumnTile, taps: Index

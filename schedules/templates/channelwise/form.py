@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ... import ops
+from ...emit.micro_kernel import FLOAT32_MULTIPLY_ADD, MicroKernel
 from ...ir.dtype import FLOAT32
 from ...ir.space import Knob
 from ...ir.workload import Workload
@@ -52,13 +53,18 @@ class Channelwise(Form[Knobs]):
         node = workload.nodes[0]
         if isinstance(ops.of(node), ops.Pool) and anchor_is_first(workload, node.op):
             high, wide = node.attr("kernel")
-        elif _is_depthwise(workload):
+        elif has_weights(workload, "conv2d") and is_depthwise(workload):
             _, high, wide, _ = workload.tensor(node.args[1]).shape
         else:
             return None
         source = workload.tensor(node.args[0])
         batch, _, _, channels = source.shape
         return cls(workload, target, *axes(node, source, (high, wide)), batch, channels)
+
+    @property
+    def micro(self) -> MicroKernel:
+        """What multiplies and adds."""
+        return FLOAT32_MULTIPLY_ADD
 
     @property
     def taps(self) -> int:
@@ -113,10 +119,8 @@ class Channelwise(Form[Knobs]):
         )
 
 
-def _is_depthwise(workload: Workload) -> bool:
-    """Whether it is a convolution of constant weights, one output for each channel."""
+def is_depthwise(workload: Workload) -> bool:
+    """Whether the convolution that comes first has one output for each channel."""
     node = workload.nodes[0]
-    if not has_weights(workload, "conv2d"):
-        return False
     channels = workload.tensor(node.args[0]).shape[3]
     return bool(node.attr("groups") == channels == node.out.shape[3] and channels > 1)

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from ...emit.micro_kernel import FLOAT32_MULTIPLY_ADD, MicroKernel
 from ...emit.tile import fits_registers
 from ...ir.dtype import FLOAT32
 from ...ir.size import Size, at_least, at_most
@@ -46,6 +47,11 @@ class Direct(Form[Knobs]):
 
     knobs_type = Knobs
     follows = True
+
+    @property
+    def micro(self) -> MicroKernel:
+        """What multiplies and adds."""
+        return FLOAT32_MULTIPLY_ADD
 
     @property
     def groups(self) -> int:
@@ -121,6 +127,10 @@ class Direct(Form[Knobs]):
         if weights_fit:
             return Knobs(width(count), count, rows, ceil_power(panels), "rows")
         return Knobs(width(count), count, rows, block, "panels")
+
+    def streams(self, knobs: Knobs) -> bool:
+        """Whether panels of weights do not stay in L1 from one tile to the next."""
+        return 2 * self.depth * knobs.vectors * self.target.vector_bytes > self.target.l1
 
     def resized(self, knobs: Knobs) -> Knobs:
         """Rows of a chunk that leave six chunks a thread where possible, and no more."""

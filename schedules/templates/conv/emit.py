@@ -16,8 +16,7 @@ from ...ir.kernel import Array, Packing
 from ...tir.indices import ceildiv
 from ..form import Emitted
 from ..window import axes
-from .direct import Knobs
-from .form import Conv
+from .direct import Direct, Knobs
 from .nest import Grid, grid_phase
 
 
@@ -32,7 +31,7 @@ def pack_weights(array: Array, groups: int, width: int) -> Array:
     return np.ascontiguousarray(split.transpose(0, 1, 3, 4, 5, 2))
 
 
-def kernel(form: Conv, knobs: Knobs) -> Emitted:
+def kernel(form: Direct, knobs: Knobs) -> Emitted:
     """One phase."""
     (source, weight), groups, (kh, kw, in_c) = form.node.args, form.groups, form.window
     width = knobs.vectors * form.lanes

@@ -13,6 +13,7 @@ from functools import partial
 
 from ...emit.builder import PhaseBuilder
 from ...emit.evaluator import Evaluator, Point
+from ...emit.prefetch import ask_for
 from ...emit.tile import RegisterTile, column_parts, vector_index
 from ...ir.kernel import Packing, Phase
 from ...tir.indices import Index, ceildiv, divide, extent, modulo
@@ -47,9 +48,10 @@ class _GridNest:
         _, self.out_h, self.out_w, self.out_c = form.node.out.shape
         self.rows, self.columns = grid.rows, grid.columns
         self.groups, self.in_c, self.per_group = form.groups, form.window[2], form.per_group
-        self.lanes = form.lanes
+        self.lanes, self.micro = form.lanes, form.micro
         self.panel = self.knobs.vectors * self.lanes
         self.panels = ceildiv(self.per_group, self.panel)
+        self.streams = form.streams(knobs)
 
     def build(self, builder: PhaseBuilder) -> Phase:
         """The phase."""
@@ -82,8 +84,8 @@ class _GridNest:
 
     def _tile(self, at: tuple[Index, ...], channels: int, column: Index, tile: ColumnTile) -> None:
         image, group, panel, row = at
-        builder = self.builder
-        register = RegisterTile(builder, tile.width, column_parts(channels, self.lanes))
+        builder, parts = self.builder, column_parts(channels, self.lanes)
+        register = RegisterTile(builder, tile.width, parts, self.micro)
         low, taps = self.rows.limits(builder, row)
         steps = self.columns.kernel * self.in_c
         first = self.grid.weights // self.panel
@@ -121,12 +123,15 @@ class _GridNest:
         steps: int,
         outputs: tuple[int, ...] | None,
     ) -> None:
-        builder, source, weight = self.builder, self.builder[f"in{self.source}"], self.weight
+        builder, source = self.builder, self.builder[f"in{self.source}"]
+        weights = builder[f"in{self.weight}"]
         with builder.loop(steps, "k") as k:
+            if self.streams:
+                ask_for(builder, weights, (step0 + k) * self.panel, self.panel)
             register.step(
                 lambda row: builder.load(source, pixel + row * stride + k),
                 lambda column, lanes: builder.load(
-                    builder[f"in{weight}"], vector_index((step0 + k) * self.panel + column, lanes)
+                    weights, vector_index((step0 + k) * self.panel + column, lanes)
                 ),
                 outputs,
             )

@@ -14,6 +14,7 @@ import math
 from ...emit.builder import PhaseBuilder
 from ...emit.evaluator import Evaluator, Point
 from ...emit.lanes import lane_sums
+from ...emit.prefetch import ask_for
 from ...emit.tile import splat, vector_index
 from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, split_index, tail
 from ...tvm_late import tirx
@@ -82,8 +83,9 @@ class _Dots:
             k = builder.let(block * wide)
             a = builder.let(builder.load(builder[f"in{p.a}"], vector_index(a0 + k, wide)))
             for column in columns:
-                index = vector_index(b0 + column * p.k + k, wide)
-                b = builder.load(builder[f"in{p.b}"], index)
+                first = b0 + column * p.k + k
+                ask_for(builder, builder[f"in{p.b}"], first, wide, self.knobs.columns * p.k)
+                b = builder.load(builder[f"in{p.b}"], vector_index(first, wide))
                 total = vector_index(column * wide, wide)
                 builder.store(sums, total, builder.load(sums, total) + a * b)
 

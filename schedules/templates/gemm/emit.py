@@ -19,6 +19,7 @@ from functools import partial
 from ...emit.builder import PhaseBuilder, Slot
 from ...emit.evaluator import Evaluator, Point
 from ...emit.lanes import Rows, load_columns
+from ...emit.prefetch import ask_for
 from ...emit.tile import LINE, RegisterTile, column_parts, vector_index
 from ...ir.kernel import Array, Packing
 from ...ir.workload import Tensor, Workload
@@ -148,6 +149,9 @@ class _Gemm:
                 for u in range(self.knobs.unroll):
                     k = first + block * self.knobs.unroll + u
                     register.step(partial(self._a, a0, k), partial(self._b, at, panel, k))
+                    if self.form.streams(self.knobs):
+                        row = (panel[0] * p.k + k) * self.width
+                        ask_for(builder, builder[f"in{p.b}"], row, self.width)
 
         if not self.knobs.ahead:
             steps(0, p.k)

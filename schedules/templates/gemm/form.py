@@ -24,6 +24,7 @@ from ..powers import ceil_power, floor_power, powers
 from ..window import balanced_width
 
 Order = Literal["rows", "panels"]
+_FEW_ROWS = 256  # more of them take longer than the weights' way from memory
 
 
 class Knobs(NamedTuple):
@@ -64,8 +65,12 @@ def product(workload: Workload) -> Product | None:
     if has_weights(workload, "conv2d") and _is_pointwise_conv(workload):
         n, h, w, c = workload.tensor(node.args[0]).shape
         return Product(node.args[0], node.args[1], (), n * h * w, node.out.shape[-1], c, True, True)
-    if not anchor_is_first(workload, "matmul"):
-        return None
+    return matrices(workload) if anchor_is_first(workload, "matmul") else None
+
+
+def matrices(workload: Workload, micro: MicroKernel = FLOAT32_MULTIPLY_ADD) -> Product | None:
+    """The product that comes first; None for one of vectors."""
+    node = workload.nodes[0]
     a, b = (workload.tensor(x) for x in node.args)
     if len(a.shape) < 2 or len(b.shape) < 2:
         return None
@@ -77,8 +82,8 @@ def product(workload: Workload) -> Product | None:
     constant = workload.constants[node.args[1]]
     if all(d == 1 for d in b.shape[:-2]) and a.shape[:-1] == node.out.shape[:-1]:
         m = node.out.size // n if n else 0
-        return Product(node.args[0], node.args[1], (), m, n, k, transposed, constant)
-    return Product(node.args[0], node.args[1], batch, rows, n, k, transposed, False)
+        return Product(node.args[0], node.args[1], (), m, n, k, transposed, constant, micro)
+    return Product(node.args[0], node.args[1], batch, rows, n, k, transposed, False, micro)
 
 
 def _is_pointwise_conv(workload: Workload) -> bool:
@@ -162,7 +167,9 @@ class Gemm(Form[Knobs]):
             columns = ceildiv(self.columns, count) * count / self.columns
             wasted = columns * ceildiv(p.m, rows) * rows / p.m
             chains = min(1.0, rows * count / target.isa.costs.sums)
-            return wasted * (1 + (count + rows) / (count * rows)) / chains, -count
+            # A vector of a panel that is larger than L1 is loaded twice: from L2, and from L1.
+            far = count if p.k * count * target.vector_bytes > target.l1 else 0
+            return wasted * (1 + (count + rows + far) / (count * rows)) / chains, -count
 
         count = min(self.vectors, key=cost)
         rows = tile_rows(count)
@@ -190,6 +197,16 @@ class Gemm(Form[Knobs]):
         p = self.product
         rows = next(n for n in (4, 1) if n == 1 or p.m >= n)
         return knobs._replace(rows=rows, vectors=1, m_block=1, n_block=1, unroll=1, ahead=0)
+
+    def streams(self, knobs: Knobs) -> bool:
+        """Whether the weights' way to the processor counts: panels do not stay in L1, or there are
+        too few rows to hide it.
+        """
+        p, l1 = self.product, self.target.l1
+        if not p.packed or p.micro.b.nbytes(p.n * p.k) <= l1:
+            return False
+        few = isinstance(p.m, Size) or p.m <= _FEW_ROWS
+        return few or 2 * p.k * knobs.vectors * self.target.vector_bytes > l1
 
     @cached_property
     def column_lanes(self) -> int:

@@ -24,6 +24,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from ...emit.builder import PhaseBuilder
 from ...emit.evaluator import Evaluator, Point
+from ...emit.prefetch import ask_for
 from ...emit.tile import LINE, RegisterTile, column_parts, vector_index
 from ...ir.kernel import Phase
 from ...ir.size import Size
@@ -107,6 +108,9 @@ class _Winograd:
             with builder.loop(self.g.in_c, "k") as k:
                 if self.g.knobs.ahead:
                     self._fetch(b0 + self.g.in_c * self.g.panel, number * self.g.in_c + k, passes)
+                else:
+                    weights = builder[f"in{self.g.weight}"]
+                    ask_for(builder, weights, b0 + k * self.g.panel, self.g.panel)
                 register.step(
                     lambda row: builder.load(
                         builder["tiles"], a0 + (first + row) * self.g.in_c + k

@@ -1,0 +1,154 @@
+"""Ensembles of trees against ONNX Runtime and XGBoost's own predictor, in RESULTS.md.
+
+python -m bench.trees                                    all of them, 1 and 2 threads
+python -m bench.trees --trees 100 --depths 6 --threads 1 --print
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import xgboost
+from onnx import TensorProto, helper
+from rich.console import Console
+
+import luthier
+from bench import results
+from bench.standings import markdown
+from bench.turns import OURS, ROUNDS, Entry, Row, measure
+
+PEERS = ("onnxruntime", "xgboost")
+ROWS = (1, 1000)
+FEATURES, _TRAINED = 28, 20_000
+_READING = """\
+Milliseconds of one call with so many rows of {features} elements, and how many times as long others
+take. Gradient boosting by XGBoost on {trained} random rows; default schedules; medians of {rounds}
+rounds in turns. XGBoost predicts in place."""
+
+console = Console(stderr=True)
+
+
+def trained(trees: int, depth: int) -> xgboost.Booster:
+    """A regression of a function of random numbers, some of which are missing."""
+    rng = np.random.default_rng([trees, depth])
+    x = rng.standard_normal((_TRAINED, FEATURES)).astype(np.float32)
+    y = np.sin(x[:, 0] * x[:, 1]) + x[:, 2:8].sum(axis=1) + rng.standard_normal(_TRAINED)
+    x[rng.random(x.shape) < 0.02] = np.nan
+    options = {"max_depth": depth, "eta": 0.05, "tree_method": "hist", "min_child_weight": 0,
+               "base_score": 0.5}  # fmt: skip
+    return xgboost.train(options, xgboost.DMatrix(x, y), trees)
+
+
+def exported(booster: xgboost.Booster, rows: int) -> onnx.ModelProto:
+    """Its trees as ONNX-ML writes them."""
+    names = ("treeids", "nodeids", "featureids", "values", "modes", "truenodeids", "falsenodeids",
+             "missing_value_tracks_true")  # fmt: skip
+    lists: dict[str, list[Any]] = {name: [] for name in names}
+    leaves: list[tuple[int, int, float]] = []
+    for tree, text in enumerate(booster.get_dump(dump_format="json")):
+        pending = [json.loads(text)]
+        while pending:
+            node = pending.pop(0)
+            number, is_leaf = node["nodeid"], "leaf" in node
+            row: tuple[Any, ...] = (tree, number, 0, 0.0, "LEAF", 0, 0, 0)
+            if is_leaf:
+                leaves.append((tree, number, node["leaf"]))
+            else:
+                pending += node["children"]
+                missing = int(node["missing"] == node["yes"])
+                feature, value = int(node["split"][1:]), node["split_condition"]
+                row = (tree, number, feature, value, "BRANCH_LT", node["yes"], node["no"], missing)
+            for name, item in zip(names, row, strict=True):
+                lists[name].append(item)
+    where, places, weights = map(list, zip(*leaves, strict=True))
+    made = helper.make_node(
+        "TreeEnsembleRegressor",
+        ["x"],
+        ["y"],
+        domain="ai.onnx.ml",
+        **{f"nodes_{name}": items for name, items in lists.items()},
+        n_targets=1,
+        target_treeids=where,
+        target_nodeids=places,
+        target_ids=[0] * len(leaves),
+        target_weights=weights,
+        base_values=[0.5],
+    )
+    graph = helper.make_graph(
+        [made],
+        "trees",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [rows, FEATURES])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [rows, 1])],
+    )
+    imports = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
+    return helper.make_model(graph, opset_imports=imports, ir_version=8)
+
+
+def measured(trees: int, depth: int, threads: Sequence[int], rounds: int) -> list[list[str]]:
+    """The rows of an ensemble."""
+    found = []
+    with tempfile.TemporaryDirectory() as text:
+        booster, folder = trained(trees, depth), Path(text)
+        for count in ROWS:
+            path = folder / f"trees_{count}.onnx"
+            onnx.save(exported(booster, count), path)
+            booster.save_model(path.with_suffix(".ubj"))
+            x = np.random.default_rng(count).standard_normal((count, FEATURES))
+            for number in threads:
+                luthier.build(
+                    path, folder / "built", log=None, target=luthier.target(threads=number)
+                )
+                entries = [Entry("luthier", OURS, folder / "built")]
+                entries += [Entry(peer, peer, path) for peer in PEERS]
+                inputs = {"x": x.astype(np.float32)}
+                row = measure(path.stem, path, number, entries, rounds, inputs)
+                found.append(_cells(row, trees, depth, count))
+                console.print(" ".join(found[-1]), highlight=False)
+    return found
+
+
+def _cells(row: Row, trees: int, depth: int, count: int) -> list[str]:
+    cells = [str(n) for n in (trees, depth, count, row.threads)]
+    ratios = (row.failures.get(peer) or f"{row.ratios(peer, 'luthier')[1]:.2f}" for peer in PEERS)
+    return [*cells, f"{row.milliseconds('luthier'):.4f}", *ratios]
+
+
+def _mean(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Of the best peer of each row, and the least."""
+    best = [min(float(c) for c in row[5:] if c.replace(".", "", 1).isdigit()) for row in rows]
+    said = f"**{statistics.geometric_mean(best):.2f}** ({min(best):.2f})"
+    return ["best peer: mean (least)", "", "", "", "", said, ""]
+
+
+def main() -> None:
+    """Measure the ensembles and write the section."""
+    parser = argparse.ArgumentParser(description="Ensembles of trees.")
+    parser.add_argument("--trees", type=int, nargs="+", default=[100, 500, 1000])
+    parser.add_argument("--depths", type=int, nargs="+", default=[4, 6, 8, 10])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--print", action="store_true", help="leave RESULTS.md as it is")
+    options = parser.parse_args()
+    rows = []
+    for trees, depth in product(options.trees, options.depths):
+        rows += measured(trees, depth, options.threads, options.rounds)
+    head = ["trees", "depth", "rows", "threads", "ms", *PEERS]
+    table = [head, ["---:"] * len(head), *rows, _mean(rows)]
+    said = _READING.format(features=FEATURES, trained=_TRAINED, rounds=options.rounds)
+    text = f"{markdown(table)}\n\n{said}"
+    print(text)
+    if not options.print:
+        results.write("trees", results.command("bench.trees"), text)
+
+
+if __name__ == "__main__":
+    main()

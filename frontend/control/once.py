@@ -1,0 +1,50 @@
+"""Straight parts that are the same at several sizes of a model, imported once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import onnx
+
+from ..graph import Array
+from ..program import Program
+from .parts import Straight
+
+_Key: TypeAlias = tuple[Any, ...]
+
+
+class Once:
+    """What parts of a model became in the imports so far, each at other sizes.
+
+    A part is told by its text, which has the sizes of what it reads and no others, and by where its
+    large constants lie in memory, which is kept for as long.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[_Key, tuple[Program, Mapping[str, Array]]] = {}
+
+    def of(self, straight: Straight) -> Straight:
+        """``straight`` for the parts of one more import.
+
+        Equal parts of one import stay two, as no two values are one constant for that.
+        """
+        met = Counter[_Key]()
+
+        def imported(part: onnx.ModelProto, given: Mapping[str, Array]) -> Program:
+            text = hashlib.sha256(part.SerializeToString(deterministic=True)).digest()
+            arrays = tuple((name, *_place(array)) for name, array in sorted(given.items()))
+            met[text, arrays] += 1
+            key = text, arrays, met[text, arrays]
+            if key not in self._known:
+                self._known[key] = straight(part, given), given
+            return self._known[key][0]
+
+        return imported
+
+
+def _place(array: Array) -> tuple[Any, ...]:
+    """Which elements an array has, while its memory is held."""
+    return array.__array_interface__["data"][0], array.dtype.str, array.shape, array.strides

@@ -1,0 +1,207 @@
+"""Attention of ONNX Runtime's domain, spelled so that a pass makes one kernel of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .spelling import Operators, Results, Spelled, Spelling, attributes
+
+LOWEST = float(np.finfo(np.float32).min)
+_FLOAT = 1  # ONNX's float32
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Queries, keys and values, each [batch, heads, rows, columns]; ``past`` keys came before."""
+
+    q: str
+    k: str
+    v: str
+    past: int = 0
+
+
+def split_heads(call: Spelling, x: str, heads: int) -> str:
+    """[batch, rows, heads * columns] as [batch, heads, rows, columns]."""
+    if call.shape(x)[-1] % heads:
+        raise call.unsupported(f"{heads} heads of {call.shape(x)[-1]} columns")
+    return call.transpose(call.reshape(x, 0, 0, heads, -1), 0, 2, 1, 3)
+
+
+def scores(call: Spelling, q: str, k: str, scale: float | None) -> str:
+    """Scaled by the root of the columns, if not otherwise."""
+    by = scale or 1 / math.sqrt(call.shape(q)[-1])
+    product = call.emit("MatMul", q, call.transpose(k, 0, 1, 3, 2))
+    return call.emit("Mul", product, call.number(by, product))
+
+
+def attend(call: Spelling, heads: Heads, scale: float | None, masks: list[str]) -> str:
+    """[batch, rows, heads * columns]; all masks are added."""
+    found = scores(call, heads.q, heads.k, scale)
+    for mask in masks:
+        found = call.emit("Add", found, mask)
+    y = call.emit("MatMul", call.emit("Softmax", found, axis=-1), heads.v)
+    return call.reshape(call.transpose(y, 0, 2, 1, 3), 0, 0, -1)
+
+
+def padding_mask(call: Spelling, mask: str, heads: Heads, fill: float) -> str:
+    """What is added to scores: ``fill`` for keys that do not count.
+
+    ``mask`` says how many keys of a batch count, or also the first that does, or it has a number
+    for each key: [batch, keys], [batch, rows, keys] or, with room for all, [batch, 1, most, most].
+    """
+    batch, rows, keys = call.shape(heads.k)[0], call.shape(heads.q)[2], call.shape(heads.k)[2]
+    shape = call.shape(mask)
+    if shape in ((batch,), (2 * batch,)):
+        places = call.constant(np.arange(keys).reshape(1, 1, 1, keys), "int32")
+        end, *begin = call.split(mask, 0, [batch] * (shape[0] // batch))
+        keep = call.emit("Less", places, call.reshape(end, batch, 1, 1, 1))
+        for first in begin:
+            before = call.emit("Less", places, call.reshape(first, batch, 1, 1, 1))
+            keep = call.emit("And", keep, call.emit("Not", before))
+    else:
+        if shape == (batch, keys):
+            given = call.reshape(mask, batch, 1, 1, keys)
+        elif shape == (batch, rows, keys):
+            given = call.reshape(mask, batch, 1, rows, keys)
+        elif len(shape) == 4 and shape[2] == shape[3] >= keys:
+            part = call.slice(mask, 2, heads.past, heads.past + rows)
+            given = call.slice(part, 3, 0, keys)
+        else:
+            raise call.unsupported(f"a mask of the shape {list(shape)}")
+        keep = call.emit("Greater", given, call.number(0, given))
+    return call.emit("Where", keep, call.constant(0, "float32"), call.constant(fill, "float32"))
+
+
+def causal_mask(call: Spelling, rows: int, keys: int, past: int) -> str:
+    """What is added to scores: the lowest number for keys after a row."""
+    places = call.constant(np.arange(keys).reshape(1, keys), "int32")
+    own = call.constant(past + np.arange(rows).reshape(rows, 1), "int32")
+    later = call.emit("Greater", places, own)
+    numbers = (call.constant(n, "float32") for n in (LOWEST, 0))
+    return call.emit("Where", later, *numbers)
+
+
+def masks(call: Spelling, heads: Heads, padding: str, bias: str) -> list[str]:
+    """All that is added to scores, by what a node says."""
+    found = [bias] if bias else []
+    fill = call.attr("mask_filter_value", -10000.0)
+    if padding:
+        found.append(padding_mask(call, padding, heads, fill))
+    if call.attr("unidirectional", 0):
+        rows, keys = call.shape(heads.q)[2], call.shape(heads.k)[2]
+        found.append(causal_mask(call, rows, keys, heads.past))
+    return found
+
+
+def attended(call: Spelling, heads: Heads, past: str, padding: str, bias: str) -> tuple[str, str]:
+    """The result, and keys and values as ``past`` is: [2, batch, heads, keys, columns]."""
+    k, v, before = heads.k, heads.v, 0
+    if past:
+        before = call.shape(past)[3]
+        old = [call.emit("Gather", past, call.constant(i, "int64"), axis=0) for i in (0, 1)]
+        k, v = (call.emit("Concat", o, n, axis=2) for o, n in zip(old, (k, v), strict=True))
+    heads = Heads(heads.q, k, v, before)
+    y = attend(call, heads, call.attr("scale", None), masks(call, heads, padding, bias))
+    if not call.wants(1):
+        return y, ""
+    return y, call.emit("Concat", *(call.unsqueeze(each, 0) for each in (k, v)), axis=0)
+
+
+def _attention(call: Spelling) -> Results:
+    """Queries, keys and values are one product's columns, one after the other."""
+    _refuse(call, ("do_rotary", "past_present_share_buffer"), (6,))
+    count = call.count("num_heads")
+    product = call.emit("MatMul", call.x, call.given(1))
+    if call.input(2):
+        product = call.emit("Add", product, call.input(2))
+    columns = call.shape(call.given(1))[-1]
+    sizes = [int(n) for n in call.attr("qkv_hidden_sizes", ())] or [columns // 3] * 3
+    if len(sizes) != 3 or sum(sizes) != columns or min(sizes) < 1:
+        raise call.unsupported(f"{columns} columns for {sizes}")
+    parts = call.split(product, 2, sizes)
+    q, k, v = (split_heads(call, part, count) for part in parts)
+    heads = Heads(q, k, v)
+    return attended(call, heads, call.input(4), call.input(3), call.input(5))
+
+
+def _refuse(call: Spelling, names: tuple[str, ...], inputs: tuple[int, ...]) -> None:
+    """Raise UnsupportedOperator for attributes that are set, and inputs that are there."""
+    for name in names:
+        if call.attr(name, 0):
+            raise call.unsupported(f"{name}={call.attr(name, 0)}")
+    for index in inputs:
+        if call.input(index):
+            raise call.unsupported(f"its input '{call.input(index)}'")
+
+
+def _multi_head(call: Spelling) -> Results:
+    """Keys and values may be packed with queries, or with one another, or have their heads."""
+    _refuse(call, (), (8, 9))
+    count = call.count("num_heads")
+    q, k, v = _unpacked(call)
+    biases = _biases(call, q, v)
+    cached = bool(k) and call.rank(k) == 4
+    own = [call.emit("Add", q, biases[0]) if biases else q]
+    for each, bias in ((k, biases[1:2]), (v, biases[2:3])):
+        own.append(call.emit("Add", each, bias[0]) if bias and not cached else each)
+    q, k, v = (x if call.rank(x) == 4 else split_heads(call, x, count) for x in own)
+    heads = Heads(q, k, v)
+    if call.input(6):
+        past = call.input(6), call.input(7)
+        k, v = (
+            call.emit("Concat", old, new, axis=2)
+            for old, new in zip(past, (heads.k, heads.v), strict=True)
+        )
+        heads = Heads(heads.q, k, v, call.shape(past[0])[2])
+    found = masks(call, heads, call.input(4), call.input(5))
+    return attend(call, heads, call.attr("scale", None), found), heads.k, heads.v
+
+
+def _unpacked(call: Spelling) -> tuple[str, str, str]:
+    """Queries, keys and values, where they were packed as [batch, rows, heads, 2 or 3, columns]."""
+    q, k, v = call.x, call.input(1), call.input(2)
+    if not k:
+        if call.rank(q) != 5:
+            raise call.unsupported("keys that are left out")
+        first, second, third = _apart(call, q, 3)
+        return first, second, third
+    if not v:
+        if call.rank(k) != 5:
+            raise call.unsupported("values that are left out")
+        second, third = _apart(call, k, 2)
+        return q, second, third
+    return q, k, v
+
+
+def _apart(call: Spelling, x: str, count: int) -> list[str]:
+    parts = call.split(x, 3, [1] * count)
+    return [call.reshape(part, 0, 0, -1) for part in parts]
+
+
+def _biases(call: Spelling, q: str, v: str) -> list[str]:
+    """Those of queries, keys and values, which follow one another."""
+    bias = call.input(3)
+    if not bias:
+        return []
+    width, total = call.shape(q)[-1], call.shape(bias)[0]
+    values = total - 2 * width
+    if values < 1:
+        raise call.unsupported(f"a bias of {total} numbers for {width} columns")
+    return call.split(bias, 0, [width, width, values])
+
+
+_MASKED = attributes("mask_filter_value num_heads scale unidirectional")
+ATTENTION = _MASKED | attributes("do_rotary past_present_share_buffer")
+OPERATORS: Operators = {
+    "Attention": Spelled(
+        _attention,
+        7,
+        ATTENTION | attributes("qkv_hidden_sizes rotary_embedding_dim"),
+        in_steps=True,
+        since=9,
+    ),
+    "MultiHeadAttention": Spelled(_multi_head, 10, _MASKED, in_steps=True, since=9),
+}

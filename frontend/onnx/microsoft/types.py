@@ -1,0 +1,119 @@
+"""Types of values, one node after the other: what is written is known as soon as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import onnx
+from onnx import defs, helper, numpy_helper
+
+from luthier.schedules import ModelError, UnsupportedOperator
+
+from ...graph import Array
+from ...messages import one_line
+from ..opset import is_onnx
+from ..shapes import inferred
+
+
+class UnknownTypeError(UnsupportedOperator):
+    """A type is needed that is not known, perhaps not yet."""
+
+
+class ValueTypes:
+    """Of a model's values, as far as onnx's inference knows them, and of nodes that follow.
+
+    ``arrays`` are those of inputs that are constants.
+    """
+
+    def __init__(self, model: onnx.ModelProto, opset: int, arrays: Mapping[str, Array]) -> None:
+        self._opset, self._arrays = opset, arrays
+        self._imports = [helper.make_opsetid("", opset)]
+        self._ir = model.ir_version
+        self._known = {t.name: t for t in model.graph.initializer}
+        self._types: dict[str, onnx.TypeProto] = {}
+        try:
+            found = inferred(model).graph
+        except Exception:  # what is wrong with the model is said when it is checked
+            found = model.graph
+        for info in (*found.input, *found.value_info, *found.output):
+            if info.type.HasField("tensor_type") and info.type.tensor_type.elem_type:
+                self._types[info.name] = info.type
+        for tensor in model.graph.initializer:
+            self._types[tensor.name] = helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
+
+    def follow(self, node: onnx.NodeProto, label: str = "") -> None:
+        """Find the types of a node's results, if those of its inputs are known.
+
+        Raises ModelError where these do not go together and it is written for what has a label.
+        """
+        if not is_onnx(node.domain) or all(self._has_shape(o) for o in node.output if o):
+            return
+        if node.op_type == "Identity" and node.input[0] in self._known:
+            self._known[node.output[0]] = self._known[node.input[0]]
+        if node.op_type == "Constant":
+            self._follow_constant(node)
+            return
+        if not all(name in self._types for name in node.input if name):
+            return
+        try:
+            self._infer(node)
+        except Exception as error:
+            if label:
+                raise ModelError(
+                    f"{label}: its inputs do not go together ({one_line(error)})"
+                ) from error  # what is wrong with others is said when the model is checked
+
+    def _infer(self, node: onnx.NodeProto) -> None:
+        schema = defs.get_schema(node.op_type, self._opset, "")
+        names = [name for name in node.input if name]
+        given = {name: self._types[name] for name in names}
+        data = {n: self._known[n] for n in names if n in self._known}
+        self._types.update(
+            onnx.shape_inference.infer_node_outputs(
+                schema, node, given, data, None, self._imports, self._ir
+            )
+        )
+
+    def _follow_constant(self, node: onnx.NodeProto) -> None:
+        for attribute in node.attribute:
+            if attribute.name == "value":
+                tensor = attribute.t
+                self._known[node.output[0]] = tensor
+                made = helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
+                self._types[node.output[0]] = made
+
+    def _has_shape(self, value: str) -> bool:
+        found = self._types.get(value)
+        return found is not None and found.tensor_type.HasField("shape")
+
+    def elem_type(self, value: str) -> int:
+        """ONNX's number of its element type; raises UnknownTypeError."""
+        found = self._types.get(value)
+        if found is None or not found.tensor_type.elem_type:
+            raise UnknownTypeError(f"the type of '{value}' is not known")
+        return int(found.tensor_type.elem_type)
+
+    def dims(self, value: str) -> list[int | None]:
+        """Its sizes, None for those that are not known; raises UnknownTypeError."""
+        if not self._has_shape(value):
+            raise UnknownTypeError(f"the number of dimensions of '{value}' is not known")
+        dims = self._types[value].tensor_type.shape.dim
+        return [int(d.dim_value) if d.HasField("dim_value") else None for d in dims]
+
+    def shape(self, value: str) -> tuple[int, ...]:
+        """Its sizes; raises UnknownTypeError."""
+        sizes = [d for d in self.dims(value) if d is not None]
+        if len(sizes) < len(self.dims(value)):
+            raise UnknownTypeError(f"the shape of '{value}' is not known")
+        return tuple(sizes)
+
+    def array(self, value: str) -> Array | None:
+        """Its elements, where it is a constant."""
+        if value in self._known:
+            return numpy_helper.to_array(self._known[value])
+        return self._arrays.get(value)
+
+    def holds(self, value: str, array: Array) -> None:
+        """Let a new value have the type of an array."""
+        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+        self._types[value] = helper.make_tensor_type_proto(kind, array.shape)

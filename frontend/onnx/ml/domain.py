@@ -1,0 +1,51 @@
+"""The domain ai.onnx.ml: its versions, and what of it is taken away when a model is read."""
+
+from __future__ import annotations
+
+import onnx
+from onnx import TensorProto, helper
+
+DOMAIN = "ai.onnx.ml"
+# Its operator sets: the newest, and the last one that has ensembles of the older kind.
+_NEWEST, _OLDER = 5, 3
+_OF_OLDER = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
+_CLASSIFIERS = ("LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier")
+
+
+def is_ml(domain: str) -> bool:
+    """Whether an operator is of this domain."""
+    return domain == DOMAIN
+
+
+def import_domain(model: onnx.ModelProto) -> None:
+    """Let a model that uses the domain import it: the newest set that has its operators."""
+    used = {node.op_type for node in model.graph.node if is_ml(node.domain)}
+    if used and not any(is_ml(o.domain) for o in model.opset_import):
+        older = used.intersection(_OF_OLDER)
+        model.opset_import.add(domain=DOMAIN, version=_OLDER if older else _NEWEST)
+
+
+def without_maps(model: onnx.ModelProto) -> None:
+    """Let ``ZipMap``, which makes a map of a row of scores, give the scores as they are."""
+    made = set()
+    for node in model.graph.node:
+        if node.op_type == "ZipMap" and is_ml(node.domain):
+            made.update(node.output)
+            node.CopyFrom(helper.make_node("Identity", node.input, node.output, node.name))
+    for output in model.graph.output:
+        if output.name in made:
+            output.CopyFrom(helper.make_tensor_value_info(output.name, TensorProto.FLOAT, None))
+
+
+def without_wrong_shapes(model: onnx.ModelProto) -> None:
+    """Exporters declare one label, however many rows there are: forget that it is one."""
+    labels = set()
+    for node in model.graph.node:
+        if is_ml(node.domain) and node.op_type in _CLASSIFIERS and node.output:
+            labels.add(node.output[0])
+        elif node.op_type in ("Cast", "Identity") and labels.intersection(node.input):
+            labels.update(node.output)
+    for output in model.graph.output:
+        dims = output.type.tensor_type.shape.dim
+        if output.name in labels and [d.dim_value for d in dims] == [1]:
+            output.type.tensor_type.ClearField("shape")

@@ -1,0 +1,25 @@
+"""Asking for memory before it is used.
+
+Where arithmetic fills the processor's window it reaches few loads ahead, and hardware prefetchers
+stop at the end of a page: weights that are read once then come at half of the memory's pace.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..ir.dtype import FLOAT32
+from ..tir.indices import Index, ceildiv
+from .builder import PhaseBuilder
+from .tile import LINE
+
+AHEAD = 6144 // FLOAT32.bytes  # elements between what is used and what is asked for
+
+
+def ask_for(
+    builder: PhaseBuilder, buffer: Any, first: Index, count: int, ahead: Index = AHEAD
+) -> None:
+    """The lines of ``count`` neighbours that are ``ahead`` of ``first``, which may lie after the
+    buffer's end."""
+    for line in range(ceildiv(count, LINE)):
+        builder.prefetch(buffer, first + ahead + line * LINE)

@@ -1,0 +1,1 @@
+"""Depthwise convolutions of whole numbers."""

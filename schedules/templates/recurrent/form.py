@@ -1,0 +1,216 @@
+"""Where recurrent layers fit, the knobs of their kernels, and their loop nests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from ...emit.tile import LINE
+from ...ir.dtype import DTYPES, DType
+from ...ir.size import Size
+from ...ir.space import Knob
+from ...ir.workload import Workload
+from ...ops.recurrent_form import Recurrent, parse
+from ...target.target import Target
+from ...tir.indices import ceildiv
+from ..abilities import Abilities, around
+from ..form import Form
+from ..loops import Loops
+from ..powers import ceil_power, floor_power, powers
+from ..window import balanced_width
+
+_PLANES: Mapping[str, tuple[str, ...]] = {
+    "lstm": ("cell",),
+    "gru": ("update", "reset"),
+    "rnn": (),
+}
+_WORTH_SHARING = 4000  # cycles of a step from which on threads share it: so long is a meeting
+
+
+class Knobs(NamedTuple):
+    """See ``RecurrentLayer.choices``."""
+
+    rows: int
+    vectors: int
+    unroll: int
+    batch: int
+    parts: int
+
+
+@dataclass(frozen=True)
+class RecurrentLayer(Form[Knobs]):
+    """A recurrent node alone, of float32 or float64."""
+
+    layer: Recurrent
+
+    name = "recurrent"
+    version = 1
+    knobs_type = Knobs
+    follows = True
+    anchors = around(recurrent=Abilities(epilogue=False, any_type=True))
+
+    @classmethod
+    def match(cls, workload: Workload, target: Target) -> RecurrentLayer | None:
+        """With a number of hidden units that is known."""
+        node = workload.nodes[0]
+        if len(workload.nodes) != 1 or node.op != "recurrent":
+            return None
+        try:
+            layer = parse(dict(node.attrs), [workload.tensor(arg) for arg in node.args])
+        except (ValueError, TypeError, KeyError):
+            return None
+        known = isinstance(layer.hidden, int) and layer.dtype in ("float32", "float64")
+        same = node.out == layer.output and node.args == tuple(range(len(workload.inputs)))
+        return cls(workload, target, layer) if known and same else None
+
+    @property
+    def element(self) -> DType:
+        """The type of its numbers."""
+        return DTYPES[self.layer.dtype]
+
+    @cached_property
+    def lanes(self) -> int:
+        """Hidden units in a vector."""
+        return self.target.lanes(self.element)
+
+    @property
+    def passes(self) -> tuple[tuple[int, ...], ...]:
+        """The gates that are computed together; all units of a pass come before the next one."""
+        layer = self.layer
+        if layer.cell == "lstm":
+            return ((0, 1, 3),) if layer.coupled else ((0, 1, 2, 3),)
+        if layer.cell == "rnn":
+            return ((0,),)
+        return ((0, 1, 2),) if layer.before else ((0, 1), (2,))
+
+    @property
+    def together(self) -> int:
+        """Gates of the pass that has most."""
+        return max(map(len, self.passes))
+
+    @property
+    def columns(self) -> int:
+        """Vectors that cover the hidden units."""
+        return ceildiv(self.layer.hidden, self.lanes)
+
+    @property
+    def pitch(self) -> int:
+        """Elements from one vector of the state to the next, a multiple of a cache line."""
+        return ceildiv(self.layer.hidden, LINE) * LINE
+
+    @property
+    def planes(self) -> Mapping[str, int]:
+        """The state of a row is vectors: h in two places in turns, then what cells keep besides."""
+        return {name: 2 + i for i, name in enumerate(_PLANES[self.layer.cell])}
+
+    @property
+    def row_pitch(self) -> int:
+        """Elements from the state of one row to the next."""
+        return (2 + len(self.planes)) * self.pitch
+
+    @property
+    def state_size(self) -> int:
+        """Elements of the state of all rows."""
+        return self.layer.directions * self.layer.batch * self.row_pitch
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of one direction, read anew in each step."""
+        layer = self.layer
+        return self.element.nbytes(layer.gates * layer.hidden * layer.hidden)
+
+    def choices(self) -> tuple[Knob, ...]:
+        """The register tile, and what a chunk is."""
+        layer = self.layer
+        most = layer.batch if isinstance(layer.batch, int) else 1 << 10
+        rows = tuple(range(1, min(most, self.target.vector_registers - 2) + 1))
+        vectors = tuple(v for v in (1, 2, 4, 8, 16) if v < 2 * self.columns)
+        return (
+            Knob("rows", rows, "rows of the batch in the register tile"),
+            Knob("vectors", vectors, "vectors of hidden units in it, for each gate"),
+            Knob("unroll", (1, 2, 4, 8), "steps of the reduction written out"),
+            Knob("batch", powers(most, 14), "rows of the batch in a chunk"),
+            Knob("parts", (1, *self._shared), "chunks that share the units of a step"),
+        )
+
+    @property
+    def _shared(self) -> tuple[int, ...]:
+        """Into how many parts a step may be cut."""
+        most = min(self.target.threads, self.columns)
+        return tuple(n for n in (2, 3, 4, 6, 8, 12, 16, 24, 32) if n <= most)
+
+    def fits(self, knobs: Knobs) -> bool:
+        """The tile fits the registers, and each part has units."""
+        return self._in_registers(knobs.rows, knobs.vectors) and (
+            knobs.parts <= ceildiv(self.columns, knobs.vectors)
+        )
+
+    def _in_registers(self, rows: int, vectors: int) -> bool:
+        """Of one row weights are operands in memory; else each is loaded once."""
+        sums = rows * vectors * self.together
+        loaded = 1 if rows == 1 else vectors * self.together + 1
+        return sums + loaded <= self.target.vector_registers
+
+    def default(self) -> Knobs:
+        """A row alone gets many vectors, for sums that do not wait; else rows share weights."""
+        layer = self.layer
+        batch, parts = self._chunk()
+        most = max(n for n in range(1, 64) if n == 1 or self._in_registers(n, 1))
+        rows = balanced_width(min(batch, layer.batch), most)
+        fit = [v for v in (1, 2, 4, 8, 16) if v < 2 * self.columns and self._in_registers(rows, v)]
+        enough = [v for v in fit if ceildiv(self.columns, v) >= parts]
+        wide = max(enough, default=1)
+        unroll = 2 if rows * wide * self.together > self.target.vector_registers // 2 else 4
+        return Knobs(rows, wide, unroll, batch, parts)
+
+    def _chunk(self) -> tuple[int, int]:
+        """Rows of the batch, and parts of a step.
+
+        Rows apart need no meetings; but then each thread reads all weights, which is too much where
+        these do not stay in its cache.
+        """
+        layer, target = self.layer, self.target
+        batch, wanted = layer.batch, ceildiv(target.threads, layer.directions)
+        whole = ceil_power(batch)
+        if wanted == 1:
+            return whole, 1
+        apart = batch >= 2 * wanted and self.weight_bytes <= target.l2
+        multiplied = batch * self.weight_bytes // (2 * target.vector_bytes)
+        cycles = max(self.weight_bytes // 32, multiplied)
+        shared = [n for n in (1, *self._shared) if n <= wanted]
+        if not apart and cycles >= _WORTH_SHARING and max(shared) > 1:
+            return whole, max(shared)
+        return ceil_power(ceildiv(batch, wanted)), 1
+
+    def resized(self, knobs: Knobs) -> Knobs:
+        """A power of two where the last rows are known only at run time: halves of it do."""
+        if isinstance(self.layer.batch, Size):
+            return knobs._replace(rows=floor_power(knobs.rows))
+        return knobs
+
+    def loops(self, knobs: Knobs) -> Loops:
+        """A step of the reduction multiplies the weights of a unit with a number of each row."""
+        layer = self.layer
+        rows, wide = knobs.rows, knobs.vectors * self.together
+        sequences = layer.directions * layer.steps
+        tiles, blocks = ceildiv(layer.batch, rows), ceildiv(self.columns, knobs.vectors)
+        weights = layer.hidden * wide * self.target.vector_bytes
+        batch = np.minimum(knobs.batch, layer.batch)
+        read = ceildiv(self.weight_bytes, knobs.parts)
+        return Loops(
+            chunks=layer.directions * ceildiv(layer.batch, knobs.batch) * knobs.parts,
+            sums=rows * wide,
+            loads=rows + wide,
+            depth=layer.hidden,
+            steps=sequences * tiles * blocks * layer.hidden * len(self.passes),
+            work=sequences * layer.batch * self.columns * layer.gates * layer.hidden,
+            inner=weights,
+            kept=weights,
+            streamed=sequences * ceildiv(layer.batch, knobs.batch) * self.weight_bytes,
+            chunk=read + batch * layer.steps * self.element.nbytes(layer.gates * layer.hidden),
+            other=sequences * layer.batch * layer.hidden,
+        )

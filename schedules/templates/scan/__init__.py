@@ -1,0 +1,1 @@
+"""Sums and products of what comes before, along an axis."""

@@ -1,0 +1,104 @@
+"""Models of ONNX Runtime's own operators, and what ONNX Runtime computes by them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import helper, numpy_helper
+from onnx_models import TARGET, Arrays, compute, value_info
+
+from luthier.frontend import Program, import_model
+
+DOMAIN = "com.microsoft"
+
+
+def model(
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Arrays,
+    outputs: Sequence[str],
+    constants: Arrays,
+    opset: int = 17,
+) -> onnx.ModelProto:
+    """A model of both domains."""
+    graph = helper.make_graph(
+        list(nodes),
+        "small",
+        [value_info(n, a) for n, a in inputs.items()],
+        [helper.make_empty_tensor_value_info(o) for o in outputs],
+        [numpy_helper.from_array(np.asarray(a), n) for n, a in constants.items()],
+    )
+    imports = [helper.make_opsetid("", opset), helper.make_opsetid(DOMAIN, 1)]
+    return helper.make_model(graph, opset_imports=imports, ir_version=8)
+
+
+def single(
+    op: str,
+    *arguments: np.ndarray | None,
+    constants: Sequence[int] = (),
+    outputs: Sequence[int] = (0,),
+    opset: int = 17,
+    domain: str = DOMAIN,
+    **attrs: Any,
+) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
+    """A model of one node with these outputs, and its inputs."""
+    names = ["" if a is None else f"in{i}" for i, a in enumerate(arguments)]
+    given = {n: np.asarray(a) for n, a in zip(names, arguments, strict=True) if a is not None}
+    known = {f"in{i}": given.pop(f"in{i}") for i in constants if f"in{i}" in given}
+    results = [f"out{i}" if i in outputs else "" for i in range(max(outputs) + 1)]
+    node = helper.make_node(op, names, results, domain=domain, name="the_node", **attrs)
+    wanted = [name for name in results if name]
+    return model([node], given, wanted, known, opset), given
+
+
+def runtime(proto: onnx.ModelProto, inputs: Arrays) -> dict[str, np.ndarray]:
+    """What ONNX Runtime computes, by its kernels as the model names them."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(
+        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    names = [o.name for o in session.get_outputs()]
+    return dict(zip(names, map(np.asarray, session.run(names, dict(inputs))), strict=True))
+
+
+def typed(proto: onnx.ModelProto, results: Mapping[str, np.ndarray]) -> onnx.ModelProto:
+    """The model with the types of its outputs, as every exporter writes them."""
+    for output in proto.graph.output:
+        array = results[output.name]
+        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+        output.type.CopyFrom(helper.make_tensor_type_proto(kind, array.shape))
+    return proto
+
+
+def agree(
+    proto: onnx.ModelProto,
+    inputs: Arrays,
+    *,
+    kernels: bool = False,
+    rtol: float = 1e-4,
+    atol: float = 1e-5,
+    steps: float = 0.02,
+) -> Program:
+    """Check our program against ONNX Runtime's; returns it.
+
+    Quantised numbers may differ by one step in a share of ``steps`` of the elements.
+    """
+    theirs = runtime(proto, inputs)
+    program = import_model(typed(proto, theirs), TARGET)
+    ours = compute(program, inputs, kernels)
+    assert list(ours) == list(theirs)
+    for name, array in theirs.items():
+        assert (ours[name].dtype, ours[name].shape) == (array.dtype, array.shape), name
+        if array.dtype in (np.uint8, np.int8):
+            apart = np.abs(ours[name].astype(int) - array.astype(int))
+            assert apart.max() <= 1, name
+            assert np.mean(apart) <= steps, name
+        else:
+            np.testing.assert_allclose(ours[name], array, rtol, atol, err_msg=name)
+    return program

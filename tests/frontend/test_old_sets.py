@@ -1,0 +1,121 @@
+"""Operator sets before 7, as onnx converts them in a process of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnx_models import TARGET, compute, floats
+
+from luthier.frontend import import_model
+from luthier.frontend.onnx import old_sets
+from luthier.schedules import ModelError
+
+N = helper.make_node
+
+
+def old(
+    nodes: list[onnx.NodeProto],
+    inputs: dict[str, np.ndarray],
+    constants: dict[str, np.ndarray],
+    version: int,
+    result: int = TensorProto.FLOAT,
+) -> onnx.ModelProto:
+    """A model of IR version 3, in which constants are inputs, too."""
+    infos = [
+        helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
+        for n, a in {**inputs, **constants}.items()
+    ]
+    given = [numpy_helper.from_array(a, n) for n, a in constants.items()]
+    y = helper.make_tensor_value_info("y", result, None)
+    graph = helper.make_graph(nodes, "old", infos, [y], given)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", version)])
+    made.ir_version = 3
+    return made
+
+
+X, B = floats(2, 3, 4, 5), floats(3)
+FOUR = [np.abs(floats(3, seed=i)) for i in range(4)]
+NAMES = ["scale", "shift", "mean", "variance"]
+
+
+def normalised() -> np.ndarray:
+    scale, shift, mean, variance = (a.reshape(3, 1, 1) for a in FOUR)
+    return (X - mean) / np.sqrt(variance + 1e-5) * scale + shift
+
+
+@pytest.mark.parametrize(
+    ("nodes", "constants", "version", "wanted"),
+    [
+        ([N("Add", ["x", "b"], ["y"], broadcast=1, axis=1)], {"b": B}, 6, X + B[:, None, None]),
+        ([N("Add", ["x", "b"], ["y"], broadcast=1, axis=1)], {"b": B}, 1, X + B[:, None, None]),
+        ([N("Mul", ["x", "b"], ["y"], broadcast=1)], {"b": floats(5)}, 6, X * floats(5)),
+        ([N("Sub", ["x", "x"], ["s"]), N("Relu", ["s"], ["y"])], {}, 6, X * 0),
+        ([N("Dropout", ["x"], ["y"], is_test=1)], {}, 6, X),
+        ([N("Concat", ["x", "x"], ["y"])], {}, 1, np.concatenate([X, X], 1)),
+        ([N("Reshape", ["x"], ["y"], shape=[6, -1])], {}, 1, X.reshape(6, 20)),
+        (
+            [N("BatchNormalization", ["x", *NAMES], ["y"], is_test=1)],
+            dict(zip(NAMES, FOUR, strict=True)),
+            6,
+            normalised(),
+        ),
+    ],
+    ids=lambda v: "-".join(n.op_type for n in v) if isinstance(v, list) else "",
+)
+def test_an_old_operator_is_what_it_was(
+    nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], version: int, wanted: np.ndarray
+) -> None:
+    program = import_model(old(nodes, {"x": X}, constants, version), TARGET)
+    (found,) = compute(program, {"x": X}).values()
+    assert found.shape == wanted.shape
+    np.testing.assert_allclose(found, wanted, 1e-5, 1e-6)
+
+
+def test_large_weights_stay_here() -> None:
+    """They are not handed over to be converted, and are there afterwards."""
+    w = floats(60, 70)
+    made = old([N("MatMul", ["x", "w"], ["y"])], {"x": floats(2, 60)}, {"w": w}, 6)
+    light, weights = old_sets._without_weights(made)
+    assert light.ByteSize() < 2000
+    assert list(weights) == ["w"]
+    (found,) = compute(import_model(made, TARGET), {"x": floats(2, 60)}).values()
+    np.testing.assert_allclose(found, floats(2, 60) @ w, 1e-4, 1e-5)
+
+
+def refused(made: onnx.ModelProto) -> str:
+    with pytest.raises(ModelError) as error:
+        import_model(made, TARGET)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        N("Add", ["x", "nowhere"], ["y"]),
+        N("Nothing", ["x"], ["y"]),
+        N("Cast", ["x"], ["y"], to=b"\xff\xfe"),
+        N("Reshape", ["x"], ["y"]),
+    ],
+    ids=lambda node: node.op_type,
+)
+def test_what_cannot_be_converted_is_refused_in_one_line(node: onnx.NodeProto) -> None:
+    assert "operator set 7" in refused(old([node], {"x": X}, {}, 6))
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("import os\nos.abort()", "onnx crashes"),
+        ("import time\ntime.sleep(60)", "onnx takes longer than 1 s"),
+        ("import sys\nsys.exit('no\\nreason')", "(reason)"),
+    ],
+)
+def test_a_converter_that_ends_or_hangs_is_survived(
+    program: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(old_sets, "_PROGRAM", program)
+    monkeypatch.setattr(old_sets, "_MOST_SECONDS", 1)
+    assert said in refused(old([N("Relu", ["x"], ["y"])], {"x": X}, {}, 6))

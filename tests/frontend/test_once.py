@@ -1,0 +1,124 @@
+"""Parts that are the same at several sizes are imported once, and the programs are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from control_models import OPEN_MODELS
+from onnx import helper
+from onnx_models import TARGET, floats
+from sized_models import decided, opened
+
+from luthier.frontend import Entry, import_entry, read_model
+from luthier.frontend.control.once import Once
+from luthier.frontend.control.parts import Straight
+from luthier.frontend.graph.arrays import equal
+
+N = helper.make_node
+
+
+def two_slices() -> onnx.ModelProto:
+    """Two sizes that a run finds, each of parts of its own, over weights that are large."""
+    nodes = [
+        N("Slice", ["x", "first", "last"], ["some"]),
+        N("MatMul", ["some", "w"], ["a"]),
+        N("Slice", ["y", "first", "last"], ["others"]),
+        N("MatMul", ["others", "w"], ["b"]),
+    ]
+    inputs: dict[str, Any] = {"x": ((9, 40), "float32"), "y": ((7, 40), "float32")}
+    inputs |= {"first": ((1,), "int64"), "last": ((1,), "int64")}
+    return opened(nodes, inputs, {"a": "float32", "b": "float32"}, {"w": floats(40, 48)})
+
+
+def rows_found() -> onnx.ModelProto:
+    nodes = [
+        N("NonZero", ["x"], ["places"]),
+        N("Transpose", ["places"], ["rows"], perm=[1, 0]),
+        N("GatherND", ["x", "rows"], ["values"]),
+    ]
+    return opened(nodes, {"x": (("b", 6), "float32")}, {"values": "float32"})
+
+
+MODELS: Mapping[str, tuple[onnx.ModelProto, Mapping[str, Any]]] = {
+    "two slices": (two_slices(), {}),
+    "rows": (rows_found(), {"b": range(1, 30)}),
+    "a branch on a size": (decided(), {"tokens": range(1, 33)}),
+    "a scan": (OPEN_MODELS["a scan"], {"rows": range(1, 9), "steps": range(1, 7)}),
+}
+
+
+@pytest.fixture
+def imports(monkeypatch: pytest.MonkeyPatch) -> list[onnx.ModelProto]:
+    """The parts that were imported."""
+    found: list[onnx.ModelProto] = []
+    of = Once.of
+
+    def counted(self: Once, straight: Straight) -> Straight:
+        def imported(part: onnx.ModelProto, given: Mapping[str, Any]) -> Any:
+            found.append(part)
+            return straight(part, given)
+
+        return of(self, imported)
+
+    monkeypatch.setattr(Once, "of", counted)
+    return found
+
+
+def entry_of(name: str) -> Entry:
+    proto, shapes = MODELS[name]
+    return import_entry(read_model(proto, shapes), TARGET)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_programs_are_those_of_parts_that_are_imported_each_time(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    ours = entry_of(name)
+    monkeypatch.setattr(Once, "of", lambda self, straight: straight)
+    wanted = entry_of(name)
+    for one, other in zip(ours.variants, wanted.variants, strict=True):
+        assert str(one) == str(other)
+        assert one.symbols == other.symbols
+        assert one.constants.keys() == other.constants.keys()
+        assert all(equal(one.constants[v], other.constants[v]) for v in one.constants)
+
+
+def test_a_part_is_imported_for_the_sizes_that_it_has(
+    imports: list[onnx.ModelProto], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for those of the other size, which takes most of the time where there are several."""
+    entry_of("two slices")
+    shared = len(imports)
+    of = Once.of
+    monkeypatch.setattr(Once, "of", lambda self, straight: of(Once(), straight))
+    entry_of("two slices")
+    assert len(imports) - shared > 3 * shared
+
+
+def test_parts_over_other_weights_are_others() -> None:
+    once, calls, part = Once(), list[Any](), onnx.ModelProto(ir_version=8)
+
+    def straight(part: onnx.ModelProto, given: Mapping[str, Any]) -> Any:
+        calls.append(given)
+
+    weights = [np.ones((3, 2000), np.float32), np.zeros((3, 2000), np.float32)]
+    views = [*weights, weights[0][:2], weights[0].reshape(2000, 3), weights[0]]
+    for view in views:
+        once.of(straight)(part, {"w": view})
+    assert len(calls) == 4
+
+
+def test_equal_parts_of_one_import_stay_two() -> None:
+    once, part = Once(), onnx.ModelProto(ir_version=8)
+
+    def of() -> list[int]:
+        imported = once.of(lambda part, given: object())  # type: ignore[arg-type, return-value]
+        return [id(imported(part, {})) for _ in range(2)]
+
+    first = of()
+    assert len(set(first)) == 2
+    assert of() == first
