@@ -101,19 +101,20 @@ def check(
     one another on what these hold: of the first model, then of the others in turns. An artifact
     folder replays the sample that was kept of each entry point when it was built and needs no other
     engine; ``log``, ``packs`` and ``runs`` are then without meaning, ``inputs``, ``target``,
-    ``shapes``, ``values``, ``outputs``, ``state``, ``bounds`` and ``accuracy`` an error. Tolerances
+    ``shapes``, ``values``, ``outputs``, ``state``, ``bounds``, ``example_inputs`` and ``accuracy``
+    an error. Tolerances
     follow the types of the outputs, and of what they are computed from, unless ``rtol`` or ``atol``
     are given; an output that is beyond is compared with how far apart the reference's own runs are,
     with inputs and weights changed in their last places. Raises what ``build`` and ``load`` raise,
     but nothing for a difference, which ``report.ok`` tells.
     """
     if isinstance(model_or_dir, str | os.PathLike) and os.path.isdir(model_or_dir):
-        asked = shapes or values or state or bounds or outputs is not None or inputs is not None
-        asked = asked or example_inputs is not None
+        said = (outputs, example_inputs, inputs)
+        asked = shapes or values or state or bounds or any(each is not None for each in said)
         if asked or target != "host" or accuracy != DEFAULT_ACCURACY:
             raise UsageError(
                 f"{model_or_dir} is built already: shapes, values, outputs, state, bounds, "
-                "target, accuracy and inputs are for models"
+                "example_inputs, target, accuracy and inputs are for models"
             )
         return _check_folder(model_or_dir, threads, rtol, atol)
     several = isinstance(model_or_dir, Mapping)
