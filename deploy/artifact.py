@@ -13,7 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from luthier.schedules import InputError, LuthierError, TargetError, UsageError, arguments
@@ -29,6 +28,7 @@ from .found_outputs import FoundOutputs
 from .loading import LoadedLibrary, verified_library
 from .manifest import Manifest, read_manifest
 from .memory import Memory
+from .texts import Texts
 
 Array = NDArray[Any]
 _MOST_THREADS = 1024
@@ -99,8 +99,7 @@ class Artifact:
         self._found = FoundOutputs(self._model, entry) if entry.found else None
         self._takes = self._open.takes if self._open else Arguments(entry.inputs)
         self._gives = self._open.gives if self._open else Arguments(entry.outputs)
-        labels = ((i, port.labels) for i, port in enumerate(entry.outputs))
-        self._labels = {i: np.array(texts) for i, texts in labels if texts}
+        self._texts = Texts(entry.inputs, entry.outputs)
         self._error = binding.CError()
         self._instance = c_void_p()
         status = create(self._model, byref(self._instance), byref(self._error))
@@ -177,27 +176,21 @@ class Artifact:
     def run(self, inputs: Mapping[str, Any], *, texts: bool = True) -> dict[str, Array]:
         """Run on arrays by input name (NumPy or DLPack); gives arrays by output name.
 
-        Labels of classes that are texts are numbers unless ``texts`` are wanted. Raises InputError
-        for wrong names, shapes or dtypes, UsageError on a closed artifact.
+        Texts are arrays of ``str``, or lists; those of outputs are the numbers of labels, or rows
+        of bytes, unless ``texts`` are wanted. Raises InputError for wrong names, shapes or dtypes,
+        UsageError on a closed artifact.
         """
         outputs = self._run(self._checked(inputs), None)
-        if texts and self._labels:
-            outputs = self._with_texts(outputs)
+        if texts:
+            outputs = self._texts.given(outputs)
         return dict(zip(self._gives.names, outputs, strict=True))
-
-    def _with_texts(self, outputs: list[Array]) -> list[Array]:
-        """Texts in place of the numbers that stand for them."""
-        return [
-            self._labels[i][array] if i in self._labels else array
-            for i, array in enumerate(outputs)
-        ]
 
     def __call__(self, *inputs: Any) -> tuple[Array, ...]:
         """Run on arrays in the model's order; gives all outputs in the model's order."""
         if len(inputs) != len(self.inputs):
             raise InputError(f"{len(inputs)} inputs given, '{self.name}' has {len(self.inputs)}")
-        outputs = self._run(self._takes.checked(inputs), None)
-        return tuple(self._with_texts(outputs) if self._labels else outputs)
+        outputs = self._run(self._takes.checked(self._texts.taken(inputs)), None)
+        return tuple(self._texts.given(outputs))
 
     def profile(self, inputs: Mapping[str, Any]) -> list[float]:
         """Run once and give the seconds of each of ``steps``; 0 for those of other sizes."""
@@ -219,7 +212,7 @@ class Artifact:
         for name in names:
             if name not in inputs:
                 raise InputError(f"input {name!r} is missing")
-        return self._takes.checked([inputs[name] for name in names])
+        return self._takes.checked(self._texts.taken([inputs[name] for name in names]))
 
     def _run(self, inputs: list[Array], seconds: Any) -> list[Array]:
         error = self._error

@@ -45,6 +45,7 @@ DTYPES = (
     "uint4",
     "int2",
     "uint2",
+    "text",
 )
 
 

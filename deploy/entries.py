@@ -13,6 +13,7 @@ from luthier.schedules.ir.symbol import Symbol
 from .states import StateNote
 from .typed import each, mapping, matching, text, whole
 
+TEXT = "text"  # what an element type is called whose elements are rows of bytes
 UNRULED = "?"  # a number of a shape that follows no rule which an artifact could tell
 _NAME = "[A-Za-z_][A-Za-z0-9_]*"
 
@@ -22,13 +23,25 @@ class Port:
     """An input or output: its name in the model, and its type where sizes are the largest.
 
     Where some of its numbers are open, ``dims`` has each number of the shape as it is written over
-    the sizes: "768", "tokens", "past+1", or "?". Its numbers stand for ``labels``, if any.
+    the sizes: "768", "tokens", "past+1", or "?". Its numbers stand for ``labels``, if any. One of
+    ``text`` has rows of bytes in the last dimension: UTF-8, with zeros after a text's end.
     """
 
     name: str
     tensor: Tensor
     dims: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    text: bool = False
+
+    @property
+    def element(self) -> str:
+        """The name of its element type."""
+        return TEXT if self.text else self.tensor.dtype
+
+    @property
+    def width(self) -> int:
+        """The most bytes that one of its texts has."""
+        return self.tensor.shape[-1]
 
     @property
     def shape_texts(self) -> tuple[str, ...]:
@@ -38,11 +51,11 @@ class Port:
     @property
     def type(self) -> str:
         """Its type, over the sizes."""
-        return f"{self.tensor.dtype}[{','.join(self.shape_texts)}]"
+        return f"{self.element}[{','.join(self.shape_texts)}]"
 
     def to_json(self) -> dict[str, Any]:
         """The form that manifests have."""
-        data: dict[str, Any] = {"name": self.name, "dtype": self.tensor.dtype}
+        data: dict[str, Any] = {"name": self.name, "dtype": self.element}
         data |= {"shape": list(self.tensor.shape), "bytes": self.tensor.nbytes}
         data |= {"dims": list(self.dims)} if self.dims else {}
         return data | ({"labels": list(self.labels)} if self.labels else {})
@@ -52,14 +65,17 @@ class Port:
         """Read ``to_json``'s form from untrusted data; raises ValueError and LuthierError."""
         shape = ",".join(map(str, each(whole, data["shape"])))
         whole(data["bytes"])  # which follows from the type
-        tensor = Tensor.parse(f"{text(data['dtype'])}[{shape}]")
+        is_text = text(data["dtype"]) == TEXT
+        tensor = Tensor.parse(f"{'uint8' if is_text else data['dtype']}[{shape}]")
+        if is_text and not tensor.shape:
+            raise ValueError("an input or output of texts has no room for them")
         dims = each(lambda dim: _dim(dim, sizes), data["dims"]) if "dims" in data else ()
         if "dims" in data and (len(dims) != len(tensor.shape) or all(map(str.isdigit, dims))):
             raise ValueError("the dims of an input or output are not those of its shape")
         labels = each(text, data.get("labels", []))
         if labels and tensor.dtype != "int64":
             raise ValueError("an input or output with labels is not of int64")
-        return Port(text(data["name"]), tensor, dims, labels)
+        return Port(text(data["name"]), tensor, dims, labels, is_text)
 
 
 def _dim(value: Any, sizes: Mapping[str, Symbol]) -> str:

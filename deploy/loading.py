@@ -17,7 +17,7 @@ from luthier.schedules.ir.symbol import Symbol
 from luthier.schedules.redaction import shown
 
 from . import binding
-from .entries import EntryNote, Port
+from .entries import TEXT, EntryNote, Port
 from .manifest import Manifest, sha256
 from .states import StateNote
 
@@ -172,4 +172,6 @@ def _port(tensor: binding.CTensor) -> Port:
     dims = tuple(tensor.dims[i].decode() for i in range(tensor.rank))
     fixed = dims == tuple(map(str, shape))
     dtype = binding.DTYPES[tensor.dtype - 1]
-    return Port(tensor.name.decode(), Tensor(shape, dtype), () if fixed else dims)
+    is_text = dtype == TEXT
+    held = Tensor(shape, "uint8" if is_text else dtype)
+    return Port(tensor.name.decode(), held, () if fixed else dims, text=is_text)

@@ -34,7 +34,8 @@ def _ports(entry: Entry, ports: Sequence[Sequence[tuple[str, int]]]) -> tuple[Po
         types = [(program, program.type(v)) for program, v in values]
         dims = tuple(_dim(entry, types, axis) for axis in range(len(largest.shape)))
         fixed = dims == tuple(map(str, largest.shape))
-        found.append(Port(each[0][0], largest, () if fixed else dims))
+        name = each[0][0]
+        found.append(Port(name, largest, () if fixed else dims, text=name in entry.texts))
     return tuple(found)
 
 

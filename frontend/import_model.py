@@ -121,7 +121,7 @@ def import_entries(models: Mapping[str, ReadModel], target: Target) -> dict[str,
     for name, read in models.items():
         grows = tuple(replace(g, capacity=capacities[g.name]) for g in grown[name])
         entry = kept(_entry(read, target, grows), read.states, grows)
-        entries[name] = replace(entry, labels=read.labels) if read.labels else entry
+        entries[name] = replace(entry, labels=read.labels, texts=frozenset(read.widths))
     _check_states(entries)
     return entries
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,12 +21,13 @@ from ..states.pairs import StateNames, state_pairs
 from .element_types import dtype_name
 from .given import Values, arrays_of, cut, fill, make_constants
 from .ml.domain import without_maps, without_wrong_shapes
-from .ml.texts import Texts, number_texts
 from .model_file import proto_digest, reading, tensors
 from .old_sets import converted
 from .open_shapes import OpenShapes, Shapes, fixed_shapes, is_symbol, open_shapes, proposal
 from .opset import NEWEST, OLDEST, opset_of
 from .sized import Sized, set_shapes
+from .texts.spelling import has_texts, is_string, spell_texts
+from .texts.values import Texts
 
 Bounds = Mapping[str, int]
 """By the name of a size that a run finds the largest that it may be."""
@@ -42,7 +43,8 @@ class ReadModel:
     ModelProto its deterministic serialisation stands for the file. ``name`` is the file's, without
     its suffix, or the graph's. ``states`` are the outputs that inputs become in the next run, by
     these. ``bounds`` are the largest that sizes may be which runs find, by name. ``labels`` are the
-    texts for which the numbers of outputs stand.
+    texts for which the numbers of outputs stand; ``widths`` are the bytes of a text in inputs and
+    outputs that are texts, and ``spoken`` is then the model that still has them.
     """
 
     proto: onnx.ModelProto
@@ -52,6 +54,8 @@ class ReadModel:
     states: Mapping[str, str] = field(default_factory=dict)
     bounds: Mapping[str, int] = field(default_factory=dict)
     labels: Mapping[str, Texts] = field(default_factory=dict)
+    widths: Mapping[str, int] = field(default_factory=dict)
+    spoken: onnx.ModelProto | None = None
 
     @cached_property
     def sized(self) -> Sized:
@@ -72,8 +76,8 @@ def read_model(
     ``shapes`` gives sizes (in elements) for inputs that leave some open, or says which the named
     sizes may be (see ``Shapes``); ``values`` makes inputs constants, and the model ends at
     ``outputs``, where they are given. ``state`` says which inputs and outputs an instance keeps.
-    ``bounds`` say how large sizes may be that a run finds, by their names. Initializers are no
-    longer listed as inputs. Raises
+    ``bounds`` say how large sizes may be that a run finds, by their names, and how many bytes a
+    text has at most, by the name of an input. Initializers are no longer listed as inputs. Raises
     ModelError with one line for whatever is wrong, a file that changes meanwhile too, and
     UnsupportedOperator for sizes that are not supported.
     """
@@ -97,7 +101,6 @@ def read_model(
     _drop_initializer_inputs(proto)
     without_maps(proto)
     without_wrong_shapes(proto)
-    labels = number_texts(proto)
     if outputs is not None:
         cut(proto, outputs)
     _check_inputs(proto)
@@ -111,13 +114,30 @@ def read_model(
     _fix_inputs(proto, {**fixed, **{n: a.shape for n, a in constants.items() if a.ndim}})
     if opened is None or not opened.symbols:
         make_constants(proto, constants)
-        return ReadModel(proto, digest, name, states=states, bounds=bounds or {}, labels=labels)
+        return _spelled(ReadModel(proto, digest, name, states=states, bounds=bounds or {}))
     set_shapes(proto, {n: dims for n, dims in opened.inputs.items() if n in varying})
     for each in constants.keys() & varying:
         fill(proto, each, constants.pop(each), opened.inputs)
     make_constants(proto, constants)
     opened = opened.of(i.name for i in proto.graph.input)
-    return ReadModel(proto, digest, name, opened, states, bounds or {}, labels)
+    return _spelled(ReadModel(proto, digest, name, opened, states, bounds or {}))
+
+
+def _spelled(read: ReadModel) -> ReadModel:
+    """Without texts; what bounds say of those that are inputs is gone from them."""
+    proto, opened = read.proto, read.open
+    texts = [info.name for info in proto.graph.input if is_string(info)]
+    state = next((name for name in texts if name in read.states), None)
+    if state is not None:
+        raise ModelError(f"the input '{state}' is a state and texts, which is not supported")
+    spoken = deepcopy(proto) if has_texts(proto) else None
+    found = spell_texts(proto, {n: b for n, b in read.bounds.items() if n in texts})
+    if opened is not None:
+        wide = {n: (*d, found.widths[n]) if n in texts else d for n, d in opened.inputs.items()}
+        opened = replace(opened, inputs=wide)
+    bounds = {name: bound for name, bound in read.bounds.items() if name not in texts}
+    of_texts = {"labels": found.labels, "widths": found.widths, "spoken": spoken}
+    return replace(read, open=opened, bounds=bounds, **of_texts)
 
 
 def _check_outline(model: onnx.ModelProto, where: str) -> None:
@@ -175,7 +195,8 @@ def _check_inputs(model: onnx.ModelProto) -> None:
     for value in model.graph.input:
         if not value.type.HasField("tensor_type"):
             raise ModelError(f"input '{value.name}' is not a tensor, which is not supported")
-        dtype_name(value.type.tensor_type.elem_type, f"input '{value.name}'")
+        if not is_string(value):
+            dtype_name(value.type.tensor_type.elem_type, f"input '{value.name}'")
 
 
 def _fix_inputs(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> None:

@@ -27,6 +27,7 @@ from .operators import BUILD_TIME, SUPPORTED
 from .opset import is_onnx, node_label, opset_of
 from .optionals import without_optionals
 from .shapes import UNTYPED, with_stand_ins
+from .texts import domain as texts
 from .unsupported import check_operators
 
 # Larger initializers become inputs of what is left; smaller ones may be shapes, axes, ...
@@ -104,6 +105,7 @@ def _without_weights(
     graph.name = model.graph.name or "model"
     graph.node.extend(n for n in nodes if constant_tensor(n) is None)
     import_domain(light)
+    texts.import_domain(light)
     graph.input.extend(model.graph.input)
     graph.output.extend(model.graph.output)
     weights: dict[str, Array] = {}

@@ -11,14 +11,13 @@ from luthier.schedules import UnsupportedOperator
 from .ml.domain import DOMAIN, is_ml
 from .operators import operator_of
 from .opset import operator_name
+from .texts.domain import is_text
 
 # As many are listed in the message; the error's field has them all.
 _LISTED = 8
 
 _ADVICE = {
-    """ImageDecoder RegexFullMatch StringConcat StringNormalizer StringSplit""": (
-        "decode images and take texts apart before the model"
-    ),
+    "ImageDecoder": "decode images before the model",
 }
 _OF_SHAPES = ("Shape", "Size")
 _TRAINING = "export for inference"
@@ -40,8 +39,8 @@ def check_operators(
 
 
 def _is_known(node: onnx.NodeProto, known: Collection[str]) -> bool:
-    """One of ``known`` of the default domain, or of ONNX-ML's that are imported."""
-    if is_ml(node.domain):
+    """One of ``known`` of the default domain, or of ONNX-ML's and our own that are imported."""
+    if is_ml(node.domain) or is_text(node.domain):
         return operator_of(node) is not None
     return operator_name(node) in known
 

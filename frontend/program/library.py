@@ -23,12 +23,14 @@ class Entry:
     each for a box of these; all have the inputs and outputs of the first, up to sizes.
 
     A program of fixed sizes is the one variant of an entry without symbols. ``labels`` are the
-    texts for which the whole numbers of an output stand, by its name.
+    texts for which the whole numbers of an output stand, by its name. ``texts`` are the inputs and
+    outputs that are texts: rows of bytes in the last dimension.
     """
 
     symbols: tuple[Symbol, ...]
     variants: tuple[Program, ...]
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    texts: frozenset[str] = frozenset()
 
     @staticmethod
     def of(program: Program) -> Entry:

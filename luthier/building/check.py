@@ -21,7 +21,7 @@ from ..correctness.reference import ADVICE
 from ..correctness.states import run_from
 from ..inputs.arrays import inputs_of
 from ..inputs.points import Models, Values, read_all
-from ..inputs.samples import inputs_at, random_inputs
+from ..inputs.samples import inputs_at
 from ..machine.target import resolve
 from ..records.sources import DEFAULT_LOG, FilePath
 from .build import build
@@ -146,7 +146,7 @@ def check(
     for number, step in enumerate(steps):
         ran[step.entry].append(Ran(step.run.text, step.inputs, step.ours, step.run.told, number))
     found = [
-        compared(title if several else "", read.proto, types[title], ran[title], rtol, atol)
+        compared(title if several else "", read, types[title], ran[title], rtol, atol)
         for title, read in reads.items()
     ]
     in_order = {number: result for each in found for number, result in each.steps.items()}
@@ -174,7 +174,7 @@ def _inputs(
     if inputs is not None:
         return [("", _given(artifact, inputs))]
     if read.open is None:
-        return [("", random_inputs(read.proto, seed)) for seed in range(count)]
+        return [("", inputs_at(read, {}, seed)) for seed in range(count)]
     tried = checked(entry, count)
     return [(run.text, inputs_at(read, run.sizes, seed)) for seed, run in enumerate(tried)]
 

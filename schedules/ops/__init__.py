@@ -34,6 +34,7 @@ from . import (
     scans,
     search,
     sorting,
+    texts,
     trees,
     windows,
 )
@@ -45,7 +46,7 @@ from .windows import Pool
 
 _FAMILIES = (
     numbers, functions, logic, movement, products, windows, reductions, norms, attention, search,
-    sorting, recurrent, bits, scans, trees,
+    sorting, recurrent, bits, scans, trees, texts,
 )  # fmt: skip
 OPERATORS: Mapping[str, Known] = MappingProxyType(
     {operator.name: operator for family in _FAMILIES for operator in family.OPERATORS}

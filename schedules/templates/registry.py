@@ -39,6 +39,7 @@ from .scan.form import Scan
 from .separable.form import Separable
 from .sort.form import Sort
 from .suppression.form import Suppression
+from .texts.form import Texts
 from .transpose.form import Transpose
 from .trees.form import Trees
 from .winograd.form import Winograd
@@ -66,6 +67,7 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     Distinct,
     RecurrentLayer,
     Scan,
+    Texts,
     Trees,
     Transpose,
     Pointwise,

@@ -96,6 +96,12 @@ def distinct():
     return b.workload
 
 
+def texts():
+    b = Builder()
+    b.add("text_clean", b.input((9, 20), "uint8"), shape=(9, 20), dtype="uint8")
+    return b.workload
+
+
 DEFAULTS = {
     "a depthwise convolution": (conv((1, 9, 9, 8), 8, (3, 3), groups=8), "channelwise"),
     "the beginning of an inverted residual": (separable((1, 9, 9, 8), 24, (3, 3)), "separable"),
@@ -126,6 +132,7 @@ DEFAULTS = {
     "different rows": (distinct(), "distinct"),
     "a recurrent layer": (layer("lstm", (3, 2, 9)), "recurrent"),
     "running sums": (running(), "scan"),
+    "texts": (texts(), "texts"),
     "trees": (ensemble(20), "trees"),
     "an elementwise operator": (unary("relu", (100,)), "pointwise"),
     "an operator of TVM's": (other(), "relax"),
