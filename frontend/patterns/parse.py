@@ -1,24 +1,35 @@
 """Reads the syntax of RE2: https://github.com/google/re2/wiki/Syntax.
 
 What a whole text must match knows no difference between greedy and lazy repetitions, nor between
-groups. Not supported, and refused by name: the edges of words, of lines (flag ``m``), scripts of
-Unicode, and single bytes.
+groups. Not supported, and refused by name: the edges of lines (flag ``m``), scripts of Unicode, and
+single bytes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from .letters import PERL, POSIX, category, whatever_case
-from .syntax import LAST, Choice, Edge, Letters, Pattern, PatternError, Ranges, Repeat, Row, joined
+from .syntax import (
+    LAST,
+    Choice,
+    Edge,
+    Kind,
+    Letters,
+    Pattern,
+    PatternError,
+    Ranges,
+    Repeat,
+    Row,
+    joined,
+)
 from .syntax import others as all_but
 
 _LONGEST, _DEEPEST, _MOST = 4096, 64, 1000  # characters, groups within groups, repetitions
 _CONTROLS = {"a": 7, "f": 12, "t": 9, "n": 10, "r": 13, "v": 11}
-_NOT_SUPPORTED = {
-    "b": "the edge of a word, \\b,", "B": "what is no edge of a word, \\B,",
-    "C": "a single byte, \\C,", "X": "\\X",
-}  # fmt: skip
+_EDGES: Mapping[str, Kind] = {"A": "begin", "z": "end", "b": "word", "B": "no word"}
+_NOT_SUPPORTED = {"C": "a single byte, \\C,", "X": "\\X"}
 _LINE_END = 10
 
 
@@ -161,7 +172,7 @@ class _Reader:
         if sign in "*+?":
             raise PatternError(f"'{sign}' repeats nothing")
         if sign in "^$":
-            return Edge(sign == "$")
+            return Edge("end" if sign == "$" else "begin")
         if sign == ".":
             line_end = () if flags.dot_takes_lines else ((_LINE_END, _LINE_END),)
             return Letters(all_but(line_end))
@@ -172,10 +183,9 @@ class _Reader:
         return Letters(_cased(_single(ord(sign)), flags))
 
     def _escaped(self, flags: _Flags) -> Pattern:
-        if self.takes("A"):
-            return Edge(is_end=False)
-        if self.takes("z"):
-            return Edge(is_end=True)
+        for letter, kind in _EDGES.items():
+            if self.takes(letter):
+                return Edge(kind)
         found = self._set(flags)
         return Letters(_cased(_single(self._code()), flags) if found is None else found)
 

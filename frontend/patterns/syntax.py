@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 LAST = 0x10FFFF
 
+Kind: TypeAlias = Literal["begin", "end", "word", "no word"]
 Ranges: TypeAlias = "tuple[tuple[int, int], ...]"
 """Letters, by the first and the last of each range: in order, apart from one another."""
 
@@ -25,9 +26,9 @@ class Letters:
 
 @dataclass(frozen=True)
 class Edge:
-    """The beginning of the text, or its end."""
+    """The beginning of the text or its end, that of a word of ASCII's, or what is none of a word."""
 
-    is_end: bool
+    kind: Kind
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,7 @@ def pieces(given: bytes, delimiter: bytes, most: int) -> list[bytes]:
     if delimiter:
         return given.split(delimiter, most)
     found: list[bytes] = []
-    rest = given.lstrip(SPACES)
+    rest = given.strip(SPACES)
     while rest:
         cut = next((i for i, b in enumerate(rest) if b in SPACES), len(rest))
         if len(found) == most:

@@ -185,7 +185,8 @@ def test_open_numbers_of_texts() -> None:
 def test_parts_are_those_of_python(most: int) -> None:
     for text in ("", " ", "a", " a  bc d ", "a,b,,c,", ",", "a, b\t,c"):
         assert pieces(text.encode(), b",", most) == text.encode().split(b",", most)
-        assert pieces(text.encode(), b"", most) == text.encode().split(None, most)
+        # The standard leaves spaces at the end out of the last part, too, which Python does not.
+        assert pieces(text.encode(), b"", most) == text.encode().rstrip().split(None, most)
 
 
 WRONG = {

@@ -122,13 +122,14 @@ class Site:
 
     def rows(self, index: int, width: int | None = None) -> str:
         """The rows of an input that is a text, as wide as it is or wider."""
-        name = self.name(index)
-        if name not in self.speller.values:
-            raise self.refuse(f"an input {index} that is no text")
-        return self.speller.rows(name, self.speller.width(name) if width is None else width)
+        wide = self.width(index)
+        return self.speller.rows(self.name(index), wide if width is None else width)
 
     def width(self, *indices: int) -> int:
-        """Of the widest of some inputs' texts."""
+        """Of the widest of some inputs, which must be texts."""
+        other = next((i for i in indices if self.text(i) is None), None)
+        if other is not None:
+            raise self.refuse(f"an input {other} that is no text")
         return max(self.speller.width(self.name(i)) for i in indices)
 
     def rank(self, index: int) -> int:

@@ -69,10 +69,18 @@ def _at_delimiters(builder: PhaseBuilder, form: Texts, start: Expr, write: Write
 
 def _at_spaces(builder: PhaseBuilder, form: Texts, start: Expr, write: Write) -> Expr:
     cuts = int(form.node.attr("cuts"))
-    part, place, inside = Cell(builder, -1), Cell(builder, 0), Cell(builder, 0)
-    with builder.loop(form.width, "i") as i:
+    part, place, inside, end = (Cell(builder, first) for first in (-1, 0, 0, 0))
+
+    def is_space(given: Expr) -> Expr:
+        return reduce(tirx.Or, (given == byte(each) for each in SPACES))
+
+    with builder.loop(form.width, "i") as i:  # spaces at the end are left out of the last part
         given = builder.load(builder["in0"], start + i)
-        space = reduce(tirx.Or, (given == byte(each) for each in SPACES))
+        with builder.when(tirx.Not(tirx.Or(is_space(given), given == byte(0)))):
+            end.set(i + 1)
+    with builder.loop(end.now, "i") as i:
+        given = builder.load(builder["in0"], start + i)
+        space = is_space(given)
         if cuts >= 0:  # all of what is left after them is one part
             is_last = tirx.And(part.now == cuts, inside.now == 1)
             space = tirx.And(space, tirx.Not(is_last))
