@@ -102,7 +102,8 @@ def _corrected(model: onnx.ModelProto, types: Mapping[str, StaticType]) -> bool:
     changed = False
     for node in model.graph.node:
         for result, kind, dims in (
-            *result_shapes(node, shapes), *texts.result_shapes(node, shapes)
+            *result_shapes(node, shapes),
+            *texts.result_shapes(node, shapes),
         ):
             elem_type = kind or types[node.input[0]].elem_type
             if shapes.get(result) != tuple(dims) and result not in shapes:

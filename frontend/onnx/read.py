@@ -136,8 +136,14 @@ def _spelled(read: ReadModel) -> ReadModel:
         wide = {n: (*d, found.widths[n]) if n in texts else d for n, d in opened.inputs.items()}
         opened = replace(opened, inputs=wide)
     bounds = {name: bound for name, bound in read.bounds.items() if name not in texts}
-    of_texts = {"labels": found.labels, "widths": found.widths, "spoken": spoken}
-    return replace(read, open=opened, bounds=bounds, **of_texts)
+    return replace(
+        read,
+        open=opened,
+        bounds=bounds,
+        labels=found.labels,
+        widths=found.widths,
+        spoken=spoken if found.widths else None,
+    )
 
 
 def _check_outline(model: onnx.ModelProto, where: str) -> None:

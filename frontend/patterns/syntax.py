@@ -26,7 +26,7 @@ class Letters:
 
 @dataclass(frozen=True)
 class Edge:
-    """The beginning of the text or its end, that of a word of ASCII's, or what is none of a word."""
+    """The beginning of the text or its end, an edge of a word of ASCII's, or where none is."""
 
     kind: Kind
 

@@ -92,8 +92,9 @@ def build(
     the library is run at a few sizes, and the sample is of the largest that cost little. ``state``
     names inputs and what they become, outputs, which an instance keeps: ``{"past_0": "present_0"}``
     or ``"auto"``. ``bounds`` say how large sizes may be that values decide and a run finds:
-    ``{"found_y": 1024}``; and how many bytes the texts of an input have at most: ``{"city": 32}``. A module of PyTorch is a model with ``example_inputs``: a tensor, a tuple
-    of what its ``forward`` takes, or a mapping. Several models by name, each with what is said of
+    ``{"found_y": 1024}``; and how many bytes the texts of an input have at most: ``{"city": 32}``.
+    A module of PyTorch is a model with ``example_inputs``: a tensor, a tuple of what its
+    ``forward`` takes, or a mapping. Several models by name, each with what is said of
     it in an ``EntryPoint``, become entry points of one library, over one copy of equal weights and
     states.
     Raises ModelError, LogError, TargetError, ArtifactError, ToolchainError and UsageError.

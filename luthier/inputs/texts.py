@@ -50,9 +50,9 @@ def _reads_numbers(model: onnx.ModelProto) -> bool:
         if info.type.tensor_type.elem_type == TensorProto.STRING
     }
     for node in model.graph.node:
-        if node.op_type == "Cast" and node.input[0] in texts:
-            if any(a.name == "to" and a.i != TensorProto.STRING for a in node.attribute):
-                return True
+        numbers = any(a.name == "to" and a.i != TensorProto.STRING for a in node.attribute)
+        if node.op_type == "Cast" and node.input[0] in texts and numbers:
+            return True
         if node.op_type in _MOVES and texts.intersection(node.input):
             texts.update(node.output)
     return False

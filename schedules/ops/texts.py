@@ -73,7 +73,7 @@ def _clean(node: Node, x: Array) -> Array:
 
 def hashes(x: Array, multipliers: Array) -> Array:
     """Of each row the sum of its bytes times ``multipliers``."""
-    return np.sum(x * multipliers, axis=-1, dtype=np.int64)
+    return np.asarray(np.sum(x * multipliers, axis=-1, dtype=np.int64))
 
 
 def _place(node: Node, x: Array, keys: Array, order: Array, multipliers: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Automata of regular expressions accept what Python's own patterns do, where both have a syntax."""
+"""Automata of regular expressions accept what Python's own patterns do."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ PATTERNS = [
     "", "a", "ab|a", "a*b+c?", "(a|b)*abb", "a{2,3}b{2}c{1,}", "[a-c]+", "[^a-c]+", ".", ".*",
     r"\d+\.\d*", r"[\w.]+@[\w.]+", r"\s*\S+\s*", "(?i)aB[c-d]", "(?i:a)b", "(?s).b", "^ab$",
     r"\Aab\z", "^(a|^b)c", "a$b|c", "(?:ab)+", "(?P<name>a)b", "[]a]+", "[a-]+", r"[\]\-\\]+",
-    r"\ba+\b.*", r".*\b", r"a\Bb|c\B-", r"(\ba|b\b|[. ])*", r"^\bab|\b^c", "é+[а-я]*", "[^é]", "😀|語", r"\x41\x{e9}", r"\101", r"a\.b\*", "a{,2}", "a{", "x*y*z*", "(a?){3}",
+    r"\ba+\b.*",
+    r".*\b", r"a\Bb|c\B-", r"(\ba|b\b|[. ])*", r"^\bab|\b^c",
+    "é+[а-я]*", "[^é]", "😀|語", r"\x41\x{e9}", r"\101", r"a\.b\*", "a{,2}", "a{", "x*y*z*",
+    "(a?){3}",
     "(|a)b", "(a*)*", "((a|b)c){2}", r"[[:alpha:]]+[[:digit:]]?", r"[[:^space:]]+", "a|b|", "()",
 ]  # fmt: skip
 OTHER = {
@@ -32,14 +35,17 @@ OTHER = {
     r"\s*\S+\s*": r"[\t\n\f\r ]*[^\t\n\f\r ]+[\t\n\f\r ]*",
 }  # fmt: skip
 """How Python says what it has another syntax for."""
-LETTERS = ["a", "b", "c", "A", "B", "x", "y", "z", "1", "9", ".", "@", "-", "]", "\\", "{", ",", "2",
+LETTERS = ["a", "b", "c", "A", "B", "x", "y", "z", "1", "9", ".", "@", "-", "]", "\\", "{", ",",
+           "2",
            "}", " ", "\n", "_", "é", "я", "語", "😀"]  # fmt: skip
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_they_accept_what_python_does(pattern: str) -> None:
     made, rng = automaton(pattern), random.Random(pattern)
-    python = re.compile(OTHER.get(pattern, pattern), re.ASCII if re.search(r"\\[wbB]", pattern) else 0)
+    python = re.compile(
+        OTHER.get(pattern, pattern), re.ASCII if re.search(r"\\[wbB]", pattern) else 0
+    )
     few = [c for c in LETTERS if c in pattern] or ["a", "b"]
     texts = ["", *LETTERS, pattern]
     for letters in (few, LETTERS, ["a", "b", "c", "1"]):
@@ -75,7 +81,8 @@ WRONG = {
     "[a": "ends too early", "[b-a]": "before it begins", "a{5,2}": "no number of times",
     "a{2000}": "no number of times", "(?m)^a": "edges of lines",
     r"\p{Greek}": "general categories", r"\1": "what a group took", r"\y": "not known",
-    "(?=a)": "not known", "(?<!a)b": "is missing|not known|repeats", r"\x{110000}": "no letter's number",
+    "(?=a)": "not known", "(?<!a)b": "is missing|not known|repeats",
+    r"\x{110000}": "no letter's number",
     "(" * 100 + ")" * 100: "nested", "a" * 5000: "longer than", "[[:none:]]": "not known",
     "((a{1000}){1000}){1000}": "places", "(a|b)*a(a|b){14}": "too large", r"\C": "single byte",
 }  # fmt: skip

@@ -90,7 +90,8 @@ def moving_model() -> onnx.ModelProto:
     ]
     return model(
         nodes, {"x": (STRING, [2, 3])},
-        {"y": STRING, "left": STRING, "right": STRING, "same": BOOL, "cast": STRING, "sizes": INT64},
+        {"y": STRING, "left": STRING, "right": STRING, "same": BOOL, "cast": STRING,
+         "sizes": INT64},
         places=np.array([1, -2, 0]), shape=np.array([0, -1]), begin=np.array([0]),
         end=np.array([2]), last=np.array([-1]), listed=np.array([["a", "bb"]] * 3, object),
         word=np.array("a", object), long=np.array("longer than all others é", object),
@@ -117,8 +118,7 @@ def words_model() -> onnx.ModelProto:
 
 
 def normalised_model() -> onnx.ModelProto:
-    said = {"stopwords": ["THE", "ä", "b"], "case_change_action": "UPPER",
-            "locale": "C.UTF-8"}
+    said = {"stopwords": ["THE", "ä", "b"], "case_change_action": "UPPER", "locale": "C.UTF-8"}
     nodes = [
         N("StringNormalizer", ["x"], ["y"], is_case_sensitive=1, **said),
         N("TfIdfVectorizer", ["x"], ["z"], mode="TF", min_gram_length=1, max_gram_length=2,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from onnx import TensorProto
@@ -10,13 +11,13 @@ from onnx import TensorProto
 from luthier.schedules import ModelError
 from luthier.schedules.ops.texts import MOST_DIGITS
 
+from ...graph import Array
 from ...patterns.automaton import automaton
 from ...patterns.syntax import PatternError
 from .domain import READ
 from .letters import case_tables
 from .speller import Site
 from .values import Rows, decoded
-
 
 _WHOLE = frozenset(
     getattr(TensorProto, f"{sign}INT{bits}") for sign in ("", "U") for bits in (8, 16, 32, 64)
@@ -100,7 +101,7 @@ def _split(site: Site) -> None:
     rank, width = site.rank(0), site.width(0)
     delimiter = _text(site, "delimiter", "").encode()
     cuts = int(site.attrs.get("maxsplit", -1))
-    said = {"delimiter": delimiter, "cuts": max(cuts, -1)}
+    said: dict[str, Any] = {"delimiter": delimiter, "cuts": max(cuts, -1)}
     outputs = [*site.node.output, ""][:2]
     count = site.text_op("Count", [site.rows(0)], outputs[1], **said)
     if not outputs[0]:
@@ -120,8 +121,8 @@ def _match(site: Site) -> None:
         made = automaton(pattern)
     except PatternError as error:
         raise site.refuse(f"the pattern {pattern[:80]!r}: {error}; this") from error
-    tables = (made.classes, made.table)
-    inputs = [site.rows(0), *map(site.constant, tables)]
+    tables: tuple[Array, ...] = (made.classes, made.table)
+    inputs = [site.rows(0), *(site.constant(each) for each in tables)]
     said = {"begin": made.begin, "accepts": made.accepts}
     site.text_op("Match", inputs, site.node.output[0], **said)
     site.speller.ranks[site.node.output[0]] = site.rank(0)

@@ -34,9 +34,7 @@ def import_domain(model: onnx.ModelProto) -> None:
     for node in nodes:
         if node.output[0] not in known:
             kind = _type(node)
-            model.graph.value_info.append(
-                helper.make_tensor_value_info(node.output[0], kind, None)
-            )
+            model.graph.value_info.append(helper.make_tensor_value_info(node.output[0], kind, None))
 
 
 def result_shapes(

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from luthier.schedules import ModelError
 
@@ -69,7 +66,9 @@ def _classifier(site: Site) -> bool:
 
 
 def _constant(site: Site) -> bool:
-    given = next((site.attrs[n] for n in ("value_string", "value_strings") if n in site.attrs), None)
+    given = next(
+        (site.attrs[n] for n in ("value_string", "value_strings") if n in site.attrs), None
+    )
     tensor = site.attrs.get("value")
     if given is not None:
         listed = given if isinstance(given, list) else [given]
@@ -83,7 +82,9 @@ def _constant(site: Site) -> bool:
     return True
 
 
-def numbered(tensor: TensorProto, what: str) -> tuple[Numbers, np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
+def numbered(
+    tensor: TensorProto, what: str
+) -> tuple[Numbers, np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
     """The list of what a tensor's elements are, and their places in it."""
     given, shape = decoded(tensor.string_data, what), tuple(tensor.dims)
     if int(np.prod(shape)) != len(given):

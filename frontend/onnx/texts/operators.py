@@ -59,8 +59,10 @@ def _place(node: OnnxNode) -> int:
 
 def _match(node: OnnxNode) -> int:
     states, kinds = node.t.shape(node.given(2))
-    said = {name: int(node.attr(name, 0)) for name in ("begin", "accepts")}
-    return node.t.emit("text_match", *node.every, states=states, kinds=kinds, **said)
+    begin, accepts = (int(node.attr(name, 0)) for name in ("begin", "accepts"))
+    return node.t.emit(
+        "text_match", *node.every, states=states, kinds=kinds, begin=begin, accepts=accepts
+    )
 
 
 def _split(op: str, node: OnnxNode) -> int:

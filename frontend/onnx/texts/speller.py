@@ -29,8 +29,8 @@ class Speller:
     """Writes ``nodes`` and constants of a graph anew.
 
     ``values`` is what stands for the texts of the model, by name, and ``names`` what that is called
-    where it is not as the text. ``ranks`` are those of what is made of texts, ``types`` those of the model's other values, as far as they are
-    known, and ``constants`` those of its arrays that no text is in.
+    where it is not as the text. ``ranks`` are those of what is made of texts, ``types`` those of
+    the model's other values, as far as they are known, and ``constants`` the arrays without texts.
     """
 
     model: onnx.ModelProto
@@ -221,9 +221,7 @@ class Site:
         """Of each text of an input the number of the first key that it is, or -1."""
         return self.chosen(index, keys, np.arange(len(keys)), np.int64(-1))
 
-    def chosen(
-        self, index: int, keys: Texts, targets: Array, other: Any, output: str = ""
-    ) -> str:
+    def chosen(self, index: int, keys: Texts, targets: Array, other: Any, output: str = "") -> str:
         """Of each text of an input the target of the first key that it is, or else ``other``."""
         value, whole = self.text(index), np.append(targets, [other]).astype(targets.dtype)
         if output and value is not None and value.rank is not None:

@@ -81,7 +81,7 @@ def _speller(model: onnx.ModelProto) -> Speller:
     tensors = {t.name: t for t in model.graph.initializer if t.data_type != TensorProto.STRING}
     for node in model.graph.node:
         if is_onnx(node.domain) and node.op_type == "Constant":
-            tensors |= {node.output[0]: t for t in _constants(node)}
+            tensors.update((node.output[0], t) for t in _constants(node))
     texts = has_texts(model) or any(
         t.data_type == TensorProto.STRING for t in model.graph.initializer
     )

@@ -90,10 +90,9 @@ class Decimal:
         """The nearest whole number, of two the even one; below 10^18."""
         builder = self._builder
         whole, after, above = Cell(builder, 0, "int64"), Cell(builder, 0), Cell(builder, 0)
-        with builder.loop(18, "place") as place:
-            with builder.when(place < self.point.now):
-                digit = tirx.Cast("int64", self.digit(self.first.now + place))
-                whole.set(whole.now * constant(10, "int64") + digit)
+        with builder.loop(18, "place") as place, builder.when(place < self.point.now):
+            digit = tirx.Cast("int64", self.digit(self.first.now + place))
+            whole.set(whole.now * constant(10, "int64") + digit)
         cut = self.first.now + tirx.max(self.point.now, constant(0, "int32"))
         after.set(tirx.Select(self.point.now < 0, constant(0, "int32"), self.digit(cut)))
         above.set(self.more.now)

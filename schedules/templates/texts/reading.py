@@ -114,10 +114,9 @@ class _Reader:
         ten = constant(10, "uint64")
         with builder.when(tirx.And(decimal.point.now > 19, decimal.end.now > decimal.first.now)):
             beyond.set(1)
-        with builder.loop(19, "place") as place:
-            with builder.when(place < decimal.point.now):
-                digit = tirx.Cast("uint64", decimal.digit(decimal.first.now + place))
-                total.set(total.now * ten + digit)
+        with builder.loop(19, "place") as place, builder.when(place < decimal.point.now):
+            digit = tirx.Cast("uint64", decimal.digit(decimal.first.now + place))
+            total.set(total.now * ten + digit)
         least, most = -(1 << 63), (1 << 63) - 1
         with builder.when(total.now > constant(most, "uint64")):
             beyond.set(1)
@@ -173,7 +172,9 @@ class _Reader:
         some = decimal.end.now > decimal.first.now
         with builder.when(tirx.And(some, decimal.point.now > kind.most_point)):
             bits.set(kind.infinity)
-        inside = tirx.And(decimal.point.now <= kind.most_point, decimal.point.now >= kind.least_point)
+        inside = tirx.And(
+            decimal.point.now <= kind.most_point, decimal.point.now >= kind.least_point
+        )
         with builder.when(tirx.And(some, inside)):
             self._scale(exponent)
             exponent.add(-1)
@@ -192,11 +193,10 @@ class _Reader:
     def _scale(self, exponent: Cell) -> None:
         """To one half at least and less than one."""
         builder, decimal, count = self.builder, self.decimal, Cell(self.builder, 0)
-        with builder.loop(_STEPS, "step"):
-            with builder.when(decimal.point.now > 0):
-                count.set(_bits(decimal.point.now))
-                decimal.divide(count.now)
-                exponent.add(count.now)
+        with builder.loop(_STEPS, "step"), builder.when(decimal.point.now > 0):
+            count.set(_bits(decimal.point.now))
+            decimal.divide(count.now)
+            exponent.add(count.now)
         with builder.loop(_STEPS, "step"):
             small = tirx.Or(decimal.point.now < 0, decimal.digit(decimal.first.now) < 5)
             with builder.when(tirx.And(decimal.point.now <= 0, small)):
