@@ -153,13 +153,9 @@ WAYS = {
         ],
         {},
     ),
-    "compared and chosen": (
-        [
-            flowers(),
-            helper.make_node("Equal", ["label", "names"], ["same"]),
-            helper.make_node("Where", ["same", "word", "label"], ["y"]),
-        ],
-        {"names": np.array(NAMES[:1], object), "word": np.array("ja", object)},
+    "beside others": (
+        [flowers(), helper.make_node("Concat", ["label", "names"], ["y"], axis=0)],
+        {"names": np.array(["b", "größte"], object)},
     ),
     "of texts": (
         [
