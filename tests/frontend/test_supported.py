@@ -38,7 +38,7 @@ def test_any_other_operator_is_refused_by_its_name(op: str) -> None:
 @pytest.mark.parametrize(
     ("domain", "op", "said"),
     [
-        ("", "StringNormalizer", "decode images and take texts apart"),
+        ("", "ImageDecoder", "decode images before the model"),
         ("ai.onnx.preview.training", "Adam", "export for inference"),
     ],
 )
