@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from luthier.frontend.program import Argument
 from luthier.schedules import InputError, LuthierError, TargetError, UsageError, arguments
 from luthier.schedules.errors import printable
 from luthier.schedules.ir.symbol import Symbol
@@ -26,6 +27,7 @@ from . import binding
 from .arrays import Arguments, OpenInputs, OpenOutputs
 from .entries import EntryNote, Port, Step
 from .found_outputs import FoundOutputs
+from .grouping import Grouping
 from .loading import LoadedLibrary, verified_library
 from .manifest import Manifest, read_manifest
 from .memory import Memory
@@ -99,6 +101,8 @@ class Artifact:
         self._found = FoundOutputs(self._model, entry) if entry.found else None
         self._takes = self._open.takes if self._open else Arguments(entry.inputs)
         self._gives = self._open.gives if self._open else Arguments(entry.outputs)
+        self._apart = Grouping(entry.takes) if entry.takes else None
+        self._together = Grouping(entry.gives) if entry.gives else None
         labels = ((i, port.labels) for i, port in enumerate(entry.outputs))
         self._labels = {i: np.array(texts) for i, texts in labels if texts}
         self._error = binding.CError()
@@ -174,15 +178,32 @@ class Artifact:
         """Names and types of the outputs, in order."""
         return self._note.outputs
 
-    def run(self, inputs: Mapping[str, Any], *, texts: bool = True) -> dict[str, Array]:
+    @property
+    def takes(self) -> tuple[Argument, ...]:
+        """The model's own inputs, of which a sequence is several of ``inputs``; none where each is
+        one."""
+        return self._note.takes
+
+    @property
+    def gives(self) -> tuple[Argument, ...]:
+        """The same of the outputs."""
+        return self._note.gives
+
+    def run(
+        self, inputs: Mapping[str, Any], *, texts: bool = True, lists: bool = True
+    ) -> dict[str, Any]:
         """Run on arrays by input name (NumPy or DLPack); gives arrays by output name.
 
-        Labels of classes that are texts are numbers unless ``texts`` are wanted. Raises InputError
-        for wrong names, shapes or dtypes, UsageError on a closed artifact.
+        A sequence is a list of arrays, an optional value that is absent is None; unless ``lists``
+        are wanted, each tensor of a sequence has its own name among the outputs. Labels of classes
+        that are texts are numbers unless ``texts`` are wanted. Raises InputError for wrong names,
+        shapes or dtypes, UsageError on a closed artifact.
         """
         outputs = self._run(self._checked(inputs), None)
         if texts and self._labels:
             outputs = self._with_texts(outputs)
+        if lists and self._together is not None:
+            return self._together.together(outputs)
         return dict(zip(self._gives.names, outputs, strict=True))
 
     def _with_texts(self, outputs: list[Array]) -> list[Array]:
@@ -192,10 +213,13 @@ class Artifact:
             for i, array in enumerate(outputs)
         ]
 
-    def __call__(self, *inputs: Any) -> tuple[Array, ...]:
+    def __call__(self, *inputs: Any) -> tuple[Any, ...]:
         """Run on arrays in the model's order; gives all outputs in the model's order."""
-        if len(inputs) != len(self.inputs):
-            raise InputError(f"{len(inputs)} inputs given, '{self.name}' has {len(self.inputs)}")
+        names = self._takes.names if self._apart is None else self._apart.names
+        if len(inputs) != len(names):
+            raise InputError(f"{len(inputs)} inputs given, '{self.name}' has {len(names)}")
+        if self._apart is not None or self._together is not None:
+            return tuple(self.run(dict(zip(names, inputs, strict=True))).values())
         outputs = self._run(self._takes.checked(inputs), None)
         return tuple(self._with_texts(outputs) if self._labels else outputs)
 
@@ -212,6 +236,8 @@ class Artifact:
     def _checked(self, inputs: Mapping[str, Any]) -> list[Array]:
         if type(inputs) is not dict and not isinstance(inputs, Mapping):
             raise InputError("inputs are given as a mapping from input names to arrays")
+        if self._apart is not None:
+            inputs = self._apart.apart(inputs)
         names = self._takes.names
         for name in inputs:
             if name not in names:

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from luthier.frontend.program import Argument
 from luthier.schedules import Tensor
 from luthier.schedules.ir.size_text import parse_size
 from luthier.schedules.ir.symbol import Symbol
 
+from . import grouping
 from .states import StateNote
 from .typed import each, mapping, matching, text, whole
 
@@ -90,7 +92,8 @@ class EntryNote:
     """An entry point; its ``steps`` are those of all variants, one after the other.
 
     ``found`` are the sizes that a run finds, which may be in its outputs' shapes. Of ``lengths``,
-    the sizes that say how much ``states`` hold, an instance keeps count itself.
+    the sizes that say how much ``states`` hold, an instance keeps count itself. ``takes`` and
+    ``gives`` say which inputs and outputs belong together, where some do.
     """
 
     name: str
@@ -101,6 +104,8 @@ class EntryNote:
     found: tuple[Symbol, ...] = ()
     lengths: tuple[Symbol, ...] = ()
     states: tuple[StateNote, ...] = ()
+    takes: tuple[Argument, ...] = ()
+    gives: tuple[Argument, ...] = ()
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -114,6 +119,10 @@ class EntryNote:
         if self.states:
             kept["lengths"] = list(map(str, self.lengths))
             kept["states"] = [state.to_json() for state in self.states]
+        if self.takes:
+            kept["takes"] = grouping.to_json(self.takes)
+        if self.gives:
+            kept["gives"] = grouping.to_json(self.gives)
         return {
             **kept,
             "name": self.name,
@@ -145,15 +154,19 @@ class EntryNote:
         variants = each(_variant_from_json, data["variants"])
         if not variants or any([s.name for s in v.sizes] != list(named) for v in variants):
             raise ValueError("the variants of an entry point are not for its sizes")
+        inputs = each(lambda port: Port.from_json(port, named), data["inputs"])
+        outputs = each(lambda port: Port.from_json(port, every), data["outputs"])
         return EntryNote(
             name=matching(_NAME, data["name"]),
             sizes=sizes,
-            inputs=each(lambda port: Port.from_json(port, named), data["inputs"]),
-            outputs=each(lambda port: Port.from_json(port, every), data["outputs"]),
+            inputs=inputs,
+            outputs=outputs,
             variants=variants,
             found=found,
             lengths=lengths,
             states=states,
+            takes=grouping.from_json(data.get("takes", []), [port.name for port in inputs]),
+            gives=grouping.from_json(data.get("gives", []), [port.name for port in outputs]),
         )
 
 

@@ -48,7 +48,7 @@ _RULES: Mapping[str, Callable[[Decision], None]] = {
     **dict.fromkeys(_REDUCTIONS, shapes.reduce),
 }
 # Of operators that the standard spells by others: the operands that decide a shape.
-_SPELLED: Mapping[str, tuple[int, ...]] = {
+SPELLED: Mapping[str, tuple[int, ...]] = {
     "AffineGrid": (1,),
     "BlackmanWindow": (0,),
     "CenterCropPad": (1,),
@@ -77,26 +77,23 @@ def decided(nodes: Sequence[onnx.NodeProto], scope: Scope, known: Collection[str
 
 
 def _places(node: onnx.NodeProto) -> Sequence[int]:
-    found = {**_SPELLED, **BUILD_TIME}.get(node.op_type, ())
+    found = {**SPELLED, **BUILD_TIME}.get(node.op_type, ())
     return found if is_onnx(node.domain) else ()
 
 
 class Deciding:
-    """The steps of such nodes; ``declared`` are the shapes that the model declares, by value."""
+    """The steps of such nodes."""
 
-    def __init__(
-        self,
-        parts: Parts,
-        assembly: Assembly,
-        sizes: FoundSizes,
-        declared: Mapping[str, Dims],
-    ) -> None:
-        self._parts, self._assembly = parts, assembly
-        self._sizes, self._declared = sizes, declared
+    def __init__(self, parts: Parts, assembly: Assembly, sizes: FoundSizes) -> None:
+        self._parts, self._assembly, self._sizes = parts, assembly, sizes
 
-    def steps(self, node: onnx.NodeProto, scope: Scope) -> Sequence[Step]:
-        """The steps of one; its results go into ``scope``."""
-        declared = self._declared if len(scope.maps) == 2 else {}
+    def steps(
+        self, node: onnx.NodeProto, scope: Scope, declared: Mapping[str, Dims]
+    ) -> Sequence[Step]:
+        """The steps of one; its results go into ``scope``.
+
+        ``declared`` are the shapes that its graph declares, by value.
+        """
         decision = Decision(node, scope, self._parts, self._assembly, self._sizes, declared)
         open_ = [i for i in _places(node) if decision.has(i) and decision.known(i) is None]
         if not open_:

@@ -108,7 +108,7 @@ def split(d: Decision) -> None:
         raise ModelError(f"{d.label}: it has {pieces} results, but {d.type(1).size} sizes")
     length = d.sizes([old[axis]])
     given = e.clipped(d.numbers(1), -1, e("Add", length, 1))
-    wanted = [d.declared(len(old), i)[axis] for i in range(pieces)]
+    wanted = [d.declared(len(old), i)[axis] if old[axis] else 0 for i in range(pieces)]
     whole = e.total(given, 0)
     d.expect(whole, _number(old[axis]), "the sum of its sizes is")
     sizes = d.settle(given, wanted, [old[axis]] * pieces, "its sizes are")

@@ -9,6 +9,7 @@ import onnx
 
 from ..onnx.given import leading_to
 from ..onnx.opset import is_onnx
+from ..onnx.optionals import OPTIONALS
 from ..onnx.scopes import every_node, reads
 
 LOOPS = frozenset({"Loop", "Scan"})
@@ -18,7 +19,7 @@ SEQUENCES = frozenset(
         ConcatFromSequence SplitToSequence
     """.split()
 )
-CONTROL = LOOPS | SEQUENCES | {"If"}
+CONTROL = LOOPS | SEQUENCES | OPTIONALS | {"If"}
 FINDERS = frozenset({"NonZero", "Compress", "NonMaxSuppression", "Unique"})
 
 

@@ -17,6 +17,7 @@ from onnx.external_data_helper import uses_external_data
 from luthier.schedules import ModelError
 from luthier.schedules.redaction import shown
 
+from ..program import Argument
 from ..states.pairs import StateNames, state_pairs
 from .element_types import dtype_name
 from .given import Values, arrays_of, cut, fill, make_constants
@@ -26,6 +27,8 @@ from .model_file import proto_digest, reading, tensors
 from .old_sets import converted
 from .open_shapes import OpenShapes, Shapes, fixed_shapes, is_symbol, open_shapes, proposal
 from .opset import NEWEST, OLDEST, opset_of
+from .optionals import without_optionals
+from .sequence_inputs import still_taken, with_tensors
 from .sized import Sized, set_shapes
 
 Bounds = Mapping[str, int]
@@ -42,7 +45,8 @@ class ReadModel:
     ModelProto its deterministic serialisation stands for the file. ``name`` is the file's, without
     its suffix, or the graph's. ``states`` are the outputs that inputs become in the next run, by
     these. ``bounds`` are the largest that sizes may be which runs find, by name. ``labels`` are the
-    texts for which the numbers of outputs stand.
+    texts for which the numbers of outputs stand. ``takes`` are the model's own inputs where these
+    are not all tensors, and ``counts`` the numbers of tensors of sequences that values decide.
     """
 
     proto: onnx.ModelProto
@@ -52,6 +56,8 @@ class ReadModel:
     states: Mapping[str, str] = field(default_factory=dict)
     bounds: Mapping[str, int] = field(default_factory=dict)
     labels: Mapping[str, Texts] = field(default_factory=dict)
+    takes: tuple[Argument, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def sized(self) -> Sized:
@@ -70,8 +76,9 @@ def read_model(
     """Read a model; one that was read is given back as it is.
 
     ``shapes`` gives sizes (in elements) for inputs that leave some open, or says which the named
-    sizes may be (see ``Shapes``); ``values`` makes inputs constants, and the model ends at
-    ``outputs``, where they are given. ``state`` says which inputs and outputs an instance keeps.
+    sizes may be (see ``Shapes``), and how many tensors a sequence has; ``values`` makes inputs
+    constants, None one that is optional and absent, and the model ends at ``outputs``, where they
+    are given. ``state`` says which inputs and outputs an instance keeps.
     ``bounds`` say how large sizes may be that a run finds, by their names. Initializers are no
     longer listed as inputs. Raises
     ModelError with one line for whatever is wrong, a file that changes meanwhile too, and
@@ -97,27 +104,34 @@ def read_model(
     _drop_initializer_inputs(proto)
     without_maps(proto)
     without_wrong_shapes(proto)
+    said = with_tensors(proto, shapes or {}, values or {})
+    shapes, values = said.shapes, said.values
+    proto = without_optionals(proto)
     labels = number_texts(proto)
     if outputs is not None:
         cut(proto, outputs)
     _check_inputs(proto)
     states = state_pairs(proto, state)
-    for name in states.keys() & (values or {}).keys():
+    _check_whole(said.takes, states)
+    for name in states.keys() & values.keys():
         raise ModelError(f"the input '{name}' is a state and has a value: it cannot be both")
-    opened = open_shapes(proto, shapes or {}, states)
-    fixed = fixed_shapes(shapes or {}) if opened is None else opened.at(opened.largest)
+    opened = open_shapes(proto, shapes, states)
+    fixed = fixed_shapes(shapes) if opened is None else opened.at(opened.largest)
     varying = () if opened is None else opened.varying
-    constants = arrays_of(proto, values or {}, fixed, varying)
+    constants = arrays_of(proto, values, fixed, varying)
     _fix_inputs(proto, {**fixed, **{n: a.shape for n, a in constants.items() if a.ndim}})
+    counts = said.counts
     if opened is None or not opened.symbols:
         make_constants(proto, constants)
-        return ReadModel(proto, digest, name, states=states, bounds=bounds or {}, labels=labels)
+        takes = still_taken(said.takes, proto.graph)
+        return ReadModel(proto, digest, name, None, states, bounds or {}, labels, takes, counts)
     set_shapes(proto, {n: dims for n, dims in opened.inputs.items() if n in varying})
     for each in constants.keys() & varying:
         fill(proto, each, constants.pop(each), opened.inputs)
     make_constants(proto, constants)
     opened = opened.of(i.name for i in proto.graph.input)
-    return ReadModel(proto, digest, name, opened, states, bounds or {}, labels)
+    takes = still_taken(said.takes, proto.graph)
+    return ReadModel(proto, digest, name, opened, states, bounds or {}, labels, takes, counts)
 
 
 def _check_outline(model: onnx.ModelProto, where: str) -> None:
@@ -169,12 +183,21 @@ def _drop_initializer_inputs(model: onnx.ModelProto) -> None:
         model.ir_version = max(model.ir_version, 4)
 
 
+def _check_whole(takes: Sequence[Argument], states: Mapping[str, str]) -> None:
+    """Raise ModelError for a state that is one tensor of a sequence."""
+    for argument in () if not states else takes:
+        for name in () if argument.is_tensor else argument.tensors:
+            if name in states:
+                raise ModelError(
+                    f"the input '{name}' is a tensor of the sequence '{argument.name}': it cannot "
+                    "be a state"
+                )
+
+
 def _check_inputs(model: onnx.ModelProto) -> None:
     if len({i.name for i in model.graph.input}) < len(model.graph.input):
         raise ModelError("two inputs of the model have the same name")
     for value in model.graph.input:
-        if not value.type.HasField("tensor_type"):
-            raise ModelError(f"input '{value.name}' is not a tensor, which is not supported")
         dtype_name(value.type.tensor_type.elem_type, f"input '{value.name}'")
 
 

@@ -25,7 +25,6 @@ from .microsoft.expansion import microsoft_expanded, without_spelled
 from .ml.domain import import_domain
 from .operators import BUILD_TIME, SUPPORTED
 from .opset import is_onnx, node_label, opset_of
-from .optionals import without_optionals
 from .shapes import UNTYPED, with_stand_ins
 from .unsupported import check_operators
 
@@ -71,7 +70,7 @@ def strip_weights(
     """
     model = without_decided_branches(model, lambda part: strip_weights(part)[0])
     light, weights = _without_weights(model, local_functions_expanded(model))
-    light = _without_old_group_norms(without_optionals(light))
+    light = _without_old_group_norms(light)
     spelled = all_spelled(light)
     check_operators(without_spelled(light), SUPPORTED | spelled, FOLDABLE)
     light = microsoft_expanded(light, weights, given)
@@ -84,6 +83,8 @@ def strip_weights(
         raise
     _open_outputs(light.graph)
     light = operators_expanded(light, SUPPORTED)
+    if any(node.op_type == "If" for node in light.graph.node):  # of functions
+        light = without_decided_branches(light, lambda part: strip_weights(part)[0])
     check_operators(light, SUPPORTED, FOLDABLE)
     light = fold_shapes(light)
     check_operators(light, SUPPORTED)

@@ -83,11 +83,13 @@ def build(
     ``problems`` says so, and the sample has what the default schedules give. ``log=None`` uses
     defaults alone. A ``log`` that does not exist is an error, save for the default name. Schedules
     that are less exact than ``accuracy`` ("strict", "balanced" or "standard") asks for are left
-    out, however fast. ``values`` makes inputs constants: numbers or arrays by name; where
-    ``outputs`` are given, values that the model computes, it ends there. In C the model is called
+    out, however fast. ``values`` makes inputs constants: numbers or arrays by name, None for an
+    optional one that is absent. Where ``outputs`` are given, values that the model computes, it
+    ends there. In C the model is called
     ``name``, by default like its file, or like ``out`` where there are several.
 
-    ``shapes`` may say which sizes the model is for, instead of one: ``{"tokens": range(1, 513)}``.
+    ``shapes`` may say which sizes the model is for, instead of one: ``{"tokens": range(1, 513)}``;
+    and of how many tensors a sequence is: ``{"frames": 3}``.
     Kernels then get the records of the largest sizes, or else of those ``at`` which it was tuned;
     the library is run at a few sizes, and the sample is of the largest that cost little. ``state``
     names inputs and what they become, outputs, which an instance keeps: ``{"past_0": "present_0"}``

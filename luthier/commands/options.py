@@ -137,7 +137,9 @@ def _values(
 
 
 def _numbers(option: str, text: str) -> Any:
-    """A number, or a list of them."""
+    """A number, or a list of them; None for an optional value that is absent."""
+    if text.lower() == "none":
+        return None
     words = {"true": True, "false": False}
     try:
         numbers = [
@@ -162,7 +164,8 @@ shape = click.option(
     multiple=True,
     metavar="NAME=D,D,..|NAME=A..B",
     callback=_shapes,
-    help="Sizes of an input that leaves some open; or which a size may have. Repeatable.",
+    help="Sizes of an input that leaves some open; which a size may have; how many tensors a "
+    "sequence has. Repeatable.",
 )
 at = click.option(
     "--at",
@@ -184,7 +187,7 @@ value = click.option(
     multiple=True,
     metavar="NAME=X,X,..|@FILE.npy",
     callback=_values,
-    help="Make an input a constant. Repeatable.",
+    help="Make an input a constant; NAME=none leaves out one that is optional. Repeatable.",
 )
 bound = click.option(
     "--bound",

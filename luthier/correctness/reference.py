@@ -21,6 +21,7 @@ import onnx
 from numpy.typing import NDArray
 
 from luthier.frontend.onnx.scopes import every_node
+from luthier.frontend.program import element_name
 from luthier.schedules import Tensor
 from luthier.schedules.errors import ModelError
 from luthier.schedules.temporary import TemporaryFolder
@@ -192,9 +193,20 @@ def _onnxruntime(model: onnx.ModelProto, *, optimised: bool) -> Run:
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
         if recurrent and not all(array.size for array in inputs.values()):
             raise ModelError("it may end the process where a recurrent layer has no step")
-        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+        return _tensors(names, session.run(names, dict(inputs)))
 
     return run
+
+
+def _tensors(names: Sequence[str], outputs: Sequence[Any]) -> dict[str, Array]:
+    """Outputs by name, those of a sequence each under its own; what is absent is none."""
+    found = dict[str, Array]()
+    for name, output in zip(names, outputs, strict=True):
+        if isinstance(output, list):
+            found |= {element_name(name, i): np.asarray(each) for i, each in enumerate(output)}
+        elif output is not None:
+            found[name] = np.asarray(output)
+    return found
 
 
 def _session_source(model: onnx.ModelProto, folder: Path) -> bytes | str:
@@ -218,7 +230,7 @@ def _onnx_evaluator(model: onnx.ModelProto) -> Run:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             outputs = evaluator.run(names, dict(inputs))
-        return {n: np.asarray(o) for n, o in zip(names, outputs, strict=True)}
+        return _tensors(names, list(outputs))
 
     return run
 

@@ -645,7 +645,7 @@ BROKEN = {
     no_opset: "does not say which ONNX operator set it uses",
     future_opset: "999",
     old_opset: "cannot be converted to ONNX operator set 7",
-    sequence_input: "input 'x' is not a tensor",
+    sequence_input: "'x' is a sequence: give the number of its tensors",
     too_many_inputs: "not valid ONNX",
     unknown_attribute: "speed",
 }
