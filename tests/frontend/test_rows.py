@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 import onnx.parser
 import pytest
+from decided_models import ended, found, refused, same
 from onnx_models import floats
-from test_values import ended, found, refused, same
 
 COUNTED = """small (int64 n, float[3] x) => (float[rows,3] y, float[3] last, int64[rows] z) {
   last, y, z = Loop <body = b (int64 i, bool c, float[3] v)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from decided_models import Arrays, ended, found, refused, same
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
-from onnx_models import TARGET, UnexpectedError, expected, floats
+from onnx_models import TARGET, expected, floats
 from sized_models import computed, integers, opened
 
-from luthier.frontend import Bounds, Entry, Shapes, import_entry, import_model, read_model
+from luthier.frontend import import_model
 from luthier.frontend.program import Branch, Expect
-from luthier.frontend.program.library import Library, verify_library
-from luthier.schedules import ModelError, UnsupportedOperator
+from luthier.schedules import UnsupportedOperator
 
 N = helper.make_node
-Arrays = Mapping[str, Any]
 X = ("x", ((4, 6), "float32"))
 
 
@@ -35,42 +34,6 @@ def declared(proto: onnx.ModelProto, **shapes: Sequence[int | str | None]) -> on
             made = helper.make_tensor_value_info(output.name, kind, shapes[output.name])
             output.CopyFrom(made)
     return proto
-
-
-def same(
-    proto: onnx.ModelProto,
-    runs: Sequence[Arrays],
-    bounds: Bounds | None = None,
-    shapes: Shapes | None = None,
-) -> Entry:
-    """The entry, whose programs give what the model does for several values."""
-    entry = import_entry(read_model(proto, shapes, bounds=bounds), TARGET)
-    verify_library(Library("small", {"run": entry}))
-    for given in runs:
-        inputs = {name: np.asarray(array) for name, array in given.items()}
-        sizes = {s.name: next(a.shape[0] for a in inputs.values() if a.ndim) for s in entry.symbols}
-        program = entry.variant(sizes)
-        assert program is not None
-        ours, wanted = computed(program, sizes, inputs), expected(proto, inputs)
-        for name, array in wanted.items():
-            assert (ours[name].dtype, ours[name].shape) == (array.dtype, array.shape), (name, given)
-            np.testing.assert_allclose(ours[name], array, 1e-5, 1e-6, err_msg=f"{name} {given}")
-    return entry
-
-
-def ended(entry: Entry, inputs: Arrays) -> str:
-    """What a run says that such values end."""
-    (program,) = entry.variants
-    with pytest.raises(UnexpectedError) as error:
-        computed(program, {}, {name: np.asarray(array) for name, array in inputs.items()})
-    return str(error.value)
-
-
-def refused(proto: onnx.ModelProto, bounds: Bounds | None = None) -> str:
-    with pytest.raises(ModelError) as error:
-        import_entry(read_model(proto, bounds=bounds), TARGET)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 SLICES = [
@@ -140,14 +103,6 @@ def test_a_range_between_bounds_that_a_run_is_given(dtype: str) -> None:
     entry = same(proto, runs, {"found_z": 40})
     wrong = dict(zip("abc", np.array((0, 5, 0), dtype), strict=True))
     assert ended(entry, wrong) == "Range 'z': the number of its steps that are 0 is [1], not [0]"
-
-
-def found(entry: Entry, inputs: Arrays) -> list[int]:
-    """The numbers that a run finds."""
-    (program,) = entry.variants
-    numbers: list[int] = []
-    computed(program, {}, {n: np.asarray(a) for n, a in inputs.items()}, numbers)
-    return numbers
 
 
 def test_a_range_is_as_long_as_no_size_can_be() -> None:

@@ -13,7 +13,6 @@ import onnx
 import onnx.parser
 import onnxruntime
 import pytest
-from conftest import Cli
 
 import luthier
 from luthier.deploy import read_manifest
@@ -137,9 +136,7 @@ def test_it_is_timed(folder: Path) -> None:
     assert report.median > 0
 
 
-def test_by_the_command_line(
-    cli: Cli, proto: onnx.ModelProto, folder: Path, tmp_path: Path
-) -> None:
+def test_by_the_command_line(cli, proto: onnx.ModelProto, folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "turned.onnx"
     onnx.save(proto, path)
     done = cli("build", path, "-o", tmp_path / "out", "--no-log")
