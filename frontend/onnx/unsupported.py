@@ -11,6 +11,7 @@ from luthier.schedules import UnsupportedOperator
 from .ml.domain import DOMAIN, is_ml
 from .operators import operator_of
 from .opset import operator_name
+from .optimizers import DOMAIN as TRAINING
 
 # As many are listed in the message; the error's field has them all.
 _LISTED = 8
@@ -83,7 +84,7 @@ def _listed(name: str, nodes: list[str]) -> str:
 
 def _advice(operator: str) -> str:
     domain, _, _ = operator.rpartition(".")
-    if domain == "ai.onnx.preview.training":
+    if domain == TRAINING:
         return _TRAINING
     if domain == DOMAIN:
         return _OTHERS

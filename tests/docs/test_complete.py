@@ -25,6 +25,7 @@ from luthier.frontend.control.stages import CONTROL
 from luthier.frontend.onnx.microsoft.operators import SPELLED
 from luthier.frontend.onnx.ml.operators import OPERATORS as ML
 from luthier.frontend.onnx.operators import SUPPORTED
+from luthier.frontend.onnx.optimizers import OPERATORS as OPTIMIZERS
 from luthier.schedules import errors
 from luthier.schedules.ir.dtype import DTYPES
 
@@ -188,7 +189,7 @@ def test_every_file_and_every_field_of_the_manifest_is_documented(tmp_path):
 
 def test_supported_operators_are_listed_and_no_others():
     listed = set(re.findall(r"`(\w+)`", section(MODELS, "Operators")))
-    known = SUPPORTED | CONTROL | ML.keys() | {"CategoryMapper", "ZipMap"}
+    known = SUPPORTED | CONTROL | ML.keys() | OPTIMIZERS.keys() | {"CategoryMapper", "ZipMap"}
     assert listed == known, f"missing: {sorted(known - listed)}, too many: {sorted(listed - known)}"
 
 

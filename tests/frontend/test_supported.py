@@ -39,7 +39,7 @@ def test_any_other_operator_is_refused_by_its_name(op: str) -> None:
     ("domain", "op", "said"),
     [
         ("", "StringNormalizer", "decode images and take texts apart"),
-        ("ai.onnx.preview.training", "Adam", "export for inference"),
+        ("ai.onnx.preview.training", "Gradient", "export for inference"),
     ],
 )
 def test_what_is_refused_is_refused_with_what_to_do(domain: str, op: str, said: str) -> None:

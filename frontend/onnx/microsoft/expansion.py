@@ -1,4 +1,4 @@
-"""Nodes of ONNX Runtime's own domain replaced by those that spell them."""
+"""Nodes of ONNX Runtime's own domain, and optimisers, replaced by those that spell them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from luthier.schedules import LuthierError, UnsupportedOperator
 from ...graph import Array
 from ...messages import one_line
 from ..opset import is_onnx, node_label, opset_of
+from ..optimizers import DOMAIN as TRAINING
+from ..optimizers import OPERATORS as OPTIMIZERS
 from .operators import DOMAIN, OLD_NORMS, SPELLED
 from .spelling import Spelled, Spelling
 from .types import UnknownTypeError, ValueTypes
@@ -57,6 +59,8 @@ def without_spelled(model: onnx.ModelProto) -> onnx.ModelProto:
 def _spelled(node: onnx.NodeProto, opset: int) -> Spelled | None:
     if node.domain == DOMAIN:
         return SPELLED.get(node.op_type)
+    if node.domain == TRAINING:
+        return OPTIMIZERS.get(node.op_type)
     since = OLD_NORMS.get(node.op_type, 0) if is_onnx(node.domain) else 0
     return SPELLED[node.op_type] if opset < since else None
 
