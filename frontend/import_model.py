@@ -22,7 +22,7 @@ from luthier.schedules.templates.registry import spaces
 from .control.found_sizes import FoundSizes, as_many
 from .control.once import Once
 from .control.parts import Straight
-from .control.stages import CONTROL, FINDERS, has_control
+from .control.stages import CONTROL, FINDERS, has_asking, has_control
 from .control.whole import import_regions
 from .dump import Dump
 from .graph import Array, Graph
@@ -274,7 +274,7 @@ def _whole(
 ) -> Program:
     """Straight where it can be: a search in what is known is none at run time, and what values
     seem to decide may be known."""
-    if not has_control(model):
+    if not has_control(model) and not has_asking(model):
         try:
             return straight(model, given)
         except DependsOnDataError:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from luthier.schedules import ModelError, UnsupportedOperator
 from luthier.schedules.ir.symbol import Symbol
 
+from .origins import Element, Origin
+
 _MOST, MOST_FOUND = 8, 1 << 22  # sizes of a model, and what each may be
 _FEW, _MANY = 2, 8  # a range that tells numbers from expressions
 
@@ -28,7 +30,8 @@ class FoundSizes:
 
     Each is ``taken`` to be a number, or else as large as it may be; ``given`` are the names of the
     model's other sizes. ``bounds`` are the largest that a user says they may be, by name,
-    and ``largest`` those that they are taken to be in any import.
+    and ``largest`` those that they are taken to be in any import. ``origins`` are the numbers of
+    the model that they are.
     """
 
     taken: Mapping[str, int] = field(default_factory=dict)
@@ -36,11 +39,24 @@ class FoundSizes:
     bounds: Mapping[str, int] = field(default_factory=dict)
     largest: Mapping[str, int] = field(default_factory=dict)
     symbols: list[Symbol] = field(default_factory=list)
+    origins: dict[Origin, str] = field(default_factory=dict)
 
-    def add(self, output: str, most: int | None, label: str) -> tuple[str, int]:
+    def of(self, origin: Origin | None) -> str:
+        """The name of the one that a number of the model is; "" where none is."""
+        return self.origins.get(origin, "") if isinstance(origin, Element) else ""
+
+    def number(self, name: str) -> int:
+        """What one is taken to be."""
+        symbol = next(symbol for symbol in self.symbols if symbol.name == name)
+        return self.taken.get(name, symbol.most)
+
+    def add(
+        self, output: str, most: int | None, label: str, origin: Origin | None = None
+    ) -> tuple[str, int]:
         """A new one, of what gives ``output``: its name, and what it is taken to be.
 
-        ``most`` is the largest that it can be, None where only a bound tells.
+        ``most`` is the largest that it can be, None where only a bound tells; ``origin`` is the
+        number of the model that it is.
         """
         if len(self.symbols) == _MOST:
             raise UnsupportedOperator(f"{label}: more than {_MOST} sizes that runs find")
@@ -61,6 +77,8 @@ class FoundSizes:
                 f"bound, such as --bound {name}=1024"
             )
         self.symbols.append(Symbol(name, 0, most))
+        if isinstance(origin, Element):
+            self.origins[origin] = name
         return name, self.taken.get(name, most)
 
     def room(self, name: str) -> int:

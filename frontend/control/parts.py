@@ -19,7 +19,7 @@ from luthier.schedules import ModelError, UnsupportedOperator
 
 from ..graph import Array
 from ..onnx.element_types import dtype_name
-from ..onnx.opset import node_label
+from ..onnx.opset import node_label, opset_of
 from ..onnx.scopes import reads
 from ..onnx.strip_weights import WEIGHT, array_of
 from ..program import Program, Step
@@ -69,6 +69,11 @@ class Parts:
         finds = any(map(is_finder, model.graph.node))
         self._declared = {o.name: o for o in model.graph.output if not finds}
         self.compared: set[str] = set()
+
+    @property
+    def opset(self) -> int:
+        """The version of the model's operators."""
+        return opset_of(self._model)
 
     def value(self, name: str, scope: Scope, reader: str) -> int:
         """The value of a name; raises ModelError, which says who reads it, where there is none."""

@@ -130,7 +130,8 @@ def top(d: Decision) -> None:
     if d.type(1).size != 1:
         raise ModelError(f"{d.label}: it has {d.type(1).size} numbers of elements")
     wanted = d.declared(len(old))[axis]
-    (count,) = d.settle(d.numbers(1), [wanted], [old[axis]], "the number of its elements is")
+    says = "the number of its elements is"
+    (count,) = d.settle(d.numbers(1), [wanted], [old[axis]], says, d.origins(1))
     if not count.found:
         d.straight({1: [count.number]})
         return
@@ -149,7 +150,10 @@ def counted(d: Decision) -> None:
     is_none = e.cast(e("Equal", delta, zero), "int64")
     d.expect(is_none, [0], "the number of its steps that are 0 is")
     count = _count_of_floats if kind.element.is_float else _count_of_integers
-    (size,) = d.settle(count(d, start, limit, delta), d.declared(1), [None], "its length is")
+    begin, by = d.known(0), d.known(2)
+    counts = begin is not None and by is not None and (begin.item(), by.item()) == (0, 1)
+    length, says = count(d, start, limit, delta), "its length is"
+    (size,) = d.settle(length, d.declared(1), [None], says, d.origins(1) if counts else ())
     steps = e.cast(d.counting(size), kind.dtype)
     d.give(e("Add", e("Mul", steps, delta), start))
 
@@ -208,11 +212,16 @@ def pad(d: Decision) -> None:
     inner = d.apart(*(_PLACES[mode](d, p, *end) for p, end in zip(each, ends, strict=True)))
     for axis, places in zip(along.axes, inner, strict=True):
         (x,) = d.apart(e("Gather", x, places, axis=axis))
-    d.give(_filled(d, x, along.axes, pairs) if mode == "constant" else x)
+    if mode == "constant":
+        fill = e("Reshape", "input 2", np.zeros(0, np.int64)) if d.has(2) else _zero(d)
+        x = filled(d, x, along.axes, pairs, fill)
+    d.give(x)
 
 
-def _filled(d: Decision, x: str, axes: Sequence[int], pairs: Sequence[tuple[str, str]]) -> str:
-    """With another number at places that are outside of one of the dimensions."""
+def filled(
+    d: Decision, x: str, axes: Sequence[int], pairs: Sequence[tuple[str, str]], fill: str
+) -> str:
+    """With another number at places that are outside of one of the dimensions, by their lengths."""
     e, rank, inside = d.spelled, len(d.type(0).shape), ""
     there = d.apart(
         *(
@@ -223,7 +232,6 @@ def _filled(d: Decision, x: str, axes: Sequence[int], pairs: Sequence[tuple[str,
     for axis, flags in zip(axes, there, strict=True):
         shaped = e("Reshape", flags, [-1, *[1] * (rank - 1 - axis)])
         inside = e("And", inside, shaped) if inside else shaped
-    fill = e("Reshape", "input 2", np.zeros(0, np.int64)) if d.has(2) else _zero(d)
     return e("Where", inside, x, fill)
 
 

@@ -55,11 +55,12 @@ class Regions:
         """The steps of a graph, which sees what is around it, and the values ``wanted`` of it."""
         scope: Scope = around.new_child(dict(inputs))
         nodes = self._entered(graph, scope)
+        made = {name: node for node in nodes for name in node.output if name}
         steps: list[Step] = []
         for stage in stages(nodes, wanted, decided(nodes, scope, self._known(scope))):
             steps += self._parts.steps(stage.nodes, stage.results, scope)
             for node in stage.control:
-                steps += self._flow(node, scope, stage.used)
+                steps += self._flow(node, scope, stage.used, made)
         where = f"graph '{graph.name}'"
         return steps, [self._parts.value(name, scope, where) for name in wanted]
 
@@ -98,8 +99,17 @@ class Regions:
 
     # ---- control flow ----
 
-    def _flow(self, node: onnx.NodeProto, scope: Scope, used: frozenset[str]) -> Sequence[Step]:
-        """The steps of one node of control flow; those of its results that are used are known."""
+    def _flow(
+        self,
+        node: onnx.NodeProto,
+        scope: Scope,
+        used: frozenset[str],
+        made: Mapping[str, onnx.NodeProto],
+    ) -> Sequence[Step]:
+        """The steps of one node of control flow; those of its results that are used are known.
+
+        ``made`` are by name the nodes that give its graph's values.
+        """
         if node.op_type == "If":
             return self._if(node, scope, used)
         if node.op_type == "Loop":
@@ -114,7 +124,7 @@ class Regions:
             return self._finding.steps(node, scope)
         if is_control(node):
             return self._sequences.steps(node, scope)
-        return self._deciding.steps(node, scope)
+        return self._deciding.steps(node, scope, made)
 
     def _if(self, node: onnx.NodeProto, scope: Scope, used: frozenset[str]) -> Sequence[Step]:
         label = node_label(node)

@@ -58,6 +58,20 @@ def has_control(model: onnx.ModelProto) -> bool:
     return any(is_control(node) for body in bodies for node in every_node(body))
 
 
+def may_train(node: onnx.NodeProto) -> bool:
+    """Whether a node is a ``Dropout`` that is given a mode, which may be to train."""
+    return node.op_type == "Dropout" and is_onnx(node.domain) and any(node.input[2:])
+
+
+def has_asking(model: onnx.ModelProto) -> bool:
+    """Whether a run must ask for a number that a straight model would take as it is: the ratio at
+    which a ``Dropout`` drops that may be training, where it is no constant."""
+    nodes = [*model.graph.node, *(n for function in model.functions for n in function.node)]
+    constants = {"", *(t.name for t in model.graph.initializer)}
+    constants.update(o for node in nodes if node.op_type == "Constant" for o in node.output)
+    return any(may_train(node) and node.input[1] not in constants for node in nodes)
+
+
 def stages(
     nodes: Sequence[onnx.NodeProto], wanted: Sequence[str], decided: Set[str] = frozenset()
 ) -> Iterator[Stage]:

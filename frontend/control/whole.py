@@ -13,6 +13,7 @@ from luthier.schedules import ModelError, Tensor, UnsupportedOperator
 from ..onnx.element_types import dtype_name
 from ..onnx.fold_shapes import FOLDABLE
 from ..onnx.functions import all_spelled, local_functions_expanded, operators_expanded
+from ..onnx.microsoft.expansion import without_spelled
 from ..onnx.operators import SUPPORTED
 from ..onnx.opset import operator_name, opset_of
 from ..onnx.scopes import depth, every_node
@@ -20,7 +21,7 @@ from ..onnx.strip_weights import constant_tensor
 from ..onnx.unsupported import check_operators
 from ..program import Program
 from .assembly import Assembly
-from .deciding import Deciding
+from .deciding import SPELLED, Deciding
 from .declared import declared_shapes
 from .finding import Finding
 from .found_sizes import FoundSizes
@@ -57,13 +58,15 @@ def import_regions(model: onnx.ModelProto, straight: Straight, sizes: FoundSizes
 
 
 def _with_control_spelled(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model, without operators that the standard spells by control flow."""
-    names = all_spelled(model) - SUPPORTED
+    """The model, without operators that the standard spells by control flow; but with those whose
+    shapes values decide."""
+    known = SUPPORTED.union(SPELLED)
+    names = all_spelled(model) - known
     if names.isdisjoint(map(operator_name, model.graph.node)):
         return model
     spelled = onnx.ModelProto()
     spelled.CopyFrom(model)
-    return operators_expanded(spelled, SUPPORTED, lambda body: any(map(is_cut, body.node)))
+    return operators_expanded(spelled, known, lambda body: any(map(is_cut, body.node)))
 
 
 def _program(model: onnx.ModelProto, straight: Straight, sizes: FoundSizes) -> Program:
@@ -109,7 +112,7 @@ def _check_operators(model: onnx.ModelProto) -> None:
         elif not is_cut(node):
             flat.graph.node.append(node)
     flat.graph.initializer.extend(TensorProto(name=t.name) for t in model.graph.initializer)
-    check_operators(flat, SUPPORTED | all_spelled(model), FOLDABLE)
+    check_operators(without_spelled(flat), SUPPORTED | all_spelled(model), FOLDABLE)
 
 
 def _check_size(model: onnx.ModelProto) -> None:

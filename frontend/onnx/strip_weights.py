@@ -83,7 +83,7 @@ def strip_weights(
         check_operators(light, SUPPORTED | spelled)  # says more, of what cannot be folded
         raise
     _open_outputs(light.graph)
-    light = operators_expanded(light, SUPPORTED)
+    light = _expanded(light)
     check_operators(light, SUPPORTED, FOLDABLE)
     light = fold_shapes(light)
     check_operators(light, SUPPORTED)
@@ -91,6 +91,15 @@ def strip_weights(
     _check_build_time(light)
     _check_ranges(light)
     return light, weights
+
+
+def _expanded(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Without operators that the standard spells by others, and branches in these that are decided
+    by now."""
+    model = operators_expanded(model, SUPPORTED)
+    if any(node.op_type == "If" and is_onnx(node.domain) for node in model.graph.node):
+        model = without_decided_branches(model, lambda part: strip_weights(part)[0])
+    return operators_expanded(model, SUPPORTED)
 
 
 def _without_weights(
