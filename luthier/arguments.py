@@ -90,16 +90,16 @@ def _state(name: str, value: Any) -> Any:
 
 
 def _model(name: str, value: Any) -> Any:
-    """A path, a ModelProto, a model that was read, or an object of PyTorch."""
+    """A path, a ModelProto, a model that was read, or an object of another library."""
     if isinstance(value, str | os.PathLike):
         return path(name, value)
     import onnx  # noqa: PLC0415 - half a second, and only models need it
 
     from luthier.frontend import ReadModel  # noqa: PLC0415 - imports onnx
 
-    from .inputs.torch_objects import is_torch_object  # noqa: PLC0415 - imports onnx
+    from .inputs.objects import is_object  # noqa: PLC0415 - imports onnx
 
-    if isinstance(value, onnx.ModelProto | ReadModel) or is_torch_object(value):
+    if isinstance(value, onnx.ModelProto | ReadModel) or is_object(value):
         return value
     advice = ""
     if isinstance(value, bytes | bytearray):
@@ -223,7 +223,7 @@ _CHECKS: dict[str, Check] = {
     "outputs": _names,
     "state": _state,
     "inputs": _mapping,
-    "example_inputs": lambda _, value: value,  # of the kinds that only torch knows
+    "example_inputs": lambda _, value: value,  # of the kinds that only the library knows
     "on_progress": _callback,
     "threads": _whole(1, MAX_THREADS),
     "trials": _whole(1, _MOST_TRIALS),

@@ -93,7 +93,8 @@ def build(
     names inputs and what they become, outputs, which an instance keeps: ``{"past_0": "present_0"}``
     or ``"auto"``. ``bounds`` say how large sizes may be that values decide and a run finds:
     ``{"found_y": 1024}``. A module of PyTorch is a model with ``example_inputs``: a tensor, a tuple
-    of what its ``forward`` takes, or a mapping. Several models by name, each with what is said of
+    of what its ``forward`` takes, or a mapping; of scikit-learn's, XGBoost's and LightGBM's objects
+    they are rows, whose types count. Several models by name, each with what is said of
     it in an ``EntryPoint``, become entry points of one library, over one copy of equal weights and
     states.
     Raises ModelError, LogError, TargetError, ArtifactError, ToolchainError and UsageError.

@@ -10,10 +10,11 @@ from luthier.frontend import Bounds, ReadModel, Shapes, StateNames, read_model
 from luthier.frontend.program.library import RUN
 from luthier.schedules.errors import UsageError
 
-from .torch_objects import as_onnx, is_torch_object
+from .objects import as_onnx
 
 Model: TypeAlias = Any
-"""A file's path, an ``onnx.ModelProto``, a model that was read, or an object of PyTorch."""
+"""A file's path, an ``onnx.ModelProto``, a model that was read, or an object of another
+library: PyTorch, scikit-learn, XGBoost, LightGBM."""
 Values = Mapping[str, Any]
 
 
@@ -31,11 +32,7 @@ class EntryPoint:
 
     def read(self) -> ReadModel:
         """Raises what ``read_model`` and ``as_onnx`` do."""
-        model = self.model
-        if is_torch_object(model):
-            model = as_onnx(model, self.example_inputs, self.shapes)
-        elif self.example_inputs is not None:
-            raise UsageError("example_inputs are for torch modules, of which the model is not one")
+        model = as_onnx(self.model, self.example_inputs, self.shapes)
         return read_model(model, self.shapes, self.values, self.outputs, self.state, self.bounds)
 
 
