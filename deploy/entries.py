@@ -22,13 +22,15 @@ class Port:
     """An input or output: its name in the model, and its type where sizes are the largest.
 
     Where some of its numbers are open, ``dims`` has each number of the shape as it is written over
-    the sizes: "768", "tokens", "past+1", or "?". Its numbers stand for ``labels``, if any.
+    the sizes: "768", "tokens", "past+1", or "?". Its numbers stand for ``labels``, if any. ``processing``
+    says in a line what is done to it beside what the model does.
     """
 
     name: str
     tensor: Tensor
     dims: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    processing: str = ""
 
     @property
     def shape_texts(self) -> tuple[str, ...]:
@@ -45,7 +47,8 @@ class Port:
         data: dict[str, Any] = {"name": self.name, "dtype": self.tensor.dtype}
         data |= {"shape": list(self.tensor.shape), "bytes": self.tensor.nbytes}
         data |= {"dims": list(self.dims)} if self.dims else {}
-        return data | ({"labels": list(self.labels)} if self.labels else {})
+        data |= {"labels": list(self.labels)} if self.labels else {}
+        return data | ({"processing": self.processing} if self.processing else {})
 
     @staticmethod
     def from_json(data: Any, sizes: Mapping[str, Symbol]) -> Port:
@@ -59,7 +62,7 @@ class Port:
         labels = each(text, data.get("labels", []))
         if labels and tensor.dtype != "int64":
             raise ValueError("an input or output with labels is not of int64")
-        return Port(text(data["name"]), tensor, dims, labels)
+        return Port(text(data["name"]), tensor, dims, labels, text(data.get("processing", "")))
 
 
 def _dim(value: Any, sizes: Mapping[str, Symbol]) -> str:

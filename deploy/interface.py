@@ -57,6 +57,8 @@ def _state(i: int, state: StateNote) -> str:
 def _port(i: int, port: Port) -> str:
     most = " at most" if port.dims else ""
     said = f" *   {i}: '{c_comment(port.name)}' {port.type}, {port.tensor.nbytes} bytes{most}"
+    if port.processing:
+        said += f" ({c_comment(port.processing)})"
     if not port.labels:
         return said
     shown = [f"{n} '{c_comment(each)}'" for n, each in enumerate(port.labels[:_SHOWN_LABELS])]

@@ -147,7 +147,11 @@ def _note(model: binding.CModel) -> Outline:
 def _outline(entry: EntryNote) -> Outline:
     """The same of a manifest's."""
     states = tuple(replace(state, length="") for state in entry.states)
-    return entry.name, entry.sizes, entry.inputs, entry.outputs, len(entry.steps), states
+    inputs, outputs = (
+        tuple(replace(port, processing="") for port in ports)
+        for ports in (entry.inputs, entry.outputs)
+    )
+    return entry.name, entry.sizes, inputs, outputs, len(entry.steps), states
 
 
 def _labels(model: binding.CModel, output: int) -> tuple[str, ...]:

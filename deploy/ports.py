@@ -17,13 +17,18 @@ from .entries import UNRULED, Port
 
 def input_ports(entry: Entry) -> tuple[Port, ...]:
     """Its inputs, in order."""
-    return _ports(entry, [program.inputs for program in entry.variants])
+    ports = _ports(entry, [program.inputs for program in entry.variants])
+    return tuple(replace(port, processing=entry.processing.get(port.name, "")) for port in ports)
 
 
 def output_ports(entry: Entry) -> tuple[Port, ...]:
     """Its outputs, in order."""
     ports = _ports(entry, [program.outputs for program in entry.variants])
-    return tuple(replace(port, labels=entry.labels.get(port.name, ())) for port in ports)
+    labels, processing = entry.labels, entry.processing
+    return tuple(
+        replace(port, labels=labels.get(port.name, ()), processing=processing.get(port.name, ""))
+        for port in ports
+    )
 
 
 def _ports(entry: Entry, ports: Sequence[Sequence[tuple[str, int]]]) -> tuple[Port, ...]:

@@ -121,7 +121,9 @@ def import_entries(models: Mapping[str, ReadModel], target: Target) -> dict[str,
     for name, read in models.items():
         grows = tuple(replace(g, capacity=capacities[g.name]) for g in grown[name])
         entry = kept(_entry(read, target, grows), read.states, grows)
-        entries[name] = replace(entry, labels=read.labels) if read.labels else entry
+        said = read.labels or read.processing
+        told = replace(entry, labels=read.labels, processing=read.processing) if said else entry
+        entries[name] = told
     _check_states(entries)
     return entries
 

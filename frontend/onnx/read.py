@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -20,6 +21,10 @@ from luthier.schedules.redaction import shown
 from ..states.pairs import StateNames, state_pairs
 from .element_types import dtype_name
 from .given import Values, arrays_of, cut, fill, make_constants
+from .images.after import postprocess_outputs
+from .images.before import preprocess_images
+from .images.postprocess import Postprocess
+from .images.preprocess import Preprocess
 from .ml.domain import without_maps, without_wrong_shapes
 from .ml.texts import Texts, number_texts
 from .model_file import proto_digest, reading, tensors
@@ -30,6 +35,10 @@ from .sized import Sized, set_shapes
 
 Bounds = Mapping[str, int]
 """By the name of a size that a run finds the largest that it may be."""
+Preprocessing = Mapping[str, Preprocess]
+"""By the name of an input what is done to an image that it becomes."""
+Postprocessing = Mapping[str, Postprocess]
+"""By the name of an output what becomes of it."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +48,12 @@ class ReadModel:
     ``proto`` has its external data loaded and every input's shape fixed, but for the sizes in
     ``open``, which have their names there; nobody changes it.
     ``sha256`` is of the file, followed by the data in other files, in the model's order; of a
-    ModelProto its deterministic serialisation stands for the file. ``name`` is the file's, without
+    ModelProto its deterministic serialisation stands for the file; where there is ``processing``, of
+    that hash and this. ``name`` is the file's, without
     its suffix, or the graph's. ``states`` are the outputs that inputs become in the next run, by
     these. ``bounds`` are the largest that sizes may be which runs find, by name. ``labels`` are the
-    texts for which the numbers of outputs stand.
+    texts for which the numbers of outputs stand. ``processing`` says in a line what is done to
+    inputs and outputs that are others than the file's, by their names.
     """
 
     proto: onnx.ModelProto
@@ -52,6 +63,7 @@ class ReadModel:
     states: Mapping[str, str] = field(default_factory=dict)
     bounds: Mapping[str, int] = field(default_factory=dict)
     labels: Mapping[str, Texts] = field(default_factory=dict)
+    processing: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def sized(self) -> Sized:
@@ -66,14 +78,17 @@ def read_model(
     outputs: Sequence[str] | None = None,
     state: StateNames | None = None,
     bounds: Bounds | None = None,
+    preprocess: Preprocessing | None = None,
+    postprocess: Postprocessing | None = None,
 ) -> ReadModel:
     """Read a model; one that was read is given back as it is.
 
     ``shapes`` gives sizes (in elements) for inputs that leave some open, or says which the named
     sizes may be (see ``Shapes``); ``values`` makes inputs constants, and the model ends at
     ``outputs``, where they are given. ``state`` says which inputs and outputs an instance keeps.
-    ``bounds`` say how large sizes may be that a run finds, by their names. Initializers are no
-    longer listed as inputs. Raises
+    ``bounds`` say how large sizes may be that a run finds, by their names. ``preprocess`` makes
+    images of inputs, before the others are heeded: ``shapes`` and ``values`` are of the images;
+    ``postprocess`` makes others of the outputs. Initializers are no longer listed as inputs. Raises
     ModelError with one line for whatever is wrong, a file that changes meanwhile too, and
     UnsupportedOperator for sizes that are not supported.
     """
@@ -101,6 +116,11 @@ def read_model(
     if outputs is not None:
         cut(proto, outputs)
     _check_inputs(proto)
+    preprocess_images(proto, preprocess or {}, shapes or {})
+    labels = {**labels, **postprocess_outputs(proto, postprocess or {})}
+    processing = {n: str(p) for n, p in {**(preprocess or {}), **(postprocess or {})}.items()}
+    if processing:
+        digest = _digest_with(digest, processing)
     states = state_pairs(proto, state)
     for name in states.keys() & (values or {}).keys():
         raise ModelError(f"the input '{name}' is a state and has a value: it cannot be both")
@@ -111,13 +131,20 @@ def read_model(
     _fix_inputs(proto, {**fixed, **{n: a.shape for n, a in constants.items() if a.ndim}})
     if opened is None or not opened.symbols:
         make_constants(proto, constants)
-        return ReadModel(proto, digest, name, states=states, bounds=bounds or {}, labels=labels)
-    set_shapes(proto, {n: dims for n, dims in opened.inputs.items() if n in varying})
-    for each in constants.keys() & varying:
-        fill(proto, each, constants.pop(each), opened.inputs)
-    make_constants(proto, constants)
-    opened = opened.of(i.name for i in proto.graph.input)
-    return ReadModel(proto, digest, name, opened, states, bounds or {}, labels)
+        opened = None
+    else:
+        set_shapes(proto, {n: dims for n, dims in opened.inputs.items() if n in varying})
+        for each in constants.keys() & varying:
+            fill(proto, each, constants.pop(each), opened.inputs)
+        make_constants(proto, constants)
+        opened = opened.of(i.name for i in proto.graph.input)
+    return ReadModel(proto, digest, name, opened, states, bounds or {}, labels, processing)
+
+
+def _digest_with(digest: str, processing: Mapping[str, str]) -> str:
+    """Of a model that is another by what is done to its inputs and outputs."""
+    lines = [digest, *(f"{name}={words}" for name, words in sorted(processing.items()))]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _check_outline(model: onnx.ModelProto, where: str) -> None:

@@ -23,12 +23,14 @@ class Entry:
     each for a box of these; all have the inputs and outputs of the first, up to sizes.
 
     A program of fixed sizes is the one variant of an entry without symbols. ``labels`` are the
-    texts for which the whole numbers of an output stand, by its name.
+    texts for which the whole numbers of an output stand, by its name. ``processing`` says in a line
+    what is done to inputs and outputs beside what the model does, by their names.
     """
 
     symbols: tuple[Symbol, ...]
     variants: tuple[Program, ...]
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    processing: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
     def of(program: Program) -> Entry:

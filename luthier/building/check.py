@@ -8,7 +8,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from luthier.deploy import Artifact, Sample, load
-from luthier.frontend import Bounds, Entry, ReadModel, Shapes, StateNames, import_entries
+from luthier.frontend import (
+    Bounds,
+    Entry,
+    Postprocessing,
+    Preprocessing,
+    ReadModel,
+    Shapes,
+    StateNames,
+    import_entries,
+)
 from luthier.schedules import Target, Tensor
 from luthier.schedules.errors import AccuracyError, ArtifactError, UsageError
 from luthier.schedules.redaction import shown
@@ -85,6 +94,8 @@ def check(
     state: StateNames | None = None,
     bounds: Bounds | None = None,
     example_inputs: Any = None,
+    preprocess: Preprocessing | None = None,
+    postprocess: Postprocessing | None = None,
     accuracy: str = DEFAULT_ACCURACY,
     inputs: Mapping[str, Any] | None = None,
     runs: int = RUNS,
@@ -101,26 +112,35 @@ def check(
     one another on what these hold: of the first model, then of the others in turns. An artifact
     folder replays the sample that was kept of each entry point when it was built and needs no other
     engine; ``log``, ``packs`` and ``runs`` are then without meaning, ``inputs``, ``target``,
-    ``shapes``, ``values``, ``outputs``, ``state``, ``bounds``, ``example_inputs`` and ``accuracy``
-    an error. Tolerances
-    follow the types of the outputs, and of what they are computed from, unless ``rtol`` or ``atol``
+    ``shapes``, ``values``, ``outputs``, ``state``, ``bounds``, ``example_inputs``, ``preprocess``,
+    ``postprocess`` and ``accuracy`` an error. Tolerances follow the types of the outputs, and of what they are computed from, unless ``rtol`` or ``atol``
     are given; an output that is beyond is compared with how far apart the reference's own runs are,
     with inputs and weights changed in their last places. Raises what ``build`` and ``load`` raise,
     but nothing for a difference, which ``report.ok`` tells.
     """
     if isinstance(model_or_dir, str | os.PathLike) and os.path.isdir(model_or_dir):
-        said = (outputs, example_inputs, inputs)
+        said = (outputs, example_inputs, preprocess, postprocess, inputs)
         asked = shapes or values or state or bounds or any(each is not None for each in said)
         if asked or target != "host" or accuracy != DEFAULT_ACCURACY:
             raise UsageError(
                 f"{model_or_dir} is built already: shapes, values, outputs, state, bounds, "
-                "example_inputs, target, accuracy and inputs are for models"
+                "example_inputs, preprocess, postprocess, target, accuracy and inputs are for models"
             )
         return _check_folder(model_or_dir, threads, rtol, atol)
     several = isinstance(model_or_dir, Mapping)
     if several and inputs is not None:
         raise UsageError("inputs are of one model: check each of several alone with its own")
-    reads = read_all(model_or_dir, shapes, values, outputs, state, bounds, example_inputs)
+    reads = read_all(
+        model_or_dir,
+        shapes,
+        values,
+        outputs,
+        state,
+        bounds,
+        example_inputs,
+        preprocess,
+        postprocess,
+    )
     entries = import_entries(reads, resolve(target, threads, accuracy))
     with TemporaryFolder() as folder:
         built = build(

@@ -230,9 +230,40 @@ state = click.option(
 )
 
 
+def _processing(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str] | None:
+    """``NAME=WORDS``, split at the first equals sign, since words have others."""
+    found: dict[str, str] = {}
+    for value in values:
+        name, equals, words = value.partition("=")
+        if not (name and equals and words.strip()):
+            raise click.BadParameter(f"'{value}' is not a name, =, and words")
+        if name in found:
+            raise click.BadParameter(f"'{name}' is there twice")
+        found[name] = words
+    return found or None
+
+
+preprocess = click.option(
+    "--preprocess",
+    multiple=True,
+    metavar="NAME=WORDS",
+    callback=_processing,
+    help="Let an input be an image, such as 'image=480x640 bgr resize=bilinear'. Repeatable.",
+)
+postprocess = click.option(
+    "--postprocess",
+    multiple=True,
+    metavar="NAME=WORDS",
+    callback=_processing,
+    help="Make another of an output, such as 'scores=softmax top=5'. Repeatable.",
+)
+
+
 def as_read(function: F) -> F:
     """The options that say what of a model is read."""
-    return shape(value(output(state(bound(function)))))
+    return shape(value(output(state(bound(preprocess(postprocess(function)))))))
 
 
 def examples(*lines: str) -> Callable[[F], F]:

@@ -201,6 +201,8 @@ def _through(node: onnx.NodeProto, found: Range) -> Range:
 def _carried(node: onnx.NodeProto) -> list[str]:
     if node.op_type in _CARRIERS:
         return list(node.input[:1])
+    if node.op_type in _LOOKUPS or node.op_type in _ND_LOOKUPS:
+        return list(node.input[:1])
     if node.op_type in _ALL_CARRIERS:
         return list(node.input[1:] if node.op_type == "Where" else node.input)
     return []
