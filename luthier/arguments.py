@@ -76,7 +76,9 @@ def _point(key: str, value: Any) -> Any:
         None if point.state is None else _state(f"the state of {what}", point.state),
         None if point.bounds is None else _bounds(f"the bounds of {what}", point.bounds),
         point.example_inputs,
-        None if point.preprocess is None else _preprocess(f"preprocess of {what}", point.preprocess),
+        None
+        if point.preprocess is None
+        else _preprocess(f"preprocess of {what}", point.preprocess),
         None
         if point.postprocess is None
         else _postprocess(f"postprocess of {what}", point.postprocess),

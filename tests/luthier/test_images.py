@@ -99,7 +99,9 @@ def by_ort(path, image):
     return session.run(None, {"image": image.astype(np.float32)})[0]
 
 
-@pytest.mark.parametrize("words", [f"bgr resize=bilinear {NORMAL}", "letterbox resize=nearest"])
+@pytest.mark.parametrize(
+    "words", [f"bgr resize=bilinear {NORMAL}", "letterbox resize=nearest scale=1/255"]
+)
 def test_frames_of_any_size(tmp_path, words):
     path = tmp_path / "classifier.onnx"
     classifier(path)

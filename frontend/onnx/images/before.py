@@ -21,7 +21,7 @@ from .sampling import Table
 from .sides import Dimension, sides_of
 from .tables import image_tables
 
-_FEW_TAPS = 4  # that are added one by one
+_FEW_TAPS = 1
 
 
 def preprocess_images(
@@ -170,19 +170,15 @@ class _Image:
 
 
 def _weighed(x: Value, found: Table, axis: int, rank: int) -> Value:
-    """Weighted sums of elements along a dimension; elements of ``x`` where there are no weights."""
-    nodes, after = x.nodes, (1,) * (rank - 1 - axis)
-    if found.weights is None:
-        return x.take(found.indices.reshape(-1), axis)
-    taps = found.taps
-    if taps > _FEW_TAPS:
+    """Weighted sums of elements along a dimension; elements of ``x`` where there are no weights.
+
+    Sums are reductions, each a kernel: rows are then summed once, and not for each column anew.
+    """
+    after = (1,) * (rank - 1 - axis)
+    if found.taps > 1 and found.weights is not None:
         each = x.take(found.indices, axis).cast("float32")
-        return (each * found.weights.reshape(taps, -1, *after)).sum(axis)
-    total = None
-    for tap in range(taps):
-        which = nodes.constant(tap, "int64")
-        weight = found.weights.take(which, 0).reshape(-1, *after)
-        part = x.take(found.indices.take(which, 0), axis).cast("float32") * weight
-        total = part if total is None else total + part
-    assert total is not None
-    return total
+        return (each * found.weights.reshape(found.taps, -1, *after)).sum(axis)
+    x = x.take(found.indices.reshape(-1), axis)
+    if found.weights is None:
+        return x
+    return x.cast("float32") * found.weights.reshape(-1, *after)

@@ -160,6 +160,10 @@ class Value:
         """Elements along a dimension."""
         return self.nodes.emit("Gather", self, indices, axis=axis)
 
+    def beside(self, others: Sequence[Value], axis: int) -> Value:
+        """Followed by others along a dimension."""
+        return self.nodes.emit("Concat", self, *others, axis=axis) if others else self
+
     def slice(self, begin: int, end: int, axis: int) -> Value:
         """A part of a dimension."""
         if self.nodes.opset < 10:

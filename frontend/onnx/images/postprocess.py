@@ -19,14 +19,14 @@ _MOST_LABELS = 1 << 20
 
 _KINDS: Kinds = MappingProxyType(
     {
-        "activation": Kind("choice", ACTIVATIONS),
+        "activation": Kind("choice", ACTIVATIONS, bare=True),
         "argmax": Kind("flag"),
         "top": Kind("whole"),
         "axis": Kind("integer"),
         "labels": Kind("file"),
         "image": Kind("flag"),
-        "layout": Kind("choice", LAYOUTS),
-        "colours": Kind("choice", MODEL_COLOURS),
+        "layout": Kind("choice", LAYOUTS, bare=True),
+        "colours": Kind("choice", MODEL_COLOURS, bare=True),
         "scale": Kind("number"),
         "mean": Kind("numbers"),
         "std": Kind("numbers"),

@@ -22,10 +22,10 @@ _MOST_PARTS = 1 << 16
 
 _KINDS: Kinds = MappingProxyType(
     {
-        "dtype": Kind("choice", DTYPES, always=True),
-        "layout": Kind("choice", LAYOUTS, always=True),
+        "dtype": Kind("choice", DTYPES, always=True, bare=True),
+        "layout": Kind("choice", LAYOUTS, always=True, bare=True),
         "size": Kind("pair"),
-        "colours": Kind("choice", COLOURS),
+        "colours": Kind("choice", COLOURS, bare=True),
         "crop": Kind("part"),
         "resize": Kind("choice", FILTERS),
         "to": Kind("pair"),
@@ -111,7 +111,9 @@ class Preprocess:
         if self.letterbox and self.shorter is not None:
             raise UsageError("shorter and letterbox exclude each other")
         if self.pad and not self.letterbox:
-            raise UsageError("pad is what is around the image with letterbox, which is not asked for")
+            raise UsageError(
+                "pad is what is around the image with letterbox, which is not asked for"
+            )
         if self.size is None and (self.resize is not None or self.crop is not None):
             raise UsageError(
                 "crop and resize need the image's size, such as 480x640, or names of sizes that are "

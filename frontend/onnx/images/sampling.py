@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .nodes import Nodes, Value
+from .nodes import Array, Nodes, Value
 from .preprocess import Preprocess, fraction
 
 
@@ -45,7 +45,9 @@ class Table(NamedTuple):
 
 def lines(given: Preprocess, height: Value, width: Value, to: tuple[int, int]) -> tuple[Line, Line]:
     """Along the height and the width (int64[1] each) of an image that becomes as large as ``to``."""
-    begins, lengths = zip(*(_cropped(given, i, n) for i, n in enumerate((height, width))), strict=True)
+    begins, lengths = zip(
+        *(_cropped(given, i, n) for i, n in enumerate((height, width))), strict=True
+    )
     whole = height.nodes.constant
     if given.resize is None:
         outs, firsts = lengths, [whole([0])] * 2
@@ -55,7 +57,10 @@ def lines(given: Preprocess, height: Value, width: Value, to: tuple[int, int]) -
         firsts = [_middle(out - size) for out, size in zip(outs, to, strict=True)]
     elif given.letterbox:
         outs = _fitted(lengths, to)
-        firsts = [(size - out) // 2 * -1 for out, size in zip(outs, map(lambda n: whole([n]), to), strict=True)]
+        firsts = [
+            (size - out) // 2 * -1
+            for out, size in zip(outs, map(lambda n: whole([n]), to), strict=True)
+        ]
     else:
         outs, firsts = tuple(whole([n]) for n in to), [whole([0])] * 2
     first, second = (Line(*each) for each in zip(begins, lengths, outs, firsts, strict=True))
@@ -90,16 +95,16 @@ def _fitted(lengths: tuple[Value, ...], to: tuple[int, int]) -> tuple[Value, Val
     return tall.where(as_tall, whole([rows])), tall.where(whole([columns]), as_wide)
 
 
-def table(line: Line, pixels: int, given: Preprocess, taps: int) -> Table:
-    """Of so many of the model's pixels; ``taps`` are as ``most_taps`` gives them."""
+def table(line: Line, pixels: Array, given: Preprocess, taps: int) -> Table:
+    """Of these of the model's pixels; ``taps`` are as ``most_taps`` gives them."""
     whole = line.begin.nodes.constant
-    place = whole(np.arange(pixels)[None]) + line.first
+    place = whole(pixels[None]) + line.first
     if not given.letterbox:
         indices, weights = _taps(line, place, given.resize, taps)
         return Table(indices + line.begin, weights, taps=taps)
     below, within = place < 0, place < line.out
     indices, weights = _taps(line, place.most(0).least(line.out - 1), given.resize, taps)
-    ones = whole(np.ones((1, pixels), np.float32))
+    ones = whole(np.ones((1, pixels.size), np.float32))
     inside = below.where(0, within.where(ones, ones * 0))
     weighed = inside if weights is None else weights * inside
     return Table(indices + line.begin, weighed, inside, taps)

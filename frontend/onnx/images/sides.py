@@ -90,9 +90,7 @@ def _range(side: Side, shapes: Shapes) -> tuple[int, int, bool]:
     return min(some, default=1), max(some, default=1), False
 
 
-def _check_crop(
-    what: str, given: Preprocess, smallest: Sequence[int], own: Sequence[Side]
-) -> None:
+def _check_crop(what: str, given: Preprocess, smallest: Sequence[int], own: Sequence[Side]) -> None:
     crop = given.crop
     if isinstance(crop, tuple) and any(a > b for a, b in zip(crop, smallest, strict=True)):
         raise ModelError(

@@ -25,45 +25,49 @@ def image_tables(
     what: str, image: Value, given: Preprocess, sides: Sides, shares: Array, *, flat: bool
 ) -> Tables:
     """None for what stays as it is. ``flat``: columns and channels are one dimension."""
-    known = sides.are_known
+    known, width = sides.are_known, sides.model[1]
     if given.crop is None and sides.image == sides.model:
-        columns = sides.model[1]
-        if not flat or is_identity(shares) or not isinstance(columns, int):
+        if not flat or is_identity(shares) or not isinstance(width, int):
             return None, None
-        every = Table(scratch().constant(np.arange(columns)[None]))
-        return None, _settled(_with_channels(every, columns, shares), image.nodes)
+        every = Table(scratch().constant(_pixels(width, len(shares))[None]))
+        return None, _settled(_with_channels(every, width, shares), image.nodes)
     if not known and image.nodes.opset < _OPEN_SET:
         raise UnsupportedOperator(
             f"{what}: sizes that are open need a model of ONNX operator set {_OPEN_SET}; export it "
             "to a newer set, or give one size"
         )
-    nodes = scratch() if known else image.nodes
-    height, width = (_side(nodes, image, given, sides, i) for i in range(2))
-    taps = _taps(what, given, sides)
-    rows, columns = (
-        table(line, pixels, given, most)
-        for line, pixels, most in zip(
-            lines(given, height, width, sides.to), sides.to, taps, strict=True
-        )
-    )
-    if flat:
-        columns = _with_channels(columns, sides.to[1], shares)
-    return (_settled(rows, image.nodes), _settled(columns, image.nodes)) if known else (rows, columns)
+    height, width_ = _size(scratch() if known else image.nodes, image, given, sides)
+    vertical, horizontal = lines(given, height, width_, sides.to)
+    most = _taps(what, given, sides)
+    columns = _pixels(sides.to[1], len(shares) if flat else 1)
+    first = table(vertical, _pixels(sides.to[0], 1), given, most[0])
+    second = table(horizontal, columns, given, most[1])
+    second = _with_channels(second, sides.to[1], shares) if flat else second
+    if known:
+        return _settled(first, image.nodes), _settled(second, image.nodes)
+    return _narrow(first), _narrow(second)
 
 
-def _side(nodes: Nodes, image: Value, given: Preprocess, sides: Sides, index: int) -> Value:
-    """Height or width, int64[1]."""
-    side = sides.image[index]
-    if isinstance(side, int):
-        return nodes.constant([side])
-    axis = index + (1 if given.layout == "nhwc" else 2)
-    size = image.shape().slice(axis, axis + 1, 0)
-    if not sides.in_range[index]:
-        return size
-    # What follows from sizes alone is computed when a model is imported, and is another for each
-    # size. What follows from its inputs a run computes: so one program does for all sizes.
-    first = image.reshape(-1).slice(0, 1, 0)
-    return nodes.emit("Equal", first, first, dtype="bool").where(size, size)
+def _pixels(count: int, times: int) -> Array:
+    """Each of so many, so many times."""
+    return np.repeat(np.arange(count), times)
+
+
+def _size(nodes: Nodes, image: Value, given: Preprocess, sides: Sides) -> tuple[Value, Value]:
+    """Height and width, int64[1]."""
+    if sides.are_known:
+        height, width = (nodes.constant([side]) for side in sides.image)
+        return height, width
+    first = 1 if given.layout == "nhwc" else 2
+    size = image.shape().slice(first, first + 2, 0)
+    if any(sides.in_range):
+        # What follows from sizes alone is computed when a model is imported, and is another for
+        # each size. What follows from its inputs a run computes: so one program does for all
+        # sizes. It is both at once, or an import would take one of equal sizes for the other.
+        pixel = image.reshape(-1).slice(0, 1, 0)
+        same = nodes.emit("Equal", pixel, pixel, dtype="bool")
+        size = same.where(size, size)
+    return size.slice(0, 1, 0), size.slice(1, 2, 0)
 
 
 def _taps(what: str, given: Preprocess, sides: Sides) -> Sequence[int]:
@@ -93,28 +97,27 @@ def _settled(found: Table, nodes: Nodes) -> Table:
         used = weights.any(axis=1)
         indices, weights = np.broadcast_to(indices, weights.shape)[used], weights[used]
     return Table(
-        nodes.constant(indices),
+        nodes.constant(indices, "int32"),
         None if weights is None else nodes.constant(weights),
         None if inside is None else nodes.constant(inside),
         len(indices),
     )
 
 
+def _narrow(found: Table) -> Table:
+    """With indices of 32 bits, of which vectors hold more."""
+    return found._replace(indices=found.indices.cast("int32"))
+
+
 def _with_channels(found: Table, columns: int, shares: Array) -> Table:
-    """Of columns and channels as one dimension, with the channels mixed."""
-    parts = np.argwhere(shares)  # [parts, 2]: of the model's channels, of the image's
-    channels, per = len(shares), len(parts) // len(shares)
-    constant = found.indices.nodes.constant
-    of = parts[:, 1].reshape(channels, per).T[:, None]  # [per, 1, channels]
-    places = (found.indices * shares.shape[1]).reshape(-1, 1, columns, 1) + constant(of)
-    weights = found.weights
-    if weights is not None or per > 1:
-        much = shares[parts[:, 0], parts[:, 1]].reshape(channels, per).T[:, None]
-        share = constant(np.broadcast_to(much, (per, columns, channels)))
-        whole = share if weights is None else weights.reshape(-1, 1, columns, 1) * share
-        weights = whole.reshape(-1, columns * channels)
-    inside = found.inside
-    if inside is not None:
-        each = constant(np.ones((columns, channels), np.float32))
-        inside = (inside.reshape(columns, 1) * each).reshape(1, columns * channels)
-    return Table(places.reshape(-1, columns * channels), weights, inside, found.taps * per)
+    """Of so many columns and channels as one dimension, from a table that has each column once for
+    each of the model's channels."""
+    channels, of_image = shares.shape
+    parts = np.argwhere(shares)[:, 1].reshape(channels, -1).T  # [parts, the model's channels]
+    constant, weights = found.indices.nodes.constant, found.weights
+    places = [found.indices * of_image + constant(np.tile(part, columns)) for part in parts]
+    if len(parts) > 1:
+        shared = (np.tile(shares[np.arange(channels), part], columns)[None] for part in parts)
+        much = [constant(each) if weights is None else weights * constant(each) for each in shared]
+        weights = much[0].beside(much[1:], 0)
+    return Table(places[0].beside(places[1:], 0), weights, found.inside, found.taps * len(parts))

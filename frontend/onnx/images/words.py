@@ -1,7 +1,7 @@
 """Settings in one line: words such as ``nhwc`` and ``mean=0.5,0.5``, and back.
 
-A data class's fields are the settings. A word with ``=`` names its field; one without is the value
-of the only field that has it among its choices, a size such as ``480x640``, or a flag's name.
+A data class's fields are the settings. A word with ``=`` names its field; one without is a choice
+of a field that may go without its name, a size such as ``480x640``, or a flag's name.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from fractions import Fraction
 from typing import Any
 
 from luthier.schedules import UsageError
@@ -17,7 +16,6 @@ from luthier.schedules.arguments import shown
 from luthier.schedules.files import open_regular
 
 _MOST_BYTES = 1 << 24  # of a file of labels
-_LARGEST_DENOMINATOR = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -26,12 +24,13 @@ class Kind:
 
     ``form`` is one of "choice", "flag", "number", "numbers", "whole", "integer", "pair", "part"
     and "file".
-    ``always``: it is written where it is the default, too.
+    ``always``: it is written where it is the default, too. ``bare``: a choice alone is a word.
     """
 
     form: str
     choices: tuple[str, ...] = ()
     always: bool = False
+    bare: bool = False
 
 
 Kinds = Mapping[str, Kind]
@@ -52,7 +51,7 @@ def written(settings: Any, kinds: Kinds) -> str:
     """A data class's settings but for what goes without saying, as ``parsed`` reads them."""
     said = ((f.name, getattr(settings, f.name), f.default) for f in fields(settings))
     return " ".join(
-        _word(name, value, kinds[name], kinds)
+        _word(name, value, kinds[name])
         for name, value, default in said
         if value != default or kinds[name].always
     )
@@ -64,23 +63,18 @@ def _read(what: str, word: str, kinds: Kinds) -> tuple[str, Any]:
         return name, _value(what, word, text, kinds[name])
     if not equals:
         for field, kind in kinds.items():
-            if word in kind.choices and _is_bare(field, word, kinds):
+            if kind.bare and word in kind.choices:
                 return field, word
             if kind.form == "flag" and word == field:
                 return field, True
         if "size" in kinds and word[:1].isdigit():
             return "size", _value(what, word, word, kinds["size"])
-    bare = [c for f, k in kinds.items() for c in k.choices if _is_bare(f, c, kinds)]
+    bare = [choice for kind in kinds.values() if kind.bare for choice in kind.choices]
     flags = [field for field, kind in kinds.items() if kind.form == "flag"]
     named = [f"{field}=" for field, kind in kinds.items() if kind.form != "flag"]
     raise UsageError(
         f"{what}: {shown(word)} is none of its words: {', '.join([*bare, *flags, *named])}"
     )
-
-
-def _is_bare(field: str, word: str, kinds: Kinds) -> bool:
-    """Whether a word alone is this field's, the first that has it among its choices."""
-    return next((f for f, kind in kinds.items() if word in kind.choices), None) == field
 
 
 def _value(what: str, word: str, text: str, kind: Kind) -> Any:
@@ -180,10 +174,10 @@ _READERS = {
 }
 
 
-def _word(name: str, value: Any, kind: Kind, kinds: Kinds) -> str:
+def _word(name: str, value: Any, kind: Kind) -> str:
     if kind.form == "flag":
         return name
-    if kind.form == "choice" and _is_bare(name, value, kinds):
+    if kind.bare:
         return str(value)
     if kind.form == "file":
         return f"{name}={len(value)}"
@@ -201,14 +195,11 @@ def _text(value: Any) -> str:
 
 
 def _number_text(value: float) -> str:
-    """As a whole number or with few digits where it is one, or as a quotient that it equals."""
+    """A whole number, or one over one, where it is that."""
     if value == int(value) and abs(value) < 1e15:
         return str(int(value))
-    short = repr(value)
-    quotient = Fraction(value).limit_denominator(_LARGEST_DENOMINATOR)
-    over, under = quotient.numerator, quotient.denominator
-    exact = under > 1 and over / under == value
-    return f"{over}/{under}" if exact and len(f"{over}/{under}") < len(short) else short
+    under = round(1 / value) if abs(value) < 1 else 1
+    return f"1/{under}" if 1 / under == value and len(repr(value)) > 5 else repr(value)
 
 
 def channels(name: str, value: Any) -> tuple[float, ...]:
