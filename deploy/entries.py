@@ -22,8 +22,8 @@ class Port:
     """An input or output: its name in the model, and its type where sizes are the largest.
 
     Where some of its numbers are open, ``dims`` has each number of the shape as it is written over
-    the sizes: "768", "tokens", "past+1", or "?". Its numbers stand for ``labels``, if any. ``processing``
-    says in a line what is done to it beside what the model does.
+    the sizes: "768", "tokens", "past+1", or "?". Its numbers stand for ``labels``, if any.
+    ``processing`` says in a line what is done to it beside what the model does.
     """
 
     name: str

@@ -48,12 +48,12 @@ class ReadModel:
     ``proto`` has its external data loaded and every input's shape fixed, but for the sizes in
     ``open``, which have their names there; nobody changes it.
     ``sha256`` is of the file, followed by the data in other files, in the model's order; of a
-    ModelProto its deterministic serialisation stands for the file; where there is ``processing``, of
-    that hash and this. ``name`` is the file's, without
-    its suffix, or the graph's. ``states`` are the outputs that inputs become in the next run, by
-    these. ``bounds`` are the largest that sizes may be which runs find, by name. ``labels`` are the
-    texts for which the numbers of outputs stand. ``processing`` says in a line what is done to
-    inputs and outputs that are others than the file's, by their names.
+    ModelProto its deterministic serialisation stands for the file; where there is ``processing``,
+    of that hash and this. ``name`` is the file's, without its suffix, or the graph's. ``states``
+    are the outputs that inputs become in the next run, by these. ``bounds`` are the largest that
+    sizes may be which runs find, by name. ``labels`` are the texts for which the numbers of outputs
+    stand. ``processing`` says in a line what is done to inputs and outputs that are others than the
+    file's, by their names.
     """
 
     proto: onnx.ModelProto

@@ -113,10 +113,11 @@ def check(
     folder replays the sample that was kept of each entry point when it was built and needs no other
     engine; ``log``, ``packs`` and ``runs`` are then without meaning, ``inputs``, ``target``,
     ``shapes``, ``values``, ``outputs``, ``state``, ``bounds``, ``example_inputs``, ``preprocess``,
-    ``postprocess`` and ``accuracy`` an error. Tolerances follow the types of the outputs, and of what they are computed from, unless ``rtol`` or ``atol``
-    are given; an output that is beyond is compared with how far apart the reference's own runs are,
-    with inputs and weights changed in their last places. Raises what ``build`` and ``load`` raise,
-    but nothing for a difference, which ``report.ok`` tells.
+    ``postprocess`` and ``accuracy`` an error. Tolerances follow the types of the outputs, and of
+    what they are computed from, unless ``rtol`` or ``atol`` are given; an output that is beyond is
+    compared with how far apart the reference's own runs are, with inputs and weights changed in
+    their last places. Raises what ``build`` and ``load`` raise, but nothing for a difference, which
+    ``report.ok`` tells.
     """
     if isinstance(model_or_dir, str | os.PathLike) and os.path.isdir(model_or_dir):
         said = (outputs, example_inputs, preprocess, postprocess, inputs)
@@ -124,23 +125,15 @@ def check(
         if asked or target != "host" or accuracy != DEFAULT_ACCURACY:
             raise UsageError(
                 f"{model_or_dir} is built already: shapes, values, outputs, state, bounds, "
-                "example_inputs, preprocess, postprocess, target, accuracy and inputs are for models"
+                "example_inputs, preprocess, postprocess, target, accuracy and inputs are for "
+                "models"
             )
         return _check_folder(model_or_dir, threads, rtol, atol)
     several = isinstance(model_or_dir, Mapping)
     if several and inputs is not None:
         raise UsageError("inputs are of one model: check each of several alone with its own")
-    reads = read_all(
-        model_or_dir,
-        shapes,
-        values,
-        outputs,
-        state,
-        bounds,
-        example_inputs,
-        preprocess,
-        postprocess,
-    )
+    of_models = (shapes, values, outputs, state, bounds, example_inputs, preprocess, postprocess)
+    reads = read_all(model_or_dir, *of_models)
     entries = import_entries(reads, resolve(target, threads, accuracy))
     with TemporaryFolder() as folder:
         built = build(

@@ -84,8 +84,8 @@ def read_all(
         return {RUN: EntryPoint(models, *said).read()}
     if any((shapes, values, outputs, state, bounds, *processing)) or example_inputs is not None:
         raise UsageError(
-            "shapes, values, outputs, state, bounds, example_inputs, preprocess and postprocess are "
-            "said of each entry point: EntryPoint(model, shapes=...)"
+            "shapes, values, outputs, state, bounds, example_inputs, preprocess and postprocess "
+            "are said of each entry point: EntryPoint(model, shapes=...)"
         )
     for name in models:
         if not (name.isascii() and name.isidentifier()):

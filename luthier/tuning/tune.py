@@ -140,19 +140,9 @@ def tune(
     TargetError (a target that this machine cannot run, or
     more threads than it has cores for), ToolchainError and UsageError.
     """
+    said = (shapes, values, outputs, state, bounds, example_inputs, preprocess, postprocess)
     report, _ = tuned(
-        partial(
-            read_all,
-            model,
-            shapes,
-            values,
-            outputs,
-            state,
-            bounds,
-            example_inputs,
-            preprocess,
-            postprocess,
-        ),
+        partial(read_all, model, *said),
         target,
         trials=trials,
         minutes=minutes,

@@ -92,7 +92,8 @@ def matrix(size: int, out: int, how: str) -> np.ndarray:
 def coloured(x: np.ndarray, given: Preprocess) -> np.ndarray:
     if given.colours is None:
         return x
-    planes = dict(zip("y" if given.colours == "gray" else given.colours, np.moveaxis(x, 3, 0)))
+    letters = "y" if given.colours == "gray" else given.colours
+    planes = dict(zip(letters, np.moveaxis(x, 3, 0), strict=True))
     if given.colours == "gray":
         planes |= dict.fromkeys("rgb", planes["y"])
     elif given.model_colours == "gray":

@@ -116,8 +116,8 @@ class Preprocess:
             )
         if self.size is None and (self.resize is not None or self.crop is not None):
             raise UsageError(
-                "crop and resize need the image's size, such as 480x640, or names of sizes that are "
-                "open, such as size=height,width"
+                "crop and resize need the image's size, such as 480x640, or names of sizes that "
+                "are open, such as size=height,width"
             )
         if self.colours is None and self.model_colours != "rgb":
             raise UsageError("model_colours needs colours, those of the image")

@@ -44,7 +44,8 @@ class Table(NamedTuple):
 
 
 def lines(given: Preprocess, height: Value, width: Value, to: tuple[int, int]) -> tuple[Line, Line]:
-    """Along the height and the width (int64[1] each) of an image that becomes as large as ``to``."""
+    """Along the height and the width (int64[1] each) of an image that becomes as large as
+    ``to``."""
     begins, lengths = zip(
         *(_cropped(given, i, n) for i, n in enumerate((height, width))), strict=True
     )

@@ -39,7 +39,8 @@ class Sides:
     def to(self) -> tuple[int, int]:
         """The model's, of an image that is resampled."""
         height, width = self.model
-        assert isinstance(height, int) and isinstance(width, int)
+        assert isinstance(height, int)
+        assert isinstance(width, int)
         return height, width
 
 

@@ -1,4 +1,4 @@
-"""The tables of an image's rows, and of its columns or, where they are one dimension, of its columns
+"""The tables of an image's rows, and of its columns or, where they are one dimension, of columns
 and channels."""
 
 from __future__ import annotations
