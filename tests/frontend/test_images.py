@@ -100,6 +100,7 @@ def case_of(name):
 @pytest.mark.parametrize("opset", [7, 18])
 def test_nodes_compute_what_the_reference_does(name, opset):
     given, image, shape, to = case_of(name)
+    opset = max(opset, 9) if given.letterbox else opset
     read = read_model(model(shape, opset=opset), preprocess={"x": given})
     assert Preprocess.parse(str(given)) == given
     (found,) = by_ort(read.proto, x=image)
@@ -287,7 +288,19 @@ def test_names_that_are_not_there_are_told():
         read_model(model((1, 3, 8, 8)), postprocess={"z": Postprocess(argmax=True)})
 
 
-def test_open_sizes_need_a_newer_set():
+def test_padding_is_what_it_is_beside_what_is_no_number():
+    given = Preprocess.parse("float32 2x6 letterbox pad=3 resize=bilinear")
+    image = np.full((1, 2, 6, 3), np.nan, np.float32)
+    read = read_model(model((1, 3, 6, 6)), preprocess={"x": given})
+    (found,) = by_ort(read.proto, x=image)
+    assert (found[:, :, [0, 1, 4, 5]] == 3).all()
+    assert np.isnan(found[:, :, 2:4]).all()
+
+
+def test_what_old_operator_sets_lack_is_told():
+    given = Preprocess.parse("3x3 letterbox resize=nearest")
+    with pytest.raises(UnsupportedOperator, match="letterbox needs a model of ONNX operator set 9"):
+        read_model(model((1, 3, 8, 8), opset=8), preprocess={"x": given})
     given = Preprocess.parse("size=h,w resize=bilinear")
     with pytest.raises(UnsupportedOperator, match="need a model of ONNX operator set 13"):
         read_model(model((1, 3, 8, 8), opset=11), {"h": 5, "w": 6}, preprocess={"x": given})

@@ -101,23 +101,23 @@ class _Image:
                 dim.dim_param = side
 
     def _sampled(self, image: Value) -> tuple[Value, Value | None]:
-        """Of the model's size and colours: [N,H,W*C], [N,H,W,C] or [N,C,H,W]; and how much of each
-        pixel is padding, of a shape that broadcasts to that."""
+        """Of the model's size and colours: [N,H,W*C], [N,H,W,C] or [N,C,H,W]; and what is padding,
+        of a shape that broadcasts to that."""
         tables = image_tables(
             self.what, image, self.given, self.sides, self.shares, flat=self.is_flat
         )
         x = image.reshape(0, 0, -1) if self.is_flat else image
         rank = 3 if self.is_flat else 4
-        inside: Value | None = None
+        outside: Value | None = None
         for axis, found in zip((1, 2) if self.is_last else (2, 3), tables, strict=True):
             if found is None:
                 continue
             x = _weighed(x, found, axis, rank)
-            if found.inside is not None:
-                line = found.inside.reshape(-1, *(1,) * (rank - 1 - axis))
-                inside = line if inside is None else inside * line
+            if found.outside is not None:
+                line = found.outside.reshape(-1, *(1,) * (rank - 1 - axis))
+                outside = line if outside is None else self.nodes.emit("Or", outside, line)
         x = x if self.is_flat else mixed(x, self.shares, 3 if self.is_last else 1)
-        return x, None if inside is None else 1 - inside
+        return x, outside
 
     def _scaled(self, x: Value, outside: Value | None) -> Value:
         """Padded, normalised, and of the model's element type."""
@@ -125,11 +125,10 @@ class _Image:
         factor, term = self._factors()
         scale = None if np.all(factor == 1) else self._constant(factor)
         shift = None if np.all(term == 0) else self._constant(term)
-        padding = outside if given.pad else None
-        if x.dtype == self.dtype and scale is shift is padding is None:
+        if x.dtype == self.dtype and scale is shift is outside is None:
             return x
         x = x.cast("float32")
-        x = x if padding is None else x + padding * given.pad
+        x = x if outside is None else outside.where(given.pad, x)
         x = x if scale is None else x * scale
         x = x if shift is None else x + shift
         if not element.is_float:

@@ -34,12 +34,12 @@ class Table(NamedTuple):
     """Of each of the model's pixels along a side the pixels that it is the weighted sum of.
 
     ``indices`` are int64[taps, pixels], ``weights`` float32 of the same shape, or None where each
-    is one pixel. ``inside`` is float32[1, pixels], 0 where all is padding; None where nothing is.
+    is one pixel. ``outside`` is bool[1, pixels], true where all is padding; None where nothing is.
     """
 
     indices: Value
     weights: Value | None = None
-    inside: Value | None = None
+    outside: Value | None = None
     taps: int = 1
 
 
@@ -103,12 +103,9 @@ def table(line: Line, pixels: Array, given: Preprocess, taps: int) -> Table:
     if not given.letterbox:
         indices, weights = _taps(line, place, given.resize, taps)
         return Table(indices + line.begin, weights, taps=taps)
-    below, within = place < 0, place < line.out
+    outside = line.begin.nodes.emit("Or", place < 0, (line.out - 1) < place, dtype="bool")
     indices, weights = _taps(line, place.most(0).least(line.out - 1), given.resize, taps)
-    ones = whole(np.ones((1, pixels.size), np.float32))
-    inside = below.where(0, within.where(ones, ones * 0))
-    weighed = inside if weights is None else weights * inside
-    return Table(indices + line.begin, weighed, inside, taps)
+    return Table(indices + line.begin, weights, outside, taps)
 
 
 def most_taps(resize: str | None, ratio: float) -> int:

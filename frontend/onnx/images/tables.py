@@ -16,6 +16,7 @@ from .sampling import Table, lines, most_taps, table
 from .sides import Sides, text
 
 _OPEN_SET = 13  # whose operators compute with sizes that are open
+_WHERE_SET = 9  # since when there is Where
 _MOST_WEIGHTS = 1 << 24
 
 Tables = tuple[Table | None, Table | None]
@@ -31,6 +32,11 @@ def image_tables(
             return None, None
         every = Table(scratch().constant(_pixels(width, len(shares))[None]))
         return None, _settled(_with_channels(every, width, shares), image.nodes)
+    if given.letterbox and image.nodes.opset < _WHERE_SET:
+        raise UnsupportedOperator(
+            f"{what}: letterbox needs a model of ONNX operator set {_WHERE_SET}; export it to a "
+            "newer set"
+        )
     if not known and image.nodes.opset < _OPEN_SET:
         raise UnsupportedOperator(
             f"{what}: sizes that are open need a model of ONNX operator set {_OPEN_SET}; export it "
@@ -91,22 +97,31 @@ def _settled(found: Table, nodes: Nodes) -> Table:
     """With constants of the model, where all is known, and without what weighs nothing."""
     parts = [each for each in found[:3] if each is not None]
     arrays = iter(parts[0].nodes.evaluated(parts))
-    indices, weights, inside = (None if part is None else next(arrays) for part in found[:3])
+    indices, weights, outside = (None if part is None else next(arrays) for part in found[:3])
     assert indices is not None
     if weights is not None:
         used = weights.any(axis=1)
         indices, weights = np.broadcast_to(indices, weights.shape)[used], weights[used]
+        weights = None if len(weights) == 1 and np.all(weights == 1) else weights
+    outside = outside if outside is not None and np.any(outside) else None
     return Table(
         nodes.constant(indices, "int32"),
         None if weights is None else nodes.constant(weights),
-        None if inside is None else nodes.constant(inside),
+        None if outside is None else nodes.constant(outside),
         len(indices),
     )
 
 
 def _narrow(found: Table) -> Table:
-    """With indices of 32 bits, of which vectors hold more."""
-    return found._replace(indices=found.indices.cast("int32"))
+    """With indices of 32 bits, of which vectors hold more.
+
+    Those of several taps are put together of parts, which is a kernel of its own: that of the sums
+    then reads vectors of pixels, and computes no indices.
+    """
+    indices = found.indices.cast("int32")
+    if found.taps > 1:
+        indices = indices.slice(0, 1, 0).beside([indices.slice(1, found.taps, 0)], 0)
+    return found._replace(indices=indices)
 
 
 def _with_channels(found: Table, columns: int, shares: Array) -> Table:
@@ -120,4 +135,4 @@ def _with_channels(found: Table, columns: int, shares: Array) -> Table:
         shared = (np.tile(shares[np.arange(channels), part], columns)[None] for part in parts)
         much = [constant(each) if weights is None else weights * constant(each) for each in shared]
         weights = much[0].beside(much[1:], 0)
-    return Table(places[0].beside(places[1:], 0), weights, found.inside, found.taps * len(parts))
+    return Table(places[0].beside(places[1:], 0), weights, found.outside, found.taps * len(parts))
