@@ -297,6 +297,12 @@ def test_padding_is_what_it_is_beside_what_is_no_number():
     assert np.isnan(found[:, :, 2:4]).all()
 
 
+def test_an_image_of_no_pixels_is_refused():
+    given = Preprocess.parse("size=h,w resize=bilinear")
+    with pytest.raises(ModelError, match="of no pixels cannot be resized: begin h at 1"):
+        read_model(model((1, 3, 8, 8)), {"h": range(9), "w": 6}, preprocess={"x": given})
+
+
 def test_what_old_operator_sets_lack_is_told():
     given = Preprocess.parse("3x3 letterbox resize=nearest")
     with pytest.raises(UnsupportedOperator, match="letterbox needs a model of ONNX operator set 9"):

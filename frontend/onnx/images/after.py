@@ -82,9 +82,8 @@ class _Output:
         for output, (value, _) in found.items():
             value.named(output)
         infos = [helper.make_tensor_value_info(n, kind, None) for n, (_, kind) in found.items()]
-        before = [o for o in graph.output]
-        at = next(i for i, o in enumerate(before) if o.name == name)
-        outputs = [onnx.ValueInfoProto.FromString(o.SerializeToString()) for o in before]
+        outputs = list(graph.output)
+        at = outputs.index(self.info)
         outputs[at : at + 1] = infos
         for slot, items in ((graph.node, [*nodes, *self.nodes.nodes]), (graph.output, outputs)):
             del slot[:]

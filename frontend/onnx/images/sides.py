@@ -69,6 +69,9 @@ def sides_of(what: str, given: Preprocess, dims: Sequence[Dimension], shapes: Sh
             "to=224x224 with resize=bilinear"
         )
     ranges = [_range(side, shapes) for side in image]
+    for side, (least, _, _) in zip(image, ranges, strict=True):
+        if resampled and least < 1:
+            raise ModelError(f"{what}: an image of no pixels cannot be resized: begin {side} at 1")
     _check_crop(what, given, [least for least, _, _ in ranges], own)
     _check_shorter(what, given, own)
     (_, tallest, tall), (_, widest, wide) = ranges
