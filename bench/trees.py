@@ -48,8 +48,8 @@ def trained(trees: int, depth: int) -> xgboost.Booster:
     return xgboost.train(options, xgboost.DMatrix(x, y), trees)
 
 
-def exported(booster: xgboost.Booster, rows: int) -> onnx.ModelProto:
-    """Its trees as ONNX-ML writes them."""
+def exported(booster: xgboost.Booster, rows: int | str) -> onnx.ModelProto:
+    """Its trees as ONNX-ML writes them, for so many rows or any number by that name."""
     names = ("treeids", "nodeids", "featureids", "values", "modes", "truenodeids", "falsenodeids",
              "missing_value_tracks_true")  # fmt: skip
     lists: dict[str, list[Any]] = {name: [] for name in names}

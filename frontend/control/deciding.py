@@ -12,6 +12,7 @@ import onnx
 
 from luthier.schedules import UnsupportedOperator
 
+from ..graph import Array
 from ..onnx.operators import BUILD_TIME
 from ..onnx.opset import is_onnx, node_label
 from ..onnx.scopes import reads
@@ -23,6 +24,7 @@ from .decision import Decision, Dims
 from .found_sizes import FoundSizes
 from .parts import Parts, Scope
 from .stages import is_control, is_finder
+from .varying import is_cut_short, varying_axes
 
 _REDUCTIONS = [name for name in BUILD_TIME if name.startswith("Reduce")]
 _RULES: Mapping[str, Callable[[Decision], None]] = {
@@ -93,13 +95,32 @@ class Deciding:
     ) -> None:
         self._parts, self._assembly = parts, assembly
         self._sizes, self._declared = sizes, declared
+        self._short: set[str] = set()
+
+    def cut_short(self, nodes: Sequence[onnx.NodeProto], scope: Scope) -> set[str]:
+        """The first results of those of the main graph's nodes, in order, that take some of what a
+        run finds, or pad it to a size; ``steps`` makes theirs, too.
+        """
+        if len(scope.maps) > 2 or not any(map(is_finder, nodes)):
+            return set()
+        model, _ = self._parts.model_of(nodes, scope)
+        varying = varying_axes(model)
+
+        def known(name: str) -> Array | None:
+            if name not in scope:
+                return None
+            return self._assembly.known(self._parts.value(name, scope, name))
+
+        self._short = {n.output[0] for n in nodes if is_cut_short(n, varying, known)}
+        return self._short
 
     def steps(self, node: onnx.NodeProto, scope: Scope) -> Sequence[Step]:
         """The steps of one; its results go into ``scope``."""
         declared = self._declared if len(scope.maps) == 2 else {}
         decision = Decision(node, scope, self._parts, self._assembly, self._sizes, declared)
         open_ = [i for i in _places(node) if decision.has(i) and decision.known(i) is None]
-        if not open_:
+        is_short = bool(self._sizes.symbols) and node.output[0] in self._short
+        if not open_ and not is_short:
             decision.straight({})
             return decision.steps
         rule = _RULES.get(node.op_type)

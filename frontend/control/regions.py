@@ -56,7 +56,8 @@ class Regions:
         scope: Scope = around.new_child(dict(inputs))
         nodes = self._entered(graph, scope)
         steps: list[Step] = []
-        for stage in stages(nodes, wanted, decided(nodes, scope, self._known(scope))):
+        cut = decided(nodes, scope, self._known(scope)) | self._deciding.cut_short(nodes, scope)
+        for stage in stages(nodes, wanted, cut):
             steps += self._parts.steps(stage.nodes, stage.results, scope)
             for node in stage.control:
                 steps += self._flow(node, scope, stage.used)

@@ -137,6 +137,54 @@ def test_a_number_of_what_was_found_is_computed_with() -> None:
     same(proto, {}, runs)
 
 
+@pytest.mark.parametrize("bounds", [(0, 5, 1), (-3, 99, 1), (1, -1, 2), (-1, -99, -3)])
+def test_some_of_what_was_found(bounds: tuple[int, int, int]) -> None:
+    """However many there are, and whatever is made of that many."""
+    nodes = [
+        N("NonZero", ["x"], ["places"]),
+        N("Transpose", ["places"], ["rows"], perm=[1, 0]),
+        N("Slice", ["rows", "start", "end", "zero", "step"], ["some"]),
+        N("GatherND", ["x", "some"], ["values"]),
+        N("Exp", ["values"], ["y"]),
+        N("Slice", ["some", "one", "two", "one"], ["columns"]),
+    ]
+    numbers = dict(zip(("start", "end", "step"), map(integers, bounds), strict=True))
+    constants = {**numbers, "zero": integers(0), "one": integers(1), "two": integers(2)}
+    outputs = {"some": "int64", "y": "float32", "columns": "int64"}
+    proto = opened(nodes, {"x": (("b", 3), "float32")}, outputs, constants)
+    runs = [
+        ({"b": b}, {"x": np.eye(b, 3, dtype=np.float32) * n})
+        for b in (1, 2, 3)
+        for n in (0, 1)
+    ]
+    runs += [({"b": b}, {"x": floats(b, 3)}) for b in (1, 2, 3, 9)]
+    entry = same(proto, {"b": "1..9"}, runs)
+    assert len(entry.variants[0].found) == 2
+
+
+@pytest.mark.parametrize("mode", ["constant", "edge"])
+def test_padded_to_a_size(mode: str) -> None:
+    """As detectors pad the first so many of their boxes."""
+    nodes = [
+        N("NonZero", ["x"], ["places"]),
+        N("Slice", ["places", "zero", "most", "one"], ["some"]),
+        N("Shape", ["some"], ["shape"]),
+        N("Gather", ["shape", "one"], ["count"], axis=0),
+        N("Sub", ["most", "count"], ["left"]),
+        N("Concat", ["zero", "zero", "zero", "left"], ["widths"], axis=0),
+        N("Pad", ["some", "widths"], ["y"], mode=mode),
+    ]
+    constants = {"zero": integers(0), "one": integers(1), "most": integers(6)}
+    proto = opened(nodes, {"x": ((3, 4), "int64")}, {"y": "int64"}, constants)
+    least = 1 if mode == "edge" else 0  # nothing has no edge
+    runs: list[tuple[dict[str, int], Arrays]] = [
+        ({}, {"x": (np.arange(12).reshape(3, 4) < n).astype(np.int64)})
+        for n in range(least, 13)
+    ]
+    (program,) = same(proto, {}, runs).variants
+    assert [str(program.type(v)) for _, v in program.outputs] == ["int64[2,6]"]
+
+
 def detector(*names: str, center: int = 0) -> onnx.ModelProto:
     """Boxes that overlap no better one of their class, and the scores of these."""
     given = [name if name in names else "" for name in ("wanted", "share", "threshold")]
