@@ -78,7 +78,7 @@ def _t5() -> Any:
     from transformers import T5Config, T5ForConditionalGeneration
 
     torch.manual_seed(SEED)
-    return T5ForConditionalGeneration(T5Config()).eval()
+    return T5ForConditionalGeneration(T5Config(attn_implementation="eager")).eval()
 
 
 def _decoder(

@@ -107,7 +107,7 @@ EXPORTS = {
         ({"batch": 1, "tokens": 1}, {"batch": 1, "tokens": 64}),
     ),
     "crnn": Export(
-        _exported(recurrent.crnn),
+        _traced(recurrent.crnn),
         {"batch": "1..4", "width": (100, 160)},
         ({"batch": 1, "width": 100}, {"batch": 1, "width": 160}, {"batch": 4, "width": 100}),
     ),

@@ -137,6 +137,24 @@ def test_a_number_of_what_was_found_is_computed_with() -> None:
     same(proto, {}, runs)
 
 
+def test_what_is_looked_for_twice_is_found_once() -> None:
+    """As exporters write each use of a mask."""
+    nodes = [
+        N("Greater", ["x", "zero"], ["mask"]),
+        N("NonZero", ["mask"], ["places"]),
+        N("NonZero", ["mask"], ["again"]),
+        N("Gather", ["x", "places"], ["some"]),
+        N("Gather", ["z", "again"], ["others"]),
+        N("Add", ["some", "others"], ["y"]),
+    ]
+    inputs = {name: ((6,), "float32") for name in "xz"}
+    proto = opened(nodes, inputs, {"y": "float32"}, {"zero": np.float32(0)})
+    runs: list[tuple[dict[str, int], Arrays]] = [
+        ({}, {"x": shifted((6,), by), "z": floats(6, seed=3)}) for by in (-99, 0, 99)
+    ]
+    assert len(same(proto, {}, runs).variants[0].found) == 1
+
+
 @pytest.mark.parametrize("bounds", [(0, 5, 1), (-3, 99, 1), (1, -1, 2), (-1, -99, -3)])
 def test_some_of_what_was_found(bounds: tuple[int, int, int]) -> None:
     """However many there are, and whatever is made of that many."""
