@@ -102,6 +102,7 @@ class Artifact:
         labels = ((i, port.labels) for i, port in enumerate(entry.outputs))
         self._labels = {i: np.array(texts) for i, texts in labels if texts}
         self._error = binding.CError()
+        self._error_address = ctypes.addressof(self._error)
         self._instance = c_void_p()
         status = create(self._model, byref(self._instance), byref(self._error))
         if status == binding.CPU_TOO_OLD:
@@ -228,15 +229,16 @@ class Artifact:
                 raise self._closed()
             if self._open is not None:
                 self._open.fit(self._instance, inputs, error)
+            self._takes.name(inputs)
             outputs = self._gives.empty()
             status = self._call(
                 self._instance,
-                self._takes.table(inputs),
+                self._takes.address,
                 len(inputs),
-                self._gives.table(outputs),
+                self._gives.address,
                 len(outputs),
                 seconds,
-                byref(error),
+                self._error_address,
             )
             if status != binding.OK:
                 kind = InputError if status == binding.BAD_SIZE else LuthierError

@@ -42,7 +42,14 @@ def measured(name: str, threads: Sequence[int], rounds: int) -> list[tuple[Sizes
     with tempfile.TemporaryDirectory() as text:
         for count in threads:
             folder = Path(text) / f"{name}{count}"
-            luthier.build(path, folder, log=None, threads=count, shapes=export.shapes)
+            luthier.build(
+                path,
+                folder,
+                log=None,
+                threads=count,
+                shapes=export.shapes,
+                bounds=export.bounds,
+            )
             entries = [Entry(OURS, OURS, folder), Entry(PEER, PEER, path)]
             for sizes in export.sizes:
                 arrays = random_inputs(read_model(path, dict(sizes)).proto, SEED)

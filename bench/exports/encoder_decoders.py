@@ -6,7 +6,7 @@ values to, and what it computed once of the encoder's output.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bench.architectures import SEED, Network, wrapped
@@ -26,16 +26,26 @@ def whisper_encoder() -> Network:
 
 
 def whisper_decoder() -> Network:
-    """Its decoder: one more token, after any number of others."""
+    """Its decoder: one more token, at a position that is given, after any number of others."""
+    import torch
+
     model = _whisper()
 
-    def run(ids: Any, caches: Any, hidden: Any) -> Any:
+    def run(caches: Any, hidden: Any, ids: Any, positions: Any) -> Any:
         states = model.model.decoder(
-            input_ids=ids, encoder_hidden_states=hidden, cache=caches, use_cache=True
+            input_ids=ids,
+            encoder_hidden_states=hidden,
+            cache=caches,
+            position_ids=positions,
+            use_cache=True,
         )
         return model.proj_out(states.last_hidden_state)
 
-    return _decoder(model, run, layers=4, heads=6, source=FRAMES // 2)
+    given = {
+        "input_ids": torch.zeros(1, 1, dtype=torch.long),
+        "position_ids": torch.full((1, 1), _PAST),
+    }
+    return _decoder(model, run, given, layers=4, heads=6, source=FRAMES // 2)
 
 
 def t5_encoder() -> Network:
@@ -55,14 +65,17 @@ def t5_encoder() -> Network:
 
 def t5_decoder() -> Network:
     """Its decoder: one more token, after any number of others, of any number of the encoder's."""
+    import torch
+
     model = _t5()
 
-    def run(ids: Any, caches: Any, hidden: Any) -> Any:
+    def run(caches: Any, hidden: Any, ids: Any) -> Any:
         return model(
             encoder_outputs=(hidden,), decoder_input_ids=ids, cache=caches, use_cache=True
         ).logits
 
-    return _decoder(model, run, layers=6, heads=8, source=None)
+    given = {"decoder_input_ids": torch.zeros(1, 1, dtype=torch.long)}
+    return _decoder(model, run, given, layers=6, heads=8, source=None)
 
 
 def _whisper() -> Any:
@@ -82,31 +95,37 @@ def _t5() -> Any:
 
 
 def _decoder(
-    model: Any, run: Callable[..., Any], layers: int, heads: int, source: int | None
+    model: Any,
+    run: Callable[..., Any],
+    given: Mapping[str, Any],
+    *,
+    layers: int,
+    heads: int,
+    source: int | None,
 ) -> Network:
-    """Of ids [1, 1] and, of each layer, keys and values [1, heads, past, 64] and the encoder's
-    [1, heads, source, 64]; the logits, and keys and values with the token's own. Where ``source``
-    is None, it is open.
+    """Of what is ``given`` and, of each layer, keys and values [1, heads, past, 64] and the
+    encoder's [1, heads, source, 64]; the logits, and keys and values with the token's own. Where
+    ``source`` is None, it is open.
     """
     import torch
 
-    def forward(ids: Any, *arrays: Any) -> tuple[Any, ...]:
-        pairs = [arrays[i : i + 2] for i in range(0, len(arrays), 2)]
+    count = len(given)
+
+    def forward(*arrays: Any) -> tuple[Any, ...]:
+        pairs = [arrays[i : i + 2] for i in range(count, len(arrays), 2)]
         own, other = _cache(pairs[::2]), _cache(pairs[1::2])
-        hidden = arrays[2].transpose(1, 2).flatten(2)  # not read: its keys and values are there
-        logits = run(ids, _both(own, other), hidden)
+        hidden = pairs[1][0].transpose(1, 2).flatten(2)  # not read: its keys and values are there
+        logits = run(_both(own, other), hidden, *arrays[:count])
         return logits, *(a for layer in own.layers for a in (layer.keys, layer.values))
 
-    names = ["input_ids"]
-    sizes: list[dict[int, str]] = [{}]
-    inputs = [torch.zeros(1, 1, dtype=torch.long)]
+    names, inputs = [*given], [*given.values()]
+    sizes: list[dict[int, str]] = [{} for _ in given]
     for layer in range(layers):
-        for part, length in (("decoder", None), ("encoder", source)):
+        for part, length, name in (("decoder", None, "past"), ("encoder", source, "source")):
             for what in ("key", "value"):
                 names.append(f"past_key_values.{layer}.{part}.{what}")
-                size = _PAST if part == "decoder" else length or _SOURCE
-                inputs.append(torch.zeros(1, heads, size, 64))
-                name = "past" if part == "decoder" else "source"
+                example = length or (_PAST if part == "decoder" else _SOURCE)
+                inputs.append(torch.zeros(1, heads, example, 64))
                 sizes.append({} if length else {2: name})
     outputs = [n.replace("past_key_values", "present") for n in names if ".decoder." in n]
     module = wrapped(forward, model)

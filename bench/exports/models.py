@@ -22,14 +22,16 @@ Sizes = Mapping[str, int]
 
 @dataclass(frozen=True)
 class Export:
-    """A file's maker; ``shapes`` are the sizes that the library is for, as ``luthier.build`` takes
-    them, ``sizes`` those that are measured, and ``given`` what random inputs would not do for.
+    """A file's maker; ``shapes`` are the sizes that the library is for and ``bounds`` those that its
+    runs may find, as ``luthier.build`` takes them, ``sizes`` those that are measured, and ``given``
+    what random inputs would not do for.
     """
 
     write: Callable[[Path], None]
     shapes: Mapping[str, Any]
     sizes: tuple[Sizes, ...] = ({},)
     given: Callable[[Sizes, np.random.Generator], Arrays] | None = None
+    bounds: Mapping[str, int] | None = None
 
     def inputs(self, arrays: Arrays, sizes: Sizes) -> Arrays:
         """Random ones, with those in place that random ones would not do for."""
@@ -102,7 +104,7 @@ EXPORTS = {
         _longest_first,
     ),
     "gru_language_model": Export(
-        _exported(recurrent.gru_language_model),
+        _traced(recurrent.gru_language_model),
         _TOKENS,
         ({"batch": 1, "tokens": 1}, {"batch": 1, "tokens": 64}),
     ),
@@ -117,7 +119,11 @@ EXPORTS = {
         ({"batch": 1, "samples": 512}, {"batch": 1, "samples": 1024}),
         _high_rate,
     ),
-    "yolo": Export(_traced(detectors.yolo), {}),
+    "yolo": Export(
+        _traced(detectors.yolo),
+        {},
+        bounds={"found_NonZero_output_0": 1000, "found_NonMaxSuppression_output_0": 1000},
+    ),
     "forest_pipeline": Export(_converted(tabular.forest_pipeline), _ROWS, _ROW_SIZES, _known_kinds),
     "lightgbm": Export(_converted(tabular.lightgbm_trees), _ROWS, _ROW_SIZES),
     "xgboost": Export(_converted(tabular.xgboost_trees), _ROWS, _ROW_SIZES),

@@ -56,7 +56,14 @@ class Regions:
         scope: Scope = around.new_child(dict(inputs))
         nodes = self._entered(graph, scope)
         steps: list[Step] = []
-        cut = decided(nodes, scope, self._known(scope)) | self._deciding.cut_short(nodes, scope)
+        cut = decided(nodes, scope, self._known(scope))
+        if any(map(is_finder, nodes)):
+            # What comes first has sizes that are known, and tells of which others follow from these.
+            first = next(stages(nodes, wanted, cut))
+            steps += self._parts.steps(first.nodes, first.results, scope)
+            done = {node.output[0] for node in first.nodes}
+            nodes = [node for node in nodes if node.output[0] not in done]
+            cut |= self._deciding.cut_short(nodes, scope)
         for stage in stages(nodes, wanted, cut):
             steps += self._parts.steps(stage.nodes, stage.results, scope)
             for node in stage.control:
