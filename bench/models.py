@@ -79,6 +79,7 @@ def decoder(folder: Path) -> Path:
 
 
 def made(path: Path, make: Callable[[Path], None]) -> Path:
+    """The file, which ``make`` writes unless it is there; nobody sees it half-written."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}.partial")

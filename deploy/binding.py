@@ -7,7 +7,6 @@ from ctypes import (
     CFUNCTYPE,
     POINTER,
     c_char_p,
-    c_double,
     c_int,
     c_int32,
     c_int64,

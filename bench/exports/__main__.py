@@ -20,7 +20,7 @@ from rich.console import Console
 import luthier
 from bench import results
 from bench.models import cache_folder
-from bench.standings import markdown, percentages
+from bench.standings import markdown
 from bench.turns import OURS, ROUNDS, SEED, Entry, Row, measure
 from luthier.frontend import read_model
 from luthier.inputs.samples import random_inputs
@@ -77,7 +77,7 @@ def table(rows: Sequence[tuple[Sizes, Row]], rounds: int) -> str:
     found = [row.ratios(PEER, OURS)[1] for _, row in rows if PEER in row.turns]
     names = dict.fromkeys(row.model for _, row in rows)
     open_ = "; ".join(
-        f"{name} {', '.join(f'{size}={_range(said)}' for size, said in EXPORTS[name].shapes.items())}"
+        f"{name} {', '.join(f'{s}={_range(said)}' for s, said in EXPORTS[name].shapes.items())}"
         for name in names
         if EXPORTS[name].shapes
     )

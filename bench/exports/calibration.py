@@ -6,8 +6,8 @@ from typing import Any
 
 
 def calibrate(model: Any, batch: Any) -> Any:
-    """Set those of all batch normalisations, frozen ones too, from a batch [batch, channels, height,
-    width], each after those before it; gives what the model then makes of the batch.
+    """Set those of all batch normalisations, frozen ones too, from a batch of images, each after
+    those before it; gives what the model then makes of the batch.
     """
     import torch
 

@@ -1,7 +1,7 @@
 """Encoders and decoders with caches of keys and values, with seeded weights; needs transformers.
 
-A decoder's cache is inputs and outputs, named as optimum names them: what it adds a token's keys and
-values to, and what it computed once of the encoder's output.
+A decoder's cache is inputs and outputs, named as optimum names them: what it adds a token's keys
+and values to, and what it computed once of the encoder's output.
 """
 
 from __future__ import annotations

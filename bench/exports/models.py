@@ -22,9 +22,9 @@ Sizes = Mapping[str, int]
 
 @dataclass(frozen=True)
 class Export:
-    """A file's maker; ``shapes`` are the sizes that the library is for and ``bounds`` those that its
-    runs may find, as ``luthier.build`` takes them, ``sizes`` those that are measured, and ``given``
-    what random inputs would not do for.
+    """A file's maker; ``shapes`` are the sizes that the library is for, and ``bounds`` the largest
+    that its runs find, as ``luthier.build`` takes them; ``sizes`` are those that are measured, and
+    ``given`` is what random inputs would not do for.
     """
 
     write: Callable[[Path], None]

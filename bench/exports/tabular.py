@@ -43,9 +43,7 @@ def forest_pipeline() -> onnx.ModelProto:
         ("numbers", FloatTensorType([None, NUMBERS])),
         ("kinds", Int64TensorType([None, len(KINDS)])),
     ]
-    return to_onnx(
-        pipeline, initial_types=types, target_opset=15, options={"zipmap": False}
-    )
+    return to_onnx(pipeline, initial_types=types, target_opset=15, options={"zipmap": False})
 
 
 def kinds(rows: int, rng: np.random.Generator) -> Array:

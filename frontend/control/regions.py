@@ -58,7 +58,7 @@ class Regions:
         steps: list[Step] = []
         cut = decided(nodes, scope, self._known(scope))
         if any(map(is_finder, nodes)):
-            # What comes first has sizes that are known, and tells of which others follow from these.
+            # The types of what comes first are known then, and tell those of what follows.
             first = next(stages(nodes, wanted, cut))
             steps += self._parts.steps(first.nodes, first.results, scope)
             done = {node.output[0] for node in first.nodes}

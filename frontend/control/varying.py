@@ -1,4 +1,4 @@
-"""Which dimensions of values are as large as a run finds, as far as ONNX's shape inference tells."""
+"""Which dimensions are as large as a run finds, as far as ONNX's shape inference tells."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _OF_SHAPES = frozenset({"Shape", "Size"})
 
 
 def varying_axes(model: onnx.ModelProto) -> Varying:
-    """Those of a model that tells no shapes but its inputs'; there is nothing of what inference knows
-    nothing of.
+    """Those of a model that tells no shapes but its inputs'; what inference knows nothing of is not
+    there.
     """
     found = _following(model.graph.node)
     if not found:
@@ -37,7 +37,9 @@ def varying_axes(model: onnx.ModelProto) -> Varying:
     return {}
 
 
-def is_cut_short(node: onnx.NodeProto, varying: Varying, known: Callable[[str], Array | None]) -> bool:
+def is_cut_short(
+    node: onnx.NodeProto, varying: Varying, known: Callable[[str], Array | None]
+) -> bool:
     """Whether a node takes some of what a run finds, or pads that to a size: whether it leaves it
     as it is depends on how much there is. ``known`` gives the numbers of a value, where they are.
     """

@@ -171,9 +171,7 @@ def test_some_of_what_was_found(bounds: tuple[int, int, int]) -> None:
     outputs = {"some": "int64", "y": "float32", "columns": "int64"}
     proto = opened(nodes, {"x": (("b", 3), "float32")}, outputs, constants)
     runs = [
-        ({"b": b}, {"x": np.eye(b, 3, dtype=np.float32) * n})
-        for b in (1, 2, 3)
-        for n in (0, 1)
+        ({"b": b}, {"x": np.eye(b, 3, dtype=np.float32) * n}) for b in (1, 2, 3) for n in (0, 1)
     ]
     runs += [({"b": b}, {"x": floats(b, 3)}) for b in (1, 2, 3, 9)]
     entry = same(proto, {"b": "1..9"}, runs)
@@ -196,8 +194,7 @@ def test_padded_to_a_size(mode: str) -> None:
     proto = opened(nodes, {"x": ((3, 4), "int64")}, {"y": "int64"}, constants)
     least = 1 if mode == "edge" else 0  # nothing has no edge
     runs: list[tuple[dict[str, int], Arrays]] = [
-        ({}, {"x": (np.arange(12).reshape(3, 4) < n).astype(np.int64)})
-        for n in range(least, 13)
+        ({}, {"x": (np.arange(12).reshape(3, 4) < n).astype(np.int64)}) for n in range(least, 13)
     ]
     (program,) = same(proto, {}, runs).variants
     assert [str(program.type(v)) for _, v in program.outputs] == ["int64[2,6]"]
