@@ -43,7 +43,15 @@ def forest_pipeline() -> onnx.ModelProto:
         ("numbers", FloatTensorType([None, NUMBERS])),
         ("kinds", Int64TensorType([None, len(KINDS)])),
     ]
-    return to_onnx(pipeline, initial_types=types, target_opset=15, options={"zipmap": False})
+    made = to_onnx(pipeline, initial_types=types, target_opset=15, options={"zipmap": False})
+    return with_rows(made)
+
+
+def with_rows(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with a name for how many rows there are, which converters leave open without."""
+    for info in model.graph.input:
+        info.type.tensor_type.shape.dim[0].dim_param = "rows"
+    return model
 
 
 def kinds(rows: int, rng: np.random.Generator) -> Array:
@@ -63,7 +71,7 @@ def lightgbm_trees() -> onnx.ModelProto:
                                    deterministic=True, verbose=-1)  # fmt: skip
     model.fit(*regression())
     types = [("x", FloatTensorType([None, FEATURES]))]
-    return convert_lightgbm(model, "lightgbm", types, target_opset=15, zipmap=False)
+    return with_rows(convert_lightgbm(model, "lightgbm", types, target_opset=15, zipmap=False))
 
 
 def xgboost_trees(trees: int = TREES) -> onnx.ModelProto:
