@@ -93,6 +93,10 @@ def _known_kinds(sizes: Sizes, rng: np.random.Generator) -> Arrays:
     return {"kinds": tabular.kinds(sizes["rows"], rng)}
 
 
+def _picture(sizes: Sizes, rng: np.random.Generator) -> Arrays:
+    return {"image": detectors.picture()}
+
+
 _TOKENS = {"batch": "1..8", "tokens": "1..256"}
 _ROWS = {"rows": "1..1000"}
 _ROW_SIZES = ({"rows": 1}, {"rows": 1000})
@@ -122,7 +126,8 @@ EXPORTS = {
     "yolo": Export(
         _traced(detectors.yolo),
         {},
-        bounds={"found_NonZero_output_0": 1000, "found_NonMaxSuppression_output_0": 1000},
+        given=_picture,
+        bounds={"found_NonZero_output_0": 2000, "found_NonMaxSuppression_output_0": 2000},
     ),
     "forest_pipeline": Export(_converted(tabular.forest_pipeline), _ROWS, _ROW_SIZES, _known_kinds),
     "lightgbm": Export(_converted(tabular.lightgbm_trees), _ROWS, _ROW_SIZES),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-CLASSES, SIDE = 80, 640
+from .detectors import SIDE
+
+CLASSES = 80
 _STRIDES, _BINS = (8, 16, 32), 16
 
 
