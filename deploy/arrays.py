@@ -136,7 +136,7 @@ def _layout(tensor: Tensor) -> tuple[np.dtype[Any], tuple[int, ...], int]:
 
 def _address(array: Array) -> int:
     try:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
     except (TypeError, ValueError):  # read-only, without elements, or of a type that buffers lack
         address: int = array.__array_interface__["data"][0]  # takes four times as long
         return address

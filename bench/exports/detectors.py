@@ -18,7 +18,8 @@ _SHARE = 0.01  # of all places whose best score is above the least
 
 def yolo() -> Network:
     """A detector after YOLOv8n (Jocher et al. 2023) at 640 x 640, and, as its exporter writes them,
-    the boxes that non-maximum suppression leaves: [300, 6], zeros after the last."""
+    the boxes that non-maximum suppression leaves: [300, 6], corners in parts of the side, score
+    and class; zeros after the last."""
     import torch
     import torchvision
 
@@ -36,7 +37,11 @@ def yolo() -> Network:
         boxes, scores, classes = boxes[0][kept], scores[kept], classes[kept]
         apart = boxes + classes.unsqueeze(1) * (2.0 * SIDE)  # classes do not suppress each other
         places = torchvision.ops.nms(apart, scores, _OVERLAP)[:_MOST]
-        parts = boxes[places], scores[places].unsqueeze(1), classes[places].unsqueeze(1).float()
+        parts = (
+            boxes[places] / SIDE,
+            scores[places].unsqueeze(1),
+            classes[places].unsqueeze(1).float(),
+        )
         found = torch.cat(parts, 1)
         return torch.nn.functional.pad(found, (0, 0, 0, _MOST - found.shape[0]))
 
