@@ -22,8 +22,10 @@ from .channelwise_integer.form import IntegerChannelwise
 from .conv.form import Conv
 from .conv_integer.form import IntegerConv
 from .conv_transpose.form import ConvTranspose
+from .coupling.form import Coupling
 from .distinct.form import Distinct
 from .dots.form import Dots
+from .elimination.form import Elimination
 from .form import Form
 from .gemm.form import Gemm
 from .gemm_integer.form import IntegerGemm
@@ -66,6 +68,8 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     Distinct,
     RecurrentLayer,
     Scan,
+    Elimination,
+    Coupling,
     Trees,
     Transpose,
     Pointwise,

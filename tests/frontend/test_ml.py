@@ -136,9 +136,12 @@ def test_transforms_of_support_vectors(transform: str, classes: int) -> None:
     right(one("SVMClassifier", x, outputs=BOTH, **given), 1e-4)
 
 
-def test_probabilities_of_two_classes() -> None:
-    given = machine(2, "RBF", [0.2, 0.0, 0.0], prob_a=[-1.5], prob_b=[0.125])
-    right(one("SVMClassifier", floats(200, 5, seed=5), outputs=BOTH, **given), 1e-4)
+@pytest.mark.parametrize(("classes", "transform"), [(2, "NONE"), (3, "NONE"), (4, "SOFTMAX")])
+def test_probabilities(classes: int, transform: str) -> None:
+    pairs = classes * (classes - 1) // 2
+    shares = {"prob_a": (-positive(pairs)).tolist(), "prob_b": floats(pairs, seed=9).tolist()}
+    given = machine(classes, "RBF", [0.2, 0.0, 0.0], post_transform=transform, **shares)
+    right(one("SVMClassifier", floats(200, 5, seed=5) * 3, outputs=BOTH, **given), 1e-4)
 
 
 @pytest.mark.parametrize("classes", [2, 4])

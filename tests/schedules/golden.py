@@ -116,6 +116,18 @@ def distinct() -> Workload:
     return b.workload
 
 
+def matrix() -> Workload:
+    b = Builder()
+    b.add("determinant", b.input((4, 3, 3)), shape=(4,))
+    return b.workload
+
+
+def shares() -> Workload:
+    b = Builder()
+    b.add("coupling", b.input((4, 3)), shape=(4, 3))
+    return b.workload
+
+
 # By file name: a workload as small as shows what the template does, and the template.
 SCRIPTS: dict[str, tuple[Workload, str]] = {
     "convolution": (conv((1, 5, 5, 4), 8, (3, 3), pads=PAD, after="bias_relu"), "conv_direct"),
@@ -157,6 +169,8 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "recurrent": (recurrent_layer("lstm", (3, 2, 20), ("hidden", "lengths")), "recurrent"),
     "recurrent_shared": (recurrent_layer("gru", (3, 1, 512), gives=("hidden",)), "recurrent"),
     "running_products": (running(), "scan"),
+    "determinant": (matrix(), "elimination"),
+    "coupled_shares": (shares(), "coupling"),
     "trees_of_rows": (ensemble(9, trees=2, depth=1, negated=True), "trees"),
     "trees_of_a_row": (ensemble(1, trees=9, depth=4, targets=2), "trees"),
     "transposition": (transposition(), "transpose"),
