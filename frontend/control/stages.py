@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import onnx
 
 from ..onnx.given import leading_to
+from ..onnx.microsoft.operators import is_cut_when_spelled
 from ..onnx.opset import is_onnx
 from ..onnx.scopes import every_node, reads
 
@@ -55,7 +56,8 @@ def is_cut(node: onnx.NodeProto, decided: Set[str] = frozenset()) -> bool:
 def has_control(model: onnx.ModelProto) -> bool:
     """Whether any node of a model is control flow, those of its functions and graphs too."""
     bodies = [model.graph.node, *(function.node for function in model.functions)]
-    return any(is_control(node) for body in bodies for node in every_node(body))
+    nodes = (node for body in bodies for node in every_node(body))
+    return any(is_control(node) or is_cut_when_spelled(node) for node in nodes)
 
 
 def stages(

@@ -13,6 +13,7 @@ from luthier.schedules import ModelError, Tensor, UnsupportedOperator
 from ..onnx.element_types import dtype_name
 from ..onnx.fold_shapes import FOLDABLE
 from ..onnx.functions import all_spelled, local_functions_expanded, operators_expanded
+from ..onnx.microsoft.expansion import cuts_expanded, without_spelled
 from ..onnx.operators import SUPPORTED
 from ..onnx.opset import operator_name, opset_of
 from ..onnx.scopes import depth, every_node
@@ -57,7 +58,8 @@ def import_regions(model: onnx.ModelProto, straight: Straight, sizes: FoundSizes
 
 
 def _with_control_spelled(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model, without operators that the standard spells by control flow."""
+    """The model, without operators that are spelled by control flow."""
+    model = cuts_expanded(model)
     names = all_spelled(model) - SUPPORTED
     if names.isdisjoint(map(operator_name, model.graph.node)):
         return model
@@ -109,7 +111,7 @@ def _check_operators(model: onnx.ModelProto) -> None:
         elif not is_cut(node):
             flat.graph.node.append(node)
     flat.graph.initializer.extend(TensorProto(name=t.name) for t in model.graph.initializer)
-    check_operators(flat, SUPPORTED | all_spelled(model), FOLDABLE)
+    check_operators(without_spelled(flat), SUPPORTED | all_spelled(model), FOLDABLE)
 
 
 def _check_size(model: onnx.ModelProto) -> None:

@@ -20,6 +20,7 @@ from luthier.schedules.redaction import shown
 from ..states.pairs import StateNames, state_pairs
 from .element_types import dtype_name
 from .given import Values, arrays_of, cut, fill, make_constants
+from .microsoft.caches import mark_caches
 from .ml.domain import without_maps, without_wrong_shapes
 from .ml.texts import Texts, number_texts
 from .model_file import proto_digest, reading, tensors
@@ -97,6 +98,7 @@ def read_model(
     _drop_initializer_inputs(proto)
     without_maps(proto)
     without_wrong_shapes(proto)
+    mark_caches(proto)
     labels = number_texts(proto)
     if outputs is not None:
         cut(proto, outputs)

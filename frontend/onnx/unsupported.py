@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import onnx
 
@@ -19,6 +19,12 @@ _ADVICE = {
     """ImageDecoder RegexFullMatch StringConcat StringNormalizer StringSplit""": (
         "decode images and take texts apart before the model"
     ),
+}
+_MICROSOFT_ADVICE = {
+    "BeamSearch GreedySearch Sampling WhisperBeamSearch": (
+        "call the decoder from your program, over its state"
+    ),
+    "Tokenizer": "take texts apart before the model",
 }
 _OF_SHAPES = ("Shape", "Size")
 _TRAINING = "export for inference"
@@ -82,11 +88,15 @@ def _listed(name: str, nodes: list[str]) -> str:
 
 
 def _advice(operator: str) -> str:
-    domain, _, _ = operator.rpartition(".")
+    domain, _, name = operator.rpartition(".")
     if domain == "ai.onnx.preview.training":
         return _TRAINING
     if domain == DOMAIN:
         return _OTHERS
-    if domain:
-        return _FUSED if domain.startswith("com.microsoft") else _DOMAIN
-    return next((said for names, said in _ADVICE.items() if operator in names.split()), _OTHERS)
+    if domain.startswith("com.microsoft"):
+        return _said(_MICROSOFT_ADVICE, name, _FUSED)
+    return _DOMAIN if domain else _said(_ADVICE, name, _OTHERS)
+
+
+def _said(advice: Mapping[str, str], name: str, otherwise: str) -> str:
+    return next((said for names, said in advice.items() if name in names.split()), otherwise)
