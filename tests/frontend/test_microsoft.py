@@ -436,6 +436,13 @@ REFUSED = [
         {"quantize_axis": 0},
         "bytes of several numbers",
     ),
+    (
+        "CropAndResize",
+        (IMAGE, floats(2, 4), np.zeros(2, "int32"), np.array([2**30, 2], "int32")),
+        {"constants": (3,)},
+        r"crops of \[1073741824, 2\]",
+    ),
+    ("NGramRepeatBlock", (integers(0, 9, 2, 5), X[0]), {"ngram_size": 10**6}, "more than 64"),
     ("Inverse", (floats(2, 3),), {}, r"a matrix of the shape \[2, 3\]"),
     ("Inverse", (floats(33, 33),), {}, "a matrix of 33 rows"),
     (

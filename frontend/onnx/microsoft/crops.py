@@ -10,6 +10,7 @@ import numpy as np
 from .spelling import Operators, Results, Spelled, Spelling, attributes
 
 _INT64 = 7
+_LARGEST = 1 << 16  # of a side
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ def _crop_and_resize(call: Spelling) -> Results:
         )
     if call.rank(call.x) != 4 or call.rank(call.given(1)) != 2:
         raise call.unsupported(f"an image of {call.rank(call.x)} dimensions")
+    if sizes.max() > _LARGEST:
+        raise call.unsupported(f"crops of {sizes.ravel().tolist()} (more than {_LARGEST})")
     _, channels, height, width = call.shape(call.x)
     down, across = (int(n) for n in sizes.ravel())
     rows = _along(call, (0, 2), down, height)

@@ -170,7 +170,7 @@ def _matmul_of_table(call: Spelling) -> Results:
     bytes_ = packed.reshape(-1)
     numbers = np.stack([bytes_ >> 4, bytes_ & 15], axis=-1).ravel()[:total]
     floats = np.asarray(_TABLES[kind], np.float32)[numbers]
-    floats *= np.repeat(scales.astype(np.float32).ravel(), block)[:total]
+    floats *= scales.astype(np.float32).ravel()[np.arange(total) // block]
     right = call.weight(np.ascontiguousarray(floats.reshape(rows, depth).T))
     return call.emit("MatMul", call.x, right)
 

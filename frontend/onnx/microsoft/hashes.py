@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import reduce
 
 from .spelling import Operators, Results, Spelled, Spelling, attributes
+from .words import LONGEST
 
 _INT32, _UINT32 = 6, 12
 
@@ -44,7 +45,7 @@ def _ngrams(call: Spelling) -> Results:
     remainders by sizes of tables. Words of before a sequence's end do not count."""
     most, heads = call.count("max_ngram_size"), call.count("n_head_per_ngram")
     batch, rows = call.shape(call.x)
-    if most < 2:
+    if not 2 <= most <= LONGEST:
         raise call.unsupported(f"max_ngram_size={most}")
     kind, back = call.dtype(call.x), most - 1
     end, pad = call.input(5), call.number(call.attr("pad_id", 0), call.x)

@@ -51,7 +51,7 @@ def _gather(call: Spelling) -> Results:
 def _spread(call: Spelling, x: str, axis: int, block: int, size: int) -> str:
     """Each element along a dimension ``block`` times, the last one until there are ``size``."""
     shape = list(call.shape(x))
-    blocks = -(-size // block)
+    blocks, block = -(-size // block), min(block, size)
     if shape[axis] > blocks:  # the rest of a byte
         x, shape[axis] = call.slice(x, axis, 0, blocks), blocks
     wide = call.unsqueeze(x, axis + 1)

@@ -8,10 +8,14 @@ from .spelling import Operators, Results, Spelled, Spelling, attributes
 
 _INT64 = 7
 
+LONGEST = 64  # words that are compared or mixed one by one
+
 
 def _without_repeats(call: Spelling) -> Results:
     """Words that would repeat a sequence of ``ngram_size`` words have the score -inf."""
     size = call.count("ngram_size")
+    if size > LONGEST:
+        raise call.unsupported(f"ngram_size={size} (more than {LONGEST})")
     batch, words = call.shape(call.x)
     scores, count = call.given(1), call.shape(call.given(1))[1]
     places = words - size + 1
