@@ -34,6 +34,8 @@ def crops(down: int, across: int, **attrs: Any) -> Any:
 
 WHOLE = np.stack([np.eye(4)[[1, 0, 3, 2]], *[np.eye(4) + 0.3 * floats(4, 4, seed=i)
                                              for i in range(4)]]).astype(np.float32)  # fmt: skip
+LETTERS = np.where(floats(40, 6) > -0.5, integers(1, 9, 40, 6), 0).astype(np.int32)
+LETTERS[:, 0] = 3
 OTHERS = {
     "crops": crops(4, 5),
     "crops of a row": crops(1, 5, extrapolation_value=2.5),
@@ -88,6 +90,20 @@ OTHERS = {
         "MatMulInteger16",
         (integers(-999, 999, 2, 5, 6, dtype="int16"), integers(-999, 999, 6, 4, dtype="int16")),
         {},
+    ),
+    "words of letters": (
+        "WordConvEmbedding",
+        (
+            LETTERS,
+            floats(5, 1, 3, 4), floats(5, seed=1), floats(9, 4, seed=2),
+        ),
+        {},
+    ),
+    "words of a shorter window": (
+        "WordConvEmbedding",
+        (np.sort(LETTERS)[:, ::-1], floats(5, 1, 2, 4),
+         floats(5, seed=1), floats(9, 4, seed=2)),
+        {"opset": 11},
     ),
     "an embedding": (
         "QEmbedLayerNormalization",

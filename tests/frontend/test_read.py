@@ -488,7 +488,7 @@ def test_all_unknown_operators_are_reported_in_groups() -> None:
         "3 operators are not supported: ImageDecoder (2 nodes, first 'first'), "
         "my.own.Frobnicate (1 node, 'f'), com.microsoft.BeamSearch (1 node, 'y'): decode images "
         "and take texts apart before the model; give functions for what is of another domain, or "
-        "export by ONNX's own operators; export without ONNX Runtime's fusions"
+        "export by ONNX's own operators; call the decoder from your program, over its state"
     )
     assert refused.value.operators == {
         "ImageDecoder": ("first", "second"),

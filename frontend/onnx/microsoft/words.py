@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import reduce
 
+import numpy as np
+
 from .spelling import Operators, Results, Spelled, Spelling, attributes
 
-_INT64 = 7
-
+_INT32 = 6
 LONGEST = 64  # words that are compared or mixed one by one
 
 
@@ -41,6 +42,33 @@ def _without_repeats(call: Spelling) -> Results:
     return call.slice(banned, 1, 0, count)
 
 
+def _of_letters(call: Spelling) -> Results:
+    """Words [words, letters], of which 0 is none: a convolution's largest over a word's letters
+    (Kim et al. 2016); 0 of a word that begins with none, which ONNX Runtime leaves unwritten."""
+    ids, filters = call.x, call.shape(call.given(1))
+    if call.rank(ids) != 2:
+        raise call.unsupported(f"words of {call.rank(ids)} dimensions")
+    longest = call.shape(ids)[1]
+    if len(filters) != 4 or filters[1] != 1 or filters[2] > longest:
+        raise call.unsupported(f"a convolution {list(filters)} of {longest} letters")
+    results, _, window, width = filters
+    looked = call.unsqueeze(call.emit("Gather", call.given(3), ids, axis=0), 1)
+    y = call.emit("Conv", looked, call.given(1), call.given(2), kernel_shape=[window, width])
+    places = longest - window + 1
+    y = call.emit("Tanh", call.reshape(y, -1, results, places))
+    zero = call.constant(0, "int32")
+    there = call.emit("Greater", ids, zero)
+    count = call.reduce("ReduceSum", call.cast(there, _INT32), [1])
+    least = call.constant(window, "int32")
+    count = call.emit("Where", call.emit("Less", count, least), least, count)
+    own = call.emit("Sub", count, call.constant(window - 1, "int32"))
+    numbers = call.constant(np.arange(places).reshape(1, places), "int32")
+    counts = call.unsqueeze(call.emit("Less", numbers, own), 1)
+    y = call.emit("Where", counts, y, call.number(float("-inf"), y))
+    y = call.reduce("ReduceMax", y, [2], keepdims=0)
+    return call.emit("Where", call.slice(there, 1, 0, 1), y, call.number(0, y))
+
+
 def _unique(call: Spelling) -> Results:
     """As they come; where each element's is, and how often it is there."""
     y, _, places, counts = call.several("Unique", [call.x], 4, sorted=0)
@@ -50,4 +78,7 @@ def _unique(call: Spelling) -> Results:
 OPERATORS: Operators = {
     "NGramRepeatBlock": Spelled(_without_repeats, 2, attributes("ngram_size"), since=11),
     "Unique": Spelled(_unique, 1, since=11, cuts=True),
+    "WordConvEmbedding": Spelled(
+        _of_letters, 4, attributes("char_embedding_size conv_window_size embedding_size"), since=9
+    ),
 }
