@@ -56,7 +56,8 @@ def _coupled(row: Array, classes: int) -> Array:
     for _ in range(STEPS):
         qp = q @ p
         total = p @ qp
-        if np.abs(qp - total).max() < np.float32(NEAR) / np.float32(classes):
+        apart = np.fmax.reduce(np.abs(qp - total), initial=0)  # NaN ends it, as in libsvm
+        if apart < np.float32(NEAR) / np.float32(classes):
             break
         for i in range(classes):
             step = (total - qp[i]) / q[i, i]
