@@ -120,7 +120,7 @@ def gpt2_128() -> Network:
     torch.manual_seed(SEED)
     gpt2 = GPT2LMHeadModel(GPT2Config(use_cache=False))
     ids = torch.zeros(1, TOKENS, dtype=torch.long)
-    model = _wrapped(lambda ids: gpt2(input_ids=ids).logits, gpt2)
+    model = wrapped(lambda ids: gpt2(input_ids=ids).logits, gpt2)
     return Network(model, (ids,), ("input_ids",), ("logits",))
 
 
@@ -136,7 +136,7 @@ def gpt2_decoder() -> Network:
     cache = [f"{i}.{part}" for i in layers for part in ("key", "value")]
     past = tuple(torch.zeros(1, 12, 5, 64) for _ in cache)
     return Network(
-        _wrapped(model, model),
+        wrapped(model, model),
         (torch.zeros(1, 3, dtype=torch.long), torch.arange(5, 8).unsqueeze(0), *past),
         ("input_ids", "position_ids", *(f"past_key_values.{name}" for name in cache)),
         ("logits", *(f"present.{name}" for name in cache)),
@@ -220,7 +220,7 @@ def _bert(config: Any) -> Network:
         return result.last_hidden_state, result.pooler_output
 
     inputs = (ids, torch.ones_like(ids), ids.clone())  # the exporter takes one tensor for one input
-    return Network(_wrapped(run, bert), inputs, names, ("last_hidden_state", "pooler_output"))
+    return Network(wrapped(run, bert), inputs, names, ("last_hidden_state", "pooler_output"))
 
 
 def _vision(make: Callable[[], Any], size: int = 224) -> Network:
@@ -235,7 +235,7 @@ def _vision(make: Callable[[], Any], size: int = 224) -> Network:
         return getattr(result, "logits", result)
 
     image = torch.zeros(1, 3, size, size)
-    return Network(_wrapped(run, model), (image,), ("pixel_values",), ("logits",))
+    return Network(wrapped(run, model), (image,), ("pixel_values",), ("logits",))
 
 
 def _calibrate_batch_norms(model: Any, size: int) -> None:
@@ -255,7 +255,7 @@ def _calibrate_batch_norms(model: Any, size: int) -> None:
                 model(torch.randn(4, 3, size, size))
 
 
-def _wrapped(run: Callable[..., Any], model: Any) -> Any:
+def wrapped(run: Callable[..., Any], model: Any) -> Any:
     """``run`` as a module that owns the model's weights."""
     import torch
 

@@ -1,27 +1,15 @@
-"""One engine in one process, so that no engine's threads or caches help or disturb another's.
-
-``python -m bench.engines ENGINE MODEL THREADS INPUTS.npz OUTPUTS.npz`` loads the model, writes its
-outputs, and prints a JSON line. Then each line on stdin, a number of seconds, is answered by a JSON
-list of the times of single runs (seconds) that fitted into it.
-"""
+"""Engines through their Python APIs; ``loops`` has them in C, ``serving`` runs them."""
 
 from __future__ import annotations
 
-import json
-import sys
-import time
 from collections.abc import Callable
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 Arrays = dict[str, NDArray[Any]]
 Run = Callable[[Arrays], Arrays]
-
-LEAST_RUNS = 3
 
 
 def luthier(path: str, threads: int) -> Run:
@@ -120,42 +108,3 @@ def xgboost(path: str, threads: int) -> Run:
         return {"y": booster.inplace_predict(x).reshape(len(x), -1)}
 
     return run
-
-
-ENGINES: dict[str, Callable[[str, int], Run]] = {
-    "luthier": luthier,
-    "onnxruntime": onnxruntime,
-    "openvino": openvino,
-    "torch": torch_compile,
-    "torch_layer": torch_layer,
-    "xgboost": xgboost,
-}
-
-
-def timed(run: Run, inputs: Arrays, seconds: float) -> list[float]:
-    """Times of single runs, after one that warms the caches."""
-    run(inputs)
-    times: list[float] = []
-    end = time.perf_counter() + seconds
-    while len(times) < LEAST_RUNS or time.perf_counter() < end:
-        start = time.perf_counter()
-        run(inputs)
-        times.append(time.perf_counter() - start)
-    return times
-
-
-def main() -> None:
-    """Serve one engine; see the module's text."""
-    engine, path, threads, given, written = sys.argv[1:]
-    with np.load(given) as file:
-        inputs = dict(file)
-    with redirect_stdout(sys.stderr):  # an engine may report how it tunes itself
-        run = ENGINES[engine](path, int(threads))
-        np.savez(written, allow_pickle=False, **run(inputs))
-    print(json.dumps("ready"), flush=True)
-    for line in sys.stdin:
-        print(json.dumps(timed(run, inputs, float(line))), flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -46,7 +46,7 @@ def light(name: str) -> Path:
 
 def light_seeded(name: str, folder: Path) -> Path:
     """The same with seeded weights, made unless ``folder`` holds it already."""
-    return _made(folder / f"{name}.onnx", lambda path: _save_seeded(light(name), path))
+    return made(folder / f"{name}.onnx", lambda path: _save_seeded(light(name), path))
 
 
 def _save_seeded(source: Path, path: Path) -> None:
@@ -63,22 +63,23 @@ def all_models(folder: Path) -> dict[str, Path]:
 
 def exported(name: str, folder: Path) -> Path:
     """The ONNX file of one of ``ARCHITECTURES``, exported unless ``folder`` holds it already."""
-    return _made(folder / f"{name}.onnx", lambda path: export(ARCHITECTURES[name](), path))
+    return made(folder / f"{name}.onnx", lambda path: export(ARCHITECTURES[name](), path))
 
 
 def opened(name: str, sizes: Mapping[int, str], folder: Path) -> Path:
     """The same with open sizes, by the number of the inputs' dimension."""
     names = ".".join(dict.fromkeys(sizes.values()))
     path = folder / f"{name}.{names}.onnx"
-    return _made(path, lambda out: export(ARCHITECTURES[name](), out, sizes))
+    return made(path, lambda out: export(ARCHITECTURES[name](), out, sizes))
 
 
 def decoder(folder: Path) -> Path:
     """A decoder whose cache is inputs and outputs."""
-    return _made(folder / "gpt2_decoder.onnx", lambda path: export(gpt2_decoder(), path))
+    return made(folder / "gpt2_decoder.onnx", lambda path: export(gpt2_decoder(), path))
 
 
-def _made(path: Path, make: Callable[[Path], None]) -> Path:
+def made(path: Path, make: Callable[[Path], None]) -> Path:
+    """The file, which ``make`` writes unless it is there; nobody sees it half-written."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}.partial")

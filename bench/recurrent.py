@@ -20,13 +20,20 @@ from rich.console import Console
 import luthier
 from bench import recurrent_layers, results
 from bench.standings import markdown
-from bench.turns import OURS, ROUNDS, Entry, Row, measure
+from bench.turns import OURS_IN_C, ROUNDS, Entry, Row, measure
 
-PEERS = ("onnxruntime", "openvino", "torch_layer")
+# By label; C calls all but torch, which has no such interface.
+ENGINES = {
+    "onnxruntime": "onnxruntime_loop",
+    "openvino": "openvino_loop",
+    "torch": "torch_layer",
+}
+PEERS = tuple(ENGINES)
 OPS, HIDDEN, BATCHES, STEPS = ("LSTM", "GRU"), (64, 128, 256, 512, 1024), (1, 8), (1, 32, 512)
 _READING = """\
 Milliseconds of Luthier with default schedules, and times as fast as the others; the last column is
-against the best of them. Medians of {rounds} rounds in turns. Against the best: {mean:.2f} in
+against the best of them. Medians of {rounds} rounds in turns, through C APIs with bound buffers
+but for torch. Against the best: {mean:.2f} in
 geometric mean, {least:.2f} at least."""
 
 console = Console(stderr=True)
@@ -40,7 +47,8 @@ def measured(
     model, ours = folder / "layer.onnx", folder / "layer"
     recurrent_layers.write(model, op, hidden, batch, steps)
     luthier.build(model, ours, log=None, threads=threads)
-    entries = [Entry("luthier", OURS, ours), *(Entry(peer, peer, model) for peer in PEERS)]
+    entries = [Entry("luthier", OURS_IN_C, ours)]
+    entries += [Entry(label, engine, model) for label, engine in ENGINES.items()]
     return measure(name, model, threads, entries, rounds)
 
 

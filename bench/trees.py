@@ -24,15 +24,16 @@ from rich.console import Console
 import luthier
 from bench import results
 from bench.standings import markdown
-from bench.turns import OURS, ROUNDS, Entry, Row, measure
+from bench.turns import OURS_IN_C, ROUNDS, Entry, Row, measure
 
-PEERS = ("onnxruntime", "xgboost")
+ENGINES = {"onnxruntime": "onnxruntime_loop", "xgboost": "xgboost"}  # by label
+PEERS = tuple(ENGINES)
 ROWS = (1, 1000)
 FEATURES, _TRAINED = 28, 20_000
 _READING = """\
 Milliseconds of one call with so many rows of {features} elements, and how many times as long others
 take. Gradient boosting by XGBoost on {trained} random rows; default schedules; medians of {rounds}
-rounds in turns. XGBoost predicts in place."""
+rounds in turns, through C APIs with bound buffers but for XGBoost, which predicts in place."""
 
 console = Console(stderr=True)
 
@@ -48,8 +49,8 @@ def trained(trees: int, depth: int) -> xgboost.Booster:
     return xgboost.train(options, xgboost.DMatrix(x, y), trees)
 
 
-def exported(booster: xgboost.Booster, rows: int) -> onnx.ModelProto:
-    """Its trees as ONNX-ML writes them."""
+def exported(booster: xgboost.Booster, rows: int | str) -> onnx.ModelProto:
+    """Its trees as ONNX-ML writes them, for so many rows or any number by that name."""
     names = ("treeids", "nodeids", "featureids", "values", "modes", "truenodeids", "falsenodeids",
              "missing_value_tracks_true")  # fmt: skip
     lists: dict[str, list[Any]] = {name: [] for name in names}
@@ -107,8 +108,8 @@ def measured(trees: int, depth: int, threads: Sequence[int], rounds: int) -> lis
                 luthier.build(
                     path, folder / "built", log=None, target=luthier.target(threads=number)
                 )
-                entries = [Entry("luthier", OURS, folder / "built")]
-                entries += [Entry(peer, peer, path) for peer in PEERS]
+                entries = [Entry("luthier", OURS_IN_C, folder / "built")]
+                entries += [Entry(label, engine, path) for label, engine in ENGINES.items()]
                 inputs = {"x": x.astype(np.float32)}
                 row = measure(path.stem, path, number, entries, rounds, inputs)
                 found.append(_cells(row, trees, depth, count))

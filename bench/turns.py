@@ -12,10 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,7 +24,7 @@ import onnx
 from bench.engines import Arrays
 from luthier.inputs.samples import random_inputs
 
-OURS = "luthier"  # the engine
+OURS, OURS_IN_C = "luthier", "luthier_loop"  # the engine
 DIFFERS = "differs"  # how the failure of a peer with other outputs begins
 RTOL, ATOL = 1e-3, 1e-4
 SEED = 7
@@ -34,7 +35,7 @@ PAUSE = 0.02  # until another engine's threads have stopped spinning
 
 @dataclass(frozen=True)
 class Entry:
-    """What competes: an engine of ``engines`` on a model file or artifact folder, by a label."""
+    """What competes: an engine of ``serving`` on a model file or artifact folder, by a label."""
 
     label: str
     engine: str
@@ -61,52 +62,57 @@ class Row:
         return low, middle, high
 
 
-class _Contender:
-    def __init__(self, entry: Entry, process: subprocess.Popen[str], said: Path) -> None:
-        self.entry = entry
-        self._process = process
-        self._said = said
-        self.ready = self._answer() is not None
+class Contender:
+    """An engine in a process of its own, which loads one model after the other."""
+
+    def __init__(self, engine: str, folder: Path) -> None:
+        self._engine, self._said = engine, folder / f"{engine}.stderr"
+        with self._said.open("w") as stderr:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "bench.serving", engine],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            )
 
     @property
-    def failure(self) -> str:
-        lines = self._said.read_text().strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
+    def alive(self) -> bool:
+        """Whether it can load a model."""
+        return self._process.poll() is None
 
-    def turn(self) -> float:
-        """Median seconds of a run."""
-        assert self._process.stdin
+    def load(self, model: Path, threads: int, inputs: Path, outputs: Path) -> str | None:
+        """Run a model once; gives why it could not."""
+        try:
+            failure = self._ask([str(model), threads, str(inputs), str(outputs)])
+        except RuntimeError as error:
+            return str(error)
+        return failure if failure is None else str(failure)
+
+    def turn(self, seconds: float) -> float:
+        """Median seconds of a run; raises RuntimeError where it dies."""
         time.sleep(PAUSE)
-        self._process.stdin.write(f"{SECONDS}\n")
-        self._process.stdin.flush()
-        times = self._answer()
-        if times is None:
-            raise RuntimeError(f"{self.entry.label} died while it was timed: {self.failure}")
-        return statistics.median(times)
+        return statistics.median(self._ask(seconds))
 
-    def _answer(self) -> list[float] | None:
+    def _ask(self, what: Any) -> Any:
+        assert self._process.stdin
         assert self._process.stdout
-        line = self._process.stdout.readline()
-        return json.loads(line) if line else None
+        try:
+            self._process.stdin.write(f"{json.dumps(what)}\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            line = ""
+        else:
+            line = self._process.stdout.readline()
+        if not line:
+            lines = self._said.read_text().strip().splitlines()
+            raise RuntimeError(f"{self._engine} died: {lines[-1] if lines else 'it said nothing'}")
+        return json.loads(line)
 
-
-@contextmanager
-def _contender(entry: Entry, threads: int, folder: Path) -> Iterator[_Contender]:
-    said = folder / f"{entry.label}.stderr"
-    command = [sys.executable, "-m", "bench.engines", entry.engine, str(entry.path), str(threads)]
-    with said.open("w") as stderr:
-        process = subprocess.Popen(
-            [*command, str(folder / "inputs.npz"), str(folder / f"{entry.label}.npz")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-        )
-    try:
-        yield _Contender(entry, process, said)
-    finally:
-        process.kill()
-        process.communicate()
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.communicate()
 
 
 def measure(
@@ -125,27 +131,48 @@ def measure(
     """
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
+        contenders = {}
+        for entry in entries:
+            (own := folder / entry.label).mkdir()
+            contenders[entry.label] = Contender(entry.engine, own)
+            stack.callback(contenders[entry.label].close)
         arrays = random_inputs(onnx.load(path), SEED) if inputs is None else inputs
-        np.savez(folder / "inputs.npz", **arrays)  # type: ignore[arg-type]
-        all_ = [stack.enter_context(_contender(e, threads, folder)) for e in entries]
-        able = [c for c in all_ if c.ready]
-        failures = {c.entry.label: c.failure for c in all_ if not c.ready}
-        if entries[0].label in failures:
-            raise ValueError(f"{model}: {entries[0].label} fails: {all_[0].failure}")
-        failures |= _differing(model, [c.entry for c in able], folder)
-        able = [c for c in able if c.entry.label not in failures]
-        turns: dict[str, list[float]] = {c.entry.label: [] for c in able}
-        for _ in range(rounds):
-            for contender in able:
-                turns[contender.entry.label].append(contender.turn())
+        return in_turns(model, threads, entries, contenders, arrays, rounds, folder, SECONDS)
+
+
+def in_turns(
+    model: str,
+    threads: int,
+    entries: Sequence[Entry],
+    contenders: Mapping[str, Contender],
+    inputs: Arrays,
+    rounds: int,
+    folder: Path,
+    seconds: float,
+) -> Row:
+    """As ``measure``, with processes by label that may have run other models before."""
+    np.savez(folder / "inputs.npz", **inputs)  # type: ignore[arg-type]
+    failures = {}
+    for entry in entries:
+        files = folder / "inputs.npz", folder / f"{entry.label}.npz"
+        failure = contenders[entry.label].load(entry.path, threads, *files)
+        if failure is not None:
+            failures[entry.label] = failure
+    if entries[0].label in failures:
+        raise ValueError(f"{model}: {entries[0].label} fails: {failures[entries[0].label]}")
+    failures |= _differing(model, [e for e in entries if e.label not in failures], folder)
+    turns: dict[str, list[float]] = {e.label: [] for e in entries if e.label not in failures}
+    for _ in range(rounds):
+        for label, times in turns.items():
+            times.append(contenders[label].turn(seconds))
     return Row(model, threads, turns, failures)
 
 
 def _differing(model: str, entries: Sequence[Entry], folder: Path) -> dict[str, str]:
     """Which peers' outputs differ from Luthier's, and where; see ``measure``."""
     outputs = {e.label: dict(np.load(folder / f"{e.label}.npz")) for e in entries}
-    peers = [e.label for e in entries if e.engine != OURS]
-    ours = [e.label for e in entries if e.engine == OURS]
+    peers = [e.label for e in entries if e.engine not in (OURS, OURS_IN_C)]
+    ours = [e.label for e in entries if e.engine in (OURS, OURS_IN_C)]
     for label in ours if peers else ():
         name = _difference(outputs[label], outputs[peers[0]])
         if name is not None:

@@ -30,21 +30,26 @@ class Arguments:
         self.names = [port.name for port in ports]
         self._types = [_layout(port.tensor) for port in ports]
         self._table = (binding.CBuffer * len(ports))()
-        for buffer, port in zip(self._table, ports, strict=True):
+        self._buffers = list(self._table)  # each access of the table would make an object
+        self.address = ctypes.addressof(self._table)
+        """Of the C array that names the memory of the last arrays."""
+        for buffer, port in zip(self._buffers, ports, strict=True):
             buffer.bytes = port.tensor.nbytes
 
-    def table(self, arrays: Sequence[Array]) -> Any:
-        """The C array that names the arrays' memory."""
-        for buffer, array in zip(self._table, arrays, strict=True):
+    def name(self, arrays: Sequence[Array]) -> None:
+        """Let the C array name the arrays' memory."""
+        for buffer, array in zip(self._buffers, arrays, strict=True):
             buffer.data = _address(array)
-        return self._table
 
     def empty(self) -> list[Array]:
-        """Uninitialised arrays that start at multiples of 64 bytes."""
+        """Uninitialised arrays that start at multiples of 64 bytes, which the C array names."""
         arrays = []
-        for dtype, shape, nbytes in self._types:
+        for buffer, (dtype, shape, nbytes) in zip(self._buffers, self._types, strict=True):
             raw = np.empty(nbytes + ALIGNMENT, np.uint8)
-            arrays.append(np.ndarray(shape, dtype, raw, -_address(raw) % ALIGNMENT))
+            address = _address(raw)
+            first = -address % ALIGNMENT
+            buffer.data = address + first
+            arrays.append(np.ndarray(shape, dtype, raw, first))
         return arrays
 
     def checked(self, values: Sequence[Any]) -> list[Array]:
@@ -52,10 +57,10 @@ class Arguments:
         arrays = []
         for port, (dtype, shape, _), value in zip(self.ports, self._types, values, strict=True):
             array = value if type(value) is np.ndarray else _as_array(port, value)
-            if array.dtype != dtype:
+            if array.dtype is not dtype and array.dtype != dtype:
                 array = typed(array, dtype)
-            if array.dtype != dtype:
-                raise InputError(f"input {port.name!r} is {array.dtype}, not {dtype}")
+                if array.dtype != dtype:
+                    raise InputError(f"input {port.name!r} is {array.dtype}, not {dtype}")
             if array.shape != shape:
                 raise InputError(f"input {port.name!r} has the shape {array.shape}, not {shape}")
             flags = array.flags
@@ -75,11 +80,10 @@ class OpenInputs(Arguments):
         for shape, sizes, rank in zip(self._shapes, self._sizes, self._ranks, strict=True):
             shape.sizes, shape.rank = sizes, rank
 
-    def table(self, arrays: Sequence[Array]) -> Any:
-        """The C array that names the arrays' memory."""
-        for buffer, array in zip(self._table, arrays, strict=True):
+    def name(self, arrays: Sequence[Array]) -> None:
+        """Let the C array name the arrays' memory."""
+        for buffer, array in zip(self._buffers, arrays, strict=True):
             buffer.data, buffer.bytes = _address(array), array.nbytes
-        return self._table
 
     def shapes(self, arrays: Sequence[Array]) -> Any:
         """The C array of the arrays' shapes."""
@@ -93,10 +97,10 @@ class OpenInputs(Arguments):
         arrays = []
         for port, (dtype, shape, _), value in zip(self.ports, self._types, values, strict=True):
             array = value if type(value) is np.ndarray else _as_array(port, value)
-            if array.dtype != dtype:
+            if array.dtype is not dtype and array.dtype != dtype:
                 array = typed(array, dtype)
-            if array.dtype != dtype:
-                raise InputError(f"input {port.name!r} is {array.dtype}, not {dtype}")
+                if array.dtype != dtype:
+                    raise InputError(f"input {port.name!r} is {array.dtype}, not {dtype}")
             if len(array.shape) != len(shape):
                 wanted = ", ".join(port.shape_texts)
                 raise InputError(f"input {port.name!r} has the shape {array.shape}, not ({wanted})")
@@ -113,7 +117,7 @@ class OpenOutputs(Arguments):
         """From now on they have these shapes."""
         tensors = [Tensor(s, p.tensor.dtype) for s, p in zip(shapes, self.ports, strict=True)]
         self._types = [_layout(tensor) for tensor in tensors]
-        for buffer, tensor in zip(self._table, tensors, strict=True):
+        for buffer, tensor in zip(self._buffers, tensors, strict=True):
             buffer.bytes = tensor.nbytes
 
 
@@ -131,8 +135,11 @@ def _layout(tensor: Tensor) -> tuple[np.dtype[Any], tuple[int, ...], int]:
 
 
 def _address(array: Array) -> int:
-    address: int = array.__array_interface__["data"][0]
-    return address
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
+    except (TypeError, ValueError):  # read-only, without elements, or of a type that buffers lack
+        address: int = array.__array_interface__["data"][0]  # takes four times as long
+        return address
 
 
 def _as_array(port: Port, value: Any) -> Array:

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from luthier.frontend.program import Argument
 from luthier.schedules import InputError, LuthierError, TargetError, UsageError, arguments
 from luthier.schedules.errors import printable
 from luthier.schedules.ir.symbol import Symbol
@@ -26,9 +26,11 @@ from . import binding
 from .arrays import Arguments, OpenInputs, OpenOutputs
 from .entries import EntryNote, Port, Step
 from .found_outputs import FoundOutputs
+from .grouping import Grouping
 from .loading import LoadedLibrary, verified_library
 from .manifest import Manifest, read_manifest
 from .memory import Memory
+from .texts import Texts
 
 Array = NDArray[Any]
 _MOST_THREADS = 1024
@@ -99,9 +101,11 @@ class Artifact:
         self._found = FoundOutputs(self._model, entry) if entry.found else None
         self._takes = self._open.takes if self._open else Arguments(entry.inputs)
         self._gives = self._open.gives if self._open else Arguments(entry.outputs)
-        labels = ((i, port.labels) for i, port in enumerate(entry.outputs))
-        self._labels = {i: np.array(texts) for i, texts in labels if texts}
+        self._apart = Grouping(entry.takes) if entry.takes else None
+        self._together = Grouping(entry.gives) if entry.gives else None
+        self._texts = Texts(entry.inputs, entry.outputs)
         self._error = binding.CError()
+        self._error_address = ctypes.addressof(self._error)
         self._instance = c_void_p()
         status = create(self._model, byref(self._instance), byref(self._error))
         if status == binding.CPU_TOO_OLD:
@@ -174,30 +178,44 @@ class Artifact:
         """Names and types of the outputs, in order."""
         return self._note.outputs
 
-    def run(self, inputs: Mapping[str, Any], *, texts: bool = True) -> dict[str, Array]:
+    @property
+    def takes(self) -> tuple[Argument, ...]:
+        """The model's own inputs, of which a sequence is several of ``inputs``; none where each is
+        one."""
+        return self._note.takes
+
+    @property
+    def gives(self) -> tuple[Argument, ...]:
+        """The same of the outputs."""
+        return self._note.gives
+
+    def run(
+        self, inputs: Mapping[str, Any], *, texts: bool = True, lists: bool = True
+    ) -> dict[str, Any]:
         """Run on arrays by input name (NumPy or DLPack); gives arrays by output name.
 
-        Labels of classes that are texts are numbers unless ``texts`` are wanted. Raises InputError
-        for wrong names, shapes or dtypes, UsageError on a closed artifact.
+        A sequence is a list of arrays, an optional value that is absent is None; unless ``lists``
+        are wanted, each tensor of a sequence has its own name among the outputs. Texts are arrays
+        of ``str``, or lists; those of outputs are the numbers of labels, or rows of bytes, unless
+        ``texts`` are wanted. Raises InputError for wrong names, shapes or dtypes, UsageError on a
+        closed artifact.
         """
         outputs = self._run(self._checked(inputs), None)
-        if texts and self._labels:
-            outputs = self._with_texts(outputs)
+        if texts:
+            outputs = self._texts.given(outputs)
+        if lists and self._together is not None:
+            return self._together.together(outputs)
         return dict(zip(self._gives.names, outputs, strict=True))
 
-    def _with_texts(self, outputs: list[Array]) -> list[Array]:
-        """Texts in place of the numbers that stand for them."""
-        return [
-            self._labels[i][array] if i in self._labels else array
-            for i, array in enumerate(outputs)
-        ]
-
-    def __call__(self, *inputs: Any) -> tuple[Array, ...]:
+    def __call__(self, *inputs: Any) -> tuple[Any, ...]:
         """Run on arrays in the model's order; gives all outputs in the model's order."""
-        if len(inputs) != len(self.inputs):
-            raise InputError(f"{len(inputs)} inputs given, '{self.name}' has {len(self.inputs)}")
-        outputs = self._run(self._takes.checked(inputs), None)
-        return tuple(self._with_texts(outputs) if self._labels else outputs)
+        names = self._takes.names if self._apart is None else self._apart.names
+        if len(inputs) != len(names):
+            raise InputError(f"{len(inputs)} inputs given, '{self.name}' has {len(names)}")
+        if self._apart is not None or self._together is not None:
+            return tuple(self.run(dict(zip(names, inputs, strict=True))).values())
+        outputs = self._run(self._takes.checked(self._texts.taken(inputs)), None)
+        return tuple(self._texts.given(outputs))
 
     def profile(self, inputs: Mapping[str, Any]) -> list[float]:
         """Run once and give the seconds of each of ``steps``; 0 for those of other sizes."""
@@ -212,6 +230,8 @@ class Artifact:
     def _checked(self, inputs: Mapping[str, Any]) -> list[Array]:
         if type(inputs) is not dict and not isinstance(inputs, Mapping):
             raise InputError("inputs are given as a mapping from input names to arrays")
+        if self._apart is not None:
+            inputs = self._apart.apart(inputs)
         names = self._takes.names
         for name in inputs:
             if name not in names:
@@ -219,7 +239,7 @@ class Artifact:
         for name in names:
             if name not in inputs:
                 raise InputError(f"input {name!r} is missing")
-        return self._takes.checked([inputs[name] for name in names])
+        return self._takes.checked(self._texts.taken([inputs[name] for name in names]))
 
     def _run(self, inputs: list[Array], seconds: Any) -> list[Array]:
         error = self._error
@@ -228,15 +248,16 @@ class Artifact:
                 raise self._closed()
             if self._open is not None:
                 self._open.fit(self._instance, inputs, error)
+            self._takes.name(inputs)
             outputs = self._gives.empty()
             status = self._call(
                 self._instance,
-                self._takes.table(inputs),
+                self._takes.address,
                 len(inputs),
-                self._gives.table(outputs),
+                self._gives.address,
                 len(outputs),
                 seconds,
-                byref(error),
+                self._error_address,
             )
             if status != binding.OK:
                 kind = InputError if status == binding.BAD_SIZE else LuthierError

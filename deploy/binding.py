@@ -7,7 +7,6 @@ from ctypes import (
     CFUNCTYPE,
     POINTER,
     c_char_p,
-    c_double,
     c_int,
     c_int32,
     c_int64,
@@ -45,6 +44,7 @@ DTYPES = (
     "uint4",
     "int2",
     "uint2",
+    "text",
 )
 
 
@@ -123,16 +123,8 @@ READ_STATE = CFUNCTYPE(c_int, c_void_p, c_size_t, c_void_p, c_size_t, POINTER(CE
 WRITE_STATE = CFUNCTYPE(c_int, c_void_p, c_size_t, c_void_p, c_size_t, c_int64, POINTER(CError))
 COPY_STATES = CFUNCTYPE(c_int, c_void_p, c_void_p, POINTER(CError))
 DESTROY = CFUNCTYPE(None, c_void_p)
-RUN = CFUNCTYPE(
-    c_int,
-    c_void_p,
-    POINTER(CBuffer),
-    c_size_t,
-    POINTER(CBuffer),
-    c_size_t,
-    POINTER(c_double),
-    POINTER(CError),
-)
+# Addresses of two arrays of CBuffer, of doubles and of a CError: numbers are passed on the fastest.
+RUN = CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_void_p, c_void_p)
 
 
 class CModel(ctypes.Structure):

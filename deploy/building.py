@@ -168,6 +168,8 @@ def lay_out(
             tuple(found),
             state_notes(entry),
             len(entry.lengths),
+            entry.takes,
+            entry.gives,
         )
 
     entries = {title: laid_out(title, entry) for title, entry in library.entries.items()}
@@ -237,6 +239,8 @@ def describe(tables: Tables) -> tuple[EntryNote, ...]:
             entry.found,
             entry.symbols[len(entry.symbols) - entry.lengths :],
             tuple(entry.states),
+            entry.takes,
+            entry.gives,
         )
         for name, entry in tables.entries.items()
     )

@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from luthier.frontend.program import Argument
 from luthier.schedules import Tensor
 from luthier.schedules.ir.size_text import parse_size
 from luthier.schedules.ir.symbol import Symbol
 
+from . import grouping
 from .states import StateNote
 from .typed import each, mapping, matching, text, whole
 
+TEXT = "text"  # what an element type is called whose elements are rows of bytes
 UNRULED = "?"  # a number of a shape that follows no rule which an artifact could tell
 _NAME = "[A-Za-z_][A-Za-z0-9_]*"
 
@@ -22,13 +25,27 @@ class Port:
     """An input or output: its name in the model, and its type where sizes are the largest.
 
     Where some of its numbers are open, ``dims`` has each number of the shape as it is written over
-    the sizes: "768", "tokens", "past+1", or "?". Its numbers stand for ``labels``, if any.
+    the sizes: "768", "tokens", "past+1", or "?". Its numbers stand for ``labels``, if any. One of
+    ``text`` has rows of bytes in the last dimension: UTF-8, with zeros after a text's end.
+    ``processing`` says in a line what is done to it beside what the model does.
     """
 
     name: str
     tensor: Tensor
     dims: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    text: bool = False
+    processing: str = ""
+
+    @property
+    def element(self) -> str:
+        """The name of its element type."""
+        return TEXT if self.text else self.tensor.dtype
+
+    @property
+    def width(self) -> int:
+        """The most bytes that one of its texts has."""
+        return self.tensor.shape[-1]
 
     @property
     def shape_texts(self) -> tuple[str, ...]:
@@ -38,28 +55,33 @@ class Port:
     @property
     def type(self) -> str:
         """Its type, over the sizes."""
-        return f"{self.tensor.dtype}[{','.join(self.shape_texts)}]"
+        return f"{self.element}[{','.join(self.shape_texts)}]"
 
     def to_json(self) -> dict[str, Any]:
         """The form that manifests have."""
-        data: dict[str, Any] = {"name": self.name, "dtype": self.tensor.dtype}
+        data: dict[str, Any] = {"name": self.name, "dtype": self.element}
         data |= {"shape": list(self.tensor.shape), "bytes": self.tensor.nbytes}
         data |= {"dims": list(self.dims)} if self.dims else {}
-        return data | ({"labels": list(self.labels)} if self.labels else {})
+        data |= {"labels": list(self.labels)} if self.labels else {}
+        return data | ({"processing": self.processing} if self.processing else {})
 
     @staticmethod
     def from_json(data: Any, sizes: Mapping[str, Symbol]) -> Port:
         """Read ``to_json``'s form from untrusted data; raises ValueError and LuthierError."""
         shape = ",".join(map(str, each(whole, data["shape"])))
         whole(data["bytes"])  # which follows from the type
-        tensor = Tensor.parse(f"{text(data['dtype'])}[{shape}]")
+        is_text = text(data["dtype"]) == TEXT
+        tensor = Tensor.parse(f"{'uint8' if is_text else data['dtype']}[{shape}]")
+        if is_text and not tensor.shape:
+            raise ValueError("an input or output of texts has no room for them")
         dims = each(lambda dim: _dim(dim, sizes), data["dims"]) if "dims" in data else ()
         if "dims" in data and (len(dims) != len(tensor.shape) or all(map(str.isdigit, dims))):
             raise ValueError("the dims of an input or output are not those of its shape")
         labels = each(text, data.get("labels", []))
         if labels and tensor.dtype != "int64":
             raise ValueError("an input or output with labels is not of int64")
-        return Port(text(data["name"]), tensor, dims, labels)
+        processing = text(data.get("processing", ""))
+        return Port(text(data["name"]), tensor, dims, labels, is_text, processing)
 
 
 def _dim(value: Any, sizes: Mapping[str, Symbol]) -> str:
@@ -90,7 +112,8 @@ class EntryNote:
     """An entry point; its ``steps`` are those of all variants, one after the other.
 
     ``found`` are the sizes that a run finds, which may be in its outputs' shapes. Of ``lengths``,
-    the sizes that say how much ``states`` hold, an instance keeps count itself.
+    the sizes that say how much ``states`` hold, an instance keeps count itself. ``takes`` and
+    ``gives`` say which inputs and outputs belong together, where some do.
     """
 
     name: str
@@ -101,6 +124,8 @@ class EntryNote:
     found: tuple[Symbol, ...] = ()
     lengths: tuple[Symbol, ...] = ()
     states: tuple[StateNote, ...] = ()
+    takes: tuple[Argument, ...] = ()
+    gives: tuple[Argument, ...] = ()
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -114,6 +139,10 @@ class EntryNote:
         if self.states:
             kept["lengths"] = list(map(str, self.lengths))
             kept["states"] = [state.to_json() for state in self.states]
+        if self.takes:
+            kept["takes"] = grouping.to_json(self.takes)
+        if self.gives:
+            kept["gives"] = grouping.to_json(self.gives)
         return {
             **kept,
             "name": self.name,
@@ -145,15 +174,19 @@ class EntryNote:
         variants = each(_variant_from_json, data["variants"])
         if not variants or any([s.name for s in v.sizes] != list(named) for v in variants):
             raise ValueError("the variants of an entry point are not for its sizes")
+        inputs = each(lambda port: Port.from_json(port, named), data["inputs"])
+        outputs = each(lambda port: Port.from_json(port, every), data["outputs"])
         return EntryNote(
             name=matching(_NAME, data["name"]),
             sizes=sizes,
-            inputs=each(lambda port: Port.from_json(port, named), data["inputs"]),
-            outputs=each(lambda port: Port.from_json(port, every), data["outputs"]),
+            inputs=inputs,
+            outputs=outputs,
             variants=variants,
             found=found,
             lengths=lengths,
             states=states,
+            takes=grouping.from_json(data.get("takes", []), [port.name for port in inputs]),
+            gives=grouping.from_json(data.get("gives", []), [port.name for port in outputs]),
         )
 
 

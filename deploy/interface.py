@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
+from luthier.frontend.program import Argument
+
 from .binding import ABI
 from .entries import EntryNote, Port
 from .library import POOL, RUNTIME
@@ -38,12 +40,23 @@ def _describe(entry: EntryNote, named: bool) -> str:
     lines = [f" * Entry point {entry.name}:"] if named else []
     if entry.sizes:
         lines += [" * Sizes:", *(f" *   {i}: {size}" for i, size in enumerate(entry.sizes))]
-    for kind, ports in (("Inputs", entry.inputs), ("Outputs", entry.outputs)):
+    for kind, ports, arguments in (
+        ("Inputs", entry.inputs, entry.takes),
+        ("Outputs", entry.outputs, entry.gives),
+    ):
         lines += [f" * {kind}:", *(_port(i, port) for i, port in enumerate(ports))]
         lines += [" *   none"] * (not ports)
+        lines += (_argument(each) for each in arguments if not each.is_tensor)
     if entry.states:
         lines += [" * States:", *(_state(i, state) for i, state in enumerate(entry.states))]
     return "\n".join([*lines, ""])
+
+
+def _argument(argument: Argument) -> str:
+    name = f" *   '{c_comment(argument.name)}' is"
+    if not argument.tensors:
+        return f"{name} {'absent' if argument.absent else 'a sequence of no tensors'}"
+    return f"{name} the sequence of {argument.count}: '{c_comment(argument.tensors[0])}' and so on"
 
 
 def _state(i: int, state: StateNote) -> str:
@@ -57,6 +70,10 @@ def _state(i: int, state: StateNote) -> str:
 def _port(i: int, port: Port) -> str:
     most = " at most" if port.dims else ""
     said = f" *   {i}: '{c_comment(port.name)}' {port.type}, {port.tensor.nbytes} bytes{most}"
+    if port.text:
+        return f"{said}, of {port.width} for a text"
+    if port.processing:
+        said += f" ({c_comment(port.processing)})"
     if not port.labels:
         return said
     shown = [f"{n} '{c_comment(each)}'" for n, each in enumerate(port.labels[:_SHOWN_LABELS])]

@@ -38,7 +38,7 @@ class Variant:
 class Entry:
     """An entry point; ``largest`` is its variant for the largest sizes, ``found`` are the sizes
     that its programs find, by name. The last ``lengths`` of its symbols say how much ``states``
-    hold."""
+    hold. What it ``takes`` and ``gives`` belongs together, where some inputs or outputs do."""
 
     symbols: tuple[Symbol, ...]
     inputs: Sequence[Port]
@@ -49,6 +49,8 @@ class Entry:
     found: tuple[Symbol, ...] = ()
     states: Sequence[StateNote] = ()
     lengths: int = 0
+    takes: tuple[frontend.Argument, ...] = ()
+    gives: tuple[frontend.Argument, ...] = ()
 
 
 @dataclass(frozen=True)

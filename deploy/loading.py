@@ -17,7 +17,7 @@ from luthier.schedules.ir.symbol import Symbol
 from luthier.schedules.redaction import shown
 
 from . import binding
-from .entries import EntryNote, Port
+from .entries import TEXT, EntryNote, Port
 from .manifest import Manifest, sha256
 from .states import StateNote
 
@@ -147,7 +147,11 @@ def _note(model: binding.CModel) -> Outline:
 def _outline(entry: EntryNote) -> Outline:
     """The same of a manifest's."""
     states = tuple(replace(state, length="") for state in entry.states)
-    return entry.name, entry.sizes, entry.inputs, entry.outputs, len(entry.steps), states
+    inputs, outputs = (
+        tuple(replace(port, processing="") for port in ports)
+        for ports in (entry.inputs, entry.outputs)
+    )
+    return entry.name, entry.sizes, inputs, outputs, len(entry.steps), states
 
 
 def _labels(model: binding.CModel, output: int) -> tuple[str, ...]:
@@ -172,4 +176,6 @@ def _port(tensor: binding.CTensor) -> Port:
     dims = tuple(tensor.dims[i].decode() for i in range(tensor.rank))
     fixed = dims == tuple(map(str, shape))
     dtype = binding.DTYPES[tensor.dtype - 1]
-    return Port(tensor.name.decode(), Tensor(shape, dtype), () if fixed else dims)
+    is_text = dtype == TEXT
+    held = Tensor(shape, "uint8" if is_text else dtype)
+    return Port(tensor.name.decode(), held, () if fixed else dims, text=is_text)

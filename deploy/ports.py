@@ -17,13 +17,18 @@ from .entries import UNRULED, Port
 
 def input_ports(entry: Entry) -> tuple[Port, ...]:
     """Its inputs, in order."""
-    return _ports(entry, [program.inputs for program in entry.variants])
+    ports = _ports(entry, [program.inputs for program in entry.variants])
+    return tuple(replace(port, processing=entry.processing.get(port.name, "")) for port in ports)
 
 
 def output_ports(entry: Entry) -> tuple[Port, ...]:
     """Its outputs, in order."""
     ports = _ports(entry, [program.outputs for program in entry.variants])
-    return tuple(replace(port, labels=entry.labels.get(port.name, ())) for port in ports)
+    labels, processing = entry.labels, entry.processing
+    return tuple(
+        replace(port, labels=labels.get(port.name, ()), processing=processing.get(port.name, ""))
+        for port in ports
+    )
 
 
 def _ports(entry: Entry, ports: Sequence[Sequence[tuple[str, int]]]) -> tuple[Port, ...]:
@@ -34,7 +39,8 @@ def _ports(entry: Entry, ports: Sequence[Sequence[tuple[str, int]]]) -> tuple[Po
         types = [(program, program.type(v)) for program, v in values]
         dims = tuple(_dim(entry, types, axis) for axis in range(len(largest.shape)))
         fixed = dims == tuple(map(str, largest.shape))
-        found.append(Port(each[0][0], largest, () if fixed else dims))
+        name = each[0][0]
+        found.append(Port(name, largest, () if fixed else dims, text=name in entry.texts))
     return tuple(found)
 
 

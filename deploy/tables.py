@@ -123,7 +123,7 @@ def _tensors(name: str, ports: Sequence[Port]) -> str:
         text += c_array("char *const", f"{name}_dims_{i}", map(c_string, port.shape_texts))
     rows = (
         f"{{{c_string(port.name)}, all_{name}_shape_{i}, {len(port.tensor.shape)}, "
-        f"LUTHIER_{port.tensor.dtype.upper()}, {port.tensor.nbytes}u, all_{name}_dims_{i}}}"
+        f"LUTHIER_{port.element.upper()}, {port.tensor.nbytes}u, all_{name}_dims_{i}}}"
         for i, port in enumerate(ports)
     )
     return text + c_array("luthier_tensor", name, rows)

@@ -1,8 +1,10 @@
 """Models in: ONNX to programs of fused workloads."""
 
 from .import_model import import_entries, import_entry, import_graph, import_model
+from .onnx.images.postprocess import Postprocess
+from .onnx.images.preprocess import Preprocess
 from .onnx.open_shapes import Shapes
-from .onnx.read import Bounds, ReadModel, read_model
+from .onnx.read import Bounds, Postprocessing, Preprocessing, ReadModel, read_model
 from .program import Call, Entry, Library, Program
 from .states.pairs import StateNames
 
@@ -11,6 +13,10 @@ __all__ = [
     "Call",
     "Entry",
     "Library",
+    "Postprocess",
+    "Postprocessing",
+    "Preprocess",
+    "Preprocessing",
     "Program",
     "ReadModel",
     "Shapes",

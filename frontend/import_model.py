@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import onnx
 
@@ -22,7 +23,7 @@ from luthier.schedules.templates.registry import spaces
 from .control.found_sizes import FoundSizes, as_many
 from .control.once import Once
 from .control.parts import Straight
-from .control.stages import CONTROL, FINDERS, has_control
+from .control.stages import CONTROL, FINDERS, has_asking, has_control
 from .control.whole import import_regions
 from .dump import Dump
 from .graph import Array, Graph
@@ -90,7 +91,8 @@ def import_model(
     UnsupportedOperator where it uses what Luthier cannot compile, and UsageError where
     LUTHIER_DUMP names no folder that can be written.
     """
-    return _program(_fixed(read_model(model, shapes)).proto, {}, target, passes or PASSES)
+    read = _fixed(read_model(model, shapes))
+    return _program(read.proto, {}, target, passes or PASSES, counts=read.counts)
 
 
 def import_entry(
@@ -121,7 +123,13 @@ def import_entries(models: Mapping[str, ReadModel], target: Target) -> dict[str,
     for name, read in models.items():
         grows = tuple(replace(g, capacity=capacities[g.name]) for g in grown[name])
         entry = kept(_entry(read, target, grows), read.states, grows)
-        entries[name] = replace(entry, labels=read.labels) if read.labels else entry
+        takes = tuple(a for a in read.takes if not (a.is_tensor and a.name in read.states))
+        texts = frozenset(read.widths)
+        if read.labels or texts or takes or read.processing:
+            entry = replace(
+                entry, labels=read.labels, texts=texts, takes=takes, processing=read.processing
+            )
+        entries[name] = entry
     _check_states(entries)
     return entries
 
@@ -166,11 +174,11 @@ def _check_states(entries: Mapping[str, Entry]) -> None:
 
 def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
     """What runs a model whose states are inputs and outputs yet."""
-    opened, found = read.open, FoundSizes(bounds=read.bounds)
+    opened, found = read.open, FoundSizes(bounds=read.bounds, counts=read.counts)
     if opened is None:
         program = _program(read.proto, {}, target, PASSES, sizes=found)
         if not found.symbols:
-            found.check_bounds()
+            found.check_said()
             return Entry.of(program)
     sized, symbols = read.sized, () if opened is None else opened.symbols
     given = {symbol.name for symbol in symbols}
@@ -180,7 +188,7 @@ def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
         model = sized.at({} if opened is None else opened.at(sizes))
         model = with_constants(model, empty_pasts(model, grows))
         largest = {s.name: as_many(s).most for s in found.symbols}
-        met = FoundSizes(sizes, given, read.bounds, largest)
+        met = FoundSizes(sizes, given, read.bounds, largest, read.counts)
         try:
             program = _program(
                 model,
@@ -196,6 +204,7 @@ def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
             error.args = (_said_of(sizes, given, error), *error.args[1:])
             raise
         found.symbols = found.symbols or met.symbols
+        found.counted |= met.counted
         return program
 
     key = target, tuple((growth.name, growth.capacity) for growth in grows)
@@ -203,14 +212,26 @@ def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
         largest = {symbol.name: symbol.most for symbol in symbols}
         variants = Variants(symbols, import_at)
         variants.know(largest, import_at(largest, dense=False))
-        found.check_bounds()
+        found.check_said()
         variants.found = tuple(found.symbols)
         programs = variants.programs()
+        _check_gives(programs)
         sized.entries[key] = Entry(symbols, programs)
         dump = Dump()
         for program in programs:
             dump("variant", program)
     return sized.entries[key]
+
+
+def _check_gives(programs: Sequence[Program]) -> None:
+    """Raise UnsupportedOperator for sequences that are longer for other sizes of a model."""
+    first = programs[0].gives
+    for one, other in (pair for p in programs for pair in zip(first, p.gives, strict=False)):
+        if one != other:
+            raise UnsupportedOperator(
+                f"the output '{one.name}' has another number of tensors for other sizes: give one "
+                "size"
+            )
 
 
 def _said_of(sizes: Sizes, given: Collection[str], error: LuthierError) -> str:
@@ -238,12 +259,14 @@ def _program(
     grows: Sequence[Growth] = (),
     sizes: FoundSizes | None = None,
     parts: Once | None = None,
+    counts: Mapping[str, int] = MappingProxyType({}),
 ) -> Program:
     """Of a model with fixed sizes, whose inputs that are ``given`` are constants.
 
     Rows of ``dense`` programs' tensors follow one another. Of states that grow, inputs are all the
     room, and outputs what is appended. ``sizes`` are those that its runs find; where they are not
-    asked for, models that find some are refused. ``parts`` are those that were imported already.
+    asked for, models that find some are refused; then ``counts`` are how many tensors sequences
+    have. ``parts`` are those that were imported already.
     """
     dump = Dump()
 
@@ -251,7 +274,7 @@ def _program(
         graph = _straight_graph(part, known, dump, passes, grows)
         return join_depthwise(lower(graph, dense=dense), target)
 
-    met = FoundSizes() if sizes is None else sizes
+    met = FoundSizes(counts=counts) if sizes is None else sizes
     program = _whole(model, given, straight, met, parts or Once())
     if sizes is None and met.symbols:
         ranges = ", ".join(map(str, met.symbols))
@@ -274,7 +297,8 @@ def _whole(
 ) -> Program:
     """Straight where it can be: a search in what is known is none at run time, and what values
     seem to decide may be known."""
-    if not has_control(model):
+    tensors = all(o.type.HasField("tensor_type") for o in model.graph.output)
+    if tensors and not has_control(model) and not has_asking(model):
         try:
             return straight(model, given)
         except DependsOnDataError:

@@ -13,6 +13,7 @@ from luthier.schedules.late import late_names
 
 if TYPE_CHECKING:
     from luthier.deploy import Artifact, load
+    from luthier.frontend import Postprocess, Preprocess
     from luthier.schedules.errors import (
         AccuracyError,
         ArtifactError,
@@ -55,6 +56,8 @@ __all__ = [
     "LuthierError",
     "Machine",
     "ModelError",
+    "Postprocess",
+    "Preprocess",
     "ScheduleError",
     "TargetError",
     "ToolchainError",
@@ -78,6 +81,7 @@ __getattr__ = late_names(
         "luthier.building.build": ("BuildReport", "build", "tune_and_build"),
         "luthier.building.check": ("CheckReport", "check"),
         "luthier.deploy": ("Artifact", "load"),
+        "luthier.frontend": ("Postprocess", "Preprocess"),
         "luthier.inputs.points": ("EntryPoint",),
         "luthier.machine.bench": ("BenchReport", "bench"),
         "luthier.machine.doctor": ("Finding", "doctor"),

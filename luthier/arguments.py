@@ -76,6 +76,12 @@ def _point(key: str, value: Any) -> Any:
         None if point.state is None else _state(f"the state of {what}", point.state),
         None if point.bounds is None else _bounds(f"the bounds of {what}", point.bounds),
         point.example_inputs,
+        None
+        if point.preprocess is None
+        else _preprocess(f"preprocess of {what}", point.preprocess),
+        None
+        if point.postprocess is None
+        else _postprocess(f"postprocess of {what}", point.postprocess),
     )
 
 
@@ -90,16 +96,16 @@ def _state(name: str, value: Any) -> Any:
 
 
 def _model(name: str, value: Any) -> Any:
-    """A path, a ModelProto, a model that was read, or an object of PyTorch."""
+    """A path, a ModelProto, a model that was read, or an object of another library."""
     if isinstance(value, str | os.PathLike):
         return path(name, value)
     import onnx  # noqa: PLC0415 - half a second, and only models need it
 
     from luthier.frontend import ReadModel  # noqa: PLC0415 - imports onnx
 
-    from .inputs.torch_objects import is_torch_object  # noqa: PLC0415 - imports onnx
+    from .inputs.objects import is_object  # noqa: PLC0415 - imports onnx
 
-    if isinstance(value, onnx.ModelProto | ReadModel) or is_torch_object(value):
+    if isinstance(value, onnx.ModelProto | ReadModel) or is_object(value):
         return value
     advice = ""
     if isinstance(value, bytes | bytearray):
@@ -182,6 +188,34 @@ def _values(name: str, value: Any) -> dict[str, Any]:
     return {text(f"each name in {name}", key): value[key] for key in value}
 
 
+def _preprocess(name: str, value: Any) -> Any:
+    from luthier.frontend import Preprocess  # noqa: PLC0415 - imports onnx
+
+    return _processing(name, value, Preprocess)
+
+
+def _postprocess(name: str, value: Any) -> Any:
+    from luthier.frontend import Postprocess  # noqa: PLC0415 - imports onnx
+
+    return _processing(name, value, Postprocess)
+
+
+def _processing(name: str, value: Any, kind: Any) -> dict[str, Any]:
+    """By name what is done, or the words that say it."""
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{name} must be a mapping of names, not {shown(value)}")
+    found = {}
+    for key, each in value.items():
+        said = kind.parse(each) if isinstance(each, str) else each
+        if not isinstance(said, kind):
+            raise UsageError(
+                f"{name} of {key!s:.40} must be a luthier.{kind.__name__}, or its words, not "
+                f"{shown(each)}"
+            )
+        found[text(f"each name in {name}", key)] = said
+    return found
+
+
 def _names(name: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Sequence):
         raise UsageError(f"{name} must be a list of names, not {shown(value)}")
@@ -223,7 +257,9 @@ _CHECKS: dict[str, Check] = {
     "outputs": _names,
     "state": _state,
     "inputs": _mapping,
-    "example_inputs": lambda _, value: value,  # of the kinds that only torch knows
+    "example_inputs": lambda _, value: value,  # of the kinds that only the library knows
+    "preprocess": _preprocess,
+    "postprocess": _postprocess,
     "on_progress": _callback,
     "threads": _whole(1, MAX_THREADS),
     "trials": _whole(1, _MOST_TRIALS),

@@ -85,7 +85,11 @@ typedef enum luthier_dtype {
     LUTHIER_INT4,
     LUTHIER_UINT4,
     LUTHIER_INT2,
-    LUTHIER_UINT2
+    LUTHIER_UINT2,
+    /* Texts: as many bytes for each as the last number of the shape, UTF-8. A text that is shorter
+     * ends at a zero; of what comes after it, nothing counts in an input, and all is zero in an
+     * output. A char name[7][64] is a shape of 7, 64. */
+    LUTHIER_TEXT
 } luthier_dtype;
 
 /* An input or output of a model: dense, row-major. `dims` has each number of the shape as a text

@@ -591,12 +591,20 @@ private:
         return Result(error);
     }
 
+    // Texts are bytes of any kind.
+    static bool fits(luthier_dtype given, luthier_dtype wanted) noexcept
+    {
+        if (wanted == LUTHIER_TEXT)
+            return given == LUTHIER_INT8 || given == LUTHIER_UINT8;
+        return given == wanted;
+    }
+
     template <typename Typed>
     static Result check_types(const Typed *given, std::size_t count, const luthier_tensor *tensors,
                               std::size_t tensor_count) noexcept
     {
         for (std::size_t i = 0; i < count && i < tensor_count; i++) {
-            if (given[i].dtype() && *given[i].dtype() != tensors[i].dtype) {
+            if (given[i].dtype() && !fits(*given[i].dtype(), tensors[i].dtype)) {
                 luthier_error error{};
                 luthier_reject(LUTHIER_WRONG_TYPE,
                                "wrong element type: a buffer's type is not its tensor's", &error);

@@ -11,6 +11,8 @@ from luthier.schedules import Tensor
 
 from ..graph.emitter import Emitter
 
+_SMALL = 1 << 12  # elements of a matrix
+
 
 def reduce(t: Emitter, op: str, x: int, axes: Iterable[int] | None, keepdims: bool) -> int:
     """A reduction over ``axes``; None is all of them, none at all changes nothing."""
@@ -45,13 +47,34 @@ def matmul(t: Emitter, a: int, b: int, *, op: str = "matmul") -> int:
         a = t.reshape(a, (1, *left))
     if len(right) == 1:
         b = t.reshape(b, (*right, 1))
-    y = t.emit(op, a, b, transpose_b=False)
+    if t.dtype(a) == "float64" and _is_small_table(t, b):
+        y = _sums_of_products(t, a, b)
+    else:
+        y = t.emit(op, a, b, transpose_b=False)
     shape = list(t.shape(y))
     if len(right) == 1:
         del shape[-1]
     if len(left) == 1:
         del shape[-1 if len(right) == 1 else -2]
     return t.reshape(y, shape)
+
+
+def _is_small_table(t: Emitter, b: int) -> bool:
+    known = t.known(b)
+    return known is not None and known.ndim == 2 and 0 < known.size <= _SMALL
+
+
+def _sums_of_products(t: Emitter, a: int, b: int) -> int:
+    """A product as a reduction, which has kernels for any number of rows: of float64 only those
+    that TVM legalises have a kernel otherwise, one for each number."""
+    *rows, length = t.shape(a)
+    columns = t.shape(b)[1]
+    wide = t.reshape(a, (*rows, 1, length))
+    known = t.known(b)
+    assert known is not None
+    table = t.constant(np.ascontiguousarray(known.T))
+    y = t.emit("sum", t.emit("multiply", wide, table), axes=(len(rows) + 1,), keepdims=False)
+    return t.reshape(y, (*rows, columns))
 
 
 def variance(t: Emitter, x: int, axes: Iterable[int] | None, keepdims: bool) -> int:

@@ -13,7 +13,7 @@ from luthier.schedules import ModelError, Tensor
 
 from ..graph import Array
 from ..graph.emitter import MOST_ELEMENTS
-from ..program import Part, Program, Step, owner
+from ..program import Argument, Part, Program, Step, owner
 
 _FEW = 16  # elements
 
@@ -71,10 +71,10 @@ class Assembly:
     def table(self, name: str, array: Array) -> int:
         """The value of an array, of a name, that is read when a program runs and not known before.
 
-        What follows from it is computed, not folded, and no equal one is the same: so programs of
-        several sizes are alike.
+        What follows from it is computed, not folded, and no equal one of another name is the same:
+        so programs of several sizes are alike.
         """
-        key: Any = ("table", name)
+        key: Any = ("table", name, array.shape, array.dtype.str, array.tobytes())
         if key not in self._known:
             self._room -= array.nbytes
             if self._room < 0:
@@ -111,8 +111,9 @@ class Assembly:
         inputs: Sequence[tuple[str, int]],
         outputs: Sequence[tuple[str, int]],
         steps: Sequence[Step],
+        gives: tuple[Argument, ...] = (),
     ) -> Program:
-        """The program of what was put together."""
+        """The program of what was put together; see ``Program`` for what it ``gives``."""
         return Program(
             name,
             tuple(self._values),
@@ -122,6 +123,7 @@ class Assembly:
             self._views,
             tuple(steps),
             self._parts,
+            gives=gives,
         ).compact()
 
     def _new(self, tensor: Tensor) -> int:

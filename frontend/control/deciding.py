@@ -12,49 +12,62 @@ import onnx
 
 from luthier.schedules import UnsupportedOperator
 
+from ..graph import Array
 from ..onnx.operators import BUILD_TIME
 from ..onnx.opset import is_onnx, node_label
 from ..onnx.scopes import reads
 from ..program import Step
+from . import images_by_values as images
 from . import places_by_values as places
 from . import shapes_by_values as shapes
+from . import signals_by_values as signals
 from .assembly import Assembly
 from .decision import Decision, Dims
+from .dropping import dropped
 from .found_sizes import FoundSizes
 from .parts import Parts, Scope
-from .stages import is_control, is_finder
+from .resizing import resized
+from .stages import is_control, is_finder, may_train
+from .varying import is_cut_short, varying_axes
 
 _REDUCTIONS = [name for name in BUILD_TIME if name.startswith("Reduce")]
 _RULES: Mapping[str, Callable[[Decision], None]] = {
-    "AffineGrid": shapes.affine_grid,
+    "AffineGrid": images.affine_grid,
+    "Col2Im": images.of_columns,
     **dict.fromkeys(("BlackmanWindow", "HammingWindow", "HannWindow"), shapes.window),
     "CenterCropPad": shapes.cropped,
     "CumProd": shapes.cumulative,
     "CumSum": shapes.cumulative,
     "ConstantOfShape": shapes.constant_of_shape,
+    "DFT": signals.transformed,
+    "Dropout": dropped,
     "Expand": shapes.expand,
+    "MaxUnpool": images.unpooled,
+    "MelWeightMatrix": signals.mel_weights,
     "OneHot": shapes.one_hot,
     "Pad": places.pad,
     "Range": places.counted,
     "Reshape": shapes.reshape,
-    "Resize": shapes.resize,
+    "Resize": resized,
+    "STFT": signals.framed,
     "Slice": places.sliced,
     "Split": places.split,
     "Squeeze": shapes.squeeze,
     "Tile": shapes.tile,
     "TopK": places.top,
     "Unsqueeze": shapes.unsqueeze,
-    "Upsample": shapes.resize,
+    "Upsample": resized,
     **dict.fromkeys(_REDUCTIONS, shapes.reduce),
 }
 # Of operators that the standard spells by others: the operands that decide a shape.
-_SPELLED: Mapping[str, tuple[int, ...]] = {
+SPELLED: Mapping[str, tuple[int, ...]] = {
     "AffineGrid": (1,),
     "BlackmanWindow": (0,),
     "CenterCropPad": (1,),
     "HammingWindow": (0,),
     "HannWindow": (0,),
 }
+_TRAINING = (1, 2)  # operands of a Dropout that a run must ask for, though no shape follows
 # Results of these are known where the shapes of their operands are.
 _OF_SHAPES = frozenset({"Shape", "Size"})
 
@@ -77,29 +90,53 @@ def decided(nodes: Sequence[onnx.NodeProto], scope: Scope, known: Collection[str
 
 
 def _places(node: onnx.NodeProto) -> Sequence[int]:
-    found = {**_SPELLED, **BUILD_TIME}.get(node.op_type, ())
+    if may_train(node):
+        return _TRAINING
+    found = {**SPELLED, **BUILD_TIME}.get(node.op_type, ())
     return found if is_onnx(node.domain) else ()
 
 
 class Deciding:
-    """The steps of such nodes; ``declared`` are the shapes that the model declares, by value."""
+    """The steps of such nodes."""
 
-    def __init__(
+    def __init__(self, parts: Parts, assembly: Assembly, sizes: FoundSizes) -> None:
+        self._parts, self._assembly, self._sizes = parts, assembly, sizes
+        self._short: set[str] = set()
+
+    def cut_short(self, nodes: Sequence[onnx.NodeProto], scope: Scope) -> set[str]:
+        """The first results of those of the main graph's nodes, in order, that take some of what a
+        run finds, or pad it to a size; ``steps`` makes theirs, too.
+        """
+        if len(scope.maps) > 2 or not any(map(is_finder, nodes)):
+            return set()
+        model, _ = self._parts.model_of(nodes, scope)
+        varying = varying_axes(model)
+
+        def known(name: str) -> Array | None:
+            if name not in scope:
+                return None
+            return self._assembly.known(self._parts.value(name, scope, name))
+
+        self._short = {n.output[0] for n in nodes if is_cut_short(n, varying, known)}
+        return self._short
+
+    def steps(
         self,
-        parts: Parts,
-        assembly: Assembly,
-        sizes: FoundSizes,
+        node: onnx.NodeProto,
+        scope: Scope,
         declared: Mapping[str, Dims],
-    ) -> None:
-        self._parts, self._assembly = parts, assembly
-        self._sizes, self._declared = sizes, declared
+        made: Mapping[str, onnx.NodeProto],
+    ) -> Sequence[Step]:
+        """The steps of one; its results go into ``scope``.
 
-    def steps(self, node: onnx.NodeProto, scope: Scope) -> Sequence[Step]:
-        """The steps of one; its results go into ``scope``."""
-        declared = self._declared if len(scope.maps) == 2 else {}
-        decision = Decision(node, scope, self._parts, self._assembly, self._sizes, declared)
+
+        ``declared`` are the shapes that its graph declares, and ``made`` the nodes that give its
+        values, by name.
+        """
+        decision = Decision(node, scope, self._parts, self._assembly, self._sizes, declared, made)
         open_ = [i for i in _places(node) if decision.has(i) and decision.known(i) is None]
-        if not open_:
+        is_short = bool(self._sizes.symbols) and node.output[0] in self._short
+        if not open_ and not is_short:
             decision.straight({})
             return decision.steps
         rule = _RULES.get(node.op_type)

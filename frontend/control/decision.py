@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -18,6 +19,7 @@ from ..onnx.opset import node_label
 from ..program import Branch, Expect, Find, Step
 from .assembly import Assembly
 from .found_sizes import FoundSizes
+from .origins import Origin, Origins
 from .parts import Parts, Scope
 from .spelled import OPSET, Spelled, Term
 
@@ -37,7 +39,8 @@ class Count(NamedTuple):
 class Decision:
     """What becomes of one node; ``steps`` are its steps so far.
 
-    ``declared`` are the shapes that the model declares, by value. Names of what is ``spelled`` are
+    ``declared`` are the shapes that the model declares, by value, and ``made`` the nodes that give
+    values. Names of what is ``spelled`` are
     this decision's own; those of the node's inputs are ``input 0`` and so on.
     """
 
@@ -49,13 +52,14 @@ class Decision:
         assembly: Assembly,
         sizes: FoundSizes,
         declared: Mapping[str, Dims],
+        made: Mapping[str, onnx.NodeProto],
     ) -> None:
         self.node, self.label = node, node_label(node)
         self.attrs = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         self.steps: list[Step] = []
         self.spelled = Spelled(node.name or node.output[0])
         self._outer, self._parts, self._assembly = scope, parts, assembly
-        self._sizes, self._declared = sizes, declared
+        self._sizes, self._declared, self._made = sizes, declared, made
         values = {i: parts.value(n, scope, self.label) for i, n in enumerate(node.input) if n}
         self._inner: Scope = ChainMap({}, {}, {f"input {i}": v for i, v in values.items()})
 
@@ -65,9 +69,23 @@ class Decision:
 
     # ---- what is known ----
 
+    @property
+    def opset(self) -> int:
+        """The version of the operators."""
+        return self._parts.opset
+
+    def attr(self, name: str, default: Any) -> Any:
+        """An attribute, text as ``str``."""
+        value = self.attrs.get(name, default)
+        return value.decode(errors="replace") if isinstance(value, bytes) else value
+
     def has(self, index: int) -> bool:
         """Whether an input is there."""
         return f"input {index}" in self._inner
+
+    def open(self, index: int) -> bool:
+        """Whether an input is there whose numbers are not known."""
+        return self.has(index) and self.known(index) is None
 
     def type(self, index: int) -> Tensor:
         """Of an input; raises ModelError where it is left out."""
@@ -76,6 +94,21 @@ class Decision:
     def known(self, index: int) -> Array | None:
         """An input's numbers, where they are known."""
         return self._assembly.known(self._value(index)) if self.has(index) else None
+
+    def origins(self, index: int) -> Sequence[Origin]:
+        """Where each number of an input comes from; of none where that is not told."""
+
+        def typed(name: str) -> Tensor | None:
+            value = self._outer.get(name)
+            return self._assembly.type(value) if isinstance(value, int) else None
+
+        def known(name: str) -> Array | None:
+            value = self._outer.get(name)
+            if isinstance(value, onnx.TensorProto):
+                value = self._parts.value(name, self._outer, self.label)
+            return self._assembly.known(value) if isinstance(value, int) else None
+
+        return Origins(self._made, typed, known).of(self.node.input[index])
 
     def declared(self, rank: int, index: int = 0) -> Dims:
         """The shape that the model declares of a result, None for what it does not."""
@@ -139,6 +172,11 @@ class Decision:
         self.steps += self._parts.steps(nodes, missing, self._inner, OPSET)
         return [self._parts.value(name, self._inner, self.label) for name in names]
 
+    def type_of(self, name: str) -> Tensor:
+        """Of what was spelled."""
+        (value,) = self.compute(name)
+        return self._assembly.type(value)
+
     def apart(self, *names: str) -> tuple[str, ...]:
         """The same names, computed before what reads them.
 
@@ -158,12 +196,23 @@ class Decision:
         elif not np.array_equal(known, array):
             raise ModelError(f"{self.label}: {says} {known.tolist()}, not {array.tolist()}")
 
-    def settle(self, name: str, wanted: Dims, most: Dims, says: str) -> list[Count]:
+    def settle(
+        self,
+        name: str,
+        wanted: Dims,
+        most: Dims,
+        says: str,
+        origins: Sequence[Origin | None] = (),
+    ) -> list[Count]:
         """What numbers are: what is wanted of them, or else sizes that the run finds.
 
-        ``most`` are the largest that these can be, None where nothing tells.
+        ``most`` are the largest that these can be, None where nothing tells. Of one of the
+        ``origins`` there is one size.
         """
         (value,) = self.compute(name)
+        told = origins if len(origins) == len(wanted) else [None] * len(wanted)
+        sure = [o if isinstance(o, int) and o > 0 else None for o in told]
+        wanted = [n if n is not None else o for n, o in zip(wanted, sure, strict=True)]
         known = self._assembly.known(value)
         if known is not None:
             wanted = [int(n) for n in known.reshape(-1)] if None in wanted else wanted
@@ -178,21 +227,29 @@ class Decision:
                 some = self.spelled("Gather", name, places, axis=0)
             self.expect(some, [wanted[i] or 0 for i in places], says)
         return [
-            self._found(each[i], i, most[i], len(wanted))
+            self._found(each[i], i if len(wanted) > 1 else None, most[i], says, told[i])
             if number is None
             else Count(number, number)
             for i, number in enumerate(wanted)
         ]
 
-    def _found(self, name: str, place: int, most: int | None, count: int) -> Count:
+    def _found(
+        self, name: str, place: int | None, most: int | None, says: str, origin: Origin | None
+    ) -> Count:
         if len(self._outer.maps) > 2:
             raise UnsupportedOperator(
                 f"{self.label}: a size that is found in a loop or branch is not supported"
             )
+        title = self.node.output[0] + ("" if place is None else f"_{place}")
         (value,) = self.compute(name)
-        title = self.node.output[0] + (f"_{place}" if count > 1 else "")
-        size, taken = self._sizes.add(title, most, self.label)
-        self.steps.append(Find(size, value, self.label))
+        size = self._sizes.of(origin)
+        if size:  # that was found before: a run ends unless it is this one, too
+            taken = self._sizes.number(size)
+            wants = self._assembly.table(f"{title}/{says}", np.array([taken], np.int64))
+            self.steps.append(Expect(value, wants, says, self.label))
+        else:
+            size, taken = self._sizes.add(title, most, self.label, origin)
+            self.steps.append(Find(size, value, self.label))
         return Count(taken, self._sizes.room(size), size)
 
     # ---- what comes of it ----
@@ -204,17 +261,21 @@ class Decision:
 
     def choose(self, picks: Sequence[str], variants: Sequence[Mapping[int, Term]]) -> None:
         """The node with the numbers of the first variant whose pick is true, else of the last."""
+        self.branch(picks, [partial(self.straight, numbers) for numbers in variants])
+
+    def branch(self, picks: Sequence[str], variants: Sequence[Callable[[], None]]) -> None:
+        """What the first variant gives whose pick is true, else the last one."""
         if len(variants) > _MOST_VARIANTS:
             raise self.unsupported(f"to choose among {len(variants)} variants at run time")
-        conditions, before = self.compute(*picks), self.steps
+        conditions, before, around = self.compute(*picks), self.steps, self._inner
         regions = []
-        for numbers in variants:
-            self.steps = []
-            self.straight(numbers)
+        for make in variants:
+            self.steps, self._inner = [], ChainMap({}, *around.maps)
+            make()
             names = self._outputs
             results = tuple(self._parts.value(name, self._outer, self.label) for name in names)
             regions.append(Region((), tuple(self.steps), results))
-        self.steps = before
+        self.steps, self._inner = before, around
         otherwise = regions.pop()
         for condition, then in zip(reversed(conditions), reversed(regions), strict=True):
             types = [self._assembly.type(value) for value in then.results]

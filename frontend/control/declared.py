@@ -18,6 +18,8 @@ _SAME = frozenset(
 )
 # So it is of these where the other input is one number.
 _OF_TWO = frozenset("Add And Div Mul Or Pow Sub Xor".split())
+# Their result has as many dimensions as their first input.
+_OF_SAME_RANK = frozenset({"Pad", "Slice", "Tile"})
 
 
 def declared_shapes(
@@ -35,11 +37,24 @@ def declared_shapes(
             a.HasField("t") and not a.t.dims for a in node.attribute
         ):
             numbers.update(node.output)
+    single = {i.name: i for i in graph.input if _is_single(i)}
+    cut = {o for node in graph.node if node.op_type in _OF_SAME_RANK for o in node.output}
     for node in reversed(graph.node):
         if len(node.output) == 1 and node.output[0] in found:
+            dims = found[node.output[0]]
             for name in _of_same_shape(node, numbers):
-                found.setdefault(name, found[node.output[0]])
+                found.setdefault(name, dims)
+            # What is added to one number in some dimensions, and is as large then, is one, too.
+            if dims and set(dims) == {1} and not single.keys().isdisjoint(node.input):
+                others = [name for name in _of_same_shape(node, {*single}) if name in cut]
+                found.update({name: dims for name in others if name not in found})
     return found
+
+
+def _is_single(info: onnx.ValueInfoProto) -> bool:
+    """Whether it is declared to have one element."""
+    tensor = info.type.tensor_type
+    return tensor.HasField("shape") and all(d.dim_value == 1 for d in tensor.shape.dim)
 
 
 def _size(dim: onnx.TensorShapeProto.Dimension, sizes: Mapping[str, int]) -> int | None:

@@ -30,10 +30,11 @@ Results = tuple[Sequence[Step], Sequence[int]]
 
 
 class Finding:
-    """The steps of such nodes."""
+    """The steps of such nodes; those that look for the same in the same find it once."""
 
     def __init__(self, parts: Parts, assembly: Assembly, sizes: FoundSizes) -> None:
         self._parts, self._assembly, self._sizes = parts, assembly, sizes
+        self._made: dict[tuple[object, ...], Sequence[int]] = {}
 
     def steps(self, node: onnx.NodeProto, scope: Scope) -> Sequence[Step]:
         """The steps of one; its results go into ``scope``."""
@@ -44,16 +45,24 @@ class Finding:
             )
         values = [self._parts.value(name, scope, label) if name else -1 for name in node.input]
         attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        key = (node.op_type, *values, repr(sorted(attrs.items())))
+        steps: Sequence[Step] = ()
+        if key not in self._made:
+            steps, self._made[key] = self._results(node, values, attrs, label)
+        named = zip(node.output, self._made[key], strict=False)
+        scope.update((name, result) for name, result in named if name)
+        return steps
+
+    def _results(
+        self, node: onnx.NodeProto, values: Sequence[int], attrs: Any, label: str
+    ) -> Results:
         if node.op_type == "Unique":
             output = next((name for name in node.output if name), "")
-            steps, results = self._unique(values, attrs, output, label)
-            named = zip(node.output, results, strict=False)
-            scope.update((name, result) for name, result in named if name)
-            return steps
+            return self._unique(values, attrs, output, label)
         makers = {"NonZero": self._nonzero, "Compress": self._compress}
         make = makers.get(node.op_type, self._suppress)
-        steps, scope[node.output[0]] = make(values, attrs, node.output[0], label)
-        return steps
+        steps, result = make(values, attrs, node.output[0], label)
+        return steps, (result,)
 
     def _nonzero(self, values: Sequence[int], attrs: Any, output: str, label: str) -> Found:
         if len(values) != 1:

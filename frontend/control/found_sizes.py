@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from luthier.schedules import ModelError, UnsupportedOperator
 from luthier.schedules.ir.symbol import Symbol
 
+from .origins import Element, Origin
+
 _MOST, MOST_FOUND = 8, 1 << 22  # sizes of a model, and what each may be
 _FEW, _MANY = 2, 8  # a range that tells numbers from expressions
 
@@ -28,19 +30,46 @@ class FoundSizes:
 
     Each is ``taken`` to be a number, or else as large as it may be; ``given`` are the names of the
     model's other sizes. ``bounds`` are the largest that a user says they may be, by name,
-    and ``largest`` those that they are taken to be in any import.
+    and ``largest`` those that they are taken to be in any import. ``counts`` are how many tensors
+    sequences have of which values decide that, by name; those that were asked for are ``counted``.
+    ``origins`` are the numbers of the model that they are.
     """
 
     taken: Mapping[str, int] = field(default_factory=dict)
     given: Collection[str] = ()
     bounds: Mapping[str, int] = field(default_factory=dict)
     largest: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
     symbols: list[Symbol] = field(default_factory=list)
+    counted: set[str] = field(default_factory=set)
+    origins: dict[Origin, str] = field(default_factory=dict)
 
-    def add(self, output: str, most: int | None, label: str) -> tuple[str, int]:
+    def count(self, sequence: str, label: str) -> int:
+        """How many tensors a sequence has; raises UnsupportedOperator where nobody says it."""
+        if sequence not in self.counts:
+            raise UnsupportedOperator(
+                f"{label}: data decide how many tensors the sequence '{sequence}' has: say how "
+                f"many, such as --shape {sequence}=3 or shapes={{'{sequence}': 3}}"
+            )
+        self.counted.add(sequence)
+        return self.counts[sequence]
+
+    def of(self, origin: Origin | None) -> str:
+        """The name of the one that a number of the model is; "" where none is."""
+        return self.origins.get(origin, "") if isinstance(origin, Element) else ""
+
+    def number(self, name: str) -> int:
+        """What one is taken to be."""
+        symbol = next(symbol for symbol in self.symbols if symbol.name == name)
+        return self.taken.get(name, symbol.most)
+
+    def add(
+        self, output: str, most: int | None, label: str, origin: Origin | None = None
+    ) -> tuple[str, int]:
         """A new one, of what gives ``output``: its name, and what it is taken to be.
 
-        ``most`` is the largest that it can be, None where only a bound tells.
+        ``most`` is the largest that it can be, None where only a bound tells; ``origin`` is the
+        number of the model that it is.
         """
         if len(self.symbols) == _MOST:
             raise UnsupportedOperator(f"{label}: more than {_MOST} sizes that runs find")
@@ -61,6 +90,8 @@ class FoundSizes:
                 f"bound, such as --bound {name}=1024"
             )
         self.symbols.append(Symbol(name, 0, most))
+        if isinstance(origin, Element):
+            self.origins[origin] = name
         return name, self.taken.get(name, most)
 
     def room(self, name: str) -> int:
@@ -68,8 +99,13 @@ class FoundSizes:
         symbol = next(symbol for symbol in self.symbols if symbol.name == name)
         return max(as_many(symbol).most, self.largest.get(name, 0))
 
-    def check_bounds(self) -> None:
-        """Raise ModelError for a bound of no size that runs find."""
+    def check_said(self) -> None:
+        """Raise ModelError for a bound of no size that runs find, or a number of tensors of no
+        sequence that values decide."""
+        for name in self.counts.keys() - self.counted:
+            raise ModelError(
+                f"a number of tensors is given for '{name}', but no value decides how many it has"
+            )
         names = [symbol.name for symbol in self.symbols]
         for name in self.bounds:
             if name not in names:

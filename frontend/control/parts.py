@@ -19,10 +19,10 @@ from luthier.schedules import ModelError, UnsupportedOperator
 
 from ..graph import Array
 from ..onnx.element_types import dtype_name
-from ..onnx.opset import node_label
+from ..onnx.opset import node_label, opset_of
 from ..onnx.scopes import reads
 from ..onnx.strip_weights import WEIGHT, array_of
-from ..program import Program, Step
+from ..program import Expect, Program, Step
 from .assembly import Assembly
 from .found_sizes import FoundSizes
 from .stages import is_finder
@@ -39,13 +39,21 @@ class Listed:
 
 @dataclass(frozen=True)
 class Stacked:
-    """A sequence of what is in a value along its first dimension."""
+    """A sequence of what is in a value along its first dimension. A run may find how much."""
 
     value: int
+    rows_vary: bool = False
 
 
-# By name: values, weights that nobody has read so far, sequences. Graphs see what is around them.
-Scope: TypeAlias = ChainMap[str, int | TensorProto | Listed | Stacked]
+@dataclass(frozen=True)
+class Absent:
+    """An optional value that is not there."""
+
+
+Held: TypeAlias = int | Listed | Stacked | Absent
+# By name: values, weights that nobody has read so far, sequences, optional values that are not
+# there. Graphs see what is around them.
+Scope: TypeAlias = ChainMap[str, TensorProto | Held]
 
 _STAND_IN = TensorProto.FLOAT  # a result's type, which the importer finds out
 
@@ -67,18 +75,36 @@ class Parts:
         self._sizes = sizes
         # What is found has as many elements as it has, whatever the exporter's run had.
         finds = any(map(is_finder, model.graph.node))
-        self._declared = {o.name: o for o in model.graph.output if not finds}
+        tensors = (o for o in model.graph.output if o.type.HasField("tensor_type"))
+        self._declared = {o.name: o for o in tensors if not finds}
+        # Outputs that are sequences, or optional values.
+        self.lists = {o.name for o in model.graph.output if not o.type.HasField("tensor_type")}
         self.compared: set[str] = set()
+
+    @property
+    def opset(self) -> int:
+        """The version of the model's operators."""
+        return opset_of(self._model)
 
     def value(self, name: str, scope: Scope, reader: str) -> int:
         """The value of a name; raises ModelError, which says who reads it, where there is none."""
+        return self.tensor(self.held(name, scope, reader), name, reader)
+
+    def tensor(self, held: Held, name: str, reader: str) -> int:
+        """What is held under a name, where that is a tensor; raises as ``value`` does."""
+        if isinstance(held, Absent):
+            raise ModelError(f"{reader}: the optional value '{name}' is not there")
+        if not isinstance(held, int):
+            raise UnsupportedOperator(f"{reader}: the sequence '{name}' is not supported here")
+        return held
+
+    def held(self, name: str, scope: Scope, reader: str) -> Held:
+        """What a name stands for; raises ModelError, which names the reader, for an unknown one."""
         found = scope.get(name)
         if found is None:
             raise ModelError(f"{reader}: nothing before it gives its input '{name}'")
-        if isinstance(found, int):
-            return found
         if not isinstance(found, TensorProto):
-            raise UnsupportedOperator(f"{reader}: the sequence '{name}' is not supported here")
+            return found
         where = f"initializer '{name}'"
         dtype_name(found.data_type, where)
         value = self._assembly.constant(array_of(found, where))
@@ -133,10 +159,31 @@ class Parts:
         steps = self.steps([turn], ["moved"], inner)
         return steps, self.value("moved", inner, "")
 
+    def stacked(self, values: Sequence[int], axis: int, title: str) -> tuple[Sequence[Step], int]:
+        """Values of one type, along a new dimension, and the steps to it."""
+        shape = self._assembly.type(values[0]).shape
+        longer = (*shape[:axis], 1, *shape[axis:])
+        views = [self._assembly.view(value, longer) for value in values]
+        inner: Scope = ChainMap({}, {}, {f"piece {i}": view for i, view in enumerate(views)})
+        join = helper.make_node("Concat", list(inner.maps[2]), ["stacked"], title, axis=axis)
+        steps = self.steps([join], ["stacked"], inner)
+        return steps, self.value("stacked", inner, title)
+
+    def expect(self, value: int, wanted: int, says: str, label: str) -> Sequence[Step]:
+        """Let the run end unless a single number, or a condition, is what is wanted."""
+        inner: Scope = ChainMap({}, {}, {"given": self._assembly.view(value, ())})
+        cast = helper.make_node("Cast", ["given"], ["number"], label, to=TensorProto.INT64)
+        steps = self.steps([cast], ["number"], inner)
+        wants = self._assembly.table(f"{label}/{says}", np.array(wanted))
+        return (*steps, Expect(self.value("number", inner, label), wants, says, label))
+
     def model_of(
-        self, nodes: Sequence[onnx.NodeProto], scope: Scope
+        self, nodes: Sequence[onnx.NodeProto], scope: Scope, *, without_sequences: bool = False
     ) -> tuple[onnx.ModelProto, dict[str, Array]]:
-        """Nodes as a model of their own, without outputs; its inputs that are large constants."""
+        """Nodes as a model of their own, without outputs; its inputs that are large constants.
+
+        What is no tensor is left out ``without_sequences``, else refused.
+        """
         whole = self._model
         model = onnx.ModelProto(ir_version=max(whole.ir_version, 4))
         model.opset_import.extend(whole.opset_import)
@@ -145,6 +192,8 @@ class Parts:
         graph.node.extend(nodes)
         made = {name for node in nodes for name in node.output}
         for name in sorted(set().union(*map(reads, nodes)) - made):
+            if without_sequences and isinstance(scope.get(name), Listed | Stacked | Absent):
+                continue
             value = self.value(name, scope, node_label(nodes[0]))
             tensor, array = self._assembly.type(value), self._assembly.known(value)
             if array is not None and not (array.size > WEIGHT and tensor.element.is_float):

@@ -12,7 +12,7 @@ import numpy as np
 from luthier.schedules import ModelError
 
 from ..graph import Array
-from .decision import MOST, Decision
+from .decision import MOST, Decision, Dims
 from .shapes_by_values import matches
 
 _SHAPE = "its result has the shape"
@@ -39,7 +39,24 @@ def sliced(d: Decision) -> None:
     length = e("Mul", e("Sub", end, start), e("Sign", step))
     size = e("Abs", step)
     counts = e("Max", e("Div", e("Sub", e("Add", length, size), 1), size), 0)
-    _gather(d, counts, start, step, along.axes)
+    _gather(d, counts, start, step, along.axes, _taken(d))
+
+
+def _taken(d: Decision) -> list[int]:
+    """Of each dimension of what is sliced, how many elements are taken at most."""
+    old = d.type(0).shape
+    numbers = [d.known(i) for i in range(1, 5)]
+    if any(each is None and d.has(i) for i, each in enumerate(numbers, start=1)):
+        return list(old)
+    starts, ends, axes, steps = (None if n is None else n.reshape(-1).tolist() for n in numbers)
+    most = list(old)
+    for i, (start, end) in enumerate(zip(starts or (), ends or (), strict=True)):
+        axis = d.axis(axes[i], len(old)) if axes else i
+        step = steps[i] if steps else 1
+        # As ONNX has it, the end of a slice that goes back is below 0 where it takes the first.
+        last = end if step > 0 or end >= -old[axis] else None
+        most[axis] = len(range(old[axis])[start:last:step])
+    return most
 
 
 class _Axes:
@@ -80,12 +97,15 @@ def _from_start(d: Decision, places: str, sizes: str) -> str:
     return e("Where", e("Less", some, 0), e("Add", some, sizes), some)
 
 
-def _gather(d: Decision, counts: str, start: str, step: str, axes: Sequence[int]) -> None:
+def _gather(
+    d: Decision, counts: str, start: str, step: str, axes: Sequence[int], most: Sequence[int]
+) -> None:
+    """``most``: of each dimension, how many elements are taken at most."""
     old = d.type(0).shape
     declared = d.declared(len(old))
     counted = d.spelled("Gather", counts, list(axes), axis=0)
     wanted = [declared[axis] for axis in axes]
-    sizes = d.settle(counted, wanted, [old[axis] for axis in axes], "it takes so many elements:")
+    sizes = d.settle(counted, wanted, [most[axis] for axis in axes], "it takes so many elements:")
     e = d.spelled
     last = e("Sub", d.sizes(old), 1)
     numbers = [[e.element(each, axis) for axis in axes] for each in (start, step, last)]
@@ -108,7 +128,7 @@ def split(d: Decision) -> None:
         raise ModelError(f"{d.label}: it has {pieces} results, but {d.type(1).size} sizes")
     length = d.sizes([old[axis]])
     given = e.clipped(d.numbers(1), -1, e("Add", length, 1))
-    wanted = [d.declared(len(old), i)[axis] for i in range(pieces)]
+    wanted = [d.declared(len(old), i)[axis] if old[axis] else 0 for i in range(pieces)]
     whole = e.total(given, 0)
     d.expect(whole, _number(old[axis]), "the sum of its sizes is")
     sizes = d.settle(given, wanted, [old[axis]] * pieces, "its sizes are")
@@ -130,7 +150,8 @@ def top(d: Decision) -> None:
     if d.type(1).size != 1:
         raise ModelError(f"{d.label}: it has {d.type(1).size} numbers of elements")
     wanted = d.declared(len(old))[axis]
-    (count,) = d.settle(d.numbers(1), [wanted], [old[axis]], "the number of its elements is")
+    says = "the number of its elements is"
+    (count,) = d.settle(d.numbers(1), [wanted], [old[axis]], says, d.origins(1))
     if not count.found:
         d.straight({1: [count.number]})
         return
@@ -149,7 +170,10 @@ def counted(d: Decision) -> None:
     is_none = e.cast(e("Equal", delta, zero), "int64")
     d.expect(is_none, [0], "the number of its steps that are 0 is")
     count = _count_of_floats if kind.element.is_float else _count_of_integers
-    (size,) = d.settle(count(d, start, limit, delta), d.declared(1), [None], "its length is")
+    begin, by = d.known(0), d.known(2)
+    counts = begin is not None and by is not None and (begin.item(), by.item()) == (0, 1)
+    length, says = count(d, start, limit, delta), "its length is"
+    (size,) = d.settle(length, d.declared(1), [None], says, d.origins(1) if counts else ())
     steps = e.cast(d.counting(size), kind.dtype)
     d.give(e("Add", e("Mul", steps, delta), start))
 
@@ -183,9 +207,13 @@ def pad(d: Decision) -> None:
     rank, count = len(old), d.type(1).size // 2
     mode = d.attrs.get("mode", b"constant").decode()
     given = d.type(3).size if d.has(3) else rank
-    if d.type(1).size != 2 * given or count > rank or mode not in _PLACES:
+    if d.type(1).size != 2 * given or count > rank or mode not in ("constant", *_PLACES):
         raise ModelError(f"{d.label}: it pads by {d.type(1)} in the mode '{mode}'")
-    widths = e.clipped(d.numbers(1), -MOST, MOST)
+    known = d.known(1) if not d.has(3) or d.known(3) is not None else None
+    if known is None:
+        widths = e.clipped(d.numbers(1), -MOST, MOST)
+    else:
+        widths = d.sizes(known.reshape(-1).tolist(), "widths")
     if mode != "constant":
         least = e("Min", e("ReduceMin", widths, keepdims=0), 0)
         d.expect(least, _number(0), "the least of its widths is below 0:")
@@ -195,36 +223,48 @@ def pad(d: Decision) -> None:
     )
     own = d.sizes(old)
     dims = e("Gather", e("Add", e("Add", before, after), own), list(along.axes), axis=0)
-    declared = d.declared(rank)
+    declared = d.declared(rank) if known is None else _padded(d, known)
     wanted = [declared[axis] for axis in along.axes]
     sizes = d.settle(dims, wanted, [None] * len(wanted), "it gives so many elements:")
     firsts = d.apart(*(e.element(before, axis) for axis in along.axes))
     lengths = d.apart(*(e.element(own, axis) for axis in along.axes))
     starts = zip(sizes, firsts, strict=True)
     each = d.apart(*(e("Sub", d.counting(size), first) for size, first in starts))
-    x = "input 0"
-    pairs = list(zip(each, lengths, strict=True))
-    ends = [_ends(d, length) for length in lengths]
+    pairs = list(zip(along.axes, each, lengths, strict=True))
+    if mode == "constant":
+        d.give(_filled(d, pairs, [size.number for size in sizes]))
+        return
+    x, ends = "input 0", [_ends(d, length) for length in lengths]
     inner = d.apart(*(_PLACES[mode](d, p, *end) for p, end in zip(each, ends, strict=True)))
     for axis, places in zip(along.axes, inner, strict=True):
         (x,) = d.apart(e("Gather", x, places, axis=axis))
-    d.give(_filled(d, x, along.axes, pairs) if mode == "constant" else x)
+    d.give(x)
 
 
-def _filled(d: Decision, x: str, axes: Sequence[int], pairs: Sequence[tuple[str, str]]) -> str:
-    """With another number at places that are outside of one of the dimensions."""
-    e, rank, inside = d.spelled, len(d.type(0).shape), ""
-    there = d.apart(
-        *(
-            e("And", e("GreaterOrEqual", places, 0), e("Less", places, length))
-            for places, length in pairs
-        )
-    )
-    for axis, flags in zip(axes, there, strict=True):
-        shaped = e("Reshape", flags, [-1, *[1] * (rank - 1 - axis)])
-        inside = e("And", inside, shaped) if inside else shaped
+def _padded(d: Decision, widths: Array) -> Dims:
+    """The shape of the result of known widths, along known axes."""
+    shape, axes = list(d.type(0).shape), d.known(3)
+    order = range(len(shape)) if axes is None else axes.flat
+    for axis, before, after in zip(order, *widths.reshape(2, -1), strict=True):
+        shape[d.axis(int(axis), len(shape))] += int(before) + int(after)
+    return shape
+
+
+def _filled(d: Decision, pairs: Sequence[tuple[int, str, str]], sizes: Sequence[int]) -> str:
+    """Places along axes of some lengths, and a number at those that are outside: what is looked up
+    has it after the last, so that nothing may be padded, too.
+    """
+    e, x, shape = d.spelled, "input 0", list(d.type(0).shape)
     fill = e("Reshape", "input 2", np.zeros(0, np.int64)) if d.has(2) else _zero(d)
-    return e("Where", inside, x, fill)
+    for (axis, places, length), size in zip(pairs, sizes, strict=True):
+        inside = e("And", e("GreaterOrEqual", places, 0), e("Less", places, length))
+        (looked_up,) = d.apart(e("Where", inside, places, length))
+        shape[axis] = 1
+        (row,) = d.apart(e("Expand", fill, shape))
+        (whole,) = d.apart(e("Concat", x, row, axis=axis))
+        (x,) = d.apart(e("Gather", whole, looked_up, axis=axis))
+        shape[axis] = size
+    return x
 
 
 def _zero(d: Decision) -> str:
@@ -253,7 +293,7 @@ def _wrapped(d: Decision, places: str, length: str, last: str, period: str) -> s
     return d.spelled("Mod", places, length)
 
 
-_PLACES = {"constant": _clamped, "edge": _clamped, "reflect": _reflected, "wrap": _wrapped}
+_PLACES = {"edge": _clamped, "reflect": _reflected, "wrap": _wrapped}
 
 
 def _number(number: int) -> Array:

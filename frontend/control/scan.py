@@ -44,12 +44,12 @@ class _Scan:
         body = attrs.get("body")
         if not isinstance(body, onnx.GraphProto):
             raise ModelError(f"{node_label(node)}: it has no body")
-        count = int(attrs.get("num_scan_inputs", 0))
+        count = _count(node)
         states, given = len(node.input) - count, len(node.output)
         fits = len(body.input) == len(node.input) and given <= len(body.output)
         if count < 1 or states < 0 or not fits or states > len(body.output):
             raise ModelError(f"{node_label(node)}: its body does not take what it is given")
-        self.node, self.body, self.attrs = node, body, attrs
+        self.node, self.body = node, body
         self.states = states
         self.kept = len(body.output) - states
         self.types = [type_of(name) for name in node.input[states:]]
@@ -124,10 +124,20 @@ class _Scan:
         return [bool(number) for number in self._listed(f"scan_{kind}_directions", count)]
 
     def _listed(self, name: str, count: int) -> list[int]:
-        found = [int(number) for number in self.attrs.get(name, [0] * count)]
+        found = _numbers(self.node, name, count)
         if len(found) != count:
             raise ModelError(f"{node_label(self.node)}: its '{name}' are {len(found)}, not {count}")
         return found
+
+
+def _count(node: onnx.NodeProto) -> int:
+    """How many inputs it scans."""
+    return next((a.i for a in node.attribute if a.name == "num_scan_inputs"), 0)
+
+
+def _numbers(node: onnx.NodeProto, name: str, count: int) -> list[int]:
+    """An attribute of whole numbers; as many zeros where there is none."""
+    return next((list(a.ints) for a in node.attribute if a.name == name), [0] * count)
 
 
 def _batched(node: onnx.NodeProto, type_of: TypeOf) -> Spelled:
@@ -135,17 +145,17 @@ def _batched(node: onnx.NodeProto, type_of: TypeOf) -> Spelled:
     if node.input and node.input[0]:
         raise UnsupportedOperator(f"{node_label(node)}: lengths of sequences are not supported")
     attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-    count = int(attrs.get("num_scan_inputs", 0))
-    outer = list(node.input[1:])
+    count, outer = _count(node), list(node.input[1:])
     sizes = {type_of(name).shape[:1] for name in outer}
-    if len(sizes) != 1 or () in sizes or not isinstance(attrs.get("body"), onnx.GraphProto):
+    fits = 0 <= count <= len(outer) and isinstance(attrs.get("body"), onnx.GraphProto)
+    if len(sizes) != 1 or () in sizes or not fits:
         raise ModelError(f"{node_label(node)}: its arguments are not batches of one size")
     fresh = _Fresh(node)
     inner = [fresh(name) for name in outer]
     results = [fresh(name) for name in node.output]
     number, on, times = fresh("sequence"), fresh("on"), fresh("sequences")
     scan = _N("Scan", inner, results, node.name, body=attrs["body"], num_scan_inputs=count)
-    turned = list(attrs.get("directions", [0] * count))
+    turned = _numbers(node, "directions", count)
     scan.attribute.append(helper.make_attribute("scan_input_directions", turned))
     scan.attribute.append(helper.make_attribute(_AXES, [0] * count))
     parts = [_N("Gather", [a, number], [b], axis=0) for a, b in zip(outer, inner, strict=True)]

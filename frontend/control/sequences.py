@@ -1,12 +1,14 @@
-"""Sequences of tensors, as exporters use them around loops, by tensors.
+"""Sequences of tensors, and optional values, by tensors.
 
 A sequence whose tensors are known one by one is a list of values. One that a loop fills, a tensor
-with each iteration, is the loop's stack of what it keeps.
+with each iteration, is the loop's stack of what it keeps. Whether an optional value is there is
+known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import ChainMap
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,13 +17,20 @@ from onnx import helper, numpy_helper
 
 from luthier.schedules import ModelError, UnsupportedOperator
 
+from ..graph import Array
 from ..onnx.opset import is_onnx, node_label
-from ..onnx.scopes import reads
+from ..onnx.optionals import OPTIONALS
+from ..onnx.scopes import inner_graphs
 from ..program import Step
 from .assembly import Assembly
-from .parts import Listed, Parts, Scope, Stacked
+from .parts import Absent, Held, Listed, Parts, Scope, Stacked
+from .run_time_places import RunTimePlaces
+from .stages import SEQUENCES
 
 _N = helper.make_node
+_OF_TENSORS = frozenset({"SequenceAt", "SequenceLength", "ConcatFromSequence"})  # which they give
+_MOST = 1024  # tensors, each a value of its own, of what a loop stacked
+_GIVE = (SEQUENCES | OPTIONALS) - _OF_TENSORS
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,40 @@ class Sequences:
 
     parts: Parts
     assembly: Assembly
+    places: RunTimePlaces
+
+    def listed(self, held: Held, name: str, label: str) -> tuple[Sequence[Step], Held]:
+        """What is held under a name; of what a loop stacked the tensors one by one."""
+        if not isinstance(held, Stacked):
+            return (), held
+        length = self._length(held, name, label)
+        if length > _MOST:
+            raise UnsupportedOperator(
+                f"{label}: the sequence '{name}' has {length} tensors, and {_MOST} are supported"
+            )
+        steps, values = self._rows(held, range(length), name)
+        return steps, Listed(values)
+
+    def _length(self, held: Stacked, name: str, label: str) -> int:
+        """How many tensors a loop stacked, which a run may decide."""
+        if held.rows_vary:
+            self.places.sizes.count(name, label)  # which asks for it
+        return self.assembly.type(held.value).shape[0]
+
+    def _rows(
+        self, held: Stacked, places: Sequence[int], name: str
+    ) -> tuple[Sequence[Step], tuple[int, ...]]:
+        """What a loop stacked at some places."""
+        inner: Scope = ChainMap({}, {}, {"stack": held.value})
+        names = [f"tensor {i}" for i in places]
+        for i in places:
+            inner[f"place {i}"] = self.assembly.constant(np.array(i))
+        nodes = [
+            _N("Gather", ["stack", f"place {i}"], [each], name)
+            for i, each in zip(places, names, strict=True)
+        ]
+        steps = self.parts.steps(nodes, names, inner)
+        return steps, tuple(self.parts.value(each, inner, name) for each in names)
 
     def steps(self, node: onnx.NodeProto, scope: Scope) -> Sequence[Step]:
         """Of a node; raises ModelError and UnsupportedOperator."""
@@ -43,9 +86,25 @@ class Sequences:
             scope[output] = Listed(tuple(self.parts.value(n, scope, label) for n in node.input))
         elif node.op_type == "SplitToSequence":
             return self._split(node, scope, attrs)
+        elif node.op_type == "Identity":
+            scope[output] = self.parts.held(node.input[0], scope, label)
+        elif node.op_type in OPTIONALS:
+            self._optional(node, scope)
         else:
             return self._read(node, scope, attrs)
         return ()
+
+    def _optional(self, node: onnx.NodeProto, scope: Scope) -> None:
+        """Of a node that makes an optional value, or asks for one."""
+        label, (output,) = node_label(node), node.output
+        names = [name for name in node.input if name]
+        held = self.parts.held(names[0], scope, label) if names else Absent()
+        if node.op_type == "OptionalHasElement":
+            scope[output] = self.assembly.constant(np.array(not isinstance(held, Absent)))
+        elif node.op_type == "OptionalGetElement" and isinstance(held, Absent):
+            raise ModelError(f"{label}: there is no element")
+        else:
+            scope[output] = held
 
     def _read(self, node: onnx.NodeProto, scope: Scope, attrs: dict[str, int]) -> Sequence[Step]:
         """Of a node whose first input is a sequence."""
@@ -53,19 +112,47 @@ class Sequences:
         found = scope.get(node.input[0]) if node.input else None
         if isinstance(found, Stacked) and node.op_type == "ConcatFromSequence":
             return self._unstacked(node, scope, found, attrs)
-        if not isinstance(found, Listed):
+        if not isinstance(found, Listed | Stacked):
             raise UnsupportedOperator(f"{label}: a sequence that is not known is not supported")
-        values = list(found.values)
+        name, is_at = node.input[0], node.op_type == "SequenceAt" and len(node.input) == 2
+        if isinstance(found, Stacked):
+            length = self._length(found, name, label)
+            if node.op_type == "SequenceLength":
+                scope[output] = self.assembly.constant(np.array(length))
+                return ()
+            if is_at and self._is_known(node, scope, 1):
+                place = self._place(node, scope, 1, length, length)
+                steps, (scope[output],) = self._rows(found, [place], name)
+                return steps
+        if is_at and not self._is_known(node, scope, 1):
+            steps, scope[output] = self.places.at(node, scope, found)
+            return steps
+        steps, listed = self.listed(found, name, label)
+        assert isinstance(listed, Listed)
+        return (*steps, *self._of_list(node, scope, listed, attrs))
+
+    def _of_list(
+        self, node: onnx.NodeProto, scope: Scope, found: Listed, attrs: dict[str, int]
+    ) -> Sequence[Step]:
+        """Of a node whose first input are these tensors."""
+        label, output, values = node_label(node), node.output[0], list(found.values)
         if node.op_type == "SequenceLength":
             scope[output] = self.assembly.constant(np.array(len(values)))
         elif node.op_type == "SequenceAt":
             scope[output] = values[self._place(node, scope, 1, len(values), len(values))]
+        elif node.op_type == "SequenceErase" and not self._is_known(node, scope, 1):
+            steps, scope[output] = self.places.erased(node, scope, found)
+            return steps
         elif node.op_type == "SequenceErase":
             del values[self._place(node, scope, 1, len(values), len(values))]
             scope[output] = Listed(tuple(values))
         elif node.op_type == "SequenceInsert" and len(node.input) > 1:
+            value = self.parts.value(node.input[1], scope, label)
+            if not self._is_known(node, scope, 2):
+                steps, scope[output] = self.places.inserted(node, scope, found, value)
+                return steps
             place = self._place(node, scope, 2, len(values), len(values) + 1)
-            values.insert(place, self.parts.value(node.input[1], scope, label))
+            values.insert(place, value)
             scope[output] = Listed(tuple(values))
         elif node.op_type == "ConcatFromSequence" and values:
             return self._joined(values, node, scope, attrs)
@@ -78,13 +165,22 @@ class Sequences:
         label = node_label(node)
         if index >= len(node.input) or not node.input[index]:
             return end - 1
-        array = self.assembly.known(self.parts.value(node.input[index], scope, label))
+        array = self._known_place(node, scope, index)
         if array is None or array.size != 1 or array.dtype.kind != "i":
-            raise UnsupportedOperator(f"{label}: a place that is not known is not supported")
+            raise ModelError(f"{label}: its place is not one whole number")
         place = int(array.reshape(()))
         if not -count <= place < end:
             raise ModelError(f"{label}: the place {place} is outside of a sequence of {count}")
         return place + count if place < 0 else place
+
+    def _is_known(self, node: onnx.NodeProto, scope: Scope, index: int) -> bool:
+        """Whether a place is known, as that of the last one is where none is said."""
+        is_last = index >= len(node.input) or not node.input[index]
+        return is_last or self._known_place(node, scope, index) is not None
+
+    def _known_place(self, node: onnx.NodeProto, scope: Scope, index: int) -> Array | None:
+        """The numbers of an input, where they are known."""
+        return self.assembly.known(self.parts.value(node.input[index], scope, node_label(node)))
 
     def _joined(
         self, values: list[int], node: onnx.NodeProto, scope: Scope, attrs: dict[str, int]
@@ -95,10 +191,10 @@ class Sequences:
             if not -len(shape) - 1 <= axis <= len(shape):
                 raise ModelError(f"{node_label(node)}: it has no axis {axis}")
             axis %= len(shape) + 1
-            longer = (*shape[:axis], 1, *shape[axis:])
             if any(self.assembly.type(value).shape != shape for value in values):
                 raise ModelError(f"{node_label(node)}: its tensors differ in shape")
-            values = [self.assembly.view(value, longer) for value in values]
+            steps, scope[node.output[0]] = self.parts.stacked(values, axis, node.name)
+            return steps
         inner: Scope = scope.new_child({f"piece {i}": v for i, v in enumerate(values)})
         join = _N("Concat", list(inner.maps[0]), ["joined"], node.name, axis=axis)
         steps = self.parts.steps([join], ["joined"], inner)
@@ -128,7 +224,10 @@ class Sequences:
         shape = self.assembly.type(value).shape
         if not -len(shape) <= axis < len(shape):
             raise ModelError(f"{label}: the axis {axis} is outside of {len(shape)} dimensions")
-        size = shape[axis]
+        axis, size = axis % len(shape), shape[axis]
+        if not self._is_known(node, scope, 1):
+            steps, scope[node.output[0]] = self.places.split(node, scope, axis)
+            return steps
         sizes = self._sizes(node, scope, size)
         drops = len(node.input) < 2 and not attrs.get("keepdims", 1)
         starts = np.cumsum([0, *sizes])
@@ -149,58 +248,38 @@ class Sequences:
             return [1] * size
         array = self.assembly.known(self.parts.value(node.input[1], scope, label))
         if array is None or array.dtype.kind != "i" or array.ndim > 1:
-            raise UnsupportedOperator(f"{label}: sizes that are not known are not supported")
+            raise ModelError(f"{label}: its sizes are not whole numbers")
         sizes = [int(each) for each in array.reshape(-1)]
         if array.ndim == 0 and sizes[0] > 0:
             sizes = [min(sizes[0], size - i) for i in range(0, size, sizes[0])]
-        if sum(sizes) != size or min(sizes) < 1:
+        if sum(sizes) != size or min(sizes, default=0) < 0:
             raise ModelError(f"{label}: it splits {size} elements into {sizes}")
         return sizes
 
 
-def without_sequences(node: onnx.NodeProto, scope: Scope) -> tuple[onnx.NodeProto, list[str]]:
-    """A Loop that keeps a tensor of each iteration where it appended this to an empty sequence;
-    and the results that are its stacks.
-    """
-    body = next((a.g for a in node.attribute if a.name == "body"), onnx.GraphProto())
-    found = {i: _fills(node, body, i, scope) for i in range(2, len(node.input))}
-    filled = {i: insert for i, insert in found.items() if insert is not None}
-    if not filled or len(body.output) < len(node.input) - 1:
-        return node, []
-    loop, new = onnx.NodeProto(), onnx.GraphProto()
-    loop.CopyFrom(node)
-    new.CopyFrom(body)
-    drops = [i - 1 for i in filled]  # among the body's results
-    names = list(node.output) + [""] * (len(body.output) - 1 - len(node.output))
-    stacks = [names[i - 2] for i in filled]
-    for field, items in (
-        (loop.input, [n for i, n in enumerate(node.input) if i not in filled]),
-        (loop.output, [n for i, n in enumerate(names) if i + 2 not in filled] + stacks),
-        (new.input, [v for i, v in enumerate(body.input) if i not in filled]),
-        (new.output, [v for i, v in enumerate(body.output) if i not in drops]),
-        (new.node, [n for n in body.node if n not in filled.values()]),
-    ):
-        del field[:]
-        field.extend(items)
-    new.output.extend(onnx.ValueInfoProto(name=insert.input[1]) for insert in filled.values())
-    del loop.attribute[:]
-    loop.attribute.append(helper.make_attribute("body", new))
-    return loop, stacks
+def aliases(nodes: Sequence[onnx.NodeProto], scope: Scope) -> set[str]:
+    """The results of those ``Identity`` nodes, in order, that pass on what is not a tensor."""
+    others = {name for name, held in scope.items() if isinstance(held, Listed | Stacked | Absent)}
+    found = set()
+    for node in nodes:
+        if node.op_type == "Identity" and is_onnx(node.domain):
+            if not others.isdisjoint(node.input):
+                found.update(node.output)
+                others.update(node.output)
+        elif node.op_type in _GIVE and is_onnx(node.domain):
+            others.update(node.output)
+        else:
+            others.update(_given_by_graphs(node))
+    return found
 
 
-def _fills(
-    node: onnx.NodeProto, body: onnx.GraphProto, index: int, scope: Scope
-) -> onnx.NodeProto | None:
-    """The node of a body that appends to the sequence that a Loop carries as its input."""
-    if scope.get(node.input[index]) != Listed(()) or index >= len(body.input):
-        return None
-    if index > len(body.output):
-        return None
-    name, result = body.input[index].name, body.output[index - 1].name
-    readers = [each for each in body.node if name in reads(each) or result in reads(each)]
-    if len(readers) != 1 or list(readers[0].output) != [result]:
-        return None
-    (insert,) = readers
-    fits = insert.op_type == "SequenceInsert" and is_onnx(insert.domain)
-    alone = len(insert.input) == 2 and insert.input[0] == name != insert.input[1]
-    return insert if fits and alone else None
+def _given_by_graphs(node: onnx.NodeProto) -> Collection[str]:
+    """The results of control flow that its graphs declare to be no tensors."""
+    first = 1 if node.op_type == "Loop" else 0
+    declared = (graph.output[first:] for graph in inner_graphs(node))
+    return {
+        name
+        for outputs in declared
+        for name, info in zip(node.output, outputs, strict=False)
+        if info.type.WhichOneof("value") in ("sequence_type", "optional_type")
+    }

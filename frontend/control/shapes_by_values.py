@@ -11,6 +11,7 @@ import numpy as np
 from luthier.schedules import ModelError
 
 from .decision import MOST, Count, Decision, Dims
+from .origins import Origin
 from .spelled import Term
 
 _SHAPE = "its result has the shape"
@@ -20,28 +21,38 @@ _NOTHING = np.zeros(0, np.int64)
 
 def reshape(d: Decision) -> None:
     """0 keeps a size, unless ``allowzero``; -1 is what is left."""
-    old, total = d.type(0).shape, d.type(0).size
+    old = d.type(0).shape
     rank, e, given = d.type(1).size, d.spelled, d.numbers(1)
     dims = given
     if not d.attrs.get("allowzero", 0):
         kept = d.sizes([*old, *[0] * rank][:rank])
         dims = e("Where", e("Equal", given, 0), kept, given)
+    _to_dims(d, dims, d.declared(rank), d.origins(1))
+
+
+def _to_dims(
+    d: Decision, dims: Term, declared: Dims, origins: Sequence[Origin | None] = ()
+) -> None:
+    """The first input's elements, in a shape of which -1 is what is left."""
+    e, total = d.spelled, d.type(0).size
     rest = e("Equal", dims, -1)
-    declared = d.declared(rank)
     missing = [i for i, size in enumerate(declared) if size is None]
     if len(missing) > 1:
-        _reshaped(d, dims, rest, declared)
+        _reshaped(d, dims, rest, declared, origins)
         return
     known = math.prod(size for size in declared if size is not None)
     whole = [total // max(known, 1) if size is None else size for size in declared]
     if math.prod(whole) != total:
-        raise ModelError(f"{d.label}: {list(old)} does not reshape to {whole}, as is declared")
+        old = list(d.type(0).shape)
+        raise ModelError(f"{d.label}: {old} does not reshape to {whole}, as is declared")
     one = e("LessOrEqual", e.total(e.cast(rest, "int64"), 0), 1)
     d.expect(e("Where", e("And", rest, one), d.sizes(whole, "result"), dims), whole, _SHAPE)
-    d.straight({1: np.array(whole, np.int64)})
+    d.give(e("Reshape", "input 0", whole, allowzero=1))
 
 
-def _reshaped(d: Decision, dims: Term, rest: Term, declared: Dims) -> None:
+def _reshaped(
+    d: Decision, dims: Term, rest: Term, declared: Dims, origins: Sequence[Origin | None]
+) -> None:
     """To dimensions of which several are found: each element is read where it lies."""
     total, rank, e = d.type(0).size, len(declared), d.spelled
     every = d.sizes([total], "elements")
@@ -50,7 +61,7 @@ def _reshaped(d: Decision, dims: Term, rest: Term, declared: Dims) -> None:
     left = e("Div", every, e("Max", _product(d, others, rank, beyond), 1))
     dims = e("Where", rest, left, dims)
     known = math.prod(size for size in declared if size is not None)
-    sizes = d.settle(dims, declared, [total // max(known, 1)] * rank, _SHAPE)
+    sizes = d.settle(dims, declared, [total // max(known, 1)] * rank, _SHAPE, origins)
     d.expect(_product(d, dims, rank, beyond), [total], "the elements of its result are")
     steps = [e.name([1])]
     for i in reversed(range(1, rank)):
@@ -87,7 +98,8 @@ def expand(d: Decision) -> None:
         size if declared is None and size > 1 else declared
         for size, declared in zip(old, d.declared(rank), strict=True)
     ]
-    d.straight({1: _sizes(d.settle(dims, wanted, [None] * rank, _SHAPE))})
+    origins = [None] * (rank - count) + [*d.origins(1)]
+    d.straight({1: _sizes(d.settle(dims, wanted, [None] * rank, _SHAPE, origins))})
 
 
 def tile(d: Decision) -> None:
@@ -99,14 +111,15 @@ def tile(d: Decision) -> None:
         None if declared is None else declared // size
         for size, declared in zip(old, d.declared(len(old)), strict=True)
     ]
-    times = d.settle(d.numbers(1), wanted, [None] * len(old), "it repeats each dimension")
+    says = "it repeats each dimension"
+    times = d.settle(d.numbers(1), wanted, [None] * len(old), says, d.origins(1))
     d.straight({1: _sizes(times)})
 
 
 def constant_of_shape(d: Decision) -> None:
     """The operand is the shape."""
     rank = d.type(0).size
-    shape = d.settle(d.numbers(0), d.declared(rank), [None] * rank, _SHAPE)
+    shape = d.settle(d.numbers(0), d.declared(rank), [None] * rank, _SHAPE, d.origins(0))
     d.straight({0: _sizes(shape)})
 
 
@@ -116,42 +129,9 @@ def one_hot(d: Decision) -> None:
         raise ModelError(f"{d.label}: its depth is {d.type(1)}")
     rank = len(d.type(0).shape) + 1
     axis = d.axis(int(d.attrs.get("axis", -1)), rank)
-    (depth,) = d.settle(d.numbers(1), [d.declared(rank)[axis]], [None], "its depth is")
+    wanted = [d.declared(rank)[axis]]
+    (depth,) = d.settle(d.numbers(1), wanted, [None], "its depth is", d.origins(1))
     d.straight({1: np.array(depth.number, d.type(1).dtype).reshape(d.type(1).shape)})
-
-
-def resize(d: Decision) -> None:
-    """Sizes are those of the result; scales are decided where the result's sizes are multiples."""
-    old = d.type(0).shape
-    declared = d.declared(len(old))
-    axes = [d.axis(int(a), len(old)) for a in d.attrs.get("axes", range(len(old)))]
-    crops = d.attrs.get("coordinate_transformation_mode", b"") == b"tf_crop_and_resize"
-    if crops and len(d.node.input) > 2 and d.known(1) is None:
-        raise d.unsupported("a region that is computed at run time")
-    wanted = [declared[axis] for axis in axes]
-    if None in wanted:
-        raise d.unsupported("to resize to what values decide, but for a shape that is declared,")
-    sizes = [size or 0 for size in wanted]
-    roi: dict[int, Term] = {} if crops or len(d.node.input) < 3 else {1: np.zeros(0, np.float32)}
-    by_size = d.has(3) and d.type(3).size > 0
-    if by_size:
-        if d.attrs.get("keep_aspect_ratio_policy", b"stretch") != b"stretch":
-            raise d.unsupported("to keep an aspect ratio of sizes that are computed at run time")
-        d.expect(d.numbers(3), sizes, "its sizes are")
-        d.straight({**roi, 3: _vector(sizes)})
-        return
-    _resized_by_scales(d, [(old[a], size) for a, size in zip(axes, sizes, strict=True)], roi)
-
-
-def _resized_by_scales(d: Decision, pairs: Sequence[tuple[int, int]], roi: dict[int, Term]) -> None:
-    place = 2 if d.has(2) else 1
-    if any(new % old and old % max(new, 1) for old, new in pairs):
-        raise d.unsupported("a scale of run time that the declared shape does not decide")
-    scales = np.array([np.float32(new / old) for old, new in pairs], np.float32)
-    e, text = d.spelled, ", ".join(f"{scale:g}" for scale in scales)
-    same = e.cast(e("Equal", f"input {place}", scales), "int64")
-    d.expect(same, [1] * len(scales), f"whether its scales are {text}, as is declared:")
-    d.straight({**(roi if place == 2 else {}), place: scales})
 
 
 def _sizes(counts: Sequence[Count]) -> Term:
@@ -168,28 +148,28 @@ def _vector(numbers: Sequence[int]) -> Term:
 def squeeze(d: Decision) -> None:
     """Which dimensions of one element go does not matter but for their places."""
     old, count = d.type(0).shape, d.type(1).size
-    shape, e = _declared_whole(d, len(old) - count), d.spelled
+    rank, e = len(old) - count, d.spelled
+    declared, left = d.declared(rank), [size for size in old if size != 1]
     gone = _mask(d, 1, len(old))
     sizes = d.sizes(old)
     ones = e("Where", e("Equal", gone, 1), sizes, 1)
     d.expect(ones, [1] * len(old), "its axes are of sizes, with 1 for all others,")
     kept = e("Sub", 1, gone)
     before = e("Sub", e("CumSum", kept, 0), 1)
-    d.expect(_placed(d, before, kept, sizes, len(shape)), shape, _SHAPE)
-    d.give(e("Reshape", "input 0", shape))
+    dims = _placed(d, before, kept, sizes, rank)
+    _to_dims(d, dims, left if len(left) == rank and None in declared else declared)
 
 
 def unsqueeze(d: Decision) -> None:
     """Dimensions of one element come in between."""
     old, count = d.type(0).shape, d.type(1).size
-    rank = len(old) + count
-    shape, e = _declared_whole(d, rank), d.spelled
+    rank, e = len(old) + count, d.spelled
+    declared = d.declared(rank)
     ones = _mask(d, 1, rank)
     kept = e("Sub", 1, ones)
     before = e.clipped(e("Sub", e("CumSum", kept, 0), 1), 0, max(len(old) - 1, 0))
     dims = e("Gather", d.sizes(old or [1]), before, axis=0)
-    d.expect(e("Where", e("Equal", ones, 1), 1, dims), shape, _SHAPE)
-    d.give(e("Reshape", "input 0", shape))
+    _to_dims(d, e("Where", e("Equal", ones, 1), 1, dims), declared)
 
 
 def _declared_whole(d: Decision, rank: int) -> list[int]:
@@ -288,7 +268,7 @@ def cropped(d: Decision) -> None:
         raise ModelError(f"{d.label}: it has {d.type(1).size} sizes of {len(axes)} dimensions")
     declared = d.declared(rank)
     wanted = [declared[axis] for axis in axes]
-    sizes = d.settle(d.numbers(1), wanted, [None] * len(axes), "its sizes are")
+    sizes = d.settle(d.numbers(1), wanted, [None] * len(axes), "its sizes are", d.origins(1))
     d.straight({1: _sizes(sizes)})
 
 
@@ -296,17 +276,5 @@ def window(d: Decision) -> None:
     """The operand is how long it is."""
     if d.type(0).size != 1:
         raise ModelError(f"{d.label}: its size is {d.type(0)}")
-    (size,) = d.settle(d.numbers(0), d.declared(1), [None], "its size is")
+    (size,) = d.settle(d.numbers(0), d.declared(1), [None], "its size is", d.origins(0))
     d.straight({0: np.array(size.number, d.type(0).dtype).reshape(d.type(0).shape)})
-
-
-def affine_grid(d: Decision) -> None:
-    """Of an image's sizes all but the channels are the grid's."""
-    count = d.type(1).size
-    batch, *places, _ = (*d.declared(count), None)[:count] if count > 2 else (None, None, None)
-    if count not in (4, 5):
-        raise ModelError(f"{d.label}: its sizes are {d.type(1)}")
-    e, own = d.spelled, [0, *range(2, count)]
-    given = e("Gather", d.numbers(1), own, axis=0)
-    sizes = d.settle(given, [batch, *places], [None] * (count - 1), "its sizes are")
-    d.straight({1: _sizes([sizes[0], Count(1, 1), *sizes[1:]])})

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import onnx
 
 from ..onnx.given import leading_to
+from ..onnx.microsoft.operators import is_cut_when_spelled
 from ..onnx.opset import is_onnx
+from ..onnx.optionals import OPTIONALS
 from ..onnx.scopes import every_node, reads
 
 LOOPS = frozenset({"Loop", "Scan"})
@@ -18,7 +20,7 @@ SEQUENCES = frozenset(
         ConcatFromSequence SplitToSequence
     """.split()
 )
-CONTROL = LOOPS | SEQUENCES | {"If"}
+CONTROL = LOOPS | SEQUENCES | OPTIONALS | {"If"}
 FINDERS = frozenset({"NonZero", "Compress", "NonMaxSuppression", "Unique"})
 
 
@@ -55,7 +57,22 @@ def is_cut(node: onnx.NodeProto, decided: Set[str] = frozenset()) -> bool:
 def has_control(model: onnx.ModelProto) -> bool:
     """Whether any node of a model is control flow, those of its functions and graphs too."""
     bodies = [model.graph.node, *(function.node for function in model.functions)]
-    return any(is_control(node) for body in bodies for node in every_node(body))
+    nodes = (node for body in bodies for node in every_node(body))
+    return any(is_control(node) or is_cut_when_spelled(node) for node in nodes)
+
+
+def may_train(node: onnx.NodeProto) -> bool:
+    """Whether a node is a ``Dropout`` that is given a mode, which may be to train."""
+    return node.op_type == "Dropout" and is_onnx(node.domain) and any(node.input[2:])
+
+
+def has_asking(model: onnx.ModelProto) -> bool:
+    """Whether a run must ask for a number that a straight model would take as it is: the ratio at
+    which a ``Dropout`` drops that may be training, where it is no constant."""
+    nodes = [*model.graph.node, *(n for function in model.functions for n in function.node)]
+    constants = {"", *(t.name for t in model.graph.initializer)}
+    constants.update(o for node in nodes if node.op_type == "Constant" for o in node.output)
+    return any(may_train(node) and node.input[1] not in constants for node in nodes)
 
 
 def stages(

@@ -13,18 +13,17 @@ from luthier.schedules import ModelError, Tensor, UnsupportedOperator
 from ..onnx.element_types import dtype_name
 from ..onnx.fold_shapes import FOLDABLE
 from ..onnx.functions import all_spelled, local_functions_expanded, operators_expanded
+from ..onnx.microsoft.expansion import cuts_expanded, without_spelled
 from ..onnx.operators import SUPPORTED
 from ..onnx.opset import operator_name, opset_of
 from ..onnx.scopes import depth, every_node
 from ..onnx.strip_weights import constant_tensor
 from ..onnx.unsupported import check_operators
-from ..program import Program
+from ..program import Argument, Program
 from .assembly import Assembly
-from .deciding import Deciding
-from .declared import declared_shapes
-from .finding import Finding
+from .deciding import SPELLED
 from .found_sizes import FoundSizes
-from .parts import Parts, Straight
+from .parts import Absent, Held, Listed, Parts, Straight
 from .regions import Regions
 from .stages import is_cut
 
@@ -57,13 +56,16 @@ def import_regions(model: onnx.ModelProto, straight: Straight, sizes: FoundSizes
 
 
 def _with_control_spelled(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model, without operators that the standard spells by control flow."""
-    names = all_spelled(model) - SUPPORTED
+    """The model, without operators that are spelled by control flow; but with those whose shapes
+    values decide."""
+    model = cuts_expanded(model)
+    known = SUPPORTED.union(SPELLED)
+    names = all_spelled(model) - known
     if names.isdisjoint(map(operator_name, model.graph.node)):
         return model
     spelled = onnx.ModelProto()
     spelled.CopyFrom(model)
-    return operators_expanded(spelled, SUPPORTED, lambda body: any(map(is_cut, body.node)))
+    return operators_expanded(spelled, known, lambda body: any(map(is_cut, body.node)))
 
 
 def _program(model: onnx.ModelProto, straight: Straight, sizes: FoundSizes) -> Program:
@@ -71,15 +73,33 @@ def _program(model: onnx.ModelProto, straight: Straight, sizes: FoundSizes) -> P
     parts = Parts(model, straight, assembly, sizes)
     inputs = [(info.name, _input(info, assembly)) for info in graph.input]
     outputs = [output.name for output in graph.output]
-    finding = Finding(parts, assembly, sizes)
-    deciding = Deciding(parts, assembly, sizes, declared_shapes(graph, sizes.taken))
-    regions = Regions(parts, assembly, finding, deciding, opset_of(model))
+    regions = Regions(parts, assembly, sizes, opset_of(model))
     steps, results = regions.region(graph, ChainMap(), outputs, dict(inputs))
-    for output, value in zip(graph.output, results, strict=True):
-        if output.name not in parts.compared and not sizes.symbols:
-            _check_declared(output, assembly.type(value))
-    named = list(zip(outputs, results, strict=True))
-    return assembly.finish(graph.name or "model", inputs, named, steps)
+    gives, named = list[Argument](), list[tuple[str, int]]()
+    for output, held in zip(graph.output, results, strict=True):
+        if isinstance(held, int):
+            gives.append(Argument(output.name))
+            named.append((output.name, held))
+            if output.name not in parts.compared and not sizes.symbols:
+                _check_declared(output, assembly.type(held))
+            continue
+        more, listed = regions.sequences.listed(held, output.name, f"output '{output.name}'")
+        steps += more
+        gives.append(_argument(output.name, listed))
+        values = listed.values if isinstance(listed, Listed) else ()
+        named += zip(gives[-1].tensors, values, strict=True)
+    if not named:
+        raise UnsupportedOperator("the model gives no tensor: its outputs are empty")
+    if len(dict(named)) < len(named) and not all(each.is_tensor for each in gives):
+        raise ModelError("a tensor of a sequence has the name of another output: rename one")
+    arguments = () if all(each.is_tensor for each in gives) else tuple(gives)
+    return assembly.finish(graph.name or "model", inputs, named, steps, arguments)
+
+
+def _argument(name: str, held: Held) -> Argument:
+    if isinstance(held, Absent):
+        return Argument(name, absent=True)
+    return Argument(name, len(held.values) if isinstance(held, Listed) else None)
 
 
 def _input(info: onnx.ValueInfoProto, assembly: Assembly) -> int:
@@ -109,7 +129,7 @@ def _check_operators(model: onnx.ModelProto) -> None:
         elif not is_cut(node):
             flat.graph.node.append(node)
     flat.graph.initializer.extend(TensorProto(name=t.name) for t in model.graph.initializer)
-    check_operators(flat, SUPPORTED | all_spelled(model), FOLDABLE)
+    check_operators(without_spelled(flat), SUPPORTED | all_spelled(model), FOLDABLE)
 
 
 def _check_size(model: onnx.ModelProto) -> None:

@@ -155,11 +155,16 @@ def _swish(node: OnnxNode) -> int:
     return t.emit("multiply", x, t.emit("sigmoid", scaled))
 
 
+_MISH_END = 20  # where n / (n + 2) is 1 in float64, too
+
+
 def _mish(node: OnnxNode) -> int:
-    """Misra 2019: x tanh(softplus(x))."""
-    t, x = node.t, node.x
-    softplus = t.emit("log", t.emit("add", node.number(1), t.emit("exp", x)))
-    return t.emit("multiply", x, t.emit("tanh", softplus))
+    """Misra 2019: x tanh(softplus(x)), of which the tangent is n / (n + 2) with n = e (e + 2) and
+    e = exp(x); it is 1 long before that overflows."""
+    t, x, two = node.t, node.x, node.number(2)
+    e = t.emit("exp", t.emit("minimum", x, node.number(_MISH_END)))
+    n = t.emit("multiply", e, t.emit("add", e, two))
+    return t.emit("multiply", x, t.emit("divide", n, t.emit("add", n, two)))
 
 
 def _softplus(node: OnnxNode) -> int:

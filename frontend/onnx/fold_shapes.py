@@ -24,6 +24,7 @@ from .operators import BUILD_TIME, operator_of
 from .opset import is_onnx
 from .shapes import corrected, inferred
 from .single import StaticType, run_node, stand_in
+from .texts import domain as texts
 
 _ARITHMETIC = frozenset(
     """
@@ -100,7 +101,10 @@ def _corrected(model: onnx.ModelProto, types: Mapping[str, StaticType]) -> bool:
     places = {v.name: v for v in (*model.graph.value_info, *model.graph.output)}
     changed = False
     for node in model.graph.node:
-        for result, kind, dims in result_shapes(node, shapes):
+        for result, kind, dims in (
+            *result_shapes(node, shapes),
+            *texts.result_shapes(node, shapes),
+        ):
             elem_type = kind or types[node.input[0]].elem_type
             if shapes.get(result) != tuple(dims) and result not in shapes:
                 place = places.get(result) or model.graph.value_info.add()

@@ -13,7 +13,7 @@ from ..graph import Array
 from .element_types import dtype_name
 from .node import OnnxNode, Operator
 
-_FIRST_WITH_AXIS_INPUT = 20
+FIRST_WITH_AXIS_INPUT = 20
 
 
 def _dft(node: OnnxNode) -> int:
@@ -50,7 +50,7 @@ def _dft(node: OnnxNode) -> int:
 def _dft_axis(node: OnnxNode) -> int:
     """Not the last one, of the planes."""
     given = node.attr("axis", 1)
-    if node.opset >= _FIRST_WITH_AXIS_INPUT:
+    if node.opset >= FIRST_WITH_AXIS_INPUT:
         number = _number(node, 2, "an axis")
         given = -2 if number is None else number
     axis = node.axis(given)

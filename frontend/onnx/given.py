@@ -19,6 +19,7 @@ from ..graph import Array
 from .element_types import dtype_name
 from .shapes import with_stand_ins
 
+_SMALL = 64  # elements of a list of sizes
 Values = Mapping[str, Any]  # by input: a number, a sequence of them, or an array
 
 
@@ -61,6 +62,8 @@ def _array(
     name: str, tensor: onnx.TypeProto.Tensor, value: Any, sizes: Sequence[int] | None
 ) -> Array:
     what = f"the value of input '{name}'"
+    if tensor.elem_type == onnx.TensorProto.STRING:
+        return _texts(what, value, sizes)
     dtype = dtype_name(tensor.elem_type, f"input '{name}'")
     try:
         given = np.asarray(value)
@@ -77,6 +80,16 @@ def _array(
         return np.broadcast_to(found, sizes)
     if sizes is not None and found.ndim == 1 and found.size == math.prod(sizes):
         return found.reshape(sizes)
+    return found
+
+
+def _texts(what: str, value: Any, sizes: Sequence[int] | None) -> Array:
+    """One text fills the input, too."""
+    found = np.asarray(value, object)
+    if not all(isinstance(each, str) for each in found.flat):
+        raise ModelError(f"{what} is not made of texts")
+    if sizes is not None and found.ndim == 0:
+        return np.broadcast_to(found, sizes)
     return found
 
 
@@ -171,20 +184,28 @@ def _output(name: str, types: Mapping[str, int]) -> onnx.ValueInfoProto:
 
 
 def _element_types(model: onnx.ModelProto) -> dict[str, int]:
-    """Of all values whose type onnx's inference knows; weights are told by their types alone."""
+    """Of all values whose type onnx's inference knows."""
+    found = ((name, kind.tensor_type.elem_type) for name, kind in light_types(model).items())
+    return {name: elem_type for name, elem_type in found if elem_type}
+
+
+def light_types(model: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
+    """The types of all values that onnx's inference knows; large weights are told by theirs."""
     light = onnx.ModelProto(ir_version=model.ir_version)
     light.opset_import.extend(model.opset_import)
     light.functions.extend(model.functions)
     light.graph.node.extend(model.graph.node)
     light.graph.input.extend(model.graph.input)
-    light.graph.input.extend(
-        helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in model.graph.initializer
-    )
+    for tensor in model.graph.initializer:
+        if math.prod(tensor.dims) <= _SMALL:  # which may be a shape
+            light.graph.initializer.append(tensor)
+        else:
+            info = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            light.graph.input.append(info)
     light.graph.value_info.extend(model.graph.value_info)
     with suppress(Exception):  # of a model that is wrong, which the import says better
         light = onnx.shape_inference.infer_shapes(with_stand_ins(light))
-    found = ((v.name, v.type.tensor_type.elem_type) for v in light.graph.value_info)
-    return {name: elem_type for name, elem_type in found if elem_type}
+    return {v.name: v.type for v in (*light.graph.input, *light.graph.value_info)}
 
 
 def leading_to(nodes: Sequence[onnx.NodeProto], values: Sequence[str]) -> list[onnx.NodeProto]:

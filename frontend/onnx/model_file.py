@@ -21,6 +21,7 @@ from luthier.schedules.files import open_regular
 from luthier.schedules.ir.dtype import DTYPES
 from luthier.schedules.redaction import shown
 
+from ..formats import format_of
 from ..messages import one_line
 from .element_types import dtype_name
 from .function_size import MOST_BYTES, MOST_TIMES
@@ -43,11 +44,15 @@ class ModelFile:
         return self._sha256.hexdigest()
 
     def parsed(self) -> onnx.ModelProto:
-        """What is in the file; raises ModelError."""
+        """What is in the file, in another format than ONNX too; raises ModelError."""
         size = os.fstat(self._file.fileno()).st_size
         _check_memory(self._path, size)
         data = self._file.read()
         self._sha256.update(data)
+        other = format_of(data, shown(self._path))
+        if other is not None:
+            _check_memory(self._path, size, other.memory)
+            return other.read(data, shown(self._path))
         model = onnx.ModelProto()
         try:
             model.ParseFromString(data)
@@ -149,13 +154,13 @@ def _changed(path: Path) -> str:
     return f"{shown(path)}: it changed while it was read; run again once it is written"
 
 
-def _check_memory(path: Path, size: int) -> None:
+def _check_memory(path: Path, size: int, times: int = 2) -> None:
     # Once as read and once as arrays.
     available = psutil.virtual_memory().available
-    if 2 * size > available:
+    if times * size > available:
         raise ModelError(
-            f"{shown(path)}: {size / 1e9:.1f} GB of model needs about {2 * size / 1e9:.1f} GB of "
-            f"memory, but {available / 1e9:.1f} GB are free"
+            f"{shown(path)}: {size / 1e9:.1f} GB of model needs about {times * size / 1e9:.1f} GB "
+            f"of memory, but {available / 1e9:.1f} GB are free"
         )
 
 

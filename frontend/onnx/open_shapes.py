@@ -19,7 +19,7 @@ from luthier.schedules.ir.symbol import NAME, Symbol
 Shapes: TypeAlias = Mapping[str, Sequence[int | str] | int | str | range]
 """By the name of an input, the sizes of its dimensions: numbers or names, ``past+1`` too. By the
 name of a size, what it may be: a number, several, ``range(1, 513)`` or ``"1..512"``. What is both
-is the input where it has a list."""
+is the input where it has a list. By the name of a sequence, how many tensors it has."""
 
 _MOST = 2**31 - 1
 _MOST_CHOICES = 1 << 22  # of all sizes together, which kernels are tried for

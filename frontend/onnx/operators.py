@@ -1,6 +1,6 @@
 """The ONNX operators that Luthier imports, each covered by a test.
 
-``OPERATORS`` are those of the default domain; ``ml`` has a domain of its own.
+``OPERATORS`` are those of the default domain; ``ml`` has a domain of its own, and so has ``texts``.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ from .ml.domain import is_ml
 from .ml.operators import OPERATORS as ML
 from .node import Operator
 from .opset import is_onnx
+from .texts.domain import is_text
+from .texts.operators import OPERATORS as TEXT
 
 _FAMILIES = (
     along, determinant, einsum, elementwise, fourier, indexing, lengths, math, movement, ngrams,
@@ -52,6 +54,8 @@ def operator_of(node: onnx.NodeProto) -> Operator | None:
     """What converts a node; None where nothing does."""
     if is_ml(node.domain):
         return ML.get(node.op_type)
+    if is_text(node.domain):
+        return TEXT.get(node.op_type)
     return OPERATORS.get(node.op_type) if is_onnx(node.domain) else None
 
 

@@ -1,5 +1,8 @@
-"""ONNX's optional values: whether something is there is known when a model is built, so that none
-are left."""
+"""ONNX's optional values: whether something is there is known when a model is built.
+
+Those that only nodes of the model's own graph read are gone when it is read; control flow passes on
+the others (``control``).
+"""
 
 from __future__ import annotations
 
@@ -10,26 +13,30 @@ from onnx import helper, numpy_helper
 from luthier.schedules import ModelError
 
 from .opset import is_onnx, node_label
+from .scopes import reads
 
-_OPERATORS = frozenset({"Optional", "OptionalGetElement", "OptionalHasElement"})
+OPTIONALS = frozenset({"Optional", "OptionalGetElement", "OptionalHasElement"})
 
 
 def without_optionals(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model, or a copy whose optional values are what they hold; raises ModelError."""
-    if not any(_is_optional(node) for node in model.graph.node):
+    """The model, or a copy whose optional values are what they hold; raises ModelError.
+
+    One that control flow reads, or that is an output, leaves the model as it is.
+    """
+    made = {o for node in model.graph.node if node.op_type == "Optional" for o in node.output}
+    others = (node for node in model.graph.node if not _is_optional(node))
+    kept = {output.name for output in model.graph.output}.union(*map(reads, others))
+    if not any(map(_is_optional, model.graph.node)) or not kept.isdisjoint(made):
         return model
     copied = onnx.ModelProto()
     copied.CopyFrom(model)
     held: dict[str, str] = {}  # by an optional value's name; '' where it holds nothing
     nodes: list[onnx.NodeProto | None] = []
     for node in model.graph.node:
-        kept = onnx.NodeProto()
-        kept.CopyFrom(node)
-        kept.input[:] = [held.get(name, name) for name in node.input]
-        nodes += [_without(kept, held)] if _is_optional(node) else [kept]
-    for output in copied.graph.output:
-        if output.name in held:
-            raise ModelError(f"the output '{output.name}' is an optional value, not a tensor")
+        own = onnx.NodeProto()
+        own.CopyFrom(node)
+        own.input[:] = [held.get(name, name) for name in node.input]
+        nodes += [_without(own, held)] if _is_optional(node) else [own]
     del copied.graph.node[:]
     copied.graph.node.extend(node for node in nodes if node is not None)
     gone = held.keys()
@@ -40,7 +47,7 @@ def without_optionals(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _is_optional(node: onnx.NodeProto) -> bool:
-    return node.op_type in _OPERATORS and is_onnx(node.domain)
+    return node.op_type in OPTIONALS and is_onnx(node.domain)
 
 
 def _without(node: onnx.NodeProto, held: dict[str, str]) -> onnx.NodeProto | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,19 +18,32 @@ from onnx.external_data_helper import uses_external_data
 from luthier.schedules import ModelError
 from luthier.schedules.redaction import shown
 
+from ..program import Argument
 from ..states.pairs import StateNames, state_pairs
 from .element_types import dtype_name
 from .given import Values, arrays_of, cut, fill, make_constants
+from .images.after import postprocess_outputs
+from .images.before import preprocess_images
+from .images.postprocess import Postprocess
+from .images.preprocess import Preprocess
+from .microsoft.caches import mark_caches
 from .ml.domain import without_maps, without_wrong_shapes
-from .ml.texts import Texts, number_texts
 from .model_file import proto_digest, reading, tensors
 from .old_sets import converted
 from .open_shapes import OpenShapes, Shapes, fixed_shapes, is_symbol, open_shapes, proposal
 from .opset import NEWEST, OLDEST, opset_of
+from .optionals import without_optionals
+from .sequence_inputs import still_taken, with_tensors
 from .sized import Sized, set_shapes
+from .texts.spelling import has_texts, is_string, spell_texts
+from .texts.values import Texts
 
 Bounds = Mapping[str, int]
 """By the name of a size that a run finds the largest that it may be."""
+Preprocessing = Mapping[str, Preprocess]
+"""By the name of an input what is done to an image that it becomes."""
+Postprocessing = Mapping[str, Postprocess]
+"""By the name of an output what becomes of it."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +53,15 @@ class ReadModel:
     ``proto`` has its external data loaded and every input's shape fixed, but for the sizes in
     ``open``, which have their names there; nobody changes it.
     ``sha256`` is of the file, followed by the data in other files, in the model's order; of a
-    ModelProto its deterministic serialisation stands for the file. ``name`` is the file's, without
-    its suffix, or the graph's. ``states`` are the outputs that inputs become in the next run, by
-    these. ``bounds`` are the largest that sizes may be which runs find, by name. ``labels`` are the
-    texts for which the numbers of outputs stand.
+    ModelProto its deterministic serialisation stands for the file; where there is ``processing``,
+    of that hash and this. ``name`` is the file's, without its suffix, or the graph's. ``states``
+    are the outputs that inputs become in the next run, by these. ``bounds`` are the largest that
+    sizes may be which runs find, by name. ``labels`` are the texts for which the numbers of outputs
+    stand; ``widths`` are the bytes of a text in inputs and outputs that are texts, and ``spoken``
+    is then the model that still has them. ``takes`` are the model's own inputs where these are not
+    all tensors, and ``counts`` the numbers of tensors of sequences that values decide.
+    ``processing`` says in a line what is done to inputs and outputs that are others than the
+    file's, by their names.
     """
 
     proto: onnx.ModelProto
@@ -52,6 +71,11 @@ class ReadModel:
     states: Mapping[str, str] = field(default_factory=dict)
     bounds: Mapping[str, int] = field(default_factory=dict)
     labels: Mapping[str, Texts] = field(default_factory=dict)
+    widths: Mapping[str, int] = field(default_factory=dict)
+    spoken: onnx.ModelProto | None = None
+    takes: tuple[Argument, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    processing: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def sized(self) -> Sized:
@@ -66,14 +90,19 @@ def read_model(
     outputs: Sequence[str] | None = None,
     state: StateNames | None = None,
     bounds: Bounds | None = None,
+    preprocess: Preprocessing | None = None,
+    postprocess: Postprocessing | None = None,
 ) -> ReadModel:
     """Read a model; one that was read is given back as it is.
 
     ``shapes`` gives sizes (in elements) for inputs that leave some open, or says which the named
-    sizes may be (see ``Shapes``); ``values`` makes inputs constants, and the model ends at
-    ``outputs``, where they are given. ``state`` says which inputs and outputs an instance keeps.
-    ``bounds`` say how large sizes may be that a run finds, by their names. Initializers are no
-    longer listed as inputs. Raises
+    sizes may be (see ``Shapes``), and how many tensors a sequence has; ``values`` makes inputs
+    constants, None one that is optional and absent, and the model ends at ``outputs``, where they
+    are given. ``state`` says which inputs and outputs an instance keeps. ``bounds`` say how large
+    sizes may be that a run finds, by their names, and how many bytes a text has at most, by the
+    name of an input. ``preprocess`` makes images of inputs, before the others are heeded:
+    ``shapes`` and ``values`` are of the images; ``postprocess`` makes others of the outputs.
+    Initializers are no longer listed as inputs. Raises
     ModelError with one line for whatever is wrong, a file that changes meanwhile too, and
     UnsupportedOperator for sizes that are not supported.
     """
@@ -97,27 +126,80 @@ def read_model(
     _drop_initializer_inputs(proto)
     without_maps(proto)
     without_wrong_shapes(proto)
-    labels = number_texts(proto)
+    said = with_tensors(proto, shapes or {}, values or {})
+    shapes, values = said.shapes, said.values
+    proto = without_optionals(proto)
+    mark_caches(proto)
     if outputs is not None:
         cut(proto, outputs)
     _check_inputs(proto)
+    preprocess_images(proto, preprocess or {}, shapes)
+    labels = postprocess_outputs(proto, postprocess or {})
+    processing = {n: str(p) for n, p in {**(preprocess or {}), **(postprocess or {})}.items()}
+    if processing:
+        digest = _digest_with(digest, processing)
     states = state_pairs(proto, state)
-    for name in states.keys() & (values or {}).keys():
+    _check_whole(said.takes, states)
+    for name in states.keys() & values.keys():
         raise ModelError(f"the input '{name}' is a state and has a value: it cannot be both")
-    opened = open_shapes(proto, shapes or {}, states)
-    fixed = fixed_shapes(shapes or {}) if opened is None else opened.at(opened.largest)
+    opened = open_shapes(proto, shapes, states)
+    fixed = fixed_shapes(shapes) if opened is None else opened.at(opened.largest)
     varying = () if opened is None else opened.varying
-    constants = arrays_of(proto, values or {}, fixed, varying)
+    constants = arrays_of(proto, values, fixed, varying)
     _fix_inputs(proto, {**fixed, **{n: a.shape for n, a in constants.items() if a.ndim}})
     if opened is None or not opened.symbols:
         make_constants(proto, constants)
-        return ReadModel(proto, digest, name, states=states, bounds=bounds or {}, labels=labels)
-    set_shapes(proto, {n: dims for n, dims in opened.inputs.items() if n in varying})
-    for each in constants.keys() & varying:
-        fill(proto, each, constants.pop(each), opened.inputs)
-    make_constants(proto, constants)
-    opened = opened.of(i.name for i in proto.graph.input)
-    return ReadModel(proto, digest, name, opened, states, bounds or {}, labels)
+        opened = None
+    else:
+        set_shapes(proto, {n: dims for n, dims in opened.inputs.items() if n in varying})
+        for each in constants.keys() & varying:
+            fill(proto, each, constants.pop(each), opened.inputs)
+        make_constants(proto, constants)
+        opened = opened.of(i.name for i in proto.graph.input)
+    takes = still_taken(said.takes, proto.graph)
+    return _spelled(
+        ReadModel(
+            proto,
+            digest,
+            name,
+            opened,
+            states,
+            bounds or {},
+            labels,
+            takes=takes,
+            counts=said.counts,
+            processing=processing,
+        )
+    )
+
+
+def _spelled(read: ReadModel) -> ReadModel:
+    """Without texts; what bounds say of those that are inputs is gone from them."""
+    proto, opened = read.proto, read.open
+    texts = [info.name for info in proto.graph.input if is_string(info)]
+    state = next((name for name in texts if name in read.states), None)
+    if state is not None:
+        raise ModelError(f"the input '{state}' is a state and texts, which is not supported")
+    spoken = deepcopy(proto) if has_texts(proto) else None
+    found = spell_texts(proto, {n: b for n, b in read.bounds.items() if n in texts})
+    if opened is not None:
+        wide = {n: (*d, found.widths[n]) if n in texts else d for n, d in opened.inputs.items()}
+        opened = replace(opened, inputs=wide)
+    bounds = {name: bound for name, bound in read.bounds.items() if name not in texts}
+    return replace(
+        read,
+        open=opened,
+        bounds=bounds,
+        labels={**read.labels, **found.labels},
+        widths=found.widths,
+        spoken=spoken if found.widths else None,
+    )
+
+
+def _digest_with(digest: str, processing: Mapping[str, str]) -> str:
+    """Of a model that is another by what is done to its inputs and outputs."""
+    lines = [digest, *(f"{name}={words}" for name, words in sorted(processing.items()))]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _check_outline(model: onnx.ModelProto, where: str) -> None:
@@ -169,13 +251,23 @@ def _drop_initializer_inputs(model: onnx.ModelProto) -> None:
         model.ir_version = max(model.ir_version, 4)
 
 
+def _check_whole(takes: Sequence[Argument], states: Mapping[str, str]) -> None:
+    """Raise ModelError for a state that is one tensor of a sequence."""
+    for argument in () if not states else takes:
+        for name in () if argument.is_tensor else argument.tensors:
+            if name in states:
+                raise ModelError(
+                    f"the input '{name}' is a tensor of the sequence '{argument.name}': it cannot "
+                    "be a state"
+                )
+
+
 def _check_inputs(model: onnx.ModelProto) -> None:
     if len({i.name for i in model.graph.input}) < len(model.graph.input):
         raise ModelError("two inputs of the model have the same name")
     for value in model.graph.input:
-        if not value.type.HasField("tensor_type"):
-            raise ModelError(f"input '{value.name}' is not a tensor, which is not supported")
-        dtype_name(value.type.tensor_type.elem_type, f"input '{value.name}'")
+        if not is_string(value):
+            dtype_name(value.type.tensor_type.elem_type, f"input '{value.name}'")
 
 
 def _fix_inputs(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> None:

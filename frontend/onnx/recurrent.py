@@ -86,14 +86,20 @@ def _layer(node: OnnxNode, cell: str, batch_first: bool) -> Layer:
         w,
         r,
         node.input(3),
-        h,
-        c,
+        None if _is_nothing(node, h) else h,
+        None if _is_nothing(node, c) else c,
         p,
         _lengths(node, steps, batch),
         clip,
         before=cell == "gru" and bool(node.attr("linear_before_reset", 0)),
         coupled=cell == "lstm" and bool(node.attr("input_forget", 0)),
     )
+
+
+def _is_nothing(node: OnnxNode, state: int | None) -> bool:
+    """Whether a state is what there is where none is given."""
+    known = None if state is None else node.t.known(state)
+    return known is not None and not known.any() and not np.signbit(known).any()
 
 
 def _check(node: OnnxNode, what: str, value: int, shape: tuple[int, ...], dtype: str) -> None:

@@ -9,7 +9,7 @@ from functools import partial, reduce
 from luthier.schedules import ModelError
 
 from ..composites import math as composite
-from ..composites import places, sampling
+from ..composites import places, region_maxima, sampling
 from ..graph.emitter import MOST_ELEMENTS
 from .node import OnnxNode, Operator
 from .windows import check_bias, checked_window
@@ -23,12 +23,17 @@ def _roi_align(node: OnnxNode) -> int:
     count = _check_regions(node, 4, (down, across))
     if t.shape(node.given(2)) != (count,) or mode not in ("avg", "max") or samples < 0:
         raise node.unsupported(f"the mode '{mode}' of {samples} samples")
-    if mode == "max" and samples == 0:
-        raise node.unsupported("a maximum of as many samples as a region is large")
     ends = _ends(node, count)
     x = t.cast(node.x, node.wide)
     images = places.bounded(t, t.cast(node.given(2), "int64"), node.shape[0])
     sides = ((ends[1], ends[3], down, node.shape[2]), (ends[0], ends[2], across, node.shape[3]))
+    if samples == 0 and mode == "max":
+        rows, columns = (
+            region_maxima.reach(t, first, bins, _extent(node, first, last), size)
+            for first, last, bins, size in sides
+        )
+        y = region_maxima.largest(t, t.emit("take", x, images, axis=0), rows, columns)
+        return t.cast(y, node.dtype)
     if samples == 0:
         shares = [
             sampling.shares_of_samples(t, first, bins, _extent(node, first, last), size)
@@ -41,11 +46,11 @@ def _roi_align(node: OnnxNode) -> int:
         for first, last, bins, _ in sides
     ]
     height, width = node.shape[2:]
-    rows = sampling.edged(t, t.reshape(at[0], (count, down * samples, 1)), height)
-    columns = sampling.edged(t, t.reshape(at[1], (count, 1, across * samples)), width)
+    down_at = sampling.edged(t, t.reshape(at[0], (count, down * samples, 1)), height)
+    across_at = sampling.edged(t, t.reshape(at[1], (count, 1, across * samples)), width)
     image = t.emit("multiply", images, t.literal(height * width, images))
     image = t.reshape(image, (count, 1, 1))
-    found = sampling.corners(t, sampling.pixels(t, x), image, rows, columns, width)
+    found = sampling.corners(t, sampling.pixels(t, x), image, down_at, across_at, width)
     whole = reduce(partial(t.emit, "add" if mode == "avg" else "maximum"), found)
     whole = t.reshape(whole, (count, down, samples, across, samples, node.shape[1]))
     y = t.emit("mean" if mode == "avg" else "max", whole, axes=(2, 4), keepdims=False)

@@ -18,16 +18,8 @@ from ..composites import movement
 from ..graph import Array
 from ..graph.emitter import MOST_ELEMENTS
 from .node import OnnxNode, Operator
+from .resize_method import CROP, FIRST_WITH_COORDINATES, LONGEST, POLICIES, TIE, Method
 
-# Places this close to the middle of two elements are in the middle, as in ONNX Runtime: float32
-# gives 7.4999995 where (4 + 0.5) / 0.6 is meant.
-_TIE = 1e-6
-
-
-_MODES = ("nearest", "linear", "cubic")
-_ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil", "simple")
-# Beyond this float32 does not distinguish places.
-_LONGEST = 1 << 24
 # A window of more elements than this is a product with a matrix, of so many elements at most.
 _WINDOW, _MATRIX = 32, 1 << 24
 
@@ -47,19 +39,7 @@ class _Span:
     roi: tuple[float, float] = (0.0, 1.0)
 
 
-@dataclass(frozen=True)
-class _Method:
-    """The node's attributes."""
-
-    mode: str
-    coordinates: str
-    nearest: str
-    cubic_a: float
-    exclude_outside: bool
-    antialias: bool
-
-
-def _source(span: _Span, method: _Method) -> Array:
+def _source(span: _Span, method: Method) -> Array:
     """Where each output element stands in the input, in float32, as other engines round too."""
     return _SOURCES[method.coordinates](span, np.arange(span.out, dtype=np.float32))
 
@@ -88,11 +68,11 @@ _SOURCES: dict[str, Callable[[_Span, Array], Array]] = {
     "tf_half_pixel_for_nn": _centre,
     "align_corners": lambda s, x: x * (s.size - 1) / (s.out - 1) if s.out > 1 else 0 * x,
     "asymmetric": lambda s, x: x / s.scale,
-    "tf_crop_and_resize": _cropped,
+    CROP: _cropped,
 }
 
 
-def _table(span: _Span, method: _Method) -> tuple[Array, Array]:
+def _table(span: _Span, method: Method) -> tuple[Array, Array]:
     """Indices and weights, [output, taps]; indices beyond the ends are the last element's."""
     source = _source(span, method)
     if method.mode == "nearest":
@@ -120,7 +100,7 @@ def _nearest(source: Array, rule: str, scale: float) -> Array:
     exact = source.astype(np.float64)
     if rule in ("round_prefer_floor", "round_prefer_ceil"):
         below = np.floor(exact)
-        part = np.where(np.abs(exact - below - 0.5) < _TIE, 0.5, exact - below)
+        part = np.where(np.abs(exact - below - 0.5) < TIE, 0.5, exact - below)
         up = part > 0.5 if rule == "round_prefer_floor" else part >= 0.5
         return np.asarray(below + up)
     ceil = rule == "ceil" or (rule == "simple" and scale < 1)
@@ -135,7 +115,7 @@ def _cubic(distance: Array, a: float) -> Array:
     return np.where(d <= 1, near, np.where(d < 2, far, 0))
 
 
-def _resized(node: OnnxNode, x: int, span: _Span, method: _Method) -> int:
+def _resized(node: OnnxNode, x: int, span: _Span, method: Method) -> int:
     t = node.t
     indices, weights = _table(span, method)
     used = [tap for tap in range(weights.shape[1]) if np.any(weights[:, tap])]
@@ -169,19 +149,12 @@ def _by_matrix(node: OnnxNode, x: int, span: _Span, indices: Array, weights: Arr
 
 def _resize(node: OnnxNode) -> int:
     """``scales`` or ``sizes`` of all dimensions, or of those in ``axes``."""
-    if node.opset < 11:
+    if node.opset < FIRST_WITH_COORDINATES:
         return _upsample(node)
-    method = _Method(
-        node.attr("mode", "nearest"),
-        node.attr("coordinate_transformation_mode", "half_pixel"),
-        node.attr("nearest_mode", "round_prefer_floor"),
-        node.attr("cubic_coeff_a", -0.75),
-        bool(node.attr("exclude_outside", 0)),
-        bool(node.attr("antialias", 0)),
-    )
+    method = Method.of(node.attr, node.opset)
     axes = node.axes(node.attr("axes", range(node.rank)))
     spans = _given_spans(node, axes)
-    if method.coordinates == "tf_crop_and_resize":
+    if method.coordinates == CROP:
         roi = node.constant(1, "a region of interest")
         if roi is None or roi.size != 2 * len(axes):
             raise node.unsupported("this region of interest")
@@ -200,7 +173,7 @@ def _given_spans(node: OnnxNode, axes: list[int]) -> list[_Span]:
         outs = [int(s) for s in sizes]
         factors = [np.float32(o) / np.float32(d) for o, d in zip(outs, inside, strict=True)]
         policy = node.attr("keep_aspect_ratio_policy", "stretch")
-        if policy not in ("stretch", "not_larger", "not_smaller"):
+        if policy not in POLICIES:
             raise node.unsupported(f"the policy '{policy}'")
         if policy != "stretch":
             factor = min(factors) if policy == "not_larger" else max(factors)
@@ -225,8 +198,7 @@ def _upsample(node: OnnxNode) -> int:
     scales = node.setting("scales", 1)
     if scales is None or scales.size != node.rank:
         raise node.unsupported("a resize without a scale for each dimension")
-    mode = node.attr("mode", "nearest")
-    method = _Method(mode, "asymmetric", "simple", -0.75, False, False)
+    method = Method.of(node.attr, node.opset)
     spans = [
         _Span(i, d, scaled_size(d, np.float32(s)), np.float32(s))
         for i, (d, s) in enumerate(zip(node.shape, scales, strict=True))
@@ -234,7 +206,7 @@ def _upsample(node: OnnxNode) -> int:
     return _resize_all(node, spans, method)
 
 
-def _resize_all(node: OnnxNode, spans: list[_Span], method: _Method) -> int:
+def _resize_all(node: OnnxNode, spans: list[_Span], method: Method) -> int:
     _check(node, spans, method)
     if all(s.out == s.size for s in spans):
         return node.x  # as in ONNX Runtime, though a scale of 1.1 of 2 elements would move them
@@ -243,7 +215,7 @@ def _resize_all(node: OnnxNode, spans: list[_Span], method: _Method) -> int:
         if span.scale == 1:
             continue  # as in ONNX Runtime, whatever the region of interest
         x = _resized(node, x, span, method)
-        if method.coordinates == "tf_crop_and_resize":
+        if method.coordinates == CROP:
             source = _source(span, method)
             within = (source >= 0) & (source <= span.size - 1)
             shape = [-1 if i == span.axis else 1 for i in range(node.rank)]
@@ -254,20 +226,15 @@ def _resize_all(node: OnnxNode, spans: list[_Span], method: _Method) -> int:
     return node.t.emit("where", node.t.constant(inside), x, fill)
 
 
-def _check(node: OnnxNode, spans: list[_Span], method: _Method) -> None:
+def _check(node: OnnxNode, spans: list[_Span], method: Method) -> None:
     """Raise UnsupportedOperator for what is refused, before anything is computed."""
-    if method.mode not in _MODES:
-        raise node.unsupported(f"the mode '{method.mode}'")
-    if method.mode != "nearest" and not node.element.is_float:
-        raise node.unsupported(f"interpolation of {node.dtype}")
-    if method.mode == "nearest" and method.nearest not in _ROUNDINGS:
-        raise node.unsupported(f"the rounding '{method.nearest}'")
-    if method.coordinates not in _SOURCES:
-        raise node.unsupported(f"the coordinates '{method.coordinates}'")
+    refused = method.refused(node.t.type(node.x))
+    if refused:
+        raise node.unsupported(refused)
     for span in spans:
         if not 0 < span.scale < math.inf:
             raise node.unsupported(f"the scale {span.scale}")
-        if not 1 <= span.out <= _LONGEST:
+        if not 1 <= span.out <= LONGEST:
             raise node.unsupported(f"a size of {span.out}")
     sizes = dict(enumerate(node.shape)) | {span.axis: span.out for span in spans}
     if math.prod(sizes.values()) > MOST_ELEMENTS:

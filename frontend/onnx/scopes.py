@@ -6,6 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import onnx
 
+from luthier.schedules import ModelError
+
+from .opset import node_label
+
 
 def inner_graphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
     """The graphs in a node's attributes."""
@@ -13,6 +17,15 @@ def inner_graphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
         if attribute.HasField("g"):
             yield attribute.g
         yield from attribute.graphs
+
+
+def inner_graph(node: onnx.NodeProto, name: str) -> onnx.GraphProto:
+    """The graph that an attribute is; raises ModelError where there is none."""
+    for attribute in node.attribute:
+        if attribute.name == name and attribute.HasField("g"):
+            graph: onnx.GraphProto = attribute.g
+            return graph
+    raise ModelError(f"{node_label(node)}: it has no graph '{name}'")
 
 
 def every_node(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:

@@ -100,7 +100,10 @@ def _dropout(node: OnnxNode) -> Values:
     """Nothing is dropped but in training mode; the mask keeps all."""
     mode = node.constant(2, "a training mode")
     if mode is not None and mode.item():
-        known = node.constant(1, "a ratio")
+        given = node.input(1)
+        known = np.float32(0.5) if given is None else node.t.known(given)
+        if given is not None and known is None:
+            return training.dropped_by(node, given)
         ratio = 0.5 if known is None else float(known.item())
         if ratio:
             return training.dropped(node, ratio)

@@ -25,8 +25,8 @@ from .microsoft.expansion import microsoft_expanded, without_spelled
 from .ml.domain import import_domain
 from .operators import BUILD_TIME, SUPPORTED
 from .opset import is_onnx, node_label, opset_of
-from .optionals import without_optionals
 from .shapes import UNTYPED, with_stand_ins
+from .texts import domain as texts
 from .unsupported import check_operators
 
 # Larger initializers become inputs of what is left; smaller ones may be shapes, axes, ...
@@ -71,7 +71,7 @@ def strip_weights(
     """
     model = without_decided_branches(model, lambda part: strip_weights(part)[0])
     light, weights = _without_weights(model, local_functions_expanded(model))
-    light = _without_old_group_norms(without_optionals(light))
+    light = _without_old_group_norms(light)
     spelled = all_spelled(light)
     check_operators(without_spelled(light), SUPPORTED | spelled, FOLDABLE)
     light = microsoft_expanded(light, weights, given)
@@ -83,7 +83,7 @@ def strip_weights(
         check_operators(light, SUPPORTED | spelled)  # says more, of what cannot be folded
         raise
     _open_outputs(light.graph)
-    light = operators_expanded(light, SUPPORTED)
+    light = _expanded(light)
     check_operators(light, SUPPORTED, FOLDABLE)
     light = fold_shapes(light)
     check_operators(light, SUPPORTED)
@@ -91,6 +91,15 @@ def strip_weights(
     _check_build_time(light)
     _check_ranges(light)
     return light, weights
+
+
+def _expanded(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Without operators that the standard spells by others, and branches in these that are decided
+    by now."""
+    model = operators_expanded(model, SUPPORTED)
+    if any(node.op_type == "If" and is_onnx(node.domain) for node in model.graph.node):
+        model = without_decided_branches(model, lambda part: strip_weights(part)[0])
+    return operators_expanded(model, SUPPORTED)
 
 
 def _without_weights(
@@ -104,6 +113,7 @@ def _without_weights(
     graph.name = model.graph.name or "model"
     graph.node.extend(n for n in nodes if constant_tensor(n) is None)
     import_domain(light)
+    texts.import_domain(light)
     graph.input.extend(model.graph.input)
     graph.output.extend(model.graph.output)
     weights: dict[str, Array] = {}

@@ -35,7 +35,20 @@ def dropped(node: OnnxNode, ratio: float) -> tuple[int, int]:
     if not 0 <= ratio < 1:
         raise ModelError(f"{node.label}: its ratio is {ratio:g}, not from 0 up to 1")
     t = node.t
+    return _dropped(node, t.number(ratio, node.wide), t.number(1 / (1 - ratio), node.wide))
+
+
+def dropped_by(node: OnnxNode, ratio: int) -> tuple[int, int]:
+    """The same by a number of run time, which is from 0 up to 1."""
+    t = node.t
+    share = t.reshape(t.cast(ratio, node.wide), ())
+    one = t.number(1, node.wide)
+    return _dropped(node, share, t.emit("divide", one, t.emit("subtract", one, share)))
+
+
+def _dropped(node: OnnxNode, ratio: int, larger: int) -> tuple[int, int]:
+    t = node.t
     drawn = random.uniform(t, node.shape, node.wide, *source(node))
-    kept = t.emit("greater_equal", drawn, t.number(ratio, node.wide))
-    scaled = t.emit("multiply", t.cast(node.x, node.wide), t.number(1 / (1 - ratio), node.wide))
+    kept = t.emit("greater_equal", drawn, ratio)
+    scaled = t.emit("multiply", t.cast(node.x, node.wide), larger)
     return t.cast(t.emit("where", kept, scaled, t.number(0, node.wide)), node.dtype), kept

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import onnx
 
@@ -11,14 +11,20 @@ from luthier.schedules import UnsupportedOperator
 from .ml.domain import DOMAIN, is_ml
 from .operators import operator_of
 from .opset import operator_name
+from .optimizers import DOMAIN as TRAINING
+from .texts.domain import is_text
 
 # As many are listed in the message; the error's field has them all.
 _LISTED = 8
 
 _ADVICE = {
-    """ImageDecoder RegexFullMatch StringConcat StringNormalizer StringSplit""": (
-        "decode images and take texts apart before the model"
+    "ImageDecoder": "decode images before the model",
+}
+_MICROSOFT_ADVICE = {
+    "BeamSearch GreedySearch Sampling WhisperBeamSearch": (
+        "call the decoder from your program, over its state"
     ),
+    "Tokenizer": "take texts apart before the model",
 }
 _OF_SHAPES = ("Shape", "Size")
 _TRAINING = "export for inference"
@@ -40,8 +46,8 @@ def check_operators(
 
 
 def _is_known(node: onnx.NodeProto, known: Collection[str]) -> bool:
-    """One of ``known`` of the default domain, or of ONNX-ML's that are imported."""
-    if is_ml(node.domain):
+    """One of ``known`` of the default domain, or of ONNX-ML's and our own that are imported."""
+    if is_ml(node.domain) or is_text(node.domain):
         return operator_of(node) is not None
     return operator_name(node) in known
 
@@ -82,11 +88,15 @@ def _listed(name: str, nodes: list[str]) -> str:
 
 
 def _advice(operator: str) -> str:
-    domain, _, _ = operator.rpartition(".")
-    if domain == "ai.onnx.preview.training":
+    domain, _, name = operator.rpartition(".")
+    if domain == TRAINING:
         return _TRAINING
     if domain == DOMAIN:
         return _OTHERS
-    if domain:
-        return _FUSED if domain.startswith("com.microsoft") else _DOMAIN
-    return next((said for names, said in _ADVICE.items() if operator in names.split()), _OTHERS)
+    if domain.startswith("com.microsoft"):
+        return _said(_MICROSOFT_ADVICE, name, _FUSED)
+    return _DOMAIN if domain else _said(_ADVICE, name, _OTHERS)
+
+
+def _said(advice: Mapping[str, str], name: str, otherwise: str) -> str:
+    return next((said for names, said in advice.items() if name in names.split()), otherwise)

@@ -1,5 +1,6 @@
 """The program: what the frontend makes of a model; how one is checked and printed."""
 
+from .argument import Argument, element_name
 from .at import at
 from .core import Part, Program, State, owner
 from .library import Entry, Library
@@ -7,6 +8,7 @@ from .open_tensor import OpenTensor
 from .steps import Branch, Call, Expect, Find, Loop, Step
 
 __all__ = [
+    "Argument",
     "Branch",
     "Call",
     "Entry",
@@ -20,5 +22,6 @@ __all__ = [
     "State",
     "Step",
     "at",
+    "element_name",
     "owner",
 ]

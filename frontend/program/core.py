@@ -14,6 +14,7 @@ from luthier.schedules.ir.core import Region, listing, needed, numbering
 from luthier.schedules.ir.size import Size
 from luthier.schedules.ir.symbol import Symbol
 
+from .argument import Argument
 from .open_tensor import OpenTensor
 from .steps import Call, Find, Step, walk
 
@@ -66,6 +67,7 @@ class Program:
     ``symbols`` are the sizes that are known only at run time: ``given`` ones, which the inputs
     or states have, and those that steps find. Values that have such are in ``open``; their types in
     ``values`` are the largest. ``states`` are kept from run to run, and neither inputs nor outputs.
+    ``gives`` says which outputs belong together, where a model's output is not one tensor.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Program:
     open: Mapping[int, OpenTensor] = field(default_factory=dict)
     symbols: tuple[Symbol, ...] = ()
     states: tuple[State, ...] = ()
+    gives: tuple[Argument, ...] = ()
 
     @cached_property
     def region(self) -> Region[Step]:
@@ -135,6 +138,7 @@ class Program:
             {number[v]: tensor for v, tensor in self.open.items() if v in number},
             self.symbols,
             tuple(state.renumbered(number) for state in self.states),
+            self.gives,
         )
 
     def place(self, value: int) -> Part:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from luthier.schedules import Tensor
@@ -11,6 +11,7 @@ from luthier.schedules.ir.core import require
 from luthier.schedules.ir.size import Sizes
 from luthier.schedules.ir.symbol import Symbol
 
+from .argument import Argument
 from .core import Program
 from .verify import verify
 
@@ -23,17 +24,28 @@ class Entry:
     each for a box of these; all have the inputs and outputs of the first, up to sizes.
 
     A program of fixed sizes is the one variant of an entry without symbols. ``labels`` are the
-    texts for which the whole numbers of an output stand, by its name.
+    texts for which the whole numbers of an output stand, by its name. ``texts`` are the inputs and
+    outputs that are texts: rows of bytes in the last dimension. ``takes`` says which inputs belong
+    together, where one of the model is not one tensor. ``processing`` says in a line what is done
+    to inputs and outputs beside what the model does, by their names.
     """
 
     symbols: tuple[Symbol, ...]
     variants: tuple[Program, ...]
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    texts: frozenset[str] = frozenset()
+    takes: tuple[Argument, ...] = ()
+    processing: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
     def of(program: Program) -> Entry:
         """What runs one program."""
         return Entry(program.given, (program,))
+
+    @property
+    def gives(self) -> tuple[Argument, ...]:
+        """Which outputs belong together, where one of the model is not one tensor."""
+        return self.variants[0].gives
 
     @property
     def lengths(self) -> tuple[Symbol, ...]:
@@ -85,6 +97,9 @@ def verify_library(library: Library) -> None:
         for program in entry.variants:
             verify(program)
             require(_ports(program) == _ports(entry.variants[0]), f"{name!r}: variants differ")
+            require(program.gives == entry.gives, f"{name!r}: variants give other sequences")
+            _verify_arguments(name, entry.takes, program.inputs)
+            _verify_arguments(name, program.gives, program.outputs)
             found = [_found(each) for each in (program, entry.variants[0])]
             require(found[0] == found[1], f"{name!r}: variants find other sizes")
             for state in program.states:
@@ -97,6 +112,15 @@ def verify_library(library: Library) -> None:
         for ends in itertools.product(*((s.least, s.most) for s in entry.symbols)):
             sizes = dict(zip((s.name for s in entry.symbols), ends, strict=True))
             require(entry.variant(sizes) is not None, f"{name!r}: nothing runs {sizes}")
+
+
+def _verify_arguments(
+    name: str, arguments: Sequence[Argument], ports: Sequence[tuple[str, int]]
+) -> None:
+    """All inputs or outputs belong to one argument each, in order, where there are any."""
+    wanted = [tensor for argument in arguments for tensor in argument.tensors]
+    fits = not arguments or wanted == [port for port, _ in ports]
+    require(fits, f"{name!r}: its arguments are not its inputs or outputs: {wanted}")
 
 
 def _found(program: Program) -> set[Symbol]:

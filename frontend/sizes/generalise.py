@@ -24,6 +24,7 @@ from luthier.schedules.ops.attention_form import STRIDES, strides_matter
 
 from ..graph.arrays import equal
 from ..program import Call, Expect, Find, OpenTensor, Part, Program, Step
+from ..program.steps import walk
 from .alignment import Alignment, NotAlikeError, title
 from .computed import numbers, when_known, with_numbers
 from .fit import Points
@@ -123,7 +124,7 @@ class _Generalisation:
         if not isinstance(step, Find | Expect):
             return step.over(lambda inner: self._step(inner, program, computed))
         for each in self.aligned:
-            if step.renumbered(each.at) not in each.other.steps:
+            if step.renumbered(each.at) not in walk(each.other.region):
                 raise NotAlikeError(f"{step.source}: it finds or expects another number")
         return step
 

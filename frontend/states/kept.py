@@ -37,6 +37,7 @@ def _kept(
         program,
         inputs=tuple((n, v) for n, v in program.inputs if n not in pairs),
         outputs=tuple((n, v) for n, v in program.outputs if n not in pairs.values()),
+        gives=tuple(each for each in program.gives if each.name not in pairs.values()),
         symbols=tuple(sorted(program.symbols, key=lambda symbol: symbol.name in lengths)),
     )
     for name, becomes in pairs.items():

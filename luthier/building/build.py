@@ -11,7 +11,15 @@ from typing import Any
 from luthier.autotune import Choice, Progress, Sources
 from luthier.deploy import Manifest, check_output
 from luthier.deploy import build as build_library
-from luthier.frontend import Bounds, Library, Shapes, StateNames, import_entries
+from luthier.frontend import (
+    Bounds,
+    Library,
+    Postprocessing,
+    Preprocessing,
+    Shapes,
+    StateNames,
+    import_entries,
+)
 from luthier.schedules import Target, Workload
 from luthier.schedules.errors import AccuracyError, LogError
 from luthier.schedules.target import DEFAULT_ACCURACY
@@ -35,7 +43,8 @@ class BuildReport:
     ``accuracy`` is what was asked for. ``layers`` say where the records are and how close their
     machines. ``foreign_records`` describe the same kernels on other kinds of machines;
     ``skipped_records`` could not be read. ``problems`` tells about the first few of them, and if
-    the library was wrong with the records' schedules and was built without.
+    the library was wrong with the records' schedules and was built without. ``processing`` says in
+    a line what is done to inputs and outputs by ``preprocess`` and ``postprocess``, by their names.
     """
 
     folder: Path
@@ -50,6 +59,7 @@ class BuildReport:
     problems: tuple[str, ...]
     reference: str
     seconds: float
+    processing: Mapping[str, str]
 
 
 @validated
@@ -68,6 +78,8 @@ def build(
     state: StateNames | None = None,
     bounds: Bounds | None = None,
     example_inputs: Any = None,
+    preprocess: Preprocessing | None = None,
+    postprocess: Postprocessing | None = None,
     at: At | None = None,
     name: str | None = None,
     accuracy: str = DEFAULT_ACCURACY,
@@ -83,17 +95,23 @@ def build(
     ``problems`` says so, and the sample has what the default schedules give. ``log=None`` uses
     defaults alone. A ``log`` that does not exist is an error, save for the default name. Schedules
     that are less exact than ``accuracy`` ("strict", "balanced" or "standard") asks for are left
-    out, however fast. ``values`` makes inputs constants: numbers or arrays by name; where
-    ``outputs`` are given, values that the model computes, it ends there. In C the model is called
+    out, however fast. ``values`` makes inputs constants: numbers or arrays by name, None for an
+    optional one that is absent. Where ``outputs`` are given, values that the model computes, it
+    ends there. In C the model is called
     ``name``, by default like its file, or like ``out`` where there are several.
 
-    ``shapes`` may say which sizes the model is for, instead of one: ``{"tokens": range(1, 513)}``.
+    ``shapes`` may say which sizes the model is for, instead of one: ``{"tokens": range(1, 513)}``;
+    and of how many tensors a sequence is: ``{"frames": 3}``.
     Kernels then get the records of the largest sizes, or else of those ``at`` which it was tuned;
     the library is run at a few sizes, and the sample is of the largest that cost little. ``state``
     names inputs and what they become, outputs, which an instance keeps: ``{"past_0": "present_0"}``
     or ``"auto"``. ``bounds`` say how large sizes may be that values decide and a run finds:
-    ``{"found_y": 1024}``. A module of PyTorch is a model with ``example_inputs``: a tensor, a tuple
-    of what its ``forward`` takes, or a mapping. Several models by name, each with what is said of
+    ``{"found_y": 1024}``; and how many bytes the texts of an input have at most: ``{"city": 32}``.
+    A module of PyTorch is a model with ``example_inputs``: a tensor, a tuple of what its
+    ``forward`` takes, or a mapping; of scikit-learn's, XGBoost's and LightGBM's objects they are
+    rows, whose types count. ``preprocess`` makes images of inputs,
+    ``{"image": Preprocess(...)}`` or its words, and ``postprocess`` others of outputs; ``shapes``
+    and ``values`` are then of the images. Several models by name, each with what is said of
     it in an ``EntryPoint``, become entry points of one library, over one copy of equal weights and
     states.
     Raises ModelError, LogError, TargetError, ArtifactError, ToolchainError and UsageError.
@@ -102,7 +120,9 @@ def build(
     check_output(Path(out))
     find_compiler()
     resolved = resolve(target, threads, accuracy)
-    reads = read_all(model, shapes, values, outputs, state, bounds, example_inputs)
+    reads = read_all(
+        model, shapes, values, outputs, state, bounds, example_inputs, preprocess, postprocess
+    )
     entries = import_entries(reads, resolved)
     some = all_runs(entries, at)
     programs = [program for entry in entries.values() for program in entry.variants]
@@ -158,6 +178,7 @@ def build(
         problems=(*problems, *trials.problems),
         reference=manifest.sample.source if manifest.sample else "",
         seconds=time.monotonic() - start,
+        processing=_processing(manifest),
     )
 
 
@@ -178,6 +199,8 @@ def tune_and_build(
     state: StateNames | None = None,
     bounds: Bounds | None = None,
     example_inputs: Any = None,
+    preprocess: Preprocessing | None = None,
+    postprocess: Postprocessing | None = None,
     at: At | None = None,
     name: str | None = None,
     accuracy: str = DEFAULT_ACCURACY,
@@ -189,7 +212,9 @@ def tune_and_build(
     An interrupt while tuning raises KeyboardInterrupt once the records are kept; nothing is built.
     """
     check_output(Path(out))
-    reads = read_all(model, shapes, values, outputs, state, bounds, example_inputs)
+    reads = read_all(
+        model, shapes, values, outputs, state, bounds, example_inputs, preprocess, postprocess
+    )
     result, a_build = tuned(
         lambda: reads,
         target,
@@ -220,6 +245,17 @@ def tune_and_build(
         name=name,
         accuracy=accuracy,
     )
+
+
+def _processing(manifest: Manifest) -> dict[str, str]:
+    """By the names of inputs and outputs, after those of entry points where there are several."""
+    several = len(manifest.entries) > 1
+    return {
+        f"{entry.name}:{port.name}" if several else port.name: port.processing
+        for entry in manifest.entries
+        for port in (*entry.inputs, *entry.outputs)
+        if port.processing
+    }
 
 
 def _unread(sources: Sources) -> str:

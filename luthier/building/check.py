@@ -8,7 +8,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from luthier.deploy import Artifact, Sample, load
-from luthier.frontend import Bounds, Entry, ReadModel, Shapes, StateNames, import_entries
+from luthier.frontend import (
+    Bounds,
+    Entry,
+    Postprocessing,
+    Preprocessing,
+    ReadModel,
+    Shapes,
+    StateNames,
+    import_entries,
+)
 from luthier.schedules import Target, Tensor
 from luthier.schedules.errors import AccuracyError, ArtifactError, UsageError
 from luthier.schedules.redaction import shown
@@ -21,7 +30,7 @@ from ..correctness.reference import ADVICE
 from ..correctness.states import run_from
 from ..inputs.arrays import inputs_of
 from ..inputs.points import Models, Values, read_all
-from ..inputs.samples import inputs_at, random_inputs
+from ..inputs.samples import inputs_at
 from ..machine.target import resolve
 from ..records.sources import DEFAULT_LOG, FilePath
 from .build import build
@@ -85,6 +94,8 @@ def check(
     state: StateNames | None = None,
     bounds: Bounds | None = None,
     example_inputs: Any = None,
+    preprocess: Preprocessing | None = None,
+    postprocess: Postprocessing | None = None,
     accuracy: str = DEFAULT_ACCURACY,
     inputs: Mapping[str, Any] | None = None,
     runs: int = RUNS,
@@ -101,26 +112,28 @@ def check(
     one another on what these hold: of the first model, then of the others in turns. An artifact
     folder replays the sample that was kept of each entry point when it was built and needs no other
     engine; ``log``, ``packs`` and ``runs`` are then without meaning, ``inputs``, ``target``,
-    ``shapes``, ``values``, ``outputs``, ``state``, ``bounds``, ``example_inputs`` and ``accuracy``
-    an error. Tolerances
-    follow the types of the outputs, and of what they are computed from, unless ``rtol`` or ``atol``
-    are given; an output that is beyond is compared with how far apart the reference's own runs are,
-    with inputs and weights changed in their last places. Raises what ``build`` and ``load`` raise,
-    but nothing for a difference, which ``report.ok`` tells.
+    ``shapes``, ``values``, ``outputs``, ``state``, ``bounds``, ``example_inputs``, ``preprocess``,
+    ``postprocess`` and ``accuracy`` an error. Tolerances follow the types of the outputs, and of
+    what they are computed from, unless ``rtol`` or ``atol`` are given; an output that is beyond is
+    compared with how far apart the reference's own runs are, with inputs and weights changed in
+    their last places. Raises what ``build`` and ``load`` raise, but nothing for a difference, which
+    ``report.ok`` tells.
     """
     if isinstance(model_or_dir, str | os.PathLike) and os.path.isdir(model_or_dir):
-        said = (outputs, example_inputs, inputs)
+        said = (outputs, example_inputs, preprocess, postprocess, inputs)
         asked = shapes or values or state or bounds or any(each is not None for each in said)
         if asked or target != "host" or accuracy != DEFAULT_ACCURACY:
             raise UsageError(
                 f"{model_or_dir} is built already: shapes, values, outputs, state, bounds, "
-                "example_inputs, target, accuracy and inputs are for models"
+                "example_inputs, preprocess, postprocess, target, accuracy and inputs are for "
+                "models"
             )
         return _check_folder(model_or_dir, threads, rtol, atol)
     several = isinstance(model_or_dir, Mapping)
     if several and inputs is not None:
         raise UsageError("inputs are of one model: check each of several alone with its own")
-    reads = read_all(model_or_dir, shapes, values, outputs, state, bounds, example_inputs)
+    of_models = (shapes, values, outputs, state, bounds, example_inputs, preprocess, postprocess)
+    reads = read_all(model_or_dir, *of_models)
     entries = import_entries(reads, resolve(target, threads, accuracy))
     with TemporaryFolder() as folder:
         built = build(
@@ -146,7 +159,7 @@ def check(
     for number, step in enumerate(steps):
         ran[step.entry].append(Ran(step.run.text, step.inputs, step.ours, step.run.told, number))
     found = [
-        compared(title if several else "", read.proto, types[title], ran[title], rtol, atol)
+        compared(title if several else "", read, types[title], ran[title], rtol, atol)
         for title, read in reads.items()
     ]
     in_order = {number: result for each in found for number, result in each.steps.items()}
@@ -174,7 +187,7 @@ def _inputs(
     if inputs is not None:
         return [("", _given(artifact, inputs))]
     if read.open is None:
-        return [("", random_inputs(read.proto, seed)) for seed in range(count)]
+        return [("", inputs_at(read, {}, seed)) for seed in range(count)]
     tried = checked(entry, count)
     return [(run.text, inputs_at(read, run.sizes, seed)) for seed, run in enumerate(tried)]
 

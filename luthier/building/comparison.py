@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import onnx
-
 from luthier.deploy import Tolerance
+from luthier.frontend import ReadModel
 from luthier.schedules import Tensor
 
 from ..correctness.compare import OutputError, Outputs, errors
@@ -57,7 +56,7 @@ class Compared:
 
 def compared(
     title: str,
-    model: onnx.ModelProto,
+    model: ReadModel,
     types: Mapping[str, Tensor],
     runs: Sequence[Ran],
     rtol: float | None,
@@ -69,7 +68,7 @@ def compared(
     """
     given, told = [each.inputs for each in runs], [each.told for each in runs]
     truth = reference(model, given, told, _SECONDS)
-    allowed = asked(tolerances(model, types), rtol, atol)
+    allowed = asked(tolerances(model.proto, types), rtol, atol)
     ours = [each.ours for each in runs]
     pairs = list(zip(ours, truth.outputs, strict=True))
     measured = rtol is None and atol is None

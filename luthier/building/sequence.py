@@ -62,7 +62,7 @@ def sequence(
             notes = artifacts[title].state.notes
             before = {note.name: held[note.name] for note in notes}
             fresh = {n: a for n, a in given.items() if n not in before}
-            outputs = artifacts[title].run(fresh, texts=False)
+            outputs = artifacts[title].run(fresh, texts=False, lists=False)
             after = artifacts[title].state.read()
             held |= after
             ours = outputs | {note.becomes: after[note.name] for note in notes}

@@ -59,7 +59,7 @@ class Trial:
         self._truth: Reference | None = None
         try:
             told = [run.told for run, _ in given]
-            self._truth = reference(model.proto, self._inputs, told, SECONDS)
+            self._truth = reference(model, self._inputs, told, SECONDS)
         except ModelError as error:
             self.problems.append(str(error))
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     "luthier build model.onnx -o model --shape batch=1,4,8 --shape tokens=1..512",
     "luthier build model.onnx -o model --shape ids=1,tokens --shape tokens=1..512",
     "luthier build decode.onnx -o model --shape past=0..511 --state auto",
+    "luthier build model.onnx -o model --preprocess image=bgr",
     "luthier build --entry prefill=prefill.onnx --entry decode=decode.onnx -o model --state auto",
 )
 def build(
@@ -112,6 +113,7 @@ def _text(report: BuildReport) -> str:
         f"kernels: {report.from_records} from records, {report.from_defaults} with the default "
         "schedule",
         *map(_hits, report.layers),
+        *(f"{name}: {words}" for name, words in report.processing.items()),
     ]
     if report.accuracy != DEFAULT_ACCURACY:
         lines.append(f"accuracy: {report.accuracy}")

@@ -13,7 +13,7 @@ import luthier
 
 from .options import AUTO, F
 
-OF_A_MODEL = ("shapes", "values", "outputs", "state", "bounds")
+OF_A_MODEL = ("shapes", "values", "outputs", "state", "bounds", "preprocess", "postprocess")
 
 
 def _entries(

@@ -137,7 +137,9 @@ def _values(
 
 
 def _numbers(option: str, text: str) -> Any:
-    """A number, or a list of them."""
+    """A number, or a list of them; None for an optional value that is absent."""
+    if text.lower() == "none":
+        return None
     words = {"true": True, "false": False}
     try:
         numbers = [
@@ -162,7 +164,8 @@ shape = click.option(
     multiple=True,
     metavar="NAME=D,D,..|NAME=A..B",
     callback=_shapes,
-    help="Sizes of an input that leaves some open; or which a size may have. Repeatable.",
+    help="Sizes of an input that leaves some open; which a size may have; how many tensors a "
+    "sequence has. Repeatable.",
 )
 at = click.option(
     "--at",
@@ -184,7 +187,7 @@ value = click.option(
     multiple=True,
     metavar="NAME=X,X,..|@FILE.npy",
     callback=_values,
-    help="Make an input a constant. Repeatable.",
+    help="Make an input a constant; NAME=none leaves out one that is optional. Repeatable.",
 )
 bound = click.option(
     "--bound",
@@ -230,9 +233,40 @@ state = click.option(
 )
 
 
+def _processing(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str] | None:
+    """``NAME=WORDS``, split at the first equals sign, since words have others."""
+    found: dict[str, str] = {}
+    for value in values:
+        name, equals, words = value.partition("=")
+        if not (name and equals and words.strip()):
+            raise click.BadParameter(f"'{value}' is not a name, =, and words")
+        if name in found:
+            raise click.BadParameter(f"'{name}' is there twice")
+        found[name] = words
+    return found or None
+
+
+preprocess = click.option(
+    "--preprocess",
+    multiple=True,
+    metavar="NAME=WORDS",
+    callback=_processing,
+    help="Let an input be an image, such as 'image=480x640 bgr resize=bilinear'. Repeatable.",
+)
+postprocess = click.option(
+    "--postprocess",
+    multiple=True,
+    metavar="NAME=WORDS",
+    callback=_processing,
+    help="Make another of an output, such as 'scores=softmax top=5'. Repeatable.",
+)
+
+
 def as_read(function: F) -> F:
     """The options that say what of a model is read."""
-    return shape(value(output(state(bound(function)))))
+    return shape(value(output(state(bound(preprocess(postprocess(function)))))))
 
 
 def examples(*lines: str) -> Callable[[F], F]:

@@ -48,7 +48,7 @@ def run(folder: Path, inputs: Path, outputs: Path, threads: int | None, as_json:
     with luthier.load(folder, threads=threads) as artifact:
         given = inputs_of(arrays, [port.name for port in artifact.inputs])
         start = time.perf_counter()
-        results = artifact.run(given)
+        results = artifact.run(given, lists=False)
         milliseconds = (time.perf_counter() - start) * 1e3
     save_arrays(outputs, results)
     types = {name: f"{a.dtype}[{','.join(map(str, a.shape))}]" for name, a in results.items()}

@@ -10,7 +10,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +20,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from luthier.frontend import ReadModel
 from luthier.frontend.onnx.scopes import every_node
+from luthier.frontend.program import element_name
 from luthier.schedules import Tensor
 from luthier.schedules.errors import ModelError
 from luthier.schedules.temporary import TemporaryFolder
@@ -28,6 +30,7 @@ from luthier.schedules.temporary import TemporaryFolder
 from ..inputs.samples import RECURRENT
 from .randomness import drawing
 from .sensitivity import QUANTISATION, RUNS, shaken_inputs, shaken_model
+from .texts import spoken
 
 Array = NDArray[Any]
 Outputs = Mapping[str, Array]
@@ -94,7 +97,7 @@ def has_onnxruntime() -> bool:
 
 
 def reference(
-    model: onnx.ModelProto,
+    model: onnx.ModelProto | ReadModel,
     inputs: Sequence[Outputs],
     outputs: Types | Sequence[Types],
     seconds: float | None = None,
@@ -102,15 +105,20 @@ def reference(
     """The outputs of the best engine that is installed and can run the model.
 
     ``outputs`` are their types by name, the same for all inputs or those of each. An engine that
-    takes longer than ``seconds`` is left alone.
+    takes longer than ``seconds`` is left alone. Of a model that was read, engines are given the
+    texts that it has, and a library rows of bytes for them.
     Raises ModelError where none can, with what each said and what to do.
     """
+    engines = _engines()
+    if isinstance(model, ReadModel):
+        if model.spoken is not None:
+            engines = tuple(replace(e, open=spoken(e.open, model)) for e in engines)
+        model = model.spoken or model.proto
     drawn = drawing(model)
     if drawn is not None:
         raise ModelError(
             f"there is no reference: {drawn} draws random numbers, each engine its own"
         )
-    engines = _engines()
     refusals: dict[str, str] = {}
     for number, engine in enumerate(engines):
         try:
@@ -192,9 +200,20 @@ def _onnxruntime(model: onnx.ModelProto, *, optimised: bool) -> Run:
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
         if recurrent and not all(array.size for array in inputs.values()):
             raise ModelError("it may end the process where a recurrent layer has no step")
-        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+        return _tensors(names, session.run(names, dict(inputs)))
 
     return run
+
+
+def _tensors(names: Sequence[str], outputs: Sequence[Any]) -> dict[str, Array]:
+    """Outputs by name, those of a sequence each under its own; what is absent is none."""
+    found = dict[str, Array]()
+    for name, output in zip(names, outputs, strict=True):
+        if isinstance(output, list):
+            found |= {element_name(name, i): np.asarray(each) for i, each in enumerate(output)}
+        elif output is not None:
+            found[name] = np.asarray(output)
+    return found
 
 
 def _session_source(model: onnx.ModelProto, folder: Path) -> bytes | str:
@@ -218,7 +237,7 @@ def _onnx_evaluator(model: onnx.ModelProto) -> Run:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             outputs = evaluator.run(names, dict(inputs))
-        return {n: np.asarray(o) for n, o in zip(names, outputs, strict=True)}
+        return _tensors(names, list(outputs))
 
     return run
 

@@ -6,14 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from luthier.frontend import Bounds, ReadModel, Shapes, StateNames, read_model
+from luthier.frontend import (
+    Bounds,
+    Postprocessing,
+    Preprocessing,
+    ReadModel,
+    Shapes,
+    StateNames,
+    read_model,
+)
 from luthier.frontend.program.library import RUN
 from luthier.schedules.errors import UsageError
 
-from .torch_objects import as_onnx, is_torch_object
+from .objects import as_onnx
 
 Model: TypeAlias = Any
-"""A file's path, an ``onnx.ModelProto``, a model that was read, or an object of PyTorch."""
+"""A file's path, an ``onnx.ModelProto``, a model that was read, or an object of another
+library: PyTorch, scikit-learn, XGBoost, LightGBM."""
 Values = Mapping[str, Any]
 
 
@@ -28,15 +37,21 @@ class EntryPoint:
     state: StateNames | None = None
     bounds: Bounds | None = None
     example_inputs: Any = None
+    preprocess: Preprocessing | None = None
+    postprocess: Postprocessing | None = None
 
     def read(self) -> ReadModel:
         """Raises what ``read_model`` and ``as_onnx`` do."""
-        model = self.model
-        if is_torch_object(model):
-            model = as_onnx(model, self.example_inputs, self.shapes)
-        elif self.example_inputs is not None:
-            raise UsageError("example_inputs are for torch modules, of which the model is not one")
-        return read_model(model, self.shapes, self.values, self.outputs, self.state, self.bounds)
+        return read_model(
+            as_onnx(self.model, self.example_inputs, self.shapes),
+            self.shapes,
+            self.values,
+            self.outputs,
+            self.state,
+            self.bounds,
+            self.preprocess,
+            self.postprocess,
+        )
 
 
 Models = Model | Mapping[str, Model | EntryPoint]
@@ -51,19 +66,22 @@ def read_all(
     state: StateNames | None,
     bounds: Bounds | None = None,
     example_inputs: Any = None,
+    preprocess: Preprocessing | None = None,
+    postprocess: Postprocessing | None = None,
 ) -> dict[str, ReadModel]:
     """Each of the models as it was read, by the name of its entry point.
 
     What is said besides is of one model that is no entry point among others. Raises UsageError
     where it is said of no model in particular.
     """
+    processing = (preprocess, postprocess)
     if not isinstance(models, Mapping):
-        said = (shapes, values, outputs, state, bounds, example_inputs)
+        said = (shapes, values, outputs, state, bounds, example_inputs, *processing)
         return {RUN: EntryPoint(models, *said).read()}
-    if any((shapes, values, outputs, state, bounds)) or example_inputs is not None:
+    if any((shapes, values, outputs, state, bounds, *processing)) or example_inputs is not None:
         raise UsageError(
-            "shapes, values, outputs, state, bounds and example_inputs are said of each entry "
-            "point: EntryPoint(model, shapes=...)"
+            "shapes, values, outputs, state, bounds, example_inputs, preprocess and postprocess "
+            "are said of each entry point: EntryPoint(model, shapes=...)"
         )
     for name in models:
         if not (name.isascii() and name.isidentifier()):

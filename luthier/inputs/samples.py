@@ -20,6 +20,7 @@ from luthier.schedules.errors import LuthierError
 from luthier.schedules.ir.dtype import DTYPES
 
 from .constants import Constants
+from .texts import random_texts
 
 Array = NDArray[Any]
 
@@ -68,9 +69,15 @@ _FLAG = Range(0, 1)  # of what nothing is known: a mask, say
 def inputs_at(read: ReadModel, sizes: Mapping[str, int], seed: int) -> dict[str, Array]:
     """``random_inputs`` of a model that was read, with these sizes where it leaves some open."""
     if read.open is None:
-        return random_inputs(read.proto, seed)
-    model = read.sized.at(read.open.at(sizes))
-    return random_inputs(model, seed, constants=read.sized.weights.keys())
+        found = random_inputs(read.proto, seed)
+    else:
+        model = read.sized.at(read.open.at(sizes))
+        found = random_inputs(model, seed, constants=read.sized.weights.keys())
+    if read.spoken is not None:
+        rng = np.random.default_rng((seed, len(read.widths)))
+        texts = found.keys() & read.widths.keys()
+        found |= {n: random_texts(read.spoken, found[n].shape, rng) for n in sorted(texts)}
+    return found
 
 
 def random_inputs(
@@ -200,6 +207,8 @@ def _through(node: onnx.NodeProto, found: Range) -> Range:
 
 def _carried(node: onnx.NodeProto) -> list[str]:
     if node.op_type in _CARRIERS:
+        return list(node.input[:1])
+    if node.op_type in _LOOKUPS or node.op_type in _ND_LOOKUPS:
         return list(node.input[:1])
     if node.op_type in _ALL_CARRIERS:
         return list(node.input[1:] if node.op_type == "Where" else node.input)

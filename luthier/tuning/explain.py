@@ -9,7 +9,14 @@ from typing import Any
 from luthier.autotune import Explanation, Sources, Store
 from luthier.autotune import explain as explain_workloads
 from luthier.autotune.measure.noise import Watch
-from luthier.frontend import Bounds, Shapes, StateNames, import_entries
+from luthier.frontend import (
+    Bounds,
+    Postprocessing,
+    Preprocessing,
+    Shapes,
+    StateNames,
+    import_entries,
+)
 from luthier.schedules import Target, Workload
 from luthier.schedules.ops.counts import flops, traffic
 from luthier.schedules.target import DEFAULT_ACCURACY, check_cores
@@ -62,6 +69,8 @@ def explain(
     state: StateNames | None = None,
     bounds: Bounds | None = None,
     example_inputs: Any = None,
+    preprocess: Preprocessing | None = None,
+    postprocess: Postprocessing | None = None,
     at: At | None = None,
     accuracy: str = DEFAULT_ACCURACY,
 ) -> tuple[KernelExplanation, ...]:
@@ -75,7 +84,10 @@ def explain(
     resolved = resolve(target, threads, accuracy)
     check_cores(resolved.threads)
     entries = import_entries(
-        read_all(model, shapes, values, outputs, state, bounds, example_inputs), resolved
+        read_all(
+            model, shapes, values, outputs, state, bounds, example_inputs, preprocess, postprocess
+        ),
+        resolved,
     )
     some = all_runs(entries, at)
     called = counts([run for each in some.values() for run in each])

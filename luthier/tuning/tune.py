@@ -15,7 +15,16 @@ from luthier.autotune import tune as tune_workloads
 from luthier.autotune.measure.measurer import Measurer
 from luthier.autotune.search.clock import Clock
 from luthier.autotune.search.results import KernelResult
-from luthier.frontend import Bounds, Entry, ReadModel, Shapes, StateNames, import_entries
+from luthier.frontend import (
+    Bounds,
+    Entry,
+    Postprocessing,
+    Preprocessing,
+    ReadModel,
+    Shapes,
+    StateNames,
+    import_entries,
+)
 from luthier.schedules import Target, Workload
 from luthier.schedules.errors import TargetError
 from luthier.schedules.target import DEFAULT_ACCURACY, check_cores, host_cpu, host_features
@@ -106,6 +115,8 @@ def tune(
     state: StateNames | None = None,
     bounds: Bounds | None = None,
     example_inputs: Any = None,
+    preprocess: Preprocessing | None = None,
+    postprocess: Postprocessing | None = None,
     at: At | None = None,
     accuracy: str = DEFAULT_ACCURACY,
     seed: int = 0,
@@ -129,8 +140,9 @@ def tune(
     TargetError (a target that this machine cannot run, or
     more threads than it has cores for), ToolchainError and UsageError.
     """
+    said = (shapes, values, outputs, state, bounds, example_inputs, preprocess, postprocess)
     report, _ = tuned(
-        partial(read_all, model, shapes, values, outputs, state, bounds, example_inputs),
+        partial(read_all, model, *said),
         target,
         trials=trials,
         minutes=minutes,

@@ -25,6 +25,7 @@ from . import (
     bits,
     functions,
     logic,
+    matrices,
     movement,
     norms,
     numbers,
@@ -34,6 +35,7 @@ from . import (
     scans,
     search,
     sorting,
+    texts,
     trees,
     windows,
 )
@@ -45,7 +47,7 @@ from .windows import Pool
 
 _FAMILIES = (
     numbers, functions, logic, movement, products, windows, reductions, norms, attention, search,
-    sorting, recurrent, bits, scans, trees,
+    sorting, recurrent, bits, scans, trees, matrices, texts,
 )  # fmt: skip
 OPERATORS: Mapping[str, Known] = MappingProxyType(
     {operator.name: operator for family in _FAMILIES for operator in family.OPERATORS}

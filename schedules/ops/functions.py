@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..tir import mathfn
+from ..tir import circular, mathfn
 from ..tir.conversion import dtype_of
 from ..tvm_late import tirx
 from .emission import binding, fast, intrinsic, libm
@@ -34,17 +34,23 @@ OPERATORS = (
     costly("sigmoid", lambda x: 1 / (1 + np.exp(-x)), fast(mathfn.sigmoid, intrinsic("sigmoid"))),
     costly("tanh", np.tanh, fast(mathfn.tanh, libm("tanh")), _wide),
     costly("erf", _erf, fast(mathfn.erf, intrinsic("erf")), _wide),
-    costly("sin", np.sin),
-    costly("cos", np.cos),
-    costly("tan", np.tan),
-    costly("sinh", np.sinh, libm("sinh"), always),
-    costly("cosh", np.cosh, libm("cosh"), always),
-    costly("asin", np.arcsin, by_lane=always),
-    costly("acos", np.arccos, by_lane=always),
-    costly("atan", np.arctan, by_lane=always),
-    costly("asinh", np.arcsinh, by_lane=always),
-    costly("acosh", np.arccosh, by_lane=always, wants_positive=True),
-    costly("atanh", np.arctanh, libm("atanh"), always),
+    costly("sin", np.sin, fast(circular.sin, intrinsic("sin"))),
+    costly("cos", np.cos, fast(circular.cos, intrinsic("cos"))),
+    costly("tan", np.tan, fast(circular.tan, intrinsic("tan"))),
+    costly("sinh", np.sinh, fast(circular.sinh, libm("sinh")), _wide),
+    costly("cosh", np.cosh, fast(circular.cosh, libm("cosh")), _wide),
+    costly("asin", np.arcsin, fast(circular.asin, intrinsic("asin")), _wide),
+    costly("acos", np.arccos, fast(circular.acos, intrinsic("acos")), _wide),
+    costly("atan", np.arctan, fast(circular.atan, intrinsic("atan")), _wide),
+    costly("asinh", np.arcsinh, fast(circular.asinh, intrinsic("asinh")), _wide),
+    costly(
+        "acosh",
+        np.arccosh,
+        fast(circular.acosh, intrinsic("acosh")),
+        _wide,
+        wants_positive=True,
+    ),
+    costly("atanh", np.arctanh, fast(circular.atanh, libm("atanh")), _wide),
     Elementwise("floor", 1, numpy(np.floor), emit=intrinsic("floor")),
     Elementwise("ceil", 1, numpy(np.ceil), emit=intrinsic("ceil")),
     # half to even

@@ -22,8 +22,10 @@ from .channelwise_integer.form import IntegerChannelwise
 from .conv.form import Conv
 from .conv_integer.form import IntegerConv
 from .conv_transpose.form import ConvTranspose
+from .coupling.form import Coupling
 from .distinct.form import Distinct
 from .dots.form import Dots
+from .elimination.form import Elimination
 from .form import Form
 from .gemm.form import Gemm
 from .gemm_integer.form import IntegerGemm
@@ -39,6 +41,7 @@ from .scan.form import Scan
 from .separable.form import Separable
 from .sort.form import Sort
 from .suppression.form import Suppression
+from .texts.form import Texts
 from .transpose.form import Transpose
 from .trees.form import Trees
 from .winograd.form import Winograd
@@ -66,6 +69,9 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     Distinct,
     RecurrentLayer,
     Scan,
+    Elimination,
+    Coupling,
+    Texts,
     Trees,
     Transpose,
     Pointwise,

@@ -22,23 +22,26 @@ Expr = Any
 Let = Callable[[Expr], Expr]
 
 
-def _f32(value: float) -> Expr:
+def f32(value: float) -> Expr:
+    """A constant."""
     return tirx.const(value, "float32")
 
 
-def _polynomial(x: Expr, coefficients: Sequence[float]) -> Expr:
+def polynomial(x: Expr, coefficients: Sequence[float]) -> Expr:
     """Horner's rule, highest degree first."""
-    result: Expr = _f32(coefficients[0])
+    result: Expr = f32(coefficients[0])
     for c in coefficients[1:]:
-        result = result * x + _f32(c)
+        result = result * x + f32(c)
     return result
 
 
-def _as_float(bits: Expr) -> Expr:
+def as_float(bits: Expr) -> Expr:
+    """The float32 that has these bits."""
     return tirx.call_intrin("float32", "tirx.reinterpret", bits)
 
 
-def _as_int(value: Expr) -> Expr:
+def as_int(value: Expr) -> Expr:
+    """The bits of a float32."""
     return tirx.call_intrin("int32", "tirx.reinterpret", value)
 
 
@@ -55,22 +58,29 @@ def _parts(x: Expr, bias: int, let: Let) -> tuple[Expr, Expr]:
     n is the whole number next to x / ln 2. No float is cast to a whole number for it: of NaN, the
     cast is undefined to LLVM, which leaves out all that is made of it where it knows the NaN.
     """
-    biased = let(x * _f32(1 / math.log(2)) + _f32(_WHOLE + bias))
-    n = let(biased + _f32(-_WHOLE - bias))
-    r = let((x - n * _f32(0.693359375)) - n * _f32(-2.12194440e-4))
-    p = _polynomial(r, _EXP) * (r * r) + (r + _f32(1.0))
-    return p, _as_float(_as_int(biased) << tirx.const(23, "int32"))
+    biased = let(x * f32(1 / math.log(2)) + f32(_WHOLE + bias))
+    n = let(biased + f32(-_WHOLE - bias))
+    r = let((x - n * f32(0.693359375)) - n * f32(-2.12194440e-4))
+    p = polynomial(r, _EXP) * (r * r) + (r + f32(1.0))
+    return p, as_float(as_int(biased) << tirx.const(23, "int32"))
 
 
 def exp(x: Expr, let: Let) -> Expr:
     """e**x for float32; NaN stays NaN, overflow gives infinity, below -86.98 the result is 0."""
     x, low, high = let(x), -87.33654, 88.72283
-    clamped = let(tirx.Select(x > _f32(high), _f32(high), tirx.Select(x < _f32(low), _f32(low), x)))
+    clamped = let(tirx.Select(x > f32(high), f32(high), tirx.Select(x < f32(low), f32(low), x)))
     # n reaches 128, whose power of two is infinite: scale by 2**(n-1) and then by 2.
     p, scale = _parts(clamped, 126, let)
-    result = let(p * scale * _f32(2.0))
-    result = tirx.Select(x > _f32(high), _f32(math.inf), result)
-    return tirx.Select(x < _f32(low), _f32(0.0), result)
+    result = let(p * scale * f32(2.0))
+    result = tirx.Select(x > f32(high), f32(math.inf), result)
+    return tirx.Select(x < f32(low), f32(0.0), result)
+
+
+def halves(x: Expr, let: Let) -> Expr:
+    """Half of e**x for a float32 that is not negative, which overflows later than e**x does."""
+    x, high = let(x), 89.5
+    p, scale = _parts(let(tirx.Select(x > f32(high), f32(high), x)), 125, let)
+    return p * scale * f32(2.0)
 
 
 _LOG = (
@@ -89,22 +99,22 @@ _LOG = (
 def log(x: Expr, let: Let) -> Expr:
     """Natural logarithm for float32; NaN below zero, -infinity at zero."""
     x = let(x)
-    subnormal = x < _f32(1.17549435e-38)
-    bits = let(_as_int(tirx.Select(subnormal, x * _f32(2.0**23), x)))
+    subnormal = x < f32(1.17549435e-38)
+    bits = let(as_int(tirx.Select(subnormal, x * f32(2.0**23), x)))
     exponent = let((bits >> tirx.const(23, "int32")) & tirx.const(255, "int32"))
     mantissa = let(
-        _as_float((bits & tirx.const(0x007FFFFF, "int32")) | tirx.const(0x3F000000, "int32"))
+        as_float((bits & tirx.const(0x007FFFFF, "int32")) | tirx.const(0x3F000000, "int32"))
     )
-    small = mantissa < _f32(math.sqrt(0.5))
-    m = let(tirx.Select(small, mantissa + mantissa, mantissa) - _f32(1.0))
-    e = tirx.Cast("float32", exponent) - tirx.Select(small, _f32(127.0), _f32(126.0))
-    e = let(e - tirx.Select(subnormal, _f32(23.0), _f32(0.0)))
+    small = mantissa < f32(math.sqrt(0.5))
+    m = let(tirx.Select(small, mantissa + mantissa, mantissa) - f32(1.0))
+    e = tirx.Cast("float32", exponent) - tirx.Select(small, f32(127.0), f32(126.0))
+    e = let(e - tirx.Select(subnormal, f32(23.0), f32(0.0)))
     z = let(m * m)
-    y = _polynomial(m, _LOG) * m * z + e * _f32(-2.12194440e-4) - z * _f32(0.5)
-    result = let(m + y + e * _f32(0.693359375))
-    result = tirx.Select(x == _f32(math.inf), x, result)
-    result = tirx.Select(x == _f32(0.0), _f32(-math.inf), result)
-    result = tirx.Select(x < _f32(0.0), _f32(math.nan), result)
+    y = polynomial(m, _LOG) * m * z + e * f32(-2.12194440e-4) - z * f32(0.5)
+    result = let(m + y + e * f32(0.693359375))
+    result = tirx.Select(x == f32(math.inf), x, result)
+    result = tirx.Select(x == f32(0.0), f32(-math.inf), result)
+    result = tirx.Select(x < f32(0.0), f32(math.nan), result)
     return tirx.Select(is_number(x), result, x)
 
 
@@ -124,23 +134,23 @@ _TANH_END = 7.90531110763549805  # where it is 1
 def _limit(x: Expr, low: float, high: float, let: Let) -> Expr:
     """``x`` from ``low`` to ``high``; NaN stays NaN."""
     x = let(x)
-    upper = tirx.Select(x > _f32(high), _f32(high), x)
-    return let(tirx.Select(x < _f32(low), _f32(low), upper))
+    upper = tirx.Select(x > f32(high), f32(high), x)
+    return let(tirx.Select(x < f32(low), f32(low), upper))
 
 
 def _saturated(x: Expr, bound: float, inside: Expr) -> Expr:
     """An odd function: ``inside`` up to ``bound``, and exactly +-1 beyond; NaN stays NaN."""
     # No copysign: TVM has none for vectors, and makes wrong code of loops that add it up.
-    sign = tirx.Select(x < _f32(0.0), _f32(-1.0), _f32(1.0))
-    return tirx.Select(tirx.abs(x) > _f32(bound), sign, inside)
+    sign = tirx.Select(x < f32(0.0), f32(-1.0), f32(1.0))
+    return tirx.Select(tirx.abs(x) > f32(bound), sign, inside)
 
 
 def tanh(x: Expr, let: Let) -> Expr:
     """Hyperbolic tangent for float32."""
     x = let(x)
     square = let(x * x)
-    ratio = x * _polynomial(square, _TANH_P) / _polynomial(square, _TANH_Q)
-    inside = tirx.Select(tirx.abs(x) < _f32(0.0004), x, ratio)
+    ratio = x * polynomial(square, _TANH_P) / polynomial(square, _TANH_Q)
+    inside = tirx.Select(tirx.abs(x) < f32(0.0004), x, ratio)
     return _saturated(x, _TANH_END, inside)
 
 
@@ -148,7 +158,7 @@ def tanh_quotient(x: Expr, let: Let) -> tuple[Expr, Expr]:
     """What divided by what is the hyperbolic tangent for float32, for those who divide once."""
     x = _limit(x, -_TANH_END, _TANH_END, let)
     square = let(x * x)
-    return x * _polynomial(square, _TANH_P), _polynomial(square, _TANH_Q)
+    return x * polynomial(square, _TANH_P), polynomial(square, _TANH_Q)
 
 
 _ERF_P = (
@@ -173,18 +183,18 @@ def erf(x: Expr, let: Let) -> Expr:
     """Error function for float32."""
     x = let(x)
     square = let(x * x)
-    return _saturated(x, 4.0, x * _polynomial(square, _ERF_P) / _polynomial(square, _ERF_Q))
+    return _saturated(x, 4.0, x * polynomial(square, _ERF_P) / polynomial(square, _ERF_Q))
 
 
 def sigmoid(x: Expr, let: Let) -> Expr:
     """1 / (1 + e**-x) for float32; 0 below -88.38, where the power of two is infinite."""
-    return _f32(1.0) / sigmoid_divisor(x, let)
+    return f32(1.0) / sigmoid_divisor(x, let)
 
 
 def sigmoid_divisor(x: Expr, let: Let) -> Expr:
     """1 + e**-x for float32, whose reciprocal is the sigmoid."""
-    p, scale = _parts(_limit(_f32(0.0) - x, -87.0, 89.0, let), 127, let)
-    return _f32(1.0) + p * scale
+    p, scale = _parts(_limit(f32(0.0) - x, -87.0, 89.0, let), 127, let)
+    return f32(1.0) + p * scale
 
 
 def power(x: Expr, exponent: float, let: Let) -> Expr | None:
@@ -195,9 +205,9 @@ def power(x: Expr, exponent: float, let: Let) -> Expr | None:
     whole, fraction = divmod(int(abs(quarters)), 4)
     x = let(x)
     if fraction:  # to pow, though not to sqrt, -0 is as 0 and -infinity as infinity
-        x = tirx.Select(x == _f32(0.0), _f32(0.0), x)
-        x = let(tirx.Select(x == _f32(-math.inf), _f32(math.inf), x))
-    result: Expr = _f32(1.0)
+        x = tirx.Select(x == f32(0.0), f32(0.0), x)
+        x = let(tirx.Select(x == f32(-math.inf), f32(math.inf), x))
+    result: Expr = f32(1.0)
     factor = x
     while whole:
         if whole & 1:
@@ -208,4 +218,4 @@ def power(x: Expr, exponent: float, let: Let) -> Expr | None:
         root = let(tirx.sqrt(x))
         quarter = tirx.sqrt(root)
         result = result * {1: quarter, 2: root, 3: root * quarter}[fraction]
-    return _f32(1.0) / result if exponent < 0 else result
+    return f32(1.0) / result if exponent < 0 else result

@@ -10,7 +10,7 @@ from bench.turns import Row
 ROW = Row(
     "LSTM 64",
     1,
-    {"luthier": [1e-3] * 3, "onnxruntime": [3e-3] * 3, "torch_layer": [2e-3] * 3},
+    {"luthier": [1e-3] * 3, "onnxruntime": [3e-3] * 3, "torch": [2e-3] * 3},
     {"openvino": "it said nothing"},
 )
 

@@ -126,6 +126,8 @@ REGIONS = [
     roi_align(0),
     roi_align(3, spatial_scale=0.5),
     roi_align(0, spatial_scale=0.7),
+    roi_align(0, "max"),
+    roi_align(0, "max", spatial_scale=0.7, opset=10),
     roi_align(2, opset=10),
     roi_align(0, opset=10),
     *(roi_align(s, coordinate_transformation_mode="output_half_pixel") for s in (0, 2)),
@@ -217,6 +219,7 @@ BLOCKS = [
     case("Det", np.float32([[0, 2, 1], [1, 0, 3], [4, 5, 0]]), note="swaps"),
     case("Det", np.ones((4, 4), np.float32), note="singular"),
     case("Det", floats(2, 7, 7, dtype="float64")),
+    case("Det", floats(40, 40) / np.float32(4)),
     *(
         case("BitCast", x.astype(a), to=to, opset=26, note=f"{a}-{to}")
         for x, a, to in (

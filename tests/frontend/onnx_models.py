@@ -195,7 +195,19 @@ def _repeat(program: Program, loop: Loop, values: dict[int, np.ndarray], kernels
             rows.append(_value(program, values, value).copy())
         iteration += 1
     assert iteration < 1000 or loop.trips is not None
-    values.update(zip(loop.results, [*carried, *map(np.stack, kept)], strict=True))
+    stacks = (
+        _stack(program.values[v], rows)
+        for v, rows in zip(loop.results[-len(kept) :], kept, strict=False)
+    )
+    values.update(zip(loop.results, [*carried, *stacks], strict=True))
+
+
+def _stack(tensor: Tensor, rows: Sequence[np.ndarray]) -> np.ndarray:
+    """What was kept, in room that may be for more."""
+    whole = np.full(tensor.shape, 77, tensor.element.numpy)
+    for i, row in enumerate(rows):
+        whole[i] = row
+    return whole
 
 
 def _keep(program: Program, values: dict[int, np.ndarray], number: int, result: np.ndarray) -> None:

@@ -263,7 +263,9 @@ def same_at_all_sizes(
         assert list(found) == list(wanted)
         for name, array in wanted.items():
             assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape)
-            np.testing.assert_allclose(found[name], array, 1e-4, 1e-5, err_msg=f"{name} {sizes}")
+            # Sums of large terms may come out small: no closer than the terms are.
+            near = 1e-5 * max(1.0, np.abs(array).max(initial=0)) if array.dtype.kind == "f" else 0
+            np.testing.assert_allclose(found[name], array, 1e-4, near, err_msg=f"{name} {sizes}")
     return entry
 
 

@@ -137,6 +137,69 @@ def test_a_number_of_what_was_found_is_computed_with() -> None:
     same(proto, {}, runs)
 
 
+def test_what_is_looked_for_twice_is_found_once() -> None:
+    """As exporters write each use of a mask."""
+    nodes = [
+        N("Greater", ["x", "zero"], ["mask"]),
+        N("NonZero", ["mask"], ["places"]),
+        N("NonZero", ["mask"], ["again"]),
+        N("Gather", ["x", "places"], ["some"]),
+        N("Gather", ["z", "again"], ["others"]),
+        N("Add", ["some", "others"], ["y"]),
+    ]
+    inputs = {name: ((6,), "float32") for name in "xz"}
+    proto = opened(nodes, inputs, {"y": "float32"}, {"zero": np.float32(0)})
+    runs: list[tuple[dict[str, int], Arrays]] = [
+        ({}, {"x": shifted((6,), by), "z": floats(6, seed=3)}) for by in (-99, 0, 99)
+    ]
+    assert len(same(proto, {}, runs).variants[0].found) == 1
+
+
+@pytest.mark.parametrize("bounds", [(0, 5, 1), (-3, 99, 1), (1, -1, 2), (-1, -99, -3)])
+def test_some_of_what_was_found(bounds: tuple[int, int, int]) -> None:
+    """However many there are, and whatever is made of that many."""
+    nodes = [
+        N("NonZero", ["x"], ["places"]),
+        N("Transpose", ["places"], ["rows"], perm=[1, 0]),
+        N("Slice", ["rows", "start", "end", "zero", "step"], ["some"]),
+        N("GatherND", ["x", "some"], ["values"]),
+        N("Exp", ["values"], ["y"]),
+        N("Slice", ["some", "one", "two", "one"], ["columns"]),
+    ]
+    numbers = dict(zip(("start", "end", "step"), map(integers, bounds), strict=True))
+    constants = {**numbers, "zero": integers(0), "one": integers(1), "two": integers(2)}
+    outputs = {"some": "int64", "y": "float32", "columns": "int64"}
+    proto = opened(nodes, {"x": (("b", 3), "float32")}, outputs, constants)
+    runs = [
+        ({"b": b}, {"x": np.eye(b, 3, dtype=np.float32) * n}) for b in (1, 2, 3) for n in (0, 1)
+    ]
+    runs += [({"b": b}, {"x": floats(b, 3)}) for b in (1, 2, 3, 9)]
+    entry = same(proto, {"b": "1..9"}, runs)
+    assert len(entry.variants[0].found) == 2
+
+
+@pytest.mark.parametrize("mode", ["constant", "edge"])
+def test_padded_to_a_size(mode: str) -> None:
+    """As detectors pad the first so many of their boxes."""
+    nodes = [
+        N("NonZero", ["x"], ["places"]),
+        N("Slice", ["places", "zero", "most", "one"], ["some"]),
+        N("Shape", ["some"], ["shape"]),
+        N("Gather", ["shape", "one"], ["count"], axis=0),
+        N("Sub", ["most", "count"], ["left"]),
+        N("Concat", ["zero", "zero", "zero", "left"], ["widths"], axis=0),
+        N("Pad", ["some", "widths"], ["y"], mode=mode),
+    ]
+    constants = {"zero": integers(0), "one": integers(1), "most": integers(6)}
+    proto = opened(nodes, {"x": ((3, 4), "int64")}, {"y": "int64"}, constants)
+    least = 1 if mode == "edge" else 0  # nothing has no edge
+    runs: list[tuple[dict[str, int], Arrays]] = [
+        ({}, {"x": (np.arange(12).reshape(3, 4) < n).astype(np.int64)}) for n in range(least, 13)
+    ]
+    (program,) = same(proto, {}, runs).variants
+    assert [str(program.type(v)) for _, v in program.outputs] == ["int64[2,6]"]
+
+
 def detector(*names: str, center: int = 0) -> onnx.ModelProto:
     """Boxes that overlap no better one of their class, and the scores of these."""
     given = [name if name in names else "" for name in ("wanted", "share", "threshold")]
@@ -196,8 +259,9 @@ def test_refusals() -> None:
     assert "one number without dimensions is not supported" in refused(scalar, {})
     huge = opened([search], {"x": ((5000, 1000), "float32")}, {"y": "int64"})
     assert "it may find as many as 5000000, and 4194304 are supported" in refused(huge, {})
-    many = [N("NonZero", ["x"], [f"y{i}"]) for i in range(9)]
-    nine = opened(many, {"x": ((4,), "float32")}, {f"y{i}": "int64" for i in range(9)})
+    many = [N("NonZero", [f"x{i}"], [f"y{i}"]) for i in range(9)]
+    inputs = {f"x{i}": ((4,), "float32") for i in range(9)}
+    nine = opened(many, inputs, {f"y{i}": "int64" for i in range(9)})
     assert "more than 8 sizes that runs find" in refused(nine, {})
     wrong = opened(
         [N("Compress", ["x", "c"], ["y"], axis=2)],
@@ -205,9 +269,5 @@ def test_refusals() -> None:
         {"y": "float32"},
     )
     assert "the axis 2 is outside of 2 dimensions" in refused(wrong, {}, ModelError)
-    first = [search, N("Slice", ["y", "begin", "end", "axis"], ["z"])]
-    constants = {"begin": integers(0), "end": integers(5), "axis": integers(1)}
-    cut = opened(first, {"x": ((40,), "float32")}, {"z": "int64"}, constants)
-    assert "cannot run the model for all sizes that it may find (found_y)" in refused(cut, {})
     with pytest.raises(UnsupportedOperator, match=r"a run finds some: found_places=0\.\.42"):
         import_model(above(), TARGET, {"x": (7, 6)})

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 import test_microsoft_attention as attention
+import test_microsoft_decoders as decoders
+import test_microsoft_layers as layers
 from microsoft_models import agree, single, typed
 from onnx import helper
 from onnx_models import TARGET, compute, floats, integers, positive
 
 from luthier.frontend import import_model
-from luthier.frontend.onnx.microsoft.operators import SPELLED
+from luthier.frontend.onnx.microsoft.operators import EARLY, SPELLED
 from luthier.schedules import ModelError
 
 X, ROWS = floats(2, 5, 12), floats(12, seed=1)
@@ -215,7 +218,17 @@ FEW_BITS = [
     few_bits(2, 6, 64, 32),
 ]
 TABLE = byte(9, 16)
+WORDS = integers(0, 9, 2, 3)
+NARROW = integers(-8, 8, 9, 20, 5, dtype="int8").astype(ml_dtypes.int4)
 GATHERED = [
+    ("GatherBlockQuantized", (byte(9, 32), WORDS, positive(9, 2), byte(9, 2)),
+     {"bits": 8, "block_size": 16, "opset": 21}),
+    ("GatherBlockQuantized", (byte(9, 3, 8), WORDS - 9, positive(9, 3, 2).astype(F16)),
+     {"bits": 2, "block_size": 16, "quantize_axis": 2, "opset": 21}),
+    *(("GatherBlockQuantized", (NARROW, integers(0, 5, 2, 3), positive(*blocks)),
+       {"block_size": 16, "gather_axis": 2, "quantize_axis": axis, "opset": 21,
+        "constants": (0, 2)})
+      for axis, blocks in ((1, (9, 2, 5)), (2, (9, 20, 1)))),
     ("GatherBlockQuantized",
      (TABLE, integers(0, 9, 2, 3), positive(9, 2)),
      {"bits": 4, "block_size": 16, "quantize_axis": 1, "gather_axis": 0, "opset": 17}),
@@ -262,6 +275,22 @@ def half_of_gelu(x: np.ndarray) -> np.ndarray:
 
 LAST, KERNEL = floats(1, 6, 5, 3), floats(4, 3, 1, 1)
 CONVOLVED = np.einsum("nhwc,kc->nhwk", LAST, KERNEL[:, :, 0, 0])
+GROUPED = positive(3), floats(3, seed=2)
+
+
+def by_groups(x: np.ndarray, epsilon: float, groups: int) -> np.ndarray:
+    """Of images with channels last."""
+    apart = x.reshape(*x.shape[:3], groups, -1)
+    mean = apart.mean((1, 2, 4), keepdims=True)
+    spread = np.sqrt(apart.var((1, 2, 4), keepdims=True) + epsilon)
+    y = ((apart - mean) / spread).reshape(x.shape)
+    return (y * GROUPED[0] + GROUPED[1]).astype(np.float32)
+
+
+def silu(x: np.ndarray) -> np.ndarray:
+    return x / (1 + np.exp(-x))
+
+
 WINNERS = integers(0, 9, 2, 3)
 BYTES, CHARS = byte(2, 5), signed(2, 5, seed=1)
 FACTORS = (BYTES.astype(np.int32) - AT[0]) * (byte(5, seed=1).astype(np.int32) - AT[1])
@@ -292,6 +321,13 @@ BY_TEXT = [
         np.maximum(CONVOLVED, 0),
     ),
     ("TorchEmbedding", (floats(9, 4), WINNERS), {}, floats(9, 4)[WINNERS]),
+    ("GroupNorm", (LAST, *GROUPED), {"groups": 1, "epsilon": 1e-3}, by_groups(LAST, 1e-3, 1)),
+    (
+        "SkipGroupNorm",
+        (LAST, *GROUPED, LAST[:, 0, 0], floats(3)),
+        {"groups": 3, "activation": 1},
+        silu(by_groups(LAST + LAST[:, :1, :1] + floats(3), 1e-5, 3)),
+    ),
 ]
 
 
@@ -310,15 +346,23 @@ def test_an_operator_means_what_its_text_says(
 
 def test_every_operator_has_a_case() -> None:
     here = [case for family in FAMILIES.values() for case in family]
-    there = [case for family in attention.FAMILIES.values() for case in family.values()]
-    tested = {case[0] for case in [*here, *there, *BY_TEXT, *attention.ROTARY.values()]}
-    assert tested == SPELLED.keys()
+    others = (attention, decoders, layers)
+    there = [case for o in others for family in o.FAMILIES.values() for case in family.values()]
+    alone = (attention.ROTARY, decoders.SPARSE)
+    there += [case for cases in alone for case in cases.values()]
+    tested = {case[0] for case in [*here, *there, *BY_TEXT]}
+    assert tested | {"Unique"} == {*SPELLED, *EARLY}  # of which test_microsoft_sizes.py has one
 
 
 # ---- what is refused ----
 
 REFUSED = [
-    ("BeamSearch", (X,), {}, r"com.microsoft.BeamSearch \(1 node, 'the_node'\)"),
+    (
+        "BeamSearch",
+        (X,),
+        {},
+        r"com.microsoft.BeamSearch \(1 node, 'the_node'\): call the decoder from your program",
+    ),
     ("Gelu", (X,), {"colour": 1}, "Gelu 'the_node': its attribute 'colour' is not supported"),
     ("Gelu", (X, X), {}, "Gelu 'the_node': it has 2 inputs, not 1"),
     ("QuickGelu", (X,), {"alpha": "much"}, "its attribute 'alpha' is of another type"),
@@ -367,6 +411,80 @@ REFUSED = [
         (X, byte(6, 1, 8), positive(6)),
         {"K": 12, "N": 6, "bits": 3, "block_size": 16},
         "bits=3",
+    ),
+    (
+        "MatMulNBits",
+        (X, byte(6, 1, 8), positive(6), byte(6), np.zeros(12, np.int32)),
+        {"K": 12, "N": 6, "bits": 4, "block_size": 16, "constants": (1, 2, 3, 4)},
+        r"\(g_idx\) with zero points",
+    ),
+    (
+        "MatMulNBits",
+        (X, byte(6, 1, 8), positive(6), None, np.full(12, 7, np.int32)),
+        {"K": 12, "N": 6, "bits": 4, "block_size": 16, "constants": (1, 2, 4)},
+        "'g_idx' names blocks that are not there",
+    ),
+    (
+        "MatMulBnb4",
+        (X, byte(3), positive(3)),
+        {"K": 12, "N": 6, "block_size": 16, "quant_type": 1, "constants": (1, 2)},
+        "3 bytes and 3 scales of 6 by 12",
+    ),
+    (
+        "GatherBlockQuantized",
+        (byte(4, 4), WORDS, positive(4, 1)),
+        {"quantize_axis": 0},
+        "bytes of several numbers",
+    ),
+    (
+        "CropAndResize",
+        (IMAGE, floats(2, 4), np.zeros(2, "int32"), np.array([2**30, 2], "int32")),
+        {"constants": (3,)},
+        r"crops of \[1073741824, 2\]",
+    ),
+    ("NGramRepeatBlock", (integers(0, 9, 2, 5), X[0]), {"ngram_size": 10**6}, "more than 64"),
+    ("Inverse", (floats(2, 3),), {}, r"a matrix of the shape \[2, 3\]"),
+    ("Inverse", (floats(33, 33),), {}, "a matrix of 33 rows"),
+    (
+        "CropAndResize",
+        (IMAGE, floats(2, 4), np.zeros(2, "int32"), np.ones(2, "int32")),
+        {},
+        "computed at run time",
+    ),
+    ("MoE", (X[0], floats(5, 2), *[floats(2, 12, 12), None] * 2), {"k": 3}, "3 of 2 experts"),
+    (
+        "MoE",
+        (X[0], floats(5, 2), *[floats(2, 12, 12), None] * 2),
+        {"activation_type": "swiglu"},
+        "swiglu_fusion=0 without a third layer",
+    ),
+    (
+        "QMoE",
+        (X[0], floats(5, 2), *[byte(2, 12, 6), positive(2, 12), None] * 2),
+        {},
+        "weights of run time",
+    ),
+    ("LinearAttention", (X, X, X), {"q_num_heads": 5, "kv_num_heads": 2}, "5 and 2 heads"),
+    (
+        "LinearAttention",
+        (X, X, X),
+        {"q_num_heads": 2, "kv_num_heads": 2, "update_rule": "new"},
+        "update_rule='new'",
+    ),
+    (
+        "DynamicQuantizeLSTM",
+        (X, byte(1, 12, 8), byte(1, 2, 8)),
+        {"hidden_size": 2, "clip": 1.0},
+        "its attribute 'clip'",
+    ),
+    ("CausalConvWithState", (X, floats(5, 1, 3)), {"ndim": 2}, "more than one dimension"),
+    ("SparseAttention", (X, X, X), {"num_heads": 2, "kv_num_heads": 2}, "a cache that is left out"),
+    ("DecoderMaskedMultiHeadAttention", (X, X, X), {"num_heads": 2}, "5 rows of queries"),
+    (
+        "MRotaryEmbedding",
+        (X, integers(0, 9, 3, 2, 5), floats(9, 6), floats(9, 6)),
+        {"mrope_section": [1, 2, 4], "num_heads": 1},
+        r"mrope_section=\[1, 2, 4\] of 6 columns",
     ),
     ("UnfoldTensor", (X,), {"dim": 7, "size": 2}, "along dimension 7"),
     ("UnfoldTensor", (floats(30000),), {"dim": 0, "size": 15000}, "a table of 225015000 elements"),

@@ -129,12 +129,15 @@ GROUPED = {
     "a bias of scores": grouped(9, 0, 2, more=(None, floats(B, 6, 9, 9))),
     "a bias of all scores": grouped(9, 0, 2, more=(None, floats(1, 1, 9, 9))),
     "sinks": grouped(9, 0, 2, more=(None, None, floats(6))),
+    "both ways": grouped(9, 0, 2, causal=0),
+    "a token, both ways": grouped(1, 12, 2, causal=0, lengths=[9, 13], smooth_softmax=-1),
 }
 ROTARY = {
     "heads first": ("RotaryEmbedding", (floats(B, N, S, D), integers(0, 40, B, S), *TABLES), {}),
     "rows first": ("RotaryEmbedding", (X, integers(0, 40, B, S), *TABLES), {}),
     "from a place on": ("RotaryEmbedding", (X, np.array([7]), *TABLES), {"opset": 11}),
     "neighbours": ("RotaryEmbedding", (X, np.array([7]), *TABLES), {"interleaved": 1}),
+    "a scale": ("RotaryEmbedding", (X, np.array([7]), *TABLES), {"scale": 2.0}),
     "a part": (
         "RotaryEmbedding",
         (X, np.array([7]), TABLES[0][:, :2], TABLES[1][:, :2]),

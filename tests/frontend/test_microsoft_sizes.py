@@ -11,9 +11,9 @@ import pytest
 from microsoft_models import runtime, single
 from onnx import helper
 from onnx_models import TARGET, compute, floats, integers, positive
-from sized_models import Shape, same_at_all_sizes
+from sized_models import Shape, computed, same_at_all_sizes
 
-from luthier.frontend import import_entry
+from luthier.frontend import import_entry, import_model
 from luthier.frontend.program import at
 
 
@@ -128,3 +128,64 @@ def test_a_cache_of_any_length(tokens: int | str) -> None:
         found = compute(at(program, chosen), inputs)
         for name, array in runtime(proto, inputs).items():
             np.testing.assert_allclose(found[name], array, 1e-4, 1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_cache_that_keeps_its_size_is_written_in_place(named: bool) -> None:
+    """By what the model says of past and present: one name, or two."""
+    room, tokens = 16, 3
+    given = grouped(tokens, room)
+    for name in ("in3", "in4"):
+        given[name][:, :, 5:] = 0
+    given |= {"in5": np.array([4 + tokens], np.int32), "in6": np.asarray(5 + tokens, np.int32)}
+    shapes = [*((1, tokens, width) for width in (32, 16, 16)), *[(1, 2, "room", 8)] * 2, (1,), ()]
+    results = dict.fromkeys(range(3), "float32")
+    proto = opened(
+        "GroupQueryAttention",
+        shapes,
+        *given.values(),
+        results=results,
+        num_heads=4,
+        kv_num_heads=2,
+    )
+    for output in proto.graph.output[1:]:
+        dims = (1, 2, "room" if named else "all", 8)
+        output.CopyFrom(helper.make_tensor_value_info(output.name, 1, dims))
+    found = compute(import_model(proto, TARGET, {"room": room}), given)
+    wanted = runtime(proto, given)
+    assert found["out1"].shape[2] == (room if named else room + tokens)
+    for name, array in wanted.items():
+        ours = found[name][:, :, :room] if name != "out0" else found[name]
+        np.testing.assert_allclose(ours, array, 1e-4, 1e-5, err_msg=name)
+
+
+def test_linear_attention_over_any_number_of_rows() -> None:
+    arrays = (
+        floats(2, 5, 8),
+        floats(2, 5, 8, seed=1) / np.float32(2),
+        floats(2, 5, 12, seed=2),
+        floats(2, 2, 4, 6, seed=3),
+        -positive(2, 5, 2),
+        positive(2, 5, 2) / np.float32(4),
+    )
+    rows = [(2, "tokens", width) for width in (8, 8, 12)]
+    proto = opened(
+        "LinearAttention",
+        [*rows, (2, 2, 4, 6), *[(2, "tokens", 2)] * 2],
+        *arrays,
+        results=dict.fromkeys(range(2), "float32"),
+        q_num_heads=2,
+        kv_num_heads=2,
+    )
+    same_at_all_sizes(proto, {"tokens": "1..16"}, count=2)
+
+
+def test_what_is_different_has_a_size_that_a_run_finds() -> None:
+    x = np.array([2, 1, 1, 3, 4, 3], np.float32)
+    proto = opened("Unique", [("n",)], x, results={0: "float32", 1: "int64", 2: "int64"})
+    entry = import_entry(proto, TARGET, {"n": range(1, 9)})
+    program = entry.variant({"n": 6})
+    assert program is not None
+    found = computed(program, {"n": 6}, {"in0": x})
+    for name, array in runtime(proto, {"in0": x}).items():
+        np.testing.assert_array_equal(found[name], array)

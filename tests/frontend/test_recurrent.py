@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cases_recurrent import ACTIVATIONS, DIRECTIONS, GATES, NUMBER, drawn, recurrent
-from onnx import helper
+from onnx import helper, numpy_helper
 from onnx_models import TARGET, Case, agree, compute, expected, floats, model
 from sized_models import opened
 
@@ -126,6 +126,32 @@ def test_known_lengths_of_all_steps_are_none() -> None:
     assert node.attr("operands") == ("gates", "weights")
     shorter = recurrent("GRU", (4, 2, 3, 5), lengths=(4, 3), constants=(1, 2, 3, 4))
     agree(shorter.model, shorter.inputs)
+
+
+@pytest.mark.parametrize("has", ["bhc", "bhcl"])
+def test_both_states_may_begin_as_one(has: str) -> None:
+    """As exporters write the zeros of a batch that is open."""
+    made = recurrent("LSTM", has=has)
+    proto, inputs = made.model, dict(made.inputs)
+    (layer,) = proto.graph.node
+    unread = layer.input[6]
+    layer.input[6] = layer.input[5]
+    kept = [info for info in proto.graph.input if info.name != unread]
+    del proto.graph.input[:], inputs[unread]
+    proto.graph.input.extend(kept)
+    agree(proto, inputs, kernels=True)
+
+
+def test_states_that_are_zeros_are_none() -> None:
+    made = recurrent("LSTM", has="bhc", constants=(1, 2, 3, 5, 6))
+    proto = made.model
+    for tensor in proto.graph.initializer[-2:]:
+        zeros = np.zeros(tuple(tensor.dims), np.float32)
+        tensor.CopyFrom(numpy_helper.from_array(zeros, tensor.name))
+    agree(proto, made.inputs)
+    graph = import_graph(proto)
+    (node,) = (op.node for op in graph.ops if op.node.op == "recurrent")
+    assert node.attr("operands") == ("gates", "weights")
 
 
 def test_layers_follow_each_other_without_copies() -> None:

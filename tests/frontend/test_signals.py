@@ -94,8 +94,8 @@ def test_places_of_maxima_are_inside_whatever_there_is(number: float) -> None:
 def test_regions_that_are_no_numbers_read_nothing_outside() -> None:
     x = floats(1, 2, 5, 5)
     rois = np.array([[np.nan] * 4, [-np.inf, 0, np.inf, 3], [1e30, 1e30, 2e30, 2e30]], np.float32)
-    for samples in (0, 2):
-        made = case("RoiAlign", x, rois, np.array([0, 7, -9]), sampling_ratio=samples)
+    for samples, mode in ((0, "avg"), (2, "avg"), (0, "max")):
+        made = case("RoiAlign", x, rois, np.array([0, 7, -9]), sampling_ratio=samples, mode=mode)
         assert compute(import_model(made.model, TARGET), made.inputs)["out0"].shape == (3, 2, 1, 1)
 
 

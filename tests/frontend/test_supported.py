@@ -38,8 +38,8 @@ def test_any_other_operator_is_refused_by_its_name(op: str) -> None:
 @pytest.mark.parametrize(
     ("domain", "op", "said"),
     [
-        ("", "StringNormalizer", "decode images and take texts apart"),
-        ("ai.onnx.preview.training", "Adam", "export for inference"),
+        ("", "ImageDecoder", "decode images before the model"),
+        ("ai.onnx.preview.training", "Gradient", "export for inference"),
     ],
 )
 def test_what_is_refused_is_refused_with_what_to_do(domain: str, op: str, said: str) -> None:

@@ -79,6 +79,7 @@ def _roi_align(g: Growth) -> Draft:
     rois = np.concatenate([first, first + g.numbers.uniform(0.2, (w, h), (count, 2))], axis=1)
     attrs: dict[str, Any] = {"output_height": g.rng.randint(1, 4), "output_width": 2}
     attrs |= {"sampling_ratio": g.pick((0, 1, 2, 3)), "spatial_scale": g.pick((1.0, 0.5))}
+    attrs["mode"] = g.pick(("avg", "max"))
     images = g.known(g.numbers.integers(0, n, count), "int64")
     return Draft("RoiAlign", [x, g.known(rois, "float32"), images], attrs)
 
@@ -163,7 +164,7 @@ def _col2im(g: Growth) -> Draft:
 
 def _det(g: Growth) -> Draft:
     attributes("Det", g.opset)
-    size = g.rng.randint(1, 6)
+    size = g.rng.choice((1, 2, 3, 6, 37))
     return Draft("Det", [g.new("float32", (*g.some_shape(0, 2), size, size))])
 
 

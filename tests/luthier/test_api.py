@@ -21,7 +21,7 @@ from luthier.schedules import errors
 
 PUBLIC = {
     "Artifact", "BenchReport", "BuildReport", "CheckReport", "EntryPoint", "Finding",
-    "KernelExplanation", "LayerHits", "Machine", "TuneReport",
+    "KernelExplanation", "LayerHits", "Machine", "Postprocess", "Preprocess", "TuneReport",
     "AccuracyError", "ArtifactError", "InputError", "LogError", "LuthierError", "ModelError",
     "ScheduleError", "TargetError", "ToolchainError", "UnsupportedOperator", "UsageError",
     "bench", "build", "check", "doctor", "explain", "load", "target", "tune", "tune_and_build",
@@ -67,21 +67,25 @@ def test_importing_luthier_imports_neither_tvm_nor_onnx():
 SIGNATURES = {
     "tune": "(model, target='host', *, trials=None, minutes=None, log='luthier.db', packs=(), "
     "verify=False, threads=None, shapes=None, values=None, outputs=None, state=None, bounds=None, "
-    "example_inputs=None, at=None, accuracy='standard', seed=0, timed=True, on_progress=None)",
+    "example_inputs=None, preprocess=None, postprocess=None, "
+    "at=None, accuracy='standard', seed=0, timed=True, on_progress=None)",
     "explain": "(model, target='host', *, log='luthier.db', threads=None, shapes=None, "
-    "values=None, outputs=None, state=None, bounds=None, example_inputs=None, at=None, "
+    "values=None, outputs=None, state=None, bounds=None, example_inputs=None, "
+    "preprocess=None, postprocess=None, at=None, "
     "accuracy='standard')",
     "build": "(model, out, *, target='host', log='luthier.db', packs=(), require_hits=False, "
     "threads=None, shapes=None, values=None, outputs=None, state=None, bounds=None, "
-    "example_inputs=None, at=None, name=None, accuracy='standard')",
+    "example_inputs=None, preprocess=None, postprocess=None, "
+    "at=None, name=None, accuracy='standard')",
     "tune_and_build": "(model, out, target='host', *, trials=None, minutes=None, "
     "log='luthier.db', packs=(), threads=None, shapes=None, values=None, outputs=None, state=None, "
-    "bounds=None, example_inputs=None, at=None, name=None, accuracy='standard', seed=0, "
+    "bounds=None, example_inputs=None, preprocess=None, postprocess=None, "
+    "at=None, name=None, accuracy='standard', seed=0, "
     "on_progress=None)",
     "load": "(path, *, threads=None)",
     "check": "(model_or_dir, *, target='host', log='luthier.db', packs=(), threads=None, "
     "shapes=None, values=None, outputs=None, state=None, bounds=None, example_inputs=None, "
-    "accuracy='standard', inputs=None, "
+    "preprocess=None, postprocess=None, accuracy='standard', inputs=None, "
     "runs=3, rtol=None, atol=None)",
     "bench": "(folder, *, entry=None, threads=None, seconds=3.0, kernels=False, at=None)",
     "target": "(name='host', threads=None)",

@@ -156,7 +156,7 @@ def test_unsupported_operators_as_json(cli, elsewhere):
     shown = json.loads(done.out)
     assert shown["operators"] == {"ImageDecoder": ["the culprit"]}
     assert done.err == f"luthier: error: {shown['error']}\n"
-    assert "decode images and take texts apart" in shown["error"]
+    assert "decode images before the model" in shown["error"]
 
 
 def test_external_data_through_a_link(refused, tmp_path_factory):

@@ -140,7 +140,7 @@ def test_build(cli, model):
     assert (done.code, done.err) == (0, "")
     assert keys(done.out) == {
         "folder", "name", "accuracy", "kernels", "from_records", "from_defaults", "layers",
-        "foreign_records", "skipped_records", "problems", "reference", "seconds",
+        "foreign_records", "skipped_records", "problems", "processing", "reference", "seconds",
     }  # fmt: skip
     assert json.loads(done.out)["folder"] == "out"
     assert json.loads(done.out)["name"] == "other"

@@ -313,7 +313,7 @@ class TestTurns:
         monkeypatch.setattr(time, "perf_counter", lambda: passed[0])
 
         class Library:
-            inputs = ()
+            inputs = takes = gives = ()
             kernel = SimpleNamespace(workload="k")
             step = SimpleNamespace(kernel=0)
             manifest, steps = SimpleNamespace(kernels=[kernel]), (step, step)

@@ -153,6 +153,10 @@ WAYS = {
         ],
         {},
     ),
+    "beside others": (
+        [flowers(), helper.make_node("Concat", ["label", "names"], ["y"], axis=0)],
+        {"names": np.array(["b", "größte"], object)},
+    ),
     "of texts": (
         [
             flowers(),
@@ -182,7 +186,6 @@ def test_texts_become_numbers() -> None:
 
 
 def test_what_else_is_done_with_texts_is_refused() -> None:
-    nodes = [flowers(), helper.make_node("Equal", ["label", "names"], ["y"])]
-    proto = model(nodes, {"y": TensorProto.BOOL}, names=np.array(NAMES[:1], object))
-    with pytest.raises(UnsupportedOperator, match="Equal 'y': texts are not supported here"):
-        luthier.build(proto, "nowhere", log=None)
+    nodes = [flowers(), helper.make_node("Hardmax", ["label"], ["y"])]
+    with pytest.raises(UnsupportedOperator, match="Hardmax 'y': texts are not supported here"):
+        luthier.build(model(nodes, {"y": FLOAT}), "nowhere", log=None)

@@ -20,6 +20,7 @@ from luthier.autotune import Machine, Record, write_pack
 from luthier.autotune.records.validity import Validity
 from luthier.schedules import Target
 from luthier.schedules.target import parse
+from luthier.schedules.target.machine import host_features
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ MACHINES = {
 }
 Become = Callable[[str], None]
 HERE = "luthier.schedules.target.machine"
+REAL_FEATURES = host_features()
 
 
 @pytest.fixture
@@ -69,12 +71,11 @@ def become(monkeypatch: pytest.MonkeyPatch) -> Become:
             "luthier.schedules.target.machine",
         ):
             monkeypatch.setattr(f"{module}.host_cpu", lambda: machine.cpu)
-        for module in (
-            "luthier.building.trial",
-            "luthier.tuning.tune",
-            "luthier.schedules.target.machine",
-        ):
+        for module in ("luthier.tuning.tune", "luthier.schedules.target.machine"):
             monkeypatch.setattr(f"{module}.host_features", lambda: host.features)
+        # A library is tried where this processor runs it, too.
+        tried = "luthier.building.trial.host_features"
+        monkeypatch.setattr(tried, lambda: host.features & REAL_FEATURES)
 
     return simulate
 

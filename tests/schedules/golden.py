@@ -116,6 +116,25 @@ def distinct() -> Workload:
     return b.workload
 
 
+def matrix() -> Workload:
+    b = Builder()
+    b.add("determinant", b.input((4, 3, 3)), shape=(4,))
+    return b.workload
+
+
+def shares() -> Workload:
+    b = Builder()
+    b.add("coupling", b.input((4, 3)), shape=(4, 3))
+    return b.workload
+
+
+def split_text() -> Workload:
+    b = Builder()
+    said = {"delimiter": (45, 45), "cuts": -1}
+    b.add("text_pieces", b.input((3, 8), "uint8"), shape=(3, 5, 8), dtype="uint8", **said)
+    return b.workload
+
+
 # By file name: a workload as small as shows what the template does, and the template.
 SCRIPTS: dict[str, tuple[Workload, str]] = {
     "convolution": (conv((1, 5, 5, 4), 8, (3, 3), pads=PAD, after="bias_relu"), "conv_direct"),
@@ -154,9 +173,12 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "few_of_a_row": (first(2), "sort"),
     "many_of_a_row": (first(100), "sort"),
     "distinct": (distinct(), "distinct"),
+    "text_pieces": (split_text(), "texts"),
     "recurrent": (recurrent_layer("lstm", (3, 2, 20), ("hidden", "lengths")), "recurrent"),
     "recurrent_shared": (recurrent_layer("gru", (3, 1, 512), gives=("hidden",)), "recurrent"),
     "running_products": (running(), "scan"),
+    "determinant": (matrix(), "elimination"),
+    "coupled_shares": (shares(), "coupling"),
     "trees_of_rows": (ensemble(9, trees=2, depth=1, negated=True), "trees"),
     "trees_of_a_row": (ensemble(1, trees=9, depth=4, targets=2), "trees"),
     "transposition": (transposition(), "transpose"),

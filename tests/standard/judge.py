@@ -16,8 +16,11 @@ def fault(given: Any, wanted: Any) -> str:
     Floats are within the tolerances, or within two steps of a type of fewer bits; all others,
     shapes and types are the same.
     """
-    if isinstance(wanted, list) or wanted is None:
-        return "" if type(given) is type(wanted) else f"{type(given).__name__}, not a list"
+    if isinstance(wanted, list) and isinstance(given, list) and len(given) == len(wanted):
+        faults = (fault(ours, theirs) for ours, theirs in zip(given, wanted, strict=True))
+        return next(filter(None, faults), "")
+    if isinstance(wanted, list) or isinstance(given, list) or wanted is None or given is None:
+        return "" if given is wanted is None else f"{_text(given)}, not {_text(wanted)}"
     ours, theirs = np.asarray(given), np.asarray(wanted)
     if theirs.dtype.kind in "OUS":
         same = ours.shape == theirs.shape and (ours.astype(str) == theirs.astype(str)).all()
@@ -40,6 +43,12 @@ def _far(ours: Any, theirs: Any) -> Any:
     with np.errstate(all="ignore"):
         a, b = ours.astype(np.float64), theirs.astype(np.float64)
         return ~np.isclose(a, b, rtol, atol, equal_nan=True)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    return f"{len(value)} tensors" if isinstance(value, list) else _type(np.asarray(value))
 
 
 def _type(array: Any) -> str:

@@ -21,7 +21,7 @@ from .cases import Case, Run
 from .judge import fault
 
 TARGET = Target("x86-64-v2", "x86-64-v2", 1)
-_MOST_BOUNDS = 4  # that are asked for one after the other
+_MOST_ASKED = 12  # bounds and numbers, one after the other
 
 Note = Callable[[str, str], None]
 """Called with what is done now, and for which case: the last words of a process that crashes."""
@@ -44,28 +44,39 @@ def attempt(cases: Sequence[Case], note: Note) -> dict[str, str]:
 
 
 def imported(case: Case) -> Entry:
-    """What runs a case; sizes that its model leaves open, and bounds that it does not tell, are
-    given as a user would give them."""
+    """What runs a case; sizes that its model leaves open, how many tensors sequences have, and
+    bounds that it does not tell, are given as a user would give them."""
     first, bounds = case.runs[0], dict[str, int]()
     shapes = _shapes(case, first)
-    for _ in range(_MOST_BOUNDS):
+    names = [output.name for output in case.model.graph.output]
+    lists = {n: v for n, v in zip(names, first.outputs, strict=False) if isinstance(v, list)}
+    absent = {name: None for name, value in first.inputs.items() if value is None}
+    for _ in range(_MOST_ASKED):
         try:
-            return import_entry(read_model(case.model, shapes, bounds=bounds), TARGET)
+            return import_entry(read_model(case.model, shapes, absent, bounds=bounds), TARGET)
         except LuthierError as error:
-            asked = re.search(r"--bound ([\w.:/-]+)=\d+", str(error))
-            if asked is None or asked[1] in bounds:
+            asked = re.search(r"--(bound|shape) ([\w.:/-]+)=\d+", str(error))
+            if asked is None or asked[2] in bounds or asked[2] in shapes:
                 raise
-            bounds[asked[1]] = _longest(first)
-    return import_entry(read_model(case.model, shapes, bounds=bounds), TARGET)
+            if asked[1] == "bound":
+                bounds[asked[2]] = _longest(first)
+            elif asked[2] in lists:
+                shapes[asked[2]] = len(lists[asked[2]])
+            else:
+                raise
+    return import_entry(read_model(case.model, shapes, absent, bounds=bounds), TARGET)
 
 
-def _shapes(case: Case, run: Run) -> dict[str, tuple[int, ...]]:
-    """Of inputs that have no fixed shape in the model."""
-    found = {}
+def _shapes(case: Case, run: Run) -> dict[str, tuple[int, ...] | int]:
+    """Of inputs that have no fixed shape in the model, and of the tensors of sequences."""
+    found: dict[str, tuple[int, ...] | int] = {}
     for info in case.model.graph.input:
         tensor, value = info.type.tensor_type, run.inputs.get(info.name)
         fixed = tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim)
-        if info.type.HasField("tensor_type") and not fixed and hasattr(value, "shape"):
+        if isinstance(value, list):
+            found[info.name] = len(value)
+            found |= {f"{info.name}_{i}": each.shape for i, each in enumerate(value)}
+        elif info.type.HasField("tensor_type") and not fixed and hasattr(value, "shape"):
             found[info.name] = value.shape
     return found
 
@@ -111,7 +122,7 @@ def _judged(case: Case, artifact: Any) -> str:
     names = [output.name for output in case.model.graph.output]
     for run in case.runs:
         try:
-            given = artifact.run({n: np.asarray(a) for n, a in run.inputs.items()})
+            given = artifact.run({n: _input(value) for n, value in run.inputs.items()})
         except LuthierError as error:
             return f"refused when it runs: {_line(str(error))}"
         for name, wanted in zip(names, run.outputs, strict=False):
@@ -119,6 +130,11 @@ def _judged(case: Case, artifact: Any) -> str:
             if said:
                 return f"wrong: '{name}': {said}"
     return ""
+
+
+def _input(value: Any) -> Any:
+    """Lists and None as they are."""
+    return value if isinstance(value, list) or value is None else np.asarray(value)
 
 
 def _line(text: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from .spelling import Operators, Results, Spelled, Spelling, attributes
 
 LOWEST = float(np.finfo(np.float32).min)
-_FLOAT = 1  # ONNX's float32
+_FLOAT, _INT64 = 1, 7  # ONNX's
 
 
 @dataclass(frozen=True)
@@ -139,16 +139,18 @@ def _refuse(call: Spelling, names: tuple[str, ...], inputs: tuple[int, ...]) -> 
 
 def _multi_head(call: Spelling) -> Results:
     """Keys and values may be packed with queries, or with one another, or have their heads."""
-    _refuse(call, (), (8, 9))
+    _refuse(call, (), (9,))
     count = call.count("num_heads")
     q, k, v = _unpacked(call)
-    biases = _biases(call, q, v)
+    biases = packed_biases(call, call.input(3), q)
     cached = bool(k) and call.rank(k) == 4
     own = [call.emit("Add", q, biases[0]) if biases else q]
     for each, bias in ((k, biases[1:2]), (v, biases[2:3])):
         own.append(call.emit("Add", each, bias[0]) if bias and not cached else each)
     q, k, v = (x if call.rank(x) == 4 else split_heads(call, x, count) for x in own)
     heads = Heads(q, k, v)
+    if call.input(8):
+        return _in_place(call, heads)
     if call.input(6):
         past = call.input(6), call.input(7)
         k, v = (
@@ -158,6 +160,42 @@ def _multi_head(call: Spelling) -> Results:
         heads = Heads(heads.q, k, v, call.shape(past[0])[2])
     found = masks(call, heads, call.input(4), call.input(5))
     return attend(call, heads, call.attr("scale", None), found), heads.k, heads.v
+
+
+def _in_place(call: Spelling, heads: Heads) -> Results:
+    """Into caches that keep their size, whose first rows are of earlier runs."""
+    if call.attr("unidirectional", 0) or call.input(4) or call.input(5):
+        raise call.unsupported("a mask over a cache in place")
+    past = call.given(6), call.given(7)
+    k, v, later = in_place(call, past, (heads.k, heads.v), call.given(8))
+    return attend(call, Heads(heads.q, k, v), call.attr("scale", None), [later]), k, v
+
+
+def in_place(
+    call: Spelling, past: tuple[str, str], new: tuple[str, str], length: str
+) -> tuple[str, str, str]:
+    """Keys and values [batch, heads, room, columns] with new ones after the first ``length``, and
+    what is added to scores so that none counts after these."""
+    room = call.shape(past[0])[2]
+    rows = call.shape(new[0])[2]
+    places = np.arange(room)
+    begin = call.cast(call.reshape(length, 1, 1, 1, 1), _INT64)
+    later = call.emit("Sub", call.constant(places.reshape(1, 1, room, 1), "int64"), begin)
+    zero, last = (call.constant(n, "int64") for n in (0, rows - 1))
+    after = call.emit("Greater", later, last)
+    here = call.emit("Not", call.emit("Or", call.emit("Less", later, zero), after))
+    found = []
+    for old, each in zip(past, new, strict=True):
+        spread = each
+        if rows > 1:  # one is everywhere
+            place = call.emit("Where", here, later, zero)
+            shape = call.sizes(*call.shape(old)[:3], call.shape(each)[3])
+            rows_of = call.emit("Expand", place, shape)
+            spread = call.emit("GatherElements", each, rows_of, axis=2)
+        found.append(call.emit("Where", here, spread, old))
+    numbers = (call.constant(n, "float32") for n in (LOWEST, 0))
+    hidden = call.reshape(after, 1, 1, 1, room)
+    return found[0], found[1], call.emit("Where", hidden, *numbers)
 
 
 def _unpacked(call: Spelling) -> tuple[str, str, str]:
@@ -181,9 +219,8 @@ def _apart(call: Spelling, x: str, count: int) -> list[str]:
     return [call.reshape(part, 0, 0, -1) for part in parts]
 
 
-def _biases(call: Spelling, q: str, v: str) -> list[str]:
-    """Those of queries, keys and values, which follow one another."""
-    bias = call.input(3)
+def packed_biases(call: Spelling, bias: str, q: str) -> list[str]:
+    """Those of queries, keys and values, which follow one another; none where it is left out."""
     if not bias:
         return []
     width, total = call.shape(q)[-1], call.shape(bias)[0]

@@ -1,19 +1,22 @@
-"""Nodes of ONNX Runtime's own domain replaced by those that spell them."""
+"""Nodes of ONNX Runtime's own domain, and optimisers, replaced by those that spell them."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import onnx
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from luthier.schedules import LuthierError, UnsupportedOperator
 
 from ...graph import Array
 from ...messages import one_line
 from ..opset import is_onnx, node_label, opset_of
-from .operators import DOMAIN, OLD_NORMS, SPELLED
+from ..optimizers import DOMAIN as TRAINING
+from ..optimizers import OPERATORS as OPTIMIZERS
+from .domain import DOMAIN
+from .operators import EARLY, EARLY_UNTIL, OLD_NORMS, SPELLED
 from .spelling import Spelled, Spelling
 from .types import UnknownTypeError, ValueTypes
 
@@ -31,18 +34,47 @@ def microsoft_expanded(
     Some spellings need types, which onnx's inference finds once what comes before is spelled; so
     this goes on while there is something new. Raises ModelError or UnsupportedOperator.
     """
+    return _expanded(model, weights, given, lambda each: True)
+
+
+def cuts_expanded(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without what is spelled by control flow, or by what finds sizes.
+
+    What else can be spelled is, too, since its types may be needed. Raises as above.
+    """
     opset = opset_of(model)
-    numbers = itertools.count(1)
-    left = sum(_spelled(node, opset) is not None for node in model.graph.node)
-    while left:
-        reason = _expand_once(
-            model, ValueTypes(model, opset, {**given, **weights}), numbers, weights
-        )
-        now = sum(_spelled(node, opset) is not None for node in model.graph.node)
-        if now == left:
+    if not any(each.cuts for node in model.graph.node if (each := _spelled(node, opset))):
+        return model
+    own, weights = onnx.ModelProto(), dict[str, Array]()
+    own.CopyFrom(model)
+    _expanded(own, weights, {}, lambda each: each.cuts)
+    kept = [info for info in own.graph.input if info.name not in weights]
+    del own.graph.input[:]
+    own.graph.input.extend(kept)
+    own.graph.initializer.extend(numpy_helper.from_array(a, n) for n, a in weights.items())
+    return own
+
+
+def _expanded(
+    model: onnx.ModelProto,
+    weights: dict[str, Array],
+    given: Mapping[str, Array],
+    must: Callable[[Spelled], bool],
+) -> onnx.ModelProto:
+    """Raises UnsupportedOperator where one that ``must`` be spelled is left."""
+    opset, numbers = opset_of(model), itertools.count(1)
+    left, before, reason = _left(model, opset), 0, None
+    while any(map(must, left)):
+        if len(left) == before:
             raise UnsupportedOperator(str(reason))
-        left = now
+        types = ValueTypes(model, opset, {**given, **weights})
+        reason = _expand_once(model, types, numbers, weights)
+        left, before = _left(model, opset), len(left)
     return model
+
+
+def _left(model: onnx.ModelProto, opset: int) -> list[Spelled]:
+    return [each for node in model.graph.node if (each := _spelled(node, opset)) is not None]
 
 
 def without_spelled(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -57,8 +89,14 @@ def without_spelled(model: onnx.ModelProto) -> onnx.ModelProto:
 def _spelled(node: onnx.NodeProto, opset: int) -> Spelled | None:
     if node.domain == DOMAIN:
         return SPELLED.get(node.op_type)
-    since = OLD_NORMS.get(node.op_type, 0) if is_onnx(node.domain) else 0
-    return SPELLED[node.op_type] if opset < since else None
+    if node.domain == TRAINING:
+        return OPTIMIZERS.get(node.op_type)
+    if not is_onnx(node.domain):
+        return None
+    since = OLD_NORMS.get(node.op_type, 0)
+    if opset < since:
+        return SPELLED[node.op_type]
+    return EARLY.get(node.op_type) if opset < EARLY_UNTIL else None
 
 
 def _expand_once(

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from luthier.schedules import ModelError
+
 from ...graph import Array
 from .spelling import Operators, Results, Spelled, Spelling, attributes
 
@@ -38,8 +40,6 @@ def _matrix(call: Spelling) -> _Matrix:
     )
     if found.bits not in (2, 4, 8) or call.attr("weight_prepacked", 0):
         raise call.unsupported(f"bits={found.bits}, or what is packed otherwise,")
-    if call.input(4):
-        raise call.unsupported("an order of its rows (g_idx)")
     packed = call.shape(call.given(1))
     if math.prod(packed) * 8 != found.rows * found.blocks * found.block * found.bits:
         said = f"{found.rows} rows of {found.depth}"
@@ -52,7 +52,9 @@ def _matrix(call: Spelling) -> _Matrix:
 def _matmul(call: Spelling) -> Results:
     """The exact product, of rows that are columns."""
     matrix = _matrix(call)
-    given = [call.input(i) for i in (1, 2, 3)]
+    if call.input(4) and call.input(3):  # of which ONNX Runtime leaves the zero points out
+        raise call.unsupported("an order of its rows (g_idx) with zero points")
+    given = [call.input(i) for i in (1, 2, 3, 4)]
     arrays = [call.array(name) if name else None for name in given]
     if all(a is not None or not name for a, name in zip(arrays, given, strict=True)):
         right = call.weight(_known(call, matrix, arrays))
@@ -64,24 +66,34 @@ def _matmul(call: Spelling) -> Results:
 
 def _known(call: Spelling, matrix: _Matrix, arrays: list[Array | None]) -> Array:
     """In floats, [depth, rows]."""
-    packed, scales, zeros = arrays
+    packed, scales, zeros, groups = arrays
     assert packed is not None
     assert scales is not None
-    shape = (matrix.rows, matrix.blocks, 1)
-    wide = _split(packed.reshape(matrix.rows, -1), matrix.bits)
-    floats = wide.astype(np.float32).reshape(matrix.rows, matrix.blocks, matrix.block)
+    wide = numbers_of(packed.reshape(matrix.rows, -1), matrix.bits)
+    floats = wide[:, : matrix.depth].astype(np.float32)
+    own = _groups(call, matrix, groups)
     if zeros is None:
         floats -= 2 ** (matrix.bits - 1)
     elif zeros.dtype == np.uint8:
-        each = _split(zeros.reshape(matrix.rows, -1), matrix.bits)[:, : matrix.blocks]
-        floats -= each.astype(np.float32).reshape(shape)
+        each = numbers_of(zeros.reshape(matrix.rows, -1), matrix.bits)
+        floats -= each.astype(np.float32)[:, own]
     else:
-        floats -= zeros.astype(np.float32).reshape(shape)
-    floats *= scales.astype(np.float32).reshape(shape)
-    return floats.reshape(matrix.rows, -1)[:, : matrix.depth].T
+        floats -= zeros.astype(np.float32).reshape(matrix.rows, -1)[:, own]
+    floats *= scales.astype(np.float32).reshape(matrix.rows, -1)[:, own]
+    return floats.T
 
 
-def _split(packed: Array, bits: int) -> Array:
+def _groups(call: Spelling, matrix: _Matrix, groups: Array | None) -> Array:
+    """The block whose scale each of ``depth`` numbers has: its own, if not otherwise."""
+    if groups is None:
+        return np.arange(matrix.depth) // matrix.block
+    own = groups.ravel()[: matrix.depth]
+    if own.size < matrix.depth or own.min() < 0 or own.max() >= matrix.blocks:
+        raise ModelError(f"{call.label}: 'g_idx' names blocks that are not there")
+    return own
+
+
+def numbers_of(packed: Array, bits: int) -> Array:
     """Bytes of rows as their numbers, the lowest bits first."""
     parts = [(packed >> shift) & (2**bits - 1) for shift in range(0, 8, bits)]
     return np.stack(parts, axis=-1).reshape(len(packed), -1)
@@ -92,7 +104,9 @@ def _split(packed: Array, bits: int) -> Array:
 
 def _computed(call: Spelling, matrix: _Matrix) -> str:
     """In floats, [depth, rows]."""
-    whole = _unpacked(call, call.given(1), matrix.bits)
+    if call.input(4):
+        raise call.unsupported("an order of its rows (g_idx) of a matrix of run time")
+    whole = unpacked(call, call.given(1), matrix.bits)
     shape = (matrix.rows, matrix.blocks)
     wide = call.reshape(call.cast(whole, _FLOAT), *shape, matrix.block)
     scales = call.reshape(call.wide(call.given(2)), *shape, 1)
@@ -110,11 +124,11 @@ def _zero_points(call: Spelling, matrix: _Matrix) -> str:
         return call.constant(2 ** (matrix.bits - 1), "float32")
     if call.dtype(zeros) != _UINT8:
         return call.reshape(call.wide(zeros), *shape)
-    wide = _unpacked(call, call.reshape(zeros, matrix.rows, -1), matrix.bits)
+    wide = unpacked(call, call.reshape(zeros, matrix.rows, -1), matrix.bits)
     return call.reshape(call.cast(call.slice(wide, 1, 0, matrix.blocks), _FLOAT), *shape)
 
 
-def _unpacked(call: Spelling, packed: str, bits: int) -> str:
+def unpacked(call: Spelling, packed: str, bits: int) -> str:
     """Bytes, [..., n], as their numbers, [..., n * 8 / bits], the lowest bits first."""
     if bits == 8:
         return packed
@@ -130,37 +144,43 @@ def _unpacked(call: Spelling, packed: str, bits: int) -> str:
     return call.reshape(pairs, *shape[:-1], shape[-1] * 8 // bits)
 
 
-def _gather(call: Spelling) -> Results:
-    """Rows are looked up before they become floats."""
-    bits, block = call.attr("bits", 4), call.count("block_size", 128)
-    if call.attr("gather_axis", 0) != 0 or bits not in (4, 8) or call.dtype(call.x) != _UINT8:
-        raise call.unsupported(f"bits={bits}, or other axes or types,")
-    data, indices, scales, zeros = (call.input(i) for i in range(4))
-    if call.rank(data) != 2 or call.attr("quantize_axis", 1) not in (1, -1):
-        raise call.unsupported(f"a table of {call.rank(data)} dimensions, or blocks of rows,")
-    rows = _unpacked(call, call.emit("Gather", data, indices, axis=0), bits)
-    *outer, width = call.shape(rows)
-    blocks = call.shape(scales)[-1]
-    if blocks * block != width:
-        raise call.unsupported(f"{blocks} blocks of {block} for {width} columns")
+# The 16 numbers of MatMulBnb4, by its quant_type (Dettmers et al. 2023, and bitsandbytes).
+_TABLES = (
+    (0, 5.208333333e-03, 2 / 3, 1, 1 / 3, 0.5, 1 / 6, 0.25,
+     0, -5.208333333e-03, -2 / 3, -1, -1 / 3, -0.5, -1 / 6, -0.25),
+    (-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
+     -0.18477343022823334, -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725,
+     0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941,
+     0.7229568362236023, 1.0),
+)  # fmt: skip
 
-    def found(table: str) -> str:
-        return call.emit("Gather", table, indices, axis=0)
 
-    wide = call.reshape(call.cast(rows, _FLOAT), *outer, blocks, block)
-    scale = call.reshape(call.wide(found(scales)), *outer, blocks, 1)
-    if zeros:
-        each = call.slice(_unpacked(call, found(zeros), bits), len(outer), 0, blocks)
-        zero = call.reshape(call.cast(each, _FLOAT), *outer, blocks, 1)
-    else:
-        zero = call.constant(2 ** (bits - 1), "float32")
-    y = call.emit("Mul", call.emit("Sub", wide, zero), scale)
-    return call.cast(call.reshape(y, *outer, width), call.dtype(scales))
+def _matmul_of_table(call: Spelling) -> Results:
+    """Blocks of the whole matrix, row after row, have a scale each; the high bits come first."""
+    kind, rows, depth = call.attr("quant_type", 0), call.count("N"), call.count("K")
+    block = call.count("block_size")
+    if kind not in (0, 1) or not call.attr("transB", 1):
+        raise call.unsupported(f"quant_type={kind}, or a matrix that lies otherwise,")
+    packed, scales = (call.array(call.given(i)) for i in (1, 2))
+    if packed is None or scales is None:
+        raise call.unsupported("a matrix of run time")
+    total = rows * depth
+    if packed.size != -(-total // 2) or scales.size != -(-total // block):
+        raise call.unsupported(f"{packed.size} bytes and {scales.size} scales of {rows} by {depth}")
+    bytes_ = packed.reshape(-1)
+    numbers = np.stack([bytes_ >> 4, bytes_ & 15], axis=-1).ravel()[:total]
+    floats = np.asarray(_TABLES[kind], np.float32)[numbers]
+    floats *= scales.astype(np.float32).ravel()[np.arange(total) // block]
+    right = call.weight(np.ascontiguousarray(floats.reshape(rows, depth).T))
+    return call.emit("MatMul", call.x, right)
 
 
 OPERATORS: Operators = {
-    "GatherBlockQuantized": Spelled(
-        _gather, 4, attributes("bits block_size gather_axis quantize_axis"), since=11
+    "MatMulBnb4": Spelled(
+        _matmul_of_table,
+        3,
+        attributes("K N block_size quant_type training_mode transB"),
+        in_steps=True,
     ),
     "MatMulNBits": Spelled(
         _matmul,

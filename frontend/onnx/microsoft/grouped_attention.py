@@ -5,11 +5,14 @@ All rows of a group's heads are rows of one: keys and values are not repeated.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from .attention import LOWEST, scores
+from .caches import is_in_place
+from .quantized_cache import caches
 from .rotary import angles_at, rotated
 from .spelling import Operators, Results, Spelled, Spelling, attributes
 
@@ -17,8 +20,11 @@ _INT32, _INT64 = 6, 7
 
 
 @dataclass(frozen=True)
-class _Sizes:
-    """Of one node: ``past`` is the room that keys of earlier runs take."""
+class Sizes:
+    """Of one node: ``past`` is the room that keys of earlier runs take.
+
+    ``in_place``: new ones are written there, too.
+    """
 
     batch: int
     rows: int
@@ -26,10 +32,12 @@ class _Sizes:
     columns: int
     heads: int
     groups: int
+    in_place: bool
 
     @property
     def keys(self) -> int:
-        return self.past + self.rows
+        """All there is room for."""
+        return self.past if self.in_place else self.past + self.rows
 
     @property
     def each(self) -> int:
@@ -38,31 +46,29 @@ class _Sizes:
 
 
 def _grouped(call: Spelling) -> Results:
-    _check(call)
-    q, k, v, sizes = _parts(call)
-    before = _before(call, sizes)
+    if call.attr("sliding_window_cache", 0) or any(call.input(i) for i in (14, 15, 16)):
+        raise call.unsupported("a sliding cache, norms, or rows of several lengths")
+    q, k, v, sizes = parts(call, in_place=is_in_place(call.node))
+    before = earlier(call, sizes, call.given(5)) if sizes.past else ""
     if call.attr("do_rotary", 0):
-        angles = angles_at(call, _places(call, sizes, before), (call.given(7), call.given(8)))
-        turned = bool(call.attr("rotary_interleaved", 0))
-        q, k = (rotated(call, x, angles, turned) for x in (q, k))
-    new = [call.transpose(x, 0, 2, 1, 3) for x in (k, v)]
-    k, v = (_present(call, sizes, i, each, before) for i, each in zip((3, 4), new, strict=True))
-    return _attend(call, sizes, q, k, v, _masks(call, sizes, before)), k, v
+        places = _places(call, sizes, before)
+        q, k = turned(call, (q, k), places, (call.given(7), call.given(8)))
+    kinds = caches(call, sizes.columns)
+    past = [
+        kind.opened(call, call.input(i)) if sizes.past else "" for i, kind in enumerate(kinds, 3)
+    ]
+    new = [
+        kind.held(call, call.transpose(x, 0, 2, 1, 3))
+        for kind, x in zip(kinds, (k, v), strict=True)
+    ]
+    held = present(call, sizes, past, new, before)
+    k, v = (kind.floats(call, x) for kind, x in zip(kinds, held, strict=True))
+    y, shown = attend(call, sizes, q, k, v, _masks(call, sizes, before))
+    k, v = (kind.closed(call, x) for kind, x in zip(kinds, held, strict=True))
+    return y, k, v, shown
 
 
-def _check(call: Spelling) -> None:
-    for name in ("qk_output", "kv_cache_bit_width"):
-        if call.attr(name, 0):
-            raise call.unsupported(f"{name}={call.attr(name, 0)}")
-    for name in ("k_quant_type", "v_quant_type"):
-        if call.attr(name, "NONE") != "NONE":
-            raise call.unsupported("a quantised cache")
-    for index in (12, 13):
-        if call.input(index):
-            raise call.unsupported(f"its input '{call.input(index)}'")
-
-
-def _parts(call: Spelling) -> tuple[str, str, str, _Sizes]:
+def parts(call: Spelling, *, in_place: bool) -> tuple[str, str, str, Sizes]:
     """Queries, keys and values as [batch, rows, heads, columns]."""
     heads, groups = call.count("num_heads"), call.count("kv_num_heads")
     if heads % groups:
@@ -77,27 +83,22 @@ def _parts(call: Spelling) -> tuple[str, str, str, _Sizes]:
     columns = width // every
     if packed:
         q, k, v = call.split(q, 2, [n * columns for n in (heads, groups, groups)])
-    parts = [call.reshape(x, 0, 0, -1, columns) for x in (q, k, v)]
+    q, k, v = (call.reshape(x, 0, 0, -1, columns) for x in (q, k, v))
     past = call.shape(call.input(3))[2] if call.input(3) else 0
-    if call.shape(parts[1]) != (batch, rows, groups, columns):
+    if call.shape(k) != (batch, rows, groups, columns):
         raise call.unsupported(f"keys of the shape {list(call.shape(k))}")
-    return parts[0], parts[1], parts[2], _Sizes(batch, rows, past, columns, heads, groups)
+    return q, k, v, Sizes(batch, rows, past, columns, heads, groups, in_place and past > 0)
 
 
-def _before(call: Spelling, sizes: _Sizes) -> str:
-    """How many keys of earlier runs each batch has, [batch, 1] in int64; "" where there are none.
-
-    The last key's place is given.
-    """
-    if not sizes.past:
-        return ""
-    last = call.cast(call.reshape(call.given(5), sizes.batch, 1), _INT64)
+def earlier(call: Spelling, sizes: Sizes, last: str) -> str:
+    """Keys of earlier runs that each batch has, [batch, 1] in int64, by the last key's place."""
+    last = call.cast(call.reshape(last, sizes.batch, 1), _INT64)
     found = call.emit("Add", last, call.constant(1 - sizes.rows, "int64"))
     zero = call.constant(0, "int64")
     return call.emit("Where", call.emit("Less", found, zero), zero, found)
 
 
-def _places(call: Spelling, sizes: _Sizes, before: str) -> str:
+def _places(call: Spelling, sizes: Sizes, before: str) -> str:
     """Those of the rows, [batch or 1, rows]."""
     if call.input(9):
         return call.reshape(call.input(9), -1, sizes.rows)
@@ -105,33 +106,61 @@ def _places(call: Spelling, sizes: _Sizes, before: str) -> str:
     return call.emit("Add", own, before) if before else own
 
 
-def _present(call: Spelling, sizes: _Sizes, index: int, new: str, before: str) -> str:
-    """All keys, or values: new ones come after those that a batch has, zeros after these."""
-    if not before:
-        return new
-    every = call.emit("Concat", call.given(index), new, axis=2)
+def turned(
+    call: Spelling, parts: tuple[str, ...], places: str, tables: tuple[str, str]
+) -> list[str]:
+    """Rows of these places, rotated."""
+    angles = angles_at(call, places, tables)
+    neighbours = bool(call.attr("rotary_interleaved", 0))
+    return [rotated(call, x, angles, neighbours) for x in parts]
+
+
+def present(
+    call: Spelling, sizes: Sizes, past: Sequence[str], new: Sequence[str], before: str
+) -> list[str]:
+    """All keys and values, [batch, groups, keys, columns] each."""
+    pairs = zip(past, new, strict=True)
+    return [_present(call, sizes, *pair, before) if before else pair[1] for pair in pairs]
+
+
+def _present(call: Spelling, sizes: Sizes, past: str, new: str, before: str) -> str:
+    """New ones come after those that a batch has; then zeros, or, in place, what was there."""
+    shift = 0 if sizes.in_place else sizes.past
+    every = past if sizes.in_place else call.emit("Concat", past, new, axis=2)
     places = call.constant(np.arange(sizes.keys).reshape(1, 1, sizes.keys, 1), "int64")
     own = call.reshape(before, sizes.batch, 1, 1, 1)
     later = call.emit("Sub", places, own)
     if sizes.rows > 1:  # one is everywhere
-        place = call.emit("Add", later, call.constant(sizes.past, "int64"))
-        zero, last = (call.constant(n, "int64") for n in (0, sizes.keys - 1))
+        place = call.emit("Add", later, call.constant(shift, "int64")) if shift else later
+        zero, last = (call.constant(n, "int64") for n in (0, shift + sizes.rows - 1))
         place = call.emit("Where", call.emit("Less", place, zero), zero, place)
         place = call.emit("Where", call.emit("Greater", place, last), last, place)
         shape = call.sizes(sizes.batch, sizes.groups, sizes.keys, sizes.columns)
-        new = call.emit("GatherElements", every, call.emit("Expand", place, shape), axis=2)
+        source, place = new if sizes.in_place else every, call.emit("Expand", place, shape)
+        new = call.emit("GatherElements", source, place, axis=2)
     beyond = call.emit("Greater", later, call.constant(sizes.rows - 1, "int64"))
-    rest = call.emit("Where", beyond, call.number(0, new), new)
+    after = past if sizes.in_place else call.number(0, new)
+    rest = call.emit("Where", beyond, after, new)
     return call.emit("Where", call.emit("Less", places, own), every, rest)
 
 
-def _masks(call: Spelling, sizes: _Sizes, before: str) -> list[str]:
-    """What is added to scores [batch, groups, heads' rows, keys]: keys before a row's own count."""
+def _masks(call: Spelling, sizes: Sizes, before: str) -> list[str]:
+    """What is added to scores [batch, groups, heads' rows, keys]: keys before a row's own count, or
+    all that there are."""
     keys = call.constant(np.arange(sizes.keys).reshape(1, 1, 1, sizes.keys), "int64")
     own = call.constant(np.arange(sizes.rows).reshape(1, 1, sizes.rows, 1), "int64")
     if before:
         own = call.emit("Add", own, call.reshape(before, sizes.batch, 1, 1, 1))
-    hidden = call.emit("Greater", keys, own)
+    last = own
+    if not call.attr("causal", 1):
+        if call.attr("local_window_size", -1) > 0:
+            raise call.unsupported("a window of keys after a row's own")
+        last = call.constant(sizes.rows - 1, "int64")
+        if before:
+            last = call.emit("Add", last, call.reshape(before, sizes.batch, 1, 1, 1))
+        shape = call.sizes(sizes.batch if before else 1, 1, sizes.rows, 1)
+        last = call.emit("Expand", last, shape)
+    hidden = call.emit("Greater", keys, last)
     window = call.attr("local_window_size", -1)
     if window > 0:
         first = call.emit("Sub", own, call.constant(window - 1, "int64"))
@@ -139,11 +168,20 @@ def _masks(call: Spelling, sizes: _Sizes, before: str) -> list[str]:
     numbers = (call.constant(n, "float32") for n in (LOWEST, 0))
     found = [call.emit("Where", hidden, *numbers)]
     if call.input(10):
-        found.append(call.input(10))
-    return [_for_groups(call, sizes, mask) for mask in found]
+        found.append(_of_all_keys(call, sizes, call.input(10)))
+    return [for_groups(call, sizes, mask) for mask in found]
 
 
-def _for_groups(call: Spelling, sizes: _Sizes, mask: str) -> str:
+def _of_all_keys(call: Spelling, sizes: Sizes, mask: str) -> str:
+    """A mask of those keys that there are, where there is room for more."""
+    *outer, keys = call.shape(mask)
+    if keys >= sizes.keys:
+        return mask if keys == sizes.keys else call.slice(mask, 3, 0, sizes.keys)
+    rest = call.emit("Expand", call.number(0, mask), call.sizes(*outer, sizes.keys - keys))
+    return call.emit("Concat", mask, rest, axis=3)
+
+
+def for_groups(call: Spelling, sizes: Sizes, mask: str) -> str:
     """A mask of all heads, or of each, as one of the groups."""
     batch, heads, rows, keys = call.shape(mask)
     if heads == sizes.heads > 1:
@@ -156,8 +194,13 @@ def _for_groups(call: Spelling, sizes: _Sizes, mask: str) -> str:
     return call.reshape(spread, batch, 1, sizes.each * rows, keys)
 
 
-def _attend(call: Spelling, sizes: _Sizes, q: str, k: str, v: str, masks: list[str]) -> str:
-    """[batch, rows, heads * columns]."""
+def attend(
+    call: Spelling, sizes: Sizes, q: str, k: str, v: str, masks: list[str]
+) -> tuple[str, str]:
+    """[batch, rows, heads * columns]; and scores [batch, heads, rows, keys], where they are wanted.
+
+    These are before the softmax, of keys that count, or after.
+    """
     apart = call.reshape(q, 0, 0, sizes.groups, sizes.each, sizes.columns)
     apart = call.transpose(apart, 0, 2, 3, 1, 4)
     q = call.reshape(apart, sizes.batch, sizes.groups, -1, sizes.columns)
@@ -168,15 +211,30 @@ def _attend(call: Spelling, sizes: _Sizes, q: str, k: str, v: str, masks: list[s
         found = call.emit("Mul", bent, call.number(cap, found))
     for mask in masks:
         found = call.emit("Add", found, mask)
-    y = call.emit("MatMul", _shares(call, sizes, found), v)
+    shares = _shares(call, sizes, found)
+    shown = ""
+    if call.wants(3):
+        shown = _shown(call, sizes, found, shares)
+    y = call.emit("MatMul", shares, v)
     y = call.reshape(y, sizes.batch, sizes.groups, sizes.each, sizes.rows, sizes.columns)
-    return call.reshape(call.transpose(y, 0, 3, 1, 2, 4), sizes.batch, sizes.rows, -1)
+    return call.reshape(call.transpose(y, 0, 3, 1, 2, 4), sizes.batch, sizes.rows, -1), shown
 
 
-def _shares(call: Spelling, sizes: _Sizes, found: str) -> str:
+def _shown(call: Spelling, sizes: Sizes, found: str, shares: str) -> str:
+    kind = call.attr("qk_output", 0)
+    if kind not in (1, 2) or sizes.in_place:
+        raise call.unsupported(f"qk_output={kind}, or scores of a cache in place,")
+    if kind == 1:
+        least = call.constant(LOWEST / 2, "float32")
+        found = call.emit("Where", call.emit("Less", found, least), call.number(0, found), found)
+    y = found if kind == 1 else shares
+    return call.reshape(y, sizes.batch, sizes.heads, sizes.rows, sizes.keys)
+
+
+def _shares(call: Spelling, sizes: Sizes, found: str) -> str:
     """Softmax; a sink takes a share of its own, which goes nowhere."""
     sinks = call.input(11)
-    if not sinks and not call.attr("smooth_softmax", 0):
+    if not sinks and call.attr("smooth_softmax", 0) <= 0:
         return call.emit("Softmax", found, axis=-1)
     if not sinks:
         sinks = call.constant([0.0] * sizes.heads, "float32")
@@ -191,11 +249,12 @@ def _shares(call: Spelling, sizes: _Sizes, found: str) -> str:
 OPERATORS: Operators = {
     "GroupQueryAttention": Spelled(
         _grouped,
-        14,
+        17,
         attributes(
             """
-                do_rotary kv_cache_bit_width kv_num_heads k_quant_type local_window_size num_heads
-                qk_output rotary_interleaved scale smooth_softmax softcap v_quant_type
+                causal do_rotary kv_cache_bit_width kv_num_heads k_norm_epsilon k_quant_type
+                local_window_size num_heads qk_norm_epsilon qk_output q_norm_epsilon
+                rotary_interleaved scale sliding_window_cache smooth_softmax softcap v_quant_type
             """
         ),
         in_steps=True,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .spelling import Operators, Results, Spelled, Spelling, attributes
 
 _LAYER_SINCE, _RMS_SINCE = 17, 23  # ONNX's own
@@ -67,28 +69,36 @@ def _skip_simplified(call: Spelling) -> Results:
 
 
 def _embed_layer(call: Spelling) -> Results:
-    """Words, places and segments are looked up and added; the mask counts its ones."""
+    """The numbers of places may be given."""
+    total = embedded(call, call.input(8), lambda index, rows: rows)
+    y = layer_norm(call, total, call.given(5), call.given(6), call.attr("epsilon", 1e-12))
+    return y, lengths(call, call.input(7)), total
+
+
+def embedded(call: Spelling, numbers: str, floats: Callable[[int, str], str]) -> str:
+    """Words, places and segments, looked up in inputs 2 to 4 and added.
+
+    ``floats`` makes floats of rows of such a table.
+    """
     ids, segments, words, places, kinds = (call.input(i) for i in range(5))
     if call.rank(call.x) != 2:
         raise call.unsupported(f"words of {call.rank(call.x)} dimensions")
-    total = call.emit("Gather", words, ids)
-    numbers = call.input(8)
+    total = floats(2, call.emit("Gather", words, ids))
     if numbers:
-        total = call.emit("Add", total, call.emit("Gather", places, numbers))
+        rows = call.emit("Gather", places, numbers)
     else:  # of the first to the last, in this order
-        length = call.shape(ids)[-1]
-        total = call.emit("Add", total, call.slice(places, 0, 0, length))
+        rows = call.slice(places, 0, 0, call.shape(ids)[-1])
+    total = call.emit("Add", total, floats(3, rows))
     if segments and kinds:
-        total = call.emit("Add", total, call.emit("Gather", kinds, segments))
-    y = layer_norm(call, total, call.given(5), call.given(6), call.attr("epsilon", 1e-12))
-    return y, _lengths(call), total
+        total = call.emit("Add", total, floats(4, call.emit("Gather", kinds, segments)))
+    return total
 
 
-def _lengths(call: Spelling) -> str:
+def lengths(call: Spelling, mask: str) -> str:
     """How many ones a row of the mask has; 0 without a mask."""
     if not call.wants(1):
         return ""
-    batch, mask = call.shape(call.x)[0], call.input(7)
+    batch = call.shape(call.x)[0]
     if not mask:
         return call.constant([0] * batch, "int32")
     ones = call.emit("Equal", mask, call.constant(1, "int32"))

@@ -4,28 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import onnx
+
 from . import (
     activations,
     attention,
+    convolutions,
+    crops,
+    decoder_attention,
+    delta_net,
+    early,
+    experts,
     few_bits,
+    gates,
+    group_norms,
     grouped_attention,
+    hashes,
+    hyper_connections,
+    linear_attention,
+    matrices,
     movement,
     norms,
     products,
     quantized,
     quantized_attention,
+    quantized_experts,
+    quantized_norms,
     quantized_products,
+    quantized_recurrent,
+    quantized_tables,
     rotary,
+    routing,
+    sparse_attention,
+    words,
 )
+from .domain import DOMAIN
 from .spelling import Spelled
 
-DOMAIN = "com.microsoft"
 _FAMILIES = (
-    activations, attention, few_bits, grouped_attention, movement, norms, products, quantized,
-    quantized_attention, quantized_products, rotary,
+    activations, attention, convolutions, crops, decoder_attention, delta_net, experts,
+    few_bits, gates, group_norms, grouped_attention, hashes, hyper_connections,
+    linear_attention, matrices, movement, norms, products, quantized, quantized_attention,
+    quantized_experts, quantized_norms, quantized_products, quantized_recurrent,
+    quantized_tables, rotary, routing, sparse_attention, words,
 )  # fmt: skip
 SPELLED: Mapping[str, Spelled] = {
     name: spelled for family in _FAMILIES for name, spelled in family.OPERATORS.items()
 }
+EARLY, EARLY_UNTIL = early.OPERATORS, 10
+"""What ONNX Runtime alone has of the standard's domain, before this operator set."""
 OLD_NORMS: Mapping[str, int] = {"LayerNormalization": 17, "SimplifiedLayerNormalization": 99}
 """What ONNX Runtime writes into the standard's domain before this operator set, which brings it."""
+
+
+def is_cut_when_spelled(node: onnx.NodeProto) -> bool:
+    """Whether a node is spelled by control flow, or by what finds sizes."""
+    found = SPELLED.get(node.op_type) if node.domain == DOMAIN else None
+    return found is not None and found.cuts

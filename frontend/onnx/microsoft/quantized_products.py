@@ -92,8 +92,16 @@ def _summed(call: Spelling) -> Results:
 
 
 _WINDOW: Any = attributes("auto_pad channels_last dilations group kernel_shape pads strides")
+
+
+def _matmul_16(call: Spelling) -> Results:
+    """Of numbers of 16 bits; sums wrap around, as in ONNX Runtime."""
+    return call.emit("MatMul", *(call.cast(call.given(i), _INT32) for i in (0, 1)))
+
+
 OPERATORS: Operators = {
     "DynamicQuantizeMatMul": Spelled(_dynamic_matmul, 5, since=11),
+    "MatMulInteger16": Spelled(_matmul_16, 2, since=9),
     "MatMulIntegerToFloat": Spelled(_matmul_to_float, 7, since=10),
     "MulInteger": Spelled(_multiplied, 4),
     "QGemm": Spelled(_gemm, 9, attributes("alpha transA transB"), since=10),

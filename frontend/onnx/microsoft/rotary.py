@@ -42,34 +42,75 @@ def angles_at(call: Spelling, places: str, tables: tuple[str, str]) -> tuple[str
 
 
 def _rotary(call: Spelling) -> Results:
-    """One place is that of the first row."""
-    if call.attr("scale", 1.0) != 1 or call.attr("is_packed_batching", 0):
-        raise call.unsupported("packed batching or a scale of rotary embeddings")
-    x, places, tables = call.x, call.given(1), (call.given(2), call.given(3))
-    rank, shape = call.rank(x), call.shape(x)
-    if rank == 4:
-        heads = call.transpose(x, 0, 2, 1, 3)
-    elif rank == 3:
-        width = 2 * call.shape(tables[0])[1]
-        if call.attr("rotary_embedding_dim", 0):
-            width = shape[2] // call.count("num_heads")
-        heads = call.reshape(x, 0, 0, -1, width)
-    else:
-        raise call.unsupported(f"an input of {rank} dimensions")
+    """One place is that of the first row. Neither a scale nor packed batching changes anything, as
+    in ONNX Runtime."""
+    places, tables = call.given(1), (call.given(2), call.given(3))
+    heads = _heads(call, tables[0])
     rows = call.shape(heads)[1]
     if call.shape(places) == (1,):
         places = call.emit("Add", places, call.constant(np.arange(rows), "int64"))
         places = call.reshape(places, 1, rows)
-    angles = angles_at(call, places, tables)
+    return _back(call, heads, angles_at(call, places, tables))
+
+
+def _heads(call: Spelling, table: str) -> str:
+    """The input as [batch, rows, heads, columns]; it may have its heads before the rows."""
+    rank, shape = call.rank(call.x), call.shape(call.x)
+    if rank == 4:
+        return call.transpose(call.x, 0, 2, 1, 3)
+    if rank != 3:
+        raise call.unsupported(f"an input of {rank} dimensions")
+    width = 2 * call.shape(table)[1]
+    if call.attr("rotary_embedding_dim", 0):
+        width = shape[2] // call.count("num_heads")
+    return call.reshape(call.x, 0, 0, -1, width)
+
+
+def _back(call: Spelling, heads: str, angles: tuple[str, str]) -> str:
+    """Turned, as the input lies."""
     y = rotated(call, heads, angles, bool(call.attr("interleaved", 0)))
-    return call.transpose(y, 0, 2, 1, 3) if rank == 4 else call.reshape(y, 0, 0, -1)
+    return call.transpose(y, 0, 2, 1, 3) if call.rank(call.x) == 4 else call.reshape(y, 0, 0, -1)
 
 
+def _in_sections(call: Spelling) -> Results:
+    """Of a picture's part: columns turn by its time, height or width (Wang et al. 2024)."""
+    tables = call.given(2), call.given(3)
+    heads, half = _heads(call, tables[0]), call.shape(tables[0])[1]
+    sizes = [int(n) for n in call.attr("mrope_section", ())]
+    layout = call.attr("mrope_layout", 0)
+    if len(sizes) != 3 or min(sizes) < 0 or sum(sizes) != half or layout not in (0, 1):
+        raise call.unsupported(f"mrope_section={sizes} of {half} columns")
+    kinds = np.repeat(np.arange(3), sizes)
+    if layout == 1:  # in turns, as far as there are any
+        kinds = np.zeros(half, int)
+        for kind in (1, 2):
+            kinds[kind : 3 * sizes[kind] : 3] = kind
+    every = angles_at(call, call.given(1), tables)  # [3, batch, rows, half]
+    chosen = []
+    for table in every:
+        parts = [
+            call.reshape(part, *call.shape(part)[1:]) for part in call.split(table, 0, [1] * 3)
+        ]
+        y = parts[0]
+        for kind in (1, 2):
+            y = call.emit("Where", call.constant(kinds == kind, "bool"), parts[kind], y)
+        chosen.append(y)
+    return _back(call, heads, (chosen[0], chosen[1]))
+
+
+_TURNED = attributes("interleaved is_packed_batching num_heads rotary_embedding_dim scale")
 OPERATORS: Operators = {
+    "MRotaryEmbedding": Spelled(
+        _in_sections,
+        4,
+        _TURNED | attributes("mrope_layout mrope_section"),
+        in_steps=True,
+        since=9,
+    ),
     "RotaryEmbedding": Spelled(
         _rotary,
         4,
-        attributes("interleaved is_packed_batching num_heads rotary_embedding_dim scale"),
+        _TURNED,
         in_steps=True,
     ),
 }

@@ -17,6 +17,7 @@ from ...graph import Array
 from ..opset import node_label
 from .types import UnknownTypeError, ValueTypes
 
+_HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 # What an attribute is by its default; None stands for a number that may be left out.
 _KINDS = {int: int, float: float, str: str, tuple: list, type(None): float}
 
@@ -188,7 +189,7 @@ class Spelling:
 
     def wide(self, x: str) -> str:
         """In float32 at least, for several steps of which the last is rounded."""
-        if self.dtype(x) != TensorProto.FLOAT16:
+        if self.dtype(x) not in _HALVES:
             return x
         made = self.cast(x, TensorProto.FLOAT)
         self.narrow[made] = x
@@ -207,8 +208,9 @@ class Spelled:
     """An operator: what writes it, the inputs that it has at most, and its attributes.
 
     ``write`` gives the results in the order of its outputs, "" for those that it does not compute.
-    ``in_steps``: its float16 is float32 in between. ``since``: the oldest operator set by which it
-    can be spelled.
+    ``in_steps``: its types of 16 bits are float32 in between. ``since``: the oldest operator set by
+    which it can be spelled. ``cuts``: it becomes control flow, or what finds sizes, so that it is
+    spelled before a graph is cut at these.
     """
 
     write: Callable[[Spelling], Results]
@@ -216,15 +218,15 @@ class Spelled:
     attributes: frozenset[str] = frozenset()
     in_steps: bool = False
     since: int = 7
+    cuts: bool = False
 
     def spell(self, call: Spelling) -> list[onnx.NodeProto]:
         """The nodes that compute a node's outputs; raises ModelError or UnknownTypeError."""
         self._check(call)
         node = call.node
-        halves = self.in_steps and any(
-            name and call.dtype(name) == TensorProto.FLOAT16 for name in node.input
-        )
-        if halves:
+        types = [call.dtype(name) for name in node.input if name] if self.in_steps else []
+        half = next((each for each in types if each in _HALVES), None)
+        if half:
             call.node = onnx.NodeProto()
             call.node.CopyFrom(node)
             for i, name in enumerate(node.input):
@@ -237,9 +239,9 @@ class Spelled:
             if index >= len(results) or not results[index]:
                 raise call.unsupported(f"its result '{wanted}'")
             result = results[index]
-            narrow = halves and call.dtype(result) == TensorProto.FLOAT
-            made = call.cast(result, TensorProto.FLOAT16) if narrow else result
-            call.nodes.append(helper.make_node("Identity", [made], [wanted]))
+            if half and call.dtype(result) == TensorProto.FLOAT:
+                result = call.cast(result, half)
+            call.nodes.append(helper.make_node("Identity", [result], [wanted]))
             call.types.follow(call.nodes[-1])
         return call.nodes
 

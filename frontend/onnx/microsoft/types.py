@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import onnx
 from onnx import defs, helper, numpy_helper
@@ -112,6 +112,10 @@ class ValueTypes:
         if value in self._known:
             return numpy_helper.to_array(self._known[value])
         return self._arrays.get(value)
+
+    def has(self, value: str, elem_type: int, shape: Sequence[int | None]) -> None:
+        """Let a new value have a type."""
+        self._types[value] = helper.make_tensor_type_proto(elem_type, shape)
 
     def holds(self, value: str, array: Array) -> None:
         """Let a new value have the type of an array."""

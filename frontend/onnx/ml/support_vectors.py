@@ -140,21 +140,23 @@ def _votes(node: OnnxNode, decided: int, pairs: list[tuple[int, int]], count: in
 
 
 def _shares(node: OnnxNode, decided: int, count: int) -> int:
-    """Probabilities of two classes by Platt's sigmoid."""
-    t = node.t
-    if count > 2:
-        raise node.unsupported("probabilities of more than two classes")
+    """Probabilities of classes, by Platt's sigmoid of each pair."""
+    t, pairs = node.t, count * (count - 1) // 2
     a, b = attributes.floats(node, "prob_a"), attributes.floats(node, "prob_b")
-    if a.size != 1 or b.size != 1:
+    if a.size != pairs or b.size != pairs:
         raise ModelError(f"{node.label}: 'prob_a' and 'prob_b' have {a.size} and {b.size} numbers")
 
-    def number(value: float) -> int:
-        return t.number(value, "float32")
+    def each(values: Array) -> int:
+        if pairs == 1:
+            return t.number(values[0], "float32")
+        return t.constant(values.astype(np.float32).reshape(1, pairs))
 
-    z = t.emit("add", t.emit("multiply", decided, number(a[0])), number(b[0]))
+    z = t.emit("add", t.emit("multiply", decided, each(a)), each(b))
     first = t.emit("sigmoid", t.emit("negative", z))
     first = composite.clip(t, first, _LEAST, 1 - _LEAST)
-    second = t.emit("subtract", number(1), first)
+    if count > 2:
+        return t.emit("coupling", first)
+    second = t.emit("subtract", t.number(1, "float32"), first)
     return scores.both(t, *_coupled(Terms(t), first, second))
 
 

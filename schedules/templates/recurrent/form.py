@@ -64,8 +64,12 @@ class RecurrentLayer(Form[Knobs]):
         except (ValueError, TypeError, KeyError):
             return None
         known = isinstance(layer.hidden, int) and layer.dtype in ("float32", "float64")
-        same = node.out == layer.output and node.args == tuple(range(len(workload.inputs)))
+        same = node.out == layer.output and max(node.args) < len(workload.inputs)
         return cls(workload, target, layer) if known and same else None
+
+    def place(self, operand: str) -> int:
+        """Of an operand among the inputs; h and c may begin as one."""
+        return self.workload.nodes[0].args[self.layer.operands.index(operand)]
 
     @property
     def element(self) -> DType:

@@ -58,7 +58,7 @@ class Places:
 
     def operand(self, name: str) -> Expr:
         """The buffer of an operand."""
-        return self.builder[f"in{self.form.layer.operands.index(name)}"]
+        return self.builder[f"in{self.form.place(name)}"]
 
     def _row(self, rows: Rows, row: Index) -> Index:
         return rows.direction * self.form.layer.batch + rows.first + row

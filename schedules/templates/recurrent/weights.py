@@ -33,7 +33,7 @@ def pack_weights(array: Array, form: RecurrentLayer, width: int) -> Array:
 
 def packings(form: RecurrentLayer, width: int) -> dict[int, Packing]:
     """By the operand's number; none where the weights are computed at run time."""
-    at = form.layer.operands.index("weights")
+    at = form.place("weights")
     if not form.workload.constants[at]:
         return {}
     return {at: Packing(_packed_shape(form, width), lambda array: pack_weights(array, form, width))}

@@ -1,0 +1,31 @@
+"""All points of the sweep: those that are always there, and some that nobody chose."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from bench.sweep import convolutions, movement, pointwise, products, rows, sequences
+from bench.sweep.point import Point
+
+_KINDS = (products, convolutions, rows, movement, pointwise, sequences)
+_SHORT = 8  # the short form takes one of so many
+
+
+def fixed() -> list[Point]:
+    """Those that are always there."""
+    return [point for kind in _KINDS for point in kind.grid()]
+
+
+def points(seed: int, *, short: bool = False) -> Sequence[Point]:
+    """Each kind's grid, and a tenth as many drawn from ``seed``; the short form begins elsewhere
+    with another seed."""
+    rng = random.Random(seed)
+    found: list[Point] = []
+    for kind in _KINDS:
+        grid = list(kind.grid())
+        if short:
+            grid = grid[rng.randrange(_SHORT) :: _SHORT]
+        found += grid
+        found += [kind.drawn(rng) for _ in range(max(1, len(grid) // 10))]
+    return list({(point.family, point.name): point for point in found}.values())

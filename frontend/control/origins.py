@@ -1,0 +1,146 @@
+"""Which of a model's whole numbers are one and the same, wherever they were moved to.
+
+A length that two nodes are told is one size, though each takes it out of another list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+import onnx
+from onnx import helper
+
+from luthier.schedules import Tensor
+
+from ..graph import Array
+from ..onnx.opset import is_onnx
+
+
+class Element(NamedTuple):
+    """A number that is not known: an element of a value, by the value's name."""
+
+    value: str
+    place: int
+
+
+Origin: TypeAlias = int | Element
+_Numbers: TypeAlias = list[Origin] | Origin  # of a list, or of one number without dimensions
+
+_MOST, _DEEPEST = 64, 200  # elements of a list; nodes one after the other
+
+
+class Origins:
+    """``made`` has by name the node that gives a value; ``typed`` and ``known`` tell a value's type
+    and its numbers, None where there are none."""
+
+    def __init__(
+        self,
+        made: Mapping[str, onnx.NodeProto],
+        typed: Callable[[str], Tensor | None],
+        known: Callable[[str], Array | None],
+    ) -> None:
+        self._made, self._typed, self._known = made, typed, known
+
+    def of(self, name: str) -> Sequence[Origin]:
+        """Of each element of a value; of none where that is not told."""
+        found = self._of(name, _DEEPEST)
+        return [] if found is None else found if isinstance(found, list) else [found]
+
+    def _of(self, name: str, depth: int) -> _Numbers | None:
+        array = self._known(name)
+        if array is not None:
+            fits = array.dtype.kind in "iu" and array.ndim < 2 and array.size <= _MOST
+            return array.tolist() if fits else None
+        node = self._made.get(name)
+        moved = self._moved(node, name, depth - 1) if node is not None and depth else None
+        if moved is not None:
+            return moved
+        tensor = self._typed(name)
+        if tensor is None or len(tensor.shape) > 1 or tensor.size > _MOST:
+            return None
+        every: list[Origin] = [Element(name, i) for i in range(tensor.size)]
+        return every if tensor.shape else every[0]
+
+    def _moved(self, node: onnx.NodeProto, name: str, depth: int) -> _Numbers | None:
+        """Of a result of a node that moves elements; None where it does anything else."""
+        attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        if node.op_type == "Constant":
+            return attrs.get("value_int", attrs.get("value_ints"))
+        move = _MOVES.get(node.op_type) if is_onnx(node.domain) else None
+        if move is None or not node.input:
+            return None
+        given = [self._of(each, depth) if each else [] for each in node.input]
+        if any(each is None for each in given):
+            return None
+        numbers = [each for each in given if each is not None]
+        return move(numbers, attrs, list(node.output).index(name), len(node.output))
+
+
+_Move: TypeAlias = Callable[[Sequence[_Numbers], Mapping[str, object], int, int], _Numbers | None]
+
+
+def _same(given: Sequence[_Numbers], *_: object) -> _Numbers | None:
+    return given[0]
+
+
+def _joined(given: Sequence[_Numbers], *_: object) -> _Numbers | None:
+    return [n for each in given for n in (each if isinstance(each, list) else [each])]
+
+
+def _listed(given: Sequence[_Numbers], *_: object) -> _Numbers | None:
+    """A list of one number."""
+    return None if isinstance(given[0], list) else [given[0]]
+
+
+def _alone(given: Sequence[_Numbers], *_: object) -> _Numbers | None:
+    """One number of a list that has no other."""
+    x = given[0]
+    return x[0] if isinstance(x, list) and len(x) == 1 else None
+
+
+def _picked(given: Sequence[_Numbers], *_: object) -> _Numbers | None:
+    x, places = given[0], given[1]
+    numbers = places if isinstance(places, list) else [places]
+    if not isinstance(x, list) or not all(
+        isinstance(n, int) and -len(x) <= n < len(x) for n in numbers
+    ):
+        return None
+    found = [x[n] for n in numbers if isinstance(n, int)]
+    return found if isinstance(places, list) else found[0]
+
+
+def _part(given: Sequence[_Numbers], *_: object) -> _Numbers | None:
+    x, *bounds = given
+    ends = (each[0] for each in bounds if isinstance(each, list) and len(each) == 1)
+    numbers = [n for n in ends if isinstance(n, int)]
+    if not isinstance(x, list) or len(numbers) < max(len(bounds), 2):
+        return None
+    step = numbers[3] if len(numbers) > 3 else 1
+    return x[numbers[0] : numbers[1] : step] if step else None
+
+
+def _piece(
+    given: Sequence[_Numbers], attrs: Mapping[str, object], index: int, count: int
+) -> _Numbers | None:
+    """Of as many that are equally long, or as long as is known."""
+    x = given[0]
+    if not isinstance(x, list):
+        return None
+    each = -(-len(x) // count)
+    sizes = given[1] if len(given) > 1 else attrs.get("split", [each] * count)
+    if not isinstance(sizes, list) or not all(isinstance(n, int) for n in sizes):
+        return None
+    first = sum(sizes[:index])
+    return x[first : first + sizes[index]]
+
+
+_MOVES: Mapping[str, _Move] = {
+    "Concat": _joined,
+    "Gather": _picked,
+    "Identity": _same,
+    "Slice": _part,
+    "Split": _piece,
+    "Squeeze": _alone,
+    "Unsqueeze": _listed,
+}

@@ -1,0 +1,68 @@
+"""Which dimensions are as large as a run finds, as far as ONNX's shape inference tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+
+import onnx
+from onnx import shape_inference
+
+from ..graph import Array
+from ..onnx.opset import is_onnx
+from ..onnx.scopes import reads
+from .stages import is_finder
+
+Varying = Mapping[str, tuple[bool, ...]]
+"""By value, of those in the main graph that follow from what a run finds: of each dimension whether
+inference does not tell its size."""
+
+_OF_SHAPES = frozenset({"Shape", "Size"})
+
+
+def varying_axes(model: onnx.ModelProto) -> Varying:
+    """Those of a model that tells no shapes but its inputs'; what inference knows nothing of is not
+    there.
+    """
+    found = _following(model.graph.node)
+    if not found:
+        return {}
+    with suppress(shape_inference.InferenceError):
+        inferred = shape_inference.infer_shapes(model).graph
+        return {
+            info.name: tuple(not dim.HasField("dim_value") for dim in tensor.shape.dim)
+            for info in inferred.value_info
+            if info.name in found and (tensor := info.type.tensor_type).HasField("shape")
+        }
+    return {}
+
+
+def is_cut_short(
+    node: onnx.NodeProto, varying: Varying, known: Callable[[str], Array | None]
+) -> bool:
+    """Whether a node takes some of what a run finds, or pads that to a size: whether it leaves it
+    as it is depends on how much there is. ``known`` gives the numbers of a value, where they are.
+    """
+    if not is_onnx(node.domain) or len(node.input) < 2:
+        return False
+    varies = varying.get(node.input[0], ())
+    if node.op_type == "Pad":
+        return any(varies) and known(node.input[1]) is None
+    if node.op_type != "Slice" or not any(varies):
+        return False
+    if len(node.input) < 4 or not node.input[3]:
+        return True
+    axes = known(node.input[3])
+    rank = len(varies)
+    return axes is not None and any(varies[a] for a in axes.flat if -rank <= a < rank)
+
+
+def _following(nodes: Sequence[onnx.NodeProto]) -> set[str]:
+    """The names of finders' results and of what is computed of these, but for what is of their
+    shapes alone."""
+    found: set[str] = set()
+    for node in nodes:
+        of_shapes = node.op_type in _OF_SHAPES and is_onnx(node.domain)
+        if is_finder(node) or (not of_shapes and not found.isdisjoint(reads(node))):
+            found.update(filter(None, node.output))
+    return found

@@ -1,0 +1,49 @@
+"""Caches of keys and values that keep their size: rows are written in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx
+
+from .domain import DOMAIN
+
+# Of each operator: which inputs are the past of which outputs.
+_CACHES = {"GroupQueryAttention": ((3, 1), (4, 2))}
+_IN_PLACE, _ROWS = "luthier.in_place", 2
+
+_Dims = Sequence[onnx.TensorShapeProto.Dimension]
+
+
+def mark_caches(model: onnx.ModelProto) -> None:
+    """Say of each node whether its cache keeps its size, as the model declares it.
+
+    Names of sizes are compared, which are numbers once a model is at fixed sizes. In ONNX Runtime
+    the caller decides, who lets past and present share one buffer.
+    """
+    inputs, outputs = (
+        {v.name: v.type.tensor_type.shape.dim for v in values}
+        for values in (model.graph.input, model.graph.output)
+    )
+    for node in model.graph.node:
+        pairs = _CACHES.get(node.op_type, ()) if node.domain == DOMAIN else ()
+        ends = [(i, o) for i, o in pairs if i < len(node.input) and o < len(node.output)]
+        if ends and all(
+            _same(inputs.get(node.input[i], ()), outputs.get(node.output[o], ())) for i, o in ends
+        ):
+            node.metadata_props.add(key=_IN_PLACE, value="1")
+
+
+def is_in_place(node: onnx.NodeProto) -> bool:
+    """Whether ``mark_caches`` said so."""
+    return any(each.key == _IN_PLACE for each in node.metadata_props)
+
+
+def _same(past: _Dims, present: _Dims) -> bool:
+    """Whether two shapes have one size along their rows."""
+    if min(len(past), len(present)) <= _ROWS:
+        return False
+    one, other = past[_ROWS], present[_ROWS]
+    if one.dim_value > 0 or other.dim_value > 0:
+        return bool(one.dim_value == other.dim_value)
+    return bool(one.dim_param) and one.dim_param == other.dim_param

@@ -1,0 +1,157 @@
+"""Spells what a model does with texts by what it does with their numbers, or with their bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from luthier.schedules import ModelError, UnsupportedOperator
+from luthier.schedules.ops.texts import WIDEST
+
+from ..given import light_types, read_by
+from ..ml.domain import is_ml
+from ..opset import is_onnx, node_label, opset_of
+from . import computing, mappings, movement, sequences
+from .domain import DOMAIN, import_domain, is_text
+from .labels import numbered, spelled_by_numbers
+from .speller import Site, Speller
+from .values import NARROWEST, Numbers, Rows, Texts
+
+DEFAULT_WIDTH = 64
+"""Bytes of the texts of an input of which nothing else is said."""
+_STANDARD: Mapping[str, Callable[[Site], None]] = {
+    **movement.OPERATORS, **sequences.OPERATORS, **computing.OPERATORS, **mappings.N_GRAMS,
+}  # fmt: skip
+_MAPPERS = ("CategoryMapper", "LabelEncoder")
+
+
+@dataclass(frozen=True)
+class Spelled:
+    """``labels`` are the texts of the numbers that outputs are; ``widths`` those of inputs and
+    outputs that are rows of bytes."""
+
+    labels: Mapping[str, Texts]
+    widths: Mapping[str, int]
+
+
+def is_string(info: onnx.ValueInfoProto) -> bool:
+    """Whether a value's elements are texts."""
+    return bool(info.type.tensor_type.elem_type == TensorProto.STRING)
+
+
+def spell_texts(model: onnx.ModelProto, widths: Mapping[str, int]) -> Spelled:
+    """Put numbers or rows of bytes in place of texts.
+
+    ``widths`` are those of inputs where they are not DEFAULT_WIDTH. Raises ModelError, and
+    UnsupportedOperator for a node that does with texts what is not supported.
+    """
+    for node in model.graph.node:
+        if is_text(node.domain):
+            raise UnsupportedOperator(f"{node_label(node)}: the domain {DOMAIN} is Luthier's own")
+    speller = _speller(model)
+    found = {i.name: _take(speller, i, widths) for i in model.graph.input if is_string(i)}
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.STRING:
+            numbers, array = numbered(tensor, f"constant '{tensor.name}'")
+            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+            speller.values[tensor.name] = numbers
+    for node in [*model.graph.node]:
+        _spell(speller, node)
+    if speller.values:
+        del model.graph.node[:]
+        model.graph.node.extend(speller.nodes)
+    labels: dict[str, Texts] = {}
+    for output in model.graph.output:
+        value = speller.values.get(output.name)
+        if isinstance(value, Numbers):
+            output.type.tensor_type.elem_type = TensorProto.INT64
+            labels[output.name] = value.texts
+        elif isinstance(value, Rows):
+            _add_dimension(output, value.width)
+            found[output.name] = value.width
+    import_domain(model)
+    return Spelled(labels, found)
+
+
+def _speller(model: onnx.ModelProto) -> Speller:
+    tensors = {t.name: t for t in model.graph.initializer if t.data_type != TensorProto.STRING}
+    for node in model.graph.node:
+        if is_onnx(node.domain) and node.op_type == "Constant":
+            tensors.update((node.output[0], t) for t in _constants(node))
+    texts = has_texts(model) or any(
+        t.data_type == TensorProto.STRING for t in model.graph.initializer
+    )
+    types = light_types(model) if texts else {}
+    return Speller(model, opset_of(model), types, tensors)
+
+
+def _constants(node: onnx.NodeProto) -> list[TensorProto]:
+    found = []
+    for attribute in node.attribute:
+        if attribute.name == "value" and attribute.t.data_type != TensorProto.STRING:
+            found.append(attribute.t)
+        if attribute.name == "value_ints":
+            found.append(numpy_helper.from_array(np.asarray(attribute.ints, np.int64)))
+        if attribute.name == "value_int":
+            found.append(numpy_helper.from_array(np.asarray(attribute.i, np.int64)))
+    return found
+
+
+def _add_dimension(info: onnx.ValueInfoProto, width: int) -> None:
+    tensor = info.type.tensor_type
+    tensor.elem_type = TensorProto.UINT8
+    if tensor.HasField("shape"):
+        tensor.shape.dim.add().dim_value = width
+
+
+def _take(speller: Speller, info: onnx.ValueInfoProto, widths: Mapping[str, int]) -> int:
+    """The width of an input's rows, of which nothing is known but that they are bytes."""
+    name, width = info.name, widths.get(info.name, DEFAULT_WIDTH)
+    if not NARROWEST <= width <= WIDEST:
+        raise ModelError(
+            f"the texts of input '{name}' have {width} bytes at most, and from {NARROWEST} to "
+            f"{WIDEST} are supported"
+        )
+    rank = len(info.type.tensor_type.shape.dim)
+    _add_dimension(info, width)
+    clean = f"{name}/clean"
+    speller.nodes.append(helper.make_node("Clean", [name], [clean], name, domain=DOMAIN))
+    speller.values[name], speller.names[name] = Rows(width, rank), clean
+    return width
+
+
+def _writes_texts(node: onnx.NodeProto) -> bool:
+    casts = is_onnx(node.domain) and node.op_type == "Cast"
+    return casts and any(a.name == "to" and a.i == TensorProto.STRING for a in node.attribute)
+
+
+def has_texts(model: onnx.ModelProto) -> bool:
+    """Whether rows of bytes may come of it, since it takes texts or writes numbers as such."""
+    return any(map(is_string, model.graph.input)) or any(map(_writes_texts, model.graph.node))
+
+
+def _spell(speller: Speller, node: onnx.NodeProto) -> None:
+    """Write what stands for a node."""
+    site = Site(speller, node)
+    if speller.values and (read_by([node]) - set(node.input)) & speller.values.keys():
+        raise site.refuse("a text in a branch or loop")
+    if spelled_by_numbers(site):
+        return
+    mapper = is_ml(node.domain) and node.op_type in _MAPPERS
+    if not site.texts and _writes_texts(node):
+        computing.write_numbers(site)
+        return
+    if not site.texts and not mapper:
+        speller.nodes.append(node)
+        return
+    if is_onnx(node.domain):
+        spell = _STANDARD.get(node.op_type)
+    else:
+        spell = mappings.OPERATORS.get(node.op_type) if is_ml(node.domain) else None
+    if spell is None:
+        raise UnsupportedOperator(f"{site.label}: texts are not supported here")
+    spell(site)

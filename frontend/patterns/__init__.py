@@ -1,0 +1,1 @@
+"""Regular expressions, made into automata over the bytes of UTF-8 while a model is built."""

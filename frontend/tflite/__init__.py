@@ -1,0 +1,1 @@
+"""TensorFlow Lite: models of its files as ONNX models."""

@@ -1,0 +1,313 @@
+"""TensorFlow Lite's operators that move elements, and make them of nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from onnx import TensorProto
+
+from .graph import Call, Operator, Results
+
+_FAR = 2**31 - 1
+
+
+def _reshape(call: Call) -> str:
+    """The shape is an input, or else an option."""
+    if call.has(1):
+        constant = call.tensor(1).constant
+        if constant is None:
+            return call.add("Reshape", call.input(), call.whole(1), allowzero=1)
+        shape = call.constant(1, "a shape")
+    else:
+        options = call.operation.options
+        shape = [] if options is None else options.array(0, "<i4").tolist()
+    return call.add("Reshape", call.input(), call.ints(*shape), allowzero=1)
+
+
+def _squeeze(call: Call) -> str:
+    options, rank = call.operation.options, call.rank()
+    axes = [] if options is None else options.array(0, "<i4").tolist()
+    if not axes:
+        axes = [axis for axis, size in enumerate(call.tensor(0).shape) if size == 1]
+    return call.add("Squeeze", call.input(), call.ints(*(call.axis(a, rank) for a in axes)))
+
+
+def _expand_dims(call: Call) -> str:
+    return call.add("Unsqueeze", call.input(), call.ints(*call.constant(1, "a dimension")[:1]))
+
+
+def _transpose(call: Call) -> str:
+    order = call.constant(1, "an order")
+    if sorted(order) != list(range(call.rank())):
+        raise call.unsupported(f"the order {order} of {call.rank()} dimensions")
+    return call.add("Transpose", call.input(), perm=order)
+
+
+def _margins(call: Call) -> list[int]:
+    """Those before each dimension, then those after."""
+    given = call.constant(1, "a padding")
+    if len(given) != 2 * call.rank() or min(given, default=0) < 0:
+        raise call.unsupported(f"the padding {given[:16]}")
+    return [*given[::2], *given[1::2]]
+
+
+def _pad(call: Call) -> str:
+    """With what stands for 0, or with a value."""
+    if call.has(2):
+        value = call.add("Reshape", call.input(2), call.ints())
+    else:
+        how = call.tensor(0).quantised
+        value = call.one(float(how.zero[0]) if how is not None and call.as_stored else 0)
+    return call.add("Pad", call.input(), call.ints(*_margins(call)), value)
+
+
+def _mirror_pad(call: Call) -> str:
+    margins = _margins(call)
+    symmetric = bool(call.option(0, "<b"))
+    if symmetric and max(margins, default=0) > 1:
+        raise call.unsupported("the mode SYMMETRIC by more than one element")
+    return call.add(
+        "Pad", call.input(), call.ints(*margins), mode="edge" if symmetric else "reflect"
+    )  # fmt: skip
+
+
+def _concatenation(call: Call) -> str:
+    y = call.add("Concat", *call.inputs(), axis=call.axis(call.option(0), call.rank()))
+    if call.as_stored and call.tensor(0).quantised is not None:
+        if call.option(1, "<b"):
+            raise call.unsupported("an activation function of quantised numbers")
+        return y
+    return call.activated(y, 1)
+
+
+def _split(call: Call) -> list[str]:
+    (axis,), count = call.constant(0, "a dimension"), call.option(0)
+    if not 1 <= count == len(call.operation.outputs):
+        raise call.unsupported(f"{count} parts for {len(call.operation.outputs)} results")
+    axis = call.axis(axis, call.rank(1))
+    (size,) = call.sizes(1, [axis])
+    return _parts(call, 1, [size // count] * count, axis)
+
+
+def _split_v(call: Call) -> list[str]:
+    """One size may be what is left."""
+    sizes, (axis,) = call.constant(1, "sizes"), call.constant(2, "a dimension")
+    axis = call.axis(axis, call.rank())
+    if -1 in sizes:
+        (whole,) = call.sizes(0, [axis])
+        sizes[sizes.index(-1)] = whole - sum(sizes) - 1
+    return _parts(call, 0, sizes, axis)
+
+
+def _parts(call: Call, place: int, sizes: list[int], axis: int) -> list[str]:
+    inputs = [call.input(place), call.ints(*sizes)]
+    return call.graph.add_several("Split", inputs, len(sizes), axis=axis)
+
+
+def _pack(call: Call) -> str:
+    axis = call.axis(call.option(1), call.rank() + 1)
+    parts = [call.add("Unsqueeze", each, call.ints(axis)) for each in call.inputs()]
+    return call.add("Concat", *parts, axis=axis)
+
+
+def _unpack(call: Call) -> list[str]:
+    axis, count = call.axis(call.option(1), call.rank()), len(call.operation.outputs)
+    parts = _parts(call, 0, [1] * count, axis)
+    return [call.add("Squeeze", part, call.ints(axis)) for part in parts]
+
+
+def _gather(call: Call) -> str:
+    batch, axis = call.option(1), call.axis(call.option(0), call.rank())
+    indices = call.whole(1)
+    if not batch:
+        return call.add("Gather", call.input(), indices, axis=axis)
+    if batch != axis or batch < 0:
+        raise call.unsupported(f"{batch} dimensions of batches and axis {axis}")
+    indices = call.add("Unsqueeze", indices, call.ints(-1))
+    return call.add("GatherND", call.input(), indices, batch_dims=batch)
+
+
+def _gather_nd(call: Call) -> str:
+    return call.add("GatherND", call.input(), call.whole(1))
+
+
+def _slice(call: Call) -> str:
+    """A size of -1 is what is left."""
+    begins, sizes = call.constant(1, "a begin"), call.constant(2, "a size")
+    ends = [_FAR if size < 0 else at + size for at, size in zip(begins, sizes, strict=False)]
+    return call.add("Slice", call.input(), call.ints(*begins), call.ints(*ends))
+
+
+def _strided_slice(call: Call) -> str:
+    """Each number of the masks has a bit for each place of the lists: to begin at the first, to end
+    after the last, to take all dimensions that are left, to make one, to drop one."""
+    begins, ends, steps = (call.constant(i, "a begin, end or step") for i in (1, 2, 3))
+    from_first, to_last, rest, new, dropped = (call.option(field) for field in range(5))
+    if not len(begins) == len(ends) == len(steps) or call.flag(5) or 0 in steps:
+        raise call.unsupported("a slice of these begins, ends and steps")
+    kept = sum(1 for i in range(len(begins)) if not (new | rest) >> i & 1)
+    axis, places, made, lost = 0, 0, [], []
+    spans: list[tuple[int, int, int, int]] = []
+    for i, (begin, end, step) in enumerate(zip(begins, ends, steps, strict=True)):
+        bit = 1 << i
+        if rest & bit:
+            axis += max(0, call.rank() - kept)
+            places += max(0, call.rank() - kept)
+        elif new & bit:
+            made.append(places)
+            places += 1
+        elif dropped & bit:
+            spans.append((axis, begin, begin + 1 if begin != -1 else _FAR, 1))
+            lost.append(axis)
+            axis += 1
+        else:
+            first, last = (0, _FAR) if step > 0 else (_FAR, -_FAR)
+            ends_at = last if to_last & bit else end
+            spans.append((axis, first if from_first & bit else begin, ends_at, step))
+            axis, places = axis + 1, places + 1
+    y = call.input()
+    if spans:
+        axes, starts, stops, strides = zip(*spans, strict=True)
+        lists = (call.ints(*each) for each in (starts, stops, axes, strides))
+        y = call.add("Slice", y, *lists)
+    y = call.add("Squeeze", y, call.ints(*lost)) if lost else y
+    return call.add("Unsqueeze", y, call.ints(*made)) if made else y
+
+
+def _reverse(call: Call) -> str:
+    axes = call.constant(1, "dimensions")
+    count = len(axes)
+    lists = (call.ints(*each) for each in ([-1] * count, [-_FAR] * count, axes, [-1] * count))
+    return call.add("Slice", call.input(), *lists)
+
+
+def _tile(call: Call) -> str:
+    return call.add("Tile", call.input(), call.whole(1))
+
+
+def _broadcast_to(call: Call) -> str:
+    return call.add("Expand", call.input(), call.whole(1))
+
+
+def _blocks(operator: str, call: Call) -> str:
+    size = call.option(0)
+    if size < 1 or call.rank() != 4:
+        raise call.unsupported(f"blocks of {size}")
+    x = call.channels_first(call.input())
+    return call.channels_last(call.add(operator, x, blocksize=size))
+
+
+def _space_to_batch(call: Call) -> str:
+    """Elements a block apart become images of their own."""
+    (rows, columns), margins = _block(call), call.constant(2, "a padding")
+    height, width, channels = call.sizes(0, (1, 2, 3))
+    if len(margins) != 4 or min(margins) < 0:
+        raise call.unsupported(f"the padding {margins[:16]}")
+    pads = [0, margins[0], margins[2], 0, 0, margins[1], margins[3], 0]
+    how = call.tensor(0).quantised
+    zero = call.one(float(how.zero[0]) if how is not None and call.as_stored else 0)
+    x = call.add("Pad", call.input(), call.ints(*pads), zero)
+    high, wide = height + margins[0] + margins[1], width + margins[2] + margins[3]
+    shape = (-1, high // rows, rows, wide // columns, columns, channels)
+    x = call.add("Reshape", x, call.ints(*shape))
+    x = call.add("Transpose", x, perm=[2, 4, 0, 1, 3, 5])
+    return call.add("Reshape", x, call.ints(-1, high // rows, wide // columns, channels))
+
+
+def _batch_to_space(call: Call) -> str:
+    (rows, columns), cuts = _block(call), call.constant(2, "a crop")
+    height, width, channels = call.sizes(0, (1, 2, 3))
+    if len(cuts) != 4 or min(cuts) < 0:
+        raise call.unsupported(f"the crop {cuts[:16]}")
+    x = call.add(
+        "Reshape", call.input(), call.ints(rows, columns, -1, height, width, channels)
+    )  # fmt: skip
+    x = call.add("Transpose", x, perm=[2, 3, 0, 4, 1, 5])
+    high, wide = height * rows, width * columns
+    x = call.add("Reshape", x, call.ints(-1, high, wide, channels))
+    begins, ends = call.ints(cuts[0], cuts[2]), call.ints(high - cuts[1], wide - cuts[3])
+    return call.add("Slice", x, begins, ends, call.ints(1, 2))
+
+
+def _block(call: Call) -> list[int]:
+    block = call.constant(1, "a block")
+    if len(block) != 2 or min(block) < 1 or call.rank() != 4:
+        raise call.unsupported(f"the block {block[:8]}")
+    return block
+
+
+def _shape(call: Call) -> str:
+    found = call.add("Shape", call.input())
+    return (
+        found if call.result().dtype == "int64" else call.add("Cast", found, to=TensorProto.INT32)
+    )
+
+
+def _fill(call: Call) -> str:
+    return call.add("Expand", call.input(1), call.whole(0))
+
+
+def _zeros_like(call: Call) -> str:
+    return call.add("Expand", call.one(0), call.add("Shape", call.input()))
+
+
+def _range(call: Call) -> str:
+    return call.add("Range", *(call.add("Reshape", each, call.ints()) for each in call.inputs()))
+
+
+def _one_hot(call: Call) -> str:
+    values = [call.add("Reshape", call.input(i), call.ints(1)) for i in (3, 2)]
+    depth = call.ints(*call.constant(1, "a depth")[:1])
+    both = call.add("Concat", *values, axis=0)
+    return call.add("OneHot", call.whole(0), depth, both, axis=call.option(0))
+
+
+def _reverse_sequence(call: Call) -> str:
+    return call.add(
+        "ReverseSequence", call.input(), call.whole(1), time_axis=call.option(0),
+        batch_axis=call.option(1),
+    )  # fmt: skip
+
+
+def _scatter_nd(call: Call) -> str:
+    """Of zeros; what is there twice is added."""
+    zeros = call.add("Expand", call.one(0, like=1), call.whole(2))
+    return call.add("ScatterND", zeros, call.whole(0), call.input(1), reduction="add")
+
+
+_FIRST: dict[str, Callable[[Call], Results]] = {
+    "BATCH_TO_SPACE_ND": _batch_to_space,
+    "BROADCAST_TO": _broadcast_to,
+    "DEPTH_TO_SPACE": partial(_blocks, "DepthToSpace"),
+    "EXPAND_DIMS": _expand_dims,
+    "GATHER": _gather,
+    "GATHER_ND": _gather_nd,
+    "MIRROR_PAD": _mirror_pad,
+    "PAD": _pad,
+    "RESHAPE": _reshape,
+    "REVERSE_SEQUENCE": _reverse_sequence,
+    "REVERSE_V2": _reverse,
+    "SLICE": _slice,
+    "SPACE_TO_BATCH_ND": _space_to_batch,
+    "SPACE_TO_DEPTH": partial(_blocks, "SpaceToDepth"),
+    "SPLIT_V": _split_v,
+    "SQUEEZE": _squeeze,
+    "STRIDED_SLICE": _strided_slice,
+    "TILE": _tile,
+    "TRANSPOSE": _transpose,
+    "UNPACK": _unpack,
+}
+OPERATORS: dict[str, Operator] = {
+    **{name: Operator(write, moves=True, moved=(0,)) for name, write in _FIRST.items()},
+    "CONCATENATION": Operator(_concatenation, moves=True),
+    "FILL": Operator(_fill, moves=True, moved=(1,)),
+    "ONE_HOT": Operator(_one_hot),
+    "PACK": Operator(_pack, moves=True),
+    "PADV2": Operator(_pad, moves=True, moved=(0, 2)),
+    "RANGE": Operator(_range),
+    "SCATTER_ND": Operator(_scatter_nd),
+    "SHAPE": Operator(_shape),
+    "SPLIT": Operator(_split, moves=True, moved=(1,)),
+    "ZEROS_LIKE": Operator(_zeros_like),
+}

@@ -1,0 +1,1 @@
+"""Probabilities of classes by those of pairs."""

@@ -1,0 +1,1 @@
+"""Operators on texts, which are rows of bytes."""

@@ -1,0 +1,54 @@
+"""Where operators on texts fit, and their knob."""
+
+from __future__ import annotations
+
+import math
+
+from ...ir.workload import Workload
+from ...target.target import Target
+from ..abilities import Abilities, around
+from ..by_grain import ByGrain
+
+_ALONE = Abilities(epilogue=False, any_type=True)
+
+
+class Texts(ByGrain):
+    """Each text by itself."""
+
+    name = "texts"
+    version = 1
+    grains = (1024, 4096, 16384, 65536)
+    unit = "input elements"
+    anchors = around(
+        text_clean=_ALONE,
+        text_place=_ALONE,
+        text_join=_ALONE,
+        text_map=_ALONE,
+        text_match=_ALONE,
+        text_pieces=_ALONE,
+        text_count=_ALONE,
+        text_read=_ALONE,
+        text_write=_ALONE,
+    )
+
+    @classmethod
+    def match(cls, workload: Workload, target: Target) -> Texts | None:
+        """Alone."""
+        alone = len(workload.nodes) == 1 and workload.nodes[0].op in cls.anchors
+        return cls(workload, target) if alone else None
+
+    @property
+    def wanted(self) -> int:
+        """Six chunks a thread."""
+        return self.workload.inputs[0].size // (6 * self.target.threads)
+
+    @property
+    def width(self) -> int:
+        """Elements of the first input that are one text, or what becomes one."""
+        return 1 if self.node.op == "text_write" else self.workload.inputs[0].shape[-1]
+
+    @property
+    def texts(self) -> int:
+        """How many the first input has."""
+        shape = self.workload.inputs[0].shape
+        return math.prod(shape if self.node.op == "text_write" else shape[:-1])
