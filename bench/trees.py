@@ -105,9 +105,7 @@ def measured(trees: int, depth: int, threads: Sequence[int], rounds: int) -> lis
             booster.save_model(path.with_suffix(".ubj"))
             x = np.random.default_rng(count).standard_normal((count, FEATURES))
             for number in threads:
-                luthier.build(
-                    path, folder / "built", log=None, target=luthier.target(threads=number)
-                )
+                luthier.build(path, folder / "built", log=None, threads=number)
                 entries = [Entry("luthier", OURS_IN_C, folder / "built")]
                 entries += [Entry(label, engine, path) for label, engine in ENGINES.items()]
                 inputs = {"x": x.astype(np.float32)}

@@ -14,7 +14,7 @@ import math
 from ...emit.builder import PhaseBuilder
 from ...emit.evaluator import Evaluator, Point
 from ...emit.lanes import lane_sums
-from ...emit.prefetch import ask_for
+from ...emit.prefetch import AHEAD, ask_for
 from ...emit.tile import splat, vector_index
 from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, split_index, tail
 from ...tvm_late import tirx
@@ -79,12 +79,14 @@ class _Dots:
 
     def _add(self, sums: Expr, columns: range, a0: Index, b0: Index) -> None:
         builder, p, wide = self.builder, self.p, self.wide
+        at_once = self.knobs.columns
+        ahead = at_once * p.k if at_once > 1 else AHEAD
         with builder.loop(p.k // wide, "k") as block:
             k = builder.let(block * wide)
             a = builder.let(builder.load(builder[f"in{p.a}"], vector_index(a0 + k, wide)))
             for column in columns:
                 first = b0 + column * p.k + k
-                ask_for(builder, builder[f"in{p.b}"], first, wide, self.knobs.columns * p.k)
+                ask_for(builder, builder[f"in{p.b}"], first, wide, ahead)
                 b = builder.load(builder[f"in{p.b}"], vector_index(first, wide))
                 total = vector_index(column * wide, wide)
                 builder.store(sums, total, builder.load(sums, total) + a * b)

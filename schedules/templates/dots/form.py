@@ -82,10 +82,14 @@ class Dots(Form[Knobs]):
         return 0.0 if self.product.staged else 1.0
 
     def default(self) -> Knobs:
-        """Four columns, whose sums hide the latency of one; about eight chunks a thread."""
+        """Four columns, whose sums hide the latency of one; but one where B comes from memory,
+        which delivers what lies in one stream. About eight chunks a thread."""
         wanted = 8 * self.target.threads
         groups = floor_power(max(1, self.all_groups * math.prod(self.product.batch) // wanted))
-        return Knobs(min(4, self.wide), min(groups, max(self.blocks)))
+        p, at_once = self.product, min(4, self.wide)
+        if FLOAT32.nbytes(math.prod(p.batch) * p.n * p.k) > self.target.l3:
+            at_once = 1
+        return Knobs(at_once, min(groups, max(self.blocks)))
 
     def loops(self, knobs: Knobs) -> Loops:
         """A step multiplies vectors of some columns with one of A."""

@@ -175,14 +175,14 @@ class RecurrentLayer(Form[Knobs]):
         """Rows of the batch, and parts of a step.
 
         Rows apart need no meetings; but then each thread reads all weights, which is too much where
-        these do not stay in its cache.
+        these do not stay in its cache, of which the other half is for what goes by.
         """
         layer, target = self.layer, self.target
         batch, wanted = layer.batch, ceildiv(target.threads, layer.directions)
         whole = ceil_power(batch)
         if wanted == 1:
             return whole, 1
-        apart = batch >= 2 * wanted and self.weight_bytes <= target.l2
+        apart = batch >= 2 * wanted and self.weight_bytes <= target.l2 // 2
         multiplied = batch * self.weight_bytes // (2 * target.vector_bytes)
         cycles = max(self.weight_bytes // 32, multiplied)
         shared = [n for n in (1, *self._shared) if n <= wanted]
