@@ -84,10 +84,10 @@ class Contender:
     def load(self, model: Path, threads: int, inputs: Path, outputs: Path) -> str | None:
         """Run a model once; gives why it could not."""
         try:
-            failure = self._ask([str(model), threads, str(inputs), str(outputs)])
+            failure: str | None = self._ask([str(model), threads, str(inputs), str(outputs)])
         except RuntimeError as error:
             return str(error)
-        return failure if failure is None else str(failure)
+        return failure
 
     def turn(self, seconds: float) -> float:
         """Median seconds of a run; raises RuntimeError where it dies."""

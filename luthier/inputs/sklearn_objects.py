@@ -5,10 +5,7 @@ Boosters inside of them are read here.
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,6 +15,7 @@ from luthier.frontend.boosters.booster import ROWS
 from luthier.frontend.messages import one_line
 from luthier.schedules.errors import LuthierError, ModelError, UnsupportedOperator, UsageError
 
+from .quiet import quiet
 from .renaming import rename_outputs
 from .table_objects import matrix
 
@@ -49,7 +47,7 @@ def converted(model: Any, example_inputs: Any) -> onnx.ModelProto:
     ]
     from .sklearn_converters import registered  # noqa: PLC0415 - imports skl2onnx
 
-    with _quiet(), registered([each for _, each in steps(model)]):
+    with quiet(), registered([each for _, each in steps(model)]):
         try:
             found = skl2onnx.convert_sklearn(
                 model, type(model).__name__, types, target_opset=_OPSETS, options=_options(model)
@@ -174,16 +172,3 @@ def _is_fitted(model: Any) -> bool:
     except NotFittedError:
         return False
     return True
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what skl2onnx warns of and logs."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

@@ -7,13 +7,10 @@ before. A module is captured with ``torch.export`` and translated with ``torch.o
 from __future__ import annotations
 
 import inspect
-import logging
 import re
 import sys
 import traceback
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,8 @@ import onnx
 from luthier.frontend import Shapes
 from luthier.frontend.messages import one_line
 from luthier.schedules.errors import LuthierError, ModelError, UsageError
+
+from .quiet import quiet
 
 _LEAST = 2  # of an open dimension: torch specialises sizes of 0 and 1
 _NO_FUNCTION = re.compile(r"No ONNX function found for <OpOverload\(op='([\w.]+)'")
@@ -57,7 +56,7 @@ def as_onnx(model: Any, example_inputs: Any, shapes: Shapes | None) -> onnx.Mode
             )
     elif example_inputs is not None:
         raise UsageError("example_inputs are for torch modules: what is exported has its inputs")
-    with _quiet(), torch.no_grad():
+    with quiet(), torch.no_grad():
         if isinstance(model, torch.nn.Module):
             model = _captured(torch, model, example_inputs, shapes or {})
         if isinstance(model, torch.export.ExportedProgram):
@@ -231,16 +230,3 @@ def _is_torch(file: str) -> bool:
     packages = (sys.modules.get(name) for name in ("torch", "onnxscript"))
     homes = [Path(each.__file__).parent for each in packages if each and each.__file__]
     return any(Path(file).is_relative_to(home) for home in homes)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what torch prints and logs of its own ways."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
