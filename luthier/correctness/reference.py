@@ -31,6 +31,7 @@ from ..inputs.samples import RECURRENT
 from .randomness import drawing
 from .sensitivity import QUANTISATION, RUNS, shaken_inputs, shaken_model
 from .texts import spoken
+from .whole_products import exact
 
 Array = NDArray[Any]
 Outputs = Mapping[str, Array]
@@ -192,7 +193,7 @@ def _onnxruntime(model: onnx.ModelProto, *, optimised: bool) -> Run:
         levels.ORT_ENABLE_ALL if optimised else levels.ORT_DISABLE_ALL
     )
     with TemporaryFolder() as folder:
-        source = _session_source(model, folder)
+        source = _session_source(exact(model), folder)
         session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     names = [o.name for o in session.get_outputs()]
     recurrent = any(node.op_type in RECURRENT for node in every_node(model.graph.node))
