@@ -13,6 +13,7 @@ from ..graph import Graph
 from .attention import fuse_attention, fuse_open_attention
 from .channels_last import channels_last
 from .commute_resizes import commute_resizes
+from .few_bits import keep_few_bits
 from .fold_constants import fold_constants
 from .fold_scales import fold_scales
 from .group_norm import join_group_norms
@@ -54,6 +55,7 @@ class Pass:
 
 
 PASSES = (
+    Pass(keep_few_bits),  # while numbers and scales are apart
     Pass(fold_constants, ensures={_P.FOLDED}),
     Pass(join_group_norms, requires={_P.FOLDED}),
     Pass(channels_last, requires={_P.FOLDED}, ensures={_P.CHANNELS_LAST}),

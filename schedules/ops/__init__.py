@@ -23,6 +23,7 @@ from ..ir.workload import Node
 from . import (
     attention,
     bits,
+    few_bits,
     functions,
     logic,
     matrices,
@@ -48,6 +49,7 @@ from .windows import Pool
 _FAMILIES = (
     numbers, functions, logic, movement, products, windows, reductions, norms, attention, search,
     sorting, recurrent, bits, scans, trees, matrices, texts,
+    few_bits,
 )  # fmt: skip
 OPERATORS: Mapping[str, Known] = MappingProxyType(
     {operator.name: operator for family in _FAMILIES for operator in family.OPERATORS}

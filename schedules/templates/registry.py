@@ -26,6 +26,8 @@ from .coupling.form import Coupling
 from .distinct.form import Distinct
 from .dots.form import Dots
 from .elimination.form import Elimination
+from .few_bits.form import FewBits
+from .few_bits_gemm.form import FewBitsGemm
 from .form import Form
 from .gemm.form import Gemm
 from .gemm_integer.form import IntegerGemm
@@ -52,6 +54,8 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     Channelwise,
     Dots,
     Gemm,
+    FewBits,
+    FewBitsGemm,
     RowAttention,
     FusedAttention,
     Conv,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from attentions import separate
 from caller import TARGETS
+from coded_workloads import few_bits
 from recurrences import layer as recurrent_layer
 from whole_workloads import whole_conv, whole_matmul
 from workloads import (
@@ -142,6 +143,8 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "convolution_1x1": (conv((1, 2, 3, 5), 20, (1, 1), after="residual"), "gemm"),
     "product": (matmul((3, 6), (6, 20)), "gemm"),
     "product_batched": (matmul((2, 3, 6), (2, 6, 20), constant=False), "gemm"),
+    "product_of_few_bits": (few_bits((2,), 20, 11, 4, 16, zeros=True), "few_bits"),
+    "product_of_few_bits_and_rows": (few_bits((9,), 20, 11, 8, 16), "few_bits_gemm"),
     "winograd": (conv((1, 2, 2, 2), 4, (3, 3), pads=PAD, after="bias"), "winograd"),
     "depthwise": (conv((1, 4, 4, 20), 20, (3, 3), pads=PAD, groups=20), "channelwise"),
     "separable": (

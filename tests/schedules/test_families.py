@@ -266,5 +266,6 @@ def test_every_template_has_a_family(level: str) -> None:
     others = {"pointwise", "relax", "nonzero", "suppression", "sort", "distinct", "scan", "trees"}
     others |= {"elimination", "coupling"}  # see test_matrices
     others |= {"texts"}  # see test_texts
+    others |= {"few_bits", "few_bits_gemm"}  # see test_few_bits
     others |= {"channelwise_integer", "conv_integer", "gemm_integer"}  # see test_whole_products
     assert used | others == {template.name for template in TEMPLATES}

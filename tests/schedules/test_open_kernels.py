@@ -11,6 +11,7 @@ import attentions
 import numpy as np
 import pytest
 from caller import RUNNABLE, TARGETS, Library, compare, draw, in_turn, magnitude, reference
+from coded_workloads import few_bits
 from open_workloads import Make, opened
 from workloads import (
     Builder,
@@ -172,6 +173,7 @@ CASES: dict[str, tuple[Make, tuple[Symbol, ...]]] = {
     "many columns": (lambda t: matmul((t, 40), (40, 300), after="bias"), (T,)),
     "a transposed constant": (lambda t: matmul((t, 33), (50, 33), transpose_b=True), (T,)),
     "large matrices": (lambda t: matmul((t, 600), (600, 1200), after="residual"), (T,)),
+    "a matrix of few bits": (lambda b, t: few_bits((b, t), 48, 40, 8, 16), (B, T)),
     "scores": (
         lambda b, t: matmul((b, 2, t, 16), (b, 2, t, 16), transpose_b=True, constant=False),
         (B, T),
@@ -354,6 +356,7 @@ def test_cases_reach_all_templates() -> None:
         made = make(**{symbol.name: symbol.most for symbol in symbols})
         reached.add(forms(made, TARGETS[RUNNABLE[-1]])[0].name)
     assert reached >= {
-        "attention", "attention_rows", "channelwise", "conv_direct", "conv_transpose", "gemm",
-        "group_norm", "normalize", "pointwise", "reduction", "separable", "transpose", "winograd",
+        "attention", "attention_rows", "channelwise", "conv_direct", "conv_transpose",
+        "few_bits_gemm", "gemm", "group_norm", "normalize", "pointwise", "reduction", "separable",
+        "transpose", "winograd",
     }  # fmt: skip

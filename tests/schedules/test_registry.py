@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from attentions import separate
 from caller import TARGETS
+from coded_workloads import few_bits
 from recurrences import layer
 from whole_workloads import whole_conv, whole_matmul
 from workloads import (
@@ -123,6 +124,8 @@ DEFAULTS = {
         matmul((1, 16), (9, 16), transpose_b=True, constant=False),
         "dots",
     ),
+    "a row times a matrix of few bits": (few_bits((1,), 64, 24, 4, 32), "few_bits"),
+    "rows times one": (few_bits((20,), 64, 24, 4, 32), "few_bits_gemm"),
     "a pointwise convolution": (conv((1, 9, 9, 8), 8, (1, 1)), "gemm"),
     "many 3x3 tiles of many channels": (conv((1, 56, 56, 64), 64, (3, 3), pads=PAD), "winograd"),
     "few of few channels": (conv((1, 5, 5, 3), 8, (3, 3), pads=PAD), "conv_direct"),

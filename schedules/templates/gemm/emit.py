@@ -52,10 +52,10 @@ def batch_offset(workload: Workload, p: Product, arg: int, at: Index, size: int)
 
 def kernel(form: Gemm, knobs: Knobs) -> Emitted:
     """One phase; chunks are (batch, block of panels, block of rows)."""
-    return _Gemm(form, knobs).build()
+    return GemmNest(form, knobs).build()
 
 
-class _Gemm:
+class GemmNest:
     """The numbers of one product, and the loop nest over them."""
 
     def __init__(self, form: Gemm, knobs: Knobs) -> None:
@@ -93,14 +93,14 @@ class _Gemm:
             else:
                 with builder.loop(panels, "panel", panel0) as panel:
                     if self.p.staged:
-                        self._stage(at, panel)
+                        self.stage(at, panel)
                     with builder.loop(tiles, "tile", tile0) as tile:
                         self._blocks(at, tile, panel)
         phase = builder.finish(batch * n_blocks * m_blocks)
         scratch = stage.tensor.nbytes if self.p.staged else 0
         return Emitted((phase,), self.packings, scratch=scratch)
 
-    def _stage(self, at: Index, panel: Index) -> None:
+    def stage(self, at: Index, panel: Index) -> None:
         """A panel of a B that lies in columns, into scratch as constants are packed."""
         builder, p = self.builder, self.p
         for column0, columns in builder.block(panel, self.width, p.n):
