@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import IO, TYPE_CHECKING, BinaryIO, TypeVar
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer as Buffer
@@ -39,7 +39,7 @@ def open_regular(path: str | os.PathLike[str], *, links: bool = True) -> BinaryI
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def whole_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """A file to write, which is there whole at the end, or not at all.
 
     Raises OSError, also where there is something that is not a regular file.
@@ -51,7 +51,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     try:
         with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".", delete=False) as file:
             partial = Path(file.name)
-            yield file
+            yield file.file
             file.flush()
             os.fsync(file.fileno())
         partial.chmod(0o666 & ~_umask())

@@ -8,6 +8,7 @@ float64 in matrix products, of float32, for which alone it has convolutions, in 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -45,7 +46,7 @@ class _Writer:
         """An argument; empty where it is left out."""
         return str(self.node.input[place]) if len(self.node.input) > place else ""
 
-    def emit(self, op: str, *inputs: str, out: str = "", **attrs: object) -> str:
+    def emit(self, op: str, *inputs: str, out: str = "", **attrs: Any) -> str:
         """The result of a new node."""
         result = out or f"{self.node.output[0]}/exact {len(self.nodes)}"
         self.nodes.append(helper.make_node(op, inputs, [result], **attrs))
