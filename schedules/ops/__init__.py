@@ -16,14 +16,15 @@ Any other name
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from ..ir.workload import Node
+from ..ir.workload import Node, Workload
 from . import (
     attention,
     bits,
     functions,
+    images,
     logic,
     matrices,
     movement,
@@ -47,7 +48,7 @@ from .windows import Pool
 
 _FAMILIES = (
     numbers, functions, logic, movement, products, windows, reductions, norms, attention, search,
-    sorting, recurrent, bits, scans, trees, matrices, texts,
+    sorting, recurrent, bits, scans, trees, matrices, texts, images,
 )  # fmt: skip
 OPERATORS: Mapping[str, Known] = MappingProxyType(
     {operator.name: operator for family in _FAMILIES for operator in family.OPERATORS}
@@ -65,6 +66,12 @@ def named(name: str) -> Operator:
     return OPERATORS.get(name) or Operator(name)
 
 
+def natives(workloads: Iterable[Workload]) -> frozenset[str]:
+    """The folders of functions in C that kernels of these call."""
+    operators = (of(node) for workload in workloads for node in workload.nodes)
+    return frozenset(o.native for o in operators if isinstance(o, Anchor) and o.native)
+
+
 __all__ = [
     "OPERATORS",
     "Anchor",
@@ -78,5 +85,6 @@ __all__ = [
     "Reduction",
     "Softmax",
     "named",
+    "natives",
     "of",
 ]

@@ -30,6 +30,7 @@ from .form import Form
 from .gemm.form import Gemm
 from .gemm_integer.form import IntegerGemm
 from .group_norm.form import GroupNorm
+from .images.form import Images
 from .loops import Loops, Table
 from .nonzero.form import NonZero
 from .normalize.form import Normalize
@@ -44,6 +45,7 @@ from .suppression.form import Suppression
 from .texts.form import Texts
 from .transpose.form import Transpose
 from .trees.form import Trees
+from .warping.form import Warping
 from .winograd.form import Winograd
 
 # In order of preference, which counts where estimates are the same.
@@ -72,6 +74,8 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     Elimination,
     Coupling,
     Texts,
+    Images,
+    Warping,
     Trees,
     Transpose,
     Pointwise,

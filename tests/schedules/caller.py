@@ -102,7 +102,7 @@ class Library:
             for file, code in zip(files, codes, strict=True):
                 file.write_bytes(code)
             library = Path(folder, "kernels.so")
-            link(files, library)
+            link(files, library, [kernel.workload for kernel in kernels])
             self._functions = ctypes.CDLL(str(library))
 
     def run(

@@ -116,6 +116,19 @@ def distinct() -> Workload:
     return b.workload
 
 
+def way() -> Workload:
+    b = Builder()
+    b.add("warp", b.input((9, 5)), shape=(2, 14), dtype="int32")
+    return b.workload
+
+
+def file() -> Workload:
+    b = Builder()
+    attrs = {"height": 4, "width": 5, "order": "RGB"}
+    b.add("decode_image", b.input((99,), "uint8"), shape=(5, 15), dtype="uint8", **attrs)
+    return b.workload
+
+
 def matrix() -> Workload:
     b = Builder()
     b.add("determinant", b.input((4, 3, 3)), shape=(4,))
@@ -178,6 +191,8 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "recurrent_shared": (recurrent_layer("gru", (3, 1, 512), gives=("hidden",)), "recurrent"),
     "running_products": (running(), "scan"),
     "determinant": (matrix(), "elimination"),
+    "way": (way(), "warping"),
+    "file": (file(), "images"),
     "coupled_shares": (shares(), "coupling"),
     "trees_of_rows": (ensemble(9, trees=2, depth=1, negated=True), "trees"),
     "trees_of_a_row": (ensemble(1, trees=9, depth=4, targets=2), "trees"),

@@ -96,6 +96,19 @@ def distinct():
     return b.workload
 
 
+def way():
+    b = Builder()
+    b.add("warp", b.input((9, 5)), shape=(2, 14), dtype="int32")
+    return b.workload
+
+
+def file():
+    b = Builder()
+    attrs = {"height": 4, "width": 5, "order": "RGB"}
+    b.add("decode_image", b.input((99,), "uint8"), shape=(5, 15), dtype="uint8", **attrs)
+    return b.workload
+
+
 def matrix():
     b = Builder()
     b.add("determinant", b.input((9, 5, 5)), shape=(9,))
@@ -145,6 +158,8 @@ DEFAULTS = {
     "a recurrent layer": (layer("lstm", (3, 2, 9)), "recurrent"),
     "running sums": (running(), "scan"),
     "matrices": (matrix(), "elimination"),
+    "a way through one": (way(), "warping"),
+    "a file of an image": (file(), "images"),
     "shares of pairs": (shares(), "coupling"),
     "texts": (texts(), "texts"),
     "trees": (ensemble(20), "trees"),

@@ -86,8 +86,8 @@ class _Made:
         (_Made(np.array([-1, np.nan], np.float32)), "wrong: 'y': 1 of 2 elements differ"),
         (_Made(np.array([[-1, 2]], np.float32)), "wrong: 'y': float32[2], not float32[1,2]"),
         (
-            _Made(np.array([-1, 2], np.float32), "ImageDecoder"),
-            "refused: 1 operator is not supported: ImageDecoder",
+            _Made(np.array([-1, 2], np.float32), "TfIdf"),
+            "refused: 1 operator is not supported: TfIdf",
         ),
     ],
 )
