@@ -17,7 +17,7 @@ struct job {
 
 static bool aligned(const void *data)
 {
-    return (uintptr_t)data % LUTHIER_ALIGNMENT == 0;
+    return (uintptr_t)data % LUTHIER_LEAST_ALIGNMENT == 0;
 }
 
 static luthier_status check_inputs(const struct instance *instance, const struct settled *now,

@@ -17,9 +17,14 @@ AHEAD = 6144 // FLOAT32.bytes  # elements between what is used and what is asked
 
 
 def ask_for(
-    builder: PhaseBuilder, buffer: Any, first: Index, count: int, ahead: Index = AHEAD
+    builder: PhaseBuilder,
+    buffer: Any,
+    first: Index,
+    count: int,
+    ahead: Index = AHEAD,
+    level: int = 1,
 ) -> None:
     """The lines of ``count`` neighbours that are ``ahead`` of ``first``, which may lie after the
-    buffer's end."""
+    buffer's end; into the caches from ``level`` on. More lines may be on their way to L2."""
     for line in range(ceildiv(count, LINE)):
-        builder.prefetch(buffer, first + ahead + line * LINE)
+        builder.prefetch(buffer, first + ahead + line * LINE, level)

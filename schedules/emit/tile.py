@@ -68,9 +68,23 @@ class RegisterTile:
         loaded = [vector(column, lanes) for column, lanes in self.parts]
         for row in range(self.rows) if rows is None else rows:
             value = scalar(row)
-            for part, (_, lanes) in enumerate(self.parts):
-                old = self.builder.load(self._local, self._index(row, part))
-                self._store(row, part, self.micro.emit(old, splat(value, lanes), loaded[part]))
+            for part in range(len(self.parts)):
+                self._add(row, part, value, loaded[part])
+
+    def step_by_parts(
+        self, scalar: Callable[[int], Expr], vector: Callable[[int, int], Expr]
+    ) -> None:
+        """The same part by part, where there are more of these than rows: the scalars of all rows
+        are held, and one vector at a time."""
+        values = [scalar(row) for row in range(self.rows)]
+        for part, (column, lanes) in enumerate(self.parts):
+            loaded = self.builder.let(vector(column, lanes))
+            for row, value in enumerate(values):
+                self._add(row, part, value, loaded)
+
+    def _add(self, row: int, part: int, value: Expr, vector: Expr) -> None:
+        old = self.builder.load(self._local, self._index(row, part))
+        self._store(row, part, self.micro.emit(old, splat(value, self.parts[part][1]), vector))
 
     def fill(self, value: float) -> None:
         """Start from ``value`` instead of zero."""

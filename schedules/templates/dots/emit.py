@@ -86,7 +86,7 @@ class _Dots:
             a = builder.let(builder.load(builder[f"in{p.a}"], vector_index(a0 + k, wide)))
             for column in columns:
                 first = b0 + column * p.k + k
-                ask_for(builder, builder[f"in{p.b}"], first, wide, ahead)
+                ask_for(builder, builder[f"in{p.b}"], first, wide, ahead, level=2)
                 b = builder.load(builder[f"in{p.b}"], vector_index(first, wide))
                 total = vector_index(column * wide, wide)
                 builder.store(sums, total, builder.load(sums, total) + a * b)
