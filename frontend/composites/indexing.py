@@ -56,23 +56,3 @@ def scatter_nd(t: Emitter, x: int, indices: int, updates: int, reduction: str) -
         x, updates = t.cast(x, "int32"), t.cast(updates, "int32")
     attrs = {"attrs": "relax.attrs.ScatterNDAttrs", "reduction": reduction}
     return t.cast(t.emit("relax.scatter_nd", x, places, updates, out=t.type(x), **attrs), out.dtype)
-
-
-def grid_sample(
-    t: Emitter, x: int, grid: int, method: str, padding: str, *, align_corners: bool
-) -> int:
-    """``x`` [n, c, ...] at places ``grid`` [n, ..., coordinates] between -1 and 1."""
-    rank = len(t.shape(x))
-    layout = "NCHW" if rank == 4 else "NCDHW"
-    n, *places, _ = t.shape(grid)
-    return t.emit(
-        "relax.image.grid_sample",
-        x,
-        t.transpose(grid, (0, rank - 1, *range(1, rank - 1))),
-        out=Tensor((n, t.shape(x)[1], *places), t.dtype(x)),
-        attrs="relax.attrs.GridSampleAttrs",
-        method=method,
-        layout=layout,
-        padding_mode=padding,
-        align_corners=align_corners,
-    )

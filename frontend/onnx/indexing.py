@@ -8,7 +8,7 @@ import numpy as np
 
 from luthier.schedules import ModelError
 
-from ..composites import indexing, movement
+from ..composites import grids, indexing, movement
 from .node import OnnxNode, Operator
 
 _METHODS = {"linear": "bilinear", "cubic": "bicubic"}
@@ -68,7 +68,7 @@ def _scatter_elements(node: OnnxNode) -> int:
 
 
 def _grid_sample(node: OnnxNode) -> int:
-    """The grid in the image's element type: TVM's kernel takes both for one type."""
+    """By the methods and paddings of the standard."""
     if not node.element.is_float:
         raise node.unsupported(f"an image of {node.dtype}")
     padding, corners = node.attr("padding_mode", "zeros"), bool(node.attr("align_corners", 0))
@@ -80,8 +80,8 @@ def _grid_sample(node: OnnxNode) -> int:
     method = _METHODS.get(mode, mode)
     if node.rank == 5 and method == "bicubic":
         raise node.unsupported("cubic interpolation of three dimensions")
-    grid = node.t.cast(node.given(1), node.dtype)
-    return indexing.grid_sample(node.t, node.x, grid, method, padding, align_corners=corners)
+    grid = node.given(1)
+    return grids.grid_sample(node.t, node.x, grid, method, padding, align_corners=corners)
 
 
 OPERATORS: dict[str, Operator] = {

@@ -14,7 +14,7 @@ from typing import Any
 
 from luthier.schedules import Tensor, ops
 
-from ..graph import Graph, Op, Rewriter
+from ..graph import Graph, Op, Rewriter, made_by
 
 Order = tuple[int, ...]
 
@@ -100,7 +100,23 @@ class _Layout(Rewriter):
             return self.constant(self.constants[value].transpose(axes))
         if is_view(shape, axes):
             return self.reshaped(value, permuted(shape, axes))
-        return self.emit("transpose", value, axes=axes)
+        joined = self._joined(value, axes)
+        return self.emit("transpose", value, axes=axes) if joined is None else joined
+
+    def _joined(self, value: int, axes: Order) -> int | None:
+        """One transposition, of what was transposed already before some dimensions merged."""
+        merged = made_by(self, value, "reshape")
+        above = made_by(self, merged.args[0], "transpose") if merged else None
+        if merged is None or above is None:
+            return None
+        before, after = above.out.shape, self.values[value].shape
+        groups = {tuple(outside): inside for inside, outside in matching_groups(before, after)}
+        if any(len(outside) > 1 for outside in groups):
+            return None
+        order = [i for i, size in enumerate(before) if size == 1]
+        order += [i for axis in axes for i in groups.get((axis,), ())]
+        moved = self._moved(above.args[0], permuted(above.attr("axes"), order))
+        return self.reshaped(moved, permuted(after, axes))
 
     def _plain(self, old: int) -> int:
         value, order = self._held(old)

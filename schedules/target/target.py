@@ -20,6 +20,7 @@ from .isa import ISAS, Isa
 ACCURACIES = ("strict", "balanced", "standard")
 DEFAULT_ACCURACY = "standard"
 _MOST = 1 << 40  # bytes of a cache, far beyond any
+_PAGE = 1 << 12  # bytes
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,15 @@ class Target:
     def vector_registers(self) -> int:
         """How many vector registers there are."""
         return self.isa.vector_registers
+
+    @property
+    def l1_ways(self) -> int:
+        """Cache lines that L1 holds of those whose addresses are a multiple of 4 KiB apart.
+
+        All x86 processors find a line by its place in its page while they translate the page's
+        address, so one way of L1 is one page: 8 ways of 32 KiB, 12 of 48.
+        """
+        return max(1, self.l1 // _PAGE)
 
     @property
     def features(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from ..ir.space import Schedule, Space
 from ..ir.workload import Workload
 from ..target.target import Target
 from .abilities import Abilities
+from .across.form import Across
 from .attention.form import FusedAttention
 from .attention_rows.form import RowAttention
 from .channelwise.form import Channelwise
@@ -74,6 +75,7 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     Texts,
     Trees,
     Transpose,
+    Across,
     Pointwise,
     RelaxOp,
 )

@@ -68,6 +68,22 @@ def transposition() -> Workload:
     return b.workload
 
 
+def planes() -> Workload:
+    b = Builder()
+    x = b.add("cast", b.input((20, 3), "uint8"), shape=(20, 3), dtype="float32")
+    moved = b.add("transpose", x, shape=(3, 20), axes=(1, 0))
+    b.add("multiply", moved, b.input((3, 1), constant=True))
+    return b.workload
+
+
+def gathered_rows() -> Workload:
+    b = Builder()
+    columns = b.input((20,), "int64", constant=True)
+    taken = b.add("take", b.input((20, 9)), columns, shape=(20, 20), dtype="float32", axis=1)
+    b.add("multiply", taken, b.input((20,), constant=True))
+    return b.workload
+
+
 def swish() -> Workload:
     b = Builder()
     x = b.add("add", b.input((6, 20)), b.input((20,), constant=True))
@@ -182,6 +198,8 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "trees_of_rows": (ensemble(9, trees=2, depth=1, negated=True), "trees"),
     "trees_of_a_row": (ensemble(1, trees=9, depth=4, targets=2), "trees"),
     "transposition": (transposition(), "transpose"),
+    "planes": (planes(), "transpose"),
+    "gathered_rows": (gathered_rows(), "across"),
     "swish": (swish(), "pointwise"),
     "padded_concatenation": (padded_concatenation(), "pointwise"),
     "arc_tangent": (unary("atan", (20,)), "pointwise"),

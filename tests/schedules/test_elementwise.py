@@ -27,7 +27,7 @@ UNARY = {
     **dict.fromkeys(
         """
             exp log sqrt rsqrt sigmoid tanh erf leaky_relu hard_sigmoid floor ceil round trunc
-            sin cos tan sinh cosh asin acos atan asinh acosh atanh isnan isinf
+            sin cos tan sinh cosh asin acos atan asinh acosh atanh softplus isnan isinf
         """.split(),
         FLOATS,
     ),

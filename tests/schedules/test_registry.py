@@ -108,6 +108,13 @@ def shares():
     return b.workload
 
 
+def gathered():
+    b = Builder()
+    columns = b.input((20,), "int64", constant=True)
+    b.add("take", b.input((20, 9)), columns, shape=(20, 20), dtype="float32", axis=1)
+    return b.workload
+
+
 def texts():
     b = Builder()
     b.add("text_clean", b.input((9, 20), "uint8"), shape=(9, 20), dtype="uint8")
@@ -138,6 +145,7 @@ DEFAULTS = {
     "groups of channels, normalised": (group_norm((1, 9, 9, 8), 2), "group_norm"),
     "a sum": (total(), "reduction"),
     "a transposition": (transposition(), "transpose"),
+    "columns of rows": (gathered(), "across"),
     "a search": (search(), "nonzero"),
     "boxes that overlap": (boxes(), "suppression"),
     "the first of rows": (first(), "sort"),

@@ -34,6 +34,10 @@ def test_vectors_grow_with_the_level():
     assert seen == [(16, 4, 16), (32, 8, 16), (64, 16, 32)]
 
 
+def test_a_way_of_l1_is_a_page():
+    assert (SOME.l1_ways, replace(SOME, l1=48 * 1024).l1_ways) == (8, 12)
+
+
 def _of_level(level: str) -> Target:
     return Target(level, level, 1)
 
