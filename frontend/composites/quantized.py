@@ -10,7 +10,7 @@ from ..graph import made_by
 from ..graph.emitter import Emitter
 from . import math, windows
 from .quantization import rounded
-from .windows import Window
+from .window import Window
 
 
 def centred(t: Emitter, x: int, zero: int | None) -> int:
@@ -34,8 +34,6 @@ def matmul(t: Emitter, a: int, b: int) -> int:
 
 def conv(t: Emitter, x: int, w: int, window: Window, groups: int) -> int:
     """The same of a convolution, ``x`` [n, c, ...] and ``w`` [k, c / groups, ...]."""
-    if len(window.kernel) == 3:  # left to Relax, which knows one type
-        return windows.conv(t, t.cast(x, "int32"), t.cast(w, "int32"), window, groups)
     return windows.conv(t, x, w, window, groups, "conv2d_integer")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from luthier.schedules.tvm_late import relax
 
 from ..composites import indexing, movement, windows
-from ..composites.windows import Window
+from ..composites.window import Window
 from .translation import Converter, Translation
 
 # By rank: of data, of a convolution's weights and of a transposed one's.

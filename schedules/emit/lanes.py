@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from ..tir.indices import Expr, Index
+from ..tir.indices import Expr, Index, ceildiv
 from ..tvm_late import tirx
 from .builder import PhaseBuilder
 from .tile import splat, vector_index
@@ -53,6 +53,17 @@ def lane_sums(builder: PhaseBuilder, vectors: Sequence[Expr], lanes: int) -> Exp
         halves = (_interleaved(builder, a, b, lanes) for a, b in pairs)
         rows = [builder.let(low + high) for low, high in halves]
     return rows[0]
+
+
+def each_lane_sum(builder: PhaseBuilder, vectors: Sequence[Expr], lanes: int) -> Any:
+    """An array of the sums of vectors' lanes, of any number of them."""
+    held = builder.local(ceildiv(len(vectors), lanes) * lanes)
+    zero = splat(tirx.const(0.0, "float32"), lanes)
+    for first in range(0, len(vectors), lanes):
+        some = list(vectors[first : first + lanes])
+        some += [zero] * (lanes - len(some))
+        builder.store(held, vector_index(first, lanes), lane_sums(builder, some, lanes))
+    return held
 
 
 def _interleaved(builder: PhaseBuilder, a: Expr, b: Expr, lanes: int) -> tuple[Expr, Expr]:

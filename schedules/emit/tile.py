@@ -63,14 +63,20 @@ class RegisterTile:
         scalar: Callable[[int], Expr],
         vector: Callable[[int, int], Expr],
         rows: Sequence[int] | None = None,
+        *,
+        by_lane: bool = False,
     ) -> None:
-        """One reduction step: ``scalar(row)`` times ``vector(first column, lanes)``."""
+        """One reduction step: ``scalar(row)`` times ``vector(first column, lanes)``.
+
+        Where it goes ``by_lane`` the former is a vector, too, and sums of products lie in lanes.
+        """
         loaded = [vector(column, lanes) for column, lanes in self.parts]
         for row in range(self.rows) if rows is None else rows:
             value = scalar(row)
             for part, (_, lanes) in enumerate(self.parts):
                 old = self.builder.load(self._local, self._index(row, part))
-                self._store(row, part, self.micro.emit(old, splat(value, lanes), loaded[part]))
+                left = value if by_lane else splat(value, lanes)
+                self._store(row, part, self.micro.emit(old, left, loaded[part]))
 
     def fill(self, value: float) -> None:
         """Start from ``value`` instead of zero."""
@@ -82,6 +88,12 @@ class RegisterTile:
     def update(self, row: int, part: int, value: Callable[[Expr], Expr]) -> None:
         """Replace one vector of accumulators by ``value(old)``."""
         self._store(row, part, value(self.builder.load(self._local, self._index(row, part))))
+
+    def vectors(self) -> list[Expr]:
+        """All accumulators, row by row."""
+        parts = range(len(self.parts))
+        indices = (self._index(row, part) for row in range(self.rows) for part in parts)
+        return [self.builder.load(self._local, index) for index in indices]
 
     def element(self, row: int, column: Index, part: int) -> Expr:
         """One accumulator; ``column`` counts from the part's first column."""

@@ -20,8 +20,10 @@ from .attention_rows.form import RowAttention
 from .channelwise.form import Channelwise
 from .channelwise_integer.form import IntegerChannelwise
 from .conv.form import Conv
+from .conv_dots.form import ConvDots
 from .conv_integer.form import IntegerConv
 from .conv_transpose.form import ConvTranspose
+from .conv_transpose_dots.form import ConvTransposeDots
 from .coupling.form import Coupling
 from .distinct.form import Distinct
 from .dots.form import Dots
@@ -55,8 +57,10 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     RowAttention,
     FusedAttention,
     Conv,
+    ConvDots,
     Winograd,
     ConvTranspose,
+    ConvTransposeDots,
     IntegerGemm,
     IntegerChannelwise,
     IntegerConv,

@@ -150,6 +150,11 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     ),
     "max_pool": (pool("max_pool2d", (1, 4, 4, 20), (2, 2), strides=(2, 2)), "channelwise"),
     "convolution_transposed": (conv_transpose((1, 2, 2, 3), 5, (2, 2)), "conv_transpose"),
+    "convolution_dots": (conv((1, 3, 5, 16), 3, (3, 3), after="bias_relu"), "conv_dots"),
+    "convolution_transposed_dots": (
+        conv_transpose((1, 2, 2, 16), 1, (2, 2)),
+        "conv_transpose_dots",
+    ),
     "convolution_of_whole": (whole_conv((1, 4, 4, 3), 6, (3, 3), pads=PAD), "conv_integer"),
     "depthwise_of_whole": (
         whole_conv((1, 4, 4, 20), 20, (3, 3), pads=PAD, groups=20),

@@ -265,6 +265,7 @@ def test_every_template_has_a_family(level: str) -> None:
             used |= {space.template for space in spaces(workload, TARGETS[level])}
     others = {"pointwise", "relax", "nonzero", "suppression", "sort", "distinct", "scan", "trees"}
     others |= {"elimination", "coupling"}  # see test_matrices
+    others |= {"conv_dots", "conv_transpose_dots"}  # see test_windows
     others |= {"texts"}  # see test_texts
     others |= {"channelwise_integer", "conv_integer", "gemm_integer"}  # see test_whole_products
     assert used | others == {template.name for template in TEMPLATES}

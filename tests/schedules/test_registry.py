@@ -128,6 +128,8 @@ DEFAULTS = {
     "few of few channels": (conv((1, 5, 5, 3), 8, (3, 3), pads=PAD), "conv_direct"),
     "strides": (conv((1, 56, 56, 64), 64, (3, 3), strides=(2, 2)), "conv_direct"),
     "groups of many outputs": (conv((1, 9, 9, 8), 16, (3, 3), groups=8), "conv_direct"),
+    "few outputs of many channels": (conv((1, 9, 9, 32), 3, (3, 3)), "conv_dots"),
+    "the same, transposed": (conv_transpose((1, 9, 9, 32), 3, (3, 3)), "conv_transpose_dots"),
     "a transposed convolution": (conv_transpose((1, 5, 5, 4), 4, (3, 3)), "conv_transpose"),
     "a convolution of whole numbers": (whole_conv((1, 9, 9, 8), 8, (3, 3)), "conv_integer"),
     "a depthwise one": (whole_conv((1, 9, 9, 8), 8, (3, 3), groups=8), "channelwise_integer"),
@@ -195,7 +197,7 @@ def test_fusion_relies_on_what_all_templates_of_an_anchor_can_do():
 
 
 def test_a_convolution_whose_estimates_tie_is_direct():
-    tied = conv((1, 16, 16, 48), 8, (3, 3), pads=(1, 1, 1, 1))
+    tied = conv((1, 16, 16, 8), 16, (3, 3), pads=(1, 1, 1, 1))
     found = forms(tied, replace(TARGETS["x86-64-v4"], accuracy="standard"))
     assert found[0].estimate() == found[1].estimate()
     assert [form.name for form in found] == ["conv_direct", "winograd"]

@@ -19,7 +19,7 @@ class IntegerChannelwise(Channelwise):
     """
 
     name = "channelwise_integer"
-    version = 1
+    version = 2
     anchors = around(conv2d_integer=OF_WHOLE)
 
     @property

@@ -20,7 +20,7 @@ class IntegerConv(Direct):
     """
 
     name = "conv_integer"
-    version = 1
+    version = 2
     anchors = around(conv2d_integer=OF_WHOLE)
 
     @property
