@@ -8,6 +8,7 @@ dimensions they merge lie side by side. Only where none of that holds does a tra
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -74,6 +75,8 @@ class _Layout(Rewriter):
             return self._single(op)
         elif name == "take":
             return self._take(op)
+        elif name == "group_norm":
+            return self._group_norm(op)
         else:
             return False
         return True
@@ -149,7 +152,8 @@ class _Layout(Rewriter):
         value, order = self._held(op.node.args[0])
         axes, keep = op.node.attr("axes"), op.node.attr("keepdims")
         moved = tuple(sorted(order[a] for a in axes))
-        result = self.emit(op.node.op, value, axes=moved, keepdims=keep)
+        attrs: dict[str, Any] = {**dict(op.node.attrs), "axes": moved}
+        result = self.emit(op.node.op, value, **attrs)
         if not keep:
             left = [o for i, o in enumerate(order) if i not in axes]
             order = tuple(sorted(left).index(o) for o in left)
@@ -179,6 +183,21 @@ class _Layout(Rewriter):
         value, order = self._held(data)
         result = self.emit("take", value, self._plain(indices), axis=order[op.node.attr("axis")])
         self._hold(op.result, result, order)
+        return True
+
+    def _group_norm(self, op: Op) -> bool:
+        """Where the channels of an image lie before its places, a group is one row in memory."""
+        x, *parameters = op.node.args
+        value, order = self._held(x)
+        shape, groups = self.values[value].shape, op.node.attr("groups")
+        if order[0] != 0 or order[-1] != 1:
+            return False
+        depth = shape[1] // groups
+        split = self.reshaped(value, (shape[0], groups, depth, math.prod(shape[2:])))
+        y = self.emit("standardize", split, epsilon=op.node.attr("epsilon"))
+        for name, parameter in zip(("multiply", "add"), parameters, strict=True):
+            y = self.emit(name, y, self.reshaped(self._plain(parameter), (groups, depth, 1)))
+        self._hold(op.result, self.reshaped(y, shape), order)
         return True
 
     def _matmul(self, op: Op) -> None:

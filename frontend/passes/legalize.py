@@ -41,7 +41,9 @@ def _needs_width(node: Node) -> bool:
     if node.op == "max_pool2d" and node.out.dtype in ("int8", "uint8"):
         return True
     operator = ops.of(node)
-    exact = isinstance(operator, ops.Reduction) and operator.chooses
+    exact = isinstance(operator, ops.Scatter) or (
+        isinstance(operator, ops.Reduction) and operator.chooses
+    )
     return operator.is_anchor and not exact and node.out.dtype == "float16"
 
 

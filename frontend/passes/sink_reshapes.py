@@ -11,6 +11,7 @@ from __future__ import annotations
 from luthier.schedules import Node, Tensor, ops
 
 from ..graph import Graph, Op, Rewriter, made_by
+from .channels_last import matching_groups
 
 
 def sink_reshapes(graph: Graph) -> Graph:
@@ -59,12 +60,21 @@ class _Sinking(Rewriter):
         return self.emit("reshape", result, out=node.out)
 
     def _operand(self, value: int, old: tuple[int, ...], new: tuple[int, ...]) -> int | None:
-        """An operand for the new shape; None where it broadcasts in another way than by vectors."""
+        """An operand for the new shape; None where it broadcasts along a part of what is split or
+        merged."""
         tensor = self.values[value]
         if tensor.shape == old:
             return self.reshaped(value, new)
         if tensor.size == 1:
             return self.reshaped(value, ())
-        if tensor.size == old[-1] == new[-1] and tensor.shape[-1] == tensor.size:
-            return self.reshaped(value, (tensor.size,))
-        return None
+        full = (1,) * (len(old) - len(tensor.shape)) + tensor.shape
+        spread = [1] * len(new)
+        for inside, outside in matching_groups(old, new):
+            sizes = [full[d] for d in inside]
+            if sizes == [old[d] for d in inside]:
+                for d in outside:
+                    spread[d] = new[d]
+            elif any(size != 1 for size in sizes):
+                return None
+        first = next(d for d, size in enumerate(spread) if size != 1)
+        return self.reshaped(value, spread[first:])

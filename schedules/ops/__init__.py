@@ -33,6 +33,7 @@ from . import (
     recurrent,
     reductions,
     scans,
+    scatters,
     search,
     sorting,
     texts,
@@ -43,11 +44,12 @@ from .norms import Norm, Softmax
 from .operator import Anchor, Elementwise, Known, Movement, Operator
 from .products import Product
 from .reductions import Reduction
+from .scatters import Scatter
 from .windows import Pool
 
 _FAMILIES = (
     numbers, functions, logic, movement, products, windows, reductions, norms, attention, search,
-    sorting, recurrent, bits, scans, trees, matrices, texts,
+    sorting, recurrent, bits, scans, scatters, trees, matrices, texts,
 )  # fmt: skip
 OPERATORS: Mapping[str, Known] = MappingProxyType(
     {operator.name: operator for family in _FAMILIES for operator in family.OPERATORS}
@@ -76,6 +78,7 @@ __all__ = [
     "Pool",
     "Product",
     "Reduction",
+    "Scatter",
     "Softmax",
     "named",
     "of",

@@ -33,11 +33,13 @@ from .group_norm.form import GroupNorm
 from .loops import Loops, Table
 from .nonzero.form import NonZero
 from .normalize.form import Normalize
+from .place.form import Place
 from .pointwise.form import Pointwise
 from .recurrent.form import RecurrentLayer
 from .reduction.form import Reduction
 from .relax_op.form import RelaxOp
 from .scan.form import Scan
+from .scatter.form import Scatter
 from .separable.form import Separable
 from .sort.form import Sort
 from .suppression.form import Suppression
@@ -63,12 +65,14 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     GroupNorm,
     Normalize,
     Reduction,
+    Place,
     NonZero,
     Suppression,
     Sort,
     Distinct,
     RecurrentLayer,
     Scan,
+    Scatter,
     Elimination,
     Coupling,
     Texts,

@@ -53,16 +53,24 @@ _WHOLE = 1.5 * 2.0**23
 
 
 def _parts(x: Expr, bias: int, let: Let) -> tuple[Expr, Expr]:
-    """p in about [0.7, 1.42] and 2**(n - 127 + bias), whose product with 2**(127 - bias) is e**x.
+    """p in about [0.7, 1.42] and 2**(n - 127 + bias), whose product with 2**(127 - bias) is e**x,
+    for the whole number n next to x / ln 2.
+    """
+    rest, scale = _reduced(x, bias, let)
+    r = let(rest)
+    return polynomial(r, _EXP) * (r * r) + (r + f32(1.0)), scale
 
-    n is the whole number next to x / ln 2. No float is cast to a whole number for it: of NaN, the
-    cast is undefined to LLVM, which leaves out all that is made of it where it knows the NaN.
+
+def _reduced(x: Expr, bias: int, let: Let) -> tuple[Expr, Expr]:
+    """What is left of x without n ln 2, and 2**(n - 127 + bias).
+
+    No float is cast to a whole number for n: of NaN, the cast is undefined to LLVM, which leaves
+    out all that is made of it where it knows the NaN.
     """
     biased = let(x * f32(1 / math.log(2)) + f32(_WHOLE + bias))
     n = let(biased + f32(-_WHOLE - bias))
-    r = let((x - n * f32(0.693359375)) - n * f32(-2.12194440e-4))
-    p = polynomial(r, _EXP) * (r * r) + (r + f32(1.0))
-    return p, as_float(as_int(biased) << tirx.const(23, "int32"))
+    rest = (x - n * f32(0.693359375)) - n * f32(-2.12194440e-4)
+    return rest, as_float(as_int(biased) << tirx.const(23, "int32"))
 
 
 def exp(x: Expr, let: Let) -> Expr:
@@ -74,6 +82,32 @@ def exp(x: Expr, let: Let) -> Expr:
     result = let(p * scale * f32(2.0))
     result = tirx.Select(x > f32(high), f32(math.inf), result)
     return tirx.Select(x < f32(low), f32(0.0), result)
+
+
+_SHORT_EXP = (
+    1.0,
+    1.0,
+    0.49999993373,
+    0.16666519524,
+    0.041668401095,
+    0.0083688511191,
+    0.001381432005,
+)
+
+
+def exp_below(x: Expr, let: Let) -> Expr:
+    """e**x for a float32 that is not above zero; NaN stays NaN, below -87.68 the result is 0.
+
+    A polynomial of degree 6, of the least relative error, whose terms do not wait for one another
+    (Estrin's scheme).
+    """
+    x, low = let(x), -88.0  # whose power of two is 0
+    r, scale = _reduced(let(tirx.Select(x < f32(low), f32(low), x)), 127, let)
+    r = let(r)
+    a, b, c, d, e, f, g = map(f32, _SHORT_EXP)
+    square = let(r * r)
+    high = (g * square + (f * r + e)) * square + (d * r + c)
+    return (high * square + (b * r + a)) * scale
 
 
 def halves(x: Expr, let: Let) -> Expr:

@@ -43,6 +43,33 @@ def softmax() -> Workload:
     return b.workload
 
 
+def softmax_of_columns() -> Workload:
+    b = Builder()
+    b.add("softmax", b.input((4, 20)), axis=0)
+    return b.workload
+
+
+def group_of_rows() -> Workload:
+    b = Builder()
+    y = b.add("standardize", b.input((2, 3, 2, 20)), shape=(2, 3, 2, 20), epsilon=1e-5)
+    b.add("multiply", y, b.input((3, 2, 1), constant=True))
+    return b.workload
+
+
+def place() -> Workload:
+    b = Builder()
+    x = b.input((3, 20))
+    b.add("argmax", x, shape=(3, 1), dtype="int32", axes=(1,), keepdims=True, last=False)
+    return b.workload
+
+
+def scatter() -> Workload:
+    b = Builder()
+    args = b.input((6, 20)), b.input((4, 1), "int64"), b.input((4, 20))
+    b.add("scatter_nd", *args, shape=(6, 20), reduction="add")
+    return b.workload
+
+
 def layer_norm() -> Workload:
     b = Builder()
     x, gamma, beta = b.input((4, 9)), b.input((9,), constant=True), b.input((9,), constant=True)
@@ -97,10 +124,10 @@ def boxes() -> Workload:
     return b.workload
 
 
-def first(k: int) -> Workload:
+def first(k: int, length: int = 200) -> Workload:
     b = Builder()
     shape = (3, k, 5)
-    b.add("topk", b.input((3, 200, 5)), shape=shape, dtype="int64", axis=1, k=k, largest=True)
+    b.add("topk", b.input((3, length, 5)), shape=shape, dtype="int64", axis=1, k=k, largest=True)
     return b.workload
 
 
@@ -157,6 +184,8 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     ),
     "product_of_whole": (whole_matmul((3, 6), (6, 20), to="uint8"), "gemm_integer"),
     "softmax": (softmax(), "normalize"),
+    "softmax_of_columns": (softmax_of_columns(), "normalize"),
+    "group_of_rows": (group_of_rows(), "normalize"),
     "layer_norm": (layer_norm(), "normalize"),
     "rms_norm": (rms_norm(), "normalize"),
     "group_norm": (group_norm((1, 3, 3, 8), 2, "swish"), "group_norm"),
@@ -168,9 +197,12 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "attention_rows": (separate((1, 2, 1, 5, 4, 4), heads_first=False), "attention_rows"),
     "sum_of_rows": (total(1), "reduction"),
     "sum_of_columns": (total(0), "reduction"),
+    "place": (place(), "place"),
     "search": (search(), "nonzero"),
+    "scatter": (scatter(), "scatter"),
     "boxes": (boxes(), "suppression"),
     "few_of_a_row": (first(2), "sort"),
+    "some_of_a_row": (first(17, 400), "sort"),
     "many_of_a_row": (first(100), "sort"),
     "distinct": (distinct(), "distinct"),
     "text_pieces": (split_text(), "texts"),

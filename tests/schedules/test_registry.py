@@ -78,6 +78,20 @@ def boxes():
     return b.workload
 
 
+def largest() -> Workload:
+    b = Builder()
+    x = b.input((9, 20))
+    b.add("argmax", x, shape=(9, 1), dtype="int32", axes=(1,), keepdims=True, last=False)
+    return b.workload
+
+
+def scatter() -> Workload:
+    b = Builder()
+    args = b.input((9, 20)), b.input((4, 1), "int64"), b.input((4, 20))
+    b.add("scatter_nd", *args, shape=(9, 20), reduction="add")
+    return b.workload
+
+
 def first():
     b = Builder()
     b.add("topk", b.input((9, 20)), shape=(9, 3), dtype="int64", axis=1, k=3, largest=True)
@@ -144,6 +158,8 @@ DEFAULTS = {
     "different rows": (distinct(), "distinct"),
     "a recurrent layer": (layer("lstm", (3, 2, 9)), "recurrent"),
     "running sums": (running(), "scan"),
+    "where the largest is": (largest(), "place"),
+    "what is written at places": (scatter(), "scatter"),
     "matrices": (matrix(), "elimination"),
     "shares of pairs": (shares(), "coupling"),
     "texts": (texts(), "texts"),

@@ -24,7 +24,7 @@ from luthier.schedules.templates.registry import default, forms, instantiate, sp
 from luthier.schedules.templates.sort.form import Knobs
 
 TARGET = TARGETS[RUNNABLE[-1]]
-METHODS = ("insert", "digits")
+METHODS = ("insert", "reservoir", "digits")
 Shape = tuple[int, ...]
 
 
