@@ -184,6 +184,10 @@ CASES: dict[str, tuple[Make, tuple[Symbol, ...]]] = {
         lambda b, t: matmul((b, 5, t), (b, 9, t), transpose_b=True, constant=False),
         (B, T),
     ),
+    "scores of a row": (
+        lambda p: matmul((1, 16), (p, 16), transpose_b=True, constant=False),
+        (P,),
+    ),
     "columns": (lambda b, t: matmul((b, 6, 16), (b, 16, t), constant=False), (B, T)),
     "values": (lambda b, t: matmul((b, 2, t, t), (b, 2, t, 16), constant=False), (B, T)),
     "pixels": (lambda b: conv((b, 6, 5, 24), 40, (1, 1), after="bias_relu"), (B,)),
