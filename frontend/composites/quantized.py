@@ -42,7 +42,7 @@ def conv(t: Emitter, x: int, w: int, window: Window, groups: int) -> int:
 def rescaled(t: Emitter, total: int, scale: int, zero: int, dtype: str) -> int:
     """Sums in int32 by a factor that broadcasts, as numbers of 8 bits."""
     y = t.emit("multiply", t.cast(total, "float32"), scale)
-    return rounded(t, y, t.cast(zero, "float32"), dtype)
+    return rounded(t, y, zero, dtype)
 
 
 def measured(t: Emitter, x: int) -> tuple[int, int, int]:
@@ -56,5 +56,5 @@ def measured(t: Emitter, x: int) -> tuple[int, int, int]:
     scale = t.emit("where", t.emit("equal", low, high), t.number(1.0, "float32"), step)
     place = t.emit("negative", t.emit("divide", low, scale))
     point = rounded(t, place, None, "uint8")
-    y = rounded(t, t.emit("divide", x, scale), t.cast(point, "float32"), "uint8")
+    y = rounded(t, t.emit("divide", x, scale), point, "uint8")
     return y, scale, point

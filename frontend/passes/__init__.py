@@ -18,6 +18,7 @@ from .fold_scales import fold_scales
 from .group_norm import join_group_norms
 from .legalize import legalize
 from .normalizations import find_normalizations
+from .quantized import stay_quantized
 from .sink_reshapes import sink_reshapes
 from .tie_weights import tie_weights
 
@@ -54,6 +55,7 @@ class Pass:
 
 
 PASSES = (
+    Pass(stay_quantized),
     Pass(fold_constants, ensures={_P.FOLDED}),
     Pass(join_group_norms, requires={_P.FOLDED}),
     Pass(channels_last, requires={_P.FOLDED}, ensures={_P.CHANNELS_LAST}),

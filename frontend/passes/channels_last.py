@@ -14,7 +14,7 @@ from typing import Any
 
 from luthier.schedules import Tensor, ops
 
-from ..graph import Graph, Op, Rewriter
+from ..graph import Graph, Op, Rewriter, made_by
 
 Order = tuple[int, ...]
 
@@ -100,6 +100,9 @@ class _Layout(Rewriter):
             return self.constant(self.constants[value].transpose(axes))
         if is_view(shape, axes):
             return self.reshaped(value, permuted(shape, axes))
+        widened = made_by(self, value, "dequantize")
+        if widened and all(self.values[a].size == 1 for a in widened.args[1:]):
+            return self.emit("dequantize", self._moved(widened.args[0], axes), *widened.args[1:])
         return self.emit("transpose", value, axes=axes)
 
     def _plain(self, old: int) -> int:

@@ -18,7 +18,22 @@ def sink_reshapes(graph: Graph) -> Graph:
     uses reshaped indices.
     """
     b = _Sinking(graph)
-    return b.rewrite(b.rule)
+    return _of_few_bits(b.rewrite(b.rule))
+
+
+def _of_few_bits(graph: Graph) -> Graph:
+    """``reshape(dequantize(x))`` as ``dequantize(reshape(x))`` where one scale is of all."""
+    b = Rewriter(graph)
+
+    def rule(op: Op, node: Node) -> int | None:
+        widened = made_by(b, node.args[0], "dequantize") if node.op == "reshape" else None
+        if widened is None or any(b.values[a].size > 1 for a in widened.args[1:]):
+            return None
+        stored, *numbers = widened.args
+        single = (b.reshaped(number, ()) for number in numbers)
+        return b.emit("dequantize", b.reshaped(stored, node.out.shape), *single)
+
+    return b.rewrite(rule)
 
 
 class _Sinking(Rewriter):

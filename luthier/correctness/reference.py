@@ -31,6 +31,7 @@ from ..inputs.samples import RECURRENT
 from .randomness import drawing
 from .sensitivity import QUANTISATION, RUNS, shaken_inputs, shaken_model
 from .texts import spoken
+from .unsaturated import SATURATING, unsaturated
 
 Array = NDArray[Any]
 Outputs = Mapping[str, Array]
@@ -78,7 +79,8 @@ class Reference:
         Other settings, save where they give quantised layers another arithmetic, and the same with
         inputs and weights that are changed in their last places.
         """
-        quantised = any(node.op_type in QUANTISATION for node in every_node(self.model.graph.node))
+        kinds = {node.op_type for node in every_node(self.model.graph.node)}
+        quantised = kinds & (QUANTISATION | SATURATING)
         for engine in () if quantised else self.engines[1:]:
             with suppress(Exception):
                 yield engine.open(self.model)(self.inputs[number])
@@ -138,7 +140,8 @@ def _engines() -> tuple[Engine, ...]:
     """Those that are installed, the most faithful first.
 
     ONNX Runtime's optimisations give quantised layers an integer arithmetic of their own, which
-    saturates on some processors, and round float16 elsewhere; without them it does what ONNX says.
+    saturates on some processors, and round float16 elsewhere; without them, and with other nodes
+    for products of whole numbers, it does what ONNX says.
     """
     found = []
     if has_onnxruntime():
@@ -192,7 +195,7 @@ def _onnxruntime(model: onnx.ModelProto, *, optimised: bool) -> Run:
         levels.ORT_ENABLE_ALL if optimised else levels.ORT_DISABLE_ALL
     )
     with TemporaryFolder() as folder:
-        source = _session_source(model, folder)
+        source = _session_source(unsaturated(model), folder)
         session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     names = [o.name for o in session.get_outputs()]
     recurrent = any(node.op_type in RECURRENT for node in every_node(model.graph.node))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ir.dtype import FLOAT32
+from ..ir.dtype import FLOAT32, DType
 from ..tir.indices import Index, ceildiv
 from .builder import PhaseBuilder
 from .tile import LINE
@@ -23,3 +23,12 @@ def ask_for(
     buffer's end."""
     for line in range(ceildiv(count, LINE)):
         builder.prefetch(buffer, first + ahead + line * LINE)
+
+
+def ask_for_whole(
+    builder: PhaseBuilder, buffer: Any, first: Index, count: int, element: DType
+) -> None:
+    """The same of numbers of another type."""
+    smaller = FLOAT32.bytes // element.bytes
+    for line in range(ceildiv(count, LINE * smaller)):
+        builder.prefetch(buffer, first + (AHEAD + line * LINE) * smaller)

@@ -79,6 +79,16 @@ class RegisterTile:
             for part, (_, lanes) in enumerate(self.parts):
                 self._store(row, part, splat(start, lanes))
 
+    def start(self, vector: Callable[[int, int], Expr]) -> None:
+        """Start from ``vector(first column, lanes)`` in every row."""
+        for row in range(self.rows):
+            for part, (column, lanes) in enumerate(self.parts):
+                self._store(row, part, vector(column, lanes))
+
+    def vector(self, row: int, part: int) -> Expr:
+        """One vector of accumulators."""
+        return self.builder.load(self._local, self._index(row, part))
+
     def update(self, row: int, part: int, value: Callable[[Expr], Expr]) -> None:
         """Replace one vector of accumulators by ``value(old)``."""
         self._store(row, part, value(self.builder.load(self._local, self._index(row, part))))
@@ -99,6 +109,25 @@ class RegisterTile:
                     with self.builder.vector(width, serial) as lane:
                         column = offset + lane
                         store(row, first + column, self.element(row, column, part))
+
+    def finish_rows(
+        self,
+        columns: int,
+        store: Callable[[int, Index, Expr], None],
+        most: int,
+        serial: bool = False,
+    ) -> None:
+        """As ``finish``, in vectors of up to ``most`` lanes, whichever registers they are in:
+        narrow numbers that are made of the sums are then stored together."""
+        builder, widest = self.builder, min(most, 1 << (self._width.bit_length() - 1))
+        for row in range(self.rows):
+            sums = builder.local(self._width, self.micro.accumulator.name)
+            for part, (first, lanes) in enumerate(self.parts):
+                value = builder.load(self._local, self._index(row, part))
+                builder.store(sums, vector_index(first - self.parts[0][0], lanes), value)
+            for offset, lanes in tail(0, columns, widest):
+                with builder.vector(lanes, serial) as lane:
+                    store(row, offset + lane, builder.load(sums, offset + lane))
 
 
 def splat(value: Expr, lanes: int) -> Expr:

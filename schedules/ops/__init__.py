@@ -30,6 +30,7 @@ from . import (
     norms,
     numbers,
     products,
+    quantization,
     recurrent,
     reductions,
     scans,
@@ -47,7 +48,7 @@ from .windows import Pool
 
 _FAMILIES = (
     numbers, functions, logic, movement, products, windows, reductions, norms, attention, search,
-    sorting, recurrent, bits, scans, trees, matrices, texts,
+    sorting, recurrent, bits, scans, trees, matrices, texts, quantization,
 )  # fmt: skip
 OPERATORS: Mapping[str, Known] = MappingProxyType(
     {operator.name: operator for family in _FAMILIES for operator in family.OPERATORS}

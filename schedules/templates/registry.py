@@ -34,6 +34,7 @@ from .loops import Loops, Table
 from .nonzero.form import NonZero
 from .normalize.form import Normalize
 from .pointwise.form import Pointwise
+from .pool_integer.form import IntegerPool
 from .recurrent.form import RecurrentLayer
 from .reduction.form import Reduction
 from .relax_op.form import RelaxOp
@@ -45,6 +46,7 @@ from .texts.form import Texts
 from .transpose.form import Transpose
 from .trees.form import Trees
 from .winograd.form import Winograd
+from .winograd_integer.form import IntegerWinograd
 
 # In order of preference, which counts where estimates are the same.
 TEMPLATES: tuple[type[Form[Any]], ...] = (
@@ -60,6 +62,8 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     IntegerGemm,
     IntegerChannelwise,
     IntegerConv,
+    IntegerWinograd,
+    IntegerPool,
     GroupNorm,
     Normalize,
     Reduction,

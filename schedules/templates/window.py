@@ -31,6 +31,12 @@ class Axis:
         """Whether output ``position`` reads inside the input at ``tap``."""
         return 0 <= position * self.stride - self.pad + tap * self.dilation < self.size
 
+    @property
+    def stays_inside(self) -> bool:
+        """Whether no output reads outside the input."""
+        last = (self.out - 1) * self.stride - self.pad + (self.kernel - 1) * self.dilation
+        return self.pad <= 0 and last < self.size
+
     def limits(self, builder: PhaseBuilder, position: Expr) -> tuple[Index, Index]:
         """First tap and number of taps inside the input, for a position known at run time."""
         first_in, last_in = -self.pad, (self.out - 1) * self.stride - self.pad

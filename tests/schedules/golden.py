@@ -148,9 +148,17 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
         separable((1, 4, 4, 3), 20, (3, 3), pads=PAD, between="bias_relu", after="bias"),
         "separable",
     ),
+    "max_pool_of_bytes": (
+        pool("max_pool2d", (1, 4, 4, 20), (2, 2), strides=(2, 2), dtype="uint8"),
+        "pool_integer",
+    ),
     "max_pool": (pool("max_pool2d", (1, 4, 4, 20), (2, 2), strides=(2, 2)), "channelwise"),
     "convolution_transposed": (conv_transpose((1, 2, 2, 3), 5, (2, 2)), "conv_transpose"),
     "convolution_of_whole": (whole_conv((1, 4, 4, 3), 6, (3, 3), pads=PAD), "conv_integer"),
+    "winograd_of_whole": (
+        whole_conv((1, 4, 4, 3), 6, (3, 3), ("uint8", "int8"), pads=PAD, outside=7),
+        "winograd_integer",
+    ),
     "depthwise_of_whole": (
         whole_conv((1, 4, 4, 20), 20, (3, 3), pads=PAD, groups=20),
         "channelwise_integer",

@@ -266,5 +266,7 @@ def test_every_template_has_a_family(level: str) -> None:
     others = {"pointwise", "relax", "nonzero", "suppression", "sort", "distinct", "scan", "trees"}
     others |= {"elimination", "coupling"}  # see test_matrices
     others |= {"texts"}  # see test_texts
-    others |= {"channelwise_integer", "conv_integer", "gemm_integer"}  # see test_whole_products
+    # see test_whole_products
+    others |= {"channelwise_integer", "conv_integer", "gemm_integer", "winograd_integer"}
+    others |= {"pool_integer"}  # see test_windows
     assert used | others == {template.name for template in TEMPLATES}

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from caller import RUNNABLE, TARGETS, Library, compare, draw, in_turn, magnitude, reference
 from open_workloads import Make, opened
+from whole_workloads import whole_conv, whole_matmul
 from workloads import (
     Builder,
     conv,
@@ -251,6 +252,29 @@ CASES: dict[str, tuple[Make, tuple[Symbol, ...]]] = {
         lambda t: pool("max_pool2d", (3, t, 5, 8), (3, 2), pads=(1, 1, 1, 0)),
         (T,),
     ),
+    "rows of whole numbers": (lambda b, t: whole_matmul((b, t, 33), (33, 50), to="uint8"), (B, T)),
+    "whole numbers of both": (
+        lambda b, t: whole_matmul((b, t, 16), (b, 16, 21), ("uint8", "uint8"), constant=False),
+        (B, T),
+    ),
+    "scores of whole numbers": (
+        lambda t: whole_matmul((2, t, 16), (2, 16, t), constant=False),
+        (T,),
+    ),
+    "convolution of whole numbers": (
+        lambda b: whole_conv((b, 7, 5, 4), 9, (3, 3), ("uint8", "int8"), strides=(2, 2)),
+        (B,),
+    ),
+    "winograd of whole numbers": (
+        lambda b: whole_conv(
+            (b, 12, 12, 32), 48, (3, 3), ("uint8", "int8"), pads=(1, 1, 1, 1), to="uint8"
+        ),
+        (B,),
+    ),
+    "depthwise of whole numbers": (
+        lambda b: whole_conv((b, 7, 5, 20), 20, (3, 3), ("uint8", "int8"), groups=20),
+        (B,),
+    ),
     "group norm of few places": (lambda b, t: group_norm((b, t, 24), 4), (B, T)),
     "group norm of rows": (lambda t: group_norm((2, t, 9, 24), 3, after="gelu"), (T,)),
     "group norm": (lambda b: group_norm((b, 6, 5, 24), 4), (B,)),
@@ -356,4 +380,5 @@ def test_cases_reach_all_templates() -> None:
     assert reached >= {
         "attention", "attention_rows", "channelwise", "conv_direct", "conv_transpose", "gemm",
         "group_norm", "normalize", "pointwise", "reduction", "separable", "transpose", "winograd",
+        "channelwise_integer", "conv_integer", "gemm_integer", "winograd_integer",
     }  # fmt: skip

@@ -118,6 +118,7 @@ DEFAULTS = {
     "a depthwise convolution": (conv((1, 9, 9, 8), 8, (3, 3), groups=8), "channelwise"),
     "the beginning of an inverted residual": (separable((1, 9, 9, 8), 24, (3, 3)), "separable"),
     "a maximum of windows": (pool("max_pool2d", (1, 9, 9, 8), (2, 2)), "channelwise"),
+    "one of bytes": (pool("max_pool2d", (1, 9, 9, 8), (2, 2), dtype="uint8"), "pool_integer"),
     "a product": (matmul((8, 9), (9, 10)), "gemm"),
     "a row times columns": (
         matmul((1, 16), (9, 16), transpose_b=True, constant=False),
@@ -130,6 +131,10 @@ DEFAULTS = {
     "groups of many outputs": (conv((1, 9, 9, 8), 16, (3, 3), groups=8), "conv_direct"),
     "a transposed convolution": (conv_transpose((1, 5, 5, 4), 4, (3, 3)), "conv_transpose"),
     "a convolution of whole numbers": (whole_conv((1, 9, 9, 8), 8, (3, 3)), "conv_integer"),
+    "tiles of bytes": (
+        whole_conv((1, 28, 28, 64), 64, (3, 3), ("uint8", "int8"), pads=PAD),
+        "winograd_integer",
+    ),
     "a depthwise one": (whole_conv((1, 9, 9, 8), 8, (3, 3), groups=8), "channelwise_integer"),
     "a product of whole numbers": (whole_matmul((8, 9), (9, 10)), "gemm_integer"),
     "a softmax": (softmax(), "normalize"),

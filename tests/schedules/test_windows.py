@@ -102,6 +102,10 @@ POOLS = {
         count_include_pad=False, after="bias_relu",
     ),
 }  # fmt: skip
+MAXIMA = {
+    "signs, padding": pool("max_pool2d", (2, 7, 9, 37), (3, 2), pads=(1, 1, 1, 0), dtype="int8"),
+    "strides": pool("max_pool2d", (1, 9, 9, 70), (3, 3), strides=(2, 3), dtype="uint8"),
+}
 CASES = {
     f"{family}: {name}": (template, workload)
     for family, template, workloads in (
@@ -111,6 +115,7 @@ CASES = {
         ("expansion and depthwise", "separable", SEPARABLE),
         ("transposed", "conv_transpose", TRANSPOSED),
         ("pooling", "channelwise", POOLS),
+        ("pooling of bytes", "pool_integer", MAXIMA),
     )
     for name, workload in workloads.items()
 }

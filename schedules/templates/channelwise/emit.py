@@ -104,7 +104,7 @@ class _Channelwise:
         builder = self.builder
         register = RegisterTile(builder, tile.width, parts, self.form.micro)
         if self.op == "max_pool2d":
-            register.fill(-np.inf)
+            register.fill(self.form.lowest)
         with builder.loop(taps[1], "kh", taps[0]) as kh:
             ih = oh * self.rows.stride - self.rows.pad + kh * self.rows.dilation
             iw = ow * self.columns.stride - self.columns.pad

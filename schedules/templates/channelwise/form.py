@@ -67,6 +67,11 @@ class Channelwise(Form[Knobs]):
         return FLOAT32_MULTIPLY_ADD
 
     @property
+    def lowest(self) -> float:
+        """What no element is below, of which a maximum begins."""
+        return -np.inf
+
+    @property
     def taps(self) -> int:
         """Of the window."""
         return self.rows.kernel * self.columns.kernel

@@ -62,7 +62,7 @@ class Product:
 def product(workload: Workload) -> Product | None:
     """The workload as a matrix product; None where it is none that this template computes."""
     node = workload.nodes[0]
-    if has_weights(workload, "conv2d") and _is_pointwise_conv(workload):
+    if has_weights(workload, "conv2d") and is_pointwise(workload):
         n, h, w, c = workload.tensor(node.args[0]).shape
         return Product(node.args[0], node.args[1], (), n * h * w, node.out.shape[-1], c, True, True)
     return matrices(workload) if anchor_is_first(workload, "matmul") else None
@@ -86,7 +86,8 @@ def matrices(workload: Workload, micro: MicroKernel = FLOAT32_MULTIPLY_ADD) -> P
     return Product(node.args[0], node.args[1], batch, rows, n, k, transposed, False, micro)
 
 
-def _is_pointwise_conv(workload: Workload) -> bool:
+def is_pointwise(workload: Workload) -> bool:
+    """Whether the convolution that comes first is a product of pixels and weights."""
     node = workload.nodes[0]
     return (
         workload.tensor(node.args[1]).shape[1:3] == (1, 1)

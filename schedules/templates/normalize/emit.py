@@ -4,7 +4,7 @@ Softmax subtracts the row's maximum first, so it never overflows. Layer normalis
 and then the mean squared distance from it, which is exact where the one-pass formula cancels. RMS
 normalisation (Zhang and Sennrich, *Root Mean Square Layer Normalization*, 2019) needs no mean. The
 row stays in the first-level cache between the passes; what leads to the operator is computed once
-and kept in the output's own row.
+and kept in the output's own row, or in scratch where the output has another type.
 
 Knobs: ``grain``, elements in a chunk.
 """
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ...emit.evaluator import Evaluator, Point
+from ...ir.dtype import FLOAT32
 from ...ir.size import Size, at_least
 from ...tir import mathfn
 from ...tir.indices import Expr, Index, ceildiv, extent, split_index, tail
@@ -22,6 +23,7 @@ from ...tir.literals import constant, reciprocal
 from ...tvm_late import tirx
 from ..by_grain import Grain
 from ..form import Emitted
+from ..radix import Scratch
 from ..rows import combine, identity, reduce_row
 from ..slots import phase_builder
 from .form import Normalize
@@ -44,14 +46,18 @@ class _Normalize:
         self.shape = self.node.out.shape
         self.is_open = self.inner == 1 and any(isinstance(n, Size) for n in self.shape[:-1])
         self.outside: tuple[Index, ...] = ()  # the row's coordinates
+        self.first: Index = 0  # where the row begins in what is kept
 
     def build(self) -> Emitted:
         """The kernel."""
-        self.builder = builder = phase_builder(self.form, {})
+        scratch, converts = Scratch(), self.workload.output.element != FLOAT32
+        if converts:
+            scratch.add("kept", self.extent * self.inner, "float32")
+        self.builder = builder = phase_builder(self.form, {}, scratch.slots)
         self.evaluator = Evaluator(self.workload, builder, self.anchor)
         self.serial_before, *parameters = (self.evaluator.is_serial(a) for a in self.node.args)
         self.serial_after = self.evaluator.is_serial() or any(parameters)
-        self.out = builder["out"]
+        self.kept = builder["kept" if converts else "out"]
         body = self._row if self.inner == 1 else self._plane
         group = at_least(self.grain // at_least(self.extent * self.inner, 1), 1)
         with builder.chunk_loop() as chunk:
@@ -59,8 +65,10 @@ class _Normalize:
             with builder.loop(extent(first, group, self.outer), "row", first) as row:
                 if self.is_open:
                     self.outside = tuple(map(builder.let, split_index(row, self.shape[:-1])))
-                body(builder.let(row * (self.extent * self.inner)))
-        return Emitted((builder.finish(ceildiv(self.outer, group)),))
+                base = builder.let(row * (self.extent * self.inner))
+                self.first = base if converts else 0
+                body(base)
+        return Emitted((builder.finish(ceildiv(self.outer, group)),), scratch=scratch.size)
 
     def _point(self, flat: Index, column: Index | None) -> Point:
         """By its flat index; by coordinates too where to compute them takes a division."""
@@ -72,10 +80,18 @@ class _Normalize:
         """What the operator is applied to, at a flat index."""
         return self.evaluator.element(self.node.args[0], self._point(flat, column))
 
+    def _keep(self, flat: Index, value: Expr) -> None:
+        """For a later pass."""
+        self.builder.store(self.kept, flat - self.first, value)
+
+    def _load(self, flat: Index) -> Expr:
+        """What was kept."""
+        return self.builder.load(self.kept, flat - self.first)
+
     def _again(self, base: Index, column: Index) -> Expr:
-        """The same once ``_input`` was stored in the output's row."""
+        """The same once ``_input`` was kept."""
         flat = base + column
-        return self._input(flat, column) if self.plain else self.builder.load(self.out, flat)
+        return self._input(flat, column) if self.plain else self._load(flat)
 
     def _finish(self, flat: Index, value: Expr, column: Index | None = None) -> None:
         """Store the element, with what follows the operator applied."""
@@ -87,13 +103,13 @@ class _Normalize:
         )
 
     def _first_pass(self, op: str, base: Index, term: Callable[[Expr], Expr] = lambda x: x) -> Expr:
-        """Reduce terms of the input; keep it in the output's row where it took computing."""
+        """Reduce terms of the input; keep it where it took computing."""
 
         def value(column: Index) -> Expr:
             x = self._input(base + column, column)
             if not self.plain:
                 x = self.builder.let(x)
-                self.builder.store(self.out, base + column, x)
+                self._keep(base + column, x)
             return term(x)
 
         return self._reduce(op, value, self.serial_before)
@@ -115,7 +131,7 @@ class _Normalize:
             e = mathfn.exp(builder.let(self._again(base, column) - largest), builder.let)
             if keep:
                 e = builder.let(e)
-                builder.store(self.out, base + column, e)
+                self._keep(base + column, e)
             return e
 
         total = self._reduce("sum", value)
@@ -123,7 +139,7 @@ class _Normalize:
             scale = builder.let(constant(1, "float32") / total)
             for column in builder.strips(self.extent, self.lanes, self.serial_after):
                 flat = base + column
-                self._finish(flat, builder.load(self.out, flat) * scale, column)
+                self._finish(flat, self._load(flat) * scale, column)
         else:
             scale = builder.let(mathfn.log(total, builder.let))
             for column in builder.strips(self.extent, self.lanes, self.serial_after):
@@ -190,16 +206,16 @@ class _Normalize:
         pick = combine("max")
         with self._down(first, width, self.serial_before) as (flat, lane):
             x = builder.let(self._input(flat))
-            builder.store(self.out, flat, x)
+            self._keep(flat, x)
             builder.store(largest, lane, pick(builder.load(largest, lane), x))
         keep = self.node.op == "softmax"
         with self._down(first, width) as (flat, lane):
-            shifted = builder.let(builder.load(self.out, flat) - builder.load(largest, lane))
+            shifted = builder.let(self._load(flat) - builder.load(largest, lane))
             e = builder.let(mathfn.exp(shifted, builder.let))
-            builder.store(self.out, flat, e if keep else shifted)
+            self._keep(flat, e if keep else shifted)
             builder.store(total, lane, builder.load(total, lane) + e)
         with self._down(first, width, self.serial_after) as (flat, lane):
-            value = builder.load(self.out, flat)
+            value = self._load(flat)
             sums = builder.load(total, lane)
             self._finish(flat, value / sums if keep else value - mathfn.log(sums, builder.let))
 

@@ -8,7 +8,7 @@ from ... import ops
 from ..abilities import Abilities, around
 from ..by_grain import AroundAnchor
 
-_ROW = Abilities(prologue=True, passes=3)
+_ROW = Abilities(prologue=True, passes=3, converts=True)
 
 
 class Normalize(AroundAnchor):
