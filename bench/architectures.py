@@ -37,7 +37,7 @@ def resnet18() -> Network:
     config = ResNetConfig(
         layer_type="basic", hidden_sizes=[64, 128, 256, 512], depths=[2, 2, 2, 2], num_labels=1000
     )
-    return _vision(lambda: ResNetForImageClassification(config))
+    return vision(lambda: ResNetForImageClassification(config))
 
 
 def mobilenet_v2() -> Network:
@@ -45,7 +45,7 @@ def mobilenet_v2() -> Network:
     from transformers import MobileNetV2Config, MobileNetV2ForImageClassification
 
     config = MobileNetV2Config(tf_padding=False, num_labels=1000)
-    return _vision(lambda: MobileNetV2ForImageClassification(config))
+    return vision(lambda: MobileNetV2ForImageClassification(config))
 
 
 def efficientnet_b0() -> Network:
@@ -59,7 +59,7 @@ def efficientnet_b0() -> Network:
         hidden_dim=1280,
         num_labels=1000,
     )
-    return _vision(lambda: EfficientNetForImageClassification(config))
+    return vision(lambda: EfficientNetForImageClassification(config))
 
 
 def convnext_t() -> Network:
@@ -67,7 +67,7 @@ def convnext_t() -> Network:
     from transformers import ConvNextConfig, ConvNextForImageClassification
 
     config = ConvNextConfig(num_labels=1000)
-    return _vision(lambda: ConvNextForImageClassification(config))
+    return vision(lambda: ConvNextForImageClassification(config))
 
 
 def vit_b16() -> Network:
@@ -75,7 +75,7 @@ def vit_b16() -> Network:
     from transformers import ViTConfig, ViTForImageClassification
 
     config = ViTConfig(num_labels=1000)
-    return _vision(lambda: ViTForImageClassification(config))
+    return vision(lambda: ViTForImageClassification(config))
 
 
 def segformer_b0() -> Network:
@@ -83,12 +83,12 @@ def segformer_b0() -> Network:
     from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
     config = SegformerConfig(num_labels=150)
-    return _vision(lambda: SegformerForSemanticSegmentation(config), size=512)
+    return vision(lambda: SegformerForSemanticSegmentation(config), size=512)
 
 
 def unet() -> Network:
     """U-Net (Ronneberger et al. 2015) with 32 first channels at 256 x 256."""
-    return _vision(networks.unet, size=256)
+    return vision(networks.unet, size=256)
 
 
 def bert_base_128() -> Network:
@@ -223,7 +223,8 @@ def _bert(config: Any) -> Network:
     return Network(wrapped(run, bert), inputs, names, ("last_hidden_state", "pooler_output"))
 
 
-def _vision(make: Callable[[], Any], size: int = 224) -> Network:
+def vision(make: Callable[[], Any], size: int = 224) -> Network:
+    """A classifier or the like of one image, with ``_calibrate_batch_norms``."""
     import torch
 
     torch.manual_seed(SEED)

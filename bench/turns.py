@@ -12,14 +12,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from bench.engines import Arrays
 from luthier.inputs.samples import random_inputs
@@ -35,11 +36,15 @@ PAUSE = 0.02  # until another engine's threads have stopped spinning
 
 @dataclass(frozen=True)
 class Entry:
-    """What competes: an engine of ``serving`` on a model file or artifact folder, by a label."""
+    """What competes: an engine of ``serving`` on a model file or artifact folder, by a label.
+
+    ``compared`` is false of another model, whose outputs are its own.
+    """
 
     label: str
     engine: str
     path: Path
+    compared: bool = True
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,15 @@ class Row:
         pairs = zip(self.turns[of], self.turns[to], strict=True)
         low, middle, high = statistics.quantiles([a / b for a, b in pairs], method="inclusive")
         return low, middle, high
+
+
+Array: TypeAlias = NDArray[Any]
+Alike: TypeAlias = Callable[[Array, Array], bool]
+
+
+def close(some: Array, other: Array) -> bool:
+    """Whether arrays of floats differ by roundings."""
+    return bool(np.allclose(some, other, RTOL, ATOL))
 
 
 class Contender:
@@ -122,9 +136,10 @@ def measure(
     entries: Sequence[Entry],
     rounds: int = ROUNDS,
     inputs: Arrays | None = None,
+    alike: Alike = close,
 ) -> Row:
     """Time the entries on one model, the first being the one that must run, on random inputs unless
-    some are given.
+    some are given. ``alike`` says whether an output is the same.
 
     A peer whose outputs differ from the first entry's fails. Raises ValueError where the first does
     not run, or where one of Luthier's differs from the first peer that runs.
@@ -137,7 +152,7 @@ def measure(
             contenders[entry.label] = Contender(entry.engine, own)
             stack.callback(contenders[entry.label].close)
         arrays = random_inputs(onnx.load(path), SEED) if inputs is None else inputs
-        return in_turns(model, threads, entries, contenders, arrays, rounds, folder, SECONDS)
+        return in_turns(model, threads, entries, contenders, arrays, rounds, folder, SECONDS, alike)
 
 
 def in_turns(
@@ -149,6 +164,7 @@ def in_turns(
     rounds: int,
     folder: Path,
     seconds: float,
+    alike: Alike = close,
 ) -> Row:
     """As ``measure``, with processes by label that may have run other models before."""
     np.savez(folder / "inputs.npz", **inputs)  # type: ignore[arg-type]
@@ -160,7 +176,8 @@ def in_turns(
             failures[entry.label] = failure
     if entries[0].label in failures:
         raise ValueError(f"{model}: {entries[0].label} fails: {failures[entries[0].label]}")
-    failures |= _differing(model, [e for e in entries if e.label not in failures], folder)
+    compared = [e for e in entries if e.compared and e.label not in failures]
+    failures |= _differing(model, compared, folder, alike)
     turns: dict[str, list[float]] = {e.label: [] for e in entries if e.label not in failures}
     for _ in range(rounds):
         for label, times in turns.items():
@@ -168,22 +185,23 @@ def in_turns(
     return Row(model, threads, turns, failures)
 
 
-def _differing(model: str, entries: Sequence[Entry], folder: Path) -> dict[str, str]:
+def _differing(model: str, entries: Sequence[Entry], folder: Path, alike: Alike) -> dict[str, str]:
     """Which peers' outputs differ from Luthier's, and where; see ``measure``."""
     outputs = {e.label: dict(np.load(folder / f"{e.label}.npz")) for e in entries}
     peers = [e.label for e in entries if e.engine not in (OURS, OURS_IN_C)]
     ours = [e.label for e in entries if e.engine in (OURS, OURS_IN_C)]
     for label in ours if peers else ():
-        name = _difference(outputs[label], outputs[peers[0]])
+        name = _difference(outputs[label], outputs[peers[0]], alike)
         if name is not None:
             raise ValueError(f"{model}: '{name}' of {label} differs from {peers[0]}'s")
-    names = {label: _difference(outputs[entries[0].label], outputs[label]) for label in peers}
+    first = outputs[entries[0].label]
+    names = {label: _difference(first, outputs[label], alike) for label in peers}
     return {label: f"{DIFFERS} in '{name}'" for label, name in names.items() if name is not None}
 
 
-def _difference(some: Arrays, others: Arrays) -> str | None:
+def _difference(some: Arrays, others: Arrays, alike: Alike) -> str | None:
     """The first output that is not the same."""
     for name, array in some.items():
-        if not np.allclose(others[name], array, RTOL, ATOL):
+        if not alike(others[name], array):
             return name
     return None

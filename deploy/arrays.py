@@ -7,7 +7,7 @@ NumPy for an address or a type takes as long as one of its kernels.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,12 @@ from luthier.schedules.ir.dtype import DTYPES
 
 from . import binding
 from .entries import Port
+from .recycled import WORTH_KEEPING, Recycled
 
 Array = NDArray[Any]
+_addressof = ctypes.addressof
+_char_in: Callable[[Any], ctypes.c_char] = ctypes.c_char.from_buffer  # arrays are buffers
+_WORTH_ALIGNING = 4096  # bytes: smaller arrays are used where NumPy has room for them
 
 
 class Arguments:
@@ -28,7 +32,9 @@ class Arguments:
     def __init__(self, ports: Sequence[Port]) -> None:
         self.ports = ports
         self.names = [port.name for port in ports]
+        self.together = frozenset(self.names)
         self._types = [_layout(port.tensor) for port in ports]
+        self._kept = [Recycled() for _ in ports]
         self._table = (binding.CBuffer * len(ports))()
         self._buffers = list(self._table)  # each access of the table would make an object
         self.address = ctypes.addressof(self._table)
@@ -39,14 +45,27 @@ class Arguments:
     def name(self, arrays: Sequence[Array]) -> None:
         """Let the C array name the arrays' memory."""
         for buffer, array in zip(self._buffers, arrays, strict=True):
-            buffer.data = _address(array)
+            try:
+                buffer.data = _addressof(_char_in(array))
+            except (TypeError, ValueError):
+                buffer.data = _address(array)
 
     def empty(self) -> list[Array]:
-        """Uninitialised arrays that start at multiples of 64 bytes, which the C array names."""
+        """Uninitialised arrays, which the C array names; those that are not small start at
+        multiples of 64 bytes."""
         arrays = []
-        for buffer, (dtype, shape, nbytes) in zip(self._buffers, self._types, strict=True):
-            raw = np.empty(nbytes + ALIGNMENT, np.uint8)
-            address = _address(raw)
+        each = zip(self._buffers, self._types, self._kept, strict=True)
+        for buffer, (dtype, shape, nbytes), kept in each:
+            if nbytes < _WORTH_ALIGNING:
+                arrays.append(array := np.empty(shape, dtype))
+                try:
+                    buffer.data = _addressof(_char_in(array))
+                except (TypeError, ValueError):
+                    buffer.data = _address(array)
+                continue
+            wanted = nbytes + ALIGNMENT
+            raw = kept.block(wanted) if wanted > WORTH_KEEPING else np.empty(wanted, np.uint8)
+            address = _addressof(_char_in(raw))
             first = -address % ALIGNMENT
             buffer.data = address + first
             arrays.append(np.ndarray(shape, dtype, raw, first))
@@ -80,15 +99,11 @@ class OpenInputs(Arguments):
         for shape, sizes, rank in zip(self._shapes, self._sizes, self._ranks, strict=True):
             shape.sizes, shape.rank = sizes, rank
 
-    def name(self, arrays: Sequence[Array]) -> None:
-        """Let the C array name the arrays' memory."""
-        for buffer, array in zip(self._buffers, arrays, strict=True):
-            buffer.data, buffer.bytes = _address(array), array.nbytes
-
     def shapes(self, arrays: Sequence[Array]) -> Any:
-        """The C array of the arrays' shapes."""
-        for sizes, array in zip(self._sizes, arrays, strict=True):
+        """The C array of the arrays' shapes, which those that are named next have."""
+        for buffer, sizes, array in zip(self._buffers, self._sizes, arrays, strict=True):
             sizes[:] = list(array.shape)
+            buffer.bytes = array.nbytes
         return self._shapes
 
     def checked(self, values: Sequence[Any]) -> list[Array]:
@@ -101,7 +116,7 @@ class OpenInputs(Arguments):
                 array = typed(array, dtype)
                 if array.dtype != dtype:
                     raise InputError(f"input {port.name!r} is {array.dtype}, not {dtype}")
-            if len(array.shape) != len(shape):
+            if array.ndim != len(shape):
                 wanted = ", ".join(port.shape_texts)
                 raise InputError(f"input {port.name!r} has the shape {array.shape}, not ({wanted})")
             flags = array.flags
@@ -135,11 +150,10 @@ def _layout(tensor: Tensor) -> tuple[np.dtype[Any], tuple[int, ...], int]:
 
 
 def _address(array: Array) -> int:
-    try:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
-    except (TypeError, ValueError):  # read-only, without elements, or of a type that buffers lack
-        address: int = array.__array_interface__["data"][0]  # takes four times as long
-        return address
+    """Of any array: a read-only one, one without elements, or of a type that buffers lack. Takes
+    four times as long as to ask for the buffer of another."""
+    address: int = array.__array_interface__["data"][0]
+    return address
 
 
 def _as_array(port: Port, value: Any) -> Array:

@@ -233,12 +233,13 @@ class Artifact:
         if self._apart is not None:
             inputs = self._apart.apart(inputs)
         names = self._takes.names
-        for name in inputs:
-            if name not in names:
-                raise InputError(f"no input is called {name!r}; there are {names}")
-        for name in names:
-            if name not in inputs:
-                raise InputError(f"input {name!r} is missing")
+        if inputs.keys() != self._takes.together:
+            for name in inputs:
+                if name not in names:
+                    raise InputError(f"no input is called {name!r}; there are {names}")
+            for name in names:
+                if name not in inputs:
+                    raise InputError(f"input {name!r} is missing")
         return self._takes.checked(self._texts.taken([inputs[name] for name in names]))
 
     def _run(self, inputs: list[Array], seconds: Any) -> list[Array]:
@@ -312,6 +313,7 @@ class _OpenShapes:
         shapes = [array.shape for array in inputs]
         if shapes == self._now and not self._grows:
             return
+        self._now = None  # whatever happens: the sizes of the arrays are those of these shapes
         status = self._set(instance, self.takes.shapes(inputs), len(inputs), byref(error))
         if status != binding.OK:
             raise InputError(_text(error))

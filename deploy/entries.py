@@ -175,6 +175,9 @@ class EntryNote:
         if not variants or any([s.name for s in v.sizes] != list(named) for v in variants):
             raise ValueError("the variants of an entry point are not for its sizes")
         inputs = each(lambda port: Port.from_json(port, named), data["inputs"])
+        takes = grouping.from_json(data.get("takes", []), [port.name for port in inputs])
+        if any(argument.optional for argument in takes):
+            raise ValueError("an input is there or not before it runs")
         outputs = each(lambda port: Port.from_json(port, every), data["outputs"])
         return EntryNote(
             name=matching(_NAME, data["name"]),
@@ -185,7 +188,7 @@ class EntryNote:
             found=found,
             lengths=lengths,
             states=states,
-            takes=grouping.from_json(data.get("takes", []), [port.name for port in inputs]),
+            takes=takes,
             gives=grouping.from_json(data.get("gives", []), [port.name for port in outputs]),
         )
 

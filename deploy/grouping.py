@@ -44,9 +44,16 @@ class Grouping:
             if argument.is_tensor:
                 found[argument.name] = next(left)
             else:
-                some = [next(left) for _ in argument.tensors]
-                found[argument.name] = None if argument.absent else some
+                found[argument.name] = _joined(argument, [next(left) for _ in argument.tensors])
         return found
+
+
+def _joined(argument: Argument, arrays: Sequence[Array]) -> Any:
+    """What is given by one name."""
+    if argument.absent or (argument.optional and not arrays[-1]):
+        return None
+    kept = list(arrays[:-1] if argument.optional else arrays)
+    return kept[0] if argument.count is None else kept
 
 
 def _values(argument: Argument, value: Any) -> Sequence[Any]:
@@ -77,6 +84,7 @@ def to_json(arguments: Sequence[Argument]) -> list[dict[str, Any]]:
         {"name": a.name}
         | ({} if a.count is None else {"sequence": a.count})
         | ({"absent": True} if a.absent else {})
+        | ({"optional": True} if a.optional else {})
         for a in arguments
     ]
 
@@ -96,7 +104,9 @@ def from_json(data: Any, ports: Sequence[str]) -> tuple[Argument, ...]:
 def _argument(data: Any) -> Argument:
     data = mapping(data)
     count = whole(data["sequence"]) if "sequence" in data else None
-    absent = data.get("absent", False)
-    if absent not in (False, True) or (absent and count is not None):
+    absent, optional = (data.get(name, False) for name in ("absent", "optional"))
+    if any(each not in (False, True) for each in (absent, optional)):
         raise ValueError("an optional value is there or not")
-    return Argument(text(data["name"]), count, absent is True)
+    if absent and (optional or count is not None):
+        raise ValueError("an optional value is there or not")
+    return Argument(text(data["name"]), count, absent is True, optional is True)

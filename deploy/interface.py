@@ -54,7 +54,11 @@ def _describe(entry: EntryNote, named: bool) -> str:
 
 def _argument(argument: Argument) -> str:
     name = f" *   '{c_comment(argument.name)}' is"
-    if not argument.tensors:
+    if argument.optional:
+        name = f"{name} there where '{c_comment(argument.tensors[-1])}' is true, and then"
+        if argument.count is None:
+            return f"{name} a tensor"
+    if not argument.count:
         return f"{name} {'absent' if argument.absent else 'a sequence of no tensors'}"
     return f"{name} the sequence of {argument.count}: '{c_comment(argument.tensors[0])}' and so on"
 

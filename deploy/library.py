@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
+from luthier.schedules import Workload
+from luthier.schedules.natives import NATIVE, native_objects
+from luthier.schedules.ops import natives
 from luthier.schedules.toolchain import Compiler
 
-from .layout import Tables
+from .layout import AnyKernel, Tables
 from .tables import WEIGHTS_SOURCE, emit, exports
 
 RUNTIME = Path(str(resources.files("luthier.deploy.runtime")))
-POOL = Path(str(resources.files("luthier.schedules.native")))
+POOL = NATIVE
 RUNTIME_SOURCES = (
     POOL / "pool.c",
     POOL / "cores.c",
@@ -61,13 +64,20 @@ def link_library(
         (folder / "exports.map").write_text(exports(tables))
         runtime = _written(folder, "runtime", _runtime(compiler, folder))
         kernels = _written(folder, "kernels", objects)
-        sources = [*runtime, "tables.c", "weights.s", *kernels]
+        called = natives(_workload(kernel) for kernel in tables.kernels)
+        beside = _written(folder, "beside", native_objects(called, compiler))
+        sources = [*runtime, "tables.c", "weights.s", *kernels, *beside]
         link = [*_LINK, f"-Wl,-soname,lib{tables.name}.so", "-o", "library.so"]
         libraries = ["-lm", "-lpthread"]
         compiler.run([*_COMPILE, *link, *sources, *libraries], folder)
         library = folder / "library.so"
         library.chmod(0o644)
         library.rename(out)
+
+
+def _workload(kernel: AnyKernel) -> Workload:
+    found = kernel.workload
+    return found if isinstance(found, Workload) else found.workload
 
 
 def _written(folder: Path, name: str, objects: Sequence[bytes]) -> list[str]:

@@ -31,6 +31,8 @@ class Texts:
 
     def given(self, arrays: list[Array]) -> list[Array]:
         """Outputs, with texts in place of rows of bytes and of numbers that stand for them."""
+        if not self._given and not self._labels:
+            return arrays
         for i in self._given:
             arrays[i] = texts_of(arrays[i])
         for i, labels in self._labels.items():

@@ -23,7 +23,7 @@ from luthier.schedules.templates.registry import spaces
 from .control.found_sizes import FoundSizes, as_many
 from .control.once import Once
 from .control.parts import Straight
-from .control.stages import CONTROL, FINDERS, has_asking, has_control
+from .control.stages import BY_RULES, CONTROL, FINDERS, has_asking, has_control
 from .control.whole import import_regions
 from .dump import Dump
 from .graph import Array, Graph
@@ -149,7 +149,7 @@ def _growths(read: ReadModel, known: Mapping[str, int]) -> tuple[Growth, ...]:
     try:
         graph = _straight_graph(model, read.sized.weights, lambda name, graph: None, ())
     except UnsupportedOperator as error:
-        if not error.operators or not error.operators.keys() <= FINDERS:
+        if not error.operators or not error.operators.keys() <= FINDERS | BY_RULES:
             raise
         raise UnsupportedOperator(
             f"the state '{grows[0].name}' grows in a model whose runs find sizes, by "
@@ -304,6 +304,6 @@ def _whole(
         except DependsOnDataError:
             pass
         except UnsupportedOperator as error:
-            if (CONTROL | FINDERS).isdisjoint(error.operators):
+            if (CONTROL | FINDERS | BY_RULES).isdisjoint(error.operators):
                 raise  # the others may be of a function by which the standard spells an operator
     return import_regions(with_constants(model, given), parts.of(straight), sizes)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .machine.bench import BenchReport, bench
     from .machine.doctor import Finding, doctor
     from .machine.target import Machine, target
+    from .quantization.quantize import QuantizeReport, quantize
     from .records.sources import LayerHits
     from .tuning.explain import KernelExplanation, explain
     from .tuning.tune import TuneReport, tune
@@ -58,6 +59,7 @@ __all__ = [
     "ModelError",
     "Postprocess",
     "Preprocess",
+    "QuantizeReport",
     "ScheduleError",
     "TargetError",
     "ToolchainError",
@@ -70,6 +72,7 @@ __all__ = [
     "doctor",
     "explain",
     "load",
+    "quantize",
     "target",
     "tune",
     "tune_and_build",
@@ -86,6 +89,7 @@ __getattr__ = late_names(
         "luthier.machine.bench": ("BenchReport", "bench"),
         "luthier.machine.doctor": ("Finding", "doctor"),
         "luthier.machine.target": ("Machine", "target"),
+        "luthier.quantization.quantize": ("QuantizeReport", "quantize"),
         "luthier.records.sources": ("LayerHits",),
         "luthier.tuning.explain": ("KernelExplanation", "explain"),
         "luthier.tuning.tune": ("TuneReport", "tune"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 from luthier.schedules import redaction
@@ -240,6 +240,19 @@ def _whole(least: int, most: int) -> Check:
     return lambda name, value: integer(name, value, least, most)
 
 
+def _data(name: str, value: Any) -> Any:
+    """An .npz file, arrays by name, or a mapping for each of some samples."""
+    if isinstance(value, str | os.PathLike):
+        return path(name, value)
+    if isinstance(value, Iterable) and not isinstance(value, bytes):
+        return value
+    raise UsageError(f"{name} must be an .npz file or arrays by name, not {shown(value)}")
+
+
+def _metric(name: str, value: Any) -> Any:
+    return value if callable(value) else text(name, value)
+
+
 _CHECKS: dict[str, Check] = {
     **dict.fromkeys(("model", "model_or_dir"), _models),
     **dict.fromkeys(("out", "folder", "log", "source", "first", "second", "signers"), path),
@@ -260,7 +273,12 @@ _CHECKS: dict[str, Check] = {
     "example_inputs": lambda _, value: value,  # of the kinds that only the library knows
     "preprocess": _preprocess,
     "postprocess": _postprocess,
-    "on_progress": _callback,
+    **dict.fromkeys(("on_progress", "on_step"), _callback),
+    **dict.fromkeys(("method", "ranges", "activations"), text),
+    "data": _data,
+    "block": _whole(1, _MOST_SIZE),
+    "metric": _metric,
+    "max_drop": lambda name, value: number(name, value, least=0),
     "threads": _whole(1, MAX_THREADS),
     "trials": _whole(1, _MOST_TRIALS),
     "minutes": lambda name, value: number(name, value, above=0, most=_YEAR),

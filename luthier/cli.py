@@ -28,6 +28,7 @@ from .commands.doctor import doctor
 from .commands.interrupts import INTERRUPTED, MESSAGE, came, raise_from_now
 from .commands.logs import logs
 from .commands.options import one_line
+from .commands.quantize import quantize
 from .commands.run import run
 from .commands.target import target
 from .commands.tune import tune
@@ -49,7 +50,7 @@ def cli() -> None:
     """
 
 
-for command in (tune, build, run, check, bench, logs, target, doctor):
+for command in (tune, build, run, check, bench, quantize, logs, target, doctor):
     cli.add_command(command)
 
 

@@ -14,6 +14,7 @@ from .target.target import Target
 from .tvm_late import tirx, tvm
 
 _LLVM_NAMES = {"sse4_1": "sse4.1", "sse4_2": "sse4.2", "bmi1": "bmi"}  # that are not Linux's
+_LLVM_NAMES |= {"avx512_vnni": "avx512vnni", "avx_vnni": "avxvnni"}
 
 
 def llvm_target(target: Target) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,9 @@ import numpy as np
 from .codegen import compile_object
 from .errors import ToolchainError
 from .ir.kernel import ALIGNMENT, Array, Kernel
+from .ir.workload import Workload
+from .natives import native_objects
+from .ops import natives
 from .target.target import Target
 from .temporary import TemporaryFolder
 from .tir.literals import storage
@@ -25,16 +28,23 @@ def aligned(nbytes: int) -> Array:
     return raw[offset : offset + nbytes]
 
 
-def link(objects: Sequence[Path], output: Path) -> None:
-    """Link objects of kernels into a shared library with the system's linker.
+def link(objects: Sequence[Path], output: Path, workloads: Iterable[Workload] = ()) -> None:
+    """Link objects of kernels into a shared library with the system's linker, and what kernels of
+    these workloads call beside themselves.
 
     Raises ToolchainError, and OSError where the disk is full.
     """
+    called = native_objects(natives(workloads))
+    beside = [output.with_suffix(f".{i}.o") for i in range(len(called))]
+    for path, data in zip(beside, called, strict=True):
+        path.write_bytes(data)
     linker = shutil.which("ld") or shutil.which("cc") or shutil.which("gcc")
     if linker is None:
         raise ToolchainError("no linker (ld, cc or gcc) is on the PATH; install a C compiler")
-    paths = (str(path.absolute()) for path in (output, *objects))
+    paths = (str(path.absolute()) for path in (output, *objects, *beside))
     run_tool([linker, "-shared", "-o", *paths, "-lm"], output.absolute().parent)
+    for path in beside:
+        path.unlink()
 
 
 class LoadedKernel:
@@ -45,7 +55,7 @@ class LoadedKernel:
         with TemporaryFolder() as folder:
             obj, lib = folder / "k.o", folder / "k.so"
             obj.write_bytes(compile_object({"k": kernel}, target))
-            link([obj], lib)
+            link([obj], lib, [kernel.workload])
             self._library = ctypes.CDLL(str(lib))
 
     def run(self, inputs: Sequence[Array]) -> Array:

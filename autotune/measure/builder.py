@@ -83,7 +83,7 @@ def _compiled(
     object_file, library = stem.with_suffix(".o"), stem.with_suffix(".so")
     try:
         object_file.write_bytes(compile_object(kernels, target))
-        link([object_file], library)
+        link([object_file], library, [kernel.workload for kernel in kernels.values()])
         object_file.unlink()
     except Exception as error:  # TVM raises whatever its passes come upon
         if len(kernels) == 1:

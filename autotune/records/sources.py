@@ -209,8 +209,9 @@ class Sources(Closing):
 
     def _exact(self, store: Store) -> tuple[str, ...]:
         """Of exactly this kind, whatever processor a level was measured on."""
-        kind = self._asker.target
-        return tuple(key for key, machine in store.machines().items() if machine.target == kind)
+        kind = self._asker.target.plain
+        machines = store.machines().items()
+        return tuple(key for key, machine in machines if machine.target.plain == kind)
 
     def _here(self, store: Store) -> tuple[str, ...]:
         """``_exact``; of a level only what this processor measured."""

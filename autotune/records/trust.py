@@ -55,7 +55,7 @@ class Asker:
 
     def trust(self, machine: Machine) -> Trust:
         """What records of ``machine`` are worth here."""
-        if machine.target == self.target:
+        if machine.target.plain == self.target.plain:
             return Trust.EXACT
         if machine.target.level != self.target.level:
             return Trust.HINT

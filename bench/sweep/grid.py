@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from bench.sweep import convolutions, movement, pointwise, products, rows, sequences
+from bench.sweep import convolutions, few_bits, movement, pointwise, products, rows, sequences
 from bench.sweep.point import Point
 
-_KINDS = (products, convolutions, rows, movement, pointwise, sequences)
+_KINDS = (products, few_bits, convolutions, rows, movement, pointwise, sequences)
 _SHORT = 8  # the short form takes one of so many
 
 

@@ -7,7 +7,7 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 
-enum { ECX1, EBX7, REGISTERS };
+enum { ECX1, EBX7, ECX7, EAX7_1, REGISTERS };
 
 typedef struct {
     const char *name;
@@ -25,7 +25,8 @@ static const feature known[] = {
     {"fma", ECX1, 12, YMM},       {"f16c", ECX1, 29, YMM},     {"bmi1", EBX7, 3, 0},
     {"bmi2", EBX7, 8, 0},         {"avx2", EBX7, 5, YMM},      {"avx512f", EBX7, 16, ZMM},
     {"avx512dq", EBX7, 17, ZMM},  {"avx512cd", EBX7, 28, ZMM}, {"avx512bw", EBX7, 30, ZMM},
-    {"avx512vl", EBX7, 31, ZMM},
+    {"avx512vl", EBX7, 31, ZMM},   {"avx512_vnni", ECX7, 11, ZMM},
+    {"avx_vnni", EAX7_1, 4, YMM},
 };
 
 static unsigned saved_state(unsigned ecx1)
@@ -52,8 +53,12 @@ const char *luthier_missing_feature(const char *const *features, size_t count)
     unsigned eax, ebx, ecx, edx, registers[REGISTERS] = {0};
     if (__get_cpuid(1, &eax, &ebx, &ecx, &edx))
         registers[ECX1] = ecx;
-    if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx))
+    if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
         registers[EBX7] = ebx;
+        registers[ECX7] = ecx;
+        if (eax >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx))
+            registers[EAX7_1] = eax;
+    }
     unsigned state = saved_state(registers[ECX1]);
     for (size_t i = 0; i < count; i++)
         if (!has(features[i], registers, state))

@@ -131,8 +131,9 @@ typedef struct luthier_shape {
     int32_t rank;
 } luthier_shape;
 
-/* `bytes` is the size of the buffer. Any alignment will do; 64 bytes save a copy. An input may
- * overlap an output. `data` may be null only where the tensor has no elements. */
+/* `bytes` is the size of the buffer. Any alignment will do; 16 bytes save a copy, and 64
+ * are best. An input may overlap an output. `data` may be null only where the tensor has no
+ * elements. */
 typedef struct luthier_input {
     const void *data;
     size_t bytes;

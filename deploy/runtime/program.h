@@ -6,6 +6,10 @@
 
 #define LUTHIER_ALIGNMENT 64u
 
+/* What kernels need of a caller's buffers, which is malloc's. A vector in two cache lines costs less
+ * than a copy of the whole. */
+#define LUTHIER_LEAST_ALIGNMENT 16u
+
 /* Does the chunks begin <= i < end; see schedules/ir/kernel.py. */
 typedef void (*luthier_phase_function)(void *const *buffers, void *scratch, int32_t begin,
                                        int32_t end);

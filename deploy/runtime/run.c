@@ -15,9 +15,11 @@ struct job {
     int32_t chunks;
 };
 
+/* Whether kernels take a buffer as it lies: at a multiple of its elements' size, whichever these
+ * are. What malloc or NumPy gives is. */
 static bool aligned(const void *data)
 {
-    return (uintptr_t)data % LUTHIER_ALIGNMENT == 0;
+    return (uintptr_t)data % LUTHIER_LEAST_ALIGNMENT == 0;
 }
 
 static luthier_status check_inputs(const struct instance *instance, const struct settled *now,

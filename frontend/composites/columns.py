@@ -9,7 +9,7 @@ import numpy as np
 
 from ..graph import Array
 from ..graph.emitter import Emitter
-from .windows import Window
+from .window import Window
 
 
 def image(t: Emitter, x: int, sizes: Sequence[int], window: Window, counts: Sequence[int]) -> int:

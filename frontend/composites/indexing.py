@@ -1,12 +1,13 @@
-"""Gathers and scatters that are left to Relax, with indices that stay inside.
+"""Gathers and scatters, and the sampling of images, which is left to Relax.
 
-A node's attributes are those of the Relax call: ``attrs``, the type of its attribute object, and
-the fields of that (see ``schedules.relax_op``).
+The attributes of what is left to Relax are those of its call: ``attrs``, the type of its attribute
+object, and the fields of that (see ``schedules.relax_op``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -26,13 +27,6 @@ def wrapped(t: Emitter, indices: int, sizes: int | Sequence[int]) -> int:
     return t.emit("where", below, from_end, indices)
 
 
-def _bounded(t: Emitter, indices: int, sizes: int | Sequence[int]) -> int:
-    """Indices kept inside dimensions of these sizes: TVM's loops would leave the tensor."""
-    dtype = t.dtype(indices)
-    last = t.constant((np.asarray(sizes) - 1).astype(dtype))
-    return t.emit("minimum", t.emit("maximum", indices, t.literal(0, indices)), last)
-
-
 def gather_elements(t: Emitter, x: int, indices: int, axis: int) -> int:
     """NumPy's take_along_axis; indices may have fewer elements along the other dimensions."""
     return t.emit("take_along", x, indices, axis=axis)
@@ -48,31 +42,23 @@ def gather_nd(t: Emitter, x: int, indices: int, batch_dims: int) -> int:
 
 def scatter_nd(t: Emitter, x: int, indices: int, updates: int, reduction: str) -> int:
     """``x`` with ``updates`` at places [..., k]; ``reduction``: update, add, mul, min or max."""
-    out = t.type(x)
-    places = _bounded(t, indices, out.shape[: t.shape(indices)[-1]])
-    # TVM has no arithmetic of truth values: sums and products of 0 and 1 say the same.
-    counts = out.dtype == "bool" and reduction != "update"
-    if counts:
-        x, updates = t.cast(x, "int32"), t.cast(updates, "int32")
-    attrs = {"attrs": "relax.attrs.ScatterNDAttrs", "reduction": reduction}
-    return t.cast(t.emit("relax.scatter_nd", x, places, updates, out=t.type(x), **attrs), out.dtype)
+    return _scattered(t, "scatter_nd", x, indices, updates, reduction)
 
 
-def grid_sample(
-    t: Emitter, x: int, grid: int, method: str, padding: str, *, align_corners: bool
+def scatter_elements(
+    t: Emitter, x: int, indices: int, updates: int, axis: int, reduction: str
 ) -> int:
-    """``x`` [n, c, ...] at places ``grid`` [n, ..., coordinates] between -1 and 1."""
-    rank = len(t.shape(x))
-    layout = "NCHW" if rank == 4 else "NCDHW"
-    n, *places, _ = t.shape(grid)
-    return t.emit(
-        "relax.image.grid_sample",
-        x,
-        t.transpose(grid, (0, rank - 1, *range(1, rank - 1))),
-        out=Tensor((n, t.shape(x)[1], *places), t.dtype(x)),
-        attrs="relax.attrs.GridSampleAttrs",
-        method=method,
-        layout=layout,
-        padding_mode=padding,
-        align_corners=align_corners,
-    )
+    """``x`` with each of ``updates`` at its own place, but for the one along ``axis``."""
+    return _scattered(t, "scatter_along", x, indices, updates, reduction, axis=axis)
+
+
+def _scattered(
+    t: Emitter, op: str, x: int, places: int, updates: int, reduction: str, **attrs: Any
+) -> int:
+    """Sums and products of float16 are rounded once; those of truth values are of 0 and 1."""
+    dtype = t.dtype(x)
+    wide = {"bool": "int32", "float16": "float32"}.get(dtype, dtype)
+    if reduction == "update":
+        wide = dtype
+    of = t.cast(x, wide), t.cast(places, "int64"), t.cast(updates, wide)
+    return t.cast(t.emit(op, *of, reduction=reduction, **attrs), dtype)

@@ -10,7 +10,7 @@ from luthier.schedules import Tensor
 
 from ..graph.emitter import Emitter
 from . import places
-from .windows import Window
+from .window import Window
 
 
 def largest_at(t: Emitter, x: int, largest: int, window: Window, *, by_columns: bool) -> int:

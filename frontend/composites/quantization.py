@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from luthier.schedules.ir.dtype import DTYPES
+from luthier.schedules.ops.quantization import is_step
 
 from ..graph.emitter import Emitter
 from .narrow import saturated
@@ -25,14 +26,16 @@ def quantize(
     element = DTYPES[dtype]
     if element.is_float:
         return saturated(t, y, dtype)
-    return rounded(t, y, None if zero is None else spread(t.cast(zero, "float32")), dtype)
+    return rounded(t, y, None if zero is None else spread(zero), dtype)
 
 
 def rounded(t: Emitter, x: int, zero: int | None, dtype: str) -> int:
     """Numbers in float32 rounded half to even, and the zero point, as whole numbers; saturates."""
+    if is_step(dtype):
+        return t.emit("quantize", x, t.number(0, dtype) if zero is None else t.cast(zero, dtype))
     y = t.emit("round", x)
     if zero is not None:
-        y = t.emit("add", y, zero)
+        y = t.emit("add", y, t.cast(zero, "float32"))
     low, high = (t.literal(end, y) for end in DTYPES[dtype].limits)
     y = t.emit("where", t.emit("greater", y, low), y, low)
     return t.cast(t.emit("where", t.emit("less", y, high), y, high), dtype)
@@ -40,6 +43,10 @@ def rounded(t: Emitter, x: int, zero: int | None, dtype: str) -> int:
 
 def dequantize(t: Emitter, x: int, scale: int, zero: int | None, spread: Spread, dtype: str) -> int:
     """In float32; floats have no zero point but zero."""
+    if is_step(t.dtype(x)):
+        point = t.number(0, t.dtype(x)) if zero is None else spread(zero)
+        scale = spread(t.cast(scale, "float32"))
+        return t.cast(t.emit("dequantize", x, point, scale), dtype)
     if t.type(x).element.is_float:
         centred = t.cast(x, "float32")
     else:

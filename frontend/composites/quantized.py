@@ -10,7 +10,7 @@ from ..graph import made_by
 from ..graph.emitter import Emitter
 from . import math, windows
 from .quantization import rounded
-from .windows import Window
+from .window import Window
 
 
 def centred(t: Emitter, x: int, zero: int | None) -> int:
@@ -34,15 +34,13 @@ def matmul(t: Emitter, a: int, b: int) -> int:
 
 def conv(t: Emitter, x: int, w: int, window: Window, groups: int) -> int:
     """The same of a convolution, ``x`` [n, c, ...] and ``w`` [k, c / groups, ...]."""
-    if len(window.kernel) == 3:  # left to Relax, which knows one type
-        return windows.conv(t, t.cast(x, "int32"), t.cast(w, "int32"), window, groups)
     return windows.conv(t, x, w, window, groups, "conv2d_integer")
 
 
 def rescaled(t: Emitter, total: int, scale: int, zero: int, dtype: str) -> int:
     """Sums in int32 by a factor that broadcasts, as numbers of 8 bits."""
     y = t.emit("multiply", t.cast(total, "float32"), scale)
-    return rounded(t, y, t.cast(zero, "float32"), dtype)
+    return rounded(t, y, zero, dtype)
 
 
 def measured(t: Emitter, x: int) -> tuple[int, int, int]:
@@ -56,5 +54,5 @@ def measured(t: Emitter, x: int) -> tuple[int, int, int]:
     scale = t.emit("where", t.emit("equal", low, high), t.number(1.0, "float32"), step)
     place = t.emit("negative", t.emit("divide", low, scale))
     point = rounded(t, place, None, "uint8")
-    y = rounded(t, t.emit("divide", x, scale), t.cast(point, "float32"), "uint8")
+    y = rounded(t, t.emit("divide", x, scale), point, "uint8")
     return y, scale, point

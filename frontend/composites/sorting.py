@@ -17,5 +17,9 @@ def first(t: Emitter, x: int, axis: int, count: int, *, largest: bool) -> tuple[
     length = t.shape(x)[axis]
     if length > _LONGEST:
         raise t.unsupported(f"an order of {length} elements (more than {_LONGEST})")
-    places = t.emit("topk", x, axis=axis, k=count, largest=largest)
+    if count == 1 and (largest or not t.type(x).element.is_float):  # NaN is no smallest one
+        op = "argmax" if largest else "argmin"
+        places = t.cast(t.emit(op, x, axes=(axis,), keepdims=True, last=False), "int64")
+    else:
+        places = t.emit("topk", x, axis=axis, k=count, largest=largest)
     return indexing.gather_elements(t, x, places, axis), places

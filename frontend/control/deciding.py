@@ -22,12 +22,14 @@ from . import places_by_values as places
 from . import shapes_by_values as shapes
 from . import signals_by_values as signals
 from .assembly import Assembly
-from .decision import Decision, Dims
+from .decision import Decision
+from .declared import Dims
+from .decoding import decoded, warped
 from .dropping import dropped
 from .found_sizes import FoundSizes
 from .parts import Parts, Scope
 from .resizing import resized
-from .stages import is_control, is_finder, may_train
+from .stages import is_by_rule, is_cut, is_finder, may_train
 from .varying import is_cut_short, varying_axes
 
 _REDUCTIONS = [name for name in BUILD_TIME if name.startswith("Reduce")]
@@ -41,7 +43,9 @@ _RULES: Mapping[str, Callable[[Decision], None]] = {
     "ConstantOfShape": shapes.constant_of_shape,
     "DFT": signals.transformed,
     "Dropout": dropped,
+    "DynamicTimeWarping": warped,
     "Expand": shapes.expand,
+    "ImageDecoder": decoded,
     "MaxUnpool": images.unpooled,
     "MelWeightMatrix": signals.mel_weights,
     "OneHot": shapes.one_hot,
@@ -80,16 +84,17 @@ def decided(nodes: Sequence[onnx.NodeProto], scope: Scope, known: Collection[str
     unknown = {name for name in scope if name not in known}
     found = set()
     for node in nodes:
-        decisive = [node.input[i] for i in _places(node) if i < len(node.input)]
-        if not unknown.isdisjoint(decisive):
+        deciding = [node.input[i] for i in decisive(node) if i < len(node.input)]
+        if not unknown.isdisjoint(deciding):
             found.add(node.output[0])
-        varies = is_control(node) or is_finder(node) or not unknown.isdisjoint(reads(node))
+        varies = is_cut(node) or not unknown.isdisjoint(reads(node))
         if varies and not (node.op_type in _OF_SHAPES and is_onnx(node.domain)):
             unknown.update(node.output)
     return found
 
 
-def _places(node: onnx.NodeProto) -> Sequence[int]:
+def decisive(node: onnx.NodeProto) -> Sequence[int]:
+    """The operands that must be known, or asked for, before a node is compiled."""
     if may_train(node):
         return _TRAINING
     found = {**SPELLED, **BUILD_TIME}.get(node.op_type, ())
@@ -134,9 +139,9 @@ class Deciding:
         values, by name.
         """
         decision = Decision(node, scope, self._parts, self._assembly, self._sizes, declared, made)
-        open_ = [i for i in _places(node) if decision.has(i) and decision.known(i) is None]
+        open_ = [i for i in decisive(node) if decision.has(i) and decision.known(i) is None]
         is_short = bool(self._sizes.symbols) and node.output[0] in self._short
-        if not open_ and not is_short:
+        if not open_ and not is_short and not is_by_rule(node):
             decision.straight({})
             return decision.steps
         rule = _RULES.get(node.op_type)

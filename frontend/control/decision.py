@@ -10,20 +10,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 
-from luthier.schedules import ModelError, Tensor, UnsupportedOperator
+from luthier.schedules import ModelError, Tensor, UnsupportedOperator, Workload
 from luthier.schedules.ir.core import Region
+from luthier.schedules.ir.workload import node as operator
 
 from ..graph import Array
 from ..onnx.given import leading_to
 from ..onnx.opset import node_label
-from ..program import Branch, Expect, Find, Step
+from ..program import Branch, Call, Expect, Find, Step
 from .assembly import Assembly
+from .declared import Dims
 from .found_sizes import FoundSizes
 from .origins import Origin, Origins
 from .parts import Parts, Scope
 from .spelled import OPSET, Spelled, Term
 
-Dims = Sequence[int | None]
 _MOST_VARIANTS, _MOST_DIMENSIONS = 16, 64
 MOST = 2**31  # beyond any size: numbers are kept within it before they are computed with
 
@@ -186,6 +187,18 @@ class Decision:
         self.compute(*names)
         return names
 
+    def operator(self, op: str, inputs: Sequence[str], out: Tensor, **attrs: Any) -> str:
+        """The name of what one of the graph's own operators gives."""
+        values = self.compute(*inputs)
+        types = tuple(map(self._assembly.type, values))
+        numbers = tuple(range(len(values)))
+        made = Workload(types, (False,) * len(values), (operator(op, numbers, out, **attrs),))
+        result = self._assembly.value(out, f"{self.label}: its result")
+        self.steps.append(Call(made, tuple(values), result, self.label))
+        name = f"{op} {len(self._inner)}"
+        self._inner[name] = result
+        return name
+
     def expect(self, name: str, wanted: Sequence[int] | Array, says: str) -> None:
         """Let the run end unless some numbers are what is wanted."""
         (value,) = self.compute(name)
@@ -233,23 +246,36 @@ class Decision:
             for i, number in enumerate(wanted)
         ]
 
-    def _found(
-        self, name: str, place: int | None, most: int | None, says: str, origin: Origin | None
-    ) -> Count:
+    def reserved(self, place: int | None, most: int | None, origin: Origin | None = None) -> Count:
+        """A size that the run is going to find."""
         if len(self._outer.maps) > 2:
             raise UnsupportedOperator(
                 f"{self.label}: a size that is found in a loop or branch is not supported"
             )
-        title = self.node.output[0] + ("" if place is None else f"_{place}")
+        size, taken = self._sizes.add(self._title(place), most, self.label, origin)
+        return Count(taken, self._sizes.room(size), size)
+
+    def find(self, count: Count, name: str) -> None:
+        """Let a size that is reserved be a number."""
         (value,) = self.compute(name)
+        self.steps.append(Find(count.found, value, self.label))
+
+    def _title(self, place: int | None) -> str:
+        return str(self.node.output[0]) + ("" if place is None else f"_{place}")
+
+    def _found(
+        self, name: str, place: int | None, most: int | None, says: str, origin: Origin | None
+    ) -> Count:
         size = self._sizes.of(origin)
-        if size:  # that was found before: a run ends unless it is this one, too
-            taken = self._sizes.number(size)
-            wants = self._assembly.table(f"{title}/{says}", np.array([taken], np.int64))
-            self.steps.append(Expect(value, wants, says, self.label))
-        else:
-            size, taken = self._sizes.add(title, most, self.label, origin)
-            self.steps.append(Find(size, value, self.label))
+        if not size:
+            count = self.reserved(place, most, origin)
+            self.find(count, name)
+            return count
+        # It was found before: a run ends unless it is this one, too.
+        (value,) = self.compute(name)
+        taken = self._sizes.number(size)
+        wants = self._assembly.table(f"{self._title(place)}/{says}", np.array([taken], np.int64))
+        self.steps.append(Expect(value, wants, says, self.label))
         return Count(taken, self._sizes.room(size), size)
 
     # ---- what comes of it ----

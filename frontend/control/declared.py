@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 import onnx
+from onnx import helper
 
+from ..graph import Array
 from ..onnx.opset import is_onnx
+from .stages import is_finder
+
+Dims: TypeAlias = Sequence[int | None]
+Known: TypeAlias = Callable[[str], Array | None]
+"""Of a value by its name: its numbers, where they are few and known."""
 
 # Their result has the shape of their first input.
 _SAME = frozenset(
@@ -20,33 +28,44 @@ _SAME = frozenset(
 _OF_TWO = frozenset("Add And Div Mul Or Pow Sub Xor".split())
 # Their result has as many dimensions as their first input.
 _OF_SAME_RANK = frozenset({"Pad", "Slice", "Tile"})
+# Of these the operand that has the axes which it is along; others are the same before and after.
+_AXES = {"Slice": 3, "Squeeze": 1, "Unsqueeze": 1}
 
 
 def declared_shapes(
-    graph: onnx.GraphProto, sizes: Mapping[str, int]
-) -> dict[str, tuple[int | None, ...]]:
-    """By value; None for dimensions that are left open and have no name among ``sizes``."""
-    found = {
+    graph: onnx.GraphProto,
+    nodes: Sequence[onnx.NodeProto],
+    known: Known,
+    sizes: Mapping[str, int],
+) -> dict[str, Dims]:
+    """By value; None for dimensions that are left open and have no name among ``sizes``.
+
+    ``nodes``, in order, are what is left of the graph's. What movements make is not followed where
+    runs find sizes: an exporter may have declared what one of its own runs found.
+    """
+    finds = any(map(is_finder, nodes))
+    found: dict[str, Dims] = {
         output.name: tuple(_size(dim, sizes) for dim in output.type.tensor_type.shape.dim)
         for output in graph.output
         if output.type.tensor_type.HasField("shape")
     }
-    numbers = {t.name for t in graph.initializer if not t.dims}
-    for node in graph.node:
-        if node.op_type == "Constant" and any(
-            a.HasField("t") and not a.t.dims for a in node.attribute
-        ):
-            numbers.update(node.output)
-    single = {i.name: i for i in graph.input if _is_single(i)}
-    cut = {o for node in graph.node if node.op_type in _OF_SAME_RANK for o in node.output}
-    for node in reversed(graph.node):
-        if len(node.output) == 1 and node.output[0] in found:
+    single = {i.name for i in graph.input if _is_single(i)}
+    cut = {o for node in nodes if node.op_type in _OF_SAME_RANK for o in node.output}
+
+    def is_number(name: str) -> bool:
+        array = known(name)
+        return array is not None and not array.shape
+
+    for node in reversed(nodes):
+        if len(node.output) == 1 and node.output[0] in found and is_onnx(node.domain):
             dims = found[node.output[0]]
-            for name in _of_same_shape(node, numbers):
+            for name in _of_same_shape(node, is_number):
                 found.setdefault(name, dims)
+            for name, moved in () if finds else _moved(node, dims, known):
+                found.setdefault(name, moved)
             # What is added to one number in some dimensions, and is as large then, is one, too.
-            if dims and set(dims) == {1} and not single.keys().isdisjoint(node.input):
-                others = [name for name in _of_same_shape(node, {*single}) if name in cut]
+            if dims and set(dims) == {1} and not single.isdisjoint(node.input):
+                others = [name for name in _of_same_shape(node, single.__contains__) if name in cut]
                 found.update({name: dims for name in others if name not in found})
     return found
 
@@ -63,11 +82,42 @@ def _size(dim: onnx.TensorShapeProto.Dimension, sizes: Mapping[str, int]) -> int
     return sizes.get(dim.dim_param)
 
 
-def _of_same_shape(node: onnx.NodeProto, numbers: set[str]) -> Iterator[str]:
-    if not is_onnx(node.domain):
-        return
+def _of_same_shape(node: onnx.NodeProto, is_number: Callable[[str], bool]) -> Iterator[str]:
     if node.op_type in _SAME:
         yield from node.input[:1]
     elif node.op_type in _OF_TWO and len(node.input) == 2:
         first, second = node.input
-        yield from [first] if second in numbers else [second] if first in numbers else []
+        yield from [first] if is_number(second) else [second] if is_number(first) else []
+
+
+def _moved(node: onnx.NodeProto, dims: Dims, known: Known) -> Iterator[tuple[str, Dims]]:
+    """The shapes of what a node moves, by its result's."""
+    attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    rank = len(dims)
+    if node.op_type == "Transpose" and rank:
+        order = attrs.get("perm", [*reversed(range(rank))])
+        if sorted(order) == [*range(rank)]:
+            yield node.input[0], tuple(dims[order.index(i)] for i in range(rank))
+    elif node.op_type == "Concat" and -rank <= attrs.get("axis", rank) < rank:
+        axis = attrs["axis"] % rank
+        for name in node.input:
+            yield name, tuple(None if i == axis else d for i, d in enumerate(dims))
+    elif node.op_type in _AXES and len(node.input) > _AXES[node.op_type]:
+        given = known(node.input[_AXES[node.op_type]])
+        before = None if given is None else _before(node.op_type, given.reshape(-1).tolist(), dims)
+        if before is not None:
+            yield node.input[0], before
+
+
+def _before(op: str, axes: Sequence[int], dims: Dims) -> Dims | None:
+    """The shape of what becomes ``dims`` by an operator that is along axes; None where that cannot
+    be."""
+    rank = len(dims) + (len(axes) if op == "Squeeze" else 0)
+    if len({axis % rank for axis in axes if -rank <= axis < rank}) < len(axes):
+        return None
+    along, rest = {axis % rank for axis in axes}, iter(dims)
+    if op == "Squeeze":
+        return tuple(1 if i in along else next(rest) for i in range(rank))
+    if op == "Unsqueeze":
+        return tuple(d for i, d in enumerate(dims) if i not in along)
+    return tuple(None if i in along else d for i, d in enumerate(dims))

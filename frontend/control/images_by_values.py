@@ -10,7 +10,7 @@ import numpy as np
 
 from luthier.schedules import ModelError
 
-from ..composites.windows import Window
+from ..composites.window import Window
 from .decision import MOST, Count, Decision
 from .spelled import Term
 

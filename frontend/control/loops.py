@@ -14,7 +14,7 @@ from luthier.schedules.ir.core import Region as Steps
 from ..graph import Array
 from ..program import Loop, Step
 from .assembly import Assembly
-from .decision import Dims
+from .declared import Dims
 from .filling import without_sequences
 from .loop_node import LoopNode
 from .parts import Parts, Scope, Stacked

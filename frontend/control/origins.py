@@ -6,6 +6,7 @@ A length that two nodes are told is one size, though each takes it out of anothe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 import onnx
@@ -25,29 +26,43 @@ class Element(NamedTuple):
 
 
 Origin: TypeAlias = int | Element
-_Numbers: TypeAlias = list[Origin] | Origin  # of a list, or of one number without dimensions
+Numbers: TypeAlias = list[Origin] | Origin
+"""Of a list, or of one number without dimensions."""
 
 _MOST, _DEEPEST = 64, 200  # elements of a list; nodes one after the other
 
 
 class Origins:
     """``made`` has by name the node that gives a value; ``typed`` and ``known`` tell a value's type
-    and its numbers, None where there are none."""
+    and its numbers, None where there are none; ``told`` are those of elements."""
 
     def __init__(
         self,
         made: Mapping[str, onnx.NodeProto],
         typed: Callable[[str], Tensor | None],
         known: Callable[[str], Array | None],
+        told: Mapping[Element, int] = MappingProxyType({}),
     ) -> None:
-        self._made, self._typed, self._known = made, typed, known
+        self._made, self._typed, self._known, self._told = made, typed, known, told
+        self._found: dict[str, Numbers | None] = {}
 
     def of(self, name: str) -> Sequence[Origin]:
         """Of each element of a value; of none where that is not told."""
-        found = self._of(name, _DEEPEST)
+        found = self.numbers(name)
         return [] if found is None else found if isinstance(found, list) else [found]
 
-    def _of(self, name: str, depth: int) -> _Numbers | None:
+    def numbers(self, name: str) -> Numbers | None:
+        """The same, of a value without dimensions as one."""
+        return self._of(name, _DEEPEST)
+
+    def _of(self, name: str, depth: int) -> Numbers | None:
+        if name not in self._found:
+            found = self._traced(name, depth)
+            is_long = isinstance(found, list) and len(found) > _MOST
+            self._found[name] = None if is_long else found
+        return self._found[name]
+
+    def _traced(self, name: str, depth: int) -> Numbers | None:
         array = self._known(name)
         if array is not None:
             fits = array.dtype.kind in "iu" and array.ndim < 2 and array.size <= _MOST
@@ -59,10 +74,11 @@ class Origins:
         tensor = self._typed(name)
         if tensor is None or len(tensor.shape) > 1 or tensor.size > _MOST:
             return None
-        every: list[Origin] = [Element(name, i) for i in range(tensor.size)]
+        elements = (Element(name, i) for i in range(tensor.size))
+        every = [self._told.get(each, each) for each in elements]
         return every if tensor.shape else every[0]
 
-    def _moved(self, node: onnx.NodeProto, name: str, depth: int) -> _Numbers | None:
+    def _moved(self, node: onnx.NodeProto, name: str, depth: int) -> Numbers | None:
         """Of a result of a node that moves elements; None where it does anything else."""
         attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         if node.op_type == "Constant":
@@ -77,29 +93,29 @@ class Origins:
         return move(numbers, attrs, list(node.output).index(name), len(node.output))
 
 
-_Move: TypeAlias = Callable[[Sequence[_Numbers], Mapping[str, object], int, int], _Numbers | None]
+_Move: TypeAlias = Callable[[Sequence[Numbers], Mapping[str, object], int, int], Numbers | None]
 
 
-def _same(given: Sequence[_Numbers], *_: object) -> _Numbers | None:
+def _same(given: Sequence[Numbers], *_: object) -> Numbers | None:
     return given[0]
 
 
-def _joined(given: Sequence[_Numbers], *_: object) -> _Numbers | None:
+def _joined(given: Sequence[Numbers], *_: object) -> Numbers | None:
     return [n for each in given for n in (each if isinstance(each, list) else [each])]
 
 
-def _listed(given: Sequence[_Numbers], *_: object) -> _Numbers | None:
+def _listed(given: Sequence[Numbers], *_: object) -> Numbers | None:
     """A list of one number."""
     return None if isinstance(given[0], list) else [given[0]]
 
 
-def _alone(given: Sequence[_Numbers], *_: object) -> _Numbers | None:
+def _alone(given: Sequence[Numbers], *_: object) -> Numbers | None:
     """One number of a list that has no other."""
     x = given[0]
     return x[0] if isinstance(x, list) and len(x) == 1 else None
 
 
-def _picked(given: Sequence[_Numbers], *_: object) -> _Numbers | None:
+def _picked(given: Sequence[Numbers], *_: object) -> Numbers | None:
     x, places = given[0], given[1]
     numbers = places if isinstance(places, list) else [places]
     if not isinstance(x, list) or not all(
@@ -110,7 +126,7 @@ def _picked(given: Sequence[_Numbers], *_: object) -> _Numbers | None:
     return found if isinstance(places, list) else found[0]
 
 
-def _part(given: Sequence[_Numbers], *_: object) -> _Numbers | None:
+def _part(given: Sequence[Numbers], *_: object) -> Numbers | None:
     x, *bounds = given
     ends = (each[0] for each in bounds if isinstance(each, list) and len(each) == 1)
     numbers = [n for n in ends if isinstance(n, int)]
@@ -121,8 +137,8 @@ def _part(given: Sequence[_Numbers], *_: object) -> _Numbers | None:
 
 
 def _piece(
-    given: Sequence[_Numbers], attrs: Mapping[str, object], index: int, count: int
-) -> _Numbers | None:
+    given: Sequence[Numbers], attrs: Mapping[str, object], index: int, count: int
+) -> Numbers | None:
     """Of as many that are equally long, or as long as is known."""
     x = given[0]
     if not isinstance(x, list):

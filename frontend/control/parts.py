@@ -50,8 +50,17 @@ class Absent:
     """An optional value that is not there."""
 
 
-Held: TypeAlias = int | Listed | Stacked | Absent
-# By name: values, weights that nobody has read so far, sequences, optional values that are not
+@dataclass(frozen=True)
+class Maybe:
+    """An optional value, which is there where a run finds that the value ``there`` is true. Else
+    what it holds are zeros."""
+
+    held: int | Listed
+    there: int
+
+
+Held: TypeAlias = int | Listed | Stacked | Absent | Maybe
+# By name: values, weights that nobody has read so far, sequences, optional values that may not be
 # there. Graphs see what is around them.
 Scope: TypeAlias = ChainMap[str, TensorProto | Held]
 
@@ -94,6 +103,11 @@ class Parts:
         """What is held under a name, where that is a tensor; raises as ``value`` does."""
         if isinstance(held, Absent):
             raise ModelError(f"{reader}: the optional value '{name}' is not there")
+        if isinstance(held, Maybe):
+            raise UnsupportedOperator(
+                f"{reader}: whether the optional value '{name}' is there is decided when the model "
+                "runs, which is not supported here"
+            )
         if not isinstance(held, int):
             raise UnsupportedOperator(f"{reader}: the sequence '{name}' is not supported here")
         return held
@@ -192,7 +206,7 @@ class Parts:
         graph.node.extend(nodes)
         made = {name for node in nodes for name in node.output}
         for name in sorted(set().union(*map(reads, nodes)) - made):
-            if without_sequences and isinstance(scope.get(name), Listed | Stacked | Absent):
+            if without_sequences and not isinstance(scope.get(name), int | TensorProto | None):
                 continue
             value = self.value(name, scope, node_label(nodes[0]))
             tensor, array = self._assembly.type(value), self._assembly.known(value)

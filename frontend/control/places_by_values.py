@@ -12,7 +12,8 @@ import numpy as np
 from luthier.schedules import ModelError
 
 from ..graph import Array
-from .decision import MOST, Decision, Dims
+from .decision import MOST, Decision
+from .declared import Dims
 from .shapes_by_values import matches
 
 _SHAPE = "its result has the shape"

@@ -6,7 +6,9 @@ inside of these regions of their own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 
 import onnx
@@ -15,25 +17,29 @@ from onnx import TensorProto
 from luthier.schedules import ModelError, Tensor, UnsupportedOperator
 from luthier.schedules.ir.core import Region
 
+from ..graph import Array
 from ..onnx.branches import without_decided_branches
 from ..onnx.opset import is_onnx, node_label
 from ..onnx.scopes import inner_graph
-from ..onnx.strip_weights import constant_tensor, strip_weights
+from ..onnx.strip_weights import array_of, constant_tensor, listed_constant, strip_weights
 from ..program import Branch, Step
 from .assembly import Assembly
 from .deciding import Deciding, decided
-from .decision import Dims
-from .declared import declared_shapes
+from .declared import Dims, declared_shapes
 from .finding import Finding
 from .found_sizes import FoundSizes
 from .loops import Loops
-from .parts import Held, Listed, Parts, Scope, check_order
+from .parts import Held, Parts, Scope, check_order
+from .results import alike, like, text_of, values_of
 from .rows import Rows
 from .run_time_places import RunTimePlaces
 from .scan import as_loop
 from .sequences import Sequences, aliases
 from .stages import is_control, is_finder, stages
+from .told import Told
 from .unrolling import Unrolling
+
+_FEW = 64  # elements
 
 
 class Regions:
@@ -61,9 +67,14 @@ class Regions:
         nodes = self._entered(graph, scope)
         made = {name: node for node in nodes for name in node.output if name}
         steps: list[Step] = []
+        few = partial(self._few, scope, made)
+        declared = declared_shapes(graph, nodes, few, self._sizes.taken)
+        finds = any(map(is_finder, nodes))
+        if len(scope.maps) == 2 and not finds:  # what is in branches may not run
+            asked, nodes = Told(self._parts, self._assembly, scope, few).take(nodes, declared)
+            steps += asked
         cut = decided(nodes, scope, self._known(scope)) | aliases(nodes, scope)
-        declared = declared_shapes(graph, self._sizes.taken)
-        if any(map(is_finder, nodes)):
+        if finds:
             # The types of what comes first are known then, and tell those of what follows.
             first = next(stages(nodes, wanted, cut))
             steps += self._parts.steps(first.nodes, first.results, scope)
@@ -84,6 +95,16 @@ class Regions:
             for name, value in scope.items()
             if not isinstance(value, int) or self._assembly.known(value) is not None
         }
+
+    def _few(self, scope: Scope, made: Mapping[str, onnx.NodeProto], name: str) -> Array | None:
+        """The numbers of a value, where they are few and known."""
+        held = scope.get(name)
+        if name in made and made[name].op_type == "Constant":
+            return listed_constant(made[name])
+        if isinstance(held, TensorProto):
+            return array_of(held, f"'{name}'") if math.prod(held.dims) <= _FEW else None
+        array = self._assembly.known(held) if isinstance(held, int) else None
+        return array if array is not None and array.size <= _FEW else None
 
     def _entered(self, graph: onnx.GraphProto, scope: Scope) -> Sequence[onnx.NodeProto]:
         """A graph's nodes, its weights in ``scope``; what is decided in it is gone."""
@@ -152,21 +173,24 @@ class Regions:
             return steps
         names = [node.output[i] for i in kept]
         sides = [self._branch(graph, kept, names, scope, label) for graph in graphs]
-        given = list[int]()
-        for name, *both in zip(names, *(held for _, held in sides), strict=True):
-            first, second = (_values(each) for each in both)
-            if type(both[0]) is not type(both[1]) or len(first) != len(second):
+        given, values = list[int](), [list[int](), list[int]()]
+        for name, one, other in zip(names, *(held for _, held in sides), strict=True):
+            first, second = alike(self._assembly, one, other)
+            if type(first) is not type(second) or len(values_of(first)) != len(values_of(second)):
                 raise UnsupportedOperator(
-                    f"{label}: its result '{name}' is {_text(both[0])} in one branch and "
-                    f"{_text(both[1])} in the other, which is not supported unless its condition "
+                    f"{label}: its result '{name}' is {text_of(first)} in one branch and "
+                    f"{text_of(second)} in the other, which is not supported unless its condition "
                     "is known when the library is built, as by --value"
                 )
-            own = [self._result(name, *pair, label) for pair in zip(first, second, strict=True)]
+            pairs = list(zip(values_of(first), values_of(second), strict=True))
+            own = [self._result(name, *pair, label) for pair in pairs]
             given += own
-            scope[name] = _like(both[0], own)
+            values[0] += values_of(first)
+            values[1] += values_of(second)
+            scope[name] = like(first, own)
         then, otherwise = (
-            Region((), tuple(steps), tuple(v for each in held for v in _values(each)))
-            for steps, held in sides
+            Region((), tuple(steps), tuple(results))
+            for (steps, _), results in zip(sides, values, strict=True)
         )
         return [Branch(condition, then, otherwise, tuple(given), label)] if given else []
 
@@ -215,23 +239,3 @@ class Regions:
             more, scope[name] = self._parts.moved(value, axis % rank if axis else 0, scope)
             steps += more
         return steps
-
-
-def _values(held: Held) -> tuple[int, ...]:
-    """The tensors of what is held."""
-    if isinstance(held, int):
-        return (held,)
-    return held.values if isinstance(held, Listed) else ()
-
-
-def _like(held: Held, values: Sequence[int]) -> Held:
-    """Other tensors, held in the same way."""
-    if isinstance(held, int):
-        return values[0]
-    return Listed(tuple(values)) if isinstance(held, Listed) else held
-
-
-def _text(held: Held) -> str:
-    if isinstance(held, int):
-        return "a tensor"
-    return f"a sequence of {len(held.values)}" if isinstance(held, Listed) else "not there"

@@ -19,7 +19,7 @@ from luthier.schedules.ir.workload import node as operator
 from ..onnx.given import leading_to
 from ..program import Call, Expect, Find, Loop, Step
 from .assembly import Assembly
-from .decision import Dims
+from .declared import Dims
 from .found_sizes import FoundSizes
 from .parts import Parts, Scope
 from .spelled import OPSET, Spelled

@@ -2,7 +2,7 @@
 
 A sequence whose tensors are known one by one is a list of values. One that a loop fills, a tensor
 with each iteration, is the loop's stack of what it keeps. Whether an optional value is there is
-known.
+known, or decided by a branch.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from luthier.schedules import ModelError, UnsupportedOperator
 
@@ -23,7 +23,7 @@ from ..onnx.optionals import OPTIONALS
 from ..onnx.scopes import inner_graphs
 from ..program import Step
 from .assembly import Assembly
-from .parts import Absent, Held, Listed, Parts, Scope, Stacked
+from .parts import Absent, Held, Listed, Maybe, Parts, Scope, Stacked
 from .run_time_places import RunTimePlaces
 from .stages import SEQUENCES
 
@@ -89,22 +89,28 @@ class Sequences:
         elif node.op_type == "Identity":
             scope[output] = self.parts.held(node.input[0], scope, label)
         elif node.op_type in OPTIONALS:
-            self._optional(node, scope)
+            return self._optional(node, scope)
         else:
             return self._read(node, scope, attrs)
         return ()
 
-    def _optional(self, node: onnx.NodeProto, scope: Scope) -> None:
+    def _optional(self, node: onnx.NodeProto, scope: Scope) -> Sequence[Step]:
         """Of a node that makes an optional value, or asks for one."""
         label, (output,) = node_label(node), node.output
         names = [name for name in node.input if name]
         held = self.parts.held(names[0], scope, label) if names else Absent()
-        if node.op_type == "OptionalHasElement":
+        if node.op_type == "OptionalHasElement" and isinstance(held, Maybe):
+            scope[output] = held.there
+        elif node.op_type == "OptionalGetElement" and isinstance(held, Maybe):
+            scope[output] = held.held
+            return self.parts.expect(held.there, 1, "whether there is an element:", label)
+        elif node.op_type == "OptionalHasElement":
             scope[output] = self.assembly.constant(np.array(not isinstance(held, Absent)))
         elif node.op_type == "OptionalGetElement" and isinstance(held, Absent):
             raise ModelError(f"{label}: there is no element")
         else:
             scope[output] = held
+        return ()
 
     def _read(self, node: onnx.NodeProto, scope: Scope, attrs: dict[str, int]) -> Sequence[Step]:
         """Of a node whose first input is a sequence."""
@@ -259,7 +265,7 @@ class Sequences:
 
 def aliases(nodes: Sequence[onnx.NodeProto], scope: Scope) -> set[str]:
     """The results of those ``Identity`` nodes, in order, that pass on what is not a tensor."""
-    others = {name for name, held in scope.items() if isinstance(held, Listed | Stacked | Absent)}
+    others = {name for name, held in scope.items() if not isinstance(held, int | TensorProto)}
     found = set()
     for node in nodes:
         if node.op_type == "Identity" and is_onnx(node.domain):

@@ -10,7 +10,8 @@ import numpy as np
 
 from luthier.schedules import ModelError
 
-from .decision import MOST, Count, Decision, Dims
+from .decision import MOST, Count, Decision
+from .declared import Dims
 from .origins import Origin
 from .spelled import Term
 

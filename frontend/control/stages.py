@@ -9,7 +9,7 @@ import onnx
 
 from ..onnx.given import leading_to
 from ..onnx.microsoft.operators import is_cut_when_spelled
-from ..onnx.opset import is_onnx
+from ..onnx.opset import is_onnx, operator_name
 from ..onnx.optionals import OPTIONALS
 from ..onnx.scopes import every_node, reads
 
@@ -22,6 +22,8 @@ SEQUENCES = frozenset(
 )
 CONTROL = LOOPS | SEQUENCES | OPTIONALS | {"If"}
 FINDERS = frozenset({"NonZero", "Compress", "NonMaxSuppression", "Unique"})
+# By their names, with domains: what is found by rules of ``deciding``.
+BY_RULES = frozenset({"ImageDecoder", "com.microsoft.DynamicTimeWarping"})
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,17 @@ def is_finder(node: onnx.NodeProto) -> bool:
     return node.op_type in FINDERS and is_onnx(node.domain)
 
 
+def is_by_rule(node: onnx.NodeProto) -> bool:
+    """Whether how large a result is, is found in what the node is given, and ``deciding`` has the
+    rule."""
+    return operator_name(node) in BY_RULES
+
+
 def is_cut(node: onnx.NodeProto, decided: Set[str] = frozenset()) -> bool:
     """Whether a graph with control flow or found sizes is cut at a node; so it is at those whose
     first result is among what values have ``decided``."""
-    return is_control(node) or is_finder(node) or not decided.isdisjoint(node.output[:1])
+    always = is_control(node) or is_finder(node) or is_by_rule(node)
+    return always or not decided.isdisjoint(node.output[:1])
 
 
 def has_control(model: onnx.ModelProto) -> bool:

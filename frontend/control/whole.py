@@ -23,8 +23,9 @@ from ..program import Argument, Program
 from .assembly import Assembly
 from .deciding import SPELLED
 from .found_sizes import FoundSizes
-from .parts import Absent, Held, Listed, Parts, Straight
+from .parts import Absent, Held, Listed, Maybe, Parts, Straight
 from .regions import Regions
+from .results import values_of
 from .stages import is_cut
 
 # Of nodes that are control flow: each part of a model takes its time to import.
@@ -86,8 +87,7 @@ def _program(model: onnx.ModelProto, straight: Straight, sizes: FoundSizes) -> P
         more, listed = regions.sequences.listed(held, output.name, f"output '{output.name}'")
         steps += more
         gives.append(_argument(output.name, listed))
-        values = listed.values if isinstance(listed, Listed) else ()
-        named += zip(gives[-1].tensors, values, strict=True)
+        named += zip(gives[-1].tensors, values_of(listed), strict=True)
     if not named:
         raise UnsupportedOperator("the model gives no tensor: its outputs are empty")
     if len(dict(named)) < len(named) and not all(each.is_tensor for each in gives):
@@ -99,7 +99,9 @@ def _program(model: onnx.ModelProto, straight: Straight, sizes: FoundSizes) -> P
 def _argument(name: str, held: Held) -> Argument:
     if isinstance(held, Absent):
         return Argument(name, absent=True)
-    return Argument(name, len(held.values) if isinstance(held, Listed) else None)
+    kept = held.held if isinstance(held, Maybe) else held
+    count = len(kept.values) if isinstance(kept, Listed) else None
+    return Argument(name, count, optional=isinstance(held, Maybe))
 
 
 def _input(info: onnx.ValueInfoProto, assembly: Assembly) -> int:

@@ -8,7 +8,8 @@ A group has one root, whose value leaves it, and at most one anchor. Operators j
 2. *above* a reduction, a softmax or a layer normalisation: elementwise operators whose only use is
    its first argument;
 3. one another: elementwise operators and data movement whose only uses are in one group, unless
-   the group would compute an expensive value several times.
+   the group would compute an expensive value several times. What widens numbers of few bits joins
+   each group that uses it: to read these again is less than to read floats.
 
 Reshapes of a whole value are views and belong to no group.
 """
@@ -23,6 +24,7 @@ from luthier.schedules.templates.registry import ANCHORS
 
 from ..graph import Graph, Op
 
+_WIDENS = "dequantize"
 _MOST_NODES = 40
 _MOST_OF_A_PIECE = 2  # beyond those, for each piece that concatenations have
 _MOST_PIECES = _MOST_INPUTS = 64
@@ -54,6 +56,7 @@ class _Fusion:
             for op in graph.ops
             if op.node.op not in ("reshape", "const")
         }
+        self.shared: set[int] = set()  # computed wherever they are used
         # By root: the values that a group reads and does not compute.
         self.inputs = {value: set(group.root.node.args) for value, group in self.group.items()}
 
@@ -64,7 +67,7 @@ class _Fusion:
         for op in reversed(self.graph.ops):
             if op.result in self.group:
                 self._join_user(op)
-        unique = {id(g): g for g in self.group.values()}
+        unique = {id(g): g for v, g in self.group.items() if v not in self.shared}
         for group in unique.values():
             group.ops.sort(key=lambda op: self.position[op.result])
         return sorted(unique.values(), key=lambda g: self.position[g.root.result])
@@ -82,12 +85,20 @@ class _Fusion:
 
     def _grow_down(self, group: Group, anchor: Node) -> None:
         """Take in regions as long as the anchor's templates can store what they lead to."""
-        while region := self._region_below(group.root, anchor.out.shape):
+        while region := self._next_below(group.root, anchor.out.shape):
             stored = ANCHORS[anchor.op].converts or region[-1].node.out.dtype == anchor.out.dtype
             if not stored or len(group.ops) + len(region) > _MOST_NODES:
                 return
             for op in region:
                 self._merge(group, self.group[op.result], op)
+
+    def _next_below(self, op: Op, shape: tuple[int, ...]) -> list[Op]:
+        """The next region; one that only widens numbers joins with what follows, or not."""
+        region = self._region_below(op, shape)
+        if not region or region[-1].node.op != _WIDENS or region[-1].result in self.leaves:
+            return region
+        following = self._region_below(region[-1], shape)
+        return region + following if following else []
 
     def _region_below(self, op: Op, shape: tuple[int, ...]) -> list[Op]:
         """The elementwise operators between ``op`` and the first value all its uses lead to."""
@@ -126,12 +137,30 @@ class _Fusion:
             return
         if not ops.of(op.node).is_fusible:
             return
+        if any(user.result in self.shared for user in users):
+            return
         targets = {id(self.group.get(u.result)): self.group.get(u.result) for u in users}
+        if len(targets) > 1 and op.node.op == _WIDENS:
+            self._join_each(op, [target for target in targets.values() if target], len(targets))
+            return
         target = next(iter(targets.values()))
         if len(targets) > 1 or target is None or not self._has_room(target, group):
             return
         if self._accepts(target, op, users):
             self._merge(target, group, target.root)
+
+    def _join_each(self, op: Op, targets: list[Group], count: int) -> None:
+        """Join all groups that take it; where these are not all of them, it remains one, too."""
+        group, joined = self.group[op.result], 0
+        for target in targets:
+            users = [u for u in self.users[op.result] if self.group.get(u.result) is target]
+            if self._has_room(target, group) and self._accepts(target, op, users):
+                target.ops.append(op)
+                inputs = self.inputs[target.root.result] | set(op.node.args)
+                self.inputs[target.root.result] = inputs - {op.result}
+                joined += 1
+        if joined == count:
+            self.shared.add(op.result)
 
     def _has_room(self, target: Group, group: Group) -> bool:
         """Whether the kernel would not grow too large if the group joined."""
@@ -156,7 +185,9 @@ class _Fusion:
             if not self._simple_operand(op):
                 return False
         times = self._evaluations(target, op)
-        return times <= 1 or (times <= 8 and not _is_costly(op))
+        whole = anchor is not None and anchor.node.op.endswith("_integer")
+        few = times <= 8 or (whole and op.node.out.size == 1)  # a factor of a run's scales
+        return times <= 1 or (few and not _is_costly(op))
 
     def _prologue(self, target: Group, anchor: Op, op: Op, users: list[Op]) -> bool:
         if not ANCHORS[anchor.node.op].prologue:

@@ -7,7 +7,7 @@ import math
 from luthier.schedules import ModelError
 
 from ..composites import columns, places
-from ..composites.windows import Window
+from ..composites.window import Window
 from ..graph.emitter import MOST_ELEMENTS
 from .node import OnnxNode, Operator
 

@@ -25,7 +25,8 @@ _SAME = {
     "GreaterOrEqual": "greater_equal", "IsNaN": "isnan", "Less": "less",
     "LessOrEqual": "less_equal", "Log": "log", "Mul": "multiply", "Neg": "negative",
     "Not": "logical_not", "Or": "logical_or", "Relu": "relu", "Round": "round",
-    "Sigmoid": "sigmoid", "Sign": "sign", "Sin": "sin", "Sinh": "sinh", "Sqrt": "sqrt",
+    "Sigmoid": "sigmoid", "Sign": "sign", "Sin": "sin", "Sinh": "sinh",
+    "Softplus": "softplus", "Sqrt": "sqrt",
     "Sub": "subtract", "Tan": "tan", "Tanh": "tanh", "Xor": "logical_xor",
 }  # fmt: skip
 # Clip's bounds: where they are given, and where they bound nothing.
@@ -167,14 +168,6 @@ def _mish(node: OnnxNode) -> int:
     return t.emit("multiply", x, t.emit("divide", n, t.emit("add", n, two)))
 
 
-def _softplus(node: OnnxNode) -> int:
-    """log(1 + exp(x)), which does not overflow."""
-    t, x = node.t, node.x
-    above = t.emit("maximum", x, node.number(0))
-    small = t.emit("exp", t.emit("negative", t.emit("abs", x)))
-    return t.emit("add", above, t.emit("log", t.emit("add", node.number(1), small)))
-
-
 def _softsign(node: OnnxNode) -> int:
     t, x = node.t, node.x
     return t.emit("divide", x, t.emit("add", t.emit("abs", x), node.number(1)))
@@ -269,7 +262,6 @@ OPERATORS: dict[str, Operator] = {
     "Reciprocal": Operator(lambda node: node.t.emit("divide", node.number(1), node.x)),
     "Selu": Operator(partial(_exponential_unit, alpha=_ALPHA, gamma=_GAMMA), in_steps=True),
     "Shrink": Operator(_shrink, in_steps=True),
-    "Softplus": Operator(_softplus, in_steps=True),
     "Softsign": Operator(_softsign, in_steps=True),
     "Sum": Operator(partial(_pairwise, "add"), in_steps=True),
     "Swish": Operator(_swish, in_steps=True),

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
-
 from luthier.schedules import ModelError
 
-from ..composites import indexing, movement
+from ..composites import grids, indexing, movement
 from .node import OnnxNode, Operator
 
 _METHODS = {"linear": "bilinear", "cubic": "bicubic"}
@@ -54,21 +50,21 @@ def _reduction(node: OnnxNode) -> str:
 
 
 def _scatter_elements(node: OnnxNode) -> int:
-    """As ScatterND, each update at a place of its own."""
+    """Indices may have fewer elements along the other dimensions."""
     t, indices, updates = node.t, node.given(1), node.given(2)
-    shape, dtype = t.shape(indices), t.dtype(indices)
-    axis, count = node.axis(node.attr("axis", 0)), math.prod(shape)
-    node.check_table(count * node.rank)
-    grid = np.indices(shape).reshape(node.rank, count).T
-    along = t.constant(np.broadcast_to(np.arange(node.rank) == axis, grid.shape))
-    wrapped = t.reshape(indexing.wrapped(t, indices, node.shape[axis]), (count, 1))
-    places = t.emit("where", along, wrapped, t.constant(grid.astype(dtype)))
-    flat = t.reshape(updates, (count,))
-    return indexing.scatter_nd(t, node.x, places, flat, _reduction(node))
+    axis, shape = node.axis(node.attr("axis", 0)), t.shape(indices)
+    inside = len(shape) == node.rank and all(
+        n <= of for d, (n, of) in enumerate(zip(shape, node.shape, strict=True)) if d != axis
+    )
+    if not inside or t.shape(updates) != shape:
+        given = f"updates {list(t.shape(updates))} at indices {list(shape)}"
+        raise node.unsupported(f"{given} of an input {list(node.shape)}")
+    wrapped = indexing.wrapped(t, indices, node.shape[axis])
+    return indexing.scatter_elements(t, node.x, wrapped, updates, axis, _reduction(node))
 
 
 def _grid_sample(node: OnnxNode) -> int:
-    """The grid in the image's element type: TVM's kernel takes both for one type."""
+    """By the methods and paddings of the standard."""
     if not node.element.is_float:
         raise node.unsupported(f"an image of {node.dtype}")
     padding, corners = node.attr("padding_mode", "zeros"), bool(node.attr("align_corners", 0))
@@ -80,8 +76,8 @@ def _grid_sample(node: OnnxNode) -> int:
     method = _METHODS.get(mode, mode)
     if node.rank == 5 and method == "bicubic":
         raise node.unsupported("cubic interpolation of three dimensions")
-    grid = node.t.cast(node.given(1), node.dtype)
-    return indexing.grid_sample(node.t, node.x, grid, method, padding, align_corners=corners)
+    grid = node.given(1)
+    return grids.grid_sample(node.t, node.x, grid, method, padding, align_corners=corners)
 
 
 OPERATORS: dict[str, Operator] = {

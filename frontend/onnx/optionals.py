@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 from luthier.schedules import ModelError
 
 from .opset import is_onnx, node_label
-from .scopes import reads
+from .scopes import inner_graphs, reads
 
 OPTIONALS = frozenset({"Optional", "OptionalGetElement", "OptionalHasElement"})
 
@@ -21,12 +21,16 @@ OPTIONALS = frozenset({"Optional", "OptionalGetElement", "OptionalHasElement"})
 def without_optionals(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model, or a copy whose optional values are what they hold; raises ModelError.
 
-    One that control flow reads, or that is an output, leaves the model as it is.
+    One that control flow reads or gives, or that is an output, leaves the model as it is.
     """
     made = {o for node in model.graph.node if node.op_type == "Optional" for o in node.output}
     others = (node for node in model.graph.node if not _is_optional(node))
     kept = {output.name for output in model.graph.output}.union(*map(reads, others))
+    given = {o for n in model.graph.node if any(inner_graphs(n)) for o in n.output}
+    asked = {name for node in model.graph.node if _is_optional(node) for name in node.input}
     if not any(map(_is_optional, model.graph.node)) or not kept.isdisjoint(made):
+        return model
+    if not given.isdisjoint(asked):
         return model
     copied = onnx.ModelProto()
     copied.CopyFrom(model)

@@ -8,15 +8,10 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 
 import onnx
-from google.protobuf.message import Message
-from onnx import TensorProto
-from onnx.external_data_helper import uses_external_data
 
 from luthier.schedules import ModelError
-from luthier.schedules.redaction import shown
 
 from ..program import Argument
 from ..states.pairs import StateNames, state_pairs
@@ -28,13 +23,13 @@ from .images.postprocess import Postprocess
 from .images.preprocess import Preprocess
 from .microsoft.caches import mark_caches
 from .ml.domain import without_maps, without_wrong_shapes
-from .model_file import proto_digest, reading, tensors
 from .old_sets import converted
 from .open_shapes import OpenShapes, Shapes, fixed_shapes, is_symbol, open_shapes, proposal
-from .opset import NEWEST, OLDEST, opset_of
+from .opset import OLDEST
 from .optionals import without_optionals
 from .sequence_inputs import still_taken, with_tensors
 from .sized import Sized, set_shapes
+from .source import source_of
 from .texts.spelling import has_texts, is_string, spell_texts
 from .texts.values import Texts
 
@@ -108,21 +103,10 @@ def read_model(
     """
     if isinstance(model, ReadModel):
         return model
-    if isinstance(model, onnx.ModelProto):
-        proto = deepcopy(model)
-        _check_outline(proto, "the model")
-        if any(uses_external_data(t) for t in tensors(proto)):
-            raise ModelError("the model keeps weights in other files: give its path instead")
-        digest, name, where = proto_digest(proto), proto.graph.name, "the model"
-    else:
-        path = Path(model)
-        with reading(path) as file:
-            proto = file.parsed()
-            _check_outline(proto, shown(path))
-            file.load_external(proto)
-        digest, name, where = file.digest, path.stem, shown(path)
-    if opset_of(proto) < OLDEST:
-        proto = converted(proto, OLDEST, where)
+    source = source_of(model)
+    proto, digest, name = source.proto, source.digest, source.name
+    if source.opset < OLDEST:
+        proto = converted(proto, OLDEST, source.where)
     _drop_initializer_inputs(proto)
     without_maps(proto)
     without_wrong_shapes(proto)
@@ -200,45 +184,6 @@ def _digest_with(digest: str, processing: Mapping[str, str]) -> str:
     """Of a model that is another by what is done to its inputs and outputs."""
     lines = [digest, *(f"{name}={words}" for name, words in sorted(processing.items()))]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def _check_outline(model: onnx.ModelProto, where: str) -> None:
-    try:
-        _check_text(model, where)
-    except RecursionError as error:
-        raise ModelError(f"{where}: the model's graphs are nested too deeply") from error
-    if not model.HasField("graph") or model.ir_version < 1:
-        raise ModelError(f"{where}: this is not an ONNX model (it holds no graph)")
-    _check_opset(model, where)
-    if not model.graph.output:
-        raise ModelError(f"{where}: the model's graph is empty (it has no outputs)")
-    if model.graph.sparse_initializer:
-        raise ModelError(f"{where}: sparse initializers are not supported")
-
-
-def _check_text(message: Message, where: str) -> None:
-    """Raises where a name is not a text, which protobuf reads as bytes."""
-    if isinstance(message, TensorProto) and isinstance(message.name, str):
-        return  # its data are large
-    for slot, value in message.ListFields():
-        if slot.message_type:
-            for inner in [value] if isinstance(value, Message) else value:
-                _check_text(inner, where)
-        elif slot.type == slot.TYPE_STRING:
-            texts = [value] if isinstance(value, str | bytes) else value
-            if not all(isinstance(text, str) for text in texts):
-                raise ModelError(f"{where}: a name in the model is not UTF-8 text")
-
-
-def _check_opset(model: onnx.ModelProto, where: str) -> None:
-    version = opset_of(model)
-    if not version:
-        raise ModelError(f"{where}: the model does not say which ONNX operator set it uses")
-    if version > NEWEST:
-        raise ModelError(
-            f"{where}: the model uses ONNX operator set {version}, and this Luthier knows "
-            f"those up to {NEWEST}: upgrade Luthier, or export to an older set"
-        )
 
 
 def _drop_initializer_inputs(model: onnx.ModelProto) -> None:

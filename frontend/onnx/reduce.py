@@ -2,9 +2,8 @@
 
 With ``noop_with_empty_axes`` and no axes nothing is reduced, but the rest is still done.
 
-ArgMax, ArgMin and Hardmax reduce to the extreme first, then to the places of its equals, so no
-sentinel can be mistaken for an element. A row that holds NaN has its extreme there, as in NumPy;
-the standard leaves it open, and ONNX Runtime's choice depends on the row's length.
+To ArgMax, ArgMin and Hardmax a row that holds NaN has its extreme there, as in NumPy; the standard
+leaves it open, and ONNX Runtime's choice depends on the row's length.
 """
 
 from __future__ import annotations
@@ -93,13 +92,7 @@ def _of_places(node: OnnxNode, op: str) -> int:
 
 def place(t: Emitter, x: int, axis: int, op: str, *, last: bool) -> int:
     """The first or last index of the extreme along ``axis``, in int32; of size 1 there."""
-    extreme = t.emit(op, x, axes=(axis,), keepdims=True)
-    found = t.emit("equal", x, extreme)
-    if t.type(x).element.is_float:
-        found = t.emit("logical_or", found, t.emit("isnan", x))
-    nowhere = -1 if last else t.shape(x)[axis]
-    places = t.emit("where", found, _indices(t, x, axis), t.number(nowhere, "int32"))
-    return t.emit("max" if last else "min", places, axes=(axis,), keepdims=True)
+    return t.emit(f"arg{op}", x, axes=(axis,), keepdims=True, last=last)
 
 
 def _indices(t: Emitter, x: int, axis: int) -> int:

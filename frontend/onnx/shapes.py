@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from ..composites.windows import Window
+from ..composites.window import Window
 from ..graph.emitter import MOST_ELEMENTS
 from .einsum import EquationError, parse
 from .opset import is_onnx

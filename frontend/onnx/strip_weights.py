@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from types import MappingProxyType
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
@@ -71,7 +72,7 @@ def strip_weights(
     """
     model = without_decided_branches(model, lambda part: strip_weights(part)[0])
     light, weights = _without_weights(model, local_functions_expanded(model))
-    light = _without_old_group_norms(light)
+    light = _with_single_numbers(_without_old_group_norms(light))
     spelled = all_spelled(light)
     check_operators(without_spelled(light), SUPPORTED | spelled, FOLDABLE)
     light = microsoft_expanded(light, weights, given)
@@ -158,12 +159,36 @@ def constant_tensor(node: onnx.NodeProto) -> TensorProto | None:
     return next((a.t for a in node.attribute if a.name == "value" and a.HasField("t")), None)
 
 
+def listed_constant(node: onnx.NodeProto) -> Array | None:
+    """The whole numbers in a Constant node that has no tensor."""
+    found = next((a for a in node.attribute if a.name in ("value_int", "value_ints")), None)
+    return None if found is None else np.array(helper.get_attribute_value(found), np.int64)
+
+
 def array_of(tensor: TensorProto, what: str) -> Array:
     """A tensor's array; raises ModelError, which says ``what`` it is."""
     try:
         return numpy_helper.to_array(tensor)
     except Exception as error:
         raise ModelError(f"{what} has data that does not fit its shape") from error
+
+
+def _with_single_numbers(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A ``Range`` between numbers, in place of lists of one, which onnx refuses where it knows
+    them and ONNX Runtime takes."""
+    lists = {t.name: t for t in model.graph.initializer if list(t.dims) == [1]}
+    for node in model.graph.node:
+        if node.op_type == "Range" and is_onnx(node.domain):
+            for i, name in enumerate(node.input):
+                if name in lists:
+                    node.input[i] = f"{name}/number"
+    for name, tensor in lists.items():
+        if any(f"{name}/number" in node.input for node in model.graph.node):
+            number = model.graph.initializer.add()
+            number.CopyFrom(tensor)
+            number.name = f"{name}/number"
+            del number.dims[:]
+    return model
 
 
 def _without_old_group_norms(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 import onnx
 
@@ -17,9 +17,6 @@ from .texts.domain import is_text
 # As many are listed in the message; the error's field has them all.
 _LISTED = 8
 
-_ADVICE = {
-    "ImageDecoder": "decode images before the model",
-}
 _MICROSOFT_ADVICE = {
     "BeamSearch GreedySearch Sampling WhisperBeamSearch": (
         "call the decoder from your program, over its state"
@@ -94,9 +91,6 @@ def _advice(operator: str) -> str:
     if domain == DOMAIN:
         return _OTHERS
     if domain.startswith("com.microsoft"):
-        return _said(_MICROSOFT_ADVICE, name, _FUSED)
-    return _DOMAIN if domain else _said(_ADVICE, name, _OTHERS)
-
-
-def _said(advice: Mapping[str, str], name: str, otherwise: str) -> str:
-    return next((said for names, said in advice.items() if name in names.split()), otherwise)
+        found = (said for names, said in _MICROSOFT_ADVICE.items() if name in names.split())
+        return next(found, _FUSED)
+    return _DOMAIN if domain else _OTHERS

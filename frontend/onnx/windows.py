@@ -10,7 +10,7 @@ from luthier.schedules import ModelError
 
 from ..composites import indexing, movement, patches
 from ..composites import windows as composite
-from ..composites.windows import Window
+from ..composites.window import Window
 from ..graph.emitter import MOST_ELEMENTS
 from .node import OnnxNode, Operator, Values
 

@@ -13,11 +13,13 @@ from ..graph import Graph
 from .attention import fuse_attention, fuse_open_attention
 from .channels_last import channels_last
 from .commute_resizes import commute_resizes
+from .few_bits import keep_few_bits
 from .fold_constants import fold_constants
 from .fold_scales import fold_scales
 from .group_norm import join_group_norms
 from .legalize import legalize
 from .normalizations import find_normalizations
+from .quantized import stay_quantized
 from .sink_reshapes import sink_reshapes
 from .tie_weights import tie_weights
 
@@ -54,6 +56,8 @@ class Pass:
 
 
 PASSES = (
+    Pass(stay_quantized),
+    Pass(keep_few_bits),  # while numbers and scales are apart
     Pass(fold_constants, ensures={_P.FOLDED}),
     Pass(join_group_norms, requires={_P.FOLDED}),
     Pass(channels_last, requires={_P.FOLDED}, ensures={_P.CHANNELS_LAST}),

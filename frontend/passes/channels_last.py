@@ -8,13 +8,14 @@ dimensions they merge lie side by side. Only where none of that holds does a tra
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from luthier.schedules import Tensor, ops
 
-from ..graph import Graph, Op, Rewriter
+from ..graph import Graph, Op, Rewriter, made_by
 
 Order = tuple[int, ...]
 
@@ -74,6 +75,8 @@ class _Layout(Rewriter):
             return self._single(op)
         elif name == "take":
             return self._take(op)
+        elif name == "group_norm":
+            return self._group_norm(op)
         else:
             return False
         return True
@@ -100,7 +103,26 @@ class _Layout(Rewriter):
             return self.constant(self.constants[value].transpose(axes))
         if is_view(shape, axes):
             return self.reshaped(value, permuted(shape, axes))
-        return self.emit("transpose", value, axes=axes)
+        widened = made_by(self, value, "dequantize")
+        if widened and all(self.values[a].size == 1 for a in widened.args[1:]):
+            return self.emit("dequantize", self._moved(widened.args[0], axes), *widened.args[1:])
+        joined = self._joined(value, axes)
+        return self.emit("transpose", value, axes=axes) if joined is None else joined
+
+    def _joined(self, value: int, axes: Order) -> int | None:
+        """One transposition, of what was transposed already before some dimensions merged."""
+        merged = made_by(self, value, "reshape")
+        above = made_by(self, merged.args[0], "transpose") if merged else None
+        if merged is None or above is None:
+            return None
+        before, after = above.out.shape, self.values[value].shape
+        groups = {tuple(outside): inside for inside, outside in matching_groups(before, after)}
+        if any(len(outside) > 1 for outside in groups):
+            return None
+        order = [i for i, size in enumerate(before) if size == 1]
+        order += [i for axis in axes for i in groups.get((axis,), ())]
+        moved = self._moved(above.args[0], permuted(above.attr("axes"), order))
+        return self.reshaped(moved, permuted(after, axes))
 
     def _plain(self, old: int) -> int:
         value, order = self._held(old)
@@ -149,7 +171,8 @@ class _Layout(Rewriter):
         value, order = self._held(op.node.args[0])
         axes, keep = op.node.attr("axes"), op.node.attr("keepdims")
         moved = tuple(sorted(order[a] for a in axes))
-        result = self.emit(op.node.op, value, axes=moved, keepdims=keep)
+        attrs: dict[str, Any] = {**dict(op.node.attrs), "axes": moved}
+        result = self.emit(op.node.op, value, **attrs)
         if not keep:
             left = [o for i, o in enumerate(order) if i not in axes]
             order = tuple(sorted(left).index(o) for o in left)
@@ -179,6 +202,21 @@ class _Layout(Rewriter):
         value, order = self._held(data)
         result = self.emit("take", value, self._plain(indices), axis=order[op.node.attr("axis")])
         self._hold(op.result, result, order)
+        return True
+
+    def _group_norm(self, op: Op) -> bool:
+        """Where the channels of an image lie before its places, a group is one row in memory."""
+        x, *parameters = op.node.args
+        value, order = self._held(x)
+        shape, groups = self.values[value].shape, op.node.attr("groups")
+        if order[0] != 0 or order[-1] != 1:
+            return False
+        depth = shape[1] // groups
+        split = self.reshaped(value, (shape[0], groups, depth, math.prod(shape[2:])))
+        y = self.emit("standardize", split, epsilon=op.node.attr("epsilon"))
+        for name, parameter in zip(("multiply", "add"), parameters, strict=True):
+            y = self.emit(name, y, self.reshaped(self._plain(parameter), (groups, depth, 1)))
+        self._hold(op.result, self.reshaped(y, shape), order)
         return True
 
     def _matmul(self, op: Op) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +22,21 @@ _TOGETHER, _TIMES = 256 << 20, 4
 
 def fold_constants(graph: Graph) -> Graph:
     """Compute what is known; a single number that elementwise operators read becomes ``const``."""
+    return _folded(graph, lambda node, found: False)
+
+
+def fold_around_steps(graph: Graph) -> Graph:
+    """The same, but numbers of 8 bits are not widened, be they known."""
+    return _folded(graph, _widens)
+
+
+def _widens(node: Node, found: Sequence[Array]) -> bool:
+    if not found or node.op not in ("cast", "dequantize"):
+        return False
+    return found[0].dtype.kind in "iu" and found[0].itemsize == 1 < found[0].size
+
+
+def _folded(graph: Graph, stays: Callable[[Node, Sequence[Array]], bool]) -> Graph:
     b = Rewriter(graph)
     room = _TOGETHER + _TIMES * graph.given - sum(map(_memory, graph.constants.values()))
 
@@ -34,7 +50,8 @@ def fold_constants(graph: Graph) -> Graph:
             operator = ops.of(node)
             view = isinstance(operator, ops.Movement) and operator.is_view
             needed = 0 if view else node.out.nbytes
-            if needed > min(room, max(_LARGE, sum(a.nbytes for a in found))):
+            large = needed > min(room, max(_LARGE, sum(a.nbytes for a in found)))
+            if large or stays(node, found):
                 return None
             room -= needed
             return b.constant(evaluate(node, found))

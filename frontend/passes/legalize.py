@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from luthier.schedules import Node, Tensor, UnsupportedOperator, ops
+from luthier.schedules import node as make
 from luthier.schedules.templates.registry import ANCHORS
 
 from ..graph import Graph, Op, Rewriter
@@ -23,12 +24,16 @@ def legalize(graph: Graph) -> Graph:
     def rule(op: Op, node: Node) -> int | None:
         if _needs_width(node):
             return _widened(b, node)
+        if node.op == "max_pool2d" and node.out.dtype in ("int8", "uint8"):
+            return None  # of a template of its own
         able = ANCHORS.get(node.op)
         if able is None:
             return None
+        if node.attr("pad_value", 0) and not (able.fills_padding and node.args[1] in b.constants):
+            node = _padded(b, node)
         known = not able.known_weights or node.args[1] in b.constants
         if able.computes(node.out.element) and known:
-            return None
+            return b.add(node)
         if node.op in _ELSEWHERE:
             return _ELSEWHERE[node.op](b, node)
         raise UnsupportedOperator(f"{op.source}: {node.op} of {node.out.dtype} is not supported")
@@ -38,10 +43,10 @@ def legalize(graph: Graph) -> Graph:
 
 def _needs_width(node: Node) -> bool:
     """Whether it is computed in float32 and its result rounded."""
-    if node.op == "max_pool2d" and node.out.dtype in ("int8", "uint8"):
-        return True
     operator = ops.of(node)
-    exact = isinstance(operator, ops.Reduction) and operator.chooses
+    exact = isinstance(operator, ops.Scatter) or (
+        isinstance(operator, ops.Reduction) and operator.chooses
+    )
     return operator.is_anchor and not exact and node.out.dtype == "float16"
 
 
@@ -60,6 +65,20 @@ def _convolution(b: Rewriter, node: Node) -> int:
 
 def _transposed_convolution(b: Rewriter, node: Node) -> int:
     return _convolution(b, as_convolution(b, node))
+
+
+def _padded(b: Rewriter, node: Node) -> Node:
+    """What is outside of the image is written down around it."""
+    top, left, bottom, right = node.attr("pads")
+    attrs = {k: v for k, v in node.attrs if k != "pad_value"}
+    x, weights = node.args
+    if any(node.attr("pads")):
+        n, height, width, c = b.values[x].shape
+        shape = (n, top + height + bottom, left + width + right, c)
+        out, value = Tensor(shape, b.values[x].dtype), node.attr("pad_value")
+        x = b.emit("pad", x, out=out, before=(0, top, left, 0), value=value, mode="constant")
+        attrs["pads"] = (0, 0, 0, 0)
+    return make(node.op, (x, weights), node.out, **attrs)
 
 
 def _whole_convolution(b: Rewriter, node: Node) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from luthier.schedules import Node, Tensor, ops
 
 from ..graph import Graph, Op, Rewriter, made_by
+from .channels_last import matching_groups
 
 
 def sink_reshapes(graph: Graph) -> Graph:
@@ -18,7 +19,22 @@ def sink_reshapes(graph: Graph) -> Graph:
     uses reshaped indices.
     """
     b = _Sinking(graph)
-    return b.rewrite(b.rule)
+    return _of_few_bits(b.rewrite(b.rule))
+
+
+def _of_few_bits(graph: Graph) -> Graph:
+    """``reshape(dequantize(x))`` as ``dequantize(reshape(x))`` where one scale is of all."""
+    b = Rewriter(graph)
+
+    def rule(op: Op, node: Node) -> int | None:
+        widened = made_by(b, node.args[0], "dequantize") if node.op == "reshape" else None
+        if widened is None or any(b.values[a].size > 1 for a in widened.args[1:]):
+            return None
+        stored, *numbers = widened.args
+        single = (b.reshaped(number, ()) for number in numbers)
+        return b.emit("dequantize", b.reshaped(stored, node.out.shape), *single)
+
+    return b.rewrite(rule)
 
 
 class _Sinking(Rewriter):
@@ -59,12 +75,21 @@ class _Sinking(Rewriter):
         return self.emit("reshape", result, out=node.out)
 
     def _operand(self, value: int, old: tuple[int, ...], new: tuple[int, ...]) -> int | None:
-        """An operand for the new shape; None where it broadcasts in another way than by vectors."""
+        """An operand for the new shape; None where it broadcasts along a part of what is split or
+        merged."""
         tensor = self.values[value]
         if tensor.shape == old:
             return self.reshaped(value, new)
         if tensor.size == 1:
             return self.reshaped(value, ())
-        if tensor.size == old[-1] == new[-1] and tensor.shape[-1] == tensor.size:
-            return self.reshaped(value, (tensor.size,))
-        return None
+        full = (1,) * (len(old) - len(tensor.shape)) + tensor.shape
+        spread = [1] * len(new)
+        for inside, outside in matching_groups(old, new):
+            sizes = [full[d] for d in inside]
+            if sizes == [old[d] for d in inside]:
+                for d in outside:
+                    spread[d] = new[d]
+            elif any(size != 1 for size in sizes):
+                return None
+        first = next(d for d, size in enumerate(spread) if size != 1)
+        return self.reshaped(value, spread[first:])

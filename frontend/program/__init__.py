@@ -1,6 +1,6 @@
 """The program: what the frontend makes of a model; how one is checked and printed."""
 
-from .argument import Argument, element_name
+from .argument import Argument, element_name, presence_name
 from .at import at
 from .core import Part, Program, State, owner
 from .library import Entry, Library
@@ -24,4 +24,5 @@ __all__ = [
     "at",
     "element_name",
     "owner",
+    "presence_name",
 ]

@@ -7,8 +7,8 @@ from typing import Any
 
 from luthier.schedules.tvm_late import relax
 
-from ..composites import indexing, movement, windows
-from ..composites.windows import Window
+from ..composites import grids, indexing, movement, windows
+from ..composites.window import Window
 from .translation import Converter, Translation
 
 # By rank: of data, of a convolution's weights and of a transposed one's.
@@ -110,7 +110,7 @@ def _grid_sample(t: Translation, call: Any) -> int:
     last = t.transpose(grid, (0, *range(2, rank), 1))
     method, padding = str(call.attrs.method), str(call.attrs.padding_mode)
     corners = bool(call.attrs.align_corners)
-    return indexing.grid_sample(t, x, last, method, padding, align_corners=corners)
+    return grids.grid_sample(t, x, last, method, padding, align_corners=corners)
 
 
 def _check(t: Translation, attrs: Any, **wanted: str) -> None:

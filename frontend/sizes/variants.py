@@ -24,6 +24,7 @@ from .generalise import LiesOtherwiseError, Sample, generalise
 
 _MOST_IMPORTS = 96
 _NEAR_ENDS, _RANDOM, _MOST_CORNERS = 2, 4, 16  # sizes to import at
+_LESS = 8  # times a bound that is proposed
 _VERIFIED = 8  # others, for which it is checked that kernels fit one another
 _ROUNDS = 16  # of sizes that decide between expressions
 
@@ -159,9 +160,12 @@ class Variants:
                 return symbol, 2
         if all(symbol.least == symbol.most for symbol in named):
             found = ", ".join(symbol.name for symbol in self.found)
+            widest = max(self.found, key=lambda symbol: symbol.most)
+            less = as_many(replace(widest, most=widest.most // _LESS)).most
+            advice = f"; a smaller bound may do, such as --bound {widest.name}={less}"
             raise UnsupportedOperator(
                 f"one program cannot run the model for all sizes that it may find ({found}): "
-                f"{reason}"
+                f"{reason}{advice if less < widest.most else ''}"
             )
         widest = max(named, key=lambda symbol: symbol.most - symbol.least)
         return widest, (widest.least + widest.most + 1) // 2

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import luthier
+from luthier.machine.energy import UNREADABLE
 
 from . import options
 
@@ -53,6 +54,7 @@ def _text(report: BenchReport) -> str:
             f"{_share(report)} of this machine's measured {report.peak_gflops:.0f} GFLOPS"
         )
     lines.append(f"it reads {report.peak_bandwidth:.1f} GB/s from memory")
+    lines.append(UNREADABLE if report.joules is None else f"{report.joules:.3g} J a run")
     if report.busy:
         lines.append("busy machine: something else ran; these times and peaks say little")
     if report.kernels:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from luthier.frontend import ReadModel
 from luthier.frontend.onnx.scopes import every_node
-from luthier.frontend.program import element_name
+from luthier.frontend.program import Argument, element_name, presence_name
 from luthier.schedules import Tensor
 from luthier.schedules.errors import ModelError
 from luthier.schedules.temporary import TemporaryFolder
@@ -31,6 +31,7 @@ from ..inputs.samples import RECURRENT
 from .randomness import drawing
 from .sensitivity import QUANTISATION, RUNS, shaken_inputs, shaken_model
 from .texts import spoken
+from .unsaturated import SATURATING, unsaturated
 
 Array = NDArray[Any]
 Outputs = Mapping[str, Array]
@@ -78,14 +79,15 @@ class Reference:
         Other settings, save where they give quantised layers another arithmetic, and the same with
         inputs and weights that are changed in their last places.
         """
-        quantised = any(node.op_type in QUANTISATION for node in every_node(self.model.graph.node))
+        kinds = {node.op_type for node in every_node(self.model.graph.node)}
+        quantised = kinds & (QUANTISATION | SATURATING)
         for engine in () if quantised else self.engines[1:]:
             with suppress(Exception):
-                yield engine.open(self.model)(self.inputs[number])
+                yield {**self.outputs[number], **engine.open(self.model)(self.inputs[number])}
         for seed in range(RUNS):
             with suppress(Exception):
                 run = self.engines[0].open(shaken_model(self.model, seed))
-                yield run(shaken_inputs(self.inputs[number], seed))
+                yield {**self.outputs[number], **run(shaken_inputs(self.inputs[number], seed))}
 
 
 def has_onnxruntime() -> bool:
@@ -123,7 +125,10 @@ def reference(
     for number, engine in enumerate(engines):
         try:
             computed = _limited(partial(_computed, engine, model, inputs), seconds)
-            _check_types(computed, outputs)
+            types = [outputs] * len(computed) if isinstance(outputs, Mapping) else outputs
+            pairs = zip(computed, types, strict=True)
+            computed = tuple(_with_absent(model, given, each) for given, each in pairs)
+            _check_types(computed, types)
         except Exception as error:
             refusals.setdefault(engine.name, _line(error))
             continue
@@ -138,7 +143,8 @@ def _engines() -> tuple[Engine, ...]:
     """Those that are installed, the most faithful first.
 
     ONNX Runtime's optimisations give quantised layers an integer arithmetic of their own, which
-    saturates on some processors, and round float16 elsewhere; without them it does what ONNX says.
+    saturates on some processors, and round float16 elsewhere; without them, and with other nodes
+    for products of whole numbers, it does what ONNX says.
     """
     found = []
     if has_onnxruntime():
@@ -172,8 +178,23 @@ def _computed(
     return tuple(run(each) for each in inputs)
 
 
-def _check_types(computed: Sequence[Outputs], wanted: Types | Sequence[Types]) -> None:
-    types = [wanted] * len(computed) if isinstance(wanted, Mapping) else wanted
+def _with_absent(model: onnx.ModelProto, outputs: Outputs, wanted: Types) -> Outputs:
+    """As a library gives optional outputs of which each run decides whether they are there: a
+    truth for each, and zeros in place of what is not."""
+    whole = dict(outputs)
+    optional = [o.name for o in model.graph.output if o.type.HasField("optional_type")]
+    for name in optional:
+        if presence_name(name) not in wanted:
+            continue
+        count = None if name in wanted or name in outputs else len(wanted)
+        own = Argument(name, count, optional=True).tensors[:-1]
+        whole[presence_name(name)] = np.array(any(each in outputs for each in own))
+        gone = [each for each in own if each in wanted and each not in outputs]
+        whole |= {n: np.zeros(wanted[n].shape, wanted[n].element.numpy) for n in gone}
+    return whole
+
+
+def _check_types(computed: Sequence[Outputs], types: Sequence[Types]) -> None:
     for outputs, each in zip(computed, types, strict=True):
         for name, tensor in each.items():
             array = outputs[name]
@@ -192,7 +213,7 @@ def _onnxruntime(model: onnx.ModelProto, *, optimised: bool) -> Run:
         levels.ORT_ENABLE_ALL if optimised else levels.ORT_DISABLE_ALL
     )
     with TemporaryFolder() as folder:
-        source = _session_source(model, folder)
+        source = _session_source(unsaturated(model), folder)
         session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     names = [o.name for o in session.get_outputs()]
     recurrent = any(node.op_type in RECURRENT for node in every_node(model.graph.node))

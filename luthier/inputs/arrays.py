@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +12,7 @@ import psutil
 from numpy.typing import NDArray
 
 from luthier.schedules.errors import InputError
-from luthier.schedules.files import open_regular
+from luthier.schedules.files import open_regular, whole_file
 from luthier.schedules.redaction import shown
 
 Array = NDArray[Any]
@@ -68,22 +65,11 @@ def _reason(error: Exception, kind: str = "npz", function: str = "savez") -> str
 
 def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> None:
     """Write an ``.npz`` file that is there whole or not at all; raises InputError."""
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        raise InputError(f"cannot write {shown(path)}: it is not a regular file")
-    partial = None
     try:
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".", delete=False) as file:
-            partial = Path(file.name)
+        with whole_file(path) as file:
             _write(file, arrays)
-        partial.chmod(0o666 & ~_umask())
-        partial.replace(target)
     except OSError as error:
-        raise InputError(f"cannot write {shown(target)}: {error.strerror}") from error
-    finally:
-        if partial is not None:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
+        raise InputError(f"cannot write {shown(path)}: {error.strerror}") from error
 
 
 def _write(file: Any, arrays: Mapping[str, Array]) -> None:
@@ -92,9 +78,3 @@ def _write(file: Any, arrays: Mapping[str, Array]) -> None:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
                 np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

@@ -21,6 +21,7 @@ from ..records.runs import At
 from ..records.sources import FilePath
 from .bandwidth import peak_bandwidth
 from .bench_inputs import Given, given
+from .energy import joules, zones
 from .peak import peak_gflops
 
 Inputs = dict[str, NDArray[Any]]
@@ -78,7 +79,8 @@ class BenchReport:
     nobody knows the fraction, which is None. Where sizes are open, ``sizes`` are those of the runs,
     ``at`` the times of all that were asked for, and the arithmetic is None but for the largest.
     ``entry`` is the entry point's name. Where a state grows, ``tokens_per_s`` is by how much a run
-    lets it, over the median: None where none does.
+    lets it, over the median: None where none does. ``joules`` are what the packages of the
+    processor take for a run, idle parts included; None where their counters cannot be read.
     """
 
     folder: Path
@@ -99,6 +101,7 @@ class BenchReport:
     at: tuple[SizesTime, ...] = ()
     entry: str = ""
     tokens_per_s: float | None = None
+    joules: float | None = None
 
 
 @validated
@@ -139,6 +142,7 @@ def bench(
                 lambda: _profile(artifact, samples[0], len(times)) if kernels else []
             )
             rows = [_appended(artifact, each) for each in samples]
+            energy = joules(lambda: _runs(artifact, samples[0], seconds), zones())
     (peak, bandwidth), busy = peaks, busy_peaks or busy_times or busy_profile
     known = samples[0].largest
     work = _work(artifact, note)
@@ -166,6 +170,7 @@ def bench(
         ),
         entry=note.name,
         tokens_per_s=rows[0] / median if rows[0] else None,
+        joules=energy,
     )
 
 
@@ -202,6 +207,15 @@ def _times(artifact: Artifact, sample: Given, seconds: float) -> list[float]:
 
     repeat(artifact, sample.inputs, seconds / 10, least=2, prepare=prepare)
     return repeat(artifact, sample.inputs, seconds, least=LEAST_RUNS, prepare=prepare)
+
+
+def _runs(artifact: Artifact, sample: Given, seconds: float) -> int:
+    """How many runs there were in this time."""
+
+    def prepare() -> None:
+        sample.prepare(artifact)
+
+    return len(repeat(artifact, sample.inputs, seconds, least=LEAST_RUNS, prepare=prepare))
 
 
 def repeat(

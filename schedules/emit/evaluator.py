@@ -49,6 +49,10 @@ class Evaluator:
             builder.load(builder[name], point.position(builder.pitch(name)))
         )
 
+    def bind(self, arg: int, source: Source) -> None:
+        """Let the template give argument ``arg`` wherever it is asked for."""
+        self._sources[arg] = source
+
     def element(self, arg: int, point: Point) -> Expr:
         """The value of argument ``arg`` at ``point``, where a new loop body begins."""
         self._known.clear()

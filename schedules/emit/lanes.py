@@ -7,10 +7,16 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from ..tir.indices import Expr, Index
+from ..ir.dtype import FLOAT32
+from ..target.target import Target
+from ..tir.conversion import element_of
+from ..tir.indices import Expr, Index, ceildiv
 from ..tvm_late import tirx
 from .builder import PhaseBuilder
 from .tile import splat, vector_index
+
+_SIDE_BYTES = 16  # of what instructions shuffle at once, in wider vectors too
+_WIDEST_BYTES = 32  # of vectors that are worth shuffling
 
 
 @dataclass(frozen=True)
@@ -28,17 +34,106 @@ class Rows:
     columns: Index
 
 
-def transposed(builder: PhaseBuilder, vectors: Sequence[Expr], lanes: int) -> list[Expr]:
-    """A square of ``lanes`` vectors with ``lanes`` lanes each (a power of two), transposed.
+def side(size: int, target: Target) -> int:
+    """Rows of squares that are best transposed at once, of elements of ``size`` bytes."""
+    widest = min(target.vector_bytes, _WIDEST_BYTES) if size >= FLOAT32.bytes else _SIDE_BYTES
+    return widest // size
 
-    Interleaving the upper half with the lower one log2(lanes) times (Eklundh, *A Fast Computer
-    Method for Matrix Transposing*, 1972).
+
+def fitting(most: int, size: int) -> int:
+    """The largest power of two that is neither above ``most``, which is one, nor above ``size``."""
+    while most > 1 and size < most:
+        most //= 2
+    return most
+
+
+def transposed(builder: PhaseBuilder, vectors: Sequence[Expr], lanes: int) -> list[Expr]:
+    """Vectors of ``lanes`` lanes, transposed: as many as there were lanes, of as many lanes as
+    there were vectors. Both are powers of two.
+
+    Interleaving the upper half with the lower one again and again (Eklundh, *A Fast Computer Method
+    for Matrix Transposing*, 1972): single elements within 128 bits, where processors have one
+    instruction for it, and then these as wholes.
     """
-    rows, count = list(vectors), 1
-    while count < lanes:
-        pairs = zip(rows[: lanes // 2], rows[lanes // 2 :], strict=True)
-        rows = [x for a, b in pairs for x in _interleaved(builder, a, b, lanes)]
-        count *= 2
+    count = len(vectors)
+    if count > lanes:  # rows side by side in one vector
+        whole = [vectors[i::lanes] for i in range(lanes)]
+        joined = [_shuffled(builder, some, range(count)) for some in whole]
+        return _turned(builder, joined, count, 1)
+    side = min(count, max(1, _SIDE_BYTES // element_of(vectors[0]).bytes))
+    parts = [
+        _turned(builder, vectors[i : i + side], lanes, 1) for i in range(0, count, side)
+    ]  # with columns in groups of ``side``, one group in each 128 bits
+    rows = [_turned(builder, [part[i] for part in parts], lanes, side) for i in range(side)]
+    groups, repeats = count // side, lanes // count
+    if repeats == 1:
+        return [rows[i][group] for group in range(groups) for i in range(side)]
+    return [
+        _shuffled(builder, [rows[i][group]], range(repeat * count, (repeat + 1) * count))
+        for repeat in range(repeats)
+        for group in range(groups)
+        for i in range(side)
+    ]
+
+
+def interleaved(builder: PhaseBuilder, vectors: Sequence[Expr], lanes: int) -> list[Expr]:
+    """The first lanes of all vectors, the second ones, and so on, as as many vectors again.
+
+    The number of vectors is odd or a power of two; the number of lanes is a power of two.
+    """
+    count = len(vectors)
+    if count % 2 == 0:
+        rows = list(vectors)
+        for _ in range(count.bit_length() - 1):
+            pairs = zip(rows[: count // 2], rows[count // 2 :], strict=True)
+            rows = [x for a, b in pairs for x in _interleaved(builder, a, b, lanes, 1, lanes)]
+        return rows
+    # Each vector's lanes go where they are in some result, so that results are blends.
+    inverse = pow(count, -1, lanes)
+    moved = [
+        _shuffled(builder, [vector], [(place - i) * inverse % lanes for place in range(lanes)])
+        for i, vector in enumerate(vectors)
+    ]
+    return [
+        _blended(builder, moved, [(i * lanes + place) % count for place in range(lanes)])
+        for i in range(count)
+    ]
+
+
+def deinterleaved(builder: PhaseBuilder, vectors: Sequence[Expr], lanes: int) -> list[Expr]:
+    """What ``interleaved`` makes the given vectors of."""
+    count = len(vectors)
+    if count % 2 == 0:
+        rows = list(vectors)
+        for _ in range(count.bit_length() - 1):
+            even, odd = range(0, 2 * lanes, 2), range(1, 2 * lanes, 2)
+            pairs = list(zip(rows[::2], rows[1::2], strict=True))
+            rows = [_shuffled(builder, pair, half) for half in (even, odd) for pair in pairs]
+        return rows
+    inverse, found = pow(lanes, -1, count), []
+    for i in range(count):
+        # Place p of vector v has element v * lanes + p, which is of result i where this is i.
+        holder = [(i - place) * inverse % count for place in range(lanes)]
+        blend = _blended(builder, vectors, holder)
+        found.append(_shuffled(builder, [blend], [(count * k + i) % lanes for k in range(lanes)]))
+    return found
+
+
+def _blended(builder: PhaseBuilder, vectors: Sequence[Expr], holder: Sequence[int]) -> Expr:
+    """Of each lane that of vector ``holder[lane]``."""
+    lanes, found = len(holder), vectors[0]
+    for i, vector in enumerate(vectors[1:], 1):
+        order = [lanes + lane if held == i else lane for lane, held in enumerate(holder)]
+        found = _shuffled(builder, [found, vector], order)
+    return found
+
+
+def _turned(builder: PhaseBuilder, vectors: Sequence[Expr], lanes: int, unit: int) -> list[Expr]:
+    """Vectors of which each square of as many units, of ``unit`` lanes each, was transposed."""
+    rows, block = list(vectors), len(vectors) * unit
+    for _ in range(len(rows).bit_length() - 1):
+        pairs = zip(rows[: len(rows) // 2], rows[len(rows) // 2 :], strict=True)
+        rows = [x for a, b in pairs for x in _interleaved(builder, a, b, lanes, unit, block)]
     return rows
 
 
@@ -50,19 +145,42 @@ def lane_sums(builder: PhaseBuilder, vectors: Sequence[Expr], lanes: int) -> Exp
     rows = list(vectors)
     while len(rows) > 1:
         pairs = zip(rows[: len(rows) // 2], rows[len(rows) // 2 :], strict=True)
-        halves = (_interleaved(builder, a, b, lanes) for a, b in pairs)
+        halves = (_interleaved(builder, a, b, lanes, 1, lanes) for a, b in pairs)
         rows = [builder.let(low + high) for low, high in halves]
     return rows[0]
 
 
-def _interleaved(builder: PhaseBuilder, a: Expr, b: Expr, lanes: int) -> tuple[Expr, Expr]:
-    """The lower halves of two vectors, lane by lane in turns, and the upper ones."""
-    low = [x for i in range(lanes // 2) for x in (i, lanes + i)]
+def each_lane_sum(builder: PhaseBuilder, vectors: Sequence[Expr], lanes: int) -> Any:
+    """An array of the sums of vectors' lanes, of any number of them."""
+    held = builder.local(ceildiv(len(vectors), lanes) * lanes)
+    zero = splat(tirx.const(0.0, "float32"), lanes)
+    for first in range(0, len(vectors), lanes):
+        some = list(vectors[first : first + lanes])
+        some += [zero] * (lanes - len(some))
+        builder.store(held, vector_index(first, lanes), lane_sums(builder, some, lanes))
+    return held
 
-    def shuffled(order: Sequence[int]) -> Expr:
-        return builder.let(tirx.Shuffle([a, b], [tirx.const(i, "int32") for i in order]))
 
-    return shuffled(low), shuffled([x + lanes // 2 for x in low])
+def _interleaved(
+    builder: PhaseBuilder, a: Expr, b: Expr, lanes: int, unit: int, block: int
+) -> tuple[Expr, Expr]:
+    """Within each block, the lower halves of two vectors, unit by unit in turns, and the upper."""
+    low = [
+        lane + vector * lanes
+        for first in range(0, lanes, block)
+        for begin in range(first, first + block // 2, unit)
+        for vector in (0, 1)
+        for lane in range(begin, begin + unit)
+    ]
+    return _shuffled(builder, [a, b], low), _shuffled(
+        builder, [a, b], [x + block // 2 for x in low]
+    )
+
+
+def _shuffled(builder: PhaseBuilder, vectors: Sequence[Expr], order: Sequence[int]) -> Expr:
+    """The lanes of the vectors, one after another, in an order."""
+    indices = [tirx.const(i, "int32") for i in order]
+    return builder.let(tirx.Shuffle(list(vectors), indices))
 
 
 def load_columns(

@@ -24,18 +24,20 @@ class MicroKernel:
     """One step of a register tile: to each lane's sum it adds ``steps`` products along K.
 
     ``a`` is the type of the operand that all lanes share, ``b`` that of the vector's elements.
-    ``emit`` writes it for a sum and operands that are scalars or vectors alike.
+    ``emit`` writes it for a sum and operands that are scalars or vectors alike. ``sums`` is the
+    type of the sums where it is not the usual one.
     """
 
     a: DType
     b: DType
     steps: int
     emit: Callable[[Expr, Expr, Expr], Expr]
+    sums: DType | None = None
 
     @property
     def accumulator(self) -> DType:
         """The type of the sums."""
-        return self.a.accumulator
+        return self.sums or self.a.accumulator
 
     def packed_shape(self, k: int, n: int, width: int) -> tuple[int, int, int]:
         """The shape that ``pack`` makes of K rows of N."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ir.dtype import FLOAT32
+from ..ir.dtype import FLOAT32, DType
 from ..tir.indices import Index, ceildiv
 from .builder import PhaseBuilder
 from .tile import LINE
@@ -17,9 +17,23 @@ AHEAD = 6144 // FLOAT32.bytes  # elements between what is used and what is asked
 
 
 def ask_for(
-    builder: PhaseBuilder, buffer: Any, first: Index, count: int, ahead: Index = AHEAD
+    builder: PhaseBuilder,
+    buffer: Any,
+    first: Index,
+    count: int,
+    ahead: Index = AHEAD,
+    level: int = 1,
 ) -> None:
     """The lines of ``count`` neighbours that are ``ahead`` of ``first``, which may lie after the
-    buffer's end."""
+    buffer's end; into the caches from ``level`` on. More lines may be on their way to L2."""
     for line in range(ceildiv(count, LINE)):
-        builder.prefetch(buffer, first + ahead + line * LINE)
+        builder.prefetch(buffer, first + ahead + line * LINE, level)
+
+
+def ask_for_whole(
+    builder: PhaseBuilder, buffer: Any, first: Index, count: int, element: DType
+) -> None:
+    """The same of numbers of another type."""
+    smaller = FLOAT32.bytes // element.bytes
+    for line in range(ceildiv(count, LINE * smaller)):
+        builder.prefetch(buffer, first + (AHEAD + line * LINE) * smaller)

@@ -63,14 +63,33 @@ class RegisterTile:
         scalar: Callable[[int], Expr],
         vector: Callable[[int, int], Expr],
         rows: Sequence[int] | None = None,
+        *,
+        by_lane: bool = False,
     ) -> None:
-        """One reduction step: ``scalar(row)`` times ``vector(first column, lanes)``."""
+        """One reduction step: ``scalar(row)`` times ``vector(first column, lanes)``.
+
+        Where it goes ``by_lane`` the former is a vector, too, and sums of products lie in lanes.
+        """
         loaded = [vector(column, lanes) for column, lanes in self.parts]
         for row in range(self.rows) if rows is None else rows:
             value = scalar(row)
             for part, (_, lanes) in enumerate(self.parts):
-                old = self.builder.load(self._local, self._index(row, part))
-                self._store(row, part, self.micro.emit(old, splat(value, lanes), loaded[part]))
+                self._add(row, part, value if by_lane else splat(value, lanes), loaded[part])
+
+    def step_by_parts(
+        self, scalar: Callable[[int], Expr], vector: Callable[[int, int], Expr]
+    ) -> None:
+        """The same part by part, where there are more of these than rows: the scalars of all rows
+        are held, and one vector at a time."""
+        values = [scalar(row) for row in range(self.rows)]
+        for part, (column, lanes) in enumerate(self.parts):
+            loaded = self.builder.let(vector(column, lanes))
+            for row, value in enumerate(values):
+                self._add(row, part, splat(value, lanes), loaded)
+
+    def _add(self, row: int, part: int, left: Expr, right: Expr) -> None:
+        old = self.builder.load(self._local, self._index(row, part))
+        self._store(row, part, self.micro.emit(old, left, right))
 
     def fill(self, value: float) -> None:
         """Start from ``value`` instead of zero."""
@@ -79,9 +98,25 @@ class RegisterTile:
             for part, (_, lanes) in enumerate(self.parts):
                 self._store(row, part, splat(start, lanes))
 
+    def start(self, vector: Callable[[int, int], Expr]) -> None:
+        """Start from ``vector(first column, lanes)`` in every row."""
+        for row in range(self.rows):
+            for part, (column, lanes) in enumerate(self.parts):
+                self._store(row, part, vector(column, lanes))
+
+    def vector(self, row: int, part: int) -> Expr:
+        """One vector of accumulators."""
+        return self.builder.load(self._local, self._index(row, part))
+
     def update(self, row: int, part: int, value: Callable[[Expr], Expr]) -> None:
         """Replace one vector of accumulators by ``value(old)``."""
         self._store(row, part, value(self.builder.load(self._local, self._index(row, part))))
+
+    def vectors(self) -> list[Expr]:
+        """All accumulators, row by row."""
+        parts = range(len(self.parts))
+        indices = (self._index(row, part) for row in range(self.rows) for part in parts)
+        return [self.builder.load(self._local, index) for index in indices]
 
     def element(self, row: int, column: Index, part: int) -> Expr:
         """One accumulator; ``column`` counts from the part's first column."""
@@ -99,6 +134,25 @@ class RegisterTile:
                     with self.builder.vector(width, serial) as lane:
                         column = offset + lane
                         store(row, first + column, self.element(row, column, part))
+
+    def finish_rows(
+        self,
+        columns: int,
+        store: Callable[[int, Index, Expr], None],
+        most: int,
+        serial: bool = False,
+    ) -> None:
+        """As ``finish``, in vectors of up to ``most`` lanes, whichever registers they are in:
+        narrow numbers that are made of the sums are then stored together."""
+        builder, widest = self.builder, min(most, 1 << (self._width.bit_length() - 1))
+        for row in range(self.rows):
+            sums = builder.local(self._width, self.micro.accumulator.name)
+            for part, (first, lanes) in enumerate(self.parts):
+                value = builder.load(self._local, self._index(row, part))
+                builder.store(sums, vector_index(first - self.parts[0][0], lanes), value)
+            for offset, lanes in tail(0, columns, widest):
+                with builder.vector(lanes, serial) as lane:
+                    store(row, offset + lane, builder.load(sums, offset + lane))
 
 
 def splat(value: Expr, lanes: int) -> Expr:

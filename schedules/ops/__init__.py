@@ -16,23 +16,27 @@ Any other name
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from ..ir.workload import Node
+from ..ir.workload import Node, Workload
 from . import (
     attention,
     bits,
+    few_bits,
     functions,
+    images,
     logic,
     matrices,
     movement,
     norms,
     numbers,
     products,
+    quantization,
     recurrent,
     reductions,
     scans,
+    scatters,
     search,
     sorting,
     texts,
@@ -43,11 +47,13 @@ from .norms import Norm, Softmax
 from .operator import Anchor, Elementwise, Known, Movement, Operator
 from .products import Product
 from .reductions import Reduction
+from .scatters import Scatter
 from .windows import Pool
 
 _FAMILIES = (
     numbers, functions, logic, movement, products, windows, reductions, norms, attention, search,
-    sorting, recurrent, bits, scans, trees, matrices, texts,
+    sorting, recurrent, bits, scans, scatters, trees, matrices, texts, images, quantization,
+    few_bits,
 )  # fmt: skip
 OPERATORS: Mapping[str, Known] = MappingProxyType(
     {operator.name: operator for family in _FAMILIES for operator in family.OPERATORS}
@@ -65,6 +71,12 @@ def named(name: str) -> Operator:
     return OPERATORS.get(name) or Operator(name)
 
 
+def natives(workloads: Iterable[Workload]) -> frozenset[str]:
+    """The folders of functions in C that kernels of these call."""
+    operators = (of(node) for workload in workloads for node in workload.nodes)
+    return frozenset(o.native for o in operators if isinstance(o, Anchor) and o.native)
+
+
 __all__ = [
     "OPERATORS",
     "Anchor",
@@ -76,7 +88,9 @@ __all__ = [
     "Pool",
     "Product",
     "Reduction",
+    "Scatter",
     "Softmax",
     "named",
+    "natives",
     "of",
 ]

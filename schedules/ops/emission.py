@@ -21,6 +21,15 @@ def intrinsic(name: str) -> Emit:
     return lambda node, args, dtypes, let: getattr(tirx, name)(*args)
 
 
+def llvm(name: str) -> Emit:
+    """By LLVM's intrinsic of that name, which takes vectors as it takes numbers."""
+
+    def emit(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
+        return tirx.call_llvm_pure_intrin(node.out.dtype, f"llvm.{name}", *args)
+
+    return emit
+
+
 def libm(name: str) -> Emit:
     """By C's function of that name."""
     return lambda node, args, dtypes, let: _libm(name)(*args)

@@ -153,7 +153,7 @@ def _emit_pad(ev: Elements, node: Node, point: Point) -> Expr:
             coords.append(c)
             continue
         position = c - before
-        if mode == "reflect":
+        if mode == "reflect" and _is_inside(ev.builder, position, size) is not True:
             position = (size - 1) - _absolute((size - 1) - _absolute(position))
         elif mode == "constant":
             inside = _both(inside, _is_inside(ev.builder, position, size))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..ir.workload import Node, Tensor
-from .operator import Anchor, Array, like_first
+from .operator import Anchor, Array, Attrs, like_first
 
 
 class Softmax(Anchor):
@@ -15,7 +15,8 @@ class Softmax(Anchor):
 
 
 class Norm(Anchor):
-    """x, gamma, beta or not; epsilon. Over the last axes, as many as gamma has, but for groups."""
+    """x, gamma, beta or not; epsilon. Over the last axes: as many as gamma has, two without it, but
+    for groups."""
 
 
 def _softmax(node: Node, x: Array) -> Array:
@@ -46,6 +47,19 @@ def _rms_norm(node: Node, x: Array, gamma: Array) -> Array:
     return np.asarray(x / np.sqrt(mean + node.attr("epsilon")) * gamma)
 
 
+def _standardize(node: Node, x: Array) -> Array:
+    """Mean 0 and variance 1 over the last two axes."""
+    distance = x - x.mean(axis=(-2, -1), keepdims=True)
+    variance = np.square(distance).mean(axis=(-2, -1), keepdims=True)
+    return np.asarray(distance / np.sqrt(variance + node.attr("epsilon")))
+
+
+def _infer_standardize(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
+    if len(args[0].shape) < 2:
+        raise ValueError(f"the last two dimensions of {args[0]}")
+    return args[0]
+
+
 def _group_norm(node: Node, x: Array, gamma: Array, beta: Array) -> Array:
     """Mean 0 and variance 1 over an image's groups of channels."""
     split = x.reshape(x.shape[0], -1, node.attr("groups"), x.shape[-1] // node.attr("groups"))
@@ -65,6 +79,7 @@ OPERATORS = (
     Softmax("log_softmax", 1, _log_softmax, like_first, count=_each(4)),
     Norm("layer_norm", 3, _layer_norm, like_first, count=_each(6)),
     Norm("rms_norm", 2, _rms_norm, like_first, count=_each(5)),
+    Norm("standardize", 1, _standardize, _infer_standardize, count=_each(6)),
     # x[N,...,C], gamma[C], beta[C]; groups (that divide C): mean and variance are those of an
     # image's group of neighbouring channels
     Norm("group_norm", 3, _group_norm, like_first, count=_each(6)),

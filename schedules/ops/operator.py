@@ -157,7 +157,7 @@ class Movement(Known):
 @dataclass(frozen=True, eq=False)
 class Anchor(Known):
     """What decides how a kernel is scheduled; one in a workload, but for 1x1 convolutions before
-    depthwise ones."""
+    depthwise ones. ``native``: the folder of functions in C that its kernels call, if any."""
 
     is_anchor: ClassVar[bool] = True
 
@@ -167,6 +167,7 @@ class Anchor(Known):
     sample: Callable[[Node, int, int, np.random.Generator], Array | None] = (
         lambda node, index, extent, rng: None
     )
+    native: str = ""
 
     def operations(self, node: Node, args: Sequence[Tensor]) -> int:
         """As the family counts."""

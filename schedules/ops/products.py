@@ -35,7 +35,7 @@ def _infer_matmul(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
 def _conv2d(node: Node, x: Array, w: Array) -> Array:
     groups = node.attr("groups")
     o, kh, kw, i = w.shape
-    patches = windows(x, node, (kh, kw), 0.0)
+    patches = windows(x, node, (kh, kw), node.attr("pad_value", 0))
     n, rows, columns = patches.shape[:3]
     parts = []
     for g in range(groups):
@@ -101,6 +101,7 @@ OPERATORS = (
     # a[...,M,K], b[...,K,N], NumPy's batching; transpose_b: b is [...,N,K]
     Product("matmul", 2, _matmul, _infer_matmul, count=_count_matmul),
     # The same two of whole numbers of 8 or 16 bits, each argument of its own type: int32, exactly.
+    # pad_value, 0 without: what a convolution sees outside of the image, a number of x's type
     Product("conv2d_integer", 2, _of_whole(_conv2d), _to_int32(_infer_conv2d), count=_count_conv2d),
     Product("matmul_integer", 2, _of_whole(_matmul), _to_int32(_infer_matmul), count=_count_matmul),
 )

@@ -1,4 +1,4 @@
-"""Reductions over axes."""
+"""Reductions over axes, and where along one the extreme is."""
 
 from __future__ import annotations
 
@@ -33,10 +33,31 @@ def _reduction(name: str, function: Callable[..., Any], chooses: bool = False) -
     return Reduction(name, 1, apply, _infer, count=lambda node, args: args[0].size, chooses=chooses)
 
 
+def _infer_place(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
+    (axis,) = attrs["axes"]
+    if not 0 <= axis < len(args[0].shape):
+        raise ValueError(f"along dimension {axis} of {args[0]}")
+    return Tensor(_infer(args, attrs).shape, "int32")
+
+
+def _place(name: str, find: Callable[..., Any]) -> Reduction:
+    def apply(node: Node, x: Array) -> Array:
+        (axis,), keep = node.attr("axes"), node.attr("keepdims")
+        if node.attr("last"):
+            return np.asarray(x.shape[axis] - 1 - find(np.flip(x, axis), axis=axis, keepdims=keep))
+        return np.asarray(find(x, axis=axis, keepdims=keep))
+
+    return Reduction(name, 1, apply, _infer_place, count=lambda node, args: args[0].size)
+
+
 OPERATORS = (
     _reduction("sum", np.sum),
     _reduction("mean", np.mean),
     _reduction("max", np.max, chooses=True),
     _reduction("min", np.min, chooses=True),
     _reduction("prod", np.prod),
+    # axes (one); last: of equal ones the last and not the first. NaN is beyond all numbers, as in
+    # NumPy. In int32.
+    _place("argmax", np.argmax),
+    _place("argmin", np.argmin),
 )

@@ -1,8 +1,8 @@
 """Instruction sets that kernels are compiled for, and what their instructions cost.
 
 x86-64's are the psABI's micro-architecture levels: v2 (SSE4.2), v3 (AVX2 and FMA), v4 (AVX-512).
-Families of instructions are known by the features that bring them, in Linux's names: what would
-make kernels of int8 or bfloat16 are avx512_vnni, avx512_bf16 and amx_int8, or asimddp on ARM.
+Instructions that some processors of a level have besides are *extensions* of it. Families of
+instructions are known by the features that bring them, in Linux's names.
 """
 
 from __future__ import annotations
@@ -66,3 +66,22 @@ _X86 = (
     Isa("x86-64-v4", _LINUX, _V4, 64, 32, _ZEN4),
 )
 ISAS: Mapping[str, Isa] = {isa.name: isa for isa in _X86}  # each has all of those before it
+
+
+@dataclass(frozen=True)
+class Extension:
+    """Instructions beyond ``level``, whose vectors they use; a target's name has them after a
+    plus."""
+
+    name: str
+    level: str
+    features: tuple[str, ...]
+
+
+EXTENSIONS: Mapping[str, Extension] = {
+    extension.name: extension
+    for extension in (
+        Extension("avxvnni", "x86-64-v3", ("avx_vnni",)),  # sums of four products of 8 bits
+        Extension("vnni", "x86-64-v4", ("avx512_vnni",)),  # the same of 512 bits
+    )
+}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import TargetError
 from ..tvm_late import tvm
-from .isa import ISAS
+from .isa import EXTENSIONS, ISAS
 from .target import Target
 
 _ROOT = Path("/")
@@ -111,11 +111,17 @@ def host_cpu() -> str:
 
 def host(threads: int | None = None) -> Target:
     """The machine this runs on; ``threads`` defaults to every core this process may use."""
+    level, features = host_level(), host_features()
     return Target(
-        level=host_level(),
+        level=level,
         cpu=host_cpu(),
         threads=threads or available_cores(),
         l1=_cache_bytes(0, 32 * 1024),
         l2=_cache_bytes(2, 512 * 1024),
         l3=_cache_bytes(3, 16 * 1024 * 1024),
+        extensions=tuple(
+            extension.name
+            for extension in EXTENSIONS.values()
+            if extension.level == level and features.issuperset(extension.features)
+        ),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import TargetError
 from ..ir.dtype import DType
-from .isa import ISAS, Isa
+from .isa import EXTENSIONS, ISAS, Isa
 
 # How exact convolutions of float32 are, the tightest first. What an element adds up is n products,
 # S the sum of their absolute values, and "random" data of either sign, zeros included.
@@ -20,11 +20,13 @@ from .isa import ISAS, Isa
 ACCURACIES = ("strict", "balanced", "standard")
 DEFAULT_ACCURACY = "standard"
 _MOST = 1 << 40  # bytes of a cache, far beyond any
+_PAGE = 1 << 12  # bytes
 
 
 @dataclass(frozen=True)
 class Target:
-    """A machine kind. ``level`` fixes the instruction set; the rest guides schedules.
+    """A machine kind. ``level`` and ``extensions``, names in the order of EXTENSIONS, fix the
+    instruction set; the rest guides schedules.
 
     Cache sizes are bytes: L1 data and L2 of one core, L3 as shared by all; those that are not given
     are what most processors have at least. ``accuracy``, one of ACCURACIES, is what a build asks
@@ -38,6 +40,13 @@ class Target:
     l2: int = 512 * 1024
     l3: int = 16 * 1024 * 1024
     accuracy: str = DEFAULT_ACCURACY
+    extensions: tuple[str, ...] = ()
+
+    @property
+    def plain(self) -> Target:
+        """Without extensions: what times of kernels are compared by, since those that use one have
+        a knob that says so."""
+        return replace(self, extensions=())
 
     @property
     def machine(self) -> Target:
@@ -65,9 +74,19 @@ class Target:
         return self.isa.vector_registers
 
     @property
+    def l1_ways(self) -> int:
+        """Cache lines that L1 holds of those whose addresses are a multiple of 4 KiB apart.
+
+        All x86 processors find a line by its place in its page while they translate the page's
+        address, so one way of L1 is one page: 8 ways of 32 KiB, 12 of 48.
+        """
+        return max(1, self.l1 // _PAGE)
+
+    @property
     def features(self) -> tuple[str, ...]:
         """CPU features (Linux's names) that code for this target may use."""
-        return self.isa.features
+        added = (feature for name in self.extensions for feature in EXTENSIONS[name].features)
+        return (*self.isa.features, *added)
 
     def lanes(self, dtype: DType) -> int:
         """Elements in a vector register."""
@@ -82,6 +101,7 @@ class Target:
             "l1": self.l1,
             "l2": self.l2,
             "l3": self.l3,
+            **({"extensions": list(self.extensions)} if self.extensions else {}),
         }
 
     @staticmethod
@@ -97,4 +117,12 @@ class Target:
             raise TargetError(f"unknown target {level!r:.40} / {cpu!r:.40}")
         if any(type(n) is not int or not 0 < n < _MOST for n in numbers.values()):
             raise TargetError("a target's threads and cache sizes are positive integers")
-        return Target(level, cpu, **numbers)
+        extensions = data.get("extensions", [])
+        known = [name for name, found in EXTENSIONS.items() if found.level == level]
+        if extensions != [name for name in known if name in _listed(extensions)]:
+            raise TargetError(f"unknown extensions of {level}: {extensions!r:.100}")
+        return Target(level, cpu, **numbers, extensions=tuple(extensions))
+
+
+def _listed(data: Any) -> list[Any]:
+    return data if isinstance(data, list) else []

@@ -18,6 +18,7 @@ class Abilities:
     also change its type where ``converts``. ``reads_apart`` and ``writes_apart``: the anchor's
     arguments, and the output, may have rows that lie apart. ``any_type``: other element types than
     float32. ``known_weights``: the second argument must be known at build time.
+    ``fills_padding``: a convolution may see another number than 0 outside of the image.
     """
 
     prologue: bool = False
@@ -28,6 +29,7 @@ class Abilities:
     writes_apart: bool = False
     any_type: bool = False
     known_weights: bool = False
+    fills_padding: bool = False
 
     def __and__(self, other: Abilities) -> Abilities:
         """What both can do, whichever is chosen in the end."""
@@ -40,6 +42,7 @@ class Abilities:
             writes_apart=self.writes_apart and other.writes_apart,
             any_type=self.any_type and other.any_type,
             known_weights=self.known_weights or other.known_weights,
+            fills_padding=self.fills_padding and other.fills_padding,
         )
 
     def computes(self, dtype: DType) -> bool:
@@ -49,6 +52,9 @@ class Abilities:
 
 WEIGHED = Abilities(writes_apart=True, known_weights=True)
 """Of a product with constant weights."""
+
+OF_WHOLE = Abilities(converts=True, any_type=True, known_weights=True, fills_padding=True)
+"""Of a convolution of whole numbers."""
 
 
 def around(**abilities: Abilities) -> Mapping[str, Abilities]:

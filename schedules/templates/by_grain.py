@@ -67,7 +67,8 @@ class AroundAnchor(ByGrain):
             return None
         node = workload.nodes[where]
         computes = cls.anchors[node.op].computes
-        fits = computes(node.out.element) and computes(workload.output.element)
+        stored = node.out.element == workload.output.element or cls.anchors[node.op].converts
+        fits = computes(node.out.element) and stored
         return cls(workload, target, where) if fits else None
 
     @property

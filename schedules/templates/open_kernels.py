@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import chain
 from math import prod
 from typing import Any
 
@@ -26,7 +27,7 @@ from ..ir.symbol import Symbol
 from ..ir.workload import Workload
 from ..target.target import Target
 from .form import Form
-from .registry import TEMPLATES, default
+from .registry import TEMPLATES, default, forms
 
 _MOST_ALTERNATIVES = 64
 _LESS_WORK = 4
@@ -86,7 +87,7 @@ class _Writer:
             if len(found) == _MOST_ALTERNATIVES:
                 raise ScheduleError(f"{self.workload}: no few kernels are for all its sizes")
             sizes = self._largest(left)
-            first = first or self.choose(self.workload.at(sizes))
+            first = first or self._first(sizes)
             made, conditions = self._best(first, sizes, found)
             here = self._hold(conditions)
             some = [c for c in conditions if not self._hold([c]).all()]
@@ -95,6 +96,19 @@ class _Writer:
             left &= ~here
         found = [*self._nothing(found[0].kernel), *found]
         return OpenKernel(self.workload, self.names, tuple(found), self.placement)
+
+    def _first(self, sizes: Sizes) -> Schedule:
+        """What is chosen for these sizes, or of the templates that fit them the first that writes
+        kernels for open ones, too."""
+        fixed = self.workload.at(sizes)
+        chosen = self.choose(fixed)
+        others = (form.space.default_schedule() for form in forms(fixed, self.target))
+        return next((s for s in chain((chosen,), others) if self._fits(s, sizes)), chosen)
+
+    def _fits(self, schedule: Schedule, sizes: Sizes) -> bool:
+        """Whether its template writes kernels for such sizes while they are open."""
+        with assuming(sizes, self.names):
+            return _template(schedule).match(self.workload.workload, self.target) is not None
 
     def _nothing(self, like: Kernel) -> list[Alternative]:
         """What computes a result without elements, where that is one: no phase."""
@@ -107,7 +121,13 @@ class _Writer:
         self, first: Schedule, sizes: Sizes, found: Sequence[Alternative]
     ) -> tuple[Kernel, list[Condition]]:
         """With the schedule of the largest sizes where that follows smaller ones; else with the one
-        that is chosen for these, if constants are packed alike, down to a few times less work."""
+        that is chosen for these, if constants are packed alike, down to a few times less work. With
+        another template's where that of the largest sizes is not for these."""
+        if not self._fits(first, sizes):
+            made, conditions = self._write(self._first(sizes), sizes)
+            if _packed(made) != _packed(found[0].kernel):
+                raise ScheduleError(f"{self.workload}: its sizes want constants in several orders")
+            return made, conditions
         if _template(first).follows or 0 in sizes.values():
             return self._write(first, sizes)
         work = prod(Size.named(symbol.name) for symbol in self.symbols)

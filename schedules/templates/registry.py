@@ -15,36 +15,47 @@ from ..ir.space import Schedule, Space
 from ..ir.workload import Workload
 from ..target.target import Target
 from .abilities import Abilities
+from .across.form import Across
 from .attention.form import FusedAttention
 from .attention_rows.form import RowAttention
 from .channelwise.form import Channelwise
 from .channelwise_integer.form import IntegerChannelwise
 from .conv.form import Conv
+from .conv_dots.form import ConvDots
 from .conv_integer.form import IntegerConv
 from .conv_transpose.form import ConvTranspose
+from .conv_transpose_dots.form import ConvTransposeDots
 from .coupling.form import Coupling
 from .distinct.form import Distinct
 from .dots.form import Dots
 from .elimination.form import Elimination
+from .few_bits.form import FewBits
+from .few_bits_gemm.form import FewBitsGemm
 from .form import Form
 from .gemm.form import Gemm
 from .gemm_integer.form import IntegerGemm
 from .group_norm.form import GroupNorm
+from .images.form import Images
 from .loops import Loops, Table
 from .nonzero.form import NonZero
 from .normalize.form import Normalize
+from .place.form import Place
 from .pointwise.form import Pointwise
+from .pool_integer.form import IntegerPool
 from .recurrent.form import RecurrentLayer
 from .reduction.form import Reduction
 from .relax_op.form import RelaxOp
 from .scan.form import Scan
+from .scatter.form import Scatter
 from .separable.form import Separable
 from .sort.form import Sort
 from .suppression.form import Suppression
 from .texts.form import Texts
 from .transpose.form import Transpose
 from .trees.form import Trees
+from .warping.form import Warping
 from .winograd.form import Winograd
+from .winograd_integer.form import IntegerWinograd
 
 # In order of preference, which counts where estimates are the same.
 TEMPLATES: tuple[type[Form[Any]], ...] = (
@@ -52,28 +63,39 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     Channelwise,
     Dots,
     Gemm,
+    FewBits,
+    FewBitsGemm,
     RowAttention,
     FusedAttention,
     Conv,
+    ConvDots,
     Winograd,
     ConvTranspose,
+    ConvTransposeDots,
     IntegerGemm,
     IntegerChannelwise,
     IntegerConv,
+    IntegerWinograd,
+    IntegerPool,
     GroupNorm,
     Normalize,
     Reduction,
+    Place,
     NonZero,
     Suppression,
     Sort,
     Distinct,
     RecurrentLayer,
     Scan,
+    Scatter,
     Elimination,
     Coupling,
     Texts,
+    Images,
+    Warping,
     Trees,
     Transpose,
+    Across,
     Pointwise,
     RelaxOp,
 )

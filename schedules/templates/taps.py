@@ -1,15 +1,23 @@
-"""The taps of one row of a window, written out for a tile of outputs, each channel by itself."""
+"""The taps of one row of a window for a tile of outputs, each channel by itself.
+
+They are written out, but for long rows, of which a few at once are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..emit.tile import RegisterTile, vector_index
-from ..tir.indices import Expr, Index
-from .window import Axis, ColumnTile
+from ..tir.indices import Expr, Index, divide, modulo
+from ..tvm_late import tirx
+from .window import Axis, ColumnTile, column_tiles
 
+_MOST_TAPS = 32  # of a row with code of their own
+_MOST_WRITTEN = 64  # of all tiles at borders
+_AT_ONCE = 8  # of longer rows
 Combine = Callable[[Expr, Expr, Expr | None], Expr]  # of a sum, an input and its weight
 
 
@@ -27,27 +35,93 @@ def multiply_add(old: Expr, value: Expr, weight: Expr | None) -> Expr:
     return old + value * weight
 
 
-def add_taps(
-    register: RegisterTile,
-    tile: ColumnTile,
-    columns: Axis,
-    source: Vectors,
-    weights: Vectors | None,
-    combine: Combine = multiply_add,
-) -> None:
-    """Combine each tap with every output of the tile that has it.
+def are_many(columns: Axis, widths: Sequence[int]) -> bool:
+    """Whether rows of windows have too many taps for each to have code of its own."""
+    tiles = column_tiles(columns, widths)
+    written = sum(columns.kernel for tile in tiles if not tile.inside)
+    return columns.kernel > _MOST_TAPS or written > _MOST_WRITTEN
+
+
+@dataclass(frozen=True)
+class Taps:
+    """Combines the taps of a row of a window with every output of a tile that has them.
 
     ``source`` begins at the first output's first tap, be it outside of the input; ``weights`` has
     one row for each tap. Neighbouring outputs share what they load.
     """
-    for tap, outputs in enumerate(tile.taps):
-        for part, (column, lanes) in enumerate(register.parts):
 
-            def load(rows: Vectors, number: int, column: int = column, lanes: int = lanes) -> Expr:
-                index = rows.first + number * rows.pitch + column
-                return register.builder.load(rows.buffer, vector_index(index, lanes))
+    register: RegisterTile
+    columns: Axis
+    source: Vectors
+    weights: Vectors | None
+    combine: Combine = multiply_add
 
-            weight = None if weights is None else load(weights, tap)
+    def add(self, tile: ColumnTile) -> None:
+        """Each tap written out."""
+        for tap, outputs in enumerate(tile.taps):
+            self._tap(tap, outputs)
+
+    def add_many(self, tile: ColumnTile, begin: Index) -> None:
+        """In loops; the first output's window begins at column ``begin``.
+
+        Of a tile at a border, first the taps that some outputs have, then those that all have.
+        """
+        columns, every = self.columns, range(tile.width)
+        if tile.inside:
+            self._loop(0, columns.kernel, every)
+            return
+        reach = (tile.width - 1) * columns.stride
+        some, all_ = self._first(0 - begin - reach), self._first(0 - begin)
+        all_end, some_end = (
+            self._first(columns.size - begin - reach),
+            self._first(columns.size - begin),
+        )
+        middle = self.register.builder.let(tirx.max(all_, all_end))
+        self._some(some, tirx.min(all_, some_end), every, begin)
+        self._loop(all_, middle - all_, every)
+        self._some(middle, some_end, every, begin)
+
+    def _first(self, distance: Index) -> Index:
+        """Number of the first tap so many columns after the first one, or of none."""
+        columns, zero = self.columns, tirx.const(0, "int32")
+        after = tirx.max(zero, distance) + (columns.dilation - 1)
+        return self.register.builder.let(
+            tirx.min(tirx.const(columns.kernel, "int32"), tirx.truncdiv(after, columns.dilation))
+        )
+
+    def _some(self, first: Index, end: Index, outputs: range, begin: Index) -> None:
+        """Taps that outputs may have."""
+        builder, columns = self.register.builder, self.columns
+        count = builder.let(tirx.max(tirx.const(0, "int32"), end - first))
+        with builder.loop(count, "kw", builder.let(first)) as tap:
             for output in outputs:
-                value = load(source, output * columns.stride + tap * columns.dilation)
-                register.update(output, part, lambda old: combine(old, value, weight))  # noqa: B023
+                at = builder.let(begin + output * columns.stride + tap * columns.dilation)
+                with builder.when(tirx.all(at >= 0, at < columns.size)):
+                    self._tap(tap, (output,))
+
+    def _loop(self, first: Index, count: Index, outputs: range) -> None:
+        """Taps that all outputs have, some at once."""
+        builder = self.register.builder
+        blocks, rest = divide(count, _AT_ONCE), modulo(count, _AT_ONCE)
+        with builder.loop(blocks, "block") as block:
+            for tap in range(_AT_ONCE):
+                self._tap(first + block * _AT_ONCE + tap, outputs)
+        with builder.loop(rest, "kw") as tap:
+            self._tap(first + blocks * _AT_ONCE + tap, outputs)
+
+    def _tap(self, tap: Index, outputs: Sequence[int]) -> None:
+        builder, columns = self.register.builder, self.columns
+
+        def load(rows: Vectors, number: Index, column: int, lanes: int) -> Expr:
+            index = rows.first + number * rows.pitch + column
+            return builder.load(rows.buffer, vector_index(index, lanes))
+
+        for part, (column, lanes) in enumerate(self.register.parts):
+            weight = None if self.weights is None else load(self.weights, tap, column, lanes)
+            for output in outputs:
+                at = output * columns.stride + tap * columns.dilation
+                value = load(self.source, at, column, lanes)
+                self.register.update(output, part, partial(self._combined, value, weight))
+
+    def _combined(self, value: Expr, weight: Expr | None, old: Expr) -> Expr:
+        return self.combine(old, value, weight)

@@ -7,12 +7,12 @@ between, which are nearly all, have no conditions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from ..emit.builder import PhaseBuilder
 from ..ir.workload import Node, Tensor
-from ..tir.indices import Expr, Index
+from ..tir.indices import Expr, Index, ceildiv, divide, modulo
 from ..tvm_late import tirx
 
 
@@ -30,6 +30,29 @@ class Axis:
     def valid(self, position: int, tap: int) -> bool:
         """Whether output ``position`` reads inside the input at ``tap``."""
         return 0 <= position * self.stride - self.pad + tap * self.dilation < self.size
+
+    @property
+    def stays_inside(self) -> bool:
+        """Whether no output reads outside the input."""
+        last = (self.out - 1) * self.stride - self.pad + (self.kernel - 1) * self.dilation
+        return self.pad <= 0 and last < self.size
+
+    @property
+    def everywhere(self) -> range:
+        """The outputs that read inside the input at every tap."""
+        last = self.size - 1 + self.pad - (self.kernel - 1) * self.dilation
+        return range(ceildiv(max(0, self.pad), self.stride), last // self.stride + 1)
+
+    def taps(self, first: int, width: int) -> tuple[range, ...]:
+        """By tap, which of ``width`` outputs from ``first`` on read inside the input."""
+
+        def inside(tap: int) -> range:
+            before = self.pad - tap * self.dilation - first * self.stride
+            begin, end = ceildiv(before, self.stride), ceildiv(self.size + before, self.stride)
+            begin, end = (min(max(0, place), width) for place in (begin, end))
+            return range(begin, max(begin, end))
+
+        return tuple(map(inside, range(self.kernel)))
 
     def limits(self, builder: PhaseBuilder, position: Expr) -> tuple[Index, Index]:
         """First tap and number of taps inside the input, for a position known at run time."""
@@ -49,44 +72,100 @@ class Axis:
 class ColumnTile:
     """``count`` neighbouring tiles of ``width`` outputs from ``first`` on, with equal taps.
 
-    ``taps[t]`` lists the outputs of a tile (0 .. width-1) that read inside the input at tap ``t``;
+    ``taps[t]`` are the outputs of a tile (0 .. width-1) that read inside the input at tap ``t``;
     ``inside`` says that all do.
     """
 
     first: int
     width: int
     count: int
-    taps: tuple[tuple[int, ...], ...]
-
-    @property
-    def inside(self) -> bool:
-        """Whether no output of the tile reads outside the input."""
-        return all(len(t) == self.width for t in self.taps)
+    taps: tuple[range, ...]
+    inside: bool
 
 
-def column_tiles(axis: Axis, width: int) -> list[ColumnTile]:
-    """The axis cut into tiles of ``width`` outputs, the last one narrower where need be."""
+def column_tiles(axis: Axis, widths: Sequence[int], *, alike: bool = False) -> list[ColumnTile]:
+    """The axis cut into tiles of these ``widths``, which cover it; equal neighbours are one.
+
+    So are all that are not inside, if they are ``alike`` to who asks; they have the first one's
+    taps then.
+    """
     tiles: list[ColumnTile] = []
-    for first in range(0, axis.out, width):
-        actual = min(width, axis.out - first)
-        taps = tuple(
-            tuple(p for p in range(actual) if axis.valid(first + p, t)) for t in range(axis.kernel)
-        )
+    first, everywhere = 0, axis.everywhere
+    for width in widths:
+        inside = everywhere.start <= first and first + width <= everywhere.stop
         last = tiles[-1] if tiles else None
-        if last and last.width == actual and last.taps == taps and last.inside:
-            tiles[-1] = ColumnTile(last.first, actual, last.count + 1, taps)
+        same = last is not None and (last.width, last.inside) == (width, inside)
+        if last and same and (inside or alike or last.taps == axis.taps(first, width)):
+            tiles[-1] = replace(last, count=last.count + 1)
         else:
-            tiles.append(ColumnTile(first, actual, 1, taps))
+            tiles.append(ColumnTile(first, width, 1, axis.taps(first, width), inside))
+        first += width
     return tiles
 
 
+def full_widths(extent: int, width: int) -> list[int]:
+    """Tiles of ``width``, the last one narrower where need be."""
+    full, rest = divmod(extent, width)
+    return [width] * full + [rest] * (rest > 0)
+
+
+def even_widths(extent: int, widest: int) -> list[int]:
+    """As few tiles up to ``widest`` as cover ``extent``, no two of which differ by more than 1."""
+    count = ceildiv(extent, widest)
+    least, more = divmod(extent, count)
+    return [least + 1] * more + [least] * (count - more)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """``tiles`` of a row in blocks of ``size``, each of which a chunk takes."""
+
+    tiles: int
+    size: int
+
+    @property
+    def count(self) -> int:
+        """Blocks of a row."""
+        return ceildiv(self.tiles, self.size)
+
+    def of(self, builder: PhaseBuilder, chunk: Index) -> tuple[Index, tuple[Index, Index] | None]:
+        """What the chunk's number says beside the block, and which tiles it takes (None: all)."""
+        if self.count == 1:
+            return chunk, None
+        first = builder.let(modulo(chunk, self.count) * self.size)
+        return builder.let(divide(chunk, self.count)), (first, first + self.size)
+
+
 def each_tile(
-    builder: PhaseBuilder, axis: Axis, width: int, body: Callable[[Index, ColumnTile], None]
+    builder: PhaseBuilder,
+    axis: Axis,
+    widths: Sequence[int],
+    body: Callable[[Index, ColumnTile], None],
+    among: tuple[Index, Index] | None = None,
+    *,
+    alike: bool = False,
 ) -> None:
-    """Emit ``body(first output, tile)`` for every tile; equal neighbours share a loop."""
-    for tile in column_tiles(axis, width):
-        with builder.loop(tile.count, "tile") as i:
+    """Emit ``body(first output, tile)`` for every tile; equal neighbours share a loop.
+
+    ``among``: for those alone whose numbers are from the first on and below the second; ``alike``:
+    see ``column_tiles``.
+    """
+    number = 0
+    for tile in column_tiles(axis, widths, alike=alike):
+        begin, count = _overlap(builder, number, tile.count, among)
+        with builder.loop(count, "tile", begin) as i:
             body(builder.let(tile.first + i * tile.width), tile)
+        number += tile.count
+
+
+def _overlap(
+    builder: PhaseBuilder, number: int, count: int, among: tuple[Index, Index] | None
+) -> tuple[Index, Index]:
+    """First and number of ``count`` tiles from ``number`` on that are among those."""
+    if among is None:
+        return 0, count
+    begin = builder.let(tirx.max(0, among[0] - number))
+    return begin, builder.let(tirx.max(0, tirx.min(count, among[1] - number) - begin))
 
 
 def axes(node: Node, source: Tensor, kernel: tuple[int, int]) -> tuple[Axis, Axis]:

@@ -3,10 +3,11 @@
 Errors are the largest seen against float64 on dense samples of the whole range, in units in the
 last place (ulp) of float32 unless said otherwise; ``tests/schedules/test_mathfn.py`` checks them.
 
-exp   Cephes' expf: argument reduction by ln 2, polynomial of degree 5; 2 ulp
+exp   Cephes' argument reduction by ln 2, polynomial of degree 6 with the least error; 2 ulp
 log   Cephes' logf: mantissa in [sqrt 1/2, sqrt 2), polynomial of degree 8; 2 ulp
 tanh  Eigen's rational approximation of degree 13/6; 8 ulp
 erf   Eigen's rational approximation of degree 13/8; 5e-7 absolute
+softplus   log(1 + e**x) by the series of the inverse hyperbolic tangent; 4 ulp from -87 on
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ def as_int(value: Expr) -> Expr:
     return tirx.call_intrin("int32", "tirx.reinterpret", value)
 
 
-_EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5)
+# Of (e**r - 1 - r) / r**2 for |r| <= ln(2) / 2; the error of e**r is 3e-9 of it (by Lawson's
+# algorithm, which weighs points again and again by their errors).
+_EXP = (1.3814539416e-3, 8.3687454462e-3, 4.1668388993e-2, 1.6666521132e-1, 4.9999994040e-1)
 
 
 # A float32 from 2**23 to 2**24 is a whole number, and its last bits are that number's.
@@ -53,34 +56,67 @@ _WHOLE = 1.5 * 2.0**23
 
 
 def _parts(x: Expr, bias: int, let: Let) -> tuple[Expr, Expr]:
-    """p in about [0.7, 1.42] and 2**(n - 127 + bias), whose product with 2**(127 - bias) is e**x.
+    """p in about [0.7, 1.42] and 2**(n - 127 + bias), whose product with 2**(127 - bias) is e**x,
+    for the whole number n next to x / ln 2.
+    """
+    rest, scale = _reduced(x, bias, let)
+    r = let(rest)
+    return polynomial(r, _EXP) * (r * r) + (r + f32(1.0)), scale
 
-    n is the whole number next to x / ln 2. No float is cast to a whole number for it: of NaN, the
-    cast is undefined to LLVM, which leaves out all that is made of it where it knows the NaN.
+
+def _reduced(x: Expr, bias: int, let: Let) -> tuple[Expr, Expr]:
+    """What is left of x without n ln 2, and 2**(n - 127 + bias).
+
+    No float is cast to a whole number for n: of NaN, the cast is undefined to LLVM, which leaves
+    out all that is made of it where it knows the NaN.
     """
     biased = let(x * f32(1 / math.log(2)) + f32(_WHOLE + bias))
     n = let(biased + f32(-_WHOLE - bias))
-    r = let((x - n * f32(0.693359375)) - n * f32(-2.12194440e-4))
-    p = polynomial(r, _EXP) * (r * r) + (r + f32(1.0))
-    return p, as_float(as_int(biased) << tirx.const(23, "int32"))
+    rest = (x - n * f32(0.693359375)) - n * f32(-2.12194440e-4)
+    return rest, as_float(as_int(biased) << tirx.const(23, "int32"))
 
 
 def exp(x: Expr, let: Let) -> Expr:
     """e**x for float32; NaN stays NaN, overflow gives infinity, below -86.98 the result is 0."""
-    x, low, high = let(x), -87.33654, 88.72283
-    clamped = let(tirx.Select(x > f32(high), f32(high), tirx.Select(x < f32(low), f32(low), x)))
-    # n reaches 128, whose power of two is infinite: scale by 2**(n-1) and then by 2.
-    p, scale = _parts(clamped, 126, let)
-    result = let(p * scale * f32(2.0))
-    result = tirx.Select(x > f32(high), f32(math.inf), result)
-    return tirx.Select(x < f32(low), f32(0.0), result)
+    # n reaches 128, whose power of two is infinite: 2**(n - 1) times 2p, which overflows where e**x
+    # does. Of the lowest x, 2**(n - 1) is 0.
+    p, scale = _parts(_limit(x, -87.33654, 89.0, let), 126, let)
+    p = let(p)
+    return (p + p) * scale
+
+
+_SHORT_EXP = (
+    1.0,
+    1.0,
+    0.49999993373,
+    0.16666519524,
+    0.041668401095,
+    0.0083688511191,
+    0.001381432005,
+)
+
+
+def exp_below(x: Expr, let: Let) -> Expr:
+    """e**x for a float32 that is not above zero; NaN stays NaN, below -87.68 the result is 0.
+
+    A polynomial of degree 6, of the least relative error, whose terms do not wait for one another
+    (Estrin's scheme).
+    """
+    x, low = let(x), -88.0  # whose power of two is 0
+    r, scale = _reduced(let(tirx.Select(x < f32(low), f32(low), x)), 127, let)
+    r = let(r)
+    a, b, c, d, e, f, g = map(f32, _SHORT_EXP)
+    square = let(r * r)
+    high = (g * square + (f * r + e)) * square + (d * r + c)
+    return (high * square + (b * r + a)) * scale
 
 
 def halves(x: Expr, let: Let) -> Expr:
     """Half of e**x for a float32 that is not negative, which overflows later than e**x does."""
     x, high = let(x), 89.5
     p, scale = _parts(let(tirx.Select(x > f32(high), f32(high), x)), 125, let)
-    return p * scale * f32(2.0)
+    p = let(p)
+    return (p + p) * scale
 
 
 _LOG = (
@@ -118,16 +154,22 @@ def log(x: Expr, let: Let) -> Expr:
     return tirx.Select(is_number(x), result, x)
 
 
+# 256 times Eigen's, so that the product with a tiny x is a normal number where x is.
 _TANH_P = (
-    -2.76076847742355e-16,
-    2.00018790482477e-13,
-    -8.60467152213735e-11,
-    5.12229709037114e-08,
-    1.48572235717979e-05,
-    6.37261928875436e-04,
-    4.89352455891786e-03,
+    256 * -2.76076847742355e-16,
+    256 * 2.00018790482477e-13,
+    256 * -8.60467152213735e-11,
+    256 * 5.12229709037114e-08,
+    256 * 1.48572235717979e-05,
+    256 * 6.37261928875436e-04,
+    256 * 4.89352455891786e-03,
 )
-_TANH_Q = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
+_TANH_Q = (
+    256 * 1.19825839466702e-06,
+    256 * 1.18534705686654e-04,
+    256 * 2.26843463243900e-03,
+    256 * 4.89352518554385e-03,
+)
 _TANH_END = 7.90531110763549805  # where it is 1
 
 
@@ -150,8 +192,7 @@ def tanh(x: Expr, let: Let) -> Expr:
     x = let(x)
     square = let(x * x)
     ratio = x * polynomial(square, _TANH_P) / polynomial(square, _TANH_Q)
-    inside = tirx.Select(tirx.abs(x) < f32(0.0004), x, ratio)
-    return _saturated(x, _TANH_END, inside)
+    return _saturated(x, _TANH_END, ratio)
 
 
 def tanh_quotient(x: Expr, let: Let) -> tuple[Expr, Expr]:
@@ -195,6 +236,26 @@ def sigmoid_divisor(x: Expr, let: Let) -> Expr:
     """1 + e**-x for float32, whose reciprocal is the sigmoid."""
     p, scale = _parts(_limit(f32(0.0) - x, -87.0, 89.0, let), 127, let)
     return f32(1.0) + p * scale
+
+
+# 2 / 3, 2 / 5, ... of twice the inverse hyperbolic tangent, highest degree first; what is left out
+# is 2e-8 of log(1 + t) at most.
+_LOG1P = tuple(2 / n for n in (13, 11, 9, 7, 5, 3))
+
+
+def softplus(x: Expr, let: Let) -> Expr:
+    """log(1 + e**x) for float32.
+
+    It is the larger of x and 0 and log(1 + t) with t = e**-|x|, which is at most 1: twice the
+    inverse hyperbolic tangent of t / (2 + t).
+    """
+    x = let(x)
+    p, scale = _parts(_limit(f32(0.0) - tirx.abs(x), -88.0, 0.0, let), 127, let)
+    t = let(p * scale)
+    ratio = let(t / (t + f32(2.0)))
+    square = let(ratio * ratio)
+    rest = polynomial(square, _LOG1P) * (square * ratio) + (ratio + ratio)
+    return tirx.Select(x < f32(0.0), f32(0.0), x) + rest
 
 
 def power(x: Expr, exponent: float, let: Let) -> Expr | None:

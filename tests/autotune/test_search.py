@@ -25,20 +25,21 @@ FINE = tuple(range(1, 100))
 ANY = Schedule("pointwise", 1, ())
 SPACE = Space(
     "conv_direct",
-    1,
+    2,
     (
         Knob("tile_w", tuple(range(1, 17)), ""),
         Knob("vectors", (1, 2, 3, 4, 6), ""),
         Knob("rows", POWERS, ""),
+        Knob("columns", (64,), ""),
         Knob("panels", (1, 2), ""),
         Knob("order", ("rows", "panels"), ""),
     ),
-    {"tile_w": 1, "vectors": 1, "rows": 1, "panels": 1, "order": "rows"},
+    {"tile_w": 1, "vectors": 1, "rows": 1, "columns": 64, "panels": 1, "order": "rows"},
     lambda config: int(config["tile_w"]) * int(config["vectors"]) <= 28,
 )
 LARGE = Space(
     "conv_direct",
-    1,
+    2,
     tuple(replace(k, choices=FINE) if k.name == "panels" else k for k in SPACE.knobs),
     SPACE.default,
     SPACE.valid,
@@ -53,15 +54,15 @@ def conv(channels: int, size: int) -> Workload:
 
 
 def seconds(workload: Workload, schedule: Schedule, rng: random.Random | None = None) -> float:
-    """A register tile should be large, divide the rows, and blocks have a best size."""
+    """A register tile should be large, those of a row are equal, and blocks have a best size."""
     size = workload.output.shape[1]
-    tile, vectors, rows = (int(schedule[k]) for k in ("tile_w", "vectors", "rows"))
+    most, vectors, rows = (int(schedule[k]) for k in ("tile_w", "vectors", "rows"))
+    tile = size / math.ceil(size / most)
     loads = (tile + vectors) / (tile * vectors)
-    waste = math.ceil(size / tile) * tile / size
     distance = abs(math.log2(rows) - math.log2(max(1, size // 4)))
     order = 1.0 if schedule["order"] == "panels" else 1.15
     noise = math.exp(rng.gauss(0, 0.02)) if rng else 1.0
-    return 1e-4 * waste * (1 + 2 * loads) * (1 + 0.1 * distance) * order * noise
+    return 1e-4 * (1 + 2 * loads) * (1 + 0.1 * distance) * order * noise
 
 
 def examples(workload: Workload, target, count: int, rng: random.Random) -> Examples:
@@ -106,7 +107,7 @@ class TestFeatures:
 
     def test_a_hundred_thousand_candidates_take_little_time(self, target):
         rng = np.random.default_rng(0)
-        names = ("tile_w", "vectors", "rows", "panels")
+        names = ("tile_w", "vectors", "rows", "columns", "panels")
         knobs = {name: rng.integers(1, 64, 100_000) for name in names}
         knobs["order"] = np.array(["rows", "panels"])[rng.integers(0, 2, 100_000)]
         begin = time.process_time()
@@ -271,7 +272,7 @@ class TestSearch:
     def test_a_space_is_exhausted_once_and_whole(self, target):
         single = [Knob(k.name, (SPACE.default[k.name],), "") for k in SPACE.knobs[1:]]
         tiles = Knob("tile_w", (1, 2, 3, 4, 5), "")
-        tiny = Space("conv_direct", 1, (tiles, *single), SPACE.default)
+        tiny = Space("conv_direct", 2, (tiles, *single), SPACE.default)
         history = History(conv(8, 8))
         kernel = KernelSearch(history, target, [tiny])
         history.tell(tiny.default_schedule(), 1.0)

@@ -78,6 +78,13 @@ def test_the_accuracy_asked_for_is_no_property_of_the_machine():
     assert asker.trust(Machine(ZEN3, "v", "zen3")) is Trust.EXACT
 
 
+def test_extensions_do_not_tell_machines_apart():
+    """Kernels that use one say so in a knob."""
+    extended = replace(ZEN4, extensions=("vnni",))
+    for asker, other in ((ZEN4, extended), (extended, ZEN4)):
+        assert Asker(asker, "zen4").trust(Machine(other, "v", "zen4")) is Trust.EXACT
+
+
 def test_the_closest_machine_comes_first():
     machines = [Machine(target, "v", name) for target, name, _ in CASES]
     asker = Asker(ZEN3, "zen3")

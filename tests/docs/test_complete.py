@@ -21,7 +21,8 @@ import luthier.logs
 from luthier.cli import INTERNAL, INTERRUPTED, TRACEBACK
 from luthier.cli import cli as group
 from luthier.commands.logs import logs
-from luthier.frontend.control.stages import CONTROL
+from luthier.frontend.control.stages import BY_RULES, CONTROL
+from luthier.frontend.onnx.gradients import OPERATORS as GRADIENTS
 from luthier.frontend.onnx.microsoft.operators import EARLY, SPELLED
 from luthier.frontend.onnx.ml.operators import OPERATORS as ML
 from luthier.frontend.onnx.operators import SUPPORTED
@@ -190,7 +191,7 @@ def test_every_file_and_every_field_of_the_manifest_is_documented(tmp_path):
 
 def test_supported_operators_are_listed_and_no_others():
     listed = set(re.findall(r"`(\w+)`", section(MODELS, "Operators")))
-    known = SUPPORTED | CONTROL | ML.keys() | TEXTS.keys() | OPTIMIZERS.keys()
+    known = SUPPORTED | CONTROL | ML.keys() | TEXTS.keys() | OPTIMIZERS.keys() | GRADIENTS.keys()
     known |= {"CategoryMapper", "ZipMap"}
     assert listed == known, f"missing: {sorted(known - listed)}, too many: {sorted(listed - known)}"
 
@@ -198,7 +199,8 @@ def test_supported_operators_are_listed_and_no_others():
 def test_operators_of_onnx_runtime_are_listed_and_no_others():
     text, _, _ = section(MODELS, "ONNX Runtime's own operators").partition("\n### ")
     listed = re.findall(r"`(\w+)`", text)
-    assert sorted(listed) == sorted([*SPELLED, *EARLY])
+    ours = {name.rpartition(".")[2] for name in BY_RULES if "." in name}
+    assert sorted(listed) == sorted([*SPELLED, *EARLY, *ours])
     refused = set(re.findall(r"`(\w+)`", section(MODELS, "Which of them are not supported")))
     assert {"BeamSearch", "Tokenizer"} <= refused
 

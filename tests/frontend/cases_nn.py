@@ -40,6 +40,14 @@ CONVOLUTIONS = [
     conv(VOLUME, 3, 4, 2, 3, 2),
     conv(VOLUME, 4, 2, 2, 3, 2, group=2, pads=[1, 0, 1, 0, 1, 0], strides=[2, 1, 2]),
     conv(VOLUME, 3, 4, 2, 3, 2, auto_pad="SAME_UPPER"),
+    conv(VOLUME, 5, 4, 1, 3, 3, pads=[0, 1, 1, 0, 1, 1], strides=[2, 1, 1]),
+    conv(VOLUME, 5, 4, 3, 1, 1, pads=[1, 0, 0, 1, 0, 0], dilations=[2, 1, 1]),
+    conv(VOLUME, 5, 4, 3, 3, 1, pads=[1, 1, 0, 1, 1, 0], strides=[1, 2, 1]),
+    conv(VOLUME, 5, 4, 1, 1, 1),
+    conv(VOLUME, 4, 1, 3, 2, 3, group=4, pads=[1, 0, 1, 1, 0, 1]),
+    conv(VOLUME, 3, 4, 2, 2, 2, pads=[7, 0, 0, 0, 0, 0], dilations=[6, 1, 1]),
+    case("Conv", VOLUME, floats(3, 4, 2, 3, 2), floats(3), note="runtime-weights of a volume"),
+    conv(floats(1, 4, 9, 1), 6, 4, 5, 1, pads=[2, 0, 2, 0], strides=[2, 1]),
     case("Conv", floats(1, 2, 6, 6, dtype="float64"), floats(3, 2, 3, 3, dtype="float64")),
 ]
 
@@ -64,6 +72,11 @@ TRANSPOSED = [
         for mode in ("SAME_UPPER", "SAME_LOWER", "VALID")
     ),
     transposed(LINE, 4, 3, 3, strides=[2], pads=[1, 0], output_padding=[1]),
+    transposed(VOLUME, 4, 3, 3, 3, 3, strides=[2, 2, 2], output_padding=[1, 0, 1]),
+    transposed(VOLUME, 4, 2, 1, 4, 2, strides=[3, 1, 1], group=2, output_padding=[2, 0, 0]),
+    transposed(VOLUME, 4, 3, 4, 1, 1, strides=[3, 1, 1], pads=[1, 0, 0, 2, 0, 0]),
+    transposed(VOLUME, 4, 3, 2, 3, 2, dilations=[2, 1, 1], pads=[1, 1, 0, 1, 1, 0]),
+    transposed(floats(1, 4, 5, 1), 4, 3, 4, 1, strides=[2, 1], output_padding=[1, 0]),
     transposed(VOLUME, 4, 3, 2, 3, 2, strides=[2, 1, 1], pads=[0, 1, 0, 1, 0, 0]),
 ]
 
@@ -90,6 +103,12 @@ POOLING = [
     *(case(op, LINE, kernel_shape=[3], strides=[2], pads=[1, 1]) for op in _POOLS),
     *(case(op, VOLUME, kernel_shape=[2, 3, 2], strides=[2, 1, 1]) for op in _POOLS),
     *(case(op, VOLUME, kernel_shape=[2, 3, 2], pads=[1, 0, 1, 0, 1, 0]) for op in _POOLS),
+    *(
+        case(op, VOLUME, kernel_shape=[3, 2, 2], pads=[1] * 6, strides=[2] * 3, ceil_mode=1)
+        for op in _POOLS
+    ),
+    case("AveragePool", VOLUME, kernel_shape=[3] * 3, pads=[1] * 6, count_include_pad=1),
+    *(case(op, floats(1, 4, 9, 1), kernel_shape=[3, 1], strides=[2, 1]) for op in _POOLS),
     *(
         case(
             "AveragePool",

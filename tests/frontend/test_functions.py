@@ -132,7 +132,7 @@ def test_two_calls_of_one_function_do_not_mix_their_values() -> None:
 
 
 def test_a_node_in_a_function_is_named_after_its_call() -> None:
-    inner = function("inner", ["x"], [N("ImageDecoder", ["x"], ["y"], name="det")])
+    inner = function("inner", ["x"], [N("TfIdf", ["x"], ["y"], name="det")])
     outer = function("outer", ["x"], [N("inner", ["x"], ["y"], domain="my")])
     node = N("outer", ["x"], ["y"], domain="my", name="head")
     assert "'head/inner/det'" in refusal(calls([node], [inner, outer]))

@@ -180,6 +180,41 @@ def test_linear_attention_over_any_number_of_rows() -> None:
     same_at_all_sizes(proto, {"tokens": "1..16"}, count=2)
 
 
+def test_tokens_up_to_the_first_that_is_not_the_sources() -> None:
+    rng = np.random.default_rng(0)
+    for size, count, letters in ((9, 5, 3), (6, 7, 2), (7, 1, 4), (3, 0, 2)):
+        source, current = rng.integers(0, letters, size), rng.integers(0, letters, 4)
+        predicted = rng.integers(0, letters, count) if count else None
+        given = (source, current, np.array(size + 1 - count), predicted)
+        attrs = {"min_ngram_size": 1, "max_ngram_size": 4}
+        outputs = {0: "int64", 1: "int64"}
+        shapes = [a.shape for a in given if a is not None]
+        proto = opened("BifurcationDetector", shapes, *given, results=outputs, **attrs)
+        (program,) = import_entry(proto, TARGET).variants
+        for _ in range(12):
+            source = rng.integers(0, letters, size)
+            inputs = {"in0": source, "in1": rng.integers(0, letters, 4), "in2": given[2]}
+            if count:
+                own = rng.integers(0, letters, count)
+                same = rng.integers(0, count)
+                own[:same] = source[size + 1 - count :][:same]
+                inputs["in3"] = own
+            found = computed(program, {}, inputs)
+            for name, array in runtime(proto, inputs).items():
+                np.testing.assert_array_equal(found[name], array)
+
+
+def test_the_way_through_a_matrix_is_as_long_as_a_run_finds() -> None:
+    for x in (floats(1, 9, 7), floats(4, 12)):
+        proto = opened("DynamicTimeWarping", [x.shape], x, results={0: "int32"})
+        (program,) = import_entry(proto, TARGET).variants
+        assert [s.name for s in program.symbols] == ["found_out0"]
+        for seed in range(6):
+            given = floats(*x.shape, seed=seed)
+            found = computed(program, {}, {"in0": given})["out0"]
+            np.testing.assert_array_equal(found, runtime(proto, {"in0": given})["out0"])
+
+
 def test_what_is_different_has_a_size_that_a_run_finds() -> None:
     x = np.array([2, 1, 1, 3, 4, 3], np.float32)
     proto = opened("Unique", [("n",)], x, results={0: "float32", 1: "int64", 2: "int64"})

@@ -102,9 +102,9 @@ def test_a_convolution_with_known_scales_is_one_product_and_its_numbers_stay_nar
     calls = [[node.op for node in call.workload.nodes] for call in program.calls]
     (product,) = [ops for ops in calls if "conv2d_integer" in ops]
     assert product[0] == "conv2d_integer"
-    assert product[-1] == "cast"
+    assert product[-1] == "quantize"
     read = [pair for call in program.calls for pair in call.workload.signature]
-    assert {tensor.dtype for tensor, known in read if not known} == {"uint8", "int16"}
+    assert {tensor.dtype for tensor, known in read if not known} == {"uint8"}
     assert "int8[6,3,3,4]" in [str(tensor) for tensor, known in read if known]
 
 

@@ -491,21 +491,21 @@ def test_a_model_that_forgets_the_default_domain_uses_that_of_its_functions() ->
 
 def test_all_unknown_operators_are_reported_in_groups() -> None:
     nodes = [
-        N("ImageDecoder", ["x"], ["d"], name="first"),
+        N("TfIdf", ["x"], ["d"], name="first"),
         N("Frobnicate", ["d"], ["f"], domain="my.own"),
-        N("ImageDecoder", ["x"], ["e"], name="second"),
+        N("TfIdf", ["x"], ["e"], name="second"),
         N("BeamSearch", ["f"], ["y"], domain="com.microsoft"),
     ]
     with pytest.raises(UnsupportedOperator) as refused:
         import_model(model(nodes, {"x": floats(3, 3)}, ["y"]), TARGET)
     assert str(refused.value) == (
-        "3 operators are not supported: ImageDecoder (2 nodes, first 'first'), "
-        "my.own.Frobnicate (1 node, 'f'), com.microsoft.BeamSearch (1 node, 'y'): decode images "
-        "before the model; give functions for what is of another domain, or "
+        "3 operators are not supported: TfIdf (2 nodes, first 'first'), "
+        "my.own.Frobnicate (1 node, 'f'), com.microsoft.BeamSearch (1 node, 'y'): express them by "
+        "other operators when exporting; give functions for what is of another domain, or "
         "export by ONNX's own operators; call the decoder from your program, over its state"
     )
     assert refused.value.operators == {
-        "ImageDecoder": ("first", "second"),
+        "TfIdf": ("first", "second"),
         "my.own.Frobnicate": ("f",),
         "com.microsoft.BeamSearch": ("y",),
     }
@@ -514,7 +514,7 @@ def test_all_unknown_operators_are_reported_in_groups() -> None:
 def test_operators_for_shapes_alone_are_reported_with_the_others() -> None:
     nodes = [
         N("StringNormalizer", ["x"], ["top"], name="best"),
-        N("ImageDecoder", ["x"], ["d"], name="first"),
+        N("TfIdf", ["x"], ["d"], name="first"),
         N("RegexFullMatch", ["x"], ["places"], name="mask"),
         N("Shape", ["x"], ["sizes"]),
         N("TopK", ["sizes", "k"], ["largest", "which"], name="folded"),
@@ -525,7 +525,7 @@ def test_operators_for_shapes_alone_are_reported_with_the_others() -> None:
         import_model(made, TARGET)
     assert refused.value.operators == {
         "StringNormalizer": ("best",),
-        "ImageDecoder": ("first",),
+        "TfIdf": ("first",),
         "RegexFullMatch": ("mask",),
     }
 
@@ -541,13 +541,13 @@ def test_a_hundred_unknown_operators_are_counted() -> None:
 
 def test_names_of_any_length_are_reported_in_a_short_line() -> None:
     long = "n" * 70_000
-    nodes = [N("ImageDecoder", ["x"], ["y"], name=long)]
+    nodes = [N("TfIdf", ["x"], ["y"], name=long)]
     made = model(nodes, {"x": floats(3, 3)}, ["y"], name=long)
     with pytest.raises(UnsupportedOperator) as refused:
         import_model(made, TARGET)
     assert len(str(refused.value)) <= 2001
-    assert "ImageDecoder" in str(refused.value)
-    assert str(refused.value).endswith("before the model")
+    assert "TfIdf" in str(refused.value)
+    assert str(refused.value).endswith("when exporting")
 
 
 def test_a_model_whose_names_are_long() -> None:
@@ -704,7 +704,7 @@ def test_a_split_that_declares_another_number_of_outputs() -> None:
 
 
 def test_names_with_control_characters_stay_in_one_line() -> None:
-    made = model([N("ImageDecoder", ["x"], ["y"], name="a\nb\x1b[31m")], {"x": floats(3, 3)}, ["y"])
+    made = model([N("TfIdf", ["x"], ["y"], name="a\nb\x1b[31m")], {"x": floats(3, 3)}, ["y"])
     assert r"a\nb\x1b[31m" in refusal(made, kind=UnsupportedOperator)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -358,12 +359,60 @@ MAYBE = """small (bool c, float[2] x) => (optional(float[2]) y) {
 }"""
 
 
-def test_whether_an_output_is_there_is_known_when_it_is_built() -> None:
-    said = refused(parsed(MAYBE), UnsupportedOperator)
-    assert "its result 'y' is a tensor in one branch and not there in the other" in said
+def test_whether_an_output_is_there_may_be_known_when_it_is_built() -> None:
     (y,) = run(entry_of(parsed(MAYBE), None, {"c": True}), {"x": floats(2)})
     np.testing.assert_array_equal(y, floats(2))
     assert "the model gives no tensor" in refused(parsed(MAYBE), values={"c": False})
+
+
+MAYBE_A_LIST = """small (bool c, bool d, float[2] x)
+    => (optional(seq(float[2])) y, bool h, float[2] z) {
+  s = If (c) <
+    then_branch = t () => (optional(seq(float[2])) a) {
+      n = Neg (x) l = SequenceConstruct (x, n) a = Optional (l)
+    },
+    else_branch = e () => (optional(seq(float[2])) b) {
+      b = Optional <type: type_proto = seq(float[2])> ()
+    }>
+  y = If (d) <
+    then_branch = p () => (optional(seq(float[2])) f) {f = Identity (s)},
+    else_branch = q () => (optional(seq(float[2])) g) {
+      g = Optional <type: type_proto = seq(float[2])> ()
+    }>
+  h = OptionalHasElement (y)
+  z = If (h) <
+    then_branch = u () => (float[2] i) {
+      k = OptionalGetElement (y) o = Constant <value = int64 {1}> () i = SequenceAt (k, o)
+    },
+    else_branch = v () => (float[2] j) {j = Identity (x)}>
+}"""
+
+
+def test_a_run_tells_whether_an_output_is_there() -> None:
+    entry = entry_of(parsed(MAYBE))
+    assert entry.gives == (Argument("y", optional=True),)
+    assert [name for name, _ in entry.variants[0].outputs] == ["y", "y_there"]
+    x = floats(2)
+    for c in (True, False):
+        (y,) = run(entry, {"c": c, "x": x})
+        assert y.tolist() == x.tolist() if c else y is None
+    entry = entry_of(parsed(MAYBE_A_LIST))
+    assert entry.gives[0] == Argument("y", 2, optional=True)
+    for c, d in itertools.product((True, False), repeat=2):
+        y, h, z = run(entry, {"c": c, "d": d, "x": x})
+        assert bool(h) == (c and d)
+        np.testing.assert_array_equal(z, -x if c and d else x)
+        if c and d:
+            alike(y, [x, -x])
+        else:
+            assert y is None
+    asked = parsed(
+        MAYBE.replace("=> (optional(float[2]) y)", "=> (float[2] z)")[:-1]
+        + "z = OptionalGetElement (y) }"
+    )
+    assert ended(entry_of(asked), {"c": False, "x": x}) == (
+        "OptionalGetElement 'z': whether there is an element: 0, not 1"
+    )
 
 
 def test_an_open_size_of_one_tensor() -> None:

@@ -21,10 +21,12 @@ from luthier.schedules import errors
 
 PUBLIC = {
     "Artifact", "BenchReport", "BuildReport", "CheckReport", "EntryPoint", "Finding",
-    "KernelExplanation", "LayerHits", "Machine", "Postprocess", "Preprocess", "TuneReport",
+    "KernelExplanation", "LayerHits", "Machine", "Postprocess", "Preprocess", "QuantizeReport",
+    "TuneReport",
     "AccuracyError", "ArtifactError", "InputError", "LogError", "LuthierError", "ModelError",
     "ScheduleError", "TargetError", "ToolchainError", "UnsupportedOperator", "UsageError",
-    "bench", "build", "check", "doctor", "explain", "load", "target", "tune", "tune_and_build",
+    "bench", "build", "check", "doctor", "explain", "load", "quantize", "target", "tune",
+    "tune_and_build",
 }  # fmt: skip
 
 

@@ -34,7 +34,7 @@ def keys(text: str) -> set[str]:
 
 
 def test_the_commands(cli):
-    top = ("bench", "build", "check", "doctor", "logs", "run", "target", "tune")
+    top = ("bench", "build", "check", "doctor", "logs", "quantize", "run", "target", "tune")
     for called, names, all_of_them in (((), top, group), (("logs",), LOGS, logs)):
         assert tuple(sorted(all_of_them.commands)) == names
         done = cli(*called, "--help")
@@ -239,13 +239,14 @@ def test_bench(cli, artifact_folder):
     done = cli("bench", artifact_folder, "--seconds", "0.05", "--kernels")
     assert (done.code, done.err) == (0, "")
     lines = [line for line in done.out.splitlines() if not line.startswith("busy machine")]
-    first, second, third, _, header, *rows = lines
+    first, second, third, energy, _, header, *rows = lines
     assert first.startswith("median ")
     assert "quartiles" in first
     assert "2 threads" in first
     assert "GFLOPS" in second
     assert "of this machine's measured" in second
     assert third.endswith(" GB/s from memory")
+    assert energy.startswith("energy unknown") or energy.endswith(" J a run")
     assert header.split() == "ms share GFLOPS peak GB/s memory from kernel".split()
     assert len(rows) == 2
     assert all(" default " in row for row in rows)
@@ -255,7 +256,7 @@ def test_bench(cli, artifact_folder):
     assert set(report) == {
         "folder", "threads", "runs", "median", "q1", "q3", "minimum", "gflop", "gflops",
         "peak_gflops", "fraction_of_peak", "peak_bandwidth", "busy", "kernels", "sizes", "at",
-        "entry", "tokens_per_s",
+        "entry", "tokens_per_s", "joules",
     }  # fmt: skip
     assert report["threads"] == 1
     assert report["kernels"] == []

@@ -9,13 +9,24 @@ import pytest
 
 import luthier
 import luthier.logs
-from luthier.autotune import Outcome, Pack, Sources, Store, Trust, write_pack
+from luthier.autotune import Outcome, Pack, Record, Sources, Store, Trust, write_pack
 from luthier.records.sources import SHIPPED, _shipped
 from luthier.schedules.target import parse
+from luthier.schedules.templates.registry import TEMPLATES
 
 FOLDER = Path(__file__).parents[2] / "logs"
 PACKS = sorted(FOLDER.glob("*.jsonl"))
 LARGEST = 5 << 20  # bytes, since they lie in git
+VERSIONS = {template.name: template.version for template in TEMPLATES}
+LEAST = 0.7  # of a pack's records
+
+
+def counted(path: Path) -> list[Record]:
+    """Records of templates as they are today; those of others wait for such a machine."""
+    records = list(Pack(path).records())
+    found = [r for r in records if VERSIONS[r.schedule.template] == r.schedule.version]
+    assert len(found) >= LEAST * len(records), "tune it anew"
+    return found
 
 
 def test_there_are_packs_and_they_are_installed():
@@ -38,7 +49,7 @@ def test_a_pack_is_sound_small_and_of_one_processor(path, tmp_path):
 
 @pytest.mark.parametrize("path", PACKS, ids=lambda path: path.stem)
 def test_every_kernel_of_it_is_built_from_it_on_such_a_machine(path):
-    records = list(Pack(path).records())
+    records = counted(path)
     store = Store.in_memory(path.stem, records)
     for target in {record.target for record in records}:
         sources = Sources(None, [store], target)
@@ -51,7 +62,7 @@ def test_every_kernel_of_it_is_built_from_it_on_such_a_machine(path):
 
 def test_the_pack_of_a_zen_3_hits_from_anywhere():
     """As ``build --target znver3`` asks for it."""
-    records = list(Pack(FOLDER / "znver3.jsonl").records())
+    records = counted(FOLDER / "znver3.jsonl")
     store = Store.in_memory("shipped", records)
     for threads in (1, 2):
         sources = Sources(None, [store], parse("znver3", threads))

@@ -102,7 +102,7 @@ class Library:
             for file, code in zip(files, codes, strict=True):
                 file.write_bytes(code)
             library = Path(folder, "kernels.so")
-            link(files, library)
+            link(files, library, [kernel.workload for kernel in kernels])
             self._functions = ctypes.CDLL(str(library))
 
     def run(
@@ -203,11 +203,12 @@ def reference(workload: Workload, inputs: Sequence[Array]) -> Array:
 
 def magnitude(workload: Workload, inputs: Sequence[Array]) -> Array | float:
     """What the last anchor adds up, by absolute value: rounding errors are a small part of that."""
-    adding = ("conv2d", "conv2d_transpose", "matmul", "sum", "mean", "avg_pool2d")
+    adding = ("conv2d", "conv2d_transpose", "matmul", "matmul_few_bits", "sum", "mean")
+    adding += ("avg_pool2d",)
     for i, node in reversed(list(enumerate(workload.nodes))):
         if node.op in adding:
             part = Workload(workload.inputs, workload.constants, workload.nodes[: i + 1])
-            return reference(part, [np.abs(a) if a.dtype.kind == "f" else a for a in inputs])
+            return reference(part, [np.abs(a) if a.dtype.kind in "fi" else a for a in inputs])
         if ops.of(node).is_anchor:
             break
     return 0.0
@@ -253,7 +254,8 @@ def verify(
     library = Library(kernels, target)
     inputs = draw(workload) if inputs is None else inputs
     want = reference(workload, inputs)
-    limit = absolute + relative * np.abs(want) + of_sum * magnitude(workload, inputs)
+    with np.errstate(invalid="ignore"):
+        limit = absolute + relative * np.abs(want) + of_sum * magnitude(workload, inputs)
     for i, schedule in enumerate(chosen):
         loose = 1e-4 + 1e-3 * np.abs(want) if schedule.template == "winograd" else limit
         got = library.run(i, inputs, random.Random(i))

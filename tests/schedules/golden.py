@@ -11,6 +11,7 @@ from pathlib import Path
 
 from attentions import separate
 from caller import TARGETS
+from coded_workloads import few_bits
 from recurrences import layer as recurrent_layer
 from whole_workloads import whole_conv, whole_matmul
 from workloads import (
@@ -43,6 +44,33 @@ def softmax() -> Workload:
     return b.workload
 
 
+def softmax_of_columns() -> Workload:
+    b = Builder()
+    b.add("softmax", b.input((4, 20)), axis=0)
+    return b.workload
+
+
+def group_of_rows() -> Workload:
+    b = Builder()
+    y = b.add("standardize", b.input((2, 3, 2, 20)), shape=(2, 3, 2, 20), epsilon=1e-5)
+    b.add("multiply", y, b.input((3, 2, 1), constant=True))
+    return b.workload
+
+
+def place() -> Workload:
+    b = Builder()
+    x = b.input((3, 20))
+    b.add("argmax", x, shape=(3, 1), dtype="int32", axes=(1,), keepdims=True, last=False)
+    return b.workload
+
+
+def scatter() -> Workload:
+    b = Builder()
+    args = b.input((6, 20)), b.input((4, 1), "int64"), b.input((4, 20))
+    b.add("scatter_nd", *args, shape=(6, 20), reduction="add")
+    return b.workload
+
+
 def layer_norm() -> Workload:
     b = Builder()
     x, gamma, beta = b.input((4, 9)), b.input((9,), constant=True), b.input((9,), constant=True)
@@ -65,6 +93,22 @@ def total(axis: int) -> Workload:
 def transposition() -> Workload:
     b = Builder()
     b.add("transpose", b.input((9, 20)), shape=(20, 9), axes=(1, 0))
+    return b.workload
+
+
+def planes() -> Workload:
+    b = Builder()
+    x = b.add("cast", b.input((20, 3), "uint8"), shape=(20, 3), dtype="float32")
+    moved = b.add("transpose", x, shape=(3, 20), axes=(1, 0))
+    b.add("multiply", moved, b.input((3, 1), constant=True))
+    return b.workload
+
+
+def gathered_rows() -> Workload:
+    b = Builder()
+    columns = b.input((20,), "int64", constant=True)
+    taken = b.add("take", b.input((20, 9)), columns, shape=(20, 20), dtype="float32", axis=1)
+    b.add("multiply", taken, b.input((20,), constant=True))
     return b.workload
 
 
@@ -97,10 +141,10 @@ def boxes() -> Workload:
     return b.workload
 
 
-def first(k: int) -> Workload:
+def first(k: int, length: int = 200) -> Workload:
     b = Builder()
     shape = (3, k, 5)
-    b.add("topk", b.input((3, 200, 5)), shape=shape, dtype="int64", axis=1, k=k, largest=True)
+    b.add("topk", b.input((3, length, 5)), shape=shape, dtype="int64", axis=1, k=k, largest=True)
     return b.workload
 
 
@@ -113,6 +157,19 @@ def running() -> Workload:
 def distinct() -> Workload:
     b = Builder()
     b.add("distinct", b.input((40, 3)), shape=(3, 40), dtype="int64", sorted=False)
+    return b.workload
+
+
+def way() -> Workload:
+    b = Builder()
+    b.add("warp", b.input((9, 5)), shape=(2, 14), dtype="int32")
+    return b.workload
+
+
+def file() -> Workload:
+    b = Builder()
+    attrs = {"height": 4, "width": 5, "order": "RGB"}
+    b.add("decode_image", b.input((99,), "uint8"), shape=(5, 15), dtype="uint8", **attrs)
     return b.workload
 
 
@@ -142,21 +199,38 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "convolution_1x1": (conv((1, 2, 3, 5), 20, (1, 1), after="residual"), "gemm"),
     "product": (matmul((3, 6), (6, 20)), "gemm"),
     "product_batched": (matmul((2, 3, 6), (2, 6, 20), constant=False), "gemm"),
+    "product_of_few_bits": (few_bits((2,), 20, 11, 4, 16, zeros=True), "few_bits"),
+    "product_of_few_bits_and_rows": (few_bits((9,), 20, 11, 8, 16), "few_bits_gemm"),
     "winograd": (conv((1, 2, 2, 2), 4, (3, 3), pads=PAD, after="bias"), "winograd"),
     "depthwise": (conv((1, 4, 4, 20), 20, (3, 3), pads=PAD, groups=20), "channelwise"),
     "separable": (
         separable((1, 4, 4, 3), 20, (3, 3), pads=PAD, between="bias_relu", after="bias"),
         "separable",
     ),
+    "max_pool_of_bytes": (
+        pool("max_pool2d", (1, 4, 4, 20), (2, 2), strides=(2, 2), dtype="uint8"),
+        "pool_integer",
+    ),
     "max_pool": (pool("max_pool2d", (1, 4, 4, 20), (2, 2), strides=(2, 2)), "channelwise"),
     "convolution_transposed": (conv_transpose((1, 2, 2, 3), 5, (2, 2)), "conv_transpose"),
+    "convolution_dots": (conv((1, 3, 5, 16), 3, (3, 3), after="bias_relu"), "conv_dots"),
+    "convolution_transposed_dots": (
+        conv_transpose((1, 2, 2, 16), 1, (2, 2)),
+        "conv_transpose_dots",
+    ),
     "convolution_of_whole": (whole_conv((1, 4, 4, 3), 6, (3, 3), pads=PAD), "conv_integer"),
+    "winograd_of_whole": (
+        whole_conv((1, 4, 4, 3), 6, (3, 3), ("uint8", "int8"), pads=PAD, outside=7),
+        "winograd_integer",
+    ),
     "depthwise_of_whole": (
         whole_conv((1, 4, 4, 20), 20, (3, 3), pads=PAD, groups=20),
         "channelwise_integer",
     ),
     "product_of_whole": (whole_matmul((3, 6), (6, 20), to="uint8"), "gemm_integer"),
     "softmax": (softmax(), "normalize"),
+    "softmax_of_columns": (softmax_of_columns(), "normalize"),
+    "group_of_rows": (group_of_rows(), "normalize"),
     "layer_norm": (layer_norm(), "normalize"),
     "rms_norm": (rms_norm(), "normalize"),
     "group_norm": (group_norm((1, 3, 3, 8), 2, "swish"), "group_norm"),
@@ -168,9 +242,12 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "attention_rows": (separate((1, 2, 1, 5, 4, 4), heads_first=False), "attention_rows"),
     "sum_of_rows": (total(1), "reduction"),
     "sum_of_columns": (total(0), "reduction"),
+    "place": (place(), "place"),
     "search": (search(), "nonzero"),
+    "scatter": (scatter(), "scatter"),
     "boxes": (boxes(), "suppression"),
     "few_of_a_row": (first(2), "sort"),
+    "some_of_a_row": (first(17, 400), "sort"),
     "many_of_a_row": (first(100), "sort"),
     "distinct": (distinct(), "distinct"),
     "text_pieces": (split_text(), "texts"),
@@ -178,10 +255,14 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "recurrent_shared": (recurrent_layer("gru", (3, 1, 512), gives=("hidden",)), "recurrent"),
     "running_products": (running(), "scan"),
     "determinant": (matrix(), "elimination"),
+    "way": (way(), "warping"),
+    "file": (file(), "images"),
     "coupled_shares": (shares(), "coupling"),
     "trees_of_rows": (ensemble(9, trees=2, depth=1, negated=True), "trees"),
     "trees_of_a_row": (ensemble(1, trees=9, depth=4, targets=2), "trees"),
     "transposition": (transposition(), "transpose"),
+    "planes": (planes(), "transpose"),
+    "gathered_rows": (gathered_rows(), "across"),
     "swish": (swish(), "pointwise"),
     "padded_concatenation": (padded_concatenation(), "pointwise"),
     "arc_tangent": (unary("atan", (20,)), "pointwise"),

@@ -27,7 +27,7 @@ UNARY = {
     **dict.fromkeys(
         """
             exp log sqrt rsqrt sigmoid tanh erf leaky_relu hard_sigmoid floor ceil round trunc
-            sin cos tan sinh cosh asin acos atan asinh acosh atanh isnan isinf
+            sin cos tan sinh cosh asin acos atan asinh acosh atanh softplus isnan isinf
         """.split(),
         FLOATS,
     ),
@@ -112,7 +112,7 @@ def check(level: str, cases: list[tuple[Workload, list[np.ndarray]]]) -> None:
 
 
 def test_the_tables_here_have_every_operator():
-    others = {"const", "cast", "bitcast", "where"}
+    others = {"const", "cast", "bitcast", "where", "quantize", "dequantize"}
     assert UNARY.keys() | BINARY.keys() | others == ELEMENTWISE.keys()
     assert all(ELEMENTWISE[op].arity == 1 for op in UNARY)
     assert all(ELEMENTWISE[op].arity == 2 for op in BINARY)
@@ -143,6 +143,27 @@ def test_where(level):
         b = Builder()
         b.add("where", b.input((SIZE,), "bool"), b.input((SIZE,), dtype), b.input((SIZE,), dtype))
         cases.append((b.workload, [values("bool", 0), values(dtype, 1), values(dtype, 2)]))
+    check(level, cases)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16"])
+def test_steps_of_a_scale(dtype, level):
+    limits = np.iinfo(dtype)
+    cases = []
+    for zero in (limits.min, 0, 3, limits.max):
+        b = Builder()
+        b.add("quantize", b.input((SIZE,)), b.input((), dtype), dtype=dtype)
+        cases.append((b.workload, [values("float32", 0), np.array(zero, dtype)]))
+        b = Builder()
+        known = b.add("const", shape=(), dtype=dtype, value=int(zero))
+        b.add("quantize", b.input((SIZE,)), known, dtype=dtype)
+        cases.append((b.workload, [values("float32", 4)]))
+        b = Builder()
+        known = b.add("const", shape=(), dtype=dtype, value=int(zero))
+        scale = b.add("const", shape=(), dtype="float32", value=0.37)
+        b.add("dequantize", b.input((SIZE,), dtype), known, scale, dtype="float32")
+        cases.append((b.workload, [values(dtype, 5)]))
     check(level, cases)
 
 

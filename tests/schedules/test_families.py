@@ -13,6 +13,7 @@ from workloads import (
     EPILOGUES,
     Builder,
     Pads,
+    Value,
     conv,
     conv_transpose,
     group_norm,
@@ -200,6 +201,54 @@ def transposition(rng: random.Random) -> Workload:
     return b.workload
 
 
+def moved_columns(rng: random.Random) -> Workload:
+    """Of any type, with a short axis or without, and something before and after."""
+    dtype = rng.choice(["uint8", "float16", "float32", "int64"])
+    rows, columns = rng.choice([(rng.randint(2, 8), _odd(rng, 70)), (_odd(rng, 70), _odd(rng, 70))])
+    if rng.random() < 0.5:
+        rows, columns = columns, rows
+    shape = (_odd(rng, 3), rows, columns)
+    b = Builder()
+    x = b.input(shape, dtype)
+    if rng.random() < 0.5:
+        x = b.add("maximum", x, b.input((rows, 1), dtype))
+    x = b.add("transpose", x, shape=(shape[0], columns, rows), axes=(0, 2, 1))
+    if rng.random() < 0.5:
+        x = b.add("cast", x, shape=x.tensor.shape, dtype="float32")
+        b.add("subtract", x, b.input(rng.choice([(rows,), (columns, 1), x.tensor.shape])))
+    return b.workload
+
+
+def gathered_rows(rng: random.Random) -> Workload:
+    """An enlargement along the last two axes, or columns of whole numbers."""
+    b = Builder()
+    shape = (_odd(rng, 5), _odd(rng, 9, 3), _odd(rng, 40))
+    if rng.random() < 0.4:
+        shape = (40, *shape[1:])
+        x = b.add("negative", b.input(shape, "int32"))
+        out = (*shape[:2], _odd(rng, 50))
+        columns = b.input(out[2:], "int64", constant=True)
+        b.add("take", x, columns, shape=out, dtype="int32", axis=2)
+        return b.workload
+    out = (shape[0], 2 * shape[1] + 11, _odd(rng, 50))
+    x = _weighed(b, b.input(shape), (*out[:2], shape[2]), 1)
+    x = b.add("add", _weighed(b, x, out, 2), b.input((1,)))
+    if rng.random() < 0.5:
+        b.add("multiply", b.add("relu", x), b.input(rng.choice([out, out[1:], out[2:]])))
+    return b.workload
+
+
+def _weighed(b: Builder, x: Value, out: tuple[int, ...], axis: int) -> Value:
+    """A sum of two elements along an axis."""
+    count, weights = (out[axis],), tuple(out[axis] if i == axis else 1 for i in range(3))
+    parts = []
+    for _ in range(2):
+        columns = b.input(count, "int64", constant=True)
+        part = b.add("take", x, columns, shape=out, dtype="float32", axis=axis)
+        parts.append(b.add("multiply", part, b.input(weights, constant=True)))
+    return b.add("add", *parts)
+
+
 def fused_attention(rng: random.Random) -> Workload:
     return separate(odd_sizes(rng), heads_first=rng.random() < 0.5)
 
@@ -241,6 +290,8 @@ FAMILIES: dict[str, tuple[Callable[[random.Random], Workload], int]] = {
     "attention of a query": (few_queries, 3),
     "product of a row": (few_rows, 3),
     "transposition": (transposition, 5),
+    "transposition of any type": (moved_columns, 16),
+    "gathered rows": (gathered_rows, 6),
     "recurrent layer": (recurrent, 5),
 }
 
@@ -265,6 +316,11 @@ def test_every_template_has_a_family(level: str) -> None:
             used |= {space.template for space in spaces(workload, TARGETS[level])}
     others = {"pointwise", "relax", "nonzero", "suppression", "sort", "distinct", "scan", "trees"}
     others |= {"elimination", "coupling"}  # see test_matrices
-    others |= {"texts"}  # see test_texts
-    others |= {"channelwise_integer", "conv_integer", "gemm_integer"}  # see test_whole_products
+    others |= {"conv_dots", "conv_transpose_dots"}  # see test_windows
+    others |= {"texts", "images", "warping"}  # which have tests of their own
+    others |= {"few_bits", "few_bits_gemm"}  # see test_few_bits
+    # see test_whole_products
+    others |= {"channelwise_integer", "conv_integer", "gemm_integer", "winograd_integer"}
+    others |= {"pool_integer"}  # see test_windows
+    others |= {"place", "scatter"}  # see test_place, test_scatter
     assert used | others == {template.name for template in TEMPLATES}

@@ -10,7 +10,7 @@ import pytest
 
 from luthier.schedules import Target
 from luthier.schedules.ir.dtype import DTYPES
-from luthier.schedules.target.isa import ISAS, Isa
+from luthier.schedules.target.isa import EXTENSIONS, ISAS, Isa
 from luthier.schedules.target.processors import PROCESSORS
 
 EACH = pytest.mark.parametrize("isa", ISAS.values(), ids=lambda isa: isa.name)
@@ -43,6 +43,7 @@ def test_a_vector_is_full_of_elements_of_any_type(isa: Isa):
 def test_the_runtime_can_ask_for_every_feature(isa: Isa):
     known = set(re.findall(r'\{"(\w+)", \w+, \d+, \w+\}', PROBED.read_text()))
     assert known >= set(isa.features)
+    assert known >= {f for e in EXTENSIONS.values() for f in e.features}
 
 
 @EACH

@@ -96,6 +96,14 @@ def test_sigmoid_is_within_four_ulps(level):
 
 
 @pytest.mark.parametrize("level", RUNNABLE)
+def test_softplus_is_within_four_ulps(level):
+    x, got = computed("softplus", level)
+    inner = x > -87
+    assert ulps(got[inner], np.logaddexp(0, x[inner].astype(np.float64))).max() <= 4
+    assert ((got >= 0) & (got[...] < 1.7e-38))[x <= -87].all()
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
 @pytest.mark.parametrize(
     ("op", "expected"),
     [
@@ -103,6 +111,7 @@ def test_sigmoid_is_within_four_ulps(level):
         ("log", [-np.inf, -np.inf, np.inf, np.nan, np.nan, -103.27893, np.nan, -89.80082]),
         ("tanh", [0, 0, 1, -1, np.nan, 0, 0, 0, 1, -1, 1, -1]),
         ("erf", [0, 0, 1, -1, np.nan, 0, 0, 0, 1, -1, 1, -1]),
+        ("softplus", [0.6931472] * 2 + [np.inf, 0, np.nan] + [0.6931472] * 3 + [MOST, 0, 88.9, 0]),
         ("sigmoid", [0.5, 0.5, 1, 0, np.nan, 0.5, 0.5, 0.5, 1, 0, 1, 0]),
     ],
 )

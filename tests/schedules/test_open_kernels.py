@@ -11,7 +11,9 @@ import attentions
 import numpy as np
 import pytest
 from caller import RUNNABLE, TARGETS, Library, compare, draw, in_turn, magnitude, reference
+from coded_workloads import few_bits
 from open_workloads import Make, opened
+from whole_workloads import whole_conv, whole_matmul
 from workloads import (
     Builder,
     conv,
@@ -146,6 +148,14 @@ def table(b: int, t: int) -> Workload:
     return w.workload
 
 
+def picked(t: int) -> Workload:
+    """The same columns of all rows, of which there may be fewer than lanes."""
+    w = Builder()
+    columns = w.input((25,), "int32", constant=True)
+    w.add("take", w.input((t, 9)), columns, shape=(t, 25), dtype="float32", axis=1)
+    return w.workload
+
+
 def masked(b: int, t: int) -> Workload:
     w = Builder()
     keep, row = w.input((b, 1, 1, t), "bool"), w.input((1, 1, t, 1), "bool")
@@ -172,6 +182,7 @@ CASES: dict[str, tuple[Make, tuple[Symbol, ...]]] = {
     "many columns": (lambda t: matmul((t, 40), (40, 300), after="bias"), (T,)),
     "a transposed constant": (lambda t: matmul((t, 33), (50, 33), transpose_b=True), (T,)),
     "large matrices": (lambda t: matmul((t, 600), (600, 1200), after="residual"), (T,)),
+    "a matrix of few bits": (lambda b, t: few_bits((b, t), 48, 40, 8, 16), (B, T)),
     "scores": (
         lambda b, t: matmul((b, 2, t, 16), (b, 2, t, 16), transpose_b=True, constant=False),
         (B, T),
@@ -184,6 +195,10 @@ CASES: dict[str, tuple[Make, tuple[Symbol, ...]]] = {
         lambda b, t: matmul((b, 5, t), (b, 9, t), transpose_b=True, constant=False),
         (B, T),
     ),
+    "scores of a row": (
+        lambda p: matmul((1, 16), (p, 16), transpose_b=True, constant=False),
+        (P,),
+    ),
     "columns": (lambda b, t: matmul((b, 6, 16), (b, 16, t), constant=False), (B, T)),
     "values": (lambda b, t: matmul((b, 2, t, t), (b, 2, t, 16), constant=False), (B, T)),
     "pixels": (lambda b: conv((b, 6, 5, 24), 40, (1, 1), after="bias_relu"), (B,)),
@@ -191,6 +206,7 @@ CASES: dict[str, tuple[Make, tuple[Symbol, ...]]] = {
     "truth": (lambda t: unary("logical_not", (t,), "bool"), (T,)),
     "mask": (masked, (B, T)),
     "table": (table, (B, T)),
+    "columns of few rows": (picked, (T,)),
     "count": (counted, (T,)),
     "pad": (padded, (B, T)),
     "cache of rows": (joined(1), (P, T)),
@@ -250,6 +266,29 @@ CASES: dict[str, tuple[Make, tuple[Symbol, ...]]] = {
     "largest of open rows": (
         lambda t: pool("max_pool2d", (3, t, 5, 8), (3, 2), pads=(1, 1, 1, 0)),
         (T,),
+    ),
+    "rows of whole numbers": (lambda b, t: whole_matmul((b, t, 33), (33, 50), to="uint8"), (B, T)),
+    "whole numbers of both": (
+        lambda b, t: whole_matmul((b, t, 16), (b, 16, 21), ("uint8", "uint8"), constant=False),
+        (B, T),
+    ),
+    "scores of whole numbers": (
+        lambda t: whole_matmul((2, t, 16), (2, 16, t), constant=False),
+        (T,),
+    ),
+    "convolution of whole numbers": (
+        lambda b: whole_conv((b, 7, 5, 4), 9, (3, 3), ("uint8", "int8"), strides=(2, 2)),
+        (B,),
+    ),
+    "winograd of whole numbers": (
+        lambda b: whole_conv(
+            (b, 12, 12, 32), 48, (3, 3), ("uint8", "int8"), pads=(1, 1, 1, 1), to="uint8"
+        ),
+        (B,),
+    ),
+    "depthwise of whole numbers": (
+        lambda b: whole_conv((b, 7, 5, 20), 20, (3, 3), ("uint8", "int8"), groups=20),
+        (B,),
     ),
     "group norm of few places": (lambda b, t: group_norm((b, t, 24), 4), (B, T)),
     "group norm of rows": (lambda t: group_norm((2, t, 9, 24), 3, after="gelu"), (T,)),
@@ -354,6 +393,8 @@ def test_cases_reach_all_templates() -> None:
         made = make(**{symbol.name: symbol.most for symbol in symbols})
         reached.add(forms(made, TARGETS[RUNNABLE[-1]])[0].name)
     assert reached >= {
-        "attention", "attention_rows", "channelwise", "conv_direct", "conv_transpose", "gemm",
-        "group_norm", "normalize", "pointwise", "reduction", "separable", "transpose", "winograd",
+        "attention", "attention_rows", "channelwise", "conv_direct", "conv_transpose",
+        "few_bits_gemm", "gemm", "group_norm", "normalize", "pointwise", "reduction", "separable",
+        "transpose", "winograd",
+        "channelwise_integer", "conv_integer", "gemm_integer", "winograd_integer",
     }  # fmt: skip

@@ -28,6 +28,8 @@ CASES = {
     "transposed ones broadcast": matmul(
         (2, 1, 5, 8), (2, 3, 19, 8), transpose_b=True, constant=False
     ),
+    "few rows by long ones": matmul((2, 300), (300, 701), constant=False),
+    "panels that are copied": matmul((53, 130), (130, 1024), constant=False, after="bias"),
     "a pointwise convolution": conv((2, 5, 7, 9), 34, (1, 1), after="residual"),
     "one of one channel": conv((1, 6, 5, 1), 1, (1, 1), after="gelu"),
 }

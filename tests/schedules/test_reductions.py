@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import random
 
 import numpy as np
 import pytest
-from caller import RUNNABLE, draw, in_turn, verify
+from caller import RUNNABLE, TARGETS, Library, draw, in_turn, verify
 from workloads import EPILOGUES, Builder
 
 from luthier.schedules import Workload
+from luthier.schedules.templates.registry import default, instantiate
 
 SHAPE = (3, 5, 4, 37)
 AXES = [c for n in (1, 2, 3, 4) for c in itertools.combinations(range(4), n)]
@@ -75,6 +77,37 @@ def test_operators_before_and_after_a_reduction_are_fused(level):
     verify(b.workload, level, inputs=inputs, template="reduction")
 
 
+# Rows and columns of which there are few or many, short and long ones.
+FORMS = [
+    ((70000,), (0,)), ((9, 8000), (1,)), ((3, 50, 600), (0, 2)), ((9000, 10), (0,)),
+    ((2, 1200, 70), (1,)), ((43, 5), (1,)), ((43, 1), (1,)), ((19, 21), (1,)), ((35, 600), (1,)),
+    ((5, 9, 3, 8), (1, 3)), ((1, 6, 1, 5, 4), (2, 3, 4)), ((7, 1, 9), (1,)), ((1, 1, 5), (0,)),
+    ((2, 9, 10007), (1,)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "level"), in_turn(FORMS), ids=str)
+def test_few_and_many_short_and_long_ones(form, level):
+    shape, axes = form
+    for op in ("sum", "max"):
+        workload = reduction(op, shape, axes, keepdims=op == "max")
+        verify(workload, level, samples=0, template="reduction", relative=1e-5)
+    (x,) = draw(workload)
+    x[(*(n // 2 for n in shape),)] = np.nan
+    verify(workload, level, inputs=[x], samples=0)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+def test_dimensions_are_merged_where_operands_allow(level):
+    """Before a reduction some span the first two and the last two dimensions, or one of these."""
+    for before in ((1, 1, 4, 5), (2, 3, 1, 1), (4, 1), (3, 1, 5)):
+        b = Builder()
+        x = b.add("subtract", b.input((2, 3, 4, 5)), b.input(before))
+        y = b.add("mean", x, shape=(2, 3), axes=(2, 3), keepdims=False)
+        b.add("add", b.add("multiply", y, b.input((2, 1))), b.input((3,)))
+        verify(b.workload, level, samples=0)
+
+
 PARAMETERS = {"layer_norm": 2, "rms_norm": 1}
 
 
@@ -112,6 +145,17 @@ def test_softmax_of_large_numbers_neither_overflows_nor_vanishes(op, axis, level
 
 
 @pytest.mark.parametrize("level", RUNNABLE)
+def test_small_shares_of_a_softmax_are_as_exact_as_large_ones(level):
+    """Of 0 and x: the exponential of x is in one to the other."""
+    x = -np.random.default_rng(0).uniform(0, 87, 20000).astype(np.float32)
+    workload = normalisation("softmax", (20000, 2), 1)
+    kernel = instantiate(workload, TARGETS[level], default(workload, TARGETS[level]))
+    pairs = np.stack([np.zeros_like(x), x], 1)
+    got = Library([kernel], TARGETS[level]).run(0, [pairs], random.Random(0)).astype(np.float64)
+    np.testing.assert_allclose(got[:, 1] / got[:, 0], np.exp(x.astype(np.float64)), rtol=4e-7)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
 @pytest.mark.parametrize("axis", [0, 1])
 def test_softmax_of_masked_rows(axis, level):
     """Minus infinity takes no part; a row of nothing else, or with NaN, is NaN."""
@@ -120,6 +164,36 @@ def test_softmax_of_masked_rows(axis, level):
     x[:, 3:7] = x[9:12, :] = -np.inf
     x[20, 21] = np.nan
     verify(workload, level, inputs=[x], samples=0)
+
+
+LINES = [(3, 20000), (1, 33000), (17, 700), (16, 12), (21, 5), (8, 1), (2, 40, 5), (1, 21, 70)]
+
+
+@pytest.mark.parametrize(("shape", "level"), in_turn(LINES), ids=str)
+def test_softmax_of_few_and_many_short_and_long_rows_and_columns(shape, level):
+    """Where minus infinity fills a part of a row, and where something is NaN, too."""
+    for op in ("softmax", "log_softmax"):
+        workload = normalisation(op, shape, 1)
+        verify(workload, level, samples=0, template="normalize", absolute=3e-6)
+    workload = normalisation("softmax", shape, 1, "residual")
+    x, *others = draw(workload)
+    x[0, : shape[1] // 2] = -np.inf
+    verify(workload, level, inputs=[x, *others], samples=0, absolute=3e-6)
+    x[-1, shape[1] // 3] = np.nan
+    verify(workload, level, inputs=[x, *others], samples=0, absolute=3e-6)
+    if len(shape) == 2 and shape[1] < 1000:
+        for norm in PARAMETERS:
+            verify(normalisation(norm, shape, 1), level, samples=0, absolute=3e-6)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+def test_groups_of_channels_that_lie_before_their_places(level):
+    for shape in ((2, 3, 4, 37), (1, 9, 1, 50), (3, 11, 2, 2), (2, 5, 1, 3000)):
+        b = Builder()
+        y = b.add("standardize", b.input(shape), shape=shape, epsilon=1e-5)
+        y = b.add("multiply", y, b.input((*shape[1:3], 1), constant=True))
+        b.add("relu", b.add("add", y, b.input((shape[1], 1, 1))))
+        verify(b.workload, level, samples=0, template="normalize", absolute=3e-6)
 
 
 @pytest.mark.parametrize("level", RUNNABLE)

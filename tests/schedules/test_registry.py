@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from attentions import separate
 from caller import TARGETS
+from coded_workloads import few_bits
 from recurrences import layer
 from whole_workloads import whole_conv, whole_matmul
 from workloads import (
@@ -78,6 +79,20 @@ def boxes():
     return b.workload
 
 
+def largest() -> Workload:
+    b = Builder()
+    x = b.input((9, 20))
+    b.add("argmax", x, shape=(9, 1), dtype="int32", axes=(1,), keepdims=True, last=False)
+    return b.workload
+
+
+def scatter() -> Workload:
+    b = Builder()
+    args = b.input((9, 20)), b.input((4, 1), "int64"), b.input((4, 20))
+    b.add("scatter_nd", *args, shape=(9, 20), reduction="add")
+    return b.workload
+
+
 def first():
     b = Builder()
     b.add("topk", b.input((9, 20)), shape=(9, 3), dtype="int64", axis=1, k=3, largest=True)
@@ -96,6 +111,19 @@ def distinct():
     return b.workload
 
 
+def way():
+    b = Builder()
+    b.add("warp", b.input((9, 5)), shape=(2, 14), dtype="int32")
+    return b.workload
+
+
+def file():
+    b = Builder()
+    attrs = {"height": 4, "width": 5, "order": "RGB"}
+    b.add("decode_image", b.input((99,), "uint8"), shape=(5, 15), dtype="uint8", **attrs)
+    return b.workload
+
+
 def matrix():
     b = Builder()
     b.add("determinant", b.input((9, 5, 5)), shape=(9,))
@@ -105,6 +133,13 @@ def matrix():
 def shares():
     b = Builder()
     b.add("coupling", b.input((9, 3)), shape=(9, 3))
+    return b.workload
+
+
+def gathered():
+    b = Builder()
+    columns = b.input((20,), "int64", constant=True)
+    b.add("take", b.input((20, 9)), columns, shape=(20, 20), dtype="float32", axis=1)
     return b.workload
 
 
@@ -118,18 +153,27 @@ DEFAULTS = {
     "a depthwise convolution": (conv((1, 9, 9, 8), 8, (3, 3), groups=8), "channelwise"),
     "the beginning of an inverted residual": (separable((1, 9, 9, 8), 24, (3, 3)), "separable"),
     "a maximum of windows": (pool("max_pool2d", (1, 9, 9, 8), (2, 2)), "channelwise"),
+    "one of bytes": (pool("max_pool2d", (1, 9, 9, 8), (2, 2), dtype="uint8"), "pool_integer"),
     "a product": (matmul((8, 9), (9, 10)), "gemm"),
     "a row times columns": (
         matmul((1, 16), (9, 16), transpose_b=True, constant=False),
         "dots",
     ),
+    "a row times a matrix of few bits": (few_bits((1,), 64, 24, 4, 32), "few_bits"),
+    "rows times one": (few_bits((20,), 64, 24, 4, 32), "few_bits_gemm"),
     "a pointwise convolution": (conv((1, 9, 9, 8), 8, (1, 1)), "gemm"),
     "many 3x3 tiles of many channels": (conv((1, 56, 56, 64), 64, (3, 3), pads=PAD), "winograd"),
     "few of few channels": (conv((1, 5, 5, 3), 8, (3, 3), pads=PAD), "conv_direct"),
     "strides": (conv((1, 56, 56, 64), 64, (3, 3), strides=(2, 2)), "conv_direct"),
     "groups of many outputs": (conv((1, 9, 9, 8), 16, (3, 3), groups=8), "conv_direct"),
+    "few outputs of many channels": (conv((1, 9, 9, 32), 3, (3, 3)), "conv_dots"),
+    "the same, transposed": (conv_transpose((1, 9, 9, 32), 3, (3, 3)), "conv_transpose_dots"),
     "a transposed convolution": (conv_transpose((1, 5, 5, 4), 4, (3, 3)), "conv_transpose"),
     "a convolution of whole numbers": (whole_conv((1, 9, 9, 8), 8, (3, 3)), "conv_integer"),
+    "tiles of bytes": (
+        whole_conv((1, 28, 28, 64), 64, (3, 3), ("uint8", "int8"), pads=PAD),
+        "winograd_integer",
+    ),
     "a depthwise one": (whole_conv((1, 9, 9, 8), 8, (3, 3), groups=8), "channelwise_integer"),
     "a product of whole numbers": (whole_matmul((8, 9), (9, 10)), "gemm_integer"),
     "a softmax": (softmax(), "normalize"),
@@ -138,13 +182,18 @@ DEFAULTS = {
     "groups of channels, normalised": (group_norm((1, 9, 9, 8), 2), "group_norm"),
     "a sum": (total(), "reduction"),
     "a transposition": (transposition(), "transpose"),
+    "columns of rows": (gathered(), "across"),
     "a search": (search(), "nonzero"),
     "boxes that overlap": (boxes(), "suppression"),
     "the first of rows": (first(), "sort"),
     "different rows": (distinct(), "distinct"),
     "a recurrent layer": (layer("lstm", (3, 2, 9)), "recurrent"),
     "running sums": (running(), "scan"),
+    "where the largest is": (largest(), "place"),
+    "what is written at places": (scatter(), "scatter"),
     "matrices": (matrix(), "elimination"),
+    "a way through one": (way(), "warping"),
+    "a file of an image": (file(), "images"),
     "shares of pairs": (shares(), "coupling"),
     "texts": (texts(), "texts"),
     "trees": (ensemble(20), "trees"),
@@ -195,7 +244,7 @@ def test_fusion_relies_on_what_all_templates_of_an_anchor_can_do():
 
 
 def test_a_convolution_whose_estimates_tie_is_direct():
-    tied = conv((1, 16, 16, 48), 8, (3, 3), pads=(1, 1, 1, 1))
+    tied = conv((1, 16, 16, 8), 16, (3, 3), pads=(1, 1, 1, 1))
     found = forms(tied, replace(TARGETS["x86-64-v4"], accuracy="standard"))
     assert found[0].estimate() == found[1].estimate()
     assert [form.name for form in found] == ["conv_direct", "winograd"]

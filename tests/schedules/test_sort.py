@@ -24,7 +24,7 @@ from luthier.schedules.templates.registry import default, forms, instantiate, sp
 from luthier.schedules.templates.sort.form import Knobs
 
 TARGET = TARGETS[RUNNABLE[-1]]
-METHODS = ("insert", "digits")
+METHODS = ("insert", "reservoir", "digits")
 Shape = tuple[int, ...]
 
 
@@ -120,7 +120,7 @@ def test_rows_in_any_order_before() -> None:
 
 def test_few_are_kept_in_order_and_many_are_sorted() -> None:
     chosen = {k: default(first((9, 500), 1, k, True), TARGET)["method"] for k in (1, 16, 17, 500)}
-    assert chosen == {1: "insert", 16: "insert", 17: "digits", 500: "digits"}
+    assert chosen == {1: "insert", 16: "insert", 17: "reservoir", 500: "digits"}
 
 
 def test_rows_are_shared_by_threads() -> None:
@@ -234,10 +234,10 @@ def test_what_strangers_may_say_is_verified(name: str) -> None:
 
 def test_the_ways_to_sort_differ_for_the_cost_model() -> None:
     (form,) = forms(first((4, 1000), 1, 300, True), TARGET)
-    table = {"method": np.array(METHODS), "grain": np.array([1024, 1024])}
-    moved = form.nests(table).other
-    assert moved.shape == (2,)
-    assert moved[0] > moved[1]
+    table = {"method": np.array(METHODS), "grain": np.full(len(METHODS), 1024)}
+    moved = dict(zip(METHODS, form.nests(table).other, strict=True))
+    assert moved["insert"] > moved["digits"]
+    assert len(set(moved.values())) == len(METHODS)
 
 
 def test_a_tuned_method_is_kept_where_as_many_are_wanted() -> None:

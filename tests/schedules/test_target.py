@@ -34,6 +34,10 @@ def test_vectors_grow_with_the_level():
     assert seen == [(16, 4, 16), (32, 8, 16), (64, 16, 32)]
 
 
+def test_a_way_of_l1_is_a_page():
+    assert (SOME.l1_ways, replace(SOME, l1=48 * 1024).l1_ways) == (8, 12)
+
+
 def _of_level(level: str) -> Target:
     return Target(level, level, 1)
 
@@ -241,7 +245,42 @@ def test_json_reads_back_as_the_same_target():
     }
 
 
+def test_a_name_may_be_followed_by_extensions(no_machine):
+    plain, extended = (target.parse(n, threads=2) for n in ("x86-64-v4", "x86-64-v4+vnni"))
+    assert extended == replace(plain, extensions=("vnni",))
+    assert extended.plain == plain
+    assert extended.features == (*plain.features, "avx512_vnni")
+    assert "+avx512vnni" in str(codegen.llvm_target(extended))
+    assert extended.to_json() == {**plain.to_json(), "extensions": ["vnni"]}
+    assert Target.from_json(json.loads(json.dumps(extended.to_json()))) == extended
+    assert target.parse("znver5+vnni", threads=1).features == extended.features
+    assert "avx_vnni" in target.parse("alderlake+avxvnni", threads=1).features
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x86-64-v3+vnni", "x86-64-v4+vnni+vnni", "x86-64-v4+", "host+vnni", "znver4+avx", "+vnni"],
+)
+def test_what_goes_not_with_a_name_is_refused(name):
+    with pytest.raises(TargetError, match=r"x86-64-v[34]"):
+        target.parse(name, threads=1)
+
+
+@pytest.mark.parametrize(
+    ("features", "extensions"),
+    [(V4, ()), (V4 | {"avx512_vnni", "avx_vnni"}, ("vnni",)), (V3 | {"avx_vnni"}, ("avxvnni",))],
+)
+def test_the_host_has_its_extensions(monkeypatch, features, extensions):
+    monkeypatch.setattr(target.machine, "host_features", lambda: frozenset(features))
+    assert target.host(1).extensions == extensions
+
+
 HOSTILE = [
+    {"extensions": ["vnni"]},
+    {"extensions": ["avxvnni", "avxvnni"]},
+    {"extensions": "avxvnni"},
+    {"extensions": [["avxvnni"]]},
+    {"extensions": None},
     None,
     [],
     "host",

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import itertools
+import random
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
-from caller import RUNNABLE, TARGETS, in_turn, verify
+from caller import (
+    RUNNABLE,
+    TARGETS,
+    Library,
+    compare,
+    draw,
+    in_turn,
+    reference,
+    schedules,
+    verify,
+)
 from whole_workloads import whole_conv, whole_matmul
 
-from luthier.schedules.templates.registry import default, instantiate
+from luthier.schedules import codegen
+from luthier.schedules.emit import dot_products
+from luthier.schedules.ir.dtype import DTYPES
+from luthier.schedules.templates.registry import default, instantiate, spaces
+from luthier.schedules.templates.winograd_integer.transform import SIZES
+from luthier.schedules.tvm_late import tirx, tvm
 
 PAD = (1, 1, 1, 1)
 PRODUCTS = {
@@ -21,6 +39,45 @@ PRODUCTS = {
     "one A for all": whole_matmul((7, 9), (3, 9, 18), constant=False, to="int8"),
 }
 CONVOLUTIONS = {
+    "pixels": whole_conv((1, 5, 6, 37), 21, (1, 1), ("uint8", "int8"), to="uint8"),
+    "some pixels": whole_conv((2, 7, 9, 18), 33, (1, 1), ("int8", "int8"), strides=(2, 2)),
+    "colours": whole_conv(
+        (1, 12, 15, 3), 17, (7, 7), ("uint8", "int8"), strides=(2, 2), pads=(3, 3, 3, 3)
+    ),
+    "colours, padded with a number": whole_conv(
+        (1, 9, 10, 3), 16, (3, 3), ("uint8", "int8"), strides=(2, 2), pads=PAD, outside=117
+    ),
+    "apart, padded with a number": whole_conv(
+        (2, 6, 7, 6),
+        10,
+        (3, 3),
+        ("int8", "int8"),
+        dilations=(2, 2),
+        pads=(2, 1, 3, 2),
+        groups=2,
+        outside=-128,
+    ),
+    "depthwise, padded with a number": whole_conv(
+        (1, 6, 9, 35),
+        35,
+        (5, 5),
+        ("uint8", "int8"),
+        pads=(2, 2, 2, 2),
+        groups=35,
+        to="uint8",
+        outside=255,
+    ),
+    "depthwise, dilated": whole_conv(
+        (1, 8, 9, 16),
+        16,
+        (3, 4),
+        ("int8", "uint8"),
+        strides=(1, 3),
+        dilations=(2, 3),
+        pads=(2, 3, 1, 4),
+        groups=16,
+    ),
+    "two for each channel": whole_conv((1, 5, 5, 3), 6, (3, 3), ("uint8", "int8"), groups=3),
     "odd sizes": whole_conv((2, 7, 5, 3), 19, (3, 2), to="uint8"),
     "padded": whole_conv((1, 6, 5, 4), 8, (3, 3), pads=PAD),
     "apart": whole_conv((1, 9, 8, 4), 6, (3, 3), strides=(2, 1), dilations=(1, 2), pads=PAD),
@@ -33,7 +90,7 @@ CASES = {**PRODUCTS, **CONVOLUTIONS}
 
 @pytest.mark.parametrize(("name", "level"), in_turn(CASES))
 def test_edges(name: str, level: str) -> None:
-    verify(CASES[name], level)
+    verify(CASES[name], level, samples=1)
 
 
 @pytest.mark.slow
@@ -62,9 +119,90 @@ def test_the_largest_numbers_of_every_type(types: tuple[str, str], level: str) -
     verify(conv, level, samples=0, inputs=given)
 
 
+@pytest.mark.parametrize("types", [("uint8", "int8"), ("int8", "int8"), ("uint8", "uint8")])
+def test_tiles_of_the_largest_numbers(types: tuple[str, str]) -> None:
+    """Blocks of as many channels as sums are right for, and one more: of all the largest numbers,
+    and of such as transforms make the most of."""
+    channels = SIZES[4].most(*(DTYPES[name] for name in types)) + 1
+    conv = whole_conv((1, 6, 5, channels), 9, (3, 3), types, pads=PAD, outside=127)
+    assert "winograd_integer" in {s.template for s in spaces(conv, TARGETS["x86-64-v3"])}
+    rng = np.random.default_rng(0)
+    ends = [[np.iinfo(t).min, np.iinfo(t).max] for t in types]
+    shapes = [tensor.shape for tensor in conv.inputs]
+    for pick in (
+        lambda i: np.full(shapes[i], ends[i][1 - i], types[i]),
+        lambda i: rng.choice(np.array(ends[i], types[i]), shapes[i]),
+    ):
+        verify(conv, "x86-64-v3", samples=1, inputs=[pick(0), pick(1)])
+
+
 def test_packed_numbers_stay_as_narrow_as_they_are() -> None:
     for workload in (PRODUCTS["a row"], CONVOLUTIONS["padded"], CONVOLUTIONS["depthwise"]):
         target = TARGETS["x86-64-v3"]
         kernel = instantiate(workload, target, default(workload, target))
         weights = np.ones(workload.inputs[1].shape, "int8")
         assert kernel.pack(1, weights).dtype == np.int8
+
+
+def test_the_longest_sums_come_near_the_limits_of_int32() -> None:
+    depth = 2**31 // (255 * 128) - 1
+    product = whole_matmul((2, depth), (depth, 9))
+    given = [np.full((2, depth), 255, np.uint8), np.full((depth, 9), -128, np.int8)]
+    given[0][1] = 254
+    verify(product, "x86-64-v3", samples=1, inputs=given)
+
+
+# ---- four products at once, on processors that have an instruction for it ----
+
+
+def emulated(total: Any, shared: Any, group: Any, lanes: int) -> Any:
+    """``vpdpbusd``, as Intel's SDM writes it."""
+    unsigned = tirx.call_intrin(f"uint8x{4 * lanes}", "tirx.reinterpret", shared)
+    wide = f"int32x{4 * lanes}"
+    products = tirx.Cast(wide, unsigned) * tirx.Cast(wide, group)
+    for step in range(4):
+        places = [tirx.const(4 * lane + step, "int32") for lane in range(lanes)]
+        total = total + tirx.Shuffle([products], places)
+    return total
+
+
+FOURS = {
+    "a product": whole_matmul((13, 37), (37, 53), to="uint8"),
+    "of signed numbers": whole_matmul((5, 64), (64, 19), ("int8", "int8")),
+    "a convolution": whole_conv((2, 7, 5, 5), 19, (3, 2), ("uint8", "int8"), pads=PAD, outside=9),
+    "one of signed numbers": whole_conv(
+        (1, 6, 5, 4), 17, (3, 3), ("int8", "int8"), pads=PAD, outside=-7
+    ),
+    "one in groups": whole_conv((1, 5, 5, 6), 9, (3, 3), ("int8", "int8"), groups=3),
+}
+
+
+@pytest.mark.parametrize("name", FOURS)
+def test_what_an_extension_multiplies_is_as_exact(name: str, monkeypatch) -> None:
+    """The kernel as it is, but for the instruction, which this machine may not have."""
+    monkeypatch.setattr(dot_products, "add_four_products", emulated)
+    workload, plain = FOURS[name], TARGETS["x86-64-v3"]
+    target = replace(plain, extensions=("avxvnni",))
+    chosen = list(schedules(workload, target, 1))
+    assert all(dict(s.knobs).get("weights", "fours") == "fours" for s in chosen)
+    assert "weights" in dict(chosen[0].knobs)
+    library = Library([instantiate(workload, target, s) for s in chosen], plain)
+    inputs = [
+        ends(t.dtype, t.shape) if t.element.is_whole else a
+        for t, a in zip(workload.inputs, draw(workload), strict=True)
+    ]
+    want = reference(workload, inputs)
+    for i, schedule in enumerate(chosen):
+        compare(library.run(i, inputs, random.Random(i)), want, 0.0, str(schedule))
+
+
+@pytest.mark.parametrize(("level", "extension"), [("x86-64-v4", "vnni"), ("x86-64-v3", "avxvnni")])
+def test_an_extension_is_one_instruction(level: str, extension: str) -> None:
+    target = replace(TARGETS[level], extensions=(extension,))
+    for workload in (FOURS["a product"], FOURS["a convolution"]):
+        kernel = instantiate(workload, target, default(workload, target))
+        llvm = codegen.llvm_target(target)
+        lowered = codegen.lower({"k": kernel}, target)
+        text = tvm.get_global_func("target.build.llvm")(lowered, llvm).inspect_source("asm")
+        assert "vpdpbusd" in text
+        assert "vpmaddwd" not in text

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from workloads import conv, conv_transpose, pool, separable
 
 from luthier.schedules import ScheduleError
-from luthier.schedules.templates.window import Axis, column_tiles
+from luthier.schedules.templates.window import Axis, column_tiles, even_widths
 
 CONVOLUTIONS = {
     "one pixel": conv((1, 1, 1, 1), 1, (1, 1)),
@@ -30,6 +30,19 @@ CONVOLUTIONS = {
     "a pointwise one with strides": conv((1, 9, 9, 10), 18, (1, 1), strides=(2, 2)),
     "a pointwise one with pads": conv((1, 4, 5, 10), 18, (1, 1), pads=(1, 0, 0, 2), after="bias"),
     "a pointwise one in groups": conv((1, 4, 5, 10), 6, (1, 1), groups=2),
+    "a long kernel": conv((2, 1, 90, 5), 19, (1, 65), pads=(0, 32, 0, 32), after="bias_relu"),
+    "a long kernel in groups, dilated": conv(
+        (1, 3, 80, 6), 10, (2, 33), groups=2, dilations=(1, 2), pads=(0, 20, 1, 31)
+    ),
+    "a kernel longer than the row": conv(
+        (2, 1, 9, 4), 3, (1, 70), strides=(1, 2), pads=(0, 70, 0, 66)
+    ),
+}
+DOTS = {
+    "three of many": conv((1, 6, 13, 32), 3, (3, 3), pads=(1, 1, 1, 1), after="scaled"),
+    "one": conv((2, 5, 40, 16), 1, (2, 4), strides=(2, 3), pads=(0, 3, 1, 0)),
+    "groups and dilations": conv((1, 7, 11, 64), 6, (3, 2), groups=2, dilations=(1, 3)),
+    "a long kernel": conv((1, 1, 60, 16), 2, (1, 41), pads=(0, 20, 0, 20), after="gelu"),
 }
 WINOGRAD = {
     "one tile": conv((1, 3, 3, 1), 1, (3, 3)),
@@ -37,6 +50,7 @@ WINOGRAD = {
     "a batch": conv((3, 5, 6, 4), 20, (3, 3), pads=(1, 1, 1, 1), after="scaled"),
     "pads beyond the kernel": conv((1, 4, 4, 3), 6, (3, 3), pads=(3, 4, 2, 3), after="gelu"),
     "a flat image": conv((1, 1, 30, 9), 33, (3, 3), pads=(1, 1, 1, 1)),
+    "groups": conv((2, 7, 6, 15), 48, (3, 3), pads=(1, 1, 1, 1), groups=3, after="scaled"),
 }
 DEPTHWISE = {
     f"{kernel}x{kernel}, stride {stride}, dilation {dilation}": conv(
@@ -90,6 +104,12 @@ TRANSPOSED = {
     ),
     "pads that leave one output": conv_transpose((1, 2, 2, 4), 3, (2, 2), pads=(1, 1, 1, 1)),
 }
+TRANSPOSED_DOTS = {
+    "three of many": conv_transpose(
+        (1, 5, 6, 32), 3, (4, 4), strides=(2, 2), pads=(1, 1, 1, 1), after="bias_relu"
+    ),
+    "strides beyond the kernel": conv_transpose((2, 3, 4, 16), 2, (2, 1), strides=(3, 4)),
+}
 POOLS = {
     "the whole image": pool("max_pool2d", (2, 7, 9, 5), (7, 9)),
     "strides that skip": pool("max_pool2d", (1, 9, 9, 20), (2, 2), strides=(3, 4)),
@@ -101,7 +121,22 @@ POOLS = {
         "avg_pool2d", (1, 6, 7, 70), (3, 4), strides=(2, 1), pads=(2, 1, 0, 3),
         count_include_pad=False, after="bias_relu",
     ),
+    "a long window": pool("max_pool2d", (1, 2, 90, 11), (1, 41), pads=(0, 20, 0, 20)),
+    "a long mean": pool(
+        "avg_pool2d", (1, 1, 60, 19), (1, 37), pads=(0, 18, 0, 18), count_include_pad=False
+    ),
+    "a long mean without padding": pool(
+        "avg_pool2d", (1, 1, 99, 3), (1, 50), strides=(1, 7), count_include_pad=True
+    ),
 }  # fmt: skip
+MAXIMA = {
+    "signs, padding": pool("max_pool2d", (2, 7, 9, 37), (3, 2), pads=(1, 1, 1, 0), dtype="int8"),
+    "strides": pool("max_pool2d", (1, 9, 9, 70), (3, 3), strides=(2, 3), dtype="uint8"),
+}
+LONG_DEPTHWISE = {
+    "a row": conv((2, 1, 70, 11), 11, (1, 45), groups=11, pads=(0, 30, 0, 14), after="swish"),
+    "dilated": conv((1, 2, 99, 20), 20, (2, 33), groups=20, dilations=(1, 3), pads=(1, 48, 0, 48)),
+}
 CASES = {
     f"{family}: {name}": (template, workload)
     for family, template, workloads in (
@@ -109,8 +144,12 @@ CASES = {
         ("winograd", "winograd", WINOGRAD),
         ("depthwise", "channelwise", DEPTHWISE),
         ("expansion and depthwise", "separable", SEPARABLE),
+        ("long and depthwise", "channelwise", LONG_DEPTHWISE),
+        ("dots", "conv_dots", DOTS),
         ("transposed", "conv_transpose", TRANSPOSED),
+        ("transposed dots", "conv_transpose_dots", TRANSPOSED_DOTS),
         ("pooling", "channelwise", POOLS),
+        ("pooling of bytes", "pool_integer", MAXIMA),
     )
     for name, workload in workloads.items()
 }
@@ -154,11 +193,15 @@ def test_tiles_cover_every_output_with_the_taps_it_has(size, kernel, stride, dil
         return
     axis = Axis(size, out, kernel, stride, pads[0], dilation)
     seen = []
-    for tile in column_tiles(axis, width):
+    widths = even_widths(out, width)
+    assert max(widths) - min(widths) <= 1
+    assert len(widths) == -(-out // width)
+    for tile in column_tiles(axis, widths):
         for number in range(tile.count):
             first = tile.first + number * tile.width
             seen += range(first, first + tile.width)
             for tap, outputs in enumerate(tile.taps):
                 reads = [(first + p) * stride - pads[0] + tap * dilation for p in range(tile.width)]
-                assert outputs == tuple(p for p, at in enumerate(reads) if 0 <= at < size)
+                assert list(outputs) == [p for p, at in enumerate(reads) if 0 <= at < size]
+            assert tile.inside == all(len(outputs) == tile.width for outputs in tile.taps)
     assert seen == list(range(out))

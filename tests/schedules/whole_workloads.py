@@ -50,13 +50,16 @@ def whole_conv(
     dilations: Pair = (1, 1),
     groups: int = 1,
     to: str = "",
+    outside: int = 0,
 ) -> Workload:
-    """A convolution, rescaled to a type; ``x`` is (N, H, W, C)."""
+    """A convolution, rescaled to a type; ``x`` is (N, H, W, C), ``outside`` what lies around it."""
     b = Builder()
     source = b.input(x, types[0])
     weight = b.input((out_channels, *kernel, x[3] // groups), types[1], constant=True)
     shape = (x[0], *places(x, kernel, strides, pads, dilations), out_channels)
     attrs = {"strides": strides, "pads": pads, "dilations": dilations, "groups": groups}
+    if outside:
+        attrs["pad_value"] = outside
     total = b.add("conv2d_integer", source, weight, shape=shape, dtype="int32", **attrs)
     _rescaled(b, total, to)
     return b.workload

@@ -238,11 +238,12 @@ def pool(
     pads: Pads = (0, 0, 0, 0),
     dilations: Pair = (1, 1),
     after: str = "nothing",
+    dtype: str = "float32",
     **attrs: object,
 ) -> Workload:
     """``max_pool2d`` or ``avg_pool2d``; ``x`` is (N, H, W, C)."""
     b = Builder()
-    source = b.input(x)
+    source = b.input(x, dtype)
     high, wide = places(x, kernel, strides, pads, dilations)
     attrs |= {"kernel": kernel, "strides": strides, "pads": pads, "dilations": dilations}
     EPILOGUES[after](b, b.add(op, source, shape=(x[0], high, wide, x[3]), **attrs))

@@ -1,4 +1,4 @@
-"""Nodes of ONNX Runtime's own domain, and optimisers, replaced by those that spell them."""
+"""Nodes of ONNX Runtime's own domain, and of training's, replaced by those that spell them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from luthier.schedules import LuthierError, UnsupportedOperator
 
 from ...graph import Array
 from ...messages import one_line
+from ..gradients import OPERATORS as GRADIENTS
 from ..opset import is_onnx, node_label, opset_of
 from ..optimizers import DOMAIN as TRAINING
 from ..optimizers import OPERATORS as OPTIMIZERS
@@ -90,7 +91,7 @@ def _spelled(node: onnx.NodeProto, opset: int) -> Spelled | None:
     if node.domain == DOMAIN:
         return SPELLED.get(node.op_type)
     if node.domain == TRAINING:
-        return OPTIMIZERS.get(node.op_type)
+        return OPTIMIZERS.get(node.op_type) or GRADIENTS.get(node.op_type)
     if not is_onnx(node.domain):
         return None
     since = OLD_NORMS.get(node.op_type, 0)
@@ -115,7 +116,7 @@ def _expand_once(
             nodes.append(node)
             continue
         stem = f"{node.output[0] if node.output else node.op_type}/{next(numbers)}"
-        call = Spelling(node, opset, types, stem)
+        call = Spelling(node, opset, types, stem, nodes)
         try:
             nodes += spelled.spell(call)
         except UnknownTypeError as error:

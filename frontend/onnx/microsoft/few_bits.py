@@ -1,6 +1,6 @@
 """Matrices of few bits of ONNX Runtime's domain: rows with a scale for each block of columns.
 
-Those that are known become floats when the library is built.
+Those that are known stay as they are, for kernels that multiply with them.
 """
 
 from __future__ import annotations
@@ -57,30 +57,44 @@ def _matmul(call: Spelling) -> Results:
     given = [call.input(i) for i in (1, 2, 3, 4)]
     arrays = [call.array(name) if name else None for name in given]
     if all(a is not None or not name for a, name in zip(arrays, given, strict=True)):
-        right = call.weight(_known(call, matrix, arrays))
+        right = _known(call, matrix, arrays)
     else:
         right = _computed(call, matrix)
     y = call.emit("MatMul", call.x, right)
     return call.emit("Add", y, call.input(5)) if call.input(5) else y
 
 
-def _known(call: Spelling, matrix: _Matrix, arrays: list[Array | None]) -> Array:
-    """In floats, [depth, rows]."""
+def _known(call: Spelling, matrix: _Matrix, arrays: list[Array | None]) -> str:
+    """[depth, rows], as numbers of 8 bits less their zero points, times scales: what a pass over
+    graphs knows as a matrix of few bits. In another order of scales, as floats."""
     packed, scales, zeros, groups = arrays
     assert packed is not None
     assert scales is not None
     wide = numbers_of(packed.reshape(matrix.rows, -1), matrix.bits)
-    floats = wide[:, : matrix.depth].astype(np.float32)
-    own = _groups(call, matrix, groups)
+    factors = scales.astype(np.float32).reshape(matrix.rows, -1)
+    points = _known_zeros(matrix, zeros)
+    if groups is not None:
+        own = _groups(call, matrix, groups)
+        floats = wide[:, : matrix.depth] - points[..., own if zeros is not None else slice(1)]
+        return call.weight((floats * factors[:, own]).astype(np.float32).T)
+    numbers = call.cast(call.weight(wide), _FLOAT)
+    split = call.reshape(numbers, matrix.rows, matrix.blocks, matrix.block)
+    centred = call.emit("Sub", split, call.weight(points[..., None]))
+    floats_ = call.emit("Mul", centred, call.weight(factors[..., None]))
+    rows = call.reshape(floats_, matrix.rows, -1)
+    if matrix.blocks * matrix.block > matrix.depth:
+        rows = call.slice(rows, 1, 0, matrix.depth)
+    return call.transpose(rows, 1, 0)
+
+
+def _known_zeros(matrix: _Matrix, zeros: Array | None) -> Array:
+    """[rows, blocks], or [1, 1] where all are the same."""
     if zeros is None:
-        floats -= 2 ** (matrix.bits - 1)
-    elif zeros.dtype == np.uint8:
-        each = numbers_of(zeros.reshape(matrix.rows, -1), matrix.bits)
-        floats -= each.astype(np.float32)[:, own]
-    else:
-        floats -= zeros.astype(np.float32).reshape(matrix.rows, -1)[:, own]
-    floats *= scales.astype(np.float32).reshape(matrix.rows, -1)[:, own]
-    return floats.T
+        return np.full((1, 1), 2 ** (matrix.bits - 1), np.float32)
+    if zeros.dtype != np.uint8:
+        return zeros.astype(np.float32).reshape(matrix.rows, -1)
+    each = numbers_of(zeros.reshape(matrix.rows, -1), matrix.bits)
+    return each[:, : matrix.blocks].astype(np.float32)
 
 
 def _groups(call: Spelling, matrix: _Matrix, groups: Array | None) -> Array:

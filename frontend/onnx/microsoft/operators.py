@@ -9,6 +9,7 @@ import onnx
 from . import (
     activations,
     attention,
+    bifurcation,
     convolutions,
     crops,
     decoder_attention,
@@ -42,7 +43,7 @@ from .domain import DOMAIN
 from .spelling import Spelled
 
 _FAMILIES = (
-    activations, attention, convolutions, crops, decoder_attention, delta_net, experts,
+    activations, attention, bifurcation, convolutions, crops, decoder_attention, delta_net, experts,
     few_bits, gates, group_norms, grouped_attention, hashes, hyper_connections,
     linear_attention, matrices, movement, norms, products, quantized, quantized_attention,
     quantized_experts, quantized_norms, quantized_products, quantized_recurrent,

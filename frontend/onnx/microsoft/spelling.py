@@ -26,14 +26,15 @@ _KINDS = {int: int, float: float, str: str, tuple: list, type(None): float}
 class Spelling:
     """A node that is being spelled: what it says, and what is written for it.
 
-    Values are names; "" is one that is left out. ``weights`` are new large constants; values
-    that were widened have what they were in ``narrow``.
+    Values are names; "" is one that is left out. ``before`` are the graph's nodes before it.
+    ``weights`` are new large constants; values that were widened have what they were in ``narrow``.
     """
 
     node: onnx.NodeProto
     opset: int
     types: ValueTypes
     stem: str
+    before: Sequence[onnx.NodeProto] = ()
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     weights: dict[str, Array] = field(default_factory=dict)
     narrow: dict[str, str] = field(default_factory=dict)

@@ -28,6 +28,7 @@ from ..slots import phase_builder
 from .form import Knobs, RowAttention
 
 AHEAD = 24  # rows of keys and values between what is used and what is asked for
+_LEVEL = 2  # the cache that is asked for them
 
 
 def kernel(form: RowAttention, knobs: Knobs) -> Emitted:
@@ -105,7 +106,7 @@ class _Rows:
         sums = []
         for key in range(wide):
             at = builder.let(self.keys0 + (first + place(key)) * form.k.row)
-            ask_for(builder, self._operand(1), at, form.depth, AHEAD * form.k.row)
+            ask_for(builder, self._operand(1), at, form.depth, AHEAD * form.k.row, _LEVEL)
             total: Expr = None
             for column in range(0, form.depth, wide):
                 index = vector_index(at + column, wide)
@@ -189,7 +190,8 @@ class _Rows:
         def add(key: Index, row: int) -> None:
             weight = builder.let(builder.load(builder["scores"], key))
             start = builder.let(values0 + key * form.v.row)
-            ask_for(builder, self._operand(2), start + first, width, AHEAD * form.v.row)
+            ahead = AHEAD * form.v.row
+            ask_for(builder, self._operand(2), start + first, width, ahead, _LEVEL)
             for column, lanes in parts:
                 value = builder.load(self._operand(2), vector_index(start + column, lanes))
                 index = at(row, column, lanes)

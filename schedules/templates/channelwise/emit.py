@@ -4,7 +4,8 @@ The register tile is ``tile_w`` neighbouring outputs by ``vectors`` vectors of c
 a kernel row are written out, so that neighbouring outputs share their loads. Depthwise weights are
 packed as [KH][KW][C].
 
-Knobs: ``tile_w`` and ``vectors`` (the register tile), ``rows`` (output rows in a chunk).
+Knobs: ``tile_w`` and ``vectors`` (the register tile, of which the former is the most: tiles of a
+row are nearly equal), ``rows`` (output rows in a chunk), ``columns`` (outputs of a row in a chunk).
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from ...tvm_late import tirx
 from ..form import Emitted
 from ..fused import epilogue
 from ..slots import phase_builder
-from ..taps import Combine, Vectors, add_taps
-from ..window import ColumnTile, each_tile
+from ..taps import Combine, Taps, Vectors, are_many
+from ..window import Blocks, ColumnTile, each_tile, even_widths
 from .form import Channelwise, Knobs
 
 
@@ -34,7 +35,7 @@ def pack_weights(array: Array) -> Array:
 
 
 def kernel(form: Channelwise, knobs: Knobs) -> Emitted:
-    """One phase; chunks are (image, block of rows)."""
+    """One phase; chunks are (image, block of rows, block of columns)."""
     return _Channelwise(form, knobs).build()
 
 
@@ -52,6 +53,8 @@ class _Channelwise:
         self.batch, self.channels, self.taps = form.batch, form.channels, form.taps
         self.weighted = isinstance(ops.of(self.node), ops.Product)
         self.pitch = form.placement.pitch(self.node.args[0]) or self.channels
+        self.widths = even_widths(self.columns.out, knobs.tile_w)
+        self.many = are_many(self.columns, self.widths)
 
     def build(self) -> Emitted:
         """The kernel."""
@@ -63,13 +66,15 @@ class _Channelwise:
         self.evaluator = Evaluator(epilogue(self.workload), builder, anchor=0)
         row_block = self.knobs.rows
         blocks = ceildiv(self.rows.out, row_block)
+        tiles = Blocks(len(self.widths), max(1, self.knobs.columns // self.knobs.tile_w))
         with builder.chunk_loop() as chunk:
-            row0 = builder.let(modulo(chunk, blocks) * row_block)
-            image = divide(chunk, blocks)
+            rest, self.among = tiles.of(builder, chunk)
+            row0 = builder.let(modulo(rest, blocks) * row_block)
+            image = divide(rest, blocks)
             rows = extent(row0, row_block, self.rows.out)
             with builder.loop(rows, "oh", row0) as oh:
                 self._row(image, oh)
-        return Emitted((builder.finish(self.batch * blocks),), packings)
+        return Emitted((builder.finish(self.batch * blocks * tiles.count),), packings)
 
     def _row(self, image: Index, oh: Index) -> None:
         builder = self.builder
@@ -82,8 +87,10 @@ class _Channelwise:
             each_tile(
                 builder,
                 self.columns,
-                self.knobs.tile_w,
+                self.widths,
                 lambda ow, tile: self._tile((image, oh, ow, first), tile, parts, (low, taps)),
+                self.among,
+                alike=self.many,
             )
 
         if full:
@@ -104,7 +111,7 @@ class _Channelwise:
         builder = self.builder
         register = RegisterTile(builder, tile.width, parts, self.form.micro)
         if self.op == "max_pool2d":
-            register.fill(-np.inf)
+            register.fill(self.form.lowest)
         with builder.loop(taps[1], "kh", taps[0]) as kh:
             ih = oh * self.rows.stride - self.rows.pad + kh * self.rows.dilation
             iw = ow * self.columns.stride - self.columns.pad
@@ -116,7 +123,11 @@ class _Channelwise:
             if self.weighted:
                 first = kh * self.columns.kernel * self.channels + channel
                 weights = Vectors(builder[f"in{self.node.args[1]}"], first, self.channels)
-            add_taps(register, tile, self.columns, source, weights, self._combine)
+            row = Taps(register, self.columns, source, weights, self._combine)
+            if self.many:
+                row.add_many(tile, builder.let(iw))
+            else:
+                row.add(tile)
         self._store(register, at, tile, taps[1])
 
     def _combine(self, old: Expr, value: Expr, weight: Expr | None) -> Expr:
@@ -130,7 +141,7 @@ class _Channelwise:
         image, oh, ow, channel0 = at
         builder, shape = self.builder, self.workload.output.shape
         pixel = builder.let((image * self.rows.out + oh) * self.columns.out + ow)
-        scales = self._scales(tile, taps)
+        scales = self._scales(tile, taps, ow)
 
         def store(row: int, column: Index, value: Expr) -> None:
             channel = channel0 + column
@@ -141,12 +152,15 @@ class _Channelwise:
         columns = sum(lanes for _, lanes in register.parts)
         register.finish(columns, store, self.evaluator.is_serial())
 
-    def _scales(self, tile: ColumnTile, taps: Index) -> list[Expr] | None:
+    def _scales(self, tile: ColumnTile, taps: Index, ow: Index) -> list[Expr] | None:
         """What the sum of each output of the tile is multiplied with; None for one."""
         if self.op != "avg_pool2d":
             return None
         if self.node.attr("count_include_pad"):
             return [tirx.const(1.0 / self.taps, "float32")] * tile.width
+        if self.many and not tile.inside:
+            outputs = (self.builder.let(ow + row) for row in range(tile.width))
+            return [self._share_of(taps, self.columns.limits(self.builder, o)[1]) for o in outputs]
         counts = [sum(row in outputs for outputs in tile.taps) for row in range(tile.width)]
         by_count = {c: self._share(taps, c) for c in set(counts)}
         return [by_count[c] for c in counts]
@@ -163,6 +177,12 @@ class _Channelwise:
         height = tirx.Cast("float32", some)
         share = one / (height * tirx.const(float(columns), "float32"))
         return self.builder.let(tirx.Select(rows > 0, share, nan) if may_miss else share)
+
+    def _share_of(self, rows: Index, columns: Index) -> Expr:
+        """The same where both are known only at run time."""
+        seen = self.builder.let(rows * columns)
+        share = tirx.const(1.0, "float32") / tirx.Cast("float32", tirx.max(seen, 1))
+        return self.builder.let(tirx.Select(seen > 0, share, tirx.const(math.nan, "float32")))
 
     def _misses_image(self) -> bool:
         """Whether a window has all its rows in the padding; it may where these are open."""

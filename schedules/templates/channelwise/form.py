@@ -19,7 +19,7 @@ from ..form import Form
 from ..fused import anchor_is_first, has_weights
 from ..loops import Loops
 from ..powers import floor_power, powers
-from ..window import Axis, axes, balanced_width
+from ..window import Axis, axes, even_widths
 
 _POOL = Abilities(reads_apart=True, writes_apart=True)
 _LEAST_WORK = 16384  # taps of a chunk: with fewer, larger chunks than the cores need
@@ -31,6 +31,7 @@ class Knobs(NamedTuple):
     tile_w: int
     vectors: int
     rows: int
+    columns: int
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Channelwise(Form[Knobs]):
     channels: int
 
     name = "channelwise"
-    version = 1
+    version = 2
     knobs_type = Knobs
     anchors = around(conv2d=WEIGHED, max_pool2d=_POOL, avg_pool2d=_POOL)
 
@@ -67,6 +68,11 @@ class Channelwise(Form[Knobs]):
         return FLOAT32_MULTIPLY_ADD
 
     @property
+    def lowest(self) -> float:
+        """What no element is below, of which a maximum begins."""
+        return -np.inf
+
+    @property
     def taps(self) -> int:
         """Of the window."""
         return self.rows.kernel * self.columns.kernel
@@ -77,9 +83,10 @@ class Channelwise(Form[Knobs]):
         limit = ceildiv(self.channels, self.lanes)
         vectors = tuple(v for v in (1, 2, 4) if v <= limit)
         return (
-            Knob("tile_w", widths, "neighbouring outputs in a tile"),
+            Knob("tile_w", widths, "neighbouring outputs in a tile, at most"),
             Knob("vectors", vectors, "vectors of channels"),
             Knob("rows", powers(self.rows.out, 10), "output rows in a chunk"),
+            Knob("columns", powers(self.columns.out, 16), "outputs of a row in a chunk"),
         )
 
     def fits(self, knobs: Knobs) -> bool:
@@ -87,13 +94,21 @@ class Channelwise(Form[Knobs]):
         return 2 * knobs.tile_w * knobs.vectors <= self.target.vector_registers * 3 // 2
 
     def default(self) -> Knobs:
-        """Half of the registers are sums; six chunks a thread, if each has enough to do."""
+        """Sums that hide a multiply-add's latency, in half of the registers; six chunks a thread,
+        if each has enough to do."""
         vectors = 2 if self.channels > self.lanes else 1
-        widest = max(2, self.target.vector_registers // (4 * vectors))
-        rows = self.rows.out * self.batch // (6 * self.target.threads)
-        rows = max(rows, ceildiv(_LEAST_WORK, self.columns.out * self.channels * self.taps))
+        sums = min(self.target.isa.costs.sums, self.target.vector_registers // 2)
+        widest = ceildiv(sums, vectors)
+        out, wanted = self.columns.out, 6 * self.target.threads
+        rows = self.rows.out * self.batch // wanted
+        rows = max(rows, ceildiv(_LEAST_WORK, out * self.channels * self.taps))
         rows = floor_power(min(rows, self.rows.out))
-        return Knobs(balanced_width(self.columns.out, widest), vectors, rows)
+        columns = powers(out, 16)[-1]
+        if self.rows.out * self.batch < wanted:
+            least = ceildiv(_LEAST_WORK, self.channels * self.taps)
+            least = max(least, out * self.rows.out * self.batch // wanted)
+            columns = floor_power(min(columns, max(widest, least)))
+        return Knobs(max(even_widths(out, widest)), vectors, rows, columns)
 
     def loops(self, knobs: Knobs) -> Loops:
         """A step is one tap of the window."""
@@ -102,11 +117,12 @@ class Channelwise(Form[Knobs]):
         read = (tile_w - 1) * across.stride + across.kernel  # columns of the input, by a tile
         strips = ceildiv(self.channels, vectors * self.lanes)
         line = FLOAT32.nbytes(across.size * self.channels)
+        columns = np.clip(knobs.columns // tile_w * tile_w, tile_w, across.out)
         lines = np.minimum(down.size, (down.size / down.out) * rows + down.kernel - 1)
         patch = vectors * self.target.vector_bytes * down.kernel * (read + across.kernel)
         outputs = self.batch * down.out
         return Loops(
-            chunks=self.batch * ceildiv(down.out, rows),
+            chunks=self.batch * ceildiv(down.out, rows) * ceildiv(across.out, columns),
             sums=tile_w * vectors,
             loads=vectors * (read + across.kernel) / across.kernel,
             depth=self.taps,
@@ -115,7 +131,8 @@ class Channelwise(Form[Knobs]):
             inner=patch,
             kept=patch,
             streamed=outputs * down.kernel * line,
-            chunk=lines * line + FLOAT32.nbytes(rows * across.out * self.channels),
+            chunk=(lines * line + FLOAT32.nbytes(rows * across.out * self.channels))
+            * (columns / across.out),
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,12 @@ from ...tir.indices import ceildiv
 from ..form import Form
 from ..loops import Loops
 from ..powers import ceil_power, floor_power, powers
-from ..window import balanced_width
+from ..window import even_widths
+
+_LEAST_WORK = 1 << 16  # multiply-adds of a chunk: with fewer, larger chunks than the cores need
+_LOAD = 1.15  # multiply-adds of vectors that a load takes as long as, where loads decide
+_ADDED_UP = 8  # multiply-adds of vectors that adding up the lanes of one takes as long as
+_AROUND = 48  # multiply-adds of vectors that starting and storing a tile take as long as
 
 
 class Knobs(NamedTuple):
@@ -30,6 +35,7 @@ class Knobs(NamedTuple):
     tile_w: int
     vectors: int
     rows: int
+    columns: int
     panels: int
     order: Literal["rows", "panels"]
 
@@ -47,6 +53,9 @@ class Direct(Form[Knobs]):
 
     knobs_type = Knobs
     follows = True
+    dots: ClassVar[bool] = False
+    """Whether the lanes of a vector are channels of the input, whose sums are added up at the end,
+    and not channels of the output."""
 
     @property
     def micro(self) -> MicroKernel:
@@ -63,10 +72,25 @@ class Direct(Form[Knobs]):
         """Output channels of a group."""
         return self.node.out.shape[3] // self.groups
 
+    @property
+    def suits_dots(self) -> bool:
+        """Whether lanes of output channels would be idle, and those of input channels are not."""
+        return self.per_group < self.lanes and self.window[2] % self.lanes == 0
+
+    @property
+    def unit(self) -> int:
+        """Output channels that a vector of sums is for."""
+        return 1 if self.dots else self.lanes
+
+    @property
+    def along(self) -> int:
+        """Input channels that a step multiplies."""
+        return self.lanes if self.dots else 1
+
     @cached_property
     def group_vectors(self) -> int:
         """Vectors that cover the output channels of a group."""
-        return ceildiv(self.per_group, self.lanes)
+        return ceildiv(self.per_group, self.unit)
 
     @property
     def vectors(self) -> tuple[int, ...]:
@@ -85,14 +109,20 @@ class Direct(Form[Knobs]):
         high, wide, channels = self.window
         return high * wide * channels
 
+    @property
+    def steps(self) -> int:
+        """Of the reduction."""
+        return self.depth // self.along
+
     def choices(self) -> tuple[Knob, ...]:
         """The register tile, the blocks of a chunk, their order."""
         out_h, out_w = self.grid
         widths = tuple(range(1, min(out_w, self.target.vector_registers - 2) + 1))
         return (
-            Knob("tile_w", widths, "neighbouring outputs in the register tile"),
+            Knob("tile_w", widths, "neighbouring outputs in the register tile, at most"),
             Knob("vectors", self.vectors, "vectors of output channels in the register tile"),
             Knob("rows", powers(out_h, 12), "output rows in a chunk"),
+            Knob("columns", powers(out_w, 16), "outputs of a row in a chunk, in whole tiles"),
             Knob("panels", powers(self.group_vectors, 12), "weight panels in a chunk"),
             Knob("order", ("rows", "panels"), "the outer loop inside a chunk"),
         )
@@ -106,31 +136,52 @@ class Direct(Form[Knobs]):
     def default(self) -> Knobs:
         """Fill the registers; a chunk's weights in half of L2; six chunks a thread if possible."""
         (out_h, out_w), target = self.grid, self.target
-
-        def width(count: int) -> int:
-            return balanced_width(out_w, (target.vector_registers - 1 - count) // count)
-
-        def waste(count: int) -> tuple[float, float]:
-            computed = ceildiv(self.group_vectors, count) * count / self.group_vectors
-            # Loads per multiply-add: one vector a part, one broadcast a row.
-            loads = (count + width(count)) / (count * width(count))
-            return computed * (1 + loads), -count
-
-        count = min((v for v in self.vectors if v <= 4), key=waste)
-        panel_bytes = self.depth * count * target.vector_bytes
+        tile_w, count = self._register_tile
+        panel_bytes = self.steps * count * target.vector_bytes
         panels, half = ceildiv(self.group_vectors, count), target.l2 // 2
         weights_fit = panel_bytes * panels <= half
         block = floor_power(panels if weights_fit else min(panels, half // panel_bytes))
         units = self.node.out.shape[0] * self.groups * ceildiv(panels, block)
-        rows = floor_power(out_h * units // (6 * target.threads))
+        wanted = 6 * target.threads
+        rows = floor_power(out_h * units // wanted)
         rows = min(rows, powers(out_h, 12)[-1])
+        columns = powers(out_w, 16)[-1]
+        if out_h * units < wanted:
+            work = self.depth * count * self.unit * min(panels, block)
+            least = max(ceildiv(_LEAST_WORK, work), out_w * out_h * units // wanted)
+            columns = floor_power(min(columns, max(tile_w, least)))
         if weights_fit:
-            return Knobs(width(count), count, rows, ceil_power(panels), "rows")
-        return Knobs(width(count), count, rows, block, "panels")
+            return Knobs(tile_w, count, rows, columns, ceil_power(panels), "rows")
+        return Knobs(tile_w, count, rows, columns, block, "panels")
+
+    @cached_property
+    def _register_tile(self) -> tuple[int, int]:
+        """Width, and vectors of channels, with which a row of outputs takes the least time."""
+        _, out_w = self.grid
+        target = self.target
+
+        def step(width: int, count: int) -> float:
+            """Of a core that starts as many loads as multiply-adds a cycle, nearly; a panel that is
+            larger than L1 is loaded twice: from L2, and from L1."""
+            far = count if self.steps * count * target.vector_bytes > target.l1 else 0
+            loads = _LOAD * (width + count + far)
+            return 1 + max(width * count, loads, target.isa.costs.sums)
+
+        def time(tile: tuple[int, int]) -> tuple[float, int]:
+            widths, count = even_widths(out_w, tile[0]), tile[1]
+            steps = sum(step(width, count) for width in widths)
+            whole = steps * self.steps + _AROUND * len(widths)
+            return whole * ceildiv(self.group_vectors, count), -count
+
+        tiles = []
+        for count in (v for v in self.vectors if v <= 4):
+            widest = min(out_w, max(1, (target.vector_registers - 1 - count) // count))
+            tiles += [(width, count) for width in range(ceildiv(widest, 2), widest + 1)]
+        return min(tiles, key=time)
 
     def streams(self, knobs: Knobs) -> bool:
         """Whether panels of weights do not stay in L1 from one tile to the next."""
-        return 2 * self.depth * knobs.vectors * self.target.vector_bytes > self.target.l1
+        return 2 * self.steps * knobs.vectors * self.target.vector_bytes > self.target.l1
 
     def resized(self, knobs: Knobs) -> Knobs:
         """Rows of a chunk that leave six chunks a thread where possible, and no more."""
@@ -144,10 +195,10 @@ class Direct(Form[Knobs]):
 
     def loops(self, knobs: Knobs) -> Loops:
         """The nests of all grids together; a step is a channel of a tap."""
-        (out_h, out_w), (kh, _, in_c), depth = self.grid, self.window, self.depth
+        (out_h, out_w), (kh, _, in_c), depth = self.grid, self.window, self.steps
         images, height, width, _ = self.workload.tensor(self.node.args[0]).shape
         tile_w, vectors = knobs.tile_w, knobs.vectors
-        panels = ceildiv(self.per_group, vectors * self.lanes)
+        panels = ceildiv(self.per_group, vectors * self.unit)
         rows, blocks = np.minimum(knobs.rows, out_h), np.minimum(knobs.panels, panels)
         units = images * self.groups * self.step[0] * self.step[1]
         panel = depth * vectors * self.target.vector_bytes  # bytes of weights
@@ -155,10 +206,11 @@ class Direct(Form[Knobs]):
         patch = line * kh * np.minimum(1, tile_w / out_w)
         by_rows = knobs.order == "rows"
         per_row, per_panel = panels * out_h * panel, ceildiv(out_h, rows) * panels * panel
-        lines = line * np.minimum(height, (height / out_h) * rows + kh - 1)
-        outputs = rows * out_w * blocks * vectors * self.target.vector_bytes
+        columns = np.clip(knobs.columns // tile_w * tile_w, tile_w, out_w)
+        lines = line * np.minimum(height, (height / out_h) * rows + kh - 1) * (columns / out_w)
+        outputs = rows * columns * blocks * vectors * self.target.vector_bytes
         return Loops(
-            chunks=units * ceildiv(panels, blocks) * ceildiv(out_h, rows),
+            chunks=units * ceildiv(panels, blocks) * ceildiv(out_h, rows) * ceildiv(out_w, columns),
             sums=tile_w * vectors,
             loads=tile_w + vectors,
             depth=depth,
@@ -171,7 +223,10 @@ class Direct(Form[Knobs]):
         )
 
     def estimate(self) -> float:
-        """The multiply-adds, or fetching the weights where that takes longer."""
+        """The multiply-adds, idle lanes among them, and adding up lanes; or fetching the weights
+        where that takes longer."""
         weights = self.workload.tensor(self.node.args[1])
         fetched = weights.nbytes * self.target.isa.costs.fetched_byte
-        return max(2.0 * self.node.out.size * self.depth, fetched)
+        computed = self.group_vectors * self.unit / self.per_group
+        work = self.depth + _ADDED_UP * self.lanes * self.dots
+        return max(2.0 * self.node.out.size * computed * work, fetched)

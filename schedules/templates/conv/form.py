@@ -13,7 +13,7 @@ class Conv(Direct):
     """A float32 convolution with an elementwise epilogue: one grid, of all outputs."""
 
     name = "conv_direct"
-    version = 1
+    version = 2
     anchors = around(conv2d=WEIGHED)
 
     @classmethod

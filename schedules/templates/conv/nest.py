@@ -7,20 +7,25 @@ column modulo the stride.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ...emit.builder import PhaseBuilder
+from ...emit.builder import PhaseBuilder, Slot
 from ...emit.evaluator import Evaluator, Point
+from ...emit.lanes import each_lane_sum
 from ...emit.prefetch import ask_for
 from ...emit.tile import RegisterTile, column_parts, vector_index
 from ...ir.kernel import Packing, Phase
 from ...tir.indices import Index, ceildiv, divide, extent, modulo
+from ..borders import border_slot, copy_seen
 from ..fused import epilogue
 from ..slots import phase_builder
-from ..window import Axis, ColumnTile, each_tile
+from ..taps import Vectors
+from ..window import Axis, Blocks, ColumnTile, each_tile, even_widths
 from .direct import Direct, Knobs
+
+_MOST_WRITTEN = 16  # taps of a kernel's row with code of their own
 
 
 @dataclass(frozen=True)
@@ -34,24 +39,43 @@ class Grid:
     weights: int = 0
 
 
+def border(form: Direct, knobs: Knobs, grid: Grid) -> Slot | None:
+    """Room for what a tile at a border sees of a row, where that is copied with its padding."""
+    widths = even_widths(grid.columns.out, knobs.tile_w)
+    dtype = form.workload.tensor(form.node.args[0]).dtype
+    return border_slot(grid.columns, widths, form.window[-1], dtype)
+
+
+def scratch(form: Direct, knobs: Knobs, grids: Sequence[Grid]) -> int:
+    """Bytes of it that the phases need."""
+    slots = (border(form, knobs, grid) for grid in grids)
+    return max((slot.tensor.nbytes for slot in slots if slot is not None), default=0)
+
+
 def grid_phase(form: Direct, knobs: Knobs, packings: Mapping[int, Packing], grid: Grid) -> Phase:
-    """Chunks are (image, group, block of panels, block of rows)."""
-    return _GridNest(form, knobs, grid).build(phase_builder(form, packings))
+    """Chunks are (image, group, block of panels, block of rows, block of columns)."""
+    nest = _GridNest(form, knobs, grid)
+    own = [] if nest.border is None else [nest.border]
+    return nest.build(phase_builder(form, packings, own))
 
 
 class _GridNest:
     def __init__(self, form: Direct, knobs: Knobs, grid: Grid) -> None:
         self.grid, self.knobs, self.workload = grid, knobs, form.workload
-        self.source, self.weight = form.node.args
-        source = self.workload.tensor(self.source)
+        number, self.weight = form.node.args
+        self.source, source = f"in{number}", self.workload.tensor(number)
         self.batch, self.height, self.width, self.channels = source.shape
         _, self.out_h, self.out_w, self.out_c = form.node.out.shape
         self.rows, self.columns = grid.rows, grid.columns
         self.groups, self.in_c, self.per_group = form.groups, form.window[2], form.per_group
         self.lanes, self.micro = form.lanes, form.micro
-        self.panel = self.knobs.vectors * self.lanes
-        self.panels = ceildiv(self.per_group, self.panel)
+        self.dots, self.along = form.dots, form.along
+        self.panel = self.knobs.vectors * self.lanes  # elements of weights in a step
+        self.panel_channels = self.knobs.vectors * form.unit
+        self.panels = ceildiv(self.per_group, self.panel_channels)
         self.streams = form.streams(knobs)
+        self.widths = even_widths(self.columns.out, knobs.tile_w)
+        self.border = border(form, knobs, grid)
 
     def build(self, builder: PhaseBuilder) -> Phase:
         """The phase."""
@@ -60,9 +84,11 @@ class _GridNest:
         row_block, panel_block = self.knobs.rows, self.knobs.panels
         row_blocks = ceildiv(self.rows.out, row_block)
         panel_blocks = ceildiv(self.panels, panel_block)
+        tiles = Blocks(len(self.widths), max(1, self.knobs.columns // self.knobs.tile_w))
         with builder.chunk_loop() as chunk:
-            row0 = builder.let(modulo(chunk, row_blocks) * row_block)
-            rest = divide(chunk, row_blocks)
+            rest, self.among = tiles.of(builder, chunk)
+            row0 = builder.let(modulo(rest, row_blocks) * row_block)
+            rest = divide(rest, row_blocks)
             panel0 = builder.let(modulo(rest, panel_blocks) * panel_block)
             rest = divide(rest, panel_blocks)
             group, image = modulo(rest, self.groups), divide(rest, self.groups)
@@ -74,72 +100,93 @@ class _GridNest:
             else:
                 with panels as panel, rows as row:
                     self._row(image, group, panel, row)
-        return builder.finish(self.batch * self.groups * panel_blocks * row_blocks)
+        units = self.batch * self.groups * panel_blocks
+        return builder.finish(units * row_blocks * tiles.count)
 
     def _row(self, image: Index, group: Index, panel: Index, row: Index) -> None:
         """One output row of one panel; the last panel of a group may have fewer channels."""
-        for _, channels in self.builder.block(panel, self.panel, self.per_group):
+        for _, channels in self.builder.block(panel, self.panel_channels, self.per_group):
             tile = partial(self._tile, (image, group, panel, row), channels)
-            each_tile(self.builder, self.columns, self.knobs.tile_w, tile)
+            alike = self.border is not None
+            each_tile(self.builder, self.columns, self.widths, tile, self.among, alike=alike)
 
     def _tile(self, at: tuple[Index, ...], channels: int, column: Index, tile: ColumnTile) -> None:
         image, group, panel, row = at
-        builder, parts = self.builder, column_parts(channels, self.lanes)
+        builder, vectors = self.builder, channels if self.dots else ceildiv(channels, self.lanes)
+        parts = column_parts(vectors * self.lanes, self.lanes)
         register = RegisterTile(builder, tile.width, parts, self.micro)
         low, taps = self.rows.limits(builder, row)
-        steps = self.columns.kernel * self.in_c
+        tap_steps = self.in_c // self.along
+        steps = self.columns.kernel * tap_steps
         first = self.grid.weights // self.panel
         weights = builder.let(first + (group * self.panels + panel) * (self.rows.kernel * steps))
         with builder.loop(taps, "kh", low) as kh:
             ih = row * self.rows.stride - self.rows.pad + kh * self.rows.dilation
             iw = column * self.columns.stride - self.columns.pad
-            pixel = builder.let(
-                ((image * self.height + ih) * self.width + iw) * self.channels + group * self.in_c
-            )
-            step0 = builder.let(weights + kh * steps)
-            self._reduce_row(register, tile, pixel, step0)
+            line, channel = (image * self.height + ih) * self.width, group * self.in_c
+            if self.border is None or tile.inside:
+                pixel = builder.let((line + iw) * self.channels + channel)
+                self._reduce_row(register, tile, pixel, builder.let(weights + kh * steps))
+            else:
+                begin, start = builder.let(iw), builder.let(line * self.channels + channel)
+                pixels = Vectors(builder[self.source], start, self.channels)
+                sizes = self.in_c, self.lanes
+                copy_seen(builder, self.columns, tile.width, begin, pixels, *sizes)
+                step0, apart = builder.let(weights + kh * steps), self.columns.kernel * self.in_c
+                self._reduce(register, "border", 0, step0, apart, steps)
         self._store(register, (*at, column), channels)
 
     def _reduce_row(
         self, register: RegisterTile, tile: ColumnTile, pixel: Index, step0: Index
     ) -> None:
         """All taps of one kernel row."""
-        stride = self.columns.stride * self.channels
-        dense = self.columns.dilation == 1 and self.groups == 1
-        if tile.inside and (dense or self.columns.kernel == 1):
-            self._reduce(register, pixel, step0, stride, self.columns.kernel * self.in_c, None)
+        columns, stride = self.columns, self.columns.stride * self.channels
+        dense, steps = columns.dilation == 1 and self.groups == 1, self.in_c // self.along
+        if tile.inside and (dense or columns.kernel == 1):
+            self._reduce(register, self.source, pixel, step0, stride, columns.kernel * steps)
+            return
+        if tile.inside and columns.kernel > _MOST_WRITTEN:
+            with self.builder.loop(columns.kernel, "kw") as kw:
+                first = pixel + kw * (columns.dilation * self.channels)
+                self._reduce(register, self.source, first, step0 + kw * steps, stride, steps)
             return
         for kw, outputs in enumerate(tile.taps):
             if outputs:
-                first = pixel + kw * self.columns.dilation * self.channels
-                self._reduce(register, first, step0 + kw * self.in_c, stride, self.in_c, outputs)
+                first = pixel + kw * columns.dilation * self.channels
+                step = step0 + kw * steps
+                self._reduce(register, self.source, first, step, stride, steps, outputs)
 
     def _reduce(
         self,
         register: RegisterTile,
+        source: str,
         pixel: Index,
         step0: Index,
         stride: int,
         steps: int,
-        outputs: tuple[int, ...] | None,
+        outputs: Sequence[int] | None = None,
     ) -> None:
-        builder, source = self.builder, self.builder[f"in{self.source}"]
+        """``steps`` elements from ``pixel`` on for the first output, ``stride`` later for each."""
+        builder, values = self.builder, self.builder[source]
         weights = builder[f"in{self.weight}"]
         with builder.loop(steps, "k") as k:
             if self.streams:
                 ask_for(builder, weights, (step0 + k) * self.panel, self.panel)
             register.step(
-                lambda row: builder.load(source, pixel + row * stride + k),
+                lambda row: builder.load(
+                    values, vector_index(pixel + row * stride + k * self.along, self.along)
+                ),
                 lambda column, lanes: builder.load(
                     weights, vector_index((step0 + k) * self.panel + column, lanes)
                 ),
                 outputs,
+                by_lane=self.dots,
             )
 
     def _store(self, register: RegisterTile, at: tuple[Index, ...], channels: int) -> None:
         image, group, panel, row, column = at
         shape, grid = self.workload.output.shape, self.grid
-        channel0 = group * self.per_group + panel * self.panel
+        channel0 = group * self.per_group + panel * self.panel_channels
         oh = row * grid.step[0] + grid.first[0]
         ow = column * grid.step[1] + grid.first[1]
         pixel = self.builder.let((image * self.out_h + oh) * self.out_w + ow)
@@ -149,4 +196,10 @@ class _GridNest:
             flat = (pixel + across) * self.out_c + channel
             self.evaluator.store(Point(shape, (image, oh, ow + across, channel), flat), value)
 
-        register.finish(channels, store, self.evaluator.is_serial())
+        if not self.dots:
+            register.finish(channels, store, self.evaluator.is_serial())
+            return
+        sums = each_lane_sum(self.builder, register.vectors(), self.lanes)
+        for i in range(register.rows * channels):
+            output, offset = divmod(i, channels)
+            store(output, offset, self.builder.load(sums, i))

@@ -1,7 +1,170 @@
-"""Convolutions of whole numbers: those of ``conv``, with a multiply-add of their own."""
+"""Convolutions of whole numbers in channels-last layout, any kernel, stride, dilation and groups.
+
+A step multiplies several neighbours of a row of the image at once (see ``emit/dot_products``). The
+rows that a chunk reads are brought into scratch first, in the type that the instruction reads and
+with what lies outside of the image around them: no tile has a border, and the columns of a window
+are one run of neighbours, whatever the number of channels. Weights are packed as
+[group][panel][KH][runs][groups of a run][panel width][step], each run filled up with zeros.
+
+Knobs: ``tile_w`` and ``vectors`` (the register tile), ``rows`` (output rows in a chunk), ``panels``
+(weight panels in a chunk), ``order`` (which of the two is the outer loop inside a chunk),
+``weights`` (how packed numbers lie, and when those are widened that are narrower than the
+instruction wants).
+"""
 
 from __future__ import annotations
 
-from ..conv.emit import kernel
+import numpy as np
 
-__all__ = ["kernel"]
+from ...emit.builder import PhaseBuilder, Slot
+from ...emit.evaluator import Evaluator, Point
+from ...emit.prefetch import ask_for_whole
+from ...emit.staging import widen_panel
+from ...emit.tile import RegisterTile, column_parts
+from ...ir.kernel import Array, Packing
+from ...ir.workload import Tensor
+from ...tir.indices import Index, ceildiv, divide, extent, modulo
+from ..form import Emitted
+from ..fused import epilogue
+from ..slots import input_slots, output_slot
+from ..window_rows import WindowRows
+from .form import IntegerConv, Knobs
+
+
+def kernel(form: IntegerConv, knobs: Knobs) -> Emitted:
+    """One phase; chunks are (image, block of panels, block of rows)."""
+    return _Conv(form, knobs).build()
+
+
+class _Conv:
+    def __init__(self, form: IntegerConv, knobs: Knobs) -> None:
+        self.form, self.knobs, self.workload = form, knobs, form.workload
+        self.source, self.weight = form.node.args
+        self.batch, self.out_h, self.out_w, self.out_c = form.node.out.shape
+        self.lanes, self.micro = form.lanes, form.dots(knobs.weights)
+        self.packing = form.packing(knobs.weights)
+        self.widens = knobs.weights == "widened"
+        self.width = knobs.vectors * self.lanes
+        self.panels = ceildiv(form.per_group, self.width)
+        self.runs, self.run = form.runs
+        self.blocks = self.micro.blocks(self.run)
+        groups = form.rows.kernel * self.runs * self.blocks
+        self.panel_size = self.micro.panel(groups, self.width)
+        self.packed_size = self.packing.panel(groups, self.width)
+        source = self.workload.tensor(self.source)
+        pad = int(form.node.attr("pad_value", 0))
+        self.lines = WindowRows(form.rows, form.columns, source, self.micro, pad)
+
+    def build(self) -> Emitted:
+        """The kernel."""
+        form, knobs = self.form, self.knobs
+        shape = (form.groups, self.panels, self.packed_size)
+        packings = {self.weight: Packing(shape, self._pack)}
+        held = Tensor((self.lines.size(knobs.rows),), self.micro.a.name)
+        own, scratch = [Slot(None, "lines", held)], held.nbytes
+        if self.widens:
+            panel = Tensor((self.panel_size,), "int16")
+            own = [
+                Slot(None, "panel", panel),
+                Slot(None, "lines", held, ceildiv(panel.nbytes, 64) * 64),
+            ]
+            scratch += own[1].offset
+        slots = [*input_slots(form, packings), output_slot(form), *own]
+        self.builder = builder = PhaseBuilder(slots)
+        self.evaluator = Evaluator(epilogue(self.workload), builder, anchor=0)
+        panels = form.groups * self.panels
+        row_blocks, panel_blocks = ceildiv(self.out_h, knobs.rows), ceildiv(panels, knobs.panels)
+        with builder.chunk_loop() as chunk:
+            row0 = builder.let(modulo(chunk, row_blocks) * knobs.rows)
+            rest = divide(chunk, row_blocks)
+            panel0 = builder.let(modulo(rest, panel_blocks) * knobs.panels)
+            image = divide(rest, panel_blocks)
+            count = builder.let(extent(row0, knobs.rows, self.out_h))
+            self.lines.bring(
+                builder,
+                builder[f"in{self.source}"],
+                builder["lines"],
+                (image, row0, count),
+                self.lanes,
+            )
+            rows = builder.loop(count, "row")
+            units = builder.loop(extent(panel0, knobs.panels, panels), "unit", panel0)
+            if knobs.order == "rows":
+                with rows as row, units as unit:
+                    self._row(image, unit, row0, row)
+            else:
+                with units as unit:
+                    self._widen(unit)
+                    with rows as row:
+                        self._row(image, unit, row0, row)
+        phase = builder.finish(self.batch * panel_blocks * row_blocks)
+        return Emitted((phase,), packings, scratch=scratch)
+
+    def _pack(self, array: Array) -> Array:
+        groups, per, micro = self.form.groups, self.form.per_group, self.packing
+        high = array.shape[1]
+        runs = array.reshape(groups, per, high, self.runs, self.run)
+        filled = np.zeros((*runs.shape[:-1], self.blocks * micro.steps), array.dtype)
+        filled[..., : self.run] = runs
+        return micro.packed(filled.reshape(groups, per, -1).swapaxes(1, 2), self.width)
+
+    def _widen(self, unit: Index) -> None:
+        """A panel into scratch, where it is not multiplied as it lies."""
+        if self.widens:
+            builder = self.builder
+            source = builder[f"in{self.weight}"], builder.let(unit * self.panel_size)
+            widen_panel(builder, source, builder["panel"], self.panel_size, self.lanes)
+
+    def _row(self, image: Index, unit: Index, row0: Index, row: Index) -> None:
+        """One output row of one panel; the last panel of a group may have fewer channels."""
+        builder = self.builder
+        group, panel = divide(unit, self.panels), modulo(unit, self.panels)
+        first = builder.let(group * self.form.per_group)
+        weights = 0 if self.widens else builder.let(unit * self.panel_size)
+        for begin, channels in builder.block(panel, self.width, self.form.per_group):
+            channel0 = builder.let(first + begin)
+            for column, count in builder.pieces(self.out_w, self.knobs.tile_w, "tile"):
+                at = (image, builder.let(row0 + row), builder.let(column), channel0)
+                register = RegisterTile(
+                    builder, count, column_parts(channels, self.lanes), self.micro
+                )
+                self._reduce(register, group, row, at[2], weights)
+                self._store(register, at, channels)
+
+    def _reduce(
+        self, register: RegisterTile, group: Index, row: Index, column: Index, weights: Index
+    ) -> None:
+        builder, micro, lines, form = self.builder, self.micro, self.lines, self.form
+        a = builder["lines"]
+        b = builder["panel"] if self.widens else builder[f"in{self.weight}"]
+        if micro.lifted:
+            register.start(
+                lambda at, lanes: micro.start(builder, b, weights + micro.header(at), lanes)
+            )
+        corner = builder.let(lines.place(row, column) + group * (form.channels // form.groups))
+        panel = weights + micro.header(self.width)
+        units = micro.units(self.width)
+        streams = not self.widens and 2 * self.panel_size * micro.element.bytes > form.target.l1
+        with (
+            builder.loop(form.rows.kernel, "kh") as kh,
+            builder.loop(self.runs, "run") as run,
+        ):
+            begin = builder.let(corner + lines.tap(kh, run))
+            step0 = builder.let(panel + (kh * self.runs + run) * (self.blocks * units))
+            with builder.loop(self.blocks, "k") as k:
+                if streams:
+                    ask_for_whole(builder, b, step0 + k * units, units, micro.element)
+                shared = a, begin + k * micro.steps, lines.apart
+                micro.step(register, shared, (b, step0 + k * units))
+
+    def _store(self, register: RegisterTile, at: tuple[Index, ...], channels: int) -> None:
+        image, oh, ow, channel0 = at
+        shape = self.workload.output.shape
+        pixel = self.builder.let((image * self.out_h + oh) * self.out_w + ow)
+
+        def store(output: int, offset: Index, value: object) -> None:
+            channel = channel0 + offset
+            flat = (pixel + output) * self.out_c + channel
+            self.evaluator.store(Point(shape, (image, oh, ow + output, channel), flat), value)
+
+        register.finish_rows(channels, store, 4 * self.lanes, self.evaluator.is_serial())

@@ -1,40 +1,289 @@
-"""Which workloads are convolutions of whole numbers of 8 or 16 bits."""
+"""Which workloads are convolutions of whole numbers of 8 or 16 bits, and their kernels' knobs."""
 
 from __future__ import annotations
 
-from ...emit.micro_kernel import MicroKernel, whole_multiply_add
+import itertools
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from ...emit.dot_products import (
+    DotProduct,
+    Layout,
+    cycles,
+    fits_tile,
+    instruction,
+    layouts,
+    multiplies,
+    packing,
+)
+from ...ir.dtype import INT32, DType
+from ...ir.size import Size, at_least, at_most
+from ...ir.space import Knob
 from ...ir.workload import Workload
 from ...target.target import Target
-from ..abilities import Abilities, around
-from ..conv.direct import Direct
+from ...tir.indices import ceildiv
+from ..abilities import OF_WHOLE, around
+from ..form import Form
 from ..fused import leads
+from ..loops import Loops
+from ..powers import powers
+from ..window import Axis, axes, balanced_width
 
-OF_WHOLE = Abilities(converts=True, any_type=True, known_weights=True)
-"""Of a convolution of whole numbers."""
+# Beside a multiply-add of as many numbers: to bring them into scratch, and from beyond L2.
+_STAGED, _FETCHED = 1.2, 2.0
+_OF_FOURS = 0.5  # a multiply-add where an instruction does twice as many in one step, not two
+_FROM_MEMORY = 10.0  # a byte of weights, of which a multiply-add is two
+_TAIL = 0.2  # of a chunk, by which a thread ends later than another
 
 
-class IntegerConv(Direct):
+class Knobs(NamedTuple):
+    """See ``IntegerConv.choices``."""
+
+    tile_w: int
+    vectors: int
+    rows: int
+    panels: int
+    order: Literal["rows", "panels"]
+    weights: Layout
+
+
+@dataclass(frozen=True)
+class IntegerConv(Form[Knobs]):
     """A convolution of narrow whole numbers with sums in int32, and an elementwise epilogue.
 
-    The knobs and loop nests are those of ``conv_direct``.
+    The reduction is cut into ``runs`` of neighbours in memory.
     """
 
-    name = "conv_integer"
-    version = 1
-    anchors = around(conv2d_integer=OF_WHOLE)
+    rows: Axis
+    columns: Axis
 
-    @property
-    def micro(self) -> MicroKernel:
-        """Of the operands' types."""
-        return whole_multiply_add(*(self.workload.tensor(a).element for a in self.node.args))
+    name = "conv_integer"
+    version = 2
+    knobs_type = Knobs
+    follows = True
+    anchors = around(conv2d_integer=OF_WHOLE)
 
     @classmethod
     def match(cls, workload: Workload, target: Target) -> IntegerConv | None:
         """Any kernel, stride, dilation and groups; weights are constant."""
         if not leads(workload, "conv2d_integer"):
             return None
-        weights = workload.nodes[0].args[1]
-        if not workload.constants[weights]:
+        source, weights = workload.nodes[0].args
+        types = [workload.tensor(x).element for x in (source, weights)]
+        if not workload.constants[weights] or not multiplies(*types):
             return None
-        _, kh, kw, in_c = workload.tensor(weights).shape
-        return cls(workload, target, (1, 1), (kh, kw, in_c))
+        _, high, wide, _ = workload.tensor(weights).shape
+        window = axes(workload.nodes[0], workload.tensor(source), (high, wide))
+        return cls(workload, target, *window)
+
+    @cached_property
+    def types(self) -> tuple[DType, DType]:
+        """Of images and weights."""
+        a, b = (self.workload.tensor(x).element for x in self.node.args)
+        return a, b
+
+    @cached_property
+    def lanes(self) -> int:
+        """Sums in a vector."""
+        return self.target.lanes(INT32)
+
+    @cached_property
+    def layouts(self) -> tuple[Layout, ...]:
+        """How weights may lie."""
+        return layouts(*self.types, self.target)
+
+    @cached_property
+    def micro(self) -> DotProduct:
+        """What multiplies by default."""
+        return self.dots(self.layouts[0])
+
+    def dots(self, layout: Layout) -> DotProduct:
+        """What multiplies where weights lie so."""
+        return instruction(*self.types, self.target, layout)
+
+    def packing(self, layout: Layout) -> DotProduct:
+        """The same of what is packed."""
+        return packing(*self.types, self.target, layout)
+
+    @property
+    def groups(self) -> int:
+        """Of channels."""
+        return int(self.node.attr("groups"))
+
+    @property
+    def per_group(self) -> int:
+        """Output channels of a group."""
+        return self.node.out.shape[3] // self.groups
+
+    @property
+    def channels(self) -> int:
+        """Of the images, in all groups."""
+        return self.workload.tensor(self.node.args[0]).shape[3]
+
+    @property
+    def runs(self) -> tuple[int, int]:
+        """How many runs a row of the window is, and elements of each: neighbouring columns are one
+        where nothing lies between them."""
+        per = self.channels // self.groups
+        if self.groups == 1 and self.columns.dilation == 1:
+            return 1, self.columns.kernel * per
+        return self.columns.kernel, per
+
+    @cached_property
+    def steps(self) -> int:
+        """Of the reduction."""
+        count, run = self.runs
+        return self.rows.kernel * count * self.micro.blocks(run)
+
+    @cached_property
+    def group_vectors(self) -> int:
+        """Vectors that cover the output channels of a group."""
+        return ceildiv(self.per_group, self.lanes)
+
+    @property
+    def vectors(self) -> tuple[int, ...]:
+        """How many vectors a register tile may have."""
+        return tuple(v for v in (1, 2, 3, 4, 6) if v <= self.group_vectors)
+
+    def choices(self) -> tuple[Knob, ...]:
+        """The register tile, the blocks of a chunk, their order, how packed numbers lie."""
+        most = min(self.columns.out, self.target.vector_registers - 3)
+        panels = powers(self.groups * self.group_vectors, 12)
+        return (
+            Knob("tile_w", tuple(range(1, most + 1)), "neighbouring outputs in the register tile"),
+            Knob("vectors", self.vectors, "vectors of output channels in the register tile"),
+            Knob("rows", powers(self.rows.out, 12), "output rows in a chunk"),
+            Knob("panels", panels, "weight panels in a chunk, of all groups"),
+            Knob("order", ("rows", "panels"), "the outer loop inside a chunk"),
+            Knob("weights", self.layouts, "how packed numbers lie"),
+        )
+
+    def fits(self, knobs: Knobs) -> bool:
+        """The tile fits the registers, and blocks of panels are not twice what there is."""
+        panels = self.groups * ceildiv(self.group_vectors, knobs.vectors)
+        return (
+            fits_tile(knobs.tile_w, knobs.vectors, self.target)
+            and knobs.panels < 2 * panels
+            and (knobs.weights != "widened" or knobs.order == "panels")
+        )
+
+    def default(self) -> Knobs:
+        """What takes fewest cycles; images and weights are not brought near too often, and all
+        threads have enough chunks."""
+        tile_w, count = self._tile()
+        threads, half = self.target.threads, self.target.l2 // 2
+        panels = self.groups * ceildiv(self.group_vectors, count)
+        panel, width = self._panel_bytes(count), count * self.lanes
+        layout = "widened" if self.layouts[0] == "bytes" else self.layouts[0]
+        again = _STAGED * (layout == "widened") + _FETCHED * (panel * panels > half)
+        out_h, out_w, images = self.rows.out, self.columns.out, self.node.out.shape[0]
+
+        def cost(blocks: tuple[int, int]) -> tuple[bool, float]:
+            rows, some = min(blocks[0], out_h), min(blocks[1], panels)
+            chunks = images * ceildiv(out_h, rows) * ceildiv(panels, some)
+            uneven = ceildiv(chunks, threads) * threads / chunks
+            multiplied = rows * out_w * some * width * self.steps * self.micro.steps
+            brought = self.lines(rows) * self.line_bytes // self.micro.a.bytes
+            near = 1 + again / (rows * out_w) + _STAGED * brought / multiplied
+            large = rows > 1 and self.lines(rows) * self.line_bytes > half
+            return large, uneven * near + _TAIL * threads / chunks
+
+        blocks = itertools.product(powers(out_h, 12), powers(panels, 12))
+        rows, some = min(blocks, key=cost)
+        return Knobs(tile_w, count, rows, some, "panels", layout)
+
+    def _tile(self) -> tuple[int, int]:
+        """Outputs and vectors of the register tile."""
+        wide, micro = (
+            self.columns.out,
+            self.dots("widened" if self.layouts[0] == "bytes" else self.layouts[0]),
+        )
+
+        def width(count: int) -> int:
+            most = self.target.vector_registers
+            return balanced_width(
+                wide, max(r for r in range(1, most) if fits_tile(r, count, self.target))
+            )
+
+        def cost(count: int) -> tuple[float, float]:
+            tile_w = width(count)
+            full, rest = divmod(wide, tile_w)
+            taken = full * cycles(tile_w, count, micro)
+            taken += cycles(rest, count, micro) if rest else 0
+            return ceildiv(self.group_vectors, count) * taken, -count
+
+        fitting = [v for v in self.vectors if fits_tile(1, v, self.target)]
+        count = min(fitting, key=cost)
+        return width(count), count
+
+    def lines(self, rows: int) -> int:
+        """Rows of an image that so many rows of outputs read."""
+        down = self.rows
+        if down.kernel == 1:
+            return rows
+        return (rows - 1) * down.stride + (down.kernel - 1) * down.dilation + 1
+
+    @property
+    def line_bytes(self) -> int:
+        """Of a row of an image as it lies in scratch."""
+        across = self.columns
+        wide = (across.out - 1) * across.stride + (across.kernel - 1) * across.dilation + 1
+        return self.micro.a.nbytes(wide * self.channels)
+
+    def _panel_bytes(self, vectors: int) -> int:
+        """Of weights."""
+        return self.micro.b.nbytes(self.steps * vectors * self.lanes * self.micro.steps)
+
+    def resized(self, knobs: Knobs) -> Knobs:
+        """Rows of a chunk that leave six chunks a thread where possible, and no more."""
+        images = self.node.out.shape[0]
+        if not isinstance(images, Size):
+            return knobs
+        panels = self.groups * ceildiv(self.group_vectors, knobs.vectors)
+        units = images * ceildiv(panels, min(panels, knobs.panels))
+        wanted = self.rows.out * units // (6 * self.target.threads)
+        return knobs._replace(rows=at_least(at_most(wanted, knobs.rows), 1))
+
+    def loops(self, knobs: Knobs) -> Loops:
+        """A step is a group of channels of a tap."""
+        out_h, out_w = self.rows.out, self.columns.out
+        images, depth = self.node.out.shape[0], self.steps
+        tile_w, vectors = knobs.tile_w, knobs.vectors
+        panels = self.groups * ceildiv(self.per_group, vectors * self.lanes)
+        rows, blocks = np.minimum(knobs.rows, out_h), np.minimum(knobs.panels, panels)
+        number = np.where(knobs.weights == "words", 2, 1)  # bytes
+        panel = depth * vectors * self.lanes * self.micro.steps * number
+        line, high = self.line_bytes, self.rows.kernel
+        patch = line * high * np.minimum(1, tile_w / out_w)
+        lines = line * (rows * self.rows.stride + high - 1)
+        per_row, per_panel = panels * out_h * panel, ceildiv(out_h, rows) * panels * panel
+        by_rows = knobs.order == "rows"
+        outputs = rows * out_w * blocks * vectors * self.target.vector_bytes
+        streamed = np.where(by_rows, per_row, per_panel) + panels * out_h * line * high
+        chunks = images * ceildiv(panels, blocks) * ceildiv(out_h, rows)
+        return Loops(
+            chunks=chunks,
+            sums=tile_w * vectors,
+            loads=tile_w + vectors,
+            depth=depth,
+            steps=images * out_h * ceildiv(out_w, tile_w) * panels * depth,
+            work=images * out_h * out_w * panels * vectors * depth,
+            inner=panel + patch,
+            kept=np.where(by_rows, line * high, panel),
+            streamed=images * streamed,
+            chunk=lines + blocks * panel + outputs,
+            other=chunks * lines / self.target.vector_bytes,
+        )
+
+    def estimate(self) -> float:
+        """The multiply-adds, or fetching the weights where that takes longer; more than that of a
+        product, which reads each pixel once."""
+        out, lanes = self.node.out, self.lanes
+        columns = self.groups * self.group_vectors * lanes
+        weights = self.steps * self.micro.steps * columns
+        pixels = out.shape[0] * self.rows.out * self.columns.out
+        multiplied = _OF_FOURS if self.layouts[0] == "fours" else 2.0
+        return max(multiplied * weights * pixels, weights * _FROM_MEMORY)

@@ -9,18 +9,19 @@ Knobs: those of ``conv_direct``, for each grid.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ...ir.kernel import Array, Packing
-from ...tir.indices import ceildiv
 from ..conv.direct import Knobs
-from ..conv.emit import pack_weights
-from ..conv.nest import Grid, grid_phase
+from ..conv.emit import pack_weights, packed_shape
+from ..conv.nest import Grid, grid_phase, scratch
 from ..form import Emitted
 from .form import ConvTranspose
 
 
-def pack_grids(array: Array, form: ConvTranspose, panel: int) -> Array:
+def pack_grids(array: Array, form: ConvTranspose, knobs: Knobs) -> Array:
     """[C,KH,KW,O/groups] to the packed small kernels, one grid after the other."""
     groups, in_c, per_group = form.groups, form.window[2], form.per_group
     split = array.reshape(groups, in_c, *array.shape[1:])
@@ -31,19 +32,18 @@ def pack_grids(array: Array, form: ConvTranspose, panel: int) -> Array:
             small = split[:, :, list(down.taps)][:, :, :, list(across.taps)]
             turned = small.transpose(0, 4, 2, 3, 1)
             flat = turned.reshape(groups * per_group, *turned.shape[2:])
-            packed.append(pack_weights(flat, groups, panel).reshape(-1))
+            packed.append(pack_weights(flat, form, knobs).reshape(-1))
     return np.concatenate(packed)
 
 
 def kernel(form: ConvTranspose, knobs: Knobs) -> Emitted:
     """A phase for each grid."""
-    panel = knobs.vectors * form.lanes
-    padded = form.groups * ceildiv(form.per_group, panel) * panel  # output channels
     rows, columns = form.remainders
     grids, size = [], 0
     for i, down in enumerate(rows):
         for j, across in enumerate(columns):
             grids.append(Grid(down.axis, across.axis, (i, j), form.step, size))
-            size += padded * len(down.taps) * len(across.taps) * form.window[2]
-    packings = {form.node.args[1]: Packing((size,), lambda w: pack_grids(w, form, panel))}
-    return Emitted(tuple(grid_phase(form, knobs, packings, grid) for grid in grids), packings)
+            size += math.prod(packed_shape(form, knobs, (len(down.taps), len(across.taps))))
+    packings = {form.node.args[1]: Packing((size,), lambda w: pack_grids(w, form, knobs))}
+    phases = tuple(grid_phase(form, knobs, packings, grid) for grid in grids)
+    return Emitted(phases, packings, scratch=scratch(form, knobs, grids))

@@ -26,7 +26,7 @@ class ConvTranspose(Direct):
     """A float32 transposed convolution with an elementwise epilogue: a grid a remainder."""
 
     name = "conv_transpose"
-    version = 1
+    version = 2
     anchors = around(conv2d_transpose=WEIGHED)
 
     @classmethod

@@ -10,12 +10,13 @@ Knobs: ``columns`` (of B that are read at once), ``groups`` (of columns in a chu
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from ...emit.builder import PhaseBuilder
 from ...emit.evaluator import Evaluator, Point
 from ...emit.lanes import lane_sums
-from ...emit.prefetch import AHEAD, ask_for
-from ...emit.tile import splat, vector_index
+from ...emit.prefetch import ask_for
+from ...emit.tile import LINE, splat, vector_index
 from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, split_index, tail
 from ...tvm_late import tirx
 from ..collapse import collapse
@@ -55,41 +56,55 @@ class _Dots:
         return Emitted((builder.finish(batch * blocks),))
 
     def _group(self, at: Index, column0: Index, columns: int) -> None:
-        builder, p = self.builder, self.p
+        builder, p, wide = self.builder, self.p, self.wide
         a0 = builder.let(batch_offset(self.workload, p, p.a, at, p.m * p.k))
         b0 = builder.let(batch_offset(self.workload, p, p.b, at, p.n * p.k) + column0 * p.k)
-        for row in range(p.m):
-            self._row(at, row, builder.let(a0 + row * p.k), b0, (column0, columns))
-
-    def _row(self, at: Index, row: int, a0: Index, b0: Index, place: tuple[Index, int]) -> None:
-        """Products of a row of A; those of columns that are not there are zero."""
-        builder, wide = self.builder, self.wide
-        column0, columns = place
-        zero = splat(tirx.const(0.0, "float32"), wide)
-        sums = builder.local(wide * wide)
-        for column in range(wide):
-            builder.store(sums, vector_index(column * wide, wide), zero)
+        rows = [builder.let(a0 + row * p.k) for row in range(p.m)]
+        sums = [self._zeros() for _ in rows]
         for first in range(0, columns, self.knobs.columns):
             some = range(first, min(first + self.knobs.columns, columns))
-            self._add(sums, some, a0, b0)
-        each = [builder.load(sums, vector_index(c * wide, wide)) for c in range(wide)]
-        held = builder.local(wide)
-        builder.store(held, vector_index(0, wide), lane_sums(builder, each, wide))
-        self._store(held, builder.let(at * self.p.m + row), column0, columns)
+            for row in range(0, p.m, self.form.rows_at_once(self.knobs)):
+                few = slice(row, row + self.form.rows_at_once(self.knobs))
+                self._add(sums[few], some, rows[few], b0, self.knobs.columns == 1 and row == 0)
+        for row, products in enumerate(sums):
+            each = [builder.load(products, vector_index(c * wide, wide)) for c in range(wide)]
+            held = builder.local(wide)
+            builder.store(held, vector_index(0, wide), lane_sums(builder, each, wide))
+            self._store(held, builder.let(at * p.m + row), column0, columns)
 
-    def _add(self, sums: Expr, columns: range, a0: Index, b0: Index) -> None:
+    def _zeros(self) -> Expr:
+        """Sums of a row, by column; those of columns that are not there stay zero."""
+        zero, sums = splat(tirx.const(0.0, "float32"), self.wide), self.builder.local(self.wide**2)
+        for column in range(self.wide):
+            self.builder.store(sums, vector_index(column * self.wide, self.wide), zero)
+        return sums
+
+    def _add(
+        self, sums: Sequence[Expr], columns: range, rows: Sequence[Index], b0: Index, asks: bool
+    ) -> None:
+        """Products of some rows of A with some columns, which are asked for ahead where ``asks``
+        says so."""
         builder, p, wide = self.builder, self.p, self.wide
-        at_once = self.knobs.columns
-        ahead = at_once * p.k if at_once > 1 else AHEAD
-        with builder.loop(p.k // wide, "k") as block:
-            k = builder.let(block * wide)
-            a = builder.let(builder.load(builder[f"in{p.a}"], vector_index(a0 + k, wide)))
+        step = LINE if p.k % LINE == 0 else wide
+
+        def vector(k: Index) -> None:
+            a = [
+                builder.let(builder.load(builder[f"in{p.a}"], vector_index(row + k, wide)))
+                for row in rows
+            ]
             for column in columns:
-                first = b0 + column * p.k + k
-                ask_for(builder, builder[f"in{p.b}"], first, wide, ahead)
-                b = builder.load(builder[f"in{p.b}"], vector_index(first, wide))
+                first = vector_index(b0 + column * p.k + k, wide)
+                b = builder.load(builder[f"in{p.b}"], first)
                 total = vector_index(column * wide, wide)
-                builder.store(sums, total, builder.load(sums, total) + a * b)
+                for row, products in zip(a, sums, strict=True):
+                    builder.store(products, total, builder.load(products, total) + row * b)
+
+        with builder.loop(p.k // step, "k") as block:
+            k = builder.let(block * step)
+            for column in columns if asks else ():
+                ask_for(builder, builder[f"in{p.b}"], b0 + column * p.k + k, step, level=2)
+            for part in range(0, step, wide):
+                vector(k + part)
 
     def _store(self, held: Expr, row: Index, column0: Index, columns: int) -> None:
         builder, shape = self.builder, self.evaluator.workload.output.shape

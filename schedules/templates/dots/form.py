@@ -19,7 +19,7 @@ from ..gemm.form import Product, product
 from ..loops import Loops
 from ..powers import floor_power, powers
 
-_ROWS = 4  # by how many times fewer than lanes rows of A must be
+_ROWS = 2  # by how many times fewer than lanes rows of A must be
 _LEAST_LANES = 4
 
 
@@ -69,6 +69,10 @@ class Dots(Form[Knobs]):
         """How many groups a chunk may have."""
         return powers(self.all_groups, 14)
 
+    def rows_at_once(self, knobs: Knobs) -> int:
+        """Rows of A that share what is loaded of B: two, where registers hold their sums."""
+        return 2 if 2 * knobs.columns + 3 <= self.target.vector_registers else 1
+
     def choices(self) -> tuple[Knob, ...]:
         """The columns that are read at once, the groups of a chunk."""
         at_once = tuple(n for n in (1, 2, 4, 8, 16) if n <= self.wide)
@@ -82,12 +86,12 @@ class Dots(Form[Knobs]):
         return 0.0 if self.product.staged else 1.0
 
     def default(self) -> Knobs:
-        """Four columns, whose sums hide the latency of one; but one where B comes from memory,
+        """Four columns, whose sums hide the latency of one; but one where B comes from beyond L2,
         which delivers what lies in one stream. About eight chunks a thread."""
         wanted = 8 * self.target.threads
         groups = floor_power(max(1, self.all_groups * math.prod(self.product.batch) // wanted))
         p, at_once = self.product, min(4, self.wide)
-        if FLOAT32.nbytes(math.prod(p.batch) * p.n * p.k) > self.target.l3:
+        if FLOAT32.nbytes(math.prod(p.batch) * p.n * p.k) > self.target.l2:
             at_once = 1
         return Knobs(at_once, min(groups, max(self.blocks)))
 

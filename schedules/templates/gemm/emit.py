@@ -1,14 +1,15 @@
 """Matrix products: C[M,N] = A[M,K] B[K,N], batched or not, and 1x1 convolutions, which are one.
 
 A is read as it lies, one scalar per row and step. A constant B is packed as
-[panel][K][panel width]; any other B is read in rows, or, where it lies in columns, a chunk packs
-each panel into scratch before it uses it. The register tile is ``rows`` by ``vectors``.
-A chunk is a block of rows by a block of panels; inside it either the panel stays and the rows
-stream by, or the other way.
+[panel][K][panel width]; any other B is read in rows, or a chunk copies each panel into scratch
+before it uses it, which it always does where B lies in columns. The register tile is ``rows`` by
+``vectors``. A chunk is a block of rows by a block of panels; inside it either the panel stays and
+the rows stream by, or the other way.
 
 Knobs: ``rows``, ``vectors`` (the register tile), ``m_block`` (register tiles of rows in a chunk),
-``n_block`` (panels in a chunk), ``order`` (the outer loop inside a chunk), ``unroll`` (steps of K
-written out).
+``n_block`` (panels in a chunk), ``order`` (the outer loop inside a chunk; ``copied``: panels, each
+of which is copied first), ``unroll`` (steps of K written out), ``ahead`` (how many tiles later the
+rows are used that are asked for).
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from ..fused import epilogue
 from ..slots import input_slots, output_slot
 from .form import Gemm, Knobs, Product
 
+_ROWS_AHEAD = 8  # rows of B between the one that is used and the one that is asked for
+
 
 def pack_matrix(array: Array, p: Product, width: int) -> Array:
     """B as the micro-kernel wants it."""
@@ -52,10 +55,10 @@ def batch_offset(workload: Workload, p: Product, arg: int, at: Index, size: int)
 
 def kernel(form: Gemm, knobs: Knobs) -> Emitted:
     """One phase; chunks are (batch, block of panels, block of rows)."""
-    return _Gemm(form, knobs).build()
+    return GemmNest(form, knobs).build()
 
 
-class _Gemm:
+class GemmNest:
     """The numbers of one product, and the loop nest over them."""
 
     def __init__(self, form: Gemm, knobs: Knobs) -> None:
@@ -66,12 +69,13 @@ class _Gemm:
         shape = p.micro.packed_shape(p.k, p.n, self.width)
         packing = Packing(shape, lambda b: pack_matrix(b, p, self.width))
         self.packings = {p.b: packing} if p.packed else {}
+        self.staged = p.staged or knobs.order == "copied"
 
     def build(self) -> Emitted:
         """The kernel."""
         slots = [*input_slots(self.form, self.packings), output_slot(self.form)]
         stage = Slot(None, "stage", Tensor((self.p.k * self.width,)))
-        self.builder = builder = PhaseBuilder([*slots, stage] if self.p.staged else slots)
+        self.builder = builder = PhaseBuilder([*slots, stage] if self.staged else slots)
         after = collapse(epilogue(self.workload), keep_last=True)
         self.evaluator = Evaluator(after, builder, anchor=0)
         m_block, n_block = self.knobs.m_block, self.knobs.n_block
@@ -92,19 +96,23 @@ class _Gemm:
                     self._blocks(at, tile, panel)
             else:
                 with builder.loop(panels, "panel", panel0) as panel:
-                    if self.p.staged:
-                        self._stage(at, panel)
+                    if self.staged:
+                        self.stage(at, panel)
                     with builder.loop(tiles, "tile", tile0) as tile:
                         self._blocks(at, tile, panel)
         phase = builder.finish(batch * n_blocks * m_blocks)
-        scratch = stage.tensor.nbytes if self.p.staged else 0
+        scratch = stage.tensor.nbytes if self.staged else 0
         return Emitted((phase,), self.packings, scratch=scratch)
 
-    def _stage(self, at: Index, panel: Index) -> None:
-        """A panel of a B that lies in columns, into scratch as constants are packed."""
+    def stage(self, at: Index, panel: Index) -> None:
+        """A panel of B, into scratch as constants are packed."""
         builder, p = self.builder, self.p
         for column0, columns in builder.block(panel, self.width, p.n):
-            first = builder.let(batch_offset(self.workload, p, p.b, at, p.n * p.k) + column0 * p.k)
+            matrix = batch_offset(self.workload, p, p.b, at, p.n * p.k)
+            if not p.transpose_b:
+                self._stage_rows(builder.let(matrix + column0), columns)
+                continue
+            first = builder.let(matrix + column0 * p.k)
             for part, lanes in column_parts(columns, self.lanes):
                 count = min(lanes, columns - part)
                 rows = Rows(builder[f"in{p.b}"], first + part * p.k, p.k, count, p.k)
@@ -114,6 +122,14 @@ class _Gemm:
                     builder.store(builder["stage"], index, vector)
 
                 load_columns(builder, rows, lanes, keep)
+
+    def _stage_rows(self, first: Index, columns: int) -> None:
+        builder, p = self.builder, self.p
+        with builder.loop(p.k, "k") as k:
+            for part, lanes in tail(0, columns, self.lanes):
+                row = vector_index(first + k * p.n + part, lanes)
+                vector = builder.load(builder[f"in{p.b}"], row)
+                builder.store(builder["stage"], vector_index(k * self.width + part, lanes), vector)
 
     def _blocks(self, at: Index, tile: Index, panel: Index) -> None:
         """Full register tiles; the last rows and the last columns may be fewer."""
@@ -152,6 +168,10 @@ class _Gemm:
                     if self.form.streams(self.knobs):
                         row = (panel[0] * p.k + k) * self.width
                         ask_for(builder, builder[f"in{p.b}"], row, self.width)
+                    if self.form.strides(self.knobs):
+                        matrix = batch_offset(self.workload, p, p.b, at, p.n * p.k)
+                        row = matrix + k * p.n + panel[1]
+                        ask_for(builder, builder[f"in{p.b}"], row, self.width, _ROWS_AHEAD * p.n)
 
         if not self.knobs.ahead:
             steps(0, p.k)
@@ -178,7 +198,7 @@ class _Gemm:
         if p.packed:
             index = (panel * p.k + k) * self.width + column
             return self.builder.load(buffer, vector_index(index, lanes))
-        if p.staged:
+        if self.staged:
             index = vector_index(k * self.width + column, lanes)
             return self.builder.load(self.builder["stage"], index)
         base = batch_offset(self.workload, p, p.b, at, p.n * p.k)

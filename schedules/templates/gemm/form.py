@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ...emit.micro_kernel import FLOAT32_MULTIPLY_ADD, MicroKernel
+from ...emit.micro_kernel import FLOAT32_MULTIPLY_ADD
 from ...emit.tile import LINE, fits_registers
 from ...ir.size import Size, at_least, at_most, fixed
 from ...ir.space import Knob
@@ -18,12 +18,21 @@ from ...target.target import Target
 from ...tir.indices import ceildiv
 from ..abilities import WEIGHED, Abilities, around
 from ..form import Form
-from ..fused import anchor_is_first, has_weights
 from ..loops import Loops
-from ..powers import ceil_power, floor_power, powers
+from ..powers import powers
 from ..window import balanced_width
+from .cut import Grid
+from .product import Product, matrices, product
+from .sets import crowd_l1, crowd_l2
 
-Order = Literal["rows", "panels"]
+__all__ = ["Gemm", "Knobs", "Order", "Product", "matrices", "product"]
+
+Order = Literal["rows", "panels", "copied"]
+_COPIED = 1.5  # cycles to copy a vector of a panel,
+_TRANSPOSED = 2.5  # and of one that lies in columns
+_FEW_TILES = 8  # that a copied panel does not pay for
+_FEWEST_ROWS = 4  # to which a panel of B is of little use
+_PAGE = 4096  # bytes
 _FEW_ROWS = 256  # more of them take longer than the weights' way from memory
 
 
@@ -37,63 +46,6 @@ class Knobs(NamedTuple):
     order: Order
     unroll: int
     ahead: int
-
-
-@dataclass(frozen=True)
-class Product:
-    """A workload seen as products of matrices; ``batch`` is empty where B has no batch."""
-
-    a: int  # argument numbers
-    b: int
-    batch: tuple[int, ...]
-    m: int
-    n: int
-    k: int
-    transpose_b: bool
-    packed: bool
-    micro: MicroKernel = FLOAT32_MULTIPLY_ADD
-
-    @property
-    def staged(self) -> bool:
-        """Whether panels of B are packed while the kernel runs."""
-        return self.transpose_b and not self.packed
-
-
-def product(workload: Workload) -> Product | None:
-    """The workload as a matrix product; None where it is none that this template computes."""
-    node = workload.nodes[0]
-    if has_weights(workload, "conv2d") and _is_pointwise_conv(workload):
-        n, h, w, c = workload.tensor(node.args[0]).shape
-        return Product(node.args[0], node.args[1], (), n * h * w, node.out.shape[-1], c, True, True)
-    return matrices(workload) if anchor_is_first(workload, "matmul") else None
-
-
-def matrices(workload: Workload, micro: MicroKernel = FLOAT32_MULTIPLY_ADD) -> Product | None:
-    """The product that comes first; None for one of vectors."""
-    node = workload.nodes[0]
-    a, b = (workload.tensor(x) for x in node.args)
-    if len(a.shape) < 2 or len(b.shape) < 2:
-        return None
-    transposed = bool(node.attr("transpose_b", False))
-    n = b.shape[-2] if transposed else b.shape[-1]
-    k = a.shape[-1]
-    rows = node.out.shape[-2]
-    batch = node.out.shape[:-2]
-    constant = workload.constants[node.args[1]]
-    if all(d == 1 for d in b.shape[:-2]) and a.shape[:-1] == node.out.shape[:-1]:
-        m = node.out.size // n if n else 0
-        return Product(node.args[0], node.args[1], (), m, n, k, transposed, constant, micro)
-    return Product(node.args[0], node.args[1], batch, rows, n, k, transposed, False, micro)
-
-
-def _is_pointwise_conv(workload: Workload) -> bool:
-    node = workload.nodes[0]
-    return (
-        workload.tensor(node.args[1]).shape[1:3] == (1, 1)
-        and node.attr("strides") == (1, 1)
-        and node.attr("groups") == 1
-        and not any(node.attr("pads"))
-    )
 
 
 @dataclass(frozen=True)
@@ -134,7 +86,11 @@ class Gemm(Form[Knobs]):
         """The register tile, the blocks of a chunk, their order."""
         p = self.product
         rows = tuple(range(1, min(p.m, self.target.vector_registers - 2) + 1))
-        orders = ("panels",) if p.staged else ("rows", "panels")
+        orders: tuple[Order, ...] = ("rows", "panels")
+        if p.staged:
+            orders = ("panels",)
+        elif not p.packed and p.micro == FLOAT32_MULTIPLY_ADD:
+            orders = ("rows", "panels", "copied")
         return (
             Knob("rows", rows, "rows of the register tile"),
             Knob("vectors", self.vectors, "vectors of columns in the register tile"),
@@ -173,9 +129,9 @@ class Gemm(Form[Knobs]):
 
         count = min(self.vectors, key=cost)
         rows = tile_rows(count)
-        order, m_block, n_block = self._blocks(rows, count * self.lanes)
+        order, m_block, n_block = self._blocks(rows, count)
         unroll = self._unroll(rows * count)
-        return Knobs(rows, count, m_block, n_block, order, unroll, self._ahead())
+        return Knobs(rows, count, m_block, n_block, order, unroll, self._ahead(rows))
 
     def resized(self, knobs: Knobs) -> Knobs:
         """Of rows in a tile as many as leave the last one full; chunks as by default."""
@@ -196,7 +152,8 @@ class Gemm(Form[Knobs]):
         """One vector wide, and few rows high, so that few kernels are for all sizes."""
         p = self.product
         rows = next(n for n in (4, 1) if n == 1 or p.m >= n)
-        return knobs._replace(rows=rows, vectors=1, m_block=1, n_block=1, unroll=1, ahead=0)
+        order = "panels" if knobs.order == "copied" else knobs.order
+        return Knobs(rows, 1, 1, 1, order, unroll=1, ahead=0)
 
     def streams(self, knobs: Knobs) -> bool:
         """Whether the weights' way to the processor counts: panels do not stay in L1, or there are
@@ -207,6 +164,16 @@ class Gemm(Form[Knobs]):
             return False
         few = isinstance(p.m, Size) or p.m <= _FEW_ROWS
         return few or 2 * p.k * knobs.vectors * self.target.vector_bytes > l1
+
+    def strides(self, knobs: Knobs) -> bool:
+        """Whether few rows read a B from beyond L2 that lies in rows, each in another page."""
+        p = self.product
+        if p.packed or p.staged or knobs.order == "copied" or isinstance(p.k, Size):
+            return False
+        if isinstance(p.n, Size) or isinstance(p.m, Size) or p.m > _FEWEST_ROWS:
+            return False
+        row = p.micro.b.nbytes(p.n)
+        return 2 * row > _PAGE and row * p.k > self.target.l2
 
     @cached_property
     def column_lanes(self) -> int:
@@ -237,28 +204,54 @@ class Gemm(Form[Knobs]):
             return 1
         return max(u for u in (1, 2, 4) if self.product.k % u == 0 and sums * u <= 64)
 
-    def _ahead(self) -> int:
-        """Rows that come from beyond L2 begin too often for the hardware to foresee them."""
+    def _ahead(self, rows: int) -> int:
+        """Rows that come from beyond L2 begin too often for the hardware to foresee them. But where
+        they lie so far apart that they share sets of L1, those of the next tile push out this
+        one's."""
         p = self.product
         if p.k < 2 * LINE or p.micro.a.nbytes(p.m * p.k) <= self.target.l2 // 2:
             return 0
+        if crowd_l1(2 * rows, p.micro.a.nbytes(p.k), self.target):
+            return 0
         return 2 if p.k <= 8 * LINE else 1
 
-    def _blocks(self, rows: int, width: int) -> tuple[Order, int, int]:
-        """Order, register tiles and panels of a chunk, for about eight chunks a thread."""
+    def _blocks(self, rows: int, vectors: int) -> tuple[Order, int, int]:
+        """Order, register tiles and panels of a chunk."""
         p, target = self.product, self.target
-        panels, tiles = ceildiv(p.n, width), ceildiv(p.m, rows)
-        wanted, half = 8 * target.threads, target.l2 // 2
-        if p.micro.b.nbytes(p.n * p.k) <= half:
-            m_block = floor_power(min(tiles, max(1, tiles * math.prod(p.batch) // wanted)))
-            return "panels" if p.staged else "rows", m_block, ceil_power(panels)
-        if p.micro.a.nbytes(p.m * p.k) <= half and panels >= 2 * target.threads:
-            return "panels", ceil_power(tiles), floor_power(panels // wanted)
-        # Both stream: a chunk's panels fit half of L2, and its rows the other half.
-        n_block = floor_power(min(panels, half // p.micro.b.nbytes(p.k * width)))
-        n_block = min(n_block, floor_power(panels // target.threads))
-        m_block = floor_power(min(tiles, tiles * ceildiv(panels, n_block) // wanted))
-        return "panels", m_block, n_block
+        order, panel = self._order(rows, vectors), p.k * vectors
+        moved = _TRANSPOSED if p.transpose_b else _COPIED
+        grid = Grid(
+            batch=math.prod(p.batch),
+            tiles=ceildiv(p.m, rows),
+            panels=ceildiv(p.n, vectors * self.lanes),
+            work=p.k * self._cycles(rows * vectors),
+            a=p.micro.a.nbytes(p.k * rows),
+            b=panel * target.vector_bytes,
+            copied=panel * moved if p.staged or order == "copied" else 0.0,
+        )
+        return order, *grid.cut(target, order == "rows")
+
+    def _order(self, rows: int, vectors: int) -> Order:
+        """Where B fits half of L2, rows stream by it; else panels are used one after the other. One
+        that rows of a matrix make, and L1 does not hold, is copied for many tiles: its lines lie
+        apart, and share sets of the caches."""
+        p, target = self.product, self.target
+        small = p.micro.b.nbytes(p.n * p.k) <= target.l2 // 2
+        if p.staged:
+            return "panels"
+        if p.packed or p.micro != FLOAT32_MULTIPLY_ADD:
+            return "rows" if small else "panels"
+        tiles, panel = ceildiv(p.m, rows), p.k * vectors * target.vector_bytes
+        if tiles >= _FEW_TILES and crowd_l2(panel, p.micro.b.nbytes(p.n), target):
+            return "copied"
+        if tiles >= 2 * _FEW_TILES and panel > target.l1 // 2:
+            return "copied"
+        return "rows" if small and panel <= target.l1 // 2 else "panels"
+
+    def _cycles(self, sums: int) -> float:
+        """Of a step of the reduction."""
+        costs = self.target.isa.costs
+        return max(costs.latency, sums / costs.multiply_adds)
 
     def loops(self, knobs: Knobs) -> Loops:
         """A step multiplies a row of a panel with a column of a tile."""
@@ -281,5 +274,5 @@ class Gemm(Form[Knobs]):
             kept=np.where(by_rows, a, b),
             streamed=batch * tiles * panels * np.where(by_rows, b, a),
             chunk=high * a + wide * b + high * rows * wide * vectors * target.vector_bytes,
-            other=batch * panels * b / p.micro.b.bytes if p.staged else 0,
+            other=batch * panels * b / p.micro.b.bytes * (p.staged | (knobs.order == "copied")),
         )

@@ -1,10 +1,218 @@
-"""Matrix products of whole numbers: those of ``gemm``, with a multiply-add of their own.
+"""Products of whole numbers: C[M,N] = A[M,K] B[K,N], batched or not, and 1x1 convolutions.
 
-Both operands stay as narrow as they are in memory, packed ones too, and are widened in registers.
+A step multiplies several neighbours along K at once (see ``emit/dot_products``). A constant B is
+packed as [panel][groups of K][panel width][step]; any other B is brought in that order panel by
+panel while the kernel runs. Rows of A that are not as the instruction reads them are brought into
+scratch once for all panels of a chunk: they lie an odd number of cache lines apart there, so that
+they do not share the cache's sets. Where columns or the depth are known only at run time, the
+kernels are those of ``gemm``, which widen each number where they read it.
+
+Knobs: ``rows``, ``vectors`` (the register tile), ``m_block`` (register tiles of rows in a chunk),
+``n_block`` (panels in a chunk), ``order`` (the outer loop inside a chunk), ``unroll`` (steps of K
+written out), ``weights`` (how packed numbers lie, and when those are widened that are narrower than
+the instruction wants).
 """
 
 from __future__ import annotations
 
-from ..gemm.emit import kernel
+import math
+from dataclasses import replace
 
-__all__ = ["kernel"]
+from ...emit.builder import PhaseBuilder, Slot
+from ...emit.evaluator import Evaluator, Point
+from ...emit.micro_kernel import whole_multiply_add
+from ...emit.prefetch import ask_for_whole
+from ...emit.staging import copy_row, interleave_rows, row_pitch, widen_panel
+from ...emit.tile import RegisterTile, column_parts
+from ...ir.kernel import Array, Packing
+from ...ir.workload import Tensor
+from ...tir.indices import Index, ceildiv, divide, extent, modulo, split_index
+from ..collapse import collapse
+from ..form import Emitted
+from ..fused import epilogue
+from ..gemm.emit import batch_offset
+from ..gemm.emit import kernel as gemm_kernel
+from ..gemm.form import Gemm
+from ..gemm.form import Knobs as GemmKnobs
+from ..slots import input_slots, output_slot
+from .form import IntegerGemm, Knobs
+
+
+def kernel(form: IntegerGemm, knobs: Knobs) -> Emitted:
+    """One phase; chunks are (batch, block of panels, block of rows)."""
+    return _of_open_sizes(form) if form.is_open else _Product(form, knobs).build()
+
+
+def _of_open_sizes(form: IntegerGemm) -> Emitted:
+    """One vector wide, and few rows high, so that few kernels are for all sizes."""
+    product = replace(form.product, micro=whole_multiply_add(*form.types))
+    gemm = Gemm(form.workload, form.target, product, placement=form.placement)
+    rows = next(n for n in (4, 1) if n == 1 or product.m >= n)
+    return gemm_kernel(gemm, GemmKnobs(rows, 1, 1, 1, "rows", 1, 0))
+
+
+class _Product:
+    """The numbers of one product, and the loop nest over them."""
+
+    def __init__(self, form: IntegerGemm, knobs: Knobs) -> None:
+        self.form, self.knobs, self.workload = form, knobs, form.workload
+        self.p, self.lanes, p = form.product, form.lanes, form.product
+        self.micro, self.source = form.micro(knobs.weights), form.packing(knobs.weights)
+        self.stages = not p.packed or knobs.weights == "widened"
+        self.rows, self.width = knobs.rows, knobs.vectors * self.lanes
+        self.panels, self.tiles = ceildiv(p.n, self.width), ceildiv(p.m, self.rows)
+        self.blocks = self.micro.blocks(p.k)
+        self.panel_size = self.micro.panel(self.blocks, self.width)
+        self.gathers = form.gathers(knobs.weights)
+        self.pitch = row_pitch(self.blocks * self.micro.steps, self.micro.a)
+        self.held = 1 if knobs.order == "rows" else knobs.m_block  # tiles whose rows are in scratch
+
+    def build(self) -> Emitted:
+        """The kernel."""
+        packings = {self.p.b: self._packing()} if self.p.packed else {}
+        own, scratch = self._scratch()
+        slots = [*input_slots(self.form, packings), output_slot(self.form), *own]
+        self.builder = builder = PhaseBuilder(slots)
+        after = collapse(epilogue(self.workload), keep_last=True)
+        self.evaluator = Evaluator(after, builder, anchor=0)
+        m_block, n_block = self.knobs.m_block, self.knobs.n_block
+        m_blocks, n_blocks = ceildiv(self.tiles, m_block), ceildiv(self.panels, n_block)
+        batch = math.prod(self.p.batch)
+        with builder.chunk_loop() as chunk:
+            tile0 = builder.let(modulo(chunk, m_blocks) * m_block)
+            rest = divide(chunk, m_blocks)
+            panel0 = builder.let(modulo(rest, n_blocks) * n_block)
+            at = 0 if batch == 1 else builder.let(divide(rest, n_blocks))
+            tiles = extent(tile0, m_block, self.tiles)
+            panels = extent(panel0, n_block, self.panels)
+            if self.knobs.order == "rows":
+                self._by_rows(at, (tile0, tiles), (panel0, panels))
+            else:
+                self._by_panels(at, (tile0, tiles), (panel0, panels))
+        return Emitted((builder.finish(batch * n_blocks * m_blocks),), packings, scratch=scratch)
+
+    def _packing(self) -> Packing:
+        p, source, width = self.p, self.source, self.width
+
+        def pack(array: Array) -> Array:
+            matrix = array.reshape(p.n, p.k).T if p.transpose_b else array.reshape(p.k, p.n)
+            return source.packed(matrix, width)
+
+        return Packing((self.panels, source.panel(self.blocks, width)), pack)
+
+    def _scratch(self) -> tuple[list[Slot], int]:
+        """Room for a panel of B and for rows of A, where these are brought there."""
+        own, used = [], 0
+        if self.stages:
+            panel = Tensor((self.panel_size,), self.micro.element.name)
+            own.append(Slot(None, "panel", panel))
+            used = ceildiv(panel.nbytes, 64) * 64
+        if self.gathers:
+            rows = Tensor((self.held * self.rows * self.pitch,), self.micro.a.name)
+            own.append(Slot(None, "rows", rows, offset=used))
+            used += rows.nbytes
+        return own, used
+
+    def _by_rows(self, at: Index, tiles: tuple[Index, Index], panels: tuple[Index, Index]) -> None:
+        """The rows of a tile stay while panels stream by."""
+        builder = self.builder
+        with builder.loop(tiles[1], "tile", tiles[0]) as tile:
+            for first, rows in builder.block(tile, self.rows, self.p.m):
+                row0 = builder.let(first)
+                self._gather(at, row0, rows, 0)
+                with builder.loop(panels[1], "panel", panels[0]) as panel:
+                    self._stage(at, panel)
+                    self._tiles(at, (row0, rows), 0, panel)
+
+    def _by_panels(
+        self, at: Index, tiles: tuple[Index, Index], panels: tuple[Index, Index]
+    ) -> None:
+        """A panel stays while the rows of tiles stream by."""
+        builder = self.builder
+        if self.gathers:
+            with builder.loop(tiles[1], "tile", tiles[0]) as tile:
+                place = (tile - tiles[0]) * self.rows
+                for first, rows in builder.block(tile, self.rows, self.p.m):
+                    self._gather(at, builder.let(first), rows, place)
+        with builder.loop(panels[1], "panel", panels[0]) as panel:
+            self._stage(at, panel)
+            with builder.loop(tiles[1], "tile", tiles[0]) as tile:
+                place = (tile - tiles[0]) * self.rows
+                for first, rows in builder.block(tile, self.rows, self.p.m):
+                    self._tiles(at, (builder.let(first), rows), place, panel)
+
+    def _gather(self, at: Index, row0: Index, rows: int, place: Index) -> None:
+        """Rows of A into scratch, as the instruction reads them."""
+        if not self.gathers:
+            return
+        builder, p, micro = self.builder, self.p, self.micro
+        a0 = batch_offset(self.workload, p, p.a, at, p.m * p.k) + row0 * p.k
+        with builder.loop(rows, "row") as row:
+            source = (builder[f"in{p.a}"], builder.let(a0 + row * p.k))
+            target = (builder["rows"], builder.let((place + row) * self.pitch))
+            copy_row(builder, source, target, p.k, micro, self.lanes)
+
+    def _stage(self, at: Index, panel: Index) -> None:
+        """A panel of B into scratch, as it is multiplied, where it does not lie so."""
+        builder, p = self.builder, self.p
+        if not self.stages:
+            return
+        if p.packed:
+            first = builder.let(panel * self.panel_size)
+            widen_panel(
+                builder, (builder[f"in{p.b}"], first), builder["panel"], self.panel_size, self.lanes
+            )
+            return
+        for column0, columns in builder.block(panel, self.width, p.n):
+            first = batch_offset(self.workload, p, p.b, at, p.n * p.k) + column0
+            source = (builder[f"in{p.b}"], builder.let(first))
+            interleave_rows(
+                builder, source, builder["panel"], (p.k, p.n), (columns, self.width), self.lanes
+            )
+
+    def _tiles(self, at: Index, rows: tuple[Index, int], place: Index, panel: Index) -> None:
+        """The tile of some rows and a panel, whose last columns may be fewer."""
+        builder, p = self.builder, self.p
+        if self.gathers:
+            a, a0 = builder["rows"], builder.let(place * self.pitch)
+        else:
+            a = builder[f"in{p.a}"]
+            a0 = builder.let(batch_offset(self.workload, p, p.a, at, p.m * p.k) + rows[0] * p.k)
+        for column0, columns in builder.block(panel, self.width, p.n):
+            parts = column_parts(columns, self.lanes)
+            register = RegisterTile(builder, rows[1], parts, self.micro)
+            self._reduce(register, (a, a0), panel)
+            self._store(register, builder.let(at * p.m + rows[0]), column0, columns)
+
+    def _reduce(self, register: RegisterTile, rows: tuple[object, Index], panel: Index) -> None:
+        """The loop over K."""
+        builder, micro, unroll = self.builder, self.micro, self.knobs.unroll
+        (a, a0), b = rows, builder["panel"] if self.stages else builder[f"in{self.p.b}"]
+        b0 = 0 if self.stages else builder.let(panel * self.panel_size)
+        if micro.lifted:
+            register.start(
+                lambda column, lanes: micro.start(builder, b, b0 + micro.header(column), lanes)
+            )
+        first = b0 + micro.header(self.width)
+        pitch = self.pitch if self.gathers else self.p.k
+        streams = self.form.streams(self.knobs) and not self.stages
+        with builder.loop(self.blocks // unroll, "k") as block:
+            if streams:
+                units = micro.units(self.width) * unroll
+                ask_for_whole(builder, b, first + block * units, units, micro.element)
+            for u in range(unroll):
+                k = block * unroll + u
+                group = first + k * micro.units(self.width)
+                micro.step(register, (a, a0 + k * micro.steps, pitch), (b, group))
+
+    def _store(self, register: RegisterTile, row0: Index, column0: Index, columns: int) -> None:
+        p, builder = self.p, self.builder
+        shape = self.evaluator.workload.output.shape
+        first = 0 if self.panels == 1 else builder.let(column0)
+
+        def store(row: int, column: Index, value: object) -> None:
+            m, n = row0 + row, first + column
+            point = Point(shape, (*split_index(m, shape[:-1]), n), m * p.n + n)
+            self.evaluator.store(point, value)
+
+        register.finish_rows(columns, store, 4 * self.lanes, self.evaluator.is_serial())

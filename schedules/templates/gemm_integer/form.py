@@ -1,32 +1,261 @@
-"""Which workloads are matrix products of whole numbers of 8 or 16 bits."""
+"""Which workloads are matrix products of whole numbers of 8 or 16 bits, the knobs of their kernels,
+and their loop nests."""
 
 from __future__ import annotations
 
-from ...emit.micro_kernel import whole_multiply_add
+import itertools
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from ...emit.dot_products import (
+    INT16,
+    DotProduct,
+    Layout,
+    cycles,
+    fits_tile,
+    instruction,
+    layouts,
+    multiplies,
+    packing,
+)
+from ...ir.dtype import INT32, DType
+from ...ir.size import Size, at_least, at_most, fixed
+from ...ir.space import Knob
 from ...ir.workload import Workload
 from ...target.target import Target
-from ..abilities import Abilities, around
+from ...tir.indices import ceildiv
+from ..abilities import OF_WHOLE, Abilities, around
+from ..form import Form
 from ..fused import leads
-from ..gemm.form import Gemm, matrices
+from ..gemm.form import Order
+from ..gemm.product import Product, is_pointwise, matrices
+from ..loops import Loops
+from ..powers import powers
+from ..window import balanced_width
+
+_ENOUGH_TILES = 4  # that use a number after it is widened
+# Beside a multiply-add of as many numbers: to bring them into scratch, and from beyond L2.
+_STAGED, _FETCHED = 1.2, 2.0
+_TAIL = 0.2  # of a chunk, by which a thread ends later than another
 
 
-class IntegerGemm(Gemm):
-    """A product of narrow whole numbers with sums in int32, and an elementwise epilogue.
+class Knobs(NamedTuple):
+    """See ``IntegerGemm.choices``."""
 
-    The knobs and loop nests are those of ``gemm``.
-    """
+    rows: int
+    vectors: int
+    m_block: int
+    n_block: int
+    order: Order
+    unroll: int
+    weights: Layout
+
+
+@dataclass(frozen=True)
+class IntegerGemm(Form[Knobs]):
+    """A product of narrow whole numbers with sums in int32, and an elementwise epilogue."""
+
+    product: Product
 
     name = "gemm_integer"
-    version = 1
-    anchors = around(matmul_integer=Abilities(converts=True, any_type=True))
+    version = 2
+    knobs_type = Knobs
+    follows = True
+    anchors = around(
+        matmul_integer=Abilities(converts=True, any_type=True), conv2d_integer=OF_WHOLE
+    )
 
     @classmethod
     def match(cls, workload: Workload, target: Target) -> IntegerGemm | None:
         """Products of one size at least, whose B lies in rows or is constant."""
-        if not leads(workload, "matmul_integer"):
-            return None
-        a, b = (workload.tensor(x).element for x in workload.nodes[0].args)
-        p = matrices(workload, whole_multiply_add(a, b))
+        p = whole_product(workload)
         if p is None or 0 in (p.m, p.n, p.k) or p.staged:
             return None
-        return cls(workload, target, p)
+        types = (workload.tensor(x).element for x in (p.a, p.b))
+        return cls(workload, target, p) if multiplies(*types) else None
+
+    @cached_property
+    def types(self) -> tuple[DType, DType]:
+        """Of both operands."""
+        a, b = (self.workload.tensor(x).element for x in (self.product.a, self.product.b))
+        return a, b
+
+    @cached_property
+    def lanes(self) -> int:
+        """Sums in a vector."""
+        return self.target.lanes(INT32)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether columns or depth are known only at run time: B is then read as it lies."""
+        return isinstance(self.product.n, Size) or isinstance(self.product.k, Size)
+
+    @cached_property
+    def layouts(self) -> tuple[Layout, ...]:
+        """How B may lie where it is packed."""
+        return layouts(*self.types, self.target) if self.product.packed else ("words",)
+
+    def micro(self, layout: Layout) -> DotProduct:
+        """What multiplies where B lies so."""
+        a, b = self.types
+        return instruction(a, b if self.product.packed else INT16, self.target, layout)
+
+    def packing(self, layout: Layout) -> DotProduct:
+        """The same of what is packed."""
+        return packing(*self.types, self.target, layout)
+
+    @cached_property
+    def columns(self) -> int:
+        """Vectors that cover the columns."""
+        return ceildiv(self.product.n, self.lanes)
+
+    @property
+    def vectors(self) -> tuple[int, ...]:
+        """How many vectors a register tile may have."""
+        return tuple(v for v in (1, 2, 3, 4, 6, 8) if v <= self.columns)
+
+    def choices(self) -> tuple[Knob, ...]:
+        """The register tile, the blocks of a chunk, their order, how packed numbers lie."""
+        p = self.product
+        rows = tuple(range(1, min(p.m, self.target.vector_registers - 3) + 1))
+        orders = ("rows", "panels") if p.packed else ("panels",)
+        return (
+            Knob("rows", rows, "rows of the register tile"),
+            Knob("vectors", self.vectors, "vectors of columns in the register tile"),
+            Knob("m_block", powers(p.m, 14), "register tiles of rows in a chunk"),
+            Knob("n_block", powers(self.columns, 14), "panels of columns in a chunk"),
+            Knob("order", orders, "the outer loop inside a chunk"),
+            Knob("unroll", (1, 2, 4), "steps of the reduction written out"),
+            Knob("weights", self.layouts, "how packed numbers lie"),
+        )
+
+    def fits(self, knobs: Knobs) -> bool:
+        """The tile fits the registers, and blocks are not twice what there is."""
+        p = self.product
+        return (
+            fits_tile(knobs.rows, knobs.vectors, self.target)
+            and (knobs.weights != "widened" or knobs.order == "panels")
+            and knobs.m_block < 2 * ceildiv(p.m, knobs.rows)
+            and knobs.n_block < 2 * ceildiv(p.n, knobs.vectors * self.lanes)
+            and ceildiv(p.k, self.micro(knobs.weights).steps) % knobs.unroll == 0
+        )
+
+    def default(self) -> Knobs:
+        """The tile and the blocks that take fewest cycles."""
+        p = self.product
+        layout = self.layouts[0]
+        rows, count = self._tile(layout)
+        if layout == "bytes" and ceildiv(p.m, rows) >= _ENOUGH_TILES:
+            layout = "widened"
+            rows, count = self._tile(layout)
+        m_block, n_block = self._blocks(rows, count * self.lanes, layout)
+        steps = ceildiv(p.k, self.micro(layout).steps)
+        unroll = max(u for u in (1, 2) if steps % u == 0)
+        return Knobs(rows, count, m_block, n_block, "panels", unroll, layout)
+
+    def _tile(self, layout: Layout) -> tuple[int, int]:
+        """Rows and vectors of the register tile."""
+        p, most = self.product, self.target.vector_registers
+
+        def tile_rows(count: int) -> int:
+            fitting = [r for r in range(1, most) if fits_tile(r, count, self.target)]
+            return balanced_width(p.m, max(fitting, default=1))
+
+        def cost(count: int) -> tuple[float, float]:
+            rows = tile_rows(count)
+            wasted = ceildiv(self.columns, count) * count * ceildiv(p.m, rows) * rows
+            each = cycles(rows, count, self.micro(layout)) / (rows * count)
+            return wasted / (self.columns * p.m) * each, -count
+
+        count = min((v for v in self.vectors if fits_tile(1, v, self.target)), key=cost)
+        return tile_rows(count), count
+
+    def gathers(self, layout: Layout) -> bool:
+        """Whether A does not lie as the instruction reads it."""
+        micro = self.micro(layout)
+        return self.types[0] != micro.a or self.product.k % micro.steps != 0
+
+    def _blocks(self, rows: int, width: int, layout: Layout) -> tuple[int, int]:
+        """Register tiles and panels of a chunk: so many that operands are not brought near too
+        often, and that all threads have enough chunks."""
+        p, threads, half = self.product, self.target.threads, self.target.l2 // 2
+        panels, tiles, batch = ceildiv(p.n, width), ceildiv(p.m, rows), math.prod(p.batch)
+        stages = layout == "widened" or not p.packed
+        a, b = (t.nbytes(n * p.k) > half for t, n in zip(self.types, (p.m, p.n), strict=True))
+        again = _STAGED * stages + _FETCHED * b  # for a number of B, by a chunk
+        apart = _STAGED * self.gathers(layout) + _FETCHED * a
+
+        def cost(blocks: tuple[int, int]) -> tuple[bool, float]:
+            high, wide = min(blocks[0], tiles), min(blocks[1], panels)
+            chunks = batch * ceildiv(tiles, high) * ceildiv(panels, wide)
+            uneven = ceildiv(chunks, threads) * threads / chunks
+            near = 1 + again / (high * rows) + apart / (wide * width)
+            large = high > 1 and self.micro(layout).a.nbytes(high * rows * p.k) > half
+            return large, uneven * near + _TAIL * threads / chunks
+
+        return min(itertools.product(powers(tiles, 14), powers(panels, 14)), key=cost)
+
+    def resized(self, knobs: Knobs) -> Knobs:
+        """Of rows in a tile as many as leave the last one full; chunks as by default."""
+        p = self.product
+        if self.is_open or not isinstance(p.m, Size):
+            return knobs
+        rows = fixed(ceildiv(p.m, ceildiv(p.m, knobs.rows)))
+        tiles = ceildiv(p.m, rows)
+        panels = ceildiv(p.n, knobs.vectors * self.lanes)
+        wanted = 8 * self.target.threads
+        most = max(1, self.target.l2 // 2 // self.micro(knobs.weights).a.nbytes(p.k * rows))
+        each = tiles * math.prod(p.batch) * ceildiv(panels, knobs.n_block) // wanted
+        m_block = at_most(at_least(each, 1), min(most, knobs.m_block))
+        return knobs._replace(rows=rows, m_block=m_block)
+
+    def streams(self, knobs: Knobs) -> bool:
+        """Whether the weights' way to the processor counts: panels do not stay in L1."""
+        p, micro = self.product, self.micro(knobs.weights)
+        panel = micro.b.nbytes(p.k * knobs.vectors * self.lanes)
+        return (
+            p.packed
+            and micro.b.nbytes(p.n * p.k) > self.target.l1
+            and (isinstance(p.m, Size) or p.m <= knobs.rows or 2 * panel > self.target.l1)
+        )
+
+    def loops(self, knobs: Knobs) -> Loops:
+        """A step multiplies groups of a panel with groups of a tile."""
+        p, target = self.product, self.target
+        micro = self.micro(self.layouts[0])
+        bits = np.where(knobs.weights == "words", 16, 8)
+        rows, vectors, depth = knobs.rows, knobs.vectors, ceildiv(p.k, micro.steps)
+        tiles, panels = ceildiv(p.m, rows), ceildiv(p.n, vectors * self.lanes)
+        high, wide = np.minimum(knobs.m_block, tiles), np.minimum(knobs.n_block, panels)
+        batch = math.prod(p.batch)
+        a = micro.a.nbytes(p.k * rows)  # of a tile's rows
+        b = p.k * vectors * self.lanes * bits // 8  # of a panel
+        by_rows = knobs.order == "rows"
+        return Loops(
+            chunks=batch * ceildiv(tiles, high) * ceildiv(panels, wide),
+            sums=rows * vectors,
+            loads=rows + vectors,
+            depth=depth,
+            steps=batch * tiles * panels * depth,
+            work=batch * p.m * panels * vectors * depth,
+            inner=a + b,
+            kept=np.where(by_rows, a, b),
+            streamed=batch * tiles * panels * np.where(by_rows, b, a),
+            chunk=high * a + wide * b + high * rows * wide * vectors * target.vector_bytes,
+            other=batch * tiles * ceildiv(panels, wide) * rows * p.k / self.lanes,
+        )
+
+
+def whole_product(workload: Workload) -> Product | None:
+    """The workload as a matrix product; None where it is none of whole numbers."""
+    node = workload.nodes[0]
+    if leads(workload, "conv2d_integer"):
+        if not (workload.constants[node.args[1]] and is_pointwise(workload)):
+            return None
+        n, h, w, c = workload.tensor(node.args[0]).shape
+        return Product(node.args[0], node.args[1], (), n * h * w, node.out.shape[-1], c, True, True)
+    return matrices(workload) if leads(workload, "matmul_integer") else None

@@ -4,165 +4,226 @@ Softmax subtracts the row's maximum first, so it never overflows. Layer normalis
 and then the mean squared distance from it, which is exact where the one-pass formula cancels. RMS
 normalisation (Zhang and Sennrich, *Root Mean Square Layer Normalization*, 2019) needs no mean. The
 row stays in the first-level cache between the passes; what leads to the operator is computed once
-and kept in the output's own row.
+and kept in the output's own row, or in scratch where the output has another type. Softmax over
+another axis than the last one is in ``columns``, and of few long rows in ``parts``.
 
 Knobs: ``grain``, elements in a chunk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from ...emit.evaluator import Evaluator, Point
+from ...ir.dtype import FLOAT32
 from ...ir.size import Size, at_least
 from ...tir import mathfn
-from ...tir.indices import Expr, Index, ceildiv, extent, split_index, tail
+from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, split_index
 from ...tir.literals import constant, reciprocal
 from ...tvm_late import tirx
 from ..by_grain import Grain
 from ..form import Emitted
-from ..rows import combine, identity, reduce_row
+from ..radix import Scratch
 from ..slots import phase_builder
+from .columns import softmax_of_columns
 from .form import Normalize
+from .lines import Across, Figure, Line, Lines, Several
+from .parts import softmax_in_parts
+
+_LONG = 64  # vectors in a row, which do not feel what its end takes
 
 
 def kernel(form: Normalize, knobs: Grain) -> Emitted:
-    """One phase; chunks are groups of rows."""
+    """One phase, but for few long rows; chunks are groups of rows."""
+    if form.sizes[2] != 1:
+        return softmax_of_columns(form, knobs.grain)
+    if form.parts > 1:
+        return softmax_in_parts(form)
     return _Normalize(form, knobs).build()
 
 
 class _Normalize:
-    """The operator over [outer, extent, inner]: ``inner`` is 1 where the axis is the last one."""
+    """The operator over rows of the last axes."""
 
     def __init__(self, form: Normalize, knobs: Grain) -> None:
         self.form, self.workload, self.node = form, form.workload, form.node
         self.grain, self.lanes = knobs.grain, form.lanes
-        self.anchor = len(form.workload.inputs) + form.where
-        self.outer, self.extent, self.inner = form.sizes
+        self.outer, self.extent, _ = form.sizes
         self.plain = self.node.args[0] < len(form.workload.inputs)
         self.shape = self.node.out.shape
-        self.is_open = self.inner == 1 and any(isinstance(n, Size) for n in self.shape[:-1])
-        self.outside: tuple[Index, ...] = ()  # the row's coordinates
+        self.is_open = any(isinstance(n, Size) for n in self.shape[:-1])
+        self.in_pieces = self.node.op == "standardize"
+        self.outer_shape = self.shape[: -2 if self.in_pieces else -1]
+        self.converts = form.workload.output.element != FLOAT32
 
     def build(self) -> Emitted:
         """The kernel."""
-        self.builder = builder = phase_builder(self.form, {})
-        self.evaluator = Evaluator(self.workload, builder, self.anchor)
+        some, scratch = self._side_by_side(), Scratch()
+        if self.converts:
+            rows = 1 if some is Line else self.lanes
+            scratch.add("kept", self.extent * rows, "float32")
+        self.builder = builder = phase_builder(self.form, {}, scratch.slots)
+        anchor = len(self.workload.inputs) + self.form.where
+        self.evaluator = Evaluator(self.workload, builder, anchor)
         self.serial_before, *parameters = (self.evaluator.is_serial(a) for a in self.node.args)
         self.serial_after = self.evaluator.is_serial() or any(parameters)
-        self.out = builder["out"]
-        body = self._row if self.inner == 1 else self._plane
-        group = at_least(self.grain // at_least(self.extent * self.inner, 1), 1)
+        self.kept = builder["kept" if self.converts else "out"]
+        group = at_least(self.grain // at_least(self.extent, 1), 1)
+        if some is not Line:
+            group = min(self.outer, ceildiv(group, self.lanes) * self.lanes)
         with builder.chunk_loop() as chunk:
             first = builder.let(chunk * group)
-            with builder.loop(extent(first, group, self.outer), "row", first) as row:
-                if self.is_open:
-                    self.outside = tuple(map(builder.let, split_index(row, self.shape[:-1])))
-                body(builder.let(row * (self.extent * self.inner)))
-        return Emitted((builder.finish(ceildiv(self.outer, group)),))
+            count = extent(first, group, self.outer)
+            if some is not Line:
+                blocks = builder.let(divide(count, self.lanes))
+                with builder.loop(blocks, "rows") as block:
+                    self._rows(some, first + block * self.lanes)
+                count, first = modulo(count, self.lanes), builder.let(first + blocks * self.lanes)
+            if some is Line or self.outer % self.lanes:
+                with builder.loop(count, "row", first) as row:
+                    self._rows(Line, row)
+        phase = builder.finish(ceildiv(self.outer, group))
+        return Emitted((phase,), scratch=scratch.size)
 
-    def _point(self, flat: Index, column: Index | None) -> Point:
+    def _side_by_side(self) -> type[Lines]:
+        """How rows are normalised, but for the last ones."""
+        is_open = isinstance(self.outer, Size) or isinstance(self.extent, Size) or self.is_open
+        if is_open or self.outer < self.lanes or self.extent >= _LONG * self.lanes:
+            return Line
+        return Several if self.extent >= self.lanes else Across
+
+    def _rows(self, some: type[Lines], first: Index) -> None:
+        """Those side by side."""
+        builder = self.builder
+        self.first = builder.let(first)
+        self.outside = self._outside(0) if self.is_open else ()
+        start = builder.let(self.first * self.extent)
+        self.kept_from = start if self.converts else 0
+        piece = self.shape[-1] if self.in_pieces else self.extent
+        self.lines = some(builder, self.extent, self.lanes, start, piece)
+        if self.node.op in ("layer_norm", "standardize"):
+            self._layer_norm()
+        elif self.node.op == "rms_norm":
+            self._rms_norm()
+        else:
+            self._softmax()
+
+    def _outside(self, row: Index) -> tuple[Index, ...]:
+        """The coordinates of a row, of those side by side."""
+        return tuple(map(self.builder.let, split_index(self.first + row, self.outer_shape)))
+
+    def _point(self, flat: Index, column: Index) -> Point:
         """By its flat index; by coordinates too where to compute them takes a division."""
-        if self.is_open and column is not None:
+        if self.is_open:
             return Point(self.shape, (*self.outside, column), flat)
         return Point(self.shape, flat=flat)
 
-    def _input(self, flat: Index, column: Index | None = None) -> Expr:
+    def _input(self, flat: Index, column: Index) -> Expr:
         """What the operator is applied to, at a flat index."""
         return self.evaluator.element(self.node.args[0], self._point(flat, column))
 
+    def _keep(self, flat: Index, value: Expr) -> None:
+        """For a later pass."""
+        self.builder.store(self.kept, flat - self.kept_from, value)
+
+    def _load(self, flat: Index) -> Expr:
+        """What was kept."""
+        return self.builder.load(self.kept, flat - self.kept_from)
+
     def _again(self, base: Index, column: Index) -> Expr:
-        """The same once ``_input`` was stored in the output's row."""
+        """The same once ``_input`` was kept."""
         flat = base + column
-        return self._input(flat, column) if self.plain else self.builder.load(self.out, flat)
+        return self._input(flat, column) if self.plain else self._load(flat)
 
-    def _finish(self, flat: Index, value: Expr, column: Index | None = None) -> None:
+    def _finish(self, flat: Index, value: Expr, row: Index, piece: Index, column: Index) -> None:
         """Store the element, with what follows the operator applied."""
-        self.evaluator.store(self._point(flat, column), value)
+        point = self._point(flat, column)
+        if self.in_pieces:  # an operand of each has no division
+            point = Point(self.shape, (*self._outside(row), piece, column), flat)
+        self.evaluator.store(point, value)
 
-    def _reduce(self, op: str, value: Callable[[Index], Expr], serial: bool = False) -> Expr:
-        return reduce_row(
-            self.builder, self.extent, self.lanes, op, "float32", value, serial=serial
-        )
+    def _first_pass(self, op: str, term: Callable[[Expr], Expr] = lambda x: x) -> Figure:
+        """Reduce terms of the input; keep it where it took computing."""
 
-    def _first_pass(self, op: str, base: Index, term: Callable[[Expr], Expr] = lambda x: x) -> Expr:
-        """Reduce terms of the input; keep it in the output's row where it took computing."""
-
-        def value(column: Index) -> Expr:
+        def value(base: Index, row: Index, column: Index) -> Expr:
             x = self._input(base + column, column)
             if not self.plain:
                 x = self.builder.let(x)
-                self.builder.store(self.out, base + column, x)
+                self._keep(base + column, x)
             return term(x)
 
-        return self._reduce(op, value, self.serial_before)
+        return self.lines.reduce(op, value, self.serial_before)
 
-    def _row(self, base: Index) -> None:
-        if self.node.op == "layer_norm":
-            self._layer_norm(base)
-        elif self.node.op == "rms_norm":
-            self._rms_norm(base)
-        else:
-            self._softmax(base)
-
-    def _softmax(self, base: Index) -> None:
-        builder = self.builder
-        largest = self._first_pass("max", base)
+    def _softmax(self) -> None:
+        builder, lines = self.builder, self.lines
+        largest = self._first_pass("max_number")
         keep = self.node.op == "softmax"
 
-        def value(column: Index) -> Expr:
-            e = mathfn.exp(builder.let(self._again(base, column) - largest), builder.let)
+        def value(base: Index, row: Index, column: Index) -> Expr:
+            distance = self._again(base, column) - lines.at(largest, row)
+            e = mathfn.exp_below(builder.let(distance), builder.let)
             if keep:
                 e = builder.let(e)
-                builder.store(self.out, base + column, e)
+                self._keep(base + column, e)
             return e
 
-        total = self._reduce("sum", value)
+        total = lines.reduce("sum", value)
         if keep:
-            scale = builder.let(constant(1, "float32") / total)
-            for column in builder.strips(self.extent, self.lanes, self.serial_after):
-                flat = base + column
-                self._finish(flat, builder.load(self.out, flat) * scale, column)
+            scale = lines.changed(total, lambda x: constant(1, "float32") / x)
         else:
-            scale = builder.let(mathfn.log(total, builder.let))
-            for column in builder.strips(self.extent, self.lanes, self.serial_after):
-                result = self._again(base, column) - largest - scale
-                self._finish(base + column, result, column)
+            scale = lines.changed(total, lambda x: mathfn.log(x, builder.let))
 
-    def _layer_norm(self, base: Index) -> None:
-        builder = self.builder
+        def finish(base: Index, row: Index, piece: Index, column: Index) -> None:
+            flat, by = base + column, lines.at(scale, row)
+            if keep:
+                value = self._load(flat) * by
+            else:
+                value = self._again(base, column) - lines.at(largest, row) - by
+            self._finish(flat, value, row, piece, column)
+
+        lines.each(finish, self.serial_after)
+
+    def _layer_norm(self) -> None:
+        builder, lines = self.builder, self.lines
         share = reciprocal(self.extent, "float32")
-        mean = builder.let(self._first_pass("sum", base) * share)
+        mean = lines.changed(self._first_pass("sum"), lambda x: x * share)
 
-        def distance(column: Index) -> Expr:
-            d = builder.let(self._again(base, column) - mean)
+        def square(base: Index, row: Index, column: Index) -> Expr:
+            d = builder.let(self._again(base, column) - lines.at(mean, row))
             return d * d
 
-        variance = self._reduce("sum", distance) * share
-        scale = self._inverse_root(variance)
-        for column in builder.strips(self.extent, self.lanes, self.serial_after):
-            x = self._again(base, column)
-            weight, bias = self._parameters(column)
-            self._finish(base + column, (x - mean) * scale * weight + bias, column)
+        scale = self._inverse_root(lines.reduce("sum", square), share)
 
-    def _rms_norm(self, base: Index) -> None:
-        builder = self.builder
+        def finish(base: Index, row: Index, piece: Index, column: Index) -> None:
+            y = (self._again(base, column) - lines.at(mean, row)) * lines.at(scale, row)
+            if not self.in_pieces:
+                weight, bias = self._parameters(column)
+                y = y * weight + bias
+            self._finish(base + column, y, row, piece, column)
+
+        lines.each(finish, self.serial_after)
+
+    def _rms_norm(self) -> None:
+        builder, lines = self.builder, self.lines
 
         def square(x: Expr) -> Expr:
             x = builder.let(x)
             return x * x
 
-        total = self._first_pass("sum", base, square)
-        scale = self._inverse_root(total * reciprocal(self.extent, "float32"))
-        for column in builder.strips(self.extent, self.lanes, self.serial_after):
-            x = self._again(base, column)
-            (weight,) = self._parameters(column)
-            self._finish(base + column, x * scale * weight, column)
+        total = self._first_pass("sum", square)
+        scale = self._inverse_root(total, reciprocal(self.extent, "float32"))
 
-    def _inverse_root(self, mean: Expr) -> Expr:
+        def finish(base: Index, row: Index, piece: Index, column: Index) -> None:
+            (weight,) = self._parameters(column)
+            x = self._again(base, column) * lines.at(scale, row)
+            self._finish(base + column, x * weight, row, piece, column)
+
+        lines.each(finish, self.serial_after)
+
+    def _inverse_root(self, squares: Figure, share: Expr) -> Figure:
         epsilon = constant(self.node.attr("epsilon"), "float32")
-        return self.builder.let(constant(1, "float32") / tirx.sqrt(mean + epsilon))
+        one = constant(1, "float32")
+        return self.lines.changed(squares, lambda x: one / tirx.sqrt(x * share + epsilon))
 
     def _parameters(self, column: Index) -> list[Expr]:
         """Scale and shift, where there is one."""
@@ -170,43 +231,3 @@ class _Normalize:
             self.evaluator.element(a, Point(self.workload.tensor(a).shape, flat=column))
             for a in self.node.args[1:]
         ]
-
-    def _plane(self, base: Index) -> None:
-        """Softmax over an axis that is not the last: vectors run along the last one."""
-        full = self.inner // self.lanes
-        with self.builder.loop(full, "strip") as i:
-            if full:
-                self._strip(base + i * self.lanes, self.lanes)
-        for offset, width in tail(full * self.lanes, self.inner, self.lanes):
-            self._strip(base + offset, width)
-
-    def _strip(self, first: Index, width: int) -> None:
-        """``width`` neighbouring columns."""
-        builder = self.builder
-        largest, total = builder.local(width), builder.local(width)
-        for lane in range(width):
-            builder.store(largest, lane, identity("max", "float32"))
-            builder.store(total, lane, constant(0, "float32"))
-        pick = combine("max")
-        with self._down(first, width, self.serial_before) as (flat, lane):
-            x = builder.let(self._input(flat))
-            builder.store(self.out, flat, x)
-            builder.store(largest, lane, pick(builder.load(largest, lane), x))
-        keep = self.node.op == "softmax"
-        with self._down(first, width) as (flat, lane):
-            shifted = builder.let(builder.load(self.out, flat) - builder.load(largest, lane))
-            e = builder.let(mathfn.exp(shifted, builder.let))
-            builder.store(self.out, flat, e if keep else shifted)
-            builder.store(total, lane, builder.load(total, lane) + e)
-        with self._down(first, width, self.serial_after) as (flat, lane):
-            value = builder.load(self.out, flat)
-            sums = builder.load(total, lane)
-            self._finish(flat, value / sums if keep else value - mathfn.log(sums, builder.let))
-
-    @contextmanager
-    def _down(
-        self, first: Index, width: int, serial: bool = False
-    ) -> Iterator[tuple[Index, Index]]:
-        """Down the axis, one vector at a time: (flat index, lane)."""
-        with self.builder.loop(self.extent, "a") as a, self.builder.vector(width, serial) as lane:
-            yield first + a * self.inner + lane, lane

@@ -30,8 +30,16 @@ from .segments import Segment, columns, segments
 def kernel(form: Pointwise, knobs: Grain) -> Emitted:
     """One phase; the chunks of one segment come after those of another."""
     builder = phase_builder(form, {})
-    parts = [_Part(s, form, knobs.grain) for s in segments(form.workload)]
+    workload = collapse(form.workload, keep_last=form.placement != DENSE)
+    parts = [_Part(s, form, knobs.grain) for s in segments(workload)]
     first = 0
+    size = workload.output.size
+    if isinstance(size, int) and size <= knobs.grain:  # not worth handing out
+        with builder.chunk_loop():
+            for part in parts:
+                with builder.loop(part.chunks, "chunk") as chunk:
+                    part.emit(builder, chunk)
+        return Emitted((builder.finish(1),))
     with builder.chunk_loop() as chunk:
         for part in parts:
             last = first + part.chunks
@@ -46,9 +54,9 @@ class _Part:
     """The loop nest of one segment; chunks are (group of rows, block of columns)."""
 
     def __init__(self, segment: Segment, form: Pointwise, grain: int) -> None:
-        self.workload, self.lanes = segment.workload, form.lanes
-        if segment.is_all:
-            self.workload = collapse(segment.workload, keep_last=form.placement != DENSE)
+        self.lanes = form.lanes
+        segment = segment.collapsed(keep_last=form.placement != DENSE)
+        self.workload = segment.workload
         inner = (self.workload.output.shape or (1,))[-1]
         self.rows = math.prod(self.workload.output.shape[:-1])
         wide = form.grains[0] if isinstance(grain, Size) else grain
@@ -82,7 +90,7 @@ class _Part:
             return
         full, rest = divmod(inner, self.block)
         if full == 1 and not rest:
-            yield from columns(self.workload, self.lanes) if shape else [(0, 1)]
+            yield from columns(self.workload) if shape else [(0, 1)]
         elif not rest:
             yield column * self.block, self.block
         else:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from ... import ops
 from ...ir.size import at_least
 from ...ir.workload import Workload
 from ...target.target import Target
 from ..by_grain import ByGrain
+
+_FEW = 8  # operators
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,31 @@ class Pointwise(ByGrain):
         fits = all(ops.of(node).is_fusible for node in workload.nodes)
         return cls(workload, target) if fits else None
 
+    @cached_property
+    def lanes(self) -> int:
+        """As many of the widest elements as a vector holds, or of float32; of narrower ones that
+        are made of them where that takes few registers, so that they, too, leave in whole vectors.
+        """
+        workload = self.workload
+        values = (*workload.inputs, *(node.out for node in workload.nodes))
+        widest = max(value.element.bytes for value in values)
+        if not self._is_costly and len(workload.nodes) <= _FEW:
+            widest = min(widest, workload.output.element.bytes)
+        return max(super().lanes, self.target.vector_bytes // widest)
+
     @property
     def wanted(self) -> int:
-        """Six chunks a thread even out a busy core; less than 4096 elements are not worth it."""
-        return at_least(self.workload.output.size // (6 * self.target.threads), 4096)
+        """Six chunks a thread even out a busy core. Less than 4096 elements are not worth one, nor
+        are less than 65536 a second thread where they are moved more than computed: it would have
+        to get what lies in the first one's cache.
+        """
+        size = self.workload.output.size
+        if not self._is_costly and isinstance(size, int) and size < self.grains[-1]:
+            return size
+        return at_least(size // (6 * self.target.threads), 4096)
+
+    @property
+    def _is_costly(self) -> bool:
+        """Whether elements are computed more than moved."""
+        operators = map(ops.of, self.workload.nodes)
+        return any(isinstance(o, ops.Elementwise) and o.is_costly for o in operators)

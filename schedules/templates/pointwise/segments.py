@@ -6,11 +6,12 @@ cuts where padding begins or a window leaves its tensor, so that vectors in betw
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from ... import ops
 from ...ir.workload import Node, Tensor, Workload
-from ...tir.indices import ceildiv
+from ..collapse import collapse
 
 _MOST_CUTS = 16  # each part is code of its own
 
@@ -28,6 +29,20 @@ class Segment:
     def is_all(self) -> bool:
         """Whether it is the whole output."""
         return self.workload.output.shape == self.whole
+
+    def collapsed(self, keep_last: bool) -> Segment:
+        """The same of two dimensions, all before ``axis`` and the rest, where these can merge."""
+        shape, axis = self.workload.output.shape, self.axis
+        is_last = axis == len(shape) - 1
+        if self.is_all or (axis == 0 and is_last) or (keep_last and not is_last):
+            return self
+        joined = collapse(self.workload, keep_last, before=axis)
+        outer, inner = math.prod(shape[:axis]), math.prod(shape[axis:])
+        if joined.output.shape not in ((inner,), (outer, inner)):
+            return self
+        after = math.prod(shape[axis + 1 :])
+        whole = (*joined.output.shape[:-1], math.prod(self.whole[axis:]))
+        return Segment(joined, whole, len(whole) - 1, self.offset * after)
 
 
 def segments(workload: Workload) -> list[Segment]:
@@ -86,15 +101,11 @@ def _slice(arg: int, part: Tensor, axis: int, offset: int) -> Node:
     return Node("slice", (arg,), part, (("begin", begin), ("steps", (1,) * len(begin))))
 
 
-def columns(workload: Workload, lanes: int) -> list[tuple[int, int]]:
-    """(first column, width) of parts of the last axis, each with all or none of its vectors mixed.
-
-    A vector is mixed where a condition of data movement holds for some of its lanes.
-    """
+def columns(workload: Workload) -> list[tuple[int, int]]:
+    """(first column, width) of parts of the last axis within which no condition of data movement
+    changes."""
     width = workload.output.shape[-1]
-    whole = {c // lanes * lanes for c in _changes(workload)}
-    whole |= {ceildiv(c, lanes) * lanes for c in _changes(workload)}
-    cuts = sorted(c for c in whole if 0 < c < width)
+    cuts = sorted(c for c in _changes(workload) if 0 < c < width)
     if len(cuts) > _MOST_CUTS:
         return [(0, width)]
     return [(a, b - a) for a, b in zip([0, *cuts], [*cuts, width], strict=True)]

@@ -154,9 +154,10 @@ class RecurrentLayer(Form[Knobs]):
         )
 
     def _in_registers(self, rows: int, vectors: int) -> bool:
-        """Of one row weights are operands in memory; else each is loaded once."""
+        """With the numbers of the fewer side, rows or weights, and one of the other at a time; of
+        one row weights are operands in memory."""
         sums = rows * vectors * self.together
-        loaded = 1 if rows == 1 else vectors * self.together + 1
+        loaded = 1 if rows == 1 else min(rows, vectors * self.together) + 1
         return sums + loaded <= self.target.vector_registers
 
     def default(self) -> Knobs:
@@ -164,12 +165,22 @@ class RecurrentLayer(Form[Knobs]):
         layer = self.layer
         batch, parts = self._chunk()
         most = max(n for n in range(1, 64) if n == 1 or self._in_registers(n, 1))
-        rows = balanced_width(min(batch, layer.batch), most)
+        rows = self._rows_at_once(min(batch, layer.batch), most)
         fit = [v for v in (1, 2, 4, 8, 16) if v < 2 * self.columns and self._in_registers(rows, v)]
         enough = [v for v in fit if ceildiv(self.columns, v) >= parts]
         wide = max(enough, default=1)
         unroll = 2 if rows * wide * self.together > self.target.vector_registers // 2 else 4
         return Knobs(rows, wide, unroll, batch, parts)
+
+    def _rows_at_once(self, batch: int, most: int) -> int:
+        """As many as fit, so that weights are read seldom; where a block's weights are in L1, tiles
+        that are alike and not much lower."""
+        rows = balanced_width(batch, most)
+        block = self.element.nbytes(self.layer.hidden * self.together * self.lanes)
+        if block > self.target.l1 or isinstance(batch, Size):
+            return rows
+        alike = max(n for n in range(1, rows + 1) if batch % n == 0)
+        return alike if 2 * alike > rows else rows
 
     def _chunk(self) -> tuple[int, int]:
         """Rows of the batch, and parts of a step.

@@ -84,7 +84,11 @@ class Steps:
             with builder.loop(count, "k") as block:
                 for u in range(written):
                     k = builder.let(_turned(step, first + block * written + u, hidden))
-                    register.step(partial(scalar, k), partial(weights, k))
+                    of_rows, of_units = partial(scalar, k), partial(weights, k)
+                    if 1 < tile.high < len(register.parts):
+                        register.step_by_parts(of_rows, of_units)
+                    else:
+                        register.step(of_rows, of_units)
 
         def scalar(k: Index, row: int) -> Expr:
             return builder.load(builder["state"], state + row * self.form.row_pitch + k)

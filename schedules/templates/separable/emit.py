@@ -28,8 +28,8 @@ from ..form import Emitted
 from ..fused import epilogue
 from ..gemm.emit import pack_matrix
 from ..slots import phase_builder
-from ..taps import Vectors, add_taps
-from ..window import ColumnTile, each_tile
+from ..taps import Taps, Vectors
+from ..window import ColumnTile, each_tile, full_widths
 from .form import Knobs, Separable
 
 
@@ -146,7 +146,7 @@ class _Separable:
         each_tile(
             self.builder,
             self.columns,
-            self.knobs.tile_w,
+            full_widths(self.columns.out, self.knobs.tile_w),
             lambda ow, tile: self._outputs(at, ow, tile, (low, taps), block, channels),
         )
 
@@ -169,7 +169,7 @@ class _Separable:
             weight = builder.let((block * rows.kernel + kh) * columns.kernel * self.width)
             source = Vectors(builder["ring"], pixel, self.width)
             weights = Vectors(builder[f"in{self.taps}"], weight, self.width)
-            add_taps(register, tile, columns, source, weights)
+            Taps(register, columns, source, weights).add(tile)
         first = builder.let(block * self.width)
         pixel0 = builder.let((image * self.rows.out + oh) * self.columns.out + ow)
         shape = self.workload.output.shape

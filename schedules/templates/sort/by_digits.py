@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from ...tir.indices import Expr
+from ...emit.builder import PhaseBuilder
+from ...tir.indices import Expr, Index
 from ...tir.literals import constant
 from ...tvm_late import tirx
 from ..radix import Digits, Entries, Scratch, entries
@@ -31,42 +33,62 @@ def by_digits(row: Row, digits: Digits) -> None:
     else:
         with builder.loop(row.length, "place") as place:
             builder.store(builder["keys"], place, row.key(place))
-        _choose(row, digits, listed)
+        choose(builder, digits, builder["keys"], row.length, row.wanted, listed)
     digits.sort(builder, row.wanted, listed, entries(builder, "sorted"), row.give)
 
 
-def _choose(row: Row, digits: Digits, listed: Entries) -> None:
-    """Those before the last one that is wanted, and of its equals the first, as they come."""
-    builder = row.builder
+def choose(
+    builder: PhaseBuilder,
+    digits: Digits,
+    keys: Any,
+    count: Index,
+    wanted: int,
+    listed: Entries,
+    place_of: Callable[[Expr], Expr] = lambda entry: entry,
+) -> Any:
+    """List the first ``wanted`` of ``count`` keys, as they come; a local array of the last's key.
+
+    These are the keys before that one, and of its equals the first. The list may be where the keys
+    are.
+    """
     left, bound = builder.local(1, "int32"), builder.local(1, digits.keys)
-    builder.store(left, 0, constant(row.wanted, "int32"))
+    builder.store(left, 0, constant(wanted, "int32"))
     builder.store(bound, 0, constant(0, digits.keys))
     for digit in reversed(range(digits.number)):
-        _narrow(row, digits, digit, left, bound)
+        _narrow(builder, digits, digit, keys, count, left, bound)
     filled, takes = builder.local(1, "int32"), builder.local(1, "int32")
     builder.store(filled, 0, constant(0, "int32"))
-    with builder.loop(row.length, "place") as place:
-        key, last = builder.load(builder["keys"], place), builder.load(bound, 0)
-        builder.store(takes, 0, _one_if(key < last))
+    with builder.loop(count, "place") as place:
+        key, last = builder.let(builder.load(keys, place)), builder.load(bound, 0)
+        builder.store(takes, 0, one_if(key < last))
         with builder.when(tirx.And(key == last, builder.load(left, 0) > 0)):
             builder.store(left, 0, builder.load(left, 0) - 1)
             builder.store(takes, 0, constant(1, "int32"))
         with builder.when(builder.load(takes, 0) > 0):
             at = builder.load(filled, 0)
             builder.store(listed.keys, at, key)
-            builder.store(listed.places, at, place)
+            builder.store(listed.places, at, place_of(place))
             builder.store(filled, 0, at + 1)
+    return bound
 
 
-def _narrow(row: Row, digits: Digits, digit: int, left: Any, bound: Any) -> None:
+def _narrow(
+    builder: PhaseBuilder,
+    digits: Digits,
+    digit: int,
+    keys: Any,
+    count: Index,
+    left: Any,
+    bound: Any,
+) -> None:
     """One more digit of the last key that is wanted, the higher ones of which are in ``bound``.
 
     ``left`` of those that begin with them are wanted, and then of those that begin with the digit.
     """
-    builder, counts = row.builder, row.builder["counts"]
+    counts = builder["counts"]
     digits.clear(builder, 1)
-    with builder.loop(row.length, "place") as place:
-        key = builder.load(builder["keys"], place)
+    with builder.loop(count, "place") as place:
+        key = builder.load(keys, place)
         if digit == digits.number - 1:
             digits.count(builder, key, digit, 0)
         else:
@@ -88,5 +110,6 @@ def _narrow(row: Row, digits: Digits, digit: int, left: Any, bound: Any) -> None
             builder.store(left, 0, builder.load(left, 0) - builder.load(counts, value))
 
 
-def _one_if(condition: Expr) -> Expr:
+def one_if(condition: Expr) -> Expr:
+    """A condition as a number."""
     return tirx.Select(condition, constant(1, "int32"), constant(0, "int32"))

@@ -5,8 +5,9 @@ is kept in order is a good choice where few are wanted. Elements are compared by
 (``tir.order``).
 
 Knobs: ``method`` "insert" keeps a list of the best so far in order, into which few elements of a
-row come; "digits" finds the key of the last that is wanted, digit by digit from the highest, lists
-what comes before it, and sorts the list by digits. ``grain``: input elements in a chunk.
+row come; "reservoir" holds some more than are wanted, and chooses of them now and then; "digits"
+finds the key of the last that is wanted, digit by digit from the highest, lists what comes before
+it, and sorts the list by digits. ``grain``: input elements in a chunk.
 """
 
 from __future__ import annotations
@@ -17,8 +18,7 @@ from ...tir.order import key_dtype
 from ..form import Emitted
 from ..radix import Digits, Scratch
 from ..slots import phase_builder
-from .by_digits import by_digits, reserve
-from .by_insertion import by_insertion
+from . import by_digits, by_insertion, by_reservoir
 from .form import Knobs, Sort
 from .row import Row
 
@@ -32,15 +32,19 @@ def kernel(form: Sort, knobs: Knobs) -> Emitted:
     scratch, digits = Scratch(), Digits(keys)
     if knobs.method == "insert":
         scratch.add_entries("best", wanted, keys)
+    elif knobs.method == "reservoir":
+        by_reservoir.reserve(scratch, digits, wanted)
     else:
-        reserve(scratch, digits, length, wanted)
+        by_digits.reserve(scratch, digits, length, wanted)
     builder = phase_builder(form, {}, scratch.slots)
     with builder.chunk_loop() as chunk:
         first = builder.let(chunk * group)
         with builder.loop(extent(first, group, rows), "row", first) as number:
             row = Row(builder, form, number)
             if knobs.method == "insert":
-                by_insertion(row)
+                by_insertion.by_insertion(row)
+            elif knobs.method == "reservoir":
+                by_reservoir.by_reservoir(row, digits)
             else:
-                by_digits(row, digits)
+                by_digits.by_digits(row, digits)
     return Emitted((builder.finish(ceildiv(rows, group)),), scratch=scratch.size)

@@ -24,6 +24,9 @@ _GRAINS = (1024, 4096, 16384, 65536)
 _LONGEST = 1 << 26
 # Up to how many wanted a list that is kept in order is the faster way, whatever the row holds.
 _FEW = 16
+_METHODS = ("insert", "reservoir", "digits")
+BLOCK = 64  # elements that are looked at together
+_ROOM = 4  # times what is wanted is held
 
 
 class Knobs(NamedTuple):
@@ -63,7 +66,7 @@ class Sort(Form[Knobs]):
     def choices(self) -> tuple[Knob, ...]:
         """How a row is sorted, and how many rows a chunk has."""
         return (
-            Knob("method", ("insert", "digits"), "keep a list in order, or sort by digits"),
+            Knob("method", _METHODS, "keep a list in order, hold some more, or sort by digits"),
             Knob("grain", _GRAINS, "input elements in a chunk, whole rows"),
         )
 
@@ -82,10 +85,18 @@ class Sort(Form[Knobs]):
         digits = Digits(key_dtype(self.workload.inputs[0].dtype)).number
         inserted = length + self.wanted * self.wanted
         sorted_ = digits * (2 * self.wanted + length * (length != self.wanted))
-        by_list = np.asarray(knobs.method) == "insert"
-        moved = np.where(by_list, inserted, sorted_) * (outer * inner)
+        held = digits * capacity(self.wanted)
+        methods = [np.asarray(knobs.method) == name for name in _METHODS]
+        moved = np.select(methods, [inserted, length + held, sorted_]) * (outer * inner)
         return replace(streaming(self.workload, self.target, knobs.grain), other=moved)
 
     @property
     def _method(self) -> str:
-        return "insert" if self.wanted <= _FEW else "digits"
+        if self.wanted <= _FEW:
+            return "insert"
+        return "reservoir" if 2 * capacity(self.wanted) <= self.sizes[1] else "digits"
+
+
+def capacity(wanted: int) -> int:
+    """How many elements a row's reservoir holds at most."""
+    return _ROOM * wanted + BLOCK

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from ... import ops
-from ...ir.dtype import FLOAT32
+from ...ir.size import at_least
 from ...ir.space import Knob
 from ...ir.workload import Node, Workload
 from ...target.target import Target
@@ -14,12 +15,18 @@ from ..by_grain import largest
 from ..form import Form
 from ..loops import Loops, streaming
 
-_GRAINS = (1024, 4096, 16384, 65536)
+_LINE = 64  # bytes
+_GRAINS = (4096, 16384, 32768, 65536)
+_BLOCKS = (4, 8, 16, 32, 64)
+_LANES = (4, 8, 16, 32, 64, 256)
+_COLUMNS = (4, 8, 16, 32, 64, 256)
+_LEAST = 16384  # elements that are worth a chunk
 
 
 class Knobs(NamedTuple):
     """See ``Transpose.choices``."""
 
+    block: int
     lanes: int
     columns: int
     grain: int
@@ -32,7 +39,7 @@ class Transpose(Form[Knobs]):
     moved: int
 
     name = "transpose"
-    version = 1
+    version = 2
     knobs_type = Knobs
     follows = True
 
@@ -43,31 +50,49 @@ class Transpose(Form[Knobs]):
         return None if moved is None else cls(workload, target, moved)
 
     def choices(self) -> tuple[Knob, ...]:
-        """The tile, and what a chunk is."""
-        shape = self.workload.output.shape
-        widest = min(shape[self.moved], self.target.lanes(FLOAT32))
-        lanes = tuple(n for n in (4, 8, 16) if n <= widest) or (1,)
-        columns = tuple(n for n in (1, 2, 4, 8, 16) if n < 2 * shape[-1])
+        """The block, the tile, and what a chunk is."""
         return (
-            Knob("lanes", lanes, "elements read at once, along the source's last axis"),
-            Knob("columns", columns, "reads in a tile, along the output's last axis"),
+            Knob("block", _BLOCKS, "elements written at once, along the output's last axis"),
+            Knob("lanes", _LANES, "elements of a tile along the source's last axis"),
+            Knob("columns", _COLUMNS, "elements of a tile along the output's last axis"),
             Knob("grain", _GRAINS, "output elements in a chunk"),
         )
 
     def default(self) -> Knobs:
-        """Whole vectors, four of them, six chunks a thread."""
-        shape = self.workload.output.shape
-        lanes = largest((1, 4, 8, 16), min(shape[self.moved], self.target.lanes(FLOAT32)))
-        columns = largest((1, 2, 4), 2 * shape[-1] - 1)
-        wanted = self.workload.output.size // (6 * self.target.threads)
-        return Knobs(lanes, columns, largest(_GRAINS, wanted))
+        """Whole cache lines are written at once, and six chunks are a thread's.
 
-    def resized(self, knobs: Knobs) -> Knobs:
-        """No wider than what is read."""
-        lanes, extent = knobs.lanes, self.workload.output.shape[self.moved]
-        while lanes > 1 and extent < lanes:
-            lanes //= 2
-        return knobs._replace(lanes=lanes)
+        A store that finds its line gone waits for it, and so do all that follow. Where the source's
+        rows lie pages apart, L1 has only few lines for all of them, so that no more are read than
+        have a place; these are then read as a whole. It is as bad for the output's rows, but that
+        matters less where each is written once.
+        """
+        line = _LINE // self.element_bytes
+        shape = self.workload.output.shape
+        source = self.workload.tensor(self.node.args[0]).shape
+        axis = self.node.attr("axes")[-1]
+        block = largest(_BLOCKS, line)
+        is_crowded = self._is_crowded(line, math.prod(source[axis + 1 :]))
+        if is_crowded and not self._is_crowded(line, math.prod(shape[self.moved + 1 :])):
+            block = largest(_BLOCKS, min(line, self.target.l1_ways))
+        wanted = at_least(self.workload.output.size // (6 * self.target.threads), _LEAST)
+        tile = largest(_LANES, line), largest(_COLUMNS, line)
+        return Knobs(block, *tile, largest(_GRAINS, wanted))
+
+    @property
+    def node(self) -> Node:
+        """The transposition."""
+        return next(node for node in self.workload.nodes if node.op == "transpose")
+
+    @property
+    def element_bytes(self) -> int:
+        """Of what is moved."""
+        return self.node.out.element.bytes
+
+    def _is_crowded(self, rows: int, stride: int) -> bool:
+        """Whether L1 loses lines of so many rows, ``stride`` elements apart."""
+        lines, rest = divmod(stride * self.element_bytes, _LINE)
+        page = self.target.l1 // self.target.l1_ways // _LINE
+        return rest == 0 and rows * math.gcd(lines, page) > page * self.target.l1_ways
 
     def loops(self, knobs: Knobs) -> Loops:
         """One pass."""

@@ -6,8 +6,9 @@ blocks of tiles and of output channels: for each of the (m+2)^2 positions a matr
 input channels, into scratch that stays in L2, and then the inverse transform with the epilogue.
 m = 4 needs a quarter of the direct method's multiplications, m = 2 four ninths.
 
-Weights are transformed in float64 and packed as [panel][position][C][panel width]. ``target`` says
-how large the error is, and which accuracy allows which m.
+Weights are transformed in float64 and packed as [panel][position][C/groups][panel width]; a
+panel has channels of one group. ``target`` says how large the error is, and which accuracy allows
+which m.
 
 In one stage instead of two, the transformed inputs of a block stay in scratch as well: better where
 there are many tiles and few channels.
@@ -98,16 +99,20 @@ class _Winograd:
         builder, step = self.builder, self.g.knobs.rows
         outer = 0 if self.g.one_stage else block
         a0 = builder.let((outer * self.g.positions + position) * (self.g.block * self.g.in_c))
-        b0 = builder.let((panel * self.g.positions + position) * (self.g.in_c * self.g.panel))
+        depth = self.g.depth
+        b0 = builder.let((panel * self.g.positions + position) * (depth * self.g.panel))
         c0 = builder.let(((place * self.g.positions) + position) * (self.g.block * self.g.panel))
         passes = ceildiv(self.g.block, step)
+        if self.g.groups > 1:
+            group = divide(panel, self.g.panels // self.g.groups)
+            a0 = builder.let(a0 + group * depth)
 
         def rows(number: Index, first: Index, count: int) -> None:
             first = builder.let(first)
             register = RegisterTile(builder, count, column_parts(self.g.panel, self.g.lanes))
-            with builder.loop(self.g.in_c, "k") as k:
+            with builder.loop(depth, "k") as k:
                 if self.g.knobs.ahead:
-                    self._fetch(b0 + self.g.in_c * self.g.panel, number * self.g.in_c + k, passes)
+                    self._fetch(b0 + depth * self.g.panel, number * depth + k, passes)
                 else:
                     weights = builder[f"in{self.g.weight}"]
                     ask_for(builder, weights, b0 + k * self.g.panel, self.g.panel)

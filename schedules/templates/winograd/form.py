@@ -50,6 +50,7 @@ class Winograd(Form[Knobs]):
     batch: int
     in_c: int  # channels of the input, and of the output
     out_c: int
+    groups: int
 
     name = "winograd"
     version = 2
@@ -58,7 +59,7 @@ class Winograd(Form[Knobs]):
 
     @classmethod
     def match(cls, workload: Workload, target: Target) -> Winograd | None:
-        """Without groups and dilation, of constant weights.
+        """Without dilation, of constant weights; groups of whole vectors of output channels.
 
         A strict target has none: the transforms' additions are not those of the sum.
         """
@@ -67,8 +68,19 @@ class Winograd(Form[Knobs]):
         node = workload.nodes[0]
         source = workload.tensor(node.args[0])
         batch, _, _, in_c = source.shape
-        sizes = (batch, in_c, node.out.shape[3])
-        return cls(workload, target, *axes(node, source, (3, 3)), *sizes)
+        sizes = (batch, in_c, node.out.shape[3], node.attr("groups"))
+        form = cls(workload, target, *axes(node, source, (3, 3)), *sizes)
+        return form if form.groups == 1 or form.per_group % form.lanes == 0 else None
+
+    @property
+    def per_group(self) -> int:
+        """Output channels of a group."""
+        return self.out_c // self.groups
+
+    @property
+    def depth(self) -> int:
+        """Channels that the products add up."""
+        return self.in_c // self.groups
 
     @property
     def in_vectors(self) -> int:
@@ -82,8 +94,9 @@ class Winograd(Form[Knobs]):
 
     @property
     def vectors(self) -> tuple[int, ...]:
-        """How many vectors a register tile may have."""
-        return tuple(v for v in (1, 2, 3, 4, 6) if v <= self.out_vectors)
+        """How many vectors a register tile may have: panels have channels of one group."""
+        some = (v for v in (1, 2, 3, 4, 6) if v <= self.out_vectors)
+        return tuple(v for v in some if self.groups == 1 or self.per_group % (v * self.lanes) == 0)
 
     def tiles(self, m: int) -> int:
         """Tiles of m x m outputs in the whole batch."""
@@ -127,22 +140,22 @@ class Winograd(Form[Knobs]):
         """Products, or fetching the weights where that takes longer, and transforms."""
         positions, tiles, costs = (m + 2) ** 2, self.tiles(m), self.target.isa.costs
         padded_in, padded_out = self.in_vectors * self.lanes, self.out_vectors * self.lanes
-        weights = positions * self.in_c * padded_out
+        weights = positions * self.depth * padded_out
         product = max(2.0 * weights * tiles, FLOAT32.nbytes(weights) * costs.fetched_byte)
         return product + costs.transformed * positions * tiles * (padded_in + padded_out)
 
     def default(self) -> Knobs:
         """The cheaper m; blocks of tiles whose inputs and products share L2 with the weights."""
-        target, in_c = self.target, self.in_c
+        target = self.target
         m = min(_SIZES[target.accuracy], key=self._cost)
         positions, total = (m + 2) ** 2, self.tiles(m)
         vectors, block = self._register_tile(total)
         blocks, panels = ceildiv(total, block), ceildiv(self.out_vectors, vectors)
         group = max(1, min(panels, panels * blocks // (4 * target.threads)))
         position_bytes = positions * target.vector_bytes * vectors
-        while group > 1 and position_bytes * group * (block + in_c) > target.l2:
+        while group > 1 and position_bytes * group * (block + self.depth) > target.l2:
             group //= 2
-        in_scratch = FLOAT32.nbytes(positions * block * in_c) <= target.l2
+        in_scratch = FLOAT32.nbytes(positions * block * self.in_c) <= target.l2
         return Knobs(
             m=m,
             stages=1 if blocks >= 4 * target.threads and in_scratch else 2,
@@ -189,20 +202,21 @@ class Winograd(Form[Knobs]):
         group = np.minimum(knobs.panels, panels)
         rows, groups = np.minimum(knobs.rows, block), ceildiv(panels, group)
         one_stage = knobs.stages == 1
-        panel = FLOAT32.nbytes(self.in_c * width)
-        inputs = FLOAT32.nbytes(self.in_c * block)
+        panel = FLOAT32.nbytes(self.depth * width)
+        inputs = FLOAT32.nbytes(self.depth * block)
         weights = panel * np.where(one_stage, panels, group)
         return Loops(
             chunks=blocks * np.where(one_stage, 1, groups),
             sums=rows * vectors,
             loads=rows + vectors,
-            depth=self.in_c,
-            steps=positions * blocks * ceildiv(block, rows) * panels * self.in_c,
-            work=positions * total * panels * vectors * self.in_c,
-            inner=FLOAT32.nbytes(self.in_c * rows) + panel,
+            depth=self.depth,
+            steps=positions * blocks * ceildiv(block, rows) * panels * self.depth,
+            work=positions * total * panels * vectors * self.depth,
+            inner=FLOAT32.nbytes(self.depth * rows) + panel,
             kept=panel,
             streamed=positions * blocks * panels * (inputs + panel),
-            chunk=positions * (inputs + weights + FLOAT32.nbytes(block * group * width)),
+            chunk=positions
+            * (FLOAT32.nbytes(self.in_c * block) + weights + FLOAT32.nbytes(block * group * width)),
             other=positions * total * (self.in_c + panels * width),
         )
 
@@ -214,7 +228,6 @@ def _is_3x3(workload: Workload) -> bool:
         and workload.tensor(node.args[1]).shape[1:3] == (3, 3)
         and node.attr("strides") == (1, 1)
         and node.attr("dilations") == (1, 1)
-        and node.attr("groups") == 1
     )
 
 

@@ -24,6 +24,7 @@ class Geometry:
         self.source, self.weight = form.node.args
         self.rows, self.columns, self.lanes = form.rows, form.columns, form.lanes
         self.batch, self.in_c, self.out_c = form.batch, form.in_c, form.out_c
+        self.groups, self.depth = form.groups, form.depth
         self.m = self.knobs.m
         self.size = self.m + 2
         self.positions = self.size**2
@@ -35,7 +36,7 @@ class Geometry:
         self.panel = self.knobs.vectors * self.lanes
         self.panels = ceildiv(self.out_c, self.panel)
         self.group = min(self.knobs.panels, self.panels)
-        shape = (self.panels, self.positions, self.in_c, self.panel)
+        shape = (self.panels, self.positions, self.depth, self.panel)
         packing = Packing(shape, lambda w: pack_weights(w, self.m, self.panel))
         self.packings = {self.weight: packing}
         self.one_stage = self.knobs.stages == 1

@@ -1,0 +1,280 @@
+"""Quantised models against other engines and against Luthier's float32, into RESULTS.md.
+
+python -m bench.quantized                      every model, 1 and 2 threads
+python -m bench.quantized resnet18 --activations QUInt8 --threads 1 --print
+
+ONNX Runtime's static quantiser writes the pairs (per channel, random inputs to calibrate with); all
+engines run its file. *As ONNX says* is the correlation of an engine's outputs with those of ONNX
+Runtime without optimisations, which computes each pair by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import statistics
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from rich.console import Console
+
+import luthier
+from bench import architectures, results
+from bench.architectures import Network, export
+from bench.engines import Arrays
+from bench.models import cache_folder, exported, made
+from bench.standings import markdown
+from bench.turns import OURS, ROUNDS, SEED, Array, Entry, Row, measure
+from luthier.inputs.samples import random_inputs
+from luthier.schedules.target import available_cores
+
+FLOAT = "float32"
+PEERS = ("onnxruntime", "openvino")
+ACTIVATIONS = ("QUInt8", "QInt8")
+_CALIBRATED = 4  # random inputs
+_READING = """\
+Milliseconds of Luthier with default schedules, and times as fast as the others, medians of {rounds}
+rounds in turns with their quartiles, through Python. *float32* is Luthier's library of the same
+model before it was quantised. Against the best peer: {mean:.2f} in geometric mean, {least:.2f} at
+least; against float32: {gain:.2f}. An engine differs whose outputs correlate with ours by less than
+{alike}."""
+_ALIKE = 0.9
+
+console = Console(stderr=True)
+
+
+def resnet50() -> Network:
+    """ResNet-50 (He et al. 2015) for 1000 classes; the quantiser refuses the onnx wheel's."""
+    from transformers import ResNetConfig, ResNetForImageClassification
+
+    return architectures.vision(lambda: ResNetForImageClassification(ResNetConfig(num_labels=1000)))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A row, and how near our outputs are to what ONNX says."""
+
+    row: Row
+    exact: float
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps({**asdict(self.row), "exact": self.exact})
+
+    @staticmethod
+    def from_json(line: str) -> Measured:
+        """Of such a line."""
+        fields = json.loads(line)
+        return Measured(exact=fields.pop("exact"), row=Row(**fields))
+
+
+def deit_small() -> Network:
+    """DeiT-small (Touvron et al. 2020) for 1000 classes."""
+    from transformers import DeiTConfig, DeiTForImageClassification
+
+    config = DeiTConfig(
+        hidden_size=384, num_attention_heads=6, intermediate_size=1536, num_labels=1000
+    )
+    return architectures.vision(lambda: DeiTForImageClassification(config))
+
+
+def distilbert_128() -> Network:
+    """DistilBERT (Sanh et al. 2019) at sequence length 128."""
+    import torch
+    from transformers import DistilBertConfig, DistilBertModel
+
+    torch.manual_seed(architectures.SEED)
+    bert = DistilBertModel(DistilBertConfig(attn_implementation="eager"))
+    ids = torch.zeros(1, architectures.TOKENS, dtype=torch.long)
+
+    def run(ids: Any, mask: Any) -> Any:
+        return bert(input_ids=ids, attention_mask=mask).last_hidden_state
+
+    names = ("input_ids", "attention_mask")
+    model = architectures.wrapped(run, bert)
+    return Network(model, (ids, torch.ones_like(ids)), names, ("last_hidden_state",))
+
+
+def _exported(name: str) -> Callable[[Path], Path]:
+    return lambda folder: exported(name, folder)
+
+
+def _own(make: Callable[[], Network]) -> Callable[[Path], Path]:
+    name = f"{make.__name__}.own"
+    return lambda folder: made(folder / f"{name}.onnx", lambda path: export(make(), path))
+
+
+MODELS: Mapping[str, Callable[[Path], Path]] = {
+    "resnet18": _exported("resnet18"),
+    "resnet50": _own(resnet50),
+    "mobilenet_v2": _exported("mobilenet_v2"),
+    "efficientnet_b0": _exported("efficientnet_b0"),
+    "unet": _exported("unet"),
+    "deit_small": _own(deit_small),
+    "minilm_l6_128": _exported("minilm_l6_128"),
+    "distilbert_128": _own(distilbert_128),
+    "bert_base_128": _exported("bert_base_128"),
+}
+
+
+def quantized(name: str, activations: str, folder: Path) -> Path:
+    """The quantised file of a model, made unless ``folder`` holds it already."""
+    path = folder / f"{name}.{activations}.onnx"
+    return made(path, lambda out: quantize(MODELS[name](folder), out, activations))
+
+
+def quantize(model: Path, out: Path, activations: str) -> None:
+    """With pairs around what ONNX Runtime's static quantiser knows."""
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Drawn(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self, proto: onnx.ModelProto) -> None:
+            self.seeds, self.proto = iter(range(_CALIBRATED)), proto
+
+        def get_next(self) -> Arrays | None:
+            seed = next(self.seeds, None)
+            return None if seed is None else random_inputs(self.proto, SEED + 1 + seed)
+
+    logging.disable(logging.WARNING)  # it warns of what it does
+    with tempfile.TemporaryDirectory() as folder:
+        ready = Path(folder) / "ready.onnx"
+        quant_pre_process(str(model), str(ready), skip_symbolic_shape=True)
+        quantize_static(
+            str(ready),
+            str(out),
+            Drawn(onnx.load(ready)),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType[activations],
+            weight_type=QuantType.QInt8,
+        )
+    logging.disable(logging.NOTSET)
+
+
+def correlation(some: Array, other: Array) -> float:
+    """Pearson's, of all elements."""
+    pair = np.corrcoef(some.ravel().astype(np.float64), other.ravel().astype(np.float64))
+    return float(pair[0, 1])
+
+
+def alike(some: Array, other: Array) -> bool:
+    """Whether two engines mean the same by a quantised model."""
+    return bool(correlation(some, other) >= _ALIKE)
+
+
+def exactness(path: Path, ours: Path) -> float:
+    """The least correlation of an output with ONNX Runtime's without optimisations."""
+    import onnxruntime as ort
+
+    inputs = random_inputs(onnx.load(path), SEED)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    names = [o.name for o in session.get_outputs()]
+    wanted = dict(zip(names, session.run(names, inputs), strict=True))
+    with luthier.load(ours) as library:
+        found = library.run(inputs)
+    return min(correlation(found[name], wanted[name]) for name in names)
+
+
+def built(model: Path, folder: Path) -> Path:
+    """The library of a model for all threads, built unless ``folder`` holds it already."""
+    artifact = folder / model.stem
+    if not artifact.exists():
+        luthier.build(model, artifact, log=None, threads=available_cores())
+    return artifact
+
+
+def measured(name: str, activations: str, threads: int, rounds: int, folder: Path) -> Measured:
+    """One model, its float32 beside it; ``folder`` keeps the libraries."""
+    cached = cache_folder()
+    path, plain = quantized(name, activations, cached), MODELS[name](cached)
+    ours = built(path, folder)
+    entries = [Entry(OURS, OURS, ours), *(Entry(peer, peer, path) for peer in PEERS)]
+    entries.append(Entry(FLOAT, OURS, built(plain, folder), compared=False))
+    row = measure(f"{name}, {activations}", path, threads, entries, rounds, alike=alike)
+    return Measured(row, exactness(path, ours))
+
+
+def _best(row: Row) -> float:
+    return min(row.ratios(peer, OURS)[1] for peer in PEERS if peer in row.turns)
+
+
+def cells(measured: Measured) -> list[str]:
+    """A row of the table."""
+    row = measured.row
+
+    def ratio(label: str) -> str:
+        if label not in row.turns:
+            return row.failures[label]
+        return "{1:.2f} ({0:.2f} to {2:.2f})".format(*row.ratios(label, OURS))
+
+    time = f"{row.milliseconds(OURS):.3f}"
+    return [
+        row.model,
+        str(row.threads),
+        time,
+        *map(ratio, (*PEERS, FLOAT)),
+        f"{measured.exact:.5f}",
+    ]
+
+
+def table(found: Sequence[Measured], rounds: int) -> str:
+    """With what it says in all."""
+    rows = [each.row for each in found]
+    head = ["model", "threads", "ms", *PEERS, FLOAT, "as ONNX says"]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *map(cells, found)]
+    against = [_best(row) for row in rows if any(peer in row.turns for peer in PEERS)]
+    gains = [row.ratios(FLOAT, OURS)[1] for row in rows]
+    said = _READING.format(
+        rounds=rounds,
+        mean=statistics.geometric_mean(against),
+        least=min(against),
+        gain=statistics.geometric_mean(gains),
+        alike=_ALIKE,
+    )
+    return f"{markdown(lines)}\n\n{said}"
+
+
+def main() -> None:
+    """Measure the models and write the section."""
+    parser = argparse.ArgumentParser(description="Quantised models.")
+    parser.add_argument("models", nargs="*", help="names of MODELS (default: all)")
+    parser.add_argument("--activations", nargs="+", default=ACTIVATIONS, choices=ACTIVATIONS)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--rows", type=Path, help="add the rows to this file; the table has all")
+    parser.add_argument("--built", type=Path, help="a folder that keeps the libraries")
+    parser.add_argument("--print", action="store_true", help="leave RESULTS.md as it is")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        kept = options.built or Path(folder)
+        rows = options.rows or Path(folder) / "rows.jsonl"
+        for threads in options.threads:
+            for name in options.models or MODELS:
+                for activations in options.activations:
+                    one = measured(name, activations, threads, options.rounds, kept)
+                    with rows.open("a") as file:
+                        file.write(one.to_json() + "\n")
+                    console.print(" ".join(cells(one)), highlight=False)
+        text = table(list(map(Measured.from_json, rows.read_text().splitlines())), options.rounds)
+    print(text)
+    if not options.print:
+        results.write("quantized", results.command("bench.quantized"), text)
+
+
+if __name__ == "__main__":
+    main()

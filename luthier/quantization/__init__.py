@@ -1,0 +1,1 @@
+"""Models in fewer bits: another library's quantiser, and what keeps it accurate."""

@@ -1,0 +1,56 @@
+"""ONNX Runtime as what computes a model's outputs, without optimisations that change a number."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+import onnx
+
+from luthier.schedules.errors import ModelError, UsageError
+
+from .samples import Array, Run
+
+ADVICE = "quantising needs ONNX Runtime's quantiser: pip install 'luthier[quantize]'"
+
+
+def onnxruntime() -> ModuleType:
+    """The module; raises UsageError where it is not installed."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        return importlib.import_module("onnxruntime")
+    except ImportError as error:
+        raise UsageError(ADVICE) from error
+
+
+def opened(
+    model: onnx.ModelProto, names: Sequence[str] | None = None
+) -> Callable[[Run], dict[str, Array]]:
+    """What gives the outputs of these names, or all, of a run; raises ModelError."""
+    library = onnxruntime()
+    options = library.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = library.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = library.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # what its C++ raises has no common type
+        raise ModelError(f"ONNX Runtime cannot run it: {_line(error)}") from error
+    wanted = list(names or (output.name for output in session.get_outputs()))
+
+    def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        try:
+            outputs: list[Any] = session.run(wanted, dict(inputs))
+        except Exception as error:
+            raise ModelError(f"ONNX Runtime cannot run it: {_line(error)}") from error
+        return dict(zip(wanted, outputs, strict=True))
+
+    return run
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,0 +1,226 @@
+"""Instructions that add up several products of narrow whole numbers in each lane.
+
+Neighbours along the depth lie side by side in both operands: one group of them is what all lanes
+share, and each lane has a group of its own. Results are exact, and the same on every processor:
+``pmaddwd`` multiplies numbers of 16 bits and never saturates, as ``pmaddubsw`` does, and where
+there is AVX-VNNI or AVX512-VNNI, ``vpdpbusd`` takes four unsigned by four signed numbers of 8 bits
+(Intel's SDM, volume 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from ..ir.dtype import DTYPES, INT32, DType, Kind
+from ..ir.kernel import Array
+from ..target.target import Target
+from ..tir.conversion import dtype_of
+from ..tir.indices import Expr, Index, ceildiv
+from ..tvm_late import tirx
+from .micro_kernel import MicroKernel
+from .tile import RegisterTile, vector_index
+
+INT8, UINT8, INT16 = DTYPES["int8"], DTYPES["uint8"], DTYPES["int16"]
+_VNNI = ("avx512_vnni", "avx_vnni")  # either has instructions for all vectors of its level
+_LIFT = 128  # what is added to a signed number to have it unsigned
+
+_PAIRS: Mapping[int, str] = {  # by lanes of sums
+    4: "llvm.x86.sse2.pmadd.wd",
+    8: "llvm.x86.avx2.pmadd.wd",
+    16: "llvm.x86.avx512.pmaddw.d.512",
+}
+_FOURS: Mapping[int, str] = {
+    4: "llvm.x86.avx512.vpdpbusd.128",
+    8: "llvm.x86.avx512.vpdpbusd.256",
+    16: "llvm.x86.avx512.vpdpbusd.512",
+}
+
+
+@dataclass(frozen=True)
+class DotProduct(MicroKernel):
+    """``a`` is how an operand that all lanes share lies where it is read, ``b`` the type of packed
+    numbers in each lane, as they are multiplied or narrower. ``element`` is the type of the buffer
+    that holds the latter, whatever it holds. ``lifted``: the former are ``_LIFT`` more than they
+    stand for, and a panel begins with what its columns' sums start from.
+    """
+
+    element: DType = field(kw_only=True)
+    lifted: bool = field(default=False, kw_only=True)
+
+    @property
+    def accumulator(self) -> DType:
+        """The type of the sums."""
+        return INT32
+
+    @property
+    def lift(self) -> int:
+        """What numbers that all lanes share are more than they stand for."""
+        return _LIFT if self.lifted else 0
+
+    def blocks(self, depth: int) -> int:
+        """Groups along so many."""
+        return ceildiv(depth, self.steps)
+
+    def units(self, groups: int) -> int:
+        """Elements of the packed buffer that so many groups take."""
+        return groups * self.steps * self.b.bytes // self.element.bytes
+
+    def header(self, width: int) -> int:
+        """Elements of the packed buffer before the groups of a panel of so many columns."""
+        return width * INT32.bytes // self.element.bytes if self.lifted else 0
+
+    def panel(self, blocks: int, width: int) -> int:
+        """Elements of the packed buffer that a panel takes."""
+        return self.header(width) + self.units(blocks * width)
+
+    def packed(self, matrix: Array, width: int) -> Array:
+        """[..., K, N] as [..., panel, the panel's elements]: sums to start from where ``lifted``,
+        then [groups along K][width][step]. Zeros after the last row and column.
+        """
+        *outer, k, n = matrix.shape
+        blocks, panels = self.blocks(k), ceildiv(n, width)
+        padded = np.zeros((*outer, blocks * self.steps, panels * width), self.b.numpy)
+        padded[..., :k, :n] = matrix
+        split = padded.reshape(*outer, blocks, self.steps, panels, width)
+        split = np.moveaxis(split, -2, -4)  # [panel][group][step][width]
+        ordered = np.ascontiguousarray(np.swapaxes(split, -1, -2))
+        found = ordered.reshape(*outer, panels, -1).view(self.element.numpy)
+        if not self.lifted:
+            return found
+        sums = -_LIFT * padded.reshape(*outer, blocks * self.steps, panels, width).sum(
+            axis=-3, dtype=np.int32
+        )
+        first = np.ascontiguousarray(sums, np.int32).view(self.element.numpy)
+        return np.concatenate([first, found], axis=-1)
+
+    def group(self, builder: Any, buffer: Any, first: Index) -> Expr:
+        """A group of what all lanes share, as one number of 32 bits."""
+        read = builder.load(buffer, vector_index(first, self.steps))
+        return tirx.call_intrin("int32", "tirx.reinterpret", read)
+
+    def vector(self, builder: Any, buffer: Any, first: Index, lanes: int) -> Expr:
+        """The groups of ``lanes`` columns, as they are packed."""
+        read = builder.load(buffer, vector_index(first, self.units(lanes)))
+        if self.b == self.element:
+            return read
+        return tirx.call_intrin(f"{self.b.name}x{lanes * self.steps}", "tirx.reinterpret", read)
+
+    def step(
+        self,
+        register: RegisterTile,
+        shared: tuple[Any, Index, Index],
+        own: tuple[Any, Index],
+    ) -> None:
+        """One step of a tile: groups that lie in a buffer from a place on, so far apart from row to
+        row, by those of all columns, which lie side by side."""
+        builder, (source, first, apart), (packed, begin) = register.builder, shared, own
+        register.step(
+            lambda row: self.group(builder, source, first + row * apart),
+            lambda column, lanes: self.vector(builder, packed, begin + self.units(column), lanes),
+        )
+
+    def start(self, builder: Any, buffer: Any, first: Index, lanes: int) -> Expr:
+        """What the sums of ``lanes`` columns begin with, where ``lifted``."""
+        read = builder.load(buffer, vector_index(first, lanes * INT32.bytes // self.element.bytes))
+        return tirx.call_intrin(f"int32x{lanes}", "tirx.reinterpret", read)
+
+    def shared(self, value: Expr) -> Expr:
+        """A number, or a vector of them, as it lies where all lanes read it."""
+        if self.lifted:
+            sign = tirx.const(-_LIFT, "int8")
+            return tirx.Cast(self.a.name, tirx.bitwise_xor(value, sign))
+        return tirx.Cast(self.a.name, value)
+
+
+def pairs(element: DType, lanes: int, b: DType = INT16) -> DotProduct:
+    """Two steps of numbers that 16 bits hold; packed ones may be of 8, and are widened in
+    registers."""
+
+    def emit(total: Expr, a: Expr, group: Expr) -> Expr:
+        wide = f"int16x{2 * lanes}"
+        shared = a if dtype_of(a) == wide else tirx.call_intrin(wide, "tirx.reinterpret", a)
+        own = group if dtype_of(group) == wide else tirx.Cast(wide, group)
+        return total + tirx.call_llvm_pure_intrin(f"int32x{lanes}", _PAIRS[lanes], shared, own)
+
+    return DotProduct(INT16, b, 2, emit, element=element)
+
+
+def wrapping_pairs(element: DType, lanes: int) -> DotProduct:
+    """Of numbers in 16 bits, whose sums are right modulo 2^32 where they overflow."""
+
+    def emit(total: Expr, a: Expr, group: Expr) -> Expr:
+        shared = tirx.call_intrin(f"int16x{2 * lanes}", "tirx.reinterpret", a)
+        product = tirx.call_llvm_pure_intrin(f"int32x{lanes}", _PAIRS[lanes], shared, group)
+        # In twice the bits, which LLVM narrows again: of 32 it believes that none overflows.
+        before, more = (tirx.Cast(f"int64x{lanes}", x) for x in (total, product))
+        return tirx.Cast(f"int32x{lanes}", before + more)
+
+    return DotProduct(INT16, INT16, 2, emit, element=element)
+
+
+def fours(a: DType, lanes: int) -> DotProduct:
+    """Four steps of numbers of 8 bits by signed ones."""
+
+    def emit(total: Expr, shared: Expr, group: Expr) -> Expr:
+        return add_four_products(total, shared, group, lanes)
+
+    return DotProduct(UINT8, INT8, 4, emit, element=INT8, lifted=a.kind is Kind.INT)
+
+
+def add_four_products(total: Expr, shared: Expr, group: Expr, lanes: int) -> Expr:
+    """To each lane's sum, those of four unsigned numbers, as one of 32 bits, and a group."""
+    own = tirx.call_intrin(f"int8x{4 * lanes}", "tirx.reinterpret", shared)
+    return tirx.call_llvm_pure_intrin(f"int32x{lanes}", _FOURS[lanes], total, own, group)
+
+
+Layout = Literal["fours", "bytes", "words", "widened"]
+"""How packed numbers lie: in fours of 8 bits; or in pairs, of 8 bits that are widened at each use,
+of 16, or of 8 that are widened once, panel by panel."""
+
+
+def instruction(a: DType, b: DType, target: Target, layout: Layout) -> DotProduct:
+    """For operands of these types, the second one lying so where it is multiplied."""
+    lanes = target.lanes(INT32)
+    if layout == "fours":
+        return fours(a, lanes)
+    if layout == "widened":
+        return pairs(INT16, lanes)
+    return pairs(b, lanes, b if layout == "bytes" else INT16)
+
+
+def packing(a: DType, b: DType, target: Target, layout: Layout) -> DotProduct:
+    """The same where it is packed."""
+    return instruction(a, b, target, "bytes" if layout == "widened" else layout)
+
+
+def multiplies(a: DType, b: DType) -> bool:
+    """Whether there are instructions for operands of these types: 16 bits hold all numbers."""
+    return all(x.is_whole and (x.bits == 8 or x == INT16) for x in (a, b))
+
+
+def layouts(a: DType, b: DType, target: Target) -> tuple[Layout, ...]:
+    """Those of a constant operand of type ``b``."""
+    if b.bits != 8:
+        return ("words",)
+    has = any(feature in target.features for feature in _VNNI)
+    fours = has and a.bits == 8 and b == INT8
+    return ("fours",) if fours else ("bytes", "words", "widened")
+
+
+def fits_tile(rows: int, vectors: int, target: Target) -> bool:
+    """Whether sums, a vector per part, a broadcast and a product fit without spilling."""
+    return rows * vectors + vectors + 2 <= target.vector_registers
+
+
+def cycles(rows: int, vectors: int, micro: DotProduct) -> float:
+    """Of a step, as measured on Zen 4: in a cycle it starts 3.2 operations on vectors, of the four
+    that it might, and 4.7 instructions of six; loads wait now and then."""
+    products, loads = rows * vectors, rows + vectors
+    widened = vectors * (micro.steps == 2 and micro.b.bits == 8)
+    added = products * (micro.steps == 2)
+    vector = products + added + widened
+    return max(products / 2, vector / 3.2, loads / 2, (vector + loads + 3) / 4.7) + loads / 50

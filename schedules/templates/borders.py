@@ -1,0 +1,59 @@
+"""Tiles at the borders of long kernels: what they see of a row is copied, with its padding.
+
+Where kernels are short each tap of such a tile has code of its own, for the outputs that have it.
+That grows with the square of the kernel: there are more such tiles, and each has more taps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..emit.builder import PhaseBuilder, Slot
+from ..ir.workload import Tensor
+from ..tir.indices import Index
+from ..tir.literals import constant
+from ..tvm_late import tirx
+from .taps import Vectors
+from .window import Axis, column_tiles
+
+_MOST_WRITTEN = 64  # taps of all tiles at borders with code of their own
+
+
+def border_slot(columns: Axis, widths: Sequence[int], channels: int, dtype: str) -> Slot | None:
+    """Scratch for what the widest tile sees; None where taps at borders are written out."""
+    tiles = column_tiles(columns, widths)
+    if sum(columns.kernel for tile in tiles if not tile.inside) <= _MOST_WRITTEN:
+        return None
+    size = max(widths) * columns.kernel * channels
+    return Slot(None, "border", Tensor((size,), dtype))
+
+
+def copy_seen(
+    builder: PhaseBuilder,
+    columns: Axis,
+    outputs: int,
+    begin: Index,
+    row: Vectors,
+    channels: int,
+    lanes: int,
+    fill: float = 0.0,
+) -> Vectors:
+    """``channels`` of what ``outputs`` see, as [output][tap][channel], in the slot ``border``.
+
+    ``row`` has the input's columns; the first output's window starts at column ``begin``, which
+    may be outside: what is there is ``fill``.
+    """
+    border: Any = builder["border"]
+    with builder.loop(outputs, "output") as output, builder.loop(columns.kernel, "kw") as kw:
+        at = builder.let(begin + output * columns.stride + kw * columns.dilation)
+        first = builder.let((output * columns.kernel + kw) * channels)
+        inside = tirx.all(at >= 0, at < columns.size)
+        with builder.when(inside):
+            source = builder.let(row.first + at * row.pitch)
+            for c in builder.strips(channels, lanes):
+                builder.store(border, first + c, builder.load(row.buffer, source + c))
+        with builder.when(tirx.Not(inside)):
+            for c in builder.strips(channels, lanes):
+                builder.store(border, first + c, constant(fill, border.dtype))
+    return Vectors(border, 0, channels)

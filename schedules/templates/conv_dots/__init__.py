@@ -1,0 +1,1 @@
+"""Convolution to few channels, by dot products."""

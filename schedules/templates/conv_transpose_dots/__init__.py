@@ -1,0 +1,1 @@
+"""Transposed convolution to few channels, by dot products."""

@@ -1,0 +1,1 @@
+"""Where along an axis the extreme is."""

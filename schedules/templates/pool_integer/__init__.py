@@ -1,0 +1,1 @@
+"""Maxima of windows of whole numbers of 8 bits."""

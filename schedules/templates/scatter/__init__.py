@@ -1,0 +1,1 @@
+"""What is written at places that are known only when it runs."""

@@ -1,0 +1,75 @@
+"""The first of a row, of which some more than are wanted are held.
+
+What comes before the last one of those that are wanted so far is put beside them; when there is no
+room for more, the first ones are chosen and the others go. So each element is compared once, most
+of them a vector at a time, and choosing takes linear time in all, whatever the row holds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...ir.size import at_most
+from ...tir.indices import Index
+from ...tir.literals import constant
+from ...tvm_late import tirx
+from ..radix import Digits, Entries, Scratch, entries
+from .by_digits import choose, one_if
+from .form import BLOCK, capacity
+from .row import Row
+
+
+def reserve(scratch: Scratch, digits: Digits, wanted: int) -> None:
+    """What ``by_reservoir`` needs."""
+    digits.reserve(scratch)
+    scratch.add_entries("held", capacity(wanted), digits.keys)
+    scratch.add_entries("sorted", wanted, digits.keys)
+
+
+def by_reservoir(row: Row, digits: Digits) -> None:
+    """Choose, and sort what is chosen."""
+    builder, held = row.builder, entries(row.builder, "held")
+    first = at_most(capacity(row.wanted), row.length)
+    with builder.loop(first, "place") as place:
+        builder.store(held.keys, place, row.key(place))
+        builder.store(held.places, place, tirx.Cast("int32", place))
+    filled, worst = builder.local(1, "int32"), builder.local(1, row.keys)
+    builder.store(filled, 0, constant(first, "int32"))
+    _choose(row, digits, held, filled, worst)
+    rest = row.length - first
+    with builder.loop(rest // BLOCK, "block") as block:
+        begin = builder.let(first + block * BLOCK)
+        some = builder.local(1, "int32")
+        builder.store(some, 0, constant(0, "int32"))
+        with builder.loop(BLOCK, "place", begin) as place:
+            more = one_if(row.key(place) < builder.load(worst, 0))
+            builder.store(some, 0, tirx.bitwise_or(builder.load(some, 0), more))
+        with builder.when(builder.load(some, 0) > 0):
+            _look(row, held, begin, BLOCK, filled, worst)
+            with builder.when(builder.load(filled, 0) > capacity(row.wanted) - BLOCK):
+                _choose(row, digits, held, filled, worst)
+    _look(row, held, first + rest // BLOCK * BLOCK, rest % BLOCK, filled, worst)
+    _choose(row, digits, held, filled, worst)
+    digits.sort(builder, row.wanted, held, entries(builder, "sorted"), row.give)
+
+
+def _look(row: Row, held: Entries, first: Index, count: Index, filled: Any, worst: Any) -> None:
+    """Put what comes before the last one beside the others."""
+    builder = row.builder
+    with builder.loop(count, "place", first) as place:
+        key, at = builder.let(row.key(place)), builder.let(builder.load(filled, 0))
+        builder.store(held.keys, at, key)
+        builder.store(held.places, at, tirx.Cast("int32", place))
+        builder.store(filled, 0, at + one_if(key < builder.load(worst, 0)))
+
+
+def _choose(row: Row, digits: Digits, held: Entries, filled: Any, worst: Any) -> None:
+    """The first ones of what is held, and the last one's key."""
+    builder = row.builder
+    count = builder.let(builder.load(filled, 0))
+    bound = choose(
+        builder, digits, held.keys, count, row.wanted, held,
+        lambda entry: builder.load(held.places, entry),
+    )  # fmt: skip
+    builder.store(worst, 0, builder.load(bound, 0))
+    builder.store(filled, 0, constant(row.wanted, "int32"))

@@ -1,0 +1,1 @@
+"""Winograd convolution of whole numbers, exactly."""

@@ -1,0 +1,147 @@
+"""Matrices of few bits stay so, however a model spells them."""
+
+from __future__ import annotations
+
+import ml_dtypes
+import numpy as np
+import onnx
+import pytest
+from microsoft_models import agree as agree_with_runtime
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+from onnx_models import TARGET, compute, floats, model
+
+from luthier.frontend import import_graph, import_model
+from luthier.frontend.program import Program
+
+N = helper.make_node
+K, M = 160, 112  # of the matrix
+RNG = np.random.default_rng(3)
+
+
+def products(program: Program) -> list[str]:
+    return [n.op for call in program.calls for n in call.workload.nodes if "matmul" in n.op]
+
+
+def agree(proto: onnx.ModelProto, x: np.ndarray, *, kernels: bool = False) -> Program:
+    """With what the text says: ONNX Runtime makes 8 bits of activations, too."""
+    (expected,) = ReferenceEvaluator(proto).run(None, {"x": x})
+    program = import_model(proto, TARGET)
+    found = compute(program, {"x": x}, kernels)["y"]
+    np.testing.assert_allclose(found, expected, 1e-4, 1e-3)
+    return program
+
+
+def dequantised(
+    codes: np.ndarray, scales: np.ndarray, zeros: np.ndarray | None, **attrs: int
+) -> onnx.ModelProto:
+    """x times what ``DequantizeLinear`` gives."""
+    names = ["codes", "scales", *([] if zeros is None else ["zeros"])]
+    nodes = [N("DequantizeLinear", names, ["w"], **attrs), N("MatMul", ["x", "w"], ["y"])]
+    weights = {"codes": codes, "scales": scales}
+    weights |= {} if zeros is None else {"zeros": zeros}
+    return model(nodes, {"x": floats(3, K)}, ["y"], weights, opset=21)
+
+
+def scales(*shape: int) -> np.ndarray:
+    return RNG.uniform(0.01, 0.1, shape).astype(np.float32)
+
+
+S8 = RNG.integers(-128, 128, (K, M)).astype(np.int8)
+U8 = RNG.integers(0, 256, (K, M)).astype(np.uint8)
+CASES = {
+    "a number": (dequantised(S8, scales(), None), 8, K, False),
+    "a number for each column": (dequantised(S8, scales(M), None, axis=1), 8, K, False),
+    "zero points": (dequantised(U8, scales(M), U8[0], axis=1), 8, K, True),
+    "in the middle": (dequantised(U8, scales(), np.uint8(128)), 8, K, False),
+    "blocks": (dequantised(S8, scales(K // 32, M), None, axis=0, block_size=32), 8, 32, False),
+    "few numbers": (dequantised(U8 % 16, scales(M), U8[0] % 16, axis=1), 4, K, True),
+    "few numbers in the middle": (dequantised(U8 % 16, scales(), np.uint8(8)), 4, K, False),
+    "few signed numbers": (dequantised(S8 // 16, scales(M), None, axis=1), 4, K, False),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_stands_for_a_matrix_is_read_by_the_product(name: str) -> None:
+    proto, bits, block, zeros = CASES[name]
+    program = agree(proto, floats(3, K), kernels=name == "zero points")
+    assert products(program) == ["matmul_few_bits"]
+    (node,) = (n for call in program.calls for n in call.workload.nodes if "matmul" in n.op)
+    assert (node.attr("bits"), node.attr("block"), len(node.args)) == (bits, block, 3 + zeros)
+
+
+def test_four_bits_in_blocks_and_columns_that_a_transpose_made() -> None:
+    codes = RNG.integers(-8, 8, (M, K)).astype(np.int8)
+    packed = helper.make_tensor("codes", TensorProto.INT4, (M, K), codes.ravel().tolist())
+    nodes = [
+        N("DequantizeLinear", ["codes", "scales"], ["w"], axis=1, block_size=16),
+        N("Transpose", ["w"], ["t"], perm=[1, 0]),
+        N("MatMul", ["x", "t"], ["y"]),
+    ]
+    proto = model(nodes, {"x": floats(2, K)}, ["y"], {"scales": scales(M, K // 16)}, opset=21)
+    proto.graph.initializer.append(packed)
+    program = agree(proto, floats(2, K), kernels=True)
+    assert products(program) == ["matmul_few_bits"]
+
+
+def nbits(depth: int, **kinds: np.ndarray) -> onnx.ModelProto:
+    blocks = -(-depth // 32)
+    codes = RNG.integers(0, 256, (M, blocks, 16)).astype(np.uint8)
+    proto = model(
+        [N("MatMul", ["x", "w"], ["y"])],
+        {"x": floats(2, depth)},
+        ["y"],
+        {"w": floats(depth, M)},
+        opset=21,
+    )
+    del proto.graph.node[:], proto.graph.initializer[:]
+    attrs = {"K": depth, "N": M, "bits": 4, "block_size": 32}
+    names = ["x", "codes", "scales", *kinds]
+    proto.graph.node.append(N("MatMulNBits", names, ["y"], domain="com.microsoft", **attrs))
+    proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    for name, array in {"codes": codes, "scales": scales(M * blocks), **kinds}.items():
+        proto.graph.initializer.append(numpy_helper.from_array(array, name))
+    return proto
+
+
+@pytest.mark.parametrize("depth", [160, 173])
+@pytest.mark.parametrize("zeros", [False, True])
+def test_onnx_runtimes_operator(depth: int, *, zeros: bool) -> None:
+    blocks = -(-depth // 32)
+    kinds = {"zeros": RNG.integers(0, 256, M * (-(-blocks // 2))).astype(np.uint8)} if zeros else {}
+    proto = nbits(depth, **kinds)
+    program = agree_with_runtime(proto, {"x": floats(2, depth)}, atol=1e-4)
+    assert products(program) == ["matmul_few_bits"]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("rows", [1, 21])
+def test_floats_of_16_bits(dtype: str, rows: int) -> None:
+    kind = {"float16": TensorProto.FLOAT16, "bfloat16": TensorProto.BFLOAT16}[dtype]
+    w = floats(M, K).astype(np.float16 if dtype == "float16" else ml_dtypes.bfloat16)
+    nodes = [
+        N("Cast", ["w"], ["wide"], to=TensorProto.FLOAT),
+        N("Transpose", ["wide"], ["t"], perm=[1, 0]),
+        N("MatMul", ["x", "t"], ["y"]),
+    ]
+    proto = model(nodes, {"x": floats(rows, K)}, ["y"], {}, opset=21)
+    proto.graph.initializer.append(helper.make_tensor("w", kind, (M, K), w.tobytes(), raw=True))
+    program = agree(proto, floats(rows, K), kernels=True)
+    assert products(program) == ["matmul_few_bits"]
+    (constant,) = (c for c in program.constants.values() if c.size == w.size)
+    assert constant.nbytes == w.nbytes
+
+
+def test_what_is_no_such_matrix_becomes_floats() -> None:
+    odd = scales(K, M)  # a scale for each number
+    nodes = [
+        N("Cast", ["codes"], ["c"], to=TensorProto.FLOAT),
+        N("Mul", ["c", "scales"], ["w"]),
+        N("MatMul", ["x", "w"], ["y"]),
+    ]
+    proto = model(nodes, {"x": floats(3, K)}, ["y"], {"codes": S8, "scales": odd})
+    assert products(agree(proto, floats(3, K))) == ["matmul"]
+    infinite = scales(M)
+    infinite[3] = np.inf
+    proto = dequantised(S8, infinite, None, axis=1)
+    assert "matmul_few_bits" not in {op.node.op for op in import_graph(proto).ops}

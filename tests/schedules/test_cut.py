@@ -1,0 +1,99 @@
+"""How products are cut into chunks, and which rows share sets of a cache: analytic models."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from caller import TARGETS
+from workloads import matmul
+
+from luthier.schedules import Target
+from luthier.schedules.templates.gemm.cut import Grid
+from luthier.schedules.templates.gemm.form import Gemm
+from luthier.schedules.templates.gemm.sets import crowd_l1, crowd_l2
+
+TARGET = TARGETS["x86-64-v3"]
+
+
+def gemm(m: int, n: int, k: int, target: Target = TARGET, **how: bool) -> Gemm:
+    b = (n, k) if how.get("transpose_b") else (k, n)
+    form = Gemm.match(matmul((m, k), b, **how), target)
+    assert form is not None
+    return form
+
+
+def chunks(form: Gemm) -> int:
+    return int(form.loops(form.default()).chunks)
+
+
+def test_what_is_over_before_threads_have_met_is_one_chunk() -> None:
+    assert chunks(gemm(31, 29, 53)) == chunks(gemm(16, 16, 16)) == 1
+
+
+@pytest.mark.parametrize("threads", [2, 3, 8])
+@pytest.mark.parametrize("sizes", [(5, 384, 384), (20, 85, 1016), (384, 1000, 1024), (49, 64, 512)])
+def test_no_thread_waits_for_long(sizes: tuple[int, int, int], threads: int) -> None:
+    form = gemm(*sizes, target=replace(TARGET, threads=threads))
+    count = chunks(form)
+    assert count >= 2 * threads or count % threads == 0
+    assert -(-count // threads) * threads / count < 1.35
+
+
+def test_one_thread_has_no_use_for_chunks() -> None:
+    assert chunks(gemm(128, 64, 64, replace(TARGET, threads=1))) == 1
+
+
+def test_panels_that_chunks_copy_are_cut_by_columns() -> None:
+    """So that each is copied once, and not for each block of rows."""
+    form = gemm(128, 128, 128, transpose_b=True, constant=False)
+    knobs = form.default()
+    assert knobs.m_block * knobs.rows >= 128
+    assert chunks(form) > 1
+
+
+def test_more_threads_are_not_slower() -> None:
+    grid = Grid(batch=1, tiles=40, panels=30, work=2000, a=8000, b=16000)
+    times = [
+        grid.cycles(*grid.cut(replace(TARGET, threads=n), by_rows=True), replace(TARGET, threads=n),
+        by_rows=True)
+        for n in (1, 2, 4, 8)
+    ]  # fmt: skip
+    assert times == sorted(times, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("apart", "rows", "crowded"),
+    [
+        (4096, 6, False),  # all in one set, of eight ways
+        (4096, 7, True),
+        (3 * 4096, 8, True),
+        (4096 + 64, 8, False),
+        (2048, 12, False),  # two sets
+        (2048, 13, True),
+        (3072, 24, False),
+        (4, 384, False),  # lines next to one another
+    ],
+)
+def test_rows_a_page_apart_share_a_set(apart: int, rows: int, crowded: bool) -> None:
+    assert crowd_l1(rows, apart, TARGET) == crowded
+
+
+def test_a_panel_of_rows_a_page_apart_has_one_set_of_64() -> None:
+    assert TARGET.l2 == 512 << 10
+    assert crowd_l2(16 << 10, 4096, TARGET)
+    assert not crowd_l2(8 << 10, 4096, TARGET)
+    assert not crowd_l2(256 << 10, 4096 + 64, TARGET)
+
+
+def test_rows_that_share_a_set_are_not_asked_for_ahead() -> None:
+    assert gemm(512, 256, 768).default().ahead
+    assert not gemm(512, 256, 1024).default().ahead
+    assert not gemm(512, 256, 3072).default().ahead
+
+
+def test_a_panel_whose_lines_share_sets_is_copied_for_many_rows() -> None:
+    assert gemm(128, 1024, 256, constant=False).default().order == "copied"
+    assert gemm(8, 1024, 256, constant=False).default().order != "copied"
+    assert gemm(128, 64, 64, constant=False).default().order != "copied"
+    assert gemm(128, 1024, 256).default().order != "copied"  # packed when it is built
