@@ -28,7 +28,9 @@ class FewBits(Point):
         rng = np.random.default_rng(self.bits)
         blocks = -(-self.k // self.block)
         codes = rng.integers(0, 256, (self.n, blocks, self.block * self.bits // 8), np.uint8)
-        scales = (rng.random((self.n, blocks)) * self.k**-0.5).astype(np.float32)
+        scales = (rng.random((self.n, blocks)) * self.k**-0.5 * 2.0 ** (1 - self.bits)).astype(
+            np.float32
+        )
         attrs = {"K": self.k, "N": self.n, "bits": self.bits, "block_size": self.block}
         node = helper.make_node(
             "MatMulNBits", ["a", "codes", "scales"], ["y"], domain="com.microsoft", **attrs

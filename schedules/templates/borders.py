@@ -14,16 +14,14 @@ from ..ir.workload import Tensor
 from ..tir.indices import Index
 from ..tir.literals import constant
 from ..tvm_late import tirx
-from .taps import Vectors
+from .taps import MOST_WRITTEN, Vectors
 from .window import Axis, column_tiles
-
-_MOST_WRITTEN = 64  # taps of all tiles at borders with code of their own
 
 
 def border_slot(columns: Axis, widths: Sequence[int], channels: int, dtype: str) -> Slot | None:
     """Scratch for what the widest tile sees; None where taps at borders are written out."""
     tiles = column_tiles(columns, widths)
-    if sum(columns.kernel for tile in tiles if not tile.inside) <= _MOST_WRITTEN:
+    if sum(columns.kernel for tile in tiles if not tile.inside) <= MOST_WRITTEN:
         return None
     size = max(widths) * columns.kernel * channels
     return Slot(None, "border", Tensor((size,), dtype))

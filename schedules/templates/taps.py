@@ -16,7 +16,7 @@ from ..tvm_late import tirx
 from .window import Axis, ColumnTile, column_tiles
 
 _MOST_TAPS = 32  # of a row with code of their own
-_MOST_WRITTEN = 64  # of all tiles at borders
+MOST_WRITTEN = 64  # of all tiles at borders, with code of their own
 _AT_ONCE = 8  # of longer rows
 Combine = Callable[[Expr, Expr, Expr | None], Expr]  # of a sum, an input and its weight
 
@@ -39,7 +39,7 @@ def are_many(columns: Axis, widths: Sequence[int]) -> bool:
     """Whether rows of windows have too many taps for each to have code of its own."""
     tiles = column_tiles(columns, widths)
     written = sum(columns.kernel for tile in tiles if not tile.inside)
-    return columns.kernel > _MOST_TAPS or written > _MOST_WRITTEN
+    return columns.kernel > _MOST_TAPS or written > MOST_WRITTEN
 
 
 @dataclass(frozen=True)
