@@ -161,11 +161,11 @@ def _engines() -> tuple[Engine, ...]:
 
 def _onnxruntime_version() -> str:
     with suppress(Exception):  # an installation may be broken
-        return str(_quiet_onnxruntime().__version__)
+        return str(quiet_onnxruntime().__version__)
     return ""
 
 
-def _quiet_onnxruntime() -> ModuleType:
+def quiet_onnxruntime() -> ModuleType:
     """The module; from 1.32 on its telemetry writes files, so it is off unless the user asks."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     return importlib.import_module("onnxruntime")
@@ -204,7 +204,7 @@ def _check_types(computed: Sequence[Outputs], types: Sequence[Types]) -> None:
 
 
 def _onnxruntime(model: onnx.ModelProto, *, optimised: bool) -> Run:
-    onnxruntime = _quiet_onnxruntime()
+    onnxruntime = quiet_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

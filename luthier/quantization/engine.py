@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -12,6 +10,7 @@ import onnx
 
 from luthier.schedules.errors import ModelError, UsageError
 
+from ..correctness.reference import quiet_onnxruntime
 from .samples import Array, Run
 
 ADVICE = "quantising needs ONNX Runtime's quantiser: pip install 'luthier[quantize]'"
@@ -19,9 +18,8 @@ ADVICE = "quantising needs ONNX Runtime's quantiser: pip install 'luthier[quanti
 
 def onnxruntime() -> ModuleType:
     """The module; raises UsageError where it is not installed."""
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
-        return importlib.import_module("onnxruntime")
+        return quiet_onnxruntime()
     except ImportError as error:
         raise UsageError(ADVICE) from error
 
@@ -39,18 +37,19 @@ def opened(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # what its C++ raises has no common type
-        raise ModelError(f"ONNX Runtime cannot run it: {_line(error)}") from error
+        raise ModelError(f"ONNX Runtime cannot run it: {line_of(error)}") from error
     wanted = list(names or (output.name for output in session.get_outputs()))
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
         try:
             outputs: list[Any] = session.run(wanted, dict(inputs))
         except Exception as error:
-            raise ModelError(f"ONNX Runtime cannot run it: {_line(error)}") from error
+            raise ModelError(f"ONNX Runtime cannot run it: {line_of(error)}") from error
         return dict(zip(wanted, outputs, strict=True))
 
     return run
 
 
-def _line(error: Exception) -> str:
+def line_of(error: Exception) -> str:
+    """What another library raises, in one line."""
     return " ".join(str(error).split())[:300] or type(error).__name__

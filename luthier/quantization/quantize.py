@@ -20,7 +20,7 @@ from ..arguments import validated
 from ..inputs.arrays import load_arrays
 from . import layers as each_layer
 from .drop import ERROR, METRICS, Metric, drop_from, most_by_default
-from .engine import onnxruntime, opened
+from .engine import line_of, onnxruntime, opened
 from .guard import Trial, guarded
 from .layers import Layer
 from .method import Method, Prepared, Ranges, Settings, calibrated, prepare
@@ -208,8 +208,7 @@ def _refusing(what: str, work: Callable[[], T]) -> T:
     except (LuthierError, MemoryError, KeyboardInterrupt):
         raise
     except Exception as error:
-        said = " ".join(str(error).split())[:300] or type(error).__name__
-        raise ModelError(f"the model cannot be {what}: {said}") from error
+        raise ModelError(f"the model cannot be {what}: {line_of(error)}") from error
 
 
 def _guarded(
