@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 from luthier.schedules import LogError, Target
+from luthier.schedules.target import host_features
 
 _FEATURE = re.compile(r"[a-z0-9_]{1,40}")
 _MATTERS = re.compile(r"(amx|avx|bmi|f16c|fma|gfni|popcnt|sse|ssse|vaes|vpclmul).*")
@@ -21,11 +22,11 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 @dataclass(frozen=True)
 class Machine:
-    """A target without its accuracy, and the CPU that it was measured on (archspec's names).
+    """A target without its accuracy, and the CPU that it was measured on (archspec's name).
 
-    ``features`` are those of the CPU that a compiler may use for arithmetic, ``cores`` how many the
-    machine has, ``virtual`` whether it is a guest of another. Records of schema 1 tell none of the
-    three: they are empty, 0 and None then.
+    ``features`` (Linux's names) are those of the CPU that a compiler may use for arithmetic,
+    ``cores`` how many the machine has, ``virtual`` whether it is a guest of another. Records of
+    schema 1 tell none of the three: they are empty, 0 and None then.
     """
 
     target: Target
@@ -41,7 +42,7 @@ class Machine:
         import archspec.cpu  # noqa: PLC0415 - reads /proc/cpuinfo at import
 
         cpu = archspec.cpu.host()
-        features = tuple(sorted(f for f in cpu.features if _MATTERS.fullmatch(f)))
+        features = tuple(sorted(f for f in host_features() if _MATTERS.fullmatch(f)))
         cores = psutil.cpu_count() or 1
         return Machine(target.machine, cpu.vendor, cpu.name, features, cores, _is_virtual())
 

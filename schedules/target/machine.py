@@ -81,10 +81,14 @@ def _read(path: str | Path) -> str:
 
 @functools.lru_cache(maxsize=1)
 def host_features() -> frozenset[str]:
-    """The host CPU's features, in Linux's names."""
-    import archspec.cpu  # noqa: PLC0415 - reads /proc/cpuinfo at import
+    """The host CPU's features, in Linux's names.
 
-    return frozenset(archspec.cpu.host().features)
+    All that Linux tells, where archspec knows those of micro-architectures alone: of a processor of
+    which a hypervisor hides one feature it would see a level, and none beyond.
+    """
+    flags = re.search(r"^flags\s*:(.*)$", _read("proc/cpuinfo"), re.MULTILINE)
+    names = frozenset(flags[1].split()) if flags else frozenset()
+    return names | {"sse3"} if "pni" in names else names  # Prescott's new instructions
 
 
 def host_level() -> str:

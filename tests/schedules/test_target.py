@@ -77,6 +77,33 @@ def test_the_host_is_what_its_parts_say():
 
 
 @pytest.fixture
+def root(tmp_path, monkeypatch):
+    """The folder that stands for the machine's own files."""
+    monkeypatch.setattr(target.machine, "_ROOT", tmp_path)
+    target.host_features.cache_clear()
+    yield tmp_path
+    target.host_features.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("line", "features"),
+    [
+        ("flags\t\t: pni ssse3 avx512_vnni", {"pni", "sse3", "ssse3", "avx512_vnni"}),
+        ("flags\t\t:", set()),
+        ("model name\t: flags : sse2", set()),
+    ],
+)
+def test_features_are_what_linux_tells(root, line, features):
+    (root / "proc").mkdir()
+    (root / "proc/cpuinfo").write_text(f"processor\t: 0\n{line}\nbugs\t\t: none\n")
+    assert target.host_features() == features
+
+
+def test_a_machine_that_tells_nothing_has_no_features(root):
+    assert target.host_features() == frozenset()
+
+
+@pytest.fixture
 def no_machine(tmp_path, monkeypatch):
     """Nothing can be asked of the machine, but how many cores there are."""
 
