@@ -1,0 +1,1 @@
+"""C sources: pictures in files into arrays of pixels."""
