@@ -11,13 +11,14 @@ from ...tir.indices import Expr, Index
 from ...tir.literals import constant
 from ...tir.order import key_dtype, key_of
 from ...tvm_late import tirx
+from ..alone import NoKnobs
 from ..form import Emitted
 from ..radix import Digits, Scratch, entries
 from ..slots import phase_builder
-from .form import Distinct, Knobs
+from .form import Distinct
 
 
-def kernel(form: Distinct, knobs: Knobs) -> Emitted:
+def kernel(form: Distinct, knobs: NoKnobs) -> Emitted:
     """One phase."""
     return _Distinct(form).build()
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from ...ir.size import at_least
-from ...ir.workload import Workload
-from ...target.target import Target
 from ..abilities import Abilities, around
-from ..by_grain import ByGrain
+from ..alone import AloneByGrain
 
 
-class Elimination(ByGrain):
+class Elimination(AloneByGrain):
     """A matrix after the other, each in a worker's scratch."""
 
     name = "elimination"
@@ -18,16 +16,10 @@ class Elimination(ByGrain):
     unit = "elements"
     anchors = around(determinant=Abilities(epilogue=False, any_type=True))
 
-    @classmethod
-    def match(cls, workload: Workload, target: Target) -> Elimination | None:
-        """Alone."""
-        alone = [node.op for node in workload.nodes] == ["determinant"]
-        return cls(workload, target) if alone else None
-
     @property
     def wanted(self) -> int:
         """Six chunks a thread."""
-        return at_least(self.workload.inputs[0].size // (6 * self.target.threads), 1)
+        return at_least(super().wanted, 1)
 
     @property
     def sizes(self) -> tuple[int, int]:

@@ -13,12 +13,13 @@ from ...ir.workload import Tensor
 from ...ops.images import ORDERS, work
 from ...tir.indices import Expr
 from ...tvm_late import tirx
+from ..alone import NoKnobs
 from ..form import Emitted
 from ..slots import phase_builder
-from .form import Images, Knobs
+from .form import Images
 
 
-def kernel(form: Images, knobs: Knobs) -> Emitted:
+def kernel(form: Images, knobs: NoKnobs) -> Emitted:
     """One phase; what the function works with is a temporary."""
     height, width, order = (form.node.attr(name) for name in ("height", "width", "order"))
     (size,), pitch = form.workload.inputs[0].shape, form.workload.output.shape[1]

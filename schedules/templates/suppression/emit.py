@@ -14,12 +14,13 @@ from ...ir.workload import Tensor
 from ...tir.indices import Expr, divide, modulo
 from ...tir.literals import constant
 from ...tvm_late import tirx
+from ..alone import NoKnobs
 from ..form import Emitted
 from ..slots import phase_builder
-from .form import Knobs, Suppression
+from .form import Suppression
 
 
-def kernel(form: Suppression, knobs: Knobs) -> Emitted:
+def kernel(form: Suppression, knobs: NoKnobs) -> Emitted:
     """One phase."""
     return _Suppression(form).build()
 

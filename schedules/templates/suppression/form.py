@@ -2,43 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from ...ir.space import Knob
-from ...ir.workload import Workload
-from ...target.target import Target
 from ..abilities import Abilities, around
-from ..form import Form
-from ..loops import Loops, streaming
+from ..alone import Alone
 
 
-class Knobs(NamedTuple):
-    """None."""
-
-
-class Suppression(Form[Knobs]):
+class Suppression(Alone):
     """The boxes of each class of each batch, one after the other."""
 
     name = "suppression"
     version = 1
-    knobs_type = Knobs
-    follows = True
     anchors = around(suppress=Abilities(epilogue=False))
-
-    @classmethod
-    def match(cls, workload: Workload, target: Target) -> Suppression | None:
-        """Alone."""
-        alone = [node.op for node in workload.nodes] == ["suppress"]
-        return cls(workload, target) if alone else None
-
-    def choices(self) -> tuple[Knob, ...]:
-        """None."""
-        return ()
-
-    def default(self) -> Knobs:
-        """The only one."""
-        return Knobs()
-
-    def loops(self, knobs: Knobs) -> Loops:
-        """As one pass."""
-        return streaming(self.workload, self.target)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 
-from ...ir.workload import Workload
-from ...target.target import Target
 from ..abilities import Abilities, around
-from ..by_grain import ByGrain
+from ..alone import AloneByGrain
 
 _ALONE = Abilities(epilogue=False, any_type=True)
 
 
-class Texts(ByGrain):
+class Texts(AloneByGrain):
     """Each text by itself."""
 
     name = "texts"
@@ -30,17 +28,6 @@ class Texts(ByGrain):
         text_read=_ALONE,
         text_write=_ALONE,
     )
-
-    @classmethod
-    def match(cls, workload: Workload, target: Target) -> Texts | None:
-        """Alone."""
-        alone = len(workload.nodes) == 1 and workload.nodes[0].op in cls.anchors
-        return cls(workload, target) if alone else None
-
-    @property
-    def wanted(self) -> int:
-        """Six chunks a thread."""
-        return self.workload.inputs[0].size // (6 * self.target.threads)
 
     @property
     def width(self) -> int:

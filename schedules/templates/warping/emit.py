@@ -12,12 +12,13 @@ from ...ir.workload import Tensor
 from ...tir.indices import Expr, Index
 from ...tir.literals import constant
 from ...tvm_late import tirx
+from ..alone import NoKnobs
 from ..form import Emitted
 from ..slots import phase_builder
-from .form import Knobs, Warping
+from .form import Warping
 
 
-def kernel(form: Warping, knobs: Knobs) -> Emitted:
+def kernel(form: Warping, knobs: NoKnobs) -> Emitted:
     """One phase."""
     return _Warping(form).build()
 
