@@ -21,6 +21,8 @@ _BLOCKS = (4, 8, 16, 32, 64)
 _LANES = (4, 8, 16, 32, 64, 256)
 _COLUMNS = (4, 8, 16, 32, 64, 256)
 _LEAST = 16384  # elements that are worth a chunk
+_FEW = 16  # rows whose lines are held at once, though some share a set
+_SQUARE = 64  # elements of a tile along each axis where L1 holds all of its lines
 
 
 class Knobs(NamedTuple):
@@ -59,24 +61,27 @@ class Transpose(Form[Knobs]):
         )
 
     def default(self) -> Knobs:
-        """Whole cache lines are written at once, and six chunks are a thread's.
+        """Tiles whose rows have a place in L1, and six chunks are a thread's.
 
-        A store that finds its line gone waits for it, and so do all that follow. Where the source's
-        rows lie pages apart, L1 has only few lines for all of them, so that no more are read than
-        have a place; these are then read as a whole. It is as bad for the output's rows, but that
-        matters less where each is written once.
+        Where rows lie pages apart, L1 has only few lines for all of them. If those are the
+        output's, a tile has few of them, is long, and writes whole lines: a store that finds its
+        line gone waits for it, and so do all that follow. If they are the source's, few are read
+        together, and all that was read of them is turned.
         """
         line = _LINE // self.element_bytes
-        shape = self.workload.output.shape
         source = self.workload.tensor(self.node.args[0]).shape
-        axis = self.node.attr("axes")[-1]
-        block = largest(_BLOCKS, line)
-        is_crowded = self._is_crowded(line, math.prod(source[axis + 1 :]))
-        if is_crowded and not self._is_crowded(line, math.prod(shape[self.moved + 1 :])):
-            block = largest(_BLOCKS, min(line, self.target.l1_ways))
+        read = self._room(math.prod(source[self.node.attr("axes")[-1] + 1 :]))
+        written = self._room(math.prod(self.workload.output.shape[self.moved + 1 :]))
+        if written <= min(read, 3 * line):
+            block, lanes, columns = line, self.target.l1_ways, 16 * line
+        elif read <= 3 * line:
+            block = min(line, _FEW)
+            lanes, columns = 4 * block, 2 * block
+        else:
+            block, lanes, columns = line // 2, min(_SQUARE, written // 2), _SQUARE
         wanted = at_least(self.workload.output.size // (6 * self.target.threads), _LEAST)
-        tile = largest(_LANES, line), largest(_COLUMNS, line)
-        return Knobs(block, *tile, largest(_GRAINS, wanted))
+        tile = largest(_LANES, lanes), largest(_COLUMNS, columns)
+        return Knobs(largest(_BLOCKS, block), *tile, largest(_GRAINS, wanted))
 
     @property
     def node(self) -> Node:
@@ -88,11 +93,12 @@ class Transpose(Form[Knobs]):
         """Of what is moved."""
         return self.node.out.element.bytes
 
-    def _is_crowded(self, rows: int, stride: int) -> bool:
-        """Whether L1 loses lines of so many rows, ``stride`` elements apart."""
+    def _room(self, stride: int) -> int:
+        """Of so many rows, ``stride`` elements apart, L1 has a line each."""
         lines, rest = divmod(stride * self.element_bytes, _LINE)
         page = self.target.l1 // self.target.l1_ways // _LINE
-        return rest == 0 and rows * math.gcd(lines, page) > page * self.target.l1_ways
+        together = 1 if rest else math.gcd(lines, page)  # rows that share a set, of those in a page
+        return page * self.target.l1_ways // together
 
     def loops(self, knobs: Knobs) -> Loops:
         """One pass."""
