@@ -3,6 +3,7 @@
 python -m bench.latency                     every model, with 1 thread and with all
 python -m bench.latency resnet18 --threads 2 --print
 python -m bench.latency --log tuned.db      with a tuning log's schedules, into the tuned section
+python -m bench.latency --unseen            twelve models that no schedule was made with
 python -m bench.latency resnet18 --peers torch --section torch
                                             torch.compile takes up to a minute for each line
 """
@@ -17,7 +18,7 @@ from rich.console import Console
 
 import luthier
 from bench import picture, results, roofline, standings
-from bench.models import all_models, cache_folder
+from bench.models import all_models, cache_folder, unseen_models
 from bench.roofline import Limits
 from bench.standings import Standing
 from bench.turns import OURS, ROUNDS, Entry, measure
@@ -25,7 +26,7 @@ from luthier.deploy import read_manifest
 from luthier.schedules.target import available_cores
 
 PEERS = {"onnxruntime": "onnxruntime", "openvino": "openvino", "torch": "torch.compile"}  # labels
-DEFAULT, TUNED, TORCH = "latency", "tuned", "torch"  # sections and pictures
+DEFAULT, TUNED, TORCH, UNSEEN = "latency", "tuned", "torch", "unseen"  # sections and pictures
 READING = """
 Ratios are medians over turns, with their quartiles; above 1, Luthier is faster. The best peer has
 the smallest median, in bold. *Of the peak* is the time that the model's operations take at the
@@ -45,10 +46,11 @@ def main() -> None:
     parser.add_argument("--peers", nargs="*", default=[*PEERS], choices=PEERS)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--log", type=Path, help="use this tuning log, for the tuned section")
-    parser.add_argument("--section", choices=[DEFAULT, TUNED, TORCH], help="of RESULTS.md")
+    parser.add_argument("--unseen", action="store_true", help="the models of bench.unseen")
+    parser.add_argument("--section", choices=[DEFAULT, TUNED, TORCH, UNSEEN], help="of RESULTS.md")
     parser.add_argument("--print", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
-    models = all_models(cache_folder())
+    models = (unseen_models if options.unseen else all_models)(cache_folder())
     found = []
     limits = []
     for threads in options.threads:
@@ -61,13 +63,19 @@ def main() -> None:
     print(text)
     if options.print:
         return
-    section = options.section or (TUNED if options.log else DEFAULT)
+    section = options.section or _section(options)
     drawing = results.RESULTS.with_name(f"{section}.svg")
     picture.draw(picture.bars(found), drawing)
     command = results.command("bench.latency")
     results.write(section, command, f"![Ratios of the table]({drawing.name})\n\n{text}")
     if section == DEFAULT:
         results.replace(results.README, "numbers", standings.short_table(found, labels))
+
+
+def _section(options: argparse.Namespace) -> str:
+    if options.unseen:
+        return UNSEEN
+    return TUNED if options.log else DEFAULT
 
 
 def _standing(name: str, path: Path, limits: Limits, options: argparse.Namespace) -> Standing:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import onnx
 
+from bench import unseen
 from bench.architectures import ARCHITECTURES, SEED, export, gpt2_decoder
 from bench.seeded import seeded
 
@@ -59,6 +60,16 @@ def all_models(folder: Path) -> dict[str, Path]:
     models["digits"] = DIGITS
     models.update({name: exported(name, folder) for name in ARCHITECTURES})
     return models
+
+
+def unseen_models(folder: Path) -> dict[str, Path]:
+    """Those of ``unseen``, exported like the others."""
+    return {name: _unseen(name, folder) for name in unseen.ARCHITECTURES}
+
+
+def _unseen(name: str, folder: Path) -> Path:
+    make = unseen.ARCHITECTURES[name]
+    return made(folder / f"{name}.onnx", lambda path: export(make(), path))
 
 
 def exported(name: str, folder: Path) -> Path:

@@ -18,7 +18,6 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -31,6 +30,7 @@ from bench.engines import Arrays
 from bench.models import cache_folder, exported, made
 from bench.standings import markdown
 from bench.turns import OURS, ROUNDS, SEED, Array, Entry, Row, measure
+from bench.unseen import deit_small, distilbert_128
 from luthier.inputs.samples import random_inputs
 from luthier.schedules.target import available_cores
 
@@ -72,33 +72,6 @@ class Measured:
         """Of such a line."""
         fields = json.loads(line)
         return Measured(exact=fields.pop("exact"), row=Row(**fields))
-
-
-def deit_small() -> Network:
-    """DeiT-small (Touvron et al. 2020) for 1000 classes."""
-    from transformers import DeiTConfig, DeiTForImageClassification
-
-    config = DeiTConfig(
-        hidden_size=384, num_attention_heads=6, intermediate_size=1536, num_labels=1000
-    )
-    return architectures.vision(lambda: DeiTForImageClassification(config))
-
-
-def distilbert_128() -> Network:
-    """DistilBERT (Sanh et al. 2019) at sequence length 128."""
-    import torch
-    from transformers import DistilBertConfig, DistilBertModel
-
-    torch.manual_seed(architectures.SEED)
-    bert = DistilBertModel(DistilBertConfig(attn_implementation="eager"))
-    ids = torch.zeros(1, architectures.TOKENS, dtype=torch.long)
-
-    def run(ids: Any, mask: Any) -> Any:
-        return bert(input_ids=ids, attention_mask=mask).last_hidden_state
-
-    names = ("input_ids", "attention_mask")
-    model = architectures.wrapped(run, bert)
-    return Network(model, (ids, torch.ones_like(ids)), names, ("last_hidden_state",))
 
 
 def _exported(name: str) -> Callable[[Path], Path]:
