@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .inputs.points import EntryPoint
     from .machine.bench import BenchReport, bench
     from .machine.doctor import Finding, doctor
+    from .machine.measured import Measured
     from .machine.target import Machine, target
     from .quantization.quantize import QuantizeReport, quantize
     from .records.sources import LayerHits
@@ -56,6 +57,7 @@ __all__ = [
     "LogError",
     "LuthierError",
     "Machine",
+    "Measured",
     "ModelError",
     "Postprocess",
     "Preprocess",
@@ -88,6 +90,7 @@ __getattr__ = late_names(
         "luthier.inputs.points": ("EntryPoint",),
         "luthier.machine.bench": ("BenchReport", "bench"),
         "luthier.machine.doctor": ("Finding", "doctor"),
+        "luthier.machine.measured": ("Measured",),
         "luthier.machine.target": ("Machine", "target"),
         "luthier.quantization.quantize": ("QuantizeReport", "quantize"),
         "luthier.records.sources": ("LayerHits",),

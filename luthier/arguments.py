@@ -257,7 +257,9 @@ _CHECKS: dict[str, Check] = {
     **dict.fromkeys(("model", "model_or_dir"), _models),
     **dict.fromkeys(("out", "folder", "log", "source", "first", "second", "signers"), path),
     **dict.fromkeys(("packs", "sources"), paths),
-    **dict.fromkeys(("verify", "timed", "require_hits", "kernels", "stale", "dry_run"), flag),
+    **dict.fromkeys(
+        ("verify", "timed", "require_hits", "kernels", "stale", "dry_run", "measure"), flag
+    ),
     **dict.fromkeys(("rtol", "atol"), lambda name, value: number(name, value, least=0)),
     **dict.fromkeys(("accuracy", "prefix"), text),
     "target": _target,

@@ -51,7 +51,8 @@ def _text(report: BenchReport) -> str:
         largest = f"{report.sizes}: " if report.sizes else ""
         lines.append(
             f"{largest}{report.gflops:.1f} GFLOPS ({report.gflop:.3g} GFLOP a run), "
-            f"{_share(report)} of this machine's measured {report.peak_gflops:.0f} GFLOPS"
+            f"{_share(report)} of what this machine was measured to reach, "
+            f"{report.peak_gflops:.0f} GFLOPS, of 8 bits {report.peak_integer_gops:.0f} GOPS"
         )
     lines.append(f"it reads {report.peak_bandwidth:.1f} GB/s from memory")
     lines.append(UNREADABLE if report.joules is None else f"{report.joules:.3g} J a run")

@@ -16,6 +16,7 @@ from luthier.schedules import Kernel, Schedule, Target, Tensor, Workload, node
 from luthier.schedules.emit.builder import PhaseBuilder, Slot
 from luthier.schedules.execute import aligned
 from luthier.schedules.ir.dtype import FLOAT32
+from luthier.schedules.tir.indices import modulo
 from luthier.schedules.tvm_late import tirx
 
 from .probe import best_seconds, load
@@ -26,40 +27,40 @@ LAST_CACHES = 4  # the buffer, in sizes of the last cache
 MOST = 1 << 30  # bytes of the buffer
 
 
-def peak_bandwidth(target: Target, nbytes: int | None = None) -> float:
+def peak_bandwidth(target: Target, nbytes: int | None = None, times: int = 1) -> float:
     """GB/s that ``target.threads`` threads together read, the best of a few rounds.
 
-    ``nbytes`` is about how many they read in a round, by default four times the last cache. Raises
-    ToolchainError without a linker.
+    ``nbytes`` is about how many bytes they read in a round, by default four times the last cache,
+    so many ``times`` one after the other. Raises ToolchainError without a linker.
     """
     wanted = min(LAST_CACHES * target.l3, MOST) if nbytes is None else nbytes
     each = max(1, wanted // CHUNK // target.threads)  # chunks of a thread
-    chunks = each * target.threads
-    kernel = _kernel(target, chunks)
+    kernel = _kernel(target, each, times)
     run = load(kernel, target)
-    data = aligned(chunks * CHUNK)
-    data.view(np.float32)[:] = 0.5  # pages that were never written are all one page
-    outs = [aligned(kernel.workload.output.nbytes) for _ in range(target.threads)]
-    tasks = [partial(run, (data, out), i * each, (i + 1) * each) for i, out in enumerate(outs)]
-    return chunks * CHUNK / best_seconds(tasks) / 1e9
+    rows = [aligned(each * CHUNK) for _ in range(target.threads)]
+    for row in rows:
+        row.view(np.float32)[:] = 0.5  # pages that were never written are all one page
+    outs = [aligned(kernel.workload.output.nbytes) for _ in rows]
+    tasks = [partial(run, pair, 0, each * times) for pair in zip(rows, outs, strict=True)]
+    return target.threads * each * times * CHUNK / best_seconds(tasks) / 1e9
 
 
-def _kernel(target: Target, chunks: int) -> Kernel:
-    """Sums of the chunks' vectors, in ACCUMULATORS vectors."""
+def _kernel(target: Target, held: int, times: int) -> Kernel:
+    """Sums of the chunks' vectors, in ACCUMULATORS vectors; so many chunks again and again."""
     lanes = target.lanes(FLOAT32)
     row = ACCUMULATORS * lanes
     steps = CHUNK // FLOAT32.bytes // row
-    x, out = Tensor((chunks * steps * row,)), Tensor((row,))
+    x, out = Tensor((held * steps * row,)), Tensor((row,))
     phase = PhaseBuilder([Slot(0, "x", x), Slot(1, "out", out)])
     total = phase.local(row)
     with phase.unrolled(ACCUMULATORS) as a, phase.vector(lanes) as lane:
         phase.store(total, a * lanes + lane, tirx.const(0.0, "float32"))
     with phase.chunk_loop() as chunk, phase.loop(steps) as step:
-        first = phase.let((chunk * steps + step) * row)
+        first = phase.let((modulo(chunk, held) * steps + step) * row)
         with phase.unrolled(ACCUMULATORS) as a, phase.vector(lanes) as lane:
             at = a * lanes + lane
             phase.store(total, at, phase.load(total, at) + phase.load(phase["x"], first + at))
     with phase.unrolled(ACCUMULATORS) as a, phase.vector(lanes) as lane:
         phase.store(phase["out"], a * lanes + lane, phase.load(total, a * lanes + lane))
     workload = Workload((x,), (False,), (node("add", (0, 0), out),))
-    return Kernel(workload, Schedule("bandwidth", 1, ()), (phase.finish(chunks),), (None,))
+    return Kernel(workload, Schedule("bandwidth", 1, ()), (phase.finish(held * times),), (None,))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from luthier.autotune.measure.noise import Watch
 from luthier.deploy import Artifact, EntryNote, load
+from luthier.schedules import Workload
 from luthier.schedules.ops.counts import flops, traffic
 from luthier.schedules.target import check_cores
 
@@ -22,7 +23,7 @@ from ..records.sources import FilePath
 from .bandwidth import peak_bandwidth
 from .bench_inputs import Given, given
 from .energy import joules, zones
-from .peak import peak_gflops
+from .peak import Peaks, peaks
 
 Inputs = dict[str, NDArray[Any]]
 
@@ -74,7 +75,9 @@ class BenchReport:
 
     ``gflop`` is the arithmetic of one run, counted as ``schedules.counts`` does, ``peak_gflops``
     what this machine's float32 units were measured to reach with as many threads,
-    ``peak_bandwidth`` the GB/s that so many threads were measured to read from its memory.
+    ``peak_integer_gops`` the same of products of 8 bits, ``peak_bandwidth`` the GB/s that so many
+    threads were measured to read from its memory. ``fraction_of_peak`` is the time that the
+    arithmetic would take at the peak of its kind, over the median.
     ``busy``: something else kept the machine busy, twice, while that or the runs were timed; then
     nobody knows the fraction, which is None. Where sizes are open, ``sizes`` are those of the runs,
     ``at`` the times of all that were asked for, and the arithmetic is None but for the largest.
@@ -93,6 +96,7 @@ class BenchReport:
     gflop: float | None
     gflops: float | None
     peak_gflops: float
+    peak_integer_gops: float
     fraction_of_peak: float | None
     peak_bandwidth: float
     busy: bool
@@ -133,7 +137,7 @@ def bench(
         target = replace(artifact.manifest.target, threads=artifact.threads)
         check_cores(target.threads)
         with Watch(target.threads) as watch:
-            peaks, busy_peaks = watch.over(lambda: (peak_gflops(target), peak_bandwidth(target)))
+            limits, busy_peaks = watch.over(lambda: (peaks(target), peak_bandwidth(target)))
             all_times, busy_times = watch.over(
                 lambda: [_times(artifact, each, seconds) for each in samples]
             )
@@ -143,9 +147,11 @@ def bench(
             )
             rows = [_appended(artifact, each) for each in samples]
             energy = joules(lambda: _runs(artifact, samples[0], seconds), zones())
-    (peak, bandwidth), busy = peaks, busy_peaks or busy_times or busy_profile
+    (peak, bandwidth), busy = limits, busy_peaks or busy_times or busy_profile
     known = samples[0].largest
-    work = _work(artifact, note)
+    called = _largest_run(artifact, note)
+    work = sum(map(flops, called)) / 1e9
+    at_peak = sum(flops(each) / peak.of(each) for each in called) / 1e9
     q1, median, q3 = statistics.quantiles(times, n=4, method="inclusive")
     return BenchReport(
         folder=Path(folder),
@@ -157,8 +163,9 @@ def bench(
         minimum=min(times) * 1e3,
         gflop=work if known else None,
         gflops=work / median if known else None,
-        peak_gflops=peak,
-        fraction_of_peak=None if busy or not known else work / median / peak,
+        peak_gflops=peak.float32,
+        peak_integer_gops=peak.whole,
+        fraction_of_peak=None if busy or not known else at_peak / median,
         peak_bandwidth=bandwidth,
         busy=busy,
         kernels=_kernel_times(artifact, note, profile, peak, bandwidth, busy, known),
@@ -174,12 +181,12 @@ def bench(
     )
 
 
-def _work(artifact: Artifact, note: EntryNote) -> float:
-    """GFLOP of a run with the largest sizes."""
+def _largest_run(artifact: Artifact, note: EntryNote) -> list[Workload]:
+    """The kernels that a run with the largest sizes calls."""
     most = [symbol.most for symbol in (*note.sizes, *note.lengths)]
     fits = (v for v in note.variants if all(m in s for m, s in zip(most, v.sizes, strict=True)))
     kernels = artifact.manifest.kernels
-    return sum(flops(kernels[step.kernel].workload) for step in next(fits).steps) / 1e9
+    return [kernels[step.kernel].workload for step in next(fits).steps]
 
 
 def _appended(artifact: Artifact, sample: Given) -> int:
@@ -258,7 +265,7 @@ def _kernel_times(
     artifact: Artifact,
     note: EntryNote,
     profile: list[float],
-    peak: float,
+    peak: Peaks,
     bandwidth: float,
     busy: bool,
     known: bool,
@@ -285,7 +292,7 @@ def _kernel_times(
                 milliseconds=seconds * 1e3,
                 share=seconds / total,
                 gflops=rate if counted else None,
-                fraction_of_peak=rate / peak if counted and not busy else None,
+                fraction_of_peak=rate / peak.of(kernel.workload) if counted and not busy else None,
                 gbytes_per_s=stream if counted else None,
                 fraction_of_bandwidth=stream / bandwidth if counted and not busy else None,
             )

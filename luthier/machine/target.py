@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import psutil
 
@@ -10,13 +11,17 @@ from luthier.schedules.errors import UsageError
 from luthier.schedules.target import ACCURACIES, DEFAULT_ACCURACY, Target, host_cpu, parse
 
 from ..arguments import MAX_THREADS, validated
+from ..records.sources import FilePath
+from .measured import Measured, measured
+from .target_file import is_target_file, read_target, write_target
 
 
 @dataclass(frozen=True)
 class Machine:
     """A target as people want to see it. Sizes are bytes; L1 and L2 are one core's, L3 is shared.
 
-    ``threads`` is how many worker threads a library built for it uses by default.
+    ``threads`` is how many worker threads a library built for it uses by default, ``measured`` what
+    it reaches, where that was asked for.
     """
 
     target: str
@@ -33,18 +38,22 @@ class Machine:
     vector_bits: int
     vector_registers: int
     features: tuple[str, ...]
+    measured: Measured | None = None
 
 
 def resolve(
     target: str | Target, threads: int | None = None, accuracy: str = DEFAULT_ACCURACY
 ) -> Target:
-    """The target of a name, a thread count and an accuracy; raises TargetError and UsageError."""
+    """The target of a name or a file, a thread count and an accuracy.
+
+    Raises TargetError and UsageError.
+    """
     if accuracy not in ACCURACIES:
         raise UsageError(f"accuracy is one of {', '.join(ACCURACIES)}, not {accuracy!r:.40}")
     if threads is not None and not 1 <= threads <= MAX_THREADS:
         raise UsageError(f"threads must be between 1 and {MAX_THREADS}, not {threads}")
     if isinstance(target, str):
-        return replace(parse(target, threads), accuracy=accuracy)
+        return replace(_named(target, threads), accuracy=accuracy)
     if not 1 <= target.threads <= MAX_THREADS:
         raise UsageError(f"threads must be between 1 and {MAX_THREADS}, not {target.threads}")
     if threads not in (None, target.threads):
@@ -54,13 +63,33 @@ def resolve(
     return target
 
 
-@validated
-def target(name: str | Target = "host", threads: int | None = None) -> Machine:
-    """Describe ``name``: ``host``, a level (``x86-64-v3``) or a processor (``znver4``).
+def _named(name: str, threads: int | None) -> Target:
+    if not is_target_file(name):
+        return parse(name, threads)
+    found = read_target(Path(name))
+    return replace(found, threads=threads or found.threads)
 
-    Raises TargetError and UsageError.
+
+@validated
+def target(
+    name: str | Target = "host",
+    threads: int | None = None,
+    *,
+    measure: bool = False,
+    out: FilePath | None = None,
+) -> Machine:
+    """Describe ``name``: ``host``, a level (``x86-64-v3``), a processor (``znver4``) or a file.
+
+    With ``measure`` this machine is measured as that target, which takes some seconds; ``out``
+    names a file, ending in .json, that keeps it for builds whose default schedules go by it. Raises
+    TargetError, ToolchainError and UsageError.
     """
     resolved = resolve(name, threads)
+    if out is not None and not measure:
+        raise UsageError("out keeps what was measured: it goes with measure")
+    found = measured(resolved) if measure else None
+    if found and out is not None:
+        write_target(replace(resolved, measured=found.costs), Path(out))
     return Machine(
         target=name if isinstance(name, str) else resolved.level,
         level=resolved.level,
@@ -76,4 +105,5 @@ def target(name: str | Target = "host", threads: int | None = None) -> Machine:
         vector_bits=8 * resolved.vector_bytes,
         vector_registers=resolved.vector_registers,
         features=resolved.features,
+        measured=found,
     )

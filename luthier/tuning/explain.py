@@ -24,7 +24,7 @@ from luthier.schedules.target import DEFAULT_ACCURACY, check_cores
 from ..arguments import validated
 from ..inputs.points import Models, Values, read_all
 from ..machine.bandwidth import peak_bandwidth
-from ..machine.peak import peak_gflops
+from ..machine.peak import peaks
 from ..machine.target import resolve
 from ..records.runs import At, Run, all_runs, counts, largest, named
 from ..records.sources import DEFAULT_LOG, FilePath
@@ -92,8 +92,8 @@ def explain(
     some = all_runs(entries, at)
     called = counts([run for each in some.values() for run in each])
     with Watch(resolved.threads) as watch:
-        peaks, busy = watch.over(lambda: (peak_gflops(resolved), peak_bandwidth(resolved)))
-    peak, bandwidth = peaks
+        limits, busy = watch.over(lambda: (peaks(resolved), peak_bandwidth(resolved)))
+    peak, bandwidth = limits
     found = []
     wholes = [largest(entry).variant for entry in entries.values()]
     cold = not all(stays_in_cache(program, resolved) for program in wholes)
@@ -110,7 +110,7 @@ def explain(
                 sizes=_sizes(some, each.workload),
                 explanation=each,
                 gflops=rate,
-                fraction_of_peak=None if noisy else rate / peak,
+                fraction_of_peak=None if noisy else rate / peak.of(each.workload),
                 gbytes_per_s=stream,
                 fraction_of_bandwidth=None if noisy else stream / bandwidth,
             )

@@ -26,8 +26,7 @@ from luthier.frontend import (
     import_entries,
 )
 from luthier.schedules import Target, Workload
-from luthier.schedules.errors import TargetError
-from luthier.schedules.target import DEFAULT_ACCURACY, check_cores, host_cpu, host_features
+from luthier.schedules.target import DEFAULT_ACCURACY, check_cores, check_measurable
 from luthier.schedules.toolchain import find_compiler
 
 from ..arguments import validated
@@ -183,7 +182,7 @@ def tuned(
     """
     started = time.monotonic()
     resolved = resolve(target, threads, accuracy)
-    _check_runs_here(resolved)
+    check_measurable(resolved)
     check_cores(resolved.threads)
     find_compiler()
     if trials is None:
@@ -334,16 +333,3 @@ def _decided(kernel: KernelResult, decision: Decision | None) -> KernelResult:
         compared=True,
         default_kept=False,
     )
-
-
-def _check_runs_here(target: Target) -> None:
-    missing = sorted(set(target.features) - host_features())
-    if missing:
-        raise TargetError(
-            f"{target.level} cannot be measured here: this CPU lacks {', '.join(missing)}"
-        )
-    if not target.is_generic and target.cpu != host_cpu():
-        raise TargetError(
-            f"{target.cpu} cannot be measured here: this CPU is a {host_cpu()}; tune on such a "
-            f"machine, or for {target.level}"
-        )

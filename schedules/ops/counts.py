@@ -5,6 +5,8 @@ from __future__ import annotations
 from .. import ops
 from ..ir.workload import Workload
 
+_OF_WHOLE = ("conv2d_integer", "matmul_integer")
+
 
 def flops(workload: Workload) -> int:
     """Arithmetic operations of one call, a multiply-add being two.
@@ -14,6 +16,11 @@ def flops(workload: Workload) -> int:
     """
     typed = ((node, [workload.tensor(a) for a in node.args]) for node in workload.nodes)
     return sum(ops.of(node).operations(node, args) for node, args in typed)
+
+
+def is_whole(workload: Workload) -> bool:
+    """Whether it is a product or a convolution of whole numbers of 8 or 16 bits."""
+    return any(node.op in _OF_WHOLE for node in workload.nodes)
 
 
 def traffic(workload: Workload) -> int:

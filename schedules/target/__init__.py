@@ -1,6 +1,14 @@
 """What a kernel is compiled for."""
 
-from .machine import available_cores, check_cores, host, host_cpu, host_features, host_level
+from .machine import (
+    available_cores,
+    check_cores,
+    check_measurable,
+    host,
+    host_cpu,
+    host_features,
+    host_level,
+)
 from .named import names, parse
 from .target import ACCURACIES, DEFAULT_ACCURACY, Target
 
@@ -10,6 +18,7 @@ __all__ = [
     "Target",
     "available_cores",
     "check_cores",
+    "check_measurable",
     "host",
     "host_cpu",
     "host_features",

@@ -1,4 +1,4 @@
-"""Instruction sets that kernels are compiled for, and what their instructions cost.
+"""Instruction sets that kernels are compiled for.
 
 x86-64's are the psABI's micro-architecture levels: v2 (SSE4.2), v3 (AVX2 and FMA), v4 (AVX-512).
 Instructions that some processors of a level have besides are *extensions* of it. Families of
@@ -11,27 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..ir.dtype import DType
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What the analytic models behind default schedules know of a core.
-
-    ``latency`` is the cycles from a multiply-add's start to its sum, ``multiply_adds`` how many
-    vectors of them start in a cycle. The others are in units of one floating-point operation at
-    full speed.
-    """
-
-    latency: int
-    multiply_adds: int
-    fetched_byte: float  # to fetch a byte of weights from memory
-    transformed: float  # to transform an element of Winograd's inputs or products
-    passed_on: float  # to store an element between two convolutions and to load it again
-
-    @property
-    def sums(self) -> int:
-        """Vectors of sums that keep the core busy: with fewer each waits for the one before."""
-        return self.latency * self.multiply_adds
+from .costs import Costs
 
 
 @dataclass(frozen=True)
@@ -54,16 +34,15 @@ class Isa:
         return self.vector_bytes // dtype.bytes
 
 
-# Measured on Zen 4, in and beyond L2; ``transformed`` on Zen 5 too.
-_ZEN4 = Costs(latency=4, multiply_adds=2, fetched_byte=6.5, transformed=24.0, passed_on=6.0)
+_USUAL = Costs(latency=4, multiply_adds=2)
 _LINUX = "x86_64-unknown-linux-gnu"
 _V2 = ("sse3", "ssse3", "sse4_1", "sse4_2", "popcnt")
 _V3 = (*_V2, "avx", "avx2", "fma", "f16c", "bmi1", "bmi2")
 _V4 = (*_V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
 _X86 = (
-    Isa("x86-64-v2", _LINUX, _V2, 16, 16, _ZEN4),
-    Isa("x86-64-v3", _LINUX, _V3, 32, 16, _ZEN4),
-    Isa("x86-64-v4", _LINUX, _V4, 64, 32, _ZEN4),
+    Isa("x86-64-v2", _LINUX, _V2, 16, 16, _USUAL),
+    Isa("x86-64-v3", _LINUX, _V3, 32, 16, _USUAL),
+    Isa("x86-64-v4", _LINUX, _V4, 64, 32, _USUAL),
 )
 ISAS: Mapping[str, Isa] = {isa.name: isa for isa in _X86}  # each has all of those before it
 

@@ -129,3 +129,18 @@ def host(threads: int | None = None) -> Target:
             if extension.level == level and features.issuperset(extension.features)
         ),
     )
+
+
+def check_measurable(target: Target) -> None:
+    """Raise TargetError where this machine is not what ``target`` is, so that its times would say
+    nothing."""
+    missing = sorted(set(target.features) - host_features())
+    if missing:
+        raise TargetError(
+            f"{target.level} cannot be measured here: this CPU lacks {', '.join(missing)}"
+        )
+    if not target.is_generic and target.cpu != host_cpu():
+        raise TargetError(
+            f"{target.cpu} cannot be measured here: this CPU is a {host_cpu()}; measure on such a "
+            f"machine, or as {target.level}"
+        )

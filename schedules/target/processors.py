@@ -4,7 +4,10 @@ L1 data and L2 are what one core has. They stand in the vendors' optimization ma
 and IA-32 Architectures Optimization Reference Manual* (cache parameters of each
 micro-architecture), AMD's *Software Optimization Guide* for families 17h, 19h and 1Ah. L3 is what
 Linux shows as one cache: of AMD's that of a core complex, of Intel's that of a whole processor,
-which differs from model to model; the model taken is named.
+which differs from model to model; the model taken is named. What a multiply-add of the widest
+vectors costs is as Abel and Reineke measured it (2019, *uops.info: Characterizing Latency,
+Throughput, and Port Usage of Instructions on Intel Microarchitectures*; their tables have AMD's
+too): Zen 4 does one of 512 bits in two halves.
 """
 
 from __future__ import annotations
@@ -12,7 +15,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_KIB, _MIB = 1 << 10, 1 << 20
+from .costs import Costs
+
+_SEPARATE = (4, 1)  # a multiplication, and an addition of three or four cycles after it
 
 
 @dataclass(frozen=True)
@@ -24,30 +29,33 @@ class Processor:
     l1: int
     l2: int
     l3: int
+    costs: Costs
 
 
-def _of(name: str, level: int, l1: int, l2: int, l3: int) -> Processor:
-    """By the number of its level, and KiB of L1 and L2."""
-    return Processor(name, f"x86-64-v{level}", l1 * _KIB, l2 * _KIB, l3)
+def _of(name: str, level: int, caches: tuple[int, int, int], sums: tuple[int, int]) -> Processor:
+    """By the number of its level, KiB of its caches, and a multiply-add's latency and how many
+    vectors of them start in a cycle."""
+    l1, l2, l3 = (size << 10 for size in caches)
+    return Processor(name, f"x86-64-v{level}", l1, l2, l3, Costs(*sums))
 
 
 # By LLVM's name, which is the compiler's (-mtune) too.
 PROCESSORS: Mapping[str, Processor] = {
-    "nehalem": _of("nehalem", 2, 32, 256, 8 * _MIB),  # Core i7-920
-    "sandybridge": _of("sandybridge", 2, 32, 256, 8 * _MIB),  # Core i7-2600
-    "ivybridge": _of("ivybridge", 2, 32, 256, 8 * _MIB),  # Core i7-3770
-    "haswell": _of("haswell", 3, 32, 256, 8 * _MIB),  # Core i7-4770
-    "broadwell": _of("broadwell", 3, 32, 256, 35 * _MIB),  # Xeon E5-2680 v4
-    "skylake": _of("skylake", 3, 32, 256, 8 * _MIB),  # Core i7-6700
-    "alderlake": _of("alderlake", 3, 48, 1280, 30 * _MIB),  # Core i9-12900K, its fast cores
-    "skylake-avx512": _of("skylake_avx512", 4, 32, 1024, 77 * _MIB // 2),  # Xeon Platinum 8180
-    "cascadelake": _of("cascadelake", 4, 32, 1024, 77 * _MIB // 2),  # Xeon Platinum 8280
-    "icelake-client": _of("icelake", 4, 48, 512, 8 * _MIB),  # Core i7-1065G7
-    "icelake-server": _of("icelake", 4, 48, 1280, 60 * _MIB),  # Xeon Platinum 8380
-    "sapphirerapids": _of("sapphirerapids", 4, 48, 2048, 105 * _MIB),  # Xeon Platinum 8480+
-    "znver1": _of("zen", 3, 32, 512, 8 * _MIB),
-    "znver2": _of("zen2", 3, 32, 512, 16 * _MIB),
-    "znver3": _of("zen3", 3, 32, 512, 32 * _MIB),
-    "znver4": _of("zen4", 4, 32, 1024, 32 * _MIB),
-    "znver5": _of("zen5", 4, 48, 1024, 32 * _MIB),
+    "nehalem": _of("nehalem", 2, (32, 256, 8192), _SEPARATE),  # Core i7-920
+    "sandybridge": _of("sandybridge", 2, (32, 256, 8192), _SEPARATE),  # Core i7-2600
+    "ivybridge": _of("ivybridge", 2, (32, 256, 8192), _SEPARATE),  # Core i7-3770
+    "haswell": _of("haswell", 3, (32, 256, 8192), (5, 2)),  # Core i7-4770
+    "broadwell": _of("broadwell", 3, (32, 256, 35840), (5, 2)),  # Xeon E5-2680 v4
+    "skylake": _of("skylake", 3, (32, 256, 8192), (4, 2)),  # Core i7-6700
+    "alderlake": _of("alderlake", 3, (48, 1280, 30720), (4, 2)),  # Core i9-12900K, its fast cores
+    "skylake-avx512": _of("skylake_avx512", 4, (32, 1024, 39424), (4, 2)),  # Xeon Platinum 8180
+    "cascadelake": _of("cascadelake", 4, (32, 1024, 39424), (4, 2)),  # Xeon Platinum 8280
+    "icelake-client": _of("icelake", 4, (48, 512, 8192), (4, 1)),  # Core i7-1065G7
+    "icelake-server": _of("icelake", 4, (48, 1280, 61440), (4, 2)),  # Xeon Platinum 8380
+    "sapphirerapids": _of("sapphirerapids", 4, (48, 2048, 107520), (4, 2)),  # Xeon Platinum 8480+
+    "znver1": _of("zen", 3, (32, 512, 8192), (5, 1)),
+    "znver2": _of("zen2", 3, (32, 512, 16384), (5, 2)),
+    "znver3": _of("zen3", 3, (32, 512, 32768), (4, 2)),
+    "znver4": _of("zen4", 4, (32, 1024, 32768), (4, 1)),
+    "znver5": _of("zen5", 4, (48, 1024, 32768), (4, 2)),
 }

@@ -8,7 +8,9 @@ from typing import Any
 
 from ..errors import TargetError
 from ..ir.dtype import DType
+from .costs import Costs
 from .isa import EXTENSIONS, ISAS, Isa
+from .processors import PROCESSORS
 
 # How exact convolutions of float32 are, the tightest first. What an element adds up is n products,
 # S the sum of their absolute values, and "random" data of either sign, zeros included.
@@ -30,7 +32,8 @@ class Target:
 
     Cache sizes are bytes: L1 data and L2 of one core, L3 as shared by all; those that are not given
     are what most processors have at least. ``accuracy``, one of ACCURACIES, is what a build asks
-    for, not a property of the machine.
+    for, not a property of the machine. ``measured`` are costs as ``luthier target --measure`` finds
+    them, which default schedules then go by.
     """
 
     level: str
@@ -41,6 +44,16 @@ class Target:
     l3: int = 16 * 1024 * 1024
     accuracy: str = DEFAULT_ACCURACY
     extensions: tuple[str, ...] = ()
+    measured: Costs | None = None
+
+    @property
+    def costs(self) -> Costs:
+        """What instructions cost: as measured, or as its processor's or its level's usually do."""
+        if self.measured:
+            return self.measured
+        processor = PROCESSORS.get(self.cpu)
+        known = processor is not None and processor.level == self.level
+        return processor.costs if processor and known else self.isa.costs
 
     @property
     def plain(self) -> Target:
@@ -50,8 +63,9 @@ class Target:
 
     @property
     def machine(self) -> Target:
-        """The machine alone, as records know it: whatever accuracy was asked for."""
-        return replace(self, accuracy=DEFAULT_ACCURACY)
+        """The machine alone, as records know it: whatever accuracy was asked for, whatever led the
+        default schedules."""
+        return replace(self, accuracy=DEFAULT_ACCURACY, measured=None)
 
     @property
     def is_generic(self) -> bool:

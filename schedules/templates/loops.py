@@ -62,7 +62,7 @@ def features(loops: Loops, target: Target, operations: float) -> dict[str, NDArr
     vectors = max(1.0, operations / (2 * target.lanes(FLOAT32)))
     full = np.maximum(1, loops.sums * loops.steps)
     # A core that starts one multiply-add and two loads a cycle; sums depend on themselves.
-    latency = target.isa.costs.latency
+    latency = target.costs.latency
     cycles = np.maximum.reduce(
         np.broadcast_arrays(loops.work, loops.steps * loops.loads / 2, loops.steps * latency)
     )

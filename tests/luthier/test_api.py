@@ -90,7 +90,7 @@ SIGNATURES = {
     "preprocess=None, postprocess=None, accuracy='standard', inputs=None, "
     "runs=3, rtol=None, atol=None)",
     "bench": "(folder, *, entry=None, threads=None, seconds=3.0, kernels=False, at=None)",
-    "target": "(name='host', threads=None)",
+    "target": "(name='host', threads=None, *, measure=False, out=None)",
     "doctor": "()",
 }
 
@@ -335,6 +335,7 @@ def test_the_whole_model_is_not_timed_where_nobody_asks(model, monkeypatch):
 
 
 def test_a_target_that_this_machine_cannot_run_is_not_measured(model, monkeypatch):
-    monkeypatch.setattr("luthier.tuning.tune.host_features", lambda: frozenset({"sse3"}))
+    here = "luthier.schedules.target.machine.host_features"
+    monkeypatch.setattr(here, lambda: frozenset({"sse3"}))
     with pytest.raises(luthier.TargetError, match="cannot be measured here: this CPU lacks"):
         luthier.tune(model, "x86-64-v3", trials=1)

@@ -11,8 +11,8 @@ import pytest
 import luthier
 from luthier.autotune.measure.noise import Watch
 from luthier.machine.bandwidth import peak_bandwidth
-from luthier.machine.peak import peak_gflops
-from luthier.schedules import Target
+from luthier.machine.peak import Peaks, peak_gflops, peak_rate, whole_step
+from luthier.schedules import Target, Tensor, Workload, node
 from luthier.schedules.ops.counts import flops
 from luthier.schedules.target import host
 
@@ -55,6 +55,15 @@ def test_kernels_are_timed_on_demand_slowest_first(artifact_folder):
     assert product.fraction_of_bandwidth == pytest.approx(rate)
 
 
+def test_whole_numbers_have_a_peak_of_their_own():
+    tops = Peaks(float32=100.0, whole=400.0)
+    x, w = Tensor((4, 8), "uint8"), Tensor((8, 16), "int8")
+    product = node("matmul_integer", (0, 1), Tensor((4, 16), "int32"))
+    assert tops.of(Workload((x, w), (False, True), (product,))) == 400.0
+    floats = Workload((Tensor((4, 8)),), (False,), (node("relu", (0,), Tensor((4, 8))),))
+    assert tops.of(floats) == 100.0
+
+
 def test_by_default_with_the_threads_that_a_run_would_have(artifact_folder, monkeypatch):
     monkeypatch.setattr("luthier.deploy.artifact.available_cores", lambda: 1)
     assert luthier.bench(artifact_folder, seconds=0.05).threads == 1
@@ -94,7 +103,7 @@ def test_a_busy_machine_has_no_share_of_the_peak(artifact_folder, monkeypatch, c
     assert {k.fraction_of_bandwidth for k in report.kernels} == {None}
     done = cli("bench", artifact_folder, "--seconds", "0.05", "--kernels")
     assert "busy machine" in done.out
-    assert "an unknown share of this machine's measured" in done.out
+    assert "an unknown share of what this machine was measured to reach" in done.out
     shares = [line for line in done.out.splitlines() if " default " in line]
     assert all(line.count("busy") == 2 for line in shares)
     assert len(shares) == 2
@@ -182,7 +191,9 @@ def test_the_machines_limits_are_measured(level, threads):
     if level != "host":
         target = Target(level, level, threads)
     assert 0.1 < peak_gflops(target, seconds=0.001) < 10_000
+    assert 0.1 < peak_rate(target, whole_step(target), seconds=0.001) < 100_000
     assert 0.1 < peak_bandwidth(target, nbytes=1 << 20) < 10_000
+    assert 0.1 < peak_bandwidth(target, nbytes=1 << 17, times=9) < 10_000
 
 
 def test_memory_is_read_even_where_the_buffer_is_less_than_a_chunk_for_each_thread():

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
+from dataclasses import replace
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
 import luthier
 from luthier.machine.doctor import TVM_PAIR
+from luthier.machine.target import resolve
 from luthier.schedules import Target
 from luthier.schedules.target import available_cores, host
+from luthier.schedules.target.costs import Costs
 
 # ---- target ----
 
@@ -44,6 +50,111 @@ def test_a_level(level, bits, registers, last):
     assert machine.features[-1] == last
     assert machine.threads == 3
     assert machine.llvm == luthier.target().llvm
+
+
+# ---- a measured target ----
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory):
+    """A file with what this machine was measured to reach, and that."""
+    path = tmp_path_factory.mktemp("box") / "box.json"
+    return path, luthier.target(threads=1, measure=True, out=path)
+
+
+def test_what_is_measured(box):
+    found = box[1].measured
+    assert 0.1 < found.gflops < 10_000
+    assert 0.1 < found.integer_gops < 100_000
+    assert found.l2_gbytes_per_s > 0.1
+    assert found.l3_gbytes_per_s > 0.1
+    assert found.memory_gbytes_per_s > 0.1
+    assert found.costs.latency >= 1
+    assert found.costs.multiply_adds >= 1
+    assert luthier.target().measured is None
+
+
+def test_default_schedules_go_by_a_measured_target(box):
+    path, machine = box
+    named = resolve(str(path))
+    assert named.costs == machine.measured.costs
+    assert named == replace(host(1), measured=machine.measured.costs)
+    assert named.machine == host(1).machine  # as records know it
+    assert resolve(str(path), threads=3).threads == 3
+    assert luthier.target(str(path)).target == str(path)
+
+
+def test_a_model_is_built_for_a_measured_target(box, tmp_path):
+    digits = Path(__file__).parents[2] / "examples" / "digits" / "digits.onnx"
+    report = luthier.build(digits, tmp_path / "digits", target=str(box[0]), log=None)
+    with luthier.load(report.folder) as artifact:
+        assert artifact.manifest.target == host(1)
+
+
+COSTS = Costs(4, 2).to_json()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": 2}, "its schema is 2; this version reads 1"),
+        ({"target": {}}, "malformed target"),
+        ({"target": []}, "malformed target"),
+        ({"costs": None}, "costs are an object of latency"),
+        ({"costs": COSTS | {"more": 1}}, "costs are an object of latency"),
+        ({"costs": COSTS | {"latency": 0}}, "'latency' of a target's costs is out of range"),
+        ({"costs": COSTS | {"latency": 4.5}}, "'latency' of a target's costs is not a number"),
+        ({"costs": COSTS | {"passed_on": "1"}}, "'passed_on' of a target's costs is not a number"),
+        ({"costs": COSTS | {"passed_on": True}}, "'passed_on' of a target's costs is not a number"),
+        ({"costs": COSTS | {"fetched_byte": 1e300}}, "'fetched_byte' of a target's costs is out"),
+        (
+            {"costs": COSTS | {"fetched_byte": math.nan}},
+            "'fetched_byte' of a target's costs is out",
+        ),
+    ],
+)
+def test_a_file_that_is_not_a_target(change, message, tmp_path):
+    path = tmp_path / "box.json"
+    whole = {"schema": 1, "target": host(1).to_json(), "costs": COSTS} | change
+    path.write_text(json.dumps(whole))
+    with pytest.raises(luthier.TargetError, match=rf"box\.json: .*{message}"):
+        luthier.target(str(path))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b"\xff", b"[" * 60_000, b'{"schema": 1, "schema": 1}', b" " * 99_999]
+)
+def test_a_file_that_is_not_json(data, tmp_path):
+    path = tmp_path / "box.json"
+    path.write_bytes(data)
+    with pytest.raises(luthier.TargetError, match=r"box\.json is not a target as 'luthier target"):
+        luthier.target(str(path))
+
+
+def test_a_target_file_that_is_not_there(tmp_path):
+    with pytest.raises(luthier.TargetError, match=r"no\.json cannot be read: No such file"):
+        luthier.target(str(tmp_path / "no.json"))
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(luthier.TargetError, match=r"pipe\.json cannot be read"):
+        luthier.target(str(tmp_path / "pipe.json"))
+
+
+def test_where_a_target_is_not_kept(tmp_path):
+    with pytest.raises(luthier.UsageError, match="it goes with measure"):
+        luthier.target(out=tmp_path / "box.json")
+    with pytest.raises(luthier.UsageError, match=r"a target's file ends in \.json"):
+        luthier.target(threads=1, measure=True, out=tmp_path / "box.txt")
+    with pytest.raises(luthier.UsageError, match="cannot be written"):
+        luthier.target(threads=1, measure=True, out=tmp_path / "no" / "box.json")
+
+
+def test_what_this_machine_lacks_is_not_measured(monkeypatch):
+    monkeypatch.setattr("luthier.schedules.target.machine.host_features", frozenset)
+    with pytest.raises(luthier.TargetError, match="cannot be measured here: this CPU lacks popcnt"):
+        luthier.target("x86-64-v2", measure=True)
+
+
+# ---- threads ----
 
 
 def test_a_target_object_has_its_threads_already():

@@ -65,13 +65,9 @@ def become(monkeypatch: pytest.MonkeyPatch) -> Become:
         sizes = dict(zip((0, 2, 3), machine.caches, strict=True))
         monkeypatch.setattr(archspec.cpu, "host", lambda: host)
         monkeypatch.setattr(f"{HERE}._cache_bytes", lambda index, default: sizes[index])
-        for module in (
-            "luthier.tuning.tune",
-            "luthier.machine.target",
-            "luthier.schedules.target.machine",
-        ):
+        for module in ("luthier.machine.target", HERE):
             monkeypatch.setattr(f"{module}.host_cpu", lambda: machine.cpu)
-        for module in ("luthier.tuning.tune", "luthier.schedules.target.machine"):
+        for module in ("luthier.autotune.records.machine", HERE):
             monkeypatch.setattr(f"{module}.host_features", lambda: host.features)
         # A library is tried where this processor runs it, too.
         tried = "luthier.building.trial.host_features"

@@ -10,6 +10,8 @@ import pytest
 
 from luthier.schedules import Target
 from luthier.schedules.ir.dtype import DTYPES
+from luthier.schedules.target import parse
+from luthier.schedules.target.costs import Costs
 from luthier.schedules.target.isa import EXTENSIONS, ISAS, Isa
 from luthier.schedules.target.processors import PROCESSORS
 
@@ -61,3 +63,12 @@ def test_every_processor_has_a_known_instruction_set():
 def test_sums_side_by_side_hide_the_latency(isa: Isa):
     """Two multiply-adds a cycle of four cycles each: eight under way."""
     assert isa.costs.sums == isa.costs.latency * isa.costs.multiply_adds == 8
+
+
+def test_a_processor_has_costs_of_its_own():
+    assert parse("znver4", 1).costs.sums == 4  # 512 bits in two halves
+    assert parse("haswell", 1).costs.sums == 10
+    without = Target("x86-64-v3", "znver4", 1)  # its AVX-512 hidden by a hypervisor
+    assert without.costs == without.isa.costs
+    known = Costs(3, 1)
+    assert Target("x86-64-v4", "znver4", 1, measured=known).costs == known

@@ -97,7 +97,7 @@ class Channelwise(Form[Knobs]):
         """Sums that hide a multiply-add's latency, in half of the registers; six chunks a thread,
         if each has enough to do."""
         vectors = 2 if self.channels > self.lanes else 1
-        sums = min(self.target.isa.costs.sums, self.target.vector_registers // 2)
+        sums = min(self.target.costs.sums, self.target.vector_registers // 2)
         widest = ceildiv(sums, vectors)
         out, wanted = self.columns.out, 6 * self.target.threads
         rows = self.rows.out * self.batch // wanted

@@ -165,7 +165,7 @@ class Direct(Form[Knobs]):
             larger than L1 is loaded twice: from L2, and from L1."""
             far = count if self.steps * count * target.vector_bytes > target.l1 else 0
             loads = _LOAD * (width + count + far)
-            return 1 + max(width * count, loads, target.isa.costs.sums)
+            return 1 + max(width * count, loads, target.costs.sums)
 
         def time(tile: tuple[int, int]) -> tuple[float, int]:
             widths, count = even_widths(out_w, tile[0]), tile[1]
@@ -226,7 +226,7 @@ class Direct(Form[Knobs]):
         """The multiply-adds, idle lanes among them, and adding up lanes; or fetching the weights
         where that takes longer."""
         weights = self.workload.tensor(self.node.args[1])
-        fetched = weights.nbytes * self.target.isa.costs.fetched_byte
+        fetched = weights.nbytes * self.target.costs.fetched_byte
         computed = self.group_vectors * self.unit / self.per_group
         work = self.depth + _ADDED_UP * self.lanes * self.dots
         return max(2.0 * self.node.out.size * computed * work, fetched)

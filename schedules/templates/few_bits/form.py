@@ -126,7 +126,7 @@ class FewBits(Form[Knobs]):
     def default(self) -> Knobs:
         """As many vectors as hide the latency of a sum, few of them beside the matrix; about eight
         chunks a thread."""
-        wanted = max(1, self.target.isa.costs.sums // self.rows)
+        wanted = max(1, self.target.costs.sums // self.rows)
         some = [v for v in self.widths if v <= wanted or v == 1]
         vectors = min(some, key=lambda v: (ceildiv(self.columns, v) * v / min(v, 4), -v))
         panels = ceildiv(self.columns, vectors)

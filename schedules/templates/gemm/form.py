@@ -122,7 +122,7 @@ class Gemm(Form[Knobs]):
             rows = tile_rows(count)
             columns = ceildiv(self.columns, count) * count / self.columns
             wasted = columns * ceildiv(p.m, rows) * rows / p.m
-            chains = min(1.0, rows * count / target.isa.costs.sums)
+            chains = min(1.0, rows * count / target.costs.sums)
             # A vector of a panel that is larger than L1 is loaded twice: from L2, and from L1.
             far = count if p.k * count * target.vector_bytes > target.l1 else 0
             return wasted * (1 + (count + rows + far) / (count * rows)) / chains, -count
@@ -250,7 +250,7 @@ class Gemm(Form[Knobs]):
 
     def _cycles(self, sums: int) -> float:
         """Of a step of the reduction."""
-        costs = self.target.isa.costs
+        costs = self.target.costs
         return max(costs.latency, sums / costs.multiply_adds)
 
     def loops(self, knobs: Knobs) -> Loops:

@@ -128,7 +128,7 @@ class Separable(Form[Knobs]):
     def _vectors(self) -> int:
         """Few vectors: a small ring, short code and many chunks, if the tile has enough sums."""
         size, target = self.columns.size, self.target
-        sums = target.isa.costs.sums
+        sums = target.costs.sums
 
         def cost(vectors: int) -> float:
             # Of a core that starts as many loads as multiply-adds a cycle.
@@ -169,7 +169,7 @@ class Separable(Form[Knobs]):
         What need not be passed on, less what is computed twice or while other threads wait.
         """
         extra = self._work(self._bands) - 1
-        return self.target.isa.costs.passed_on - extra * 2 * self.product.k
+        return self.target.costs.passed_on - extra * 2 * self.product.k
 
     def loops(self, knobs: Knobs) -> Loops:
         """A step is one of the product; the window's work is ``other``."""

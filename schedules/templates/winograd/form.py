@@ -138,7 +138,7 @@ class Winograd(Form[Knobs]):
 
     def _cost(self, m: int) -> float:
         """Products, or fetching the weights where that takes longer, and transforms."""
-        positions, tiles, costs = (m + 2) ** 2, self.tiles(m), self.target.isa.costs
+        positions, tiles, costs = (m + 2) ** 2, self.tiles(m), self.target.costs
         padded_in, padded_out = self.in_vectors * self.lanes, self.out_vectors * self.lanes
         weights = positions * self.depth * padded_out
         product = max(2.0 * weights * tiles, FLOAT32.nbytes(weights) * costs.fetched_byte)

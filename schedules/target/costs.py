@@ -1,0 +1,50 @@
+"""What the instructions of a core cost, for the analytic models behind default schedules."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from ..errors import TargetError
+
+_MOST = 1e6  # of any cost, far beyond all
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What the analytic models know of a core.
+
+    ``latency`` is the cycles from a multiply-add's start to its sum, ``multiply_adds`` how many
+    vectors of them start in a cycle. The others are in units of one floating-point operation at
+    full speed; they were measured on Zen 4, in and beyond L2, ``transformed`` on Zen 5 too.
+    """
+
+    latency: int
+    multiply_adds: int
+    fetched_byte: float = 6.5  # to fetch a byte of weights from memory
+    transformed: float = 24.0  # to transform an element of Winograd's inputs or products
+    passed_on: float = 6.0  # to store an element between two convolutions and to load it again
+
+    @property
+    def sums(self) -> int:
+        """Vectors of sums that keep the core busy: with fewer each waits for the one before."""
+        return self.latency * self.multiply_adds
+
+    def to_json(self) -> dict[str, Any]:
+        """The readable form."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: Any) -> Costs:
+        """Read ``to_json``'s form from untrusted data; raises TargetError."""
+        names = [field.name for field in fields(Costs)]
+        if not isinstance(data, dict) or set(data) != set(names):
+            raise TargetError(f"costs are an object of {', '.join(names)}")
+        for name, value in data.items():
+            whole = name in ("latency", "multiply_adds")
+            if type(value) not in ((int,) if whole else (int, float)):
+                raise TargetError(f"'{name}' of a target's costs is not a number")
+            if not (math.isfinite(value) and (1 if whole else 0) <= value <= _MOST):
+                raise TargetError(f"'{name}' of a target's costs is out of range")
+        return Costs(**data)
