@@ -258,9 +258,8 @@ def openvino(path: str, threads: int) -> Loop:
             raise RuntimeError(f"{name} gives {status}")
 
     core, compiled, request = c_void_p(), c_void_p(), c_void_p()
-    properties = ("PERFORMANCE_HINT", "LATENCY", "INFERENCE_NUM_THREADS", str(threads),
-                  "INFERENCE_PRECISION_HINT", "f32")  # fmt: skip
-    texts = [c_char_p(text.encode()) for text in properties]
+    properties = engines.openvino_properties(path, threads)
+    texts = [c_char_p(text.encode()) for item in properties.items() for text in item]
     call("ov_core_create", byref(core))
     call(
         "ov_core_compile_model_from_file", core, c_char_p(path.encode()), c_char_p(b"CPU"),

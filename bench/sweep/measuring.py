@@ -19,7 +19,15 @@ import onnx
 import luthier
 from bench.roofline import Limits, total_flops
 from bench.sweep.point import Point
-from bench.turns import SEED, Arrays, Contender, Entry, in_turns
+from bench.turns import (
+    SEED,
+    Arrays,
+    Contender,
+    Entry,
+    close,
+    close_when_rounded,
+    in_turns,
+)
 from luthier.deploy import Manifest, read_manifest
 from luthier.inputs.samples import random_inputs
 
@@ -106,7 +114,7 @@ class Bench:
         try:
             row = in_turns(
                 point.name, threads, entries, self._ready(), _inputs(point, model), rounds, folder,
-                SECONDS,
+                SECONDS, close_when_rounded if point.rounded else close,
             )  # fmt: skip
         except (ValueError, RuntimeError) as error:
             self._end()

@@ -19,7 +19,8 @@ class Point:
     """ONNX text that makes ``y`` of ``inputs`` (types by name, such as ``float[1,64]``).
 
     ``constants`` are weights by shape, drawn so that results neither grow nor vanish. Inputs are
-    between 0 and 1 where they have to be ``positive``.
+    between 0 and 1 where they have to be ``positive``. ``rounded``: an engine may round inputs to 8
+    bits, so that outputs differ by as much.
     """
 
     family: str
@@ -29,6 +30,7 @@ class Point:
     constants: Mapping[str, Sequence[int]] = field(default_factory=dict)
     output: str = "float"
     positive: bool = False
+    rounded: bool = False
 
     def model(self) -> onnx.ModelProto:
         """Of fixed shapes, with seeded weights."""

@@ -17,8 +17,8 @@ from .operator import Array, Elementwise, Expr, Let
 
 # Floats of this size and a third more are a whole number apart, so that adding a smaller one rounds
 # it half to even.
-_UNIT = 1.5 * 2.0**23
-_UNIT_BITS = 0x4B400000
+UNIT = 1.5 * 2.0**23
+UNIT_BITS = 0x4B400000
 
 
 def _quantize(node: Node, x: Array, zero: Array) -> Array:
@@ -30,14 +30,14 @@ def _quantize(node: Node, x: Array, zero: Array) -> Array:
 
 
 def _emit_quantize(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
-    """Limited first: then adding ``_UNIT`` leaves the rounded number in the low bits of the sum."""
+    """Limited first: then adding ``UNIT`` leaves the rounded number in the low bits of the sum."""
     x, zero = args
     low, high = (_less(end, zero) for end in node.out.element.limits)
     x = let(x)
     x = let(tirx.Select(x > low, x, low))
     x = tirx.Select(x < high, x, high)
-    bits = let(tirx.reinterpret("int32", x + tirx.const(_UNIT, "float32")))
-    return tirx.Cast(node.out.dtype, bits - (_UNIT_BITS - tirx.Cast("int32", zero)))
+    bits = let(tirx.reinterpret("int32", x + tirx.const(UNIT, "float32")))
+    return tirx.Cast(node.out.dtype, bits - (UNIT_BITS - tirx.Cast("int32", zero)))
 
 
 def _less(end: int, zero: Expr) -> Expr:

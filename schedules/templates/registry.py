@@ -31,6 +31,7 @@ from .dots.form import Dots
 from .elimination.form import Elimination
 from .few_bits.form import FewBits
 from .few_bits_gemm.form import FewBitsGemm
+from .few_bits_integer.form import FewBitsInteger
 from .form import Form
 from .gemm.form import Gemm
 from .gemm_integer.form import IntegerGemm
@@ -65,6 +66,7 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     Gemm,
     FewBits,
     FewBitsGemm,
+    FewBitsInteger,
     RowAttention,
     FusedAttention,
     Conv,

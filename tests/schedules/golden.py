@@ -201,6 +201,10 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "product_batched": (matmul((2, 3, 6), (2, 6, 20), constant=False), "gemm"),
     "product_of_few_bits": (few_bits((2,), 20, 11, 4, 16, zeros=True), "few_bits"),
     "product_of_few_bits_and_rows": (few_bits((9,), 20, 11, 8, 16), "few_bits_gemm"),
+    "product_of_few_bits_and_rounded_rows": (
+        few_bits((2,), 20, 11, 4, 16, zeros=True, rounded=True),
+        "few_bits_integer",
+    ),
     "winograd": (conv((1, 2, 2, 2), 4, (3, 3), pads=PAD, after="bias"), "winograd"),
     "depthwise": (conv((1, 4, 4, 20), 20, (3, 3), pads=PAD, groups=20), "channelwise"),
     "separable": (

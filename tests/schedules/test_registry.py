@@ -161,6 +161,7 @@ DEFAULTS = {
     ),
     "a row times a matrix of few bits": (few_bits((1,), 64, 24, 4, 32), "few_bits"),
     "rows times one": (few_bits((20,), 64, 24, 4, 32), "few_bits_gemm"),
+    "rounded rows times one": (few_bits((20,), 64, 24, 4, 32, rounded=True), "few_bits_integer"),
     "a pointwise convolution": (conv((1, 9, 9, 8), 8, (1, 1)), "gemm"),
     "many 3x3 tiles of many channels": (conv((1, 56, 56, 64), 64, (3, 3), pads=PAD), "winograd"),
     "few of few channels": (conv((1, 5, 5, 3), 8, (3, 3), pads=PAD), "conv_direct"),
