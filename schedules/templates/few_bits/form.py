@@ -80,7 +80,7 @@ class FewBits(Form[Knobs]):
     product: FewBitsProduct
 
     name = "few_bits"
-    version = 1
+    version = 2
     knobs_type = Knobs
     anchors = around(matmul_few_bits=WEIGHED)
 
