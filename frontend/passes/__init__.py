@@ -19,6 +19,7 @@ from .fold_scales import fold_scales
 from .group_norm import join_group_norms
 from .legalize import legalize
 from .normalizations import find_normalizations
+from .pool_planes import pool_planes
 from .quantized import stay_quantized
 from .sink_reshapes import sink_reshapes
 from .tie_weights import tie_weights
@@ -61,6 +62,7 @@ PASSES = (
     Pass(fold_constants, ensures={_P.FOLDED}),
     Pass(join_group_norms, requires={_P.FOLDED}),
     Pass(channels_last, requires={_P.FOLDED}, ensures={_P.CHANNELS_LAST}),
+    Pass(pool_planes, requires={_P.CHANNELS_LAST}),
     Pass(find_normalizations, requires={_P.CHANNELS_LAST}, ensures={_P.NORMS_JOINED}),
     Pass(sink_reshapes, requires={_P.CHANNELS_LAST, _P.NORMS_JOINED}),
     Pass(fold_scales, requires={_P.FOLDED, _P.CHANNELS_LAST}),

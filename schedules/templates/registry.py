@@ -42,6 +42,7 @@ from .normalize.form import Normalize
 from .place.form import Place
 from .pointwise.form import Pointwise
 from .pool_integer.form import IntegerPool
+from .pool_planes.form import PoolPlanes
 from .recurrent.form import RecurrentLayer
 from .reduction.form import Reduction
 from .relax_op.form import RelaxOp
@@ -60,6 +61,7 @@ from .winograd_integer.form import IntegerWinograd
 # In order of preference, which counts where estimates are the same.
 TEMPLATES: tuple[type[Form[Any]], ...] = (
     Separable,
+    PoolPlanes,
     Channelwise,
     Dots,
     Gemm,
