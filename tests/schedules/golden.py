@@ -211,6 +211,10 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
         pool("max_pool2d", (1, 4, 4, 20), (2, 2), strides=(2, 2), dtype="uint8"),
         "pool_integer",
     ),
+    "max_pool_planes": (
+        pool("max_pool2d", (2, 3, 40, 1), (3, 3), strides=(1, 2), pads=PAD),
+        "pool_planes",
+    ),
     "max_pool": (pool("max_pool2d", (1, 4, 4, 20), (2, 2), strides=(2, 2)), "channelwise"),
     "convolution_transposed": (conv_transpose((1, 2, 2, 3), 5, (2, 2)), "conv_transpose"),
     "convolution_dots": (conv((1, 3, 5, 16), 3, (3, 3), after="bias_relu"), "conv_dots"),
