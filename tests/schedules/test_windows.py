@@ -69,6 +69,13 @@ DEPTHWISE = {
         strict=False,
     )
 }
+SEVERAL = {
+    "two of a channel": conv((1, 9, 15, 11), 22, (3, 3), groups=11, pads=(1, 1, 1, 1)),
+    "four of a channel, strides": conv(
+        (2, 9, 14, 5), 20, (5, 3), strides=(2, 2), groups=5, pads=(2, 1, 2, 0), after="scaled"
+    ),
+    "two of many, a long row": conv((1, 1, 70, 24), 48, (1, 45), groups=24, pads=(0, 30, 0, 14)),
+}
 SEPARABLE = {
     "what the activation makes of zero": separable(
         (1, 7, 9, 5), 20, (3, 3), pads=(1, 1, 1, 1), between="bias", after="clip"
@@ -166,6 +173,7 @@ CASES = {
         ("convolution", None, CONVOLUTIONS),
         ("winograd", "winograd", WINOGRAD),
         ("depthwise", "channelwise", DEPTHWISE),
+        ("several outputs of a channel", "channelwise", SEVERAL),
         ("expansion and depthwise", "separable", SEPARABLE),
         ("long and depthwise", "channelwise", LONG_DEPTHWISE),
         ("dots", "conv_dots", DOTS),

@@ -202,7 +202,7 @@ class Direct(Form[Knobs]):
         _, wide, _ = self.window
         _, left, _, right = self.node.attr("pads")
         overlap = self._is_written and self.node.attr("strides")[1] < wide
-        return overlap * ((left > 0) + (right > 0))
+        return int(overlap) * (int(left > 0) + int(right > 0))
 
     def streams(self, knobs: Knobs) -> bool:
         """Whether panels of weights do not stay in L1 from one tile to the next."""
