@@ -153,6 +153,7 @@ DEFAULTS = {
     "a depthwise convolution": (conv((1, 9, 9, 8), 8, (3, 3), groups=8), "channelwise"),
     "the beginning of an inverted residual": (separable((1, 9, 9, 8), 24, (3, 3)), "separable"),
     "a maximum of windows": (pool("max_pool2d", (1, 9, 9, 8), (2, 2)), "channelwise"),
+    "one of planes": (pool("max_pool2d", (8, 9, 9, 1), (2, 2)), "pool_planes"),
     "one of bytes": (pool("max_pool2d", (1, 9, 9, 8), (2, 2), dtype="uint8"), "pool_integer"),
     "a product": (matmul((8, 9), (9, 10)), "gemm"),
     "a row times columns": (
@@ -165,7 +166,12 @@ DEFAULTS = {
     "many 3x3 tiles of many channels": (conv((1, 56, 56, 64), 64, (3, 3), pads=PAD), "winograd"),
     "few of few channels": (conv((1, 5, 5, 3), 8, (3, 3), pads=PAD), "conv_direct"),
     "strides": (conv((1, 56, 56, 64), 64, (3, 3), strides=(2, 2)), "conv_direct"),
-    "groups of many outputs": (conv((1, 9, 9, 8), 16, (3, 3), groups=8), "conv_direct"),
+    "groups of many outputs": (conv((1, 9, 9, 8), 32, (3, 3), groups=4), "conv_direct"),
+    "several outputs of a channel": (conv((1, 9, 9, 8), 16, (3, 3), groups=8), "channelwise"),
+    "a number of them that divides no vector": (
+        conv((1, 9, 9, 8), 24, (3, 3), groups=8),
+        "conv_direct",
+    ),
     "few outputs of many channels": (conv((1, 9, 9, 32), 3, (3, 3)), "conv_dots"),
     "the same, transposed": (conv_transpose((1, 9, 9, 32), 3, (3, 3)), "conv_transpose_dots"),
     "a transposed convolution": (conv_transpose((1, 5, 5, 4), 4, (3, 3)), "conv_transpose"),

@@ -112,12 +112,12 @@ class _PoolPlanes:
         turns = self.turns if lanes > 1 else 1
         sums = self._sums(turns, lanes)
 
-        def tap(number: Index) -> None:
+        def tap(number: Index, is_first: bool) -> None:
             row = builder.let((top + number * rows.dilation) * self.columns.size + column)
             for turn in range(turns):
                 first = (row + turn * lanes) * self.pitch
                 value = builder.load(builder[f"in{self.node.args[0]}"], self._indices(first, lanes))
-                sums.update(turn, 0, partial(self._combined, value))
+                sums.update(turn, 0, partial(self._combined, value, is_first))
 
         self._each(rows.kernel, taps, tap)
         if lanes == 1:
@@ -153,10 +153,12 @@ class _PoolPlanes:
             )
             self._store(sums, (builder.let(image), row, output), lanes, scale)
 
-    def _tap(self, sums: RegisterTile, begin: Index, lanes: int, number: Index) -> None:
+    def _tap(
+        self, sums: RegisterTile, begin: Index, lanes: int, number: Index, is_first: bool
+    ) -> None:
         at = begin + self._at(0, number * self.columns.dilation)
         value = self.builder.load(self.builder["lines"], vector_index(at, lanes))
-        sums.update(0, 0, partial(self._combined, value))
+        sums.update(0, 0, partial(self._combined, value, is_first))
 
     def _store(
         self, sums: RegisterTile, at: tuple[Index, ...], lanes: int, scale: Expr | None
@@ -183,23 +185,27 @@ class _PoolPlanes:
             sums.fill(self.fill)
         return sums
 
-    def _combined(self, value: Expr, old: Expr) -> Expr:
+    def _combined(self, value: Expr, is_first: bool, old: Expr) -> Expr:
         """NaN is larger than any number, as in ONNX Runtime."""
+        if is_first:
+            return value
         return extreme("max", old, value) if self.is_max else old + value
 
-    def _each(self, kernel: int, taps: tuple[Index, Index], tap: Callable[[Index], None]) -> None:
-        """``tap`` of each, written out where all are there."""
+    def _each(
+        self, kernel: int, taps: tuple[Index, Index], tap: Callable[[Index, bool], None]
+    ) -> None:
+        """``tap`` of each, and whether it is known to be the first; written out where all are."""
         builder, (low, count) = self.builder, taps
         if kernel > _MOST_WRITTEN:
             with builder.loop(count, "tap", low) as number:
-                tap(number)
+                tap(number, False)
             return
         if not isinstance(count, int):
             with builder.when(count != kernel), builder.loop(count, "tap", low) as number:
-                tap(number)
+                tap(number, False)
         with nullcontext() if isinstance(count, int) else builder.when(count == kernel):
             for number in range(kernel):
-                tap(number)
+                tap(number, number == 0)
 
     # Means.
 
