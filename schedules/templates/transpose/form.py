@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ... import ops
-from ...ir.size import at_least
+from ...ir.size import Size, at_least
 from ...ir.space import Knob
 from ...ir.workload import Node, Workload
 from ...target.target import Target
 from ..by_grain import largest
+from ..collapse import collapse
 from ..form import Form
 from ..loops import Loops, streaming
 
@@ -20,6 +21,7 @@ _GRAINS = (4096, 16384, 32768, 65536)
 _BLOCKS = (4, 8, 16, 32, 64)
 _LANES = (4, 8, 16, 32, 64, 256)
 _COLUMNS = (4, 8, 16, 32, 64, 256)
+_TILE = 64  # elements on each side
 _LEAST = 16384  # elements that are worth a chunk
 
 
@@ -61,22 +63,35 @@ class Transpose(Form[Knobs]):
     def default(self) -> Knobs:
         """Whole cache lines are written at once, and six chunks are a thread's.
 
-        A store that finds its line gone waits for it, and so do all that follow. Where the source's
-        rows lie pages apart, L1 has only few lines for all of them, so that no more are read than
-        have a place; these are then read as a whole. It is as bad for the output's rows, but that
-        matters less where each is written once.
+        A store that finds its line gone waits for it, and so do all that follow. But where the
+        output's rows do not begin with lines, one as long as a line would touch two.
+
+        Where the source's rows lie pages apart, L1 has only few lines for all of them, so that no
+        more are read than have a place; these are then read as a whole. Where the output's rows do,
+        as few are written side by side, and far along them. Where both do, few are written of
+        several planes, or, where there is one, two lines of each, which reads the source less often.
         """
         line = _LINE // self.element_bytes
-        shape = self.workload.output.shape
-        source = self.workload.tensor(self.node.args[0]).shape
-        axis = self.node.attr("axes")[-1]
-        block = largest(_BLOCKS, line)
-        is_crowded = self._is_crowded(line, math.prod(source[axis + 1 :]))
-        if is_crowded and not self._is_crowded(line, math.prod(shape[self.moved + 1 :])):
-            block = largest(_BLOCKS, min(line, self.target.l1_ways))
+        merged = collapse(self.workload)
+        node = next(node for node in merged.nodes if node.op == "transpose")
+        shape, source = merged.output.shape, merged.tensor(node.args[0]).shape
+        axes = node.attr("axes")
+        moved = axes.index(len(shape) - 1)
+        reads = self._is_crowded(line, math.prod(source[axes[-1] + 1 :]))
+        writes = self._is_crowded(line, math.prod(shape[moved + 1 :]))
+        few = min(line, self.target.l1_ways)
+        block = line if _is_multiple(shape[-1], line) else line // 2
+        lanes = columns = _TILE
+        if reads and writes:
+            lanes, columns = (few, line) if len(shape) > 2 else (line, line)
+            block *= 1 if len(shape) > 2 else 2
+        elif reads:
+            block, lanes, columns = min(block, few), line, line
+        elif writes:
+            lanes, columns = few, _COLUMNS[-1]
+        tile = largest(_LANES, lanes), largest(_COLUMNS, columns)
         wanted = at_least(self.workload.output.size // (6 * self.target.threads), _LEAST)
-        tile = largest(_LANES, line), largest(_COLUMNS, line)
-        return Knobs(block, *tile, largest(_GRAINS, wanted))
+        return Knobs(largest(_BLOCKS, block), *tile, largest(_GRAINS, wanted))
 
     @property
     def node(self) -> Node:
@@ -97,6 +112,11 @@ class Transpose(Form[Knobs]):
     def loops(self, knobs: Knobs) -> Loops:
         """One pass."""
         return streaming(self.workload, self.target, knobs.grain)
+
+
+def _is_multiple(size: int, of: int) -> bool:
+    """Whether a size is known to be one."""
+    return not isinstance(size, Size) and size % of == 0
 
 
 def _moved_axis(workload: Workload) -> int | None:
