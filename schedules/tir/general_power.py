@@ -2,8 +2,8 @@
 
 The logarithm to base 2 of x, times y, as an exponent of 2: what float64 has beyond float32 is
 enough for a product of up to 150. Errors are at most 1 ulp of float32, subnormal results included;
-what is not finite is as C's ``pow`` (ISO C, annex F.10.4.4) has it. ``tests/schedules/test_mathfn.py``
-checks both.
+what is not finite is as C's ``pow`` (ISO C, annex F.10.4.4) has it.
+``tests/schedules/test_general_power.py`` checks both.
 """
 
 from __future__ import annotations

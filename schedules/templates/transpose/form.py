@@ -69,7 +69,7 @@ class Transpose(Form[Knobs]):
         Where the source's rows lie pages apart, L1 has only few lines for all of them, so that no
         more are read than have a place; these are then read as a whole. Where the output's rows do,
         as few are written side by side, and far along them. Where both do, few are written of
-        several planes, or, where there is one, two lines of each, which reads the source less often.
+        several planes, or, where there is one, two lines of each: so the source is read less often.
         """
         line = _LINE // self.element_bytes
         merged = collapse(self.workload)
