@@ -254,7 +254,8 @@ class Gemm(Form[Knobs]):
         tiles, panel = ceildiv(p.m, rows), p.k * vectors * target.vector_bytes
         if tiles >= _FEW_TILES and crowd_l2(panel, p.micro.b.nbytes(p.n), target):
             return "copied"
-        if tiles >= 2 * _FEW_TILES and panel > target.l1 // 2:
+        whole = self.columns <= vectors  # its lines follow one another
+        if tiles >= 2 * _FEW_TILES and panel > target.l1 // 2 and not whole:
             return "copied"
         return "rows" if small and panel <= target.l1 // 2 else "panels"
 

@@ -22,7 +22,7 @@ _BLOCKS = (4, 8, 16, 32, 64)
 _LANES = (4, 8, 16, 32, 64, 256)
 _COLUMNS = (4, 8, 16, 32, 64, 256)
 _TILE = 64  # elements on each side
-_LEAST = 16384  # elements that are worth a chunk
+_LEAST = 16384  # elements that are worth a chunk, where there are two of them
 
 
 class Knobs(NamedTuple):
@@ -90,7 +90,9 @@ class Transpose(Form[Knobs]):
         elif writes:
             lanes, columns = few, _COLUMNS[-1]
         tile = largest(_LANES, lanes), largest(_COLUMNS, columns)
-        wanted = at_least(self.workload.output.size // (6 * self.target.threads), _LEAST)
+        size = self.workload.output.size
+        is_small = not isinstance(size, Size) and size < 2 * _LEAST
+        wanted = 2 * _LEAST if is_small else at_least(size // (6 * self.target.threads), _LEAST)
         return Knobs(largest(_BLOCKS, block), *tile, largest(_GRAINS, wanted))
 
     @property
