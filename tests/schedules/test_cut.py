@@ -107,4 +107,6 @@ def test_a_panel_whose_lines_share_sets_is_copied_for_many_rows() -> None:
     assert gemm(128, 1024, 256, constant=False).default().order == "copied"
     assert gemm(8, 1024, 256, constant=False).default().order != "copied"
     assert gemm(128, 64, 64, constant=False).default().order != "copied"
+    whole = gemm(197, 64, 197, TARGETS["x86-64-v4"], constant=False)  # rows of B follow one another
+    assert whole.default().order != "copied"
     assert gemm(128, 1024, 256).default().order != "copied"  # packed when it is built
