@@ -15,6 +15,7 @@ from typing import Any
 from .. import ops
 from ..errors import ScheduleError
 from ..ir.workload import Node, Tensor, Workload
+from ..ops.quantization import emit_returned
 from ..tir.indices import Expr
 from ..tir.point import Point, broadcast_point
 from ..tvm_late import tirx
@@ -58,11 +59,12 @@ class Evaluator:
         self._known.clear()
         return self.at(arg, point)
 
-    def finish(self, point: Point, value: Expr | None = None) -> Expr:
-        """The workload's element at ``point``, of the anchor's ``value`` there if it has one."""
+    def finish(self, point: Point, value: Expr | None = None, arg: int | None = None) -> Expr:
+        """The workload's element at ``point``, or that of ``arg``, of the anchor's ``value`` there
+        if it has one."""
         if self._anchor is not None:
             self._sources[self._anchor] = lambda _: value
-        return self.element(self.result, point)
+        return self.element(self.result if arg is None else arg, point)
 
     def store(self, point: Point, value: Expr | None = None) -> None:
         """Write ``finish`` to the slot ``out``."""
@@ -106,11 +108,35 @@ class Evaluator:
         node = self.workload.nodes[arg - len(self.workload.inputs)]
         operator = ops.of(node)
         if isinstance(operator, ops.Elementwise):
-            args = [self.at(a, broadcast_point(point, self.shape(a))) for a in node.args]
+            stored = self._quantized(node)
+            sources = node.args if stored is None else (*stored.args, node.args[2])
+            args = [self.at(a, broadcast_point(point, self.shape(a))) for a in sources]
+            if stored is not None:
+                x, zero, scale = args
+                return emit_returned(stored.out.element, x, zero, scale, self.builder.keep)
             return self._apply(operator, node, args)
         if isinstance(operator, ops.Movement):
             return operator.emit(self, node, point)
         raise ScheduleError(f"operator '{node.op}' cannot be fused")
+
+    def _quantized(self, node: Node) -> Node | None:
+        """What quantised an argument that ``node`` takes back, with the same zero point, where
+        nothing else reads it."""
+        inputs, (arg, *rest) = len(self.workload.inputs), node.args or (-1,)
+        if node.op != "dequantize" or arg < inputs or arg in self._sources or self._uses[arg] > 1:
+            return None
+        above = self.workload.nodes[arg - inputs]
+        if above.op != "quantize" or above.out.shape != node.out.shape:
+            return None
+        return above if self._is_same(above.args[1], rest[0]) else None
+
+    def _is_same(self, a: int, b: int) -> bool:
+        """Whether two arguments are one, or literals of one value."""
+        inputs = len(self.workload.inputs)
+        if a == b or min(a, b) < inputs:
+            return a == b
+        one, other = (self.workload.nodes[i - inputs] for i in (a, b))
+        return one.op == other.op == "const" and one.attr("value") == other.attr("value")
 
     def _apply(self, operator: ops.Elementwise, node: Node, args: Sequence[Expr]) -> Expr:
         """In float32 where it is float16, for which processors have few instructions."""

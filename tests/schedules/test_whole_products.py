@@ -37,6 +37,11 @@ PRODUCTS = {
     "a batch": whole_matmul((2, 3, 5, 9), (2, 3, 9, 18), constant=False),
     "one B for a batch": whole_matmul((2, 3, 4, 9), (9, 21), to="uint8"),
     "one A for all": whole_matmul((7, 9), (3, 9, 18), constant=False, to="int8"),
+    "steps": whole_matmul((13, 37), (37, 117), to="uint8", zero=117),
+    "signed steps": whole_matmul((9, 64), (64, 70), ("int8", "int8"), to="int8", zero=-5),
+    "steps at run time": whole_matmul(
+        (2, 9, 22), (2, 22, 37), ("int8", "int8"), constant=False, to="int8", zero=0
+    ),
 }
 CONVOLUTIONS = {
     "pixels": whole_conv((1, 5, 6, 37), 21, (1, 1), ("uint8", "int8"), to="uint8"),
@@ -91,6 +96,22 @@ CASES = {**PRODUCTS, **CONVOLUTIONS}
 @pytest.mark.parametrize(("name", "level"), in_turn(CASES))
 def test_edges(name: str, level: str) -> None:
     verify(CASES[name], level, samples=1)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize(("dtype", "zero"), [("uint8", 200), ("int8", -100), ("int8", 0)])
+def test_steps_end_where_their_type_does(dtype: str, zero: int, level: str) -> None:
+    """Of sums from one end of int32 to the other, by scales beyond all numbers and by none."""
+    scales = np.array([1e-38, 1e-7, 0.5, 1, 3, 1e9, 3e38, np.inf, np.nan, -0.5, -1e9, -np.inf] * 6)
+    columns = len(scales)
+    product = whole_matmul((3, 4), (4, columns), to=dtype, zero=zero)
+    given = [
+        np.array([[255] * 4, [0] * 4, [1, 0, 0, 3]], np.uint8),
+        np.resize(np.array([-128, 127, 1, 5, -3], np.int8), (4, columns)),
+        np.resize(np.array([-(2**30), 0, 2**30, -1, 1], np.int32), columns),
+        scales.astype(np.float32),
+    ]
+    verify(product, level, samples=1, inputs=given)
 
 
 @pytest.mark.slow
@@ -169,6 +190,13 @@ def emulated(total: Any, shared: Any, group: Any, lanes: int) -> Any:
 FOURS = {
     "a product": whole_matmul((13, 37), (37, 53), to="uint8"),
     "of signed numbers": whole_matmul((5, 64), (64, 19), ("int8", "int8")),
+    "of signed numbers in rows that fill no group": whole_matmul(
+        (5, 63), (63, 19), ("int8", "int8")
+    ),
+    "to steps": PRODUCTS["steps"],
+    "to signed steps": PRODUCTS["signed steps"],
+    "at run time": PRODUCTS["steps at run time"],
+    "of bytes at run time": whole_matmul((3, 24), (24, 35), constant=False),
     "a convolution": whole_conv((2, 7, 5, 5), 19, (3, 2), ("uint8", "int8"), pads=PAD, outside=9),
     "one of signed numbers": whole_conv(
         (1, 6, 5, 4), 17, (3, 3), ("int8", "int8"), pads=PAD, outside=-7
