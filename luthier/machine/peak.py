@@ -21,7 +21,7 @@ from luthier.schedules.tvm_late import tirx
 
 from .probe import best_seconds, load
 
-ACCUMULATORS = 10  # two units of five cycles' latency at most
+ACCUMULATORS = 12  # two units of six cycles' latency at most
 STEPS = 4096  # multiply-adds of each accumulator in a chunk
 
 _Step = Callable[[Any, Any], Any]  # a vector of sums after one more step, of it and a factor
@@ -43,7 +43,8 @@ def peak_gops(target: Target, seconds: float = 0.02) -> float:
 
     def step(total: Any, factor: Any) -> Any:
         own = tirx.call_intrin(f"{micro.b.name}x{lanes}", "tirx.reinterpret", factor)
-        return micro.emit(total, total, own)  # so that no product is the same twice
+        # Where sums are added afterwards, no product may be the same twice.
+        return micro.emit(total, factor if micro.starts else total, own)
 
     return _peak(target, seconds, INT32, step, micro.steps)
 
