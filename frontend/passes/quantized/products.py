@@ -56,7 +56,7 @@ def _weighed(b: Canvas, node: Node, x: Image, w: Image) -> int | None:
     else:
         if node.attr("transpose_b"):
             weights = weights.swapaxes(-1, -2)
-        total = b.emit("matmul_integer", x.stored, b.constant(narrow(weights)), transpose_b=False)
+        total = _multiplied(b, x, weights)
         sums = weights.sum(axis=-2, keepdims=weights.ndim > 2)
     if x.run_zero is not None:
         single = b.at_most(x.run_zero, total)
@@ -65,6 +65,32 @@ def _weighed(b: Canvas, node: Node, x: Image, w: Image) -> int | None:
         total = b.emit("subtract", total, weighed)
     zero = along_one(x.zero.item() * sums, rank)
     return None if zero is None else _stand(b, node, total, zero, scale, x, w)
+
+
+def _multiplied(b: Canvas, x: Image, weights: Array) -> int:
+    """Rows by columns. Of columns that 8 bits hold less one number each it is left out, and comes
+    back times the sum of the row: ``sum(x * w) = sum(x * (w - m)) + m * sum(x)``."""
+    middle = _middle(weights)
+    few = weights if middle is None else weights - middle
+    total = b.emit("matmul_integer", x.stored, b.constant(narrow(few)), transpose_b=False)
+    if middle is None:
+        return total
+    shape = b.values[x.stored].shape
+    wide = b.emit("cast", x.stored, out=Tensor(shape, "int32"))
+    rows = b.emit("sum", wide, axes=(len(shape) - 1,), keepdims=True)
+    more = b.emit("multiply", rows, b.constant(middle.astype(np.int32)))
+    return b.emit("add", total, more)
+
+
+def _middle(weights: Array) -> Array | None:
+    """A number for each column, less which 8 bits hold it; None where they do anyway, or cannot."""
+    if weights.ndim != 2 or len(weights) * 255**2 >= MOST:
+        return None
+    limits = np.iinfo(np.int8)
+    low, high = weights.min(axis=0), weights.max(axis=0)
+    above, below = np.maximum(high - limits.max, 0), np.minimum(low - limits.min, 0)
+    fits = np.all(high - low <= limits.max - limits.min)
+    return above + below if fits and np.any(above - below) else None
 
 
 def _convolved(b: Canvas, node: Node, x: Image, weights: Array) -> int:
