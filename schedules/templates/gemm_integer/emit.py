@@ -4,8 +4,10 @@ A step multiplies several neighbours along K at once (see ``emit/dot_products``)
 packed as [panel][groups of K][panel width][step]; any other B is brought in that order panel by
 panel while the kernel runs. Rows of A that are not as the instruction reads them are brought into
 scratch once for all panels of a chunk: they lie an odd number of cache lines apart there, so that
-they do not share the cache's sets. Where columns or the depth are known only at run time, the
-kernels are those of ``gemm``, which widen each number where they read it.
+they do not share the cache's sets. Signed ones whose length is a multiple of the step are lifted in
+registers instead. Sums start from a known bias where the instruction adds modulo 2^32. Where
+columns or the depth are known only at run time, the kernels are those of ``gemm``, which widen each
+number where they read it.
 
 Knobs: ``rows``, ``vectors`` (the register tile), ``m_block`` (register tiles of rows in a chunk),
 ``n_block`` (panels in a chunk), ``order`` (the outer loop inside a chunk), ``unroll`` (steps of K
