@@ -30,7 +30,7 @@ def product(b: Canvas, node: Node, *, is_quantised: bool) -> int | None:
         return None
     if right.stored in b.constants:
         return _weighed(b, node, left, right)
-    if node.op == "matmul" and is_quantised:
+    if node.op == "matmul_integer" or (node.op == "matmul" and is_quantised):
         return _of_two(b, node, left, right)
     return None
 
@@ -89,15 +89,18 @@ def _of_two(b: Canvas, node: Node, x: Image, y: Image) -> int | None:
     scale = number(x.scale.item() * y.scale.item(), len(node.out.shape))
     if depth * 255**2 >= MOST or not is_ordinary(scale):
         return None
-    total = b.emit("matmul_integer", _centred(b, x), _centred(b, y), transpose_b=False)
+    first, second = (each.stored if each.run_zero is None else _centred(b, each) for each in (x, y))
+    zeros = tuple(int(each.zero.item()) if each.run_zero is None else 0 for each in (x, y))
+    if any(zeros):
+        total = b.emit("matmul_integer", first, second, transpose_b=False, zeros=zeros)
+    else:
+        total = b.emit("matmul_integer", first, second, transpose_b=False)
     zero = number(0, len(node.out.shape))
     return _stand(b, node, total, zero, scale, x, y)
 
 
 def _centred(b: Canvas, image: Image) -> int:
-    """What is stored less its zero point, in 16 bits; as it is where that is 0."""
-    if image.run_zero is None and not image.zero.any():
-        return image.stored
+    """What is stored less a zero point of a run, in 16 bits."""
     whole = Image(image.stored, "int16", image.zero, number(1.0, image.zero.ndim))
     return b.shown(Image(whole.stored, whole.dtype, whole.zero, whole.scale, None, image.run_zero))
 
