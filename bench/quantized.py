@@ -117,6 +117,9 @@ MODELS: Mapping[str, Callable[[Path], Path]] = {
     "efficientnet_b0": _exported("efficientnet_b0"),
     "unet": _exported("unet"),
     "deit_small": _own(deit_small),
+    "vit_b16": _exported("vit_b16"),
+    "segformer_b0": _exported("segformer_b0"),
+    "gpt2_128": _exported("gpt2_128"),
     "minilm_l6_128": _exported("minilm_l6_128"),
     "distilbert_128": _own(distilbert_128),
     "bert_base_128": _exported("bert_base_128"),
@@ -258,6 +261,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--rows", type=Path, help="add the rows to this file; the table has all")
     parser.add_argument("--built", type=Path, help="a folder that keeps the libraries")
+    parser.add_argument(
+        "--section", default="quantized", help="of RESULTS.md (default: %(default)s)"
+    )
     parser.add_argument("--print", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -273,7 +279,7 @@ def main() -> None:
         text = table(list(map(Measured.from_json, rows.read_text().splitlines())), options.rounds)
     print(text)
     if not options.print:
-        results.write("quantized", results.command("bench.quantized"), text)
+        results.write(options.section, results.command("bench.quantized"), text)
 
 
 if __name__ == "__main__":

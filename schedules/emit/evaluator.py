@@ -15,9 +15,12 @@ from typing import Any
 from .. import ops
 from ..errors import ScheduleError
 from ..ir.workload import Node, Tensor, Workload
-from ..tir.indices import Expr
+from ..ops.quantization import emit_steps
+from ..target.target import Target
+from ..tir.indices import Expr, Index
 from ..tir.point import Point, broadcast_point
 from ..tvm_late import tirx
+from . import tables as by_table
 from .builder import PhaseBuilder
 
 Source = Callable[[Point], Expr]
@@ -28,10 +31,17 @@ class Evaluator:
 
     ``anchor`` is an argument that the template computes itself, and hands over element by element.
     If that is input 0, as in an ``epilogue``, the slots are those of the inputs after it.
+    ``tables``: what is stored may be found in a table, where a number of 8 bits decides it and
+    that is faster on this target.
     """
 
     def __init__(
-        self, workload: Workload, builder: PhaseBuilder, anchor: int | None = None
+        self,
+        workload: Workload,
+        builder: PhaseBuilder,
+        anchor: int | None = None,
+        *,
+        tables: Target | None = None,
     ) -> None:
         self.workload = workload
         self.builder = builder
@@ -42,6 +52,8 @@ class Evaluator:
         self._anchor = anchor
         self._uses = Counter(a for node in workload.nodes for a in node.args)
         self._known: dict[tuple[Any, ...], tuple[Point, Expr]] = {}
+        self._table = None if tables is None else by_table.table_of(workload, tables)
+        self._laid = None if self._table is None else by_table.laid(builder, self._table)
 
     def _load(self, name: str) -> Source:
         builder = self.builder
@@ -60,15 +72,24 @@ class Evaluator:
 
     def finish(self, point: Point, value: Expr | None = None) -> Expr:
         """The workload's element at ``point``, of the anchor's ``value`` there if it has one."""
-        if self._anchor is not None:
-            self._sources[self._anchor] = lambda _: value
+        self._give(value)
         return self.element(self.result, point)
 
-    def store(self, point: Point, value: Expr | None = None) -> None:
-        """Write ``finish`` to the slot ``out``."""
+    def _give(self, value: Expr | None) -> None:
+        if self._anchor is not None:
+            self._sources[self._anchor] = lambda _: value
+
+    def store(self, point: Point, value: Expr | None = None, place: Index | None = None) -> None:
+        """Write ``finish`` to the slot ``out``, by default where the point lies."""
         builder = self.builder
-        place = point.position(builder.pitch("out"))
-        builder.store(builder["out"], place, self.finish(point, value))
+        if place is None:
+            place = point.position(builder.pitch("out"))
+        if self._table is None:
+            builder.store(builder["out"], place, self.finish(point, value))
+            return
+        self._give(value)
+        number = self.element(self._table.arg, point)
+        by_table.store(builder, self._table, self._laid, (builder["out"], place), number)
 
     def is_serial(self, arg: int | None = None) -> bool:
         """Whether lanes that compute an argument, by default the result, come one by one.
@@ -105,12 +126,32 @@ class Evaluator:
             return self._sources[arg](point)
         node = self.workload.nodes[arg - len(self.workload.inputs)]
         operator = ops.of(node)
+        if node.op == "dequantize" and (rounding := self._rounding(node)) is not None:
+            x, zero, scale = (
+                self.at(a, broadcast_point(point, self.shape(a)))
+                for a in (*rounding.args, node.args[2])
+            )
+            return emit_steps(rounding, x, zero, scale, self.builder.keep)
         if isinstance(operator, ops.Elementwise):
             args = [self.at(a, broadcast_point(point, self.shape(a))) for a in node.args]
             return self._apply(operator, node, args)
         if isinstance(operator, ops.Movement):
             return operator.emit(self, node, point)
         raise ScheduleError(f"operator '{node.op}' cannot be fused")
+
+    def _rounding(self, node: Node) -> Node | None:
+        """What rounds the numbers that ``node`` widens, if it does so for that alone and in full
+        view: to the same zero point, which is a literal."""
+        source, zero, _ = node.args
+        first = len(self.workload.inputs)
+        if source < first or source in self._sources or self._uses[source] > 1:
+            return None
+        rounding = self.workload.nodes[source - first]
+        if rounding.op != "quantize" or rounding.args[1] < first or zero < first:
+            return None
+        points = [self.workload.nodes[a - first] for a in (rounding.args[1], zero)]
+        known = all(point.op == "const" for point in points)
+        return rounding if known and points[0] == points[1] else None
 
     def _apply(self, operator: ops.Elementwise, node: Node, args: Sequence[Expr]) -> Expr:
         """In float32 where it is float16, for which processors have few instructions."""

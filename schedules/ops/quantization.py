@@ -30,14 +30,25 @@ def _quantize(node: Node, x: Array, zero: Array) -> Array:
 
 
 def _emit_quantize(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
-    """Limited first: then adding ``_UNIT`` leaves the rounded number in the low bits of the sum."""
+    """Adding ``_UNIT`` leaves the rounded number in the low bits of the sum."""
     x, zero = args
+    moved = _limited(node, x, zero, let) + tirx.const(_UNIT, "float32")
+    bits = let(tirx.reinterpret("int32", moved))
+    return tirx.Cast(node.out.dtype, bits - (_UNIT_BITS - tirx.Cast("int32", zero)))
+
+
+def emit_steps(node: Node, x: Expr, zero: Expr, scale: Expr, let: Let) -> Expr:
+    """What a ``quantize`` node's result stands for, which is never made."""
+    moved = let(_limited(node, x, zero, let) + tirx.const(_UNIT, "float32"))
+    return (moved + tirx.const(-_UNIT, "float32")) * scale
+
+
+def _limited(node: Node, x: Expr, zero: Expr, let: Let) -> Expr:
+    """Within what the type holds."""
     low, high = (_less(end, zero) for end in node.out.element.limits)
     x = let(x)
     x = let(tirx.Select(x > low, x, low))
-    x = tirx.Select(x < high, x, high)
-    bits = let(tirx.reinterpret("int32", x + tirx.const(_UNIT, "float32")))
-    return tirx.Cast(node.out.dtype, bits - (_UNIT_BITS - tirx.Cast("int32", zero)))
+    return tirx.Select(x < high, x, high)
 
 
 def _less(end: int, zero: Expr) -> Expr:

@@ -59,7 +59,7 @@ class _Channelwise:
         held = Tensor((self._high(knobs.rows) * self.pitch,), "int16")
         slots = [*input_slots(form, packings), output_slot(form), Slot(None, "lines", held)]
         self.builder = builder = PhaseBuilder(slots)
-        self.evaluator = Evaluator(epilogue(self.workload), builder, anchor=0)
+        self.evaluator = Evaluator(epilogue(self.workload), builder, anchor=0, tables=form.target)
         row_blocks, strips = ceildiv(down.out, knobs.rows), ceildiv(self.channels, self.width)
         with builder.chunk_loop() as chunk:
             row0 = builder.let(modulo(chunk, row_blocks) * knobs.rows)

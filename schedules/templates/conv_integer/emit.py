@@ -71,7 +71,7 @@ class _Conv:
             scratch += own[1].offset
         slots = [*input_slots(form, packings), output_slot(form), *own]
         self.builder = builder = PhaseBuilder(slots)
-        self.evaluator = Evaluator(epilogue(self.workload), builder, anchor=0)
+        self.evaluator = Evaluator(epilogue(self.workload), builder, anchor=0, tables=form.target)
         panels = form.groups * self.panels
         row_blocks, panel_blocks = ceildiv(self.out_h, knobs.rows), ceildiv(panels, knobs.panels)
         with builder.chunk_loop() as chunk:

@@ -74,7 +74,7 @@ class _Product:
         slots = [*input_slots(self.form, packings), output_slot(self.form), *own]
         self.builder = builder = PhaseBuilder(slots)
         after = collapse(epilogue(self.workload), keep_last=True)
-        self.evaluator = Evaluator(after, builder, anchor=0)
+        self.evaluator = Evaluator(after, builder, anchor=0, tables=self.form.target)
         m_block, n_block = self.knobs.m_block, self.knobs.n_block
         m_blocks, n_blocks = ceildiv(self.tiles, m_block), ceildiv(self.panels, n_block)
         batch = math.prod(self.p.batch)
