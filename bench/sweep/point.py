@@ -5,11 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
 import onnx.parser
+from numpy.typing import NDArray
 from onnx import numpy_helper, shape_inference
+
+from bench.turns import close
+
+Array: TypeAlias = NDArray[Any]
 
 _OPSET = 20
 
@@ -45,6 +51,10 @@ class Point:
         inferred = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
         onnx.checker.check_model(inferred)
         return inferred
+
+    def alike(self, some: Array, other: Array) -> bool:
+        """Whether two engines' outputs are the same."""
+        return close(some, other)
 
 
 def floats(*shape: int) -> str:

@@ -26,6 +26,7 @@ static const feature known[] = {
     {"bmi2", EBX7, 8, 0},         {"avx2", EBX7, 5, YMM},      {"avx512f", EBX7, 16, ZMM},
     {"avx512dq", EBX7, 17, ZMM},  {"avx512cd", EBX7, 28, ZMM}, {"avx512bw", EBX7, 30, ZMM},
     {"avx512vl", EBX7, 31, ZMM},   {"avx512_vnni", ECX7, 11, ZMM},
+    {"avx512vbmi", ECX7, 1, ZMM},
     {"avx_vnni", EAX7_1, 4, YMM},
 };
 

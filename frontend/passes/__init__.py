@@ -20,6 +20,7 @@ from .group_norm import join_group_norms
 from .legalize import legalize
 from .normalizations import find_normalizations
 from .quantized import stay_quantized
+from .sink_enlargements import sink_enlargements
 from .sink_reshapes import sink_reshapes
 from .tie_weights import tie_weights
 
@@ -62,6 +63,7 @@ PASSES = (
     Pass(join_group_norms, requires={_P.FOLDED}),
     Pass(channels_last, requires={_P.FOLDED}, ensures={_P.CHANNELS_LAST}),
     Pass(find_normalizations, requires={_P.CHANNELS_LAST}, ensures={_P.NORMS_JOINED}),
+    Pass(sink_enlargements, requires={_P.CHANNELS_LAST}),
     Pass(sink_reshapes, requires={_P.CHANNELS_LAST, _P.NORMS_JOINED}),
     Pass(fold_scales, requires={_P.FOLDED, _P.CHANNELS_LAST}),
     Pass(commute_resizes, requires={_P.CHANNELS_LAST}),

@@ -62,6 +62,7 @@ class PhaseBuilder:
         self._blocks: list[list[Any]] = [[]]
         self._names = 0
         self._lane: tuple[Index, int, int] = (0, 1, -1)  # index, lanes, where its loop is written
+        self._after: list[Callable[[], None]] = []  # what is written behind that
         self._scope: int | None = None  # the block that ``invariant`` writes to
         self._inner: set[str] = set()  # variables that are made inside of it
         self._bounds = _sym.Analyzer()
@@ -138,6 +139,36 @@ class PhaseBuilder:
     def store(self, buffer: Any, index: Index, value: Expr) -> None:
         """Write one element."""
         self.emit(tirx.BufferStore(buffer, value, [index]))
+
+    def store_changed(
+        self,
+        buffer: Any,
+        index: Index,
+        value: Expr,
+        room: int,
+        change: Callable[[Any, Any, int], None],
+    ) -> None:
+        """Write what becomes of one element when ``change`` takes those of all lanes at once: from
+        a local array of ``room`` elements, of which the first are these, to another one.
+        """
+        lane, lanes, block = self._lane
+        old, new = (
+            tirx.decl_buffer((room,), dtype, self._fresh("held"), scope="local")
+            for dtype in (value.ty.dtype, buffer.dtype)
+        )
+        self._blocks[block] += [tirx.AllocBuffer(old), tirx.AllocBuffer(new)]
+        self.store(old, lane, value)
+
+        def write() -> None:
+            change(old, new, lanes)
+            with self.vector(lanes) as place:
+                at = index if lanes == 1 else _with(index, lane, place)
+                self.store(buffer, at, self.load(new, place))
+
+        if lanes == 1:
+            write()
+        else:
+            self._after.append(write)
 
     def prefetch(self, buffer: Any, index: Index, level: int = 1) -> None:
         """Ask for the cache line of an element, which may lie after the buffer's end; into the
@@ -247,6 +278,9 @@ class PhaseBuilder:
             self._lane = (variable, lanes, outside)
             yield variable
             self._lane = (0, 1, -1)
+        after, self._after = self._after, []
+        for write in after:
+            write()
 
     @contextmanager
     def chunk_loop(self) -> Iterator[Expr]:
@@ -347,3 +381,8 @@ def _sequence(statements: list[Any]) -> Any:
     if not statements:
         return tirx.Evaluate(tirx.const(0, "int32"))
     return statements[0] if len(statements) == 1 else tirx.SeqStmt(statements)
+
+
+def _with(index: Index, variable: Expr, other: Expr) -> Index:
+    """An index with another variable in place of one."""
+    return _sym.Analyzer().simplify(tirx.Let(variable, other, index))

@@ -17,6 +17,7 @@ from ..target.target import Target
 from .abilities import Abilities
 from .across.form import Across
 from .attention.form import FusedAttention
+from .attention_integer.form import IntegerAttention
 from .attention_rows.form import RowAttention
 from .channelwise.form import Channelwise
 from .channelwise_integer.form import IntegerChannelwise
@@ -67,6 +68,7 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     FewBitsGemm,
     RowAttention,
     FusedAttention,
+    IntegerAttention,
     Conv,
     ConvDots,
     Winograd,

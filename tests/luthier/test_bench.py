@@ -11,7 +11,7 @@ import pytest
 import luthier
 from luthier.autotune.measure.noise import Watch
 from luthier.machine.bandwidth import peak_bandwidth
-from luthier.machine.peak import peak_gflops
+from luthier.machine.peak import peak_gflops, peak_gops
 from luthier.schedules import Target
 from luthier.schedules.ops.counts import flops
 from luthier.schedules.target import host
@@ -182,6 +182,7 @@ def test_the_machines_limits_are_measured(level, threads):
     if level != "host":
         target = Target(level, level, threads)
     assert 0.1 < peak_gflops(target, seconds=0.001) < 10_000
+    assert 0.1 < peak_gops(target, seconds=0.001) < 100_000
     assert 0.1 < peak_bandwidth(target, nbytes=1 << 20) < 10_000
 
 

@@ -10,9 +10,10 @@ import textwrap
 from pathlib import Path
 
 from attentions import separate
-from caller import TARGETS
+from caller import EXTENDED, TARGETS
 from coded_workloads import few_bits
 from recurrences import layer as recurrent_layer
+from whole_attentions import whole_attention
 from whole_workloads import whole_conv, whole_matmul
 from workloads import (
     Builder,
@@ -31,6 +32,7 @@ from luthier.schedules.templates.registry import default, instantiate, spaces
 
 FOLDER = Path(__file__).with_name("golden")
 LEVELS = ("x86-64-v3", "x86-64-v4")
+ATTENTION_OF_WHOLE = "attention_integer"  # needs an extension of the level
 PAD = (1, 1, 1, 1)
 # What every script begins with: the signature, and how buffers are found in their table.
 _PREAMBLE = re.compile(
@@ -240,6 +242,7 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
         "dots",
     ),
     "attention_rows": (separate((1, 2, 1, 5, 4, 4), heads_first=False), "attention_rows"),
+    "attention_of_whole": (whole_attention((2,), 3, 5, 4, 4, heads_last=True), ATTENTION_OF_WHOLE),
     "sum_of_rows": (total(1), "reduction"),
     "sum_of_columns": (total(0), "reduction"),
     "place": (place(), "place"),
@@ -309,7 +312,7 @@ def _script(workload: Workload, template: str) -> str:
     """The template's default schedule and its phases, once for levels that agree."""
     texts: dict[str, list[str]] = {}
     for level in LEVELS:
-        target = TARGETS[level]
+        target = (EXTENDED if template == ATTENTION_OF_WHOLE else TARGETS)[level]
         space = next(s for s in spaces(workload, target) if s.template == template)
         kernel = instantiate(workload, target, space.default_schedule())
         texts.setdefault(_kernel(kernel), []).append(level)

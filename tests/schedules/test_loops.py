@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from luthier.schedules.ops.counts import flops
 from luthier.schedules.templates.loops import features
 from luthier.schedules.templates.registry import instantiate, loops, spaces
 
-TARGET = Target("x86-64-v4", "x86-64-v4", 4, l1=32768, l2=1 << 20, l3=1 << 25)
+TARGET = Target("x86-64-v4", "x86-64-v4", 4, l1=32768, l2=1 << 20, l3=1 << 25, extensions=("vnni",))
 PAD = (1, 1, 1, 1)
 
 # The chunks of one phase, the last one, are those of the nest.
@@ -103,7 +104,7 @@ def test_features_are_ratios_to_the_machine():
         )
         for target in (
             TARGET,
-            Target(TARGET.level, TARGET.cpu, 8, l1=65536, l2=1 << 21, l3=1 << 26),
+            replace(TARGET, threads=8, l1=65536, l2=1 << 21, l3=1 << 26),
         )
     )
     assert large["chunk of L2"] - small["chunk of L2"] == -1

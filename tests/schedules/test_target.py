@@ -295,7 +295,12 @@ def test_what_goes_not_with_a_name_is_refused(name):
 
 @pytest.mark.parametrize(
     ("features", "extensions"),
-    [(V4, ()), (V4 | {"avx512_vnni", "avx_vnni"}, ("vnni",)), (V3 | {"avx_vnni"}, ("avxvnni",))],
+    [
+        (V4, ()),
+        (V4 | {"avx512_vnni", "avx_vnni"}, ("vnni",)),
+        (V4 | {"avx512vbmi"}, ("vbmi",)),
+        (V3 | {"avx_vnni"}, ("avxvnni",)),
+    ],
 )
 def test_the_host_has_its_extensions(monkeypatch, features, extensions):
     monkeypatch.setattr(target.machine, "host_features", lambda: frozenset(features))

@@ -1,1 +1,0 @@
-"""C sources: pictures in files into arrays of pixels."""
