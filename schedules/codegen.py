@@ -14,7 +14,8 @@ from .target.target import Target
 from .tvm_late import tirx, tvm
 
 _LLVM_NAMES = {"sse4_1": "sse4.1", "sse4_2": "sse4.2", "bmi1": "bmi"}  # that are not Linux's
-_LLVM_NAMES |= {"avx512_vnni": "avx512vnni", "avx_vnni": "avxvnni"}
+_LLVM_NAMES |= {"avx512_vnni": "avx512vnni", "avx_vnni": "avxvnni", "avx512_bf16": "avx512bf16"}
+_LLVM_NAMES |= {f"amx_{part}": f"amx-{part}" for part in ("tile", "int8", "bf16")}
 
 
 def llvm_target(target: Target) -> Any:

@@ -11,6 +11,7 @@ from enum import Enum
 
 from ..graph import Graph
 from .attention import fuse_attention, fuse_open_attention
+from .bfloat16 import mark_bfloat16
 from .channels_last import channels_last
 from .commute_resizes import commute_resizes
 from .few_bits import keep_few_bits
@@ -69,6 +70,7 @@ PASSES = (
     Pass(legalize, requires={_P.NORMS_JOINED, _P.ATTENTION_JOINED}, ensures={_P.LEGAL}),
     Pass(fold_constants, requires={_P.LEGAL}, ensures={_P.FOLDED}),  # of what the others made
     Pass(tie_weights, requires={_P.FOLDED}),
+    Pass(mark_bfloat16, requires={_P.FOLDED}),
 )
 
 OPEN_PASSES = tuple(

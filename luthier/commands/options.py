@@ -46,7 +46,8 @@ accuracy = click.option(
     default=DEFAULT_ACCURACY,
     show_default=True,
     type=click.Choice(ACCURACIES),
-    help="strict: no Winograd convolution; balanced: tiles of 2x2; standard: of 4x4 too.",
+    help="strict: no Winograd convolution; balanced: tiles of 2x2; standard: of 4x4 too; "
+    "bf16: products and convolutions in bfloat16.",
 )
 log = click.option(
     "--log",

@@ -64,6 +64,7 @@ class PhaseBuilder:
         self._lane: tuple[Index, int, int] = (0, 1, -1)  # index, lanes, where its loop is written
         self._scope: int | None = None  # the block that ``invariant`` writes to
         self._inner: set[str] = set()  # variables that are made inside of it
+        self._sources: dict[str, None] = {}
         self._bounds = _sym.Analyzer()
         used = [s.position for s in slots if s.position is not None]
         after = max(used, default=0) + 1
@@ -267,8 +268,11 @@ class PhaseBuilder:
         """Statements with an attribute of TVM's."""
         self._blocks.append([])
         yield
-        body = _sequence(self._blocks.pop())
-        self.emit(tirx.AttrStmt(tirx.const(0, "int32"), key, ir.StringImm(value), body))
+        self.emit(_attributed(key, value, _sequence(self._blocks.pop())))
+
+    def define(self, source: str) -> None:
+        """Let the phase call the functions of ``source``, which is in LLVM's language."""
+        self._sources[source] = None
 
     def strips(self, extent: int, lanes: int, serial: bool = False) -> Iterator[Expr]:
         """Passes over ``range(extent)`` in vectors: full ones, then a tail of halved ones; of an
@@ -339,8 +343,15 @@ class PhaseBuilder:
     def finish(self, chunks: int) -> Phase:
         """The phase; the builder is spent."""
         params = [self._table, self._scratch, self.begin, self.end]
-        func = tirx.PrimFunc(params, _sequence(self._blocks.pop()))
+        body = _sequence(self._blocks.pop())
+        for source in self._sources:
+            body = _attributed("pragma_import_llvm", source, body)
+        func = tirx.PrimFunc(params, body)
         return Phase(func.with_attr("tirx.noalias", True), chunks)
+
+
+def _attributed(key: str, value: str, body: Any) -> Any:
+    return tirx.AttrStmt(tirx.const(0, "int32"), key, ir.StringImm(value), body)
 
 
 def _sequence(statements: list[Any]) -> Any:

@@ -11,6 +11,9 @@ from ..ir.workload import Node, Tensor
 from .operator import Anchor, Array, Attrs, Evaluate, Infer
 from .windows import places, windows
 
+OF_BFLOAT16 = "of_bfloat16"
+"""An attribute of products and convolutions whose operands hold numbers of bfloat16 alone."""
+
 
 class Product(Anchor):
     """Sums of products of its arguments' elements."""

@@ -17,10 +17,12 @@ from ..target.target import Target
 from .abilities import Abilities
 from .across.form import Across
 from .attention.form import FusedAttention
+from .attention_bfloat16.form import Bfloat16Attention
 from .attention_rows.form import RowAttention
 from .channelwise.form import Channelwise
 from .channelwise_integer.form import IntegerChannelwise
 from .conv.form import Conv
+from .conv_bfloat16.form import Bfloat16Conv
 from .conv_dots.form import ConvDots
 from .conv_integer.form import IntegerConv
 from .conv_transpose.form import ConvTranspose
@@ -33,6 +35,7 @@ from .few_bits.form import FewBits
 from .few_bits_gemm.form import FewBitsGemm
 from .form import Form
 from .gemm.form import Gemm
+from .gemm_bfloat16.form import Bfloat16Gemm
 from .gemm_integer.form import IntegerGemm
 from .group_norm.form import GroupNorm
 from .images.form import Images
@@ -45,9 +48,11 @@ from .pool_integer.form import IntegerPool
 from .recurrent.form import RecurrentLayer
 from .reduction.form import Reduction
 from .relax_op.form import RelaxOp
+from .rows_bfloat16.form import Bfloat16Rows
 from .scan.form import Scan
 from .scatter.form import Scatter
 from .separable.form import Separable
+from .separable_bfloat16.form import Bfloat16Separable
 from .sort.form import Sort
 from .suppression.form import Suppression
 from .texts.form import Texts
@@ -59,16 +64,21 @@ from .winograd_integer.form import IntegerWinograd
 
 # In order of preference, which counts where estimates are the same.
 TEMPLATES: tuple[type[Form[Any]], ...] = (
+    Bfloat16Separable,
     Separable,
     Channelwise,
+    Bfloat16Gemm,
+    Bfloat16Rows,
     Dots,
     Gemm,
     FewBits,
     FewBitsGemm,
     RowAttention,
+    Bfloat16Attention,
     FusedAttention,
     Conv,
     ConvDots,
+    Bfloat16Conv,
     Winograd,
     ConvTranspose,
     ConvTransposeDots,

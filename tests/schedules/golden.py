@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 from attentions import separate
@@ -228,6 +229,14 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
         "channelwise_integer",
     ),
     "product_of_whole": (whole_matmul((3, 6), (6, 20), to="uint8"), "gemm_integer"),
+    "product_of_bfloat16": (matmul((3, 6), (6, 20)), "gemm_bfloat16"),
+    "convolution_of_bfloat16": (conv((1, 4, 4, 3), 6, (3, 3), pads=PAD), "conv_bfloat16"),
+    "separable_of_bfloat16": (separable((1, 4, 4, 3), 20, (3, 3), pads=PAD), "separable_bfloat16"),
+    "attention_of_bfloat16": (
+        separate((1, 2, 3, 5, 4, 4), heads_first=False),
+        "attention_bfloat16",
+    ),
+    "rows_by_bfloat16": (matmul((2, 6), (6, 20)), "rows_bfloat16"),
     "softmax": (softmax(), "normalize"),
     "softmax_of_columns": (softmax_of_columns(), "normalize"),
     "group_of_rows": (group_of_rows(), "normalize"),
@@ -309,12 +318,19 @@ def _script(workload: Workload, template: str) -> str:
     """The template's default schedule and its phases, once for levels that agree."""
     texts: dict[str, list[str]] = {}
     for level in LEVELS:
-        target = TARGETS[level]
-        space = next(s for s in spaces(workload, target) if s.template == template)
-        kernel = instantiate(workload, target, space.default_schedule())
-        texts.setdefault(_kernel(kernel), []).append(level)
+        target = _rounding(level) if template.endswith("bfloat16") else TARGETS[level]
+        for space in spaces(workload, target):
+            if space.template == template:
+                kernel = instantiate(workload, target, space.default_schedule())
+                texts.setdefault(_kernel(kernel), []).append(level)
     parts = [f"== {', '.join(levels)}: {kernel}" for kernel, levels in texts.items()]
     return f"{workload}\n\n" + "\n".join(parts)
+
+
+def _rounding(level: str) -> Target:
+    """Where operands may be rounded to bfloat16, and the highest level multiplies it."""
+    extensions = ("bf16",) if level == LEVELS[-1] else ()
+    return replace(TARGETS[level], accuracy="bf16", extensions=extensions)
 
 
 def _kernel(kernel: Kernel) -> str:

@@ -323,4 +323,5 @@ def test_every_template_has_a_family(level: str) -> None:
     others |= {"channelwise_integer", "conv_integer", "gemm_integer", "winograd_integer"}
     others |= {"pool_integer"}  # see test_windows
     others |= {"place", "scatter"}  # see test_place, test_scatter
+    others |= {f"{of}_bfloat16" for of in ("attention", "conv", "gemm", "rows", "separable")}
     assert used | others == {template.name for template in TEMPLATES}

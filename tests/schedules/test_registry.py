@@ -22,7 +22,7 @@ from workloads import (
     unary,
 )
 
-from luthier.schedules import Schedule, ScheduleError, Tensor, Workload, node
+from luthier.schedules import Schedule, ScheduleError, Target, Tensor, Workload, node
 from luthier.schedules.ops import OPERATORS
 from luthier.schedules.templates.abilities import Abilities
 from luthier.schedules.templates.registry import (
@@ -202,12 +202,25 @@ DEFAULTS = {
 }
 
 
-@pytest.mark.parametrize("name", DEFAULTS)
+WITHOUT = replace(TARGET, accuracy="bf16")
+WITH = Target("x86-64-v4", "x86-64-v4", 4, accuracy="bf16", extensions=("bf16",))
+ROUNDED = {  # where operands may be rounded to bfloat16
+    "a product": (matmul((8, 9), (9, 10)), WITH, "gemm_bfloat16"),
+    "a row": (matmul((1, 9), (9, 10)), WITHOUT, "rows_bfloat16"),
+    "a convolution": (conv((1, 9, 9, 64), 64, (3, 3), strides=(2, 2)), WITH, "conv_bfloat16"),
+    "a residual's beginning": (separable((1, 9, 9, 8), 24, (3, 3)), WITH, "separable_bfloat16"),
+    "attention": (separate((1, 2, 9, 9, 4, 4), heads_first=True), WITH, "attention_bfloat16"),
+}
+EVERY = {name: (workload, TARGET, template) for name, (workload, template) in DEFAULTS.items()}
+EVERY |= {f"{name}, rounded": each for name, each in ROUNDED.items()}
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_the_template_of_the_default_schedule(name):
-    workload, template = DEFAULTS[name]
-    schedule = default(workload, TARGET)
+    workload, target, template = EVERY[name]
+    schedule = default(workload, target)
     assert schedule.template == template
-    kernel = instantiate(workload, TARGET, schedule)
+    kernel = instantiate(workload, target, schedule)
     assert kernel.schedule == schedule
     assert kernel.phases
     assert all(phase.chunks > 0 for phase in kernel.phases)
@@ -215,7 +228,7 @@ def test_the_template_of_the_default_schedule(name):
 
 
 def test_every_template_is_somebodys_default():
-    assert {template for _, template in DEFAULTS.values()} == {t.name for t in TEMPLATES}
+    assert {template for *_, template in EVERY.values()} == {t.name for t in TEMPLATES}
 
 
 def test_names_are_unique_and_versions_agree():

@@ -33,10 +33,12 @@ from .form import IntegerConv, Knobs
 
 def kernel(form: IntegerConv, knobs: Knobs) -> Emitted:
     """One phase; chunks are (image, block of panels, block of rows)."""
-    return _Conv(form, knobs).build()
+    return ConvNest(form, knobs).build()
 
 
-class _Conv:
+class ConvNest:
+    """The numbers of one convolution, and the loop nest over them."""
+
     def __init__(self, form: IntegerConv, knobs: Knobs) -> None:
         self.form, self.knobs, self.workload = form, knobs, form.workload
         self.source, self.weight = form.node.args
@@ -59,7 +61,7 @@ class _Conv:
         """The kernel."""
         form, knobs = self.form, self.knobs
         shape = (form.groups, self.panels, self.packed_size)
-        packings = {self.weight: Packing(shape, self._pack)}
+        packings = {self.weight: Packing(shape, self._pack, self.packing.element.name)}
         held = Tensor((self.lines.size(knobs.rows),), self.micro.a.name)
         own, scratch = [Slot(None, "lines", held)], held.nbytes
         if self.widens:

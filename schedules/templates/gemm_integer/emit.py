@@ -40,7 +40,7 @@ from .form import IntegerGemm, Knobs
 
 def kernel(form: IntegerGemm, knobs: Knobs) -> Emitted:
     """One phase; chunks are (batch, block of panels, block of rows)."""
-    return _of_open_sizes(form) if form.is_open else _Product(form, knobs).build()
+    return _of_open_sizes(form) if form.is_open else ProductNest(form, knobs).build()
 
 
 def _of_open_sizes(form: IntegerGemm) -> Emitted:
@@ -51,7 +51,7 @@ def _of_open_sizes(form: IntegerGemm) -> Emitted:
     return gemm_kernel(gemm, GemmKnobs(rows, 1, 1, 1, "rows", 1, 0))
 
 
-class _Product:
+class ProductNest:
     """The numbers of one product, and the loop nest over them."""
 
     def __init__(self, form: IntegerGemm, knobs: Knobs) -> None:
@@ -98,7 +98,8 @@ class _Product:
             matrix = array.reshape(p.n, p.k).T if p.transpose_b else array.reshape(p.k, p.n)
             return source.packed(matrix, width)
 
-        return Packing((self.panels, source.panel(self.blocks, width)), pack)
+        shape = self.panels, source.panel(self.blocks, width)
+        return Packing(shape, pack, source.element.name)
 
     def _scratch(self) -> tuple[list[Slot], int]:
         """Room for a panel of B and for rows of A, where these are brought there."""

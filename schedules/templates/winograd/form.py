@@ -22,7 +22,12 @@ from ..powers import floor_power, powers
 from ..window import Axis, axes, balanced_width
 
 # The outputs of a tile along each side that an accuracy allows; see ``target.ACCURACIES``.
-_SIZES: dict[str, tuple[int, ...]] = {"strict": (), "balanced": (2,), "standard": (2, 4)}
+_SIZES: dict[str, tuple[int, ...]] = {
+    "strict": (),
+    "balanced": (2,),
+    "standard": (2, 4),
+    "bf16": (2, 4),
+}
 _BLOCKS = (1, 2, 3, 4, 6, 7, 8, 9, 12, 14, 16, 18, 20, 21, 24, 28, 32, 36, 42, 48, 49, 56, 64)
 # With fewer tiles in a block, memory is what it waits for: the hardware fetches by itself then.
 _WORTH_FETCHING = 8
