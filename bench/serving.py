@@ -23,6 +23,7 @@ ENGINES: dict[str, Callable[[str, int], Run]] = {
     "luthier": engines.luthier,
     "onnxruntime": engines.onnxruntime,
     "openvino": engines.openvino,
+    "openvino_bf16": engines.openvino_bf16,
     "torch": engines.torch_compile,
     "torch_layer": engines.torch_layer,
     "xgboost": engines.xgboost,
