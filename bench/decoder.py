@@ -1,11 +1,14 @@
-"""A decoder with a cache: GPT-2's prompt and its tokens, against ONNX Runtime, into RESULTS.md.
+"""A decoder with a cache: GPT-2's prompt and its tokens, against other engines, into RESULTS.md.
 
 python -m bench.decoder                      1 and 2 threads, caches of 100 and 1,000 tokens
-python -m bench.decoder --threads 1 --print
+python -m bench.decoder --threads 1 --weights "4 bits" --print
+python -m bench.decoder --rows rows.jsonl    what stands there already is not measured again
 
-Both run the same file, whose cache is inputs and outputs. Luthier's library has it as state; ONNX
-Runtime reads and writes buffers that are bound once, the new cache beside the old. Each engine is
-a process of its own, and they take turns.
+All run the same file, whose cache is inputs and outputs. Luthier's library has it as state; the
+others read and write buffers that are bound once, the new cache beside the old. Each engine is a
+process of its own, and they take turns. Weights of few bits are what ``luthier quantize`` writes
+(``MatMulNBits`` in blocks of 32); where rows may be rounded to 8 bits, its nodes have the
+``accuracy_level`` 4.
 """
 
 from __future__ import annotations
@@ -17,31 +20,34 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
 import luthier
 from bench import results
-from bench.models import cache_folder, decoder
+from bench.decoder_weights import WEIGHTS, quantised
+from bench.engines import ROUNDED, openvino_properties
 from bench.standings import markdown
-from luthier.deploy import read_manifest
+from bench.turns import close, close_when_rounded
+from luthier.deploy import Manifest, read_manifest
 from luthier.machine.bandwidth import peak_bandwidth
 from luthier.schedules.target import host
 
 PROMPT, MOST = 128, 1023
 FILLS = (100, 1000)
 STEPS = 8  # of one turn
-ENGINES = ("luthier", "onnxruntime")
+ENGINES = ("luthier", "onnxruntime", "openvino")
 Turn = Callable[[], list[float]]
 _READING = """\
 Milliseconds for a token after so many others, or for a prompt of {prompt} tokens: medians of
-{rounds} turns of {steps} tokens; and how many times as fast Luthier was in a turn. *Bandwidth*:
-what is read for a token, weights and cache, over its time, of what as many threads were measured
-to read. The library has both entry points: {size} MB for {weights} MB of weights, {code} KiB of
-code."""
+{rounds} turns of {steps} tokens; and how many times as fast Luthier was in a turn as the faster of
+the others. *Bandwidth*: what is read for a token, matrices with their scales and the cache, over
+its time, of what as many threads were measured to read. The library has both entry points."""
 
 
 def library(model: Path, out: Path, threads: int) -> None:
@@ -59,7 +65,8 @@ def library(model: Path, out: Path, threads: int) -> None:
 
 def _cache(model: Path, fill: int) -> dict[str, Any]:
     rng = np.random.default_rng(fill)
-    names = [i.name for i in _session(model, 1).get_inputs() if i.name.startswith("past")]
+    graph = onnx.load(model, load_external_data=False).graph
+    names = [i.name for i in graph.input if i.name.startswith("past")]
     shape = (1, 12, fill, 64)
     return {name: rng.standard_normal(shape).astype(np.float32) for name in names}
 
@@ -132,7 +139,34 @@ def serve_onnxruntime(
     return binding.get_outputs()[0].numpy(), turn
 
 
-SERVERS = {"luthier": serve_luthier, "onnxruntime": serve_onnxruntime}
+def serve_openvino(
+    folder: Path, model: Path, threads: int, tokens: int, fill: int
+) -> tuple[Any, Turn]:
+    """As ONNX Runtime does, in buffers of its own."""
+    import openvino as ov
+
+    properties = openvino_properties(str(model), threads)
+    request = ov.Core().compile_model(str(model), "CPU", properties).create_infer_request()
+    for name, array in {**_inputs(tokens, fill), **_cache(model, fill)}.items():
+        request.set_tensor(name, ov.Tensor(np.ascontiguousarray(array)))
+
+    def turn() -> list[float]:
+        times = []
+        for _ in range(STEPS if fill else 1):
+            start = time.perf_counter()
+            request.infer()
+            times.append(time.perf_counter() - start)
+        return times
+
+    request.infer()
+    return request.get_tensor("logits").data.copy(), turn
+
+
+SERVERS = {
+    "luthier": serve_luthier,
+    "onnxruntime": serve_onnxruntime,
+    "openvino": serve_openvino,
+}
 
 
 def serve(engine: str, *arguments: str) -> None:
@@ -160,43 +194,79 @@ class _Engine:
         return statistics.median(json.loads(self.process.stdout.readline()))
 
 
-def measured(
-    folder: Path, model: Path, threads: int, tokens: int, fill: int, rounds: int
-) -> list[list[float]]:
-    """Seconds of each engine's turns; raises ValueError where their logits differ."""
+@dataclass(frozen=True)
+class Case:
+    """``tokens`` of a prompt, or one token after ``fill`` others."""
+
+    weights: str
+    threads: int
+    tokens: int
+    fill: int
+
+    @property
+    def name(self) -> str:
+        """As the table has it."""
+        return f"token after {self.fill}" if self.fill else f"prompt of {self.tokens}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Seconds of each engine's turns; those of ``share`` of the bandwidth, 0 of a prompt."""
+
+    case: Case
+    turns: Mapping[str, Sequence[float]]
+    share: float
+
+    def row(self) -> list[str]:
+        """Of the table."""
+        peers = [self.turns[name] for name in ENGINES[1:]]
+        best = min(peers, key=statistics.median)
+        pairs = zip(self.turns["luthier"], best, strict=True)
+        low, ratio, high = statistics.quantiles([b / a for a, b in pairs], method="inclusive")
+        times = (f"{statistics.median(self.turns[name]) * 1e3:.1f}" for name in ENGINES)
+        share = f"{self.share:.0%}" if self.share else ""
+        said = f"{ratio:.2f} ({low:.2f} to {high:.2f})"
+        return [self.case.weights, self.case.name, str(self.case.threads), *times, said, share]
+
+
+def measured(folder: Path, case: Case, rounds: int) -> Outcome:
+    """All engines in turns; raises ValueError where their logits differ."""
+    model = quantised(case.weights)
+    alike = close_when_rounded if WEIGHTS[case.weights][1] == ROUNDED else close
     with tempfile.TemporaryDirectory() as text:
-        numbers = map(str, (threads, tokens, fill))
+        numbers = map(str, (case.threads, case.tokens, case.fill))
         arguments = [str(folder.resolve()), str(model.resolve()), *numbers]
         engines = [_Engine(name, Path(text), arguments) for name in ENGINES]
         try:
             for engine in engines:
                 engine.turn()  # after which the logits are there
-            ours, theirs = (np.load(engine.logits) for engine in engines)
-            if not np.allclose(ours, theirs, 1e-3, 1e-3):
-                raise ValueError(f"logits differ by {np.abs(ours - theirs).max()}")
+            ours, *theirs = (np.load(engine.logits) for engine in engines)
+            for name, other in zip(ENGINES[1:], theirs, strict=True):
+                if not alike(ours, other):
+                    raise ValueError(f"{name}'s logits differ by {np.abs(ours - other).max()}")
             turns = [[engine.turn() for engine in engines] for _ in range(rounds)]
         finally:
             for engine in engines:
                 engine.process.kill()
                 engine.process.communicate()
-    return [list(each) for each in zip(*turns, strict=True)]
+    each = dict(zip(ENGINES, (list(some) for some in zip(*turns, strict=True)), strict=True))
+    share = 0.0
+    if case.fill:
+        read = _matrices(read_manifest(folder)) + 2 * 12 * 768 * 4 * case.fill
+        seconds = statistics.median(each["luthier"])
+        share = read / seconds / 1e9 / peak_bandwidth(host(case.threads))
+    return Outcome(case, each, share)
 
 
-def row(folder: Path, model: Path, threads: int, tokens: int, fill: int, rounds: int) -> list[str]:
-    """Of the table."""
-    ours, theirs = measured(folder, model, threads, tokens, fill, rounds)
-    low, ratio, high = statistics.quantiles(
-        [b / a for a, b in zip(ours, theirs, strict=True)], method="inclusive"
-    )
-    seconds = statistics.median(ours)
-    share = ""
-    if fill:
-        cache = 2 * 12 * 768 * 4 * fill
-        read = read_manifest(folder).weight_bytes + cache
-        share = f"{read / seconds / 1e9 / peak_bandwidth(host(threads)):.0%}"
-    what = f"token after {fill}" if fill else f"prompt of {tokens}"
-    times = f"{seconds * 1e3:.1f}", f"{statistics.median(theirs) * 1e3:.1f}"
-    return [what, str(threads), *times, f"{ratio:.2f} ({low:.2f} to {high:.2f})", share]
+def _matrices(manifest: Manifest) -> int:
+    """Bytes of what a token is multiplied with, scales included."""
+    (entry,) = (each for each in manifest.entries if each.name == "decode")
+    total = 0
+    for step in entry.variants[0].steps:
+        workload = manifest.kernels[step.kernel].workload
+        if workload.nodes[0].op.startswith("matmul"):
+            total += sum(t.nbytes for t, constant in workload.signature if constant)
+    return total
 
 
 def main() -> None:
@@ -206,33 +276,53 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description="A decoder with a cache.")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--weights", nargs="+", default=list(WEIGHTS), choices=WEIGHTS)
     parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--rows", type=Path, help="a file that keeps what was measured")
     parser.add_argument("--print", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
-    model, rounds = decoder(cache_folder()), options.rounds
-    head = ["", "threads", "Luthier, ms", "ONNX Runtime, ms", "times as fast", "bandwidth"]
-    rows = [head, ["---", *["---:"] * 5]]
     with tempfile.TemporaryDirectory() as text:
-        for threads in options.threads:
-            folder = Path(text) / f"decoder{threads}"
-            library(model, folder, threads)
-            cases = [(PROMPT, 0), *((1, fill) for fill in FILLS)]
-            rows += [row(folder, model, threads, *case, rounds) for case in cases]
-            print(*rows[-len(cases) :], sep="\n", file=sys.stderr)
-        manifest = read_manifest(folder)
-        size = (folder / manifest.library).stat().st_size
-    reading = _READING.format(
-        prompt=PROMPT,
-        rounds=rounds,
-        steps=STEPS,
-        size=size // 10**6,
-        weights=manifest.weight_bytes // 10**6,
-        code=(size - manifest.weight_bytes) >> 10,
+        rows = options.rows or Path(text) / "rows.jsonl"
+        there = _read(rows)
+        for weights in options.weights:
+            for threads in options.threads:
+                cases = [Case(weights, threads, PROMPT, 0)]
+                cases += [Case(weights, threads, 1, fill) for fill in FILLS]
+                left = [case for case in cases if case not in {o.case for o in there}]
+                if left:
+                    there += _measure(Path(text), left, options.rounds, rows)
+    head = ["weights", "", "threads", *(f"{name}, ms" for name in ENGINES), "times as fast"]
+    table = [[*head, "bandwidth"], ["---", "---", *["---:"] * 6], *(o.row() for o in there)]
+    page = (
+        f"{markdown(table)}\n\n{_READING.format(prompt=PROMPT, rounds=options.rounds, steps=STEPS)}"
     )
-    text = f"{markdown(rows)}\n\n{reading}"
-    print(text)
+    print(page)
     if not options.print:
-        results.write("decoder", results.command("bench.decoder"), text)
+        results.write("decoder", results.command("bench.decoder"), page)
+
+
+def _measure(folder: Path, cases: Sequence[Case], rounds: int, rows: Path) -> list[Outcome]:
+    """Cases of one library, added to a file."""
+    weights, threads = cases[0].weights, cases[0].threads
+    built, found = folder / "decoder", []
+    library(quantised(weights), built, threads)
+    manifest = read_manifest(built)
+    size = (built / manifest.library).stat().st_size
+    said = f"{weights}: {size >> 20} MiB, {manifest.weight_bytes >> 20} of them weights"
+    print(said, file=sys.stderr)
+    for case in cases:
+        found.append(measured(built, case, rounds))
+        with rows.open("a") as file:
+            file.write(f"{json.dumps(asdict(found[-1]))}\n")
+        print(*found[-1].row(), file=sys.stderr)
+    return found
+
+
+def _read(rows: Path) -> list[Outcome]:
+    if not rows.exists():
+        return []
+    each = (json.loads(line) for line in rows.read_text().splitlines())
+    return [Outcome(Case(**one["case"]), one["turns"], one["share"]) for one in each]
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include <stddef.h>
+#include <string.h>
 #include <time.h>
 
 typedef int (*one_call)(const void *bound);
@@ -53,6 +54,33 @@ int call_openvino(const void *bound)
     return b->infer(b->request);
 }
 
+struct rows_bound {
+    void *predict;
+    const void *x;
+    void *y;
+    size_t rows;
+    size_t features;
+};
+
+int call_lleaves(const void *bound)
+{
+    const struct rows_bound *b = bound;
+    ((void (*)(const double *, double *, int, int))b->predict)(b->x, b->y, 0, (int)b->rows);
+    return 0;
+}
+
+int call_tl2cgen(const void *bound)
+{
+    const struct rows_bound *b = bound;
+    void (*predict)(const float *, int, float *) = (void (*)(const float *, int, float *))b->predict;
+    for (size_t i = 0; i < b->rows; i++) {
+        float *y = (float *)b->y + i;
+        *y = 0; /* it adds up there */
+        predict((const float *)b->x + i * b->features, 1, y);
+    }
+    return 0;
+}
+
 static double now(void)
 {
     struct timespec t;
@@ -60,15 +88,26 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* What an input holds before each call: the next of `count` arrays of `bytes`, if there are any. */
+struct next_inputs {
+    void *input;
+    const char *arrays;
+    size_t bytes;
+    size_t count;
+};
+
 /* Seconds of each call after the first, which warms the caches: at least `least`, then until
  * `seconds` are over or there is no more `room`. How many there are, or -1 where a call fails. */
-long loop(one_call call, const void *bound, double seconds, long least, double *times, long room)
+long loop(one_call call, const void *bound, double seconds, long least, double *times, long room,
+          const struct next_inputs *next)
 {
     long count = 0;
     if (call(bound) != 0)
         return -1;
     double end = now() + seconds;
     for (double start = now(); count < room && (count < least || start < end);) {
+        if (next->count)
+            memcpy(next->input, next->arrays + (size_t)count % next->count * next->bytes, next->bytes);
         if (call(bound) != 0)
             return -1;
         double stop = now();

@@ -27,6 +27,9 @@ from luthier.deploy.loading import LoadedLibrary, verified_library
 from luthier.schedules.toolchain import find_compiler
 
 SOURCE = Path(__file__).with_suffix(".c")
+NEXT = " next"
+"""After an input's name: arrays of which each call gets another, [calls, ...]. What branches do
+with the same one in each call is predicted."""
 LEAST_RUNS, MOST_RUNS = 3, 1 << 16
 _ORT_API = 18  # what is used here is the same in all later versions
 # Places in OrtApi, which only ever grows at its end (onnxruntime_c_api.h).
@@ -92,21 +95,39 @@ class _Shape(ctypes.Structure):
     _fields_ = (("rank", c_int64), ("dims", POINTER(c_int64)))
 
 
+class _Next(ctypes.Structure):
+    _fields_ = (("input", c_void_p), ("arrays", c_void_p), ("bytes", c_size_t), ("count", c_size_t))
+
+
 @dataclass(frozen=True)
 class Bound:
-    """A model whose next call needs no more than its ``context``; ``keep`` lives as long."""
+    """A model whose next call needs no more than its ``context``; ``keep`` lives as long.
+
+    Calls read ``inputs`` where they are.
+    """
 
     adapter: str  # a function of loops.c
     context: ctypes.Structure
+    inputs: Arrays
     outputs: Arrays
     keep: Sequence[Any]
 
-    def times(self, seconds: float) -> list[float]:
-        """Seconds of single calls that fitted into so many; raises RuntimeError where one fails."""
+    def times(self, seconds: float, following: Arrays) -> list[float]:
+        """Seconds of single calls that fitted into so many; raises RuntimeError where one fails.
+
+        ``following`` has the arrays that one of the inputs is in turn, if any.
+        """
+        after = _Next(None, None, 0, 0)
+        for name, arrays in following.items():
+            place = self.inputs[name]
+            held = np.ascontiguousarray(arrays, place.dtype)
+            after = _Next(place.ctypes.data, held.ctypes.data, place.nbytes, len(held))
         library = _compiled()
         room = (c_double * MOST_RUNS)()
         call = ctypes.cast(getattr(library, self.adapter), c_void_p)
-        count = library.loop(call, byref(self.context), seconds, LEAST_RUNS, room, MOST_RUNS)
+        count = library.loop(
+            call, byref(self.context), seconds, LEAST_RUNS, room, MOST_RUNS, byref(after)
+        )
         if count < 0:
             raise RuntimeError(f"{self.adapter}: a call failed")
         return room[:count]
@@ -121,17 +142,20 @@ class Loop:
     def __init__(self, bind: Callable[[Arrays], Bound], close: Callable[[], object]) -> None:
         self._bind, self.close = bind, close
         self._bound: Bound | None = None
+        self._following: Arrays = {}
 
     def __call__(self, inputs: Arrays) -> Arrays:
-        """Outputs of one run."""
-        self._bound = self._bind(inputs)
-        self._bound.times(0)
+        """Outputs of one run; see ``NEXT``."""
+        ends = {name: name.removesuffix(NEXT) for name in inputs if name.endswith(NEXT)}
+        self._following = {ends[name]: inputs[name] for name in ends}
+        self._bound = self._bind({n: a for n, a in inputs.items() if n not in ends})
+        self._bound.times(0, {})
         return self._bound.outputs
 
     def times(self, seconds: float) -> list[float]:
         """On the inputs of the last call."""
         assert self._bound is not None
-        return self._bound.times(seconds)
+        return self._bound.times(seconds, self._following)
 
 
 @functools.cache
@@ -142,7 +166,15 @@ def _compiled() -> CDLL:
         find_compiler().run([*flags, str(SOURCE), "-o", str(path)], Path(text))
         library = CDLL(str(path))
     library.loop.restype = c_long
-    library.loop.argtypes = (c_void_p, c_void_p, c_double, c_long, POINTER(c_double), c_long)
+    library.loop.argtypes = (
+        c_void_p,
+        c_void_p,
+        c_double,
+        c_long,
+        POINTER(c_double),
+        c_long,
+        c_void_p,
+    )
     return library
 
 
@@ -170,7 +202,8 @@ def luthier(path: str, threads: int) -> Loop:
             len(outputs),
         )  # fmt: skip
         given = dict(zip(gives.names, outputs, strict=True))
-        return Bound("call_luthier", context, given, [library, inputs, takes, gives])
+        held = dict(zip(takes.names, inputs, strict=True))
+        return Bound("call_luthier", context, held, given, [library, inputs, takes, gives])
 
     return Loop(bind, lambda: model.destroy(instance))
 
@@ -239,7 +272,7 @@ def onnxruntime(path: str, threads: int) -> Loop:
             api.address("Run"), session, address(names[0]), address(made[0]), len(inputs),
             address(names[1]), len(outputs), address(made[1]),
         )  # fmt: skip
-        return Bound("call_onnxruntime", context, outputs, [inputs, names, made])
+        return Bound("call_onnxruntime", context, inputs, outputs, [inputs, names, made])
 
     release = ctypes.CFUNCTYPE(None, c_void_p)(api.address("ReleaseSession"))
     return Loop(bind, lambda: release(session))
@@ -258,9 +291,8 @@ def openvino(path: str, threads: int) -> Loop:
             raise RuntimeError(f"{name} gives {status}")
 
     core, compiled, request = c_void_p(), c_void_p(), c_void_p()
-    properties = ("PERFORMANCE_HINT", "LATENCY", "INFERENCE_NUM_THREADS", str(threads),
-                  "INFERENCE_PRECISION_HINT", "f32")  # fmt: skip
-    texts = [c_char_p(text.encode()) for text in properties]
+    properties = engines.openvino_properties(path, threads)
+    texts = [c_char_p(text.encode()) for item in properties.items() for text in item]
     call("ov_core_create", byref(core))
     call(
         "ov_core_compile_model_from_file", core, c_char_p(path.encode()), c_char_p(b"CPU"),
@@ -282,7 +314,8 @@ def openvino(path: str, threads: int) -> Loop:
         outputs = _room(engines.openvino(path, 1), inputs)
         tensors = [set_tensor(*item) for item in (*inputs.items(), *outputs.items())]
         infer = ctypes.cast(api.ov_infer_request_infer, c_void_p)
-        return Bound("call_openvino", _OpenvinoBound(infer, request), outputs, [inputs, tensors])
+        context = _OpenvinoBound(infer, request)
+        return Bound("call_openvino", context, inputs, outputs, [inputs, tensors])
 
     def close() -> None:
         api.ov_infer_request_free(request)

@@ -16,7 +16,7 @@ import logging
 import statistics
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +56,38 @@ def resnet50() -> Network:
     return architectures.vision(lambda: ResNetForImageClassification(ResNetConfig(num_labels=1000)))
 
 
+def resnet34() -> Network:
+    """ResNet-34 (He et al. 2015) for 1000 classes."""
+    from transformers import ResNetConfig, ResNetForImageClassification
+
+    sizes = {"hidden_sizes": [64, 128, 256, 512], "depths": [3, 4, 6, 3]}
+    config = ResNetConfig(layer_type="basic", num_labels=1000, **sizes)
+    return architectures.vision(lambda: ResNetForImageClassification(config))
+
+
+def mobilenet_v1() -> Network:
+    """MobileNet-V1 (Howard et al. 2017), width 1.0, for 1000 classes."""
+    from transformers import MobileNetV1Config, MobileNetV1ForImageClassification
+
+    config = MobileNetV1Config(tf_padding=False, num_labels=1000)
+    return architectures.vision(lambda: MobileNetV1ForImageClassification(config))
+
+
+def mobilenet_v3() -> Network:
+    """MobileNet-V3-Large (Howard et al. 2019) for 1000 classes."""
+    from torchvision.models import mobilenet_v3_large
+
+    return architectures.vision(mobilenet_v3_large)
+
+
+def yolo() -> Network:
+    """YOLOv8n (Jocher et al. 2023) up to its boxes and scores, at 640 x 640."""
+    from bench.exports.detectors import SIDE
+    from bench.exports.yolo_network import Yolo
+
+    return replace(architectures.vision(Yolo, size=SIDE), output_names=("boxes", "scores"))
+
+
 @dataclass(frozen=True)
 class Measured:
     """A row, and how near our outputs are to what ONNX says."""
@@ -85,11 +117,18 @@ def _own(make: Callable[[], Network]) -> Callable[[Path], Path]:
 
 MODELS: Mapping[str, Callable[[Path], Path]] = {
     "resnet18": _exported("resnet18"),
+    "resnet34": _own(resnet34),
     "resnet50": _own(resnet50),
+    "mobilenet_v1": _own(mobilenet_v1),
     "mobilenet_v2": _exported("mobilenet_v2"),
+    "mobilenet_v3": _own(mobilenet_v3),
     "efficientnet_b0": _exported("efficientnet_b0"),
+    "yolo": _own(yolo),
     "unet": _exported("unet"),
     "deit_small": _own(deit_small),
+    "vit_b16": _exported("vit_b16"),
+    "segformer_b0": _exported("segformer_b0"),
+    "gpt2_128": _exported("gpt2_128"),
     "minilm_l6_128": _exported("minilm_l6_128"),
     "distilbert_128": _own(distilbert_128),
     "bert_base_128": _exported("bert_base_128"),
@@ -231,6 +270,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--rows", type=Path, help="add the rows to this file; the table has all")
     parser.add_argument("--built", type=Path, help="a folder that keeps the libraries")
+    parser.add_argument(
+        "--section", default="quantized", help="of RESULTS.md (default: %(default)s)"
+    )
     parser.add_argument("--print", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -246,7 +288,7 @@ def main() -> None:
         text = table(list(map(Measured.from_json, rows.read_text().splitlines())), options.rounds)
     print(text)
     if not options.print:
-        results.write("quantized", results.command("bench.quantized"), text)
+        results.write(options.section, results.command("bench.quantized"), text)
 
 
 if __name__ == "__main__":

@@ -9,18 +9,23 @@ All run the same file with one layer, but torch, which has the same weights in a
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
+import onnx
 from rich.console import Console
 
 import luthier
 from bench import recurrent_layers, results
+from bench.kept import Kept, kept
 from bench.standings import markdown
-from bench.turns import OURS_IN_C, ROUNDS, Entry, Row, measure
+from bench.turns import OURS, OURS_IN_C, ROUNDS, SEED, Contender, Entry, Row, in_turns
+from luthier.inputs.samples import random_inputs
 
 # By label; C calls all but torch, which has no such interface.
 ENGINES = {
@@ -29,6 +34,7 @@ ENGINES = {
     "torch": "torch_layer",
 }
 PEERS = tuple(ENGINES)
+SECONDS = 0.1  # of one engine's turn
 OPS, HIDDEN, BATCHES, STEPS = ("LSTM", "GRU"), (64, 128, 256, 512, 1024), (1, 8), (1, 32, 512)
 _READING = """\
 Milliseconds of Luthier with default schedules, and times as fast as the others; the last column is
@@ -39,31 +45,59 @@ geometric mean, {least:.2f} at least."""
 console = Console(stderr=True)
 
 
-def measured(
-    folder: Path, op: str, hidden: int, batch: int, steps: int, threads: int, rounds: int
+Case = tuple[str, int, int, int, int]
+"""Operator, hidden units, batch, steps, threads."""
+
+
+def built(store: Kept, case: Case) -> tuple[Path, Path]:
+    """The model and the library of a size."""
+    op, hidden, batch, steps, threads = case
+    model = store.folder / f"{op}_{hidden}_{batch}_{steps}.onnx"
+    if not model.exists():
+        recurrent_layers.write(model, op, hidden, batch, steps)
+
+    def build(folder: Path) -> None:
+        luthier.build(model, folder, log=None, threads=threads)
+
+    return model, store.built(f"{model.stem}_{threads}", build)
+
+
+def measured(store: Kept, cases: Sequence[Case], rounds: int) -> list[Row]:
+    """All sizes, in one process for each engine."""
+    rows = []
+    with tempfile.TemporaryDirectory() as text, ExitStack() as stack:
+        folder, contenders = Path(text), dict[str, Contender]()
+        for label, engine in {OURS: OURS_IN_C, **ENGINES}.items():
+            (folder / label).mkdir()
+            contenders[label] = Contender(engine, folder / label)
+            stack.callback(contenders[label].close)
+        for case in cases:
+            one = functools.partial(_one, store, case, contenders, folder, rounds)
+            rows.append(store.row("{}_{}_{}_{}_{} row".format(*case), one))
+            console.print(" ".join(cells(rows[-1])), highlight=False)
+    return rows
+
+
+def _one(
+    store: Kept, case: Case, contenders: Mapping[str, Contender], folder: Path, rounds: int
 ) -> Row:
-    """One size."""
-    name = f"{op} {hidden}, batch {batch}, steps {steps}"
-    model, ours = folder / "layer.onnx", folder / "layer"
-    recurrent_layers.write(model, op, hidden, batch, steps)
-    luthier.build(model, ours, log=None, threads=threads)
-    entries = [Entry("luthier", OURS_IN_C, ours)]
+    model, ours = built(store, case)
+    entries = [Entry(OURS, OURS_IN_C, ours)]
     entries += [Entry(label, engine, model) for label, engine in ENGINES.items()]
-    return measure(name, model, threads, entries, rounds)
+    name, inputs = "{} {}, batch {}, steps {}".format(*case), random_inputs(onnx.load(model), SEED)
+    return in_turns(name, case[-1], entries, contenders, inputs, rounds, folder, SECONDS)
 
 
 def best(row: Row) -> float:
     """Times as fast as the best peer; raises ValueError where none ran."""
-    ratios = [row.ratios(peer, "luthier")[1] for peer in PEERS if peer in row.turns]
+    ratios = [row.ratios(peer, OURS)[1] for peer in PEERS if peer in row.turns]
     return min(ratios)
 
 
 def cells(row: Row) -> list[str]:
     """A row of the table."""
-    peers = (
-        f"{row.ratios(p, 'luthier')[1]:.2f}" if p in row.turns else row.failures[p] for p in PEERS
-    )
-    time = f"{row.milliseconds('luthier'):.3f}"
+    peers = (f"{row.ratios(p, OURS)[1]:.2f}" if p in row.turns else row.failures[p] for p in PEERS)
+    time = f"{row.milliseconds(OURS):.3f}"
     return [row.model, str(row.threads), time, *peers, f"**{best(row):.2f}**"]
 
 
@@ -86,13 +120,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--print", action="store_true", help="leave RESULTS.md as it is")
+    parser.add_argument("--kept", type=Path, help="folder for libraries and rows, to go on later")
+    parser.add_argument("--build", action="store_true", help="only build")
     options = parser.parse_args()
-    rows = []
     sizes = (options.ops, options.hidden, options.batches, options.steps, options.threads)
-    with tempfile.TemporaryDirectory() as text:
-        for case in itertools.product(*sizes):
-            rows.append(measured(Path(text), *case, options.rounds))
-            console.print(" ".join(cells(rows[-1])), highlight=False)
+    cases = list(itertools.product(*sizes))
+    with kept(options.kept) as store:
+        if options.build:
+            for case in cases:
+                built(store, case)
+            return
+        rows = measured(store, cases, options.rounds)
     text = table(rows, options.rounds)
     print(text)
     if not options.print:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from luthier.deploy import KernelEntry
 from luthier.machine.bandwidth import peak_bandwidth
-from luthier.machine.peak import peak_gflops
-from luthier.schedules.ops.counts import flops
+from luthier.machine.peak import peaks
+from luthier.schedules.ops.counts import flops, is_whole
 from luthier.schedules.target import host
 
 WINOGRAD = "winograd"  # the template
@@ -17,17 +17,28 @@ WINOGRAD_SHARE = 0.2  # of the operations, from where on it matters for a model
 
 @dataclass(frozen=True)
 class Limits:
-    """What ``threads`` threads were measured to reach, in float32 and reading from memory."""
+    """What ``threads`` threads were measured to reach, in float32 and reading from memory; in
+    products of 8 bits as in float32 where these were not measured."""
 
     threads: int
     gflops: float
     gbytes_per_s: float
+    gops: float | None = None
+
+    def arithmetic(self, kernels: Iterable[KernelEntry]) -> float:
+        """Seconds that one run's operations take at least."""
+
+        def pace(kernel: KernelEntry) -> float:
+            return self.gops if self.gops and is_whole(kernel.workload) else self.gflops
+
+        return sum(flops(k.workload) * k.count / pace(k) for k in kernels) / 1e9
 
 
 def measured(threads: int) -> Limits:
     """This machine's."""
     target = host(threads)
-    return Limits(threads, peak_gflops(target), peak_bandwidth(target))
+    found = peaks(target)
+    return Limits(threads, found.float32, peak_bandwidth(target), found.whole)
 
 
 def total_flops(kernels: Iterable[KernelEntry]) -> int:

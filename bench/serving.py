@@ -17,18 +17,34 @@ import numpy as np
 
 from bench import engines, loops
 from bench.engines import Arrays, Run
-from bench.loops import LEAST_RUNS, Loop
+from bench.loops import LEAST_RUNS, NEXT, Loop
+
+
+def _compiled_trees(name: str) -> Callable[[str, int], Run]:
+    """Imported when it is asked for: few have these."""
+
+    def load(path: str, threads: int) -> Run:
+        from bench import tree_compilers
+
+        loaded: Run = getattr(tree_compilers, name)(path, threads)
+        return loaded
+
+    return load
+
 
 ENGINES: dict[str, Callable[[str, int], Run]] = {
     "luthier": engines.luthier,
     "onnxruntime": engines.onnxruntime,
     "openvino": engines.openvino,
+    "openvino_bf16": engines.openvino_bf16,
     "torch": engines.torch_compile,
     "torch_layer": engines.torch_layer,
     "xgboost": engines.xgboost,
     "luthier_loop": loops.luthier,
     "onnxruntime_loop": loops.onnxruntime,
     "openvino_loop": loops.openvino,
+    "lleaves_loop": _compiled_trees("lleaves"),
+    "tl2cgen_loop": _compiled_trees("tl2cgen"),
 }
 
 
@@ -51,6 +67,8 @@ def _loaded(engine: str, model: str, threads: int, given: str, written: str) -> 
         inputs = dict(file)
     with redirect_stdout(sys.stderr):  # an engine may report how it tunes itself
         run = ENGINES[engine](model, threads)
+        if not isinstance(run, Loop):
+            inputs = {name: array for name, array in inputs.items() if not name.endswith(NEXT)}
         np.savez(written, allow_pickle=False, **run(inputs))
     return run, inputs
 

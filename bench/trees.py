@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import tempfile
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -23,17 +22,30 @@ from rich.console import Console
 
 import luthier
 from bench import results
+from bench.kept import Kept, kept
+from bench.loops import NEXT
+from bench.models import cache_folder
 from bench.standings import markdown
-from bench.turns import OURS_IN_C, ROUNDS, Entry, Row, measure
+from bench.tree_compilers import MOST_NODES, lightgbm_text
+from bench.turns import OURS, OURS_IN_C, ROUNDS, Entry, Row, measure
 
-ENGINES = {"onnxruntime": "onnxruntime_loop", "xgboost": "xgboost"}  # by label
+ENGINES = {  # by label
+    "onnxruntime": "onnxruntime_loop",
+    "xgboost": "xgboost",
+    "lleaves": "lleaves_loop",
+    "tl2cgen": "tl2cgen_loop",
+}
+COMPILERS = ("lleaves", "tl2cgen")
 PEERS = tuple(ENGINES)
 ROWS = (1, 1000)
 FEATURES, _TRAINED = 28, 20_000
+_CALLS = 4096  # with different rows, one after the other
 _READING = """\
 Milliseconds of one call with so many rows of {features} elements, and how many times as long others
 take. Gradient boosting by XGBoost on {trained} random rows; default schedules; medians of {rounds}
-rounds in turns, through C APIs with bound buffers but for XGBoost, which predicts in place."""
+rounds in turns, through C APIs with bound buffers but for XGBoost, which predicts in place. Calls
+with one row get another row each, of 4,096, but XGBoost's. lleaves and TL2cgen have one thread, and
+small ensembles, which they compile within minutes."""
 
 console = Console(stderr=True)
 
@@ -45,7 +57,7 @@ def trained(trees: int, depth: int) -> xgboost.Booster:
     y = np.sin(x[:, 0] * x[:, 1]) + x[:, 2:8].sum(axis=1) + rng.standard_normal(_TRAINED)
     x[rng.random(x.shape) < 0.02] = np.nan
     options = {"max_depth": depth, "eta": 0.05, "tree_method": "hist", "min_child_weight": 0,
-               "base_score": 0.5}  # fmt: skip
+               "base_score": 0.5, "nthread": 1}  # fmt: skip
     return xgboost.train(options, xgboost.DMatrix(x, y), trees)
 
 
@@ -94,38 +106,68 @@ def exported(booster: xgboost.Booster, rows: int | str) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=imports, ir_version=8)
 
 
-def measured(trees: int, depth: int, threads: Sequence[int], rounds: int) -> list[list[str]]:
-    """The rows of an ensemble."""
-    found = []
-    with tempfile.TemporaryDirectory() as text:
-        booster, folder = trained(trees, depth), Path(text)
-        for count in ROWS:
-            path = folder / f"trees_{count}.onnx"
-            onnx.save(exported(booster, count), path)
-            booster.save_model(path.with_suffix(".ubj"))
-            x = np.random.default_rng(count).standard_normal((count, FEATURES))
-            for number in threads:
-                luthier.build(path, folder / "built", log=None, threads=number)
-                entries = [Entry("luthier", OURS_IN_C, folder / "built")]
-                entries += [Entry(label, engine, path) for label, engine in ENGINES.items()]
-                inputs = {"x": x.astype(np.float32)}
-                row = measure(path.stem, path, number, entries, rounds, inputs)
-                found.append(_cells(row, trees, depth, count))
-                console.print(" ".join(found[-1]), highlight=False)
-    return found
+def written(trees: int, depth: int, rows: int) -> Path:
+    """An ensemble as all engines read it, in the cache."""
+    folder = cache_folder() / f"trees_{trees}_{depth}"
+    path, booster = folder / f"rows_{rows}.onnx", folder / "booster.ubj"
+    if not booster.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        trained(trees, depth).save_model(booster)
+    if not path.exists():
+        made = xgboost.Booster(model_file=booster)
+        made.save_model(path.with_suffix(".ubj"))
+        path.with_suffix(".txt").write_text(lightgbm_text(made, FEATURES))
+        onnx.save(exported(made, rows), path)
+    return path
 
 
-def _cells(row: Row, trees: int, depth: int, count: int) -> list[str]:
-    cells = [str(n) for n in (trees, depth, count, row.threads)]
-    ratios = (row.failures.get(peer) or f"{row.ratios(peer, 'luthier')[1]:.2f}" for peer in PEERS)
-    return [*cells, f"{row.milliseconds('luthier'):.4f}", *ratios]
+Case = tuple[int, int, int, int]
+"""Trees, depth, rows, threads."""
+
+
+def built(store: Kept, case: Case) -> tuple[Path, Path]:
+    """The model and the library of an ensemble."""
+    path = written(*case[:3])
+
+    def build(folder: Path) -> None:
+        luthier.build(path, folder, log=None, threads=case[-1])
+
+    return path, store.built("trees_{}_{}_{}_{}".format(*case), build)
+
+
+def measured(store: Kept, case: Case, rounds: int) -> Row:
+    """An ensemble on random rows."""
+    trees, depth, count, threads = case
+    path, ours = built(store, case)
+    rng = np.random.default_rng(count)
+    inputs = {"x": rng.standard_normal((count, FEATURES)).astype(np.float32)}
+    if count == 1:
+        inputs[f"x{NEXT}"] = rng.standard_normal((_CALLS, *inputs["x"].shape)).astype(np.float32)
+    entries = [Entry(OURS, OURS_IN_C, ours)]
+    entries += [
+        Entry(label, ENGINES[label], path)
+        for label in PEERS
+        if label not in COMPILERS or (threads == 1 and trees << depth <= MOST_NODES)
+    ]
+    return store.row(
+        f"trees_{trees}_{depth}_{count}_{threads} row",
+        lambda: measure(path.stem, path, threads, entries, rounds, inputs),
+    )
+
+
+def _cells(row: Row, case: Case) -> list[str]:
+    ratios = (
+        f"{row.ratios(peer, OURS)[1]:.2f}" if peer in row.turns else row.failures.get(peer, "")
+        for peer in PEERS
+    )
+    return [*map(str, case), f"{row.milliseconds(OURS):.4f}", *ratios]
 
 
 def _mean(rows: Sequence[Sequence[str]]) -> list[str]:
     """Of the best peer of each row, and the least."""
     best = [min(float(c) for c in row[5:] if c.replace(".", "", 1).isdigit()) for row in rows]
     said = f"**{statistics.geometric_mean(best):.2f}** ({min(best):.2f})"
-    return ["best peer: mean (least)", "", "", "", "", said, ""]
+    return ["best peer: mean (least)", "", "", "", "", said, *[""] * (len(PEERS) - 1)]
 
 
 def main() -> None:
@@ -136,10 +178,20 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--print", action="store_true", help="leave RESULTS.md as it is")
+    parser.add_argument("--kept", type=Path, help="folder for libraries and rows, to go on later")
+    parser.add_argument("--build", action="store_true", help="only build")
     options = parser.parse_args()
+    cases = list(product(options.trees, options.depths, ROWS, options.threads))
     rows = []
-    for trees, depth in product(options.trees, options.depths):
-        rows += measured(trees, depth, options.threads, options.rounds)
+    with kept(options.kept) as store:
+        for case in cases:
+            if options.build:
+                built(store, case)
+                continue
+            rows.append(_cells(measured(store, case, options.rounds), case))
+            console.print(" ".join(rows[-1]), highlight=False)
+    if options.build:
+        return
     head = ["trees", "depth", "rows", "threads", "ms", *PEERS]
     table = [head, ["---:"] * len(head), *rows, _mean(rows)]
     said = _READING.format(features=FEATURES, trained=_TRAINED, rounds=options.rounds)

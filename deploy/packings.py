@@ -100,17 +100,15 @@ def _following(
 def _candidates(
     workload: Workload, target: Target, schedule: Schedule, wanted: Mapping[int, _Order]
 ) -> Iterator[Schedule]:
-    """The schedule, this with one knob of another kernel's of the same template, and those of other
-    templates."""
+    """The schedule, this with one knob of another kernel's, whose template may be another that has
+    a knob of this name, and those of other templates."""
     yield schedule
     spaces = registry.spaces(workload, target)
     (space,) = (s for s in spaces if s.template == schedule.template)
     knobs = dict(schedule.knobs)
     for other in dict.fromkeys(order.schedule for order in wanted.values()):
-        if (other.template, other.version) != (schedule.template, schedule.version):
-            continue
         for name, choice in other.knobs:
-            if choice != knobs[name]:
+            if choice != knobs.get(name, choice):
                 try:
                     yield space.schedule({**knobs, name: choice})
                 except ScheduleError:

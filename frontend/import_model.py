@@ -27,6 +27,7 @@ from .control.stages import BY_RULES, CONTROL, FINDERS, has_asking, has_control
 from .control.whole import import_regions
 from .dump import Dump
 from .graph import Array, Graph
+from .lowering.join_attention import join_attention
 from .lowering.join_depthwise import join_depthwise
 from .lowering.lower import lower
 from .onnx.declared import check_outputs
@@ -272,7 +273,8 @@ def _program(
 
     def straight(part: onnx.ModelProto, known: Mapping[str, Array]) -> Program:
         graph = _straight_graph(part, known, dump, passes, grows)
-        return join_depthwise(lower(graph, dense=dense), target)
+        program = join_depthwise(lower(graph, dense=dense), target)
+        return program if passes is OPEN_PASSES else join_attention(program, target)
 
     met = FoundSizes(counts=counts) if sizes is None else sizes
     program = _whole(model, given, straight, met, parts or Once())

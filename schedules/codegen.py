@@ -14,7 +14,10 @@ from .target.target import Target
 from .tvm_late import tirx, tvm
 
 _LLVM_NAMES = {"sse4_1": "sse4.1", "sse4_2": "sse4.2", "bmi1": "bmi"}  # that are not Linux's
-_LLVM_NAMES |= {"avx512_vnni": "avx512vnni", "avx_vnni": "avxvnni"}
+_LLVM_NAMES |= {"avx512_vnni": "avx512vnni", "avx_vnni": "avxvnni", "avx512_bf16": "avx512bf16"}
+_LLVM_NAMES |= {f"amx_{part}": f"amx-{part}" for part in ("tile", "int8", "bf16")}
+# LLVM else takes sums of products apart again, for processors where that waits less.
+_TUNINGS = {"avx512_vnni": "fast-dpwssd", "avx_vnni": "fast-dpwssd"}
 
 
 def llvm_target(target: Target) -> Any:
@@ -24,6 +27,7 @@ def llvm_target(target: Target) -> Any:
     promises: a host with AMX or AVX512-FP16 still gives an artifact that any x86-64-v4 runs.
     """
     attributes = [f"+{_LLVM_NAMES.get(f, f)}" for f in target.features]
+    attributes += [f"+{_TUNINGS[f]}" for f in target.features if f in _TUNINGS]
     kind = {"kind": "llvm", "mcpu": target.level, "mattr": attributes, "mtriple": target.isa.triple}
     return tvm.target.Target(kind)
 

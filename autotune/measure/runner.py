@@ -37,6 +37,7 @@ from .messages import Ran, RunRequest
 from .worker import serve
 
 RTOL, ATOL = 1e-3, 1e-4  # ATOL is a fraction of the reference's largest magnitude
+_OF_BF16 = (3e-2, 2e-2)  # the same where operands may be rounded to bfloat16
 _GUARD = 4 * ALIGNMENT
 _FILL = 0xFF  # NaN in every float type
 _HEADROOM = 1 << 30  # bytes of address space beyond what the candidate was given
@@ -205,7 +206,7 @@ def _candidate(
     def complaint() -> str:
         if any(block.overrun for block in (output, *temps, *scratch)):
             return "wrote outside its buffers"
-        return _difference(output.data, workload.output, request.reference)
+        return _difference(output.data, workload.output, request.reference, request.target.accuracy)
 
     if wrong := complaint():
         return Ran(Outcome.WRONG_RESULT, wrong)
@@ -275,7 +276,7 @@ def _limit_memory(threads: int) -> None:
     limits.clamp(resource.RLIMIT_AS, limit)
 
 
-def _difference(data: Array, tensor: Tensor, reference: str | None) -> str:
+def _difference(data: Array, tensor: Tensor, reference: str | None, accuracy: str) -> str:
     """Why the output is not the reference's; empty where it is, or where there is none."""
     if reference is None or not tensor.nbytes:
         return ""
@@ -291,8 +292,9 @@ def _difference(data: Array, tensor: Tensor, reference: str | None) -> str:
     else:
         with np.errstate(all="ignore"):
             finite = np.abs(expected[np.isfinite(expected)])
-            atol = ATOL * float(finite.max(initial=0))
-            close = np.isclose(actual, expected, RTOL, atol, equal_nan=True)
+            rtol, share = _OF_BF16 if accuracy == "bf16" else (RTOL, ATOL)
+            atol = share * float(finite.max(initial=0))
+            close = np.isclose(actual, expected, rtol, atol, equal_nan=True)
         wrong = np.flatnonzero(~close)
     if not wrong.size:
         return ""

@@ -10,8 +10,9 @@ are open to it as well. Both take turns.
 from __future__ import annotations
 
 import argparse
+import functools
+import itertools
 import statistics
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from rich.console import Console
 
 import luthier
 from bench import results
+from bench.kept import Kept, kept
 from bench.models import cache_folder
 from bench.standings import markdown
 from bench.turns import OURS, ROUNDS, SEED, Entry, Row, measure
@@ -36,27 +38,39 @@ Against ONNX Runtime: {mean:.2f} in geometric mean, {least:.2f} at least."""
 console = Console(stderr=True)
 
 
-def measured(name: str, threads: Sequence[int], rounds: int) -> list[tuple[Sizes, Row]]:
+def built(store: Kept, name: str, threads: int) -> tuple[Path, Path]:
+    """The model and its library for all sizes."""
+    export, path = EXPORTS[name], file(name, cache_folder())
+
+    def build(folder: Path) -> None:
+        sizes = {"shapes": export.shapes, "bounds": export.bounds}
+        luthier.build(path, folder, log=None, threads=threads, **sizes)
+
+    return path, store.built(f"{name}_{threads}", build)
+
+
+def measured(
+    store: Kept, name: str, threads: Sequence[int], rounds: int
+) -> list[tuple[Sizes, Row]]:
     """A model at all of its sizes."""
-    export, path, rows = EXPORTS[name], file(name, cache_folder()), []
-    with tempfile.TemporaryDirectory() as text:
-        for count in threads:
-            folder = Path(text) / f"{name}{count}"
-            luthier.build(
-                path,
-                folder,
-                log=None,
-                threads=count,
-                shapes=export.shapes,
-                bounds=export.bounds,
-            )
-            entries = [Entry(OURS, OURS, folder), Entry(PEER, PEER, path)]
-            for sizes in export.sizes:
-                arrays = random_inputs(read_model(path, dict(sizes)).proto, SEED)
-                given = export.inputs(arrays, sizes)
-                rows.append((sizes, measure(name, path, count, entries, rounds, given)))
-                console.print(" ".join(cells(*rows[-1])), highlight=False)
+    rows = []
+    for count in threads:
+        path, ours = built(store, name, count)
+        entries = [Entry(OURS, OURS, ours), Entry(PEER, PEER, path)]
+        for sizes in EXPORTS[name].sizes:
+            one = functools.partial(_one, name, sizes, path, count, entries, rounds)
+            said = "_".join(f"{size}={n}" for size, n in sizes.items())
+            rows.append((sizes, store.row(f"{name}_{count}_{said} row", one)))
+            console.print(" ".join(cells(*rows[-1])), highlight=False)
     return rows
+
+
+def _one(
+    name: str, sizes: Sizes, path: Path, threads: int, entries: Sequence[Entry], rounds: int
+) -> Row:
+    arrays = random_inputs(read_model(path, dict(sizes)).proto, SEED)
+    given = EXPORTS[name].inputs(arrays, sizes)
+    return measure(name, path, threads, entries, rounds, given)
 
 
 def cells(sizes: Sizes, row: Row) -> list[str]:
@@ -98,10 +112,19 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--print", action="store_true", help="leave RESULTS.md as it is")
+    parser.add_argument("--kept", type=Path, help="folder for libraries and rows, to go on later")
+    parser.add_argument("--build", action="store_true", help="only build")
     options = parser.parse_args()
-    rows = [
-        row for name in options.models for row in measured(name, options.threads, options.rounds)
-    ]
+    with kept(options.kept) as store:
+        if options.build:
+            for name, threads in itertools.product(options.models, options.threads):
+                built(store, name, threads)
+            return
+        rows = [
+            row
+            for name in options.models
+            for row in measured(store, name, options.threads, options.rounds)
+        ]
     text = table(rows, options.rounds)
     print(text)
     if not options.print:

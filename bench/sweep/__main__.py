@@ -4,6 +4,7 @@ python -m bench.sweep --rows rows.jsonl           every point, 1 and 2 threads: 
 python -m bench.sweep --short --print             an eighth of them, minutes: did anything get slow?
 python -m bench.sweep --match "conv 1d" --print   families or names that contain this
 python -m bench.sweep --rows rows.jsonl --report  the tables of what was measured
+python -m bench.sweep --match "product of few bits" --section few_bits     into a section of its own
 
 A tenth of the points is drawn anew for each seed. ``--rows`` keeps each point as it is measured;
 what stands there already is not measured again.
@@ -25,6 +26,7 @@ from bench.sweep.measuring import OURS, PEERS, ROUNDS, Bench, Outcome
 from bench.sweep.point import Point
 
 PICTURE = Path(__file__).parent.parent / "sweep.svg"
+_ALL = "sweep"  # the section
 _READING = """\
 *Best peer*: the time of the faster one of {peers} over ours, the geometric mean and the least;
 medians of {rounds} rounds in turns, each engine through its C API with bound buffers, default
@@ -72,6 +74,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--rows", type=Path, help="a file that keeps what was measured")
     parser.add_argument("--report", action="store_true", help="measure nothing more")
+    parser.add_argument("--section", default=_ALL, help="of RESULTS.md, of some points alone")
     parser.add_argument("--print", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as text:
@@ -94,8 +97,9 @@ def main() -> None:
     page = f"{report.tables(outcomes)}\n\n{said}"
     print(page)
     if not options.print:
-        report.draw(outcomes, PICTURE)
-        results.write("sweep", results.command("bench.sweep"), page)
+        if options.section == _ALL:
+            report.draw(outcomes, PICTURE)
+        results.write(options.section, results.command("bench.sweep"), page)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Products with matrices of 4 and 8 bits, as exporters of language models write them."""
+"""Products with matrices of 4 and 8 bits, as exporters of language models write them.
+
+Their ``accuracy_level`` says whether rows may be rounded to 8 bits: outputs then differ by as much.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from bench.engines import ROUNDED
 from bench.sweep.point import Point, by, floats
 
 
@@ -22,6 +26,7 @@ class FewBits(Point):
     k: int = 1
     bits: int = 4
     block: int = 32
+    level: int = 0
 
     def model(self) -> onnx.ModelProto:
         """With seeded numbers."""
@@ -32,6 +37,7 @@ class FewBits(Point):
             np.float32
         )
         attrs = {"K": self.k, "N": self.n, "bits": self.bits, "block_size": self.block}
+        attrs |= {"accuracy_level": self.level} if self.level else {}
         node = helper.make_node(
             "MatMulNBits", ["a", "codes", "scales"], ["y"], domain="com.microsoft", **attrs
         )
@@ -48,18 +54,21 @@ class FewBits(Point):
         return ("a", self.k), ("y", self.n)
 
 
-def point(m: int, n: int, k: int, bits: int, block: int) -> FewBits:
+def point(m: int, n: int, k: int, bits: int, block: int, level: int = 0) -> FewBits:
     """Rows [m, k] by a matrix [n, k]."""
+    said = f", accuracy_level {level}" if level else ""
     return FewBits(
         "product of few bits",
-        f"{by(m, n, k)} of {bits} bits, blocks of {block}",
+        f"{by(m, n, k)} of {bits} bits, blocks of {block}{said}",
         "",
         {"a": floats(m, k)},
+        rounded=level == ROUNDED,
         m=m,
         n=n,
         k=k,
         bits=bits,
         block=block,
+        level=level,
     )
 
 
@@ -71,9 +80,15 @@ def grid() -> Iterator[Point]:
                 yield point(m, n, k, bits, block)
     yield point(1, 4096, 4096, 4, 128)
     yield point(1, 32000, 2048, 4, 32)
+    for m, n, k, bits in (
+        (1, 4096, 4096, 4), (4, 4096, 4096, 4), (128, 4096, 4096, 4), (1, 4096, 4096, 8),
+        (128, 4096, 4096, 8), (1, 768, 3072, 4), (1, 32000, 2048, 4),
+    ):  # fmt: skip
+        yield point(m, n, k, bits, 32, ROUNDED)
 
 
 def drawn(rng: random.Random) -> Point:
     """One that nobody chose."""
     m, n, k = (round(2 ** rng.uniform(0, top)) for top in (8, 12, 12))
-    return point(m, n, max(k, 16), rng.choice((4, 8)), rng.choice((16, 32, 64, 128)))
+    level = ROUNDED if n % 2 else 0
+    return point(m, n, max(k, 16), rng.choice((4, 8)), rng.choice((16, 32, 64, 128)), level)

@@ -5,10 +5,28 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from bench.sweep import convolutions, few_bits, movement, pointwise, products, rows, sequences
+from bench.sweep import (
+    convolutions,
+    few_bits,
+    movement,
+    pointwise,
+    products,
+    rows,
+    sequences,
+    whole_products,
+)
 from bench.sweep.point import Point
 
-_KINDS = (products, few_bits, convolutions, rows, movement, pointwise, sequences)
+_KINDS = (
+    products,
+    few_bits,
+    convolutions,
+    rows,
+    movement,
+    pointwise,
+    sequences,
+    whole_products,
+)
 _SHORT = 8  # the short form takes one of so many
 
 

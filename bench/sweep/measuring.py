@@ -17,9 +17,15 @@ import numpy as np
 import onnx
 
 import luthier
-from bench.roofline import Limits, total_flops
+from bench.roofline import Limits
 from bench.sweep.point import Point
-from bench.turns import SEED, Arrays, Contender, Entry, in_turns
+from bench.turns import (
+    SEED,
+    Arrays,
+    Contender,
+    Entry,
+    in_turns,
+)
 from luthier.deploy import Manifest, read_manifest
 from luthier.inputs.samples import random_inputs
 
@@ -106,7 +112,7 @@ class Bench:
         try:
             row = in_turns(
                 point.name, threads, entries, self._ready(), _inputs(point, model), rounds, folder,
-                SECONDS,
+                SECONDS, point.alike,
             )  # fmt: skip
         except (ValueError, RuntimeError) as error:
             self._end()
@@ -155,5 +161,4 @@ def least_seconds(manifest: Manifest, limits: Limits) -> float:
     once, whichever takes longer."""
     ports = (*manifest.inputs, *manifest.outputs)
     moved = sum(port.tensor.nbytes for port in ports) + manifest.weight_bytes
-    arithmetic = total_flops(manifest.kernels) / limits.gflops
-    return max(arithmetic, moved / limits.gbytes_per_s) / 1e9
+    return max(limits.arithmetic(manifest.kernels), moved / limits.gbytes_per_s / 1e9)

@@ -5,11 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
 import onnx.parser
+from numpy.typing import NDArray
 from onnx import numpy_helper, shape_inference
+
+from bench.turns import close, close_when_rounded
+
+Array: TypeAlias = NDArray[Any]
 
 _OPSET = 20
 
@@ -19,7 +25,8 @@ class Point:
     """ONNX text that makes ``y`` of ``inputs`` (types by name, such as ``float[1,64]``).
 
     ``constants`` are weights by shape, drawn so that results neither grow nor vanish. Inputs are
-    between 0 and 1 where they have to be ``positive``.
+    between 0 and 1 where they have to be ``positive``. ``rounded``: an engine may round inputs to 8
+    bits, so that outputs differ by as much.
     """
 
     family: str
@@ -29,6 +36,7 @@ class Point:
     constants: Mapping[str, Sequence[int]] = field(default_factory=dict)
     output: str = "float"
     positive: bool = False
+    rounded: bool = False
 
     def model(self) -> onnx.ModelProto:
         """Of fixed shapes, with seeded weights."""
@@ -45,6 +53,10 @@ class Point:
         inferred = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
         onnx.checker.check_model(inferred)
         return inferred
+
+    def alike(self, some: Array, other: Array) -> bool:
+        """Whether two engines' outputs are the same."""
+        return (close_when_rounded if self.rounded else close)(some, other)
 
 
 def floats(*shape: int) -> str:

@@ -7,7 +7,7 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 
-enum { ECX1, EBX7, ECX7, EAX7_1, REGISTERS };
+enum { ECX1, EBX7, ECX7, EDX7, EAX7_1, REGISTERS };
 
 typedef struct {
     const char *name;
@@ -18,6 +18,7 @@ typedef struct {
 
 #define YMM 0x06u
 #define ZMM 0xe6u
+#define TILES 0x60000u
 
 static const feature known[] = {
     {"sse3", ECX1, 0, 0},         {"ssse3", ECX1, 9, 0},       {"sse4_1", ECX1, 19, 0},
@@ -26,7 +27,9 @@ static const feature known[] = {
     {"bmi2", EBX7, 8, 0},         {"avx2", EBX7, 5, YMM},      {"avx512f", EBX7, 16, ZMM},
     {"avx512dq", EBX7, 17, ZMM},  {"avx512cd", EBX7, 28, ZMM}, {"avx512bw", EBX7, 30, ZMM},
     {"avx512vl", EBX7, 31, ZMM},   {"avx512_vnni", ECX7, 11, ZMM},
-    {"avx_vnni", EAX7_1, 4, YMM},
+    {"avx512vbmi", ECX7, 1, ZMM},  {"avx_vnni", EAX7_1, 4, YMM},
+    {"avx512_bf16", EAX7_1, 5, ZMM}, {"amx_bf16", EDX7, 22, TILES},
+    {"amx_tile", EDX7, 24, TILES}, {"amx_int8", EDX7, 25, TILES},
 };
 
 static unsigned saved_state(unsigned ecx1)
@@ -56,6 +59,7 @@ const char *luthier_missing_feature(const char *const *features, size_t count)
     if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
         registers[EBX7] = ebx;
         registers[ECX7] = ecx;
+        registers[EDX7] = edx;
         if (eax >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx))
             registers[EAX7_1] = eax;
     }

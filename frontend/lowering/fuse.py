@@ -176,6 +176,8 @@ class _Fusion:
         root, anchor = ops.of(target.root.node), target.anchor
         if not root.is_anchor and not root.is_fusible:
             return False
+        if _turns_rows(op) and self._takes_rows(op, users):
+            return False
         if anchor is not None:
             if not ANCHORS[anchor.node.op].epilogue:
                 return False
@@ -188,6 +190,17 @@ class _Fusion:
         whole = anchor is not None and anchor.node.op.endswith("_integer")
         few = times <= 8 or (whole and op.node.out.size == 1)  # a factor of a run's scales
         return times <= 1 or (few and not _is_costly(op))
+
+    def _takes_rows(self, op: Op, users: list[Op]) -> bool:
+        """Whether users choose among the rows of a value, of which they read more than there are:
+        rows that a transposition has made are then read element by element, again and again."""
+        takes = [
+            user
+            for user in users
+            if user.node.op == "take" and user.node.args[0] == op.result
+            and user.node.attr("axis") != len(op.node.out.shape) - 1
+        ]  # fmt: skip
+        return sum(user.node.out.size for user in takes) > op.node.out.size
 
     def _prologue(self, target: Group, anchor: Op, op: Op, users: list[Op]) -> bool:
         if not ANCHORS[anchor.node.op].prologue:
@@ -260,3 +273,8 @@ class _Fusion:
 def _is_costly(op: Op) -> bool:
     operator = ops.of(op.node)
     return isinstance(operator, ops.Elementwise) and operator.is_costly
+
+
+def _turns_rows(op: Op) -> bool:
+    """Whether neighbours in a row of the result lie apart in what it is made of."""
+    return op.node.op == "transpose" and op.node.attr("axes")[-1] != len(op.node.out.shape) - 1

@@ -11,6 +11,7 @@ from enum import Enum
 
 from ..graph import Graph
 from .attention import fuse_attention, fuse_open_attention
+from .bfloat16 import mark_bfloat16
 from .channels_last import channels_last
 from .commute_resizes import commute_resizes
 from .few_bits import keep_few_bits
@@ -19,7 +20,9 @@ from .fold_scales import fold_scales
 from .group_norm import join_group_norms
 from .legalize import legalize
 from .normalizations import find_normalizations
+from .pool_planes import pool_planes
 from .quantized import stay_quantized
+from .sink_enlargements import sink_enlargements
 from .sink_reshapes import sink_reshapes
 from .tie_weights import tie_weights
 
@@ -61,7 +64,9 @@ PASSES = (
     Pass(fold_constants, ensures={_P.FOLDED}),
     Pass(join_group_norms, requires={_P.FOLDED}),
     Pass(channels_last, requires={_P.FOLDED}, ensures={_P.CHANNELS_LAST}),
+    Pass(pool_planes, requires={_P.CHANNELS_LAST}),
     Pass(find_normalizations, requires={_P.CHANNELS_LAST}, ensures={_P.NORMS_JOINED}),
+    Pass(sink_enlargements, requires={_P.CHANNELS_LAST}),
     Pass(sink_reshapes, requires={_P.CHANNELS_LAST, _P.NORMS_JOINED}),
     Pass(fold_scales, requires={_P.FOLDED, _P.CHANNELS_LAST}),
     Pass(commute_resizes, requires={_P.CHANNELS_LAST}),
@@ -69,6 +74,7 @@ PASSES = (
     Pass(legalize, requires={_P.NORMS_JOINED, _P.ATTENTION_JOINED}, ensures={_P.LEGAL}),
     Pass(fold_constants, requires={_P.LEGAL}, ensures={_P.FOLDED}),  # of what the others made
     Pass(tie_weights, requires={_P.FOLDED}),
+    Pass(mark_bfloat16, requires={_P.FOLDED}),
 )
 
 OPEN_PASSES = tuple(

@@ -24,6 +24,8 @@ def legalize(graph: Graph) -> Graph:
     def rule(op: Op, node: Node) -> int | None:
         if _needs_width(node):
             return _widened(b, node)
+        if node.attr("zeros") is not None:
+            return _centred(b, node)
         if node.op == "max_pool2d" and node.out.dtype in ("int8", "uint8"):
             return None  # of a template of its own
         able = ANCHORS.get(node.op)
@@ -39,6 +41,20 @@ def legalize(graph: Graph) -> Graph:
         raise UnsupportedOperator(f"{op.source}: {node.op} of {node.out.dtype} is not supported")
 
     return b.rewrite(rule)
+
+
+def _centred(b: Rewriter, node: Node) -> int:
+    """A product of numbers less their zero points, in 16 bits."""
+
+    def centred(arg: int, zero: int) -> int:
+        if not zero:
+            return arg
+        wide = b.emit("cast", arg, out=Tensor(b.values[arg].shape, "int16"))
+        return b.emit("add", wide, b.scalar(-zero, "int16"))
+
+    args = tuple(map(centred, node.args, node.attr("zeros")))
+    attrs = tuple(pair for pair in node.attrs if pair[0] != "zeros")
+    return b.add(Node(node.op, args, node.out, attrs))
 
 
 def _needs_width(node: Node) -> bool:

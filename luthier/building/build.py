@@ -94,11 +94,11 @@ def build(
     then tells. No reference is needed: where none can compute the model within a minute,
     ``problems`` says so, and the sample has what the default schedules give. ``log=None`` uses
     defaults alone. A ``log`` that does not exist is an error, save for the default name. Schedules
-    that are less exact than ``accuracy`` ("strict", "balanced" or "standard") asks for are left
-    out, however fast. ``values`` makes inputs constants: numbers or arrays by name, None for an
-    optional one that is absent. Where ``outputs`` are given, values that the model computes, it
-    ends there. In C the model is called
-    ``name``, by default like its file, or like ``out`` where there are several.
+    that are less exact than ``accuracy`` ("strict", "balanced", "standard", "bf16") asks for are
+    left out, however fast. ``values`` makes inputs constants: numbers or arrays by name, None
+    for an optional one that is absent. Where ``outputs`` are given, values that the model
+    computes, it ends there. In C the model is called ``name``, by default like its file, or
+    like ``out`` where there are several.
 
     ``shapes`` may say which sizes the model is for, instead of one: ``{"tokens": range(1, 513)}``;
     and of how many tensors a sequence is: ``{"frames": 3}``.

@@ -159,7 +159,7 @@ def check(
     for number, step in enumerate(steps):
         ran[step.entry].append(Ran(step.run.text, step.inputs, step.ours, step.run.told, number))
     found = [
-        compared(title if several else "", read, types[title], ran[title], rtol, atol)
+        compared(title if several else "", read, types[title], ran[title], rtol, atol, accuracy)
         for title, read in reads.items()
     ]
     in_order = {number: result for each in found for number, result in each.steps.items()}

@@ -11,6 +11,7 @@ from luthier.schedules import Tensor
 
 from ..correctness.compare import OutputError, Outputs, errors
 from ..correctness.reference import reference
+from ..correctness.sensitivity import BY_ACCURACY
 from ..correctness.tolerance import tolerances
 from .trial import judged
 
@@ -61,14 +62,16 @@ def compared(
     runs: Sequence[Ran],
     rtol: float | None,
     atol: float | None,
+    accuracy: str,
 ) -> Compared:
     """Runs of the entry point ``title``, whose outputs have these ``types``; raises ModelError.
 
-    Tolerances are those found for all runs together, unless they are given.
+    Tolerances are those found for all runs together, unless they are given. ``accuracy`` is what
+    the library was built for.
     """
     given, told = [each.inputs for each in runs], [each.told for each in runs]
-    truth = reference(model, given, told, _SECONDS)
-    allowed = asked(tolerances(model.proto, types), rtol, atol)
+    truth = reference(model, given, told, _SECONDS, BY_ACCURACY.get(accuracy, 0.0))
+    allowed = asked(tolerances(model.proto, types, accuracy), rtol, atol)
     ours = [each.ours for each in runs]
     pairs = list(zip(ours, truth.outputs, strict=True))
     measured = rtol is None and atol is None

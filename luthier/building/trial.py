@@ -20,7 +20,13 @@ from luthier.schedules.temporary import TemporaryFolder
 
 from ..correctness.compare import OutputError, Outputs, errors
 from ..correctness.reference import ADVICE, Reference, reference
-from ..correctness.sensitivity import RUNS, loosened, shaken_inputs, shaken_program
+from ..correctness.sensitivity import (
+    BY_ACCURACY,
+    RUNS,
+    loosened,
+    shaken_inputs,
+    shaken_program,
+)
 from ..correctness.states import run_from
 from ..correctness.tolerance import tolerances
 from ..inputs.samples import inputs_at
@@ -55,11 +61,12 @@ class Trial:
         self._inputs = [inputs for _, inputs in given]
         self._runs_here = host_features().issuperset(target.features)
         outputs = [run.outputs for run, _ in given]
-        self._tolerances = tolerances(model.proto, outputs[0])
+        self._tolerances = tolerances(model.proto, outputs[0], target.accuracy)
+        self._rounding = BY_ACCURACY.get(target.accuracy, 0.0)
         self._truth: Reference | None = None
         try:
             told = [run.told for run, _ in given]
-            self._truth = reference(model, self._inputs, told, SECONDS)
+            self._truth = reference(model, self._inputs, told, SECONDS, self._rounding)
         except ModelError as error:
             self.problems.append(str(error))
 
@@ -124,8 +131,9 @@ class Trial:
     def _roundings(self, defaults: Sequence[Outputs]) -> list[tuple[Outputs, Outputs]]:
         found: list[tuple[Outputs, Outputs]] = []
         for s in range(RUNS):
-            variants = tuple(shaken_program(each, s) for each in self._entry.variants)
-            inputs = [shaken_inputs(each, s) for each in self._inputs]
+            least = self._rounding
+            variants = tuple(shaken_program(each, s, least) for each in self._entry.variants)
+            inputs = [shaken_inputs(each, s, least) for each in self._inputs]
             shaken = self._with(replace(self._entry, variants=variants), inputs)
             found += zip(shaken, defaults, strict=True)
         return found

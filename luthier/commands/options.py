@@ -39,14 +39,15 @@ target = click.option(
     "--target",
     default="host",
     show_default=True,
-    help="'host', a level such as x86-64-v3, or a processor such as znver4.",
+    help="'host', a level such as x86-64-v3, a processor such as znver4, or the file of a target.",
 )
 accuracy = click.option(
     "--accuracy",
     default=DEFAULT_ACCURACY,
     show_default=True,
     type=click.Choice(ACCURACIES),
-    help="strict: no Winograd convolution; balanced: tiles of 2x2; standard: of 4x4 too.",
+    help="strict: no Winograd convolution; balanced: tiles of 2x2; standard: of 4x4 too; "
+    "bf16: products and convolutions in bfloat16.",
 )
 log = click.option(
     "--log",

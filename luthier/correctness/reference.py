@@ -56,12 +56,17 @@ class Engine:
 
 @dataclass(frozen=True)
 class Reference:
-    """What an engine computed of a model: ``outputs[i]`` from ``inputs[i]``."""
+    """What an engine computed of a model: ``outputs[i]`` from ``inputs[i]``.
+
+    A library rounds numbers by up to ``rounding`` of themselves, where that is more than a few
+    units in their last places.
+    """
 
     model: onnx.ModelProto
     engines: tuple[Engine, ...]  # what computed them, and the same with other settings
     inputs: tuple[Outputs, ...]
     outputs: tuple[Outputs, ...]
+    rounding: float = 0.0
 
     @property
     def engine(self) -> str:
@@ -86,8 +91,9 @@ class Reference:
                 yield {**self.outputs[number], **engine.open(self.model)(self.inputs[number])}
         for seed in range(RUNS):
             with suppress(Exception):
-                run = self.engines[0].open(shaken_model(self.model, seed))
-                yield {**self.outputs[number], **run(shaken_inputs(self.inputs[number], seed))}
+                run = self.engines[0].open(shaken_model(self.model, seed, self.rounding))
+                given = shaken_inputs(self.inputs[number], seed, self.rounding)
+                yield {**self.outputs[number], **run(given)}
 
 
 def has_onnxruntime() -> bool:
@@ -103,12 +109,13 @@ def reference(
     inputs: Sequence[Outputs],
     outputs: Types | Sequence[Types],
     seconds: float | None = None,
+    rounding: float = 0.0,
 ) -> Reference:
     """The outputs of the best engine that is installed and can run the model.
 
     ``outputs`` are their types by name, the same for all inputs or those of each. An engine that
     takes longer than ``seconds`` is left alone. Of a model that was read, engines are given the
-    texts that it has, and a library rows of bytes for them.
+    texts that it has, and a library rows of bytes for them. ``rounding``: see ``Reference``.
     Raises ModelError where none can, with what each said and what to do.
     """
     engines = _engines()
@@ -133,7 +140,7 @@ def reference(
             refusals.setdefault(engine.name, _line(error))
             continue
         kin = [other for other in engines[number + 1 :] if other.name == engine.name]
-        return Reference(model, (engine, *kin), tuple(inputs), computed)
+        return Reference(model, (engine, *kin), tuple(inputs), computed, rounding)
     said = "; ".join(f"{name}: {reason}" for name, reason in refusals.items())
     advice = "" if has_onnxruntime() else f" ({ADVICE})"
     raise ModelError(f"no reference engine can run the model: {said}{advice}")

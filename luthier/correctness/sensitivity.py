@@ -26,6 +26,8 @@ Array = NDArray[Any]
 RUNS = 3
 _MARGIN = 4.0  # a library rounds more often than once per input and weight
 # Relative changes. float16 layers compute in float32 and round once.
+# By the accuracy that a build asks for, where that is more.
+BY_ACCURACY = {"bf16": 2.0**-8}
 _CHANGE = {"bfloat16": 2.0**-7, "float16": 2.0**-10, "float32": 2.0**-20, "float64": 2.0**-48}
 _SMALL = 16  # weights of a model of no more elements may be scales of sizes, say
 QUANTISATION = frozenset({"QuantizeLinear", "DequantizeLinear"})
@@ -64,8 +66,9 @@ def _loosened(
     return Tolerance(tolerance.rtol, tolerance.atol + excess, why, min(1.0, share))
 
 
-def shaken(array: Array, seed: int) -> Array:
-    """The array with each element changed by a few units in its last place.
+def shaken(array: Array, seed: int, least: float = 0.0) -> Array:
+    """The array with each element changed by a few units in its last place, or by up to ``least``
+    of itself where that is more.
 
     Arrays of whole numbers stay as they are: they may be indices, exponents, what is compared with.
     """
@@ -75,16 +78,17 @@ def shaken(array: Array, seed: int) -> Array:
         if np.array_equal(array, np.rint(array)):
             return array
         noise = np.random.default_rng(seed).uniform(-1.0, 1.0, array.shape)
-        changed = array.astype(np.float64) * (1.0 + _CHANGE[array.dtype.name] * noise)
+        most = max(least, _CHANGE[array.dtype.name])
+        changed = array.astype(np.float64) * (1.0 + most * noise)
         return changed.astype(array.dtype)
 
 
-def shaken_inputs(inputs: Mapping[str, Array], seed: int) -> dict[str, Array]:
+def shaken_inputs(inputs: Mapping[str, Array], seed: int, least: float = 0.0) -> dict[str, Array]:
     """All of a model's inputs, shaken."""
-    return {name: shaken(array, seed + i) for i, (name, array) in enumerate(inputs.items())}
+    return {name: shaken(array, seed + i, least) for i, (name, array) in enumerate(inputs.items())}
 
 
-def shaken_model(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
+def shaken_model(model: onnx.ModelProto, seed: int, least: float = 0.0) -> onnx.ModelProto:
     """A copy of the model whose weights are shaken, scales of a quantisation too."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -97,12 +101,13 @@ def shaken_model(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
     for number, (name, tensor) in enumerate(named):
         large = np.prod(tensor.dims, dtype=np.float64) > _SMALL
         if tensor.data_type in _FLOATS and (large or name in scales):
-            new = shaken(numpy_helper.to_array(tensor), seed + number)
+            new = shaken(numpy_helper.to_array(tensor), seed + number, least)
             tensor.CopyFrom(numpy_helper.from_array(new, tensor.name))
     return copy
 
 
-def shaken_program(program: Program, seed: int) -> Program:
+def shaken_program(program: Program, seed: int, least: float = 0.0) -> Program:
     """The program with its weights shaken; sizes and axes are none of them."""
-    constants = {value: shaken(array, seed + value) for value, array in program.constants.items()}
+    arrays = program.constants.items()
+    constants = {value: shaken(array, seed + value, least) for value, array in arrays}
     return replace(program, constants=constants)

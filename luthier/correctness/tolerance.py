@@ -15,6 +15,7 @@ from luthier.deploy import Tolerance
 from luthier.frontend.onnx.scopes import every_node, reads
 from luthier.schedules import Tensor
 from luthier.schedules.ir.dtype import DTYPES
+from luthier.schedules.target import DEFAULT_ACCURACY
 
 EXACT = Tolerance(0.0, 0.0, "exact")
 # A unit in the last place is 1.2e-7, 9.8e-4 and 2.2e-16 of a number; sums in another order, and
@@ -51,10 +52,13 @@ _GROWTH = {**dict.fromkeys(_LIKE_IT.split(), 1.0), "Softmax": 0.5, "Sigmoid": 0.
 _SUMS = frozenset({"Add", "Sub"})
 
 
-def tolerances(model: onnx.ModelProto, outputs: Mapping[str, Tensor]) -> dict[str, Tolerance]:
-    """Of each output of a model, by name.
+def tolerances(
+    model: onnx.ModelProto, outputs: Mapping[str, Tensor], accuracy: str = DEFAULT_ACCURACY
+) -> dict[str, Tolerance]:
+    """Of each output of a model that is built for an accuracy, by name.
 
-    Floats follow the least exact float type that any value has on the way to them. What was
+    Floats follow the least exact float type that any value has on the way to them; for ``bf16``
+    that is bfloat16 at best. What was
     quantised may be one step of the quantisation off, since a value near the middle of two steps
     goes either way. Other integers and booleans are exact.
     """
@@ -63,7 +67,13 @@ def tolerances(model: onnx.ModelProto, outputs: Mapping[str, Tensor]) -> dict[st
     for name in outputs.keys() - origins.keys():  # the tensors of sequences
         whole = name.rpartition("_")[0]
         origins |= {name: origins[whole]} if whole in lists and whole in origins else {}
+    if accuracy == "bf16":
+        origins = {name: _rounded(origins.get(name, Origin())) for name in outputs}
     return {name: of_type(t.dtype, origins.get(name)) for name, t in outputs.items()}
+
+
+def _rounded(origin: Origin) -> Origin:
+    return replace(origin, coarsest=_coarser("bfloat16", origin.coarsest))
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def peak_bandwidth(target: Target, nbytes: int | None = None, times: int = 1) ->
     ``nbytes`` is about how many bytes they read in a round, by default four times the last cache,
     so many ``times`` one after the other. Raises ToolchainError without a linker.
     """
-    wanted = min(LAST_CACHES * target.l3, MOST) if nbytes is None else nbytes
+    wanted = min(LAST_CACHES * target.l3 if nbytes is None else nbytes, MOST)
     each = max(1, wanted // CHUNK // target.threads)  # chunks of a thread
     kernel = _kernel(target, each, times)
     run = load(kernel, target)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from luthier.autotune.measure.noise import Watch
 from luthier.schedules import Target
 from luthier.schedules.ir.dtype import DTYPES
-from luthier.schedules.target import check_measurable
+from luthier.schedules.target import check_cores, check_measurable
 from luthier.schedules.target.costs import Costs
 
 from .bandwidth import peak_bandwidth
@@ -40,10 +40,11 @@ class Measured:
 def measured(target: Target) -> Measured:
     """This machine as ``target``, which takes some seconds.
 
-    Raises TargetError where this machine is not such a one, ToolchainError without a
-    linker.
+    Raises TargetError where this machine is not such a one or has fewer cores than threads,
+    ToolchainError without a linker.
     """
     check_measurable(target)
+    check_cores(target.threads)
     with Watch(target.threads) as watch:
         found, busy = watch.over(lambda: _measured(target))
     return replace(found, busy=busy)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from luthier.schedules.errors import UsageError
+from luthier.schedules.errors import TargetError, UsageError, printable
 from luthier.schedules.target import ACCURACIES, DEFAULT_ACCURACY, Target, host_cpu, parse
 
 from ..arguments import MAX_THREADS, validated
@@ -67,6 +67,8 @@ def _named(name: str, threads: int | None) -> Target:
     if not is_target_file(name):
         return parse(name, threads)
     found = read_target(Path(name))
+    if found.threads > MAX_THREADS:
+        raise TargetError(f"{printable(name)}: threads must be between 1 and {MAX_THREADS}")
     return replace(found, threads=threads or found.threads)
 
 

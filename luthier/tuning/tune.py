@@ -128,13 +128,14 @@ def tune(
     (default: 1000, or no limit where ``minutes`` is given) or after ``minutes``. Records of earlier
     runs are used and not measured again; what won on other machines, says the log, a pack or what
     ships with Luthier, is tried first. ``verify``: that alone, in turns with the defaults, at most
-    four trials a kernel. Schedules that are less exact than ``accuracy`` ("strict", "balanced" or
-    "standard") asks for are left out. At the end the whole model is built in a temporary folder,
-    with default schedules, with the best and with those that are close to them, and ``timed`` in
-    turns: each kernel gets what is fastest in the model, which the log is told. ``minutes`` include
-    all of that. Where ``shapes`` leaves sizes open, kernels are tuned ``at`` some, by default the
-    largest, the smallest and one between: ``{"tokens": (32, 128)}``. For ``state`` see ``build``,
-    and for several models, whose kernels share the trials: equal ones are measured once.
+    four trials a kernel. Schedules that are less exact than ``accuracy`` ("strict", "balanced",
+    "standard" or "bf16") asks for are left out. At the end the whole model is built in a temporary
+    folder, with default schedules, with the best and with those that are close to them, and
+    ``timed`` in turns: each kernel gets what is fastest in the model, which the log is told.
+    ``minutes`` include all of that. Where ``shapes`` leaves sizes open, kernels are tuned
+    ``at`` some, by default the largest, the smallest and one between:
+    ``{"tokens": (32, 128)}``. For ``state`` see ``build``, and for several models, whose
+    kernels share the trials: equal ones are measured once.
     Raises ModelError, LogError,
     TargetError (a target that this machine cannot run, or
     more threads than it has cores for), ToolchainError and UsageError.

@@ -15,37 +15,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..errors import ScheduleError
 from ..ir.kernel import Phase
-from ..ir.placement import span
 from ..ir.size import Size, assumed, fixed, size_variable
-from ..ir.workload import Tensor
 from ..late import late
 from ..tir.indices import Expr, Index, ceildiv, divide, modulo, tail
 from ..tir.literals import constant
+from ..tir.statements import attributed, sequence
 from ..tvm_late import ir, tirx
+from .slot import Slot
 
+__all__ = ["PhaseBuilder", "Slot"]
 _sym, _analysis = late("tvm.sym"), late("tvm.tirx.analysis")
 _MOST_ELEMENTS = 2**31 - 1
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A buffer of the phase: its place in ``buffers`` (None: the worker's scratch) and its type."""
-
-    position: int | None
-    name: str
-    tensor: Tensor
-    offset: int = 0  # bytes into the scratch
-    pitch: int | None = None  # elements from one row to the next; see ``Placement``
-
-    @property
-    def span(self) -> int:
-        """Elements from the first to the last one."""
-        return span(self.tensor.shape, self.pitch)
 
 
 class PhaseBuilder:
@@ -62,8 +47,10 @@ class PhaseBuilder:
         self._blocks: list[list[Any]] = [[]]
         self._names = 0
         self._lane: tuple[Index, int, int] = (0, 1, -1)  # index, lanes, where its loop is written
+        self._after: list[Callable[[], None]] = []  # what is written after that
         self._scope: int | None = None  # the block that ``invariant`` writes to
         self._inner: set[str] = set()  # variables that are made inside of it
+        self._sources: dict[str, None] = {}
         self._bounds = _sym.Analyzer()
         used = [s.position for s in slots if s.position is not None]
         after = max(used, default=0) + 1
@@ -131,6 +118,19 @@ class PhaseBuilder:
         self.emit(tirx.AllocBuffer(buffer))
         return buffer
 
+    def beside(self, size: int, dtype: str) -> tuple[Any, Index]:
+        """The same outside of the vector loop that is being written, and the index in that."""
+        buffer = tirx.decl_buffer((size,), dtype, self._fresh("held"), scope="local")
+        self._inner.add(buffer.name)
+        self._blocks[self._lane[2]].append(tirx.AllocBuffer(buffer))
+        return buffer, self._lane[0]
+
+    def after(self, write: Callable[[Expr, int], None]) -> None:
+        """Let ``write``, given lane and lanes of the vector loop, write after it; or here."""
+        self._after.append(partial(write, *self._lane[:2]))
+        if self._lane[1] == 1:
+            self._after.pop()()
+
     def load(self, buffer: Any, index: Index) -> Expr:
         """One element."""
         return tirx.BufferLoad(buffer, [index])
@@ -165,10 +165,7 @@ class PhaseBuilder:
             return value
         if self._is_invariant(value):
             return self.invariant(value)
-        lane, lanes, block = self._lane
-        buffer = tirx.decl_buffer((lanes,), value.ty.dtype, self._fresh("held"), scope="local")
-        self._inner.add(buffer.name)
-        self._blocks[block].append(tirx.AllocBuffer(buffer))
+        buffer, lane = self.beside(self._lane[1], value.ty.dtype)
         self.store(buffer, lane, value)
         return self.load(buffer, lane)
 
@@ -218,7 +215,7 @@ class PhaseBuilder:
         self._blocks.append([])
         yield variable
         body = self._blocks.pop()
-        self.emit(tirx.For(variable, begin, extent, kind, _sequence(body)))
+        self.emit(tirx.For(variable, begin, extent, kind, sequence(body)))
 
     @contextmanager
     def loop(self, extent: Index, name: str = "i", begin: Index = 0) -> Iterator[Expr]:
@@ -247,6 +244,9 @@ class PhaseBuilder:
             self._lane = (variable, lanes, outside)
             yield variable
             self._lane = (0, 1, -1)
+        after, self._after = self._after, []
+        for write in after:
+            write()
 
     @contextmanager
     def chunk_loop(self) -> Iterator[Expr]:
@@ -260,15 +260,18 @@ class PhaseBuilder:
         """Statements that run where ``condition`` holds, there."""
         self._blocks.append([])
         yield True
-        self.emit(tirx.IfThenElse(condition, _sequence(self._blocks.pop()), None))
+        self.emit(tirx.IfThenElse(condition, sequence(self._blocks.pop()), None))
 
     @contextmanager
     def attributed(self, key: str, value: str) -> Iterator[None]:
         """Statements with an attribute of TVM's."""
         self._blocks.append([])
         yield
-        body = _sequence(self._blocks.pop())
-        self.emit(tirx.AttrStmt(tirx.const(0, "int32"), key, ir.StringImm(value), body))
+        self.emit(attributed(key, value, sequence(self._blocks.pop())))
+
+    def define(self, source: str) -> None:
+        """Let the phase call the functions of ``source``, which is in LLVM's language."""
+        self._sources[source] = None
 
     def strips(self, extent: int, lanes: int, serial: bool = False) -> Iterator[Expr]:
         """Passes over ``range(extent)`` in vectors: full ones, then a tail of halved ones; of an
@@ -339,11 +342,8 @@ class PhaseBuilder:
     def finish(self, chunks: int) -> Phase:
         """The phase; the builder is spent."""
         params = [self._table, self._scratch, self.begin, self.end]
-        func = tirx.PrimFunc(params, _sequence(self._blocks.pop()))
+        body = sequence(self._blocks.pop())
+        for source in self._sources:
+            body = attributed("pragma_import_llvm", source, body)
+        func = tirx.PrimFunc(params, body)
         return Phase(func.with_attr("tirx.noalias", True), chunks)
-
-
-def _sequence(statements: list[Any]) -> Any:
-    if not statements:
-        return tirx.Evaluate(tirx.const(0, "int32"))
-    return statements[0] if len(statements) == 1 else tirx.SeqStmt(statements)

@@ -3,14 +3,14 @@
 Neighbours along the depth lie side by side in both operands: one group of them is what all lanes
 share, and each lane has a group of its own. Results are exact, and the same on every processor:
 ``pmaddwd`` multiplies numbers of 16 bits and never saturates, as ``pmaddubsw`` does, and where
-there is AVX-VNNI or AVX512-VNNI, ``vpdpbusd`` takes four unsigned by four signed numbers of 8 bits
-(Intel's SDM, volume 2).
+there is AVX-VNNI or AVX512-VNNI, ``vpdpbusd`` takes four unsigned by four signed numbers of 8 bits,
+and ``vpdpwssd`` adds what ``pmaddwd`` multiplies (Intel's SDM, volume 2).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -25,8 +25,10 @@ from .micro_kernel import MicroKernel
 from .tile import RegisterTile, vector_index
 
 INT8, UINT8, INT16 = DTYPES["int8"], DTYPES["uint8"], DTYPES["int16"]
+_LATENCY = 4.7  # cycles, see ``cycles``
 _VNNI = ("avx512_vnni", "avx_vnni")  # either has instructions for all vectors of its level
 _LIFT = 128  # what is added to a signed number to have it unsigned
+_SIGNS = int(np.int32(np.uint32(0x80808080)))  # the bits that do so to four
 
 _PAIRS: Mapping[int, str] = {  # by lanes of sums
     4: "llvm.x86.sse2.pmadd.wd",
@@ -37,6 +39,18 @@ _FOURS: Mapping[int, str] = {
     4: "llvm.x86.avx512.vpdpbusd.128",
     8: "llvm.x86.avx512.vpdpbusd.256",
     16: "llvm.x86.avx512.vpdpbusd.512",
+}
+_FUSED_PAIRS: Mapping[int, str] = {
+    4: "llvm.x86.avx512.vpdpwssd.128",
+    8: "llvm.x86.avx512.vpdpwssd.256",
+    16: "llvm.x86.avx512.vpdpwssd.512",
+}
+
+
+_NARROW_PAIRS: Mapping[int, str] = {  # of unsigned by signed numbers of 8 bits; sums saturate
+    4: "llvm.x86.ssse3.pmadd.ub.sw.128",
+    8: "llvm.x86.avx2.pmadd.ub.sw",
+    16: "llvm.x86.avx512.pmaddubs.w.512",
 }
 
 
@@ -55,6 +69,11 @@ class DotProduct(MicroKernel):
     def accumulator(self) -> DType:
         """The type of the sums."""
         return INT32
+
+    @property
+    def starts(self) -> bool:
+        """Whether sums may start from any number: the instruction adds modulo 2^32."""
+        return self.steps == 4
 
     @property
     def lift(self) -> int:
@@ -128,6 +147,15 @@ class DotProduct(MicroKernel):
         read = builder.load(buffer, vector_index(first, lanes * INT32.bytes // self.element.bytes))
         return tirx.call_intrin(f"int32x{lanes}", "tirx.reinterpret", read)
 
+    def lowered(self, sums: Expr, lanes: int) -> Expr:
+        """What sums of columns with these totals begin with, where ``lifted``, as it is packed."""
+        wide = "int64" if lanes == 1 else f"int64x{lanes}"
+        less = tirx.const(-_LIFT, "int64")
+        product = tirx.Cast(wide, sums) * (less if lanes == 1 else tirx.Broadcast(less, lanes))
+        narrow = tirx.Cast("int32" if lanes == 1 else f"int32x{lanes}", product)
+        units = lanes * INT32.bytes // self.element.bytes
+        return tirx.call_intrin(f"{self.element.name}x{units}", "tirx.reinterpret", narrow)
+
     def shared(self, value: Expr) -> Expr:
         """A number, or a vector of them, as it lies where all lanes read it."""
         if self.lifted:
@@ -155,11 +183,16 @@ def wrapping_pairs(element: DType, lanes: int) -> DotProduct:
     def emit(total: Expr, a: Expr, group: Expr) -> Expr:
         shared = tirx.call_intrin(f"int16x{2 * lanes}", "tirx.reinterpret", a)
         product = tirx.call_llvm_pure_intrin(f"int32x{lanes}", _PAIRS[lanes], shared, group)
-        # In twice the bits, which LLVM narrows again: of 32 it believes that none overflows.
-        before, more = (tirx.Cast(f"int64x{lanes}", x) for x in (total, product))
-        return tirx.Cast(f"int32x{lanes}", before + more)
+        return wrapping_sum(total, product, lanes)
 
     return DotProduct(INT16, INT16, 2, emit, element=element)
+
+
+def wrapping_sum(a: Expr, b: Expr, lanes: int) -> Expr:
+    """Of vectors of 32 bits, modulo 2^32: in twice the bits, which LLVM narrows again, since of 32
+    it believes that none overflows."""
+    wide, more = (tirx.Cast(f"int64x{lanes}", x) for x in (a, b))
+    return tirx.Cast(f"int32x{lanes}", wide + more)
 
 
 def fours(a: DType, lanes: int) -> DotProduct:
@@ -171,10 +204,96 @@ def fours(a: DType, lanes: int) -> DotProduct:
     return DotProduct(UINT8, INT8, 4, emit, element=INT8, lifted=a.kind is Kind.INT)
 
 
+def lifting(micro: DotProduct, lanes: int) -> DotProduct:
+    """A ``lifted`` one that reads signed numbers as they are, and lifts them in registers.
+
+    A group is lifted before all lanes get it: LLVM 22 never ends where it compiles the other order
+    for processors with AVX512-VBMI.
+    """
+
+    def emit(total: Expr, shared: Expr, group: Expr) -> Expr:
+        alone = shared.value if isinstance(shared, tirx.Broadcast) else shared
+        found = tirx.bitwise_xor(alone, tirx.const(_SIGNS, "int32"))
+        every = found if lanes == 1 else tirx.Broadcast(found, lanes)
+        return micro.emit(total, every, group)
+
+    return replace(micro, a=INT8, emit=emit)
+
+
 def add_four_products(total: Expr, shared: Expr, group: Expr, lanes: int) -> Expr:
     """To each lane's sum, those of four unsigned numbers, as one of 32 bits, and a group."""
     own = tirx.call_intrin(f"int8x{4 * lanes}", "tirx.reinterpret", shared)
     return tirx.call_llvm_pure_intrin(f"int32x{lanes}", _FOURS[lanes], total, own, group)
+
+
+def four_products(lanes: int, bits: int, target: Target) -> Callable[[Expr, Expr, Expr], Expr]:
+    """What adds to each lane's sum four products of unsigned numbers of so many bits and of signed
+    ones that are no less than -127: of bytes that lie in lanes of 32 bits."""
+
+    def of_bytes(total: Expr, unsigned: Expr, signed: Expr) -> Expr:
+        own = tirx.reinterpret(f"int8x{4 * lanes}", signed)
+        return add_four_products(total, unsigned, own, lanes)
+
+    def by_pairs(total: Expr, unsigned: Expr, signed: Expr) -> Expr:
+        both = (tirx.reinterpret(f"int8x{4 * lanes}", each) for each in (unsigned, signed))
+        found = tirx.call_llvm_pure_intrin(f"int16x{2 * lanes}", _NARROW_PAIRS[lanes], *both)
+        ones = tirx.Broadcast(tirx.const(1, "int16"), 2 * lanes)
+        return total + _pairs_added(found, ones, lanes)
+
+    def by_words(total: Expr, unsigned: Expr, signed: Expr) -> Expr:
+        """The even bytes, and the odd ones."""
+        mask, up = _all(0x00FF00FF, lanes), tirx.Broadcast(tirx.const(8, "int16"), 2 * lanes)
+        moved = tirx.shift_right(unsigned, _all(8, lanes))
+        wide = tirx.reinterpret(f"int16x{2 * lanes}", signed)
+        for own, shared in (
+            (unsigned, tirx.shift_right(tirx.shift_left(wide, up), up)),
+            (moved, tirx.shift_right(wide, up)),
+        ):
+            words = tirx.reinterpret(f"int16x{2 * lanes}", tirx.bitwise_and(own, mask))
+            total = total + _pairs_added(words, shared, lanes)
+        return total
+
+    if _has_sums_of_products(target):
+        return of_bytes
+    return by_pairs if bits < 8 else by_words  # 2 * 127 * 127 is below 2^15
+
+
+def _pairs_added(a: Expr, b: Expr, lanes: int) -> Expr:
+    return tirx.call_llvm_pure_intrin(f"int32x{lanes}", _PAIRS[lanes], a, b)
+
+
+def _all(number: int, lanes: int) -> Expr:
+    return tirx.Broadcast(tirx.const(number, "int32"), lanes)
+
+
+def fused_pairs(element: DType, lanes: int) -> DotProduct:
+    """Of numbers in 16 bits, added by the instruction that multiplies them, modulo 2^32."""
+
+    def emit(total: Expr, a: Expr, group: Expr) -> Expr:
+        wide = f"int16x{2 * lanes}"
+        shared = a if dtype_of(a) == wide else tirx.call_intrin(wide, "tirx.reinterpret", a)
+        return add_two_products(total, shared, group, lanes)
+
+    return DotProduct(INT16, INT16, 2, emit, element=element)
+
+
+def add_two_products(total: Expr, shared: Expr, group: Expr, lanes: int) -> Expr:
+    """To each lane's sum, those of two signed numbers of 16 bits and a group."""
+    name = _FUSED_PAIRS[lanes]
+    return tirx.call_llvm_pure_intrin(f"int32x{lanes}", name, total, shared, group)
+
+
+Sums = Literal["apart", "fused"]
+"""How products of pairs are added to sums: by an instruction of its own, or the same one."""
+
+
+def sums(target: Target) -> tuple[Sums, ...]:
+    """The one that is faster."""
+    return ("fused",) if _has_sums_of_products(target) else ("apart",)
+
+
+def _has_sums_of_products(target: Target) -> bool:
+    return any(feature in target.features for feature in _VNNI)
 
 
 Layout = Literal["fours", "bytes", "words", "widened"]
@@ -206,21 +325,22 @@ def layouts(a: DType, b: DType, target: Target) -> tuple[Layout, ...]:
     """Those of a constant operand of type ``b``."""
     if b.bits != 8:
         return ("words",)
-    has = any(feature in target.features for feature in _VNNI)
-    fours = has and a.bits == 8 and b == INT8
+    fours = _has_sums_of_products(target) and a.bits == 8 and b == INT8
     return ("fours",) if fours else ("bytes", "words", "widened")
 
 
-def fits_tile(rows: int, vectors: int, target: Target) -> bool:
-    """Whether sums, a vector per part, a broadcast and a product fit without spilling."""
-    return rows * vectors + vectors + 2 <= target.vector_registers
+def fits_tile(rows: int, vectors: int, target: Target, more: int = 0) -> bool:
+    """Whether sums, a vector per part, a broadcast, a product and ``more`` fit without spilling."""
+    return rows * vectors + vectors + 2 + more <= target.vector_registers
 
 
 def cycles(rows: int, vectors: int, micro: DotProduct) -> float:
-    """Of a step, as measured on Zen 4: in a cycle it starts 3.2 operations on vectors, of the four
-    that it might, and 4.7 instructions of six; loads wait now and then."""
+    """Of a step. Pairs, as measured on Zen 4: in a cycle it starts 3.2 operations on vectors, of
+    the four that it might, and 4.7 instructions of six; fours on Zen 5, where a sum is ready for
+    the next step after 4.7 cycles. Loads wait now and then."""
     products, loads = rows * vectors, rows + vectors
-    widened = vectors * (micro.steps == 2 and micro.b.bits == 8)
-    added = products * (micro.steps == 2)
-    vector = products + added + widened
+    if micro.steps == 4:
+        return max(products / 2, _LATENCY, loads / 2) + loads / 50
+    widened = vectors * (micro.b.bits == 8)
+    vector = 2 * products + widened
     return max(products / 2, vector / 3.2, loads / 2, (vector + loads + 3) / 4.7) + loads / 50

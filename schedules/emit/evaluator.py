@@ -15,9 +15,12 @@ from typing import Any
 from .. import ops
 from ..errors import ScheduleError
 from ..ir.workload import Node, Tensor, Workload
-from ..tir.indices import Expr
+from ..ops.quantization import emit_returned
+from ..target.target import Target
+from ..tir.indices import Expr, Index
 from ..tir.point import Point, broadcast_point
 from ..tvm_late import tirx
+from . import tables as by_table
 from .builder import PhaseBuilder
 
 Source = Callable[[Point], Expr]
@@ -28,10 +31,17 @@ class Evaluator:
 
     ``anchor`` is an argument that the template computes itself, and hands over element by element.
     If that is input 0, as in an ``epilogue``, the slots are those of the inputs after it.
+    ``tables``: what is stored may be found in a table, where a number of 8 bits decides it and
+    that is faster on this target.
     """
 
     def __init__(
-        self, workload: Workload, builder: PhaseBuilder, anchor: int | None = None
+        self,
+        workload: Workload,
+        builder: PhaseBuilder,
+        anchor: int | None = None,
+        *,
+        tables: Target | None = None,
     ) -> None:
         self.workload = workload
         self.builder = builder
@@ -42,6 +52,8 @@ class Evaluator:
         self._anchor = anchor
         self._uses = Counter(a for node in workload.nodes for a in node.args)
         self._known: dict[tuple[Any, ...], tuple[Point, Expr]] = {}
+        self._table = None if tables is None else by_table.table_of(workload, tables)
+        self._laid = None if self._table is None else by_table.laid(builder, self._table)
 
     def _load(self, name: str) -> Source:
         builder = self.builder
@@ -58,17 +70,42 @@ class Evaluator:
         self._known.clear()
         return self.at(arg, point)
 
-    def finish(self, point: Point, value: Expr | None = None) -> Expr:
-        """The workload's element at ``point``, of the anchor's ``value`` there if it has one."""
+    def finish(self, point: Point, value: Expr | None = None, arg: int | None = None) -> Expr:
+        """The workload's element at ``point``, or that of ``arg``, of the anchor's ``value`` there
+        if it has one."""
+        self._give(value)
+        return self.element(self.result if arg is None else arg, point)
+
+    def _give(self, value: Expr | None) -> None:
         if self._anchor is not None:
             self._sources[self._anchor] = lambda _: value
-        return self.element(self.result, point)
 
-    def store(self, point: Point, value: Expr | None = None) -> None:
-        """Write ``finish`` to the slot ``out``."""
+    @property
+    def looks_up(self) -> bool:
+        """Whether what is stored is found in a table."""
+        return self._table is not None
+
+    @property
+    def computed(self) -> int:
+        """The argument that is computed: the result, or what a table has it for."""
+        return self.result if self._table is None else self._table.arg
+
+    def look_up(self, old: Any, new: Any, lanes: int) -> None:
+        """Write to an array of LANES elements what is stored for so many computed ones."""
+        assert self._table is not None
+        by_table.find(self.builder, self._table, self._laid, old, new, lanes)
+
+    def store(self, point: Point, value: Expr | None = None, place: Index | None = None) -> None:
+        """Write ``finish`` to the slot ``out``, by default where the point lies."""
         builder = self.builder
-        place = point.position(builder.pitch("out"))
-        builder.store(builder["out"], place, self.finish(point, value))
+        if place is None:
+            place = point.position(builder.pitch("out"))
+        if self._table is None:
+            builder.store(builder["out"], place, self.finish(point, value))
+            return
+        self._give(value)
+        number = self.element(self._table.arg, point)
+        by_table.store(builder, self._table, self._laid, (builder["out"], place), number)
 
     def is_serial(self, arg: int | None = None) -> bool:
         """Whether lanes that compute an argument, by default the result, come one by one.
@@ -106,11 +143,35 @@ class Evaluator:
         node = self.workload.nodes[arg - len(self.workload.inputs)]
         operator = ops.of(node)
         if isinstance(operator, ops.Elementwise):
-            args = [self.at(a, broadcast_point(point, self.shape(a))) for a in node.args]
+            stored = self._quantized(node)
+            sources = node.args if stored is None else (*stored.args, node.args[2])
+            args = [self.at(a, broadcast_point(point, self.shape(a))) for a in sources]
+            if stored is not None:
+                x, zero, scale = args
+                return emit_returned(stored.out.element, x, zero, scale, self.builder.keep)
             return self._apply(operator, node, args)
         if isinstance(operator, ops.Movement):
             return operator.emit(self, node, point)
         raise ScheduleError(f"operator '{node.op}' cannot be fused")
+
+    def _quantized(self, node: Node) -> Node | None:
+        """What quantised an argument that ``node`` takes back, with the same zero point, where
+        nothing else reads it."""
+        inputs, (arg, *rest) = len(self.workload.inputs), node.args or (-1,)
+        if node.op != "dequantize" or arg < inputs or arg in self._sources or self._uses[arg] > 1:
+            return None
+        above = self.workload.nodes[arg - inputs]
+        if above.op != "quantize" or above.out.shape != node.out.shape:
+            return None
+        return above if self._is_same(above.args[1], rest[0]) else None
+
+    def _is_same(self, a: int, b: int) -> bool:
+        """Whether two arguments are one, or literals of one value."""
+        inputs = len(self.workload.inputs)
+        if a == b or min(a, b) < inputs:
+            return a == b
+        one, other = (self.workload.nodes[i - inputs] for i in (a, b))
+        return one.op == other.op == "const" and one.attr("value") == other.attr("value")
 
     def _apply(self, operator: ops.Elementwise, node: Node, args: Sequence[Expr]) -> Expr:
         """In float32 where it is float16, for which processors have few instructions."""

@@ -1,8 +1,8 @@
 """Micro-kernels: the instruction that a register tile is made of, and what it multiplies.
 
 Where a sum is wider than what it adds up, an instruction takes several steps of K at once, which
-then lie side by side in memory: VNNI four of int8, AVX512-BF16 two of bfloat16. Of those that there
-are so far each takes one.
+then lie side by side in memory: VNNI four of int8, AVX512-BF16 two of bfloat16 (see
+``dot_products`` and ``bfloat16``). Those that are here take one.
 """
 
 from __future__ import annotations

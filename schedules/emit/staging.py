@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 from ..ir.dtype import INT32, DType
@@ -76,45 +77,65 @@ def interleave_rows(
     target: Any,
     extents: tuple[int, int],
     columns: tuple[int, int],
+    micro: DotProduct,
     lanes: int,
 ) -> None:
     """The first of so many ``columns`` of a matrix of ``extents`` (rows, columns) into a panel of a
-    width, as ``pairs`` reads it: two rows at a time, column by column, in 16 bits."""
-    (rows, pitch), (count, width) = extents, columns
+    width, as ``micro`` reads it: a group of rows at a time, column by column."""
+    (rows, pitch), (count, width), steps = extents, columns, micro.steps
+    pieces = tail(0, count, lanes)
+    sums = builder.local(count, INT32.name) if micro.lifted else None
+    for offset, some in pieces if micro.lifted else ():
+        builder.store(sums, vector_index(offset, some), _zeros(some, INT32.name))
 
-    def pair(row: Index, target_row: Index, both: bool) -> None:
-        for offset, lane_count in tail(0, count, lanes):
-            at = builder.let(source[1] + row * pitch + offset)
-            low = _wide(builder, source[0], at, lane_count)
-            high = _zeros(lane_count)
-            if both:
-                high = _wide(builder, source[0], at + pitch, lane_count)
-            mix(builder, target, (target_row * width + offset) * 2, (low, high), lane_count)
+    def group(index: Index, present: int) -> None:
+        for offset, some in pieces:
+            at = builder.let(source[1] + index * (steps * pitch) + offset)
+            values = [
+                _read(builder, source[0], at + i * pitch, some, micro) for i in range(present)
+            ]
+            values += [_zeros(some, micro.b.name)] * (steps - present)
+            place = micro.header(width) + (index * width + offset) * steps
+            mix(builder, target, place, values, some)
+            if micro.lifted:
+                wide = [tirx.Cast(_of("int16", some), value) for value in values]
+                total = tirx.Cast(_of(INT32.name, some), wide[0] + wide[1] + (wide[2] + wide[3]))
+                here = vector_index(offset, some)
+                builder.store(sums, here, builder.load(sums, here) + total)
 
-    with builder.loop(rows // 2, "pair") as i:
-        pair(i * 2, i, both=True)
-    if rows % 2:
-        pair(rows - 1, rows // 2, both=False)
+    with builder.loop(rows // steps, "group") as i:
+        group(i, steps)
+    if rows % steps:
+        group(rows // steps, rows % steps)
+    for offset, some in pieces if micro.lifted else ():
+        start = micro.lowered(builder.load(sums, vector_index(offset, some)), some)
+        units = some * INT32.bytes // micro.element.bytes
+        builder.store(target, vector_index(micro.header(offset), units), start)
 
 
 def mix(
-    builder: PhaseBuilder, target: Any, first: Index, both: tuple[Expr, Expr], lanes: int
+    builder: PhaseBuilder, target: Any, first: Index, vectors: Sequence[Expr], lanes: int
 ) -> None:
-    """Store two vectors, or scalars, element by element in turns."""
+    """Store vectors, or scalars, element by element in turns."""
+    count = len(vectors)
     if lanes == 1:
-        for i, value in enumerate(both):
+        for i, value in enumerate(vectors):
             builder.store(target, first + i, value)
         return
-    order = [x for i in range(lanes) for x in (i, lanes + i)]
-    mixed = tirx.Shuffle(list(both), [tirx.const(i, "int32") for i in order])
-    builder.store(target, vector_index(first, 2 * lanes), mixed)
+    order = [vector * lanes + lane for lane in range(lanes) for vector in range(count)]
+    mixed = tirx.Shuffle(list(vectors), [tirx.const(i, "int32") for i in order])
+    builder.store(target, vector_index(first, count * lanes), mixed)
 
 
-def _wide(builder: PhaseBuilder, buffer: Any, first: Index, lanes: int) -> Expr:
+def _read(builder: PhaseBuilder, buffer: Any, first: Index, lanes: int, micro: DotProduct) -> Expr:
     read = builder.load(buffer, vector_index(first, lanes))
-    return builder.let(tirx.Cast("int16" if lanes == 1 else f"int16x{lanes}", read))
+    return builder.let(tirx.Cast(_of(micro.b.name, lanes), read))
 
 
-def _zeros(lanes: int) -> Expr:
-    zero = tirx.const(0, "int16")
+def _zeros(lanes: int, dtype: str) -> Expr:
+    zero = tirx.const(0, dtype)
     return zero if lanes == 1 else tirx.Broadcast(zero, lanes)
+
+
+def _of(dtype: str, lanes: int) -> str:
+    return dtype if lanes == 1 else f"{dtype}x{lanes}"

@@ -7,7 +7,7 @@ Matrix Multiplication*, 2008; section 4).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,6 +144,12 @@ class RegisterTile:
     ) -> None:
         """As ``finish``, in vectors of up to ``most`` lanes, whichever registers they are in:
         narrow numbers that are made of the sums are then stored together."""
+        for row, sums, offset, lanes in self.row_pieces(columns, most):
+            with self.builder.vector(lanes, serial) as lane:
+                store(row, offset + lane, self.builder.load(sums, offset + lane))
+
+    def row_pieces(self, columns: int, most: int) -> Iterator[tuple[int, Any, int, int]]:
+        """(row, its sums as an array, first column, lanes) of vectors of up to ``most`` lanes."""
         builder, widest = self.builder, min(most, 1 << (self._width.bit_length() - 1))
         for row in range(self.rows):
             sums = builder.local(self._width, self.micro.accumulator.name)
@@ -151,8 +157,7 @@ class RegisterTile:
                 value = builder.load(self._local, self._index(row, part))
                 builder.store(sums, vector_index(first - self.parts[0][0], lanes), value)
             for offset, lanes in tail(0, columns, widest):
-                with builder.vector(lanes, serial) as lane:
-                    store(row, offset + lane, builder.load(sums, offset + lane))
+                yield row, sums, offset, lanes
 
 
 def splat(value: Expr, lanes: int) -> Expr:

@@ -42,10 +42,14 @@ class Phase:
 
 @dataclass(frozen=True)
 class Packing:
-    """The order a schedule wants a constant input in; ``apply`` makes it from the original."""
+    """The order a schedule wants a constant input in; ``apply`` makes it from the original.
+
+    ``dtype`` is the type of its elements where that is another one than the original's.
+    """
 
     shape: tuple[int, ...]
     apply: Callable[[Array], Array]
+    dtype: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """The workload: a canonical, readable description of one fused kernel.
 
 A workload is a small graph of operators over typed inputs, in topological order; the last node is
-the output. A node may be an *anchor* (a convolution, a matrix product, a reduction, ...), and two
-are only where a 1x1 convolution is followed by a depthwise one (see ``separable``); the others
-compute each output element from few input elements and are fused into it. Workloads know
-nothing of the model they came from, so two models with the same kernel share its records.
+the output. A node may be an *anchor* (a convolution, a matrix product, a reduction, ...). There are
+two only where a 1x1 convolution is followed by a depthwise one (see ``separable``), and three where
+attention is of whole numbers (see ``attention_integer``); the others compute each output element
+from few input elements and are fused into it. Workloads know nothing of the model they came from,
+so two models with the same kernel share its records.
 """
 
 from __future__ import annotations

@@ -1,10 +1,14 @@
 """Products with matrices of few bits: whole numbers, of which each block along K has a scale.
 
 ``a[..., M, K]`` float32, ``codes[N, bytes]`` int8, ``scales[N, blocks]`` float32, and, where there
-are some, ``zeros[N, blocks]`` float32. A byte holds ``8 / bits`` numbers along K in two's
-complement, the first in its lowest bits; ``block`` of them share a scale, and rows are filled up to
-whole blocks. The product is ``a @ ((codes - zeros) * scales).T``. Codes that are floats of 16 bits,
-``[N, K]``, stand for themselves, and have no scales.
+are some, ``zeros[N, blocks]`` float32. Words of 32 bits hold neighbours along K in two's
+complement: number ``i`` of a word is in its byte ``i % 4``, the first four in the lowest bits.
+``block`` numbers share a scale, and rows are filled up to whole blocks. The product is
+``a @ ((codes - zeros) * scales).T``. Codes that are floats of 16 bits, ``[N, K]``, stand for
+themselves, and have no scales.
+
+``matmul_few_bits_integer`` rounds ``a`` to 8 bits first, a block of a row at a time (``rounded``),
+and multiplies whole numbers: what a model allows that asks for no more accuracy.
 """
 
 from __future__ import annotations
@@ -17,22 +21,28 @@ from ..ir.workload import Node, Tensor
 from .operator import Array, Attrs
 from .products import Product
 
-BITS = (4, 8)  # of whole numbers
+BITS = (2, 4, 8)  # of whole numbers
+WORD = 32  # bits; what a row's block fills is a multiple of it
+LARGEST = 127  # of a rounded number
+LEAST = 2.0**-100  # to which the largest of a block is raised, so that nothing is divided by zero
+_MOST_BLOCK = 1 << 16  # numbers of which 32 bits hold the sum of the products
 
 
 def packed(numbers: Array, bits: int) -> Array:
-    """Whole numbers, [n, k], in bytes; ``k`` is a multiple of how many a byte holds."""
-    per = 8 // bits
-    fields = numbers.astype(np.uint8).reshape(len(numbers), -1, per) & (2**bits - 1)
-    shifts = np.arange(per, dtype=np.uint8) * bits
-    codes: Array = np.bitwise_or.reduce(fields << shifts, axis=-1).astype(np.uint8)
-    return codes.view(np.int8)
+    """Whole numbers, [n, k], in bytes; ``k`` is a multiple of how many a word holds."""
+    fields = 8 // bits
+    split = numbers.view(np.uint8).reshape(len(numbers), -1, fields, 4) & (2**bits - 1)
+    codes: Array = split[:, :, 0].copy()
+    for i in range(1, fields):
+        codes |= split[:, :, i] << (bits * i)
+    return np.asarray(codes.reshape(len(numbers), -1).view(np.int8))
 
 
 def unpacked(codes: Array, bits: int) -> Array:
     """The numbers of bytes, [n, bytes], as int8."""
-    per = 8 // bits
-    up = np.stack([codes << (8 - bits * (i + 1)) for i in range(per)], axis=-1)
+    fields = 8 // bits
+    words = codes.reshape(len(codes), -1, 1, 4)
+    up = np.concatenate([words << (8 - bits * (i + 1)) for i in range(fields)], axis=2)
     numbers: Array = (up.astype(np.int8) >> (8 - bits)).reshape(len(codes), -1)
     return numbers
 
@@ -48,6 +58,24 @@ def widened(
     return matrix
 
 
+def rounded(a: Array, block: int) -> tuple[Array, Array]:
+    """Of rows, [..., k], whole numbers as float32, [..., blocks, block], and steps, [..., blocks].
+
+    A step is a 127th of the largest absolute value of a block, in which all is computed in float32:
+    ``rint(a * (127 / largest))``, half to even, and ``largest / 127``. What is not finite makes its
+    block's step so, and thereby its row's results.
+    """
+    *outer, k = a.shape
+    blocks = -(-k // block)
+    full = np.zeros((*outer, blocks * block), np.float32)
+    full[..., :k] = a
+    parts = full.reshape(*outer, blocks, block)
+    with np.errstate(all="ignore"):
+        largest = np.maximum(np.abs(parts).max(axis=-1), np.float32(LEAST))
+        numbers = np.rint(parts * (np.float32(LARGEST) / largest)[..., None])
+        return numbers, largest / np.float32(LARGEST)
+
+
 def _evaluate(
     node: Node, a: Array, codes: Array, scales: Array | None = None, zeros: Array | None = None
 ) -> Array:
@@ -55,6 +83,17 @@ def _evaluate(
         return np.asarray(a @ codes.astype(a.dtype).T)
     bits, block = node.attr("bits"), node.attr("block")
     return np.asarray(a @ widened(codes, scales, zeros, bits, block, a.shape[-1]).T)
+
+
+def _evaluate_integer(
+    node: Node, a: Array, codes: Array, scales: Array, zeros: Array | None = None
+) -> Array:
+    numbers, steps = rounded(a, node.attr("block"))
+    with np.errstate(all="ignore"):
+        wide = numbers.astype(a.dtype) * steps[..., None]
+        return _evaluate(
+            node, wide.reshape(*a.shape[:-1], -1)[..., : a.shape[-1]], codes, scales, zeros
+        )
 
 
 def _infer(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
@@ -69,7 +108,7 @@ def _infer(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
     fits = (
         bits in BITS
         and codes.shape == (n, blocks * block * bits // 8)
-        and block * bits % 8 == 0
+        and block * bits % WORD == 0
         and (blocks - 1) * block < a.shape[-1] <= blocks * block
         and all(z == scales for z in zeros)
         and len(zeros) < 2
@@ -79,8 +118,17 @@ def _infer(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
     return Tensor((*a.shape[:-1], n), a.dtype)
 
 
+def _infer_integer(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
+    if len(args) < 3 or attrs["block"] > _MOST_BLOCK:
+        raise ValueError("codes have no scales, or too few")
+    return _infer(args, attrs)
+
+
 def _count(node: Node, args: Sequence[Tensor]) -> int:
     return node.out.size * args[0].shape[-1] * 2
 
 
-OPERATORS = (Product("matmul_few_bits", None, _evaluate, _infer, count=_count),)
+OPERATORS = (
+    Product("matmul_few_bits", None, _evaluate, _infer, count=_count),
+    Product("matmul_few_bits_integer", None, _evaluate_integer, _infer_integer, count=_count),
+)

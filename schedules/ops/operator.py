@@ -157,7 +157,8 @@ class Movement(Known):
 @dataclass(frozen=True, eq=False)
 class Anchor(Known):
     """What decides how a kernel is scheduled; one in a workload, but for 1x1 convolutions before
-    depthwise ones. ``native``: the folder of functions in C that its kernels call, if any."""
+    depthwise ones and attention of whole numbers. ``native``: the folder of functions in C that its
+    kernels call, if any."""
 
     is_anchor: ClassVar[bool] = True
 

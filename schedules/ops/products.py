@@ -11,6 +11,9 @@ from ..ir.workload import Node, Tensor
 from .operator import Anchor, Array, Attrs, Evaluate, Infer
 from .windows import places, windows
 
+OF_BFLOAT16 = "of_bfloat16"
+"""An attribute of products and convolutions whose operands hold numbers of bfloat16 alone."""
+
 
 class Product(Anchor):
     """Sums of products of its arguments' elements."""
@@ -77,6 +80,12 @@ def _of_whole(evaluate: Evaluate) -> Evaluate:
     return lambda node, *args: evaluate(node, *(a.astype(node.out.dtype) for a in args))
 
 
+def _whole_matmul(node: Node, a: Array, b: Array) -> Array:
+    zero_a, zero_b = node.attr("zeros", (0, 0))
+    wide = (x.astype(node.out.dtype) for x in (a, b))
+    return _matmul(node, *(x - zero for x, zero in zip(wide, (zero_a, zero_b), strict=True)))
+
+
 def _to_int32(infer: Infer) -> Infer:
     return lambda args, attrs: Tensor(infer(args, attrs).shape, "int32")
 
@@ -103,5 +112,6 @@ OPERATORS = (
     # The same two of whole numbers of 8 or 16 bits, each argument of its own type: int32, exactly.
     # pad_value, 0 without: what a convolution sees outside of the image, a number of x's type
     Product("conv2d_integer", 2, _of_whole(_conv2d), _to_int32(_infer_conv2d), count=_count_conv2d),
-    Product("matmul_integer", 2, _of_whole(_matmul), _to_int32(_infer_matmul), count=_count_matmul),
+    # zeros, none without: what is taken from each number of either, which only ``legalize`` has
+    Product("matmul_integer", 2, _whole_matmul, _to_int32(_infer_matmul), count=_count_matmul),
 )

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..ir.dtype import DTYPES
+from ..ir.dtype import DTYPES, DType
 from ..ir.workload import Node
 from ..tvm_late import tirx
 from .operator import Array, Elementwise, Expr, Let
 
 # Floats of this size and a third more are a whole number apart, so that adding a smaller one rounds
 # it half to even.
-_UNIT = 1.5 * 2.0**23
-_UNIT_BITS = 0x4B400000
+UNIT = 1.5 * 2.0**23
+UNIT_BITS = 0x4B400000
 
 
 def _quantize(node: Node, x: Array, zero: Array) -> Array:
@@ -30,14 +30,25 @@ def _quantize(node: Node, x: Array, zero: Array) -> Array:
 
 
 def _emit_quantize(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
-    """Limited first: then adding ``_UNIT`` leaves the rounded number in the low bits of the sum."""
+    """The low bits of the sum."""
     x, zero = args
-    low, high = (_less(end, zero) for end in node.out.element.limits)
+    bits = let(tirx.reinterpret("int32", _with_unit(node.out.element, x, zero, let)))
+    return tirx.Cast(node.out.dtype, bits - (UNIT_BITS - tirx.Cast("int32", zero)))
+
+
+def emit_returned(element: DType, x: Expr, zero: Expr, scale: Expr, let: Let) -> Expr:
+    """What comes back of ``x`` after it was quantised to this type: it never leaves the floats."""
+    rounded = let(_with_unit(element, x, zero, let))
+    return (rounded + tirx.const(-UNIT, "float32")) * scale
+
+
+def _with_unit(element: DType, x: Expr, zero: Expr, let: Let) -> Expr:
+    """``UNIT`` added, after limits: the sum's low bits are the rounded number's."""
+    low, high = (_less(end, zero) for end in element.limits)
     x = let(x)
     x = let(tirx.Select(x > low, x, low))
     x = tirx.Select(x < high, x, high)
-    bits = let(tirx.reinterpret("int32", x + tirx.const(_UNIT, "float32")))
-    return tirx.Cast(node.out.dtype, bits - (_UNIT_BITS - tirx.Cast("int32", zero)))
+    return x + tirx.const(UNIT, "float32")
 
 
 def _less(end: int, zero: Expr) -> Expr:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..ir.workload import Node, Tensor
 from .forest import Forest, Layout
+from .forest_blocks import THRESHOLDS, blocks_by_levels, columns_of
 from .operator import Anchor, Array, Attrs
 
 COMBINED: Mapping[str, tuple[Any, float]] = {
@@ -58,16 +59,43 @@ def _sample(node: Node, index: int, features: int, rng: np.random.Generator) -> 
     layout, depth = layout_of(node), int(node.attr("depth"))
     each = min(layout.nodes // layout.trees, 2 ** min(depth + 1, 30) - 1)
     each -= 1 - each % 2
+    forest = _heaps(node, layout, each, features, rng)
+    while each > 1 and _outgrows(forest, node):
+        each = each // 4 * 2 + 1
+        forest = _heaps(node, layout, each, features, rng)
+    return forest.table(layout)
+
+
+def _outgrows(forest: Forest, node: Node) -> bool:
+    """Whether it takes more columns or blocks of comparisons of bytes than there are to be."""
+    if not node.attr("columns", 0):
+        return False
+    columns, blocks = columns_of(forest), blocks_by_levels(forest)
+    more = (a > b for a, b in zip(blocks, node.attr("blocks"), strict=True))
+    return columns.feature.size > node.attr("columns") or any(more)
+
+
+def _heaps(
+    node: Node, layout: Layout, each: int, features: int, rng: np.random.Generator
+) -> Forest:
+    """Trees of so many nodes; thresholds of so few numbers that they take no more columns than
+    there are to be."""
+    depth, columns = int(node.attr("depth")), node.attr("columns", 0)
     place = np.arange(layout.nodes)
     within = np.where(place < each * layout.trees, place % each, each)
     inner = 2 * within + 2 < each
     flags = np.where(rng.random(layout.nodes) < 0.5, node.attr("negated"), 0) * -(2**31)
-    forest = Forest(
+    threshold = rng.uniform(-1, 1, layout.nodes)
+    if columns:
+        features = min(features, max(1, columns // (2 if node.attr("negated") else 1)))
+        threshold = np.round(threshold * (THRESHOLDS // 2)) / THRESHOLDS
+        flags = flags if columns > 1 else np.zeros_like(flags)
+    return Forest(
         roots=each * np.arange(layout.trees),
         depths=np.full(layout.trees, depth),
         targets=np.arange(layout.trees) % (1 if layout.leaves else layout.targets),
         feature=np.where(inner, rng.integers(0, features, layout.nodes) + flags, 0),
-        threshold=np.where(inner, rng.uniform(-1, 1, layout.nodes), np.nan).astype(layout.dtype),
+        threshold=np.where(inner, threshold, np.nan).astype(layout.dtype),
         children=np.where(inner, place + within + 1, place),
         weight=rng.integers(0, layout.leaves, layout.nodes)
         if layout.leaves
@@ -76,12 +104,12 @@ def _sample(node: Node, index: int, features: int, rng: np.random.Generator) -> 
         if layout.leaves
         else None,
     )
-    return forest.table(layout)
 
 
 OPERATORS = (
     # x [n, features], a table of int32 words (see ``forest``); trees, nodes, leaves, targets,
     # depth: of the deepest, combine: "sum", "min" or "max", negated and equal: whether a node has
-    # such bits. Gives [n, targets], combined in the order of the trees.
+    # such bits, columns and blocks: how many, of ``forest_blocks``. Gives [n, targets], combined in
+    # the order of the trees.
     Anchor("tree_ensemble", 2, _evaluate, _infer, count=_count, sample=_sample),
 )

@@ -62,5 +62,8 @@ EXTENSIONS: Mapping[str, Extension] = {
     for extension in (
         Extension("avxvnni", "x86-64-v3", ("avx_vnni",)),  # sums of four products of 8 bits
         Extension("vnni", "x86-64-v4", ("avx512_vnni",)),  # the same of 512 bits
+        Extension("vbmi", "x86-64-v4", ("avx512vbmi",)),  # bytes found in a table in registers
+        Extension("bf16", "x86-64-v4", ("avx512_bf16",)),  # sums of two products of bfloat16
+        Extension("amx", "x86-64-v4", ("amx_tile", "amx_int8", "amx_bf16")),  # of whole tiles
     )
 }

@@ -12,14 +12,16 @@ from .costs import Costs
 from .isa import EXTENSIONS, ISAS, Isa
 from .processors import PROCESSORS
 
-# How exact convolutions of float32 are, the tightest first. What an element adds up is n products,
-# S the sum of their absolute values, and "random" data of either sign, zeros included.
+# How exact convolutions and products of float32 are, the tightest first. What an element adds up is
+# n products, S the sum of their absolute values, and "random" data of either sign, zeros included.
 #
 # strict    No algorithm that does more than add up products in another order, so that an element's
 #           error is at most n / 2^24 of its own S; on random data below 5e-7 of it.
 # balanced  Winograd's F(2x2, 3x3) too: on random data below 5e-7 of the output's largest S.
 # standard  Winograd's F(4x4, 3x3) too: on random data below 5e-6 of the output's largest S.
-ACCURACIES = ("strict", "balanced", "standard")
+# bf16      Operands of products and convolutions rounded to bfloat16 too: an element's error is at
+#           most 2^-7 of its own S, or that of ``standard``. What is closer to 0 than 2^-126 is 0.
+ACCURACIES = ("strict", "balanced", "standard", "bf16")
 DEFAULT_ACCURACY = "standard"
 _MOST = 1 << 40  # bytes of a cache, far beyond any
 _PAGE = 1 << 12  # bytes

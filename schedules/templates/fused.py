@@ -52,3 +52,26 @@ def position(workload: Workload) -> int | None:
         return None
     out = workload.nodes[found[0]].out
     return found[0] if workload.output.shape == out.shape else None
+
+
+def without_bias(after: Workload) -> tuple[Workload, int | None]:
+    """An ``epilogue`` of whole sums without the known vector that it adds to all rows first, and
+    which argument that is; as it is where it begins otherwise, or has nothing else."""
+    first, *rest = after.nodes
+    bias = next((arg for arg in first.args if arg), 0)
+    inputs, columns = len(after.inputs), first.out.shape[-1]
+    if (
+        first.op != "add"
+        or not rest
+        or sorted(first.args)[0] != 0
+        or not 0 < bias < inputs
+        or not after.constants[bias]
+        or after.inputs[bias].shape[-1:] != (columns,)
+        or after.inputs[bias].size != columns
+        or any(0 in node.args for node in rest)
+    ):
+        return after, None
+    number = {**{i: i for i in range(inputs)}, inputs: 0}
+    number |= {inputs + i: inputs + i - 1 for i in range(1, len(after.nodes))}
+    nodes = tuple(node.over(number) for node in rest)
+    return Workload(after.inputs, after.constants, nodes), bias

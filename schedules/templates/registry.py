@@ -17,10 +17,13 @@ from ..target.target import Target
 from .abilities import Abilities
 from .across.form import Across
 from .attention.form import FusedAttention
+from .attention_bfloat16.form import Bfloat16Attention
+from .attention_integer.form import IntegerAttention
 from .attention_rows.form import RowAttention
 from .channelwise.form import Channelwise
 from .channelwise_integer.form import IntegerChannelwise
 from .conv.form import Conv
+from .conv_bfloat16.form import Bfloat16Conv
 from .conv_dots.form import ConvDots
 from .conv_integer.form import IntegerConv
 from .conv_transpose.form import ConvTranspose
@@ -31,8 +34,10 @@ from .dots.form import Dots
 from .elimination.form import Elimination
 from .few_bits.form import FewBits
 from .few_bits_gemm.form import FewBitsGemm
+from .few_bits_integer.form import FewBitsInteger
 from .form import Form
 from .gemm.form import Gemm
+from .gemm_bfloat16.form import Bfloat16Gemm
 from .gemm_integer.form import IntegerGemm
 from .group_norm.form import GroupNorm
 from .images.form import Images
@@ -42,12 +47,15 @@ from .normalize.form import Normalize
 from .place.form import Place
 from .pointwise.form import Pointwise
 from .pool_integer.form import IntegerPool
+from .pool_planes.form import PoolPlanes
 from .recurrent.form import RecurrentLayer
 from .reduction.form import Reduction
 from .relax_op.form import RelaxOp
+from .rows_bfloat16.form import Bfloat16Rows
 from .scan.form import Scan
 from .scatter.form import Scatter
 from .separable.form import Separable
+from .separable_bfloat16.form import Bfloat16Separable
 from .sort.form import Sort
 from .suppression.form import Suppression
 from .texts.form import Texts
@@ -59,16 +67,24 @@ from .winograd_integer.form import IntegerWinograd
 
 # In order of preference, which counts where estimates are the same.
 TEMPLATES: tuple[type[Form[Any]], ...] = (
+    Bfloat16Separable,
     Separable,
+    PoolPlanes,
     Channelwise,
+    Bfloat16Gemm,
+    Bfloat16Rows,
     Dots,
     Gemm,
     FewBits,
     FewBitsGemm,
+    FewBitsInteger,
     RowAttention,
+    Bfloat16Attention,
     FusedAttention,
+    IntegerAttention,
     Conv,
     ConvDots,
+    Bfloat16Conv,
     Winograd,
     ConvTranspose,
     ConvTransposeDots,

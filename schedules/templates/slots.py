@@ -15,7 +15,9 @@ def input_slots(form: Form[Any], packings: Mapping[int, Packing]) -> list[Slot]:
     """A slot for each input, in its packed size."""
     slots = []
     for i, tensor in enumerate(form.workload.inputs):
-        held = Tensor(packings[i].shape, tensor.dtype) if i in packings else tensor
+        held = tensor
+        if i in packings:
+            held = Tensor(packings[i].shape, packings[i].dtype or tensor.dtype)
         slots.append(Slot(i, f"in{i}", held, pitch=form.placement.pitch(i)))
     return slots
 

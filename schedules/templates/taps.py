@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..emit.tile import RegisterTile, vector_index
-from ..tir.indices import Expr, Index, divide, modulo
+from ..emit.builder import PhaseBuilder
+from ..emit.tile import RegisterTile, splat, vector_index
+from ..tir.indices import Expr, Index, ceildiv, divide, modulo
 from ..tvm_late import tirx
 from .window import Axis, ColumnTile, column_tiles
 
@@ -23,11 +24,27 @@ Combine = Callable[[Expr, Expr, Expr | None], Expr]  # of a sum, an input and it
 
 @dataclass(frozen=True)
 class Vectors:
-    """Rows of channels: the first begins at ``first`` and the next ``pitch`` elements later."""
+    """Rows of channels: the first begins at ``first`` and the next ``pitch`` elements later.
+
+    Each element stands for ``repeats`` channels, a power of two.
+    """
 
     buffer: Any
     first: Index
     pitch: int
+    repeats: int = 1
+
+    def load(self, builder: PhaseBuilder, row: Index, channel: int, lanes: int) -> Expr:
+        """``lanes`` channels of a row, of which the first is a multiple of ``repeats``."""
+        first = self.first + row * self.pitch + channel // self.repeats
+        count = ceildiv(lanes, self.repeats)
+        value = builder.load(self.buffer, vector_index(first, count))
+        if count == lanes:
+            return value
+        if count == 1:
+            return splat(value, lanes)
+        places = [tirx.const(lane // self.repeats, "int32") for lane in range(lanes)]
+        return tirx.Shuffle([builder.let(value)] * self.repeats, places)  # as many as are asked for
 
 
 def multiply_add(old: Expr, value: Expr, weight: Expr | None) -> Expr:
@@ -112,15 +129,13 @@ class Taps:
     def _tap(self, tap: Index, outputs: Sequence[int]) -> None:
         builder, columns = self.register.builder, self.columns
 
-        def load(rows: Vectors, number: Index, column: int, lanes: int) -> Expr:
-            index = rows.first + number * rows.pitch + column
-            return builder.load(rows.buffer, vector_index(index, lanes))
-
         for part, (column, lanes) in enumerate(self.register.parts):
-            weight = None if self.weights is None else load(self.weights, tap, column, lanes)
+            weight = (
+                None if self.weights is None else self.weights.load(builder, tap, column, lanes)
+            )
             for output in outputs:
                 at = output * columns.stride + tap * columns.dilation
-                value = load(self.source, at, column, lanes)
+                value = self.source.load(builder, at, column, lanes)
                 self.register.update(output, part, partial(self._combined, value, weight))
 
     def _combined(self, value: Expr, weight: Expr | None, old: Expr) -> Expr:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..emit.builder import PhaseBuilder
 from ..emit.dot_products import DotProduct
-from ..emit.staging import copy_run, fill_run, row_pitch
+from ..emit.staging import Place, copy_run, fill_run, row_pitch
 from ..ir.workload import Tensor
 from ..tir.indices import Index
 from ..tvm_late import tirx
@@ -120,15 +120,20 @@ class WindowRows:
             with builder.loop(self.wide, "pixel") as x:
                 old = builder.let((pixel + x * across.stride) * channels)
                 new = builder.let(begin + x * channels)
-                copy_run(builder, (source, old), (target, new), channels, self.micro, lanes)
+                self._copy(builder, (source, old), (target, new), channels, lanes)
             return
         left = min(across.pad, self.wide)
         there = min(across.size, self.wide - left)
         right = self.wide - left - there
         self._fill(builder, target, begin, left, lanes)
         old, new = builder.let(pixel * channels), builder.let(begin + left * channels)
-        copy_run(builder, (source, old), (target, new), there * channels, self.micro, lanes)
+        self._copy(builder, (source, old), (target, new), there * channels, lanes)
         self._fill(builder, target, begin + (left + there) * channels, right, lanes)
+
+    def _copy(
+        self, builder: PhaseBuilder, source: Place, target: Place, count: int, lanes: int
+    ) -> None:
+        copy_run(builder, source, target, count, self.micro, lanes)
 
     def _fill(
         self, builder: PhaseBuilder, target: Any, begin: Index, pixels: int, lanes: int

@@ -21,7 +21,7 @@ import numpy as np
 
 from ..ir.dtype import DTYPES, Kind
 from ..tvm_late import tirx
-from . import conversion, mathfn
+from . import conversion, general_power, mathfn
 from .conversion import dtype_of, element_of
 
 Expr = Any
@@ -154,7 +154,7 @@ def power(a: Expr, b: Expr, let: Let) -> Expr:
         fast = mathfn.power(a, float(b.value), let)
         if fast is not None:
             return fast
-    return _pow(a, b)
+    return general_power.power(a, b, let) if dtype_of(a) == "float32" else _pow(a, b)
 
 
 def _pow(a: Expr, b: Expr) -> Expr:

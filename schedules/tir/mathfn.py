@@ -176,8 +176,8 @@ _TANH_END = 7.90531110763549805  # where it is 1
 def _limit(x: Expr, low: float, high: float, let: Let) -> Expr:
     """``x`` from ``low`` to ``high``; NaN stays NaN."""
     x = let(x)
-    upper = tirx.Select(x > f32(high), f32(high), x)
-    return let(tirx.Select(x < f32(low), f32(low), upper))
+    upper = let(tirx.Select(x > f32(high), f32(high), x))
+    return let(tirx.Select(upper < f32(low), f32(low), upper))
 
 
 def _saturated(x: Expr, bound: float, inside: Expr) -> Expr:

@@ -77,6 +77,35 @@ def test_what_shares_nothing_has_its_default() -> None:
     assert not agreed(library(only="64"), TARGET, {})
 
 
+FEW_BITS = f"""
+<ir_version: 8, opset_import: ["": 18]>
+product (float[rows,{K}] x, int8[{K},{N}] codes, float[{N}] scales) => (float[rows,{N}] y) {{
+  w = DequantizeLinear <axis = 1> (codes, scales)
+  y = MatMul (x, w)
+}}
+"""
+
+
+def test_templates_that_share_a_knob_store_a_matrix_once(tmp_path: Path) -> None:
+    """One for few rows, and one for many, each of which would have its own width of panels."""
+    rng = np.random.default_rng(3)
+    given = {
+        "codes": rng.integers(-128, 128, (K, N)).astype(np.int8),
+        "scales": rng.uniform(0.1, 1, N).astype(np.float32),
+    }
+    proto = onnx.parser.parse_model(FEW_BITS)
+    reads = {name: read_model(proto, {"rows": n}, given) for name, n in (("one", 1), ("many", 64))}
+    made = Library("products", import_entries(reads, TARGET))
+    templates = {registry.default(w, TARGET).template for w in workloads(made)}
+    assert templates == {"few_bits", "few_bits_gemm"}
+    manifest = build(made, tmp_path / "out", TARGET, {})
+    assert K * N + 4 * N <= manifest.weight_bytes <= (K + 4) * (N + 63)
+    with load(tmp_path / "out") as one:
+        x = rng.standard_normal((1, K)).astype(np.float32)
+        expected = x @ (given["codes"] * given["scales"])
+        assert np.allclose(one.run({"x": x})["y"], expected, atol=1e-2)
+
+
 TIED = f"""
 <ir_version: 8, opset_import: ["": 18]>
 words (int64[rows] ids, float[{N},{K}] w) => (float[rows,{N}] y) {{

@@ -84,9 +84,11 @@ def test_four_bits_in_blocks_and_columns_that_a_transpose_made() -> None:
     assert products(program) == ["matmul_few_bits"]
 
 
-def nbits(depth: int, **kinds: np.ndarray) -> onnx.ModelProto:
-    blocks = -(-depth // 32)
-    codes = RNG.integers(0, 256, (M, blocks, 16)).astype(np.uint8)
+def nbits(
+    depth: int, bits: int = 4, block: int = 32, level: int = 0, **kinds: np.ndarray
+) -> onnx.ModelProto:
+    blocks = -(-depth // block)
+    codes = RNG.integers(0, 256, (M, blocks, block * bits // 8)).astype(np.uint8)
     proto = model(
         [N("MatMul", ["x", "w"], ["y"])],
         {"x": floats(2, depth)},
@@ -95,7 +97,7 @@ def nbits(depth: int, **kinds: np.ndarray) -> onnx.ModelProto:
         opset=21,
     )
     del proto.graph.node[:], proto.graph.initializer[:]
-    attrs = {"K": depth, "N": M, "bits": 4, "block_size": 32}
+    attrs = {"K": depth, "N": M, "bits": bits, "block_size": block, "accuracy_level": level}
     names = ["x", "codes", "scales", *kinds]
     proto.graph.node.append(N("MatMulNBits", names, ["y"], domain="com.microsoft", **attrs))
     proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
@@ -112,6 +114,67 @@ def test_onnx_runtimes_operator(depth: int, *, zeros: bool) -> None:
     proto = nbits(depth, **kinds)
     program = agree_with_runtime(proto, {"x": floats(2, depth)}, atol=1e-4)
     assert products(program) == ["matmul_few_bits"]
+
+
+@pytest.mark.parametrize(
+    ("bits", "block", "depth", "zeros"),
+    [(4, 32, 160, False), (4, 32, 173, True), (4, 128, 300, False), (8, 32, 160, False)],
+)
+def test_rows_are_rounded_where_the_model_lets_them_be(
+    bits: int, block: int, depth: int, *, zeros: bool
+) -> None:
+    """As ONNX Runtime rounds them, by the matrix's blocks."""
+    blocks = -(-depth // block)
+    kinds = {"zeros": RNG.integers(0, 256, M * (-(-blocks // 2))).astype(np.uint8)} if zeros else {}
+    proto = nbits(depth, bits, block, 4, **kinds)
+    x = floats(2, depth)
+    program = agree_with_runtime(proto, {"x": x}, atol=1e-4)
+    assert products(program) == ["matmul_few_bits_integer"]
+    exact = onnx.ModelProto.FromString(proto.SerializeToString())
+    (level,) = (a for a in exact.graph.node[0].attribute if a.name == "accuracy_level")
+    level.i = 0
+    (rounded, whole) = (
+        compute(import_model(each, TARGET), {"x": x}, kernels=False)["y"] for each in (proto, exact)
+    )
+    apart = np.linalg.norm(rounded - whole) / np.linalg.norm(whole)
+    assert 0 < apart < 0.02
+
+
+def test_rounded_rows_of_several_products_and_shapes() -> None:
+    """What comes before and after may have other shapes."""
+    proto = nbits(192, level=4)
+    proto.graph.node.insert(0, N("Reshape", ["z", "shape"], ["x"]))
+    proto.graph.initializer.append(numpy_helper.from_array(np.array([2, 192]), "shape"))
+    proto.graph.input[0].CopyFrom(helper.make_tensor_value_info("z", 1, [2, 3, 64]))
+    program = agree_with_runtime(proto, {"z": floats(2, 3, 64)}, atol=1e-4)
+    assert products(program) == ["matmul_few_bits_integer"]
+
+
+@pytest.mark.parametrize("bits", [2, 3, 5, 6, 7])
+@pytest.mark.parametrize("zeros", [False, True])
+@pytest.mark.parametrize("level", [0, 4])
+def test_numbers_of_other_bits(bits: int, level: int, *, zeros: bool) -> None:
+    """Of a row one after the other, the lowest bits first: what the operator's schema says."""
+    depth, block = 160, 16
+    blocks = depth // block
+    width = -(-blocks * bits // 8)
+    kinds = {"zeros": RNG.integers(0, 256, (M, width)).astype(np.uint8)} if zeros else {}
+    proto = nbits(depth, bits, block, level, **kinds)
+    given = {t.name: numpy_helper.to_array(t) for t in proto.graph.initializer}
+
+    def numbers(rows: np.ndarray, count: int) -> np.ndarray:
+        found = [int.from_bytes(row.tobytes(), "little") for row in rows.reshape(M, -1)]
+        return np.array([[n >> bits * i & 2**bits - 1 for i in range(count)] for n in found])
+
+    each = numbers(given["zeros"], blocks) if zeros else np.full((M, blocks), 2 ** (bits - 1))
+    wide = numbers(given["codes"], depth) - np.repeat(each, block, axis=1)
+    matrix = wide * np.repeat(given["scales"].reshape(M, blocks), block, axis=1)
+    x = floats(3, depth)
+    program = import_model(proto, TARGET)
+    found, expected = compute(program, {"x": x[:2]}, kernels=False)["y"], x[:2] @ matrix.T
+    assert np.linalg.norm(found - expected) < (0.02 if level else 1e-6) * np.linalg.norm(expected)
+    (node,) = (n for call in program.calls for n in call.workload.nodes if "matmul" in n.op)
+    assert node.op == ("matmul_few_bits_integer" if level else "matmul_few_bits")
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

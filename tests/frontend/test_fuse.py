@@ -211,6 +211,19 @@ def test_kernels_take_a_limited_number_of_tensors() -> None:
     assert max(len(c.args) for c in made.calls) <= 64
 
 
+@pytest.mark.parametrize(
+    ("taken", "found"),
+    [(3, [["transpose", "take", "relu"]]), (90, [["transpose"], ["take", "relu"]])],
+)
+def test_rows_that_are_taken_often_are_transposed_once(taken: int, found: list[list[str]]) -> None:
+    """Of few, no others are moved either."""
+    g = Sketch()
+    rows = g.emit("transpose", g.x(8, 30), axes=(1, 0))
+    places = g.input("places", Tensor((taken,), "int32"))
+    y = g.emit("relu", g.emit("take", rows, places, axis=0))
+    assert kernels(lowered(g.graph(y))) == found
+
+
 def test_a_view_in_between_costs_no_kernel() -> None:
     g = Sketch()
     y = g.reshape(g.emit("relu", g.x(3, 8)), 2, 12)

@@ -410,8 +410,8 @@ REFUSED = [
     (
         "MatMulNBits",
         (X, byte(6, 1, 8), positive(6)),
-        {"K": 12, "N": 6, "bits": 3, "block_size": 16},
-        "bits=3",
+        {"K": 12, "N": 6, "bits": 9, "block_size": 16},
+        "bits=9",
     ),
     (
         "MatMulNBits",

@@ -64,6 +64,11 @@ def _matmul(b: Pairs) -> str:
     return b.node("Add", y, b.const(np.linspace(-2, 2, 17, dtype="float32")))
 
 
+def _uneven_matmul(b: Pairs) -> str:
+    y = b.node("MatMul", b.input(2, 5, 33), b.weights(33, 17, axis=1, dtype="uint8", zero=101))
+    return b.node("Relu", y)
+
+
 def _attention(b: Pairs) -> str:
     x = b.input(2, 12, 32)
     q, k, v = (
@@ -146,7 +151,8 @@ def _enlarged(b: Pairs) -> str:
 
 LAYERS = [
     _conv, _strided, _depthwise, _grouped, _asymmetric, _line, _residual, _swish, _gemm, _matmul,
-    _attention, _norm, _max_pool, _means, _padded_mean, _flattened_mean, _larger, _moved, _enlarged,
+    _uneven_matmul, _attention, _norm, _max_pool, _means, _padded_mean, _flattened_mean, _larger,
+    _moved, _enlarged,
 ]  # fmt: skip
 WITHOUT_PRODUCTS = (_moved, _enlarged)
 
@@ -187,7 +193,9 @@ def test_results_are_those_of_the_pairs_and_no_float_is_kept(
     assert layer in WITHOUT_PRODUCTS or ops & {"conv2d_integer", "matmul_integer"}
 
 
-@pytest.mark.parametrize("layer", [_residual, _attention, _norm, _max_pool, _means, _asymmetric])
+@pytest.mark.parametrize(
+    "layer", [_residual, _attention, _norm, _max_pool, _means, _asymmetric, _uneven_matmul, _larger]
+)
 def test_kernels_compute_the_same(layer: Layer) -> None:
     b = Pairs()
     program = import_model(b.model(b.stored(layer(b), 0.05, 96)), TARGET)
@@ -205,6 +213,21 @@ def test_a_layer_is_one_kernel() -> None:
     assert first == ["conv2d_integer", "add", "cast", "multiply", "quantize"]
     assert second[-3:] == ["relu", "multiply", "quantize"]
     assert second.count("dequantize") == 2  # of itself, and of what is added
+
+
+def test_sums_of_an_enlargement_are_narrow_before_they_are_moved() -> None:
+    b = Pairs()
+    program = import_model(b.model(b.stored(_larger(b), 0.05, 96)), TARGET)
+    assert {call.workload.output.dtype for call in program.calls} == {"uint8"}
+
+
+@pytest.mark.parametrize("per_channel", [True, False], ids=["channels", "tensor"])
+def test_weights_with_a_zero_point_are_multiplied_in_8_bits(per_channel: bool) -> None:
+    b = Pairs(per_channel=per_channel)
+    program = import_model(b.model(b.stored(_uneven_matmul(b), 0.05, 96)), TARGET)
+    workloads = [call.workload for call in program.calls]
+    (product,) = (w for w in workloads if w.nodes[0].op == "matmul_integer")
+    assert [product.tensor(arg).dtype for arg in product.nodes[0].args] == ["uint8", "int8"]
 
 
 @pytest.mark.parametrize("zero", [0, 128, 255])

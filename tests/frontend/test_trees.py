@@ -141,8 +141,10 @@ def test_every_method_computes_the_same(name: str, dtype: str) -> None:
     assert ("compare" in methods) == (name not in ("equal", "rows"))
     for method in methods:
         chains = 2 if method == "compare" else 4
+        levels = space.knobs[3].choices[-1] if method == "blocks" else 0
         for grain in (1,) if method == "compare" else (1, 32):
-            schedule = space.schedule({"method": method, "chains": chains, "grain": grain})
+            knobs = {"method": method, "chains": chains, "grain": grain, "levels": levels}
+            schedule = space.schedule(knobs)
             got = LoadedKernel(instantiate(call.workload, TARGET, schedule), TARGET).run(args)
             np.testing.assert_array_equal(got, want, err_msg=method)
 

@@ -96,7 +96,7 @@ def test_tuning_measures_and_reports_nothing_less_exact(network, tmp_path):
 
 
 def test_the_manifest_says_what_was_asked_for(network, tmp_path):
-    for accuracy in ("strict", "standard"):
+    for accuracy in ("strict", "bf16", "standard"):
         luthier.build(network, tmp_path / accuracy, log=None, threads=2, accuracy=accuracy)
         manifest = read_manifest(tmp_path / accuracy)
         assert manifest.target.accuracy == manifest.to_json()["accuracy"] == accuracy
@@ -114,6 +114,12 @@ def test_strict_is_closer_to_the_reference(network):
     assert reports["strict"].outputs[0].absolute < reports["standard"].outputs[0].absolute
 
 
+def test_operands_may_be_rounded(network):
+    report = luthier.check(network, log=None, accuracy="bf16")
+    assert report.ok
+    assert {output.tolerance.why for output in report.outputs} == {"bfloat16"}
+
+
 def test_the_command_line_says_so(cli, network, tmp_path):
     onnx.save(network, tmp_path / "net.onnx")
     done = cli("build", "net.onnx", "-o", "out", "--accuracy", "strict")
@@ -121,11 +127,11 @@ def test_the_command_line_says_so(cli, network, tmp_path):
     assert json.loads(Path("out/manifest.json").read_text())["accuracy"] == "strict"
     done = cli("build", "net.onnx", "-o", "out", "--accuracy", "sloppy")
     assert done.code == 2
-    assert "'strict', 'balanced', 'standard'" in done.err
+    assert "'strict', 'balanced', 'standard', 'bf16'" in done.err
 
 
 def test_other_words_are_refused(network, tmp_path):
-    with pytest.raises(luthier.UsageError, match="one of strict, balanced, standard, not 'exact'"):
+    with pytest.raises(luthier.UsageError, match=r"one of strict, .*, bf16, not 'exact'"):
         luthier.build(network, tmp_path / "out", log=None, accuracy="exact")
     with pytest.raises(luthier.UsageError, match="accuracy=strict contradicts"):
         luthier.build(network, tmp_path / "out", target=here(), log=None, accuracy="strict")

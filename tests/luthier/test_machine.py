@@ -100,6 +100,7 @@ COSTS = Costs(4, 2).to_json()
         ({"schema": 2}, "its schema is 2; this version reads 1"),
         ({"target": {}}, "malformed target"),
         ({"target": []}, "malformed target"),
+        ({"target": host(1).to_json() | {"threads": 9999}}, "threads must be between 1 and 1024"),
         ({"costs": None}, "costs are an object of latency"),
         ({"costs": COSTS | {"more": 1}}, "costs are an object of latency"),
         ({"costs": COSTS | {"latency": 0}}, "'latency' of a target's costs is out of range"),
@@ -146,6 +147,11 @@ def test_where_a_target_is_not_kept(tmp_path):
         luthier.target(threads=1, measure=True, out=tmp_path / "box.txt")
     with pytest.raises(luthier.UsageError, match="cannot be written"):
         luthier.target(threads=1, measure=True, out=tmp_path / "no" / "box.json")
+
+
+def test_more_threads_than_cores_are_not_measured():
+    with pytest.raises(luthier.TargetError, match="threads cannot be timed here"):
+        luthier.target(threads=1024, measure=True)
 
 
 def test_what_this_machine_lacks_is_not_measured(monkeypatch):

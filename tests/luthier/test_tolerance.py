@@ -221,6 +221,21 @@ def test_the_tolerance_follows_the_least_exact_type_on_the_way(inputs, to, dtype
     assert of(made, dtype) == why
 
 
+@pytest.mark.parametrize(
+    ("source", "dtype", "why"),
+    [
+        (FLOAT, "float32", "bfloat16"),
+        (HALF, "float32", "bfloat16"),
+        (DOUBLE, "float64", "bfloat16"),
+        (FLOAT, "int8", "int8, exact"),
+    ],
+)
+def test_operands_that_are_rounded_count_as_bfloat16(source, dtype, why):
+    made = model([N("Neg", ["x"], ["y"])], {"x": (source, [1])}, {"y": source})
+    assert tolerances(made, {"y": Tensor((1,), dtype)}, "bf16")["y"].why == why
+    assert tolerances(made, {"y": Tensor((1,), dtype)}, "standard")["y"].why != "bfloat16"
+
+
 def test_only_what_an_output_comes_from_counts():
     nodes = [N("Cast", ["x"], ["h"], to=HALF), N("Neg", ["x"], ["y"]), N("Neg", ["h"], ["z"])]
     made = model(nodes, {"x": (FLOAT, [1])}, {"y": FLOAT, "z": HALF})

@@ -12,6 +12,7 @@ import random
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,6 +28,10 @@ from luthier.schedules.templates.registry import instantiate, spaces
 
 LEVELS = ("x86-64-v2", "x86-64-v3", "x86-64-v4")
 TARGETS = {level: Target(level, level, 2, 32 << 10, 512 << 10, 16 << 20) for level in LEVELS}
+EXTENDED = {
+    level: replace(TARGETS[level], extensions=(name,))
+    for level, name in (("x86-64-v3", "avxvnni"), ("x86-64-v4", "vnni"))
+}  # that multiply four numbers of 8 bits at once
 RUNNABLE = LEVELS[: LEVELS.index(host_level()) + 1]
 Array = np.ndarray
 T = TypeVar("T")
@@ -204,7 +209,7 @@ def reference(workload: Workload, inputs: Sequence[Array]) -> Array:
 def magnitude(workload: Workload, inputs: Sequence[Array]) -> Array | float:
     """What the last anchor adds up, by absolute value: rounding errors are a small part of that."""
     adding = ("conv2d", "conv2d_transpose", "matmul", "matmul_few_bits", "sum", "mean")
-    adding += ("avg_pool2d",)
+    adding += ("avg_pool2d", "matmul_few_bits_integer")
     for i, node in reversed(list(enumerate(workload.nodes))):
         if node.op in adding:
             part = Workload(workload.inputs, workload.constants, workload.nodes[: i + 1])

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 from attentions import separate
-from caller import TARGETS
+from caller import EXTENDED, TARGETS
 from coded_workloads import few_bits
 from recurrences import layer as recurrent_layer
+from whole_attentions import whole_attention
 from whole_workloads import whole_conv, whole_matmul
 from workloads import (
     Builder,
@@ -31,6 +33,7 @@ from luthier.schedules.templates.registry import default, instantiate, spaces
 
 FOLDER = Path(__file__).with_name("golden")
 LEVELS = ("x86-64-v3", "x86-64-v4")
+ATTENTION_OF_WHOLE = "attention_integer"  # needs an extension of the level
 PAD = (1, 1, 1, 1)
 # What every script begins with: the signature, and how buffers are found in their table.
 _PREAMBLE = re.compile(
@@ -201,6 +204,10 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "product_batched": (matmul((2, 3, 6), (2, 6, 20), constant=False), "gemm"),
     "product_of_few_bits": (few_bits((2,), 20, 11, 4, 16, zeros=True), "few_bits"),
     "product_of_few_bits_and_rows": (few_bits((9,), 20, 11, 8, 16), "few_bits_gemm"),
+    "product_of_few_bits_and_rounded_rows": (
+        few_bits((2,), 20, 11, 4, 16, zeros=True, rounded=True),
+        "few_bits_integer",
+    ),
     "winograd": (conv((1, 2, 2, 2), 4, (3, 3), pads=PAD, after="bias"), "winograd"),
     "depthwise": (conv((1, 4, 4, 20), 20, (3, 3), pads=PAD, groups=20), "channelwise"),
     "separable": (
@@ -210,6 +217,10 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "max_pool_of_bytes": (
         pool("max_pool2d", (1, 4, 4, 20), (2, 2), strides=(2, 2), dtype="uint8"),
         "pool_integer",
+    ),
+    "max_pool_planes": (
+        pool("max_pool2d", (2, 3, 40, 1), (3, 3), strides=(1, 2), pads=PAD),
+        "pool_planes",
     ),
     "max_pool": (pool("max_pool2d", (1, 4, 4, 20), (2, 2), strides=(2, 2)), "channelwise"),
     "convolution_transposed": (conv_transpose((1, 2, 2, 3), 5, (2, 2)), "conv_transpose"),
@@ -228,6 +239,14 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
         "channelwise_integer",
     ),
     "product_of_whole": (whole_matmul((3, 6), (6, 20), to="uint8"), "gemm_integer"),
+    "product_of_bfloat16": (matmul((3, 6), (6, 20)), "gemm_bfloat16"),
+    "convolution_of_bfloat16": (conv((1, 4, 4, 3), 6, (3, 3), pads=PAD), "conv_bfloat16"),
+    "separable_of_bfloat16": (separable((1, 4, 4, 3), 20, (3, 3), pads=PAD), "separable_bfloat16"),
+    "attention_of_bfloat16": (
+        separate((1, 2, 3, 5, 4, 4), heads_first=False),
+        "attention_bfloat16",
+    ),
+    "rows_by_bfloat16": (matmul((2, 6), (6, 20)), "rows_bfloat16"),
     "softmax": (softmax(), "normalize"),
     "softmax_of_columns": (softmax_of_columns(), "normalize"),
     "group_of_rows": (group_of_rows(), "normalize"),
@@ -240,6 +259,7 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
         "dots",
     ),
     "attention_rows": (separate((1, 2, 1, 5, 4, 4), heads_first=False), "attention_rows"),
+    "attention_of_whole": (whole_attention((2,), 3, 5, 4, 4, heads_last=True), ATTENTION_OF_WHOLE),
     "sum_of_rows": (total(1), "reduction"),
     "sum_of_columns": (total(0), "reduction"),
     "place": (place(), "place"),
@@ -305,16 +325,30 @@ def text(name: str) -> str:
     return _defaults() if name == "defaults" else _script(*SCRIPTS[name])
 
 
+def _target(level: str, template: str) -> Target:
+    """Some templates need an extension of the level, or an accuracy."""
+    if template == ATTENTION_OF_WHOLE:
+        return EXTENDED[level]
+    return _rounding(level) if template.endswith("bfloat16") else TARGETS[level]
+
+
 def _script(workload: Workload, template: str) -> str:
     """The template's default schedule and its phases, once for levels that agree."""
     texts: dict[str, list[str]] = {}
     for level in LEVELS:
-        target = TARGETS[level]
-        space = next(s for s in spaces(workload, target) if s.template == template)
-        kernel = instantiate(workload, target, space.default_schedule())
-        texts.setdefault(_kernel(kernel), []).append(level)
+        target = _target(level, template)
+        for space in spaces(workload, target):
+            if space.template == template:
+                kernel = instantiate(workload, target, space.default_schedule())
+                texts.setdefault(_kernel(kernel), []).append(level)
     parts = [f"== {', '.join(levels)}: {kernel}" for kernel, levels in texts.items()]
     return f"{workload}\n\n" + "\n".join(parts)
+
+
+def _rounding(level: str) -> Target:
+    """Where operands may be rounded to bfloat16, and the highest level multiplies it."""
+    extensions = ("bf16",) if level == LEVELS[-1] else ()
+    return replace(TARGETS[level], accuracy="bf16", extensions=extensions)
 
 
 def _kernel(kernel: Kernel) -> str:

@@ -92,8 +92,21 @@ def test_rows_that_share_a_set_are_not_asked_for_ahead() -> None:
     assert not gemm(512, 256, 3072).default().ahead
 
 
+@pytest.mark.parametrize(("level", "rows"), [("x86-64-v3", 6), ("x86-64-v4", 6)])
+def test_tiles_have_as_many_rows_as_a_set_of_l1_has_room_for(level: str, rows: int) -> None:
+    """Where rows lie pages apart, and the tile would be high since it is narrow."""
+    form = gemm(384, TARGETS[level].vector_bytes // 4, 4096, TARGETS[level])
+    chosen = form.default().rows
+    assert not crowd_l1(chosen, 4 * 4096, TARGETS[level])
+    assert chosen >= rows
+    near = gemm(384, TARGETS[level].vector_bytes // 4, 4096 + 16, TARGETS[level])
+    assert near.default().rows > chosen
+
+
 def test_a_panel_whose_lines_share_sets_is_copied_for_many_rows() -> None:
     assert gemm(128, 1024, 256, constant=False).default().order == "copied"
     assert gemm(8, 1024, 256, constant=False).default().order != "copied"
     assert gemm(128, 64, 64, constant=False).default().order != "copied"
+    whole = gemm(197, 64, 197, TARGETS["x86-64-v4"], constant=False)  # rows of B follow one another
+    assert whole.default().order != "copied"
     assert gemm(128, 1024, 256).default().order != "copied"  # packed when it is built

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import numpy as np
@@ -11,7 +12,7 @@ from workloads import Builder, Value
 
 from luthier.schedules import ScheduleError, Tensor, Workload, node, ops
 from luthier.schedules.ir.dtype import ACCEPTED
-from luthier.schedules.templates.registry import instantiate
+from luthier.schedules.templates.registry import default, instantiate
 
 SIZE = 45  # full vectors of every level, and a tail
 FLOATS = ("float32", "float64")
@@ -165,6 +166,20 @@ def test_steps_of_a_scale(dtype, level):
         b.add("dequantize", b.input((SIZE,), dtype), known, scale, dtype="float32")
         cases.append((b.workload, [values(dtype, 5)]))
     check(level, cases)
+
+
+def test_what_comes_back_from_steps_is_as_if_it_had_been_stored():
+    for dtype, zero, other in itertools.product(("uint8", "int8", "int16"), (3, 0), (3, 0, 5)):
+        b = Builder()
+        known, more = (b.const(value, dtype) for value in (zero, other))
+        stored = b.add("quantize", b.input((SIZE,)), known, dtype=dtype)
+        b.add("dequantize", stored, more, b.const(0.37), dtype="float32")
+        inputs = values("float32", 0)
+        check("x86-64-v3", [(b.workload, [inputs])])
+        target = TARGETS["x86-64-v3"]
+        kernel = instantiate(b.workload, target, default(b.workload, target))
+        got = Library([kernel], TARGETS["x86-64-v3"]).run(0, [inputs], random.Random(0))
+        assert not np.signbit(got[got == 0]).any()
 
 
 @pytest.mark.parametrize("level", RUNNABLE)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from caller import RUNNABLE, TARGETS, in_turn, verify
+from caller import RUNNABLE, TARGETS, Library, compare, in_turn, reference, schedules, verify
 from coded_workloads import few_bits, halves
+from test_whole_products import emulated
 
-from luthier.schedules import Workload
-from luthier.schedules.ops.few_bits import packed, unpacked, widened
+from luthier.schedules import Workload, codegen
+from luthier.schedules.emit import dot_products
+from luthier.schedules.ops.few_bits import packed, rounded, unpacked, widened
+from luthier.schedules.target import host
 from luthier.schedules.templates.registry import default, instantiate, spaces
+from luthier.schedules.tvm_late import tvm
 
 
 def inputs(workload: Workload, seed: int = 0) -> list[np.ndarray]:
@@ -40,6 +47,15 @@ CASES = {
     "many rows, bfloat16": halves((2, 9), 24, 33, "bfloat16"),
     "many rows, float16": halves((13,), 31, 17, "float16"),
     "many rows of a batch, 8 bits": few_bits((3, 11), 64, 70, 8, 64),
+    "numbers of 2 bits": few_bits((2,), 71, 33, 2, 16, zeros=True),
+    "many rows, 2 bits": few_bits((17,), 96, 40, 2, 32),
+    "a rounded row": few_bits((1,), 64, 24, 4, 32, rounded=True),
+    "a prime of everything, rounded": few_bits((3,), 37, 53, 4, 16, zeros=True, rounded=True),
+    "8 bits, rounded": few_bits((5,), 101, 29, 8, 32, zeros=True, rounded=True),
+    "2 bits, rounded": few_bits((2, 2), 91, 17, 2, 48, rounded=True),
+    "one block, rounded": few_bits((2,), 67, 31, 8, 80, rounded=True),
+    "many rows, rounded": few_bits((29,), 100, 45, 4, 32, zeros=True, rounded=True),
+    "many rows of a batch, rounded": few_bits((3, 11), 64, 70, 8, 64, rounded=True),
 }
 
 
@@ -63,6 +79,77 @@ def test_what_is_not_finite_stays_in_its_row() -> None:
     verify(workload, RUNNABLE[-1], inputs=given, absolute=2e-3)
 
 
+def test_what_is_not_finite_stays_in_its_row_where_rows_are_rounded() -> None:
+    workload = few_bits((5,), 64, 24, 4, 32, zeros=True, rounded=True)
+    given = inputs(workload)
+    given[0][1, 3], given[0][2, 40], given[0][3, 9] = np.inf, np.nan, -np.inf
+    given[0][4] = 0
+    for level in RUNNABLE:
+        verify(workload, level, inputs=given, absolute=2e-3)
+    assert np.isnan(reference(workload, given)[1:4]).all()
+
+
+def test_rows_are_rounded_half_to_even_by_the_largest_of_a_block() -> None:
+    row = np.array([[127, 0.5, 1.5, -2.5, 3.4, 0, 0, 0, 0, 0, 254]], np.float32)
+    numbers, steps = rounded(row, 8)
+    assert numbers.tolist() == [[[127, 0, 2, -2, 3, 0, 0, 0], [0, 0, 127, 0, 0, 0, 0, 0]]]
+    assert steps.tolist() == [[1, 2]]
+
+
+def test_sums_of_rounded_rows_are_as_exact_at_their_ends() -> None:
+    """The largest numbers of both, of which 16 bits do not hold what two products add up to."""
+    workload = few_bits((2,), 64, 24, 8, 32, rounded=True)
+    given = inputs(workload)
+    given[0][:] = np.array([[1.0], [-1.0]])
+    given[1][:] = np.where(np.arange(24)[:, None] % 2, 127, -128)
+    for level in RUNNABLE:
+        verify(workload, level, inputs=given, absolute=2e-3, of_sum=0.0)
+
+
+@pytest.mark.parametrize("name", ["a prime of everything, rounded", "8 bits, rounded"])
+def test_what_an_extension_multiplies_is_the_same(name: str, monkeypatch) -> None:
+    """The kernel as it is, but for the instruction, which this machine may not have."""
+    monkeypatch.setattr(dot_products, "add_four_products", emulated)
+    workload, plain = CASES[name], TARGETS["x86-64-v3"]
+    target, given = replace(plain, extensions=("avxvnni",)), inputs(CASES[name])
+    chosen = list(schedules(workload, target, 1))
+    library = Library([instantiate(workload, target, s) for s in chosen], plain)
+    others = Library([instantiate(workload, plain, s) for s in chosen], plain)
+    for i, schedule in enumerate(chosen):
+        found, other = (each.run(i, given, random.Random(i)) for each in (library, others))
+        compare(found, other, 0.0, str(schedule))
+
+
+def test_this_machines_instructions_give_the_same() -> None:
+    for name, workload in CASES.items():
+        if "rounded" in name:
+            target, given = host(2), inputs(workload, 2)
+            kernel = instantiate(workload, target, default(workload, target))
+            found = Library([kernel], target).run(0, given, random.Random(0))
+            compare(found, reference(workload, given), 2e-3, name)
+
+
+@pytest.mark.parametrize(("level", "extension"), [("x86-64-v4", "vnni"), ("x86-64-v3", "avxvnni")])
+def test_an_extension_multiplies_four_at_a_time(level: str, extension: str) -> None:
+    target = replace(TARGETS[level], extensions=(extension,))
+    workload = CASES["a rounded row"]
+    kernel = instantiate(workload, target, default(workload, target))
+    lowered = codegen.lower({"k": kernel}, target)
+    built = tvm.get_global_func("target.build.llvm")(lowered, codegen.llvm_target(target))
+    text = built.inspect_source("asm")
+    assert "vpdpbusd" in text
+    assert "vpmaddubsw" not in text
+
+
+def test_four_bits_are_looked_up_where_a_vector_has_as_many_lanes() -> None:
+    for level, looked_up in (("x86-64-v4", True), ("x86-64-v3", False)):
+        target, workload = TARGETS[level], CASES["one row"]
+        kernel = instantiate(workload, target, default(workload, target))
+        lowered = codegen.lower({"k": kernel}, target)
+        built = tvm.get_global_func("target.build.llvm")(lowered, codegen.llvm_target(target))
+        assert ("vpermps" in built.inspect_source("asm")) == looked_up
+
+
 def test_few_rows_have_a_template_of_their_own() -> None:
     target = TARGETS["x86-64-v3"]
     assert default(few_bits((4,), 256, 64, 4, 32), target).template == "few_bits"
@@ -72,9 +159,9 @@ def test_few_rows_have_a_template_of_their_own() -> None:
     ]
 
 
-@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("bits", [2, 4, 8])
 def test_bytes_and_numbers(bits: int) -> None:
-    numbers = np.arange(-(2 ** (bits - 1)), 2 ** (bits - 1)).astype(np.int8).reshape(4, -1)
+    numbers = np.resize(np.arange(-(2 ** (bits - 1)), 2 ** (bits - 1)), (4, 64)).astype(np.int8)
     codes = packed(numbers, bits)
     assert codes.dtype == np.int8
     assert codes.nbytes * 8 == numbers.size * bits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from luthier.schedules.ops.counts import flops
 from luthier.schedules.templates.loops import features
 from luthier.schedules.templates.registry import instantiate, loops, spaces
 
-TARGET = Target("x86-64-v4", "x86-64-v4", 4, l1=32768, l2=1 << 20, l3=1 << 25)
+TARGET = Target("x86-64-v4", "x86-64-v4", 4, l1=32768, l2=1 << 20, l3=1 << 25, extensions=("vnni",))
+ROUNDING = replace(TARGET, accuracy="bf16", extensions=("bf16",))
 PAD = (1, 1, 1, 1)
 
 # The chunks of one phase, the last one, are those of the nest.
@@ -38,8 +40,10 @@ NESTS: dict[str, tuple[Workload, str]] = {
 }
 
 
-def drawn(workload: Workload, template: str, count: int = 12) -> list[Schedule]:
-    (space,) = (s for s in spaces(workload, TARGET) if s.template == template)
+def drawn(
+    workload: Workload, template: str, count: int = 12, target: Target = TARGET
+) -> list[Schedule]:
+    (space,) = (s for s in spaces(workload, target) if s.template == template)
     rng = random.Random(0)
     return [space.sample(rng) for _ in range(count)]
 
@@ -85,10 +89,11 @@ def test_winograd_does_less_than_the_direct_method():
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_every_template_has_finite_features(name):
     workload, template = SCRIPTS[name]
-    schedules = drawn(workload, template)
+    target = ROUNDING if template.endswith("bfloat16") else TARGET
+    schedules = drawn(workload, template, target=target)
     knobs = table(schedules)
-    nest = loops(workload, TARGET, template, knobs)
-    for column in features(nest, TARGET, flops(workload)).values():
+    nest = loops(workload, target, template, knobs)
+    for column in features(nest, target, flops(workload)).values():
         assert np.isfinite(np.broadcast_to(column, (len(schedules),))).all()
 
 
@@ -103,7 +108,7 @@ def test_features_are_ratios_to_the_machine():
         )
         for target in (
             TARGET,
-            Target(TARGET.level, TARGET.cpu, 8, l1=65536, l2=1 << 21, l3=1 << 26),
+            replace(TARGET, threads=8, l1=65536, l2=1 << 21, l3=1 << 26),
         )
     )
     assert large["chunk of L2"] - small["chunk of L2"] == -1

@@ -183,6 +183,10 @@ CASES: dict[str, tuple[Make, tuple[Symbol, ...]]] = {
     "a transposed constant": (lambda t: matmul((t, 33), (50, 33), transpose_b=True), (T,)),
     "large matrices": (lambda t: matmul((t, 600), (600, 1200), after="residual"), (T,)),
     "a matrix of few bits": (lambda b, t: few_bits((b, t), 48, 40, 8, 16), (B, T)),
+    "one, and rounded rows": (
+        lambda b, t: few_bits((b, t), 48, 40, 8, 16, rounded=True),
+        (B, T),
+    ),
     "scores": (
         lambda b, t: matmul((b, 2, t, 16), (b, 2, t, 16), transpose_b=True, constant=False),
         (B, T),
@@ -394,7 +398,7 @@ def test_cases_reach_all_templates() -> None:
         reached.add(forms(made, TARGETS[RUNNABLE[-1]])[0].name)
     assert reached >= {
         "attention", "attention_rows", "channelwise", "conv_direct", "conv_transpose",
-        "few_bits_gemm", "gemm", "group_norm", "normalize", "pointwise", "reduction", "separable",
-        "transpose", "winograd",
+        "few_bits_gemm", "few_bits_integer", "gemm", "group_norm", "normalize", "pointwise",
+        "reduction", "separable", "transpose", "winograd",
         "channelwise_integer", "conv_integer", "gemm_integer", "winograd_integer",
     }  # fmt: skip

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from caller import RUNNABLE, TARGETS, Library, draw, in_turn, verify
 from workloads import EPILOGUES, Builder
 
-from luthier.schedules import Workload
+from luthier.schedules import Target, Workload
 from luthier.schedules.templates.registry import default, instantiate
 
 SHAPE = (3, 5, 4, 37)
@@ -226,6 +227,34 @@ def test_rms_norm_of_zeros_and_of_one_large_number(level):
     x[0], x[1] = 0, 0
     x[1, 7] = 1e15
     verify(workload, level, inputs=[x, gamma], relative=1e-5)
+
+
+def knobs(shape: tuple[int, ...], axes: tuple[int, ...], target: Target) -> dict[str, object]:
+    b = Builder()
+    x = b.input(shape)
+    b.add("transpose", x, shape=tuple(shape[a] for a in axes), axes=axes)
+    return dict(default(b.workload, target).knobs)
+
+
+@pytest.mark.parametrize("level", ["x86-64-v3", "x86-64-v4"])
+def test_rows_that_share_sets_decide_how_a_transposition_is_cut(level):
+    target = TARGETS[level]
+    plain = knobs((100, 48, 64), (0, 2, 1), target)
+    written = knobs((4096, 64), (1, 0), target)
+    assert written["lanes"] <= target.l1_ways < plain["lanes"], "few rows, a page apart, at once"
+    assert written["columns"] > plain["columns"], "and far along them"
+    assert written["block"] > plain["block"], "in whole lines"
+    assert knobs((1, 64, 64, 64), (0, 3, 1, 2), target) == written, "planes are rows"
+    assert knobs((1024, 1024), (1, 0), target)["lanes"] == written["lanes"], "though it is read so"
+    read = knobs((64, 4096), (1, 0), target)
+    assert read["columns"] < plain["columns"] <= read["lanes"], "few are read, and far along them"
+
+
+def test_a_short_reduction_is_no_work_for_two_threads():
+    target = replace(TARGETS["x86-64-v4"], threads=2)
+    workload = reduction("sum", (24, 16), (1,), keepdims=False)
+    kernel = instantiate(workload, target, default(workload, target))
+    assert [phase.chunks for phase in kernel.phases] == [1]
 
 
 MOVES = [

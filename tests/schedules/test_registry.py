@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 from attentions import separate
-from caller import TARGETS
+from caller import EXTENDED, TARGETS
 from coded_workloads import few_bits
 from recurrences import layer
+from whole_attentions import whole_attention
 from whole_workloads import whole_conv, whole_matmul
 from workloads import (
     Builder,
@@ -22,7 +23,7 @@ from workloads import (
     unary,
 )
 
-from luthier.schedules import Schedule, ScheduleError, Tensor, Workload, node
+from luthier.schedules import Schedule, ScheduleError, Target, Tensor, Workload, node
 from luthier.schedules.ops import OPERATORS
 from luthier.schedules.templates.abilities import Abilities
 from luthier.schedules.templates.registry import (
@@ -153,6 +154,7 @@ DEFAULTS = {
     "a depthwise convolution": (conv((1, 9, 9, 8), 8, (3, 3), groups=8), "channelwise"),
     "the beginning of an inverted residual": (separable((1, 9, 9, 8), 24, (3, 3)), "separable"),
     "a maximum of windows": (pool("max_pool2d", (1, 9, 9, 8), (2, 2)), "channelwise"),
+    "one of planes": (pool("max_pool2d", (8, 9, 9, 1), (2, 2)), "pool_planes"),
     "one of bytes": (pool("max_pool2d", (1, 9, 9, 8), (2, 2), dtype="uint8"), "pool_integer"),
     "a product": (matmul((8, 9), (9, 10)), "gemm"),
     "a row times columns": (
@@ -161,11 +163,17 @@ DEFAULTS = {
     ),
     "a row times a matrix of few bits": (few_bits((1,), 64, 24, 4, 32), "few_bits"),
     "rows times one": (few_bits((20,), 64, 24, 4, 32), "few_bits_gemm"),
+    "rounded rows times one": (few_bits((20,), 64, 24, 4, 32, rounded=True), "few_bits_integer"),
     "a pointwise convolution": (conv((1, 9, 9, 8), 8, (1, 1)), "gemm"),
     "many 3x3 tiles of many channels": (conv((1, 56, 56, 64), 64, (3, 3), pads=PAD), "winograd"),
     "few of few channels": (conv((1, 5, 5, 3), 8, (3, 3), pads=PAD), "conv_direct"),
     "strides": (conv((1, 56, 56, 64), 64, (3, 3), strides=(2, 2)), "conv_direct"),
-    "groups of many outputs": (conv((1, 9, 9, 8), 16, (3, 3), groups=8), "conv_direct"),
+    "groups of many outputs": (conv((1, 9, 9, 8), 32, (3, 3), groups=4), "conv_direct"),
+    "several outputs of a channel": (conv((1, 9, 9, 8), 16, (3, 3), groups=8), "channelwise"),
+    "a number of them that divides no vector": (
+        conv((1, 9, 9, 8), 24, (3, 3), groups=8),
+        "conv_direct",
+    ),
     "few outputs of many channels": (conv((1, 9, 9, 32), 3, (3, 3)), "conv_dots"),
     "the same, transposed": (conv_transpose((1, 9, 9, 32), 3, (3, 3)), "conv_transpose_dots"),
     "a transposed convolution": (conv_transpose((1, 5, 5, 4), 4, (3, 3)), "conv_transpose"),
@@ -176,6 +184,7 @@ DEFAULTS = {
     ),
     "a depthwise one": (whole_conv((1, 9, 9, 8), 8, (3, 3), groups=8), "channelwise_integer"),
     "a product of whole numbers": (whole_matmul((8, 9), (9, 10)), "gemm_integer"),
+    "attention of bytes": (whole_attention((2,), 9, 9, 4, 4), "attention_integer"),
     "a softmax": (softmax(), "normalize"),
     "attention": (separate((1, 2, 9, 9, 4, 4), heads_first=True), "attention"),
     "attention of a query": (separate((1, 2, 1, 9, 4, 4), heads_first=True), "attention_rows"),
@@ -202,12 +211,28 @@ DEFAULTS = {
 }
 
 
-@pytest.mark.parametrize("name", DEFAULTS)
+WITHOUT = replace(TARGET, accuracy="bf16")
+WITH = Target("x86-64-v4", "x86-64-v4", 4, accuracy="bf16", extensions=("bf16",))
+ROUNDED = {  # where operands may be rounded to bfloat16
+    "a product": (matmul((8, 9), (9, 10)), WITH, "gemm_bfloat16"),
+    "a row": (matmul((1, 9), (9, 10)), WITHOUT, "rows_bfloat16"),
+    "a convolution": (conv((1, 9, 9, 64), 64, (3, 3), strides=(2, 2)), WITH, "conv_bfloat16"),
+    "a residual's beginning": (separable((1, 9, 9, 8), 24, (3, 3)), WITH, "separable_bfloat16"),
+    "attention": (separate((1, 2, 9, 9, 4, 4), heads_first=True), WITH, "attention_bfloat16"),
+}
+EVERY = {
+    name: (workload, EXTENDED["x86-64-v3"] if template == "attention_integer" else TARGET, template)
+    for name, (workload, template) in DEFAULTS.items()
+}
+EVERY |= {f"{name}, rounded": each for name, each in ROUNDED.items()}
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_the_template_of_the_default_schedule(name):
-    workload, template = DEFAULTS[name]
-    schedule = default(workload, TARGET)
+    workload, target, template = EVERY[name]
+    schedule = default(workload, target)
     assert schedule.template == template
-    kernel = instantiate(workload, TARGET, schedule)
+    kernel = instantiate(workload, target, schedule)
     assert kernel.schedule == schedule
     assert kernel.phases
     assert all(phase.chunks > 0 for phase in kernel.phases)
@@ -215,19 +240,19 @@ def test_the_template_of_the_default_schedule(name):
 
 
 def test_every_template_is_somebodys_default():
-    assert {template for _, template in DEFAULTS.values()} == {t.name for t in TEMPLATES}
+    assert {template for *_, template in EVERY.values()} == {t.name for t in TEMPLATES}
 
 
 def test_names_are_unique_and_versions_agree():
     assert len({t.name for t in TEMPLATES}) == len(TEMPLATES)
-    for workload, _ in DEFAULTS.values():
-        for form in forms(workload, TARGET):
+    for workload, target, _ in EVERY.values():
+        for form in forms(workload, target):
             assert (form.space.template, form.space.version) == (form.name, form.version)
 
 
 def test_knobs_are_named_as_their_types_say():
-    for workload, _ in DEFAULTS.values():
-        for form in forms(workload, TARGET):
+    for workload, target, _ in EVERY.values():
+        for form in forms(workload, target):
             names = tuple(knob.name for knob in form.choices())
             assert names == type(form.default())._fields
 
@@ -360,3 +385,9 @@ def test_tensors_beyond_32_bit_indices_are_refused():
     workload = unary("relu", (1 << 16, 1 << 16))
     with pytest.raises(ScheduleError, match="32-bit"):
         instantiate(workload, TARGET, default(workload, TARGET))
+
+
+def test_what_a_run_computes_may_be_multiplied():
+    """One template that needs constant weights would leave these products to none of ours."""
+    assert not ANCHORS["matmul"].known_weights
+    assert not ANCHORS["matmul_integer"].known_weights

@@ -282,6 +282,13 @@ def test_a_name_may_be_followed_by_extensions(no_machine):
     assert Target.from_json(json.loads(json.dumps(extended.to_json()))) == extended
     assert target.parse("znver5+vnni", threads=1).features == extended.features
     assert "avx_vnni" in target.parse("alderlake+avxvnni", threads=1).features
+    several = target.parse("x86-64-v4+bf16+vnni", threads=1)
+    assert several.extensions == ("vnni", "bf16")
+    assert several == target.parse("x86-64-v4+vnni+bf16", threads=1)
+    assert "+avx512bf16" in str(codegen.llvm_target(several))
+    tiles = target.parse("sapphirerapids+amx", threads=1)
+    assert tiles.features[-3:] == ("amx_tile", "amx_int8", "amx_bf16")
+    assert "+amx-tile" in str(codegen.llvm_target(tiles))
 
 
 @pytest.mark.parametrize(
@@ -295,7 +302,13 @@ def test_what_goes_not_with_a_name_is_refused(name):
 
 @pytest.mark.parametrize(
     ("features", "extensions"),
-    [(V4, ()), (V4 | {"avx512_vnni", "avx_vnni"}, ("vnni",)), (V3 | {"avx_vnni"}, ("avxvnni",))],
+    [
+        (V4, ()),
+        (V4 | {"avx512_vnni", "avx_vnni"}, ("vnni",)),
+        (V4 | {"avx512_vnni", "avx512vbmi"}, ("vnni", "vbmi")),
+        (V4 | {"avx512vbmi"}, ("vbmi",)),
+        (V3 | {"avx_vnni"}, ("avxvnni",)),
+    ],
 )
 def test_the_host_has_its_extensions(monkeypatch, features, extensions):
     monkeypatch.setattr(target.machine, "host_features", lambda: frozenset(features))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -13,13 +14,17 @@ from test_open_kernels import fixed
 from workloads import ensemble
 
 from luthier.autotune.measure import inputs as measured
-from luthier.schedules import Workload
+from luthier.schedules import Target, Workload
 from luthier.schedules.ir.symbol import Symbol
+from luthier.schedules.ir.workload import Node
 from luthier.schedules.ops.evaluate import run
 from luthier.schedules.ops.forest import EQUAL, NAN_IS_TRUE, Forest
+from luthier.schedules.ops.forest_blocks import TRUE, columns_of, counts
 from luthier.schedules.ops.trees import layout_of
+from luthier.schedules.target.machine import host_features
 from luthier.schedules.templates.open_kernels import instantiate_open
 from luthier.schedules.templates.registry import default, instantiate, spaces
+from luthier.schedules.templates.trees import byte_instructions
 
 TARGET = TARGETS[RUNNABLE[-1]]
 
@@ -88,6 +93,109 @@ def as_type(workload: Workload, dtype: str) -> Workload:
     numbers = {n: node.attr(n) for n in ("trees", "depth", "targets", "leaves", "combine")}
     flags = {n: node.attr(n) for n in ("negated", "equal")}
     return ensemble(*workload.inputs[0].shape, dtype=dtype, **numbers, **flags)
+
+
+def in_bytes(workload: Workload, seed: int = 0) -> tuple[Workload, list[np.ndarray]]:
+    """With what tells how its bytes are compared, and inputs for which that holds."""
+    inputs = drawn(workload, seed)
+    node = workload.nodes[0]
+    found = counts(Forest.of(inputs[1], layout_of(node)))
+    told = Node(node.op, node.args, node.out, (*node.attrs, *found.items()))
+    return Workload(workload.inputs, workload.constants, (told,)), inputs
+
+
+def with_bytes(monkeypatch: pytest.MonkeyPatch) -> tuple[Target, Target]:
+    """What kernels are made for, and what they run on: the same where this machine can."""
+    target = replace(TARGETS["x86-64-v4"], extensions=("vbmi",))
+    if host_features().issuperset(target.features):
+        return target, target
+    monkeypatch.setattr(byte_instructions, "choose", emulated)
+    return target, TARGET
+
+
+def emulated(vectors: int) -> str:
+    """``choose`` a byte at a time."""
+    row = ", ".join(f"<64 x i8> %x{i}" for i in range(vectors))
+    stored = "\n".join(f"""
+  %p{i} = getelementptr <64 x i8>, ptr %held, i64 {i}
+  store <64 x i8> %x{i}, ptr %p{i}""" for i in range(vectors))  # fmt: skip
+    return f"""
+define <64 x i8> @luthier_trees_choose_{vectors}({row}, <64 x i8> %w) alwaysinline {{
+entry:
+  %held = alloca <64 x i8>, i64 {vectors}
+  {stored}
+  br label %lane
+lane:
+  %i = phi i32 [0, %entry], [%next, %lane]
+  %y = phi <64 x i8> [zeroinitializer, %entry], [%z, %lane]
+  %a = extractelement <64 x i8> %w, i32 %i
+  %b = and i8 %a, {64 * vectors - 1}
+  %c = zext i8 %b to i64
+  %p = getelementptr i8, ptr %held, i64 %c
+  %v = load i8, ptr %p
+  %z = insertelement <64 x i8> %y, i8 %v, i32 %i
+  %next = add i32 %i, 1
+  %more = icmp ult i32 %next, 64
+  br i1 %more, label %lane, label %end
+end:
+  ret <64 x i8> %z
+}}
+"""
+
+
+BLOCKS = {
+    **{name: each for name, each in CASES.items() if name not in ("equal", "a leaf")},
+    "two vectors": ensemble(40, features=100, trees=40, depth=4),
+    "four vectors": ensemble(40, features=90, trees=60, depth=4, negated=True),
+    "many thresholds": ensemble(9, features=1, trees=20, depth=7),
+    "many leaves": ensemble(3, targets=3, leaves=11, depth=7),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_blocks_of_bytes_are_right(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    target, runs = with_bytes(monkeypatch)
+    rng, kernels, given = random.Random(1), [], []
+    for name, plain in BLOCKS.items():
+        workload, inputs = in_bytes(as_type(plain, dtype), len(name))
+        (space,) = spaces(workload, target)
+        assert "blocks" in space.knobs[0].choices, name
+        found = [space.sample(rng) for _ in range(2000)]
+        chosen = {space.default_schedule()}
+        for levels in space.knobs[3].choices[1:]:
+            of_levels = [s for s in found if dict(s.knobs)["levels"] == levels]
+            for alone in (True, False):
+                chosen.add(next(s for s in of_levels if (dict(s.knobs)["grain"] == 1) == alone))
+        kernels += [instantiate(workload, target, each) for each in sorted(chosen, key=str)]
+        given += [inputs] * len(chosen)
+    library = Library(kernels, runs)
+    for index, kernel in enumerate(kernels):
+        got = library.run(index, given[index], random.Random(index))
+        want = run(kernel.workload, given[index])
+        np.testing.assert_array_equal(got, want, f"{kernel.workload} {kernel.schedule}")
+
+
+def test_columns_are_of_few_thresholds() -> None:
+    """An element with more has several; of equality and too many columns there are none."""
+    for name, least in (("one feature", 1), ("many thresholds", 2), ("four vectors", 129)):
+        workload, (_, table) = in_bytes(BLOCKS[name])
+        columns = columns_of(Forest.of(table, layout_of(workload.nodes[0])))
+        assert columns.feature.size == workload.nodes[0].attr("columns") >= least
+        assert (columns.threshold[:, 1:] >= columns.threshold[:, :-1]).all()
+        assert columns.code.max() == TRUE
+    workload, _ = in_bytes(CASES["equal"])
+    assert workload.nodes[0].attr("columns") == 0
+    workload, _ = in_bytes(ensemble(1, features=300, trees=100, depth=5))
+    assert workload.nodes[0].attr("columns") == 0
+
+
+@pytest.mark.parametrize("name", ["deep", "many thresholds", "negated"])
+def test_what_measurements_draw_fits_the_blocks(name: str) -> None:
+    workload, _ = in_bytes(BLOCKS[name])
+    node = workload.nodes[0]
+    found = counts(Forest.of(measured.draw(workload, 1, seed=3), layout_of(node)))
+    assert 1 <= found["columns"] <= node.attr("columns")
+    assert all(a <= b for a, b in zip(found["blocks"], node.attr("blocks"), strict=True))
 
 
 @pytest.mark.parametrize(("depth", "dtype"), list(product((3, 9), ("float32", "float64"))))

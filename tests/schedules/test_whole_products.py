@@ -25,6 +25,7 @@ from whole_workloads import whole_conv, whole_matmul
 from luthier.schedules import codegen
 from luthier.schedules.emit import dot_products
 from luthier.schedules.ir.dtype import DTYPES
+from luthier.schedules.target import parse
 from luthier.schedules.templates.registry import default, instantiate, spaces
 from luthier.schedules.templates.winograd_integer.transform import SIZES
 from luthier.schedules.tvm_late import tirx, tvm
@@ -37,6 +38,11 @@ PRODUCTS = {
     "a batch": whole_matmul((2, 3, 5, 9), (2, 3, 9, 18), constant=False),
     "one B for a batch": whole_matmul((2, 3, 4, 9), (9, 21), to="uint8"),
     "one A for all": whole_matmul((7, 9), (3, 9, 18), constant=False, to="int8"),
+    "steps": whole_matmul((13, 37), (37, 117), to="uint8", zero=117),
+    "signed steps": whole_matmul((9, 64), (64, 70), ("int8", "int8"), to="int8", zero=-5),
+    "steps at run time": whole_matmul(
+        (2, 9, 22), (2, 22, 37), ("int8", "int8"), constant=False, to="int8", zero=0
+    ),
 }
 CONVOLUTIONS = {
     "pixels": whole_conv((1, 5, 6, 37), 21, (1, 1), ("uint8", "int8"), to="uint8"),
@@ -91,6 +97,22 @@ CASES = {**PRODUCTS, **CONVOLUTIONS}
 @pytest.mark.parametrize(("name", "level"), in_turn(CASES))
 def test_edges(name: str, level: str) -> None:
     verify(CASES[name], level, samples=1)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize(("dtype", "zero"), [("uint8", 200), ("int8", -100), ("int8", 0)])
+def test_steps_end_where_their_type_does(dtype: str, zero: int, level: str) -> None:
+    """Of sums from one end of int32 to the other, by scales beyond all numbers and by none."""
+    scales = np.array([1e-38, 1e-7, 0.5, 1, 3, 1e9, 3e38, np.inf, np.nan, -0.5, -1e9, -np.inf] * 6)
+    columns = len(scales)
+    product = whole_matmul((3, 4), (4, columns), to=dtype, zero=zero)
+    given = [
+        np.array([[255] * 4, [0] * 4, [1, 0, 0, 3]], np.uint8),
+        np.resize(np.array([-128, 127, 1, 5, -3], np.int8), (4, columns)),
+        np.resize(np.array([-(2**30), 0, 2**30, -1, 1], np.int32), columns),
+        scales.astype(np.float32),
+    ]
+    verify(product, level, samples=1, inputs=given)
 
 
 @pytest.mark.slow
@@ -166,26 +188,53 @@ def emulated(total: Any, shared: Any, group: Any, lanes: int) -> Any:
     return total
 
 
+def emulated_pairs(total: Any, shared: Any, group: Any, lanes: int) -> Any:
+    """``vpdpwssd``, likewise: in twice the bits, of which the sum keeps the lower half."""
+    wide = f"int64x{2 * lanes}"
+    products = tirx.Cast(wide, shared) * tirx.Cast(wide, group)
+    total = tirx.Cast(f"int64x{lanes}", total)
+    for step in range(2):
+        places = [tirx.const(2 * lane + step, "int32") for lane in range(lanes)]
+        total = total + tirx.Shuffle([products], places)
+    return tirx.Cast(f"int32x{lanes}", total)
+
+
 FOURS = {
     "a product": whole_matmul((13, 37), (37, 53), to="uint8"),
     "of signed numbers": whole_matmul((5, 64), (64, 19), ("int8", "int8")),
+    "of signed numbers in rows that fill no group": whole_matmul(
+        (5, 63), (63, 19), ("int8", "int8")
+    ),
+    "to steps": PRODUCTS["steps"],
+    "to signed steps": PRODUCTS["signed steps"],
+    "at run time": PRODUCTS["steps at run time"],
+    "of bytes at run time": whole_matmul((3, 24), (24, 35), constant=False),
     "a convolution": whole_conv((2, 7, 5, 5), 19, (3, 2), ("uint8", "int8"), pads=PAD, outside=9),
     "one of signed numbers": whole_conv(
         (1, 6, 5, 4), 17, (3, 3), ("int8", "int8"), pads=PAD, outside=-7
     ),
     "one in groups": whole_conv((1, 5, 5, 6), 9, (3, 3), ("int8", "int8"), groups=3),
 }
+PAIRS = {
+    "depthwise": CONVOLUTIONS["depthwise, padded with a number"],
+    "depthwise, dilated": whole_conv(
+        (2, 9, 11, 19), 19, (3, 5), ("int8", "int8"), strides=(2, 1), dilations=(1, 2), groups=19
+    ),
+    "in tiles": whole_conv((2, 7, 9, 40), 35, (3, 3), ("uint8", "int8"), pads=PAD, to="uint8"),
+}
 
 
-@pytest.mark.parametrize("name", FOURS)
+@pytest.mark.parametrize("name", {**FOURS, **PAIRS})
 def test_what_an_extension_multiplies_is_as_exact(name: str, monkeypatch) -> None:
     """The kernel as it is, but for the instruction, which this machine may not have."""
     monkeypatch.setattr(dot_products, "add_four_products", emulated)
-    workload, plain = FOURS[name], TARGETS["x86-64-v3"]
+    monkeypatch.setattr(dot_products, "add_two_products", emulated_pairs)
+    workload, plain = {**FOURS, **PAIRS}[name], TARGETS["x86-64-v3"]
     target = replace(plain, extensions=("avxvnni",))
     chosen = list(schedules(workload, target, 1))
     assert all(dict(s.knobs).get("weights", "fours") == "fours" for s in chosen)
-    assert "weights" in dict(chosen[0].knobs)
+    assert all(dict(s.knobs).get("sums", "fused") == "fused" for s in chosen)
+    assert {"weights", "sums"} & dict(chosen[0].knobs).keys()
     library = Library([instantiate(workload, target, s) for s in chosen], plain)
     inputs = [
         ends(t.dtype, t.shape) if t.element.is_whole else a
@@ -199,10 +248,23 @@ def test_what_an_extension_multiplies_is_as_exact(name: str, monkeypatch) -> Non
 @pytest.mark.parametrize(("level", "extension"), [("x86-64-v4", "vnni"), ("x86-64-v3", "avxvnni")])
 def test_an_extension_is_one_instruction(level: str, extension: str) -> None:
     target = replace(TARGETS[level], extensions=(extension,))
-    for workload in (FOURS["a product"], FOURS["a convolution"]):
+    for workload, name in (
+        (FOURS["a product"], "vpdpbusd"),
+        (FOURS["a convolution"], "vpdpbusd"),
+        (PAIRS["depthwise"], "vpdpwssd"),
+    ):
         kernel = instantiate(workload, target, default(workload, target))
         llvm = codegen.llvm_target(target)
         lowered = codegen.lower({"k": kernel}, target)
         text = tvm.get_global_func("target.build.llvm")(lowered, llvm).inspect_source("asm")
-        assert "vpdpbusd" in text
+        assert name in text
         assert "vpmaddwd" not in text
+
+
+@pytest.mark.parametrize("name", [*PRODUCTS, *CONVOLUTIONS])
+def test_kernels_compile_for_a_processor_with_all_extensions(name):
+    """LLVM may never end with instructions that alone do no harm."""
+    workload = (PRODUCTS | CONVOLUTIONS)[name]
+    target = parse("x86-64-v4+vnni+vbmi+bf16+amx", 2)
+    kernel = instantiate(workload, target, default(workload, target))
+    assert codegen.compile_object({"kernel": kernel}, target)[:4] == b"\x7fELF"

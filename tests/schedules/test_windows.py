@@ -69,6 +69,13 @@ DEPTHWISE = {
         strict=False,
     )
 }
+SEVERAL = {
+    "two of a channel": conv((1, 9, 15, 11), 22, (3, 3), groups=11, pads=(1, 1, 1, 1)),
+    "four of a channel, strides": conv(
+        (2, 9, 14, 5), 20, (5, 3), strides=(2, 2), groups=5, pads=(2, 1, 2, 0), after="scaled"
+    ),
+    "two of many, a long row": conv((1, 1, 70, 24), 48, (1, 45), groups=24, pads=(0, 30, 0, 14)),
+}
 SEPARABLE = {
     "what the activation makes of zero": separable(
         (1, 7, 9, 5), 20, (3, 3), pads=(1, 1, 1, 1), between="bias", after="clip"
@@ -129,6 +136,29 @@ POOLS = {
         "avg_pool2d", (1, 1, 99, 3), (1, 50), strides=(1, 7), count_include_pad=True
     ),
 }  # fmt: skip
+PLANES = {
+    "one column": pool("max_pool2d", (3, 5, 1, 1), (2, 1)),
+    "the whole image": pool("avg_pool2d", (2, 7, 9, 1), (7, 9), count_include_pad=False),
+    "neighbours": pool("max_pool2d", (5, 7, 33, 1), (3, 3), pads=(1, 1, 1, 1), after="bias_relu"),
+    "every other column": pool(
+        "max_pool2d", (3, 13, 45, 1), (3, 3), strides=(2, 2), pads=(1, 1, 1, 1)
+    ),
+    "every third": pool(
+        "avg_pool2d", (2, 9, 41, 1), (3, 3), strides=(2, 3), pads=(1, 2, 1, 1),
+        count_include_pad=False,
+    ),
+    "every sixth, dilations": pool(
+        "max_pool2d", (2, 20, 50, 1), (2, 3), strides=(3, 6), dilations=(3, 2), pads=(1, 1, 2, 2)
+    ),
+    "columns behind the last window": pool("max_pool2d", (2, 4, 40, 1), (2, 2), strides=(4, 4)),
+    "padding that counts": pool(
+        "avg_pool2d", (4, 9, 20, 1), (2, 3), pads=(1, 1, 1, 1), count_include_pad=True
+    ),
+    "windows that see only padding": pool("max_pool2d", (2, 3, 17, 1), (2, 2), pads=(3, 4, 3, 2)),
+    "a long mean": pool(
+        "avg_pool2d", (3, 9, 140, 1), (1, 99), pads=(0, 49, 0, 49), count_include_pad=False
+    ),
+}  # fmt: skip
 MAXIMA = {
     "signs, padding": pool("max_pool2d", (2, 7, 9, 37), (3, 2), pads=(1, 1, 1, 0), dtype="int8"),
     "strides": pool("max_pool2d", (1, 9, 9, 70), (3, 3), strides=(2, 3), dtype="uint8"),
@@ -143,12 +173,14 @@ CASES = {
         ("convolution", None, CONVOLUTIONS),
         ("winograd", "winograd", WINOGRAD),
         ("depthwise", "channelwise", DEPTHWISE),
+        ("several outputs of a channel", "channelwise", SEVERAL),
         ("expansion and depthwise", "separable", SEPARABLE),
         ("long and depthwise", "channelwise", LONG_DEPTHWISE),
         ("dots", "conv_dots", DOTS),
         ("transposed", "conv_transpose", TRANSPOSED),
         ("transposed dots", "conv_transpose_dots", TRANSPOSED_DOTS),
         ("pooling", "channelwise", POOLS),
+        ("pooling of planes", "pool_planes", PLANES),
         ("pooling of bytes", "pool_integer", MAXIMA),
     )
     for name, workload in workloads.items()
@@ -170,6 +202,14 @@ def test_maxima_of_pools_keep_nan_and_infinity(level):
     (x,) = draw(workload)
     x[0, 2, 3, :4], x[0, 5, 0, ::2], x[0, 0, 0, 4:9] = np.nan, np.inf, -np.inf
     x[..., 9], x[..., 10], x[..., 18] = np.nan, -np.inf, np.inf
+    verify(workload, level, inputs=[x], samples=1)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+def test_maxima_of_planes_keep_nan_and_infinity(level):
+    workload = pool("max_pool2d", (1, 9, 40, 1), (3, 3), strides=(2, 2), pads=(1, 1, 1, 1))
+    (x,) = draw(workload)
+    x[0, 2, 3], x[0, 5, ::7], x[0, 0, 8:19], x[0, 4, 39] = np.nan, np.inf, -np.inf, np.nan
     verify(workload, level, inputs=[x], samples=1)
 
 

@@ -21,6 +21,15 @@ def _rescaled(b: Builder, total: Value, dtype: str) -> Value:
     return b.add("cast", bounded, dtype=dtype)
 
 
+def _quantised(b: Builder, total: Value, dtype: str, zero: int) -> Value:
+    """With a bias, times a number for each column, as a step of this type."""
+    columns = total.tensor.shape[-1:]
+    biased = b.add("add", total, b.input(columns, "int32", constant=True))
+    wide = b.add("cast", biased, dtype="float32")
+    scaled = b.add("multiply", wide, b.input(columns, constant=True))
+    return b.add("quantize", scaled, b.const(zero, dtype), dtype=dtype)
+
+
 def whole_matmul(
     a: Shape,
     b: Shape,
@@ -28,14 +37,18 @@ def whole_matmul(
     *,
     constant: bool = True,
     to: str = "",
+    zero: int | None = None,
 ) -> Workload:
-    """A product, rescaled to a type."""
+    """A product, rescaled to a type; with a ``zero`` point, quantised to it."""
     builder = Builder()
     left = builder.input(a, types[0])
     right = builder.input(b, types[1], constant=constant)
     shape = (*np.broadcast_shapes(a[:-2], b[:-2]), a[-2], b[-1])
     total = builder.add("matmul_integer", left, right, shape=shape, dtype="int32")
-    _rescaled(builder, total, to)
+    if zero is None:
+        _rescaled(builder, total, to)
+    else:
+        _quantised(builder, total, to, zero)
     return builder.workload
 
 

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from luthier.schedules import ModelError
+from luthier.schedules.ops.few_bits import LARGEST, LEAST
 
 from ...graph import Array
 from .spelling import Operators, Results, Spelled, Spelling, attributes
 
 _FLOAT, _INT32, _UINT8 = 1, 6, 2
+_ROUNDED = 4  # accuracy_level: rows may be rounded to 8 bits
+_PADS_BY_INPUTS = 11  # operator set
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ def _matrix(call: Spelling) -> _Matrix:
     found = _Matrix(
         call.attr("bits", 4), call.count("N"), call.count("K"), call.count("block_size")
     )
-    if found.bits not in (2, 4, 8) or call.attr("weight_prepacked", 0):
+    if not 2 <= found.bits <= 8 or call.attr("weight_prepacked", 0):
         raise call.unsupported(f"bits={found.bits}, or what is packed otherwise,")
     packed = call.shape(call.given(1))
     if math.prod(packed) * 8 != found.rows * found.blocks * found.block * found.bits:
@@ -50,7 +53,7 @@ def _matrix(call: Spelling) -> _Matrix:
 
 
 def _matmul(call: Spelling) -> Results:
-    """The exact product, of rows that are columns."""
+    """The product of rows that are columns: exact, or of rounded ones where the model says so."""
     matrix = _matrix(call)
     if call.input(4) and call.input(3):  # of which ONNX Runtime leaves the zero points out
         raise call.unsupported("an order of its rows (g_idx) with zero points")
@@ -58,10 +61,31 @@ def _matmul(call: Spelling) -> Results:
     arrays = [call.array(name) if name else None for name in given]
     if all(a is not None or not name for a, name in zip(arrays, given, strict=True)):
         right = _known(call, matrix, arrays)
+        rows = call.x if call.input(4) else _rows(call, matrix)
     else:
-        right = _computed(call, matrix)
-    y = call.emit("MatMul", call.x, right)
+        rows, right = call.x, _computed(call, matrix)
+    y = call.emit("MatMul", rows, right)
     return call.emit("Add", y, call.input(5)) if call.input(5) else y
+
+
+def _rows(call: Spelling, matrix: _Matrix) -> str:
+    """As they are, or rounded to 8 bits by the matrix's blocks where that is accurate enough: to
+    whole multiples of a step, a 127th of the largest absolute value of a block."""
+    if call.attr("accuracy_level", 0) != _ROUNDED or call.opset < _PADS_BY_INPUTS:
+        return call.x
+    *outer, _ = (0,) * call.rank(call.x)  # sizes that stay
+    x, whole = call.x, matrix.blocks * matrix.block
+    if whole > matrix.depth:
+        pads = call.sizes(*outer, 0, *outer, whole - matrix.depth)
+        x = call.emit("Pad", x, pads, mode="constant")
+    parts = call.reshape(x, *outer, matrix.blocks, matrix.block)
+    largest = call.reduce("ReduceMax", call.emit("Abs", parts), (len(outer) + 1,))
+    largest = call.emit("Max", largest, call.constant(LEAST, "float32"))
+    most = call.constant(LARGEST, "float32")
+    numbers = call.emit("Round", call.emit("Mul", parts, call.emit("Div", most, largest)))
+    steps = call.emit("Div", largest, most)
+    rows = call.reshape(call.emit("Mul", numbers, steps), *outer, whole)
+    return rows if whole == matrix.depth else call.slice(rows, len(outer), 0, matrix.depth)
 
 
 def _known(call: Spelling, matrix: _Matrix, arrays: list[Array | None]) -> str:
@@ -109,6 +133,10 @@ def _groups(call: Spelling, matrix: _Matrix, groups: Array | None) -> Array:
 
 def numbers_of(packed: Array, bits: int) -> Array:
     """Bytes of rows as their numbers, the lowest bits first."""
+    if 8 % bits:
+        each = np.unpackbits(packed, axis=-1, bitorder="little")
+        each = each[:, : each.shape[1] // bits * bits].reshape(len(packed), -1, bits)
+        return np.packbits(each, axis=-1, bitorder="little")[..., 0]
     parts = [(packed >> shift) & (2**bits - 1) for shift in range(0, 8, bits)]
     return np.stack(parts, axis=-1).reshape(len(packed), -1)
 
@@ -118,6 +146,8 @@ def numbers_of(packed: Array, bits: int) -> Array:
 
 def _computed(call: Spelling, matrix: _Matrix) -> str:
     """In floats, [depth, rows]."""
+    if 8 % matrix.bits:
+        raise call.unsupported(f"bits={matrix.bits} of a matrix of run time")
     if call.input(4):
         raise call.unsupported("an order of its rows (g_idx) of a matrix of run time")
     whole = unpacked(call, call.given(1), matrix.bits)

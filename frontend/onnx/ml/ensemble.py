@@ -19,6 +19,7 @@ from luthier.schedules.ops.forest import (
     Forest,
     Layout,
 )
+from luthier.schedules.ops.forest_blocks import counts
 
 from ...graph import Array
 from ..node import OnnxNode
@@ -82,6 +83,7 @@ def forest_of(
         "combine": combine,
         "negated": bool((feature < 0).any()),
         "equal": bool((feature & (EQUAL | NAN_IS_TRUE)).any()),
+        **counts(made),
     }
 
 

@@ -30,7 +30,7 @@ def product(b: Canvas, node: Node, *, is_quantised: bool) -> int | None:
         return None
     if right.stored in b.constants:
         return _weighed(b, node, left, right)
-    if node.op == "matmul" and is_quantised:
+    if node.op == "matmul_integer" or (node.op == "matmul" and is_quantised):
         return _of_two(b, node, left, right)
     return None
 
@@ -56,7 +56,7 @@ def _weighed(b: Canvas, node: Node, x: Image, w: Image) -> int | None:
     else:
         if node.attr("transpose_b"):
             weights = weights.swapaxes(-1, -2)
-        total = b.emit("matmul_integer", x.stored, b.constant(narrow(weights)), transpose_b=False)
+        total = _multiplied(b, x, weights)
         sums = weights.sum(axis=-2, keepdims=weights.ndim > 2)
     if x.run_zero is not None:
         single = b.at_most(x.run_zero, total)
@@ -65,6 +65,32 @@ def _weighed(b: Canvas, node: Node, x: Image, w: Image) -> int | None:
         total = b.emit("subtract", total, weighed)
     zero = along_one(x.zero.item() * sums, rank)
     return None if zero is None else _stand(b, node, total, zero, scale, x, w)
+
+
+def _multiplied(b: Canvas, x: Image, weights: Array) -> int:
+    """Rows by columns. Of columns that 8 bits hold less one number each it is left out, and comes
+    back times the sum of the row: ``sum(x * w) = sum(x * (w - m)) + m * sum(x)``."""
+    middle = _middle(weights)
+    few = weights if middle is None else weights - middle
+    total = b.emit("matmul_integer", x.stored, b.constant(narrow(few)), transpose_b=False)
+    if middle is None:
+        return total
+    shape = b.values[x.stored].shape
+    wide = b.emit("cast", x.stored, out=Tensor(shape, "int32"))
+    rows = b.emit("sum", wide, axes=(len(shape) - 1,), keepdims=True)
+    more = b.emit("multiply", rows, b.constant(middle.astype(np.int32)))
+    return b.emit("add", total, more)
+
+
+def _middle(weights: Array) -> Array | None:
+    """A number for each column, less which 8 bits hold it; None where they do anyway, or cannot."""
+    if weights.ndim != 2 or len(weights) * 255**2 >= MOST:
+        return None
+    limits = np.iinfo(np.int8)
+    low, high = weights.min(axis=0), weights.max(axis=0)
+    above, below = np.maximum(high - limits.max, 0), np.minimum(low - limits.min, 0)
+    fits = np.all(high - low <= limits.max - limits.min)
+    return above + below if fits and np.any(above - below) else None
 
 
 def _convolved(b: Canvas, node: Node, x: Image, weights: Array) -> int:
@@ -89,15 +115,18 @@ def _of_two(b: Canvas, node: Node, x: Image, y: Image) -> int | None:
     scale = number(x.scale.item() * y.scale.item(), len(node.out.shape))
     if depth * 255**2 >= MOST or not is_ordinary(scale):
         return None
-    total = b.emit("matmul_integer", _centred(b, x), _centred(b, y), transpose_b=False)
+    first, second = (each.stored if each.run_zero is None else _centred(b, each) for each in (x, y))
+    zeros = tuple(int(each.zero.item()) if each.run_zero is None else 0 for each in (x, y))
+    if any(zeros):
+        total = b.emit("matmul_integer", first, second, transpose_b=False, zeros=zeros)
+    else:
+        total = b.emit("matmul_integer", first, second, transpose_b=False)
     zero = number(0, len(node.out.shape))
     return _stand(b, node, total, zero, scale, x, y)
 
 
 def _centred(b: Canvas, image: Image) -> int:
-    """What is stored less its zero point, in 16 bits; as it is where that is 0."""
-    if image.run_zero is None and not image.zero.any():
-        return image.stored
+    """What is stored less a zero point of a run, in 16 bits."""
     whole = Image(image.stored, "int16", image.zero, number(1.0, image.zero.ndim))
     return b.shown(Image(whole.stored, whole.dtype, whole.zero, whole.scale, None, image.run_zero))
 

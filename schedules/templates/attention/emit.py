@@ -14,12 +14,11 @@ Knobs: ``vectors`` (of rows in a chunk), ``tile`` (keys, and columns of v, in th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from ...emit.builder import Slot
 from ...emit.lanes import Rows, load_columns, store_columns
 from ...emit.tile import RegisterTile, column_parts, splat, vector_index
-from ...ir.dtype import FLOAT32
 from ...ir.kernel import ALIGNMENT
 from ...ir.size import Size
 from ...ir.workload import Tensor
@@ -32,13 +31,17 @@ from ..slots import phase_builder
 from .form import FusedAttention, Knobs
 from .mask import masked
 
+Finish = Callable[[Index, RegisterTile, int], None]  # of a tile's first row and their number
+
 
 def kernel(form: FusedAttention, knobs: Knobs) -> Emitted:
     """One phase; chunks are (batch, head, block of rows)."""
-    return _Fused(form, knobs).build()
+    return AttentionNest(form, knobs).build()
 
 
-class _Fused:
+class AttentionNest:
+    """The numbers of one attention, and the loop nest over them."""
+
     def __init__(self, form: FusedAttention, knobs: Knobs) -> None:
         self.whole, self.form, self.lanes = form, form.attention, form.lanes
         self.args = form.node.args
@@ -47,11 +50,16 @@ class _Fused:
         self.keys = (
             knobs.keys if isinstance(keys, Size) else ceildiv(keys, ceildiv(keys, knobs.keys))
         )
-        self.slots = _stacked(
-            ("query", self.form.depth * self.block),
-            ("scores", self.keys * self.block),
-            ("sum", self.form.width * self.block),
-        )
+        self.slots = stacked(self._buffers())
+
+    def _buffers(self) -> Mapping[str, Tensor]:
+        """What a worker has of its own."""
+        sizes = {
+            "query": self.form.depth * self.block,
+            "scores": self.keys * self.block,
+            "sum": self.form.width * self.block,
+        }
+        return {name: Tensor((size,)) for name, size in sizes.items()}
 
     def build(self) -> Emitted:
         """The kernel."""
@@ -152,14 +160,7 @@ class _Fused:
             with builder.vector(lanes) as lane:
                 builder.store(old, column + lane, builder.load(self.largest, column + lane))
         key0 = builder.let(k0 + start * form.k.row)
-        source = self._operand(1)
-        self._tiles(
-            keys,
-            form.depth,
-            lambda s, d: builder.load(source, key0 + s * form.k.row + d),
-            builder["query"],
-            self._keep_score(first, rows, start),
-        )
+        self._multiply_keys(keys, key0, self._keep_score(first, rows, start))
         for column, lanes in self.parts:
             with builder.vector(lanes) as lane:
                 largest = builder.load(self.largest, column + lane)
@@ -175,13 +176,28 @@ class _Fused:
                     builder.store(self.total, column + lane, total * factor)
         self._exponentials(keys)
         value0 = builder.let(v0 + start * form.v.row)
-        values = self._operand(2)
+        self._multiply_values(keys, value0, self._add_values(start, only))
+
+    def _multiply_keys(self, keys: Index, key0: Index, finish: Finish) -> None:
+        """Scores of a block of keys, the first of which begins at ``key0``."""
+        builder, form, source = self.builder, self.form, self._operand(1)
+        self._tiles(
+            keys,
+            form.depth,
+            lambda s, d: builder.load(source, key0 + s * form.k.row + d),
+            builder["query"],
+            finish,
+        )
+
+    def _multiply_values(self, keys: Index, value0: Index, finish: Finish) -> None:
+        """Their share in the sums."""
+        builder, form, values = self.builder, self.form, self._operand(2)
         self._tiles(
             form.width,
             keys,
             lambda e, s: builder.load(values, value0 + s * form.v.row + e),
             builder["scores"],
-            self._add_values(start, only),
+            finish,
         )
 
     def _tiles(
@@ -190,7 +206,7 @@ class _Fused:
         depth: Index,
         scalar: Callable[[Index, Index], Expr],
         matrix: Expr,
-        finish: Callable[[Index, RegisterTile, int], None],
+        finish: Finish,
     ) -> None:
         """Products [extent, depth] times [depth, rows] in register tiles."""
         builder = self.builder
@@ -208,9 +224,7 @@ class _Fused:
         for first, count in builder.pieces(extent, self.tile, "tile"):
             tile(builder.let(first), count)
 
-    def _keep_score(
-        self, first: Index, rows: Index, start: Index
-    ) -> Callable[[Index, RegisterTile, int], None]:
+    def _keep_score(self, first: Index, rows: Index, start: Index) -> Finish:
         """Add the mask, keep the score and the largest one."""
         builder = self.builder
 
@@ -256,7 +270,7 @@ class _Fused:
                     total = builder.load(self.total, column + lane)
                     builder.store(self.total, column + lane, total + value)
 
-    def _add_values(self, start: Index, only: bool) -> Callable[[Index, RegisterTile, int], None]:
+    def _add_values(self, start: Index, only: bool) -> Finish:
         """Add a block's share to the sums, rescaled to the largest score."""
         builder = self.builder
 
@@ -300,11 +314,11 @@ def _f32(value: float) -> Expr:
     return tirx.const(value, "float32")
 
 
-def _stacked(*sizes: tuple[str, int]) -> list[Slot]:
-    """Float32 buffers after one another in the worker's scratch."""
+def stacked(buffers: Mapping[str, Tensor]) -> list[Slot]:
+    """Buffers after one another in the worker's scratch."""
     slots: list[Slot] = []
     offset = 0
-    for name, size in sizes:
-        slots.append(Slot(None, name, Tensor((size,)), offset))
-        offset += ceildiv(FLOAT32.nbytes(size), ALIGNMENT) * ALIGNMENT
+    for name, tensor in buffers.items():
+        slots.append(Slot(None, name, tensor, offset))
+        offset += ceildiv(tensor.nbytes, ALIGNMENT) * ALIGNMENT
     return slots

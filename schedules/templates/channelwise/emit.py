@@ -2,7 +2,8 @@
 
 The register tile is ``tile_w`` neighbouring outputs by ``vectors`` vectors of channels; the taps of
 a kernel row are written out, so that neighbouring outputs share their loads. Depthwise weights are
-packed as [KH][KW][C].
+packed as [KH][KW][C]. Where a channel has several outputs, lanes are outputs, and what is read of
+it is repeated in a register.
 
 Knobs: ``tile_w`` and ``vectors`` (the register tile, of which the former is the most: tiles of a
 row are nearly equal), ``rows`` (output rows in a chunk), ``columns`` (outputs of a row in a chunk).
@@ -52,7 +53,7 @@ class _Channelwise:
         self.rows, self.columns, self.lanes = form.rows, form.columns, form.lanes
         self.batch, self.channels, self.taps = form.batch, form.channels, form.taps
         self.weighted = isinstance(ops.of(self.node), ops.Product)
-        self.pitch = form.placement.pitch(self.node.args[0]) or self.channels
+        self.pitch = form.placement.pitch(self.node.args[0]) or form.read
         self.widths = even_widths(self.columns.out, knobs.tile_w)
         self.many = are_many(self.columns, self.widths)
 
@@ -118,7 +119,8 @@ class _Channelwise:
             pixel = builder.let(
                 ((image * self.rows.size + ih) * self.columns.size + iw) * self.pitch
             )
-            source = Vectors(builder[f"in{self.node.args[0]}"], pixel + channel, self.pitch)
+            begin, repeats = builder[f"in{self.node.args[0]}"], self.form.repeats
+            source = Vectors(begin, pixel + divide(channel, repeats), self.pitch, repeats)
             weights = None
             if self.weighted:
                 first = kh * self.columns.kernel * self.channels + channel

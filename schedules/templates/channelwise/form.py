@@ -36,7 +36,10 @@ class Knobs(NamedTuple):
 
 @dataclass(frozen=True)
 class Channelwise(Form[Knobs]):
-    """A float32 convolution or pool of each channel by itself, with an elementwise epilogue."""
+    """A float32 convolution or pool of each channel by itself, with an elementwise epilogue.
+
+    ``channels`` are the output's.
+    """
 
     rows: Axis
     columns: Axis
@@ -50,17 +53,29 @@ class Channelwise(Form[Knobs]):
 
     @classmethod
     def match(cls, workload: Workload, target: Target) -> Channelwise | None:
-        """Depthwise convolutions with one output for each channel, and 2-D pools."""
+        """Depthwise convolutions with so many outputs for each channel as divide a vector, and 2-D
+        pools.
+        """
         node = workload.nodes[0]
         if isinstance(ops.of(node), ops.Pool) and anchor_is_first(workload, node.op):
             high, wide = node.attr("kernel")
-        elif has_weights(workload, "conv2d") and is_depthwise(workload):
+        elif has_weights(workload, "conv2d") and _fits_lanes(workload, target):
             _, high, wide, _ = workload.tensor(node.args[1]).shape
         else:
             return None
         source = workload.tensor(node.args[0])
-        batch, _, _, channels = source.shape
+        batch, channels = source.shape[0], node.out.shape[3]
         return cls(workload, target, *axes(node, source, (high, wide)), batch, channels)
+
+    @property
+    def read(self) -> int:
+        """Channels of the input."""
+        return self.workload.tensor(self.node.args[0]).shape[3]
+
+    @property
+    def repeats(self) -> int:
+        """Outputs of a channel."""
+        return 1 if self.read == self.channels else self.channels // self.read
 
     @property
     def micro(self) -> MicroKernel:
@@ -116,7 +131,7 @@ class Channelwise(Form[Knobs]):
         tile_w, vectors, rows = knobs.tile_w, knobs.vectors, np.minimum(knobs.rows, down.out)
         read = (tile_w - 1) * across.stride + across.kernel  # columns of the input, by a tile
         strips = ceildiv(self.channels, vectors * self.lanes)
-        line = FLOAT32.nbytes(across.size * self.channels)
+        line = FLOAT32.nbytes(across.size * self.read)
         columns = np.clip(knobs.columns // tile_w * tile_w, tile_w, across.out)
         lines = np.minimum(down.size, (down.size / down.out) * rows + down.kernel - 1)
         patch = vectors * self.target.vector_bytes * down.kernel * (read + across.kernel)
@@ -138,6 +153,21 @@ class Channelwise(Form[Knobs]):
 
 def is_depthwise(workload: Workload) -> bool:
     """Whether the convolution that comes first has one output for each channel."""
+    return outputs_of_a_channel(workload) == 1
+
+
+def outputs_of_a_channel(workload: Workload) -> int:
+    """How many the convolution that comes first makes of each channel by itself; 0 where it adds
+    channels up.
+    """
     node = workload.nodes[0]
     channels = workload.tensor(node.args[0]).shape[3]
-    return bool(node.attr("groups") == channels == node.out.shape[3] and channels > 1)
+    if node.attr("groups") != channels or channels == 1:
+        return 0
+    return int(node.out.shape[3] // channels)
+
+
+def _fits_lanes(workload: Workload, target: Target) -> bool:
+    """Whether channels by themselves have outputs that divide a vector."""
+    outputs = outputs_of_a_channel(workload)
+    return 0 < outputs <= target.lanes(FLOAT32) and outputs & (outputs - 1) == 0

@@ -2,31 +2,57 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
-from ...emit.dot_products import INT16, DotProduct, fits_tile, multiplies, pairs
+import numpy as np
+
+from ...emit.dot_products import (
+    INT16,
+    DotProduct,
+    Sums,
+    fits_tile,
+    fused_pairs,
+    multiplies,
+    pairs,
+    sums,
+)
 from ...ir.dtype import INT32
 from ...ir.space import Knob
 from ...ir.workload import Workload
 from ...target.target import Target
 from ...tir.indices import ceildiv
 from ..abilities import OF_WHOLE, around
-from ..channelwise.form import Channelwise, Knobs, is_depthwise
+from ..channelwise.form import is_depthwise
+from ..form import Form
 from ..fused import leads
 from ..loops import Loops
 from ..powers import ceil_power, floor_power, powers
-from ..window import axes, balanced_width
+from ..window import Axis, axes, balanced_width
 
 
-class IntegerChannelwise(Channelwise):
-    """A convolution of each channel by itself, with sums in int32 and an elementwise epilogue.
+class Knobs(NamedTuple):
+    """See ``IntegerChannelwise.choices``."""
 
-    The knobs and loop nests are those of ``channelwise``.
-    """
+    tile_w: int
+    vectors: int
+    rows: int
+    sums: Sums
+
+
+@dataclass(frozen=True)
+class IntegerChannelwise(Form[Knobs]):
+    """A convolution of each channel by itself, with sums in int32 and an elementwise epilogue."""
+
+    rows: Axis
+    columns: Axis
+    batch: int
+    channels: int
 
     name = "channelwise_integer"
-    version = 2
+    version = 3
+    knobs_type = Knobs
     anchors = around(conv2d_integer=OF_WHOLE)
 
     @classmethod
@@ -46,35 +72,61 @@ class IntegerChannelwise(Channelwise):
         """Sums in a vector."""
         return self.target.lanes(INT32)
 
-    @cached_property
-    def dots(self) -> DotProduct:
+    def dots(self, sums: Sums) -> DotProduct:
         """What multiplies two taps with their weights."""
-        return pairs(self.workload.tensor(self.node.args[1]).element, self.lanes, INT16)
+        element = self.workload.tensor(self.node.args[1]).element
+        if sums == "fused":
+            return fused_pairs(element, self.lanes)
+        return pairs(element, self.lanes, INT16)
 
     def choices(self) -> tuple[Knob, ...]:
-        """Those of ``channelwise``, of which a chunk has whole rows."""
-        *others, columns = super().choices()
-        return (*others, replace(columns, choices=columns.choices[-1:]))
+        """The register tile and the rows of a chunk."""
+        widths = tuple(range(1, min(self.columns.out, self.target.vector_registers // 2) + 1))
+        vectors = tuple(v for v in (1, 2, 4) if v <= ceildiv(self.channels, self.lanes))
+        return (
+            Knob("tile_w", widths, "neighbouring outputs in a tile"),
+            Knob("vectors", vectors, "vectors of channels"),
+            Knob("rows", powers(self.rows.out, 10), "output rows in a chunk"),
+            Knob("sums", sums(self.target), "what adds up products"),
+        )
 
     def fits(self, knobs: Knobs) -> bool:
         """Sums, weights, two taps and their product fit the registers."""
         return fits_tile(knobs.tile_w, knobs.vectors, self.target)
 
     def default(self) -> Knobs:
-        """All registers are used; six chunks a thread, if each has enough to do, which read few
-        rows that others read."""
+        """Sums in half of the registers; six chunks a thread, if each has enough to do, which read
+        few rows that others read."""
         vectors = 2 if self.channels > self.lanes else 1
-        most = min(self.columns.out, 14)
-        widest = max(w for w in range(1, most + 1) if fits_tile(w, vectors, self.target))
+        widest = min(self.columns.out, self.target.vector_registers // 2 // vectors)
         chosen = balanced_width(self.columns.out, widest)
         strips = ceildiv(self.channels, vectors * self.lanes)
         rows = self.rows.out * self.batch * strips // (6 * self.target.threads)
         rows = max(rows, min(self.rows.out, 4 * self.rows.kernel))
         rows = min(floor_power(rows), ceil_power(self.rows.out))
-        return Knobs(chosen, vectors, rows, powers(self.columns.out, 16)[-1])
+        return Knobs(chosen, vectors, rows, sums(self.target)[0])
 
     def loops(self, knobs: Knobs) -> Loops:
-        """Those of ``channelwise``, in strips of channels."""
-        found = super().loops(knobs)
-        strips = ceildiv(self.channels, knobs.vectors * self.lanes)
-        return replace(found, chunks=found.chunks * strips, chunk=found.chunk / strips)
+        """A step is a pair of taps."""
+        down, across = self.rows, self.columns
+        tile_w, vectors, rows = knobs.tile_w, knobs.vectors, np.minimum(knobs.rows, down.out)
+        pairs, strips = ceildiv(across.kernel, 2), ceildiv(self.channels, vectors * self.lanes)
+        depth, width = down.kernel * pairs, vectors * self.lanes
+        outputs, read = self.batch * down.out, (tile_w - 1) * across.stride + across.kernel
+        patch = 4 * width * down.kernel * (read + pairs)  # bytes: two taps of 16 bits, and weights
+        line = 4 * width * (across.size + across.kernel)
+        lines = (rows - 1) * down.stride + down.kernel
+        chunks = self.batch * ceildiv(down.out, rows) * strips
+        return Loops(
+            chunks=chunks,
+            sums=tile_w * vectors,
+            loads=vectors * (tile_w + 1),
+            depth=depth,
+            steps=outputs * ceildiv(across.out, tile_w) * strips * depth,
+            work=outputs * across.out * strips * vectors * depth,
+            inner=patch,
+            kept=down.kernel * line,
+            streamed=outputs * strips * down.kernel * line,
+            chunk=width * (lines * across.size + rows * across.out),
+            other=chunks * lines * width * (across.size + across.kernel),
+        )

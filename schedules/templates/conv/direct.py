@@ -27,6 +27,8 @@ _LEAST_WORK = 1 << 16  # multiply-adds of a chunk: with fewer, larger chunks tha
 _LOAD = 1.15  # multiply-adds of vectors that a load takes as long as, where loads decide
 _ADDED_UP = 8  # multiply-adds of vectors that adding up the lanes of one takes as long as
 _AROUND = 48  # multiply-adds of vectors that starting and storing a tile take as long as
+_WRITTEN = 48  # steps of a kernel's row that LLVM writes out, at most
+_FREE = 16  # vectors of sums beside which it has registers for all else of such a row
 
 
 class Knobs(NamedTuple):
@@ -158,26 +160,49 @@ class Direct(Form[Knobs]):
     def _register_tile(self) -> tuple[int, int]:
         """Width, and vectors of channels, with which a row of outputs takes the least time."""
         _, out_w = self.grid
-        target = self.target
+        target, borders = self.target, self._borders
 
         def step(width: int, count: int) -> float:
             """Of a core that starts as many loads as multiply-adds a cycle, nearly; a panel that is
             larger than L1 is loaded twice: from L2, and from L1."""
             far = count if self.steps * count * target.vector_bytes > target.l1 else 0
             loads = _LOAD * (width + count + far)
-            return 1 + max(width * count, loads, target.costs.sums)
+            return (not self._is_written) + max(width * count, loads, target.costs.sums)
 
         def time(tile: tuple[int, int]) -> tuple[float, int]:
             widths, count = even_widths(out_w, tile[0]), tile[1]
             steps = sum(step(width, count) for width in widths)
+            sums = widths[0] * count
+            steps += borders * sums * max(0.0, sums / _FREE - 1)
             whole = steps * self.steps + _AROUND * len(widths)
             return whole * ceildiv(self.group_vectors, count), -count
 
         tiles = []
         for count in (v for v in self.vectors if v <= 4):
-            widest = min(out_w, max(1, (target.vector_registers - 1 - count) // count))
+            sums = target.vector_registers - 1 - count
+            if self._is_written:  # LLVM then holds more of what is loaded
+                sums = min(sums, target.vector_registers * 3 // 4)
+            widest = min(out_w, max(1, sums // count))
             tiles += [(width, count) for width in range(ceildiv(widest, 2), widest + 1)]
         return min(tiles, key=time)
+
+    @property
+    def _is_written(self) -> bool:
+        """Whether the steps of a kernel's row are so few that LLVM makes no loop of them; of one
+        vector, which leaves more registers, they matter where there are fewer."""
+        _, wide, channels = self.window
+        most = _WRITTEN if self.group_vectors > 1 else _WRITTEN // 4
+        return not self.dots and self.groups == 1 and wide * channels <= most
+
+    @property
+    def _borders(self) -> int:
+        """Tiles of a row whose taps are written out one by one, where outputs share inputs. LLVM
+        holds these for the next output, the more the wider the tile, and the sums lose registers.
+        """
+        _, wide, _ = self.window
+        _, left, _, right = self.node.attr("pads")
+        overlap = self._is_written and self.node.attr("strides")[1] < wide
+        return int(overlap) * (int(left > 0) + int(right > 0))
 
     def streams(self, knobs: Knobs) -> bool:
         """Whether panels of weights do not stay in L1 from one tile to the next."""

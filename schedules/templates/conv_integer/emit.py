@@ -17,15 +17,17 @@ from __future__ import annotations
 import numpy as np
 
 from ...emit.builder import PhaseBuilder, Slot
+from ...emit.dot_products import wrapping_sum
 from ...emit.evaluator import Evaluator, Point
 from ...emit.prefetch import ask_for_whole
+from ...emit.quantized import store_rows
 from ...emit.staging import widen_panel
-from ...emit.tile import RegisterTile, column_parts
+from ...emit.tile import RegisterTile, column_parts, vector_index
 from ...ir.kernel import Array, Packing
 from ...ir.workload import Tensor
-from ...tir.indices import Index, ceildiv, divide, extent, modulo
+from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo
 from ..form import Emitted
-from ..fused import epilogue
+from ..fused import epilogue, without_bias
 from ..slots import input_slots, output_slot
 from ..window_rows import WindowRows
 from .form import IntegerConv, Knobs
@@ -33,10 +35,12 @@ from .form import IntegerConv, Knobs
 
 def kernel(form: IntegerConv, knobs: Knobs) -> Emitted:
     """One phase; chunks are (image, block of panels, block of rows)."""
-    return _Conv(form, knobs).build()
+    return ConvNest(form, knobs).build()
 
 
-class _Conv:
+class ConvNest:
+    """The numbers of one convolution, and the loop nest over them."""
+
     def __init__(self, form: IntegerConv, knobs: Knobs) -> None:
         self.form, self.knobs, self.workload = form, knobs, form.workload
         self.source, self.weight = form.node.args
@@ -54,12 +58,19 @@ class _Conv:
         source = self.workload.tensor(self.source)
         pad = int(form.node.attr("pad_value", 0))
         self.lines = WindowRows(form.rows, form.columns, source, self.micro, pad)
+        self.bias: str | None = None  # the slot of what sums start from
 
     def build(self) -> Emitted:
         """The kernel."""
         form, knobs = self.form, self.knobs
         shape = (form.groups, self.panels, self.packed_size)
-        packings = {self.weight: Packing(shape, self._pack)}
+        packings = {self.weight: Packing(shape, self._pack, self.packing.element.name)}
+        after, bias = epilogue(self.workload), None
+        if self.micro.starts:
+            after, bias = without_bias(after)
+        if bias is not None:
+            self.bias = f"in{bias - 1}"
+            packings[bias - 1] = self._by_panels()
         held = Tensor((self.lines.size(knobs.rows),), self.micro.a.name)
         own, scratch = [Slot(None, "lines", held)], held.nbytes
         if self.widens:
@@ -71,7 +82,7 @@ class _Conv:
             scratch += own[1].offset
         slots = [*input_slots(form, packings), output_slot(form), *own]
         self.builder = builder = PhaseBuilder(slots)
-        self.evaluator = Evaluator(epilogue(self.workload), builder, anchor=0)
+        self.evaluator = Evaluator(after, builder, anchor=0, tables=form.target)
         panels = form.groups * self.panels
         row_blocks, panel_blocks = ceildiv(self.out_h, knobs.rows), ceildiv(panels, knobs.panels)
         with builder.chunk_loop() as chunk:
@@ -108,6 +119,15 @@ class _Conv:
         filled[..., : self.run] = runs
         return micro.packed(filled.reshape(groups, per, -1).swapaxes(1, 2), self.width)
 
+    def _by_panels(self) -> Packing:
+        """A number for each column, in panels, and zeros for columns that only these have."""
+        groups, per, width = self.form.groups, self.form.per_group, self.panels * self.width
+
+        def pack(array: Array) -> Array:
+            return np.pad(array.reshape(groups, per), ((0, 0), (0, width - per))).ravel()
+
+        return Packing((groups * width,), pack)
+
     def _widen(self, unit: Index) -> None:
         """A panel into scratch, where it is not multiplied as it lies."""
         if self.widens:
@@ -128,8 +148,26 @@ class _Conv:
                 register = RegisterTile(
                     builder, count, column_parts(channels, self.lanes), self.micro
                 )
+                self._start(register, unit, weights)
                 self._reduce(register, group, row, at[2], weights)
                 self._store(register, at, channels)
+
+    def _start(self, register: RegisterTile, unit: Index, weights: Index) -> None:
+        """What sums begin with, where that is not zero."""
+        builder, micro, bias = self.builder, self.micro, self.bias
+
+        def start(column: int, lanes: int) -> Expr:
+            found = []
+            if micro.lifted:
+                b = builder[f"in{self.weight}"]
+                found.append(micro.start(builder, b, weights + micro.header(column), lanes))
+            if bias is not None:
+                at = unit * self.width + column
+                found.append(builder.load(builder[bias], vector_index(at, lanes)))
+            return found[0] if len(found) == 1 else wrapping_sum(found[0], found[1], lanes)
+
+        if micro.lifted or bias is not None:
+            register.start(start)
 
     def _reduce(
         self, register: RegisterTile, group: Index, row: Index, column: Index, weights: Index
@@ -137,10 +175,6 @@ class _Conv:
         builder, micro, lines, form = self.builder, self.micro, self.lines, self.form
         a = builder["lines"]
         b = builder["panel"] if self.widens else builder[f"in{self.weight}"]
-        if micro.lifted:
-            register.start(
-                lambda at, lanes: micro.start(builder, b, weights + micro.header(at), lanes)
-            )
         corner = builder.let(lines.place(row, column) + group * (form.channels // form.groups))
         panel = weights + micro.header(self.width)
         units = micro.units(self.width)
@@ -162,9 +196,9 @@ class _Conv:
         shape = self.workload.output.shape
         pixel = self.builder.let((image * self.out_h + oh) * self.out_w + ow)
 
-        def store(output: int, offset: Index, value: object) -> None:
+        def point(output: int, offset: Index) -> Point:
             channel = channel0 + offset
             flat = (pixel + output) * self.out_c + channel
-            self.evaluator.store(Point(shape, (image, oh, ow + output, channel), flat), value)
+            return Point(shape, (image, oh, ow + output, channel), flat)
 
-        register.finish_rows(channels, store, 4 * self.lanes, self.evaluator.is_serial())
+        store_rows(register, self.evaluator, channels, point, self.lanes)

@@ -86,12 +86,12 @@ class Dots(Form[Knobs]):
         return 0.0 if self.product.staged else 1.0
 
     def default(self) -> Knobs:
-        """Four columns, whose sums hide the latency of one; but one where B comes from beyond L2,
+        """Four columns, whose sums hide the latency of one; but one where B comes from memory,
         which delivers what lies in one stream. About eight chunks a thread."""
         wanted = 8 * self.target.threads
         groups = floor_power(max(1, self.all_groups * math.prod(self.product.batch) // wanted))
         p, at_once = self.product, min(4, self.wide)
-        if FLOAT32.nbytes(math.prod(p.batch) * p.n * p.k) > self.target.l2:
+        if FLOAT32.nbytes(math.prod(p.batch) * p.n * p.k) > self.target.l3 // 2:
             at_once = 1
         return Knobs(at_once, min(groups, max(self.blocks)))
 

@@ -51,9 +51,9 @@ class FewBitsProduct:
         return self.n * self.blocks * self.block * self.bits // 8 + scales
 
 
-def few_bits_product(workload: Workload) -> FewBitsProduct | None:
+def few_bits_product(workload: Workload, op: str = "matmul_few_bits") -> FewBitsProduct | None:
     """The workload as such a product; None where it is none, or the matrix is not known."""
-    if not has_weights(workload, "matmul_few_bits"):
+    if not has_weights(workload, op):
         return None
     node = workload.nodes[0]
     a, codes, *rest = node.args
@@ -80,7 +80,7 @@ class FewBits(Form[Knobs]):
     product: FewBitsProduct
 
     name = "few_bits"
-    version = 1
+    version = 2
     knobs_type = Knobs
     anchors = around(matmul_few_bits=WEIGHED)
 

@@ -1,12 +1,12 @@
-"""How a matrix of few bits lies for kernels, and vectors of its numbers in float32.
+"""How a matrix of few bits lies for kernels, and vectors of its numbers.
 
-Columns are lanes. Of 8 bits or more a vector has a number of each column; of fewer bits, a word for
-each column with as many of its numbers, one after the other along K, as 32 bits hold.
+Columns are lanes. A vector has a word of each column, with as many of its numbers along K as 32
+bits hold; or, of 8 bits or more and for products in float32, a number of each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,21 +14,27 @@ import numpy as np
 from ...emit.builder import PhaseBuilder
 from ...emit.tile import splat, vector_index
 from ...ir.kernel import Array, Packing
+from ...ops.few_bits import WORD
 from ...tir.indices import Expr, Index, ceildiv
 from ...tvm_late import tirx
 from .form import FewBitsProduct
 
-_WORD = 32
 _AHEAD = 6144  # bytes between what is used and what is asked for
+_TABLE_LANES = 16  # of a vector that is looked up in, by as many bits as a number has at most
+_EACH_BYTE = 0x01010101
+_LOOK_UP = "llvm.x86.avx512.permvar.sf.512"
 
 
 @dataclass(frozen=True)
 class Panels:
-    """Panels of ``vectors`` vectors of ``lanes`` columns."""
+    """Panels of ``vectors`` vectors of ``lanes`` columns. In ``words`` lie numbers of 8 bits, too,
+    and all are unsigned: so much more than what they stand for as makes the least one zero.
+    """
 
     product: FewBitsProduct
     lanes: int
     vectors: int
+    words: bool = False
 
     @property
     def width(self) -> int:
@@ -43,12 +49,12 @@ class Panels:
     @property
     def per_load(self) -> int:
         """Numbers of a column that one load brings."""
-        return 1 if self.product.bits >= 8 else _WORD // self.product.bits
+        return WORD // self.product.bits if self.words or self.product.bits < 8 else 1
 
     @property
     def elements(self) -> int:
         """Elements of the packed codes that are one column's of a load."""
-        return 1 if self.per_load == 1 else _WORD // 8
+        return 1 if self.per_load == 1 else WORD // 8
 
     @property
     def depth(self) -> int:
@@ -74,10 +80,17 @@ class Panels:
         return np.ascontiguousarray(self._rows(array).transpose(0, 2, 1))
 
     def _codes(self, array: Array) -> Array:
-        rows = self._rows(array)
-        loads = self.depth // self.per_load
-        split = rows.reshape(self.count, self.width, loads, -1)
-        return np.ascontiguousarray(split.transpose(0, 2, 1, 3)).reshape(self.count, loads, -1)
+        shape = (self.count, self.depth // self.per_load, self.width * self.elements)
+        if self.per_load == 1:
+            return np.ascontiguousarray(self._rows(array).transpose(0, 2, 1)).reshape(shape)
+        words = self._rows(array.view(np.uint32))
+        ordered = np.ascontiguousarray(words.transpose(0, 2, 1))
+        if self.words:
+            bits = self.product.bits
+            ordered ^= np.uint32(sum(1 << (at + bits - 1) for at in range(0, WORD, bits)))
+        return ordered.view(np.int8).reshape(shape)
+
+    # ---- numbers in float32 ----
 
     def block(
         self,
@@ -91,25 +104,39 @@ class Panels:
     ) -> None:
         """Call ``use(k, vector, numbers)`` for every number of a block, or the first ones, in
         float32; ``floats`` is what is done to those of one of the panel's vectors before that."""
-        p = self.product
-        loads = p.block // self.per_load
-        wanted = p.block if numbers is None else numbers
-
-        def some(load: Index, count: int) -> None:
-            at = builder.let(block * loads + load)
-            first = (panel * (self.depth // self.per_load) + at) * self.width
-            words = [self._load(builder, first, vector) for vector in range(self.vectors)]
+        for at, words, count in self.loads(builder, (panel, block), numbers):
             for number in range(count):
                 for vector, word in enumerate(words):
                     wide = floats(vector, self._number(word, number))
                     use(at * self.per_load + number, vector, wide)
 
+    def loads(
+        self,
+        builder: PhaseBuilder,
+        place: tuple[Index, Index],
+        numbers: int | None = None,
+        *,
+        asks: bool = True,
+    ) -> Iterator[tuple[Index, list[Expr], int]]:
+        """Loads of a panel's block, or of its first numbers: which one of the panel's it is, its
+        vectors, and how many numbers of a column are used. ``asks`` for what comes later."""
+        panel, block = place
+        loads = self.product.block // self.per_load
+        wanted = self.product.block if numbers is None else numbers
+
+        def some(load: Index, count: int) -> tuple[Index, list[Expr], int]:
+            at = builder.let(block * loads + load)
+            first = (panel * (self.depth // self.per_load) + at) * self.width
+            if asks:
+                self._ask(builder, first)
+            return at, [self._load(builder, first, v) for v in range(self.vectors)], count
+
         full, rest = divmod(wanted, self.per_load)
         if full:
             with builder.loop(full, "load") as load:
-                some(load, self.per_load)
+                yield some(load, self.per_load)
         if rest:
-            some(full, rest)
+            yield some(full, rest)
 
     def each(
         self, builder: PhaseBuilder, argument: int | None, panel: Index, block: Index
@@ -126,13 +153,16 @@ class Panels:
         """A vector of numbers, or of words."""
         codes = builder[f"in{self.product.codes}"]
         at = (first + vector * self.lanes) * self.elements
-        if vector == 0:
-            width = max(1, self.product.bits // 8)  # bytes of an element
-            per_line = 64 // width
-            for line in range(ceildiv(self.width * self.elements, per_line)):
-                builder.prefetch(codes, at + _AHEAD // width + line * per_line)
         loaded = builder.load(codes, vector_index(at, self.lanes * self.elements))
         return builder.let(self._word(loaded))
+
+    def _ask(self, builder: PhaseBuilder, first: Index) -> None:
+        """For what is loaded some loads later."""
+        size = max(1, self.product.bits // 8)  # bytes of an element
+        ahead, line = _AHEAD // size, 64 // size
+        for place in range(0, self.width * self.elements, line):
+            codes = builder[f"in{self.product.codes}"]
+            builder.prefetch(codes, first * self.elements + ahead + place)
 
     def _word(self, loaded: Expr) -> Expr:
         """Numbers in 32 bits, or words of some."""
@@ -140,17 +170,46 @@ class Panels:
         if self.per_load > 1:
             return tirx.reinterpret(f"int32x{lanes}", loaded)
         if self.product.dtype == "bfloat16":
-            up = splat(tirx.const(_WORD - 16, "uint32"), lanes)
+            up = splat(tirx.const(WORD - 16, "uint32"), lanes)
             bits = tirx.shift_left(tirx.Cast(f"uint32x{lanes}", loaded), up)
             return tirx.reinterpret(f"float32x{lanes}", bits)
         return tirx.Cast(f"float32x{lanes}", loaded)
+
+    def _place(self, number: int) -> int:
+        """Of a word's bits, the first of a number."""
+        return 8 * (number % 4) + self.product.bits * (number // 4)
 
     def _number(self, word: Expr, number: int) -> Expr:
         """One number of each lane, as floats."""
         if self.per_load == 1:
             return word
-        bits = self.product.bits
-        up = splat(tirx.const(_WORD - bits * (number + 1), "int32"), self.lanes)
-        down = splat(tirx.const(_WORD - bits, "int32"), self.lanes)
-        signed = tirx.shift_right(tirx.shift_left(word, up), down)
+        place, bits = self._place(number), self.product.bits
+        if self.lanes == _TABLE_LANES and bits <= 4:
+            index = tirx.shift_right(word, self._all(place)) if place else word
+            return tirx.call_llvm_pure_intrin(
+                f"float32x{self.lanes}", _LOOK_UP, self._table(), index
+            )
+        up, down = WORD - bits - place, WORD - bits
+        signed = tirx.shift_right(tirx.shift_left(word, self._all(up)), self._all(down))
         return tirx.Cast(f"float32x{self.lanes}", signed)
+
+    def _table(self) -> Expr:
+        """What each code stands for; of fewer bits again and again, since four are looked at."""
+        half, whole = 1 << (self.product.bits - 1), 1 << self.product.bits
+        signed = ((code + half) % whole - half for code in range(_TABLE_LANES))
+        numbers = [tirx.const(float(n), "float32") for n in signed]
+        return tirx.Shuffle(numbers, [tirx.const(i, "int32") for i in range(_TABLE_LANES)])
+
+    def _all(self, number: int) -> Expr:
+        return splat(tirx.const(number, "int32"), self.lanes)
+
+    # ---- numbers of 8 bits ----
+
+    def fours(self, word: Expr) -> list[Expr]:
+        """Of ``words`` their numbers, four neighbours at a time, each in a byte."""
+        bits = self.product.bits
+        if bits == 8:
+            return [word]
+        mask = self._all(((1 << bits) - 1) * _EACH_BYTE)
+        moved = [word, *(tirx.shift_right(word, self._all(up)) for up in range(bits, 8, bits))]
+        return [tirx.bitwise_and(each, mask) for each in moved]

@@ -21,7 +21,7 @@ class FewBitsGemm(Gemm):
     matrix: FewBitsProduct
 
     name = "few_bits_gemm"
-    version = 1
+    version = 2
     anchors = around(matmul_few_bits=WEIGHED)
 
     @classmethod

@@ -37,8 +37,12 @@ _ROWS_AHEAD = 8  # rows of B between the one that is used and the one that is as
 
 def pack_matrix(array: Array, p: Product, width: int) -> Array:
     """B as the micro-kernel wants it."""
-    matrix = array.reshape(p.n, p.k).T if p.transpose_b else array.reshape(p.k, p.n)
-    return p.micro.pack(matrix, width)
+    return p.micro.pack(matrix_of(array, p), width)
+
+
+def matrix_of(array: Array, p: Product) -> Array:
+    """B, [K, N]."""
+    return array.reshape(p.n, p.k).T if p.transpose_b else array.reshape(p.k, p.n)
 
 
 def batch_offset(workload: Workload, p: Product, arg: int, at: Index, size: int) -> Index:

@@ -33,6 +33,7 @@ _TRANSPOSED = 2.5  # and of one that lies in columns
 _FEW_TILES = 8  # that a copied panel does not pay for
 _FEWEST_ROWS = 4  # to which a panel of B is of little use
 _PAGE = 4096  # bytes
+_CROWDED = 3  # loads that one from L2 is worth, whose line is not in L1 any more
 _FEW_ROWS = 256  # more of them take longer than the weights' way from memory
 
 
@@ -113,25 +114,34 @@ class Gemm(Form[Knobs]):
 
     def default(self) -> Knobs:
         """Fill the registers; the smaller matrix stays in cache while the larger streams once."""
+        tiles = [(rows, vectors) for vectors in self.vectors for rows in self._heights(vectors)]
+        rows, vectors = min(tiles, key=lambda tile: self._tile_cost(*tile))
+        order, m_block, n_block = self._blocks(rows, vectors)
+        unroll = self._unroll(rows * vectors)
+        return Knobs(rows, vectors, m_block, n_block, order, unroll, self._ahead(rows))
+
+    def _heights(self, vectors: int) -> tuple[int, ...]:
+        """Rows of a tile so many vectors wide: as many as registers hold, and, where these rows
+        push one another out of L1, as many as it holds."""
         p, target = self.product, self.target
+        most = balanced_width(p.m, max(1, (target.vector_registers - 1 - vectors) // vectors))
+        apart = p.micro.a.nbytes(p.k)
+        if not crowd_l1(most, apart, target):
+            return (most,)
+        room = max(n for n in range(1, most) if n == 1 or not crowd_l1(n, apart, target))
+        return most, balanced_width(p.m, room)
 
-        def tile_rows(count: int) -> int:
-            return balanced_width(p.m, max(1, (target.vector_registers - 1 - count) // count))
-
-        def cost(count: int) -> tuple[float, float]:
-            rows = tile_rows(count)
-            columns = ceildiv(self.columns, count) * count / self.columns
-            wasted = columns * ceildiv(p.m, rows) * rows / p.m
-            chains = min(1.0, rows * count / target.costs.sums)
-            # A vector of a panel that is larger than L1 is loaded twice: from L2, and from L1.
-            far = count if p.k * count * target.vector_bytes > target.l1 else 0
-            return wasted * (1 + (count + rows + far) / (count * rows)) / chains, -count
-
-        count = min(self.vectors, key=cost)
-        rows = tile_rows(count)
-        order, m_block, n_block = self._blocks(rows, count)
-        unroll = self._unroll(rows * count)
-        return Knobs(rows, count, m_block, n_block, order, unroll, self._ahead(rows))
+    def _tile_cost(self, rows: int, vectors: int) -> tuple[float, float]:
+        """In proportion to the time of all register tiles of this size."""
+        p, target = self.product, self.target
+        columns = ceildiv(self.columns, vectors) * vectors / self.columns
+        wasted = columns * ceildiv(p.m, rows) * rows / p.m
+        chains = min(1.0, rows * vectors / target.costs.sums)
+        # A vector of a panel that is larger than L1 is loaded twice: from L2, and from L1.
+        far = vectors if p.k * vectors * target.vector_bytes > target.l1 else 0
+        if crowd_l1(rows, p.micro.a.nbytes(p.k), target):
+            far += _CROWDED * rows
+        return wasted * (1 + (vectors + rows + far) / (vectors * rows)) / chains, -vectors
 
     def resized(self, knobs: Knobs) -> Knobs:
         """Of rows in a tile as many as leave the last one full; chunks as by default."""
@@ -244,7 +254,8 @@ class Gemm(Form[Knobs]):
         tiles, panel = ceildiv(p.m, rows), p.k * vectors * target.vector_bytes
         if tiles >= _FEW_TILES and crowd_l2(panel, p.micro.b.nbytes(p.n), target):
             return "copied"
-        if tiles >= 2 * _FEW_TILES and panel > target.l1 // 2:
+        whole = self.columns <= vectors  # its lines follow one another
+        if tiles >= 2 * _FEW_TILES and panel > target.l1 // 2 and not whole:
             return "copied"
         return "rows" if small and panel <= target.l1 // 2 else "panels"
 

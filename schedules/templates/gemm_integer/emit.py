@@ -4,8 +4,10 @@ A step multiplies several neighbours along K at once (see ``emit/dot_products``)
 packed as [panel][groups of K][panel width][step]; any other B is brought in that order panel by
 panel while the kernel runs. Rows of A that are not as the instruction reads them are brought into
 scratch once for all panels of a chunk: they lie an odd number of cache lines apart there, so that
-they do not share the cache's sets. Where columns or the depth are known only at run time, the
-kernels are those of ``gemm``, which widen each number where they read it.
+they do not share the cache's sets. Signed ones whose length is a multiple of the step are lifted in
+registers instead. Sums start from a known bias where the instruction adds modulo 2^32. Where
+columns or the depth are known only at run time, the kernels are those of ``gemm``, which widen each
+number where they read it.
 
 Knobs: ``rows``, ``vectors`` (the register tile), ``m_block`` (register tiles of rows in a chunk),
 ``n_block`` (panels in a chunk), ``order`` (the outer loop inside a chunk), ``unroll`` (steps of K
@@ -18,18 +20,22 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
+
 from ...emit.builder import PhaseBuilder, Slot
+from ...emit.dot_products import wrapping_sum
 from ...emit.evaluator import Evaluator, Point
 from ...emit.micro_kernel import whole_multiply_add
 from ...emit.prefetch import ask_for_whole
+from ...emit.quantized import store_rows
 from ...emit.staging import copy_row, interleave_rows, row_pitch, widen_panel
-from ...emit.tile import RegisterTile, column_parts
+from ...emit.tile import RegisterTile, column_parts, vector_index
 from ...ir.kernel import Array, Packing
 from ...ir.workload import Tensor
-from ...tir.indices import Index, ceildiv, divide, extent, modulo, split_index
+from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, split_index
 from ..collapse import collapse
 from ..form import Emitted
-from ..fused import epilogue
+from ..fused import epilogue, without_bias
 from ..gemm.emit import batch_offset
 from ..gemm.emit import kernel as gemm_kernel
 from ..gemm.form import Gemm
@@ -40,7 +46,7 @@ from .form import IntegerGemm, Knobs
 
 def kernel(form: IntegerGemm, knobs: Knobs) -> Emitted:
     """One phase; chunks are (batch, block of panels, block of rows)."""
-    return _of_open_sizes(form) if form.is_open else _Product(form, knobs).build()
+    return _of_open_sizes(form) if form.is_open else ProductNest(form, knobs).build()
 
 
 def _of_open_sizes(form: IntegerGemm) -> Emitted:
@@ -51,7 +57,7 @@ def _of_open_sizes(form: IntegerGemm) -> Emitted:
     return gemm_kernel(gemm, GemmKnobs(rows, 1, 1, 1, "rows", 1, 0))
 
 
-class _Product:
+class ProductNest:
     """The numbers of one product, and the loop nest over them."""
 
     def __init__(self, form: IntegerGemm, knobs: Knobs) -> None:
@@ -66,15 +72,21 @@ class _Product:
         self.gathers = form.gathers(knobs.weights)
         self.pitch = row_pitch(self.blocks * self.micro.steps, self.micro.a)
         self.held = 1 if knobs.order == "rows" else knobs.m_block  # tiles whose rows are in scratch
+        self.bias: str | None = None  # the slot of what all rows' sums start from
 
     def build(self) -> Emitted:
         """The kernel."""
         packings = {self.p.b: self._packing()} if self.p.packed else {}
+        after, bias = collapse(epilogue(self.workload), keep_last=True), None
+        if self.micro.starts:
+            after, bias = without_bias(after)
+        if bias is not None:
+            self.bias = f"in{bias - 1}"
+            packings[bias - 1] = self._padded()
         own, scratch = self._scratch()
         slots = [*input_slots(self.form, packings), output_slot(self.form), *own]
         self.builder = builder = PhaseBuilder(slots)
-        after = collapse(epilogue(self.workload), keep_last=True)
-        self.evaluator = Evaluator(after, builder, anchor=0)
+        self.evaluator = Evaluator(after, builder, anchor=0, tables=self.form.target)
         m_block, n_block = self.knobs.m_block, self.knobs.n_block
         m_blocks, n_blocks = ceildiv(self.tiles, m_block), ceildiv(self.panels, n_block)
         batch = math.prod(self.p.batch)
@@ -98,7 +110,13 @@ class _Product:
             matrix = array.reshape(p.n, p.k).T if p.transpose_b else array.reshape(p.k, p.n)
             return source.packed(matrix, width)
 
-        return Packing((self.panels, source.panel(self.blocks, width)), pack)
+        shape = self.panels, source.panel(self.blocks, width)
+        return Packing(shape, pack, source.element.name)
+
+    def _padded(self) -> Packing:
+        """A number for each column, and zeros for those that only panels have."""
+        columns = self.panels * self.width
+        return Packing((columns,), lambda array: np.pad(array.ravel(), (0, columns - array.size)))
 
     def _scratch(self) -> tuple[list[Slot], int]:
         """Room for a panel of B and for rows of A, where these are brought there."""
@@ -167,7 +185,13 @@ class _Product:
             first = batch_offset(self.workload, p, p.b, at, p.n * p.k) + column0
             source = (builder[f"in{p.b}"], builder.let(first))
             interleave_rows(
-                builder, source, builder["panel"], (p.k, p.n), (columns, self.width), self.lanes
+                builder,
+                source,
+                builder["panel"],
+                (p.k, p.n),
+                (columns, self.width),
+                self.micro,
+                self.lanes,
             )
 
     def _tiles(self, at: Index, rows: tuple[Index, int], place: Index, panel: Index) -> None:
@@ -181,18 +205,17 @@ class _Product:
         for column0, columns in builder.block(panel, self.width, p.n):
             parts = column_parts(columns, self.lanes)
             register = RegisterTile(builder, rows[1], parts, self.micro)
-            self._reduce(register, (a, a0), panel)
+            self._reduce(register, (a, a0), panel, column0)
             self._store(register, builder.let(at * p.m + rows[0]), column0, columns)
 
-    def _reduce(self, register: RegisterTile, rows: tuple[object, Index], panel: Index) -> None:
+    def _reduce(
+        self, register: RegisterTile, rows: tuple[object, Index], panel: Index, column0: Index
+    ) -> None:
         """The loop over K."""
         builder, micro, unroll = self.builder, self.micro, self.knobs.unroll
         (a, a0), b = rows, builder["panel"] if self.stages else builder[f"in{self.p.b}"]
         b0 = 0 if self.stages else builder.let(panel * self.panel_size)
-        if micro.lifted:
-            register.start(
-                lambda column, lanes: micro.start(builder, b, b0 + micro.header(column), lanes)
-            )
+        self._start(register, b, b0, column0)
         first = b0 + micro.header(self.width)
         pitch = self.pitch if self.gathers else self.p.k
         streams = self.form.streams(self.knobs) and not self.stages
@@ -205,14 +228,30 @@ class _Product:
                 group = first + k * micro.units(self.width)
                 micro.step(register, (a, a0 + k * micro.steps, pitch), (b, group))
 
+    def _start(self, register: RegisterTile, b: object, b0: Index, column0: Index) -> None:
+        """What sums begin with, where that is not zero."""
+        builder, micro, bias = self.builder, self.micro, self.bias
+
+        def start(column: int, lanes: int) -> Expr:
+            if bias is None:
+                return micro.start(builder, b, b0 + micro.header(column), lanes)
+            first = builder.load(builder[bias], vector_index(column0 + column, lanes))
+            if not micro.lifted:
+                return first
+            return wrapping_sum(
+                micro.start(builder, b, b0 + micro.header(column), lanes), first, lanes
+            )
+
+        if micro.lifted or bias is not None:
+            register.start(start)
+
     def _store(self, register: RegisterTile, row0: Index, column0: Index, columns: int) -> None:
         p, builder = self.p, self.builder
         shape = self.evaluator.workload.output.shape
         first = 0 if self.panels == 1 else builder.let(column0)
 
-        def store(row: int, column: Index, value: object) -> None:
+        def point(row: int, column: Index) -> Point:
             m, n = row0 + row, first + column
-            point = Point(shape, (*split_index(m, shape[:-1]), n), m * p.n + n)
-            self.evaluator.store(point, value)
+            return Point(shape, (*split_index(m, shape[:-1]), n), m * p.n + n)
 
-        register.finish_rows(columns, store, 4 * self.lanes, self.evaluator.is_serial())
+        store_rows(register, self.evaluator, columns, point, self.lanes)

@@ -19,6 +19,7 @@ from ...emit.dot_products import (
     fits_tile,
     instruction,
     layouts,
+    lifting,
     multiplies,
     packing,
 )
@@ -41,6 +42,10 @@ _ENOUGH_TILES = 4  # that use a number after it is widened
 # Beside a multiply-add of as many numbers: to bring them into scratch, and from beyond L2.
 _STAGED, _FETCHED = 1.2, 2.0
 _TAIL = 0.2  # of a chunk, by which a thread ends later than another
+# Measured on Zen 5: bytes in a cycle; cycles that a vector of sums takes after the last step, and
+# more for each other one, since what follows begins before it is over.
+_FROM_L2, _FROM_BEYOND, _HIDING = 42.0, 10.0, 6
+_STORED, _WAITING = 1.2, 0.02
 
 
 class Knobs(NamedTuple):
@@ -96,13 +101,16 @@ class IntegerGemm(Form[Knobs]):
 
     @cached_property
     def layouts(self) -> tuple[Layout, ...]:
-        """How B may lie where it is packed."""
-        return layouts(*self.types, self.target) if self.product.packed else ("words",)
+        """How B may lie where it is multiplied."""
+        found = layouts(*self.types, self.target)
+        return found if self.product.packed or found == ("fours",) else ("words",)
 
     def micro(self, layout: Layout) -> DotProduct:
         """What multiplies where B lies so."""
         a, b = self.types
-        return instruction(a, b if self.product.packed else INT16, self.target, layout)
+        found = instruction(a, b if self.product.packed else INT16, self.target, layout)
+        whole = not isinstance(self.product.k, Size) and self.product.k % found.steps == 0
+        return lifting(found, self.lanes) if found.lifted and whole else found
 
     def packing(self, layout: Layout) -> DotProduct:
         """The same of what is packed."""
@@ -137,12 +145,17 @@ class IntegerGemm(Form[Knobs]):
         """The tile fits the registers, and blocks are not twice what there is."""
         p = self.product
         return (
-            fits_tile(knobs.rows, knobs.vectors, self.target)
+            self._fits_tile(knobs.rows, knobs.vectors, knobs.weights)
             and (knobs.weights != "widened" or knobs.order == "panels")
             and knobs.m_block < 2 * ceildiv(p.m, knobs.rows)
             and knobs.n_block < 2 * ceildiv(p.n, knobs.vectors * self.lanes)
             and ceildiv(p.k, self.micro(knobs.weights).steps) % knobs.unroll == 0
         )
+
+    def _fits_tile(self, rows: int, vectors: int, layout: Layout) -> bool:
+        micro = self.micro(layout)
+        lifts = micro.lifted and micro.a == self.types[0]  # by a number in a register
+        return fits_tile(rows, vectors, self.target, more=lifts)
 
     def default(self) -> Knobs:
         """The tile and the blocks that take fewest cycles."""
@@ -159,20 +172,40 @@ class IntegerGemm(Form[Knobs]):
 
     def _tile(self, layout: Layout) -> tuple[int, int]:
         """Rows and vectors of the register tile."""
-        p, most = self.product, self.target.vector_registers
+        p = self.product
+        fitting = [
+            (balanced_width(p.m, rows), count)
+            for count in self.vectors
+            for rows in range(1, self.target.vector_registers)
+            if self._fits_tile(rows, count, layout)
+        ]
 
-        def tile_rows(count: int) -> int:
-            fitting = [r for r in range(1, most) if fits_tile(r, count, self.target)]
-            return balanced_width(p.m, max(fitting, default=1))
+        def cost(tile: tuple[int, int]) -> tuple[float, int]:
+            rows, count = tile
+            high, wide = self._parts(p.m, rows), self._parts(self.columns, count)
+            some = (self._cycles(r, c, count, layout) * m * n for r, m in high for c, n in wide)
+            return sum(some), -count
 
-        def cost(count: int) -> tuple[float, float]:
-            rows = tile_rows(count)
-            wasted = ceildiv(self.columns, count) * count * ceildiv(p.m, rows) * rows
-            each = cycles(rows, count, self.micro(layout)) / (rows * count)
-            return wasted / (self.columns * p.m) * each, -count
+        return min(dict.fromkeys(fitting), key=cost)
 
-        count = min((v for v in self.vectors if fits_tile(1, v, self.target)), key=cost)
-        return tile_rows(count), count
+    @staticmethod
+    def _parts(total: int, size: int) -> list[tuple[int, int]]:
+        """(size, how many) of the parts of a total: full ones, and the rest."""
+        full, rest = divmod(total, size)
+        return [(size, full), *([(rest, 1)] if rest else [])]
+
+    def _cycles(self, rows: int, count: int, width: int, layout: Layout) -> float:
+        """Of a register tile whose panel is so many vectors wide. Steps and the panel's way from
+        L2, or beyond, go on at once, but hide each other less the more alike they are."""
+        micro, target = self.micro(layout), self.target
+        steps = ceildiv(self.product.k, micro.steps)
+        vector = micro.b.nbytes(micro.steps * self.lanes)
+        panel, far = steps * width * vector, 0.0
+        if panel >= target.l1:
+            far = count * vector / (_FROM_L2 if 2 * panel <= target.l2 else _FROM_BEYOND)
+        near, sums = cycles(rows, count, micro), rows * count
+        step: float = (near**_HIDING + far**_HIDING) ** (1 / _HIDING)
+        return steps * step + sums * (_STORED + sums * _WAITING)
 
     def gathers(self, layout: Layout) -> bool:
         """Whether A does not lie as the instruction reads it."""

@@ -11,7 +11,7 @@ from ..abilities import Abilities, around
 from ..by_grain import AroundAnchor
 
 _ROW = Abilities(prologue=True, passes=3, converts=True)
-_ALONE = 8192  # elements that one thread finishes before another one has begun
+_ALONE = 16384  # elements that one thread finishes before another one has begun
 _LEAST = 32768  # elements of long rows that are worth a second phase,
 _PART, _MOST_PARTS = 2048, 64  # those of a part at least, and how many parts there are at most
 _ENOUGH = 16  # rows that need no parts

@@ -15,6 +15,7 @@ from contextlib import nullcontext
 
 from ...emit.builder import PhaseBuilder
 from ...emit.evaluator import Evaluator, Point
+from ...emit.tables import LANES, table_of
 from ...ir.placement import DENSE
 from ...ir.size import Size, at_least, at_most
 from ...tir.indices import Index, ceildiv, divide, extent, modulo, split_index
@@ -54,9 +55,11 @@ class _Part:
     """The loop nest of one segment; chunks are (group of rows, block of columns)."""
 
     def __init__(self, segment: Segment, form: Pointwise, grain: int) -> None:
-        self.lanes = form.lanes
+        self.target = form.target
         segment = segment.collapsed(keep_last=form.placement != DENSE)
         self.workload = segment.workload
+        found = table_of(self.workload, form.target)
+        self.lanes = LANES if found else form.lanes
         inner = (self.workload.output.shape or (1,))[-1]
         self.rows = math.prod(self.workload.output.shape[:-1])
         wide = form.grains[0] if isinstance(grain, Size) else grain
@@ -68,7 +71,7 @@ class _Part:
 
     def emit(self, builder: PhaseBuilder, chunk: Index) -> None:
         """What one chunk does."""
-        evaluator = Evaluator(self.workload, builder)
+        evaluator = Evaluator(self.workload, builder, tables=self.target)
         first = builder.let(divide(chunk, self.blocks) * self.group)
         serial = evaluator.is_serial()
         with builder.loop(extent(first, self.group, self.rows), "row", first) as each:
@@ -77,8 +80,8 @@ class _Part:
                 for begin, width in self._columns(builder, modulo(chunk, self.blocks)):
                     for j in builder.strips(width, self.lanes, serial):
                         column = begin + j
-                        value = evaluator.finish(_point(self.workload.output.shape, row, column))
-                        builder.store(builder["out"], self.place(row, column), value)
+                        point = _point(self.workload.output.shape, row, column)
+                        evaluator.store(point, place=self.place(row, column))
 
     def _columns(self, builder: PhaseBuilder, column: Index) -> Iterator[tuple[Index, int]]:
         """(begin, width) of the chunk's columns: a block of a long row, or parts of a short one."""

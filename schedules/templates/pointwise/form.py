@@ -12,6 +12,7 @@ from ...target.target import Target
 from ..by_grain import ByGrain
 
 _FEW = 8  # operators
+_MANY = 32  # vector registers
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,16 @@ class Pointwise(ByGrain):
     def lanes(self) -> int:
         """As many of the widest elements as a vector holds, or of float32; of narrower ones that
         are made of them where that takes few registers, so that they, too, leave in whole vectors.
+        Twice as many where much is computed of each, one step after another, which processors then
+        have two of to go on with.
         """
         workload = self.workload
         values = (*workload.inputs, *(node.out for node in workload.nodes))
         widest = max(value.element.bytes for value in values)
         if not self._is_costly and len(workload.nodes) <= _FEW:
             widest = min(widest, workload.output.element.bytes)
-        return max(super().lanes, self.target.vector_bytes // widest)
+        own = max(super().lanes, self.target.vector_bytes // widest)
+        return 2 * own if self._is_costly and self.target.vector_registers >= _MANY else own
 
     @property
     def wanted(self) -> int:

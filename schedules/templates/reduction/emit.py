@@ -208,7 +208,7 @@ class _Reduction:
         """Rows in a chunk: a multiple of what is reduced together, or all."""
         rows = self._count(self.kept)
         group = at_least(at_most(self.grain // at_least(self._count(self.axes), 1), rows), 1)
-        return min(rows, _round(group, self.lanes)) if self._is_by_lanes else group
+        return _round(group, self.lanes) if self._is_by_lanes and group < rows else group
 
     def _row_chunks(self) -> int:
         return ceildiv(self._count(self.kept), self._group())

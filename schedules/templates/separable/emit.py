@@ -45,14 +45,18 @@ def pack_taps(array: Array, width: int) -> Array:
 
 def kernel(form: Separable, knobs: Knobs) -> Emitted:
     """One phase; chunks are (image, band of rows, block of channels)."""
-    return _Separable(form, knobs).build()
+    return SeparableNest(form, knobs).build()
 
 
-class _Separable:
+class SeparableNest:
+    """The numbers of both convolutions, and the loop nest over them."""
+
+    temps: tuple[Slot, ...] = ()
+
     def __init__(self, form: Separable, knobs: Knobs) -> None:
         self.form, self.knobs, self.workload = form, knobs, form.workload
         self.p, self.rows, self.columns = form.product, form.rows, form.columns
-        self.lanes = form.second.lanes
+        self.lanes, self.micro = form.second.lanes, form.product.micro
         self.width = self.knobs.vectors * self.lanes
         self.blocks = ceildiv(self.p.n, self.width)
         self.taps = form.second.node.args[1]
@@ -61,14 +65,9 @@ class _Separable:
 
     def build(self) -> Emitted:
         """The kernel."""
-        p, width = self.p, self.width
-        shape = p.micro.packed_shape(p.k, p.n, width)
-        taps = (self.blocks, self.rows.kernel, self.columns.kernel, width)
-        packings = {
-            p.b: Packing(shape, lambda b: pack_matrix(b, p, width)),
-            self.taps: Packing(taps, lambda w: pack_taps(w, width)),
-        }
-        self.builder = builder = phase_builder(self.form, packings, [self.ring])
+        packings = self._packings()
+        own = [self.ring, *self.temps]
+        self.builder = builder = phase_builder(self.form, packings, own, len(self.temps))
         self.before = Evaluator(epilogue(self.form.first.workload), builder, anchor=0)
         self.after = Evaluator(epilogue(self.form.second.workload), builder, anchor=0)
         height = self.knobs.rows
@@ -83,6 +82,19 @@ class _Separable:
                 self._band(band, block, channels)
         phase = builder.finish(self.form.second.batch * bands * self.blocks)
         return Emitted((phase,), packings, scratch=self.ring.tensor.nbytes)
+
+    def _packings(self) -> dict[int, Packing]:
+        """Of the weights of both."""
+        taps = (self.blocks, self.rows.kernel, self.columns.kernel, self.width)
+        return {
+            self.p.b: self._matrix(),
+            self.taps: Packing(taps, lambda w: pack_taps(w, self.width)),
+        }
+
+    def _matrix(self) -> Packing:
+        p, width = self.p, self.width
+        shape = p.micro.packed_shape(p.k, p.n, width)
+        return Packing(shape, lambda b: pack_matrix(b, p, width))
 
     def _band(self, band: tuple[Index, Index, Index], block: Index, channels: int) -> None:
         image, row0, count = band
@@ -109,13 +121,10 @@ class _Separable:
         self, at: tuple[Index, Index], column: Index, pixels: int, block: Index, channels: int
     ) -> None:
         image, ih = at
-        builder, p, unroll = self.builder, self.p, self.knobs.unroll
-        register = RegisterTile(builder, pixels, column_parts(channels, self.lanes), p.micro)
+        builder, p = self.builder, self.p
+        register = RegisterTile(builder, pixels, column_parts(channels, self.lanes), self.micro)
         pixel0 = builder.let((image * self.rows.size + ih) * self.columns.size + column)
-        with builder.loop(p.k // unroll, "k") as step:
-            for u in range(unroll):
-                k = step * unroll + u
-                register.step(partial(self._a, pixel0, k), partial(self._b, block, k))
+        self._reduce(register, pixel0, block)
         ring0 = builder.let(self._ring_row(ih) + column * self.width)
         first = builder.let(block * self.width)
         shape = self.before.workload.output.shape
@@ -127,6 +136,14 @@ class _Separable:
             builder.store(builder["ring"], ring0 + pixel * self.width + channel, result)
 
         register.finish(channels, store, self.before.is_serial())
+
+    def _reduce(self, register: RegisterTile, pixel0: Index, block: Index) -> None:
+        """Of neighbouring pixels and a block of channels."""
+        unroll = self.knobs.unroll
+        with self.builder.loop(self.p.k // unroll, "k") as step:
+            for u in range(unroll):
+                k = step * unroll + u
+                register.step(partial(self._a, pixel0, k), partial(self._b, block, k))
 
     def _a(self, pixel0: Index, k: Index, pixel: int) -> Expr:
         return self.builder.load(self.builder[f"in{self.p.a}"], (pixel0 + pixel) * self.p.k + k)

@@ -57,6 +57,8 @@ class Separable(Form[Knobs]):
         second = None if rest is None else Channelwise.match(rest, target)
         if first is None or second is None or second.node.args[0] != len(workload.inputs):
             return None
+        if second.repeats > 1:
+            return None
         return cls(workload, target, first, second)
 
     @property
@@ -115,14 +117,14 @@ class Separable(Form[Knobs]):
         return Knobs(
             vectors=vectors,
             pixels=self._pixels(vectors),
-            tile_w=_even(self.columns.out, widest),
+            tile_w=even(self.columns.out, widest),
             rows=ceildiv(self.rows.out, self._bands),
             unroll=max(u for u in (1, 2) if self.product.k % u == 0),
         )
 
     def _pixels(self, vectors: int) -> int:
         limit = (self.target.vector_registers - 1 - vectors) // vectors
-        return _even(self.columns.size, min(14, limit))
+        return even(self.columns.size, min(14, limit))
 
     @cached_property
     def _vectors(self) -> int:
@@ -206,6 +208,6 @@ def _after(workload: Workload, cut: int) -> Workload | None:
     return Workload.of(inputs, after)
 
 
-def _even(extent: int, widest: int) -> int:
+def even(extent: int, widest: int) -> int:
     """The width of as few tiles up to ``widest`` as cover ``extent``, nearly alike."""
     return ceildiv(extent, ceildiv(extent, widest))

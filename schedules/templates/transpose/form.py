@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ... import ops
-from ...ir.size import at_least
+from ...ir.size import Size, at_least
 from ...ir.space import Knob
 from ...ir.workload import Node, Workload
 from ...target.target import Target
@@ -20,7 +20,7 @@ _GRAINS = (4096, 16384, 32768, 65536)
 _BLOCKS = (4, 8, 16, 32, 64)
 _LANES = (4, 8, 16, 32, 64, 256)
 _COLUMNS = (4, 8, 16, 32, 64, 256)
-_LEAST = 16384  # elements that are worth a chunk
+_LEAST = 16384  # elements that are worth a chunk, where there are two of them
 _FEW = 16  # rows whose lines are held at once, though some share a set
 _SQUARE = 64  # elements of a tile along each axis where L1 holds all of its lines
 
@@ -79,8 +79,10 @@ class Transpose(Form[Knobs]):
             lanes, columns = 4 * block, 2 * block
         else:
             block, lanes, columns = line // 2, min(_SQUARE, written // 2), _SQUARE
-        wanted = at_least(self.workload.output.size // (6 * self.target.threads), _LEAST)
         tile = largest(_LANES, lanes), largest(_COLUMNS, columns)
+        size = self.workload.output.size
+        is_small = not isinstance(size, Size) and size < 2 * _LEAST
+        wanted = 2 * _LEAST if is_small else at_least(size // (6 * self.target.threads), _LEAST)
         return Knobs(largest(_BLOCKS, block), *tile, largest(_GRAINS, wanted))
 
     @property

@@ -6,12 +6,14 @@ each takes as many steps as the deepest tree at hand, and stays at its leaf once
 Knobs: ``method`` "trees" walks ``chains`` trees of one row at once, "rows" one tree with as many
 rows; "compare" compares all nodes of a tree, filled up to its depth, with ``chains`` vectors of
 rows, and chooses among the leaves from the bottom up. A chunk is ``grain`` rows, or those of the
-vectors.
+vectors. "blocks" compares all nodes of blocks of ``levels`` levels with one row, each with a byte:
+with ``chains`` trees at once where a chunk is a row, else one tree with as many rows.
 """
 
 from __future__ import annotations
 
 from ..form import Emitted
+from .blocks import blocks
 from .compare import compare
 from .form import Knobs, Trees
 from .walk import walk
@@ -19,4 +21,5 @@ from .walk import walk
 
 def kernel(form: Trees, knobs: Knobs) -> Emitted:
     """One phase."""
-    return compare(form, knobs) if knobs.method == "compare" else walk(form, knobs)
+    writers = {"compare": compare, "blocks": blocks}
+    return writers.get(knobs.method, walk)(form, knobs)

@@ -22,10 +22,17 @@ from ..powers import floor_power, powers
 from ..window import Axis, axes, balanced_width
 
 # The outputs of a tile along each side that an accuracy allows; see ``target.ACCURACIES``.
-_SIZES: dict[str, tuple[int, ...]] = {"strict": (), "balanced": (2,), "standard": (2, 4)}
+_SIZES: dict[str, tuple[int, ...]] = {
+    "strict": (),
+    "balanced": (2,),
+    "standard": (2, 4),
+    "bf16": (2, 4),
+}
 _BLOCKS = (1, 2, 3, 4, 6, 7, 8, 9, 12, 14, 16, 18, 20, 21, 24, 28, 32, 36, 42, 48, 49, 56, 64)
 # With fewer tiles in a block, memory is what it waits for: the hardware fetches by itself then.
 _WORTH_FETCHING = 8
+# Operations while a byte comes from L3, and from the cache of another core, measured on Zen 5.
+_FROM_L3, _FROM_ANOTHER = 2.5, 40.0
 
 
 class Knobs(NamedTuple):
@@ -145,20 +152,28 @@ class Winograd(Form[Knobs]):
         return product + costs.transformed * positions * tiles * (padded_in + padded_out)
 
     def default(self) -> Knobs:
-        """The cheaper m; blocks of tiles whose inputs and products share L2 with the weights."""
+        """The cheaper m; blocks of tiles whose inputs and products share L2 with the weights. One
+        stage where each thread has enough blocks, or where it costs less than what threads fetch
+        from one another between two."""
         target = self.target
         m = min(_SIZES[target.accuracy], key=self._cost)
         positions, total = (m + 2) ** 2, self.tiles(m)
-        vectors, block = self._register_tile(total)
+        vectors, block = self._register_tile(m, apart=True)
+        enough = ceildiv(total, block) >= 4 * target.threads and self._is_held(m, block)
+        if target.threads > 1 and not enough:
+            whole = self._register_tile(m, apart=False)
+            enough = self._is_held(m, whole[1]) and (
+                self._time(m, whole, apart=False) < self._time(m, (vectors, block), apart=True)
+            )
+            vectors, block = whole if enough else (vectors, block)
         blocks, panels = ceildiv(total, block), ceildiv(self.out_vectors, vectors)
         group = max(1, min(panels, panels * blocks // (4 * target.threads)))
         position_bytes = positions * target.vector_bytes * vectors
         while group > 1 and position_bytes * group * (block + self.depth) > target.l2:
             group //= 2
-        in_scratch = FLOAT32.nbytes(positions * block * self.in_c) <= target.l2
         return Knobs(
             m=m,
-            stages=1 if blocks >= 4 * target.threads and in_scratch else 2,
+            stages=1 if enough else 2,
             tiles=block,
             rows=balanced_width(block, self._most_rows(vectors)),
             vectors=vectors,
@@ -167,24 +182,46 @@ class Winograd(Form[Knobs]):
             ahead=int(block >= _WORTH_FETCHING),
         )
 
+    def _is_held(self, m: int, block: int) -> bool:
+        """Whether L2 holds a block's transformed inputs."""
+        return FLOAT32.nbytes((m + 2) ** 2 * block * self.in_c) <= self.target.l2
+
     def _most_rows(self, vectors: int) -> int:
         return max(1, (self.target.vector_registers - 1 - vectors) // vectors)
 
-    def _register_tile(self, total: int) -> tuple[int, int]:
-        """Vectors, and tiles in a block, with which ``total`` tiles take the fewest steps."""
-        threads = self.target.threads
+    def _register_tile(self, m: int, *, apart: bool) -> tuple[int, int]:
+        """Vectors, and tiles in a block, that take the least time where panels of output channels
+        are chunks *apart*, or all of a block is one."""
+        blocks = [block for block in _block_sizes(self.tiles(m)) if block <= 32]
+        tiles = ((count, block) for count in self.vectors for block in blocks)
+        return min(tiles, key=lambda tile: (self._steps(m, tile, apart=apart), -tile[1]))
 
-        def steps(candidate: tuple[int, int]) -> tuple[float, int]:
-            count, block = candidate
-            panels, most = ceildiv(self.out_vectors, count), self._most_rows(count)
-            rows = min(block, most)
-            loads = 1 + (count + rows) / (2 * count * rows)
-            chunks = ceildiv(total, block) * panels
-            uneven = ceildiv(chunks, threads) * threads / chunks
-            return _passes(total, block, most) * panels * count * loads * uneven, -block
+    def _steps(self, m: int, tile: tuple[int, int], *, apart: bool) -> float:
+        """Of all register tiles, for a channel and a position, as if by one thread."""
+        (count, block), total, threads = tile, self.tiles(m), self.target.threads
+        panels, most = ceildiv(self.out_vectors, count), self._most_rows(count)
+        rows = min(block, most)
+        loads = 1 + (count + rows) / (2 * count * rows)
+        blocks = ceildiv(total, block)
+        if apart:
+            uneven = ceildiv(blocks * panels, threads) * threads / (blocks * panels)
+        else:
+            uneven = ceildiv(blocks, threads) * threads * block / total
+        return _passes(total, block, most) * panels * count * loads * uneven
 
-        blocks = [block for block in _block_sizes(total) if block <= 32]
-        return min(((count, block) for count in self.vectors for block in blocks), key=steps)
+    def _time(self, m: int, tile: tuple[int, int], *, apart: bool) -> float:
+        """Of a thread, in floating-point operations at full speed: what it multiplies, the weights
+        that each block fetches anew (from L3: one thread brings them there for all), and what
+        another thread transformed."""
+        positions, total, target = (m + 2) ** 2, self.tiles(m), self.target
+        steps = self._steps(m, tile, apart=apart) * positions * self.depth / target.threads
+        weights = FLOAT32.nbytes(positions * self.depth * self.out_vectors * self.lanes)
+        again = ceildiv(total, tile[1]) / target.threads
+        fetched = weights * again * (_FROM_L3 if 2 * weights > target.l2 else 0)
+        if not apart:
+            return 2 * self.lanes * steps + fetched
+        others = FLOAT32.nbytes(positions * total * self.in_c) / target.threads
+        return 2 * self.lanes * steps + fetched + _FROM_ANOTHER * others
 
     def resized(self, knobs: Knobs) -> Knobs:
         """Blocks of no more tiles than there are."""

@@ -7,7 +7,8 @@ matrix product for each of the (m+2)^2 positions, and sums are transformed back 
 blocks. Weights are transformed when they are packed: [panel][block][position][pairs][width][2].
 
 Knobs: ``m``; ``lines`` (rows of tiles in a chunk), ``rows`` and ``vectors`` (register tile of the
-matrix product), ``panels`` (panels of output channels in a chunk).
+matrix product), ``panels`` (panels of output channels in a chunk), ``sums`` (what adds up
+products).
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from __future__ import annotations
 from ...emit.builder import PhaseBuilder, Slot
 from ...emit.evaluator import Evaluator, Point
 from ...emit.prefetch import ask_for_whole
+from ...emit.quantized import store_rows
 from ...emit.staging import row_pitch
 from ...emit.tile import RegisterTile, column_parts, vector_index
+from ...ir.dtype import INT32
 from ...ir.kernel import ALIGNMENT, Packing
 from ...ir.workload import Tensor
 from ...tir import arithmetic
-from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, tail
+from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo
 from ...tvm_late import tirx
 from ..form import Emitted
 from ..fused import epilogue
@@ -40,7 +43,7 @@ class _Winograd:
     def __init__(self, form: IntegerWinograd, knobs: Knobs) -> None:
         self.form, self.knobs, self.workload = form, knobs, form.workload
         self.source, self.weight = form.node.args
-        self.lanes, self.micro, self.size = form.lanes, form.micro, SIZES[knobs.m]
+        self.lanes, self.micro, self.size = form.lanes, form.dots(knobs.sums), SIZES[knobs.m]
         self.m, self.side = knobs.m, self.size.side
         self.positions = self.side**2
         self.out_h, self.out_w, self.out_c = form.rows.out, form.columns.out, form.out_c
@@ -52,6 +55,9 @@ class _Winograd:
         self.blocks = ceildiv(form.in_c, self.depth)
         self.step = self.micro.units(self.depth // 2 * self.width)  # of a block and position
         self.pitch = row_pitch(ceildiv(form.in_c, 2 * self.lanes) * 2 * self.lanes, self.micro.a)
+        # From one position to the next: neither inputs nor products of one tile share few sets.
+        self.apart = row_pitch(self.tiles * self.pitch, self.micro.a)
+        self.products_apart = row_pitch(self.tiles * self.width, INT32)
         rows, columns = (
             Axis(axis.size, count * self.m, 3, 1, axis.pad, 1)
             for axis, count in ((form.rows, form.down(self.m)), (form.columns, self.across))
@@ -71,7 +77,7 @@ class _Winograd:
         own, scratch = self._scratch()
         slots = [*input_slots(form, packings), output_slot(form), *own]
         self.builder = builder = PhaseBuilder(slots)
-        self.evaluator = Evaluator(epilogue(self.workload), builder, anchor=0)
+        self.evaluator = Evaluator(epilogue(self.workload), builder, anchor=0, tables=form.target)
         down = ceildiv(form.down(self.m), self.lines)
         groups = ceildiv(self.panels, knobs.panels)
         with builder.chunk_loop() as chunk:
@@ -93,8 +99,8 @@ class _Winograd:
         """Rows of the image, transformed inputs, products, and sums of blocks."""
         sizes = {
             "lines": (self.image.size(self.lines * self.m) + 2 * self.lanes, "int16"),
-            "tiles": (self.positions * self.tiles * self.pitch, "int16"),
-            "products": (self.positions * self.tiles * self.width, "int32"),
+            "tiles": (self.positions * self.apart, "int16"),
+            "products": (self.positions * self.products_apart, "int32"),
             "sums": (self.m**2 * self.tiles * self.width, "int32"),
         }
         slots, used = [], 0
@@ -106,8 +112,7 @@ class _Winograd:
 
     def _transform_inputs(self) -> None:
         """Every tile's inputs, as [position][tile][channel]."""
-        builder, lanes = self.builder, 2 * self.lanes
-        apart = self.tiles * self.pitch
+        builder, lanes, apart = self.builder, 2 * self.lanes, self.apart
         with (
             builder.loop(self.lines, "line") as line,
             builder.loop(self.across, "tile") as tile,
@@ -152,8 +157,8 @@ class _Winograd:
         builder, micro = self.builder, self.micro
         source, packed = builder["tiles"], builder[f"in{self.weight}"]
         units = micro.units(self.width)
-        first = builder.let(position * (self.tiles * self.pitch) + channel)
-        target = builder.let(position * (self.tiles * self.width))
+        first = builder.let(position * self.apart + channel)
+        target = builder.let(position * self.products_apart)
         for tile0, tiles in builder.pieces(self.tiles, self.knobs.rows, "rows"):
             tile = builder.let(tile0)
             begin = builder.let(first + tile * self.pitch)
@@ -170,8 +175,7 @@ class _Winograd:
 
     def _transform_sums(self, first: bool) -> None:
         """From products to sums of outputs, [tile][pixel of it][column]."""
-        builder, lanes = self.builder, self.lanes
-        apart = self.tiles * self.width
+        builder, lanes, apart = self.builder, self.lanes, self.products_apart
         with (
             builder.loop(self.tiles, "tile") as tile,
             builder.loop(self.knobs.vectors, "vector") as vector,
@@ -204,8 +208,7 @@ class _Winograd:
         """All outputs of a panel through the epilogue."""
         builder, m = self.builder, self.m
         image, oh0 = at
-        shape, serial = self.workload.output.shape, self.evaluator.is_serial()
-        widest = min(4 * self.lanes, 1 << (self.width.bit_length() - 1))
+        shape = self.workload.output.shape
         with builder.loop(self.lines * m, "row") as row:
             oh = builder.let(tirx.const(0, "int32") + (oh0 + row))
             with builder.when(oh < self.out_h), builder.loop(self.out_w, "ow") as ow:
@@ -213,11 +216,18 @@ class _Winograd:
                 pixel = tile * (m * m) + modulo(row, m) * m + modulo(ow, m)
                 base = builder.let(pixel * self.width)
                 flat = builder.let(((image * self.out_h + oh) * self.out_w + ow) * self.out_c)
-                for offset, lanes in tail(0, columns, widest):
-                    with builder.vector(lanes, serial) as lane:
-                        channel = channel0 + offset + lane
-                        value = builder.load(builder["sums"], base + offset + lane)
-                        point = Point(
-                            shape, (image, oh, ow, channel), flat + offset + lane + channel0
-                        )
-                        self.evaluator.store(point, value)
+                register = RegisterTile(
+                    builder, 1, column_parts(self.width, self.lanes), self.micro
+                )
+                register.start(
+                    lambda at, lanes: builder.load(
+                        builder["sums"],
+                        vector_index(base + at, lanes),
+                    )
+                )
+
+                def point(_: int, offset: Index) -> Point:
+                    channel = channel0 + offset
+                    return Point(shape, (image, oh, ow, channel), flat + channel)
+
+                store_rows(register, self.evaluator, columns, point, self.lanes)

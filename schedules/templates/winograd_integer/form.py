@@ -9,7 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...emit.dot_products import DotProduct, cycles, fits_tile, wrapping_pairs
+from ...emit.dot_products import (
+    DotProduct,
+    Sums,
+    cycles,
+    fits_tile,
+    fours,
+    fused_pairs,
+    sums,
+    wrapping_pairs,
+)
 from ...ir.dtype import INT32, DType
 from ...ir.size import Size as OpenSize
 from ...ir.space import Knob
@@ -27,7 +36,9 @@ from .transform import SIZES, Size
 # What a direct method's operation, a multiply-add being two, takes as long as, for each channel:
 # to transform a tile of inputs, and one of sums.
 _INPUTS, _SUMS = 250.0, 680.0
-_FETCHED = 10.0  # a byte of weights from memory
+_FETCHED = 6.7  # a byte of weights from memory, by each thread: all share it
+# Tiles of a chunk that take as long as to bring a vector of weights from L2, and from beyond.
+_NEAR, _FAR = 4.0, 10.0
 _MOST_TILES = 64
 _TAIL = 0.2  # of a chunk, by which a thread ends later than another
 
@@ -40,6 +51,7 @@ class Knobs(NamedTuple):
     rows: int
     vectors: int
     panels: int
+    sums: Sums
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,7 @@ class IntegerWinograd(Form[Knobs]):
     out_c: int
 
     name = "winograd_integer"
-    version = 1
+    version = 2
     knobs_type = Knobs
     anchors = around(conv2d_integer=OF_WHOLE)
 
@@ -91,10 +103,15 @@ class IntegerWinograd(Form[Knobs]):
         """Sums in a vector."""
         return self.target.lanes(INT32)
 
+    def dots(self, sums: Sums) -> DotProduct:
+        """What multiplies."""
+        make = fused_pairs if sums == "fused" else wrapping_pairs
+        return make(self.types[1], self.lanes)
+
     @cached_property
     def micro(self) -> DotProduct:
-        """What multiplies."""
-        return wrapping_pairs(self.types[1], self.lanes)
+        """What multiplies by default."""
+        return self.dots(sums(self.target)[0])
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
@@ -140,6 +157,7 @@ class IntegerWinograd(Form[Knobs]):
             Knob("rows", tuple(range(1, most + 1)), "tiles in the register tile"),
             Knob("vectors", self.vectors, "vectors in it"),
             Knob("panels", powers(self.out_vectors, 10), "panels of output channels in a chunk"),
+            Knob("sums", sums(self.target), "what adds up products"),
         )
 
     def fits(self, knobs: Knobs) -> bool:
@@ -164,15 +182,19 @@ class IntegerWinograd(Form[Knobs]):
         """Products, or fetching the weights where that takes longer, and transforms."""
         tiles, positions = self.batch * self.down(m) * self.across(m), (m + 2) ** 2
         weights = positions * self.in_c * self.out_vectors * self.lanes
-        product = max(2.0 * weights * tiles, self.micro.b.nbytes(weights) * _FETCHED)
-        blocks, small = ceildiv(self.in_c, self.depth(m)), positions / 36
-        sums = _SUMS * self.out_vectors * self.lanes * blocks
-        return product + small * tiles * (_INPUTS * self.in_c + sums)
+        multiply_add = 1.0 if sums(self.target) == ("fused",) else 2.0
+        fetched = _FETCHED * self.target.threads
+        product = max(multiply_add * weights * tiles, self.micro.b.nbytes(weights) * fetched)
+        blocks, small = ceildiv(self.in_c, self.depth(m)), (m + 2) / 6
+        outputs = _SUMS * self.out_vectors * self.lanes * blocks
+        return product + small * tiles * (_INPUTS * self.in_c + outputs)
 
     def default(self) -> Knobs:
         """The cheaper m; the register tile, and the chunk, that take fewest cycles."""
         m = min(self.sizes, key=self._cost)
         down, across, threads = self.down(m), self.across(m), self.target.threads
+        fused = sums(self.target) == ("fused",)
+        timed = fours(self.types[0], self.lanes) if fused else self.micro  # as fast as the former
 
         def tile(lines: int, count: int) -> int:
             fitting = [
@@ -182,6 +204,9 @@ class IntegerWinograd(Form[Knobs]):
             ]
             return balanced_width(lines * across, max(fitting))
 
+        weights = self.micro.b.nbytes((m + 2) ** 2 * self.in_c * self.out_vectors * self.lanes)
+        least = _FAR if weights > self.target.l2 else _NEAR
+
         def cost(choice: tuple[int, int, int]) -> tuple[bool, float]:
             lines, count, group = choice
             tiles, rows, panels = (
@@ -190,15 +215,15 @@ class IntegerWinograd(Form[Knobs]):
                 ceildiv(self.out_vectors, count),
             )
             full, rest = divmod(tiles, rows)
-            taken = full * (cycles(rows, count, self.micro) + 1)
-            taken += cycles(rest, count, self.micro) + 1 if rest else 0
+            taken = full * (cycles(rows, count, timed) + 1)
+            taken += cycles(rest, count, timed) + 1 if rest else 0
             blocks, groups = ceildiv(down, lines), ceildiv(panels, group)
             chunks = self.batch * blocks * groups
             uneven = ceildiv(chunks, threads) * threads / chunks
             work = blocks * panels * count * taken / count * self.in_c / 2
             again = _INPUTS / 72 / min(self.out_c, group * count * self.lanes)
             far = 64.0 / tiles / (rows * count) if tiles < _MOST_TILES else 0.0
-            near = 1 + again + far / 8
+            near = max(1 + again + far / 8, least / tiles)
             large = lines > 1 and self.scratch(m, lines) > self.target.l2 // 2
             return large, work * uneven * near * (1 + _TAIL * threads / chunks)
 
@@ -211,7 +236,7 @@ class IntegerWinograd(Form[Knobs]):
             if g < 2 * ceildiv(self.out_vectors, v)
         ]
         chosen, count, group = min(choices, key=cost)
-        return Knobs(m, chosen, tile(chosen, count), count, group)
+        return Knobs(m, chosen, tile(chosen, count), count, group, sums(self.target)[0])
 
     def loops(self, knobs: Knobs) -> Loops:
         """A step is a pair of channels of the matrix products; transforms are ``other``."""

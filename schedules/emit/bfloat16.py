@@ -1,0 +1,199 @@
+"""Products of bfloat16 with sums in float32: AVX512-BF16's ``vdpbf16ps``.
+
+To each lane's sum it adds two products of neighbours along the depth (Intel's SDM, volume 2): they
+are exact, sums are rounded to nearest, and what is below float32's normal numbers is 0. TVM's code
+generator has no bfloat16, so memory holds its bits as whole numbers of 16 bits, and functions in
+LLVM's language, which it inlines, hold the instructions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..ir.dtype import DTYPES, FLOAT32, DType
+from ..ir.kernel import Array
+from ..target.target import Target
+from ..tir.indices import Expr, Index, divide
+from ..tvm_late import tirx
+from .builder import PhaseBuilder
+from .dot_products import DotProduct
+from .lanes import Rows, load_columns
+from .tile import RegisterTile, splat, vector_index
+
+BITS = DTYPES["uint16"]
+_FEATURE = "avx512_bf16"
+_LANES = 16  # of sums
+_SHARED = 3  # registers of a tile for what all lanes share
+_SOURCE = """
+declare <16 x float> @llvm.x86.avx512bf16.dpbf16ps.512(<16 x float>, <32 x bfloat>, <32 x bfloat>)
+declare <32 x bfloat> @llvm.x86.avx512bf16.cvtne2ps2bf16.512(<16 x float>, <16 x float>)
+declare <16 x bfloat> @llvm.x86.avx512bf16.cvtneps2bf16.512(<16 x float>)
+
+define <16 x float> @luthier_bf16_dot(<16 x float> %s, <16 x i32> %a, <32 x i16> %b) alwaysinline {
+  %x = bitcast <16 x i32> %a to <32 x bfloat>
+  %y = bitcast <32 x i16> %b to <32 x bfloat>
+  %r = call <16 x float> @llvm.x86.avx512bf16.dpbf16ps.512(
+    <16 x float> %s, <32 x bfloat> %x, <32 x bfloat> %y)
+  ret <16 x float> %r
+}
+
+define <32 x i16> @luthier_bf16_two(<16 x float> %low, <16 x float> %high) alwaysinline {
+  %x = call <32 x bfloat> @llvm.x86.avx512bf16.cvtne2ps2bf16.512(
+    <16 x float> %high, <16 x float> %low)
+  %r = bitcast <32 x bfloat> %x to <32 x i16>
+  ret <32 x i16> %r
+}
+
+define <16 x i16> @luthier_bf16_one(<16 x float> %v) alwaysinline {
+  %x = call <16 x bfloat> @llvm.x86.avx512bf16.cvtneps2bf16.512(<16 x float> %v)
+  %r = bitcast <16 x bfloat> %x to <16 x i16>
+  ret <16 x i16> %r
+}
+
+define i16 @luthier_bf16_scalar(float %v) alwaysinline {
+  %x = insertelement <16 x float> zeroinitializer, float %v, i32 0
+  %y = call <16 x i16> @luthier_bf16_one(<16 x float> %x)
+  %r = extractelement <16 x i16> %y, i32 0
+  ret i16 %r
+}
+"""
+
+
+def multiplies_bfloat16(target: Target) -> bool:
+    """Whether there is the instruction."""
+    return _FEATURE in target.features
+
+
+def rounded(array: Array) -> Array:
+    """The bits of the nearest bfloat16, of two the even one."""
+    return np.asarray(array, np.float32).astype(DTYPES["bfloat16"].numpy).view(np.uint16)
+
+
+@dataclass(frozen=True)
+class Bfloat16Pairs(DotProduct):
+    """Two steps at once; operands are bits of bfloat16."""
+
+    @property
+    def accumulator(self) -> DType:
+        """The type of the sums."""
+        return FLOAT32
+
+    def packed(self, matrix: Array, width: int) -> Array:
+        """As of whole numbers, of floats that are rounded first."""
+        return super().packed(rounded(matrix), width)
+
+    def step(
+        self,
+        register: RegisterTile,
+        shared: tuple[Any, Index, Index],
+        own: tuple[Any, Index],
+    ) -> None:
+        """As of whole numbers."""
+        register.builder.define(_SOURCE)
+        super().step(register, shared, own)
+
+
+def tile_rows(vectors: int, target: Target) -> int:
+    """Rows of a register tile of so many vectors of columns, at most: sums, a vector for each of
+    those, and some for what all lanes share."""
+    return max(1, (target.vector_registers - _SHARED - vectors) // vectors)
+
+
+def cycles(rows: int, vectors: int, target: Target) -> float:
+    """Of a step of a tile, as measured on Zen 5: sums wait for those before them, and loads that
+    begin together are a little late."""
+    costs, loads = target.costs, rows + vectors
+    return max(rows * vectors / costs.multiply_adds, loads / 1.8, costs.latency) + loads / 50
+
+
+def _dot(total: Expr, shared: Expr, group: Expr) -> Expr:
+    return tirx.call_pure_extern("float32x16", "luthier_bf16_dot", total, shared, group)
+
+
+PAIRS = Bfloat16Pairs(BITS, BITS, 2, _dot, element=BITS)
+
+
+def narrowed_pair(builder: PhaseBuilder, low: Expr, high: Expr) -> Expr:
+    """The bits of two vectors of 16 floats, one after the other."""
+    builder.define(_SOURCE)
+    return tirx.call_pure_extern("uint16x32", "luthier_bf16_two", low, high)
+
+
+def mixed_pair(builder: PhaseBuilder, low: Expr, high: Expr) -> Expr:
+    """The same lane by lane in turns: pairs of the instruction's second operand."""
+    both = builder.let(narrowed_pair(builder, low, high))
+    order = [place for lane in range(_LANES) for place in (lane, _LANES + lane)]
+    return tirx.Shuffle([both], [tirx.const(i, "int32") for i in order])
+
+
+def narrow_run(
+    builder: PhaseBuilder, source: tuple[Any, Index], target: tuple[Any, Index], count: int
+) -> None:
+    """``count`` neighbours of a buffer of floats as bits in another."""
+    (old, first), (new, begin) = source, target
+    builder.define(_SOURCE)
+
+    def vector(at: Index) -> Expr:
+        return builder.load(old, vector_index(first + at, _LANES))
+
+    def single(at: Index) -> None:
+        bits = tirx.call_pure_extern("uint16x16", "luthier_bf16_one", vector(at))
+        builder.store(new, vector_index(begin + at, _LANES), bits)
+
+    pairs, rest = divmod(count, 2 * _LANES)
+    if pairs:
+        with builder.loop(pairs, "pair") as i:
+            at = builder.let(i * (2 * _LANES))
+            bits = narrowed_pair(builder, vector(at), vector(at + _LANES))
+            builder.store(new, vector_index(begin + at, 2 * _LANES), bits)
+    if rest >= _LANES:
+        single(count - rest)
+        rest -= _LANES
+    if rest and count >= _LANES:
+        single(count - _LANES)  # some of them once more
+    elif rest:
+        with builder.loop(rest, "rest") as i:
+            value = builder.load(old, first + i)
+            bits = tirx.call_pure_extern("uint16", "luthier_bf16_scalar", value)
+            builder.store(new, begin + i, bits)
+
+
+def zeros() -> Expr:
+    """A vector of them."""
+    return splat(tirx.const(0.0, "float32"), _LANES)
+
+
+def load_some(builder: PhaseBuilder, buffer: Any, first: Index, count: int) -> Expr:
+    """A vector of ``count`` neighbours, and zeros after them."""
+    if count == _LANES:
+        return builder.let(builder.load(buffer, vector_index(first, _LANES)))
+    held = builder.local(_LANES)
+    builder.store(held, vector_index(0, _LANES), zeros())
+    for lane in range(count):
+        builder.store(held, lane, builder.load(buffer, first + lane))
+    return builder.load(held, vector_index(0, _LANES))
+
+
+def load_column_pairs(
+    builder: PhaseBuilder,
+    rows: Rows,
+    keep: Callable[[Index, Expr, Expr], None],
+    change: Callable[[Expr], Expr] = lambda x: x,
+) -> None:
+    """Call ``keep(pair, low, high)`` for each two neighbouring columns, once they are changed; the
+    last may be alone, beside zeros. Lanes are as ``load_columns`` has them."""
+    waiting: list[Expr] = []
+
+    def one(column: Index, vector: Expr) -> None:
+        waiting.append(builder.let(change(vector)))
+        if len(waiting) == 2:
+            keep(divide(column, 2), *waiting)
+            waiting.clear()
+
+    load_columns(builder, rows, _LANES, one)
+    if waiting:
+        keep(divide(rows.columns, 2), waiting[0], zeros())

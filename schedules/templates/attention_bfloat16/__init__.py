@@ -1,0 +1,1 @@
+"""Fused attention whose products are of bfloat16."""

@@ -1,0 +1,1 @@
+"""Attention of whole numbers, a block of queries at a time."""

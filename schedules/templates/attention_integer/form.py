@@ -1,0 +1,121 @@
+"""Where attention of whole numbers fits, its knobs, and which are chosen without measuring."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from ...emit.dot_products import INT8, UINT8, fits_tile, layouts
+from ...ir.dtype import FLOAT32, INT32
+from ...ir.space import Knob
+from ...ir.workload import Workload
+from ...target.target import Target
+from ...tir.indices import ceildiv
+from ..by_grain import largest
+from ..form import Form
+from ..loops import Loops
+from ..powers import powers
+from ..window import balanced_width
+from .pattern import WholeAttention, attention_of
+
+_MOST_VECTORS = 4  # of keys or columns in a register tile
+_LEAST_TILES = 4  # in a chunk, for which keys and values are brought near
+
+
+class Knobs(NamedTuple):
+    """See ``IntegerAttention.choices``."""
+
+    rows: int
+    vectors: int
+    tiles: int
+
+
+@dataclass(frozen=True)
+class IntegerAttention(Form[Knobs]):
+    """Two products of 8 bits with a softmax between them, on targets that multiply fours."""
+
+    attention: WholeAttention
+
+    name = "attention_integer"
+    version = 1
+    knobs_type = Knobs
+
+    @classmethod
+    def match(cls, workload: Workload, target: Target) -> IntegerAttention | None:
+        """Where all keys and values of a head fit half of L2."""
+        if layouts(UINT8, INT8, target) != ("fours",):
+            return None
+        found = attention_of(workload)
+        if found is None or found.keys * (found.depth + found.width) > target.l2 // 2:
+            return None
+        return cls(workload, target, found)
+
+    @cached_property
+    def lanes(self) -> int:
+        """Sums in a vector."""
+        return self.target.lanes(INT32)
+
+    @property
+    def units(self) -> int:
+        """Products of matrices."""
+        return math.prod(self.attention.batch)
+
+    @property
+    def _highest(self) -> int:
+        """Rows of a register tile at most."""
+        return min(self.attention.rows, self.lanes, self.target.vector_registers - 3)
+
+    def choices(self) -> tuple[Knob, ...]:
+        """The register tile, and how many of them a chunk has."""
+        node, most = self.attention, self._highest
+        widest = ceildiv(max(node.keys, node.width), self.lanes)
+        vectors = tuple(v for v in (1, 2, 3, 4, 6, 8) if v == 1 or v < 2 * widest)
+        return (
+            Knob("rows", tuple(range(1, most + 1)), "rows of the register tile"),
+            Knob("vectors", vectors, "vectors of keys, or columns, in the register tile"),
+            Knob("tiles", powers(node.rows, 14), "register tiles of rows in a chunk"),
+        )
+
+    def fits(self, knobs: Knobs) -> bool:
+        """The tile fits the registers, and a chunk is not twice what there is."""
+        tiles = ceildiv(self.attention.rows, knobs.rows)
+        return fits_tile(knobs.rows, knobs.vectors, self.target) and knobs.tiles < 2 * tiles
+
+    def default(self) -> Knobs:
+        """As high as registers allow, and chunks enough for all threads."""
+        node, most = self.attention, self._highest
+        widest = ceildiv(max(node.keys, node.width), self.lanes)
+        vectors = max(v for v in (1, 2, 4) if v == 1 or v <= min(widest, _MOST_VECTORS))
+        vectors = max(v for v in (1, 2, 4) if v <= vectors and fits_tile(1, v, self.target))
+        high = max(r for r in range(1, most + 1) if fits_tile(r, vectors, self.target))
+        rows = balanced_width(node.rows, high)
+        tiles = ceildiv(node.rows, rows)
+        blocks = ceildiv(8 * self.target.threads, self.units)
+        wanted = max(_LEAST_TILES, ceildiv(tiles, blocks))
+        return Knobs(rows, vectors, largest(powers(tiles, 14), wanted))
+
+    def loops(self, knobs: Knobs) -> Loops:
+        """The nest of both products; softmax and what is brought near are ``other``."""
+        node, rows, vectors = self.attention, knobs.rows, knobs.vectors
+        tiles = ceildiv(node.rows, rows)
+        chunks = self.units * ceildiv(tiles, knobs.tiles)
+        width = vectors * self.lanes
+        scores = ceildiv(node.keys, width) * ceildiv(node.depth, 4)
+        values = ceildiv(node.width, width) * ceildiv(node.keys, 4)
+        near = node.keys * (node.depth + node.width)  # bytes
+        row = node.depth + node.keys * (1 + FLOAT32.bytes) + node.width
+        return Loops(
+            chunks=chunks,
+            sums=rows * vectors,
+            loads=rows + vectors,
+            depth=ceildiv(node.depth, 4),
+            steps=self.units * tiles * (scores + values),
+            work=self.units * node.rows * vectors * (scores + values),
+            inner=ceildiv(node.depth, 4) * 4 * (rows + width),
+            kept=rows * row,
+            streamed=self.units * tiles * near,
+            chunk=near + knobs.tiles * rows * row,
+            other=self.units * node.rows * node.keys + chunks * near,
+        )

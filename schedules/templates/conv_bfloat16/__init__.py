@@ -1,0 +1,1 @@
+"""Convolutions of bfloat16 with sums in float32."""

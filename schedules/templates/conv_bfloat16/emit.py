@@ -1,0 +1,70 @@
+"""Convolutions of bfloat16 with sums in float32: those of ``conv_integer`` in pairs, where the rows
+that a chunk reads are rounded on their way into scratch. Weights are packed in bfloat16.
+
+Where a run of neighbours is odd, the last pair of it multiplies what follows by 0: one infinity or
+NaN there makes NaN of the output beside it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...emit.bfloat16 import narrow_run
+from ...emit.builder import PhaseBuilder
+from ...emit.evaluator import Point
+from ...emit.staging import Place
+from ...emit.tile import RegisterTile
+from ...tir.indices import Index
+from ...tvm_late import tirx
+from ..conv_integer.emit import ConvNest
+from ..conv_integer.form import Knobs
+from ..form import Emitted
+from ..window_rows import WindowRows
+from .form import Bfloat16Conv
+
+
+def kernel(form: Bfloat16Conv, knobs: Knobs) -> Emitted:
+    """One phase; chunks are (image, block of panels, block of rows)."""
+    return _Bfloat16Nest(form, knobs).build()
+
+
+class _Bfloat16Rows(WindowRows):
+    """A number follows each, so that whatever a last pair reads is one."""
+
+    def bring(
+        self,
+        builder: PhaseBuilder,
+        source: Any,
+        target: Any,
+        at: tuple[Index, Index, Index],
+        lanes: int,
+    ) -> None:
+        """As of whole numbers."""
+        zero, after = tirx.const(0, self.micro.a.name), self.wide * self.channels
+        with builder.loop(self._high(at[2]), "line") as line:
+            builder.store(target, line * self.pitch + after, zero)
+        super().bring(builder, source, target, at, lanes)
+
+    def _copy(
+        self, builder: PhaseBuilder, source: Place, target: Place, count: int, lanes: int
+    ) -> None:
+        narrow_run(builder, source, target, count)
+
+
+class _Bfloat16Nest(ConvNest):
+    def __init__(self, form: Bfloat16Conv, knobs: Knobs) -> None:
+        super().__init__(form, knobs)
+        source = self.workload.tensor(self.source)
+        self.lines = _Bfloat16Rows(form.rows, form.columns, source, self.micro, 0)
+
+    def _store(self, register: RegisterTile, at: tuple[Index, ...], channels: int) -> None:
+        image, oh, ow, channel0 = at
+        shape = self.workload.output.shape
+        pixel = self.builder.let((image * self.out_h + oh) * self.out_w + ow)
+
+        def store(output: int, offset: Index, value: object) -> None:
+            channel = channel0 + offset
+            flat = (pixel + output) * self.out_c + channel
+            self.evaluator.store(Point(shape, (image, oh, ow + output, channel), flat), value)
+
+        register.finish(channels, store, self.evaluator.is_serial())

@@ -1,0 +1,1 @@
+"""Matrix products of bfloat16 with sums in float32."""

@@ -1,0 +1,103 @@
+"""Attention of whole numbers: exact products, each rounding in its place, wherever operands lie."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from caller import EXTENDED, TARGETS, Library, draw, reference, schedules
+from test_whole_products import emulated
+from whole_attentions import STEP, Stored, whole_attention
+
+from luthier.schedules import Target, Workload, codegen
+from luthier.schedules.emit import dot_products
+from luthier.schedules.target import host_features
+from luthier.schedules.templates.attention_integer.form import IntegerAttention
+from luthier.schedules.templates.registry import default, instantiate
+from luthier.schedules.tvm_late import tvm
+
+SIGNED = {
+    "q": Stored("int8", zero=-11),
+    "k": Stored("int8", zero=0),
+    "v": Stored("int8", zero=5),
+    "shares": Stored("int8", STEP, -128),
+}
+CASES = {
+    "heads side by side": whole_attention((2, 3), 21, 37, 32, 32, heads_last=True),
+    "whole vectors": whole_attention((1, 2), 16, 64, 64, 64),
+    "signed numbers": whole_attention((3,), 13, 50, 20, 24, **SIGNED),
+    "one row, one key": whole_attention((1,), 1, 1, 4, 1),
+    "odd sizes": whole_attention((2, 1), 7, 19, 12, 21, shares=Stored(scale=STEP, zero=3)),
+    "no batch": whole_attention((), 9, 70, 40, 67),
+    "a mask of keys": whole_attention((2, 3), 11, 33, 8, 16, heads_last=True, mask=(2, 1, 1, 33)),
+    "a mask of rows": whole_attention((2, 3), 11, 20, 8, 16, mask=(11, 20), rounds=False),
+    "no zero points": whole_attention(
+        (2,), 10, 40, 16, 16, q=Stored(zero=0), k=Stored("int8", zero=0), v=Stored("int8", zero=0)
+    ),
+}
+
+
+def within_a_step(ours: np.ndarray, theirs: np.ndarray) -> None:
+    assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
+    far = np.abs(ours.astype(int) - theirs.astype(int))
+    assert far.max() <= 1
+    assert np.mean(far) <= 0.01 + 1 / far.size
+
+
+def inputs_of(workload: Workload) -> list[np.ndarray]:
+    rng = np.random.default_rng(len(workload.text))
+    given = draw(workload)
+    return [
+        rng.integers(*np.iinfo(t.dtype).min + np.array([0, 256]), t.shape).astype(t.dtype)
+        if t.element.is_whole
+        else array
+        for t, array in zip(workload.inputs, given, strict=True)
+    ]
+
+
+def check(workload: Workload, target: Target, plain: Target, samples: int = 2) -> None:
+    chosen = list(schedules(workload, target, samples))
+    assert {schedule.template for schedule in chosen} == {"attention_integer"}
+    library = Library([instantiate(workload, target, s) for s in chosen], plain)
+    inputs = inputs_of(workload)
+    wanted = reference(workload, inputs)
+    for i in range(len(chosen)):
+        within_a_step(library.run(i, inputs, random.Random(i)), wanted)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_any_sizes_types_and_places(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the instruction as its manual writes it, which this machine may not have."""
+    monkeypatch.setattr(dot_products, "add_four_products", emulated)
+    check(CASES[name], EXTENDED["x86-64-v3"], TARGETS["x86-64-v3"])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_any_sizes_by_the_instruction(name: str) -> None:
+    ready = [t for t in EXTENDED.values() if host_features().issuperset(t.features)]
+    for target in ready:
+        check(CASES[name], target, target)
+
+
+@pytest.mark.parametrize("level", EXTENDED)
+def test_both_products_are_of_fours(level: str) -> None:
+    target, workload = EXTENDED[level], CASES["whole vectors"]
+    kernel = instantiate(workload, target, default(workload, target))
+    lowered = codegen.lower({"k": kernel}, target)
+    build = tvm.get_global_func("target.build.llvm")
+    text = build(lowered, codegen.llvm_target(target)).inspect_source("asm")
+    assert text.count("vpdpbusd") > 2
+    assert "vpmaddwd" not in text
+
+
+OTHERS = {
+    "no such instruction": (CASES["no batch"], TARGETS["x86-64-v4"]),
+    "a depth of no whole fours": (whole_attention((2,), 9, 9, 6, 8), EXTENDED["x86-64-v4"]),
+    "a head too long for L2": (whole_attention((2,), 9, 9999, 64, 64), EXTENDED["x86-64-v4"]),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_does_not_fit_is_not_taken(name: str) -> None:
+    assert IntegerAttention.match(*OTHERS[name]) is None
