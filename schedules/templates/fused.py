@@ -59,15 +59,16 @@ def without_bias(after: Workload) -> tuple[Workload, int | None]:
     which argument that is; as it is where it begins otherwise, or has nothing else."""
     first, *rest = after.nodes
     bias = next((arg for arg in first.args if arg), 0)
-    inputs, columns = len(after.inputs), first.out.shape[-1]
+    inputs, columns = len(after.inputs), first.out.shape[-1:]
     if (
         first.op != "add"
         or not rest
         or sorted(first.args)[0] != 0
         or not 0 < bias < inputs
         or not after.constants[bias]
-        or after.inputs[bias].shape[-1:] != (columns,)
-        or after.inputs[bias].size != columns
+        or not columns
+        or after.inputs[bias].shape[-1:] != columns
+        or after.inputs[bias].size != columns[0]
         or any(0 in node.args for node in rest)
     ):
         return after, None

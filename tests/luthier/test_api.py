@@ -21,8 +21,8 @@ from luthier.schedules import errors
 
 PUBLIC = {
     "Artifact", "BenchReport", "BuildReport", "CheckReport", "EntryPoint", "Finding",
-    "KernelExplanation", "LayerHits", "Machine", "Postprocess", "Preprocess", "QuantizeReport",
-    "TuneReport",
+    "KernelExplanation", "LayerHits", "Machine", "Measured", "Postprocess", "Preprocess",
+    "QuantizeReport", "TuneReport",
     "AccuracyError", "ArtifactError", "InputError", "LogError", "LuthierError", "ModelError",
     "ScheduleError", "TargetError", "ToolchainError", "UnsupportedOperator", "UsageError",
     "bench", "build", "check", "doctor", "explain", "load", "quantize", "target", "tune",

@@ -271,7 +271,7 @@ def test_target(cli):
     machine = json.loads(done.out)
     assert set(machine) == {
         "target", "level", "cpu", "llvm", "threads", "physical_cores", "logical_cores", "memory",
-        "l1", "l2", "l3", "vector_bits", "vector_registers", "features",
+        "l1", "l2", "l3", "vector_bits", "vector_registers", "features", "measured",
     }  # fmt: skip
     assert (machine["level"], machine["threads"], machine["vector_bits"]) == ("x86-64-v2", 3, 128)
 
