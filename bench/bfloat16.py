@@ -21,13 +21,14 @@ from rich.console import Console
 import luthier
 from bench import results
 from bench.models import cache_folder
-from bench.quantized import FLOAT, MODELS, Measured, alike, correlation
+from bench.quantized import FLOAT, MODELS, Measured, alike, cells, correlation
 from bench.standings import markdown
 from bench.turns import OURS, ROUNDS, SEED, Entry, Row, measure
 from luthier.inputs.samples import random_inputs
 from luthier.schedules.target import available_cores
 
 PEER = "openvino_bf16"
+OTHERS = (PEER, FLOAT)
 _READING = """\
 Milliseconds of Luthier in bfloat16 with default schedules, and times as fast as the others, medians
 of {rounds} rounds in turns with their quartiles, through Python. *float32* is Luthier's own.
@@ -64,24 +65,11 @@ def measured(name: str, threads: int, rounds: int, folder: Path) -> Measured:
     return Measured(row, exactness(path, ours, plain))
 
 
-def cells(measured: Measured) -> list[str]:
-    """A row of the table."""
-    row = measured.row
-
-    def ratio(label: str) -> str:
-        if label not in row.turns:
-            return row.failures[label]
-        return "{1:.2f} ({0:.2f} to {2:.2f})".format(*row.ratios(label, OURS))
-
-    time = f"{row.milliseconds(OURS):.3f}"
-    return [row.model, str(row.threads), time, ratio(PEER), ratio(FLOAT), f"{measured.exact:.5f}"]
-
-
 def table(found: Sequence[Measured], rounds: int) -> str:
     """With what it says in all."""
     rows: list[Row] = [each.row for each in found]
     head = ["model", "threads", "ms", "OpenVINO bf16", FLOAT, "as float32"]
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *map(cells, found)]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *(cells(each, OTHERS) for each in found)]
     against = [row.ratios(PEER, OURS)[1] for row in rows if PEER in row.turns]
     gains = [row.ratios(FLOAT, OURS)[1] for row in rows]
     said = _READING.format(
@@ -111,7 +99,7 @@ def main() -> None:
                 one = measured(name, threads, options.rounds, kept)
                 with rows.open("a") as file:
                     file.write(one.to_json() + "\n")
-                console.print(" ".join(cells(one)), highlight=False)
+                console.print(" ".join(cells(one, OTHERS)), highlight=False)
         text = table(list(map(Measured.from_json, rows.read_text().splitlines())), options.rounds)
     print(text)
     if not options.print:

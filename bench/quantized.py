@@ -225,8 +225,8 @@ def _best(row: Row) -> float:
     return min(row.ratios(peer, OURS)[1] for peer in PEERS if peer in row.turns)
 
 
-def cells(measured: Measured) -> list[str]:
-    """A row of the table."""
+def cells(measured: Measured, others: Sequence[str] = (*PEERS, FLOAT)) -> list[str]:
+    """A row of the table, with how many times as long the ``others`` take."""
     row = measured.row
 
     def ratio(label: str) -> str:
@@ -235,13 +235,7 @@ def cells(measured: Measured) -> list[str]:
         return "{1:.2f} ({0:.2f} to {2:.2f})".format(*row.ratios(label, OURS))
 
     time = f"{row.milliseconds(OURS):.3f}"
-    return [
-        row.model,
-        str(row.threads),
-        time,
-        *map(ratio, (*PEERS, FLOAT)),
-        f"{measured.exact:.5f}",
-    ]
+    return [row.model, str(row.threads), time, *map(ratio, others), f"{measured.exact:.5f}"]
 
 
 def table(found: Sequence[Measured], rounds: int) -> str:

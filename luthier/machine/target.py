@@ -13,7 +13,7 @@ from luthier.schedules.target import ACCURACIES, DEFAULT_ACCURACY, Target, host_
 from ..arguments import MAX_THREADS, validated
 from ..records.sources import FilePath
 from .measured import Measured, measured
-from .target_file import is_target_file, read_target, write_target
+from .target_file import check_suffix, is_target_file, read_target, write_target
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,8 @@ def target(
     resolved = resolve(name, threads)
     if out is not None and not measure:
         raise UsageError("out keeps what was measured: it goes with measure")
+    if out is not None:
+        check_suffix(Path(out))
     found = measured(resolved) if measure else None
     if found and out is not None:
         write_target(replace(resolved, measured=found.costs), Path(out))

@@ -22,11 +22,16 @@ def is_target_file(name: str) -> bool:
     return name.endswith(SUFFIX)
 
 
+def check_suffix(path: Path) -> None:
+    """Raise UsageError where a file of this name would not be known for a target."""
+    if not is_target_file(path.name):
+        raise UsageError(f"{printable(str(path))}: a target's file ends in {SUFFIX}")
+
+
 def write_target(target: Target, path: Path) -> None:
     """The target with its costs; raises UsageError where it cannot be written."""
     data = {"schema": _SCHEMA, "target": target.to_json(), "costs": target.costs.to_json()}
-    if not is_target_file(path.name):
-        raise UsageError(f"{printable(str(path))}: a target's file ends in {SUFFIX}")
+    check_suffix(path)
     try:
         with whole_file(path) as file:
             file.write(f"{json.dumps(data, indent=1)}\n".encode())
