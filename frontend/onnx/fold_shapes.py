@@ -172,9 +172,14 @@ def _needed_before(model: onnx.ModelProto) -> set[str]:
 
 
 def _is_for_kernels(node: onnx.NodeProto, known: Mapping[str, Array]) -> bool:
-    """Whether NumPy and kernels may differ: in floats, and in powers, which are made of floats."""
+    """Whether NumPy and kernels may differ: in floats, and in powers, which are made of floats.
+
+    Rows of a table of floats are left, too: which ones may follow from sizes that are open.
+    """
     arrays = [known[name] for name in node.input if name in known]
     floats = node.op_type == "Pow" or any(array.dtype.kind not in "iub" for array in arrays)
+    if node.op_type == "Slice" and floats and node.input[0] in known:
+        return known[node.input[0]].ndim > 1 and all(array.size for array in arrays)
     return node.op_type in _ARITHMETIC and floats and all(array.size for array in arrays)
 
 

@@ -18,9 +18,6 @@ from .texts.domain import is_text
 _LISTED = 8
 
 _MICROSOFT_ADVICE = {
-    "BeamSearch GreedySearch Sampling WhisperBeamSearch": (
-        "call the decoder from your program, over its state"
-    ),
     "Tokenizer": "take texts apart before the model",
 }
 _OF_SHAPES = ("Shape", "Size")

@@ -5,7 +5,7 @@ Each leaves the graph right, and says what must be true of it before and what is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -15,7 +15,7 @@ from .bfloat16 import mark_bfloat16
 from .channels_last import channels_last
 from .commute_resizes import commute_resizes
 from .few_bits import keep_few_bits
-from .fold_constants import fold_constants
+from .fold_constants import fold_but_rows, fold_constants
 from .fold_scales import fold_scales
 from .group_norm import join_group_norms
 from .legalize import legalize
@@ -77,9 +77,10 @@ PASSES = (
     Pass(mark_bfloat16, requires={_P.FOLDED}),
 )
 
-OPEN_PASSES = tuple(
-    replace(each, rewrite=fuse_open_attention) if each.rewrite is fuse_attention else each
-    for each in PASSES
-)
+_OPEN: Mapping[Callable[[Graph], Graph], Callable[[Graph], Graph]] = {
+    fuse_attention: fuse_open_attention,
+    fold_constants: fold_but_rows,
+}
+OPEN_PASSES = tuple(replace(each, rewrite=_OPEN.get(each.rewrite, each.rewrite)) for each in PASSES)
 """For models of which some sizes are known only at run time: what they become must depend little on
 the sizes that they are imported at."""

@@ -40,11 +40,12 @@ from . import (
     words,
 )
 from .domain import DOMAIN
+from .generation import operators as generation
 from .spelling import Spelled
 
 _FAMILIES = (
     activations, attention, bifurcation, convolutions, crops, decoder_attention, delta_net, experts,
-    few_bits, gates, group_norms, grouped_attention, hashes, hyper_connections,
+    few_bits, gates, generation, group_norms, grouped_attention, hashes, hyper_connections,
     linear_attention, matrices, movement, norms, products, quantized, quantized_attention,
     quantized_experts, quantized_norms, quantized_products, quantized_recurrent,
     quantized_tables, rotary, routing, sparse_attention, words,
