@@ -108,8 +108,6 @@ class Regions:
 
     def _entered(self, graph: onnx.GraphProto, scope: Scope) -> Sequence[onnx.NodeProto]:
         """A graph's nodes, its weights in ``scope``; what is decided in it is gone."""
-        if graph.sparse_initializer:
-            raise ModelError(f"graph '{graph.name}': sparse initializers are not supported")
         own = scope.maps[0]
 
         def enter(tensors: Iterable[tuple[str, TensorProto]]) -> None:

@@ -122,10 +122,13 @@ def tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
 def _tensors(body: onnx.GraphProto | onnx.FunctionProto) -> Iterator[TensorProto]:
     if isinstance(body, onnx.GraphProto):
         yield from body.initializer
+        yield from (t for s in body.sparse_initializer for t in (s.values, s.indices))
     for node in body.node:
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 yield attribute.t
+            if attribute.HasField("sparse_tensor"):
+                yield from (attribute.sparse_tensor.values, attribute.sparse_tensor.indices)
             yield from attribute.tensors
             for inner in (attribute.g, *attribute.graphs):
                 yield from _tensors(inner)

@@ -21,7 +21,6 @@ _MICROSOFT_ADVICE = {
     "BeamSearch GreedySearch Sampling WhisperBeamSearch": (
         "call the decoder from your program, over its state"
     ),
-    "Tokenizer": "take texts apart before the model",
 }
 _OF_SHAPES = ("Shape", "Size")
 _TRAINING = "export for inference"

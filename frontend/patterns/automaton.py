@@ -34,6 +34,22 @@ def automaton(pattern: str) -> Automaton:
     return _deterministic(_Places.of(parse(pattern)))
 
 
+def searching(pattern: str) -> Automaton:
+    """The same of texts that are parts of others: edges of the text and of words are refused."""
+    parsed = parse(pattern)
+    if _has_edges(parsed):
+        raise PatternError("edges of texts and words are not looked for within texts")
+    return _deterministic(_Places.of(parsed))
+
+
+def _has_edges(pattern: Pattern) -> bool:
+    if isinstance(pattern, Repeat):
+        return _has_edges(pattern.part)
+    if isinstance(pattern, Row | Choice):
+        return any(map(_has_edges, pattern.parts))
+    return isinstance(pattern, Edge)
+
+
 @dataclass
 class _Places:
     """Places in a pattern: from each, bytes lead on, or nothing but an edge of the text, if any."""

@@ -195,6 +195,14 @@ def split_text() -> Workload:
     return b.workload
 
 
+def found_tokens() -> Workload:
+    b = Builder()
+    x, classes, table = b.input((3, 8), "uint8"), b.input((256,), "uint8"), b.input((3, 4), "int32")
+    said = {"states": 3, "kinds": 4, "begin": 0, "accepts": 2, "least": 2}
+    b.add("text_find", x, classes, table, shape=(3, 8), dtype="uint8", **said)
+    return b.workload
+
+
 # By file name: a workload as small as shows what the template does, and the template.
 SCRIPTS: dict[str, tuple[Workload, str]] = {
     "convolution": (conv((1, 5, 5, 4), 8, (3, 3), pads=PAD, after="bias_relu"), "conv_direct"),
@@ -271,6 +279,7 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "many_of_a_row": (first(100), "sort"),
     "distinct": (distinct(), "distinct"),
     "text_pieces": (split_text(), "texts"),
+    "text_find": (found_tokens(), "texts"),
     "recurrent": (recurrent_layer("lstm", (3, 2, 20), ("hidden", "lengths")), "recurrent"),
     "recurrent_shared": (recurrent_layer("gru", (3, 1, 512), gives=("hidden",)), "recurrent"),
     "running_products": (running(), "scan"),

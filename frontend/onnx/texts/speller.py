@@ -217,6 +217,12 @@ class Site:
             return self.emit("Unsqueeze", [name], axes=[axis])
         return self.emit("Unsqueeze", [name, self.numbers(axis)])
 
+    def sum_of_last(self, name: str, axis: int) -> str:
+        """Over the last dimension, which is this one."""
+        if self.speller.opset < 13:
+            return self.emit("ReduceSum", [name], axes=[axis], keepdims=0)
+        return self.emit("ReduceSum", [name, self.numbers(axis)], keepdims=0)
+
     def place(self, index: int, keys: Texts) -> str:
         """Of each text of an input the number of the first key that it is, or -1."""
         return self.chosen(index, keys, np.arange(len(keys)), np.int64(-1))

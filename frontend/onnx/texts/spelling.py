@@ -13,9 +13,10 @@ from luthier.schedules import ModelError, UnsupportedOperator
 from luthier.schedules.ops.texts import WIDEST
 
 from ..given import light_types, read_by
+from ..microsoft.domain import DOMAIN as MICROSOFT
 from ..ml.domain import is_ml
 from ..opset import is_onnx, node_label, opset_of
-from . import computing, mappings, movement, sequences
+from . import computing, mappings, movement, sequences, tokens
 from .domain import DOMAIN, import_domain, is_text
 from .labels import numbered, spelled_by_numbers
 from .speller import Site, Speller
@@ -150,6 +151,8 @@ def _spell(speller: Speller, node: onnx.NodeProto) -> None:
         return
     if is_onnx(node.domain):
         spell = _STANDARD.get(node.op_type)
+    elif node.domain == MICROSOFT:
+        spell = tokens.OPERATORS.get(node.op_type)
     else:
         spell = mappings.OPERATORS.get(node.op_type) if is_ml(node.domain) else None
     if spell is None:
