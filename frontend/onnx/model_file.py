@@ -21,7 +21,7 @@ from luthier.schedules.files import open_regular
 from luthier.schedules.ir.dtype import DTYPES
 from luthier.schedules.redaction import shown
 
-from ..formats import format_of
+from ..formats import check_no_saved_model, format_of
 from ..messages import one_line
 from .element_types import dtype_name
 from .function_size import MOST_BYTES, MOST_TIMES
@@ -104,6 +104,7 @@ def reading(path: Path) -> Iterator[ModelFile]:
     Raises ModelError for what cannot be read.
     """
     try:
+        check_no_saved_model(path, shown(path))
         with open_regular(path) as opened:
             file = ModelFile(path, opened)
             yield file

@@ -93,6 +93,11 @@ def test_a_folder(tmp_path: Path) -> None:
     assert refusal(tmp_path) == f"{tmp_path}: cannot be read (Is a directory)"
 
 
+def test_a_folder_of_tensorflow(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").touch()
+    assert refusal(tmp_path).startswith(f"{tmp_path}: this is a SavedModel: convert it to ")
+
+
 def test_a_name_that_no_file_can_have() -> None:
     assert "cannot be read" in refusal("zero\0byte.onnx")
 
