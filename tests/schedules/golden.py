@@ -19,6 +19,7 @@ from whole_workloads import whole_conv, whole_matmul
 from workloads import (
     Builder,
     conv,
+    conv_planes,
     conv_transpose,
     ensemble,
     group_norm,
@@ -207,6 +208,10 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "product_of_few_bits_and_rounded_rows": (
         few_bits((2,), 20, 11, 4, 16, zeros=True, rounded=True),
         "few_bits_integer",
+    ),
+    "convolution_of_planes": (
+        conv_planes((1, 3, 5, 20), 4, (3, 3), strides=(2, 1), pads=PAD),
+        "conv_planes",
     ),
     "winograd": (conv((1, 2, 2, 2), 4, (3, 3), pads=PAD, after="bias"), "winograd"),
     "depthwise": (conv((1, 4, 4, 20), 20, (3, 3), pads=PAD, groups=20), "channelwise"),
