@@ -39,7 +39,7 @@ def _of(name: str, level: int, caches: tuple[int, int, int], sums: tuple[int, in
     return Processor(name, f"x86-64-v{level}", l1, l2, l3, Costs(*sums))
 
 
-# By LLVM's name, which is the compiler's (-mtune) too.
+# By LLVM's name, which is that of GCC and Clang, too.
 PROCESSORS: Mapping[str, Processor] = {
     "nehalem": _of("nehalem", 2, (32, 256, 8192), _SEPARATE),  # Core i7-920
     "sandybridge": _of("sandybridge", 2, (32, 256, 8192), _SEPARATE),  # Core i7-2600
@@ -53,6 +53,7 @@ PROCESSORS: Mapping[str, Processor] = {
     "icelake-client": _of("icelake", 4, (48, 512, 8192), (4, 1)),  # Core i7-1065G7
     "icelake-server": _of("icelake", 4, (48, 1280, 61440), (4, 2)),  # Xeon Platinum 8380
     "sapphirerapids": _of("sapphirerapids", 4, (48, 2048, 107520), (4, 2)),  # Xeon Platinum 8480+
+    "emeraldrapids": _of("sapphirerapids", 4, (48, 2048, 327680), (4, 2)),  # Xeon Platinum 8592+
     "znver1": _of("zen", 3, (32, 512, 8192), (5, 1)),
     "znver2": _of("zen2", 3, (32, 512, 16384), (5, 2)),
     "znver3": _of("zen3", 3, (32, 512, 32768), (4, 2)),
