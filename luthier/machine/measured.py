@@ -77,5 +77,6 @@ def _costs(core: Target) -> Costs:
     return Costs(
         latency=max(1, round(cycles * vector / chain)),
         multiply_adds=max(1, round(many / vector / cycles)),
+        operations=core.costs.operations,
         fetched_byte=many / peak_bandwidth(core),
     )

@@ -20,7 +20,7 @@ from ..target.target import Target
 from ..tir.indices import Expr, Index, divide
 from ..tvm_late import tirx
 from .builder import PhaseBuilder
-from .dot_products import DotProduct
+from .dot_product import DotProduct
 from .lanes import Rows, load_columns
 from .tile import RegisterTile, splat, vector_index
 

@@ -16,12 +16,14 @@ class Costs:
     """What the analytic models know of a core.
 
     ``latency`` is the cycles from a multiply-add's start to its sum, ``multiply_adds`` how many
-    vectors of them start in a cycle. The others are in units of one floating-point operation at
+    vectors of them start in a cycle; ``operations`` is how many of vectors start together,
+    multiply-adds among them. The others are in units of one floating-point operation at
     full speed; they were measured on Zen 4, in and beyond L2, ``transformed`` on Zen 5 too.
     """
 
     latency: int
     multiply_adds: int
+    operations: int = 4
     fetched_byte: float = 6.5  # to fetch a byte of weights from memory
     transformed: float = 24.0  # to transform an element of Winograd's inputs or products
     passed_on: float = 6.0  # to store an element between two convolutions and to load it again
@@ -30,6 +32,11 @@ class Costs:
     def sums(self) -> int:
         """Vectors of sums that keep the core busy: with fewer each waits for the one before."""
         return self.latency * self.multiply_adds
+
+    @property
+    def has_room(self) -> bool:
+        """Whether other operations on vectors start beside as many multiply-adds as can."""
+        return self.operations > self.multiply_adds
 
     def to_json(self) -> dict[str, Any]:
         """The readable form."""
@@ -42,7 +49,7 @@ class Costs:
         if not isinstance(data, dict) or set(data) != set(names):
             raise TargetError(f"costs are an object of {', '.join(names)}")
         for name, value in data.items():
-            whole = name in ("latency", "multiply_adds")
+            whole = name in ("latency", "multiply_adds", "operations")
             if type(value) not in ((int,) if whole else (int, float)):
                 raise TargetError(f"'{name}' of a target's costs is not a number")
             if not (math.isfinite(value) and (1 if whole else 0) <= value <= _MOST):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..emit.builder import PhaseBuilder
-from ..emit.dot_products import DotProduct
+from ..emit.dot_product import DotProduct
 from ..emit.staging import Place, copy_run, fill_run, row_pitch
 from ..ir.workload import Tensor
 from ..tir.indices import Index

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...emit.dot_product import DotProduct
 from ...emit.dot_products import (
     INT16,
-    DotProduct,
     Sums,
     fits_tile,
     fused_pairs,

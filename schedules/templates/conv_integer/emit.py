@@ -19,7 +19,7 @@ import numpy as np
 from ...emit.builder import PhaseBuilder, Slot
 from ...emit.dot_products import wrapping_sum
 from ...emit.evaluator import Evaluator, Point
-from ...emit.prefetch import ask_for_whole
+from ...emit.prefetch import ask_for_share, ask_for_whole
 from ...emit.quantized import store_rows
 from ...emit.staging import widen_panel
 from ...emit.tile import RegisterTile, column_parts, vector_index
@@ -55,6 +55,9 @@ class ConvNest:
         groups = form.rows.kernel * self.runs * self.blocks
         self.panel_size = self.micro.panel(groups, self.width)
         self.packed_size = self.packing.panel(groups, self.width)
+        self.tiles = ceildiv(self.out_w, knobs.tile_w)  # in a row
+        weights = form.groups * self.panels * self.panel_size
+        self.streams = self.micro.element.nbytes(weights) > form.target.l1
         source = self.workload.tensor(self.source)
         pad = int(form.node.attr("pad_value", 0))
         self.lines = WindowRows(form.rows, form.columns, source, self.micro, pad)
@@ -149,7 +152,8 @@ class ConvNest:
                     builder, count, column_parts(channels, self.lanes), self.micro
                 )
                 self._start(register, unit, weights)
-                self._reduce(register, group, row, at[2], weights)
+                tile = at[1] * self.tiles + divide(at[2], self.knobs.tile_w)
+                self._reduce(register, group, row, at[2], weights, tile)
                 self._store(register, at, channels)
 
     def _start(self, register: RegisterTile, unit: Index, weights: Index) -> None:
@@ -170,15 +174,29 @@ class ConvNest:
             register.start(start)
 
     def _reduce(
-        self, register: RegisterTile, group: Index, row: Index, column: Index, weights: Index
+        self,
+        register: RegisterTile,
+        group: Index,
+        row: Index,
+        column: Index,
+        weights: Index,
+        tile: Index,
     ) -> None:
+        """The loops over a window, of the tile of an image with this number."""
         builder, micro, lines, form = self.builder, self.micro, self.lines, self.form
         a = builder["lines"]
         b = builder["panel"] if self.widens else builder[f"in{self.weight}"]
         corner = builder.let(lines.place(row, column) + group * (form.channels // form.groups))
         panel = weights + micro.header(self.width)
         units = micro.units(self.width)
-        streams = not self.widens and 2 * self.panel_size * micro.element.bytes > form.target.l1
+        streams = not self.widens and self.streams
+        steps, tiles = form.rows.kernel * self.runs * self.blocks, self.out_h * self.tiles
+        ask = None
+        if streams and isinstance(tiles, int) and tiles > 1:
+            following = builder.let(weights + self.knobs.panels * self.panel_size)
+            ask = ask_for_share(
+                builder, b, following, self.panel_size, micro.element, tiles * steps
+            )
         with (
             builder.loop(form.rows.kernel, "kh") as kh,
             builder.loop(self.runs, "run") as run,
@@ -186,7 +204,9 @@ class ConvNest:
             begin = builder.let(corner + lines.tap(kh, run))
             step0 = builder.let(panel + (kh * self.runs + run) * (self.blocks * units))
             with builder.loop(self.blocks, "k") as k:
-                if streams:
+                if ask is not None:
+                    ask(tile * steps + (kh * self.runs + run) * self.blocks + k)
+                elif streams:
                     ask_for_whole(builder, b, step0 + k * units, units, micro.element)
                 shared = a, begin + k * micro.steps, lines.apart
                 micro.step(register, shared, (b, step0 + k * units))

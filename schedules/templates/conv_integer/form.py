@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from ...emit.dot_product import DotProduct
 from ...emit.dot_products import (
-    DotProduct,
     Layout,
     cycles,
     fits_tile,
@@ -211,8 +211,8 @@ class IntegerConv(Form[Knobs]):
         def cost(count: int) -> tuple[float, float]:
             tile_w = width(count)
             full, rest = divmod(wide, tile_w)
-            taken = full * cycles(tile_w, count, micro)
-            taken += cycles(rest, count, micro) if rest else 0
+            taken = full * cycles(tile_w, count, micro, self.target)
+            taken += cycles(rest, count, micro, self.target) if rest else 0
             return ceildiv(self.group_vectors, count) * taken, -count
 
         fitting = [v for v in self.vectors if fits_tile(1, v, self.target)]

@@ -7,7 +7,8 @@ import math
 from dataclasses import dataclass
 
 from ...emit.bfloat16 import PAIRS, cycles, multiplies_bfloat16, tile_rows
-from ...emit.dot_products import DotProduct, Layout
+from ...emit.dot_product import DotProduct
+from ...emit.dot_products import Layout
 from ...ir.dtype import FLOAT32, DType
 from ...ir.size import Size
 from ...ir.workload import Workload

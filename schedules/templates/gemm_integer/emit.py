@@ -26,7 +26,7 @@ from ...emit.builder import PhaseBuilder, Slot
 from ...emit.dot_products import wrapping_sum
 from ...emit.evaluator import Evaluator, Point
 from ...emit.micro_kernel import whole_multiply_add
-from ...emit.prefetch import ask_for_whole
+from ...emit.prefetch import ask_for_share, ask_for_whole
 from ...emit.quantized import store_rows
 from ...emit.staging import copy_row, interleave_rows, row_pitch, widen_panel
 from ...emit.tile import RegisterTile, column_parts, vector_index
@@ -205,24 +205,42 @@ class ProductNest:
         for column0, columns in builder.block(panel, self.width, p.n):
             parts = column_parts(columns, self.lanes)
             register = RegisterTile(builder, rows[1], parts, self.micro)
-            self._reduce(register, (a, a0), panel, column0)
+            self._reduce(register, (a, a0), panel, column0, divide(rows[0], self.rows))
             self._store(register, builder.let(at * p.m + rows[0]), column0, columns)
 
     def _reduce(
-        self, register: RegisterTile, rows: tuple[object, Index], panel: Index, column0: Index
+        self,
+        register: RegisterTile,
+        rows: tuple[object, Index],
+        panel: Index,
+        column0: Index,
+        tile: Index,
     ) -> None:
-        """The loop over K."""
+        """The loop over K, of the tile of rows with this number."""
         builder, micro, unroll = self.builder, self.micro, self.knobs.unroll
         (a, a0), b = rows, builder["panel"] if self.stages else builder[f"in{self.p.b}"]
         b0 = 0 if self.stages else builder.let(panel * self.panel_size)
         self._start(register, b, b0, column0)
         first = b0 + micro.header(self.width)
         pitch = self.pitch if self.gathers else self.p.k
+        steps, units = self.blocks // unroll, micro.units(self.width) * unroll
         streams = self.form.streams(self.knobs) and not self.stages
-        with builder.loop(self.blocks // unroll, "k") as block:
-            if streams:
-                units = micro.units(self.width) * unroll
+        ask = ask_rows = None
+        if self.form.fetches and not self.gathers:
+            size = register.rows * self.p.k
+            element = self.form.types[0]
+            ask_rows = ask_for_share(builder, a, builder.let(a0 + size), size, element, steps)
+        if streams and isinstance(self.tiles, int) and self.tiles > 1:
+            times = self.tiles * steps
+            following = builder.let(b0 + self.knobs.n_block * self.panel_size)
+            ask = ask_for_share(builder, b, following, self.panel_size, micro.element, times)
+        with builder.loop(steps, "k") as block:
+            if ask is not None:
+                ask(tile * steps + block)
+            elif streams:
                 ask_for_whole(builder, b, first + block * units, units, micro.element)
+            if ask_rows is not None:
+                ask_rows(block)
             for u in range(unroll):
                 k = block * unroll + u
                 group = first + k * micro.units(self.width)

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...emit.dot_product import DotProduct
 from ...emit.dot_products import (
     INT16,
-    DotProduct,
     Layout,
     cycles,
     fits_tile,
@@ -41,11 +41,14 @@ from ..window import balanced_width
 _ENOUGH_TILES = 4  # that use a number after it is widened
 # Beside a multiply-add of as many numbers: to bring them into scratch, and from beyond L2.
 _STAGED, _FETCHED = 1.2, 2.0
+_AGAIN = 0.05  # where each tile of rows brings panels from L2 again, which chunks share else
+_BEGUN = 700.0  # multiply-adds, as long as a chunk takes to begin
 _TAIL = 0.2  # of a chunk, by which a thread ends later than another
-# Measured on Zen 5: bytes in a cycle; cycles that a vector of sums takes after the last step, and
-# more for each other one, since what follows begins before it is over.
+# Measured on Zen 5: bytes in a cycle; operations that a vector of sums takes after the last step,
+# and cycles more for each other one, where what follows begins before it is over.
 _FROM_L2, _FROM_BEYOND, _HIDING = 42.0, 10.0, 6
-_STORED, _WAITING = 1.2, 0.02
+_STORED, _WAITING = 4.8, 0.02
+_MANY_COLUMNS = 128  # for which a number is better lifted once
 
 
 class Knobs(NamedTuple):
@@ -110,7 +113,13 @@ class IntegerGemm(Form[Knobs]):
         a, b = self.types
         found = instruction(a, b if self.product.packed else INT16, self.target, layout)
         whole = not isinstance(self.product.k, Size) and self.product.k % found.steps == 0
-        return lifting(found, self.lanes) if found.lifted and whole else found
+        return lifting(found, self.lanes) if found.lifted and whole and self._is_beside else found
+
+    @property
+    def _is_beside(self) -> bool:
+        """Whether signed numbers are lifted in registers: other operations start beside products,
+        or there are few columns that read a number again."""
+        return self.target.costs.has_room or self.product.n < _MANY_COLUMNS
 
     def packing(self, layout: Layout) -> DotProduct:
         """The same of what is packed."""
@@ -203,9 +212,12 @@ class IntegerGemm(Form[Knobs]):
         panel, far = steps * width * vector, 0.0
         if panel >= target.l1:
             far = count * vector / (_FROM_L2 if 2 * panel <= target.l2 else _FROM_BEYOND)
-        near, sums = cycles(rows, count, micro), rows * count
+        near, sums = cycles(rows, count, micro, self.target), rows * count
         step: float = (near**_HIDING + far**_HIDING) ** (1 / _HIDING)
-        return steps * step + sums * (_STORED + sums * _WAITING)
+        stored = _STORED / target.costs.operations
+        if target.costs.has_room:
+            stored += sums * _WAITING
+        return steps * step + sums * stored
 
     def gathers(self, layout: Layout) -> bool:
         """Whether A does not lie as the instruction reads it."""
@@ -221,12 +233,15 @@ class IntegerGemm(Form[Knobs]):
         a, b = (t.nbytes(n * p.k) > half for t, n in zip(self.types, (p.m, p.n), strict=True))
         again = _STAGED * stages + _FETCHED * b  # for a number of B, by a chunk
         apart = _STAGED * self.gathers(layout) + _FETCHED * a
+        panel = self.micro(layout).b.nbytes(p.k * width)
 
         def cost(blocks: tuple[int, int]) -> tuple[bool, float]:
             high, wide = min(blocks[0], tiles), min(blocks[1], panels)
             chunks = batch * ceildiv(tiles, high) * ceildiv(panels, wide)
             uneven = ceildiv(chunks, threads) * threads / chunks
             near = 1 + again / (high * rows) + apart / (wide * width)
+            near += _BEGUN / (high * rows * wide * width * p.k)
+            near += _AGAIN * (high < tiles and wide > 1 and wide * panel > self.target.l1)
             large = high > 1 and self.micro(layout).a.nbytes(high * rows * p.k) > half
             return large, uneven * near + _TAIL * threads / chunks
 
@@ -247,14 +262,16 @@ class IntegerGemm(Form[Knobs]):
         return knobs._replace(rows=rows, m_block=m_block)
 
     def streams(self, knobs: Knobs) -> bool:
-        """Whether the weights' way to the processor counts: panels do not stay in L1."""
+        """Whether the weights' way to the processor counts: they do not stay in L1."""
         p, micro = self.product, self.micro(knobs.weights)
-        panel = micro.b.nbytes(p.k * knobs.vectors * self.lanes)
-        return (
-            p.packed
-            and micro.b.nbytes(p.n * p.k) > self.target.l1
-            and (isinstance(p.m, Size) or p.m <= knobs.rows or 2 * panel > self.target.l1)
-        )
+        return p.packed and micro.b.nbytes(p.n * p.k) > self.target.l1
+
+    @property
+    def fetches(self) -> bool:
+        """Whether rows of A come from beyond L2."""
+        p = self.product
+        known = not isinstance(p.m, Size)
+        return known and self.types[0].nbytes(p.m * p.k) > self.target.l2 // 2
 
     def loops(self, knobs: Knobs) -> Loops:
         """A step multiplies groups of a panel with groups of a tile."""
