@@ -10,7 +10,9 @@ and ``vpdpwssd`` adds what ``pmaddwd`` multiplies (Intel's SDM, volume 2).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -21,16 +23,18 @@ from ..target.target import Target
 from ..tir.conversion import dtype_of
 from ..tir.indices import Expr, Index, ceildiv
 from ..tvm_late import tirx
+from .builder import PhaseBuilder
 from .micro_kernel import MicroKernel
-from .tile import RegisterTile, vector_index
+from .tile import Parts, RegisterTile, vector_index
 
 INT8, UINT8, INT16 = DTYPES["int8"], DTYPES["uint8"], DTYPES["int16"]
 _LATENCY = 4.7  # cycles, see ``cycles``
 _VNNI = ("avx512_vnni", "avx_vnni")  # either has instructions for all vectors of its level
 _LIFT = 128  # what is added to a signed number to have it unsigned
 _SIGNS = int(np.int32(np.uint32(0x80808080)))  # the bits that do so to four
+Registers = Callable[[int, Parts], RegisterTile]  # by rows and parts
 
-_PAIRS: Mapping[int, str] = {  # by lanes of sums
+PAIRS: Mapping[int, str] = {  # by lanes of sums
     4: "llvm.x86.sse2.pmadd.wd",
     8: "llvm.x86.avx2.pmadd.wd",
     16: "llvm.x86.avx512.pmaddw.d.512",
@@ -47,28 +51,33 @@ _FUSED_PAIRS: Mapping[int, str] = {
 }
 
 
-_NARROW_PAIRS: Mapping[int, str] = {  # of unsigned by signed numbers of 8 bits; sums saturate
-    4: "llvm.x86.ssse3.pmadd.ub.sw.128",
-    8: "llvm.x86.avx2.pmadd.ub.sw",
-    16: "llvm.x86.avx512.pmaddubs.w.512",
-}
-
-
 @dataclass(frozen=True)
 class DotProduct(MicroKernel):
     """``a`` is how an operand that all lanes share lies where it is read, ``b`` the type of packed
     numbers in each lane, as they are multiplied or narrower. ``element`` is the type of the buffer
     that holds the latter, whatever it holds. ``lifted``: the former are ``_LIFT`` more than they
-    stand for, and a panel begins with what its columns' sums start from.
+    stand for, and a panel begins with what its columns' sums start from. A step multiplies so many
+    ``groups``, one after the other.
     """
 
     element: DType = field(kw_only=True)
     lifted: bool = field(default=False, kw_only=True)
+    groups: int = field(default=1, kw_only=True)
+
+    @property
+    def around(self) -> float:
+        """Cycles between the steps of a register tile and those of the next one."""
+        return 0.0
+
+    @property
+    def pace(self) -> float:
+        """Products in a cycle, beside those of fours."""
+        return 1.0
 
     @property
     def accumulator(self) -> DType:
         """The type of the sums."""
-        return INT32
+        return self.sums or INT32
 
     @property
     def starts(self) -> bool:
@@ -81,8 +90,8 @@ class DotProduct(MicroKernel):
         return _LIFT if self.lifted else 0
 
     def blocks(self, depth: int) -> int:
-        """Groups along so many."""
-        return ceildiv(depth, self.steps)
+        """Groups along so many, in whole steps."""
+        return ceildiv(depth, self.steps * self.groups) * self.groups
 
     def units(self, groups: int) -> int:
         """Elements of the packed buffer that so many groups take."""
@@ -142,6 +151,10 @@ class DotProduct(MicroKernel):
             lambda column, lanes: self.vector(builder, packed, begin + self.units(column), lanes),
         )
 
+    def registers(self, builder: PhaseBuilder, width: int) -> AbstractContextManager[Registers]:
+        """What makes register tiles of panels of so many columns, in the phase written inside."""
+        return nullcontext(partial(RegisterTile, builder, micro=self))
+
     def start(self, builder: Any, buffer: Any, first: Index, lanes: int) -> Expr:
         """What the sums of ``lanes`` columns begin with, where ``lifted``."""
         read = builder.load(buffer, vector_index(first, lanes * INT32.bytes // self.element.bytes))
@@ -155,6 +168,28 @@ class DotProduct(MicroKernel):
         narrow = tirx.Cast("int32" if lanes == 1 else f"int32x{lanes}", product)
         units = lanes * INT32.bytes // self.element.bytes
         return tirx.call_intrin(f"{self.element.name}x{units}", "tirx.reinterpret", narrow)
+
+    def fits(self, rows: int, vectors: int, target: Target) -> bool:
+        """Whether a register tile fits; numbers are lifted in registers by one in another."""
+        return fits_tile(rows, vectors, target, more=self.lifted and self.a == INT8)
+
+    def most_rows(self, vectors: int, target: Target) -> int:
+        """Of a register tile of so many vectors; at least one."""
+        rows = 1
+        while self.fits(rows + 1, vectors, target):
+            rows += 1
+        return rows
+
+    def cycles(self, rows: int, vectors: int, target: Target) -> float:
+        """Of a step. Pairs, as measured on Zen 4: in a cycle it starts 3.2 operations on vectors,
+        of the four that it might, and 4.7 instructions of six; fours on Zen 5, where a sum is ready
+        for the next step after 4.7 cycles. Loads wait now and then."""
+        products, loads = rows * vectors, rows + vectors
+        if self.steps == 4:
+            return max(products / 2, _LATENCY, loads / 2) + loads / 50
+        widened = vectors * (self.b.bits == 8)
+        vector = 2 * products + widened
+        return max(products / 2, vector / 3.2, loads / 2, (vector + loads + 3) / 4.7) + loads / 50
 
     def shared(self, value: Expr) -> Expr:
         """A number, or a vector of them, as it lies where all lanes read it."""
@@ -172,7 +207,7 @@ def pairs(element: DType, lanes: int, b: DType = INT16) -> DotProduct:
         wide = f"int16x{2 * lanes}"
         shared = a if dtype_of(a) == wide else tirx.call_intrin(wide, "tirx.reinterpret", a)
         own = group if dtype_of(group) == wide else tirx.Cast(wide, group)
-        return total + tirx.call_llvm_pure_intrin(f"int32x{lanes}", _PAIRS[lanes], shared, own)
+        return total + tirx.call_llvm_pure_intrin(f"int32x{lanes}", PAIRS[lanes], shared, own)
 
     return DotProduct(INT16, b, 2, emit, element=element)
 
@@ -182,7 +217,7 @@ def wrapping_pairs(element: DType, lanes: int) -> DotProduct:
 
     def emit(total: Expr, a: Expr, group: Expr) -> Expr:
         shared = tirx.call_intrin(f"int16x{2 * lanes}", "tirx.reinterpret", a)
-        product = tirx.call_llvm_pure_intrin(f"int32x{lanes}", _PAIRS[lanes], shared, group)
+        product = tirx.call_llvm_pure_intrin(f"int32x{lanes}", PAIRS[lanes], shared, group)
         return wrapping_sum(total, product, lanes)
 
     return DotProduct(INT16, INT16, 2, emit, element=element)
@@ -226,46 +261,6 @@ def add_four_products(total: Expr, shared: Expr, group: Expr, lanes: int) -> Exp
     return tirx.call_llvm_pure_intrin(f"int32x{lanes}", _FOURS[lanes], total, own, group)
 
 
-def four_products(lanes: int, bits: int, target: Target) -> Callable[[Expr, Expr, Expr], Expr]:
-    """What adds to each lane's sum four products of unsigned numbers of so many bits and of signed
-    ones that are no less than -127: of bytes that lie in lanes of 32 bits."""
-
-    def of_bytes(total: Expr, unsigned: Expr, signed: Expr) -> Expr:
-        own = tirx.reinterpret(f"int8x{4 * lanes}", signed)
-        return add_four_products(total, unsigned, own, lanes)
-
-    def by_pairs(total: Expr, unsigned: Expr, signed: Expr) -> Expr:
-        both = (tirx.reinterpret(f"int8x{4 * lanes}", each) for each in (unsigned, signed))
-        found = tirx.call_llvm_pure_intrin(f"int16x{2 * lanes}", _NARROW_PAIRS[lanes], *both)
-        ones = tirx.Broadcast(tirx.const(1, "int16"), 2 * lanes)
-        return total + _pairs_added(found, ones, lanes)
-
-    def by_words(total: Expr, unsigned: Expr, signed: Expr) -> Expr:
-        """The even bytes, and the odd ones."""
-        mask, up = _all(0x00FF00FF, lanes), tirx.Broadcast(tirx.const(8, "int16"), 2 * lanes)
-        moved = tirx.shift_right(unsigned, _all(8, lanes))
-        wide = tirx.reinterpret(f"int16x{2 * lanes}", signed)
-        for own, shared in (
-            (unsigned, tirx.shift_right(tirx.shift_left(wide, up), up)),
-            (moved, tirx.shift_right(wide, up)),
-        ):
-            words = tirx.reinterpret(f"int16x{2 * lanes}", tirx.bitwise_and(own, mask))
-            total = total + _pairs_added(words, shared, lanes)
-        return total
-
-    if _has_sums_of_products(target):
-        return of_bytes
-    return by_pairs if bits < 8 else by_words  # 2 * 127 * 127 is below 2^15
-
-
-def _pairs_added(a: Expr, b: Expr, lanes: int) -> Expr:
-    return tirx.call_llvm_pure_intrin(f"int32x{lanes}", _PAIRS[lanes], a, b)
-
-
-def _all(number: int, lanes: int) -> Expr:
-    return tirx.Broadcast(tirx.const(number, "int32"), lanes)
-
-
 def fused_pairs(element: DType, lanes: int) -> DotProduct:
     """Of numbers in 16 bits, added by the instruction that multiplies them, modulo 2^32."""
 
@@ -289,16 +284,17 @@ Sums = Literal["apart", "fused"]
 
 def sums(target: Target) -> tuple[Sums, ...]:
     """The one that is faster."""
-    return ("fused",) if _has_sums_of_products(target) else ("apart",)
+    return ("fused",) if has_sums_of_products(target) else ("apart",)
 
 
-def _has_sums_of_products(target: Target) -> bool:
+def has_sums_of_products(target: Target) -> bool:
+    """Whether an instruction multiplies and adds."""
     return any(feature in target.features for feature in _VNNI)
 
 
-Layout = Literal["fours", "bytes", "words", "widened"]
-"""How packed numbers lie: in fours of 8 bits; or in pairs, of 8 bits that are widened at each use,
-of 16, or of 8 that are widened once, panel by panel."""
+Layout = Literal["tiles", "fours", "bytes", "words", "widened"]
+"""How packed numbers lie: as whole tiles; in fours of 8 bits; or in pairs, of 8 bits that are
+widened at each use, of 16, or of 8 that are widened once, panel by panel."""
 
 
 def instruction(a: DType, b: DType, target: Target, layout: Layout) -> DotProduct:
@@ -325,22 +321,10 @@ def layouts(a: DType, b: DType, target: Target) -> tuple[Layout, ...]:
     """Those of a constant operand of type ``b``."""
     if b.bits != 8:
         return ("words",)
-    fours = _has_sums_of_products(target) and a.bits == 8 and b == INT8
+    fours = has_sums_of_products(target) and a.bits == 8 and b == INT8
     return ("fours",) if fours else ("bytes", "words", "widened")
 
 
 def fits_tile(rows: int, vectors: int, target: Target, more: int = 0) -> bool:
     """Whether sums, a vector per part, a broadcast, a product and ``more`` fit without spilling."""
     return rows * vectors + vectors + 2 + more <= target.vector_registers
-
-
-def cycles(rows: int, vectors: int, micro: DotProduct) -> float:
-    """Of a step. Pairs, as measured on Zen 4: in a cycle it starts 3.2 operations on vectors, of
-    the four that it might, and 4.7 instructions of six; fours on Zen 5, where a sum is ready for
-    the next step after 4.7 cycles. Loads wait now and then."""
-    products, loads = rows * vectors, rows + vectors
-    if micro.steps == 4:
-        return max(products / 2, _LATENCY, loads / 2) + loads / 50
-    widened = vectors * (micro.b.bits == 8)
-    vector = 2 * products + widened
-    return max(products / 2, vector / 3.2, loads / 2, (vector + loads + 3) / 4.7) + loads / 50

@@ -16,8 +16,9 @@ class Costs:
     """What the analytic models know of a core.
 
     ``latency`` is the cycles from a multiply-add's start to its sum, ``multiply_adds`` how many
-    vectors of them start in a cycle. The others are in units of one floating-point operation at
-    full speed; they were measured on Zen 4, in and beyond L2, ``transformed`` on Zen 5 too.
+    vectors of them start in a cycle; ``bfloat16`` is how many of ``vdpbf16ps``, which does twice as
+    much, start beside one. The others are in units of one floating-point operation at full speed;
+    they were measured on Zen 4, in and beyond L2, ``transformed`` on Zen 5 too.
     """
 
     latency: int
@@ -25,6 +26,7 @@ class Costs:
     fetched_byte: float = 6.5  # to fetch a byte of weights from memory
     transformed: float = 24.0  # to transform an element of Winograd's inputs or products
     passed_on: float = 6.0  # to store an element between two convolutions and to load it again
+    bfloat16: float = 1.0
 
     @property
     def sums(self) -> int:
@@ -39,6 +41,8 @@ class Costs:
     def from_json(data: Any) -> Costs:
         """Read ``to_json``'s form from untrusted data; raises TargetError."""
         names = [field.name for field in fields(Costs)]
+        if isinstance(data, dict):
+            data = {"bfloat16": 1.0, **data}  # files are older than that
         if not isinstance(data, dict) or set(data) != set(names):
             raise TargetError(f"costs are an object of {', '.join(names)}")
         for name, value in data.items():

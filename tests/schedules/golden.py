@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -288,6 +289,11 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "arc_tangent": (unary("atan", (20,)), "pointwise"),
 }
 
+TILES: dict[str, tuple[Workload, str]] = {
+    "product_of_tiles": (whole_matmul((20, 70), (70, 20)), "gemm_integer"),
+    "convolution_of_tiles": (conv((1, 4, 20, 9), 20, (3, 3), pads=PAD), "conv_bfloat16"),
+}  # of targets that multiply these
+
 # Layers of well-known models, whose default schedules a change to an analytic model may move.
 LAYERS: dict[str, Workload] = {
     "resnet50 stem": conv((1, 224, 224, 3), 64, (7, 7), strides=(2, 2), pads=(3, 3, 3, 3)),
@@ -317,12 +323,18 @@ LAYERS: dict[str, Workload] = {
 }
 
 
-NAMES = (*SCRIPTS, "defaults")
+NAMES = (*SCRIPTS, *TILES, "defaults")
 
 
 def text(name: str) -> str:
     """What the file ``name``.txt should hold."""
-    return _defaults() if name == "defaults" else _script(*SCRIPTS[name])
+    if name == "defaults":
+        return _defaults()
+    if name in TILES:
+        target = replace(TARGETS[LEVELS[-1]], accuracy="bf16", extensions=("bf16", "amx"))
+        return _script(*TILES[name], [target])
+    workload, template = SCRIPTS[name]
+    return _script(workload, template, [_target(level, template) for level in LEVELS])
 
 
 def _target(level: str, template: str) -> Target:
@@ -332,15 +344,14 @@ def _target(level: str, template: str) -> Target:
     return _rounding(level) if template.endswith("bfloat16") else TARGETS[level]
 
 
-def _script(workload: Workload, template: str) -> str:
+def _script(workload: Workload, template: str, targets: Sequence[Target]) -> str:
     """The template's default schedule and its phases, once for levels that agree."""
     texts: dict[str, list[str]] = {}
-    for level in LEVELS:
-        target = _target(level, template)
+    for target in targets:
         for space in spaces(workload, target):
             if space.template == template:
                 kernel = instantiate(workload, target, space.default_schedule())
-                texts.setdefault(_kernel(kernel), []).append(level)
+                texts.setdefault(_kernel(kernel), []).append(target.level)
     parts = [f"== {', '.join(levels)}: {kernel}" for kernel, levels in texts.items()]
     return f"{workload}\n\n" + "\n".join(parts)
 

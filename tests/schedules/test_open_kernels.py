@@ -25,7 +25,7 @@ from workloads import (
     unary,
 )
 
-from luthier.schedules import Kernel, ScheduleError, Workload
+from luthier.schedules import Kernel, ScheduleError, Target, Workload
 from luthier.schedules.ir.kernel import OpenKernel, Phase
 from luthier.schedules.ir.open_workload import OpenWorkload
 from luthier.schedules.ir.size import Sizes, value
@@ -45,14 +45,17 @@ def fixed(kernel: OpenKernel, number: int, sizes: Sizes) -> Kernel:
 
 
 def verify_open(
-    workload: OpenWorkload, symbols: Sequence[Symbol], level: str, relative: float = 2e-5
+    workload: OpenWorkload,
+    symbols: Sequence[Symbol],
+    target: Target,
+    relative: float = 2e-5,
+    compiled_for: Target | None = None,
 ) -> OpenKernel:
     """At the ends of all ranges and at some of the edges between."""
-    target = TARGETS[level]
     names = tuple(symbol.name for symbol in symbols)
     kernel = instantiate_open(workload, symbols, target, names=names)
     kernels = [alternative.kernel for alternative in kernel.alternatives]
-    library = Library(kernels, target)
+    library = Library(kernels, compiled_for or target)
     rng = random.Random(workload.workload.text)
     choices = [[n for n in EDGES if n in symbol] for symbol in symbols]
     ends = list(itertools.product(*((s.least, s.most) for s in symbols)))
@@ -69,7 +72,7 @@ def verify_open(
         given = np.array(numbers, np.int64)
         got = library.run(index, inputs, rng, given)
         limit = 1e-5 + relative * (np.abs(want) + magnitude(made, inputs))
-        compare(got, want, limit, f"{workload} at {sizes} on {level}")
+        compare(got, want, limit, f"{workload} at {sizes} on {target.level}")
     return kernel
 
 
@@ -304,7 +307,7 @@ CASES: dict[str, tuple[Make, tuple[Symbol, ...]]] = {
 def test_it_computes_the_workload_of_the_sizes(name: str, level: str) -> None:
     make, symbols = CASES[name]
     workload = opened(make, [symbol.name for symbol in symbols])
-    verify_open(workload, symbols, level, 1e-3 if name == "winograd" else 2e-5)
+    verify_open(workload, symbols, TARGETS[level], 1e-3 if name == "winograd" else 2e-5)
 
 
 EMPTY = {
@@ -319,7 +322,7 @@ def test_a_size_of_zero(name: str) -> None:
     make, symbols = {**CASES, "sum over a size": (reduced("sum", (1,)), (B, T))}[name]
     symbols = tuple(replace(s, least=0 if s.name == EMPTY[name] else 2) for s in symbols)
     workload = opened(make, [symbol.name for symbol in symbols])
-    kernel = verify_open(workload, symbols, RUNNABLE[-1])
+    kernel = verify_open(workload, symbols, TARGETS[RUNNABLE[-1]])
     sizes = {s.name: s.least for s in symbols}
     chosen = next(a for a in kernel.alternatives if a.fits(sizes))
     assert bool(chosen.kernel.phases) is (workload.at(sizes).output.size > 0)

@@ -90,7 +90,10 @@ class ProductNest:
         m_block, n_block = self.knobs.m_block, self.knobs.n_block
         m_blocks, n_blocks = ceildiv(self.tiles, m_block), ceildiv(self.panels, n_block)
         batch = math.prod(self.p.batch)
-        with builder.chunk_loop() as chunk:
+        with (
+            self.micro.registers(builder, self.width) as self.register,
+            builder.chunk_loop() as chunk,
+        ):
             tile0 = builder.let(modulo(chunk, m_blocks) * m_block)
             rest = divide(chunk, m_blocks)
             panel0 = builder.let(modulo(rest, n_blocks) * n_block)
@@ -204,7 +207,7 @@ class ProductNest:
             a0 = builder.let(batch_offset(self.workload, p, p.a, at, p.m * p.k) + rows[0] * p.k)
         for column0, columns in builder.block(panel, self.width, p.n):
             parts = column_parts(columns, self.lanes)
-            register = RegisterTile(builder, rows[1], parts, self.micro)
+            register = self.register(rows[1], parts)
             self._reduce(register, (a, a0), panel, column0)
             self._store(register, builder.let(at * p.m + rows[0]), column0, columns)
 
@@ -219,14 +222,15 @@ class ProductNest:
         first = b0 + micro.header(self.width)
         pitch = self.pitch if self.gathers else self.p.k
         streams = self.form.streams(self.knobs) and not self.stages
-        with builder.loop(self.blocks // unroll, "k") as block:
+        units = micro.units(self.width * micro.groups)
+        with builder.loop(self.blocks // micro.groups // unroll, "k") as block:
             if streams:
-                units = micro.units(self.width) * unroll
-                ask_for_whole(builder, b, first + block * units, units, micro.element)
+                each = units * unroll
+                ask_for_whole(builder, b, first + block * each, each, micro.element)
             for u in range(unroll):
                 k = block * unroll + u
-                group = first + k * micro.units(self.width)
-                micro.step(register, (a, a0 + k * micro.steps, pitch), (b, group))
+                shared = a, a0 + k * (micro.steps * micro.groups), pitch
+                micro.step(register, shared, (b, first + k * units))
 
     def _start(self, register: RegisterTile, b: object, b0: Index, column0: Index) -> None:
         """What sums begin with, where that is not zero."""
@@ -250,7 +254,7 @@ class ProductNest:
         shape = self.evaluator.workload.output.shape
         first = 0 if self.panels == 1 else builder.let(column0)
 
-        def point(row: int, column: Index) -> Point:
+        def point(row: Index, column: Index) -> Point:
             m, n = row0 + row, first + column
             return Point(shape, (*split_index(m, shape[:-1]), n), m * p.n + n)
 
