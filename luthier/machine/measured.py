@@ -74,7 +74,8 @@ def _costs(core: Target) -> Costs:
     cycles = _CYCLES * peak_rate(core, _MULTIPLICATIONS, accumulators=1)  # a nanosecond
     many, chain = (peak_rate(core, step, n) for n in (ACCUMULATORS, 1))
     vector = step.operations * step.lanes
-    return Costs(
+    return replace(
+        core.costs,
         latency=max(1, round(cycles * vector / chain)),
         multiply_adds=max(1, round(many / vector / cycles)),
         fetched_byte=many / peak_bandwidth(core),

@@ -25,6 +25,8 @@ class Costs:
     fetched_byte: float = 6.5  # to fetch a byte of weights from memory
     transformed: float = 24.0  # to transform an element of Winograd's inputs or products
     passed_on: float = 6.0  # to store an element between two convolutions and to load it again
+    loaded: float = 1.0  # to load a vector while lines come from L2, in multiply-adds of one
+    read_again: float = 0.0  # to read a byte from L2 for each part of a product's columns
 
     @property
     def sums(self) -> int:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from .costs import Costs
 
+_XEON = {"loaded": 1.5, "read_again": 0.15}  # measured on Emerald Rapids
 _SEPARATE = (4, 1)  # a multiplication, and an addition of three or four cycles after it
 
 
@@ -32,11 +33,13 @@ class Processor:
     costs: Costs
 
 
-def _of(name: str, level: int, caches: tuple[int, int, int], sums: tuple[int, int]) -> Processor:
-    """By the number of its level, KiB of its caches, and a multiply-add's latency and how many
-    vectors of them start in a cycle."""
+def _of(
+    name: str, level: int, caches: tuple[int, int, int], sums: tuple[int, int], **others: float
+) -> Processor:
+    """By the number of its level, KiB of its caches, a multiply-add's latency and how many vectors
+    of them start in a cycle, and ``others`` of its costs that are not the usual ones."""
     l1, l2, l3 = (size << 10 for size in caches)
-    return Processor(name, f"x86-64-v{level}", l1, l2, l3, Costs(*sums))
+    return Processor(name, f"x86-64-v{level}", l1, l2, l3, Costs(*sums, **others))
 
 
 # By LLVM's name, which is that of GCC and Clang, too.
@@ -52,8 +55,8 @@ PROCESSORS: Mapping[str, Processor] = {
     "cascadelake": _of("cascadelake", 4, (32, 1024, 39424), (4, 2)),  # Xeon Platinum 8280
     "icelake-client": _of("icelake", 4, (48, 512, 8192), (4, 1)),  # Core i7-1065G7
     "icelake-server": _of("icelake", 4, (48, 1280, 61440), (4, 2)),  # Xeon Platinum 8380
-    "sapphirerapids": _of("sapphirerapids", 4, (48, 2048, 107520), (4, 2)),  # Xeon Platinum 8480+
-    "emeraldrapids": _of("sapphirerapids", 4, (48, 2048, 327680), (4, 2)),  # Xeon Platinum 8592+
+    "sapphirerapids": _of("sapphirerapids", 4, (48, 2048, 107520), (4, 2), **_XEON),  # 8480+
+    "emeraldrapids": _of("sapphirerapids", 4, (48, 2048, 327680), (4, 2), **_XEON),  # 8592+
     "znver1": _of("zen", 3, (32, 512, 8192), (5, 1)),
     "znver2": _of("zen2", 3, (32, 512, 16384), (5, 2)),
     "znver3": _of("zen3", 3, (32, 512, 32768), (4, 2)),
