@@ -34,8 +34,8 @@ test-slow: $(VENV)/.dev  ## the slow ones
 	$(RUN) -m pytest $(PARALLEL) -m 'slow and not alone'
 	$(RUN) -m pytest -m 'slow and alone'
 
-test-torch: $(VENV)/.dev  ## modules of PyTorch, which it installs (large; CI leaves them out)
-	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev,torch]'
+test-torch: $(VENV)/.dev  ## PyTorch and Keras, which it installs (large; CI leaves them out)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev,keras,torch]'
 	$(RUN) -m pytest tests/torch
 
 fuzz: $(VENV)/.dev  ## random models against ONNX Runtime, with a fresh seed, two minutes

@@ -63,7 +63,7 @@ def product(kernel: KernelEntry) -> tuple[int, int]:
     workload = kernel.workload
     for node in workload.nodes:
         groups = int(node.attr("groups", 1))
-        if node.op == "conv2d":
+        if node.op in ("conv2d", "conv2d_planes"):
             columns, *taps, channels = workload.tensor(node.args[1]).shape
             depth = channels if kernel.schedule.template == WINOGRAD else channels * math.prod(taps)
             return depth, columns // groups

@@ -2,10 +2,12 @@
 
 python -m bench.quantized                      every model, 1 and 2 threads
 python -m bench.quantized resnet18 --activations QUInt8 --threads 1 --print
+python -m bench.quantized bert_base_128 --activations dynamic --print
 
-ONNX Runtime's static quantiser writes the pairs (per channel, random inputs to calibrate with); all
-engines run its file. *As ONNX says* is the correlation of an engine's outputs with those of ONNX
-Runtime without optimisations, which computes each pair by itself.
+ONNX Runtime's static quantiser writes the pairs (per channel, random inputs to calibrate with), or
+its dynamic one products of what is quantised in each run; all engines run its file. *As ONNX says*
+is the correlation of an engine's outputs with those of ONNX Runtime without optimisations, which
+computes each pair by itself.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from luthier.schedules.target import available_cores
 FLOAT = "float32"
 PEERS = ("onnxruntime", "openvino")
 ACTIVATIONS = ("QUInt8", "QInt8")
+DYNAMIC = "dynamic"  # by the numbers of each run, in uint8
 _CALIBRATED = 4  # random inputs
 _READING = """\
 Milliseconds of Luthier with default schedules, and times as fast as the others, medians of {rounds}
@@ -142,11 +145,12 @@ def quantized(name: str, activations: str, folder: Path) -> Path:
 
 
 def quantize(model: Path, out: Path, activations: str) -> None:
-    """With pairs around what ONNX Runtime's static quantiser knows."""
+    """With pairs around what ONNX Runtime's static quantiser knows, or by its dynamic one."""
     from onnxruntime.quantization import (
         CalibrationDataReader,
         QuantFormat,
         QuantType,
+        quantize_dynamic,
         quantize_static,
     )
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -163,15 +167,18 @@ def quantize(model: Path, out: Path, activations: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         ready = Path(folder) / "ready.onnx"
         quant_pre_process(str(model), str(ready), skip_symbolic_shape=True)
-        quantize_static(
-            str(ready),
-            str(out),
-            Drawn(onnx.load(ready)),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=QuantType[activations],
-            weight_type=QuantType.QInt8,
-        )
+        if activations == DYNAMIC:
+            quantize_dynamic(ready, out, per_channel=True, weight_type=QuantType.QInt8)
+        else:
+            quantize_static(
+                str(ready),
+                str(out),
+                Drawn(onnx.load(ready)),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=QuantType[activations],
+                weight_type=QuantType.QInt8,
+            )
     logging.disable(logging.NOTSET)
 
 
@@ -259,7 +266,8 @@ def main() -> None:
     """Measure the models and write the section."""
     parser = argparse.ArgumentParser(description="Quantised models.")
     parser.add_argument("models", nargs="*", help="names of MODELS (default: all)")
-    parser.add_argument("--activations", nargs="+", default=ACTIVATIONS, choices=ACTIVATIONS)
+    choices = (*ACTIVATIONS, DYNAMIC)
+    parser.add_argument("--activations", nargs="+", default=ACTIVATIONS, choices=choices)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--rows", type=Path, help="add the rows to this file; the table has all")

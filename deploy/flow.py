@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any
 
 from luthier.frontend.program import Branch, Call, Expect, Find, Loop, Program, State, Step
+from luthier.frontend.program.steps import walk
 from luthier.schedules import Kernel
 from luthier.schedules.ir.core import Region
 from luthier.schedules.ir.kernel import OpenKernel
@@ -113,6 +114,9 @@ class Layout:
         self.drafts: list[list[list[Reference]]] = []
         self.instructions: list[Instruction] = []
         self.time = self.loops = 0
+        self._found = sorted(self.program.found)
+        self._left = sum(isinstance(step, Find) for step in self.program.steps)
+        self._read = _read(self.program)
 
     def region(self, statements: Sequence[Step]) -> None:
         """Lay out steps one after the other."""
@@ -122,12 +126,19 @@ class Layout:
             elif isinstance(step, Branch):
                 self._branch(step)
             elif isinstance(step, Find):
-                place = self.places.read(step.value, self.time)
-                self._add(Operation.FIND, place, index=sorted(self.program.found).index(step.size))
+                self._find(step)
             elif isinstance(step, Expect):
                 self._expect(step)
             else:
                 self._loop(step)
+
+    def _find(self, step: Find) -> None:
+        place, index = self.places.read(step.value, self.time), self._found.index(step.size)
+        if step in self.program.steps:
+            self._left -= 1
+            self._add(Operation.FIND, place, index=index, target=self._left)
+        else:
+            self._add(Operation.GROW, place, index=index)
 
     def _expect(self, step: Expect) -> None:
         both = (self.places.read(value, self.time) for value in step.reads)
@@ -222,7 +233,8 @@ class Layout:
         left: list[tuple[int, Reference, int]] = []  # results of the body, where they go, whose
         results = body.results[loop.condition is not None :]
         for parameter, first, result in zip(parameters, loop.carried, results, strict=False):
-            stride = round_up(self.program.values[parameter].nbytes)
+            types = (self.program.values[value] for value in (first, parameter, result))
+            stride = round_up(max(tensor.nbytes for tensor in types))
             block = blocks.add(2 * stride, since)
             self._copy(Reference(ARENA, block), first)
             here, there = (
@@ -254,10 +266,26 @@ class Layout:
         self._add(Operation.NEXT, goes_on, index=index, target=head)
         self._lead(head)
         for parameter, result in zip(parameters, loop.results, strict=False):
-            self._copy(places.write(result, self.time), parameter)
+            source = places.read(parameter, self.time)  # which lasts as long as the loop
+            if places.program.place(result).whole in self._read:
+                size, place = nbytes(self.program.type(result)), places.write(result, self.time)
+                self._add(Operation.COPY, place, source, nbytes=size)
         for stack, home in moved:
             self._copy(home, stack)
         places.lasts(body.free, since, self.time)
+
+
+def _read(program: Program) -> set[int]:
+    """The values that anything reads."""
+    read = [value for step in walk(program.region) for value in step.reads]
+    read += [value for region in _regions(program.region) for value in region.results]
+    return {program.place(value).whole for value in read}
+
+
+def _regions(region: Region[Step]) -> Iterator[Region[Step]]:
+    yield region
+    for step in walk(region):
+        yield from step.regions
 
 
 def _is_found(program: Program, value: int) -> bool:

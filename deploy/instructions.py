@@ -52,6 +52,7 @@ class Operation(Enum):
     ITERATE = "ITERATE"
     NEXT = "NEXT"
     FIND = "FIND"
+    GROW = "GROW"
     EXPECT = "EXPECT"
 
 

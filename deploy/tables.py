@@ -201,6 +201,7 @@ def _variant_row(name: str, variant: Variant, numbers: VariantNumbers, first_ste
         .instruction_count = {len(variant.plan.instructions)},
         .reference_count = {len(numbers.references)},
         .moving_count = {moving},
+        .loop_count = {variant.plan.loops},
         .copy_count = {len(variant.plan.copies)},
     }}"""
 

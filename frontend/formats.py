@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import onnx
 
@@ -53,6 +54,16 @@ _OTHERS = {
     **dict.fromkeys((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"), _PICKLE),
     b"binf": "XGBoost's old binary format: save it as JSON",
 }
+
+
+def check_no_saved_model(path: Path, where: str) -> None:
+    """Raise ModelError for a folder of TensorFlow's, which says what to do with it."""
+    if (path / "saved_model.pb").is_file():
+        raise ModelError(
+            f"{where}: this is a SavedModel: convert it to TensorFlow Lite "
+            "(tf.lite.TFLiteConverter.from_saved_model) or to ONNX (python -m tf2onnx.convert "
+            "--saved-model FOLDER --output model.onnx)"
+        )
 
 
 def format_of(data: bytes, where: str) -> Format | None:

@@ -274,7 +274,7 @@ def _program(
     def straight(part: onnx.ModelProto, known: Mapping[str, Array]) -> Program:
         graph = _straight_graph(part, known, dump, passes, grows)
         program = join_depthwise(lower(graph, dense=dense), target)
-        return program if passes is OPEN_PASSES else join_attention(program, target)
+        return join_attention(program, target, is_open=passes is OPEN_PASSES)
 
     met = FoundSizes(counts=counts) if sizes is None else sizes
     program = _whole(model, given, straight, met, parts or Once())

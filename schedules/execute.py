@@ -15,6 +15,7 @@ from .ir.kernel import ALIGNMENT, Array, Kernel
 from .ir.workload import Workload
 from .natives import native_objects
 from .ops import natives
+from .target import permission
 from .target.target import Target
 from .temporary import TemporaryFolder
 from .tir.literals import storage
@@ -51,6 +52,7 @@ class LoadedKernel:
     """A kernel's machine code in this process."""
 
     def __init__(self, kernel: Kernel, target: Target) -> None:
+        permission.request(target)
         self._kernel = kernel
         with TemporaryFolder() as folder:
             obj, lib = folder / "k.o", folder / "k.so"

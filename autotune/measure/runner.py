@@ -27,7 +27,7 @@ import numpy as np
 
 from luthier.schedules import ALIGNMENT, Tensor, Workload
 from luthier.schedules.ir.kernel import Array
-from luthier.schedules.target import available_cores
+from luthier.schedules.target import available_cores, permission
 
 from ..records.record import Outcome
 from . import limits, messages
@@ -191,6 +191,7 @@ def _candidate(
         activations[i][0] if i in activations else int(constants[i].ctypes.data)
         for i in range(len(workload.inputs))
     ]
+    permission.request(request.target)
     library = ctypes.CDLL(built.library)
     functions = [library[name] for name in built.functions]
     addresses = [int(ctypes.cast(f, ctypes.c_void_p).value or 0) for f in functions]

@@ -1,11 +1,14 @@
 /* Which features this CPU has, by CPUID and what the system saves of its registers (XCR0).
  * Names are Linux's; bits are from Intel's SDM, volume 2A, CPUID, and AMD's APM, volume 3. */
+#define _GNU_SOURCE
 #include "program.h"
 
 #include <string.h>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 enum { ECX1, EBX7, ECX7, EDX7, EAX7_1, REGISTERS };
 
@@ -19,6 +22,11 @@ typedef struct {
 #define YMM 0x06u
 #define ZMM 0xe6u
 #define TILES 0x60000u
+
+/* Linux lets a process use the tiles' data, 8 KiB of state a thread, once it asked (arch_prctl(2),
+ * Documentation/arch/x86/xstate.rst). The answer stays the same, and asking again does no harm. */
+#define REQUEST_PERMISSION 0x1023 /* ARCH_REQ_XCOMP_PERM */
+#define TILE_DATA 18              /* its bit of XCR0 */
 
 static const feature known[] = {
     {"sse3", ECX1, 0, 0},         {"ssse3", ECX1, 9, 0},       {"sse4_1", ECX1, 19, 0},
@@ -67,6 +75,9 @@ const char *luthier_missing_feature(const char *const *features, size_t count)
     for (size_t i = 0; i < count; i++)
         if (!has(features[i], registers, state))
             return features[i];
+        else if (strcmp(features[i], "amx_tile") == 0 &&
+                 syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) != 0)
+            return "amx_tile, which the system does not let this process use";
     return NULL;
 }
 

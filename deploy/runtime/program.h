@@ -75,8 +75,9 @@ typedef enum luthier_operation {
                         is true; where either is none, without end, and anyhow */
     LUTHIER_ITERATE, /* loop `index`: write the iteration's number to `first` and go on after this,
                         or at `target` where the last one is over */
-    LUTHIER_FIND,    /* the size `index` of those that are found is the int64 in `first`; after the
-                        last of them, outputs must have room for what follows */
+    LUTHIER_FIND,    /* the size `index` of those that are found is the int64 in `first`; `target`
+                        are left to find: after the last of them, outputs must have room */
+    LUTHIER_GROW,    /* the same for an iteration of a loop */
     LUTHIER_EXPECT,  /* end the run unless the int64s in `first` are those in `second`, `bytes` of
                         each; `text` says what they are */
     LUTHIER_NEXT     /* loop `index`: the next iteration, at `target`, or none where `first` holds a
@@ -132,6 +133,7 @@ typedef struct luthier_variant {
     size_t instruction_count;
     size_t reference_count;
     size_t moving_count;
+    size_t loop_count;
     size_t copy_count;
 } luthier_variant;
 

@@ -220,18 +220,24 @@ static void enter(const struct instance *instance, const struct settled *now,
 }
 
 /* Moves what slides to the iteration, which may be one after the last: there the loop left it. */
+static void slide(const struct instance *instance, const struct settled *now, size_t index)
+{
+    const luthier_variant *variant = now->variant;
+    const luthier_loop *loop = &variant->loops[index];
+    const struct course *course = &instance->courses[index];
+    for (uint32_t i = 0; i < loop->slide_count; i++) {
+        const luthier_slide *each = &variant->slides[loop->first_slide + i];
+        uint64_t turn = ((uint64_t)course->iteration + each->ahead) & each->mask;
+        unsigned char *start = resolve(instance, now, &variant->references[each->buffer]);
+        now->buffers[each->buffer] = start + turn * bytes_of(now, each->stride);
+    }
+}
+
 static bool iterate(const struct instance *instance, const struct settled *now,
                   const luthier_instruction *at)
 {
-    const luthier_variant *variant = now->variant;
-    const luthier_loop *loop = &variant->loops[at->index];
     const struct course *course = &instance->courses[at->index];
-    for (uint32_t i = 0; i < loop->slide_count; i++) {
-        const luthier_slide *slide = &variant->slides[loop->first_slide + i];
-        uint64_t turn = ((uint64_t)course->iteration + slide->ahead) & slide->mask;
-        unsigned char *start = resolve(instance, now, &variant->references[slide->buffer]);
-        now->buffers[slide->buffer] = start + turn * bytes_of(now, slide->stride);
-    }
+    slide(instance, now, at->index);
     if (course->iteration >= course->end)
         return false;
     memcpy(now->buffers[at->first], &course->iteration, sizeof course->iteration);
@@ -284,6 +290,17 @@ static luthier_status expect(const struct settled *now, const luthier_instructio
     return luthier_fail(error, LUTHIER_BAD_SIZE, "%s [%s], not [%s]", at->text, ours, theirs);
 }
 
+/* A size of the iteration that the loops are in: what follows is settled, and slides again. */
+static luthier_status grow(const struct instance *instance, struct settled *now,
+                           const luthier_instruction *at, luthier_error *error)
+{
+    luthier_status status =
+        luthier_runtime_find(instance, now, at->index, number_in(now->buffers[at->first]), error);
+    for (size_t i = 0; status == LUTHIER_OK && i < now->variant->loop_count; i++)
+        slide(instance, now, i);
+    return status;
+}
+
 /* What is found is all found before states change: a run that is refused for it changes none. */
 static luthier_status run_steps(const struct instance *instance, struct settled *now,
                                 const luthier_output *outputs, double *step_seconds,
@@ -295,7 +312,7 @@ static luthier_status run_steps(const struct instance *instance, struct settled 
         pool->enter(pool);
     unsigned mode = luthier_enter_float_mode();
     luthier_status status = LUTHIER_OK;
-    size_t at = 0, found = 0;
+    size_t at = 0;
     while (status == LUTHIER_OK && at < variant->instruction_count) {
         const luthier_instruction *one = &variant->instructions[at++];
         switch (one->operation) {
@@ -324,8 +341,11 @@ static luthier_status run_steps(const struct instance *instance, struct settled 
         case LUTHIER_FIND:
             status = luthier_runtime_find(instance, now, one->index,
                                           number_in(now->buffers[one->first]), error);
-            if (status == LUTHIER_OK && ++found == instance->program->found_count)
+            if (status == LUTHIER_OK && one->target == 0)
                 status = check_found(instance, now, outputs, error);
+            break;
+        case LUTHIER_GROW:
+            status = grow(instance, now, one, error);
             break;
         case LUTHIER_EXPECT:
             status = expect(now, one, error);

@@ -113,7 +113,7 @@ class _Side:
         """Of whole numbers of elements, which may be outside."""
         t = self.t
         there = places.inside(t, at, self.size) if self.padding == "zeros" else None
-        if self.padding == "reflection":
+        if self.padding == "reflection" and self.high > self.low:  # else there is but one
             at = self._reflected(at)
         return _Tap(t.cast(places.bounded(t, at, self.size), "int32"), weight, there)
 

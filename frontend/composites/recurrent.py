@@ -68,7 +68,9 @@ def _direction(t: Emitter, layer: Layer, d: int) -> Layer:
 def _results(t: Emitter, layer: Layer, wanted: Sequence[str]) -> dict[str, int]:
     """With the same activations in all directions."""
     directions, columns, inputs = t.shape(layer.w)
-    steps, gives = t.shape(layer.x)[0], tuple(name for name in RESULTS if name in wanted)
+    steps, last = t.shape(layer.x)[0], layer.lengths is None and "sequence" in wanted
+    # h at the end is then a part of all steps' h, whose place is the model's output.
+    gives = tuple(n for n in RESULTS if n in wanted and not (n == "hidden" and last))
     weights = t.reshape(layer.w, (directions * columns, inputs))
     gates = t.emit("matmul", layer.x, weights, transpose_b=True)
     bias = None
@@ -103,7 +105,17 @@ def _results(t: Emitter, layer: Layer, wanted: Sequence[str]) -> dict[str, int]:
         part = _part(t, y, 0, first, count)
         found[name] = part if name == "sequence" else t.reshape(part, t.shape(part)[1:])
         first += count
+    if last and "hidden" in wanted:
+        found["hidden"] = _last(t, found["sequence"], layer.reverse)
     return found
+
+
+def _last(t: Emitter, sequence: int, reverse: tuple[bool, ...]) -> int:
+    """h after the last step of each direction, [D, batch, H]."""
+    steps, _, batch, hidden = t.shape(sequence)
+    ends = [_part(t, sequence, 0, 0 if back else steps - 1, 1) for back in reverse]
+    own = [_part(t, end, 1, d, 1) for d, end in enumerate(ends)]
+    return movement.concat(t, [t.reshape(each, (1, batch, hidden)) for each in own], 0)
 
 
 def _biases(t: Emitter, layer: Layer, b: int) -> tuple[int, int | None]:

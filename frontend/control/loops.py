@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -16,10 +16,30 @@ from ..program import Loop, Step
 from .assembly import Assembly
 from .declared import Dims
 from .filling import without_sequences
+from .growing import Growing, Growth
 from .loop_node import LoopNode
-from .parts import Parts, Scope, Stacked
+from .parts import Held, Parts, Scope, Stacked
 from .rows import Rows
 from .unrolling import Region, Unrolling
+
+
+@dataclass(frozen=True)
+class _Iteration:
+    """Its number, the carried values that it gets, of ``types``, and what it ``held`` at its end;
+    how those of some places grow."""
+
+    number: int
+    types: Sequence[Tensor]
+    carried: Sequence[int]
+    steps: Sequence[Step]
+    held: Sequence[Held]
+    growths: Mapping[int, Growth]
+
+    @property
+    def grows(self) -> tuple[int | None, ...]:
+        """As a ``Loop`` says it."""
+        axes = (self.growths[k].axis if k in self.growths else None for k in range(len(self.types)))
+        return tuple(axes) if self.growths else ()
 
 
 @dataclass(frozen=True)
@@ -31,6 +51,11 @@ class Loops:
     rows: Rows
     unrolling: Unrolling
     region: Region
+
+    @property
+    def growing(self) -> Growing:
+        """Finds the sizes of what grows."""
+        return Growing(self.rows)
 
     def steps(
         self,
@@ -63,7 +88,8 @@ class Loops:
         """The steps, and whether a run finds how much is kept."""
         label, body, count = loop.label, loop.body, len(loop.carried)
         first = [self.parts.value(name, scope, label) for name in loop.carried]
-        trips, times = self._decides(loop.trips, "int64", scope, label)
+        trips, number_of_trips = self._decides(loop.trips, "int64", scope, label)
+        times = None if number_of_trips is None else int(number_of_trips)
         begins, holds = self._decides(loop.condition, "bool", scope, label)
         never = (times is not None and times <= 0) or (holds is not None and not holds)
         kept = loop.kept(used)
@@ -78,17 +104,10 @@ class Loops:
 
         same = loop.unchanged()
         changing = [i for i in range(count) if i not in same]
-        number = self.assembly.value(Tensor((), "int64"), label)
-        true = self.assembly.constant(np.array(True))
-        carried = [self.assembly.value(self.assembly.type(first[i]), label) for i in changing]
-        own = dict(zip(changing, carried, strict=True)) | {i: first[i] for i in same}
-        inner = {body.input[2 + i].name: own[i] for i in range(count)}
-        shaped = self.unrolling.shaped
-        inner[body.input[0].name] = shaped(number, body.input[0])
-        inner[body.input[1].name] = shaped(true, body.input[1])  # or it would not run
         wanted = [body.output[i].name for i in (0, *(1 + k for k in (*changing, *kept)))]
-        steps, held = self.region(body, scope, wanted, inner)
-        pairs = zip(wanted, held, strict=True)
+        once = self._iteration(loop, scope, first, changing, wanted, times)
+        true = self.assembly.constant(np.array(True))
+        pairs = zip(wanted, once.held, strict=True)
         goes_on, *left = (self.parts.tensor(each, name, label) for name, each in pairs)
         ends = begins if holds is None else None
         again = self.parts.known(goes_on, "bool", label)
@@ -96,21 +115,21 @@ class Loops:
             ends = true
         if trips is None and ends is None:
             raise ModelError(f"{label}: nothing ends it")
-        for i, before, after in zip(changing, carried, left, strict=False):
-            self._check_carried(label, body.input[2 + i].name, before, after)
-        begun, pieces = tuple(first[i] for i in changing), left[len(carried) :]
-        ended = [
-            self.assembly.value(self.assembly.type(v), f"{label}: its result") for v in carried
-        ]
-        region = Steps((number, *carried), tuple(steps), (goes_on, *left))
+        ending = self._endings(
+            loop, once, changing, left, used, None if ends is not None else times
+        )
+        begun, pieces = tuple(first[i] for i in changing), left[len(changing) :]
+        ended = [self.assembly.value(tensor, f"{label}: its result") for tensor in ending]
+        region = Steps((once.number, *once.carried), tuple(once.steps), (goes_on, *left))
+        grows = once.grows
         if not kept or (ends is None and times is not None):
-            given = ended + [self.rows.of(value, int(times or 0), label) for value in pieces]
+            given = ended + [self.rows.of(value, times or 0, label) for value in pieces]
             if ends is None:
                 region = Steps(region.parameters, region.statements, tuple(left))
-            whole = Loop(region, begun, tuple(given), trips, ends, label)
+            whole = Loop(region, begun, tuple(given), trips, ends, label, grows)
             made, vary = [whole] if given else list[Step](), False
         else:
-            bare = Loop(region, begun, tuple(ended), trips, ends, label)
+            bare = Loop(region, begun, tuple(ended), trips, ends, label, grows)
             goes = again is not None and bool(again)
             names = [loop.outputs[i] for i in kept]
             made, stacks, vary = self.rows.counted(
@@ -119,13 +138,75 @@ class Loops:
                 pieces,
                 scope,
                 declared,
-                most=None if times is None else int(times),
+                most=times,
                 goes=goes,
             )
             given = [*ended, *stacks]
         results = dict(zip((*changing, *kept), given, strict=True)) | {i: first[i] for i in same}
         scope.update({o: results[i] for i, o in enumerate(loop.outputs) if o and i in results})
         return made, vary
+
+    def _iteration(
+        self,
+        loop: LoopNode,
+        scope: Scope,
+        first: Sequence[int],
+        changing: Sequence[int],
+        wanted: Sequence[str],
+        times: int | None,
+    ) -> _Iteration:
+        """The body, over carried values of which those that are ``changing`` get others; those that
+        grow have a size that is found."""
+        label, body = loop.label, loop.body
+        number = self.assembly.value(Tensor((), "int64"), label)
+        true = self.assembly.constant(np.array(True))
+
+        def iterated(types: Sequence[Tensor], growths: dict[int, Growth]) -> _Iteration:
+            carried = [self.assembly.value(tensor, label) for tensor in types]
+            own = dict(enumerate(first)) | dict(zip(changing, carried, strict=True))
+            inner: dict[str, Held] = {body.input[2 + i].name: own[i] for i in own}
+            shaped = self.unrolling.shaped
+            inner[body.input[0].name] = shaped(number, body.input[0])
+            inner[body.input[1].name] = shaped(true, body.input[1])  # or it would not run
+            steps, held = self.region(body, scope, wanted, inner)
+            return _Iteration(number, types, carried, steps, held, growths)
+
+        types = [self.assembly.type(first[i]) for i in changing]
+        once = iterated(types, {})
+        growths = self._growths(types, once.held[1:], scope)
+        if not growths:
+            return once
+        names = [body.input[2 + changing[k]].name for k in growths]
+        found = self.growing.sizes(names, list(growths.values()), times, label)
+        for k, growth in growths.items():
+            types[k] = growth.at(types[k], found[growth][1])
+        once = iterated(types, growths)
+        before = self.growing.steps(found, number, label)
+        return replace(once, steps=[*before, *once.steps])
+
+    def _endings(
+        self,
+        loop: LoopNode,
+        once: _Iteration,
+        changing: Sequence[int],
+        left: Sequence[int],
+        used: frozenset[str],
+        times: int | None,
+    ) -> list[Tensor]:
+        """The types of carried values after so many iterations; None is what a run decides.
+
+        Raises UnsupportedOperator where an iteration leaves other ones than it must.
+        """
+        ending = list(once.types)
+        for k, (i, after) in enumerate(zip(changing, left, strict=False)):
+            found, name = once.growths.get(k), loop.body.input[2 + i].name
+            wants = ending[k] if found is None else found.after(ending[k])
+            self._check_carried(loop.label, name, ending[k], after, wants)
+            if found is not None:
+                result = loop.outputs[i] if i < len(loop.outputs) else ""
+                found.check_used(loop.label, result, result in used and times is None)
+                ending[k] = found.ended(ending[k], times)
+        return ending
 
     def _ask_length(self, loop: LoopNode, name: str, scope: Scope) -> None:
         """Raise UnsupportedOperator for a sequence that is an output, unless it is known how often
@@ -146,9 +227,25 @@ class Loops:
         value = self.parts.value(name, scope, label)
         return value, self.parts.known(value, dtype, label)
 
-    def _check_carried(self, label: str, name: str, before: int, after: int) -> None:
-        first, then = self.assembly.type(before), self.assembly.type(after)
-        if first != then:
+    def _growths(
+        self, types: Sequence[Tensor], held: Sequence[Held], scope: Scope
+    ) -> dict[int, Growth]:
+        """How carried values grow, by their places; in a loop or branch none may."""
+        if len(scope.maps) > 2:
+            return {}
+        pairs = enumerate(zip(types, held, strict=False))
+        found = {
+            k: Growth.of(before, self.assembly.type(after))
+            for k, (before, after) in pairs
+            if isinstance(after, int)
+        }
+        return {k: growth for k, growth in found.items() if growth is not None}
+
+    def _check_carried(
+        self, label: str, name: str, first: Tensor, after: int, wanted: Tensor
+    ) -> None:
+        then = self.assembly.type(after)
+        if then != wanted:
             raise UnsupportedOperator(
                 f"{label}: its value '{name}' is {first} at first and {then} after an iteration, "
                 "which is not supported"

@@ -19,6 +19,7 @@ from luthier.schedules.ir.core import Region
 
 from ..graph import Array
 from ..onnx.branches import without_decided_branches
+from ..onnx.given import leading_to
 from ..onnx.opset import is_onnx, node_label
 from ..onnx.scopes import inner_graph
 from ..onnx.strip_weights import array_of, constant_tensor, listed_constant, strip_weights
@@ -79,7 +80,8 @@ class Regions:
             first = next(stages(nodes, wanted, cut))
             steps += self._parts.steps(first.nodes, first.results, scope)
             done = {node.output[0] for node in first.nodes}
-            nodes = [node for node in nodes if node.output[0] not in done]
+            rest = [node for node in nodes if node.output[0] not in done]
+            nodes = leading_to(rest, wanted)  # others read what was not kept
             cut |= self._deciding.cut_short(nodes, scope)
         for stage in stages(nodes, wanted, cut):
             steps += self._parts.steps(stage.nodes, stage.results, scope)
@@ -108,8 +110,6 @@ class Regions:
 
     def _entered(self, graph: onnx.GraphProto, scope: Scope) -> Sequence[onnx.NodeProto]:
         """A graph's nodes, its weights in ``scope``; what is decided in it is gone."""
-        if graph.sparse_initializer:
-            raise ModelError(f"graph '{graph.name}': sparse initializers are not supported")
         own = scope.maps[0]
 
         def enter(tensors: Iterable[tuple[str, TensorProto]]) -> None:

@@ -95,7 +95,7 @@ class Rows:
         if bare.condition is not None:
             inner["begins"] = self.assembly.view(bare.condition, ())
             times = e("Mul", times, e.cast("begins", "int64"))
-        steps = self._computed(e, inner, times)
+        steps = self.computed(e, inner, times)
         trips = self.parts.value(times, inner, label)
         if wanted is None:
             found, rows = self.sizes.add(names[0], most, label)
@@ -129,7 +129,7 @@ class Rows:
         if bare.trips is not None:
             inner["trips"] = self.assembly.view(bare.trips, ())
             least = e("Min", "trips", np.array(room))
-            steps = self._computed(e, inner, least)
+            steps = self.computed(e, inner, least)
             trips = self.parts.value(least, inner, label)
         loop, count, goes = self._counting(bare, names[0])
         stacks = [self.of(piece, room, label) for piece in pieces]
@@ -139,7 +139,7 @@ class Rows:
         if bare.trips is not None:
             more = e("And", more, e("Greater", "trips", np.array(room)))
         over = e.cast(more, "int64")
-        steps += self._computed(e, inner, over)
+        steps += self.computed(e, inner, over)
         value, says = (
             self.parts.value(over, inner, label),
             f"whether it keeps more than {room} rows:",
@@ -162,7 +162,7 @@ class Rows:
         inner: Scope = ChainMap({}, {}, {"number": number})
         e = Spelled(name)
         after = e("Add", "number", np.array(1))
-        statements = (*body.statements, *self._computed(e, inner, after))
+        statements = (*body.statements, *self.computed(e, inner, after))
         left, goes = self.parts.value(after, inner, label), self.assembly.view(goes_on, ())
         count = len(bare.carried)
         own, kept = body.results[1 : 1 + count], body.results[1 + count :]
@@ -184,7 +184,7 @@ class Rows:
         rows = self.assembly.table(f"{name}/rows", np.array(wanted))
         return Expect(value, rows, "its iterations, of each of which it keeps a row, are", label)
 
-    def _computed(self, spelled: Spelled, inner: Scope, name: str) -> list[Step]:
+    def computed(self, spelled: Spelled, inner: Scope, name: str) -> list[Step]:
         """The steps of what was spelled and is not there yet."""
         inner.update({n: self.assembly.constant(a) for n, a in spelled.constants.items()})
         left = [node for node in spelled.nodes if node.output[0] not in inner]

@@ -19,8 +19,9 @@ from .join import joined, readers
 _MOVES = frozenset({"add", "cast", "const", "subtract", "transpose"})
 
 
-def join_attention(program: Program, target: Target) -> Program:
-    """The program with one call for each attention that ``target`` has a template for."""
+def join_attention(program: Program, target: Target, *, is_open: bool = False) -> Program:
+    """The program with one call for each attention that ``target`` has a template for, and whose
+    keys and values stay near; or whatever their number, where that ``is_open``."""
     calls = [step for step in program.steps if isinstance(step, Call)]
     if not any(_has(call.workload, "matmul_integer") for call in calls):
         return program
@@ -28,7 +29,8 @@ def join_attention(program: Program, target: Target) -> Program:
     instead: dict[int, tuple[Call, ...]] = {}  # of the call with this result
     for softmax in (call for call in calls if _has(call.workload, "softmax")):
         found = search.around(softmax)
-        if found is not None and IntegerAttention.match(found.whole.workload, target):
+        form = None if found is None else IntegerAttention.match(found.whole.workload, target)
+        if found is not None and form is not None and (is_open or form.is_near):
             instead |= found.instead
     if not instead:
         return program

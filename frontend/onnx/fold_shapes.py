@@ -130,7 +130,7 @@ def _fold_once(model: onnx.ModelProto, types: Mapping[str, StaticType]) -> None:
     wanted = _needed_before(model)
     room = _TOGETHER
     for node in model.graph.node:
-        left = not wanted.intersection(node.output) and _is_for_kernels(node, known)
+        left = not wanted.intersection(node.output) and _is_for_kernels(node, known, types)
         results = None if left else _fold_node(model, node, known, types, min(room, _FOLDED))
         if results is None:
             kept.append(node)
@@ -171,10 +171,18 @@ def _needed_before(model: onnx.ModelProto) -> set[str]:
     return needed - {""}
 
 
-def _is_for_kernels(node: onnx.NodeProto, known: Mapping[str, Array]) -> bool:
-    """Whether NumPy and kernels may differ: in floats, and in powers, which are made of floats."""
+def _is_for_kernels(
+    node: onnx.NodeProto, known: Mapping[str, Array], types: Mapping[str, StaticType]
+) -> bool:
+    """Whether NumPy and kernels may differ: in floats, and in powers, which are made of floats.
+
+    Rows of a table of floats are left, too: which ones may follow from sizes that are open.
+    """
     arrays = [known[name] for name in node.input if name in known]
     floats = node.op_type == "Pow" or any(array.dtype.kind not in "iub" for array in arrays)
+    if node.op_type == "Slice" and floats and node.input[0] in known:
+        rows = types.get(node.output[0])
+        return known[node.input[0]].ndim > 1 and rows is not None and rows.size > 0
     return node.op_type in _ARITHMETIC and floats and all(array.size for array in arrays)
 
 

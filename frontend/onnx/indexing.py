@@ -68,8 +68,6 @@ def _grid_sample(node: OnnxNode) -> int:
     if not node.element.is_float:
         raise node.unsupported(f"an image of {node.dtype}")
     padding, corners = node.attr("padding_mode", "zeros"), bool(node.attr("align_corners", 0))
-    if padding == "reflection" and corners and 1 in node.shape[2:]:
-        raise node.unsupported("a reflection in a dimension of one element")
     if node.rank not in (4, 5):
         raise node.unsupported(f"an image of {node.rank} dimensions")
     mode = node.attr("mode", "bilinear")

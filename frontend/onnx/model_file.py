@@ -21,7 +21,7 @@ from luthier.schedules.files import open_regular
 from luthier.schedules.ir.dtype import DTYPES
 from luthier.schedules.redaction import shown
 
-from ..formats import format_of
+from ..formats import check_no_saved_model, format_of
 from ..messages import one_line
 from .element_types import dtype_name
 from .function_size import MOST_BYTES, MOST_TIMES
@@ -104,6 +104,7 @@ def reading(path: Path) -> Iterator[ModelFile]:
     Raises ModelError for what cannot be read.
     """
     try:
+        check_no_saved_model(path, shown(path))
         with open_regular(path) as opened:
             file = ModelFile(path, opened)
             yield file
@@ -122,10 +123,13 @@ def tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
 def _tensors(body: onnx.GraphProto | onnx.FunctionProto) -> Iterator[TensorProto]:
     if isinstance(body, onnx.GraphProto):
         yield from body.initializer
+        yield from (t for s in body.sparse_initializer for t in (s.values, s.indices))
     for node in body.node:
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 yield attribute.t
+            if attribute.HasField("sparse_tensor"):
+                yield from (attribute.sparse_tensor.values, attribute.sparse_tensor.indices)
             yield from attribute.tensors
             for inner in (attribute.g, *attribute.graphs):
                 yield from _tensors(inner)

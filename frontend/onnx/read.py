@@ -14,7 +14,7 @@ import onnx
 from luthier.schedules import ModelError
 
 from ..program import Argument
-from ..states.pairs import StateNames, state_pairs
+from ..states.pairs import StateNames, declared_states, state_pairs
 from .element_types import dtype_name
 from .given import Values, arrays_of, cut, fill, make_constants
 from .images.after import postprocess_outputs
@@ -30,7 +30,8 @@ from .optionals import without_optionals
 from .sequence_inputs import still_taken, with_tensors
 from .sized import Sized, set_shapes
 from .source import source_of
-from .texts.spelling import has_texts, is_string, spell_texts
+from .texts.branches import is_string
+from .texts.spelling import has_texts, spell_texts
 from .texts.values import Texts
 
 Bounds = Mapping[str, int]
@@ -115,7 +116,8 @@ def read_model(
     proto = without_optionals(proto)
     mark_caches(proto)
     if outputs is not None:
-        cut(proto, outputs)
+        own = declared_states(proto).values()
+        cut(proto, [*outputs, *(name for name in own if name not in outputs)])
     _check_inputs(proto)
     preprocess_images(proto, preprocess or {}, shapes)
     labels = postprocess_outputs(proto, postprocess or {})

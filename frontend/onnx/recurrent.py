@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from luthier.schedules import ModelError
+from luthier.schedules import ModelError, UnsupportedOperator
 from luthier.schedules.ops.activations import ACTIVATIONS
 from luthier.schedules.ops.recurrent_form import CELLS, RESULTS, Use
 
@@ -137,9 +137,8 @@ def _activations(node: OnnxNode, cell: str, directions: int) -> tuple[tuple[Use,
             f"{node.label}: it names {len(names)} activations, and needs "
             f"{len(defaults) * directions}"
         )
-    alphas = iter(node.attrs.get("activation_alpha", ()))
-    betas = iter(node.attrs.get("activation_beta", ()))
-    uses = [_use(node, name, alphas, betas) for name in names]
+    alphas, betas = (node.attrs.get(f"activation_{each}", ()) for each in ("alpha", "beta"))
+    uses = uses_of(names, alphas, betas, node.label)
     every = len(defaults)
     return tuple(tuple(uses[d * every : (d + 1) * every]) for d in range(directions))
 
@@ -148,15 +147,25 @@ def _text(name: Any) -> str:
     return name.decode(errors="replace") if isinstance(name, bytes) else str(name)
 
 
-def _use(node: OnnxNode, name: str, alphas: Iterator[float], betas: Iterator[float]) -> Use:
-    if name not in ACTIVATIONS:
-        raise node.unsupported(f"the activation '{name:.40}'")
-    known = ACTIVATIONS[name]
-    alpha = 0.0 if known.alpha is None else float(next(alphas, known.alpha))
-    beta = 0.0 if known.beta is None else float(next(betas, known.beta))
-    if not (math.isfinite(alpha) and math.isfinite(beta)):
-        raise ModelError(f"{node.label}: the numbers of its activation '{name}' are not finite")
-    return Use(name, alpha, beta)
+def uses_of(
+    names: Sequence[str], alphas: Sequence[float], betas: Sequence[float], label: str
+) -> list[Use]:
+    """Activations by their names in lower case; alphas and betas are for those that take one.
+
+    Raises UnsupportedOperator for a name, and ModelError for a number, that is none.
+    """
+    first, second = iter(alphas), iter(betas)
+    found = []
+    for name in names:
+        if name not in ACTIVATIONS:
+            raise UnsupportedOperator(f"{label}: the activation '{name:.40}' is not supported")
+        known = ACTIVATIONS[name]
+        alpha = 0.0 if known.alpha is None else float(next(first, known.alpha))
+        beta = 0.0 if known.beta is None else float(next(second, known.beta))
+        if not (math.isfinite(alpha) and math.isfinite(beta)):
+            raise ModelError(f"{label}: the numbers of its activation '{name}' are not finite")
+        found.append(Use(name, alpha, beta))
+    return found
 
 
 OPERATORS: dict[str, Operator] = {

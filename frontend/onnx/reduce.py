@@ -41,19 +41,20 @@ def _reduction(op: str) -> Operator:
     return Operator(lambda node: _reduced(node, node.x, op), _BUILD_TIME)
 
 
-def _in_steps(
-    op: str, before: str | None = None, after: str | None = None, *, of_floats: bool = False
-) -> Operator:
-    """A sum of what ``before`` makes of each element, then ``after`` of that."""
+def _reduced_in_steps(node: OnnxNode, op: str, before: str | None, after: str | None) -> int:
+    """Of what ``before`` makes of each element, then ``after`` of that."""
+    x = node.x
+    if before:
+        x = node.t.emit(before, *[x] * (2 if before == "multiply" else 1))
+    y = _reduced(node, x, op)
+    return node.t.emit(after, y) if after else y
 
-    def convert(node: OnnxNode) -> int:
-        x = node.x
-        if before:
-            x = node.t.emit(before, *[x] * (2 if before == "multiply" else 1))
-        y = _reduced(node, x, op)
-        return node.t.emit(after, y) if after else y
 
-    return Operator(convert, _BUILD_TIME, in_steps=True, of_floats=of_floats)
+def _in_steps(op: str, before: str) -> Operator:
+    """Several operators of the graph."""
+    return Operator(
+        lambda node: _reduced_in_steps(node, op, before, None), _BUILD_TIME, in_steps=True
+    )
 
 
 def _mean(node: OnnxNode) -> int:
@@ -66,20 +67,59 @@ def _mean(node: OnnxNode) -> int:
     return node.t.emit("divide", total, node.number(int(np.prod(over, dtype=int))))
 
 
+def _whole(node: OnnxNode, op: str, after: str, *, squared: bool = False) -> int:
+    """Of integers, as ONNX Runtime has it: what comes after is computed in float64, and cut."""
+    t, x = node.t, node.x
+    if squared:
+        x = t.cast(x, "float64")
+        x = t.emit("multiply", x, x)
+    y = t.cast(_reduced(node, x, op), "float64")
+    return t.cast(t.emit(after, y), node.dtype)
+
+
+def _norm(node: OnnxNode) -> int:
+    if not node.element.is_float:
+        return _whole(node, "sum", "sqrt", squared=True)
+    return _reduced_in_steps(node, "sum", "multiply", "sqrt")
+
+
+def _log_sum(node: OnnxNode) -> int:
+    if not node.element.is_float:
+        return _whole(node, "sum", "log")
+    return _reduced_in_steps(node, "sum", None, "log")
+
+
+def _log_sum_exp_of_integers(node: OnnxNode, axes: list[int] | None) -> int:
+    """As ONNX Runtime has it, which cuts each power about the largest element: 1 of that, 0 of
+    others. So it is the largest and the logarithm of how often that is there, cut."""
+    t, x = node.t, node.x
+    largest = composite.reduce(t, "max", x, axes, keepdims=True)
+    ones = t.cast(t.emit("equal", x, largest), "float64")
+    total = composite.reduce(t, "sum", ones, axes, keepdims=True)
+    y = t.emit("add", t.cast(largest, "float64"), t.emit("log", total))
+    return _without(node, t.cast(y, node.dtype), axes)
+
+
+def _without(node: OnnxNode, y: int, axes: list[int] | None) -> int:
+    """Without the dimensions that are reduced, if these do not stay."""
+    if _keeps(node):
+        return y
+    gone = range(node.rank) if axes is None else axes
+    return node.t.reshape(y, [d for i, d in enumerate(node.shape) if i not in gone])
+
+
 def _log_sum_exp(node: OnnxNode) -> int:
     """About the largest element, so that nothing overflows; about 0 where that is not finite."""
     t, x, axes = node.t, node.x, _axes(node)
     if axes == []:
         return x
+    if not node.element.is_float:
+        return _log_sum_exp_of_integers(node, axes)
     largest = composite.reduce(t, "max", x, axes, keepdims=True)
     base = t.emit("where", composite.isfinite(t, largest), largest, node.number(0))
     powers = t.emit("exp", t.emit("subtract", x, base))
     total = composite.reduce(t, "sum", powers, axes, keepdims=True)
-    y = t.emit("add", t.emit("log", total), base)
-    if _keeps(node):
-        return y
-    gone = range(node.rank) if axes is None else axes
-    return t.reshape(y, [d for i, d in enumerate(node.shape) if i not in gone])
+    return _without(node, t.emit("add", t.emit("log", total), base), axes)
 
 
 def _of_places(node: OnnxNode, op: str) -> int:
@@ -138,9 +178,9 @@ OPERATORS: dict[str, Operator] = {
     "GlobalMaxPool": Operator(lambda node: _of_places(node, "max")),
     "Hardmax": Operator(_hardmax),
     "ReduceL1": _in_steps("sum", before="abs"),
-    "ReduceL2": _in_steps("sum", before="multiply", after="sqrt", of_floats=True),
-    "ReduceLogSum": _in_steps("sum", after="log", of_floats=True),
-    "ReduceLogSumExp": Operator(_log_sum_exp, _BUILD_TIME, in_steps=True, of_floats=True),
+    "ReduceL2": Operator(_norm, _BUILD_TIME, in_steps=True),
+    "ReduceLogSum": Operator(_log_sum, _BUILD_TIME, in_steps=True),
+    "ReduceLogSumExp": Operator(_log_sum_exp, _BUILD_TIME, in_steps=True),
     "ReduceMax": _reduction("max"),
     "ReduceMean": Operator(_mean, _BUILD_TIME, in_steps=True),
     "ReduceMin": _reduction("min"),

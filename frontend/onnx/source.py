@@ -17,6 +17,7 @@ from luthier.schedules.redaction import shown
 
 from .model_file import proto_digest, reading, tensors
 from .opset import NEWEST, opset_of
+from .sparse_tensors import without_sparse
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,15 @@ def source_of(model: str | os.PathLike[str] | onnx.ModelProto) -> Source:
         _check_outline(proto, "the model")
         if any(uses_external_data(t) for t in tensors(proto)):
             raise ModelError("the model keeps weights in other files: give its path instead")
-        return Source(proto, proto_digest(proto), proto.graph.name, "the model")
+        digest = proto_digest(proto)
+        without_sparse(proto, "the model")
+        return Source(proto, digest, proto.graph.name, "the model")
     path = Path(model)
     with reading(path) as file:
         proto = file.parsed()
         _check_outline(proto, shown(path))
         file.load_external(proto)
+    without_sparse(proto, shown(path))
     return Source(proto, file.digest, path.stem, shown(path))
 
 
@@ -68,8 +72,6 @@ def _check_outline(model: onnx.ModelProto, where: str) -> None:
     _check_opset(model, where)
     if not model.graph.output:
         raise ModelError(f"{where}: the model's graph is empty (it has no outputs)")
-    if model.graph.sparse_initializer:
-        raise ModelError(f"{where}: sparse initializers are not supported")
 
 
 def _check_text(message: Message, where: str) -> None:

@@ -17,12 +17,6 @@ from .texts.domain import is_text
 # As many are listed in the message; the error's field has them all.
 _LISTED = 8
 
-_MICROSOFT_ADVICE = {
-    "BeamSearch GreedySearch Sampling WhisperBeamSearch": (
-        "call the decoder from your program, over its state"
-    ),
-    "Tokenizer": "take texts apart before the model",
-}
 _OF_SHAPES = ("Shape", "Size")
 _TRAINING = "export for inference"
 _FUSED = "export without ONNX Runtime's fusions"
@@ -85,12 +79,11 @@ def _listed(name: str, nodes: list[str]) -> str:
 
 
 def _advice(operator: str) -> str:
-    domain, _, name = operator.rpartition(".")
+    domain, _, _ = operator.rpartition(".")
     if domain == TRAINING:
         return _TRAINING
     if domain == DOMAIN:
         return _OTHERS
     if domain.startswith("com.microsoft"):
-        found = (said for names, said in _MICROSOFT_ADVICE.items() if name in names.split())
-        return next(found, _FUSED)
+        return _FUSED
     return _DOMAIN if domain else _OTHERS

@@ -30,6 +30,18 @@ def fold_around_steps(graph: Graph) -> Graph:
     return _folded(graph, _widens)
 
 
+def fold_but_rows(graph: Graph) -> Graph:
+    """The same, but a row of a table stays to be taken: which one may follow from a size."""
+    return _folded(graph, _is_row)
+
+
+def _is_row(node: Node, found: Sequence[Array]) -> bool:
+    if node.op != "slice" or not found or found[0].dtype.kind in "iub":
+        return False
+    pairs = zip(node.attr("begin"), node.out.shape, found[0].shape, strict=True)
+    return any(begin > 0 and size == 1 and most > 2 for begin, size, most in pairs)
+
+
 def _widens(node: Node, found: Sequence[Array]) -> bool:
     if not found or node.op not in ("cast", "dequantize"):
         return False

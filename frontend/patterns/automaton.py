@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from .syntax import Choice, Edge, Kind, Letters, Pattern, PatternError, Repeat, 
 from .utf8 import sequences
 
 _WORD = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+_LINE_END = 10
+Sort: TypeAlias = Literal["", "word", "line end"]
+"""A letter of a word, the end of a line, or another."""
 _MOST_PLACES, _MOST_STATES, _MOST_STEPS = 20_000, 4096, 20_000_000
 
 
@@ -34,6 +38,22 @@ def automaton(pattern: str) -> Automaton:
     return _deterministic(_Places.of(parse(pattern)))
 
 
+def searching(pattern: str) -> Automaton:
+    """The same of texts that are parts of others: edges of the text and of words are refused."""
+    parsed = parse(pattern)
+    if _has_edges(parsed):
+        raise PatternError("edges of texts and words are not looked for within texts")
+    return _deterministic(_Places.of(parsed))
+
+
+def _has_edges(pattern: Pattern) -> bool:
+    if isinstance(pattern, Repeat):
+        return _has_edges(pattern.part)
+    if isinstance(pattern, Row | Choice):
+        return any(map(_has_edges, pattern.parts))
+    return isinstance(pattern, Edge)
+
+
 @dataclass
 class _Places:
     """Places in a pattern: from each, bytes lead on, or nothing but an edge of the text, if any."""
@@ -42,6 +62,7 @@ class _Places:
     goes: list[list[tuple[Kind | None, int]]] = field(default_factory=list)  # at an edge, to
     accept: int = 0
     has_words: bool = False
+    has_lines: bool = False
 
     @staticmethod
     def of(pattern: Pattern) -> _Places:
@@ -74,6 +95,7 @@ class _Places:
         elif isinstance(pattern, Edge):
             self.goes[begin].append((pattern.kind, end))
             self.has_words |= "word" in pattern.kind
+            self.has_lines |= "line" in pattern.kind
         else:
             self._add_letters(pattern, begin, end)
         return end
@@ -108,6 +130,20 @@ class _Places:
                 place = known[key]
             self.takes[place].append((*found[-1], end))
 
+    def sort(self, byte: int) -> Sort:
+        """What a byte is to the edges that the pattern has."""
+        if self.has_words and byte in _WORD:
+            return "word"
+        return "line end" if self.has_lines and byte == _LINE_END else ""
+
+    @property
+    def sorts(self) -> list[Sort]:
+        """All that bytes are."""
+        found: list[Sort] = [""]
+        found += ["word"] if self.has_words else []
+        found += ["line end"] if self.has_lines else []
+        return found
+
     def reached(self, places: Iterable[int], edges: Sequence[Kind]) -> frozenset[int]:
         """With all places that need no byte; ``edges`` are those of the text where this is."""
         found, pending = set(places), list(places)
@@ -121,17 +157,19 @@ class _Places:
 
 @dataclass(frozen=True)
 class _State:
-    """Places, whether the text begins there, and whether a letter of a word is before them."""
+    """Places, whether the text begins there, and what the byte before them is."""
 
     places: frozenset[int]
     begins: bool = False
-    in_word: bool = False
+    before: Sort = ""
 
-    def edges(self, *, in_word: bool, ends: bool = False) -> tuple[Kind, ...]:
-        """What is there, before a letter of a word or another."""
-        found: list[Kind] = ["no word" if self.in_word == in_word else "word"]
+    def edges(self, after: Sort, *, ends: bool = False) -> tuple[Kind, ...]:
+        """What is there, before such a byte or the end."""
+        found: list[Kind] = ["word" if (self.before == "word") != (after == "word") else "no word"]
         found += ["begin"] if self.begins else []
         found += ["end"] if ends else []
+        found += ["line begin"] if self.begins or self.before == "line end" else []
+        found += ["line end"] if ends or after == "line end" else []
         return tuple(found)
 
 
@@ -142,15 +180,12 @@ def _deterministic(places: _Places) -> Automaton:
     states, rows, steps = {pending[0]: 0}, list[list[int]](), 0
     for state in pending:
         row = []
-        takes = {
-            in_word: _takes(places, state, in_word=in_word)
-            for in_word in ((False, True) if places.has_words else (False,))
-        }
+        takes = {sort: _takes(places, state, sort) for sort in places.sorts}
         for start in starts:
-            in_word = places.has_words and start in _WORD
-            following = {t for a, b, t in takes[in_word] if a <= start <= b}
-            new = _State(places.reached(following, []), in_word=in_word)
-            steps += len(takes[in_word]) + len(new.places)
+            sort = places.sort(start)
+            following = {t for a, b, t in takes[sort] if a <= start <= b}
+            new = _State(places.reached(following, []), before=sort)
+            steps += len(takes[sort]) + len(new.places)
             if new not in states:
                 states[new] = len(states)
                 pending.append(new)
@@ -159,8 +194,7 @@ def _deterministic(places: _Places) -> Automaton:
         if len(states) > _MOST_STATES or steps > _MOST_STEPS:
             raise PatternError(f"its automaton is too large (beyond {_MOST_STATES} states)")
     ends = [
-        places.accept in places.reached(each.places, each.edges(in_word=False, ends=True))
-        for each in states
+        places.accept in places.reached(each.places, each.edges("", ends=True)) for each in states
     ]
     order = np.argsort(ends, kind="stable")
     numbers = np.empty_like(order)
@@ -176,12 +210,11 @@ def _starts(places: _Places) -> list[int]:
     for takes in places.takes:
         for first, last, _ in takes:
             bounds.update((first, last + 1))
-    if places.has_words:
-        bounds.update(byte for byte in range(256) if (byte in _WORD) != (byte - 1 in _WORD))
+    bounds.update(byte for byte in range(1, 256) if places.sort(byte) != places.sort(byte - 1))
     return sorted(bounds - {256})
 
 
-def _takes(places: _Places, state: _State, *, in_word: bool) -> list[tuple[int, int, int]]:
-    """All that leads on from a state where the next byte is, or is not, a letter of a word."""
-    reached = places.reached(state.places, state.edges(in_word=in_word))
+def _takes(places: _Places, state: _State, after: Sort) -> list[tuple[int, int, int]]:
+    """All that leads on from a state where the next byte is of a sort."""
+    reached = places.reached(state.places, state.edges(after))
     return [each for place in reached for each in places.takes[place]]

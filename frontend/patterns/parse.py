@@ -1,8 +1,7 @@
 """Reads the syntax of RE2: https://github.com/google/re2/wiki/Syntax.
 
 What a whole text must match knows no difference between greedy and lazy repetitions, nor between
-groups. Not supported, and refused by name: the edges of lines (flag ``m``), scripts of Unicode, and
-single bytes.
+groups. Not supported, and refused by name: scripts of Unicode, and single bytes.
 """
 
 from __future__ import annotations
@@ -29,6 +28,9 @@ from .syntax import others as all_but
 _LONGEST, _DEEPEST, _MOST = 4096, 64, 1000  # characters, groups within groups, repetitions
 _CONTROLS = {"a": 7, "f": 12, "t": 9, "n": 10, "r": 13, "v": 11}
 _EDGES: Mapping[str, Kind] = {"A": "begin", "z": "end", "b": "word", "B": "no word"}
+_SIGNS: Mapping[tuple[str, bool], Kind] = {
+    ("^", False): "begin", ("$", False): "end", ("^", True): "line begin", ("$", True): "line end",
+}  # fmt: skip
 _NOT_SUPPORTED = {"C": "a single byte, \\C,", "X": "\\X"}
 _LINE_END = 10
 
@@ -37,6 +39,7 @@ _LINE_END = 10
 class _Flags:
     any_case: bool = False
     dot_takes_lines: bool = False
+    edges_of_lines: bool = False
 
 
 def parse(text: str) -> Pattern:
@@ -121,9 +124,9 @@ class _Reader:
                 found = replace(found, any_case=on)
             elif flag == "s":
                 found = replace(found, dot_takes_lines=on)
-            elif flag == "m" and on:
-                raise PatternError("the edges of lines, (?m), are not supported")
-            elif flag not in "mU":
+            elif flag == "m":
+                found = replace(found, edges_of_lines=on)
+            elif flag != "U":
                 raise PatternError(f"'(?{flag}' is not known")
         if self.next() == ")":
             return found
@@ -172,7 +175,7 @@ class _Reader:
         if sign in "*+?":
             raise PatternError(f"'{sign}' repeats nothing")
         if sign in "^$":
-            return Edge("end" if sign == "$" else "begin")
+            return Edge(_SIGNS[sign, flags.edges_of_lines])
         if sign == ".":
             line_end = () if flags.dot_takes_lines else ((_LINE_END, _LINE_END),)
             return Letters(all_but(line_end))

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 LAST = 0x10FFFF
 
-Kind: TypeAlias = Literal["begin", "end", "word", "no word"]
+Kind: TypeAlias = Literal["begin", "end", "line begin", "line end", "word", "no word"]
 Ranges: TypeAlias = "tuple[tuple[int, int], ...]"
 """Letters, by the first and the last of each range: in order, apart from one another."""
 
@@ -26,7 +26,9 @@ class Letters:
 
 @dataclass(frozen=True)
 class Edge:
-    """The beginning of the text or its end, an edge of a word of ASCII's, or where none is."""
+    """The beginning of the text or its end, those of a line, an edge of a word of ASCII's, or where
+    none is.
+    """
 
     kind: Kind
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,8 +38,7 @@ def at(program: Program, sizes: Sizes) -> Program:
         states=tuple(_state(state) for state in program.states),
         steps=(),
     )
-    steps = (step for step in program.steps if not isinstance(step, Find))
-    return replace(fixed, steps=tuple(_step(step, fixed.pitch, sizes) for step in steps))
+    return replace(fixed, steps=_steps(program.steps, fixed.pitch, sizes))
 
 
 def _beginning(array: NDArray[Any], tensor: Tensor) -> NDArray[Any]:
@@ -55,9 +54,15 @@ def _state(state: State) -> State:
     return replace(state, axis=None, length="", more=0)
 
 
+def _steps(
+    steps: Sequence[Step], pitch: Callable[[int], int | None], sizes: Mapping[str, int]
+) -> tuple[Step, ...]:
+    return tuple(_step(step, pitch, sizes) for step in steps if not isinstance(step, Find))
+
+
 def _step(step: Step, pitch: Callable[[int], int | None], sizes: Mapping[str, int]) -> Step:
     if isinstance(step, Loop | Branch):
-        return step.over(lambda inner: _step(inner, pitch, sizes))
+        return step.over(lambda inner: _steps(inner, pitch, sizes))
     if not isinstance(step, Call) or step.open is None:
         return step
     placement = Placement.of([pitch(arg) for arg in step.args], pitch(step.result))

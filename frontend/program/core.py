@@ -98,7 +98,7 @@ class Program:
     @cached_property
     def found(self) -> frozenset[str]:
         """The names of the sizes that steps find."""
-        return frozenset(step.size for step in self.steps if isinstance(step, Find))
+        return frozenset(step.size for step in walk(self.region) if isinstance(step, Find))
 
     @cached_property
     def given(self) -> tuple[Symbol, ...]:
@@ -134,7 +134,11 @@ class Program:
             {number[v]: array for v, array in self.constants.items() if v in number},
             {number[v]: number[base] for v, base in self.views.items() if v in number},
             self.region.renumbered(number).statements,
-            {number[v]: replace(p, whole=number[p.whole]) for v, p in self.parts.items()},
+            {
+                number[v]: replace(p, whole=number[p.whole])
+                for v, p in self.parts.items()
+                if v in number
+            },
             {number[v]: tensor for v, tensor in self.open.items() if v in number},
             self.symbols,
             tuple(state.renumbered(number) for state in self.states),

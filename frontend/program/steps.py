@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, TypeAlias
 
@@ -60,6 +60,10 @@ class Loop:
     left them. Its results are, where there is a condition, whether to go on; the carried values;
     and what is kept of each iteration. The loop's results are the carried values at the end and
     what was kept, iteration after iteration along a new first dimension.
+
+    ``grows`` says along which axis a carried value is longer after each iteration, None for those
+    that keep their type; it is empty where all do. The body then begins with steps that find how
+    long it is.
     """
 
     body: Region[Step]
@@ -68,6 +72,7 @@ class Loop:
     trips: int | None = None
     condition: int | None = None
     source: str = ""
+    grows: tuple[int | None, ...] = ()
 
     @property
     def controls(self) -> dict[str, int]:
@@ -95,9 +100,10 @@ class Loop:
         trips, condition = (v if v is None else number[v] for v in (self.trips, self.condition))
         carried = tuple(number[value] for value in self.carried)
         results = tuple(number[value] for value in self.results)
-        return Loop(self.body.renumbered(number), carried, results, trips, condition, self.source)
+        body = self.body.renumbered(number)
+        return Loop(body, carried, results, trips, condition, self.source, self.grows)
 
-    def over(self, change: Callable[[Step], Step]) -> Loop:
+    def over(self, change: Change) -> Loop:
         """The same with other steps in its body."""
         return replace(self, body=_over(self.body, change))
 
@@ -140,7 +146,7 @@ class Branch:
         results = tuple(number[value] for value in self.results)
         return Branch(number[self.condition], then, otherwise, results, self.source)
 
-    def over(self, change: Callable[[Step], Step]) -> Branch:
+    def over(self, change: Change) -> Branch:
         """The same with other steps in its regions."""
         then, otherwise = _over(self.then, change), _over(self.otherwise, change)
         return replace(self, then=then, otherwise=otherwise)
@@ -153,7 +159,8 @@ class Branch:
 class Find:
     """Let the size called ``size`` be the number in ``value``, of type int64.
 
-    From then on it is known, and may be in shapes. A number that the size may not be ends the run.
+    From then on it is known, and may be in shapes; in a loop that is until the iteration ends. A
+    number that the size may not be ends the run.
     """
 
     size: str
@@ -218,10 +225,11 @@ class Expect:
 
 
 Step: TypeAlias = Call | Loop | Branch | Find | Expect
+Change: TypeAlias = Callable[[Sequence[Step]], Iterable[Step]]
 
 
-def _over(region: Region[Step], change: Callable[[Step], Step]) -> Region[Step]:
-    return replace(region, statements=tuple(map(change, region.statements)))
+def _over(region: Region[Step], change: Change) -> Region[Step]:
+    return replace(region, statements=tuple(change(region.statements)))
 
 
 def walk(region: Region[Step]) -> Iterator[Step]:

@@ -166,22 +166,34 @@ def _verify_sizes(program: Program) -> None:
 
 
 def _verify_found(program: Program) -> None:
-    """Each size is found once, not in a loop or branch, and what has it comes after that."""
+    """Each size is found once, not in a branch, and what has it comes after that; one that is found
+    in a loop is known in that alone."""
     inner = sum(isinstance(step, Find) for step in walk(program.region))
-    require(inner == len(program.found), "a size is found twice, or in a loop or branch")
+    require(inner == len(program.found), "a size is found twice")
     require(program.found <= {s.name for s in program.symbols}, "a size is found that has no range")
     grows = program.found and any(state.length for state in program.states)
     require(not grows, "a state grows where a run finds sizes")
-    unknown = set(program.found)
     for name, value in program.inputs:
-        require(not unknown & _names(program, value), f"the input '{name}' has a size to be found")
-    for step in program.steps:
+        unknown = program.found & _names(program, value)
+        require(not unknown, f"the input '{name}' has a size to be found")
+    _verify_known(program, program.steps, program.found)
+
+
+def _verify_known(program: Program, steps: Sequence[Step], unknown: frozenset[str]) -> None:
+    """That what these steps have is none of what is ``unknown`` before them, until it is found."""
+    for step in steps:
         if isinstance(step, Find):
-            unknown.discard(step.size)
-        inside = (value for region in step.regions for value in region.values)
-        for value in (*step.reads, *step.defines, *inside):
-            later = unknown & _place_names(program, value)
+            unknown -= {step.size}
+        inside = [each for region in step.regions for each in region.statements]
+        found = {each.size for each in inside if isinstance(each, Find)}
+        require(not found or isinstance(step, Loop), f"{step}: a size is found in a branch")
+        ends = (value for region in step.regions for value in (*region.parameters, *region.results))
+        for value in (*step.reads, *step.defines, *ends):
+            own = frozenset[str]() if value in step.defines else found
+            later = (unknown - own) & _place_names(program, value)
             require(not later, f"{step}: {', '.join(sorted(later))} is found later")
+        for region in step.regions:
+            _verify_known(program, region.statements, unknown)
 
 
 def _place_names(program: Program, value: int) -> frozenset[str]:
@@ -227,9 +239,11 @@ def _verify_loop(program: Program, loop: Loop) -> None:
             _is_number(program.type(loop.trips), "int64"), f"{loop}: it runs %{loop.trips} times"
         )
     carried = _types(program, loop.carried)
+    grows = loop.grows or (None,) * len(carried)
+    require(len(grows) == len(carried), f"{loop}: it says of {len(grows)} values how they grow")
     taken = _types(program, body.parameters)
-    wanted = (Tensor((), "int64"), *carried)
-    require(taken == wanted, f"{loop}: its body takes {_text(taken)}, not {_text(wanted)}")
+    fits = taken[:1] == (Tensor((), "int64"),) and _alike(taken[1:], carried, grows)
+    require(fits, f"{loop}: its body takes {_text(taken)}, not a number and {_text(carried)}")
     results = list(body.results)
     if loop.condition is not None:
         require(bool(results), f"{loop}: its body does not say whether to go on")
@@ -237,9 +251,11 @@ def _verify_loop(program: Program, loop: Loop) -> None:
         _verify_condition(program, loop, results.pop(0))
     count = len(carried)
     left, kept = _types(program, results[:count]), _types(program, results[count:])
-    require(left == carried, f"{loop}: its body leaves {_text(left)}, not {_text(carried)}")
+    fits = _alike(left, carried, grows)
+    require(fits, f"{loop}: its body leaves {_text(left)}, not {_text(carried)}")
     ends, stacks = _types(program, loop.results[:count]), _types(program, loop.results[count:])
-    require(ends == carried, f"{loop}: it ends with {_text(ends)}, not {_text(carried)}")
+    fits = _alike(ends, carried, grows)
+    require(fits, f"{loop}: it ends with {_text(ends)}, not {_text(carried)}")
     fits = len(stacks) == len(kept) and all(map(_is_stack, stacks, kept))
     require(fits, f"{loop}: it gives {_text(stacks)} for {_text(kept)} of each iteration")
 
@@ -261,6 +277,18 @@ def _verify_expect(program: Program, expect: Expect) -> None:
 
 def _verify_condition(program: Program, step: Step, value: int) -> None:
     require(_is_number(program.type(value), "bool"), f"{step}: %{value} is not a condition")
+
+
+def _alike(types: Types, others: Types, grows: Sequence[int | None]) -> bool:
+    """Whether types are the same but along the axes along which each grows."""
+
+    def without(tensor: Type, axis: int | None) -> tuple[str, tuple[int | Size, ...]]:
+        shape = tuple(tensor.shape)
+        return tensor.dtype, shape if axis is None else (*shape[:axis], -1, *shape[axis + 1 :])
+
+    pairs = zip(types, others, grows, strict=False)
+    same = all(without(one, axis) == without(other, axis) for one, other, axis in pairs)
+    return len(types) == len(others) and same
 
 
 def _is_number(tensor: Type, dtype: str) -> bool:

@@ -14,7 +14,8 @@ from luthier.schedules.ir.open_workload import OpenWorkload
 from luthier.schedules.ir.size import Size
 from luthier.schedules.ir.workload import Node, node
 
-from ..program import Call, Find, Program, Step
+from ..program import Call, Find, Loop, Program, Step
+from ..program.steps import walk
 
 _MOST_NUMBERS = 16
 
@@ -47,9 +48,8 @@ def with_numbers(program: Program, value: int, elements: Sequence[int | Size]) -
     written = OpenWorkload(_written(elements, tensor.dtype))
     call = Call(written.at(largest), (), len(program.values), "sizes", open=written)
     names = frozenset().union(*(n.names for n in elements if isinstance(n, Size)))
-    steps = list(program.steps)
-    steps.insert(when_known(steps, names), call)
-    return replace(program, values=values, views=views, constants=constants, steps=tuple(steps))
+    steps = inserted(program.steps, names, call)
+    return replace(program, values=values, views=views, constants=constants, steps=steps)
 
 
 def with_none(program: Program, names: Sequence[str]) -> Program:
@@ -65,10 +65,19 @@ def with_none(program: Program, names: Sequence[str]) -> Program:
     )
 
 
-def when_known(steps: Sequence[Step], names: frozenset[str]) -> int:
-    """Before which step all of these sizes are known first."""
+def inserted(steps: Sequence[Step], names: frozenset[str], call: Call) -> tuple[Step, ...]:
+    """Steps with a call where all of these sizes are known first, which may be in a loop."""
+    for i, step in enumerate(steps):
+        if isinstance(step, Loop) and not names.isdisjoint(_found_in(step)):
+            inside = step.over(lambda inner: inserted(inner, names, call))
+            return (*steps[:i], inside, *steps[i + 1 :])
     found = (i for i, step in enumerate(steps) if isinstance(step, Find) and step.size in names)
-    return max(found, default=-1) + 1
+    first = max(found, default=-1) + 1
+    return (*steps[:first], call, *steps[first:])
+
+
+def _found_in(loop: Loop) -> frozenset[str]:
+    return frozenset(step.size for step in walk(loop.body) if isinstance(step, Find))
 
 
 def _written(elements: Sequence[int | Size], dtype: str) -> Workload:

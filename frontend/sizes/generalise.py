@@ -26,7 +26,7 @@ from ..graph.arrays import equal
 from ..program import Call, Expect, Find, OpenTensor, Part, Program, Step
 from ..program.steps import walk
 from .alignment import Alignment, NotAlikeError, title
-from .computed import numbers, when_known, with_numbers
+from .computed import inserted, numbers, with_numbers
 from .fit import Points
 
 Array = NDArray[Any]
@@ -122,7 +122,7 @@ class _Generalisation:
         if isinstance(step, Call):
             return self._call(step, program, computed)
         if not isinstance(step, Find | Expect):
-            return step.over(lambda inner: self._step(inner, program, computed))
+            return step.over(lambda steps: [self._step(s, program, computed) for s in steps])
         for each in self.aligned:
             if step.renumbered(each.at) not in walk(each.other.region):
                 raise NotAlikeError(f"{step.source}: it finds or expects another number")
@@ -209,7 +209,7 @@ def _with_slices(program: Program, windows: Mapping[int, Numbers]) -> Program:
     """Constants whose size varies, but for those that lie at the beginning of the largest, become
     slices of it."""
     values, constants = list(program.values), dict(program.constants)
-    order = list(program.steps)
+    order = program.steps
     for value, tensor in program.open.items():
         most = values[value]
         if value not in constants or not most.size:
@@ -226,8 +226,8 @@ def _with_slices(program: Program, windows: Mapping[int, Numbers]) -> Program:
         identity = node("slice", (0,), most, begin=(0,) * len(most.shape), steps=steps)
         largest = Workload((most,), (True,), (identity,))
         call = Call(largest, (whole,), value, "a constant", open=open_)
-        order.insert(when_known(order, tensor.names), call)
-    return replace(program, values=tuple(values), constants=constants, steps=tuple(order))
+        order = inserted(order, tensor.names, call)
+    return replace(program, values=tuple(values), constants=constants, steps=order)
 
 
 def _is_prefix(tensor: OpenTensor) -> bool:

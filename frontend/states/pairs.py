@@ -25,8 +25,28 @@ _USUAL = (
 )
 
 
+_DECLARED = "luthier.state."  # begins the keys of a model's metadata that tell its own states
+
+
+def declare_states(model: onnx.ModelProto, pairs: Mapping[str, str]) -> None:
+    """Let a model tell that it keeps these: outputs by the inputs that they become."""
+    for name, becomes in pairs.items():
+        model.metadata_props.add(key=f"{_DECLARED}{name}", value=becomes)
+
+
+def declared_states(model: onnx.ModelProto) -> dict[str, str]:
+    """What a model tells that it keeps."""
+    return {
+        each.key.removeprefix(_DECLARED): each.value
+        for each in model.metadata_props
+        if each.key.startswith(_DECLARED)
+    }
+
+
 def state_pairs(model: onnx.ModelProto, wanted: StateNames | None) -> dict[str, str]:
-    """The outputs that inputs become in the next run, by these; raises ModelError."""
+    """The outputs that inputs become in the next run, by these: as is wanted, beside what the model
+    tells of itself; raises ModelError."""
+    wanted = _with_own(declared_states(model), wanted)
     if not wanted:
         return {}
     inputs = {value.name: value.type.tensor_type.elem_type for value in model.graph.input}
@@ -52,6 +72,13 @@ def state_pairs(model: onnx.ModelProto, wanted: StateNames | None) -> dict[str, 
         if inputs[name] != outputs[becomes]:
             raise ModelError(f"the state '{name}' becomes '{becomes}', which is of another type")
     return dict(wanted)
+
+
+def _with_own(own: dict[str, str], wanted: StateNames | None) -> StateNames | None:
+    """What is wanted and what a model tells of itself, which is enough where names are to tell."""
+    if not own or (isinstance(wanted, str) and wanted != AUTO):
+        return wanted
+    return own if isinstance(wanted, str) else own | dict(wanted or {})
 
 
 def _usual(inputs: Mapping[str, int], outputs: Mapping[str, int]) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from .graph import Call, Operator, activation, element
+import numpy as np
+
+from .call import Call, Operator, activation
+from .graph import element
 
 _NORM = 1e-6  # the least that L2_NORMALIZATION divides by
 
@@ -117,6 +120,79 @@ def _select(call: Call) -> str:
     return call.add("Where", condition, call.input(1), call.input(2))
 
 
+def _clip_to_one(call: Call) -> str:
+    ends = (call.graph.constant(each, "float32") for each in (0, 1))
+    return call.add("Clip", call.input(), *ends)
+
+
+def _fake_quant(call: Call) -> str:
+    """Rounded to one of 2^bits numbers between two, of which one is 0; halves go up."""
+    low, high = (np.float64(call.option(field, "<f")) for field in (0, 1))
+    least, most = int(call.flag(3)), 2 ** min(max(call.option(2), 1), 16) - 1
+    if not (low <= 0 <= high and low < high and least < most):
+        raise call.unsupported(f"the range {low} to {high}")
+    scale = (high - low) / (most - least)
+    zero = min(max(int(np.floor(least - low / scale + 0.5)), least), most)
+    ends = [np.float32((each - zero) * scale) for each in (least, most)]
+    first, last, step, half = (call.graph.constant(x, "float32") for x in (*ends, scale, 0.5))
+    y = call.add("Sub", call.add("Clip", call.input(), first, last), first)
+    y = call.add("Floor", call.add("Add", call.add("Div", y, step), half))
+    return call.add("Add", call.add("Mul", y, step), first)
+
+
+def _bucketize(call: Call) -> str:
+    """How many of the boundaries, which ascend, are not above an element."""
+    options = call.operation.options
+    ends = np.zeros(0, np.float32) if options is None else options.array(0, "<f4")
+    x = call.add("Cast", call.input(), to=element("float32"))
+    x = call.add("Unsqueeze", x, call.ints(-1))
+    reached = call.add("GreaterOrEqual", x, call.graph.constant(ends, "float32"))
+    reached = call.add("Cast", reached, to=element("int32"))
+    return call.add("ReduceSum", reached, call.ints(-1), keepdims=0)
+
+
+def _is_negative(call: Call, x: str) -> str:
+    """Of a float, -0 too."""
+    zero = call.one(0)
+    below = call.add("Less", call.add("Reciprocal", x), zero)
+    return call.add("Or", call.add("Less", x, zero), below)
+
+
+def _atan2(call: Call) -> str:
+    """The angle of (x, y), of which y comes first; of two infinities that of a diagonal."""
+    y, x = call.input(0), call.input(1)
+    zero, one, pi = call.one(0), call.one(1), call.one(np.pi)
+    below, left = _is_negative(call, y), _is_negative(call, x)
+    sign = call.add("Where", call.add("Xor", below, left), call.add("Neg", one), one)
+    far = call.add("And", call.add("IsInf", x), call.add("IsInf", y))
+    none = call.add("And", call.add("Equal", x, zero), call.add("Equal", y, zero))
+    slope = call.add("Where", far, sign, call.add("Div", y, x))
+    slope = call.add("Where", none, call.add("Mul", sign, zero), slope)
+    turn = call.add("Where", below, call.add("Neg", pi), pi)
+    return call.add("Add", call.add("Atan", slope), call.add("Where", left, turn, zero))
+
+
+def _xor(call: Call) -> str:
+    return _binary("Xor" if call.tensor(0).dtype == "bool" else "BitwiseXor", call)
+
+
+def _right_shift(call: Call) -> str:
+    """The sign stays; by less than 0 is none, and by the width or more is one less."""
+    dtype = call.tensor(0).dtype
+    bits = 8 * np.dtype(dtype).itemsize
+    wide = element(f"uint{bits}")
+    count = call.add("Max", call.whole(1), call.ints(0))
+    count = call.add("Cast", call.add("Min", count, call.ints(bits - 1)), to=wide)
+    x = call.input(0)
+    if dtype.startswith("u"):
+        return call.add("BitShift", x, count, direction="RIGHT")
+    below = call.add("Less", x, call.one(0))
+    plain = call.add("Where", below, call.add("BitwiseNot", x), x)
+    moved = call.add("BitShift", call.add("Cast", plain, to=wide), count, direction="RIGHT")
+    moved = call.add("Cast", moved, to=element(dtype))
+    return call.add("Where", below, call.add("BitwiseNot", moved), moved)
+
+
 def _add_n(call: Call) -> str:
     return call.add("Sum", *call.inputs())
 
@@ -126,7 +202,11 @@ OPERATORS: dict[str, Operator] = {
     **{name: Operator(partial(_binary, onnx)) for name, onnx in _BINARY.items()},
     **{name: Operator(partial(_arithmetic, onnx)) for name, onnx in _ARITHMETIC.items()},
     "ADD_N": Operator(_add_n),
+    "ATAN2": Operator(_atan2),
+    "BITWISE_XOR": Operator(_xor),
+    "BUCKETIZE": Operator(_bucketize),
     "CAST": Operator(_cast),
+    "FAKE_QUANT": Operator(_fake_quant),
     "FLOOR_DIV": Operator(_floor_div),
     "FLOOR_MOD": Operator(_floor_mod),
     "GELU": Operator(_gelu),
@@ -135,8 +215,10 @@ OPERATORS: dict[str, Operator] = {
     "LOG_SOFTMAX": Operator(_log_softmax),
     "NOT_EQUAL": Operator(_not_equal),
     "PRELU": Operator(partial(_binary, "PRelu")),
+    "RELU_0_TO_1": Operator(_clip_to_one),
     "RELU6": Operator(lambda call: activation(call, call.input(), 3)),
     "RELU_N1_TO_1": Operator(lambda call: activation(call, call.input(), 2)),
+    "RIGHT_SHIFT": Operator(_right_shift),
     "RSQRT": Operator(_rsqrt),
     "SELECT": Operator(_select, moves=True, moved=(1, 2)),
     "SELECT_V2": Operator(_select, moves=True, moved=(1, 2)),

@@ -57,7 +57,7 @@ class Table:
         self._fields = at - source.number("<i", at)
         self._size = source.number("<H", self._fields)
 
-    def _place(self, field: int) -> int | None:
+    def place(self, field: int) -> int | None:
         """Where a field is; None where it has its default."""
         entry = 4 + 2 * field
         if entry + 2 > self._size:
@@ -67,7 +67,7 @@ class Table:
 
     def number(self, field: int, form: str = "<i", default: Any = 0) -> Any:
         """A number of a ``struct`` format."""
-        at = self._place(field)
+        at = self.place(field)
         return default if at is None else self._source.number(form, at)
 
     def flag(self, field: int, default: bool = False) -> bool:
@@ -76,7 +76,7 @@ class Table:
 
     def _list(self, field: int, size: int) -> tuple[int, int]:
         """Place and length of a list of elements of so many bytes."""
-        at = self._place(field)
+        at = self.place(field)
         if at is None:
             return 0, 0
         place = self._source.target(at)
@@ -96,7 +96,7 @@ class Table:
 
     def table(self, field: int) -> Table | None:
         """A table; None where it is left out."""
-        at = self._place(field)
+        at = self.place(field)
         return None if at is None else Table(self._source, self._source.target(at))
 
     def tables(self, field: int) -> list[Table]:

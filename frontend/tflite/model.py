@@ -1,11 +1,10 @@
-"""What a file of TensorFlow Lite holds: tensors, and the operators between them.
+"""What a file of TensorFlow Lite holds: graphs of tensors, and of the operators between them.
 
 Numbers of fields are those of TensorFlow's ``schema.fbs``.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,65 +16,84 @@ from luthier.schedules import ModelError, UnsupportedOperator
 
 from .codes import CUSTOM, OPERATORS
 from .flatbuffer import Bytes, DamagedError, Table
+from .tensors import Constants, Tensor, read_tensor
 
 _IDENTIFIER = b"TFL3"
 _VERSION = 3
-_DTYPES = {
-    0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16",
-    9: "int8", 10: "float64", 12: "uint64", 15: "uint32", 16: "uint16",
-}  # fmt: skip
-_OTHERS = {5: "string", 8: "complex64", 11: "complex128", 13: "resource", 14: "variant",
-           17: "int4", 18: "bfloat16"}  # fmt: skip
 _MOST_DIMENSIONS = 8
-# Constants may lie in the same bytes; so many times those of the file at most.
-_TIMES, _FREE = 4, 1 << 24
-
-
-@dataclass(frozen=True)
-class Quantised:
-    """Numbers stand for ``scale * (number - zero)``; along ``axis`` there is one of each."""
-
-    scale: NDArray[np.float32]
-    zero: NDArray[np.int64]
-    axis: int
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """``shape`` has the sizes with which the file was written, and None where any may be."""
-
-    name: str
-    shape: tuple[int | None, ...]
-    dtype: str
-    quantised: Quantised | None
-    constant: NDArray[Any] | None
+# Fields of an operator's options that have numbers of graphs.
+_CALLS = {"CALL_ONCE": (0,), "IF": (0, 1), "WHILE": (0, 1)}
 
 
 @dataclass(frozen=True)
 class Operation:
-    """An operator by its name in the schema, and numbers of tensors, -1 for none."""
+    """An operator by its name in the schema, and numbers of tensors, -1 for none.
+
+    ``later`` are options of kinds that the schema has got since the first were too many, and
+    ``custom`` the bytes of an operator that the schema does not have.
+    """
 
     kind: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     options: Table | None
+    later: Table | None
+    custom: bytes
     place: int
+    graph: int
 
     @property
     def label(self) -> str:
         """What it is called in messages."""
-        return f"{self.kind} (operator {self.place})"
+        inside = f" of graph {self.graph}" if self.graph else ""
+        return f"{self.kind} (operator {self.place}{inside})"
+
+    @property
+    def calls(self) -> tuple[int, ...]:
+        """The numbers of the graphs that it runs."""
+        if self.kind == "STABLEHLO_COMPOSITE":
+            return () if self.later is None else (self.later.number(1),)
+        if self.options is None:
+            return ()
+        return tuple(self.options.number(field) for field in _CALLS.get(self.kind, ()))
+
+
+@dataclass(frozen=True)
+class LiteGraph:
+    """``inputs`` and ``outputs`` are numbers of tensors."""
+
+    tensors: Sequence[Tensor]
+    operations: Sequence[Operation]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class LiteModel:
-    """The main graph. ``inputs`` and ``outputs`` are tensors' numbers by name."""
+    """The first graph is the main one, of which ``inputs`` and ``outputs`` are tensors' numbers by
+    name."""
 
-    tensors: Sequence[Tensor]
-    operations: Sequence[Operation]
+    graphs: Sequence[LiteGraph]
     inputs: Mapping[str, int]
     outputs: Mapping[str, int]
     where: str
+
+    def graph(self, number: int) -> LiteGraph:
+        """One of the graphs; raises ModelError where there is none of this number."""
+        if not 0 <= number < len(self.graphs):
+            raise ModelError(f"{self.where}: there is no graph {number}")
+        return self.graphs[number]
+
+    def reached(self) -> list[Operation]:
+        """The operations of the main graph and of those that it leads to; raises ModelError."""
+        found, seen, waiting = list[Operation](), {0}, [0]
+        while waiting:
+            for operation in self.graph(waiting.pop()).operations:
+                found.append(operation)
+                fresh = [number for number in operation.calls if number not in seen]
+                seen.update(fresh)
+                waiting += fresh
+        return found
 
 
 def is_tflite(data: bytes) -> bool:
@@ -103,14 +121,29 @@ def _decoded(source: Bytes, where: str) -> LiteModel:
     if not graphs:
         raise ModelError(f"{where}: it has no graph")
     codes = [_code(each) for each in root.tables(1)]
-    constants = _Constants(source, root.tables(4))
-    main = graphs[0]
-    tensors = [_tensor(each, constants, where) for each in main.tables(0)]
+    constants = Constants(source, root.tables(4))
+    read = [_graph(each, number, codes, constants, where) for number, each in enumerate(graphs)]
+    inputs, outputs = _names(root, read[0])
+    return LiteModel(read, inputs, outputs, where)
+
+
+def _graph(
+    table: Table, number: int, codes: Sequence[str], constants: Constants, where: str
+) -> LiteGraph:
+    tensors = [read_tensor(each, constants, where) for each in table.tables(0)]
     operations = [
-        _operation(each, place, codes, len(tensors)) for place, each in enumerate(main.tables(3))
+        _operation(each, place, number, codes, len(tensors))
+        for place, each in enumerate(table.tables(3))
     ]
-    inputs, outputs = _names(root, main, tensors)
-    return LiteModel(tensors, operations, inputs, outputs, where)
+    ends = (table.array(field, "<i4") for field in (1, 2))
+    inputs, outputs = (_listed(each, len(tensors)) for each in ends)
+    return LiteGraph(tensors, operations, inputs, outputs)
+
+
+def _listed(numbers: NDArray[Any], tensors: int) -> tuple[int, ...]:
+    if ((numbers < 0) | (numbers >= tensors)).any():
+        raise DamagedError
+    return tuple(numbers.tolist())
 
 
 def _code(code: Table) -> str:
@@ -121,92 +154,26 @@ def _code(code: Table) -> str:
     return OPERATORS[number] if 0 <= number < len(OPERATORS) else f"operator of code {number}"
 
 
-class _Constants:
-    """The buffers of a file, which several tensors may share."""
-
-    def __init__(self, source: Bytes, buffers: Sequence[Table]) -> None:
-        self._source, self._buffers = source, buffers
-        self._left = _FREE + _TIMES * len(source.data)
-        self._found: dict[int, NDArray[np.uint8]] = {}
-
-    def bytes_of(self, number: int) -> NDArray[np.uint8]:
-        """What buffer ``number`` holds; data of more than 2 GiB lie after all tables."""
-        if not 0 <= number < len(self._buffers):
-            raise DamagedError
-        if number not in self._found:
-            buffer = self._buffers[number]
-            offset, size = buffer.number(1, "<Q"), buffer.number(2, "<Q")
-            own = buffer.array(0, "u1")
-            self._found[number] = self._source.array(offset, size, "u1") if offset > 1 else own
-        found = self._found[number]
-        self._left -= found.size
-        if self._left < 0:
-            raise DamagedError
-        return found
-
-
-def _tensor(table: Table, constants: _Constants, where: str) -> Tensor:
-    name, code = table.text(3), table.number(1, "<b")
-    if code not in _DTYPES:
-        kind = _OTHERS.get(code, f"type {code}")
-        raise UnsupportedOperator(f"{where}: tensor '{name}' is of {kind}, which is not supported")
-    dtype = _DTYPES[code]
-    shape, open_shape = table.array(0, "<i4"), table.array(7, "<i4")
-    if shape.size > _MOST_DIMENSIONS or (shape < 0).any():
-        raise ModelError(f"{where}: tensor '{name}' has the shape {shape.tolist()[:9]}")
-    sizes: tuple[int | None, ...] = tuple(shape.tolist())
-    data = constants.bytes_of(table.number(2, "<I"))
-    constant = None
-    if data.size:
-        count = math.prod(shape.tolist())
-        if data.size != count * np.dtype(dtype).itemsize:
-            raise ModelError(
-                f"{where}: tensor '{name}' has {data.size} bytes for {count} of {dtype}"
-            )
-        constant = data.view(np.dtype(dtype).newbyteorder("<")).reshape(shape).astype(dtype)
-    elif open_shape.size == shape.size:
-        sizes = tuple(
-            None if free < 0 else size for size, free in zip(sizes, open_shape, strict=True)
-        )
-    return Tensor(name, sizes, dtype, _quantised(table, name, shape.size, where), constant)
-
-
-def _quantised(table: Table, name: str, rank: int, where: str) -> Quantised | None:
-    given = table.table(4)
-    if given is None:
-        return None
-    scale, zero = given.array(2, "<f4"), given.array(3, "<i8")
-    if not scale.size:
-        return None
-    axis = given.number(6) if scale.size > 1 else 0
-    zero = zero if zero.size else np.zeros(1, np.int64)
-    fits = zero.size in (1, scale.size) and 0 <= axis < max(rank, 1)
-    if not fits or not (np.isfinite(scale) & (scale >= 0)).all():
-        raise ModelError(f"{where}: the quantisation of tensor '{name}' does not fit it")
-    return Quantised(scale, np.broadcast_to(zero, scale.shape), axis)
-
-
-def _operation(table: Table, place: int, codes: Sequence[str], tensors: int) -> Operation:
+def _operation(
+    table: Table, place: int, graph: int, codes: Sequence[str], tensors: int
+) -> Operation:
     code = table.number(0, "<I")
     inputs, outputs = table.array(1, "<i4"), table.array(2, "<i4")
     both = np.concatenate([inputs, outputs])
     if code >= len(codes) or (both < -1).any() or (both >= tensors).any():
         raise DamagedError
-    return Operation(
-        codes[code], tuple(inputs.tolist()), tuple(outputs.tolist()), table.table(4), place
-    )  # fmt: skip
+    given, made = tuple(inputs.tolist()), tuple(outputs.tolist())
+    custom = table.array(5, "u1").tobytes()
+    kind = codes[code]
+    return Operation(kind, given, made, table.table(4), table.table(12), custom, place, graph)
 
 
-def _names(
-    root: Table, main: Table, tensors: Sequence[Tensor]
-) -> tuple[Mapping[str, int], Mapping[str, int]]:
+def _names(root: Table, main: LiteGraph) -> tuple[Mapping[str, int], Mapping[str, int]]:
     """Inputs and outputs by the names of the signature, if there is one, or their tensors'."""
     signatures = [each for each in root.tables(7) if each.number(4, "<I") == 0]
     found = []
-    for field, listed in enumerate((main.array(1, "<i4"), main.array(2, "<i4"))):
-        if ((listed < 0) | (listed >= len(tensors))).any():
-            raise DamagedError
-        names = {number: tensors[number].name or f"tensor_{number}" for number in listed.tolist()}
+    for field, listed in enumerate((main.inputs, main.outputs)):
+        names = {number: main.tensors[number].name or f"tensor_{number}" for number in listed}
         if len(signatures) == 1:
             maps = signatures[0].tables(field)
             said = {each.number(1, "<I"): each.text(0) for each in maps}

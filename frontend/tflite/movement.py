@@ -7,22 +7,24 @@ from functools import partial
 
 from onnx import TensorProto
 
-from .graph import Call, Operator, Results
+from .call import Call, Operator, Results
+from .graph import element
 
 _FAR = 2**31 - 1
 
 
 def _reshape(call: Call) -> str:
     """The shape is an input, or else an option."""
+    x, pair = call.input_or_pairs(0)
+    if call.has(1) and not call.is_known(1):
+        shape = call.add("Concat", call.whole(1), call.ints(*pair), axis=0)
+        return call.add("Reshape", x, shape, allowzero=1)
     if call.has(1):
-        constant = call.tensor(1).constant
-        if constant is None:
-            return call.add("Reshape", call.input(), call.whole(1), allowzero=1)
-        shape = call.constant(1, "a shape")
+        sizes = call.constant(1, "a shape")
     else:
         options = call.operation.options
-        shape = [] if options is None else options.array(0, "<i4").tolist()
-    return call.add("Reshape", call.input(), call.ints(*shape), allowzero=1)
+        sizes = [] if options is None else options.array(0, "<i4").tolist()
+    return call.add("Reshape", x, call.ints(*sizes, *pair), allowzero=1)
 
 
 def _squeeze(call: Call) -> str:
@@ -30,7 +32,8 @@ def _squeeze(call: Call) -> str:
     axes = [] if options is None else options.array(0, "<i4").tolist()
     if not axes:
         axes = [axis for axis, size in enumerate(call.tensor(0).shape) if size == 1]
-    return call.add("Squeeze", call.input(), call.ints(*(call.axis(a, rank) for a in axes)))
+    x, _ = call.input_or_pairs(0)
+    return call.add("Squeeze", x, call.ints(*(call.axis(a, rank) for a in axes)))
 
 
 def _expand_dims(call: Call) -> str:
@@ -132,49 +135,6 @@ def _gather_nd(call: Call) -> str:
     return call.add("GatherND", call.input(), call.whole(1))
 
 
-def _slice(call: Call) -> str:
-    """A size of -1 is what is left."""
-    begins, sizes = call.constant(1, "a begin"), call.constant(2, "a size")
-    ends = [_FAR if size < 0 else at + size for at, size in zip(begins, sizes, strict=False)]
-    return call.add("Slice", call.input(), call.ints(*begins), call.ints(*ends))
-
-
-def _strided_slice(call: Call) -> str:
-    """Each number of the masks has a bit for each place of the lists: to begin at the first, to end
-    after the last, to take all dimensions that are left, to make one, to drop one."""
-    begins, ends, steps = (call.constant(i, "a begin, end or step") for i in (1, 2, 3))
-    from_first, to_last, rest, new, dropped = (call.option(field) for field in range(5))
-    if not len(begins) == len(ends) == len(steps) or call.flag(5) or 0 in steps:
-        raise call.unsupported("a slice of these begins, ends and steps")
-    kept = sum(1 for i in range(len(begins)) if not (new | rest) >> i & 1)
-    axis, places, made, lost = 0, 0, [], []
-    spans: list[tuple[int, int, int, int]] = []
-    for i, (begin, end, step) in enumerate(zip(begins, ends, steps, strict=True)):
-        bit = 1 << i
-        if rest & bit:
-            axis += max(0, call.rank() - kept)
-            places += max(0, call.rank() - kept)
-        elif new & bit:
-            made.append(places)
-            places += 1
-        elif dropped & bit:
-            spans.append((axis, begin, begin + 1 if begin != -1 else _FAR, 1))
-            lost.append(axis)
-            axis += 1
-        else:
-            first, last = (0, _FAR) if step > 0 else (_FAR, -_FAR)
-            ends_at = last if to_last & bit else end
-            spans.append((axis, first if from_first & bit else begin, ends_at, step))
-            axis, places = axis + 1, places + 1
-    y = call.input()
-    if spans:
-        axes, starts, stops, strides = zip(*spans, strict=True)
-        lists = (call.ints(*each) for each in (starts, stops, axes, strides))
-        y = call.add("Slice", y, *lists)
-    y = call.add("Squeeze", y, call.ints(*lost)) if lost else y
-    return call.add("Unsqueeze", y, call.ints(*made)) if made else y
-
-
 def _reverse(call: Call) -> str:
     axes = call.constant(1, "dimensions")
     count = len(axes)
@@ -258,7 +218,7 @@ def _range(call: Call) -> str:
 
 def _one_hot(call: Call) -> str:
     values = [call.add("Reshape", call.input(i), call.ints(1)) for i in (3, 2)]
-    depth = call.ints(*call.constant(1, "a depth")[:1])
+    depth = call.add("Reshape", call.whole(1), call.ints(1))
     both = call.add("Concat", *values, axis=0)
     return call.add("OneHot", call.whole(0), depth, both, axis=call.option(0))
 
@@ -270,10 +230,19 @@ def _reverse_sequence(call: Call) -> str:
     )  # fmt: skip
 
 
-def _scatter_nd(call: Call) -> str:
-    """Of zeros; what is there twice is added."""
-    zeros = call.add("Expand", call.one(0, like=1), call.whole(2))
-    return call.add("ScatterND", zeros, call.whole(0), call.input(1), reduction="add")
+def _rank(call: Call) -> str:
+    return call.graph.constant(call.rank(), "int32")
+
+
+def _broadcast_args(call: Call) -> str:
+    """The shape of what two shapes become together."""
+    lengths = [call.sizes(place, [0])[0] for place in (0, 1)]
+    first, second = (
+        call.add("Concat", call.ints(*[1] * (max(lengths) - length)), call.whole(place), axis=0)
+        for place, length in enumerate(lengths)
+    )
+    both = call.add("Where", call.add("Equal", first, call.ints(1)), second, first)
+    return call.add("Cast", both, to=element(call.result().dtype))
 
 
 _FIRST: dict[str, Callable[[Call], Results]] = {
@@ -288,12 +257,10 @@ _FIRST: dict[str, Callable[[Call], Results]] = {
     "RESHAPE": _reshape,
     "REVERSE_SEQUENCE": _reverse_sequence,
     "REVERSE_V2": _reverse,
-    "SLICE": _slice,
     "SPACE_TO_BATCH_ND": _space_to_batch,
     "SPACE_TO_DEPTH": partial(_blocks, "SpaceToDepth"),
     "SPLIT_V": _split_v,
     "SQUEEZE": _squeeze,
-    "STRIDED_SLICE": _strided_slice,
     "TILE": _tile,
     "TRANSPOSE": _transpose,
     "UNPACK": _unpack,
@@ -302,11 +269,12 @@ OPERATORS: dict[str, Operator] = {
     **{name: Operator(write, moves=True, moved=(0,)) for name, write in _FIRST.items()},
     "CONCATENATION": Operator(_concatenation, moves=True),
     "FILL": Operator(_fill, moves=True, moved=(1,)),
+    "BROADCAST_ARGS": Operator(_broadcast_args),
     "ONE_HOT": Operator(_one_hot),
     "PACK": Operator(_pack, moves=True),
     "PADV2": Operator(_pad, moves=True, moved=(0, 2)),
     "RANGE": Operator(_range),
-    "SCATTER_ND": Operator(_scatter_nd),
+    "RANK": Operator(_rank),
     "SHAPE": Operator(_shape),
     "SPLIT": Operator(_split, moves=True, moved=(1,)),
     "ZEROS_LIKE": Operator(_zeros_like),

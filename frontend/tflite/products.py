@@ -6,7 +6,7 @@ from functools import partial
 
 from onnx import TensorProto
 
-from .graph import Call, Operator
+from .call import Call, Operator
 from .windows import bias, weights
 
 _REDUCTIONS = {
@@ -43,6 +43,11 @@ def _adjoint(call: Call, place: int) -> str:
     return call.add("Transpose", call.input(place), perm=order)
 
 
+def _rows(call: Call) -> str:
+    """Of a table, by their numbers."""
+    return call.add("Gather", call.input(1), call.whole(0), axis=0)
+
+
 def _axes(call: Call) -> str:
     return call.ints(*call.constant(1, "dimensions"))
 
@@ -66,7 +71,7 @@ def _arg(operator: str, call: Call) -> str:
 
 def _top(call: Call) -> list[str]:
     """The largest of the last dimension, and where they are."""
-    count = call.ints(*call.constant(1, "a number of elements")[:1])
+    count = call.add("Reshape", call.whole(1), call.ints(1))
     values, places = call.graph.add_several("TopK", [call.input(), count], 2, axis=-1)
     return [values, call.add("Cast", places, to=TensorProto.INT32)]
 
@@ -86,6 +91,7 @@ OPERATORS: dict[str, Operator] = {
     "ARG_MIN": Operator(partial(_arg, "ArgMin")),
     "BATCH_MATMUL": Operator(_batch_matmul),
     "CUMSUM": Operator(_running_sum),
+    "EMBEDDING_LOOKUP": Operator(_rows, moves=True, moved=(1,)),
     "FULLY_CONNECTED": Operator(_fully_connected),
     "TOPK_V2": Operator(_top),
 }

@@ -11,15 +11,36 @@ import onnx
 
 from luthier.schedules import ModelError, UnsupportedOperator
 
-from . import elementwise, movement, products, windows
+from . import (
+    control,
+    detection,
+    elementwise,
+    movement,
+    products,
+    random_numbers,
+    recurrent,
+    scattering,
+    signals,
+    slices,
+    windows,
+)
+from .call import Call, Operator
 from .flatbuffer import DamagedError
-from .graph import Call, Graph, Operator
+from .graph import Graph
 from .model import LiteModel, Operation, decoded
+from .whole import whole
 
 OPERATORS: dict[str, Operator] = {
+    **control.OPERATORS,
+    **detection.OPERATORS,
     **elementwise.OPERATORS,
     **movement.OPERATORS,
     **products.OPERATORS,
+    **random_numbers.OPERATORS,
+    **recurrent.OPERATORS,
+    **scattering.OPERATORS,
+    **signals.OPERATORS,
+    **slices.OPERATORS,
     **windows.OPERATORS,
 }
 _LISTED = 8
@@ -33,35 +54,34 @@ def read_tflite(data: bytes, where: str) -> onnx.ModelProto:
     """
     model = decoded(data, where)
     _check_operators(model)
-    graph = Graph(model)
     try:
-        for operation in model.operations:
-            graph.begin(operation)
-            _write(graph, operation)
-        return graph.finish()
-    except (DamagedError, IndexError, OverflowError, TypeError, ValueError) as error:
+        return whole(model, _write)
+    except (DamagedError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise ModelError(f"{where}: the file is cut short or damaged") from error
 
 
 def _write(graph: Graph, operation: Operation) -> None:
     operator = OPERATORS[operation.kind]
-    as_stored = operator.moves and _is_alike(graph.model, operation, operator.moved)
+    as_stored = operator.passes or (
+        operator.moves and _is_alike(graph, operation, operator.moved)
+    )  # fmt: skip
     results = operator.write(Call(graph, operation, as_stored))
     names = [results] if isinstance(results, str) else list(results)
     if len(names) != len(operation.outputs):
         raise ModelError(
-            f"{graph.model.where}: {operation.label} has {len(operation.outputs)} results, not "
+            f"{graph.where}: {operation.label} has {len(operation.outputs)} results, not "
             f"{len(names)}"
         )
     for number, name in zip(operation.outputs, names, strict=True):
-        graph.give(number, name, as_stored=as_stored)
+        if name and number >= 0:
+            graph.give(number, name, as_stored=as_stored)
 
 
-def _is_alike(model: LiteModel, operation: Operation, moved: tuple[int, ...] | None) -> bool:
+def _is_alike(graph: Graph, operation: Operation, moved: tuple[int, ...] | None) -> bool:
     """Whether all that is moved is quantised alike, or all is not."""
     places = range(len(operation.inputs)) if moved is None else moved
     inputs = [operation.inputs[i] for i in places if i < len(operation.inputs)]
-    tensors = [model.tensors[n] for n in (*inputs, *operation.outputs) if n >= 0]
+    tensors = [graph.lite.tensors[n] for n in (*inputs, *operation.outputs) if n >= 0]
     kinds = {each.dtype for each in tensors}
     known = [each.quantised for each in tensors]
     first = known[0] if known else None
@@ -79,7 +99,7 @@ def _is_alike(model: LiteModel, operation: Operation, moved: tuple[int, ...] | N
 def _check_operators(model: LiteModel) -> None:
     """Raise UnsupportedOperator for all that are not known."""
     missing: dict[str, list[str]] = {}
-    for operation in model.operations:
+    for operation in model.reached():
         if operation.kind not in OPERATORS:
             missing.setdefault(operation.kind, []).append(operation.label)
     if not missing:

@@ -8,7 +8,8 @@ from functools import partial
 
 import numpy as np
 
-from .graph import Call, Operator, element
+from .call import Call, Operator
+from .graph import element
 
 _SAME = 0
 _SPATIAL = (1, 2)
@@ -78,7 +79,25 @@ def _depthwise(call: Call) -> str:
 
 def _conv_transpose(call: Call) -> str:
     """What the convolution of an image of the result's size does, the other way round."""
-    strides, kernel, given = _pair(call, 2, 1), call.sizes(1, _SPATIAL), call.sizes(2, _SPATIAL)
+    y = _transposed(call, _pair(call, 2, 1), _images(call, 2), (3, 0, 1, 2), 1)
+    return call.activated(call.channels_last(y), 3)
+
+
+def _conv_3d_transpose(call: Call) -> str:
+    """Its filter is [depth, height, width, results, channels]."""
+    steps = [call.option(field, default=1) for field in (1, 3, 2)]
+    spread = [call.option(field, default=1) for field in (5, 7, 6)]
+    if min(steps) < 1 or max(spread) > 1 or call.rank(2) != 5:
+        raise call.unsupported(f"strides {steps} and dilations {spread}")
+    y = _transposed(call, steps, _volume(call, call.input(2)), (4, 3, 0, 1, 2), 0)
+    return call.activated(call.add("Transpose", y, perm=[0, 2, 3, 4, 1]), 4)
+
+
+def _transposed(call: Call, strides: list[int], x: str, order: Sequence[int], first: int) -> str:
+    """``x`` has its channels first, and so has the result; ``first`` is the filter's first
+    dimension of space, of which ``order`` makes [channels, results, ...]."""
+    count = len(strides)
+    kernel, given = call.sizes(1, range(first, first + count)), call.sizes(2, range(1, 1 + count))
     is_same = call.option(0, "<b") == _SAME
     wanted = _result_sizes(call, is_same, strides, kernel, given)
     begins, ends, more = [], [], []
@@ -89,26 +108,25 @@ def _conv_transpose(call: Call) -> str:
         begins.append(begin)
         ends.append(cut - begin)
         more.append(max(after - whole, 0))
-    y = call.add(
-        "ConvTranspose", _images(call, 2), weights(call, 1, (3, 0, 1, 2)), *bias(call, 3),
+    return call.add(
+        "ConvTranspose", x, weights(call, 1, order), *bias(call, 3),
         strides=strides, pads=[*begins, *ends], output_padding=more,
     )  # fmt: skip
-    return call.activated(call.channels_last(y), 3)
 
 
 def _result_sizes(
     call: Call, is_same: bool, strides: list[int], kernel: list[int], given: list[int]
 ) -> list[int]:
-    """Height and width: those that are asked for, or else declared, or else the least."""
+    """Those that are asked for, or else declared, or else the least."""
     asked = call.tensor(0).constant
     shape = call.result().shape if asked is None else call.constant(0, "a shape")
-    if len(shape) != 4:
+    if len(shape) != 2 + len(strides):
         raise call.unsupported(f"a result of {len(shape)} dimensions")
     least = [
         before * stride + (0 if is_same else max(size - stride, 0))
         for stride, size, before in zip(strides, kernel, given, strict=True)
     ]
-    return [low if size is None else size for low, size in zip(least, shape[1:3], strict=True)]
+    return [low if size is None else size for low, size in zip(least, shape[1:-1], strict=True)]
 
 
 def _pool(operator: str, call: Call) -> str:
@@ -118,6 +136,35 @@ def _pool(operator: str, call: Call) -> str:
         auto_pad=_padding(call),
     )  # fmt: skip
     return call.activated(call.channels_last(y), 5)
+
+
+def _root_mean_square(call: Call) -> str:
+    """Of the elements in a window."""
+    x = _images(call)
+    y = call.add(
+        "AveragePool", call.add("Mul", x, x), kernel_shape=_pair(call, 4, 3),
+        strides=_pair(call, 2, 1), auto_pad=_padding(call),
+    )  # fmt: skip
+    return call.activated(call.channels_last(call.add("Sqrt", y)), 5)
+
+
+def _volume(call: Call, x: str) -> str:
+    """N, C, D, H, W of N, D, H, W, C."""
+    return call.add("Transpose", x, perm=[0, 4, 1, 2, 3])
+
+
+def _conv_3d(call: Call) -> str:
+    """Its filter is [depth, height, width, channels, results]."""
+    steps, spread = (
+        [call.option(f, default=1) for f in fields] for fields in ((1, 3, 2), (5, 7, 6))
+    )
+    if min(*steps, *spread) < 1 or call.rank() != 5:
+        raise call.unsupported(f"strides {steps} and dilations {spread}")
+    y = call.add(
+        "Conv", _volume(call, call.input()), weights(call, 1, (4, 3, 0, 1, 2)), *bias(call, 2),
+        auto_pad=_padding(call), strides=steps, dilations=spread,
+    )  # fmt: skip
+    return call.activated(call.add("Transpose", y, perm=[0, 2, 3, 4, 1]), 4)
 
 
 def _local_response(call: Call) -> str:
@@ -136,7 +183,7 @@ def _resize(call: Call, mode: str, first: int, **rounding: str) -> str:
     """``first`` is the option that aligns corners, before the one for the pixels' middles."""
     align, half = call.flag(first), call.flag(first + 1)
     how = "align_corners" if align else "half_pixel" if half else "asymmetric"
-    sizes = call.ints(*call.constant(1, "a size"))
+    sizes = call.whole(1)
     y = call.add(
         "Resize", _images(call), "", "", sizes, axes=[2, 3], mode=mode,
         coordinate_transformation_mode=how, **rounding,
@@ -159,7 +206,10 @@ def _nearest(call: Call) -> str:
 OPERATORS: dict[str, Operator] = {
     "AVERAGE_POOL_2D": Operator(partial(_pool, "AveragePool")),
     "CONV_2D": Operator(_conv),
+    "CONV_3D": Operator(_conv_3d),
+    "CONV_3D_TRANSPOSE": Operator(_conv_3d_transpose),
     "DEPTHWISE_CONV_2D": Operator(_depthwise),
+    "L2_POOL_2D": Operator(_root_mean_square),
     "LOCAL_RESPONSE_NORMALIZATION": Operator(_local_response),
     "MAX_POOL_2D": Operator(partial(_pool, "MaxPool")),
     "RESIZE_BILINEAR": Operator(_bilinear),

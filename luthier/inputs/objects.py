@@ -11,7 +11,7 @@ import onnx
 from luthier.frontend import Shapes
 from luthier.schedules.errors import UsageError
 
-from . import table_objects, torch_objects
+from . import keras_objects, table_objects, torch_objects
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,9 @@ class Library:
     as_onnx: Callable[[Any, Any, Shapes | None], onnx.ModelProto]
 
 
+# A model of Keras may be a module of PyTorch, too.
 _LIBRARIES = (
+    Library(keras_objects.is_keras_object, keras_objects.as_onnx),
     Library(torch_objects.is_torch_object, torch_objects.as_onnx),
     Library(
         table_objects.is_table_object, lambda model, given, _: table_objects.as_onnx(model, given)
@@ -47,7 +49,7 @@ def as_onnx(model: Any, example_inputs: Any, shapes: Shapes | None) -> Any:
             return each.as_onnx(model, example_inputs, shapes)
     if example_inputs is not None:
         raise UsageError(
-            "example_inputs are for torch modules and scikit-learn's, XGBoost's or LightGBM's "
-            "objects, of which the model is not one"
+            "example_inputs are for torch modules and Keras's, scikit-learn's, XGBoost's or "
+            "LightGBM's objects, of which the model is not one"
         )
     return model

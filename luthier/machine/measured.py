@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 
 from luthier.autotune.measure.noise import Watch
 from luthier.schedules import Target
+from luthier.schedules.emit.bfloat16 import rounds_bfloat16
 from luthier.schedules.ir.dtype import DTYPES
 from luthier.schedules.target import check_cores, check_measurable
 from luthier.schedules.target.costs import Costs
 
 from .bandwidth import peak_bandwidth
-from .peak import ACCUMULATORS, Step, multiply_add, peak_rate, peaks
+from .peak import ACCUMULATORS, Step, bfloat16_step, multiply_add, peak_rate, peaks
 
 # Of whole numbers of 64 bits, one after the other, which takes three cycles on every x86 processor
 # with SSE4.2 (Abel and Reineke 2019, uops.info).
@@ -69,13 +70,20 @@ def _read(target: Target, nbytes: int) -> float:
 
 def _costs(core: Target) -> Costs:
     """Of a multiply-add by how long a chain of them takes, and by how many a core starts in that
-    time; of a byte from memory by how much a core computes until it is there."""
+    time; of products of bfloat16 by how many there are beside those of float32; of a byte from
+    memory by how much a core computes until it is there."""
     step = multiply_add(core)
     cycles = _CYCLES * peak_rate(core, _MULTIPLICATIONS, accumulators=1)  # a nanosecond
     many, chain = (peak_rate(core, step, n) for n in (ACCUMULATORS, 1))
     vector = step.operations * step.lanes
-    return Costs(
+    bfloat16 = 1.0
+    if rounds_bfloat16(core):
+        bfloat16 = round(peak_rate(core, bfloat16_step(core)) / many, 1) / 2
+    return replace(
+        core.costs,
         latency=max(1, round(cycles * vector / chain)),
         multiply_adds=max(1, round(many / vector / cycles)),
+        operations=core.costs.operations,
         fetched_byte=many / peak_bandwidth(core),
+        bfloat16=bfloat16,
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from luthier.schedules import Kernel, Target
 from luthier.schedules.codegen import compile_object
 from luthier.schedules.execute import link
+from luthier.schedules.target import permission
 from luthier.schedules.temporary import TemporaryFolder
 
 ROUNDS = 9
@@ -23,8 +24,10 @@ Probe = Callable[[Sequence[NDArray[Any]], int, int], None]
 def load(kernel: Kernel, target: Target) -> Probe:
     """The kernel of one phase as a function of its buffers and the chunks from where to where.
 
-    Threads may call it at once. Raises ToolchainError without a linker.
+    Threads may call it at once. Raises ToolchainError without a linker, TargetError where the
+    system forbids what the target has.
     """
+    permission.request(target)
     with TemporaryFolder() as folder:
         obj, lib = folder / "probe.o", folder / "probe.so"
         obj.write_bytes(compile_object({"probe": kernel}, target))

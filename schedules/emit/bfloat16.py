@@ -1,34 +1,35 @@
-"""Products of bfloat16 with sums in float32: AVX512-BF16's ``vdpbf16ps``.
+"""Products of bfloat16 with sums in float32: AVX512-BF16's ``vdpbf16ps``, AMX's ``tdpbf16ps``.
 
-To each lane's sum it adds two products of neighbours along the depth (Intel's SDM, volume 2): they
-are exact, sums are rounded to nearest, and what is below float32's normal numbers is 0. TVM's code
-generator has no bfloat16, so memory holds its bits as whole numbers of 16 bits, and functions in
-LLVM's language, which it inlines, hold the instructions.
+To each lane's sum the former adds two products of neighbours along the depth (Intel's SDM, volume
+2): they are exact, sums are rounded to nearest, and what is below float32's normal numbers is 0.
+TVM's code generator has no bfloat16, so memory holds its bits as whole numbers of 16 bits, and
+functions in LLVM's language, which it inlines, hold the instructions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..ir.dtype import DTYPES, FLOAT32, DType
+from ..ir.dtype import DTYPES, FLOAT32
 from ..ir.kernel import Array
 from ..target.target import Target
 from ..tir.indices import Expr, Index, divide
 from ..tvm_late import tirx
 from .builder import PhaseBuilder
-from .dot_products import DotProduct
+from .dot_product import DotProduct
+from .dot_products import Layout
 from .lanes import Rows, load_columns
 from .tile import RegisterTile, splat, vector_index
+from .whole_tiles import TileProduct, step_groups
 
 BITS = DTYPES["uint16"]
 _FEATURE = "avx512_bf16"
 _LANES = 16  # of sums
 _SHARED = 3  # registers of a tile for what all lanes share
-_SOURCE = """
+SOURCE = """
 declare <16 x float> @llvm.x86.avx512bf16.dpbf16ps.512(<16 x float>, <32 x bfloat>, <32 x bfloat>)
 declare <32 x bfloat> @llvm.x86.avx512bf16.cvtne2ps2bf16.512(<16 x float>, <16 x float>)
 declare <16 x bfloat> @llvm.x86.avx512bf16.cvtneps2bf16.512(<16 x float>)
@@ -64,7 +65,12 @@ define i16 @luthier_bf16_scalar(float %v) alwaysinline {
 
 
 def multiplies_bfloat16(target: Target) -> bool:
-    """Whether there is the instruction."""
+    """Whether there is the instruction, at more than the pace of float32's."""
+    return rounds_bfloat16(target) and 2 * target.costs.bfloat16 > 1
+
+
+def rounds_bfloat16(target: Target) -> bool:
+    """Whether there are instructions that round to it."""
     return _FEATURE in target.features
 
 
@@ -73,18 +79,31 @@ def rounded(array: Array) -> Array:
     return np.asarray(array, np.float32).astype(DTYPES["bfloat16"].numpy).view(np.uint16)
 
 
-@dataclass(frozen=True)
-class Bfloat16Pairs(DotProduct):
-    """Two steps at once; operands are bits of bfloat16."""
-
-    @property
-    def accumulator(self) -> DType:
-        """The type of the sums."""
-        return FLOAT32
+class _Rounding(DotProduct):
+    """Operands are bits of bfloat16."""
 
     def packed(self, matrix: Array, width: int) -> Array:
         """As of whole numbers, of floats that are rounded first."""
         return super().packed(rounded(matrix), width)
+
+
+class Bfloat16Tiles(_Rounding, TileProduct):
+    """Of whole tiles."""
+
+
+class Bfloat16Pairs(_Rounding):
+    """Two steps at once."""
+
+    def most_rows(self, vectors: int, target: Target) -> int:
+        """Beside sums, a vector for each part, and some for what all lanes share."""
+        return tile_rows(vectors, target)
+
+    def cycles(self, rows: int, vectors: int, target: Target) -> float:
+        """As measured on Zen 5: sums wait for those before them, and loads that begin together are
+        a little late."""
+        costs, loads = target.costs, rows + vectors
+        products = rows * vectors / (costs.multiply_adds * costs.bfloat16)
+        return max(products, loads / 1.8, costs.latency) + loads / 50
 
     def step(
         self,
@@ -93,7 +112,7 @@ class Bfloat16Pairs(DotProduct):
         own: tuple[Any, Index],
     ) -> None:
         """As of whole numbers."""
-        register.builder.define(_SOURCE)
+        register.builder.define(SOURCE)
         super().step(register, shared, own)
 
 
@@ -103,23 +122,33 @@ def tile_rows(vectors: int, target: Target) -> int:
     return max(1, (target.vector_registers - _SHARED - vectors) // vectors)
 
 
-def cycles(rows: int, vectors: int, target: Target) -> float:
-    """Of a step of a tile, as measured on Zen 5: sums wait for those before them, and loads that
-    begin together are a little late."""
-    costs, loads = target.costs, rows + vectors
-    return max(rows * vectors / costs.multiply_adds, loads / 1.8, costs.latency) + loads / 50
-
-
 def _dot(total: Expr, shared: Expr, group: Expr) -> Expr:
     return tirx.call_pure_extern("float32x16", "luthier_bf16_dot", total, shared, group)
 
 
-PAIRS = Bfloat16Pairs(BITS, BITS, 2, _dot, element=BITS)
+PAIRS = Bfloat16Pairs(BITS, BITS, 2, _dot, FLOAT32, element=BITS)
+
+
+def bfloat16_layouts(target: Target) -> tuple[Layout, ...]:
+    """How packed numbers may lie where that gains anything: as whole tiles, or in pairs."""
+    if not rounds_bfloat16(target):
+        return ()
+    tiles: tuple[Layout, ...] = ("tiles",) if "amx_bf16" in target.features else ()
+    return (*tiles, "words") if multiplies_bfloat16(target) else tiles
+
+
+def bfloat16_product(layout: Layout, depth: int) -> DotProduct:
+    """What multiplies numbers that lie so, as many of them along the depth."""
+    if layout == "words":
+        return PAIRS
+    groups = step_groups(depth, PAIRS.steps)
+    own = (BITS, BITS, PAIRS.steps, _dot, FLOAT32)
+    return Bfloat16Tiles(*own, element=BITS, groups=groups, name="tdpbf16ps")
 
 
 def narrowed_pair(builder: PhaseBuilder, low: Expr, high: Expr) -> Expr:
     """The bits of two vectors of 16 floats, one after the other."""
-    builder.define(_SOURCE)
+    builder.define(SOURCE)
     return tirx.call_pure_extern("uint16x32", "luthier_bf16_two", low, high)
 
 
@@ -135,7 +164,7 @@ def narrow_run(
 ) -> None:
     """``count`` neighbours of a buffer of floats as bits in another."""
     (old, first), (new, begin) = source, target
-    builder.define(_SOURCE)
+    builder.define(SOURCE)
 
     def vector(at: Index) -> Expr:
         return builder.load(old, vector_index(first + at, _LANES))

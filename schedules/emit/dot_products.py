@@ -9,28 +9,24 @@ and ``vpdpwssd`` adds what ``pmaddwd`` multiplies (Intel's SDM, volume 2).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
 from ..ir.dtype import DTYPES, INT32, DType, Kind
-from ..ir.kernel import Array
 from ..target.target import Target
 from ..tir.conversion import dtype_of
-from ..tir.indices import Expr, Index, ceildiv
+from ..tir.indices import Expr
 from ..tvm_late import tirx
-from .micro_kernel import MicroKernel
-from .tile import RegisterTile, vector_index
+from .dot_product import DotProduct
 
 INT8, UINT8, INT16 = DTYPES["int8"], DTYPES["uint8"], DTYPES["int16"]
-_LATENCY = 4.7  # cycles, see ``cycles``
 _VNNI = ("avx512_vnni", "avx_vnni")  # either has instructions for all vectors of its level
-_LIFT = 128  # what is added to a signed number to have it unsigned
 _SIGNS = int(np.int32(np.uint32(0x80808080)))  # the bits that do so to four
 
-_PAIRS: Mapping[int, str] = {  # by lanes of sums
+PAIRS: Mapping[int, str] = {  # by lanes of sums
     4: "llvm.x86.sse2.pmadd.wd",
     8: "llvm.x86.avx2.pmadd.wd",
     16: "llvm.x86.avx512.pmaddw.d.512",
@@ -47,123 +43,6 @@ _FUSED_PAIRS: Mapping[int, str] = {
 }
 
 
-_NARROW_PAIRS: Mapping[int, str] = {  # of unsigned by signed numbers of 8 bits; sums saturate
-    4: "llvm.x86.ssse3.pmadd.ub.sw.128",
-    8: "llvm.x86.avx2.pmadd.ub.sw",
-    16: "llvm.x86.avx512.pmaddubs.w.512",
-}
-
-
-@dataclass(frozen=True)
-class DotProduct(MicroKernel):
-    """``a`` is how an operand that all lanes share lies where it is read, ``b`` the type of packed
-    numbers in each lane, as they are multiplied or narrower. ``element`` is the type of the buffer
-    that holds the latter, whatever it holds. ``lifted``: the former are ``_LIFT`` more than they
-    stand for, and a panel begins with what its columns' sums start from.
-    """
-
-    element: DType = field(kw_only=True)
-    lifted: bool = field(default=False, kw_only=True)
-
-    @property
-    def accumulator(self) -> DType:
-        """The type of the sums."""
-        return INT32
-
-    @property
-    def starts(self) -> bool:
-        """Whether sums may start from any number: the instruction adds modulo 2^32."""
-        return self.steps == 4
-
-    @property
-    def lift(self) -> int:
-        """What numbers that all lanes share are more than they stand for."""
-        return _LIFT if self.lifted else 0
-
-    def blocks(self, depth: int) -> int:
-        """Groups along so many."""
-        return ceildiv(depth, self.steps)
-
-    def units(self, groups: int) -> int:
-        """Elements of the packed buffer that so many groups take."""
-        return groups * self.steps * self.b.bytes // self.element.bytes
-
-    def header(self, width: int) -> int:
-        """Elements of the packed buffer before the groups of a panel of so many columns."""
-        return width * INT32.bytes // self.element.bytes if self.lifted else 0
-
-    def panel(self, blocks: int, width: int) -> int:
-        """Elements of the packed buffer that a panel takes."""
-        return self.header(width) + self.units(blocks * width)
-
-    def packed(self, matrix: Array, width: int) -> Array:
-        """[..., K, N] as [..., panel, the panel's elements]: sums to start from where ``lifted``,
-        then [groups along K][width][step]. Zeros after the last row and column.
-        """
-        *outer, k, n = matrix.shape
-        blocks, panels = self.blocks(k), ceildiv(n, width)
-        padded = np.zeros((*outer, blocks * self.steps, panels * width), self.b.numpy)
-        padded[..., :k, :n] = matrix
-        split = padded.reshape(*outer, blocks, self.steps, panels, width)
-        split = np.moveaxis(split, -2, -4)  # [panel][group][step][width]
-        ordered = np.ascontiguousarray(np.swapaxes(split, -1, -2))
-        found = ordered.reshape(*outer, panels, -1).view(self.element.numpy)
-        if not self.lifted:
-            return found
-        sums = -_LIFT * padded.reshape(*outer, blocks * self.steps, panels, width).sum(
-            axis=-3, dtype=np.int32
-        )
-        first = np.ascontiguousarray(sums, np.int32).view(self.element.numpy)
-        return np.concatenate([first, found], axis=-1)
-
-    def group(self, builder: Any, buffer: Any, first: Index) -> Expr:
-        """A group of what all lanes share, as one number of 32 bits."""
-        read = builder.load(buffer, vector_index(first, self.steps))
-        return tirx.call_intrin("int32", "tirx.reinterpret", read)
-
-    def vector(self, builder: Any, buffer: Any, first: Index, lanes: int) -> Expr:
-        """The groups of ``lanes`` columns, as they are packed."""
-        read = builder.load(buffer, vector_index(first, self.units(lanes)))
-        if self.b == self.element:
-            return read
-        return tirx.call_intrin(f"{self.b.name}x{lanes * self.steps}", "tirx.reinterpret", read)
-
-    def step(
-        self,
-        register: RegisterTile,
-        shared: tuple[Any, Index, Index],
-        own: tuple[Any, Index],
-    ) -> None:
-        """One step of a tile: groups that lie in a buffer from a place on, so far apart from row to
-        row, by those of all columns, which lie side by side."""
-        builder, (source, first, apart), (packed, begin) = register.builder, shared, own
-        register.step(
-            lambda row: self.group(builder, source, first + row * apart),
-            lambda column, lanes: self.vector(builder, packed, begin + self.units(column), lanes),
-        )
-
-    def start(self, builder: Any, buffer: Any, first: Index, lanes: int) -> Expr:
-        """What the sums of ``lanes`` columns begin with, where ``lifted``."""
-        read = builder.load(buffer, vector_index(first, lanes * INT32.bytes // self.element.bytes))
-        return tirx.call_intrin(f"int32x{lanes}", "tirx.reinterpret", read)
-
-    def lowered(self, sums: Expr, lanes: int) -> Expr:
-        """What sums of columns with these totals begin with, where ``lifted``, as it is packed."""
-        wide = "int64" if lanes == 1 else f"int64x{lanes}"
-        less = tirx.const(-_LIFT, "int64")
-        product = tirx.Cast(wide, sums) * (less if lanes == 1 else tirx.Broadcast(less, lanes))
-        narrow = tirx.Cast("int32" if lanes == 1 else f"int32x{lanes}", product)
-        units = lanes * INT32.bytes // self.element.bytes
-        return tirx.call_intrin(f"{self.element.name}x{units}", "tirx.reinterpret", narrow)
-
-    def shared(self, value: Expr) -> Expr:
-        """A number, or a vector of them, as it lies where all lanes read it."""
-        if self.lifted:
-            sign = tirx.const(-_LIFT, "int8")
-            return tirx.Cast(self.a.name, tirx.bitwise_xor(value, sign))
-        return tirx.Cast(self.a.name, value)
-
-
 def pairs(element: DType, lanes: int, b: DType = INT16) -> DotProduct:
     """Two steps of numbers that 16 bits hold; packed ones may be of 8, and are widened in
     registers."""
@@ -172,7 +51,7 @@ def pairs(element: DType, lanes: int, b: DType = INT16) -> DotProduct:
         wide = f"int16x{2 * lanes}"
         shared = a if dtype_of(a) == wide else tirx.call_intrin(wide, "tirx.reinterpret", a)
         own = group if dtype_of(group) == wide else tirx.Cast(wide, group)
-        return total + tirx.call_llvm_pure_intrin(f"int32x{lanes}", _PAIRS[lanes], shared, own)
+        return total + tirx.call_llvm_pure_intrin(f"int32x{lanes}", PAIRS[lanes], shared, own)
 
     return DotProduct(INT16, b, 2, emit, element=element)
 
@@ -182,7 +61,7 @@ def wrapping_pairs(element: DType, lanes: int) -> DotProduct:
 
     def emit(total: Expr, a: Expr, group: Expr) -> Expr:
         shared = tirx.call_intrin(f"int16x{2 * lanes}", "tirx.reinterpret", a)
-        product = tirx.call_llvm_pure_intrin(f"int32x{lanes}", _PAIRS[lanes], shared, group)
+        product = tirx.call_llvm_pure_intrin(f"int32x{lanes}", PAIRS[lanes], shared, group)
         return wrapping_sum(total, product, lanes)
 
     return DotProduct(INT16, INT16, 2, emit, element=element)
@@ -226,46 +105,6 @@ def add_four_products(total: Expr, shared: Expr, group: Expr, lanes: int) -> Exp
     return tirx.call_llvm_pure_intrin(f"int32x{lanes}", _FOURS[lanes], total, own, group)
 
 
-def four_products(lanes: int, bits: int, target: Target) -> Callable[[Expr, Expr, Expr], Expr]:
-    """What adds to each lane's sum four products of unsigned numbers of so many bits and of signed
-    ones that are no less than -127: of bytes that lie in lanes of 32 bits."""
-
-    def of_bytes(total: Expr, unsigned: Expr, signed: Expr) -> Expr:
-        own = tirx.reinterpret(f"int8x{4 * lanes}", signed)
-        return add_four_products(total, unsigned, own, lanes)
-
-    def by_pairs(total: Expr, unsigned: Expr, signed: Expr) -> Expr:
-        both = (tirx.reinterpret(f"int8x{4 * lanes}", each) for each in (unsigned, signed))
-        found = tirx.call_llvm_pure_intrin(f"int16x{2 * lanes}", _NARROW_PAIRS[lanes], *both)
-        ones = tirx.Broadcast(tirx.const(1, "int16"), 2 * lanes)
-        return total + _pairs_added(found, ones, lanes)
-
-    def by_words(total: Expr, unsigned: Expr, signed: Expr) -> Expr:
-        """The even bytes, and the odd ones."""
-        mask, up = _all(0x00FF00FF, lanes), tirx.Broadcast(tirx.const(8, "int16"), 2 * lanes)
-        moved = tirx.shift_right(unsigned, _all(8, lanes))
-        wide = tirx.reinterpret(f"int16x{2 * lanes}", signed)
-        for own, shared in (
-            (unsigned, tirx.shift_right(tirx.shift_left(wide, up), up)),
-            (moved, tirx.shift_right(wide, up)),
-        ):
-            words = tirx.reinterpret(f"int16x{2 * lanes}", tirx.bitwise_and(own, mask))
-            total = total + _pairs_added(words, shared, lanes)
-        return total
-
-    if _has_sums_of_products(target):
-        return of_bytes
-    return by_pairs if bits < 8 else by_words  # 2 * 127 * 127 is below 2^15
-
-
-def _pairs_added(a: Expr, b: Expr, lanes: int) -> Expr:
-    return tirx.call_llvm_pure_intrin(f"int32x{lanes}", _PAIRS[lanes], a, b)
-
-
-def _all(number: int, lanes: int) -> Expr:
-    return tirx.Broadcast(tirx.const(number, "int32"), lanes)
-
-
 def fused_pairs(element: DType, lanes: int) -> DotProduct:
     """Of numbers in 16 bits, added by the instruction that multiplies them, modulo 2^32."""
 
@@ -289,16 +128,17 @@ Sums = Literal["apart", "fused"]
 
 def sums(target: Target) -> tuple[Sums, ...]:
     """The one that is faster."""
-    return ("fused",) if _has_sums_of_products(target) else ("apart",)
+    return ("fused",) if has_sums_of_products(target) else ("apart",)
 
 
-def _has_sums_of_products(target: Target) -> bool:
+def has_sums_of_products(target: Target) -> bool:
+    """Whether an instruction multiplies and adds."""
     return any(feature in target.features for feature in _VNNI)
 
 
-Layout = Literal["fours", "bytes", "words", "widened"]
-"""How packed numbers lie: in fours of 8 bits; or in pairs, of 8 bits that are widened at each use,
-of 16, or of 8 that are widened once, panel by panel."""
+Layout = Literal["tiles", "fours", "bytes", "words", "widened"]
+"""How packed numbers lie: as whole tiles; in fours of 8 bits; or in pairs, of 8 bits that are
+widened at each use, of 16, or of 8 that are widened once, panel by panel."""
 
 
 def instruction(a: DType, b: DType, target: Target, layout: Layout) -> DotProduct:
@@ -325,22 +165,5 @@ def layouts(a: DType, b: DType, target: Target) -> tuple[Layout, ...]:
     """Those of a constant operand of type ``b``."""
     if b.bits != 8:
         return ("words",)
-    fours = _has_sums_of_products(target) and a.bits == 8 and b == INT8
+    fours = has_sums_of_products(target) and a.bits == 8 and b == INT8
     return ("fours",) if fours else ("bytes", "words", "widened")
-
-
-def fits_tile(rows: int, vectors: int, target: Target, more: int = 0) -> bool:
-    """Whether sums, a vector per part, a broadcast, a product and ``more`` fit without spilling."""
-    return rows * vectors + vectors + 2 + more <= target.vector_registers
-
-
-def cycles(rows: int, vectors: int, micro: DotProduct) -> float:
-    """Of a step. Pairs, as measured on Zen 4: in a cycle it starts 3.2 operations on vectors, of
-    the four that it might, and 4.7 instructions of six; fours on Zen 5, where a sum is ready for
-    the next step after 4.7 cycles. Loads wait now and then."""
-    products, loads = rows * vectors, rows + vectors
-    if micro.steps == 4:
-        return max(products / 2, _LATENCY, loads / 2) + loads / 50
-    widened = vectors * (micro.b.bits == 8)
-    vector = 2 * products + widened
-    return max(products / 2, vector / 3.2, loads / 2, (vector + loads + 3) / 4.7) + loads / 50

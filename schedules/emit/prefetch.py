@@ -6,6 +6,7 @@ stop at the end of a page: weights that are read once then come at half of the m
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..ir.dtype import FLOAT32, DType
@@ -37,3 +38,19 @@ def ask_for_whole(
     smaller = FLOAT32.bytes // element.bytes
     for line in range(ceildiv(count, LINE * smaller)):
         builder.prefetch(buffer, first + (AHEAD + line * LINE) * smaller)
+
+
+def ask_for_share(
+    builder: PhaseBuilder, buffer: Any, first: Index, count: int, element: DType, times: int
+) -> Callable[[Index], None]:
+    """What, called in each of so many ``times`` by its number, asks for a share of ``count``
+    neighbours from ``first`` on, into L2: what is used next comes while something else is used
+    often, however slow memory is."""
+    line = LINE * FLOAT32.bytes // element.bytes
+    each = ceildiv(count, times)
+
+    def ask(time: Index) -> None:
+        for begin in range(0, each, line):
+            builder.prefetch(buffer, first + time * each + begin, level=2)
+
+    return ask

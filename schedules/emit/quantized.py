@@ -47,7 +47,7 @@ def store_rows(
     register: RegisterTile,
     evaluator: Evaluator,
     columns: int,
-    point: Callable[[int, Index], Point],
+    point: Callable[[Index, Index], Point],
     lanes: int,
 ) -> None:
     """Write what the workload makes of a tile's first ``columns``; ``point`` says where a row's

@@ -10,7 +10,7 @@ from ..ir.dtype import INT32, DType
 from ..tir.indices import Expr, Index, ceildiv, tail
 from ..tvm_late import tirx
 from .builder import PhaseBuilder
-from .dot_products import DotProduct
+from .dot_product import DotProduct
 from .tile import vector_index
 
 _LINE = 64  # bytes of a cache line

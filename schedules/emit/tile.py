@@ -51,9 +51,11 @@ class RegisterTile:
         self._local = self.builder.local(size, self.micro.accumulator.name)
         self.fill(0.0)
 
-    def _index(self, row: int, part: int) -> Index:
-        before = sum(lanes for _, lanes in self.parts[:part])
-        return vector_index(row * self._width + before, self.parts[part][1])
+    def _place(self, row: Index, part: int) -> Index:
+        return row * self._width + sum(lanes for _, lanes in self.parts[:part])
+
+    def _index(self, row: Index, part: int) -> Index:
+        return vector_index(self._place(row, part), self.parts[part][1])
 
     def _store(self, row: int, part: int, value: Expr) -> None:
         self.builder.store(self._local, self._index(row, part), value)
@@ -118,16 +120,19 @@ class RegisterTile:
         indices = (self._index(row, part) for row in range(self.rows) for part in parts)
         return [self.builder.load(self._local, index) for index in indices]
 
-    def element(self, row: int, column: Index, part: int) -> Expr:
+    def element(self, row: Index, column: Index, part: int) -> Expr:
         """One accumulator; ``column`` counts from the part's first column."""
-        before = sum(lanes for _, lanes in self.parts[:part])
-        return self.builder.load(self._local, row * self._width + before + column)
+        return self.builder.load(self._local, self._place(row, part) + column)
+
+    def each_row(self) -> Iterator[Index]:
+        """Rows, whose sums are ready."""
+        yield from range(self.rows)
 
     def finish(
-        self, columns: int, store: Callable[[int, Index, Expr], None], serial: bool = False
+        self, columns: int, store: Callable[[Index, Index, Expr], None], serial: bool = False
     ) -> None:
         """Call ``store(row, column, value)`` for each element in the first ``columns`` columns."""
-        for row in range(self.rows):
+        for row in self.each_row():
             for part, (first, lanes) in enumerate(self.parts):
                 begin = first - self.parts[0][0]
                 for offset, width in tail(0, min(lanes, columns - begin), lanes):
@@ -138,7 +143,7 @@ class RegisterTile:
     def finish_rows(
         self,
         columns: int,
-        store: Callable[[int, Index, Expr], None],
+        store: Callable[[Index, Index, Expr], None],
         most: int,
         serial: bool = False,
     ) -> None:
@@ -148,10 +153,10 @@ class RegisterTile:
             with self.builder.vector(lanes, serial) as lane:
                 store(row, offset + lane, self.builder.load(sums, offset + lane))
 
-    def row_pieces(self, columns: int, most: int) -> Iterator[tuple[int, Any, int, int]]:
+    def row_pieces(self, columns: int, most: int) -> Iterator[tuple[Index, Any, int, int]]:
         """(row, its sums as an array, first column, lanes) of vectors of up to ``most`` lanes."""
         builder, widest = self.builder, min(most, 1 << (self._width.bit_length() - 1))
-        for row in range(self.rows):
+        for row in self.each_row():
             sums = builder.local(self._width, self.micro.accumulator.name)
             for part, (first, lanes) in enumerate(self.parts):
                 value = builder.load(self._local, self._index(row, part))

@@ -40,6 +40,7 @@ from . import (
     search,
     sorting,
     texts,
+    tokens,
     trees,
     windows,
 )
@@ -52,7 +53,7 @@ from .windows import Pool
 
 _FAMILIES = (
     numbers, functions, logic, movement, products, windows, reductions, norms, attention, search,
-    sorting, recurrent, bits, scans, scatters, trees, matrices, texts, images, quantization,
+    sorting, recurrent, bits, scans, scatters, trees, matrices, texts, tokens, images, quantization,
     few_bits,
 )  # fmt: skip
 OPERATORS: Mapping[str, Known] = MappingProxyType(

@@ -1,9 +1,10 @@
-"""Sums of products: convolutions of channels-last images, and matrix products."""
+"""Sums of products: convolutions of images, channels last but for planes, and matrix products."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -28,6 +29,12 @@ def _infer_conv2d(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
     return Tensor((n, rows, columns, o), args[0].dtype)
 
 
+def _infer_conv2d_planes(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
+    n, c, h, w = args[0].shape
+    n, rows, columns, o = _infer_conv2d((Tensor((n, h, w, c)), args[1]), attrs).shape
+    return Tensor((n, o, rows, columns), args[0].dtype)
+
+
 def _infer_matmul(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
     a, b = args[0].shape, args[1].shape
     columns = b[-2] if attrs.get("transpose_b") else b[-1]
@@ -47,6 +54,12 @@ def _conv2d(node: Node, x: Array, w: Array) -> Array:
         flat = patch.reshape(n * rows * columns, kh * kw * i)
         parts.append(flat @ weights.reshape(o // groups, -1).T)
     return np.concatenate(parts, axis=1).reshape(n, rows, columns, o)
+
+
+def _conv2d_planes(node: Node, x: Array, w: Array) -> Array:
+    n, o, rows, columns = node.out.shape
+    last = replace(node, out=Tensor((n, rows, columns, o), node.out.dtype))
+    return _conv2d(last, x.transpose(0, 2, 3, 1), w).transpose(0, 3, 1, 2)
 
 
 def _conv2d_transpose(node: Node, x: Array, w: Array) -> Array:
@@ -105,6 +118,8 @@ def _count_matmul(node: Node, args: Sequence[Tensor]) -> int:
 OPERATORS = (
     # x[N,H,W,C], w[O,KH,KW,C/groups]; strides, pads, dilations, groups
     Product("conv2d", 2, _conv2d, _infer_conv2d, count=_count_conv2d),
+    # x[N,C,H,W], w[O,KH,KW,C/groups] to [N,O,OH,OW]; the same
+    Product("conv2d_planes", 2, _conv2d_planes, _infer_conv2d_planes, count=_count_conv2d),
     # x[N,H,W,C], w[C,KH,KW,O/groups]; the same (output padding shows in the output's shape)
     Product("conv2d_transpose", 2, _conv2d_transpose, count=_count_conv2d_transpose),
     # a[...,M,K], b[...,K,N], NumPy's batching; transpose_b: b is [...,N,K]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from ..errors import TargetError
@@ -16,20 +16,32 @@ class Costs:
     """What the analytic models know of a core.
 
     ``latency`` is the cycles from a multiply-add's start to its sum, ``multiply_adds`` how many
-    vectors of them start in a cycle. The others are in units of one floating-point operation at
-    full speed; they were measured on Zen 4, in and beyond L2, ``transformed`` on Zen 5 too.
+    vectors of them start in a cycle; ``operations`` is how many of vectors start together,
+    multiply-adds among them, and ``bfloat16`` how many of ``vdpbf16ps``, which does twice as much,
+    start beside a multiply-add. The others are in units of one floating-point operation at full
+    speed; they were measured on Zen 4, in and beyond L2, ``transformed`` on Zen 5 too, ``loaded``
+    and ``read_again`` on Emerald Rapids.
     """
 
     latency: int
     multiply_adds: int
+    operations: int = 4
+    bfloat16: float = 1.0
     fetched_byte: float = 6.5  # to fetch a byte of weights from memory
     transformed: float = 24.0  # to transform an element of Winograd's inputs or products
     passed_on: float = 6.0  # to store an element between two convolutions and to load it again
+    loaded: float = 1.0  # to load a vector while lines come from L2, in multiply-adds of one
+    read_again: float = 0.0  # to read a byte from L2 for each part of a product's columns
 
     @property
     def sums(self) -> int:
         """Vectors of sums that keep the core busy: with fewer each waits for the one before."""
         return self.latency * self.multiply_adds
+
+    @property
+    def has_room(self) -> bool:
+        """Whether other operations on vectors start beside as many multiply-adds as can."""
+        return self.operations > self.multiply_adds
 
     def to_json(self) -> dict[str, Any]:
         """The readable form."""
@@ -39,10 +51,12 @@ class Costs:
     def from_json(data: Any) -> Costs:
         """Read ``to_json``'s form from untrusted data; raises TargetError."""
         names = [field.name for field in fields(Costs)]
-        if not isinstance(data, dict) or set(data) != set(names):
+        needed = {field.name for field in fields(Costs) if field.default is MISSING}
+        # Files may be older than some fields.
+        if not isinstance(data, dict) or not needed <= set(data) <= set(names):
             raise TargetError(f"costs are an object of {', '.join(names)}")
         for name, value in data.items():
-            whole = name in ("latency", "multiply_adds")
+            whole = name in ("latency", "multiply_adds", "operations")
             if type(value) not in ((int,) if whole else (int, float)):
                 raise TargetError(f"'{name}' of a target's costs is not a number")
             if not (math.isfinite(value) and (1 if whole else 0) <= value <= _MOST):

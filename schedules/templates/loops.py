@@ -45,6 +45,14 @@ class Loops:
     other: Numbers = 0  # elements moved or transformed besides the steps
 
 
+def chosen(choices: Numbers, of: Mapping[str, Numbers]) -> Numbers:
+    """What goes with a knob's choice, of a number for each that there is."""
+    first, *others = of.values()
+    if all(other == first for other in others):
+        return first
+    return np.select([np.asarray(choices == name) for name in of], list(of.values()))
+
+
 def streaming(workload: Workload, target: Target, grain: Numbers | None = None) -> Loops:
     """Of kernels that pass once over what is largest, ``grain`` elements of it a chunk."""
     size = max([workload.output.size, *(t.size for t in workload.inputs)])

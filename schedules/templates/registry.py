@@ -26,6 +26,7 @@ from .conv.form import Conv
 from .conv_bfloat16.form import Bfloat16Conv
 from .conv_dots.form import ConvDots
 from .conv_integer.form import IntegerConv
+from .conv_planes.form import ConvPlanes
 from .conv_transpose.form import ConvTranspose
 from .conv_transpose_dots.form import ConvTransposeDots
 from .coupling.form import Coupling
@@ -86,6 +87,7 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     ConvDots,
     Bfloat16Conv,
     Winograd,
+    ConvPlanes,
     ConvTranspose,
     ConvTransposeDots,
     IntegerGemm,

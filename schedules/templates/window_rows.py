@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..emit.builder import PhaseBuilder
-from ..emit.dot_products import DotProduct
+from ..emit.dot_product import DotProduct
 from ..emit.staging import Place, copy_run, fill_run, row_pitch
 from ..ir.workload import Tensor
 from ..tir.indices import Index
@@ -22,7 +22,8 @@ class WindowRows:
     """What the windows of neighbouring rows of outputs read of ``source``, [N, H, W, C].
 
     Of a window of one row or column only what outputs read is there, whatever the stride.
-    ``outside`` is the number that windows see outside of the image.
+    ``outside`` is the number that windows see outside of the image. ``beyond`` are elements that
+    are read after a run of a window, and count for nothing.
     """
 
     down: Axis
@@ -30,6 +31,7 @@ class WindowRows:
     source: Tensor
     micro: DotProduct
     outside: int
+    beyond: int = 0
 
     @property
     def channels(self) -> int:
@@ -68,7 +70,7 @@ class WindowRows:
     def size(self, rows: int) -> int:
         """Elements for so many rows of outputs, and for groups that reach beyond the last one."""
         high: int = self._high(rows)
-        return high * self.pitch + self.micro.steps
+        return high * self.pitch + max(self.micro.steps, self.beyond)
 
     def place(self, row: Index, column: Index) -> Index:
         """Where the window of an output begins, whose row counts from the first."""

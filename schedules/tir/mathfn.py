@@ -80,9 +80,15 @@ def exp(x: Expr, let: Let) -> Expr:
     """e**x for float32; NaN stays NaN, overflow gives infinity, below -86.98 the result is 0."""
     # n reaches 128, whose power of two is infinite: 2**(n - 1) times 2p, which overflows where e**x
     # does. Of the lowest x, 2**(n - 1) is 0.
-    p, scale = _parts(_limit(x, -87.33654, 89.0, let), 126, let)
-    p = let(p)
-    return (p + p) * scale
+    return _twice(_limit(x, -87.33654, 89.0, let), 126, let)
+
+
+def _twice(x: Expr, bias: int, let: Let) -> Expr:
+    """Twice the product of ``_parts``, exactly: each term is doubled."""
+    rest, scale = _reduced(x, bias, let)
+    r = let(rest)
+    doubled = tuple(2 * c for c in _EXP)
+    return (polynomial(r, doubled) * (r * r) + (r * f32(2.0) + f32(2.0))) * scale
 
 
 _SHORT_EXP = (
@@ -114,9 +120,7 @@ def exp_below(x: Expr, let: Let) -> Expr:
 def halves(x: Expr, let: Let) -> Expr:
     """Half of e**x for a float32 that is not negative, which overflows later than e**x does."""
     x, high = let(x), 89.5
-    p, scale = _parts(let(tirx.Select(x > f32(high), f32(high), x)), 125, let)
-    p = let(p)
-    return (p + p) * scale
+    return _twice(let(tirx.Select(x > f32(high), f32(high), x)), 125, let)
 
 
 _LOG = (

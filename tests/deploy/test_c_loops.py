@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +110,7 @@ def open_loops(loops: SmallModel) -> SmallModel:
 
     def opened(step: Step) -> Step:
         if not isinstance(step, Call):
-            return step.over(opened) if isinstance(step, Loop | Branch) else step
+            return step.over(partial(map, opened)) if isinstance(step, Loop | Branch) else step
         workload = over(step.workload, rows)
         return replace(step, workload=replace(step.workload, constants=workload.constants),
                        open=OpenWorkload(workload))  # fmt: skip

@@ -9,7 +9,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from luthier.deploy.instructions import (
@@ -302,6 +302,7 @@ class Memory:
 
 
 @settings(max_examples=400, deadline=None)
+@example(131, True, False)  # what a loop carries lasts as long as it, where nobody reads its end
 @given(st.integers(0, 2**32), st.booleans(), st.booleans())
 def test_a_plan_leaves_what_its_program_says(seed: int, staged: bool, is_open: bool) -> None:
     random = Random(seed)

@@ -21,9 +21,10 @@ sys.path.insert(0, str(Path(__file__).parent))  # the tests share blocks.py
 from blocks import Block, blocks
 
 ROOT = Path(__file__).parents[2]
-TORCH = ROOT / "docs" / "pytorch.md"  # tests/torch runs it, where torch is
+# tests/torch runs these, where torch and keras are.
+ELSEWHERE = [ROOT / "docs" / name for name in ("keras.md", "pytorch.md")]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-PAGES.remove(TORCH)
+PAGES = [page for page in PAGES if page not in ELSEWHERE]
 
 # Lines that begin so are not run here: they take minutes, and other tests test the same.
 NOT_RUN = ("make ", "bash .ci/run")
@@ -134,7 +135,9 @@ def test_each_exempt_command_is_on_some_page():
         assert any(line.startswith(begin) for line in lines), f"{begin!r} is on no page any more"
 
 
-@pytest.mark.parametrize("page", [*PAGES, TORCH, ROOT / "CHANGELOG.md"], ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [*PAGES, *ELSEWHERE, ROOT / "CHANGELOG.md"], ids=lambda page: page.stem
+)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
         if not target.startswith("https://"):

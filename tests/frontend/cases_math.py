@@ -181,6 +181,14 @@ REDUCTIONS = [
     *(case(f"Reduce{op}", A, np.array([1, -1]), constants=(1,), opset=18) for op in _REDUCE),
     *(case(f"Reduce{op}", A, opset=18, keepdims=0) for op in _REDUCE),
     case("ReduceLogSum", positive(3, 5, 7), axes=[1], opset=11),
+    *(
+        case(op, integers(low, 9, 3, 5, 7, dtype=dtype), axes=[1], opset=13, keepdims=keep)
+        for op, low in (("ReduceL2", -9), ("ReduceLogSum", 1), ("ReduceLogSumExp", -9))
+        for dtype, keep in (("int32", 0), ("int64", 1))
+    ),
+    case("ReduceL2", np.full((2, 3), 2**20, np.int32), axes=[1], opset=13),
+    case("ReduceLogSumExp", np.full((2, 9), -100), axes=[1], opset=13),
+    case("ReduceLogSumExp", integers(-9, 9, 2, 3), noop_with_empty_axes=1),
     case("ReduceLogSum", positive(3, 5, 7), np.array([-2]), constants=(1,), keepdims=0),
     case(
         "ReduceSum", A, np.array([], np.int64), constants=(1,), noop_with_empty_axes=1, note="noop"

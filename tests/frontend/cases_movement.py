@@ -247,6 +247,18 @@ SAMPLES = [
     for mode in ("bilinear", "nearest", "bicubic")
     for padding in ("zeros", "border", "reflection")
     for corners in (0, 1)
+] + [
+    case(
+        "GridSample",
+        floats(2, 3, *sizes),
+        _GRID * 3,
+        mode=mode,
+        padding_mode="reflection",
+        align_corners=1,
+        opset=16,
+    )
+    for mode in ("bilinear", "nearest", "bicubic")
+    for sizes in ((1, 5), (5, 1), (1, 1))
 ]
 
 CASES: list[Case] = [

@@ -151,48 +151,48 @@ def expected(proto: onnx.ModelProto, inputs: Arrays) -> dict[str, np.ndarray]:
 def compute(program: Program, inputs: Arrays, kernels: bool = False) -> dict[str, np.ndarray]:
     """The program's outputs, by NumPy where it can and unless ``kernels`` are asked for."""
     values = {v: np.asarray(inputs[n]) for n, v in program.inputs} | dict(program.constants)
-    _follow(program, program.steps, values, kernels)
-    return {n: _value(program, values, v) for n, v in program.outputs}
+    follow(program, program.steps, values, kernels)
+    return {n: value_of(program, values, v) for n, v in program.outputs}
 
 
-def _follow(
+def follow(
     program: Program, steps: Sequence[Step], values: dict[int, np.ndarray], kernels: bool
 ) -> None:
     for step in steps:
         if isinstance(step, Call):
-            args = [np.array(_value(program, values, a), order="C") for a in step.args]
+            args = [np.array(value_of(program, values, a), order="C") for a in step.args]
             _keep(program, values, step.result, _run(step.workload, args, kernels))
         elif isinstance(step, Branch):
-            region = step.then if _value(program, values, step.condition) else step.otherwise
-            _follow(program, region.statements, values, kernels)
+            region = step.then if value_of(program, values, step.condition) else step.otherwise
+            follow(program, region.statements, values, kernels)
             for result, value in zip(step.results, region.results, strict=True):
-                values[result] = _value(program, values, value).copy()
+                values[result] = value_of(program, values, value).copy()
         elif isinstance(step, Loop):
             _repeat(program, step, values, kernels)
         elif isinstance(step, Expect):
-            ours, wanted = (_value(program, values, v).tolist() for v in step.reads)
+            ours, wanted = (value_of(program, values, v).tolist() for v in step.reads)
             if ours != wanted:
                 raise UnexpectedError(f"{step.text} {ours}, not {wanted}")
 
 
 def _repeat(program: Program, loop: Loop, values: dict[int, np.ndarray], kernels: bool) -> None:
     def number(value: int) -> int:
-        return int(_value(program, values, value).reshape(()))
+        return int(value_of(program, values, value).reshape(()))
 
     trips = 1000 if loop.trips is None else number(loop.trips)
-    carried = [_value(program, values, v) for v in loop.carried]
+    carried = [value_of(program, values, v) for v in loop.carried]
     kept: list[list[np.ndarray]] = [[] for _ in loop.results[len(carried) :]]
     goes_on, iteration = loop.condition is None or number(loop.condition), 0
     while goes_on and iteration < trips:
         begin, *parameters = loop.body.parameters
         values[begin] = np.array(iteration)
         values.update(zip(parameters, carried, strict=True))
-        _follow(program, loop.body.statements, values, kernels)
+        follow(program, loop.body.statements, values, kernels)
         left = list(loop.body.results)
         goes_on = loop.condition is None or number(left.pop(0))
-        carried = [_value(program, values, v).copy() for v in left[: len(carried)]]
+        carried = [value_of(program, values, v).copy() for v in left[: len(carried)]]
         for rows, value in zip(kept, left[len(carried) :], strict=True):
-            rows.append(_value(program, values, value).copy())
+            rows.append(value_of(program, values, value).copy())
         iteration += 1
     assert iteration < 1000 or loop.trips is not None
     stacks = (
@@ -222,7 +222,7 @@ def _keep(program: Program, values: dict[int, np.ndarray], number: int, result: 
     elements[...] = result
 
 
-def _value(program: Program, values: Mapping[int, np.ndarray], number: int) -> np.ndarray:
+def value_of(program: Program, values: Mapping[int, np.ndarray], number: int) -> np.ndarray:
     place, tensor = program.place(number), program.values[number]
     array = values[place.whole]
     assert array.dtype == tensor.dtype

@@ -9,11 +9,11 @@ from dataclasses import replace
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
-from onnx_models import TARGET, compute, expected, floats, model
+from onnx_models import TARGET, compute, expected, floats, follow, model, value_of
 
 from luthier.frontend import Entry, Program, Shapes, import_entry, import_model
 from luthier.frontend.passes import OPEN_PASSES
-from luthier.frontend.program import Call, Find, at
+from luthier.frontend.program import Call, Find, Loop, at
 from luthier.frontend.program.library import Library, verify_library
 from luthier.frontend.program.verify import verify
 from luthier.schedules.ir.size import Sizes
@@ -209,6 +209,8 @@ def computed(
     ranges = {symbol.name: symbol for symbol in program.symbols}
     known = {**{s.name: s.most for s in program.symbols}, **sizes}
     for i, step in enumerate(program.steps):
+        if isinstance(step, Loop) and step.grows:
+            return _grown(program, known, inputs)
         if isinstance(step, Find):
             before = replace(program, steps=program.steps[:i], outputs=(("n", step.value),))
             number = compute(at(before.compact(), known), inputs)["n"]
@@ -218,6 +220,52 @@ def computed(
             if numbers is not None and known[step.size] not in ranges[step.size]:
                 return {}
     return compute(at(program, known), inputs)
+
+
+def _grown(
+    program: Program, known: dict[str, int], inputs: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The outputs of a program whose loops find sizes, and nothing else does."""
+    fixed = at(program, known)
+    values = {v: np.asarray(inputs[n]) for n, v in fixed.inputs} | dict(fixed.constants)
+    for step in program.steps:
+        if isinstance(step, Loop) and step.grows:
+            _repeated(program, step, known, values)
+        else:
+            same = next(s for s in fixed.steps if s.defines == step.defines)
+            follow(fixed, [same], values, False)
+    return {n: value_of(fixed, values, v) for n, v in fixed.outputs}
+
+
+def _repeated(
+    program: Program, loop: Loop, known: dict[str, int], values: dict[int, np.ndarray]
+) -> None:
+    """Each iteration at the sizes that it finds."""
+    fixed = at(program, known)
+    trips = 10**6 if loop.trips is None else int(value_of(fixed, values, loop.trips).reshape(()))
+    carried = [value_of(fixed, values, v) for v in loop.carried]
+    kept: list[list[np.ndarray]] = [[] for _ in loop.results[len(carried) :]]
+    goes_on = loop.condition is None or bool(value_of(fixed, values, loop.condition))
+    iteration, around = 0, values
+    while goes_on and iteration < trips:
+        values = dict(around)  # what is in the body has another shape each time
+        values[loop.body.parameters[0]] = np.array(iteration)
+        values.update(zip(loop.body.parameters[1:], carried, strict=True))
+        for i, step in enumerate(loop.body.statements):
+            if isinstance(step, Find):
+                known[step.size] = int(value_of(fixed, values, step.value).reshape(()))
+                fixed = at(program, known)
+            else:
+                place = i - sum(isinstance(s, Find) for s in loop.body.statements[:i])
+                body = next(s for s in fixed.steps if s.defines == loop.defines).regions[0]
+                follow(fixed, [body.statements[place]], values, False)
+        left = list(loop.body.results)
+        goes_on = loop.condition is None or bool(value_of(fixed, values, left.pop(0)))
+        carried = [value_of(fixed, values, v).copy() for v in left[: len(carried)]]
+        for rows, value in zip(kept, left[len(carried) :], strict=True):
+            rows.append(value_of(fixed, values, value).copy())
+        iteration += 1
+    around.update(zip(loop.results, [*carried, *map(np.array, kept)], strict=True))
 
 
 def sizes_of(entry: Entry, count: int, seed: int) -> list[dict[str, int]]:

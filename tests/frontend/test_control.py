@@ -199,12 +199,13 @@ class TestWhatIsRefused:
 
     def test_a_carried_value_that_changes_its_shape(self) -> None:
         body = graph(
-            [N("Concat", ["h", "x"], ["next"], axis=0), N("Identity", ["c"], ["go"])],
+            [N("Concat", ["h", "h"], ["next"], axis=0), N("Identity", ["c"], ["go"])],
             ["i", "c", "h"],
             ["go", "next"],
         )
-        said = refusal(looping([loop(body, "n", "", "x")]))
-        assert "Loop 'to y': its value 'h' is float32[2,3] at first and float32[4,3] after" in said
+        said = refusal(looping([loop(body, "three", "", "x")]))
+        assert "Loop 'to y': its value 'h' is float32[" in said
+        assert said.endswith("after an iteration, which is not supported")
 
     def test_a_carried_value_that_changes_its_type(self) -> None:
         body = graph(

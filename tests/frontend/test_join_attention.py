@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from onnx_models import TARGET, compute
+import sized_models
+from onnx_models import TARGET, compute, floats
 from pairs import Pairs, plainly
 
-from luthier.frontend import Program, import_model
+from luthier.frontend import Program, import_entry, import_model
+from luthier.frontend.program import at
 from luthier.schedules import Target
 
 FOURS = replace(TARGET, level="x86-64-v3", cpu="x86-64-v3", extensions=("avxvnni",))
@@ -21,13 +23,13 @@ WIDE = HEADS * DEPTH
 def heads(b: Pairs, x: str, perm: tuple[int, ...], zero: int) -> str:
     """A projection, rounded, with its heads apart."""
     y = b.pair(b.node("MatMul", x, b.weights(WIDE, WIDE, axis=1)), 0.02, zero)
-    split = b.node("Reshape", y, b.const(np.array([2, ROWS, HEADS, DEPTH])))
+    split = b.node("Reshape", y, b.const(np.array([2, -1, HEADS, DEPTH])))
     return b.node("Transpose", split, perm=perm)
 
 
 def joined(b: Pairs, shares: str, v: str) -> str:
     y = b.node("Transpose", b.pair(b.node("MatMul", shares, v), 0.02), perm=[0, 2, 1, 3])
-    return b.node("Reshape", y, b.const([2, ROWS, WIDE]))
+    return b.node("Reshape", y, b.const([2, -1, WIDE]))
 
 
 def operands(b: Pairs) -> tuple[str, str, str]:
@@ -119,6 +121,28 @@ def test_it_is_one_kernel_that_reads_projections_where_they_lie(
     far = np.abs(ours.astype(int) - theirs.astype(int))
     assert far.max() <= 1
     assert np.mean(far) <= 0.01
+
+
+@pytest.mark.parametrize("layer", [plain, scaled, rounded_again], ids=lambda f: f.__name__)
+def test_rows_may_be_open(layer: Callable[[Pairs], str]) -> None:
+    b = Pairs()
+    proto = b.model(b.stored(layer(b), 0.02, 110))
+    proto.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "rows"
+    proto.graph.output[0].type.tensor_type.ClearField("shape")
+    del proto.graph.value_info[:]
+    entry = import_entry(proto, FOURS, {"rows": "1..40"})
+    for sizes in sized_models.sizes_of(entry, 4, seed=1):
+        program = entry.variant(sizes)
+        assert program is not None
+        if sizes["rows"] > 1:
+            (ops,) = attentions(program)
+            assert ops.count("matmul_integer") == 2
+        inputs = {"x": floats(2, sizes["rows"], WIDE)}
+        (ours,) = compute(at(program, sizes), inputs).values()
+        (theirs,) = plainly(proto, inputs)
+        far = np.abs(ours.astype(int) - theirs.astype(int))
+        assert far.max() <= 1
+        assert np.mean(far) <= 0.01
 
 
 def test_what_another_one_reads_stays_apart() -> None:

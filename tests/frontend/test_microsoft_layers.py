@@ -45,6 +45,8 @@ OTHERS = {
     "an inverse of halves": ("Inverse", (WHOLE.astype(F16),), {}),
     "a large inverse": (
         "Inverse", (np.eye(20, dtype=np.float32) + floats(20, 20) / 20,), {}),
+    "an inverse of a hundred rows": (
+        "Inverse", (np.eye(100, dtype=np.float32) + floats(2, 100, 100) / 20,), {}),
     "a pool of bytes": (
         "NhwcMaxPool", (byte(2, 7, 6, 4),),
         {"kernel_shape": [3, 2], "pads": [1, 0, 1, 1], "strides": [2, 1]},

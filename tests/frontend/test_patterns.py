@@ -23,6 +23,8 @@ PATTERNS = [
     r"\d+\.\d*", r"[\w.]+@[\w.]+", r"\s*\S+\s*", "(?i)aB[c-d]", "(?i:a)b", "(?s).b", "^ab$",
     r"\Aab\z", "^(a|^b)c", "a$b|c", "(?:ab)+", "(?P<name>a)b", "[]a]+", "[a-]+", r"[\]\-\\]+",
     r"\ba+\b.*",
+    "(?m)a$\\n^b", "(?ms)^a.*$c*", "(?m)(^a$\\n?)+", "(?m)a^|^$|b$",
+    "(?m)(?-m:^)a|\\n^b", r"(?m)\b^a$.*",
     r".*\b", r"a\Bb|c\B-", r"(\ba|b\b|[. ])*", r"^\bab|\b^c",
     "é+[а-я]*", "[^é]", "😀|語", r"\x41\x{e9}", r"\101", r"a\.b\*", "a{,2}", "a{", "x*y*z*",
     "(a?){3}",
@@ -79,7 +81,7 @@ def test_bytes_that_are_no_text_match_nothing() -> None:
 WRONG = {
     "(a": "a '\\)' is missing", "a)": "closes nothing", "*a": "repeats nothing", "a**": "repeated",
     "[a": "ends too early", "[b-a]": "before it begins", "a{5,2}": "no number of times",
-    "a{2000}": "no number of times", "(?m)^a": "edges of lines",
+    "a{2000}": "no number of times",
     r"\p{Greek}": "general categories", r"\1": "what a group took", r"\y": "not known",
     "(?=a)": "not known", "(?<!a)b": "is missing|not known|repeats",
     r"\x{110000}": "no letter's number",

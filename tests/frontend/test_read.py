@@ -93,6 +93,11 @@ def test_a_folder(tmp_path: Path) -> None:
     assert refusal(tmp_path) == f"{tmp_path}: cannot be read (Is a directory)"
 
 
+def test_a_folder_of_tensorflow(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").touch()
+    assert refusal(tmp_path).startswith(f"{tmp_path}: this is a SavedModel: convert it to ")
+
+
 def test_a_name_that_no_file_can_have() -> None:
     assert "cannot be read" in refusal("zero\0byte.onnx")
 
@@ -494,20 +499,20 @@ def test_all_unknown_operators_are_reported_in_groups() -> None:
         N("TfIdf", ["x"], ["d"], name="first"),
         N("Frobnicate", ["d"], ["f"], domain="my.own"),
         N("TfIdf", ["x"], ["e"], name="second"),
-        N("BeamSearch", ["f"], ["y"], domain="com.microsoft"),
+        N("Frobnicated", ["f"], ["y"], domain="com.microsoft"),
     ]
     with pytest.raises(UnsupportedOperator) as refused:
         import_model(model(nodes, {"x": floats(3, 3)}, ["y"]), TARGET)
     assert str(refused.value) == (
         "3 operators are not supported: TfIdf (2 nodes, first 'first'), "
-        "my.own.Frobnicate (1 node, 'f'), com.microsoft.BeamSearch (1 node, 'y'): express them by "
+        "my.own.Frobnicate (1 node, 'f'), com.microsoft.Frobnicated (1 node, 'y'): express them by "
         "other operators when exporting; give functions for what is of another domain, or "
-        "export by ONNX's own operators; call the decoder from your program, over its state"
+        "export by ONNX's own operators; export without ONNX Runtime's fusions"
     )
     assert refused.value.operators == {
         "TfIdf": ("first", "second"),
         "my.own.Frobnicate": ("f",),
-        "com.microsoft.BeamSearch": ("y",),
+        "com.microsoft.Frobnicated": ("y",),
     }
 
 
@@ -605,7 +610,7 @@ def unknown_type(made: onnx.ModelProto) -> None:
 
 
 def sparse(made: onnx.ModelProto) -> None:
-    made.graph.sparse_initializer.add()
+    made.graph.sparse_initializer.add()  # of nothing
 
 
 def no_outputs(made: onnx.ModelProto) -> None:
@@ -653,7 +658,7 @@ BROKEN = {
     huge_size: "initializer 'w'",
     strings: "MatMul 'p': texts are not supported here",
     unknown_type: "initializer 'w' has the unknown element type 999",
-    sparse: "sparse initializers are not supported",
+    sparse: "initializer '' has the unknown element type 0",
     no_outputs: "it has no outputs",
     unknown_output: "nowhere",
     no_opset: "does not say which ONNX operator set it uses",

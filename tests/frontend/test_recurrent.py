@@ -116,7 +116,17 @@ def test_a_layer_gives_what_is_read() -> None:
     assert results(made, "out1") == ["hidden"]
     assert results(made, "out1", "out2") == ["hidden", "cell"]
     assert results(made, "out0", "out2") == ["sequence", "cell"]
-    assert results(made, "out0", "out1", "out2") == ["sequence", "hidden", "cell"]
+    assert results(made, "out0", "out1", "out2") == ["sequence", "cell"]
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("op", GATES)
+def test_h_at_the_end_is_a_part_of_all_steps(op: str, direction: str) -> None:
+    """Unless sequences end earlier, each at its own place."""
+    whole = recurrent(op, (3, 2, 3, 5), has="bh", direction=direction)
+    assert results(whole, "out0", "out1") == ["sequence"]
+    ends = recurrent(op, (3, 2, 3, 5), has="bl", lengths=(1, 3), direction=direction)
+    assert results(ends, "out0", "out1") == ["sequence", "hidden"]
 
 
 def test_known_lengths_of_all_steps_are_none() -> None:

@@ -10,7 +10,7 @@ from sized_models import N, opened
 
 from luthier.frontend import Entry, Library, import_entries, import_entry, read_model
 from luthier.frontend.program.library import verify_library
-from luthier.frontend.states.pairs import state_pairs
+from luthier.frontend.states.pairs import declare_states, state_pairs
 from luthier.schedules import ModelError, UnsupportedOperator
 from luthier.schedules.ir.size import Size
 
@@ -93,6 +93,19 @@ def test_names_of_other_types_are_no_state() -> None:
         state_pairs(made, "auto")
     with pytest.raises(ModelError, match="the state 'h_in' becomes 'h_out', which is of another"):
         state_pairs(made, {"h_in": "h_out"})
+
+
+def test_a_model_may_tell_its_own_states() -> None:
+    nodes = [N("Neg", ["a"], ["b"]), N("Abs", ["c"], ["d"])]
+    kinds = {"a": ((4,), "float32"), "c": ((4,), "float32")}
+    made = opened(nodes, kinds, {"b": "float32", "d": "float32"})
+    declare_states(made, {"a": "b"})
+    assert state_pairs(made, None) == state_pairs(made, "auto") == {"a": "b"}
+    assert state_pairs(made, {"c": "d"}) == {"a": "b", "c": "d"}
+    assert read_model(made, outputs=["d"]).states == {"a": "b"}
+    declare_states(made, {"c": "nothing"})
+    with pytest.raises(ModelError, match="the state's output 'nothing' is not there"):
+        read_model(made)
 
 
 @pytest.mark.parametrize(

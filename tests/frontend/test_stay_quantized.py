@@ -37,6 +37,12 @@ def _asymmetric(b: Pairs) -> str:
     return b.node("Conv", x, b.weights(7, 20, 3, 3, dtype="uint8", zero=101), pads=PADS)
 
 
+def _asymmetric_pixels(b: Pairs) -> str:
+    x = b.input(*IMAGE)
+    weights = b.weights(7, 20, 1, 1, dtype="uint8", zero=101)
+    return b.node("Conv", x, weights, b.bias(7), strides=[2, 1])
+
+
 def _line(b: Pairs) -> str:
     return conv(b, b.input(2, 6, 17), 8, 6, 5, pads=[2, 2])
 
@@ -150,9 +156,9 @@ def _enlarged(b: Pairs) -> str:
 
 
 LAYERS = [
-    _conv, _strided, _depthwise, _grouped, _asymmetric, _line, _residual, _swish, _gemm, _matmul,
-    _uneven_matmul, _attention, _norm, _max_pool, _means, _padded_mean, _flattened_mean, _larger,
-    _moved, _enlarged,
+    _conv, _strided, _depthwise, _grouped, _asymmetric, _asymmetric_pixels, _line, _residual,
+    _swish, _gemm, _matmul, _uneven_matmul, _attention, _norm, _max_pool, _means, _padded_mean,
+    _flattened_mean, _larger, _moved, _enlarged,
 ]  # fmt: skip
 WITHOUT_PRODUCTS = (_moved, _enlarged)
 
@@ -194,8 +200,12 @@ def test_results_are_those_of_the_pairs_and_no_float_is_kept(
 
 
 @pytest.mark.parametrize(
-    "layer", [_residual, _attention, _norm, _max_pool, _means, _asymmetric, _uneven_matmul, _larger]
-)
+    "layer",
+    [
+        _residual, _attention, _norm, _max_pool, _means, _asymmetric, _asymmetric_pixels,
+        _uneven_matmul, _larger,
+    ],
+)  # fmt: skip
 def test_kernels_compute_the_same(layer: Layer) -> None:
     b = Pairs()
     program = import_model(b.model(b.stored(layer(b), 0.05, 96)), TARGET)
@@ -222,11 +232,14 @@ def test_sums_of_an_enlargement_are_narrow_before_they_are_moved() -> None:
 
 
 @pytest.mark.parametrize("per_channel", [True, False], ids=["channels", "tensor"])
-def test_weights_with_a_zero_point_are_multiplied_in_8_bits(per_channel: bool) -> None:
+@pytest.mark.parametrize("layer", [_uneven_matmul, _asymmetric_pixels])
+def test_weights_with_a_zero_point_are_multiplied_in_8_bits(
+    layer: Layer, per_channel: bool
+) -> None:
     b = Pairs(per_channel=per_channel)
-    program = import_model(b.model(b.stored(_uneven_matmul(b), 0.05, 96)), TARGET)
+    program = import_model(b.model(b.stored(layer(b), 0.05, 96)), TARGET)
     workloads = [call.workload for call in program.calls]
-    (product,) = (w for w in workloads if w.nodes[0].op == "matmul_integer")
+    (product,) = (w for w in workloads if w.nodes[0].op in ("conv2d_integer", "matmul_integer"))
     assert [product.tensor(arg).dtype for arg in product.nodes[0].args] == ["uint8", "int8"]
 
 
@@ -251,6 +264,21 @@ def test_what_is_no_number_becomes_the_lowest() -> None:
     for kernels in (False, True):
         (ours,) = compute(import_model(proto, TARGET), b.inputs, kernels).values()
         np.testing.assert_array_equal(ours, [[3, 127, 3, 127, 3, 3, 3, 5]])
+
+
+@pytest.mark.parametrize(("scale", "large"), [(3e36, True), (0.05, False)])
+def test_what_large_steps_round_to_nothing_is_not_divided(scale: float, large: bool) -> None:
+    """A quotient that is subnormal takes long."""
+    b = Pairs()
+    ends = [np.nan, np.inf, -np.inf, 3e38, -3e38, -0.0, 1e-38, 0.02, 1.6e36, -1.4e36, 1e30, -7e29]
+    b.inputs["x"] = np.array([ends], "float32")
+    proto = b.model(b.stored(b.node("Add", "x", "x"), scale, 131))
+    program = import_model(proto, TARGET)
+    for kernels in (False, True):
+        (ours,) = compute(program, b.inputs, kernels).values()
+        np.testing.assert_array_equal(ours, plainly(proto, b.inputs)[0])
+    (ops,) = ([node.op for node in call.workload.nodes] for call in program.calls)
+    assert ("where" in ops) is large
 
 
 def test_what_never_happens_is_left_out() -> None:

@@ -11,7 +11,6 @@ DOCUMENTED: Mapping[str, str] = {
     r"element type \w+, which is not supported": "element types",
     r"an input of u?int\d+ is not supported": "of integers",
     r"(alpha|beta)=\S+ of integers is not supported": "with a factor that is none",
-    r"a reflection in a dimension of one element": "about the corners of a dimension",
     r"known at build time": "shapes that values decide at run time",
 }
 

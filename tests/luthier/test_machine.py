@@ -14,6 +14,7 @@ import pytest
 import luthier
 from luthier.machine.doctor import TVM_PAIR
 from luthier.machine.target import resolve
+from luthier.machine.target_file import read_target
 from luthier.schedules import Target
 from luthier.schedules.target import available_cores, host
 from luthier.schedules.target.costs import Costs
@@ -130,6 +131,15 @@ def test_a_file_that_is_not_json(data, tmp_path):
     path.write_bytes(data)
     with pytest.raises(luthier.TargetError, match=r"box\.json is not a target as 'luthier target"):
         luthier.target(str(path))
+
+
+def test_a_file_of_costs_without_bfloat16(tmp_path):
+    """As files were before there was that."""
+    path = tmp_path / "box.json"
+    costs = {name: number for name, number in COSTS.items() if name != "bfloat16"}
+    whole = {"schema": 1, "target": host(1).to_json(), "costs": costs}
+    path.write_text(json.dumps(whole))
+    assert read_target(path).costs == Costs(4, 2)
 
 
 def test_a_target_file_that_is_not_there(tmp_path):

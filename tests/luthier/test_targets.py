@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import archspec.cpu
+import numpy as np
 import pytest
 
 import luthier
@@ -176,3 +177,16 @@ def test_a_processor_is_measured_where_it_is(model, become):
     become("zen3")
     with pytest.raises(luthier.TargetError, match="this CPU lacks avx512bw"):
         luthier.tune(model, target="znver4", trials=1)
+
+
+def test_a_library_with_tiles_says_where_there_are_none(tmp_path):
+    digits = Path(__file__).parents[2] / "examples" / "digits" / "digits.onnx"
+    target = "x86-64-v4+vnni+bf16+amx"
+    built = luthier.build(digits, tmp_path / "digits", target=target, accuracy="bf16", log=None)
+    if parse(target).features[-1] in host_features():
+        with luthier.load(built.folder) as artifact:
+            assert artifact.run({"image": np.zeros((1, 1, 8, 8), np.float32)})
+    else:
+        missing = next(f for f in parse(target).features if f not in host_features())
+        with pytest.raises(luthier.TargetError, match=missing):
+            luthier.load(built.folder)

@@ -334,7 +334,7 @@ REFUSED = {
         [N("Hardmax", ["x"], ["y"])], "Hardmax 'y': texts are not supported here"
     ),
     "a pattern": (
-        [N("RegexFullMatch", ["x"], ["y"], pattern="(?m)^a")], r"pattern.*edges of lines.*not sup"
+        [N("RegexFullMatch", ["x"], ["y"], pattern=r"\C")], r"pattern.*a single byte.*not supp"
     ),
     "a cast of no whole numbers": (
         [N("Cast", ["n"], ["y"], to=STRING)], "not known to be whole numbers"

@@ -208,7 +208,15 @@ def reference(workload: Workload, inputs: Sequence[Array]) -> Array:
 
 def magnitude(workload: Workload, inputs: Sequence[Array]) -> Array | float:
     """What the last anchor adds up, by absolute value: rounding errors are a small part of that."""
-    adding = ("conv2d", "conv2d_transpose", "matmul", "matmul_few_bits", "sum", "mean")
+    adding = (
+        "conv2d",
+        "conv2d_planes",
+        "conv2d_transpose",
+        "matmul",
+        "matmul_few_bits",
+        "sum",
+        "mean",
+    )
     adding += ("avg_pool2d", "matmul_few_bits_integer")
     for i, node in reversed(list(enumerate(workload.nodes))):
         if node.op in adding:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from whole_workloads import whole_conv, whole_matmul
 from workloads import (
     Builder,
     conv,
+    conv_planes,
     conv_transpose,
     ensemble,
     group_norm,
@@ -195,6 +197,14 @@ def split_text() -> Workload:
     return b.workload
 
 
+def found_tokens() -> Workload:
+    b = Builder()
+    x, classes, table = b.input((3, 8), "uint8"), b.input((256,), "uint8"), b.input((3, 4), "int32")
+    said = {"states": 3, "kinds": 4, "begin": 0, "accepts": 2, "least": 2}
+    b.add("text_find", x, classes, table, shape=(3, 8), dtype="uint8", **said)
+    return b.workload
+
+
 # By file name: a workload as small as shows what the template does, and the template.
 SCRIPTS: dict[str, tuple[Workload, str]] = {
     "convolution": (conv((1, 5, 5, 4), 8, (3, 3), pads=PAD, after="bias_relu"), "conv_direct"),
@@ -207,6 +217,10 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "product_of_few_bits_and_rounded_rows": (
         few_bits((2,), 20, 11, 4, 16, zeros=True, rounded=True),
         "few_bits_integer",
+    ),
+    "convolution_of_planes": (
+        conv_planes((1, 3, 5, 20), 4, (3, 3), strides=(2, 1), pads=PAD),
+        "conv_planes",
     ),
     "winograd": (conv((1, 2, 2, 2), 4, (3, 3), pads=PAD, after="bias"), "winograd"),
     "depthwise": (conv((1, 4, 4, 20), 20, (3, 3), pads=PAD, groups=20), "channelwise"),
@@ -271,6 +285,7 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "many_of_a_row": (first(100), "sort"),
     "distinct": (distinct(), "distinct"),
     "text_pieces": (split_text(), "texts"),
+    "text_find": (found_tokens(), "texts"),
     "recurrent": (recurrent_layer("lstm", (3, 2, 20), ("hidden", "lengths")), "recurrent"),
     "recurrent_shared": (recurrent_layer("gru", (3, 1, 512), gives=("hidden",)), "recurrent"),
     "running_products": (running(), "scan"),
@@ -287,6 +302,11 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "padded_concatenation": (padded_concatenation(), "pointwise"),
     "arc_tangent": (unary("atan", (20,)), "pointwise"),
 }
+
+TILES: dict[str, tuple[Workload, str]] = {
+    "product_of_tiles": (whole_matmul((20, 70), (70, 20)), "gemm_integer"),
+    "convolution_of_tiles": (conv((1, 4, 20, 9), 20, (3, 3), pads=PAD), "conv_bfloat16"),
+}  # of targets that multiply these
 
 # Layers of well-known models, whose default schedules a change to an analytic model may move.
 LAYERS: dict[str, Workload] = {
@@ -317,12 +337,18 @@ LAYERS: dict[str, Workload] = {
 }
 
 
-NAMES = (*SCRIPTS, "defaults")
+NAMES = (*SCRIPTS, *TILES, "defaults")
 
 
 def text(name: str) -> str:
     """What the file ``name``.txt should hold."""
-    return _defaults() if name == "defaults" else _script(*SCRIPTS[name])
+    if name == "defaults":
+        return _defaults()
+    if name in TILES:
+        target = replace(TARGETS[LEVELS[-1]], accuracy="bf16", extensions=("bf16", "amx"))
+        return _script(*TILES[name], [target])
+    workload, template = SCRIPTS[name]
+    return _script(workload, template, [_target(level, template) for level in LEVELS])
 
 
 def _target(level: str, template: str) -> Target:
@@ -332,15 +358,14 @@ def _target(level: str, template: str) -> Target:
     return _rounding(level) if template.endswith("bfloat16") else TARGETS[level]
 
 
-def _script(workload: Workload, template: str) -> str:
+def _script(workload: Workload, template: str, targets: Sequence[Target]) -> str:
     """The template's default schedule and its phases, once for levels that agree."""
     texts: dict[str, list[str]] = {}
-    for level in LEVELS:
-        target = _target(level, template)
+    for target in targets:
         for space in spaces(workload, target):
             if space.template == template:
                 kernel = instantiate(workload, target, space.default_schedule())
-                texts.setdefault(_kernel(kernel), []).append(level)
+                texts.setdefault(_kernel(kernel), []).append(target.level)
     parts = [f"== {', '.join(levels)}: {kernel}" for kernel, levels in texts.items()]
     return f"{workload}\n\n" + "\n".join(parts)
 

@@ -1,19 +1,26 @@
-"""Workloads over sizes, from a function that makes them of numbers."""
+"""Workloads over sizes, from a function that makes them of numbers, and runs of their kernels."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from math import prod
 from typing import Any
 
-from luthier.schedules import Node, Tensor, Workload
+import numpy as np
+from caller import Array, Library
+
+from luthier.schedules import Kernel, Node, Target, Tensor, Workload
+from luthier.schedules.ir.kernel import OpenKernel, Phase
 from luthier.schedules.ir.open_workload import OpenWorkload
-from luthier.schedules.ir.size import Size
+from luthier.schedules.ir.size import Size, Sizes, value
+from luthier.schedules.ir.symbol import Symbol
 
 Make = Callable[..., Workload]
 _NEAR = (7, 11)
+_EDGES = (1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 32, 33, 40, 63, 64, 65, 70)
 
 
 def opened(make: Make, names: Sequence[str]) -> OpenWorkload:
@@ -51,3 +58,34 @@ def opened(make: Make, names: Sequence[str]) -> OpenWorkload:
     for sizes in ({name: 3 + i for i, name in enumerate(names)}, *corners):
         assert found.at(sizes) == make(**sizes)
     return found
+
+
+def fixed(kernel: OpenKernel, number: int, sizes: Sizes) -> Kernel:
+    """An alternative as the kernel of certain sizes."""
+    made = kernel.alternatives[number].kernel
+    phases = tuple(Phase(p.func, int(value(p.chunks, sizes))) for p in made.phases)
+    return replace(made, workload=kernel.workload.at(sizes), phases=phases)
+
+
+def runs(
+    kernel: OpenKernel,
+    symbols: Sequence[Symbol],
+    target: Target,
+    inputs_of: Callable[[Workload], list[Array]],
+) -> Iterator[tuple[Workload, list[Array], Array]]:
+    """(workload, inputs, result) at the ends of all ranges and at some of the edges between."""
+    kernels = [alternative.kernel for alternative in kernel.alternatives]
+    library = Library(kernels, target)
+    rng = random.Random(kernel.workload.workload.text)
+    choices = [[n for n in _EDGES if n in symbol] for symbol in symbols]
+    ends = list(itertools.product(*((s.least, s.most) for s in symbols)))
+    some = [tuple(rng.choice(each) for each in choices) for _ in range(8)]
+    for numbers in dict.fromkeys([*ends, *some]):
+        sizes = {symbol.name: n for symbol, n in zip(symbols, numbers, strict=True)}
+        index = next(i for i, a in enumerate(kernel.alternatives) if a.fits(sizes))
+        library.kernels = [
+            fixed(kernel, i, sizes) if i == index else each for i, each in enumerate(kernels)
+        ]
+        made = kernel.workload.at(sizes)
+        inputs = inputs_of(made)
+        yield made, inputs, library.run(index, inputs, rng, np.array(numbers, np.int64))

@@ -28,7 +28,7 @@ from workloads import conv, matmul, separable
 from luthier.schedules import Schedule, Target, Workload, codegen
 from luthier.schedules.emit import bfloat16
 from luthier.schedules.ir.dtype import DTYPES
-from luthier.schedules.target import host_features
+from luthier.schedules.target import host_features, parse
 from luthier.schedules.templates.registry import default, instantiate, spaces
 from luthier.schedules.tvm_late import tvm
 
@@ -97,7 +97,7 @@ def compiled_for(request, monkeypatch) -> Target:
     """What LLVM compiles kernels for: this machine may not have the instructions."""
     if request.param == "instruction":
         return TARGET
-    monkeypatch.setattr(bfloat16, "_SOURCE", EMULATED)
+    monkeypatch.setattr(bfloat16, "SOURCE", EMULATED)
     return TARGETS["x86-64-v3"]
 
 
@@ -268,6 +268,16 @@ def test_only_where_there_is_the_instruction() -> None:
     target = replace(TARGET, extensions=())
     for workload in (*PRODUCTS.values(), *CONVOLUTIONS.values()):
         assert not {s.template for s in spaces(workload, target)} & set(TEMPLATES)
+
+
+@pytest.mark.parametrize("cpu", ["sapphirerapids", "emeraldrapids"])
+def test_only_where_the_instruction_gains_anything(cpu: str) -> None:
+    """It starts in every other cycle there, two multiply-adds of float32 in each."""
+    slow = replace(parse(f"{cpu}+bf16", 1), accuracy="bf16")
+    fast = replace(parse("znver5+bf16", 1), accuracy="bf16")
+    for workload in (*PRODUCTS.values(), *CONVOLUTIONS.values()):
+        assert {s.template for s in spaces(workload, fast)} & set(TEMPLATES)
+        assert not {s.template for s in spaces(workload, slow)} & set(TEMPLATES)
 
 
 ROWS = {

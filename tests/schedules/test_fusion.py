@@ -111,6 +111,17 @@ def test_pieces_get_what_follows_a_concatenation(axis, level):
     assert not any(line.lstrip().startswith("if ") for line in text.splitlines())
 
 
+@pytest.mark.parametrize("level", RUNNABLE)
+def test_chunks_of_a_concatenation_have_whole_rows(level):
+    b = Builder()
+    pieces = [b.input((400, width)) for width in (7, 300, 61)]
+    b.add("concat", *pieces, shape=(400, 368), axis=1)
+    verify(b.workload, level)
+    (phase,) = instantiate_default(b).phases
+    assert phase.chunks > 1
+    assert not any(line.lstrip().startswith("if ") for line in phase.func.script().splitlines())
+
+
 def instantiate_default(b: Builder):
     target = TARGETS["x86-64-v3"]
     return instantiate(b.workload, target, next(schedules(b.workload, target, 0)))

@@ -68,6 +68,8 @@ def test_sums_side_by_side_hide_the_latency(isa: Isa):
 def test_a_processor_has_costs_of_its_own():
     assert parse("znver4", 1).costs.sums == 4  # 512 bits in two halves
     assert parse("haswell", 1).costs.sums == 10
+    assert parse("znver5", 1).costs.has_room  # for other operations beside two multiply-adds
+    assert not parse("sapphirerapids", 1).costs.has_room
     without = Target("x86-64-v3", "znver4", 1)  # its AVX-512 hidden by a hypervisor
     assert without.costs == without.isa.costs
     known = Costs(3, 1)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from caller import RUNNABLE, TARGETS, Library, compare, draw, in_turn, magnitude, reference
 from coded_workloads import few_bits
-from open_workloads import Make, opened
+from open_workloads import Make, fixed, opened, runs
 from whole_workloads import whole_conv, whole_matmul
 from workloads import (
     Builder,
@@ -25,51 +25,29 @@ from workloads import (
     unary,
 )
 
-from luthier.schedules import Kernel, ScheduleError, Workload
-from luthier.schedules.ir.kernel import OpenKernel, Phase
+from luthier.schedules import ScheduleError, Target, Workload
+from luthier.schedules.ir.kernel import OpenKernel
 from luthier.schedules.ir.open_workload import OpenWorkload
-from luthier.schedules.ir.size import Sizes, value
 from luthier.schedules.ir.symbol import Symbol
 from luthier.schedules.templates.open_kernels import instantiate_open
 from luthier.schedules.templates.registry import default, forms
 
 B, T, P = Symbol("b", 1, 5), Symbol("t", 1, 70), Symbol("p", 1, 40)
-EDGES = (1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 32, 33, 40, 63, 64, 65, 70)
-
-
-def fixed(kernel: OpenKernel, number: int, sizes: Sizes) -> Kernel:
-    """An alternative as the kernel of certain sizes."""
-    made = kernel.alternatives[number].kernel
-    phases = tuple(Phase(p.func, int(value(p.chunks, sizes))) for p in made.phases)
-    return replace(made, workload=kernel.workload.at(sizes), phases=phases)
 
 
 def verify_open(
-    workload: OpenWorkload, symbols: Sequence[Symbol], level: str, relative: float = 2e-5
+    workload: OpenWorkload,
+    symbols: Sequence[Symbol],
+    target: Target,
+    relative: float = 2e-5,
+    compiled_for: Target | None = None,
 ) -> OpenKernel:
     """At the ends of all ranges and at some of the edges between."""
-    target = TARGETS[level]
-    names = tuple(symbol.name for symbol in symbols)
-    kernel = instantiate_open(workload, symbols, target, names=names)
-    kernels = [alternative.kernel for alternative in kernel.alternatives]
-    library = Library(kernels, target)
-    rng = random.Random(workload.workload.text)
-    choices = [[n for n in EDGES if n in symbol] for symbol in symbols]
-    ends = list(itertools.product(*((s.least, s.most) for s in symbols)))
-    some = [tuple(rng.choice(each) for each in choices) for _ in range(8)]
-    for numbers in dict.fromkeys([*ends, *some]):
-        sizes = dict(zip(names, numbers, strict=True))
-        index = next(i for i, a in enumerate(kernel.alternatives) if a.fits(sizes))
-        library.kernels = [
-            fixed(kernel, i, sizes) if i == index else each for i, each in enumerate(kernels)
-        ]
-        made = workload.at(sizes)
-        inputs = draw(made)
+    kernel = instantiate_open(workload, symbols, target)
+    for made, inputs, got in runs(kernel, symbols, compiled_for or target, draw):
         want = reference(made, inputs)
-        given = np.array(numbers, np.int64)
-        got = library.run(index, inputs, rng, given)
         limit = 1e-5 + relative * (np.abs(want) + magnitude(made, inputs))
-        compare(got, want, limit, f"{workload} at {sizes} on {level}")
+        compare(got, want, limit, f"{made} on {target.level}")
     return kernel
 
 
@@ -304,7 +282,7 @@ CASES: dict[str, tuple[Make, tuple[Symbol, ...]]] = {
 def test_it_computes_the_workload_of_the_sizes(name: str, level: str) -> None:
     make, symbols = CASES[name]
     workload = opened(make, [symbol.name for symbol in symbols])
-    verify_open(workload, symbols, level, 1e-3 if name == "winograd" else 2e-5)
+    verify_open(workload, symbols, TARGETS[level], 1e-3 if name == "winograd" else 2e-5)
 
 
 EMPTY = {
@@ -319,7 +297,7 @@ def test_a_size_of_zero(name: str) -> None:
     make, symbols = {**CASES, "sum over a size": (reduced("sum", (1,)), (B, T))}[name]
     symbols = tuple(replace(s, least=0 if s.name == EMPTY[name] else 2) for s in symbols)
     workload = opened(make, [symbol.name for symbol in symbols])
-    kernel = verify_open(workload, symbols, RUNNABLE[-1])
+    kernel = verify_open(workload, symbols, TARGETS[RUNNABLE[-1]])
     sizes = {s.name: s.least for s in symbols}
     chosen = next(a for a in kernel.alternatives if a.fits(sizes))
     assert bool(chosen.kernel.phases) is (workload.at(sizes).output.size > 0)

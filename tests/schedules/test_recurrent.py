@@ -41,6 +41,7 @@ CASES = {
     "many units": layer("lstm", (7, 1, 100), ("cell", "lengths"), coupled=True, clip=0.5),
     "many rows": layer("lstm", (2, 11, 33), ("lengths",), reverse=BOTH),
     "run-time weights": layer("lstm", (3, 5, 35), ("peepholes",), constant=False),
+    "weights beyond L2": layer("lstm", (3, 9, 200), reverse=BOTH),
     "one step": layer("lstm", (1, 1, 48), ("hidden", "cell"), gives=EVERY["lstm"]),
     "gru": layer("gru", (7, 1, 64), ("hidden",), gives=EVERY["gru"]),
     "gru, three units": layer("gru", (7, 5, 3), ("lengths",), reverse=BOTH, gives=EVERY["gru"]),
@@ -124,7 +125,7 @@ def shared(workload: Workload, parts: int, threads: int = 4) -> Kernel:
     target = replace(TARGET, threads=threads)
     (space,) = spaces(workload, target)
     knobs = dict(space.default_schedule().knobs)
-    vectors = {"vectors": 1, "parts": parts, "batch": max(space.knobs[3].choices)}
+    vectors = {"vectors": 1, "parts": parts, "batch": max(space.knobs[4].choices)}
     return instantiate(workload, target, space.schedule({**knobs, **vectors}))
 
 
@@ -211,8 +212,20 @@ def test_threads_share_rows_directions_or_units() -> None:
     assert form(layer("lstm", (32, 1, 512))).default().parts == 2
     assert form(layer("lstm", (32, 1, 512)), threads=1).default().parts == 1
     assert form(layer("lstm", (32, 1, 512), reverse=BOTH)).default().parts == 1
-    assert form(layer("lstm", (32, 8, 128))).default() == Knobs(4, 1, 4, 4, 1)
-    assert form(layer("lstm", (32, 8, 1024))).default()[3:] == (8, 2)  # each reads half of them
+    assert form(layer("lstm", (32, 8, 128))).default() == Knobs(4, 1, 4, 4, 4, 1)
+    assert form(layer("lstm", (32, 8, 1024))).default()[4:] == (8, 2)  # each reads half of them
+
+
+def test_rows_share_weights_that_come_from_beyond_l1() -> None:
+    """Gate by gate, where more rows are in registers then."""
+
+    def tile(batch: int, hidden: int) -> tuple[int, ...]:
+        return form(layer("lstm", (32, batch, hidden)), threads=1).default()[:3]
+
+    assert tile(8, 64) == (4, 1, 4)  # a block's weights are in L1
+    assert tile(8, 256) == (8, 2, 1)
+    assert tile(4, 256) == (4, 1, 4)
+    assert tile(1, 256) == (1, 4, 4)
 
 
 @pytest.mark.parametrize("level", TARGETS)
@@ -291,10 +304,11 @@ def test_weights_of_one_shape_are_in_one_order() -> None:
     for workload in every:
         weights = np.random.default_rng(0).standard_normal(workload.inputs[1].shape)
         found = form(workload, level=TARGET.level)
-        for width in (found.lanes * vectors for vectors in (1, 2, 4)):
-            (packing,) = packings(found, width).values()
+        gates = dict(zip(Knobs._fields, found.choices(), strict=True))["gates"].choices
+        for vectors, together in itertools.product((1, 2, 4), gates):
+            (packing,) = packings(found, found.lanes * vectors, together).values()
             packed = packing.apply(weights)
             assert packed.shape == packing.shape
             key = (weights.shape, packed.shape)
             assert orders.setdefault(key, packed.tobytes()) == packed.tobytes()
-    assert len(orders) == 3 * len(every)
+    assert len(orders) == 3 * (1 + 2 + 3 + 2)

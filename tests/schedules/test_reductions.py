@@ -136,6 +136,14 @@ def test_every_axis(op, level):
 
 
 @pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("width", [255, 256, 257, 513])
+def test_rows_that_l1_holds_together_and_others(width, level):
+    """Of 32 KiB: 256 elements of 16 rows that are read, and as many that are written."""
+    for op in ("softmax", "layer_norm"):
+        verify(normalisation(op, (35, width), 1, "residual"), level, samples=0)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
 @pytest.mark.parametrize("op", ["softmax", "log_softmax"])
 @pytest.mark.parametrize("axis", [0, 1])
 def test_softmax_of_large_numbers_neither_overflows_nor_vanishes(op, axis, level):

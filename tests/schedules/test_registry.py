@@ -14,6 +14,7 @@ from whole_workloads import whole_conv, whole_matmul
 from workloads import (
     Builder,
     conv,
+    conv_planes,
     conv_transpose,
     ensemble,
     group_norm,
@@ -156,6 +157,7 @@ DEFAULTS = {
     "a maximum of windows": (pool("max_pool2d", (1, 9, 9, 8), (2, 2)), "channelwise"),
     "one of planes": (pool("max_pool2d", (8, 9, 9, 1), (2, 2)), "pool_planes"),
     "one of bytes": (pool("max_pool2d", (1, 9, 9, 8), (2, 2), dtype="uint8"), "pool_integer"),
+    "a convolution of planes": (conv_planes((1, 9, 9, 8), 8, (3, 3)), "conv_planes"),
     "a product": (matmul((8, 9), (9, 10)), "gemm"),
     "a row times columns": (
         matmul((1, 16), (9, 16), transpose_b=True, constant=False),

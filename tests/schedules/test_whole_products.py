@@ -26,6 +26,8 @@ from luthier.schedules import codegen
 from luthier.schedules.emit import dot_products
 from luthier.schedules.ir.dtype import DTYPES
 from luthier.schedules.target import parse
+from luthier.schedules.target.costs import Costs
+from luthier.schedules.templates.gemm_integer.form import IntegerGemm
 from luthier.schedules.templates.registry import default, instantiate, spaces
 from luthier.schedules.templates.winograd_integer.transform import SIZES
 from luthier.schedules.tvm_late import tirx, tvm
@@ -40,6 +42,8 @@ PRODUCTS = {
     "one A for all": whole_matmul((7, 9), (3, 9, 18), constant=False, to="int8"),
     "steps": whole_matmul((13, 37), (37, 117), to="uint8", zero=117),
     "signed steps": whole_matmul((9, 64), (64, 70), ("int8", "int8"), to="int8", zero=-5),
+    "weights beyond L1": whole_matmul((13, 200), (200, 300), to="uint8", zero=3),
+    "rows beyond L2": whole_matmul((4100, 68), (68, 17), to="uint8"),
     "steps at run time": whole_matmul(
         (2, 9, 22), (2, 22, 37), ("int8", "int8"), constant=False, to="int8", zero=0
     ),
@@ -88,6 +92,7 @@ CONVOLUTIONS = {
     "padded": whole_conv((1, 6, 5, 4), 8, (3, 3), pads=PAD),
     "apart": whole_conv((1, 9, 8, 4), 6, (3, 3), strides=(2, 1), dilations=(1, 2), pads=PAD),
     "groups": whole_conv((1, 5, 5, 6), 9, (3, 3), groups=3, to="int8"),
+    "weights beyond L2": whole_conv((1, 6, 7, 70), 80, (3, 3), ("uint8", "int8"), pads=PAD),
     "depthwise": whole_conv((2, 7, 6, 21), 21, (3, 3), pads=PAD, groups=21, to="uint8"),
     "depthwise, apart": whole_conv((1, 9, 9, 18), 18, (3, 2), strides=(2, 2), groups=18),
 }
@@ -205,6 +210,10 @@ FOURS = {
     "of signed numbers in rows that fill no group": whole_matmul(
         (5, 63), (63, 19), ("int8", "int8")
     ),
+    "of signed numbers by many columns": whole_matmul((5, 64), (64, 150), ("int8", "int8")),
+    "weights beyond L1": PRODUCTS["weights beyond L1"],
+    "rows beyond L2": PRODUCTS["rows beyond L2"],
+    "weights of windows beyond L1": CONVOLUTIONS["weights beyond L2"],
     "to steps": PRODUCTS["steps"],
     "to signed steps": PRODUCTS["signed steps"],
     "at run time": PRODUCTS["steps at run time"],
@@ -224,13 +233,19 @@ PAIRS = {
 }
 
 
+NO_ROOM = Costs(latency=4, multiply_adds=2, operations=2)  # beside multiply-adds
+
+
+@pytest.mark.parametrize("costs", [None, NO_ROOM], ids=["room", "no room"])
 @pytest.mark.parametrize("name", {**FOURS, **PAIRS})
-def test_what_an_extension_multiplies_is_as_exact(name: str, monkeypatch) -> None:
+def test_what_an_extension_multiplies_is_as_exact(
+    name: str, costs: Costs | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The kernel as it is, but for the instruction, which this machine may not have."""
     monkeypatch.setattr(dot_products, "add_four_products", emulated)
     monkeypatch.setattr(dot_products, "add_two_products", emulated_pairs)
     workload, plain = {**FOURS, **PAIRS}[name], TARGETS["x86-64-v3"]
-    target = replace(plain, extensions=("avxvnni",))
+    target = replace(plain, extensions=("avxvnni",), measured=costs)
     chosen = list(schedules(workload, target, 1))
     assert all(dict(s.knobs).get("weights", "fours") == "fours" for s in chosen)
     assert all(dict(s.knobs).get("sums", "fused") == "fused" for s in chosen)
@@ -243,6 +258,19 @@ def test_what_an_extension_multiplies_is_as_exact(name: str, monkeypatch) -> Non
     want = reference(workload, inputs)
     for i, schedule in enumerate(chosen):
         compare(library.run(i, inputs, random.Random(i)), want, 0.0, str(schedule))
+
+
+@pytest.mark.parametrize(
+    ("costs", "columns", "once"), [(None, 150, False), (NO_ROOM, 150, True), (NO_ROOM, 19, False)]
+)
+def test_signed_rows_are_lifted_once_where_that_takes_less(
+    costs: Costs | None, columns: int, once: bool
+) -> None:
+    target = replace(TARGETS["x86-64-v4"], extensions=("vnni",), measured=costs)
+    product = whole_matmul((5, 64), (64, columns), ("int8", "int8"))
+    form = IntegerGemm.match(product, target)
+    assert form is not None
+    assert form.gathers("fours") is once
 
 
 @pytest.mark.parametrize(("level", "extension"), [("x86-64-v4", "vnni"), ("x86-64-v3", "avxvnni")])

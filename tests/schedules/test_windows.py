@@ -9,7 +9,7 @@ import pytest
 from caller import RUNNABLE, draw, verify
 from hypothesis import given
 from hypothesis import strategies as st
-from workloads import conv, conv_transpose, pool, separable
+from workloads import conv, conv_planes, conv_transpose, pool, separable
 
 from luthier.schedules import ScheduleError
 from luthier.schedules.templates.window import Axis, column_tiles, even_widths
@@ -37,6 +37,48 @@ CONVOLUTIONS = {
     "a kernel longer than the row": conv(
         (2, 1, 9, 4), 3, (1, 70), strides=(1, 2), pads=(0, 70, 0, 66)
     ),
+}
+CONV_PLANES = {
+    "one place": conv_planes((1, 1, 1, 1), 1, (1, 1)),
+    "a batch of short rows": conv_planes(
+        (3, 5, 6, 7), 17, (3, 3), pads=(1, 1, 1, 1), after="bias_relu"
+    ),
+    "every other place": conv_planes(
+        (1, 9, 21, 45), 19, (3, 3), strides=(2, 2), pads=(1, 1, 1, 1), after="residual"
+    ),
+    "a large kernel": conv_planes(
+        (1, 3, 30, 41), 20, (7, 7), strides=(2, 2), pads=(3, 3, 3, 3), after="clip"
+    ),
+    "patches": conv_planes((1, 3, 36, 64), 24, (4, 4), strides=(4, 4)),
+    "unlike strides and dilations": conv_planes(
+        (2, 3, 22, 33),
+        10,
+        (3, 2),
+        strides=(1, 3),
+        dilations=(2, 5),
+        pads=(2, 0, 1, 4),
+        after="gelu",
+    ),
+    "strides that share a factor with dilations": conv_planes(
+        (1, 4, 19, 50), 5, (3, 3), strides=(2, 4), dilations=(4, 2), pads=(1, 3, 2, 1)
+    ),
+    "every sixth": conv_planes((1, 2, 13, 99), 6, (2, 3), strides=(3, 6), pads=(1, 2, 0, 1)),
+    "strides beyond the kernel": conv_planes((1, 5, 11, 40), 7, (2, 1), strides=(4, 5)),
+    "a kernel larger than the image": conv_planes((1, 4, 2, 3), 5, (5, 5), pads=(3, 8, 2, 9)),
+    "outputs that see only padding": conv_planes((1, 3, 2, 2), 8, (2, 2), pads=(4, 20, 3, 5)),
+    "a long row": conv_planes((1, 6, 1, 999), 11, (1, 15), pads=(0, 7, 0, 7), after="clip"),
+    "a long row of strides": conv_planes((2, 1, 1, 1600), 9, (1, 10), strides=(1, 5)),
+    "a long kernel": conv_planes((1, 4, 1, 120), 6, (1, 65), groups=2, pads=(0, 32, 0, 32)),
+    "groups of odd sizes": conv_planes(
+        (2, 15, 6, 17), 51, (3, 3), groups=3, pads=(1, 1, 1, 1), after="swish"
+    ),
+    "channels by themselves": conv_planes(
+        (1, 37, 14, 18), 37, (3, 3), groups=37, pads=(1, 1, 1, 1)
+    ),
+    "every other, by themselves": conv_planes(
+        (1, 20, 29, 31), 20, (5, 5), groups=20, strides=(2, 2), pads=(2, 2, 2, 2), after="residual"
+    ),
+    "several outputs of a channel": conv_planes((1, 7, 9, 33), 21, (3, 3), groups=7),
 }
 DOTS = {
     "three of many": conv((1, 6, 13, 32), 3, (3, 3), pads=(1, 1, 1, 1), after="scaled"),
@@ -176,6 +218,7 @@ CASES = {
         ("several outputs of a channel", "channelwise", SEVERAL),
         ("expansion and depthwise", "separable", SEPARABLE),
         ("long and depthwise", "channelwise", LONG_DEPTHWISE),
+        ("planes", "conv_planes", CONV_PLANES),
         ("dots", "conv_dots", DOTS),
         ("transposed", "conv_transpose", TRANSPOSED),
         ("transposed dots", "conv_transpose_dots", TRANSPOSED_DOTS),

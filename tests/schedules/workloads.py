@@ -156,6 +156,29 @@ def conv(
     return b.workload
 
 
+def conv_planes(
+    x: Shape,
+    out_channels: int,
+    kernel: Pair,
+    *,
+    strides: Pair = (1, 1),
+    pads: Pads = (0, 0, 0, 0),
+    dilations: Pair = (1, 1),
+    groups: int = 1,
+    after: str = "nothing",
+) -> Workload:
+    """One of images channels first, with a bias of channels; ``x`` is (N, C, H, W)."""
+    b = Builder()
+    n, c, *sizes = x
+    source, weight = b.input(x), b.input((out_channels, *kernel, c // groups), constant=True)
+    high, wide = places((n, *sizes, c), kernel, strides, pads, dilations)
+    attrs = {"strides": strides, "pads": pads, "dilations": dilations, "groups": groups}
+    shape = (n, out_channels, high, wide)
+    y = b.add("conv2d_planes", source, weight, shape=shape, **attrs)
+    EPILOGUES[after](b, b.add("add", y, b.input((out_channels, 1, 1), constant=True)))
+    return b.workload
+
+
 def separable(
     x: Shape,
     channels: int,

@@ -37,13 +37,13 @@ def scores(call: Spelling, q: str, k: str, scale: float | None) -> str:
     return call.emit("Mul", product, call.number(by, product))
 
 
-def attend(call: Spelling, heads: Heads, scale: float | None, masks: list[str]) -> str:
-    """[batch, rows, heads * columns]; all masks are added."""
+def attend(call: Spelling, heads: Heads, scale: float | None, masks: list[str]) -> tuple[str, str]:
+    """[batch, rows, heads * columns]; and scores, to which all masks are added."""
     found = scores(call, heads.q, heads.k, scale)
     for mask in masks:
         found = call.emit("Add", found, mask)
     y = call.emit("MatMul", call.emit("Softmax", found, axis=-1), heads.v)
-    return call.reshape(call.transpose(y, 0, 2, 1, 3), 0, 0, -1)
+    return call.reshape(call.transpose(y, 0, 2, 1, 3), 0, 0, -1), found
 
 
 def padding_mask(call: Spelling, mask: str, heads: Heads, fill: float) -> str:
@@ -104,7 +104,7 @@ def attended(call: Spelling, heads: Heads, past: str, padding: str, bias: str) -
         old = [call.emit("Gather", past, call.constant(i, "int64"), axis=0) for i in (0, 1)]
         k, v = (call.emit("Concat", o, n, axis=2) for o, n in zip(old, (k, v), strict=True))
     heads = Heads(heads.q, k, v, before)
-    y = attend(call, heads, call.attr("scale", None), masks(call, heads, padding, bias))
+    y, _ = attend(call, heads, call.attr("scale", None), masks(call, heads, padding, bias))
     if not call.wants(1):
         return y, ""
     return y, call.emit("Concat", *(call.unsqueeze(each, 0) for each in (k, v)), axis=0)
@@ -139,7 +139,6 @@ def _refuse(call: Spelling, names: tuple[str, ...], inputs: tuple[int, ...]) -> 
 
 def _multi_head(call: Spelling) -> Results:
     """Keys and values may be packed with queries, or with one another, or have their heads."""
-    _refuse(call, (), (9,))
     count = call.count("num_heads")
     q, k, v = _unpacked(call)
     biases = packed_biases(call, call.input(3), q)
@@ -159,7 +158,8 @@ def _multi_head(call: Spelling) -> Results:
         )
         heads = Heads(heads.q, k, v, call.shape(past[0])[2])
     found = masks(call, heads, call.input(4), call.input(5))
-    return attend(call, heads, call.attr("scale", None), found), heads.k, heads.v
+    y, shown = attend(call, heads, call.attr("scale", None), found)
+    return y, heads.k, heads.v, shown
 
 
 def _in_place(call: Spelling, heads: Heads) -> Results:
@@ -168,7 +168,37 @@ def _in_place(call: Spelling, heads: Heads) -> Results:
         raise call.unsupported("a mask over a cache in place")
     past = call.given(6), call.given(7)
     k, v, later = in_place(call, past, (heads.k, heads.v), call.given(8))
-    return attend(call, Heads(heads.q, k, v), call.attr("scale", None), [later]), k, v
+    read = of_beams(call, (k, v), call.input(9), call.given(8))
+    y, _ = attend(call, Heads(heads.q, *read), call.attr("scale", None), [later])
+    return y, k, v
+
+
+def of_beams(call: Spelling, held: tuple[str, str], order: str, length: str) -> tuple[str, str]:
+    """Keys and values [batch, heads, room, columns] as each beam reads them: of the first
+    ``length`` the beam of its group that ``order`` [groups, beams, at most room] says."""
+    if not order:
+        return held
+    batch, heads, room, _ = call.shape(held[0])
+    groups, beams, known = call.shape(order)
+    if groups * beams != batch or known > room:
+        raise call.unsupported(f"an order of beams {[groups, beams, known]} of {batch} caches")
+    order = call.cast(call.reshape(order, batch, known), _INT64)
+    if known < room:
+        rest = call.emit("Expand", call.constant(0, "int64"), call.sizes(batch, room - known))
+        order = call.emit("Concat", order, rest, axis=1)
+    numbers = np.arange(batch).reshape(-1, 1)
+    other = call.emit("Add", order, call.constant(numbers // beams * beams, "int64"))
+    places = call.constant(np.arange(room).reshape(1, -1), "int64")
+    past = call.emit("Less", places, call.cast(call.reshape(length, 1, 1), _INT64))
+    source = call.emit("Where", past, other, call.constant(numbers, "int64"))
+    source = call.emit("Mul", source, call.constant(room, "int64"))
+    source = call.emit("Add", source, places)  # [batch, room], of batch * room
+    found = []
+    for each in held:
+        columns = call.shape(each)[3]
+        rows = call.reshape(call.transpose(each, 0, 2, 1, 3), batch * room, heads, columns)
+        found.append(call.transpose(call.emit("Gather", rows, source, axis=0), 0, 2, 1, 3))
+    return found[0], found[1]
 
 
 def in_place(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .attention import Heads, attend, in_place, packed_biases, padding_mask, split_heads
+from .attention import Heads, attend, in_place, of_beams, packed_biases, padding_mask, split_heads
 from .spelling import Operators, Results, Spelled, Spelling, attributes
 
 _PAST, _LENGTH = (5, 6), 7  # inputs: keys and values of earlier runs, and how many these are
@@ -10,10 +10,6 @@ _PAST, _LENGTH = (5, 6), 7  # inputs: keys and values of earlier runs, and how m
 
 def _decoded(call: Spelling) -> Results:
     """Of keys that are given for good there are no present ones."""
-    if call.input(9):
-        raise call.unsupported("an order of beams (cache_indirection)")
-    if call.attr("output_qk", 0) or call.wants(3):
-        raise call.unsupported("the scores as a result")
     q, k, v = _operands(call)
     given_for_good = bool(k) and call.rank(k) == 4
     biases = packed_biases(call, call.input(10), q)
@@ -26,16 +22,21 @@ def _decoded(call: Spelling) -> Results:
     if call.shape(q)[2] != 1:
         raise call.unsupported(f"{call.shape(q)[2]} rows of queries")
     if given_for_good:
-        return _attended(call, Heads(q, k, v), []), "", ""
+        y, shown = _attended(call, Heads(q, k, v), [])
+        return y, "", "", shown
     k, v = (split_heads(call, x, count) for x in (k, v))
     if not call.input(_PAST[0]):
-        return _attended(call, Heads(q, k, v), []), k, v
+        y, shown = _attended(call, Heads(q, k, v), [])
+        return y, k, v, shown
     past = call.given(_PAST[0]), call.given(_PAST[1])
     if not call.attr("past_present_share_buffer", 0):
         k, v = (call.emit("Concat", *each, axis=2) for each in zip(past, (k, v), strict=True))
-        return _attended(call, Heads(q, k, v, call.shape(past[0])[2]), []), k, v
+        y, shown = _attended(call, Heads(q, k, v, call.shape(past[0])[2]), [])
+        return y, k, v, shown
     k, v, later = in_place(call, past, (k, v), call.given(_LENGTH))
-    return _attended(call, Heads(q, k, v), [later]), k, v
+    read = of_beams(call, (k, v), call.input(9), call.given(_LENGTH))
+    y, _ = _attended(call, Heads(q, *read), [later])
+    return y, k, v  # as many scores as keys so far are known only in the run
 
 
 def _operands(call: Spelling) -> tuple[str, str, str]:
@@ -49,7 +50,7 @@ def _operands(call: Spelling) -> tuple[str, str, str]:
     return q, k, v
 
 
-def _attended(call: Spelling, heads: Heads, masks: list[str]) -> str:
+def _attended(call: Spelling, heads: Heads, masks: list[str]) -> tuple[str, str]:
     keys = call.shape(heads.k)[2]
     if call.input(4):
         masks = [*masks, _widened(call, call.input(4), keys, 0)]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .gates import softplus
 from .linear_attention import over_rows, recurrence, repeated
+from .packed import Packed, captured, packed
 from .spelling import Operators, Results, Spelled, Spelling, attributes
 
 _FLOAT = 1
@@ -12,14 +15,13 @@ _STATE = 6
 
 def _delta_net(call: Spelling) -> Results:
     """States lie with values' columns first; all is computed in float32."""
-    if call.input(3):
-        raise call.unsupported("sequences of several lengths (cu_seqlens)")
-    if call.attr("state_update_capacity", 0):
-        raise call.unsupported("updates of states as results")
     rule, state = recurrence(call), call.given(_STATE)
-    batch, heads, width, columns = call.shape(state)
+    count, heads, width, columns = call.shape(state)
     q, k, v = (call.cast(x, _FLOAT) for x in _operands(call, heads, width, columns))
-    shape = call.shape(v)[:-2]
+    shape, own = call.shape(v)[:-2], None
+    batch = count
+    if call.input(3):  # several lengths: all rows are one sequence's, each with its own state
+        batch, own = 1, packed(call, call.given(3), *shape)
 
     def rows_first(x: str, *each: int) -> str:
         apart = call.reshape(x, batch, -1, *each)
@@ -41,9 +43,36 @@ def _delta_net(call: Spelling) -> Results:
             raise call.unsupported(f"beta_activation='{kind}'")
         beta = call.emit("Sigmoid", beta) if kind == "sigmoid" else beta
         parts["beta"] = rows_first(beta, heads, 1)
-    y, last = over_rows(call, rule, parts, call.transpose(state, 0, 1, 3, 2))
-    y = call.reshape(call.transpose(y, 1, 0, 2, 3), *shape, heads, width)
-    return call.cast(y, call.dtype(call.x)), call.transpose(last, 0, 1, 3, 2)
+    if own is not None and own.sequences > 1:
+        parts["which"] = call.unsqueeze(own.which, 1)
+    begin = call.transpose(state, 0, 1, 3, 2)
+    found = over_rows(call, rule, parts, begin, changes=call.wants(2))
+    y = call.reshape(call.transpose(found.y, 1, 0, 2, 3), *shape, heads, width)
+    update = _update(call, own, parts.get("decay", ""), k, found.changes) if call.wants(2) else ""
+    return call.cast(y, call.dtype(call.x)), call.transpose(found.last, 0, 1, 3, 2), update
+
+
+def _update(call: Spelling, own: Packed | None, decay: str, k: str, changes: str) -> str:
+    """All decays of the first rows, then all keys, then all that is added for these, of each
+    sequence as many as ``capture_count`` says; the rest is zeros."""
+    capacity = call.attr("state_update_capacity", 0)
+    rows, batch, *_ = call.shape(k)
+    if capacity < 1 or capacity * batch > 1 << 24:
+        raise call.unsupported(f"state_update_capacity={capacity}")
+    if not decay:
+        decay = call.emit("Expand", call.number(0, k), call.sizes(*call.shape(changes)[:3], 1))
+    every = [call.emit("Exp", decay), k, changes]
+    flat = [call.reshape(call.transpose(x, 1, 0, 2, 3), batch * rows, -1) for x in every]
+    if own is None:
+        ends = call.constant(np.arange(batch + 1) * rows, "int64")
+        own = packed(call, ends, batch * rows)
+    counts = call.given(9)
+    if call.input(10):
+        zero = call.constant(0, "int32")
+        active = call.emit("Equal", call.reshape(call.input(10), 1), zero)
+        counts = call.emit("Where", active, zero, counts)
+    parts = [captured(call, own, x, counts, capacity) for x in flat]
+    return call.emit("Concat", *(call.reshape(x, own.sequences, -1) for x in parts), axis=1)
 
 
 def _operands(call: Spelling, heads: int, width: int, columns: int) -> tuple[str, str, str]:

@@ -55,8 +55,6 @@ def _matrix(call: Spelling) -> _Matrix:
 def _matmul(call: Spelling) -> Results:
     """The product of rows that are columns: exact, or of rounded ones where the model says so."""
     matrix = _matrix(call)
-    if call.input(4) and call.input(3):  # of which ONNX Runtime leaves the zero points out
-        raise call.unsupported("an order of its rows (g_idx) with zero points")
     given = [call.input(i) for i in (1, 2, 3, 4)]
     arrays = [call.array(name) if name else None for name in given]
     if all(a is not None or not name for a, name in zip(arrays, given, strict=True)):
@@ -101,6 +99,14 @@ def _known(call: Spelling, matrix: _Matrix, arrays: list[Array | None]) -> str:
         own = _groups(call, matrix, groups)
         floats = wide[:, : matrix.depth] - points[..., own if zeros is not None else slice(1)]
         return call.weight((floats * factors[:, own]).astype(np.float32).T)
+    return _of_numbers(call, matrix, wide, factors, None if zeros is None else points)
+
+
+def _of_numbers(
+    call: Spelling, matrix: _Matrix, wide: Array, factors: Array, zeros: Array | None
+) -> str:
+    """[depth, rows], of a number a byte; zero points are in the middle, if not otherwise."""
+    points = _known_zeros(matrix, zeros)
     numbers = call.cast(call.weight(wide), _FLOAT)
     split = call.reshape(numbers, matrix.rows, matrix.blocks, matrix.block)
     centred = call.emit("Sub", split, call.weight(points[..., None]))
@@ -219,7 +225,33 @@ def _matmul_of_table(call: Spelling) -> Results:
     return call.emit("MatMul", call.x, right)
 
 
+# MatMulFpQ4: 32 numbers of a column have a block of bytes.
+_NUMBERS = 32
+
+
+def _matmul_of_blocks(call: Spelling) -> Results:
+    """A block is a scale in float32, a zero point in a byte (type 1), and the lower halves of 16
+    bytes, then the higher ones."""
+    kind = call.attr("blk_quant_type", 1)
+    packed, shape = (call.array(call.given(i)) for i in (1, 2))
+    if kind not in (0, 1) or packed is None or shape is None or shape.size != 2:
+        raise call.unsupported(f"blk_quant_type={kind}, or a matrix of run time,")
+    depth, rows = (int(n) for n in shape)
+    head = 4 + kind
+    size, blocks = head + _NUMBERS // 2, -(-depth // _NUMBERS)
+    if min(depth, rows) < 1 or packed.size != rows * blocks * size:
+        raise call.unsupported(f"{packed.size} bytes of a matrix of {depth} by {rows}")
+    apart = packed.reshape(rows, blocks, size)
+    scales = np.ascontiguousarray(apart[..., :4]).view(np.float32)[..., 0]
+    halves = apart[..., head:]
+    wide = np.concatenate([halves & 15, halves >> 4], axis=-1).reshape(rows, -1)
+    matrix = _Matrix(4, rows, depth, _NUMBERS)
+    zeros = apart[..., 4].astype(np.float32) if kind else None
+    return call.emit("MatMul", call.x, _of_numbers(call, matrix, wide, scales, zeros))
+
+
 OPERATORS: Operators = {
+    "MatMulFpQ4": Spelled(_matmul_of_blocks, 3, attributes("blk_quant_type")),
     "MatMulBnb4": Spelled(
         _matmul_of_table,
         3,

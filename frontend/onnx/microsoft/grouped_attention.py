@@ -14,6 +14,7 @@ from .attention import LOWEST, scores
 from .caches import is_in_place
 from .quantized_cache import caches
 from .rotary import angles_at, rotated
+from .sliding_cache import slide
 from .spelling import Operators, Results, Spelled, Spelling, attributes
 
 _INT32, _INT64 = 6, 7
@@ -46,10 +47,13 @@ class Sizes:
 
 
 def _grouped(call: Spelling) -> Results:
-    if call.attr("sliding_window_cache", 0) or any(call.input(i) for i in (14, 15, 16)):
-        raise call.unsupported("a sliding cache, norms, or rows of several lengths")
-    q, k, v, sizes = parts(call, in_place=is_in_place(call.node))
-    before = earlier(call, sizes, call.given(5)) if sizes.past else ""
+    if any(call.input(i) for i in (14, 15)):
+        raise call.unsupported("a norm of queries and keys")
+    sliding = bool(call.attr("sliding_window_cache", 0))
+    q, k, v, sizes = parts(call, in_place=is_in_place(call.node) and not sliding)
+    if sliding and (not sizes.past or not call.attr("causal", 1)):
+        raise call.unsupported("a sliding cache that is left out, or of keys that come later,")
+    before = earlier(call, sizes, call.given(5), call.input(16)) if sizes.past else ""
     if call.attr("do_rotary", 0):
         places = _places(call, sizes, before)
         q, k = turned(call, (q, k), places, (call.given(7), call.given(8)))
@@ -61,11 +65,27 @@ def _grouped(call: Spelling) -> Results:
         kind.held(call, call.transpose(x, 0, 2, 1, 3))
         for kind, x in zip(kinds, (k, v), strict=True)
     ]
-    held = present(call, sizes, past, new, before)
-    k, v = (kind.floats(call, x) for kind, x in zip(kinds, held, strict=True))
-    y, shown = attend(call, sizes, q, k, v, _masks(call, sizes, before))
+    if sliding:
+        slid = slide(call, sizes.past, sizes.rows, before, _new_rows(call, sizes, before))
+        pairs = list(zip(past, new, strict=True))
+        held = [slid.present(call, *pair) for pair in pairs]
+        read = [call.emit("Concat", *pair, axis=2) for pair in pairs]
+        masks = [slid.mask(call)]
+        masks += [slid.bias(call, call.input(10))] if call.input(10) else []
+    else:
+        held = read = present(call, sizes, past, new, before)
+        masks = _masks(call, sizes, before)
+    k, v = (kind.floats(call, x) for kind, x in zip(kinds, read, strict=True))
+    masks = [for_groups(call, sizes, mask) for mask in masks]
+    y, shown = attend(call, sizes, q, k, v, masks)
     k, v = (kind.closed(call, x) for kind, x in zip(kinds, held, strict=True))
-    return y, k, v, shown
+    return y, k, v, "" if sliding else shown
+
+
+def _new_rows(call: Spelling, sizes: Sizes, before: str) -> str:
+    """Of each batch, [batch, 1]: all so far, less those of earlier runs."""
+    last = call.cast(call.reshape(call.given(5), sizes.batch, 1), _INT64)
+    return call.emit("Add", call.emit("Sub", last, before), call.constant(1, "int64"))
 
 
 def parts(call: Spelling, *, in_place: bool) -> tuple[str, str, str, Sizes]:
@@ -90,10 +110,17 @@ def parts(call: Spelling, *, in_place: bool) -> tuple[str, str, str, Sizes]:
     return q, k, v, Sizes(batch, rows, past, columns, heads, groups, in_place and past > 0)
 
 
-def earlier(call: Spelling, sizes: Sizes, last: str) -> str:
-    """Keys of earlier runs that each batch has, [batch, 1] in int64, by the last key's place."""
+def earlier(call: Spelling, sizes: Sizes, last: str, counts: str = "") -> str:
+    """Keys of earlier runs that each batch has, [batch, 1] in int64, by the last key's place.
+
+    ``counts`` says how many rows of each batch are new; of the others nothing is told.
+    """
     last = call.cast(call.reshape(last, sizes.batch, 1), _INT64)
-    found = call.emit("Add", last, call.constant(1 - sizes.rows, "int64"))
+    if counts:
+        own = call.cast(call.reshape(counts, sizes.batch, 1), _INT64)
+        found = call.emit("Sub", call.emit("Add", last, call.constant(1, "int64")), own)
+    else:
+        found = call.emit("Add", last, call.constant(1 - sizes.rows, "int64"))
     zero = call.constant(0, "int64")
     return call.emit("Where", call.emit("Less", found, zero), zero, found)
 
@@ -169,7 +196,7 @@ def _masks(call: Spelling, sizes: Sizes, before: str) -> list[str]:
     found = [call.emit("Where", hidden, *numbers)]
     if call.input(10):
         found.append(_of_all_keys(call, sizes, call.input(10)))
-    return [for_groups(call, sizes, mask) for mask in found]
+    return found
 
 
 def _of_all_keys(call: Spelling, sizes: Sizes, mask: str) -> str:

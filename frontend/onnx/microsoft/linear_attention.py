@@ -6,6 +6,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from .spelling import Operators, Results, Spelled, Spelling, attributes
 from .steps import in_steps
 
@@ -39,22 +41,32 @@ def recurrence(call: Spelling) -> Recurrence:
     return Recurrence(rule, scale)
 
 
-def over_rows(
-    call: Spelling, rule: Recurrence, rows: dict[str, str], state: str
-) -> tuple[str, str]:
-    """Results [rows, batch, heads, columns]; the last state [batch, heads, keys', values' columns].
+@dataclass(frozen=True)
+class Attended:
+    """Results [rows, batch, heads, columns]; the last state [batch, heads, keys', values' columns];
+    and, where asked for, what was added to it for each row's key, as the results are."""
 
-    ``rows`` have q, k, v of each row, [rows, batch, heads, columns], of as many heads as the state
-    or, of queries, a multiple; decay [..., 1 or keys' columns] and beta [..., 1] if the rule has
-    these.
+    y: str
+    last: str
+    changes: str = ""
+
+
+def over_rows(
+    call: Spelling, rule: Recurrence, rows: dict[str, str], state: str, *, changes: bool = False
+) -> Attended:
+    """``rows`` have q, k, v of each row, [rows, batch, heads, columns], of as many heads as the
+    state or, of queries, a multiple; decay [..., 1 or keys' columns] and beta [..., 1] if the rule
+    has these. With ``which`` [rows, 1] there is a batch of one, and that is the state of each row.
     """
-    names = [n for n in ("q", "k", "v", "decay", "beta") if n in rows]
+    names = [n for n in ("q", "k", "v", "decay", "beta", "which") if n in rows]
     columns = call.shape(rows["k"])[-1]
     scale = rule.scale or 1 / math.sqrt(columns)
 
     def step(s: Spelling, states: list[str], given: list[str]) -> tuple[list[str], list[str]]:
         at = dict(zip(names, given, strict=True))
-        before = states[0]
+        before, which = states[0], at.get("which", "")
+        if which:
+            before = s.emit("Gather", before, which, axis=0)
         batch, heads, _, width = s.shape(before)
         if rule.decays:
             faded = s.unsqueeze(s.emit("Exp", at["decay"]), 3)
@@ -66,10 +78,15 @@ def over_rows(
         after = s.emit("Add", before, s.emit("Mul", s.unsqueeze(at["k"], 3), new))
         each = s.reshape(at["q"], batch, heads, -1, columns)
         found = s.reshape(s.emit("MatMul", each, after), batch, -1, width)
-        return [after], [s.emit("Mul", found, s.number(scale, found))]
+        if which:
+            numbers = s.constant(np.arange(s.shape(states[0])[0]).reshape(-1, 1, 1, 1), "int64")
+            after = s.emit("Where", s.emit("Equal", numbers, which), after, states[0])
+        made = [s.emit("Mul", found, s.number(scale, found))]
+        made += [s.reshape(new, batch, heads, width)] if changes else []
+        return [after], made
 
-    (last,), (y,) = in_steps(call, [state], [rows[n] for n in names], step)
-    return y, last
+    (last,), (y, *more) = in_steps(call, [state], [rows[n] for n in names], step)
+    return Attended(y, last, *more)
 
 
 def repeated(call: Spelling, x: str, heads: int) -> str:
@@ -113,8 +130,8 @@ def _linear(call: Spelling) -> Results:
     if not state:
         shape = batch, heads, columns, values // heads
         state = call.emit("Expand", call.number(0, q), call.sizes(*shape))
-    y, last = over_rows(call, rule, parts, state)
-    return call.reshape(call.transpose(y, 1, 0, 2, 3), batch, rows, -1), last
+    found = over_rows(call, rule, parts, state)
+    return call.reshape(call.transpose(found.y, 1, 0, 2, 3), batch, rows, -1), found.last
 
 
 OPERATORS: Operators = {

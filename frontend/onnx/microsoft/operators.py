@@ -9,6 +9,7 @@ import onnx
 from . import (
     activations,
     attention,
+    attention_lstm,
     bifurcation,
     convolutions,
     crops,
@@ -23,9 +24,11 @@ from . import (
     hashes,
     hyper_connections,
     linear_attention,
+    masked_pools,
     matrices,
     movement,
     norms,
+    packed_tables,
     products,
     quantized,
     quantized_attention,
@@ -40,14 +43,16 @@ from . import (
     words,
 )
 from .domain import DOMAIN
+from .generation import operators as generation
 from .spelling import Spelled
 
 _FAMILIES = (
-    activations, attention, bifurcation, convolutions, crops, decoder_attention, delta_net, experts,
-    few_bits, gates, group_norms, grouped_attention, hashes, hyper_connections,
-    linear_attention, matrices, movement, norms, products, quantized, quantized_attention,
-    quantized_experts, quantized_norms, quantized_products, quantized_recurrent,
-    quantized_tables, rotary, routing, sparse_attention, words,
+    activations, attention, attention_lstm, bifurcation, convolutions, crops, decoder_attention,
+    delta_net, experts, few_bits, gates, generation, group_norms, grouped_attention, hashes,
+    hyper_connections, linear_attention, masked_pools, matrices, movement, norms, packed_tables,
+    products, quantized, quantized_attention, quantized_experts, quantized_norms,
+    quantized_products, quantized_recurrent, quantized_tables, rotary, routing,
+    sparse_attention, words,
 )  # fmt: skip
 SPELLED: Mapping[str, Spelled] = {
     name: spelled for family in _FAMILIES for name, spelled in family.OPERATORS.items()

@@ -31,6 +31,14 @@ def _matmul(call: Spelling) -> Results:
     return y if alpha == 1 else call.emit("Mul", y, call.number(alpha, y))
 
 
+def _of_sparse(call: Spelling) -> Results:
+    """The first factor is one of the model's own sparse tensors, which are written out."""
+    whole = call.dtype(call.given(1)) not in _FLOATS
+    if whole and call.attr("alpha", 1.0) != 1:
+        raise call.unsupported(f"alpha={call.attr('alpha', 1.0)} of whole numbers")
+    return _matmul(call)
+
+
 def _gemm(call: Spelling) -> Results:
     inputs = [call.x, call.given(1), *([call.input(2)] if call.input(2) else [])]
     attrs: dict[str, Any] = {n: call.attr(n, 0) for n in ("transA", "transB")}
@@ -93,6 +101,7 @@ def _conv_channels_last(call: Spelling) -> Results:
     return channels_last(call, activated(call, y, call.attr("activation", ""), given))
 
 
+_FLOATS = (1, 11)
 _TRANSPOSED = attributes("alpha transA transB")
 _FUSED = attributes("activation activation_params")
 OPERATORS: Operators = {
@@ -109,5 +118,6 @@ OPERATORS: Operators = {
     ),
     "NhwcConv": Spelled(_conv_channels_last, 3, _WINDOW, in_steps=True),
     "NhwcFusedConv": Spelled(_conv_channels_last, 4, _WINDOW | _FUSED, in_steps=True),
+    "SparseToDenseMatMul": Spelled(_of_sparse, 2, _TRANSPOSED),
     "TransposeMatMul": Spelled(_matmul, 2, _TRANSPOSED, in_steps=True),
 }

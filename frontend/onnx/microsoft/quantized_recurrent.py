@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .quantized import single
-from .spelling import Operators, Results, Spelled, Spelling, attributes
-from .steps import in_steps
+import numpy as np
 
-_FLOAT = 1
-_DEFAULTS = ["Sigmoid", "Tanh", "Tanh"]
+from .lstm_steps import ATTRIBUTES, biased, layers, over_steps, part, together
+from .quantized import single
+from .spelling import Operators, Results, Spelled, Spelling
+
+_FLOAT, _INT64 = 1, 7
 
 
 @dataclass(frozen=True)
@@ -22,59 +23,39 @@ class _Quantized:
 
 
 def _lstm(call: Spelling) -> Results:
-    direction, hidden = call.attr("direction", "forward"), call.count("hidden_size")
-    count = 2 if direction == "bidirectional" else 1
-    _check(call, direction, count)
+    """What is after the longest sequence does not count for the range of what is quantised."""
     rows, batch, width = call.shape(call.x)
-    weights = [_of_directions(call, index, count) for index in ((1, 8, 9), (2, 10, 11))]
-    for each, columns in zip(weights, (width, hidden), strict=True):
-        if call.shape(each[0].matrix) != (columns, 4 * hidden):
-            raise call.unsupported(f"a matrix of the shape {list(call.shape(each[0].matrix))}")
-    flat = call.reshape(call.x, rows * batch, width)
-    made = []
-    for i in range(count):
-        gates = _product(call, flat, weights[0][i])
-        if call.input(3):
-            bias = _part(call, call.input(3), i)
-            for first in (0, 4 * hidden):
-                gates = call.emit("Add", gates, call.slice(bias, 0, first, first + 4 * hidden))
-        gates = call.reshape(gates, rows, batch, 4 * hidden)
-        backward = direction == "reverse" or i == 1
-        made.append(_layer(call, gates, weights[1][i], i, hidden, backward))
-    y = call.emit("Concat", *(call.unsqueeze(y, 1) for y, _, _ in made), axis=1)
-    ends = [
-        call.emit("Concat", *(call.unsqueeze(each[i], 0) for each in made), axis=0) for i in (1, 2)
-    ]
-    return y, *ends
+    lengths = call.input(4)
+    x = _without_rest(call, call.x, lengths) if lengths else call.x
+    flat, made = call.reshape(x, rows * batch, width), []
+    for i, layer in enumerate(layers(call, batch, states=(5, 6), peepholes=7)):
+        own, recurrent = (_of_direction(call, index, i) for index in ((1, 8, 9), (2, 10, 11)))
+        for each, columns in ((own, width), (recurrent, layer.hidden)):
+            if call.shape(each.matrix) != (columns, 4 * layer.hidden):
+                raise call.unsupported(f"a matrix of the shape {list(call.shape(each.matrix))}")
+        gates = biased(call, _product(call, flat, own), call.input(3), i)
+
+        def sums(
+            s: Spelling, h: str, at: str, _: list[str], recurrent: _Quantized = recurrent
+        ) -> str:
+            return s.emit("Add", at, _product(s, h, recurrent))
+
+        each_row = call.reshape(gates, rows, batch, 4 * layer.hidden)
+        made.append(over_steps(call, layer, each_row, lengths, sums))
+    return together(call, made)
 
 
-def _check(call: Spelling, direction: str, count: int) -> None:
-    if direction not in ("forward", "reverse", "bidirectional"):
-        raise call.unsupported(f"direction='{direction}'")
-    if [
-        str(a, "utf8") if isinstance(a, bytes) else a for a in call.attr("activations", ())
-    ] not in (
-        [],
-        _DEFAULTS * count,
-    ):
-        raise call.unsupported("other activations than the defaults")
-    for name in ("clip", "input_forget"):
-        if any(a.name == name for a in call.node.attribute):
-            raise call.unsupported(f"its attribute '{name}'")
-    for index, what in ((4, "lengths of sequences"), (7, "peepholes")):
-        if call.input(index):
-            raise call.unsupported(what)
+def _without_rest(call: Spelling, x: str, lengths: str) -> str:
+    rows = call.shape(x)[0]
+    longest = call.cast(call.reduce("ReduceMax", lengths, [0]), _INT64)
+    places = call.constant(np.arange(rows).reshape(-1, 1, 1), "int64")
+    there = call.emit("Less", places, longest)
+    return call.emit("Where", there, x, call.number(0, x))
 
 
-def _part(call: Spelling, x: str, direction: int) -> str:
-    """One direction's, without the first dimension."""
-    return call.reshape(call.slice(x, 0, direction, direction + 1), *call.shape(x)[1:])
-
-
-def _of_directions(call: Spelling, inputs: tuple[int, int, int], count: int) -> list[_Quantized]:
-    """Each direction's matrix; a scale is one number, or one of each result."""
-    matrix, scale, zero = (call.given(i) for i in inputs)
-    return [_Quantized(*(_part(call, x, i) for x in (matrix, scale, zero))) for i in range(count)]
+def _of_direction(call: Spelling, inputs: tuple[int, int, int], direction: int) -> _Quantized:
+    """A scale is one number, or one of each result."""
+    return _Quantized(*(part(call, call.given(i), direction) for i in inputs))
 
 
 def _product(call: Spelling, x: str, by: _Quantized) -> str:
@@ -85,41 +66,6 @@ def _product(call: Spelling, x: str, by: _Quantized) -> str:
     return call.emit("Mul", total, call.emit("Mul", scale, by.scale))
 
 
-def _layer(
-    call: Spelling, gates: str, weights: _Quantized, direction: int, hidden: int, backward: bool
-) -> tuple[str, str, str]:
-    """All rows' results [rows, batch, hidden], and the last two states."""
-    _, batch, _ = call.shape(gates)
-    states = []
-    for index in (5, 6):
-        if call.input(index):
-            states.append(_part(call, call.input(index), direction))
-        else:
-            zero = call.constant(0, "float32")
-            states.append(call.emit("Expand", zero, call.sizes(batch, hidden)))
-
-    def step(s: Spelling, before: list[str], rows: list[str]) -> tuple[list[str], list[str]]:
-        h, c = before
-        total = s.emit("Add", rows[0], _product(s, h, weights))
-        i, o, f, new = s.split(total, 1, [hidden] * 4)
-        i, o, f = (s.emit("Sigmoid", x) for x in (i, o, f))
-        kept = s.emit("Mul", f, c)
-        c = s.emit("Add", kept, s.emit("Mul", i, s.emit("Tanh", new)))
-        h = s.emit("Mul", o, s.emit("Tanh", c))
-        return [h, c], [h]
-
-    (h, c), (y,) = in_steps(call, states, [gates], step, reverse=backward)
-    return y, h, c
-
-
 OPERATORS: Operators = {
-    "DynamicQuantizeLSTM": Spelled(
-        _lstm,
-        12,
-        attributes(
-            "activation_alpha activation_beta activations clip direction hidden_size input_forget"
-        ),
-        since=11,
-        cuts=True,
-    ),
+    "DynamicQuantizeLSTM": Spelled(_lstm, 12, ATTRIBUTES, since=11, cuts=True),
 }

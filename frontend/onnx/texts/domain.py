@@ -12,9 +12,13 @@ from luthier.schedules.ops.texts import MOST_DIGITS, most_pieces
 DOMAIN = "luthier.text"
 _VERSION = 1
 _TYPES: Mapping[str, int] = {
-    **dict.fromkeys(("Clean", "Join", "Map", "Pieces", "Widen", "Write"), TensorProto.UINT8),
+    **dict.fromkeys(
+        ("Clean", "Cut", "Find", "Join", "Long", "Map", "Pieces", "Tokens", "Widen", "Write"),
+        TensorProto.UINT8,
+    ),
     **dict.fromkeys(("Count", "Place"), TensorProto.INT64),
     **dict.fromkeys(("Match", "Same"), TensorProto.BOOL),
+    "Hash": TensorProto.UINT32,
 }
 READ = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE, "int64": TensorProto.INT64}
 """What ``Read`` gives, by its attribute ``to``."""
@@ -66,7 +70,10 @@ def _shape(node: onnx.NodeProto, given: list[list[int]]) -> list[int]:
         return [*outer, int(attrs["width"])]
     if node.op_type == "Pieces":
         return [*outer, most_pieces(width, len(attrs["delimiter"]), attrs["cuts"]), width]
-    return given[0] if node.op_type in ("Clean", "Map") else outer
+    if node.op_type == "Tokens":
+        return [*outer, int(attrs["most"] + 2 * attrs["mark"]), int(attrs["room"])]
+    same = node.op_type in ("Clean", "Cut", "Find", "Long", "Map")
+    return given[0] if same else outer
 
 
 def broadcast(first: Sequence[int], second: Sequence[int]) -> list[int]:

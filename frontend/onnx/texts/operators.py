@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import numpy as np
 
 from luthier.schedules import ModelError
@@ -78,6 +81,26 @@ def _count(node: OnnxNode) -> int:
     return _split("text_count", node)
 
 
+def _search(op: str, node: OnnxNode) -> int:
+    states, kinds = node.t.shape(node.every[-1])
+    said: dict[str, Any] = {name: int(node.attr(name, 0)) for name in ("begin", "accepts")}
+    said |= {"least": int(node.attr("least", 1))} if op == "text_find" else {}
+    return node.t.emit(op, *node.every, states=states, kinds=kinds, **said)
+
+
+def _long(node: OnnxNode) -> int:
+    return node.t.emit("text_long", *node.every, least=int(node.attr("least", 1)))
+
+
+def _tokens(node: OnnxNode) -> int:
+    said: dict[str, Any] = {n: int(node.attr(n, 0)) for n in ("most", "room", "mark")}
+    return node.t.emit("text_tokens", *node.every, **said)
+
+
+def _hash(node: OnnxNode) -> int:
+    return node.t.emit("text_hash", node.x, seed=int(node.attr("seed", 0)))
+
+
 def _read(node: OnnxNode) -> int:
     return node.t.emit("text_read", node.x, to=str(node.attr("to", "")))
 
@@ -89,13 +112,18 @@ def _write(node: OnnxNode) -> int:
 OPERATORS: dict[str, Operator] = {
     "Clean": Operator(_clean),
     "Count": Operator(_count),
+    "Cut": Operator(partial(_search, "text_cut")),
+    "Find": Operator(partial(_search, "text_find")),
+    "Hash": Operator(_hash),
     "Join": Operator(_join),
+    "Long": Operator(_long),
     "Map": Operator(_map),
     "Match": Operator(_match),
     "Pieces": Operator(_pieces),
     "Place": Operator(_place),
     "Read": Operator(_read),
     "Same": Operator(_same),
+    "Tokens": Operator(_tokens),
     "Widen": Operator(_widen),
     "Write": Operator(_write),
 }

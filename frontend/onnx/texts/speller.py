@@ -10,13 +10,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from luthier.schedules import UnsupportedOperator
 
 from ...graph import Array
 from ..ml.domain import is_ml
-from ..opset import node_label
+from ..opset import is_onnx, node_label
 from .domain import DOMAIN
 from .values import Lookup, Numbers, Rows, Texts, table
 
@@ -26,14 +26,16 @@ Types: TypeAlias = "Mapping[str, onnx.TypeProto]"
 
 @dataclass
 class Speller:
-    """Writes ``nodes`` and constants of a graph anew.
+    """Writes ``nodes`` and constants of a model's ``graph`` anew.
 
     ``values`` is what stands for the texts of the model, by name, and ``names`` what that is called
     where it is not as the text. ``ranks`` are those of what is made of texts, ``types`` those of
     the model's other values, as far as they are known, and ``constants`` the arrays without texts.
+    The graph is in so many ``loops``.
     """
 
     model: onnx.ModelProto
+    graph: onnx.GraphProto
     opset: int
     types: Types
     constants: Mapping[str, onnx.TensorProto]
@@ -41,11 +43,29 @@ class Speller:
     values: dict[str, Value] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     ranks: dict[str, int] = field(default_factory=dict)
+    loops: int = 0
     _rows: dict[tuple[str, int], str] = field(default_factory=dict)
+
+    def inside(self, graph: onnx.GraphProto, types: Types) -> Speller:
+        """What writes a graph of a node, which sees what is around it."""
+        tensors = {t.name: t for t in graph.initializer if t.data_type != TensorProto.STRING}
+        tensors |= listed_constants(graph)
+        return Speller(
+            self.model,
+            graph,
+            self.opset,
+            types,
+            {**self.constants, **tensors},
+            values=dict(self.values),
+            names=dict(self.names),
+            ranks=dict(self.ranks),
+            loops=self.loops,
+            _rows=dict(self._rows),
+        )
 
     def constant(self, name: str, array: Array) -> str:
         """A new array; gives its name."""
-        self.model.graph.initializer.append(numpy_helper.from_array(array, name))
+        self.graph.initializer.append(numpy_helper.from_array(array, name))
         return name
 
     def import_ml(self, least: int) -> None:
@@ -81,6 +101,27 @@ class Speller:
         """Of a text's rows."""
         value = self.values[name]
         return value.width if isinstance(value, Rows) else int(table(value.texts).shape[1])
+
+
+def listed_constants(graph: onnx.GraphProto) -> dict[str, TensorProto]:
+    """What a graph's nodes ``Constant`` give, texts aside."""
+    found: dict[str, TensorProto] = {}
+    for node in graph.node:
+        if is_onnx(node.domain) and node.op_type == "Constant":
+            found.update((node.output[0], tensor) for tensor in _constants(node))
+    return found
+
+
+def _constants(node: onnx.NodeProto) -> list[TensorProto]:
+    found = []
+    for attribute in node.attribute:
+        if attribute.name == "value" and attribute.t.data_type != TensorProto.STRING:
+            found.append(attribute.t)
+        if attribute.name == "value_ints":
+            found.append(numpy_helper.from_array(np.asarray(attribute.ints, np.int64)))
+        if attribute.name == "value_int":
+            found.append(numpy_helper.from_array(np.asarray(attribute.i, np.int64)))
+    return found
 
 
 @dataclass
@@ -216,6 +257,12 @@ class Site:
         if self.speller.opset < 13:
             return self.emit("Unsqueeze", [name], axes=[axis])
         return self.emit("Unsqueeze", [name, self.numbers(axis)])
+
+    def sum_of_last(self, name: str, axis: int) -> str:
+        """Over the last dimension, which is this one."""
+        if self.speller.opset < 13:
+            return self.emit("ReduceSum", [name], axes=[axis], keepdims=0)
+        return self.emit("ReduceSum", [name, self.numbers(axis)], keepdims=0)
 
     def place(self, index: int, keys: Texts) -> str:
         """Of each text of an input the number of the first key that it is, or -1."""

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from luthier.schedules import ModelError, UnsupportedOperator
 from luthier.schedules.ops.texts import WIDEST
 
-from ..given import light_types, read_by
+from ..given import light_types
+from ..microsoft.domain import DOMAIN as MICROSOFT
 from ..ml.domain import is_ml
 from ..opset import is_onnx, node_label, opset_of
-from . import computing, mappings, movement, sequences
+from ..scopes import every_node
+from . import computing, mappings, movement, sequences, tokens
+from .branches import has_texts_inside, is_string, spell_control, writes_texts
 from .domain import DOMAIN, import_domain, is_text
 from .labels import numbered, spelled_by_numbers
-from .speller import Site, Speller
+from .speller import Site, Speller, listed_constants
 from .values import NARROWEST, Numbers, Rows, Texts
 
 DEFAULT_WIDTH = 64
@@ -38,11 +40,6 @@ class Spelled:
     widths: Mapping[str, int]
 
 
-def is_string(info: onnx.ValueInfoProto) -> bool:
-    """Whether a value's elements are texts."""
-    return bool(info.type.tensor_type.elem_type == TensorProto.STRING)
-
-
 def spell_texts(model: onnx.ModelProto, widths: Mapping[str, int]) -> Spelled:
     """Put numbers or rows of bytes in place of texts.
 
@@ -52,7 +49,8 @@ def spell_texts(model: onnx.ModelProto, widths: Mapping[str, int]) -> Spelled:
     for node in model.graph.node:
         if is_text(node.domain):
             raise UnsupportedOperator(f"{node_label(node)}: the domain {DOMAIN} is Luthier's own")
-    speller = _speller(model)
+    inside = any(has_texts_inside(node, {}) for node in model.graph.node)
+    speller = _speller(model, inside)
     found = {i.name: _take(speller, i, widths) for i in model.graph.input if is_string(i)}
     for tensor in model.graph.initializer:
         if tensor.data_type == TensorProto.STRING:
@@ -61,7 +59,7 @@ def spell_texts(model: onnx.ModelProto, widths: Mapping[str, int]) -> Spelled:
             speller.values[tensor.name] = numbers
     for node in [*model.graph.node]:
         _spell(speller, node)
-    if speller.values:
+    if speller.values or inside:
         del model.graph.node[:]
         model.graph.node.extend(speller.nodes)
     labels: dict[str, Texts] = {}
@@ -77,28 +75,13 @@ def spell_texts(model: onnx.ModelProto, widths: Mapping[str, int]) -> Spelled:
     return Spelled(labels, found)
 
 
-def _speller(model: onnx.ModelProto) -> Speller:
-    tensors = {t.name: t for t in model.graph.initializer if t.data_type != TensorProto.STRING}
-    for node in model.graph.node:
-        if is_onnx(node.domain) and node.op_type == "Constant":
-            tensors.update((node.output[0], t) for t in _constants(node))
-    texts = has_texts(model) or any(
-        t.data_type == TensorProto.STRING for t in model.graph.initializer
-    )
+def _speller(model: onnx.ModelProto, inside: bool) -> Speller:
+    graph = model.graph
+    tensors = {t.name: t for t in graph.initializer if t.data_type != TensorProto.STRING}
+    listed = (t.data_type == TensorProto.STRING for t in graph.initializer)
+    texts = inside or has_texts(model) or any(listed)
     types = light_types(model) if texts else {}
-    return Speller(model, opset_of(model), types, tensors)
-
-
-def _constants(node: onnx.NodeProto) -> list[TensorProto]:
-    found = []
-    for attribute in node.attribute:
-        if attribute.name == "value" and attribute.t.data_type != TensorProto.STRING:
-            found.append(attribute.t)
-        if attribute.name == "value_ints":
-            found.append(numpy_helper.from_array(np.asarray(attribute.ints, np.int64)))
-        if attribute.name == "value_int":
-            found.append(numpy_helper.from_array(np.asarray(attribute.i, np.int64)))
-    return found
+    return Speller(model, graph, opset_of(model), types, tensors | listed_constants(graph))
 
 
 def _add_dimension(info: onnx.ValueInfoProto, width: int) -> None:
@@ -124,25 +107,23 @@ def _take(speller: Speller, info: onnx.ValueInfoProto, widths: Mapping[str, int]
     return width
 
 
-def _writes_texts(node: onnx.NodeProto) -> bool:
-    casts = is_onnx(node.domain) and node.op_type == "Cast"
-    return casts and any(a.name == "to" and a.i == TensorProto.STRING for a in node.attribute)
-
-
 def has_texts(model: onnx.ModelProto) -> bool:
     """Whether rows of bytes may come of it, since it takes texts or writes numbers as such."""
-    return any(map(is_string, model.graph.input)) or any(map(_writes_texts, model.graph.node))
+    return any(map(is_string, model.graph.input)) or any(
+        map(writes_texts, every_node(model.graph.node))
+    )
 
 
 def _spell(speller: Speller, node: onnx.NodeProto) -> None:
     """Write what stands for a node."""
     site = Site(speller, node)
-    if speller.values and (read_by([node]) - set(node.input)) & speller.values.keys():
-        raise site.refuse("a text in a branch or loop")
+    if has_texts_inside(node, speller.values):
+        spell_control(site, _spell)
+        return
     if spelled_by_numbers(site):
         return
     mapper = is_ml(node.domain) and node.op_type in _MAPPERS
-    if not site.texts and _writes_texts(node):
+    if not site.texts and writes_texts(node):
         computing.write_numbers(site)
         return
     if not site.texts and not mapper:
@@ -150,6 +131,8 @@ def _spell(speller: Speller, node: onnx.NodeProto) -> None:
         return
     if is_onnx(node.domain):
         spell = _STANDARD.get(node.op_type)
+    elif node.domain == MICROSOFT:
+        spell = tokens.OPERATORS.get(node.op_type)
     else:
         spell = mappings.OPERATORS.get(node.op_type) if is_ml(node.domain) else None
     if spell is None:

@@ -27,6 +27,10 @@ class Numbers:
     texts: Texts
     rank: int | None
 
+    def of_rank(self, rank: int | None) -> Numbers:
+        """The same of another number of dimensions."""
+        return Numbers(self.texts, rank)
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -34,6 +38,10 @@ class Rows:
 
     width: int
     rank: int
+
+    def of_rank(self, rank: int | None) -> Rows:
+        """The same of another number of dimensions, which must be known."""
+        return Rows(self.width, self.rank if rank is None else rank)
 
 
 def decoded(given: Sequence[bytes], what: str) -> Texts:

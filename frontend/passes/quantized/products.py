@@ -68,17 +68,20 @@ def _weighed(b: Canvas, node: Node, x: Image, w: Image) -> int | None:
 
 
 def _multiplied(b: Canvas, x: Image, weights: Array) -> int:
-    """Rows by columns. Of columns that 8 bits hold less one number each it is left out, and comes
-    back times the sum of the row: ``sum(x * w) = sum(x * (w - m)) + m * sum(x)``."""
+    """Rows by columns, less a middle of each; see ``_with_middle``."""
     middle = _middle(weights)
     few = weights if middle is None else weights - middle
     total = b.emit("matmul_integer", x.stored, b.constant(narrow(few)), transpose_b=False)
-    if middle is None:
-        return total
-    shape = b.values[x.stored].shape
-    wide = b.emit("cast", x.stored, out=Tensor(shape, "int32"))
-    rows = b.emit("sum", wide, axes=(len(shape) - 1,), keepdims=True)
-    more = b.emit("multiply", rows, b.constant(middle.astype(np.int32)))
+    return total if middle is None else _with_middle(b, total, x.stored, middle)
+
+
+def _with_middle(b: Canvas, total: int, rows: int, middle: Array) -> int:
+    """Of columns that 8 bits hold less one number each it is left out, and comes back times the sum
+    of the row: ``sum(x * w) = sum(x * (w - m)) + m * sum(x)``."""
+    shape = b.values[rows].shape
+    wide = b.emit("cast", rows, out=Tensor(shape, "int32"))
+    sums = b.emit("sum", wide, axes=(len(shape) - 1,), keepdims=True)
+    more = b.emit("multiply", sums, b.constant(middle.astype(np.int32)))
     return b.emit("add", total, more)
 
 
@@ -94,17 +97,31 @@ def _middle(weights: Array) -> Array | None:
 
 
 def _convolved(b: Canvas, node: Node, x: Image, weights: Array) -> int:
+    """A window, or a pixel as a row by columns, less a middle of each."""
     attrs = dict(node.attrs)
     zero = int(x.zero.item())
     if zero and any(node.attr("pads")):
         attrs["pad_value"] = zero
-    return b.emit(
-        "conv2d_integer",
-        x.stored,
-        b.constant(narrow(weights)),
-        out=Tensor(node.out.shape, "int32"),
-        **attrs,
-    )
+    pixels = weights.shape[1:3] == (1, 1) and not any(node.attr("pads"))
+    alone = pixels and node.attr("groups") == 1
+    middle = _middle(weights[:, 0, 0].T) if alone else None
+    few = weights if middle is None else weights - middle.reshape(-1, 1, 1, 1)
+    out = Tensor(node.out.shape, "int32")
+    total = b.emit("conv2d_integer", x.stored, b.constant(narrow(few)), out=out, **attrs)
+    if middle is None:
+        return total
+    return _with_middle(b, total, _seen(b, node, x.stored), middle)
+
+
+def _seen(b: Canvas, node: Node, x: int) -> int:
+    """The pixels that windows of one read."""
+    strides = node.attr("strides")
+    if strides == (1, 1):
+        return x
+    tensor = b.values[x]
+    shape = (*node.out.shape[:3], tensor.shape[3])
+    steps = (1, *strides, 1)
+    return b.emit("slice", x, out=Tensor(shape, tensor.dtype), begin=(0,) * 4, steps=steps)
 
 
 def _of_two(b: Canvas, node: Node, x: Image, y: Image) -> int | None:

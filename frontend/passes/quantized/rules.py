@@ -21,6 +21,7 @@ Rule: TypeAlias = Callable[[Canvas, Node], int | None]
 _NEAR, _ROUNDED, _MOST = 1e-3, 2.0**-22, 2.0**30
 # Scales by which a number comes back from float32 as it was.
 _LEAST, _LARGEST = 2.0**-100, 2.0**100
+_NOTHING = 2.0**-20  # steps, and less, which are rounded to none
 _VIEWS = frozenset({"reshape", "transpose"})
 _MOVEMENTS = frozenset({"concat", "gather_nd", "pad", "slice", "take", "take_along"}) | _VIEWS
 
@@ -202,6 +203,8 @@ def quantize(b: Canvas, node: Node) -> int | None:
     if stored is not None:
         return stored
     above, point = b.producer.get(x), b.known(zero)
+    if above is not None and above.node.op == "divide":
+        return _of_large_steps(b, node, above.node)
     if above is None or point is None or point.size != 1:
         return None
     low, high = (end - int(point.item()) for end in node.out.element.limits)
@@ -211,6 +214,19 @@ def quantize(b: Canvas, node: Node) -> int | None:
     if limits is None or limits[0] > low or limits[1] < high:
         return None
     return b.add(replace(node, args=(above.node.args[0], zero)))
+
+
+def _of_large_steps(b: Canvas, node: Node, division: Node) -> int | None:
+    """Of steps such as those of a mask of the lowest floats: what they round to nothing is nothing
+    before it is divided. Quotients would be subnormal, for each of which Intel's processors take
+    over a hundred cycles."""
+    x, by = division.args
+    known = b.known(by)
+    if known is None or known.size != 1 or known.item() < _LARGEST or x in b.constants:
+        return None
+    near = b.emit("less", b.emit("abs", x), b.scalar(known.item() * _NOTHING))
+    kept = b.emit("where", near, b.scalar(0.0), x)
+    return b.add(replace(node, args=(b.emit("divide", kept, by), node.args[1])))
 
 
 def _reshaped_after(b: Canvas, node: Node, rule: Rule) -> int | None:

@@ -12,12 +12,14 @@ Knobs: ``rows`` and ``vectors`` (the register tile of either product), ``tiles``
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 from ...emit.evaluator import Evaluator, Point
-from ...emit.tile import vector_index
+from ...emit.tile import splat, vector_index
 from ...ir.dtype import DType
+from ...ir.size import Size
 from ...tir import mathfn
 from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, split_index
 from ...tir.literals import constant
@@ -43,7 +45,8 @@ class _Attention:
         bytes_ = FOUR * form.lanes
         self.query_pitch = ceildiv(self.node.depth, bytes_) * bytes_
         self.share_pitch = ceildiv(self.node.keys, bytes_) * bytes_
-        self.key_pitch = ceildiv(self.node.keys, form.lanes) * form.lanes
+        unit = self.wide if isinstance(self.node.keys, Size) else form.lanes
+        self.key_pitch = ceildiv(self.node.keys, unit) * unit
 
     def build(self) -> Emitted:
         """The kernel."""
@@ -116,26 +119,30 @@ class _Attention:
         self._sums(first, rows)
 
     def _query(self, first: Index, rows: int) -> None:
-        """Rows of queries, with zeros after their ends."""
+        """Rows of queries, and zeros until their last vectors are full."""
         builder, node = self.builder, self.node
         source = self._rows_of(node.q, first)
         with builder.loop(rows, "row") as row:
             old, new = builder.let(source.start + row * source.stride), row * self.query_pitch
+            self._zeros("query", new, node.depth, self.query_pitch)
             for i in builder.strips(node.depth, FOUR * self.lanes):
                 value = builder.load(source.buffer, old + i)
                 builder.store(builder["query"], new + i, shared(value, source.element))
-            self._zeros("query", new, node.depth, self.query_pitch)
 
-    def _zeros(self, name: str, row: Index, begin: int, end: int) -> None:
-        for i in self.builder.strips(end - begin, FOUR * self.lanes):
-            self.builder.store(self.builder[name], row + begin + i, constant(0, "uint8"))
+    def _zeros(self, name: str, row: Index, count: int, pitch: int) -> None:
+        """The last vector of a row, before so many numbers are written to it."""
+        if isinstance(count, int) and count == pitch:
+            return
+        width = FOUR * self.lanes
+        index = vector_index(row + (pitch - width), width)
+        self.builder.store(self.builder[name], index, splat(constant(0, "uint8"), width))
 
     def _scores(self, rows: int) -> None:
         """Products with all keys, as whole numbers."""
         builder, node = self.builder, self.node
         terms = self._terms("query", self.query_pitch, rows, self.keys.zero)
         with builder.loop(ceildiv(node.keys, self.wide), "panel") as panel:
-            for begin, columns in builder.block(panel, self.wide, node.keys):
+            for begin, columns in self._panel(panel):
                 column0 = builder.let(begin)
                 tile = self.keys.multiply(
                     builder["query"], self.query_pitch, rows, column0, columns
@@ -146,6 +153,14 @@ class _Attention:
                         value = tile.vector(row, part)
                         builder.store(builder["sums"], vector_index(at, self.lanes), value)
         self.terms = terms
+
+    def _panel(self, panel: Index) -> Iterator[tuple[Index, int]]:
+        """The first key of a panel, and how many there are: whole panels where that is known only
+        at run time."""
+        if isinstance(self.node.keys, Size):
+            yield panel * self.wide, self.wide
+            return
+        yield from self.builder.block(panel, self.wide, self.node.keys)
 
     def _terms(self, name: str, pitch: int, rows: int, zero: int) -> Any | None:
         """What is added to each row's sums, if anything."""
@@ -202,12 +217,12 @@ class _Attention:
         element = self.workload.tensor(node.shares.arg).element
         old, new = row * self.key_pitch, builder.let(row * self.share_pitch)
         serial = self._is_serial(node.softmax, node.shares.arg)
+        self._zeros("shares", new, node.keys, self.share_pitch)
         for column in builder.strips(node.keys, self.lanes, serial):
             self._bind(node.softmax, builder.load(builder["scores"], old + column) * scale)
             point = self._point(first, row, column)
             value = self.evaluator.element(node.shares.arg, point)
             builder.store(builder["shares"], new + column, shared(value, element))
-        self._zeros("shares", new, node.keys, self.share_pitch)
 
     def _bind(self, value: int, element: Expr) -> None:
         self.evaluator.bind(value, lambda point: element)

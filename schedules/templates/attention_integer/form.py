@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from ...emit.dot_products import INT8, UINT8, fits_tile, layouts
+from ...emit.dot_product import fits_tile
+from ...emit.dot_products import INT8, UINT8, layouts
 from ...ir.dtype import FLOAT32, INT32
+from ...ir.size import Size, at_least, at_most, fixed
 from ...ir.space import Knob
 from ...ir.workload import Workload
 from ...target.target import Target
@@ -41,16 +43,21 @@ class IntegerAttention(Form[Knobs]):
     name = "attention_integer"
     version = 1
     knobs_type = Knobs
+    follows = True
 
     @classmethod
     def match(cls, workload: Workload, target: Target) -> IntegerAttention | None:
-        """Where all keys and values of a head fit half of L2."""
+        """Any, on targets that multiply fours; see ``is_near``."""
         if layouts(UINT8, INT8, target) != ("fours",):
             return None
         found = attention_of(workload)
-        if found is None or found.keys * (found.depth + found.width) > target.l2 // 2:
-            return None
-        return cls(workload, target, found)
+        return None if found is None else cls(workload, target, found)
+
+    @property
+    def is_near(self) -> bool:
+        """Whether all keys and values of a head fit half of L2."""
+        node = self.attention
+        return node.keys * (node.depth + node.width) <= self.target.l2 // 2
 
     @cached_property
     def lanes(self) -> int:
@@ -95,6 +102,16 @@ class IntegerAttention(Form[Knobs]):
         blocks = ceildiv(8 * self.target.threads, self.units)
         wanted = max(_LEAST_TILES, ceildiv(tiles, blocks))
         return Knobs(rows, vectors, largest(powers(tiles, 14), wanted))
+
+    def resized(self, knobs: Knobs) -> Knobs:
+        """Of rows in a tile as many as leave the last one full; chunks as by default."""
+        node = self.attention
+        if not isinstance(node.rows, Size):
+            return knobs
+        rows = fixed(ceildiv(node.rows, ceildiv(node.rows, knobs.rows)))
+        tiles = ceildiv(node.rows, rows)
+        each = tiles * self.units // (8 * self.target.threads)
+        return Knobs(rows, knobs.vectors, at_most(at_least(each, _LEAST_TILES), tiles))
 
     def loops(self, knobs: Knobs) -> Loops:
         """The nest of both products; softmax and what is brought near are ``other``."""

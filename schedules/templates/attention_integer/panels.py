@@ -17,6 +17,7 @@ from ...emit.builder import PhaseBuilder
 from ...emit.lanes import interleaved, lane_sums, transposed
 from ...emit.tile import RegisterTile, splat, vector_index
 from ...ir.dtype import DType, Kind
+from ...ir.size import Size
 from ...tir.indices import Expr, Index, ceildiv, divide, modulo, tail
 from ...tir.literals import constant
 from ...tvm_late import tirx
@@ -78,7 +79,13 @@ class Panels:
         return (panel * self.width + modulo(column, self.width)) * FOUR
 
     def bring_columns(self, source: Rows) -> None:
-        """Each row of the source, of whole fours, is a column."""
+        """Each row of the source, of whole fours, is a column. Where their number is known only at
+        run time, the last one is repeated until vectors are full."""
+        if isinstance(self.columns, Size):
+            with self.builder.loop(ceildiv(self.columns, self.lanes), "columns") as i:
+                self._columns(source, self.builder.let(i * self.lanes), self.lanes)
+            self._begin()
+            return
         full, rest = divmod(self.columns, self.lanes)
         with self.builder.loop(full, "columns") as i:
             self._columns(source, self.builder.let(i * self.lanes), self.lanes)
@@ -89,14 +96,14 @@ class Panels:
     def _columns(self, source: Rows, first: Index, count: int) -> None:
         """As many as lanes, of which the first ``count`` are there: squares of fours."""
         builder, lanes = self.builder, self.lanes
-        at = builder.let(source.start + first * source.stride)
         signs = 0 if source.element.kind is Kind.INT else _SIGNS
+        places = [self._row(source, first, i) for i in range(count)]
         for begin, some in tail(0, self._groups, lanes):
 
             def fours_of(i: int, begin: int = begin, some: int = some) -> Expr:
                 if i >= count:
                     return splat(constant(0, "int32"), some)
-                index = vector_index(at + i * source.stride + FOUR * begin, FOUR * some)
+                index = vector_index(places[i] + FOUR * begin, FOUR * some)
                 read = builder.load(source.buffer, index)
                 return builder.let(_as(_vector("int32", some), read))
 
@@ -105,16 +112,24 @@ class Panels:
                 index = vector_index(self._place(begin + i, first), FOUR * lanes)
                 builder.store(self.numbers, index, _as(_vector("int8", FOUR * lanes), flipped))
 
+    def _row(self, source: Rows, first: Index, i: int) -> Index:
+        """Where a row of the source begins."""
+        row = first + i
+        if isinstance(self.columns, Size):
+            row = tirx.min(row, self.columns - 1)
+        return self.builder.let(source.start + row * source.stride)
+
     def bring_rows(self, source: Rows) -> None:
         """Rows of the source are rows of the matrix; zeros fill the last four of them."""
-        full, rest = divmod(self.depth, FOUR)
+        full, rest = divide(self.depth, FOUR), modulo(self.depth, FOUR)
         with self.builder.loop(full, "four") as group:
             self._four(source, group, FOUR)
-        if rest:
-            self._four(source, full, rest)
+        if rest != 0:
+            with self.builder.loop(ceildiv(rest, FOUR), "four"):  # once, or not at all
+                self._four(source, full, rest)
         self._begin()
 
-    def _four(self, source: Rows, group: Index, count: int) -> None:
+    def _four(self, source: Rows, group: Index, count: Index) -> None:
         builder = self.builder
         at = builder.let(source.start + group * FOUR * source.stride)
         for panel in range(0, self.columns, self.width):
@@ -122,10 +137,16 @@ class Panels:
             for column, some in tail(panel, end, FOUR * self.lanes):
 
                 def row(i: int, column: int = column, some: int = some) -> Expr:
-                    if i >= count:
+                    known = isinstance(count, int)
+                    if known and i >= count:
                         return splat(constant(0, "int8"), some)
-                    index = vector_index(at + i * source.stride + column, some)
-                    return builder.let(_signed(builder.load(source.buffer, index), source, some))
+                    there = i if known else tirx.min(i, count - 1)
+                    index = vector_index(at + there * source.stride + column, some)
+                    value = _signed(builder.load(source.buffer, index), source, some)
+                    if not known:
+                        kept = tirx.Select(count - i > tirx.const(0), -1, 0)
+                        value = tirx.bitwise_and(value, splat(tirx.Cast("int8", kept), some))
+                    return builder.let(value)
 
                 rows = list(map(row, range(FOUR)))
                 mixed = interleaved(builder, rows, some) if some > 1 else rows

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ... import ops
-from ...ir.size import Size
 from ...ir.workload import Node, Workload
 
 _PRODUCT = "matmul_integer"
@@ -40,7 +39,9 @@ class Shares:
 
 @dataclass(frozen=True)
 class WholeAttention:
-    """Sizes, operands, and the values of the workload that kernels compute one from another:
+    """Sizes, operands, and the values of the workload that kernels compute one from another. All
+    sizes but ``depth`` and ``width`` may be known only at run time.
+
     ``scores`` are products, of which ``logits`` are made; ``softmax`` is theirs, of which shares
     are made; ``sums`` are products of these, of which ``result`` is made. That lies in the output
     with the strides ``out`` of the batch's dimensions, rows and columns.
@@ -83,7 +84,7 @@ def _anchors(workload: Workload) -> tuple[int, int, int] | None:
 def _attention(read: _Reader, scores: int, softmax: int, sums: int) -> WholeAttention | None:
     first, middle, last = map(read.made, (scores, softmax, sums))
     shape, out = first.out.shape, last.out.shape
-    if any(isinstance(size, Size) for size in (*shape, *out)) or len(shape) < 2:
+    if len(shape) < 2:
         return None
     if middle.out.shape != shape or middle.attr("axis") != len(shape) - 1:
         return None
@@ -95,7 +96,9 @@ def _attention(read: _Reader, scores: int, softmax: int, sums: int) -> WholeAtte
     batch, rows, keys = shape[:-2], shape[-2], shape[-1]
     depth, width = q.shape[-1], v.shape[-1]
     alike = (
-        not first.attr("transpose_b")
+        isinstance(depth, int)
+        and isinstance(width, int)
+        and not first.attr("transpose_b")
         and not last.attr("transpose_b")
         and q.shape == (*batch, rows, depth)
         and k.shape == (*batch, depth, keys)

@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...emit.dot_product import DotProduct, fits_tile
 from ...emit.dot_products import (
     INT16,
-    DotProduct,
     Sums,
-    fits_tile,
     fused_pairs,
     multiplies,
     pairs,

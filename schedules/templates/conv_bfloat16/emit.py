@@ -1,12 +1,13 @@
 """Convolutions of bfloat16 with sums in float32: those of ``conv_integer`` in pairs, where the rows
 that a chunk reads are rounded on their way into scratch. Weights are packed in bfloat16.
 
-Where a run of neighbours is odd, the last pair of it multiplies what follows by 0: one infinity or
-NaN there makes NaN of the output beside it.
+Where a run of neighbours does not fill its last step, that multiplies what follows by 0: one
+infinity or NaN there makes NaN of the output beside it.
 """
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from ...emit.bfloat16 import narrow_run
@@ -29,7 +30,7 @@ def kernel(form: Bfloat16Conv, knobs: Knobs) -> Emitted:
 
 
 class _Bfloat16Rows(WindowRows):
-    """A number follows each, so that whatever a last pair reads is one."""
+    """Numbers follow each, so that whatever a last step reads is one."""
 
     def bring(
         self,
@@ -42,7 +43,8 @@ class _Bfloat16Rows(WindowRows):
         """As of whole numbers."""
         zero, after = tirx.const(0, self.micro.a.name), self.wide * self.channels
         with builder.loop(self._high(at[2]), "line") as line:
-            builder.store(target, line * self.pitch + after, zero)
+            for i in range(max(1, self.beyond)):
+                builder.store(target, line * self.pitch + after + i, zero)
         super().bring(builder, source, target, at, lanes)
 
     def _copy(
@@ -52,17 +54,16 @@ class _Bfloat16Rows(WindowRows):
 
 
 class _Bfloat16Nest(ConvNest):
-    def __init__(self, form: Bfloat16Conv, knobs: Knobs) -> None:
-        super().__init__(form, knobs)
-        source = self.workload.tensor(self.source)
-        self.lines = _Bfloat16Rows(form.rows, form.columns, source, self.micro, 0)
+    def _lines(self) -> WindowRows:
+        found = super()._lines()
+        return _Bfloat16Rows(*(getattr(found, field.name) for field in fields(found)))
 
     def _store(self, register: RegisterTile, at: tuple[Index, ...], channels: int) -> None:
         image, oh, ow, channel0 = at
         shape = self.workload.output.shape
         pixel = self.builder.let((image * self.out_h + oh) * self.out_w + ow)
 
-        def store(output: int, offset: Index, value: object) -> None:
+        def store(output: Index, offset: Index, value: object) -> None:
             channel = channel0 + offset
             flat = (pixel + output) * self.out_c + channel
             self.evaluator.store(Point(shape, (image, oh, ow + output, channel), flat), value)

@@ -19,7 +19,7 @@ import numpy as np
 from ...emit.builder import PhaseBuilder, Slot
 from ...emit.dot_products import wrapping_sum
 from ...emit.evaluator import Evaluator, Point
-from ...emit.prefetch import ask_for_whole
+from ...emit.prefetch import ask_for_share, ask_for_whole
 from ...emit.quantized import store_rows
 from ...emit.staging import widen_panel
 from ...emit.tile import RegisterTile, column_parts, vector_index
@@ -45,7 +45,7 @@ class ConvNest:
         self.form, self.knobs, self.workload = form, knobs, form.workload
         self.source, self.weight = form.node.args
         self.batch, self.out_h, self.out_w, self.out_c = form.node.out.shape
-        self.lanes, self.micro = form.lanes, form.dots(knobs.weights)
+        self.lanes, self.micro = form.lanes, form.micro(knobs.weights)
         self.packing = form.packing(knobs.weights)
         self.widens = knobs.weights == "widened"
         self.width = knobs.vectors * self.lanes
@@ -55,10 +55,18 @@ class ConvNest:
         groups = form.rows.kernel * self.runs * self.blocks
         self.panel_size = self.micro.panel(groups, self.width)
         self.packed_size = self.packing.panel(groups, self.width)
-        source = self.workload.tensor(self.source)
-        pad = int(form.node.attr("pad_value", 0))
-        self.lines = WindowRows(form.rows, form.columns, source, self.micro, pad)
+        self.tiles = ceildiv(self.out_w, knobs.tile_w)  # in a row
+        weights = form.groups * self.panels * self.panel_size
+        self.streams = self.micro.element.nbytes(weights) > form.target.l1
+        self.lines = self._lines()
         self.bias: str | None = None  # the slot of what sums start from
+
+    def _lines(self) -> WindowRows:
+        """The rows that a chunk reads, which ends of runs reach beyond."""
+        form, source = self.form, self.workload.tensor(self.source)
+        pad = int(form.node.attr("pad_value", 0))
+        beyond = self.blocks * self.micro.steps - self.run
+        return WindowRows(form.rows, form.columns, source, self.micro, pad, beyond)
 
     def build(self) -> Emitted:
         """The kernel."""
@@ -85,7 +93,10 @@ class ConvNest:
         self.evaluator = Evaluator(after, builder, anchor=0, tables=form.target)
         panels = form.groups * self.panels
         row_blocks, panel_blocks = ceildiv(self.out_h, knobs.rows), ceildiv(panels, knobs.panels)
-        with builder.chunk_loop() as chunk:
+        with (
+            self.micro.registers(builder, self.width) as self.register,
+            builder.chunk_loop() as chunk,
+        ):
             row0 = builder.let(modulo(chunk, row_blocks) * knobs.rows)
             rest = divide(chunk, row_blocks)
             panel0 = builder.let(modulo(rest, panel_blocks) * knobs.panels)
@@ -145,11 +156,10 @@ class ConvNest:
             channel0 = builder.let(first + begin)
             for column, count in builder.pieces(self.out_w, self.knobs.tile_w, "tile"):
                 at = (image, builder.let(row0 + row), builder.let(column), channel0)
-                register = RegisterTile(
-                    builder, count, column_parts(channels, self.lanes), self.micro
-                )
+                register = self.register(count, column_parts(channels, self.lanes))
                 self._start(register, unit, weights)
-                self._reduce(register, group, row, at[2], weights)
+                tile = at[1] * self.tiles + divide(at[2], self.knobs.tile_w)
+                self._reduce(register, group, row, at[2], weights, tile)
                 self._store(register, at, channels)
 
     def _start(self, register: RegisterTile, unit: Index, weights: Index) -> None:
@@ -170,25 +180,43 @@ class ConvNest:
             register.start(start)
 
     def _reduce(
-        self, register: RegisterTile, group: Index, row: Index, column: Index, weights: Index
+        self,
+        register: RegisterTile,
+        group: Index,
+        row: Index,
+        column: Index,
+        weights: Index,
+        tile: Index,
     ) -> None:
+        """The loops over a window, of the tile of an image with this number."""
         builder, micro, lines, form = self.builder, self.micro, self.lines, self.form
         a = builder["lines"]
         b = builder["panel"] if self.widens else builder[f"in{self.weight}"]
         corner = builder.let(lines.place(row, column) + group * (form.channels // form.groups))
         panel = weights + micro.header(self.width)
-        units = micro.units(self.width)
-        streams = not self.widens and 2 * self.panel_size * micro.element.bytes > form.target.l1
+        units = micro.units(self.width * micro.groups)
+        each = micro.steps * micro.groups
+        streams = not self.widens and self.streams
+        steps = self.blocks // micro.groups
+        times, tiles = form.rows.kernel * self.runs * steps, self.out_h * self.tiles
+        ask = None
+        if streams and isinstance(tiles, int) and tiles > 1:
+            following = builder.let(weights + self.knobs.panels * self.panel_size)
+            ask = ask_for_share(
+                builder, b, following, self.panel_size, micro.element, tiles * times
+            )
         with (
             builder.loop(form.rows.kernel, "kh") as kh,
             builder.loop(self.runs, "run") as run,
         ):
             begin = builder.let(corner + lines.tap(kh, run))
-            step0 = builder.let(panel + (kh * self.runs + run) * (self.blocks * units))
-            with builder.loop(self.blocks, "k") as k:
-                if streams:
+            step0 = builder.let(panel + (kh * self.runs + run) * (steps * units))
+            with builder.loop(steps, "k") as k:
+                if ask is not None:
+                    ask(tile * times + (kh * self.runs + run) * steps + k)
+                elif streams:
                     ask_for_whole(builder, b, step0 + k * units, units, micro.element)
-                shared = a, begin + k * micro.steps, lines.apart
+                shared = a, begin + k * each, lines.apart
                 micro.step(register, shared, (b, step0 + k * units))
 
     def _store(self, register: RegisterTile, at: tuple[Index, ...], channels: int) -> None:
@@ -196,7 +224,7 @@ class ConvNest:
         shape = self.workload.output.shape
         pixel = self.builder.let((image * self.out_h + oh) * self.out_w + ow)
 
-        def point(output: int, offset: Index) -> Point:
+        def point(output: Index, offset: Index) -> Point:
             channel = channel0 + offset
             flat = (pixel + output) * self.out_c + channel
             return Point(shape, (image, oh, ow + output, channel), flat)

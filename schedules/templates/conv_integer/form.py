@@ -9,16 +9,15 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from ...emit.dot_product import DotProduct
 from ...emit.dot_products import (
-    DotProduct,
     Layout,
-    cycles,
-    fits_tile,
     instruction,
     layouts,
     multiplies,
     packing,
 )
+from ...emit.whole_tiles import tile_layouts, tile_product
 from ...ir.dtype import INT32, DType
 from ...ir.size import Size, at_least, at_most
 from ...ir.space import Knob
@@ -28,13 +27,13 @@ from ...tir.indices import ceildiv
 from ..abilities import OF_WHOLE, around
 from ..form import Form
 from ..fused import leads
-from ..loops import Loops
+from ..loops import Loops, chosen
 from ..powers import powers
 from ..window import Axis, axes, balanced_width
 
 # Beside a multiply-add of as many numbers: to bring them into scratch, and from beyond L2.
 _STAGED, _FETCHED = 1.2, 2.0
-_OF_FOURS = 0.5  # a multiply-add where an instruction does twice as many in one step, not two
+_FOUR, _OF_FOURS = 4, 0.5  # a multiply-add where an instruction adds up so many, not two
 _FROM_MEMORY = 10.0  # a byte of weights, of which a multiply-add is two
 _TAIL = 0.2  # of a chunk, by which a thread ends later than another
 
@@ -93,19 +92,19 @@ class IntegerConv(Form[Knobs]):
     @cached_property
     def layouts(self) -> tuple[Layout, ...]:
         """How weights may lie."""
-        return layouts(*self.types, self.target)
+        found = layouts(*self.types, self.target)
+        return *tile_layouts(*self.types, self.target), *found
 
-    @cached_property
-    def micro(self) -> DotProduct:
-        """What multiplies by default."""
-        return self.dots(self.layouts[0])
-
-    def dots(self, layout: Layout) -> DotProduct:
+    def micro(self, layout: Layout) -> DotProduct:
         """What multiplies where weights lie so."""
+        if layout == "tiles":
+            return self.packing(layout)
         return instruction(*self.types, self.target, layout)
 
     def packing(self, layout: Layout) -> DotProduct:
         """The same of what is packed."""
+        if layout == "tiles":
+            return tile_product(*self.types, self.runs[1])
         return packing(*self.types, self.target, layout)
 
     @property
@@ -132,11 +131,15 @@ class IntegerConv(Form[Knobs]):
             return 1, self.columns.kernel * per
         return self.columns.kernel, per
 
-    @cached_property
-    def steps(self) -> int:
-        """Of the reduction."""
-        count, run = self.runs
-        return self.rows.kernel * count * self.micro.blocks(run)
+    def depth(self, layout: Layout) -> int:
+        """Steps of the reduction."""
+        (count, run), micro = self.runs, self.micro(layout)
+        return self.rows.kernel * count * micro.blocks(run) // micro.groups
+
+    def multiplied(self, layout: Layout) -> int:
+        """Numbers that are multiplied for an output, those included that fill the last steps."""
+        micro = self.micro(layout)
+        return self.depth(layout) * micro.groups * micro.steps
 
     @cached_property
     def group_vectors(self) -> int:
@@ -150,7 +153,8 @@ class IntegerConv(Form[Knobs]):
 
     def choices(self) -> tuple[Knob, ...]:
         """The register tile, the blocks of a chunk, their order, how packed numbers lie."""
-        most = min(self.columns.out, self.target.vector_registers - 3)
+        high = self.micro(self.layouts[0]).most_rows(1, self.target)
+        most = min(self.columns.out, max(high, self.target.vector_registers - 3))
         panels = powers(self.groups * self.group_vectors, 12)
         return (
             Knob("tile_w", tuple(range(1, most + 1)), "neighbouring outputs in the register tile"),
@@ -165,7 +169,7 @@ class IntegerConv(Form[Knobs]):
         """The tile fits the registers, and blocks of panels are not twice what there is."""
         panels = self.groups * ceildiv(self.group_vectors, knobs.vectors)
         return (
-            fits_tile(knobs.tile_w, knobs.vectors, self.target)
+            self.micro(knobs.weights).fits(knobs.tile_w, knobs.vectors, self.target)
             and knobs.panels < 2 * panels
             and (knobs.weights != "widened" or knobs.order == "panels")
         )
@@ -173,51 +177,57 @@ class IntegerConv(Form[Knobs]):
     def default(self) -> Knobs:
         """What takes fewest cycles; images and weights are not brought near too often, and all
         threads have enough chunks."""
-        tile_w, count = self._tile()
-        threads, half = self.target.threads, self.target.l2 // 2
+        layout, tile_w, count = self._chosen()
+        micro, threads, half = self.micro(layout), self.target.threads, self.target.l2 // 2
         panels = self.groups * ceildiv(self.group_vectors, count)
-        panel, width = self._panel_bytes(count), count * self.lanes
-        layout = "widened" if self.layouts[0] == "bytes" else self.layouts[0]
-        again = _STAGED * (layout == "widened") + _FETCHED * (panel * panels > half)
+        panel, width = self._panel_bytes(count, layout), count * self.lanes
+        again = micro.pace * (_STAGED * (layout == "widened") + _FETCHED * (panel * panels > half))
         out_h, out_w, images = self.rows.out, self.columns.out, self.node.out.shape[0]
 
         def cost(blocks: tuple[int, int]) -> tuple[bool, float]:
             rows, some = min(blocks[0], out_h), min(blocks[1], panels)
             chunks = images * ceildiv(out_h, rows) * ceildiv(panels, some)
             uneven = ceildiv(chunks, threads) * threads / chunks
-            multiplied = rows * out_w * some * width * self.steps * self.micro.steps
-            brought = self.lines(rows) * self.line_bytes // self.micro.a.bytes
-            near = 1 + again / (rows * out_w) + _STAGED * brought / multiplied
-            large = rows > 1 and self.lines(rows) * self.line_bytes > half
+            multiplied = rows * out_w * some * width * self.multiplied(layout)
+            brought = self.lines(rows) * self.line_bytes(layout) // micro.a.bytes
+            near = 1 + again / (rows * out_w) + micro.pace * _STAGED * brought / multiplied
+            large = rows > 1 and self.lines(rows) * self.line_bytes(layout) > half
             return large, uneven * near + _TAIL * threads / chunks
 
         blocks = itertools.product(powers(out_h, 12), powers(panels, 12))
         rows, some = min(blocks, key=cost)
         return Knobs(tile_w, count, rows, some, "panels", layout)
 
-    def _tile(self) -> tuple[int, int]:
+    def _chosen(self) -> tuple[Layout, int, int]:
+        """How weights lie, outputs and vectors of the register tile."""
+        usual = self.layouts[: 1 + (self.layouts[0] == "tiles")]
+        named: list[Layout] = ["widened" if layout == "bytes" else layout for layout in usual]
+        found = [(layout, *self._tile(layout)) for layout in named]
+        return min(found, key=lambda each: self._taken(*each))
+
+    def _tile(self, layout: Layout) -> tuple[int, int]:
         """Outputs and vectors of the register tile."""
-        wide, micro = (
-            self.columns.out,
-            self.dots("widened" if self.layouts[0] == "bytes" else self.layouts[0]),
-        )
+        micro = self.micro(layout)
 
         def width(count: int) -> int:
-            most = self.target.vector_registers
-            return balanced_width(
-                wide, max(r for r in range(1, most) if fits_tile(r, count, self.target))
-            )
+            return balanced_width(self.columns.out, micro.most_rows(count, self.target))
 
-        def cost(count: int) -> tuple[float, float]:
-            tile_w = width(count)
-            full, rest = divmod(wide, tile_w)
-            taken = full * cycles(tile_w, count, micro)
-            taken += cycles(rest, count, micro) if rest else 0
-            return ceildiv(self.group_vectors, count) * taken, -count
+        def cost(count: int) -> tuple[float, int]:
+            return self._taken(layout, width(count), count), -count
 
-        fitting = [v for v in self.vectors if fits_tile(1, v, self.target)]
-        count = min(fitting, key=cost)
+        count = min((v for v in self.vectors if micro.fits(1, v, self.target)), key=cost)
         return width(count), count
+
+    def _taken(self, layout: Layout, tile_w: int, count: int) -> float:
+        """Cycles of a row of outputs and all channels of a group."""
+        micro, depth = self.micro(layout), self.depth(layout)
+
+        def tile(width: int) -> float:
+            return depth * micro.cycles(width, count, self.target) + micro.around
+
+        full, rest = divmod(self.columns.out, tile_w)
+        taken = full * tile(tile_w) + (tile(rest) if rest else 0)
+        return float(ceildiv(self.group_vectors, count) * taken)
 
     def lines(self, rows: int) -> int:
         """Rows of an image that so many rows of outputs read."""
@@ -226,16 +236,15 @@ class IntegerConv(Form[Knobs]):
             return rows
         return (rows - 1) * down.stride + (down.kernel - 1) * down.dilation + 1
 
-    @property
-    def line_bytes(self) -> int:
+    def line_bytes(self, layout: Layout) -> int:
         """Of a row of an image as it lies in scratch."""
         across = self.columns
         wide = (across.out - 1) * across.stride + (across.kernel - 1) * across.dilation + 1
-        return self.micro.a.nbytes(wide * self.channels)
+        return self.micro(layout).a.nbytes(wide * self.channels)
 
-    def _panel_bytes(self, vectors: int) -> int:
+    def _panel_bytes(self, vectors: int, layout: Layout) -> int:
         """Of weights."""
-        return self.micro.b.nbytes(self.steps * vectors * self.lanes * self.micro.steps)
+        return self.packing(layout).b.nbytes(self.multiplied(layout) * vectors * self.lanes)
 
     def resized(self, knobs: Knobs) -> Knobs:
         """Rows of a chunk that leave six chunks a thread where possible, and no more."""
@@ -249,14 +258,18 @@ class IntegerConv(Form[Knobs]):
 
     def loops(self, knobs: Knobs) -> Loops:
         """A step is a group of channels of a tap."""
-        out_h, out_w = self.rows.out, self.columns.out
-        images, depth = self.node.out.shape[0], self.steps
+        out_h, out_w, some = self.rows.out, self.columns.out, self.layouts
+        images = self.node.out.shape[0]
+        depth = chosen(knobs.weights, {x: self.depth(x) for x in some})
+        groups = chosen(knobs.weights, {x: self.micro(x).groups for x in some})
+        column = chosen(
+            knobs.weights, {x: self.packing(x).b.nbytes(self.multiplied(x)) for x in some}
+        )
         tile_w, vectors = knobs.tile_w, knobs.vectors
         panels = self.groups * ceildiv(self.per_group, vectors * self.lanes)
         rows, blocks = np.minimum(knobs.rows, out_h), np.minimum(knobs.panels, panels)
-        number = np.where(knobs.weights == "words", 2, 1)  # bytes
-        panel = depth * vectors * self.lanes * self.micro.steps * number
-        line, high = self.line_bytes, self.rows.kernel
+        panel = column * vectors * self.lanes
+        line, high = self.line_bytes(some[-1]), self.rows.kernel
         patch = line * high * np.minimum(1, tile_w / out_w)
         lines = line * (rows * self.rows.stride + high - 1)
         per_row, per_panel = panels * out_h * panel, ceildiv(out_h, rows) * panels * panel
@@ -267,7 +280,7 @@ class IntegerConv(Form[Knobs]):
         return Loops(
             chunks=chunks,
             sums=tile_w * vectors,
-            loads=tile_w + vectors,
+            loads=tile_w + vectors * groups,
             depth=depth,
             steps=images * out_h * ceildiv(out_w, tile_w) * panels * depth,
             work=images * out_h * out_w * panels * vectors * depth,
@@ -283,7 +296,9 @@ class IntegerConv(Form[Knobs]):
         product, which reads each pixel once."""
         out, lanes = self.node.out, self.lanes
         columns = self.groups * self.group_vectors * lanes
-        weights = self.steps * self.micro.steps * columns
+        layout, _, _ = self._chosen()
+        weights = self.multiplied(layout) * columns
         pixels = out.shape[0] * self.rows.out * self.columns.out
-        multiplied = _OF_FOURS if self.layouts[0] == "fours" else 2.0
-        return max(multiplied * weights * pixels, weights * _FROM_MEMORY)
+        micro = self.micro(layout)
+        each = _OF_FOURS / micro.pace if micro.steps == _FOUR else 2.0
+        return max(each * weights * pixels, weights * _FROM_MEMORY)

@@ -12,8 +12,8 @@ chunk).
 from __future__ import annotations
 
 from ...emit.builder import PhaseBuilder
-from ...emit.dot_products import four_products
 from ...emit.evaluator import Evaluator, Point
+from ...emit.four_products import four_products
 from ...emit.tile import splat, vector_index
 from ...ir.kernel import Phase
 from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, split_index, tail

@@ -31,6 +31,7 @@ Order = Literal["rows", "panels", "copied"]
 _COPIED = 1.5  # cycles to copy a vector of a panel,
 _TRANSPOSED = 2.5  # and of one that lies in columns
 _FEW_TILES = 8  # that a copied panel does not pay for
+_FROM_L2 = 16.0  # bytes a cycle, beyond which arithmetic waits
 _FEWEST_ROWS = 4  # to which a panel of B is of little use
 _PAGE = 4096  # bytes
 _CROWDED = 3  # loads that one from L2 is worth, whose line is not in L1 any more
@@ -256,6 +257,10 @@ class Gemm(Form[Knobs]):
             return "copied"
         whole = self.columns <= vectors  # its lines follow one another
         if tiles >= 2 * _FEW_TILES and panel > target.l1 // 2 and not whole:
+            return "copied"
+        pace = target.vector_bytes * target.costs.multiply_adds / rows
+        again = pace > _FROM_L2 and p.micro.b.nbytes(p.n * p.k) > target.l1  # for each tile of rows
+        if tiles >= _FEW_TILES and again and not whole:
             return "copied"
         return "rows" if small and panel <= target.l1 // 2 else "panels"
 

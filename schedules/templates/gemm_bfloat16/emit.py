@@ -13,7 +13,7 @@ from ...emit.bfloat16 import load_column_pairs, load_some, mixed_pair, narrow_ru
 from ...emit.evaluator import Point
 from ...emit.lanes import Rows
 from ...emit.tile import RegisterTile, column_parts, vector_index
-from ...tir.indices import Expr, Index, split_index
+from ...tir.indices import Expr, Index, ceildiv, split_index
 from ...tvm_late import tirx
 from ..form import Emitted
 from ..gemm.emit import batch_offset
@@ -29,15 +29,15 @@ def kernel(form: Bfloat16Gemm, knobs: Knobs) -> Emitted:
 
 class _Bfloat16Nest(ProductNest):
     def _gather(self, at: Index, row0: Index, rows: int, place: Index) -> None:
-        """Rows of A into scratch, and zeros that fill the last pair."""
+        """Rows of A into scratch, and zeros that fill the last step."""
         builder, p = self.builder, self.p
         a0 = batch_offset(self.workload, p, p.a, at, p.m * p.k) + row0 * p.k
         with builder.loop(rows, "row") as row:
             begin = builder.let((place + row) * self.pitch)
             source = builder[f"in{p.a}"], builder.let(a0 + row * p.k)
             narrow_run(builder, source, (builder["rows"], begin), p.k)
-            if p.k % self.micro.steps:
-                builder.store(builder["rows"], begin + p.k, tirx.const(0, self.micro.a.name))
+            for i in range(p.k, self.blocks * self.micro.steps):
+                builder.store(builder["rows"], begin + i, tirx.const(0, self.micro.a.name))
 
     def _stage(self, at: Index, panel: Index) -> None:
         """A panel of a B that is not packed into scratch."""
@@ -48,6 +48,9 @@ class _Bfloat16Nest(ProductNest):
             matrix = batch_offset(self.workload, p, p.b, at, p.n * p.k)
             stage = self._stage_columns if p.transpose_b else self._stage_rows
             stage(builder.let(matrix + column0 * (p.k if p.transpose_b else 1)), columns)
+            for k in range(ceildiv(p.k, self.micro.steps), self.blocks):
+                for part, _ in column_parts(columns, self.lanes):
+                    self._keep(part, k, zeros(), zeros())
 
     def _stage_rows(self, first: Index, columns: int) -> None:
         """Two rows at a time, from an element on."""
@@ -85,7 +88,7 @@ class _Bfloat16Nest(ProductNest):
         shape = self.evaluator.workload.output.shape
         first = 0 if self.panels == 1 else builder.let(column0)
 
-        def store(row: int, column: Index, value: object) -> None:
+        def store(row: Index, column: Index, value: object) -> None:
             m, n = row0 + row, first + column
             point = Point(shape, (*split_index(m, shape[:-1]), n), m * p.n + n)
             self.evaluator.store(point, value)

@@ -6,9 +6,10 @@ import itertools
 import math
 from dataclasses import dataclass
 
-from ...emit.bfloat16 import PAIRS, cycles, multiplies_bfloat16, tile_rows
-from ...emit.dot_products import DotProduct, Layout
-from ...ir.dtype import FLOAT32, DType
+from ...emit.bfloat16 import BITS, bfloat16_layouts, bfloat16_product
+from ...emit.dot_product import DotProduct
+from ...emit.dot_products import Layout
+from ...ir.dtype import FLOAT32
 from ...ir.size import Size
 from ...ir.workload import Workload
 from ...target.target import Target
@@ -18,22 +19,15 @@ from ..few_bits.form import few_bits_product
 from ..gemm.product import Product, product
 from ..gemm_integer.form import IntegerGemm
 from ..powers import powers
-from ..rounding import may_round
+from ..rounding import FETCHED, ROUNDED, Rounding, chunks_cycles, may_round, tile_cycles
 from ..window import balanced_width
-
-# Cycles: to begin and end a tile, and to store a vector of it; to fetch a byte from beyond L2; to
-# round an element into scratch; to claim and begin a chunk.
-_AROUND, _STORED = 30.0, 2.0
-_FETCHED = 1 / 16
-_ROUNDED = 0.1
-_CHUNK = 250.0
 
 
 @dataclass(frozen=True)
-class Bfloat16Gemm(IntegerGemm):
+class Bfloat16Gemm(Rounding, IntegerGemm):
     """A product of float32 whose operands are rounded to bfloat16, and an elementwise epilogue.
 
-    Knobs and loop nests are those of whole numbers in pairs.
+    Knobs and loop nests are those of whole numbers.
     """
 
     name = "gemm_bfloat16"
@@ -43,30 +37,16 @@ class Bfloat16Gemm(IntegerGemm):
     @classmethod
     def match(cls, workload: Workload, target: Target) -> Bfloat16Gemm | None:
         """Of columns and depth that are known at build time, where operands may be rounded."""
-        if not may_round(workload, target) or not multiplies_bfloat16(target):
+        if not may_round(workload, target) or not bfloat16_layouts(target):
             return None
         p = product(workload) or _of_codes(workload)
         if p is None or 0 in (p.m, p.n, p.k) or any(isinstance(n, Size) for n in (p.n, p.k)):
             return None
         return cls(workload, target, p)
 
-    @property
-    def types(self) -> tuple[DType, DType]:
-        """Of both operands before they are rounded."""
-        return FLOAT32, FLOAT32
-
-    @property
-    def layouts(self) -> tuple[Layout, ...]:
-        """In pairs."""
-        return ("words",)
-
     def micro(self, layout: Layout) -> DotProduct:
         """What multiplies."""
-        return PAIRS
-
-    def packing(self, layout: Layout) -> DotProduct:
-        """The same."""
-        return PAIRS
+        return bfloat16_product(layout, self.product.k)
 
     def gathers(self, layout: Layout) -> bool:
         """A is always rounded into scratch."""
@@ -74,39 +54,42 @@ class Bfloat16Gemm(IntegerGemm):
 
     def _tile(self, layout: Layout) -> tuple[int, int]:
         """Rows and vectors of the register tile that take the fewest cycles."""
-        p, target = self.product, self.target
+        micro = self.micro(layout)
 
         def height(count: int) -> int:
-            return balanced_width(p.m, tile_rows(count, target))
+            return balanced_width(self.product.m, micro.most_rows(count, self.target))
 
         def cost(count: int) -> tuple[float, int]:
-            tiles = ceildiv(self.columns, count) * ceildiv(p.m, height(count))
-            return tiles * self._tile_cycles(height(count), count), -count
+            return self._taken(height(count), count, layout), -count
 
-        count = min(self.vectors, key=cost)
+        count = min((v for v in self.vectors if micro.fits(1, v, self.target)), key=cost)
         return height(count), count
 
-    def _tile_cycles(self, rows: int, count: int) -> float:
+    def _taken(self, rows: int, count: int, layout: Layout) -> float:
+        """Cycles of all tiles of so many rows and vectors."""
+        tiles = ceildiv(self.columns, count) * ceildiv(self.product.m, rows)
+        return float(tiles * self._tile_cycles(rows, count, layout))
+
+    def _tile_cycles(self, rows: int, count: int, layout: Layout) -> float:
         """Of a tile."""
-        steps = ceildiv(self.product.k, PAIRS.steps)
-        return steps * cycles(rows, count, self.target) + _AROUND + rows * count * _STORED
+        return tile_cycles(self.micro(layout), self.depth(layout), rows, count, self.target)
 
     def _blocks(self, rows: int, width: int, layout: Layout) -> tuple[int, int]:
         """Register tiles and panels of a chunk: rows are rounded by each chunk that reads them, and
         so are columns that are not packed."""
-        p, threads, half = self.product, self.target.threads, self.target.l2 // 2
+        p, half = self.product, self.target.l2 // 2
         panels, tiles, batch = ceildiv(p.n, width), ceildiv(p.m, rows), math.prod(p.batch)
-        tile = self._tile_cycles(rows, width // self.lanes)
-        row = p.k * (_ROUNDED + FLOAT32.bytes * _FETCHED * (FLOAT32.nbytes(p.m * p.k) > half))
-        column = p.k * (0 if p.packed else _ROUNDED)
-        column += PAIRS.b.nbytes(p.k) * _FETCHED * (PAIRS.b.nbytes(p.n * p.k) > half)
+        tile = self._tile_cycles(rows, width // self.lanes, layout)
+        row = p.k * (ROUNDED + FLOAT32.bytes * FETCHED * (FLOAT32.nbytes(p.m * p.k) > half))
+        column = p.k * (0 if p.packed else ROUNDED)
+        column += BITS.nbytes(p.k) * FETCHED * (BITS.nbytes(p.n * p.k) > half)
 
         def cost(blocks: tuple[int, int]) -> tuple[bool, float]:
             high, wide = min(blocks[0], tiles), min(blocks[1], panels)
             chunks = batch * ceildiv(tiles, high) * ceildiv(panels, wide)
-            each = high * wide * tile + high * rows * row + wide * width * column + _CHUNK
-            large = high > 1 and PAIRS.a.nbytes(high * rows * p.k) > half
-            return large, (ceildiv(chunks, threads) + (threads > 1) / 2) * each
+            each = high * wide * tile + high * rows * row + wide * width * column
+            large = high > 1 and BITS.nbytes(high * rows * p.k) > half
+            return large, chunks_cycles(chunks, each, self.target)
 
         return min(itertools.product(powers(tiles, 14), powers(panels, 14)), key=cost)
 

@@ -26,7 +26,7 @@ from ...emit.builder import PhaseBuilder, Slot
 from ...emit.dot_products import wrapping_sum
 from ...emit.evaluator import Evaluator, Point
 from ...emit.micro_kernel import whole_multiply_add
-from ...emit.prefetch import ask_for_whole
+from ...emit.prefetch import ask_for_share, ask_for_whole
 from ...emit.quantized import store_rows
 from ...emit.staging import copy_row, interleave_rows, row_pitch, widen_panel
 from ...emit.tile import RegisterTile, column_parts, vector_index
@@ -90,7 +90,10 @@ class ProductNest:
         m_block, n_block = self.knobs.m_block, self.knobs.n_block
         m_blocks, n_blocks = ceildiv(self.tiles, m_block), ceildiv(self.panels, n_block)
         batch = math.prod(self.p.batch)
-        with builder.chunk_loop() as chunk:
+        with (
+            self.micro.registers(builder, self.width) as self.register,
+            builder.chunk_loop() as chunk,
+        ):
             tile0 = builder.let(modulo(chunk, m_blocks) * m_block)
             rest = divide(chunk, m_blocks)
             panel0 = builder.let(modulo(rest, n_blocks) * n_block)
@@ -204,29 +207,49 @@ class ProductNest:
             a0 = builder.let(batch_offset(self.workload, p, p.a, at, p.m * p.k) + rows[0] * p.k)
         for column0, columns in builder.block(panel, self.width, p.n):
             parts = column_parts(columns, self.lanes)
-            register = RegisterTile(builder, rows[1], parts, self.micro)
-            self._reduce(register, (a, a0), panel, column0)
+            register = self.register(rows[1], parts)
+            self._reduce(register, (a, a0), panel, column0, divide(rows[0], self.rows))
             self._store(register, builder.let(at * p.m + rows[0]), column0, columns)
 
     def _reduce(
-        self, register: RegisterTile, rows: tuple[object, Index], panel: Index, column0: Index
+        self,
+        register: RegisterTile,
+        rows: tuple[object, Index],
+        panel: Index,
+        column0: Index,
+        tile: Index,
     ) -> None:
-        """The loop over K."""
+        """The loop over K, of the tile of rows with this number."""
         builder, micro, unroll = self.builder, self.micro, self.knobs.unroll
         (a, a0), b = rows, builder["panel"] if self.stages else builder[f"in{self.p.b}"]
         b0 = 0 if self.stages else builder.let(panel * self.panel_size)
         self._start(register, b, b0, column0)
         first = b0 + micro.header(self.width)
         pitch = self.pitch if self.gathers else self.p.k
+        steps = self.blocks // micro.groups // unroll
+        units = micro.units(self.width * micro.groups)
         streams = self.form.streams(self.knobs) and not self.stages
-        with builder.loop(self.blocks // unroll, "k") as block:
-            if streams:
-                units = micro.units(self.width) * unroll
-                ask_for_whole(builder, b, first + block * units, units, micro.element)
+        ask = ask_rows = None
+        if self.form.fetches and not self.gathers:
+            size = register.rows * self.p.k
+            element = self.form.types[0]
+            ask_rows = ask_for_share(builder, a, builder.let(a0 + size), size, element, steps)
+        if streams and isinstance(self.tiles, int) and self.tiles > 1:
+            times = self.tiles * steps
+            following = builder.let(b0 + self.knobs.n_block * self.panel_size)
+            ask = ask_for_share(builder, b, following, self.panel_size, micro.element, times)
+        with builder.loop(steps, "k") as block:
+            if ask is not None:
+                ask(tile * steps + block)
+            elif streams:
+                each = units * unroll
+                ask_for_whole(builder, b, first + block * each, each, micro.element)
+            if ask_rows is not None:
+                ask_rows(block)
             for u in range(unroll):
                 k = block * unroll + u
-                group = first + k * micro.units(self.width)
-                micro.step(register, (a, a0 + k * micro.steps, pitch), (b, group))
+                shared = a, a0 + k * (micro.steps * micro.groups), pitch
+                micro.step(register, shared, (b, first + k * units))
 
     def _start(self, register: RegisterTile, b: object, b0: Index, column0: Index) -> None:
         """What sums begin with, where that is not zero."""
@@ -250,7 +273,7 @@ class ProductNest:
         shape = self.evaluator.workload.output.shape
         first = 0 if self.panels == 1 else builder.let(column0)
 
-        def point(row: int, column: Index) -> Point:
+        def point(row: Index, column: Index) -> Point:
             m, n = row0 + row, first + column
             return Point(shape, (*split_index(m, shape[:-1]), n), m * p.n + n)
 

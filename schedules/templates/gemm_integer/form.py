@@ -11,18 +11,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...emit.dot_product import DotProduct
 from ...emit.dot_products import (
     INT16,
-    DotProduct,
     Layout,
-    cycles,
-    fits_tile,
     instruction,
     layouts,
     lifting,
     multiplies,
     packing,
 )
+from ...emit.whole_tiles import tile_layouts, tile_product
 from ...ir.dtype import INT32, DType
 from ...ir.size import Size, at_least, at_most, fixed
 from ...ir.space import Knob
@@ -34,18 +33,21 @@ from ..form import Form
 from ..fused import leads
 from ..gemm.form import Order
 from ..gemm.product import Product, is_pointwise, matrices
-from ..loops import Loops
+from ..loops import Loops, chosen
 from ..powers import powers
 from ..window import balanced_width
 
 _ENOUGH_TILES = 4  # that use a number after it is widened
 # Beside a multiply-add of as many numbers: to bring them into scratch, and from beyond L2.
 _STAGED, _FETCHED = 1.2, 2.0
+_AGAIN = 0.05  # where each tile of rows brings panels from L2 again, which chunks share else
+_BEGUN = 700.0  # multiply-adds, as long as a chunk takes to begin
 _TAIL = 0.2  # of a chunk, by which a thread ends later than another
-# Measured on Zen 5: bytes in a cycle; cycles that a vector of sums takes after the last step, and
-# more for each other one, since what follows begins before it is over.
+# Measured on Zen 5: bytes in a cycle; operations that a vector of sums takes after the last step,
+# and cycles more for each other one, where what follows begins before it is over.
 _FROM_L2, _FROM_BEYOND, _HIDING = 42.0, 10.0, 6
-_STORED, _WAITING = 1.2, 0.02
+_STORED, _WAITING = 4.8, 0.02
+_MANY_COLUMNS = 128  # for which a number is better lifted once
 
 
 class Knobs(NamedTuple):
@@ -103,17 +105,29 @@ class IntegerGemm(Form[Knobs]):
     def layouts(self) -> tuple[Layout, ...]:
         """How B may lie where it is multiplied."""
         found = layouts(*self.types, self.target)
-        return found if self.product.packed or found == ("fours",) else ("words",)
+        if not self.product.packed and found != ("fours",):
+            found = ("words",)
+        return found if self.is_open else (*tile_layouts(*self.types, self.target), *found)
 
     def micro(self, layout: Layout) -> DotProduct:
         """What multiplies where B lies so."""
+        if layout == "tiles":
+            return self.packing(layout)
         a, b = self.types
         found = instruction(a, b if self.product.packed else INT16, self.target, layout)
         whole = not isinstance(self.product.k, Size) and self.product.k % found.steps == 0
-        return lifting(found, self.lanes) if found.lifted and whole else found
+        return lifting(found, self.lanes) if found.lifted and whole and self._is_beside else found
+
+    @property
+    def _is_beside(self) -> bool:
+        """Whether signed numbers are lifted in registers: other operations start beside products,
+        or there are few columns that read a number again."""
+        return self.target.costs.has_room or self.product.n < _MANY_COLUMNS
 
     def packing(self, layout: Layout) -> DotProduct:
         """The same of what is packed."""
+        if layout == "tiles":
+            return tile_product(*self.types, self.product.k)
         return packing(*self.types, self.target, layout)
 
     @cached_property
@@ -129,7 +143,8 @@ class IntegerGemm(Form[Knobs]):
     def choices(self) -> tuple[Knob, ...]:
         """The register tile, the blocks of a chunk, their order, how packed numbers lie."""
         p = self.product
-        rows = tuple(range(1, min(p.m, self.target.vector_registers - 3) + 1))
+        most = self.micro(self.layouts[0]).most_rows(1, self.target)
+        rows = tuple(range(1, min(p.m, max(most, self.target.vector_registers - 3)) + 1))
         orders = ("rows", "panels") if p.packed else ("panels",)
         return (
             Knob("rows", rows, "rows of the register tile"),
@@ -145,48 +160,52 @@ class IntegerGemm(Form[Knobs]):
         """The tile fits the registers, and blocks are not twice what there is."""
         p = self.product
         return (
-            self._fits_tile(knobs.rows, knobs.vectors, knobs.weights)
+            self.micro(knobs.weights).fits(knobs.rows, knobs.vectors, self.target)
             and (knobs.weights != "widened" or knobs.order == "panels")
             and knobs.m_block < 2 * ceildiv(p.m, knobs.rows)
             and knobs.n_block < 2 * ceildiv(p.n, knobs.vectors * self.lanes)
-            and ceildiv(p.k, self.micro(knobs.weights).steps) % knobs.unroll == 0
+            and self.depth(knobs.weights) % knobs.unroll == 0
         )
 
-    def _fits_tile(self, rows: int, vectors: int, layout: Layout) -> bool:
+    def depth(self, layout: Layout) -> int:
+        """Steps of the reduction."""
         micro = self.micro(layout)
-        lifts = micro.lifted and micro.a == self.types[0]  # by a number in a register
-        return fits_tile(rows, vectors, self.target, more=lifts)
+        return ceildiv(self.product.k, micro.steps * micro.groups)
 
     def default(self) -> Knobs:
         """The tile and the blocks that take fewest cycles."""
         p = self.product
-        layout = self.layouts[0]
-        rows, count = self._tile(layout)
+        usual = self.layouts[: 1 + (self.layouts[0] == "tiles")]
+        chosen = {layout: self._tile(layout) for layout in usual}
+        layout = min(usual, key=lambda layout: self._taken(*chosen[layout], layout))
+        rows, count = chosen[layout]
         if layout == "bytes" and ceildiv(p.m, rows) >= _ENOUGH_TILES:
             layout = "widened"
             rows, count = self._tile(layout)
         m_block, n_block = self._blocks(rows, count * self.lanes, layout)
-        steps = ceildiv(p.k, self.micro(layout).steps)
-        unroll = max(u for u in (1, 2) if steps % u == 0)
-        return Knobs(rows, count, m_block, n_block, "panels", unroll, layout)
+        unroll = max(u for u in (1, 2) if self.depth(layout) % u == 0)
+        order: Order = "rows" if layout == "tiles" and p.packed else "panels"
+        return Knobs(rows, count, m_block, n_block, order, unroll, layout)
 
     def _tile(self, layout: Layout) -> tuple[int, int]:
         """Rows and vectors of the register tile."""
-        p = self.product
+        micro = self.micro(layout)
         fitting = [
-            (balanced_width(p.m, rows), count)
+            (balanced_width(self.product.m, rows), count)
             for count in self.vectors
-            for rows in range(1, self.target.vector_registers)
-            if self._fits_tile(rows, count, layout)
+            if micro.fits(1, count, self.target)
+            for rows in range(1, micro.most_rows(count, self.target) + 1)
         ]
 
         def cost(tile: tuple[int, int]) -> tuple[float, int]:
-            rows, count = tile
-            high, wide = self._parts(p.m, rows), self._parts(self.columns, count)
-            some = (self._cycles(r, c, count, layout) * m * n for r, m in high for c, n in wide)
-            return sum(some), -count
+            return self._taken(*tile, layout), -tile[1]
 
         return min(dict.fromkeys(fitting), key=cost)
+
+    def _taken(self, rows: int, count: int, layout: Layout) -> float:
+        """Cycles of all tiles of so many rows and vectors."""
+        high, wide = self._parts(self.product.m, rows), self._parts(self.columns, count)
+        return sum(self._cycles(r, c, count, layout) * m * n for r, m in high for c, n in wide)
 
     @staticmethod
     def _parts(total: int, size: int) -> list[tuple[int, int]]:
@@ -197,20 +216,22 @@ class IntegerGemm(Form[Knobs]):
     def _cycles(self, rows: int, count: int, width: int, layout: Layout) -> float:
         """Of a register tile whose panel is so many vectors wide. Steps and the panel's way from
         L2, or beyond, go on at once, but hide each other less the more alike they are."""
-        micro, target = self.micro(layout), self.target
-        steps = ceildiv(self.product.k, micro.steps)
-        vector = micro.b.nbytes(micro.steps * self.lanes)
+        micro, target, steps = self.micro(layout), self.target, self.depth(layout)
+        vector = micro.b.nbytes(micro.steps * micro.groups * self.lanes)
         panel, far = steps * width * vector, 0.0
         if panel >= target.l1:
             far = count * vector / (_FROM_L2 if 2 * panel <= target.l2 else _FROM_BEYOND)
-        near, sums = cycles(rows, count, micro), rows * count
+        near, sums = micro.cycles(rows, count, target), rows * count
         step: float = (near**_HIDING + far**_HIDING) ** (1 / _HIDING)
-        return steps * step + sums * (_STORED + sums * _WAITING)
+        stored = _STORED / target.costs.operations
+        if target.costs.has_room:
+            stored += sums * _WAITING
+        return steps * step + micro.around + sums * stored
 
     def gathers(self, layout: Layout) -> bool:
         """Whether A does not lie as the instruction reads it."""
         micro = self.micro(layout)
-        return self.types[0] != micro.a or self.product.k % micro.steps != 0
+        return self.types[0] != micro.a or self.product.k % (micro.steps * micro.groups) != 0
 
     def _blocks(self, rows: int, width: int, layout: Layout) -> tuple[int, int]:
         """Register tiles and panels of a chunk: so many that operands are not brought near too
@@ -219,14 +240,18 @@ class IntegerGemm(Form[Knobs]):
         panels, tiles, batch = ceildiv(p.n, width), ceildiv(p.m, rows), math.prod(p.batch)
         stages = layout == "widened" or not p.packed
         a, b = (t.nbytes(n * p.k) > half for t, n in zip(self.types, (p.m, p.n), strict=True))
-        again = _STAGED * stages + _FETCHED * b  # for a number of B, by a chunk
-        apart = _STAGED * self.gathers(layout) + _FETCHED * a
+        pace = self.micro(layout).pace
+        again = pace * (_STAGED * stages + _FETCHED * b)  # for a number of B, by a chunk
+        apart = pace * (_STAGED * self.gathers(layout) + _FETCHED * a)
+        panel = self.micro(layout).b.nbytes(p.k * width)
 
         def cost(blocks: tuple[int, int]) -> tuple[bool, float]:
             high, wide = min(blocks[0], tiles), min(blocks[1], panels)
             chunks = batch * ceildiv(tiles, high) * ceildiv(panels, wide)
             uneven = ceildiv(chunks, threads) * threads / chunks
             near = 1 + again / (high * rows) + apart / (wide * width)
+            near += _BEGUN / (high * rows * wide * width * p.k)
+            near += _AGAIN * (high < tiles and wide > 1 and wide * panel > self.target.l1)
             large = high > 1 and self.micro(layout).a.nbytes(high * rows * p.k) > half
             return large, uneven * near + _TAIL * threads / chunks
 
@@ -247,21 +272,25 @@ class IntegerGemm(Form[Knobs]):
         return knobs._replace(rows=rows, m_block=m_block)
 
     def streams(self, knobs: Knobs) -> bool:
-        """Whether the weights' way to the processor counts: panels do not stay in L1."""
+        """Whether the weights' way to the processor counts: they do not stay in L1."""
         p, micro = self.product, self.micro(knobs.weights)
-        panel = micro.b.nbytes(p.k * knobs.vectors * self.lanes)
-        return (
-            p.packed
-            and micro.b.nbytes(p.n * p.k) > self.target.l1
-            and (isinstance(p.m, Size) or p.m <= knobs.rows or 2 * panel > self.target.l1)
-        )
+        return p.packed and micro.b.nbytes(p.n * p.k) > self.target.l1
+
+    @property
+    def fetches(self) -> bool:
+        """Whether rows of A come from beyond L2."""
+        p = self.product
+        known = not isinstance(p.m, Size)
+        return known and self.types[0].nbytes(p.m * p.k) > self.target.l2 // 2
 
     def loops(self, knobs: Knobs) -> Loops:
         """A step multiplies groups of a panel with groups of a tile."""
         p, target = self.product, self.target
-        micro = self.micro(self.layouts[0])
-        bits = np.where(knobs.weights == "words", 16, 8)
-        rows, vectors, depth = knobs.rows, knobs.vectors, ceildiv(p.k, micro.steps)
+        some, micro = self.layouts, self.micro(self.layouts[-1])
+        depth = chosen(knobs.weights, {x: self.depth(x) for x in some})
+        groups = chosen(knobs.weights, {x: self.micro(x).groups for x in some})
+        bits = chosen(knobs.weights, {x: self.packing(x).b.bits for x in some})
+        rows, vectors = knobs.rows, knobs.vectors
         tiles, panels = ceildiv(p.m, rows), ceildiv(p.n, vectors * self.lanes)
         high, wide = np.minimum(knobs.m_block, tiles), np.minimum(knobs.n_block, panels)
         batch = math.prod(p.batch)
@@ -271,7 +300,7 @@ class IntegerGemm(Form[Knobs]):
         return Loops(
             chunks=batch * ceildiv(tiles, high) * ceildiv(panels, wide),
             sums=rows * vectors,
-            loads=rows + vectors,
+            loads=rows + vectors * groups,
             depth=depth,
             steps=batch * tiles * panels * depth,
             work=batch * p.m * panels * vectors * depth,

@@ -86,11 +86,15 @@ class _Normalize:
         return Emitted((phase,), scratch=scratch.size)
 
     def _side_by_side(self) -> type[Lines]:
-        """How rows are normalised, but for the last ones."""
+        """How rows are normalised, but for the last ones: where L1 does not hold as many as lanes
+        from pass to pass, what the end of one takes costs less than to read them again."""
         is_open = isinstance(self.outer, Size) or isinstance(self.extent, Size) or self.is_open
         if is_open or self.outer < self.lanes or self.extent >= _LONG * self.lanes:
             return Line
-        return Several if self.extent >= self.lanes else Across
+        if self.extent < self.lanes:
+            return Across
+        both = 2 * FLOAT32.nbytes(self.lanes * self.extent)  # rows that are read, and written
+        return Several if both <= self.form.target.l1 else Line
 
     def _rows(self, some: type[Lines], first: Index) -> None:
         """Those side by side."""

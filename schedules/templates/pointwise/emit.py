@@ -41,6 +41,13 @@ def kernel(form: Pointwise, knobs: Grain) -> Emitted:
                 with builder.loop(part.chunks, "chunk") as chunk:
                     part.emit(builder, chunk)
         return Emitted((builder.finish(1),))
+    if _side_by_side(parts, knobs.grain):
+        for part in parts:
+            part.group = knobs.grain // sum(part.inner for part in parts)
+        with builder.chunk_loop() as chunk:
+            for part in parts:
+                part.emit(builder, chunk)
+        return Emitted((builder.finish(parts[0].chunks),))
     with builder.chunk_loop() as chunk:
         for part in parts:
             last = first + part.chunks
@@ -49,6 +56,15 @@ def kernel(form: Pointwise, knobs: Grain) -> Emitted:
                 part.emit(builder, chunk - first)
             first = last
     return Emitted((builder.finish(first),))
+
+
+def _side_by_side(parts: list[_Part], grain: int) -> bool:
+    """Whether a chunk has whole rows of the output: where segments end within a line, two threads
+    that have one each would both write it."""
+    sizes = [grain, *(size for part in parts for size in (part.rows, part.inner))]
+    if len(parts) == 1 or not all(isinstance(size, int) for size in sizes):
+        return False
+    return len({part.rows for part in parts}) == 1 and sum(part.inner for part in parts) <= grain
 
 
 class _Part:
@@ -60,14 +76,18 @@ class _Part:
         self.workload = segment.workload
         found = table_of(self.workload, form.target)
         self.lanes = LANES if found else form.lanes
-        inner = (self.workload.output.shape or (1,))[-1]
+        self.inner = inner = (self.workload.output.shape or (1,))[-1]
         self.rows = math.prod(self.workload.output.shape[:-1])
         wide = form.grains[0] if isinstance(grain, Size) else grain
         self.block = at_least(at_most(inner, max(wide, self.lanes)), 1)
         self.group = at_least(grain // at_least(inner, 1), 1)
         self.blocks = ceildiv(inner, self.block)
         self.place = _placement(segment, inner, form.placement.output)
-        self.chunks = ceildiv(self.rows, self.group) * self.blocks
+
+    @property
+    def chunks(self) -> int:
+        """Of this segment alone."""
+        return ceildiv(self.rows, self.group) * self.blocks
 
     def emit(self, builder: PhaseBuilder, chunk: Index) -> None:
         """What one chunk does."""

@@ -11,18 +11,19 @@ Knobs: ``lines`` (rows of outputs in a chunk).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 
-from ...emit.builder import PhaseBuilder, Slot
+from ...emit.builder import Slot
 from ...emit.evaluator import Evaluator, Point
-from ...emit.lanes import deinterleaved, fitting
+from ...emit.lanes import deinterleaved
 from ...emit.tile import RegisterTile, vector_index
 from ...ir.workload import Tensor
 from ...tir.compare import extreme
 from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo
 from ...tvm_late import tirx
+from ..covering import covering
 from ..form import Emitted
 from ..fused import epilogue
 from ..slots import phase_builder
@@ -101,7 +102,7 @@ class _PoolPlanes:
         low, taps = rows.limits(builder, row)
         top = builder.let(image * rows.size + row * rows.stride - rows.pad)
         seen = min(self.columns.size, self.form.reach - self.columns.pad)
-        for column, lanes in _covering(builder, seen, self.lanes, self.turns):
+        for column, lanes in covering(builder, seen, self.lanes, self.turns):
             self._columns(builder.let(column), lanes, line, top, (low, taps))
 
     def _columns(
@@ -143,7 +144,7 @@ class _PoolPlanes:
         image, row = divide(number, self.rows.out), builder.let(modulo(number, self.rows.out))
         scale = None if self.is_max else self._scale(row)
         begin = builder.let(line * (self.turns * self.length))
-        for first, lanes in _covering(builder, columns.out, self.form.lanes, 1):
+        for first, lanes in covering(builder, columns.out, self.form.lanes, 1):
             output = builder.let(first)
             sums = self._sums(1, lanes)
             self._each(
@@ -238,27 +239,3 @@ def _share_of(count: Index) -> Expr:
         return tirx.const(1.0 / count if count else math.nan, "float32")
     share = tirx.const(1.0, "float32") / tirx.Cast("float32", tirx.max(count, 1))
     return tirx.Select(count > 0, share, tirx.const(math.nan, "float32"))
-
-
-def _covering(
-    builder: PhaseBuilder, size: int, lanes: int, turns: int
-) -> Iterator[tuple[Index, int]]:
-    """(first, lanes) of blocks of ``turns`` vectors that cover ``size`` elements.
-
-    All begin at a multiple of ``turns``. The last one reaches back into the one before; what is
-    left then, and what is too short for vectors, comes one by one.
-    """
-    lanes = fitting(lanes, size // turns)
-    width = lanes * turns
-    if lanes == 1:
-        with builder.loop(size, "column") as column:
-            yield column, 1
-        return
-    full, rest = divmod(size, width)
-    with builder.loop(full, "block") as block:
-        yield block * width, lanes
-    back = (size - width) // turns * turns
-    if rest >= turns:
-        yield back, lanes
-    for column in range(size - rest % turns, size):
-        yield column, 1

@@ -1,17 +1,18 @@
 """Recurrent layers: one kernel runs a whole sequence.
 
 The products of the input are another kernel's, for all steps at once. What is left of a step is a
-product of h with weights that are packed as [block of units][K][gate][units]: a register tile has
-the same units of all gates, so that the cell's arithmetic follows while its sums are in registers.
-Rows of the batch share each vector of weights. h lies in two places in turns, since a step reads
-all of it. Every other step goes through the weights backwards: then a cache that does not hold all
-of them still serves those that it holds.
+product of h with weights that are packed as [block of units][group of gates][K][gate][units]: the
+cell's arithmetic follows while the sums of a block are in registers, or near. Rows of the batch
+share each vector of weights: where these come from beyond L1, more rows in a register tile are
+worth more than all gates, and the sums of other gates wait in memory. h lies in two places in
+turns, since a step reads all of it. Every other step goes through the weights backwards: then a
+cache that does not hold all of them still serves those that it holds.
 
 A chunk is some rows of the batch in one direction, with all their steps; or one of several that
 share the units of each step (``meeting``), where the weights are too many for one thread's cache.
 
-Knobs: ``rows``, ``vectors`` (the register tile), ``unroll`` (steps of K written out), ``batch``
-(rows in a chunk), ``parts`` (chunks that share a step).
+Knobs: ``rows``, ``vectors``, ``gates`` (the register tile), ``unroll`` (steps of K written out),
+``batch`` (rows in a chunk), ``parts`` (chunks that share a step).
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class _Layer:
     def __init__(self, form: RecurrentLayer, knobs: Knobs) -> None:
         self.form, self.knobs, self.layer = form, knobs, form.layer
         layer, self.width = form.layer, knobs.vectors * form.lanes
-        self.packings = packings(form, self.width)
+        self.packings = packings(form, self.width, knobs.gates)
         self.blocks = ceildiv(layer.hidden, self.width)
         self.each = ceildiv(self.blocks, knobs.parts)  # blocks of a part
         self.chunks_of_rows = ceildiv(layer.batch, knobs.batch)
@@ -120,12 +121,14 @@ class _Layer:
 
     def _passes(self, rows: Rows, step: Index) -> list[Step]:
         """Of one step, whose time is counted from the end in the reverse direction."""
-        last, time = self.layer.steps - 1, step
+        last, time, onward = self.layer.steps - 1, step, 1
         if self.layer.reverse == (True,):
-            time = self.builder.let(last - step)
+            time, onward = self.builder.let(last - step), -1
         elif len(self.layer.reverse) == 2:
             time = self.builder.let(step + rows.direction * (last - 2 * step))
-        return [Step(rows, number, step, time) for number in range(len(self.form.passes))]
+            onward = 1 - 2 * rows.direction
+        passes = range(len(self.form.passes))
+        return [Step(rows, number, step, time, onward) for number in passes]
 
     def _load_state(self, rows: Rows) -> None:
         """What is given, or zeros."""

@@ -28,7 +28,15 @@ _PLANES: Mapping[str, tuple[str, ...]] = {
     "gru": ("update", "reset"),
     "rnn": (),
 }
+_ENOUGH_ROWS = 8  # multiply a vector of weights for as long as L2 takes to give the next
 _WORTH_SHARING = 4000  # cycles of a step from which on threads share it: so long is a meeting
+
+
+class Group(NamedTuple):
+    """Gates of a pass whose sums are in registers at once, and how many of it come before them."""
+
+    gates: tuple[int, ...]
+    before: int
 
 
 class Knobs(NamedTuple):
@@ -36,6 +44,7 @@ class Knobs(NamedTuple):
 
     rows: int
     vectors: int
+    gates: int
     unroll: int
     batch: int
     parts: int
@@ -48,7 +57,7 @@ class RecurrentLayer(Form[Knobs]):
     layer: Recurrent
 
     name = "recurrent"
-    version = 1
+    version = 2
     knobs_type = Knobs
     follows = True
     anchors = around(recurrent=Abilities(epilogue=False, any_type=True))
@@ -96,6 +105,11 @@ class RecurrentLayer(Form[Knobs]):
         """Gates of the pass that has most."""
         return max(map(len, self.passes))
 
+    def groups(self, number: int, gates: int) -> tuple[Group, ...]:
+        """A pass in groups of ``gates``; the last one may have fewer."""
+        each = self.passes[number]
+        return tuple(Group(each[i : i + gates], i) for i in range(0, len(each), gates))
+
     @property
     def columns(self) -> int:
         """Vectors that cover the hidden units."""
@@ -109,12 +123,14 @@ class RecurrentLayer(Form[Knobs]):
     @property
     def planes(self) -> Mapping[str, int]:
         """The state of a row is vectors: h in two places in turns, then what cells keep besides."""
-        return {name: 2 + i for i, name in enumerate(_PLANES[self.layer.cell])}
+        kept = () if self.layer.before else _PLANES[self.layer.cell]
+        return {name: 2 + i for i, name in enumerate(kept)}
 
     @property
     def row_pitch(self) -> int:
-        """Elements from the state of one row to the next."""
-        return (2 + len(self.planes)) * self.pitch
+        """Elements from the state of one row to the next, with a line between: the numbers that a
+        tile reads at once would else share few places of L1 where there are 2^n units."""
+        return (2 + len(self.planes)) * self.pitch + LINE
 
     @property
     def state_size(self) -> int:
@@ -127,6 +143,15 @@ class RecurrentLayer(Form[Knobs]):
         layer = self.layer
         return self.element.nbytes(layer.gates * layer.hidden * layer.hidden)
 
+    @property
+    def streams(self) -> bool:
+        """Whether the input's products, of which each step reads its own, come from beyond L2."""
+        layer = self.layer
+        size = layer.steps * layer.batch * layer.directions * layer.gates * layer.hidden
+        if layer.steps == 1:
+            return False
+        return isinstance(size, Size) or self.element.nbytes(size) > self.target.l2 // 2
+
     def choices(self) -> tuple[Knob, ...]:
         """The register tile, and what a chunk is."""
         layer = self.layer
@@ -136,10 +161,20 @@ class RecurrentLayer(Form[Knobs]):
         return (
             Knob("rows", rows, "rows of the batch in the register tile"),
             Knob("vectors", vectors, "vectors of hidden units in it, for each gate"),
+            Knob("gates", self._together, "gates in it; sums of others wait in memory"),
             Knob("unroll", (1, 2, 4, 8), "steps of the reduction written out"),
             Knob("batch", powers(most, 14), "rows of the batch in a chunk"),
             Knob("parts", (1, *self._shared), "chunks that share the units of a step"),
         )
+
+    @property
+    def _together(self) -> tuple[int, ...]:
+        """How many gates may be in registers at once: equal parts of all, where there is one pass,
+        so that the shape of packed weights tells their order."""
+        most = self.together
+        if len(self.passes) > 1:
+            return (most,)
+        return tuple(n for n in range(1, most + 1) if most % n == 0)
 
     @property
     def _shared(self) -> tuple[int, ...]:
@@ -149,35 +184,55 @@ class RecurrentLayer(Form[Knobs]):
 
     def fits(self, knobs: Knobs) -> bool:
         """The tile fits the registers, and each part has units."""
-        return self._in_registers(knobs.rows, knobs.vectors) and (
+        return self._in_registers(knobs.rows, knobs.vectors * knobs.gates) and (
             knobs.parts <= ceildiv(self.columns, knobs.vectors)
         )
 
     def _in_registers(self, rows: int, vectors: int) -> bool:
-        """With the numbers of the fewer side, rows or weights, and one of the other at a time; of
-        one row weights are operands in memory."""
-        sums = rows * vectors * self.together
-        loaded = 1 if rows == 1 else min(rows, vectors * self.together) + 1
-        return sums + loaded <= self.target.vector_registers
+        """Whether sums of so many vectors of all gates are, with the numbers of the fewer side,
+        rows or weights, and one of the other at a time; of one row weights are operands in memory.
+        """
+        loaded = 1 if rows == 1 else min(rows, vectors) + 1
+        return rows * vectors + loaded <= self.target.vector_registers
 
     def default(self) -> Knobs:
         """A row alone gets many vectors, for sums that do not wait; else rows share weights."""
         layer = self.layer
         batch, parts = self._chunk()
-        most = max(n for n in range(1, 64) if n == 1 or self._in_registers(n, 1))
-        rows = self._rows_at_once(min(batch, layer.batch), most)
-        fit = [v for v in (1, 2, 4, 8, 16) if v < 2 * self.columns and self._in_registers(rows, v)]
+        rows, gates = self._tile(min(batch, layer.batch))
+        fit = [
+            vectors
+            for vectors in (1, 2, 4, 8, 16)
+            if vectors < 2 * self.columns and self._in_registers(rows, vectors * gates)
+        ]
         enough = [v for v in fit if ceildiv(self.columns, v) >= parts]
         wide = max(enough, default=1)
-        unroll = 2 if rows * wide * self.together > self.target.vector_registers // 2 else 4
-        return Knobs(rows, wide, unroll, batch, parts)
+        unroll = 2 if rows * wide * gates > self.target.vector_registers // 2 else 4
+        return Knobs(rows, wide, gates, unroll, batch, parts)
+
+    def _tile(self, batch: int) -> tuple[int, int]:
+        """Rows, and gates at once: one, with two vectors of units, where that lets more rows share
+        weights which come from beyond L1, for that is what such a tile waits for."""
+        rows = self._rows_at_once(batch, self._most_rows(self.together))
+        if self._block_bytes > self.target.l1 and 1 in self._together:
+            more = self._rows_at_once(batch, self._most_rows(2))
+            if more > rows and rows < _ENOUGH_ROWS:
+                return more, 1
+        return rows, self.together
+
+    def _most_rows(self, vectors: int) -> int:
+        return max(n for n in range(1, 64) if n == 1 or self._in_registers(n, vectors))
+
+    @property
+    def _block_bytes(self) -> int:
+        """Weights of a vector of units, for all gates."""
+        return self.element.nbytes(self.layer.hidden * self.together * self.lanes)
 
     def _rows_at_once(self, batch: int, most: int) -> int:
         """As many as fit, so that weights are read seldom; where a block's weights are in L1, tiles
         that are alike and not much lower."""
         rows = balanced_width(batch, most)
-        block = self.element.nbytes(self.layer.hidden * self.together * self.lanes)
-        if block > self.target.l1 or isinstance(batch, Size):
+        if self._block_bytes > self.target.l1 or isinstance(batch, Size):
             return rows
         alike = max(n for n in range(1, rows + 1) if batch % n == 0)
         return alike if 2 * alike > rows else rows
@@ -210,10 +265,11 @@ class RecurrentLayer(Form[Knobs]):
     def loops(self, knobs: Knobs) -> Loops:
         """A step of the reduction multiplies the weights of a unit with a number of each row."""
         layer = self.layer
-        rows, wide = knobs.rows, knobs.vectors * self.together
+        rows, wide = knobs.rows, knobs.vectors * knobs.gates
         sequences = layer.directions * layer.steps
         tiles, blocks = ceildiv(layer.batch, rows), ceildiv(self.columns, knobs.vectors)
-        weights = layer.hidden * wide * self.target.vector_bytes
+        weights = layer.hidden * self.target.vector_bytes
+        groups = ceildiv(self.together, knobs.gates) * len(self.passes)
         batch = np.minimum(knobs.batch, layer.batch)
         read = ceildiv(self.weight_bytes, knobs.parts)
         return Loops(
@@ -221,10 +277,10 @@ class RecurrentLayer(Form[Knobs]):
             sums=rows * wide,
             loads=rows + wide,
             depth=layer.hidden,
-            steps=sequences * tiles * blocks * layer.hidden * len(self.passes),
+            steps=sequences * tiles * blocks * layer.hidden * groups,
             work=sequences * layer.batch * self.columns * layer.gates * layer.hidden,
-            inner=weights,
-            kept=weights,
+            inner=weights * wide,
+            kept=weights * knobs.vectors * self.together,
             streamed=sequences * ceildiv(layer.batch, knobs.batch) * self.weight_bytes,
             chunk=read + batch * layer.steps * self.element.nbytes(layer.gates * layer.hidden),
             other=sequences * layer.batch * layer.hidden,

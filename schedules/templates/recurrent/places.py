@@ -20,12 +20,14 @@ class Rows:
 
 @dataclass(frozen=True)
 class Step:
-    """Pass ``number`` of what is step ``step`` in order and is at ``time`` in the sequence."""
+    """Pass ``number`` of what is step ``step`` in order and is at ``time`` in the sequence, from
+    which the next one is ``onward``: 1, or -1."""
 
     rows: Rows
     number: int
     step: Index
     time: Index
+    onward: Index
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,10 @@ class Places:
         rows_of_place = layer.directions * layer.batch
         return (place * rows_of_place + self._row(rows, row)) * layer.hidden
 
-    def given(self, step: Step, row: Index) -> Index:
-        """In the input's products, of the first gate."""
+    def given(self, step: Step, row: Index, after: Index = 0) -> Index:
+        """In the input's products, of the first gate; ``after`` times later."""
         layer = self.form.layer
-        place = step.time * layer.batch + step.rows.first + row
+        place = (step.time + after) * layer.batch + step.rows.first + row
         place = place * layer.directions + step.rows.direction
         return place * (layer.gates * layer.hidden)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,7 +12,7 @@ from ...emit.tile import RegisterTile, column_parts
 from ...tir.indices import Expr, Index, modulo, tail
 from ...tvm_late import tirx
 from .cells import Unit
-from .form import Knobs, RecurrentLayer
+from .form import Group, Knobs, RecurrentLayer
 from .places import Places, Step
 from .weights import as_they_are, packed
 
@@ -20,7 +21,7 @@ from .weights import as_they_are, packed
 class _Tile:
     """A register tile: ``units`` from ``unit`` on, in block ``block``, of ``high`` rows.
 
-    ``own`` are the vectors of each gate, (first unit, lanes), where the pass has ``gates``.
+    ``own`` are the vectors of each gate, (first unit, lanes); sums of ``groups`` come in turns.
     """
 
     block: Index
@@ -29,7 +30,20 @@ class _Tile:
     row: Index
     high: int
     own: list[tuple[int, int]]
-    gates: tuple[int, ...]
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """By gate, the register tile of its group and its number there; ``own`` vectors each."""
+
+    of: Mapping[int, tuple[RegisterTile, int]]
+    own: int
+
+    def element(self, gate: int, row: int, part: int, column: Index) -> Expr:
+        """The sum of a unit, ``column`` of vector ``part``."""
+        register, number = self.of[gate]
+        return register.element(row, column, number * self.own + part)
 
 
 @dataclass(frozen=True)
@@ -55,20 +69,25 @@ class Steps:
                 unit = builder.let(unit0)
                 own = column_parts(units, lanes) if self.is_packed else tail(0, units, lanes)
                 for row0, high in builder.pieces(rows.count, self.knobs.rows, "row"):
-                    row, gates = builder.let(row0), self.form.passes[step.number]
-                    self._tile(step, _Tile(block, unit, units, row, high, own, gates))
+                    row = builder.let(row0)
+                    groups = self.form.groups(step.number, self.knobs.gates)
+                    self._tile(step, _Tile(block, unit, units, row, high, own, groups))
 
     def _tile(self, step: Step, tile: _Tile) -> None:
-        parts = [(g * self.width + c, n) for g in range(len(tile.gates)) for c, n in tile.own]
-        micro = replace(FLOAT32_MULTIPLY_ADD, a=self.form.element, b=self.form.element)
-        register = RegisterTile(self.places.builder, tile.high, parts, micro)
-        self._reduce(register, step, tile)
+        of: dict[int, tuple[RegisterTile, int]] = {}
+        for group in tile.groups:
+            parts = [(g * self.width + c, n) for g in range(len(group.gates)) for c, n in tile.own]
+            micro = replace(FLOAT32_MULTIPLY_ADD, a=self.form.element, b=self.form.element)
+            register = RegisterTile(self.places.builder, tile.high, parts, micro)
+            self._reduce(register, step, tile, group)
+            of.update({gate: (register, i) for i, gate in enumerate(group.gates)})
+        sums = _Sums(of, len(tile.own))
         for row in range(tile.high):
             for part, (column, lanes) in enumerate(tile.own):
                 for offset, wide in tail(0, min(lanes, tile.units - column), lanes):
-                    self._cells(register, step, tile, row, part, offset, wide)
+                    self._cells(sums, step, tile, row, part, offset, wide)
 
-    def _reduce(self, register: RegisterTile, step: Step, tile: _Tile) -> None:
+    def _reduce(self, register: RegisterTile, step: Step, tile: _Tile, group: Group) -> None:
         """The loop over K; of a state that is zero nothing is computed."""
         starts_empty = "hidden" not in self.form.layer.operands
         places, hidden, unroll = self.places, self.form.layer.hidden, self.knobs.unroll
@@ -76,9 +95,9 @@ class Steps:
         plane = self.form.planes["reset"] if step.number else modulo(step.step, 2)
         state = builder.let(places.state(step.rows, tile.row, plane))
         if self.is_packed:
-            weights = packed(places, step, tile.block, self.width)
+            weights = packed(places, step, group, tile.block, self.width)
         else:
-            weights = as_they_are(places, step, tile.unit, self.width)
+            weights = as_they_are(places, step, group, tile.unit, self.width)
 
         def steps(first: int, count: int, written: int) -> None:
             with builder.loop(count, "k") as block:
@@ -103,7 +122,7 @@ class Steps:
 
     def _cells(
         self,
-        register: RegisterTile,
+        sums: _Sums,
         step: Step,
         tile: _Tile,
         row: int,
@@ -124,6 +143,8 @@ class Steps:
             }
             for i in range(2)
         )
+        if self.form.streams:
+            self._ask_for_next(step, at, unit)
         runs: Expr = None
         if "lengths" in layer.operands:
             length = load(places.operand("lengths"), rows.first + at)
@@ -132,8 +153,7 @@ class Steps:
         with builder.vector(wide, serial=layer.dtype != "float32") as lane:
 
             def product(gate: int) -> Expr:
-                number = tile.gates.index(gate) * len(tile.own) + part
-                return register.element(row, offset + lane, number)
+                return sums.element(gate, row, part, offset + lane)
 
             def of_input(gate: int) -> Expr:
                 return load(places.operand("gates"), given + gate * layer.hidden + lane)
@@ -157,6 +177,14 @@ class Steps:
 
             cell = Unit(layer, builder.keep, product, of_input, state, store, operand)
             cell.compute(step.number)
+
+    def _ask_for_next(self, step: Step, row: Index, unit: Index) -> None:
+        """A vector of each gate of what the input gives to the next step."""
+        places, layer = self.places, self.form.layer
+        next_one = places.builder.let(places.given(step, row, step.onward) + unit)
+        for gate in self.form.passes[step.number]:
+            gates = places.operand("gates")
+            places.builder.prefetch(gates, next_one + gate * layer.hidden, level=2)
 
 
 def _turned(step: Step, number: Index, count: Index) -> Index:

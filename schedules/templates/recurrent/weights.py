@@ -6,73 +6,86 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ...emit.tile import vector_index
+from ...emit.prefetch import AHEAD
+from ...emit.tile import LINE, vector_index
 from ...ir.kernel import Array, Packing
-from ...tir.indices import Expr, Index, ceildiv
-from .form import RecurrentLayer
+from ...tir.indices import Expr, Index, ceildiv, modulo
+from .form import Group, RecurrentLayer
 from .places import Places, Step
 
 Load = Callable[[Index, int, int], Expr]
 """Of K, a column of the register tile and lanes: a vector of weights."""
 
 
-def pack_weights(array: Array, form: RecurrentLayer, width: int) -> Array:
-    """The weights of each direction, pass by pass as [block][K][gate][width]; zeros at the end.
+def pack_weights(array: Array, form: RecurrentLayer, width: int, gates: int) -> Array:
+    """The weights of each direction, pass by pass as [block][group][K][gate][width] in groups of
+    ``gates``; zeros at the end.
 
-    The shape tells the width and the passes: equal ones are in the same order.
+    The shape tells the width, the passes and the groups: equal ones are in the same order.
     """
     layer = form.layer
     blocks = ceildiv(layer.hidden, width)
     weights = array.reshape(layer.directions, layer.hidden, layer.gates, layer.hidden)
     weights = np.pad(weights, [(0, 0)] * 3 + [(0, blocks * width - layer.hidden)])
     weights = weights.reshape(*weights.shape[:3], blocks, width)
-    panels = (weights[:, :, list(gates)].transpose(0, 3, 1, 2, 4) for gates in form.passes)
-    flat = np.concatenate([each.reshape(layer.directions, -1) for each in panels], axis=1)
-    return flat.reshape(_packed_shape(form, width))
+    panels = []
+    for number in range(len(form.passes)):
+        groups = [
+            weights[:, :, list(group.gates)].transpose(0, 3, 1, 2, 4)
+            for group in form.groups(number, gates)
+        ]
+        rows = [each.reshape(layer.directions, blocks, -1) for each in groups]
+        panels.append(np.concatenate(rows, axis=2).reshape(layer.directions, -1))
+    return np.concatenate(panels, axis=1).reshape(_packed_shape(form, width, gates))
 
 
-def packings(form: RecurrentLayer, width: int) -> dict[int, Packing]:
+def packings(form: RecurrentLayer, width: int, gates: int) -> dict[int, Packing]:
     """By the operand's number; none where the weights are computed at run time."""
     at = form.place("weights")
     if not form.workload.constants[at]:
         return {}
-    return {at: Packing(_packed_shape(form, width), lambda array: pack_weights(array, form, width))}
+    shape = _packed_shape(form, width, gates)
+    return {at: Packing(shape, lambda array: pack_weights(array, form, width, gates))}
 
 
-def packed(places: Places, step: Step, block: Index, width: int) -> Load:
-    """From what ``pack_weights`` made."""
-    form, builder = places.form, places.builder
-    wide = len(form.passes[step.number]) * width
+def packed(places: Places, step: Step, group: Group, block: Index, width: int) -> Load:
+    """From what ``pack_weights`` made; of more than L2 holds, what comes later is asked for."""
+    form, builder, hidden = places.form, places.builder, places.form.layer.hidden
+    wide, of_all = len(group.gates) * width, len(form.passes[step.number]) * width
     before = step.rows.direction * _size(form, width, len(form.passes))
     before = before + _size(form, width, step.number)
-    first = builder.let(before + block * (form.layer.hidden * wide))
+    first = builder.let(before + block * (hidden * of_all) + group.before * hidden * width)
+    later = builder.let(AHEAD * (1 - 2 * modulo(step.step, 2)))  # as ``step`` goes through them
+    weights = places.operand("weights")
 
     def load(k: Index, column: int, lanes: int) -> Expr:
-        index = vector_index(first + k * wide + column, lanes)
-        return builder.load(places.operand("weights"), index)
+        at = first + k * wide + column
+        if form.weight_bytes > form.target.l2 and column % LINE == 0:
+            builder.prefetch(weights, at + later, level=2)
+        return builder.load(weights, vector_index(at, lanes))
 
     return load
 
 
-def as_they_are(places: Places, step: Step, unit: Index, width: int) -> Load:
+def as_they_are(places: Places, step: Step, group: Group, unit: Index, width: int) -> Load:
     """From what is [D, H, G * H]."""
-    form, builder = places.form, places.builder
-    gates, hidden = form.passes[step.number], form.layer.hidden
+    form, builder, hidden = places.form, places.builder, places.form.layer.hidden
     row = form.layer.gates * hidden
     first = builder.let(step.rows.direction * (hidden * row) + unit)
 
     def load(k: Index, column: int, lanes: int) -> Expr:
         gate, offset = divmod(column, width)
-        index = vector_index(first + k * row + gates[gate] * hidden + offset, lanes)
+        index = vector_index(first + k * row + group.gates[gate] * hidden + offset, lanes)
         return builder.load(places.operand("weights"), index)
 
     return load
 
 
-def _packed_shape(form: RecurrentLayer, width: int) -> tuple[int, ...]:
-    passes = len(form.passes)
+def _packed_shape(form: RecurrentLayer, width: int, gates: int) -> tuple[int, ...]:
+    passes, groups = len(form.passes), form.together // gates
     vectors = _size(form, width, passes) // width
-    return (form.layer.directions, *(1,) * (passes - 1), vectors, width)
+    apart = (groups,) if groups > 1 else ()
+    return (form.layer.directions, *(1,) * (passes - 1), *apart, vectors // groups, width)
 
 
 def _size(form: RecurrentLayer, width: int, passes: int) -> int:

@@ -130,12 +130,12 @@ class Separable(Form[Knobs]):
     def _vectors(self) -> int:
         """Few vectors: a small ring, short code and many chunks, if the tile has enough sums."""
         size, target = self.columns.size, self.target
-        sums = target.costs.sums
+        costs = target.costs
 
         def cost(vectors: int) -> float:
-            # Of a core that starts as many loads as multiply-adds a cycle.
-            def step(pixels: int) -> int:
-                return max(pixels * vectors, pixels + vectors, sums) if pixels else 0
+            def step(pixels: int) -> float:
+                loads = costs.loaded * (pixels + vectors)
+                return max(pixels * vectors, loads, costs.sums) if pixels else 0
 
             pixels = self._pixels(vectors)
             steps = size // pixels * step(pixels) + step(size % pixels)
@@ -168,10 +168,13 @@ class Separable(Form[Knobs]):
     def saves(self) -> float:
         """Operations that one kernel saves over two, for each element between the halves.
 
-        What need not be passed on, less what is computed twice or while other threads wait.
+        What need not be passed on, less what is computed twice or while other threads wait, and
+        less the product's rows, which each block of channels reads from L2.
         """
+        costs, k = self.target.costs, self.product.k
         extra = self._work(self._bands) - 1
-        return self.target.costs.passed_on - extra * 2 * self.product.k
+        read = FLOAT32.nbytes(k) / (self._vectors * self.second.lanes)
+        return costs.passed_on - extra * 2 * k - costs.read_again * read
 
     def loops(self, knobs: Knobs) -> Loops:
         """A step is one of the product; the window's work is ``other``."""

@@ -14,7 +14,7 @@ from ...tir.indices import Index, ceildiv, extent
 from ..by_grain import Grain
 from ..form import Emitted
 from ..slots import phase_builder
-from . import lookup, reading, splitting, writing
+from . import lookup, reading, splitting, tokens, writing
 from .decimal import ROOM
 from .form import Texts
 
@@ -28,6 +28,11 @@ _OF_ONE: Mapping[str, Callable[[PhaseBuilder, Texts, Index], None]] = {
     "text_count": splitting.count,
     "text_read": reading.number,
     "text_write": writing.number,
+    "text_find": tokens.find,
+    "text_cut": tokens.cut,
+    "text_long": tokens.long,
+    "text_tokens": tokens.tokens,
+    "text_hash": tokens.hashed,
 }
 
 

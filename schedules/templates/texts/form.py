@@ -27,6 +27,11 @@ class Texts(AloneByGrain):
         text_count=_ALONE,
         text_read=_ALONE,
         text_write=_ALONE,
+        text_find=_ALONE,
+        text_cut=_ALONE,
+        text_long=_ALONE,
+        text_tokens=_ALONE,
+        text_hash=_ALONE,
     )
 
     @property

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from ...emit.builder import PhaseBuilder, Slot
 from ...emit.evaluator import Evaluator, Point
-from ...emit.prefetch import ask_for_whole
+from ...emit.prefetch import ask_for_share, ask_for_whole
 from ...emit.quantized import store_rows
 from ...emit.staging import row_pitch
 from ...emit.tile import RegisterTile, column_parts, vector_index
@@ -54,6 +54,8 @@ class _Winograd:
         self.depth = form.depth(knobs.m)
         self.blocks = ceildiv(form.in_c, self.depth)
         self.step = self.micro.units(self.depth // 2 * self.width)  # of a block and position
+        weights = self.panels * self.blocks * self.positions * self.step
+        self.streams = self.micro.element.nbytes(weights) > form.target.l2 // 2
         self.pitch = row_pitch(ceildiv(form.in_c, 2 * self.lanes) * 2 * self.lanes, self.micro.a)
         # From one position to the next: neither inputs nor products of one tile share few sets.
         self.apart = row_pitch(self.tiles * self.pitch, self.micro.a)
@@ -138,7 +140,7 @@ class _Winograd:
         builder = self.builder
         pairs, whole = self.depth // 2, ceildiv(self.form.in_c, 2)
 
-        def add(block: Index, count: Index, first: bool) -> None:
+        def add(block: Index, count: int, first: bool) -> None:
             with builder.loop(self.positions, "position") as position:
                 number = (panel * self.blocks + block) * self.positions + position
                 weights = builder.let(number * self.step)
@@ -152,19 +154,28 @@ class _Winograd:
         if self.blocks > 1:
             add(self.blocks - 1, whole - (self.blocks - 1) * pairs, False)
 
-    def _product(self, position: Index, channel: Index, weights: Index, count: Index) -> None:
+    def _product(self, position: Index, channel: Index, weights: Index, count: int) -> None:
         """[tiles, pairs] times [pairs, panel] for one position and block of channels."""
         builder, micro = self.builder, self.micro
         source, packed = builder["tiles"], builder[f"in{self.weight}"]
         units = micro.units(self.width)
         first = builder.let(position * self.apart + channel)
         target = builder.let(position * self.products_apart)
+        ask = None
+        if self.streams:
+            times = ceildiv(self.tiles, self.knobs.rows) * count
+            following = builder.let(weights + self.step)
+            ask = ask_for_share(builder, packed, following, count * units, micro.element, times)
         for tile0, tiles in builder.pieces(self.tiles, self.knobs.rows, "rows"):
             tile = builder.let(tile0)
+            time = builder.let(divide(tile, self.knobs.rows) * count)
             begin = builder.let(first + tile * self.pitch)
             register = RegisterTile(builder, tiles, column_parts(self.width, self.lanes), micro)
             with builder.loop(count, "k") as k:
-                ask_for_whole(builder, packed, weights + k * units, units, micro.element)
+                if ask is not None:
+                    ask(time + k)
+                else:
+                    ask_for_whole(builder, packed, weights + k * units, units, micro.element)
                 shared = source, begin + k * micro.steps, self.pitch
                 micro.step(register, shared, (packed, weights + k * units))
             for row in range(tiles):

@@ -9,11 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...emit.dot_product import DotProduct, fits_tile
 from ...emit.dot_products import (
-    DotProduct,
     Sums,
-    cycles,
-    fits_tile,
     fours,
     fused_pairs,
     sums,
@@ -215,8 +213,8 @@ class IntegerWinograd(Form[Knobs]):
                 ceildiv(self.out_vectors, count),
             )
             full, rest = divmod(tiles, rows)
-            taken = full * (cycles(rows, count, timed) + 1)
-            taken += cycles(rest, count, timed) + 1 if rest else 0
+            taken = full * (timed.cycles(rows, count, self.target) + 1)
+            taken += timed.cycles(rest, count, self.target) + 1 if rest else 0
             blocks, groups = ceildiv(down, lines), ceildiv(panels, group)
             chunks = self.batch * blocks * groups
             uneven = ceildiv(chunks, threads) * threads / chunks

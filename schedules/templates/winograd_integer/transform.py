@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...emit.builder import PhaseBuilder
-from ...emit.dot_products import INT16, DotProduct
+from ...emit.dot_product import DotProduct
+from ...emit.dot_products import INT16
 from ...ir.dtype import DType
 from ...ir.kernel import Array
 from ...tir import arithmetic

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from interpreter import ran
 
 HERE = Path(__file__).parent
 K = tf.keras
@@ -195,6 +196,114 @@ class Rows(tf.Module):
         return {"y": tf.reshape(tf.nn.relu(flat) * 2 + 1, (tf.shape(x)[0], 1, -1))}
 
 
+class Keeping(tf.Module):
+    """Variables: one of zeros, one that begins with others, one that is never changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = tf.Variable(np.zeros((2, 3), np.float32))
+        self.mean = tf.Variable(np.arange(6, dtype=np.float32).reshape(2, 3) + 1)
+        self.count = tf.Variable(np.int32(0))
+
+    @tf.function(input_signature=[tf.TensorSpec((2, 3), tf.float32, "x")])
+    def __call__(self, x: Any) -> Any:
+        before = self.total.read_value()
+        self.total.assign_add(x)
+        self.mean.assign(0.75 * self.mean + 0.25 * x)
+        tf.cond(self.count < 2, lambda: self.count.assign_add(1), lambda: self.count.assign(7))
+        return {
+            "before": before,
+            "total": self.total.read_value(),
+            "mean": self.mean.read_value(),
+            "count": self.count.read_value(),
+        }
+
+
+class Deciding(tf.Module):
+    """Branches and loops, in one another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = tf.constant(np.random.default_rng(2).standard_normal((3, 3)), tf.float32)
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec((2, 3), tf.float32, "x"),
+            tf.TensorSpec((5, 2, 3), tf.float32, "rows"),
+            tf.TensorSpec((), tf.int32, "n"),
+        ]
+    )
+    def __call__(self, x: Any, rows: Any, n: Any) -> Any:
+        def step(i: Any, y: Any, kept: Any) -> Any:
+            y = tf.tanh(y @ self.weights + rows[i])
+            y = tf.cond(
+                tf.reduce_sum(y) > 0,
+                lambda: y * 2,
+                lambda: tf.cond(n > 0, lambda: -y, lambda: y + 1),
+            )
+            return i + 1, y, tf.tensor_scatter_nd_update(kept, [[i]], [y])
+
+        chosen, total = tf.cond(n > 2, lambda: (x * 2, n), lambda: (x - 1, n * n))
+        last = tf.while_loop(lambda i, y, kept: i < 5, step, (0, x, tf.zeros((5, 2, 3))))
+        half = tf.while_loop(lambda i: i * i < tf.abs(n) * 5, lambda i: (i + 1,), (0,))
+        return {"chosen": chosen, "total": total, "last": last[1], "kept": last[2], "root": half[0]}
+
+
+class Rest(tf.Module):
+    """What else models have."""
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec((3, 7), tf.float32, "x"),
+            tf.TensorSpec((6,), tf.int32, "n"),
+            tf.TensorSpec((1, 4, 5, 6, 2), tf.float32, "volume"),
+        ]
+    )
+    def __call__(self, x: Any, n: Any, volume: Any) -> Any:
+        rng = np.random.default_rng(4)
+        filters = tf.constant(rng.standard_normal((2, 3, 2, 2, 4)), tf.float32)
+        backward = tf.constant(rng.standard_normal((2, 3, 2, 4, 2)), tf.float32)
+        rows, at = tf.concat([x, x + 1], 0), tf.abs(n[0]) % 3
+        values, places = tf.unique(n)
+        spectrum = tf.signal.rfft(x, [8])
+        square = tf.signal.rfft2d(x, [4, 8])
+        return {
+            "angles": tf.atan2(x, tf.reverse(x, [1])),
+            "bits": tf.bitwise.bitwise_xor(n, 5),
+            "buckets": tf.raw_ops.Bucketize(input=x, boundaries=[-0.5, 0.1, 0.7]),
+            "volumes": tf.nn.conv3d(volume, filters, (1, 1, 2, 1, 1), "SAME"),
+            "enlarged": tf.nn.conv3d_transpose(
+                volume, backward, (1, 8, 10, 6, 4), (1, 2, 2, 1, 1), "SAME"
+            ),
+            "diagonal": tf.linalg.diag(x),
+            "replaced": tf.linalg.set_diag(x, x[:, 6] * 2),
+            "rank": tf.rank(x) + 0 * n[0],
+            "where": tf.where(x > 0.5),
+            "values": values,
+            "places": places,
+            "sums": tf.math.segment_sum(rows, [0, 0, 1, 2, 2, 3]),
+            "unsorted": tf.math.unsorted_segment_sum(rows, [2, 0, 1, -1, 3, 0], 5),
+            "largest": tf.math.unsorted_segment_max(rows, [2, 0, 1, -1, 3, 0], 5),
+            "smallest": tf.math.unsorted_segment_min(rows, [2, 0, 1, -1, 3, 0], 4),
+            "products": tf.math.unsorted_segment_prod(rows, [2, 0, 1, 3, 3, 0], 4),
+            "absolute": tf.abs(spectrum),
+            "parts": tf.math.real(spectrum) + 2 * tf.math.imag(spectrum),
+            "squares": tf.math.real(square) - tf.math.imag(square),
+            "cut": tf.slice(x, tf.stack([0, at]), (2, 3)),
+            "tail": x[:, at:],
+            "row": x[at, ::2],
+        }
+
+
+def layers() -> Any:
+    """Layers that have loops in TensorFlow, or one operator with a state."""
+    given = L.Input((6, 4), batch_size=1, name="x")
+    x = L.GRU(5, return_sequences=True)(given)
+    y = L.Bidirectional(L.LSTM(3, return_sequences=True))(given)
+    z = L.SimpleRNN(4)(given)
+    return K.Model(given, [x, y, z])
+
+
 def converted(model: Any, **settings: Any) -> bytes:
     """Of a Keras model, or of a module with one function."""
     if isinstance(model, K.Model):
@@ -225,6 +334,7 @@ def quantised(build: Callable[[], Any], kind: Any = tf.int8) -> bytes:
     )
 
 
+SEVERAL = {"deciding", "keeping", "layers"}  # are run more than once
 MODELS: dict[str, Callable[[], bytes]] = {
     "attention": lambda: converted(Attention()),
     "classifier": lambda: converted(classifier()),
@@ -235,8 +345,12 @@ MODELS: dict[str, Callable[[], bytes]] = {
     ),
     "classifier_int8": lambda: quantised(classifier),
     "classifier_uint8": lambda: quantised(classifier, tf.uint8),
+    "deciding": lambda: converted(Deciding()),
     "elements": lambda: converted(Elements()),
     "images": lambda: converted(Images()),
+    "keeping": lambda: converted(Keeping(), experimental_enable_resource_variables=True),
+    "layers": lambda: converted(layers()),
+    "others": lambda: converted(Rest()),
     "rows": lambda: converted(Rows()),
     "movements": lambda: converted(Movements()),
     "segmenter": lambda: converted(segmenter()),
@@ -244,21 +358,9 @@ MODELS: dict[str, Callable[[], bytes]] = {
 }
 
 
-def run(data: bytes, seed: int = 5) -> dict[str, np.ndarray]:
-    """Inputs by name, and outputs by ``out_`` and the name."""
-    interpreter = tf.lite.Interpreter(model_content=data)
-    runner = interpreter.get_signature_runner()
-    rng, inputs = np.random.default_rng(seed), {}
-    for name, detail in runner.get_input_details().items():
-        shape, dtype = tuple(detail["shape"]), detail["dtype"]
-        if np.issubdtype(dtype, np.floating):
-            inputs[name] = rng.standard_normal(shape).astype(dtype)
-        else:
-            least, most = (-9, 10) if name == "n" else (0, 11) if dtype == np.int32 else (
-                np.iinfo(dtype).min, np.iinfo(dtype).max)  # fmt: skip
-            inputs[name] = rng.integers(least, most, shape).astype(dtype)
-    outputs = runner(**inputs)
-    return {**inputs, **{f"out_{name}": value for name, value in outputs.items()}}
+def run(data: bytes, count: int) -> dict[str, np.ndarray]:
+    """What the interpreter makes of random inputs, in so many runs."""
+    return ran(tf.lite.Interpreter(model_content=data), count)
 
 
 def main(names: Sequence[str]) -> None:
@@ -266,7 +368,7 @@ def main(names: Sequence[str]) -> None:
         K.utils.set_random_seed(7)
         data = MODELS[name]()
         (HERE / f"{name}.tflite").write_bytes(data)
-        np.savez_compressed(HERE / f"{name}.npz", **run(data))
+        np.savez_compressed(HERE / f"{name}.npz", **run(data, 3 if name in SEVERAL else 1))
         print(name, len(data))
 
 

@@ -1,0 +1,107 @@
+"""LSTM layers of ONNX Runtime's domain: quantised as they run, and with a memory to attend to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from microsoft_models import agree, single
+from onnx_models import floats, positive
+
+_WAYS = {"forward": 1, "reverse": 1, "bidirectional": 2}
+OTHERS = ["LeakyRelu", "ScaledTanh", "Softsign"]
+
+
+def lstm(direction: str, batch: int = 3, lengths: list[int] | None = None, **more: Any) -> Any:
+    """Of steps that are as large, so that what is rounded hardly depends on the last bit."""
+    rows, width, hidden, both = 6, 6, 5, _WAYS[direction]
+    rng = np.random.default_rng(0)
+    matrices = [rng.integers(0, 256, (both, n, 4 * hidden)).astype(np.uint8)
+                for n in (width, hidden)]  # fmt: skip
+    ends = [positive(both) * np.float32(0.01), np.full(both, 128, np.uint8)] * 2
+    looks = floats(both, 3 * hidden, seed=5) if more.pop("looks", 0) else None
+    states = [floats(both, batch, hidden, seed=i) for i in (7, 8)] if more.pop("states", 0) else []
+    given = [
+        floats(rows, batch, width), *matrices, floats(both, 8 * hidden),
+        np.array(lengths, np.int32) if lengths else None, *(states or (None, None)), looks, *ends,
+    ]  # fmt: skip
+    attrs = {"direction": direction, "hidden_size": hidden, **more}
+    known = (1, 2, 3, 8, 9, 10, 11)
+    return "DynamicQuantizeLSTM", tuple(given), {"constants": known, "outputs": (0, 1, 2), **attrs}
+
+
+QUANTISED = {
+    "lengths": lstm("forward", lengths=[6, 2, 4]),
+    "lengths, the longest shorter": lstm("forward", lengths=[3, 1, 4], states=1),
+    "lengths backwards": lstm("reverse", lengths=[6, 2, 4], states=1, opset=11),
+    "lengths both ways": lstm("bidirectional", lengths=[1, 6, 5]),
+    "peepholes": lstm("forward", looks=1),
+    "peepholes both ways": lstm("bidirectional", looks=1, states=1),
+    "clipped": lstm("forward", clip=0.4),
+    "coupled": lstm("reverse", input_forget=1, looks=1),
+    "other activations": lstm(
+        "forward", activations=["HardSigmoid", "Relu", "Softsign"],
+        activation_alpha=[0.3], activation_beta=[0.4],
+    ),
+    "others both ways": lstm(
+        "bidirectional", activations=["Sigmoid", "Affine", "Elu", "Sigmoid", *OTHERS[1:]],
+        activation_alpha=[0.5, 0.7, 0.9], activation_beta=[0.1, 1.1],
+    ),
+}  # fmt: skip
+
+
+def attentive(
+    direction: str,
+    *,
+    after: int = 0,
+    lengths: list[int] | None = None,
+    held: list[int] | None = None,
+    **more: Any,
+) -> Any:
+    rows, batch, width, hidden, both = 4, 2, 3, 5, _WAYS[direction]
+    steps, depth, columns = 6, 4, 7
+    found = after or depth
+    states = [floats(both, batch, hidden, seed=i) for i in (7, 8)] if more.pop("states", 0) else []
+    looks = floats(both, 3 * hidden, seed=5) if more.pop("looks", 0) else None
+    given = [
+        floats(rows, batch, width), floats(both, 4 * hidden, width + found, seed=1),
+        floats(both, 4 * hidden, hidden, seed=2) / np.float32(2), floats(both, 8 * hidden, seed=3),
+        np.array(lengths, np.int32) if lengths else None, *(states or (None, None)), looks,
+        floats(both, hidden, columns, seed=9), floats(both, depth, columns, seed=10),
+        floats(both, columns, seed=11), floats(batch, steps, depth, seed=12),
+        np.array(held, np.int32) if held else None,
+        floats(both, depth + hidden, after, seed=13) if after else None,
+    ]  # fmt: skip
+    while given[-1] is None:
+        given.pop()
+    attrs = {"direction": direction, "hidden_size": hidden, "outputs": (0, 1, 2), **more}
+    return "AttnLSTM", tuple(given), attrs
+
+
+ATTENTIVE = {
+    "forward": attentive("forward"),
+    "with a layer after": attentive("forward", after=6, states=1),
+    "of less memory": attentive("forward", held=[6, 2]),
+    "backwards": attentive("reverse", after=3, held=[1, 5]),
+    "both ways": attentive("bidirectional", after=3, looks=1, states=1),
+    "lengths": attentive("forward", lengths=[4, 2], held=[3, 6], states=1),
+    "lengths backwards": attentive("reverse", lengths=[1, 3], after=6, opset=10),
+    "clipped and coupled": attentive("forward", clip=0.5, input_forget=1),
+    "other activations": attentive(
+        "forward", activations=OTHERS, activation_alpha=[0.2, 0.9], activation_beta=[1.1]
+    ),
+}
+FAMILIES = {"quantised": QUANTISED, "attentive": ATTENTIVE}
+CASES = [
+    pytest.param(*case, id=f"{family}-{name.replace(' ', '-')}")
+    for family, cases in FAMILIES.items()
+    for name, case in cases.items()
+]
+
+
+@pytest.mark.parametrize(("op", "arguments", "attrs"), CASES)
+def test_an_operator_means_what_onnx_runtime_computes(
+    op: str, arguments: tuple[np.ndarray | None, ...], attrs: dict[str, Any]
+) -> None:
+    agree(*single(op, *arguments, **attrs))

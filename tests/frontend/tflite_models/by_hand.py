@@ -1,0 +1,255 @@
+"""Writes models of what no converter writes today, or not on its own, and what the interpreter
+makes of random inputs.
+
+python tests/frontend/tflite_models/by_hand.py [NAME..]      needs ai-edge-litert
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from file import File
+from flatbuffers import flexbuffers
+from interpreter import ran
+
+HERE = Path(__file__).parent
+FLOAT, INT = "float32", "int32"
+
+
+def random(seed: int) -> Callable[..., Any]:
+    rng = np.random.default_rng(seed)
+    return lambda *shape: (rng.standard_normal(shape) / 2).astype(np.float32)
+
+
+def lstm_inputs(
+    file: File, draw: Any, x: int, units: int, elements: int, batch: int, *, coupled: bool = False,
+    peepholes: bool = False, projection: int = 0, scales: bool = False,
+) -> list[int]:  # fmt: skip
+    """The 24 inputs of a layer."""
+    size = projection or units
+    own = [file.constant(draw(units, elements)) for _ in range(4)]
+    recurrent = [file.constant(draw(units, size)) for _ in range(4)]
+    holes = [file.constant(draw(units)) if peepholes else -1 for _ in range(3)]
+    biases = [file.constant(draw(units)) for _ in range(4)]
+    ends = [file.constant(draw(projection, units)), file.constant(draw(projection))]
+    states = [file.tensor((batch, n), name=f"state{n}", kept=True) for n in (size, units)]
+    norms = [file.constant(draw(units)) if scales else -1 for _ in range(4)]
+    if coupled:
+        own[0] = recurrent[0] = holes[0] = biases[0] = -1
+        norms[0] = -1
+    return [x, *own, *recurrent, *holes, *biases, *(ends if projection else (-1, -1)), *states,
+            *norms]  # fmt: skip
+
+
+def recurrent() -> File:
+    """Layers whose states are variables, over two batches of five steps."""
+    file, draw = File(), random(1)
+    x, one = file.input("x", (2, 5, 3)), file.input("one", (2, 3))
+    kinds: dict[str, dict[str, Any]] = {
+        "plain": {}, "holes": {"peepholes": True}, "coupled": {"coupled": True},
+        "projected": {"projection": 3}, "normed": {"scales": True},
+    }  # fmt: skip
+    for name, kind in kinds.items():
+        for step, given in ((False, x), (True, one)):
+            if name in ("plain", "holes") and step:
+                continue
+            inputs = lstm_inputs(file, draw, given, 4, 3, 2, **kind)
+            size = kind.get("projection", 4)
+            clips = {"cellClip": 0.3, "projClip": 0.2} if name == "projected" else {}
+            if step:
+                (found,) = file.add("LSTM", inputs, [((2, size), FLOAT)], "LSTMOptions",
+                                    fusedActivationFunction=4, kernelType=0, **clips)  # fmt: skip
+            else:
+                (found,) = file.add(
+                    "UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, [((2, 5, size), FLOAT)],
+                    "UnidirectionalSequenceLSTMOptions", fusedActivationFunction=4,
+                    timeMajor=False, **clips,
+                )  # fmt: skip
+            file.output(f"{name}{'_step' if step else ''}", found)
+    return file
+
+
+def simple() -> File:
+    """Layers with one state, layers of two directions, and filters over time."""
+    file, draw = File(), random(2)
+    x, y, one = file.input("x", (2, 5, 3)), file.input("y", (5, 2, 3)), file.input("one", (2, 3))
+
+    def weights() -> list[int]:
+        return [file.constant(draw(*shape)) for shape in ((4, 3), (4, 4), (4,))]
+
+    def state(size: int = 4) -> int:
+        return file.tensor((2, size), kept=True)
+
+    for name, act in (("relu", 1), ("tanh", 4), ("six", 3)):
+        (found,) = file.add(
+            "UNIDIRECTIONAL_SEQUENCE_RNN", [x, *weights(), state()], [((2, 5, 4), FLOAT)],
+            "SequenceRNNOptions", timeMajor=False, fusedActivationFunction=act,
+        )  # fmt: skip
+        file.output(f"rnn_{name}", found)
+    (found,) = file.add("RNN", [one, *weights(), state()], [((2, 4), FLOAT)], "RNNOptions",
+                        fusedActivationFunction=1)  # fmt: skip
+    file.output("rnn_step", found)
+    both = [y, *weights(), state(), *weights(), state(), -1, -1, -1]
+    (found,) = file.add(
+        "BIDIRECTIONAL_SEQUENCE_RNN", both, [((5, 2, 8), FLOAT)], "BidirectionalSequenceRNNOptions",
+        timeMajor=True, fusedActivationFunction=4, mergeOutputs=True,
+    )  # fmt: skip
+    file.output("rnn_both", found)
+    sides = [lstm_inputs(file, draw, y, 4, 3, 2) for _ in range(2)]
+    first, second = sides
+    both = [y, *first[1:18], *second[1:18], *first[18:20], *second[18:20], *[-1] * 9]
+    forward, backward = file.add(
+        "BIDIRECTIONAL_SEQUENCE_LSTM", both, [((5, 2, 4), FLOAT)] * 2,
+        "BidirectionalSequenceLSTMOptions", timeMajor=True, fusedActivationFunction=4,
+        mergeOutputs=False,
+    )  # fmt: skip
+    file.output("lstm_forward", forward)
+    file.output("lstm_backward", backward)
+    basic = [one, file.input("h", (2, 4)), file.constant(draw(16, 7)), file.constant(draw(16)),
+             file.input("c", (2, 4))]  # fmt: skip
+    found, after, _, _ = file.add(
+        "LSTM", basic, [((2, size), FLOAT) for size in (4, 4, 7, 16)], "LSTMOptions",
+        fusedActivationFunction=4, kernelType=1,
+    )  # fmt: skip
+    file.output("basic", found)
+    file.output("basic_state", after)
+    for name, rank, bias in (("one", 1, True), ("two", 2, False)):
+        filters = 6 * rank
+        inputs = [one, file.constant(draw(filters, 3)), file.constant(draw(filters, 4)),
+                  file.constant(draw(6)) if bias else -1, state(4 * filters)]  # fmt: skip
+        (found,) = file.add("SVDF", inputs, [((2, 6), FLOAT)], "SVDFOptions", rank=rank,
+                            fusedActivationFunction=1 if bias else 0)  # fmt: skip
+        file.output(f"svdf_{name}", found)
+    return file
+
+
+def detection_options(**said: Any) -> bytes:
+    builder = flexbuffers.Builder()
+    options = {
+        "max_detections": 6, "max_classes_per_detection": 1, "num_classes": 3,
+        "detections_per_class": 4, "use_regular_nms": False, "nms_score_threshold": 0.3,
+        "nms_iou_threshold": 0.5, "y_scale": 10.0, "x_scale": 10.0, "h_scale": 5.0, "w_scale": 5.0,
+    } | said  # fmt: skip
+    with builder.Map():
+        for name, value in options.items():
+            builder.Key(name)
+            put = {bool: builder.Bool, int: builder.Int, float: builder.Float}[type(value)]
+            put(value)
+    return bytes(builder.Finish())
+
+
+def detections() -> File:
+    """Choices among boxes, by all ways."""
+    file = File()
+    rng = np.random.default_rng(5)
+    anchors = np.concatenate([rng.random((20, 2)), 0.2 + 0.2 * rng.random((20, 2))], 1)
+    parts, scores = file.input("parts", (1, 20, 4)), file.input("scores", (1, 20, 4))
+    for name, said in {
+        "fast": {}, "several": {"max_classes_per_detection": 2},
+        "regular": {"use_regular_nms": True}, "none": {"nms_score_threshold": 9.0,
+                                                       "use_regular_nms": True},
+    }.items():  # fmt: skip
+        count = 6 * said.get("max_classes_per_detection", 1)
+        results = [((1, count, 4), FLOAT), ((1, count), FLOAT), ((1, count), FLOAT), ((1,), FLOAT)]
+        found = file.add(
+            "TFLite_Detection_PostProcess", [parts, scores, file.constant(anchors)], results,
+            custom=detection_options(**said),
+        )  # fmt: skip
+        for part, number in zip(("boxes", "classes", "scores", "count"), found, strict=True):
+            file.output(f"{name}_{part}", number)
+    corners = file.input("corners", (15, 4))
+    each = file.input("each", (15,))
+    count = file.constant(7, INT)
+    limits = [file.constant(0.4), file.constant(0.2)]
+    places, valid = file.add("NON_MAX_SUPPRESSION_V4", [corners, each, count, *limits],
+                             [((7,), INT), ((), INT)], "NonMaxSuppressionV4Options")  # fmt: skip
+    file.output("four_places", places)
+    file.output("four_count", valid)
+    found = file.add(
+        "NON_MAX_SUPPRESSION_V5", [corners, each, count, *limits, file.constant(0.0)],
+        [((7,), INT), ((7,), FLOAT), ((), INT)], "NonMaxSuppressionV5Options",
+    )  # fmt: skip
+    for part, number in zip(("places", "scores", "count"), found, strict=True):
+        file.output(f"five_{part}", number)
+    return file
+
+
+def rest() -> File:
+    """Operators of old converters and rare ones."""
+    file, draw = File(), random(3)
+    x, n = file.input("x", (3, 7)), file.input("n", (3, 7), INT)
+    image = file.input("image", (1, 6, 7, 3))
+
+    def one(name: str, kind: str, inputs: Sequence[int], shape: Sequence[int], dtype: str = FLOAT,
+            options: str = "", **fields: Any) -> None:  # fmt: skip
+        (found,) = file.add(kind, inputs, [(shape, dtype)], options, **fields)
+        file.output(name, found)
+
+    one("cut", "RELU_0_TO_1", [x], (3, 7))
+    one("shifted", "RIGHT_SHIFT", [n, file.constant(np.arange(7).reshape(1, 7).repeat(3, 0), INT)],
+        (3, 7), INT)  # fmt: skip
+    one(
+        "looked_up",
+        "EMBEDDING_LOOKUP",
+        [file.constant([2, 0], INT), file.constant(draw(4, 5))],
+        (2, 5),
+    )
+    one("pooled", "L2_POOL_2D", [image], (1, 3, 3, 3), FLOAT, "Pool2DOptions", padding=1, strideW=2,
+        strideH=2, filterWidth=3, filterHeight=2, fusedActivationFunction=0)  # fmt: skip
+    pairs, shape, two = (file.constant(v, INT) for v in ([[0, 1], [2, 2]], [3, 4], [1, 3]))
+    one("dense", "SPARSE_TO_DENSE", [pairs, shape, file.constant([5, 6]), file.constant(-1.0)],
+        (3, 4), FLOAT, "SparseToDenseOptions")  # fmt: skip
+    one("dense_row", "SPARSE_TO_DENSE",
+        [two, file.constant([5], INT), file.constant(2.0), file.constant(0.5)], (5,), FLOAT,
+        "SparseToDenseOptions")  # fmt: skip
+    at = file.input("at", (2,), INT)
+    one("updated", "DYNAMIC_UPDATE_SLICE", [x, file.constant(draw(2, 3)), at], (3, 7))
+    one("rows_updated", "DYNAMIC_UPDATE_SLICE", [x, file.constant(draw(1, 7)), at], (3, 7))
+    one("together", "BROADCAST_ARGS", [at, file.constant([4, 1, 1], INT)], (3,), INT)
+    one("faked", "FAKE_QUANT", [x], (3, 7), FLOAT, "FakeQuantOptions", min=-1.2, max=1.5,
+        numBits=4, narrowRange=False)  # fmt: skip
+    main, inner = file.graph, file.begin()
+    given = file.input("given", (3, 7))
+    doubled = file.add("ADD", [given, given], [((3, 7), FLOAT)], "AddOptions")[0]
+    file.output("doubled", file.add("TANH", [doubled], [((3, 7), FLOAT)])[0])
+    file.graph = main
+    file.output("composed", file.composite("of.two", inner, [x], (3, 7)))
+    weights = file.constant(np.arange(-8, 8, dtype=np.int8)[:14].reshape(2, 7), "int8", int4=True,
+                            scale=0.25)  # fmt: skip
+    one("rank", "RANK", [x], (), INT)
+    sizes, zeros, logits = file.constant([5, 3], INT), file.constant(np.zeros((5, 3))), -1e6 * (
+        1 - np.eye(3)[[2, 0]])  # fmt: skip
+    for name, kind, options in (("below_one", "RANDOM_UNIFORM", "RandomOptions"),
+                                ("real", "RANDOM_STANDARD_NORMAL", "RandomOptions")):  # fmt: skip
+        (drawn,) = file.add(kind, [sizes], [((5, 3), FLOAT)], options, seed=3, seed2=4)
+        # What is drawn is another thing here, and what is true of it the same.
+        if name == "real":
+            (drawn,) = file.add("MUL", [drawn, zeros], [((5, 3), FLOAT)], "MulOptions")
+            (drawn,) = file.add("ABS", [drawn], [((5, 3), FLOAT)])
+        else:
+            (drawn,) = file.add("FLOOR", [drawn], [((5, 3), FLOAT)])
+        file.output(name, drawn)
+    one("sure", "MULTINOMIAL", [file.constant(logits), file.constant(4, INT)], (2, 4), INT,
+        "RandomOptions", seed=3, seed2=4)  # fmt: skip
+    one("few_bits", "DEQUANTIZE", [weights], (2, 7))
+    return file
+
+
+MODELS = {"detections": detections, "recurrent": recurrent, "rest": rest, "simple": simple}
+
+
+def main(names: Sequence[str]) -> None:
+    for name in names or MODELS:
+        data = MODELS[name]().bytes()
+        (HERE / f"{name}.tflite").write_bytes(data)
+        np.savez_compressed(HERE / f"{name}.npz", **ran(Interpreter(model_content=data), 3))
+        print(name, len(data))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
