@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+import pytest
 from onnx import helper, numpy_helper
 from onnx_models import TARGET, Arrays, compute, value_info
 
@@ -126,3 +127,22 @@ def agree(
         else:
             np.testing.assert_allclose(ours[name], array, rtol, atol, err_msg=name)
     return program
+
+
+def cases(families: Mapping[str, Mapping[str, tuple[Any, ...]]]) -> list[Any]:
+    """All of all families, called by both names."""
+    return [
+        pytest.param(*case, id=f"{family}-{name.replace(' ', '-')}")
+        for family, named in families.items()
+        for name, case in named.items()
+    ]
+
+
+def agree_alone(
+    op: str, arguments: tuple[np.ndarray | None, ...], attrs: Mapping[str, Any]
+) -> None:
+    """A model of one operator means what ONNX Runtime computes, as near as its elements allow."""
+    half = any(a is not None and a.dtype == np.float16 for a in arguments)
+    agree(
+        *single(op, *arguments, **attrs), rtol=2e-3 if half else 1e-4, atol=2e-3 if half else 1e-5
+    )

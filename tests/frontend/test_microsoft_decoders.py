@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from microsoft_models import agree, runtime, single, typed
+from microsoft_models import agree, agree_alone, cases, runtime, single, typed
 from onnx_models import TARGET, compute, floats, integers, positive
 from test_microsoft_attention import WIDE, WIDE_TABLES, B, D, N, grouped, kept
 
@@ -248,21 +248,13 @@ FAMILIES = {
     "caches": CACHES, "decoders": DECODERS, "rotary": ROTARY, "gates": GATES, "experts": EXPERTS,
     "few bits": FEW,
 }  # fmt: skip
-CASES = [
-    pytest.param(*case, id=f"{family}-{name.replace(' ', '-')}")
-    for family, cases in FAMILIES.items()
-    for name, case in cases.items()
-]
 
 
-@pytest.mark.parametrize(("op", "arguments", "attrs"), CASES)
+@pytest.mark.parametrize(("op", "arguments", "attrs"), cases(FAMILIES))
 def test_an_operator_means_what_onnx_runtime_computes(
     op: str, arguments: tuple[np.ndarray | None, ...], attrs: dict[str, Any]
 ) -> None:
-    half = any(a is not None and a.dtype == F16 for a in arguments)
-    agree(
-        *single(op, *arguments, **attrs), rtol=2e-3 if half else 1e-4, atol=2e-3 if half else 1e-5
-    )
+    agree_alone(op, arguments, attrs)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from microsoft_models import agree, single
+from microsoft_models import agree, cases, single
 from onnx_models import floats, positive
 
 _WAYS = {"forward": 1, "reverse": 1, "bidirectional": 2}
@@ -93,14 +93,9 @@ ATTENTIVE = {
     ),
 }
 FAMILIES = {"quantised": QUANTISED, "attentive": ATTENTIVE}
-CASES = [
-    pytest.param(*case, id=f"{family}-{name.replace(' ', '-')}")
-    for family, cases in FAMILIES.items()
-    for name, case in cases.items()
-]
 
 
-@pytest.mark.parametrize(("op", "arguments", "attrs"), CASES)
+@pytest.mark.parametrize(("op", "arguments", "attrs"), cases(FAMILIES))
 def test_an_operator_means_what_onnx_runtime_computes(
     op: str, arguments: tuple[np.ndarray | None, ...], attrs: dict[str, Any]
 ) -> None:
