@@ -6,7 +6,7 @@ import ctypes
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from ctypes import byref, c_void_p
 from pathlib import Path
@@ -29,6 +29,7 @@ from .found_outputs import FoundOutputs
 from .grouping import Grouping
 from .loading import LoadedLibrary, verified_library
 from .manifest import Manifest, read_manifest
+from .maps import Maps
 from .memory import Memory
 from .texts import Texts
 
@@ -103,7 +104,7 @@ class Artifact:
         self._gives = self._open.gives if self._open else Arguments(entry.outputs)
         self._apart = Grouping(entry.takes) if entry.takes else None
         self._together = Grouping(entry.gives) if entry.gives else None
-        self._texts = Texts(entry.inputs, entry.outputs)
+        self._maps, self._texts = Maps(entry.inputs), Texts(entry.inputs, entry.outputs)
         self._error = binding.CError()
         self._error_address = ctypes.addressof(self._error)
         self._instance = c_void_p()
@@ -214,7 +215,7 @@ class Artifact:
             raise InputError(f"{len(inputs)} inputs given, '{self.name}' has {len(names)}")
         if self._apart is not None or self._together is not None:
             return tuple(self.run(dict(zip(names, inputs, strict=True))).values())
-        outputs = self._run(self._takes.checked(self._texts.taken(inputs)), None)
+        outputs = self._run(self._arrays(inputs), None)
         return tuple(self._texts.given(outputs))
 
     def profile(self, inputs: Mapping[str, Any]) -> list[float]:
@@ -240,7 +241,11 @@ class Artifact:
             for name in names:
                 if name not in inputs:
                     raise InputError(f"input {name!r} is missing")
-        return self._takes.checked(self._texts.taken([inputs[name] for name in names]))
+        return self._arrays([inputs[name] for name in names])
+
+    def _arrays(self, inputs: Sequence[Any]) -> list[Array]:
+        """Inputs in order as the library takes them."""
+        return self._takes.checked(self._texts.taken(self._maps.taken(inputs)))
 
     def _run(self, inputs: list[Array], seconds: Any) -> list[Array]:
         error = self._error

@@ -13,7 +13,7 @@ from luthier.schedules.ir.symbol import Symbol
 
 from . import grouping
 from .states import StateNote
-from .typed import each, mapping, matching, text, whole
+from .typed import each, integer, mapping, matching, text, whole
 
 TEXT = "text"  # what an element type is called whose elements are rows of bytes
 UNRULED = "?"  # a number of a shape that follows no rule which an artifact could tell
@@ -27,7 +27,8 @@ class Port:
     Where some of its numbers are open, ``dims`` has each number of the shape as it is written over
     the sizes: "768", "tokens", "past+1", or "?". Its numbers stand for ``labels``, if any. One of
     ``text`` has rows of bytes in the last dimension: UTF-8, with zeros after a text's end.
-    ``processing`` says in a line what is done to it beside what the model does.
+    ``processing`` says in a line what is done to it beside what the model does. Its columns are the
+    values of ``keys``, where it stands for maps.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Port:
     labels: tuple[str, ...] = ()
     text: bool = False
     processing: str = ""
+    keys: tuple[str, ...] | tuple[int, ...] = ()
 
     @property
     def element(self) -> str:
@@ -63,6 +65,7 @@ class Port:
         data |= {"shape": list(self.tensor.shape), "bytes": self.tensor.nbytes}
         data |= {"dims": list(self.dims)} if self.dims else {}
         data |= {"labels": list(self.labels)} if self.labels else {}
+        data |= {"keys": list(self.keys)} if self.keys else {}
         return data | ({"processing": self.processing} if self.processing else {})
 
     @staticmethod
@@ -80,8 +83,17 @@ class Port:
         labels = each(text, data.get("labels", []))
         if labels and tensor.dtype != "int64":
             raise ValueError("an input or output with labels is not of int64")
+        keys = _keys(data.get("keys", []))
+        if keys and tensor.shape[1:2] != (len(keys),):
+            raise ValueError("the keys of an input are not as many as its columns")
         processing = text(data.get("processing", ""))
-        return Port(text(data["name"]), tensor, dims, labels, is_text, processing)
+        return Port(text(data["name"]), tensor, dims, labels, is_text, processing, keys)
+
+
+def _keys(listed: Any) -> tuple[str, ...] | tuple[int, ...]:
+    if listed and isinstance(listed, list) and isinstance(listed[0], int):
+        return each(integer, listed)
+    return each(text, listed)
 
 
 def _dim(value: Any, sizes: Mapping[str, Symbol]) -> str:

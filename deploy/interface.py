@@ -14,7 +14,7 @@ from .library import POOL, RUNTIME
 from .names import accessors, c_comment
 from .states import StateNote
 
-_SHOWN_LABELS = 8
+_SHOWN = 8  # labels, or keys
 _VERSION = f"{ABI}.0.0"
 
 
@@ -75,14 +75,21 @@ def _port(i: int, port: Port) -> str:
     most = " at most" if port.dims else ""
     said = f" *   {i}: '{c_comment(port.name)}' {port.type}, {port.tensor.nbytes} bytes{most}"
     if port.text:
-        return f"{said}, of {port.width} for a text"
+        said += f", of {port.width} for a text"
+    if port.keys:
+        return f"{said}, values of {_listed(port.keys)}"
     if port.processing:
         said += f" ({c_comment(port.processing)})"
     if not port.labels:
         return said
-    shown = [f"{n} '{c_comment(each)}'" for n, each in enumerate(port.labels[:_SHOWN_LABELS])]
-    rest = len(port.labels) - len(shown)
-    return f"{said}, numbers of {', '.join(shown)}{f' and {rest} more' if rest else ''}"
+    return f"{said}, numbers of {_listed(port.labels)}"
+
+
+def _listed(names: Sequence[str | int]) -> str:
+    """The first of some, with their numbers; the manifest has all."""
+    shown = [f"{n} '{c_comment(str(each))}'" for n, each in enumerate(names[:_SHOWN])]
+    rest = len(names) - len(shown)
+    return f"{', '.join(shown)}{f' and {rest} more' if rest else ''}"
 
 
 def _constants(upper: str, entry: EntryNote) -> str:

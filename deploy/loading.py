@@ -148,7 +148,7 @@ def _outline(entry: EntryNote) -> Outline:
     """The same of a manifest's."""
     states = tuple(replace(state, length="") for state in entry.states)
     inputs, outputs = (
-        tuple(replace(port, processing="") for port in ports)
+        tuple(replace(port, processing="", keys=()) for port in ports)
         for ports in (entry.inputs, entry.outputs)
     )
     return entry.name, entry.sizes, inputs, outputs, len(entry.steps), states

@@ -18,7 +18,11 @@ from .entries import UNRULED, Port
 def input_ports(entry: Entry) -> tuple[Port, ...]:
     """Its inputs, in order."""
     ports = _ports(entry, [program.inputs for program in entry.variants])
-    return tuple(replace(port, processing=entry.processing.get(port.name, "")) for port in ports)
+    keys, processing = entry.keys, entry.processing
+    return tuple(
+        replace(port, keys=keys.get(port.name, ()), processing=processing.get(port.name, ""))
+        for port in ports
+    )
 
 
 def output_ports(entry: Entry) -> tuple[Port, ...]:

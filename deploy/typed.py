@@ -20,6 +20,13 @@ def whole(value: Any) -> int:
     return value
 
 
+def integer(value: Any) -> int:
+    """An integer of 64 bits, of either sign."""
+    if type(value) is not int or not -_MOST <= value < _MOST:
+        _refuse(value, "a whole number from -2^63 to 2^63")
+    return value
+
+
 def number(value: Any) -> float:
     """A finite number of at least 0."""
     if type(value) not in (int, float) or not 0 <= value < _MOST:

@@ -13,28 +13,34 @@ from luthier.schedules import ModelError
 from .boosters.booster import Input, prediction
 from .boosters.lightgbm import is_lightgbm, read_lightgbm
 from .boosters.xgboost import is_xgboost, read_xgboost
+from .ort.reader import is_ort, read_ort
 from .tflite.model import is_tflite
 from .tflite.reader import read_tflite
 
 
 @dataclass(frozen=True)
 class Format:
-    """How such a file is told, and read: from its bytes and its name for messages.
+    """How such a file is told, and read: from its bytes, its name for messages, and the name of the
+    entry point that it becomes, which may be one of its own.
 
     ``memory`` is how many times its size reading takes at most.
     """
 
     begins: Callable[[bytes], bool]
-    read: Callable[[bytes, str], onnx.ModelProto]
+    read: Callable[[bytes, str, str], onnx.ModelProto]
     memory: int
 
 
-def _xgboost(data: bytes, where: str) -> onnx.ModelProto:
+def _xgboost(data: bytes, where: str, entry: str) -> onnx.ModelProto:
     return prediction(read_xgboost(data, where), Input())
 
 
-def _lightgbm(data: bytes, where: str) -> onnx.ModelProto:
+def _lightgbm(data: bytes, where: str, entry: str) -> onnx.ModelProto:
     return prediction(read_lightgbm(data, where), Input())
+
+
+def _ort(data: bytes, where: str, entry: str) -> onnx.ModelProto:
+    return read_ort(data, where)
 
 
 # The least that stands for a value in a document takes a byte or two, and a list in memory 60.
@@ -42,6 +48,7 @@ FORMATS = (
     Format(is_xgboost, _xgboost, 40),
     Format(is_lightgbm, _lightgbm, 20),
     Format(is_tflite, read_tflite, 6),
+    Format(is_ort, _ort, 6),
 )
 
 

@@ -126,9 +126,14 @@ def import_entries(models: Mapping[str, ReadModel], target: Target) -> dict[str,
         entry = kept(_entry(read, target, grows), read.states, grows)
         takes = tuple(a for a in read.takes if not (a.is_tensor and a.name in read.states))
         texts = frozenset(read.widths)
-        if read.labels or texts or takes or read.processing:
+        if read.labels or texts or takes or read.processing or read.keys:
             entry = replace(
-                entry, labels=read.labels, texts=texts, takes=takes, processing=read.processing
+                entry,
+                labels=read.labels,
+                texts=texts,
+                takes=takes,
+                processing=read.processing,
+                keys=read.keys,
             )
         entries[name] = entry
     _check_states(entries)

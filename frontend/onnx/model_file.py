@@ -43,8 +43,11 @@ class ModelFile:
         """Of the file, and of the weights in other files."""
         return self._sha256.hexdigest()
 
-    def parsed(self) -> onnx.ModelProto:
-        """What is in the file, in another format than ONNX too; raises ModelError."""
+    def parsed(self, entry: str = "") -> onnx.ModelProto:
+        """What is in the file, in another format than ONNX too; raises ModelError.
+
+        A file of several models is that of the name ``entry``, if it has one.
+        """
         size = os.fstat(self._file.fileno()).st_size
         _check_memory(self._path, size)
         data = self._file.read()
@@ -52,7 +55,7 @@ class ModelFile:
         other = format_of(data, shown(self._path))
         if other is not None:
             _check_memory(self._path, size, other.memory)
-            return other.read(data, shown(self._path))
+            return other.read(data, shown(self._path), entry)
         model = onnx.ModelProto()
         try:
             model.ParseFromString(data)

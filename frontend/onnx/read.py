@@ -21,8 +21,10 @@ from .images.after import postprocess_outputs
 from .images.before import preprocess_images
 from .images.postprocess import Postprocess
 from .images.preprocess import Preprocess
+from .microsoft.blocked import without_blocks
 from .microsoft.caches import mark_caches
-from .ml.domain import without_maps, without_wrong_shapes
+from .ml.domain import without_wrong_shapes
+from .ml.maps import Keys, without_maps
 from .old_sets import converted
 from .open_shapes import OpenShapes, Shapes, fixed_shapes, is_symbol, open_shapes, proposal
 from .opset import OLDEST
@@ -57,7 +59,7 @@ class ReadModel:
     is then the model that still has them. ``takes`` are the model's own inputs where these are not
     all tensors, and ``counts`` the numbers of tensors of sequences that values decide.
     ``processing`` says in a line what is done to inputs and outputs that are others than the
-    file's, by their names.
+    file's, by their names. ``keys`` are those of inputs that are maps in the file, and arrays here.
     """
 
     proto: onnx.ModelProto
@@ -72,6 +74,7 @@ class ReadModel:
     takes: tuple[Argument, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     processing: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, Keys] = field(default_factory=dict)
 
     @cached_property
     def sized(self) -> Sized:
@@ -88,6 +91,7 @@ def read_model(
     bounds: Bounds | None = None,
     preprocess: Preprocessing | None = None,
     postprocess: Postprocessing | None = None,
+    entry: str = "",
 ) -> ReadModel:
     """Read a model; one that was read is given back as it is.
 
@@ -97,19 +101,21 @@ def read_model(
     are given. ``state`` says which inputs and outputs an instance keeps. ``bounds`` say how large
     sizes may be that a run finds, by their names, and how many bytes a text has at most, by the
     name of an input. ``preprocess`` makes images of inputs, before the others are heeded:
-    ``shapes`` and ``values`` are of the images; ``postprocess`` makes others of the outputs.
+    ``shapes`` and ``values`` are of the images; ``postprocess`` makes others of the outputs. Of a
+    file with several signatures the model is the one of the name ``entry``, if there is one.
     Initializers are no longer listed as inputs. Raises
     ModelError with one line for whatever is wrong, a file that changes meanwhile too, and
     UnsupportedOperator for sizes that are not supported.
     """
     if isinstance(model, ReadModel):
         return model
-    source = source_of(model)
+    source = source_of(model, entry)
     proto, digest, name = source.proto, source.digest, source.name
     if source.opset < OLDEST:
         proto = converted(proto, OLDEST, source.where)
     _drop_initializer_inputs(proto)
-    without_maps(proto)
+    without_blocks(proto)
+    keys = without_maps(proto, (shapes or {}).keys())
     without_wrong_shapes(proto)
     said = with_tensors(proto, shapes or {}, values or {})
     shapes, values = said.shapes, said.values
@@ -155,6 +161,7 @@ def read_model(
             takes=takes,
             counts=said.counts,
             processing=processing,
+            keys=keys,
         )
     )
 
@@ -163,11 +170,9 @@ def _spelled(read: ReadModel) -> ReadModel:
     """Without texts; what bounds say of those that are inputs is gone from them."""
     proto, opened = read.proto, read.open
     texts = [info.name for info in proto.graph.input if is_string(info)]
-    state = next((name for name in texts if name in read.states), None)
-    if state is not None:
-        raise ModelError(f"the input '{state}' is a state and texts, which is not supported")
     spoken = deepcopy(proto) if has_texts(proto) else None
-    found = spell_texts(proto, {n: b for n, b in read.bounds.items() if n in texts})
+    widths = {name: bound for name, bound in read.bounds.items() if name in texts}
+    found = spell_texts(proto, widths, read.states)
     if opened is not None:
         wide = {n: (*d, found.widths[n]) if n in texts else d for n, d in opened.inputs.items()}
         opened = replace(opened, inputs=wide)

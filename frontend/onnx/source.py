@@ -40,10 +40,11 @@ class Source:
         return opset_of(self.proto)
 
 
-def source_of(model: str | os.PathLike[str] | onnx.ModelProto) -> Source:
+def source_of(model: str | os.PathLike[str] | onnx.ModelProto, entry: str = "") -> Source:
     """Read a model, in any format that is known, and check its outline.
 
-    Raises ModelError with one line for whatever is wrong, a file that changes meanwhile too.
+    Of a file of several models it is that of the name ``entry``, if there is one. Raises ModelError
+    with one line for whatever is wrong, a file that changes meanwhile too.
     """
     if isinstance(model, onnx.ModelProto):
         proto = deepcopy(model)
@@ -55,7 +56,7 @@ def source_of(model: str | os.PathLike[str] | onnx.ModelProto) -> Source:
         return Source(proto, digest, proto.graph.name, "the model")
     path = Path(model)
     with reading(path) as file:
-        proto = file.parsed()
+        proto = file.parsed(entry)
         _check_outline(proto, shown(path))
         file.load_external(proto)
     without_sparse(proto, shown(path))

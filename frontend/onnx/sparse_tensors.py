@@ -22,15 +22,12 @@ _MOST_ELEMENTS = 2**31 - 1
 def without_sparse(model: onnx.ModelProto, where: str) -> None:
     """Make initializers of sparse ones, and of sparse constants dense ones, in every graph.
 
-    Raises ModelError for what is no sparse tensor, where they would take more memory than a model's
-    own functions may, and for an input that is one.
+    Inputs that are sparse become dense ones of their shapes. Raises ModelError for what is no
+    sparse tensor, and where they would take more memory than a model's own functions may.
     """
     for value in model.graph.input:
         if value.type.HasField("sparse_tensor_type"):
-            raise ModelError(
-                f"{where}: input '{value.name}' is a sparse tensor, which is not supported: take a "
-                "dense one"
-            )
+            _take_dense(value)
     bodies = [model.graph, *model.functions]
     graphs = [model.graph, *_inner(bodies)]
     nodes = [node for body in bodies for node in every_node(body.node)]
@@ -60,6 +57,14 @@ def without_sparse(model: onnx.ModelProto, where: str) -> None:
                 tensor = _dense(attribute.sparse_tensor, "", f"{where}: {node_label(node)}")
                 name = "value" if attribute.name == "sparse_value" else attribute.name
                 attribute.CopyFrom(helper.make_attribute(name, tensor))
+
+
+def _take_dense(value: onnx.ValueInfoProto) -> None:
+    sparse, dense = value.type.sparse_tensor_type, onnx.TypeProto()
+    dense.tensor_type.elem_type = sparse.elem_type
+    if sparse.HasField("shape"):
+        dense.tensor_type.shape.CopyFrom(sparse.shape)
+    value.type.CopyFrom(dense)
 
 
 def _inner(bodies: list[onnx.GraphProto | onnx.FunctionProto]) -> Iterator[onnx.GraphProto]:

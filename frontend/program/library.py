@@ -27,7 +27,8 @@ class Entry:
     texts for which the whole numbers of an output stand, by its name. ``texts`` are the inputs and
     outputs that are texts: rows of bytes in the last dimension. ``takes`` says which inputs belong
     together, where one of the model is not one tensor. ``processing`` says in a line what is done
-    to inputs and outputs beside what the model does, by their names.
+    to inputs and outputs beside what the model does, by their names. ``keys`` are those of inputs
+    that are maps, of each column one.
     """
 
     symbols: tuple[Symbol, ...]
@@ -36,6 +37,7 @@ class Entry:
     texts: frozenset[str] = frozenset()
     takes: tuple[Argument, ...] = ()
     processing: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, tuple[str, ...] | tuple[int, ...]] = field(default_factory=dict)
 
     @staticmethod
     def of(program: Program) -> Entry:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from .flatbuffer import Bytes, DamagedError
+from ..flatbuffer import Bytes, DamagedError
 
 Scalar: TypeAlias = "int | float | bool"
 

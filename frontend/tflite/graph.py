@@ -15,9 +15,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from luthier.schedules import ModelError, UnsupportedOperator
 
+from .entries import Entries
 from .lists import with_updates
 from .model import LiteGraph, LiteModel, Operation
-from .tensors import COMPLEX, Quantised, Tensor
+from .tensors import COMPLEX, TEXT, Quantised, Tensor
 from .variables import Variables
 
 Array: TypeAlias = "NDArray[Any]"
@@ -33,7 +34,7 @@ class Writing:
     is written.
 
     ``left`` is how many operations may still be written. ``began`` is whether there was a run
-    before, "" where nothing asks for that.
+    before, "" where nothing asks for that. ``tables`` are the hash tables that are filled.
     """
 
     model: LiteModel
@@ -43,6 +44,7 @@ class Writing:
     left: int
     initializers: dict[str, TensorProto] = field(default_factory=dict)
     began: str = ""
+    tables: dict[str, Entries] = field(default_factory=dict)
     labels: Counter[str] = field(default_factory=Counter)
 
     @staticmethod
@@ -164,7 +166,7 @@ class Graph:
     def constant(self, value: Any, dtype: str) -> str:
         """A constant."""
         name = self.writing.fresh()
-        array = np.asarray(value, dtype)
+        array = np.asarray(value, object if dtype == TEXT else dtype)
         self.writing.initializers[name] = numpy_helper.from_array(array, name)
         return name
 
@@ -175,7 +177,8 @@ class Graph:
         is_given = tensor.constant is not None or number in self._stored
         if is_given or 0 not in tensor.shape or not tensor.is_plain:
             return tensor.constant
-        return np.zeros([size or 0 for size in tensor.shape], tensor.dtype)
+        shape = [size or 0 for size in tensor.shape]
+        return np.zeros(shape, object if tensor.dtype == TEXT else tensor.dtype)
 
     def stored(self, number: int) -> str:
         """A tensor's numbers as they are."""
@@ -265,4 +268,6 @@ class Graph:
 
 def element(dtype: str) -> int:
     """The number of an element type in ONNX."""
+    if dtype == TEXT:
+        return int(TensorProto.STRING)
     return int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))

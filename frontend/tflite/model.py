@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from luthier.schedules import ModelError, UnsupportedOperator
 
+from ..flatbuffer import Bytes, DamagedError, Table
 from .codes import CUSTOM, OPERATORS
-from .flatbuffer import Bytes, DamagedError, Table
 from .tensors import Constants, Tensor, read_tensor
 
 _IDENTIFIER = b"TFL3"
@@ -70,13 +70,17 @@ class LiteGraph:
 
 @dataclass(frozen=True)
 class LiteModel:
-    """The first graph is the main one, of which ``inputs`` and ``outputs`` are tensors' numbers by
-    name."""
+    """Of the ``main`` graph ``inputs`` and ``outputs`` are tensors' numbers by name.
+
+    Graphs ``beside`` it are those of other signatures, where that is the one that was asked for.
+    """
 
     graphs: Sequence[LiteGraph]
     inputs: Mapping[str, int]
     outputs: Mapping[str, int]
     where: str
+    main: int = 0
+    beside: tuple[int, ...] = ()
 
     def graph(self, number: int) -> LiteGraph:
         """One of the graphs; raises ModelError where there is none of this number."""
@@ -86,7 +90,7 @@ class LiteModel:
 
     def reached(self) -> list[Operation]:
         """The operations of the main graph and of those that it leads to; raises ModelError."""
-        found, seen, waiting = list[Operation](), {0}, [0]
+        found, seen, waiting = list[Operation](), {self.main}, [self.main]
         while waiting:
             for operation in self.graph(waiting.pop()).operations:
                 found.append(operation)
@@ -101,19 +105,19 @@ def is_tflite(data: bytes) -> bool:
     return data[4:8] == _IDENTIFIER and int.from_bytes(data[:4], "little") < len(data)
 
 
-def decoded(data: bytes, where: str) -> LiteModel:
-    """What a file holds.
+def decoded(data: bytes, where: str, entry: str = "") -> LiteModel:
+    """What a file holds; its main graph is that of the signature ``entry``, or else the first.
 
     Raises ModelError for a file that is damaged, and UnsupportedOperator for what is of a kind that
     is not supported.
     """
     try:
-        return _decoded(Bytes(data), where)
+        return _decoded(Bytes(data), where, entry)
     except DamagedError as error:
         raise ModelError(f"{where}: the file is cut short or damaged") from error
 
 
-def _decoded(source: Bytes, where: str) -> LiteModel:
+def _decoded(source: Bytes, where: str, entry: str) -> LiteModel:
     root = source.root()
     version, graphs = root.number(0, "<I"), root.tables(2)
     if version != _VERSION:
@@ -123,8 +127,17 @@ def _decoded(source: Bytes, where: str) -> LiteModel:
     codes = [_code(each) for each in root.tables(1)]
     constants = Constants(source, root.tables(4))
     read = [_graph(each, number, codes, constants, where) for number, each in enumerate(graphs)]
-    inputs, outputs = _names(root, read[0])
-    return LiteModel(read, inputs, outputs, where)
+    signatures = root.tables(7)
+    asked = next((each for each in signatures if entry and each.text(2) == entry), None)
+    main, beside = 0, tuple[int, ...]()
+    if asked is not None:
+        main = asked.number(4, "<I")
+        beside = tuple({each.number(4, "<I") for each in signatures} - {main})
+    if not all(0 <= number < len(read) for number in (main, *beside)):
+        raise DamagedError
+    own = [each for each in signatures if each.number(4, "<I") == main]
+    inputs, outputs = _names(asked or (own[0] if len(own) == 1 else None), read[main])
+    return LiteModel(read, inputs, outputs, where, main, beside)
 
 
 def _graph(
@@ -168,14 +181,13 @@ def _operation(
     return Operation(kind, given, made, table.table(4), table.table(12), custom, place, graph)
 
 
-def _names(root: Table, main: LiteGraph) -> tuple[Mapping[str, int], Mapping[str, int]]:
+def _names(signature: Table | None, main: LiteGraph) -> tuple[Mapping[str, int], Mapping[str, int]]:
     """Inputs and outputs by the names of the signature, if there is one, or their tensors'."""
-    signatures = [each for each in root.tables(7) if each.number(4, "<I") == 0]
     found = []
     for field, listed in enumerate((main.inputs, main.outputs)):
         names = {number: main.tensors[number].name or f"tensor_{number}" for number in listed}
-        if len(signatures) == 1:
-            maps = signatures[0].tables(field)
+        if signature is not None:
+            maps = signature.tables(field)
             said = {each.number(1, "<I"): each.text(0) for each in maps}
             names = {number: said.get(number) or name for number, name in names.items()}
         if len(set(names.values())) < len(names):

@@ -270,6 +270,7 @@ OPERATORS: dict[str, Operator] = {
     "CONCATENATION": Operator(_concatenation, moves=True),
     "FILL": Operator(_fill, moves=True, moved=(1,)),
     "BROADCAST_ARGS": Operator(_broadcast_args),
+    "DENSIFY": Operator(Call.input, moves=True),
     "ONE_HOT": Operator(_one_hot),
     "PACK": Operator(_pack, moves=True),
     "PADV2": Operator(_pad, moves=True, moved=(0, 2)),

@@ -11,6 +11,7 @@ import onnx
 
 from luthier.schedules import ModelError, UnsupportedOperator
 
+from ..flatbuffer import DamagedError
 from . import (
     control,
     detection,
@@ -22,10 +23,10 @@ from . import (
     scattering,
     signals,
     slices,
+    tables,
     windows,
 )
 from .call import Call, Operator
-from .flatbuffer import DamagedError
 from .graph import Graph
 from .model import LiteModel, Operation, decoded
 from .whole import whole
@@ -41,18 +42,19 @@ OPERATORS: dict[str, Operator] = {
     **scattering.OPERATORS,
     **signals.OPERATORS,
     **slices.OPERATORS,
+    **tables.OPERATORS,
     **windows.OPERATORS,
 }
 _LISTED = 8
 
 
-def read_tflite(data: bytes, where: str) -> onnx.ModelProto:
-    """The model of a file.
+def read_tflite(data: bytes, where: str, entry: str = "") -> onnx.ModelProto:
+    """The model of a file: of its signature ``entry``, where it has one of this name.
 
     Raises ModelError for a file that is damaged, and UnsupportedOperator with all operators that
     are not supported.
     """
-    model = decoded(data, where)
+    model = decoded(data, where, entry)
     _check_operators(model)
     try:
         return whole(model, _write)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +13,15 @@ from numpy.typing import NDArray
 
 from luthier.schedules import ModelError, UnsupportedOperator
 
-from .flatbuffer import Bytes, DamagedError, Table
+from ..flatbuffer import Bytes, DamagedError, Table
+from .sparse import written_out
 
-RESOURCE, COMPLEX = "resource", "complex64"
+RESOURCE, COMPLEX, TEXT = "resource", "complex64", "string"
 _DTYPES = {
     0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16",
     9: "int8", 10: "float64", 12: "uint64", 15: "uint32", 16: "uint16",
 }  # fmt: skip
-_OTHERS = {5: "string", 8: COMPLEX, 11: "complex128", 13: RESOURCE, 14: "variant", 17: "int4",
+_OTHERS = {5: TEXT, 8: COMPLEX, 11: "complex128", 13: RESOURCE, 14: "variant", 17: "int4",
            18: "bfloat16"}  # fmt: skip
 _INT4 = 17
 _MOST_DIMENSIONS = 8
@@ -52,8 +54,8 @@ class Tensor:
 
     @property
     def is_plain(self) -> bool:
-        """Whether its elements are of a type that ONNX's operators compute with."""
-        return self.dtype in _DTYPES.values()
+        """Whether its elements are of a type that ONNX's operators compute with, or texts."""
+        return self.dtype == TEXT or self.dtype in _DTYPES.values()
 
 
 class Constants:
@@ -63,6 +65,11 @@ class Constants:
         self._source, self._buffers = source, buffers
         self._left = _FREE + _TIMES * len(source.data)
         self._found: dict[int, NDArray[np.uint8]] = {}
+
+    @property
+    def file_bytes(self) -> int:
+        """How many the file has."""
+        return len(self._source.data)
 
     def bytes_of(self, number: int) -> NDArray[np.uint8]:
         """What buffer ``number`` holds; data of more than 2 GiB lie after all tables."""
@@ -91,19 +98,48 @@ def read_tensor(table: Table, constants: Constants, where: str) -> Tensor:
     sizes: tuple[int | None, ...] = tuple(shape.tolist())
     data, count = constants.bytes_of(table.number(2, "<I")), math.prod(shape.tolist())
     constant = None
-    if data.size and table.table(6) is not None:
-        raise UnsupportedOperator(f"{what} has sparse weights, which are not supported")
+    sparse = table.table(6) if data.size else None
+    if sparse is not None and dtype in _DTYPES.values():
+        kind = np.dtype(dtype)
+        if data.size % kind.itemsize:
+            raise DamagedError
+        values = data.view(kind.newbyteorder("<")).astype(kind)
+        constant = written_out(sparse, tuple(shape.tolist()), values, constants.file_bytes)
+        data = np.zeros(0, np.uint8)
+    elif sparse is not None:
+        raise UnsupportedOperator(f"{what} has sparse weights of {dtype}, which are not supported")
     if data.size and code == _INT4:
         data, dtype = _unpacked(data, count), "int8"
     if data.size and dtype in _DTYPES.values():
         if data.size != count * np.dtype(dtype).itemsize:
             raise ModelError(f"{what} has {data.size} bytes for {count} of {dtype}")
         constant = data.view(np.dtype(dtype).newbyteorder("<")).reshape(shape).astype(dtype)
-    elif open_shape.size == shape.size:
+    elif data.size and dtype == TEXT:
+        constant = _texts(data, count, what).reshape(shape)
+    elif constant is None and open_shape.size == shape.size:
         sizes = tuple(
             None if free < 0 else size for size, free in zip(sizes, open_shape, strict=True)
         )
     return Tensor(name, sizes, dtype, _quantised(table, what, shape.size), constant, table.flag(5))
+
+
+def _texts(data: NDArray[np.uint8], count: int, what: str) -> NDArray[Any]:
+    """The bytes of each text: their number, where each begins and the last ends, and all of them.
+
+    Raises ModelError where they are not so, or more than they are said to be.
+    """
+    source = Bytes(data.tobytes())
+    (number,) = source.array(0, 1, "<i4").tolist()
+    if number != count:
+        raise ModelError(f"{what} has {number} texts in place of {count}")
+    ends = source.array(4, count + 1, "<i4").tolist()
+    found = np.empty(count, object)
+    for i, (begin, end) in enumerate(itertools.pairwise(ends)):
+        if not 0 <= begin <= end <= data.size:
+            raise DamagedError
+        source.spend(end - begin)
+        found[i] = source.data[begin:end]
+    return found
 
 
 def _unpacked(data: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:

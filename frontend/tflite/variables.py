@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from luthier.schedules import ModelError, UnsupportedOperator
 
 from .model import LiteModel, Operation
-from .tensors import Tensor
+from .tensors import TEXT, Tensor
 
 _DEEPEST = 16  # graphs in graphs
 _MOST = 10000  # graphs that are called with other variables
@@ -31,25 +31,24 @@ class Variable:
 
 
 class Variables:
-    """``lasting`` are those that runs change, after what is done once."""
+    """``names`` are those of the main graph and of those that it calls; ``lasting`` those that runs
+    change, after what is done once, also runs of graphs beside it."""
 
     def __init__(self, model: LiteModel) -> None:
         """Raises ModelError for graphs that call one another in a circle."""
         self._model = model
         self._noted: dict[str, tuple[int, Tensor]] = {}
         self._changed: dict[tuple[int, tuple[tuple[int, str], ...]], frozenset[str]] = {}
-        self.lasting = self.changed(0, {})
-
-    @property
-    def names(self) -> list[str]:
-        """Of all that there are."""
-        return list(self._noted)
+        own = self.changed(model.main, {})
+        self.names = list(self._noted)
+        self.lasting = own.union(*(self.changed(each, {}) for each in model.beside))
+        self.lasting &= frozenset(self.names)
 
     def type(self, name: str) -> Variable:
         """What a variable holds; raises UnsupportedOperator where its size is open."""
         _, tensor = self._noted[name]
         sizes = tuple(size for size in tensor.shape if size is not None)
-        if len(sizes) < len(tensor.shape) or not tensor.is_plain:
+        if len(sizes) < len(tensor.shape) or not tensor.is_plain or tensor.dtype == TEXT:
             raise UnsupportedOperator(
                 f"{self._model.where}: variable '{name}' of {tensor.dtype}, whose shape is "
                 f"{list(tensor.shape)}, is not supported: its shape must be fixed"

@@ -16,6 +16,7 @@ from .model import LiteModel, Operation
 from .tensors import Tensor
 
 OPSET, IR_VERSION = 21, 10
+_ML, _ML_OPSET = "ai.onnx.ml", 3
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,16 @@ def whole(model: LiteModel, write: Callable[[Graph, Operation], None]) -> onnx.M
     writing = Writing.of(model, write)
     lasting = writing.variables.lasting
     variables = {name: writing.fresh(name) for name in writing.variables.names}
-    tensors = model.graphs[0].tensors
-    read = {number for each in model.graphs[0].operations for number in each.inputs}
+    main = model.graph(model.main)
+    tensors = main.tensors
+    read = {number for each in main.operations for number in each.inputs}
     kept = {
         number: writing.fresh(tensor.name or f"tensor_{number}")
         for number, tensor in enumerate(tensors)
         if tensor.is_kept and number in read
     }
     given = {number: name for name, number in model.inputs.items()} | kept
-    graph = Graph(writing, 0, given, variables)
+    graph = Graph(writing, model.main, given, variables)
     graph.run()
     states = [_kept(model, tensors[n], name, graph.stored(n)) for n, name in kept.items()]
     for key, name in variables.items():
@@ -68,7 +70,7 @@ def _kept(model: LiteModel, tensor: Tensor, name: str, after: str) -> _State:
 
 def _assembled(graph: Graph, states: list[_State]) -> onnx.ModelProto:
     writing, model = graph.writing, graph.writing.model
-    main = model.graphs[0]
+    main = model.graph(model.main)
     inputs, outputs = list[onnx.ValueInfoProto](), list[onnx.ValueInfoProto]()
     for name, number in model.inputs.items():
         graph.check_plain(main.tensors[number])
@@ -87,6 +89,8 @@ def _assembled(graph: Graph, states: list[_State]) -> onnx.ModelProto:
     weights = list(writing.initializers.values())
     made = helper.make_graph(graph.nodes, "tflite", inputs, outputs, weights)
     imports = [helper.make_opsetid("", OPSET)]
+    if writing.tables:
+        imports.append(helper.make_opsetid(_ML, _ML_OPSET))
     whole = helper.make_model(made, opset_imports=imports, ir_version=IR_VERSION)
     declare_states(whole, pairs)
     return whole

@@ -40,8 +40,10 @@ class EntryPoint:
     preprocess: Preprocessing | None = None
     postprocess: Postprocessing | None = None
 
-    def read(self) -> ReadModel:
-        """Raises what ``read_model`` and ``as_onnx`` do."""
+    def read(self, name: str = "") -> ReadModel:
+        """Of a file with several signatures that of this name, if there is one.
+
+        Raises what ``read_model`` and ``as_onnx`` do."""
         return read_model(
             as_onnx(self.model, self.example_inputs, self.shapes),
             self.shapes,
@@ -51,6 +53,7 @@ class EntryPoint:
             self.bounds,
             self.preprocess,
             self.postprocess,
+            name,
         )
 
 
@@ -91,4 +94,4 @@ def read_all(
     if not models:
         raise UsageError("no entry points are given; a library needs one")
     points = {n: m if isinstance(m, EntryPoint) else EntryPoint(m) for n, m in models.items()}
-    return {name: point.read() for name, point in points.items()}
+    return {name: point.read(name) for name, point in points.items()}

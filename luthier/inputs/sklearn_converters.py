@@ -45,9 +45,9 @@ def registered(estimators: list[Any]) -> Iterator[None]:
             update_registered_converter(
                 kind, f"Luthier{kind.__name__}", _set_types, _convert, options=_OPTIONS
             )  # fmt: skip
-        for each in {type(each) for each in estimators if type(each).__name__ == "SimpleImputer"}:
+        for each in {type(each) for each in estimators if type(each).__name__ in _OURS}:
             alias = sklearn_operator_name_map[each]
-            convert = partial(_impute, _registration._converter_pool[alias])
+            convert = partial(_OURS[each.__name__], _registration._converter_pool[alias])
             _registration._converter_pool[alias] = _registration.RegisteredConverter(convert, None)
         yield
     finally:
@@ -145,5 +145,21 @@ def _impute(
     )  # fmt: skip
 
 
+def _vectorize(
+    otherwise: Callable[[Any, Any, Any], None], scope: Any, operator: Any, container: Any
+) -> None:
+    """Maps to rows, also where all features are of texts, each a key of its own with its value."""
+    names = operator.raw_operator.feature_names_
+    is_text = isinstance(names[0], str)
+    listed = {"string_vocabulary": list(names)} if is_text else {"int64_vocabulary": list(names)}
+    container.add_node(
+        "DictVectorizer", operator.input_full_names, operator.output_full_names,
+        op_domain="ai.onnx.ml", name=scope.get_unique_operator_name("DictVectorizer"), **listed,
+    )  # fmt: skip
+
+
 def _is_nan(value: Any) -> bool:
     return isinstance(value, float) and np.isnan(value).item()
+
+
+_OURS = {"DictVectorizer": _vectorize, "SimpleImputer": _impute}

@@ -6,11 +6,13 @@ Boosters inside of them are read here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import onnx
 
+from luthier.deploy.maps import SEPARATOR
 from luthier.frontend.boosters.booster import ROWS
 from luthier.frontend.messages import one_line
 from luthier.schedules.errors import LuthierError, ModelError, UnsupportedOperator, UsageError
@@ -40,11 +42,7 @@ def converted(model: Any, example_inputs: Any) -> onnx.ModelProto:
         ) from error
     if not hasattr(model, "predict") and not hasattr(model, "transform"):
         raise UsageError(f"{_what(model)} neither predicts nor transforms: it is not a model")
-    inputs = _inputs(model, example_inputs)
-    kinds = skl2onnx.common.data_types
-    types = [
-        (name, getattr(kinds, _TENSORS[dtype])([None, columns])) for name, dtype, columns in inputs
-    ]
+    types = _types(model, example_inputs, skl2onnx.common.data_types)
     from .sklearn_converters import registered  # noqa: PLC0415 - imports skl2onnx
 
     with quiet(), registered([each for _, each in steps(model)]):
@@ -78,6 +76,40 @@ def _outputs(model: Any, count: int) -> Sequence[str]:
     if count == 1:
         return ["prediction" if hasattr(model, "predict") else "transformed"]
     return ["label", "probabilities"] if count == 2 and hasattr(model, "predict_proba") else []
+
+
+def _types(model: Any, example: Any, kinds: Any) -> list[tuple[str, Any]]:
+    """Name and skl2onnx's type of each input."""
+    vectorizer = _of_maps(model)
+    if vectorizer is None:
+        return [
+            (name, getattr(kinds, _TENSORS[dtype])([None, columns]))
+            for name, dtype, columns in _inputs(model, example)
+        ]
+    names = getattr(vectorizer, "feature_names_", ())
+    if not names:
+        raise ModelError(f"{_what(vectorizer)} is not fitted: call fit before")
+    whole = [isinstance(each, Integral) for each in names]
+    if any(whole) and not all(whole):
+        raise UnsupportedOperator(
+            f"{_what(vectorizer)} has keys that are neither all texts nor all whole numbers"
+        )
+    if vectorizer.separator != SEPARATOR:
+        raise UnsupportedOperator(
+            f"{_what(vectorizer)} has the separator {vectorizer.separator!r:.40}, and "
+            f"{SEPARATOR!r} alone is supported"
+        )
+    key = kinds.Int64TensorType([1]) if all(whole) else kinds.StringTensorType([1])
+    return [("x", kinds.DictionaryType(key, kinds.FloatTensorType([1])))]
+
+
+def _of_maps(model: Any) -> Any:
+    """The step that takes maps first, if one does; None where there is none."""
+    if type(model).__name__ == "DictVectorizer":
+        return model
+    inner = [each for _, each in getattr(model, "steps", ())[:1]]
+    inner += [each[1] for each in getattr(model, "transformer_list", ())]
+    return next((found for each in inner if (found := _of_maps(each)) is not None), None)
 
 
 def _inputs(model: Any, example: Any) -> list[tuple[str, str, int]]:

@@ -23,8 +23,13 @@ class Kernel:
 
 def kernels() -> Iterator[Kernel]:
     """All for processors, but those of layouts."""
+    return (each for each in every_kernel() if each.domain != LAYOUTS)
+
+
+def every_kernel() -> Iterator[Kernel]:
+    """All for processors."""
     for each in runtime.get_all_opkernel_def():
-        if each.provider == "CPUExecutionProvider" and each.domain != LAYOUTS:
+        if each.provider == "CPUExecutionProvider":
             types = {name: tuple(kinds) for name, kinds in each.type_constraints.items()}
             first, last = each.version_range
             yield Kernel(each.domain, each.op_name, (first, last), types)

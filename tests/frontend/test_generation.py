@@ -241,6 +241,79 @@ def test_whisper_by_times(seed: int) -> None:
     agree(*beams(sound, more=more, longest=20, ends=7, **TEXT, **TIMES))
 
 
+HEARD = (*ALL, "cross_qk", "silence")
+
+
+def test_whisper_says_whether_there_is_speech() -> None:
+    """As its operator is described: ONNX Runtime's kernel for processors leaves that open."""
+    more = {"decoder_input_ids": integers(2, 5, 2, 3, dtype="int32"),
+            "extra_decoding_ids": integers(2, 5, 2, 2, dtype="int32")}  # fmt: skip
+    proto, inputs = beams(SOUND, more=more, outputs=HEARD, no_speech_token_id=8, **TEXT, **TIMES)
+    proto.graph.output.pop(3)
+    proto.graph.node[0].output[3] = ""
+    ours = computed(import_entry(proto, TARGET).variants[0], {}, inputs)
+    same = beams(SOUND, more=more, outputs=ALL, **TEXT, **TIMES)
+    theirs = runtime(*same)
+    np.testing.assert_array_equal(ours["sequences"], theirs["sequences"])
+    first = np.exp(theirs["scores"][0, :, 0])
+    np.testing.assert_allclose(ours["silence"], first[:, 8] / first.sum(axis=1), 1e-4, 1e-6)
+
+
+def test_whisper_by_the_operator_for_all() -> None:
+    first = {"decoder_input_ids": integers(2, 5, 2, 3, dtype="int32")}
+    agree(*beams(SOUND, more=first, **{**TEXT, "op": "BeamSearch"}))
+
+
+# ---- prompts of open size ----
+
+
+def open_search(
+    made: tuple[onnx.ModelProto, dict[str, np.ndarray]],
+    names: dict[int, str],
+    sizes: dict[str, range],
+    variants: int,
+    *trials: dict[str, int],
+) -> None:
+    """As few programs as that do for all sizes, and give what ONNX Runtime gives."""
+    proto, inputs = made
+    ((name, prompt),) = inputs.items()
+    dims = proto.graph.input[0].type.tensor_type.shape.dim
+    for axis, size in names.items():
+        dims[axis].Clear()
+        dims[axis].dim_param = size
+    entry = import_entry(proto, TARGET, sizes)
+    assert len(entry.variants) == variants
+    for trial in trials:
+        batch, tokens = trial.get("batch", len(prompt)), trial.get("tokens", prompt.shape[1])
+        given = {name: np.ascontiguousarray(prompt[:batch, -tokens:])}
+        program = entry.variant(trial)
+        assert program is not None
+        ours, theirs = computed(program, trial, given), runtime(proto, given)
+        np.testing.assert_array_equal(ours["sequences"], theirs["sequences"])
+
+
+def test_greedy_search_of_any_prompt() -> None:
+    made = greedy(PROMPT[:1])
+    open_search(made, {1: "tokens"}, {"tokens": range(2, 9)}, 1, {"tokens": 2}, {"tokens": 5})
+
+
+def test_greedy_search_of_any_number_of_prompts() -> None:
+    """One alone is another program, since what broadcasts is."""
+    sizes = {"batch": range(1, 5)}
+    open_search(greedy(), {0: "batch"}, sizes, 2, {"batch": 1}, {"batch": 2}, {"batch": 3})
+
+
+def test_beam_search_of_any_prompt() -> None:
+    made, sizes = beams(PROMPT[:2]), {"tokens": range(2, 8)}
+    open_search(made, {1: "tokens"}, sizes, 1, {"tokens": 2}, {"tokens": 5})
+
+
+def test_beam_search_of_t5_of_any_prompt() -> None:
+    made = beams(PROMPT[:2], graphs=T5["newer"], **WORD)
+    sizes = {"tokens": range(2, 8)}
+    open_search(made, {1: "tokens"}, sizes, 1, {"tokens": 2}, {"tokens": 5})
+
+
 # ---- what is refused ----
 
 
@@ -265,6 +338,7 @@ def test_what_is_refused() -> None:
         (beams(count=129), "its num_beams is 129, not 1 to 128"),
         (beams(graphs={"decoder": encoded.t5_decoder()}, **WORD), "it has no graph 'encoder'"),
         (beams(graphs=T5["older"], model_type=1), "its decoder_start_token_id is -1"),
+        (beams(SOUND, outputs=HEARD, **TEXT), "its no_speech_token_id -1 is none of 37"),
     ):
         with pytest.raises(ModelError, match=says):
             import_entry(made[0], TARGET)
@@ -273,8 +347,10 @@ def test_what_is_refused() -> None:
     for made, says in (
         (greedy(graphs={"decoder": shared}), "a past that shares its buffer with the present"),
         (greedy(model_type=1), "model_type=1"),
-        (beams(model_type=2), "model_type=2"),
-        (beams(SOUND, more={"extra_decoding_ids": allowed(2, 3)}, **TEXT), "its extra_decoding_id"),
+        (beams(model_type=3), "model_type=3"),
+        (beams(more={"logits_processor": one(1)}), "a logits_processor"),
+        (beams(more={"decoder_input_ids": PROMPT}), "decoder_input_ids"),
+        (beams(SOUND, more={"cross_qk_layer_head": allowed(2, 2)}, **TEXT), "its cross_qk_layer_h"),
     ):
         with pytest.raises(UnsupportedOperator, match=says):
             import_entry(made[0], TARGET)

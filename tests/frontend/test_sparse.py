@@ -147,10 +147,20 @@ def test_what_is_no_sparse_tensor_is_refused(made: onnx.ModelProto, said: str) -
     assert "\n" not in str(refused.value)
 
 
-def test_an_input_that_is_sparse_is_refused_by_its_name() -> None:
-    made = model([N("Add", ["x", "x"], ["y"])], DENSE, [])
-    made.graph.input[0].type.CopyFrom(
-        helper.make_sparse_tensor_type_proto(TensorProto.FLOAT, (5, 6))
-    )
-    with pytest.raises(ModelError, match="input 'x' is a sparse tensor, which is not supported"):
-        import_model(made, TARGET)
+def test_an_input_that_is_sparse_is_a_dense_array() -> None:
+    x = floats(6, 4)
+    made = model([N("SparseToDenseMatMul", ["w", "x"], ["y"], domain="com.microsoft")], x, [])
+    wanted = theirs(made, DENSE, x)
+    (got,) = compute(import_model(made, TARGET), {"w": DENSE, "x": x}).values()
+    np.testing.assert_allclose(got, wanted, 1e-5, 1e-6)
+
+
+def test_a_sparse_input_has_the_shape_that_is_given() -> None:
+    made = model([N("SparseToDenseMatMul", ["w", "x"], ["y"], domain="com.microsoft")], SQUARE, [])
+    kind = helper.make_sparse_tensor_type_proto(TensorProto.FLOAT, ("rows", 6))
+    made.graph.input.append(helper.make_value_info("w", kind))
+    (got,) = compute(import_model(made, TARGET, {"rows": 5}), {"w": DENSE, "x": SQUARE}).values()
+    np.testing.assert_allclose(got, DENSE @ SQUARE, 1e-5, 1e-6)
+    made.graph.input[-1].type.sparse_tensor_type.elem_type = 77
+    with pytest.raises(ModelError, match="input 'w'"):
+        import_model(made, TARGET, {"rows": 5})

@@ -13,12 +13,15 @@ import pytest
 from onnx_models import TARGET
 from sized_models import computed
 
+import luthier
+from luthier.deploy.texts import texts_of
 from luthier.frontend import Program, import_entries, read_model
 from luthier.frontend.tflite.detection import POSTPROCESS
 from luthier.frontend.tflite.model import decoded
 from luthier.frontend.tflite.reader import OPERATORS, read_tflite
 from luthier.schedules import LuthierError, ModelError, UnsupportedOperator
 from luthier.schedules.ir.dtype import DTYPES
+from luthier.schedules.ops.texts import rows
 
 FOLDER = Path(__file__).parent / "tflite_models"  # make.py there writes them
 MODELS = sorted(path.stem for path in FOLDER.glob("*.tflite"))
@@ -35,6 +38,11 @@ def runs(name: str) -> list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]
             is_output = title.startswith("out_")
             found[int(number or 0)][is_output][title.removeprefix("out_")] = arrays[key]
     return found
+
+
+def text_rows(texts: np.ndarray, width: int) -> np.ndarray:
+    """As a library takes them."""
+    return rows([text.encode() for text in texts.flat], (*texts.shape, width))
 
 
 def as_given(program: Program) -> tuple[Program, dict[str, np.ndarray]]:
@@ -56,10 +64,16 @@ def test_models(name: str) -> None:
     (whole,) = entry.variants
     program, held = as_given(whole)
     for inputs, wanted in every:
-        got = computed(program, {}, inputs | held)
+        words = {n: text_rows(a, read.widths[n]) for n, a in inputs.items() if a.dtype.kind == "U"}
+        got = computed(program, {}, inputs | words | held)
         held = {state.name: got.pop(state.becomes) for state in whole.states}
         assert got.keys() == wanted.keys()
         for each, value in wanted.items():
+            if value.dtype.kind == "U":
+                listed = np.array(read.labels.get(each, ()))
+                told = listed[got[each]] if listed.size else texts_of(got[each])
+                np.testing.assert_array_equal(told, value)
+                continue
             assert got[each].dtype == value.dtype, each
             assert got[each].shape == value.shape, each
             if value.dtype.kind == "f":
@@ -85,13 +99,38 @@ def test_the_page_lists_the_operators() -> None:
     assert POSTPROCESS.split("'")[1] in listed
 
 
+SIGNATURES = FOLDER / "several" / "signatures.tflite"
+
+
+def test_an_entry_point_takes_the_signature_of_its_name(tmp_path: Path) -> None:
+    """Variables are states that they share."""
+    luthier.build({"add": SIGNATURES, "scale": SIGNATURES}, tmp_path / "out", log=None)
+    x = np.array([1, 2], np.float32)
+    with luthier.load(tmp_path / "out") as library:
+        add, scale = (library.entry(name) for name in ("add", "scale"))
+        assert [add(x)[0].tolist() for _ in range(2)] == [[1, 2], [2, 4]]
+        assert scale.run({"factor": x})["found"].tolist() == [2, 8]
+        assert add(x)[0].tolist() == [3, 6]
+
+
+def test_without_a_name_a_file_is_its_first_graph() -> None:
+    for entry in ("", "run", "add"):
+        read = read_model(SIGNATURES, entry=entry)
+        assert [each.name for each in read.proto.graph.input] == ["x", "sum"]
+        assert dict(read.states) == {"sum": "sum_next"}
+    assert read_model(SIGNATURES, entry="scale").proto.graph.input[0].name == "factor"
+
+
 def test_open_sizes_have_names() -> None:
     read = read_model(FOLDER / "rows.tflite", {"batch": range(1, 5), "x_2": 7})
     assert read.open is not None
     assert [symbol.name for symbol in read.open.symbols] == ["batch"]
 
 
-@pytest.mark.parametrize("name", ["classifier_int8", "detections", "keeping", "layers", "simple"])
+@pytest.mark.parametrize(
+    "name",
+    ["classifier_int8", "detections", "keeping", "layers", "simple", "sparse", "texts"],
+)
 def test_damaged_files_are_refused_or_read(name: str) -> None:
     data, rng = (FOLDER / f"{name}.tflite").read_bytes(), random.Random(name)
     for number in range(200):

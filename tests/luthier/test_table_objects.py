@@ -22,9 +22,10 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     StackingRegressor,
 )
+from sklearn.feature_extraction import DictVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import luthier
@@ -247,3 +248,48 @@ assert not {"sklearn", "xgboost", "lightgbm", "skl2onnx", "torch"} & sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
     assert onnx.__version__
+
+
+MAPS = [
+    {"city": "Dubai", "temperature": 33.0, "wet": True},
+    {"city": "London", "temperature": 12.0},
+    {"city": "San Francisco", "temperature": 18.0, "wet": False},
+]
+
+
+@pytest.mark.parametrize("maps", [MAPS, [{"a": "b"}, {"a": "c"}], [{3: 1.0}, {-4: 2.0}]])
+def test_a_vectorizer_of_maps(maps: list[dict[Any, Any]], tmp_path: Path) -> None:
+    model = DictVectorizer().fit(maps)
+    luthier.build(model, tmp_path / "out", log=None, shapes={"rows": range(1, 9)})
+    new = [*maps, {}, {"city": "Ulm", 99: 7}]
+    with luthier.load(tmp_path / "out") as library:
+        assert library.inputs[0].keys == tuple(model.feature_names_)
+        (got,) = library(new)
+    np.testing.assert_array_equal(got, model.transform(new).toarray())
+
+
+def test_a_pipeline_of_maps(tmp_path: Path) -> None:
+    """Two steps take the maps, of which one knows other keys."""
+    parts = FeatureUnion([("all", DictVectorizer()), ("some", DictVectorizer(sort=False))])
+    model = make_pipeline(parts, StandardScaler(with_mean=False), LogisticRegression())
+    y = np.array(["dry", "wet", "dry"])
+    model.fit(MAPS, y)
+    luthier.build(model, tmp_path / "out", log=None, shapes={"rows": range(1, 9)})
+    with luthier.load(tmp_path / "out") as library:
+        got = library.run({"x": MAPS})
+    np.testing.assert_array_equal(got["label"], model.predict(MAPS))
+    np.testing.assert_allclose(got["probabilities"], model.predict_proba(MAPS), 1e-5, 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("model", "error", "said"),
+    [
+        (DictVectorizer(), ModelError, "not fitted"),
+        (DictVectorizer(separator=":").fit(MAPS), UnsupportedOperator, "the separator ':'"),
+    ],
+)
+def test_vectorizers_that_cannot_be_taken(
+    model: Any, error: type[Exception], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=said):
+        luthier.build(model, tmp_path / "out", log=None)

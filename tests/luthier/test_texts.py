@@ -354,3 +354,37 @@ def test_what_is_not_supported_is_refused_by_name(name: str) -> None:
 def test_a_bound_is_of_an_input_of_texts() -> None:
     with pytest.raises(ModelError, match="have 1 bytes at most, and from 2 to 65536"):
         luthier.build(moving_model(), "nowhere", log=None, bounds={"x": 1})
+
+
+def keeping(*, wide: bool = False) -> onnx.ModelProto:
+    """What it keeps is the last word that was to be kept, or else a word of its own."""
+    nodes = [
+        N("Where", ["flag", "word", "kept"], ["last"]),
+        N("StringConcat", ["last", "mark"], ["marked"]),
+        N("Equal", ["last", "none"], ["is_none"]),
+        N("Where", ["is_none", "first", "word" if not wide else "marked"], ["y"]),
+    ]
+    texts = {"word": (STRING, [2]), "flag": (BOOL, [2]), "kept": (STRING, [2])}
+    made = model(nodes, texts, {"y": STRING, "marked" if wide else "last": STRING}, mark="!",
+                 first="first", none="")  # fmt: skip
+    return made
+
+
+def test_a_text_that_is_a_state(tmp_path: Path) -> None:
+    """Words are narrower than what keeps them; of those that become too wide it says so."""
+    state = {"kept": "last"}
+    luthier.build(keeping(), tmp_path / "out", log=None, state=state, bounds={"kept": 80})
+    session = onnxruntime.InferenceSession(
+        keeping().SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    kept = np.array(["", ""], object)
+    with luthier.load(tmp_path / "out") as library:
+        for word, flag in (("a", True), ("ä" * 9, False), ("long " * 12, True), ("", False)):
+            words, flags = np.array([word, "other"], object), np.array([flag, not flag])
+            given = {"word": words, "flag": flags}
+            y, kept = session.run(None, {**given, "kept": kept})
+            assert library.run(given)["y"].tolist() == y.tolist()
+        library.state.reset()
+        assert library.run({**given, "flag": np.array([False] * 2)})["y"].tolist() == ["first"] * 2
+    with pytest.raises(ModelError, match="'kept' have 64 bytes at most, and become ones of"):
+        luthier.build(keeping(wide=True), tmp_path / "wide", log=None, state={"kept": "marked"})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import onnx
-from onnx import TensorProto, helper
 
 DOMAIN = "ai.onnx.ml"
 # Its operator sets: the newest, and the last one that has ensembles of the older kind.
@@ -23,18 +22,6 @@ def import_domain(model: onnx.ModelProto) -> None:
     if used and not any(is_ml(o.domain) for o in model.opset_import):
         older = used.intersection(_OF_OLDER)
         model.opset_import.add(domain=DOMAIN, version=_OLDER if older else _NEWEST)
-
-
-def without_maps(model: onnx.ModelProto) -> None:
-    """Let ``ZipMap``, which makes a map of a row of scores, give the scores as they are."""
-    made = set()
-    for node in model.graph.node:
-        if node.op_type == "ZipMap" and is_ml(node.domain):
-            made.update(node.output)
-            node.CopyFrom(helper.make_node("Identity", node.input, node.output, node.name))
-    for output in model.graph.output:
-        if output.name in made:
-            output.CopyFrom(helper.make_tensor_value_info(output.name, TensorProto.FLOAT, None))
 
 
 def without_wrong_shapes(model: onnx.ModelProto) -> None:

@@ -15,7 +15,7 @@ from ..given import light_types
 from ..microsoft.domain import DOMAIN as MICROSOFT
 from ..ml.domain import is_ml
 from ..opset import is_onnx, node_label, opset_of
-from ..scopes import every_node
+from ..scopes import every_node, renamed
 from . import computing, mappings, movement, sequences, tokens
 from .branches import has_texts_inside, is_string, spell_control, writes_texts
 from .domain import DOMAIN, import_domain, is_text
@@ -40,11 +40,14 @@ class Spelled:
     widths: Mapping[str, int]
 
 
-def spell_texts(model: onnx.ModelProto, widths: Mapping[str, int]) -> Spelled:
+def spell_texts(
+    model: onnx.ModelProto, widths: Mapping[str, int], states: Mapping[str, str]
+) -> Spelled:
     """Put numbers or rows of bytes in place of texts.
 
-    ``widths`` are those of inputs where they are not DEFAULT_WIDTH. Raises ModelError, and
-    UnsupportedOperator for a node that does with texts what is not supported.
+    ``widths`` are those of inputs where they are not DEFAULT_WIDTH; ``states`` are the outputs that
+    inputs become, rows as wide as theirs. Raises ModelError, and UnsupportedOperator for a node
+    that does with texts what is not supported.
     """
     for node in model.graph.node:
         if is_text(node.domain):
@@ -59,20 +62,28 @@ def spell_texts(model: onnx.ModelProto, widths: Mapping[str, int]) -> Spelled:
             speller.values[tensor.name] = numbers
     for node in [*model.graph.node]:
         _spell(speller, node)
+    for name in states.keys() & found.keys():
+        _keep(speller, name, states[name], found[name])
     if speller.values or inside:
         del model.graph.node[:]
         model.graph.node.extend(speller.nodes)
-    labels: dict[str, Texts] = {}
-    for output in model.graph.output:
+    labels, widths = _typed(speller)
+    import_domain(model)
+    return Spelled(labels, found | widths)
+
+
+def _typed(speller: Speller) -> tuple[dict[str, Texts], dict[str, int]]:
+    """Let outputs have their types; gives the labels and widths of those that are texts."""
+    labels, widths = dict[str, Texts](), dict[str, int]()
+    for output in speller.graph.output:
         value = speller.values.get(output.name)
         if isinstance(value, Numbers):
             output.type.tensor_type.elem_type = TensorProto.INT64
             labels[output.name] = value.texts
         elif isinstance(value, Rows):
             _add_dimension(output, value.width)
-            found[output.name] = value.width
-    import_domain(model)
-    return Spelled(labels, found)
+            widths[output.name] = value.width
+    return labels, widths
 
 
 def _speller(model: onnx.ModelProto, inside: bool) -> Speller:
@@ -105,6 +116,32 @@ def _take(speller: Speller, info: onnx.ValueInfoProto, widths: Mapping[str, int]
     speller.nodes.append(helper.make_node("Clean", [name], [clean], name, domain=DOMAIN))
     speller.values[name], speller.names[name] = Rows(width, rank), clean
     return width
+
+
+def _keep(speller: Speller, name: str, after: str, width: int) -> None:
+    """Let the output that a state becomes be rows of its width."""
+    value = speller.values.get(after)
+    if value is None:
+        raise ModelError(f"the state '{name}' is texts, and what it becomes, '{after}', is none")
+    if speller.width(after) > width:
+        raise ModelError(
+            f"the texts of the state '{name}' have {width} bytes at most, and become ones of "
+            f"{speller.width(after)}: give it room for them, such as --bound {name}="
+            f"{speller.width(after)}, if they do not grow in each run"
+        )
+    given, rank = speller.rows(after, width), value.rank
+    if rank is None:
+        raise UnsupportedOperator(
+            f"the state '{name}' becomes texts whose rank is not known, which is not supported"
+        )
+    if given != after:
+        # The output keeps its name, and what it was gets another.
+        other = f"{after}/as it was"
+        speller.nodes[:] = [renamed(node, {after: other}) for node in speller.nodes]
+        for tensor in speller.graph.initializer:
+            tensor.name = other if tensor.name == after else tensor.name
+        speller.nodes.append(helper.make_node("Identity", [given], [after]))
+    speller.values[after] = Rows(width, rank)
 
 
 def has_texts(model: onnx.ModelProto) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from file import File
 from flatbuffers import flexbuffers
 from interpreter import ran
@@ -240,14 +240,133 @@ def rest() -> File:
     return file
 
 
-MODELS = {"detections": detections, "recurrent": recurrent, "rest": rest, "simple": simple}
+def texts() -> File:
+    """Lookups in hash tables, of words and to words, and what moves words."""
+    file = File()
+    words, n = file.input("words", (2, 3), "string"), file.input("n", (2, 3), "int64")
+    main, once = file.graph, file.begin()
+
+    def table(number: int, kinds: tuple[str, str]) -> int:
+        types = [4 if kind == "int64" else 5 for kind in kinds]
+        (handle,) = file.add("HASHTABLE", [], [((1,), "resource")], "HashtableOptions",
+                             tableId=number, keyDtype=types[0], valueDtype=types[1])  # fmt: skip
+        return handle
+
+    for number, (keys, values, kinds) in enumerate(TABLES):
+        listed = [file.constant(v, k) for v, k in zip((keys, values), kinds, strict=True)]
+        file.add("HASHTABLE_IMPORT", [table(number, kinds), *listed], [], "HashtableImportOptions")
+    file.graph = main
+    file.add("CALL_ONCE", [], [], "CallOnceOptions", initSubgraphIndex=once)
+    for number, (given, otherwise) in enumerate(((words, [-1]), (n, ["?"]), (words, [7]))):
+        kinds = TABLES[number][2]
+        handle = table(number, kinds)
+        default = file.constant(otherwise, kinds[1])
+        (found,) = file.add("HASHTABLE_FIND", [handle, given, default], [((2, 3), kinds[1])],
+                            "HashtableFindOptions")  # fmt: skip
+        file.output(f"found_{number}", found)
+        (size,) = file.add("HASHTABLE_SIZE", [handle], [((1,), "int64")], "HashtableSizeOptions")
+        file.output(f"size_{number}", size)
+    (flat,) = file.add("RESHAPE", [words, file.constant([6], INT)], [((6,), "string")])
+    (some,) = file.add("GATHER", [flat, file.constant([4, 0], INT)], [((2,), "string")],
+                       "GatherOptions")  # fmt: skip
+    file.output("some", some)
+    (same,) = file.add("EQUAL", [flat, file.constant(["two"] * 6, "string")], [((6,), "bool")],
+                       "EqualOptions")  # fmt: skip
+    file.output("same", same)
+    return file
+
+
+TABLES = (
+    (["one", "two", "zwölf", "one"], [5, -(2**62), 3, 9], ("string", "int64")),
+    ([0, -3, 7], ["none", "", "sieben"], ("int64", "string")),
+    (["only"], [1], ("string", "int64")),
+)
+
+
+def sparse() -> File:
+    """Weights of which most are 0, in several formats."""
+    file, draw = File(), random(6)
+    x = file.input("x", (3, 8))
+    rng = np.random.default_rng(7)
+
+    def few(*shape: int) -> Any:
+        return draw(*shape) * (rng.random(shape) < 0.3)
+
+    kinds: dict[str, dict[str, Any]] = {
+        "rows": {"order": (0, 1), "compressed": (1,)},
+        "columns": {"order": (1, 0), "compressed": (1,)},
+        "both": {"order": (0, 1), "compressed": (0, 1)},
+        "blocks": {"order": (0, 1, 2), "compressed": (1,), "blocks": {1: 4}},
+        "tiles": {"order": (0, 1, 2, 3), "compressed": (1,), "blocks": {0: 2, 1: 2}},
+    }
+    for name, kind in kinds.items():
+        weights = file.sparse(few(4, 8), **kind)
+        (dense,) = file.add("DENSIFY", [weights], [((4, 8), FLOAT)], "DensifyOptions")
+        (found,) = file.add("FULLY_CONNECTED", [x, dense, -1], [((3, 4), FLOAT)],
+                            "FullyConnectedOptions")  # fmt: skip
+        file.output(name, found)
+    half = file.sparse(few(4, 8), "float16", **kinds["rows"])
+    (dense,) = file.add("DENSIFY", [half], [((4, 8), "float16")], "DensifyOptions")
+    (wide,) = file.add("DEQUANTIZE", [dense], [((4, 8), FLOAT)], "DequantizeOptions")
+    file.output("half", wide)
+    image = file.sparse(few(5, 2, 3, 4), order=(0, 1, 2, 3), compressed=(3,))
+    (dense,) = file.add("DENSIFY", [image], [((5, 2, 3, 4), FLOAT)], "DensifyOptions")
+    file.output("image", file.add("ABS", [dense], [((5, 2, 3, 4), FLOAT)])[0])
+    return file
+
+
+def signatures() -> File:
+    """Two that share a variable: one adds to it, the other reads it."""
+    file = File()
+    add, scale, once = file.graph, file.begin(), file.begin()
+
+    def variable() -> int:
+        (handle,) = file.add("VAR_HANDLE", [], [((1,), "resource")], "VarHandleOptions",
+                             container="", sharedName="sum")  # fmt: skip
+        return handle
+
+    file.add("ASSIGN_VARIABLE", [variable(), file.constant([0, 0])], [], "AssignVariableOptions")
+    for graph, name, kind in ((add, "x", "ADD"), (file.model.subgraphs[scale], "factor", "MUL")):
+        file.graph = graph
+        file.add("CALL_ONCE", [], [], "CallOnceOptions", initSubgraphIndex=once)
+        handle, given = variable(), file.input(name, (2,))
+        (held,) = file.add("READ_VARIABLE", [handle], [((2,), FLOAT)], "ReadVariableOptions")
+        (found,) = file.add(kind, [held, given], [((2,), FLOAT)], f"{kind.title()}Options")
+        if kind == "ADD":
+            file.add("ASSIGN_VARIABLE", [handle, found], [], "AssignVariableOptions")
+        file.output("found", found)
+    file.signature("add", 0)
+    file.signature("scale", scale)
+    return file
+
+
+def check_signatures(data: bytes) -> None:
+    """That the interpreter makes of it what it is meant to be."""
+    interpreter = Interpreter(model_content=data)
+    add, scale = map(interpreter.get_signature_runner, ("add", "scale"))
+    x = np.array([1, 2], np.float32)
+    assert [add(x=x)["found"].tolist() for _ in range(2)] == [[1, 2], [2, 4]]
+    assert scale(factor=x)["found"].tolist() == [2, 8]
+    assert add(x=x)["found"].tolist() == [3, 6]
+
+
+MODELS = {
+    "detections": detections, "recurrent": recurrent, "rest": rest, "simple": simple,
+    "sparse": sparse, "texts": texts,
+}  # fmt: skip
 
 
 def main(names: Sequence[str]) -> None:
+    several = signatures().bytes()
+    check_signatures(several)
+    (HERE / "several" / "signatures.tflite").write_bytes(several)
     for name in names or MODELS:
         data = MODELS[name]().bytes()
         (HERE / f"{name}.tflite").write_bytes(data)
-        np.savez_compressed(HERE / f"{name}.npz", **ran(Interpreter(model_content=data), 3))
+        # XNNPACK takes no sparse weights that are given it as such.
+        plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        interpreter = Interpreter(model_content=data, experimental_op_resolver_type=plain)
+        np.savez_compressed(HERE / f"{name}.npz", **ran(interpreter, 3))
         print(name, len(data))
 
 

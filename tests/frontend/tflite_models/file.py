@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flatbuffers
@@ -13,6 +13,7 @@ from flatbuffers import flexbuffers
 _TYPES = {
     "float32": "FLOAT32", "int32": "INT32", "uint8": "UINT8", "int64": "INT64", "bool": "BOOL",
     "int16": "INT16", "int8": "INT8", "complex64": "COMPLEX64", "resource": "RESOURCE",
+    "float16": "FLOAT16", "string": "STRING",
 }  # fmt: skip
 
 
@@ -55,7 +56,7 @@ class File:
             made.quantization.scale, made.quantization.zeroPoint = [scale], [0]
         if value is not None:
             buffer = schema.BufferT()
-            data = np.asarray(value, dtype)
+            data = _texts(value) if dtype == "string" else np.asarray(value, dtype)
             if int4:
                 flat = np.append(data.reshape(-1), np.zeros(data.size % 2, np.int8)) & 15
                 data = (flat[::2] | flat[1::2] << 4).astype(np.uint8)
@@ -117,7 +118,74 @@ class File:
         made.builtinOptions2.compositeAttributes = np.frombuffer(none, np.uint8)
         return found
 
+    def sparse(
+        self,
+        value: Any,
+        dtype: str = "float32",
+        *,
+        order: Sequence[int],
+        compressed: Sequence[int],
+        blocks: Mapping[int, int] | None = None,
+        scale: float = 0,
+    ) -> int:
+        """A constant of which what is not 0 is stored: dimensions in an ``order``, in which those
+        at the places ``compressed`` are so; ``blocks`` are sizes by dimension."""
+        blocks = blocks or {}
+        whole = np.asarray(value, dtype)
+        sizes = [s // blocks.get(d, 1) for d, s in enumerate(whole.shape)]
+        parts = whole.reshape([n for d, s in enumerate(sizes) for n in (s, blocks.get(d, 1))])
+        rank = whole.ndim
+        inner = [2 * d + 1 for d in blocks]
+        parts = parts.transpose([*range(0, 2 * rank, 2), *inner, *(
+            2 * d + 1 for d in range(rank) if d not in blocks)])  # fmt: skip
+        parts = parts.reshape([*sizes, *blocks.values()]).transpose(order)
+        nodes, levels = [parts], []
+        for place, dimension in enumerate(order):
+            level = schema.DimensionMetadataT()
+            levels.append(level)
+            if place not in compressed:
+                level.format, level.denseSize = schema.DimensionType.DENSE, parts.shape[place]
+                nodes = [child for node in nodes for child in node]
+                continue
+            level.format = schema.DimensionType.SPARSE_CSR
+            kept = [[i for i, child in enumerate(node) if child.any()] for node in nodes]
+            begins = np.cumsum([0, *map(len, kept)])
+            places = [i for some in kept for i in some]
+            for name, numbers in (("arraySegments", begins), ("arrayIndices", places)):
+                kind = ("Int32", "Uint16", "Uint8")[dimension % 3]
+                setattr(level, f"{name}Type", getattr(schema.SparseIndexVector, f"{kind}Vector"))
+                listed = getattr(schema, f"{kind}VectorT")()
+                listed.values = np.asarray(numbers, kind.lower())
+                setattr(level, name, listed)
+            nodes = [node[i] for node, some in zip(nodes, kept, strict=True) for i in some]
+        number = self.tensor(whole.shape, dtype, value=np.array(nodes, dtype), scale=scale)
+        found = schema.SparsityParametersT()
+        found.traversalOrder, found.blockMap = list(order), list(blocks)
+        found.dimMetadata = levels
+        self.graph.tensors[number].sparsity = found
+        return number
+
+    def signature(self, name: str, number: int) -> None:
+        """Of a graph, whose inputs and outputs have the names of their tensors."""
+        made, graph = schema.SignatureDefT(), self.model.subgraphs[number]
+        made.signatureKey, made.subgraphIndex = name, number
+        for field, tensors in (("inputs", graph.inputs), ("outputs", graph.outputs)):
+            listed = []
+            for tensor in tensors:
+                listed.append(schema.TensorMapT())
+                listed[-1].name, listed[-1].tensorIndex = graph.tensors[tensor].name, tensor
+            setattr(made, field, listed)
+        self.model.signatureDefs = [*(self.model.signatureDefs or []), made]
+
     def bytes(self) -> bytes:
         builder = flatbuffers.Builder()
         builder.Finish(self.model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
+
+
+def _texts(value: Any) -> np.ndarray:
+    """How many there are, where each begins and the last ends, and all of them."""
+    given = [str(text).encode() for text in np.asarray(value, object).reshape(-1)]
+    ends = np.cumsum([4 * (len(given) + 2), *map(len, given)])
+    head = np.asarray([len(given), *ends], "<i4").tobytes()
+    return np.frombuffer(head + b"".join(given), np.uint8)

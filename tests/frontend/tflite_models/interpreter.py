@@ -25,10 +25,12 @@ def ran(interpreter: Any, count: int, seed: int = 5) -> dict[str, np.ndarray]:
             outputs = runner(**inputs)
         else:
             for name, value in inputs.items():
-                interpreter.set_tensor(details[name]["index"], value)
+                texts = value.dtype.kind == "U"
+                given = np.char.encode(value).astype(object) if texts else value
+                interpreter.set_tensor(details[name]["index"], given)
             interpreter.invoke()
             outputs = {
-                each["name"]: interpreter.get_tensor(each["index"])
+                each["name"]: _told(interpreter.get_tensor(each["index"]))
                 for each in interpreter.get_output_details()
             }
         found |= {f"{name}{after}": value for name, value in inputs.items()}
@@ -36,8 +38,18 @@ def ran(interpreter: Any, count: int, seed: int = 5) -> dict[str, np.ndarray]:
     return found
 
 
+def _told(value: np.ndarray) -> np.ndarray:
+    """Texts as NumPy's files have them."""
+    if value.dtype != object:
+        return value
+    return np.array([text.decode() for text in value.flat]).reshape(value.shape)
+
+
 def _drawn(rng: np.random.Generator, name: str, detail: Any) -> np.ndarray:
     shape, dtype = tuple(detail["shape"]), detail["dtype"]
+    if dtype in (np.bytes_, np.object_):
+        words = np.array(["one", "two", "", "zwölf", "no word at all"])
+        return rng.choice(words, shape)
     if np.issubdtype(dtype, np.floating):
         return rng.standard_normal(shape).astype(dtype)
     if dtype == np.bool_:

@@ -16,7 +16,7 @@ from .encoded import t5, whisper
 from .greedy import any_of
 from .loop import Chosen, generated
 from .request import Request, known, number
-from .scores import Rules, Sequences
+from .scores import Rules, Sequences, with_room
 from .timestamps import Timestamps
 
 _GPT, _T5, _WHISPER = 0, 1, 2  # ``model_type``
@@ -60,8 +60,7 @@ class Beams:
         def filled(value: float, dtype: str, *shape: int) -> str:
             return call.emit("Expand", call.constant(value, dtype), call.sizes(*shape))
 
-        room = filled(self.request.pad, "int32", self.request.rows, longest - length)
-        whole = call.emit("Concat", each_of(call, tokens, 0, beams), room, axis=1)
+        whole = with_room(call, each_of(call, tokens, 0, beams), longest, self.request.pad)
         return [
             call.emit("Expand", first, call.sizes(batch, beams)),
             whole,
@@ -171,7 +170,8 @@ class Beams:
 
 
 def searched(call: Spelling, decoder: Decoder, rules: Rules) -> Sequence[str]:
-    """The sequences, their scores, and the scores of all tokens in each step."""
+    """The sequences, their scores, and the scores of all tokens in each step; then, where it is
+    wanted, nothing, and how likely a first token is that says that there is no speech."""
     count = known(call, 4, "num_return_sequences")
     if not 1 <= count <= rules.request.beams:
         raise ModelError(
@@ -184,19 +184,35 @@ def searched(call: Spelling, decoder: Decoder, rules: Rules) -> Sequence[str]:
     one = call.constant(1, "float32")
     penalty = number(call, 5, TensorProto.FLOAT, 1) or one
     choice = Beams(rules, penalty, early, call.wants(2))
-    states, kept = generated(call, decoder, choice, rules.request.longest)
-    return [*choice.ended(call, states, count), kept]
+    states, kept, logits = generated(call, decoder, choice, rules.request.longest)
+    found = [*choice.ended(call, states, count), kept]
+    return [*found, "", _silence(call, logits, rules.vocabulary)] if call.wants(4) else found
+
+
+def _silence(call: Spelling, logits: str, width: int) -> str:
+    """The probability [batch] of a token; raises ModelError."""
+    token = call.attr("no_speech_token_id", -1)
+    if not 0 <= token < width:
+        raise ModelError(f"{call.label}: its no_speech_token_id {token} is none of {width}")
+    shares = call.emit("Softmax", logits, axis=1)
+    return call.reshape(call.slice(shares, 1, token, token + 1), -1)
 
 
 def beam_search(call: Spelling) -> Results:
     """``BeamSearch``."""
     kind = call.attr("model_type", _GPT)
-    if call.input(10) or call.input(11):
-        raise call.unsupported("decoder_input_ids or a logits_processor")
-    request = Request.of(call, known(call, 3, "num_beams"))
-    if kind not in (_GPT, _T5):
+    if kind not in (_GPT, _T5, _WHISPER):
         raise call.unsupported(f"model_type={kind}")
-    decoder = (Gpt.of if kind == _GPT else t5)(call, request, 9)
+    if call.input(11) and known(call, 11, "logits_processor"):
+        raise call.unsupported("a logits_processor")
+    if call.input(10) and kind != _WHISPER:
+        raise call.unsupported("decoder_input_ids")
+    request = Request.of(call, known(call, 3, "num_beams"))
+    decoder: Decoder
+    if kind == _WHISPER:
+        decoder = whisper(call, request)
+    else:
+        decoder = (Gpt.of if kind == _GPT else t5)(call, request, 9)
     rules = Rules.of(call, request, decoder.vocabulary, repetition=6, shortest=2, masks=7)
     return searched(call, decoder, rules)
 
@@ -205,9 +221,9 @@ def whisper_beam_search(call: Spelling) -> Results:
     """``WhisperBeamSearch``."""
     if call.attr("model_type", _WHISPER) != _WHISPER:
         raise call.unsupported(f"model_type={call.attr('model_type', _WHISPER)}")
-    for index, name in ((12, "cross_qk_layer_head"), (13, "extra_decoding_ids")):
-        if call.input(index):
-            raise call.unsupported(f"its {name}")
+    # Its extra_decoding_ids say for which tokens there is to be a cross_qk, and nothing else.
+    if call.input(12):
+        raise call.unsupported("its cross_qk_layer_head")
     request = Request.of(call, known(call, 3, "num_beams"))
     decoder = whisper(call, request)
     timed = call.input(11) and known(call, 11, "logits_processor") == 1

@@ -12,7 +12,7 @@ from ..spelling import Results, Spelling
 from .decoders import Gpt
 from .loop import Chosen, generated
 from .request import Request
-from .scores import Rules, Sequences
+from .scores import Rules, Sequences, with_room
 
 _GPT = 0
 
@@ -35,13 +35,8 @@ class Greedy:
     def begin(self, call: Spelling, tokens: str, length: int) -> list[str]:
         """See ``Choice``."""
         request = self.rules.request
-        room = call.emit(
-            "Expand",
-            call.constant(0, "int32"),
-            call.sizes(request.batch, request.longest - length),
-        )
         none = call.emit("Expand", call.constant(False, "bool"), call.sizes(request.batch))
-        return [call.emit("Concat", tokens, room, axis=1), none]
+        return [with_room(call, tokens, request.longest, 0), none]
 
     def choose(
         self, s: Spelling, logits: str, length: str, states: Sequence[str], *, first: bool
@@ -78,7 +73,7 @@ def greedy_search(call: Spelling) -> Results:
 
 def searched(call: Spelling, decoder: Gpt, rules: Rules, draw: Draw) -> str:
     """The sequences [batch, the most] that follow, a token of each at a time."""
-    states, _ = generated(call, decoder, Greedy(rules, draw), rules.request.longest)
+    states, _, _ = generated(call, decoder, Greedy(rules, draw), rules.request.longest)
     return states[0]
 
 

@@ -43,21 +43,29 @@ class Choice(Protocol):
 
 def generated(
     call: Spelling, decoder: Decoder, choice: Choice, longest: int
-) -> tuple[list[str], str]:
-    """The choice's last states, when sequences have as many tokens or all have ended; and what is
-    kept of each step, [steps, ...]."""
+) -> tuple[list[str], str, str]:
+    """The choice's last states, when sequences have as many tokens or all have ended; what is kept
+    of each step, [steps, ...]; and the logits [batch, vocabulary] of the first token."""
     trips = longest - decoder.length - 1
     states = choice.begin(call, decoder.tokens, decoder.length)
     logits, caches = decoder.begin(call, goes_on=trips > 0)
-    length = call.constant(decoder.length, "int64")
+    length = _told(call, decoder)
     chosen = choice.choose(call, logits, length, states, first=True)
     kept = call.unsqueeze(chosen.kept, 0) if chosen.kept else ""
     if not trips:
-        return chosen.states, kept
+        return chosen.states, kept, logits
     if chosen.rows:
         caches = decoder.reordered(call, caches, chosen.rows)
     last, more = _looped(call, decoder, choice, trips, chosen, caches)
-    return last, call.emit("Concat", kept, more, axis=0) if kept else ""
+    return last, call.emit("Concat", kept, more, axis=0) if kept else "", logits
+
+
+def _told(call: Spelling, decoder: Decoder) -> str:
+    """How many tokens there are before the first step, as a number of run time: of what follows
+    from a constant, such as which places are taken, each size of a prompt would have another."""
+    first = call.slice(call.reshape(decoder.tokens, -1), 0, 0, 1)
+    zero = call.emit("Mod", call.cast(first, TensorProto.INT64), call.constant(1, "int64"))
+    return call.emit("Add", call.reshape(zero), call.constant(decoder.length, "int64"))
 
 
 def _looped(

@@ -35,6 +35,14 @@ class Sequences:
         return s.constant(np.arange(s.shape(self.tokens)[1]), "int64")
 
 
+def with_room(call: Spelling, tokens: str, longest: int, pad: int) -> str:
+    """Tokens [rows, as many as there are] as the beginning of [rows, ``longest``]."""
+    rows = call.shape(tokens)[0]
+    # Of one size whatever the number of tokens is, so that it may be open.
+    room = call.emit("Expand", call.constant(pad, "int32"), call.sizes(rows, longest))
+    return call.slice(call.emit("Concat", tokens, room, axis=1), 1, 0, longest)
+
+
 class Rule(Protocol):
     """Scores [rows, vocabulary] of what may follow sequences."""
 

@@ -89,10 +89,28 @@ class Table:
         place, count = self._list(field, np.dtype(dtype).itemsize)
         return self._source.array(place, count, dtype)
 
+    def data(self, field: int) -> bytes:
+        """The bytes of a text; none where it is left out."""
+        place, count = self._list(field, 1)
+        return self._source.array(place, count, "u1").tobytes()
+
     def text(self, field: int) -> str:
         """A text, "" where it is left out; what is not UTF-8 is replaced."""
-        place, count = self._list(field, 1)
-        return self._source.array(place, count, "u1").tobytes().decode(errors="replace")
+        return self.data(field).decode(errors="replace")
+
+    def every_data(self, field: int) -> list[bytes]:
+        """The bytes of each text of a list."""
+        found = []
+        for at in self._places(field):
+            place = self._source.target(at)
+            count = self._source.number("<I", place)
+            self._source.spend(count)
+            found.append(self._source.array(place + 4, count, "u1").tobytes())
+        return found
+
+    def texts(self, field: int) -> list[str]:
+        """A list of texts; what is not UTF-8 is replaced."""
+        return [each.decode(errors="replace") for each in self.every_data(field)]
 
     def table(self, field: int) -> Table | None:
         """A table; None where it is left out."""
@@ -101,6 +119,9 @@ class Table:
 
     def tables(self, field: int) -> list[Table]:
         """A list of tables."""
+        return [Table(self._source, self._source.target(at)) for at in self._places(field)]
+
+    def _places(self, field: int) -> range:
+        """Of the offsets of a list."""
         place, count = self._list(field, 4)
-        places = range(place, place + 4 * count, 4)
-        return [Table(self._source, self._source.target(at)) for at in places]
+        return range(place, place + 4 * count, 4)
