@@ -37,6 +37,7 @@ from .onnx.read import ReadModel, read_model
 from .onnx.sized import with_constants
 from .onnx.strip_weights import DependsOnDataError, strip_weights
 from .passes import OPEN_PASSES, PASSES, Pass
+from .passes.conv_planes import conv_planes
 from .program import Entry, Program
 from .program.library import RUN
 from .sizes.variants import Variants
@@ -273,6 +274,9 @@ def _program(
 
     def straight(part: onnx.ModelProto, known: Mapping[str, Array]) -> Program:
         graph = _straight_graph(part, known, dump, passes, grows)
+        if passes is PASSES:  # lanes of an open size are fewer
+            graph = conv_planes(graph, target)
+            dump(conv_planes.__name__, graph)
         program = join_depthwise(lower(graph, dense=dense), target)
         return join_attention(program, target, is_open=passes is OPEN_PASSES)
 

@@ -14,7 +14,6 @@ from .attention import fuse_attention, fuse_open_attention
 from .bfloat16 import mark_bfloat16
 from .channels_last import channels_last
 from .commute_resizes import commute_resizes
-from .conv_planes import conv_planes
 from .few_bits import keep_few_bits
 from .fold_constants import fold_but_rows, fold_constants
 from .fold_scales import fold_scales
@@ -76,17 +75,12 @@ PASSES = (
     Pass(fold_constants, requires={_P.LEGAL}, ensures={_P.FOLDED}),  # of what the others made
     Pass(tie_weights, requires={_P.FOLDED}),
     Pass(mark_bfloat16, requires={_P.FOLDED}),
-    Pass(conv_planes, requires={_P.CHANNELS_LAST, _P.LEGAL}),
 )
 
 _OPEN: Mapping[Callable[[Graph], Graph], Callable[[Graph], Graph]] = {
     fuse_attention: fuse_open_attention,
     fold_constants: fold_but_rows,
 }
-OPEN_PASSES = tuple(
-    replace(each, rewrite=_OPEN.get(each.rewrite, each.rewrite))
-    for each in PASSES
-    if each.rewrite is not conv_planes  # lanes of an open size are fewer
-)
+OPEN_PASSES = tuple(replace(each, rewrite=_OPEN.get(each.rewrite, each.rewrite)) for each in PASSES)
 """For models of which some sizes are known only at run time: what they become must depend little on
 the sizes that they are imported at."""

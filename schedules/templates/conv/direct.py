@@ -21,6 +21,7 @@ from ...tir.indices import ceildiv
 from ..form import Form
 from ..loops import Loops
 from ..powers import ceil_power, floor_power, powers
+from ..sets import CROWDED, crowd_l1
 from ..window import even_widths
 
 _LEAST_WORK = 1 << 16  # multiply-adds of a chunk: with fewer, larger chunks than the cores need
@@ -160,12 +161,14 @@ class Direct(Form[Knobs]):
     def _register_tile(self) -> tuple[int, int]:
         """Width, and vectors of channels, with which a row of outputs takes the least time."""
         _, out_w = self.grid
-        target, borders = self.target, self._borders
+        target, borders, apart = self.target, self._borders, self._apart
 
         def step(width: int, count: int) -> float:
             """Of a core that starts as many loads as multiply-adds a cycle, nearly; a panel that is
             larger than L1 is loaded twice: from L2, and from L1."""
             far = count if self.steps * count * target.vector_bytes > target.l1 else 0
+            if crowd_l1(width, apart, target):
+                far += CROWDED * width
             loads = _LOAD * (width + count + far)
             return (not self._is_written) + max(width * count, loads, target.costs.sums)
 
@@ -183,8 +186,17 @@ class Direct(Form[Knobs]):
             if self._is_written:  # LLVM then holds more of what is loaded
                 sums = min(sums, target.vector_registers * 3 // 4)
             widest = min(out_w, max(1, sums // count))
-            tiles += [(width, count) for width in range(ceildiv(widest, 2), widest + 1)]
+            least = ceildiv(widest, 2)
+            while least > 1 and crowd_l1(least, apart, target):
+                least -= 1
+            tiles += [(width, count) for width in range(least, widest + 1)]
         return min(tiles, key=time)
+
+    @property
+    def _apart(self) -> int:
+        """Bytes from what an output reads to what the next one does."""
+        channels = self.workload.tensor(self.node.args[0]).shape[3]
+        return FLOAT32.nbytes(channels * (self.node.attr("strides")[1] // self.step[1]))
 
     @property
     def _is_written(self) -> bool:
