@@ -54,11 +54,12 @@ def test_panels_that_chunks_copy_are_cut_by_columns() -> None:
 
 def test_more_threads_are_not_slower() -> None:
     grid = Grid(batch=1, tiles=40, panels=30, work=2000, a=8000, b=16000)
+    targets = [replace(TARGET, threads=n) for n in (1, 2, 4, 8)]
+    cuts = [grid.cut(target, rows_outside=True) for target in targets]
     times = [
-        grid.cycles(*grid.cut(replace(TARGET, threads=n), by_rows=True), replace(TARGET, threads=n),
-        by_rows=True)
-        for n in (1, 2, 4, 8)
-    ]  # fmt: skip
+        grid.cycles(*cut, target, rows_outside=True)
+        for cut, target in zip(cuts, targets, strict=True)
+    ]
     assert times == sorted(times, reverse=True)
 
 

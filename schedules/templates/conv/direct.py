@@ -147,6 +147,8 @@ class Direct(Form[Knobs]):
         wanted = 6 * target.threads
         rows = floor_power(out_h * units // wanted)
         rows = min(rows, powers(out_h, 12)[-1])
+        if self.groups > 1:
+            rows = min(rows, self._rows_of_groups)
         columns = powers(out_w, 16)[-1]
         if out_h * units < wanted:
             work = self.depth * count * self.unit * min(panels, block)
@@ -155,6 +157,18 @@ class Direct(Form[Knobs]):
         if weights_fit:
             return Knobs(tile_w, count, rows, columns, ceil_power(panels), "rows")
         return Knobs(tile_w, count, rows, columns, block, "panels")
+
+    @property
+    def _rows_of_groups(self) -> int:
+        """Of outputs, which half of L2 holds with what they read while all groups use both; and
+        enough for all threads."""
+        out_h, out_w = self.grid
+        source, out = self.workload.tensor(self.node.args[0]), self.node.out
+        stride = self.node.attr("strides")[0]
+        line = FLOAT32.nbytes(source.shape[2] * source.shape[3]) * stride
+        line += FLOAT32.nbytes(out_w * out.shape[3])
+        fits = max(1, self.target.l2 // 2 // line)
+        return floor_power(min(fits, ceildiv(out_h, self.target.threads)))
 
     @cached_property
     def _register_tile(self) -> tuple[int, int]:

@@ -228,10 +228,22 @@ class Gemm(Form[Knobs]):
 
     def _blocks(self, rows: int, vectors: int) -> tuple[Order, int, int]:
         """Order, register tiles and panels of a chunk."""
-        p, target = self.product, self.target
-        order, panel = self._order(rows, vectors), p.k * vectors
+        target = self.target
+        order = self._order(rows, vectors)
+        return order, *self._grid(rows, vectors, order).cut(target, order == "rows")
+
+    def parts(self, knobs: Knobs) -> int:
+        """Of the rows, which threads share so; 1 where they share columns."""
+        p = self.product
+        if any(isinstance(extent, Size) for extent in (*p.batch, p.m, p.n, p.k)):
+            return 1
+        return self._grid(knobs.rows, knobs.vectors, knobs.order).parts(self.target)
+
+    def _grid(self, rows: int, vectors: int, order: Order) -> Grid:
+        """Of tiles of so many rows and vectors."""
+        p, target, panel = self.product, self.target, self.product.k * vectors
         moved = _TRANSPOSED if p.transpose_b else _COPIED
-        grid = Grid(
+        return Grid(
             batch=math.prod(p.batch),
             tiles=ceildiv(p.m, rows),
             panels=ceildiv(p.n, vectors * self.lanes),
@@ -239,8 +251,8 @@ class Gemm(Form[Knobs]):
             a=p.micro.a.nbytes(p.k * rows),
             b=panel * target.vector_bytes,
             copied=panel * moved if p.staged or order == "copied" else 0.0,
+            constant=p.packed,
         )
-        return order, *grid.cut(target, order == "rows")
 
     def _order(self, rows: int, vectors: int) -> Order:
         """Where B fits half of L2, rows stream by it; else panels are used one after the other. One
