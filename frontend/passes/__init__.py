@@ -20,6 +20,7 @@ from .fold_constants import fold_but_rows, fold_constants
 from .fold_scales import fold_scales
 from .group_norm import join_group_norms
 from .legalize import legalize
+from .narrow_products import narrow_products
 from .normalizations import find_normalizations
 from .pool_planes import pool_planes
 from .quantized import stay_quantized
@@ -75,6 +76,7 @@ PASSES = (
     Pass(legalize, requires={_P.NORMS_JOINED, _P.ATTENTION_JOINED}, ensures={_P.LEGAL}),
     Pass(fold_constants, requires={_P.LEGAL}, ensures={_P.FOLDED}),  # of what the others made
     Pass(tie_weights, requires={_P.FOLDED}),
+    Pass(narrow_products, requires={_P.FOLDED, _P.ATTENTION_JOINED, _P.LEGAL}),
     Pass(mark_bfloat16, requires={_P.FOLDED}),
     Pass(conv_planes, requires={_P.CHANNELS_LAST, _P.LEGAL}),
 )
@@ -86,7 +88,7 @@ _OPEN: Mapping[Callable[[Graph], Graph], Callable[[Graph], Graph]] = {
 OPEN_PASSES = tuple(
     replace(each, rewrite=_OPEN.get(each.rewrite, each.rewrite))
     for each in PASSES
-    if each.rewrite is not conv_planes  # lanes of an open size are fewer
+    if each.rewrite not in (conv_planes, narrow_products)  # lanes of an open size are fewer
 )
 """For models of which some sizes are known only at run time: what they become must depend little on
 the sizes that they are imported at."""
