@@ -10,6 +10,8 @@ FUZZ ?= --minutes 2
 
 # Tests share the cores, but those that time something have them to themselves, after the others.
 PARALLEL := -n logical --dist worksteal
+# Files with such tests: to look at all others takes half a minute.
+ALONE = $(shell grep -rl --include='*.py' 'mark\.alone' tests)
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/' | column -t -s :
@@ -28,11 +30,11 @@ demo: $(VENV)/.dev  ## tune SqueezeNet for two minutes, build it, run it from C+
 
 test: $(VENV)/.dev  ## all tests but the slow ones, a few minutes; with SLOW=1 these beside them
 	$(RUN) -m pytest $(PARALLEL) -m '$(if $(SLOW),,not slow and )not alone'
-	$(RUN) -m pytest -m '$(if $(SLOW),,not slow and )alone'
+	$(RUN) -m pytest -m '$(if $(SLOW),,not slow and )alone' $(ALONE)
 
 test-slow: $(VENV)/.dev  ## the slow ones
 	$(RUN) -m pytest $(PARALLEL) -m 'slow and not alone'
-	$(RUN) -m pytest -m 'slow and alone'
+	$(RUN) -m pytest -m 'slow and alone' $(ALONE)
 
 test-torch: $(VENV)/.dev  ## PyTorch and Keras, which it installs (large; CI leaves them out)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev,keras,torch]'

@@ -1,4 +1,4 @@
-"""Libraries and rows of a table that stay in a folder, so that it may be measured in parts."""
+"""Libraries, inputs and rows of a table, kept in a folder so that it may be measured in parts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+
+from bench.engines import Arrays
 from bench.turns import Row
 
 
@@ -24,6 +27,14 @@ class Kept:
         if not (path / "manifest.json").exists():
             build(path)
         return path
+
+    def arrays(self, name: str, make: Callable[[], Arrays]) -> Arrays:
+        """Inputs by the name of a file, which are what ``make`` gives."""
+        path = self.folder / f"{name}.npz"
+        if not path.exists():
+            np.savez(path, allow_pickle=False, **make())
+        with np.load(path) as file:
+            return dict(file)
 
     def row(self, name: str, measure: Callable[[], Row]) -> Row:
         """A row by its name, which ``measure`` finds."""

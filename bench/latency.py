@@ -4,6 +4,7 @@ python -m bench.latency                     every model, with 1 thread and with 
 python -m bench.latency resnet18 --threads 2 --print
 python -m bench.latency --log tuned.db      with a tuning log's schedules, into the tuned section
 python -m bench.latency --unseen            twelve models that no schedule was made with
+python -m bench.latency --kept FOLDER      what it holds is not built or measured again
 python -m bench.latency resnet18 --peers torch --section torch
                                             torch.compile takes up to a minute for each line
 """
@@ -11,17 +12,17 @@ python -m bench.latency resnet18 --peers torch --section torch
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 
 from rich.console import Console
 
 import luthier
 from bench import picture, results, roofline, standings
+from bench.kept import Kept, kept
 from bench.models import all_models, cache_folder, unseen_models
 from bench.roofline import Limits
 from bench.standings import Standing
-from bench.turns import OURS, ROUNDS, Entry, measure
+from bench.turns import OURS, ROUNDS, Entry, Row, measure
 from luthier.deploy import read_manifest
 from luthier.schedules.target import available_cores
 
@@ -48,16 +49,24 @@ def main() -> None:
     parser.add_argument("--log", type=Path, help="use this tuning log, for the tuned section")
     parser.add_argument("--unseen", action="store_true", help="the models of bench.unseen")
     parser.add_argument("--section", choices=[DEFAULT, TUNED, TORCH, UNSEEN], help="of RESULTS.md")
+    parser.add_argument("--kept", type=Path, help="a folder that keeps libraries and rows")
+    parser.add_argument("--build", action="store_true", help="only build")
     parser.add_argument("--print", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
-    models = (unseen_models if options.unseen else all_models)(cache_folder())
-    found = []
-    limits = []
-    for threads in options.threads:
-        limits.append(roofline.measured(threads))
-        for name in options.models or models:
-            found.append(_standing(name, models[name], limits[-1], options))
-            _tell(found[-1])
+    models = (unseen_models if options.unseen else all_models)(cache_folder(), options.models)
+    names = options.models or list(models)
+    with kept(options.kept) as store:
+        if options.build:
+            for threads in options.threads:
+                for name in names:
+                    _built(name, models[name], threads, options, store)
+            return
+        limits = [roofline.measured(threads) for threads in options.threads]
+        found = [
+            _standing(name, models[name], limit, options, store)
+            for limit in limits
+            for name in names
+        ]
     labels = [PEERS[peer] for peer in options.peers]
     text = _text(found, labels, limits)
     print(text)
@@ -78,16 +87,29 @@ def _section(options: argparse.Namespace) -> str:
     return TUNED if options.log else DEFAULT
 
 
-def _standing(name: str, path: Path, limits: Limits, options: argparse.Namespace) -> Standing:
-    with tempfile.TemporaryDirectory() as folder:
-        artifact = Path(folder) / name
-        luthier.build(path, artifact, threads=limits.threads, log=options.log)
-        kernels = read_manifest(artifact).kernels
+def _built(name: str, path: Path, threads: int, options: argparse.Namespace, store: Kept) -> Path:
+    return store.built(
+        f"{name}.{threads}",
+        lambda out: luthier.build(path, out, threads=threads, log=options.log),
+    )
+
+
+def _standing(
+    name: str, path: Path, limits: Limits, options: argparse.Namespace, store: Kept
+) -> Standing:
+    artifact = _built(name, path, limits.threads, options, store)
+
+    def measured() -> Row:
         entries = [Entry(OURS, OURS, artifact)]
         entries += [Entry(PEERS[peer], peer, path) for peer in options.peers]
-        row = measure(name, path, limits.threads, entries, options.rounds)
+        return measure(name, path, limits.threads, entries, options.rounds)
+
+    kernels = read_manifest(artifact).kernels
+    row = store.row(f"{name}.{limits.threads}", measured)
     floor = roofline.total_flops(kernels) / limits.gflops / 1e6
-    return Standing(row, floor, roofline.winograd_applies(kernels))
+    standing = Standing(row, floor, roofline.winograd_applies(kernels))
+    _tell(standing)
+    return standing
 
 
 def _tell(standing: Standing) -> None:

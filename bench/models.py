@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 
 import onnx
@@ -54,17 +55,20 @@ def _save_seeded(source: Path, path: Path) -> None:
     onnx.save(seeded(onnx.load(source), SEED), path)
 
 
-def all_models(folder: Path) -> dict[str, Path]:
-    """Every model of the benchmarks by name; exports into ``folder`` what is not there yet."""
-    models = {name: light_seeded(name, folder) for name in LIGHT}
-    models["digits"] = DIGITS
-    models.update({name: exported(name, folder) for name in ARCHITECTURES})
-    return models
+def all_models(folder: Path, only: Collection[str] = ()) -> dict[str, Path]:
+    """Every model of the benchmarks by name, or ``only`` some; exports into ``folder`` what is not
+    there yet."""
+    models: dict[str, Callable[[], Path]]
+    models = {name: partial(light_seeded, name, folder) for name in LIGHT}
+    models["digits"] = lambda: DIGITS
+    models.update({name: partial(exported, name, folder) for name in ARCHITECTURES})
+    return {name: make() for name, make in models.items() if not only or name in only}
 
 
-def unseen_models(folder: Path) -> dict[str, Path]:
+def unseen_models(folder: Path, only: Collection[str] = ()) -> dict[str, Path]:
     """Those of ``unseen``, exported like the others."""
-    return {name: _unseen(name, folder) for name in unseen.ARCHITECTURES}
+    names = [name for name in unseen.ARCHITECTURES if not only or name in only]
+    return {name: _unseen(name, folder) for name in names}
 
 
 def _unseen(name: str, folder: Path) -> Path:

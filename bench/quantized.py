@@ -12,31 +12,24 @@ computes each pair by itself.
 
 from __future__ import annotations
 
-import argparse
-import json
 import logging
-import statistics
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import onnx
-from rich.console import Console
 
 import luthier
-from bench import architectures, results
+from bench import architectures
 from bench.architectures import Network, export
 from bench.engines import Arrays
 from bench.models import cache_folder, exported, made
-from bench.standings import markdown
-from bench.turns import OURS, ROUNDS, SEED, Array, Entry, Row, measure
+from bench.rounded import FLOAT, Form, Measured, arguments, built, correlation, run
+from bench.turns import OURS, SEED, Array, Entry, measure
 from bench.unseen import deit_small, distilbert_128
 from luthier.inputs.samples import random_inputs
-from luthier.schedules.target import available_cores
 
-FLOAT = "float32"
 PEERS = ("onnxruntime", "openvino")
 ACTIVATIONS = ("QUInt8", "QInt8")
 DYNAMIC = "dynamic"  # by the numbers of each run, in uint8
@@ -46,10 +39,9 @@ Milliseconds of Luthier with default schedules, and times as fast as the others,
 rounds in turns with their quartiles, through Python. *float32* is Luthier's library of the same
 model before it was quantised. Against the best peer: {mean:.2f} in geometric mean, {least:.2f} at
 least; against float32: {gain:.2f}. An engine differs whose outputs correlate with ours by less than
-{alike}."""
+0.9."""
 _ALIKE = 0.9
-
-console = Console(stderr=True)
+FORM = Form(PEERS, "as ONNX says", _READING)
 
 
 def resnet50() -> Network:
@@ -89,24 +81,6 @@ def yolo() -> Network:
     from bench.exports.yolo_network import Yolo
 
     return replace(architectures.vision(Yolo, size=SIDE), output_names=("boxes", "scores"))
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A row, and how near our outputs are to what ONNX says."""
-
-    row: Row
-    exact: float
-
-    def to_json(self) -> str:
-        """One line."""
-        return json.dumps({**asdict(self.row), "exact": self.exact})
-
-    @staticmethod
-    def from_json(line: str) -> Measured:
-        """Of such a line."""
-        fields = json.loads(line)
-        return Measured(exact=fields.pop("exact"), row=Row(**fields))
 
 
 def _exported(name: str) -> Callable[[Path], Path]:
@@ -182,12 +156,6 @@ def quantize(model: Path, out: Path, activations: str) -> None:
     logging.disable(logging.NOTSET)
 
 
-def correlation(some: Array, other: Array) -> float:
-    """Pearson's, of all elements."""
-    pair = np.corrcoef(some.ravel().astype(np.float64), other.ravel().astype(np.float64))
-    return float(pair[0, 1])
-
-
 def alike(some: Array, other: Array) -> bool:
     """Whether two engines mean the same by a quantised model."""
     return bool(correlation(some, other) >= _ALIKE)
@@ -209,88 +177,34 @@ def exactness(path: Path, ours: Path) -> float:
     return min(correlation(found[name], wanted[name]) for name in names)
 
 
-def built(model: Path, folder: Path) -> Path:
-    """The library of a model for all threads, built unless ``folder`` holds it already."""
-    artifact = folder / model.stem
-    if not artifact.exists():
-        luthier.build(model, artifact, log=None, threads=available_cores())
-    return artifact
-
-
 def measured(name: str, activations: str, threads: int, rounds: int, folder: Path) -> Measured:
     """One model, its float32 beside it; ``folder`` keeps the libraries."""
     cached = cache_folder()
     path, plain = quantized(name, activations, cached), MODELS[name](cached)
-    ours = built(path, folder)
+    ours = built(path, folder / path.stem)
     entries = [Entry(OURS, OURS, ours), *(Entry(peer, peer, path) for peer in PEERS)]
-    entries.append(Entry(FLOAT, OURS, built(plain, folder), compared=False))
+    entries.append(Entry(FLOAT, OURS, built(plain, folder / plain.stem), compared=False))
     row = measure(f"{name}, {activations}", path, threads, entries, rounds, alike=alike)
     return Measured(row, exactness(path, ours))
 
 
-def _best(row: Row) -> float:
-    return min(row.ratios(peer, OURS)[1] for peer in PEERS if peer in row.turns)
-
-
-def cells(measured: Measured, others: Sequence[str] = (*PEERS, FLOAT)) -> list[str]:
-    """A row of the table, with how many times as long the ``others`` take."""
-    row = measured.row
-
-    def ratio(label: str) -> str:
-        if label not in row.turns:
-            return row.failures[label]
-        return "{1:.2f} ({0:.2f} to {2:.2f})".format(*row.ratios(label, OURS))
-
-    time = f"{row.milliseconds(OURS):.3f}"
-    return [row.model, str(row.threads), time, *map(ratio, others), f"{measured.exact:.5f}"]
-
-
-def table(found: Sequence[Measured], rounds: int) -> str:
-    """With what it says in all."""
-    rows = [each.row for each in found]
-    head = ["model", "threads", "ms", *PEERS, FLOAT, "as ONNX says"]
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *map(cells, found)]
-    against = [_best(row) for row in rows if any(peer in row.turns for peer in PEERS)]
-    gains = [row.ratios(FLOAT, OURS)[1] for row in rows]
-    said = _READING.format(
-        rounds=rounds,
-        mean=statistics.geometric_mean(against),
-        least=min(against),
-        gain=statistics.geometric_mean(gains),
-        alike=_ALIKE,
-    )
-    return f"{markdown(lines)}\n\n{said}"
-
-
 def main() -> None:
     """Measure the models and write the section."""
-    parser = argparse.ArgumentParser(description="Quantised models.")
-    parser.add_argument("models", nargs="*", help="names of MODELS (default: all)")
+    parser = arguments("Quantised models.")
     choices = (*ACTIVATIONS, DYNAMIC)
     parser.add_argument("--activations", nargs="+", default=ACTIVATIONS, choices=choices)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--rows", type=Path, help="add the rows to this file; the table has all")
-    parser.add_argument("--built", type=Path, help="a folder that keeps the libraries")
     parser.add_argument(
         "--section", default="quantized", help="of RESULTS.md (default: %(default)s)"
     )
-    parser.add_argument("--print", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        kept = options.built or Path(folder)
-        rows = options.rows or Path(folder) / "rows.jsonl"
+
+    def each(folder: Path) -> Iterator[Measured]:
         for threads in options.threads:
             for name in options.models or MODELS:
                 for activations in options.activations:
-                    one = measured(name, activations, threads, options.rounds, kept)
-                    with rows.open("a") as file:
-                        file.write(one.to_json() + "\n")
-                    console.print(" ".join(cells(one)), highlight=False)
-        text = table(list(map(Measured.from_json, rows.read_text().splitlines())), options.rounds)
-    print(text)
-    if not options.print:
-        results.write(options.section, results.command("bench.quantized"), text)
+                    yield measured(name, activations, threads, options.rounds, folder)
+
+    run(options, FORM, each, options.section, "bench.quantized")
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from bench.engines import Arrays
 from bench.loops import Bound, Loop
 
 _NAN_GOES_RIGHT, _NAN_GOES_LEFT = 8, 10  # kinds of decisions, where NaN is what is missing
-MOST_NODES = 10_000
-"""Of larger ensembles a compiler of source takes minutes, or hours."""
+MOST_NODES = 2_000
+"""Of larger ensembles compilers take minutes, or hours: lleaves over half a minute for 6,400."""
 
 
 class _Rows(ctypes.Structure):

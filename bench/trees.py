@@ -21,7 +21,7 @@ from onnx import TensorProto, helper
 from rich.console import Console
 
 import luthier
-from bench import results
+from bench import results, tree_compilers
 from bench.kept import Kept, kept
 from bench.loops import NEXT
 from bench.models import cache_folder
@@ -38,6 +38,7 @@ ENGINES = {  # by label
 COMPILERS = ("lleaves", "tl2cgen")
 PEERS = tuple(ENGINES)
 ROWS = (1, 1000)
+MOST_TREES = 1000
 FEATURES, _TRAINED = 28, 20_000
 _CALLS = 4096  # with different rows, one after the other
 _READING = """\
@@ -45,20 +46,20 @@ Milliseconds of one call with so many rows of {features} elements, and how many 
 take. Gradient boosting by XGBoost on {trained} random rows; default schedules; medians of {rounds}
 rounds in turns, through C APIs with bound buffers but for XGBoost, which predicts in place. Calls
 with one row get another row each, of 4,096, but XGBoost's. lleaves and TL2cgen have one thread, and
-small ensembles, which they compile within minutes."""
+ensembles of at most {most:,} places of nodes, which they compile within a minute."""
 
 console = Console(stderr=True)
 
 
-def trained(trees: int, depth: int) -> xgboost.Booster:
+def trained(depth: int) -> xgboost.Booster:
     """A regression of a function of random numbers, some of which are missing."""
-    rng = np.random.default_rng([trees, depth])
+    rng = np.random.default_rng(depth)
     x = rng.standard_normal((_TRAINED, FEATURES)).astype(np.float32)
     y = np.sin(x[:, 0] * x[:, 1]) + x[:, 2:8].sum(axis=1) + rng.standard_normal(_TRAINED)
     x[rng.random(x.shape) < 0.02] = np.nan
     options = {"max_depth": depth, "eta": 0.05, "tree_method": "hist", "min_child_weight": 0,
                "base_score": 0.5, "nthread": 1}  # fmt: skip
-    return xgboost.train(options, xgboost.DMatrix(x, y), trees)
+    return xgboost.train(options, xgboost.DMatrix(x, y), MOST_TREES)
 
 
 def exported(booster: xgboost.Booster, rows: int | str) -> onnx.ModelProto:
@@ -107,18 +108,24 @@ def exported(booster: xgboost.Booster, rows: int | str) -> onnx.ModelProto:
 
 
 def written(trees: int, depth: int, rows: int) -> Path:
-    """An ensemble as all engines read it, in the cache."""
+    """An ensemble as all engines read it, in the cache: the first trees of one for each depth."""
     folder = cache_folder() / f"trees_{trees}_{depth}"
-    path, booster = folder / f"rows_{rows}.onnx", folder / "booster.ubj"
-    if not booster.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        trained(trees, depth).save_model(booster)
+    path, most = folder / f"rows_{rows}.onnx", cache_folder() / f"trees_{depth}.ubj"
+    if not most.exists():
+        trained(depth).save_model(most)
     if not path.exists():
-        made = xgboost.Booster(model_file=booster)
+        made = xgboost.Booster(model_file=most)[:trees]
+        folder.mkdir(exist_ok=True)
         made.save_model(path.with_suffix(".ubj"))
-        path.with_suffix(".txt").write_text(lightgbm_text(made, FEATURES))
+        if _compiles(trees, depth):
+            path.with_suffix(".txt").write_text(lightgbm_text(made, FEATURES))
         onnx.save(exported(made, rows), path)
     return path
+
+
+def _compiles(trees: int, depth: int) -> bool:
+    """Whether compilers of trees take an ensemble in about a minute."""
+    return trees << depth <= MOST_NODES
 
 
 Case = tuple[int, int, int, int]
@@ -135,6 +142,15 @@ def built(store: Kept, case: Case) -> tuple[Path, Path]:
     return path, store.built("trees_{}_{}_{}_{}".format(*case), build)
 
 
+def compiled(case: Case) -> None:
+    """Let the compilers of trees make what they run, which stays beside the model."""
+    trees, depth, rows, threads = case
+    if threads == 1 and _compiles(trees, depth):
+        path = str(written(trees, depth, rows))
+        for compiler in (tree_compilers.lleaves, tree_compilers.tl2cgen):
+            compiler(path, threads)
+
+
 def measured(store: Kept, case: Case, rounds: int) -> Row:
     """An ensemble on random rows."""
     trees, depth, count, threads = case
@@ -147,7 +163,7 @@ def measured(store: Kept, case: Case, rounds: int) -> Row:
     entries += [
         Entry(label, ENGINES[label], path)
         for label in PEERS
-        if label not in COMPILERS or (threads == 1 and trees << depth <= MOST_NODES)
+        if label not in COMPILERS or (threads == 1 and _compiles(trees, depth))
     ]
     return store.row(
         f"trees_{trees}_{depth}_{count}_{threads} row",
@@ -156,8 +172,9 @@ def measured(store: Kept, case: Case, rounds: int) -> Row:
 
 
 def _cells(row: Row, case: Case) -> list[str]:
+    absent = "-" if case[-1] > 1 else "too large"
     ratios = (
-        f"{row.ratios(peer, OURS)[1]:.2f}" if peer in row.turns else row.failures.get(peer, "")
+        f"{row.ratios(peer, OURS)[1]:.2f}" if peer in row.turns else row.failures.get(peer, absent)
         for peer in PEERS
     )
     return [*map(str, case), f"{row.milliseconds(OURS):.4f}", *ratios]
@@ -173,7 +190,7 @@ def _mean(rows: Sequence[Sequence[str]]) -> list[str]:
 def main() -> None:
     """Measure the ensembles and write the section."""
     parser = argparse.ArgumentParser(description="Ensembles of trees.")
-    parser.add_argument("--trees", type=int, nargs="+", default=[100, 500, 1000])
+    parser.add_argument("--trees", type=int, nargs="+", default=[100, 500, MOST_TREES])
     parser.add_argument("--depths", type=int, nargs="+", default=[4, 6, 8, 10])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=ROUNDS)
@@ -187,6 +204,7 @@ def main() -> None:
         for case in cases:
             if options.build:
                 built(store, case)
+                compiled(case)
                 continue
             rows.append(_cells(measured(store, case, options.rounds), case))
             console.print(" ".join(rows[-1]), highlight=False)
@@ -194,7 +212,8 @@ def main() -> None:
         return
     head = ["trees", "depth", "rows", "threads", "ms", *PEERS]
     table = [head, ["---:"] * len(head), *rows, _mean(rows)]
-    said = _READING.format(features=FEATURES, trained=_TRAINED, rounds=options.rounds)
+    how = {"features": FEATURES, "trained": _TRAINED, "rounds": options.rounds}
+    said = _READING.format(**how, most=MOST_NODES)
     text = f"{markdown(table)}\n\n{said}"
     print(text)
     if not options.print:

@@ -42,6 +42,16 @@ class Arguments:
         for buffer, port in zip(self._buffers, ports, strict=True):
             buffer.bytes = port.tensor.nbytes
 
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Of the arrays; where sizes are open, of the largest, or those that outputs have now."""
+        return [shape for _, shape, _ in self._types]
+
+    def named(self, shapes: Sequence[tuple[int, ...]]) -> list[tuple[str, Tensor]]:
+        """The names and types of arrays of these shapes."""
+        each = zip(self.ports, shapes, strict=True)
+        return [(port.name, Tensor(shape, port.tensor.dtype)) for port, shape in each]
+
     def name(self, arrays: Sequence[Array]) -> None:
         """Let the C array name the arrays' memory."""
         for buffer, array in zip(self._buffers, arrays, strict=True):
@@ -99,7 +109,7 @@ class OpenInputs(Arguments):
         for shape, sizes, rank in zip(self._shapes, self._sizes, self._ranks, strict=True):
             shape.sizes, shape.rank = sizes, rank
 
-    def shapes(self, arrays: Sequence[Array]) -> Any:
+    def shapes_in_c(self, arrays: Sequence[Array]) -> Any:
         """The C array of the arrays' shapes, which those that are named next have."""
         for buffer, sizes, array in zip(self._buffers, self._sizes, arrays, strict=True):
             sizes[:] = list(array.shape)

@@ -54,6 +54,11 @@ class CError(ctypes.Structure):
     _fields_ = (("status", c_int), ("message", ctypes.c_char * 248))
 
 
+def text(error: CError) -> str:
+    """What an error says."""
+    return bytes(error.message).decode("utf-8", "replace")
+
+
 class CTensor(ctypes.Structure):
     """luthier_tensor."""
 

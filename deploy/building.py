@@ -289,7 +289,7 @@ def _compile(kernels: Sequence[AnyKernel], target: Target, out: Path) -> list[by
     ]
     try:
         with ThreadPoolExecutor(available_cores()) as pool:
-            return list(pool.map(lambda part: codegen.compile_object(part, target), parts))
+            return list(pool.map(lambda part: codegen.kept_object(part, target), parts))
     except OSError as error:
         raise cannot_write(out, error) from error
 

@@ -91,11 +91,8 @@ def _written(folder: Path, name: str, objects: Sequence[bytes]) -> list[str]:
 def _runtime(compiler: Compiler, folder: Path) -> tuple[bytes, ...]:
     """The runtime's objects, which are the same in all libraries: a process compiles them once."""
     if compiler not in _runtimes:
-        compiler.run([*_COMPILE, "-c", *map(str, RUNTIME_SOURCES)], folder)
-        files = [folder / f"{source.stem}.o" for source in RUNTIME_SOURCES]
-        _runtimes[compiler] = tuple(file.read_bytes() for file in files)
-        for file in files:
-            file.unlink()
+        headers = sorted((*RUNTIME.glob("*.h"), *POOL.glob("*.h")))
+        _runtimes[compiler] = compiler.compiled(_COMPILE, RUNTIME_SOURCES, headers, folder)
     return _runtimes[compiler]
 
 

@@ -117,4 +117,4 @@ class Memory:
 
 def _check(status: int, error: binding.CError) -> None:
     if status != binding.OK:
-        raise LuthierError(bytes(error.message).decode("utf-8", "replace"))
+        raise LuthierError(binding.text(error))

@@ -27,6 +27,7 @@ from .control.stages import BY_RULES, CONTROL, FINDERS, has_asking, has_control
 from .control.whole import import_regions
 from .dump import Dump
 from .graph import Array, Graph
+from .lowering.hand_bfloat16 import hand_bfloat16
 from .lowering.join_attention import join_attention
 from .lowering.join_depthwise import join_depthwise
 from .lowering.lower import lower
@@ -37,6 +38,7 @@ from .onnx.read import ReadModel, read_model
 from .onnx.sized import with_constants
 from .onnx.strip_weights import DependsOnDataError, strip_weights
 from .passes import OPEN_PASSES, PASSES, Pass
+from .passes.conv_planes import conv_planes
 from .program import Entry, Program
 from .program.library import RUN
 from .sizes.variants import Variants
@@ -278,8 +280,13 @@ def _program(
 
     def straight(part: onnx.ModelProto, known: Mapping[str, Array]) -> Program:
         graph = _straight_graph(part, known, dump, passes, grows)
+        is_open = passes is OPEN_PASSES
+        if passes is PASSES:  # lanes of an open size are fewer
+            graph = conv_planes(graph, target)
+            dump(conv_planes.__name__, graph)
         program = join_depthwise(lower(graph, dense=dense), target)
-        return join_attention(program, target, is_open=passes is OPEN_PASSES)
+        program = join_attention(program, target, is_open=is_open)
+        return program if is_open else hand_bfloat16(program, target)
 
     met = FoundSizes(counts=counts) if sizes is None else sizes
     program = _whole(model, given, straight, met, parts or Once())

@@ -7,9 +7,11 @@ import os
 import re
 import resource
 from collections.abc import Mapping
+from importlib import metadata
 from typing import Any
 
 from .ir.kernel import Kernel
+from .kept import is_kept, kept
 from .target.target import Target
 from .tvm_late import tirx, tvm
 
@@ -57,7 +59,21 @@ def compile_object(kernels: Mapping[str, Kernel], target: Target) -> bytes:
 
     Raises OSError where files may not be as large.
     """
-    compiled = tvm.get_global_func("target.build.llvm")(lower(kernels, target), llvm_target(target))
+    return _emitted(lower(kernels, target), target)
+
+
+def kept_object(kernels: Mapping[str, Kernel], target: Target) -> bytes:
+    """The same, or what an earlier process kept of it; see ``kept``."""
+    if not is_kept():
+        return compile_object(kernels, target)
+    module = lower(kernels, target)
+    code = tvm.ir.save_json(module), str(llvm_target(target)), metadata.version("apache-tvm")
+    return kept([part.encode() for part in code], lambda: [_emitted(module, target)])[0]
+
+
+def _emitted(module: Any, target: Target) -> bytes:
+    """The ELF object of a lowered module."""
+    compiled = tvm.get_global_func("target.build.llvm")(module, llvm_target(target))
     # LLVM ends the process where it cannot write. So it writes to a file in memory, not on a disk,
     # which may be full, and nothing larger than the process's limit allows.
     limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -28,9 +28,9 @@ def native_objects(folders: Collection[str], compiler: Compiler | None = None) -
 @lru_cache
 def _compiled(folder: str, compiler: Compiler) -> tuple[bytes, ...]:
     sources = sorted((NATIVE / folder).glob("*.c"))
+    headers = sorted((NATIVE / folder).glob("*.h"))
     with TemporaryFolder() as place:
-        compiler.run([*_FLAGS, "-c", *map(str, sources)], place)
-        return tuple((place / f"{source.stem}.o").read_bytes() for source in sources)
+        return compiler.compiled(_FLAGS, sources, headers, place)
 
 
 @lru_cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import shlex
 import shutil
@@ -14,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ToolchainError
+from .kept import is_kept, kept
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_HEEDED = ("CPATH", "C_INCLUDE_PATH", "COMPILER_PATH", "GCC_", "CCC_")  # by gcc and clang
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,33 @@ class Compiler:
         may not be as large.
         """
         run_tool([*self.command, *arguments], folder)
+
+    def compiled(
+        self, flags: Sequence[str], sources: Sequence[Path], headers: Sequence[Path], folder: Path
+    ) -> tuple[bytes, ...]:
+        """The objects of ``sources``, which include some of ``headers``, made in ``folder``, or
+        kept from an earlier process; raises as ``run`` does."""
+        names = [f"{source.stem}.o" for source in sources]
+
+        def make() -> list[bytes]:
+            self.run([*flags, "-c", *map(str, sources)], folder)
+            found = [(folder / name).read_bytes() for name in names]
+            for name in names:
+                (folder / name).unlink()
+            return found
+
+        if not is_kept():
+            return tuple(make())
+        told = json.dumps([self.command, self.version, self._program(), flags, names])
+        texts = (path.read_bytes() for path in (*sources, *headers))
+        return kept([told.encode(), *texts], make)
+
+    def _program(self) -> list[object]:
+        """Which program runs, and what of the environment it heeds."""
+        path = os.path.realpath(shutil.which(self.command[0]) or self.command[0])
+        about = os.stat(path)
+        heeded = {n: v for n, v in os.environ.items() if n.startswith(_HEEDED)}
+        return [path, about.st_size, about.st_mtime_ns, heeded]
 
 
 def run_tool(command: Sequence[str], folder: Path) -> None:

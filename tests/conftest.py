@@ -1,10 +1,14 @@
 """The compilers of this machine: a test with ``c_compiler`` or ``cxx_compiler`` runs with each.
 
 One that lacks its sanitizers' libraries counts as absent. The header of a run names them.
+
+What libraries have in common is compiled once a run: all of its processes keep it in one folder,
+which goes at the end.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -15,11 +19,17 @@ from pathlib import Path
 
 import pytest
 
+from luthier.schedules.kept import VARIABLE
+from luthier.schedules.temporary import TemporaryFolder
+
 # CMake and pkg-config of the virtual environment, where the system has none.
 os.environ["PATH"] += os.pathsep + str(Path(sys.executable).parent)
 
 # XGBoost's threads wait for each other at every node of a tree: asleep, as others need the cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# Hundreds of tests start Python, which else compiles all modules again each time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 COMPILERS = {"gcc": "g++", "clang": "clang++"}
 
@@ -44,6 +54,20 @@ def _sanitizes(compiler: str) -> bool:
             if done.returncode:
                 return False
     return True
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):  # it has the environment of the process that started it
+        return
+    folder = TemporaryFolder()
+    config.add_cleanup(folder.close)
+    os.environ[VARIABLE] = str(folder.path)
+
+
+def pytest_collection_finish() -> None:
+    """The collector of garbage need not look at thousands of tests again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header() -> str:

@@ -20,6 +20,7 @@ from rich.console import Console
 
 import luthier
 from bench import results
+from bench.engines import Arrays
 from bench.kept import Kept, kept
 from bench.models import cache_folder
 from bench.standings import markdown
@@ -58,19 +59,25 @@ def measured(
         path, ours = built(store, name, count)
         entries = [Entry(OURS, OURS, ours), Entry(PEER, PEER, path)]
         for sizes in EXPORTS[name].sizes:
-            one = functools.partial(_one, name, sizes, path, count, entries, rounds)
-            said = "_".join(f"{size}={n}" for size, n in sizes.items())
-            rows.append((sizes, store.row(f"{name}_{count}_{said} row", one)))
+            given = inputs(store, name, sizes)
+            one = functools.partial(measure, name, path, count, entries, rounds, given)
+            rows.append((sizes, store.row(f"{name}_{count}_{_said(sizes)} row", one)))
             console.print(" ".join(cells(*rows[-1])), highlight=False)
     return rows
 
 
-def _one(
-    name: str, sizes: Sizes, path: Path, threads: int, entries: Sequence[Entry], rounds: int
-) -> Row:
-    arrays = random_inputs(read_model(path, dict(sizes)).proto, SEED)
-    given = EXPORTS[name].inputs(arrays, sizes)
-    return measure(name, path, threads, entries, rounds, given)
+def inputs(store: Kept, name: str, sizes: Sizes) -> Arrays:
+    """Of a model at sizes, random where random ones do."""
+
+    def make() -> Arrays:
+        model = read_model(file(name, cache_folder()), dict(sizes))
+        return EXPORTS[name].inputs(random_inputs(model.proto, SEED), sizes)
+
+    return store.arrays(f"{name}_{_said(sizes)}", make)
+
+
+def _said(sizes: Sizes) -> str:
+    return "_".join(f"{size}={n}" for size, n in sizes.items())
 
 
 def cells(sizes: Sizes, row: Row) -> list[str]:
@@ -119,6 +126,8 @@ def main() -> None:
         if options.build:
             for name, threads in itertools.product(options.models, options.threads):
                 built(store, name, threads)
+                for sizes in EXPORTS[name].sizes:
+                    inputs(store, name, sizes)
             return
         rows = [
             row

@@ -15,7 +15,7 @@ from bench.architectures import OPSET, Network, export
 from bench.engines import Arrays
 from bench.models import made
 
-from . import detectors, encoder_decoders, recurrent, tabular
+from . import detectors, encoder_decoders, generation, recurrent, tabular
 
 Sizes = Mapping[str, int]
 
@@ -97,6 +97,11 @@ def _picture(sizes: Sizes, rng: np.random.Generator) -> Arrays:
     return {"image": detectors.picture()}
 
 
+def _prompt(sizes: Sizes, rng: np.random.Generator) -> Arrays:
+    ids = rng.integers(0, generation.WORDS - 1, (1, sizes["tokens"]))  # not the one that ends
+    return {"input_ids": ids.astype(np.int32)}
+
+
 _TOKENS = {"batch": "1..8", "tokens": "1..256"}
 _ROWS = {"rows": "1..1000"}
 _ROW_SIZES = ({"rows": 1}, {"rows": 1000})
@@ -147,6 +152,12 @@ EXPORTS = {
         _exported(encoder_decoders.t5_decoder),
         {"past": "1..255", "source": "1..256"},
         ({"past": 10, "source": 32}, {"past": 100, "source": 128}),
+    ),
+    "gpt2_greedy": Export(
+        _converted(generation.gpt2_greedy),
+        {"tokens": generation.PROMPT},
+        ({"tokens": generation.PROMPT},),
+        _prompt,
     ),
     "detr": Export(_exported(detectors.detr), {}),
 }

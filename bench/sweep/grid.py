@@ -7,11 +7,14 @@ from collections.abc import Sequence
 
 from bench.sweep import (
     convolutions,
+    element_types,
     few_bits,
     movement,
+    pictures,
     pointwise,
     products,
     rows,
+    searches,
     sequences,
     whole_products,
 )
@@ -26,6 +29,9 @@ _KINDS = (
     pointwise,
     sequences,
     whole_products,
+    element_types,
+    searches,
+    pictures,
 )
 _SHORT = 8  # the short form takes one of so many
 

@@ -24,7 +24,15 @@ def _reverse_sequence(node: OnnxNode) -> int:
     step = places.numbers(t, node.shape, time)
     mirrored = t.emit("subtract", t.emit("subtract", lengths, t.literal(1, lengths)), step)
     turned = t.emit("where", t.emit("less", step, lengths), mirrored, step)
-    return t.emit("take_along", node.x, t.broadcast(turned, node.shape), axis=time)
+    turned = places.bounded(t, turned, node.shape[time])
+    # What is at a step of a row is moved as a whole.
+    first, second, rest = *node.shape[:2], math.prod(node.shape[2:])
+    row = places.numbers(t, node.shape, batch)
+    outer, inner = (turned, row) if time == 0 else (row, turned)
+    number = t.emit("add", t.emit("multiply", outer, t.literal(second, outer)), inner)
+    flat = t.reshape(node.x, (first * second, rest))
+    moved = t.emit("take", flat, t.reshape(number, (first * second,)), axis=0)
+    return t.reshape(moved, node.shape)
 
 
 def _tensor_scatter(node: OnnxNode) -> int:

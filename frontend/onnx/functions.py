@@ -192,20 +192,25 @@ def _names(model: onnx.ModelProto) -> set[str]:
 
 
 @lru_cache(maxsize=64)
-def spelled_operators(opset: int) -> frozenset[str]:
-    """The operators that the standard spells by others."""
-    own = (s.name for s in defs.get_all_schemas() if is_onnx(s.domain))
-    return frozenset(name for name in own if _is_spelled(name, opset, ""))
+def spelled_operators(opset: int, domain: str = "") -> frozenset[str]:
+    """The operators of a domain, the standard's own unless said, that are spelled by others."""
+    return frozenset(name for name in _by_domain()[domain] if _is_spelled(name, opset, domain))
 
 
 def all_spelled(model: onnx.ModelProto) -> frozenset[str]:
     """Those that a model may use, by ``operator_name``: also of onnx's other domains."""
-    others = {d: v for d, v in _versions(model).items() if d}
-    found = (s for s in defs.get_all_schemas() if s.domain in others)
-    names = (
-        f"{s.domain}.{s.name}" for s in found if _is_spelled(s.name, others[s.domain], s.domain)
-    )
-    return spelled_operators(opset_of(model)).union(names)
+    others = {d: v for d, v in _versions(model).items() if d in _by_domain() and d}
+    found = spelled_operators(opset_of(model))
+    return found.union(f"{d}.{n}" for d, v in others.items() for n in spelled_operators(v, d))
+
+
+@lru_cache(maxsize=1)
+def _by_domain() -> Mapping[str, frozenset[str]]:
+    """The names of all operators, listed once: that takes onnx milliseconds."""
+    names: dict[str, set[str]] = {}
+    for schema in defs.get_all_schemas():
+        names.setdefault("" if is_onnx(schema.domain) else schema.domain, set()).add(schema.name)
+    return {domain: frozenset(each) for domain, each in names.items()}
 
 
 def _versions(model: onnx.ModelProto) -> dict[str, int]:

@@ -10,7 +10,7 @@ from luthier.schedules import ModelError
 
 from ..composites import math as composite
 from ..composites import places, region_maxima, sampling
-from ..graph.emitter import MOST_ELEMENTS
+from ..graph.emitter import MOST_ELEMENTS, Emitter
 from .node import OnnxNode, Operator
 from .windows import check_bias, checked_window
 
@@ -151,7 +151,7 @@ def _deform_conv(node: OnnxNode) -> int:
         raise node.unsupported(f"an image of {node.rank} dimensions")
     n, c, height, width = node.shape
     parts, taps = node.attr("offset_group", 1), math.prod(window.kernel)
-    results = t.shape(node.given(1))[0]
+    results = t.shape(w)[0]
     moves, mask = node.given(2), node.input(4)
     shape = (n, parts, taps, *out)
     if parts < 1 or c % parts or t.shape(moves) != (n, 2 * parts * taps, *out):
@@ -179,14 +179,28 @@ def _deform_conv(node: OnnxNode) -> int:
     )
     if mask is not None:
         value = t.emit("multiply", value, t.reshape(mask, (*shape, 1)))
-    # [n, parts, taps, rows, columns, channels of a part], of which channels are to lie together.
-    value = t.transpose(value, (1, 5, 2, 0, 3, 4))
-    value = t.reshape(value, (groups, c // groups * taps, n * math.prod(out)))
-    weights = t.reshape(node.given(1), (groups, results // groups, c // groups * taps))
-    y = t.reshape(composite.matmul(t, weights, value), (results, n, *out))
-    y = t.transpose(y, (1, 0, 2, 3))
+    if groups == 1:
+        y = _product(t, value, w)
+    else:  # channels of a group are to lie together
+        value = t.transpose(value, (1, 5, 2, 0, 3, 4))
+        value = t.reshape(value, (groups, c // groups * taps, n * math.prod(out)))
+        weights = t.reshape(w, (groups, results // groups, c // groups * taps))
+        y = t.reshape(composite.matmul(t, weights, value), (results, n, *out))
+        y = t.transpose(y, (1, 0, 2, 3))
     bias = node.input(3)
     return y if bias is None else t.emit("add", y, t.reshape(bias, (results, 1, 1)))
+
+
+def _product(t: Emitter, value: int, w: int) -> int:
+    """[n, results, rows, columns] of what taps see, [n, parts, taps, rows, columns, channels of a
+    part]: channels stay next to each other, and the weights are put in the order of these."""
+    n, parts, taps, rows, columns, per = t.shape(value)
+    seen = t.transpose(value, (0, 3, 4, 1, 2, 5))
+    seen = t.reshape(seen, (n * rows * columns, parts * taps * per))
+    results = t.shape(w)[0]
+    weights = t.transpose(t.reshape(w, (results, parts, per, taps)), (1, 3, 2, 0))
+    y = composite.matmul(t, seen, t.reshape(weights, (parts * taps * per, results)))
+    return t.transpose(t.reshape(y, (n, rows, columns, results)), (0, 3, 1, 2))
 
 
 def _of_taps(kernel: tuple[int, ...], out: tuple[int, ...], i: int) -> tuple[int, ...]:

@@ -14,12 +14,12 @@ from .attention import fuse_attention, fuse_open_attention
 from .bfloat16 import mark_bfloat16
 from .channels_last import channels_last
 from .commute_resizes import commute_resizes
-from .conv_planes import conv_planes
 from .few_bits import keep_few_bits
 from .fold_constants import fold_but_rows, fold_constants
 from .fold_scales import fold_scales
 from .group_norm import join_group_norms
 from .legalize import legalize
+from .narrow_products import narrow_products
 from .normalizations import find_normalizations
 from .pool_planes import pool_planes
 from .quantized import stay_quantized
@@ -75,8 +75,8 @@ PASSES = (
     Pass(legalize, requires={_P.NORMS_JOINED, _P.ATTENTION_JOINED}, ensures={_P.LEGAL}),
     Pass(fold_constants, requires={_P.LEGAL}, ensures={_P.FOLDED}),  # of what the others made
     Pass(tie_weights, requires={_P.FOLDED}),
+    Pass(narrow_products, requires={_P.FOLDED, _P.ATTENTION_JOINED, _P.LEGAL}),
     Pass(mark_bfloat16, requires={_P.FOLDED}),
-    Pass(conv_planes, requires={_P.CHANNELS_LAST, _P.LEGAL}),
 )
 
 _OPEN: Mapping[Callable[[Graph], Graph], Callable[[Graph], Graph]] = {
@@ -86,7 +86,7 @@ _OPEN: Mapping[Callable[[Graph], Graph], Callable[[Graph], Graph]] = {
 OPEN_PASSES = tuple(
     replace(each, rewrite=_OPEN.get(each.rewrite, each.rewrite))
     for each in PASSES
-    if each.rewrite is not conv_planes  # lanes of an open size are fewer
+    if each.rewrite is not narrow_products  # a size may be open, and few where it is imported
 )
 """For models of which some sizes are known only at run time: what they become must depend little on
 the sizes that they are imported at."""

@@ -11,28 +11,31 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from luthier.schedules import Node, Tensor, ops
+from luthier.schedules import Node, Target, Tensor, Workload, ops
 from luthier.schedules.ir.dtype import FLOAT32
 from luthier.schedules.ops.products import OF_BFLOAT16
+from luthier.schedules.templates.conv_planes.form import ConvPlanes
 
 from ..graph import Graph, Op, Rewriter
 
-_LANES = 16  # elements of the widest vectors
-_MOVED = 30.0  # multiply-adds of vectors' elements in the time that moving an element takes
-_COPIED = 4.0  # the same to copy one with its surroundings
-_ALONE = 2.0  # what a multiply-add takes where each loads what it multiplies
+CONV_PLANES = "conv2d_planes"
+_ALONE = (
+    1.3  # what multiply-adds of channels by themselves take, which share little of what they load
+)
+_SHARED = 2.0  # what moving takes of several threads, each of which reads what others wrote
+_MEETING = 1.6e5  # cycles of all of them for two kernels more
 _WINOGRAD = 0.35  # of the multiply-adds
 _MOST_SEEN = 1 << 17  # elements that a few outputs see
 
 
-def conv_planes(graph: Graph) -> Graph:
-    """A graph whose convolutions are of planes where transposes stood on both sides, if these take
-    longer than lanes that are idle then."""
-    b = _Planes(graph)
+def conv_planes(graph: Graph, target: Target) -> Graph:
+    """A graph whose convolutions are of planes where transposes stood on both sides, if these and
+    convolutions of channels take longer on the target."""
+    b = _Planes(graph, target)
     return b.rewrite(b.rule)
 
 
@@ -41,6 +44,10 @@ class _Planes(Rewriter):
     of products, where dimensions of places are *merged*."""
 
     merged = True
+
+    def __init__(self, graph: Graph, target: Target) -> None:
+        super().__init__(graph)
+        self.target = target
 
     def rule(self, op: Op, node: Node) -> int | None:
         rank = len(node.out.shape)
@@ -110,14 +117,15 @@ class _Planes(Rewriter):
             return None
         if conv.out.element != FLOAT32 or conv.attr(OF_BFLOAT16):
             return None
-        geometry = _Geometry(conv, *(self.graph.values[a].shape for a in conv.args))
+        image, weights = (self.graph.values[a].shape for a in conv.args)
+        geometry = _Geometry(conv, image, weights, self.target)
         if self.merged and geometry.is_product and geometry.pays_as_product:
             k, _, _, c = self.graph.values[w].shape
             return self.emit("matmul", self.reshaped(self.at[w], (k, c)), planes, transpose_b=False)
         if self.merged or not geometry.pays:
             return None
         out = Tensor(self._first(conv.out.shape), conv.out.dtype)
-        return self.add(Node("conv2d_planes", (planes, self.at[w]), out, conv.attrs))
+        return self.add(Node(CONV_PLANES, (planes, self.at[w]), out, conv.attrs))
 
     def _elementwise(self, node: Node, made: dict[int, int]) -> int | None:
         args = []
@@ -151,11 +159,28 @@ class _Planes(Rewriter):
 
 @dataclass(frozen=True)
 class _Geometry:
-    """A convolution of channels-last images, and the shapes of what it reads."""
+    """A convolution of channels-last images, the shapes of what it reads, and for whom it is.
+
+    What takes time is counted in cycles of one core.
+    """
 
     conv: Node
     image: Sequence[int]
     weights: Sequence[int]
+    target: Target
+
+    @property
+    def lanes(self) -> int:
+        """Elements of a vector."""
+        return self.target.lanes(FLOAT32)
+
+    def multiplied(self, count: float) -> float:
+        """What so many multiply-adds of vectors' elements take."""
+        return count / (self.lanes * self.target.costs.multiply_adds)
+
+    def whole(self, count: int) -> int:
+        """In whole vectors."""
+        return count + -count % self.lanes
 
     @property
     def is_product(self) -> bool:
@@ -165,40 +190,43 @@ class _Geometry:
 
     @property
     def moved(self) -> float:
-        """What the transposes cost."""
-        return _MOVED * (math.prod(self.image) + self.conv.out.size)
+        """What the transposes take."""
+        cycles = self.target.costs.moved * (math.prod(self.image) + self.conv.out.size)
+        return cycles if self.target.threads == 1 else _SHARED * cycles + _MEETING
 
     @property
     def pays_as_product(self) -> bool:
-        """Whether idle lanes of a plane's last vector cost less than the transposes."""
+        """Whether idle lanes of a plane's last vector take less than the transposes."""
         n, high, wide, k = self.conv.out.shape
-        idle = -(high * wide) % _LANES
-        return high * wide >= _LANES and n * k * self.weights[3] * idle <= self.moved
+        idle = self.multiplied(float(n * k * self.weights[3] * (-(high * wide) % self.lanes)))
+        return high * wide >= self.lanes and idle <= self.moved
 
     @property
     def pays(self) -> bool:
-        """The same of planes that are copied with what is around them."""
+        """Whether planes that are copied with what is around them take less than channels would,
+        and the transposes."""
         (n, high, wide, k), (_, kh, kw, depth) = self.conv.out.shape, self.weights
         strides, dilations = self.conv.attr("strides"), self.conv.attr("dilations")
         spans = [(t - 1) * d + 1 for t, d in zip((kh, kw), dilations, strict=True)]
         groups, pads = self.conv.attr("groups"), self.conv.attr("pads")
-        if min(pads) < 0 or high * wide < _LANES:
+        if min(pads) < 0 or high * wide < self.lanes:
             return False
-        if depth * spans[0] * (spans[1] + 4 * _LANES * strides[1]) > _MOST_SEEN:
+        if depth * spans[0] * (spans[1] + 4 * self.lanes * strides[1]) > _MOST_SEEN:
             return False
-        multiplied = float(n * depth * kh * kw)
         per = k // groups
-        lanes = k if per == 1 else groups * _whole(per)
-        usual = multiplied * lanes * high * wide
+        lanes = _ALONE * k if per == 1 else groups * self.whole(per)
+        usual = self.multiplied(float(n * depth * kh * kw) * lanes * high * wide)
         plain = (kh, kw) == (3, 3) and strides == dilations == (1, 1)
-        if plain and depth >= _LANES and (groups == 1 or per % _LANES == 0):
+        if plain and depth >= self.lanes and (groups == 1 or per % self.lanes == 0):
             usual *= _WINOGRAD
-        together = _whole(high * (wide + (spans[1] - 1) // strides[1]))
-        places = min(high * _whole(wide), together)
-        planes = multiplied * k * places * (_ALONE if per == 1 else 1.0)
-        return bool(planes + _COPIED * math.prod(self.image) < usual + self.moved)
+        return self.of_planes < usual + self.moved
 
-
-def _whole(count: int) -> int:
-    """In whole vectors."""
-    return count + -count % _LANES
+    @property
+    def of_planes(self) -> float:
+        """What the convolution of planes takes by its own model."""
+        (n, *sizes, c), (_, *places, k) = self.image, self.conv.out.shape
+        args = Tensor((n, c, *sizes)), Tensor(tuple(self.weights))
+        planes = Node(CONV_PLANES, (0, 1), Tensor((n, k, *places)), self.conv.attrs)
+        alone = replace(self.target, threads=1)
+        form = ConvPlanes.match(Workload(args, (False, True), (planes,)), alone)
+        return math.inf if form is None else form.cycles

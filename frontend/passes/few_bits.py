@@ -12,18 +12,23 @@ from luthier.schedules import Node, ops
 from luthier.schedules.ir.dtype import FLOAT32
 
 from ..graph import Array, Graph, Op, Rewriter
-from .few_bits_matrix import LEAST, Coded, coded, matrix_of
+from .few_bits_matrix import LEAST, Coded, Matrix, coded, matrix_of
+from .few_bits_rows import rows_of
 from .rounded_rows import rounded_rows
 
 _HALVES = frozenset({"float16", "bfloat16"})
 
 
 def keep_few_bits(graph: Graph) -> Graph:
-    """Products with such matrices become ``matmul_few_bits``, or ``matmul_few_bits_integer``."""
+    """Products with such matrices become ``matmul_few_bits``, or ``matmul_few_bits_integer``; rows
+    of such tables are looked up before they become floats."""
     b = Rewriter(graph)
     matrices: dict[tuple[int, bool], Coded | None] = {}
 
     def rule(op: Op, node: Node) -> int | None:
+        if node.op == "take":
+            table = _table(graph, op)
+            return None if table is None else rows_of(b, node, table)
         if node.op != "matmul" or node.out.element != FLOAT32:
             return None
         left, right = op.node.args
@@ -37,6 +42,14 @@ def keep_few_bits(graph: Graph) -> Graph:
         return None if found is None else _product(b, op, node, found)
 
     return b.rewrite(rule)
+
+
+def _table(graph: Graph, op: Op) -> Matrix | None:
+    """What rows are taken of, where floats are made of whole numbers for it."""
+    data = op.node.args[0]
+    if data in graph.constants or not op.node.out.element.is_float:
+        return None
+    return matrix_of(graph, data)
 
 
 def _coded(graph: Graph, value: int, transposed: bool) -> Coded | None:

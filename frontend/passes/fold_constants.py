@@ -16,6 +16,7 @@ from ..graph.arrays import equal
 
 # A result larger than this and than its arguments is left to run time (unless it takes no memory).
 _LARGE = 64 << 20
+_REPEATED = 1 << 12  # elements
 # All constants together: this much, and this many times what the model's own take.
 _TOGETHER, _TIMES = 256 << 20, 4
 
@@ -26,8 +27,9 @@ def fold_constants(graph: Graph) -> Graph:
 
 
 def fold_around_steps(graph: Graph) -> Graph:
-    """The same, but numbers of 8 bits are not widened, be they known."""
-    return _folded(graph, _widens)
+    """The same, but numbers of 8 bits are not widened, be they known, and what blocks of them share
+    is not repeated."""
+    return _folded(graph, lambda node, found: _widens(node, found) or _repeats(node, found))
 
 
 def fold_but_rows(graph: Graph) -> Graph:
@@ -46,6 +48,10 @@ def _widens(node: Node, found: Sequence[Array]) -> bool:
     if not found or node.op not in ("cast", "dequantize"):
         return False
     return found[0].dtype.kind in "iu" and found[0].itemsize == 1 < found[0].size
+
+
+def _repeats(node: Node, found: Sequence[Array]) -> bool:
+    return node.op == "reshape" and 0 in found[0].strides and found[0].size > _REPEATED
 
 
 def _folded(graph: Graph, stays: Callable[[Node, Sequence[Array]], bool]) -> Graph:

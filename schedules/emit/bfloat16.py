@@ -16,6 +16,7 @@ import numpy as np
 from ..ir.dtype import DTYPES, FLOAT32
 from ..ir.kernel import Array
 from ..target.target import Target
+from ..tir.conversion import dtype_of
 from ..tir.indices import Expr, Index, divide
 from ..tvm_late import tirx
 from .builder import PhaseBuilder
@@ -27,7 +28,8 @@ from .whole_tiles import TileProduct, step_groups
 
 BITS = DTYPES["uint16"]
 _FEATURE = "avx512_bf16"
-_LANES = 16  # of sums
+LANES = 16  # of sums
+_LATENCY = 6.0  # cycles of Zen 4's until a sum is ready for the next
 _SHARED = 3  # registers of a tile for what all lanes share
 SOURCE = """
 declare <16 x float> @llvm.x86.avx512bf16.dpbf16ps.512(<16 x float>, <32 x bfloat>, <32 x bfloat>)
@@ -103,7 +105,7 @@ class Bfloat16Pairs(_Rounding):
         a little late."""
         costs, loads = target.costs, rows + vectors
         products = rows * vectors / (costs.multiply_adds * costs.bfloat16)
-        return max(products, loads / 1.8, costs.latency) + loads / 50
+        return max(products, loads / 1.8, costs.latency, _LATENCY) + loads / 50
 
     def step(
         self,
@@ -152,11 +154,43 @@ def narrowed_pair(builder: PhaseBuilder, low: Expr, high: Expr) -> Expr:
     return tirx.call_pure_extern("uint16x32", "luthier_bf16_two", low, high)
 
 
+def narrowed(builder: PhaseBuilder, value: Expr, lanes: int) -> Expr:
+    """The bits of a vector of 16 floats, or of one."""
+    builder.define(SOURCE)
+    name = "luthier_bf16_scalar" if lanes == 1 else "luthier_bf16_one"
+    return tirx.call_pure_extern(f"{BITS.name}x{lanes}".removesuffix("x1"), name, value)
+
+
 def mixed_pair(builder: PhaseBuilder, low: Expr, high: Expr) -> Expr:
-    """The same lane by lane in turns: pairs of the instruction's second operand."""
-    both = builder.let(narrowed_pair(builder, low, high))
-    order = [place for lane in range(_LANES) for place in (lane, _LANES + lane)]
-    return tirx.Shuffle([both], [tirx.const(i, "int32") for i in order])
+    """Two vectors lane by lane in turns, floats rounded: what the instruction reads second."""
+    both = [low, high]
+    if dtype_of(low).startswith(FLOAT32.name):
+        both = [builder.let(narrowed_pair(builder, low, high))]
+    order = [place for lane in range(LANES) for place in (lane, LANES + lane)]
+    return tirx.Shuffle(both, [tirx.const(i, "int32") for i in order])
+
+
+def load_pairs(builder: PhaseBuilder, buffer: Any, first: Index, lanes: int) -> Expr:
+    """Pairs of neighbours, the first of which has this number, as that many floats of any value:
+    what moves floats moves them."""
+    read = builder.load(buffer, vector_index(first * 2, 2 * lanes))
+    return tirx.call_intrin(f"float32x{lanes}".removesuffix("x1"), "tirx.reinterpret", read)
+
+
+def as_bits(pairs: Expr, lanes: int) -> Expr:
+    """What ``load_pairs`` read."""
+    return tirx.call_intrin(f"{BITS.name}x{2 * lanes}", "tirx.reinterpret", pairs)
+
+
+def bring_run(
+    builder: PhaseBuilder, source: tuple[Any, Index], target: tuple[Any, Index], count: int
+) -> None:
+    """``count`` neighbours of a buffer as bits in another: floats are rounded, bits copied."""
+    if source[0].dtype != BITS.name:
+        narrow_run(builder, source, target, count)
+        return
+    for i in builder.strips(count, 2 * LANES):
+        builder.store(target[0], target[1] + i, builder.load(source[0], source[1] + i))
 
 
 def narrow_run(
@@ -167,23 +201,23 @@ def narrow_run(
     builder.define(SOURCE)
 
     def vector(at: Index) -> Expr:
-        return builder.load(old, vector_index(first + at, _LANES))
+        return builder.load(old, vector_index(first + at, LANES))
 
     def single(at: Index) -> None:
         bits = tirx.call_pure_extern("uint16x16", "luthier_bf16_one", vector(at))
-        builder.store(new, vector_index(begin + at, _LANES), bits)
+        builder.store(new, vector_index(begin + at, LANES), bits)
 
-    pairs, rest = divmod(count, 2 * _LANES)
+    pairs, rest = divmod(count, 2 * LANES)
     if pairs:
         with builder.loop(pairs, "pair") as i:
-            at = builder.let(i * (2 * _LANES))
-            bits = narrowed_pair(builder, vector(at), vector(at + _LANES))
-            builder.store(new, vector_index(begin + at, 2 * _LANES), bits)
-    if rest >= _LANES:
+            at = builder.let(i * (2 * LANES))
+            bits = narrowed_pair(builder, vector(at), vector(at + LANES))
+            builder.store(new, vector_index(begin + at, 2 * LANES), bits)
+    if rest >= LANES:
         single(count - rest)
-        rest -= _LANES
-    if rest and count >= _LANES:
-        single(count - _LANES)  # some of them once more
+        rest -= LANES
+    if rest and count >= LANES:
+        single(count - LANES)  # some of them once more
     elif rest:
         with builder.loop(rest, "rest") as i:
             value = builder.load(old, first + i)
@@ -191,20 +225,20 @@ def narrow_run(
             builder.store(new, begin + i, bits)
 
 
-def zeros() -> Expr:
+def zeros(like: str = FLOAT32.name) -> Expr:
     """A vector of them."""
-    return splat(tirx.const(0.0, "float32"), _LANES)
+    return splat(tirx.const(0, like), LANES)
 
 
 def load_some(builder: PhaseBuilder, buffer: Any, first: Index, count: int) -> Expr:
     """A vector of ``count`` neighbours, and zeros after them."""
-    if count == _LANES:
-        return builder.let(builder.load(buffer, vector_index(first, _LANES)))
-    held = builder.local(_LANES)
-    builder.store(held, vector_index(0, _LANES), zeros())
+    if count == LANES:
+        return builder.let(builder.load(buffer, vector_index(first, LANES)))
+    held = builder.local(LANES, buffer.dtype)
+    builder.store(held, vector_index(0, LANES), zeros(buffer.dtype))
     for lane in range(count):
         builder.store(held, lane, builder.load(buffer, first + lane))
-    return builder.load(held, vector_index(0, _LANES))
+    return builder.load(held, vector_index(0, LANES))
 
 
 def load_column_pairs(
@@ -223,6 +257,6 @@ def load_column_pairs(
             keep(divide(column, 2), *waiting)
             waiting.clear()
 
-    load_columns(builder, rows, _LANES, one)
+    load_columns(builder, rows, LANES, one)
     if waiting:
         keep(divide(rows.columns, 2), waiting[0], zeros())

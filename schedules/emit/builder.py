@@ -14,7 +14,7 @@ makes vector instructions of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
@@ -188,12 +188,9 @@ class PhaseBuilder:
         if not self._is_invariant(value):
             return otherwise(value) if otherwise else value
         assert self._scope is not None
-        name = self._fresh("fixed")
-        buffer = tirx.decl_buffer((1,), value.ty.dtype, name, scope="local")
-        self._blocks[self._scope] += [
-            tirx.AllocBuffer(buffer),
-            tirx.BufferStore(buffer, value, [0]),
-        ]
+        buffer = tirx.decl_buffer((1,), value.ty.dtype, self._fresh("fixed"), scope="local")
+        before = self._blocks[self._scope]
+        before += [tirx.AllocBuffer(buffer), tirx.BufferStore(buffer, value, [0])]
         return self.load(buffer, 0)
 
     def _is_invariant(self, value: Expr) -> bool:
@@ -207,15 +204,20 @@ class PhaseBuilder:
         return bool(self._bounds.can_prove(condition))
 
     @contextmanager
+    def _apart(self, statement: Callable[[Any], Any]) -> Iterator[None]:
+        """What is written is the body of a statement."""
+        self._blocks.append([])
+        yield
+        self.emit(statement(sequence(self._blocks.pop())))
+
+    @contextmanager
     def _loop(self, begin: Index, extent: Index, kind: Any, name: str) -> Iterator[Expr]:
         variable = tirx.Var(self._fresh(name), "int32")
         self._inner.add(variable.name)
         if isinstance(begin, int) and isinstance(extent, int | Size):
             self._bounds.bind(variable, ir.Range.from_min_extent(begin, extent))
-        self._blocks.append([])
-        yield variable
-        body = self._blocks.pop()
-        self.emit(tirx.For(variable, begin, extent, kind, sequence(body)))
+        with self._apart(lambda body: tirx.For(variable, begin, extent, kind, body)):
+            yield variable
 
     @contextmanager
     def loop(self, extent: Index, name: str = "i", begin: Index = 0) -> Iterator[Expr]:
@@ -258,16 +260,16 @@ class PhaseBuilder:
     @contextmanager
     def when(self, condition: Expr) -> Iterator[bool]:
         """Statements that run where ``condition`` holds, there."""
-        self._blocks.append([])
-        yield True
-        self.emit(tirx.IfThenElse(condition, sequence(self._blocks.pop()), None))
+        with self._apart(lambda body: tirx.IfThenElse(condition, body, None)):
+            yield True
 
-    @contextmanager
-    def attributed(self, key: str, value: str) -> Iterator[None]:
+    def repeated(self, condition: Expr) -> AbstractContextManager[None]:
+        """Statements that run again and again while ``condition``, of what they store, holds."""
+        return self._apart(lambda body: tirx.While(condition, body))
+
+    def attributed(self, key: str, value: str) -> AbstractContextManager[None]:
         """Statements with an attribute of TVM's."""
-        self._blocks.append([])
-        yield
-        self.emit(attributed(key, value, sequence(self._blocks.pop())))
+        return self._apart(lambda body: attributed(key, value, body))
 
     def define(self, source: str) -> None:
         """Let the phase call the functions of ``source``, which is in LLVM's language."""
@@ -341,9 +343,8 @@ class PhaseBuilder:
 
     def finish(self, chunks: int) -> Phase:
         """The phase; the builder is spent."""
-        params = [self._table, self._scratch, self.begin, self.end]
         body = sequence(self._blocks.pop())
         for source in self._sources:
             body = attributed("pragma_import_llvm", source, body)
-        func = tirx.PrimFunc(params, body)
+        func = tirx.PrimFunc([self._table, self._scratch, self.begin, self.end], body)
         return Phase(func.with_attr("tirx.noalias", True), chunks)

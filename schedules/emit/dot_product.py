@@ -145,12 +145,23 @@ class DotProduct(MicroKernel):
 
     def fits(self, rows: int, vectors: int, target: Target) -> bool:
         """Whether a register tile fits; numbers are lifted in registers by one in another."""
-        return fits_tile(rows, vectors, target, more=self.lifted and self.a == _SIGNED)
+        return fits_tile(rows, vectors, target, more=self._lifting)
+
+    @property
+    def _lifting(self) -> int:
+        """Registers in which numbers are lifted."""
+        return int(self.lifted and self.a == _SIGNED)
+
+    def spills(self, rows: int, vectors: int, target: Target) -> bool:
+        """Whether LLVM spills a tile that fits: of more than two vectors, where fours are
+        multiplied, it loads one for the next step."""
+        more = self._lifting + 1
+        return self.steps == 4 and vectors > 2 and not fits_tile(rows, vectors, target, more)
 
     def most_rows(self, vectors: int, target: Target) -> int:
-        """Of a register tile of so many vectors; at least one."""
+        """Of a register tile of so many vectors that is not spilled; at least one."""
         rows = 1
-        while self.fits(rows + 1, vectors, target):
+        while self.fits(rows + 1, vectors, target) and not self.spills(rows + 1, vectors, target):
             rows += 1
         return rows
 
@@ -160,9 +171,10 @@ class DotProduct(MicroKernel):
         for the next step after 4.7 cycles. Loads wait now and then."""
         products, loads = rows * vectors, rows + vectors
         if self.steps == 4:
-            lifted = rows * (self.lifted and self.a == _SIGNED)  # in registers
+            lifted = rows * self._lifting  # in registers
             vector = (products + lifted) / target.costs.operations
-            return max(products / 2, vector, _LATENCY, loads / 2) + loads / 50
+            started = products / target.costs.multiply_adds
+            return max(started, vector, _LATENCY, loads / 2) + loads / 50
         widened = vectors * (self.b.bits == 8)
         vector = 2 * products + widened
         return max(products / 2, vector / 3.2, loads / 2, (vector + loads + 3) / 4.7) + loads / 50

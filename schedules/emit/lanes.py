@@ -184,19 +184,25 @@ def _shuffled(builder: PhaseBuilder, vectors: Sequence[Expr], order: Sequence[in
 
 
 def load_columns(
-    builder: PhaseBuilder, rows: Rows, lanes: int, finish: Callable[[Index, Expr], None]
+    builder: PhaseBuilder,
+    rows: Rows,
+    lanes: int,
+    finish: Callable[[Index, Expr], None],
+    load: Callable[[Any, Index, int], Expr] | None = None,
 ) -> None:
     """Call ``finish(column, vector)`` for all columns; lanes without a row hold zeros, or the last
-    row again where the number of rows is known only at run time.
+    row again where the number of rows is known only at run time. ``load`` gives so many neighbours
+    of a buffer as floats, where it does not hold floats.
     """
     zero = tirx.const(0.0, "float32")
+    read = load or (lambda buffer, at, width: builder.load(buffer, vector_index(at, width)))
 
     def row(i: int, column: Index, width: int) -> Expr:
         if isinstance(rows.count, int) and i >= rows.count:
             return splat(zero, width)
         place = i if isinstance(rows.count, int) else tirx.min(i, rows.count - 1)
         at = rows.start + place * rows.stride + column
-        return builder.let(builder.load(rows.buffer, vector_index(at, width)))
+        return builder.let(read(rows.buffer, at, width))
 
     whole = rows.columns // lanes
     if whole:
@@ -216,9 +222,14 @@ def load_columns(
 
 
 def store_columns(
-    builder: PhaseBuilder, rows: Rows, lanes: int, vector: Callable[[Index], Expr]
+    builder: PhaseBuilder,
+    rows: Rows,
+    lanes: int,
+    vector: Callable[[Index], Expr],
+    change: Callable[[Expr, int], Expr] = lambda value, lanes: value,
 ) -> None:
-    """Write ``vector(column)`` of all columns; lanes without a row are not written."""
+    """Write ``vector(column)`` of all columns, once so many neighbours of a row are changed; lanes
+    without a row are not written."""
     whole = rows.columns // lanes
     if whole:
         with builder.loop(whole, "square") as square:
@@ -228,7 +239,7 @@ def store_columns(
                 at = rows.start + i * rows.stride + first
                 with _if_row(builder, rows, i) as there:
                     if there:
-                        builder.store(rows.buffer, vector_index(at, lanes), row)
+                        builder.store(rows.buffer, vector_index(at, lanes), change(row, lanes))
 
     def alone(column: Index) -> None:
         local = builder.local(lanes)
@@ -237,7 +248,7 @@ def store_columns(
             at = rows.start + i * rows.stride + column
             with _if_row(builder, rows, i) as there:
                 if there:
-                    builder.store(rows.buffer, at, builder.load(local, i))
+                    builder.store(rows.buffer, at, change(builder.load(local, i), 1))
 
     _each_of_the_last(builder, rows.columns, lanes, alone)
 

@@ -82,6 +82,10 @@ class TileProduct(DotProduct):
         high: int = ceildiv(rows, _ROWS)
         return high * vectors + high + 1 <= _REGISTERS
 
+    def spills(self, rows: int, vectors: int, target: Target) -> bool:
+        """Never: tiles are named by number."""
+        return False
+
     def cycles(self, rows: int, vectors: int, target: Target) -> float:
         """As the manual has them; two rows of tiles are loaded in a cycle, and wait at times."""
         loads = rows + self.groups * vectors

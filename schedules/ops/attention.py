@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from ..ir.dtype import DTYPES
 from ..ir.workload import Node, Tensor
-from .attention_form import COVERED, form_of
+from .attention_form import COVERED, places_of
 from .operator import Anchor, Array
 
 
@@ -16,6 +17,7 @@ def _attention(
     node: Node, q: Array, k: Array, v: Array, mask: Array | None = None, cover: Array | None = None
 ) -> Array:
     """See ``attention_form`` for the operands' places."""
+    q, k, v = (x.astype(DTYPES[x.dtype.name].computed.numpy, copy=False) for x in (q, k, v))
     batch, heads, rows, keys, depth, width = node.attr("sizes")
 
     def operand(x: Array, place: str, count: int, columns: int) -> Array:
@@ -39,15 +41,17 @@ def _attention(
     out = np.zeros(node.out.size, result.dtype)
     _, *strides = (int(s) * out.itemsize for s in node.attr("o"))
     as_strided(out, result.shape, (*strides, out.itemsize))[:] = result
-    return out.reshape(node.out.shape)
+    found = out.reshape(node.out.shape)
+    return found.astype(node.out.element.numpy) if node.out.element.is_narrow else found
 
 
 def _count(node: Node, args: Sequence[Tensor]) -> int:
-    form = form_of(node, args)
+    form = places_of(node, args)
     return form.operations if form else 0
 
 
 OPERATORS = (
-    # q, k, v, [mask, [cover]]; sizes, places and scale: see ``attention_form``.
+    # q, k, v, [mask, [cover]]; sizes, places and scale: see ``attention_form``. The first three and
+    # the result may be in bfloat16.
     Anchor("attention", None, _attention, count=_count),
 )

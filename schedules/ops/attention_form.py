@@ -84,9 +84,15 @@ def strides_matter(node: Node, name: str) -> tuple[bool, bool, bool, bool]:
 
 
 def form_of(node: Node, tensors: Sequence[Tensor]) -> Attention | None:
-    """An attention node with operands of these types; None where it reads outside of them."""
+    """An attention node with operands of these types, all of float32; None where it reads outside
+    of them."""
     if len(tensors) not in (3, 4, 5) or any(t.element != FLOAT32 for t in (*tensors, node.out)):
         return None
+    return places_of(node, tensors)
+
+
+def places_of(node: Node, tensors: Sequence[Tensor]) -> Attention | None:
+    """The same of operands of any type."""
     try:
         form = _parse(node, *(t.shape for t in tensors[3:]))
     except (TypeError, ValueError):

@@ -4,8 +4,9 @@
 are some, ``zeros[N, blocks]`` float32. Words of 32 bits hold neighbours along K in two's
 complement: number ``i`` of a word is in its byte ``i % 4``, the first four in the lowest bits.
 ``block`` numbers share a scale, and rows are filled up to whole blocks. The product is
-``a @ ((codes - zeros) * scales).T``. Codes that are floats of 16 bits, ``[N, K]``, stand for
-themselves, and have no scales.
+``a @ ((codes - zeros) * scales).T``. Codes that are floats of 8 bits, ``[N, blocks * block]``, are
+all finite, have scales and no zeros; of 16 bits, ``[N, K]``, they stand for themselves, without
+scales.
 
 ``matmul_few_bits_integer`` rounds ``a`` to 8 bits first, a block of a row at a time (``rounded``),
 and multiplies whole numbers: what a model allows that asks for no more accuracy.
@@ -17,12 +18,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..ir.formats import FORMATS
 from ..ir.workload import Node, Tensor
 from .operator import Array, Attrs
 from .products import Product
 
 BITS = (2, 4, 8)  # of whole numbers
+FLOATS = frozenset(name for name, form in FORMATS.items() if form.bits == 8)
 WORD = 32  # bits; what a row's block fills is a multiple of it
+_EACH_BYTE = 0x01010101
 LARGEST = 127  # of a rounded number
 LEAST = 2.0**-100  # to which the largest of a block is raised, so that nothing is divided by zero
 _MOST_BLOCK = 1 << 16  # numbers of which 32 bits hold the sum of the products
@@ -31,11 +35,14 @@ _MOST_BLOCK = 1 << 16  # numbers of which 32 bits hold the sum of the products
 def packed(numbers: Array, bits: int) -> Array:
     """Whole numbers, [n, k], in bytes; ``k`` is a multiple of how many a word holds."""
     fields = 8 // bits
-    split = numbers.view(np.uint8).reshape(len(numbers), -1, fields, 4) & (2**bits - 1)
-    codes: Array = split[:, :, 0].copy()
+    if fields == 1:
+        return numbers
+    mask = np.uint32((2**bits - 1) * _EACH_BYTE)
+    fours = np.ascontiguousarray(numbers).view(np.uint32).reshape(len(numbers), -1, fields)
+    codes = fours[:, :, 0] & mask
     for i in range(1, fields):
-        codes |= split[:, :, i] << (bits * i)
-    return np.asarray(codes.reshape(len(numbers), -1).view(np.int8))
+        codes |= (fours[:, :, i] & mask) << np.uint32(bits * i)
+    return np.asarray(codes.view(np.int8))
 
 
 def unpacked(codes: Array, bits: int) -> Array:
@@ -51,7 +58,8 @@ def widened(
     codes: Array, scales: Array, zeros: Array | None, bits: int, block: int, k: int
 ) -> Array:
     """The matrix in float32, [n, k]."""
-    numbers = unpacked(codes, bits).astype(np.float32)
+    whole = codes.dtype == np.int8
+    numbers = (unpacked(codes, bits) if whole else codes).astype(np.float32)
     if zeros is not None:
         numbers -= np.repeat(zeros, block, axis=1)
     matrix: Array = (numbers * np.repeat(scales, block, axis=1))[:, :k]
@@ -105,8 +113,10 @@ def _infer(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
         return Tensor((*a.shape[:-1], codes.shape[0]), a.dtype)
     scales, *zeros = rest
     n, blocks = scales.shape
+    floats = codes.element.is_float
     fits = (
-        bits in BITS
+        bits in ((8,) if floats else BITS)
+        and not (floats and (codes.dtype not in FLOATS or zeros))
         and codes.shape == (n, blocks * block * bits // 8)
         and block * bits % WORD == 0
         and (blocks - 1) * block < a.shape[-1] <= blocks * block
@@ -119,8 +129,8 @@ def _infer(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
 
 
 def _infer_integer(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
-    if len(args) < 3 or attrs["block"] > _MOST_BLOCK:
-        raise ValueError("codes have no scales, or too few")
+    if len(args) < 3 or attrs["block"] > _MOST_BLOCK or args[1].element.is_float:
+        raise ValueError("codes are floats, or have no scales, or too few")
     return _infer(args, attrs)
 
 

@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 
-from ..tir import circular, mathfn
-from ..tir.arithmetic import libm as _libm
+from ..tir import circular, doubles, mathfn
 from ..tir.conversion import dtype_of
 from ..tvm_late import tirx
 from .emission import binding, fast, intrinsic, libm, llvm
@@ -23,14 +22,12 @@ def _rsqrt(x: Expr, let: Let) -> Expr:
     return tirx.const(1.0, dtype_of(x)) / tirx.sqrt(x)
 
 
+def _sigmoid(x: Array) -> Array:
+    return np.asarray(1 / (1 + np.exp(-x)))
+
+
 def _softplus(x: Array) -> Array:
     return np.asarray(np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))))
-
-
-def _wide_softplus(x: Expr, let: Let) -> Expr:
-    x, zero = let(x), tirx.const(0, dtype_of(x))
-    small = tirx.exp(-tirx.abs(x))
-    return tirx.Select(x < zero, zero, x) + _libm("log1p")(small)
 
 
 def _wide(dtype: str) -> bool:
@@ -38,14 +35,16 @@ def _wide(dtype: str) -> bool:
 
 
 OPERATORS = (
-    costly("exp", np.exp, fast(mathfn.exp, intrinsic("exp"))),
-    costly("log", np.log, fast(mathfn.log, intrinsic("log")), wants_positive=True),
+    costly("exp", np.exp, fast(mathfn.exp, binding(doubles.exp))),
+    costly("log", np.log, fast(mathfn.log, binding(doubles.log)), wants_positive=True),
     costly("sqrt", np.sqrt, wants_positive=True),
     costly("rsqrt", lambda x: 1 / np.sqrt(x), binding(_rsqrt), wants_positive=True),
-    costly("sigmoid", lambda x: 1 / (1 + np.exp(-x)), fast(mathfn.sigmoid, intrinsic("sigmoid"))),
-    costly("softplus", _softplus, fast(mathfn.softplus, binding(_wide_softplus)), _wide),
-    costly("tanh", np.tanh, fast(mathfn.tanh, libm("tanh")), _wide),
-    costly("erf", _erf, fast(mathfn.erf, intrinsic("erf")), _wide),
+    costly(
+        "sigmoid", lambda x: 1 / (1 + np.exp(-x)), fast(mathfn.sigmoid, binding(doubles.sigmoid))
+    ),
+    costly("softplus", _softplus, fast(mathfn.softplus, binding(doubles.softplus))),
+    costly("tanh", np.tanh, fast(mathfn.tanh, binding(doubles.tanh))),
+    costly("erf", _erf, fast(mathfn.erf, binding(doubles.erf))),
     costly("sin", np.sin, fast(circular.sin, intrinsic("sin"))),
     costly("cos", np.cos, fast(circular.cos, intrinsic("cos"))),
     costly("tan", np.tan, fast(circular.tan, intrinsic("tan"))),

@@ -8,12 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..ir.dtype import DTYPES
 from ..ir.workload import Node, Tensor
 from .operator import Anchor, Array, Attrs, Evaluate, Infer
 from .windows import places, windows
 
 OF_BFLOAT16 = "of_bfloat16"
-"""An attribute of products and convolutions whose operands hold numbers of bfloat16 alone."""
+"""An attribute of products and convolutions whose operands hold numbers of bfloat16 alone. Where an
+operand lies in memory as bfloat16, it is one of that type, and the result one of float32."""
 
 
 class Product(Anchor):
@@ -26,7 +28,7 @@ def _infer_conv2d(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
     (sh, sw), (dh, dw) = attrs["strides"], attrs["dilations"]
     rows = places(h, kh, sh, dh, top + bottom)
     columns = places(w, kw, sw, dw, left + right)
-    return Tensor((n, rows, columns, o), args[0].dtype)
+    return Tensor((n, rows, columns, o), args[0].element.computed.name)
 
 
 def _infer_conv2d_planes(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
@@ -39,7 +41,7 @@ def _infer_matmul(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
     a, b = args[0].shape, args[1].shape
     columns = b[-2] if attrs.get("transpose_b") else b[-1]
     batch = np.broadcast_shapes(a[:-2], b[:-2])
-    return Tensor((*batch, a[-2], columns), args[0].dtype)
+    return Tensor((*batch, a[-2], columns), args[0].element.computed.name)
 
 
 def _conv2d(node: Node, x: Array, w: Array) -> Array:
@@ -88,6 +90,16 @@ def _matmul(node: Node, a: Array, b: Array) -> Array:
     return np.asarray(np.matmul(a, b.swapaxes(-1, -2) if node.attr("transpose_b") else b))
 
 
+def _widened(evaluate: Evaluate) -> Evaluate:
+    """The same of operands that may be in bfloat16."""
+
+    def computed(node: Node, *args: Array) -> Array:
+        wide = (a.astype(DTYPES[a.dtype.name].computed.numpy, copy=False) for a in args)
+        return np.asarray(evaluate(node, *wide))
+
+    return computed
+
+
 def _of_whole(evaluate: Evaluate) -> Evaluate:
     """The same of whole numbers, each as wide as the result before it is multiplied."""
     return lambda node, *args: evaluate(node, *(a.astype(node.out.dtype) for a in args))
@@ -117,13 +129,13 @@ def _count_matmul(node: Node, args: Sequence[Tensor]) -> int:
 
 OPERATORS = (
     # x[N,H,W,C], w[O,KH,KW,C/groups]; strides, pads, dilations, groups
-    Product("conv2d", 2, _conv2d, _infer_conv2d, count=_count_conv2d),
+    Product("conv2d", 2, _widened(_conv2d), _infer_conv2d, count=_count_conv2d),
     # x[N,C,H,W], w[O,KH,KW,C/groups] to [N,O,OH,OW]; the same
     Product("conv2d_planes", 2, _conv2d_planes, _infer_conv2d_planes, count=_count_conv2d),
     # x[N,H,W,C], w[C,KH,KW,O/groups]; the same (output padding shows in the output's shape)
     Product("conv2d_transpose", 2, _conv2d_transpose, count=_count_conv2d_transpose),
     # a[...,M,K], b[...,K,N], NumPy's batching; transpose_b: b is [...,N,K]
-    Product("matmul", 2, _matmul, _infer_matmul, count=_count_matmul),
+    Product("matmul", 2, _widened(_matmul), _infer_matmul, count=_count_matmul),
     # The same two of whole numbers of 8 or 16 bits, each argument of its own type: int32, exactly.
     # pad_value, 0 without: what a convolution sees outside of the image, a number of x's type
     Product("conv2d_integer", 2, _of_whole(_conv2d), _to_int32(_infer_conv2d), count=_count_conv2d),

@@ -10,10 +10,12 @@ from ..ir.workload import Node, Op, Workload
 def anchor_is_first(workload: Workload, op: str) -> bool:
     """Whether the first node is the anchor ``op`` over inputs, with only elementwise nodes after.
 
-    They must have the anchor's shape: they are its epilogue. Both it and the output are float32.
+    They must have the anchor's shape: they are its epilogue. What it reads first, its result and
+    the output are float32.
     """
-    alike = workload.nodes[0].out.element == workload.output.element == FLOAT32
-    return alike and leads(workload, op)
+    first = workload.nodes[0]
+    alike = first.out.element == workload.output.element == FLOAT32
+    return alike and leads(workload, op) and workload.tensor(first.args[0]).element == FLOAT32
 
 
 def leads(workload: Workload, op: str) -> bool:

@@ -88,7 +88,8 @@ def _twice(x: Expr, bias: int, let: Let) -> Expr:
     rest, scale = _reduced(x, bias, let)
     r = let(rest)
     doubled = tuple(2 * c for c in _EXP)
-    return (polynomial(r, doubled) * (r * r) + (r * f32(2.0) + f32(2.0))) * scale
+    # By additions, for which there are other ports than for multiplications.
+    return (polynomial(r, doubled) * (r * r) + ((r + r) + f32(2.0))) * scale
 
 
 _SHORT_EXP = (

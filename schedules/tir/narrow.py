@@ -18,12 +18,15 @@ Let = Callable[[Expr], Expr]
 
 _INFINITY, _NAN, _FRACTION = 0x7F800000, 0x7FC00000, 23  # of float32
 _EXPONENT_ONLY = "float8_e8m0fnu"
+_UPPER_HALF = "bfloat16"  # of a float32
 _FARTHEST = 25  # all bits of a fraction are gone when they are moved by so many
 
 
 def widened(x: Expr, dtype: str, let: Let) -> Expr:
     """What the bits of a narrow type stand for, as float32 or int32."""
     element = DTYPES[dtype]
+    if dtype == _UPPER_HALF:
+        return _float(tirx.shift_left(tirx.Cast("uint32", x), _unsigned(16)))
     bits = let(tirx.bitwise_and(tirx.Cast("int32", x), _int((1 << element.bits) - 1)))
     if not element.is_float:
         return _signed(bits, element.bits) if element.kind is Kind.INT else bits
@@ -51,6 +54,8 @@ def narrowed(x: Expr, dtype: str, let: Let, rounding: str = "nearest", *, limit:
     size = let(tirx.bitwise_and(whole, _int(0x7FFFFFFF)))
     if dtype == _EXPONENT_ONLY:
         return tirx.Cast("uint8", _to_exponent(size, let, rounding, limit=limit))
+    if dtype == _UPPER_HALF:
+        return tirx.Cast(element.storage, _upper_half(whole, size, let))
     form = FORMATS[dtype]
     code = let(_rounded(size, form, let))
     code = let(tirx.Select(code > _int(form.largest), _int(form.beyond), code))
@@ -62,6 +67,18 @@ def narrowed(x: Expr, dtype: str, let: Let, rounding: str = "nearest", *, limit:
     else:
         nan = tirx.bitwise_xor(_int(form.nan), sign)
     return tirx.Cast(element.storage, tirx.Select(size > _int(_INFINITY), nan, signed))
+
+
+def _upper_half(whole: Expr, size: Expr, let: Let) -> Expr:
+    """The bits of a bfloat16 at the lower end of 32: what is added carries into the upper half from
+    the middle on, and beyond the largest number to infinity."""
+    bits = let(tirx.Cast("uint32", whole))
+    upper = let(tirx.shift_right(bits, _unsigned(16)))
+    last = tirx.bitwise_and(upper, _unsigned(1))
+    rounded = tirx.shift_right(bits + _unsigned(0x7FFF) + last, _unsigned(16))
+    sign = tirx.bitwise_and(upper, _unsigned(0x8000))
+    nan = tirx.bitwise_or(sign, _unsigned(FORMATS[_UPPER_HALF].nan))
+    return tirx.Select(size > _int(_INFINITY), nan, rounded)
 
 
 def _size(bits: Expr, size: Expr, form: Format) -> Expr:

@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from bench.exports import tabular
+from bench.exports import generation, tabular
 from bench.exports.__main__ import cells, table
 from bench.exports.models import EXPORTS
 from bench.turns import Row
@@ -55,3 +55,23 @@ def test_given_inputs_take_the_place_of_random_ones() -> None:
     assert lengths == sorted(lengths, reverse=True)
     assert lengths[0] == 9
     assert EXPORTS["crnn"].inputs(arrays, SIZES) is arrays
+
+
+def test_gpt2_says_what_is_likeliest_after_what_it_said() -> None:
+    """As torch does it, which reads all tokens anew for each."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    sizes = {"n_layer": 2, "n_head": 2, "n_embd": 32, "vocab_size": 61}
+    proto = generation.gpt2_greedy(2, 2, 32, 61)
+    torch.manual_seed(generation.SEED)
+    ends = {"bos_token_id": 60, "eos_token_id": 60}
+    model = transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes, **ends)).eval()
+    prompt = np.random.default_rng(0).integers(0, 60, (1, generation.PROMPT)).astype(np.int32)
+    said = prompt.tolist()[0]
+    with torch.no_grad():
+        for _ in range(generation.TOKENS):
+            said.append(int(model(torch.tensor([said])).logits[0, -1].argmax()))
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    (found,) = session.run(None, {"input_ids": prompt})
+    end = [*said, 60].index(60, generation.PROMPT)
+    assert found[0, :end].tolist() == said[:end]

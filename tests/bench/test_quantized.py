@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.quantized import Measured, alike, table
+from bench.quantized import FORM, alike
+from bench.rounded import Measured
 from bench.turns import Row
 
 ROW = Row(
@@ -18,7 +19,7 @@ ROW = Row(
 def test_the_best_peer_counts_and_float32_does_not() -> None:
     found = Measured(ROW, 0.9998)
     assert Measured.from_json(found.to_json()) == found
-    text = table([found, found], 3)
+    text = FORM.table([found, found], 3)
     cells = "3.00 (3.00 to 3.00) | it said nothing | 2.00 (2.00 to 2.00) | 0.99980 |"
     assert f"| resnet18, QUInt8 | 1 | 1.000 | {cells}" in text
     assert "3.00 in geometric mean, 3.00 at\nleast; against float32: 2.00" in text

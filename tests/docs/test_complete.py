@@ -31,6 +31,7 @@ from luthier.frontend.onnx.texts.computing import OPERATORS as TEXTS
 from luthier.frontend.onnx.texts.tokens import OPERATORS as OF_TEXTS
 from luthier.schedules import errors
 from luthier.schedules.ir.dtype import DTYPES
+from luthier.schedules.kept import VARIABLE
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -78,7 +79,7 @@ def test_every_exit_code_is_documented():
 
 def test_environment_variables_are_documented():
     text = section(CLI, "Environment")
-    for name in (TRACEBACK, "CC", "TMPDIR"):
+    for name in (TRACEBACK, VARIABLE, "CC", "TMPDIR"):
         assert f"`{name}`" in text
 
 

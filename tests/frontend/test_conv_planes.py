@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from graph_building import TO_NCHW, TO_NHWC, Sketch, array, names, outputs, same
 
 from luthier.frontend.passes.channels_last import channels_last
 from luthier.frontend.passes.conv_planes import conv_planes
+from luthier.schedules import Target
 
+TARGET = Target("x86-64-v4", "emeraldrapids", 1, l1=48 << 10, l2=2 << 20)
 POINT = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1), "groups": 1}
 
 
@@ -27,7 +31,7 @@ def test_transposes_on_both_sides_go(images: int, sizes: tuple[int, int]) -> Non
     g = Sketch()
     y = conv(g, moved(g, images, 6, *sizes), 5)
     before = g.graph(g.emit("transpose", y, axes=TO_NCHW))
-    after = conv_planes(before)
+    after = conv_planes(before, TARGET)
     same(before, after)
     assert names(after) == ["reshape", "matmul", "reshape"]
 
@@ -43,7 +47,7 @@ def test_what_is_elementwise_between_them_is_of_planes() -> None:
     y = g.emit("multiply", y, g.x(2, 4, 8, 1, name="mask"))
     y = g.emit("minimum", y, g.scalar(0.5))
     before = g.graph(g.emit("transpose", y, axes=TO_NCHW))
-    after = conv_planes(before)
+    after = conv_planes(before, TARGET)
     same(before, after)
     assert "transpose" not in names(after)
     assert "conv2d" not in names(after)
@@ -53,7 +57,7 @@ def test_two_convolutions_that_meet_are_both_of_planes() -> None:
     g = Sketch()
     y = g.emit("add", conv(g, moved(g, 1, 6, 4, 8), 5), conv(g, moved(g, 1, 7, 4, 8, name="z"), 5))
     before = g.graph(g.emit("transpose", y, axes=TO_NCHW))
-    after = conv_planes(before)
+    after = conv_planes(before, TARGET)
     same(before, after)
     assert names(after).count("matmul") == 2
 
@@ -68,14 +72,14 @@ def test_rows_and_volumes_have_planes_too() -> None:
         g.emit("transpose", row, axes=(0, 2, 1)),
         g.emit("transpose", g.emit("relu", volume), axes=(0, 4, 1, 2, 3)),
     )
-    after = conv_planes(before)
+    after = conv_planes(before, TARGET)
     same(before, after)
     assert "transpose" not in names(after)
 
 
 def kept(g: Sketch, *values: int) -> bool:
     before = g.graph(*values)
-    after = conv_planes(before)
+    after = conv_planes(before, TARGET)
     same(before, after)
     return names(before) == names(after)
 
@@ -114,7 +118,7 @@ def test_windows_slide_over_planes(kernel: tuple[int, int], more: dict[str, obje
     y = g.emit("conv2d", x, g.const(9, *kernel, 6), **(POINT | more))  # type: ignore[arg-type]
     y = g.emit("relu", g.emit("add", y, g.const(9)))
     before = g.graph(g.emit("transpose", y, axes=TO_NCHW))
-    after = conv_planes(before)
+    after = conv_planes(before, TARGET)
     same(before, after)
     assert names(after) == ["conv2d_planes", "add", "relu"]
 
@@ -126,7 +130,7 @@ def test_groups_are_of_planes(groups: int) -> None:
     weights = g.const(12, 3, 3, 6 // groups)
     y = g.emit("conv2d", x, weights, **(POINT | {"groups": groups}))  # type: ignore[arg-type]
     before = g.graph(g.emit("transpose", y, axes=TO_NCHW))
-    after = conv_planes(before)
+    after = conv_planes(before, TARGET)
     same(before, after)
     assert names(after) == ["conv2d_planes"]
 
@@ -139,11 +143,29 @@ def test_one_that_winograds_method_suits_stays() -> None:
     assert kept(g, g.emit("transpose", y, axes=TO_NCHW))
 
 
+def test_whether_one_is_of_planes_follows_the_target() -> None:
+    """Zen 4 moves an element in half of the time."""
+    g = Sketch()
+    x = moved(g, 1, 96, 7, 7)
+    more = {"strides": (2, 2), "pads": (2, 2, 2, 2), "groups": 96}
+    y = g.emit("conv2d", x, g.const(96, 5, 5, 1), **(POINT | more))  # type: ignore[arg-type]
+    before = g.graph(g.emit("transpose", y, axes=TO_NCHW))
+    slow = replace(TARGET, measured=replace(TARGET.costs, moved=9.0))
+    fast = replace(TARGET, measured=replace(TARGET.costs, moved=0.1))
+    assert names(conv_planes(before, slow)) == ["conv2d_planes"]
+    assert names(conv_planes(before, fast)) == names(before)
+    # Threads that read what others wrote take longer to move it.
+    between = replace(TARGET, measured=replace(TARGET.costs, moved=0.4))
+    assert names(conv_planes(before, between)) == names(before)
+    assert names(conv_planes(before, replace(between, threads=2))) == ["conv2d_planes"]
+
+
 def test_padding_that_takes_away_stays() -> None:
     g = Sketch()
     x = moved(g, 1, 6, 20, 20)
     y = g.emit("conv2d", x, g.const(9, 2, 2, 6), **(POINT | {"pads": (0, -1, 0, 0)}))  # type: ignore[arg-type]
-    assert "conv2d_planes" not in names(conv_planes(g.graph(g.emit("transpose", y, axes=TO_NCHW))))
+    before = g.graph(g.emit("transpose", y, axes=TO_NCHW))
+    assert "conv2d_planes" not in names(conv_planes(before, TARGET))
 
 
 def test_many_idle_lanes_of_much_work_stay() -> None:
@@ -164,7 +186,7 @@ def test_extreme_numbers_pass_through() -> None:
     x = array(1, 2, 4, 4)
     x[0, :, 0] = np.nan
     x[0, 0, 1], x[0, 0, 2], x[0, 1, 2] = np.inf, -np.inf, -0.0
-    found = outputs(conv_planes(before), {"x": x})["y0"]
+    found = outputs(conv_planes(before, TARGET), {"x": x})["y0"]
     np.testing.assert_allclose(found, outputs(before, {"x": x})["y0"], rtol=1e-5)
 
 
@@ -174,6 +196,6 @@ def test_as_importers_write_it() -> None:
     inside = g.emit("transpose", g.x(1, 6, 4, 8), axes=TO_NHWC)
     y = g.emit("transpose", g.emit("conv2d", inside, weights, **POINT), axes=TO_NCHW)
     before = g.graph(g.emit("relu", g.bias(y)))
-    after = conv_planes(channels_last(before))
+    after = conv_planes(channels_last(before), TARGET)
     same(before, after)
     assert "transpose" not in names(after)

@@ -195,6 +195,85 @@ def test_floats_of_16_bits(dtype: str, rows: int) -> None:
     assert constant.nbytes == w.nbytes
 
 
+FLOATS8 = ("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz")
+
+
+def floats_of_8_bits(name: str, codes: np.ndarray, block: int, rows: int) -> onnx.ModelProto:
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(getattr(ml_dtypes, name)))
+    attrs = {"axis": 0, "block_size": block} if block else {"axis": 1}
+    nodes = [
+        N("DequantizeLinear", ["w", "scales"], ["wide"], **attrs),
+        N("MatMul", ["x", "wide"], ["y"]),
+    ]
+    given = {"scales": scales(*((K // block, M) if block else (M,)))}
+    proto = model(nodes, {"x": floats(rows, K)}, ["y"], given, opset=21)
+    proto.graph.initializer.append(helper.make_tensor("w", kind, (K, M), codes.tobytes(), raw=True))
+    return proto
+
+
+@pytest.mark.parametrize("name", FLOATS8)
+@pytest.mark.parametrize(("rows", "block"), [(1, 32), (3, 0), (21, 32)])
+def test_floats_of_8_bits(name: str, rows: int, block: int) -> None:
+    """Every finite one, below normal numbers too."""
+    every = np.arange(256, dtype=np.uint8)
+    finite = every[np.isfinite(every.view(getattr(ml_dtypes, name)).astype(np.float32))]
+    proto = floats_of_8_bits(name, np.resize(finite, (K, M)), block, rows)
+    x = floats(rows, K)
+    wide = np.resize(finite, (K, M)).view(getattr(ml_dtypes, name)).astype(np.float64)
+    given = numpy_helper.to_array(proto.graph.initializer[0])
+    factors = np.repeat(given, block, 0) if block else given
+    program = import_model(proto, TARGET)
+    found = compute(program, {"x": x}, kernels=True)["y"]
+    limit = 1e-6 * (np.abs(x) @ np.abs(wide * factors)) + 1e-6
+    assert (np.abs(found - x @ (wide * factors)) <= limit).all()
+    assert products(program) == ["matmul_few_bits"]
+    assert sum(c.nbytes for c in program.constants.values()) <= K * M + given.nbytes + 64
+
+
+@pytest.mark.parametrize("code", [0x7C, 0x7F])
+def test_floats_of_8_bits_that_are_not_finite(code: int) -> None:
+    codes = RNG.integers(0, 0x70, (K, M)).astype(np.uint8)
+    codes[5, 7] = code
+    proto = floats_of_8_bits("float8_e5m2", codes, 32, 2)
+    assert products(agree(proto, floats(2, K))) == ["matmul"]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_scales_of_16_bits(dtype: str) -> None:
+    """Of a model of such floats, whose products are of float32."""
+    kind = {"float16": TensorProto.FLOAT16, "bfloat16": TensorProto.BFLOAT16}[dtype]
+    numpy = np.float16 if dtype == "float16" else ml_dtypes.bfloat16
+    given = scales(K // 32, M).astype(numpy)
+    nodes = [
+        N("DequantizeLinear", ["codes", "scales"], ["w"], axis=0, block_size=32),
+        N("Cast", ["w"], ["wide"], to=TensorProto.FLOAT),
+        N("MatMul", ["x", "wide"], ["y"]),
+    ]
+    proto = model(nodes, {"x": floats(3, K)}, ["y"], {"codes": S8}, opset=21)
+    proto.graph.initializer.append(
+        helper.make_tensor("scales", kind, given.shape, given.tobytes(), raw=True)
+    )
+    program = import_model(proto, TARGET)
+    wide = S8 * np.repeat(given.astype(np.float32), 32, 0)
+    x = floats(3, K)
+    np.testing.assert_allclose(compute(program, {"x": x}, False)["y"], x @ wide, 1e-4, 1e-3)
+    assert products(program) == ["matmul_few_bits"]
+
+
+def test_numbers_around_a_matrix_are_zeros_or_it_is_none() -> None:
+    for value, kept in ((0.0, True), (1.0, False)):
+        nodes = [
+            N("DequantizeLinear", ["codes", "s"], ["w"]),
+            N("Pad", ["w", "pads", "value"], ["wide"]),
+            N("MatMul", ["x", "wide"], ["y"]),
+        ]
+        weights = {"codes": S8, "s": scales(), "pads": np.array([0, 0, 16, 0])}
+        weights["value"] = np.array(value, np.float32)
+        proto = model(nodes, {"x": floats(3, K + 16)}, ["y"], weights, opset=21)
+        found = products(agree(proto, floats(3, K + 16)))
+        assert found == ["matmul_few_bits" if kept else "matmul"]
+
+
 def test_what_is_no_such_matrix_becomes_floats() -> None:
     odd = scales(K, M)  # a scale for each number
     nodes = [

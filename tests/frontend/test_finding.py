@@ -230,6 +230,21 @@ def test_boxes_that_overlap_no_better_one(names: str, center: int) -> None:
     same(detector(*names.split(), center=center), {}, runs)
 
 
+@pytest.mark.parametrize("wanted", [0, 1, 16, 17, 200])
+def test_many_boxes_are_kept_in_the_order_of_their_scores(wanted: int) -> None:
+    """More than a block of those that a box is compared with, ties, and boxes that are points."""
+    rng = np.random.default_rng(wanted)
+    nodes = [N("NonMaxSuppression", ["boxes", "scores", "wanted", "share"], ["kept"])]
+    numbers = {"wanted": integers(wanted), "share": np.array([0.4], np.float32)}
+    inputs = {"boxes": ((1, 200, 4), "float32"), "scores": ((1, 2, 200), "float32")}
+    runs: list[tuple[dict[str, int], Arrays]] = []
+    for grid in (4, 32, 1000):
+        boxes = np.round(rng.random((1, 200, 4), np.float32) * grid) / np.float32(grid)
+        scores = np.round(rng.random((1, 2, 200), np.float32) * 50) - 25
+        runs.append(({}, {"boxes": boxes, "scores": scores.astype(np.float32)}))
+    same(opened(nodes, inputs, {"kept": "int64"}, numbers), {}, runs)
+
+
 def test_a_search_in_what_is_known_finds_no_size() -> None:
     nodes = [N("NonZero", ["c"], ["i"]), N("Gather", ["x", "i"], ["y"])]
     proto = opened(nodes, {"x": ((4,), "float32")}, {"y": "float32"}, {"c": integers(0, 3, 1, 0)})

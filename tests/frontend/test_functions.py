@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections.abc import Sequence
@@ -9,11 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 import pytest
-from onnx import AttributeProto, FunctionProto, NodeProto, helper, numpy_helper
+from onnx import AttributeProto, FunctionProto, NodeProto, defs, helper, numpy_helper
 from onnx_models import TARGET, Arrays, agree, case, compute, floats, model
 
 from luthier.frontend import import_model
 from luthier.frontend.onnx.function_size import MOST_NODES
+from luthier.frontend.onnx.functions import all_spelled
 from luthier.schedules import ModelError
 
 N = helper.make_node
@@ -239,3 +241,21 @@ def test_an_expanded_model_is_read_again_unchanged() -> None:
     first = compute(import_model(proto, TARGET), {"x": X})["y"]
     assert proto.SerializeToString() == before
     np.testing.assert_array_equal(first, compute(import_model(proto, TARGET), {"x": X})["y"])
+
+
+@pytest.mark.parametrize("opset", [9, 18])
+@pytest.mark.parametrize("domains", [{}, {"ai.onnx.preview.training": 1}, {"unknown": 1}])
+def test_what_onnx_spells_is_known_of_all_domains_of_a_model(
+    opset: int, domains: dict[str, int]
+) -> None:
+    proto = model([helper.make_node("Relu", ["x"], ["y"])], {"x": floats(2)}, ["y"], opset=opset)
+    proto.opset_import.extend(helper.make_opsetid(d, v) for d, v in domains.items())
+    wanted = set()
+    for domain, version in {"": opset, **domains}.items():
+        for name in {s.name for s in defs.get_all_schemas() if s.domain == domain}:
+            with contextlib.suppress(defs.SchemaError):
+                schema = defs.get_schema(name, version, domain)
+                if schema.has_function or schema.has_context_dependent_function:
+                    wanted.add(f"{domain}.{name}" if domain else name)
+    assert all_spelled(proto) == wanted
+    assert wanted

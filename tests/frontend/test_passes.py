@@ -110,7 +110,7 @@ class TestDump:
         folder = tmp_path / "new" / "dump"
         monkeypatch.setenv("LUTHIER_DUMP", str(folder))
         import_model(small(), TARGET)
-        names = ["import", *(each.name for each in PASSES), "program"]
+        names = ["import", *(each.name for each in PASSES), "conv_planes", "program"]
         assert sorted(path.name for path in folder.iterdir()) == [
             f"{number:02}-{name}.txt" for number, name in enumerate(names)
         ]

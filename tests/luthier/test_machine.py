@@ -106,6 +106,8 @@ COSTS = Costs(4, 2).to_json()
         ({"costs": COSTS | {"more": 1}}, "costs are an object of latency"),
         ({"costs": COSTS | {"latency": 0}}, "'latency' of a target's costs is out of range"),
         ({"costs": COSTS | {"latency": 4.5}}, "'latency' of a target's costs is not a number"),
+        ({"costs": COSTS | {"window": 1.5}}, "'window' of a target's costs is not a number"),
+        ({"costs": COSTS | {"window": -1}}, "'window' of a target's costs is out of range"),
         ({"costs": COSTS | {"passed_on": "1"}}, "'passed_on' of a target's costs is not a number"),
         ({"costs": COSTS | {"passed_on": True}}, "'passed_on' of a target's costs is not a number"),
         ({"costs": COSTS | {"fetched_byte": 1e300}}, "'fetched_byte' of a target's costs is out"),

@@ -1,4 +1,4 @@
-"""Trained models that were quantised keep their accuracy: what the digits' examples hold out."""
+"""Trained models in fewer bits keep their accuracy: what the digits' examples hold out."""
 
 from __future__ import annotations
 
@@ -122,3 +122,18 @@ def test_a_quantised_model_is_as_good_as_the_original(
     assert right >= right_before - POINTS
     wanted = exactly(path, images[:COMPARED])
     assert np.abs(ours[:COMPARED] - wanted).mean() < 0.02 * np.abs(wanted).mean()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_build_in_bfloat16_is_as_good_as_the_original(
+    name: str, digits: tuple[np.ndarray, ...], tmp_path: Path
+) -> None:
+    _, images, labels = digits
+    luthier.build(MODELS[name], tmp_path / name, log=None, threads=2, accuracy="bf16")
+    with luthier.load(tmp_path / name) as library:
+        ours = np.concatenate([library(image[None])[0] for image in images])
+    theirs = scores(MODELS[name], images)
+    right, right_before = (100 * (s.argmax(axis=1) == labels).mean() for s in (ours, theirs))
+    assert right > 96
+    assert right >= right_before - POINTS
+    assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.9999

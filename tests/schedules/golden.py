@@ -222,6 +222,10 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
         conv_planes((1, 3, 5, 20), 4, (3, 3), strides=(2, 1), pads=PAD),
         "conv_planes",
     ),
+    "depthwise_of_planes": (
+        conv_planes((1, 3, 5, 20), 3, (3, 3), strides=(2, 1), pads=PAD, groups=3),
+        "conv_planes",
+    ),
     "winograd": (conv((1, 2, 2, 2), 4, (3, 3), pads=PAD, after="bias"), "winograd"),
     "depthwise": (conv((1, 4, 4, 20), 20, (3, 3), pads=PAD, groups=20), "channelwise"),
     "separable": (

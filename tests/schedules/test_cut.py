@@ -6,14 +6,19 @@ from dataclasses import replace
 
 import pytest
 from caller import TARGETS
-from workloads import matmul
+from workloads import conv, matmul
 
 from luthier.schedules import Target
+from luthier.schedules.templates.conv.form import Conv
 from luthier.schedules.templates.gemm.cut import Grid
 from luthier.schedules.templates.gemm.form import Gemm
-from luthier.schedules.templates.gemm.sets import crowd_l1, crowd_l2
+from luthier.schedules.templates.sets import crowd_l1, crowd_l2
 
 TARGET = TARGETS["x86-64-v3"]
+ZEN4, RAPIDS = (
+    Target("x86-64-v4", cpu, 2, l1=l1 << 10, l2=l2 << 10)
+    for cpu, l1, l2 in (("znver4", 32, 1024), ("emeraldrapids", 48, 2048))
+)
 
 
 def gemm(m: int, n: int, k: int, target: Target = TARGET, **how: bool) -> Gemm:
@@ -54,11 +59,12 @@ def test_panels_that_chunks_copy_are_cut_by_columns() -> None:
 
 def test_more_threads_are_not_slower() -> None:
     grid = Grid(batch=1, tiles=40, panels=30, work=2000, a=8000, b=16000)
+    targets = [replace(TARGET, threads=n) for n in (1, 2, 4, 8)]
+    cuts = [grid.cut(target, rows_outside=True) for target in targets]
     times = [
-        grid.cycles(*grid.cut(replace(TARGET, threads=n), by_rows=True), replace(TARGET, threads=n),
-        by_rows=True)
-        for n in (1, 2, 4, 8)
-    ]  # fmt: skip
+        grid.cycles(*cut, target, rows_outside=True)
+        for cut, target in zip(cuts, targets, strict=True)
+    ]
     assert times == sorted(times, reverse=True)
 
 
@@ -110,3 +116,32 @@ def test_a_panel_whose_lines_share_sets_is_copied_for_many_rows() -> None:
     whole = gemm(197, 64, 197, TARGETS["x86-64-v4"], constant=False)  # rows of B follow one another
     assert whole.default().order != "copied"
     assert gemm(128, 1024, 256).default().order != "copied"  # packed when it is built
+
+
+def test_a_panel_of_long_rows_lies_as_it_is_where_l2_keeps_pace() -> None:
+    """One multiply-add a cycle asks for half of the bytes that two do."""
+    assert gemm(256, 96, 300, RAPIDS, constant=False).default().order == "copied"
+    assert gemm(256, 96, 300, ZEN4, constant=False).default().order != "copied"
+    assert gemm(128, 1024, 256, ZEN4, constant=False).default().order == "copied"  # sets
+
+
+def test_weights_of_few_rows_are_asked_for_unless_loads_begin_early_enough() -> None:
+    def asks(rows: int, target: Target) -> bool:
+        form = gemm(rows, 768, 3072, target)
+        return form.streams(form.default())
+
+    assert [asks(rows, ZEN4) for rows in (1, 2, 5)] == [False, False, True]
+    assert [asks(rows, RAPIDS) for rows in (1, 2, 5)] == [True] * 3
+    assert [asks(rows, TARGET) for rows in (1, 2, 5)] == [True] * 3
+
+
+@pytest.mark.parametrize(("channels", "stride"), [(512, 2), (1024, 1), (1024, 3)])
+def test_outputs_whose_windows_share_a_set_are_few_in_a_tile(channels: int, stride: int) -> None:
+    def widest(channels: int) -> int:
+        workload = conv((1, 1, 800, channels), 64, (1, 3), strides=(1, stride))
+        form = Conv.match(workload, ZEN4)
+        assert form is not None
+        return form.default().tile_w
+
+    assert not crowd_l1(widest(channels), 4 * channels * stride, ZEN4)
+    assert crowd_l1(widest(channels + 16), 4 * channels * stride, ZEN4)

@@ -15,6 +15,7 @@ from luthier.schedules import Workload, codegen
 from luthier.schedules.emit import dot_products
 from luthier.schedules.ops.few_bits import packed, rounded, unpacked, widened
 from luthier.schedules.target import host
+from luthier.schedules.target.costs import Costs
 from luthier.schedules.templates.registry import default, instantiate, spaces
 from luthier.schedules.tvm_late import tvm
 
@@ -141,13 +142,37 @@ def test_an_extension_multiplies_four_at_a_time(level: str, extension: str) -> N
     assert "vpmaddubsw" not in text
 
 
-def test_four_bits_are_looked_up_where_a_vector_has_as_many_lanes() -> None:
-    for level, looked_up in (("x86-64-v4", True), ("x86-64-v3", False)):
-        target, workload = TARGETS[level], CASES["one row"]
-        kernel = instantiate(workload, target, default(workload, target))
-        lowered = codegen.lower({"k": kernel}, target)
-        built = tvm.get_global_func("target.build.llvm")(lowered, codegen.llvm_target(target))
-        assert ("vpermps" in built.inspect_source("asm")) == looked_up
+@pytest.mark.parametrize(
+    ("level", "operations", "found"),
+    [("x86-64-v4", 2, "vpermw"), ("x86-64-v4", 1, "vpermps"), ("x86-64-v3", 2, None)],
+)
+def test_four_bits_are_looked_up_where_a_vector_has_as_many_lanes(
+    level: str, operations: int, found: str | None
+) -> None:
+    """In pairs where there are units beside those that multiply."""
+    target = replace(TARGETS[level], measured=Costs(4, 1, operations))
+    workload = CASES["one row"]
+    kernel = instantiate(workload, target, default(workload, target))
+    lowered = codegen.lower({"k": kernel}, target)
+    built = tvm.get_global_func("target.build.llvm")(lowered, codegen.llvm_target(target))
+    text = built.inspect_source("asm")
+    assert {name for name in ("vpermw", "vpermps") if name in text} == ({found} if found else set())
+
+
+@pytest.mark.parametrize("name", [n for n in CASES if "rounded" not in n])
+def test_looking_up_one_by_one_is_the_same(name: str) -> None:
+    """As kernels for processors without such units do."""
+    if "x86-64-v4" not in RUNNABLE:
+        pytest.skip("this processor has no AVX-512")
+    target = replace(TARGETS["x86-64-v4"], measured=Costs(4, 2, 2))
+    workload, given = CASES[name], inputs(CASES[name], 2)
+    chosen = list(schedules(workload, target, 1))
+    library = Library([instantiate(workload, target, s) for s in chosen], target)
+    want = reference(workload, given)
+    with np.errstate(invalid="ignore"):
+        limit = 2e-3 + 2e-6 * np.abs(want)
+    for i in range(len(chosen)):
+        compare(library.run(i, given, random.Random(i)), want, limit, name)
 
 
 def test_few_rows_have_a_template_of_their_own() -> None:

@@ -228,6 +228,11 @@ def test_rows_share_weights_that_come_from_beyond_l1() -> None:
     assert tile(1, 256) == (1, 4, 4)
 
 
+@pytest.mark.parametrize(("batch", "hidden", "unroll"), [(1, 256, 4), (1, 512, 2), (8, 512, 2)])
+def test_few_steps_ask_at_once_for_weights_beyond_l2(batch: int, hidden: int, unroll: int) -> None:
+    assert form(layer("lstm", (32, batch, hidden)), threads=1).default().unroll == unroll
+
+
 @pytest.mark.parametrize("level", TARGETS)
 @pytest.mark.parametrize("name", CASES)
 def test_every_default_is_in_its_space(name: str, level: str) -> None:

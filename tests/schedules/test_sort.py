@@ -95,6 +95,20 @@ def test_the_first_of_rows(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ACCEPTED)
+def test_the_first_of_rows_side_by_side(dtype: str) -> None:
+    """As many as lanes, some more, and all of a row."""
+    shapes: list[tuple[Shape, int, int]] = [
+        ((130, 8), 0, 2),
+        ((2, 60, 19), 1, 16),
+        ((9, 23), 0, 9),
+        ((3, 1, 24), 1, 1),
+    ]
+    each = itertools.product(shapes, (False, True))
+    workloads = [first(*shape, largest, dtype) for shape, largest in each]
+    check(workloads, seed=len(dtype), methods=("insert",))
+
+
+@pytest.mark.parametrize("dtype", ACCEPTED)
 def test_different_rows(dtype: str) -> None:
     shapes: list[Shape] = [(1, 1), (1, 7), (150, 1), (90, 3)]
     check([distinct(*each, dtype) for each in itertools.product(shapes, (False, True))], seed=3)

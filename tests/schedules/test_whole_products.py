@@ -226,6 +226,16 @@ FOURS = {
 }
 PAIRS = {
     "depthwise": CONVOLUTIONS["depthwise, padded with a number"],
+    "depthwise, of signed numbers padded with one": whole_conv(
+        (1, 6, 9, 35), 35, (3, 3), ("int8", "int8"), pads=PAD, groups=35, to="int8", outside=-128
+    ),
+    "depthwise, every other": whole_conv(
+        (2, 9, 11, 70), 70, (7, 6), ("uint8", "int8"), strides=(2, 2), pads=(3, 3, 3, 2), groups=70
+    ),
+    "depthwise, wider than the image": whole_conv(
+        (1, 3, 2, 5), 5, (3, 9), ("int8", "int8"), pads=(1, 5, 1, 4), groups=5, outside=7
+    ),
+    "depthwise, of 16 bits": CONVOLUTIONS["depthwise"],
     "depthwise, dilated": whole_conv(
         (2, 9, 11, 19), 19, (3, 5), ("int8", "int8"), strides=(2, 1), dilations=(1, 2), groups=19
     ),
@@ -234,6 +244,7 @@ PAIRS = {
 
 
 NO_ROOM = Costs(latency=4, multiply_adds=2, operations=2)  # beside multiply-adds
+LITTLE_ROOM = Costs(latency=4, multiply_adds=1, operations=2)
 
 
 @pytest.mark.parametrize("costs", [None, NO_ROOM], ids=["room", "no room"])
@@ -246,10 +257,14 @@ def test_what_an_extension_multiplies_is_as_exact(
     monkeypatch.setattr(dot_products, "add_two_products", emulated_pairs)
     workload, plain = {**FOURS, **PAIRS}[name], TARGETS["x86-64-v3"]
     target = replace(plain, extensions=("avxvnni",), measured=costs)
+    space = spaces(workload, target)[0]
+    choices = {knob.name: knob.choices for knob in space.knobs}
+    assert choices.get("weights", ("fours",)) == ("fours",)
+    assert set(choices.get("sums", ())) <= {"fours", "fused"}
+    assert {"weights", "sums"} & choices.keys()
     chosen = list(schedules(workload, target, 1))
-    assert all(dict(s.knobs).get("weights", "fours") == "fours" for s in chosen)
-    assert all(dict(s.knobs).get("sums", "fused") == "fused" for s in chosen)
-    assert {"weights", "sums"} & dict(chosen[0].knobs).keys()
+    for sums in choices.get("sums", ()):
+        chosen.append(space.schedule({**space.default, "sums": sums}))
     library = Library([instantiate(workload, target, s) for s in chosen], plain)
     inputs = [
         ends(t.dtype, t.shape) if t.element.is_whole else a
@@ -261,13 +276,20 @@ def test_what_an_extension_multiplies_is_as_exact(
 
 
 @pytest.mark.parametrize(
-    ("costs", "columns", "once"), [(None, 150, False), (NO_ROOM, 150, True), (NO_ROOM, 19, False)]
+    ("costs", "depth", "columns", "once"),
+    [
+        (None, 64, 150, False),
+        (NO_ROOM, 64, 150, True),
+        (NO_ROOM, 64, 19, False),
+        (LITTLE_ROOM, 64, 19, True),
+        (LITTLE_ROOM, 512, 150, False),
+    ],
 )
 def test_signed_rows_are_lifted_once_where_that_takes_less(
-    costs: Costs | None, columns: int, once: bool
+    costs: Costs | None, depth: int, columns: int, once: bool
 ) -> None:
     target = replace(TARGETS["x86-64-v4"], extensions=("vnni",), measured=costs)
-    product = whole_matmul((5, 64), (64, columns), ("int8", "int8"))
+    product = whole_matmul((5, depth), (depth, columns), ("int8", "int8"))
     form = IntegerGemm.match(product, target)
     assert form is not None
     assert form.gathers("fours") is once
@@ -279,7 +301,8 @@ def test_an_extension_is_one_instruction(level: str, extension: str) -> None:
     for workload, name in (
         (FOURS["a product"], "vpdpbusd"),
         (FOURS["a convolution"], "vpdpbusd"),
-        (PAIRS["depthwise"], "vpdpwssd"),
+        (PAIRS["depthwise"], "vpdpbusd"),
+        (PAIRS["depthwise, of 16 bits"], "vpdpwssd"),
     ):
         kernel = instantiate(workload, target, default(workload, target))
         llvm = codegen.llvm_target(target)

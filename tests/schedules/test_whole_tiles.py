@@ -26,8 +26,8 @@ from caller import (
     schedules,
 )
 from open_workloads import opened
+from rounded_kernels import EMULATED, rounded
 from test_bfloat16 import CONVOLUTIONS as ROUNDED_CONVOLUTIONS
-from test_bfloat16 import EMULATED, rounded
 from test_bfloat16 import PRODUCTS as ROUNDED_PRODUCTS
 from test_open_kernels import B, T, verify_open
 from test_whole_products import CONVOLUTIONS, PRODUCTS, ends

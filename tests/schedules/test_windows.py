@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from workloads import conv, conv_planes, conv_transpose, pool, separable
 
 from luthier.schedules import ScheduleError
+from luthier.schedules.templates.conv_planes.downwards import Downwards
 from luthier.schedules.templates.window import Axis, column_tiles, even_widths
 
 CONVOLUTIONS = {
@@ -79,6 +80,21 @@ CONV_PLANES = {
         (1, 20, 29, 31), 20, (5, 5), groups=20, strides=(2, 2), pads=(2, 2, 2, 2), after="residual"
     ),
     "several outputs of a channel": conv_planes((1, 7, 9, 33), 21, (3, 3), groups=7),
+    "one output of several channels": conv_planes(
+        (2, 12, 17, 21), 4, (3, 3), groups=4, dilations=(2, 1), after="scaled"
+    ),
+    "columns by themselves": conv_planes(
+        (1, 5, 40, 19), 5, (9, 1), groups=5, strides=(3, 2), dilations=(2, 1), pads=(4, 0, 9, 1)
+    ),
+    "large ones by themselves": conv_planes(
+        (1, 3, 23, 45), 3, (7, 7), groups=3, pads=(3, 3, 3, 3), after="clip"
+    ),
+    "strides beyond the kernel, by themselves": conv_planes(
+        (1, 4, 30, 34), 4, (2, 3), groups=4, strides=(4, 4)
+    ),
+    "by themselves, dilated by more than a tile": conv_planes(
+        (1, 3, 70, 20), 3, (3, 2), groups=3, dilations=(20, 3), strides=(2, 1), pads=(0, 0, 7, 2)
+    ),
 }
 DOTS = {
     "three of many": conv((1, 6, 13, 32), 3, (3, 3), pads=(1, 1, 1, 1), after="scaled"),
@@ -288,3 +304,19 @@ def test_tiles_cover_every_output_with_the_taps_it_has(size, kernel, stride, dil
                 assert list(outputs) == [p for p, at in enumerate(reads) if 0 <= at < size]
             assert tile.inside == all(len(outputs) == tile.width for outputs in tile.taps)
     assert seen == list(range(out))
+
+
+@given(
+    kernel=st.integers(1, 9),
+    stride=st.integers(1, 5),
+    dilation=st.integers(1, 6),
+    rows=st.integers(1, 12),
+)
+def test_rows_below_each_other_load_what_they_see_once(
+    kernel: int, stride: int, dilation: int, rows: int
+) -> None:
+    axis = Axis(1000, 100, kernel, stride, 0, dilation)
+    seen = {row * stride + tap * dilation for row in range(rows) for tap in range(kernel)}
+    assert Downwards(axis).loads(rows) == len(seen)
+    taps = [tap for some in Downwards(axis).turns.values() for tap, _ in some]
+    assert sorted(taps) == list(range(kernel))

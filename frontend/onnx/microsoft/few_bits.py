@@ -139,12 +139,33 @@ def _groups(call: Spelling, matrix: _Matrix, groups: Array | None) -> Array:
 
 def numbers_of(packed: Array, bits: int) -> Array:
     """Bytes of rows as their numbers, the lowest bits first."""
+    if bits == 8:
+        return packed
     if 8 % bits:
-        each = np.unpackbits(packed, axis=-1, bitorder="little")
-        each = each[:, : each.shape[1] // bits * bits].reshape(len(packed), -1, bits)
-        return np.packbits(each, axis=-1, bitorder="little")[..., 0]
-    parts = [(packed >> shift) & (2**bits - 1) for shift in range(0, 8, bits)]
-    return np.stack(parts, axis=-1).reshape(len(packed), -1)
+        return _across_bytes(packed, bits)
+    # Of a word of as many bytes as a byte has numbers, each is moved to a byte of its own.
+    word = np.dtype(f"<u{8 // bits}").type
+    wide, moved = packed.astype(word, order="C"), packed.astype(word, order="C")
+    for _ in range(8 // bits - 1):
+        moved <<= word(8 - bits)
+        wide |= moved
+    wide &= word((2**bits - 1) * (2 ** (8 * wide.itemsize) - 1) // 255)
+    return wide.view(np.uint8)
+
+
+def _across_bytes(packed: Array, bits: int) -> Array:
+    """Eight numbers of each so many bytes, through words of 64 bits."""
+    rows, count = packed.shape
+    groups = -(-count // bits)
+    full = np.zeros((rows, groups * bits), np.uint8)
+    full[:, :count] = packed
+    words = np.zeros((rows, groups), np.uint64)
+    for i in range(bits):
+        words |= full[:, i::bits].astype(np.uint64) << np.uint64(8 * i)
+    numbers = np.empty((rows, groups, 8), np.uint8)
+    for i in range(8):
+        numbers[..., i] = (words >> np.uint64(bits * i)) & np.uint64(2**bits - 1)
+    return numbers.reshape(rows, -1)[:, : count * 8 // bits]
 
 
 # The same by operators, of what is known only at run time.

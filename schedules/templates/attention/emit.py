@@ -307,7 +307,11 @@ class AttentionNest:
                 some = share < splat(_f32(math.inf), lanes)
                 return tirx.Select(some, value * share, splat(_f32(0.0), lanes))
 
-            store_columns(builder, square, lanes, finished)
+            store_columns(builder, square, lanes, finished, self._stored)
+
+    def _stored(self, value: Expr, lanes: int) -> Expr:
+        """What memory gets for so many elements of the result."""
+        return value
 
 
 def _f32(value: float) -> Expr:

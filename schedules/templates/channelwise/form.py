@@ -22,6 +22,7 @@ from ..powers import floor_power, powers
 from ..window import Axis, axes, even_widths
 
 _POOL = Abilities(reads_apart=True, writes_apart=True)
+_LEAST_SUMS = 8  # of a tile: with fewer, neighbours share too little of what they load
 _LEAST_WORK = 16384  # taps of a chunk: with fewer, larger chunks than the cores need
 
 
@@ -109,12 +110,13 @@ class Channelwise(Form[Knobs]):
         return 2 * knobs.tile_w * knobs.vectors <= self.target.vector_registers * 3 // 2
 
     def default(self) -> Knobs:
-        """Sums that hide a multiply-add's latency, in half of the registers; six chunks a thread,
-        if each has enough to do."""
+        """Sums that hide a multiply-add's latency, and whose outputs share what they load, in half
+        of the registers; six chunks a thread, if each has enough to do."""
         vectors = 2 if self.channels > self.lanes else 1
-        sums = min(self.target.costs.sums, self.target.vector_registers // 2)
-        widest = ceildiv(sums, vectors)
-        out, wanted = self.columns.out, 6 * self.target.threads
+        out, half = self.columns.out, self.target.vector_registers // 2
+        widest = ceildiv(min(max(self.target.costs.sums, _LEAST_SUMS), half), vectors)
+        widest = out if out * vectors <= half else widest  # a row that is one tile
+        wanted = 6 * self.target.threads
         rows = self.rows.out * self.batch // wanted
         rows = max(rows, ceildiv(_LEAST_WORK, out * self.channels * self.taps))
         rows = floor_power(min(rows, self.rows.out))

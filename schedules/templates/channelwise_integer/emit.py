@@ -1,24 +1,28 @@
-"""Depthwise convolutions of whole numbers: two taps of a row at once, each channel by itself.
+"""Depthwise convolutions of whole numbers: some taps of a row at once, each channel by itself.
 
-The rows of an image that a row of outputs reads are in scratch for some channels at a time, in 16
-bits and with what lies outside of the image around them: each pixel beside the one that is a tap
-away, so that an instruction multiplies both with their weights (see ``emit/dot_products``) and adds
-the two products. The next row of outputs needs few more, which take the place of the oldest: what
-is read again is still near. A window of an odd number of columns has a tap more, whose weights are
-zero. Weights are packed as [KH][pairs of taps][C][2].
+The rows of an image that a row of outputs reads are in scratch for some channels at a time, with
+what lies outside of the image around them: each pixel beside those that are taps away, so that an
+instruction multiplies all with their weights (see ``emit/dot_products``) and adds the products:
+two of 16 bits, or four of 8. The next row of outputs needs few more, which take the place of the
+oldest: what is read again is still near. Taps that fill the last group have weights of zero.
+Weights are packed as [KH][groups of taps][C][step], and what sums start from where numbers are
+lifted comes after them.
 
 Knobs: ``tile_w`` and ``vectors`` (the register tile), ``rows`` (output rows in a chunk), ``sums``
-(what adds up products).
+(what adds up products, and of how many taps).
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from ...emit.builder import PhaseBuilder, Slot
+from ...emit.dot_product import LIFT
+from ...emit.dot_products import wrapping_sum
 from ...emit.evaluator import Evaluator, Point
 from ...emit.quantized import store_rows
 from ...emit.staging import mix, row_pitch
@@ -46,29 +50,33 @@ class _Channelwise:
         self.micro, self.channels = form.dots(knobs.sums), form.channels
         self.width = knobs.vectors * self.lanes
         self.padded = ceildiv(self.channels, self.lanes) * self.lanes
-        self.pairs = ceildiv(self.across.kernel, 2)
-        # Pixels that begin a pair of taps of some output are so many columns apart.
-        self.step = math.gcd(self.across.stride, 2 * self.across.dilation)
-        reach = (self.across.out - 1) * self.across.stride
-        reach += 2 * (self.pairs - 1) * self.across.dilation
+        self.steps = self.micro.steps
+        self.groups = ceildiv(self.across.kernel, self.steps)
+        self.taps = self.across.kernel if self.groups == 1 else self.steps  # that any group has
+        between = self.steps * self.across.dilation  # columns from one group to the next
+        # Pixels that begin a group of taps of some output are so many columns apart.
+        alone = self.groups == 1
+        self.step = self.across.stride if alone else math.gcd(self.across.stride, between)
+        self.after = between // self.step  # pixels from one group to the next
+        reach = (self.across.out - 1) * self.across.stride + (self.groups - 1) * between
         self.wide = reach // self.step + 1
-        self.pitch = row_pitch(self.wide * self.width * 2, self.micro.a)
-        self.outside = int(form.node.attr("pad_value", 0))
+        self.pitch = row_pitch(self.wide * self.width * self.steps, self.micro.a)
+        self.outside = self.micro.lift + int(form.node.attr("pad_value", 0))
         self.held = (self.down.kernel - 1) * self.down.dilation + 1  # rows of the image in scratch
         self.bias: str | None = None  # the slot of what sums start from
 
     def build(self) -> Emitted:
         """The kernel."""
         form, knobs, down = self.form, self.knobs, self.down
-        units = self.micro.units(self.pairs * self.padded)
-        packings = {self.weight: Packing((down.kernel, units), self._pack)}
+        size = self._units + self.micro.header(self.padded)
+        packings = {self.weight: Packing((size,), self._pack)}
         after, bias = epilogue(self.workload), None
-        if knobs.sums == "fused":
+        if knobs.sums != "apart":
             after, bias = without_bias(after)
         if bias is not None:
             self.bias = f"in{bias - 1}"
             packings[bias - 1] = Packing((self.padded,), self._padded)
-        held = Tensor((self.held * self.pitch,), "int16")
+        held = Tensor((self.held * self.pitch,), self.micro.a.name)
         slots = [*input_slots(form, packings), output_slot(form), Slot(None, "lines", held)]
         self.builder = builder = PhaseBuilder(slots)
         self.evaluator = Evaluator(after, builder, anchor=0, tables=form.target)
@@ -84,10 +92,19 @@ class _Channelwise:
         phase = builder.finish(form.batch * strips * row_blocks)
         return Emitted((phase,), packings, scratch=held.nbytes)
 
+    @property
+    def _units(self) -> int:
+        """Elements that packed weights take."""
+        return self.micro.units(self.down.kernel * self.groups * self.padded)
+
     def _pack(self, array: Array) -> Array:
-        """[C,KH,KW,1] to rows of [pairs of taps][C][2]."""
-        packed = self.micro.packed(array[..., 0].transpose(1, 2, 0), self.padded)
-        return packed.reshape(self.down.kernel, -1)
+        """[C,KH,KW,1] to rows of [groups of taps][C][step], and what sums start from."""
+        plain = replace(self.micro, lifted=False)
+        found = plain.packed(array[..., 0].transpose(1, 2, 0), self.padded).ravel()
+        if not self.micro.lifted:
+            return found
+        sums = -self.micro.lift * self._padded(array.sum(axis=(1, 2, 3), dtype=np.int32))
+        return np.concatenate([found, sums.astype(np.int32).view(found.dtype)])
 
     def _padded(self, array: Array) -> Array:
         """A number for each channel, and zeros that fill the last vector."""
@@ -118,16 +135,15 @@ class _Channelwise:
         with builder.when(tirx.all(row >= 0, row < down.size)):
             self._line(pixel + channel, begin, channels)
         with builder.when(tirx.any(row < 0, row >= down.size)):
-            self._run(range(self.wide), None, begin, channels, (False, False))
+            self._run(range(self.wide), None, begin, channels, (False,) * self.taps)
 
     def _line(self, first: Index, begin: Index, channels: int) -> None:
         """A row of the image, between what is left and right of it."""
 
-        def inside(place: int) -> tuple[bool, bool]:
+        def inside(place: int) -> tuple[bool, ...]:
             column = place * self.step - self.across.pad
-            reads = (column, column + self.across.dilation)
-            low, high = (0 <= c < self.across.size for c in reads)
-            return low, high
+            reads = (column + tap * self.across.dilation for tap in range(self.taps))
+            return tuple(0 <= c < self.across.size for c in reads)
 
         for there, places in itertools.groupby(range(self.wide), inside):
             run = list(places)
@@ -139,26 +155,33 @@ class _Channelwise:
         first: Index | None,
         begin: Index,
         channels: int,
-        there: tuple[bool, bool],
+        there: tuple[bool, ...],
     ) -> None:
-        """Neighbouring pixels, of which both taps, one or none are in the image."""
-        builder, across = self.builder, self.across
+        """Neighbouring pixels, and which of the taps from them on are in the image."""
+        builder, across, micro = self.builder, self.across, self.micro
         with builder.loop(len(places), "pixel") as i:
             place = places.start + i
             column = place * self.step - across.pad
-            target = builder.let(begin + place * (self.width * 2))
+            target = builder.let(begin + place * (self.width * self.steps))
             for offset, lanes in tail(0, channels, 2 * self.lanes):
+                none = splat(tirx.const(self.outside, micro.a.name), lanes)
 
-                def tap(inside: bool, along: int, offset: int = offset, lanes: int = lanes) -> Expr:
-                    if not inside:
-                        return splat(tirx.const(self.outside, "int16"), lanes)
+                def tap(number: int, offset: int = offset, lanes: int = lanes) -> Expr:
+                    along = number * across.dilation
                     at = first + (column + along) * self.channels + offset
                     read = builder.load(builder[f"in{self.source}"], vector_index(at, lanes))
-                    wide = "int16" if lanes == 1 else f"int16x{lanes}"
-                    return builder.let(tirx.Cast(wide, read))
+                    return builder.let(self._held(read, lanes))
 
-                both = tap(there[0], 0), tap(there[1], across.dilation)
-                mix(builder, builder["lines"], target + offset * 2, both, lanes)
+                taps = [tap(number) if inside else none for number, inside in enumerate(there)]
+                taps += [none] * (self.steps - len(taps))
+                mix(builder, builder["lines"], target + offset * self.steps, taps, lanes)
+
+    def _held(self, read: Expr, lanes: int) -> Expr:
+        """What is read of an image, as it lies in scratch."""
+        micro, wide = self.micro, "" if lanes == 1 else f"x{lanes}"
+        if micro.lifted:
+            read = tirx.bitwise_xor(read, splat(tirx.const(-LIFT, "int8"), lanes))
+        return tirx.Cast(f"{micro.a.name}{wide}", read)
 
     def _row(self, at: tuple[Index, ...], channel: Index, channels: int) -> None:
         """One row of outputs of some channels."""
@@ -169,31 +192,45 @@ class _Channelwise:
             column = builder.let(begin)
             parts = column_parts(channels, self.lanes)
             register = RegisterTile(builder, count, parts, self.micro)
-            if self.bias is not None:
-                own = builder[self.bias]
-                register.start(
-                    lambda at, lanes: builder.load(own, vector_index(channel + at, lanes))  # noqa: B023
-                )
+            self._start(register, channel)
             self._reduce(register, first, column, channel)
             oh = builder.let(row0 + row)
             self._store(register, (image, oh, column, channel), channels)
 
+    def _start(self, register: RegisterTile, channel: Index) -> None:
+        """What sums begin with, where that is not zero."""
+        builder, micro, bias = self.builder, self.micro, self.bias
+
+        def start(column: int, lanes: int) -> Expr:
+            found = []
+            if micro.lifted:
+                first = self._units + micro.header(channel + column)
+                found.append(micro.start(builder, builder[f"in{self.weight}"], first, lanes))
+            if bias is not None:
+                found.append(builder.load(builder[bias], vector_index(channel + column, lanes)))
+            return found[0] if len(found) == 1 else wrapping_sum(found[0], found[1], lanes)
+
+        if micro.lifted or bias is not None:
+            register.start(start)
+
     def _reduce(self, register: RegisterTile, row: Index, column: Index, channel: Index) -> None:
-        builder, micro, across = self.builder, self.micro, self.across
+        builder, micro, across, steps = self.builder, self.micro, self.across, self.steps
         weights, source = builder[f"in{self.weight}"], builder["lines"]
         apart = across.stride // self.step
         with builder.loop(self.down.kernel, "kh") as kh:
             number = row + kh * self.down.dilation
             line = builder.let(modulo(number, self.held) * self.pitch)
-            own = builder.let(kh * self.pairs * self.padded + channel)
-            for pair in range(self.pairs):
-                first = column * apart + pair * (2 * across.dilation // self.step)
+            own = builder.let(kh * self.groups * self.padded + channel)
+            for group in range(self.groups):
+                first = column * apart + group * self.after
                 for part, (offset, lanes) in enumerate(register.parts):
-                    at = micro.units(own + pair * self.padded + offset)
+                    at = micro.units(own + group * self.padded + offset)
                     weight = builder.let(micro.vector(builder, weights, at, lanes))
                     for output in range(register.rows):
                         place = (first + output * apart) * self.width + offset
-                        taps = builder.load(source, vector_index(line + place * 2, 2 * lanes))
+                        taps = builder.load(
+                            source, vector_index(line + place * steps, steps * lanes)
+                        )
                         register.update(
                             output,
                             part,

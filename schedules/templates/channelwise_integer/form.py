@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from ...emit.dot_product import DotProduct, fits_tile
 from ...emit.dot_products import (
     INT16,
     Sums,
+    fours,
     fused_pairs,
+    layouts,
     multiplies,
     pairs,
     sums,
@@ -26,9 +28,13 @@ from ..abilities import OF_WHOLE, around
 from ..channelwise.form import is_depthwise
 from ..form import Form
 from ..fused import leads
-from ..loops import Loops
+from ..loops import Loops, chosen
 from ..powers import ceil_power, floor_power, powers
 from ..window import Axis, axes, balanced_width
+
+Taps: TypeAlias = Literal["fours"] | Sums
+"""Four taps at once by an instruction that adds their products to sums; or two, and how products of
+pairs are added."""
 
 
 class Knobs(NamedTuple):
@@ -37,7 +43,7 @@ class Knobs(NamedTuple):
     tile_w: int
     vectors: int
     rows: int
-    sums: Sums
+    sums: Taps
 
 
 @dataclass(frozen=True)
@@ -71,12 +77,21 @@ class IntegerChannelwise(Form[Knobs]):
         """Sums in a vector."""
         return self.target.lanes(INT32)
 
-    def dots(self, sums: Sums) -> DotProduct:
-        """What multiplies two taps with their weights."""
-        element = self.workload.tensor(self.node.args[1]).element
+    @cached_property
+    def taps(self) -> tuple[Taps, ...]:
+        """What adds up products, the fastest first."""
+        source, weights = (self.workload.tensor(a).element for a in self.node.args)
+        found = sums(self.target)
+        return ("fours", *found) if layouts(source, weights, self.target) == ("fours",) else found
+
+    def dots(self, sums: Taps) -> DotProduct:
+        """What multiplies neighbouring taps with their weights."""
+        source, weights = (self.workload.tensor(a).element for a in self.node.args)
+        if sums == "fours":
+            return fours(source, self.lanes)
         if sums == "fused":
-            return fused_pairs(element, self.lanes)
-        return pairs(element, self.lanes, INT16)
+            return fused_pairs(weights, self.lanes)
+        return pairs(weights, self.lanes, INT16)
 
     def choices(self) -> tuple[Knob, ...]:
         """The register tile and the rows of a chunk."""
@@ -86,11 +101,11 @@ class IntegerChannelwise(Form[Knobs]):
             Knob("tile_w", widths, "neighbouring outputs in a tile"),
             Knob("vectors", vectors, "vectors of channels"),
             Knob("rows", powers(self.rows.out, 10), "output rows in a chunk"),
-            Knob("sums", sums(self.target), "what adds up products"),
+            Knob("sums", self.taps, "what adds up products"),
         )
 
     def fits(self, knobs: Knobs) -> bool:
-        """Sums, weights, two taps and their product fit the registers."""
+        """Sums, weights, some taps and their products fit the registers."""
         return fits_tile(knobs.tile_w, knobs.vectors, self.target)
 
     def default(self) -> Knobs:
@@ -98,21 +113,24 @@ class IntegerChannelwise(Form[Knobs]):
         few rows that others read."""
         vectors = 2 if self.channels > self.lanes else 1
         widest = min(self.columns.out, self.target.vector_registers // 2 // vectors)
-        chosen = balanced_width(self.columns.out, widest)
+        wide = balanced_width(self.columns.out, widest)
         strips = ceildiv(self.channels, vectors * self.lanes)
         rows = self.rows.out * self.batch * strips // (6 * self.target.threads)
         rows = max(rows, min(self.rows.out, 4 * self.rows.kernel))
         rows = min(floor_power(rows), ceil_power(self.rows.out))
-        return Knobs(chosen, vectors, rows, sums(self.target)[0])
+        return Knobs(wide, vectors, rows, self.taps[0])
 
     def loops(self, knobs: Knobs) -> Loops:
-        """A step is a pair of taps."""
+        """A step is a group of taps, of four bytes a channel."""
         down, across = self.rows, self.columns
         tile_w, vectors, rows = knobs.tile_w, knobs.vectors, np.minimum(knobs.rows, down.out)
-        pairs, strips = ceildiv(across.kernel, 2), ceildiv(self.channels, vectors * self.lanes)
-        depth, width = down.kernel * pairs, vectors * self.lanes
+        groups = chosen(
+            knobs.sums, {x: ceildiv(across.kernel, self.dots(x).steps) for x in self.taps}
+        )
+        strips = ceildiv(self.channels, vectors * self.lanes)
+        depth, width = down.kernel * groups, vectors * self.lanes
         outputs, read = self.batch * down.out, (tile_w - 1) * across.stride + across.kernel
-        patch = 4 * width * down.kernel * (read + pairs)  # bytes: two taps of 16 bits, and weights
+        patch = 4 * width * down.kernel * (read + groups)  # bytes: taps, and weights
         line = 4 * width * (across.size + across.kernel)
         lines = (rows - 1) * down.stride + down.kernel
         chunks = self.batch * ceildiv(down.out, rows) * strips

@@ -21,6 +21,7 @@ from ...tir.indices import ceildiv
 from ..form import Form
 from ..loops import Loops
 from ..powers import ceil_power, floor_power, powers
+from ..sets import CROWDED, crowd_l1
 from ..window import even_widths
 
 _LEAST_WORK = 1 << 16  # multiply-adds of a chunk: with fewer, larger chunks than the cores need
@@ -147,6 +148,8 @@ class Direct(Form[Knobs]):
         wanted = 6 * target.threads
         rows = floor_power(out_h * units // wanted)
         rows = min(rows, powers(out_h, 12)[-1])
+        if self.groups > 1:
+            rows = min(rows, self._rows_of_groups)
         columns = powers(out_w, 16)[-1]
         if out_h * units < wanted:
             work = self.depth * count * self.unit * min(panels, block)
@@ -156,16 +159,30 @@ class Direct(Form[Knobs]):
             return Knobs(tile_w, count, rows, columns, ceil_power(panels), "rows")
         return Knobs(tile_w, count, rows, columns, block, "panels")
 
+    @property
+    def _rows_of_groups(self) -> int:
+        """Of outputs, which half of L2 holds with what they read while all groups use both; and
+        enough for all threads."""
+        out_h, out_w = self.grid
+        source, out = self.workload.tensor(self.node.args[0]), self.node.out
+        stride = self.node.attr("strides")[0]
+        line = FLOAT32.nbytes(source.shape[2] * source.shape[3]) * stride
+        line += FLOAT32.nbytes(out_w * out.shape[3])
+        fits = max(1, self.target.l2 // 2 // line)
+        return floor_power(min(fits, ceildiv(out_h, self.target.threads)))
+
     @cached_property
     def _register_tile(self) -> tuple[int, int]:
         """Width, and vectors of channels, with which a row of outputs takes the least time."""
         _, out_w = self.grid
-        target, borders = self.target, self._borders
+        target, borders, apart = self.target, self._borders, self._apart
 
         def step(width: int, count: int) -> float:
             """Of a core that starts as many loads as multiply-adds a cycle, nearly; a panel that is
             larger than L1 is loaded twice: from L2, and from L1."""
             far = count if self.steps * count * target.vector_bytes > target.l1 else 0
+            if crowd_l1(width, apart, target):
+                far += CROWDED * width
             loads = _LOAD * (width + count + far)
             return (not self._is_written) + max(width * count, loads, target.costs.sums)
 
@@ -183,8 +200,17 @@ class Direct(Form[Knobs]):
             if self._is_written:  # LLVM then holds more of what is loaded
                 sums = min(sums, target.vector_registers * 3 // 4)
             widest = min(out_w, max(1, sums // count))
-            tiles += [(width, count) for width in range(ceildiv(widest, 2), widest + 1)]
+            least = ceildiv(widest, 2)
+            while least > 1 and crowd_l1(least, apart, target):
+                least -= 1
+            tiles += [(width, count) for width in range(least, widest + 1)]
         return min(tiles, key=time)
+
+    @property
+    def _apart(self) -> int:
+        """Bytes from what an output reads to what the next one does."""
+        channels = self.workload.tensor(self.node.args[0]).shape[3]
+        return FLOAT32.nbytes(channels * (self.node.attr("strides")[1] // self.step[1]))
 
     @property
     def _is_written(self) -> bool:

@@ -17,9 +17,11 @@ from ...emit.lanes import each_lane_sum
 from ...emit.prefetch import ask_for
 from ...emit.tile import RegisterTile, column_parts, vector_index
 from ...ir.kernel import Packing, Phase
+from ...ir.size import Size
 from ...tir.indices import Index, ceildiv, divide, extent, modulo
 from ..borders import border_slot, copy_seen
 from ..fused import epilogue
+from ..shares import by_rows, place
 from ..slots import phase_builder
 from ..taps import Vectors
 from ..window import Axis, Blocks, ColumnTile, each_tile, even_widths
@@ -76,6 +78,7 @@ class _GridNest:
         self.streams = form.streams(knobs)
         self.widths = even_widths(self.columns.out, knobs.tile_w)
         self.border = border(form, knobs, grid)
+        self.parts = self._parts(form)
 
     def build(self, builder: PhaseBuilder) -> Phase:
         """The phase."""
@@ -87,8 +90,8 @@ class _GridNest:
         tiles = Blocks(len(self.widths), max(1, self.knobs.columns // self.knobs.tile_w))
         with builder.chunk_loop() as chunk:
             rest, self.among = tiles.of(builder, chunk)
-            row0 = builder.let(modulo(rest, row_blocks) * row_block)
-            rest = divide(rest, row_blocks)
+            row, rest = place(builder, rest, row_blocks, panel_blocks * self.groups, self.parts)
+            row0 = builder.let(row * row_block)
             panel0 = builder.let(modulo(rest, panel_blocks) * panel_block)
             rest = divide(rest, panel_blocks)
             group, image = modulo(rest, self.groups), divide(rest, self.groups)
@@ -102,6 +105,17 @@ class _GridNest:
                     self._row(image, group, panel, row)
         units = self.batch * self.groups * panel_blocks
         return builder.finish(units * row_blocks * tiles.count)
+
+    def _parts(self, form: Direct) -> int:
+        """Of the rows, as ``place`` has them. Groups read parts of the same lines: all of them are
+        computed before the next rows."""
+        source = form.workload.tensor(form.node.args[0])
+        if self.batch != 1 or any(isinstance(extent, Size) for extent in source.shape):
+            return 1
+        if self.groups > 1:
+            return ceildiv(self.rows.out, self.knobs.rows)
+        weights = form.workload.tensor(self.weight).nbytes
+        return form.target.threads if by_rows(source.nbytes, weights, form.target) else 1
 
     def _row(self, image: Index, group: Index, panel: Index, row: Index) -> None:
         """One output row of one panel; the last panel of a group may have fewer channels."""

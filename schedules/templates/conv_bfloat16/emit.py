@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from ...emit.bfloat16 import narrow_run
+from ...emit.bfloat16 import bring_run
 from ...emit.builder import PhaseBuilder
 from ...emit.evaluator import Point
+from ...emit.rounded_rows import store_rows
 from ...emit.staging import Place
 from ...emit.tile import RegisterTile
 from ...tir.indices import Index
@@ -50,7 +51,7 @@ class _Bfloat16Rows(WindowRows):
     def _copy(
         self, builder: PhaseBuilder, source: Place, target: Place, count: int, lanes: int
     ) -> None:
-        narrow_run(builder, source, target, count)
+        bring_run(builder, source, target, count)
 
 
 class _Bfloat16Nest(ConvNest):
@@ -63,9 +64,9 @@ class _Bfloat16Nest(ConvNest):
         shape = self.workload.output.shape
         pixel = self.builder.let((image * self.out_h + oh) * self.out_w + ow)
 
-        def store(output: Index, offset: Index, value: object) -> None:
+        def point(output: Index, offset: Index) -> Point:
             channel = channel0 + offset
             flat = (pixel + output) * self.out_c + channel
-            self.evaluator.store(Point(shape, (image, oh, ow + output, channel), flat), value)
+            return Point(shape, (image, oh, ow + output, channel), flat)
 
-        register.finish(channels, store, self.evaluator.is_serial())
+        store_rows(register, self.evaluator, channels, point)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ...emit.bfloat16 import bfloat16_layouts, bfloat16_product
 from ...emit.dot_product import DotProduct
 from ...emit.dot_products import Layout
+from ...ir.dtype import FLOAT32
 from ...ir.workload import Workload
 from ...target.target import Target
 from ...tir.indices import ceildiv
@@ -15,7 +16,15 @@ from ..abilities import WEIGHED, around
 from ..conv_integer.form import IntegerConv, Knobs
 from ..fused import has_weights
 from ..powers import powers
-from ..rounding import FETCHED, ROUNDED, Rounding, chunks_cycles, may_round, tile_cycles
+from ..rounding import (
+    FETCHED,
+    ROUNDED,
+    Rounding,
+    chunks_cycles,
+    in_float32,
+    may_round,
+    tile_cycles,
+)
 from ..window import axes
 
 _LEAST_CHANNELS = 4  # of a group, beside which too many lanes are idle
@@ -38,7 +47,7 @@ class Bfloat16Conv(Rounding, IntegerConv):
         rounded; weights are constant."""
         if not may_round(workload, target) or not bfloat16_layouts(target):
             return None
-        if not has_weights(workload, "conv2d"):
+        if not has_weights(in_float32(workload), "conv2d"):
             return None
         node = workload.nodes[0]
         _, high, wide, _ = workload.tensor(node.args[1]).shape
@@ -58,12 +67,13 @@ class Bfloat16Conv(Rounding, IntegerConv):
         panel, out_h = self._panel_bytes(count, layout), self.rows.out
         images = self.node.out.shape[0]
         row = self._row(layout, tile_w, count)
+        each_brought = ROUNDED * self.types[0].bytes / FLOAT32.bytes
         fetched = panel * FETCHED * (panel * panels > half)
 
         def cost(blocks: tuple[int, int]) -> tuple[bool, float]:
             rows, some = min(blocks[0], out_h), min(blocks[1], panels)
             chunks = images * ceildiv(out_h, rows) * ceildiv(panels, some)
-            brought = self.lines(rows) * line // self.micro(layout).a.bytes * ROUNDED
+            brought = self.lines(rows) * line // self.micro(layout).a.bytes * each_brought
             each = some * (rows * row + fetched) + brought
             large = rows > 1 and self.lines(rows) * line > half
             return large, chunks_cycles(chunks, each, self.target)

@@ -5,7 +5,8 @@ it and every so-manieth column together (see ``Lines``): no window has a border 
 distance. The register tile is ``channels`` output channels by ``vectors`` vectors of outputs, for
 which a step loads the vectors and one weight for each channel. A panel is as many output channels;
 weights are packed as [group][panel][input channel][tap][channel]. A depthwise convolution has
-panels of one.
+panels of one, and its vectors lie below each other where the kernel has several rows (see
+``downwards``).
 
 Knobs: ``channels``, ``vectors`` (the register tile, of which the latter is the most), ``rows``,
 ``columns`` (outputs of a chunk; the last blocks reach back into those before), ``panels`` (in a
@@ -33,6 +34,7 @@ from ..fused import epilogue
 from ..slots import phase_builder
 from ..window import Axis, even_widths
 from .form import ConvPlanes, Knobs
+from .sums_down import sum_down
 
 _MOST_WRITTEN = 16  # taps with code of their own
 
@@ -133,11 +135,6 @@ class _ConvPlanes:
                     with builder.when(tirx.Not(inside)):
                         self._clear(place, 0, lines.spans[1])
 
-    def _at(self, place: Index, column: Index) -> Index:
-        """Where a line that begins at ``place`` has a column, the first that it sees being 0."""
-        turn, rest = modulo(column, self.across.stride), divide(column, self.across.stride)
-        return place + turn * (self.lines.high * self.lines.pitch) + rest
-
     def _clear(self, place: Index, begin: int, end: int) -> None:
         """Columns that are outside of the image."""
         builder, zero = self.builder, tirx.const(0.0, "float32")
@@ -161,7 +158,7 @@ class _ConvPlanes:
         with builder.when(inside):
             self._copy(builder.let(source + begin), place)
         with builder.when(tirx.Not(inside)), builder.loop(span, "column") as column:
-            at, x = builder.let(self._at(place, column)), builder.let(begin + column)
+            at, x = builder.let(self.lines.at(place, column)), builder.let(begin + column)
             builder.store(builder["lines"], at, tirx.const(0.0, "float32"))
             with builder.when(tirx.all(x >= 0, x < across.size)):
                 builder.store(builder["lines"], at, self._load(source + x))
@@ -177,7 +174,7 @@ class _ConvPlanes:
         for column, lanes in covering(builder, self.seen, self.copied, stride):
             first = builder.let(column)
             if lanes == 1:
-                at = builder.let(self._at(place, first + self.left))
+                at = builder.let(self.lines.at(place, first + self.left))
                 builder.store(builder["lines"], at, self._load(source + first))
                 continue
             indices = (vector_index(source + first + t * lanes, lanes) for t in range(stride))
@@ -187,7 +184,7 @@ class _ConvPlanes:
             base = builder.let(place + divide(first, stride))
             for turn, vector in enumerate(vectors):
                 if (turn + self.left) % stride in seen:
-                    at = base + self._at(0, turn + self.left)
+                    at = base + self.lines.at(0, turn + self.left)
                     builder.store(builder["lines"], vector_index(at, lanes), vector)
 
     # What it computes.
@@ -197,6 +194,9 @@ class _ConvPlanes:
         builder, lines, form = self.builder, self.lines, self.form
         size = form.depth * form.taps * self.knobs.channels
         weights = builder.let((group * self.panels + panel) * size)
+        if form.goes_down:
+            sum_down(builder, form, lines, self.knobs.vectors, weights)
+            return
         with builder.loop(lines.runs, "run") as run:
             place, to = builder.let(run * lines.pitch), builder.let(run * lines.between)
             widths, first = even_widths(lines.vectors, self.knobs.vectors), 0
@@ -244,7 +244,7 @@ class _ConvPlanes:
         row, column = kh * self.down.dilation, kw * self.across.dilation
         turn, line = modulo(row, self.down.stride), divide(row, self.down.stride)
         place = seen + (turn * self.turns * lines.high + line) * lines.pitch
-        first = builder.let(self._at(place, column))
+        first = builder.let(self.lines.at(place, column))
         step = builder.let(step0 + (kh * self.across.kernel + kw) * self.knobs.channels)
         register.step(
             lambda channel: builder.load(builder[f"in{self.weight}"], step + channel),

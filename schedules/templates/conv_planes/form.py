@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from ...emit.tile import fits_registers
+from ...emit.tile import LINE, fits_registers
 from ...ir.dtype import FLOAT32
 from ...ir.size import Size
 from ...ir.space import Knob
 from ...ir.workload import Workload
 from ...target.target import Target
-from ...tir.indices import ceildiv
+from ...tir.indices import Index, ceildiv, divide, modulo
 from ..abilities import Abilities, around
 from ..form import Form
 from ..fused import has_weights
 from ..loops import Loops
 from ..powers import powers
 from ..window import Axis, even_widths
+from .downwards import Downwards
 
-_VECTORS = (1, 2, 3, 4, 6, 8)
+_VECTORS = (1, 2, 3, 4, 6, 8, 12)
 _MOST_CHANNELS = 16  # of a register tile
 _APART = 2.0  # loads that one is worth whose vector lies in two lines
+_WAITING = 1 / 8  # of a load, which arithmetic does not hide
 _COPIED = 2.0  # cycles to copy a vector of the image into lines,
+_SINGLY = 3.0  # one element where some are outside of the image,
 _STORED = 3.0  # and to store one of the sums
 _CHUNK = 500.0  # to begin a chunk
-_FAR = 1.5  # what steps take whose lines are not in L2
+_NEAR = 1.15  # what steps take whose lines come from L2, not from L1,
+_FAR = 0.5  # and what is added to those that do not fit L2, by how large they are in L2s
 
 
 class Knobs(NamedTuple):
@@ -48,7 +53,7 @@ class Lines:
     Every ``stride``-th row and column is together, so that whatever tap it is, neighbouring outputs
     see neighbours: [remainder of the row][of the column][row][column]. Outputs lie as one row does,
     ``pitch`` apart from one row to the next. Vectors go through all of them *flat* where fewer are
-    idle so, and else through each row by itself.
+    idle so, and else, or where rows have to be ``apart``, through each row by itself.
     """
 
     down: Axis
@@ -56,6 +61,7 @@ class Lines:
     rows: int
     columns: int
     lanes: int
+    apart: bool = False
 
     @property
     def spans(self) -> tuple[int, int]:
@@ -75,8 +81,15 @@ class Lines:
 
     @property
     def pitch(self) -> int:
-        """Columns of one remainder."""
-        return ceildiv(self.spans[1], self.across.stride)
+        """Columns of one remainder, and of rows that are ``apart`` whole lines of the cache: an
+        odd number, so that rows below each other are in different sets."""
+        columns = ceildiv(self.spans[1], self.across.stride)
+        return LINE * (ceildiv(columns, LINE) | 1) if self.apart else columns
+
+    def at(self, place: Index, column: Index) -> Index:
+        """Where a line that begins at ``place`` has a column, the first that it sees being 0."""
+        turn, rest = modulo(column, self.across.stride), divide(column, self.across.stride)
+        return place + turn * (self.high * self.pitch) + rest
 
     @property
     def channel(self) -> int:
@@ -87,7 +100,9 @@ class Lines:
     def is_flat(self) -> bool:
         """Whether vectors reach over the ends of rows."""
         flat = (self.rows - 1) * self.pitch + self.columns
-        return ceildiv(flat, self.lanes) <= self.rows * ceildiv(self.columns, self.lanes)
+        return not self.apart and ceildiv(flat, self.lanes) <= self.rows * ceildiv(
+            self.columns, self.lanes
+        )
 
     @property
     def runs(self) -> int:
@@ -126,7 +141,7 @@ class ConvPlanes(Form[Knobs]):
     per_group: int
 
     name = "conv_planes"
-    version = 1
+    version = 2
     knobs_type = Knobs
     anchors = around(conv2d_planes=Abilities(known_weights=True))
 
@@ -153,6 +168,11 @@ class ConvPlanes(Form[Knobs]):
         """Of the kernel."""
         return self.down.kernel * self.across.kernel
 
+    @property
+    def goes_down(self) -> bool:
+        """Whether a tile's vectors lie below each other, and share what they read."""
+        return self.per_group == 1 and self.down.kernel > 1
+
     def panels(self, knobs: Knobs) -> int:
         """Of output channels, in a group."""
         return ceildiv(self.per_group, knobs.channels)
@@ -160,7 +180,7 @@ class ConvPlanes(Form[Knobs]):
     def lines(self, knobs: Knobs) -> Lines:
         """Of a chunk."""
         rows, columns = min(knobs.rows, self.down.out), min(knobs.columns, self.across.out)
-        return Lines(self.down, self.across, rows, columns, self.lanes)
+        return Lines(self.down, self.across, rows, columns, self.lanes, self.goes_down)
 
     def choices(self) -> tuple[Knob, ...]:
         """The register tile and what a chunk is."""
@@ -177,8 +197,13 @@ class ConvPlanes(Form[Knobs]):
         """The tile fits the registers."""
         return fits_registers(knobs.channels, knobs.vectors, self.target)
 
+    @cached_property
+    def cycles(self) -> float:
+        """Of the default schedule, by counting them."""
+        return self._cycles(self.default())
+
     def default(self) -> Knobs:
-        """What takes the fewest cycles, by counting them."""
+        """What takes the fewest cycles."""
         blocks = [
             Knobs(1, 1, rows, columns, panels)
             for rows in powers(self.down.out, 12)
@@ -208,15 +233,20 @@ class ConvPlanes(Form[Knobs]):
     def _steps(self, lines: Lines, channels: int, vectors: int) -> float:
         """Cycles of a step for all places and output channels of a group."""
         costs = self.target.costs
-        cycles = sum(
-            max(
-                width * channels / costs.multiply_adds,
-                (_APART * width + channels) / 2,
-                costs.latency,
-            )
-            for width in even_widths(lines.vectors, vectors)
-        )
-        return cycles * lines.runs * ceildiv(self.per_group, channels)
+
+        def cycles(width: int, channels: int, loads: float) -> float:
+            added = width * channels / costs.multiply_adds
+            return max(added, loads / costs.loads, costs.latency)
+
+        if self.goes_down:
+            high, down = self.down.kernel, Downwards(self.down)
+            rows = even_widths(lines.rows, vectors)
+            loads = {some: _APART * down.loads(some) / high + 1 for some in set(rows)}
+            waits = _WAITING * sum(loads[some] for some in rows) / costs.loads
+            return lines.vectors * (sum(cycles(some, 1, loads[some]) for some in rows) + waits)
+        widths = even_widths(lines.vectors, vectors)
+        whole = sum(cycles(some, channels, _APART * some + channels / 2) for some in widths)
+        return whole * lines.runs * ceildiv(self.per_group, channels)
 
     def _cycles(self, knobs: Knobs) -> float:
         """Of the thread that does most."""
@@ -227,9 +257,13 @@ class ConvPlanes(Form[Knobs]):
         steps = self._steps(lines, knobs.channels, knobs.vectors) * some / panels
         step = steps * self.taps * self.depth
         bytes_ = FLOAT32.nbytes(lines.channel * self.depth)
-        if bytes_ > target.l2 // 2:
-            step *= _FAR * bytes_ / target.l2
-        copied = _COPIED * lines.channel * self.depth / self.lanes
+        if bytes_ > target.l1:
+            step *= max(_NEAR, _FAR + bytes_ / target.l2)
+        moved = _COPIED + math.log2(self.across.stride)  # columns are brought apart, too
+        copied = moved * lines.channel * self.depth / self.lanes
+        beside = ceildiv(self.across.out, lines.columns)
+        if beside > 1 and not self.across.stays_inside:  # the first and the last see padding
+            copied += 2 / beside * _SINGLY * lines.channel * self.depth
         stored = _STORED * lines.sums / self.lanes * some * knobs.channels
         chunk = _CHUNK + min(groups, self.groups) * (step + copied + stored)
         return ceildiv(chunks, target.threads) * chunk + chunk * (chunks > 1) / 2

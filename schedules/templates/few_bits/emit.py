@@ -31,7 +31,7 @@ def kernel(form: FewBits, knobs: Knobs) -> Emitted:
 class _FewBits:
     def __init__(self, form: FewBits, knobs: Knobs) -> None:
         self.form, self.knobs, self.p = form, knobs, form.product
-        self.panels = Panels(form.product, form.lanes, knobs.vectors)
+        self.panels = Panels(form.product, form.lanes, knobs.vectors, pairs=form.pairs)
         self.zero = splat(tirx.const(0.0, "float32"), form.lanes)
 
     def build(self) -> Emitted:

@@ -19,6 +19,10 @@ from ..fused import has_weights
 from ..loops import Loops
 from ..powers import floor_power, powers
 
+_PAIRED = 2  # rows
+# Vectors by rows that use a load of each row's number well, and what such a load takes beside a
+# vector's product: measured on Zen 4.
+_SHARE, _SHARED = {1: 6, 2: 4}, 0.8
 MOST_ROWS = 8  # above it, a matrix is better made of floats first: for some rows at a time
 
 
@@ -103,6 +107,12 @@ class FewBits(Form[Knobs]):
         return next(r for r in (4, 2, 1) if r <= self.product.m)
 
     @property
+    def pairs(self) -> bool:
+        """Whether numbers are looked up in pairs: of more rows products take the time, and where
+        there are no units beside those that multiply, all that is done counts."""
+        return self.target.costs.has_room and self.rows <= _PAIRED
+
+    @property
     def widths(self) -> tuple[int, ...]:
         """How many vectors a panel may have."""
         most = (v for v in (2, 3, 4, 6, 8) if v <= self.columns)
@@ -124,11 +134,11 @@ class FewBits(Form[Knobs]):
         return 0.0
 
     def default(self) -> Knobs:
-        """As many vectors as hide the latency of a sum, few of them beside the matrix; about eight
-        chunks a thread."""
-        wanted = max(1, self.target.costs.sums // self.rows)
+        """As many vectors as hide the latency of a sum, and share few rows' numbers, but few beside
+        the matrix; about eight chunks a thread."""
+        wanted = max(1, self.target.costs.sums // self.rows, _SHARE.get(self.rows, 1))
         some = [v for v in self.widths if v <= wanted or v == 1]
-        vectors = min(some, key=lambda v: (ceildiv(self.columns, v) * v / min(v, 4), -v))
+        vectors = min(some, key=lambda v: (ceildiv(self.columns, v) * (v + _SHARED), -v))
         panels = ceildiv(self.columns, vectors)
         each = floor_power(max(1, panels // (8 * self.target.threads)))
         return Knobs(vectors, min(each, max(powers(self.columns, 14))))

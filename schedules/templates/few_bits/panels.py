@@ -6,15 +6,16 @@ bits hold; or, of 8 bits or more and for products in float32, a number of each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...emit.builder import PhaseBuilder
 from ...emit.tile import splat, vector_index
+from ...ir.formats import FORMATS
 from ...ir.kernel import Array, Packing
-from ...ops.few_bits import WORD
+from ...ops.few_bits import FLOATS, WORD
 from ...tir.indices import Expr, Index, ceildiv
 from ...tvm_late import tirx
 from .form import FewBitsProduct
@@ -22,19 +23,23 @@ from .form import FewBitsProduct
 _AHEAD = 6144  # bytes between what is used and what is asked for
 _TABLE_LANES = 16  # of a vector that is looked up in, by as many bits as a number has at most
 _EACH_BYTE = 0x01010101
+_FRACTION, _BIAS = 23, 127  # of float32: bits, and what exponents count from
 _LOOK_UP = "llvm.x86.avx512.permvar.sf.512"
+_LOOK_UP_PAIRS = "llvm.x86.avx512.permvar.hi.512"
 
 
 @dataclass(frozen=True)
 class Panels:
     """Panels of ``vectors`` vectors of ``lanes`` columns. In ``words`` lie numbers of 8 bits, too,
-    and all are unsigned: so much more than what they stand for as makes the least one zero.
+    and all are unsigned: so much more than what they stand for as makes the least one zero. Numbers
+    of 4 bits are looked up in ``pairs`` where that is quicker.
     """
 
     product: FewBitsProduct
     lanes: int
     vectors: int
     words: bool = False
+    pairs: bool = False
 
     @property
     def width(self) -> int:
@@ -173,7 +178,19 @@ class Panels:
             up = splat(tirx.const(WORD - 16, "uint32"), lanes)
             bits = tirx.shift_left(tirx.Cast(f"uint32x{lanes}", loaded), up)
             return tirx.reinterpret(f"float32x{lanes}", bits)
+        if self.product.dtype in FLOATS:
+            return self._of_eight_bits(loaded)
         return tirx.Cast(f"float32x{lanes}", loaded)
+
+    def _of_eight_bits(self, loaded: Expr) -> Expr:
+        """Finite floats: as ones of 32 bits with the same exponent, whose bias is another."""
+        lanes, form = self.lanes, FORMATS[self.product.dtype]
+        up = _FRACTION - form.fraction
+        signed = tirx.Cast(f"int32x{lanes}", tirx.reinterpret(f"int8x{lanes}", loaded))
+        kept = np.uint32(form.sign << (WORD - form.bits) | (form.sign - 1) << up).view(np.int32)
+        bits = tirx.bitwise_and(tirx.shift_left(signed, self._all(up)), self._all(int(kept)))
+        bias = splat(tirx.const(2.0 ** (_BIAS - form.bias), "float32"), lanes)
+        return tirx.reinterpret(f"float32x{lanes}", bits) * bias
 
     def _place(self, number: int) -> int:
         """Of a word's bits, the first of a number."""
@@ -185,20 +202,46 @@ class Panels:
             return word
         place, bits = self._place(number), self.product.bits
         if self.lanes == _TABLE_LANES and bits <= 4:
-            index = tirx.shift_right(word, self._all(place)) if place else word
-            return tirx.call_llvm_pure_intrin(
-                f"float32x{self.lanes}", _LOOK_UP, self._table(), index
-            )
+            return self._half(word, place) if self.pairs else self._looked_up(word, place)
         up, down = WORD - bits - place, WORD - bits
         signed = tirx.shift_right(tirx.shift_left(word, self._all(up)), self._all(down))
         return tirx.Cast(f"float32x{self.lanes}", signed)
 
+    def _looked_up(self, word: Expr, place: int) -> Expr:
+        """One number of each lane, by the lowest bits."""
+        index = tirx.shift_right(word, self._all(place)) if place else word
+        return tirx.call_llvm_pure_intrin(f"float32x{self.lanes}", _LOOK_UP, self._table(), index)
+
+    def _half(self, word: Expr, place: int) -> Expr:
+        """The same of the numbers at ``place`` and half a word further, looked up together: as
+        bfloat16, which are the upper halves of floats."""
+        half, inside = divmod(place, WORD // 2)
+        index = tirx.shift_right(word, self._all(inside)) if inside else word
+        words = f"int16x{2 * self.lanes}"
+        both = tirx.call_llvm_pure_intrin(
+            words, _LOOK_UP_PAIRS, self._halves(), tirx.reinterpret(words, index)
+        )
+        pair = tirx.reinterpret(f"int32x{self.lanes}", both)
+        upper = self._all(-1 << (WORD // 2))
+        bits = (
+            tirx.bitwise_and(pair, upper) if half else tirx.shift_left(pair, self._all(WORD // 2))
+        )
+        return tirx.reinterpret(f"float32x{self.lanes}", bits)
+
+    def _halves(self) -> Expr:
+        """``_table`` twice, in bfloat16."""
+        numbers = (np.float32(n).view(np.int32) >> 16 for n in self._numbers())
+        each = [tirx.const(int(n), "int16") for n in (*numbers,) * 2]
+        return tirx.Shuffle(each, [tirx.const(i, "int32") for i in range(2 * _TABLE_LANES)])
+
     def _table(self) -> Expr:
+        numbers = [tirx.const(float(n), "float32") for n in self._numbers()]
+        return tirx.Shuffle(numbers, [tirx.const(i, "int32") for i in range(_TABLE_LANES)])
+
+    def _numbers(self) -> Sequence[int]:
         """What each code stands for; of fewer bits again and again, since four are looked at."""
         half, whole = 1 << (self.product.bits - 1), 1 << self.product.bits
-        signed = ((code + half) % whole - half for code in range(_TABLE_LANES))
-        numbers = [tirx.const(float(n), "float32") for n in signed]
-        return tirx.Shuffle(numbers, [tirx.const(i, "int32") for i in range(_TABLE_LANES)])
+        return [(code + half) % whole - half for code in range(_TABLE_LANES)]
 
     def _all(self, number: int) -> Expr:
         return splat(tirx.const(number, "int32"), self.lanes)

@@ -23,7 +23,8 @@ class _FewBitsGemm(GemmNest):
 
     def __init__(self, form: FewBitsGemm, knobs: Knobs) -> None:
         super().__init__(form, knobs)
-        self.matrix = Panels(form.matrix, form.lanes, knobs.vectors)
+        pairs = form.target.costs.has_room
+        self.matrix = Panels(form.matrix, form.lanes, knobs.vectors, pairs=pairs)
         self.packings = dict(self.matrix.packings)
 
     def stage(self, at: Index, panel: Index) -> None:

@@ -29,6 +29,7 @@ from ...tir.point import flatten
 from ..collapse import collapse
 from ..form import Emitted
 from ..fused import epilogue
+from ..shares import place
 from ..slots import input_slots, output_slot
 from .form import Gemm, Knobs, Product
 
@@ -86,8 +87,9 @@ class GemmNest:
         m_blocks, n_blocks = ceildiv(self.tiles, m_block), ceildiv(self.panels, n_block)
         batch = math.prod(self.p.batch)
         with builder.chunk_loop() as chunk:
-            tile0 = builder.let(modulo(chunk, m_blocks) * m_block)
-            rest = divide(chunk, m_blocks)
+            parts = self.form.parts(self.knobs) if batch == 1 else 1
+            row, rest = place(builder, chunk, m_blocks, n_blocks, parts)
+            tile0 = builder.let(row * m_block)
             panel0 = builder.let(modulo(rest, n_blocks) * n_block)
             at = 0 if batch == 1 else builder.let(divide(rest, n_blocks))
             tiles = extent(tile0, m_block, self.tiles)

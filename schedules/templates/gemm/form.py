@@ -10,7 +10,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ...emit.micro_kernel import FLOAT32_MULTIPLY_ADD
+from ...emit.prefetch import AHEAD
 from ...emit.tile import LINE, fits_registers
+from ...ir.dtype import FLOAT32
 from ...ir.size import Size, at_least, at_most, fixed
 from ...ir.space import Knob
 from ...ir.workload import Workload
@@ -20,21 +22,22 @@ from ..abilities import WEIGHED, Abilities, around
 from ..form import Form
 from ..loops import Loops
 from ..powers import powers
+from ..sets import CROWDED, crowd_l1, crowd_l2
 from ..window import balanced_width
 from .cut import Grid
 from .product import Product, matrices, product
-from .sets import crowd_l1, crowd_l2
 
 __all__ = ["Gemm", "Knobs", "Order", "Product", "matrices", "product"]
 
 Order = Literal["rows", "panels", "copied"]
-_COPIED = 1.5  # cycles to copy a vector of a panel,
-_TRANSPOSED = 2.5  # and of one that lies in columns
+_COPIED = 3.0  # loads that copying a vector of a panel takes as long as,
+_TRANSPOSED = 5.0  # and one that lies in columns
 _FEW_TILES = 8  # that a copied panel does not pay for
 _FROM_L2 = 16.0  # bytes a cycle, beyond which arithmetic waits
+_NEARLY = 0.75
+_LONG = 192  # bytes of a panel's row, which the hardware reads ahead in time
 _FEWEST_ROWS = 4  # to which a panel of B is of little use
 _PAGE = 4096  # bytes
-_CROWDED = 3  # loads that one from L2 is worth, whose line is not in L1 any more
 _FEW_ROWS = 256  # more of them take longer than the weights' way from memory
 
 
@@ -141,7 +144,7 @@ class Gemm(Form[Knobs]):
         # A vector of a panel that is larger than L1 is loaded twice: from L2, and from L1.
         far = vectors if p.k * vectors * target.vector_bytes > target.l1 else 0
         if crowd_l1(rows, p.micro.a.nbytes(p.k), target):
-            far += _CROWDED * rows
+            far += CROWDED * rows
         return wasted * (1 + (vectors + rows + far) / (vectors * rows)) / chains, -vectors
 
     def resized(self, knobs: Knobs) -> Knobs:
@@ -173,8 +176,16 @@ class Gemm(Form[Knobs]):
         p, l1 = self.product, self.target.l1
         if not p.packed or p.micro.b.nbytes(p.n * p.k) <= l1:
             return False
+        if not isinstance(p.m, Size) and self._reaches(min(knobs.rows, p.m)):
+            return False
         few = isinstance(p.m, Size) or p.m <= _FEW_ROWS
         return few or 2 * p.k * knobs.vectors * self.target.vector_bytes > l1
+
+    def _reaches(self, rows: int) -> bool:
+        """Whether the processor begins loads of weights as far ahead as they would be asked for:
+        with so few rows all that it has in flight are loads, nearly."""
+        vectors = self.target.costs.window / (rows + 1)  # a load, and a multiply-add for each row
+        return vectors * self.target.vector_bytes >= FLOAT32.nbytes(AHEAD)
 
     def strides(self, knobs: Knobs) -> bool:
         """Whether few rows read a B from beyond L2 that lies in rows, each in another page."""
@@ -228,10 +239,22 @@ class Gemm(Form[Knobs]):
 
     def _blocks(self, rows: int, vectors: int) -> tuple[Order, int, int]:
         """Order, register tiles and panels of a chunk."""
-        p, target = self.product, self.target
-        order, panel = self._order(rows, vectors), p.k * vectors
-        moved = _TRANSPOSED if p.transpose_b else _COPIED
-        grid = Grid(
+        target = self.target
+        order = self._order(rows, vectors)
+        return order, *self._grid(rows, vectors, order).cut(target, order == "rows")
+
+    def parts(self, knobs: Knobs) -> int:
+        """Of the rows, which threads share so; 1 where they share columns."""
+        p = self.product
+        if any(isinstance(extent, Size) for extent in (*p.batch, p.m, p.n, p.k)):
+            return 1
+        return self._grid(knobs.rows, knobs.vectors, knobs.order).parts(self.target)
+
+    def _grid(self, rows: int, vectors: int, order: Order) -> Grid:
+        """Of tiles of so many rows and vectors."""
+        p, target, panel = self.product, self.target, self.product.k * vectors
+        moved = (_TRANSPOSED if p.transpose_b else _COPIED) / target.costs.loads
+        return Grid(
             batch=math.prod(p.batch),
             tiles=ceildiv(p.m, rows),
             panels=ceildiv(p.n, vectors * self.lanes),
@@ -239,13 +262,13 @@ class Gemm(Form[Knobs]):
             a=p.micro.a.nbytes(p.k * rows),
             b=panel * target.vector_bytes,
             copied=panel * moved if p.staged or order == "copied" else 0.0,
+            constant=p.packed,
         )
-        return order, *grid.cut(target, order == "rows")
 
     def _order(self, rows: int, vectors: int) -> Order:
         """Where B fits half of L2, rows stream by it; else panels are used one after the other. One
-        that rows of a matrix make, and L1 does not hold, is copied for many tiles: its lines lie
-        apart, and share sets of the caches."""
+        that rows of a matrix make, and L1 does not hold, is copied for many tiles where its lines
+        share sets of the caches, or come too slowly as they lie."""
         p, target = self.product, self.target
         small = p.micro.b.nbytes(p.n * p.k) <= target.l2 // 2
         if p.staged:
@@ -256,9 +279,10 @@ class Gemm(Form[Knobs]):
         if tiles >= _FEW_TILES and crowd_l2(panel, p.micro.b.nbytes(p.n), target):
             return "copied"
         whole = self.columns <= vectors  # its lines follow one another
-        if tiles >= 2 * _FEW_TILES and panel > target.l1 // 2 and not whole:
+        pace = target.vector_bytes * target.costs.multiply_adds / rows  # bytes a cycle, from L2
+        runs = vectors * target.vector_bytes >= _LONG and pace <= _NEARLY * _FROM_L2
+        if tiles >= 2 * _FEW_TILES and panel > target.l1 // 2 and not (whole or runs):
             return "copied"
-        pace = target.vector_bytes * target.costs.multiply_adds / rows
         again = pace > _FROM_L2 and p.micro.b.nbytes(p.n * p.k) > target.l1  # for each tile of rows
         if tiles >= _FEW_TILES and again and not whole:
             return "copied"

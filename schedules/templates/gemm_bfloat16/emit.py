@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from ...emit.bfloat16 import load_column_pairs, load_some, mixed_pair, narrow_run, zeros
+from ...emit.bfloat16 import bring_run, load_column_pairs, load_some, mixed_pair, zeros
 from ...emit.evaluator import Point
 from ...emit.lanes import Rows
+from ...emit.rounded_rows import store_rows
 from ...emit.tile import RegisterTile, column_parts, vector_index
 from ...tir.indices import Expr, Index, ceildiv, split_index
 from ...tvm_late import tirx
@@ -30,12 +31,14 @@ def kernel(form: Bfloat16Gemm, knobs: Knobs) -> Emitted:
 class _Bfloat16Nest(ProductNest):
     def _gather(self, at: Index, row0: Index, rows: int, place: Index) -> None:
         """Rows of A into scratch, and zeros that fill the last step."""
+        if not self.gathers:
+            return
         builder, p = self.builder, self.p
         a0 = batch_offset(self.workload, p, p.a, at, p.m * p.k) + row0 * p.k
         with builder.loop(rows, "row") as row:
             begin = builder.let((place + row) * self.pitch)
             source = builder[f"in{p.a}"], builder.let(a0 + row * p.k)
-            narrow_run(builder, source, (builder["rows"], begin), p.k)
+            bring_run(builder, source, (builder["rows"], begin), p.k)
             for i in range(p.k, self.blocks * self.micro.steps):
                 builder.store(builder["rows"], begin + i, tirx.const(0, self.micro.a.name))
 
@@ -88,9 +91,8 @@ class _Bfloat16Nest(ProductNest):
         shape = self.evaluator.workload.output.shape
         first = 0 if self.panels == 1 else builder.let(column0)
 
-        def store(row: Index, column: Index, value: object) -> None:
+        def point(row: Index, column: Index) -> Point:
             m, n = row0 + row, first + column
-            point = Point(shape, (*split_index(m, shape[:-1]), n), m * p.n + n)
-            self.evaluator.store(point, value)
+            return Point(shape, (*split_index(m, shape[:-1]), n), m * p.n + n)
 
-        register.finish(columns, store, self.evaluator.is_serial())
+        store_rows(register, self.evaluator, columns, point)

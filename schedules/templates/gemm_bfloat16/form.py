@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ...emit.bfloat16 import BITS, bfloat16_layouts, bfloat16_product
 from ...emit.dot_product import DotProduct
 from ...emit.dot_products import Layout
-from ...ir.dtype import FLOAT32
+from ...ir.dtype import FLOAT32, DType
 from ...ir.size import Size
 from ...ir.workload import Workload
 from ...target.target import Target
@@ -19,8 +19,19 @@ from ..few_bits.form import few_bits_product
 from ..gemm.product import Product, product
 from ..gemm_integer.form import IntegerGemm
 from ..powers import powers
-from ..rounding import FETCHED, ROUNDED, Rounding, chunks_cycles, may_round, tile_cycles
+from ..rounding import (
+    FETCHED,
+    ROUNDED,
+    Rounding,
+    chunks_cycles,
+    held,
+    in_float32,
+    may_round,
+    tile_cycles,
+)
 from ..window import balanced_width
+
+_LINE = 64  # bytes of a cache line
 
 
 @dataclass(frozen=True)
@@ -39,7 +50,8 @@ class Bfloat16Gemm(Rounding, IntegerGemm):
         """Of columns and depth that are known at build time, where operands may be rounded."""
         if not may_round(workload, target) or not bfloat16_layouts(target):
             return None
-        p = product(workload) or _of_codes(workload)
+        wide = in_float32(workload)
+        p = product(wide) or _of_codes(wide)
         if p is None or 0 in (p.m, p.n, p.k) or any(isinstance(n, Size) for n in (p.n, p.k)):
             return None
         return cls(workload, target, p)
@@ -48,9 +60,23 @@ class Bfloat16Gemm(Rounding, IntegerGemm):
         """What multiplies."""
         return bfloat16_product(layout, self.product.k)
 
+    @property
+    def types(self) -> tuple[DType, DType]:
+        """Of both operands as they lie in memory; B is never there in bfloat16 but for codes."""
+        return held(self.workload.tensor(self.product.a)), FLOAT32
+
     def gathers(self, layout: Layout) -> bool:
-        """A is always rounded into scratch."""
-        return True
+        """Floats are rounded into scratch, and rows copied there that crowd in few sets of L1, or
+        are read as whole tiles."""
+        return super().gathers(layout) or layout == "tiles" or self._crowd(layout)
+
+    def _crowd(self, layout: Layout) -> bool:
+        """Whether lines of a tile's rows take more than half of the ways of the sets they are in:
+        those of B pass through all sets."""
+        page = self.target.l1 // self.target.l1_ways
+        sets = min(page // math.gcd(BITS.nbytes(self.product.k), page), page // _LINE)
+        rows = min(self.micro(layout).most_rows(2, self.target), self.product.m)
+        return 2 * ceildiv(rows, sets) > self.target.l1_ways
 
     def _tile(self, layout: Layout) -> tuple[int, int]:
         """Rows and vectors of the register tile that take the fewest cycles."""
@@ -77,10 +103,11 @@ class Bfloat16Gemm(Rounding, IntegerGemm):
     def _blocks(self, rows: int, width: int, layout: Layout) -> tuple[int, int]:
         """Register tiles and panels of a chunk: rows are rounded by each chunk that reads them, and
         so are columns that are not packed."""
-        p, half = self.product, self.target.l2 // 2
+        p, half, a = self.product, self.target.l2 // 2, self.types[0]
         panels, tiles, batch = ceildiv(p.n, width), ceildiv(p.m, rows), math.prod(p.batch)
         tile = self._tile_cycles(rows, width // self.lanes, layout)
-        row = p.k * (ROUNDED + FLOAT32.bytes * FETCHED * (FLOAT32.nbytes(p.m * p.k) > half))
+        brought = ROUNDED * a.bytes / FLOAT32.bytes * self.gathers(layout)
+        row = p.k * (brought + a.bytes * FETCHED * (a.nbytes(p.m * p.k) > half))
         column = p.k * (0 if p.packed else ROUNDED)
         column += BITS.nbytes(p.k) * FETCHED * (BITS.nbytes(p.n * p.k) > half)
 

@@ -47,7 +47,11 @@ _TAIL = 0.2  # of a chunk, by which a thread ends later than another
 # and cycles more for each other one, where what follows begins before it is over.
 _FROM_L2, _FROM_BEYOND, _HIDING = 42.0, 10.0, 6
 _STORED, _WAITING = 4.8, 0.02
+# More of a row's piece that is narrower than the four vectors which are narrowed to one together;
+# measured on Zen 4.
+_SHORT, _TOGETHER = 2.0, 4
 _MANY_COLUMNS = 128  # for which a number is better lifted once
+_LONG = 256  # rows, after whose products little is stored; measured on Zen 4
 
 
 class Knobs(NamedTuple):
@@ -121,8 +125,13 @@ class IntegerGemm(Form[Knobs]):
     @property
     def _is_beside(self) -> bool:
         """Whether signed numbers are lifted in registers: other operations start beside products,
-        or there are few columns that read a number again."""
-        return self.target.costs.has_room or self.product.n < _MANY_COLUMNS
+        which what is stored needs after short rows where there is room for one alone; or there are
+        few columns that read a number again."""
+        costs = self.target.costs
+        if costs.has_room:
+            room = costs.operations - costs.multiply_adds
+            return room > 1 or self.product.k >= _LONG
+        return self.product.n < _MANY_COLUMNS
 
     def packing(self, layout: Layout) -> DotProduct:
         """The same of what is packed."""
@@ -223,10 +232,11 @@ class IntegerGemm(Form[Knobs]):
             far = count * vector / (_FROM_L2 if 2 * panel <= target.l2 else _FROM_BEYOND)
         near, sums = micro.cycles(rows, count, target), rows * count
         step: float = (near**_HIDING + far**_HIDING) ** (1 / _HIDING)
-        stored = _STORED / target.costs.operations
+        stored = _STORED * sums + _SHORT * rows * (count % _TOGETHER).bit_count()
+        stored /= target.costs.operations
         if target.costs.has_room:
-            stored += sums * _WAITING
-        return steps * step + micro.around + sums * stored
+            stored += sums * sums * _WAITING
+        return steps * step + micro.around + stored
 
     def gathers(self, layout: Layout) -> bool:
         """Whether A does not lie as the instruction reads it."""

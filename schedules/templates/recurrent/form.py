@@ -144,6 +144,11 @@ class RecurrentLayer(Form[Knobs]):
         return self.element.nbytes(layer.gates * layer.hidden * layer.hidden)
 
     @property
+    def asks(self) -> bool:
+        """Whether weights are asked for before they are used: they come from beyond L2."""
+        return self.weight_bytes > self.target.l2
+
+    @property
     def streams(self) -> bool:
         """Whether the input's products, of which each step reads its own, come from beyond L2."""
         layer = self.layer
@@ -207,8 +212,9 @@ class RecurrentLayer(Form[Knobs]):
         ]
         enough = [v for v in fit if ceildiv(self.columns, v) >= parts]
         wide = max(enough, default=1)
-        unroll = 2 if rows * wide * gates > self.target.vector_registers // 2 else 4
-        return Knobs(rows, wide, gates, unroll, batch, parts)
+        # Lines from beyond L2 that several steps ask for at once wait for each other.
+        few = self.asks or rows * wide * gates > self.target.vector_registers // 2
+        return Knobs(rows, wide, gates, 2 if few else 4, batch, parts)
 
     def _tile(self, batch: int) -> tuple[int, int]:
         """Rows, and gates at once: one, with two vectors of units, where that lets more rows share

@@ -60,7 +60,7 @@ def packed(places: Places, step: Step, group: Group, block: Index, width: int) -
 
     def load(k: Index, column: int, lanes: int) -> Expr:
         at = first + k * wide + column
-        if form.weight_bytes > form.target.l2 and column % LINE == 0:
+        if form.asks and column % LINE == 0:
             builder.prefetch(weights, at + later, level=2)
         return builder.load(weights, vector_index(at, lanes))
 

@@ -21,7 +21,7 @@ from ...emit.builder import Slot
 from ...emit.evaluator import Evaluator, Point
 from ...emit.tile import RegisterTile, column_parts, vector_index
 from ...ir.kernel import Array, Packing
-from ...ir.workload import Tensor
+from ...ir.workload import Tensor, Workload
 from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo
 from ...tvm_late import tirx
 from ..form import Emitted
@@ -69,7 +69,7 @@ class SeparableNest:
         own = [self.ring, *self.temps]
         self.builder = builder = phase_builder(self.form, packings, own, len(self.temps))
         self.before = Evaluator(epilogue(self.form.first.workload), builder, anchor=0)
-        self.after = Evaluator(epilogue(self.form.second.workload), builder, anchor=0)
+        self.after = Evaluator(self._last(), builder, anchor=0)
         height = self.knobs.rows
         bands = ceildiv(self.rows.out, height)
         with builder.chunk_loop() as chunk:
@@ -82,6 +82,10 @@ class SeparableNest:
                 self._band(band, block, channels)
         phase = builder.finish(self.form.second.batch * bands * self.blocks)
         return Emitted((phase,), packings, scratch=self.ring.tensor.nbytes)
+
+    def _last(self) -> Workload:
+        """What follows the second convolution."""
+        return epilogue(self.form.second.workload)
 
     def _packings(self) -> dict[int, Packing]:
         """Of the weights of both."""

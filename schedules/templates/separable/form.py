@@ -20,6 +20,7 @@ from ..channelwise.form import Channelwise
 from ..form import Form
 from ..gemm.form import Gemm, Product
 from ..loops import Loops
+from ..shares import taken_back
 from ..window import Axis
 
 
@@ -150,8 +151,18 @@ class Separable(Form[Knobs]):
 
     @cached_property
     def _bands(self) -> int:
-        """Bands of rows with which the busiest thread does least."""
-        return min(range(1, self.rows.out + 1), key=self._work)
+        """Bands of rows with which the busiest thread does least, and those before and after wait
+        least for lines that another core read."""
+        return min(range(1, self.rows.out + 1), key=lambda n: self._work(n) + self._waits(n))
+
+    def _waits(self, bands: int) -> float:
+        """What it costs that threads share channels rather than rows, in units of ``_work``."""
+        p, threads = self.product, self.target.threads
+        if self.second.batch * bands >= threads:
+            return 0.0
+        first, last = (self.workload.tensor(p.a), self.workload.output)
+        work = p.m * p.n * p.k / (self.second.lanes * self.target.costs.multiply_adds * threads)
+        return taken_back(first.nbytes + last.nbytes, self.target) / work
 
     def _work(self, bands: int) -> float:
         """How much the busiest thread does, of what each would do of the first half's work."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ...emit.bfloat16 import PAIRS, multiplies_bfloat16, tile_rows
+from ...ir.dtype import FLOAT32
 from ...ir.workload import Workload
 from ...target.target import Target
 from ...tir.indices import ceildiv
 from ..loops import Loops
-from ..rounding import may_round
+from ..rounding import held, in_float32, may_round
 from ..separable.form import Knobs, Separable, even
 
 
@@ -25,9 +26,15 @@ class Bfloat16Separable(Separable):
         """Where operands of the first half may be rounded."""
         if not may_round(workload, target) or not multiplies_bfloat16(target):
             return None
-        form = super().match(workload, target)
+        form = super().match(in_float32(workload), target)
         assert form is None or isinstance(form, cls)
-        return form
+        return None if form is None else replace(form, workload=workload)
+
+    @property
+    def rounds(self) -> bool:
+        """Whether pixels do not lie as the product reads them."""
+        p = self.product
+        return held(self.workload.tensor(p.a)) == FLOAT32 or p.k % PAIRS.steps != 0
 
     @property
     def pairs(self) -> int:

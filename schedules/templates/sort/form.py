@@ -23,7 +23,7 @@ _GRAINS = (1024, 4096, 16384, 65536)
 # A row's lists lie one after the other in the scratch, whose offsets have 32 bits.
 _LONGEST = 1 << 26
 # Up to how many wanted a list that is kept in order is the faster way, whatever the row holds.
-_FEW = 16
+FEW = 16
 _METHODS = ("insert", "reservoir", "digits")
 BLOCK = 64  # elements that are looked at together
 _ROOM = 4  # times what is wanted is held
@@ -40,7 +40,7 @@ class Sort(Form[Knobs]):
     """The places of the first elements of each row, in order, of any type."""
 
     name = "sort"
-    version = 1
+    version = 2
     knobs_type = Knobs
     follows = True
     anchors = around(topk=Abilities(epilogue=False, any_type=True))
@@ -92,7 +92,7 @@ class Sort(Form[Knobs]):
 
     @property
     def _method(self) -> str:
-        if self.wanted <= _FEW:
+        if self.wanted <= FEW:
             return "insert"
         return "reservoir" if 2 * capacity(self.wanted) <= self.sizes[1] else "digits"
 

@@ -10,5 +10,5 @@ class Suppression(Alone):
     """The boxes of each class of each batch, one after the other."""
 
     name = "suppression"
-    version = 1
+    version = 2
     anchors = around(suppress=Abilities(epilogue=False))

@@ -27,12 +27,14 @@ from ...emit.builder import PhaseBuilder
 from ...emit.evaluator import Evaluator, Point
 from ...emit.prefetch import ask_for
 from ...emit.tile import LINE, RegisterTile, column_parts, vector_index
+from ...ir.dtype import FLOAT32
 from ...ir.kernel import Phase
 from ...ir.size import Size
-from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, split_index, tail
+from ...tir.indices import Expr, Index, ceildiv, divide, extent, split_index, tail
 from ...tvm_late import tirx
 from ..form import Emitted
 from ..fused import epilogue
+from ..shares import by_rows, place
 from ..slots import phase_builder
 from .form import Knobs, Winograd
 from .input import Geometry, InputTransform, transform_phase
@@ -64,7 +66,8 @@ class _Winograd:
         self.evaluator = Evaluator(epilogue(self.g.workload), builder, anchor=0)
         groups = ceildiv(self.g.panels, self.g.group)
         with builder.chunk_loop() as chunk:
-            block = builder.let(modulo(chunk, self.g.blocks))
+            block, group = place(builder, chunk, self.g.blocks, groups, self._parts())
+            block = builder.let(block)
             tiles = self.g.block
             if self.g.rest != tiles:
                 tiles = builder.let(tirx.min(tiles, self.g.total - block * tiles))
@@ -73,8 +76,17 @@ class _Winograd:
                 with builder.loop(groups, "group") as group:
                     self._group(block, tiles, group)
             else:
-                self._group(block, tiles, divide(chunk, self.g.blocks))
+                self._group(block, tiles, group)
         return builder.finish(self.g.blocks if self.g.one_stage else groups * self.g.blocks)
+
+    def _parts(self) -> int:
+        """Of the blocks, which threads share so; 1 where they share panels."""
+        g, target = self.g, self.g.form.target
+        if g.one_stage or g.batch != 1 or isinstance(g.total, Size):
+            return 1
+        inputs = FLOAT32.nbytes(g.positions * g.total * g.in_c)
+        weights = FLOAT32.nbytes(g.positions * g.depth * g.panels * g.panel)
+        return target.threads if by_rows(inputs, weights, target) else 1
 
     def _group(self, block: Index, tiles: Index, group: Index) -> None:
         """A group of panels for one block: products, then outputs."""

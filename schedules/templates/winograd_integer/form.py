@@ -34,7 +34,9 @@ from .transform import SIZES, Size
 # What a direct method's operation, a multiply-add being two, takes as long as, for each channel:
 # to transform a tile of inputs, and one of sums.
 _INPUTS, _SUMS = 250.0, 680.0
-_FETCHED = 6.7  # a byte of weights from memory, by each thread: all share it
+# A byte of weights from memory, by each thread, since all share it, where two direct operations on
+# vectors start in a cycle.
+_FETCHED = 6.7
 # Tiles of a chunk that take as long as to bring a vector of weights from L2, and from beyond.
 _NEAR, _FAR = 4.0, 10.0
 _MOST_TILES = 64
@@ -181,7 +183,7 @@ class IntegerWinograd(Form[Knobs]):
         tiles, positions = self.batch * self.down(m) * self.across(m), (m + 2) ** 2
         weights = positions * self.in_c * self.out_vectors * self.lanes
         multiply_add = 1.0 if sums(self.target) == ("fused",) else 2.0
-        fetched = _FETCHED * self.target.threads
+        fetched = _FETCHED * self.target.threads * self.target.costs.multiply_adds / 2
         product = max(multiply_add * weights * tiles, self.micro.b.nbytes(weights) * fetched)
         blocks, small = ceildiv(self.in_c, self.depth(m)), (m + 2) / 6
         outputs = _SUMS * self.out_vectors * self.lanes * blocks

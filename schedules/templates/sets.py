@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from ...target.target import Target
+from ..target.target import Target
 
+CROWDED = 3  # loads that one from L2 is worth, whose line is not in L1 any more
 _LINE = 64  # bytes
 _L1_WAY = 4096  # bytes of L1 in a way, a page: so address translation need not come first
 _L2_WAYS = 8

@@ -1,0 +1,166 @@
+"""Transcendental functions of float64 as arithmetic that vectorises, as ``mathfn`` has of float32.
+
+Errors are the largest seen against numbers of more digits, in units in the last place (ulp) of
+float64; ``tests/schedules/test_doubles.py`` checks them. Polynomials are Chebyshev's, found with 40
+digits, unless said otherwise.
+
+exp       reduction by ln 2 in two parts, polynomial of degree 11; 2 ulp, subnormal results too
+log       fdlibm's: mantissa in [sqrt 1/2, sqrt 2), by the inverse hyperbolic tangent; 2 ulp
+sigmoid   by e**-x; 3 ulp, 0 where e**-x is infinite
+softplus  the larger of x and 0, and the logarithm of 1 + e**-abs(x); 3 ulp
+tanh      polynomial of degree 23 up to 5/8, then by e**2x; 3 ulp
+erf       polynomial of degree 23 up to 1, then by e**-x**2 and one of (x - 3) / (x + 3); 4 ulp
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ..tvm_late import tirx
+from .mathfn import Expr, Let
+
+# A float64 from 2**52 to 2**53 is a whole number, and its last bits are that number's.
+_WHOLE = 1.5 * 2.0**52
+_LN2_HIGH, _LN2_LOW = 6.93145751953125e-1, 1.42860682030941723212e-6
+
+# Of (e**r - 1 - r) / r**2 for |r| <= ln(2) / 2.
+_EXP = (
+    2.510038549551032e-08, 2.7620088445409746e-07, 2.7557268459997064e-06, 2.4801521295954376e-05,
+    0.00019841269863053618, 0.0013888888917213717, 0.008333333333330062, 0.04166666666662413,
+    0.16666666666666669, 0.5000000000000001,
+)  # fmt: skip
+# Of (tanh x - x) / x**3, by x**2 up to (5 / 8)**2.
+_TANH = (
+    6.485163482793113e-06, -3.12011014257974e-05, 9.257116129556769e-05, -0.0002375906496055562,
+    0.0005896606577757043, -0.0014557754120478055, 0.0035921217511549622, -0.008863235103240878,
+    0.021869488519008305, -0.05396825396789699, 0.13333333333333042, -0.3333333333333333,
+)  # fmt: skip
+# Of erf x / x, by x**2 up to 1.
+_ERF = (
+    -7.795898827002142e-10, 1.3720064546777686e-08, -1.6208483801871705e-07, 1.6447424703317362e-06,
+    -1.492473690741966e-05, 0.00012055294904839707, -0.0008548325975389692, 0.0052239776071164225,
+    -0.02686617064323777, 0.11283791670945006, -0.37612638903183543, 1.1283791670955126,
+)  # fmt: skip
+# Of (1 - erf x) e**x**2 for x from 1 to 6, by (x - 3) / (x + 3).
+_ERFC = (
+    3.381355142042904e-09, 1.2755818949624478e-06, 2.0135111426447427e-06, -8.00978093907608e-06,
+    -1.2845780030775907e-05, 6.406279226046039e-05, 4.525434558991009e-05, -0.0005970624964924544,
+    0.0007077464666941425, 0.004269136356961225, -0.024392499318915004, 0.07166583719747308,
+    -0.15011593650077898, 0.24560380171233487, -0.3262335600430372, 0.17900115118138996,
+)  # fmt: skip
+# fdlibm's Lg1 to Lg7, those of odd and of even places apart.
+_LOG_ODD = (
+    1.479819860511658591e-01, 1.818357216161805012e-01, 2.857142874366239149e-01,
+    6.666666666666735130e-01,
+)  # fmt: skip
+_LOG_EVEN = (1.531383769920937332e-01, 2.222219843214978396e-01, 3.999999999940941908e-01)
+_LOG_HIGH, _LOG_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
+
+
+def _f64(value: float) -> Expr:
+    return tirx.const(value, "float64")
+
+
+def _i64(value: int) -> Expr:
+    return tirx.const(value, "int64")
+
+
+def _as_float(bits: Expr) -> Expr:
+    return tirx.call_intrin("float64", "tirx.reinterpret", bits)
+
+
+def _as_int(value: Expr) -> Expr:
+    return tirx.call_intrin("int64", "tirx.reinterpret", value)
+
+
+def _polynomial(x: Expr, coefficients: Sequence[float]) -> Expr:
+    result: Expr = _f64(coefficients[0])
+    for c in coefficients[1:]:
+        result = result * x + _f64(c)
+    return result
+
+
+def _limit(x: Expr, low: float, high: float, let: Let) -> Expr:
+    """``x`` from ``low`` to ``high``; NaN stays NaN."""
+    x = let(x)
+    upper = let(tirx.Select(x > _f64(high), _f64(high), x))
+    return let(tirx.Select(upper < _f64(low), _f64(low), upper))
+
+
+def _power_of_two(n: Expr) -> Expr:
+    """2**n of a whole number from -1022 to 1023; 0 for -1023."""
+    return _as_float(tirx.shift_left(_as_int(n + _f64(_WHOLE + 1023)), _i64(52)))
+
+
+def exp(x: Expr, let: Let) -> Expr:
+    """e**x; the power of two is multiplied in two steps, so that it may be beyond all numbers."""
+    x = _limit(x, -746.0, 710.0, let)
+    n = let(let(x * _f64(1 / math.log(2)) + _f64(_WHOLE)) - _f64(_WHOLE))
+    r = let((x - n * _f64(_LN2_HIGH)) - n * _f64(_LN2_LOW))
+    p = let(_polynomial(r, _EXP) * (r * r) + r + _f64(1.0))
+    half = let(let(n * _f64(0.5) + _f64(_WHOLE)) - _f64(_WHOLE))
+    return p * _power_of_two(half) * _power_of_two(n - half)
+
+
+def log(x: Expr, let: Let) -> Expr:
+    """Natural logarithm; NaN below zero, -infinity at zero."""
+    x = let(x)
+    subnormal = x < _f64(2.0**-1022)
+    bits = let(_as_int(tirx.Select(subnormal, x * _f64(2.0**54), x)))
+    fraction = let(tirx.bitwise_and(bits, _i64((1 << 52) - 1)))
+    mantissa = let(_as_float(tirx.bitwise_or(fraction, _i64(0x3FE << 52))))
+    small = mantissa < _f64(math.sqrt(0.5))
+    f = let(tirx.Select(small, mantissa + mantissa, mantissa) - _f64(1.0))
+    # No instruction before AVX-512 makes floats of vectors of whole numbers of 64 bits.
+    biased = _as_float(tirx.bitwise_or(tirx.shift_right(bits, _i64(52)), _i64(0x433 << 52)))
+    bias = tirx.Select(small, _f64(2.0**52 + 1023), _f64(2.0**52 + 1022))
+    e = let(biased - bias - tirx.Select(subnormal, _f64(54.0), _f64(0.0)))
+    s = let(f / (f + _f64(2.0)))
+    z = let(s * s)
+    w = let(z * z)
+    rest = let(z * _polynomial(w, _LOG_ODD) + w * _polynomial(w, _LOG_EVEN))
+    half = let(f * f * _f64(0.5))
+    result = e * _f64(_LOG_HIGH) - ((half - (s * (half + rest) + e * _f64(_LOG_LOW))) - f)
+    result = tirx.Select(x < _f64(math.inf), result, x)  # NaN too
+    result = tirx.Select(x == _f64(0.0), _f64(-math.inf), result)
+    return tirx.Select(x < _f64(0.0), _f64(math.nan), result)
+
+
+def sigmoid(x: Expr, let: Let) -> Expr:
+    """1 / (1 + e**-x)."""
+    return _f64(1.0) / (_f64(1.0) + exp(x * _f64(-1.0), let))
+
+
+def softplus(x: Expr, let: Let) -> Expr:
+    """log(1 + e**x): the larger of x and 0, and log(1 + t) with t = e**-|x|.
+
+    What 1 + t has no room for is put back (Kahan's): it is log's derivative times that.
+    """
+    x = let(x)
+    t = let(exp(tirx.abs(x) * _f64(-1.0), let))
+    u = let(t + _f64(1.0))
+    return tirx.Select(x < _f64(0.0), _f64(0.0), x) + (log(u, let) + (t - (u - _f64(1.0))) / u)
+
+
+def tanh(x: Expr, let: Let) -> Expr:
+    """Hyperbolic tangent."""
+    x = let(x)
+    size, z = let(tirx.abs(x)), let(x * x)
+    large = let(_f64(1.0) - _f64(2.0) / (exp(size + size, let) + _f64(1.0)))
+    large = tirx.Select(x < _f64(0.0), large * _f64(-1.0), large)
+    small = _polynomial(z, _TANH) * z * x + x
+    near = tirx.Select(x == _f64(0.0), x, small)  # of -0 it is -0
+    return tirx.Select(size < _f64(0.625), near, large)
+
+
+def erf(x: Expr, let: Let) -> Expr:
+    """Error function; 1 from 6 on."""
+    x = let(x)
+    size = let(_limit(tirx.abs(x), 0.0, 6.0, let))
+    small = x * _polynomial(let(x * x), _ERF)
+    t = let((size - _f64(3.0)) / (size + _f64(3.0)))
+    rest = _polynomial(t, _ERFC) * exp(size * size * _f64(-1.0), let)
+    large = let(_f64(1.0) - rest)
+    large = tirx.Select(x < _f64(0.0), large * _f64(-1.0), large)
+    return tirx.Select(size < _f64(1.0), small, large)
