@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from functools import reduce
 
 from ..tvm_late import tirx
-from .mathfn import Expr, Let, f32, halves, log, polynomial
+from .mathfn import Expr, Let, f32, f64, halves, log, polynomial
 
 # (2**(24 * k) * 2 / pi) modulo 4, for k from 0 on: two numbers of 29 bits, and what is left.
 _TURNS = (
@@ -30,10 +30,6 @@ _TURNS = (
 )
 # A float64 from 2**52 to 2**53 is a whole number, and its last bits are that number's.
 _WHOLE = 1.5 * 2.0**52
-
-
-def _f64(value: float) -> Expr:
-    return tirx.const(value, "float64")
 
 
 def _chosen(conditions: Sequence[Expr], values: Sequence[Expr]) -> Expr:
@@ -55,19 +51,19 @@ def _quarter(x: Expr, let: Let) -> tuple[Expr, Expr]:
     scale = _chosen(beyond, [f32(2.0 ** (-24 * k)) for k in range(len(_TURNS))])
     y = let(tirx.Cast("float64", x * scale))
     high, middle, low = (
-        let(y * _chosen(beyond, [_f64(float.fromhex(text)) for text in part]))
+        let(y * _chosen(beyond, [f64(float.fromhex(text)) for text in part]))
         for part in zip(*_TURNS, strict=True)
     )
     wholes, rest = [], low
     for product in (high, middle):
-        whole = let(product + _f64(_WHOLE))
+        whole = let(product + f64(_WHOLE))
         wholes.append(whole)
-        rest = let(rest + let(product - let(whole - _f64(_WHOLE))))
-    whole = let(rest + _f64(_WHOLE))
-    rest = let(rest - let(whole - _f64(_WHOLE)))
+        rest = let(rest + let(product - let(whole - f64(_WHOLE))))
+    whole = let(rest + f64(_WHOLE))
+    rest = let(rest - let(whole - f64(_WHOLE)))
     bits = [tirx.call_intrin("int64", "tirx.reinterpret", number) for number in (*wholes, whole)]
     quarter = tirx.Cast("int32", (bits[0] + bits[1] + bits[2]) & tirx.const(3, "int64"))
-    return let(quarter), let(tirx.Cast("float32", rest * _f64(math.pi / 2)))
+    return let(quarter), let(tirx.Cast("float32", rest * f64(math.pi / 2)))
 
 
 _SIN = (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)

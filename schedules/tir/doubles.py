@@ -15,10 +15,9 @@ erf       polynomial of degree 23 up to 1, then by e**-x**2 and one of (x - 3) /
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from ..tvm_late import tirx
-from .mathfn import Expr, Let
+from .mathfn import Expr, Let, f64, limit, polynomial
 
 # A float64 from 2**52 to 2**53 is a whole number, and its last bits are that number's.
 _WHOLE = 1.5 * 2.0**52
@@ -58,10 +57,6 @@ _LOG_EVEN = (1.531383769920937332e-01, 2.222219843214978396e-01, 3.9999999999409
 _LOG_HIGH, _LOG_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 
 
-def _f64(value: float) -> Expr:
-    return tirx.const(value, "float64")
-
-
 def _i64(value: int) -> Expr:
     return tirx.const(value, "int64")
 
@@ -74,62 +69,48 @@ def _as_int(value: Expr) -> Expr:
     return tirx.call_intrin("int64", "tirx.reinterpret", value)
 
 
-def _polynomial(x: Expr, coefficients: Sequence[float]) -> Expr:
-    result: Expr = _f64(coefficients[0])
-    for c in coefficients[1:]:
-        result = result * x + _f64(c)
-    return result
-
-
-def _limit(x: Expr, low: float, high: float, let: Let) -> Expr:
-    """``x`` from ``low`` to ``high``; NaN stays NaN."""
-    x = let(x)
-    upper = let(tirx.Select(x > _f64(high), _f64(high), x))
-    return let(tirx.Select(upper < _f64(low), _f64(low), upper))
-
-
 def _power_of_two(n: Expr) -> Expr:
     """2**n of a whole number from -1022 to 1023; 0 for -1023."""
-    return _as_float(tirx.shift_left(_as_int(n + _f64(_WHOLE + 1023)), _i64(52)))
+    return _as_float(tirx.shift_left(_as_int(n + f64(_WHOLE + 1023)), _i64(52)))
 
 
 def exp(x: Expr, let: Let) -> Expr:
     """e**x; the power of two is multiplied in two steps, so that it may be beyond all numbers."""
-    x = _limit(x, -746.0, 710.0, let)
-    n = let(let(x * _f64(1 / math.log(2)) + _f64(_WHOLE)) - _f64(_WHOLE))
-    r = let((x - n * _f64(_LN2_HIGH)) - n * _f64(_LN2_LOW))
-    p = let(_polynomial(r, _EXP) * (r * r) + r + _f64(1.0))
-    half = let(let(n * _f64(0.5) + _f64(_WHOLE)) - _f64(_WHOLE))
+    x = limit(x, -746.0, 710.0, let)
+    n = let(let(x * f64(1 / math.log(2)) + f64(_WHOLE)) - f64(_WHOLE))
+    r = let((x - n * f64(_LN2_HIGH)) - n * f64(_LN2_LOW))
+    p = let(polynomial(r, _EXP) * (r * r) + r + f64(1.0))
+    half = let(let(n * f64(0.5) + f64(_WHOLE)) - f64(_WHOLE))
     return p * _power_of_two(half) * _power_of_two(n - half)
 
 
 def log(x: Expr, let: Let) -> Expr:
     """Natural logarithm; NaN below zero, -infinity at zero."""
     x = let(x)
-    subnormal = x < _f64(2.0**-1022)
-    bits = let(_as_int(tirx.Select(subnormal, x * _f64(2.0**54), x)))
+    subnormal = x < f64(2.0**-1022)
+    bits = let(_as_int(tirx.Select(subnormal, x * f64(2.0**54), x)))
     fraction = let(tirx.bitwise_and(bits, _i64((1 << 52) - 1)))
     mantissa = let(_as_float(tirx.bitwise_or(fraction, _i64(0x3FE << 52))))
-    small = mantissa < _f64(math.sqrt(0.5))
-    f = let(tirx.Select(small, mantissa + mantissa, mantissa) - _f64(1.0))
+    small = mantissa < f64(math.sqrt(0.5))
+    f = let(tirx.Select(small, mantissa + mantissa, mantissa) - f64(1.0))
     # No instruction before AVX-512 makes floats of vectors of whole numbers of 64 bits.
     biased = _as_float(tirx.bitwise_or(tirx.shift_right(bits, _i64(52)), _i64(0x433 << 52)))
-    bias = tirx.Select(small, _f64(2.0**52 + 1023), _f64(2.0**52 + 1022))
-    e = let(biased - bias - tirx.Select(subnormal, _f64(54.0), _f64(0.0)))
-    s = let(f / (f + _f64(2.0)))
+    bias = tirx.Select(small, f64(2.0**52 + 1023), f64(2.0**52 + 1022))
+    e = let(biased - bias - tirx.Select(subnormal, f64(54.0), f64(0.0)))
+    s = let(f / (f + f64(2.0)))
     z = let(s * s)
     w = let(z * z)
-    rest = let(z * _polynomial(w, _LOG_ODD) + w * _polynomial(w, _LOG_EVEN))
-    half = let(f * f * _f64(0.5))
-    result = e * _f64(_LOG_HIGH) - ((half - (s * (half + rest) + e * _f64(_LOG_LOW))) - f)
-    result = tirx.Select(x < _f64(math.inf), result, x)  # NaN too
-    result = tirx.Select(x == _f64(0.0), _f64(-math.inf), result)
-    return tirx.Select(x < _f64(0.0), _f64(math.nan), result)
+    rest = let(z * polynomial(w, _LOG_ODD) + w * polynomial(w, _LOG_EVEN))
+    half = let(f * f * f64(0.5))
+    result = e * f64(_LOG_HIGH) - ((half - (s * (half + rest) + e * f64(_LOG_LOW))) - f)
+    result = tirx.Select(x < f64(math.inf), result, x)  # NaN too
+    result = tirx.Select(x == f64(0.0), f64(-math.inf), result)
+    return tirx.Select(x < f64(0.0), f64(math.nan), result)
 
 
 def sigmoid(x: Expr, let: Let) -> Expr:
     """1 / (1 + e**-x)."""
-    return _f64(1.0) / (_f64(1.0) + exp(x * _f64(-1.0), let))
+    return f64(1.0) / (f64(1.0) + exp(x * f64(-1.0), let))
 
 
 def softplus(x: Expr, let: Let) -> Expr:
@@ -138,29 +119,29 @@ def softplus(x: Expr, let: Let) -> Expr:
     What 1 + t has no room for is put back (Kahan's): it is log's derivative times that.
     """
     x = let(x)
-    t = let(exp(tirx.abs(x) * _f64(-1.0), let))
-    u = let(t + _f64(1.0))
-    return tirx.Select(x < _f64(0.0), _f64(0.0), x) + (log(u, let) + (t - (u - _f64(1.0))) / u)
+    t = let(exp(tirx.abs(x) * f64(-1.0), let))
+    u = let(t + f64(1.0))
+    return tirx.Select(x < f64(0.0), f64(0.0), x) + (log(u, let) + (t - (u - f64(1.0))) / u)
 
 
 def tanh(x: Expr, let: Let) -> Expr:
     """Hyperbolic tangent."""
     x = let(x)
     size, z = let(tirx.abs(x)), let(x * x)
-    large = let(_f64(1.0) - _f64(2.0) / (exp(size + size, let) + _f64(1.0)))
-    large = tirx.Select(x < _f64(0.0), large * _f64(-1.0), large)
-    small = _polynomial(z, _TANH) * z * x + x
-    near = tirx.Select(x == _f64(0.0), x, small)  # of -0 it is -0
-    return tirx.Select(size < _f64(0.625), near, large)
+    large = let(f64(1.0) - f64(2.0) / (exp(size + size, let) + f64(1.0)))
+    large = tirx.Select(x < f64(0.0), large * f64(-1.0), large)
+    small = polynomial(z, _TANH) * z * x + x
+    near = tirx.Select(x == f64(0.0), x, small)  # of -0 it is -0
+    return tirx.Select(size < f64(0.625), near, large)
 
 
 def erf(x: Expr, let: Let) -> Expr:
     """Error function; 1 from 6 on."""
     x = let(x)
-    size = let(_limit(tirx.abs(x), 0.0, 6.0, let))
-    small = x * _polynomial(let(x * x), _ERF)
-    t = let((size - _f64(3.0)) / (size + _f64(3.0)))
-    rest = _polynomial(t, _ERFC) * exp(size * size * _f64(-1.0), let)
-    large = let(_f64(1.0) - rest)
-    large = tirx.Select(x < _f64(0.0), large * _f64(-1.0), large)
-    return tirx.Select(size < _f64(1.0), small, large)
+    size = let(limit(tirx.abs(x), 0.0, 6.0, let))
+    small = x * polynomial(let(x * x), _ERF)
+    t = let((size - f64(3.0)) / (size + f64(3.0)))
+    rest = polynomial(t, _ERFC) * exp(size * size * f64(-1.0), let)
+    large = let(f64(1.0) - rest)
+    large = tirx.Select(x < f64(0.0), large * f64(-1.0), large)
+    return tirx.Select(size < f64(1.0), small, large)

@@ -12,7 +12,7 @@ import math
 
 from ..tvm_late import tirx
 from .compare import is_number
-from .mathfn import Expr, Let, as_int, f32
+from .mathfn import Expr, Let, as_int, f32, f64
 
 # 2 / ln 2 times (artanh s) / s in s squared, for s up to 3 - sqrt 8, of which it errs by 5e-12 at
 # most; and 2**f for |f| up to 1/2, exactly 1 at 0, of which it errs by 2e-9 (Lawson's algorithm).
@@ -40,18 +40,14 @@ _MANTISSA, _BIAS = 52, 1023
 _LEAST, _MOST = -200.0, 200.0  # exponents whose powers of 2 are 0 and infinite in float32
 
 
-def _f64(value: float) -> Expr:
-    return tirx.const(value, "float64")
-
-
 def _i64(value: int) -> Expr:
     return tirx.const(value, "int64")
 
 
 def _polynomial(x: Expr, coefficients: tuple[float, ...]) -> Expr:
-    result: Expr = _f64(coefficients[0])
+    result: Expr = f64(coefficients[0])
     for c in coefficients[1:]:
-        result = result * x + _f64(c)
+        result = result * x + f64(c)
     return result
 
 
@@ -61,20 +57,20 @@ def _log2(x: Expr, let: Let) -> Expr:
     exponent = let((bits - _i64(_ROOT_HALF_BITS)) >> _i64(_MANTISSA))
     significand = let(bits - (exponent << _i64(_MANTISSA)))  # in [sqrt 1/2, sqrt 2)
     m = let(tirx.call_intrin("float64", "tirx.reinterpret", significand))
-    s = let((m + _f64(-1.0)) / (m + _f64(1.0)))
+    s = let((m + f64(-1.0)) / (m + f64(1.0)))
     whole = let(exponent + _i64(_WHOLE_BITS))
-    n = let(tirx.call_intrin("float64", "tirx.reinterpret", whole)) + _f64(-_WHOLE)
+    n = let(tirx.call_intrin("float64", "tirx.reinterpret", whole)) + f64(-_WHOLE)
     found = let(s * _polynomial(let(s * s), _LOG2) + n)
-    found = tirx.Select(x > _f64(3.5e38), x, found)  # of infinity
-    return let(tirx.Select(x < _f64(1e-46), _f64(-math.inf), found))
+    found = tirx.Select(x > f64(3.5e38), x, found)  # of infinity
+    return let(tirx.Select(x < f64(1e-46), f64(-math.inf), found))
 
 
 def _exp2(x: Expr, let: Let) -> Expr:
     """Of a float64; 0 and infinity where float32 has no room. NaN stays NaN."""
-    x = let(tirx.Select(x > _f64(_MOST), _f64(_MOST), x))
-    x = let(tirx.Select(x < _f64(_LEAST), _f64(_LEAST), x))
-    whole = let(x + _f64(_WHOLE))
-    fraction = let(x - let(whole + _f64(-_WHOLE)))
+    x = let(tirx.Select(x > f64(_MOST), f64(_MOST), x))
+    x = let(tirx.Select(x < f64(_LEAST), f64(_LEAST), x))
+    whole = let(x + f64(_WHOLE))
+    fraction = let(x - let(whole + f64(-_WHOLE)))
     bits = tirx.call_intrin("int64", "tirx.reinterpret", whole)
     scale = let((bits + _i64(_BIAS)) << _i64(_MANTISSA))  # of the lowest bits alone
     power = tirx.call_intrin("float64", "tirx.reinterpret", scale)

@@ -18,6 +18,7 @@ from typing import Any
 
 from ..tvm_late import tirx
 from .compare import is_number
+from .conversion import dtype_of
 
 Expr = Any
 Let = Callable[[Expr], Expr]
@@ -28,11 +29,16 @@ def f32(value: float) -> Expr:
     return tirx.const(value, "float32")
 
 
+def f64(value: float) -> Expr:
+    """A constant of twice the width."""
+    return tirx.const(value, "float64")
+
+
 def polynomial(x: Expr, coefficients: Sequence[float]) -> Expr:
-    """Horner's rule, highest degree first."""
-    result: Expr = f32(coefficients[0])
-    for c in coefficients[1:]:
-        result = result * x + f32(c)
+    """Horner's rule, highest degree first, in the type of ``x``."""
+    result, *rest = (tirx.const(c, dtype_of(x)) for c in coefficients)
+    for c in rest:
+        result = result * x + c
     return result
 
 
@@ -80,7 +86,7 @@ def exp(x: Expr, let: Let) -> Expr:
     """e**x for float32; NaN stays NaN, overflow gives infinity, below -86.98 the result is 0."""
     # n reaches 128, whose power of two is infinite: 2**(n - 1) times 2p, which overflows where e**x
     # does. Of the lowest x, 2**(n - 1) is 0.
-    return _twice(_limit(x, -87.33654, 89.0, let), 126, let)
+    return _twice(limit(x, -87.33654, 89.0, let), 126, let)
 
 
 def _twice(x: Expr, bias: int, let: Let) -> Expr:
@@ -178,11 +184,12 @@ _TANH_Q = (
 _TANH_END = 7.90531110763549805  # where it is 1
 
 
-def _limit(x: Expr, low: float, high: float, let: Let) -> Expr:
-    """``x`` from ``low`` to ``high``; NaN stays NaN."""
+def limit(x: Expr, low: float, high: float, let: Let) -> Expr:
+    """``x`` from ``low`` to ``high``, in its type; NaN stays NaN."""
+    least, most = (tirx.const(bound, dtype_of(x)) for bound in (low, high))
     x = let(x)
-    upper = let(tirx.Select(x > f32(high), f32(high), x))
-    return let(tirx.Select(upper < f32(low), f32(low), upper))
+    upper = let(tirx.Select(x > most, most, x))
+    return let(tirx.Select(upper < least, least, upper))
 
 
 def _saturated(x: Expr, bound: float, inside: Expr) -> Expr:
@@ -202,7 +209,7 @@ def tanh(x: Expr, let: Let) -> Expr:
 
 def tanh_quotient(x: Expr, let: Let) -> tuple[Expr, Expr]:
     """What divided by what is the hyperbolic tangent for float32, for those who divide once."""
-    x = _limit(x, -_TANH_END, _TANH_END, let)
+    x = limit(x, -_TANH_END, _TANH_END, let)
     square = let(x * x)
     return x * polynomial(square, _TANH_P), polynomial(square, _TANH_Q)
 
@@ -239,7 +246,7 @@ def sigmoid(x: Expr, let: Let) -> Expr:
 
 def sigmoid_divisor(x: Expr, let: Let) -> Expr:
     """1 + e**-x for float32, whose reciprocal is the sigmoid."""
-    p, scale = _parts(_limit(f32(0.0) - x, -87.0, 89.0, let), 127, let)
+    p, scale = _parts(limit(f32(0.0) - x, -87.0, 89.0, let), 127, let)
     return f32(1.0) + p * scale
 
 
@@ -255,7 +262,7 @@ def softplus(x: Expr, let: Let) -> Expr:
     inverse hyperbolic tangent of t / (2 + t).
     """
     x = let(x)
-    p, scale = _parts(_limit(f32(0.0) - tirx.abs(x), -88.0, 0.0, let), 127, let)
+    p, scale = _parts(limit(f32(0.0) - tirx.abs(x), -88.0, 0.0, let), 127, let)
     t = let(p * scale)
     ratio = let(t / (t + f32(2.0)))
     square = let(ratio * ratio)
