@@ -1,17 +1,10 @@
 /* Runs a model whose loop carries rows and columns of which there is one more each time. */
+#include "c_check.h"
 #include "model.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define REQUIRE(holds)                                                                             \
-    do {                                                                                           \
-        if (!(holds)) {                                                                            \
-            fprintf(stderr, "%d: %s\n", __LINE__, #holds);                                         \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 enum { FIRST = 2, LAST = 7, WIDTH = 4, HEIGHT = 3 };
 
@@ -21,7 +14,7 @@ static void run(luthier_instance *instance, float from)
     const size_t sizes[] = {FIRST * WIDTH, HEIGHT * FIRST, LAST * WIDTH, HEIGHT * LAST};
     float *buffers[4];
     for (size_t i = 0; i < 4; i++)
-        REQUIRE(buffers[i] = malloc(sizes[i] * sizeof(float)));
+        CHECK(buffers[i] = malloc(sizes[i] * sizeof(float)));
     float *x = buffers[0], *y = buffers[1], *rows = buffers[2], *columns = buffers[3];
     for (size_t i = 0; i < sizes[0]; i++)
         x[i] = from + (float)i;
@@ -30,16 +23,16 @@ static void run(luthier_instance *instance, float from)
     const luthier_input inputs[] = {{x, sizes[0] * sizeof *x}, {y, sizes[1] * sizeof *y}};
     const luthier_output outputs[] = {{rows, sizes[2] * sizeof *x}, {columns, sizes[3] * sizeof *y}};
     luthier_error error;
-    REQUIRE(luthier_run(instance, inputs, 2, outputs, 2, &error) == LUTHIER_OK);
+    CHECK(luthier_run(instance, inputs, 2, outputs, 2, &error) == LUTHIER_OK);
     for (size_t i = 0; i < LAST; i++)
         for (size_t j = 0; j < WIDTH; j++) {
             float wanted = i < FIRST ? x[i * WIDTH + j] : 2 * rows[(i - 1) * WIDTH + j];
-            REQUIRE(rows[i * WIDTH + j] == wanted);
+            CHECK(rows[i * WIDTH + j] == wanted);
         }
     for (size_t i = 0; i < HEIGHT; i++)
         for (size_t j = 0; j < LAST; j++) {
             float wanted = j < FIRST ? y[i * FIRST + j] : columns[i * LAST + j - 1] + 1;
-            REQUIRE(columns[i * LAST + j] == wanted);
+            CHECK(columns[i * LAST + j] == wanted);
         }
     for (size_t i = 0; i < 4; i++)
         free(buffers[i]);
@@ -52,7 +45,7 @@ int main(void)
         luthier_options options = {.abi = LUTHIER_ABI, .threads = threads};
         luthier_instance *instance;
         luthier_error error;
-        REQUIRE(luthier_create(model, &options, &instance, &error) == LUTHIER_OK);
+        CHECK(luthier_create(model, &options, &instance, &error) == LUTHIER_OK);
         for (int i = 0; i < 3; i++)
             run(instance, (float)i);
         luthier_destroy(instance);

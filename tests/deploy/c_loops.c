@@ -1,17 +1,10 @@
 /* Runs a model of loops and branches: x, n times and while it may, tripled 2 times and negated. */
+#include "c_check.h"
 #include "model.h"
 
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#define REQUIRE(holds)                                                                             \
-    do {                                                                                           \
-        if (!(holds)) {                                                                            \
-            fprintf(stderr, "%d: %s\n", __LINE__, #holds);                                         \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 enum { COLUMNS = 4, ROWS = 3, STEPS = 2, CALLS = 4 };
 
@@ -21,27 +14,27 @@ static void run(luthier_instance *instance, size_t rows, size_t steps, int64_t n
 {
     size_t elements = rows * COLUMNS, bytes = elements * sizeof(float);
     float *input = malloc(bytes), *output = malloc(bytes), *kept = malloc(steps * bytes);
-    REQUIRE(input && output && kept);
+    CHECK(input && output && kept);
     for (size_t i = 0; i < elements; i++)
         input[i] = (float)i - 5;
     const luthier_input inputs[] = {{input, bytes}, {&n, sizeof n}, {&begin, 1}, {&flag, 1}};
     const luthier_output outputs[] = {{output, bytes}, {kept, steps * bytes}};
     double seconds[CALLS];
     luthier_error error;
-    REQUIRE(luthier_profile(instance, inputs, 4, outputs, 2, seconds, &error) == LUTHIER_OK);
+    CHECK(luthier_profile(instance, inputs, 4, outputs, 2, seconds, &error) == LUTHIER_OK);
     int64_t times = begin && n > 0 ? n : 0;
     for (size_t i = 0; i < elements; i++) {
         float y = input[i];
         for (int64_t k = 0; k < times; k++)
             y = steps == 0 ? y : steps == 1 ? y * 3 : y * 9;
         y = flag ? -y : y;
-        REQUIRE(output[i] == y);
+        CHECK(output[i] == y);
         for (size_t k = 0; k < steps; k++)
-            REQUIRE(kept[k * elements + i] == (k == 0 ? y * 3 : y * 9));
+            CHECK(kept[k * elements + i] == (k == 0 ? y * 3 : y * 9));
     }
     const double *triple = &seconds[luthier_loops()->step_count - 3];
-    REQUIRE(rows == 0 || (triple[0] > 0) == (steps * (size_t)times > 0));
-    REQUIRE(rows == 0 || (triple[1] > 0) == flag);
+    CHECK(rows == 0 || (triple[0] > 0) == (steps * (size_t)times > 0));
+    CHECK(rows == 0 || (triple[1] > 0) == flag);
     free(input);
     free(output);
     free(kept);
@@ -63,11 +56,11 @@ int main(void)
         luthier_options options = {.abi = LUTHIER_ABI, .threads = threads};
         luthier_instance *instance;
         luthier_error error;
-        REQUIRE(luthier_create(model, &options, &instance, &error) == LUTHIER_OK);
+        CHECK(luthier_create(model, &options, &instance, &error) == LUTHIER_OK);
 #ifdef OPEN
         for (int64_t rows = 0; rows <= ROWS; rows++)
             for (int64_t steps = 0; steps <= STEPS; steps++) {
-                REQUIRE(luthier_set_sizes(instance, (int64_t[]){rows, steps}, 2, &error) ==
+                CHECK(luthier_set_sizes(instance, (int64_t[]){rows, steps}, 2, &error) ==
                         LUTHIER_OK);
                 run_all(instance, (size_t)rows, (size_t)steps);
             }

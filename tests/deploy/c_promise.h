@@ -2,20 +2,13 @@
 #ifndef LUTHIER_TESTS_C_PROMISE_H
 #define LUTHIER_TESTS_C_PROMISE_H
 
+#include "c_check.h"
 #include "model.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 static const luthier_model *model;
 static _Thread_local luthier_error error;
