@@ -20,7 +20,7 @@ from bench.engines import Arrays
 from bench.loops import Bound, Loop
 
 _NAN_GOES_RIGHT, _NAN_GOES_LEFT = 8, 10  # kinds of decisions, where NaN is what is missing
-MOST_NODES = 2_000
+MOST_NODES = 8_000
 """Of larger ensembles compilers take minutes, or hours: lleaves over half a minute for 6,400."""
 
 

@@ -111,11 +111,11 @@ def written(trees: int, depth: int, rows: int) -> Path:
     """An ensemble as all engines read it, in the cache: the first trees of one for each depth."""
     folder = cache_folder() / f"trees_{trees}_{depth}"
     path, most = folder / f"rows_{rows}.onnx", cache_folder() / f"trees_{depth}.ubj"
+    folder.mkdir(parents=True, exist_ok=True)
     if not most.exists():
         trained(depth).save_model(most)
     if not path.exists():
         made = xgboost.Booster(model_file=most)[:trees]
-        folder.mkdir(exist_ok=True)
         made.save_model(path.with_suffix(".ubj"))
         if _compiles(trees, depth):
             path.with_suffix(".txt").write_text(lightgbm_text(made, FEATURES))

