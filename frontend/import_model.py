@@ -209,7 +209,8 @@ def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
                 parts=parts[dense],
             )
         except LuthierError as error:
-            error.args = (_said_of(sizes, given, error), *error.args[1:])
+            largest = all(sizes.get(s.name) == s.most for s in symbols)
+            error.args = (_said_of(sizes, given, error, is_one=not largest), *error.args[1:])
             raise
         found.symbols = found.symbols or met.symbols
         found.counted |= met.counted
@@ -242,11 +243,14 @@ def _check_gives(programs: Sequence[Program]) -> None:
             )
 
 
-def _said_of(sizes: Sizes, given: Collection[str], error: LuthierError) -> str:
-    """What went wrong at these sizes, and what to do where some of them are none."""
+def _said_of(sizes: Sizes, given: Collection[str], error: LuthierError, *, is_one: bool) -> str:
+    """What went wrong at these sizes, and what to do where some of them are none, or where it
+    ``is_one`` choice among others."""
     at = ", ".join(f"{name}={size}" for name, size in sizes.items())
     none = ", ".join(name for name, size in sizes.items() if size == 0 and name in given)
     advice = f"; if it need not run without, begin at 1: {none}" if none else ""
+    if is_one and not none:
+        advice = "; if it need not run with these, leave them out"
     return f"for {at}: {error}{advice}" if at else str(error)
 
 

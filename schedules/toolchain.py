@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ToolchainError
+from .interrupt import held_back
 from .kept import is_kept, kept
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -90,9 +91,23 @@ def find_compiler() -> Compiler:
 
 def _call(command: Sequence[str], folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Its output; where this process is interrupted, it ends with all that it started."""
+    process: subprocess.Popen[str] | None = None
+    try:
+        with held_back():  # until there is a name for what has to end
+            process = _start(command, folder)
+        out, said = process.communicate()
+    except BaseException:
+        if process is not None:
+            with process, contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        raise
+    return subprocess.CompletedProcess(command, process.returncode, out, said)
+
+
+def _start(command: Sequence[str], folder: Path | None) -> subprocess.Popen[str]:
     temporary = {} if folder is None else {"TMPDIR": str(folder)}
     try:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command,
             cwd=folder,
             env={**os.environ, **temporary, "LC_ALL": "C"},
@@ -105,14 +120,6 @@ def _call(command: Sequence[str], folder: Path | None = None) -> subprocess.Comp
         )
     except OSError as error:
         raise ToolchainError(f"cannot run {command[0]}: {error.strerror}") from error
-    with process:
-        try:
-            out, said = process.communicate()
-        except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            raise
-    return subprocess.CompletedProcess(command, process.returncode, out, said)
 
 
 def _check_disk(done: subprocess.CompletedProcess[str], folder: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from luthier.schedules import Schedule, UsageError, Workload
+from luthier.schedules.interrupt import held_back
 
 from ..measure.measurement import Measurement
 from ..measure.measurer import Measurer, ReferenceFailed
@@ -17,7 +18,6 @@ from ..records.sources import Sources
 from .boosting import warm_up
 from .budget import Policy, next_kernel, patience
 from .clock import Clock
-from .interrupt import held_back
 from .kernel import Kernel
 from .model import CostModel, examples
 from .results import Progress, TuneResult

@@ -10,7 +10,7 @@ import numpy as np
 from luthier.schedules import Tensor
 
 from ..graph import literal
-from ..graph.emitter import Emitter
+from ..graph.emitter import MOST_IN_TABLE, Emitter
 
 
 def concat(t: Emitter, parts: Sequence[int], axis: int) -> int:
@@ -53,9 +53,9 @@ def take(t: Emitter, x: int, indices: int, axis: int) -> int:
 def pad(
     t: Emitter, x: int, widths: Sequence[tuple[int, int]], mode: str = "constant", value: float = 0
 ) -> int:
-    """Elements before and after along each dimension; negative widths cut off.
+    """Elements before and after along each dimension; negative widths cut off, which comes first.
 
-    ``mode``: "constant", "reflect" or "edge".
+    ``mode``: "constant", "edge", "wrap", or "reflect", there and back as often as is wanted.
     """
     shape, dtype = t.shape(x), t.dtype(x)
     out = Tensor(tuple(d + a + b for d, (a, b) in zip(shape, widths, strict=True)), dtype)
@@ -71,9 +71,30 @@ def pad(
         widths = [(max(a, 0), max(b, 0)) for a, b in widths]
     if not any(w for pair in widths for w in pair):
         return x
+    wide = any(max(pair) >= size for pair, size in zip(widths, t.shape(x), strict=True))
+    if mode == "wrap" or (mode == "reflect" and wide):
+        return _repeated(t, x, widths, mode)
     fill = literal(value, dtype) if mode == "constant" else 0
     before = tuple(a for a, _ in widths)
     return t.emit("pad", x, out=out, before=before, value=fill, mode=mode)
+
+
+def _repeated(t: Emitter, x: int, widths: Sequence[tuple[int, int]], mode: str) -> int:
+    """By tables of what is at each place, along each dimension that becomes longer."""
+    for axis, (size, (before, after)) in enumerate(zip(t.shape(x), widths, strict=True)):
+        if before or after:
+            count = before + size + after
+            if count > MOST_IN_TABLE:
+                raise t.unsupported(f"a table of {count} elements")
+            places = np.arange(-before, size + after)
+            if mode == "wrap":
+                places %= size
+            else:  # where it was after the way there and back, the ends once
+                period = max(1, 2 * (size - 1))
+                places %= period
+                places = np.minimum(places, period - places)
+            x = take(t, x, t.constant(places), axis)
+    return x
 
 
 def tile(t: Emitter, x: int, repeats: Sequence[int]) -> int:

@@ -119,16 +119,25 @@ def shares_of_samples(t: Emitter, start: int, bins: int, extent: int, size: int)
 
 
 def weighted(t: Emitter, x: int, y_shares: int, x_shares: int) -> int:
-    """[rois, c, bins, bins] of images ``x`` [rois, c, h, w]: sums by shares [rois, bins, size]."""
+    """[rois, c, bins, bins] of images ``x`` [rois, c, h, w]: sums by shares [rois, bins, size].
+
+    What has no share does not count, whatever it is.
+    """
     rois, _, h, w = t.shape(x)
     down, across = t.shape(y_shares)[1], t.shape(x_shares)[1]
     c = t.shape(x)[1]
     shares = t.reshape(x_shares, (rois, 1, 1, across, w))
-    rows = t.emit("multiply", t.reshape(x, (rois, c, h, 1, w)), shares)
+    rows = _shared(t, t.reshape(x, (rois, c, h, 1, w)), shares)
     rows = t.emit("sum", rows, axes=(4,), keepdims=False)
     shares = t.reshape(y_shares, (rois, 1, down, h, 1))
-    both = t.emit("multiply", t.reshape(rows, (rois, c, 1, h, across)), shares)
+    both = _shared(t, t.reshape(rows, (rois, c, 1, h, across)), shares)
     return t.emit("sum", both, axes=(3,), keepdims=False)
+
+
+def _shared(t: Emitter, x: int, shares: int) -> int:
+    product = t.emit("multiply", x, shares)
+    nothing = t.emit("equal", shares, t.literal(0, shares))
+    return t.emit("where", nothing, t.literal(0, product), product)
 
 
 def largest(t: Emitter, x: int, rows: int, columns: int) -> int:

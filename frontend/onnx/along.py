@@ -20,6 +20,8 @@ def _reverse_sequence(node: OnnxNode) -> int:
     lengths = t.cast(node.given(1), "int64")
     if t.shape(lengths) != (node.shape[batch],):
         raise ModelError(f"{node.label}: its lengths are {list(t.shape(lengths))}, not one a row")
+    node.check_lengths(lengths, node.shape[time])
+    lengths = t.emit("minimum", lengths, t.literal(node.shape[time], lengths))
     lengths = places.along(t, lengths, node.rank, batch)
     step = places.numbers(t, node.shape, time)
     mirrored = t.emit("subtract", t.emit("subtract", lengths, t.literal(1, lengths)), step)

@@ -10,18 +10,12 @@ from ..composites import movement
 from ..graph.emitter import MOST_ELEMENTS
 from .node import OnnxNode, Operator
 
-_PADDING = ("constant", "reflect", "edge")
+_PADDING = ("constant", "reflect", "edge", "wrap")
 
 
 def _pad(node: OnnxNode) -> int:
     t, widths = node.t, _pad_widths(node)
     mode = node.attr("mode", "constant")
-    if mode == "wrap":
-        return _wrap(node, widths)
-    if mode == "reflect" and any(
-        max(pair) >= size for pair, size in zip(widths, node.shape, strict=True)
-    ):
-        raise node.unsupported("a reflection that is wider than the tensor")
     value = node.setting("value", 2)
     number = value.item() if value is not None else 0
     if mode not in _PADDING:
@@ -45,16 +39,6 @@ def _pad_widths(node: OnnxNode) -> list[tuple[int, int]]:
     for axis, before, after in zip(named, given[:count], given[count:], strict=True):
         widths[axis] = int(before), int(after)
     return widths
-
-
-def _wrap(node: OnnxNode, widths: list[tuple[int, int]]) -> int:
-    t, x = node.t, node.x
-    for axis, (size, (before, after)) in enumerate(zip(node.shape, widths, strict=True)):
-        if before or after:
-            node.check_table(before + size + after)
-            places = np.arange(-before, size + after) % size
-            x = movement.take(t, x, t.constant(places), axis)
-    return x
 
 
 def _concat(node: OnnxNode) -> int:

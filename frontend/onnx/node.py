@@ -129,6 +129,15 @@ class OnnxNode:
         if count > MOST_IN_TABLE:
             raise self.unsupported(f"a table of {count} elements")
 
+    def check_lengths(self, lengths: int, steps: int) -> None:
+        """Raise ModelError where lengths of sequences are known, and are none of so many steps."""
+        known = self.t.known(lengths)
+        if known is not None and known.size and (known.min() < 0 or known.max() > steps):
+            raise ModelError(
+                f"{self.label}: its lengths of sequences are {known.min()} to {known.max()}, and "
+                f"there are {steps} steps"
+            )
+
     def number(self, value: Any) -> int:
         """A constant of rank 0 and of the first input's element type."""
         return self.t.number(value, self.dtype)

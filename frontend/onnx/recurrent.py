@@ -116,15 +116,9 @@ def _lengths(node: OnnxNode, steps: int, batch: int) -> int | None:
     if value is None:
         return None
     _check(node, "lengths of sequences", value, (batch,), "int32")
+    node.check_lengths(value, steps)
     known = node.t.known(value)
-    if known is None:
-        return value
-    if known.size and (known.min() < 0 or known.max() > steps):
-        raise ModelError(
-            f"{node.label}: its lengths of sequences are {known.min()} to {known.max()}, and there "
-            f"are {steps} steps"
-        )
-    return None if np.all(known == steps) else value
+    return None if known is not None and np.all(known == steps) else value
 
 
 def _activations(node: OnnxNode, cell: str, directions: int) -> tuple[tuple[Use, ...], ...]:

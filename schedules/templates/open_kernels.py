@@ -51,6 +51,14 @@ def instantiate_open(
     return _Writer(workload, symbols, target, names, choose, placement).kernel()
 
 
+class _UnwrittenError(ScheduleError):
+    """A template fits, but writes no kernel for sizes that are open."""
+
+    def __init__(self, template: str, message: str) -> None:
+        super().__init__(message)
+        self.template = template
+
+
 class _Writer:
     def __init__(
         self,
@@ -76,9 +84,20 @@ class _Writer:
             for i, s in enumerate(self.symbols)
         }
         self.shape = tuple(shape)
+        self.unwritten: set[str] = set()  # templates that turned out to write none
         self.empty = self._hold([Condition("==", workload.workload.output.size, 0)])
 
     def kernel(self) -> OpenKernel:
+        """By the template that is chosen, or by another where that one writes no kernel."""
+        while True:
+            try:
+                return self._kernel()
+            except _UnwrittenError as error:
+                if error.template in self.unwritten:
+                    raise
+                self.unwritten.add(error.template)
+
+    def _kernel(self) -> OpenKernel:
         """Alternatives, those for the largest sizes first."""
         left = ~self.empty
         found: list[Alternative] = []
@@ -107,6 +126,8 @@ class _Writer:
 
     def _fits(self, schedule: Schedule, sizes: Sizes) -> bool:
         """Whether its template writes kernels for such sizes while they are open."""
+        if schedule.template in self.unwritten:
+            return False
         with assuming(sizes, self.names):
             return _template(schedule).match(self.workload.workload, self.target) is not None
 
@@ -159,9 +180,10 @@ class _Writer:
             try:
                 made = form.resized_kernel(schedule, self.placement)
             except UnknownSizeError as error:
-                raise ScheduleError(
+                raise _UnwrittenError(
+                    schedule.template,
                     f"{self.workload}: no kernel is written for its sizes while they are open "
-                    f"({error}); give exact sizes"
+                    f"({error}); give exact sizes",
                 ) from error
         return made, list(assumption.conditions.values())
 

@@ -347,6 +347,11 @@ def test_an_operator_means_what_its_text_says(
     np.testing.assert_allclose(ours, wanted, 1e-4, 1e-5)
 
 
+@pytest.mark.parametrize("opset", [7, 8])
+def test_an_old_operator_set_has_no_constants_of_whole_numbers(opset: int) -> None:
+    agree(*single("UnfoldTensor", floats(3, 9), dim=-1, size=3, step=2, opset=opset))
+
+
 def test_every_operator_has_a_case() -> None:
     here = [case for family in FAMILIES.values() for case in family]
     others = (attention, decoders, layers, packed, recurrent)

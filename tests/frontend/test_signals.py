@@ -91,6 +91,36 @@ def test_places_of_maxima_are_inside_whatever_there_is(number: float) -> None:
     np.testing.assert_array_equal(x.reshape(-1)[found["out1"]], found["out0"])
 
 
+@pytest.mark.parametrize("samples", [0, 2])
+@pytest.mark.parametrize("mode", ["avg", "max"])
+def test_what_a_region_does_not_reach_does_not_count(samples: int, mode: str) -> None:
+    """Whatever it is: it would be a NaN if its share, 0, were multiplied."""
+    x, rois = floats(1, 2, 9, 9), np.array([[0, 0, 3.5, 3.5], [5.2, 0.5, 8, 2.5]], np.float32)
+    images = np.zeros(2, np.int64)
+    found = []
+    for number in (0, np.nan, np.inf, -np.inf):
+        x[0, :, 6:, :] = number
+        made = case(
+            "RoiAlign", x, rois, images, sampling_ratio=samples, mode=mode,
+            output_height=2, output_width=2,
+        )  # fmt: skip
+        found.append(compute(import_model(made.model, TARGET), made.inputs)["out0"])
+    assert np.isfinite(found[0]).all()
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
+
+
+def test_a_region_with_a_nan_has_one_as_its_largest() -> None:
+    x = floats(1, 1, 4, 4) - 9
+    x[0, 0, 1, 1] = np.nan
+    x[0, 0, 3] = -np.inf
+    rois = np.array([[0, 0, 0, 3, 3]], np.float32)
+    made = case("MaxRoiPool", x, rois, pooled_shape=[4, 2])
+    out = compute(import_model(made.model, TARGET), made.inputs)["out0"]
+    want = x.reshape(1, 1, 4, 2, 2).max(axis=-1)
+    np.testing.assert_array_equal(out, want)
+
+
 def test_regions_that_are_no_numbers_read_nothing_outside() -> None:
     x = floats(1, 2, 5, 5)
     rois = np.array([[np.nan] * 4, [-np.inf, 0, np.inf, 3], [1e30, 1e30, 2e30, 2e30]], np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -15,17 +15,24 @@ from .values import Array
 
 IR_VERSION = 10
 
+MICROSOFT = "com.microsoft"
+FINDERS = frozenset({"Compress", "NonMaxSuppression", "NonZero", "Unique"})
+
 Sizes = Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How a case is built; ``schedules`` seeds the choice of schedules, 0 takes the defaults."""
+    """How a case is built; ``schedules`` seeds the choice of schedules, 0 takes the defaults.
+
+    ``apart``: as an entry point of its own, not as a part of one that has all of a batch.
+    """
 
     level: str = "x86-64-v2"
     threads: int = 1
     accuracy: str = "strict"
     schedules: int = 0
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,12 +78,12 @@ class Case:
             "fuzz",
             [_info(n, str(a.dtype), self._dims(n, a)) for n, a in self.inputs.items()],
             [
-                _info(n, p.dtype, [None] * len(p.shape) if self.sizes else p.shape)
+                _info(n, p.dtype, [None] * len(p.shape) if self.sizes or self.finds else p.shape)
                 for n, p in self.outputs.items()
             ],
             [numpy_helper.from_array(a, n) for n, a in self.constants.items()],
         )
-        opsets = [helper.make_opsetid("", self.opset)]
+        opsets = opsets_of(self.nodes, self.opset)
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
 
     def _dims(self, name: str, array: Array) -> list[int | str]:
@@ -85,8 +92,13 @@ class Case:
 
     @property
     def operators(self) -> list[str]:
-        """Names, one for each node."""
-        return [node.op_type for node in self.nodes]
+        """Names, one for each node, those of graphs inside of nodes, too."""
+        return [operator_name(node) for node in every(self.nodes)]
+
+    @property
+    def finds(self) -> bool:
+        """Whether a run may find how large something is."""
+        return not FINDERS.isdisjoint(self.operators)
 
     def save(self, folder: Path) -> None:
         """As ``model.onnx``, ``inputs.npz`` and ``case.json``."""
@@ -118,6 +130,42 @@ class Case:
             dims=dims,
             setting=Setting(**known),
         )
+
+
+def every(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """All nodes, those of graphs inside of nodes, too."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            yield from every(attribute.g.node)
+
+
+def operator_name(node: onnx.NodeProto) -> str:
+    """With its domain, where that is not the standard's."""
+    return f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+
+
+def opsets_of(nodes: Iterable[onnx.NodeProto], opset: int) -> list[onnx.OperatorSetIdProto]:
+    """Of all domains that nodes have."""
+    domains = {node.domain for node in every(nodes)} - {""}
+    others = [helper.make_opsetid(domain, 1) for domain in sorted(domains)]
+    return [helper.make_opsetid("", opset), *others]
+
+
+def reads(node: onnx.NodeProto) -> list[str]:
+    """The names of its inputs, '' of those that are left out, and then of what graphs inside of it
+    read from around."""
+    around = (n for a in node.attribute if a.type == a.GRAPH for n in _around(a.g))
+    return [*node.input, *dict.fromkeys(n for n in around if n not in node.input)]
+
+
+def _around(graph: onnx.GraphProto) -> list[str]:
+    own = {"", *(i.name for i in graph.input), *(t.name for t in graph.initializer)}
+    found = []
+    for node in graph.node:
+        found += [name for name in reads(node) if name not in own]
+        own.update(node.output)
+    return found + [output.name for output in graph.output if output.name not in own]
 
 
 def _info(name: str, dtype: str, dims: Sequence[int | str | None]) -> onnx.ValueInfoProto:

@@ -11,10 +11,21 @@ from onnx import helper
 
 from .values import Array
 
+# Of nothing these are no number, or 0.
+_MEANS = frozenset(
+    """
+        AveragePool GlobalAveragePool GlobalLpPool GlobalMaxPool GroupNormalization
+        InstanceNormalization LayerNormalization LpPool MaxPool MeanVarianceNormalization
+        RMSNormalization ReduceMean
+    """.split()
+)
+
 
 def defined(node: onnx.NodeProto, args: Sequence[Array | None]) -> bool:
     """Whether the standard says what the node gives for these inputs, and no engine may trap."""
     given = [a for a in args if a is not None]
+    if node.op_type in _MEANS and any(a.size == 0 for a in given):
+        return False
     rule = _RULES.get(node.op_type)
     return rule is None or rule(node, given)
 
@@ -43,6 +54,42 @@ def _castable(x: Array, to: np.dtype[Any]) -> bool:
     info, cut = np.iinfo(to), np.trunc(x.astype(np.float64))
     low, high = float(info.min), float(info.max) + (1 if info.bits < 64 else 0)
     return bool((np.isfinite(cut) & (cut >= low) & (cut < high)).all())
+
+
+def _lengths(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
+    """Of sequences: one for each, none longer than there are steps, which engines do not check."""
+    attrs = {a.name: a.i for a in node.attribute}
+    last = attrs.get("time_axis", 0) == 1 or attrs.get("layout", 0) == 1
+    batch, steps = given[0].shape[:2] if last else given[0].shape[1::-1]
+    wanted = np.int64 if node.op_type == "ReverseSequence" else np.int32
+    return all(
+        a.shape == (batch,) and bool(((a >= 0) & (a <= steps)).all())
+        for a in given[1:]
+        if a.dtype == wanted
+    )
+
+
+def _covered(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
+    """Windows that are put in the middle and do not reach the ends begin at one, or between."""
+    attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    if not attrs.get("auto_pad", b"").startswith(b"SAME"):
+        return True
+    kernel, ones = attrs["kernel_shape"], [1] * len(attrs["kernel_shape"])
+    sides = zip(
+        given[0].shape[2:],
+        kernel,
+        attrs.get("strides") or ones,
+        attrs.get("dilations") or ones,
+        strict=True,
+    )
+    return all((-(-n // s) - 1) * s + (k - 1) * d + 1 >= n for n, k, s, d in sides)
+
+
+def _divides(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
+    """Onnx's evaluator, alone, takes parts that are not the whole."""
+    attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    parts = attrs["split"] if "split" in attrs else given[1] if len(given) > 1 else None
+    return parts is None or int(np.sum(parts)) == given[0].shape[attrs.get("axis", 0)]
 
 
 def _class_numbers(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
@@ -94,6 +141,10 @@ _RULES: Mapping[str, Callable[[onnx.NodeProto, Sequence[Array]], bool]] = {
     "ReduceSumSquare": _small,
     "Hardmax": _ordered,
     "LRN": _finite,
+    **dict.fromkeys(("GRU", "LSTM", "RNN", "ReverseSequence"), _lengths),
+    "RoiAlign": _finite,
+    **dict.fromkeys(("AveragePool", "LpPool", "MaxPool"), _covered),
+    "Split": _divides,
     "InstanceNormalization": _varied,
     "OneHot": _class_numbers,
     "QuantizeLinear": _quantisable,

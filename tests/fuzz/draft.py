@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -13,8 +15,11 @@ import numpy as np
 import onnx
 from onnx import defs, helper
 
-from .noise import Value, evaluate, exactly
+from .case import reads
+from .flow import evaluate
+from .noise import Value, exactly
 from .reference import NoReferenceError
+from .replicas import Many
 from .values import DTYPES, Array, draw
 
 Shape = tuple[int, ...]
@@ -33,6 +38,7 @@ class Draft:
     inputs: Sequence[str]
     attrs: dict[str, Any] = field(default_factory=dict)
     outputs: int = 1
+    domain: str = ""
 
 
 class UnfitError(Exception):
@@ -50,10 +56,12 @@ class Growth:
         self.numbers = np.random.default_rng(self.rng.getrandbits(63))
         self.opset = opset
         self.kinds = kinds
+        self.prefix = ""
         self.values: dict[str, Value] = {}
         self.inputs: dict[str, Array] = {}
         self.constants: dict[str, Array] = {}
         self.nodes: list[onnx.NodeProto] = []
+        self.sequences: dict[str, Many] = {}
 
     def array(self, name: str) -> Array:
         """A value's numbers."""
@@ -70,20 +78,43 @@ class Growth:
     def add(self, draft: Draft) -> list[str]:
         """Make the node; names of its outputs. Raises UnfitError where no engine computes it."""
         number = len(self.nodes)
-        names = [f"v{number}_{i}" for i in range(draft.outputs)]
+        names = [f"{self.prefix}v{number}_{i}" for i in range(draft.outputs)]
+        name = f"{self.prefix}n{number}"
         node = helper.make_node(
-            draft.op, list(draft.inputs), names, name=f"n{number}", **draft.attrs
+            draft.op, list(draft.inputs), names, name=name, domain=draft.domain, **draft.attrs
         )
-        given = [self.values[n] if n else None for n in draft.inputs]
+        known: dict[str, Any] = {**self.values, **self.sequences}
+        given = [known[n] if n else None for n in reads(node)]
         try:
             results = evaluate(node, given, self.opset, self.numbers)
         except NoReferenceError:
             raise UnfitError from None
+        if isinstance(results[0], Many):
+            self.nodes.append(node)
+            self.sequences[names[0]] = results[0]
+            return names
         if any(r.array.size > 4 * MOST_ELEMENTS or r.array.ndim > MOST_RANK + 1 for r in results):
+            raise UnfitError
+        if any(r.array.size == 0 for r in results):  # of which little may be asked
             raise UnfitError
         self.nodes.append(node)
         self.values.update(zip(names, results, strict=True))
         return names
+
+    @contextmanager
+    def inside(self, mark: str, parameters: Mapping[str, Value]) -> Iterator[Growth]:
+        """A graph inside of the next node, which reads what is around; ``parameters`` are what it
+        is given, as it is at first, by names to which it puts its prefix before."""
+        inner = copy(self)
+        inner.prefix = f"{self.prefix}{mark}{len(self.nodes)}_"
+        inner.nodes = []
+        own = {f"{inner.prefix}{name}": value for name, value in parameters.items()}
+        inner.values = {**self.values, **own}
+        try:
+            yield inner
+        finally:  # what is new there is an input or a constant of the model
+            new = (*inner.inputs, *inner.constants)
+            self.values.update({n: inner.values[n] for n in new if n in inner.values})
 
     # ---- choices ----
 

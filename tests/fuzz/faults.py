@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from luthier.frontend import Entry, Program
+from luthier.frontend.program import Branch, Call, Loop, Step
 from luthier.schedules import Node, Workload
 
 from . import ours, worker
@@ -36,8 +37,18 @@ def broken(made: ours.Imported) -> ours.Imported:
 
 
 def _program(program: Program) -> Program:
-    calls = [replace(call, workload=_workload(call.workload)) for call in program.calls]
-    return replace(program, steps=tuple(calls))
+    return replace(program, steps=tuple(_steps(program.steps)))
+
+
+def _steps(steps: Sequence[Step]) -> list[Step]:
+    return [
+        replace(step, workload=_workload(step.workload))
+        if isinstance(step, Call)
+        else step.over(_steps)
+        if isinstance(step, Loop | Branch)
+        else step
+        for step in steps
+    ]
 
 
 def _workload(workload: Workload) -> Workload:

@@ -7,14 +7,14 @@ import random
 
 import onnx
 
-from .case import Case, Port, Setting
+from .case import Case, Port, Setting, reads
 from .draft import Growth, UnfitError
 from .idioms import IDIOMS
 from .operators import RULES
 from .sizes import SHARE, with_names
 from .values import KINDS
 
-OPSETS = (7, 9, 10, 11, 12, 13, 13, 14, 15, 16, 17, 17, 18, 18, 19, 20, 21, 22, 23, 24)
+OPSETS = (7, 9, 10, 11, 12, 13, 13, 14, 15, 16, 17, 17, 18, 18, 19, 20, 21, 22, 23, 24, 24, 28)
 _IDIOMS = 0.12
 _TRIES = 12
 _OPERATORS = sorted(RULES)
@@ -59,10 +59,10 @@ def _step(g: Growth) -> None:
 
 
 def _case(g: Growth, seed: str, setting: Setting) -> Case:
-    used = {name for node in g.nodes for name in node.input}
+    used = {name for node in g.nodes for name in reads(node)}
     made = [name for node in g.nodes for name in node.output]
     rng = random.Random(seed)
-    outputs = [n for n in made if n not in used or rng.random() < 0.15]
+    outputs = [n for n in made if n in g.values and (n not in used or rng.random() < 0.15)]
     if g.inputs and rng.random() < 0.05:
         outputs.append(rng.choice(list(g.inputs)))
     needed = used.union(outputs)

@@ -203,6 +203,36 @@ def ladder(g: Growth) -> None:
         x = _one(g, g.pick(("Add", "Sub", "Max", "Mul")), left, right)
 
 
+def sequence(g: Growth) -> None:
+    """Tensors put into a sequence, taken out, and joined."""
+    if g.opset < 11:
+        raise UnfitError
+    x = g.any(("float32", "float32", "int64"), 1)
+    axis = g.axis(len(g.shape(x)))
+    if g.chance(0.5):
+        size = g.shape(x)[axis]
+        split = g.pick(("", g.known(g.rng.randint(1, size), "int64")))
+        attrs = {"axis": axis} if split or g.chance(0.5) else {"axis": axis, "keepdims": 0}
+        s = _one(g, "SplitToSequence", *([x, split] if split else [x]), **attrs)
+    else:
+        s = _one(g, "SequenceConstruct", *(g.like(x, g.shape(x)) for _ in range(2)), x)
+    count = len(g.sequences[s].values)
+    if g.chance(0.4):
+        places = [g.known(g.rng.randint(-count, count - 1), "int64")] if g.chance(0.6) else []
+        s = _one(g, "SequenceInsert", s, x, *places)
+        count += 1
+    if count > 1 and g.chance(0.4):
+        places = [g.known(g.rng.randint(-count, count - 1), "int64")] if g.chance(0.6) else []
+        s = _one(g, "SequenceErase", s, *places)
+        count -= 1
+    _one(g, "SequenceAt", s, g.known(g.rng.randint(-count, count - 1), "int64"))
+    if g.chance(0.5):
+        _one(g, "SequenceLength", s)
+    shapes = {v.array.shape for v in g.sequences[s].values}
+    new = {"new_axis": 1} if len(shapes) == 1 and g.chance(0.4) else {}
+    _one(g, "ConcatFromSequence", s, axis=axis if axis >= 0 and not new else -1, **new)
+
+
 IDIOMS: tuple[Idiom, ...] = (
     convolution_block,
     separable,
@@ -215,6 +245,7 @@ IDIOMS: tuple[Idiom, ...] = (
     group_norm,
     shape_arithmetic,
     ladder,
+    sequence,
 )
 
 __all__ = ["IDIOMS", "Idiom", "UnfitError"]

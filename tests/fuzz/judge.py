@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .case import Case
-from .noise import Value, evaluate, exactly
+from .case import Case, reads
+from .flow import evaluate
+from .noise import Value, exactly
 from .reference import Engine
 from .values import Array
 
@@ -53,7 +54,7 @@ def truths(case: Case, first: Engine) -> dict[str, Value]:
     rng = np.random.default_rng(list(digest[:8]))
     values = {n: exactly(a) for n, a in (*case.inputs.items(), *case.constants.items())}
     for node in case.nodes:
-        args = [values[n] if n else None for n in node.input]
+        args = [values[n] if n else None for n in reads(node)]
         results = evaluate(node, args, case.opset, rng, first, case.setting.accuracy)
         values.update(zip(node.output, results, strict=True))
     return values
@@ -85,7 +86,7 @@ def _compared(
         if (ours.dtype, ours.shape) != (want.dtype, want.shape):
             complaints[name] = f"{name} is {ours.dtype}{ours.shape}, not {want.dtype}{want.shape}"
             continue
-        sure, right = _elementwise(ours, value)
+        sure, right = elementwise(ours, value)
         judged += int(sure.sum())
         elements += ours.size
         bad = np.argwhere(sure & ~right)
@@ -97,7 +98,7 @@ def _compared(
     return complaints, judged, elements
 
 
-def _elementwise(ours: Array, value: Value) -> tuple[Array, Array]:
+def elementwise(ours: Array, value: Value) -> tuple[Array, Array]:
     """Which elements the reference is sure of, and which are right."""
     want = value.array
     if want.dtype.kind != "f":

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import onnx
+from onnx import helper
 
 from .case import Case, Port, Setting
 from .judge import truths
@@ -100,6 +101,7 @@ def _declared(case: Case) -> Case | None:
 def _candidates(case: Case, values: Values) -> Iterator[Case]:
     yield from _with_other_outputs(case)
     yield from _cut(case, values)
+    yield from _opened(case)
     yield from smaller(case)
     yield from _plainer_settings(case)
     yield from _without_attributes(case)
@@ -120,15 +122,41 @@ def _cut(case: Case, values: Values) -> Iterator[Case]:
     elsewhere = [_values(case.at(sizes)) for sizes in ends(case)] if case.sizes else []
     for i, node in enumerate(case.nodes):
         rest = (*case.nodes[:i], *case.nodes[i + 1 :])
-        arrays = {o: values[o].array for o in node.output}
-        if set(node.output) & set(case.outputs):
+        if set(node.output) & set(case.outputs) or not all(
+            isinstance(values[o], Value) for o in node.output
+        ):
             continue
+        arrays = {o: values[o].array for o in node.output}
         inputs = {**case.inputs, **arrays}
         dims = {**case.dims, **_dims(case, arrays, elsewhere)}
         yield trimmed(replace(case, nodes=rest, inputs=inputs, dims=dims))
         yield trimmed(replace(case, nodes=rest, constants={**case.constants, **arrays}))
     for i, node in enumerate(case.nodes):
         yield from _bypassed(case, i, node)
+
+
+def _opened(case: Case) -> Iterator[Case]:
+    """What is inside of a branch, or of a loop once, in the place of the node."""
+    for i, node in enumerate(case.nodes):
+        attrs = {a.name: a.g for a in node.attribute if a.type == a.GRAPH}
+        for graph in attrs.values():
+            given: dict[str, str] = {}
+            constants = dict(case.constants)
+            results = [output.name for output in graph.output]
+            if node.op_type == "Loop":
+                number, goes_on, *taken = (each.name for each in graph.input)
+                constants |= {number: np.array(0), goes_on: np.array(True)}
+                given, results = dict(zip(taken, node.input[2:], strict=True)), results[1:]
+            elif node.op_type != "If":
+                continue
+            before = [helper.make_node("Identity", [n], [own]) for own, n in given.items()]
+            after = [
+                helper.make_node("Identity", [inner], [outer])
+                for inner, outer in zip(results, node.output, strict=True)
+            ]
+            made = (*before, *graph.node, *after)
+            nodes = (*case.nodes[:i], *made, *case.nodes[i + 1 :])
+            yield trimmed(replace(case, nodes=nodes, constants=constants))
 
 
 def _dims(

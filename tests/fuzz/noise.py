@@ -30,8 +30,12 @@ _IN_FLOAT32 = frozenset("GroupNormalization LayerNormalization RMSNormalization"
 # largest numbers.
 _CENTRED = frozenset(
     """
-        DFT DeformConv Det GRU GroupNormalization InstanceNormalization LSTM LayerNormalization
-        MeanVarianceNormalization RNN RoiAlign STFT Winograd
+        AffineGrid Attention BiasGelu BlackmanWindow CDist CausalConvWithState DFT DeformConv
+        Det FastGelu FusedMatMul GRU GroupNormalization HammingWindow HannWindow
+        InstanceNormalization LSTM LayerNormalization LinearAttention MatMulNBits
+        MeanVarianceNormalization MultiHeadAttention NegativeLogLikelihoodLoss QuickGelu RNN
+        RoiAlign RotaryEmbedding STFT SkipLayerNormalization SkipSimplifiedLayerNormalization
+        SoftmaxCrossEntropyLoss SwiGLU Winograd
     """.split()
 )
 # Spelled with 1: exp(x) - 1, log(1 + exp(x)), x (1 + erf(x)). Their errors are those of 1 or of x.

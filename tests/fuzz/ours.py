@@ -1,6 +1,7 @@
 """What Luthier computes: several programs in one library, of chosen schedules, run twice.
 
-Those of fixed sizes are one entry point; each with named sizes is another.
+Those of fixed sizes are one entry point, or each is one; each with sizes that are named or found is
+another.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def target(setting: Setting) -> Target:
 
 def imported(case: Case) -> Imported:
     """What runs a case; raises LuthierError where it is refused."""
-    if not case.sizes:
+    if not case.sizes and not case.finds:
         return import_model(case.model, target(case.setting))
     shapes = {
         name: said if ".." in said else tuple(allowed(said)) for name, said in case.sizes.items()
@@ -59,6 +60,7 @@ def run(cases: Sequence[Case], made_of: Sequence[Imported]) -> list[list[Run]]:
     """
     setting = cases[0].setting
     made = target(setting)
+    made_of = [Entry.of(p) if setting.apart and isinstance(p, Program) else p for p in made_of]
     fixed = {i: p for i, p in enumerate(made_of) if isinstance(p, Program)}
     entries = {f"e{i}": e for i, e in enumerate(made_of) if isinstance(e, Entry)}
     if fixed:

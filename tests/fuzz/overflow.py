@@ -14,12 +14,17 @@ from .values import Array
 # Sums of products in any order; Mul may be part of a fused multiply-add.
 SUMS = frozenset(
     """
-        AveragePool BatchNormalization Conv ConvTranspose CumProd CumSum DFT DeformConv Det Einsum
-        GRU Gemm GlobalAveragePool GlobalLpPool GridSample GroupNormalization InstanceNormalization
-        LRN LSTM LayerNormalization LogSoftmax LpNormalization LpPool MatMul Mean
-        MeanVarianceNormalization Mul QuantizeLinear RMSNormalization RNN ReduceL1 ReduceL2
-        ReduceLogSum ReduceLogSumExp ReduceMean ReduceProd ReduceSum ReduceSumSquare Resize RoiAlign
-        STFT ScatterElements ScatterND Softmax Sum Upsample Winograd
+        AffineGrid Attention AveragePool BatchNormalization BiasGelu BlackmanWindow CDist
+        CausalConvWithState Conv ConvTranspose CumProd CumSum DFT DeformConv Det Einsum FastGelu
+        FusedMatMul GRU Gemm GlobalAveragePool GlobalLpPool GridSample GroupNormalization
+        HammingWindow HannWindow InstanceNormalization LRN LSTM LayerNormalization
+        LinearAttention LogSoftmax LpNormalization LpPool MatMul MatMulNBits Mean
+        MeanVarianceNormalization Mul MultiHeadAttention NegativeLogLikelihoodLoss
+        QuantizeLinear QuickGelu RMSNormalization RNN ReduceL1 ReduceL2 ReduceLogSum
+        ReduceLogSumExp ReduceMean ReduceProd ReduceSum ReduceSumSquare Resize RoiAlign
+        RotaryEmbedding STFT ScatterElements ScatterND SkipLayerNormalization
+        SkipSimplifiedLayerNormalization Softmax SoftmaxCrossEntropyLoss Sum SwiGLU Upsample
+        Winograd
     """.split()
 )
 # Of these, numbers on a grid give numbers on it, as long as no digit is lost.
@@ -32,7 +37,7 @@ POLYNOMIAL = frozenset(
 # Their weights are rounded, too: of infinity with a weight of about zero, and of numbers whose
 # weighted sums overflow, anything may come.
 BETWEEN = frozenset("GridSample Resize Upsample".split())
-MAXIMA = frozenset("GlobalMaxPool MaxPool".split())
+MAXIMA = frozenset("GlobalMaxPool MaxPool MaxRoiPool".split())
 _ROOM = 1e-6  # of a type's range: a sum of more may overflow once it is scaled
 
 
@@ -54,6 +59,8 @@ def overflown(
         return [_at_the_end(t) | vast if t.dtype.kind == "f" else n for t, n in pairs]
     if node.op_type not in SUMS or not given:
         return none
+    if node.op_type == "MatMul" and any(map(_is_vast, given)):  # by scales that move into it
+        return [np.ones(t.shape, np.bool_) for t in truth]
     if node.op_type == "ReduceProd":
         return [_leaves_range(node, args, opset, first)]
     return _of_sums(node, args, opset, truth, first) if any(map(_is_huge, given)) else none
@@ -98,7 +105,7 @@ def _is_open(
 ) -> Array:
     """Where a window has NaN, which some let through and others do not."""
     x = np.asarray(args[0])
-    (found,) = compute(node, [np.isnan(x).astype(x.dtype)], opset, first)
+    (found,) = compute(node, [np.isnan(x).astype(x.dtype), *args[1:]], opset, first)
     return np.asarray(found > 0)
 
 

@@ -21,7 +21,7 @@ import onnxruntime
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
-from .case import IR_VERSION
+from .case import IR_VERSION, opsets_of, reads
 from .defined import defined
 from .values import DTYPES, Array
 
@@ -58,7 +58,7 @@ def compute(
     """The node's outputs for its inputs, in order; raises NoReferenceError."""
     if not defined(node, args):
         raise NoReferenceError(f"{node.op_type} is not defined for these numbers")
-    given = {n: a for n, a in zip(node.input, args, strict=True) if n and a is not None}
+    given = {n: a for n, a in zip(reads(node), args, strict=True) if n and a is not None}
     if closed := _closed_form(node):
         (x,) = given.values()
         return [_checked(closed(x.astype(np.float64)).astype(x.dtype))]
@@ -147,7 +147,7 @@ def _model(node: onnx.NodeProto, given: dict[str, Array], opset: int) -> onnx.Mo
     ]
     outputs = [helper.make_empty_tensor_value_info(o) for o in node.output if o]
     graph = helper.make_graph([node], "node", inputs, outputs)
-    opsets = [helper.make_opsetid("", opset)]
+    opsets = opsets_of([node], opset)
     return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
 
 

@@ -11,6 +11,7 @@ DOCUMENTED: Mapping[str, str] = {
     r"element type \w+, which is not supported": "element types",
     r"an input of u?int\d+ is not supported": "of integers",
     r"(alpha|beta)=\S+ of integers is not supported": "with a factor that is none",
+    r"operator set \d+ \(older than \d+\)": "an operator set older than what it is spelled by",
     r"known at build time": "shapes that values decide at run time",
 }
 
@@ -25,8 +26,18 @@ OF_SIZES: Mapping[str, str] = {
 }
 
 
-def documented(message: str) -> str | None:
-    """The documented limit that a message reports; None for any other message."""
-    every = {**DOCUMENTED, **OF_SIZES}
+# The same of models whose runs find sizes.
+OF_FOUND: Mapping[str, str] = {
+    r"not valid ONNX|does not (reshape|broadcast)": "what is valid for one number of them alone",
+    r"one program cannot run the model for all sizes that it may find": (
+        "what follows no known rule from such a size"
+    ),
+}
+
+
+def documented(message: str, *, finds: bool = False) -> str | None:
+    """The documented limit that a message reports, for models that find sizes or others; None for
+    any other message."""
+    every = {**DOCUMENTED, **OF_SIZES, **(OF_FOUND if finds else {})}
     found = (why for said, why in every.items() if re.search(said, message))
     return next(found, None) if "\n" not in message else None

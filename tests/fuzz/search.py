@@ -21,6 +21,7 @@ from .workers import DeadError, Worker
 
 LEVELS = ("x86-64-v2", "x86-64-v3", "x86-64-v4")
 BATCH = 12  # graphs in one library
+_APART = 0.25  # of the batches
 SECONDS = 120.0  # without a word from a worker
 _FINDS = {v.value for v in Verdict if v.is_find}
 
@@ -85,8 +86,9 @@ def batches(seed: int) -> Iterator[Batch]:
     while True:
         rng = random.Random(f"{seed} {number}")
         schedules = rng.choice((0, 1, 1, 1)) * rng.getrandbits(31)
-        accuracy = rng.choice(("strict", "strict", "standard"))
-        setting = Setting(rng.choice(levels), rng.choice((1, 2)), accuracy, schedules)
+        accuracy = rng.choice(("strict", "strict", "standard", "balanced"))
+        threads, apart = rng.choice((1, 1, 2, 2, 3, 7)), rng.random() < _APART
+        setting = Setting(rng.choice(levels), threads, accuracy, schedules, apart)
         yield [f"{seed}:{number * BATCH + i}" for i in range(BATCH)], setting
         number += 1
 

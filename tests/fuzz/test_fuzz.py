@@ -12,28 +12,32 @@ import onnx
 import pytest
 from onnx import helper
 
+from luthier.frontend.control.stages import SEQUENCES
+from luthier.frontend.onnx.microsoft.operators import SPELLED
 from luthier.frontend.onnx.operators import SUPPORTED
+from luthier.frontend.onnx.optionals import OPTIONALS
 from luthier.frontend.onnx.random import RANDOM
 from tests.fuzz import ours, sizes
 from tests.fuzz import search as searching
 from tests.fuzz.__main__ import main
-from tests.fuzz.case import Case, Port, Setting
+from tests.fuzz.case import FINDERS, MICROSOFT, Case, Port, Setting, reads
 from tests.fuzz.draft import Growth, UnfitError
 from tests.fuzz.faults import broken
 from tests.fuzz.grow import OPSETS, grow
 from tests.fuzz.idioms import IDIOMS
-from tests.fuzz.judge import Verdict, judge, truths
+from tests.fuzz.judge import Verdict, elementwise, judge, truths
 from tests.fuzz.minimise import minimise
 from tests.fuzz.operators import RULES
 from tests.fuzz.reference import Engine, NoReferenceError, compute
-from tests.fuzz.refusals import DOCUMENTED, OF_SIZES, documented
+from tests.fuzz.refusals import DOCUMENTED, OF_FOUND, OF_SIZES, documented
 from tests.fuzz.search import batches, search, tried
 from tests.fuzz.trial import attempt, trimmed
+from tests.fuzz.values import KINDS
 from tests.fuzz.workers import Worker
 
 ROOT = Path(__file__).parents[2]
 INTEGERS = "of integers"  # how docs/models.md limits it
-SPELLED = {"Celu", "Swish"}  # by others, so that they need no converter
+TEXTS = {"RegexFullMatch", "StringConcat", "StringNormalizer", "StringSplit"}
 
 
 def case_of(*nodes: tuple[str, list[str], str], seed: str = "1:0", **inputs: np.ndarray) -> Case:
@@ -53,7 +57,13 @@ RELU = case_of(("Tanh", ["x"], "a"), ("Relu", ["a"], "b"), ("Exp", ["b"], "y"), 
 
 
 def test_every_operator_has_a_rule() -> None:
-    assert RULES.keys() == (SUPPORTED | SPELLED) - RANDOM
+    """The converters', control flow, and all else that the standard has, but for what is named."""
+    standard = {s.name for s in onnx.defs.get_all_schemas() if not s.domain and not s.deprecated}
+    others = SEQUENCES | OPTIONALS | TEXTS | RANDOM | {"ImageDecoder", "SequenceMap"}
+    assert RULES.keys() >= (SUPPORTED | FINDERS | {"If", "Loop", "Scan"}) - RANDOM
+    assert RULES.keys() >= standard - others
+    ours = {f"{MICROSOFT}.{name}" for name in SPELLED}
+    assert RULES.keys() <= standard | SUPPORTED | ours
 
 
 @pytest.mark.parametrize("op", sorted(RULES))
@@ -219,6 +229,31 @@ def test_either_of_two_references_that_disagree_is_right() -> None:
     assert judge(case, {"y": theirs[0] + 77}).verdict is Verdict.WRONG
 
 
+@pytest.mark.parametrize("op", ["If", "Loop", "Scan"])
+def test_control_flow_means_what_an_engine_makes_of_it(op: str) -> None:
+    """It is gone through node by node, and an engine runs it as a whole."""
+    compared = 0
+    for i in range(60):
+        growth = Growth(f"{op} {i}", 17, KINDS)
+        growth.new("float32", growth.some_shape(1, 3), constant=0)
+        try:
+            names = growth.add(RULES[op](growth))
+        except UnfitError:
+            continue
+        node = growth.nodes[-1]
+        try:
+            theirs = compute(node, [growth.array(n) if n else None for n in reads(node)], 17)
+        except NoReferenceError:
+            continue
+        for name, array in zip(names, theirs, strict=True):
+            value = growth.values[name]
+            assert (array.dtype, array.shape) == (value.array.dtype, value.array.shape)
+            sure, right = elementwise(array, value)
+            assert right[sure].all(), f"{op} {i}: {name}"
+        compared += 1
+    assert compared >= 20
+
+
 # ---- faults ----
 
 
@@ -269,7 +304,7 @@ def test_an_undocumented_refusal_is_a_find() -> None:
     for limit in DOCUMENTED.values():
         assert limit in page, f"docs/models.md does not speak of {limit!r}"
     sizes = " ".join((ROOT / "docs" / "sizes.md").read_text().lower().split())
-    for limit in OF_SIZES.values():
+    for limit in (*OF_SIZES.values(), *OF_FOUND.values()):
         assert limit in sizes, f"docs/sizes.md does not speak of {limit!r}"
 
 

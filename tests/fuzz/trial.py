@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from luthier.schedules import LuthierError
 
 from . import ours
-from .case import Case
+from .case import Case, reads
 from .judge import Judgement, Verdict, judge
 from .reference import NoReferenceError
 from .refusals import documented
@@ -63,7 +63,7 @@ def _imported(case: Case) -> Outcome | Ready:
         if case.sizes and not _works_there(case, message):
             case = fixed(case)
             continue
-        why = documented(message)
+        why = documented(message, finds=case.finds)
         if why is None:
             return Outcome(case, Judgement(Verdict.UNDOCUMENTED, message), tuple(refusals))
         refusals.append(why)
@@ -94,7 +94,7 @@ def without(case: Case, message: str) -> Case | None:
         return None
     kept = []
     for node in case.nodes:
-        if node.name == refused or gone.intersection(node.input):
+        if node.name == refused or gone.intersection(reads(node)):
             gone.update(node.output)
         else:
             kept.append(node)
@@ -107,7 +107,7 @@ def trimmed(case: Case) -> Case:
     needed, kept = set(case.outputs), []
     for node in reversed(case.nodes):
         if needed.intersection(node.output):
-            needed.update(node.input)
+            needed.update(reads(node))
             kept.append(node)
     dims = {n: each for n, each in case.dims.items() if n in needed}
     return replace(
@@ -130,8 +130,10 @@ def _tried(ready: Sequence[Ready], note: Note) -> list[Outcome]:
     except Exception as error:
         if len(ready) > 1:  # whose fault it is, one by one
             return [outcome for one in ready for outcome in _tried([one], note)]
-        if cases[0].sizes and isinstance(error, LuthierError) and documented(str(error)):
-            return attempt([fixed(cases[0])], note)
+        if isinstance(error, LuthierError) and documented(str(error), finds=cases[0].finds):
+            if cases[0].sizes:
+                return attempt([fixed(cases[0])], note)
+            return [Outcome(cases[0], Judgement(Verdict.REFUSED, str(error)), ready[0][2])]
         unsteady = isinstance(error, ours.UnsteadyError)
         found = Judgement(Verdict.UNSTEADY, str(error)) if unsteady else _internal(error)
         return [Outcome(cases[0], found, ready[0][2])]

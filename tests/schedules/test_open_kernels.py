@@ -28,9 +28,14 @@ from workloads import (
 from luthier.schedules import ScheduleError, Target, Workload
 from luthier.schedules.ir.kernel import OpenKernel
 from luthier.schedules.ir.open_workload import OpenWorkload
+from luthier.schedules.ir.size import UnknownSizeError
 from luthier.schedules.ir.symbol import Symbol
+from luthier.schedules.templates.conv.form import Conv
+from luthier.schedules.templates.conv_dots.form import ConvDots
 from luthier.schedules.templates.open_kernels import instantiate_open
 from luthier.schedules.templates.registry import default, forms
+from luthier.schedules.templates.relax_op.form import RelaxOp
+from luthier.schedules.templates.winograd.form import Winograd
 
 B, T, P = Symbol("b", 1, 5), Symbol("t", 1, 70), Symbol("p", 1, 40)
 
@@ -240,6 +245,34 @@ CASES: dict[str, tuple[Make, tuple[Symbol, ...]]] = {
         lambda b: conv_transpose((b, 5, 4, 12), 20, (3, 3), strides=(2, 2)),
         (B,),
     ),
+    "transposed convolution of open rows": (
+        lambda t: conv_transpose((2, t, 4, 12), 20, (3, 3), after="bias_relu"),
+        (T,),
+    ),
+    "transposed convolution of open rows, apart": (
+        lambda b, t: conv_transpose((b, t, 4, 12), 20, (2, 3), strides=(3, 2)),
+        (B, T),
+    ),
+    "transposed convolution of open rows to few channels": (
+        lambda t: conv_transpose((2, t, 4, 16), 3, (3, 3), strides=(2, 2)),
+        (T,),
+    ),
+    "convolution of open rows": (
+        lambda t: conv((2, t, 8, 12), 20, (3, 3), pads=(1, 1, 1, 1), after="bias_relu"),
+        (T,),
+    ),
+    "winograd of open rows": (
+        lambda t: conv((2, t, 12, 32), 48, (3, 3), pads=(1, 1, 1, 1)),
+        (T,),
+    ),
+    "depthwise of open rows": (
+        lambda b, t: conv((b, t, 8, 20), 20, (3, 3), pads=(1, 1, 1, 1), groups=20),
+        (B, T),
+    ),
+    "separable of open rows": (
+        lambda t: separable((2, t, 14, 16), 96, (3, 3), pads=(1, 1, 1, 1)),
+        (T,),
+    ),
     "largest": (lambda b: pool("max_pool2d", (b, 9, 8, 20), (3, 3), strides=(2, 2)), (B,)),
     "means of open rows": (
         lambda t: pool("avg_pool2d", (3, t, 5, 8), (3, 2), pads=(1, 1, 1, 0)),
@@ -261,6 +294,16 @@ CASES: dict[str, tuple[Make, tuple[Symbol, ...]]] = {
     "convolution of whole numbers": (
         lambda b: whole_conv((b, 7, 5, 4), 9, (3, 3), ("uint8", "int8"), strides=(2, 2)),
         (B,),
+    ),
+    "convolution of whole numbers, open rows": (
+        lambda t: whole_conv((2, t, 5, 4), 9, (3, 3), ("uint8", "int8"), pads=(1, 1, 1, 1)),
+        (T,),
+    ),
+    "depthwise of whole numbers, open rows": (
+        lambda t: whole_conv(
+            (2, t, 5, 20), 20, (3, 3), ("uint8", "int8"), groups=20, pads=(1, 1, 1, 1)
+        ),
+        (T,),
     ),
     "winograd of whole numbers": (
         lambda b: whole_conv(
@@ -360,6 +403,26 @@ def test_the_schedule_is_that_of_the_largest_sizes() -> None:
     kernel = instantiate_open(workload, (T,), target, choose=choose)  # type: ignore[arg-type]
     assert asked == [workload.at({"t": T.most})]
     assert kernel.alternatives[0].kernel.schedule.template == "gemm"
+
+
+def test_another_template_takes_over_from_one_that_writes_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make, symbols = CASES["winograd of open rows"]
+    workload, target = opened(make, ["t"]), TARGETS[RUNNABLE[-1]]
+    assert default(make(t=70), target).template == "winograd"
+
+    def unwritten(*given: object) -> object:
+        raise UnknownSizeError("the size t is not known before it runs")
+
+    monkeypatch.setattr(Winograd, "resized_kernel", unwritten)
+    kernel = instantiate_open(workload, symbols, target)
+    assert kernel.alternatives[0].kernel.schedule.template == "conv_direct"
+    monkeypatch.setattr(Conv, "resized_kernel", unwritten)
+    monkeypatch.setattr(ConvDots, "resized_kernel", unwritten)
+    monkeypatch.setattr(RelaxOp, "resized_kernel", unwritten)
+    with pytest.raises(ScheduleError, match="no kernel is written for its sizes while"):
+        instantiate_open(workload, symbols, target)
 
 
 def test_too_many_choices_of_sizes_are_refused() -> None:

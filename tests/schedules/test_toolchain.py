@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from luthier.schedules import ToolchainError
 from luthier.schedules.codegen import compile_object
 from luthier.schedules.execute import aligned, link
 from luthier.schedules.templates.registry import instantiate
-from luthier.schedules.toolchain import find_compiler
+from luthier.schedules.toolchain import find_compiler, run_tool
 
 
 @pytest.fixture
@@ -92,6 +95,30 @@ def test_a_compiler_that_is_not_a_program_is_reported(only, tmp_path):
     (folder / "cc").write_text("no script")
     with pytest.raises(ToolchainError, match="cannot run cc: Exec format error"):
         compiler.run(["a.c"], tmp_path)
+
+
+def test_an_interrupt_at_the_start_of_a_compiler_ends_it(tmp_path, monkeypatch):
+    """Even before anything has a name for the process: here its constructor is not left yet."""
+    started: list[int] = []
+
+    class Interrupted(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            started.append(self.pid)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_tool(["sleep", "1000"], tmp_path)
+        with pytest.raises(ProcessLookupError):
+            os.kill(started[0], 0)
+    finally:
+        signal.signal(signal.SIGINT, before)
+        for pid in started:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def test_kernels_are_linked_by_any_linker(only, tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ from ..opset import node_label
 from .types import UnknownTypeError, ValueTypes
 
 _HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
+_ANY_CONSTANTS = 9  # since this operator set Constant gives whole numbers, too
 # What an attribute is by its default; None stands for a number that may be left out.
 _KINDS = {int: int, float: float, str: str, tuple: list, type(None): float}
 
@@ -127,8 +128,10 @@ class Spelling:
         return made
 
     def constant(self, value: Any, dtype: str) -> str:
-        """A constant."""
+        """A constant; before operator set 9 only those of floats are a node's."""
         array = np.asarray(value, dtype)
+        if self.opset < _ANY_CONSTANTS and array.dtype.kind != "f":
+            return self.weight(array)
         return self.emit("Constant", value=numpy_helper.from_array(array))
 
     def weight(self, array: Array) -> str:

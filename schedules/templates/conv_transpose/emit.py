@@ -9,7 +9,10 @@ Knobs: those of ``conv_direct``, for each grid.
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -20,19 +23,20 @@ from ..conv.nest import Grid, grid_phase, scratch
 from ..form import Emitted
 from .form import ConvTranspose
 
+Taken = tuple[Sequence[int], Sequence[int]]
+"""The taps of a grid's small kernel, down and across."""
 
-def pack_grids(array: Array, form: ConvTranspose, knobs: Knobs) -> Array:
+
+def pack_grids(array: Array, form: ConvTranspose, knobs: Knobs, grids: Sequence[Taken]) -> Array:
     """[C,KH,KW,O/groups] to the packed small kernels, one grid after the other."""
     groups, in_c, per_group = form.groups, form.window[2], form.per_group
     split = array.reshape(groups, in_c, *array.shape[1:])
-    rows, columns = form.remainders
     packed = []
-    for down in rows:
-        for across in columns:
-            small = split[:, :, list(down.taps)][:, :, :, list(across.taps)]
-            turned = small.transpose(0, 4, 2, 3, 1)
-            flat = turned.reshape(groups * per_group, *turned.shape[2:])
-            packed.append(pack_weights(flat, form, knobs).reshape(-1))
+    for down, across in grids:
+        small = split[:, :, list(down)][:, :, :, list(across)]
+        turned = small.transpose(0, 4, 2, 3, 1)
+        flat = turned.reshape(groups * per_group, *turned.shape[2:])
+        packed.append(pack_weights(flat, form, knobs).reshape(-1))
     return np.concatenate(packed)
 
 
@@ -44,6 +48,10 @@ def kernel(form: ConvTranspose, knobs: Knobs) -> Emitted:
         for j, across in enumerate(columns):
             grids.append(Grid(down.axis, across.axis, (i, j), form.step, size))
             size += math.prod(packed_shape(form, knobs, (len(down.taps), len(across.taps))))
-    packings = {form.node.args[1]: Packing((size,), lambda w: pack_grids(w, form, knobs))}
+    # Which there are is decided here, where what is assumed of open sizes is noted, not as they
+    # are packed.
+    taken = [(down.taps, across.taps) for down, across in itertools.product(rows, columns)]
+    pack = partial(pack_grids, form=form, knobs=knobs, grids=taken)
+    packings = {form.node.args[1]: Packing((size,), pack)}
     phases = tuple(grid_phase(form, knobs, packings, grid) for grid in grids)
     return Emitted(phases, packings, scratch=scratch(form, knobs, grids))

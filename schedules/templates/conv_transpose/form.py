@@ -52,7 +52,9 @@ class ConvTranspose(Direct):
 def _remainders(window: Axis) -> list[Taps]:
     """Which taps each remainder sees, and how they slide over the input."""
     found = []
-    for remainder in range(min(window.stride, window.out)):
+    for remainder in range(window.stride):
+        if window.out <= remainder:
+            break
         first = remainder + window.pad
         places = {t: first - t * window.dilation for t in reversed(range(window.kernel))}
         taps = tuple(t for t, place in places.items() if place % window.stride == 0)

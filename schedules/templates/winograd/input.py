@@ -7,6 +7,7 @@ from functools import partial
 
 from ...emit.builder import PhaseBuilder, Slot
 from ...ir.kernel import ALIGNMENT, Packing, Phase
+from ...ir.size import Size
 from ...ir.workload import Tensor
 from ...tir.indices import Expr, Index, ceildiv, divide, modulo, split_index, tail
 from ...tvm_late import tirx
@@ -98,14 +99,14 @@ class InputTransform:
         y0 = builder.let(th * g.m - g.rows.pad)
         x0 = builder.let(tw * g.m - g.columns.pad)
         origin = builder.let(((image * g.rows.size + y0) * g.columns.size + x0) * g.in_c)
-        whole = (_inside(g.rows, g.m, g.down), _inside(g.columns, g.m, g.across))
+        sides = _inside(g.rows, g.m, g.down), _inside(g.columns, g.m, g.across)
         inside = tirx.all(
             y0 >= 0, y0 + g.size <= g.rows.size, x0 >= 0, x0 + g.size <= g.columns.size
         )
-        if any(whole[0]) and any(whole[1]):
+        if all(some for some, _ in sides):
             with builder.when(inside):
                 self._channels(target, strips, partial(self._direct, origin))
-        if not all(whole[0]) or not all(whole[1]):
+        if not all(every for _, every in sides):
             with builder.when(tirx.Not(inside)):
                 self._channels(target, strips, partial(self._patch, (y0, x0, origin)))
 
@@ -163,11 +164,14 @@ class InputTransform:
         two_sided(builder, MATRICES[g.m][0], lanes, read, write)
 
 
-def _inside(axis: Axis, m: int, tiles: int) -> list[bool]:
-    """Which tiles lie wholly inside the image, along one axis."""
-    return [
+def _inside(axis: Axis, m: int, tiles: int) -> tuple[bool, bool]:
+    """Whether some tiles may lie wholly inside the image along one axis, and whether all do."""
+    if isinstance(tiles, Size):
+        return True, False
+    places = [
         axis.pad <= tile * m and tile * m - axis.pad + m + 2 <= axis.size for tile in range(tiles)
     ]
+    return any(places), all(places)
 
 
 def _overlap(builder: PhaseBuilder, start: Index, size: int, limit: int) -> tuple[Index, Index]:

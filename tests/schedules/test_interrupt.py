@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from luthier.autotune.search.interrupt import held_back
+from luthier.schedules.interrupt import held_back
 
 
 @pytest.fixture(autouse=True)

@@ -15,8 +15,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def held_back() -> Iterator[None]:
     """Ctrl-C waits until the block ends, and so does what else raises an exception from outside.
 
-    XGBoost calls back into Python and frees its matrices in ``__del__``: a KeyboardInterrupt raised
-    there is printed and lost. Other threads than the main one never get it anyway.
+    In a call from C or a ``__del__``, as XGBoost has them, a KeyboardInterrupt is printed and lost;
+    between the start of a process and the assignment that names it, the process is. Other threads
+    than the main one never get it anyway.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
