@@ -12,8 +12,13 @@ from typing import Any
 
 from .ir.kernel import Kernel
 from .kept import is_kept, kept
+from .late import late
 from .target.target import Target
-from .tvm_late import tirx, tvm
+from .tir.far import far_sources
+from .tir.statements import attributed
+from .tvm_late import ir, tirx, tvm
+
+tvm_ffi = late("tvm_ffi")
 
 _LLVM_NAMES = {"sse4_1": "sse4.1", "sse4_2": "sse4.2", "bmi1": "bmi"}  # that are not Linux's
 _LLVM_NAMES |= {"avx512_vnni": "avx512vnni", "avx_vnni": "avxvnni", "avx512_bf16": "avx512bf16"}
@@ -43,7 +48,7 @@ def lower(kernels: Mapping[str, Kernel], target: Target) -> Any:
             functions[symbol] = phase.func.with_attr("global_symbol", symbol)
     llvm = llvm_target(target)
     bound = tirx.transform.BindTarget(llvm.with_host(llvm))(tvm.IRModule(functions))
-    return tvm.transform.Sequential(
+    lowered = tvm.transform.Sequential(
         [
             tirx.transform.NarrowDataType(32),
             tirx.transform.VectorizeLoop(True),
@@ -52,6 +57,15 @@ def lower(kernels: Mapping[str, Kernel], target: Target) -> Any:
             tirx.transform.LowerIntrin(),
         ]
     )(bound)
+    for variable, function in lowered.functions.items():
+        names: list[Any] = []
+        tvm_ffi.structural_walk(function.body, (ir.StringImm, names.append))
+        body = function.body
+        for source in far_sources({str(name.value) for name in names}):
+            body = attributed("pragma_import_llvm", source, body)
+        if body is not function.body:
+            lowered.update_func(variable, function.with_body(body))
+    return lowered
 
 
 def compile_object(kernels: Mapping[str, Kernel], target: Target) -> bytes:

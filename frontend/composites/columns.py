@@ -4,38 +4,97 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+
+from luthier.schedules import Tensor
+from luthier.schedules.ir.dtype import DTYPES
+from luthier.schedules.ir.size import ceildiv
 
 from ..graph import Array
 from ..graph.emitter import Emitter
 from .window import Window
 
+_MOST_GROUPS = 16  # whose sum is one expression
+
 
 def image(t: Emitter, x: int, sizes: Sequence[int], window: Window, counts: Sequence[int]) -> int:
     """[n, c, sizes...] of blocks ``x`` [n, c * kernel, places], whose ``counts`` are by dimension.
 
-    One dimension after the other: of the taps that fall on a place, few, their sum is taken.
+    One dimension after the other: [n * c, taps, other taps, done, places, other places] becomes
+    [n * c, other taps, done, size, other places].
     """
-    rank, (n, channels, _) = len(sizes), t.shape(x)
-    c = channels // math.prod(window.kernel)
-    y = t.reshape(x, (n, c, *window.kernel, *counts))
-    # The tap and the place of a dimension next to each other, those of the first dimension first.
-    y = t.transpose(y, [0, 1, *(2 + i + rank * k for i in range(rank) for k in (0, 1))])
-    done: tuple[int, ...] = ()
+    n, channels, _ = t.shape(x)
+    c, kernel = channels // math.prod(window.kernel), window.kernel
+    done = 1
     for i, size in enumerate(sizes):
-        kernel, count = window.kernel[i], counts[i]
-        taps = _taps(size, kernel, count, window.strides[i], window.dilations[i], window.pads[i])
-        rest = math.prod(
-            a * b for a, b in zip(window.kernel[i + 1 :], counts[i + 1 :], strict=True)
-        )
-        rows = t.reshape(y, (n * c * math.prod(done), kernel * count, rest))
-        found = t.emit("take", rows, t.constant(np.maximum(taps, 0).astype(np.int32)), axis=1)
-        there = t.constant((taps >= 0)[:, :, None])
-        found = t.emit("where", there, found, t.literal(0, found))
-        y = t.emit("sum", found, axes=(2,), keepdims=False)
-        done = (*done, size)
-    return t.reshape(y, (n, c, *sizes))
+        along = _Along(size, kernel[i], counts[i], window.strides[i], window.dilations[i])
+        rest, after = math.prod(kernel[i + 1 :]), math.prod(counts[i + 1 :])
+        x = t.reshape(x, (n * c, kernel[i], rest, done, counts[i], after))
+        together = _added if along.is_regular else _taken
+        x = together(t, x, along, window.pads[i])
+        done *= size
+    return t.reshape(x, (n, c, *sizes))
+
+
+@dataclass(frozen=True)
+class _Along:
+    """A dimension of an image, and the taps and places of blocks along it."""
+
+    size: int
+    kernel: int
+    count: int
+    stride: int
+    dilation: int
+
+    @property
+    def groups(self) -> int:
+        """As many taps as a stride has elements lie side by side: they never fall on one place."""
+        return ceildiv(self.kernel, self.stride)
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether each of few such groups is moved by the same."""
+        return min(self.stride, self.dilation) == 1 and self.groups <= _MOST_GROUPS
+
+
+def _added(t: Emitter, x: int, along: _Along, before: int) -> int:
+    """Groups of taps as rows between zeros, which are added up."""
+    outer, _, rest, done, _, after = t.shape(x)
+    stride, dtype = along.stride, t.dtype(x)
+    length = ceildiv(before + along.size, stride)
+    total, zero = None, (0,) * 6
+    for group in range(along.groups):
+        first, shift = group * stride, group * along.dilation
+        taps, count = min(stride, along.kernel - first), min(along.count, length - shift)
+        if count <= 0:
+            continue
+        shape = (outer, taps, rest, done, count, after)
+        part = t.slice(x, (0, first, 0, 0, 0, 0), shape, (1,) * 6)
+        part = t.cast(part, DTYPES[dtype].accumulator.name)
+        shape = (outer, stride, rest, done, length, after)
+        if shape != t.shape(part):
+            out, edge = Tensor(shape, t.dtype(part)), (*zero[:4], shift, 0)
+            part = t.emit("pad", part, out=out, before=edge, mode="constant", value=0)
+        total = part if total is None else t.emit("add", total, part)
+    assert total is not None  # the first group is not moved
+    found = t.transpose(t.cast(total, dtype), (0, 2, 3, 4, 1, 5)) if stride > 1 else total
+    found = t.reshape(t.cast(found, dtype), (outer, rest, done, length * stride, after))
+    shape = (outer, rest, done, along.size, after)
+    return t.slice(found, (0, 0, 0, before, 0), shape, (1,) * 5)
+
+
+def _taken(t: Emitter, x: int, along: _Along, before: int) -> int:
+    """Of the taps that fall on a place, few, the sum is taken."""
+    outer, _, rest, done, count, after = t.shape(x)
+    taps = _taps(along.size, along.kernel, count, along.stride, along.dilation, before)
+    x = t.transpose(x, (0, 2, 3, 1, 4, 5))
+    rows = t.reshape(x, (outer * rest * done, along.kernel * count, after))
+    found = t.emit("take", rows, t.constant(np.maximum(taps, 0).astype(np.int32)), axis=1)
+    there = t.constant((taps >= 0)[:, :, None])
+    found = t.emit("where", there, found, t.literal(0, found))
+    return t.emit("sum", found, axes=(2,), keepdims=False)
 
 
 def _taps(size: int, kernel: int, count: int, stride: int, dilation: int, before: int) -> Array:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..ir.dtype import FLOAT32
 from ..ir.workload import Node
-from ..tir.arithmetic import libm as _libm
 from ..tvm_late import tirx
 from .operator import Emit, Expr, Let
 
@@ -26,22 +24,6 @@ def llvm(name: str) -> Emit:
 
     def emit(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
         return tirx.call_llvm_pure_intrin(node.out.dtype, f"llvm.{name}", *args)
-
-    return emit
-
-
-def libm(name: str) -> Emit:
-    """By C's function of that name."""
-    return lambda node, args, dtypes, let: _libm(name)(*args)
-
-
-def fast(function: Callable[..., Expr], otherwise: Emit) -> Emit:
-    """By arithmetic of our own in float32, which vectorises."""
-
-    def emit(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
-        if node.out.element == FLOAT32:
-            return function(*args, let)
-        return otherwise(node, args, dtypes, let)
 
     return emit
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..tir import circular, doubles, mathfn
+from ..ir.dtype import FLOAT32
+from ..ir.workload import Node
+from ..tir import circular, circular_doubles, doubles, mathfn
 from ..tir.conversion import dtype_of
 from ..tvm_late import tirx
-from .emission import binding, fast, intrinsic, libm, llvm
+from .emission import binding, intrinsic, llvm
 from .numbers import costly, numpy
-from .operator import Array, Elementwise, Expr, Let
+from .operator import Array, Elementwise, Emit, Expr, Let
 
 
 def _erf(x: Array) -> Array:
@@ -30,38 +33,40 @@ def _softplus(x: Array) -> Array:
     return np.asarray(np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))))
 
 
-def _wide(dtype: str) -> bool:
-    return dtype == "float64"
+def _by_width(single: Callable[..., Expr], double: Callable[..., Expr]) -> Emit:
+    """By arithmetic of our own, which vectorises."""
+
+    def emit(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
+        return (single if node.out.element == FLOAT32 else double)(*args, let)
+
+    return emit
 
 
 OPERATORS = (
-    costly("exp", np.exp, fast(mathfn.exp, binding(doubles.exp))),
-    costly("log", np.log, fast(mathfn.log, binding(doubles.log)), wants_positive=True),
+    costly("exp", np.exp, _by_width(mathfn.exp, doubles.exp)),
+    costly("log", np.log, _by_width(mathfn.log, doubles.log), wants_positive=True),
     costly("sqrt", np.sqrt, wants_positive=True),
     costly("rsqrt", lambda x: 1 / np.sqrt(x), binding(_rsqrt), wants_positive=True),
-    costly(
-        "sigmoid", lambda x: 1 / (1 + np.exp(-x)), fast(mathfn.sigmoid, binding(doubles.sigmoid))
-    ),
-    costly("softplus", _softplus, fast(mathfn.softplus, binding(doubles.softplus))),
-    costly("tanh", np.tanh, fast(mathfn.tanh, binding(doubles.tanh))),
-    costly("erf", _erf, fast(mathfn.erf, binding(doubles.erf))),
-    costly("sin", np.sin, fast(circular.sin, intrinsic("sin"))),
-    costly("cos", np.cos, fast(circular.cos, intrinsic("cos"))),
-    costly("tan", np.tan, fast(circular.tan, intrinsic("tan"))),
-    costly("sinh", np.sinh, fast(circular.sinh, libm("sinh")), _wide),
-    costly("cosh", np.cosh, fast(circular.cosh, libm("cosh")), _wide),
-    costly("asin", np.arcsin, fast(circular.asin, intrinsic("asin")), _wide),
-    costly("acos", np.arccos, fast(circular.acos, intrinsic("acos")), _wide),
-    costly("atan", np.arctan, fast(circular.atan, intrinsic("atan")), _wide),
-    costly("asinh", np.arcsinh, fast(circular.asinh, intrinsic("asinh")), _wide),
+    costly("sigmoid", lambda x: 1 / (1 + np.exp(-x)), _by_width(mathfn.sigmoid, doubles.sigmoid)),
+    costly("softplus", _softplus, _by_width(mathfn.softplus, doubles.softplus)),
+    costly("tanh", np.tanh, _by_width(mathfn.tanh, doubles.tanh)),
+    costly("erf", _erf, _by_width(mathfn.erf, doubles.erf)),
+    costly("sin", np.sin, _by_width(circular.sin, circular_doubles.sin)),
+    costly("cos", np.cos, _by_width(circular.cos, circular_doubles.cos)),
+    costly("tan", np.tan, _by_width(circular.tan, circular_doubles.tan)),
+    costly("sinh", np.sinh, _by_width(circular.sinh, circular_doubles.sinh)),
+    costly("cosh", np.cosh, _by_width(circular.cosh, circular_doubles.cosh)),
+    costly("asin", np.arcsin, _by_width(circular.asin, circular_doubles.asin)),
+    costly("acos", np.arccos, _by_width(circular.acos, circular_doubles.acos)),
+    costly("atan", np.arctan, _by_width(circular.atan, circular_doubles.atan)),
+    costly("asinh", np.arcsinh, _by_width(circular.asinh, circular_doubles.asinh)),
     costly(
         "acosh",
         np.arccosh,
-        fast(circular.acosh, intrinsic("acosh")),
-        _wide,
+        _by_width(circular.acosh, circular_doubles.acosh),
         wants_positive=True,
     ),
-    costly("atanh", np.arctanh, fast(circular.atanh, libm("atanh")), _wide),
+    costly("atanh", np.arctanh, _by_width(circular.atanh, circular_doubles.atanh)),
     Elementwise("floor", 1, numpy(np.floor), emit=intrinsic("floor")),
     Elementwise("ceil", 1, numpy(np.ceil), emit=intrinsic("ceil")),
     # half to even

@@ -18,7 +18,7 @@ from ..tir.literals import constant, operand, storage
 from ..tir.narrow import narrowed, widened
 from ..tvm_late import tirx
 from .emission import binding, intrinsic, truth
-from .operator import Array, Elementwise, Emit, Evaluate, Expr, Let, always, never
+from .operator import Array, Elementwise, Emit, Evaluate, Expr, Let, never
 
 
 def numpy(function: Callable[..., Any]) -> Evaluate:
@@ -206,8 +206,8 @@ OPERATORS = (
     costly("divide", _divide, binding(arithmetic.divide), wants_positive=True, arity=2),
     costly("floor_divide", _floor_divide, binding(arithmetic.floor_divide), arity=2),
     costly("power", _power, binding(arithmetic.power), wants_positive=True, arity=2),
-    costly("mod", np.fmod, binding(arithmetic.mod), always, arity=2),  # C's remainder
-    costly("floor_mod", np.mod, binding(arithmetic.floor_mod), always, arity=2),  # Python's
+    costly("mod", np.fmod, binding(arithmetic.mod), arity=2),  # C's remainder
+    costly("floor_mod", np.mod, binding(arithmetic.floor_mod), arity=2),  # Python's
     Elementwise("bitwise_not", 1, numpy(np.bitwise_not), emit=intrinsic("bitwise_not")),
     _binary("bitwise_and", np.bitwise_and, intrinsic("bitwise_and"), commutes=True),
     _binary("bitwise_or", np.bitwise_or, intrinsic("bitwise_or"), commutes=True),

@@ -3,7 +3,7 @@
 As in ``mathfn``, errors are the largest seen against float64 over the whole range of float32, in
 ulp; ``tests/schedules/test_circular.py`` checks them.
 
-sin, cos           reduction to a quarter of a turn, exact for every float32; Cephes' sinf; 2 ulp
+sin, cos           quarters of a turn in float64 up to a million, C's beyond; Cephes' sinf; 2 ulp
 tan                the quotient of both; 4 ulp
 asin, acos, atan   Cephes' asinf and atanf; 3 ulp
 sinh, cosh         by e**x; Cephes' sinhf below 1; 4 ulp
@@ -14,56 +14,33 @@ atanh              by the logarithm; Cephes' atanhf below 1/2; 4 ulp
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from functools import reduce
 
 from ..tvm_late import tirx
+from .far import far_lanes
 from .mathfn import Expr, Let, f32, f64, halves, log, polynomial
 
-# (2**(24 * k) * 2 / pi) modulo 4, for k from 0 on: two numbers of 29 bits, and what is left.
-_TURNS = (
-    ("0x1.45f306d000000p-1", "0x1.9391054000000p-30", "0x1.4fe13abe8fa9ap-59"),
-    ("-0x1.236377d000000p-1", "-0x1.6b01ec5000000p-31", "-0x1.05c1596447e49p-61"),
-    ("0x1.529fc27000000p-4", "0x1.5f47d4d000000p-34", "0x1.bb81b6c52b328p-65"),
-    ("0x1.3abe8fa000000p-3", "0x1.34ddc0d000000p-32", "0x1.6c52b32788721p-61"),
-    ("0x1.f534ddc000000p+0", "0x1.b6c52b3000000p-33", "0x1.3c439041fe516p-64"),
-)
+# pi / 2 in a number of 33 bits, whose products with whole numbers of 20 bits are exact, and the
+# rest.
+_QUARTER, _QUARTER_LOW = 1.57079632673412561417e00, 6.07710050650619224932e-11
+_FARTHEST = 1e6  # quarters of a turn are whole numbers of 20 bits up to there
 # A float64 from 2**52 to 2**53 is a whole number, and its last bits are that number's.
 _WHOLE = 1.5 * 2.0**52
 
 
-def _chosen(conditions: Sequence[Expr], values: Sequence[Expr]) -> Expr:
-    """The value after the last condition that holds; each holds where the next one does."""
-    pairs = zip(conditions, values[1:], strict=True)
-    return reduce(lambda so_far, pair: tirx.Select(pair[0], pair[1], so_far), pairs, values[0])
-
-
 def _quarter(x: Expr, let: Let) -> tuple[Expr, Expr]:
-    """In which quarter of a turn x is, and how far from its middle, in [-pi/4, pi/4].
+    """In which quarter of a turn x is, as a whole number's last bits, and how far from its middle,
+    in [-pi/4, pi/4]."""
+    x = let(tirx.Cast("float64", x))
+    turns = let(x * f64(2 / math.pi) + f64(_WHOLE))
+    n = let(turns - f64(_WHOLE))
+    rest = let(x - n * f64(_QUARTER)) - n * f64(_QUARTER_LOW)
+    bits = tirx.call_intrin("int64", "tirx.reinterpret", turns)
+    return let(tirx.Cast("int32", bits)), let(tirx.Cast("float32", rest))
 
-    x is y * 2**(24 * k), and where k is not 0 y is a whole number of 24 bits at most 48 places from
-    the point. So whole turns that 2**(24 * k) makes do not count, and products of y with 29 bits of
-    the rest are exact in float64. Payne and Hanek, "Radian Reduction for Trigonometric
-    Functions" (1983), take such parts of 2 / pi by the word.
-    """
-    size = let(tirx.abs(x))
-    beyond = [size >= f32(2.0 ** (47 + 24 * k)) for k in range(len(_TURNS) - 1)]
-    scale = _chosen(beyond, [f32(2.0 ** (-24 * k)) for k in range(len(_TURNS))])
-    y = let(tirx.Cast("float64", x * scale))
-    high, middle, low = (
-        let(y * _chosen(beyond, [f64(float.fromhex(text)) for text in part]))
-        for part in zip(*_TURNS, strict=True)
-    )
-    wholes, rest = [], low
-    for product in (high, middle):
-        whole = let(product + f64(_WHOLE))
-        wholes.append(whole)
-        rest = let(rest + let(product - let(whole - f64(_WHOLE))))
-    whole = let(rest + f64(_WHOLE))
-    rest = let(rest - let(whole - f64(_WHOLE)))
-    bits = [tirx.call_intrin("int64", "tirx.reinterpret", number) for number in (*wholes, whole)]
-    quarter = tirx.Cast("int32", (bits[0] + bits[1] + bits[2]) & tirx.const(3, "int64"))
-    return let(quarter), let(tirx.Cast("float32", rest * f64(math.pi / 2)))
+
+def _near(name: str, x: Expr, value: Expr, let: Let) -> Expr:
+    """``value``, but C's function of numbers that are too large for ``_quarter``."""
+    return far_lanes(name, tirx.abs(x) > f32(_FARTHEST), let(value), x)
 
 
 _SIN = (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
@@ -99,15 +76,18 @@ def sin(x: Expr, let: Let) -> Expr:
     x = let(x)
     quarter, r = _quarter(x, let)
     sine, cosine = _sin_and_cos(r, let)
-    return _keep_zero(x, _turned(quarter, tirx.Select(_is_odd(quarter), cosine, sine), let))
+    value = _turned(quarter, tirx.Select(_is_odd(quarter), cosine, sine), let)
+    return _near("sin", x, _keep_zero(x, value), let)
 
 
 def cos(x: Expr, let: Let) -> Expr:
     """Cosine for float32; NaN for infinities."""
-    quarter, r = _quarter(let(x), let)
+    x = let(x)
+    quarter, r = _quarter(x, let)
     sine, cosine = _sin_and_cos(r, let)
     quarter = let(quarter + tirx.const(1, "int32"))
-    return _turned(quarter, tirx.Select(_is_odd(quarter), cosine, sine), let)
+    value = _turned(quarter, tirx.Select(_is_odd(quarter), cosine, sine), let)
+    return _near("cos", x, value, let)
 
 
 def tan(x: Expr, let: Let) -> Expr:
@@ -118,7 +98,8 @@ def tan(x: Expr, let: Let) -> Expr:
     is_odd = let(tirx.Select(_is_odd(quarter), tirx.const(1, "int32"), tirx.const(0, "int32")))
     odd = is_odd > tirx.const(0, "int32")
     above = tirx.Select(odd, cosine * f32(-1.0), sine)
-    return _keep_zero(x, above / tirx.Select(odd, sine, cosine))
+    value = _keep_zero(x, above / tirx.Select(odd, sine, cosine))
+    return _near("tan", x, value, let)
 
 
 _ASIN = (4.2163199048e-2, 2.4181311049e-2, 4.5470025998e-2, 7.4953002686e-2, 1.6666752422e-1)

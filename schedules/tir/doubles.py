@@ -6,9 +6,10 @@ digits, unless said otherwise.
 
 exp       reduction by ln 2 in two parts, polynomial of degree 11; 2 ulp, subnormal results too
 log       fdlibm's: mantissa in [sqrt 1/2, sqrt 2), by the inverse hyperbolic tangent; 2 ulp
+log1p     by the logarithm of 1 + x, and what that sum has no room for; 3 ulp
 sigmoid   by e**-x; 3 ulp, 0 where e**-x is infinite
 softplus  the larger of x and 0, and the logarithm of 1 + e**-abs(x); 3 ulp
-tanh      polynomial of degree 23 up to 5/8, then by e**2x; 3 ulp
+tanh      by e**2x - 1; 3 ulp
 erf       polynomial of degree 23 up to 1, then by e**-x**2 and one of (x - 3) / (x + 3); 4 ulp
 """
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 import math
 
 from ..tvm_late import tirx
-from .mathfn import Expr, Let, f64, limit, polynomial
+from .mathfn import Expr, Let, f64, limit, polynomial, two_chains
 
 # A float64 from 2**52 to 2**53 is a whole number, and its last bits are that number's.
 _WHOLE = 1.5 * 2.0**52
@@ -28,12 +29,6 @@ _EXP = (
     2.510038549551032e-08, 2.7620088445409746e-07, 2.7557268459997064e-06, 2.4801521295954376e-05,
     0.00019841269863053618, 0.0013888888917213717, 0.008333333333330062, 0.04166666666662413,
     0.16666666666666669, 0.5000000000000001,
-)  # fmt: skip
-# Of (tanh x - x) / x**3, by x**2 up to (5 / 8)**2.
-_TANH = (
-    6.485163482793113e-06, -3.12011014257974e-05, 9.257116129556769e-05, -0.0002375906496055562,
-    0.0005896606577757043, -0.0014557754120478055, 0.0035921217511549622, -0.008863235103240878,
-    0.021869488519008305, -0.05396825396789699, 0.13333333333333042, -0.3333333333333333,
 )  # fmt: skip
 # Of erf x / x, by x**2 up to 1.
 _ERF = (
@@ -61,40 +56,53 @@ def _i64(value: int) -> Expr:
     return tirx.const(value, "int64")
 
 
-def _as_float(bits: Expr) -> Expr:
+def as_float(bits: Expr) -> Expr:
+    """The float64 that has these bits."""
     return tirx.call_intrin("float64", "tirx.reinterpret", bits)
 
 
-def _as_int(value: Expr) -> Expr:
+def as_int(value: Expr) -> Expr:
+    """The bits of a float64."""
     return tirx.call_intrin("int64", "tirx.reinterpret", value)
 
 
-def _power_of_two(n: Expr) -> Expr:
+def power_of_two(n: Expr) -> Expr:
     """2**n of a whole number from -1022 to 1023; 0 for -1023."""
-    return _as_float(tirx.shift_left(_as_int(n + f64(_WHOLE + 1023)), _i64(52)))
+    return as_float(tirx.shift_left(as_int(n + f64(_WHOLE + 1023)), _i64(52)))
+
+
+def with_sign(x: Expr, size: Expr) -> Expr:
+    """``size``, which is not negative, with the sign of ``x``; of zeros too."""
+    sign = tirx.bitwise_and(as_int(x), _i64(-(2**63)))
+    return as_float(tirx.bitwise_or(as_int(size), sign))
+
+
+def exp_parts(x: Expr, let: Let) -> tuple[Expr, Expr]:
+    """The whole number n next to x / ln 2, and e**r - 1 for what is left of x without n ln 2."""
+    n = let(let(x * f64(1 / math.log(2)) + f64(_WHOLE)) - f64(_WHOLE))
+    r = let((x - n * f64(_LN2_HIGH)) - n * f64(_LN2_LOW))
+    square = let(r * r)
+    return n, let(two_chains(r, square, _EXP) * square + r)
 
 
 def exp(x: Expr, let: Let) -> Expr:
     """e**x; the power of two is multiplied in two steps, so that it may be beyond all numbers."""
-    x = limit(x, -746.0, 710.0, let)
-    n = let(let(x * f64(1 / math.log(2)) + f64(_WHOLE)) - f64(_WHOLE))
-    r = let((x - n * f64(_LN2_HIGH)) - n * f64(_LN2_LOW))
-    p = let(polynomial(r, _EXP) * (r * r) + r + f64(1.0))
+    n, more = exp_parts(limit(x, -746.0, 710.0, let), let)
     half = let(let(n * f64(0.5) + f64(_WHOLE)) - f64(_WHOLE))
-    return p * _power_of_two(half) * _power_of_two(n - half)
+    return (more + f64(1.0)) * power_of_two(half) * power_of_two(n - half)
 
 
 def log(x: Expr, let: Let) -> Expr:
     """Natural logarithm; NaN below zero, -infinity at zero."""
     x = let(x)
     subnormal = x < f64(2.0**-1022)
-    bits = let(_as_int(tirx.Select(subnormal, x * f64(2.0**54), x)))
+    bits = let(as_int(tirx.Select(subnormal, x * f64(2.0**54), x)))
     fraction = let(tirx.bitwise_and(bits, _i64((1 << 52) - 1)))
-    mantissa = let(_as_float(tirx.bitwise_or(fraction, _i64(0x3FE << 52))))
+    mantissa = let(as_float(tirx.bitwise_or(fraction, _i64(0x3FE << 52))))
     small = mantissa < f64(math.sqrt(0.5))
     f = let(tirx.Select(small, mantissa + mantissa, mantissa) - f64(1.0))
     # No instruction before AVX-512 makes floats of vectors of whole numbers of 64 bits.
-    biased = _as_float(tirx.bitwise_or(tirx.shift_right(bits, _i64(52)), _i64(0x433 << 52)))
+    biased = as_float(tirx.bitwise_or(tirx.shift_right(bits, _i64(52)), _i64(0x433 << 52)))
     bias = tirx.Select(small, f64(2.0**52 + 1023), f64(2.0**52 + 1022))
     e = let(biased - bias - tirx.Select(subnormal, f64(54.0), f64(0.0)))
     s = let(f / (f + f64(2.0)))
@@ -124,24 +132,36 @@ def softplus(x: Expr, let: Let) -> Expr:
     return tirx.Select(x < f64(0.0), f64(0.0), x) + (log(u, let) + (t - (u - f64(1.0))) / u)
 
 
-def tanh(x: Expr, let: Let) -> Expr:
-    """Hyperbolic tangent."""
+def log1p(x: Expr, let: Let) -> Expr:
+    """log(1 + x) from 0 on; what the sum has no room for is put back as in ``softplus``. Below -1
+    NaN."""
     x = let(x)
-    size, z = let(tirx.abs(x)), let(x * x)
-    large = let(f64(1.0) - f64(2.0) / (exp(size + size, let) + f64(1.0)))
-    large = tirx.Select(x < f64(0.0), large * f64(-1.0), large)
-    small = polynomial(z, _TANH) * z * x + x
-    near = tirx.Select(x == f64(0.0), x, small)  # of -0 it is -0
-    return tirx.Select(size < f64(0.625), near, large)
+    u = let(x + f64(1.0))
+    rest = (x - (u - f64(1.0))) / u
+    return log(u, let) + tirx.Select(u < f64(math.inf), rest, x)
+
+
+def tanh(x: Expr, let: Let) -> Expr:
+    """Hyperbolic tangent: e**2x - 1 divided by e**2x + 1, of which the former has no cancellation
+    below n = 1, where the power of two is 1."""
+    x = let(x)
+    double = let(tirx.abs(x) * f64(2.0))
+    n, more = exp_parts(let(tirx.Select(double > f64(44.0), f64(44.0), double)), let)
+    power = let(power_of_two(n))
+    part = let(power * more)
+    value = (part + let(power - f64(1.0))) / (part + let(power + f64(1.0)))
+    return with_sign(x, value)
 
 
 def erf(x: Expr, let: Let) -> Expr:
     """Error function; 1 from 6 on."""
     x = let(x)
-    size = let(limit(tirx.abs(x), 0.0, 6.0, let))
-    small = x * polynomial(let(x * x), _ERF)
+    size = let(tirx.abs(x))
+    size = let(tirx.Select(size > f64(6.0), f64(6.0), size))
+    square = let(size * size)
+    small = size * two_chains(square, let(square * square), _ERF)
     t = let((size - f64(3.0)) / (size + f64(3.0)))
-    rest = polynomial(t, _ERFC) * exp(size * size * f64(-1.0), let)
-    large = let(f64(1.0) - rest)
-    large = tirx.Select(x < f64(0.0), large * f64(-1.0), large)
-    return tirx.Select(size < f64(1.0), small, large)
+    n, more = exp_parts(let(square * f64(-1.0)), let)
+    decay = (more + f64(1.0)) * power_of_two(n)
+    large = let(f64(1.0) - two_chains(t, let(t * t), _ERFC) * decay)
+    return with_sign(x, tirx.Select(size < f64(1.0), small, large))

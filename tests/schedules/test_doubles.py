@@ -1,4 +1,5 @@
-"""The errors that ``schedules/tir/doubles.py`` states, over the whole range of float64."""
+"""The errors that ``doubles.py`` and ``circular_doubles.py`` in ``schedules/tir`` state, over the
+whole range of float64."""
 
 from __future__ import annotations
 
@@ -18,7 +19,11 @@ from luthier.schedules.templates.registry import instantiate
 Array = NDArray[np.float64]
 Wide = NDArray[np.longdouble]
 TINY = 5e-324
-SPECIAL = [0.0, -0.0, math.inf, -math.inf, math.nan, TINY, -TINY, 1e308, -1e308, 709.9, -746, 1.0]
+SPECIAL = [
+    0.0, -0.0, math.inf, -math.inf, math.nan, TINY, -TINY, 1e308, -1e308, 709.9, -746, 1.0, -1.0,
+    710.4, -710.4, 710.5, 1.0 - 2**-53, 1.0 + 2**-52, 0.5, 2.0**-1022, -(2.0**-1022), 1e6, 1e150,
+    1e22, math.pi, -math.pi / 2, 355.0, 5e5 * math.pi,
+]  # fmt: skip
 
 
 @functools.cache
@@ -27,9 +32,10 @@ def samples() -> Array:
     rng = np.random.default_rng(0)
     bits = rng.integers(0, 1 << 64, 40_000, dtype=np.uint64, endpoint=False)
     whole = bits.view(np.float64)
-    ranges = (1e-6, 1e-3, 1.0, 2.0, 7.0, 40.0, 760.0)
+    ranges = (1e-6, 1e-3, 1.0, 2.0, 7.0, 40.0, 760.0, 2e6)
     dense = [rng.uniform(-r, r, 20_000) for r in ranges]
-    found = np.concatenate([whole[np.isfinite(whole)], *dense])
+    quarters = rng.integers(-636_000, 636_000, 20_000) * (math.pi / 2)
+    found = np.concatenate([whole[np.isfinite(whole)], *dense, quarters])
     return found[: len(found) // 64 * 64]
 
 
@@ -64,7 +70,19 @@ FUNCTIONS: dict[str, tuple[Callable[[Wide], Wide], float]] = {
     "softplus": (softplus, 3),
     "tanh": (np.tanh, 3),
     "erf": (erf, 4),
+    "sin": (np.sin, 2),
+    "cos": (np.cos, 2),
+    "tan": (np.tan, 3),
+    "sinh": (np.sinh, 3),
+    "cosh": (np.cosh, 3),
+    "asin": (np.arcsin, 3),
+    "acos": (np.arccos, 3),
+    "atan": (np.arctan, 3),
+    "asinh": (np.arcsinh, 4),
+    "acosh": (np.arccosh, 4),
+    "atanh": (np.arctanh, 4),
 }
+ODD = ("tanh", "erf", "sin", "tan", "sinh", "asin", "atan", "asinh", "atanh")
 
 
 @pytest.mark.parametrize("level", RUNNABLE)
@@ -87,9 +105,17 @@ def test_errors_are_within_what_is_stated(op: str, level: str) -> None:
 
 
 @pytest.mark.parametrize("level", RUNNABLE)
-@pytest.mark.parametrize("op", ["tanh", "erf"])
-def test_odd_functions_keep_the_sign_of_zero_and_end_at_one(op: str, level: str) -> None:
-    x, got = computed(op, level)
+@pytest.mark.parametrize("op", ODD)
+def test_odd_functions_keep_the_sign_of_zero(op: str, level: str) -> None:
+    _, got = computed(op, level)
+    assert (got[:2] == 0).all()
     assert (np.signbit(got[:2]) == [False, True]).all()
+    assert got[SPECIAL.index(TINY)] == TINY
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("op", ["tanh", "erf"])
+def test_limits_are_reached_and_not_passed(op: str, level: str) -> None:
+    x, got = computed(op, level)
     assert (np.abs(got[np.abs(x) > 25]) == 1).all()
     assert (np.abs(got[np.isfinite(x)]) <= 1).all()

@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ...ops.recurrent_form import Use
-from ...tir import arithmetic, mathfn
-from ...tir.arithmetic import libm
+from ...tir import arithmetic, doubles, mathfn
 from ...tir.indices import Expr
 from ...tvm_late import tirx
 
@@ -40,7 +39,7 @@ class Quotient:
 
 @dataclass(frozen=True)
 class _Math:
-    """Functions of a type: our own of float32, and C's."""
+    """Functions of a type."""
 
     dtype: str
     keep: Keep
@@ -57,10 +56,10 @@ class _Math:
         return tirx.Select(x < self.number(0.0), then, otherwise)
 
     def exp(self, x: Expr) -> Expr:
-        return self.keep(mathfn.exp(x, self.keep) if self.is_single else libm("exp")(x))
+        return self.keep((mathfn if self.is_single else doubles).exp(x, self.keep))
 
     def log(self, x: Expr) -> Expr:
-        return self.keep(mathfn.log(x, self.keep) if self.is_single else libm("log")(x))
+        return self.keep((mathfn if self.is_single else doubles).log(x, self.keep))
 
 
 _Write = Callable[[_Math, Expr, Expr, Expr], Quotient]
@@ -83,7 +82,7 @@ def _tanh(m: _Math, x: Expr, alpha: Expr, beta: Expr) -> Quotient:
     if m.is_single:
         above, below = mathfn.tanh_quotient(x, m.keep)
         return Quotient(m.keep(above), m.keep(below))
-    return Quotient(libm("tanh")(x))
+    return Quotient(m.keep(doubles.tanh(x, m.keep)))
 
 
 def _scaled_tanh(m: _Math, x: Expr, alpha: Expr, beta: Expr) -> Quotient:

@@ -149,8 +149,7 @@ class Steps:
         if "lengths" in layer.operands:
             length = load(places.operand("lengths"), rows.first + at)
             runs = builder.let(tirx.Cast("int32", step.time < length)) != 0
-        # C's functions, which float64 has, are called for each lane.
-        with builder.vector(wide, serial=layer.dtype != "float32") as lane:
+        with builder.vector(wide) as lane:
 
             def product(gate: int) -> Expr:
                 return sums.element(gate, row, part, offset + lane)

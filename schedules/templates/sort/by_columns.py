@@ -2,6 +2,9 @@
 
 An entry is a key and below it the place, so that no two are equal. What is wanted is a list in
 registers, in order; each entry goes through it, and what is larger goes on.
+
+A float64 from 1 to 2 has 52 bits in its order: those of a key and of a place in rows that are not
+very long. No instruction before AVX-512 finds the smaller of two whole numbers of 64 bits.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from ...tvm_late import tirx
 from .form import FEW, Sort
 
 LANES = 8
-_ENTRY, _PLACE_BITS = "uint64", 32
+_BITS, _PLACE_BITS, _FEW_BITS = "uint64", 32, 20
 
 
 def fits(form: Sort) -> bool:
@@ -42,15 +45,14 @@ def by_columns(builder: PhaseBuilder, form: Sort, number: Index, blocks: int) ->
 def _lanes(builder: PhaseBuilder, form: Sort, source: Expr, target: Expr, lanes: int) -> None:
     dtype, largest = form.workload.inputs[0].dtype, bool(form.node.attr("largest"))
     _, length, inner = form.sizes
-    best = [builder.local(lanes, _ENTRY) for _ in range(form.wanted)]
+    entry_type = _Entry(length)
+    best = [builder.local(lanes, entry_type.dtype) for _ in range(form.wanted)]
     for listed in best:
         with builder.vector(lanes) as lane:
-            builder.store(listed, lane, tirx.bitwise_not(constant(0, _ENTRY)))
+            builder.store(listed, lane, entry_type.last)
     with builder.loop(length, "place") as place, builder.vector(lanes) as lane:
         x = builder.load(builder["in0"], source + place * inner + lane)
-        key = tirx.Cast(_ENTRY, key_of(x, dtype, largest))
-        high = tirx.shift_left(key, constant(_PLACE_BITS, _ENTRY))
-        entry = builder.keep(tirx.bitwise_or(high, tirx.Cast(_ENTRY, place)))
+        entry = builder.keep(entry_type.of(key_of(x, dtype, largest), place))
         for listed in best:
             own = builder.load(listed, lane)
             larger = builder.keep(tirx.max(own, entry))
@@ -58,8 +60,38 @@ def _lanes(builder: PhaseBuilder, form: Sort, source: Expr, target: Expr, lanes:
             entry = larger
     for rank, listed in enumerate(best):
         with builder.vector(lanes) as lane:
-            low = tirx.bitwise_and(
-                builder.load(listed, lane), constant((1 << _PLACE_BITS) - 1, _ENTRY)
-            )
-            place = tirx.Cast(form.workload.output.dtype, low)
+            place = entry_type.place(builder.load(listed, lane))
+            place = tirx.Cast(form.workload.output.dtype, place)
             builder.store(builder["out"], target + rank * inner + lane, place)
+
+
+class _Entry:
+    """A key and a place as one number, for rows of some length."""
+
+    def __init__(self, length: Index) -> None:
+        self.is_float = isinstance(length, int) and length <= 1 << _FEW_BITS
+        self.dtype = "float64" if self.is_float else _BITS
+        self._place_bits = _FEW_BITS if self.is_float else _PLACE_BITS
+
+    @property
+    def last(self) -> Expr:
+        """None is larger."""
+        if self.is_float:
+            return self._from_bits(constant((1 << 52) - 1, _BITS))
+        return tirx.bitwise_not(constant(0, _BITS))
+
+    def of(self, key: Expr, place: Expr) -> Expr:
+        """Of a key of at most 32 bits."""
+        high = tirx.shift_left(tirx.Cast(_BITS, key), constant(self._place_bits, _BITS))
+        return self._from_bits(tirx.bitwise_or(high, tirx.Cast(_BITS, place)))
+
+    def place(self, entry: Expr) -> Expr:
+        """The place in it."""
+        bits = tirx.call_intrin(_BITS, "tirx.reinterpret", entry) if self.is_float else entry
+        return tirx.bitwise_and(bits, constant((1 << self._place_bits) - 1, _BITS))
+
+    def _from_bits(self, bits: Expr) -> Expr:
+        if not self.is_float:
+            return bits
+        one = constant(0x3FF << 52, _BITS)
+        return tirx.call_intrin(self.dtype, "tirx.reinterpret", tirx.bitwise_or(bits, one))

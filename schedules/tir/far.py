@@ -1,0 +1,121 @@
+"""Lanes that arithmetic of vectors does not reach, by C's functions.
+
+Some functions are short for all numbers but a few, such as the sine of what is beyond a million: a
+vector that has none of these passes by a branch that is never taken. TVM's expressions have no
+branches of vectors; so an operator of our own goes through its passes as one that has lanes, and
+becomes a call of a function in LLVM's language when the rest is lowered, which LLVM inlines.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from ..ir.dtype import DTYPES
+from ..tvm_late import ir, tirx
+from .conversion import dtype_of
+
+Expr = Any
+
+_ARITY = {"fmod": 2, "sin": 1, "cos": 1, "tan": 1}
+_PREFIX = "luthier_far"
+_PURE = 1  # TVM's CallEffectKind
+_REAL = {"float32": "float", "float64": "double"}
+_CALL = re.compile(rf"{_PREFIX}_([a-z]+)_(float\d+)_(\d+)")
+
+
+def far_lanes(name: str, far: Expr, near: Expr, *args: Expr) -> Expr:
+    """``near``, but C's function ``name`` of ``args`` in lanes that are ``far``: few of them."""
+    _register(name)
+    return tirx.call_intrin(dtype_of(near), _operator(name), far, near, *args)
+
+
+def far_sources(names: Iterable[str]) -> list[str]:
+    """In LLVM's language, those of the functions that lowered code calls by these names."""
+    found = filter(None, map(_CALL.fullmatch, sorted(names)))
+    return [_source(call[1], call[2], int(call[3])) for call in found]
+
+
+def _operator(name: str) -> str:
+    return f"luthier.far_{name}"
+
+
+@functools.cache
+def _register(name: str) -> None:
+    """Make TVM know it, once in a process."""
+    operator = _operator(name)
+    ir.register_op_attr(operator, "TCallEffectKind", _PURE)
+    ir.register_op_attr(operator, "TVectorizable", True)
+    tirx.op.register_intrin_lowering(operator, "llvm", f=functools.partial(_lowered, name))
+
+
+def _lowered(name: str, call: Any) -> Expr:
+    dtype, _, lanes = dtype_of(call).partition("x")
+    symbol = f"{_PREFIX}_{name}_{dtype}_{lanes or 1}"
+    return tirx.call_pure_extern(dtype_of(call), symbol, *call.args)
+
+
+def _source(name: str, dtype: str, lanes: int) -> str:
+    """The function for vectors of so many lanes."""
+    real, suffix = _REAL[dtype], "f" * (DTYPES[dtype].bits == 32)
+    vector, truth = (_vector(kind, lanes) for kind in (real, "i1"))
+    args = [f"%x{i}" for i in range(_ARITY[name])]
+    given = ", ".join(f"{vector} {arg}" for arg in args)
+    head = f"""
+declare {real} @{name}{suffix}({", ".join([real] * len(args))})
+define {vector} @{_PREFIX}_{name}_{dtype}_{lanes}({truth} %far, {vector} %near, {given}) {{
+"""
+    tail = """
+}
+!0 = !{!"branch_weights", i32 1, i32 2000}
+"""
+    if lanes == 1:
+        return head + _single(f"{name}{suffix}", real, args) + tail
+    return f"declare i1 @llvm.vector.reduce.or.v{lanes}i1({truth})" + (
+        head + _several(f"{name}{suffix}", real, lanes, args) + tail
+    )
+
+
+def _vector(kind: str, lanes: int) -> str:
+    return kind if lanes == 1 else f"<{lanes} x {kind}>"
+
+
+def _single(function: str, real: str, args: list[str]) -> str:
+    given = ", ".join(f"{real} {arg}" for arg in args)
+    return f"""entry:
+  br i1 %far, label %one, label %end, !prof !0
+one:
+  %found = call {real} @{function}({given})
+  br label %end
+end:
+  %result = phi {real} [ %near, %entry ], [ %found, %one ]
+  ret {real} %result"""
+
+
+def _several(function: str, real: str, lanes: int, args: list[str]) -> str:
+    vector, truth = _vector(real, lanes), _vector("i1", lanes)
+    taken = "\n".join(f"  {arg}.i = extractelement {vector} {arg}, i32 %i" for arg in args)
+    given = ", ".join(f"{real} {arg}.i" for arg in args)
+    return f"""entry:
+  %any = call i1 @llvm.vector.reduce.or.v{lanes}i1({truth} %far)
+  br i1 %any, label %lane, label %end, !prof !0
+lane:
+  %i = phi i32 [ 0, %entry ], [ %next, %after ]
+  %before = phi {vector} [ %near, %entry ], [ %so.far, %after ]
+  %is.far = extractelement {truth} %far, i32 %i
+  br i1 %is.far, label %one, label %after
+one:
+{taken}
+  %found = call {real} @{function}({given})
+  %put = insertelement {vector} %before, {real} %found, i32 %i
+  br label %after
+after:
+  %so.far = phi {vector} [ %before, %lane ], [ %put, %one ]
+  %next = add i32 %i, 1
+  %more = icmp ult i32 %next, {lanes}
+  br i1 %more, label %lane, label %end
+end:
+  %result = phi {vector} [ %near, %entry ], [ %so.far, %after ]
+  ret {vector} %result"""
