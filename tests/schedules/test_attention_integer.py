@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 import pytest
-from caller import EXTENDED, TARGETS, Library, draw, reference, schedules
+from caller import EXTENDED, RUNNABLE, TARGETS, Library, draw, reference, schedules
 from open_workloads import Make, opened, runs
 from test_whole_products import emulated
 from whole_attentions import STEP, Stored, whole_attention
@@ -76,6 +76,12 @@ def test_any_sizes_types_and_places(name: str, monkeypatch: pytest.MonkeyPatch) 
     check(CASES[name], EXTENDED["x86-64-v3"], TARGETS["x86-64-v3"])
 
 
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("name", CASES)
+def test_any_sizes_in_pairs(name: str, level: str) -> None:
+    check(CASES[name], TARGETS[level], TARGETS[level])
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_any_sizes_by_the_instruction(name: str) -> None:
     ready = [t for t in EXTENDED.values() if host_features().issuperset(t.features)]
@@ -94,11 +100,14 @@ OPEN: dict[str, tuple[Make, tuple[Symbol, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("level", EXTENDED)
+OPEN_ON = {**EXTENDED, "pairs": TARGETS["x86-64-v3"]}
+
+
+@pytest.mark.parametrize("on", OPEN_ON)
 @pytest.mark.parametrize("name", OPEN)
-def test_sizes_that_are_open(name: str, level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sizes_that_are_open(name: str, on: str, monkeypatch: pytest.MonkeyPatch) -> None:
     make, symbols = OPEN[name]
-    target = EXTENDED[level]
+    target = OPEN_ON[on]
     if not host_features().issuperset(target.features):
         monkeypatch.setattr(dot_products, "add_four_products", emulated)
     plain = target if host_features().issuperset(target.features) else TARGETS["x86-64-v3"]
@@ -109,23 +118,27 @@ def test_sizes_that_are_open(name: str, level: str, monkeypatch: pytest.MonkeyPa
         within_a_step(got, reference(made, inputs))
 
 
-@pytest.mark.parametrize("level", EXTENDED)
-def test_both_products_are_of_fours(level: str) -> None:
-    target, workload = EXTENDED[level], CASES["whole vectors"]
+def assembly(target: Target) -> str:
+    workload = CASES["whole vectors"]
     kernel = instantiate(workload, target, default(workload, target))
     lowered = codegen.lower({"k": kernel}, target)
     build = tvm.get_global_func("target.build.llvm")
-    text = build(lowered, codegen.llvm_target(target)).inspect_source("asm")
+    return str(build(lowered, codegen.llvm_target(target)).inspect_source("asm"))
+
+
+@pytest.mark.parametrize("level", EXTENDED)
+def test_both_products_are_of_fours(level: str) -> None:
+    text = assembly(EXTENDED[level])
     assert text.count("vpdpbusd") > 2
     assert "vpmaddwd" not in text
 
 
-OTHERS = {
-    "no such instruction": (CASES["no batch"], TARGETS["x86-64-v4"]),
-    "a depth of no whole fours": (whole_attention((2,), 9, 9, 6, 8), EXTENDED["x86-64-v4"]),
-}
+def test_both_are_of_pairs_where_there_is_no_such_instruction() -> None:
+    text = assembly(TARGETS["x86-64-v3"])
+    assert text.count("vpmaddwd") > 2
+    assert "vpmulld" not in text
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_what_does_not_fit_is_not_taken(name: str) -> None:
-    assert IntegerAttention.match(*OTHERS[name]) is None
+@pytest.mark.parametrize("target", [EXTENDED["x86-64-v4"], TARGETS["x86-64-v3"]])
+def test_a_depth_of_no_whole_fours_is_not_taken(target: Target) -> None:
+    assert IntegerAttention.match(whole_attention((2,), 9, 9, 6, 8), target) is None

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from attentions import separate
-from caller import EXTENDED, TARGETS
+from caller import TARGETS
 from coded_workloads import few_bits
 from recurrences import layer
 from whole_attentions import whole_attention
@@ -222,10 +222,7 @@ ROUNDED = {  # where operands may be rounded to bfloat16
     "a residual's beginning": (separable((1, 9, 9, 8), 24, (3, 3)), WITH, "separable_bfloat16"),
     "attention": (separate((1, 2, 9, 9, 4, 4), heads_first=True), WITH, "attention_bfloat16"),
 }
-EVERY = {
-    name: (workload, EXTENDED["x86-64-v3"] if template == "attention_integer" else TARGET, template)
-    for name, (workload, template) in DEFAULTS.items()
-}
+EVERY = {name: (workload, TARGET, template) for name, (workload, template) in DEFAULTS.items()}
 EVERY |= {f"{name}, rounded": each for name, each in ROUNDED.items()}
 
 

@@ -42,9 +42,10 @@ class _Attention:
         self.form, self.knobs, self.node = form, knobs, form.attention
         self.workload, self.lanes = form.workload, form.lanes
         self.wide = knobs.vectors * form.lanes
-        bytes_ = FOUR * form.lanes
-        self.query_pitch = ceildiv(self.node.depth, bytes_) * bytes_
-        self.share_pitch = ceildiv(self.node.keys, bytes_) * bytes_
+        self.micro = form.micro
+        self.held = self.micro.steps * form.lanes  # elements of a vector of what all lanes share
+        self.query_pitch = ceildiv(self.node.depth, self.held) * self.held
+        self.share_pitch = ceildiv(self.node.keys, self.held) * self.held
         unit = self.wide if isinstance(self.node.keys, Size) else form.lanes
         self.key_pitch = ceildiv(self.node.keys, unit) * unit
 
@@ -66,18 +67,19 @@ class _Attention:
         return Emitted((builder.finish(self.form.units * blocks),), scratch=scratch.size)
 
     def _scratch(self) -> Scratch:
-        node, rows, scratch = self.node, self.knobs.rows, Scratch()
+        node, rows, micro, scratch = self.node, self.knobs.rows, self.micro, Scratch()
         for name, depth, columns in (
             ("keys", node.depth, node.keys),
             ("values", node.keys, node.width),
         ):
             panels = ceildiv(columns, self.wide) * self.wide
-            scratch.add(name, ceildiv(depth, FOUR) * FOUR * panels, "int8")
-            scratch.add(f"{name}_starts", panels, "int32")
-        scratch.add("query", rows * self.query_pitch, "uint8")
+            scratch.add(name, ceildiv(depth, micro.steps) * micro.steps * panels, micro.b.name)
+            if micro.steps == FOUR:
+                scratch.add(f"{name}_starts", panels, "int32")
+        scratch.add("query", rows * self.query_pitch, micro.a.name)
         scratch.add("sums", rows * self.key_pitch, "int32")
         scratch.add("scores", rows * self.key_pitch, "float32")
-        scratch.add("shares", rows * self.share_pitch, "uint8")
+        scratch.add("shares", rows * self.share_pitch, micro.a.name)
         return scratch
 
     # Operands.
@@ -106,9 +108,11 @@ class _Attention:
         self.values.bring_rows(self._rows_of(node.v))
 
     def _panels(self, name: str, extents: tuple[int, int], operand: Operand, other: int) -> Panels:
-        builder, zero = self.builder, signed(operand.zero, self._element(operand))
-        buffers = builder[name], builder[f"{name}_starts"]
-        return Panels(builder, *buffers, *extents, self.wide, self.lanes, zero, other)
+        builder, zero, micro, starts = self.builder, operand.zero, self.micro, None
+        if micro.steps == FOUR:
+            zero, starts = signed(zero, self._element(operand)), builder[f"{name}_starts"]
+        buffers = builder[name], starts
+        return Panels(builder, *buffers, *extents, self.wide, self.lanes, micro, zero, other)
 
     # A tile of rows.
 
@@ -125,22 +129,23 @@ class _Attention:
         with builder.loop(rows, "row") as row:
             old, new = builder.let(source.start + row * source.stride), row * self.query_pitch
             self._zeros("query", new, node.depth, self.query_pitch)
-            for i in builder.strips(node.depth, FOUR * self.lanes):
+            for i in builder.strips(node.depth, self.held):
                 value = builder.load(source.buffer, old + i)
-                builder.store(builder["query"], new + i, shared(value, source.element))
+                value = shared(value, source.element, node.q.zero, self.micro)
+                builder.store(builder["query"], new + i, value)
 
     def _zeros(self, name: str, row: Index, count: int, pitch: int) -> None:
         """The last vector of a row, before so many numbers are written to it."""
         if isinstance(count, int) and count == pitch:
             return
-        width = FOUR * self.lanes
-        index = vector_index(row + (pitch - width), width)
-        self.builder.store(self.builder[name], index, splat(constant(0, "uint8"), width))
+        index = vector_index(row + (pitch - self.held), self.held)
+        zeros = splat(constant(0, self.micro.a.name), self.held)
+        self.builder.store(self.builder[name], index, zeros)
 
     def _scores(self, rows: int) -> None:
         """Products with all keys, as whole numbers."""
         builder, node = self.builder, self.node
-        terms = self._terms("query", self.query_pitch, rows, self.keys.zero)
+        terms = self._terms("query", self.query_pitch, rows, self.keys.left)
         with builder.loop(ceildiv(node.keys, self.wide), "panel") as panel:
             for begin, columns in self._panel(panel):
                 column0 = builder.let(begin)
@@ -222,7 +227,8 @@ class _Attention:
             self._bind(node.softmax, builder.load(builder["scores"], old + column) * scale)
             point = self._point(first, row, column)
             value = self.evaluator.element(node.shares.arg, point)
-            builder.store(builder["shares"], new + column, shared(value, element))
+            value = shared(value, element, node.shares.zero, self.micro)
+            builder.store(builder["shares"], new + column, value)
 
     def _bind(self, value: int, element: Expr) -> None:
         self.evaluator.bind(value, lambda point: element)
@@ -234,7 +240,7 @@ class _Attention:
     def _sums(self, first: Index, rows: int) -> None:
         """Products with all values, and what is made of them."""
         builder, node = self.builder, self.node
-        terms = self._terms("shares", self.share_pitch, rows, self.values.zero)
+        terms = self._terms("shares", self.share_pitch, rows, self.values.left)
         serial = self._is_serial(node.sums, node.result)
         shape = (*node.batch, node.rows, node.width)
         with builder.loop(ceildiv(node.width, self.wide), "panel") as panel:

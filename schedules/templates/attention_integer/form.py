@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from ...emit.dot_product import fits_tile
-from ...emit.dot_products import INT8, UINT8, layouts
+from ...emit.dot_product import DotProduct, fits_tile
+from ...emit.dot_products import INT8, INT16, UINT8, fours, layouts, pairs
 from ...ir.dtype import FLOAT32, INT32
 from ...ir.size import Size, at_least, at_most, fixed
 from ...ir.space import Knob
@@ -23,6 +23,7 @@ from ..window import balanced_width
 from .pattern import WholeAttention, attention_of
 
 _MOST_VECTORS = 4  # of keys or columns in a register tile
+_PAIR = 2
 _LEAST_TILES = 4  # in a chunk, for which keys and values are brought near
 
 
@@ -36,7 +37,7 @@ class Knobs(NamedTuple):
 
 @dataclass(frozen=True)
 class IntegerAttention(Form[Knobs]):
-    """Two products of 8 bits with a softmax between them, on targets that multiply fours."""
+    """Two products of 8 bits with a softmax between them."""
 
     attention: WholeAttention
 
@@ -47,9 +48,7 @@ class IntegerAttention(Form[Knobs]):
 
     @classmethod
     def match(cls, workload: Workload, target: Target) -> IntegerAttention | None:
-        """Any, on targets that multiply fours; see ``is_near``."""
-        if layouts(UINT8, INT8, target) != ("fours",):
-            return None
+        """Any; see ``is_near``."""
         found = attention_of(workload)
         return None if found is None else cls(workload, target, found)
 
@@ -57,7 +56,14 @@ class IntegerAttention(Form[Knobs]):
     def is_near(self) -> bool:
         """Whether all keys and values of a head fit half of L2."""
         node = self.attention
-        return node.keys * (node.depth + node.width) <= self.target.l2 // 2
+        return self.micro.b.nbytes(node.keys * (node.depth + node.width)) <= self.target.l2 // 2
+
+    @cached_property
+    def micro(self) -> DotProduct:
+        """What multiplies: fours where the target does, or pairs in 16 bits."""
+        if layouts(UINT8, INT8, self.target) == ("fours",):
+            return fours(UINT8, self.lanes)
+        return pairs(INT16, self.lanes)
 
     @cached_property
     def lanes(self) -> int:
@@ -92,16 +98,26 @@ class IntegerAttention(Form[Knobs]):
 
     def default(self) -> Knobs:
         """As high as registers allow, and chunks enough for all threads."""
-        node, most = self.attention, self._highest
+        node = self.attention
         widest = ceildiv(max(node.keys, node.width), self.lanes)
         vectors = max(v for v in (1, 2, 4) if v == 1 or v <= min(widest, _MOST_VECTORS))
         vectors = max(v for v in (1, 2, 4) if v <= vectors and fits_tile(1, v, self.target))
-        high = max(r for r in range(1, most + 1) if fits_tile(r, vectors, self.target))
-        rows = balanced_width(node.rows, high)
+        if self.micro.steps == _PAIR:
+            vectors = min((v for v in (1, 2, 4) if v <= vectors), key=self._taken)
+        rows = balanced_width(node.rows, self._high(vectors))
         tiles = ceildiv(node.rows, rows)
         blocks = ceildiv(8 * self.target.threads, self.units)
         wanted = max(_LEAST_TILES, ceildiv(tiles, blocks))
         return Knobs(rows, vectors, largest(powers(tiles, 14), wanted))
+
+    def _high(self, vectors: int) -> int:
+        """Rows that fit the registers."""
+        return max(r for r in range(1, self._highest + 1) if fits_tile(r, vectors, self.target))
+
+    def _taken(self, vectors: int) -> float:
+        """Cycles of a step, for each of its vectors of sums."""
+        rows = self._high(vectors)
+        return self.micro.cycles(rows, vectors, self.target) / (rows * vectors)
 
     def resized(self, knobs: Knobs) -> Knobs:
         """Of rows in a tile as many as leave the last one full; chunks as by default."""
@@ -119,18 +135,19 @@ class IntegerAttention(Form[Knobs]):
         tiles = ceildiv(node.rows, rows)
         chunks = self.units * ceildiv(tiles, knobs.tiles)
         width = vectors * self.lanes
-        scores = ceildiv(node.keys, width) * ceildiv(node.depth, 4)
-        values = ceildiv(node.width, width) * ceildiv(node.keys, 4)
-        near = node.keys * (node.depth + node.width)  # bytes
-        row = node.depth + node.keys * (1 + FLOAT32.bytes) + node.width
+        steps, each = self.micro.steps, self.micro.b.bytes
+        scores = ceildiv(node.keys, width) * ceildiv(node.depth, steps)
+        values = ceildiv(node.width, width) * ceildiv(node.keys, steps)
+        near = node.keys * (node.depth + node.width) * each  # bytes
+        row = (node.depth + node.keys) * each + node.keys * FLOAT32.bytes + node.width
         return Loops(
             chunks=chunks,
             sums=rows * vectors,
             loads=rows + vectors,
-            depth=ceildiv(node.depth, 4),
+            depth=ceildiv(node.depth, steps),
             steps=self.units * tiles * (scores + values),
             work=self.units * node.rows * vectors * (scores + values),
-            inner=ceildiv(node.depth, 4) * 4 * (rows + width),
+            inner=ceildiv(node.depth, steps) * steps * each * (rows + width),
             kept=rows * row,
             streamed=self.units * tiles * near,
             chunk=near + knobs.tiles * rows * row,
