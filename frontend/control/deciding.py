@@ -65,7 +65,6 @@ _RULES: Mapping[str, Callable[[Decision], None]] = {
 }
 # Of operators that the standard spells by others: the operands that decide a shape.
 SPELLED: Mapping[str, tuple[int, ...]] = {
-    "AffineGrid": (1,),
     "BlackmanWindow": (0,),
     "CenterCropPad": (1,),
     "HammingWindow": (0,),

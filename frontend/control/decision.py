@@ -20,9 +20,10 @@ from ..onnx.opset import node_label
 from ..program import Branch, Call, Expect, Find, Step
 from .assembly import Assembly
 from .declared import Dims
-from .found_sizes import FoundSizes
+from .differing import Differing, region
+from .found_sizes import FoundInsideError, FoundSizes
 from .origins import Origin, Origins
-from .parts import Parts, Scope
+from .parts import Parts, Scope, is_outermost
 from .spelled import OPSET, Spelled, Term
 
 _MOST_VARIANTS, _MOST_DIMENSIONS = 16, 64
@@ -248,10 +249,8 @@ class Decision:
 
     def reserved(self, place: int | None, most: int | None, origin: Origin | None = None) -> Count:
         """A size that the run is going to find."""
-        if len(self._outer.maps) > 2:
-            raise UnsupportedOperator(
-                f"{self.label}: a size that is found in a loop or branch is not supported"
-            )
+        if not is_outermost(self._outer):
+            raise FoundInsideError(self.label)
         size, taken = self._sizes.add(self._title(place), most, self.label, origin)
         return Count(taken, self._sizes.room(size), size)
 
@@ -294,22 +293,42 @@ class Decision:
         if len(variants) > _MOST_VARIANTS:
             raise self.unsupported(f"to choose among {len(variants)} variants at run time")
         conditions, before, around = self.compute(*picks), self.steps, self._inner
-        regions = []
+        names, made = self._outputs, []
         for make in variants:
             self.steps, self._inner = [], ChainMap({}, *around.maps)
             make()
-            names = self._outputs
-            results = tuple(self._parts.value(name, self._outer, self.label) for name in names)
-            regions.append(Region((), tuple(self.steps), results))
+            results = [self._parts.value(name, self._outer, self.label) for name in names]
+            made.append((self.steps, results))
         self.steps, self._inner = before, around
+        pairs = zip(names, zip(*(values for _, values in made), strict=True), strict=True)
+        joined = [Differing(self._parts, self._assembly, values, n) for n, values in pairs]
+        regions = [region(joined, place, steps) for place, (steps, _) in enumerate(made)]
         otherwise = regions.pop()
         for condition, then in zip(reversed(conditions), reversed(regions), strict=True):
-            types = [self._assembly.type(value) for value in then.results]
-            given = tuple(self._assembly.value(each, self.label) for each in types)
-            branch = Branch(condition, then, otherwise, given, self.label)
-            otherwise = Region((), (branch,), given)
+            types = (each for one in joined for each in one.given)
+            results = tuple(self._assembly.value(each, self.label) for each in types)
+            branch = Branch(condition, then, otherwise, results, self.label)
+            otherwise = Region((), (branch,), results)
         self.steps += otherwise.statements
-        self._outer.update(zip(self._outputs, otherwise.results, strict=True))
+        left = iter(otherwise.results)
+        for name, one in zip(names, joined, strict=True):
+            self._outer[name] = self.taken(one, [next(left) for _ in one.given])
+
+    def taken(self, one: Differing, given: Sequence[int]) -> int:
+        """What a branch gave of one of its results, as large as it is."""
+        if not one.axes:
+            return given[0]
+        whole, sizes = f"whole {one.title}", f"sizes {one.title}"
+        self._inner |= dict(zip((whole, sizes), given, strict=True))
+        most = self._assembly.type(given[0]).shape
+        declared = self.declared(len(most), list(self.node.output).index(one.title))
+        wanted = [declared[axis] for axis in one.axes]
+        says = "the sizes of its result are"
+        found = self.settle(sizes, wanted, [most[axis] for axis in one.axes], says)
+        for axis, size in zip(one.axes, found, strict=True):
+            (whole,) = self.apart(self.spelled("Gather", whole, self.counting(size), axis=axis))
+        (value,) = self.compute(whole)
+        return value
 
     def straight(self, numbers: Mapping[int, Term]) -> None:
         """The node, with these numbers in place of inputs."""

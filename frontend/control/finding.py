@@ -21,8 +21,8 @@ from ..graph import Array
 from ..onnx.opset import node_label
 from ..program import Call, Find, Step
 from .assembly import Assembly
-from .found_sizes import MOST_FOUND, FoundSizes
-from .parts import Parts, Scope
+from .found_sizes import MOST_FOUND, FoundInsideError, FoundSizes
+from .parts import Parts, Scope, is_outermost
 
 N = helper.make_node
 Found = tuple[Sequence[Step], int]
@@ -39,10 +39,8 @@ class Finding:
     def steps(self, node: onnx.NodeProto, scope: Scope) -> Sequence[Step]:
         """The steps of one; its results go into ``scope``."""
         label = node_label(node)
-        if len(scope.maps) > 2:
-            raise UnsupportedOperator(
-                f"{label}: a size that is found in a loop or branch is not supported"
-            )
+        if not is_outermost(scope):
+            raise FoundInsideError(label)
         values = [self._parts.value(name, scope, label) if name else -1 for name in node.input]
         attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         key = (node.op_type, *values, repr(sorted(attrs.items())))

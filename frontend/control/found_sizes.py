@@ -19,6 +19,13 @@ _MOST, MOST_FOUND = 8, 1 << 22  # sizes of a model, and what each may be
 _FEW, _MANY = 2, 8  # a range that tells numbers from expressions
 
 
+class FoundInsideError(UnsupportedOperator):
+    """A size would be found in a loop or branch."""
+
+    def __init__(self, label: str) -> None:
+        super().__init__(f"{label}: a size that is found in a loop or branch is not supported")
+
+
 def as_many(symbol: Symbol) -> Symbol:
     """A range of a size that is found in which it stands for itself."""
     return replace(symbol, least=_FEW, most=max(symbol.most, _MANY))
@@ -60,8 +67,7 @@ class FoundSizes:
 
     def number(self, name: str) -> int:
         """What one is taken to be."""
-        symbol = next(symbol for symbol in self.symbols if symbol.name == name)
-        return self.taken.get(name, symbol.most)
+        return self.taken.get(name, self.most(name))
 
     def add(
         self, output: str, most: int | None, label: str, origin: Origin | None = None
@@ -93,6 +99,17 @@ class FoundSizes:
         if isinstance(origin, Element):
             self.origins[origin] = name
         return name, self.taken.get(name, most)
+
+    def forget(self, count: int) -> None:
+        """Keep the first so many alone."""
+        gone = {symbol.name for symbol in self.symbols[count:]}
+        del self.symbols[count:]
+        for origin in [origin for origin, name in self.origins.items() if name in gone]:
+            del self.origins[origin]
+
+    def most(self, name: str) -> int:
+        """The largest that one may be."""
+        return next(symbol for symbol in self.symbols if symbol.name == name).most
 
     def room(self, name: str) -> int:
         """The largest that one is taken to be in any import."""

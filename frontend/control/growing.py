@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from luthier.schedules import Tensor, UnsupportedOperator
+from luthier.schedules import Tensor
 
 from ..program import Find, Step
 from .parts import Scope
@@ -58,15 +58,6 @@ class Growth:
         """The type after so many iterations, or before the first where that is not known."""
         return self.at(tensor, self.first + self.more * (times or 0))
 
-    def check_used(self, label: str, name: str, refused: bool) -> None:
-        """Raise UnsupportedOperator for a last value whose length a run decides, if it is
-        ``refused``."""
-        if refused:
-            raise UnsupportedOperator(
-                f"{label}: its result '{name}' is longer after each iteration, and a run decides "
-                "how many there are, which is not supported"
-            )
-
 
 @dataclass(frozen=True)
 class Growing:
@@ -74,20 +65,58 @@ class Growing:
 
     rows: Rows
 
+    def ends(
+        self, results: Mapping[str, Growth], times: int | None, label: str
+    ) -> dict[str, tuple[str, int]]:
+        """How long results are after as many iterations as a run decides, ``times`` at most where
+        that is known, by their names: a size of each, and what it is taken to be.
+
+        Raises UnsupportedOperator where nothing says how large it may be.
+        """
+        found = {}
+        for name, growth in results.items():
+            most = None if times is None else growth.first + growth.more * max(times, 0)
+            found[name] = self.rows.sizes.add(name, most, label)
+        return found
+
     def sizes(
-        self, names: Sequence[str], growths: Sequence[Growth], times: int | None, label: str
+        self,
+        names: Sequence[str],
+        growths: Sequence[Growth],
+        times: int | None,
+        label: str,
+        ends: Sequence[tuple[Growth, str]],
     ) -> dict[Growth, tuple[str, int]]:
         """The size of each growth, and what it is taken to be; ``names`` are the values'.
 
-        Those that are as long have one. Raises UnsupportedOperator where nothing says how large it
-        may be.
+        Those that are as long have one, which is less than what any of them ``ends`` with. Raises
+        UnsupportedOperator where nothing says how large it may be.
         """
         ways: dict[tuple[int, int], tuple[str, int]] = {}
+        rooms: dict[tuple[int, int], int] = {}
+        for growth, size in ends:
+            room = max(self.rows.sizes.most(size) - growth.more, growth.first)
+            rooms[growth.way] = min(room, rooms.get(growth.way, room))
         for name, growth in zip(names, growths, strict=True):
             if growth.way not in ways:
                 most = None if times is None else growth.first + growth.more * (times - 1)
-                ways[growth.way] = self.rows.sizes.add(name, most, label)
+                known = [each for each in (most, rooms.get(growth.way)) if each is not None]
+                ways[growth.way] = self.rows.sizes.add(name, min(known, default=None), label)
         return {growth: ways[growth.way] for growth in growths}
+
+    def found(self, size: str, growth: Growth, count: int, label: str) -> list[Step]:
+        """What finds how long a result is after ``count`` iterations, a value."""
+        e = Spelled(size)
+        first, more = (
+            self.rows.assembly.table(f"{size}/{name}", np.array(each))
+            for name, each in zip(("first", "more"), growth.way, strict=True)
+        )
+        count = self.rows.assembly.view(count, ())
+        inner: Scope = ChainMap({}, {}, {"count": count, "first": first, "more": more})
+        times = e("Max", "count", np.array(0))
+        length = e("Add", e("Mul", times, "more"), "first")
+        steps = self.rows.computed(e, inner, length)
+        return [*steps, Find(size, self.rows.parts.value(length, inner, label), label)]
 
     def steps(self, found: Mapping[Growth, tuple[str, int]], number: int, label: str) -> list[Step]:
         """What finds the sizes at the beginning of the iteration of this number."""

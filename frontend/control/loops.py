@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import onnx
@@ -16,9 +16,10 @@ from ..program import Loop, Step
 from .assembly import Assembly
 from .declared import Dims
 from .filling import without_sequences
+from .found_sizes import FoundInsideError
 from .growing import Growing, Growth
 from .loop_node import LoopNode
-from .parts import Held, Parts, Scope, Stacked
+from .parts import Held, Parts, Scope, Stacked, is_outermost
 from .rows import Rows
 from .unrolling import Region, Unrolling
 
@@ -26,7 +27,8 @@ from .unrolling import Region, Unrolling
 @dataclass(frozen=True)
 class _Iteration:
     """Its number, the carried values that it gets, of ``types``, and what it ``held`` at its end;
-    how those of some places grow."""
+    how those of some places grow, and the sizes of what these are after as many iterations as a run
+    decides."""
 
     number: int
     types: Sequence[Tensor]
@@ -34,6 +36,7 @@ class _Iteration:
     steps: Sequence[Step]
     held: Sequence[Held]
     growths: Mapping[int, Growth]
+    lengths: Mapping[int, tuple[str, int]] = field(default_factory=dict)
 
     @property
     def grows(self) -> tuple[int | None, ...]:
@@ -72,11 +75,15 @@ class Loops:
         is_short = self.unrolling.is_short(loop, scope)
         for name in () if is_short else self.parts.lists.intersection(stacks):
             self._ask_length(loop, name, scope)
+        known = len(self.rows.sizes.symbols)
         try:
             steps, vary = self._loop(loop, scope, used, declared)
-        except UnsupportedOperator:  # it may append tensors of different shapes
-            if not (stacks and is_short):
+        except UnsupportedOperator as error:
+            # It may append tensors of different shapes, or find sizes in each iteration.
+            apart = isinstance(error, FoundInsideError) and is_outermost(scope)
+            if not (is_short and (stacks or apart)):
                 raise
+            self.rows.sizes.forget(known)
             return self.unrolling.steps(LoopNode.of(node), scope, used)
         for name in used.intersection(stacks):
             scope[name] = Stacked(self.parts.value(name, scope, loop.label), vary)
@@ -105,7 +112,10 @@ class Loops:
         same = loop.unchanged()
         changing = [i for i in range(count) if i not in same]
         wanted = [body.output[i].name for i in (0, *(1 + k for k in (*changing, *kept)))]
-        once = self._iteration(loop, scope, first, changing, wanted, times)
+        sure = times if not loop.condition or holds is not None else None
+        outputs = {k: loop.outputs[i] for k, i in enumerate(changing) if i < len(loop.outputs)}
+        lasting = {k: name for k, name in outputs.items() if name in used}
+        once = self._iteration(loop, scope, first, changing, wanted, times, sure, lasting)
         true = self.assembly.constant(np.array(True))
         pairs = zip(wanted, once.held, strict=True)
         goes_on, *left = (self.parts.tensor(each, name, label) for name, each in pairs)
@@ -115,36 +125,44 @@ class Loops:
             ends = true
         if trips is None and ends is None:
             raise ModelError(f"{label}: nothing ends it")
-        ending = self._endings(
-            loop, once, changing, left, used, None if ends is not None else times
-        )
+        ending = self._endings(loop, once, changing, left, None if ends is not None else times)
         begun, pieces = tuple(first[i] for i in changing), left[len(changing) :]
         ended = [self.assembly.value(tensor, f"{label}: its result") for tensor in ending]
         region = Steps((once.number, *once.carried), tuple(once.steps), (goes_on, *left))
-        grows = once.grows
-        if not kept or (ends is None and times is not None):
-            given = ended + [self.rows.of(value, times or 0, label) for value in pieces]
-            if ends is None:
-                region = Steps(region.parameters, region.statements, tuple(left))
-            whole = Loop(region, begun, tuple(given), trips, ends, label, grows)
-            made, vary = [whole] if given else list[Step](), False
+        bare = Loop(region, begun, tuple(ended), trips, ends, label, once.grows)
+        found, bare, after = self._lengths(bare, once)
+        if not (bare.results or pieces):
+            made, given, vary = list[Step](), ended, False
+        elif not pieces or (bare.condition is None and times is not None):
+            stacks = [self.rows.of(value, times or 0, label) for value in pieces]
+            made, given, vary = [_with_stacks(bare, stacks)], [*ended, *stacks], False
         else:
-            bare = Loop(region, begun, tuple(ended), trips, ends, label, grows)
-            goes = again is not None and bool(again)
+            goes = again is not None and bool(again) and not after
             names = [loop.outputs[i] for i in kept]
             made, stacks, vary = self.rows.counted(
-                bare,
-                names,
-                pieces,
-                scope,
-                declared,
-                most=times,
-                goes=goes,
+                bare, names, pieces, scope, declared, most=times, goes=goes
             )
             given = [*ended, *stacks]
         results = dict(zip((*changing, *kept), given, strict=True)) | {i: first[i] for i in same}
         scope.update({o: results[i] for i, o in enumerate(loop.outputs) if o and i in results})
-        return made, vary
+        return [*found, *made, *after], vary
+
+    def _lengths(self, bare: Loop, once: _Iteration) -> tuple[Sequence[Step], Loop, Sequence[Step]]:
+        """What finds how long results are that grow, before a loop or after it; the loop counts its
+        iterations where only that tells it."""
+        sizes = {size: once.growths[k] for k, (size, _) in once.lengths.items()}
+        if not sizes:
+            return (), bare, ()
+        count, loop = bare.trips, bare
+        if bare.condition is not None:
+            loop, count, _ = self.rows.counting(bare, next(iter(sizes)))
+        assert count is not None
+        found = [
+            step
+            for size, growth in sizes.items()
+            for step in self.growing.found(size, growth, count, bare.source)
+        ]
+        return ((), loop, found) if bare.condition is not None else (found, loop, ())
 
     def _iteration(
         self,
@@ -154,9 +172,15 @@ class Loops:
         changing: Sequence[int],
         wanted: Sequence[str],
         times: int | None,
+        sure: int | None,
+        lasting: Mapping[int, str],
     ) -> _Iteration:
         """The body, over carried values of which those that are ``changing`` get others; those that
-        grow have a size that is found."""
+        grow have a size that is found.
+
+        It runs ``times`` at most, or ``sure`` times unless an iteration ends it; ``lasting`` are
+        the results that are used after it, by their places.
+        """
         label, body = loop.label, loop.body
         number = self.assembly.value(Tensor((), "int64"), label)
         true = self.assembly.constant(np.array(True))
@@ -176,13 +200,21 @@ class Loops:
         growths = self._growths(types, once.held[1:], scope)
         if not growths:
             return once
+        again = self.parts.tensor(once.held[0], wanted[0], label)
+        goes = self.parts.known(again, "bool", label)
+        results = dict[str, Growth]()
+        if sure is None or goes is None or not goes:
+            results = {lasting[k]: growth for k, growth in growths.items() if k in lasting}
+        ends = self.growing.ends(results, times, label)
+        sizes = [(results[name], size) for name, (size, _) in ends.items()]
         names = [body.input[2 + changing[k]].name for k in growths]
-        found = self.growing.sizes(names, list(growths.values()), times, label)
+        found = self.growing.sizes(names, list(growths.values()), times, label, sizes)
         for k, growth in growths.items():
             types[k] = growth.at(types[k], found[growth][1])
         once = iterated(types, growths)
         before = self.growing.steps(found, number, label)
-        return replace(once, steps=[*before, *once.steps])
+        lengths = {k: ends[lasting[k]] for k in growths if lasting.get(k) in ends}
+        return replace(once, steps=[*before, *once.steps], lengths=lengths)
 
     def _endings(
         self,
@@ -190,7 +222,6 @@ class Loops:
         once: _Iteration,
         changing: Sequence[int],
         left: Sequence[int],
-        used: frozenset[str],
         times: int | None,
     ) -> list[Tensor]:
         """The types of carried values after so many iterations; None is what a run decides.
@@ -202,9 +233,9 @@ class Loops:
             found, name = once.growths.get(k), loop.body.input[2 + i].name
             wants = ending[k] if found is None else found.after(ending[k])
             self._check_carried(loop.label, name, ending[k], after, wants)
-            if found is not None:
-                result = loop.outputs[i] if i < len(loop.outputs) else ""
-                found.check_used(loop.label, result, result in used and times is None)
+            if k in once.lengths and found is not None:
+                ending[k] = found.at(ending[k], once.lengths[k][1])
+            elif found is not None:
                 ending[k] = found.ended(ending[k], times)
         return ending
 
@@ -231,7 +262,7 @@ class Loops:
         self, types: Sequence[Tensor], held: Sequence[Held], scope: Scope
     ) -> dict[int, Growth]:
         """How carried values grow, by their places; in a loop or branch none may."""
-        if len(scope.maps) > 2:
+        if not is_outermost(scope):
             return {}
         pairs = enumerate(zip(types, held, strict=False))
         found = {
@@ -250,3 +281,12 @@ class Loops:
                 f"{label}: its value '{name}' is {first} at first and {then} after an iteration, "
                 "which is not supported"
             )
+
+
+def _with_stacks(bare: Loop, stacks: Sequence[int]) -> Loop:
+    """A loop with what it keeps of each iteration; the first result of its body is the condition,
+    which one without leaves out."""
+    body = bare.body
+    if bare.condition is None:
+        body = Steps(body.parameters, body.statements, body.results[1:])
+    return replace(bare, body=body, results=(*bare.results, *stacks))

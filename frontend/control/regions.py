@@ -12,10 +12,9 @@ from functools import partial
 from types import MappingProxyType
 
 import onnx
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from luthier.schedules import ModelError, Tensor, UnsupportedOperator
-from luthier.schedules.ir.core import Region
 
 from ..graph import Array
 from ..onnx.branches import without_decided_branches
@@ -26,7 +25,10 @@ from ..onnx.strip_weights import array_of, constant_tensor, listed_constant, str
 from ..program import Branch, Step
 from .assembly import Assembly
 from .deciding import Deciding, decided
+from .decision import Decision
 from .declared import Dims, declared_shapes
+from .differing import Differing
+from .differing import region as branch_of
 from .finding import Finding
 from .found_sizes import FoundSizes
 from .loops import Loops
@@ -147,7 +149,7 @@ class Regions:
         values, by name.
         """
         if node.op_type == "If":
-            return self._if(node, scope, used)
+            return self._if(node, scope, used, declared)
         if node.op_type == "Loop":
             return self._loops.steps(node, scope, used, declared)
         if node.op_type == "Scan":
@@ -158,7 +160,13 @@ class Regions:
             return self.sequences.steps(node, scope)
         return self._deciding.steps(node, scope, declared, made)
 
-    def _if(self, node: onnx.NodeProto, scope: Scope, used: frozenset[str]) -> Sequence[Step]:
+    def _if(
+        self,
+        node: onnx.NodeProto,
+        scope: Scope,
+        used: frozenset[str],
+        declared: Mapping[str, Dims],
+    ) -> Sequence[Step]:
         label = node_label(node)
         graphs = [inner_graph(node, name) for name in ("then_branch", "else_branch")]
         if len(node.input) != 1 or any(len(g.output) != len(node.output) for g in graphs):
@@ -173,7 +181,7 @@ class Regions:
             return steps
         names = [node.output[i] for i in kept]
         sides = [self._branch(graph, kept, names, scope, label) for graph in graphs]
-        given, values = list[int](), [list[int](), list[int]()]
+        joined = dict[str, tuple[Held, list[Differing]]]()
         for name, one, other in zip(names, *(held for _, held in sides), strict=True):
             first, second = alike(self._assembly, one, other)
             if type(first) is not type(second) or len(values_of(first)) != len(values_of(second)):
@@ -182,17 +190,25 @@ class Regions:
                     f"{text_of(second)} in the other, which is not supported unless its condition "
                     "is known when the library is built, as by --value"
                 )
-            pairs = list(zip(values_of(first), values_of(second), strict=True))
-            own = [self._result(name, *pair, label) for pair in pairs]
-            given += own
-            values[0] += values_of(first)
-            values[1] += values_of(second)
-            scope[name] = like(first, own)
-        then, otherwise = (
-            Region((), tuple(steps), tuple(results))
-            for (steps, _), results in zip(sides, values, strict=True)
-        )
-        return [Branch(condition, then, otherwise, tuple(given), label)] if given else []
+            joined[name] = first, self._joined(name, first, second, label)
+        every = [one for _, own in joined.values() for one in own]
+        if not every:
+            return []
+        then, otherwise = (branch_of(every, place, side) for place, (side, _) in enumerate(sides))
+        given = [self._assembly.value(t, f"{label}: its result") for o in every for t in o.given]
+        steps: list[Step] = [Branch(condition, then, otherwise, tuple(given), label)]
+        left = iter(given)
+        for name, (held, own) in joined.items():
+            values = list[int]()
+            for each in own:
+                apart = helper.make_node("If", [], [each.title], node.name)
+                taking = Decision(
+                    apart, scope, self._parts, self._assembly, self._sizes, declared, {}
+                )
+                values.append(taking.taken(each, [next(left) for _ in each.given]))
+                steps += taking.steps
+            scope[name] = like(held, values)
+        return steps
 
     def _branch(
         self,
@@ -211,15 +227,22 @@ class Regions:
             found.append(listed)
         return steps, found
 
-    def _result(self, name: str, one: int, other: int, label: str) -> int:
-        """What is of one value or the other."""
-        first, second = self._assembly.type(one), self._assembly.type(other)
-        if first != second:
-            raise UnsupportedOperator(
-                f"{label}: its result '{name}' is {first} in one branch and {second} in the "
-                "other, which is not supported"
-            )
-        return self._assembly.value(first, f"{label}: its result")
+    def _joined(self, name: str, one: Held, other: Held, label: str) -> list[Differing]:
+        """What is of one branch or the other, tensor by tensor."""
+        pairs = list(zip(values_of(one), values_of(other), strict=True))
+        titles = [name] if isinstance(one, int) else [f"{name}_{i}" for i in range(len(pairs))]
+        made = [
+            Differing(self._parts, self._assembly, pair, title)
+            for title, pair in zip(titles, pairs, strict=True)
+        ]
+        for each in made:
+            if not each.fits:
+                first, second = each.types
+                raise UnsupportedOperator(
+                    f"{label}: its result '{name}' is {first} in one branch and {second} in the "
+                    "other, which is not supported"
+                )
+        return made
 
     def _scan(self, node: onnx.NodeProto, scope: Scope, used: frozenset[str]) -> Sequence[Step]:
         label = node_label(node)

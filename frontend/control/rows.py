@@ -21,7 +21,7 @@ from ..program import Call, Expect, Find, Loop, Step
 from .assembly import Assembly
 from .declared import Dims
 from .found_sizes import FoundSizes
-from .parts import Parts, Scope
+from .parts import Parts, Scope, is_outermost
 from .spelled import OPSET, Spelled
 
 Kept = tuple[list[Step], list[int], bool]
@@ -60,7 +60,7 @@ class Rows:
         UnsupportedOperator.
         """
         wanted = self._declared(names, pieces, declared)
-        if wanted is None and len(scope.maps) > 2:
+        if wanted is None and not is_outermost(scope):
             raise UnsupportedOperator(
                 f"{bare.source}: its result '{names[0]}' has a row for each iteration, whose "
                 "number is known only at run time, which in a loop or branch is not supported"
@@ -131,7 +131,7 @@ class Rows:
             least = e("Min", "trips", np.array(room))
             steps = self.computed(e, inner, least)
             trips = self.parts.value(least, inner, label)
-        loop, count, goes = self._counting(bare, names[0])
+        loop, count, goes = self.counting(bare, names[0])
         stacks = [self.of(piece, room, label) for piece in pieces]
         steps.append(replace(loop, results=(*loop.results, *stacks), trips=trips))
         inner |= {"count": count, "goes": goes}
@@ -153,7 +153,7 @@ class Rows:
         steps += (self._beginning(*pair, label) for pair in zip(stacks, cut, strict=True))
         return steps, cut, True
 
-    def _counting(self, bare: Loop, name: str) -> tuple[Loop, int, int]:
+    def counting(self, bare: Loop, name: str) -> tuple[Loop, int, int]:
         """A loop that counts its iterations, how many there were, and whether it would go on."""
         label, body = bare.source, bare.body
         number, goes_on = body.parameters[0], body.results[0]
@@ -170,7 +170,9 @@ class Rows:
         begins = self.assembly.view(bare.condition, ())
         counted = Region((*body.parameters, *taken), statements, (goes_on, *own, left, goes, *kept))
         carried = (*bare.carried, self.assembly.constant(np.array(0)), begins)
-        loop = replace(bare, body=counted, carried=carried, results=(*bare.results, *ended))
+        grows = (*bare.grows, None, None) if bare.grows else ()
+        results = (*bare.results, *ended)
+        loop = replace(bare, body=counted, carried=carried, results=results, grows=grows)
         return loop, ended[0], ended[1]
 
     def _beginning(self, stack: int, cut: int, label: str) -> Call:

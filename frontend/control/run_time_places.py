@@ -18,7 +18,7 @@ from ..program import Expect, Step
 from .assembly import Assembly
 from .deciding import Deciding
 from .found_sizes import FoundSizes
-from .parts import Listed, Parts, Scope, Stacked
+from .parts import Listed, Parts, Scope, Stacked, is_outermost
 from .spelled import OPSET, Spelled
 
 
@@ -85,7 +85,7 @@ class RunTimePlaces:
         if not count:
             return steps, Listed(())
         inner: Scope = ChainMap({"whole": x, "lengths": given})
-        if len(scope.maps) > 2:
+        if not is_outermost(scope):
             inner = inner.new_child().new_child()
         names = [f"{output}_{i}" for i in range(count)]
         cut = helper.make_node("Split", ["whole", "lengths"], names, node.name, axis=axis)
@@ -135,7 +135,7 @@ class _Place:
     ) -> None:
         self.owner, self.node, self.label = owner, node, node_label(node)
         self.spelled, self.steps = Spelled(node.name or node.output[0]), list[Step]()
-        self.outermost = len(scope.maps) == 2
+        self.outermost = is_outermost(scope)
         if end < 1:
             raise ModelError(f"{self.label}: there is nothing in the sequence")
         value = owner.parts.value(name, scope, self.label)

@@ -173,13 +173,6 @@ def unsqueeze(d: Decision) -> None:
     _to_dims(d, e("Where", e("Equal", ones, 1), 1, dims), declared)
 
 
-def _declared_whole(d: Decision, rank: int) -> list[int]:
-    declared = d.declared(rank)
-    if None in declared:
-        raise d.unsupported("axes that are computed at run time, but for a shape that is declared,")
-    return [size or 0 for size in declared]
-
-
 def _placed(d: Decision, places: Term, counts: Term, numbers: Term, length: int) -> str:
     """A vector of numbers at places, where they count."""
     e, here = d.spelled, np.arange(length).reshape(-1, 1)
@@ -212,22 +205,44 @@ def reduce(d: Decision) -> None:
     if not count:
         d.straight({1: np.zeros(0, np.int64)})
         return
-    shape = _declared_whole(d, len(old) if keeps else len(old) - count)
+    declared = d.declared(len(old) if keeps else len(old) - count)
     if count > len(old) or math.comb(len(old), count) > _MOST_CHOICES:
         raise d.unsupported(f"to reduce {len(old)} dimensions along {count} axes of run time")
+    if None in declared:
+        _reduced_along_any(d, count)
+        return
+    shape = [size or 0 for size in declared]
     choices = _reduced(old, shape, keeps=keeps, count=count)
     if not choices:
         raise ModelError(f"{d.label}: {list(old)} does not reduce to {shape}, as is declared")
     e, matter = d.spelled, [int(size > 1) for size in old]
     mask = e("Mul", _mask(d, 1, len(old)), matter)
     wanted = [[int(i in axes) * n for i, n in enumerate(matter)] for axes in choices]
-    same = e("Equal", mask, np.array(wanted))
-    each = e("ReduceMin", e.cast(same, "int64"), [1], keepdims=0)
+    each = _matches_of(d, mask, wanted)
     some = e("ReduceMax", each, keepdims=0)
     if len(choices) == 1:
         d.expect(mask, wanted[0], "whether it is along each dimension:")
     else:
         d.expect(some, np.array(1), f"whether it gives the declared shape {shape}:")
+    _choose_axes(d, each, choices)
+
+
+def _reduced_along_any(d: Decision, count: int) -> None:
+    """How large the result is, is found."""
+    rank = len(d.type(0).shape)
+    choices = list(itertools.combinations(range(rank), count))
+    wanted = [[int(i in axes) for i in range(rank)] for axes in choices]
+    _choose_axes(d, _matches_of(d, _mask(d, 1, rank), wanted), choices)
+
+
+def _matches_of(d: Decision, mask: str, wanted: Sequence[Sequence[int]]) -> str:
+    """1 for each row of ``wanted`` that the mask is, else 0."""
+    same = d.spelled("Equal", mask, np.array(wanted))
+    return d.spelled("ReduceMin", d.spelled.cast(same, "int64"), [1], keepdims=0)
+
+
+def _choose_axes(d: Decision, each: str, choices: Sequence[Sequence[int]]) -> None:
+    e = d.spelled
     picks = [
         e("Reshape", e.cast(e.element(each, i), "bool"), _NOTHING) for i in range(len(choices) - 1)
     ]

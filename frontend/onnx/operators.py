@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import onnx
 
 from . import (
+    affine_grid,
     along,
     determinant,
     einsum,
@@ -40,9 +41,9 @@ from .texts.domain import is_text
 from .texts.operators import OPERATORS as TEXT
 
 _FAMILIES = (
-    along, determinant, einsum, elementwise, fourier, indexing, lengths, math, movement, ngrams,
-    norms, quantization, quantized_products, random, recurrent, reduce, regions, resize, shaping,
-    sorting, windows,
+    affine_grid, along, determinant, einsum, elementwise, fourier, indexing, lengths, math,
+    movement, ngrams, norms, quantization, quantized_products, random, recurrent, reduce, regions,
+    resize, shaping, sorting, windows,
 )  # fmt: skip
 OPERATORS: Mapping[str, Operator] = {
     name: operator for family in _FAMILIES for name, operator in family.OPERATORS.items()

@@ -81,6 +81,12 @@ class Loop:
         return {name: value for name, value in both.items() if value is not None}
 
     @property
+    def grown(self) -> tuple[int, ...]:
+        """The results that grow."""
+        pairs = zip(self.results, self.grows, strict=False)
+        return tuple(result for result, axis in pairs if axis is not None)
+
+    @property
     def reads(self) -> tuple[int, ...]:
         """What decides how often it runs, the carried values, and what the body reads around it."""
         return (*self.controls.values(), *self.carried, *self.body.free)

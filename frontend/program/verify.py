@@ -180,7 +180,10 @@ def _verify_found(program: Program) -> None:
 
 
 def _verify_known(program: Program, steps: Sequence[Step], unknown: frozenset[str]) -> None:
-    """That what these steps have is none of what is ``unknown`` before them, until it is found."""
+    """That what these steps have is none of what is ``unknown`` before them, until it is found.
+
+    How long a loop's result is that grows may be found after it: it has room for the most before.
+    """
     for step in steps:
         if isinstance(step, Find):
             unknown -= {step.size}
@@ -188,7 +191,10 @@ def _verify_known(program: Program, steps: Sequence[Step], unknown: frozenset[st
         found = {each.size for each in inside if isinstance(each, Find)}
         require(not found or isinstance(step, Loop), f"{step}: a size is found in a branch")
         ends = (value for region in step.regions for value in (*region.parameters, *region.results))
+        growing = step.grown if isinstance(step, Loop) else ()
         for value in (*step.reads, *step.defines, *ends):
+            if value in growing:
+                continue
             own = frozenset[str]() if value in step.defines else found
             later = (unknown - own) & _place_names(program, value)
             require(not later, f"{step}: {', '.join(sorted(later))} is found later")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 from onnx import TensorProto
 
@@ -47,6 +46,12 @@ def _transpose(call: Call) -> str:
     return call.add("Transpose", call.input(), perm=order)
 
 
+def _computed_margins(call: Call) -> str:
+    """Those before each dimension, then those after, as a run computes them."""
+    pairs = call.add("Reshape", call.whole(1), call.ints(-1, 2))
+    return call.add("Reshape", call.add("Transpose", pairs, perm=[1, 0]), call.ints(-1))
+
+
 def _margins(call: Call) -> list[int]:
     """Those before each dimension, then those after."""
     given = call.constant(1, "a padding")
@@ -62,17 +67,32 @@ def _pad(call: Call) -> str:
     else:
         how = call.tensor(0).quantised
         value = call.one(float(how.zero[0]) if how is not None and call.as_stored else 0)
-    return call.add("Pad", call.input(), call.ints(*_margins(call)), value)
+    margins = call.ints(*_margins(call)) if call.is_known(1) else _computed_margins(call)
+    return call.add("Pad", call.input(), margins, value)
 
 
 def _mirror_pad(call: Call) -> str:
     margins = _margins(call)
     symmetric = bool(call.option(0, "<b"))
     if symmetric and max(margins, default=0) > 1:
-        raise call.unsupported("the mode SYMMETRIC by more than one element")
+        return _mirrored(call, margins)
     return call.add(
         "Pad", call.input(), call.ints(*margins), mode="edge" if symmetric else "reflect"
     )  # fmt: skip
+
+
+def _mirrored(call: Call, margins: list[int]) -> str:
+    """With the elements next to each edge in the opposite order, the first of them twice."""
+    x, rank = call.input(), call.rank()
+    for axis, (before, after) in enumerate(zip(margins[:rank], margins[rank:], strict=True)):
+        if not before and not after:
+            continue
+        (size,) = call.sizes(0, [axis])
+        if max(before, after) > size:
+            raise call.unsupported(f"the padding {before} and {after} of {size} elements")
+        places = [*range(before - 1, -1, -1), *range(size), *range(size - 1, size - 1 - after, -1)]
+        x = call.add("Gather", x, call.ints(*places), axis=axis)
+    return x
 
 
 def _concatenation(call: Call) -> str:
@@ -122,13 +142,27 @@ def _unpack(call: Call) -> list[str]:
 
 def _gather(call: Call) -> str:
     batch, axis = call.option(1), call.axis(call.option(0), call.rank())
-    indices = call.whole(1)
+    indices, own = call.whole(1), call.rank(1)
+    batch = batch + own if batch < 0 else batch
     if not batch:
         return call.add("Gather", call.input(), indices, axis=axis)
-    if batch != axis or batch < 0:
+    if not 0 < batch <= min(axis, own):
         raise call.unsupported(f"{batch} dimensions of batches and axis {axis}")
     indices = call.add("Unsqueeze", indices, call.ints(-1))
-    return call.add("GatherND", call.input(), indices, batch_dims=batch)
+    # What comes between the batches and the axis waits after it.
+    between, rest = list(range(batch, axis)), list(range(axis + 1, call.rank()))
+    x = call.input()
+    if between:
+        x = call.add("Transpose", x, perm=[*range(batch), axis, *between, *rest])
+    y = call.add("GatherND", x, indices, batch_dims=batch)
+    if not between:
+        return y
+    count = len(between)
+    places, waiting = range(batch, own), range(own, own + count)
+    rank = own + count + len(rest)
+    return call.add(
+        "Transpose", y, perm=[*range(batch), *waiting, *places, *range(own + count, rank)]
+    )  # fmt: skip
 
 
 def _gather_nd(call: Call) -> str:
@@ -148,53 +182,6 @@ def _tile(call: Call) -> str:
 
 def _broadcast_to(call: Call) -> str:
     return call.add("Expand", call.input(), call.whole(1))
-
-
-def _blocks(operator: str, call: Call) -> str:
-    size = call.option(0)
-    if size < 1 or call.rank() != 4:
-        raise call.unsupported(f"blocks of {size}")
-    x = call.channels_first(call.input())
-    return call.channels_last(call.add(operator, x, blocksize=size))
-
-
-def _space_to_batch(call: Call) -> str:
-    """Elements a block apart become images of their own."""
-    (rows, columns), margins = _block(call), call.constant(2, "a padding")
-    height, width, channels = call.sizes(0, (1, 2, 3))
-    if len(margins) != 4 or min(margins) < 0:
-        raise call.unsupported(f"the padding {margins[:16]}")
-    pads = [0, margins[0], margins[2], 0, 0, margins[1], margins[3], 0]
-    how = call.tensor(0).quantised
-    zero = call.one(float(how.zero[0]) if how is not None and call.as_stored else 0)
-    x = call.add("Pad", call.input(), call.ints(*pads), zero)
-    high, wide = height + margins[0] + margins[1], width + margins[2] + margins[3]
-    shape = (-1, high // rows, rows, wide // columns, columns, channels)
-    x = call.add("Reshape", x, call.ints(*shape))
-    x = call.add("Transpose", x, perm=[2, 4, 0, 1, 3, 5])
-    return call.add("Reshape", x, call.ints(-1, high // rows, wide // columns, channels))
-
-
-def _batch_to_space(call: Call) -> str:
-    (rows, columns), cuts = _block(call), call.constant(2, "a crop")
-    height, width, channels = call.sizes(0, (1, 2, 3))
-    if len(cuts) != 4 or min(cuts) < 0:
-        raise call.unsupported(f"the crop {cuts[:16]}")
-    x = call.add(
-        "Reshape", call.input(), call.ints(rows, columns, -1, height, width, channels)
-    )  # fmt: skip
-    x = call.add("Transpose", x, perm=[2, 3, 0, 4, 1, 5])
-    high, wide = height * rows, width * columns
-    x = call.add("Reshape", x, call.ints(-1, high, wide, channels))
-    begins, ends = call.ints(cuts[0], cuts[2]), call.ints(high - cuts[1], wide - cuts[3])
-    return call.add("Slice", x, begins, ends, call.ints(1, 2))
-
-
-def _block(call: Call) -> list[int]:
-    block = call.constant(1, "a block")
-    if len(block) != 2 or min(block) < 1 or call.rank() != 4:
-        raise call.unsupported(f"the block {block[:8]}")
-    return block
 
 
 def _shape(call: Call) -> str:
@@ -246,9 +233,7 @@ def _broadcast_args(call: Call) -> str:
 
 
 _FIRST: dict[str, Callable[[Call], Results]] = {
-    "BATCH_TO_SPACE_ND": _batch_to_space,
     "BROADCAST_TO": _broadcast_to,
-    "DEPTH_TO_SPACE": partial(_blocks, "DepthToSpace"),
     "EXPAND_DIMS": _expand_dims,
     "GATHER": _gather,
     "GATHER_ND": _gather_nd,
@@ -257,8 +242,6 @@ _FIRST: dict[str, Callable[[Call], Results]] = {
     "RESHAPE": _reshape,
     "REVERSE_SEQUENCE": _reverse_sequence,
     "REVERSE_V2": _reverse,
-    "SPACE_TO_BATCH_ND": _space_to_batch,
-    "SPACE_TO_DEPTH": partial(_blocks, "SpaceToDepth"),
     "SPLIT_V": _split_v,
     "SQUEEZE": _squeeze,
     "TILE": _tile,

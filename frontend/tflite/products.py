@@ -43,11 +43,6 @@ def _adjoint(call: Call, place: int) -> str:
     return call.add("Transpose", call.input(place), perm=order)
 
 
-def _rows(call: Call) -> str:
-    """Of a table, by their numbers."""
-    return call.add("Gather", call.input(1), call.whole(0), axis=0)
-
-
 def _axes(call: Call) -> str:
     return call.ints(*call.constant(1, "dimensions"))
 
@@ -91,7 +86,6 @@ OPERATORS: dict[str, Operator] = {
     "ARG_MIN": Operator(partial(_arg, "ArgMin")),
     "BATCH_MATMUL": Operator(_batch_matmul),
     "CUMSUM": Operator(_running_sum),
-    "EMBEDDING_LOOKUP": Operator(_rows, moves=True, moved=(1,)),
     "FULLY_CONNECTED": Operator(_fully_connected),
     "TOPK_V2": Operator(_top),
 }

@@ -13,9 +13,12 @@ from luthier.schedules import ModelError, UnsupportedOperator
 
 from ..flatbuffer import DamagedError
 from . import (
+    bits,
+    blocks,
     control,
     detection,
     elementwise,
+    lookups,
     movement,
     products,
     random_numbers,
@@ -23,6 +26,8 @@ from . import (
     scattering,
     signals,
     slices,
+    sliding,
+    stablehlo,
     tables,
     windows,
 )
@@ -32,9 +37,12 @@ from .model import LiteModel, Operation, decoded
 from .whole import whole
 
 OPERATORS: dict[str, Operator] = {
+    **bits.OPERATORS,
+    **blocks.OPERATORS,
     **control.OPERATORS,
     **detection.OPERATORS,
     **elementwise.OPERATORS,
+    **lookups.OPERATORS,
     **movement.OPERATORS,
     **products.OPERATORS,
     **random_numbers.OPERATORS,
@@ -42,6 +50,8 @@ OPERATORS: dict[str, Operator] = {
     **scattering.OPERATORS,
     **signals.OPERATORS,
     **slices.OPERATORS,
+    **sliding.OPERATORS,
+    **stablehlo.OPERATORS,
     **tables.OPERATORS,
     **windows.OPERATORS,
 }

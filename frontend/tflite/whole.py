@@ -10,12 +10,14 @@ from onnx import helper
 
 from luthier.schedules import UnsupportedOperator
 
+from ..onnx.scopes import every_node
 from ..states.pairs import declare_states
 from .graph import Graph, Writing, element
 from .model import LiteModel, Operation
 from .tensors import Tensor
 
 OPSET, IR_VERSION = 21, 10
+_BITS_OPSET = 26  # the first that has BitCast
 _ML, _ML_OPSET = "ai.onnx.ml", 3
 
 
@@ -88,7 +90,8 @@ def _assembled(graph: Graph, states: list[_State]) -> onnx.ModelProto:
         outputs.append(helper.make_tensor_value_info(pairs[state.name], kind, state.shape))
     weights = list(writing.initializers.values())
     made = helper.make_graph(graph.nodes, "tflite", inputs, outputs, weights)
-    imports = [helper.make_opsetid("", OPSET)]
+    has_bits = any(node.op_type == "BitCast" for node in every_node(graph.nodes))
+    imports = [helper.make_opsetid("", _BITS_OPSET if has_bits else OPSET)]
     if writing.tables:
         imports.append(helper.make_opsetid(_ML, _ML_OPSET))
     whole = helper.make_model(made, opset_imports=imports, ir_version=IR_VERSION)

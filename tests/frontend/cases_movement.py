@@ -239,6 +239,16 @@ RESIZES = [
     case("Upsample", IMAGE, np.float32([1, 1, 1.7, 2]), mode="linear", constants=(1,), opset=9),
 ]
 
+GRIDS = [
+    case(
+        "AffineGrid", floats(batch, count, count + 1),
+        np.array([batch, 3, *(4, 5, 6)[:count]]), align_corners=corners, constants=(1,), opset=20,
+    )
+    for batch in (1, 3)
+    for count in (2, 3)
+    for corners in (0, 1)
+]  # fmt: skip
+
 _GRID = floats(2, 4, 3, 2) * 0.8
 SAMPLES = [
     case(
@@ -268,5 +278,6 @@ CASES: list[Case] = [
     *INDICES,
     *CONSTANTS,
     *RESIZES,
+    *GRIDS,
     *SAMPLES,
 ]

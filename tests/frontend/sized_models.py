@@ -225,15 +225,21 @@ def computed(
 def _grown(
     program: Program, known: dict[str, int], inputs: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """The outputs of a program whose loops find sizes, and nothing else does."""
+    """The outputs of a program of which a loop finds sizes."""
     fixed = at(program, known)
     values = {v: np.asarray(inputs[n]) for n, v in fixed.inputs} | dict(fixed.constants)
-    for step in program.steps:
-        if isinstance(step, Loop) and step.grows:
+    before = 0
+    for i, step in enumerate(program.steps):
+        if isinstance(step, Find):
+            known[step.size] = int(value_of(fixed, values, step.value).reshape(()))
+            assert known[step.size] in {s.name: s for s in program.symbols}[step.size]
+            fixed = at(program, known)
+            values |= fixed.constants
+            before += 1
+        elif isinstance(step, Loop) and step.grows:
             _repeated(program, step, known, values)
         else:
-            same = next(s for s in fixed.steps if s.defines == step.defines)
-            follow(fixed, [same], values, False)
+            follow(fixed, [fixed.steps[i - before]], values, False)
     return {n: value_of(fixed, values, v) for n, v in fixed.outputs}
 
 

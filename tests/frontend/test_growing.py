@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from onnx_models import TARGET, expected, floats
 from sized_models import computed, opened
 
 from luthier.deploy import build, load
-from luthier.frontend import Library, import_entry
+from luthier.frontend import Library, import_entry, read_model
 from luthier.schedules import Target, UnsupportedOperator
 
 N = helper.make_node
@@ -92,13 +93,50 @@ def test_a_loop_of_one_iteration() -> None:
     agree(loop(3, trips=1), floats(3, 5))
 
 
+def test_a_last_value_whose_length_values_decide() -> None:
+    """Before the room is full, at once, and not at all."""
+    proto = loop(3, ends=True)
+    for scale in (0.2, 1, 20):
+        agree(proto, floats(3, 5) * np.float32(scale))
+    agree(loop(3, ends=True, more=2, axis=1), floats(5, 3))
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_how_often_a_run_says(ends: bool) -> None:
+    proto = loop(2, ends=ends)
+    del proto.graph.initializer[[t.name for t in proto.graph.initializer].index("trips")]
+    proto.graph.input.append(helper.make_tensor_value_info("trips", INT64, []))
+    assert "give a bound, such as --bound found_all=1024" in refused(proto)
+    entry = import_entry(read_model(proto, bounds={"found_all": 12}), TARGET)
+    (program,) = entry.variants
+    for trips in (0, -3, 1, 4, 10):
+        inputs = {"x": floats(2, 5) / 4, "trips": np.array(trips)}
+        ours, theirs = computed(program, {}, inputs), expected(proto, inputs)
+        for name, array in theirs.items():
+            assert ours[name].shape == array.shape
+            np.testing.assert_allclose(ours[name], array, 1e-5, 1e-5)
+
+
+def refused(proto: onnx.ModelProto) -> str:
+    with pytest.raises(UnsupportedOperator) as error:
+        import_entry(proto, TARGET)
+    return str(error.value)
+
+
 def test_what_is_refused() -> None:
-    with pytest.raises(
-        UnsupportedOperator, match="'all' is longer after each iteration, and a run"
-    ):
-        import_entry(loop(3, ends=True), TARGET)
-    with pytest.raises(UnsupportedOperator, match=r"is float32\[\d+,5\] at first and"):
-        import_entry(loop(3, doubles=True), TARGET)
+    assert re.search(r"is float32\[\d+,5\] at first and", refused(loop(3, doubles=True)))
+
+
+def test_a_library_finds_how_long_it_is(tmp_path: Path) -> None:
+    host, proto = Target("x86-64-v2", "x86-64-v2", 2), loop(3, ends=True, more=2, axis=1)
+    build(Library("ending", {"run": import_entry(proto, host)}), tmp_path / "built", host, {})
+    with load(tmp_path / "built", threads=2) as artifact:
+        for scale in (0.2, 1, 20, 0.5):
+            x = floats(5, 3) * np.float32(scale)
+            ours, theirs = artifact.run({"x": x}), expected(proto, {"x": x})
+            for name, array in theirs.items():
+                assert ours[name].shape == array.shape
+                np.testing.assert_allclose(ours[name], array, 1e-5, 1e-5)
 
 
 def test_a_library_does_it_from_any_length(tmp_path: Path) -> None:

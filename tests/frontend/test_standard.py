@@ -23,7 +23,7 @@ from luthier.frontend.onnx.operators import BUILD_TIME, SUPPORTED
 from luthier.frontend.onnx.scopes import every_node
 
 # Weights are known in trained models.
-OTHERS = {"AffineGrid": (1,), "CastLike": (1,), "Dropout": (1,)}
+OTHERS = {"CastLike": (1,), "Dropout": (1,)}
 # Of sequences, refused whatever is known, or with an expected output that contradicts the text of
 # the standard: see ``tests/standard/left.txt``.
 LEFT_OUT = (

@@ -240,6 +240,120 @@ def rest() -> File:
     return file
 
 
+def windows() -> File:
+    """What slides over elements, spreads them, and looks parts of them up."""
+    file, rng = File(), np.random.default_rng(8)
+    x, image = file.input("x", (3, 7)), file.input("image", (1, 7, 8, 3))
+    n, c = file.input("n", (3, 7), INT), file.input("c", (3, 7), "bool")
+    main = file.graph
+
+    def one(name: str, kind: str, inputs: Sequence[int], shape: Sequence[int], dtype: str = FLOAT,
+            options: str = "", **fields: Any) -> None:  # fmt: skip
+        (found,) = file.add(kind, inputs, [(shape, dtype)], options, **fields)
+        file.output(name, found)
+
+    def of(kind: str, dtype: str = FLOAT) -> int:
+        """The graph of one operator on two numbers."""
+        number = file.begin()
+        if kind:
+            pair = [file.input(side, (), dtype) for side in "ab"]
+            file.output("y", file.add(kind, pair, [((), dtype)])[0])
+        else:
+            file.input("a", (), dtype)
+            file.graph.outputs.append(file.input("b", (), dtype))
+        file.graph = main
+        return number
+
+    def window(*lists: Sequence[int]) -> list[int]:
+        return [file.constant(each, "int64") for each in lists]
+
+    kinds = {"sum": (1, 0.5), "product": (2, 2.0), "least": (3, 0.1), "most": (4, -0.2)}
+    for name, (number, first) in kinds.items():
+        one(name, "REDUCE_WINDOW", [x, file.constant(first), *window([2, 3], [1, 2], [1, 2])],
+            (2, 2), FLOAT, "ReduceWindowOptions", reduceFunction=number)  # fmt: skip
+    one("of_numbers", "REDUCE_WINDOW", [n, file.constant(1, INT), *window([1, 7], [1, 1], [1, 1])],
+        (3, 1), INT, "ReduceWindowOptions", reduceFunction=1)  # fmt: skip
+    one("pooled", "REDUCE_WINDOW",
+        [image, file.constant(-9.0), *window([1, 3, 2, 1], [1, 2, 2, 1], [1] * 4)], (1, 3, 4, 3),
+        FLOAT, "ReduceWindowOptions", reduceFunction=4)  # fmt: skip
+    for number, (kind, first) in enumerate((("ADD", 0.0), ("MAXIMUM", -1.0), ("MINIMUM", 1.0),
+                                            ("MULTIPLY", 1.0))):  # fmt: skip
+        one(f"hlo_{kind.lower()}", "STABLEHLO_REDUCE_WINDOW", [x, file.constant(first)], (3, 5),
+            FLOAT, "StablehloReduceWindowOptions", windowDimensions=[2, 3], windowStrides=[1, 3],
+            baseDilations=[1, 2], windowDilations=[1 + number % 2, 1], padding=[
+                number % 2, 0, 1, 1], bodySubgraphIndex=of(f"STABLEHLO_{kind}"))  # fmt: skip
+    one("apart", "DILATE", [x, file.constant([2, 3], INT), file.constant(7.0)], (5, 19), FLOAT,
+        "DilateOptions")  # fmt: skip
+    one("edges", "STABLEHLO_PAD", [x, file.constant(3.0)], (7, 11), FLOAT, "StablehloPadOptions",
+        edgePaddingLow=[1, -2], edgePaddingHigh=[1, 0], interiorPadding=[1, 1])  # fmt: skip
+    for name, kind in {"added": "ADD", "times": "MULTIPLY", "larger": "MAXIMUM",
+                       "smaller": "MINIMUM"}.items():  # fmt: skip
+        one(name, f"STABLEHLO_{kind}", [x, x], (3, 7))
+    one("and", "STABLEHLO_AND", [c, c], (3, 7), "bool")
+    by = file.constant(rng.integers(0, 31, (3, 7)), INT)
+    one("moved", "STABLEHLO_SHIFT_LEFT", [n, by], (3, 7), INT)
+    rows = file.input("rows", (2, 2), INT)
+    one("parts", "STABLEHLO_GATHER", [x, rows], (2, 2, 4), FLOAT, "StablehloGatherOptions",
+        offsetDims=[1, 2], collapsedSliceDims=[], startIndexMap=[1, 0], indexVectorDim=1,
+        sliceSizes=[2, 4])  # fmt: skip
+    at = file.input("at", (2, 2, 1), INT)
+    one("lines", "STABLEHLO_GATHER", [x, at], (7, 2, 2), FLOAT, "StablehloGatherOptions",
+        offsetDims=[0], collapsedSliceDims=[0], startIndexMap=[0], indexVectorDim=2,
+        sliceSizes=[1, 7])  # fmt: skip
+    for name, kind in {
+        "put": "",
+        "put_sum": "STABLEHLO_ADD",
+        "put_most": "STABLEHLO_MAXIMUM",
+    }.items():
+        one(name, "STABLEHLO_SCATTER",
+            [x, file.constant([[1, 0], [2, 6], [1, 5]], INT),
+             file.constant(rng.standard_normal((3, 2)))],
+            (3, 7), FLOAT, "StablehloScatterOptions", updateWindowDims=[1],
+            insertedWindowDims=[0], scatterDimsToOperandDims=[0, 1], indexVectorDim=1,
+            updateComputationSubgraphIndex=of(kind))  # fmt: skip
+    return file
+
+
+def lookups() -> File:
+    """Rows by numbers and keys, bytes as other types, and movements of old converters."""
+    file, draw = File(), random(9)
+    x, rows = file.input("x", (3, 8)), file.input("rows", (2, 3, 4))
+    table = file.constant(draw(11, 5))
+
+    def one(name: str, kind: str, inputs: Sequence[int], shape: Sequence[int], dtype: str = FLOAT,
+            options: str = "", **fields: Any) -> None:  # fmt: skip
+        (found,) = file.add(kind, inputs, [(shape, dtype)], options, **fields)
+        file.output(name, found)
+
+    ids, weights = file.input("ids", (5,), INT), file.input("weights", (5,))
+    for number, name in enumerate(("sum", "mean", "root")):
+        places = file.constant([[0, 0], [0, 3], [2, 0], [2, 1], [3, 1]], INT)
+        one(name, "EMBEDDING_LOOKUP_SPARSE",
+            [ids, places, file.constant([4, 4], INT), weights, table], (4, 5), FLOAT,
+            "EmbeddingLookupSparseOptions", combiner=number)  # fmt: skip
+    keys = file.constant([1, 4, 6, 9], INT)
+    found, hits = file.add("HASHTABLE_LOOKUP", [ids, keys, file.constant(draw(4, 3))],
+                           [((5, 3), FLOAT), ((5,), "uint8")])  # fmt: skip
+    file.output("by_keys", found)
+    file.output("hits", hits)
+    for name, dtype, shape in (("as_int", INT, (3, 8)), ("as_bytes", "uint8", (3, 8, 4)),
+                               ("as_short", "int16", (3, 8, 2))):  # fmt: skip
+        one(name, "BITCAST", [x], shape, dtype)
+    (small,) = file.add("BITCAST", [x], [((3, 8, 4), "uint8")])
+    one("again", "BITCAST", [small], (3, 8))
+    one("mirrored", "MIRROR_PAD", [x, file.constant([[2, 3], [5, 8]], INT)], (8, 21), FLOAT,
+        "MirrorPadOptions", mode=1)  # fmt: skip
+    at = file.constant([[1, 0], [3, 3]], INT)
+    one("batches", "GATHER", [rows, at], (2, 3, 2), FLOAT, "GatherOptions", axis=2, batchDims=1)
+    one("rows_apart", "SPACE_TO_BATCH_ND",
+        [rows, file.constant([2], INT), file.constant([[1, 2]], INT)], (4, 3, 4))  # fmt: skip
+    inputs = [rows, file.constant([2], INT), file.constant([[0, 1]], INT)]
+    (apart,) = file.add("SPACE_TO_BATCH_ND", inputs, [((4, 2, 4), FLOAT)])
+    one("rows_together", "BATCH_TO_SPACE_ND",
+        [apart, file.constant([2], INT), file.constant([[1, 0]], INT)], (2, 3, 4))  # fmt: skip
+    return file
+
+
 def texts() -> File:
     """Lookups in hash tables, of words and to words, and what moves words."""
     file = File()
@@ -351,8 +465,8 @@ def check_signatures(data: bytes) -> None:
 
 
 MODELS = {
-    "detections": detections, "recurrent": recurrent, "rest": rest, "simple": simple,
-    "sparse": sparse, "texts": texts,
+    "detections": detections, "lookups": lookups, "recurrent": recurrent, "rest": rest,
+    "simple": simple, "sparse": sparse, "texts": texts, "windows": windows,
 }  # fmt: skip
 
 

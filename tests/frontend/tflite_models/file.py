@@ -98,11 +98,16 @@ class File:
         made.inputs = list(inputs)
         made.outputs = [self.tensor(shape, dtype) for shape, dtype in results]
         if options:
-            made.builtinOptionsType = getattr(schema.BuiltinOptions, options)
-            made.builtinOptions = getattr(schema, f"{options}T")()
+            given = getattr(schema, f"{options}T")()
+            if hasattr(schema.BuiltinOptions, options):
+                made.builtinOptionsType = getattr(schema.BuiltinOptions, options)
+                made.builtinOptions = given
+            else:
+                made.builtinOptions2Type = getattr(schema.BuiltinOptions2, options)
+                made.builtinOptions2 = given
             for name, value in fields.items():
-                assert hasattr(made.builtinOptions, name), name
-                setattr(made.builtinOptions, name, value)
+                assert hasattr(given, name), name
+                setattr(given, name, value)
         self.graph.operators.append(made)
         return list(made.outputs)
 
