@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from luthier.schedules import LogError, Workload
-from luthier.schedules.files import open_regular
+from luthier.schedules.files import open_regular, whole_file
 from luthier.schedules.redaction import shown, without_secrets
 
 from .address import is_url
@@ -148,22 +148,12 @@ def write_pack(where: str | os.PathLike[str], records: Iterable[Record]) -> set[
 
 
 def _write_file(path: Path, lines: Iterable[str]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        if path.exists() and not path.is_file():
-            raise LogError(f"'{shown(path)}' is not a regular file; give a file's path")
-        try:
-            with partial.open("w", encoding="ascii") as file:
-                file.writelines(lines)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise LogError(f"cannot write the pack '{shown(path)}': {error.strerror}") from error
-    except ValueError as error:
-        raise LogError(f"cannot write the pack '{shown(path)}': {error}") from error
+        with whole_file(path) as file:
+            file.writelines(line.encode("ascii") for line in lines)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise LogError(f"cannot write the pack '{shown(path)}': {reason}") from error
 
 
 def _place(record: Record) -> tuple[str, ...]:

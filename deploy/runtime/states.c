@@ -137,11 +137,12 @@ luthier_status luthier_runtime_write_state(luthier_instance *base, size_t state,
     luthier_status status = find(base, state, &place, error);
     if (status != LUTHIER_OK)
         return status;
-    int64_t held = grows(place) ? length : 1, most = (int64_t)(place->room / place->unit);
-    if (grows(place) ? length < 0 || length > most : length != 0)
-        return luthier_fail(error, LUTHIER_BAD_STATE, "state %zu ('%s') cannot hold %lld, but 0..%lld", state,
-                            ((struct instance *)base)->program->state_labels[state],
-                            (long long)length, grows(place) ? (long long)most : 0);
+    const luthier_state *told = &base->model->states[state];
+    int64_t held = grows(place) ? length : 1, most = grows(place) ? told->shape[told->axis] : 0;
+    if (length < 0 || length > most)
+        return luthier_fail(error, LUTHIER_BAD_STATE, "state %zu ('%s') cannot hold %lld, but 0..%lld",
+                            state, ((struct instance *)base)->program->state_labels[state],
+                            (long long)length, (long long)most);
     status = check(base, state, held, data, bytes, error);
     if (status != LUTHIER_OK)
         return status;

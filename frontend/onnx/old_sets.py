@@ -1,4 +1,4 @@
-"""Models of operator sets older than those whose meaning is known here, converted by onnx.
+"""Models of old operator sets, converted by onnx to newer ones.
 
 Its converter is a library in C++, which a hostile model might crash: it runs in a process of its
 own, on the model without its large weights, within bounds of time and memory.
@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 from luthier.schedules import ModelError
 
 from ..messages import one_line
-from .opset import is_onnx
+from .opset import OLDEST, is_onnx, opset_of
 
 _MOST_SECONDS, _MOST_BYTES = 60, 4 << 30
 _WEIGHT = 1024  # elements of an initializer that the converter does not look into
@@ -39,7 +39,8 @@ sys.stdout.buffer.write(model.SerializeToString())
 def converted(model: onnx.ModelProto, version: int, where: str) -> onnx.ModelProto:
     """The model by the operators of this set; raises ModelError where it cannot be."""
     light, weights = _without_weights(model)
-    _align_arguments(light)
+    if opset_of(model) < OLDEST:
+        _align_arguments(light)
     try:
         done = subprocess.run(
             [sys.executable, "-I", "-c", _PROGRAM, str(version)],
@@ -136,6 +137,6 @@ def _ranks(model: onnx.ModelProto) -> dict[str, int]:
 
 def _refused(where: str, version: int, reason: str) -> ModelError:
     return ModelError(
-        f"{where}: the model cannot be converted to ONNX operator set {version}, the oldest that "
-        f"is known here ({one_line(Exception(reason))}): export it to a newer set"
+        f"{where}: the model cannot be converted to ONNX operator set {version} "
+        f"({one_line(Exception(reason))}): export it to a newer set"
     )

@@ -49,6 +49,11 @@ def growths(pairs: Mapping[str, str], opened: OpenShapes | None) -> tuple[Growth
                 f"the state '{name}' has the shape {shape}: a state may grow along one axis, by a "
                 "size that has a name, and its other sizes must be given"
             )
+        if 0 in dims:
+            raise UnsupportedOperator(
+                f"the state '{name}' has the shape {','.join(map(str, dims))}, which never has "
+                "elements: leave it out of the states"
+            )
         found.append(Growth(name, becomes, axis, size.operation))
     return tuple(found)
 

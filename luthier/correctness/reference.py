@@ -21,6 +21,7 @@ import onnx
 from numpy.typing import NDArray
 
 from luthier.frontend import ReadModel
+from luthier.frontend.onnx.old_sets import converted
 from luthier.frontend.onnx.scopes import every_node
 from luthier.frontend.program import Argument, element_name, presence_name
 from luthier.schedules import Tensor
@@ -272,9 +273,7 @@ def _onnx_evaluator(model: onnx.ModelProto) -> Run:
 
 def _onnx_evaluator_of_newer(model: onnx.ModelProto) -> Run:
     """The evaluator lacks the older versions of some operators."""
-    from onnx import version_converter  # noqa: PLC0415 - slow to import
-
-    return _onnx_evaluator(version_converter.convert_version(model, _WELL_KNOWN))
+    return _onnx_evaluator(converted(model, _WELL_KNOWN, "the model"))
 
 
 def _limited(work: Callable[[], Any], seconds: float | None) -> Any:

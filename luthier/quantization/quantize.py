@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import onnx
 
 from luthier.frontend import Source, source_of
+from luthier.frontend.onnx.old_sets import converted
 from luthier.schedules.errors import InputError, LuthierError, ModelError, UsageError
 from luthier.schedules.files import whole_file
 from luthier.schedules.redaction import shown
@@ -191,7 +192,7 @@ def _prepared(source: Source, settings: Settings, folder: Path) -> onnx.ModelPro
     if proto.ByteSize() > _MOST_BYTES:
         raise ModelError(f"{source.where}: models above 2 GB cannot be quantised")
     if source.opset < _OLDEST:
-        proto = onnx.version_converter.convert_version(proto, _OLDEST)
+        proto = converted(proto, _OLDEST, source.where)
     return prepare(proto, settings, folder)
 
 

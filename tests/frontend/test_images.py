@@ -239,6 +239,7 @@ def test_labels_are_of_places(tmp_path):
         (Preprocess, "resize=bilinear", "crop and resize need the image's size"),
         (Preprocess, "9x9 letterbox", "letterbox needs resize"),
         (Preprocess, "9x9 letterbox shorter=9 resize=nearest", "exclude each other"),
+        (Preprocess, "9x9 resize=nearest letterbox pad=1e39", "pad must be at least"),
         (Preprocess, "9x9 resize=nearest pad=3", "pad is what is around the image with letterbox"),
         (Preprocess, "9x9 crop=1.5", "crop must be above 0 and at most 1"),
         (Preprocess, "model_colours=bgr", "model_colours needs colours"),
@@ -267,6 +268,10 @@ def test_what_cannot_be_said_is_refused_by_the_word(kind, words, said):
         ((1, "c", 8, 8), "mean=1", "leaves its channels open: give colours"),
         ((1, 8, 8, 3), "bgr", "have 8 channels, and rgb has 3.* model_layout=nhwc"),
         ((1, 3, 8, 8), "mean=1,2", "mean has 2 numbers, and the model's images have 3 channels"),
+        ((1, 3, 8, 8), "scale=1e39", "too large or too small for float32"),
+        ((1, 3, 8, 8), "scale=1e-30 std=1e30", "too large or too small for float32"),
+        ((1, 3, 8, 8), "mean=1e-320", "too large or too small for float32"),
+        ((1, 3, 8, 8), "std=5e-324", "too large or too small for float32"),
         ((1, 3, 8, 8), "7x9 crop=8x8", "a crop of 8x8 is larger than an image of 7x9"),
         ((1, 3, 8, 8), "9x9 crop=7x7", "the crop is not the 8x8 that the model takes"),
         ((1, 3, 8, 8), "9x9 shorter=7 resize=nearest", "shorter=7 leaves less than the 8x8"),
@@ -279,6 +284,32 @@ def test_what_does_not_fit_the_model_is_refused(shape, words, said):
         read_model(model(shape), preprocess={"x": given})
     assert isinstance(caught.value, ModelError | UnsupportedOperator)
     assert "preprocess of input 'x'" in str(caught.value)
+
+
+@pytest.mark.parametrize("words", ["std=1e39", "scale=1e-39", "mean=1e39", "scale=1e300"])
+def test_numbers_of_an_output_that_float32_has_not_are_refused(words):
+    given = Postprocess.parse(f"image {words}")
+    proto = model((1, 3, 8, 8))
+    declared = helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 3, 8, 8))
+    proto.graph.output[0].CopyFrom(declared)
+    with pytest.raises(ModelError, match="output 'y': scale, mean and std make numbers"):
+        read_model(proto, postprocess={"y": given})
+
+
+def test_an_output_whose_channels_are_open_has_those_of_its_colours():
+    proto = model((1, 3, 8, 8))
+    declared = helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, "c", 8, 8))
+    proto.graph.output[0].CopyFrom(declared)
+    given = Postprocess.parse("image rgb mean=-1,-2,-3")
+    read = read_model(proto, postprocess={"y": given})
+    (found,) = by_ort(read.proto, x=np.full((1, 3, 8, 8), 9, np.float32))
+    assert found[0, 0, 0].tolist() == [8, 7, 6]
+
+
+@pytest.mark.parametrize("number", ["1e-320", "5e-324", "-1e-310", "1e300", "1/255", "0.1", "3"])
+def test_numbers_are_written_as_they_are_read(number):
+    given = Preprocess.parse(f"scale={number} mean={number}")
+    assert Preprocess.parse(str(given)) == given
 
 
 def test_names_that_are_not_there_are_told():

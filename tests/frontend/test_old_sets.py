@@ -119,3 +119,13 @@ def test_a_converter_that_ends_or_hangs_is_survived(
     monkeypatch.setattr(old_sets, "_PROGRAM", program)
     monkeypatch.setattr(old_sets, "_MOST_SECONDS", 1)
     assert said in refused(old([N("Relu", ["x"], ["y"])], {"x": X}, {}, 6))
+
+
+def test_slopes_of_newer_sets_belong_to_the_last_dimension() -> None:
+    """Of sets before 7 they belong to channels, which are 5 here too."""
+    x, slope = -np.abs(floats(2, 5, 3, 5)), floats(5)
+    node = N("PRelu", ["x", "slope"], ["y"])
+    made = old_sets.converted(old([node], {"x": x}, {"slope": slope}, 9), 13, "it")
+    assert made.opset_import[0].version == 13
+    (found,) = compute(import_model(made, TARGET), {"x": x}).values()
+    np.testing.assert_allclose(found, x * slope, 1e-6)

@@ -13,6 +13,7 @@ import pytest
 from onnx import numpy_helper
 
 import luthier
+from luthier.frontend.onnx import old_sets
 from luthier.quantization.drop import drop_from, relative_error
 from luthier.quantization.layers import measured
 from luthier.quantization.samples import runs_of
@@ -225,6 +226,15 @@ def test_what_has_no_layers_is_refused(tmp_path):
     damaged.write_bytes(b"\x08\x07not a model")
     with pytest.raises(ModelError):
         luthier.quantize(damaged, tmp_path / "q.onnx", method="dynamic")
+    assert not (tmp_path / "q.onnx").exists()
+
+
+def test_a_model_that_ends_onnx_s_converter_is_refused(tmp_path, monkeypatch):
+    model = two_layers()
+    model.opset_import[0].version = 11
+    monkeypatch.setattr(old_sets, "_PROGRAM", "import os\nos.abort()")
+    with pytest.raises(ModelError, match=r"the model: .*set 13 \(onnx crashes\)"):
+        luthier.quantize(model, tmp_path / "q.onnx", method="dynamic")
     assert not (tmp_path / "q.onnx").exists()
 
 

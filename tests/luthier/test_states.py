@@ -179,6 +179,41 @@ def test_states_that_change_places(tmp_path: Path) -> None:
             assert np.array_equal(held["b_in"], b)
 
 
+@pytest.mark.parametrize("shape", ["0", "0,3", "2,0"])
+def test_a_state_of_no_elements_is_written_and_read(tmp_path: Path, shape: str) -> None:
+    kind = f"float[{shape}]"
+    text = f"""<ir_version: 8, opset_import: ["": 18]>
+    none ({kind} x, {kind} past_0, float[2] z) => ({kind} present_0, float[2] y) {{
+      present_0 = Add (past_0, x)
+      y = Neg (z)
+    }}"""
+    luthier.build(onnx.parser.parse_model(text), tmp_path / "none", state="auto", log=None)
+    empty = np.zeros([int(each) for each in shape.split(",")], np.float32)
+    with luthier.load(tmp_path / "none") as artifact:
+        artifact.state.write({"past_0": empty})
+        found = artifact.run({"x": empty, "z": np.ones(2, np.float32)})
+        assert np.array_equal(found["y"], [-1, -1])
+        assert artifact.state.read()["past_0"].shape == empty.shape
+        artifact.state.reset()
+
+
+@pytest.mark.parametrize("shape", ["2,past,0", "0,past,3"])
+def test_a_state_that_grows_and_never_has_elements_is_refused(tmp_path: Path, shape: str) -> None:
+    new, whole = shape.replace("past", "1"), shape.replace("past", "all")
+    text = f"""<ir_version: 8, opset_import: ["": 18]>
+    none (float[{new}] x, float[{shape}] past_0) => (float[{whole}] present_0) {{
+      present_0 = Concat <axis = 1> (past_0, x)
+    }}"""
+    with pytest.raises(luthier.UnsupportedOperator, match="'past_0' has the shape .* never has"):
+        luthier.build(
+            onnx.parser.parse_model(text),
+            tmp_path / "none",
+            state="auto",
+            log=None,
+            shapes={"past": range(5)},
+        )
+
+
 COUNTING = """
 <ir_version: 8, opset_import: ["": 18]>
 counting (float[1,2] x, float[past,2] past_0) => (float[1,2] y, float[all,2] present_0) {

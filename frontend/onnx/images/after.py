@@ -15,6 +15,7 @@ from luthier.schedules.ir.dtype import DTYPES
 from ..element_types import dtype_name
 from ..scopes import renamed
 from .colours import channel_map, mixed
+from .factors import by_channel, single
 from .nodes import Nodes, Value
 from .postprocess import Postprocess
 from .preprocess import Preprocess
@@ -155,17 +156,15 @@ class _Output:
         if given.colours is None and count < 1:
             raise ModelError(f"{self.what}: the model leaves its channels open: give colours")
         x = x.cast("float32")
-        mean, std = (np.asarray(each, np.float64) for each in (given.mean, given.std))
-        for said, numbers in (("mean", mean), ("std", std)):
-            if numbers.size > 1 and numbers.size != count:
-                raise ModelError(
-                    f"{self.what}: {said} has {numbers.size} numbers, and the model's images have "
-                    f"{count} channels"
-                )
-        for numbers, op in ((std / given.scale, "Mul"), (mean / given.scale, "Add")):
+        channels = count or (1 if given.model_colours == "gray" else 3)
+        mean = by_channel(self.what, "mean", given.mean, channels)
+        std = by_channel(self.what, "std", given.std, channels)
+        with np.errstate(all="ignore"):
+            factors = ((std / given.scale, "Mul"), (mean / given.scale, "Add"))
+        for numbers, op in factors:
             if np.any(numbers != (op == "Mul")):
                 shape = (-1, 1, 1) if channel == 1 and numbers.size > 1 else (-1,)
-                constant = self.nodes.constant(numbers.reshape(shape), "float32")
+                constant = self.nodes.constant(single(self.what, numbers).reshape(shape))
                 x = self.nodes.emit(op, x, constant)
         x = mixed(x, self._shares(count), channel)
         x = (x + 0.5).floor().clamp(0.0, 255.0).cast("uint8")

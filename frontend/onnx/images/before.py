@@ -15,6 +15,7 @@ from ..element_types import dtype_name
 from ..open_shapes import Shapes
 from ..scopes import renamed
 from .colours import channel_map, mixed
+from .factors import by_channel, single
 from .nodes import Array, Nodes, Value
 from .preprocess import Preprocess
 from .sampling import Table
@@ -140,14 +141,11 @@ class _Image:
     def _factors(self) -> tuple[Array, Array]:
         """What pixels are multiplied by, and what is added then, by channel of the model."""
         given, channels = self.given, len(self.shares)
-        mean, std = (np.asarray(each, np.float64) for each in (given.mean, given.std))
-        for name, each in (("mean", mean), ("std", std)):
-            if each.size not in (1, channels):
-                raise ModelError(
-                    f"{self.what}: {name} has {each.size} numbers, and the model's images have "
-                    f"{channels} channels"
-                )
-        return given.scale / std, -mean / std
+        mean = by_channel(self.what, "mean", given.mean, channels)
+        std = by_channel(self.what, "std", given.std, channels)
+        with np.errstate(all="ignore"):
+            factor, term = given.scale / std, -mean / std
+        return single(self.what, factor), single(self.what, term)
 
     def _constant(self, numbers: Array) -> Value:
         """One number, or one for each channel, of a shape that broadcasts."""

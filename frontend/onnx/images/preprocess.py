@@ -7,6 +7,8 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from luthier.schedules import UsageError
 from luthier.schedules.arguments import flag, integer, number, shown, text
 
@@ -19,6 +21,7 @@ MODEL_COLOURS = ("rgb", "bgr", "gray")
 FILTERS = ("nearest", "bilinear", "bilinear-antialias", "bicubic-antialias")
 MOST_PIXELS = 1 << 16  # along a side
 _MOST_PARTS = 1 << 16
+_LARGEST = float(np.finfo(np.float32).max)
 
 _KINDS: Kinds = MappingProxyType(
     {
@@ -90,7 +93,7 @@ class Preprocess:
         if self.shorter is not None:
             self._set("shorter", integer("shorter", self.shorter, 1, MOST_PIXELS))
         self._set("letterbox", flag("letterbox", self.letterbox))
-        self._set("pad", number("pad", self.pad))
+        self._set("pad", number("pad", self.pad, least=-_LARGEST, most=_LARGEST))
         self._set("scale", number("scale", self.scale))
         self._set("mean", channels("mean", self.mean))
         self._set("std", channels("std", self.std))

@@ -198,8 +198,9 @@ def _number_text(value: float) -> str:
     """A whole number, or one over one, where it is that."""
     if value == int(value) and abs(value) < 1e15:
         return str(int(value))
-    under = round(1 / value) if abs(value) < 1 else 1
-    return f"1/{under}" if 1 / under == value and len(repr(value)) > 5 else repr(value)
+    under = 1 / value
+    whole = round(under) if 1 < abs(under) < math.inf else 1
+    return f"1/{whole}" if 1 / whole == value and len(repr(value)) > 5 else repr(value)
 
 
 def channels(name: str, value: Any) -> tuple[float, ...]:
