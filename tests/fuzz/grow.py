@@ -15,7 +15,7 @@ from .sizes import SHARE, with_names
 from .values import KINDS
 
 OPSETS = (7, 9, 10, 11, 12, 13, 13, 14, 15, 16, 17, 17, 18, 18, 19, 20, 21, 22, 23, 24, 24, 28)
-_IDIOMS = 0.12
+_IDIOMS, _FLOW = 0.12, 0.05
 _TRIES = 12
 _OPERATORS = sorted(RULES)
 
@@ -52,6 +52,8 @@ def _step(g: Growth) -> None:
     try:
         if g.chance(_IDIOMS):
             g.pick(IDIOMS)(g)
+        elif g.chance(_FLOW):
+            g.add(RULES[g.pick(("If", "Loop", "Scan"))](g))
         else:
             g.add(RULES[g.pick(_OPERATORS)](g))
     except UnfitError:
