@@ -209,8 +209,8 @@ def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
                 parts=parts[dense],
             )
         except LuthierError as error:
-            largest = all(sizes.get(s.name) == s.most for s in symbols)
-            error.args = (_said_of(sizes, given, error, is_one=not largest), *error.args[1:])
+            is_one = any(sizes.get(s.name) != s.most for s in symbols)
+            error.args = (_said_of(sizes, given, error, is_one=is_one), *error.args[1:])
             raise
         found.symbols = found.symbols or met.symbols
         found.counted |= met.counted

@@ -97,8 +97,8 @@ class Case:
 
     @property
     def finds(self) -> bool:
-        """Whether a run may find how large something is."""
-        return not FINDERS.isdisjoint(self.operators)
+        """Whether a run may find how large something is, such as what a loop keeps."""
+        return not (FINDERS | {"Loop"}).isdisjoint(self.operators)
 
     def save(self, folder: Path) -> None:
         """As ``model.onnx``, ``inputs.npz`` and ``case.json``."""

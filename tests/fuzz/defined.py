@@ -92,6 +92,18 @@ def _divides(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
     return parts is None or int(np.sum(parts)) == given[0].shape[attrs.get("axis", 0)]
 
 
+def _within(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
+    """A condition that is longer than what it chooses of has no meaning."""
+    axis = next((a.i for a in node.attribute if a.name == "axis"), None)
+    x, condition = given
+    return condition.size <= (x.size if axis is None else x.shape[axis])
+
+
+def _all_finite(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
+    """Squares are taken from each other."""
+    return all(np.isfinite(a).all() for a in given)
+
+
 def _class_numbers(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
     x = given[0]
     return bool((np.abs(x.astype(np.float64)) < 1e6).all() and (x == np.round(x)).all())
@@ -145,6 +157,8 @@ _RULES: Mapping[str, Callable[[onnx.NodeProto, Sequence[Array]], bool]] = {
     "RoiAlign": _finite,
     **dict.fromkeys(("AveragePool", "LpPool", "MaxPool"), _covered),
     "Split": _divides,
+    "CDist": _all_finite,
+    "Compress": _within,
     "InstanceNormalization": _varied,
     "OneHot": _class_numbers,
     "QuantizeLinear": _quantisable,

@@ -12,10 +12,10 @@ from .draft import Growth, UnfitError
 from .idioms import IDIOMS
 from .operators import RULES
 from .sizes import SHARE, with_names
-from .values import KINDS
+from .values import DTYPES, KINDS
 
 OPSETS = (7, 9, 10, 11, 12, 13, 13, 14, 15, 16, 17, 17, 18, 18, 19, 20, 21, 22, 23, 24, 24, 28)
-_IDIOMS = 0.12
+_IDIOMS, _FLOW = 0.12, 0.05
 _TRIES = 12
 _OPERATORS = sorted(RULES)
 
@@ -52,6 +52,8 @@ def _step(g: Growth) -> None:
     try:
         if g.chance(_IDIOMS):
             g.pick(IDIOMS)(g)
+        elif g.chance(_FLOW):
+            g.add(RULES[g.pick(("If", "Loop", "Scan"))](g))
         else:
             g.add(RULES[g.pick(_OPERATORS)](g))
     except UnfitError:
@@ -62,7 +64,11 @@ def _case(g: Growth, seed: str, setting: Setting) -> Case:
     used = {name for node in g.nodes for name in reads(node)}
     made = [name for node in g.nodes for name in node.output]
     rng = random.Random(seed)
-    outputs = [n for n in made if n in g.values and (n not in used or rng.random() < 0.15)]
+    outputs = [
+        n
+        for n in made
+        if n in g.values and g.dtype(n) in DTYPES and (n not in used or rng.random() < 0.15)
+    ]
     if g.inputs and rng.random() < 0.05:
         outputs.append(rng.choice(list(g.inputs)))
     needed = used.union(outputs)

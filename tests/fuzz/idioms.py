@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .draft import Draft, Growth, Shape, UnfitError
+from .values import NARROW
 
 Idiom = Callable[[Growth], None]
 
@@ -233,6 +234,34 @@ def sequence(g: Growth) -> None:
     _one(g, "ConcatFromSequence", s, axis=axis if axis >= 0 and not new else -1, **new)
 
 
+def narrow(g: Growth) -> None:
+    """Numbers that lie in memory in few bits, are moved or computed with, and come back."""
+    known = [name for name, (_, since) in NARROW.items() if g.opset >= since]
+    name = g.pick(known)
+    whole = "int" in name
+    if whole:
+        low = 0 if name == "uint4" else -8
+        x = g.new(g.pick(("int8", "int32") if low else ("uint8", "int32")), g.some_shape(1, 3))
+        array = g.inputs.get(x)
+        if array is None:
+            raise UnfitError
+        array[...] = g.numbers.integers(low, low + 16, array.shape)
+    else:
+        x = g.any(("float32",), 1, 4)
+    attrs = {"saturate": g.pick((0, 1))} if name.startswith("float8") and g.chance(0.5) else {}
+    y = _one(g, "Cast", x, to=NARROW[name][0], **attrs)
+    for _ in range(g.pick((0, 1, 2))):
+        rank = len(g.shape(y))
+        kind = g.pick(("move", "move", "join", "add"))
+        if kind == "move":
+            y = _one(g, "Transpose", y, perm=g.rng.sample(range(rank), rank))
+        elif kind == "join":
+            y = _one(g, "Concat", y, y, axis=g.axis(rank))
+        elif name == "bfloat16":
+            y = _one(g, g.pick(("Add", "Mul", "Sub")), y, y)
+    _one(g, "Cast", y, to=6 if whole else 1)
+
+
 IDIOMS: tuple[Idiom, ...] = (
     convolution_block,
     separable,
@@ -246,6 +275,7 @@ IDIOMS: tuple[Idiom, ...] = (
     shape_arithmetic,
     ladder,
     sequence,
+    narrow,
 )
 
 __all__ = ["IDIOMS", "Idiom", "UnfitError"]

@@ -16,7 +16,7 @@ from .noise import Value
 from .reference import Engine
 from .sizes import allowed, consistent, ends, smaller
 from .trial import trimmed
-from .values import Array
+from .values import DTYPES, Array
 
 Fails = Callable[[Case], bool]
 """Whether a case fails as the first one did."""
@@ -123,7 +123,8 @@ def _cut(case: Case, values: Values) -> Iterator[Case]:
     for i, node in enumerate(case.nodes):
         rest = (*case.nodes[:i], *case.nodes[i + 1 :])
         if set(node.output) & set(case.outputs) or not all(
-            isinstance(values[o], Value) for o in node.output
+            isinstance(values[o], Value) and str(values[o].array.dtype) in DTYPES
+            for o in node.output
         ):
             continue
         arrays = {o: values[o].array for o in node.output}

@@ -23,7 +23,7 @@ from onnx.reference import ReferenceEvaluator
 
 from .case import IR_VERSION, opsets_of, reads
 from .defined import defined
-from .values import DTYPES, Array
+from .values import DTYPES, NARROW, Array
 
 _MOST_ELEMENTS = 1 << 20
 # Before operator set 13, over all axes from the given one on, which onnx's evaluator does not know.
@@ -84,13 +84,20 @@ def _engines(
     """In the order that they are asked in; onnx's evaluator not where it is known to be wrong."""
     op = node.op_type
     flattened = opset < 13 and op in _FLATTENED_ONCE
-    if op in _ROUNDED_BADLY:
+    if op in _ROUNDED_BADLY or _is_narrow(node, args):
         return (_onnx,)
     # It begins in the middle where windows have no need of padding, which ONNX Runtime refuses.
     padded = any(a.name == "auto_pad" and a.s.startswith(b"SAME") for a in node.attribute)
     if flattened or (padded and op in _POOLS) or (op in _SCALED and _sizes_differ(args)):
         return (_onnxruntime,)
     return (_onnxruntime, _onnx) if first is Engine.ORT else (_onnx, _onnxruntime)
+
+
+def _is_narrow(node: onnx.NodeProto, args: Sequence[Array | None]) -> bool:
+    """Whether it takes or gives numbers of few bits, which ONNX Runtime hands out as bytes."""
+    to = next((a.i for a in node.attribute if a.name == "to"), 0)
+    given = any(a is not None and str(a.dtype) in NARROW for a in args)
+    return given or (node.op_type == "Cast" and to in {number for number, _ in NARROW.values()})
 
 
 def _sizes_differ(args: Sequence[Array | None]) -> bool:
@@ -135,7 +142,7 @@ def _in_float64(node: onnx.NodeProto, given: dict[str, Array], opset: int) -> Ar
 
 def _checked(output: Any) -> Array:
     array = np.asarray(output)
-    if str(array.dtype) not in DTYPES or array.size > _MOST_ELEMENTS:
+    if str(array.dtype) not in (*DTYPES, *NARROW) or array.size > _MOST_ELEMENTS:
         raise NoReferenceError(f"the result is {array.dtype}{array.shape}")
     return array
 

@@ -12,6 +12,7 @@ DOCUMENTED: Mapping[str, str] = {
     r"an input of u?int\d+ is not supported": "of integers",
     r"(alpha|beta)=\S+ of integers is not supported": "with a factor that is none",
     r"operator set \d+ \(older than \d+\)": "an operator set older than what it is spelled by",
+    r"in one branch and .* in the other": "`if` whose branches give different shapes",
     r"known at build time": "shapes that values decide at run time",
 }
 

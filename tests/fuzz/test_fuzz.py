@@ -202,6 +202,17 @@ def test_winograd_mixes_errors_of_neighbours(accuracy: str, verdict: Verdict) ->
     assert judge(case, off).verdict is verdict
 
 
+@pytest.mark.parametrize("accuracy", ["strict", "balanced", "standard"])
+def test_winograd_mixes_what_is_no_number_with_its_neighbours(accuracy: str) -> None:
+    x, w = np.ones((1, 1, 4, 4), np.float32), np.ones((1, 1, 3, 3), np.float32)
+    x[0, 0, 3, 3] = np.inf
+    setting = Setting("x86-64-v3", 1, accuracy)
+    case = replace(case_of(("Conv", ["x", "w"], "y"), x=x, w=w), setting=setting)
+    spread = {"y": np.full((1, 1, 2, 2), np.nan, np.float32)}
+    verdict = Verdict.WRONG if accuracy == "strict" else Verdict.RIGHT
+    assert judge(case, spread).verdict is verdict
+
+
 def test_a_negative_number_has_whole_powers() -> None:
     two, x = np.array(2, np.float32), np.array([-1e30, -3], np.float32)
     nodes = [("Exp", ["e"], "z"), ("Sub", ["x", "z"], "a"), ("Pow", ["a", "two"], "y")]

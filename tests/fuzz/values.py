@@ -15,6 +15,18 @@ UNSIGNED = ("uint64", "uint32", "uint16", "uint8")
 INTEGERS = SIGNED + UNSIGNED
 DTYPES = (*FLOATS, *INTEGERS, "bool")
 
+# Types of memory, which are only between nodes: their numbers in ONNX, and since which operator set
+# casts know them.
+NARROW = {
+    "bfloat16": (16, 13),
+    "float8_e4m3fn": (17, 19),
+    "float8_e4m3fnuz": (18, 19),
+    "float8_e5m2": (19, 19),
+    "float8_e5m2fnuz": (20, 19),
+    "uint4": (21, 21),
+    "int4": (22, 21),
+}
+
 # What an array's numbers are like: standard normal; few and whole, so that sums are exact and
 # comparisons are ties; zeros of both signs and ones; normal with infinities, NaN and the ends of
 # the type between; the smallest; the largest.
