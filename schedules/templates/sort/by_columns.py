@@ -9,6 +9,8 @@ very long. No instruction before AVX-512 finds the smaller of two whole numbers 
 
 from __future__ import annotations
 
+from itertools import product
+
 from ...emit.builder import PhaseBuilder
 from ...ir.dtype import DTYPES
 from ...ir.size import Size
@@ -46,23 +48,33 @@ def _lanes(builder: PhaseBuilder, form: Sort, source: Expr, target: Expr, lanes:
     dtype, largest = form.workload.inputs[0].dtype, bool(form.node.attr("largest"))
     _, length, inner = form.sizes
     entry_type = _Entry(length)
-    best = [builder.local(lanes, entry_type.dtype) for _ in range(form.wanted)]
-    for listed in best:
+    # A vector of one register, of which LLVM sees what is the smaller one.
+    width = min(lanes, form.target.isa.lanes(DTYPES[entry_type.dtype]))
+    parts = range(0, lanes, width)
+    best = [
+        {part: builder.local(width, entry_type.dtype) for part in parts} for _ in range(form.wanted)
+    ]
+    for listed, part in product(best, parts):
+        with builder.vector(width) as lane:
+            builder.store(listed[part], lane, entry_type.last)
+    entries = builder.local(lanes, entry_type.dtype)
+    with builder.loop(length, "place") as place:
         with builder.vector(lanes) as lane:
-            builder.store(listed, lane, entry_type.last)
-    with builder.loop(length, "place") as place, builder.vector(lanes) as lane:
-        x = builder.load(builder["in0"], source + place * inner + lane)
-        entry = builder.keep(entry_type.of(key_of(x, dtype, largest), place))
-        for listed in best:
-            own = builder.load(listed, lane)
-            larger = builder.keep(tirx.max(own, entry))
-            builder.store(listed, lane, tirx.min(own, entry))
-            entry = larger
-    for rank, listed in enumerate(best):
-        with builder.vector(lanes) as lane:
-            place = entry_type.place(builder.load(listed, lane))
+            x = builder.load(builder["in0"], source + place * inner + lane)
+            builder.store(entries, lane, entry_type.of(key_of(x, dtype, largest), place))
+        for part in parts:
+            with builder.vector(width) as lane:
+                entry = builder.load(entries, part + lane)
+                for listed in best:
+                    own = builder.load(listed[part], lane)
+                    larger = builder.keep(tirx.max(own, entry))
+                    builder.store(listed[part], lane, tirx.min(own, entry))
+                    entry = larger
+    for (rank, listed), part in product(enumerate(best), parts):
+        with builder.vector(width) as lane:
+            place = entry_type.place(builder.load(listed[part], lane))
             place = tirx.Cast(form.workload.output.dtype, place)
-            builder.store(builder["out"], target + rank * inner + lane, place)
+            builder.store(builder["out"], target + rank * inner + part + lane, place)
 
 
 class _Entry:
