@@ -83,8 +83,7 @@ def _parts(x: Expr, bias: int, let: Let) -> tuple[Expr, Expr]:
     """
     rest, scale = _reduced(x, bias, let)
     r = let(rest)
-    square = let(r * r)
-    return _exp_rest(r, square, _EXP) * square + (r + f32(1.0)), scale
+    return polynomial(r, _EXP) * (r * r) + (r + f32(1.0)), scale
 
 
 def _reduced(x: Expr, bias: int, let: Let) -> tuple[Expr, Expr]:
@@ -99,12 +98,6 @@ def _reduced(x: Expr, bias: int, let: Let) -> tuple[Expr, Expr]:
     return rest, as_float(as_int(biased) << tirx.const(23, "int32"))
 
 
-def _exp_rest(r: Expr, square: Expr, coefficients: Sequence[float]) -> Expr:
-    """``polynomial`` of ``_EXP``, in three steps that wait for one another (Estrin's scheme)."""
-    a, b, c, d, e = map(f32, coefficients)
-    return (a * square + (b * r + c)) * square + (d * r + e)
-
-
 def exp(x: Expr, let: Let) -> Expr:
     """e**x for float32; NaN stays NaN, overflow gives infinity, below -86.98 the result is 0."""
     # n reaches 128, whose power of two is infinite: 2**(n - 1) times 2p, which overflows where e**x
@@ -116,10 +109,9 @@ def _twice(x: Expr, bias: int, let: Let) -> Expr:
     """Twice the product of ``_parts``, exactly: each term is doubled."""
     rest, scale = _reduced(x, bias, let)
     r = let(rest)
-    square = let(r * r)
     doubled = tuple(2 * c for c in _EXP)
     # By additions, for which there are other ports than for multiplications.
-    return (_exp_rest(r, square, doubled) * square + ((r + r) + f32(2.0))) * scale
+    return (polynomial(r, doubled) * (r * r) + ((r + r) + f32(2.0))) * scale
 
 
 _SHORT_EXP = (
@@ -252,13 +244,26 @@ def erf(x: Expr, let: Let) -> Expr:
 
 def sigmoid(x: Expr, let: Let) -> Expr:
     """1 / (1 + e**-x) for float32; 0 below -88.38, where the power of two is infinite."""
-    return f32(1.0) / sigmoid_divisor(x, let)
+    above, below = sigmoid_quotient(x, let)
+    return above / below
 
 
-def sigmoid_divisor(x: Expr, let: Let) -> Expr:
-    """1 + e**-x for float32, whose reciprocal is the sigmoid."""
-    p, scale = _parts(limit(f32(0.0) - x, -87.0, 89.0, let), 127, let)
-    return f32(1.0) + p * scale
+def sigmoid_quotient(x: Expr, let: Let) -> tuple[Expr, Expr]:
+    """What divided by what is the sigmoid for float32, for those who divide once.
+
+    e**r is (p + rq) / (p - rq) with p and q of r**2 (Pade's, whose error is 6e-9 of it at the end),
+    so that its denominator is the numerator here. What is reduced has the other sign: x is not
+    negated, constants are.
+    """
+    x = limit(x, -89.0, 87.0, let)
+    biased = let(x * f32(-1 / math.log(2)) + f32(_WHOLE + 127))
+    n = let(biased + f32(-_WHOLE - 127))
+    r = let((x + n * f32(0.693359375)) + n * f32(-2.12194440e-4))
+    square = let(r * r)
+    p, q = let(square * f32(0.1) + f32(1.0)), let(square * f32(1 / 120) + f32(0.5))
+    above = let(p + q * r)
+    scale = as_float(as_int(biased) << tirx.const(23, "int32"))
+    return above, (p + q * (r * f32(-1.0))) * scale + above
 
 
 # 2 / 3, 2 / 5, ... of twice the inverse hyperbolic tangent, highest degree first; what is left out
