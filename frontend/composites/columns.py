@@ -22,8 +22,8 @@ _MOST_GROUPS = 16  # whose sum is one expression
 def image(t: Emitter, x: int, sizes: Sequence[int], window: Window, counts: Sequence[int]) -> int:
     """[n, c, sizes...] of blocks ``x`` [n, c * kernel, places], whose ``counts`` are by dimension.
 
-    One dimension after the other: [n * c, taps, other taps, done, places, other places] becomes
-    [n * c, other taps, done, size, other places].
+    One dimension after the other: [n * c, taps, other taps and what is done, places, other places]
+    becomes [n * c, other taps and what is done, size, other places].
     """
     n, channels, _ = t.shape(x)
     c, kernel = channels // math.prod(window.kernel), window.kernel
@@ -31,9 +31,9 @@ def image(t: Emitter, x: int, sizes: Sequence[int], window: Window, counts: Sequ
     for i, size in enumerate(sizes):
         along = _Along(size, kernel[i], counts[i], window.strides[i], window.dilations[i])
         rest, after = math.prod(kernel[i + 1 :]), math.prod(counts[i + 1 :])
-        x = t.reshape(x, (n * c, kernel[i], rest, done, counts[i], after))
+        x = t.reshape(x, (n * c, kernel[i], rest * done, counts[i] * after))
         together = _added if along.is_regular else _taken
-        x = together(t, x, along, window.pads[i])
+        x = together(t, x, along, window.pads[i], after)
         done *= size
     return t.reshape(x, (n, c, *sizes))
 
@@ -59,38 +59,38 @@ class _Along:
         return min(self.stride, self.dilation) == 1 and self.groups <= _MOST_GROUPS
 
 
-def _added(t: Emitter, x: int, along: _Along, before: int) -> int:
+def _added(t: Emitter, x: int, along: _Along, before: int, after: int) -> int:
     """Groups of taps as rows between zeros, which are added up."""
-    outer, _, rest, done, _, after = t.shape(x)
+    outer, _, rest, _ = t.shape(x)
     stride, dtype = along.stride, t.dtype(x)
     length = ceildiv(before + along.size, stride)
-    total, zero = None, (0,) * 6
+    total = None
     for group in range(along.groups):
         first, shift = group * stride, group * along.dilation
         taps, count = min(stride, along.kernel - first), min(along.count, length - shift)
         if count <= 0:
             continue
-        shape = (outer, taps, rest, done, count, after)
-        part = t.slice(x, (0, first, 0, 0, 0, 0), shape, (1,) * 6)
+        part = t.slice(x, (0, first, 0, 0), (outer, taps, rest, count * after), (1,) * 4)
         part = t.cast(part, DTYPES[dtype].accumulator.name)
-        shape = (outer, stride, rest, done, length, after)
+        shape = (outer, stride, rest, length * after)
         if shape != t.shape(part):
-            out, edge = Tensor(shape, t.dtype(part)), (*zero[:4], shift, 0)
+            out, edge = Tensor(shape, t.dtype(part)), (0, 0, 0, shift * after)
             part = t.emit("pad", part, out=out, before=edge, mode="constant", value=0)
         total = part if total is None else t.emit("add", total, part)
     assert total is not None  # the first group is not moved
-    found = t.transpose(t.cast(total, dtype), (0, 2, 3, 4, 1, 5)) if stride > 1 else total
-    found = t.reshape(t.cast(found, dtype), (outer, rest, done, length * stride, after))
-    shape = (outer, rest, done, along.size, after)
-    return t.slice(found, (0, 0, 0, before, 0), shape, (1,) * 5)
+    found = t.cast(total, dtype)
+    if stride > 1:
+        found = t.reshape(found, (outer, stride, rest, length, after))
+        found = t.transpose(found, (0, 2, 3, 1, 4))
+    found = t.reshape(found, (outer, rest, length * stride * after))
+    return t.slice(found, (0, 0, before * after), (outer, rest, along.size * after), (1,) * 3)
 
 
-def _taken(t: Emitter, x: int, along: _Along, before: int) -> int:
+def _taken(t: Emitter, x: int, along: _Along, before: int, after: int) -> int:
     """Of the taps that fall on a place, few, the sum is taken."""
-    outer, _, rest, done, count, after = t.shape(x)
-    taps = _taps(along.size, along.kernel, count, along.stride, along.dilation, before)
-    x = t.transpose(x, (0, 2, 3, 1, 4, 5))
-    rows = t.reshape(x, (outer * rest * done, along.kernel * count, after))
+    outer, kernel, rest, _ = t.shape(x)
+    taps = _taps(along.size, kernel, along.count, along.stride, along.dilation, before)
+    rows = t.reshape(t.transpose(x, (0, 2, 1, 3)), (outer * rest, kernel * along.count, after))
     found = t.emit("take", rows, t.constant(np.maximum(taps, 0).astype(np.int32)), axis=1)
     there = t.constant((taps >= 0)[:, :, None])
     found = t.emit("where", there, found, t.literal(0, found))

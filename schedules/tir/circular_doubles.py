@@ -191,8 +191,8 @@ def sinh(x: Expr, let: Let) -> Expr:
     """Hyperbolic sine, by a quarter of e**|x| - 1, which overflows later."""
     x = let(x)
     size = _up_to(x, let)
-    n, more = exp_parts(size, let)
-    power = let(power_of_two(n - f64(2.0)))
+    bits, more = exp_parts(size, let, 1023 - 2)
+    power = let(power_of_two(bits))
     part = let(power * more + (power - f64(0.25)))
     half = let(part + part / (part * f64(4.0) + f64(1.0)))
     # A quarter of the smallest numbers is none.
@@ -201,8 +201,8 @@ def sinh(x: Expr, let: Let) -> Expr:
 
 def cosh(x: Expr, let: Let) -> Expr:
     """Hyperbolic cosine, by a quarter of e**|x|, which overflows later."""
-    n, more = exp_parts(_up_to(let(x), let), let)
-    part = let((more + f64(1.0)) * power_of_two(n - f64(2.0)))
+    bits, more = exp_parts(_up_to(let(x), let), let, 1023 - 2)
+    part = let((more + f64(1.0)) * power_of_two(bits))
     half = let(part + f64(0.0625) / part)
     return half + half
 

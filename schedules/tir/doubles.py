@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 
 from ..tvm_late import tirx
-from .mathfn import Expr, Let, f64, limit, polynomial, two_chains
+from .mathfn import Expr, Let, f64, four_chains, limit, polynomial, two_chains
 
 # A float64 from 2**52 to 2**53 is a whole number, and its last bits are that number's.
 _WHOLE = 1.5 * 2.0**52
@@ -66,9 +66,9 @@ def as_int(value: Expr) -> Expr:
     return tirx.call_intrin("int64", "tirx.reinterpret", value)
 
 
-def power_of_two(n: Expr) -> Expr:
-    """2**n of a whole number from -1022 to 1023; 0 for -1023."""
-    return as_float(tirx.shift_left(as_int(n + f64(_WHOLE + 1023)), _i64(52)))
+def power_of_two(bits: Expr) -> Expr:
+    """2**(n - 1023) of a whole number n from 1 to 2046 in the last bits; 0 of 0."""
+    return as_float(tirx.shift_left(bits, _i64(52)))
 
 
 def with_sign(x: Expr, size: Expr) -> Expr:
@@ -77,19 +77,22 @@ def with_sign(x: Expr, size: Expr) -> Expr:
     return as_float(tirx.bitwise_or(as_int(size), sign))
 
 
-def exp_parts(x: Expr, let: Let) -> tuple[Expr, Expr]:
-    """The whole number n next to x / ln 2, and e**r - 1 for what is left of x without n ln 2."""
-    n = let(let(x * f64(1 / math.log(2)) + f64(_WHOLE)) - f64(_WHOLE))
+def exp_parts(x: Expr, let: Let, bias: int = 1023) -> tuple[Expr, Expr]:
+    """The whole number n next to x / ln 2, plus ``bias``, in the last bits; and e**r - 1 for what
+    is left of x without n ln 2."""
+    biased = let(x * f64(1 / math.log(2)) + f64(_WHOLE + bias))
+    n = let(biased - f64(_WHOLE + bias))
     r = let((x - n * f64(_LN2_HIGH)) - n * f64(_LN2_LOW))
     square = let(r * r)
-    return n, let(two_chains(r, square, _EXP) * square + r)
+    return as_int(biased), let(two_chains(r, square, _EXP) * square + r)
 
 
 def exp(x: Expr, let: Let) -> Expr:
     """e**x; the power of two is multiplied in two steps, so that it may be beyond all numbers."""
-    n, more = exp_parts(limit(x, -746.0, 710.0, let), let)
-    half = let(let(n * f64(0.5) + f64(_WHOLE)) - f64(_WHOLE))
-    return (more + f64(1.0)) * power_of_two(half) * power_of_two(n - half)
+    bits, more = exp_parts(limit(x, -746.0, 710.0, let), let, 2 * 1023)
+    bits = let(bits)
+    half = let(tirx.shift_right(bits, _i64(1)))
+    return (more + f64(1.0)) * power_of_two(half) * power_of_two(bits - half)
 
 
 def log(x: Expr, let: Let) -> Expr:
@@ -146,8 +149,8 @@ def tanh(x: Expr, let: Let) -> Expr:
     below n = 1, where the power of two is 1."""
     x = let(x)
     double = let(tirx.abs(x) * f64(2.0))
-    n, more = exp_parts(let(tirx.Select(double > f64(44.0), f64(44.0), double)), let)
-    power = let(power_of_two(n))
+    bits, more = exp_parts(let(tirx.Select(double > f64(44.0), f64(44.0), double)), let)
+    power = let(power_of_two(bits))
     part = let(power * more)
     value = (part + let(power - f64(1.0))) / (part + let(power + f64(1.0)))
     return with_sign(x, value)
@@ -159,9 +162,9 @@ def erf(x: Expr, let: Let) -> Expr:
     size = let(tirx.abs(x))
     size = let(tirx.Select(size > f64(6.0), f64(6.0), size))
     square = let(size * size)
-    small = size * two_chains(square, let(square * square), _ERF)
     t = let((size - f64(3.0)) / (size + f64(3.0)))
-    n, more = exp_parts(let(square * f64(-1.0)), let)
-    decay = (more + f64(1.0)) * power_of_two(n)
-    large = let(f64(1.0) - two_chains(t, let(t * t), _ERFC) * decay)
+    bits, more = exp_parts(let(square * f64(-1.0)), let)
+    decay = let((more + f64(1.0)) * power_of_two(bits))
+    small = size * four_chains(square, _ERF, let)
+    large = let(f64(1.0) - four_chains(t, _ERFC, let) * decay)
     return with_sign(x, tirx.Select(size < f64(1.0), small, large))

@@ -5,7 +5,7 @@ last place (ulp) of float32 unless said otherwise; ``tests/schedules/test_mathfn
 
 exp   Cephes' argument reduction by ln 2, polynomial of degree 6 with the least error; 2 ulp
 log   Cephes' logf: mantissa in [sqrt 1/2, sqrt 2), polynomial of degree 8; 2 ulp
-tanh  Eigen's rational approximation of degree 13/6; 8 ulp
+tanh  rational approximation of degree 9/8; 8 ulp
 erf   Eigen's rational approximation of degree 13/8; 5e-7 absolute
 softplus   log(1 + e**x) by the series of the inverse hyperbolic tangent; 4 ulp from -87 on
 """
@@ -47,6 +47,15 @@ def two_chains(x: Expr, square: Expr, coefficients: Sequence[float]) -> Expr:
     last = len(coefficients) - 1
     odd, even = coefficients[(last + 1) % 2 :: 2], coefficients[last % 2 :: 2]
     return polynomial(square, odd) * x + polynomial(square, even)
+
+
+def four_chains(x: Expr, coefficients: Sequence[float], let: Let) -> Expr:
+    """The same in four: for what has many powers."""
+    last = len(coefficients) - 1
+    square = let(x * x)
+    fourth = let(square * square)
+    chains = [polynomial(fourth, coefficients[(last - k) % 4 :: 4]) for k in range(4)]
+    return (chains[3] * x + chains[2]) * square + (chains[1] * x + chains[0])
 
 
 def as_float(bits: Expr) -> Expr:
@@ -172,26 +181,12 @@ def log(x: Expr, let: Let) -> Expr:
     return tirx.Select(is_number(x), result, x)
 
 
-# 256 times Eigen's, so that the product with a tiny x is a normal number where x is; what is above
-# a little less, so that no quotient is more than 1 and the one at the end is 1, with and without
-# fused multiply-adds (all floats were tried).
-_ABOVE, _BELOW = 256 * (1 - 3e-8), 256
-_TANH_P = (
-    _ABOVE * -2.76076847742355e-16,
-    _ABOVE * 2.00018790482477e-13,
-    _ABOVE * -8.60467152213735e-11,
-    _ABOVE * 5.12229709037114e-08,
-    _ABOVE * 1.48572235717979e-05,
-    _ABOVE * 6.37261928875436e-04,
-    _ABOVE * 4.89352455891786e-03,
-)
-_TANH_Q = (
-    _BELOW * 1.19825839466702e-06,
-    _BELOW * 1.18534705686654e-04,
-    _BELOW * 2.26843463243900e-03,
-    _BELOW * 4.89352518554385e-03,
-)
-_TANH_END = 8.096653
+# Of tanh x / x up to 8.8, by x**2: of the least relative error (by Lawson's algorithm), 2e-8, the
+# numerator then a little less, so that no quotient is more than 1 and the one at the end is 1, with
+# and without fused multiply-adds (all floats were tried).
+_TANH_P = (1.3713339e-08, 2.0864496e-05, 3.5110027e-03, 1.3393979e-01, 1.0)
+_TANH_Q = (7.922262e-07, 3.3109115e-04, 2.5935544e-02, 4.6727297e-01, 1.0)
+_TANH_END = 8.134844779968262
 
 
 def limit(x: Expr, low: float, high: float, let: Let) -> Expr:
@@ -249,13 +244,26 @@ def erf(x: Expr, let: Let) -> Expr:
 
 def sigmoid(x: Expr, let: Let) -> Expr:
     """1 / (1 + e**-x) for float32; 0 below -88.38, where the power of two is infinite."""
-    return f32(1.0) / sigmoid_divisor(x, let)
+    above, below = sigmoid_quotient(x, let)
+    return above / below
 
 
-def sigmoid_divisor(x: Expr, let: Let) -> Expr:
-    """1 + e**-x for float32, whose reciprocal is the sigmoid."""
-    p, scale = _parts(limit(f32(0.0) - x, -87.0, 89.0, let), 127, let)
-    return f32(1.0) + p * scale
+def sigmoid_quotient(x: Expr, let: Let) -> tuple[Expr, Expr]:
+    """What divided by what is the sigmoid for float32, for those who divide once.
+
+    e**r is (p + rq) / (p - rq) with p and q of r**2 (Pade's, whose error is 6e-9 of it at the end),
+    so that its denominator is the numerator here. What is reduced has the other sign: x is not
+    negated, constants are.
+    """
+    x = limit(x, -89.0, 87.0, let)
+    biased = let(x * f32(-1 / math.log(2)) + f32(_WHOLE + 127))
+    n = let(biased + f32(-_WHOLE - 127))
+    r = let((x + n * f32(0.693359375)) + n * f32(-2.12194440e-4))
+    square = let(r * r)
+    p, q = let(square * f32(0.1) + f32(1.0)), let(square * f32(1 / 120) + f32(0.5))
+    above = let(p + q * r)
+    scale = as_float(as_int(biased) << tirx.const(23, "int32"))
+    return above, (p + q * (r * f32(-1.0))) * scale + above
 
 
 # 2 / 3, 2 / 5, ... of twice the inverse hyperbolic tangent, highest degree first; what is left out

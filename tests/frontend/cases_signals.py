@@ -196,7 +196,9 @@ ALONG = [
 ]  # fmt: skip
 
 
-def blocks(image: tuple[int, ...], kernel: tuple[int, ...], channels: int = 2, **attrs) -> Case:
+def blocks(
+    image: tuple[int, ...], kernel: tuple[int, ...], channels: int = 2, note: str = "", **attrs
+) -> Case:
     count = len(image)
     steps, taps = attrs.get("strides", [1] * count), attrs.get("dilations", [1] * count)
     pads = attrs.get("pads", [0] * 2 * count)
@@ -205,7 +207,7 @@ def blocks(image: tuple[int, ...], kernel: tuple[int, ...], channels: int = 2, *
         span = (kernel[i] - 1) * taps[i] + 1
         number *= (image[i] + pads[i] + pads[i + count] - span) // steps[i] + 1
     x = floats(2, channels * int(np.prod(kernel)), number)
-    return case("Col2Im", x, ints(*image), ints(*kernel), constants=(1, 2), **attrs)
+    return case("Col2Im", x, ints(*image), ints(*kernel), constants=(1, 2), note=note, **attrs)
 
 
 BLOCKS = [
@@ -215,6 +217,12 @@ BLOCKS = [
     blocks((6, 6), (3, 2), dilations=[2, 1], pads=[1, 0, 2, 1], strides=[1, 2]),
     blocks((4, 4, 4), (2, 1, 2)),
     blocks((9,), (3,), strides=[2]),
+    blocks((12, 9), (5, 3), strides=[2, 3], pads=[2, 1, 1, 0]),
+    blocks((8, 10), (2, 2), strides=[2, 2], note="each on places of its own"),
+    blocks((6, 7), (2, 3), dilations=[3, 2], pads=[1, 3, 2, 0]),
+    blocks((5, 4), (3, 3), pads=[3, 3, 3, 3], note="whole taps in the padding"),
+    blocks((40,), (20,), note="many taps"),
+    blocks((40,), (20,), strides=[7], note="few groups of taps"),
     *(case("Det", x) for x in (floats(1, 1), floats(2, 2), floats(3, 3), floats(4, 2, 5, 5))),
     case("Det", np.float32([[0, 2, 1], [1, 0, 3], [4, 5, 0]]), note="swaps"),
     case("Det", np.ones((4, 4), np.float32), note="singular"),

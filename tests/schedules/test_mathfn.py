@@ -72,7 +72,7 @@ def test_tanh_is_within_eight_ulps(level):
     x, got = computed("tanh", level)
     assert ulps(got, np.tanh(x.astype(np.float64))).max() <= 8
     assert (np.abs(got) <= 1).all()
-    assert (np.abs(got[np.abs(x) > 8.1]) == 1).all(), "1 + tanh is 0 far below"
+    assert (np.abs(got[np.abs(x) > 8.14]) == 1).all(), "1 + tanh is 0 far below"
     assert (np.sign(got) == np.sign(x)).all()
 
 
@@ -85,7 +85,7 @@ def test_no_tanh_is_above_one(level):
     kernel = instantiate(workload, target, next(schedules(workload, target, 0)))
     got = Library([kernel], target).run(0, [x], random.Random(0))
     assert got.max() == 1
-    assert (got[x > 8.0967] == 1).all()
+    assert (got[x > 8.1349] == 1).all()
 
 
 @pytest.mark.parametrize("level", RUNNABLE)

@@ -72,9 +72,10 @@ def activation(use: Use, x: Expr, dtype: str, keep: Keep) -> Quotient:
 
 
 def _sigmoid(m: _Math, x: Expr, alpha: Expr, beta: Expr) -> Quotient:
-    one = m.number(1.0)
     if m.is_single:
-        return Quotient(one, m.keep(mathfn.sigmoid_divisor(x, m.keep)))
+        above, below = mathfn.sigmoid_quotient(x, m.keep)
+        return Quotient(m.keep(above), m.keep(below))
+    one = m.number(1.0)
     return Quotient(one, m.keep(one + m.exp(m.keep(-x))))
 
 

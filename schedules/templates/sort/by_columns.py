@@ -3,11 +3,13 @@
 An entry is a key and below it the place, so that no two are equal. What is wanted is a list in
 registers, in order; each entry goes through it, and what is larger goes on.
 
-A float64 from 1 to 2 has 52 bits in its order: those of a key and of a place in rows that are not
-very long. No instruction before AVX-512 finds the smaller of two whole numbers of 64 bits.
+No instruction before AVX-512 finds the smaller of two whole numbers of 64 bits. There a float64 from
+1 to 2 is an entry, whose last 52 bits are a key and a place in rows that are not very long.
 """
 
 from __future__ import annotations
+
+from itertools import product
 
 from ...emit.builder import PhaseBuilder
 from ...ir.dtype import DTYPES
@@ -20,6 +22,7 @@ from .form import FEW, Sort
 
 LANES = 8
 _BITS, _PLACE_BITS, _FEW_BITS = "uint64", 32, 20
+_EXTREMES = {2: "llvm.x86.sse2.{}.pd", 4: "llvm.x86.avx.{}.pd.256"}  # by lanes of float64
 
 
 def fits(form: Sort) -> bool:
@@ -45,31 +48,41 @@ def by_columns(builder: PhaseBuilder, form: Sort, number: Index, blocks: int) ->
 def _lanes(builder: PhaseBuilder, form: Sort, source: Expr, target: Expr, lanes: int) -> None:
     dtype, largest = form.workload.inputs[0].dtype, bool(form.node.attr("largest"))
     _, length, inner = form.sizes
-    entry_type = _Entry(length)
-    best = [builder.local(lanes, entry_type.dtype) for _ in range(form.wanted)]
-    for listed in best:
+    width = min(lanes, form.target.isa.lanes(DTYPES[_BITS]))  # of one register
+    entry_type = _Entry(length, width)
+    parts = range(0, lanes, width)
+    best = [
+        {part: builder.local(width, entry_type.dtype) for part in parts} for _ in range(form.wanted)
+    ]
+    for listed, part in product(best, parts):
+        with builder.vector(width) as lane:
+            builder.store(listed[part], lane, entry_type.last)
+    entries = builder.local(lanes, entry_type.dtype)
+    with builder.loop(length, "place") as place:
         with builder.vector(lanes) as lane:
-            builder.store(listed, lane, entry_type.last)
-    with builder.loop(length, "place") as place, builder.vector(lanes) as lane:
-        x = builder.load(builder["in0"], source + place * inner + lane)
-        entry = builder.keep(entry_type.of(key_of(x, dtype, largest), place))
-        for listed in best:
-            own = builder.load(listed, lane)
-            larger = builder.keep(tirx.max(own, entry))
-            builder.store(listed, lane, tirx.min(own, entry))
-            entry = larger
-    for rank, listed in enumerate(best):
-        with builder.vector(lanes) as lane:
-            place = entry_type.place(builder.load(listed, lane))
+            x = builder.load(builder["in0"], source + place * inner + lane)
+            builder.store(entries, lane, entry_type.of(key_of(x, dtype, largest), place))
+        for part in parts:
+            with builder.vector(width) as lane:
+                entry = builder.load(entries, part + lane)
+                for listed in best:
+                    own = builder.load(listed[part], lane)
+                    larger = builder.keep(entry_type.larger(own, entry))
+                    builder.store(listed[part], lane, entry_type.smaller(own, entry))
+                    entry = larger
+    for (rank, listed), part in product(enumerate(best), parts):
+        with builder.vector(width) as lane:
+            place = entry_type.place(builder.load(listed[part], lane))
             place = tirx.Cast(form.workload.output.dtype, place)
-            builder.store(builder["out"], target + rank * inner + lane, place)
+            builder.store(builder["out"], target + rank * inner + part + lane, place)
 
 
 class _Entry:
-    """A key and a place as one number, for rows of some length."""
+    """A key and a place as one number, for rows of some length and vectors of so many lanes."""
 
-    def __init__(self, length: Index) -> None:
-        self.is_float = isinstance(length, int) and length <= 1 << _FEW_BITS
+    def __init__(self, length: Index, lanes: int) -> None:
+        self._lanes = lanes
+        self.is_float = lanes in _EXTREMES and isinstance(length, int) and length <= 1 << _FEW_BITS
         self.dtype = "float64" if self.is_float else _BITS
         self._place_bits = _FEW_BITS if self.is_float else _PLACE_BITS
 
@@ -89,6 +102,18 @@ class _Entry:
         """The place in it."""
         bits = tirx.call_intrin(_BITS, "tirx.reinterpret", entry) if self.is_float else entry
         return tirx.bitwise_and(bits, constant((1 << self._place_bits) - 1, _BITS))
+
+    def smaller(self, a: Expr, b: Expr) -> Expr:
+        """Of two entries, which are no NaN: LLVM makes comparisons of it by itself."""
+        if not self.is_float:
+            return tirx.min(a, b)
+        return tirx.call_llvm_pure_intrin(self.dtype, _EXTREMES[self._lanes].format("min"), a, b)
+
+    def larger(self, a: Expr, b: Expr) -> Expr:
+        """The other one."""
+        if not self.is_float:
+            return tirx.max(a, b)
+        return tirx.call_llvm_pure_intrin(self.dtype, _EXTREMES[self._lanes].format("max"), a, b)
 
     def _from_bits(self, bits: Expr) -> Expr:
         if not self.is_float:
