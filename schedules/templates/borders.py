@@ -1,7 +1,8 @@
-"""Tiles at the borders of long kernels: what they see of a row is copied, with its padding.
+"""Tiles at the borders of long kernels: taps that some outputs have see a copy, with its padding.
 
 Where kernels are short each tap of such a tile has code of its own, for the outputs that have it.
-That grows with the square of the kernel: there are more such tiles, and each has more taps.
+That grows with the square of the kernel: there are more such tiles, and each has more taps. Of a
+long kernel's taps nearly all are those of all outputs of a tile, or of none.
 """
 
 from __future__ import annotations
@@ -32,26 +33,28 @@ def copy_seen(
     columns: Axis,
     outputs: int,
     begin: Index,
+    taps: tuple[Index, Index],
     row: Vectors,
     channels: int,
     lanes: int,
-    fill: float = 0.0,
-) -> Vectors:
-    """``channels`` of what ``outputs`` see, as [output][tap][channel], in the slot ``border``.
+) -> None:
+    """``channels`` of what ``outputs`` see by ``taps``, the first and how many, into the slot
+    ``border``: as [output][tap][channel], with room for all taps.
 
     ``row`` has the input's columns; the first output's window starts at column ``begin``, which
-    may be outside: what is there is ``fill``.
+    may be outside: what is there is zero.
     """
     border: Any = builder["border"]
-    with builder.loop(outputs, "output") as output, builder.loop(columns.kernel, "kw") as kw:
-        at = builder.let(begin + output * columns.stride + kw * columns.dilation)
-        first = builder.let((output * columns.kernel + kw) * channels)
+    first, count = taps
+    with builder.loop(outputs, "output") as output, builder.loop(count, "kw") as kw:
+        tap = first + kw
+        at = builder.let(begin + output * columns.stride + tap * columns.dilation)
+        to = builder.let((output * columns.kernel + kw) * channels)
         inside = tirx.all(at >= 0, at < columns.size)
         with builder.when(inside):
             source = builder.let(row.first + at * row.pitch)
             for c in builder.strips(channels, lanes):
-                builder.store(border, first + c, builder.load(row.buffer, source + c))
+                builder.store(border, to + c, builder.load(row.buffer, source + c))
         with builder.when(tirx.Not(inside)):
             for c in builder.strips(channels, lanes):
-                builder.store(border, first + c, constant(fill, border.dtype))
-    return Vectors(border, 0, channels)
+                builder.store(border, to + c, constant(0.0, border.dtype))

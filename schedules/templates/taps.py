@@ -87,30 +87,15 @@ class Taps:
         if tile.inside:
             self._loop(0, columns.kernel, every)
             return
-        reach = (tile.width - 1) * columns.stride
-        some, all_ = self._first(0 - begin - reach), self._first(0 - begin)
-        all_end, some_end = (
-            self._first(columns.size - begin - reach),
-            self._first(columns.size - begin),
-        )
-        middle = self.register.builder.let(tirx.max(all_, all_end))
-        self._some(some, tirx.min(all_, some_end), every, begin)
-        self._loop(all_, middle - all_, every)
-        self._some(middle, some_end, every, begin)
+        before, shared, after = columns.seen_taps(self.register.builder, begin, tile.width)
+        self._some(*before, every, begin)
+        self._loop(*shared, every)
+        self._some(*after, every, begin)
 
-    def _first(self, distance: Index) -> Index:
-        """Number of the first tap so many columns after the first one, or of none."""
-        columns, zero = self.columns, tirx.const(0, "int32")
-        after = tirx.max(zero, distance) + (columns.dilation - 1)
-        return self.register.builder.let(
-            tirx.min(tirx.const(columns.kernel, "int32"), tirx.truncdiv(after, columns.dilation))
-        )
-
-    def _some(self, first: Index, end: Index, outputs: range, begin: Index) -> None:
+    def _some(self, first: Index, count: Index, outputs: range, begin: Index) -> None:
         """Taps that outputs may have."""
         builder, columns = self.register.builder, self.columns
-        count = builder.let(tirx.max(tirx.const(0, "int32"), end - first))
-        with builder.loop(count, "kw", builder.let(first)) as tap:
+        with builder.loop(count, "kw", first) as tap:
             for output in outputs:
                 at = builder.let(begin + output * columns.stride + tap * columns.dilation)
                 with builder.when(tirx.all(at >= 0, at < columns.size)):

@@ -67,6 +67,27 @@ class Axis:
         high = tirx.min(tirx.const(self.kernel, "int32"), tirx.truncdiv(above, self.dilation))
         return low, builder.let(tirx.max(zero, high - low))
 
+    def seen_taps(
+        self, builder: PhaseBuilder, begin: Index, outputs: int
+    ) -> tuple[tuple[Index, Index], ...]:
+        """(first tap, number) of those that some of so many neighbouring outputs have, then of
+        those that all have, then that some have again; ``begin`` is where the first one's window
+        does, known at run time."""
+        reach = (outputs - 1) * self.stride
+        some, before = (self._first_tap(builder, 0 - begin - far) for far in (reach, 0))
+        after, end = (self._first_tap(builder, self.size - begin - far) for far in (reach, 0))
+        middle, zero = builder.let(tirx.max(before, after)), tirx.const(0, "int32")
+        early = builder.let(tirx.max(zero, tirx.min(before, end) - some))
+        late = builder.let(tirx.max(zero, end - middle))
+        return (some, early), (before, builder.let(middle - before)), (middle, late)
+
+    def _first_tap(self, builder: PhaseBuilder, distance: Expr) -> Expr:
+        """Number of the first tap so many columns after the first one, or of none."""
+        after = tirx.max(tirx.const(0, "int32"), distance) + (self.dilation - 1)
+        return builder.let(
+            tirx.min(tirx.const(self.kernel, "int32"), tirx.truncdiv(after, self.dilation))
+        )
+
 
 @dataclass(frozen=True)
 class ColumnTile:

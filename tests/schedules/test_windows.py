@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from workloads import conv, conv_planes, conv_transpose, pool, separable
 
-from luthier.schedules import ScheduleError
+from luthier.schedules import ScheduleError, Target
+from luthier.schedules.target.named import parse
 from luthier.schedules.templates.conv_planes.downwards import Downwards
+from luthier.schedules.templates.conv_planes.form import ConvPlanes
 from luthier.schedules.templates.window import Axis, column_tiles, even_widths
 
 CONVOLUTIONS = {
@@ -320,3 +322,25 @@ def test_rows_below_each_other_load_what_they_see_once(
     assert Downwards(axis).loads(rows) == len(seen)
     taps = [tap for some in Downwards(axis).turns.values() for tap, _ in some]
     assert sorted(taps) == list(range(kernel))
+
+
+PLAIN_PLANES = [w for w in CONV_PLANES.values() if w.nodes[0].attr("groups") == 1]
+
+
+@pytest.mark.parametrize("name", ["x86-64-v2", "x86-64-v3", "haswell", "x86-64-v4", "znver4"])
+def test_no_tile_of_planes_waits_for_loads_where_another_does_not(name: str) -> None:
+    """A weight for all lanes is a load as a vector is, of which two start in a cycle."""
+
+    def cycles(channels: int, vectors: int, target: Target) -> tuple[float, float]:
+        costs = target.costs
+        return channels * vectors / costs.multiply_adds, vectors / costs.loads + channels / 2
+
+    target = parse(name, 1)
+    for workload in PLAIN_PLANES:
+        form = ConvPlanes.match(workload, target)
+        assert form is not None
+        chosen = form.default()
+        if form.per_group < 4 or form.lines(chosen).vectors < 2:
+            continue
+        added, loaded = cycles(min(chosen.channels, form.per_group), chosen.vectors, target)
+        assert loaded <= max(added, target.costs.latency), (workload, chosen)

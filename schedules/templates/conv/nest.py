@@ -142,12 +142,9 @@ class _GridNest:
                 pixel = builder.let((line + iw) * self.channels + channel)
                 self._reduce_row(register, tile, pixel, builder.let(weights + kh * steps))
             else:
-                begin, start = builder.let(iw), builder.let(line * self.channels + channel)
-                pixels = Vectors(builder[self.source], start, self.channels)
-                sizes = self.in_c, self.lanes
-                copy_seen(builder, self.columns, tile.width, begin, pixels, *sizes)
-                step0, apart = builder.let(weights + kh * steps), self.columns.kernel * self.in_c
-                self._reduce(register, "border", 0, step0, apart, steps)
+                start = builder.let(line * self.channels + channel)
+                step0 = builder.let(weights + kh * steps)
+                self._reduce_border(register, tile.width, builder.let(iw), start, step0)
         self._store(register, (*at, column), channels)
 
     def _reduce_row(
@@ -156,19 +153,46 @@ class _GridNest:
         """All taps of one kernel row."""
         columns, stride = self.columns, self.columns.stride * self.channels
         dense, steps = columns.dilation == 1 and self.groups == 1, self.in_c // self.along
-        if tile.inside and (dense or columns.kernel == 1):
-            self._reduce(register, self.source, pixel, step0, stride, columns.kernel * steps)
-            return
-        if tile.inside and columns.kernel > _MOST_WRITTEN:
-            with self.builder.loop(columns.kernel, "kw") as kw:
-                first = pixel + kw * (columns.dilation * self.channels)
-                self._reduce(register, self.source, first, step0 + kw * steps, stride, steps)
+        if tile.inside and (dense or columns.kernel == 1 or columns.kernel > _MOST_WRITTEN):
+            self._reduce_shared(register, pixel, step0, 0, columns.kernel)
             return
         for kw, outputs in enumerate(tile.taps):
             if outputs:
                 first = pixel + kw * columns.dilation * self.channels
                 step = step0 + kw * steps
                 self._reduce(register, self.source, first, step, stride, steps, outputs)
+
+    def _reduce_border(
+        self, register: RegisterTile, outputs: int, begin: Index, start: Index, step0: Index
+    ) -> None:
+        """The same where the first window begins at column ``begin`` of a row, which begins at
+        ``start``: each output may miss other taps."""
+        builder, columns, steps = self.builder, self.columns, self.in_c // self.along
+        row = Vectors(builder[self.source], start, self.channels)
+        before, shared, after = columns.seen_taps(builder, begin, outputs)
+
+        def some(first: Index, count: Index) -> None:
+            copy_seen(builder, columns, outputs, begin, (first, count), row, self.in_c, self.lanes)
+            apart = columns.kernel * self.in_c
+            self._reduce(register, "border", 0, step0 + first * steps, apart, count * steps)
+
+        some(*before)
+        self._reduce_shared(register, start + begin * self.channels, step0, *shared)
+        some(*after)
+
+    def _reduce_shared(
+        self, register: RegisterTile, pixel: Index, step0: Index, tap: Index, count: Index
+    ) -> None:
+        """Neighbouring taps that all outputs have."""
+        columns, steps = self.columns, self.in_c // self.along
+        between, stride = columns.dilation * self.channels, columns.stride * self.channels
+        if between == self.in_c:  # they follow one another
+            pixel, step0 = pixel + tap * between, step0 + tap * steps
+            self._reduce(register, self.source, pixel, step0, stride, count * steps)
+            return
+        with self.builder.loop(count, "kw", tap) as kw:
+            first, step = pixel + kw * between, step0 + kw * steps
+            self._reduce(register, self.source, first, step, stride, steps)
 
     def _reduce(
         self,
@@ -177,7 +201,7 @@ class _GridNest:
         pixel: Index,
         step0: Index,
         stride: int,
-        steps: int,
+        steps: Index,
         outputs: Sequence[int] | None = None,
     ) -> None:
         """``steps`` elements from ``pixel`` on for the first output, ``stride`` later for each."""

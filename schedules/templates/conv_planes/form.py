@@ -26,8 +26,9 @@ from .downwards import Downwards
 
 _VECTORS = (1, 2, 3, 4, 6, 8, 12)
 _MOST_CHANNELS = 16  # of a register tile
-_APART = 2.0  # loads that one is worth whose vector lies in two lines
-_WAITING = 1 / 8  # of a load, which arithmetic does not hide
+_SCALARS = 2  # loads of them, which a weight for all lanes is, in a cycle, on every processor
+_WAITING = 1 / 8  # of a load, which arithmetic does not hide,
+_HELD_UP = 1 / 8  # and of a multiply-add for which a vector is loaded
 _COPIED = 2.0  # cycles to copy a vector of the image into lines,
 _SINGLY = 3.0  # one element where some are outside of the image,
 _STORED = 3.0  # and to store one of the sums
@@ -228,25 +229,32 @@ class ConvPlanes(Form[Knobs]):
             for vectors in _VECTORS
             if fits_registers(channels, vectors, self.target)
         ]
-        return min(tiles, key=lambda tile: (self._steps(lines, *tile), -tile[0]))
+        return min(tiles, key=lambda tile: self._steps(lines, *tile) * (1 + _HELD_UP / tile[0]))
 
     def _steps(self, lines: Lines, channels: int, vectors: int) -> float:
         """Cycles of a step for all places and output channels of a group."""
         costs = self.target.costs
+        apart = 1 + self.lanes / LINE  # loads that one is worth whose vector may lie in two lines
 
-        def cycles(width: int, channels: int, loads: float) -> float:
-            added = width * channels / costs.multiply_adds
-            return max(added, loads / costs.loads, costs.latency)
+        def cycles(width: int, channels: int, loaded: float) -> float:
+            return max(width * channels / costs.multiply_adds, loaded, costs.latency)
 
         if self.goes_down:
             high, down = self.down.kernel, Downwards(self.down)
             rows = even_widths(lines.rows, vectors)
-            loads = {some: _APART * down.loads(some) / high + 1 for some in set(rows)}
-            waits = _WAITING * sum(loads[some] for some in rows) / costs.loads
+            loads = {
+                some: (apart * down.loads(some) / high + 1) / costs.loads for some in set(rows)
+            }
+            waits = _WAITING * sum(loads[some] for some in rows)
             return lines.vectors * (sum(cycles(some, 1, loads[some]) for some in rows) + waits)
         widths = even_widths(lines.vectors, vectors)
-        whole = sum(cycles(some, channels, _APART * some + channels / 2) for some in widths)
-        return whole * lines.runs * ceildiv(self.per_group, channels)
+
+        def panel(channels: int) -> float:
+            loads = {some: apart * some / costs.loads + channels / _SCALARS for some in set(widths)}
+            return sum(cycles(some, channels, loads[some]) for some in widths) if channels else 0.0
+
+        full, rest = divmod(self.per_group, channels)
+        return lines.runs * (full * panel(channels) + panel(rest))
 
     def _cycles(self, knobs: Knobs) -> float:
         """Of the thread that does most."""
