@@ -297,11 +297,11 @@ class Decision:
         for make in variants:
             self.steps, self._inner = [], ChainMap({}, *around.maps)
             make()
-            results = [self._parts.value(name, self._outer, self.label) for name in names]
-            made.append((self.steps, results))
+            values = [self._parts.value(name, self._outer, self.label) for name in names]
+            made.append((self.steps, values))
         self.steps, self._inner = before, around
-        pairs = zip(names, zip(*(values for _, values in made), strict=True), strict=True)
-        joined = [Differing(self._parts, self._assembly, values, n) for n, values in pairs]
+        pairs = zip(names, zip(*(own for _, own in made), strict=True), strict=True)
+        joined = [Differing(self._parts, self._assembly, own, name) for name, own in pairs]
         regions = [region(joined, place, steps) for place, (steps, _) in enumerate(made)]
         otherwise = regions.pop()
         for condition, then in zip(reversed(conditions), reversed(regions), strict=True):

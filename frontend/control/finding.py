@@ -19,14 +19,16 @@ from luthier.schedules.ops.evaluate import evaluate
 
 from ..graph import Array
 from ..onnx.opset import node_label
-from ..program import Call, Find, Step
+from ..program import Call, Expect, Find, Step
 from .assembly import Assembly
 from .found_sizes import MOST_FOUND, FoundInsideError, FoundSizes
+from .origins import COUNT, Element, Origin, spread_from
 from .parts import Parts, Scope, is_outermost
 
 N = helper.make_node
 Found = tuple[Sequence[Step], int]
 Results = tuple[Sequence[Step], Sequence[int]]
+_MOST_WANTED = 4096  # boxes for which there is room, however many there are
 
 
 class Finding:
@@ -36,8 +38,10 @@ class Finding:
         self._parts, self._assembly, self._sizes = parts, assembly, sizes
         self._made: dict[tuple[object, ...], Sequence[int]] = {}
 
-    def steps(self, node: onnx.NodeProto, scope: Scope) -> Sequence[Step]:
-        """The steps of one; its results go into ``scope``."""
+    def steps(
+        self, node: onnx.NodeProto, scope: Scope, made: Mapping[str, onnx.NodeProto]
+    ) -> Sequence[Step]:
+        """The steps of one; its results go into ``scope``. ``made`` are the nodes of values."""
         label = node_label(node)
         if not is_outermost(scope):
             raise FoundInsideError(label)
@@ -46,26 +50,42 @@ class Finding:
         key = (node.op_type, *values, repr(sorted(attrs.items())))
         steps: Sequence[Step] = ()
         if key not in self._made:
-            steps, self._made[key] = self._results(node, values, attrs, label)
+            name = spread_from(node.input[0], made) if node.input else ""
+            held = scope.get(name)
+            origin = Element(name, COUNT) if isinstance(held, int) else None
+            of = held if isinstance(held, int) else values[0]
+            steps, self._made[key] = self._results(node, values, attrs, label, origin, of)
         named = zip(node.output, self._made[key], strict=False)
         scope.update((name, result) for name, result in named if name)
         return steps
 
     def _results(
-        self, node: onnx.NodeProto, values: Sequence[int], attrs: Any, label: str
+        self,
+        node: onnx.NodeProto,
+        values: Sequence[int],
+        attrs: Any,
+        label: str,
+        origin: Origin | None,
+        of: int,
     ) -> Results:
         if node.op_type == "Unique":
             output = next((name for name in node.output if name), "")
             return self._unique(values, attrs, output, label)
-        makers = {"NonZero": self._nonzero, "Compress": self._compress}
-        make = makers.get(node.op_type, self._suppress)
+        if node.op_type == "NonZero":
+            if len(values) != 1:
+                raise ModelError(f"{label}: it has {len(values)} inputs")
+            # What counts the same truths elsewhere finds the same size; each may stand for more.
+            whole, own = (self._assembly.type(value) for value in (values[0], of))
+            counts = own.dtype == "bool" and own.size > 0 and whole.size % own.size == 0
+            steps, result = (
+                self._places(values[0], node.output[0], label, origin, whole.size // own.size)
+                if counts
+                else self._places(values[0], node.output[0], label)
+            )
+            return steps, (result,)
+        make = self._compress if node.op_type == "Compress" else self._suppress
         steps, result = make(values, attrs, node.output[0], label)
         return steps, (result,)
-
-    def _nonzero(self, values: Sequence[int], attrs: Any, output: str, label: str) -> Found:
-        if len(values) != 1:
-            raise ModelError(f"{label}: it has {len(values)} inputs")
-        return self._places(values[0], output, label)
 
     def _compress(self, values: Sequence[int], attrs: Any, output: str, label: str) -> Found:
         """What is taken along an axis, or of all elements, where the condition is not zero."""
@@ -171,7 +191,7 @@ class Finding:
             self._parts.known(values[i], str(number.dtype), label)
             values[i] = self._assembly.view(values[i], (1,))
         wanted = self._parts.known(values[2], "int64", label)
-        room = boxes.shape[1] if wanted is None else min(int(wanted), boxes.shape[1])
+        room = self._room(None if wanted is None else int(wanted), boxes.shape[1])
         if room < 1:
             return (), self._assembly.constant(np.zeros((0, 3), np.int64))
         out = Tensor((*scores.shape[:2], room), "int64")
@@ -202,8 +222,19 @@ class Finding:
         call = Call(workload, tuple(values), selected, label)
         return (call, *there, *search, *rows), result
 
-    def _places(self, x: int, output: str, label: str) -> Found:
-        """The coordinates of what is not zero, a row for each dimension."""
+    def _room(self, wanted: int | None, boxes: int) -> int:
+        """How many boxes may be left of a class. Where there may be more or fewer of them, it is
+        what is wanted, unless that is many: so programs of several sizes are alike."""
+        if wanted is None:
+            return boxes
+        varies = bool(self._sizes.symbols or self._sizes.given)
+        return wanted if varies and 0 < wanted <= _MOST_WANTED else min(wanted, boxes)
+
+    def _places(
+        self, x: int, output: str, label: str, origin: Origin | None = None, times: int = 1
+    ) -> Found:
+        """The coordinates of what is not zero, a row for each dimension: ``times`` as many as what
+        is found, of which ``origin`` tells."""
         tensor, known = self._assembly.type(x), self._assembly.known(x)
         if not tensor.size:
             known = np.zeros(tensor.shape, bool)
@@ -217,12 +248,23 @@ class Finding:
             N("Cast", ["flags"], ["ones"], name=output, to=TensorProto.INT64),
             N("ReduceSum", ["ones"], ["count"], name=output, keepdims=0),
         ]
-        steps, count = self._straight(nodes, {"x": x}, "count", label)
-        name, size = self._sizes.add(output, tensor.size, label)
-        out = Tensor((len(tensor.shape), size), "int64")
+        given, counted = {"x": x}, "count"
+        if times > 1:
+            given["times"], counted = self._assembly.constant(np.array(times)), "each"
+            nodes.append(N("Div", ["count", "times"], [counted], name=output))
+        steps, count = self._straight(nodes, given, counted, label)
+        name, asked = self._sizes.of(origin), list[Step](steps)
+        if name:
+            size = self._sizes.number(name)
+            wants = self._assembly.table(f"{output}/count", np.array(size))
+            asked.append(Expect(count, wants, "how many of its elements are not 0:", label))
+        else:
+            name, size = self._sizes.add(output, tensor.size // times, label, origin)
+            asked.append(Find(name, count, label))
+        out = Tensor((len(tensor.shape), times * size), "int64")
         result = self._assembly.value(out, f"{label}: its result")
         workload = Workload((tensor,), (False,), (operator("nonzero", (0,), out),))
-        return (*steps, Find(name, count, label), Call(workload, (x,), result, label)), result
+        return (*asked, Call(workload, (x,), result, label)), result
 
     def _straight(
         self, nodes: Sequence[onnx.NodeProto], values: dict[str, int], wanted: str, label: str

@@ -19,17 +19,37 @@ from ..onnx.opset import is_onnx
 
 
 class Element(NamedTuple):
-    """A number that is not known: an element of a value, by the value's name."""
+    """A number that is not known: an element of a value, by the value's name; at the place
+    ``COUNT`` how many of its elements are true."""
 
     value: str
     place: int
+
+
+COUNT = -1
 
 
 Origin: TypeAlias = int | Element
 Numbers: TypeAlias = list[Origin] | Origin
 """Of a list, or of one number without dimensions."""
 
+_VIEWS = ("Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 _MOST, _DEEPEST = 64, 200  # elements of a list; nodes one after the other
+
+
+def spread_from(name: str, made: Mapping[str, onnx.NodeProto]) -> str:
+    """The value of which each element stands for as many of a value: before it was expanded."""
+    above = made.get(name)
+    if above is None or above.op_type != "Expand" or not is_onnx(above.domain):
+        return name
+    return _viewed(next(iter(above.input), ""), made)
+
+
+def _viewed(name: str, made: Mapping[str, onnx.NodeProto]) -> str:
+    """The value whose elements, all of them, another shape has."""
+    while (above := made.get(name)) is not None and above.op_type in _VIEWS:
+        name = next(iter(above.input), "")
+    return name
 
 
 class Origins:
@@ -72,11 +92,28 @@ class Origins:
         if moved is not None:
             return moved
         tensor = self._typed(name)
+        counted = self._counted(node, tensor) if node is not None else None
+        if counted is not None:
+            return counted
         if tensor is None or len(tensor.shape) > 1 or tensor.size > _MOST:
             return None
         elements = (Element(name, i) for i in range(tensor.size))
         every = [self._told.get(each, each) for each in elements]
         return every if tensor.shape else every[0]
+
+    def _counted(self, node: onnx.NodeProto, tensor: Tensor | None) -> Numbers | None:
+        """Of a sum that counts all of a value's elements that are true."""
+        if node.op_type != "ReduceSum" or not node.input or tensor is None or tensor.size != 1:
+            return None
+        name = node.input[0]
+        while (above := self._made.get(name)) is not None and above.op_type == "Cast":
+            name = next(iter(above.input), "")
+        name = _viewed(name, self._made)
+        given = self._typed(name)
+        if given is None or given.dtype != "bool" or len(tensor.shape) > 1:
+            return None
+        found = Element(name, COUNT)
+        return [found] if tensor.shape else found
 
     def _moved(self, node: onnx.NodeProto, name: str, depth: int) -> Numbers | None:
         """Of a result of a node that moves elements; None where it does anything else."""

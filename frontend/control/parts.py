@@ -65,15 +65,15 @@ Held: TypeAlias = int | Listed | Stacked | Absent | Maybe
 Scope: TypeAlias = ChainMap[str, TensorProto | Held]
 
 
-class Iteration(dict[str, TensorProto | Held]):
-    """Around the graph of an iteration that is written out: its steps are those of what is around
-    the loop."""
+class Inline(dict[str, TensorProto | Held]):
+    """Around a graph whose steps are those of what is around it: an iteration that is written out,
+    a branch that is decided."""
 
 
 def is_outermost(scope: Scope) -> bool:
-    """Whether what runs in a scope always runs, and once: in no branch, nor in a loop."""
-    written = sum(isinstance(each, Iteration) for each in scope.maps)
-    return len(scope.maps) - 2 * written <= 2
+    """Whether what is in a scope always runs, and once: in no branch, nor in a loop."""
+    inline = sum(isinstance(each, Inline) for each in scope.maps)
+    return len(scope.maps) - 2 * inline <= 2
 
 
 _STAND_IN = TensorProto.FLOAT  # a result's type, which the importer finds out

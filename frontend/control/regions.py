@@ -32,7 +32,7 @@ from .differing import region as branch_of
 from .finding import Finding
 from .found_sizes import FoundSizes
 from .loops import Loops
-from .parts import Held, Parts, Scope, check_order
+from .parts import Held, Inline, Parts, Scope, check_order
 from .results import alike, like, text_of, values_of
 from .rows import Rows
 from .run_time_places import RunTimePlaces
@@ -155,7 +155,7 @@ class Regions:
         if node.op_type == "Scan":
             return self._scan(node, scope, used)
         if is_finder(node):
-            return self._finding.steps(node, scope)
+            return self._finding.steps(node, scope, made)
         if is_control(node) or node.op_type == "Identity":  # of what is not a tensor
             return self.sequences.steps(node, scope)
         return self._deciding.steps(node, scope, declared, made)
@@ -176,9 +176,10 @@ class Regions:
         known = self._parts.known(condition, "bool", label)
         if known is not None:
             chosen = graphs[0] if known else graphs[1]
-            steps, results = self.region(chosen, scope, [chosen.output[i].name for i in kept])
+            wanted = [chosen.output[i].name for i in kept]
+            inline, results = self.region(chosen, scope.new_child(Inline()), wanted)
             scope.update({node.output[i]: v for i, v in zip(kept, results, strict=True)})
-            return steps
+            return inline
         names = [node.output[i] for i in kept]
         sides = [self._branch(graph, kept, names, scope, label) for graph in graphs]
         joined = dict[str, tuple[Held, list[Differing]]]()
@@ -252,7 +253,7 @@ class Regions:
 
         spelled = as_loop(node, self._opset, type_of)
         names = [name for name in node.output if name in used]
-        steps, results = self.region(spelled.graph, scope, names)
+        steps, results = self.region(spelled.graph, scope.new_child(Inline()), names)
         scope.update(zip(names, results, strict=True))
         for name in names:
             value = self._parts.value(name, scope, label)

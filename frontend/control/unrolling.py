@@ -21,7 +21,7 @@ from ..program import Step
 from .assembly import Assembly
 from .found_sizes import FoundSizes
 from .loop_node import LoopNode
-from .parts import Held, Iteration, Listed, Parts, Scope
+from .parts import Held, Inline, Listed, Parts, Scope
 
 Region = Callable[
     [onnx.GraphProto, Scope, Sequence[str], Mapping[str, Held]], tuple[list[Step], list[Held]]
@@ -77,7 +77,7 @@ class Unrolling:
             given: dict[str, Held] = {info.name: each for info, each in pairs}
             given[body.input[0].name] = self.shaped(here, body.input[0])
             given[body.input[1].name] = self.shaped(true, body.input[1])
-            more, (goes, *left) = self.region(body, scope.new_child(Iteration()), wanted, given)
+            more, (goes, *left) = self.region(body, scope.new_child(Inline()), wanted, given)
             steps += more
             held = left[:count]
             for i, value in zip(kept, left[count:], strict=True):

@@ -184,7 +184,7 @@ class _Fusion:
             above = needed([anchor.result], {op.result: op.reads for op in target.ops})
             if any(user.result in above for user in users):
                 return self._prologue(target, anchor, op, users)
-            if not self._simple_operand(op):
+            if not self._simple_operand(anchor, op):
                 return False
         times = self._evaluations(target, op)
         whole = anchor is not None and anchor.node.op.endswith("_integer")
@@ -212,13 +212,14 @@ class _Fusion:
         repeats = self._evaluations(target, op) * ANCHORS[anchor.node.op].passes
         return repeats <= 1 or (repeats <= 9 and not _is_costly(op))
 
-    def _simple_operand(self, op: Op) -> bool:
+    def _simple_operand(self, anchor: Op, op: Op) -> bool:
         """Cheap to read by index inside the loops of an anchor.
 
-        What movements lead to is not: it would make them kernels of their own.
+        What movements lead to is not: it would make them kernels of their own. Kernels of products
+        store elementwise operators alone.
         """
         if not ops.of(op.node).is_elementwise:
-            return op.node.op == "broadcast_to"
+            return op.node.op == "broadcast_to" and ANCHORS[anchor.node.op].prologue
         return not any(self._moves(arg) for arg in op.node.args)
 
     def _moves(self, value: int) -> bool:

@@ -20,6 +20,7 @@ from .fold_scales import fold_scales
 from .group_norm import join_group_norms
 from .legalize import legalize
 from .narrow_products import narrow_products
+from .needless_broadcasts import drop_broadcasts
 from .normalizations import find_normalizations
 from .pool_planes import pool_planes
 from .quantized import stay_quantized
@@ -63,6 +64,7 @@ PASSES = (
     Pass(stay_quantized),
     Pass(keep_few_bits),  # while numbers and scales are apart
     Pass(fold_constants, ensures={_P.FOLDED}),
+    Pass(drop_broadcasts, requires={_P.FOLDED}),
     Pass(join_group_norms, requires={_P.FOLDED}),
     Pass(channels_last, requires={_P.FOLDED}, ensures={_P.CHANNELS_LAST}),
     Pass(pool_planes, requires={_P.CHANNELS_LAST}),

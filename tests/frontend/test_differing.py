@@ -166,3 +166,79 @@ def test_iterations_that_find_sizes_of_their_own() -> None:
         for each in ((0, 2, 5, 9), (0, 0, 9, 9), (1, 2, 3, 4))
     ]
     same(parsed(text), runs)
+
+
+@pytest.mark.parametrize("first", ["NonZero", "Expand"])
+def test_what_counts_the_same_truths_is_one_size(first: str) -> None:
+    """As exporters spell ``x[x > 0] = 7``, the count before the places or after."""
+    found_ = [N("NonZero", ["mask"], ["places"]), N("Transpose", ["places"], ["rows"], perm=[1, 0])]
+    counted = [
+        N("Reshape", ["mask", "all"], ["flat"]),
+        N("Cast", ["flat"], ["ones"], to=7),
+        N("ReduceSum", ["ones"], ["count"], keepdims=1),
+        N("Expand", ["seven", "count"], ["updates"]),
+    ]
+    both = [*found_, *counted] if first == "NonZero" else [*counted, *found_]
+    nodes = [
+        N("Greater", ["x", "zero"], ["mask"]), *both,
+        N("ScatterND", ["x", "rows", "updates"], ["y"]),
+    ]  # fmt: skip
+    constants = {"zero": np.float32(0), "all": integers(-1), "seven": np.float32(7)}
+    proto = opened(nodes, {"x": ((4, 5), "float32")}, {"y": "float32"}, constants)
+    bounds = None if first == "NonZero" else {"found_updates": 20}
+    runs = [{"x": floats(4, 5)}, {"x": -np.abs(floats(4, 5))}, {"x": np.abs(floats(4, 5))}]
+    entry = same(proto, runs, bounds)
+    assert len(entry.variants[0].symbols) == 1
+
+
+def test_rows_of_truths_that_are_spread() -> None:
+    """As exporters spell ``x[rows]`` for rows that are chosen."""
+    nodes = [
+        N("Reshape", ["chosen", "column"], ["wide"]),
+        N("Expand", ["wide", "shape"], ["mask"]),
+        N("NonZero", ["mask"], ["places"]),
+        N("Transpose", ["places"], ["rows"], perm=[1, 0]),
+        N("GatherND", ["x", "rows"], ["taken"]),
+        N("Reshape", ["taken", "back"], ["y"]),
+    ]
+    constants = {"column": integers(4, 1), "shape": integers(4, 3), "back": integers(-1, 3)}
+    inputs = {"chosen": ((4,), "bool"), "x": ((4, 3), "float32")}
+    proto = opened(nodes, inputs, {"y": "float32"}, constants)
+    runs = [
+        {"chosen": np.array(each, bool), "x": floats(4, 3)}
+        for each in ([1, 0, 1, 1], [0, 0, 0, 0], [1, 1, 1, 1])
+    ]
+    same(proto, runs)
+
+
+def test_a_branch_that_a_found_size_decides_finds_more() -> None:
+    """As detectors spell it: no boxes, or those that non-maximum suppression leaves."""
+    text = """small (float[1,9,4] boxes, float[1,1,9] scores) => (int64[n] y) {
+      least = Constant <value = float {0.5}> ()
+      zero = Constant <value = int64[1] {0}> ()
+      all = Constant <value = int64[1] {-1}> ()
+      nine = Constant <value = int64[1] {9}> ()
+      flat = Reshape (scores, nine)
+      high = Greater (flat, least)
+      places = NonZero (high)
+      few = Reshape (places, all)
+      count = Shape (few)
+      none = Equal (count, zero)
+      scalar = Squeeze (none)
+      y = If (scalar) <
+        then_branch = t () => (int64[n] a) { a = ConstantOfShape <value = int64[1] {0}> (zero) },
+        else_branch = e () => (int64[n] b) {
+          some = Gather <axis = 1> (boxes, few)
+          own = Gather <axis = 2> (scores, few)
+          most = Constant <value = int64[1] {5}> ()
+          overlap = Constant <value = float[1] {0.3}> ()
+          kept = NonMaxSuppression (some, own, most, overlap)
+          column = Constant <value = int64 {2}> ()
+          b = Gather <axis = 1> (kept, column)
+        }>
+    }"""
+    boxes = np.abs(floats(1, 9, 4))
+    boxes[..., 2:] += boxes[..., :2]
+    scores = np.random.default_rng(1).random((1, 1, 9), np.float32)
+    runs = [{"boxes": boxes, "scores": each} for each in (scores, scores * 0.1, scores + 0.5)]
+    same(parsed(text), runs)

@@ -231,7 +231,17 @@ def _grid_sample(g: Growth) -> Draft:
     return Draft("GridSample", [x, g.known(points)], attrs)
 
 
+def _affine_grid(g: Growth) -> Draft:
+    """Sizes of 1 have no place between two corners."""
+    attributes("AffineGrid", g.opset)
+    count, batch = g.rng.choice((2, 3)), g.rng.choice((1, 2, 3))
+    theta = g.new("float32", (batch, count, count + 1), constant=0.2)
+    sizes = [batch, g.rng.choice((1, 3)), *(g.rng.choice((2, 3, 5)) for _ in range(count))]
+    return Draft("AffineGrid", [theta, g.known(sizes, "int64")], {"align_corners": g.pick((0, 1))})
+
+
 RULES: dict[str, Rule] = {
+    "AffineGrid": _affine_grid,
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
     **{op: _pool(op) for op in ("AveragePool", "MaxPool")},
