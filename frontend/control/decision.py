@@ -15,6 +15,7 @@ from luthier.schedules.ir.core import Region
 from luthier.schedules.ir.workload import node as operator
 
 from ..graph import Array
+from ..graph.emitter import MOST_IN_TABLE
 from ..onnx.given import leading_to
 from ..onnx.opset import node_label
 from ..program import Branch, Call, Expect, Find, Step
@@ -151,6 +152,8 @@ class Decision:
     def counting(self, count: Count) -> str:
         """0, 1, and so on; where a run finds how many, the beginning of a table that is the same
         for all that it may find."""
+        if count.most > MOST_IN_TABLE:
+            raise self.unsupported(f"to count to {count.most}")
         if not count.found:
             return self.spelled.name(np.arange(count.number, dtype=np.int64))
         table = self._table(count.found, np.arange(count.most + 1, dtype=np.int64))

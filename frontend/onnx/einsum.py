@@ -34,9 +34,10 @@ class Equation:
         sizes: dict[str, int] = {}
         for letters, shape in zip(self.factors, shapes, strict=True):
             for letter, size in zip(letters, shape, strict=True):
-                if min(size, sizes.get(letter, 1)) != 1 and size != sizes[letter]:
+                known = sizes.get(letter, 1)
+                if 1 not in (size, known) and size != known:
                     raise EquationError(f"an equation that gives '{letter}' two sizes")
-                sizes[letter] = max(size, sizes.get(letter, 1))
+                sizes[letter] = known if size == 1 else size
         return sizes
 
 

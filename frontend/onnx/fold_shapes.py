@@ -8,6 +8,7 @@ means what kernels compute, which NumPy's does not for every number.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -49,6 +50,7 @@ _BY_TYPE = {"Shape": (0,), "Size": (0,), "EyeLike": (0,), "CastLike": (1,)}
 # Elements of a result, of all arguments and of all results: more is left to the graph's own
 # folding, or else a small file could take all memory. What has few elements is always folded.
 _FOLDED, _LARGEST, _TOGETHER, _ALWAYS = 16384, 1 << 20, 1 << 24, 64
+_MOST = 1 << 60  # elements, those of dimensions that are not 0, which NumPy can number
 
 
 def fold_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -89,6 +91,8 @@ def _static_types(model: onnx.ModelProto) -> dict[str, StaticType]:
             shape = tuple(d.dim_value for d in tensor.shape.dim)
             if min(shape, default=0) < 0:  # of a window that has no place
                 continue
+            if math.prod(max(size, 1) for size in shape) > _MOST:
+                raise ModelError(f"'{info.name}' has the shape {list(shape)}, which is too large")
             types[info.name] = StaticType(shape, tensor.elem_type)
     return types
 

@@ -227,8 +227,10 @@ def _is_spelled(name: str, version: int, domain: str) -> bool:
 
 
 def _types(model: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
-    inferred = onnx.shape_inference.infer_shapes(model)
-    graph = inferred.graph
+    try:
+        graph = onnx.shape_inference.infer_shapes(model).graph
+    except Exception as error:
+        raise ModelError(f"the model is not valid ONNX ({one_line(error)})") from error
     types = {v.name: v.type for v in (*graph.output, *graph.value_info, *graph.input)}
     for tensor in graph.initializer:
         types[tensor.name] = helper.make_tensor_type_proto(tensor.data_type, tensor.dims)

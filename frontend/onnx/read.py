@@ -25,6 +25,7 @@ from .microsoft.blocked import without_blocks
 from .microsoft.caches import mark_caches
 from .ml.domain import without_wrong_shapes
 from .ml.maps import Keys, without_maps
+from .node_rules import check_nodes
 from .old_sets import converted
 from .open_shapes import OpenShapes, Shapes, fixed_shapes, is_symbol, open_shapes, proposal
 from .opset import OLDEST
@@ -113,6 +114,7 @@ def read_model(
     proto, digest, name = source.proto, source.digest, source.name
     if source.opset < OLDEST:
         proto = converted(proto, OLDEST, source.where)
+    check_nodes(proto)
     _drop_initializer_inputs(proto)
     without_blocks(proto)
     keys = without_maps(proto, (shapes or {}).keys())

@@ -145,7 +145,7 @@ def _arg_reduction(op: str, node: OnnxNode) -> int:
     t, axis = node.t, _row_axis(node, 0)
     found = place(t, node.x, axis, op, last=bool(node.attr("select_last_index", 0)))
     index = t.cast(found, "int64")
-    if node.attr("keepdims", 1):
+    if _keeps(node):
         return index
     return t.reshape(index, [d for i, d in enumerate(node.shape) if i != axis])
 

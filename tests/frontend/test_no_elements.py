@@ -175,3 +175,15 @@ def test_what_cannot_be_done_with_nothing_is_named(output: str, node: str, messa
     assert str(refused.value).startswith(f"for rows=0: {message}: ")
     assert str(refused.value).endswith("; if it need not run without, begin at 1: rows")
     assert import_entry(made, TARGET, {"rows": range(1, 9)}).variants
+
+
+@pytest.mark.parametrize("equation", ["nk,mk->nm", "nk,nk->k", "nk,nk->n"])
+def test_a_sum_of_products_of_nothing(equation: str) -> None:
+    other = "n" if "m" not in equation else "m"
+    made = parsed(
+        f"product (float[n,4] a, float[{other},4] b) => (float y) "
+        f'{{ y = Einsum <equation = "{equation}"> (a, b) }}'
+    )
+    made.graph.output[0].type.tensor_type.ClearField("shape")
+    sizes = {"n": (0, 1, 3), "m": (0, 2)}
+    same_at_all_sizes(made, {name: sizes[name] for name in {"n", other}})

@@ -654,7 +654,7 @@ BROKEN = {
     same_initializer: "two values of the model have the same name 'w'",
     same_input: "two inputs of the model have the same name",
     short_data: "initializer 'w' has data that does not fit its shape",
-    negative_size: "Negative dimension value (tensor name: w)",
+    negative_size: "initializer 'w' has data that does not fit its shape",
     huge_size: "initializer 'w'",
     strings: "MatMul 'p': texts are not supported here",
     unknown_type: "initializer 'w' has the unknown element type 999",

@@ -204,7 +204,7 @@ def test_a_state_that_grows_and_never_has_elements_is_refused(tmp_path: Path, sh
     none (float[{new}] x, float[{shape}] past_0) => (float[{whole}] present_0) {{
       present_0 = Concat <axis = 1> (past_0, x)
     }}"""
-    with pytest.raises(luthier.UnsupportedOperator, match="'past_0' has the shape .* never has"):
+    with pytest.raises(luthier.UnsupportedOperator, match=r"'past_0' has the shape .* never has"):
         luthier.build(
             onnx.parser.parse_model(text),
             tmp_path / "none",
