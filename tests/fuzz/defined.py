@@ -120,6 +120,13 @@ def _scored(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
     return boxes.shape[:2] == (scores.shape[0], scores.shape[2])
 
 
+def _indexed(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
+    """Onnx's evaluator, alone, goes around the end."""
+    axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
+    size, places = given[0].shape[axis], given[1]
+    return bool(((places >= -size) & (places < size)).all())
+
+
 def _class_numbers(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
     x = given[0]
     return bool((np.abs(x.astype(np.float64)) < 1e6).all() and (x == np.round(x)).all())
@@ -175,6 +182,7 @@ _RULES: Mapping[str, Callable[[onnx.NodeProto, Sequence[Array]], bool]] = {
     "Split": _divides,
     "CDist": _all_finite,
     "Compress": _within,
+    **dict.fromkeys(("Gather", "GatherElements", "Scatter", "ScatterElements"), _indexed),
     "NonMaxSuppression": _scored,
     "SkipLayerNormalization": _skips,
     "SkipSimplifiedLayerNormalization": _skips,
