@@ -118,6 +118,9 @@ class Finding:
         x, axis = values[0], attrs.get("axis")
         tensor = self._assembly.type(x)
         rank = len(tensor.shape)
+        if not tensor.size:
+            shape = list(tensor.shape)
+            raise ModelError(f"{label}: what it reads has no elements (shape {shape})")
         if axis is None:
             x, axis, rank = self._assembly.view(x, (tensor.size,)), 0, 1
         if not isinstance(axis, int) or not -rank <= axis < rank:

@@ -31,7 +31,13 @@ def _gather_nd(node: OnnxNode) -> int:
 
 
 def _scatter_nd(node: OnnxNode) -> int:
-    wrapped = indexing.wrapped(node.t, node.given(1), _places(node, 0))
+    places, updates = _places(node, 0), node.t.shape(node.given(2))
+    wanted = (*node.t.shape(node.given(1))[:-1], *node.shape[len(places) :])
+    if updates != wanted:
+        raise ModelError(
+            f"{node.label}: its updates are {list(updates)}, and {list(wanted)} go with its indices"
+        )
+    wrapped = indexing.wrapped(node.t, node.given(1), places)
     return indexing.scatter_nd(node.t, node.x, wrapped, node.given(2), _reduction(node))
 
 

@@ -142,6 +142,9 @@ class Size:
     def __rsub__(self, other: Any) -> Any:
         return _combined("-", other, self)
 
+    def __neg__(self) -> Any:
+        return _combined("-", 0, self)
+
     def __mul__(self, other: Any) -> Any:
         return _combined("*", self, other)
 

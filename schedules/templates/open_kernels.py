@@ -173,9 +173,10 @@ class _Writer:
         with assuming(sizes, self.names) as assumption:
             form = _template(schedule).match(self.workload.workload, self.target)
             if form is None:
-                raise ScheduleError(
-                    f"template '{schedule.template}' does not fit {self.workload} where its sizes "
-                    "are known only at run time"
+                raise _UnwrittenError(
+                    schedule.template,
+                    f"{self.workload}: no kernel is written for its sizes while they are open "
+                    f"(template '{schedule.template}' does not fit); give exact sizes",
                 )
             try:
                 made = form.resized_kernel(schedule, self.placement)

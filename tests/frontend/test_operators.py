@@ -121,6 +121,10 @@ REFUSED = [
         "its lengths of sequences are 1 to 5, and there are 4 steps",
     ),
     (
+        case("ScatterND", floats(5, 8, 8), integers(0, 5, 3, 1), floats(3, 3, 8)),
+        r"its updates are \[3, 3, 8\], and \[3, 8, 8\] go with its indices",
+    ),
+    (
         case("ReverseSequence", floats(4, 2), np.array([4, -1]), constants=(1,)),
         "its lengths of sequences are -1 to 4",
     ),

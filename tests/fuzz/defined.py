@@ -57,11 +57,15 @@ def _castable(x: Array, to: np.dtype[Any]) -> bool:
 
 
 def _lengths(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
-    """Of sequences: one for each, none longer than there are steps, which engines do not check."""
+    """Of sequences: one for each, none longer than there are steps, and a state for each, which
+    onnx's evaluator does not check."""
     attrs = {a.name: a.i for a in node.attribute}
     last = attrs.get("time_axis", 0) == 1 or attrs.get("layout", 0) == 1
     batch, steps = given[0].shape[:2] if last else given[0].shape[1::-1]
     wanted = np.int64 if node.op_type == "ReverseSequence" else np.int32
+    states = [a.shape for a in given[3:] if a.ndim == 3]
+    if any(shape != (given[1].shape[0], batch, given[2].shape[-1]) for shape in states):
+        return False
     return all(
         a.shape == (batch,) and bool(((a >= 0) & (a <= steps)).all())
         for a in given[1:]
@@ -102,6 +106,25 @@ def _within(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
 def _all_finite(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
     """Squares are taken from each other."""
     return all(np.isfinite(a).all() for a in given)
+
+
+def _skips(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
+    """What is added is no larger than what it is added to, which ONNX Runtime does not check."""
+    x, skip = (a.shape[-len(given[1].shape) :] for a in given[:2])
+    return all(n in (1, m) for m, n in zip(x, skip, strict=True))
+
+
+def _scored(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
+    """Each box has a score, which engines do not check."""
+    boxes, scores = given[:2]
+    return boxes.shape[:2] == (scores.shape[0], scores.shape[2])
+
+
+def _indexed(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
+    """Onnx's evaluator, alone, goes around the end."""
+    axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
+    size, places = given[0].shape[axis], given[1]
+    return bool(((places >= -size) & (places < size)).all())
 
 
 def _class_numbers(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
@@ -159,6 +182,10 @@ _RULES: Mapping[str, Callable[[onnx.NodeProto, Sequence[Array]], bool]] = {
     "Split": _divides,
     "CDist": _all_finite,
     "Compress": _within,
+    **dict.fromkeys(("Gather", "GatherElements", "Scatter", "ScatterElements"), _indexed),
+    "NonMaxSuppression": _scored,
+    "SkipLayerNormalization": _skips,
+    "SkipSimplifiedLayerNormalization": _skips,
     "InstanceNormalization": _varied,
     "OneHot": _class_numbers,
     "QuantizeLinear": _quantisable,

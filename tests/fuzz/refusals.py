@@ -12,6 +12,7 @@ DOCUMENTED: Mapping[str, str] = {
     r"an input of u?int\d+ is not supported": "of integers",
     r"(alpha|beta)=\S+ of integers is not supported": "with a factor that is none",
     r"operator set \d+ \(older than \d+\)": "an operator set older than what it is spelled by",
+    r"at first and .* after an iteration": "a carried value whose type changes, or whose shape",
     r"in one branch and .* in the other": "`if` whose branches give different shapes",
     r"known at build time": "shapes that values decide at run time",
 }
@@ -29,7 +30,9 @@ OF_SIZES: Mapping[str, str] = {
 
 # The same of models whose runs find sizes.
 OF_FOUND: Mapping[str, str] = {
-    r"not valid ONNX|does not (reshape|broadcast)": "what is valid for one number of them alone",
+    r"not valid ONNX|does not (reshape|broadcast)|go with its indices": (
+        "what is valid for one number of them alone"
+    ),
     r"one program cannot run the model for all sizes that it may find": (
         "what follows no known rule from such a size"
     ),

@@ -160,6 +160,14 @@ def padded(b: int, t: int) -> Workload:
     return w.workload
 
 
+def padded_before(b: int, t: int) -> Workload:
+    """As far as is open, too."""
+    w = Builder()
+    x = w.input((b, t))
+    w.add("pad", x, shape=(b, 90), before=(0, 75 - t), value=1.5, mode="constant")
+    return w.workload
+
+
 CASES: dict[str, tuple[Make, tuple[Symbol, ...]]] = {
     "rows of a product": (lambda b, t: matmul((b, t, 24), (24, 70), after="gelu"), (B, T)),
     "many columns": (lambda t: matmul((t, 40), (40, 300), after="bias"), (T,)),
@@ -196,6 +204,7 @@ CASES: dict[str, tuple[Make, tuple[Symbol, ...]]] = {
     "columns of few rows": (picked, (T,)),
     "count": (counted, (T,)),
     "pad": (padded, (B, T)),
+    "pad to a size": (padded_before, (B, T)),
     "cache of rows": (joined(1), (P, T)),
     "cache of columns": (joined(2), (P, T)),
     "layer norm": (normalised("layer_norm", "gamma", "beta"), (B, T)),
