@@ -58,12 +58,11 @@ def _centred(b: Rewriter, node: Node) -> int:
 
 
 def _needs_width(node: Node) -> bool:
-    """Whether it is computed in float32 and its result rounded."""
+    """Whether it is computed in float32 and its result rounded; the largest and the smallest one
+    too, since processors compare no float16."""
     operator = ops.of(node)
-    exact = isinstance(operator, ops.Scatter) or (
-        isinstance(operator, ops.Reduction) and operator.chooses
-    )
-    return operator.is_anchor and not exact and node.out.dtype == "float16"
+    moves = isinstance(operator, ops.Scatter)
+    return operator.is_anchor and not moves and node.out.dtype == "float16"
 
 
 def _widened(b: Rewriter, node: Node) -> int:

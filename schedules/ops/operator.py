@@ -44,11 +44,6 @@ def _given(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
     raise AssertionError("the result's type must be given: its node alone holds it")
 
 
-def always(dtype: str) -> bool:
-    """Whatever the type."""
-    return True
-
-
 def never(dtype: str) -> bool:
     """Of no type."""
     return False

@@ -14,9 +14,7 @@ from .operator import Anchor, Array, Attrs
 
 @dataclass(frozen=True, eq=False)
 class Reduction(Anchor):
-    """x; axes, keepdims. ``chooses``: the result is one of the elements, and not rounded."""
-
-    chooses: bool = False
+    """x; axes, keepdims."""
 
 
 def _infer(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
@@ -26,11 +24,11 @@ def _infer(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
     return Tensor(kept, args[0].dtype)
 
 
-def _reduction(name: str, function: Callable[..., Any], chooses: bool = False) -> Reduction:
+def _reduction(name: str, function: Callable[..., Any]) -> Reduction:
     def apply(node: Node, x: Array) -> Array:
         return np.asarray(function(x, axis=node.attr("axes"), keepdims=node.attr("keepdims")))
 
-    return Reduction(name, 1, apply, _infer, count=lambda node, args: args[0].size, chooses=chooses)
+    return Reduction(name, 1, apply, _infer, count=lambda node, args: args[0].size)
 
 
 def _infer_place(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
@@ -53,8 +51,8 @@ def _place(name: str, find: Callable[..., Any]) -> Reduction:
 OPERATORS = (
     _reduction("sum", np.sum),
     _reduction("mean", np.mean),
-    _reduction("max", np.max, chooses=True),
-    _reduction("min", np.min, chooses=True),
+    _reduction("max", np.max),
+    _reduction("min", np.min),
     _reduction("prod", np.prod),
     # axes (one); last: of equal ones the last and not the first. NaN is beyond all numbers, as in
     # NumPy. In int32.

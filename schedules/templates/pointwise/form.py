@@ -53,7 +53,7 @@ class Pointwise(ByGrain):
         """
         size = self.workload.output.size
         if not self._is_costly and isinstance(size, int) and size < self.grains[-1]:
-            return size
+            return min(grain for grain in self.grains if grain >= size)  # all of it
         return at_least(size // (6 * self.target.threads), 4096)
 
     @property

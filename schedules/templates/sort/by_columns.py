@@ -3,8 +3,8 @@
 An entry is a key and below it the place, so that no two are equal. What is wanted is a list in
 registers, in order; each entry goes through it, and what is larger goes on.
 
-No instruction before AVX-512 finds the smaller of two whole numbers of 64 bits. There a float64 from
-1 to 2 is an entry, whose last 52 bits are a key and a place in rows that are not very long.
+No instruction before AVX-512 finds the smaller of two whole numbers of 64 bits. There a float64
+from 1 to 2 is an entry, whose last 52 bits are a key and a place in rows that are not very long.
 """
 
 from __future__ import annotations
