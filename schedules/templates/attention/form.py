@@ -69,17 +69,22 @@ class FusedAttention(Form[Knobs]):
         return fits_registers(knobs.tile, knobs.vectors, self.target)
 
     def default(self) -> Knobs:
-        """Four vectors of rows if that leaves chunks for all threads; scores in a quarter of L2."""
+        """Four vectors of rows if that leaves chunks for all threads, or two where registers hold
+        so few sums beside four that more is loaded; scores in a quarter of L2."""
         node, target = self.attention, self.target
 
         def chunks(count: int) -> int:
             return node.batch * node.heads * ceildiv(node.rows, count * self.lanes)
 
+        def widest(count: int) -> int:
+            return max(t for t in range(1, 13) if fits_registers(t, count, target))
+
         enough = [v for v in self.vectors if v <= 4 and chunks(v) >= 8 * target.threads]
-        count = max(enough, default=1)
-        widest = max(t for t in range(1, 13) if fits_registers(t, count, target))
+        most = max(enough, default=1)
+        # A step loads so many vectors and as many scalars as a tile is wide.
+        count = min((v for v in {2, most} if v <= most), key=lambda v: 1 / v + 1 / widest(v))
         room = target.l2 // 4 // (count * target.vector_bytes)
-        tile = balanced_width(node.width, widest)
+        tile = balanced_width(node.width, widest(count))
         return Knobs(count, tile, largest(_KEYS, min(room, 256)))
 
     def loops(self, knobs: Knobs) -> Loops:

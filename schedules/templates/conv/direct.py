@@ -26,6 +26,7 @@ from ..window import even_widths
 
 _LEAST_WORK = 1 << 16  # multiply-adds of a chunk: with fewer, larger chunks than the cores need
 _LOAD = 1.15  # multiply-adds of vectors that a load takes as long as, where loads decide
+_FROM_L2 = 4  # multiply-adds of vectors that loading one from L2 takes as long as
 _ADDED_UP = 8  # multiply-adds of vectors that adding up the lanes of one takes as long as
 _AROUND = 48  # multiply-adds of vectors that starting and storing a tile take as long as
 _WRITTEN = 48  # steps of a kernel's row that LLVM writes out, at most
@@ -179,12 +180,12 @@ class Direct(Form[Knobs]):
 
         def step(width: int, count: int) -> float:
             """Of a core that starts as many loads as multiply-adds a cycle, nearly; a panel that is
-            larger than L1 is loaded twice: from L2, and from L1."""
+            larger than L1 is loaded twice: from L2, for which few outputs wait, and from L1."""
             far = count if self.steps * count * target.vector_bytes > target.l1 else 0
-            if crowd_l1(width, apart, target):
-                far += CROWDED * width
-            loads = _LOAD * (width + count + far)
-            return (not self._is_written) + max(width * count, loads, target.costs.sums)
+            crowded = CROWDED * width if crowd_l1(width, apart, target) else 0
+            loads = _LOAD * (width + count + far + crowded)
+            sums = max(width * count, target.costs.sums, _FROM_L2 * far)
+            return (not self._is_written) + max(sums, loads)
 
         def time(tile: tuple[int, int]) -> tuple[float, int]:
             widths, count = even_widths(out_w, tile[0]), tile[1]
