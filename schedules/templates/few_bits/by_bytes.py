@@ -39,21 +39,24 @@ def floats(
     """Which one of a word's numbers, of which of the vectors of words, and the floats; ``numbers``
     are what codes stand for, 16 of them."""
     mask = _all(((1 << bits) - 1) * _EACH_BYTE, lanes)
-    halves = [np.float32(n).view(np.int32) >> 16 for n in numbers]
+    halves = [int(np.float32(n).view(np.int32)) >> 16 for n in numbers]
     tables = [_table([half >> up & 255 for half in halves], lanes) for up in (0, 8)]
 
-    def found(word: Expr, first: int) -> list[Expr]:
+    def found(word: Expr, first: int) -> tuple[Expr, Expr]:
         """Lower and upper bytes of the numbers that begin with this bit of a byte."""
         moved = tirx.shift_right(word, _all(first, lanes)) if first else word
         index = tirx.reinterpret(f"int8x{4 * lanes}", tirx.bitwise_and(moved, mask))
         place, name = builder.let(index), _LOOK_UP[lanes]
-        each = (tirx.call_llvm_pure_intrin(f"int8x{4 * lanes}", name, t, place) for t in tables)
-        return [builder.let(some) for some in each]
+        low, high = (
+            builder.let(tirx.call_llvm_pure_intrin(f"int8x{4 * lanes}", name, table, place))
+            for table in tables
+        )
+        return low, high
 
     for field in range(8 // bits):
         some = [found(word, field * bits) for word in words]
         for half in range(2):
-            pairs = [builder.let(_side_by_side(*both, lanes, half)) for both in some]
+            pairs = [builder.let(_side_by_side(low, high, lanes, half)) for low, high in some]
             for upper in range(2):
                 for vector, pair in enumerate(pairs):
                     whole = (
