@@ -114,6 +114,13 @@ class RegisterTile:
         """Replace one vector of accumulators by ``value(old)``."""
         self._store(row, part, value(self.builder.load(self._local, self._index(row, part))))
 
+    def add(self, other: RegisterTile) -> None:
+        """What another one of this form holds."""
+        for row in range(self.rows):
+            for part in range(len(self.parts)):
+                total = self.vector(row, part) + other.vector(row, part)
+                self._store(row, part, total)
+
     def vectors(self) -> list[Expr]:
         """All accumulators, row by row."""
         parts = range(len(self.parts))

@@ -144,19 +144,35 @@ def test_an_extension_multiplies_four_at_a_time(level: str, extension: str) -> N
 
 @pytest.mark.parametrize(
     ("level", "operations", "found"),
-    [("x86-64-v4", 2, "vpermw"), ("x86-64-v4", 1, "vpermps"), ("x86-64-v3", 2, None)],
+    [("x86-64-v4", 2, "vpermw"), ("x86-64-v4", 1, "vpermps"), ("x86-64-v3", 2, "vpshufb")],
 )
-def test_four_bits_are_looked_up_where_a_vector_has_as_many_lanes(
-    level: str, operations: int, found: str | None
-) -> None:
-    """In pairs where there are units beside those that multiply."""
+def test_four_bits_are_looked_up(level: str, operations: int, found: str) -> None:
+    """One by one where a vector has 16 lanes, in pairs where there are units beside those that
+    multiply; else by their bytes."""
     target = replace(TARGETS[level], measured=Costs(4, 1, operations))
     workload = CASES["one row"]
     kernel = instantiate(workload, target, default(workload, target))
     lowered = codegen.lower({"k": kernel}, target)
     built = tvm.get_global_func("target.build.llvm")(lowered, codegen.llvm_target(target))
     text = built.inspect_source("asm")
-    assert {name for name in ("vpermw", "vpermps") if name in text} == ({found} if found else set())
+    assert {name for name in ("vpermw", "vpermps", "vpshufb") if name in text} == {found}
+
+
+@pytest.mark.parametrize("level", [level for level in RUNNABLE if level != "x86-64-v4"])
+@pytest.mark.parametrize("bits", [2, 4])
+@pytest.mark.parametrize("rows", [1, 2, 4, 11])
+def test_every_number_is_in_its_place(rows: int, bits: int, level: str) -> None:
+    """Rows of which one element is not zero give a column of the matrix, exactly."""
+    depth, target = 48, TARGETS[level]
+    workload = few_bits((rows,), depth, 21, bits, depth)
+    given = inputs(workload)
+    given[3][:] = 0
+    kernel = instantiate(workload, target, default(workload, target))
+    library = Library([kernel], target)
+    for k in range(0, depth, rows):
+        given[0][:] = np.eye(rows, depth, k, np.float32)
+        found = library.run(0, given, random.Random(k))
+        compare(found, reference(workload, given), 0.0, k)
 
 
 @pytest.mark.parametrize("name", [n for n in CASES if "rounded" not in n])

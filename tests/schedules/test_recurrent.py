@@ -42,6 +42,8 @@ CASES = {
     "many rows": layer("lstm", (2, 11, 33), ("lengths",), reverse=BOTH),
     "run-time weights": layer("lstm", (3, 5, 35), ("peepholes",), constant=False),
     "weights beyond L2": layer("lstm", (3, 9, 200), reverse=BOTH),
+    "a block's share": layer("lstm", (4, 12, 184), ("lengths",), gives=EVERY["lstm"]),
+    "gru, a block's share": layer("gru", (5, 9, 216), ("hidden",), reverse=BOTH),
     "one step": layer("lstm", (1, 1, 48), ("hidden", "cell"), gives=EVERY["lstm"]),
     "gru": layer("gru", (7, 1, 64), ("hidden",), gives=EVERY["gru"]),
     "gru, three units": layer("gru", (7, 5, 3), ("lengths",), reverse=BOTH, gives=EVERY["gru"]),
@@ -226,6 +228,22 @@ def test_rows_share_weights_that_come_from_beyond_l1() -> None:
     assert tile(8, 256) == (8, 2, 1)
     assert tile(4, 256) == (4, 1, 4)
     assert tile(1, 256) == (1, 4, 4)
+
+
+def test_rows_that_are_few_registers_share_less() -> None:
+    """With 16 of them gate by gate, in three vectors of units: two give no more sums than wait for
+    each other."""
+
+    def tile(cell: str, batch: int, hidden: int) -> tuple[int, ...]:
+        workload = layer(cell, (32, batch, hidden), before=cell == "gru")
+        return form(workload, threads=1, level="x86-64-v3").default()[:3]
+
+    assert tile("lstm", 8, 64) == (4, 3, 1)
+    assert tile("lstm", 8, 256) == (4, 3, 1)
+    assert tile("lstm", 2, 256) == (2, 1, 4)
+    assert tile("lstm", 1, 256) == (1, 2, 4)
+    assert tile("gru", 8, 256) == (4, 1, 3)
+    assert tile("rnn", 8, 256) == (4, 3, 1)
 
 
 @pytest.mark.parametrize(("batch", "hidden", "unroll"), [(1, 256, 4), (1, 512, 2), (8, 512, 2)])

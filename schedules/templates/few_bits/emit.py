@@ -1,7 +1,8 @@
 """Products of few rows with a matrix of few bits: C[M,N] = A[M,K] ((codes - zeros) * scales)[N,K].
 
 Memory bounds them, so the matrix stays as it is until its numbers are in registers: they become
-floats there, are multiplied and added up, and each block's sum is scaled. Where blocks have zero
+floats there, are multiplied and added up, and each block's sum is scaled. Of few columns and rows,
+sums take turns, so that none waits for the one before. Where blocks have zero
 points, these are taken away from the numbers first: an infinite element of A must not meet a
 difference of two sums.
 
@@ -32,6 +33,7 @@ class _FewBits:
     def __init__(self, form: FewBits, knobs: Knobs) -> None:
         self.form, self.knobs, self.p = form, knobs, form.product
         self.panels = Panels(form.product, form.lanes, knobs.vectors, pairs=form.pairs)
+        self.turns = form.turns(knobs.vectors)
         self.zero = splat(tirx.const(0.0, "float32"), form.lanes)
 
     def build(self) -> Emitted:
@@ -54,7 +56,7 @@ class _FewBits:
     def _rows(self, panel: Index, row0: int, rows: int) -> None:
         """The products of some rows with a panel."""
         builder, size = self.builder, rows * self.panels.width
-        totals, sums = builder.local(size), builder.local(size)
+        totals, sums = builder.local(size), builder.local(size * self.turns)
         self._clear(totals, rows)
         full, rest = self.p.k // self.p.block, self.p.k % self.p.block
         if full:
@@ -64,9 +66,16 @@ class _FewBits:
             self._block(panel, full, (row0, rows), (totals, sums), rest)
         self._store(totals, panel, row0, rows)
 
-    def _clear(self, sums: Expr, rows: int) -> None:
-        for i in range(rows * self.panels.vectors):
+    def _clear(self, sums: Expr, rows: int, turns: int = 1) -> None:
+        for i in range(rows * self.panels.vectors * turns):
             self.builder.store(sums, self._at(i), self.zero)
+
+    def _sum(self, sums: Expr, first: int, count: int) -> Expr:
+        """Of neighbouring sums, two by two."""
+        if count == 1:
+            return self.builder.load(sums, self._at(first))
+        half = count // 2
+        return self._sum(sums, first, half) + self._sum(sums, first + half, half)
 
     def _at(self, vector: int) -> Index:
         return vector_index(vector * self.form.lanes, self.form.lanes)
@@ -82,17 +91,17 @@ class _FewBits:
         """Adds what a block gives, or what its first ``rest`` elements do."""
         builder, p, panels = self.builder, self.p, self.panels
         (row0, rows), (totals, sums) = some, kept
-        self._clear(sums, rows)
+        self._clear(sums, rows, self.turns)
         zeros = panels.each(builder, p.zeros, panel, block)
         a = builder[f"in{p.a}"]
 
         def floats(vector: int, numbers: Expr) -> Expr:
             return numbers - zeros[vector] if zeros else numbers
 
-        def use(k: Index, vector: int, numbers: Expr) -> None:
-            wide = builder.let(numbers)
+        def use(k: Index, number: int, vector: int, numbers: Expr) -> None:
+            wide, turn = builder.let(numbers), number % self.turns
             for row in range(rows):
-                at = self._at(row * panels.vectors + vector)
+                at = self._at((row * panels.vectors + vector) * self.turns + turn)
                 scalar = splat(builder.load(a, (row0 + row) * p.k + k), self.form.lanes)
                 builder.store(sums, at, builder.load(sums, at) + scalar * wide)
 
@@ -100,8 +109,8 @@ class _FewBits:
         scales = panels.each(builder, p.scales, panel, block)
         for row in range(rows):
             for vector in range(panels.vectors):
-                at = self._at(row * panels.vectors + vector)
-                more = builder.load(sums, at)
+                place = row * panels.vectors + vector
+                at, more = self._at(place), self._sum(sums, place * self.turns, self.turns)
                 more = more * scales[vector] if scales else more
                 builder.store(totals, at, builder.load(totals, at) + more)
 

@@ -11,6 +11,7 @@ from ...ir.dtype import FLOAT32
 from ...ir.size import Size
 from ...ir.space import Knob
 from ...ir.workload import Workload
+from ...ops.few_bits import WORD
 from ...target.target import Target
 from ...tir.indices import ceildiv
 from ..abilities import WEIGHED, around
@@ -23,6 +24,10 @@ _PAIRED = 2  # rows
 # Vectors by rows that use a load of each row's number well, and what such a load takes beside a
 # vector's product: measured on Zen 4.
 _SHARE, _SHARED = {1: 6, 2: 4}, 0.8
+# Codes of so many bits are looked up in tables, in vectors of so many columns by their bytes; of so
+# many vectors at once for so many rows, for what is made of them needs registers.
+TABLE_BITS, BYTE_LANES, _BY_BYTES = 4, (4, 8), {1: 1, 2: 2, 4: 2}
+_TURNS = 4  # of sums at most
 MOST_ROWS = 8  # above it, a matrix is better made of floats first: for some rows at a time
 
 
@@ -113,6 +118,17 @@ class FewBits(Form[Knobs]):
         return self.target.costs.has_room and self.rows <= _PAIRED
 
     @property
+    def by_bytes(self) -> bool:
+        """Whether numbers are made of bytes that are looked up: see ``panels``."""
+        return self.product.bits <= TABLE_BITS and self.lanes in BYTE_LANES
+
+    def turns(self, vectors: int) -> int:
+        """Sums of each row and vector, of which numbers of one load are added to different ones: as
+        many as keep the core busy."""
+        few, bits = self.target.costs.sums // (self.rows * vectors), self.product.bits
+        return floor_power(max(1, min(few, _TURNS, WORD // bits if bits < 8 else 1)))
+
+    @property
     def widths(self) -> tuple[int, ...]:
         """How many vectors a panel may have."""
         most = (v for v in (2, 3, 4, 6, 8) if v <= self.columns)
@@ -137,6 +153,7 @@ class FewBits(Form[Knobs]):
         """As many vectors as hide the latency of a sum, and share few rows' numbers, but few beside
         the matrix; about eight chunks a thread."""
         wanted = max(1, self.target.costs.sums // self.rows, _SHARE.get(self.rows, 1))
+        wanted = _BY_BYTES[self.rows] if self.by_bytes else wanted
         some = [v for v in self.widths if v <= wanted or v == 1]
         vectors = min(some, key=lambda v: (ceildiv(self.columns, v) * (v + _SHARED), -v))
         panels = ceildiv(self.columns, vectors)

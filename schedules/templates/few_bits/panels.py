@@ -18,10 +18,11 @@ from ...ir.kernel import Array, Packing
 from ...ops.few_bits import FLOATS, WORD
 from ...tir.indices import Expr, Index, ceildiv
 from ...tvm_late import tirx
-from .form import FewBitsProduct
+from . import by_bytes
+from .form import BYTE_LANES, TABLE_BITS, FewBitsProduct
 
 _AHEAD = 6144  # bytes between what is used and what is asked for
-_TABLE_LANES = 16  # of a vector that is looked up in, by as many bits as a number has at most
+_TABLE_LANES = 1 << TABLE_BITS  # of a vector that is looked up in
 _EACH_BYTE = 0x01010101
 _FRACTION, _BIAS = 23, 127  # of float32: bits, and what exponents count from
 _LOOK_UP = "llvm.x86.avx512.permvar.sf.512"
@@ -62,6 +63,12 @@ class Panels:
         return 1 if self.per_load == 1 else WORD // 8
 
     @property
+    def by_bytes(self) -> bool:
+        """Whether bytes of floats are looked up."""
+        few = self.product.bits <= TABLE_BITS
+        return few and not self.words and self.lanes in BYTE_LANES
+
+    @property
     def depth(self) -> int:
         """Numbers of a column, those that fill blocks included."""
         return self.product.blocks * self.product.block
@@ -93,6 +100,8 @@ class Panels:
         if self.words:
             bits = self.product.bits
             ordered ^= np.uint32(sum(1 << (at + bits - 1) for at in range(0, WORD, bits)))
+        if self.by_bytes:
+            return by_bytes.ordered(ordered).reshape(shape)
         return ordered.view(np.int8).reshape(shape)
 
     # ---- numbers in float32 ----
@@ -102,18 +111,31 @@ class Panels:
         builder: PhaseBuilder,
         panel: Index,
         block: Index,
-        use: Callable[[Index, int, Expr], None],
+        use: Callable[[Index, int, int, Expr], None],
         *,
         floats: Callable[[int, Expr], Expr],
         numbers: int | None = None,
     ) -> None:
-        """Call ``use(k, vector, numbers)`` for every number of a block, or the first ones, in
-        float32; ``floats`` is what is done to those of one of the panel's vectors before that."""
+        """Call ``use(k, number, vector, numbers)`` for every number of a block, or the first ones,
+        in float32, ``number`` being which one of a load's it is; ``floats`` is what is done to
+        those of one of the panel's vectors before that."""
         for at, words, count in self.loads(builder, (panel, block), numbers):
-            for number in range(count):
-                for vector, word in enumerate(words):
-                    wide = floats(vector, self._number(word, number))
-                    use(at * self.per_load + number, vector, wide)
+            for number, vector, wide in self._numbers_of(builder, words):
+                if number < count:
+                    use(at * self.per_load + number, number, vector, floats(vector, wide))
+
+    def _numbers_of(
+        self, builder: PhaseBuilder, words: Sequence[Expr]
+    ) -> Iterator[tuple[int, int, Expr]]:
+        """Which number of a load, of which vector, and the floats of its columns."""
+        if self.by_bytes:
+            yield from by_bytes.floats(
+                builder, words, self.product.bits, self.lanes, self._numbers()
+            )
+            return
+        for number in range(self.per_load):
+            for vector, word in enumerate(words):
+                yield number, vector, self._number(word, number)
 
     def loads(
         self,
@@ -201,7 +223,7 @@ class Panels:
         if self.per_load == 1:
             return word
         place, bits = self._place(number), self.product.bits
-        if self.lanes == _TABLE_LANES and bits <= 4:
+        if self.lanes == _TABLE_LANES and bits <= TABLE_BITS:
             return self._half(word, place) if self.pairs else self._looked_up(word, place)
         up, down = WORD - bits - place, WORD - bits
         signed = tirx.shift_right(tirx.shift_left(word, self._all(up)), self._all(down))

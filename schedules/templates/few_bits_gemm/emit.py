@@ -40,7 +40,7 @@ class _FewBitsGemm(GemmNest):
                 centred = wide - zeros[vector] if zeros else wide
                 return centred * scales[vector] if scales else centred
 
-            def use(k: Index, vector: int, wide: Expr) -> None:
+            def use(k: Index, _: int, vector: int, wide: Expr) -> None:
                 index = vector_index(k * self.width + vector * lanes, lanes)
                 builder.store(builder["stage"], index, wide)
 

@@ -28,7 +28,9 @@ _PLANES: Mapping[str, tuple[str, ...]] = {
     "gru": ("update", "reset"),
     "rnn": (),
 }
+_VECTORS = (1, 2, 3, 4, 8, 16)  # of units in a register tile, for each gate
 _ENOUGH_ROWS = 8  # multiply a vector of weights for as long as L2 takes to give the next
+_EVEN = 1.05  # times its share may a part of a step do
 _WORTH_SHARING = 4000  # cycles of a step from which on threads share it: so long is a meeting
 
 
@@ -162,7 +164,7 @@ class RecurrentLayer(Form[Knobs]):
         layer = self.layer
         most = layer.batch if isinstance(layer.batch, int) else 1 << 10
         rows = tuple(range(1, min(most, self.target.vector_registers - 2) + 1))
-        vectors = tuple(v for v in (1, 2, 4, 8, 16) if v < 2 * self.columns)
+        vectors = tuple(v for v in _VECTORS if v < 2 * self.columns)
         return (
             Knob("rows", rows, "rows of the batch in the register tile"),
             Knob("vectors", vectors, "vectors of hidden units in it, for each gate"),
@@ -189,11 +191,11 @@ class RecurrentLayer(Form[Knobs]):
 
     def fits(self, knobs: Knobs) -> bool:
         """The tile fits the registers, and each part has units."""
-        return self._in_registers(knobs.rows, knobs.vectors * knobs.gates) and (
+        return self.in_registers(knobs.rows, knobs.vectors * knobs.gates) and (
             knobs.parts <= ceildiv(self.columns, knobs.vectors)
         )
 
-    def _in_registers(self, rows: int, vectors: int) -> bool:
+    def in_registers(self, rows: int, vectors: int) -> bool:
         """Whether sums of so many vectors of all gates are, with the numbers of the fewer side,
         rows or weights, and one of the other at a time; of one row weights are operands in memory.
         """
@@ -205,40 +207,54 @@ class RecurrentLayer(Form[Knobs]):
         layer = self.layer
         batch, parts = self._chunk()
         rows, gates = self._tile(min(batch, layer.batch))
-        fit = [
-            vectors
-            for vectors in (1, 2, 4, 8, 16)
-            if vectors < 2 * self.columns and self._in_registers(rows, vectors * gates)
-        ]
-        enough = [v for v in fit if ceildiv(self.columns, v) >= parts]
-        wide = max(enough, default=1)
+        wide = self._wide(rows, gates, parts)
         # Lines from beyond L2 that several steps ask for at once wait for each other.
         few = self.asks or rows * wide * gates > self.target.vector_registers // 2
         return Knobs(rows, wide, gates, 2 if few else 4, batch, parts)
 
+    def _wide(self, rows: int, gates: int, parts: int) -> int:
+        """Vectors of units: a power of two, or for some rows three where two give no more sums than
+        keep the core busy, none of which may then be late."""
+        fit = [
+            v
+            for v in _VECTORS
+            if v < 2 * self.columns
+            and ceildiv(self.columns, v) >= parts
+            and self.in_registers(rows, v * gates)
+        ]
+        wide = max((v for v in fit if v == floor_power(v)), default=1)
+        few = rows * wide * gates <= self.target.costs.sums
+        longest = ceildiv(ceildiv(self.columns, 3), parts) * 3  # vectors of the part that has most
+        even = longest * parts <= _EVEN * self.columns
+        return 3 if rows > 1 and wide == 2 and few and 3 in fit and (even or parts == 1) else wide
+
     def _tile(self, batch: int) -> tuple[int, int]:
         """Rows, and gates at once: one, with two vectors of units, where that lets more rows share
-        weights which come from beyond L1, for that is what such a tile waits for."""
-        rows = self._rows_at_once(batch, self._most_rows(self.together))
-        if self._block_bytes > self.target.l1 and 1 in self._together:
+        weights which come from beyond L1, for that is what such a tile waits for; or where all
+        gates leave room for few sums."""
+        least = max(self.together, min(2, self.columns))
+        rows = self._rows_at_once(batch, self._most_rows(least))
+        few = rows * self.together <= self.target.costs.sums
+        if (few or self._is_beyond_l1(rows)) and 1 in self._together:
             more = self._rows_at_once(batch, self._most_rows(2))
             if more > rows and rows < _ENOUGH_ROWS:
                 return more, 1
         return rows, self.together
 
     def _most_rows(self, vectors: int) -> int:
-        return max(n for n in range(1, 64) if n == 1 or self._in_registers(n, vectors))
+        return max(n for n in range(1, 64) if n == 1 or self.in_registers(n, vectors))
 
-    @property
-    def _block_bytes(self) -> int:
-        """Weights of a vector of units, for all gates."""
-        return self.element.nbytes(self.layer.hidden * self.together * self.lanes)
+    def _is_beyond_l1(self, rows: int) -> bool:
+        """Whether L1 does not hold the weights of a vector of units, for all gates, beside the h of
+        a tile's rows."""
+        numbers = self.layer.hidden * (self.together * self.lanes + rows)
+        return self.element.nbytes(numbers) > self.target.l1
 
     def _rows_at_once(self, batch: int, most: int) -> int:
         """As many as fit, so that weights are read seldom; where a block's weights are in L1, tiles
         that are alike and not much lower."""
         rows = balanced_width(batch, most)
-        if self._block_bytes > self.target.l1 or isinstance(batch, Size):
+        if isinstance(batch, Size) or self._is_beyond_l1(rows):
             return rows
         alike = max(n for n in range(1, rows + 1) if batch % n == 0)
         return alike if 2 * alike > rows else rows

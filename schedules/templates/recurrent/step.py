@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
 from ...emit.micro_kernel import FLOAT32_MULTIPLY_ADD
-from ...emit.tile import RegisterTile, column_parts
-from ...tir.indices import Expr, Index, modulo, tail
+from ...emit.tile import LINE, RegisterTile, column_parts
+from ...tir.indices import Expr, Index, ceildiv, divide, modulo, tail
 from ...tvm_late import tirx
+from ..powers import floor_power
 from .cells import Unit
 from .form import Group, Knobs, RecurrentLayer
 from .places import Places, Step
-from .weights import as_they_are, packed
+from .weights import as_they_are, packed, share_of_next
+
+_TURNS = 4  # of tiles at most
+_VECTORS = 2  # of cells that are computed at once: their long chains of operations then overlap
+Groups = tuple[Group, ...]
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class _Tile:
     row: Index
     high: int
     own: list[tuple[int, int]]
-    groups: tuple[Group, ...]
+    groups: Groups
 
 
 @dataclass(frozen=True)
@@ -40,10 +45,10 @@ class _Sums:
     of: Mapping[int, tuple[RegisterTile, int]]
     own: int
 
-    def element(self, gate: int, row: int, part: int, column: Index) -> Expr:
-        """The sum of a unit, ``column`` of vector ``part``."""
+    def element(self, gate: int, row: int, column: Index) -> Expr:
+        """The sum of a unit, whose vectors lie after one another."""
         register, number = self.of[gate]
-        return register.element(row, column, number * self.own + part)
+        return register.element(row, column, number * self.own)
 
 
 @dataclass(frozen=True)
@@ -75,65 +80,151 @@ class Steps:
 
     def _tile(self, step: Step, tile: _Tile) -> None:
         of: dict[int, tuple[RegisterTile, int]] = {}
-        for group in tile.groups:
-            parts = [(g * self.width + c, n) for g in range(len(group.gates)) for c, n in tile.own]
+        for groups in self._at_once(tile):
+            gates = [gate for group in groups for gate in group.gates]
+            parts = [(g * self.width + c, n) for g in range(len(gates)) for c, n in tile.own]
             micro = replace(FLOAT32_MULTIPLY_ADD, a=self.form.element, b=self.form.element)
-            register = RegisterTile(self.places.builder, tile.high, parts, micro)
-            self._reduce(register, step, tile, group)
-            of.update({gate: (register, i) for i, gate in enumerate(group.gates)})
+            registers = [
+                RegisterTile(self.places.builder, tile.high, parts, micro)
+                for _ in range(self._turns(tile.high * len(parts)))
+            ]
+            self._reduce(registers, step, tile, groups)
+            of.update({gate: (registers[0], i) for i, gate in enumerate(gates)})
         sums = _Sums(of, len(tile.own))
         for row in range(tile.high):
-            for part, (column, lanes) in enumerate(tile.own):
-                for offset, wide in tail(0, min(lanes, tile.units - column), lanes):
-                    self._cells(sums, step, tile, row, part, offset, wide)
+            for offset, wide in tail(0, tile.units, _VECTORS * self.form.lanes):
+                self._cells(sums, step, tile, row, offset, wide)
 
-    def _reduce(self, register: RegisterTile, step: Step, tile: _Tile, group: Group) -> None:
-        """The loop over K; of a state that is zero nothing is computed."""
+    def _at_once(self, tile: _Tile) -> list[Groups]:
+        """The groups of gates in as few parts as fit registers: a tile of fewer rows holds more."""
+        groups, each = tile.groups, len(tile.groups[0].gates) * len(tile.own)
+        count = max(
+            n
+            for n in range(1, len(groups) + 1)
+            if n == 1 or (len(groups) % n == 0 and self.form.in_registers(tile.high, n * each))
+        )
+        return [groups[i : i + count] for i in range(0, len(groups), count)]
+
+    def _turns(self, sums: int) -> int:
+        """Tiles that take turns where one has few sums, each of which waits for the one before."""
+        return floor_power(min(self.form.target.costs.sums // sums, _TURNS))
+
+    def _reduce(
+        self, registers: Sequence[RegisterTile], step: Step, tile: _Tile, groups: Groups
+    ) -> None:
+        """The loop over K, into the first of these; of a state that is zero nothing is computed."""
         starts_empty = "hidden" not in self.form.layer.operands
-        places, hidden, unroll = self.places, self.form.layer.hidden, self.knobs.unroll
-        builder = places.builder
-        plane = self.form.planes["reset"] if step.number else modulo(step.step, 2)
-        state = builder.let(places.state(step.rows, tile.row, plane))
-        if self.is_packed:
-            weights = packed(places, step, group, tile.block, self.width)
-        else:
-            weights = as_they_are(places, step, group, tile.unit, self.width)
-
-        def steps(first: int, count: int, written: int) -> None:
-            with builder.loop(count, "k") as block:
-                for u in range(written):
-                    k = builder.let(_turned(step, first + block * written + u, hidden))
-                    of_rows, of_units = partial(scalar, k), partial(weights, k)
-                    if 1 < tile.high < len(register.parts):
-                        register.step_by_parts(of_rows, of_units)
-                    else:
-                        register.step(of_rows, of_units)
-
-        def scalar(k: Index, row: int) -> Expr:
-            return builder.load(builder["state"], state + row * self.form.row_pitch + k)
-
+        hidden, builder = self.form.layer.hidden, self.places.builder
         if isinstance(step.step, int) and step.step == 0 and starts_empty:
             return
+        unroll = max(self.knobs.unroll, len(registers))
+        steps = self._steps(registers, step, tile, groups, unroll)
         with builder.when(step.step > 0) if starts_empty else nullcontext():
             if hidden >= unroll:
                 steps(0, hidden // unroll, unroll)
             if hidden % unroll:
                 steps(hidden // unroll * unroll, 1, hidden % unroll)
+            for other in registers[1:]:
+                registers[0].add(other)
 
-    def _cells(
+    def _steps(
         self,
-        sums: _Sums,
+        registers: Sequence[RegisterTile],
         step: Step,
         tile: _Tile,
-        row: int,
-        part: int,
-        offset: int,
-        wide: int,
+        groups: Groups,
+        unroll: int,
+    ) -> Callable[[int, int, int], None]:
+        """What writes steps of K: the first, how often, and how many are written out."""
+        places, hidden, builder = self.places, self.form.layer.hidden, self.places.builder
+        plane = self.form.planes["reset"] if step.number else modulo(step.step, 2)
+        state = builder.let(places.state(step.rows, tile.row, plane))
+        shares = self._shares(step.rows.count)
+        if self.is_packed:
+            asks = self.form.asks and not shares
+            weights = packed(places, step, groups, tile.block, self.width, asks=asks)
+        else:
+            weights = as_they_are(places, step, groups, tile.unit, self.width)
+        ask = self._ask_for_next_block(step, tile, groups, shares, unroll) if shares else None
+
+        def scalar(k: Index, row: int) -> Expr:
+            return builder.load(builder["state"], state + row * self.form.row_pitch + k)
+
+        def steps(first: int, count: int, written: int) -> None:
+            with builder.loop(count, "k") as block:
+                if ask:
+                    ask(block)
+                for u in range(written):
+                    k = builder.let(_turned(step, first + block * written + u, hidden))
+                    of_rows, of_units = partial(scalar, k), partial(weights, k)
+                    register = registers[u % len(registers)]
+                    if 1 < tile.high < len(register.parts):
+                        register.step_by_parts(of_rows, of_units)
+                    else:
+                        register.step(of_rows, of_units)
+
+        return steps
+
+    def _shares(self, rows: Index) -> int:
+        """Tiles of a block that ask for the next one together; 0 where none does."""
+        form = self.form
+        block = form.element.nbytes(form.layer.hidden * self.width * form.together)
+        fits = isinstance(rows, int) and 2 * block <= form.target.l2
+        tiles = ceildiv(rows, self.knobs.rows) if fits else 0
+        return tiles if self.is_packed and form.asks and tiles > 1 else 0
+
+    def _ask_for_next_block(
+        self, step: Step, tile: _Tile, groups: Groups, shares: int, unroll: int
+    ) -> Callable[[Index], None]:
+        """In each of the written-out steps of all tiles and groups as much as the others."""
+        parts = self._at_once(tile)
+        number = divide(tile.row, self.knobs.rows) * len(parts) + parts.index(groups)
+        number = number * (self.form.layer.hidden // unroll)
+        each = ceildiv(unroll * sum(len(g.gates) for g in groups) * self.width, shares)
+        return share_of_next(self.places, step, tile.block, self.width, number, each)
+
+    def _cells(
+        self, sums: _Sums, step: Step, tile: _Tile, row: int, offset: int, wide: int
     ) -> None:
-        """``wide`` units of a part of a row, from ``offset`` on, each a lane."""
+        """``wide`` units of a row, from ``offset`` on, each a lane, as long as its sequence is."""
+        builder, layer, places = self.places.builder, self.form.layer, self.places
+        at, unit = builder.let(tile.row + row), builder.let(tile.unit + offset)
+
+        def sum_of(gate: int, lane: Index) -> Expr:
+            return sums.element(gate, row, offset + lane)
+
+        if self.form.streams:
+            self._ask_for_next(step, at, unit, wide)
+        if "lengths" not in layer.operands:
+            self._compute(step, at, unit, wide, sum_of)
+            return
+        length = builder.let(builder.load(places.operand("lengths"), step.rows.first + at))
+        with builder.when(step.time < length):
+            self._compute(step, at, unit, wide, sum_of)
+        if step.number + 1 == len(self.form.passes):
+            with builder.when(step.time >= length):
+                self._leave(step, at, unit, wide)
+
+    def _leave(self, step: Step, at: Index, unit: Index, wide: int) -> None:
+        """What units of a row are after its last step."""
+        builder, layer, places = self.places.builder, self.form.layer, self.places
+        old, new = (
+            builder.let(places.state(step.rows, at, modulo(step.step + i, 2)) + unit)
+            for i in range(2)
+        )
+        out = builder.let(places.out(step.rows, at, step.time) + unit)
+        with builder.vector(wide) as lane:
+            if "sequence" in layer.gives:
+                builder.store(builder["out"], out + lane, tirx.const(0.0, layer.dtype))
+            hidden = builder.load(builder["state"], old + lane)
+            builder.store(builder["state"], new + lane, hidden)
+
+    def _compute(
+        self, step: Step, at: Index, unit: Index, wide: int, sum_of: Callable[[int, Index], Expr]
+    ) -> None:
+        """Units of a row, by the sums of a gate and lane."""
         places, layer, rows = self.places, self.form.layer, step.rows
         builder, load = places.builder, places.builder.load
-        at, unit = builder.let(tile.row + row), builder.let(tile.unit + tile.own[part][0] + offset)
         given = builder.let(places.given(step, at) + unit)
         out = builder.let(places.out(rows, at, step.time) + unit)
         before, after = (
@@ -143,16 +234,10 @@ class Steps:
             }
             for i in range(2)
         )
-        if self.form.streams:
-            self._ask_for_next(step, at, unit)
-        runs: Expr = None
-        if "lengths" in layer.operands:
-            length = load(places.operand("lengths"), rows.first + at)
-            runs = builder.let(tirx.Cast("int32", step.time < length)) != 0
         with builder.vector(wide) as lane:
 
             def product(gate: int) -> Expr:
-                return sums.element(gate, row, part, offset + lane)
+                return sum_of(gate, lane)
 
             def of_input(gate: int) -> Expr:
                 return load(places.operand("gates"), given + gate * layer.hidden + lane)
@@ -161,12 +246,9 @@ class Steps:
                 return load(builder["state"], before[name] + lane)
 
             def store(name: str, value: Expr) -> None:
-                shown = kept = builder.keep(value)
-                if runs is not None and name in ("hidden", "cell"):
-                    shown = tirx.Select(runs, kept, tirx.const(0.0, layer.dtype))
-                    kept = tirx.Select(runs, kept, state(name))
+                kept = builder.keep(value)
                 if name == "hidden" and "sequence" in layer.gives:
-                    builder.store(builder["out"], out + lane, shown)
+                    builder.store(builder["out"], out + lane, kept)
                 builder.store(builder["state"], after[name] + lane, kept)
 
             def operand(name: str, number: int) -> Expr:
@@ -177,13 +259,14 @@ class Steps:
             cell = Unit(layer, builder.keep, product, of_input, state, store, operand)
             cell.compute(step.number)
 
-    def _ask_for_next(self, step: Step, row: Index, unit: Index) -> None:
-        """A vector of each gate of what the input gives to the next step."""
+    def _ask_for_next(self, step: Step, row: Index, unit: Index, wide: int) -> None:
+        """So many units of each gate of what the input gives to the next step."""
         places, layer = self.places, self.form.layer
         next_one = places.builder.let(places.given(step, row, step.onward) + unit)
         for gate in self.form.passes[step.number]:
-            gates = places.operand("gates")
-            places.builder.prefetch(gates, next_one + gate * layer.hidden, level=2)
+            gates, first = places.operand("gates"), next_one + gate * layer.hidden
+            for line in range(0, wide, LINE):
+                places.builder.prefetch(gates, first + line, level=2)
 
 
 def _turned(step: Step, number: Index, count: Index) -> Index:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -48,34 +48,62 @@ def packings(form: RecurrentLayer, width: int, gates: int) -> dict[int, Packing]
     return {at: Packing(shape, lambda array: pack_weights(array, form, width, gates))}
 
 
-def packed(places: Places, step: Step, group: Group, block: Index, width: int) -> Load:
-    """From what ``pack_weights`` made; of more than L2 holds, what comes later is asked for."""
+def packed(
+    places: Places,
+    step: Step,
+    groups: Sequence[Group],
+    block: Index,
+    width: int,
+    *,
+    asks: bool,
+) -> Load:
+    """From what ``pack_weights`` made, of groups of as many gates; ``asks`` for what comes a little
+    later."""
     form, builder, hidden = places.form, places.builder, places.form.layer.hidden
-    wide, of_all = len(group.gates) * width, len(form.passes[step.number]) * width
-    before = step.rows.direction * _size(form, width, len(form.passes))
-    before = before + _size(form, width, step.number)
-    first = builder.let(before + block * (hidden * of_all) + group.before * hidden * width)
+    gates = len(groups[0].gates)
+    first = builder.let(_first(form, step, block, width))
     later = builder.let(AHEAD * (1 - 2 * modulo(step.step, 2)))  # as ``step`` goes through them
     weights = places.operand("weights")
 
     def load(k: Index, column: int, lanes: int) -> Expr:
-        at = first + k * wide + column
-        if form.asks and column % LINE == 0:
+        number, inside = divmod(column, gates * width)
+        at = first + groups[number].before * hidden * width + k * (gates * width) + inside
+        if asks and inside % LINE == 0:
             builder.prefetch(weights, at + later, level=2)
         return builder.load(weights, vector_index(at, lanes))
 
     return load
 
 
-def as_they_are(places: Places, step: Step, group: Group, unit: Index, width: int) -> Load:
+def share_of_next(
+    places: Places, step: Step, block: Index, width: int, number: Index, each: int
+) -> Callable[[Index], None]:
+    """What asks for shares of the block that comes after ``block``, of ``each`` elements: called by
+    a number, for the share that is so many after ``number``. So it comes while this one is used."""
+    builder = places.builder
+    onward = 1 - 2 * modulo(step.step, 2)  # as ``step`` goes through them
+    next_one = _first(places.form, step, block + onward, width)
+    first = builder.let(next_one + number * each)
+
+    def ask(further: Index) -> None:
+        for place in range(0, each, LINE):
+            builder.prefetch(places.operand("weights"), first + further * each + place, level=2)
+
+    return ask
+
+
+def as_they_are(
+    places: Places, step: Step, groups: Sequence[Group], unit: Index, width: int
+) -> Load:
     """From what is [D, H, G * H]."""
+    gates = [gate for group in groups for gate in group.gates]
     form, builder, hidden = places.form, places.builder, places.form.layer.hidden
     row = form.layer.gates * hidden
     first = builder.let(step.rows.direction * (hidden * row) + unit)
 
     def load(k: Index, column: int, lanes: int) -> Expr:
         gate, offset = divmod(column, width)
-        index = vector_index(first + k * row + group.gates[gate] * hidden + offset, lanes)
+        index = vector_index(first + k * row + gates[gate] * hidden + offset, lanes)
         return builder.load(places.operand("weights"), index)
 
     return load
@@ -86,6 +114,13 @@ def _packed_shape(form: RecurrentLayer, width: int, gates: int) -> tuple[int, ..
     vectors = _size(form, width, passes) // width
     apart = (groups,) if groups > 1 else ()
     return (form.layer.directions, *(1,) * (passes - 1), *apart, vectors // groups, width)
+
+
+def _first(form: RecurrentLayer, step: Step, block: Index, width: int) -> Index:
+    """Element of a block of a pass."""
+    before = step.rows.direction * _size(form, width, len(form.passes))
+    of_all = len(form.passes[step.number]) * width
+    return before + _size(form, width, step.number) + block * (form.layer.hidden * of_all)
 
 
 def _size(form: RecurrentLayer, width: int, passes: int) -> int:
