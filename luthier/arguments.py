@@ -12,9 +12,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
-from luthier.schedules import redaction
 from luthier.schedules.arguments import flag, integer, number, path, paths, shown, text
-from luthier.schedules.errors import LuthierError, ModelError, UsageError
+from luthier.schedules.errors import LuthierError, ModelError, UsageError, of_system
 from luthier.schedules.target import ACCURACIES, Target
 
 P = ParamSpec("P")
@@ -50,8 +49,7 @@ def validated(function: Callable[P, T]) -> Callable[P, T]:
         except MemoryError as error:
             raise ModelError("the model needs more memory than is free") from error
         except OSError as error:  # the disk is full, say
-            where = f"{redaction.shown(error.filename)}: " if error.filename else ""
-            raise LuthierError(f"{where}{error.strerror or error}") from error
+            raise LuthierError(of_system(error)) from error
 
     return checked
 

@@ -18,6 +18,7 @@ from luthier.schedules.errors import (
     ModelError,
     UnsupportedOperator,
     UsageError,
+    of_system,
 )
 from luthier.schedules.redaction import redacted, shown
 
@@ -85,8 +86,7 @@ def _told(error: Exception, arguments: Sequence[str]) -> tuple[str, int]:
         return "the model needs more memory than is free", ModelError.exit_code
     _trace()
     if isinstance(error, OSError):  # the disk is full, say
-        where = f"{shown(error.filename)}: " if error.filename else ""
-        return f"{where}{error.strerror or error}", LuthierError.exit_code
+        return of_system(error), LuthierError.exit_code
     what = f"{type(error).__name__}: {error}".rstrip(": ")
     return f"internal error: {what} (set {TRACEBACK}=1 for details)", INTERNAL
 

@@ -17,6 +17,7 @@ Each class has the exit code that the command line ends with, so a script can di
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Mapping
@@ -35,6 +36,23 @@ def shortened(text: str) -> str:
 def printable(text: str) -> str:
     """``text`` with what is not printable, or what a terminal obeys, escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def of_system(error: OSError) -> str:
+    """What the system refused: where, and why."""
+    if error.filename is None and error.errno == errno.ENOENT and not _is_somewhere():
+        return "the working folder is gone: change into one that is there"
+    where = f"{shown(error.filename)}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"
+
+
+def _is_somewhere() -> bool:
+    """Whether the process has a working folder."""
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
 
 
 def _hide_passwords(error: BaseException | None) -> None:

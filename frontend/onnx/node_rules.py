@@ -93,7 +93,7 @@ def _check_names(nodes: Iterable[NodeProto], scopes: list[set[str]]) -> None:
         for name in node.input:
             if not any(name in scope for scope in scopes):
                 raise ModelError(
-                    f"{node_label(node)}: the model is not valid ONNX (no node before it computes "
+                    f"{node_label(node)}: the model is not valid ONNX (nothing before it gives "
                     f"its input '{name}')"
                 )
         for graph in inner_graphs(node):

@@ -255,12 +255,12 @@ class TestWhatIsRefused:
             (loop(BODY, "n", ""), "its body does not take what it is given"),
             (loop(BODY, "n", "", "x", outputs=["y", "z"]), "its body does not take"),
             (loop(BODY, "n", "", "nothing"), "nothing before it gives its input 'nothing'"),
-            (N("Loop", ["n", "", "x"], ["y"], name="to y"), "it has no graph 'body'"),
-            (N("If", ["flag"], ["y"], then_branch=NEGATED), "it has no graph 'else_branch'"),
+            (N("Loop", ["n", "", "x"], ["y"], name="to y"), "it lacks the attribute 'body'"),
+            (N("If", ["flag"], ["y"], then_branch=NEGATED), "lacks the attribute 'else_branch'"),
             (branch(NEGATED, graph([], [], [])), "its branches do not give its results"),
             (branch(NEGATED, graph([], [], ["zz"])), "nothing before it gives"),
             (branch(NEGATED, graph([N("Neg", ["b"], ["b"])], [], ["b"])), "input 'b'"),
-            (N("Scan", ["x"], ["y"], num_scan_inputs=1), "it has no body"),
+            (N("Scan", ["x"], ["y"], num_scan_inputs=1), "it lacks the attribute 'body'"),
             (N("Scan", ["x"], ["y"], num_scan_inputs=5, body=BODY), "does not take"),
         ],
     )
@@ -271,9 +271,9 @@ class TestWhatIsRefused:
 
     def test_a_value_twice(self) -> None:
         twice = graph([N("Neg", ["x"], ["o"]), N("Abs", ["x"], ["o"])], [], ["o"])
-        assert "the same name 'o'" in refusal(looping([branch(NEGATED, twice)]), ModelError)
+        assert "'o' a second time" in refusal(looping([branch(NEGATED, twice)]), ModelError)
         taken = graph([*STEP, N("Identity", ["c"], ["h"])], ["i", "c", "h"], ["h", "next"])
-        assert "the same name 'h'" in refusal(looping([loop(taken, "n", "", "x")]), ModelError)
+        assert "'h' a second time" in refusal(looping([loop(taken, "n", "", "x")]), ModelError)
 
     @pytest.mark.parametrize(
         ("nodes", "said"),

@@ -113,6 +113,25 @@ def test_no_folder_for_temporary_files(artifact_folder, model, cli, monkeypatch)
     assert done.err == "luthier: error: No usable temporary directory found in ['/tmp']\n"
 
 
+@pytest.mark.parametrize(
+    "command", ["build {model} -o {out}", "logs import {log}", "quantize {model} -o q.onnx"]
+)
+def test_a_working_folder_that_is_gone(command, model, cli, elsewhere, tmp_path_factory):
+    there = tmp_path_factory.mktemp("there")
+    names = {"model": model, "out": there / "out", "log": there / "log.jsonl"}
+    names["log"].touch()
+    gone = elsewhere / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+    method = ["--method", "dynamic"] if command.startswith("quantize") else []
+    done = cli(*command.format(**names).split(), *method)
+    assert (done.code, done.out) == (1, "")
+    said = "luthier: error: the working folder is gone: change into one that is there\n"
+    assert done.err.endswith(said)
+    assert sorted(each.name for each in there.iterdir()) == ["log.jsonl"]
+
+
 # ---- names and encodings ----
 
 ODD = {
