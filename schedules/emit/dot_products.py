@@ -136,9 +136,10 @@ def has_sums_of_products(target: Target) -> bool:
     return any(feature in target.features for feature in _VNNI)
 
 
-Layout = Literal["tiles", "fours", "bytes", "words", "widened"]
+Layout = Literal["tiles", "fours", "bytes", "words", "widened", "crossed"]
 """How packed numbers lie: as whole tiles; in fours of 8 bits; or in pairs, of 8 bits that are
-widened at each use, of 16, or of 8 that are widened once, panel by panel."""
+widened at each use, of 16, or of 8 that are widened once, panel by panel, for pairs that are
+crossed (see ``crossed_pairs``), too."""
 
 
 def instruction(a: DType, b: DType, target: Target, layout: Layout) -> DotProduct:

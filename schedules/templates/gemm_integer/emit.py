@@ -4,10 +4,12 @@ A step multiplies several neighbours along K at once (see ``emit/dot_products``)
 packed as [panel][groups of K][panel width][step]; any other B is brought in that order panel by
 panel while the kernel runs. Rows of A that are not as the instruction reads them are brought into
 scratch once for all panels of a chunk: they lie an odd number of cache lines apart there, so that
-they do not share the cache's sets. Signed ones whose length is a multiple of the step are lifted in
-registers instead. Sums start from a known bias where the instruction adds modulo 2^32. Where
-columns or the depth are known only at run time, the kernels are those of ``gemm``, which widen each
-number where they read it.
+they do not share the cache's sets.
+Signed ones whose length is a multiple of the step are lifted in registers instead. Sums start from
+a known bias where the instruction adds modulo 2^32, and where pairs are crossed (see
+``emit/crossed_pairs``) from what scratch has for rows and columns. Where columns or the depth are
+known only at run time, the kernels are those of ``gemm``, which widen each number where they read
+it.
 
 Knobs: ``rows``, ``vectors`` (the register tile), ``m_block`` (register tiles of rows in a chunk),
 ``n_block`` (panels in a chunk), ``order`` (the outer loop inside a chunk), ``unroll`` (steps of K
@@ -22,6 +24,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...emit import crossed_pairs
 from ...emit.builder import PhaseBuilder, Slot
 from ...emit.dot_products import wrapping_sum
 from ...emit.evaluator import Evaluator, Point
@@ -30,6 +33,7 @@ from ...emit.prefetch import ask_for_share, ask_for_whole
 from ...emit.quantized import store_rows
 from ...emit.staging import copy_row, interleave_rows, row_pitch, widen_panel
 from ...emit.tile import RegisterTile, column_parts, vector_index
+from ...ir.dtype import INT32
 from ...ir.kernel import Array, Packing
 from ...ir.workload import Tensor
 from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, split_index
@@ -41,7 +45,7 @@ from ..gemm.emit import kernel as gemm_kernel
 from ..gemm.form import Gemm
 from ..gemm.form import Knobs as GemmKnobs
 from ..slots import input_slots, output_slot
-from .form import IntegerGemm, Knobs
+from .form import STAGED, IntegerGemm, Knobs
 
 
 def kernel(form: IntegerGemm, knobs: Knobs) -> Emitted:
@@ -64,7 +68,8 @@ class ProductNest:
         self.form, self.knobs, self.workload = form, knobs, form.workload
         self.p, self.lanes, p = form.product, form.lanes, form.product
         self.micro, self.source = form.micro(knobs.weights), form.packing(knobs.weights)
-        self.stages = not p.packed or knobs.weights == "widened"
+        self.stages = not p.packed or knobs.weights in STAGED
+        self.crosses = knobs.weights == "crossed"
         self.rows, self.width = knobs.rows, knobs.vectors * self.lanes
         self.panels, self.tiles = ceildiv(p.n, self.width), ceildiv(p.m, self.rows)
         self.blocks = self.micro.blocks(p.k)
@@ -132,6 +137,12 @@ class ProductNest:
             rows = Tensor((self.held * self.rows * self.pitch,), self.micro.a.name)
             own.append(Slot(None, "rows", rows, offset=used))
             used += rows.nbytes
+        if self.crosses:
+            terms = self.held * self.rows + self.lanes  # the last ones are written as a vector
+            for name, count in (("columns", self.width), ("terms", terms)):
+                held = Tensor((count,), INT32.name)
+                own.append(Slot(None, name, held, offset=used))
+                used += ceildiv(held.nbytes, 64) * 64
         return own, used
 
     def _by_rows(self, at: Index, tiles: tuple[Index, Index], panels: tuple[Index, Index]) -> None:
@@ -171,7 +182,13 @@ class ProductNest:
         with builder.loop(rows, "row") as row:
             source = (builder[f"in{p.a}"], builder.let(a0 + row * p.k))
             target = (builder["rows"], builder.let((place + row) * self.pitch))
+            if self.crosses:
+                crossed_pairs.zero_end(builder, target, p.k, self.lanes)
             copy_row(builder, source, target, p.k, micro, self.lanes)
+        if self.crosses:
+            held = builder["rows"], builder.let(place * self.pitch), self.pitch
+            terms = builder["terms"], place
+            crossed_pairs.store_row_terms(builder, held, (rows, p.k), terms, self.lanes)
 
     def _stage(self, at: Index, panel: Index) -> None:
         """A panel of B into scratch, as it is multiplied, where it does not lie so."""
@@ -183,6 +200,14 @@ class ProductNest:
             widen_panel(
                 builder, (builder[f"in{p.b}"], first), builder["panel"], self.panel_size, self.lanes
             )
+            if self.crosses:
+                bias = None
+                if self.bias is not None:
+                    bias = builder[self.bias], builder.let(panel * self.width)
+                extents = self.blocks, self.width
+                crossed_pairs.store_column_terms(
+                    builder, builder["panel"], extents, bias, builder["columns"], self.lanes
+                )
             return
         for column0, columns in builder.block(panel, self.width, p.n):
             first = batch_offset(self.workload, p, p.b, at, p.n * p.k) + column0
@@ -208,6 +233,9 @@ class ProductNest:
         for column0, columns in builder.block(panel, self.width, p.n):
             parts = column_parts(columns, self.lanes)
             register = self.register(rows[1], parts)
+            if self.crosses:
+                terms = builder["terms"], place
+                crossed_pairs.start_tile(register, terms, builder["columns"], builder)
             self._reduce(register, (a, a0), panel, column0, divide(rows[0], self.rows))
             self._store(register, builder.let(at * p.m + rows[0]), column0, columns)
 
@@ -252,8 +280,10 @@ class ProductNest:
                 micro.step(register, shared, (b, first + k * units))
 
     def _start(self, register: RegisterTile, b: object, b0: Index, column0: Index) -> None:
-        """What sums begin with, where that is not zero."""
+        """What sums begin with, where that is not zero, or there already."""
         builder, micro, bias = self.builder, self.micro, self.bias
+        if self.crosses:
+            return
 
         def start(column: int, lanes: int) -> Expr:
             if bias is None:

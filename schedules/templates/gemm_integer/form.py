@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
+from ...emit import crossed_pairs
 from ...emit.dot_product import DotProduct
 from ...emit.dot_products import (
     INT16,
@@ -37,9 +38,11 @@ from ..loops import Loops, chosen
 from ..powers import powers
 from ..window import balanced_width
 
+STAGED: tuple[Layout, ...] = ("widened", "crossed")  # once, panel by panel
 _ENOUGH_TILES = 4  # that use a number after it is widened
 # Beside a multiply-add of as many numbers: to bring them into scratch, and from beyond L2.
 _STAGED, _FETCHED = 1.2, 2.0
+_CROSSED = 3.0  # the first, with its part in what sums start from
 _AGAIN = 0.05  # where each tile of rows brings panels from L2 again, which chunks share else
 _BEGUN = 700.0  # multiply-adds, as long as a chunk takes to begin
 _TAIL = 0.2  # of a chunk, by which a thread ends later than another
@@ -111,12 +114,18 @@ class IntegerGemm(Form[Knobs]):
         found = layouts(*self.types, self.target)
         if not self.product.packed and found != ("fours",):
             found = ("words",)
-        return found if self.is_open else (*tile_layouts(*self.types, self.target), *found)
+        if self.is_open:
+            return found
+        if "widened" in found and crossed_pairs.crosses(self.types[0], self.product.k, self.target):
+            found = (*found, "crossed")
+        return (*tile_layouts(*self.types, self.target), *found)
 
     def micro(self, layout: Layout) -> DotProduct:
         """What multiplies where B lies so."""
         if layout == "tiles":
             return self.packing(layout)
+        if layout == "crossed":
+            return crossed_pairs.crossed(self.lanes)
         a, b = self.types
         found = instruction(a, b if self.product.packed else INT16, self.target, layout)
         whole = not isinstance(self.product.k, Size) and self.product.k % found.steps == 0
@@ -137,6 +146,8 @@ class IntegerGemm(Form[Knobs]):
         """The same of what is packed."""
         if layout == "tiles":
             return tile_product(*self.types, self.product.k)
+        if layout == "crossed":
+            return replace(packing(*self.types, self.target, "bytes"), groups=2)
         return packing(*self.types, self.target, layout)
 
     @cached_property
@@ -170,7 +181,7 @@ class IntegerGemm(Form[Knobs]):
         p = self.product
         return (
             self.micro(knobs.weights).fits(knobs.rows, knobs.vectors, self.target)
-            and (knobs.weights != "widened" or knobs.order == "panels")
+            and (knobs.weights not in STAGED or knobs.order == "panels")
             and knobs.m_block < 2 * ceildiv(p.m, knobs.rows)
             and knobs.n_block < 2 * ceildiv(p.n, knobs.vectors * self.lanes)
             and self.depth(knobs.weights) % knobs.unroll == 0
@@ -189,8 +200,9 @@ class IntegerGemm(Form[Knobs]):
         layout = min(usual, key=lambda layout: self._taken(*chosen[layout], layout))
         rows, count = chosen[layout]
         if layout == "bytes" and ceildiv(p.m, rows) >= _ENOUGH_TILES:
-            layout = "widened"
-            rows, count = self._tile(layout)
+            staged = {each: self._tile(each) for each in STAGED if each in self.layouts}
+            layout = min(staged, key=lambda each: self._taken(*staged[each], each))
+            rows, count = staged[layout]
         m_block, n_block = self._blocks(rows, count * self.lanes, layout)
         unroll = max(u for u in (1, 2) if self.depth(layout) % u == 0)
         order: Order = "rows" if layout == "tiles" and p.packed else "panels"
@@ -248,11 +260,12 @@ class IntegerGemm(Form[Knobs]):
         often, and that all threads have enough chunks."""
         p, threads, half = self.product, self.target.threads, self.target.l2 // 2
         panels, tiles, batch = ceildiv(p.n, width), ceildiv(p.m, rows), math.prod(p.batch)
-        stages = layout == "widened" or not p.packed
+        stages = layout in STAGED or not p.packed
         a, b = (t.nbytes(n * p.k) > half for t, n in zip(self.types, (p.m, p.n), strict=True))
         pace = self.micro(layout).pace
-        again = pace * (_STAGED * stages + _FETCHED * b)  # for a number of B, by a chunk
-        apart = pace * (_STAGED * self.gathers(layout) + _FETCHED * a)
+        staged = _CROSSED if layout == "crossed" else _STAGED
+        again = pace * (staged * stages + _FETCHED * b)  # for a number of B, by a chunk
+        apart = pace * (staged * self.gathers(layout) + _FETCHED * a)
         panel = self.micro(layout).b.nbytes(p.k * width)
 
         def cost(blocks: tuple[int, int]) -> tuple[bool, float]:
