@@ -186,45 +186,10 @@ class Steps:
     def _cells(
         self, sums: _Sums, step: Step, tile: _Tile, row: int, offset: int, wide: int
     ) -> None:
-        """``wide`` units of a row, from ``offset`` on, each a lane, as long as its sequence is."""
-        builder, layer, places = self.places.builder, self.form.layer, self.places
-        at, unit = builder.let(tile.row + row), builder.let(tile.unit + offset)
-
-        def sum_of(gate: int, lane: Index) -> Expr:
-            return sums.element(gate, row, offset + lane)
-
-        if self.form.streams:
-            self._ask_for_next(step, at, unit, wide)
-        if "lengths" not in layer.operands:
-            self._compute(step, at, unit, wide, sum_of)
-            return
-        length = builder.let(builder.load(places.operand("lengths"), step.rows.first + at))
-        with builder.when(step.time < length):
-            self._compute(step, at, unit, wide, sum_of)
-        if step.number + 1 == len(self.form.passes):
-            with builder.when(step.time >= length):
-                self._leave(step, at, unit, wide)
-
-    def _leave(self, step: Step, at: Index, unit: Index, wide: int) -> None:
-        """What units of a row are after its last step."""
-        builder, layer, places = self.places.builder, self.form.layer, self.places
-        old, new = (
-            builder.let(places.state(step.rows, at, modulo(step.step + i, 2)) + unit)
-            for i in range(2)
-        )
-        out = builder.let(places.out(step.rows, at, step.time) + unit)
-        with builder.vector(wide) as lane:
-            if "sequence" in layer.gives:
-                builder.store(builder["out"], out + lane, tirx.const(0.0, layer.dtype))
-            hidden = builder.load(builder["state"], old + lane)
-            builder.store(builder["state"], new + lane, hidden)
-
-    def _compute(
-        self, step: Step, at: Index, unit: Index, wide: int, sum_of: Callable[[int, Index], Expr]
-    ) -> None:
-        """Units of a row, by the sums of a gate and lane."""
+        """``wide`` units of a row, from ``offset`` on, each a lane."""
         places, layer, rows = self.places, self.form.layer, step.rows
         builder, load = places.builder, places.builder.load
+        at, unit = builder.let(tile.row + row), builder.let(tile.unit + offset)
         given = builder.let(places.given(step, at) + unit)
         out = builder.let(places.out(rows, at, step.time) + unit)
         before, after = (
@@ -234,10 +199,16 @@ class Steps:
             }
             for i in range(2)
         )
+        if self.form.streams:
+            self._ask_for_next(step, at, unit, wide)
+        runs: Expr = None
+        if "lengths" in layer.operands:
+            length = load(places.operand("lengths"), rows.first + at)
+            runs = builder.let(tirx.Cast("int32", step.time < length)) != 0
         with builder.vector(wide) as lane:
 
             def product(gate: int) -> Expr:
-                return sum_of(gate, lane)
+                return sums.element(gate, row, offset + lane)
 
             def of_input(gate: int) -> Expr:
                 return load(places.operand("gates"), given + gate * layer.hidden + lane)
@@ -246,9 +217,12 @@ class Steps:
                 return load(builder["state"], before[name] + lane)
 
             def store(name: str, value: Expr) -> None:
-                kept = builder.keep(value)
+                shown = kept = builder.keep(value)
+                if runs is not None and name in ("hidden", "cell"):
+                    shown = tirx.Select(runs, kept, tirx.const(0.0, layer.dtype))
+                    kept = tirx.Select(runs, kept, state(name))
                 if name == "hidden" and "sequence" in layer.gives:
-                    builder.store(builder["out"], out + lane, kept)
+                    builder.store(builder["out"], out + lane, shown)
                 builder.store(builder["state"], after[name] + lane, kept)
 
             def operand(name: str, number: int) -> Expr:
