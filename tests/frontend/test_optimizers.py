@@ -82,7 +82,7 @@ def test_each_is_tested() -> None:
             0,
             "its mode is 'fast'",
         ),
-        ({"mode": "standard", "alpha": 0.9, "beta": 0.5}, 0, "lacks the attribute 'norm_coefficient'"),
+        ({"mode": "standard", "alpha": 0.9, "beta": 0.5}, 0, "it lacks the attribute 'norm"),
         (CASES[-1][1], 1, "it has 4 inputs, not 2 and 3 of each weight"),
     ],
 )
