@@ -25,6 +25,7 @@ from .microsoft.blocked import without_blocks
 from .microsoft.caches import mark_caches
 from .ml.domain import without_wrong_shapes
 from .ml.maps import Keys, without_maps
+from .node_order import sort_nodes
 from .node_rules import check_nodes
 from .old_sets import converted
 from .open_shapes import OpenShapes, Shapes, fixed_shapes, is_symbol, open_shapes, proposal
@@ -112,6 +113,7 @@ def read_model(
         return model
     source = source_of(model, entry)
     proto, digest, name = source.proto, source.digest, source.name
+    sort_nodes(proto)
     if source.opset < OLDEST:
         proto = converted(proto, OLDEST, source.where)
     check_nodes(proto)

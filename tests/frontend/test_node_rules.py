@@ -81,7 +81,7 @@ BROKEN = {
     "few of several": (one(N("Clip", [], ["y"])), "has 0 inputs, and the operator 1 to 3"),
     "left out": (one(N("Add", ["x", ""], ["y"])), "its input 1 is left out"),
     "unknown value": (one(N("Relu", ["w"], ["y"])), "gives its input 'w'"),
-    "later value": (one(N("Relu", ["w"], ["y"]), N("Neg", ["x"], ["w"])), "its input 'w'"),
+    "one another": (one(N("Relu", ["w"], ["y"]), N("Neg", ["y"], ["w"])), "its input 'w'"),
     "twice": (one(N("Relu", ["x"], ["y"]), N("Neg", ["x"], ["y"])), "'y' a second time"),
     "nobody's output": (one(N("Relu", ["x"], ["v"])), "computes no value 'y', which is its output"),
     "unknown kind": (unknown_kind(), "its attribute 'alpha' is of no known kind"),
