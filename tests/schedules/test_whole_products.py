@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import random
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 from caller import (
     RUNNABLE,
     TARGETS,
+    Block,
     Library,
     compare,
     draw,
@@ -27,6 +29,7 @@ from luthier.schedules.emit import dot_products
 from luthier.schedules.ir.dtype import DTYPES
 from luthier.schedules.target import parse
 from luthier.schedules.target.costs import Costs
+from luthier.schedules.templates.channelwise_integer.form import IntegerChannelwise
 from luthier.schedules.templates.gemm_integer.form import IntegerGemm
 from luthier.schedules.templates.registry import default, instantiate, spaces
 from luthier.schedules.templates.winograd_integer.transform import SIZES
@@ -319,3 +322,27 @@ def test_kernels_compile_for_a_processor_with_all_extensions(name):
     target = parse("x86-64-v4+vnni+vbmi+bf16+amx", 2)
     kernel = instantiate(workload, target, default(workload, target))
     assert codegen.compile_object({"kernel": kernel}, target)[:4] == b"\x7fELF"
+
+
+@pytest.mark.parametrize("images", [1, 2])
+@pytest.mark.parametrize("channels", [16, 37, 96])
+def test_threads_share_rows_of_images_whose_channels_are_apart(images: int, channels: int) -> None:
+    """The first half of the chunks, one thread's of two, writes the first half of the pixels."""
+    shape, target = (images, 32, 9, channels), TARGETS["x86-64-v3"]
+    workload = whole_conv(shape, channels, (3, 3), ("uint8", "int8"), pads=PAD, groups=channels)
+    form = IntegerChannelwise.match(workload, target)
+    assert form is not None
+    assert target.threads == 2
+    kernel = form.kernel(form.space.schedule(form.default()._replace(rows=4, vectors=1)._asdict()))
+    inputs = draw(workload)
+    out = np.zeros(workload.output.size, np.int32)
+    blocks = [Block.of(array) for array in (inputs[0], kernel.pack(1, inputs[1]), out)]
+    table = (ctypes.c_void_p * 3)(*(block.address for block in blocks))
+    scratch, library = Block(kernel.scratch), Library([kernel], target)
+    chunks = kernel.phases[0].chunks
+    library._functions["k0_0"](table, ctypes.c_void_p(scratch.address), 0, chunks // 2)
+    found = blocks[-1].elements(workload.output).reshape(-1, channels)
+    half = reference(workload, inputs).reshape(-1, channels)[: len(found) // 2]
+    assert half.any(axis=0).all()
+    np.testing.assert_array_equal(found[: len(half)], half)
+    assert not found[len(half) :].any()

@@ -28,17 +28,20 @@ from ...emit.quantized import store_rows
 from ...emit.staging import mix, row_pitch
 from ...emit.tile import RegisterTile, column_parts, splat, vector_index
 from ...ir.kernel import Array, Packing
+from ...ir.size import Size
 from ...ir.workload import Tensor
 from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, tail
 from ...tvm_late import tirx
 from ..form import Emitted
 from ..fused import epilogue, without_bias
+from ..shares import place
 from ..slots import input_slots, output_slot
 from .form import IntegerChannelwise, Knobs
 
 
 def kernel(form: IntegerChannelwise, knobs: Knobs) -> Emitted:
-    """One phase; chunks are (image, strip of channels, block of rows)."""
+    """One phase; chunks are (image, block of rows, strip of channels), of which threads share rows:
+    those that write channels of the same pixels wait for each other's cache lines."""
     return _Channelwise(form, knobs).build()
 
 
@@ -81,10 +84,12 @@ class _Channelwise:
         self.builder = builder = PhaseBuilder(slots)
         self.evaluator = Evaluator(after, builder, anchor=0, tables=form.target)
         row_blocks, strips = ceildiv(down.out, knobs.rows), ceildiv(self.channels, self.width)
+        blocks, threads = form.batch * row_blocks, form.target.threads
+        parts = 1 if isinstance(blocks, Size) else min(threads, blocks)
         with builder.chunk_loop() as chunk:
-            row0 = builder.let(modulo(chunk, row_blocks) * knobs.rows)
-            rest = divide(chunk, row_blocks)
-            strip, image = builder.let(modulo(rest, strips)), divide(rest, strips)
+            block, strip = (builder.let(i) for i in place(builder, chunk, blocks, strips, parts))
+            row0 = builder.let(modulo(block, row_blocks) * knobs.rows)
+            image = divide(block, row_blocks)
             count = builder.let(extent(row0, knobs.rows, down.out))
             for first, channels in builder.block(strip, self.width, self.channels):
                 channel = builder.let(first)
