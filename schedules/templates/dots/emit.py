@@ -4,19 +4,24 @@ Lanes run along K in both, so B is read once, as it lies, in whole vectors, and 
 it is what memory delivers that counts where there are so few rows. Sums of as many columns as
 there are lanes are added up across lanes together. A chunk is some such groups of columns.
 
+Columns are a loop of the kernel, not copies of its body: prefetchers follow each load instruction,
+and one that comes back only several columns later lets them fetch what is not read next.
+
 Knobs: ``columns`` (of B that are read at once), ``groups`` (of columns in a chunk).
 """
 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
+from functools import reduce
+from itertools import product
 
 from ...emit.builder import PhaseBuilder
 from ...emit.evaluator import Evaluator, Point
 from ...emit.lanes import lane_sums
-from ...emit.prefetch import ask_for
-from ...emit.tile import LINE, splat, vector_index
+from ...emit.tile import splat, vector_index
 from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, split_index, tail
 from ...tvm_late import tirx
 from ..collapse import collapse
@@ -61,16 +66,25 @@ class _Dots:
         b0 = builder.let(batch_offset(self.workload, p, p.b, at, p.n * p.k) + column0 * p.k)
         rows = [builder.let(a0 + row * p.k) for row in range(p.m)]
         sums = [self._zeros() for _ in rows]
-        for first in range(0, columns, self.knobs.columns):
-            some = range(first, min(first + self.knobs.columns, columns))
-            for row in range(0, p.m, self.form.rows_at_once(self.knobs)):
-                few = slice(row, row + self.form.rows_at_once(self.knobs))
-                self._add(sums[few], some, rows[few], b0, self.knobs.columns == 1 and row == 0)
+        at_once = self.knobs.columns
+        with builder.loop(columns // at_once, "columns") as block:
+            self._columns(sums, builder.let(block * at_once), at_once, rows, b0)
+        if rest := columns % at_once:
+            self._columns(sums, columns - rest, rest, rows, b0)
         for row, products in enumerate(sums):
             each = [builder.load(products, vector_index(c * wide, wide)) for c in range(wide)]
             held = builder.local(wide)
             builder.store(held, vector_index(0, wide), lane_sums(builder, each, wide))
             self._store(held, builder.let(at * p.m + row), column0, columns)
+
+    def _columns(
+        self, sums: Sequence[Expr], first: Index, count: int, rows: Sequence[Index], b0: Index
+    ) -> None:
+        """Products of all rows of A with some neighbouring columns."""
+        at_once = self.form.rows_at_once(self.knobs)
+        for row in range(0, self.p.m, at_once):
+            few = slice(row, row + at_once)
+            self._add(sums[few], first, count, rows[few], b0)
 
     def _zeros(self) -> Expr:
         """Sums of a row, by column; those of columns that are not there stay zero."""
@@ -80,31 +94,34 @@ class _Dots:
         return sums
 
     def _add(
-        self, sums: Sequence[Expr], columns: range, rows: Sequence[Index], b0: Index, asks: bool
+        self, sums: Sequence[Expr], column0: Index, count: int, rows: Sequence[Index], b0: Index
     ) -> None:
-        """Products of some rows of A with some columns, which are asked for ahead where ``asks``
-        says so."""
+        """Products of some rows of A with some columns. Of few columns, sums of several parts of
+        the depth take turns, so that none waits for the one before it."""
         builder, p, wide = self.builder, self.p, self.wide
-        step = LINE if p.k % LINE == 0 else wide
+        parts, turns = self.form.parts, self.form.turns(count)
+        columns = [builder.let(b0 + (column0 + i) * p.k) for i in range(count)]
+        places = [vector_index(turn * wide, wide) for turn in range(turns)]
+        totals = [[builder.local(wide * turns) for _ in columns] for _ in rows]
+        zero = splat(tirx.const(0.0, "float32"), wide)
+        for total, place in product((t for row in totals for t in row), places):
+            builder.store(total, place, zero)
 
-        def vector(k: Index) -> None:
-            a = [
-                builder.let(builder.load(builder[f"in{p.a}"], vector_index(row + k, wide)))
-                for row in rows
-            ]
-            for column in columns:
-                first = vector_index(b0 + column * p.k + k, wide)
-                b = builder.load(builder[f"in{p.b}"], first)
-                total = vector_index(column * wide, wide)
-                for row, products in zip(a, sums, strict=True):
-                    builder.store(products, total, builder.load(products, total) + row * b)
-
-        with builder.loop(p.k // step, "k") as block:
-            k = builder.let(block * step)
-            for column in columns if asks else ():
-                ask_for(builder, builder[f"in{p.b}"], b0 + column * p.k + k, step, level=2)
-            for part in range(0, step, wide):
-                vector(k + part)
+        with builder.loop(p.k // wide // parts, "k") as block:
+            for part in range(parts):
+                k, place = builder.let((block * parts + part) * wide), places[part % turns]
+                a = [
+                    builder.let(builder.load(builder[f"in{p.a}"], vector_index(row + k, wide)))
+                    for row in rows
+                ]
+                for i, column in enumerate(columns):
+                    b = builder.load(builder[f"in{p.b}"], vector_index(column + k, wide))
+                    for row, own in zip(a, totals, strict=True):
+                        builder.store(own[i], place, builder.load(own[i], place) + row * b)
+        for products, own in zip(sums, totals, strict=True):
+            for i, total in enumerate(own):
+                whole = reduce(operator.add, [builder.load(total, place) for place in places])
+                builder.store(products, vector_index((column0 + i) * wide, wide), whole)
 
     def _store(self, held: Expr, row: Index, column0: Index, columns: int) -> None:
         builder, shape = self.builder, self.evaluator.workload.output.shape

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from ...emit.micro_kernel import FLOAT32_MULTIPLY_ADD
 from ...ir.dtype import FLOAT32
 from ...ir.size import Size
@@ -21,6 +23,7 @@ from ..powers import floor_power, powers
 
 _ROWS = 2  # by how many times fewer than lanes rows of A must be
 _LEAST_LANES = 4
+_SUMS = 4  # hide the latency of one
 
 
 class Knobs(NamedTuple):
@@ -73,6 +76,15 @@ class Dots(Form[Knobs]):
         """Rows of A that share what is loaded of B: two, where registers hold their sums."""
         return 2 if 2 * knobs.columns + 3 <= self.target.vector_registers else 1
 
+    @property
+    def parts(self) -> int:
+        """Vectors of the depth in a step."""
+        return math.gcd(self.product.k // self.wide, _SUMS)
+
+    def turns(self, columns: int) -> int:
+        """Sums of so many columns each, of which every part of a step takes the next."""
+        return min(self.parts, _SUMS // min(columns, _SUMS))
+
     def choices(self) -> tuple[Knob, ...]:
         """The columns that are read at once, the groups of a chunk."""
         at_once = tuple(n for n in (1, 2, 4, 8, 16) if n <= self.wide)
@@ -103,7 +115,7 @@ class Dots(Form[Knobs]):
         read = FLOAT32.nbytes(self.wide * p.k)  # by a group
         return Loops(
             chunks=batch * ceildiv(self.all_groups, groups),
-            sums=columns,
+            sums=np.minimum(columns * self.parts, np.maximum(columns, _SUMS)),
             loads=columns + 1,
             depth=p.k // self.wide,
             steps=vectors // columns,
