@@ -34,13 +34,12 @@ def convert(x: Expr, dtype: str, let: Let) -> Expr:
         return _to_uint64(x, let)
     if dtype in ("int64", "uint32"):
         return tirx.Cast(dtype, _to_int64(x))
-    inside = _is_within(x, 2.0**31)
-    whole = tirx.Select(inside, tirx.Cast("int32", x), tirx.const(-(2**31), "int32"))
-    return tirx.Cast(dtype, whole)
+    lowest = tirx.const(-(2.0**31), dtype_of(x))  # chosen before lanes get narrower
+    return tirx.Cast(dtype, tirx.Cast("int32", tirx.Select(_is_within(x, 2.0**31), x, lowest)))
 
 
 def _is_within(x: Expr, limit: float) -> Expr:
-    return tirx.all(x >= tirx.const(-limit, dtype_of(x)), x < tirx.const(limit, dtype_of(x)))
+    return tirx.abs(x) < tirx.const(limit, dtype_of(x))
 
 
 def _to_int64(x: Expr) -> Expr:
