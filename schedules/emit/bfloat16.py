@@ -16,7 +16,7 @@ import numpy as np
 from ..ir.dtype import DTYPES, FLOAT32
 from ..ir.kernel import Array
 from ..target.target import Target
-from ..tir.conversion import dtype_of
+from ..tir.elements import dtype_of
 from ..tir.indices import Expr, Index, divide
 from ..tvm_late import tirx
 from .builder import PhaseBuilder

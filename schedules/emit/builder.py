@@ -235,14 +235,13 @@ class PhaseBuilder:
             yield variable
 
     @contextmanager
-    def vector(self, lanes: int, serial: bool = False) -> Iterator[Expr]:
-        """The lanes of one vector; one after the other where ``serial``, as LLVM likes best."""
+    def vector(self, lanes: int) -> Iterator[Expr]:
+        """The lanes of one vector."""
         if lanes == 1:
             yield 0
             return
         outside = len(self._blocks) - 1
-        kind = tirx.ForKind.SERIAL if serial else tirx.ForKind.VECTORIZED
-        with self._loop(0, lanes, kind, "lane") as variable:
+        with self._loop(0, lanes, tirx.ForKind.VECTORIZED, "lane") as variable:
             self._lane = (variable, lanes, outside)
             yield variable
             self._lane = (0, 1, -1)
@@ -275,13 +274,13 @@ class PhaseBuilder:
         """Let the phase call the functions of ``source``, which is in LLVM's language."""
         self._sources[source] = None
 
-    def strips(self, extent: int, lanes: int, serial: bool = False) -> Iterator[Expr]:
+    def strips(self, extent: int, lanes: int) -> Iterator[Expr]:
         """Passes over ``range(extent)`` in vectors: full ones, then a tail of halved ones; of an
         extent that is known only at run time one by one.
         """
         if not isinstance(extent, int):
             full, rest = divide(extent, lanes), modulo(extent, lanes)
-            with self.loop(full, "strip") as i, self.vector(lanes, serial) as lane:
+            with self.loop(full, "strip") as i, self.vector(lanes) as lane:
                 yield i * lanes + lane
             if rest != 0 or not isinstance(rest, int):
                 with self.loop(rest, "rest") as i:
@@ -289,10 +288,10 @@ class PhaseBuilder:
             return
         full = extent // lanes
         if full:
-            with self.loop(full, "strip") as i, self.vector(lanes, serial) as lane:
+            with self.loop(full, "strip") as i, self.vector(lanes) as lane:
                 yield i * lanes + lane
         for offset, width in tail(full * lanes, extent, lanes):
-            with self.vector(width, serial) as lane:
+            with self.vector(width) as lane:
                 yield offset + lane
 
     def pieces(self, extent: Index, size: int, name: str) -> Iterator[tuple[Index, int]]:

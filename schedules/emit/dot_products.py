@@ -17,7 +17,7 @@ import numpy as np
 
 from ..ir.dtype import DTYPES, INT32, DType, Kind
 from ..target.target import Target
-from ..tir.conversion import dtype_of
+from ..tir.elements import dtype_of
 from ..tir.indices import Expr
 from ..tvm_late import tirx
 from .dot_product import DotProduct

@@ -107,25 +107,6 @@ class Evaluator:
         number = self.element(self._table.arg, point)
         by_table.store(builder, self._table, self._laid, (builder["out"], place), number)
 
-    def is_serial(self, arg: int | None = None) -> bool:
-        """Whether lanes that compute an argument, by default the result, come one by one.
-
-        TVM makes wrong vector code around some operators; LLVM does it itself where it can.
-        """
-        pending, seen = [self.result if arg is None else arg], set(self._sources)
-        seen.add(-1 if self._anchor is None else self._anchor)
-        while pending:
-            at = pending.pop()
-            if at in seen:
-                continue
-            seen.add(at)
-            node = self.workload.nodes[at - len(self.workload.inputs)]
-            operator = ops.of(node)
-            if isinstance(operator, ops.Elementwise) and operator.by_lane(node.out.dtype):
-                return True
-            pending += node.args
-        return False
-
     def at(self, arg: int, point: Point) -> Expr:
         """The value of argument ``arg`` (an input or a node) at ``point``."""
         key = (arg, point.identity())

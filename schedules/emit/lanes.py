@@ -9,7 +9,7 @@ from typing import Any
 
 from ..ir.dtype import FLOAT32
 from ..target.target import Target
-from ..tir.conversion import element_of
+from ..tir.elements import element_of
 from ..tir.indices import Expr, Index, ceildiv
 from ..tvm_late import tirx
 from .builder import PhaseBuilder

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..ir.dtype import FLOAT32, DType
 from ..ir.kernel import Array
-from ..tir.conversion import dtype_of
+from ..tir.elements import dtype_of
 from ..tir.indices import Expr, ceildiv
 from ..tvm_late import tirx
 

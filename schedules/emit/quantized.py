@@ -58,7 +58,6 @@ def store_rows(
             columns,
             lambda row, column, value: evaluator.store(point(row, column), value),
             4 * lanes,
-            evaluator.is_serial(),
         )
         return
     node = _computed(evaluator)
@@ -93,13 +92,12 @@ def _computed(evaluator: Evaluator) -> Node:
 
 
 def _quantizes(evaluator: Evaluator) -> bool:
-    """Whether the last node rounds to 8 bits with one zero point, and lanes go together."""
+    """Whether the last node rounds to 8 bits with one zero point."""
     node = _computed(evaluator)
     return (
         node.op == "quantize"
         and node.out.element.bits == DTYPES["int8"].bits
         and evaluator.workload.tensor(node.args[1]).size == 1
-        and not evaluator.is_serial(evaluator.computed)
     )
 
 

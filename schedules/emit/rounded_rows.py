@@ -26,7 +26,7 @@ def store_rows(
 ) -> None:
     """Write what the workload makes of a tile's first ``columns``; ``point`` says where a row's
     column is."""
-    workload, serial = evaluator.workload, evaluator.is_serial()
+    workload = evaluator.workload
     last = workload.nodes[-1]
     rounds = (
         last.op == "cast"
@@ -38,7 +38,7 @@ def store_rows(
         def store(row: Index, column: Index, value: Expr) -> None:
             evaluator.store(point(row, column), value)
 
-        register.finish(columns, store, serial)
+        register.finish(columns, store)
         return
     builder = register.builder
     for row in register.each_row():
@@ -47,7 +47,7 @@ def store_rows(
             for offset, width in tail(0, min(lanes, columns - begin), lanes):
                 whole = width == LANES
                 floats = builder.local(width) if whole else None
-                with builder.vector(width, serial) as lane:
+                with builder.vector(width) as lane:
                     at = point(row, first + offset + lane)
                     value = register.element(row, offset + lane, part)
                     if whole:

@@ -135,15 +135,13 @@ class RegisterTile:
         """Rows, whose sums are ready."""
         yield from range(self.rows)
 
-    def finish(
-        self, columns: int, store: Callable[[Index, Index, Expr], None], serial: bool = False
-    ) -> None:
+    def finish(self, columns: int, store: Callable[[Index, Index, Expr], None]) -> None:
         """Call ``store(row, column, value)`` for each element in the first ``columns`` columns."""
         for row in self.each_row():
             for part, (first, lanes) in enumerate(self.parts):
                 begin = first - self.parts[0][0]
                 for offset, width in tail(0, min(lanes, columns - begin), lanes):
-                    with self.builder.vector(width, serial) as lane:
+                    with self.builder.vector(width) as lane:
                         column = offset + lane
                         store(row, first + column, self.element(row, column, part))
 
@@ -152,12 +150,11 @@ class RegisterTile:
         columns: int,
         store: Callable[[Index, Index, Expr], None],
         most: int,
-        serial: bool = False,
     ) -> None:
         """As ``finish``, in vectors of up to ``most`` lanes, whichever registers they are in:
         narrow numbers that are made of the sums are then stored together."""
         for row, sums, offset, lanes in self.row_pieces(columns, most):
-            with self.builder.vector(lanes, serial) as lane:
+            with self.builder.vector(lanes) as lane:
                 store(row, offset + lane, self.builder.load(sums, offset + lane))
 
     def row_pieces(self, columns: int, most: int) -> Iterator[tuple[Index, Any, int, int]]:

@@ -10,7 +10,7 @@ import numpy as np
 from ..ir.dtype import FLOAT32
 from ..ir.workload import Node
 from ..tir import circular, circular_doubles, doubles, mathfn
-from ..tir.conversion import dtype_of
+from ..tir.elements import dtype_of
 from ..tvm_late import tirx
 from .emission import binding, intrinsic, llvm
 from .numbers import costly, numpy

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..tir.compare import equal, is_number, less, less_equal
-from ..tir.conversion import dtype_of
+from ..tir.elements import dtype_of
 from ..tir.literals import constant
 from ..tvm_late import tirx
 from .emission import binding, is_true, truth

@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from ..ir.dtype import DTYPES, Kind
 from ..ir.workload import Node, Tensor
-from ..tir.conversion import dtype_of
+from ..tir.elements import dtype_of
 from ..tir.indices import Index
 from ..tir.literals import constant
 from ..tir.point import Point, broadcast_point

@@ -18,7 +18,7 @@ from ..tir.literals import constant, operand, storage
 from ..tir.narrow import narrowed, widened
 from ..tvm_late import tirx
 from .emission import binding, intrinsic, truth
-from .operator import Array, Elementwise, Emit, Evaluate, Expr, Let, never
+from .operator import Array, Elementwise, Emit, Evaluate, Expr, Let
 
 
 def numpy(function: Callable[..., Any]) -> Evaluate:
@@ -30,7 +30,6 @@ def costly(
     name: str,
     evaluate: Callable[..., Any],
     emit: Emit | None = None,
-    by_lane: Callable[[str], bool] = never,
     wants_positive: bool = False,
     arity: int = 1,
 ) -> Elementwise:
@@ -41,7 +40,6 @@ def costly(
         numpy(evaluate),
         emit=emit or intrinsic(name),
         is_costly=True,
-        by_lane=by_lane,
         wants_positive=wants_positive,
     )
 

@@ -44,11 +44,6 @@ def _given(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
     raise AssertionError("the result's type must be given: its node alone holds it")
 
 
-def never(dtype: str) -> bool:
-    """Of no type."""
-    return False
-
-
 def like_first(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
     """The first argument's type."""
     return args[0]
@@ -114,7 +109,6 @@ class Elementwise(Known):
     is_free: bool = False  # no arithmetic, to those who count it
     is_costly: bool = False  # computing it twice costs more than keeping it
     wants_positive: bool = False  # undefined or unbounded near zero or below
-    by_lane: Callable[[str], bool] = never  # for a dtype: TVM makes wrong vector code around it
 
     @property
     def infers_type(self) -> bool:

@@ -54,10 +54,9 @@ def reduce_row(
     dtype: str,
     value: Callable[[Index], Expr],
     loops: Callable[[], ExitStack] = ExitStack,
-    serial: bool = False,
 ) -> Expr:
     """``value(0) .. value(extent - 1)`` reduced to one scalar; ``loops`` repeats it, joined."""
-    sums, width = _in_one_vector(builder, extent, lanes, op, dtype, value, loops, serial)
+    sums, width = _in_one_vector(builder, extent, lanes, op, dtype, value, loops)
     join, half = combine(op), width // 2
     while half:
         with builder.vector(half) as lane:
@@ -75,7 +74,6 @@ def reduce_rows(
     dtype: str,
     row_value: Callable[[Index], Callable[[Index], Expr]],
     loops: Callable[[], ExitStack] = ExitStack,
-    serial: bool = False,
 ) -> Any:
     """As many rows as lanes, each reduced; a local array of the scalars.
 
@@ -89,7 +87,7 @@ def reduce_rows(
         builder.store(rows, row * lanes + lane, identity(op, dtype))
     with loops(), builder.loop(lanes, "row") as row:
         value = row_value(row)
-        sums, _ = _in_one_vector(builder, extent, lanes, op, dtype, value, ExitStack, serial)
+        sums, _ = _in_one_vector(builder, extent, lanes, op, dtype, value, ExitStack)
         with builder.vector(lanes) as lane:
             more, at = builder.load(sums, lane), row * lanes + lane
             builder.store(rows, at, join(builder.load(rows, at), more))
@@ -129,7 +127,6 @@ def _in_one_vector(
     dtype: str,
     value: Callable[[Index], Expr],
     loops: Callable[[], ExitStack],
-    serial: bool,
 ) -> tuple[Any, int]:
     """A row reduced to one vector: a local array, and how many of its first elements that is."""
     start, join = identity(op, dtype), combine(op)
@@ -149,9 +146,9 @@ def _in_one_vector(
     with loops():
         with builder.loop(extent // step, "block") as block:
             for v in range(vectors):
-                with builder.vector(width, serial) as lane:
+                with builder.vector(width) as lane:
                     add(v * width + lane, value(block * step + v * width + lane))
-        for lane, column in _rest(builder, extent, step, width, serial):
+        for lane, column in _rest(builder, extent, step, width):
             add(lane, value(column))
     while vectors > 1:
         vectors //= 2
@@ -162,7 +159,7 @@ def _in_one_vector(
 
 
 def _rest(
-    builder: PhaseBuilder, extent: int, step: int, width: int, serial: bool
+    builder: PhaseBuilder, extent: int, step: int, width: int
 ) -> Iterator[tuple[Index, Index]]:
     """(lane, element) of the elements after the last step, in vectors; of an extent that is known
     only at run time vectors of one width, then one by one."""
@@ -170,11 +167,11 @@ def _rest(
     if not isinstance(extent, Size):
         for i, (offset, narrow) in enumerate(tail(first, extent, width)):
             slot = i * width % step  # none waits for the one before
-            with builder.vector(narrow, serial) as lane:
+            with builder.vector(narrow) as lane:
                 yield slot + lane, offset + lane
         return
     whole = extent % step // width
-    with builder.loop(whole, "vector") as i, builder.vector(width, serial) as lane:
+    with builder.loop(whole, "vector") as i, builder.vector(width) as lane:
         yield lane, first + i * width + lane
     if extent % width != 0:
         with builder.loop(extent % width, "rest") as i:

@@ -22,7 +22,7 @@ import numpy as np
 from ..ir.dtype import DTYPES, Kind
 from ..tvm_late import tirx
 from . import conversion, general_power, mathfn, remainder
-from .conversion import dtype_of, element_of
+from .elements import dtype_of, element_of
 
 Expr = Any
 Let = Callable[[Expr], Expr]

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..ir.dtype import Kind
 from ..tvm_late import tirx
-from .conversion import dtype_of, element_of
+from .elements import dtype_of, element_of
 
 Expr = Any
 

@@ -11,21 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..ir.dtype import DTYPES, DType
+from ..ir.dtype import DTYPES
 from ..tvm_late import tirx
+from .elements import dtype_of, element_of
+from .far import far_int64
 
 Expr = Any
 Let = Callable[[Expr], Expr]
 
-
-def dtype_of(x: Expr) -> str:
-    """Its dtype, by name."""
-    return str(x.ty.dtype)
-
-
-def element_of(x: Expr) -> DType:
-    """Its element type, that of each lane where it is a vector."""
-    return DTYPES[dtype_of(x).partition("x")[0]]
+_WHOLE, _WHOLE_BITS = 1.5 * 2.0**52, 0x4338 << 48
 
 
 def convert(x: Expr, dtype: str, let: Let) -> Expr:
@@ -38,22 +32,32 @@ def convert(x: Expr, dtype: str, let: Let) -> Expr:
     x = let(x)
     if dtype == "uint64":
         return _to_uint64(x, let)
-    whole = _to_signed(x, "int64" if dtype in ("int64", "uint32") else "int32")
-    return tirx.Cast(dtype, whole)
+    if dtype in ("int64", "uint32"):
+        return tirx.Cast(dtype, _to_int64(x))
+    lowest = tirx.const(-(2.0**31), dtype_of(x))  # chosen before lanes get narrower
+    return tirx.Cast(dtype, tirx.Cast("int32", tirx.Select(_is_within(x, 2.0**31), x, lowest)))
 
 
-def _to_signed(x: Expr, dtype: str) -> Expr:
-    """Towards zero; the lowest number where ``dtype`` does not hold it."""
-    limit = 2 ** (31 if dtype == "int32" else 63)
-    end = tirx.const(float(limit), dtype_of(x))
-    inside = tirx.all(x >= tirx.const(float(-limit), dtype_of(x)), x < end)
-    return tirx.Select(inside, tirx.Cast(dtype, x), tirx.const(-limit, dtype))
+def _is_within(x: Expr, limit: float) -> Expr:
+    return tirx.abs(x) < tirx.const(limit, dtype_of(x))
+
+
+def _to_int64(x: Expr) -> Expr:
+    """Towards zero; the lowest number where int64 does not hold it.
+
+    Before AVX-512 processors convert vectors to int32 alone. A float64 from 2**52 to 2**53 is a
+    whole number, whose last bits are that number's.
+    """
+    if element_of(x).name == "float64":
+        bits = tirx.reinterpret("int64", tirx.trunc(x) + tirx.const(_WHOLE, "float64"))
+        return far_int64(_is_within(x, 2.0**51), bits - tirx.const(_WHOLE_BITS, "int64"), x)
+    return far_int64(_is_within(x, 2.0**31), tirx.Cast("int64", tirx.Cast("int32", x)), x)
 
 
 def _to_uint64(x: Expr, let: Let) -> Expr:
     """As int64 below 2**63, and beyond it what is left of it."""
     upper = x >= tirx.const(float(2**63), dtype_of(x))
     rest = x + tirx.const(-float(2**63), dtype_of(x))
-    low = let(_to_signed(let(tirx.Select(upper, rest, x)), "int64"))
+    low = let(_to_int64(let(tirx.Select(upper, rest, x))))
     flipped = tirx.bitwise_xor(low, tirx.const(-(2**63), "int64"))
     return tirx.Cast("uint64", tirx.Select(upper, flipped, low))

@@ -1,4 +1,4 @@
-"""Lanes that arithmetic of vectors does not reach, by C's functions.
+"""Lanes that arithmetic of vectors does not reach, by C's functions or by longer arithmetic.
 
 Some functions are short for all numbers but a few, such as the sine of what is beyond a million: a
 vector that has none of these passes by a branch that is never taken. TVM's expressions have no
@@ -15,7 +15,7 @@ from typing import Any
 
 from ..ir.dtype import DTYPES
 from ..tvm_late import ir, tirx
-from .conversion import dtype_of
+from .elements import dtype_of
 
 Expr = Any
 
@@ -23,7 +23,8 @@ _ARITY = {"fmod": 2, "sin": 1, "cos": 1, "tan": 1}
 _PREFIX = "luthier_far"
 _PURE = 1  # TVM's CallEffectKind
 _REAL = {"float32": "float", "float64": "double"}
-_CALL = re.compile(rf"{_PREFIX}_([a-z]+)_(float\d+)_(\d+)")
+_INT64 = "int64"  # a name as those of C's functions are
+_CALL = re.compile(rf"{_PREFIX}_([a-z0-9]+)_(float\d+)_(\d+)")
 
 
 def far_lanes(name: str, far: Expr, near: Expr, *args: Expr) -> Expr:
@@ -32,10 +33,24 @@ def far_lanes(name: str, far: Expr, near: Expr, *args: Expr) -> Expr:
     return tirx.call_intrin(dtype_of(near), _operator(name), far, near, *args)
 
 
+def far_int64(inside: Expr, near: Expr, x: Expr) -> Expr:
+    """``near``, but all lanes of ``x`` as int64 where some are not ``inside``.
+
+    Towards zero; -2**63 where int64 does not hold it.
+    """
+    _register(_INT64)
+    return tirx.call_intrin(dtype_of(near), _operator(_INT64), inside, near, x)
+
+
 def far_sources(names: Iterable[str]) -> list[str]:
     """In LLVM's language, those of the functions that lowered code calls by these names."""
     found = filter(None, map(_CALL.fullmatch, sorted(names)))
-    return [_source(call[1], call[2], int(call[3])) for call in found]
+    return [
+        _int64(call[2], int(call[3]))
+        if call[1] == _INT64
+        else _source(call[1], call[2], int(call[3]))
+        for call in found
+    ]
 
 
 def _operator(name: str) -> str:
@@ -52,7 +67,7 @@ def _register(name: str) -> None:
 
 
 def _lowered(name: str, call: Any) -> Expr:
-    dtype, _, lanes = dtype_of(call).partition("x")
+    dtype, _, lanes = dtype_of(call.args[-1]).partition("x")
     symbol = f"{_PREFIX}_{name}_{dtype}_{lanes or 1}"
     return tirx.call_pure_extern(dtype_of(call), symbol, *call.args)
 
@@ -119,3 +134,33 @@ after:
 end:
   %result = phi {vector} [ %near, %entry ], [ %so.far, %after ]
   ret {vector} %result"""
+
+
+def _int64(dtype: str, lanes: int) -> str:
+    """The function that converts to int64: short for vectors whose lanes are all inside."""
+    vector, truth, whole = (_vector(kind, lanes) for kind in (_REAL[dtype], "i1", "i64"))
+    lowest, end, least = "0xC3E0000000000000", "0x43E0000000000000", str(-(2**63))
+    if lanes > 1:
+        lowest, end = (f"splat ({_REAL[dtype]} {limit})" for limit in (lowest, end))
+        least = f"splat (i64 {least})"
+    every, all_lanes = "", "%inside"
+    if lanes > 1:
+        all_lanes = "%all"
+        every = f"  %all = call i1 @llvm.vector.reduce.and.v{lanes}i1({truth} %inside)\n"
+    return f"""
+define {whole} @{_PREFIX}_{_INT64}_{dtype}_{lanes}({truth} %inside, {whole} %near, {vector} %x) {{
+entry:
+{every}  br i1 {all_lanes}, label %end, label %some, !prof !0
+some:
+  %above = fcmp oge {vector} %x, {lowest}
+  %below = fcmp olt {vector} %x, {end}
+  %held = and {truth} %above, %below
+  %whole = fptosi {vector} %x to {whole}
+  %found = select {truth} %held, {whole} %whole, {whole} {least}
+  br label %end
+end:
+  %result = phi {whole} [ %near, %entry ], [ %found, %some ]
+  ret {whole} %result
+}}
+!0 = !{{!"branch_weights", i32 2000, i32 1}}
+"""

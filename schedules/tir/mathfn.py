@@ -18,7 +18,7 @@ from typing import Any
 
 from ..tvm_late import tirx
 from .compare import is_number
-from .conversion import dtype_of
+from .elements import dtype_of
 
 Expr = Any
 Let = Callable[[Expr], Expr]

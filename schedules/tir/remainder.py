@@ -15,7 +15,7 @@ import numpy as np
 
 from ..ir.dtype import DTYPES
 from ..tvm_late import tirx
-from .conversion import dtype_of
+from .elements import dtype_of
 from .far import far_lanes
 
 Expr = Any

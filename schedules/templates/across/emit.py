@@ -102,7 +102,6 @@ class _Across:
         builder, tensor = self.builder, self.workload.tensor(value)
         width, buffer = tensor.shape[-1], builder[self.slots[value].name]
         lanes = fitting(self.side, width)
-        serial = self.along.is_serial(value)
         with (
             builder.invariant_scope(),
             builder.loop(ceildiv(width, lanes), "square") as square,
@@ -110,7 +109,7 @@ class _Across:
             begin = self._begin(square, lanes, width)
             local = builder.local(self.side * lanes, storage(tensor.dtype))
             for i, row in enumerate(self.rows):
-                with builder.vector(lanes, serial) as lane:
+                with builder.vector(lanes) as lane:
                     point = Point(tensor.shape, (*row, begin + lane))
                     builder.store(local, i * lanes + lane, self.along.element(value, point))
             for i, column in enumerate(self._turned(local, self.side, lanes)):
@@ -121,21 +120,20 @@ class _Across:
         builder, width = self.builder, self.shape[-1]
         core = storage(self.workload.tensor(self.core).dtype)
         columns = fitting(self.side, width)
-        serial, finished = self.across.is_serial(self.core), self.along.is_serial()
         with builder.loop(ceildiv(width, columns), "square") as square:
             begin = self._begin(square, columns, width)
             local = builder.local(self.side * columns, core)
             nowhere = (0,) * (len(self.shape) - 1)  # all rows are alike to it
             for i in range(columns):
                 point = Point(self.shape, (*nowhere, builder.let(begin + i)))
-                with builder.invariant_scope(), builder.vector(self.side, serial) as self.lane:
+                with builder.invariant_scope(), builder.vector(self.side) as self.lane:
                     element = self.across.element(self.core, point)
                     builder.store(local, i * self.side + self.lane, element)
             turned = builder.local(self.side * columns, core)
             for i, row in enumerate(self._turned(local, columns, self.side)):
                 builder.store(turned, vector_index(i * columns, columns), row)
             for i, place in enumerate(self.rows):
-                with builder.vector(columns, finished) as lane:
+                with builder.vector(columns) as lane:
                     point = Point(self.shape, (*place, begin + lane))
                     self.along.store(point, builder.load(turned, i * columns + lane))
 

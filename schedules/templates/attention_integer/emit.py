@@ -185,8 +185,7 @@ class _Attention:
         reduce = partial(reduce_row, builder, node.keys, lanes)
         with builder.loop(rows, "row") as row:
             logit = partial(self._logit, first, row)
-            serial = self._is_serial(node.scores, node.logits)
-            most = reduce("max_number", "float32", logit, serial=serial)
+            most = reduce("max_number", "float32", logit)
             builder.store(largest, row, most)
         with builder.loop(rows, "row") as row:
             begin, most = row * self.key_pitch, builder.let(builder.load(largest, row))
@@ -221,9 +220,8 @@ class _Attention:
         builder, node = self.builder, self.node
         element = self.workload.tensor(node.shares.arg).element
         old, new = row * self.key_pitch, builder.let(row * self.share_pitch)
-        serial = self._is_serial(node.softmax, node.shares.arg)
         self._zeros("shares", new, node.keys, self.share_pitch)
-        for column in builder.strips(node.keys, self.lanes, serial):
+        for column in builder.strips(node.keys, self.lanes):
             self._bind(node.softmax, builder.load(builder["scores"], old + column) * scale)
             point = self._point(first, row, column)
             value = self.evaluator.element(node.shares.arg, point)
@@ -233,15 +231,10 @@ class _Attention:
     def _bind(self, value: int, element: Expr) -> None:
         self.evaluator.bind(value, lambda point: element)
 
-    def _is_serial(self, begin: int, end: int) -> bool:
-        self._bind(begin, None)
-        return self.evaluator.is_serial(end)
-
     def _sums(self, first: Index, rows: int) -> None:
         """Products with all values, and what is made of them."""
         builder, node = self.builder, self.node
         terms = self._terms("shares", self.share_pitch, rows, self.values.left)
-        serial = self._is_serial(node.sums, node.result)
         shape = (*node.batch, node.rows, node.width)
         with builder.loop(ceildiv(node.width, self.wide), "panel") as panel:
             for begin, columns in builder.block(panel, self.wide, node.width):
@@ -257,4 +250,4 @@ class _Attention:
                     index = sum(i * stride for i, stride in zip(place, node.out, strict=True))
                     builder.store(builder["out"], index, result)
 
-                tile.finish_rows(columns, store, FOUR * self.lanes, serial)
+                tile.finish_rows(columns, store, FOUR * self.lanes)

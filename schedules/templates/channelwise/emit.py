@@ -152,7 +152,7 @@ class _Channelwise:
             self.evaluator.store(Point(shape, (image, oh, ow + row, channel), flat), result)
 
         columns = sum(lanes for _, lanes in register.parts)
-        register.finish(columns, store, self.evaluator.is_serial())
+        register.finish(columns, store)
 
     def _scales(self, tile: ColumnTile, taps: Index, ow: Index) -> list[Expr] | None:
         """What the sum of each output of the tile is multiplied with; None for one."""

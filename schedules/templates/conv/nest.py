@@ -235,7 +235,7 @@ class _GridNest:
             self.evaluator.store(Point(shape, (image, oh, ow + across, channel), flat), value)
 
         if not self.dots:
-            register.finish(channels, store, self.evaluator.is_serial())
+            register.finish(channels, store)
             return
         sums = each_lane_sum(self.builder, register.vectors(), self.lanes)
         for i in range(register.rows * channels):

@@ -256,7 +256,7 @@ class _ConvPlanes:
     ) -> None:
         """The block's outputs of a panel, through the epilogue."""
         builder, lines, (image, group, panel) = self.builder, self.lines, at
-        shape, serial = self.workload.output.shape, self.evaluator.is_serial()
+        shape = self.workload.output.shape
         channel0 = builder.let(group * self.form.per_group + panel * self.knobs.channels)
         with builder.loop(channels, "output") as output, builder.invariant_scope():
             channel = builder.let(channel0 + output)
@@ -264,7 +264,7 @@ class _ConvPlanes:
                 row = builder.let(begin[0] + line)
                 first = builder.let(((image * shape[1] + channel) * shape[2] + row) * shape[3])
                 place = builder.let(output * lines.sums + line * lines.between)
-                for column in builder.strips(lines.columns, self.lanes, serial):
+                for column in builder.strips(lines.columns, self.lanes):
                     coords = image, channel, row, begin[1] + column
                     value = builder.load(builder["sums"], place + column)
                     point = Point(shape, coords, first + begin[1] + column)

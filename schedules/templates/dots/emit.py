@@ -125,9 +125,8 @@ class _Dots:
 
     def _store(self, held: Expr, row: Index, column0: Index, columns: int) -> None:
         builder, shape = self.builder, self.evaluator.workload.output.shape
-        serial = self.evaluator.is_serial()
         for offset, width in tail(0, columns, self.wide):
-            with builder.vector(width, serial) as lane:
+            with builder.vector(width) as lane:
                 n = column0 + offset + lane
                 point = Point(shape, (*split_index(row, shape[:-1]), n), row * self.p.n + n)
                 self.evaluator.store(point, builder.load(held, offset + lane))

@@ -116,12 +116,12 @@ class _FewBits:
 
     def _store(self, totals: Expr, panel: Index, row0: int, rows: int) -> None:
         builder, panels, p = self.builder, self.panels, self.p
-        shape, serial = self.evaluator.workload.output.shape, self.evaluator.is_serial()
+        shape = self.evaluator.workload.output.shape
         for column0, columns in builder.block(panel, panels.width, p.n):
             first = builder.let(column0)
             for row in range(rows):
                 for offset, width in tail(0, columns, self.form.lanes):
-                    with builder.vector(width, serial) as lane:
+                    with builder.vector(width) as lane:
                         n = first + offset + lane
                         m = row0 + row
                         point = Point(shape, (*split_index(m, shape[:-1]), n), m * p.n + n)

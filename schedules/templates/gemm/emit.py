@@ -225,4 +225,4 @@ class GemmNest:
             point = Point(shape, (*split_index(m, shape[:-1]), n), flat)
             self.evaluator.store(point, value)
 
-        register.finish(columns, store, self.evaluator.is_serial())
+        register.finish(columns, store)

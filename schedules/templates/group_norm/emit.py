@@ -242,7 +242,7 @@ class _GroupNorm:
             builder.store(builder["squares"], c, scale)
         with builder.loop(self._rows(part), "place") as place:
             row = builder.let(first + place * self.channels)
-            for c in builder.strips(self.width, self.lanes, evaluator.is_serial()):
+            for c in builder.strips(self.width, self.lanes):
                 x = builder.load(builder[f"in{self.x}"], row + c)
                 distance = x - builder.load(builder["mean"], c)
                 scaled = distance * builder.load(builder["squares"], c)

@@ -98,7 +98,7 @@ class _Columns:
             point = Point(self.node.out.shape, flat=first + step * self.inner + column)
             evaluator.store(point, value)
 
-        self._down(parts, read, evaluator.is_serial(self.node.args[0]))
+        self._down(parts, read)
         self._down(parts, raise_)
         for offset, width in parts:
             with builder.vector(width) as lane:
@@ -106,18 +106,17 @@ class _Columns:
                 share = constant(1, "float32") / sums
                 scale = share if self.is_softmax else mathfn.log(sums, builder.let)
                 builder.store(total, offset + lane, scale)
-        self._down(parts, finish, evaluator.is_serial())
+        self._down(parts, finish)
 
     def _down(
         self,
         parts: list[tuple[int, int]],
         body: Callable[[Index, Index], None],
-        serial: bool = False,
     ) -> None:
         """Down the axis, a row of vectors at a time."""
         with self.builder.loop(self.length, "step") as step:
             for offset, width in parts:
-                with self.builder.vector(width, serial) as lane:
+                with self.builder.vector(width) as lane:
                     body(step, offset + lane)
 
     def _place(self, first: Index, step: Index, column: Index) -> tuple[Any, Index]:

@@ -65,8 +65,6 @@ class _Normalize:
         self.builder = builder = phase_builder(self.form, {}, scratch.slots)
         anchor = len(self.workload.inputs) + self.form.where
         self.evaluator = Evaluator(self.workload, builder, anchor)
-        self.serial_before, *parameters = (self.evaluator.is_serial(a) for a in self.node.args)
-        self.serial_after = self.evaluator.is_serial() or any(parameters)
         self.kept = builder["kept" if self.converts else "out"]
         group = at_least(self.grain // at_least(self.extent, 1), 1)
         if some is not Line:
@@ -156,7 +154,7 @@ class _Normalize:
                 self._keep(base + column, x)
             return term(x)
 
-        return self.lines.reduce(op, value, self.serial_before)
+        return self.lines.reduce(op, value)
 
     def _softmax(self) -> None:
         builder, lines = self.builder, self.lines
@@ -185,7 +183,7 @@ class _Normalize:
                 value = self._again(base, column) - lines.at(largest, row) - by
             self._finish(flat, value, row, piece, column)
 
-        lines.each(finish, self.serial_after)
+        lines.each(finish)
 
     def _layer_norm(self) -> None:
         builder, lines = self.builder, self.lines
@@ -205,7 +203,7 @@ class _Normalize:
                 y = y * weight + bias
             self._finish(base + column, y, row, piece, column)
 
-        lines.each(finish, self.serial_after)
+        lines.each(finish)
 
     def _rms_norm(self) -> None:
         builder, lines = self.builder, self.lines
@@ -222,7 +220,7 @@ class _Normalize:
             x = self._again(base, column) * lines.at(scale, row)
             self._finish(base + column, x * weight, row, piece, column)
 
-        lines.each(finish, self.serial_after)
+        lines.each(finish)
 
     def _inverse_root(self, squares: Figure, share: Expr) -> Figure:
         epsilon = constant(self.node.attr("epsilon"), "float32")

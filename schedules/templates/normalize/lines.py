@@ -32,7 +32,7 @@ class Lines(ABC):
     piece: int
 
     @abstractmethod
-    def reduce(self, op: str, value: Of, serial: bool = False) -> Figure:
+    def reduce(self, op: str, value: Of) -> Figure:
         """Each row's elements reduced."""
 
     @abstractmethod
@@ -44,31 +44,29 @@ class Lines(ABC):
         """That of one row."""
 
     @abstractmethod
-    def each(self, finish: Finish, serial: bool) -> None:
+    def each(self, finish: Finish) -> None:
         """Do something with every element."""
 
-    def _along(self, base: Index, row: Index, finish: Finish, serial: bool) -> None:
+    def _along(self, base: Index, row: Index, finish: Finish) -> None:
         """With those of one row, in vectors."""
         builder = self.builder
         with builder.loop(self.extent // self.piece, "piece") as piece:
             first = builder.let(base + piece * self.piece) if self.piece != self.extent else base
             with builder.invariant_scope():
-                for column in builder.strips(self.piece, self.lanes, serial):
+                for column in builder.strips(self.piece, self.lanes):
                     finish(first, row, piece, column)
 
 
 class Line(Lines):
     """One row."""
 
-    def reduce(self, op: str, value: Of, serial: bool = False) -> Figure:
+    def reduce(self, op: str, value: Of) -> Figure:
         """In vectors along it."""
 
         def element(column: Index) -> Expr:
             return value(self.start, 0, column)
 
-        return reduce_row(
-            self.builder, self.extent, self.lanes, op, "float32", element, serial=serial
-        )
+        return reduce_row(self.builder, self.extent, self.lanes, op, "float32", element)
 
     def changed(self, figure: Figure, function: Callable[[Expr], Expr]) -> Figure:
         """As it is said."""
@@ -78,24 +76,22 @@ class Line(Lines):
         """The only one."""
         return figure
 
-    def each(self, finish: Finish, serial: bool) -> None:
+    def each(self, finish: Finish) -> None:
         """In vectors along the row."""
-        self._along(self.start, 0, finish, serial)
+        self._along(self.start, 0, finish)
 
 
 class Several(Lines):
     """As many rows as lanes, each as long as a vector at least."""
 
-    def reduce(self, op: str, value: Of, serial: bool = False) -> Figure:
+    def reduce(self, op: str, value: Of) -> Figure:
         """Along each row, and then across them."""
 
         def begin(row: Index) -> Callable[[Index], Expr]:
             base = self.builder.let(self.start + row * self.extent)
             return lambda column: value(base, row, column)
 
-        return reduce_rows(
-            self.builder, self.extent, self.lanes, op, "float32", begin, serial=serial
-        )
+        return reduce_rows(self.builder, self.extent, self.lanes, op, "float32", begin)
 
     def changed(self, figure: Figure, function: Callable[[Expr], Expr]) -> Figure:
         """Of all rows at once."""
@@ -109,30 +105,30 @@ class Several(Lines):
         """From its array."""
         return self.builder.load(figure, row)
 
-    def each(self, finish: Finish, serial: bool) -> None:
+    def each(self, finish: Finish) -> None:
         """One row after the other."""
         with self.builder.loop(self.lanes, "row") as row:
-            self._along(self.builder.let(self.start + row * self.extent), row, finish, serial)
+            self._along(self.builder.let(self.start + row * self.extent), row, finish)
 
 
 class Across(Several):
     """As many rows as lanes, which they are: for rows shorter than a vector."""
 
-    def reduce(self, op: str, value: Of, serial: bool = False) -> Figure:
+    def reduce(self, op: str, value: Of) -> Figure:
         """Column by column."""
         builder, join = self.builder, combine(op)
         result = builder.local(self.lanes)
         with builder.vector(self.lanes) as lane:
             builder.store(result, lane, identity(op, "float32"))
         for column in range(self.extent):
-            with builder.vector(self.lanes, serial) as lane:
+            with builder.vector(self.lanes) as lane:
                 term = builder.let(value(self.start + lane * self.extent, lane, column))
                 builder.store(result, lane, join(builder.load(result, lane), term))
         return result
 
-    def each(self, finish: Finish, serial: bool) -> None:
+    def each(self, finish: Finish) -> None:
         """Column by column."""
         for column in range(self.extent):
-            with self.builder.vector(self.lanes, serial) as lane:
+            with self.builder.vector(self.lanes) as lane:
                 piece, rest = divmod(column, self.piece)
                 finish(self.start + lane * self.extent + column - rest, lane, piece, rest)

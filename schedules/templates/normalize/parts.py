@@ -76,10 +76,7 @@ class _Parts:
                 builder.store(builder["out"], first + column, x)
             return x
 
-        serial = self.evaluator.is_serial(self.node.args[0])
-        return reduce_row(
-            builder, length, self.lanes, "max_number", "float32", value, serial=serial
-        )
+        return reduce_row(builder, length, self.lanes, "max_number", "float32", value)
 
     def _total(self, first: Index, length: int, largest: Expr) -> Expr:
         """About 0 where a part has nothing but minus infinity."""
@@ -125,7 +122,7 @@ class _Parts:
 
     def _finish(self, first: Index, length: int, largest: Expr, scale: Expr) -> None:
         builder = self.builder
-        for column in builder.strips(length, self.lanes, self.evaluator.is_serial()):
+        for column in builder.strips(length, self.lanes):
             flat = first + column
             if self.is_softmax:
                 value = builder.load(builder["out"], flat) * scale

@@ -64,8 +64,6 @@ class _Place:
         self.builder = phase_builder(self.form, {}, shared, temps=len(shared))
         anchor = len(self.workload.inputs) + self.form.where
         self.evaluator = Evaluator(self.workload, self.builder, anchor)
-        self.serial_before = self.evaluator.is_serial(self.node.args[0])
-        self.serial_after = self.evaluator.is_serial()
 
     def _input(self, flat: Index) -> Expr:
         x = self.evaluator.element(self.node.args[0], Point(self.source.shape, flat=flat))
@@ -154,7 +152,7 @@ class _Place:
         held = self._down(parts, lambda a, column: first + a * inner + column)
         result = builder.let(plane * inner + begin)
         for offset, lanes in parts:
-            with builder.vector(lanes, self.serial_after) as lane:
+            with builder.vector(lanes) as lane:
                 column = offset + lane
                 self._give(result + column, builder.load(held[1], column))
 
@@ -167,7 +165,7 @@ class _Place:
 
         def step(place: Index, keep: Callable[..., None]) -> None:
             for offset, lanes in parts:
-                with builder.vector(lanes, self.serial_before) as lane:
+                with builder.vector(lanes) as lane:
                     keep(held, offset + lane, self._input(flat(place, offset + lane)), place)
 
         step(0, self._put)
@@ -216,7 +214,7 @@ class _Place:
             for column in range(1, lanes):
                 with builder.vector(lanes) as lane:
                     self._fold(held, lane, column * lanes + lane)
-        with builder.vector(lanes, self.serial_after) as lane:
+        with builder.vector(lanes) as lane:
             self._give(first + lane, builder.load(held[1], lane))
 
     def _along(self, base: Index, length: int) -> tuple[tuple[Any, Any], int]:
@@ -230,7 +228,7 @@ class _Place:
         held, step = self._local(vectors * width), vectors * width
 
         def one(slot: int, lanes: int, column: Index, keep: Callable[..., None]) -> None:
-            with builder.vector(lanes, self.serial_before) as lane:
+            with builder.vector(lanes) as lane:
                 place = builder.let(column + lane)
                 keep(held, slot + lane, self._input(base + place), place)
 

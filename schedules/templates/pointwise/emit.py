@@ -93,12 +93,11 @@ class _Part:
         """What one chunk does."""
         evaluator = Evaluator(self.workload, builder, tables=self.target)
         first = builder.let(divide(chunk, self.blocks) * self.group)
-        serial = evaluator.is_serial()
         with builder.loop(extent(first, self.group, self.rows), "row", first) as each:
             row = builder.let(each)
             with builder.invariant_scope():
                 for begin, width in self._columns(builder, modulo(chunk, self.blocks)):
-                    for j in builder.strips(width, self.lanes, serial):
+                    for j in builder.strips(width, self.lanes):
                         column = begin + j
                         point = _point(self.workload.output.shape, row, column)
                         evaluator.store(point, place=self.place(row, column))

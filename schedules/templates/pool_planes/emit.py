@@ -176,7 +176,7 @@ class _PoolPlanes:
             point = Point(shape, (image, row, output + lane, 0), place + lane)
             self.evaluator.store(point, value)
 
-        sums.finish(lanes, store, self.evaluator.is_serial())
+        sums.finish(lanes, store)
 
     # Both ways.
 

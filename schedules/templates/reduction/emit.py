@@ -96,7 +96,7 @@ class _Reduction:
         with builder.chunk_loop() as chunk:
             for _, count in builder.block(chunk, block, results):
                 begin = chunk * block
-                for offset in builder.strips(count, self.lanes, self.evaluator.is_serial()):
+                for offset in builder.strips(count, self.lanes):
                     flat = begin + offset
                     self._finish(Point(self.node.out.shape, flat=flat), self._joined(flat, results))
         return builder.finish(ceildiv(results, block))
@@ -108,9 +108,6 @@ class _Reduction:
             value = self.builder.load(partial, part * results + flat)
             total = value if total is None else self.builder.keep(self.join(total, value))
         return total
-
-    def _is_serial(self) -> bool:
-        return self.evaluator.is_serial(self.node.args[0])
 
     def _count(self, dims: list[int] | tuple[int, ...]) -> int:
         return math.prod(self.source.shape[d] for d in dims)
@@ -183,14 +180,14 @@ class _Reduction:
                 builder.store(sums, offset + lane, self.start)
         with self._reduced_loops(list(self.axes), coords):
             for offset, width in parts:
-                with builder.vector(width, self._is_serial()) as lane:
+                with builder.vector(width) as lane:
                     point = Point(shape, (*coords[:-1], first + offset + lane))
                     value = self.evaluator.element(self.node.args[0], point)
                     old = builder.load(sums, offset + lane)
                     builder.store(sums, offset + lane, self.join(old, value))
         kept = [coords[d] for d in self.kept[:-1]]
         for offset, width in parts:
-            with builder.vector(width, self._stores_serially()) as lane:
+            with builder.vector(width) as lane:
                 self._store((*kept, first + offset + lane), builder.load(sums, offset + lane))
 
     # The last axis is reduced: every output is one row's total.
@@ -240,7 +237,7 @@ class _Reduction:
         short = self.source.shape[-1] < self.lanes
         totals = self._short_totals(first) if short else self._totals(first)
         if one:
-            with builder.vector(self.lanes, self._stores_serially()) as lane:
+            with builder.vector(self.lanes) as lane:
                 self._store((first + lane,), builder.load(totals, lane))
             return
         with builder.loop(self.lanes, "row") as row:
@@ -265,7 +262,6 @@ class _Reduction:
             self.dtype,
             begin,
             lambda: self._reduced_loops(others, coords),
-            self._is_serial(),
         )
 
     def _short_totals(self, first: Index) -> Any:
@@ -278,7 +274,7 @@ class _Reduction:
         others = [d for d in self.axes if d != len(self.source.shape) - 1]
         with self._reduced_loops(others, coords):
             for column in range(self._length()):
-                with builder.vector(self.lanes, self._is_serial()) as lane:
+                with builder.vector(self.lanes) as lane:
                     coords[self.kept[0]] = first + lane
                     value = self._element(coords, column)
                     old = builder.load(totals, lane)
@@ -295,7 +291,6 @@ class _Reduction:
             self.dtype,
             lambda column: self._element(coords, column),
             lambda: self._reduced_loops(others, coords),
-            self._is_serial(),
         )
 
     def _length(self) -> int:
@@ -314,9 +309,6 @@ class _Reduction:
         return self.evaluator.element(self.node.args[0], point)
 
     # Results.
-
-    def _stores_serially(self) -> bool:
-        return self.parts == 1 and self.evaluator.is_serial()
 
     def _store(self, kept: tuple[Index, ...], total: Expr) -> None:
         """Of the part, or with what follows."""

@@ -139,7 +139,7 @@ class SeparableNest:
             result = self.before.finish(point, value)
             builder.store(builder["ring"], ring0 + pixel * self.width + channel, result)
 
-        register.finish(channels, store, self.before.is_serial())
+        register.finish(channels, store)
 
     def _reduce(self, register: RegisterTile, pixel0: Index, block: Index) -> None:
         """Of neighbouring pixels and a block of channels."""
@@ -201,4 +201,4 @@ class SeparableNest:
             point = Point(shape, (image, oh, ow + output, c), flat)
             self.after.store(point, value)
 
-        register.finish(channels, store, self.after.is_serial())
+        register.finish(channels, store)

@@ -191,24 +191,23 @@ class _Transpose:
         """A local array of ``count`` vectors of ``element(vector, lane)``."""
         builder = self.builder
         local = builder.local(count * width, self.dtype)
-        serial = self.evaluator.is_serial(arg)
         for i in range(count):
-            with builder.vector(width, serial) as lane:
+            with builder.vector(width) as lane:
                 builder.store(local, i * width + lane, element(i, lane))
         return local
 
     def _write(self, first: Sequence[Index], local: Any) -> None:
         """The output's elements of what was transposed, one vector after another."""
-        block, serial = self.block, self.evaluator.is_serial()
+        block = self.block
         if block.is_written_joined:
             begin = Point(self.shape, tuple(first)).linear
             for i in range(block.rows):
-                with self.builder.vector(block.lanes, serial) as lane:
+                with self.builder.vector(block.lanes) as lane:
                     place = i * block.lanes + lane
                     self._store(Point(self.shape, flat=begin + place), local, place)
             return
         for i in range(block.lanes):
-            with self.builder.vector(block.rows, serial) as lane:
+            with self.builder.vector(block.rows) as lane:
                 at = list(first)
                 at[self.moved], at[-1] = at[self.moved] + i, at[-1] + lane
                 self._store(Point(self.shape, tuple(at)), local, i * block.rows + lane)

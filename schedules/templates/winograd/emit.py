@@ -224,7 +224,7 @@ class _Winograd:
         column, width = part
         image, oh, ow = pixel
         for offset, lanes in tail(0, width, g.lanes):
-            with builder.vector(lanes, self.evaluator.is_serial()) as lane:
+            with builder.vector(lanes) as lane:
                 channel = panel * g.panel + column + offset + lane
                 flat = ((image * g.rows.out + oh) * g.columns.out + ow) * g.out_c + channel
                 value = builder.load(row, x * g.lanes + offset + lane)
