@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
+from collections.abc import Mapping
 from copy import deepcopy
 
 import onnx
@@ -10,6 +11,7 @@ from onnx import TensorProto
 
 from luthier.schedules import ModelError, Tensor, UnsupportedOperator
 
+from ..graph import Array
 from ..onnx.element_types import dtype_name
 from ..onnx.fold_shapes import FOLDABLE
 from ..onnx.functions import all_spelled, local_functions_expanded, operators_expanded
@@ -33,11 +35,14 @@ _MOST, _DEEPEST = 1000, 16
 _ROOM, _TIMES = 512 << 20, 8  # bytes of constants: this much, and so many times the model's
 
 
-def import_regions(model: onnx.ModelProto, straight: Straight, sizes: FoundSizes) -> Program:
+def import_regions(
+    model: onnx.ModelProto, straight: Straight, sizes: FoundSizes, given: Mapping[str, Array]
+) -> Program:
     """The program of a model with control flow; raises ModelError and UnsupportedOperator.
 
     ``straight`` imports a model without, some of whose inputs are constants; ``sizes`` are those
-    that its runs find.
+    that its runs find. Inputs that are ``given`` are constants: a part that reads these arrays in
+    each of several imports is imported once.
     """
     whole = model
     if model.functions:
@@ -49,10 +54,10 @@ def import_regions(model: onnx.ModelProto, straight: Straight, sizes: FoundSizes
     whole = _with_control_spelled(whole)
     _check_size(whole)
     try:
-        return _program(whole, straight, sizes)
+        return _program(whole, straight, sizes, given)
     except UnsupportedOperator as error:
         if error.operators:  # of one part: those of the others are reported, too
-            _check_operators(whole)
+            _check_operators(whole, given)
         raise
 
 
@@ -69,13 +74,18 @@ def _with_control_spelled(model: onnx.ModelProto) -> onnx.ModelProto:
     return operators_expanded(spelled, known, lambda body: any(map(is_cut, body.node)))
 
 
-def _program(model: onnx.ModelProto, straight: Straight, sizes: FoundSizes) -> Program:
-    graph, assembly = model.graph, Assembly(_ROOM + _TIMES * model.ByteSize())
+def _program(
+    model: onnx.ModelProto, straight: Straight, sizes: FoundSizes, given: Mapping[str, Array]
+) -> Program:
+    held = model.ByteSize() + sum(array.nbytes for array in given.values())
+    graph, assembly = model.graph, Assembly(_ROOM + _TIMES * held)
     parts = Parts(model, straight, assembly, sizes)
-    inputs = [(info.name, _input(info, assembly)) for info in graph.input]
+    asked = (info for info in graph.input if info.name not in given)
+    inputs = [(info.name, _input(info, assembly)) for info in asked]
+    known = {name: assembly.constant(array) for name, array in given.items()}
     outputs = [output.name for output in graph.output]
     regions = Regions(parts, assembly, sizes, opset_of(model))
-    steps, results = regions.region(graph, ChainMap(), outputs, dict(inputs))
+    steps, results = regions.region(graph, ChainMap(), outputs, dict(inputs) | known)
     gives, named = list[Argument](), list[tuple[str, int]]()
     for output, held in zip(graph.output, results, strict=True):
         if isinstance(held, int):
@@ -123,14 +133,15 @@ def _check_declared(output: onnx.ValueInfoProto, ours: Tensor) -> None:
         )
 
 
-def _check_operators(model: onnx.ModelProto) -> None:
+def _check_operators(model: onnx.ModelProto, given: Mapping[str, Array]) -> None:
     flat = onnx.ModelProto(opset_import=model.opset_import)
     for node in every_node(model.graph.node):
         if constant_tensor(node) is not None:  # which may be large
             flat.graph.initializer.add(name=node.output[0])
         elif not is_cut(node):
             flat.graph.node.append(node)
-    flat.graph.initializer.extend(TensorProto(name=t.name) for t in model.graph.initializer)
+    names = (*given, *(t.name for t in model.graph.initializer))
+    flat.graph.initializer.extend(TensorProto(name=name) for name in names)
     check_operators(without_spelled(flat), SUPPORTED | all_spelled(model), FOLDABLE)
 
 
