@@ -12,6 +12,7 @@ from onnx import TensorProto
 from luthier.schedules import ModelError, Tensor, UnsupportedOperator
 
 from ..graph import Array
+from ..onnx.declared import warn_declared
 from ..onnx.element_types import dtype_name
 from ..onnx.fold_shapes import FOLDABLE
 from ..onnx.functions import all_spelled, local_functions_expanded, operators_expanded
@@ -92,7 +93,7 @@ def _program(
             gives.append(Argument(output.name))
             named.append((output.name, held))
             if output.name not in parts.compared and not sizes.symbols:
-                _check_declared(output, assembly.type(held))
+                warn_declared(output, assembly.type(held))
             continue
         more, listed = regions.sequences.listed(held, output.name, f"output '{output.name}'")
         steps += more
@@ -118,19 +119,6 @@ def _input(info: onnx.ValueInfoProto, assembly: Assembly) -> int:
     tensor, where = info.type.tensor_type, f"input '{info.name}'"
     shape = tuple(d.dim_value for d in tensor.shape.dim)
     return assembly.value(Tensor(shape, dtype_name(tensor.elem_type, where)), where)
-
-
-def _check_declared(output: onnx.ValueInfoProto, ours: Tensor) -> None:
-    """Of an output; those of straight parts were compared when these were imported."""
-    declared = output.type.tensor_type
-    sizes = [d.dim_value if d.HasField("dim_value") else None for d in declared.shape.dim]
-    pairs = zip(sizes, ours.shape, strict=False)
-    fits = len(sizes) == len(ours.shape) and all(d in (None, -1, n) for d, n in pairs)
-    if declared.HasField("shape") and not fits:
-        raise ModelError(
-            f"output '{output.name}' has the shape {list(ours.shape)}, but the model declares "
-            f"{['?' if d is None else d for d in sizes]}: correct or remove what it declares"
-        )
 
 
 def _check_operators(model: onnx.ModelProto, given: Mapping[str, Array]) -> None:
