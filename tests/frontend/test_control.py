@@ -355,6 +355,7 @@ class TestWhatIsRefused:
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(name=st.sampled_from(sorted(MODELS)), seed=st.integers(0, 2**32), count=st.integers(1, 4))
+@pytest.mark.filterwarnings("ignore::luthier.schedules.ModelWarning")
 def test_damaged_models_never_raise_anything_but_our_errors(
     name: str, seed: int, count: int
 ) -> None:

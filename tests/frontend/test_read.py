@@ -746,6 +746,7 @@ def test_the_callers_model_is_not_changed() -> None:
 
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 6))
+@pytest.mark.filterwarnings("ignore::luthier.schedules.ModelWarning")
 def test_damaged_bytes_never_raise_anything_but_our_errors(
     tmp_path: Path, seed: int, count: int
 ) -> None:
