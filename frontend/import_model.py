@@ -324,4 +324,4 @@ def _whole(
         except UnsupportedOperator as error:
             if (CONTROL | FINDERS | BY_RULES).isdisjoint(error.operators):
                 raise  # the others may be of a function by which the standard spells an operator
-    return import_regions(with_constants(model, given), parts.of(straight), sizes)
+    return import_regions(model, parts.of(straight), sizes, given)

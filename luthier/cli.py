@@ -7,8 +7,10 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from typing import NoReturn
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NoReturn
 
 import click
 
@@ -16,6 +18,7 @@ import luthier
 from luthier.schedules.errors import (
     LuthierError,
     ModelError,
+    ModelWarning,
     UnsupportedOperator,
     UsageError,
     of_system,
@@ -101,6 +104,8 @@ def _prepare_process() -> None:
     for package in ("torch", "sklearn"):
         sys.modules.setdefault(package, None)  # type: ignore[arg-type]
     raise_from_now()
+    warnings.simplefilter("default", ModelWarning)
+    warnings.showwarning = partial(_warn, warnings.showwarning)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -125,6 +130,14 @@ def _without_passwords(message: str, arguments: Sequence[str]) -> str:
 def _trace() -> None:
     if os.environ.get(TRACEBACK):
         click.echo(redacted(traceback.format_exc()), err=True, nl=False)
+
+
+def _warn(others: Callable[..., None], message: Warning | str, *args: Any, **kwargs: Any) -> None:
+    """A line for what a model says wrongly; ``others`` show the warnings of libraries."""
+    if isinstance(message, ModelWarning):
+        click.echo(f"luthier: warning: {redacted(one_line(str(message)))}", err=True)
+    else:
+        others(message, *args, **kwargs)
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -110,6 +110,16 @@ class ModelError(LuthierError):
     exit_code = 3
 
 
+class ModelWarning(UserWarning):
+    """The model contradicts itself where it does not matter to what it computes.
+
+    The message is one line, as those of errors are.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shortened(redacted(printable(str(message)))))
+
+
 class UnsupportedOperator(ModelError):  # noqa: N818 - the name users see
     """The model uses an operator that Luthier cannot compile.
 

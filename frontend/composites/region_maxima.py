@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..graph.emitter import Emitter
@@ -37,33 +38,56 @@ def reach(t: Emitter, start: int, bins: int, extent: int, size: int) -> Reach:
     base = t.emit("add", start, t.emit("multiply", number, length))
     zero, half, one = (t.literal(n, base) for n in (0, 0.5, 1))
 
-    def place(index: int) -> int:
-        return t.emit("add", base, t.emit("multiply", t.emit("add", index, half), apart))
+    def place(index: int, begin: int, step: int) -> int:
+        return t.emit("add", begin, t.emit("multiply", t.emit("add", index, half), step))
 
     lowest = t.emit("subtract", element, t.literal(_BEFORE, element))
     before = t.emit("divide", t.emit("subtract", lowest, base), apart)
     first = t.emit("maximum", t.emit("ceil", t.emit("subtract", before, half)), zero)
-    shape = (count, bins, size)
-    most, least = (t.broadcast(t.number(n, dtype), shape) for n in (0, 1))
-    read = t.broadcast(t.number(0, "bool"), shape)
-    for step in range(_SAMPLES):
-        index = t.emit("add", first, t.literal(step, first))
-        valid = t.emit(
-            "logical_and", t.emit("less", index, samples), _inside(t, place(index), size)
-        )
-        at = places.bounded(t, place(index), size)
-        low = t.emit("floor", at)
-        share = t.emit("subtract", at, low)
-        high = t.emit("minimum", t.emit("add", low, one), t.literal(size - 1, low))
-        for corner, weight in ((low, t.emit("subtract", one, share)), (high, share)):
-            reads = t.emit("logical_and", valid, t.emit("equal", corner, element))
-            most = t.emit("where", reads, t.emit("maximum", most, weight), most)
-            least = t.emit("where", reads, t.emit("minimum", least, weight), least)
-            read = t.emit("logical_or", read, reads)
+    most, least, read = _weights(
+        t,
+        t.reshape(first, (count, bins, size, 1)),
+        t.reshape(samples, (count, 1, 1, 1)),
+        lambda index: place(
+            index, t.reshape(base, (count, bins, 1, 1)), t.reshape(apart, (count, 1, 1, 1))
+        ),
+        t.reshape(element, (1, 1, size, 1)),
+    )
     some = t.emit("greater", t.broadcast(samples, (count, bins, 1)), zero)
-    last = place(t.emit("subtract", samples, one))
-    ends = (t.emit("logical_not", _inside(t, end, size)) for end in (place(zero), last))
+    last = place(t.emit("subtract", samples, one), base, apart)
+    ends = (
+        t.emit("logical_not", _inside(t, end, size)) for end in (place(zero, base, apart), last)
+    )
     return Reach(most, least, read, some, t.emit("logical_or", *ends))
+
+
+def _weights(
+    t: Emitter, first: int, samples: int, place: Callable[[int], int], element: int
+) -> tuple[int, int, int]:
+    """Of each ``element`` how much it counts at most and at least, and whether it is read, from the
+    ``first`` sample on that may read it; samples are the last dimension, which is reduced."""
+    dtype, size = t.dtype(first), t.shape(element)[2]
+    step = t.cast(places.numbers(t, (1, 1, 1, _SAMPLES), 3), dtype)
+    index = t.emit("add", first, step)
+    where = place(index)
+    valid = t.emit("logical_and", t.emit("less", index, samples), _inside(t, where, size))
+    at = places.bounded(t, where, size)
+    low = t.emit("floor", at)
+    share = t.emit("subtract", at, low)
+    zero, one = (t.literal(n, low) for n in (0, 1))
+    high = t.emit("minimum", t.emit("add", low, one), t.literal(size - 1, low))
+    corners = [
+        (t.emit("logical_and", valid, t.emit("equal", corner, element)), weight)
+        for corner, weight in ((low, t.emit("subtract", one, share)), (high, share))
+    ]
+
+    def over(kind: str, pair: str, values: Sequence[int]) -> int:
+        return t.emit(kind, t.emit(pair, *values), axes=(3,), keepdims=False)
+
+    most = over("max", "maximum", [t.emit("where", r, weight, zero) for r, weight in corners])
+    least = over("min", "minimum", [t.emit("where", r, weight, one) for r, weight in corners])
+    read = over("max", "maximum", [t.cast(r, "int32") for r, _ in corners])
+    return most, least, t.cast(read, "bool")
 
 
 def _inside(t: Emitter, at: int, size: int) -> int:

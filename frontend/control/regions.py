@@ -21,7 +21,7 @@ from ..onnx.branches import without_decided_branches
 from ..onnx.given import leading_to
 from ..onnx.opset import is_onnx, node_label
 from ..onnx.scopes import inner_graph
-from ..onnx.strip_weights import array_of, constant_tensor, listed_constant, strip_weights
+from ..onnx.strip_weights import array_of, constant_tensor, listed_constant, stripped
 from ..program import Branch, Step
 from .assembly import Assembly
 from .deciding import Deciding, decided
@@ -126,7 +126,7 @@ class Regions:
         if any(node.op_type == "If" and is_onnx(node.domain) for node in nodes):
             model, _ = self._parts.model_of(nodes, scope, without_sequences=True)
             held = len(model.graph.initializer)
-            decided = without_decided_branches(model, lambda part: strip_weights(part)[0]).graph
+            decided = without_decided_branches(model, stripped).graph
             enter((tensor.name, tensor) for tensor in decided.initializer[held:])
             nodes = list(decided.node)
         check_order(nodes, scope)

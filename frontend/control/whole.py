@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
+from collections.abc import Mapping
 from copy import deepcopy
 
 import onnx
@@ -10,6 +11,8 @@ from onnx import TensorProto
 
 from luthier.schedules import ModelError, Tensor, UnsupportedOperator
 
+from ..graph import Array
+from ..onnx.declared import warn_declared
 from ..onnx.element_types import dtype_name
 from ..onnx.fold_shapes import FOLDABLE
 from ..onnx.functions import all_spelled, local_functions_expanded, operators_expanded
@@ -33,11 +36,14 @@ _MOST, _DEEPEST = 1000, 16
 _ROOM, _TIMES = 512 << 20, 8  # bytes of constants: this much, and so many times the model's
 
 
-def import_regions(model: onnx.ModelProto, straight: Straight, sizes: FoundSizes) -> Program:
+def import_regions(
+    model: onnx.ModelProto, straight: Straight, sizes: FoundSizes, given: Mapping[str, Array]
+) -> Program:
     """The program of a model with control flow; raises ModelError and UnsupportedOperator.
 
     ``straight`` imports a model without, some of whose inputs are constants; ``sizes`` are those
-    that its runs find.
+    that its runs find. Inputs that are ``given`` are constants: a part that reads these arrays in
+    each of several imports is imported once.
     """
     whole = model
     if model.functions:
@@ -49,10 +55,10 @@ def import_regions(model: onnx.ModelProto, straight: Straight, sizes: FoundSizes
     whole = _with_control_spelled(whole)
     _check_size(whole)
     try:
-        return _program(whole, straight, sizes)
+        return _program(whole, straight, sizes, given)
     except UnsupportedOperator as error:
         if error.operators:  # of one part: those of the others are reported, too
-            _check_operators(whole)
+            _check_operators(whole, given)
         raise
 
 
@@ -69,20 +75,25 @@ def _with_control_spelled(model: onnx.ModelProto) -> onnx.ModelProto:
     return operators_expanded(spelled, known, lambda body: any(map(is_cut, body.node)))
 
 
-def _program(model: onnx.ModelProto, straight: Straight, sizes: FoundSizes) -> Program:
-    graph, assembly = model.graph, Assembly(_ROOM + _TIMES * model.ByteSize())
+def _program(
+    model: onnx.ModelProto, straight: Straight, sizes: FoundSizes, given: Mapping[str, Array]
+) -> Program:
+    held = model.ByteSize() + sum(array.nbytes for array in given.values())
+    graph, assembly = model.graph, Assembly(_ROOM + _TIMES * held)
     parts = Parts(model, straight, assembly, sizes)
-    inputs = [(info.name, _input(info, assembly)) for info in graph.input]
+    asked = (info for info in graph.input if info.name not in given)
+    inputs = [(info.name, _input(info, assembly)) for info in asked]
+    known = {name: assembly.constant(array) for name, array in given.items()}
     outputs = [output.name for output in graph.output]
     regions = Regions(parts, assembly, sizes, opset_of(model))
-    steps, results = regions.region(graph, ChainMap(), outputs, dict(inputs))
+    steps, results = regions.region(graph, ChainMap(), outputs, dict(inputs) | known)
     gives, named = list[Argument](), list[tuple[str, int]]()
     for output, held in zip(graph.output, results, strict=True):
         if isinstance(held, int):
             gives.append(Argument(output.name))
             named.append((output.name, held))
             if output.name not in parts.compared and not sizes.symbols:
-                _check_declared(output, assembly.type(held))
+                warn_declared(output, assembly.type(held))
             continue
         more, listed = regions.sequences.listed(held, output.name, f"output '{output.name}'")
         steps += more
@@ -110,27 +121,15 @@ def _input(info: onnx.ValueInfoProto, assembly: Assembly) -> int:
     return assembly.value(Tensor(shape, dtype_name(tensor.elem_type, where)), where)
 
 
-def _check_declared(output: onnx.ValueInfoProto, ours: Tensor) -> None:
-    """Of an output; those of straight parts were compared when these were imported."""
-    declared = output.type.tensor_type
-    sizes = [d.dim_value if d.HasField("dim_value") else None for d in declared.shape.dim]
-    pairs = zip(sizes, ours.shape, strict=False)
-    fits = len(sizes) == len(ours.shape) and all(d in (None, -1, n) for d, n in pairs)
-    if declared.HasField("shape") and not fits:
-        raise ModelError(
-            f"output '{output.name}' has the shape {list(ours.shape)}, but the model declares "
-            f"{['?' if d is None else d for d in sizes]}: correct or remove what it declares"
-        )
-
-
-def _check_operators(model: onnx.ModelProto) -> None:
+def _check_operators(model: onnx.ModelProto, given: Mapping[str, Array]) -> None:
     flat = onnx.ModelProto(opset_import=model.opset_import)
     for node in every_node(model.graph.node):
         if constant_tensor(node) is not None:  # which may be large
             flat.graph.initializer.add(name=node.output[0])
         elif not is_cut(node):
             flat.graph.node.append(node)
-    flat.graph.initializer.extend(TensorProto(name=t.name) for t in model.graph.initializer)
+    names = (*given, *(t.name for t in model.graph.initializer))
+    flat.graph.initializer.extend(TensorProto(name=name) for name in names)
     check_operators(without_spelled(flat), SUPPORTED | all_spelled(model), FOLDABLE)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 
 import numpy as np
 import onnx
@@ -20,6 +21,7 @@ from .scopes import renamed
 
 Fold = Callable[[onnx.ModelProto], onnx.ModelProto]
 _ROUNDS = 64  # of those that others decide, or that are in others
+_KEPT, _SMALL = 64, 1 << 20  # models of conditions, and the bytes of one
 _ONE_BY_ONE = 16  # conditions that are asked for by themselves where some cannot be known
 
 
@@ -76,13 +78,23 @@ def _folded(model: onnx.ModelProto, names: Sequence[str], fold: Fold) -> dict[st
         small.graph.output.extend(
             helper.make_tensor_value_info(name, TensorProto.BOOL, None) for name in asked
         )
-        try:
-            folded = fold(small)
-        except LuthierError:
+        text = small.SerializeToString(deterministic=True)
+        folded = (_known if len(text) <= _SMALL else _known.__wrapped__)(text, fold)
+        if folded is None:
             return None
-        found |= {t.name: t for t in folded.graph.initializer if t.name in asked}
+        found |= {t.name: t for t in folded if t.name in asked}
     truths = {name: _truth(tensor) for name, tensor in found.items()}
     return {name: truth for name, truth in truths.items() if truth is not None}
+
+
+@lru_cache(maxsize=_KEPT)
+def _known(text: bytes, fold: Fold) -> tuple[TensorProto, ...] | None:
+    """What is known in a model of conditions; one that is imported at several sizes has the same
+    ones each time."""
+    try:
+        return tuple(fold(onnx.ModelProto.FromString(text)).graph.initializer)
+    except LuthierError:
+        return None
 
 
 def _truth(tensor: TensorProto) -> bool | None:

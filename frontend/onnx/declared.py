@@ -1,23 +1,25 @@
 """The shapes that we compute against those that the model and ONNX's inference give.
 
-Two that differ mean that one is wrong; nothing is built of either.
+What the nodes compute counts, as in ONNX Runtime: exporters declare wrong shapes of outputs. That
+inference differs means that one of us is wrong; nothing is built then.
 """
 
 from __future__ import annotations
 
+import warnings
 from copy import deepcopy
 
 import onnx
 from onnx import helper
 
-from luthier.schedules import ModelError, Tensor
+from luthier.schedules import ModelError, ModelWarning, Tensor
 
 from ..graph import Graph
 from .shapes import inferred
 
 
 def check_outputs(model: onnx.ModelProto, light: onnx.ModelProto, graph: Graph) -> None:
-    """Raise ModelError where an output has another shape than the model declares.
+    """Warn where an output has another shape than the model declares.
 
     ``light`` is the model without weights. What onnx's inference wrote into a model is accepted,
     even where it is wrong.
@@ -27,10 +29,18 @@ def check_outputs(model: onnx.ModelProto, light: onnx.ModelProto, graph: Graph) 
         if not declared.HasField("shape") or _fits(ours.shape, declared.shape):
             continue
         if _sizes(declared.shape) != _inferred(light, name):
-            raise ModelError(
-                f"output '{name}' has the shape {list(ours.shape)}, but the model declares "
-                f"{_text(declared.shape)}: correct or remove what it declares, or give other shapes"
-            )
+            warn_declared(info, ours)
+
+
+def warn_declared(output: onnx.ValueInfoProto, ours: Tensor) -> None:
+    """Warn, once, where an output has another shape than the model declares."""
+    declared = output.type.tensor_type
+    if declared.HasField("shape") and not _fits(ours.shape, declared.shape):
+        said = (
+            f"output '{output.name}' has the shape {list(ours.shape)}, but the model declares "
+            f"{_text(declared.shape)}, which is ignored"
+        )
+        warnings.warn(ModelWarning(said), stacklevel=2)
 
 
 def _inferred(light: onnx.ModelProto, name: str) -> list[int | None] | None:

@@ -6,6 +6,8 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,6 +15,9 @@ from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
 from ..graph import Array
+from .scopes import renamed
+
+_SMALL = 1024  # bytes of a node whose evaluator is kept
 
 
 @dataclass(frozen=True)
@@ -39,19 +44,39 @@ def run_node(
 ) -> dict[str, Array] | None:
     """Its results by name, by onnx's own evaluator, where that knows them."""
     outputs = [o for o in node.output if o]
-    inputs = [
-        helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
-        for n, a in arrays.items()
-    ]
-    ends = [helper.make_empty_tensor_value_info(o) for o in outputs]
-    graph = helper.make_graph([node], "fold", inputs, ends)
-    single = helper.make_model(graph, opset_imports=model.opset_import)
+    names = {name: f"given/{i}" for i, name in enumerate(dict.fromkeys(filter(None, node.input)))}
+    alone = renamed(node, names | {name: f"made/{i}" for i, name in enumerate(outputs)})
+    alone.name = ""
+    text = alone.SerializeToString(deterministic=True)
+    given = {names[n]: array for n, array in arrays.items()}
+    types = tuple((n, a.dtype, a.shape) for n, a in sorted(given.items()))
+    sets = tuple((o.domain, o.version) for o in model.opset_import)
+    make = _evaluator if len(text) <= _SMALL else _evaluator.__wrapped__
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # such as of a mean of nothing
-            results = ReferenceEvaluator(single).run(None, dict(arrays))
+            results = make(text, types, len(outputs), sets).run(None, given)
     except Exception:
         return None  # the importer may still know the node, and says so if not
     if not all(isinstance(r, np.ndarray | np.generic) for r in results):
         return None
     return {name: np.asarray(r) for name, r in zip(outputs, results, strict=True)}
+
+
+@lru_cache(maxsize=1024)
+def _evaluator(
+    text: bytes,
+    types: tuple[tuple[str, np.dtype[Any], tuple[int, ...]], ...],
+    results: int,
+    sets: tuple[tuple[str, int], ...],
+) -> ReferenceEvaluator:
+    """Of a node, which takes longer to make than to run: models have many that are alike."""
+    node = onnx.NodeProto.FromString(text)
+    inputs = [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(dtype), shape)
+        for name, dtype, shape in types
+    ]
+    ends = [helper.make_empty_tensor_value_info(f"made/{i}") for i in range(results)]
+    graph = helper.make_graph([node], "fold", inputs, ends)
+    opsets = [helper.make_opsetid(domain, version) for domain, version in sets]
+    return ReferenceEvaluator(helper.make_model(graph, opset_imports=opsets))

@@ -70,7 +70,7 @@ def strip_weights(
     operators of ONNX Runtime's expanded, its shape arithmetic done, and so are branches that it
     decides. Raises ModelError or UnsupportedOperator.
     """
-    model = without_decided_branches(model, lambda part: strip_weights(part)[0])
+    model = without_decided_branches(model, stripped)
     light, weights = _without_weights(model, local_functions_expanded(model))
     light = _with_single_numbers(_without_old_group_norms(light))
     spelled = all_spelled(light)
@@ -94,12 +94,17 @@ def strip_weights(
     return light, weights
 
 
+def stripped(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A model, such as one of conditions, as ``strip_weights`` leaves it."""
+    return strip_weights(model)[0]
+
+
 def _expanded(model: onnx.ModelProto) -> onnx.ModelProto:
     """Without operators that the standard spells by others, and branches in these that are decided
     by now."""
     model = operators_expanded(model, SUPPORTED)
     if any(node.op_type == "If" and is_onnx(node.domain) for node in model.graph.node):
-        model = without_decided_branches(model, lambda part: strip_weights(part)[0])
+        model = without_decided_branches(model, stripped)
     return operators_expanded(model, SUPPORTED)
 
 
@@ -177,17 +182,18 @@ def _with_single_numbers(model: onnx.ModelProto) -> onnx.ModelProto:
     """A ``Range`` between numbers, in place of lists of one, which onnx refuses where it knows
     them and ONNX Runtime takes."""
     lists = {t.name: t for t in model.graph.initializer if list(t.dims) == [1]}
+    read = dict[str, None]()
     for node in model.graph.node:
         if node.op_type == "Range" and is_onnx(node.domain):
             for i, name in enumerate(node.input):
                 if name in lists:
                     node.input[i] = f"{name}/number"
-    for name, tensor in lists.items():
-        if any(f"{name}/number" in node.input for node in model.graph.node):
-            number = model.graph.initializer.add()
-            number.CopyFrom(tensor)
-            number.name = f"{name}/number"
-            del number.dims[:]
+                    read[name] = None
+    for name in read:
+        number = model.graph.initializer.add()
+        number.CopyFrom(lists[name])
+        number.name = f"{name}/number"
+        del number.dims[:]
     return model
 
 

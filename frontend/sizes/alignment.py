@@ -124,6 +124,7 @@ class _Made(NamedTuple):
 def _keys(program: Program, marks: dict[int, Mark]) -> dict[int, str]:
     """Of each value what it is computed by, without numbers; constants are told apart by marks."""
     made = _made(program)
+    made |= {value: _Made(text, ()) for value, text in _read(program, marks).items()}
     keys: dict[int, str] = {}
     pending = list(range(len(program.values)))
     while pending:
@@ -150,6 +151,20 @@ def _made(program: Program) -> dict[int, _Made]:
     made |= {value: _Made("", (base,)) for value, base in program.views.items()}
     _add_made(program.region, _Made("", ()), made)
     return made
+
+
+def _read(program: Program, marks: dict[int, Mark]) -> dict[int, str]:
+    """Of each constant that has no mark, by which calls it is read: where some are made earlier or
+    later for other sizes, their order tells nothing."""
+    told: dict[int, set[str]] = {v: set() for v in program.constants if v not in marks}
+    for step in walk(program.region):
+        if isinstance(step, Call):
+            text = _call_text(step)
+            for place, value in enumerate(step.args):
+                base = program.base(value)
+                if base in told:
+                    told[base].add(f"argument {place} of {text}")
+    return {value: repr(sorted(texts)) for value, texts in told.items()}
 
 
 def _add_made(region: Region[Step], around: _Made, made: dict[int, _Made]) -> None:

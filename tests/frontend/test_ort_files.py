@@ -131,6 +131,7 @@ def test_nodes_are_put_in_order() -> None:
         in_order([N("Neg", ["a"], ["b"]), N("Neg", ["b"], ["a"])], "it")
 
 
+@pytest.mark.filterwarnings("ignore::luthier.schedules.ModelWarning")
 def test_damaged_files_are_refused_or_read(tmp_path: Path) -> None:
     data, rng = saved(onnx.parser.parse_model(CONTROL), tmp_path).read_bytes(), random.Random(1)
     for number in range(300):

@@ -24,7 +24,7 @@ from luthier.frontend import import_model, read_model
 from luthier.frontend.onnx import model_file, operators
 from luthier.frontend.onnx.model_file import ModelFile
 from luthier.frontend.onnx.node import Operator
-from luthier.schedules import LuthierError, ModelError, UnsupportedOperator
+from luthier.schedules import LuthierError, ModelError, ModelWarning, UnsupportedOperator
 
 N = helper.make_node
 
@@ -410,10 +410,21 @@ def declared(name: str, shape: list[int | str | None]) -> onnx.ModelProto:
 
 @pytest.mark.parametrize("shape", [[2, 4], [2, 3, 1], [6], [0, 3]])
 def test_an_output_that_is_declared_otherwise(shape: list[int | str | None]) -> None:
-    assert refusal(declared("y", shape)) == (
-        f"output 'y' has the shape [2, 3], but the model declares {shape}: "
-        "correct or remove what it declares, or give other shapes"
+    with pytest.warns(ModelWarning) as warned:
+        program = import_model(declared("y", shape), TARGET)
+    (said,) = {str(each.message) for each in warned}
+    assert said == (
+        f"output 'y' has the shape [2, 3], but the model declares {shape}, which is ignored"
     )
+    assert [program.values[value].shape for _, value in program.outputs] == [(2, 3)]
+
+
+def test_a_warning_is_one_line() -> None:
+    made = declared("y", [7])
+    made.graph.output[0].name = made.graph.node[-1].output[0] = "y\n\x1b[2J"
+    with pytest.warns(ModelWarning) as warned:
+        import_model(made, TARGET)
+    assert str(warned[0].message).isprintable()
 
 
 @pytest.mark.parametrize("shape", [[2, 3], ["rows", 3], [None, None], ["n", "n"]])
@@ -425,7 +436,8 @@ def test_an_output_declared_for_other_sizes_of_the_inputs() -> None:
     made = declared("y", [1, 3])
     made.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "rows"
     import_model(made, TARGET, {"x": (1, 5)})
-    assert "the model declares [1, 3]" in refusal(made, {"x": (4, 5)})
+    with pytest.warns(ModelWarning, match=r"the model declares \[1, 3\]"):
+        import_model(made, TARGET, {"x": (4, 5)})
 
 
 def test_declared_shapes_of_inner_values_do_not_count() -> None:
@@ -734,6 +746,7 @@ def test_the_callers_model_is_not_changed() -> None:
 
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 6))
+@pytest.mark.filterwarnings("ignore::luthier.schedules.ModelWarning")
 def test_damaged_bytes_never_raise_anything_but_our_errors(
     tmp_path: Path, seed: int, count: int
 ) -> None:

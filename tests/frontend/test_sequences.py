@@ -501,6 +501,7 @@ def test_a_length_that_no_value_decides() -> None:
     ],
     ids=["mapped", "inserted", "appended", "even", "optional"],
 )
+@pytest.mark.filterwarnings("ignore::luthier.schedules.ModelWarning")
 def test_damaged_models_never_raise_anything_but_our_errors(text: str, said: Shapes) -> None:
     whole = parsed(text).SerializeToString()
     for seed in range(DAMAGED):

@@ -131,6 +131,7 @@ def test_open_sizes_have_names() -> None:
     "name",
     ["classifier_int8", "detections", "keeping", "layers", "simple", "sparse", "texts"],
 )
+@pytest.mark.filterwarnings("ignore::luthier.schedules.ModelWarning")
 def test_damaged_files_are_refused_or_read(name: str) -> None:
     data, rng = (FOLDER / f"{name}.tflite").read_bytes(), random.Random(name)
     for number in range(200):

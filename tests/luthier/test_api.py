@@ -24,7 +24,8 @@ PUBLIC = {
     "KernelExplanation", "LayerHits", "Machine", "Measured", "Postprocess", "Preprocess",
     "QuantizeReport", "TuneReport",
     "AccuracyError", "ArtifactError", "InputError", "LogError", "LuthierError", "ModelError",
-    "ScheduleError", "TargetError", "ToolchainError", "UnsupportedOperator", "UsageError",
+    "ModelWarning", "ScheduleError", "TargetError", "ToolchainError", "UnsupportedOperator",
+    "UsageError",
     "bench", "build", "check", "doctor", "explain", "load", "quantize", "target", "tune",
     "tune_and_build",
 }  # fmt: skip

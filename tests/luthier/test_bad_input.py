@@ -159,6 +159,22 @@ def test_unsupported_operators_as_json(cli, elsewhere):
     assert "express them by other operators" in shown["error"]
 
 
+def test_an_output_that_is_declared_otherwise_is_a_warning(cli):
+    proto = scale_model()
+    declared = proto.graph.output[0].type.tensor_type.shape
+    shape = [d.dim_value for d in declared.dim]
+    declared.dim.add().dim_value = 7
+    save(proto)
+    done = cli("build", "model.onnx", "-o", "out")
+    assert done.code == 0
+    name = proto.graph.output[0].name
+    assert done.err == (
+        f"luthier: warning: output '{name}' has the shape {shape}, but the model declares "
+        f"{[*shape, 7]}, which is ignored\n"
+    )
+    assert cli("check", "out").code == 0
+
+
 def test_external_data_through_a_link(refused, tmp_path_factory):
     secret = tmp_path_factory.mktemp("secret") / "weights.bin"
     secret.write_bytes(b"x" * 160)
