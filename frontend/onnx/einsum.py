@@ -7,6 +7,8 @@ import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from luthier.schedules import ModelError
+
 from ..composites import math as composite
 from ..composites import movement
 from ..graph.emitter import Emitter
@@ -86,6 +88,9 @@ class _Factor:
 def _einsum(node: OnnxNode) -> int:
     """Factors are multiplied from left to right; a letter is summed when no other needs it."""
     t = node.t
+    dtypes = sorted({t.dtype(x) for x in node.every})
+    if len(dtypes) > 1:
+        raise ModelError(f"{node.label}: its inputs are of several types ({', '.join(dtypes)})")
     shapes = [t.shape(x) for x in node.every]
     try:
         equation = parse(str(node.attr("equation", "")), [len(shape) for shape in shapes])

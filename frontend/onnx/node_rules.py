@@ -25,6 +25,8 @@ from .opset import is_onnx, node_label, opset_of
 from .scopes import every_node, inner_graphs
 
 _MOST_OPSET = 2**31 - 1
+_TO = "to"  # of Cast and BitCast
+_ELEMENT_TYPES = frozenset(TensorProto.DataType.values()) - {TensorProto.UNDEFINED}
 _KINDS = frozenset(AttributeProto.AttributeType.values()) - {AttributeProto.UNDEFINED}
 
 
@@ -119,6 +121,8 @@ def _broken(node: NodeProto) -> Iterator[str]:
         if attribute.name in seen:
             yield f"it has two attributes '{attribute.name}'"
         seen.add(attribute.name)
+        if attribute.name == _TO and is_onnx(node.domain) and attribute.i not in _ELEMENT_TYPES:
+            yield f"its attribute '{_TO}' is {attribute.i}, which is no element type"
 
 
 def _against(node: NodeProto, rule: _Rule) -> Iterator[str]:

@@ -138,7 +138,7 @@ def of_one(op: str, *inputs: str, **attrs: object) -> onnx.ModelProto:
 @pytest.mark.parametrize(
     ("model", "error", "said"),
     [
-        (of_one("Conv", "none"), UnsupportedOperator, "no constant of 4 dimensions"),
+        (of_one("Conv", "none"), ModelError, "nothing before it gives its input 'none'"),
         (of_one("Conv"), UnsupportedOperator, "no constant of 4 dimensions"),
         (of_one("Conv", "t"), UnsupportedOperator, "no constant of 4 dimensions"),
         (of_one("Conv", "v"), ModelError, "12 results are no blocks of 8"),

@@ -136,7 +136,21 @@ def recurrent(op: str, gates: int) -> Case:
 
 
 RECURRENT = [recurrent("RNN", 1), recurrent("GRU", 3), recurrent("LSTM", 4)]
-ALL = [*RECURRENT, *SUMS, *WINDOWS, *PRODUCTS, *NORMS, *ACTIVATIONS, *GELUS, *SWISH, *SIGNALS]
+IMAGES = [
+    case("AffineGrid", full(30000, 1, 2, 3), np.array([1, 1, 2, 3]), constants=(1,), opset=20),
+]
+ALL = [
+    *IMAGES,
+    *RECURRENT,
+    *SUMS,
+    *WINDOWS,
+    *PRODUCTS,
+    *NORMS,
+    *ACTIVATIONS,
+    *GELUS,
+    *SWISH,
+    *SIGNALS,
+]
 
 
 def is_left_to_relax(one: Case) -> bool:

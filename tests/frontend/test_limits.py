@@ -24,6 +24,8 @@ _GROUPS, _SAMPLE = 24, 480
 _UNLIKE = {
     "MeanVarianceNormalization": "their variance cancels, and its root is NaN",
     "LRN": "an infinite alpha is infinity times 0 in one of them",
+    "PRelu": "a slope of more dimensions gives these to its result, of the input's by the standard",
+    "Softplus": "the exponential is infinite in float16",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import ml_dtypes
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from microsoft_models import agree, agree_alone, cases, runtime, single, typed
 from onnx_models import TARGET, compute, floats, integers, positive
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
 from luthier.frontend import import_model
 from luthier.schedules import ModelError
@@ -179,7 +181,7 @@ HASHED = {
 }  # fmt: skip
 FAMILIES = {
     "convolutions": CONVOLUTIONS, "hashes": HASHES, "states": STATES, "tables": TABLES,
-    "products": PRODUCTS, "pools": POOLS, "hashed": HASHED,
+    "pools": POOLS, "hashed": HASHED,
 }  # fmt: skip
 
 
@@ -188,6 +190,29 @@ def test_an_operator_means_what_onnx_runtime_computes(
     op: str, arguments: tuple[np.ndarray | None, ...], attrs: dict[str, Any]
 ) -> None:
     agree_alone(op, arguments, attrs)
+
+
+def of_numbers(packed: np.ndarray, depth: int, rows: int, kind: int) -> np.ndarray:
+    """The matrix [depth, rows] of ``of_blocks``, a number after the other."""
+    blocks, matrix = packed.reshape(rows, -(-depth // 32), 4 + kind + 16), np.zeros((depth, rows))
+    for row, place in np.ndindex(rows, depth):
+        block, at = blocks[row, place // 32], place % 32
+        byte = int(block[4 + kind + at % 16])
+        zero = int(block[4]) if kind else 8
+        number = (byte >> 4 if at >= 16 else byte & 15) - zero
+        matrix[place, row] = number * block[:4].view(np.float32)[0]
+    return matrix
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_blocks_of_4_bits_are_a_matrix(name: str) -> None:
+    op, (x, packed, shape), attrs = PRODUCTS[name]
+    wanted = (x @ of_numbers(packed, *map(int, shape), attrs["blk_quant_type"])).astype(np.float32)
+    proto, inputs = single(op, x, packed, shape, **attrs)
+    (found,) = compute(import_model(typed(proto, {"out0": wanted}), TARGET), inputs).values()
+    np.testing.assert_allclose(found, wanted, 1e-4, 1e-5)
+    with suppress(Fail):  # ONNX Runtime has it for AVX-512 alone
+        np.testing.assert_allclose(wanted, runtime(proto, inputs)["out0"], 1e-4, 1e-5)
 
 
 def test_halves_are_convolved_in_floats() -> None:

@@ -86,6 +86,7 @@ BROKEN = {
     "nobody's output": (one(N("Relu", ["x"], ["v"])), "computes no value 'y', which is its output"),
     "unknown kind": (unknown_kind(), "its attribute 'alpha' is of no known kind"),
     "other kind": (one(N("Elu", ["x"], ["y"], alpha=[1])), "'alpha' is not of the kind FLOAT"),
+    "no element type": (one(N("Cast", ["x"], ["y"], to=0)), "its attribute 'to' is 0, which is no"),
     "lacks one": (one(N("Cast", ["x"], ["y"])), "it lacks the attribute 'to'"),
     "no such set": (opset(2**40), "there is no version 1099511627776 of the operators of 'ai.onnx"),
     "set below all": (opset(-1), "there is no version -1"),
@@ -242,6 +243,7 @@ def mutable() -> list[onnx.ModelProto]:
     ]
 
 
+@pytest.mark.filterwarnings("ignore::luthier.schedules.ModelWarning")
 @pytest.mark.parametrize("number", range(10))
 def test_changed_models_are_refused_or_read(number: int) -> None:
     """Whatever of a model is changed: nothing is raised but our errors, and no process ends."""
