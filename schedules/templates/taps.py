@@ -26,24 +26,30 @@ Combine = Callable[[Expr, Expr, Expr | None], Expr]  # of a sum, an input and it
 class Vectors:
     """Rows of channels: the first begins at ``first`` and the next ``pitch`` elements later.
 
-    Each element stands for ``repeats`` channels, a power of two.
+    Each element stands for ``repeats`` channels, and so many elements are a group of which each of
+    its channels takes the same one; both are powers of two.
     """
 
     buffer: Any
     first: Index
     pitch: int
     repeats: int = 1
+    group: int = 1
 
-    def load(self, builder: PhaseBuilder, row: Index, channel: int, lanes: int) -> Expr:
-        """``lanes`` channels of a row, of which the first is a multiple of ``repeats``."""
+    def load(
+        self, builder: PhaseBuilder, row: Index, channel: int, lanes: int, taken: int = 0
+    ) -> Expr:
+        """``lanes`` channels of a row, of whole groups, and what each takes: of its group the
+        element of number ``taken``."""
         first = self.first + row * self.pitch + channel // self.repeats
         count = ceildiv(lanes, self.repeats)
         value = builder.load(self.buffer, vector_index(first, count))
-        if count == lanes:
+        if count == lanes and self.group == 1:
             return value
         if count == 1:
             return splat(value, lanes)
-        places = [tirx.const(lane // self.repeats, "int32") for lane in range(lanes)]
+        groups = (lane // (self.repeats * self.group) for lane in range(lanes))
+        places = [tirx.const(group * self.group + taken, "int32") for group in groups]
         return tirx.Shuffle([builder.let(value)] * self.repeats, places)  # as many as are asked for
 
 
@@ -52,11 +58,12 @@ def multiply_add(old: Expr, value: Expr, weight: Expr | None) -> Expr:
     return old + value * weight
 
 
-def are_many(columns: Axis, widths: Sequence[int]) -> bool:
-    """Whether rows of windows have too many taps for each to have code of its own."""
-    tiles = column_tiles(columns, widths)
-    written = sum(columns.kernel for tile in tiles if not tile.inside)
-    return columns.kernel > _MOST_TAPS or written > MOST_WRITTEN
+def are_many(columns: Axis, widths: Sequence[int], group: int = 1) -> bool:
+    """Whether rows of windows have too many taps for each to have code of its own; an output takes
+    ``group`` elements at each."""
+    tiles, taken = column_tiles(columns, widths), columns.kernel * group
+    written = sum(taken for tile in tiles if not tile.inside)
+    return taken > _MOST_TAPS or written > MOST_WRITTEN
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ class Taps:
     """Combines the taps of a row of a window with every output of a tile that has them.
 
     ``source`` begins at the first output's first tap, be it outside of the input; ``weights`` has
-    one row for each tap. Neighbouring outputs share what they load.
+    one row for each tap and element of a group. Neighbouring outputs share what they load.
     """
 
     register: RegisterTile
@@ -75,8 +82,27 @@ class Taps:
 
     def add(self, tile: ColumnTile) -> None:
         """Each tap written out."""
+        if self.source.group > 1:
+            self._columns(tile)
+            return
         for tap, outputs in enumerate(tile.taps):
             self._tap(tap, outputs)
+
+    def _columns(self, tile: ColumnTile) -> None:
+        """Column by column of the input, so that registers hold sums and weights of a row's taps,
+        and what the lanes take of one column at a time."""
+        columns = self.columns
+        readers: dict[int, list[tuple[int, int]]] = {}
+        for tap, outputs in enumerate(tile.taps):
+            for output in outputs:
+                at = output * columns.stride + tap * columns.dilation
+                readers.setdefault(at, []).append((tap, output))
+        for part in range(len(self.register.parts)):
+            for taken in range(self.source.group):
+                for at, pairs in sorted(readers.items()):
+                    value = self.register.builder.let(self._value(at, part, taken))
+                    for tap, output in pairs:
+                        self._update(tap, output, part, taken, value)
 
     def add_many(self, tile: ColumnTile, begin: Index) -> None:
         """In loops; the first output's window begins at column ``begin``.
@@ -112,16 +138,23 @@ class Taps:
             self._tap(first + blocks * _AT_ONCE + tap, outputs)
 
     def _tap(self, tap: Index, outputs: Sequence[int]) -> None:
-        builder, columns = self.register.builder, self.columns
+        columns = self.columns
+        for part in range(len(self.register.parts)):
+            for taken in range(self.source.group):
+                for output in outputs:
+                    at = output * columns.stride + tap * columns.dilation
+                    self._update(tap, output, part, taken, self._value(at, part, taken))
 
-        for part, (column, lanes) in enumerate(self.register.parts):
-            weight = (
-                None if self.weights is None else self.weights.load(builder, tap, column, lanes)
-            )
-            for output in outputs:
-                at = output * columns.stride + tap * columns.dilation
-                value = self.source.load(builder, at, column, lanes)
-                self.register.update(output, part, partial(self._combined, value, weight))
+    def _value(self, at: Index, part: int, taken: int) -> Expr:
+        column, lanes = self.register.parts[part]
+        return self.source.load(self.register.builder, at, column, lanes, taken)
+
+    def _update(self, tap: Index, output: int, part: int, taken: int, value: Expr) -> None:
+        weight = None
+        if self.weights is not None:
+            (column, lanes), row = self.register.parts[part], tap * self.source.group + taken
+            weight = self.weights.load(self.register.builder, row, column, lanes)
+        self.register.update(output, part, partial(self._combined, value, weight))
 
     def _combined(self, value: Expr, weight: Expr | None, old: Expr) -> Expr:
         return self.combine(old, value, weight)

@@ -228,6 +228,7 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     ),
     "winograd": (conv((1, 2, 2, 2), 4, (3, 3), pads=PAD, after="bias"), "winograd"),
     "depthwise": (conv((1, 4, 4, 20), 20, (3, 3), pads=PAD, groups=20), "channelwise"),
+    "groups": (conv((1, 4, 4, 12), 12, (3, 3), pads=PAD, groups=3), "channelwise"),
     "separable": (
         separable((1, 4, 4, 3), 20, (3, 3), pads=PAD, between="bias_relu", after="bias"),
         "separable",

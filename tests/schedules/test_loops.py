@@ -31,6 +31,7 @@ NESTS: dict[str, tuple[Workload, str]] = {
     "product_batched": (matmul((3, 17, 20), (3, 20, 40), constant=False), "gemm"),
     "winograd": (conv((2, 13, 15, 20), 70, (3, 3), pads=PAD), "winograd"),
     "depthwise": (conv((2, 12, 9, 40), 40, (3, 3), pads=PAD, groups=40), "channelwise"),
+    "groups": (conv((2, 12, 19, 20), 20, (3, 3), pads=PAD, groups=5), "channelwise"),
     "pool": (pool("max_pool2d", (1, 14, 14, 20), (2, 2), strides=(2, 2)), "channelwise"),
     "separable": (separable((1, 11, 10, 13), 70, (3, 3), pads=PAD), "separable"),
     "attention": (separate((2, 3, 37, 50, 16, 24), heads_first=False), "attention"),

@@ -170,7 +170,12 @@ DEFAULTS = {
     "many 3x3 tiles of many channels": (conv((1, 56, 56, 64), 64, (3, 3), pads=PAD), "winograd"),
     "few of few channels": (conv((1, 5, 5, 3), 8, (3, 3), pads=PAD), "conv_direct"),
     "strides": (conv((1, 56, 56, 64), 64, (3, 3), strides=(2, 2)), "conv_direct"),
-    "groups of many outputs": (conv((1, 9, 9, 8), 32, (3, 3), groups=4), "conv_direct"),
+    "groups of many outputs": (conv((1, 9, 9, 8), 128, (3, 3), groups=4), "conv_direct"),
+    "groups of few outputs": (conv((1, 9, 9, 8), 8, (3, 3), groups=2), "channelwise"),
+    "groups of few outputs and more inputs": (
+        conv((1, 9, 9, 12), 8, (3, 3), groups=2),
+        "conv_direct",
+    ),
     "several outputs of a channel": (conv((1, 9, 9, 8), 16, (3, 3), groups=8), "channelwise"),
     "a number of them that divides no vector": (
         conv((1, 9, 9, 8), 24, (3, 3), groups=8),

@@ -30,6 +30,7 @@ CONVOLUTIONS = {
     "a column": conv((1, 40, 1, 6), 11, (5, 1), pads=(0, 0, 4, 0)),
     "groups of one output": conv((1, 6, 6, 12), 4, (3, 3), groups=4, pads=(1, 1, 1, 1)),
     "groups of odd sizes": conv((2, 6, 7, 15), 51, (3, 3), groups=3, after="scaled"),
+    "groups of eight": conv((1, 6, 13, 24), 24, (3, 3), groups=3, pads=(1, 1, 1, 1), after="clip"),
     "a pointwise one with strides": conv((1, 9, 9, 10), 18, (1, 1), strides=(2, 2)),
     "a pointwise one with pads": conv((1, 4, 5, 10), 18, (1, 1), pads=(1, 0, 0, 2), after="bias"),
     "a pointwise one in groups": conv((1, 4, 5, 10), 6, (1, 1), groups=2),
@@ -136,6 +137,17 @@ SEVERAL = {
     ),
     "two of many, a long row": conv((1, 1, 70, 24), 48, (1, 45), groups=24, pads=(0, 30, 0, 14)),
 }
+GROUPS = {
+    "four channels": conv((1, 9, 15, 12), 12, (3, 3), groups=3, pads=(1, 1, 1, 1)),
+    "two, strides and dilations": conv(
+        (2, 13, 31, 10), 10, (3, 5), strides=(2, 3), dilations=(2, 3), groups=5, pads=(2, 6, 1, 4),
+        after="scaled",
+    ),
+    "more outputs": conv((1, 8, 21, 14), 28, (2, 3), groups=7, pads=(0, 2, 1, 1), after="residual"),
+    "one tap": conv((1, 4, 9, 20), 20, (1, 1), groups=5, strides=(1, 2), after="swish"),
+    "a long row": conv((2, 1, 70, 12), 12, (1, 45), groups=3, pads=(0, 30, 0, 14)),
+    "outputs that see only padding": conv((1, 2, 2, 8), 8, (2, 2), groups=2, pads=(4, 0, 3, 5)),
+}  # fmt: skip
 SEPARABLE = {
     "what the activation makes of zero": separable(
         (1, 7, 9, 5), 20, (3, 3), pads=(1, 1, 1, 1), between="bias", after="clip"
@@ -234,6 +246,7 @@ CASES = {
         ("winograd", "winograd", WINOGRAD),
         ("depthwise", "channelwise", DEPTHWISE),
         ("several outputs of a channel", "channelwise", SEVERAL),
+        ("few channels in a group", "channelwise", GROUPS),
         ("expansion and depthwise", "separable", SEPARABLE),
         ("long and depthwise", "channelwise", LONG_DEPTHWISE),
         ("planes", "conv_planes", CONV_PLANES),
@@ -264,6 +277,17 @@ def test_maxima_of_pools_keep_nan_and_infinity(level):
     x[0, 2, 3, :4], x[0, 5, 0, ::2], x[0, 0, 0, 4:9] = np.nan, np.inf, -np.inf
     x[..., 9], x[..., 10], x[..., 18] = np.nan, -np.inf, np.inf
     verify(workload, level, inputs=[x], samples=1)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("group", [2, 4])
+def test_no_group_sees_what_another_one_holds(group, level):
+    workload = conv((1, 5, 14, 24), 24, (3, 2), groups=24 // group, pads=(1, 0, 1, 1))
+    x, weights, *rest = draw(workload)
+    x[..., ::8], x[0, 2, 3, 5], x[..., 23] = np.nan, np.inf, -0.0
+    weights[9], weights[10, 1, 0, 0] = -0.0, np.inf  # which no padding meets
+    with np.errstate(invalid="ignore"):
+        verify(workload, level, inputs=[x, weights, *rest], samples=1, template="channelwise")
 
 
 @pytest.mark.parametrize("level", RUNNABLE)

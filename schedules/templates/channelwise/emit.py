@@ -1,9 +1,10 @@
-"""Depthwise convolution and pooling in channels-last layout: each channel by itself.
+"""Depthwise convolution and pooling in channels-last layout: each channel by itself, or a few.
 
 The register tile is ``tile_w`` neighbouring outputs by ``vectors`` vectors of channels; the taps of
 a kernel row are written out, so that neighbouring outputs share their loads. Depthwise weights are
 packed as [KH][KW][C]. Where a channel has several outputs, lanes are outputs, and what is read of
-it is repeated in a register.
+it is repeated in a register. Where channels are added up in groups that are narrower than a vector,
+it has several groups, and each lane takes one channel of its group after the other.
 
 Knobs: ``tile_w`` and ``vectors`` (the register tile, of which the former is the most: tiles of a
 row are nearly equal), ``rows`` (output rows in a chunk), ``columns`` (outputs of a row in a chunk).
@@ -31,8 +32,10 @@ from .form import Channelwise, Knobs
 
 
 def pack_weights(array: Array) -> Array:
-    """[C,KH,KW,1] to [KH][KW][C]."""
-    return np.ascontiguousarray(array[..., 0].transpose(1, 2, 0))
+    """[C,KH,KW,group] to [KH][KW x group][C]."""
+    channels, high, wide, group = array.shape
+    ordered = array.transpose(1, 2, 3, 0).reshape(high, wide * group, channels)
+    return np.ascontiguousarray(ordered)
 
 
 def kernel(form: Channelwise, knobs: Knobs) -> Emitted:
@@ -55,13 +58,13 @@ class _Channelwise:
         self.weighted = isinstance(ops.of(self.node), ops.Product)
         self.pitch = form.placement.pitch(self.node.args[0]) or form.read
         self.widths = even_widths(self.columns.out, knobs.tile_w)
-        self.many = are_many(self.columns, self.widths)
+        self.many = are_many(self.columns, self.widths, form.group)
 
     def build(self) -> Emitted:
         """The kernel."""
         packings = {}
         if self.weighted:
-            shape = (self.rows.kernel, self.columns.kernel, self.channels)
+            shape = (self.rows.kernel, self.columns.kernel * self.form.group, self.channels)
             packings[self.node.args[1]] = Packing(shape, pack_weights)
         self.builder = builder = phase_builder(self.form, packings)
         self.evaluator = Evaluator(epilogue(self.workload), builder, anchor=0)
@@ -119,11 +122,12 @@ class _Channelwise:
             pixel = builder.let(
                 ((image * self.rows.size + ih) * self.columns.size + iw) * self.pitch
             )
-            begin, repeats = builder[f"in{self.node.args[0]}"], self.form.repeats
-            source = Vectors(begin, pixel + divide(channel, repeats), self.pitch, repeats)
+            begin = builder[f"in{self.node.args[0]}"]
+            group, repeats = self.form.group, self.form.repeats
+            source = Vectors(begin, pixel + divide(channel, repeats), self.pitch, repeats, group)
             weights = None
             if self.weighted:
-                first = kh * self.columns.kernel * self.channels + channel
+                first = kh * self.columns.kernel * group * self.channels + channel
                 weights = Vectors(builder[f"in{self.node.args[1]}"], first, self.channels)
             row = Taps(register, self.columns, source, weights, self._combine)
             if self.many:

@@ -18,11 +18,15 @@ from ..abilities import WEIGHED, Abilities, around
 from ..form import Form
 from ..fused import anchor_is_first, has_weights
 from ..loops import Loops
-from ..powers import floor_power, powers
+from ..powers import ceil_power, floor_power, powers
+from ..taps import are_many
 from ..window import Axis, axes, even_widths
 
 _POOL = Abilities(reads_apart=True, writes_apart=True)
 _LEAST_SUMS = 8  # of a tile: with fewer, neighbours share too little of what they load
+_MOST_OUTPUTS = 14  # of a tile
+_TAKEN = 1.2  # times a multiply-add by what all lanes share, where they take it from others
+_TAKEN_AND_SHARED = 0.85  # where several outputs use what they took
 _LEAST_WORK = 16384  # taps of a chunk: with fewer, larger chunks than the cores need
 
 
@@ -37,15 +41,17 @@ class Knobs(NamedTuple):
 
 @dataclass(frozen=True)
 class Channelwise(Form[Knobs]):
-    """A float32 convolution or pool of each channel by itself, with an elementwise epilogue.
+    """A float32 convolution or pool of each channel by itself, or of groups that are no wider than
+    a vector, with an elementwise epilogue.
 
-    ``channels`` are the output's.
+    ``channels`` are the output's, and an output reads ``group`` of the input's.
     """
 
     rows: Axis
     columns: Axis
     batch: int
     channels: int
+    group: int = 1
 
     name = "channelwise"
     version = 2
@@ -54,19 +60,19 @@ class Channelwise(Form[Knobs]):
 
     @classmethod
     def match(cls, workload: Workload, target: Target) -> Channelwise | None:
-        """Depthwise convolutions with so many outputs for each channel as divide a vector, and 2-D
-        pools.
+        """Depthwise convolutions with so many outputs for each channel as divide a vector, those in
+        groups that do and have no fewer outputs than inputs, and 2-D pools.
         """
-        node = workload.nodes[0]
+        node, group = workload.nodes[0], 1
         if isinstance(ops.of(node), ops.Pool) and anchor_is_first(workload, node.op):
             high, wide = node.attr("kernel")
         elif has_weights(workload, "conv2d") and _fits_lanes(workload, target):
-            _, high, wide, _ = workload.tensor(node.args[1]).shape
+            _, high, wide, group = workload.tensor(node.args[1]).shape
         else:
             return None
         source = workload.tensor(node.args[0])
         batch, channels = source.shape[0], node.out.shape[3]
-        return cls(workload, target, *axes(node, source, (high, wide)), batch, channels)
+        return cls(workload, target, *axes(node, source, (high, wide)), batch, channels, group)
 
     @property
     def read(self) -> int:
@@ -75,7 +81,7 @@ class Channelwise(Form[Knobs]):
 
     @property
     def repeats(self) -> int:
-        """Outputs of a channel."""
+        """Outputs for each channel of the input."""
         return 1 if self.read == self.channels else self.channels // self.read
 
     @property
@@ -93,9 +99,14 @@ class Channelwise(Form[Knobs]):
         """Of the window."""
         return self.rows.kernel * self.columns.kernel
 
+    @property
+    def depth(self) -> int:
+        """Multiply-adds for one output."""
+        return self.taps * self.group
+
     def choices(self) -> tuple[Knob, ...]:
         """The register tile and the rows of a chunk."""
-        widths = tuple(range(1, min(self.columns.out, 14) + 1))
+        widths = tuple(range(1, min(self.columns.out, _MOST_OUTPUTS) + 1))
         limit = ceildiv(self.channels, self.lanes)
         vectors = tuple(v for v in (1, 2, 4) if v <= limit)
         return (
@@ -112,23 +123,51 @@ class Channelwise(Form[Knobs]):
     def default(self) -> Knobs:
         """Sums that hide a multiply-add's latency, and whose outputs share what they load, in half
         of the registers; six chunks a thread, if each has enough to do."""
-        vectors = 2 if self.channels > self.lanes else 1
-        out, half = self.columns.out, self.target.vector_registers // 2
-        widest = ceildiv(min(max(self.target.costs.sums, _LEAST_SUMS), half), vectors)
-        widest = out if out * vectors <= half else widest  # a row that is one tile
+        out, (widest, vectors) = self.columns.out, self._widest_tile
         wanted = 6 * self.target.threads
         rows = self.rows.out * self.batch // wanted
-        rows = max(rows, ceildiv(_LEAST_WORK, out * self.channels * self.taps))
+        rows = max(rows, ceildiv(_LEAST_WORK, out * self.channels * self.depth))
         rows = floor_power(min(rows, self.rows.out))
         columns = powers(out, 16)[-1]
         if self.rows.out * self.batch < wanted:
-            least = ceildiv(_LEAST_WORK, self.channels * self.taps)
+            least = ceildiv(_LEAST_WORK, self.channels * self.depth)
             least = max(least, out * self.rows.out * self.batch // wanted)
             columns = floor_power(min(columns, max(widest, least)))
         return Knobs(max(even_widths(out, widest)), vectors, rows, columns)
 
+    @property
+    def _widest_tile(self) -> tuple[int, int]:
+        """Outputs and vectors of channels of a tile, at most.
+
+        Groups share what their lanes take between the taps of a row, whose weights stay beside the
+        sums.
+        """
+        out, registers = self.columns.out, self.target.vector_registers
+        if self.group > 1:
+            beside = registers - 1 - self.columns.kernel
+            return min(max(beside, registers // 2), _MOST_OUTPUTS), 1
+        vectors, half = 2 if self.channels > self.lanes else 1, registers // 2
+        if out * vectors <= half:
+            return out, vectors  # a row that is one tile
+        return ceildiv(min(max(self.target.costs.sums, _LEAST_SUMS), half), vectors), vectors
+
+    def estimate(self) -> float:
+        """Nothing is better for channels by themselves."""
+        if self.group == 1:
+            return 0.0
+        taken = _TAKEN_AND_SHARED if self._shares else _TAKEN
+        return taken * 2.0 * self.node.out.size * self.depth
+
+    @property
+    def _shares(self) -> bool:
+        """Whether outputs share what lanes take of a column that several of them read."""
+        across = self.columns
+        if are_many(across, even_widths(across.out, self._widest_tile[0]), self.group):
+            return False
+        return any(tap * across.dilation % across.stride == 0 for tap in range(1, across.kernel))
+
     def loops(self, knobs: Knobs) -> Loops:
-        """A step is one tap of the window."""
+        """A step is one channel of one tap of the window."""
         down, across = self.rows, self.columns
         tile_w, vectors, rows = knobs.tile_w, knobs.vectors, np.minimum(knobs.rows, down.out)
         read = (tile_w - 1) * across.stride + across.kernel  # columns of the input, by a tile
@@ -142,9 +181,9 @@ class Channelwise(Form[Knobs]):
             chunks=self.batch * ceildiv(down.out, rows) * ceildiv(across.out, columns),
             sums=tile_w * vectors,
             loads=vectors * (read + across.kernel) / across.kernel,
-            depth=self.taps,
-            steps=outputs * ceildiv(across.out, tile_w) * strips * self.taps,
-            work=outputs * across.out * ceildiv(self.channels, self.lanes) * self.taps,
+            depth=self.depth,
+            steps=outputs * ceildiv(across.out, tile_w) * strips * self.depth,
+            work=outputs * across.out * ceildiv(self.channels, self.lanes) * self.depth,
             inner=patch,
             kept=patch,
             streamed=outputs * down.kernel * line,
@@ -155,21 +194,18 @@ class Channelwise(Form[Knobs]):
 
 def is_depthwise(workload: Workload) -> bool:
     """Whether the convolution that comes first has one output for each channel."""
-    return outputs_of_a_channel(workload) == 1
-
-
-def outputs_of_a_channel(workload: Workload) -> int:
-    """How many the convolution that comes first makes of each channel by itself; 0 where it adds
-    channels up.
-    """
     node = workload.nodes[0]
     channels = workload.tensor(node.args[0]).shape[3]
-    if node.attr("groups") != channels or channels == 1:
-        return 0
-    return int(node.out.shape[3] // channels)
+    return bool(1 < channels == node.attr("groups") == node.out.shape[3])
 
 
 def _fits_lanes(workload: Workload, target: Target) -> bool:
-    """Whether channels by themselves have outputs that divide a vector."""
-    outputs = outputs_of_a_channel(workload)
-    return 0 < outputs <= target.lanes(FLOAT32) and outputs & (outputs - 1) == 0
+    """Whether groups of channels, or channels by themselves, have outputs that divide a vector."""
+    node, lanes = workload.nodes[0], target.lanes(FLOAT32)
+    groups, read = node.attr("groups"), workload.tensor(node.args[0]).shape[3]
+    if groups == 1:
+        return False
+    inputs, outputs = read // groups, node.out.shape[3] // groups
+    if not outputs == ceil_power(outputs) <= lanes:
+        return False
+    return inputs == 1 or bool(inputs == ceil_power(inputs) <= outputs)
