@@ -356,7 +356,7 @@ def test_every_operator_has_a_case() -> None:
     here = [case for family in FAMILIES.values() for case in family]
     others = (attention, decoders, layers, packed, recurrent)
     there = [case for o in others for family in o.FAMILIES.values() for case in family.values()]
-    alone = (attention.ROTARY, decoders.SPARSE)
+    alone = (attention.ROTARY, decoders.SPARSE, packed.PRODUCTS)
     there += [case for cases in alone for case in cases.values()]
     tested = {case[0] for case in [*here, *there, *BY_TEXT]}
     # Of which test_microsoft_sizes.py, test_sparse.py and test_generation.py have some.

@@ -575,12 +575,6 @@ def test_a_model_whose_names_are_long() -> None:
     np.testing.assert_array_equal(out, -floats(3))
 
 
-def unsorted(made: onnx.ModelProto) -> None:
-    nodes = list(made.graph.node)[::-1]
-    del made.graph.node[:]
-    made.graph.node.extend(nodes)
-
-
 def bad_text(made: onnx.ModelProto) -> None:
     made.MergeFromString(b"\x12\x02\xc3\x28")  # the producer's name
 
@@ -659,7 +653,6 @@ def unknown_attribute(made: onnx.ModelProto) -> None:
 
 
 BROKEN = {
-    unsorted: "not valid ONNX",
     bad_text: "a name in the model is not UTF-8 text",
     cyclic: "not valid ONNX",
     twice: "single static assignment",
