@@ -14,6 +14,7 @@ atanh              by the logarithm; Cephes' atanhf below 1/2; 4 ulp
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from ..tvm_late import tirx
 from .far import far_lanes
@@ -22,17 +23,17 @@ from .mathfn import Expr, Let, f32, f64, halves, log, polynomial
 # pi / 2 in a number of 33 bits, whose products with whole numbers of 20 bits are exact, and the
 # rest.
 _QUARTER, _QUARTER_LOW = 1.57079632673412561417e00, 6.07710050650619224932e-11
-_FARTHEST = 1e6  # quarters of a turn are whole numbers of 20 bits up to there
+FARTHEST = 1e6  # quarters of a turn are whole numbers of 20 bits up to there
 # A float64 from 2**52 to 2**53 is a whole number, and its last bits are that number's.
-_WHOLE = 1.5 * 2.0**52
+WHOLE = 1.5 * 2.0**52
 
 
 def _quarter(x: Expr, let: Let) -> tuple[Expr, Expr]:
     """In which quarter of a turn x is, as a whole number's last bits, and how far from its middle,
     in [-pi/4, pi/4]."""
     x = let(tirx.Cast("float64", x))
-    turns = let(x * f64(2 / math.pi) + f64(_WHOLE))
-    n = let(turns - f64(_WHOLE))
+    turns = let(x * f64(2 / math.pi) + f64(WHOLE))
+    n = let(turns - f64(WHOLE))
     rest = let(x - n * f64(_QUARTER)) - n * f64(_QUARTER_LOW)
     bits = tirx.call_intrin("int64", "tirx.reinterpret", turns)
     return let(tirx.Cast("int32", bits)), let(tirx.Cast("float32", rest))
@@ -40,7 +41,7 @@ def _quarter(x: Expr, let: Let) -> tuple[Expr, Expr]:
 
 def _near(name: str, x: Expr, value: Expr, let: Let) -> Expr:
     """``value``, but C's function of numbers that are too large for ``_quarter``."""
-    return far_lanes(name, tirx.abs(x) > f32(_FARTHEST), let(value), x)
+    return far_lanes(name, tirx.abs(x) > f32(FARTHEST), let(value), x)
 
 
 _SIN = (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
@@ -136,15 +137,24 @@ def acos(x: Expr, let: Let) -> Expr:
 _ATAN = (8.05374449538e-2, -1.38776856032e-1, 1.99777106478e-1, -3.33329491539e-1)
 
 
+def tangent_apart(size: Expr, number: Callable[[float], Expr], let: Let) -> tuple[Expr, Expr, Expr]:
+    """Of an angle with the tangent ``size``, at least 0: whether it is near pi/2, whether near pi/4
+    if not, and the tangent of its difference to that, or to 0."""
+    steep, even, one = (
+        size > number(2.414213562373095),
+        size > number(0.4142135623730950),
+        number(1.0),
+    )
+    above = tirx.Select(steep, number(-1.0), tirx.Select(even, size - one, size))
+    below = tirx.Select(steep, size, tirx.Select(even, size + one, one))
+    return steep, even, let(above / below)
+
+
 def atan(x: Expr, let: Let) -> Expr:
     """Arc tangent for float32."""
     x = let(x)
     size = let(tirx.abs(x))
-    steep, even = size > f32(2.414213562373095), size > f32(0.4142135623730950)
-    # The tangent of the angle's difference to pi/2, pi/4 or 0.
-    above = tirx.Select(steep, f32(-1.0), tirx.Select(even, size - f32(1.0), size))
-    below = tirx.Select(steep, size, tirx.Select(even, size + f32(1.0), f32(1.0)))
-    t = let(above / below)
+    steep, even, t = tangent_apart(size, f32, let)
     z = let(t * t)
     begin = tirx.Select(steep, f32(math.pi / 2), tirx.Select(even, f32(math.pi / 4), f32(0.0)))
     value = let(begin + (t + t * z * polynomial(z, _ATAN)))

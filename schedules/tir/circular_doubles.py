@@ -17,18 +17,16 @@ from __future__ import annotations
 import math
 
 from ..tvm_late import tirx
+from .circular import FARTHEST, WHOLE, tangent_apart
 from .doubles import as_float, as_int, exp_parts, log1p, power_of_two, with_sign
 from .far import far_lanes
 from .mathfn import Expr, Let, f64, two_chains
 
-# A float64 from 2**52 to 2**53 is a whole number, and its last bits are that number's.
-_WHOLE = 1.5 * 2.0**52
 # pi / 2 in numbers of 33 bits, and what is left: products with whole numbers of 20 bits are exact.
 _QUARTER = (
     1.57079632673412561417e00, 6.07710050630396597660e-11, 2.02226624871116645580e-21,
     8.47842766036889956997e-32,
 )  # fmt: skip
-_FARTHEST = 1e6  # quarters of a turn are whole numbers of 20 bits up to there
 _HALF_PI, _HALF_PI_LOW = 1.57079632679489655800, 6.12323399573676603587e-17
 
 # fdlibm's S1 to S6, and C1 to C6.
@@ -72,8 +70,8 @@ def _difference(a: Expr, b: Expr, let: Let) -> tuple[Expr, Expr]:
 def _quarter(x: Expr, let: Let) -> tuple[Expr, Expr, Expr]:
     """In which quarter of a turn x is, as a whole number's last bits, and how far from its middle:
     in [-pi/4, pi/4], and what that is rounded by."""
-    turns = let(x * f64(2 / math.pi) + f64(_WHOLE))
-    n = let(turns - f64(_WHOLE))
+    turns = let(x * f64(2 / math.pi) + f64(WHOLE))
+    n = let(turns - f64(WHOLE))
     rest = let(x - n * f64(_QUARTER[0]))  # exact
     rest, error = _difference(rest, let(n * f64(_QUARTER[1])), let)
     rest, more = _difference(rest, let(n * f64(_QUARTER[2])), let)
@@ -107,7 +105,7 @@ def _turned(quarter: Expr, value: Expr) -> Expr:
 
 def _near(name: str, x: Expr, value: Expr, let: Let) -> Expr:
     """``value``, but C's function of numbers that are too large for ``_quarter``."""
-    return far_lanes(name, tirx.abs(x) > f64(_FARTHEST), let(value), x)
+    return far_lanes(name, tirx.abs(x) > f64(FARTHEST), let(value), x)
 
 
 def sin(x: Expr, let: Let) -> Expr:
@@ -174,11 +172,7 @@ def atan(x: Expr, let: Let) -> Expr:
     """Arc tangent."""
     x = let(x)
     size = let(tirx.abs(x))
-    steep, even = size > f64(2.414213562373095), size > f64(0.4142135623730950)
-    # The tangent of the angle's difference to pi/2, pi/4 or 0.
-    above = tirx.Select(steep, f64(-1.0), tirx.Select(even, size - f64(1.0), size))
-    below = tirx.Select(steep, size, tirx.Select(even, size + f64(1.0), f64(1.0)))
-    t = let(above / below)
+    steep, even, t = tangent_apart(size, f64, let)
     z = let(t * t)
     rest = t * (z * two_chains(z, let(z * z), _ATAN))
     share = tirx.Select(steep, f64(1.0), tirx.Select(even, f64(0.5), f64(0.0)))
