@@ -28,10 +28,8 @@ def drop_broadcasts(graph: Graph) -> Graph:
             given = [*args[:place], above.args[0], *args[place + 1 :]]
             if np.broadcast_shapes(*(b.values[each].shape for each in given)) == node.out.shape:
                 args = given
-        return (
-            None
-            if args == list(node.args)
-            else b.add(Node(node.op, tuple(args), node.out, node.attrs))
-        )
+        if args == list(node.args):
+            return None
+        return b.add(Node(node.op, tuple(args), node.out, node.attrs))
 
     return b.rewrite(rule)
