@@ -31,6 +31,12 @@ class Window:
         """What the dilated kernel reaches."""
         return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True))
 
+    def same_enlarged(self, sizes: Sequence[int], extra: Sequence[int]) -> tuple[int, ...]:
+        """What a transposed convolution gives that pads by the input's sizes: these times the
+        strides, or what windows reach with ``extra`` elements at the end, if that is less."""
+        given = zip(sizes, self.strides, self.spans, extra, strict=True)
+        return tuple(min(d * s, (d - 1) * s + span + more) for d, s, span, more in given)
+
     def along(self, axes: Sequence[int]) -> Window:
         """The same over some of its dimensions, or over all in another order."""
         count = len(self.kernel)

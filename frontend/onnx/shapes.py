@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from typing import Any
@@ -121,16 +121,26 @@ def corrected(
     x = shapes[node.input[0]]
     if node.op_type in ("Resize", "Upsample"):
         return _resized(node, x, attrs, known)
-    if node.op_type in ("MaxPool", "AveragePool", "LpPool") and attrs.get("ceil_mode"):
-        return _pooled(x, attrs)
-    if node.op_type == "ConvTranspose" and attrs.get("output_shape") and len(node.input) > 1:
-        weights, size = shapes.get(node.input[1], ()), attrs["output_shape"]
-        if len(weights) == len(x) > 2 and len(size) >= len(x) - 2:
-            return [x[0], weights[1] * attrs.get("group", 1), *size[2 - len(x) :]]
+    if node.op_type in _BY_ATTRIBUTES:
+        return _BY_ATTRIBUTES[node.op_type](x, attrs)
+    if node.op_type == "ConvTranspose" and len(node.input) > 1:
+        return _enlarged(x, shapes.get(node.input[1], ()), attrs)
     if node.op_type == "Einsum":
         return _summed([shapes.get(name) for name in node.input], attrs.get("equation", b""))
     is_signal = node.op_type == "STFT" and len(x) == 3
     return _transformed(node, x, attrs, shapes, known) if is_signal else None
+
+
+def _cut(x: _Shape, attrs: Mapping[str, Any]) -> list[int] | None:
+    """It leaves open what ends before it begins, where attributes say so."""
+    starts, ends = attrs.get("starts", ()), attrs.get("ends", ())
+    axes, shape = attrs.get("axes", range(len(starts))), list(x)
+    told = starts and len(starts) == len(ends) == len(axes)
+    if not told or not all(0 <= axis < len(x) for axis in axes):
+        return None
+    for axis, start, end in zip(axes, starts, ends, strict=True):
+        shape[axis] = len(range(*slice(start, end).indices(x[axis])))
+    return shape
 
 
 def _summed(given: Sequence[_Shape | None], equation: bytes) -> list[int] | None:
@@ -186,17 +196,51 @@ def _transformed(
     return [x[0], int((x[1] - size) // apart + 1), int(bins), 2]
 
 
+def _enlarged(x: _Shape, weights: _Shape, attrs: Mapping[str, Any]) -> list[int] | None:
+    """It knows neither a size that is wanted nor, of padding that is not said, the rest."""
+    count, size = len(x) - 2, attrs.get("output_shape")
+    if len(weights) != len(x) or count < 1 or (size and len(size) < count):
+        return None
+    channels = weights[1] * attrs.get("group", 1)
+    if size:
+        return [x[0], channels, *size[-count:]]
+    window = _window(count, attrs, weights[2:])
+    extra = tuple(attrs.get("output_padding") or (0,) * count)
+    if not _is_same(attrs) or window is None or len(extra) != count:
+        return None
+    return [x[0], channels, *window.same_enlarged(x[2:], extra)]
+
+
 def _pooled(x: _Shape, attrs: Mapping[str, Any]) -> list[int] | None:
     """A last window that begins in the padding or beyond does not count."""
-    count = len(x) - 2
+    window = _window(len(x) - 2, attrs, ())
+    if not attrs.get("ceil_mode") or window is None:
+        return None
+    if _is_same(attrs):
+        return [*x[:2], *(-(-d // s) for d, s in zip(x[2:], window.strides, strict=True))]
+    places = window.places(x[2:], ceil=True)
+    return [*x[:2], *places] if min(places) >= 1 else None
+
+
+def _is_same(attrs: Mapping[str, Any]) -> bool:
+    """Whether the padding follows from the input's size."""
+    return attrs.get("auto_pad", b"") in (b"SAME_UPPER", b"SAME_LOWER")
+
+
+def _window(count: int, attrs: Mapping[str, Any], kernel: _Shape) -> Window | None:
+    """With the padding that the attributes say; None where they make no sense."""
     ones, zeros = (1,) * count, (0,) * 2 * count
-    if attrs.get("auto_pad", b"NOTSET") != b"NOTSET" or count < 1:
-        return None
-    defaults = {"kernel_shape": (), "strides": ones, "dilations": ones, "pads": zeros}
-    kernel, strides, dilations, pads = (tuple(attrs.get(n) or d) for n, d in defaults.items())
+    said = attrs.get("auto_pad", b"") in (b"", b"NOTSET")
+    own = attrs if said else {**attrs, "pads": zeros}
+    defaults = {"kernel_shape": kernel, "strides": ones, "dilations": ones, "pads": zeros}
+    kernel, strides, dilations, pads = (tuple(own.get(n) or d) for n, d in defaults.items())
     fits = len(kernel) == len(strides) == len(dilations) == count and len(pads) == 2 * count
-    if not fits or min(*kernel, *strides, *dilations) < 1:
+    if count < 1 or not fits or min(*kernel, *strides, *dilations) < 1:
         return None
-    window = Window(kernel, strides, dilations, pads)
-    shape = [*x[:2], *window.places(x[2:], ceil=True)]
-    return shape if min(shape) >= 1 else None
+    return Window(kernel, strides, dilations, pads)
+
+
+_BY_ATTRIBUTES: Mapping[str, Callable[[_Shape, Mapping[str, Any]], list[int] | None]] = {
+    **dict.fromkeys(("MaxPool", "AveragePool", "LpPool"), _pooled),
+    "Slice": _cut,
+}

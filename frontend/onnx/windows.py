@@ -95,7 +95,7 @@ def _average_pool(node: OnnxNode) -> int:
 def pool_window(node: OnnxNode) -> tuple[Window, bool]:
     """With its padding, and whether the last place may be cut off."""
     mode = _mode(node)
-    ceil = bool(node.attr("ceil_mode", 0)) and mode == "NOTSET"
+    ceil = bool(node.attr("ceil_mode", 0)) and mode not in _SAME
     return _padded(node, _window(node, None), mode, ceil=ceil), ceil
 
 
@@ -182,7 +182,8 @@ def _padded(node: OnnxNode, window: Window, mode: str, *, ceil: bool, fits: bool
 def _transposed_padding(
     node: OnnxNode, window: Window, mode: str
 ) -> tuple[Window, tuple[int, ...]]:
-    """``output_shape``, or ``auto_pad``'s input times stride, decide how much is cut off.
+    """``output_shape``, or ``auto_pad``'s input times stride, decide how much is cut off: the
+    latter adds nothing where windows do not reach so far, as in ONNX Runtime.
 
     Also gives how many elements there are at the end that no window of the input reaches.
     """
@@ -193,7 +194,7 @@ def _transposed_padding(
     if wanted:
         wanted = wanted[-count:]
     elif mode in _SAME:
-        wanted = [d * s for d, s in zip(spatial, window.strides, strict=True)]
+        wanted = window.same_enlarged(spatial, extra)
     steps = zip(spatial, window.strides, window.spans, strict=True)
     full = [(d - 1) * s + k for d, s, k in steps]
     if not wanted:

@@ -71,6 +71,12 @@ TRANSPOSED = [
         transposed(IMAGE, 4, 3, 4, 3, strides=[2, 1], auto_pad=mode)
         for mode in ("SAME_UPPER", "SAME_LOWER", "VALID")
     ),
+    *(  # windows that do not reach as far as the input times the strides, and some that do
+        transposed(IMAGE, 4, 3, *kernel, strides=[3, 2], auto_pad=f"SAME_{end}", **more)
+        for kernel in ((1, 3), (2, 1))
+        for end in ("UPPER", "LOWER")
+        for more in ({}, {"output_padding": [1, 1]}, {"dilations": [2, 2]})
+    ),
     transposed(LINE, 4, 3, 3, strides=[2], pads=[1, 0], output_padding=[1]),
     transposed(VOLUME, 4, 3, 3, 3, 3, strides=[2, 2, 2], output_padding=[1, 0, 1]),
     transposed(VOLUME, 4, 2, 1, 4, 2, strides=[3, 1, 1], group=2, output_padding=[2, 0, 0]),
@@ -98,6 +104,15 @@ POOLING = [
         case(op, IMAGE, kernel_shape=[3, 2], strides=[2, 2], auto_pad=mode)
         for op in _POOLS
         for mode in ("SAME_UPPER", "SAME_LOWER", "VALID")
+    ),
+    *(
+        case(op, IMAGE, kernel_shape=[3, 1], strides=[4, 3], auto_pad="VALID", ceil_mode=1)
+        for op in (*_POOLS, "LpPool")
+    ),
+    *(
+        case(op, IMAGE, kernel_shape=[3, 2], strides=[2, 2], auto_pad=f"SAME_{end}", ceil_mode=1)
+        for op in (*_POOLS, "LpPool")
+        for end in ("UPPER", "LOWER")
     ),
     *(case(op, IMAGE, kernel_shape=[2, 3], dilations=[2, 2], opset=19) for op in _POOLS),
     *(case(op, LINE, kernel_shape=[3], strides=[2], pads=[1, 1]) for op in _POOLS),

@@ -113,6 +113,18 @@ images (float[n,3,8,8] x)
 }"""
 
 
+@pytest.mark.parametrize("starts", [[2, 0], [-1, 3], [1, -1]], ids=str)
+def test_a_slice_that_ends_before_it_begins(starts: list[int]) -> None:
+    """With attributes, of which onnx's inference leaves the shape open."""
+    body = f"y = Slice<starts = {starts}, ends = [-99, 99], axes = [0, 1]> (x)"
+    made = onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["": 9]> cut (float[5,3] x) => (float[n,m] y) {{ {body} }}'
+    )
+    inputs = {"x": floats(5, 3)}
+    (ours,) = compute(import_model(made, TARGET), inputs).values()
+    assert ours.shape == expected(made, inputs)["y"].shape == (0, *ours.shape[1:])
+
+
 def test_no_images() -> None:
     entry = same_at_all_sizes(parsed(IMAGES), {"n": range(4)})
     assert ranges(entry)[-1] == "n=0..0"
