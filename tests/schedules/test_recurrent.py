@@ -105,6 +105,20 @@ def test_sequences_end_where_they_end() -> None:
     assert not got[:, :, [0, 3]].any()  # no step
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_rows_of_a_tile_end_before_others(cell: str) -> None:
+    """Sorted, as exporters want them, or not: of tiles that have ended nothing is multiplied."""
+    workload = layer(
+        cell, (5, 15, 19), ("lengths",), reverse=BOTH, gives=EVERY.get(cell, EVERY["gru"])
+    )
+    library = Library([instantiate(workload, TARGET, default(workload, TARGET))], TARGET)
+    given = inputs(workload)[:-1]
+    longest_first = np.array([5, 4, 4, 2] + [1] * 4 + [0] * 7, np.int32)
+    for lengths in (longest_first, longest_first[::-1].copy(), np.roll(longest_first, 6)):
+        got = library.run(0, [*given, lengths], random.Random(3))
+        compare(got, reference(workload, [*given, lengths]), 1e-5)
+
+
 def test_what_follows_does_not_change_what_came_before() -> None:
     """The states of a prefix are those of the whole."""
     whole = layer("lstm", (6, 2, 20), ("hidden", "cell"), gives=EVERY["lstm"])

@@ -4,8 +4,10 @@ Lanes run along K in both, so B is read once, as it lies, in whole vectors, and 
 it is what memory delivers that counts where there are so few rows. Sums of as many columns as
 there are lanes are added up across lanes together. A chunk is some such groups of columns.
 
-Columns are a loop of the kernel, not copies of its body: prefetchers follow each load instruction,
-and one that comes back only several columns later lets them fetch what is not read next.
+Several columns are read at once, from groups that lie far apart: a core's prefetchers follow a
+stream in each page of memory, and one stream alone does not ask for as much as memory gives, while
+neighbours are one stream that jumps. Columns of a group are a loop of the kernel, not copies of its
+body: prefetchers follow each load instruction, too.
 
 Knobs: ``columns`` (of B that are read at once), ``groups`` (of columns in a chunk).
 """
@@ -49,42 +51,45 @@ class _Dots:
         builder = self.builder
         after = collapse(epilogue(self.workload), keep_last=True)
         self.evaluator = Evaluator(after, builder, anchor=0)
-        blocks = ceildiv(self.groups, self.knobs.groups)
+        blocks, at_once = ceildiv(self.groups, self.knobs.groups), self.knobs.columns
         batch = math.prod(p.batch)
         with builder.chunk_loop() as chunk:
             group0 = builder.let(modulo(chunk, blocks) * self.knobs.groups)
             at = 0 if batch == 1 else builder.let(divide(chunk, blocks))
-            count = extent(group0, self.knobs.groups, self.groups)
-            with builder.loop(count, "group", group0) as group:
+            count = builder.let(extent(group0, self.knobs.groups, self.groups))
+            done: Index = 0
+            if at_once > 1:
+                all_whole = p.n % self.wide == 0
+                whole = count if all_whole else tirx.min(count, p.n // self.wide - group0)
+                own = builder.let(divide(whole, at_once))
+                done = builder.let(own * at_once)
+                with builder.loop(own, "group", group0) as group:
+                    firsts = [(group + i * own) * self.wide for i in range(at_once)]
+                    self._groups(at, [builder.let(first) for first in firsts], self.wide)
+            rest = count - done
+            with builder.loop(rest, "group", group0 + done) as group:
                 for column0, columns in builder.block(group, self.wide, p.n):
-                    self._group(at, builder.let(column0), columns)
+                    self._groups(at, [builder.let(column0)], columns)
         return Emitted((builder.finish(batch * blocks),))
 
-    def _group(self, at: Index, column0: Index, columns: int) -> None:
+    def _groups(self, at: Index, firsts: Sequence[Index], columns: int) -> None:
+        """Groups of neighbouring columns, one of each group at a time."""
         builder, p, wide = self.builder, self.p, self.wide
         a0 = builder.let(batch_offset(self.workload, p, p.a, at, p.m * p.k))
-        b0 = builder.let(batch_offset(self.workload, p, p.b, at, p.n * p.k) + column0 * p.k)
+        b0 = builder.let(batch_offset(self.workload, p, p.b, at, p.n * p.k))
         rows = [builder.let(a0 + row * p.k) for row in range(p.m)]
-        sums = [self._zeros() for _ in rows]
-        at_once = self.knobs.columns
-        with builder.loop(columns // at_once, "columns") as block:
-            self._columns(sums, builder.let(block * at_once), at_once, rows, b0)
-        if rest := columns % at_once:
-            self._columns(sums, columns - rest, rest, rows, b0)
-        for row, products in enumerate(sums):
-            each = [builder.load(products, vector_index(c * wide, wide)) for c in range(wide)]
-            held = builder.local(wide)
-            builder.store(held, vector_index(0, wide), lane_sums(builder, each, wide))
-            self._store(held, builder.let(at * p.m + row), column0, columns)
-
-    def _columns(
-        self, sums: Sequence[Expr], first: Index, count: int, rows: Sequence[Index], b0: Index
-    ) -> None:
-        """Products of all rows of A with some neighbouring columns."""
-        at_once = self.form.rows_at_once(self.knobs)
-        for row in range(0, self.p.m, at_once):
-            few = slice(row, row + at_once)
-            self._add(sums[few], first, count, rows[few], b0)
+        sums = [[self._zeros() for _ in firsts] for _ in rows]
+        few = self.form.rows_at_once(self.knobs)
+        with builder.loop(columns, "column") as column:
+            read = [builder.let(b0 + (first + column) * p.k) for first in firsts]
+            for row in range(0, p.m, few):
+                self._add(sums[row : row + few], column, rows[row : row + few], read)
+        for row, own in enumerate(sums):
+            for first, products in zip(firsts, own, strict=True):
+                each = [builder.load(products, vector_index(c * wide, wide)) for c in range(wide)]
+                held = builder.local(wide)
+                builder.store(held, vector_index(0, wide), lane_sums(builder, each, wide))
+                self._store(held, builder.let(at * p.m + row), first, columns)
 
     def _zeros(self) -> Expr:
         """Sums of a row, by column; those of columns that are not there stay zero."""
@@ -94,13 +99,17 @@ class _Dots:
         return sums
 
     def _add(
-        self, sums: Sequence[Expr], column0: Index, count: int, rows: Sequence[Index], b0: Index
+        self,
+        sums: Sequence[Sequence[Expr]],
+        column: Index,
+        rows: Sequence[Index],
+        columns: Sequence[Index],
     ) -> None:
-        """Products of some rows of A with some columns. Of few columns, sums of several parts of
-        the depth take turns, so that none waits for the one before it."""
+        """Products of some rows of A with the columns of B at these places, each the ``column`` of
+        its group. Of few columns, sums of several parts of the depth take turns, so that none waits
+        for the one before it."""
         builder, p, wide = self.builder, self.p, self.wide
-        parts, turns = self.form.parts, self.form.turns(count)
-        columns = [builder.let(b0 + (column0 + i) * p.k) for i in range(count)]
+        parts, turns = self.form.parts, self.form.turns(len(columns))
         places = [vector_index(turn * wide, wide) for turn in range(turns)]
         totals = [[builder.local(wide * turns) for _ in columns] for _ in rows]
         zero = splat(tirx.const(0.0, "float32"), wide)
@@ -114,14 +123,14 @@ class _Dots:
                     builder.let(builder.load(builder[f"in{p.a}"], vector_index(row + k, wide)))
                     for row in rows
                 ]
-                for i, column in enumerate(columns):
-                    b = builder.load(builder[f"in{p.b}"], vector_index(column + k, wide))
+                for i, at in enumerate(columns):
+                    b = builder.load(builder[f"in{p.b}"], vector_index(at + k, wide))
                     for row, own in zip(a, totals, strict=True):
                         builder.store(own[i], place, builder.load(own[i], place) + row * b)
         for products, own in zip(sums, totals, strict=True):
-            for i, total in enumerate(own):
+            for to, total in zip(products, own, strict=True):
                 whole = reduce(operator.add, [builder.load(total, place) for place in places])
-                builder.store(products, vector_index((column0 + i) * wide, wide), whole)
+                builder.store(to, vector_index(column * wide, wide), whole)
 
     def _store(self, held: Expr, row: Index, column0: Index, columns: int) -> None:
         builder, shape = self.builder, self.evaluator.workload.output.shape

@@ -24,6 +24,7 @@ from ..powers import floor_power, powers
 _ROWS = 2  # by how many times fewer than lanes rows of A must be
 _LEAST_LANES = 4
 _SUMS = 4  # hide the latency of one
+_AT_ONCE = 4  # streams give what memory has; more give no more
 
 
 class Knobs(NamedTuple):
@@ -40,7 +41,7 @@ class Dots(Form[Knobs]):
     product: Product
 
     name = "dots"
-    version = 1
+    version = 2
     knobs_type = Knobs
     follows = True
     anchors = around(matmul=Abilities(writes_apart=True))
@@ -87,9 +88,9 @@ class Dots(Form[Knobs]):
 
     def choices(self) -> tuple[Knob, ...]:
         """The columns that are read at once, the groups of a chunk."""
-        at_once = tuple(n for n in (1, 2, 4, 8, 16) if n <= self.wide)
+        at_once = tuple(n for n in (1, 2, 4, 8) if n <= self.all_groups)
         return (
-            Knob("columns", at_once, "columns of B that are read at once"),
+            Knob("columns", at_once, "columns of B that are read at once, of as many groups"),
             Knob("groups", self.blocks, "vectors of results in a chunk"),
         )
 
@@ -98,14 +99,11 @@ class Dots(Form[Knobs]):
         return 0.0 if self.product.staged else 1.0
 
     def default(self) -> Knobs:
-        """Four columns, whose sums hide the latency of one; but one where B comes from memory,
-        which delivers what lies in one stream. About eight chunks a thread."""
+        """Four columns, whose sums hide the latency of one. About eight chunks a thread."""
         wanted = 8 * self.target.threads
         groups = floor_power(max(1, self.all_groups * math.prod(self.product.batch) // wanted))
-        p, at_once = self.product, min(4, self.wide)
-        if FLOAT32.nbytes(math.prod(p.batch) * p.n * p.k) > self.target.l3 // 2:
-            at_once = 1
-        return Knobs(at_once, min(groups, max(self.blocks)))
+        groups = min(groups, max(self.blocks))
+        return Knobs(min(_AT_ONCE, groups), groups)
 
     def loops(self, knobs: Knobs) -> Loops:
         """A step multiplies vectors of some columns with one of A."""

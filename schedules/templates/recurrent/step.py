@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
 
 from ...emit.micro_kernel import FLOAT32_MULTIPLY_ADD
 from ...emit.tile import LINE, RegisterTile, column_parts
@@ -14,7 +14,7 @@ from ...tvm_late import tirx
 from ..powers import floor_power
 from .cells import Unit
 from .form import Group, Knobs, RecurrentLayer
-from .places import Places, Step
+from .places import Places, Rows, Step
 from .weights import as_they_are, packed, share_of_next
 
 _TURNS = 4  # of tiles at most
@@ -112,20 +112,32 @@ class Steps:
     def _reduce(
         self, registers: Sequence[RegisterTile], step: Step, tile: _Tile, groups: Groups
     ) -> None:
-        """The loop over K, into the first of these; of a state that is zero nothing is computed."""
+        """The loop over K, into the first of these; nothing of a state that is zero, or where the
+        sequences of all rows have ended."""
         starts_empty = "hidden" not in self.form.layer.operands
         hidden, builder = self.form.layer.hidden, self.places.builder
         if isinstance(step.step, int) and step.step == 0 and starts_empty:
             return
         unroll = max(self.knobs.unroll, len(registers))
         steps = self._steps(registers, step, tile, groups, unroll)
-        with builder.when(step.step > 0) if starts_empty else nullcontext():
+        with ExitStack() as conditions:
+            if starts_empty:
+                conditions.enter_context(builder.when(step.step > 0))
+            if "lengths" in self.form.layer.operands:
+                longest = self._longest(step.rows, tile)
+                conditions.enter_context(builder.when(step.time < longest))
             if hidden >= unroll:
                 steps(0, hidden // unroll, unroll)
             if hidden % unroll:
                 steps(hidden // unroll * unroll, 1, hidden % unroll)
             for other in registers[1:]:
                 registers[0].add(other)
+
+    def _longest(self, rows: Rows, tile: _Tile) -> Expr:
+        """Steps of a tile's longest sequence."""
+        builder, lengths = self.places.builder, self.places.operand("lengths")
+        first = builder.let(rows.first + tile.row)
+        return reduce(tirx.max, [builder.load(lengths, first + row) for row in range(tile.high)])
 
     def _steps(
         self,
