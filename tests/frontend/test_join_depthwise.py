@@ -98,12 +98,16 @@ def test_only_a_plain_1x1_convolution_is_joined(attrs: dict[str, object]) -> Non
     assert kernels(joined(g.graph(y))) == APART
 
 
-def test_only_a_depthwise_convolution_is_joined() -> None:
+@pytest.mark.parametrize("group", [1, 2, 4, 8, 12])
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_only_a_depthwise_convolution_is_joined(group: int, repeats: int) -> None:
+    """Groups of some channels share vectors where they are few: no kernel for pairs does that."""
     g = Sketch()
     wide = expand(g, g.x(1, 9, 10, 5))
-    weights = g.const(24, 3, 3, 12)
-    y = g.emit("relu", g.emit("conv2d", wide, weights, **(CONVOLUTION | {"groups": 2})))
-    assert kernels(joined(g.graph(y))) == APART
+    weights = g.const(24 * repeats, 3, 3, group)
+    y = g.emit("relu", g.emit("conv2d", wide, weights, **(CONVOLUTION | {"groups": 24 // group})))
+    together = group == repeats == 1
+    assert (kernels(joined(g.graph(y))) != APART) == together
 
 
 def test_more_threads_than_blocks_keep_an_expensive_pair_apart() -> None:

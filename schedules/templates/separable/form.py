@@ -58,7 +58,7 @@ class Separable(Form[Knobs]):
         second = None if rest is None else Channelwise.match(rest, target)
         if first is None or second is None or second.node.args[0] != len(workload.inputs):
             return None
-        if second.repeats > 1:
+        if second.repeats > 1 or second.group > 1:
             return None
         return cls(workload, target, first, second)
 
