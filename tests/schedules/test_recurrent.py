@@ -267,6 +267,12 @@ def test_few_steps_ask_at_once_for_weights_beyond_l2(batch: int, hidden: int, un
     assert form(layer("lstm", (32, batch, hidden)), threads=1).default().unroll == unroll
 
 
+def test_a_part_whose_weights_are_in_l2_does_not_ask_for_them() -> None:
+    found = form(layer("lstm", (32, 1, 512)))  # 4 MB, and 2 MB of L2
+    assert found.asks(1)
+    assert not found.asks(2)
+
+
 @pytest.mark.parametrize("level", TARGETS)
 @pytest.mark.parametrize("name", CASES)
 def test_every_default_is_in_its_space(name: str, level: str) -> None:

@@ -146,10 +146,9 @@ class RecurrentLayer(Form[Knobs]):
         layer = self.layer
         return self.element.nbytes(layer.gates * layer.hidden * layer.hidden)
 
-    @property
-    def asks(self) -> bool:
-        """Whether weights are asked for before they are used: they come from beyond L2."""
-        return self.weight_bytes > self.target.l2
+    def asks(self, parts: int) -> bool:
+        """Whether weights are asked for before their use: those of a part come from beyond L2."""
+        return self.weight_bytes // parts > self.target.l2
 
     @property
     def streams(self) -> bool:
@@ -210,7 +209,7 @@ class RecurrentLayer(Form[Knobs]):
         rows, gates = self._tile(min(batch, layer.batch))
         wide = self._wide(rows, gates, parts)
         # Lines from beyond L2 that several steps ask for at once wait for each other.
-        few = self.asks or rows * wide * gates > self.target.vector_registers // 2
+        few = self.asks(parts) or rows * wide * gates > self.target.vector_registers // 2
         return Knobs(rows, wide, gates, 2 if few else 4, batch, parts)
 
     def _wide(self, rows: int, gates: int, parts: int) -> int:
@@ -289,7 +288,7 @@ class RecurrentLayer(Form[Knobs]):
         with them; a fourth of it holds them beside what others read."""
         target = self.target
         used = target.vector_bytes * target.costs.multiply_adds  # by one row in a cycle
-        return self.asks and self.weight_bytes <= target.l3 // 4 and rows * _FROM_L3 >= used
+        return self.asks(1) and self.weight_bytes <= target.l3 // 4 and rows * _FROM_L3 >= used
 
     def resized(self, knobs: Knobs) -> Knobs:
         """A power of two where the last rows are known only at run time: halves of it do."""

@@ -107,7 +107,7 @@ class Steps:
         state = builder.let(places.state(step.rows, tile.row, plane))
         shares = self._shares(step.rows.count)
         if self.is_packed:
-            asks = self.form.asks and not shares
+            asks = self.form.asks(self.knobs.parts) and not shares
             weights = packed(places, step, groups, tile.block, self.width, asks=asks)
         else:
             weights = as_they_are(places, step, groups, tile.unit, self.width)
@@ -137,7 +137,7 @@ class Steps:
         block = form.element.nbytes(form.layer.hidden * self.width * form.together)
         fits = isinstance(rows, int) and 2 * block <= form.target.l2
         tiles = ceildiv(rows, self.knobs.rows) if fits else 0
-        return tiles if self.is_packed and form.asks and tiles > 1 else 0
+        return tiles if self.is_packed and form.asks(self.knobs.parts) and tiles > 1 else 0
 
     def _ask_for_next_block(
         self, step: Step, tile: Tile, groups: Groups, shares: int, unroll: int
