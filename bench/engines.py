@@ -106,12 +106,14 @@ def torch_layer(path: str, threads: int) -> Run:
 
     torch.set_num_threads(threads)
     layer = recurrent_layers.module(Path(path))
+    directions = 1 + layer.bidirectional
 
     @torch.inference_mode()
     def run(arrays: Arrays) -> Arrays:
         y, state = layer(torch.from_numpy(arrays["x"]))
         h = state[0] if isinstance(state, tuple) else state
-        return {"y": y.unsqueeze(1).numpy(), "h": h.numpy()}
+        of_each = y.unflatten(2, (directions, -1)).transpose(1, 2)
+        return {"y": of_each.numpy(), "h": h[-directions:].numpy()}
 
     return run
 

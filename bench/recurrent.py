@@ -2,8 +2,9 @@
 
 python -m bench.recurrent                          all sizes, 1 and 2 threads
 python -m bench.recurrent --ops LSTM --hidden 256 --steps 32 --threads 1 --print
+python -m bench.recurrent --ops BiLSTMx2 --hidden 256 --steps 32 --print    two layers, both ways
 
-All run the same file with one layer, but torch, which has the same weights in a layer of its own.
+All run the same file, but torch, which has the same weights in layers of its own.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ def table(rows: Sequence[Row], rounds: int) -> str:
 def main() -> None:
     """Measure the layers and write the section."""
     parser = argparse.ArgumentParser(description="Recurrent layers.")
-    parser.add_argument("--ops", nargs="+", default=OPS)
+    parser.add_argument("--ops", nargs="+", default=OPS, choices=recurrent_layers.KINDS)
     parser.add_argument("--hidden", type=int, nargs="+", default=HIDDEN)
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
     parser.add_argument("--steps", type=int, nargs="+", default=STEPS)

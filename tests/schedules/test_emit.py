@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -91,3 +93,16 @@ def test_a_loop_that_runs_once_leaves_no_trace():
         assert i == 7
     with builder.vector(1) as lane:
         assert lane == 0
+
+
+def test_braided_statements_take_turns() -> None:
+    builder = PhaseBuilder([Slot(0, "x", Tensor((8,)))])
+
+    def write(*places: int) -> None:
+        for place in places:
+            builder.store(builder["x"], place, tirx.const(1.0, "float32"))
+
+    with builder.chunk_loop():
+        builder.braided([partial(write, 0, 1), partial(write, 4, 5, 6)])
+    stores = re.findall(r"x\[(\d)\]", builder.finish(1).func.script())
+    assert stores == ["0", "4", "1", "5", "6"]

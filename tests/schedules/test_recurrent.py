@@ -232,6 +232,22 @@ def test_threads_share_rows_directions_or_units() -> None:
     assert form(layer("lstm", (32, 8, 1024))).default()[4:] == (8, 2)  # each reads half of them
 
 
+def test_threads_have_rows_of_their_own_where_l3_gives_weights_as_fast_as_these_are_used() -> None:
+    """Of 16 bytes a cycle: enough for four rows with 8 lanes, for eight with 16."""
+
+    def apart(level: str, batch: int, hidden: int) -> bool:
+        target = replace(TARGETS[level], threads=2, l2=512 << 10, l3=32 << 20)
+        (found,) = forms(layer("lstm", (32, batch, hidden)), target)
+        return isinstance(found, RecurrentLayer) and found.default().parts == 1
+
+    assert apart("x86-64-v3", 8, 256)
+    assert apart("x86-64-v3", 8, 512)
+    assert not apart("x86-64-v3", 6, 256)
+    assert not apart("x86-64-v3", 8, 1024)  # 16 MB are much for L3
+    assert not apart("x86-64-v4", 8, 256)
+    assert apart("x86-64-v4", 16, 256)
+
+
 def test_rows_share_weights_that_come_from_beyond_l1() -> None:
     """Gate by gate, where more rows are in registers then."""
 
@@ -263,6 +279,12 @@ def test_rows_that_are_few_registers_share_less() -> None:
 @pytest.mark.parametrize(("batch", "hidden", "unroll"), [(1, 256, 4), (1, 512, 2), (8, 512, 2)])
 def test_few_steps_ask_at_once_for_weights_beyond_l2(batch: int, hidden: int, unroll: int) -> None:
     assert form(layer("lstm", (32, batch, hidden)), threads=1).default().unroll == unroll
+
+
+def test_a_part_whose_weights_are_in_l2_does_not_ask_for_them() -> None:
+    found = form(layer("lstm", (32, 1, 512)))  # 4 MB, and 2 MB of L2
+    assert found.asks(1)
+    assert not found.asks(2)
 
 
 @pytest.mark.parametrize("level", TARGETS)

@@ -30,6 +30,7 @@ _PLANES: Mapping[str, tuple[str, ...]] = {
 }
 _VECTORS = (1, 2, 3, 4, 8, 16)  # of units in a register tile, for each gate
 _ENOUGH_ROWS = 8  # multiply a vector of weights for as long as L2 takes to give the next
+_FROM_L3 = 16  # bytes of weights that L3 gives a thread in a cycle, at least
 _EVEN = 1.05  # times its share may a part of a step do
 _WORTH_SHARING = 4000  # cycles of a step from which on threads share it: so long is a meeting
 
@@ -145,10 +146,9 @@ class RecurrentLayer(Form[Knobs]):
         layer = self.layer
         return self.element.nbytes(layer.gates * layer.hidden * layer.hidden)
 
-    @property
-    def asks(self) -> bool:
-        """Whether weights are asked for before they are used: they come from beyond L2."""
-        return self.weight_bytes > self.target.l2
+    def asks(self, parts: int) -> bool:
+        """Whether weights are asked for before their use: those of a part come from beyond L2."""
+        return self.weight_bytes // parts > self.target.l2
 
     @property
     def streams(self) -> bool:
@@ -209,7 +209,7 @@ class RecurrentLayer(Form[Knobs]):
         rows, gates = self._tile(min(batch, layer.batch))
         wide = self._wide(rows, gates, parts)
         # Lines from beyond L2 that several steps ask for at once wait for each other.
-        few = self.asks or rows * wide * gates > self.target.vector_registers // 2
+        few = self.asks(parts) or rows * wide * gates > self.target.vector_registers // 2
         return Knobs(rows, wide, gates, 2 if few else 4, batch, parts)
 
     def _wide(self, rows: int, gates: int, parts: int) -> int:
@@ -262,21 +262,33 @@ class RecurrentLayer(Form[Knobs]):
     def _chunk(self) -> tuple[int, int]:
         """Rows of the batch, and parts of a step.
 
-        Rows apart need no meetings; but then each thread reads all weights, which is too much where
-        these do not stay in its cache, of which the other half is for what goes by.
+        Rows apart need no meetings; but then each thread reads all weights, and is kept busy if
+        these stay in its cache, or come from L3 no faster than its rows use them.
         """
         layer, target = self.layer, self.target
         batch, wanted = layer.batch, ceildiv(target.threads, layer.directions)
         whole = ceil_power(batch)
         if wanted == 1:
             return whole, 1
-        apart = batch >= 2 * wanted and self.weight_bytes <= target.l2 // 2
+        apart = batch >= 2 * wanted and (self._stay or self._keep_pace(batch // wanted))
         multiplied = batch * self.weight_bytes // (2 * target.vector_bytes)
         cycles = max(self.weight_bytes // 32, multiplied)
         shared = [n for n in (1, *self._shared) if n <= wanted]
         if not apart and cycles >= _WORTH_SHARING and max(shared) > 1:
             return whole, max(shared)
         return ceil_power(ceildiv(batch, wanted)), 1
+
+    @property
+    def _stay(self) -> bool:
+        """Whether a thread's L2 holds the weights; half of it is for what goes by."""
+        return self.weight_bytes <= self.target.l2 // 2
+
+    def _keep_pace(self, rows: int) -> bool:
+        """Whether L3 gives the weights, asked for in time, as fast as so many rows are multiplied
+        with them; a fourth of it holds them beside what others read."""
+        target = self.target
+        used = target.vector_bytes * target.costs.multiply_adds  # by one row in a cycle
+        return self.asks(1) and self.weight_bytes <= target.l3 // 4 and rows * _FROM_L3 >= used
 
     def resized(self, knobs: Knobs) -> Knobs:
         """A power of two where the last rows are known only at run time: halves of it do."""

@@ -2,53 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 
 from ...emit.micro_kernel import FLOAT32_MULTIPLY_ADD
-from ...emit.tile import LINE, RegisterTile, column_parts
+from ...emit.tile import RegisterTile, column_parts
 from ...tir.indices import Expr, Index, ceildiv, divide, modulo, tail
 from ...tvm_late import tirx
 from ..powers import floor_power
-from .cells import Unit
-from .form import Group, Knobs, RecurrentLayer
+from .finish import Finish
+from .form import Knobs, RecurrentLayer
 from .places import Places, Rows, Step
+from .sums import Groups, Sums, Tile
 from .weights import as_they_are, packed, share_of_next
 
 _TURNS = 4  # of tiles at most
-_VECTORS = 2  # of cells that are computed at once: their long chains of operations then overlap
-Groups = tuple[Group, ...]
-
-
-@dataclass(frozen=True)
-class _Tile:
-    """A register tile: ``units`` from ``unit`` on, in block ``block``, of ``high`` rows.
-
-    ``own`` are the vectors of each gate, (first unit, lanes); sums of ``groups`` come in turns.
-    """
-
-    block: Index
-    unit: Index
-    units: int
-    row: Index
-    high: int
-    own: list[tuple[int, int]]
-    groups: Groups
-
-
-@dataclass(frozen=True)
-class _Sums:
-    """By gate, the register tile of its group and its number there; ``own`` vectors each."""
-
-    of: Mapping[int, tuple[RegisterTile, int]]
-    own: int
-
-    def element(self, gate: int, row: int, column: Index) -> Expr:
-        """The sum of a unit, whose vectors lie after one another."""
-        register, number = self.of[gate]
-        return register.element(row, column, number * self.own)
 
 
 @dataclass(frozen=True)
@@ -76,9 +46,9 @@ class Steps:
                 for row0, high in builder.pieces(rows.count, self.knobs.rows, "row"):
                     row = builder.let(row0)
                     groups = self.form.groups(step.number, self.knobs.gates)
-                    self._tile(step, _Tile(block, unit, units, row, high, own, groups))
+                    self._tile(step, Tile(block, unit, units, row, high, own, groups))
 
-    def _tile(self, step: Step, tile: _Tile) -> None:
+    def _tile(self, step: Step, tile: Tile) -> None:
         of: dict[int, tuple[RegisterTile, int]] = {}
         for groups in self._at_once(tile):
             gates = [gate for group in groups for gate in group.gates]
@@ -90,12 +60,9 @@ class Steps:
             ]
             self._reduce(registers, step, tile, groups)
             of.update({gate: (registers[0], i) for i, gate in enumerate(gates)})
-        sums = _Sums(of, len(tile.own))
-        for row in range(tile.high):
-            for offset, wide in tail(0, tile.units, _VECTORS * self.form.lanes):
-                self._cells(sums, step, tile, row, offset, wide)
+        Finish(self.places, step, tile, Sums(of, len(tile.own))).write()
 
-    def _at_once(self, tile: _Tile) -> list[Groups]:
+    def _at_once(self, tile: Tile) -> list[Groups]:
         """The groups of gates in as few parts as fit registers: a tile of fewer rows holds more."""
         groups, each = tile.groups, len(tile.groups[0].gates) * len(tile.own)
         count = max(
@@ -110,7 +77,7 @@ class Steps:
         return floor_power(min(self.form.target.costs.sums // sums, _TURNS))
 
     def _reduce(
-        self, registers: Sequence[RegisterTile], step: Step, tile: _Tile, groups: Groups
+        self, registers: Sequence[RegisterTile], step: Step, tile: Tile, groups: Groups
     ) -> None:
         """The loop over K, into the first of these; nothing of a state that is zero, or where the
         sequences of all rows have ended."""
@@ -133,7 +100,7 @@ class Steps:
             for other in registers[1:]:
                 registers[0].add(other)
 
-    def _longest(self, rows: Rows, tile: _Tile) -> Expr:
+    def _longest(self, rows: Rows, tile: Tile) -> Expr:
         """Steps of a tile's longest sequence."""
         builder, lengths = self.places.builder, self.places.operand("lengths")
         first = builder.let(rows.first + tile.row)
@@ -143,7 +110,7 @@ class Steps:
         self,
         registers: Sequence[RegisterTile],
         step: Step,
-        tile: _Tile,
+        tile: Tile,
         groups: Groups,
         unroll: int,
     ) -> Callable[[int, int, int], None]:
@@ -153,7 +120,7 @@ class Steps:
         state = builder.let(places.state(step.rows, tile.row, plane))
         shares = self._shares(step.rows.count)
         if self.is_packed:
-            asks = self.form.asks and not shares
+            asks = self.form.asks(self.knobs.parts) and not shares
             weights = packed(places, step, groups, tile.block, self.width, asks=asks)
         else:
             weights = as_they_are(places, step, groups, tile.unit, self.width)
@@ -183,10 +150,10 @@ class Steps:
         block = form.element.nbytes(form.layer.hidden * self.width * form.together)
         fits = isinstance(rows, int) and 2 * block <= form.target.l2
         tiles = ceildiv(rows, self.knobs.rows) if fits else 0
-        return tiles if self.is_packed and form.asks and tiles > 1 else 0
+        return tiles if self.is_packed and form.asks(self.knobs.parts) and tiles > 1 else 0
 
     def _ask_for_next_block(
-        self, step: Step, tile: _Tile, groups: Groups, shares: int, unroll: int
+        self, step: Step, tile: Tile, groups: Groups, shares: int, unroll: int
     ) -> Callable[[Index], None]:
         """In each of the written-out steps of all tiles and groups as much as the others."""
         parts = self._at_once(tile)
@@ -194,65 +161,6 @@ class Steps:
         number = number * (self.form.layer.hidden // unroll)
         each = ceildiv(unroll * sum(len(g.gates) for g in groups) * self.width, shares)
         return share_of_next(self.places, step, tile.block, self.width, number, each)
-
-    def _cells(
-        self, sums: _Sums, step: Step, tile: _Tile, row: int, offset: int, wide: int
-    ) -> None:
-        """``wide`` units of a row, from ``offset`` on, each a lane."""
-        places, layer, rows = self.places, self.form.layer, step.rows
-        builder, load = places.builder, places.builder.load
-        at, unit = builder.let(tile.row + row), builder.let(tile.unit + offset)
-        given = builder.let(places.given(step, at) + unit)
-        out = builder.let(places.out(rows, at, step.time) + unit)
-        before, after = (
-            {
-                name: builder.let(places.state(rows, at, plane) + unit)
-                for name, plane in {"hidden": modulo(step.step + i, 2), **self.form.planes}.items()
-            }
-            for i in range(2)
-        )
-        if self.form.streams:
-            self._ask_for_next(step, at, unit, wide)
-        runs: Expr = None
-        if "lengths" in layer.operands:
-            length = load(places.operand("lengths"), rows.first + at)
-            runs = builder.let(tirx.Cast("int32", step.time < length)) != 0
-        with builder.vector(wide) as lane:
-
-            def product(gate: int) -> Expr:
-                return sums.element(gate, row, offset + lane)
-
-            def of_input(gate: int) -> Expr:
-                return load(places.operand("gates"), given + gate * layer.hidden + lane)
-
-            def state(name: str) -> Expr:
-                return load(builder["state"], before[name] + lane)
-
-            def store(name: str, value: Expr) -> None:
-                shown = kept = builder.keep(value)
-                if runs is not None and name in ("hidden", "cell"):
-                    shown = tirx.Select(runs, kept, tirx.const(0.0, layer.dtype))
-                    kept = tirx.Select(runs, kept, state(name))
-                if name == "hidden" and "sequence" in layer.gives:
-                    builder.store(builder["out"], out + lane, shown)
-                builder.store(builder["state"], after[name] + lane, kept)
-
-            def operand(name: str, number: int) -> Expr:
-                count = 3 if name == "peepholes" else 1
-                place = (rows.direction * count + number) * layer.hidden + unit + lane
-                return load(places.operand(name), place)
-
-            cell = Unit(layer, builder.keep, product, of_input, state, store, operand)
-            cell.compute(step.number)
-
-    def _ask_for_next(self, step: Step, row: Index, unit: Index, wide: int) -> None:
-        """So many units of each gate of what the input gives to the next step."""
-        places, layer = self.places, self.form.layer
-        next_one = places.builder.let(places.given(step, row, step.onward) + unit)
-        for gate in self.form.passes[step.number]:
-            gates, first = places.operand("gates"), next_one + gate * layer.hidden
-            for line in range(0, wide, LINE):
-                places.builder.prefetch(gates, first + line, level=2)
 
 
 def _turned(step: Step, number: Index, count: Index) -> Index:
