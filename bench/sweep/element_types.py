@@ -26,6 +26,14 @@ def of_two(
     return other(name, f"y = {op} (x, z)", inputs, output or kind)
 
 
+def divided(op: str, shape: Sequence[int], kind: str) -> Point:
+    """Whole numbers by others, none of them zero."""
+    nodes = f"o = Constant <value_int = 3> () c = Cast <to = {KINDS[kind]}> (o) "
+    nodes += f"a = Abs (z) b = Add (a, c) y = {op} (x, b)"
+    inputs = {"x": typed(kind, shape), "z": typed(kind, shape)}
+    return other(f"{op} {by(*shape)} {kind}", nodes, inputs, kind)
+
+
 def cast(begin: str, end: str, shape: Sequence[int]) -> Point:
     """From one element type to another."""
     nodes = f"y = Cast <to = {KINDS[end]}> (x)"
@@ -110,9 +118,10 @@ def grid() -> Iterator[Point]:
         yield from _of_kind(kind)
     for kind in ("int32", "int64", "double"):
         yield running(1, ROWS, kind)
-    for op in ("Exp", "Sigmoid", "Tanh", "Log", "Erf", "Sqrt", "Sin"):
-        nodes, inputs = f"y = {op} (x)", {"x": typed("double", ROWS)}
-        yield other(f"{op} {by(*ROWS)} double", nodes, inputs, "double", positive=True)
+    yield from _functions()
+    for kind in ("int32", "int64"):
+        yield divided("Div", ROWS, kind)
+        yield divided("Mod", ROWS, kind)
     for op in ("And", "Or", "Xor"):
         yield of_two(op, ROWS, ROWS, "bool")
     yield of_one("Not", ROWS, "bool")
@@ -124,6 +133,15 @@ def grid() -> Iterator[Point]:
         yield of_one(op, ROWS, "float", "bool")
     yield of_one("Softmax <axis = -1>", (100, 1000), "float16")
     yield of_one("Transpose <perm = [2, 0, 1]>", (3, 1000, 5), "uint8")
+
+
+def _functions() -> Iterator[Point]:
+    double = ("Exp", "Sigmoid", "Tanh", "Log", "Erf", "Sqrt", "Sin")
+    half = ("Floor", "Ceil", "Round", "Sqrt", "Exp", "Sigmoid", "Softplus", "Gelu", "Neg")
+    for kind, functions in (("double", double), ("float16", half)):
+        for op in functions:
+            nodes, inputs = f"y = {op} (x)", {"x": typed(kind, ROWS)}
+            yield other(f"{op} {by(*ROWS)} {kind}", nodes, inputs, kind, positive=True)
 
 
 def _of_kind(kind: str) -> Iterator[Point]:

@@ -109,7 +109,14 @@ def grid() -> Iterator[Point]:
     for axis in (0, 1, 2):
         yield running(axis, (40, 50, 60), "float", axis % 2)
         yield top((40, 50, 60), axis, 5)
-    yield top((100, 1000), 1, 1000)
+    for k in (1, 2, 32, 100, 300, 1000):
+        yield top((100, 1000), 1, k)
+    for k in (1, 2, 16, 32):
+        yield top((1000, 100), 0, k)
+    for kind in ("int64", "double"):
+        yield top((100, 1000), 1, 32, kind)
+    yield top((5000, 8), 1, 2)
+    yield top((5000, 20), 1, 5)
     yield top((1, 100000), 1, 100)
     yield top((100, 1000), 1, 10, "int64")
     yield top((100, 1000), 1, 10, "float", 0)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from ..ir.workload import Node
 from ..tvm_late import tirx
-from .operator import Emit, Expr, Let
+from .operator import Emit, Expr
 
 
 def binding(function: Callable[..., Expr]) -> Emit:
@@ -17,15 +16,6 @@ def binding(function: Callable[..., Expr]) -> Emit:
 def intrinsic(name: str) -> Emit:
     """By TVM's function of that name."""
     return lambda node, args, dtypes, let: getattr(tirx, name)(*args)
-
-
-def llvm(name: str) -> Emit:
-    """By LLVM's intrinsic of that name, which takes vectors as it takes numbers."""
-
-    def emit(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
-        return tirx.call_llvm_pure_intrin(node.out.dtype, f"llvm.{name}", *args)
-
-    return emit
 
 
 def truth(condition: Expr, then: int = 1, otherwise: int = 0) -> Expr:

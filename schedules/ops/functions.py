@@ -12,7 +12,7 @@ from ..ir.workload import Node
 from ..tir import circular, circular_doubles, doubles, mathfn
 from ..tir.elements import dtype_of
 from ..tvm_late import tirx
-from .emission import binding, intrinsic, llvm
+from .emission import binding
 from .numbers import costly, numpy
 from .operator import Array, Elementwise, Emit, Expr, Let
 
@@ -42,6 +42,19 @@ def _by_width(single: Callable[..., Expr], double: Callable[..., Expr]) -> Emit:
     return emit
 
 
+def _rounding(name: str) -> Emit:
+    """By LLVM's intrinsic. Where LLVM sees that its argument was a float16, it takes the intrinsic
+    of that type, lane by lane."""
+
+    def emit(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let: Let) -> Expr:
+        (x,), dtype = args, node.out.dtype
+        if isinstance(x, tirx.Cast):
+            x = tirx.call_llvm_pure_intrin(dtype, "llvm.arithmetic.fence", x)
+        return tirx.call_llvm_pure_intrin(dtype, f"llvm.{name}", x)
+
+    return emit
+
+
 OPERATORS = (
     costly("exp", np.exp, _by_width(mathfn.exp, doubles.exp)),
     costly("log", np.log, _by_width(mathfn.log, doubles.log), wants_positive=True),
@@ -67,9 +80,9 @@ OPERATORS = (
         wants_positive=True,
     ),
     costly("atanh", np.arctanh, _by_width(circular.atanh, circular_doubles.atanh)),
-    Elementwise("floor", 1, numpy(np.floor), emit=intrinsic("floor")),
-    Elementwise("ceil", 1, numpy(np.ceil), emit=intrinsic("ceil")),
+    Elementwise("floor", 1, numpy(np.floor), emit=_rounding("floor")),
+    Elementwise("ceil", 1, numpy(np.ceil), emit=_rounding("ceil")),
     # half to even
-    Elementwise("round", 1, numpy(np.round), emit=llvm("roundeven")),
-    Elementwise("trunc", 1, numpy(np.trunc), emit=intrinsic("trunc")),
+    Elementwise("round", 1, numpy(np.round), emit=_rounding("roundeven")),
+    Elementwise("trunc", 1, numpy(np.trunc), emit=_rounding("trunc")),
 )

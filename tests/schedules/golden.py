@@ -146,10 +146,10 @@ def boxes() -> Workload:
     return b.workload
 
 
-def first(k: int, length: int = 200) -> Workload:
+def first(k: int, length: int = 200, inner: int = 5) -> Workload:
     b = Builder()
-    shape = (3, k, 5)
-    b.add("topk", b.input((3, length, 5)), shape=shape, dtype="int64", axis=1, k=k, largest=True)
+    x, shape = b.input((3, length, inner)), (3, k, inner)
+    b.add("topk", x, shape=shape, dtype="int64", axis=1, k=k, largest=True)
     return b.workload
 
 
@@ -286,6 +286,7 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "scatter": (scatter(), "scatter"),
     "boxes": (boxes(), "suppression"),
     "few_of_a_row": (first(2), "sort"),
+    "few_of_rows_in_lanes": (first(2, 60, 16), "sort"),
     "some_of_a_row": (first(17, 400), "sort"),
     "many_of_a_row": (first(100), "sort"),
     "distinct": (distinct(), "distinct"),

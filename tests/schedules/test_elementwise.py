@@ -229,6 +229,24 @@ def test_float16_is_computed_in_float32(level):
 
 
 @pytest.mark.parametrize("level", RUNNABLE)
+def test_whole_numbers_next_to_all_of_float16(level):
+    x = np.arange(1 << 16).astype("uint16").view("float16")
+    functions = {"floor": np.floor, "ceil": np.ceil, "round": np.round, "trunc": np.trunc}
+    kernels = []
+    for op in functions:
+        b = Builder()
+        b.add(op, b.input(x.shape, "float16"))
+        kernels.append(instantiate(b.workload, TARGETS[level], default(b.workload, TARGETS[level])))
+    library = Library(kernels, TARGETS[level])
+    for index, function in enumerate(functions.values()):
+        with np.errstate(invalid="ignore"):  # NaN that signal
+            expected = function(x)
+        got = library.run(index, [x], random.Random(0))
+        assert np.array_equal(got, expected, equal_nan=True)
+        assert np.array_equal(np.signbit(got), np.signbit(expected))
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
 @pytest.mark.parametrize("dtype", ["int32", "int64", "uint8"])
 def test_whole_numbers_have_powers(dtype, level):
     base = (np.arange(16) - (0 if dtype[0] == "u" else 4)).astype(dtype)

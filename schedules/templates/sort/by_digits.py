@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ...emit.builder import PhaseBuilder
@@ -10,6 +11,7 @@ from ...tir.indices import Expr, Index
 from ...tir.literals import constant
 from ...tvm_late import tirx
 from ..radix import Digits, Entries, Scratch, entries
+from .in_order import give_in_order
 from .row import Row
 
 
@@ -34,7 +36,7 @@ def by_digits(row: Row, digits: Digits) -> None:
         with builder.loop(row.length, "place") as place:
             builder.store(builder["keys"], place, row.key(place))
         choose(builder, digits, builder["keys"], row.length, row.wanted, listed)
-    digits.sort(builder, row.wanted, listed, entries(builder, "sorted"), row.give)
+    give_in_order(row, digits, listed)
 
 
 def choose(
@@ -54,8 +56,16 @@ def choose(
     left, bound = builder.local(1, "int32"), builder.local(1, digits.keys)
     builder.store(left, 0, constant(wanted, "int32"))
     builder.store(bound, 0, constant(0, digits.keys))
+    differing = _differing_bits(builder, digits, keys, count)
     for digit in reversed(range(digits.number)):
-        _narrow(builder, digits, digit, keys, count, left, bound)
+        mask = constant((digits.base - 1) << (digit * digits.width), digits.keys)
+        differs = builder.let(tirx.bitwise_and(builder.load(differing, 0), mask))
+        zero = constant(0, digits.keys)
+        with builder.when(differs != zero):
+            _narrow(builder, digits, digit, keys, count, left, bound)
+        with builder.when(differs == zero):
+            same = tirx.bitwise_and(builder.load(keys, 0), mask)
+            builder.store(bound, 0, tirx.bitwise_or(builder.load(bound, 0), same))
     filled, takes = builder.local(1, "int32"), builder.local(1, "int32")
     builder.store(filled, 0, constant(0, "int32"))
     with builder.loop(count, "place") as place:
@@ -70,6 +80,18 @@ def choose(
             builder.store(listed.places, at, place_of(place))
             builder.store(filled, 0, at + 1)
     return bound
+
+
+def _differing_bits(builder: PhaseBuilder, digits: Digits, keys: Any, count: Index) -> Any:
+    """Those in which some of the keys differ from the first, in a local array of one: numbers of
+    few values have few."""
+    differing, first = builder.local(1, digits.keys), builder.local(1, digits.keys)
+    builder.store(differing, 0, constant(0, digits.keys))
+    builder.store(first, 0, builder.load(keys, 0))
+    with builder.loop(count, "place") as place:
+        more = tirx.bitwise_xor(builder.load(keys, place), builder.load(first, 0))
+        builder.store(differing, 0, tirx.bitwise_or(builder.load(differing, 0), more))
+    return differing
 
 
 def _narrow(
@@ -95,19 +117,16 @@ def _narrow(
             begins = digits.shifted(builder.load(bound, 0), digit + 1)
             with builder.when(digits.shifted(key, digit + 1) == begins):
                 digits.count(builder, key, digit, 0)
-    searching = builder.local(1, "int32")
-    builder.store(searching, 0, constant(1, "int32"))
+    value = builder.local(1, "int32")
+    builder.store(value, 0, constant(0, "int32"))
+    count_of = partial(builder.load, counts)
+    with builder.repeated(count_of(builder.load(value, 0)) < builder.load(left, 0)):
+        at = builder.let(builder.load(value, 0))
+        builder.store(left, 0, builder.load(left, 0) - count_of(at))
+        builder.store(value, 0, at + 1)
     shift = constant(digit * digits.width, digits.keys)
-    with (
-        builder.loop(digits.base, "value") as value,
-        builder.when(builder.load(searching, 0) > 0),
-    ):
-        with builder.when(builder.load(counts, value) >= builder.load(left, 0)):
-            higher = tirx.shift_left(tirx.Cast(digits.keys, value), shift)
-            builder.store(bound, 0, tirx.bitwise_or(builder.load(bound, 0), higher))
-            builder.store(searching, 0, constant(0, "int32"))
-        with builder.when(builder.load(searching, 0) > 0):
-            builder.store(left, 0, builder.load(left, 0) - builder.load(counts, value))
+    higher = tirx.shift_left(tirx.Cast(digits.keys, builder.load(value, 0)), shift)
+    builder.store(bound, 0, tirx.bitwise_or(builder.load(bound, 0), higher))
 
 
 def one_if(condition: Expr) -> Expr:

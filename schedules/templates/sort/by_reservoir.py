@@ -16,6 +16,7 @@ from ...tvm_late import tirx
 from ..radix import Digits, Entries, Scratch, entries
 from .by_digits import choose, one_if
 from .form import BLOCK, capacity
+from .in_order import give_in_order
 from .row import Row
 
 
@@ -50,7 +51,7 @@ def by_reservoir(row: Row, digits: Digits) -> None:
                 _choose(row, digits, held, filled, worst)
     _look(row, held, first + rest // BLOCK * BLOCK, rest % BLOCK, filled, worst)
     _choose(row, digits, held, filled, worst)
-    digits.sort(builder, row.wanted, held, entries(builder, "sorted"), row.give)
+    give_in_order(row, digits, held)
 
 
 def _look(row: Row, held: Entries, first: Index, count: Index, filled: Any, worst: Any) -> None:

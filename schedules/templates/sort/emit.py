@@ -5,9 +5,10 @@ is kept in order is a good choice where few are wanted. Elements are compared by
 (``tir.order``).
 
 Knobs: ``method`` "insert" keeps a list of the best so far in order, into which few elements of a
-row come, or in registers the lists of several rows that lie side by side; "reservoir" holds some
-more than are wanted, and chooses of them now and then; "digits" finds the key of the last that is
-wanted, digit by digit from the highest, lists what comes before it, and sorts the list by digits.
+row come; "lanes" has such lists of several rows in registers, through which all elements go;
+"reservoir" holds some more than are wanted, and chooses of them now and then; "digits" finds the
+key of the last that is wanted, digit by digit from the highest, lists what comes before it, and
+sorts the list by digits.
 ``grain``: input elements in a chunk.
 """
 
@@ -20,7 +21,7 @@ from ..form import Emitted
 from ..radix import Digits, Scratch
 from ..slots import phase_builder
 from . import by_digits, by_insertion, by_reservoir
-from .by_columns import LANES, by_columns, fits
+from .by_lanes import by_lanes
 from .form import Knobs, Sort
 from .row import Row
 
@@ -30,8 +31,8 @@ def kernel(form: Sort, knobs: Knobs) -> Emitted:
     outer, length, inner = form.sizes
     rows, wanted = outer * inner, form.wanted
     keys = key_dtype(form.workload.inputs[0].dtype)
-    if knobs.method == "insert" and fits(form):
-        return _by_columns(form, knobs)
+    if knobs.method == "lanes":
+        return _by_lanes(form, knobs)
     group = at_least(knobs.grain // at_least(length, 1), 1)
     scratch, digits = Scratch(), Digits(keys)
     if knobs.method == "insert":
@@ -54,13 +55,14 @@ def kernel(form: Sort, knobs: Knobs) -> Emitted:
     return Emitted((builder.finish(ceildiv(rows, group)),), scratch=scratch.size)
 
 
-def _by_columns(form: Sort, knobs: Knobs) -> Emitted:
+def _by_lanes(form: Sort, knobs: Knobs) -> Emitted:
     outer, length, inner = form.sizes
-    blocks = ceildiv(inner, LANES)
-    group = at_least(knobs.grain // at_least(length * LANES, 1), 1)
+    blocks = ceildiv(inner, form.together)
+    number = outer * blocks if inner > 1 else ceildiv(outer, form.together)
+    group = at_least(knobs.grain // at_least(length * form.together, 1), 1)
     builder = phase_builder(form, {}, ())
     with builder.chunk_loop() as chunk:
         first = builder.let(chunk * group)
-        with builder.loop(extent(first, group, outer * blocks), "block", first) as number:
-            by_columns(builder, form, number, blocks)
-    return Emitted((builder.finish(ceildiv(outer * blocks, group)),))
+        with builder.loop(extent(first, group, number), "block", first) as block:
+            by_lanes(builder, form, block, blocks)
+    return Emitted((builder.finish(ceildiv(number, group)),))

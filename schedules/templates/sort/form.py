@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
+from ...ir.dtype import DTYPES
 from ...ir.size import Size
 from ...ir.space import Knob
 from ...ir.workload import Workload
@@ -24,8 +26,9 @@ _GRAINS = (1024, 4096, 16384, 65536)
 _LONGEST = 1 << 26
 # Up to how many wanted a list that is kept in order is the faster way, whatever the row holds.
 FEW = 16
-_METHODS = ("insert", "reservoir", "digits")
+_METHODS = ("insert", "lanes", "reservoir", "digits")
 BLOCK = 64  # elements that are looked at together
+_PLACE_BYTES = 4
 _ROOM = 4  # times what is wanted is held
 
 
@@ -40,7 +43,7 @@ class Sort(Form[Knobs]):
     """The places of the first elements of each row, in order, of any type."""
 
     name = "sort"
-    version = 2
+    version = 3
     knobs_type = Knobs
     follows = True
     anchors = around(topk=Abilities(epilogue=False, any_type=True))
@@ -63,10 +66,30 @@ class Sort(Form[Knobs]):
         """Elements of a row's result."""
         return self.workload.output.shape[int(self.node.attr("axis"))]
 
+    @cached_property
+    def together(self) -> int:
+        """Rows that lie next to each other or follow one another, a lane for each; 0 where they do
+        not, or registers have no room for the lists of few. Of a list of one all wait for what
+        they compared last, so that there are two registers' rows.
+        """
+        outer, _, inner = self.sizes
+        keys = DTYPES[key_dtype(self.workload.inputs[0].dtype)]
+        lanes = self.target.vector_bytes // max(keys.bytes, _PLACE_BYTES)
+        rows = outer if inner == 1 else inner
+        if any(isinstance(size, Size) for size in (rows, self.wanted)):
+            return 0
+        if rows < lanes or not 0 < self.wanted <= FEW:
+            return 0
+        return 2 * lanes if self.wanted == 1 and rows >= 2 * lanes else lanes
+
+    def fits(self, knobs: Knobs) -> bool:
+        """Lanes where there are rows for them."""
+        return knobs.method != "lanes" or self.together > 0
+
     def choices(self) -> tuple[Knob, ...]:
         """How a row is sorted, and how many rows a chunk has."""
         return (
-            Knob("method", _METHODS, "keep a list in order, hold some more, or sort by digits"),
+            Knob("method", _METHODS, "a list in order, one in each lane, some more held, digits"),
             Knob("grain", _GRAINS, "input elements in a chunk, whole rows"),
         )
 
@@ -77,7 +100,8 @@ class Sort(Form[Knobs]):
 
     def resized(self, knobs: Knobs) -> Knobs:
         """The way that is good for the number that is wanted, where that is another."""
-        return knobs._replace(method=self._method) if isinstance(self.wanted, Size) else knobs
+        stays = self.fits(knobs) and not isinstance(self.wanted, Size)
+        return knobs if stays else knobs._replace(method=self._method)
 
     def loops(self, knobs: Knobs) -> Loops:
         """One pass, and besides it what a list in order moves, or passes for each digit."""
@@ -86,15 +110,33 @@ class Sort(Form[Knobs]):
         inserted = length + self.wanted * self.wanted
         sorted_ = digits * (2 * self.wanted + length * (length != self.wanted))
         held = digits * capacity(self.wanted)
+        through = length * (1 + self.wanted / max(self.together, 1))
         methods = [np.asarray(knobs.method) == name for name in _METHODS]
-        moved = np.select(methods, [inserted, length + held, sorted_]) * (outer * inner)
+        moved = np.select(methods, [inserted, through, length + held, sorted_]) * (outer * inner)
         return replace(streaming(self.workload, self.target, knobs.grain), other=moved)
 
     @property
     def _method(self) -> str:
         if self.wanted <= FEW:
-            return "insert"
+            return "lanes" if self.together and self._goes_through else "insert"
         return "reservoir" if 2 * capacity(self.wanted) <= self.sizes[1] else "digits"
+
+    @property
+    def _goes_through(self) -> bool:
+        """Whether all elements of a row through a list take fewer cycles, with as many rows at
+        once, than comparing them and moving what comes before the last one: of an element of any
+        row the chance is ``wanted`` to as many as came before it.
+
+        The cycles are measured: what a step in lanes takes besides the list, and for each entry of
+        it; what 4 bytes take that are compared alone; what one that moves others does.
+        """
+        (_, length, inner), wanted = self.sizes, self.wanted
+        if isinstance(length, Size):
+            return inner > 1  # whose elements lie apart
+        through = length * (3 + 2.6 * wanted) / self.together
+        words = DTYPES[key_dtype(self.workload.inputs[0].dtype)].bytes / 4
+        moved = wanted * (1 + math.log(length / wanted))
+        return through < 0.6 * words * length + moved * (15 + 4 * wanted)
 
 
 def capacity(wanted: int) -> int:
