@@ -71,10 +71,11 @@ def _clip_at_run_time(node: OnnxNode) -> int:
 
 
 def _pow(node: OnnxNode) -> int:
-    """The exponent may have another type; the result has the base's."""
+    """The exponent may have another type; the result has the base's. That of a whole number by a
+    float is cut, so it is computed in float64."""
     t, base, exponent = node.t, node.x, node.given(1)
     if node.element.is_whole and t.type(exponent).element.is_float:
-        power = t.emit("power", t.cast(base, t.dtype(exponent)), exponent)
+        power = t.emit("power", t.cast(base, "float64"), t.cast(exponent, "float64"))
         return t.cast(power, node.dtype)
     return t.emit("power", base, t.cast(exponent, node.dtype))
 

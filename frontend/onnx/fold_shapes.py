@@ -9,7 +9,7 @@ means what kernels compute, which NumPy's does not for every number.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -91,10 +91,14 @@ def _static_types(model: onnx.ModelProto) -> dict[str, StaticType]:
             shape = tuple(d.dim_value for d in tensor.shape.dim)
             if min(shape, default=0) < 0:  # of a window that has no place
                 continue
-            if math.prod(max(size, 1) for size in shape) > _MOST:
-                raise ModelError(f"'{info.name}' has the shape {list(shape)}, which is too large")
+            _check_size(info.name, shape)
             types[info.name] = StaticType(shape, tensor.elem_type)
     return types
+
+
+def _check_size(name: str, shape: Sequence[int]) -> None:
+    if math.prod(max(size, 1) for size in shape) > _MOST:
+        raise ModelError(f"'{name}' has the shape {list(shape)}, which is too large")
 
 
 def _corrected(model: onnx.ModelProto, types: Mapping[str, StaticType]) -> bool:
@@ -121,6 +125,7 @@ def _corrected(model: onnx.ModelProto, types: Mapping[str, StaticType]) -> bool:
         elem_types = (types[node.input[0]].elem_type, onnx.TensorProto.INT64)
         for name, elem_type in zip(node.output, elem_types, strict=False):
             if name and shapes.get(name) != tuple(shape):
+                _check_size(name, shape)
                 place = places.get(name) or model.graph.value_info.add()
                 place.CopyFrom(helper.make_tensor_value_info(name, elem_type, shape))
                 changed = True

@@ -185,8 +185,9 @@ def _given_spans(node: OnnxNode, axes: list[int]) -> list[_Span]:
 
 
 def scaled_size(size: int, scale: np.float32) -> int:
-    """The size of a result; -1 where the scale is not finite."""
-    return _whole(np.float32(size) * np.float32(scale))
+    """The size of a result; -1 where it is not finite."""
+    with np.errstate(over="ignore"):
+        return _whole(np.float32(size) * np.float32(scale))
 
 
 def _whole(size: np.float32) -> int:

@@ -85,6 +85,7 @@ BINARY = [
     case("Pow", A, np.int64(3), constants=(1,), note="integer-exponent"),
     case("Pow", J, np.array([2, 1, 3, 0, 2, 1, 2]), note="integers"),
     case("Pow", J, positive(7), note="integer-base"),
+    case("Pow", integers(1000, 5000, 7), np.float32(3), note="exact"),
     case("Mod", K, np.int64(4), constants=(1,)),
     case("Mod", K, J * np.where(B > 0, 1, -1)),
     case("Mod", A, B, fmod=1),

@@ -102,6 +102,17 @@ PRODUCTS = [
         {"activation": "LeakyRelu", "activation_alpha": 0.2, "transA": 1, "transB": 1},
     ),
     *(
+        ("FusedGemm", (floats(4, 5), floats(5, 6)), {"activation": name, "opset": 13, **more})
+        for name, more in (
+            ("Celu", {"activation_alpha": 0.5}),
+            ("Elu", {"activation_alpha": 0.5}),
+            ("Selu", {"activation_alpha": 1.5, "activation_gamma": 2.0}),
+            ("Softplus", {}),
+            ("Softsign", {}),
+            ("ThresholdedRelu", {"activation_alpha": 0.5}),
+        )
+    ),
+    *(
         (
             "FusedConv",
             (IMAGE, floats(6, 4, 3, 3), floats(6)),
@@ -138,6 +149,9 @@ MOVEMENTS = [
     ("SampleOp", (X,), {}),
     ("Trilu", (floats(2, 5, 7), np.int64(-1)), {"constants": (1,), "upper": 0}),
     ("Trilu", (floats(2, 5, 7),), {"opset": 14}),
+    ("Trilu", (floats(2, 5, 7),), {"opset": 12}),
+    ("Trilu", (floats(5, 4), np.int64(1)), {"opset": 12}),
+    ("Trilu", (integers(-9, 9, 3, 5), np.int64(-1)), {"opset": 9, "upper": 0}),
     ("UnfoldTensor", (X,), {"dim": -1, "size": 5, "step": 2}),
     ("UnfoldTensor", (X,), {"dim": 1, "size": 2}),
 ]

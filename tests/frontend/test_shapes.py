@@ -80,3 +80,17 @@ def test_a_slope_is_no_wider_than_what_it_is_of() -> None:
     proto = model(nodes, {"x": floats(1, 1, 1)}, ["y"], {"slope": floats(9, 1)})
     with pytest.raises(ModelError, match=r"PRelu 'y': its slope has the shape \[9, 1\], which"):
         import_model(proto, TARGET)
+
+
+@pytest.mark.parametrize(
+    ("scale", "said"),
+    [(1e20, r"'y' has the shape .* too large"), (3e38, "a size of -1"), (np.inf, "the scale inf")],
+)
+@pytest.mark.parametrize("opset", [9, 10, 13])
+def test_a_scale_that_leaves_all_numbers(scale: float, said: str, opset: int) -> None:
+    op, inputs = ("Upsample" if opset < 10 else "Resize"), ["x", *[""] * (opset > 10), "scales"]
+    scales = np.array([1, 1, scale, 1], np.float32)
+    nodes = [helper.make_node(op, inputs, ["y"])]
+    proto = model(nodes, {"x": floats(1, 1, 2, 2)}, ["y"], {"scales": scales}, opset)
+    with pytest.raises(ModelError, match=said):
+        import_model(proto, TARGET)

@@ -45,10 +45,14 @@ def _split(call: Spelling) -> Results:
 
 # By the name of a fused activation: what it takes of its parameters, with their defaults.
 _PARAMETERS = {
+    "Celu": (("alpha", 1.0),),
+    "Elu": (("alpha", 1.0),),
     "HardSigmoid": (("alpha", 0.2), ("beta", 0.5)),
     "LeakyRelu": (("alpha", 0.01),),
+    "Selu": (("alpha", 1.6732632), ("gamma", 1.050701)),
+    "ThresholdedRelu": (("alpha", 1.0),),
 }
-_PLAIN = ("Relu", "Sigmoid", "Tanh")
+_PLAIN = ("Relu", "Sigmoid", "Softplus", "Softsign", "Tanh")
 
 
 def activated(call: Spelling, x: str, name: str, given: tuple[float, ...]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from ...graph.emitter import MOST_IN_TABLE
 from .spelling import Operators, Results, Spelled, Spelling, attributes
 
-_BOOL, _INT32 = 9, 6
+_INT32 = 6
 _RENAMED = {"bilinear": "linear", "bicubic": "cubic"}  # of GridSample, by operator set 20
 
 
@@ -92,6 +92,22 @@ def _unfolded(call: Spelling) -> Results:
     return call.transpose(wide, *axes, dim + 1)
 
 
+def _triangle(call: Spelling) -> Results:
+    """Before operator set 14, rows and columns are counted."""
+    upper = call.attr("upper", 1)
+    if call.opset >= 14:
+        return _same("Trilu", call, upper=upper)
+    rows, columns = call.shape(call.x)[-2:]
+    across = np.arange(columns)[None, :] - np.arange(rows)[:, None]
+    if across.size > MOST_IN_TABLE:
+        raise call.unsupported(f"a table of {across.size} elements")
+    first = call.input(1) or call.constant(0, "int64")
+    apart = call.emit("Sub", call.constant(across, "int64"), first)
+    wrong = call.constant(0 if upper else 1, "int64")
+    before, zero = call.emit("Less", apart, wrong), call.number(0, call.x)
+    return call.emit("Where", before, *((zero, call.x) if upper else (call.x, zero)))
+
+
 def _kept(call: Spelling) -> Results:
     """Nothing is dropped in inference."""
     total = call.emit("Add", call.x, call.given(1))
@@ -117,11 +133,6 @@ OPERATORS: Operators = {
     ),
     "SampleOp": Spelled(lambda call: call.x, 1),
     "TorchEmbedding": Spelled(lambda call: call.emit("Gather", call.x, call.given(1)), 4),
-    "Trilu": Spelled(
-        lambda call: _same("Trilu", call, upper=call.attr("upper", 1)),
-        2,
-        attributes("upper"),
-        since=14,
-    ),
+    "Trilu": Spelled(_triangle, 2, attributes("upper"), since=9),
     "UnfoldTensor": Spelled(_unfolded, 1, attributes("dim size step")),
 }

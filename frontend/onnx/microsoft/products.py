@@ -46,11 +46,9 @@ def _gemm(call: Spelling) -> Results:
     if len(inputs) < 3 and call.opset < 11:
         inputs.append(call.number(0, call.x))
     y = call.emit("Gemm", *inputs, **attrs)
-    name = call.attr("activation", "")
-    names = ("alpha", "beta", "gamma")
-    given = [call.attr(f"activation_{each}", None) for each in names]
+    given = [call.attr(f"activation_{each}", None) for each in ("alpha", "beta", "gamma")]
     values = tuple(value for value in given if value is not None)
-    return activated(call, y, name, () if name in ("Relu", "Tanh", "Sigmoid") else values)
+    return activated(call, y, call.attr("activation", ""), values)
 
 
 _WINDOW = attributes("auto_pad dilations group kernel_shape pads strides")
