@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 from caller import TARGETS
-from workloads import conv, matmul
+from workloads import conv, matmul, separable
 
 from luthier.schedules import Target
 from luthier.schedules.templates.conv.form import Conv
 from luthier.schedules.templates.gemm.cut import Grid
 from luthier.schedules.templates.gemm.form import Gemm
+from luthier.schedules.templates.separable.form import Separable
 from luthier.schedules.templates.sets import crowd_l1, crowd_l2
 
 TARGET = TARGETS["x86-64-v3"]
@@ -96,6 +97,27 @@ def test_rows_that_share_a_set_are_not_asked_for_ahead() -> None:
     assert gemm(512, 256, 768).default().ahead
     assert not gemm(512, 256, 1024).default().ahead
     assert not gemm(512, 256, 3072).default().ahead
+
+
+@pytest.mark.parametrize(("m", "k"), [(1024, 128), (512, 768)])
+def test_rows_that_leave_l1_again_are_asked_for_where_that_costs_nothing(m: int, k: int) -> None:
+    """Beside a panel that L1 does not hold; memory is so slow that it is worth it anyway."""
+    zen3 = replace(TARGET, cpu="znver3")
+    assert zen3.costs.asked > 0
+    assert TARGET.costs.asked == 0
+    long = k > 512
+    assert gemm(m, 256, k).default().ahead
+    assert bool(gemm(m, 256, k, zen3).default().ahead) != long
+    assert gemm(m, 256, k, replace(zen3, l3=1 << 20)).default().ahead
+
+
+@pytest.mark.parametrize("k", [64, 512])
+def test_long_rows_are_not_joined_where_reading_them_again_costs(k: int) -> None:
+    """Each block of the second convolution's channels reads all of the first's rows."""
+    pair = separable((1, 14, 14, k), 512, (3, 3), pads=(1, 1, 1, 1))
+    zen3 = Separable.match(pair, replace(TARGET, cpu="znver3", threads=1))
+    assert zen3
+    assert (zen3.saves > 0) == (k < 512)
 
 
 @pytest.mark.parametrize(("level", "rows"), [("x86-64-v3", 6), ("x86-64-v4", 6)])
