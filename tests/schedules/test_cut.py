@@ -167,3 +167,15 @@ def test_outputs_whose_windows_share_a_set_are_few_in_a_tile(channels: int, stri
 
     assert not crowd_l1(widest(channels), 4 * channels * stride, ZEN4)
     assert crowd_l1(widest(channels + 16), 4 * channels * stride, ZEN4)
+
+
+@pytest.mark.parametrize("channels", [16, 24, 32, 64])
+@pytest.mark.parametrize("size", [3, 7])
+def test_outputs_that_share_what_they_read_leave_registers_for_it(size: int, channels: int) -> None:
+    """In a model's first layer LLVM holds what one output has read until the next one needs it."""
+    first = conv((1, 224, 224, 3), channels, (size, size), strides=(2, 2), pads=(size // 2,) * 4)
+    form = Conv.match(first, TARGET)
+    assert form
+    width, vectors = form.default()[:2]
+    assert width * vectors >= TARGET.costs.sums
+    assert width * vectors + width + vectors <= TARGET.vector_registers
