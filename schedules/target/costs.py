@@ -21,11 +21,13 @@ class Costs:
     multiply-adds among them, and ``bfloat16`` how many of ``vdpbf16ps``, which does twice as much,
     start beside a multiply-add. ``moved`` are cycles to move an element by a transpose, in L2;
     ``window`` how many operations are in flight, 0 where that is not known, so that loads far ahead
-    begin by themselves. The others are in units of one floating-point operation at full speed; they
-    were measured on Zen 4, in and beyond L2, ``transformed`` on Zen 5 too, ``loaded``,
-    ``read_again`` and ``moved`` on Emerald Rapids. On Zen 4 with AVX-512 and one thread, 16 pairs
-    of 1x1 and depthwise convolutions of MobileNets are joined where ``passed_on`` is more than what
-    they cost: all of them, and 0.99 to 1.26 times as fast as apart, 1.05 in the median.
+    begin by themselves. ``asked`` are cycles for a line that is asked for and leaves L1 before it
+    is used; 0 where that is not known. The others are in units of one floating-point operation at
+    full speed; they were measured on Zen 4, in and beyond L2, ``transformed`` on Zen 5 too,
+    ``loaded``, ``read_again`` and ``moved`` on Emerald Rapids, ``passed_on``, ``read_again`` and
+    ``asked`` on Zen 3. On Zen 4 with AVX-512 and one thread, 16 pairs of 1x1 and depthwise
+    convolutions of MobileNets are joined where ``passed_on`` is more than what they cost: all of
+    them, and 0.99 to 1.26 times as fast as apart, 1.05 in the median.
     """
 
     latency: int
@@ -39,6 +41,7 @@ class Costs:
     read_again: float = 0.0  # to read a byte from L2 for each part of a product's columns
     moved: float = 0.9
     window: int = 0
+    asked: float = 0.0
 
     @property
     def sums(self) -> int:

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 from caller import TARGETS
-from workloads import conv, matmul
+from workloads import conv, matmul, separable
 
 from luthier.schedules import Target
 from luthier.schedules.templates.conv.form import Conv
 from luthier.schedules.templates.gemm.cut import Grid
 from luthier.schedules.templates.gemm.form import Gemm
+from luthier.schedules.templates.separable.form import Separable
 from luthier.schedules.templates.sets import crowd_l1, crowd_l2
 
 TARGET = TARGETS["x86-64-v3"]
@@ -98,6 +99,27 @@ def test_rows_that_share_a_set_are_not_asked_for_ahead() -> None:
     assert not gemm(512, 256, 3072).default().ahead
 
 
+@pytest.mark.parametrize(("m", "k"), [(1024, 128), (512, 768)])
+def test_rows_that_leave_l1_again_are_asked_for_where_that_costs_nothing(m: int, k: int) -> None:
+    """Beside a panel that L1 does not hold; memory is so slow that it is worth it anyway."""
+    zen3 = replace(TARGET, cpu="znver3")
+    assert zen3.costs.asked > 0
+    assert TARGET.costs.asked == 0
+    long = k > 512
+    assert gemm(m, 256, k).default().ahead
+    assert bool(gemm(m, 256, k, zen3).default().ahead) != long
+    assert gemm(m, 256, k, replace(zen3, l3=1 << 20)).default().ahead
+
+
+@pytest.mark.parametrize("k", [64, 512])
+def test_long_rows_are_not_joined_where_reading_them_again_costs(k: int) -> None:
+    """Each block of the second convolution's channels reads all of the first's rows."""
+    pair = separable((1, 14, 14, k), 512, (3, 3), pads=(1, 1, 1, 1))
+    zen3 = Separable.match(pair, replace(TARGET, cpu="znver3", threads=1))
+    assert zen3
+    assert (zen3.saves > 0) == (k < 512)
+
+
 @pytest.mark.parametrize(("level", "rows"), [("x86-64-v3", 6), ("x86-64-v4", 6)])
 def test_tiles_have_as_many_rows_as_a_set_of_l1_has_room_for(level: str, rows: int) -> None:
     """Where rows lie pages apart, and the tile would be high since it is narrow."""
@@ -145,3 +167,15 @@ def test_outputs_whose_windows_share_a_set_are_few_in_a_tile(channels: int, stri
 
     assert not crowd_l1(widest(channels), 4 * channels * stride, ZEN4)
     assert crowd_l1(widest(channels + 16), 4 * channels * stride, ZEN4)
+
+
+@pytest.mark.parametrize("channels", [16, 24, 32, 64])
+@pytest.mark.parametrize("size", [3, 7])
+def test_outputs_that_share_what_they_read_leave_registers_for_it(size: int, channels: int) -> None:
+    """In a model's first layer LLVM holds what one output has read until the next one needs it."""
+    first = conv((1, 224, 224, 3), channels, (size, size), strides=(2, 2), pads=(size // 2,) * 4)
+    form = Conv.match(first, TARGET)
+    assert form
+    width, vectors = form.default()[:2]
+    assert width * vectors >= TARGET.costs.sums
+    assert width * vectors + width + vectors <= TARGET.vector_registers

@@ -193,7 +193,7 @@ class Direct(Form[Knobs]):
             sums = widths[0] * count
             steps += borders * sums * max(0.0, sums / _FREE - 1)
             whole = steps * self.steps + _AROUND * len(widths)
-            return whole * ceildiv(self.group_vectors, count), -count
+            return whole * ceildiv(self.group_vectors, count), count if self._is_tight else -count
 
         tiles = []
         for count in (v for v in self.vectors if v <= 4):
@@ -204,6 +204,9 @@ class Direct(Form[Knobs]):
             least = ceildiv(widest, 2)
             while least > 1 and crowd_l1(least, apart, target):
                 least -= 1
+            if self._is_tight:  # what an output reads stays in a register, too, for the next one
+                widest = min(widest, (target.vector_registers - count) // (count + 1))
+                least = min(least, widest)
             tiles += [(width, count) for width in range(least, widest + 1)]
         return min(tiles, key=time)
 
@@ -220,6 +223,13 @@ class Direct(Form[Knobs]):
         _, wide, channels = self.window
         most = _WRITTEN if self.group_vectors > 1 else _WRITTEN // 4
         return not self.dots and self.groups == 1 and wide * channels <= most
+
+    @property
+    def _is_tight(self) -> bool:
+        """Whether outputs of such a row share inputs, and sums leave few registers for these."""
+        _, wide, _ = self.window
+        shared = self.node.attr("strides")[1] // self.step[1] < wide
+        return self._is_written and shared and self.target.vector_registers <= _FREE
 
     @property
     def _borders(self) -> int:

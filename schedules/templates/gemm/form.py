@@ -122,7 +122,7 @@ class Gemm(Form[Knobs]):
         rows, vectors = min(tiles, key=lambda tile: self._tile_cost(*tile))
         order, m_block, n_block = self._blocks(rows, vectors)
         unroll = self._unroll(rows * vectors)
-        return Knobs(rows, vectors, m_block, n_block, order, unroll, self._ahead(rows))
+        return Knobs(rows, vectors, m_block, n_block, order, unroll, self._ahead(rows, vectors))
 
     def _heights(self, vectors: int) -> tuple[int, ...]:
         """Rows of a tile so many vectors wide: as many as registers hold, and, where these rows
@@ -226,14 +226,17 @@ class Gemm(Form[Knobs]):
             return 1
         return max(u for u in (1, 2, 4) if self.product.k % u == 0 and sums * u <= 64)
 
-    def _ahead(self, rows: int) -> int:
+    def _ahead(self, rows: int, vectors: int) -> int:
         """Rows that come from beyond L2 begin too often for the hardware to foresee them. But where
         they lie so far apart that they share sets of L1, those of the next tile push out this
-        one's."""
-        p = self.product
-        if p.k < 2 * LINE or p.micro.a.nbytes(p.m * p.k) <= self.target.l2 // 2:
+        one's; and beside a long panel they leave L1 again before they are used."""
+        p, target = self.product, self.target
+        every, apart = p.micro.a.nbytes(p.m * p.k), p.micro.a.nbytes(p.k)
+        if p.k < 2 * LINE or every <= target.l2 // 2 or crowd_l1(2 * rows, apart, target):
             return 0
-        if crowd_l1(2 * rows, p.micro.a.nbytes(p.k), self.target):
+        panel = p.k * vectors * target.vector_bytes
+        leave = panel + 2 * rows * apart >= target.l1
+        if leave and target.costs.asked and every <= target.l3 // 2:  # not from memory
             return 0
         return 2 if p.k <= 8 * LINE else 1
 
