@@ -311,7 +311,7 @@ def _check_names(library: Library) -> None:
         try:
             length = len(name.encode())
         except UnicodeEncodeError as error:
-            raise ModelError(f"{shown} is no text that UTF-8 can tell; rename it") from error
+            raise ModelError(f"{shown} is not a text that UTF-8 can tell; rename it") from error
         if "\0" in name:
             raise ModelError(f"{shown} has a zero byte; rename it")
         if length > _LONGEST_NAME:

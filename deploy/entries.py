@@ -182,7 +182,7 @@ class EntryNote:
         if len({s.name for s in states}) != len(states) or known.keys() - {
             s.length for s in states
         }:
-            raise ValueError("two states have one name, or a length is no state's")
+            raise ValueError("two states have one name, or a length is not a state's")
         variants = each(_variant_from_json, data["variants"])
         if not variants or any([s.name for s in v.sizes] != list(named) for v in variants):
             raise ValueError("the variants of an entry point are not for its sizes")

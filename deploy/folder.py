@@ -98,7 +98,7 @@ def _check_replaceable(out: Path) -> None:
         raise ArtifactError(f"{shown(out)} cannot be replaced, remove it first: {error}") from error
     strangers = sorted(_files(out) - _own_files(manifest))
     if strangers:
-        stranger = f"'{strangers[0]}', which is no part of the artifact"
+        stranger = f"'{strangers[0]}', which is not part of the artifact"
         raise ArtifactError(f"{shown(out)} holds {stranger}; move it away first")
 
 

@@ -26,7 +26,7 @@ class Grouping:
     def apart(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Inputs as a library takes them; those of a sequence may be given one by one.
 
-        Raises InputError for what is no sequence of as many, or is there where nothing is.
+        Raises InputError for what is not a sequence of as many, or is there where nothing is.
         """
         found = dict(given)
         for argument in self.arguments:

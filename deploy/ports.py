@@ -104,7 +104,7 @@ def forms(entry: Entry, inputs: Sequence[Port]) -> list[Form]:
 
 
 def _linear(size: int | Size) -> dict[str, int] | None:
-    """How often each name is in a sum, the number in it under ""; None where it is no sum."""
+    """How often each name is in a sum, the number in it under ""; None where it is not a sum."""
     if isinstance(size, int):
         return {"": size}
     if not size.operands:

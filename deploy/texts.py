@@ -43,8 +43,8 @@ class Texts:
 def rows_of(port: Port, value: Any) -> Array:
     """Texts as rows of UTF-8 with zeros after their ends; rows are given back as they are.
 
-    ``value`` is an array of texts, or nested lists of them. Raises InputError for what is no text,
-    for a zero byte in one, and for one of more bytes than the input has room for.
+    ``value`` is an array of texts, or nested lists of them. Raises InputError for what is not a
+    text, for a zero byte in one, and for one of more bytes than the input has room for.
     """
     if isinstance(value, np.ndarray) and value.dtype == np.uint8:
         return value

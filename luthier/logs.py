@@ -185,7 +185,7 @@ def best(
 def show(prefix: str, source: FilePath = DEFAULT_LOG) -> tuple[Record, ...]:
     """The records whose hash begins so (at least 4 hex digits); raises LogError and UsageError."""
     if len(prefix) < _SHORTEST_PREFIX or not set(prefix) <= set("0123456789abcdef"):
-        raise UsageError(f"'{prefix:.40}' is no beginning of a hash: give at least 4 hex digits")
+        raise UsageError(f"'{prefix:.40}' is not a beginning of a hash: give at least 4 hex digits")
     with opened(source) as store:
         found = tuple(store.find(prefix))
     if not found:

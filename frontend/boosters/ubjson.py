@@ -19,7 +19,7 @@ _CONSTANTS = {b"Z": None, b"T": True, b"F": False}
 def decoded(data: bytes, where: str) -> Any:
     """What a document holds; arrays of one type of numbers are NumPy's.
 
-    Raises ModelError for what is no document, and for one that is cut short.
+    Raises ModelError for what is not a document, and for one that is cut short.
     """
     reader = _Reader(data)
     try:

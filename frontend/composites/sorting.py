@@ -17,7 +17,7 @@ def first(t: Emitter, x: int, axis: int, count: int, *, largest: bool) -> tuple[
     length = t.shape(x)[axis]
     if length > _LONGEST:
         raise t.unsupported(f"an order of {length} elements (more than {_LONGEST})")
-    if count == 1 and (largest or not t.type(x).element.is_float):  # NaN is no smallest one
+    if count == 1 and (largest or not t.type(x).element.is_float):  # NaN is not a smallest one
         op = "argmax" if largest else "argmin"
         places = t.cast(t.emit(op, x, axes=(axis,), keepdims=True, last=False), "int64")
     else:

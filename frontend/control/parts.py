@@ -208,7 +208,7 @@ class Parts:
     ) -> tuple[onnx.ModelProto, dict[str, Array]]:
         """Nodes as a model of their own, without outputs; its inputs that are large constants.
 
-        What is no tensor is left out ``without_sequences``, else refused.
+        What is not a tensor is left out ``without_sequences``, else refused.
         """
         whole = self._model
         model = onnx.ModelProto(ir_version=max(whole.ir_version, 4))

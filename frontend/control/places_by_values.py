@@ -165,7 +165,7 @@ def counted(d: Decision) -> None:
     """``Range``: from a start on, in steps, as many as there are before a limit."""
     kind, e = d.type(0), d.spelled
     if any(d.type(i).size != 1 for i in range(3)):
-        raise ModelError(f"{d.label}: its bounds are no single numbers")
+        raise ModelError(f"{d.label}: its bounds are not single numbers")
     start, limit, delta = (e("Reshape", f"input {i}", [1]) for i in range(3))
     zero = e.cast([0], kind.dtype)
     is_none = e.cast(e("Equal", delta, zero), "int64")

@@ -17,7 +17,7 @@ from ..graph import Array
 OPSET = 18
 
 Term: TypeAlias = str | int | Sequence[int] | Array
-"""The name of a value, or the numbers of one, of type int64 where they are no array."""
+"""The name of a value, or the numbers of one, of type int64 where they are not an array."""
 
 
 class Spelled:

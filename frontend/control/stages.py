@@ -77,7 +77,7 @@ def may_train(node: onnx.NodeProto) -> bool:
 
 def has_asking(model: onnx.ModelProto) -> bool:
     """Whether a run must ask for a number that a straight model would take as it is: the ratio at
-    which a ``Dropout`` drops that may be training, where it is no constant."""
+    which a ``Dropout`` drops that may be training, where it is not a constant."""
     nodes = [*model.graph.node, *(n for function in model.functions for n in function.node)]
     constants = {"", *(t.name for t in model.graph.initializer)}
     constants.update(o for node in nodes if node.op_type == "Constant" for o in node.output)

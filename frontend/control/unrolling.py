@@ -182,7 +182,7 @@ class Unrolling:
             held, wanted = scope[name], self.sizes.count(name, loop.label)
             length = len(held.values) if isinstance(held, Listed) else None
             if length != wanted:
-                found = "is no sequence" if length is None else f"has {length} tensors"
+                found = "is not a sequence" if length is None else f"has {length} tensors"
                 raise ModelError(f"{loop.label}: its result '{name}' {found}, not {wanted}")
 
 

@@ -14,7 +14,7 @@ _LARGEST = 4096
 def _det(node: OnnxNode) -> int:
     t, size = node.t, node.shape[-1] if node.rank else 0
     if node.rank < 2 or node.shape[-2] != size:
-        raise ModelError(f"{node.label}: {list(node.shape)} is no square matrix")
+        raise ModelError(f"{node.label}: {list(node.shape)} is not a square matrix")
     if size > _LARGEST:
         raise node.unsupported(f"a matrix of {size} rows (more than {_LARGEST})")
     outer = node.shape[:-2]

@@ -126,7 +126,7 @@ def fill(
             continue
         if str(size) not in places:
             raise ModelError(
-                f"a value fills input '{name}', but its size '{size}' is no other input's: give "
+                f"a value fills input '{name}', but its size '{size}' is not another input's: give "
                 f"the size, such as --shape {min(size.names)}=8"
             )
         other, axis = places[str(size)]

@@ -122,7 +122,7 @@ def _broken(node: NodeProto) -> Iterator[str]:
             yield f"it has two attributes '{attribute.name}'"
         seen.add(attribute.name)
         if attribute.name == _TO and is_onnx(node.domain) and attribute.i not in _ELEMENT_TYPES:
-            yield f"its attribute '{_TO}' is {attribute.i}, which is no element type"
+            yield f"its attribute '{_TO}' is {attribute.i}, which is not an element type"
 
 
 def _against(node: NodeProto, rule: _Rule) -> Iterator[str]:

@@ -161,7 +161,7 @@ class _Reader:
         self.at = end + 1
         least, most = int(first), int(second) if second else (None if comma else int(first))
         if max(least, most or 0) > _MOST or (most is not None and most < least):
-            raise PatternError(f"{{{first}{comma}{second}}} is no number of times up to {_MOST}")
+            raise PatternError(f"{{{first}{comma}{second}}} is not a number of times up to {_MOST}")
         return least, most
 
     # ---- one letter, or one of some ----
@@ -283,5 +283,5 @@ def _number(digits: str, base: int) -> int:
     except ValueError:
         found = LAST + 1
     if found > LAST:
-        raise PatternError(f"{digits[:20]!r} is no letter's number")
+        raise PatternError(f"{digits[:20]!r} is not a letter's number")
     return found

@@ -131,7 +131,7 @@ def _verify_state(program: Program, state: State) -> None:
     require(program.pieces[state.before] == [state.after], f"{where}: two parts are written")
     tensor, names = program.type(state.after), [s.name for s in program.symbols]
     require(tensor.dtype == whole.dtype, f"{where}: {tensor} is appended to {whole}")
-    require(not state.length or state.length in names, f"{where}: '{state.length}' is no size")
+    require(not state.length or state.length in names, f"{where}: '{state.length}' is not a size")
     for ends in itertools.product(*((s.least, s.most) for s in program.symbols)):
         sizes = dict(zip(names, ends, strict=True))
         shape = tensor.shape if isinstance(tensor, Tensor) else tensor.at(sizes).shape

@@ -145,7 +145,7 @@ def _keys(program: Program, marks: dict[int, Mark]) -> dict[int, str]:
 
 
 def _made(program: Program) -> dict[int, _Made]:
-    """Of each value that is no constant."""
+    """Of each value that is not a constant."""
     made = {value: _Made(f"input {name}", ()) for name, value in program.inputs}
     made |= {value: _Made("", tuple(pieces)) for value, pieces in program.pieces.items()}
     made |= {value: _Made("", (base,)) for value, base in program.views.items()}

@@ -160,8 +160,8 @@ class _Generalisation:
         return replace(call, workload=replace(call.workload, constants=constants), open=open_)
 
     def _constants(self) -> tuple[dict[int, Numbers], dict[int, Numbers]]:
-        """Where constants begin in the largest, and the elements of those that are no beginning of
-        it, but follow from the sizes; raises NotAlikeError for what is neither."""
+        """Where constants begin in the largest, and the elements of those that are not a
+        beginning of it, but follow from the sizes; raises NotAlikeError for what is neither."""
         windows, computed = {}, {}
         for value, array in self.base.constants.items():
             others = [each.other.constants[each.at[value]] for each in self.aligned]

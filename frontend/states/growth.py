@@ -85,7 +85,7 @@ def grown(graph: Graph, found: Sequence[Growth]) -> Graph:
 
     Who reads the past, or the past with what is new, reads that much of the state. An empty past is
     no input of ``graph``. Raises
-    UnsupportedOperator where what a state becomes is no concatenation of it.
+    UnsupportedOperator where what a state becomes is not a concatenation of it.
     """
     if not found:
         return graph

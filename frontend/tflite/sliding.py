@@ -112,7 +112,7 @@ def _reduced(
 
 
 def _operator(call: Call, name: str) -> str:
-    """Of what is no truth, bit by bit."""
+    """Of what is not a truth, bit by bit."""
     is_truth = call.tensor(0).dtype == "bool"
     if name in ("And", "Or") and not is_truth:
         return f"Bitwise{name}"

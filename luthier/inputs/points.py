@@ -74,7 +74,7 @@ def read_all(
 ) -> dict[str, ReadModel]:
     """Each of the models as it was read, by the name of its entry point.
 
-    What is said besides is of one model that is no entry point among others. Raises UsageError
+    What is said besides is of one model that is not an entry point among others. Raises UsageError
     where it is said of no model in particular.
     """
     processing = (preprocess, postprocess)

@@ -159,7 +159,9 @@ def combinations(symbols: Sequence[Symbol], chosen: At) -> list[Sizes]:
     ranges = _ranges(symbols)
     for name, sizes in chosen.items():
         if name not in known:
-            raise UsageError(f"'{name}' is no size that the model leaves open; these are: {ranges}")
+            raise UsageError(
+                f"'{name}' is not a size that the model leaves open; these are: {ranges}"
+            )
         for size in sizes:
             if size not in known[name]:
                 raise UsageError(f"the model is not for {name}={size}; its sizes are: {ranges}")

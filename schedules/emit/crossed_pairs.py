@@ -125,7 +125,7 @@ def store_row_terms(
     lanes: int,
 ) -> None:
     """What the sums of some rows start from: less their own products. ``rows`` lie in a buffer from
-    a place on, so far apart; ``extents`` are how many there are, and elements of each, behind which
+    a place on, so far apart; ``extents`` are how many there are, and elements of each, after which
     are zeros until the last vector is full. Of the target so many as are a multiple of ``lanes``
     are written."""
     (source, begin, pitch), (count, depth) = rows, extents

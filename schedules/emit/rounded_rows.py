@@ -1,7 +1,7 @@
 """Storing a register tile's rows as float32, or rounded to bfloat16 by the instruction for it.
 
 That makes 0 of what is below float32's normal numbers, as products of bfloat16 do when they read
-it; the last columns of a tile that are no whole vector keep such numbers.
+it; the last columns of a tile that are not a whole vector keep such numbers.
 """
 
 from __future__ import annotations

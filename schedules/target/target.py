@@ -129,7 +129,7 @@ class Target:
         except KeyError as error:
             raise TargetError(f"malformed target: it has no {error}") from error
         except TypeError as error:
-            raise TargetError("malformed target: it is no object") from error
+            raise TargetError("malformed target: it is not an object") from error
         named = isinstance(level, str) and isinstance(cpu, str)
         if not named or level not in ISAS or not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", cpu):
             raise TargetError(f"unknown target {level!r:.40} / {cpu!r:.40}")

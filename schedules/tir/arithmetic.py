@@ -138,8 +138,8 @@ def _divides_as_floats(a: Expr, b: Expr) -> bool:
 def _as_floats(a: Expr, b: Expr, let: Let) -> tuple[Expr, Expr]:
     """The quotient of whole numbers towards zero, and what it leaves.
 
-    A quotient that is no whole number is 1 / b away from the next, which is more than a float of as
-    many digits as the dividend has, and some more, is rounded by.
+    A quotient that is not a whole number is 1 / b away from the next, which is more than a float
+    of as many digits as the dividend has, and some more, is rounded by.
     """
     dtype, element = dtype_of(a), element_of(a)
     real = "float32" if element.bits <= 16 else "float64"

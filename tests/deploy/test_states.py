@@ -166,7 +166,7 @@ class TestManifest:
     def test_a_length_that_is_no_states(self, folder: Path) -> None:
         data = self.data(folder)
         del data["entries"][0]["states"][0]
-        with pytest.raises(ArtifactError, match="a length is no state's"):
+        with pytest.raises(ArtifactError, match="a length is not a state's"):
             Manifest.from_json(data)
 
     def test_states_that_are_not_the_librarys(self, folder: Path, tmp_path: Path) -> None:

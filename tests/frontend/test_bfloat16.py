@@ -42,7 +42,7 @@ def test_convolutions() -> None:
 
 
 def test_not_of_other_numbers() -> None:
-    """Whatever the weights hold: activations of float32 are no such numbers."""
+    """Whatever the weights hold: activations of float32 are not such numbers."""
     assert marked(product(floats(8, 8), floats(4, 8))) == [False]
     assert marked(product(floats(8, 8).astype(SHORT).astype(np.float32), floats(4, 8))) == [False]
     nodes = [N("Cast", ["x"], ["wide"], to=1), N("MatMul", ["wide", "w"], ["y"])]

@@ -57,7 +57,7 @@ def test_a_run_finds_how_large_an_image_is() -> None:
         np.testing.assert_array_equal(outputs["y"], image[..., ::-1].astype(np.float32))
     numbers: list[int] = []
     computed(program, {}, {"file": np.zeros(SIZE, np.uint8)}, numbers)
-    assert numbers == [0, 0]  # of what is no image
+    assert numbers == [0, 0]  # of what is not an image
 
 
 def test_a_model_declares_how_large_it_is() -> None:

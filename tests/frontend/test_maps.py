@@ -236,7 +236,7 @@ def test_values_that_do_not_fit_are_refused(value: int, given: Any, tmp_path: Pa
         ([vectorizer(int64_vocabulary=[1])], STRING, FLOAT, ModelError, "no vocabulary"),
         ([vectorizer(string_vocabulary=[b"\xff"])], STRING, FLOAT, ModelError, "not UTF-8"),
         ([vectorizer(string_vocabulary=["a\0"])], STRING, FLOAT, ModelError, "zero byte"),
-        ([cast_map()], STRING, FLOAT, ModelError, "keys of its map are no int64"),
+        ([cast_map()], STRING, FLOAT, ModelError, "keys of its map are not int64"),
         ([cast_map(cast_to="TO_INT64")], INT64, DOUBLE, ModelError, "neither float nor texts"),
         ([cast_map(cast_to="TO_HEX")], INT64, FLOAT, ModelError, "cast_to is b'TO_HEX'"),
         ([cast_map(map_form="THIN")], INT64, FLOAT, ModelError, "map_form is b'THIN'"),

@@ -274,7 +274,7 @@ def test_an_operator_means_what_onnx_runtime_computes(
     op: str, arguments: tuple[np.ndarray | None, ...], attrs: dict[str, Any]
 ) -> None:
     proto, inputs = single(op, *arguments, **{k: v for k, v in attrs.items() if k != "opset_"})
-    if "opset_" in attrs:  # the attribute of that name is no operator set of the model
+    if "opset_" in attrs:  # the attribute of that name is not an operator set of the model
         (node,) = proto.graph.node
         node.attribute.append(helper.make_attribute("opset", attrs["opset_"]))
     half = any(a is not None and a.dtype == F16 for a in arguments)

@@ -136,7 +136,9 @@ def test_a_value_fills_an_input_whose_sizes_are_open() -> None:
     with pytest.raises(ModelError, match="one number, which fills it, or exact sizes"):
         read_model(proto, {"batch": "1..4", "tokens": 2}, {"kinds": [[0, 1]]})
     proto.graph.input[1].type.tensor_type.shape.dim[1].dim_param = "n"
-    with pytest.raises(ModelError, match="its size 'n' is no other input's: give the size, such"):
+    with pytest.raises(
+        ModelError, match="its size 'n' is not another input's: give the size, such"
+    ):
         read_model(proto, {"batch": 1, "tokens": 1, "n": "1..4"}, {"kinds": 0})
 
 

@@ -11,7 +11,7 @@ from onnx import helper
 
 from .values import Array
 
-# Of nothing these are no number, or 0.
+# Of nothing these are not a number, or 0.
 _MEANS = frozenset(
     """
         AveragePool GlobalAveragePool GlobalLpPool GlobalMaxPool GroupNormalization

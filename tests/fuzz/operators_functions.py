@@ -31,7 +31,7 @@ def _attention(g: Growth) -> Draft:
         shape = g.pick(((rows, past + columns), (batch, 1, rows, past + columns)))
         if g.chance(0.5):
             kept = g.numbers.random(shape) < 0.7
-            kept[..., 0] = True  # a row of which nothing is left is no number, or 0
+            kept[..., 0] = True  # a row of which nothing is left is not a number, or 0
             mask = g.known(kept) if g.chance(0.5) else _given(g, kept)
         else:
             mask = g.new("float32", shape, "normal")

@@ -156,7 +156,10 @@ def test_bench_at_sizes(cli, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("at", "message"),
     [
-        ({"token": 4}, "'token' is no size that the model leaves open; these are: batch=1,2, tok"),
+        (
+            {"token": 4},
+            "'token' is not a size that the model leaves open; these are: batch=1,2, tok",
+        ),
         ({"tokens": (4, 41)}, "the model is not for tokens=41; its sizes are: batch=1,2, tokens="),
         ({"tokens": range(1, 41), "batch": (1, 2)}, "these are 80 choices of sizes, above 64"),
     ],

@@ -151,7 +151,7 @@ def test_by_the_command_line(cli, proto: onnx.ModelProto, folder: Path, tmp_path
     options = [
         f"--shape={name}={','.join(map(str, np.atleast_1d(s)))}" for name, s in SHAPES.items()
     ]
-    # What is taken out of nothing is no tensor, which says that the option is understood.
+    # What is taken out of nothing is not a tensor, which says that the option is understood.
     done = cli("build", path, "-o", tmp_path / "out", "--no-log", *options, "--value", "more=none")
     assert "there is no element" in done.err
 

@@ -242,7 +242,7 @@ HOSTILE = {
     "a zero byte": ([["a\0b"]], "which has a zero byte"),
     "a last zero byte": ([["a\0"]], "which has a zero byte"),
     "half a letter": ([["\ud800"]], "which UTF-8 cannot encode"),
-    "bytes that are no text": ([[b"\xff"]], "which are not UTF-8"),
+    "bytes that are not a text": ([[b"\xff"]], "which are not UTF-8"),
     "a number": ([[3]], "a int among its texts"),
     "nothing": ([[None]], "a NoneType among its texts"),
     "numbers": (np.zeros((1, 1)), "is float64, not texts"),
@@ -339,7 +339,7 @@ REFUSED = {
     "a cast of no whole numbers": (
         [N("Cast", ["n"], ["y"], to=STRING)], "not known to be whole numbers"
     ),
-    "a comparison with numbers": ([N("Equal", ["x", "n"], ["y"])], "an input 1 that is no text"),
+    "a comparison with numbers": ([N("Equal", ["x", "n"], ["y"])], "an input 1 that is not a text"),
 }  # fmt: skip
 
 

@@ -122,17 +122,17 @@ class _Writer:
         tensor = self.tensors.get(name)
         if tensor is None or len(tensor.dims) != 4:
             raise UnsupportedOperator(
-                f"{node_label(node)}: weights in blocks that are no constant of 4 dimensions are "
-                "not supported"
+                f"{node_label(node)}: weights in blocks that are not a constant of 4 dimensions "
+                "are not supported"
             )
         out, into, *window = tensor.dims
         block, group = self.block, attrs.get("group", 1)
         if out < 1 or out % block:
-            raise ModelError(f"{node_label(node)}: {out} results are no blocks of {block}")
+            raise ModelError(f"{node_label(node)}: {out} results are not blocks of {block}")
         # Of few channels, or of each by itself, those that are read are in no blocks.
         alone = into < block
         if not alone and (into % block or (group > 1 and out % group)):
-            raise ModelError(f"{node_label(node)}: {into} channels are no blocks of {block}")
+            raise ModelError(f"{node_label(node)}: {into} channels are not blocks of {block}")
         if (name, alone) not in self._weights:
             array = _array(node, tensor)
             if alone:

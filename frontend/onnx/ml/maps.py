@@ -108,7 +108,7 @@ class _Map:
             )
         if not kind.value_type.HasField("tensor_type"):
             raise UnsupportedOperator(
-                f"input '{info.name}' is a map to what are no tensors, which is not supported"
+                f"input '{info.name}' is a map to what is not a tensor, which is not supported"
             )
         every: Any = tuple(dict.fromkeys(key for keys in nodes.values() for key in keys or ()))
         return _Map(info.name, kind.value_type.tensor_type.elem_type, every, nodes)
@@ -131,7 +131,7 @@ def _keys(node: onnx.NodeProto, kind: int) -> Keys | None:
     if not is_ml(node.domain) or node.op_type != "CastMap" or len(node.output) != 1:
         raise UnsupportedOperator(f"{label}: maps are not supported here")
     if kind != TensorProto.INT64:
-        raise ModelError(f"{label}: the keys of its map are no int64")
+        raise ModelError(f"{label}: the keys of its map are not int64")
     form = _chosen(node, "map_form", _FORMS)
     if form == "DENSE":
         return None

@@ -156,7 +156,7 @@ def _become(speller: Speller, name: str, value: Value) -> str:
     if isinstance(value, Rows):
         return speller.rows(name, value.width)
     if not isinstance(own, Numbers):
-        raise ModelError(f"'{name}' is no number of a text")
+        raise ModelError(f"'{name}' is not a number of a text")
     if own.texts == value.texts:
         return name
     places = {text: place for place, text in enumerate(value.texts)}

@@ -170,7 +170,7 @@ class Site:
         """Of the widest of some inputs, which must be texts."""
         other = next((i for i in indices if self.text(i) is None), None)
         if other is not None:
-            raise self.refuse(f"an input {other} that is no text")
+            raise self.refuse(f"an input {other} that is not a text")
         return max(self.speller.width(self.name(i)) for i in indices)
 
     def rank(self, index: int) -> int:
@@ -185,7 +185,7 @@ class Site:
         return found
 
     def shape(self, index: int) -> list[int | None] | None:
-        """The sizes of an input that is no text, as far as they are known."""
+        """The sizes of an input that is not a text, as far as they are known."""
         known = self.known(index)
         return self.declared(index) if known is None else list(known.shape)
 
@@ -198,7 +198,7 @@ class Site:
         return [d.dim_value if d.HasField("dim_value") else None for d in dims]
 
     def kind(self, index: int) -> int:
-        """ONNX's element type of an input that is no text; 0 where it is not known."""
+        """ONNX's element type of an input that is not a text; 0 where it is not known."""
         tensor = self.speller.constants.get(self.name(index))
         if tensor is not None:
             return int(tensor.data_type)

@@ -11,7 +11,7 @@
 
 typedef enum luthier_reading {
     LUTHIER_READ,        /* or it is larger than there is room for, and its sizes alone are known */
-    LUTHIER_BROKEN,      /* it is no image, or not all of one */
+    LUTHIER_BROKEN,      /* it is not an image, or not all of one */
     LUTHIER_UNSUPPORTED, /* it may be one of a kind that is not read */
 } luthier_reading;
 

@@ -1,8 +1,8 @@
 """Any other operator: TVM's legalization of the Relax operator, with a generic schedule.
 
 The node's attributes are the Relax call's: ``attrs``, the type of its attribute object, that
-object's fields by name, and ``arg<i>`` for the arguments that are no tensors (a shape as a tuple, a
-number as itself). TVM gives loop nests in TensorIR; each becomes a phase, parallel over its outer
+object's fields by name, and ``arg<i>`` for the arguments that are not tensors (a shape as a tuple,
+a number as itself). TVM gives loop nests in TensorIR; each becomes a phase, parallel over its outer
 loops where TVM proves that they carry no dependence. Intermediate buffers become temporaries.
 """
 

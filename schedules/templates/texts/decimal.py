@@ -37,7 +37,7 @@ class Decimal:
         return tirx.Select(place < self.end.now, held, constant(0, "int32"))
 
     def append(self, digit: Expr) -> None:
-        """One more after the last; zeros in front are no digits."""
+        """One more after the last; zeros in front are not digits."""
         builder, begun = self._builder, self.end.now > _BEFORE
         full = self.end.now >= _BEFORE + DIGITS
         with builder.when(tirx.And(full, digit != 0)):

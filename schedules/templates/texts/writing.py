@@ -60,7 +60,7 @@ def number(builder: PhaseBuilder, form: Texts, text: Index) -> None:
 
 
 def map_letters(builder: PhaseBuilder, form: Texts, text: Index) -> None:
-    """Letters of one, two and three bytes; others, and what is no letter, stay."""
+    """Letters of one, two and three bytes; others, and what is not a letter, stay."""
     width = form.width
     start = builder.let(text * width)
     out = builder["out"]

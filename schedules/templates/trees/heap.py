@@ -25,7 +25,7 @@ class Heap:
 
     @property
     def inner(self) -> int:
-        """Nodes of a tree that are no leaves."""
+        """Nodes of a tree that are not leaves."""
         return (1 << self.depth) - 1
 
     @property

@@ -46,7 +46,7 @@ class Request:
 
 
 def known(call: Spelling, index: int, name: str) -> int:
-    """One number that is an input; raises UnsupportedOperator where it is no constant."""
+    """One number that is an input; raises UnsupportedOperator where it is not a constant."""
     value = call.given(index)
     array = call.array(value)
     if array is None:
