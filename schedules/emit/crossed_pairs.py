@@ -187,12 +187,27 @@ def start_tile(
     register: RegisterTile, rows: tuple[Any, Index], columns: Any, builder: PhaseBuilder
 ) -> None:
     """What the sums of a tile start from, of what both of the above stored."""
+    for row, part, start, _ in _terms(register, rows, columns, builder):
+        register.update(row, part, lambda _, start=start: start)  # type: ignore[misc]
+
+
+def add_terms(
+    register: RegisterTile, rows: tuple[Any, Index], columns: Any, builder: PhaseBuilder
+) -> None:
+    """The same, of a tile that has sums already."""
+    for row, part, start, lanes in _terms(register, rows, columns, builder):
+        register.update(row, part, partial(wrapping_sum, start, lanes=lanes))
+
+
+def _terms(
+    register: RegisterTile, rows: tuple[Any, Index], columns: Any, builder: PhaseBuilder
+) -> Iterator[tuple[int, int, Expr, int]]:
+    """(row, part, what is added to the sums there, lanes)"""
     for row in range(register.rows):
         term = builder.let(builder.load(rows[0], rows[1] + row))
         for part, (column, lanes) in enumerate(register.parts):
             held = builder.load(columns, vector_index(column, lanes))
-            start = wrapping_sum(held, splat(term, lanes), lanes)
-            register.update(row, part, lambda _, start=start: start)  # type: ignore[misc]
+            yield row, part, wrapping_sum(held, splat(term, lanes), lanes), lanes
 
 
 def _pairs(words: Expr, lanes: int) -> Expr:

@@ -55,9 +55,17 @@ def _lanes(micro: DotProduct, lanes: int) -> int:
     return lanes * INT32.bytes // micro.a.bytes
 
 
-def widen_panel(builder: PhaseBuilder, source: Place, target: Any, count: int, lanes: int) -> None:
-    """``count`` packed numbers of 8 bits in 16. Those of the next panel are asked for, which come
-    from memory while this one is multiplied."""
+def widen_panel(
+    builder: PhaseBuilder,
+    source: Place,
+    target: Any,
+    count: int,
+    lanes: int,
+    following: int | None = None,
+) -> None:
+    """``count`` packed numbers of 8 bits in 16. Those of the next panel, which lie right after, or
+    so many later, are asked for, which come from memory while this one is multiplied."""
+    later = count if following is None else following
 
     def widen(first: Index, number: int) -> None:
         for i in builder.strips(number, 2 * lanes):
@@ -66,7 +74,7 @@ def widen_panel(builder: PhaseBuilder, source: Place, target: Any, count: int, l
 
     with builder.loop(count // _LINE, "line") as line:
         first = builder.let(line * _LINE)
-        builder.prefetch(source[0], source[1] + count + first, level=2)
+        builder.prefetch(source[0], source[1] + later + first, level=2)
         widen(first, _LINE)
     widen(count // _LINE * _LINE, count % _LINE)
 

@@ -18,8 +18,8 @@ from ...tir.indices import Expr, Index, ceildiv, split_index
 from ...tvm_late import tirx
 from ..form import Emitted
 from ..gemm.emit import batch_offset
-from ..gemm_integer.emit import ProductNest
 from ..gemm_integer.form import Knobs
+from ..gemm_integer.nest import ProductNest
 from .form import Bfloat16Gemm
 
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
-import numpy as np
-
 from ...emit import crossed_pairs
 from ...emit.dot_product import DotProduct
 from ...emit.dot_products import (
@@ -34,9 +32,10 @@ from ..form import Form
 from ..fused import leads
 from ..gemm.form import Order
 from ..gemm.product import Product, is_pointwise, matrices
-from ..loops import Loops, chosen
-from ..powers import powers
+from ..loops import Loops
+from ..powers import ceil_power, powers
 from ..window import balanced_width
+from .loop_nests import loop_nests
 
 STAGED: tuple[Layout, ...] = ("widened", "crossed")  # once, panel by panel
 _ENOUGH_TILES = 4  # that use a number after it is widened
@@ -54,6 +53,7 @@ _STORED, _WAITING = 4.8, 0.02
 # measured on Zen 4.
 _SHORT, _TOGETHER = 2.0, 4
 _MANY_COLUMNS = 128  # for which a number is better lifted once
+_MOST_PARTS = 16  # of a reduction
 _LONG = 256  # rows, after whose products little is stored; measured on Zen 4
 
 
@@ -67,6 +67,7 @@ class Knobs(NamedTuple):
     order: Order
     unroll: int
     weights: Layout
+    k_parts: int
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class IntegerGemm(Form[Knobs]):
     product: Product
 
     name = "gemm_integer"
-    version = 2
+    version = 3
     knobs_type = Knobs
     follows = True
     anchors = around(
@@ -166,6 +167,8 @@ class IntegerGemm(Form[Knobs]):
         most = self.micro(self.layouts[0]).most_rows(1, self.target)
         rows = tuple(range(1, min(p.m, max(most, self.target.vector_registers - 3)) + 1))
         orders = ("rows", "panels") if p.packed else ("panels",)
+        staged = () if self.is_open else set(STAGED) & set(self.layouts)
+        parts = min(_MOST_PARTS, max(map(self.depth, staged), default=1))
         return (
             Knob("rows", rows, "rows of the register tile"),
             Knob("vectors", self.vectors, "vectors of columns in the register tile"),
@@ -174,10 +177,11 @@ class IntegerGemm(Form[Knobs]):
             Knob("order", orders, "the outer loop inside a chunk"),
             Knob("unroll", (1, 2, 4), "steps of the reduction written out"),
             Knob("weights", self.layouts, "how packed numbers lie"),
+            Knob("k_parts", powers(parts, 14), "parts of the reduction"),
         )
 
     def fits(self, knobs: Knobs) -> bool:
-        """The tile fits the registers, and blocks are not twice what there is."""
+        """The tile fits the registers, and blocks and parts are not twice what there is."""
         p = self.product
         return (
             self.micro(knobs.weights).fits(knobs.rows, knobs.vectors, self.target)
@@ -185,6 +189,8 @@ class IntegerGemm(Form[Knobs]):
             and knobs.m_block < 2 * ceildiv(p.m, knobs.rows)
             and knobs.n_block < 2 * ceildiv(p.n, knobs.vectors * self.lanes)
             and self.depth(knobs.weights) % knobs.unroll == 0
+            and (knobs.k_parts == 1 or knobs.weights in STAGED)
+            and knobs.k_parts < 2 * self.depth(knobs.weights)
         )
 
     def depth(self, layout: Layout) -> int:
@@ -206,7 +212,17 @@ class IntegerGemm(Form[Knobs]):
         m_block, n_block = self._blocks(rows, count * self.lanes, layout)
         unroll = max(u for u in (1, 2) if self.depth(layout) % u == 0)
         order: Order = "rows" if layout == "tiles" and p.packed else "panels"
-        return Knobs(rows, count, m_block, n_block, order, unroll, layout)
+        parts = self._k_parts(count * self.lanes, layout)
+        return Knobs(rows, count, m_block, n_block, order, unroll, layout, parts)
+
+    def _k_parts(self, width: int, layout: Layout) -> int:
+        """Parts of the reduction: of a long one each widened panel is half of what L1 holds."""
+        if self.is_open or layout not in STAGED:
+            return 1
+        panel = self.micro(layout).b.nbytes(self.product.k * width)
+        if panel < self.target.l1:
+            return 1
+        return min(_MOST_PARTS, ceil_power(ceildiv(2 * panel, self.target.l1)))
 
     def _tile(self, layout: Layout) -> tuple[int, int]:
         """Rows and vectors of the register tile."""
@@ -266,7 +282,9 @@ class IntegerGemm(Form[Knobs]):
         staged = _CROSSED if layout == "crossed" else _STAGED
         again = pace * (staged * stages + _FETCHED * b)  # for a number of B, by a chunk
         apart = pace * (staged * self.gathers(layout) + _FETCHED * a)
-        panel = self.micro(layout).b.nbytes(p.k * width)
+        parts = self._k_parts(width, layout)
+        part = ceildiv(p.k, parts)
+        panel = self.micro(layout).b.nbytes(part * width)
 
         def cost(blocks: tuple[int, int]) -> tuple[bool, float]:
             high, wide = min(blocks[0], tiles), min(blocks[1], panels)
@@ -275,8 +293,10 @@ class IntegerGemm(Form[Knobs]):
             near = 1 + again / (high * rows) + apart / (wide * width)
             near += _BEGUN / (high * rows * wide * width * p.k)
             near += _AGAIN * (high < tiles and wide > 1 and wide * panel > self.target.l1)
-            large = high > 1 and self.micro(layout).a.nbytes(high * rows * p.k) > half
-            return large, uneven * near + _TAIL * threads / chunks
+            kept = self.micro(layout).a.nbytes(high * rows * part)
+            if parts > 1:
+                kept += INT32.nbytes(high * rows * wide * width)
+            return high > 1 and kept > half, uneven * near + _TAIL * threads / chunks
 
         return min(itertools.product(powers(tiles, 14), powers(panels, 14)), key=cost)
 
@@ -289,7 +309,8 @@ class IntegerGemm(Form[Knobs]):
         tiles = ceildiv(p.m, rows)
         panels = ceildiv(p.n, knobs.vectors * self.lanes)
         wanted = 8 * self.target.threads
-        most = max(1, self.target.l2 // 2 // self.micro(knobs.weights).a.nbytes(p.k * rows))
+        part = ceildiv(p.k, knobs.k_parts)
+        most = max(1, self.target.l2 // 2 // self.micro(knobs.weights).a.nbytes(part * rows))
         each = tiles * math.prod(p.batch) * ceildiv(panels, knobs.n_block) // wanted
         m_block = at_most(at_least(each, 1), min(most, knobs.m_block))
         return knobs._replace(rows=rows, m_block=m_block)
@@ -308,31 +329,7 @@ class IntegerGemm(Form[Knobs]):
 
     def loops(self, knobs: Knobs) -> Loops:
         """A step multiplies groups of a panel with groups of a tile."""
-        p, target = self.product, self.target
-        some, micro = self.layouts, self.micro(self.layouts[-1])
-        depth = chosen(knobs.weights, {x: self.depth(x) for x in some})
-        groups = chosen(knobs.weights, {x: self.micro(x).groups for x in some})
-        bits = chosen(knobs.weights, {x: self.packing(x).b.bits for x in some})
-        rows, vectors = knobs.rows, knobs.vectors
-        tiles, panels = ceildiv(p.m, rows), ceildiv(p.n, vectors * self.lanes)
-        high, wide = np.minimum(knobs.m_block, tiles), np.minimum(knobs.n_block, panels)
-        batch = math.prod(p.batch)
-        a = micro.a.nbytes(p.k * rows)  # of a tile's rows
-        b = p.k * vectors * self.lanes * bits // 8  # of a panel
-        by_rows = knobs.order == "rows"
-        return Loops(
-            chunks=batch * ceildiv(tiles, high) * ceildiv(panels, wide),
-            sums=rows * vectors,
-            loads=rows + vectors * groups,
-            depth=depth,
-            steps=batch * tiles * panels * depth,
-            work=batch * p.m * panels * vectors * depth,
-            inner=a + b,
-            kept=np.where(by_rows, a, b),
-            streamed=batch * tiles * panels * np.where(by_rows, b, a),
-            chunk=high * a + wide * b + high * rows * wide * vectors * target.vector_bytes,
-            other=batch * tiles * ceildiv(panels, wide) * rows * p.k / self.lanes,
-        )
+        return loop_nests(self, knobs)
 
 
 def whole_product(workload: Workload) -> Product | None:
