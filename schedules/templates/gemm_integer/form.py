@@ -296,7 +296,8 @@ class IntegerGemm(Form[Knobs]):
             kept = self.micro(layout).a.nbytes(high * rows * part)
             if parts > 1:
                 kept += INT32.nbytes(high * rows * wide * width)
-            return high > 1 and kept > half, uneven * near + _TAIL * threads / chunks
+            large = (high > 1 or parts > 1) and kept > half
+            return large, uneven * near + _TAIL * threads / chunks
 
         return min(itertools.product(powers(tiles, 14), powers(panels, 14)), key=cost)
 
