@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
-import numpy as np
-
 from ...emit import crossed_pairs
 from ...emit.dot_product import DotProduct
 from ...emit.dot_products import (
@@ -34,9 +32,10 @@ from ..form import Form
 from ..fused import leads
 from ..gemm.form import Order
 from ..gemm.product import Product, is_pointwise, matrices
-from ..loops import Loops, chosen
+from ..loops import Loops
 from ..powers import ceil_power, powers
 from ..window import balanced_width
+from .loop_nests import loop_nests
 
 STAGED: tuple[Layout, ...] = ("widened", "crossed")  # once, panel by panel
 _ENOUGH_TILES = 4  # that use a number after it is widened
@@ -331,34 +330,7 @@ class IntegerGemm(Form[Knobs]):
 
     def loops(self, knobs: Knobs) -> Loops:
         """A step multiplies groups of a panel with groups of a tile."""
-        p, target = self.product, self.target
-        some, micro = self.layouts, self.micro(self.layouts[-1])
-        depth = chosen(knobs.weights, {x: self.depth(x) for x in some})
-        groups = chosen(knobs.weights, {x: self.micro(x).groups for x in some})
-        bits = chosen(knobs.weights, {x: self.packing(x).b.bits for x in some})
-        rows, vectors = knobs.rows, knobs.vectors
-        tiles, panels = ceildiv(p.m, rows), ceildiv(p.n, vectors * self.lanes)
-        high, wide = np.minimum(knobs.m_block, tiles), np.minimum(knobs.n_block, panels)
-        batch = math.prod(p.batch)
-        part = ceildiv(p.k, knobs.k_parts)
-        a = micro.a.nbytes(part * rows)  # of a tile's rows
-        b = part * vectors * self.lanes * bits // 8  # of a panel
-        in_parts = np.where(knobs.k_parts > 1, knobs.k_parts, 0)  # sums are kept after each
-        by_rows = knobs.order == "rows"
-        return Loops(
-            chunks=batch * ceildiv(tiles, high) * ceildiv(panels, wide),
-            sums=rows * vectors,
-            loads=rows + vectors * groups,
-            depth=depth,
-            steps=batch * tiles * panels * depth,
-            work=batch * p.m * panels * vectors * depth,
-            inner=a + b,
-            kept=np.where(by_rows, a, b),
-            streamed=batch * tiles * panels * knobs.k_parts * np.where(by_rows, b, a),
-            chunk=high * a + wide * b + high * rows * wide * vectors * target.vector_bytes,
-            other=batch * tiles * ceildiv(panels, wide) * rows * p.k / self.lanes
-            + 2 * batch * tiles * panels * rows * vectors * in_parts,
-        )
+        return loop_nests(self, knobs)
 
 
 def whole_product(workload: Workload) -> Product | None:
