@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from itertools import zip_longest
 from typing import Any
 
 from ..errors import ScheduleError
@@ -249,17 +248,6 @@ class PhaseBuilder:
         after, self._after = self._after, []
         for write in after:
             write()
-
-    def braided(self, writers: Sequence[Callable[[], None]]) -> None:
-        """What several write that know nothing of each other, a statement of each in turns: where
-        chains of operations are long, each waits while the others go on."""
-        strands = []
-        for write in writers:
-            self._blocks.append([])
-            write()
-            strands.append(self._blocks.pop())
-        for turn in zip_longest(*strands):
-            self._blocks[-1] += [statement for statement in turn if statement is not None]
 
     @contextmanager
     def chunk_loop(self) -> Iterator[Expr]:

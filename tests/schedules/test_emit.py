@@ -13,6 +13,7 @@ from tvm import tirx
 from workloads import Builder
 
 from luthier.schedules import ScheduleError, Tensor
+from luthier.schedules.emit.braid import braid
 from luthier.schedules.emit.builder import PhaseBuilder, Slot
 from luthier.schedules.templates.collapse import collapse
 from luthier.schedules.tir.indices import divide, modulo, split_index, tail
@@ -103,6 +104,6 @@ def test_braided_statements_take_turns() -> None:
             builder.store(builder["x"], place, tirx.const(1.0, "float32"))
 
     with builder.chunk_loop():
-        builder.braided([partial(write, 0, 1), partial(write, 4, 5, 6)])
+        braid(builder, [partial(write, 0, 1), partial(write, 4, 5, 6)])
     stores = re.findall(r"x\[(\d)\]", builder.finish(1).func.script())
     assert stores == ["0", "4", "1", "5", "6"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
+from ...emit.braid import braid
 from ...emit.tile import LINE
 from ...tir.indices import Expr, Index, modulo, tail
 from ...tvm_late import tirx
@@ -40,7 +41,7 @@ class Finish:
         for pieces in self._alike():
             writers = [self._cell(piece) for piece in pieces]
             with builder.vector(pieces[0].lanes) as lane:
-                builder.braided([partial(write, lane) for write in writers])
+                braid(builder, [partial(write, lane) for write in writers])
 
     def _alike(self) -> Iterator[list[_Piece]]:
         """Pieces of the same width, some at once."""
