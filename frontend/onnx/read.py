@@ -21,6 +21,7 @@ from .images.after import postprocess_outputs
 from .images.before import preprocess_images
 from .images.postprocess import Postprocess
 from .images.preprocess import Preprocess
+from .masks import without_masks
 from .microsoft.blocked import without_blocks
 from .microsoft.caches import mark_caches
 from .ml.domain import without_wrong_shapes
@@ -152,6 +153,7 @@ def read_model(
             fill(proto, each, constants.pop(each), opened.inputs)
         make_constants(proto, constants)
         opened = opened.of(i.name for i in proto.graph.input)
+    without_masks(proto)
     takes = still_taken(said.takes, proto.graph)
     return _spelled(
         ReadModel(
