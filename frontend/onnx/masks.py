@@ -8,7 +8,7 @@ beside states, and under any number of truths.
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +17,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from .opset import is_onnx, opset_of
 from .scopes import every_node, inner_graphs
+from .strip_weights import array_of
 
 _OLDEST = 13  # the operator set in which all that is written here has these forms
 _MOST = 8  # dimensions, and numbers in a constant that is looked at
@@ -27,27 +28,34 @@ _VIEWS = ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 Made: TypeAlias = NodeProto | TensorProto | None
 """What gives a value: a node, an initializer, or what is around a graph."""
 
+Inputs: TypeAlias = Mapping[str, Sequence[str | int]]
+
 
 def without_masks(model: onnx.ModelProto) -> None:
     """Spell such nodes of all graphs in place, where they are found."""
     nodes = every_node(model.graph.node)
     if opset_of(model) >= _OLDEST and any(_is(node, "ScatterND") for node in nodes):
-        _rewrite(model.graph, ChainMap())
+        inputs = {i.name: _sizes(i.type.tensor_type.shape) for i in model.graph.input}
+        _rewrite(model.graph, ChainMap(), inputs)
 
 
 def _is(node: NodeProto, *operators: str) -> bool:
     return node.op_type in operators and is_onnx(node.domain)
 
 
-def _rewrite(graph: onnx.GraphProto, around: ChainMap[str, Made]) -> None:
+def _sizes(shape: onnx.TensorShapeProto) -> Sequence[str | int]:
+    return [dim.dim_param or dim.dim_value for dim in shape.dim]
+
+
+def _rewrite(graph: onnx.GraphProto, around: ChainMap[str, Made], inputs: Inputs) -> None:
     own: dict[str, Made] = {value.name: None for value in graph.input}
     own |= {tensor.name: tensor for tensor in graph.initializer}
     own |= {name: node for node in graph.node for name in node.output if name}
     made = around.new_child(own)
     for node in graph.node:
         for inner in inner_graphs(node):
-            _rewrite(inner, made)
-    reading = _Reading(made)
+            _rewrite(inner, made, inputs)
+    reading = _Reading(made, inputs)
     written = [reading.spelled(node) for node in graph.node]
     if any(written):
         nodes = [
@@ -59,10 +67,10 @@ def _rewrite(graph: onnx.GraphProto, around: ChainMap[str, Made]) -> None:
 
 
 class _Reading:
-    """``made`` has by name what gives a value."""
+    """``made`` has by name what gives a value, ``inputs`` the sizes of the model's."""
 
-    def __init__(self, made: ChainMap[str, Made]) -> None:
-        self._made = made
+    def __init__(self, made: ChainMap[str, Made], inputs: Inputs) -> None:
+        self._made, self._inputs = made, inputs
 
     def _node(self, name: str, *operators: str) -> NodeProto | None:
         """The node that gives a value, where it is one of these operators."""
@@ -76,7 +84,7 @@ class _Reading:
         data, indices, updates = node.input
         mask = self._mask(indices)
         joined = _JOINED.get(_attributes(node).get("reduction", b"none").decode())
-        if not mask or joined is None:
+        if not mask or joined is None or not self._covers(mask, data):
             return ()
         write = _Writing(node)
         if source := self._cut(updates, indices):
@@ -91,6 +99,15 @@ class _Reading:
             return ""
         found = self._node(turn.input[0], "NonZero")
         return "" if found is None else found.input[0]
+
+    def _covers(self, mask: str, data: str) -> bool:
+        """Whether a mask is sure to have the shape of the data: others may scatter into a part."""
+        spread = self._node(mask, "Expand")
+        shape = None if spread is None else self._node(spread.input[1], "Shape")
+        if shape is not None:
+            return shape.input[0] == data and not {"start", "end"} & _attributes(shape).keys()
+        sizes = self._inputs.get(mask, ())
+        return all(sizes) and bool(sizes) and sizes == self._inputs.get(data)
 
     def _cut(self, updates: str, indices: str) -> str:
         """The source of which ``updates`` are the first, as many as there are places."""
@@ -158,7 +175,8 @@ class _Reading:
             return None
         if tensor.data_type not in (TensorProto.INT64, TensorProto.INT32):
             return None
-        return numpy_helper.to_array(tensor).ravel().tolist()
+        numbers: list[int] = array_of(tensor, f"'{name}'").ravel().tolist()
+        return numbers
 
 
 class _Writing:

@@ -130,6 +130,7 @@ def read_model(
         own = declared_states(proto).values()
         cut(proto, [*outputs, *(name for name in own if name not in outputs)])
     _check_inputs(proto)
+    without_masks(proto)
     preprocess_images(proto, preprocess or {}, shapes)
     labels = postprocess_outputs(proto, postprocess or {})
     processing = {n: str(p) for n, p in {**(preprocess or {}), **(postprocess or {})}.items()}
@@ -153,7 +154,6 @@ def read_model(
             fill(proto, each, constants.pop(each), opened.inputs)
         make_constants(proto, constants)
         opened = opened.of(i.name for i in proto.graph.input)
-    without_masks(proto)
     takes = still_taken(said.takes, proto.graph)
     return _spelled(
         ReadModel(

@@ -143,6 +143,7 @@ def test_in_a_loop_and_in_a_branch() -> None:
     [
         ("(flat, zero,", "(flat, one,"),
         ("Shape (places)", "Shape (found)"),
+        ("Expand (m, size)", "Identity (m)"),
         ("<perm = [1, 0]>", "<perm = [0, 1]>"),
         ("ScatterND", 'ScatterND <reduction = "median">'),
     ],
