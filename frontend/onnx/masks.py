@@ -168,8 +168,9 @@ class _Reading:
         tensor, node = self._made.get(name), self._node(name, "Constant")
         if node is not None:
             attrs = _attributes(node)
-            if "value_ints" in attrs or "value_int" in attrs:
-                return list(np.ravel(attrs.get("value_ints", attrs.get("value_int"))))
+            listed = attrs.get("value_ints", attrs.get("value_int"))
+            if listed is not None:
+                return list(listed) if "value_ints" in attrs else [listed]
             tensor = attrs.get("value")
         if not isinstance(tensor, TensorProto) or len(tensor.dims) > 1 or sum(tensor.dims) > _MOST:
             return None
