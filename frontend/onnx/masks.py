@@ -105,7 +105,9 @@ class _Reading:
         spread = self._node(mask, "Expand")
         shape = None if spread is None else self._node(spread.input[1], "Shape")
         if shape is not None:
-            return shape.input[0] == data and not {"start", "end"} & _attributes(shape).keys()
+            attrs = _attributes(shape)
+            whole = not attrs.get("start", 0) and "end" not in attrs
+            return whole and shape.input[0] == data
         sizes = self._inputs.get(mask, ())
         return all(sizes) and bool(sizes) and sizes == self._inputs.get(data)
 

@@ -36,7 +36,7 @@ CUT = """
 """
 # As its newer one does: a row for each truth, or one row for all.
 SPREAD = """
-  size = Shape (x)
+  size = Shape <start = 0> (x)
   longer = Unsqueeze (m, minus)
   mask = Expand (longer, size)
   found = NonZero (mask)
