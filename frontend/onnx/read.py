@@ -21,6 +21,7 @@ from .images.after import postprocess_outputs
 from .images.before import preprocess_images
 from .images.postprocess import Postprocess
 from .images.preprocess import Preprocess
+from .masks import without_masks
 from .microsoft.blocked import without_blocks
 from .microsoft.caches import mark_caches
 from .ml.domain import without_wrong_shapes
@@ -129,6 +130,7 @@ def read_model(
         own = declared_states(proto).values()
         cut(proto, [*outputs, *(name for name in own if name not in outputs)])
     _check_inputs(proto)
+    without_masks(proto)
     preprocess_images(proto, preprocess or {}, shapes)
     labels = postprocess_outputs(proto, postprocess or {})
     processing = {n: str(p) for n, p in {**(preprocess or {}), **(postprocess or {})}.items()}

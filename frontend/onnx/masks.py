@@ -1,0 +1,238 @@
+"""Masks that say where elements of a source go, one after the other: ``x[mask] = source``.
+
+Exporters spell it by the places where a mask is true, of which there are as many as a run finds.
+Spelled by a running count of the mask it needs no such size, so it may be in loops and branches,
+beside states, and under any number of truths.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from .opset import is_onnx, opset_of
+from .scopes import every_node, inner_graphs
+from .strip_weights import array_of
+
+_OLDEST = 13  # the operator set in which all that is written here has these forms
+_MOST = 8  # dimensions, and numbers in a constant that is looked at
+_JOINED = {"none": "", "add": "Add", "mul": "Mul", "max": "Max", "min": "Min"}
+_NEVER, _DEEPEST = 1 << 40, 16  # elements; nodes one after the other
+_VIEWS = ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze")
+
+Made: TypeAlias = NodeProto | TensorProto | None
+"""What gives a value: a node, an initializer, or what is around a graph."""
+
+Inputs: TypeAlias = Mapping[str, Sequence[str | int]]
+
+
+def without_masks(model: onnx.ModelProto) -> None:
+    """Spell such nodes of all graphs in place, where they are found."""
+    nodes = every_node(model.graph.node)
+    if opset_of(model) >= _OLDEST and any(_is(node, "ScatterND") for node in nodes):
+        inputs = {i.name: _sizes(i.type.tensor_type.shape) for i in model.graph.input}
+        _rewrite(model.graph, ChainMap(), inputs)
+
+
+def _is(node: NodeProto, *operators: str) -> bool:
+    return node.op_type in operators and is_onnx(node.domain)
+
+
+def _sizes(shape: onnx.TensorShapeProto) -> Sequence[str | int]:
+    return [dim.dim_param or dim.dim_value for dim in shape.dim]
+
+
+def _rewrite(graph: onnx.GraphProto, around: ChainMap[str, Made], inputs: Inputs) -> None:
+    own: dict[str, Made] = {value.name: None for value in graph.input}
+    own |= {tensor.name: tensor for tensor in graph.initializer}
+    own |= {name: node for node in graph.node for name in node.output if name}
+    made = around.new_child(own)
+    for node in graph.node:
+        for inner in inner_graphs(node):
+            _rewrite(inner, made, inputs)
+    reading = _Reading(made, inputs)
+    written = [reading.spelled(node) for node in graph.node]
+    if any(written):
+        nodes = [
+            each for node, own in zip(graph.node, written, strict=True) for each in own or [node]
+        ]
+        copied = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
+        del graph.node[:]
+        graph.node.extend(copied)
+
+
+class _Reading:
+    """``made`` has by name what gives a value, ``inputs`` the sizes of the model's."""
+
+    def __init__(self, made: ChainMap[str, Made], inputs: Inputs) -> None:
+        self._made, self._inputs = made, inputs
+
+    def _node(self, name: str, *operators: str) -> NodeProto | None:
+        """The node that gives a value, where it is one of these operators."""
+        node = self._made.get(name)
+        return node if isinstance(node, NodeProto) and _is(node, *operators) else None
+
+    def spelled(self, node: NodeProto) -> Sequence[NodeProto]:
+        """The nodes in place of one that scatters what a mask takes, none for another."""
+        if not _is(node, "ScatterND") or len(node.input) != 3:
+            return ()
+        data, indices, updates = node.input
+        mask = self._mask(indices)
+        joined = _JOINED.get(_attributes(node).get("reduction", b"none").decode())
+        if not mask or joined is None or not self._covers(mask, data):
+            return ()
+        write = _Writing(node)
+        if source := self._cut(updates, indices):
+            return write.nodes(data, mask, source, joined)
+        source = self._spread(updates, indices, mask, write)
+        return write.nodes(data, mask, source, joined, spread=True) if source else ()
+
+    def _mask(self, indices: str) -> str:
+        """The value that is true at these places, "" where there is none."""
+        turn = self._node(indices, "Transpose")
+        if turn is None or list(_attributes(turn).get("perm", [1, 0])) != [1, 0]:
+            return ""
+        found = self._node(turn.input[0], "NonZero")
+        return "" if found is None else found.input[0]
+
+    def _covers(self, mask: str, data: str) -> bool:
+        """Whether a mask is sure to have the shape of the data: others may scatter into a part."""
+        spread = self._node(mask, "Expand")
+        shape = None if spread is None else self._node(spread.input[1], "Shape")
+        if shape is not None:
+            attrs = _attributes(shape)
+            whole = not attrs.get("start", 0) and "end" not in attrs
+            return whole and shape.input[0] == data
+        sizes = self._inputs.get(mask, ())
+        return all(sizes) and bool(sizes) and sizes == self._inputs.get(data)
+
+    def _cut(self, updates: str, indices: str) -> str:
+        """The source of which ``updates`` are the first, as many as there are places."""
+        cut = self._node(updates, "Slice")
+        if cut is None:
+            return ""
+        begin, end, axes, steps = [*cut.input[1:], "", ""][:4]
+        fits = self._numbers(begin) == [0] and (not axes or self._numbers(axes) == [0])
+        fits = fits and (not steps or self._numbers(steps) == [1])
+        return cut.input[0] if fits and self._counts_places(end, indices) else ""
+
+    def _spread(self, updates: str, indices: str, mask: str, write: _Writing) -> str:
+        """A source whose rows ``updates`` are, or whose one row is all of these."""
+        flat = self._node(updates, "Reshape")
+        if flat is not None and self._numbers(flat.input[1]) == [-1]:
+            updates = flat.input[0]
+        spread = self._node(updates, "Expand")
+        if spread is None:
+            return ""
+        shape = self._node(spread.input[1], "Concat")
+        sizes = [spread.input[1]] if shape is None else list(shape.input)
+        if not self._counts_places(sizes[0], indices) and not self._counts_truths(sizes[0], mask):
+            return ""
+        one = write.constant([1])
+        rows = write("Concat", one, *sizes[1:], axis=0) if sizes[1:] else one
+        return write("Expand", spread.input[0], rows)
+
+    def _counts_places(self, name: str, indices: str) -> bool:
+        """Whether a number is how many places there are."""
+        node = self._node(self._viewed(name), "Gather")
+        if node is None or self._numbers(node.input[1]) != [0]:
+            return False
+        shape = self._node(node.input[0], "Shape")
+        begins = shape is not None and not _attributes(shape).get("start", 0)
+        return shape is not None and begins and shape.input[0] == indices
+
+    def _counts_truths(self, name: str, mask: str) -> bool:
+        """Whether a number is how many truths a mask has, or had before it was spread over rows."""
+        node = self._node(self._viewed(name), "ReduceSum")
+        if node is None or any(node.input[1:]) or _attributes(node).get("noop_with_empty_axes", 0):
+            return False
+        spread, counted = self._node(mask, "Expand"), self._viewed(node.input[0])
+        return counted in {
+            self._viewed(each) for each in (mask, *(spread.input[:1] if spread else ()))
+        }
+
+    def _viewed(self, name: str) -> str:
+        """The value of which one has all elements, as another type and in another shape."""
+        for _ in range(_DEEPEST):
+            node = self._node(name, *_VIEWS)
+            if node is None:
+                break
+            name = node.input[0]
+        return name
+
+    def _numbers(self, name: str) -> list[int] | None:
+        """The numbers of a constant, where they are few."""
+        tensor, node = self._made.get(name), self._node(name, "Constant")
+        if node is not None:
+            attrs = _attributes(node)
+            listed = attrs.get("value_ints", attrs.get("value_int"))
+            if listed is not None:
+                return list(listed) if "value_ints" in attrs else [listed]
+            tensor = attrs.get("value")
+        if not isinstance(tensor, TensorProto) or len(tensor.dims) > 1 or sum(tensor.dims) > _MOST:
+            return None
+        if tensor.data_type not in (TensorProto.INT64, TensorProto.INT32):
+            return None
+        numbers: list[int] = array_of(tensor, f"'{name}'").ravel().tolist()
+        return numbers
+
+
+class _Writing:
+    """The nodes that take the place of one."""
+
+    def __init__(self, node: NodeProto) -> None:
+        self._node, self._nodes = node, list[NodeProto]()
+
+    def __call__(self, operator: str, *inputs: str, **attrs: Any) -> str:
+        result = f"{self._node.output[0]}/masked/{len(self._nodes)}"
+        title = self._node.name or self._node.output[0]
+        self._nodes.append(helper.make_node(operator, inputs, [result], title, **attrs))
+        return result
+
+    def constant(self, numbers: Sequence[int]) -> str:
+        """Whole numbers."""
+        return self("Constant", value=numpy_helper.from_array(np.array(numbers, np.int64)))
+
+    def nodes(
+        self, data: str, mask: str, source: str, joined: str, *, spread: bool = False
+    ) -> Sequence[NodeProto]:
+        """Where the mask is true, the source's next row, or what it is ``joined`` to.
+
+        A row has as many elements as the data has for each of the mask's. Where the source has one
+        row alone, and is ``spread``, it begins anew at its end.
+        """
+        zero, one = self.constant([0]), self.constant([1])
+        flags = self("Cast", self("Reshape", mask, self.constant([-1])), to=TensorProto.BOOL)
+        rows = self("Shape", flags)
+        each = self("Div", self("Size", data), self("Max", rows, one))
+        columns = self("Max", each, one)
+        counts = self("CumSum", self("Cast", flags, to=TensorProto.INT64), zero)
+        place = self("Max", self("Sub", counts, one), zero)
+        if spread:
+            count = self("Gather", self("Shape", source), zero)
+            several = self("Max", self("Min", self("Sub", count, one), one), zero)
+            again = self("Mul", self("Sub", one, several), self("Size", source))
+            never = self("Mul", several, self.constant([_NEVER]))
+            place = self("Mod", place, self("Max", self("Add", again, never), one))
+        table = self("Reshape", source, self("Concat", self.constant([-1]), columns, axis=0))
+        given = self("Reshape", data, self("Concat", rows, columns, axis=0))
+        # Where the source has nothing there are still rows to read: the data's own.
+        has = self("Min", self("Gather", self("Shape", table), zero), one)
+        lacking = self("Mul", self("Sub", one, has), rows)
+        table = self("Concat", table, self("Slice", given, zero, lacking, zero), axis=0)
+        taken = self("Gather", table, place)
+        if joined:
+            taken = self(joined, given, taken)
+        result = self("Where", self("Unsqueeze", flags, one), taken, given)
+        self("Reshape", result, self("Shape", data))
+        self._nodes[-1].output[0] = self._node.output[0]
+        return self._nodes
+
+
+def _attributes(node: NodeProto) -> dict[str, Any]:
+    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
