@@ -15,7 +15,7 @@ from luthier.schedules.ir.symbol import Symbol
 
 from .origins import Element, Origin
 
-_MOST, MOST_FOUND = 8, 1 << 22  # sizes of a model, and what each may be
+_MOST, MOST_FOUND = 32, 1 << 22  # sizes of a model, and what each may be
 _FEW, _MANY = 2, 8  # a range that tells numbers from expressions
 
 

@@ -37,10 +37,18 @@ class OpenTensor:
         return Tensor(tuple(int(value(d, sizes)) for d in self.shape), self.dtype)
 
     def corners(self, symbols: Mapping[str, Symbol]) -> Iterator[Tensor]:
-        """The types where each symbol has its smallest or its largest size."""
-        used = [symbols[name] for name in sorted(self.names)]
-        for ends in itertools.product(*((s.least, s.most) for s in used)):
-            yield self.at({s.name: end for s, end in zip(used, ends, strict=True)})
+        """The types where each symbol has its smallest or its largest size.
+
+        Those that make nothing smaller are the smallest or the largest together.
+        """
+        falling: frozenset[str] = frozenset().union(*map(_falling, self.shape))
+        others = [symbols[name] for name in sorted(falling)]
+        rising = [symbols[name] for name in sorted(self.names - falling)]
+        for ends in itertools.product(*((s.least, s.most) for s in others)):
+            sizes = {s.name: end for s, end in zip(others, ends, strict=True)}
+            yield self.at(sizes | {s.name: s.least for s in rising})
+            if rising:
+                yield self.at(sizes | {s.name: s.most for s in rising})
 
     def most(self, symbols: Mapping[str, Symbol]) -> Tensor:
         """The type with most elements, which is at a corner; without any, the longest."""
@@ -62,3 +70,23 @@ class OpenTensor:
                 ranges = ", ".join(str(symbols[name]) for name in sorted(tensor.names))
                 raise ModelError(f"'{tensor}' may be negative: {ranges}")
         return tensor
+
+
+def _falling(size: int | Size) -> frozenset[str]:
+    """The names whose larger sizes may make a size smaller."""
+    if isinstance(size, int):
+        return frozenset()
+    if size.operation == "+":
+        terms = size.operands
+        atoms = (
+            atom.names if term.factor < 0 else _falling(atom)
+            for term in terms
+            for atom in term.atoms
+        )
+        return frozenset().union(*atoms)
+    left, right = size.operands if size.operands else (0, 0)
+    if size.operation in ("min", "max"):
+        return _falling(left) | _falling(right)
+    if size.operation == "//" and isinstance(right, int):
+        return _falling(left)
+    return size.names if size.operands else frozenset()

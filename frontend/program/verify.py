@@ -22,6 +22,8 @@ from .core import Program, State
 from .open_tensor import OpenTensor
 from .steps import Branch, Call, Expect, Find, Loop, Step, walk
 
+_MOST_ENDS = 1 << 10  # of sizes together
+
 Type: TypeAlias = Tensor | OpenTensor
 Types: TypeAlias = tuple[Type, ...]
 
@@ -89,13 +91,12 @@ def _names(program: Program, value: int) -> frozenset[str]:
 
 
 def _bytes(program: Program, value: int, symbols: Sequence[Symbol]) -> list[int]:
-    """Of a value, where each size is the smallest or the largest."""
-    ranges = [(s.least, s.most) for s in symbols]
+    """Of a value, where each size is the smallest or the largest; of many, some such choices."""
     names = [s.name for s in symbols]
     tensor = program.type(value)
+    ends = itertools.islice(itertools.product(*((s.least, s.most) for s in symbols)), _MOST_ENDS)
     if isinstance(tensor, Tensor):
-        return [tensor.nbytes] * 2 ** len(names)
-    ends = itertools.product(*ranges)
+        return [tensor.nbytes for _ in ends]
     return [tensor.at(dict(zip(names, sizes, strict=True))).nbytes for sizes in ends]
 
 
@@ -132,8 +133,11 @@ def _verify_state(program: Program, state: State) -> None:
     tensor, names = program.type(state.after), [s.name for s in program.symbols]
     require(tensor.dtype == whole.dtype, f"{where}: {tensor} is appended to {whole}")
     require(not state.length or state.length in names, f"{where}: '{state.length}' is not a size")
-    for ends in itertools.product(*((s.least, s.most) for s in program.symbols)):
-        sizes = dict(zip(names, ends, strict=True))
+    begin = part.first.names if isinstance(part.first, Size) else frozenset[str]()
+    read = begin | _names(program, state.after)
+    some = [symbol for symbol in program.symbols if symbol.name in read]
+    for ends in itertools.product(*((s.least, s.most) for s in some)):
+        sizes = {s.name: end for s, end in zip(some, ends, strict=True)}
         shape = tensor.shape if isinstance(tensor, Tensor) else tensor.at(sizes).shape
         first = int(value_of(part.first, sizes))
         fits = first >= 0 and first + span(shape, part.pitch) <= whole.size
@@ -148,7 +152,7 @@ def _most(program: Program, size: int) -> int:
 def _rows(memory: NDArray[np.bool_], tensor: Tensor, pitch: int | None) -> NDArray[np.bool_]:
     """The tensor's own elements, row by row, of the memory that it spans."""
     columns = math.prod(tensor.shape[-1:])
-    shape = (tensor.size // columns, columns)
+    shape = (tensor.size // max(columns, 1), columns)
     return np.lib.stride_tricks.as_strided(memory, shape, (pitch or columns, 1))
 
 

@@ -1,10 +1,11 @@
-"""Constants that follow from the sizes: computed at run time, number by number."""
+"""Constants that follow from the sizes: computed at run time, number by number or run by run."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,10 @@ from luthier.schedules.ir.open_workload import OpenWorkload
 from luthier.schedules.ir.size import Size
 from luthier.schedules.ir.workload import Node, node
 
-from ..program import Call, Find, Loop, Program, Step
+from ..program import Call, Find, Loop, OpenTensor, Part, Program, Step
 from ..program.steps import walk
 
-_MOST_NUMBERS = 16
+_MOST_NUMBERS, _MOST_RUNS = 16, 256
 
 Array = NDArray[Any]
 Fit = Callable[[Sequence[int]], int | Size | None]
@@ -50,6 +51,68 @@ def with_numbers(program: Program, value: int, elements: Sequence[int | Size]) -
     names = frozenset().union(*(n.names for n in elements if isinstance(n, Size)))
     steps = inserted(program.steps, names, call)
     return replace(program, values=values, views=views, constants=constants, steps=steps)
+
+
+class Runs(NamedTuple):
+    """What a constant has along an axis: a number for as long as this says, then the next one."""
+
+    axis: int
+    values: tuple[int | float | bool, ...]
+    lengths: tuple[int | Size, ...]
+
+
+def runs(arrays: Sequence[Array], fit: Fit) -> Runs | None:
+    """Of arrays that are what one constant is for several sizes, as the classes of what is found
+    are; None where other numbers lie in them, or these as often as no rule tells."""
+    shapes = {array.shape for array in arrays}
+    axes = [i for i, sizes in enumerate(zip(*shapes, strict=True)) if len(set(sizes)) > 1]
+    if len(axes) != 1 or any(math.prod(shape[: axes[0]]) != 1 for shape in shapes):
+        return None  # parts of it would not be dense
+    found = [_runs(array, axes[0]) for array in arrays]
+    known = [each for each in found if each is not None]
+    if len(known) < len(found) or len({values for values, _ in known}) > 1:
+        return None
+    lengths = [fit(each) for each in zip(*(lengths for _, lengths in known), strict=True)]
+    if None in lengths:
+        return None
+    return Runs(axes[0], known[0][0], tuple(n for n in lengths if n is not None))
+
+
+def _runs(array: Array, axis: int) -> tuple[tuple[int | float | bool, ...], list[int]] | None:
+    rows = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
+    if not rows.size or array.dtype.kind not in "biuf" or not (rows == rows[:, :1]).all():
+        return None
+    line = rows[:, 0]
+    first = np.flatnonzero(np.concatenate([[True], line[1:] != line[:-1]]))
+    if len(first) > _MOST_RUNS:
+        return None
+    return tuple(line[first].tolist()), np.diff([*first, len(line)]).tolist()
+
+
+def with_runs(program: Program, value: int, found: Runs) -> Program:
+    """The program in which a constant is made of its runs, each when its length is known."""
+    tensor = program.type(value)
+    before, inner = (tensor.shape[: found.axis], tensor.shape[found.axis + 1 :])
+    largest = {symbol.name: symbol.most for symbol in program.symbols}
+    values, parts, steps = list(program.values), dict(program.parts), program.steps
+    types, begin = dict(program.open), 0
+    for number, length in zip(found.values, found.lengths, strict=True):
+        shape: Any = (*before, length, *inner)
+        literal = node("const", (), Tensor((), tensor.dtype), value=number)
+        spread = node("broadcast_to", (0,), Tensor(shape, tensor.dtype))
+        written = OpenWorkload(Workload((), (), (literal, spread)))
+        fixed, part = written.at(largest), len(values)
+        values.append(fixed.output)
+        if written.names:
+            types[part] = OpenTensor(shape, tensor.dtype)
+        parts[part] = Part(value, begin)
+        call = Call(fixed, (), part, "sizes", open=written if written.names else None)
+        steps = inserted(steps, written.names, call)
+        begin += math.prod(shape)
+    constants = {v: array for v, array in program.constants.items() if v != value}
+    return replace(
+        program, values=tuple(values), constants=constants, parts=parts, open=types, steps=steps
+    )
 
 
 def with_none(program: Program, names: Sequence[str]) -> Program:

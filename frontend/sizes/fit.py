@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -17,7 +17,9 @@ from luthier.schedules.ir.size import Size, Sizes, simplified
 from luthier.schedules.ir.symbol import Symbol
 
 _DIVISORS = range(2, 65)
-_MOST_QUOTIENTS = 8  # that products are made of
+_MOST_ATOMS = 8  # quotients and smaller of two that products are made of
+_MOST_NAMES = 8  # of sizes that products of any three are tried for
+_MOST_FACTOR = 1 << 31  # of a term of a sum
 _MOST_COMPARED = 1 << 16  # sizes at which expressions are compared
 
 _Monomial = tuple[tuple[str, int], ...]  # texts of sizes with their powers
@@ -39,6 +41,8 @@ class Points:
     sizes: tuple[Sizes, ...]
     _known: dict[tuple[int, ...], int | Size | None] = field(default_factory=dict)
     _quotients: dict[str, Size] = field(default_factory=dict)
+    _smaller: dict[str, Size] = field(default_factory=dict)
+    _bases: dict[tuple[_Monomial, ...], _Basis] = field(default_factory=dict)
     _some: dict[tuple[bool, ...], Points] = field(default_factory=dict)
 
     @cached_property
@@ -53,40 +57,33 @@ class Points:
         key = tuple(kept)
         if key not in self._some:
             some = tuple(itertools.compress(self.sizes, key))
-            self._some[key] = Points(self.symbols, some, _quotients=self._quotients)
+            self._some[key] = Points(
+                self.symbols, some, _quotients=self._quotients, _smaller=self._smaller
+            )
         return self._some[key]
 
     def fit(self, numbers: Sequence[int]) -> int | Size | None:
         """The simplest expression that is these numbers at the points; None where none is known.
 
-        A number; a polynomial of the sizes, of degree two at most in each of them; one size, times
-        a number and plus another, divided by a number and rounded down; or a product of such
-        quotients, once they are known, and of sizes. Each has fewer free numbers than there are
-        points, which all agree with it. Raises UndecidedError.
+        A number; a polynomial of the sizes, of degree two at most in each of them; one size, or a
+        number where this is less, times a number and plus another; a sum of those that are known;
+        one size, times a number and plus another, divided by a number and rounded down; or a
+        product of two that are known. Each has fewer free numbers than there are points, which
+        all agree with it. Raises UndecidedError.
         """
         key = tuple(numbers)
-        if key not in self._known:
+        if self._known.get(key) is None:
             self._known[key] = self._fit(key)
         return self._known[key]
 
     def _fit(self, numbers: tuple[int, ...]) -> int | Size | None:
         if len(set(numbers)) == 1:
             return numbers[0]
-        found = _first(basis.fit(numbers) for basis in self._polynomials)
-        if found is None:
-            found = self._quotient(numbers)
-        if found is None:
-            found = _first(basis.fit(numbers) for basis in self._products())
+        found = _first(basis.fit(numbers) for basis in self._singles)
+        for rule in (self._clamped, self._sum, self._polynomial, self._quotient, self._product):
+            if found is None:
+                found = rule(numbers)
         return found
-
-    @cached_property
-    def _polynomials(self) -> list[_Basis]:
-        """Those with few monomials first."""
-        atoms = {name: Size.named(name) for name in self.names}
-        some = [s for n in range(1, 4) for s in itertools.combinations(self.names, n)]
-        sets = [_monomials(names, 1) for names in some]
-        sets += [_monomials(names, 2) for names in some if len(names) < 3]
-        return [_Basis(atoms, self.sizes, each) for each in sets if len(each) <= self._decided]
 
     @cached_property
     def _decided(self) -> int:
@@ -94,17 +91,73 @@ class Points:
         every = prod(len(s.exact) or s.most - s.least + 1 for s in self.symbols)
         return len(self.sizes) - (len(self.sizes) < every)
 
-    def _products(self) -> Iterator[_Basis]:
-        atoms = {name: Size.named(name) for name in self.names} | self._quotients
-        for names in itertools.combinations(atoms, 2):
-            monomials = _monomials(names, 1)
-            if len(monomials) < len(self.sizes):
-                yield _Basis(atoms, self.sizes, monomials)
+    @property
+    def _atoms(self) -> dict[str, Size]:
+        """Sizes, and expressions of one that are known."""
+        return {name: Size.named(name) for name in self.names} | self._smaller | self._quotients
+
+    def _bases_of(self, sets: Iterable[tuple[_Monomial, ...]]) -> Iterator[_Basis]:
+        atoms = self._atoms
+        for monomials in sets:
+            if len(monomials) <= self._decided:
+                if monomials not in self._bases:
+                    self._bases[monomials] = _Basis(atoms, self.sizes, monomials)
+                yield self._bases[monomials]
+
+    @cached_property
+    def _singles(self) -> list[_Basis]:
+        return list(self._bases_of(_monomials((name,), 1) for name in self.names))
+
+    def _polynomial(self, numbers: Sequence[int]) -> int | Size | None:
+        """Those with few monomials first."""
+        most = 3 if len(self.names) <= _MOST_NAMES else 2
+        some = [s for n in range(2, most + 1) for s in itertools.combinations(self.names, n)]
+        sets = [_monomials(names, 1) for names in some]
+        sets += [_monomials((name,), 2) for name in self.names]
+        if most == 3:
+            sets += [_monomials(names, 2) for names in some if len(names) < 3]
+        return _first(basis.fit(numbers) for basis in self._bases_of(sets))
+
+    def _product(self, numbers: Sequence[int]) -> int | Size | None:
+        met = itertools.islice((self._quotients | self._smaller).items(), _MOST_ATOMS)
+        atoms = [*self.names, *dict(met)]
+        pairs = itertools.combinations(atoms, 2)
+        sets = (_monomials(names, 1) for names in pairs if not set(names) <= set(self.names))
+        return _first(basis.fit(numbers) for basis in self._bases_of(sets))
+
+    def _clamped(self, numbers: Sequence[int]) -> int | Size | None:
+        """Of the smaller of a size and a number, as of the best so many of what is found."""
+        for name in self.names:
+            sizes = [each[name] for each in self.sizes]
+            if found := _knee(sizes, numbers):
+                factor, most, rest = found
+                smaller = Size("min", Size.named(name), most)
+                self._smaller[str(smaller)] = smaller
+                return simplified("+", simplified("*", smaller, factor), rest)
+        return None
+
+    def _sum(self, numbers: Sequence[int]) -> int | Size | None:
+        """Of any of those that are known, each times a number, where the points decide that."""
+        atoms = list(self._atoms.values())
+        if not 1 < len(atoms) < self._decided:
+            return None
+        table = np.array([[*(a.at(sizes) for a in atoms), 1] for sizes in self.sizes], float)
+        wanted = np.array(numbers)
+        solved, _, rank, _ = np.linalg.lstsq(table, wanted.astype(float), rcond=None)
+        if rank < table.shape[1] or not np.abs(solved).max() < _MOST_FACTOR:
+            return None
+        factors = np.rint(solved).astype(np.int64)
+        if not np.array_equal(table.astype(np.int64) @ factors, wanted):
+            return None
+        total: int | Size = int(factors[-1])
+        for atom, factor in zip(atoms, factors, strict=False):
+            total = simplified("+", total, simplified("*", atom, int(factor)))
+        return total
 
     def _quotient(self, numbers: Sequence[int]) -> Size | None:
         for symbol in self.symbols:
             if symbol.name in self.names and (found := self._only(symbol, numbers)):
-                if len(self._quotients) < _MOST_QUOTIENTS:
+                if len(self._quotients) < _MOST_ATOMS:
                     self._quotients[str(found)] = found
                 return found
         return None
@@ -140,6 +193,32 @@ def _quotients(sizes: Sequence[int], numbers: Sequence[int]) -> Iterator[tuple[i
             first, last = max(rests), min(rests) + divisor - 1
             if factor and math.gcd(factor, divisor) == 1:
                 yield from ((factor, divisor, rest) for rest in range(first, last + 1))
+
+
+def _knee(sizes: Sequence[int], numbers: Sequence[int]) -> tuple[int, int, int] | None:
+    """A factor, the largest size that counts, and what is added, which give the numbers.
+
+    Some sizes must be on either side of the largest that counts.
+    """
+    of = dict(zip(sizes, numbers, strict=True))
+    if any(of[size] != number for size, number in zip(sizes, numbers, strict=True)):
+        return None
+    ordered = sorted(of)
+    first, last = of[ordered[0]], of[ordered[-1]]
+    level = [size for size in ordered if of[size] == last]
+    below = ordered[: len(ordered) - len(level)]
+    if not below or len(level) < 2:
+        return None
+    if len(below) > 1:
+        factor, left = divmod(of[below[1]] - first, below[1] - below[0])
+    else:
+        factor, left = divmod(first, below[0])  # a few of them, and nothing else
+    rest = first - factor * below[0]
+    if left or factor <= 0 or (last - rest) % factor:
+        return None
+    most = (last - rest) // factor
+    fits = all(factor * min(size, most) + rest == of[size] for size in ordered)
+    return (factor, most, rest) if fits else None
 
 
 class _Basis:

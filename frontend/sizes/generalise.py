@@ -26,8 +26,9 @@ from ..graph.arrays import equal
 from ..program import Call, Expect, Find, OpenTensor, Part, Program, Step
 from ..program.steps import walk
 from .alignment import Alignment, NotAlikeError, title
-from .computed import inserted, numbers, with_numbers
+from .computed import Runs, inserted, numbers, runs, with_numbers, with_runs
 from .fit import Points
+from .pieces import in_pieces
 
 Array = NDArray[Any]
 Numbers: TypeAlias = tuple[int | Size, ...]
@@ -63,6 +64,7 @@ class _Generalisation:
 
     def program(self) -> Program:
         base = self.base
+        self._meet()
         types = {value: self._type(value) for value in range(len(base.values))}
         open_ = {v: t for v, t in types.items() if any(isinstance(d, Size) for d in t.shape)}
         parts = {value: self._part(value) for value in base.parts}
@@ -70,12 +72,24 @@ class _Generalisation:
         windows, computed = self._constants()
         steps = tuple(self._step(step, program, computed) for step in base.steps)
         program = replace(program, steps=steps)
-        for value, elements in computed.items():
-            program = with_numbers(program, value, elements)
-        return _with_slices(program, windows)
+        for value, how in computed.items():
+            if isinstance(how, Runs):
+                program = with_runs(program, value, how)
+            else:
+                program = with_numbers(program, value, how)
+        return in_pieces(_with_slices(program, windows))
+
+    def _meet(self) -> None:
+        """What sums are of may follow these."""
+        for value in range(len(self.base.values)):
+            for sizes in zip(*self._shapes(value), strict=True):
+                self.points.fit(sizes)
+
+    def _shapes(self, value: int) -> list[tuple[int, ...]]:
+        return [each.other.values[each.at[value]].shape for each in self.aligned]
 
     def _type(self, value: int) -> OpenTensor:
-        shapes = [each.other.values[each.at[value]].shape for each in self.aligned]
+        shapes = self._shapes(value)
         return OpenTensor(self._fit(shapes, value), self.base.values[value].dtype)
 
     def _attr(self, name: str, nodes: Sequence[Node], value: int) -> Any:
@@ -159,23 +173,24 @@ class _Generalisation:
         open_ = OpenWorkload(Workload(inputs, constants, nodes))
         return replace(call, workload=replace(call.workload, constants=constants), open=open_)
 
-    def _constants(self) -> tuple[dict[int, Numbers], dict[int, Numbers]]:
-        """Where constants begin in the largest, and the elements of those that are not a
+    def _constants(self) -> tuple[dict[int, Numbers], dict[int, Numbers | Runs]]:
+        """Where constants begin in the largest, and the elements or runs of those that are not a
         beginning of it, but follow from the sizes; raises NotAlikeError for what is neither."""
-        windows, computed = {}, {}
+        windows: dict[int, Numbers] = {}
+        computed: dict[int, Numbers | Runs] = {}
         for value, array in self.base.constants.items():
             others = [each.other.constants[each.at[value]] for each in self.aligned]
             begin = self._window(value, array, others)
             if begin is not None:
                 windows[value] = begin
                 continue
-            elements = numbers(others, self.points.fit)
-            if elements is None:
+            how = numbers(others, self.points.fit) or runs(others, self.points.fit)
+            if how is None:
                 raise NotAlikeError(
                     f"a constant of type {self.base.values[value]}, which is computed from the "
                     "sizes, is another for other sizes"
                 )
-            computed[value] = elements
+            computed[value] = how
         return windows, computed
 
     def _window(self, value: int, array: Array, others: Sequence[Array]) -> Numbers | None:
@@ -183,18 +198,17 @@ class _Generalisation:
         largest, as a mask of what comes before each of the last rows does."""
         begins: list[Numbers] = [(0,) * array.ndim]
         if any(other.shape != array.shape for other in others):
-            begins = list(itertools.product(*map(self._begins, array.shape, self._shapes(value))))
+            shape: Any = self._type(value).shape
+            begins = list(itertools.product(*map(self._begins, array.shape, shape)))
         return next((begin for begin in begins if self._is_window(array, others, begin)), None)
-
-    def _shapes(self, value: int) -> Any:
-        return self._type(value).shape
 
     def _begins(self, most: int, size: int | Size) -> list[int | Size]:
         """Of one dimension."""
         if not isinstance(size, Size):
             return [0]
         symbols = (s for s in self.points.symbols if s.name in size.names)
-        return [0, *(simplified("-", s.most, Size.named(s.name)) for s in symbols)]
+        lacking = [simplified("-", s.most, Size.named(s.name)) for s in symbols]
+        return list(dict.fromkeys([0, *lacking, simplified("-", most, size)]))
 
     def _is_window(self, array: Array, others: Sequence[Array], begin: Numbers) -> bool:
         for sizes, other in zip(self.points.sizes, others, strict=True):

@@ -24,6 +24,7 @@ from .generalise import LiesOtherwiseError, Sample, generalise
 
 _MOST_IMPORTS = 96
 _NEAR_ENDS, _RANDOM, _MOST_CORNERS = 2, 4, 16  # sizes to import at
+_FEW = 2  # sizes that no program is made from, where runs find them
 _LESS = 8  # times a bound that is proposed
 _VERIFIED = 8  # others, for which it is checked that kernels fit one another
 _ROUNDS = 16  # of sizes that decide between expressions
@@ -133,8 +134,11 @@ class Variants:
         program = with_none(program, sorted(names - program.found))
         symbols = (replace(s, least=0) if s.name in names else s for s in program.symbols)
         program = replace(program, symbols=tuple(symbols))
+        most = _most(program.symbols)
         try:
             verify(program)
+            for few in range(len(names) and _FEW):
+                verify(at(program, most | dict.fromkeys(names, few)))
         except IRError as error:
             raise UnsupportedOperator(
                 f"the model needs what a run may not find: {error}"
@@ -230,7 +234,8 @@ def _probes(box: Box) -> Iterator[Sizes]:
     rows = [[each[i % len(each)] for each in choices] for i in range(max(map(len, choices)))]
     varying = [s for s in box if s.least < s.most]
     if len(varying) > 1:
-        rows += [[spread.choice(each) for each in choices] for _ in range(6)]
+        more = max(_RANDOM, 2 * len(varying) - _MOST_CORNERS)  # a sum has up to two terms of each
+        rows += [[spread.choice(each) for each in choices] for _ in range(2 + more)]
     ends = itertools.product(*((s.least, s.most) for s in box))
     rows += [list(corner) for corner in itertools.islice(ends, _MOST_CORNERS)]
     for row in rows:

@@ -20,14 +20,17 @@ class OpenWorkload:
     workload: Workload
 
     @cached_property
+    def sizes(self) -> tuple[Size, ...]:
+        """Those that its shapes and attributes have, each once."""
+        tensors = (*self.workload.inputs, *(node.out for node in self.workload.nodes))
+        attrs = (attr for node in self.workload.nodes for _, attr in node.attrs)
+        parts = (*(tensor.shape for tensor in tensors), *attrs)
+        return tuple(dict.fromkeys(size for part in parts for size in _sizes(part)))
+
+    @cached_property
     def names(self) -> frozenset[str]:
         """The names of its sizes."""
-        found: set[str] = set()
-        for tensor in (*self.workload.inputs, *(node.out for node in self.workload.nodes)):
-            found.update(*(size.names for size in _sizes(tensor.shape)))
-        for node in self.workload.nodes:
-            found.update(*(s.names for _, attr in node.attrs for s in _sizes(attr)))
-        return frozenset(found)
+        return frozenset().union(*(size.names for size in self.sizes))
 
     def at(self, sizes: Sizes) -> Workload:
         """The workload where each name has a size."""

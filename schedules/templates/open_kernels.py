@@ -7,7 +7,6 @@ the same; another kernel is written for the largest that are left, until there i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -21,11 +20,12 @@ from ..errors import ScheduleError
 from ..ir.kernel import Alternative, Kernel, OpenKernel
 from ..ir.open_workload import OpenWorkload
 from ..ir.placement import DENSE, Placement
-from ..ir.size import Condition, Size, Sizes, UnknownSizeError, assuming, value
+from ..ir.size import Condition, Sizes, UnknownSizeError, assuming, value
 from ..ir.space import Schedule
 from ..ir.symbol import Symbol
 from ..ir.workload import Workload
 from ..target.target import Target
+from .choices import Choices
 from .form import Form
 from .registry import TEMPLATES, default, forms
 
@@ -72,18 +72,10 @@ class _Writer:
         self.workload, self.target, self.placement = workload, target, placement
         self.choose = choose or (lambda fixed: default(fixed, target))
         self.names = names or tuple(symbol.name for symbol in symbols)
-        self.symbols = [s for s in symbols if s.name in workload.names]
-        shape = [s.most - s.least + 1 for s in self.symbols]
-        if math.prod(shape) > _MOST_CHOICES:
-            ranges = ", ".join(map(str, self.symbols))
+        self.choices = Choices(workload, symbols)
+        if self.choices.count > _MOST_CHOICES:
+            ranges = ", ".join(str(s) for s in symbols if s.name in workload.names)
             raise ScheduleError(f"the sizes {ranges} have too many choices together; narrow them")
-        self.axes = {
-            s.name: np.arange(s.least, s.most + 1).reshape(
-                [-1 if i == j else 1 for j in range(len(shape))]
-            )
-            for i, s in enumerate(self.symbols)
-        }
-        self.shape = tuple(shape)
         self.unwritten: set[str] = set()  # templates that turned out to write none
         self.empty = self._hold([Condition("==", workload.workload.output.size, 0)])
 
@@ -105,12 +97,12 @@ class _Writer:
         while left.any():
             if len(found) == _MOST_ALTERNATIVES:
                 raise ScheduleError(f"{self.workload}: no few kernels are for all its sizes")
-            sizes = self._largest(left)
+            sizes = self.choices.largest(left)
             first = first or self._first(sizes)
             made, conditions = self._best(first, sizes, found)
             here = self._hold(conditions)
             some = [c for c in conditions if not self._hold([c]).all()]
-            assert here[tuple(sizes[s.name] - s.least for s in self.symbols)]
+            assert all(condition.holds(sizes) for condition in conditions)
             found.append(Alternative(tuple(some), self._with_memory(made, here)))
             left &= ~here
         found = [*self._nothing(found[0].kernel), *found]
@@ -151,7 +143,7 @@ class _Writer:
             return made, conditions
         if _template(first).follows or 0 in sizes.values():
             return self._write(first, sizes)
-        work = prod(Size.named(symbol.name) for symbol in self.symbols)
+        work: Any = prod(self.choices.totals)
         bound = int(value(work, sizes))
         chosen = self.choose(self.workload.at(sizes)) if found else first
         if chosen.template == first.template:
@@ -159,14 +151,6 @@ class _Writer:
             if not found or _packed(made) == _packed(found[0].kernel):
                 return made, [*conditions, Condition(">", work, bound // _LESS_WORK)]
         return self._write(first, sizes)
-
-    def _largest(self, left: NDArray[np.bool_]) -> Sizes:
-        """The choice with the largest product among those that are left."""
-        total: Any = 1
-        for axis in self.axes.values():
-            total = total * (axis + 1)
-        at = np.unravel_index(int(np.argmax(np.where(left, total, 0))), self.shape)
-        return {s.name: s.least + int(i) for s, i in zip(self.symbols, at, strict=True)}
 
     def _write(self, schedule: Schedule, sizes: Sizes) -> tuple[Kernel, list[Condition]]:
         """The kernel for certain sizes and those like them."""
@@ -190,22 +174,25 @@ class _Writer:
 
     def _hold(self, conditions: Sequence[Condition]) -> NDArray[np.bool_]:
         """For which choices all hold."""
-        here = np.ones(self.shape, bool)
+        here = np.ones(self.choices.shape, bool)
         with np.errstate(divide="ignore"):  # by sizes that are zero, which none of them is for
             for condition in conditions:
-                here &= np.asarray(condition.holds(self.axes), bool)
+                here &= np.asarray(condition.holds(self.choices.sizes), bool)
         return here
+
+    def _numbers(self, size: Any) -> NDArray[np.int64]:
+        return np.broadcast_to(value(size, self.choices.sizes), self.choices.shape)
 
     def _with_memory(self, made: Kernel, here: NDArray[np.bool_]) -> Kernel:
         """With bytes in place of sizes, enough for all for which it is."""
 
         def most(size: Any) -> int:
             with np.errstate(divide="ignore"):
-                return int(np.max(np.broadcast_to(value(size, self.axes), self.shape)[here]))
+                return int(np.max(self._numbers(size)[here]))
 
         return replace(
             made,
-            workload=self.workload.at(self._largest(here)),
+            workload=self.workload.at(self.choices.largest(here)),
             temps=tuple(map(most, made.temps)),
             scratch=most(made.scratch),
         )

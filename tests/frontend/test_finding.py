@@ -200,6 +200,51 @@ def test_padded_to_a_size(mode: str) -> None:
     assert [str(program.type(v)) for _, v in program.outputs] == ["int64[2,6]"]
 
 
+def best_of_classes(most: int, places: int) -> onnx.ModelProto:
+    """The best scores above 0 of each of three classes, and these, as torchvision's SSD has it."""
+    nodes = []
+    for c in range(3):
+        made = {name: f"{name}{c}" for name in ("row", "mask", "at", "rows", "some", "shape", "k")}
+        nodes += [
+            N("Gather", ["x", f"class{c}"], [made["row"]], axis=0),
+            N("Greater", [made["row"], "zero"], [made["mask"]]),
+            N("NonZero", [made["mask"]], [made["at"]]),
+            N("Transpose", [made["at"]], [made["rows"]], perm=[1, 0]),
+            N("GatherND", [made["row"], made["rows"]], [made["some"]]),
+            N("Shape", [made["some"]], [made["shape"]]),
+            N("Concat", [made["shape"], "most"], [f"both{c}"], axis=0),
+            N("ReduceMin", [f"both{c}", "axis"], [made["k"]], keepdims=1),
+            N("TopK", [made["some"], made["k"]], [f"best{c}", f"places{c}"]),
+            N("Expand", [f"name{c}", made["k"]], [f"label{c}"]),
+        ]
+    for name in ("best", "label"):
+        nodes.append(N("Concat", [f"{name}{c}" for c in range(3)], [name], axis=0))
+    nodes += [N("Cast", ["label"], ["as_float"], to=1), N("Mul", ["as_float", "best"], ["y"])]
+    constants = {"zero": np.float32(0), "most": integers(most), "axis": integers(0)}
+    constants |= {f"class{c}": np.array(c) for c in range(3)}
+    constants |= {f"name{c}": integers(c + 1) for c in range(3)}
+    outputs = {"label": "int64", "y": "float32"}
+    return opened(nodes, {"x": ((3, places), "float32")}, outputs, constants)
+
+
+@pytest.mark.parametrize(("most", "places"), [(5, 12), (3, 9), (20, 60)])
+def test_the_best_so_many_of_each_class(most: int, places: int) -> None:
+    """Many choices of all sizes have kernels for each class."""
+    runs: list[tuple[dict[str, int], Arrays]] = [
+        ({}, {"x": shifted((3, places), by)}) for by in (-99, -1.5, -1, 0, 99)
+    ]
+    (program,) = same(best_of_classes(most, places), {}, runs).variants
+    total = "+".join(f"min(found_at{c},{most})" for c in range(3))
+    assert [str(program.type(v)) for _, v in program.outputs] == [
+        f"int64[{total}]",
+        f"float32[{total}]",
+    ]
+
+
+def test_the_best_two_may_be_fewer() -> None:
+    assert "needs what a run may not find" in refused(best_of_classes(2, 12), {})
+
+
 def detector(*names: str, center: int = 0) -> onnx.ModelProto:
     """Boxes that overlap no better one of their class, and the scores of these."""
     given = [name if name in names else "" for name in ("wanted", "share", "threshold")]
@@ -274,10 +319,10 @@ def test_refusals() -> None:
     assert "one number without dimensions is not supported" in refused(scalar, {})
     huge = opened([search], {"x": ((5000, 1000), "float32")}, {"y": "int64"})
     assert "it may find as many as 5000000, and 4194304 are supported" in refused(huge, {})
-    many = [N("NonZero", [f"x{i}"], [f"y{i}"]) for i in range(9)]
-    inputs = {f"x{i}": ((4,), "float32") for i in range(9)}
-    nine = opened(many, inputs, {f"y{i}": "int64" for i in range(9)})
-    assert "more than 8 sizes that runs find" in refused(nine, {})
+    many = [N("NonZero", [f"x{i}"], [f"y{i}"]) for i in range(33)]
+    inputs = {f"x{i}": ((4,), "float32") for i in range(33)}
+    over = opened(many, inputs, {f"y{i}": "int64" for i in range(33)})
+    assert "more than 32 sizes that runs find" in refused(over, {})
     wrong = opened(
         [N("Compress", ["x", "c"], ["y"], axis=2)],
         {"x": ((4, 3), "float32"), "c": ((3,), "bool")},

@@ -56,7 +56,8 @@ def test_types_of_sizes() -> None:
     tensor = OpenTensor((2 * T, P + 1, 7), "float32")
     assert tensor.at({"tokens": 3, "past": 5}) == Tensor((6, 6, 7))
     assert tensor.most(SYMBOLS) == Tensor((1024, 64, 7))
-    assert len(set(tensor.corners(SYMBOLS))) == 4
+    assert len(set(tensor.corners(SYMBOLS))) == 2
+    assert len(set(OpenTensor((2 * T, 64 - P), "float32").corners(SYMBOLS))) == 4
 
 
 MOST, FLAT = Tensor((512, 8)), Tensor((4096,))
@@ -117,3 +118,13 @@ class TestInvalidProgram:
     def test_a_call_whose_sizes_are_not_its_arguments(self) -> None:
         other = 8 * T + (T - 1) * (T - 512)  # the same at both ends
         self.refuse("its arguments are", {1: OpenTensor((other,), "float32")})
+
+
+def test_corners_of_many_sizes() -> None:
+    symbols = {f"n{i}": Symbol(f"n{i}", 0, 9) for i in range(40)}
+    some = Size.named("n0")
+    for name in symbols:
+        some += Size("min", Size.named(name), 5)
+    tensor = OpenTensor((some, 4), "int64")
+    assert tensor.most(symbols) == Tensor((209, 4), "int64")
+    assert set(tensor.corners(symbols)) == {Tensor((0, 4), "int64"), Tensor((209, 4), "int64")}

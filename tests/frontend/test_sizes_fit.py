@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 import pytest
@@ -58,6 +59,10 @@ def fitted(
         (lambda h, w: h // 14, "h//14"),
         (lambda h, w: (w - 3) // 32, "(w-3)//32"),
         (lambda h, w: (3 * h) // 2, "3*h//2"),
+        (lambda h, w: min(h, 40), "min(h,40)"),
+        (lambda h, w: 4 * min(w, 100) + 3, "4*min(w,100)+3"),
+        (lambda h, w: min(h, 63), "min(h,63)"),
+        (lambda h, w: min(h, 33), "min(h,33)"),
     ],
 )
 def test_a_rule(rule: Callable[[int, int], int], text: str) -> None:
@@ -71,9 +76,28 @@ def test_products_of_quotients_that_were_met() -> None:
     assert str(fitted(lambda h, w: h * columns(h, w), columns)) == "((w+3)//4)*h"
 
 
-@pytest.mark.parametrize("rule", [lambda h, w: h % 3, lambda h, w: min(h, 40), lambda h, w: h ^ w])
+@pytest.mark.parametrize("rule", [lambda h, w: h % 3, lambda h, w: max(h, 40), lambda h, w: h ^ w])
 def test_no_rule(rule: Callable[[int, int], int]) -> None:
     assert fitted(rule) is None
+
+
+def test_sums_and_products_of_the_best_so_many() -> None:
+    some, others = (lambda h, w: 2 * min(h, 40)), (lambda h, w: min(w, 90))
+    found = fitted(lambda h, w: min(h, 40) + 3 * min(w, 90) + w + 5, some, others)
+    assert str(found) == "min(h,40)+3*min(w,90)+w+5"
+    assert str(fitted(lambda h, w: min(h, 40) * min(w, 90), some, others)) == "min(h,40)*min(w,90)"
+
+
+def test_a_sum_of_many_sizes_is_told_by_more_points_than_these() -> None:
+    names = [f"n{i:02}" for i in range(20)]
+    symbols = tuple(Symbol(name, 2, 100) for name in names)
+    spread = random.Random(1)
+    some = [{name: spread.randint(2, 100) for name in names} for _ in range(48)]
+    points = Points(symbols, (*some, dict.fromkeys(names, 100)))
+    for name in names:
+        points.fit([min(each[name], 30) for each in points.sizes])
+    found = points.fit([sum(min(each[name], 30) for name in names) for each in points.sizes])
+    assert str(found) == "+".join(f"min({name},30)" for name in names)
 
 
 @settings(deadline=None, max_examples=60)
