@@ -189,7 +189,7 @@ def message_for_wrong_sizes(artifact: Artifact, wrong: int) -> bytes:
     ("name", "words"),
     [
         ("a\0b", "zero byte"),
-        ("a\ud800b", "no text that UTF-8 can tell"),
+        ("a\ud800b", "is not a text that UTF-8 can tell"),
         ("n" * 70_000, "'nnnnn.*nnn...' of an input or output is longer than"),
     ],
 )

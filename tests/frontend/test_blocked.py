@@ -139,8 +139,8 @@ def of_one(op: str, *inputs: str, **attrs: object) -> onnx.ModelProto:
     ("model", "error", "said"),
     [
         (of_one("Conv", "none"), ModelError, "nothing before it gives its input 'none'"),
-        (of_one("Conv"), UnsupportedOperator, "no constant of 4 dimensions"),
-        (of_one("Conv", "t"), UnsupportedOperator, "no constant of 4 dimensions"),
+        (of_one("Conv"), UnsupportedOperator, "not a constant of 4 dimensions"),
+        (of_one("Conv", "t"), UnsupportedOperator, "not a constant of 4 dimensions"),
         (of_one("Conv", "v"), ModelError, "12 results are not blocks of 8"),
         (of_one("Conv", "u"), ModelError, "20 channels are not blocks"),
         (of_one("ReorderOutput"), ModelError, "its channels are 0"),
