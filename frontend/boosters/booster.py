@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from luthier.schedules import ModelError
@@ -27,7 +28,9 @@ class Booster:
     """Sums of trees in ``dtype``, for each of ``targets``, and what becomes of them.
 
     ``slope`` multiplies sums before a sigmoid; sums of ``averaged`` trees are divided by their
-    number. ``where`` names the model for messages, ``producer`` the library.
+    number. ``where`` names the model for messages, ``producer`` the library. A linear booster has
+    ``weights`` [features + 1, targets] instead of trees: its sums begin with the last row, and
+    missing values add nothing.
     """
 
     trees: Sequence[Tree]
@@ -39,6 +42,7 @@ class Booster:
     producer: str
     slope: float = 1.0
     averaged: int = 1
+    weights: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,8 @@ def _sums(booster: Booster, given: Input) -> tuple[_Graph, str]:
         x = graph.add("Where", is_missing, graph.constant(np.nan, given.dtype), x)
     if given.dtype != booster.dtype:
         x = graph.add("Cast", x, to=helper.np_dtype_to_tensor_dtype(np.dtype(booster.dtype)))
+    if booster.weights is not None:
+        return graph, _products(graph, x, booster.weights, booster.dtype)
     if not booster.trees:
         raise ModelError(f"{booster.where}: it has no trees: train it first")
     targets, sums = booster.targets, f"sums_{len(graph.nodes)}"
@@ -146,6 +152,14 @@ def _sums(booster: Booster, given: Input) -> tuple[_Graph, str]:
     if booster.averaged > 1:
         sums = graph.add("Div", sums, graph.constant(booster.averaged, "float32"))
     return graph, sums
+
+
+def _products(graph: _Graph, x: str, weights: NDArray[Any], dtype: str) -> str:
+    """The sums of a linear booster."""
+    there = graph.add("Where", graph.add("IsNaN", x), graph.constant(0, dtype), x)
+    return graph.add(
+        "Gemm", there, graph.constant(weights[:-1], dtype), graph.constant(weights[-1], dtype)
+    )
 
 
 def _transformed(graph: _Graph, y: str, booster: Booster) -> str:

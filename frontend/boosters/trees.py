@@ -40,13 +40,15 @@ class Split:
     nan_is_low: bool
 
 
-Node: TypeAlias = Split | float
-"""An inner node, or what a leaf adds."""
+Node: TypeAlias = Split | float | tuple[float, ...]
+"""An inner node, or what a leaf adds, which may be several numbers: for targets that follow one
+another."""
 
 
 @dataclass(frozen=True)
 class Tree:
-    """``nodes``, of which the first is the root, add to a row's sum for ``target``."""
+    """``nodes``, of which the first is the root, add to a row's sum for ``target``, and for those
+    after it where leaves have several numbers."""
 
     nodes: Sequence[Node]
     target: int
@@ -167,7 +169,10 @@ def _add(lists: _Lists, number: int, tree: Tree) -> None:
             pending += (node.high, node.low)
         else:
             lists.add(number, at, 0, None, (0, 0, False))
-            lists.leaves.append((number, at, tree.target, float(node)))
+            weights = node if isinstance(node, tuple) else (node,)
+            lists.leaves += (
+                (number, at, tree.target + i, float(weight)) for i, weight in enumerate(weights)
+            )
 
 
 def _add_split(lists: _Lists, number: int, at: int, split: Split, fresh: int) -> int:

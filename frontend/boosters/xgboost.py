@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from luthier.schedules import ModelError, UnsupportedOperator
 
@@ -91,11 +92,16 @@ def read_xgboost(data: bytes, where: str, rounds: int | None = None) -> Booster:
         fields.MOST_FEATURES,
     )  # fmt: skip
     targets = _targets(parameters, where)
-    trees = _trees(learner, targets, where, rounds)
+    is_linear = _name(learner, "gradient_booster", where) == "gblinear"
+    weights = _weights(learner, features, targets, where) if is_linear else None
+    trees: Sequence[Tree] = [] if is_linear else _trees(learner, targets, where, rounds)
     base = _base(fields.text(parameters, "base_score", where), targets, to_sum, where)
-    begins = single_leaves(base) if any(base) else []
+    if weights is not None:
+        weights[-1] += np.float32(base[0])  # the first target's score, for all of them
+    elif any(base):
+        trees = [*single_leaves(base), *trees]
     return Booster(
-        [*begins, *trees], features, targets, "float32", transform, where, "xgboost"
+        trees, features, targets, "float32", transform, where, "xgboost", weights=weights
     )  # fmt: skip
 
 
@@ -138,6 +144,23 @@ def _base(
     return sums * (targets if len(sums) == 1 else 1)
 
 
+def _weights(
+    learner: Mapping[str, Any], features: int, targets: int, where: str
+) -> NDArray[np.float32]:
+    """Of a linear booster, a row for each feature, then what is added to the base score."""
+    model = fields.mapping(fields.mapping(learner, "gradient_booster", where), "model", where)
+    weights = fields.floats(model, "weights", where)
+    if weights.size != (features + 1) * targets:
+        raise ModelError(
+            f"{where}: its {weights.size} weights are not for {features} features and {targets} "
+            "targets"
+        )
+    if np.isnan(weights).any():
+        raise ModelError(f"{where}: a weight is not a number")
+    with np.errstate(all="ignore"):
+        return weights.astype(np.float32).reshape(features + 1, targets)
+
+
 def _trees(
     learner: Mapping[str, Any], targets: int, where: str, rounds: int | None
 ) -> Sequence[Tree]:
@@ -149,21 +172,26 @@ def _trees(
         booster = fields.mapping(booster, "gbtree", where)
     elif kind != "gbtree":
         raise UnsupportedOperator(
-            f"{where}: the booster '{kind[:40]}' is not supported: train with gbtree or dart"
+            f"{where}: the booster '{kind[:40]}' is not supported: train with gbtree, dart or "
+            "gblinear"
         )
     model = fields.mapping(booster, "model", where)
     listed = fields.sequence(model, "trees", where)
     of_target = fields.ints(model, "tree_info", where)
     if len(of_target) != len(listed) or (weights is not None and len(weights) != len(listed)):
         raise ModelError(f"{where}: it has {len(listed)} trees, and not as many numbers for them")
-    if len(listed) and not 0 <= of_target.min() <= of_target.max() < targets <= len(listed):
+    widths = [_width(each, f"{where}: tree {number}") for number, each in enumerate(listed)]
+    are_enough = targets <= sum(widths)
+    if len(listed) and not (0 <= of_target.min() <= of_target.max() < targets and are_enough):
         raise ModelError(f"{where}: its {len(listed)} trees are not for {targets} targets")
     count = len(listed) if rounds is None else _first(model, rounds, len(listed), targets, where)
     found = []
     for number, each in enumerate(listed[:count]):
         weight = 1.0 if weights is None else float(weights[number])
-        nodes = _nodes(each, weight, f"{where}: tree {number}")
-        found.append(Tree(nodes, int(of_target[number])))
+        tree, target, width = f"{where}: tree {number}", int(of_target[number]), widths[number]
+        if width > 1 and (width != targets or target):
+            raise ModelError(f"{tree}: its leaves of {width} numbers are not for {targets} targets")
+        found.append(Tree(_nodes(each, width, weight, tree), target))
     return found
 
 
@@ -180,19 +208,21 @@ def _first(model: Mapping[str, Any], rounds: int, trees: int, targets: int, wher
     return min(trees, rounds * targets * max(1, parallel))
 
 
-def _nodes(tree: Any, weight: float, where: str) -> Sequence[Node]:
+def _width(tree: Any, where: str) -> int:
+    """How many numbers a leaf has."""
     if not isinstance(tree, Mapping):
         raise ModelError(f"{where} is not an object")
-    vector = fields.mapping(tree, "tree_param", where).get("size_leaf_vector", "1")
-    if vector not in ("0", "1"):
-        raise UnsupportedOperator(
-            f"{where}: leaves of several numbers are not supported: train with "
-            "multi_strategy='one_output_per_tree'"
-        )
+    parameters = fields.mapping(tree, "tree_param", where)
+    given = fields.text(parameters, "size_leaf_vector", where, "1")
+    return max(1, fields.whole(given, f"{where}: 'size_leaf_vector'", 0, _MOST_TARGETS))
+
+
+def _nodes(tree: Mapping[str, Any], width: int, weight: float, where: str) -> Sequence[Node]:
+    feature, left, right, default = (fields.ints(tree, name, where) for name in _NAMED[1:])
     with np.errstate(all="ignore"):
         conditions = fields.floats(tree, "split_conditions", where).astype(np.float32)
-        leaves = conditions * np.float32(weight)
-    feature, left, right, default = (fields.ints(tree, name, where) for name in _NAMED[1:])
+        added = conditions if width == 1 else _vectors(tree, width, left, right, where)
+        leaves = added * np.float32(weight)
     count = conditions.size
     if not count or any(each.size != count for each in (feature, left, right, default)):
         raise ModelError(f"{where}: its lists {', '.join(_NAMED)} are not of one length")
@@ -206,11 +236,29 @@ def _nodes(tree: Any, weight: float, where: str) -> Sequence[Node]:
     found: list[Node] = []
     for at, (below, above, element, is_low, condition, leaf) in enumerate(rows):
         if below == -1:
-            found.append(leaf)
+            found.append(leaf if width == 1 else tuple(leaf))
             continue
         # What is one of the categories goes to the right.
         cuts = categories[at] if at in categories else [Cut(condition, inclusive=False)]
         found.append(Split(element, cuts, below, above, bool(is_low)))
+    return found
+
+
+def _vectors(
+    tree: Mapping[str, Any], width: int, left: NDArray[Any], right: NDArray[Any], where: str
+) -> NDArray[np.float32]:
+    """What each node would add as a leaf of several numbers. Since 3.2 leaves have numbers of their
+    own, which stand for their right children; before, each node had its weights."""
+    name = "leaf_weights" if "leaf_weights" in tree else "base_weights"
+    weights = fields.floats(tree, name, where).astype(np.float32)
+    count = weights.size // width
+    if weights.size % width or not left.size == right.size <= 2 * count:
+        raise ModelError(f"{where}: its {weights.size} '{name}' are not {width} for each leaf")
+    places = right if name == "leaf_weights" else np.arange(left.size)
+    places = np.where(left == -1, places, 0)
+    if (places < 0).any() or (places >= count).any():
+        raise ModelError(f"{where}: a leaf has no '{name}'")
+    found: NDArray[np.float32] = weights.reshape(count, width)[places]
     return found
 
 

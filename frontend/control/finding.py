@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from luthier.schedules import ModelError, Tensor, UnsupportedOperator, Workload
+from luthier.schedules import ModelError, Tensor, Workload
 from luthier.schedules.ir.workload import node as operator
 from luthier.schedules.ops.evaluate import evaluate
 
@@ -244,8 +244,9 @@ class Finding:
         if known is not None:
             found = np.array(np.nonzero(np.atleast_1d(known)), np.int64)
             return (), self._assembly.constant(found)
-        if not tensor.shape:
-            raise UnsupportedOperator(f"{label}: one number without dimensions is not supported")
+        if not tensor.shape:  # a number alone is a list of one, as ONNX Runtime has it
+            x = self._assembly.view(x, (1,))
+            tensor = self._assembly.type(x)
         nodes = [
             N("Cast", ["x"], ["flags"], name=output, to=TensorProto.BOOL),
             N("Cast", ["flags"], ["ones"], name=output, to=TensorProto.INT64),

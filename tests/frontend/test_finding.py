@@ -304,6 +304,21 @@ def test_boxes_of_which_none_are_wanted() -> None:
     assert [str(program.type(v)) for _, v in program.outputs] == ["int64[0,3]", "float32[0]"]
 
 
+def test_a_number_without_dimensions_is_a_list_of_one() -> None:
+    """As in ONNX Runtime; the standard's text asks for no row at all."""
+    nodes = [
+        N("ReduceMax", ["x"], ["most"], keepdims=0),
+        N("NonZero", ["most"], ["places"]),
+        N("Shape", ["places"], ["shape"]),
+    ]
+    proto = opened(nodes, {"x": (("b", 3), "int64")}, {"places": "int64", "shape": "int64"})
+    runs = [({"b": b}, {"x": np.full((b, 3), of)}) for b in (1, 4) for of in (0, -2)]
+    same(proto, {"b": "1..4"}, runs)
+    same(opened(nodes[1:], {"most": ((), "float32")}, {"places": "int64"}), {}, [
+        ({}, {"most": np.array(of, np.float32)}) for of in (0, 3, np.nan)
+    ])  # fmt: skip
+
+
 def refused(
     proto: onnx.ModelProto, shapes: Shapes, kind: type[ModelError] = UnsupportedOperator
 ) -> str:
@@ -315,8 +330,6 @@ def refused(
 
 def test_refusals() -> None:
     search = N("NonZero", ["x"], ["y"], name="search")
-    scalar = opened([search], {"x": ((), "float32")}, {"y": "int64"})
-    assert "one number without dimensions is not supported" in refused(scalar, {})
     huge = opened([search], {"x": ((5000, 1000), "float32")}, {"y": "int64"})
     assert "it may find as many as 5000000, and 4194304 are supported" in refused(huge, {})
     many = [N("NonZero", [f"x{i}"], [f"y{i}"]) for i in range(33)]

@@ -141,6 +141,65 @@ def test_several_targets() -> None:
     agrees(booster)
 
 
+@pytest.mark.parametrize("rounds", [1, 5])
+def test_leaves_of_several_numbers(rounds: int) -> None:
+    y = np.stack([SCORE, -SCORE, SCORE**2], axis=1)
+    options = {"multi_strategy": "multi_output_tree", "max_depth": 3, "nthread": 1}
+    booster = xgboost.train(options, xgboost.DMatrix(TRAINED, y), rounds)
+    agrees(booster)
+    data = json.loads(saved(booster))
+    for tree in trees(data):
+        _as_before_3_2(tree)
+    got = predicted(json.dumps(data).encode(), fresh())
+    np.testing.assert_array_equal(got, predicted(saved(booster), fresh()))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("leaf_weights", [1.0, 2.0, 3.0]),
+        ("right_children", [9, 9, 9]),
+        ("left_children", [-1] * 99),
+    ],
+)
+def test_leaves_without_their_numbers(name: str, value: list[float]) -> None:
+    y = np.stack([SCORE, -SCORE], axis=1)
+    options = {"multi_strategy": "multi_output_tree", "max_depth": 1, "nthread": 1}
+    data = json.loads(saved(xgboost.train(options, xgboost.DMatrix(TRAINED, y), 1)))
+    trees(data)[0][name] = value
+    with pytest.raises(ModelError, match="'leaf_weights'"):
+        predicted(json.dumps(data).encode(), fresh())
+
+
+def _as_before_3_2(tree: dict[str, Any]) -> None:
+    """Each node has its weights, and leaves have no right children."""
+    leaves, wide = tree.pop("leaf_weights"), int(tree["tree_param"]["size_leaf_vector"])
+    for node, below in enumerate(tree["left_children"]):
+        if below == -1:
+            at = tree["right_children"][node]
+            tree["base_weights"][node * wide : (node + 1) * wide] = leaves[
+                at * wide : (at + 1) * wide
+            ]
+            tree["right_children"][node] = -1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"objective": "reg:squarederror", "base_score": 0.3},
+        {"objective": "binary:logistic"},
+        {"objective": "multi:softprob", "num_class": 3},
+    ],
+    ids=str,
+)
+def test_linear_boosters(options: dict[str, Any]) -> None:
+    """Missing values add nothing."""
+    goal = {"bin": "binary", "mul": "class"}.get(str(options["objective"])[:3], "real")
+    booster, x = train(goal, booster="gblinear", verbosity=0, **options), table(50, 7)
+    got, wanted = predicted(saved(booster), x), booster.predict(xgboost.DMatrix(x))
+    np.testing.assert_allclose(got, wanted, 1e-5, 1e-6)
+
+
 def test_only_some_rounds() -> None:
     booster, x = (
         train("class", objective="multi:softprob", num_class=3, num_parallel_tree=2),
@@ -189,7 +248,8 @@ PARAMETERS = "learner/learner_model_param"
     [
         ("learner", 3, "'learner' is not an object"),
         ("learner/objective/name", "mine", "the objective 'mine' is not supported"),
-        ("learner/gradient_booster/name", "gblinear", "the booster 'gblinear' is not supported"),
+        ("learner/gradient_booster/name", "mine", "the booster 'mine' is not supported"),
+        ("learner/gradient_booster/name", "gblinear", "its 0 weights are not for 6 features"),
         (f"{PARAMETERS}/num_feature", "2", "asks for feature"),
         (f"{PARAMETERS}/num_feature", "9" * 30, "is not a whole number"),
         (f"{PARAMETERS}/num_class", "1000000", "not for 1000000 targets"),
@@ -202,7 +262,7 @@ PARAMETERS = "learner/learner_model_param"
         (f"{TREES}/0/left_children/0", [1], "is not an array of numbers"),
         (f"{TREES}/0/split_conditions", [1.0], "are not of one length"),
         (f"{TREES}/0/split_type/0", 1, "not listed node by node"),
-        (f"{TREES}/0/tree_param/size_leaf_vector", "3", "leaves of several numbers"),
+        (f"{TREES}/0/tree_param/size_leaf_vector", "3", "leaves of 3 numbers are not for 1"),
     ],
 )
 def test_what_is_wrong_is_told(path: str, value: object, why: str) -> None:
