@@ -77,7 +77,24 @@ def _pow(node: OnnxNode) -> int:
     if node.element.is_whole and t.type(exponent).element.is_float:
         power = t.emit("power", t.cast(base, "float64"), t.cast(exponent, "float64"))
         return t.cast(power, node.dtype)
-    return t.emit("power", base, t.cast(exponent, node.dtype))
+    wide = _held(node, exponent)
+    power = t.emit("power", t.cast(base, wide), t.cast(exponent, wide))
+    return t.cast(power, node.dtype)
+
+
+def _held(node: OnnxNode, exponent: int) -> str:
+    """A type that holds an exponent of another one: of a large one rounding takes what makes a
+    power odd."""
+    known, own = node.t.known(exponent), node.t.type(exponent).element
+    if not node.element.is_float or own.bits < node.element.bits:
+        return node.dtype
+    if own.is_float and own.bits == node.element.bits:
+        return node.dtype
+    if known is None:
+        return "float64"
+    with np.errstate(over="ignore", invalid="ignore"):
+        there = known.astype(node.element.numpy).astype(known.dtype)
+    return node.dtype if np.array_equal(there, known, own.is_float) else "float64"
 
 
 def _bit_cast(node: OnnxNode) -> int:

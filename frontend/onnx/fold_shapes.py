@@ -20,7 +20,7 @@ from luthier.schedules import ModelError
 from ..graph import Array
 from ..messages import one_line
 from .ml.shapes import result_shapes
-from .nothing import known_inputs, without_empty_parts
+from .nothing import known_inputs, known_results, without_empty_parts
 from .operators import BUILD_TIME, operator_of
 from .opset import is_onnx
 from .shapes import corrected, inferred
@@ -231,4 +231,4 @@ def _fold_node(
         t is not None and t.size <= room for t in outputs.values()
     ):
         return None
-    return run_node(model, node, arrays)
+    return known_results(node, arrays, types) or run_node(model, node, arrays)

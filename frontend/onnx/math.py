@@ -22,16 +22,27 @@ def _gemm(node: OnnxNode) -> int:
         if not node.element.is_float and factor != int(factor):
             raise node.unsupported(f"{name}={factor:g} of integers")
     a, b, c = node.x, node.given(1), node.input(2)
-    if node.attr("transA", 0):
-        a = t.transpose(a, (1, 0))
-    if node.attr("transB", 0):
-        b = t.transpose(b, (1, 0))
-    product = composite.matmul(t, a, b)
+    a, b = (
+        _turned(node, x) if node.attr(name, 0) else x for x, name in ((a, "transA"), (b, "transB"))
+    )
+    if 0 in t.shape(a):  # what is known of each product: a sum of nothing
+        shape = t.shape(a)[0], t.shape(b)[1]
+        product = composite.filled(t, 0.0, Tensor(shape, node.dtype))
+    else:
+        product = composite.matmul(t, a, b)
     if alpha != 1.0:  # of the product, since A times alpha may overflow
         product = t.emit("multiply", product, node.number(alpha))
     if c is None or beta == 0.0:
         return product
     return t.emit("add", product, c if beta == 1.0 else t.emit("multiply", c, node.number(beta)))
+
+
+def _turned(node: OnnxNode, x: int) -> int:
+    """A matrix with its rows as columns."""
+    t = node.t
+    if t.type(x).size:
+        return t.transpose(x, (1, 0))
+    return t.constant(np.zeros(t.shape(x)[::-1], t.dtype(x)))
 
 
 def _cumulated(op: str, node: OnnxNode) -> int:

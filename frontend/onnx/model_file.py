@@ -180,25 +180,25 @@ def _place(tensor: TensorProto, path: Path) -> tuple[Path, int, int]:
         length = int(info.length) if info.length else None
     except (ValueError, TypeError, AttributeError) as error:
         raise ModelError(f"{what} has a malformed place of its data ({one_line(error)})") from error
-    folder = path.parent.resolve()
+    folder, said = path.parent.resolve(), f"{location!s:.200}"
     try:
         file = (folder / location).resolve()
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"{what} has its data in no valid place ({one_line(error)})") from error
     if location.is_absolute() or not file.is_relative_to(folder):
-        raise ModelError(f"{what} has its data outside the model's folder, in '{location}'")
+        raise ModelError(f"{what} has its data outside the model's folder, in '{said}'")
     if not os.path.lexists(file):
-        raise ModelError(f"{what} has its data in '{location}', which is missing")
+        raise ModelError(f"{what} has its data in '{said}', which is missing")
     try:
         with open_regular(file) as opened:
             have = os.fstat(opened.fileno()).st_size
     except OSError as error:
         reason = f"which cannot be read ({one_line(error)})"
-        raise ModelError(f"{what} has its data in '{location}', {reason}") from error
+        raise ModelError(f"{what} has its data in '{said}', {reason}") from error
     needed = _nbytes(tensor, what)
     if offset < 0 or (length is not None and length != needed) or offset + needed > have:
         raise ModelError(
-            f"{what} needs {needed} bytes at {offset} of '{location}', which has {have} bytes"
+            f"{what} needs {needed} bytes at {offset} of '{said}', which has {have} bytes"
         )
     return file, offset, needed
 

@@ -44,6 +44,7 @@ class _Rule:
 
 def check_nodes(model: onnx.ModelProto) -> None:
     """Raise ModelError for a node or tensor that breaks a rule, or an output that nothing gives."""
+    _check_functions(model.functions)
     own = frozenset(("" if is_onnx(f.domain) else f.domain, f.name) for f in model.functions)
     _check_body(model.graph.node, _versions(model.opset_import, opset_of(model)), own)
     for function in model.functions:
@@ -56,6 +57,15 @@ def check_nodes(model: onnx.ModelProto) -> None:
     for output in model.graph.output:
         if output.name not in there:
             raise ModelError(f"the model computes no value '{output.name}', which is its output")
+
+
+def _check_functions(functions: Iterable[onnx.FunctionProto]) -> None:
+    seen: set[tuple[str, str, str]] = set()
+    for each in functions:
+        named = "" if is_onnx(each.domain) else each.domain, each.name, each.overload
+        if named in seen:
+            raise ModelError(f"the model is not valid ONNX (two functions '{each.name:.200}')")
+        seen.add(named)
 
 
 def _versions(imports: Iterable[onnx.OperatorSetIdProto], default: int) -> dict[str, int]:

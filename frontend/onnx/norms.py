@@ -103,7 +103,7 @@ def _mean_variance_normalization(node: OnnxNode) -> int:
     t = node.t
     if not node.element.is_float:
         raise node.unsupported(f"a mean of {node.dtype}")
-    axes = node.axes(node.attr("axes", (0, 2, 3)))
+    axes = node.axes(node.attr("axes", [a for a in (0, 2, 3) if a < node.rank]))
     mean = composite.reduce(t, "mean", node.x, axes, keepdims=True)
     centred = t.emit("subtract", node.x, mean)
     variance = composite.variance(t, node.x, axes, keepdims=True)

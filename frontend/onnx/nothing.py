@@ -12,6 +12,26 @@ from ..graph import Array
 from .opset import is_onnx, opset_of
 from .single import StaticType, run_node, stand_in
 
+_SCATTERED = ("Scatter", "ScatterND", "ScatterElements", "TensorScatter")
+_OF_INTEGERS = ("ReduceLogSum", "ReduceLogSumExp")
+
+
+def known_results(
+    node: onnx.NodeProto, arrays: Mapping[str, Array], types: Mapping[str, StaticType]
+) -> dict[str, Array]:
+    """What a node gives of no elements where onnx's evaluator fails, as ONNX Runtime has it: a
+    logarithm of nothing is the lowest number, and the scale of nothing 1."""
+    x = arrays.get(node.input[0]) if node.input else None
+    if x is None or x.size:
+        return {}
+    if node.op_type in _OF_INTEGERS and x.dtype.kind in "iu" and node.output[0] in types:
+        lowest = np.asarray(np.iinfo(x.dtype).min)
+        return {node.output[0]: np.broadcast_to(lowest, types[node.output[0]].shape)}
+    if node.op_type == "DynamicQuantizeLinear":
+        results = np.zeros(x.shape, np.uint8), np.float32(1), np.uint8(0)
+        return {o: np.asarray(r) for o, r in zip(node.output, results, strict=False) if o}
+    return {}
+
 
 def known_inputs(model: onnx.ModelProto, types: Mapping[str, StaticType]) -> dict[str, Array]:
     """The inputs without elements, of which all is known."""
@@ -36,8 +56,8 @@ def without_empty_parts(
         if parts:
             del node.input[:]
             node.input.extend(parts)
-    elif node.op_type in ("ScatterND", "ScatterElements") and any(
-        name in known and not known[name].size for name in node.input[1:]
+    elif node.op_type in _SCATTERED and any(
+        name in known and not known[name].size for name in node.input[1:3]
     ):
         node.CopyFrom(helper.make_node("Identity", node.input[:1], node.output, node.name))
     elif node.op_type == "Split" and empty and all(o in types for o in node.output):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 
+from luthier.schedules import Tensor
+
 from ..composites import quantized
+from ..composites.math import filled
 from .node import OnnxNode, Operator
 from .windows import checked_window
 
@@ -38,6 +41,8 @@ def _laid(node: OnnxNode, value: int, operand: int, axes: tuple[int, int]) -> in
 
 def _matmul_integer(node: OnnxNode) -> int:
     t, b = node.t, node.given(1)
+    if node.shape[-1:] == (0,) and len(t.shape(b)) == node.rank == 2:  # a sum of nothing
+        return filled(t, 0.0, Tensor((node.shape[0], t.shape(b)[1]), "int32"))
     left = quantized.centred(t, node.x, _rows(node, node.input(2)))
     right = quantized.centred(t, b, _columns(node, node.input(3), b))
     return quantized.matmul(t, left, right)

@@ -87,6 +87,11 @@ def test_a_model_of_fixed_shapes_may_find_sizes() -> None:
     assert entry.variants[0].symbols
 
 
+def test_in_one_number_as_in_a_list_of_one() -> None:
+    made = opened([N("NonZero", ["x"], ["y"])], {"x": ((), "float32")}, {"y": "int64"})
+    same(made, {}, [({}, {"x": np.array(number, np.float32)}) for number in (0.0, 2.0)])
+
+
 @pytest.mark.parametrize("axis", [0, 1, -1, None])
 def test_compress(axis: int | None) -> None:
     attrs = {} if axis is None else {"axis": axis}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .gates import softplus
@@ -62,7 +64,10 @@ def _update(call: Spelling, own: Packed | None, decay: str, k: str, changes: str
     if not decay:
         decay = call.emit("Expand", call.number(0, k), call.sizes(*call.shape(changes)[:3], 1))
     every = [call.emit("Exp", decay), k, changes]
-    flat = [call.reshape(call.transpose(x, 1, 0, 2, 3), batch * rows, -1) for x in every]
+    flat = [
+        call.reshape(call.transpose(x, 1, 0, 2, 3), batch * rows, math.prod(call.shape(x)[2:]))
+        for x in every
+    ]
     if own is None:
         ends = call.constant(np.arange(batch + 1) * rows, "int64")
         own = packed(call, ends, batch * rows)

@@ -43,12 +43,30 @@ def _last(call: Spelling, x: str, axis: int) -> list[int]:
 
 def _layer(call: Spelling) -> Results:
     axis, epsilon = call.attr("axis", -1), call.attr("epsilon", 1e-5)
-    return layer_norm(call, call.x, call.given(1), call.input(2), epsilon, axis)
+    y = layer_norm(call, call.x, call.given(1), call.input(2), epsilon, axis)
+    return y, *_statistics(call, call.x, epsilon, axis)
 
 
 def _simplified(call: Spelling) -> Results:
     axis, epsilon = call.attr("axis", -1), call.attr("epsilon", 1e-5)
-    return rms_norm(call, call.x, call.given(1), epsilon, axis)
+    y = rms_norm(call, call.x, call.given(1), epsilon, axis)
+    return y, _inverse(call, call.x, epsilon, _last(call, call.x, axis)) if call.wants(1) else ""
+
+
+def _statistics(call: Spelling, x: str, epsilon: float, axis: int = -1) -> tuple[str, str]:
+    """The mean and the inverse deviation, which training wants."""
+    if not (call.wants(1) or call.wants(2)):
+        return "", ""
+    axes = _last(call, x, axis)
+    mean = call.reduce("ReduceMean", x, axes)
+    return mean, _inverse(call, call.emit("Sub", x, mean), epsilon, axes)
+
+
+def _inverse(call: Spelling, centred: str, epsilon: float, axes: list[int]) -> str:
+    """Of the root of the mean square."""
+    square = call.reduce("ReduceMean", call.emit("Mul", centred, centred), axes)
+    shifted = call.emit("Add", square, call.number(epsilon, square))
+    return call.emit("Reciprocal", call.emit("Sqrt", shifted))
 
 
 def _sum(call: Spelling, bias: int) -> str:
@@ -58,14 +76,18 @@ def _sum(call: Spelling, bias: int) -> str:
 
 
 def _skip_layer(call: Spelling) -> Results:
-    """Mean and inverse deviation, which training wants, are not computed."""
     total, epsilon = _sum(call, 4), call.attr("epsilon", 1e-12)
-    return layer_norm(call, total, call.given(2), call.input(3), epsilon), "", "", total
+    y = layer_norm(call, total, call.given(2), call.input(3), epsilon)
+    return y, *_statistics(call, total, epsilon), total
 
 
 def _skip_simplified(call: Spelling) -> Results:
-    total = _sum(call, 3)
-    return rms_norm(call, total, call.given(2), call.attr("epsilon", 1e-12)), "", "", total
+    """The mean, about which nothing is taken, is 0."""
+    total, epsilon = _sum(call, 3), call.attr("epsilon", 1e-12)
+    mean, inverse = "", _inverse(call, total, epsilon, [-1]) if call.wants(2) else ""
+    if call.wants(1):
+        mean = call.emit("Expand", call.number(0, total), call.sizes(*call.shape(total)[:-1], 1))
+    return rms_norm(call, total, call.given(2), epsilon), mean, inverse, total
 
 
 def _embed_layer(call: Spelling) -> Results:
@@ -111,8 +133,10 @@ OPERATORS: Operators = {
     "EmbedLayerNormalization": Spelled(
         _embed_layer, 9, attributes("epsilon mask_index_type"), in_steps=True
     ),
-    "LayerNormalization": Spelled(_layer, 3, _OLD, in_steps=True),
-    "SimplifiedLayerNormalization": Spelled(_simplified, 2, _OLD, in_steps=True),
-    "SkipLayerNormalization": Spelled(_skip_layer, 5, _SKIP, in_steps=True),
-    "SkipSimplifiedLayerNormalization": Spelled(_skip_simplified, 4, _SKIP, in_steps=True),
+    "LayerNormalization": Spelled(_layer, 3, _OLD, in_steps=True, statistics=(1, 2)),
+    "SimplifiedLayerNormalization": Spelled(_simplified, 2, _OLD, in_steps=True, statistics=(1,)),
+    "SkipLayerNormalization": Spelled(_skip_layer, 5, _SKIP, in_steps=True, statistics=(1, 2)),
+    "SkipSimplifiedLayerNormalization": Spelled(
+        _skip_simplified, 4, _SKIP, in_steps=True, statistics=(1, 2)
+    ),
 }

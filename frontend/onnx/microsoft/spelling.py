@@ -143,8 +143,10 @@ class Spelling:
 
     def number(self, value: float, like: str) -> str:
         """A constant of rank 0, of the element type of a value."""
-        dtype = helper.tensor_dtype_to_np_dtype(self.dtype(like))
-        return self.constant(value, dtype.name)
+        return self.constant(value, self._numpy(like).name)
+
+    def _numpy(self, value: str) -> np.dtype[Any]:
+        return helper.tensor_dtype_to_np_dtype(self.dtype(value))
 
     def sizes(self, *numbers: int) -> str:
         """A list of whole numbers, such as a shape."""
@@ -152,6 +154,10 @@ class Spelling:
 
     def reshape(self, x: str, *sizes: int) -> str:
         """0 keeps a size, -1 is what is left."""
+        dims = self.dims(x) if self.types.has_shape(x) else [None]
+        if 0 in dims and None not in dims:  # beside a 0 the standard forbids -1
+            shape = _reshaped([dim or 0 for dim in dims], sizes)
+            return self.constant(np.zeros(shape), self._numpy(x).name)
         return self.emit("Reshape", x, self.sizes(*sizes))
 
     def transpose(self, x: str, *axes: int) -> str:
@@ -204,6 +210,18 @@ class Spelling:
         return UnsupportedOperator(f"{self.label}: {what} is not supported")
 
 
+def _reshaped(dims: Sequence[int], sizes: Sequence[int]) -> list[int]:
+    """The shape of what has no elements: -1 is what is left of the dimensions after those that are
+    kept, one of which may be 0, and a 0 that would keep another size is one itself."""
+    kept = 0
+    while kept < min(len(dims), len(sizes)) and sizes[kept] in (0, dims[kept]):
+        kept += 1
+    rest = [dims[i + kept] if size == 0 else size for i, size in enumerate(sizes[kept:])]
+    left = math.prod(dims[kept:]) // max(math.prod(size for size in rest if size != -1), 1)
+    shape = [*dims[:kept], *(left if size == -1 else size for size in rest)]
+    return [*sizes] if math.prod(shape) else shape
+
+
 Results = str | Sequence[str]
 
 
@@ -214,7 +232,8 @@ class Spelled:
     ``write`` gives the results in the order of its outputs, "" for those that it does not compute.
     ``in_steps``: its types of 16 bits are float32 in between. ``since``: the oldest operator set by
     which it can be spelled. ``cuts``: it becomes control flow, or what finds sizes, so that it is
-    spelled before a graph is cut at these.
+    spelled before a graph is cut at these. ``statistics`` are the results that are float32 whatever
+    the inputs are.
     """
 
     write: Callable[[Spelling], Results]
@@ -223,6 +242,7 @@ class Spelled:
     in_steps: bool = False
     since: int = 7
     cuts: bool = False
+    statistics: tuple[int, ...] = ()
 
     def spell(self, call: Spelling) -> list[onnx.NodeProto]:
         """The nodes that compute a node's outputs; raises ModelError or UnknownTypeError."""
@@ -243,7 +263,7 @@ class Spelled:
             if index >= len(results) or not results[index]:
                 raise call.unsupported(f"its result '{wanted}'")
             result = results[index]
-            if half and call.dtype(result) == TensorProto.FLOAT:
+            if half and index not in self.statistics and call.dtype(result) == TensorProto.FLOAT:
                 result = call.cast(result, half)
             call.nodes.append(helper.make_node("Identity", [result], [wanted]))
             call.types.follow(call.nodes[-1])

@@ -46,7 +46,7 @@ class ValueTypes:
 
         Raises ModelError where these do not go together and it is written for what has a label.
         """
-        if not is_onnx(node.domain) or all(self._has_shape(o) for o in node.output if o):
+        if not is_onnx(node.domain) or all(self.has_shape(o) for o in node.output if o):
             return
         if node.op_type == "Identity" and node.input[0] in self._known:
             self._known[node.output[0]] = self._known[node.input[0]]
@@ -82,7 +82,8 @@ class ValueTypes:
                 made = helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
                 self._types[node.output[0]] = made
 
-    def _has_shape(self, value: str) -> bool:
+    def has_shape(self, value: str) -> bool:
+        """Whether its number of dimensions is known."""
         found = self._types.get(value)
         return found is not None and found.tensor_type.HasField("shape")
 
@@ -95,7 +96,7 @@ class ValueTypes:
 
     def dims(self, value: str) -> list[int | None]:
         """Its sizes, None for those that are not known; raises UnknownTypeError."""
-        if not self._has_shape(value):
+        if not self.has_shape(value):
             raise UnknownTypeError(f"the number of dimensions of '{value}' is not known")
         dims = self._types[value].tensor_type.shape.dim
         return [int(d.dim_value) if d.HasField("dim_value") else None for d in dims]
