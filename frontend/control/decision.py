@@ -63,6 +63,7 @@ class Decision:
         self.spelled = Spelled(node.name or node.output[0])
         self._outer, self._parts, self._assembly = scope, parts, assembly
         self._sizes, self._declared, self._made = sizes, declared, made
+        self.sure = sizes.be_sure
         values = {i: parts.value(n, scope, self.label) for i, n in enumerate(node.input) if n}
         self._inner: Scope = ChainMap({}, {}, {f"input {i}": v for i, v in values.items()})
 
@@ -111,7 +112,8 @@ class Decision:
                 value = self._parts.value(name, self._outer, self.label)
             return self._assembly.known(value) if isinstance(value, int) else None
 
-        return Origins(self._made, typed, known).of(self.node.input[index])
+        found = Origins(self._made, typed, known).of(self.node.input[index])
+        return [o if isinstance(o, int) else o.apart(self._outer[o.value]) for o in found]
 
     def declared(self, rank: int, index: int = 0) -> Dims:
         """The shape that the model declares of a result, None for what it does not."""
@@ -179,8 +181,7 @@ class Decision:
 
     def type_of(self, name: str) -> Tensor:
         """Of what was spelled."""
-        (value,) = self.compute(name)
-        return self._assembly.type(value)
+        return self._assembly.type(self.compute(name)[0])
 
     def apart(self, *names: str) -> tuple[str, ...]:
         """The same names, computed before what reads them.
@@ -253,7 +254,7 @@ class Decision:
     def reserved(self, place: int | None, most: int | None, origin: Origin | None = None) -> Count:
         """A size that the run is going to find."""
         if not is_outermost(self._outer):
-            raise FoundInsideError(self.label)
+            raise FoundInsideError(self.label, self.node)
         size, taken = self._sizes.add(self._title(place), most, self.label, origin)
         return Count(taken, self._sizes.room(size), size)
 
@@ -323,15 +324,15 @@ class Decision:
             return given[0]
         whole, sizes = f"whole {one.title}", f"sizes {one.title}"
         self._inner |= dict(zip((whole, sizes), given, strict=True))
-        most = self._assembly.type(given[0]).shape
+        most = one.most
         declared = self.declared(len(most), list(self.node.output).index(one.title))
         wanted = [declared[axis] for axis in one.axes]
         says = "the sizes of its result are"
         found = self.settle(sizes, wanted, [most[axis] for axis in one.axes], says)
+        self.sure(count.found for count in found)
         for axis, size in zip(one.axes, found, strict=True):
             (whole,) = self.apart(self.spelled("Gather", whole, self.counting(size), axis=axis))
-        (value,) = self.compute(whole)
-        return value
+        return self.compute(whole)[0]
 
     def straight(self, numbers: Mapping[int, Term]) -> None:
         """The node, with these numbers in place of inputs."""

@@ -42,12 +42,16 @@ def padded(
 
 @dataclass(frozen=True)
 class Differing:
-    """What each of some branches gives as one result, of which ``title`` is the name."""
+    """What each of some branches gives as one result, of which ``title`` is the name.
+
+    In dimensions that ``vary`` a run finds how large some of them are, which may be any of them.
+    """
 
     parts: Parts
     assembly: Assembly
     values: tuple[int, ...]
     title: str
+    vary: Sequence[bool] = ()
 
     @cached_property
     def types(self) -> list[Tensor]:
@@ -62,17 +66,29 @@ class Differing:
     @cached_property
     def axes(self) -> list[int]:
         """The dimensions in which they differ; of none they are as they are."""
-        sizes = zip(*(each.shape for each in self.types), strict=True)
-        return [axis for axis, some in enumerate(sizes) if len(set(some)) > 1]
+        sizes = enumerate(zip(*(each.shape for each in self.types), strict=True))
+        return [axis for axis, some in sizes if self._varies(axis) or len(set(some)) > 1]
+
+    @property
+    def most(self) -> tuple[int, ...]:
+        """How large the largest is in each dimension."""
+        return tuple(map(max, zip(*(each.shape for each in self.types), strict=True)))
 
     @property
     def given(self) -> list[Tensor]:
         """The types of what each branch gives: the value, and how large it is along ``axes``."""
         if not self.axes:
             return self.types[:1]
-        sizes = zip(*(each.shape for each in self.types), strict=True)
-        whole = Tensor(tuple(max(some) for some in sizes), self.types[0].dtype)
-        return [whole, Tensor((len(self.axes),), "int64")]
+        sizes = enumerate(zip(*(each.shape for each in self.types), strict=True))
+        # Which one is the largest may be another in another run: there is room for all.
+        whole = (sum(some) if self._varies(axis) else max(some) for axis, some in sizes)
+        return [
+            Tensor(tuple(whole), self.types[0].dtype),
+            Tensor((len(self.axes),), "int64"),
+        ]
+
+    def _varies(self, axis: int) -> bool:
+        return axis < len(self.vary) and self.vary[axis]
 
     def given_by(self, place: int) -> tuple[Sequence[Step], list[int]]:
         """What one of the branches gives, and the steps that its own come before."""

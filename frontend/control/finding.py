@@ -44,7 +44,7 @@ class Finding:
         """The steps of one; its results go into ``scope``. ``made`` are the nodes of values."""
         label = node_label(node)
         if not is_outermost(scope):
-            raise FoundInsideError(label)
+            raise FoundInsideError(label, node)
         values = [self._parts.value(name, scope, label) if name else -1 for name in node.input]
         attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         key = (node.op_type, *values, repr(sorted(attrs.items())))
@@ -52,7 +52,7 @@ class Finding:
         if key not in self._made:
             name = spread_from(node.input[0], made) if node.input else ""
             held = scope.get(name)
-            origin = Element(name, COUNT) if isinstance(held, int) else None
+            origin = Element(name, COUNT).apart(held) if isinstance(held, int) else None
             of = held if isinstance(held, int) else values[0]
             steps, self._made[key] = self._results(node, values, attrs, label, origin, of)
         named = zip(node.output, self._made[key], strict=False)
@@ -150,6 +150,7 @@ class Finding:
         number = {"two": self._assembly.constant(np.array(2)), "found": found}
         more, count = self._straight(counting, number, "count", label)
         name, size = self._sizes.add(output, length, label)
+        self._sizes.be_sure([name])
         cuts, (places, times) = self._beginnings(found, (1, 2), size, label)
         gather = N("Gather", ["x", "places"], ["y"], name=output, axis=axis)
         chosen, result = self._straight([gather], {"x": x, "places": places}, "y", label)
@@ -264,6 +265,7 @@ class Finding:
             asked.append(Expect(count, wants, "how many of its elements are not 0:", label))
         else:
             name, size = self._sizes.add(output, tensor.size // times, label, origin)
+            self._sizes.be_sure([name])
             asked.append(Find(name, count, label))
         out = Tensor((len(tensor.shape), times * size), "int64")
         result = self._assembly.value(out, f"{label}: its result")

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+
+import onnx
 
 from luthier.schedules import ModelError, UnsupportedOperator
 from luthier.schedules.ir.symbol import Symbol
@@ -20,10 +22,12 @@ _FEW, _MANY = 2, 8  # a range that tells numbers from expressions
 
 
 class FoundInsideError(UnsupportedOperator):
-    """A size would be found in a loop or branch."""
+    """A size would be found in a loop or branch, by a node."""
 
-    def __init__(self, label: str) -> None:
-        super().__init__(f"{label}: a size that is found in a loop or branch is not supported")
+    def __init__(self, label: str, node: onnx.NodeProto, because: str = "") -> None:
+        says = "a size that is found in a loop or branch is not supported"
+        super().__init__(f"{label}: {says}{because}")
+        self.label, self.node = label, node
 
 
 def as_many(symbol: Symbol) -> Symbol:
@@ -39,7 +43,8 @@ class FoundSizes:
     model's other sizes. ``bounds`` are the largest that a user says they may be, by name,
     and ``largest`` those that they are taken to be in any import. ``counts`` are how many tensors
     sequences have of which values decide that, by name; those that were asked for are ``counted``.
-    ``origins`` are the numbers of the model that they are.
+    ``origins`` are the numbers of the model that they are. No run can find more than the bounds of
+    those that are ``sure``.
     """
 
     taken: Mapping[str, int] = field(default_factory=dict)
@@ -50,6 +55,7 @@ class FoundSizes:
     symbols: list[Symbol] = field(default_factory=list)
     counted: set[str] = field(default_factory=set)
     origins: dict[Origin, str] = field(default_factory=dict)
+    sure: set[str] = field(default_factory=set)
 
     def count(self, sequence: str, label: str) -> int:
         """How many tensors a sequence has; raises UnsupportedOperator where nobody says it."""
@@ -99,6 +105,10 @@ class FoundSizes:
         if isinstance(origin, Element):
             self.origins[origin] = name
         return name, self.taken.get(name, most)
+
+    def be_sure(self, names: Iterable[str]) -> None:
+        """Say that no run can find more than these can be, unless a user says less."""
+        self.sure.update(name for name in names if name and name not in self.bounds)
 
     def forget(self, count: int) -> None:
         """Keep the first so many alone."""

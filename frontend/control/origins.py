@@ -25,6 +25,11 @@ class Element(NamedTuple):
     value: str
     place: int
 
+    def apart(self, held: object) -> Element:
+        """The same, by what the name stands for: graphs that become part of another one, such as
+        iterations that are written out, each have a value of that name."""
+        return Element(f"{self.value} {held}", self.place)
+
 
 COUNT = -1
 

@@ -107,6 +107,7 @@ def _gather(
     counted = d.spelled("Gather", counts, list(axes), axis=0)
     wanted = [declared[axis] for axis in axes]
     sizes = d.settle(counted, wanted, [most[axis] for axis in axes], "it takes so many elements:")
+    d.sure(size.found for size in sizes)
     e = d.spelled
     last = e("Sub", d.sizes(old), 1)
     numbers = [[e.element(each, axis) for axis in axes] for each in (start, step, last)]

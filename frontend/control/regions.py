@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import zip_longest
 from types import MappingProxyType
+from typing import NamedTuple
 
 import onnx
 from onnx import TensorProto, helper
@@ -30,9 +32,10 @@ from .declared import Dims, declared_shapes
 from .differing import Differing
 from .differing import region as branch_of
 from .finding import Finding
-from .found_sizes import FoundSizes
+from .found_sizes import FoundInsideError, FoundSizes
+from .hoisting import hoisted, may_end
 from .loops import Loops
-from .parts import Held, Inline, Parts, Scope, check_order
+from .parts import Held, Inline, Parts, Scope, check_order, is_outermost
 from .results import alike, like, text_of, values_of
 from .rows import Rows
 from .run_time_places import RunTimePlaces
@@ -41,8 +44,19 @@ from .sequences import Sequences, aliases
 from .stages import is_control, is_finder, stages
 from .told import Told
 from .unrolling import Unrolling
+from .varying import Varying, varying_axes
 
 _FEW = 64  # elements
+
+
+class _Side(NamedTuple):
+    """A branch: steps before it that ``always`` run, its own, what it gives, and in which
+    dimensions of that a run finds how large it is."""
+
+    always: Sequence[Step]
+    steps: Sequence[Step]
+    held: Sequence[Held]
+    vary: Sequence[Sequence[bool]]
 
 
 class Regions:
@@ -181,9 +195,10 @@ class Regions:
             scope.update({node.output[i]: v for i, v in zip(kept, results, strict=True)})
             return inline
         names = [node.output[i] for i in kept]
-        sides = [self._branch(graph, kept, names, scope, label) for graph in graphs]
+        sides = [self._side(graph, kept, names, scope, label) for graph in graphs]
+        always = [step for side in sides for step in side.always]
         joined = dict[str, tuple[Held, list[Differing]]]()
-        for name, one, other in zip(names, *(held for _, held in sides), strict=True):
+        for i, (name, one, other) in enumerate(zip(names, *(s.held for s in sides), strict=True)):
             first, second = alike(self._assembly, one, other)
             if type(first) is not type(second) or len(values_of(first)) != len(values_of(second)):
                 raise UnsupportedOperator(
@@ -191,13 +206,14 @@ class Regions:
                     f"{text_of(second)} in the other, which is not supported unless its condition "
                     "is known when the library is built, as by --value"
                 )
-            joined[name] = first, self._joined(name, first, second, label)
+            vary = [any(each) for each in zip_longest(*(side.vary[i] for side in sides))]
+            joined[name] = first, self._joined(name, first, second, label, vary)
         every = [one for _, own in joined.values() for one in own]
         if not every:
-            return []
-        then, otherwise = (branch_of(every, place, side) for place, (side, _) in enumerate(sides))
+            return always
+        then, otherwise = (branch_of(every, place, side.steps) for place, side in enumerate(sides))
         given = [self._assembly.value(t, f"{label}: its result") for o in every for t in o.given]
-        steps: list[Step] = [Branch(condition, then, otherwise, tuple(given), label)]
+        steps = [*always, Branch(condition, then, otherwise, tuple(given), label)]
         left = iter(given)
         for name, (held, own) in joined.items():
             values = list[int]()
@@ -211,29 +227,54 @@ class Regions:
             scope[name] = like(held, values)
         return steps
 
-    def _branch(
+    def _side(
         self,
         graph: onnx.GraphProto,
         kept: Sequence[int],
         names: Sequence[str],
         scope: Scope,
         label: str,
-    ) -> tuple[list[Step], list[Held]]:
+    ) -> _Side:
         """A branch, and what it gives of the results that are kept, sequences tensor by tensor."""
-        steps, results = self.region(graph, scope, [graph.output[i].name for i in kept])
-        found = list[Held]()
-        for name, held in zip(names, results, strict=True):
-            more, listed = self.sequences.listed(held, name, label)
+        wanted, rest = [graph.output[i].name for i in kept], graph
+        always, before, sized = list[Step](), dict[str, Held](), set[str]()
+        while True:
+            try:
+                steps, results = self.region(rest, scope, wanted, before)
+                break
+            except FoundInsideError as error:
+                parts = hoisted(rest, error.node) if is_outermost(scope) else None
+                if parts is None:
+                    raise
+                first, rest, read = parts
+                found, values = self.region(first, scope.new_child(Inline(before)), read)
+                if may_end(found, self._sizes.sure):
+                    because = ": what leads to it may end the run, where another branch would not"
+                    raise FoundInsideError(error.label, error.node, because) from None
+                always += found
+                sized.update(filter(None, error.node.output))
+                before |= zip(read, values, strict=True)
+        varying: Varying = {}
+        if sized:
+            own: Scope = scope.new_child({tensor.name: tensor for tensor in graph.initializer})
+            model, _ = self._parts.model_of(graph.node, own, without_sequences=True)
+            varying = varying_axes(model, sized)
+        held = list[Held]()
+        for name, result in zip(names, results, strict=True):
+            more, listed = self.sequences.listed(result, name, label)
             steps += more
-            found.append(listed)
-        return steps, found
+            held.append(listed)
+        return _Side(always, steps, held, [varying.get(name, ()) for name in wanted])
 
-    def _joined(self, name: str, one: Held, other: Held, label: str) -> list[Differing]:
-        """What is of one branch or the other, tensor by tensor."""
+    def _joined(
+        self, name: str, one: Held, other: Held, label: str, vary: Sequence[bool]
+    ) -> list[Differing]:
+        """What is of one branch or the other, tensor by tensor; in dimensions that ``vary`` a run
+        finds how large one is."""
         pairs = list(zip(values_of(one), values_of(other), strict=True))
         titles = [name] if isinstance(one, int) else [f"{name}_{i}" for i in range(len(pairs))]
         made = [
-            Differing(self._parts, self._assembly, pair, title)
+            Differing(self._parts, self._assembly, pair, title, vary)
             for title, pair in zip(titles, pairs, strict=True)
         ]
         for each in made:

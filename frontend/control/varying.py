@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 
 import onnx
@@ -10,7 +10,7 @@ from onnx import shape_inference
 
 from ..graph import Array
 from ..onnx.opset import is_onnx
-from ..onnx.scopes import reads
+from ..onnx.scopes import every_node, reads
 from .stages import is_finder
 
 Varying = Mapping[str, tuple[bool, ...]]
@@ -20,11 +20,11 @@ inference does not tell its size."""
 _OF_SHAPES = frozenset({"Shape", "Size"})
 
 
-def varying_axes(model: onnx.ModelProto) -> Varying:
+def varying_axes(model: onnx.ModelProto, sized: Collection[str] = ()) -> Varying:
     """Those of a model that tells no shapes but its inputs'; what inference knows nothing of is not
-    there.
+    there. Nodes that give what is ``sized`` by a run find something, too.
     """
-    found = _following(model.graph.node)
+    found = _following(model.graph.node, sized)
     if not found:
         return {}
     with suppress(shape_inference.InferenceError):
@@ -57,12 +57,13 @@ def is_cut_short(
     return axes is not None and any(varies[a] for a in axes.flat if -rank <= a < rank)
 
 
-def _following(nodes: Sequence[onnx.NodeProto]) -> set[str]:
+def _following(nodes: Sequence[onnx.NodeProto], sized: Collection[str]) -> set[str]:
     """The names of finders' results and of what is computed of these, but for what is of their
     shapes alone."""
     found: set[str] = set()
     for node in nodes:
         of_shapes = node.op_type in _OF_SHAPES and is_onnx(node.domain)
-        if is_finder(node) or (not of_shapes and not found.isdisjoint(reads(node))):
+        finds = any(is_finder(n) or not {*n.output}.isdisjoint(sized) for n in every_node([node]))
+        if finds or (not of_shapes and not found.isdisjoint(reads(node))):
             found.update(filter(None, node.output))
     return found
