@@ -45,6 +45,7 @@ class _Layout(Rewriter):
     def __init__(self, graph: Graph) -> None:
         super().__init__(graph)
         self.order: dict[int, Order] = {}  # of old values whose order is not the logical one
+        self.leaving = _leaving(graph)
 
     def run(self) -> Graph:
         for op in self.graph.ops:
@@ -148,12 +149,18 @@ class _Layout(Rewriter):
         self._hold(op.result, value, tuple(order[a] for a in op.node.attr("axes")))
 
     def _together(self, op: Op) -> None:
-        """Elementwise and concat: all arguments in the order that moves the fewest elements."""
+        """Elementwise and concat: all arguments in the order that moves the fewest elements.
+
+        What comes in, becomes longer and goes out, as a cache does, stays as it lies, however many
+        elements are new: else it would be moved, and the whole would be moved back.
+        """
         rank = len(op.node.out.shape)
         known = self.graph.constants
         full = [a for a in op.node.args if len(self._shape(a)) == rank and a not in known]
         orders = sorted({self.order[a] for a in full if a in self.order})
         orders.append(tuple(range(rank)))
+        if self._is_lengthened(op):
+            orders = orders[-1:]
         order = min(orders, key=lambda o: sum(self._cost(a, o) for a in full))
         args = tuple(self._in_order(a, order) for a in op.node.args)
         attrs = dict(op.node.attrs)
@@ -161,6 +168,15 @@ class _Layout(Rewriter):
             attrs["axis"] = order[op.node.attr("axis")]
         out = Tensor(permuted(op.node.out.shape, inverse(order)), op.node.out.dtype)
         self._hold(op.result, self.emit(op.node.op, *args, out=out, **attrs), order)
+
+    def _is_lengthened(self, op: Op) -> bool:
+        """Whether an input becomes an output by this concatenation."""
+        given = {value for _, value in self.graph.inputs}
+        return (
+            op.node.op == "concat"
+            and op.result in self.leaving
+            and not given.isdisjoint(op.node.args)
+        )
 
     def _cost(self, old: int, order: Order) -> int:
         value, held = self._held(old)
@@ -247,6 +263,15 @@ class _Layout(Rewriter):
                 arranged.insert(arranged.index(i - 1) + 1 if i else 0, i)
         value = self.reshaped(value, permuted(out.shape, arranged))
         self._hold(op.result, value, inverse(tuple(arranged)))
+
+
+def _leaving(graph: Graph) -> set[int]:
+    """Outputs, and what becomes one element by element."""
+    leaving = {value for _, value in graph.outputs}
+    for op in reversed(graph.ops):
+        if op.result in leaving and ops.of(op.node).is_elementwise:
+            leaving.update(op.node.args)
+    return leaving
 
 
 def matching_groups(

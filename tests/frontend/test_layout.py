@@ -129,6 +129,19 @@ def test_moving_dimensions_of_one_element_is_a_view() -> None:
     assert names(laid_out(g.graph(y))) == ["reshape"]
 
 
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("new", [2, 5, 9])
+def test_a_cache_stays_as_it_lies_however_many_rows_are_new(new: int, masked: bool) -> None:
+    g = Sketch()
+    past, rows = g.x(2, 3, 5, 4, name="past"), g.x(2, new, 3, 4, name="rows")
+    y = g.emit("concat", past, g.emit("transpose", rows, axes=(0, 2, 1, 3)), axis=2)
+    if masked:
+        y = g.emit("where", g.emit("greater", y, g.const(1, 1, 5 + new, 1)), y, g.scalar(0))
+    after = laid_out(g.graph(y))
+    moved = [op.node.args[0] for op in after.ops if op.node.op == "transpose"]
+    assert moved == [dict(after.inputs)["rows"]]
+
+
 def test_an_input_that_is_an_output_keeps_its_order() -> None:
     g = Sketch()
     x = g.x(1, 3, 4, 4)

@@ -117,9 +117,9 @@ def test_a_cache_of_any_length(tokens: int | str) -> None:
         num_heads=4,
         kv_num_heads=2,
     )
-    sizes = {"past": range(8, 33), "tokens": range(2, 9)}
+    sizes = {"past": range(8, 33), "tokens": range(2, 17)}  # more may be new than are kept
     entry = import_entry(proto, TARGET, sizes if tokens == "tokens" else {"past": range(8, 33)})
-    for many, past in ((2, 8), (8, 32), (5, 13)):
+    for many, past in ((2, 8), (16, 8), (8, 32), (5, 13)):
         rows = 1 if tokens == 1 else many
         inputs = grouped(rows, past)
         chosen = {"past": past, "tokens": rows} if tokens == "tokens" else {"past": past}
