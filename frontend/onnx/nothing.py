@@ -25,7 +25,7 @@ def known_results(
     if x is None or x.size:
         return {}
     if node.op_type in _OF_INTEGERS and x.dtype.kind in "iu" and node.output[0] in types:
-        lowest = np.asarray(np.iinfo(x.dtype).min)
+        lowest = np.array(np.iinfo(x.dtype).min, x.dtype)
         return {node.output[0]: np.broadcast_to(lowest, types[node.output[0]].shape)}
     if node.op_type == "DynamicQuantizeLinear":
         results = np.zeros(x.shape, np.uint8), np.float32(1), np.uint8(0)

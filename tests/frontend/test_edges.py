@@ -43,8 +43,6 @@ NOTHING = {
     "turned products": (
         "Gemm", (none(0, 3), none(4, 0), floats(3, 4)),
         {**ONNX, "transA": 1, "transB": 1, "beta": 0.5}),
-    "bytes": (
-        "MatMulInteger", (none(3, 0, dtype="uint8"), none(0, 4, dtype="uint8"), BYTE, BYTE), ONNX),
     "updates": ("Scatter", (X, none(0, 3, 8, dtype="int64"), none(0, 3, 8)), {**ONNX, "opset": 9}),
     "a cache": (
         "TensorScatter", (X, none(2, 0, 8), none(2, dtype="int64")), {**ONNX, "opset": 24}),
@@ -73,12 +71,22 @@ def test_as_the_runtime(op: str, arguments: tuple[Any, ...], attrs: dict[str, An
     )
 
 
-def test_rounded_rows_of_nothing_give_zeros() -> None:
+ROWS, COLUMNS = none(3, 0, dtype="uint8"), none(0, 4, dtype="uint8")
+SUMS = {
+    "of bytes": ("MatMulInteger", (ROWS, COLUMNS, BYTE, BYTE), ONNX, "int32"),
+    "of rounded rows": (
+        "DynamicQuantizeMatMul", (none(3, 0), COLUMNS, np.float32(0.1), BYTE), {}, "float32"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("products", SUMS)
+def test_sums_of_nothing_are_zeros(products: str) -> None:
     """ONNX Runtime leaves what lay in memory."""
-    given = none(3, 0), none(0, 4, dtype="uint8"), np.float32(0.1), BYTE
-    made, inputs = single("DynamicQuantizeMatMul", *given)
-    typed(made, {"out0": none(3, 4)})
-    assert np.array_equal(compute(import_model(made, TARGET), inputs)["out0"], none(3, 4))
+    op, given, attrs, dtype = SUMS[products]
+    made, inputs = single(op, *given, **attrs)
+    zeros = none(3, 4, dtype=dtype)
+    typed(made, {"out0": zeros})
+    assert np.array_equal(compute(import_model(made, TARGET), inputs)["out0"], zeros)
 
 
 BASES = np.array([-2, -1.5, -1, -0.0, 0, 1, 2, -np.inf, -0.9999999], np.float32)

@@ -511,7 +511,6 @@ REFUSED = [
     ("QLinearConcat", (ONE, AT[0], byte(2, 3), ONE), {"axis": 0}, "4 inputs"),
     ("ExpandDims", (X, np.int32(9)), {"constants": (1,)}, "the axis 9"),
     ("GridSample", (IMAGE, floats(2, 3, 4, 2)), {"opset": 13}, "operator set 13"),
-    ("SkipLayerNormalization", (X, X, GAMMA), {"outputs": (0, 1)}, "its result 'out1'"),
 ]
 
 
