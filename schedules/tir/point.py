@@ -53,6 +53,12 @@ def flatten(coords: tuple[Index, ...], shape: tuple[int, ...]) -> Index:
     return result
 
 
+def matrix_point(shape: tuple[int, ...], columns: Index, row: Index, column: Index) -> Point:
+    """The element of a tensor of ``shape`` as a matrix of so many columns: its last dimension, of
+    which the others number the rows."""
+    return Point(shape, (*split_index(row, shape[:-1]), column), row * columns + column)
+
+
 def broadcast_point(point: Point, shape: tuple[int, ...]) -> Point:
     """The element of a tensor of ``shape`` that NumPy's broadcasting reads for ``point``."""
     if shape == point.shape:

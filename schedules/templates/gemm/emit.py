@@ -18,14 +18,14 @@ import math
 from functools import partial
 
 from ...emit.builder import PhaseBuilder, Slot
-from ...emit.evaluator import Evaluator, Point
+from ...emit.evaluator import Evaluator
 from ...emit.lanes import Rows, load_columns
 from ...emit.prefetch import ask_for
 from ...emit.tile import LINE, RegisterTile, column_parts, vector_index
 from ...ir.kernel import Array, Packing
 from ...ir.workload import Tensor, Workload
 from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, split_index, tail
-from ...tir.point import flatten
+from ...tir.point import flatten, matrix_point
 from ..collapse import collapse
 from ..form import Emitted
 from ..fused import epilogue
@@ -220,9 +220,7 @@ class GemmNest:
         row_base = builder.let(at * p.m + row0)
 
         def store(row: int, column: Index, value: object) -> None:
-            m, n = row_base + row, first + column
-            flat = m * p.n + n
-            point = Point(shape, (*split_index(m, shape[:-1]), n), flat)
+            point = matrix_point(shape, p.n, row_base + row, first + column)
             self.evaluator.store(point, value)
 
         register.finish(columns, store)

@@ -14,7 +14,8 @@ from ...emit.evaluator import Point
 from ...emit.lanes import Rows
 from ...emit.rounded_rows import store_rows
 from ...emit.tile import RegisterTile, column_parts, vector_index
-from ...tir.indices import Expr, Index, ceildiv, split_index
+from ...tir.indices import Expr, Index, ceildiv
+from ...tir.point import matrix_point
 from ...tvm_late import tirx
 from ..form import Emitted
 from ..gemm.emit import batch_offset
@@ -92,7 +93,6 @@ class _Bfloat16Nest(ProductNest):
         first = 0 if self.panels == 1 else builder.let(column0)
 
         def point(row: Index, column: Index) -> Point:
-            m, n = row0 + row, first + column
-            return Point(shape, (*split_index(m, shape[:-1]), n), m * p.n + n)
+            return matrix_point(shape, p.n, row0 + row, first + column)
 
         store_rows(register, self.evaluator, columns, point)

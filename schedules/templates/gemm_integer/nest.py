@@ -17,7 +17,8 @@ from ...emit.tile import RegisterTile, column_parts, vector_index
 from ...ir.dtype import INT32
 from ...ir.kernel import Array, Packing
 from ...ir.workload import Tensor
-from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo, split_index
+from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo
+from ...tir.point import matrix_point
 from ..collapse import collapse
 from ..form import Emitted
 from ..fused import epilogue, without_bias
@@ -278,7 +279,6 @@ class ProductNest:
         first = 0 if self.panels == 1 else builder.let(column0)
 
         def point(row: Index, column: Index) -> Point:
-            m, n = row0 + row, first + column
-            return Point(shape, (*split_index(m, shape[:-1]), n), m * p.n + n)
+            return matrix_point(shape, p.n, row0 + row, first + column)
 
         store_rows(register, self.evaluator, columns, point, self.lanes)
