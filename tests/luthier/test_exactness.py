@@ -18,14 +18,14 @@ from luthier.frontend import import_model
 from luthier.schedules import Schedule, Target
 from luthier.schedules.templates.registry import spaces
 
-SHAPE = (1, 32, 28, 28)
+SHAPE = (1, 64, 28, 28)
 
 
 @pytest.fixture(scope="module")
 def network() -> onnx.ModelProto:
     """A convolution for which Winograd's algorithm pays."""
     rng = np.random.default_rng(0)
-    weights = (rng.standard_normal((32, 32, 3, 3)) / 17).astype(np.float32)
+    weights = (rng.standard_normal((64, 64, 3, 3)) / 24).astype(np.float32)
     node = helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1, 1, 1])
     ports = [helper.make_tensor_value_info(n, TensorProto.FLOAT, SHAPE) for n in "xy"]
     graph = helper.make_graph(
