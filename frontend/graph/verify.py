@@ -22,7 +22,7 @@ def verify(graph: Graph) -> None:
         require(values[value] == tensor, f"the constant %{value} is {tensor}")
     graph.region.verify(graph.constants.keys())
     for op in graph.ops:
-        require(values[op.result] == op.node.out, f"{op}: its type is another")
+        require(values[op.result] == op.node.out, "its type is another", op)
         verify_types(op, [values[arg] for arg in op.reads])
     defined = [*graph.constants, *graph.region.defined]
     require(len(defined) == len(values), "a value comes from nowhere")

@@ -58,7 +58,7 @@ def verify(program: Program) -> None:
             _verify_loop(program, step)
         elif isinstance(step, Find):
             fits = _is_number(program.type(step.value), "int64")
-            require(fits, f"{step}: it is {program.type(step.value)}")
+            require(fits, f"it is {program.type(step.value)}", step)
         elif isinstance(step, Expect):
             _verify_expect(program, step)
         else:
@@ -193,7 +193,7 @@ def _verify_known(program: Program, steps: Sequence[Step], unknown: frozenset[st
             unknown -= {step.size}
         inside = [each for region in step.regions for each in region.statements]
         found = {each.size for each in inside if isinstance(each, Find)}
-        require(not found or isinstance(step, Loop), f"{step}: a size is found in a branch")
+        require(not found or isinstance(step, Loop), "a size is found in a branch", step)
         ends = (value for region in step.regions for value in (*region.parameters, *region.results))
         growing = step.grown if isinstance(step, Loop) else ()
         for value in (*step.reads, *step.defines, *ends):
@@ -201,7 +201,7 @@ def _verify_known(program: Program, steps: Sequence[Step], unknown: frozenset[st
                 continue
             own = frozenset[str]() if value in step.defines else found
             later = (unknown - own) & _place_names(program, value)
-            require(not later, f"{step}: {', '.join(sorted(later))} is found later")
+            require(not later, f"{', '.join(sorted(later))} is found later", step)
         for region in step.regions:
             _verify_known(program, region.statements, unknown)
 
@@ -224,69 +224,68 @@ def _verify_call(program: Program, call: Call) -> None:
     workload = call.workload
     verify_workload(workload)
     inputs = tuple(program.values[arg] for arg in call.args)
-    require(workload.inputs == inputs, f"{call}: its arguments are {_text(inputs)}")
+    require(workload.inputs == inputs, f"its arguments are {_text(inputs)}", call)
     known = [program.base(arg) in program.constants for arg in call.args]
     fits = all(k or not c for k, c in zip(known, workload.constants, strict=True))
-    require(fits, f"{call}: it wants a constant where there is none")
+    require(fits, "it wants a constant where there is none", call)
     result = program.values[call.result]
-    require(workload.output == result, f"{call}: its result is {result}")
+    require(workload.output == result, f"its result is {result}", call)
     if call.open is not None:
         most = {symbol.name: symbol.most for symbol in program.symbols}
-        require(call.open.at(most) == workload, f"{call}: with the largest sizes it is another")
+        require(call.open.at(most) == workload, "with the largest sizes it is another", call)
         wanted = [*call.open.workload.inputs, call.open.workload.output]
         given = [program.type(value) for value in (*call.args, call.result)]
         fits = list(map(str, wanted)) == list(map(str, given))
-        require(fits, f"{call}: its arguments are {_text(given)}")
+        require(fits, f"its arguments are {_text(given)}", call)
     lies = Placement.of([program.pitch(arg) for arg in call.args], program.pitch(call.result))
-    require(call.placement == lies, f"{call}: its tensors lie otherwise: {lies}")
+    require(call.placement == lies, f"its tensors lie otherwise: {lies}", call)
 
 
 def _verify_loop(program: Program, loop: Loop) -> None:
     body = loop.body
-    require(bool(loop.controls), f"{loop}: nothing ends it")
+    require(bool(loop.controls), "nothing ends it", loop)
     if loop.trips is not None:
-        require(
-            _is_number(program.type(loop.trips), "int64"), f"{loop}: it runs %{loop.trips} times"
-        )
+        fits = _is_number(program.type(loop.trips), "int64")
+        require(fits, f"it runs %{loop.trips} times", loop)
     carried = _types(program, loop.carried)
     grows = loop.grows or (None,) * len(carried)
-    require(len(grows) == len(carried), f"{loop}: it says of {len(grows)} values how they grow")
+    require(len(grows) == len(carried), f"it says of {len(grows)} values how they grow", loop)
     taken = _types(program, body.parameters)
     fits = taken[:1] == (Tensor((), "int64"),) and _alike(taken[1:], carried, grows)
-    require(fits, f"{loop}: its body takes {_text(taken)}, not a number and {_text(carried)}")
+    require(fits, f"its body takes {_text(taken)}, not a number and {_text(carried)}", loop)
     results = list(body.results)
     if loop.condition is not None:
-        require(bool(results), f"{loop}: its body does not say whether to go on")
+        require(bool(results), "its body does not say whether to go on", loop)
         _verify_condition(program, loop, loop.condition)
         _verify_condition(program, loop, results.pop(0))
     count = len(carried)
     left, kept = _types(program, results[:count]), _types(program, results[count:])
     fits = _alike(left, carried, grows)
-    require(fits, f"{loop}: its body leaves {_text(left)}, not {_text(carried)}")
+    require(fits, f"its body leaves {_text(left)}, not {_text(carried)}", loop)
     ends, stacks = _types(program, loop.results[:count]), _types(program, loop.results[count:])
     fits = _alike(ends, carried, grows)
-    require(fits, f"{loop}: it ends with {_text(ends)}, not {_text(carried)}")
+    require(fits, f"it ends with {_text(ends)}, not {_text(carried)}", loop)
     fits = len(stacks) == len(kept) and all(map(_is_stack, stacks, kept))
-    require(fits, f"{loop}: it gives {_text(stacks)} for {_text(kept)} of each iteration")
+    require(fits, f"it gives {_text(stacks)} for {_text(kept)} of each iteration", loop)
 
 
 def _verify_branch(program: Program, branch: Branch) -> None:
     _verify_condition(program, branch, branch.condition)
     results = _types(program, branch.results)
     for region in branch.regions:
-        require(not region.parameters, f"{branch}: its regions have no parameters")
+        require(not region.parameters, "its regions have no parameters", branch)
         left = _types(program, region.results)
-        require(left == results, f"{branch}: a region gives {_text(left)}, not {_text(results)}")
+        require(left == results, f"a region gives {_text(left)}, not {_text(results)}", branch)
 
 
 def _verify_expect(program: Program, expect: Expect) -> None:
     both = _types(program, expect.reads)
     fits = both[0] == both[1] and isinstance(both[0], Tensor) and both[0].dtype == "int64"
-    require(fits, f"{expect}: they are {_text(both)}")
+    require(fits, f"they are {_text(both)}", expect)
 
 
 def _verify_condition(program: Program, step: Step, value: int) -> None:
-    require(_is_number(program.type(value), "bool"), f"{step}: %{value} is not a condition")
+    require(_is_number(program.type(value), "bool"), f"%{value} is not a condition", step)
 
 
 def _alike(types: Types, others: Types, grows: Sequence[int | None]) -> bool:

@@ -122,10 +122,13 @@ def _verify(region: Region[Statement], seen: set[int], taken: set[int], made_of:
 
     define(region.parameters, "a parameter")
     for each in region.statements:
-        own = Counter(each.reads)
-        for inner in each.regions:
-            own.subtract(inner.free)  # which is looked at inside: it may be made of what is there
-        if not are_seen((+own).keys()):
+        own: Iterable[int] = each.reads
+        if each.regions:  # whose values are looked at inside: they may be made of what is there
+            counts = Counter(each.reads)
+            for inner in each.regions:
+                counts.subtract(inner.free)
+            own = (+counts).keys()
+        if not are_seen(own):
             raise IRError(f"{each}: it reads what comes later")
         for inner in each.regions:
             _verify(inner, set(seen), taken, made_of)
@@ -150,10 +153,10 @@ def numbering(values: Iterable[int]) -> dict[int, int]:
     return {old: new for new, old in enumerate(values)}
 
 
-def require(holds: bool, otherwise: str) -> None:
-    """Raise IRError, which says what is wrong, where something does not hold."""
+def require(holds: bool, otherwise: str, about: object = None) -> None:
+    """Raise IRError, which says what is wrong and with what, where something does not hold."""
     if not holds:
-        raise IRError(otherwise)
+        raise IRError(otherwise if about is None else f"{about}: {otherwise}")
 
 
 def line(

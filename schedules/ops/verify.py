@@ -26,9 +26,9 @@ def verify_types(op: Op, args: Sequence[Tensor]) -> None:
     """
     operator = ops.of(op.node)
     if not isinstance(operator, ops.Known):
-        require(operator.is_fallback, f"{op}: this operator is not known")
+        require(operator.is_fallback, "this operator is not known", op)
         return  # Relax's, whose node alone says the type
-    require(operator.arity in (None, len(args)), f"{op}: it has {len(args)} arguments")
+    require(operator.arity in (None, len(args)), f"it has {len(args)} arguments", op)
     if not operator.infers_type:
         return
     try:
@@ -39,4 +39,5 @@ def verify_types(op: Op, args: Sequence[Tensor]) -> None:
     if operator.is_elementwise:  # a number may have lost its dimensions, which the result has
         more = max(0, len(out.shape) - len(found.shape))
         found = Tensor((1,) * more + found.shape, found.dtype)
-    require(found == out, f"{op}: it is {found}, not {out}")
+    if found != out:
+        raise IRError(f"{op}: it is {found}, not {out}")
