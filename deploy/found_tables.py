@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from luthier.frontend.program import Program
+from luthier.schedules.ir.symbol import Symbol
+
 from .c_array import c_array
 from .layout import Entry, Tables
 from .names import c_string
@@ -18,3 +23,13 @@ def found_arrays(tables: Tables, prefix: str, entry: Entry) -> str:
     numbers = [any(shape) for shape in shapes] + [each for shape in shapes for each in shape]
     flags = (str(int(each)) for each in numbers if entry.found)
     return text + c_array("unsigned char", f"{prefix}_found_numbers", flags)
+
+
+def refusal_arrays(name: str, program: Program, found: Sequence[Symbol]) -> str:
+    """The choices of sizes that a variant has no program for."""
+    text, rows, names = "", [], [symbol.name for symbol in found]
+    for i, refusal in enumerate(program.refuses):
+        text += c_array("size_t", f"{name}_refused_{i}", (f"{names.index(n)}u" for n, _ in refusal))
+        text += c_array("int64_t", f"{name}_refused_sizes_{i}", (str(k) for _, k in refusal))
+        rows.append(f"{{all_{name}_refused_{i}, all_{name}_refused_sizes_{i}, {len(refusal)}}}")
+    return text + c_array("luthier_refusal", f"{name}_refusals", rows)

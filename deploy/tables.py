@@ -9,7 +9,7 @@ from luthier.schedules.ir.symbol import Symbol
 from .c_array import c_array
 from .entries import Port
 from .flow_tables import flow_arrays
-from .found_tables import found_arrays
+from .found_tables import found_arrays, refusal_arrays
 from .layout import Entry, Tables, Variant, alternatives, kernel_symbol, kernel_symbols
 from .names import accessors, c_string, label
 from .numbers import VariantNumbers, numbers_of, settle_function
@@ -82,6 +82,7 @@ def _entry(tables: Tables, prefix: str, entry: Entry) -> str:
         numbers.append(numbers_of(variant, tables.kernels))
         name = f"{prefix}_v{v}"
         text += _variant(tables, name, variant, numbers[-1])
+        text += refusal_arrays(name, variant.program, entry.found)
         rows.append(_variant_row(name, variant, numbers[-1], first_step))
         first_step += len(variant.step_kernels)
     text += c_array("luthier_variant", f"{prefix}_variants", rows)
@@ -196,6 +197,8 @@ def _variant_row(name: str, variant: Variant, numbers: VariantNumbers, first_ste
         .copies = all_{name}_copies,
         .input_places = all_{name}_input_places,
         .output_places = all_{name}_output_places,
+        .refusals = all_{name}_refusals,
+        .refusal_count = {len(variant.program.refuses)},
         .first_step = {first_step},
         .step_count = {len(variant.step_kernels)},
         .instruction_count = {len(variant.plan.instructions)},

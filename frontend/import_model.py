@@ -20,9 +20,8 @@ from luthier.schedules import (
 from luthier.schedules.ir.size import Sizes
 from luthier.schedules.templates.registry import spaces
 
-from .control.found_sizes import FoundSizes, as_many
-from .control.once import Once
-from .control.parts import Straight
+from .control.found_sizes import FoundSizes
+from .control.once import Noted, Once
 from .control.stages import BY_RULES, CONTROL, FINDERS, has_asking, has_control
 from .control.whole import import_regions
 from .dump import Dump
@@ -33,15 +32,17 @@ from .lowering.join_depthwise import join_depthwise
 from .lowering.lower import lower
 from .onnx.declared import check_outputs
 from .onnx.importer import to_graph
+from .onnx.notes import PartNotes
 from .onnx.open_shapes import Shapes
 from .onnx.read import ReadModel, read_model
+from .onnx.scopes import results_of
 from .onnx.sized import with_constants
 from .onnx.strip_weights import DependsOnDataError, strip_weights
 from .passes import OPEN_PASSES, PASSES, Pass
 from .passes.conv_planes import conv_planes
 from .program import Entry, Program
 from .program.library import RUN
-from .sizes.variants import Variants
+from .sizes.imports import Imports
 from .states.growth import Growth, empty_pasts, growths, with_capacities
 from .states.growth import grown as grown_graph
 from .states.kept import kept
@@ -68,9 +69,10 @@ def _straight_graph(
     watch: Watch,
     passes: Sequence[Pass],
     grows: Sequence[Growth] = (),
+    notes: PartNotes | None = None,
 ) -> Graph:
     """The graph of a model that was read; those of its inputs that are ``given`` are constants."""
-    light, weights = strip_weights(model, given)
+    light, weights = strip_weights(model, given, notes)
     graph = to_graph(light, {**weights, **given})
     check_outputs(model, light, graph)
     graph = grown_graph(graph, grows)
@@ -192,13 +194,11 @@ def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
     given = {symbol.name for symbol in symbols}
     parts = {dense: Once() for dense in (False, True)}
 
-    def import_at(sizes: Sizes, dense: bool) -> Program:
+    def program_at(sizes: Sizes, met: FoundSizes, dense: bool) -> Program:
         model = sized.at({} if opened is None else opened.at(sizes))
         model = with_constants(model, empty_pasts(model, grows))
-        largest = {s.name: as_many(s).most for s in found.symbols}
-        met = FoundSizes(sizes, given, read.bounds, largest, read.counts)
         try:
-            program = _program(
+            return _program(
                 model,
                 sized.weights,
                 target,
@@ -212,18 +212,12 @@ def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
             is_one = any(sizes.get(s.name) != s.most for s in symbols)
             error.args = (_said_of(sizes, given, error, is_one=is_one), *error.args[1:])
             raise
-        found.symbols = found.symbols or met.symbols
-        found.counted |= met.counted
-        return program
 
     key = target, tuple((growth.name, growth.capacity) for growth in grows)
     if key not in sized.entries:
         largest = {symbol.name: symbol.most for symbol in symbols}
-        variants = Variants(symbols, import_at)
-        variants.know(largest, import_at(largest, dense=False))
-        found.check_said()
-        variants.found = tuple(found.symbols)
-        programs = variants.programs()
+        named = results_of(sized.at({} if opened is None else opened.at(largest)))
+        programs = Imports(program_at, symbols, found, named).programs()
         _check_gives(programs)
         sized.entries[key] = Entry(symbols, programs)
         dump = Dump()
@@ -282,15 +276,16 @@ def _program(
     """
     dump = Dump()
 
-    def straight(part: onnx.ModelProto, known: Mapping[str, Array]) -> Program:
-        graph = _straight_graph(part, known, dump, passes, grows)
+    def straight(part: onnx.ModelProto, known: Mapping[str, Array]) -> tuple[Program, PartNotes]:
+        noted = PartNotes()
+        graph = _straight_graph(part, known, dump, passes, grows, noted)
         is_open = passes is OPEN_PASSES
         if passes is PASSES:  # lanes of an open size are fewer
             graph = conv_planes(graph, target)
             dump(conv_planes.__name__, graph)
         program = join_depthwise(lower(graph, dense=dense), target)
         program = join_attention(program, target, is_open=is_open)
-        return program if is_open else hand_bfloat16(program, target)
+        return (program if is_open else hand_bfloat16(program, target)), noted
 
     met = FoundSizes(counts=counts) if sizes is None else sizes
     program = _whole(model, given, straight, met, parts or Once())
@@ -298,6 +293,8 @@ def _program(
         ranges = ", ".join(map(str, met.symbols))
         raise UnsupportedOperator(f"one program is for fixed sizes, and a run finds some: {ranges}")
     dump("program", program)
+    if met.possible:  # it is looked at, not run
+        return program
     for call in {call.workload: call for call in program.calls}.values():
         try:
             spaces(call.workload, target)
@@ -309,7 +306,7 @@ def _program(
 def _whole(
     model: onnx.ModelProto,
     given: Mapping[str, Array],
-    straight: Straight,
+    straight: Noted,
     sizes: FoundSizes,
     parts: Once,
 ) -> Program:
@@ -318,10 +315,10 @@ def _whole(
     tensors = all(o.type.HasField("tensor_type") for o in model.graph.output)
     if tensors and not has_control(model) and not has_asking(model):
         try:
-            return straight(model, given)
+            return straight(model, given)[0]
         except DependsOnDataError:
             pass
         except UnsupportedOperator as error:
             if (CONTROL | FINDERS | BY_RULES).isdisjoint(error.operators):
                 raise  # the others may be of a function by which the standard spells an operator
-    return import_regions(model, parts.of(straight), sizes, given)
+    return import_regions(model, parts.of(straight, sizes.notes), sizes, given)

@@ -115,6 +115,14 @@ typedef struct luthier_place {
 /* The program for a box of sizes. Its numbers are: the bytes of each input and output, their
  * shapes one after the other, how much is appended to each state, those of steps, then those of
  * bytes that vary. */
+/* Sizes for which there is no program where a run finds all of them: their numbers in
+ * program.found, and what they are. */
+typedef struct luthier_refusal {
+    const size_t *found;
+    const int64_t *sizes;
+    size_t count;
+} luthier_refusal;
+
 typedef struct luthier_variant {
     const luthier_size *box; /* program.size_count */
     const int64_t *numbers;  /* null where they depend on the sizes; then `settle` writes them, */
@@ -128,6 +136,8 @@ typedef struct luthier_variant {
     const luthier_copy *copies;
     const uint64_t *input_places; /* arena offsets, for buffers that are unaligned or overlap */
     const uint64_t *output_places;
+    const luthier_refusal *refusals;
+    size_t refusal_count;
     size_t first_step; /* in model.step_names */
     size_t step_count;
     size_t instruction_count;

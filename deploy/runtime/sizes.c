@@ -80,6 +80,41 @@ void luthier_runtime_forget(const struct instance *instance, struct settled *set
         settle(instance, settled, settled->variant);
 }
 
+/* Whether the sizes that were found are those of a refusal, `index` the last of them. */
+static bool applies(const struct instance *instance, const struct settled *settled,
+                    const luthier_refusal *refusal, size_t index)
+{
+    bool last = false;
+    for (size_t i = 0; i < refusal->count; i++) {
+        size_t place = instance->program->found[refusal->found[i]].place;
+        if (settled->sizes[place] != refusal->sizes[i])
+            return false;
+        last = last || refusal->found[i] == index;
+    }
+    return last;
+}
+
+static luthier_status refuse(const struct instance *instance, const struct settled *settled,
+                             size_t index, luthier_error *error)
+{
+    const luthier_variant *variant = settled->variant;
+    for (size_t r = 0; r < variant->refusal_count; r++) {
+        const luthier_refusal *refusal = &variant->refusals[r];
+        if (!applies(instance, settled, refusal, index))
+            continue;
+        char list[200] = "";
+        for (size_t i = 0, used = 0; i < refusal->count && used < sizeof list; i++)
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s'%s' is %lld",
+                                     i > 0 ? " and " : "",
+                                     instance->program->found[refusal->found[i]].name,
+                                     (long long)refusal->sizes[i]);
+        return luthier_fail(error, LUTHIER_BAD_SIZE,
+                            "the run found that %s, and '%s' was not built for that", list,
+                            instance->base.model->name);
+    }
+    return LUTHIER_OK;
+}
+
 /* That the pool was entered, or was not, stays so. */
 luthier_status luthier_runtime_find(const struct instance *instance, struct settled *settled,
                                     size_t index, int64_t size, luthier_error *error)
@@ -89,7 +124,13 @@ luthier_status luthier_runtime_find(const struct instance *instance, struct sett
         return luthier_fail(error, LUTHIER_BAD_SIZE, "the run found that '%s' is %lld, not in 0..%lld",
                             found->name, (long long)size, (long long)found->most);
     bool parallel = settled->parallel;
+    int64_t before = settled->sizes[found->place];
     settled->sizes[found->place] = size;
+    luthier_status status = refuse(instance, settled, index, error);
+    if (status != LUTHIER_OK) {
+        settled->sizes[found->place] = before;
+        return status;
+    }
     settle(instance, settled, settled->variant);
     settled->parallel = parallel;
     return LUTHIER_OK;

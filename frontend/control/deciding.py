@@ -22,14 +22,16 @@ from . import places_by_values as places
 from . import shapes_by_values as shapes
 from . import signals_by_values as signals
 from .assembly import Assembly
+from .computing import computed as computed_by_run
 from .decision import Decision
+from .decisive import decisive
 from .declared import Dims
 from .decoding import decoded, warped
 from .dropping import dropped
 from .found_sizes import FoundSizes
 from .parts import Parts, Scope
 from .resizing import resized
-from .stages import is_by_rule, is_cut, is_finder, may_train
+from .stages import is_by_rule, is_cut, is_finder
 from .varying import is_cut_short, varying_axes
 
 _REDUCTIONS = [name for name in BUILD_TIME if name.startswith("Reduce")]
@@ -63,20 +65,18 @@ _RULES: Mapping[str, Callable[[Decision], None]] = {
     "Upsample": resized,
     **dict.fromkeys(_REDUCTIONS, shapes.reduce),
 }
-# Of operators that the standard spells by others: the operands that decide a shape.
-SPELLED: Mapping[str, tuple[int, ...]] = {
-    "BlackmanWindow": (0,),
-    "CenterCropPad": (1,),
-    "HammingWindow": (0,),
-    "HannWindow": (0,),
-}
-_TRAINING = (1, 2)  # operands of a Dropout that a run must ask for, though no shape follows
 # Results of these are known where the shapes of their operands are.
 _OF_SHAPES = frozenset({"Shape", "Size"})
 
 
-def decided(nodes: Sequence[onnx.NodeProto], scope: Scope, known: Collection[str]) -> set[str]:
-    """The first results of those of the nodes, in order, which such values decide.
+def decided(
+    nodes: Sequence[onnx.NodeProto],
+    scope: Scope,
+    known: Collection[str],
+    computed: Collection[str] = (),
+) -> set[str]:
+    """The first results of those of the nodes, in order, which such values decide, or which are
+    ``computed`` by runs.
 
     ``known`` are the names in ``scope`` whose numbers are.
     """
@@ -84,20 +84,13 @@ def decided(nodes: Sequence[onnx.NodeProto], scope: Scope, known: Collection[str
     found = set()
     for node in nodes:
         deciding = [node.input[i] for i in decisive(node) if i < len(node.input)]
-        if not unknown.isdisjoint(deciding):
+        is_computed = node.output[0] in computed
+        if is_computed or not unknown.isdisjoint(deciding):
             found.add(node.output[0])
-        varies = is_cut(node) or not unknown.isdisjoint(reads(node))
+        varies = is_computed or is_cut(node) or not unknown.isdisjoint(reads(node))
         if varies and not (node.op_type in _OF_SHAPES and is_onnx(node.domain)):
             unknown.update(node.output)
     return found
-
-
-def decisive(node: onnx.NodeProto) -> Sequence[int]:
-    """The operands that must be known, or asked for, before a node is compiled."""
-    if may_train(node):
-        return _TRAINING
-    found = {**SPELLED, **BUILD_TIME}.get(node.op_type, ())
-    return found if is_onnx(node.domain) else ()
 
 
 class Deciding:
@@ -139,6 +132,8 @@ class Deciding:
         """
         decision = Decision(node, scope, self._parts, self._assembly, self._sizes, declared, made)
         open_ = [i for i in decisive(node) if decision.has(i) and decision.known(i) is None]
+        if not open_ and node.output[0] in self._sizes.computed:
+            return computed_by_run(node, scope, self._parts, self._assembly, self._sizes)
         is_short = bool(self._sizes.symbols) and node.output[0] in self._short
         if not open_ and not is_short and not is_by_rule(node):
             decision.straight({})

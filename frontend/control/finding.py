@@ -149,7 +149,7 @@ class Finding:
         ]
         number = {"two": self._assembly.constant(np.array(2)), "found": found}
         more, count = self._straight(counting, number, "count", label)
-        name, size = self._sizes.add(output, length, label)
+        name, size = self._sizes.add(output, length, label, least=1)
         self._sizes.be_sure([name])
         cuts, (places, times) = self._beginnings(found, (1, 2), size, label)
         gather = N("Gather", ["x", "places"], ["y"], name=output, axis=axis)

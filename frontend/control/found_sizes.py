@@ -9,12 +9,15 @@ import itertools
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import onnx
 
 from luthier.schedules import ModelError, UnsupportedOperator
 from luthier.schedules.ir.symbol import Symbol
 
+from ..graph import Array
+from ..onnx.notes import PartNotes
 from .origins import Element, Origin
 
 _MOST, MOST_FOUND = 32, 1 << 22  # sizes of a model, and what each may be
@@ -35,19 +38,30 @@ def as_many(symbol: Symbol) -> Symbol:
     return replace(symbol, least=_FEW, most=max(symbol.most, _MANY))
 
 
+class Computed(NamedTuple):
+    """A number that a run computes from sizes, and the most that it may be."""
+
+    number: int
+    most: int
+
+
 @dataclass
 class FoundSizes:
     """``symbols`` are these sizes, as the import meets them.
 
-    Each is ``taken`` to be a number, or else as large as it may be; ``given`` are the names of the
-    model's other sizes. ``bounds`` are the largest that a user says they may be, by name,
-    and ``largest`` those that they are taken to be in any import. ``counts`` are how many tensors
-    sequences have of which values decide that, by name; those that were asked for are ``counted``.
-    ``origins`` are the numbers of the model that they are. No run can find more than the bounds of
-    those that are ``sure``.
+    Each is ``taken`` to be a number, or else as large as it may be; where that must be
+    ``possible``, it is the nearest that this can be beside those before it. ``given`` are the
+    names of the model's other sizes. ``bounds`` are the largest that a user says they may be, by
+    name, and ``largest`` those that they are taken to be in any import. ``counts`` are how many
+    tensors sequences have of which values decide that, by name; those that were asked for are
+    ``counted``. ``origins`` are the numbers of the model that they are. No run can find more than
+    the bounds of those that are ``sure``. Values that are ``computed`` by runs, though they follow
+    from sizes, are given with the most that a number of theirs may be; ``numbers`` are what these
+    are in this import, and ``results`` the same by values of the program. ``notes`` are what the
+    import knew of the model's straight parts.
     """
 
-    taken: Mapping[str, int] = field(default_factory=dict)
+    taken: dict[str, int] = field(default_factory=dict)
     given: Collection[str] = ()
     bounds: Mapping[str, int] = field(default_factory=dict)
     largest: Mapping[str, int] = field(default_factory=dict)
@@ -56,6 +70,11 @@ class FoundSizes:
     counted: set[str] = field(default_factory=set)
     origins: dict[Origin, str] = field(default_factory=dict)
     sure: set[str] = field(default_factory=set)
+    possible: bool = False
+    computed: Mapping[str, int] = field(default_factory=dict)
+    numbers: dict[Origin, Computed] = field(default_factory=dict)
+    results: dict[int, Array] = field(default_factory=dict)
+    notes: list[PartNotes] = field(default_factory=list)
 
     def count(self, sequence: str, label: str) -> int:
         """How many tensors a sequence has; raises UnsupportedOperator where nobody says it."""
@@ -67,6 +86,12 @@ class FoundSizes:
         self.counted.add(sequence)
         return self.counts[sequence]
 
+    @property
+    def settled(self) -> dict[str, int]:
+        """What sizes are taken to be, those that were met and those that are given."""
+        known = {*self.given, *(symbol.name for symbol in self.symbols)}
+        return {name: size for name, size in self.taken.items() if name in known}
+
     def of(self, origin: Origin | None) -> str:
         """The name of the one that a number of the model is; "" where none is."""
         return self.origins.get(origin, "") if isinstance(origin, Element) else ""
@@ -76,12 +101,17 @@ class FoundSizes:
         return self.taken.get(name, self.most(name))
 
     def add(
-        self, output: str, most: int | None, label: str, origin: Origin | None = None
+        self,
+        output: str,
+        most: int | None,
+        label: str,
+        origin: Origin | None = None,
+        least: int = 0,
     ) -> tuple[str, int]:
         """A new one, of what gives ``output``: its name, and what it is taken to be.
 
-        ``most`` is the largest that it can be, None where only a bound tells; ``origin`` is the
-        number of the model that it is.
+        ``most`` is the largest that it can be, None where only a bound tells, and ``least`` the
+        smallest; ``origin`` is the number of the model that it is.
         """
         if len(self.symbols) == _MOST:
             raise UnsupportedOperator(f"{label}: more than {_MOST} sizes that runs find")
@@ -89,6 +119,9 @@ class FoundSizes:
         names = {*self.given, *(symbol.name for symbol in self.symbols)}
         others = (f"{wanted}_{i}" for i in itertools.count())
         name = next(n for n in itertools.chain([wanted], others) if n not in names)
+        if isinstance(origin, Element) and origin in self.numbers:
+            room = self.numbers[origin].most
+            most = room if most is None else min(most, room)
         if most is None and name not in self.bounds:
             raise UnsupportedOperator(
                 f"{label}: data decide how large its result is, and nothing says how large that "
@@ -104,6 +137,10 @@ class FoundSizes:
         self.symbols.append(Symbol(name, 0, most))
         if isinstance(origin, Element):
             self.origins[origin] = name
+        if self.possible:
+            told = self.numbers.get(origin) if isinstance(origin, Element) else None
+            number = self.taken.get(name, most) if told is None else told.number
+            self.taken[name] = max(least, min(number, most))
         return name, self.taken.get(name, most)
 
     def be_sure(self, names: Iterable[str]) -> None:

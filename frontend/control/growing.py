@@ -76,7 +76,7 @@ class Growing:
         found = {}
         for name, growth in results.items():
             most = None if times is None else growth.first + growth.more * max(times, 0)
-            found[name] = self.rows.sizes.add(name, most, label)
+            found[name] = self.rows.sizes.add(name, most, label, least=growth.first)
         return found
 
     def sizes(
@@ -101,7 +101,8 @@ class Growing:
             if growth.way not in ways:
                 most = None if times is None else growth.first + growth.more * (times - 1)
                 known = [each for each in (most, rooms.get(growth.way)) if each is not None]
-                ways[growth.way] = self.rows.sizes.add(name, min(known, default=None), label)
+                most = min(known, default=None)
+                ways[growth.way] = self.rows.sizes.add(name, most, label, least=growth.first)
         return {growth: ways[growth.way] for growth in growths}
 
     def found(self, size: str, growth: Growth, count: int, label: str) -> list[Step]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import onnx
 
 from ..graph import Array
+from ..onnx.notes import PartNotes
 from ..program import Program
 from .parts import Straight
 
 _Key: TypeAlias = tuple[Any, ...]
+Noted: TypeAlias = Callable[[onnx.ModelProto, Mapping[str, Array]], tuple[Program, PartNotes]]
 
 
 class Once:
@@ -24,10 +26,10 @@ class Once:
     """
 
     def __init__(self) -> None:
-        self._known: dict[_Key, tuple[Program, Mapping[str, Array]]] = {}
+        self._known: dict[_Key, tuple[Program, PartNotes, Mapping[str, Array]]] = {}
 
-    def of(self, straight: Straight) -> Straight:
-        """``straight`` for the parts of one more import.
+    def of(self, straight: Noted, notes: list[PartNotes]) -> Straight:
+        """``straight`` for the parts of one more import, which adds to ``notes``.
 
         Equal parts of one import stay two, as no two values are one constant for that.
         """
@@ -39,8 +41,10 @@ class Once:
             met[text, arrays] += 1
             key = text, arrays, met[text, arrays]
             if key not in self._known:
-                self._known[key] = straight(part, given), given
-            return self._known[key][0]
+                self._known[key] = *straight(part, given), given
+            program, noted, _ = self._known[key]
+            notes.append(noted)
+            return program
 
         return imported
 

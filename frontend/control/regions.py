@@ -23,7 +23,7 @@ from ..onnx.branches import without_decided_branches
 from ..onnx.given import leading_to
 from ..onnx.opset import is_onnx, node_label
 from ..onnx.scopes import inner_graph
-from ..onnx.strip_weights import array_of, constant_tensor, listed_constant, stripped
+from ..onnx.strip_weights import Known, array_of, constant_tensor, listed_constant
 from ..program import Branch, Step
 from .assembly import Assembly
 from .deciding import Deciding, decided
@@ -90,7 +90,8 @@ class Regions:
         if len(scope.maps) == 2 and not finds:  # what is in branches may not run
             asked, nodes = Told(self._parts, self._assembly, scope, few).take(nodes, declared)
             steps += asked
-        cut = decided(nodes, scope, self._known(scope)) | aliases(nodes, scope)
+        known, computed = self._known(scope), self._sizes.computed
+        cut = decided(nodes, scope, known, computed) | aliases(nodes, scope)
         if finds:
             # The types of what comes first are known then, and tell those of what follows.
             first = next(stages(nodes, wanted, cut))
@@ -140,7 +141,8 @@ class Regions:
         if any(node.op_type == "If" and is_onnx(node.domain) for node in nodes):
             model, _ = self._parts.model_of(nodes, scope, without_sequences=True)
             held = len(model.graph.initializer)
-            decided = without_decided_branches(model, stripped).graph
+            left = frozenset(self._sizes.computed)
+            decided = without_decided_branches(model, Known(left)).graph
             enter((tensor.name, tensor) for tensor in decided.initializer[held:])
             nodes = list(decided.node)
         check_order(nodes, scope)

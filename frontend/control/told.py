@@ -19,7 +19,7 @@ from luthier.schedules import Tensor
 from ..onnx.opset import is_onnx
 from ..program import Expect, Step
 from .assembly import Assembly
-from .deciding import decisive
+from .decisive import decisive
 from .declared import Dims, Known
 from .origins import Element, Origin, Origins
 from .parts import Parts, Scope

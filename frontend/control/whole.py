@@ -24,7 +24,7 @@ from ..onnx.strip_weights import constant_tensor
 from ..onnx.unsupported import check_operators
 from ..program import Argument, Program
 from .assembly import Assembly
-from .deciding import SPELLED
+from .decisive import SPELLED
 from .found_sizes import FoundSizes
 from .parts import Absent, Held, Listed, Maybe, Parts, Straight
 from .regions import Regions

@@ -20,6 +20,7 @@ from luthier.schedules import ModelError
 from ..graph import Array
 from ..messages import one_line
 from .ml.shapes import result_shapes
+from .notes import PartNotes
 from .nothing import known_inputs, known_results, without_empty_parts
 from .operators import BUILD_TIME, operator_of
 from .opset import is_onnx
@@ -53,11 +54,13 @@ _FOLDED, _LARGEST, _TOGETHER, _ALWAYS = 16384, 1 << 20, 1 << 24, 64
 _MOST = 1 << 60  # elements, those of dimensions that are not 0, which NumPy can number
 
 
-def fold_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+def fold_shapes(model: onnx.ModelProto, notes: PartNotes | None = None) -> onnx.ModelProto:
     """Shape arithmetic done; repeated, since each size found may make others known.
 
-    The result holds all shapes that ONNX's inference knows.
+    The result holds all shapes that ONNX's inference knows; ``notes`` get what was known of them.
     """
+    notes = PartNotes() if notes is None else notes
+    notes.begin(model.graph.node)
     corrections = len(model.graph.node)  # each may show that the next is needed
     while True:
         found = _inferred(model)
@@ -66,12 +69,13 @@ def fold_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
             corrections -= 1
             continue
         before = len(model.graph.node)
-        _fold_once(model, types)
+        notes.meet(types, _fold_once(model, types))
         if len(model.graph.node) == before:
             del model.graph.value_info[:]
             model.graph.value_info.extend(found.graph.value_info)
             del model.graph.output[:]
             model.graph.output.extend(found.graph.output)
+            notes.end(model.graph)
             return model
 
 
@@ -132,7 +136,8 @@ def _corrected(model: onnx.ModelProto, types: Mapping[str, StaticType]) -> bool:
     return changed
 
 
-def _fold_once(model: onnx.ModelProto, types: Mapping[str, StaticType]) -> None:
+def _fold_once(model: onnx.ModelProto, types: Mapping[str, StaticType]) -> dict[str, Array]:
+    """The arrays that are known afterwards, by name."""
     known = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     known |= known_inputs(model, types)
     kept: list[onnx.NodeProto] = []
@@ -166,6 +171,7 @@ def _fold_once(model: onnx.ModelProto, types: Mapping[str, StaticType]) -> None:
         for name, array in known.items()
         if name in needed
     )
+    return known
 
 
 def _needed_before(model: onnx.ModelProto) -> set[str]:

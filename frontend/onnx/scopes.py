@@ -40,6 +40,12 @@ def every_node(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
         pending += [iter(graph.node) for graph in inner_graphs(node)]
 
 
+def results_of(model: onnx.ModelProto) -> set[str]:
+    """The names of what the nodes of a model give, those of its functions and inner graphs too."""
+    bodies = (model.graph.node, *(function.node for function in model.functions))
+    return {name for body in bodies for node in every_node(body) for name in node.output if name}
+
+
 def depth(nodes: Iterable[onnx.NodeProto]) -> int:
     """How many graphs are inside one another; 0 where there are none."""
     deepest, level = 0, list(nodes)

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -24,6 +25,7 @@ from .fold_shapes import FOLDABLE, fold_shapes
 from .functions import all_spelled, local_functions_expanded, operators_expanded
 from .microsoft.expansion import microsoft_expanded, without_spelled
 from .ml.domain import import_domain
+from .notes import PartNotes
 from .operators import BUILD_TIME, SUPPORTED
 from .opset import is_onnx, node_label, opset_of
 from .shapes import UNTYPED, with_stand_ins
@@ -62,13 +64,15 @@ class DependsOnDataError(UnsupportedOperator):
 
 
 def strip_weights(
-    model: onnx.ModelProto, given: Mapping[str, Array] = MappingProxyType({})
+    model: onnx.ModelProto,
+    given: Mapping[str, Array] = MappingProxyType({}),
+    notes: PartNotes | None = None,
 ) -> tuple[onnx.ModelProto, dict[str, Array]]:
     """A copy of a read model whose large initializers are inputs, and their arrays by name.
 
     Inputs that are ``given`` are constants, too. Its nodes are named for people, its functions and
     operators of ONNX Runtime's expanded, its shape arithmetic done, and so are branches that it
-    decides. Raises ModelError or UnsupportedOperator.
+    decides. ``notes`` get what was known of it. Raises ModelError or UnsupportedOperator.
     """
     model = without_decided_branches(model, stripped)
     light, weights = _without_weights(model, local_functions_expanded(model))
@@ -86,7 +90,7 @@ def strip_weights(
     _open_outputs(light.graph)
     light = _expanded(light)
     check_operators(light, SUPPORTED, FOLDABLE)
-    light = fold_shapes(light)
+    light = fold_shapes(light, notes)
     check_operators(light, SUPPORTED)
     _name_nodes(light)
     _check_build_time(light)
@@ -97,6 +101,20 @@ def strip_weights(
 def stripped(model: onnx.ModelProto) -> onnx.ModelProto:
     """A model, such as one of conditions, as ``strip_weights`` leaves it."""
     return strip_weights(model)[0]
+
+
+@dataclass(frozen=True)
+class Known:
+    """The same of models in which no values that are ``left`` to runs count as known; raises
+    UnsupportedOperator for others."""
+
+    left: frozenset[str] = frozenset()
+
+    def __call__(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        """A model, such as one of conditions."""
+        if any(not self.left.isdisjoint(node.output) for node in model.graph.node):
+            raise UnsupportedOperator("a run computes it")
+        return stripped(model)
 
 
 def _expanded(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -2,7 +2,7 @@
 
 from .argument import Argument, element_name, presence_name
 from .at import at
-from .core import Part, Program, State, owner
+from .core import Part, Program, Refusal, State, owner
 from .library import Entry, Library
 from .open_tensor import OpenTensor
 from .steps import Branch, Call, Expect, Find, Loop, Step
@@ -19,6 +19,7 @@ __all__ = [
     "OpenTensor",
     "Part",
     "Program",
+    "Refusal",
     "State",
     "Step",
     "at",

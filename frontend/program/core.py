@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
@@ -17,6 +17,8 @@ from luthier.schedules.ir.symbol import Symbol
 from .argument import Argument
 from .open_tensor import OpenTensor
 from .steps import Call, Find, Step, walk
+
+Refusal: TypeAlias = tuple[tuple[str, int], ...]  # sizes that are found together, by name
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class Program:
     or states have, and those that steps find. Values that have such are in ``open``; their types in
     ``values`` are the largest. ``states`` are kept from run to run, and neither inputs nor outputs.
     ``gives`` says which outputs belong together, where a model's output is not one tensor.
+    ``refuses`` are choices of sizes that are found for which it is not: a run that finds all of one
+    ends.
     """
 
     name: str
@@ -82,6 +86,7 @@ class Program:
     symbols: tuple[Symbol, ...] = ()
     states: tuple[State, ...] = ()
     gives: tuple[Argument, ...] = ()
+    refuses: tuple[Refusal, ...] = ()
 
     @cached_property
     def region(self) -> Region[Step]:
@@ -143,6 +148,7 @@ class Program:
             self.symbols,
             tuple(state.renumbered(number) for state in self.states),
             self.gives,
+            self.refuses,
         )
 
     def place(self, value: int) -> Part:
@@ -184,6 +190,8 @@ class Program:
 
     def _leaves(self) -> Iterator[str]:
         yield from (f"size {symbol}" for symbol in self.symbols)
+        for refusal in self.refuses:
+            yield f"not for {', '.join(f'{name}={size}' for name, size in refusal)}"
         for name, value in self.inputs:
             yield f"%{value} = input {name!r}: {self.type(value)}"
         for state in self.states:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,7 +95,7 @@ def with_runs(program: Program, value: int, found: Runs) -> Program:
     before, inner = (tensor.shape[: found.axis], tensor.shape[found.axis + 1 :])
     largest = {symbol.name: symbol.most for symbol in program.symbols}
     values, parts, steps = list(program.values), dict(program.parts), program.steps
-    types, begin = dict(program.open), 0
+    types, begin = dict(program.open), cast(Any, 0)
     for number, length in zip(found.values, found.lengths, strict=True):
         shape: Any = (*before, length, *inner)
         literal = node("const", (), Tensor((), tensor.dtype), value=number)
@@ -107,8 +107,9 @@ def with_runs(program: Program, value: int, found: Runs) -> Program:
             types[part] = OpenTensor(shape, tensor.dtype)
         parts[part] = Part(value, begin)
         call = Call(fixed, (), part, "sizes", open=written if written.names else None)
-        steps = inserted(steps, written.names, call)
-        begin += math.prod(shape)
+        names = written.names | (begin.names if isinstance(begin, Size) else frozenset())
+        steps = inserted(steps, names, call)
+        begin = begin + math.prod(shape)
     constants = {v: array for v, array in program.constants.items() if v != value}
     return replace(
         program, values=tuple(values), constants=constants, parts=parts, open=types, steps=steps

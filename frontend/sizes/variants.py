@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from luthier.schedules import UnsupportedOperator
 from luthier.schedules.ir.core import IRError
@@ -15,22 +15,41 @@ from luthier.schedules.ir.symbol import Symbol
 
 from ..control.found_sizes import as_many
 from ..graph.arrays import Arrays
-from ..program import Program, at
+from ..program import Program, Refusal, at
 from ..program.verify import verify
 from .alignment import NotAlikeError, structure
 from .computed import with_none
-from .fit import UndecidedError
+from .few import ComputedError, Few, refused
+from .fit import Points, UndecidedError
 from .generalise import LiesOtherwiseError, Sample, generalise
+from .rules import Notes, Rules
 
 _MOST_IMPORTS = 96
 _NEAR_ENDS, _RANDOM, _MOST_CORNERS = 2, 4, 16  # sizes to import at
-_FEW = 2  # sizes that no program is made from, where runs find them
 _LESS = 8  # times a bound that is proposed
 _VERIFIED = 8  # others, for which it is checked that kernels fit one another
 _ROUNDS = 16  # of sizes that decide between expressions
 
 Box: TypeAlias = tuple[Symbol, ...]
-ImportAt: TypeAlias = Callable[[Sizes, bool], Program]
+
+
+class Met(NamedTuple):
+    """What an import at some ``sizes`` knew of the model's straight parts, all of them where it
+    was ``complete``."""
+
+    sizes: Sizes
+    notes: Notes
+    complete: bool = True
+
+
+class Import(NamedTuple):
+    """A model's program, and what was met."""
+
+    program: Program
+    met: Met
+
+
+ImportAt: TypeAlias = Callable[[Sizes, bool], Import]
 
 
 @dataclass
@@ -40,26 +59,32 @@ class Variants:
     Sizes that are exact get a program each, and so does 0: of what has no elements all is known. A
     range gets one where its programs are alike, else it
     is divided at the size where they begin to differ: a model may do something else for one token.
-    Sizes that runs find divide nothing: one program must do for all of them. None and one are as
-    many as any, since nothing but a number that is known can have been what broadcasts.
+    Sizes that runs find divide nothing: one program must do for all of them, made from two and more
+    of each. Whether it does for none and one is asked of imports ``possible_at`` these, in which
+    sizes are the nearest that can be; for what it does not, it ends the run. ``named`` are the
+    values of the model; those that are not ``uncomputed`` may be computed by a run.
     """
 
     symbols: Sequence[Symbol]
     import_at: ImportAt
+    possible_at: Callable[[Sizes], Met]
+    named: Collection[str] = ()
+    uncomputed: Collection[str] = ()
     found: Sequence[Symbol] = ()
     _dense: bool = False
-    _known: dict[tuple[tuple[str, int], ...], Program] = field(default_factory=dict)
+    _known: dict[tuple[tuple[str, int], ...], Import] = field(default_factory=dict)
     _arrays: Arrays = field(default_factory=Arrays)
     _imports: int = 0
 
-    def know(self, sizes: Sizes, program: Program) -> None:
+    def know(self, sizes: Sizes, known: Import) -> None:
         """Spare an import, whose tensors need not be dense."""
-        self._known[_key(sizes)] = self._shared(program)
+        self._known[_key(sizes)] = self._shared(known)
 
-    def _shared(self, program: Program) -> Program:
+    def _shared(self, known: Import) -> Import:
         """With arrays that were met before in place of equal ones."""
-        constants = {value: self._arrays.once(array) for value, array in program.constants.items()}
-        return replace(program, constants=constants)
+        arrays = known.program.constants.items()
+        constants = {value: self._arrays.once(array) for value, array in arrays}
+        return known._replace(program=replace(known.program, constants=constants))
 
     def programs(self) -> tuple[Program, ...]:
         """The variants of an entry point; raises UnsupportedOperator where they would be many."""
@@ -124,26 +149,33 @@ class Variants:
                 samples.append(Sample(sizes, self._at(sizes, reason)))
                 continue
             _check(program, box)
-            return self._for_none(program)
+            met = [self._imported(sample.sizes).met for sample in (*samples, last)]
+            return self._for_few(program, box, met)
         raise NotAlikeError("the numbers of its kernels follow no rule that is known")
 
-    def _for_none(self, program: Program) -> Program:
+    def _for_few(self, program: Program, box: Box, met: Sequence[Met]) -> Program:
         """For sizes that are found which are less than those that it was made from; a variant that
         has no use for one finds none."""
         names = {symbol.name for symbol in self.found}
         program = with_none(program, sorted(names - program.found))
         symbols = (replace(s, least=0) if s.name in names else s for s in program.symbols)
         program = replace(program, symbols=tuple(symbols))
-        most = _most(program.symbols)
-        try:
-            verify(program)
-            for few in range(len(names) and _FEW):
-                verify(at(program, most | dict.fromkeys(names, few)))
-        except IRError as error:
-            raise UnsupportedOperator(
-                f"the model needs what a run may not find: {error}"
-            ) from error
-        return program
+        if not self.found:
+            return program
+        points = Points(box, tuple(each.sizes for each in met))
+        rules = Rules(points, [each.notes for each in met], self.named)
+        spread = random.Random(str(box))
+
+        def wrong(few: Few) -> bool:
+            ends = {s.name: spread.choice((s.least, s.most)) for s in box}
+            own = self.possible_at({**ends, **few})
+            sizes = {**dict.fromkeys(names, 0), **own.sizes}
+            broken = rules.broken(sizes, own.notes, whole=own.complete)
+            if broken and broken.numbers and broken.numbers.keys().isdisjoint(self.uncomputed):
+                raise ComputedError(broken.numbers)
+            return bool(broken) or not own.complete or not _fits(program, sizes)
+
+        return _without(program, refused(self.found, wrong))
 
     def _difference(self, box: Box, reason: NotAlikeError) -> tuple[Symbol, int]:
         """A symbol, and the smallest size from which on the model is as it is for the largest."""
@@ -186,6 +218,9 @@ class Variants:
         return structure(self._at(sizes, reason))
 
     def _at(self, sizes: Sizes, reason: NotAlikeError | None) -> Program:
+        return self._imported(sizes, reason).program
+
+    def _imported(self, sizes: Sizes, reason: NotAlikeError | None = None) -> Import:
         """Raises UnsupportedOperator, which tells the reason, where there were many already."""
         key = _key(sizes)
         if key not in self._known:
@@ -215,6 +250,27 @@ def _check(program: Program, box: Box) -> None:
             verify(at(program, sizes))
     except IRError as error:
         raise NotAlikeError(f"its kernels do not fit one another for all sizes: {error}") from error
+
+
+def _fits(program: Program, sizes: Sizes) -> bool:
+    """Whether kernels fit one another at these sizes."""
+    try:
+        verify(at(program, sizes))
+    except IRError:
+        return False
+    return True
+
+
+def _without(program: Program, refusals: Sequence[Refusal]) -> Program:
+    """The program that ends a run which finds one of these."""
+    alone = {one for refusal in refusals if len(refusal) == 1 for one in refusal}
+
+    def least(symbol: Symbol) -> int:
+        sizes = range(symbol.least, symbol.most + 1)
+        return next((size for size in sizes if (symbol.name, size) not in alone), symbol.most)
+
+    symbols = tuple(s if s.exact else replace(s, least=least(s)) for s in program.symbols)
+    return replace(program, symbols=symbols, refuses=tuple(refusals))
 
 
 def _most(box: Box) -> dict[str, int]:

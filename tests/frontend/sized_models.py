@@ -204,7 +204,8 @@ def computed(
 ) -> dict[str, np.ndarray]:
     """By NumPy, each size as the steps before find it; these go into ``numbers``.
 
-    Sizes beyond their ranges are found, too, and then nothing is computed.
+    Sizes beyond their ranges are found, too, and then nothing is computed; nor is it for sizes
+    that the program refuses.
     """
     ranges = {symbol.name: symbol for symbol in program.symbols}
     known = {**{s.name: s.most for s in program.symbols}, **sizes}
@@ -218,6 +219,8 @@ def computed(
             if numbers is not None:
                 numbers.append(known[step.size])
             if numbers is not None and known[step.size] not in ranges[step.size]:
+                return {}
+            if any(dict(refusal).items() <= known.items() for refusal in program.refuses):
                 return {}
     return compute(at(program, known), inputs)
 

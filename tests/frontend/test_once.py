@@ -14,9 +14,10 @@ from onnx_models import TARGET, floats
 from sized_models import decided, opened
 
 from luthier.frontend import Entry, import_entry, read_model
-from luthier.frontend.control.once import Once
+from luthier.frontend.control.once import Noted, Once
 from luthier.frontend.control.parts import Straight
 from luthier.frontend.graph.arrays import equal
+from luthier.frontend.onnx.notes import PartNotes
 
 N = helper.make_node
 
@@ -57,12 +58,12 @@ def imports(monkeypatch: pytest.MonkeyPatch) -> list[onnx.ModelProto]:
     found: list[onnx.ModelProto] = []
     of = Once.of
 
-    def counted(self: Once, straight: Straight) -> Straight:
+    def counted(self: Once, straight: Noted, notes: list[PartNotes]) -> Straight:
         def imported(part: onnx.ModelProto, given: Mapping[str, Any]) -> Any:
             found.append(part)
             return straight(part, given)
 
-        return of(self, imported)
+        return of(self, imported, notes)
 
     monkeypatch.setattr(Once, "of", counted)
     return found
@@ -77,8 +78,8 @@ def entry_of(name: str) -> Entry:
 def test_programs_are_those_of_parts_that_are_imported_each_time(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    ours = entry_of(name)
-    monkeypatch.setattr(Once, "of", lambda self, straight: straight)
+    ours, of = entry_of(name), Once.of
+    monkeypatch.setattr(Once, "of", lambda self, *given: of(Once(), *given))
     wanted = entry_of(name)
     for one, other in zip(ours.variants, wanted.variants, strict=True):
         assert str(one) == str(other)
@@ -94,7 +95,7 @@ def test_a_part_is_imported_for_the_sizes_that_it_has(
     entry_of("two slices")
     shared = len(imports)
     of = Once.of
-    monkeypatch.setattr(Once, "of", lambda self, straight: of(Once(), straight))
+    monkeypatch.setattr(Once, "of", lambda self, *given: of(Once(), *given))
     entry_of("two slices")
     assert len(imports) - shared > 3 * shared
 
@@ -104,11 +105,12 @@ def test_parts_over_other_weights_are_others() -> None:
 
     def straight(part: onnx.ModelProto, given: Mapping[str, Any]) -> Any:
         calls.append(given)
+        return part, PartNotes()
 
     weights = [np.ones((3, 2000), np.float32), np.zeros((3, 2000), np.float32)]
     views = [*weights, weights[0][:2], weights[0].reshape(2000, 3), weights[0]]
     for view in views:
-        once.of(straight)(part, {"w": view})
+        once.of(straight, [])(part, {"w": view})
     assert len(calls) == 4
 
 
@@ -116,7 +118,7 @@ def test_equal_parts_of_one_import_stay_two() -> None:
     once, part = Once(), onnx.ModelProto(ir_version=8)
 
     def of() -> list[int]:
-        imported = once.of(lambda part, given: object())  # type: ignore[arg-type, return-value]
+        imported = once.of(lambda part, given: (object(), PartNotes()), [])  # type: ignore[arg-type, return-value]
         return [id(imported(part, {})) for _ in range(2)]
 
     first = of()

@@ -98,3 +98,55 @@ def test_it_is_checked(path: Path) -> None:
     report = luthier.check(path, log=None, shapes={"rows": "1..64"}, threads=1, runs=2)
     assert report.ok
     assert report.problems == ()
+
+
+FEW = """
+<ir_version: 8, opset_import: ["": 17]>
+few (float[6,4] x, bool[6] mask, bool[6] others)
+    => (float[k,4] best, int64[n] numbers, float[m,4] filled, float[a,4] turned, int64[b] rows) {
+  axis = Constant <value = int64 {0}> ()
+  first = Constant <value = int64[1] {0}> ()
+  one = Constant <value = int64 {1}> ()
+  ones = Constant <value = int64[1] {1}> ()
+  two = Constant <value = int64 {2}> ()
+  four = Constant <value = int64[1] {4}> ()
+  some = Compress <axis = 0> (x, mask)
+  shape = Shape (some)
+  count = Gather <axis = 0> (shape, first)
+  k = Min (count, ones)
+  best, places = TopK <axis = 0> (some, k)
+  number = Gather <axis = 0> (shape, axis)
+  last = Min (number, two)
+  numbers = Range (axis, last, one)
+  m = Max (count, ones)
+  size = Concat <axis = 0> (m, four)
+  filled = ConstantOfShape <value = float[1] {7}> (size)
+  is_more = Greater (number, one)
+  turned = If (is_more) <
+    then_branch = then () => (float[a,4] minus) { minus = Neg (some) },
+    else_branch = otherwise () => (float[a,4] plus) { plus = Exp (some) }
+  >
+  found = NonZero (others)
+  pairs = Transpose <perm = [1, 0]> (found)
+  rows = Squeeze (pairs)
+}
+"""
+
+
+def test_what_is_otherwise_for_few_is_right_or_ends_the_run(tmp_path: Path) -> None:
+    proto = onnx.parser.parse_model(FEW)
+    del proto.graph.output[-1].type.tensor_type.shape.dim[:]
+    proto.graph.output[-1].type.tensor_type.ClearField("shape")
+    luthier.build(proto, tmp_path / "few", log=None, threads=2)
+    options = {"providers": ["CPUExecutionProvider"]}
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), **options)
+    x = np.random.default_rng(3).standard_normal((6, 4)).astype(np.float32)
+    with luthier.load(tmp_path / "few") as artifact:
+        for count in (0, 1, 2, 3, 6):
+            masks = {"mask": np.arange(6) < count, "others": np.arange(6) < 2}
+            wanted = session.run(None, {"x": x, **masks})
+            for ours, theirs in zip(artifact(x, *masks.values()), wanted, strict=True):
+                assert ours.shape == theirs.shape
+                np.testing.assert_allclose(ours, theirs, 1e-5, 1e-6)
+        with pytest.raises(luthier.InputError, match=r"'found_found' is 1, and 'few' was not"):
+            artifact(x, np.arange(6) < 3, np.arange(6) < 1)

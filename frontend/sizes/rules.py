@@ -1,0 +1,261 @@
+"""Rules by which the numbers of a model follow from its sizes, told from imports at some sizes, and
+whether another import follows them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from luthier.schedules.ir.size import Size, Sizes
+from luthier.schedules.ir.size import value as value_of
+
+from ..onnx.notes import NodeNote, PartNotes
+from .computed import may_be_computed, runs
+from .fit import Points, UndecidedError
+
+Array = NDArray[Any]
+Notes: TypeAlias = Sequence[PartNotes]
+_Number: TypeAlias = int | Size | None  # None where no rule is known
+_Key: TypeAlias = tuple[str, str, int]
+_FEW = 16  # numbers of a list that a run computes
+
+
+class Broken(NamedTuple):
+    """What does not follow the rules first, for people; and all numbers that a run could compute
+    instead, by name, with the most that they were anywhere."""
+
+    reason: str
+    numbers: Mapping[str, int] = MappingProxyType({})
+
+
+class _Place(NamedTuple):
+    part: PartNotes
+    node: NodeNote
+
+    def known(self, name: str) -> Array | None:
+        """The array of something that the node reads or gives."""
+        return self.part.arrays.get(name)
+
+
+_Placed: TypeAlias = Mapping[_Key, _Place]
+
+
+class _Rule(NamedTuple):
+    """Of a node: where it is in the imports that tell it, and what the shapes of its results are,
+    by their numbers."""
+
+    places: Sequence[_Place]
+    shapes: Mapping[int, Sequence[_Number]]
+
+    @property
+    def model(self) -> _Place:
+        """Where it is in that of the largest sizes."""
+        return self.places[-1]
+
+    def operands(self, index: int) -> list[Array | None]:
+        """What one is in each import."""
+        return [place.known(place.node.inputs[index]) for place in self.places]
+
+    def results(self, index: int) -> list[Array | None]:
+        """The same of a result."""
+        return [place.known(place.node.outputs[index]) for place in self.places]
+
+
+class Rules:
+    """Of the nodes that become kernels where sizes are those of the ``points``.
+
+    ``notes`` are those of the imports there, of the largest last. A part none of whose results is
+    among the ``named`` values of the model may be left out.
+    """
+
+    def __init__(self, points: Points, notes: Sequence[Notes], named: Collection[str]) -> None:
+        self._points, self._named = points, named
+        self._imports = [_placed(each) for each in notes]
+        self._met: dict[tuple[int, ...], _Number] = {}
+        self._rules: dict[_Key, _Rule | None] = {}
+        for _ in range(2):  # what sums are of is known at the second time
+            self._met.clear()
+            for key, place in self._imports[-1].items():
+                if not place.part.left.isdisjoint(place.node.outputs):
+                    self._rules[key] = self._rule(key)
+        self._made = {
+            (id(place.part), name): key
+            for key, place in self._imports[-1].items()
+            for name in place.node.outputs
+        }
+
+    def _rule(self, key: _Key) -> _Rule | None:
+        places = [each[key] for each in self._imports if key in each]
+        if len(places) < len(self._imports):
+            return None
+        part, node = places[-1]
+        shapes = {
+            i: self._dims([p.part.shapes.get(p.node.outputs[i]) for p in places])
+            for i, name in enumerate(node.outputs)
+            if name in part.left and name in part.shapes
+        }
+        return _Rule(places, shapes)
+
+    def _dims(self, shapes: Sequence[tuple[int, ...] | None]) -> Sequence[_Number]:
+        known = [shape for shape in shapes if shape is not None]
+        if len(known) < len(shapes) or len(set(map(len, known))) > 1:
+            return (None,)
+        return tuple(self._fit(numbers) for numbers in zip(*known, strict=True))
+
+    def _fit(self, numbers: Sequence[int]) -> _Number:
+        key = tuple(map(int, numbers))
+        if key not in self._met:
+            try:
+                self._met[key] = self._points.fit(key)
+            except UndecidedError:
+                self._met[key] = None
+        return self._met[key]
+
+    def broken(self, sizes: Sizes, notes: Notes, *, whole: bool = True) -> Broken | None:
+        """What does not follow the rules in the import at these sizes, which may have ended before
+        the ``whole`` was met."""
+        placed, reasons = _placed(notes), list[str]()
+        numbers: dict[str, int] = {}
+        for key, rule in self._rules.items():
+            place = placed.get(key)
+            if place is None:
+                if whole and self._is_named(key):
+                    reasons.append(f"'{key[0]}' is not computed")
+                continue
+            if rule is None:
+                reasons.append(f"'{key[0]}': no rule tells it")
+                continue
+            wrong = self._other_number(rule, place, sizes)
+            if wrong is not None:
+                reasons.append(f"'{key[0]}': '{wrong}' is another number")
+                numbers |= self._computed(id(rule.model.part), wrong, placed, sizes)
+            elif reason := self._other_node(rule, place) or self._other_shape(rule, place, sizes):
+                reasons.append(f"'{key[0]}': {reason}")
+        return Broken(reasons[0], numbers) if reasons else None
+
+    def _is_named(self, key: _Key) -> bool:
+        return not self._imports[-1][key].part.left.isdisjoint(self._named)
+
+    def _other_node(self, rule: _Rule, place: _Place) -> str | None:
+        model = rule.model
+        if model.node.attrs != place.node.attrs:
+            return "its attributes are others"
+        if len(model.node.inputs) != len(place.node.inputs):
+            return "it reads more or less"
+        for name, own in zip(model.node.inputs, place.node.inputs, strict=True):
+            if model.known(name) is None and name != own and place.known(own) is None:
+                return f"it reads '{own}'"
+        return None
+
+    def _other_number(self, rule: _Rule, place: _Place, sizes: Sizes) -> str | None:
+        """An operand, or a result that is known, which is not what the rule says."""
+        model = rule.model
+        for i, (name, own) in enumerate(zip(model.node.inputs, place.node.inputs, strict=False)):
+            known = model.known(name) is not None
+            if known and not self._follows(rule.operands(i), place.known(own), sizes):
+                return name
+        for i, (name, own) in enumerate(zip(model.node.outputs, place.node.outputs, strict=False)):
+            known = name in model.part.left and model.known(name) is not None
+            if known and not self._follows(rule.results(i), place.known(own), sizes):
+                return name
+        return None
+
+    def _other_shape(self, rule: _Rule, place: _Place, sizes: Sizes) -> str | None:
+        for i, dims in rule.shapes.items():
+            shape = place.part.shapes.get(place.node.outputs[i])
+            if shape is None or len(shape) != len(dims):
+                return "it has another number of dimensions"
+            if None in dims:
+                return "no rule tells its shape"
+            expected = [int(value_of(dim, sizes)) for dim in dims if dim is not None]
+            if expected != list(shape):
+                return f"its shape is {list(shape)}, where the rule says {expected}"
+        return None
+
+    def _computed(self, part: int, name: str, placed: _Placed, sizes: Sizes) -> dict[str, int]:
+        """A number that does not follow its rule, and those that lead to it and do not: none where
+        they are no few numbers of the model's own."""
+        key = self._made.get((part, name))
+        rule = self._rule(key) if key is not None else None
+        place = placed.get(key) if key is not None else None
+        if rule is None or place is None or name not in self._named:
+            return {}
+        index = rule.model.node.outputs.index(name)
+        arrays = [*rule.results(index), place.known(place.node.outputs[index])]
+        few = [array for array in arrays if array is not None and array.size <= _FEW]
+        if len(few) < len(arrays) or few[0].dtype.kind not in "iubf":
+            return {}
+        numbers = {name: max(int(array.max(initial=0)) for array in few)}
+        for i, (read, own) in enumerate(
+            zip(rule.model.node.inputs, place.node.inputs, strict=False)
+        ):
+            if rule.model.known(read) is None:
+                continue
+            if not self._follows(rule.operands(i), place.known(own), sizes):
+                more = self._computed(part, read, placed, sizes)
+                if not more:
+                    return {}
+                numbers |= more
+        return numbers
+
+    def _follows(self, arrays: Sequence[Array | None], other: Array | None, sizes: Sizes) -> bool:
+        """Whether an array is what those of the other sizes say."""
+        known = [array for array in arrays if array is not None]
+        if other is None or len(known) < len(arrays):
+            return False
+        last = known[-1]
+        if all(_same(array, last) for array in known):
+            return _same(other, last)
+        dims = self._dims([array.shape for array in known])
+        if None in dims or [value_of(n, sizes) for n in dims if n is not None] != [*other.shape]:
+            return False
+        return self._has_elements(known, other, sizes)
+
+    def _has_elements(self, known: Sequence[Array], other: Array, sizes: Sizes) -> bool:
+        """The same of the elements of an array whose shape is right."""
+        first, last = known[0], known[-1]
+        if may_be_computed(last) and all(array.shape == first.shape for array in known):
+            rules = [self._fit(each) for each in zip(*(a.flat for a in known), strict=True)]
+            numbers = [None if rule is None else value_of(rule, sizes) for rule in rules]
+            return numbers == other.reshape(-1).tolist()
+        if all(_begins(last, array) for array in known):
+            return _begins(last, other)
+        found = runs(known, self._fit)
+        if found is None:
+            return False
+        lengths = [int(value_of(length, sizes)) for length in found.lengths]
+        line = np.repeat(np.asarray(found.values, other.dtype), lengths)
+        whole = line.reshape([-1 if i == found.axis else 1 for i in range(other.ndim)])
+        return len(line) == other.shape[found.axis] and bool((other == whole).all())
+
+
+def _placed(notes: Notes) -> dict[_Key, _Place]:
+    """Nodes by the name of a result, their operator, and how often there was one before."""
+    return dict(_keyed(notes))
+
+
+def _keyed(notes: Notes) -> Iterator[tuple[_Key, _Place]]:
+    met = Counter[tuple[str, str]]()
+    for part in notes:
+        for node in part.nodes:
+            name = next((output for output in node.outputs if output), "")
+            yield (name, node.op, met[name, node.op]), _Place(part, node)
+            met[name, node.op] += 1
+
+
+def _same(one: Array, other: Array) -> bool:
+    return one is other or (
+        one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
+    )
+
+
+def _begins(whole: Array, part: Array) -> bool:
+    """Whether a part is the beginning of a whole along all dimensions."""
+    if part.ndim != whole.ndim or any(n > m for n, m in zip(part.shape, whole.shape, strict=True)):
+        return False
+    return _same(np.ascontiguousarray(whole[tuple(map(slice, part.shape))]), part)

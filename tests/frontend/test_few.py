@@ -1,0 +1,156 @@
+"""None and one of what a run finds: a program is right for them, or ends the run."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from found_graphs import ROWS, FoundGraph
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper
+from onnx_models import TARGET
+from sized_models import computed, opened
+
+from luthier.frontend import Entry, import_entry, read_model
+from luthier.frontend.sizes.few import refused
+from luthier.schedules import UnsupportedOperator
+from luthier.schedules.ir.symbol import Symbol
+
+N = helper.make_node
+NAMES = "abcdefgh"
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, len(NAMES)),
+    st.lists(
+        st.dictionaries(st.sampled_from(NAMES), st.integers(0, 1), min_size=1, max_size=2),
+        max_size=3,
+    ),
+)
+def test_what_two_sizes_decide_is_found(count: int, causes: list[dict[str, int]]) -> None:
+    causes = [cause for cause in causes if set(cause) <= set(NAMES[:count])]
+
+    def wrong(few: Mapping[str, int]) -> bool:
+        return any(cause.items() <= few.items() for cause in causes)
+
+    found = list(map(dict, refused([Symbol(name, 0, 9) for name in NAMES[:count]], wrong)))
+    for levels in itertools.product((0, 1), repeat=2):
+        for pair in itertools.combinations(NAMES[:count], min(2, count)):
+            few = dict(zip(pair, levels, strict=False))
+            assert wrong(few) == any(each.items() <= few.items() for each in found)
+    assert all(each in causes for each in found)
+
+
+def test_it_asks_for_few_of_many_combinations() -> None:
+    asked: list[Mapping[str, int]] = []
+
+    def wrong(few: Mapping[str, int]) -> bool:
+        asked.append(few)
+        return few.get("s7") == 0
+
+    names = [f"s{i}" for i in range(40)]
+    assert refused([Symbol(name, 0, 5) for name in names], wrong) == ((("s7", 0),),)
+    assert len(asked) < 90
+
+
+def test_where_there_is_no_more_time_to_ask_all_are_refused() -> None:
+    """Which of eight it is of which any nine are wrong would take too long to find out."""
+    symbols = [Symbol(f"s{i}", 0, 5) for i in range(12)]
+    found = refused(symbols, lambda few: len(few) > 5)
+    assert {name for each in found for name, _ in each} == {symbol.name for symbol in symbols}
+
+
+def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_graphs(seed: int) -> None:
+    """``found_graphs`` says what is in them; what is refused at build is not wrong."""
+    graph = FoundGraph(seed)
+    try:
+        entry = import_entry(graph.model, TARGET)
+    except UnsupportedOperator:
+        return
+    reference, names = session(graph.model), [o.name for o in graph.model.graph.output]
+    for found in (0, 1, 2, 3, ROWS):
+        inputs = graph.inputs(found, seed)
+        ours = run(entry, inputs)
+        try:
+            wanted = dict(zip(names, reference.run(None, inputs), strict=True))
+        except Exception:  # ONNX Runtime has one for each kind of error
+            continue
+        for name, array in wanted.items() if ours else ():
+            assert ours[name].shape == array.shape, (name, found, graph.used)
+            np.testing.assert_allclose(ours[name], array, 1e-4, 1e-4, err_msg=f"{graph.used}")
+
+
+def run(entry: Entry, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What its program gives; nothing where it ends the run."""
+    (program,) = entry.variants
+    return computed(program, {}, inputs, [])
+
+
+def rows(*nodes: onnx.NodeProto, **constants: np.ndarray) -> onnx.ModelProto:
+    """What comes of some rows."""
+    found = N("Compress", ["x", "mask"], ["some"], axis=0)
+    inputs = {"x": ((ROWS, 2), "float32"), "mask": ((ROWS,), "bool")}
+    return opened([found, *nodes], inputs, {"y": "float32"}, constants)
+
+
+def given_rows(count: int) -> dict[str, np.ndarray]:
+    x = np.arange(ROWS * 2, dtype=np.float32).reshape(ROWS, 2)
+    return {"x": x, "mask": np.arange(ROWS) < count}
+
+
+def test_a_result_with_fewer_dimensions_ends_the_run() -> None:
+    entry = import_entry(rows(N("Squeeze", ["some"], ["y"])), TARGET)
+    (program,) = entry.variants
+    assert program.refuses == ((("found_some", 1),),)
+    assert [len(run(entry, given_rows(count))) for count in (0, 1, 2)] == [1, 0, 1]
+
+
+def test_the_first_of_none_ends_the_run() -> None:
+    entry = import_entry(rows(N("Gather", ["some", "i"], ["y"]), i=np.array(0)), TARGET)
+    (program,) = entry.variants
+    assert program.refuses == ((("found_some", 0),),)
+    assert [str(symbol) for symbol in program.symbols] == ["found_some=1..8"]
+
+
+def test_what_is_never_none_is_not_refused() -> None:
+    """A loop that begins with one row has a first one in each iteration."""
+    body = helper.make_graph(
+        [
+            N("Gather", ["before", "zero"], ["one"], axis=0),
+            N("Concat", ["before", "one"], ["after"], axis=0),
+            N("Identity", ["goes"], ["still"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("i", 7, []),
+            helper.make_tensor_value_info("goes", 9, []),
+            helper.make_tensor_value_info("before", 1, None),
+        ],
+        [
+            helper.make_tensor_value_info("still", 9, []),
+            helper.make_tensor_value_info("after", 1, None),
+        ],
+        [onnx.numpy_helper.from_array(np.array([0]), "zero")],
+    )
+    loop = N("Loop", ["times", "", "x"], ["y"], body=body)
+    inputs = {"x": ((1, 2), "float32"), "times": ((), "int64")}
+    proto = opened([loop], inputs, {"y": "float32"})
+    bounds = {"found_y": 9}
+    for program in import_entry(read_model(proto, None, bounds=bounds), TARGET).variants:
+        assert program.refuses == ()
