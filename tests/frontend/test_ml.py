@@ -226,9 +226,8 @@ VALUES = [
 def test_a_label_encoder(
     dtype: str, keys: dict[str, Any], kind: int, values: dict[str, Any], version: int
 ) -> None:
-    """That NaN is a key is said since operator set 4."""
-    rest = [2, 2.5, np.nan if version == 4 else 7]
-    x = np.array([[1, 2, 5], rest]) if dtype == "float32" else np.array([[1, 5, 4]])
+    """NaN is a key since operator set 4; before, it is equal to none."""
+    x = np.array([[1, 2, 5], [2, 2.5, np.nan]]) if dtype == "float32" else np.array([[1, 5, 4]])
     made = one("LabelEncoder", x.astype(dtype), outputs={"y": kind}, version=version,
                **keys, **values)  # fmt: skip
     right(made)
