@@ -145,13 +145,15 @@ def test_probabilities(classes: int, transform: str) -> None:
     right(one("SVMClassifier", x, outputs=BOTH, **given), 1e-4)
 
 
-@pytest.mark.parametrize("classes", [2, 4])
-def test_planes_for_classes(classes: int) -> None:
+@pytest.mark.parametrize("classes", [1, 2, 4])
+@pytest.mark.parametrize("transform", ["NONE", "SOFTMAX"])
+def test_planes_for_classes(classes: int, transform: str) -> None:
     given = {
         "coefficients": WEIGHTS[: 5 * classes],
         "rho": [-0.25],
         "kernel_params": [0.0, 0.0, 0.0],
         "classlabels_ints": [4, 1, 7, 2][:classes],
+        "post_transform": transform,
     }
     right(one("SVMClassifier", floats(40, 5), outputs=BOTH, **given))
 
