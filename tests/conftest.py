@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -83,3 +84,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("c_compiler", found_compilers())
     if "cxx_compiler" in metafunc.fixturenames:
         metafunc.parametrize("cxx_compiler", [COMPILERS[c] for c in found_compilers()])
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_kept_out() -> Iterator[None]:
+    """A command keeps torch and scikit-learn out of its process, where other tests come after."""
+    yield
+    for name in ("torch", "sklearn"):
+        if sys.modules.get(name, ...) is None:
+            del sys.modules[name]

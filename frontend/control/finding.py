@@ -118,17 +118,17 @@ class Finding:
         x, axis = values[0], attrs.get("axis")
         tensor = self._assembly.type(x)
         rank = len(tensor.shape)
-        if not tensor.size:
-            shape = list(tensor.shape)
-            raise ModelError(f"{label}: what it reads has no elements (shape {shape})")
         if axis is None:
             x, axis, rank = self._assembly.view(x, (tensor.size,)), 0, 1
         if not isinstance(axis, int) or not -rank <= axis < rank:
             raise ModelError(f"{label}: the axis {axis} is outside of {rank} dimensions")
-        axis, length = axis % rank, self._assembly.type(x).shape[axis]
+        tensor = self._assembly.type(x)
+        axis, length = axis % rank, tensor.shape[axis]
         if length > MOST_FOUND:
             self._sizes.add(output, length, label)  # which refuses it
         known = self._assembly.known(x)
+        if not tensor.size:
+            known = np.zeros(tensor.shape, tensor.dtype)
         if known is not None:
             return (), tuple(map(self._assembly.constant, _distinct(known, axis, attrs)))
         order = [axis, *(i for i in range(rank) if i != axis)]
@@ -282,7 +282,12 @@ class Finding:
 
 
 def _distinct(x: Array, axis: int, attrs: Mapping[str, Any]) -> tuple[Array, ...]:
-    """What ``Unique`` gives of a constant."""
+    """What ``Unique`` gives of a constant; slices without elements are one and the same."""
+    if not x.size:
+        length = x.shape[axis]
+        places = np.zeros(min(length, 1), np.int64)
+        times = np.full(places.shape, length)
+        return np.take(x, places, axis), places, np.zeros(length, np.int64), times
     matrix = np.moveaxis(x, axis, 0).reshape(x.shape[axis], -1)
     out = Tensor((3, x.shape[axis]), "int64")
     node = operator("distinct", (0,), out, sorted=bool(attrs.get("sorted", 1)))

@@ -43,9 +43,9 @@ FOLDABLE = _ARITHMETIC | frozenset(
     """.split()
 )
 _SHAPED_BY_VALUES = ("NonZero", "Compress")
-# Nothing comes of something where a window has no place or a scale leaves none, which their
+# Nothing comes of something where weights have no place or a scale leaves none, which their
 # converters report.
-_SHRINKING = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool", "Resize", "Upsample")
+_SHRINKING = ("Conv", "ConvTranspose", "Resize", "Upsample")
 # Arguments of which the type decides and not the elements.
 _BY_TYPE = {"Shape": (0,), "Size": (0,), "EyeLike": (0,), "CastLike": (1,)}
 # Elements of a result, of all arguments and of all results: more is left to the graph's own

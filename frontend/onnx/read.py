@@ -24,7 +24,8 @@ from .images.preprocess import Preprocess
 from .masks import without_masks
 from .microsoft.blocked import without_blocks
 from .microsoft.caches import mark_caches
-from .ml.domain import without_wrong_shapes
+from .microsoft.operators import set_needed
+from .ml.domain import without_keys_never_met, without_wrong_shapes
 from .ml.maps import Keys, without_maps
 from .node_order import sort_nodes
 from .node_rules import check_nodes
@@ -115,13 +116,15 @@ def read_model(
     source = source_of(model, entry)
     proto, digest, name = source.proto, source.digest, source.name
     sort_nodes(proto)
-    if source.opset < OLDEST:
-        proto = converted(proto, OLDEST, source.where)
+    oldest = max(OLDEST, set_needed(proto))
+    if source.opset < oldest:
+        proto = converted(proto, oldest, source.where)
     check_nodes(proto)
     _drop_initializer_inputs(proto)
     without_blocks(proto)
     keys = without_maps(proto, (shapes or {}).keys())
     without_wrong_shapes(proto)
+    without_keys_never_met(proto)
     said = with_tensors(proto, shapes or {}, values or {})
     shapes, values = said.shapes, said.values
     proto = without_optionals(proto)

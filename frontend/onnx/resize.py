@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from luthier.schedules import Tensor
+
 from ..composites import math as composite
 from ..composites import movement
 from ..graph import Array
@@ -22,6 +24,8 @@ from .resize_method import CROP, FIRST_WITH_COORDINATES, LONGEST, POLICIES, TIE,
 
 # A window of more elements than this is a product with a matrix, of so many elements at most.
 _WINDOW, _MATRIX = 32, 1 << 24
+# Whole numbers between which there may be others, and of which weights are multiples then.
+_CUT, _EXACT = ("int8", "uint8", "int32"), 1 / 256
 
 
 @dataclass(frozen=True)
@@ -208,10 +212,24 @@ def _upsample(node: OnnxNode) -> int:
 
 
 def _resize_all(node: OnnxNode, spans: list[_Span], method: Method) -> int:
-    _check(node, spans, method)
+    """Between whole numbers in float32, cut, as in ONNX Runtime: where their weights are exact, so
+    that roundings decide nothing."""
+    t, moved = node.t, [s for s in spans if s.scale != 1]
+    is_cut = method.mode == "linear" and not method.antialias and node.dtype in _CUT
+    tensor = replace(t.type(node.x), dtype="float32") if is_cut else t.type(node.x)
+    _check(node, tensor, spans, method)
     if all(s.out == s.size for s in spans):
         return node.x  # as in ONNX Runtime, though a scale of 1.1 of 2 elements would move them
-    x, inside = node.x, None
+    if not is_cut:
+        return _moved(node, node.x, spans, method)
+    if any(np.any(_table(span, method)[1] % _EXACT) for span in moved):
+        raise node.unsupported(f"interpolation of {node.dtype} by weights that are not exact")
+    return t.cast(_moved(node, t.cast(node.x, "float32"), spans, method), node.dtype)
+
+
+def _moved(node: OnnxNode, x: int, spans: list[_Span], method: Method) -> int:
+    """The elements of ``x`` along all dimensions."""
+    inside = None
     for span in spans:
         if span.scale == 1:
             continue  # as in ONNX Runtime, whatever the region of interest
@@ -223,13 +241,13 @@ def _resize_all(node: OnnxNode, spans: list[_Span], method: Method) -> int:
             inside = within.reshape(shape) if inside is None else inside & within.reshape(shape)
     if inside is None or np.all(inside):
         return x
-    fill = node.number(node.attr("extrapolation_value", 0.0))
+    fill = node.t.number(node.attr("extrapolation_value", 0.0), node.t.dtype(x))
     return node.t.emit("where", node.t.constant(inside), x, fill)
 
 
-def _check(node: OnnxNode, spans: list[_Span], method: Method) -> None:
+def _check(node: OnnxNode, tensor: Tensor, spans: list[_Span], method: Method) -> None:
     """Raise UnsupportedOperator for what is refused, before anything is computed."""
-    refused = method.refused(node.t.type(node.x))
+    refused = method.refused(tensor)
     if refused:
         raise node.unsupported(refused)
     for span in spans:

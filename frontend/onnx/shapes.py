@@ -212,14 +212,20 @@ def _enlarged(x: _Shape, weights: _Shape, attrs: Mapping[str, Any]) -> list[int]
 
 
 def _pooled(x: _Shape, attrs: Mapping[str, Any]) -> list[int] | None:
-    """A last window that begins in the padding or beyond does not count."""
-    window = _window(len(x) - 2, attrs, ())
-    if not attrs.get("ceil_mode") or window is None:
+    """A last window that begins in the padding or beyond does not count. One that is larger than
+    the padded input by less than two strides has no place, as in ONNX Runtime."""
+    window, ceil = _window(len(x) - 2, attrs, ()), bool(attrs.get("ceil_mode"))
+    if window is None or (not ceil and _is_same(attrs)):
         return None
     if _is_same(attrs):
         return [*x[:2], *(-(-d // s) for d, s in zip(x[2:], window.strides, strict=True))]
-    places = window.places(x[2:], ceil=True)
-    return [*x[:2], *places] if min(places) >= 1 else None
+    inner = zip(x[2:], window.pads, window.pads[len(x) - 2 :], strict=False)
+    beyond = [span - d - p - q for span, (d, p, q) in zip(window.spans, inner, strict=True)]
+    least = window.strides if ceil else (1,) * len(beyond)
+    nothing = [a <= b < 2 * s for a, b, s in zip(least, beyond, window.strides, strict=True)]
+    places = window.places(x[2:], ceil=ceil)
+    places = tuple(0 if n else d for n, d in zip(nothing, places, strict=True))
+    return [*x[:2], *places] if min(places) >= (0 if any(nothing) else 1) else None
 
 
 def _is_same(attrs: Mapping[str, Any]) -> bool:

@@ -49,6 +49,8 @@ def run_node(
     alone.name = ""
     text = alone.SerializeToString(deterministic=True)
     given = {names[n]: array for n, array in arrays.items()}
+    if node.op_type == "NonZero":  # a number alone is a list of one, as ONNX Runtime has it
+        given = {name: np.atleast_1d(array) for name, array in given.items()}
     types = tuple((n, a.dtype, a.shape) for n, a in sorted(given.items()))
     sets = tuple((o.domain, o.version) for o in model.opset_import)
     make = _evaluator if len(text) <= _SMALL else _evaluator.__wrapped__

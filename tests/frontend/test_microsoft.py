@@ -142,6 +142,7 @@ MOVEMENTS = [
     ("GatherND", (X, integers(0, 2, 3, 2)), {"opset": 12}),
     ("GridSample", (IMAGE, floats(2, 3, 4, 2)), {"padding_mode": "border", "align_corners": 1}),
     ("GridSample", (IMAGE, floats(2, 3, 4, 2)), {"mode": "bicubic", "opset": 20}),
+    ("GridSample", (IMAGE, floats(2, 3, 4, 2)), {"mode": "bicubic", "opset": 11}),
     ("Pad", (X, np.array([0, 1, 2, 0, 0, 1]), number(7)), {"constants": (1, 2), "opset": 11}),
     ("Pad", (X, np.array([[0, 1, 2, 0, 0, 1]])), {"constants": (1,), "mode": "reflect"}),
     ("Range", (np.int64(2), np.int64(11), np.int64(3)), {"constants": (0, 1, 2)}),
@@ -510,7 +511,6 @@ REFUSED = [
     ("EmbedLayerNormalization", (np.int32(1), *[X] * 6), {}, "words of 0 dimensions"),
     ("QLinearConcat", (ONE, AT[0], byte(2, 3), ONE), {"axis": 0}, "4 inputs"),
     ("ExpandDims", (X, np.int32(9)), {"constants": (1,)}, "the axis 9"),
-    ("GridSample", (IMAGE, floats(2, 3, 4, 2)), {"opset": 13}, "operator set 13"),
 ]
 
 

@@ -145,13 +145,15 @@ def test_probabilities(classes: int, transform: str) -> None:
     right(one("SVMClassifier", x, outputs=BOTH, **given), 1e-4)
 
 
-@pytest.mark.parametrize("classes", [2, 4])
-def test_planes_for_classes(classes: int) -> None:
+@pytest.mark.parametrize("classes", [1, 2, 4])
+@pytest.mark.parametrize("transform", ["NONE", "SOFTMAX"])
+def test_planes_for_classes(classes: int, transform: str) -> None:
     given = {
         "coefficients": WEIGHTS[: 5 * classes],
         "rho": [-0.25],
         "kernel_params": [0.0, 0.0, 0.0],
         "classlabels_ints": [4, 1, 7, 2][:classes],
+        "post_transform": transform,
     }
     right(one("SVMClassifier", floats(40, 5), outputs=BOTH, **given))
 
@@ -226,9 +228,8 @@ VALUES = [
 def test_a_label_encoder(
     dtype: str, keys: dict[str, Any], kind: int, values: dict[str, Any], version: int
 ) -> None:
-    """That NaN is a key is said since operator set 4."""
-    rest = [2, 2.5, np.nan if version == 4 else 7]
-    x = np.array([[1, 2, 5], rest]) if dtype == "float32" else np.array([[1, 5, 4]])
+    """NaN is a key since operator set 4; before, it is equal to none."""
+    x = np.array([[1, 2, 5], [2, 2.5, np.nan]]) if dtype == "float32" else np.array([[1, 5, 4]])
     made = one("LabelEncoder", x.astype(dtype), outputs={"y": kind}, version=version,
                **keys, **values)  # fmt: skip
     right(made)

@@ -9,7 +9,7 @@ import onnx
 import onnx.parser
 import pytest
 import sized_models
-from onnx_models import TARGET, compute, expected, floats
+from onnx_models import TARGET, agree, compute, expected, floats
 from sized_models import same_at_all_sizes
 
 from luthier.frontend import Entry, import_entry, import_model, read_model
@@ -143,6 +143,39 @@ loops (float[steps,rows,4] x, float[rows,4] h, int64 n)
     kept = Neg (after)
   }> (h, x)
 }"""
+
+
+@pytest.mark.parametrize("pool", ["MaxPool", "AveragePool", "LpPool"])
+@pytest.mark.parametrize(
+    "window",
+    [
+        "kernel_shape = [4, 2]",
+        "kernel_shape = [5, 2], strides = [2, 2]",
+        "kernel_shape = [6, 2], strides = [2, 1], pads = [0, 1, 1, 0]",
+        "kernel_shape = [5, 6], strides = [2, 2], ceil_mode = 1",
+        "kernel_shape = [6, 6], strides = [2, 4], ceil_mode = 1",
+    ],
+)
+def test_a_window_that_is_little_larger_has_no_place(pool: str, window: str) -> None:
+    made = parsed(
+        f"""pooled (float[2,2,3,4] x) => (float[2,2,a,b] y, float[2,c,d] z)
+        <int64[1] one = {{1}}> {{
+          y = {pool} <{window}> (x)
+          z = ReduceSum <keepdims = 0> (y, one)
+        }}"""
+    )
+    agree(made, {"x": floats(2, 2, 3, 4)})
+
+
+@pytest.mark.parametrize("number", [0.0, 3.0])
+def test_places_of_a_number_that_is_known(number: float) -> None:
+    made = parsed(
+        f"""places (float[2] x) => (int64[a,b] y, float[2] z) <float c = {{{number}}}> {{
+          y = NonZero (c)
+          z = Neg (x)
+        }}"""
+    )
+    agree(made, {"x": floats(2)})
 
 
 def test_what_loops_carry_may_have_none() -> None:

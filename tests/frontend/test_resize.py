@@ -13,10 +13,10 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import helper
-from onnx_models import TARGET, case, compute, floats, model
+from onnx_models import TARGET, case, compute, floats, integers, model
 
 from luthier.frontend import import_model
-from luthier.schedules import ModelError
+from luthier.schedules import ModelError, UnsupportedOperator
 
 SCALES = (0.1, 0.2, 1 / 3, 0.35, 0.5, 0.6, 0.7, 0.75, 0.9, 1, 1.1, 1.2, 1.3, 1.4, 1.9, 2, 2.5, 4.1)
 LENGTHS = (1, 2, 3, 5, 7, 10, 17)
@@ -110,6 +110,23 @@ def test_resizing_before_operator_set_11(op: str, opset: int) -> None:
         elif scales.min() >= 1:
             resizes.add(x, mode=mode, scales=[float(s) for s in scales])
     resizes.agree()
+
+
+@pytest.mark.parametrize(("op", "opset"), [("Resize", 18), ("Resize", 10), ("Upsample", 9)])
+def test_what_lies_between_whole_numbers_is_cut(op: str, opset: int) -> None:
+    """Weights that are not exact may give one more or one less, and are refused."""
+    resizes = Resizes(opset, op)
+    for dtype in ("int8", "uint8", "int32"):
+        x = integers(-100, 100, 1, 2, 5, 6).astype(dtype)
+        for scale in ([1, 1, 2, 2], [1, 1, 4, 1]):
+            scales = np.array(scale, np.float32)
+            resizes.add(x, *([None] if opset == 18 else []), scales, mode="linear")
+    resizes.agree()
+    third = Resizes(opset, op)
+    scales = np.array([1, 1, 3, 1], np.float32)
+    third.add(x, *([None] if opset == 18 else []), scales, mode="linear")
+    with pytest.raises(UnsupportedOperator, match="int32 by weights that are not exact"):
+        third.agree()
 
 
 def test_windows_that_widen_and_that_leave_out_what_is_outside() -> None:

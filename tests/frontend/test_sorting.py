@@ -113,6 +113,17 @@ def test_different_values(axis: int | None, in_order: int) -> None:
     assert all(len(variant.found) == 1 for variant in entry.variants)
 
 
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_different_values_of_nothing(axis: int | None) -> None:
+    """There are none, or all slices, which have no elements, are one."""
+    along = {} if axis is None else {"axis": axis}
+    nodes = [N("Unique", ["x"], list(UNIQUE), **along)]
+    outputs = {"values": "int64", "first": "int64", "which": "int64", "times": "int64"}
+    proto = opened(nodes, {"x": (("b", 3), "int64")}, outputs)
+    runs: Runs = [({"b": b}, {"x": np.arange(3 * b).reshape(b, 3) % 4}) for b in (0, 1, 2, 5)]
+    same(proto, {"b": "0..5"}, runs)
+
+
 def test_results_that_nobody_wants() -> None:
     nodes = [N("Unique", ["x"], ["", "", "", "times"])]
     proto = opened(nodes, {"x": ((9,), "int64")}, {"times": "int64"})

@@ -83,6 +83,16 @@ def test_classifiers(transform: str, classes: int, base: bool, dense: bool, posi
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS[:4])
+def test_the_only_class_is_that_of_all_rows(transform: str) -> None:
+    """Its scores are ONNX Runtime's, whose labels are 0 and 1."""
+    x, base = rows(40), {"base_values": [0.25]}
+    made = classifier(x, grown(11, trees=8, depth=3), 1, post_transform=transform, **base)
+    assert np.array_equal(compute(import_model(made, TARGET), {"x": x})["label"], np.full(40, 7))
+    del made.graph.output[0]
+    agree(made, {"x": x}, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS[:4])
 @pytest.mark.parametrize("only", [0, 1])
 @pytest.mark.parametrize("base", [0, 1, 2])
 @pytest.mark.parametrize("positive", [False, True])

@@ -11,7 +11,7 @@ DOCUMENTED: Mapping[str, str] = {
     r"element type \w+, which is not supported": "element types",
     r"an input of u?int\d+ is not supported": "of integers",
     r"(alpha|beta)=\S+ of integers is not supported": "with a factor that is none",
-    r"operator set \d+ \(older than \d+\)": "an operator set older than what it is spelled by",
+    r"cannot be converted to ONNX operator set": "an operator set that onnx cannot convert",
     r"at first and .* after an iteration": "a carried value whose type changes, or whose shape",
     r"in one branch and .* in the other": "`if` whose branches give different shapes",
     r"known at build time": "shapes that values decide at run time",

@@ -44,14 +44,6 @@ NEW[::9] *= 1e6
 NEW_HOLES = np.where(np.random.default_rng(2).random(NEW.shape) < 0.1, np.nan, NEW)
 
 
-@pytest.fixture(autouse=True)
-def nothing_is_kept_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command keeps torch and scikit-learn out of its process, in which tests before may be."""
-    for name in ("torch", "sklearn"):
-        if sys.modules.get(name, ...) is None:
-            monkeypatch.delitem(sys.modules, name)
-
-
 def built(model: Any, x: np.ndarray, folder: Path) -> dict[str, np.ndarray]:
     """What its library makes of rows."""
     luthier.build(model, folder, log=None, example_inputs=x[:1], shapes=ROWS)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 
 import onnx
 
+from ..scopes import every_node
 from . import (
     activations,
     attention,
@@ -61,6 +63,13 @@ EARLY, EARLY_UNTIL = early.OPERATORS, 10
 """What ONNX Runtime alone has of the standard's domain, before this operator set."""
 OLD_NORMS: Mapping[str, int] = {"LayerNormalization": 17, "SimplifiedLayerNormalization": 99}
 """What ONNX Runtime writes into the standard's domain before this operator set, which brings it."""
+
+
+def set_needed(model: onnx.ModelProto) -> int:
+    """The oldest operator set by which ONNX Runtime's operators of a model can be spelled."""
+    bodies = chain(model.graph.node, *(function.node for function in model.functions))
+    used = {node.op_type for node in every_node(bodies) if node.domain == DOMAIN}
+    return max((SPELLED[name].since for name in used & SPELLED.keys()), default=0)
 
 
 def is_cut_when_spelled(node: onnx.NodeProto) -> bool:

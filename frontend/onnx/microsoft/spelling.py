@@ -271,8 +271,6 @@ class Spelled:
 
     def _check(self, call: Spelling) -> None:
         node = call.node
-        if call.opset < self.since:
-            raise call.unsupported(f"operator set {call.opset} (older than {self.since})")
         if len(node.input) > self.inputs:
             raise ModelError(f"{call.label}: it has {len(node.input)} inputs, not {self.inputs}")
         for attribute in node.attribute:

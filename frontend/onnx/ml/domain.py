@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import onnx
+
+from ..scopes import every_node
 
 DOMAIN = "ai.onnx.ml"
 # Its operator sets: the newest, and the last one that has ensembles of the older kind.
 _NEWEST, _OLDER = 5, 3
 _OF_OLDER = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
+_NAN_KEYS = 4  # since this operator set NaN is a key as any other
 _CLASSIFIERS = ("LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier")
 
 
@@ -36,3 +41,17 @@ def without_wrong_shapes(model: onnx.ModelProto) -> None:
         dims = output.type.tensor_type.shape.dim
         if output.name in labels and [d.dim_value for d in dims] == [1]:
             output.type.tensor_type.ClearField("shape")
+
+
+def without_keys_never_met(model: onnx.ModelProto) -> None:
+    """In older operator sets no element is equal to a key that is NaN: leave it out of encoders."""
+    if any(is_ml(o.domain) and o.version >= _NAN_KEYS for o in model.opset_import):
+        return
+    for node in every_node(model.graph.node):
+        if is_ml(node.domain) and node.op_type == "LabelEncoder":
+            lists = [a for a in node.attribute if a.name.startswith(("keys_", "values_"))]
+            keys = next((a.floats for a in lists if a.name == "keys_floats"), ())
+            met = [i for i, key in enumerate(keys) if not math.isnan(key)]
+            if 0 < len(met) < len(keys):
+                for each in (a.floats or a.ints or a.strings for a in lists):
+                    each[:] = [each[i] for i in met if i < len(each)]

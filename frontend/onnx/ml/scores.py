@@ -84,6 +84,11 @@ def two_of_one(t: Emitter, score: int, transform: str, *, is_share: bool) -> int
     return both(t, opposite, score)
 
 
+def of_one(t: Emitter, score: int, transform: str) -> int:
+    """The score of the only class, to which no transform but PROBIT is applied."""
+    return _probit(t, score) if transform == "PROBIT" else score
+
+
 def argmax(t: Emitter, y: int) -> int:
     """The first place of the largest score in each row [n], int64."""
     rows, count = t.shape(y)
@@ -118,12 +123,12 @@ class Classes:
     def of_trees(self, y: int, base: Array, transform: str, *, all_positive: bool) -> Sequence[int]:
         """Labels and scores of sums [n, classes]."""
         count = self.labels.size
-        if count == 1:
-            raise self.node.unsupported("a classifier of a single class")
         if base.size > count or (count > 2 and base.size not in (0, count)):
             raise ModelError(
                 f"{self.node.label}: it has {base.size} base values and {count} classes"
             )
+        if count == 1:
+            return self._of_one(y, base, transform)
         if count == 2:
             return self._of_two(y, base, transform, all_positive=all_positive)
         t = self.node.t
@@ -135,6 +140,14 @@ class Classes:
             chosen = movement.take(t, y, t.constant(np.asarray(scored, np.int64)), 1)
         label = labelled(t, argmax(t, chosen), self.labels[scored])
         return label, transformed(t, t.cast(y, "float32"), transform)
+
+    def _of_one(self, y: int, base: Array, transform: str) -> Sequence[int]:
+        """All rows are of the only class, which ONNX Runtime calls 0 or 1 by its score."""
+        t = self.node.t
+        if base.size:
+            y = t.emit("add", y, t.number(base[0], t.dtype(y)))
+        label = labelled(t, argmax(t, y), self.labels)
+        return label, of_one(t, t.cast(y, "float32"), transform)
 
     def _of_two(self, y: int, base: Array, transform: str, *, all_positive: bool) -> Sequence[int]:
         """Where leaves have weights for one class alone, that is the score of the second."""

@@ -72,10 +72,11 @@ def _regressor(node: OnnxNode) -> int:
 
 def _classifier(node: OnnxNode) -> Sequence[int]:
     labels = attributes.labels(node)
-    if not 2 <= labels.size <= _MOST_CLASSES:
-        raise node.unsupported(f"support vectors of {labels.size} classes")
     each = attributes.ints(node, "vectors_per_class")
-    if each.size and each.sum():
+    by_pairs = bool(each.size and each.sum())
+    if not 1 + by_pairs <= labels.size <= _MOST_CLASSES:
+        raise node.unsupported(f"support vectors of {labels.size} classes")
+    if by_pairs:
         return _by_pairs(node, labels, each)
     return _by_planes(node, labels)
 
@@ -90,6 +91,8 @@ def _by_planes(node: OnnxNode, labels: Array) -> Sequence[int]:
     y = products(node, x, weights, np.full(count, rho[0], np.float32))
     transform = attributes.chosen(node, "post_transform", "NONE", scores.TRANSFORMS)
     index = scores.argmax(t, y)
+    if count == 1:
+        return scores.labelled(t, index, labels), scores.of_one(t, y, transform)
     if count == 2:
         largest = t.reshape(t.emit("max", y, axes=(1,), keepdims=True), (t.shape(x)[0],))
         positive = bool((given >= 0).all())
