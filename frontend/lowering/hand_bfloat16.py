@@ -20,7 +20,13 @@ from luthier.schedules.templates.rounding import BFLOAT16, ROUNDS
 
 from ..program import Call, Program
 
-_OPERANDS: Mapping[str, int] = {"attention": 3, "conv2d": 1, "matmul": 1, "matmul_few_bits": 1}
+_OPERANDS: Mapping[str, int] = {
+    "attention": 3,
+    "conv2d": 1,
+    "conv2d_transpose": 1,
+    "matmul": 1,
+    "matmul_few_bits": 1,
+}
 """How many of these operators' first operands may lie so."""
 
 

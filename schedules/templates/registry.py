@@ -28,6 +28,7 @@ from .conv_dots.form import ConvDots
 from .conv_integer.form import IntegerConv
 from .conv_planes.form import ConvPlanes
 from .conv_transpose.form import ConvTranspose
+from .conv_transpose_bfloat16.form import Bfloat16ConvTranspose
 from .conv_transpose_dots.form import ConvTransposeDots
 from .coupling.form import Coupling
 from .distinct.form import Distinct
@@ -88,6 +89,7 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     Bfloat16Conv,
     Winograd,
     ConvPlanes,
+    Bfloat16ConvTranspose,
     ConvTranspose,
     ConvTransposeDots,
     IntegerGemm,

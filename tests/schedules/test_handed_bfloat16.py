@@ -30,7 +30,7 @@ from luthier.schedules.ops.verify import verify as verify_types
 from luthier.schedules.templates.registry import default, instantiate, spaces
 
 __all__ = ["compiled_for"]  # a fixture
-OPERANDS = {"attention": 3, "conv2d": 1, "matmul": 1}
+OPERANDS = {"attention": 3, "conv2d": 1, "conv2d_transpose": 1, "matmul": 1}
 
 
 def handed(workload: Workload, takes: bool, gives: bool) -> Workload:
