@@ -12,7 +12,7 @@ import numpy as np
 from luthier.schedules import Node
 from luthier.schedules.ir.dtype import FLOAT32
 
-from ..graph import Graph, Op, Rewriter
+from ..graph import Array, Graph, Op, Rewriter
 
 _FUNCTIONS = frozenset({"erf", "sigmoid", "tanh"})
 _LEAST = 2.0**-100  # of divisors, and of reciprocals: both are ordinary numbers
@@ -30,14 +30,23 @@ def multiply_by_reciprocals(graph: Graph) -> Graph:
             reader.node.op not in _FUNCTIONS for reader in readers
         ):
             return None
-        divisor = graph.constants.get(op.node.args[1])
+        divisor = _known(graph, op.node.args[1])
         if divisor is None or not _is_ordinary(np.abs(divisor)):
             return None
-        factor = b.constant(np.float32(1) / divisor)
-        return b.add(Node("multiply", (node.args[0], factor), node.out))
+        factor = np.float32(1) / divisor
+        known = b.constant(factor) if factor.shape else b.scalar(float(factor))
+        return b.add(Node("multiply", (node.args[0], known), node.out))
 
     return b.rewrite(rule)
 
 
-def _is_ordinary(sizes: np.ndarray) -> bool:
+def _known(graph: Graph, value: int) -> Array | None:
+    """A constant, or a number that kernels hold as a literal."""
+    op = graph.producer.get(value)
+    if op is not None and op.node.op == "const":
+        return np.asarray(op.node.attr("value"), np.float32)
+    return graph.constants.get(value)
+
+
+def _is_ordinary(sizes: Array) -> bool:
     return bool(np.all((sizes >= _LEAST) & (sizes <= 1 / _LEAST)))

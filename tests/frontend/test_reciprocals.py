@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from graph_building import Sketch, names, same
@@ -9,12 +11,13 @@ from graph_building import Sketch, names, same
 from luthier.frontend.graph import Graph
 from luthier.frontend.passes.reciprocals import multiply_by_reciprocals
 
-ROOT = np.float32(np.sqrt(2))
+ROOT = math.sqrt(2)
 
 
-def divided(divisor: object, *readers: str, shown: bool = False) -> Graph:
+def divided(divisor: float | list[list[float]], *readers: str, shown: bool = False) -> Graph:
     g = Sketch()
-    value = g.emit("divide", g.x(3, 5), g.constant(np.asarray(divisor, np.float32)))
+    known = g.scalar(divisor) if isinstance(divisor, float) else g.constant(np.float32(divisor))
+    value = g.emit("divide", g.x(3, 5), known)
     results = [g.emit(reader, value) for reader in readers]
     return g.graph(*results, *([value] if shown else []))
 
