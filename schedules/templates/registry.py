@@ -46,6 +46,7 @@ from .images.form import Images
 from .loops import Loops, Table
 from .nonzero.form import NonZero
 from .normalize.form import Normalize
+from .patches_bfloat16.form import Bfloat16Patches
 from .place.form import Place
 from .pointwise.form import Pointwise
 from .pool_integer.form import IntegerPool
@@ -86,6 +87,7 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     IntegerAttention,
     Conv,
     ConvDots,
+    Bfloat16Patches,
     Bfloat16Conv,
     Winograd,
     ConvPlanes,

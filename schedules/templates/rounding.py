@@ -22,7 +22,8 @@ _CHUNK = 250.0
 _FROM_L2, _HIDING = 32.0, 6  # bytes in a cycle on Zen 4, and how well they hide behind products
 BFLOAT16 = DTYPES["bfloat16"]
 ROUNDS = frozenset(
-    f"{of}_bfloat16" for of in ("attention", "conv", "conv_transpose", "gemm", "separable")
+    f"{of}_bfloat16"
+    for of in ("attention", "conv", "conv_transpose", "gemm", "patches", "separable")
 )
 """The templates that round what their first node reads."""
 

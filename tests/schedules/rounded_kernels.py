@@ -19,7 +19,8 @@ BF16 = DTYPES["bfloat16"].numpy
 PAD = (1, 1, 1, 1)
 TARGET = replace(TARGETS["x86-64-v4"], accuracy="bf16", extensions=("bf16",))
 TEMPLATES = tuple(
-    f"{of}_bfloat16" for of in ("gemm", "conv", "conv_transpose", "attention", "separable")
+    f"{of}_bfloat16"
+    for of in ("gemm", "conv", "conv_transpose", "patches", "attention", "separable")
 )
 # The same without the instructions.
 EMULATED = """

@@ -39,7 +39,9 @@ class Bfloat16ConvTranspose(Bfloat16Gemm):
             return None
         if any(isinstance(x, Size) for x in (n, h, w)):
             return None
-        p = Product(*node.args, (), n * h * w, taps[0] * taps[1] * o, c, False, True)
+        source, weights = node.args
+        columns = taps[0] * taps[1] * o
+        p = Product(source, weights, (), n * h * w, columns, c, False, True)
         return cls(workload, target, p)
 
     @property

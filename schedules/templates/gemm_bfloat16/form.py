@@ -71,6 +71,11 @@ class Bfloat16Gemm(Rounding, IntegerGemm):
         multiplied with all rows of a chunk."""
         return super().default()._replace(order="panels")
 
+    @property
+    def brought(self) -> float:
+        """Cycles to bring a number of A into scratch."""
+        return ROUNDED * self.types[0].bytes / FLOAT32.bytes
+
     def gathers(self, layout: Layout) -> bool:
         """Floats are rounded into scratch, and rows copied there that crowd in few sets of L1. Of
         those that tiles are loaded from each line is read once."""
@@ -112,7 +117,7 @@ class Bfloat16Gemm(Rounding, IntegerGemm):
         p, half, a = self.product, self.target.l2 // 2, self.types[0]
         panels, tiles, batch = ceildiv(p.n, width), ceildiv(p.m, rows), math.prod(p.batch)
         tile = self._tile_cycles(rows, width // self.lanes, layout)
-        brought = ROUNDED * a.bytes / FLOAT32.bytes * self.gathers(layout)
+        brought = self.brought * self.gathers(layout)
         row = p.k * (brought + a.bytes * FETCHED * (a.nbytes(p.m * p.k) > half))
         column = p.k * (0 if p.packed else ROUNDED)
         panel, weights = (BITS.nbytes(p.k * n) for n in (width, p.n))

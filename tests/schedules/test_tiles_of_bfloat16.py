@@ -1,4 +1,7 @@
-"""Attention by AMX's whole tiles, whose operands and result lie in memory as either type."""
+"""Attention and products before depthwise convolutions by AMX's whole tiles.
+
+Their operands and results lie in memory as float32 or as bfloat16.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ import numpy as np
 import pytest
 from attentions import odd_sizes, packed, separate
 from caller import Library, compare, draw, reference, schedules
-from rounded_kernels import BF16, rounded
+from rounded_kernels import BF16, PAD, rounded
 from test_handed_bfloat16 import handed
 from test_whole_tiles import ROUNDING, compiled_for, emulator, tiles
+from workloads import separable
 
 from luthier.schedules import Workload
 from luthier.schedules.templates.registry import default, instantiate
@@ -80,3 +84,33 @@ def test_values_that_are_no_numbers_stay_in_their_column(tiles: None) -> None:
     inputs[2][0, 0, 36, 23] = np.inf
     inputs[2][0, 1, 0, 0] = np.nan
     verify(workload, inputs)
+
+
+@pytest.mark.parametrize(("channels", "strides"), [(3, (2, 1)), (40, (1, 2)), (64, (1, 1))])
+def test_products_before_depthwise_convolutions(
+    channels: int, strides: tuple[int, int], tiles: None
+) -> None:
+    shape = (2, 9, 21, channels)
+    pair = separable(shape, 37, (3, 3), strides=strides, pads=PAD, between="clip", after="bias")
+    inputs = draw(pair)
+    given = [rounded(a) if i in pair.nodes[0].args else a for i, a in enumerate(inputs)]
+    want, made = reference(pair, given), []
+    for way in WAYS:
+        changed = handed(pair, *way)
+        made += [
+            (changed, schedule)
+            for schedule in schedules(changed, ROUNDING, 1)
+            if schedule.template == "separable_bfloat16"
+        ]
+    assert len(made) >= len(WAYS)
+    kernels = [instantiate(changed, ROUNDING, schedule) for changed, schedule in made]
+    library = Library(kernels, compiled_for())
+    for i, (changed, schedule) in enumerate(made):
+        arrays = [
+            a.astype(BF16).view(np.uint16) if t.dtype == "bfloat16" else a
+            for a, t in zip(inputs, changed.inputs, strict=True)
+        ]
+        got = library.run(i, arrays, random.Random(i))
+        wide = got if got.dtype == np.float32 else got.view(BF16).astype(np.float32)
+        limit = 1e-4 + 2.0**-8 * np.abs(want) * (got.dtype != np.float32)
+        compare(wide, want, limit, f"{schedule}, {changed}")
