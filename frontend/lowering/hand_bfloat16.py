@@ -3,6 +3,9 @@
 Those round what they read: whoever computes it rounds it once instead, in half of the bytes, and
 the results are the same. Whether a kernel takes or gives such a value its template says, of the
 one that is the default; what anything else reads, or a model gives, stays float32.
+
+What lies side by side in one value lies so together. The largest of some numbers, rounded, is the
+largest of them rounded: what a pool reads and what it gives lie so together, too, where they may.
 """
 
 from __future__ import annotations
@@ -20,7 +23,13 @@ from luthier.schedules.templates.rounding import BFLOAT16, ROUNDS
 
 from ..program import Call, Program
 
-_OPERANDS: Mapping[str, int] = {"attention": 3, "conv2d": 1, "matmul": 1, "matmul_few_bits": 1}
+_OPERANDS: Mapping[str, int] = {
+    "attention": 3,
+    "conv2d": 1,
+    "conv2d_transpose": 1,
+    "matmul": 1,
+    "matmul_few_bits": 1,
+}
 """How many of these operators' first operands may lie so."""
 
 
@@ -28,48 +37,96 @@ def hand_bfloat16(program: Program, target: Target) -> Program:
     """The program where each value lies in memory as what all that read it make of it."""
     if not bfloat16_layouts(target):
         return program
-    calls = {call.result: call for call in program.calls}
-    if len(calls) != len(program.steps):
+    if len({call.result for call in program.calls}) != len(program.steps):
         return program
-    readers = _readers(program)
-    values = list(program.values)
-    for value in [value for value in calls if value in readers]:
-        made = _giving(calls[value].workload, target)
-        read = {r: _taking(calls[r], value, program, target) for r in readers[value]}
-        if made is None or None in read.values():
-            continue
-        for result, workload in {value: made, **read}.items():
-            assert workload is not None
-            calls[result] = replace(calls[result], workload=workload)
-        for other, tensor in enumerate(values):
-            if program.base(other) == value:
-                values[other] = Tensor(tensor.shape, BFLOAT16.name)
-    return replace(program, values=tuple(values), steps=tuple(calls.values()))
+    for through in (True, False):
+        for group in _Groups(program, through).members():
+            program = _handed(program, group, target) or program
+    return program
 
 
-def _readers(program: Program) -> dict[int, list[int]]:
-    """The results of the calls that read each value, or views of it; of values of float32 that
-    calls alone read, as they lie."""
-    found: dict[int, list[int]] = defaultdict(list)
+class _Groups:
+    """Values of float32 by what decides for all of them: the value that they lie in, and, if
+    ``through`` pools, one of those before and after these."""
+
+    def __init__(self, program: Program, through: bool) -> None:
+        self.program, self.to = program, dict[int, int]()
+        for call in program.calls:
+            if through and _is_pool(call):
+                self.to[self.of(call.result)] = self.of(call.args[0])
+
+    def of(self, value: int) -> int:
+        """What stands for the group of a value."""
+        found = self.program.place(value).whole
+        while found in self.to:
+            found = self.program.place(self.to[found]).whole
+        return found
+
+    def members(self) -> list[frozenset[int]]:
+        """Groups of values, views among them, which calls alone make and read."""
+        found: dict[int, set[int]] = defaultdict(set)
+        program = self.program
+        for value in range(len(program.values)):
+            found[self.of(value)].add(value)
+        made = {call.result for call in program.calls} | set(program.views) | set(program.pieces)
+        given = {value for _, value in program.outputs}
+        return [
+            frozenset(group)
+            for group in found.values()
+            if group <= made
+            and not group & given
+            and all(program.values[value].element == FLOAT32 for value in group)
+        ]
+
+
+def _is_pool(call: Call) -> bool:
+    return [node.op for node in call.workload.nodes] == ["max_pool2d"]
+
+
+def _handed(program: Program, group: frozenset[int], target: Target) -> Program | None:
+    """The program where these values lie so; None where that may not be, or nobody reads them."""
+    changed, products = {}, False
     for call in program.calls:
-        for value in dict.fromkeys(map(program.base, call.args)):
-            found[value].append(call.result)
-    kept = {program.base(value) for _, value in program.outputs}
-    kept |= {value for value in found if value in program.parts}
-    kept |= {part.whole for part in program.parts.values()}
-    return {
-        value: some
-        for value, some in found.items()
-        if value not in kept and program.values[value].element == FLOAT32
-    }
+        reads = group & set(call.args)
+        if not reads and call.result not in group:
+            continue
+        if reads and call.result in group:
+            workload = _of_pool(call, target)
+        elif reads:
+            workload, products = _taking(call, group, target), True
+        else:
+            workload = _giving(call.workload, target)
+        if workload is None:
+            return None
+        changed[call.result] = replace(call, workload=workload)
+    if not products:
+        return None
+    values = [
+        Tensor(tensor.shape, BFLOAT16.name) if value in group else tensor
+        for value, tensor in enumerate(program.values)
+    ]
+    steps = tuple(changed.get(call.result, call) for call in program.calls)
+    return replace(program, values=tuple(values), steps=steps)
 
 
-def _taking(call: Call, value: int, program: Program, target: Target) -> Workload | None:
-    """What a call computes where this value, which it reads, is in bfloat16; None where its kernels
-    do not round it first."""
+def _of_pool(call: Call, target: Target) -> Workload | None:
+    """A pool of numbers of bfloat16; None of what is none."""
+    workload = call.workload
+    if not _is_pool(call):
+        return None
+    (node,), (source,) = workload.nodes, workload.inputs
+    out = Tensor(node.out.shape, BFLOAT16.name)
+    inputs = (Tensor(source.shape, BFLOAT16.name),)
+    changed = replace(workload, inputs=inputs, nodes=(replace(node, out=out),))
+    return changed if _is_alike(workload, changed, target) else None
+
+
+def _taking(call: Call, group: frozenset[int], target: Target) -> Workload | None:
+    """What a call computes where what it reads of a group is in bfloat16; None where its kernels do
+    not round it first."""
     workload = call.workload
     first, *rest = workload.nodes
-    places = {i for i, arg in enumerate(call.args) if program.base(arg) == value}
+    places = {i for i, arg in enumerate(call.args) if arg in group}
     operands = set(first.args[: _OPERANDS.get(first.op, 0)])
     others = {*first.args[_OPERANDS.get(first.op, 0) :], *(a for n in rest for a in n.args)}
     if not places <= operands - others:

@@ -24,6 +24,7 @@ from .needless_broadcasts import drop_broadcasts
 from .normalizations import find_normalizations
 from .pool_planes import pool_planes
 from .quantized import stay_quantized
+from .reciprocals import multiply_by_reciprocals
 from .sink_enlargements import sink_enlargements
 from .sink_reshapes import sink_reshapes
 from .tie_weights import tie_weights
@@ -72,6 +73,7 @@ PASSES = (
     Pass(sink_enlargements, requires={_P.CHANNELS_LAST}),
     Pass(sink_reshapes, requires={_P.CHANNELS_LAST, _P.NORMS_JOINED}),
     Pass(fold_scales, requires={_P.FOLDED, _P.CHANNELS_LAST}),
+    Pass(multiply_by_reciprocals, requires={_P.FOLDED}),
     Pass(commute_resizes, requires={_P.CHANNELS_LAST}),
     Pass(fuse_attention, requires={_P.CHANNELS_LAST}, ensures={_P.ATTENTION_JOINED}),
     Pass(legalize, requires={_P.NORMS_JOINED, _P.ATTENTION_JOINED}, ensures={_P.LEGAL}),

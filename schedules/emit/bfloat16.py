@@ -161,6 +161,14 @@ def narrowed(builder: PhaseBuilder, value: Expr, lanes: int) -> Expr:
     return tirx.call_pure_extern(f"{BITS.name}x{lanes}".removesuffix("x1"), name, value)
 
 
+def widened(builder: PhaseBuilder, buffer: Any, first: Index, lanes: int) -> Expr:
+    """So many neighbours of a buffer of bits, as floats."""
+    kind = f"x{lanes}".removesuffix("x1")
+    bits = tirx.Cast(f"uint32{kind}", builder.load(buffer, vector_index(first, lanes)))
+    high = bits << splat(tirx.const(BITS.bits, "uint32"), lanes)
+    return tirx.call_intrin(f"float32{kind}", "tirx.reinterpret", high)
+
+
 def mixed_pair(builder: PhaseBuilder, low: Expr, high: Expr) -> Expr:
     """Two vectors lane by lane in turns, floats rounded: what the instruction reads second."""
     both = [low, high]

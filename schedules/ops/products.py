@@ -133,7 +133,7 @@ OPERATORS = (
     # x[N,C,H,W], w[O,KH,KW,C/groups] to [N,O,OH,OW]; the same
     Product("conv2d_planes", 2, _conv2d_planes, _infer_conv2d_planes, count=_count_conv2d),
     # x[N,H,W,C], w[C,KH,KW,O/groups]; the same (output padding shows in the output's shape)
-    Product("conv2d_transpose", 2, _conv2d_transpose, count=_count_conv2d_transpose),
+    Product("conv2d_transpose", 2, _widened(_conv2d_transpose), count=_count_conv2d_transpose),
     # a[...,M,K], b[...,K,N], NumPy's batching; transpose_b: b is [...,N,K]
     Product("matmul", 2, _widened(_matmul), _infer_matmul, count=_count_matmul),
     # The same two of whole numbers of 8 or 16 bits, each argument of its own type: int32, exactly.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from ..ir.dtype import DTYPES
 from ..ir.workload import Node, Tensor
 from .operator import Anchor, Array
 
@@ -46,7 +47,9 @@ def _fill(x: Array, fill: float) -> Any:
 
 
 def _max_pool2d(node: Node, x: Array) -> Array:
-    return np.asarray(windows(x, node, node.attr("kernel"), -math.inf).max(axis=(4, 5)))
+    wide = x.astype(DTYPES[x.dtype.name].computed.numpy, copy=False)
+    found = windows(wide, node, node.attr("kernel"), -math.inf).max(axis=(4, 5))
+    return np.asarray(found, x.dtype)
 
 
 def _avg_pool2d(node: Node, x: Array) -> Array:

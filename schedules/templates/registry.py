@@ -28,6 +28,7 @@ from .conv_dots.form import ConvDots
 from .conv_integer.form import IntegerConv
 from .conv_planes.form import ConvPlanes
 from .conv_transpose.form import ConvTranspose
+from .conv_transpose_bfloat16.form import Bfloat16ConvTranspose
 from .conv_transpose_dots.form import ConvTransposeDots
 from .coupling.form import Coupling
 from .distinct.form import Distinct
@@ -45,6 +46,7 @@ from .images.form import Images
 from .loops import Loops, Table
 from .nonzero.form import NonZero
 from .normalize.form import Normalize
+from .patches_bfloat16.form import Bfloat16Patches
 from .place.form import Place
 from .pointwise.form import Pointwise
 from .pool_integer.form import IntegerPool
@@ -85,9 +87,11 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     IntegerAttention,
     Conv,
     ConvDots,
+    Bfloat16Patches,
     Bfloat16Conv,
     Winograd,
     ConvPlanes,
+    Bfloat16ConvTranspose,
     ConvTranspose,
     ConvTransposeDots,
     IntegerGemm,

@@ -21,7 +21,10 @@ _AROUND, _STORED = 30.0, 2.0
 _CHUNK = 250.0
 _FROM_L2, _HIDING = 32.0, 6  # bytes in a cycle on Zen 4, and how well they hide behind products
 BFLOAT16 = DTYPES["bfloat16"]
-ROUNDS = frozenset({"attention_bfloat16", "conv_bfloat16", "gemm_bfloat16", "separable_bfloat16"})
+ROUNDS = frozenset(
+    f"{of}_bfloat16"
+    for of in ("attention", "conv", "conv_transpose", "gemm", "patches", "separable")
+)
 """The templates that round what their first node reads."""
 
 

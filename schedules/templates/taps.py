@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from ..emit.bfloat16 import BITS, widened
 from ..emit.builder import PhaseBuilder
 from ..emit.tile import RegisterTile, splat, vector_index
 from ..tir.indices import Expr, Index, ceildiv, divide, modulo
@@ -24,7 +25,8 @@ Combine = Callable[[Expr, Expr, Expr | None], Expr]  # of a sum, an input and it
 
 @dataclass(frozen=True)
 class Vectors:
-    """Rows of channels: the first begins at ``first`` and the next ``pitch`` elements later.
+    """Rows of channels: the first begins at ``first`` and the next ``pitch`` elements later, floats
+    or the bits of bfloat16.
 
     Each element stands for ``repeats`` channels, and so many elements are a group of which each of
     its channels takes the same one; both are powers of two.
@@ -43,7 +45,10 @@ class Vectors:
         element of number ``taken``."""
         first = self.first + row * self.pitch + channel // self.repeats
         count = ceildiv(lanes, self.repeats)
-        value = builder.load(self.buffer, vector_index(first, count))
+        if self.buffer.dtype == BITS.name:
+            value = widened(builder, self.buffer, first, count)
+        else:
+            value = builder.load(self.buffer, vector_index(first, count))
         if count == lanes and self.group == 1:
             return value
         if count == 1:

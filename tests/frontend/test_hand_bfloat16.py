@@ -143,3 +143,52 @@ def test_pairs_must_be_whole() -> None:
     (attention,) = [c for c in program.calls if c.workload.nodes[0].op == "attention"]
     q, k, v = (attention.workload.tensor(arg).dtype for arg in attention.workload.nodes[0].args)
     assert (q, k, v) == ("float32", "float32", "bfloat16")
+
+
+def enlarging(pool: onnx.NodeProto, *after: onnx.NodeProto, outputs: list[str]) -> onnx.ModelProto:
+    """Pixels that a product reads pooled, enlarged, and as they are beside that."""
+    weights = {
+        "a": floats(32, 16, 1, 1, seed=1),
+        "b": floats(32, 32, 1, 1, seed=2),
+        "c": floats(32, 32, 2, 2, seed=3),
+        "d": floats(16, 64, 1, 1, seed=4),
+    }
+    nodes = [
+        N("Conv", ["x", "a"], ["h"]),
+        N("Relu", ["h"], ["r"]),
+        pool,
+        N("Conv", ["p", "b"], ["q"]),
+        N("ConvTranspose", ["q", "c"], ["u"], strides=[2, 2]),
+        N("Concat", ["u", "r"], ["s"], axis=1),
+        N("Conv", ["s", "d"], ["y"]),
+    ]
+    return model([*nodes, *after], {"x": floats(1, 16, 12, 10)}, outputs, weights, opset=20)
+
+
+LARGEST = N("MaxPool", ["r"], ["p"], kernel_shape=[2, 2], strides=[2, 2])
+MEAN = N("AveragePool", ["r"], ["p"], kernel_shape=[2, 2], strides=[2, 2])
+
+
+def short(made: onnx.ModelProto) -> list[str]:
+    """The operators of the calls that give bfloat16, by their first nodes."""
+    program = import_model(made, TARGET)
+    return [
+        call.workload.nodes[0].op
+        for call in program.calls
+        if program.values[call.result].dtype == "bfloat16"
+    ]
+
+
+def test_what_is_pooled_and_what_lies_side_by_side() -> None:
+    handed = ["conv2d", "max_pool2d", "conv2d", "conv2d_transpose"]
+    assert [op for op in short(enlarging(LARGEST, outputs=["y"])) if op != "transpose"] == handed
+
+
+def test_means_are_not_rounded_before() -> None:
+    found = short(enlarging(MEAN, outputs=["y"]))
+    assert [op for op in found if op != "transpose"] == ["conv2d"]
+
+
+def test_all_that_lies_side_by_side_stays_where_a_part_does() -> None:
+    found = short(enlarging(LARGEST, N("Neg", ["r"], ["z"]), outputs=["y", "z"]))
+    assert "conv2d_transpose" not in found

@@ -260,6 +260,10 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
     "product_of_whole": (whole_matmul((3, 6), (6, 20), to="uint8"), "gemm_integer"),
     "product_of_bfloat16": (matmul((3, 6), (6, 20)), "gemm_bfloat16"),
     "convolution_of_bfloat16": (conv((1, 4, 4, 3), 6, (3, 3), pads=PAD), "conv_bfloat16"),
+    "enlargement_of_bfloat16": (
+        conv_transpose((1, 2, 3, 4), 16, (2, 2), strides=(2, 2)),
+        "conv_transpose_bfloat16",
+    ),
     "separable_of_bfloat16": (separable((1, 4, 4, 3), 20, (3, 3), pads=PAD), "separable_bfloat16"),
     "attention_of_bfloat16": (
         separate((1, 2, 3, 5, 4, 4), heads_first=False),
@@ -310,6 +314,8 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
 }
 
 TILES: dict[str, tuple[Workload, str]] = {
+    "attention_by_tiles": (separate((1, 2, 3, 5, 4, 4), heads_first=False), "attention_bfloat16"),
+    "patches_by_tiles": (conv((1, 4, 4, 3), 6, (3, 3), pads=PAD), "patches_bfloat16"),
     "product_of_tiles": (whole_matmul((20, 70), (70, 20)), "gemm_integer"),
     "convolution_of_tiles": (conv((1, 4, 20, 9), 20, (3, 3), pads=PAD), "conv_bfloat16"),
 }  # of targets that multiply these

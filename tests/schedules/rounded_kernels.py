@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from caller import TARGETS, schedules
-from workloads import conv, matmul
+from workloads import conv, conv_transpose, matmul
 
 from luthier.schedules import Schedule, Target, Workload
 from luthier.schedules.emit import bfloat16
@@ -18,7 +18,10 @@ Array = np.ndarray
 BF16 = DTYPES["bfloat16"].numpy
 PAD = (1, 1, 1, 1)
 TARGET = replace(TARGETS["x86-64-v4"], accuracy="bf16", extensions=("bf16",))
-TEMPLATES = ("gemm_bfloat16", "conv_bfloat16", "attention_bfloat16", "separable_bfloat16")
+TEMPLATES = tuple(
+    f"{of}_bfloat16"
+    for of in ("gemm", "conv", "conv_transpose", "patches", "attention", "separable")
+)
 # The same without the instructions.
 EMULATED = """
 define <16 x float> @luthier_bf16_dot(<16 x float> %s, <16 x i32> %a, <32 x i16> %b) alwaysinline {
@@ -115,6 +118,8 @@ PRODUCTS = {
     "a pointwise convolution": conv((2, 5, 7, 9), 34, (1, 1), after="residual"),
 }
 CONVOLUTIONS = {
+    "enlarged": conv_transpose((2, 5, 7, 37), 48, (2, 2), strides=(2, 2), after="bias_relu"),
+    "enlarged across": conv_transpose((1, 3, 11, 16), 16, (1, 3), strides=(1, 3)),
     "colours": conv((1, 12, 15, 3), 17, (7, 7), strides=(2, 2), pads=(3, 3, 3, 3)),
     "some pixels": conv((2, 7, 9, 18), 33, (1, 1), strides=(2, 2), after="bias_relu"),
     "padded": conv((1, 6, 5, 4), 8, (3, 3), pads=PAD, after="residual"),

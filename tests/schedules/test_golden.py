@@ -6,7 +6,7 @@ After a change that is meant, ``python tests/schedules/golden.py`` writes the fi
 from __future__ import annotations
 
 import pytest
-from golden import FOLDER, NAMES, SCRIPTS, text
+from golden import FOLDER, NAMES, SCRIPTS, TILES, text
 
 from luthier.schedules.templates.registry import TEMPLATES
 
@@ -24,4 +24,5 @@ def test_every_file_is_compared():
 
 
 def test_every_template_has_a_file():
-    assert {template for _, template in SCRIPTS.values()} | OTHERS == {t.name for t in TEMPLATES}
+    shown = {template for _, template in (SCRIPTS | TILES).values()}
+    assert shown | OTHERS == {t.name for t in TEMPLATES}

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from attentions import odd_sizes, packed, separate
-from caller import TARGETS, Library, compare, draw, magnitude, reference
+from caller import RUNNABLE, TARGETS, Library, compare, draw, magnitude, reference, schedules
 from rounded_kernels import (
     BF16,
     CONVOLUTIONS,
@@ -23,14 +23,14 @@ from rounded_kernels import (
     compiled_for,
     rounded,
 )
-from workloads import Builder, conv, matmul, separable
+from workloads import Builder, conv, matmul, pool, separable
 
 from luthier.schedules import Node, Target, Tensor, Workload
 from luthier.schedules.ops.verify import verify as verify_types
 from luthier.schedules.templates.registry import default, instantiate, spaces
 
 __all__ = ["compiled_for"]  # a fixture
-OPERANDS = {"attention": 3, "conv2d": 1, "matmul": 1}
+OPERANDS = {"attention": 3, "conv2d": 1, "conv2d_transpose": 1, "matmul": 1}
 
 
 def handed(workload: Workload, takes: bool, gives: bool) -> Workload:
@@ -163,3 +163,20 @@ def test_extreme_results(value: float, compiled_for: Target) -> None:
         tiny = np.abs(want) < np.finfo(np.float32).tiny
         assert (np.abs(got[tiny]) <= np.abs(want[tiny])).all()
         np.testing.assert_array_equal(got[~tiny], want[~tiny], str(schedule))
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+def test_the_largest_of_windows(level: str) -> None:
+    """Exactly, whatever they are."""
+    strides, window = {"strides": (2, 2), "pads": PAD}, (3, 3)
+    workload = pool("max_pool2d", (2, 9, 11, 37), window, dtype="bfloat16", **strides)
+    wide = draw(pool("max_pool2d", (2, 9, 11, 37), window, **strides))[0]
+    wide[0, 2:5, 3, 1:5] = np.nan, np.inf, -np.inf, -0.0
+    bits = wide.astype(BF16).view(np.uint16)
+    target = TARGETS[level]
+    found = list(schedules(workload, target, 1))
+    library = Library([instantiate(workload, target, s) for s in found], target)
+    want = reference(pool("max_pool2d", (2, 9, 11, 37), window, **strides), [rounded(wide)])
+    for i, schedule in enumerate(found):
+        got = library.run(i, [bits], random.Random(i)).view(BF16).astype(np.float32)
+        np.testing.assert_array_equal(got, want, str(schedule))

@@ -224,6 +224,16 @@ ROUNDED = {  # where operands may be rounded to bfloat16
     "a product": (matmul((8, 9), (9, 10)), WITH, "gemm_bfloat16"),
     "a row": (matmul((1, 9), (9, 10)), WITHOUT, "rows_bfloat16"),
     "a convolution": (conv((1, 9, 9, 64), 64, (3, 3), strides=(2, 2)), WITH, "conv_bfloat16"),
+    "an enlargement": (
+        conv_transpose((1, 9, 9, 8), 32, (2, 2), strides=(2, 2)),
+        WITH,
+        "conv_transpose_bfloat16",
+    ),
+    "an image of few pixels": (
+        conv((1, 7, 7, 64), 64, (3, 3), pads=(1, 1, 1, 1)),
+        replace(WITH, extensions=("bf16", "amx")),
+        "patches_bfloat16",
+    ),
     "a residual's beginning": (separable((1, 9, 9, 8), 24, (3, 3)), WITH, "separable_bfloat16"),
     "attention": (separate((1, 2, 9, 9, 4, 4), heads_first=True), WITH, "attention_bfloat16"),
 }

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 
 from ...emit.builder import Slot
 from ...emit.lanes import Rows, load_columns, store_columns
@@ -66,7 +67,7 @@ class AttentionNest:
         form = self.form
         self.builder = builder = phase_builder(self.whole, {}, self.slots)
         blocks = ceildiv(form.rows, self.block)
-        with builder.chunk_loop() as chunk:
+        with self._all_chunks() as chunk:
             block = builder.let(modulo(chunk, blocks))
             batch, head = split_index(divide(chunk, blocks), (form.batch, form.heads))
             self.at = (builder.let(batch), builder.let(head))
@@ -76,6 +77,10 @@ class AttentionNest:
         phase = builder.finish(form.batch * form.heads * blocks)
         last = self.slots[-1]
         return Emitted((phase,), scratch=last.offset + last.tensor.nbytes)
+
+    def _all_chunks(self) -> AbstractContextManager[Expr]:
+        """The loop over them, and what is around it."""
+        return self.builder.chunk_loop()
 
     def _count(self, rows: Index, part: int) -> Index:
         """Of a vector's lanes that have a row; 0 or less where there are none."""

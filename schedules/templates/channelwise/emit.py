@@ -28,7 +28,7 @@ from ..fused import epilogue
 from ..slots import phase_builder
 from ..taps import Combine, Taps, Vectors, are_many
 from ..window import Blocks, ColumnTile, each_tile, even_widths
-from .form import Channelwise, Knobs
+from .form import Channelwise, Knobs, computed
 
 
 def pack_weights(array: Array) -> Array:
@@ -67,7 +67,7 @@ class _Channelwise:
             shape = (self.rows.kernel, self.columns.kernel * self.form.group, self.channels)
             packings[self.node.args[1]] = Packing(shape, pack_weights)
         self.builder = builder = phase_builder(self.form, packings)
-        self.evaluator = Evaluator(epilogue(self.workload), builder, anchor=0)
+        self.evaluator = Evaluator(epilogue(computed(self.workload)), builder, anchor=0)
         row_block = self.knobs.rows
         blocks = ceildiv(self.rows.out, row_block)
         tiles = Blocks(len(self.widths), max(1, self.knobs.columns // self.knobs.tile_w))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from ... import ops
 from ...emit.micro_kernel import FLOAT32_MULTIPLY_ADD, MicroKernel
 from ...ir.dtype import FLOAT32
 from ...ir.space import Knob
-from ...ir.workload import Workload
+from ...ir.workload import Node, Tensor, Workload
 from ...target.target import Target
 from ...tir.indices import ceildiv
 from ..abilities import WEIGHED, Abilities, around
@@ -19,6 +19,7 @@ from ..form import Form
 from ..fused import anchor_is_first, has_weights
 from ..loops import Loops
 from ..powers import ceil_power, floor_power, powers
+from ..rounding import BFLOAT16
 from ..taps import are_many
 from ..window import Axis, axes, even_widths
 
@@ -64,7 +65,8 @@ class Channelwise(Form[Knobs]):
         groups that do and have no fewer outputs than inputs, and 2-D pools.
         """
         node, group = workload.nodes[0], 1
-        if isinstance(ops.of(node), ops.Pool) and anchor_is_first(workload, node.op):
+        first = isinstance(ops.of(node), ops.Pool) and anchor_is_first(workload, node.op)
+        if first or is_short_pool(workload):
             high, wide = node.attr("kernel")
         elif has_weights(workload, "conv2d") and _fits_lanes(workload, target):
             _, high, wide, group = workload.tensor(node.args[1]).shape
@@ -190,6 +192,21 @@ class Channelwise(Form[Knobs]):
             chunk=(lines * line + FLOAT32.nbytes(rows * across.out * self.channels))
             * (columns / across.out),
         )
+
+
+def is_short_pool(workload: Workload) -> bool:
+    """Whether it is the largest of numbers that lie in memory as bfloat16, and lies so itself."""
+    (node, *rest), kinds = workload.nodes, (workload.inputs[0].element, workload.output.element)
+    return node.op == "max_pool2d" and not rest and set(kinds) == {BFLOAT16}
+
+
+def computed(workload: Workload) -> Workload:
+    """The same, where what is stored as bfloat16 is a float32 until then."""
+    if not is_short_pool(workload):
+        return workload
+    (node,) = workload.nodes
+    cast = Node("cast", (len(workload.inputs),), node.out)
+    return replace(workload, nodes=(replace(node, out=Tensor(node.out.shape)), cast))
 
 
 def is_depthwise(workload: Workload) -> bool:

@@ -26,10 +26,17 @@ from .form import Bfloat16Gemm
 
 def kernel(form: Bfloat16Gemm, knobs: Knobs) -> Emitted:
     """One phase; chunks are (batch, block of panels, block of rows)."""
-    return _Bfloat16Nest(form, knobs).build()
+    return Bfloat16Nest(form, knobs).build()
 
 
-class _Bfloat16Nest(ProductNest):
+class Bfloat16Nest(ProductNest):
+    """The numbers of one product, and the loop nest over them."""
+
+    def __init__(self, form: Bfloat16Gemm, knobs: Knobs) -> None:
+        super().__init__(form, knobs)
+        if knobs.weights == "tiles" and knobs.order == "panels":
+            self.ahead = 1
+
     def _gather(self, at: Index, row0: Index, rows: int, place: Index) -> None:
         """Rows of A into scratch, and zeros that fill the last step."""
         if not self.gathers:

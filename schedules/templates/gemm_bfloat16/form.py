@@ -17,7 +17,7 @@ from ...tir.indices import ceildiv
 from ..abilities import WEIGHED, Abilities, around
 from ..few_bits.form import few_bits_product
 from ..gemm.product import Product, product
-from ..gemm_integer.form import IntegerGemm
+from ..gemm_integer.form import IntegerGemm, Knobs
 from ..powers import powers
 from ..rounding import (
     FETCHED,
@@ -32,6 +32,7 @@ from ..rounding import (
 from ..window import balanced_width
 
 _LINE = 64  # bytes of a cache line
+_FROM_L2 = 1 / 48  # cycles for a byte
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Bfloat16Gemm(Rounding, IntegerGemm):
     """
 
     name = "gemm_bfloat16"
-    version = 2
+    version = 3
     anchors = around(matmul=Abilities(writes_apart=True), conv2d=WEIGHED, matmul_few_bits=WEIGHED)
 
     @classmethod
@@ -65,10 +66,20 @@ class Bfloat16Gemm(Rounding, IntegerGemm):
         """Of both operands as they lie in memory; B is never there in bfloat16 but for codes."""
         return held(self.workload.tensor(self.product.a)), FLOAT32
 
+    def default(self) -> Knobs:
+        """As of whole numbers, panel by panel: each comes from far once, while the one before it is
+        multiplied with all rows of a chunk."""
+        return super().default()._replace(order="panels")
+
+    @property
+    def brought(self) -> float:
+        """Cycles to bring a number of A into scratch."""
+        return ROUNDED * self.types[0].bytes / FLOAT32.bytes
+
     def gathers(self, layout: Layout) -> bool:
-        """Floats are rounded into scratch, and rows copied there that crowd in few sets of L1, or
-        are read as whole tiles."""
-        return super().gathers(layout) or layout == "tiles" or self._crowd(layout)
+        """Floats are rounded into scratch, and rows copied there that crowd in few sets of L1. Of
+        those that tiles are loaded from each line is read once."""
+        return super().gathers(layout) or (layout != "tiles" and self._crowd(layout))
 
     def _crowd(self, layout: Layout) -> bool:
         """Whether lines of a tile's rows take more than half of the ways of the sets they are in:
@@ -106,10 +117,13 @@ class Bfloat16Gemm(Rounding, IntegerGemm):
         p, half, a = self.product, self.target.l2 // 2, self.types[0]
         panels, tiles, batch = ceildiv(p.n, width), ceildiv(p.m, rows), math.prod(p.batch)
         tile = self._tile_cycles(rows, width // self.lanes, layout)
-        brought = ROUNDED * a.bytes / FLOAT32.bytes * self.gathers(layout)
+        brought = self.brought * self.gathers(layout)
         row = p.k * (brought + a.bytes * FETCHED * (a.nbytes(p.m * p.k) > half))
         column = p.k * (0 if p.packed else ROUNDED)
-        column += BITS.nbytes(p.k) * FETCHED * (BITS.nbytes(p.n * p.k) > half)
+        panel, weights = (BITS.nbytes(p.k * n) for n in (width, p.n))
+        column += BITS.nbytes(p.k) * FETCHED * (weights > half)
+        if layout == "tiles" and panel < self.target.l1 < weights:
+            column += BITS.nbytes(p.k) * _FROM_L2  # once, for all rows of a chunk
 
         def cost(blocks: tuple[int, int]) -> tuple[bool, float]:
             high, wide = min(blocks[0], tiles), min(blocks[1], panels)

@@ -44,6 +44,7 @@ class ProductNest:
         self.gathers = form.gathers(knobs.weights)
         self.pitch = row_pitch(self.blocks * self.micro.steps, self.micro.a)
         self.held = 1 if knobs.order == "rows" else knobs.m_block  # tiles whose rows are in scratch
+        self.ahead = knobs.n_block  # by how many panels what is asked for comes later
         self.bias: str | None = None  # the slot of what all rows' sums start from
 
     def build(self) -> Emitted:
@@ -239,7 +240,7 @@ class ProductNest:
             ask_rows = ask_for_share(builder, a, builder.let(a0 + size), size, element, steps)
         if streams and isinstance(self.tiles, int) and self.tiles > 1:
             times = self.tiles * steps
-            following = builder.let(b0 + self.knobs.n_block * self.panel_size)
+            following = builder.let(b0 + self.ahead * self.panel_size)
             ask = ask_for_share(builder, b, following, self.panel_size, micro.element, times)
         with builder.loop(steps, "k") as block:
             if ask is not None:

@@ -13,13 +13,14 @@ Knobs: ``vectors`` (of channels in a block), ``pixels`` (of the product's regist
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from functools import partial
 
 import numpy as np
 
 from ...emit.builder import Slot
 from ...emit.evaluator import Evaluator, Point
-from ...emit.tile import RegisterTile, column_parts, vector_index
+from ...emit.tile import Parts, RegisterTile, column_parts, vector_index
 from ...ir.kernel import Array, Packing
 from ...ir.workload import Tensor, Workload
 from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo
@@ -72,7 +73,7 @@ class SeparableNest:
         self.after = Evaluator(self._last(), builder, anchor=0)
         height = self.knobs.rows
         bands = ceildiv(self.rows.out, height)
-        with builder.chunk_loop() as chunk:
+        with self._all_chunks() as chunk:
             block = builder.let(modulo(chunk, self.blocks))
             rest = divide(chunk, self.blocks)
             row0 = builder.let(modulo(rest, bands) * height)
@@ -82,6 +83,10 @@ class SeparableNest:
                 self._band(band, block, channels)
         phase = builder.finish(self.form.second.batch * bands * self.blocks)
         return Emitted((phase,), packings, scratch=self.ring.tensor.nbytes)
+
+    def _all_chunks(self) -> AbstractContextManager[Expr]:
+        """The loop over them, and what is around it."""
+        return self.builder.chunk_loop()
 
     def _last(self) -> Workload:
         """What follows the second convolution."""
@@ -126,20 +131,24 @@ class SeparableNest:
     ) -> None:
         image, ih = at
         builder, p = self.builder, self.p
-        register = RegisterTile(builder, pixels, column_parts(channels, self.lanes), self.micro)
+        register = self._register(pixels, column_parts(channels, self.lanes))
         pixel0 = builder.let((image * self.rows.size + ih) * self.columns.size + column)
         self._reduce(register, pixel0, block)
         ring0 = builder.let(self._ring_row(ih) + column * self.width)
         first = builder.let(block * self.width)
         shape = self.before.workload.output.shape
 
-        def store(pixel: int, channel: Index, value: Expr) -> None:
+        def store(pixel: Index, channel: Index, value: Expr) -> None:
             c = first + channel
             point = Point(shape, (image, ih, column + pixel, c), (pixel0 + pixel) * p.n + c)
             result = self.before.finish(point, value)
             builder.store(builder["ring"], ring0 + pixel * self.width + channel, result)
 
         register.finish(channels, store)
+
+    def _register(self, pixels: int, parts: Parts) -> RegisterTile:
+        """Sums of the product."""
+        return RegisterTile(self.builder, pixels, parts, self.micro)
 
     def _reduce(self, register: RegisterTile, pixel0: Index, block: Index) -> None:
         """Of neighbouring pixels and a block of channels."""

@@ -1,19 +1,21 @@
 """A 1x1 convolution of bfloat16 and the depthwise one of float32 after it, as ``separable``.
 
 A first phase rounds the image once for all blocks of channels, where it is not in bfloat16 as it
-lies; its pixels are whole pairs.
+lies; its pixels are whole pairs, or whole steps of tiles.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
-from ...emit.bfloat16 import BITS, PAIRS, bring_run
+from ...emit.bfloat16 import BITS, bring_run
 from ...emit.builder import Slot
-from ...emit.tile import RegisterTile
+from ...emit.tile import Parts, RegisterTile
 from ...ir.kernel import Packing, Phase
 from ...ir.workload import Tensor, Workload
-from ...tir.indices import Index, ceildiv, extent
+from ...tir.indices import Expr, Index, ceildiv, extent
 from ...tvm_late import tirx
 from ..form import Emitted
 from ..gemm.emit import matrix_of
@@ -33,8 +35,7 @@ def kernel(form: Bfloat16Separable, knobs: Knobs) -> Emitted:
 class _Bfloat16Nest(SeparableNest):
     def __init__(self, form: Bfloat16Separable, knobs: Knobs) -> None:
         super().__init__(form, knobs)
-        self.micro = PAIRS
-        self.pairs, self.pixel = form.pairs, form.pairs * PAIRS.steps
+        self.dots, self.pixel, self.steps = form.micro, form.pixel, form.steps
         self.lines = form.second.batch * self.rows.size  # of all images
         size = self.lines * self.columns.size * self.pixel
         place = len(self.workload.inputs)
@@ -67,7 +68,8 @@ class _Bfloat16Nest(SeparableNest):
                         at = builder.let(line * across + x)
                         old, new = builder.let(at * p.k), builder.let(at * self.pixel)
                         bring_run(builder, (image, old), (target, new), p.k)
-                        builder.store(target, new + p.k, tirx.const(0, BITS.name))
+                        for i in range(p.k, self.pixel):
+                            builder.store(target, new + i, tirx.const(0, BITS.name))
         return builder.finish(ceildiv(self.lines, each))
 
     def _last(self) -> Workload:
@@ -76,19 +78,36 @@ class _Bfloat16Nest(SeparableNest):
         *nodes, last = after.nodes
         return replace(after, nodes=(*nodes, replace(last, out=self.workload.output)))
 
+    @contextmanager
+    def _all_chunks(self) -> Iterator[Expr]:
+        with (
+            self.dots.registers(self.builder, self.width) as self.register,
+            super()._all_chunks() as chunk,
+        ):
+            yield chunk
+
+    def _register(self, pixels: int, parts: Parts) -> RegisterTile:
+        return self.register(pixels, parts)
+
+    @property
+    def _panel(self) -> int:
+        """Elements of a panel of weights."""
+        return self.dots.panel(self.dots.blocks(self.p.k), self.width)
+
     def _matrix(self) -> Packing:
         p, width = self.p, self.width
-        shape = self.blocks, PAIRS.panel(self.pairs, width)
-        return Packing(shape, lambda b: PAIRS.packed(matrix_of(b, p), width), BITS.name)
+        shape = self.blocks, self._panel
+        return Packing(shape, lambda b: self.dots.packed(matrix_of(b, p), width), BITS.name)
 
     def _reduce(self, register: RegisterTile, pixel0: Index, block: Index) -> None:
-        builder, unroll = self.builder, self.knobs.unroll
+        builder, unroll, micro = self.builder, self.knobs.unroll, self.dots
         first = builder.let(pixel0 * self.pixel)
-        panel = builder.let(block * PAIRS.panel(self.pairs, self.width))
+        panel = builder.let(block * self._panel)
         image = builder["rounded"] if self.temps else builder[f"in{self.p.a}"]
-        weights = builder[f"in{self.p.b}"]
-        with builder.loop(self.pairs // unroll, "k") as step:
+        weights, each = builder[f"in{self.p.b}"], micro.groups * micro.steps
+        with builder.loop(self.steps // unroll, "k") as step:
             for u in range(unroll):
                 k = step * unroll + u
-                shared = image, first + k * PAIRS.steps, self.pixel
-                PAIRS.step(register, shared, (weights, panel + k * PAIRS.units(self.width)))
+                shared = image, first + k * each, self.pixel
+                own = weights, panel + k * micro.units(self.width * micro.groups)
+                micro.step(register, shared, own)

@@ -1,0 +1,1 @@
+"""Convolutions of few pixels as products of bfloat16."""
