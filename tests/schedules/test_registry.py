@@ -253,6 +253,16 @@ def test_the_template_of_the_default_schedule(name):
     assert len(kernel.packings) == len(workload.inputs)
 
 
+@pytest.mark.parametrize("extensions", [(), ("bf16",), ("vnni", "bf16", "amx")])
+def test_numbers_that_nothing_is_read_for_have_a_template(extensions):
+    """No template may look at the first input of what has none."""
+    b = Builder()
+    parts = [b.add("reshape", b.const(size, "int64"), shape=(1,)) for size in (2, 3)]
+    b.add("concat", *parts, shape=(2,), dtype="int64", axis=0)
+    target = replace(WITH, extensions=extensions)
+    assert default(b.workload, target).template == "pointwise"
+
+
 def test_every_template_is_somebodys_default():
     assert {template for *_, template in EVERY.values()} == {t.name for t in TEMPLATES}
 

@@ -196,8 +196,10 @@ class Channelwise(Form[Knobs]):
 
 def is_short_pool(workload: Workload) -> bool:
     """Whether it is the largest of numbers that lie in memory as bfloat16, and lies so itself."""
-    (node, *rest), kinds = workload.nodes, (workload.inputs[0].element, workload.output.element)
-    return node.op == "max_pool2d" and not rest and set(kinds) == {BFLOAT16}
+    node, *rest = workload.nodes
+    if node.op != "max_pool2d" or rest:
+        return False
+    return workload.inputs[0].element == workload.output.element == BFLOAT16
 
 
 def computed(workload: Workload) -> Workload:
