@@ -12,6 +12,7 @@ import numpy as np
 from luthier.schedules import ModelError, Tensor
 
 from ..graph import Array
+from ..graph.arrays import type_of
 from ..graph.emitter import MOST_ELEMENTS
 from ..program import Argument, Part, Program, Step, owner
 
@@ -50,7 +51,7 @@ class Assembly:
     def constant(self, array: Array) -> int:
         """The value of an array; equal ones are one value, but for a few whole numbers, which may
         differ for other sizes of the model. Raises ModelError for too many."""
-        tensor = Tensor(tuple(array.shape), str(array.dtype))
+        tensor = type_of(array)
         key: Any = ("object", id(array))
         if key in self._known:
             return self._known[key]
@@ -79,7 +80,7 @@ class Assembly:
             self._room -= array.nbytes
             if self._room < 0:
                 raise ModelError("what is known of the model's parts takes too much memory")
-            self._known[key] = value = self._new(Tensor(tuple(array.shape), str(array.dtype)))
+            self._known[key] = value = self._new(type_of(array))
             self._constants[value] = array
             self._tables.add(value)
         return self._known[key]

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from luthier.schedules import Tensor
 
 Array = NDArray[Any]
 Mark: TypeAlias = tuple[str, tuple[int, ...], int]
 _MARKED = 4096  # elements of an array that are hashed
 
 
+def type_of(array: Array) -> Tensor:
+    """Its shape and the name of its element type."""
+    return Tensor(tuple(array.shape), _name(array.dtype))
+
+
+@lru_cache(maxsize=256)
+def _name(dtype: np.dtype[Any]) -> str:
+    return str(dtype)  # which NumPy makes anew each time, slowly
+
+
 def mark(array: Array) -> Mark:
     """What most probably no other array has: its type, and a hash of some elements."""
     some = array.flat[:: max(1, array.size // _MARKED)]
-    return str(array.dtype), array.shape, zlib.crc32(some.tobytes())
+    return _name(array.dtype), array.shape, zlib.crc32(some.tobytes())
 
 
 def equal(a: Array, b: Array) -> bool:

@@ -18,7 +18,7 @@ from luthier.schedules import Node, Tensor, node, ops
 from luthier.schedules.ir.core import Region, listing, numbering
 from luthier.schedules.ir.workload import Attr, Op
 
-from .arrays import Array
+from .arrays import Array, type_of
 
 # Constants up to this many elements are compared by content, so that equal ones become one value.
 _COMPARED = 4096
@@ -116,7 +116,7 @@ class Builder:
 
     def constant(self, array: Array) -> int:
         """The value of an array."""
-        tensor = Tensor(tuple(array.shape), str(array.dtype))
+        tensor = type_of(array)
         key: Any = ("object", id(array))
         if array.size <= _COMPARED:
             key = ("constant", tensor, array.tobytes())

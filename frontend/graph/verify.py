@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from luthier.schedules import Tensor
 from luthier.schedules.ir.core import require
 from luthier.schedules.ops.verify import verify_types
 
+from .arrays import type_of
 from .core import Graph
 
 
@@ -18,7 +18,7 @@ def verify(graph: Graph) -> None:
     values = graph.values
     require(len(dict(graph.inputs)) == len(graph.inputs), "an input's name is taken")
     for value, array in graph.constants.items():
-        tensor = Tensor(tuple(array.shape), str(array.dtype))
+        tensor = type_of(array)
         require(values[value] == tensor, f"the constant %{value} is {tensor}")
     graph.region.verify(graph.constants.keys())
     for op in graph.ops:

@@ -18,6 +18,7 @@ from luthier.schedules.ir.size import value as value_of
 from luthier.schedules.ir.symbol import Symbol
 from luthier.schedules.ops.verify import verify as verify_workload
 
+from ..graph.arrays import type_of
 from .core import Program, State
 from .open_tensor import OpenTensor
 from .steps import Branch, Call, Expect, Find, Loop, Step, walk
@@ -39,7 +40,7 @@ def verify(program: Program) -> None:
     """
     require(len(dict(program.inputs)) == len(program.inputs), "an input's name is taken")
     for value, array in program.constants.items():
-        tensor = Tensor(tuple(array.shape), str(array.dtype))
+        tensor = type_of(array)
         require(program.values[value] == tensor, f"the constant %{value} is {tensor}")
     _verify_sizes(program)
     _verify_places(program)

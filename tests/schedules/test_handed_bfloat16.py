@@ -180,3 +180,16 @@ def test_the_largest_of_windows(level: str) -> None:
     for i, schedule in enumerate(found):
         got = library.run(i, [bits], random.Random(i)).view(BF16).astype(np.float32)
         np.testing.assert_array_equal(got, want, str(schedule))
+
+
+def test_depthwise_convolutions_give_it(compiled_for: Target) -> None:
+    """They take float32."""
+    plain = conv((1, 6, 9, 37), 37, (3, 3), pads=PAD, groups=37, after="bias_relu")
+    workload, inputs = handed(plain, False, True), draw(plain)
+    schedule = default(workload, TARGET)
+    assert schedule.template == default(plain, TARGET).template == "channelwise"
+    assert "channelwise" not in _fits(handed(plain, True, True))
+    library = Library([instantiate(workload, TARGET, schedule)], compiled_for)
+    got = library.run(0, inputs, random.Random(0)).view(BF16).astype(np.float32)
+    want = reference(plain, inputs)
+    compare(got, want, 1e-6 + 2.0**-8 * np.abs(want), schedule)

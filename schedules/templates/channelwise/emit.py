@@ -17,7 +17,9 @@ import math
 import numpy as np
 
 from ... import ops
+from ...emit.bfloat16 import rounds_bfloat16
 from ...emit.evaluator import Evaluator, Point
+from ...emit.rounded_rows import store_rows
 from ...emit.tile import RegisterTile
 from ...ir.kernel import Array, Packing
 from ...tir.compare import extreme
@@ -149,14 +151,20 @@ class _Channelwise:
         pixel = builder.let((image * self.rows.out + oh) * self.columns.out + ow)
         scales = self._scales(tile, taps, ow)
 
-        def store(row: int, column: Index, value: Expr) -> None:
+        def point(row: int, column: Index) -> Point:
             channel = channel0 + column
             flat = (pixel + row) * self.channels + channel
+            return Point(shape, (image, oh, ow + row, channel), flat)
+
+        def store(row: int, column: Index, value: Expr) -> None:
             result = value if scales is None else value * scales[row]
-            self.evaluator.store(Point(shape, (image, oh, ow + row, channel), flat), result)
+            self.evaluator.store(point(row, column), result)
 
         columns = sum(lanes for _, lanes in register.parts)
-        register.finish(columns, store)
+        if scales is None and rounds_bfloat16(self.form.target):
+            store_rows(register, self.evaluator, columns, point)
+        else:
+            register.finish(columns, store)
 
     def _scales(self, tile: ColumnTile, taps: Index, ow: Index) -> list[Expr] | None:
         """What the sum of each output of the tile is multiplied with; None for one."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ... import ops
+from ...emit.bfloat16 import rounds_bfloat16
 from ...emit.micro_kernel import FLOAT32_MULTIPLY_ADD, MicroKernel
 from ...ir.dtype import FLOAT32
 from ...ir.space import Knob
@@ -19,7 +20,7 @@ from ..form import Form
 from ..fused import anchor_is_first, has_weights
 from ..loops import Loops
 from ..powers import ceil_power, floor_power, powers
-from ..rounding import BFLOAT16
+from ..rounding import BFLOAT16, in_float32
 from ..taps import are_many
 from ..window import Axis, axes, even_widths
 
@@ -68,7 +69,7 @@ class Channelwise(Form[Knobs]):
         first = isinstance(ops.of(node), ops.Pool) and anchor_is_first(workload, node.op)
         if first or is_short_pool(workload):
             high, wide = node.attr("kernel")
-        elif has_weights(workload, "conv2d") and _fits_lanes(workload, target):
+        elif has_weights(_computed(workload, target), "conv2d") and _fits_lanes(workload, target):
             _, high, wide, group = workload.tensor(node.args[1]).shape
         else:
             return None
@@ -216,6 +217,13 @@ def is_depthwise(workload: Workload) -> bool:
     node = workload.nodes[0]
     channels = workload.tensor(node.args[0]).shape[3]
     return bool(1 < channels == node.attr("groups") == node.out.shape[3])
+
+
+def _computed(workload: Workload, target: Target) -> Workload:
+    """The same with a result of float32, where an instruction rounds it to bfloat16."""
+    source = workload.tensor(workload.nodes[0].args[0])
+    gives = rounds_bfloat16(target) and source.element == FLOAT32
+    return in_float32(workload) if gives else workload
 
 
 def _fits_lanes(workload: Workload, target: Target) -> bool:

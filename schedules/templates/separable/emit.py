@@ -13,6 +13,7 @@ Knobs: ``vectors`` (of channels in a block), ``pixels`` (of the product's regist
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 
@@ -204,10 +205,19 @@ class SeparableNest:
         pixel0 = builder.let((image * self.rows.out + oh) * self.columns.out + ow)
         shape = self.workload.output.shape
 
-        def store(output: int, channel: Index, value: Expr) -> None:
+        def point(output: Index, channel: Index) -> Point:
             c = first + channel
             flat = (pixel0 + output) * self.p.n + c
-            point = Point(shape, (image, oh, ow + output, c), flat)
-            self.after.store(point, value)
+            return Point(shape, (image, oh, ow + output, c), flat)
+
+        self._store(register, channels, point)
+
+    def _store(
+        self, register: RegisterTile, channels: int, point: Callable[[Index, Index], Point]
+    ) -> None:
+        """Outputs of the second convolution where they belong."""
+
+        def store(output: Index, channel: Index, value: Expr) -> None:
+            self.after.store(point(output, channel), value)
 
         register.finish(channels, store)

@@ -6,12 +6,14 @@ lies; its pixels are whole pairs, or whole steps of tiles.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 from ...emit.bfloat16 import BITS, bring_run
 from ...emit.builder import Slot
+from ...emit.evaluator import Point
+from ...emit.rounded_rows import store_rows
 from ...emit.tile import Parts, RegisterTile
 from ...ir.kernel import Packing, Phase
 from ...ir.workload import Tensor, Workload
@@ -77,6 +79,11 @@ class _Bfloat16Nest(SeparableNest):
         after = super()._last()
         *nodes, last = after.nodes
         return replace(after, nodes=(*nodes, replace(last, out=self.workload.output)))
+
+    def _store(
+        self, register: RegisterTile, channels: int, point: Callable[[Index, Index], Point]
+    ) -> None:
+        store_rows(register, self.after, channels, point)
 
     @contextmanager
     def _all_chunks(self) -> Iterator[Expr]:
