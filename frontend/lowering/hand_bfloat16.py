@@ -51,9 +51,11 @@ class _Groups:
 
     def __init__(self, program: Program, through: bool) -> None:
         self.program, self.to = program, dict[int, int]()
-        for call in program.calls:
-            if through and _is_pool(call):
-                self.to[self.of(call.result)] = self.of(call.args[0])
+        for call in program.calls if through else ():
+            if _is_pool(call):
+                before, after = self.of(call.args[0]), self.of(call.result)
+                if before != after:  # all may lie side by side
+                    self.to[after] = before
 
     def of(self, value: int) -> int:
         """What stands for the group of a value."""

@@ -192,3 +192,19 @@ def test_means_are_not_rounded_before() -> None:
 def test_all_that_lies_side_by_side_stays_where_a_part_does() -> None:
     found = short(enlarging(LARGEST, N("Neg", ["r"], ["z"]), outputs=["y", "z"]))
     assert "conv2d_transpose" not in found
+
+
+def test_pools_beside_what_they_read() -> None:
+    """As detectors have them: each pools the one before, and all lie side by side."""
+    weights = {"a": floats(32, 16, 1, 1, seed=1), "b": floats(8, 96, 1, 1, seed=2)}
+    window = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+    nodes = [
+        N("Conv", ["x", "a"], ["r"]),
+        N("MaxPool", ["r"], ["p"], **window),
+        N("MaxPool", ["p"], ["q"], **window),
+        N("Concat", ["r", "p", "q"], ["s"], axis=1),
+        N("Conv", ["s", "b"], ["y"]),
+    ]
+    made = model(nodes, {"x": floats(1, 16, 12, 10)}, ["y"], weights, opset=20)
+    found = short(made)
+    assert [op for op in found if op != "transpose"] == ["conv2d", "max_pool2d", "max_pool2d"]

@@ -23,7 +23,7 @@ class Bfloat16Separable(Separable):
     """A pair whose first half has operands that are rounded; knobs are those of float32."""
 
     name = "separable_bfloat16"
-    version = 1
+    version = 2
 
     @classmethod
     def match(cls, workload: Workload, target: Target) -> Bfloat16Separable | None:
