@@ -30,7 +30,7 @@ def kernel(form: Bfloat16Gemm, knobs: Knobs) -> Emitted:
 
 
 class _Bfloat16Nest(ProductNest):
-    def _gather(self, at: Index, row0: Index, rows: int, place: Index) -> None:
+    def gather(self, at: Index, row0: Index, rows: int, place: Index) -> None:
         """Rows of A into scratch, and zeros that fill the last step."""
         if not self.gathers:
             return
@@ -43,7 +43,7 @@ class _Bfloat16Nest(ProductNest):
             for i in range(p.k, self.blocks * self.micro.steps):
                 builder.store(builder["rows"], begin + i, tirx.const(0, self.micro.a.name))
 
-    def _stage(self, at: Index, panel: Index) -> None:
+    def stage(self, at: Index, panel: Index) -> None:
         """A panel of a B that is not packed into scratch."""
         builder, p = self.builder, self.p
         if p.packed:
@@ -87,7 +87,8 @@ class _Bfloat16Nest(ProductNest):
         place = vector_index((k * self.width + part) * 2, 2 * self.lanes)
         self.builder.store(self.builder["panel"], place, mixed_pair(self.builder, low, high))
 
-    def _store(self, register: RegisterTile, row0: Index, column0: Index, columns: int) -> None:
+    def store(self, register: RegisterTile, row0: Index, column0: Index, columns: int) -> None:
+        """What is made of the sums of some rows and columns."""
         p, builder = self.p, self.builder
         shape = self.evaluator.workload.output.shape
         first = 0 if self.panels == 1 else builder.let(column0)

@@ -42,7 +42,7 @@ class Bfloat16Gemm(Rounding, IntegerGemm):
     """
 
     name = "gemm_bfloat16"
-    version = 2
+    version = 3
     anchors = around(matmul=Abilities(writes_apart=True), conv2d=WEIGHED, matmul_few_bits=WEIGHED)
 
     @classmethod
