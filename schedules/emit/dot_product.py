@@ -44,6 +44,21 @@ class DotProduct(MicroKernel):
         return 0.0
 
     @property
+    def stored(self) -> float:
+        """Cycles for a vector of sums after the last step, where the next steps go on meanwhile."""
+        return 0.0
+
+    @property
+    def kept(self) -> float:
+        """Cycles until what follows the steps may begin."""
+        return 0.0
+
+    @property
+    def ended(self) -> float:
+        """Multiply-adds, as long as what a chunk does after its last step."""
+        return 0.0
+
+    @property
     def pace(self) -> float:
         """Products in a cycle, beside those of fours."""
         return 1.0

@@ -25,16 +25,21 @@ from typing import Any
 from ..ir.dtype import INT32, DType, Kind
 from ..target.target import Target
 from ..tir.indices import Expr, Index, ceildiv
-from ..tvm_late import tirx
+from ..tvm_late import ir, tirx
 from .builder import PhaseBuilder
 from .dot_product import DotProduct, Registers
 from .dot_products import INT8, Layout
 from .tile import Parts, RegisterTile, vector_index
 
-_REGISTERS, _ROWS, _LANES = 8, 16, 16  # lanes of a tile of sums
+_REGISTERS, _LANES = 8, 16  # lanes of a tile of sums
+ROWS = 16  # of a tile
 _GROUP = 4  # bytes
 _LATENCY = 52.0  # cycles of a product; the next one begins after as many as A has rows
+_ALONE = 16.0  # cycles that a product waits where a register is loaded for each
 _STORED = 32.0  # to store tiles of sums and to read them again
+_MADE = 2.7  # cycles for 16 sums, to quantise them
+_ENDED = 3e5  # multiply-adds of tiles, as long as what is made of sums
+_KEPT = 24.0  # to store tiles of sums
 _CONFIGURATION = 64  # bytes
 _LETTERS = {Kind.UINT: "u", Kind.INT: "s"}
 
@@ -54,7 +59,7 @@ def tile_product(a: DType, b: DType, depth: int) -> TileProduct:
 def step_groups(depth: int, steps: int) -> int:
     """Groups of a step: as few steps as tiles allow, each as short as that leaves them."""
     groups = ceildiv(depth, steps)
-    return int(ceildiv(groups, ceildiv(groups, _ROWS)))
+    return int(ceildiv(groups, ceildiv(groups, ROWS)))
 
 
 def _by_lanes(total: Expr, shared: Expr, group: Expr) -> Expr:
@@ -73,13 +78,28 @@ class TileProduct(DotProduct):
         return _LATENCY + _STORED
 
     @property
+    def stored(self) -> float:
+        """What is made of them by two operations on vectors in a cycle."""
+        return _MADE
+
+    @property
+    def kept(self) -> float:
+        """Sums are in memory."""
+        return _KEPT
+
+    @property
+    def ended(self) -> float:
+        """What is made of the last sums, after which nothing is multiplied."""
+        return _ENDED
+
+    @property
     def pace(self) -> float:
         """As of vectors."""
         return 8.0
 
     def fits(self, rows: int, vectors: int, target: Target) -> bool:
         """Sums, rows of A and one tile of B."""
-        high: int = ceildiv(rows, _ROWS)
+        high: int = ceildiv(rows, ROWS)
         return high * vectors + high + 1 <= _REGISTERS
 
     def spills(self, rows: int, vectors: int, target: Target) -> bool:
@@ -87,9 +107,12 @@ class TileProduct(DotProduct):
         return False
 
     def cycles(self, rows: int, vectors: int, target: Target) -> float:
-        """As the manual has them; two rows of tiles are loaded in a cycle, and wait at times."""
-        loads = rows + self.groups * vectors
-        return max(rows * vectors, _LATENCY, loads / 2) + loads / 50
+        """As the manual has them; two rows of tiles are loaded in a cycle, and wait at times: each
+        tile of B where one register is left for them."""
+        loads, high = rows + self.groups * vectors, ceildiv(rows, ROWS)
+        alone = high * vectors + high + 1 == _REGISTERS
+        waiting = loads / 50 + _ALONE * high * vectors * alone
+        return float(max(rows * vectors, _LATENCY, loads / 2) + waiting)
 
     @contextmanager
     def registers(self, builder: PhaseBuilder, width: int) -> Iterator[Registers]:
@@ -127,7 +150,7 @@ class _Tiles(RegisterTile):
     width: int = field(kw_only=True)
 
     def __post_init__(self) -> None:
-        self._bands = ceildiv(self.rows, _ROWS)
+        self._bands = ceildiv(self.rows, ROWS)
         self._high = ceildiv(self.rows, self._bands)  # rows of a band; the last has the rest
         self._first_a = self._bands * (self.width // _LANES)
         self._first_b = self._first_a + self._bands
@@ -169,12 +192,19 @@ class _Tiles(RegisterTile):
 
     def start(self, vector: Callable[[int, int], Expr]) -> None:
         """As of vectors: all rows of a tile are loaded from one place."""
-        builder = self.builder
-        starts = [builder.local(lanes, self.micro.accumulator.name) for _, lanes in self.parts]
-        for held, (column, lanes) in zip(starts, self.parts, strict=True):
-            builder.store(held, vector_index(0, lanes), vector(column, lanes))
+        starts = [self._in_memory(vector(*part), part[1]) for part in self.parts]
         for tile, _, part in self._sums():
-            _move(builder, "tileloadd64", tile, _address(starts[part], 0), 0)
+            _move(self.builder, "tileloadd64", tile, starts[part], 0)
+
+    def _in_memory(self, vector: Expr, lanes: int) -> Expr:
+        """The address of a vector, where it is read from or else written to."""
+        if isinstance(vector, ir.TensorLoad):
+            (index,) = vector.indices
+            first = index.base if isinstance(index, tirx.Ramp) else index
+            return _address(vector.source, first)
+        held = self.builder.local(lanes, self.micro.accumulator.name)
+        self.builder.store(held, vector_index(0, lanes), vector)
+        return _address(held, 0)
 
     def multiply(self, shared: tuple[Any, Index, Index], own: tuple[Any, Index]) -> None:
         """One step: all rows of A by one tile of B after another."""
@@ -192,12 +222,38 @@ class _Tiles(RegisterTile):
 
     def each_row(self) -> Iterator[Index]:
         """As of vectors, one after another."""
-        pitch = self._width * self.micro.accumulator.bytes
-        for tile, band, part in self._sums():
-            place = _address(self._local, self._place(band * self._high, part))
-            _move(self.builder, "tilestored64", tile, place, pitch)
+        self.keep(self._local)
         with self.builder.loop(self.rows, "row") as row:
             yield row
+
+    def keep(self, buffer: Any) -> None:
+        """Write the sums to a buffer, row by row."""
+        pitch = self._width * self.micro.accumulator.bytes
+        for tile, band, part in self._sums():
+            place = _address(buffer, self._place(band * self._high, part))
+            _move(self.builder, "tilestored64", tile, place, pitch)
+
+
+@dataclass
+class KeptSums(RegisterTile):
+    """Sums that ``keep`` wrote to a ``buffer``, of the rows that are ``present``: of all where
+    nothing says so."""
+
+    buffer: Any = field(kw_only=True)
+    present: Callable[[Index], Expr] | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        self._width = sum(lanes for _, lanes in self.parts)
+        self._local = self.buffer
+
+    def each_row(self) -> Iterator[Index]:
+        """One after another."""
+        with self.builder.loop(self.rows, "row") as row:
+            if self.present is None:
+                yield row
+            else:
+                with self.builder.when(self.present(row)):
+                    yield row
 
 
 def _move(builder: PhaseBuilder, name: str, tile: int, place: Expr, pitch: int) -> None:

@@ -23,7 +23,8 @@ class WindowRows:
 
     Of a window of one row or column only what outputs read is there, whatever the stride.
     ``outside`` is the number that windows see outside of the image. ``beyond`` are elements that
-    are read after a run of a window, and count for nothing.
+    are read after a run of a window, and count for nothing. Rows that are ``dense`` lie one right
+    after the other.
     """
 
     down: Axis
@@ -32,6 +33,7 @@ class WindowRows:
     micro: DotProduct
     outside: int
     beyond: int = 0
+    dense: bool = False
 
     @property
     def channels(self) -> int:
@@ -54,7 +56,8 @@ class WindowRows:
     @property
     def pitch(self) -> int:
         """Elements from one row to the next."""
-        return row_pitch(self.wide * self.channels, self.micro.a)
+        count = self.wide * self.channels
+        return count if self.dense else row_pitch(count, self.micro.a)
 
     @property
     def apart(self) -> int:

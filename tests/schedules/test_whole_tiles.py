@@ -128,6 +128,10 @@ WHOLE_CONVOLUTIONS = {
     "padded with a number": whole_conv(
         (2, 7, 19, 24), 50, (3, 3), ("uint8", "int8"), pads=PAD, outside=117
     ),
+    "rows in line, some more": whole_conv(
+        (1, 9, 7, 32), 40, (3, 3), ("uint8", "int8"), pads=PAD, outside=3
+    ),
+    "pixels apart": whole_conv((1, 9, 15, 32), 48, (1, 1), ("uint8", "int8"), strides=(2, 2)),
     "apart": CONVOLUTIONS["apart, padded with a number"],
     "groups": whole_conv((1, 5, 5, 6), 9, (3, 3), ("int8", "uint8"), groups=3),
 }
@@ -154,6 +158,30 @@ def test_random_sizes(seed: int, tiles: None) -> None:
     rng = random.Random(seed)
     m, k, n = rng.randint(1, 80), rng.randint(1, 400), rng.randint(1, 120)
     product = whole_matmul((m, k), (k, n), rng.choice(TYPES), constant=rng.random() < 0.7)
+    verify(product, TILES, largest(product), 0.0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_convolutions(seed: int, tiles: None) -> None:
+    """Tiles go on from one row of outputs to the next where windows move by one pixel."""
+    rng = random.Random(seed)
+    shape = rng.randint(1, 2), rng.randint(5, 19), rng.randint(5, 19), rng.randint(1, 80)
+    size, step = rng.choice((1, 3)), rng.choice((1, 1, 2))
+    convolution = whole_conv(
+        shape,
+        rng.randint(1, 70),
+        (size, size),
+        rng.choice(TYPES),
+        strides=(step, step),
+        pads=rng.choice((PAD, (0, 0, 0, 0), (1, 2, 0, 1))),
+        dilations=(rng.choice((1, 1, 2)), 1),
+    )
+    verify(convolution, TILES, largest(convolution), 0.0)
+
+
+def test_tiles_that_somebody_else_configured(emulator: ctypes.CDLL, tiles: None) -> None:
+    emulator.tiles_configure()
+    product = WHOLE_PRODUCTS["several tiles of rows, and some more"]
     verify(product, TILES, largest(product), 0.0)
 
 

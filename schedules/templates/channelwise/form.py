@@ -221,9 +221,11 @@ def is_depthwise(workload: Workload) -> bool:
 
 def _computed(workload: Workload, target: Target) -> Workload:
     """The same with a result of float32, where an instruction rounds it to bfloat16."""
-    source = workload.tensor(workload.nodes[0].args[0])
-    gives = rounds_bfloat16(target) and source.element == FLOAT32
-    return in_float32(workload) if gives else workload
+    node = workload.nodes[0]
+    if node.op != "conv2d" or not rounds_bfloat16(target):
+        return workload
+    source = workload.tensor(node.args[0])
+    return in_float32(workload) if source.element == FLOAT32 else workload
 
 
 def _fits_lanes(workload: Workload, target: Target) -> bool:

@@ -7,6 +7,7 @@ infinity or NaN there makes NaN of the output beside it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
@@ -59,14 +60,8 @@ class _Bfloat16Nest(ConvNest):
         found = super()._lines()
         return _Bfloat16Rows(*(getattr(found, field.name) for field in fields(found)))
 
-    def _store(self, register: RegisterTile, at: tuple[Index, ...], channels: int) -> None:
-        image, oh, ow, channel0 = at
-        shape = self.workload.output.shape
-        pixel = self.builder.let((image * self.out_h + oh) * self.out_w + ow)
-
-        def point(output: Index, offset: Index) -> Point:
-            channel = channel0 + offset
-            flat = (pixel + output) * self.out_c + channel
-            return Point(shape, (image, oh, ow + output, channel), flat)
-
+    def store(
+        self, register: RegisterTile, channels: int, point: Callable[[Index, Index], Point]
+    ) -> None:
+        """What is made of the sums of some outputs and channels; ``point`` says where they are."""
         store_rows(register, self.evaluator, channels, point)

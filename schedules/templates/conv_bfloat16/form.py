@@ -38,7 +38,7 @@ class Bfloat16Conv(Rounding, IntegerConv):
     """
 
     name = "conv_bfloat16"
-    version = 1
+    version = 2
     anchors = around(conv2d=WEIGHED)
 
     @classmethod
@@ -89,9 +89,9 @@ class Bfloat16Conv(Rounding, IntegerConv):
     def _row(self, layout: Layout, tile_w: int, count: int) -> float:
         """Cycles of a row of outputs and a panel."""
         micro, depth = self.micro(layout), self.depth(layout)
-        full, rest = divmod(self.columns.out, tile_w)
-        taken = full * tile_cycles(micro, depth, tile_w, count, self.target)
-        return taken + (tile_cycles(micro, depth, rest, count, self.target) if rest else 0)
+        return self.of_row(
+            layout, tile_w, lambda width: tile_cycles(micro, depth, width, count, self.target)
+        )
 
     def estimate(self) -> float:
         """The cycles of the default's arithmetic, in operations at full speed, or fetching the

@@ -14,6 +14,9 @@ instruction wants).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from ...emit.builder import PhaseBuilder, Slot
@@ -23,6 +26,7 @@ from ...emit.prefetch import ask_for_share, ask_for_whole
 from ...emit.quantized import store_rows
 from ...emit.staging import widen_panel
 from ...emit.tile import RegisterTile, column_parts, vector_index
+from ...emit.whole_tiles import TileProduct
 from ...ir.kernel import Array, Packing
 from ...ir.workload import Tensor
 from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo
@@ -31,6 +35,7 @@ from ..fused import epilogue, without_bias
 from ..slots import input_slots, output_slot
 from ..window_rows import WindowRows
 from .form import IntegerConv, Knobs
+from .in_turns import in_turns
 
 
 def kernel(form: IntegerConv, knobs: Knobs) -> Emitted:
@@ -66,7 +71,8 @@ class ConvNest:
         form, source = self.form, self.workload.tensor(self.source)
         pad = int(form.node.attr("pad_value", 0))
         beyond = self.blocks * self.micro.steps - self.run
-        return WindowRows(form.rows, form.columns, source, self.micro, pad, beyond)
+        dense = form.in_line(self.knobs.weights)
+        return WindowRows(form.rows, form.columns, source, self.micro, pad, beyond, dense)
 
     def build(self) -> Emitted:
         """The kernel."""
@@ -79,7 +85,8 @@ class ConvNest:
         if bias is not None:
             self.bias = f"in{bias - 1}"
             packings[bias - 1] = self._by_panels()
-        held = Tensor((self.lines.size(knobs.rows),), self.micro.a.name)
+        beyond = knobs.tile_w * self.lines.apart if isinstance(self.micro, TileProduct) else 0
+        held = Tensor((self.lines.size(knobs.rows) + beyond,), self.micro.a.name)
         own, scratch = [Slot(None, "lines", held)], held.nbytes
         if self.widens:
             panel = Tensor((self.panel_size,), "int16")
@@ -109,9 +116,12 @@ class ConvNest:
                 (image, row0, count),
                 self.lanes,
             )
+            some = extent(panel0, knobs.panels, panels)
             rows = builder.loop(count, "row")
-            units = builder.loop(extent(panel0, knobs.panels, panels), "unit", panel0)
-            if knobs.order == "rows":
+            units = builder.loop(some, "unit", panel0)
+            if isinstance(self.micro, TileProduct):
+                in_turns(self, image, (row0, count), (panel0, some))
+            elif knobs.order == "rows":
                 with rows as row, units as unit:
                     self._row(image, unit, row0, row)
             else:
@@ -156,11 +166,30 @@ class ConvNest:
             channel0 = builder.let(first + begin)
             for column, count in builder.pieces(self.out_w, self.knobs.tile_w, "tile"):
                 at = (image, builder.let(row0 + row), builder.let(column), channel0)
-                register = self.register(count, column_parts(channels, self.lanes))
-                self._start(register, unit, weights)
+                corner = builder.let(self.corner(group, row, at[2]))
                 tile = at[1] * self.tiles + divide(at[2], self.knobs.tile_w)
-                self._reduce(register, group, row, at[2], weights, tile)
+                tiles = tile, self.out_h * self.tiles
+                register = self.multiplied((count, channels), unit, weights, corner, tiles)
                 self._store(register, at, channels)
+
+    def corner(self, group: Index, row: Index, column: Index) -> Index:
+        """Where the window of an output begins in scratch, whose row is one of the chunk's."""
+        return self.lines.place(row, column) + group * (self.form.channels // self.form.groups)
+
+    def multiplied(
+        self,
+        extents: tuple[int, int],
+        unit: Index,
+        weights: Index,
+        corner: Index,
+        tiles: tuple[Index, Index],
+    ) -> Any:
+        """The tile of so many outputs and channels with its sums; ``tiles`` are its number and how
+        many use a panel."""
+        register = self.register(extents[0], column_parts(extents[1], self.lanes))
+        self._start(register, unit, weights)
+        self._reduce(register, corner, weights, tiles)
+        return register
 
     def _start(self, register: RegisterTile, unit: Index, weights: Index) -> None:
         """What sums begin with, where that is not zero."""
@@ -182,23 +211,20 @@ class ConvNest:
     def _reduce(
         self,
         register: RegisterTile,
-        group: Index,
-        row: Index,
-        column: Index,
+        corner: Index,
         weights: Index,
-        tile: Index,
+        number: tuple[Index, Index],
     ) -> None:
-        """The loops over a window, of the tile of an image with this number."""
+        """The loops over a window."""
         builder, micro, lines, form = self.builder, self.micro, self.lines, self.form
         a = builder["lines"]
         b = builder["panel"] if self.widens else builder[f"in{self.weight}"]
-        corner = builder.let(lines.place(row, column) + group * (form.channels // form.groups))
         panel = weights + micro.header(self.width)
         units = micro.units(self.width * micro.groups)
         each = micro.steps * micro.groups
         streams = not self.widens and self.streams
         steps = self.blocks // micro.groups
-        times, tiles = form.rows.kernel * self.runs * steps, self.out_h * self.tiles
+        times, (tile, tiles) = form.rows.kernel * self.runs * steps, number
         ask = None
         if streams and isinstance(tiles, int) and tiles > 1:
             following = builder.let(weights + self.knobs.panels * self.panel_size)
@@ -229,4 +255,10 @@ class ConvNest:
             flat = (pixel + output) * self.out_c + channel
             return Point(shape, (image, oh, ow + output, channel), flat)
 
+        self.store(register, channels, point)
+
+    def store(
+        self, register: RegisterTile, channels: int, point: Callable[[Index, Index], Point]
+    ) -> None:
+        """What is made of the sums of some outputs and channels; ``point`` says where they are."""
         store_rows(register, self.evaluator, channels, point, self.lanes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -60,7 +61,7 @@ class IntegerConv(Form[Knobs]):
     columns: Axis
 
     name = "conv_integer"
-    version = 2
+    version = 3
     knobs_type = Knobs
     follows = True
     anchors = around(conv2d_integer=OF_WHOLE)
@@ -151,10 +152,23 @@ class IntegerConv(Form[Knobs]):
         """How many vectors a register tile may have."""
         return tuple(v for v in (1, 2, 3, 4, 6) if v <= self.group_vectors)
 
+    def in_line(self, layout: Layout) -> bool:
+        """Whether tiles take windows of one row of outputs after those of another: all of them lie
+        one pixel apart."""
+        rows, columns = self.rows, self.columns
+        picked = rows.kernel == columns.kernel == 1 and columns.pad == 0
+        return layout == "tiles" and (picked or rows.stride == columns.stride == 1)
+
+    def widest(self, layout: Layout) -> int:
+        """Neighbouring outputs of a tile at most."""
+        micro, out = self.micro(layout), self.columns.out
+        if self.in_line(layout):
+            out *= self.rows.out
+        return min(out, max(micro.most_rows(1, self.target), self.target.vector_registers - 3))
+
     def choices(self) -> tuple[Knob, ...]:
         """The register tile, the blocks of a chunk, their order, how packed numbers lie."""
-        high = self.micro(self.layouts[0]).most_rows(1, self.target)
-        most = min(self.columns.out, max(high, self.target.vector_registers - 3))
+        most = max(map(self.widest, self.layouts))
         panels = powers(self.groups * self.group_vectors, 12)
         return (
             Knob("tile_w", tuple(range(1, most + 1)), "neighbouring outputs in the register tile"),
@@ -170,6 +184,7 @@ class IntegerConv(Form[Knobs]):
         panels = self.groups * ceildiv(self.group_vectors, knobs.vectors)
         return (
             self.micro(knobs.weights).fits(knobs.tile_w, knobs.vectors, self.target)
+            and knobs.tile_w <= self.widest(knobs.weights)
             and knobs.panels < 2 * panels
             and (knobs.weights != "widened" or knobs.order == "panels")
         )
@@ -191,12 +206,20 @@ class IntegerConv(Form[Knobs]):
             multiplied = rows * out_w * some * width * self.multiplied(layout)
             brought = self.lines(rows) * self.line_bytes(layout) // micro.a.bytes
             near = 1 + again / (rows * out_w) + micro.pace * _STAGED * brought / multiplied
+            near += micro.ended / multiplied + self._unused(rows, layout, tile_w)
             large = rows > 1 and self.lines(rows) * self.line_bytes(layout) > half
             return large, uneven * near + _TAIL * threads / chunks
 
         blocks = itertools.product(powers(out_h, 12), powers(panels, 12))
         rows, some = min(blocks, key=cost)
         return Knobs(tile_w, count, rows, some, "panels", layout)
+
+    def _unused(self, rows: int, layout: Layout, tile_w: int) -> float:
+        """Of the last tile of so many rows, beside what all of them have."""
+        if not self.in_line(layout):
+            return 0.0
+        outputs = (rows - 1) * self._wide + self.columns.out
+        return float(ceildiv(outputs, tile_w) * tile_w / (rows * self.columns.out) - 1)
 
     def _chosen(self) -> tuple[Layout, int, int]:
         """How weights lie, outputs and vectors of the register tile."""
@@ -210,7 +233,10 @@ class IntegerConv(Form[Knobs]):
         micro = self.micro(layout)
 
         def width(count: int) -> int:
-            return balanced_width(self.columns.out, micro.most_rows(count, self.target))
+            most = micro.most_rows(count, self.target)
+            if self.in_line(layout):
+                return min(most, self.widest(layout))
+            return balanced_width(self.columns.out, most)
 
         def cost(count: int) -> tuple[float, int]:
             return self._taken(layout, width(count), count), -count
@@ -223,11 +249,23 @@ class IntegerConv(Form[Knobs]):
         micro, depth = self.micro(layout), self.depth(layout)
 
         def tile(width: int) -> float:
-            return depth * micro.cycles(width, count, self.target) + micro.around
+            taken = depth * micro.cycles(width, count, self.target)
+            return max(taken + micro.around, micro.stored * width * count + micro.kept)
 
+        return ceildiv(self.group_vectors, count) * self.of_row(layout, tile_w, tile)
+
+    def of_row(self, layout: Layout, tile_w: int, tile: Callable[[int], float]) -> float:
+        """What a row of outputs takes, where a tile of so many outputs takes ``tile`` of them."""
+        if self.in_line(layout):
+            return tile(tile_w) * self._wide / tile_w
         full, rest = divmod(self.columns.out, tile_w)
-        taken = full * tile(tile_w) + (tile(rest) if rest else 0)
-        return float(ceildiv(self.group_vectors, count) * taken)
+        return full * tile(tile_w) + (tile(rest) if rest else 0)
+
+    @property
+    def _wide(self) -> int:
+        """Windows that begin in a row, those included that end in the next one."""
+        across = self.columns
+        return across.out + (across.kernel - 1) * across.dilation
 
     def lines(self, rows: int) -> int:
         """Rows of an image that so many rows of outputs read."""

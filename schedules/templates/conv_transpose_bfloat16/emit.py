@@ -23,7 +23,7 @@ def kernel(form: Bfloat16ConvTranspose, knobs: Knobs) -> Emitted:
 
 
 class _Nest(Bfloat16Nest):
-    def _store(self, register: RegisterTile, row0: Index, column0: Index, columns: int) -> None:
+    def store(self, register: RegisterTile, row0: Index, column0: Index, columns: int) -> None:
         node = self.form.node
         down, across = node.attr("strides")
         wide, channels = node.out.shape[2:]

@@ -37,7 +37,7 @@ class Bfloat16Nest(ProductNest):
         if knobs.weights == "tiles" and knobs.order == "panels":
             self.ahead = 1
 
-    def _gather(self, at: Index, row0: Index, rows: int, place: Index) -> None:
+    def gather(self, at: Index, row0: Index, rows: int, place: Index) -> None:
         """Rows of A into scratch, and zeros that fill the last step."""
         if not self.gathers:
             return
@@ -50,7 +50,7 @@ class Bfloat16Nest(ProductNest):
             for i in range(p.k, self.blocks * self.micro.steps):
                 builder.store(builder["rows"], begin + i, tirx.const(0, self.micro.a.name))
 
-    def _stage(self, at: Index, panel: Index) -> None:
+    def stage(self, at: Index, panel: Index) -> None:
         """A panel of a B that is not packed into scratch."""
         builder, p = self.builder, self.p
         if p.packed:
@@ -94,7 +94,7 @@ class Bfloat16Nest(ProductNest):
         place = vector_index((k * self.width + part) * 2, 2 * self.lanes)
         self.builder.store(self.builder["panel"], place, mixed_pair(self.builder, low, high))
 
-    def _store(self, register: RegisterTile, row0: Index, column0: Index, columns: int) -> None:
+    def store(self, register: RegisterTile, row0: Index, column0: Index, columns: int) -> None:
         p, builder = self.p, self.builder
         shape = self.evaluator.workload.output.shape
         first = 0 if self.panels == 1 else builder.let(column0)

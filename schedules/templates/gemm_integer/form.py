@@ -20,7 +20,7 @@ from ...emit.dot_products import (
     multiplies,
     packing,
 )
-from ...emit.whole_tiles import tile_layouts, tile_product
+from ...emit.whole_tiles import ROWS, TileProduct, tile_layouts, tile_product
 from ...ir.dtype import INT32, DType
 from ...ir.size import Size, at_least, at_most, fixed
 from ...ir.space import Knob
@@ -48,6 +48,7 @@ _TAIL = 0.2  # of a chunk, by which a thread ends later than another
 # Measured on Zen 5: bytes in a cycle; operations that a vector of sums takes after the last step,
 # and cycles more for each other one, where what follows begins before it is over.
 _FROM_L2, _FROM_BEYOND, _HIDING = 42.0, 10.0, 6
+_TILES_FROM_L2 = 21.0  # by loads of tiles; measured on Emerald Rapids
 _STORED, _WAITING = 4.8, 0.02
 # More of a row's piece that is narrower than the four vectors which are narrowed to one together;
 # measured on Zen 4.
@@ -77,7 +78,7 @@ class IntegerGemm(Form[Knobs]):
     product: Product
 
     name = "gemm_integer"
-    version = 3
+    version = 4
     knobs_type = Knobs
     follows = True
     anchors = around(
@@ -255,16 +256,19 @@ class IntegerGemm(Form[Knobs]):
         L2, or beyond, go on at once, but hide each other less the more alike they are."""
         micro, target, steps = self.micro(layout), self.target, self.depth(layout)
         vector = micro.b.nbytes(micro.steps * micro.groups * self.lanes)
-        panel, far = steps * width * vector, 0.0
-        if panel >= target.l1:
-            far = count * vector / (_FROM_L2 if 2 * panel <= target.l2 else _FROM_BEYOND)
+        panel, far, whole = steps * width * vector, 0.0, isinstance(micro, TileProduct)
+        if panel >= target.l1 or (whole and self.product.m <= ROWS):  # none again
+            near = _TILES_FROM_L2 if whole else _FROM_L2
+            far = count * vector / (near if 2 * panel <= target.l2 else _FROM_BEYOND)
         near, sums = micro.cycles(rows, count, target), rows * count
         step: float = (near**_HIDING + far**_HIDING) ** (1 / _HIDING)
         stored = _STORED * sums + _SHORT * rows * (count % _TOGETHER).bit_count()
         stored /= target.costs.operations
+        if whole:
+            return max(steps * step + micro.around, stored + micro.kept)
         if target.costs.has_room:
             stored += sums * sums * _WAITING
-        return steps * step + micro.around + stored
+        return steps * step + stored
 
     def gathers(self, layout: Layout) -> bool:
         """Whether A does not lie as the instruction reads it."""
@@ -278,7 +282,7 @@ class IntegerGemm(Form[Knobs]):
         panels, tiles, batch = ceildiv(p.n, width), ceildiv(p.m, rows), math.prod(p.batch)
         stages = layout in STAGED or not p.packed
         a, b = (t.nbytes(n * p.k) > half for t, n in zip(self.types, (p.m, p.n), strict=True))
-        pace = self.micro(layout).pace
+        pace, begun = self.micro(layout).pace, _BEGUN + self.micro(layout).ended
         staged = _CROSSED if layout == "crossed" else _STAGED
         again = pace * (staged * stages + _FETCHED * b)  # for a number of B, by a chunk
         apart = pace * (staged * self.gathers(layout) + _FETCHED * a)
@@ -291,7 +295,7 @@ class IntegerGemm(Form[Knobs]):
             chunks = batch * ceildiv(tiles, high) * ceildiv(panels, wide)
             uneven = ceildiv(chunks, threads) * threads / chunks
             near = 1 + again / (high * rows) + apart / (wide * width)
-            near += _BEGUN / (high * rows * wide * width * p.k)
+            near += begun / (high * rows * wide * width * p.k)
             near += _AGAIN * (high < tiles and wide > 1 and wide * panel > self.target.l1)
             kept = self.micro(layout).a.nbytes(high * rows * part)
             if parts > 1:

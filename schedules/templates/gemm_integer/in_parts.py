@@ -74,9 +74,7 @@ class NestInParts(ProductNest):
                 self._add_part(at, tile, k0, steps)
         for tile in self._each_tile(tiles, panels):
             register = self._resumed(tile)
-            self._store(
-                register, builder.let(at * self.p.m + tile.row0), tile.column0, tile.columns
-            )
+            self.store(register, builder.let(at * self.p.m + tile.row0), tile.column0, tile.columns)
 
     def _each_tile(
         self, tiles: Extent, panels: Extent, stage: Callable[[Index], None] | None = None

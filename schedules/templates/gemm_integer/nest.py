@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from ...emit.prefetch import ask_for_share, ask_for_whole
 from ...emit.quantized import store_rows
 from ...emit.staging import copy_row, interleave_rows, row_pitch, widen_panel
 from ...emit.tile import RegisterTile, column_parts, vector_index
+from ...emit.whole_tiles import TileProduct
 from ...ir.dtype import INT32
 from ...ir.kernel import Array, Packing
 from ...ir.workload import Tensor
@@ -25,6 +27,7 @@ from ..fused import epilogue, without_bias
 from ..gemm.emit import batch_offset
 from ..slots import input_slots, output_slot
 from .form import STAGED, IntegerGemm, Knobs
+from .in_turns import Extent, in_turns
 
 
 class ProductNest:
@@ -73,7 +76,9 @@ class ProductNest:
             at = 0 if batch == 1 else builder.let(divide(rest, n_blocks))
             tiles = extent(tile0, m_block, self.tiles)
             panels = extent(panel0, n_block, self.panels)
-            if self.knobs.order == "rows":
+            if isinstance(self.micro, TileProduct):
+                in_turns(self, at, (tile0, tiles), (panel0, panels))
+            elif self.knobs.order == "rows":
                 self._by_rows(at, (tile0, tiles), (panel0, panels))
             else:
                 self._by_panels(at, (tile0, tiles), (panel0, panels))
@@ -119,9 +124,9 @@ class ProductNest:
         with builder.loop(tiles[1], "tile", tiles[0]) as tile:
             for first, rows in builder.block(tile, self.rows, self.p.m):
                 row0 = builder.let(first)
-                self._gather(at, row0, rows, 0)
+                self.gather(at, row0, rows, 0)
                 with builder.loop(panels[1], "panel", panels[0]) as panel:
-                    self._stage(at, panel)
+                    self.stage(at, panel)
                     self._tiles(at, (row0, rows), 0, panel)
 
     def _by_panels(
@@ -129,19 +134,24 @@ class ProductNest:
     ) -> None:
         """A panel stays while the rows of tiles stream by."""
         builder = self.builder
-        if self.gathers:
-            with builder.loop(tiles[1], "tile", tiles[0]) as tile:
-                place = (tile - tiles[0]) * self.rows
-                for first, rows in builder.block(tile, self.rows, self.p.m):
-                    self._gather(at, builder.let(first), rows, place)
+        self.gather_all(at, tiles)
         with builder.loop(panels[1], "panel", panels[0]) as panel:
-            self._stage(at, panel)
+            self.stage(at, panel)
             with builder.loop(tiles[1], "tile", tiles[0]) as tile:
                 place = (tile - tiles[0]) * self.rows
                 for first, rows in builder.block(tile, self.rows, self.p.m):
                     self._tiles(at, (builder.let(first), rows), place, panel)
 
-    def _gather(self, at: Index, row0: Index, rows: int, place: Index) -> None:
+    def gather_all(self, at: Index, tiles: Extent) -> None:
+        """The rows of all tiles into scratch."""
+        builder = self.builder
+        if self.gathers:
+            with builder.loop(tiles[1], "tile", tiles[0]) as tile:
+                place = (tile - tiles[0]) * self.rows
+                for first, rows in builder.block(tile, self.rows, self.p.m):
+                    self.gather(at, builder.let(first), rows, place)
+
+    def gather(self, at: Index, row0: Index, rows: int, place: Index) -> None:
         """Rows of A into scratch, as the instruction reads them."""
         if not self.gathers:
             return
@@ -166,7 +176,7 @@ class ProductNest:
             terms = builder["terms"], place
             crossed_pairs.store_row_terms(builder, held, (rows, count), terms, self.lanes)
 
-    def _stage(self, at: Index, panel: Index) -> None:
+    def stage(self, at: Index, panel: Index) -> None:
         """A panel of B into scratch, as it is multiplied, where it does not lie so."""
         builder, p = self.builder, self.p
         if not self.stages:
@@ -201,19 +211,31 @@ class ProductNest:
     def _tiles(self, at: Index, rows: tuple[Index, int], place: Index, panel: Index) -> None:
         """The tile of some rows and a panel, whose last columns may be fewer."""
         builder, p = self.builder, self.p
+        for column0, columns in builder.block(panel, self.width, p.n):
+            register = self.multiplied(at, rows, place, panel, (column0, columns))
+            self.store(register, builder.let(at * p.m + rows[0]), column0, columns)
+
+    def multiplied(
+        self,
+        at: Index,
+        rows: tuple[Index, int],
+        place: Index,
+        panel: Index,
+        columns: tuple[Index, int],
+    ) -> Any:
+        """The tile of some rows and columns with its sums."""
+        builder = self.builder
         if self.gathers:
             a, a0 = builder["rows"], builder.let(place * self.pitch)
         else:
-            a = builder[f"in{p.a}"]
+            a = builder[f"in{self.p.a}"]
             a0 = builder.let(self._row(at, rows[0]))
-        for column0, columns in builder.block(panel, self.width, p.n):
-            parts = column_parts(columns, self.lanes)
-            register = self.register(rows[1], parts)
-            if self.crosses:
-                terms = builder["terms"], place
-                crossed_pairs.start_tile(register, terms, builder["columns"], builder)
-            self._reduce(register, (a, a0), panel, column0, divide(rows[0], self.rows))
-            self._store(register, builder.let(at * p.m + rows[0]), column0, columns)
+        register = self.register(rows[1], column_parts(columns[1], self.lanes))
+        if self.crosses:
+            terms = builder["terms"], place
+            crossed_pairs.start_tile(register, terms, builder["columns"], builder)
+        self._reduce(register, (a, a0), panel, columns[0], divide(rows[0], self.rows))
+        return register
 
     def _reduce(
         self,
@@ -274,7 +296,8 @@ class ProductNest:
         if micro.lifted or bias is not None:
             register.start(start)
 
-    def _store(self, register: RegisterTile, row0: Index, column0: Index, columns: int) -> None:
+    def store(self, register: RegisterTile, row0: Index, column0: Index, columns: int) -> None:
+        """What is made of the sums of some rows and columns."""
         p, builder = self.p, self.builder
         shape = self.evaluator.workload.output.shape
         first = 0 if self.panels == 1 else builder.let(column0)

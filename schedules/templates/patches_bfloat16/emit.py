@@ -21,7 +21,7 @@ def kernel(form: Bfloat16Patches, knobs: Knobs) -> Emitted:
 
 
 class _Nest(Bfloat16Nest):
-    def _gather(self, at: Index, row0: Index, rows: int, place: Index) -> None:
+    def gather(self, at: Index, row0: Index, rows: int, place: Index) -> None:
         builder, form, p = self.builder, self.form, self.p
         assert isinstance(form, Bfloat16Patches)
         down, across = form.down, form.across
