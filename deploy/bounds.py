@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from luthier.schedules import ModelError
 from luthier.schedules.ir.size import Condition, Size, Term
 from luthier.schedules.ir.symbol import Symbol
@@ -12,6 +14,7 @@ from luthier.schedules.ir.symbol import Symbol
 MOST = 1 << 61  # of any number that a library computes; the runtime adds two such in 64 bits
 
 Range = tuple[int, int]
+_MOST_ASKED = 1 << 16  # sizes for all of which an expression is computed
 
 
 def _product(a: Range, b: Range) -> Range:
@@ -66,9 +69,22 @@ def _bounds(size: int | Size, symbols: Mapping[str, Symbol]) -> Range:
         return _MONOTONE[size.operation](a, b)
     if b[0] <= 0:
         raise ModelError(f"{size} may divide by zero: {_ranges(symbols)}")
+    if a[0] < 0:
+        a = _of_all(size.operands[0], a, symbols)
     if a[0] < 0:  # where C and Python round differently
         raise ModelError(f"{size} may divide a negative number: {_ranges(symbols)}")
     return (a[0] // b[1], a[1] // b[0]) if size.operation == "//" else (0, min(a[1], b[1] - 1))
+
+
+def _of_all(size: int | Size, known: Range, symbols: Mapping[str, Symbol]) -> Range:
+    """Narrower bounds of an expression of one size, from what it is for all that this may be."""
+    if isinstance(size, int) or len(size.names) > 1:
+        return known
+    (symbol,) = (symbols[name] for name in size.names)
+    if symbol.most - symbol.least >= _MOST_ASKED:
+        return known
+    numbers = size.at({symbol.name: np.arange(symbol.least, symbol.most + 1)})
+    return int(numbers.min()), int(numbers.max())
 
 
 def _term(term: Term, symbols: Mapping[str, Symbol]) -> Range:

@@ -123,7 +123,9 @@ class _Made(NamedTuple):
 
 def _keys(program: Program, marks: dict[int, Mark]) -> dict[int, str]:
     """Of each value what it is computed by, without numbers; constants are told apart by marks."""
-    made = _made(program)
+    made, named = _made(program), defaultdict[int, list[str]](list)
+    for name, value in program.outputs:
+        named[value].append(name)
     made |= {value: _Made(text, ()) for value, text in _read(program, marks).items()}
     keys: dict[int, str] = {}
     pending = list(range(len(program.values)))
@@ -139,7 +141,9 @@ def _keys(program: Program, marks: dict[int, Mark]) -> dict[int, str]:
             continue
         tensor = program.values[value]
         known = [keys[v] for v in needs]
-        text = repr((what, marks.get(value), tensor.dtype, len(tensor.shape), known))
+        text = repr(
+            (what, marks.get(value), tensor.dtype, len(tensor.shape), known, named.get(value))
+        )
         keys[value] = hashlib.sha256(text.encode()).hexdigest()
     return keys
 

@@ -12,8 +12,9 @@ from luthier.schedules.ir.symbol import Symbol
 
 from ..control.found_sizes import FoundSizes, as_many
 from ..program import Program
+from .checks import Met
 from .few import with_computed
-from .variants import Import, Met, Variants
+from .variants import Import, Variants
 
 ProgramAt: TypeAlias = Callable[[Sizes, FoundSizes, bool], Program]
 

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from luthier.schedules.ir.size import Size, Sizes
 from luthier.schedules.ir.size import value as value_of
+from luthier.schedules.ir.symbol import Symbol
 
 from ..onnx.notes import NodeNote, PartNotes
+from .comparisons import COMPARISONS, otherwise
 from .computed import may_be_computed, runs
 from .fit import Points, UndecidedError
 
@@ -137,6 +139,53 @@ class Rules:
             elif reason := self._other_node(rule, place) or self._other_shape(rule, place, sizes):
                 reasons.append(f"'{key[0]}': {reason}")
         return Broken(reasons[0], numbers) if reasons else None
+
+    def otherwise(self, symbols: Sequence[Symbol]) -> dict[str, list[dict[str, int]]]:
+        """Comparisons that come out alike in all imports, by the names of their results, and
+        choices of sizes for which they would not."""
+        found = {}
+        for key, (part, node) in self._imports[-1].items():
+            if key[1] not in COMPARISONS or node.outputs[0] not in part.arrays:
+                continue
+            rule = self._rule(key)
+            pairs = None if rule is None else self._pairs(rule)
+            if rule is not None and pairs is not None:
+                outcomes = part.arrays[node.outputs[0]].reshape(-1).tolist()
+                others = otherwise(key[1], pairs, outcomes, symbols)
+                if others:
+                    found[node.outputs[0]] = others
+        return found
+
+    def following(self, names: Collection[str]) -> dict[str, int]:
+        """Known numbers by their names, and those of the model that are computed from them, with
+        the most that they were in any import."""
+        found = dict.fromkeys(names, 1)
+        for part, node in self._imports[-1].values():
+            known = [part.arrays[o] for o in node.outputs if o in part.arrays and o in self._named]
+            few = len(known) == len(node.outputs) and all(array.size <= _FEW for array in known)
+            if few and not found.keys().isdisjoint(node.inputs):
+                most = max(int(array.max(initial=1)) for array in known)
+                found |= dict.fromkeys(node.outputs, most)
+        return found
+
+    def _pairs(self, rule: _Rule) -> list[tuple[int | Size, int | Size]] | None:
+        """What a comparison compares, element by element; None where that is no few numbers that
+        follow rules, or does not come out alike."""
+        results, sides = rule.results(0), list[list[int | Size]]()
+        if any(r is None or r.size > _FEW or not _same(r, results[-1]) for r in results):  # type: ignore[arg-type]
+            return None
+        shape = rule.model.part.arrays[rule.model.node.outputs[0]].shape
+        for i in range(2):
+            arrays = [a for a in rule.operands(i) if a is not None and may_be_computed(a)]
+            if len(arrays) < len(results):
+                return None
+            spread = [np.broadcast_to(a, shape) for a in arrays if a.ndim <= len(shape)]
+            numbers = [self._fit(each) for each in zip(*(a.flat for a in spread), strict=True)]
+            known = [each for each in numbers if each is not None]
+            if len(known) < len(numbers):
+                return None
+            sides.append(known)
+        return list(zip(*sides, strict=True))
 
     def _is_named(self, key: _Key) -> bool:
         return not self._imports[-1][key].part.left.isdisjoint(self._named)

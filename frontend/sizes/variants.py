@@ -15,31 +15,21 @@ from luthier.schedules.ir.symbol import Symbol
 
 from ..control.found_sizes import as_many
 from ..graph.arrays import Arrays
-from ..program import Program, Refusal, at
+from ..program import Program, at
 from ..program.verify import verify
 from .alignment import NotAlikeError, structure
-from .computed import with_none
-from .few import ComputedError, Few, refused
-from .fit import Points, UndecidedError
+from .checks import Checks, Met
+from .fit import UndecidedError
 from .generalise import LiesOtherwiseError, Sample, generalise
-from .rules import Notes, Rules
 
 _MOST_IMPORTS = 96
 _NEAR_ENDS, _RANDOM, _MOST_CORNERS = 2, 4, 16  # sizes to import at
+_OTHERS = 4  # sizes that are tried in place of some
 _LESS = 8  # times a bound that is proposed
 _VERIFIED = 8  # others, for which it is checked that kernels fit one another
 _ROUNDS = 16  # of sizes that decide between expressions
 
 Box: TypeAlias = tuple[Symbol, ...]
-
-
-class Met(NamedTuple):
-    """What an import at some ``sizes`` knew of the model's straight parts, all of them where it
-    was ``complete``."""
-
-    sizes: Sizes
-    notes: Notes
-    complete: bool = True
 
 
 class Import(NamedTuple):
@@ -141,41 +131,54 @@ class Variants:
         most = _most(box)
         last = Sample(most, self._at(most, reason))
         samples = [Sample(sizes, self._at(sizes, reason)) for sizes in _probes(box)]
+        apart = [sample for sample in samples if self._is_apart(sample, box, reason)]
+        if len(apart) > len(samples) // 2:
+            apart = []
+        samples = [sample for sample in samples if sample not in apart]
         for _ in range(_ROUNDS):
+            checks = self._checks(box, [*samples, last])
             try:
                 program = generalise([*samples, last], box)
             except UndecidedError as undecided:
-                sizes = undecided.sizes
-                samples.append(Sample(sizes, self._at(sizes, reason)))
+                samples.append(self._deciding(undecided.sizes, box, reason))
                 continue
+            except LiesOtherwiseError:
+                raise
+            except NotAlikeError:
+                if self.found and all(s.least == s.most for s in box[: len(self.symbols)]):
+                    checks.ask_to_compute()
+                raise
             _check(program, box)
-            met = [self._imported(sample.sizes).met for sample in (*samples, last)]
-            return self._for_few(program, box, met)
+            if not self.found:
+                return program
+            checks.check([self._imported(sample.sizes).met for sample in apart])
+            return checks.for_few(program)
         raise NotAlikeError("the numbers of its kernels follow no rule that is known")
 
-    def _for_few(self, program: Program, box: Box, met: Sequence[Met]) -> Program:
-        """For sizes that are found which are less than those that it was made from; a variant that
-        has no use for one finds none."""
-        names = {symbol.name for symbol in self.found}
-        program = with_none(program, sorted(names - program.found))
-        symbols = (replace(s, least=0) if s.name in names else s for s in program.symbols)
-        program = replace(program, symbols=tuple(symbols))
+    def _deciding(self, sizes: Sizes, box: Box, reason: NotAlikeError | None) -> Sample:
+        """Of sizes that decide between expressions, or of others where they are apart."""
+        sample = Sample(sizes, self._at(sizes, reason))
+        spread = random.Random(str(sizes))
+        for _ in range(_OTHERS if self._is_apart(sample, box, reason) else 0):
+            some = {s.name: spread.randint(s.least, s.most) for s in box}
+            other = Sample(some, self._at(some, reason))
+            if not self._is_apart(other, box, reason):
+                return other
+        return sample
+
+    def _checks(self, box: Box, samples: Sequence[Sample]) -> Checks:
+        met = [self._imported(sample.sizes).met for sample in samples]
+        return Checks(box, self.found, met, self.possible_at, self.named, self.uncomputed)
+
+    def _is_apart(self, sample: Sample, box: Box, reason: NotAlikeError | None) -> bool:
+        """Whether a program is another for what is found, and not for what is given: where a size
+        happens to be what another is, there is less to do."""
         if not self.found:
-            return program
-        points = Points(box, tuple(each.sizes for each in met))
-        rules = Rules(points, [each.notes for each in met], self.named)
-        spread = random.Random(str(box))
-
-        def wrong(few: Few) -> bool:
-            ends = {s.name: spread.choice((s.least, s.most)) for s in box}
-            own = self.possible_at({**ends, **few})
-            sizes = {**dict.fromkeys(names, 0), **own.sizes}
-            broken = rules.broken(sizes, own.notes, whole=own.complete)
-            if broken and broken.numbers and broken.numbers.keys().isdisjoint(self.uncomputed):
-                raise ComputedError(broken.numbers)
-            return bool(broken) or not own.complete or not _fits(program, sizes)
-
-        return _without(program, refused(self.found, wrong))
+            return False
+        most = _most(box)
+        given = {symbol.name: sample.sizes[symbol.name] for symbol in self.symbols}
+        own = structure(sample.program)
+        return own != self._structure(most, reason) == self._structure({**most, **given}, reason)
 
     def _difference(self, box: Box, reason: NotAlikeError) -> tuple[Symbol, int]:
         """A symbol, and the smallest size from which on the model is as it is for the largest."""
@@ -250,27 +253,6 @@ def _check(program: Program, box: Box) -> None:
             verify(at(program, sizes))
     except IRError as error:
         raise NotAlikeError(f"its kernels do not fit one another for all sizes: {error}") from error
-
-
-def _fits(program: Program, sizes: Sizes) -> bool:
-    """Whether kernels fit one another at these sizes."""
-    try:
-        verify(at(program, sizes))
-    except IRError:
-        return False
-    return True
-
-
-def _without(program: Program, refusals: Sequence[Refusal]) -> Program:
-    """The program that ends a run which finds one of these."""
-    alone = {one for refusal in refusals if len(refusal) == 1 for one in refusal}
-
-    def least(symbol: Symbol) -> int:
-        sizes = range(symbol.least, symbol.most + 1)
-        return next((size for size in sizes if (symbol.name, size) not in alone), symbol.most)
-
-    symbols = tuple(s if s.exact else replace(s, least=least(s)) for s in program.symbols)
-    return replace(program, symbols=symbols, refuses=tuple(refusals))
 
 
 def _most(box: Box) -> dict[str, int]:

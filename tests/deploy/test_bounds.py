@@ -78,3 +78,13 @@ def refuse(library: Library, kernels: tuple[open_models.AnyKernel, ...]) -> None
     tables = lay_out(library, "open", kernels, open_models.TARGET, WeightPool(io.BytesIO()))
     with pytest.raises(ModelError, match=r"divide by zero|too large"):
         emit(tables)
+
+
+def test_what_is_left_of_a_size_is_never_less_than_nothing() -> None:
+    """Of one size all are asked for where the bounds of its parts say too little."""
+    half = simplified("-", SIZE_A * 4, (SIZE_A // 2) * 4)
+    assert bounds(half // 3, SYMBOLS) == (0, 4)
+    with pytest.raises(ModelError, match="may divide a negative number"):
+        bounds((SIZE_A - SIZE_B) // 3, SYMBOLS)
+    with pytest.raises(ModelError, match="may divide a negative number"):
+        bounds((SIZE_A - 1) // 3, SYMBOLS)

@@ -17,8 +17,10 @@ from onnx_models import TARGET
 from sized_models import computed, opened
 
 from luthier.frontend import Entry, import_entry, read_model
+from luthier.frontend.sizes.comparisons import otherwise
 from luthier.frontend.sizes.few import refused
 from luthier.schedules import UnsupportedOperator
+from luthier.schedules.ir.size import Size
 from luthier.schedules.ir.symbol import Symbol
 
 N = helper.make_node
@@ -126,6 +128,33 @@ def test_the_first_of_none_ends_the_run() -> None:
     (program,) = entry.variants
     assert program.refuses == ((("found_some", 0),),)
     assert [str(symbol) for symbol in program.symbols] == ["found_some=1..8"]
+
+
+def test_a_comparison_that_differs_for_one_size_is_computed() -> None:
+    """No import was made for that size."""
+    nodes = [
+        N("Shape", ["some"], ["shape"]),
+        N("Gather", ["shape", "zero"], ["count"], axis=0),
+        N("Equal", ["count", "five"], ["is_five"]),
+        N("Cast", ["is_five"], ["times"], to=1),
+        N("Mul", ["some", "times"], ["y"]),
+    ]
+    entry = import_entry(rows(*nodes, zero=np.array(0), five=np.array(5)), TARGET)
+    (program,) = entry.variants
+    assert program.refuses == ()
+    for count in range(ROWS + 1):
+        (y,) = run(entry, given_rows(count)).values()
+        assert y.shape == (count, 2)
+        assert y.any() == (count == 5)
+
+
+def test_sizes_for_which_comparisons_differ() -> None:
+    a, b = Size.named("a"), Size.named("b")
+    symbols = [Symbol("a", 2, 9), Symbol("b", 2, 50)]
+    assert otherwise(".Equal", [(a, 5)], [False], symbols) == [{"a": 5}]
+    assert otherwise(".Greater", [(a + 1, 9)], [False], symbols) == [{"a": 9}]
+    assert otherwise(".Equal", [(a, -1), (3, 3)], [False, True], symbols) == []
+    assert {"a": 4, "b": 4} in otherwise(".Equal", [(a, b)], [False], symbols)
 
 
 def test_what_is_never_none_is_not_refused() -> None:
