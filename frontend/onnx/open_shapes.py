@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeAlias, TypeGuard
 
 import onnx
@@ -66,11 +67,12 @@ def is_none(dim: onnx.TensorShapeProto.Dimension) -> bool:
 
 
 def open_shapes(
-    model: onnx.ModelProto, shapes: Shapes, states: Collection[str] = ()
+    model: onnx.ModelProto, shapes: Shapes, states: Mapping[str, str] = MappingProxyType({})
 ) -> OpenShapes | None:
     """What ``shapes`` says of the model's inputs; None where it names no size.
 
-    Sizes in the inputs that are ``states`` stay open where there is one choice.
+    Sizes in the inputs that are ``states`` stay open where there is one choice, but for those that
+    the outputs that these become have, too.
 
     Raises ModelError, and UnsupportedOperator for sizes that are valid but not supported.
     """
@@ -81,8 +83,9 @@ def open_shapes(
         return None
     texts = {name: _texts(name, inputs[name], given.get(name)) for name in inputs}
     _check_names(named, texts)
-    kept = set(itertools.chain(*(texts[name] for name in states)))
     symbols = {n: _symbol(n, sizes) for n, sizes in named.items()}
+    keeps = _that_keep_their_size(model, states)
+    kept = {t for n in states for t in texts[n] if n not in keeps or _is_zero(symbols.get(t))}
     found = {name: _shape(name, each, symbols) for name, each in texts.items()}
     fixed = {n: s.least for n, s in symbols.items() if s.least == s.most and n not in kept}
     closed = {name: tuple(_closed(d, fixed) for d in dims) for name, dims in found.items()}
@@ -91,6 +94,22 @@ def open_shapes(
     for name, dims in closed.items():
         _check_smallest(name, dims, {s.name: s for s in left})
     return OpenShapes(closed, left)
+
+
+def _that_keep_their_size(model: onnx.ModelProto, states: Mapping[str, str]) -> set[str]:
+    """The states that the model declares with one shape before a run and after it."""
+    outputs = {o.name: o.type.tensor_type.shape for o in model.graph.output}
+    inputs = {i.name: i.type.tensor_type.shape for i in model.graph.input}
+    return {
+        name
+        for name, becomes in states.items()
+        if [(d.dim_value, d.dim_param) for d in inputs[name].dim]
+        == [(d.dim_value, d.dim_param) for d in outputs[becomes].dim]
+    }
+
+
+def _is_zero(symbol: Symbol | None) -> bool:
+    return symbol is not None and symbol.most == 0
 
 
 def fixed_shapes(shapes: Shapes) -> dict[str, tuple[int, ...]]:

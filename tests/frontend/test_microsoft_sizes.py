@@ -9,11 +9,11 @@ import numpy as np
 import onnx
 import pytest
 from microsoft_models import runtime, single
-from onnx import helper
+from onnx import TensorProto, helper
 from onnx_models import TARGET, compute, floats, integers, positive
 from sized_models import Shape, computed, same_at_all_sizes
 
-from luthier.frontend import import_entry, import_model
+from luthier.frontend import import_entry, import_model, read_model
 from luthier.frontend.program import at
 
 
@@ -119,6 +119,7 @@ def test_a_cache_of_any_length(tokens: int | str) -> None:
     )
     sizes = {"past": range(8, 33), "tokens": range(2, 17)}  # more may be new than are kept
     entry = import_entry(proto, TARGET, sizes if tokens == "tokens" else {"past": range(8, 33)})
+    assert len(entry.variants) <= 2  # up to 8 rows, and more
     for many, past in ((2, 8), (16, 8), (8, 32), (5, 13)):
         rows = 1 if tokens == 1 else many
         inputs = grouped(rows, past)
@@ -128,6 +129,44 @@ def test_a_cache_of_any_length(tokens: int | str) -> None:
         found = compute(at(program, chosen), inputs)
         for name, array in runtime(proto, inputs).items():
             np.testing.assert_allclose(found[name], array, 1e-4, 1e-5, err_msg=name)
+
+
+def test_any_number_of_rows_after_no_past_is_one_program() -> None:
+    """What is known of fewer rows, the keys that each may read, is a part of what is of more."""
+    proto = opened(
+        "GroupQueryAttention",
+        [*((1, "tokens", width) for width in (32, 16, 16)), *[(1, 2, 0, 8)] * 2, (1,), ()],
+        *grouped(2, 0).values(),
+        results=dict.fromkeys(range(3), "float32"),
+        num_heads=4,
+        kv_num_heads=2,
+    )
+    entry = import_entry(proto, TARGET, {"tokens": range(2, 65)})
+    (program,) = entry.variants
+    for tokens in (2, 7, 64):
+        inputs = grouped(tokens, 0)
+        found = compute(at(program, {"tokens": tokens}), inputs)
+        for name, array in runtime(proto, inputs).items():
+            np.testing.assert_allclose(found[name], array, 1e-4, 1e-5, err_msg=name)
+
+
+def test_a_cache_in_place_may_be_a_state() -> None:
+    """It keeps its size, though that has a name."""
+    proto = opened(
+        "GroupQueryAttention",
+        [*((1, 1, width) for width in (32, 16, 16)), *[(1, 2, "room", 8)] * 2, (1,), ()],
+        *grouped(1, 16).values(),
+        results=dict.fromkeys(range(3), "float32"),
+        num_heads=4,
+        kv_num_heads=2,
+    )
+    for output in proto.graph.output[1:]:
+        shape = [1, 2, "room", 8]
+        output.CopyFrom(helper.make_tensor_value_info(output.name, TensorProto.FLOAT, shape))
+    states = {"in3": "out1", "in4": "out2"}
+    entry = import_entry(read_model(proto, {"room": 16}, state=states), TARGET)
+    (program,) = entry.variants
+    assert [(s.name, s.axis) for s in program.states] == [("in3", None), ("in4", None)]
 
 
 @pytest.mark.parametrize("named", [True, False])

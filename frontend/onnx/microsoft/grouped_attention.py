@@ -1,6 +1,7 @@
 """Attention whose keys and values serve several heads of queries (Ainslie et al. 2023).
 
-All rows of a group's heads are rows of one: keys and values are not repeated.
+All rows of a group's heads are rows of one, those of one place together: keys and values are not
+repeated, and what is known of fewer rows is the beginning of what is known of more.
 """
 
 from __future__ import annotations
@@ -172,23 +173,19 @@ def _present(call: Spelling, sizes: Sizes, past: str, new: str, before: str) -> 
 
 
 def _masks(call: Spelling, sizes: Sizes, before: str) -> list[str]:
-    """What is added to scores [batch, groups, heads' rows, keys]: keys before a row's own count, or
+    """What is added to scores [batch, groups, rows' heads, keys]: keys before a row's own count, or
     all that there are."""
     keys = call.constant(np.arange(sizes.keys).reshape(1, 1, 1, sizes.keys), "int64")
-    own = call.constant(np.arange(sizes.rows).reshape(1, 1, sizes.rows, 1), "int64")
-    if before:
-        own = call.emit("Add", own, call.reshape(before, sizes.batch, 1, 1, 1))
-    last = own
-    if not call.attr("causal", 1):
-        if call.attr("local_window_size", -1) > 0:
-            raise call.unsupported("a window of keys after a row's own")
-        last = call.constant(sizes.rows - 1, "int64")
-        if before:
-            last = call.emit("Add", last, call.reshape(before, sizes.batch, 1, 1, 1))
-        shape = call.sizes(sizes.batch if before else 1, 1, sizes.rows, 1)
-        last = call.emit("Expand", last, shape)
-    hidden = call.emit("Greater", keys, last)
+    own = last = call.constant(np.arange(sizes.rows).reshape(1, 1, sizes.rows, 1), "int64")
+    if before:  # once for each key, whichever kernels these steps are of
+        keys = call.emit("Sub", keys, call.reshape(before, sizes.batch, 1, 1, 1))
     window = call.attr("local_window_size", -1)
+    if not call.attr("causal", 1):
+        if window > 0:
+            raise call.unsupported("a window of keys after a row's own")
+        shape = call.sizes(1, 1, sizes.rows, 1)
+        last = call.emit("Expand", call.constant(sizes.rows - 1, "int64"), shape)
+    hidden = call.emit("Greater", keys, last)
     if window > 0:
         first = call.emit("Sub", own, call.constant(window - 1, "int64"))
         hidden = call.emit("Or", hidden, call.emit("Less", keys, first))
@@ -212,13 +209,15 @@ def for_groups(call: Spelling, sizes: Sizes, mask: str) -> str:
     """A mask of all heads, or of each, as one of the groups."""
     batch, heads, rows, keys = call.shape(mask)
     if heads == sizes.heads > 1:
-        return call.reshape(mask, batch, sizes.groups, sizes.each * rows, keys)
+        mask = call.reshape(mask, batch, sizes.groups, sizes.each, rows, keys)
+        mask = call.transpose(mask, 0, 1, 3, 2, 4) if rows > 1 else mask
+        return call.reshape(mask, batch, sizes.groups, rows * sizes.each, keys)
     if sizes.each == 1 or rows == 1:
         return mask
-    spread = call.unsqueeze(mask, 2)
-    shape = (batch, 1, sizes.each, rows, keys)
+    spread = call.unsqueeze(mask, 3)
+    shape = (batch, 1, rows, sizes.each, keys)
     spread = call.emit("Expand", spread, call.sizes(*shape))
-    return call.reshape(spread, batch, 1, sizes.each * rows, keys)
+    return call.reshape(spread, batch, 1, rows * sizes.each, keys)
 
 
 def attend(
@@ -229,7 +228,7 @@ def attend(
     These are before the softmax, of keys that count, or after.
     """
     apart = call.reshape(q, 0, 0, sizes.groups, sizes.each, sizes.columns)
-    apart = call.transpose(apart, 0, 2, 3, 1, 4)
+    apart = call.transpose(apart, 0, 2, 1, 3, 4)
     q = call.reshape(apart, sizes.batch, sizes.groups, -1, sizes.columns)
     found = scores(call, q, k, call.attr("scale", 0.0))
     cap = call.attr("softcap", 0.0)
@@ -243,8 +242,8 @@ def attend(
     if call.wants(3):
         shown = _shown(call, sizes, found, shares)
     y = call.emit("MatMul", shares, v)
-    y = call.reshape(y, sizes.batch, sizes.groups, sizes.each, sizes.rows, sizes.columns)
-    return call.reshape(call.transpose(y, 0, 3, 1, 2, 4), sizes.batch, sizes.rows, -1), shown
+    y = call.reshape(y, sizes.batch, sizes.groups, sizes.rows, sizes.each, sizes.columns)
+    return call.reshape(call.transpose(y, 0, 2, 1, 3, 4), sizes.batch, sizes.rows, -1), shown
 
 
 def _shown(call: Spelling, sizes: Sizes, found: str, shares: str) -> str:
@@ -255,6 +254,8 @@ def _shown(call: Spelling, sizes: Sizes, found: str, shares: str) -> str:
         least = call.constant(LOWEST / 2, "float32")
         found = call.emit("Where", call.emit("Less", found, least), call.number(0, found), found)
     y = found if kind == 1 else shares
+    y = call.reshape(y, sizes.batch, sizes.groups, sizes.rows, sizes.each, sizes.keys)
+    y = call.transpose(y, 0, 1, 3, 2, 4)
     return call.reshape(y, sizes.batch, sizes.heads, sizes.rows, sizes.keys)
 
 
@@ -265,8 +266,8 @@ def _shares(call: Spelling, sizes: Sizes, found: str) -> str:
         return call.emit("Softmax", found, axis=-1)
     if not sinks:
         sinks = call.constant([0.0] * sizes.heads, "float32")
-    column = call.reshape(sinks, 1, sizes.groups, sizes.each, 1, 1)
-    shape = (sizes.batch, sizes.groups, sizes.each, sizes.rows, 1)
+    column = call.reshape(sinks, 1, sizes.groups, 1, sizes.each, 1)
+    shape = (sizes.batch, sizes.groups, sizes.rows, sizes.each, 1)
     column = call.emit("Expand", column, call.sizes(*shape))
     column = call.reshape(column, sizes.batch, sizes.groups, -1, 1)
     every = call.emit("Softmax", call.emit("Concat", found, column, axis=3), axis=-1)
