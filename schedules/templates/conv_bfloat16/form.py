@@ -66,7 +66,6 @@ class Bfloat16Conv(Rounding, IntegerConv):
         panels = self.groups * ceildiv(self.group_vectors, count)
         panel, out_h = self._panel_bytes(count, layout), self.rows.out
         images = self.node.out.shape[0]
-        row = self._row(layout, tile_w, count)
         each_brought = ROUNDED * self.types[0].bytes / FLOAT32.bytes
         fetched = panel * FETCHED * (panel * panels > half)
 
@@ -74,7 +73,7 @@ class Bfloat16Conv(Rounding, IntegerConv):
             rows, some = min(blocks[0], out_h), min(blocks[1], panels)
             chunks = images * ceildiv(out_h, rows) * ceildiv(panels, some)
             brought = self.lines(rows) * line // self.micro(layout).a.bytes * each_brought
-            each = some * (rows * row + fetched) + brought
+            each = some * (self._rows(layout, tile_w, count, rows) + fetched) + brought
             large = rows > 1 and self.lines(rows) * line > half
             return large, chunks_cycles(chunks, each, self.target)
 
@@ -93,13 +92,20 @@ class Bfloat16Conv(Rounding, IntegerConv):
             layout, tile_w, lambda width: tile_cycles(micro, depth, width, count, self.target)
         )
 
+    def _rows(self, layout: Layout, tile_w: int, count: int, rows: int) -> float:
+        """The same of so many rows of a chunk."""
+        micro, depth = self.micro(layout), self.depth(layout)
+        return self.of_rows(
+            layout, tile_w, rows, lambda width: tile_cycles(micro, depth, width, count, self.target)
+        )
+
     def estimate(self) -> float:
         """The cycles of the default's arithmetic, in operations at full speed, or fetching the
         weights where that takes longer."""
-        layout, tile_w, count = self._chosen()
-        costs = self.target.costs
-        panels = self.groups * ceildiv(self.group_vectors, count)
-        rows = self.node.out.shape[0] * self.rows.out * panels
+        knobs, costs, out_h = self.default(), self.target.costs, self.rows.out
+        layout, tile_w, count = knobs.weights, knobs.tile_w, knobs.vectors
+        panels, high = self.groups * ceildiv(self.group_vectors, count), min(knobs.rows, out_h)
+        blocks = self.node.out.shape[0] * panels * ceildiv(out_h, high)
         each = 2 * costs.multiply_adds * self.lanes
         fetched = self._panel_bytes(count, layout) * panels * costs.fetched_byte
-        return max(rows * self._row(layout, tile_w, count) * each, fetched)
+        return max(blocks * self._rows(layout, tile_w, count, high) * each, fetched)

@@ -218,8 +218,8 @@ class IntegerConv(Form[Knobs]):
         """Of the last tile of so many rows, beside what all of them have."""
         if not self.in_line(layout):
             return 0.0
-        outputs = (rows - 1) * self._wide + self.columns.out
-        return float(ceildiv(outputs, tile_w) * tile_w / (rows * self.columns.out) - 1)
+        tiles = ceildiv(self._begun(rows), tile_w)
+        return float(tiles * tile_w / (rows * self.columns.out) - 1)
 
     def _chosen(self) -> tuple[Layout, int, int]:
         """How weights lie, outputs and vectors of the register tile."""
@@ -235,7 +235,7 @@ class IntegerConv(Form[Knobs]):
         def width(count: int) -> int:
             most = micro.most_rows(count, self.target)
             if self.in_line(layout):
-                return min(most, self.widest(layout))
+                return balanced_width(self._begun(self.rows.out), min(most, self.widest(layout)))
             return balanced_width(self.columns.out, most)
 
         def cost(count: int) -> tuple[float, int]:
@@ -260,6 +260,18 @@ class IntegerConv(Form[Knobs]):
             return tile(tile_w) * self._wide / tile_w
         full, rest = divmod(self.columns.out, tile_w)
         return full * tile(tile_w) + (tile(rest) if rest else 0)
+
+    def of_rows(
+        self, layout: Layout, tile_w: int, rows: int, tile: Callable[[int], float]
+    ) -> float:
+        """The same of so many rows in a chunk, whose last tile may reach beyond them."""
+        if self.in_line(layout):
+            return ceildiv(self._begun(rows), tile_w) * tile(tile_w)
+        return rows * self.of_row(layout, tile_w, tile)
+
+    def _begun(self, rows: int) -> int:
+        """Windows that begin in so many rows, up to the last output."""
+        return (rows - 1) * self._wide + self.columns.out
 
     @property
     def _wide(self) -> int:

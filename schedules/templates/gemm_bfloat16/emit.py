@@ -95,6 +95,7 @@ class Bfloat16Nest(ProductNest):
         self.builder.store(self.builder["panel"], place, mixed_pair(self.builder, low, high))
 
     def store(self, register: RegisterTile, row0: Index, column0: Index, columns: int) -> None:
+        """What is made of the sums of some rows and columns."""
         p, builder = self.p, self.builder
         shape = self.evaluator.workload.output.shape
         first = 0 if self.panels == 1 else builder.let(column0)
