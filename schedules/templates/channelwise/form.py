@@ -197,8 +197,10 @@ class Channelwise(Form[Knobs]):
 
 def is_short_pool(workload: Workload) -> bool:
     """Whether it is the largest of numbers that lie in memory as bfloat16, and lies so itself."""
-    (node, *rest), kinds = workload.nodes, (workload.inputs[0].element, workload.output.element)
-    return node.op == "max_pool2d" and not rest and set(kinds) == {BFLOAT16}
+    node, *rest = workload.nodes
+    if node.op != "max_pool2d" or rest:
+        return False
+    return workload.tensor(node.args[0]).element == node.out.element == BFLOAT16
 
 
 def computed(workload: Workload) -> Workload:
@@ -219,9 +221,11 @@ def is_depthwise(workload: Workload) -> bool:
 
 def _computed(workload: Workload, target: Target) -> Workload:
     """The same with a result of float32, where an instruction rounds it to bfloat16."""
-    source = workload.tensor(workload.nodes[0].args[0])
-    gives = rounds_bfloat16(target) and source.element == FLOAT32
-    return in_float32(workload) if gives else workload
+    node = workload.nodes[0]
+    if node.op != "conv2d" or not rounds_bfloat16(target):
+        return workload
+    source = workload.tensor(node.args[0]).element
+    return in_float32(workload) if source == FLOAT32 else workload
 
 
 def _fits_lanes(workload: Workload, target: Target) -> bool:
