@@ -200,7 +200,7 @@ def is_short_pool(workload: Workload) -> bool:
     node, *rest = workload.nodes
     if node.op != "max_pool2d" or rest:
         return False
-    return workload.inputs[0].element == workload.output.element == BFLOAT16
+    return workload.tensor(node.args[0]).element == node.out.element == BFLOAT16
 
 
 def computed(workload: Workload) -> Workload:
@@ -224,8 +224,8 @@ def _computed(workload: Workload, target: Target) -> Workload:
     node = workload.nodes[0]
     if node.op != "conv2d" or not rounds_bfloat16(target):
         return workload
-    source = workload.tensor(node.args[0])
-    return in_float32(workload) if source.element == FLOAT32 else workload
+    source = workload.tensor(node.args[0]).element
+    return in_float32(workload) if source == FLOAT32 else workload
 
 
 def _fits_lanes(workload: Workload, target: Target) -> bool:
