@@ -59,6 +59,7 @@ def with_computed(attempt: Callable[[Mapping[str, int], Collection[str]], T]) ->
             return attempt(computed, failed)
         except ComputedError as error:
             added = error.numbers.keys() - computed.keys()
+            failed.update(() if added else error.numbers)
             computed = computed | dict(error.numbers)
         except LuthierError:
             if not added:

@@ -71,8 +71,8 @@ class _Rule(NamedTuple):
 class Rules:
     """Of the nodes that become kernels where sizes are those of the ``points``.
 
-    ``notes`` are those of the imports there, of the largest last. A part none of whose results is
-    among the ``named`` values of the model may be left out.
+    ``notes`` are those of the imports there, of the largest last. Parts none of whose results is
+    among the ``named`` values of the model are right for any size.
     """
 
     def __init__(self, points: Points, notes: Sequence[Notes], named: Collection[str]) -> None:
@@ -83,7 +83,8 @@ class Rules:
         for _ in range(2):  # what sums are of is known at the second time
             self._met.clear()
             for key, place in self._imports[-1].items():
-                if not place.part.left.isdisjoint(place.node.outputs):
+                left = place.part.left
+                if not left.isdisjoint(place.node.outputs) and not left.isdisjoint(named):
                     self._rules[key] = self._rule(key)
         self._made = {
             (id(place.part), name): key
@@ -126,7 +127,7 @@ class Rules:
         for key, rule in self._rules.items():
             place = placed.get(key)
             if place is None:
-                if whole and self._is_named(key):
+                if whole:
                     reasons.append(f"'{key[0]}' is not computed")
                 continue
             if rule is None:
@@ -187,9 +188,6 @@ class Rules:
             sides.append(known)
         return list(zip(*sides, strict=True))
 
-    def _is_named(self, key: _Key) -> bool:
-        return not self._imports[-1][key].part.left.isdisjoint(self._named)
-
     def _other_node(self, rule: _Rule, place: _Place) -> str | None:
         model = rule.model
         if model.node.attrs != place.node.attrs:
@@ -227,8 +225,8 @@ class Rules:
         return None
 
     def _computed(self, part: int, name: str, placed: _Placed, sizes: Sizes) -> dict[str, int]:
-        """A number that does not follow its rule, and those that lead to it and do not: none where
-        they are no few numbers of the model's own."""
+        """Numbers that do not follow their rules and lead to one that does not, which is one of
+        them if it has few elements: none where they are not the model's own."""
         key = self._made.get((part, name))
         rule = self._rule(key) if key is not None else None
         place = placed.get(key) if key is not None else None
@@ -236,10 +234,12 @@ class Rules:
             return {}
         index = rule.model.node.outputs.index(name)
         arrays = [*rule.results(index), place.known(place.node.outputs[index])]
-        few = [array for array in arrays if array is not None and array.size <= _FEW]
-        if len(few) < len(arrays) or few[0].dtype.kind not in "iubf":
+        known = [array for array in arrays if array is not None]
+        if len(known) < len(arrays) or known[0].dtype.kind not in "iubf":
             return {}
-        numbers = {name: max(int(array.max(initial=0)) for array in few)}
+        numbers: dict[str, int] = {}
+        if all(array.size <= _FEW for array in known):  # of more what leads to them is computed
+            numbers[name] = max(int(array.max(initial=0)) for array in known)
         for i, (read, own) in enumerate(
             zip(rule.model.node.inputs, place.node.inputs, strict=False)
         ):
