@@ -205,21 +205,14 @@ class IntegerConv(Form[Knobs]):
             uneven = ceildiv(chunks, threads) * threads / chunks
             multiplied = rows * out_w * some * width * self.multiplied(layout)
             brought = self.lines(rows) * self.line_bytes(layout) // micro.a.bytes
-            near = 1 + again / (rows * out_w) + micro.pace * _STAGED * brought / multiplied
-            near += micro.ended / multiplied + self._unused(rows, layout, tile_w)
+            near = (self.of_rows(layout, tile_w, rows, float) + again) / (rows * out_w)
+            near += (micro.pace * _STAGED * brought + micro.ended) / multiplied
             large = rows > 1 and self.lines(rows) * self.line_bytes(layout) > half
             return large, uneven * near + _TAIL * threads / chunks
 
         blocks = itertools.product(powers(out_h, 12), powers(panels, 12))
         rows, some = min(blocks, key=cost)
         return Knobs(tile_w, count, rows, some, "panels", layout)
-
-    def _unused(self, rows: int, layout: Layout, tile_w: int) -> float:
-        """Of the last tile of so many rows, beside what all of them have."""
-        if not self.in_line(layout):
-            return 0.0
-        tiles = ceildiv(self._begun(rows), tile_w)
-        return float(tiles * tile_w / (rows * self.columns.out) - 1)
 
     def _chosen(self) -> tuple[Layout, int, int]:
         """How weights lie, outputs and vectors of the register tile."""
