@@ -10,7 +10,7 @@ _API = re.compile(
     r"find_entry|float_mode|form|found|get_sizes|grain|granted_cores|input|input_shape|instance|"
     r"instruction|leave_float_mode|loop|max|min|missing_feature|model|model_function|operation|"
     r"options|output|output_label|output_shape|phase_function|place|pool|pool_create|pool_destroy|profile|program|"
-    r"read_state|reference|reject|reset|run|same_float_mode|set_float_mode|set_shapes|set_sizes|shape|size|slide|"
+    r"read_state|reference|refusal|reject|reset|run|same_float_mode|set_float_mode|set_shapes|set_sizes|shape|size|slide|"
     r"space|state|state_length|status|status_text|"
     r"step|succeed|task|tensor|variant|weights|workers_start|workers_stop|"
     r"write_state|"

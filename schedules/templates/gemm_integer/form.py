@@ -268,7 +268,7 @@ class IntegerGemm(Form[Knobs]):
             return max(steps * step + micro.around, stored + micro.kept)
         if target.costs.has_room:
             stored += sums * sums * _WAITING
-        return steps * step + stored
+        return steps * step + micro.around + stored
 
     def gathers(self, layout: Layout) -> bool:
         """Whether A does not lie as the instruction reads it."""
