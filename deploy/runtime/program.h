@@ -112,9 +112,6 @@ typedef struct luthier_place {
     size_t size;  /* of the model's, that says how much it holds; SIZE_MAX where it does not grow */
 } luthier_place;
 
-/* The program for a box of sizes. Its numbers are: the bytes of each input and output, their
- * shapes one after the other, how much is appended to each state, those of steps, then those of
- * bytes that vary. */
 /* Sizes for which there is no program where a run finds all of them: their numbers in
  * program.found, and what they are. */
 typedef struct luthier_refusal {
@@ -123,6 +120,9 @@ typedef struct luthier_refusal {
     size_t count;
 } luthier_refusal;
 
+/* The program for a box of sizes. Its numbers are: the bytes of each input and output, their
+ * shapes one after the other, how much is appended to each state, those of steps, then those of
+ * bytes that vary. */
 typedef struct luthier_variant {
     const luthier_size *box; /* program.size_count */
     const int64_t *numbers;  /* null where they depend on the sizes; then `settle` writes them, */

@@ -112,7 +112,7 @@ def _handed(program: Program, group: frozenset[int], target: Target) -> Program 
 
 
 def _of_pool(call: Call, target: Target) -> Workload | None:
-    """A pool of numbers of bfloat16; None of what is none."""
+    """A pool of numbers of bfloat16; None of any other call."""
     workload = call.workload
     if not _is_pool(call):
         return None

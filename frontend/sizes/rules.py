@@ -170,8 +170,8 @@ class Rules:
         return found
 
     def _pairs(self, rule: _Rule) -> list[tuple[int | Size, int | Size]] | None:
-        """What a comparison compares, element by element; None where that is no few numbers that
-        follow rules, or does not come out alike."""
+        """What a comparison compares, element by element; None where those are not a few numbers
+        that follow rules, or it does not come out alike."""
         results, sides = rule.results(0), list[list[int | Size]]()
         if any(r is None or r.size > _FEW or not _same(r, results[-1]) for r in results):  # type: ignore[arg-type]
             return None

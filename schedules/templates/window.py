@@ -38,6 +38,11 @@ class Axis:
         return self.pad <= 0 and last < self.size
 
     @property
+    def picks(self) -> bool:
+        """Whether outputs read elements that are apart, all inside the input, from the first on."""
+        return self.kernel == 1 and self.stride > 1 and self.pad == 0 and self.stays_inside
+
+    @property
     def everywhere(self) -> range:
         """The outputs that read inside the input at every tap."""
         last = self.size - 1 + self.pad - (self.kernel - 1) * self.dilation

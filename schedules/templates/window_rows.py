@@ -41,15 +41,10 @@ class WindowRows:
         return self.source.shape[3]
 
     @property
-    def _picks(self) -> bool:
-        """Whether columns between those that outputs read are left out."""
-        return self.across.kernel == 1 and self.across.stride > 1 and self.across.pad == 0
-
-    @property
     def wide(self) -> int:
         """Pixels of a row."""
         across = self.across
-        if self._picks:
+        if across.picks:  # columns between those are left out
             return across.out
         return (across.out - 1) * across.stride + (across.kernel - 1) * across.dilation + 1
 
@@ -62,7 +57,7 @@ class WindowRows:
     @property
     def apart(self) -> int:
         """Elements from one output's window to the next one's."""
-        return self.channels * (1 if self._picks else self.across.stride)
+        return self.channels * (1 if self.across.picks else self.across.stride)
 
     def _high(self, rows: Index) -> Index:
         """Rows of the image that so many rows of outputs read."""
@@ -121,7 +116,7 @@ class WindowRows:
     ) -> None:
         """A row of the image, between what is left and right of it."""
         channels, across = self.channels, self.across
-        if self._picks:
+        if across.picks:
             with builder.loop(self.wide, "pixel") as x:
                 old = builder.let((pixel + x * across.stride) * channels)
                 new = builder.let(begin + x * channels)

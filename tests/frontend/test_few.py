@@ -157,6 +157,14 @@ def test_sizes_for_which_comparisons_differ() -> None:
     assert {"a": 4, "b": 4} in otherwise(".Equal", [(a, b)], [False], symbols)
 
 
+def test_no_size_is_too_large_for_that() -> None:
+    """A run finds a place for each pixel of an image."""
+    many = Symbol("a", 2, 1 << 22)
+    for size in (6, 7, 200_003, many.most):
+        assert otherwise(".Equal", [(Size.named("a"), size)], [False], [many]) == [{"a": size}]
+    assert len(otherwise(".Less", [(Size.named("a"), 9**7)], [False], [many])) > 16
+
+
 def test_what_is_never_none_is_not_refused() -> None:
     """A loop that begins with one row has a first one in each iteration."""
     body = helper.make_graph(

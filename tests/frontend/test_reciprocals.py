@@ -49,5 +49,5 @@ def test_each_column_has_its_own_divisor() -> None:
     ],
 )
 def test_what_stays(graph: Graph) -> None:
-    """Where the quotient itself is seen, or its divisor is no ordinary number."""
+    """Where the quotient itself is seen, or its divisor is not an ordinary number."""
     assert names(multiply_by_reciprocals(graph)) == names(graph)

@@ -122,6 +122,9 @@ CONVOLUTIONS = {
     "enlarged across": conv_transpose((1, 3, 11, 16), 16, (1, 3), strides=(1, 3)),
     "colours": conv((1, 12, 15, 3), 17, (7, 7), strides=(2, 2), pads=(3, 3, 3, 3)),
     "some pixels": conv((2, 7, 9, 18), 33, (1, 1), strides=(2, 2), after="bias_relu"),
+    "some pixels, padded after them": conv(
+        (1, 6, 7, 18), 33, (1, 1), strides=(2, 2), pads=(0, 0, 1, 2)
+    ),
     "padded": conv((1, 6, 5, 4), 8, (3, 3), pads=PAD, after="residual"),
     "odd sizes": conv((2, 7, 5, 3), 19, (3, 2)),
     "one channel": conv((1, 9, 8, 1), 5, (3, 3), pads=PAD),

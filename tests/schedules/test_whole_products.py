@@ -54,6 +54,9 @@ PRODUCTS = {
 CONVOLUTIONS = {
     "pixels": whole_conv((1, 5, 6, 37), 21, (1, 1), ("uint8", "int8"), to="uint8"),
     "some pixels": whole_conv((2, 7, 9, 18), 33, (1, 1), ("int8", "int8"), strides=(2, 2)),
+    "some pixels, padded after them": whole_conv(
+        (1, 6, 7, 18), 33, (1, 1), ("uint8", "int8"), strides=(2, 2), pads=(0, 0, 1, 2), outside=117
+    ),
     "colours": whole_conv(
         (1, 12, 15, 3), 17, (7, 7), ("uint8", "int8"), strides=(2, 2), pads=(3, 3, 3, 3)
     ),

@@ -124,6 +124,7 @@ WHOLE_PRODUCTS = {
 WHOLE_CONVOLUTIONS = {
     "pixels": whole_conv((1, 5, 6, 37), 21, (1, 1), ("uint8", "int8")),
     "some pixels": CONVOLUTIONS["some pixels"],
+    "some pixels, padded after them": CONVOLUTIONS["some pixels, padded after them"],
     "colours": CONVOLUTIONS["colours"],
     "padded with a number": whole_conv(
         (2, 7, 19, 24), 50, (3, 3), ("uint8", "int8"), pads=PAD, outside=117

@@ -24,7 +24,7 @@ class Bfloat16Attention(FusedAttention):
     knobs are those of float32. Products are of whole tiles where there are such."""
 
     name = "attention_bfloat16"
-    version = 1
+    version = 2
 
     @classmethod
     def match(cls, workload: Workload, target: Target) -> Bfloat16Attention | None:

@@ -38,7 +38,7 @@ class Bfloat16Conv(Rounding, IntegerConv):
     """
 
     name = "conv_bfloat16"
-    version = 2
+    version = 3
     anchors = around(conv2d=WEIGHED)
 
     @classmethod

@@ -61,7 +61,7 @@ class IntegerConv(Form[Knobs]):
     columns: Axis
 
     name = "conv_integer"
-    version = 3
+    version = 4
     knobs_type = Knobs
     follows = True
     anchors = around(conv2d_integer=OF_WHOLE)
@@ -156,8 +156,8 @@ class IntegerConv(Form[Knobs]):
         """Whether tiles take windows of one row of outputs after those of another: all of them lie
         one pixel apart."""
         rows, columns = self.rows, self.columns
-        picked = rows.kernel == columns.kernel == 1 and columns.pad == 0
-        return layout == "tiles" and (picked or rows.stride == columns.stride == 1)
+        down, across = 1 in (rows.stride, rows.kernel), columns.stride == 1 or columns.picks
+        return layout == "tiles" and down and across
 
     def widest(self, layout: Layout) -> int:
         """Neighbouring outputs of a tile at most."""
