@@ -26,6 +26,7 @@ from .origins import COUNT, Element, Origin, spread_from
 from .parts import Parts, Scope, is_outermost
 
 N = helper.make_node
+_OWN = "finder: "  # begins the names of values that are not the model's
 Found = tuple[Sequence[Step], int]
 Results = tuple[Sequence[Step], Sequence[int]]
 _MOST_WANTED = 4096  # boxes for which there is room, however many there are
@@ -275,10 +276,15 @@ class Finding:
     def _straight(
         self, nodes: Sequence[onnx.NodeProto], values: dict[str, int], wanted: str, label: str
     ) -> Found:
-        """The steps of nodes over values, and their result."""
-        scope: Scope = ChainMap({}, {}, dict(values))
-        steps = self._parts.steps(nodes, [wanted], scope)
-        return steps, self._parts.value(wanted, scope, label)
+        """The steps of nodes over values, and their result. What imports note of the model's own
+        values is told by name, and none has such a one as these get."""
+        own = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+        for node in own:
+            node.input[:] = [f"{_OWN}{name}" for name in node.input]
+            node.output[:] = [f"{_OWN}{name}" for name in node.output]
+        scope: Scope = ChainMap({}, {}, {f"{_OWN}{name}": v for name, v in values.items()})
+        steps = self._parts.steps(own, [_OWN + wanted], scope)
+        return steps, self._parts.value(_OWN + wanted, scope, label)
 
 
 def _distinct(x: Array, axis: int, attrs: Mapping[str, Any]) -> tuple[Array, ...]:

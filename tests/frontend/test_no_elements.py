@@ -209,8 +209,6 @@ def test_where_there_is_nothing_no_size_is_found() -> None:
     [
         ("float[n] y", "y = Gather (x, one)", "Gather 'y'"),
         ("int64[n,4] y", "y = ArgMax <axis = 0> (x)", "ArgMax 'y'"),
-        ("float[u] y", "y = Unique (x)", "Unique 'y'"),
-        ("float[u,4] y", "y = Unique <axis = 0> (x)", "Unique 'y'"),
     ],
 )
 def test_what_cannot_be_done_with_nothing_is_named(output: str, node: str, message: str) -> None:
