@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from luthier.schedules import ModelError, Tensor
 
 from ..graph import Array
-from ..graph.arrays import type_of
+from ..graph.arrays import Mark, equal, mark, type_of
 from ..graph.emitter import MOST_ELEMENTS
 from ..program import Argument, Part, Program, Step, owner
 
@@ -29,6 +27,7 @@ class Assembly:
         self._views: dict[int, int] = {}
         self._parts: dict[int, Part] = {}
         self._known: dict[Any, int] = {}
+        self._alike: defaultdict[Mark, list[int]] = defaultdict(list)
         self._tables: set[int] = set()
 
     def type(self, value: int) -> Tensor:
@@ -52,22 +51,25 @@ class Assembly:
         """The value of an array; equal ones are one value, but for a few whole numbers, which may
         differ for other sizes of the model. Raises ModelError for too many."""
         tensor = type_of(array)
-        key: Any = ("object", id(array))
+        key = ("object", id(array))
         if key in self._known:
             return self._known[key]
         is_few = array.dtype.kind in "iu" and array.size <= _FEW
-        if (
-            not is_few and array.flags.c_contiguous
-        ):  # one that was broadcast may be huge, and takes no memory
-            flat = array.reshape(-1).view(np.uint8)
-            key = ("content", tensor, hashlib.sha256(flat.data).digest())
-        if key not in self._known:
-            self._room -= 0 if 0 in array.strides else array.nbytes
-            if self._room < 0:
-                raise ModelError("what is known of the model's parts takes too much memory")
-            self._known[key] = value = self._new(tensor)
-            self._constants[value] = array  # keeps the array alive, so its id stays its own
-        return self._known[key]
+        # One that was broadcast may be huge, and takes no memory.
+        is_compared = not is_few and array.flags.c_contiguous
+        alike = self._alike[mark(array)] if is_compared else list[int]()
+        found = next((v for v in alike if equal(self._constants[v], array)), None)
+        if found is not None:
+            return found
+        self._room -= 0 if 0 in array.strides else array.nbytes
+        if self._room < 0:
+            raise ModelError("what is known of the model's parts takes too much memory")
+        value = self._new(tensor)
+        self._constants[value] = array  # keeps the array alive, so its id stays its own
+        alike.append(value)
+        if not is_compared:
+            self._known[key] = value
+        return value
 
     def table(self, name: str, array: Array) -> int:
         """The value of an array, of a name, that is read when a program runs and not known before.

@@ -66,7 +66,10 @@ class Graph:
     def compact(self) -> Graph:
         """The graph of what the outputs need, values renumbered in order; all inputs stay."""
         region = self.region.pruned()
-        number = numbering(sorted(region.values))
+        kept = sorted(region.values)
+        if len(kept) == len(self.values):
+            return replace(self, constants=dict(self.constants), ops=region.statements)
+        number = numbering(kept)
         return replace(
             self,
             values=tuple(self.values[v] for v in number),

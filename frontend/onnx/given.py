@@ -17,6 +17,7 @@ from luthier.schedules.ir.size import Size
 
 from ..graph import Array
 from .element_types import dtype_name
+from .scopes import inner_graphs
 from .shapes import with_stand_ins
 
 _SMALL = 64  # elements of a list of sizes
@@ -222,7 +223,6 @@ def read_by(nodes: Sequence[onnx.NodeProto]) -> set[str]:
     """All values that nodes read, those of graphs inside of them too."""
     found = {name for node in nodes for name in node.input if name}
     for node in nodes:
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                found |= read_by(inner.node) | {o.name for o in inner.output}
+        for inner in inner_graphs(node):
+            found |= read_by(inner.node) | {o.name for o in inner.output}
     return found

@@ -84,7 +84,8 @@ class Node:
 
     def over(self, number: Mapping[int, int]) -> Node:
         """The same over other arguments."""
-        return Node(self.op, tuple(number[arg] for arg in self.args), self.out, self.attrs)
+        args = tuple([number[arg] for arg in self.args])
+        return self if args == self.args else Node(self.op, args, self.out, self.attrs)
 
 
 @dataclass(frozen=True)
