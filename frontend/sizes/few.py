@@ -129,9 +129,13 @@ def _covering(
             free = [k for k in levels[name] if not _is_refused({**row, name: k}, refused)]
             gains = {k: sum(_pair((name, k), one) in left for one in row.items()) for k in free}
             row[name] = max(gains, key=lambda k: gains[k]) if gains else levels[name][-1]
-        for one, other in itertools.combinations(row.items(), 2):
-            left.pop(_pair(one, other), None)
+        was_open = not _is_refused(row, refused)
         yield _few(row)
+        pairs = [_pair(one, other) for one, other in itertools.combinations(row.items(), 2)]
+        if was_open and _is_refused(row, refused):  # of what else it has it told nothing
+            pairs = [pair for pair in pairs if _is_refused(dict(pair), refused)]
+        for pair in pairs:
+            left.pop(pair, None)
 
 
 def _pair(one: tuple[str, int], other: tuple[str, int]) -> _Pair:
