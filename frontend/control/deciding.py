@@ -107,14 +107,20 @@ class Deciding:
         if len(scope.maps) > 2 or not any(map(is_finder, nodes)):
             return set()
         model, _ = self._parts.model_of(nodes, scope)
-        varying = varying_axes(model)
+        fixed = self._sizes.fixed
+        varying = {
+            name: tuple(each and i not in fixed.get(name, ()) for i, each in enumerate(axes))
+            for name, axes in varying_axes(model).items()
+        }
 
         def known(name: str) -> Array | None:
             if name not in scope:
                 return None
             return self._assembly.known(self._parts.value(name, scope, name))
 
-        self._short = {n.output[0] for n in nodes if is_cut_short(n, varying, known)}
+        short = {n.output[0] for n in nodes if is_cut_short(n, varying, known)}
+        self._sizes.short |= short
+        self._short = set() if self._sizes.plain else short
         return self._short
 
     def steps(

@@ -58,7 +58,9 @@ class FoundSizes:
     the bounds of those that are ``sure``. Values that are ``computed`` by runs, though they follow
     from sizes, are given with the most that a number of theirs may be; ``numbers`` are what these
     are in this import, and ``results`` the same by values of the program. ``notes`` are what the
-    import knew of the model's straight parts.
+    import knew of the model's straight parts. ``short`` are the values that take some of what is
+    found, or pad it; they have sizes of their own unless the import is ``plain``, as one is that
+    tells shapes alone. Of values by name, dimensions that are ``fixed`` follow from none of this.
     """
 
     taken: dict[str, int] = field(default_factory=dict)
@@ -75,6 +77,9 @@ class FoundSizes:
     numbers: dict[Origin, Computed] = field(default_factory=dict)
     results: dict[int, Array] = field(default_factory=dict)
     notes: list[PartNotes] = field(default_factory=list)
+    short: set[str] = field(default_factory=set)
+    plain: bool = False
+    fixed: Mapping[str, Collection[int]] = field(default_factory=dict)
 
     def count(self, sequence: str, label: str) -> int:
         """How many tensors a sequence has; raises UnsupportedOperator where nobody says it."""

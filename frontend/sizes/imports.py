@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -15,6 +16,8 @@ from ..program import Program
 from .checks import Met
 from .few import with_computed
 from .variants import Import, Variants
+
+_FEW = 1  # of what runs find: less than any number that it is cut to
 
 ProgramAt: TypeAlias = Callable[[Sizes, FoundSizes, bool], Program]
 
@@ -49,6 +52,7 @@ class Imports:
         def import_at(sizes: Sizes, dense: bool) -> Import:
             met = self._met(sizes, computed)
             program = self.program_at(sizes, met, dense)
+            found.short |= met.short
             found.symbols = found.symbols or met.symbols
             found.counted |= met.counted
             return Import(program, Met(sizes, met.notes))
@@ -62,14 +66,48 @@ class Imports:
             return Met(met.settled, met.notes)
 
         known = import_at(largest, dense=False)
+        if found.short and not found.fixed:
+            found.fixed = self._fixed(largest, computed)
+            found.symbols = []
+            known = import_at(largest, dense=False)
         variants = Variants(
             self.symbols, import_at, possible_at, self.named, uncomputed, tuple(found.symbols)
         )
         variants.know(largest, known)
         return variants.programs()
 
+    def _fixed(self, sizes: Sizes, computed: Mapping[str, int]) -> Mapping[str, Collection[int]]:
+        """Of the model's values the dimensions that follow from nothing that runs find, where
+        inference does not tell: they are alike whether as many are found as can be, or few."""
+        most = self._met(sizes, computed, possible=True, plain=True)
+        shapes = self._shapes(sizes, most)
+        few = {s.name: min(_FEW, max(s.most - 1, 0)) for s in most.symbols}
+        least = self._met({**sizes, **few}, computed, possible=True, plain=True)
+        others = self._shapes({**sizes, **few}, least)
+        both = ((name, shapes[name], others[name]) for name in shapes.keys() & others.keys())
+        return {
+            name: [i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a == b]
+            for name, one, other in both
+        }
+
+    def _shapes(self, sizes: Sizes, met: FoundSizes) -> dict[str, tuple[int, ...]]:
+        """Of the model's values, as far as an import comes."""
+        with suppress(LuthierError):
+            self.program_at(sizes, met, False)
+        return {
+            name: shape
+            for part in met.notes
+            for name, shape in part.shapes.items()
+            if name in self.named
+        }
+
     def _met(
-        self, sizes: Sizes, computed: Mapping[str, int], *, possible: bool = False
+        self,
+        sizes: Sizes,
+        computed: Mapping[str, int],
+        *,
+        possible: bool = False,
+        plain: bool = False,
     ) -> FoundSizes:
         """What an import is going to meet."""
         return FoundSizes(
@@ -80,4 +118,6 @@ class Imports:
             self.found.counts,
             possible=possible,
             computed=computed,
+            plain=plain,
+            fixed=self.found.fixed,
         )

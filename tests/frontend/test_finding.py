@@ -183,6 +183,34 @@ def test_some_of_what_was_found(bounds: tuple[int, int, int]) -> None:
     assert len(entry.variants[0].found) == 2
 
 
+def test_corners_of_what_was_found_are_no_sizes() -> None:
+    """Two boxes of each row, as torchvision's Faster R-CNN clips them: how many corners a box has,
+    inference does not tell, and no run finds."""
+    nodes = [
+        N("NonZero", ["mask"], ["places"]),
+        N("Squeeze", ["places", "first"], ["rows"]),
+        N("Gather", ["x", "rows"], ["some"], axis=0),
+        N("Shape", ["rows"], ["count"]),
+        N("Concat", ["count", "four"], ["each"], axis=0),
+        N("Reshape", ["some", "each"], ["boxes"]),
+        N("Slice", ["boxes", "first", "last", "axis", "two"], ["xs"]),
+        N("Slice", ["boxes", "second", "last", "axis", "two"], ["ys"]),
+        N("Unsqueeze", ["xs", "inner"], ["columns"]),
+        N("Unsqueeze", ["ys", "inner"], ["lines"]),
+        N("Concat", ["lines", "columns"], ["pairs"], axis=3),
+        N("Shape", ["boxes"], ["shape"]),
+        N("Reshape", ["pairs", "shape"], ["y"]),
+    ]
+    numbers = {"first": 0, "second": 1, "two": 2, "axis": 2, "inner": 3, "last": 1 << 40}
+    constants = {name: integers(number) for name, number in numbers.items()}
+    constants["four"] = integers(-1, 4)
+    inputs = {"x": ((9, 8), "float32"), "mask": ((9,), "bool")}
+    proto = opened(nodes, inputs, {"y": "float32"}, constants)
+    runs = [({}, {"x": floats(9, 8), "mask": np.arange(9) < count}) for count in (1, 2, 5, 9)]
+    (program,) = same(proto, {}, runs).variants
+    assert program.found == {"found_places"}
+
+
 @pytest.mark.parametrize("mode", ["constant", "edge"])
 def test_padded_to_a_size(mode: str) -> None:
     """As detectors pad the first so many of their boxes."""
