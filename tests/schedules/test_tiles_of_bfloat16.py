@@ -6,6 +6,7 @@ Their operands and results lie in memory as float32 or as bfloat16.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -16,10 +17,11 @@ from test_handed_bfloat16 import handed
 from test_whole_tiles import ROUNDING, compiled_for, emulator, tiles
 from workloads import separable
 
-from luthier.schedules import Workload
+from luthier.schedules import Schedule, Workload
 from luthier.schedules.templates.registry import default, instantiate
 
 __all__ = ["emulator", "tiles"]  # fixtures
+Made = Sequence[tuple[Workload, Schedule]]
 WAYS = [(False, False), (True, False), (True, True)]  # what is handed: operands, the result
 
 
@@ -38,6 +40,13 @@ def verify(workload: Workload, inputs: list[np.ndarray] | None = None, samples: 
         ]
         assert default(changed, ROUNDING) == found[0]
         made += [(changed, schedule) for schedule in found]
+    limit = 2.0**-7 * most + 2.0**-8 * np.where(np.isfinite(want), np.abs(want), 0)
+    for title, wide, _ in results(made, inputs):
+        compare(wide, want, limit, title)
+
+
+def results(made: Made, inputs: Sequence[np.ndarray]) -> Iterator[tuple[str, np.ndarray, bool]]:
+    """What each kernel is, its result as float32, and whether that was rounded to bfloat16."""
     kernels = [instantiate(changed, ROUNDING, schedule) for changed, schedule in made]
     library = Library(kernels, compiled_for())
     for i, (changed, schedule) in enumerate(made):
@@ -46,9 +55,9 @@ def verify(workload: Workload, inputs: list[np.ndarray] | None = None, samples: 
             for a, t in zip(inputs, changed.inputs, strict=True)
         ]
         got = library.run(i, arrays, random.Random(i))
-        wide = got if got.dtype == np.float32 else got.view(BF16).astype(np.float32)
-        limit = 2.0**-7 * most + 2.0**-8 * np.where(np.isfinite(want), np.abs(want), 0)
-        compare(wide, want, limit, f"{schedule}, {changed}")
+        is_rounded = got.dtype != np.float32
+        wide = got.view(BF16).astype(np.float32) if is_rounded else got
+        yield f"{schedule}, {changed}", wide, is_rounded
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -103,14 +112,5 @@ def test_products_before_depthwise_convolutions(
             if schedule.template == "separable_bfloat16"
         ]
     assert len(made) >= len(WAYS)
-    kernels = [instantiate(changed, ROUNDING, schedule) for changed, schedule in made]
-    library = Library(kernels, compiled_for())
-    for i, (changed, schedule) in enumerate(made):
-        arrays = [
-            a.astype(BF16).view(np.uint16) if t.dtype == "bfloat16" else a
-            for a, t in zip(inputs, changed.inputs, strict=True)
-        ]
-        got = library.run(i, arrays, random.Random(i))
-        wide = got if got.dtype == np.float32 else got.view(BF16).astype(np.float32)
-        limit = 1e-4 + 2.0**-8 * np.abs(want) * (got.dtype != np.float32)
-        compare(wide, want, limit, f"{schedule}, {changed}")
+    for title, wide, is_rounded in results(made, inputs):
+        compare(wide, want, 1e-4 + 2.0**-8 * np.abs(want) * is_rounded, title)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...emit.bfloat16 import bfloat16_layouts, bfloat16_product
@@ -87,17 +88,16 @@ class Bfloat16Conv(Rounding, IntegerConv):
 
     def _row(self, layout: Layout, tile_w: int, count: int) -> float:
         """Cycles of a row of outputs and a panel."""
-        micro, depth = self.micro(layout), self.depth(layout)
-        return self.of_row(
-            layout, tile_w, lambda width: tile_cycles(micro, depth, width, count, self.target)
-        )
+        return self.of_row(layout, tile_w, self._tile_of(layout, count))
 
     def _rows(self, layout: Layout, tile_w: int, count: int, rows: int) -> float:
         """The same of so many rows of a chunk."""
+        return self.of_rows(layout, tile_w, rows, self._tile_of(layout, count))
+
+    def _tile_of(self, layout: Layout, count: int) -> Callable[[int], float]:
+        """Cycles of a tile of so many vectors, by its outputs."""
         micro, depth = self.micro(layout), self.depth(layout)
-        return self.of_rows(
-            layout, tile_w, rows, lambda width: tile_cycles(micro, depth, width, count, self.target)
-        )
+        return lambda width: tile_cycles(micro, depth, width, count, self.target)
 
     def estimate(self) -> float:
         """The cycles of the default's arithmetic, in operations at full speed, or fetching the

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ...emit.bfloat16 import BITS, bfloat16_layouts
 from ...emit.dot_products import Layout
+from ...emit.whole_tiles import ROWS
 from ...ir.size import Size
 from ...ir.workload import Workload
 from ...target.target import Target
@@ -16,7 +17,6 @@ from ..gemm_bfloat16.form import Bfloat16Gemm
 from ..rounding import in_float32, may_round
 from ..window import Axis, axes
 
-_ROWS = 16  # of a tile
 _BROUGHT = 0.25  # cycles, measured on Emerald Rapids
 
 
@@ -47,7 +47,7 @@ class Bfloat16Patches(Bfloat16Gemm):
         if node.attr("groups") > 1 or any(isinstance(n, Size) for n in (*source.shape, *out)):
             return None
         m, k = out[0] * out[1] * out[2], taps[0] * taps[1] * c
-        if BITS.nbytes(m * k) > target.l2 // 2 or 2 * out[2] > _ROWS:
+        if BITS.nbytes(m * k) > target.l2 // 2 or 2 * out[2] > ROWS:
             return None
         down, across = axes(node, source, (taps[0], taps[1]))
         p = Product(a, b, (), m, o, k, True, True)
