@@ -18,7 +18,8 @@ from .processors import PROCESSORS
 # strict    No algorithm that does more than add up products in another order, so that an element's
 #           error is at most n / 2^24 of its own S; on random data below 5e-7 of it.
 # balanced  Winograd's F(2x2, 3x3) too: on random data below 5e-7 of the output's largest S.
-# standard  Winograd's F(4x4, 3x3) too: on random data below 5e-6 of the output's largest S.
+# standard  Winograd's F(4x4, 3x3), and others of at most 8 inputs along a side, too: on random data
+#           below 5e-6 of the output's largest S.
 # bf16      Operands of products and convolutions rounded to bfloat16 too: an element's error is at
 #           most 2^-7 of its own S, or that of ``standard``. What is closer to 0 than 2^-126 is 0.
 ACCURACIES = ("strict", "balanced", "standard", "bf16")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ..emit.builder import PhaseBuilder
+from ..ir.size import Size
 from ..ir.workload import Node, Tensor
 from ..tir.indices import Expr, Index, ceildiv, divide, modulo
 from ..tvm_late import tirx
@@ -47,6 +48,13 @@ class Axis:
         """The outputs that read inside the input at every tap."""
         last = self.size - 1 + self.pad - (self.kernel - 1) * self.dilation
         return range(ceildiv(max(0, self.pad), self.stride), last // self.stride + 1)
+
+    @property
+    def share(self) -> float:
+        """Of the taps of all outputs, those that read inside the input."""
+        if isinstance(self.size, Size) or isinstance(self.out, Size):
+            return 1.0
+        return sum(map(len, self.taps(0, self.out))) / (self.out * self.kernel)
 
     def taps(self, first: int, width: int) -> tuple[range, ...]:
         """By tap, which of ``width`` outputs from ``first`` on read inside the input."""

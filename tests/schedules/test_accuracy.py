@@ -15,7 +15,6 @@ from luthier.schedules import Schedule, Workload
 from luthier.schedules.target import ACCURACIES
 from luthier.schedules.templates.registry import instantiate, spaces
 
-PAD = (1, 1, 1, 1)
 Array = np.ndarray
 
 
@@ -27,11 +26,12 @@ def images(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return made.astype(np.float32)
 
 
-def random_case(seed: int) -> tuple[Workload, list[Array]]:
+def random_case(seed: int, kernel: tuple[int, int] = (3, 3)) -> tuple[Workload, list[Array]]:
     rng = np.random.default_rng(seed)
     channels = int(rng.choice([1, 3, 16, 64, 256]))
     size = int(rng.integers(6, 15))
-    workload = conv((1, size, size + 1, channels), int(rng.integers(1, 40)), (3, 3), pads=PAD)
+    pads = tuple(taps // 2 for taps in kernel) * 2
+    workload = conv((1, size, size + 1, channels), int(rng.integers(1, 40)), kernel, pads=pads)
     weights = rng.standard_normal(workload.inputs[1].shape).astype(np.float32)
     return workload, [images(rng, workload.inputs[0].shape), weights]
 
@@ -67,6 +67,19 @@ def test_the_others_by_the_most_that_any_element_adds_up(accuracy, share, seed, 
     most = np.max(magnitude(workload, inputs))
     for schedule, error in errors(workload, inputs, accuracy, level).items():
         assert error.max() <= share * most, schedule
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "kernel"),
+    [("balanced", (1, 3)), *(("standard", k) for k in [(5, 5), (7, 7), (1, 3), (5, 1), (1, 7)])],
+)
+def test_of_other_kernels_too(accuracy, kernel):
+    workload, inputs = random_case(sum(kernel), kernel)
+    most = np.max(magnitude(workload, inputs))
+    found = errors(workload, inputs, accuracy, RUNNABLE[-1])
+    assert any(schedule.template == "winograd" for schedule in found)
+    for schedule, error in found.items():
+        assert error.max() <= {"balanced": 5e-7, "standard": 5e-6}[accuracy] * most, schedule
 
 
 @pytest.mark.parametrize("level", TARGETS)

@@ -64,25 +64,39 @@ def test_sums_of_products_and_windows_keep_them_where_they_are_read(name, level)
             compare(got, want, allowed, f"{schedule}, {value} at {at}")
 
 
-def reach(at: tuple[int, ...], tile: int, size: tuple[int, int]) -> Array:
-    """The places whose tile of outputs, of ``tile`` rows and columns, reads the place ``at``."""
+def reach(at: tuple[int, ...], m: int, kernel: tuple[int, int], size: tuple[int, int]) -> Array:
+    """The places whose tile of outputs, ``m`` along each side with taps, reads the place ``at``."""
     marks = []
-    for place, extent in zip(at[1:3], size, strict=True):
-        first = np.arange(extent) // tile * tile - 1  # of what the tile reads, with one of padding
-        marks.append((first <= place) & (place < first + tile + 2))
+    for place, taps, extent in zip(at[1:3], kernel, size, strict=True):
+        tile = m if taps > 1 else 1
+        first = np.arange(extent) // tile * tile - taps // 2  # of what the tile reads
+        marks.append((first <= place) & (place < first + tile + taps - 1))
     return marks[0][:, None] & marks[1][None]
 
 
-@pytest.mark.parametrize("level", RUNNABLE)
-def test_winograd_spreads_them_over_the_tiles_that_read_them(level):
-    """As docs/models.md says; a tile is 2x2 or 4x4 outputs, of all channels."""
-    workload = SUMS["3x3"]
+WIDEST = {  # by taps along a side and outputs of a tile, the outputs that one input reaches
+    (3, 2): 4, (3, 4): 8, (3, 6): 12, (5, 2): 6, (5, 4): 8, (7, 2): 8,
+}  # fmt: skip
+SPREAD = {
+    "3x3": (SUMS["3x3"], {2, 4}),
+    "5x5": (conv((1, 13, 14, 9), 21, (5, 5), pads=(2, 2, 2, 2)), {2, 4}),
+    "a row": (conv((1, 3, 40, 19), 21, (1, 3), pads=(0, 1, 0, 1)), {2, 4, 6}),
+    "a column": (conv((1, 40, 3, 19), 21, (7, 1), pads=(3, 0, 3, 0)), {2}),
+}
+
+
+@pytest.mark.parametrize("level", RUNNABLE[-1:])
+@pytest.mark.parametrize("name", SPREAD)
+def test_winograd_spreads_them_over_the_tiles_that_read_them(name, level):
+    """As docs/models.md says; a tile has all channels."""
+    workload, tiles = SPREAD[name]
+    kernel = workload.inputs[1].shape[1:3]
     target = TARGETS[level]
     by_tile: dict[object, list[Schedule]] = {}
     for schedule in schedules(workload, target, 12):
         tile = schedule["m"] if schedule.template == "winograd" else 1
         by_tile.setdefault(tile, []).append(schedule)
-    assert by_tile.keys() == {1, 2, 4}
+    assert by_tile.keys() == {1, *tiles}
     chosen = [schedule for found in by_tile.values() for schedule in found[:2]]
     library = compiled(chosen, workload, target)
     for seed, value in enumerate([np.nan, np.inf, -np.inf, np.nan]):
@@ -97,7 +111,8 @@ def test_winograd_spreads_them_over_the_tiles_that_read_them(level):
             if schedule.template != "winograd":
                 assert (lost == read).all(), schedule
                 continue
-            tile = reach(at, int(schedule["m"]), got.shape[1:3])
-            assert tile.sum() <= (2 * int(schedule["m"])) ** 2
+            tile = reach(at, int(schedule["m"]), kernel, got.shape[1:3])
+            most = [1 if taps == 1 else WIDEST[taps, schedule["m"]] for taps in kernel]
+            assert tile.sum() <= most[0] * most[1]
             assert (lost <= tile).all(), f"{schedule}, {value} at {at}"
             np.testing.assert_allclose(got[:, ~tile], rest[:, ~tile], rtol=1e-3, atol=1e-4)

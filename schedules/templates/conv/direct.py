@@ -284,11 +284,16 @@ class Direct(Form[Knobs]):
             chunk=lines + blocks * panel + outputs,
         )
 
+    @property
+    def inside(self) -> float:
+        """Of the taps of all outputs, those that are computed."""
+        return 1.0
+
     def estimate(self) -> float:
         """The multiply-adds, idle lanes among them, and adding up lanes; or fetching the weights
         where that takes longer."""
         weights = self.workload.tensor(self.node.args[1])
         fetched = weights.nbytes * self.target.costs.fetched_byte
         computed = self.group_vectors * self.unit / self.per_group
-        work = self.depth + _ADDED_UP * self.lanes * self.dots
+        work = self.depth * self.inside + _ADDED_UP * self.lanes * self.dots
         return max(2.0 * self.node.out.size * computed * work, fetched)

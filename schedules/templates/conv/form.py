@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from ...ir.workload import Workload
 from ...target.target import Target
 from ..abilities import WEIGHED, around
 from ..fused import has_weights
+from ..window import axes
 from .direct import Direct
 
 
@@ -23,3 +26,11 @@ class Conv(Direct):
             return None
         _, kh, kw, in_c = workload.tensor(workload.nodes[0].args[1]).shape
         return cls(workload, target, (1, 1), (kh, kw, in_c))
+
+    @property
+    def inside(self) -> float:
+        """Without dilation nearly all."""
+        high, wide, _ = self.window
+        source = self.workload.tensor(self.node.args[0])
+        sides = axes(self.node, source, (high, wide))
+        return math.prod(side.share for side in sides if side.dilation > 1)

@@ -1,10 +1,12 @@
-"""Winograd convolution F(m x m, 3x3), stride 1: fewer multiplications than a direct method.
+"""Winograd convolution F(m x m, k x k), stride 1: fewer multiplications than a direct method.
 
 Lavin and Gray, *Fast Algorithms for Convolutional Neural Networks* (2015). The image is cut into
-tiles of m x m outputs. Phase one transforms every tile's (m+2) x (m+2) inputs. Phase two takes
-blocks of tiles and of output channels: for each of the (m+2)^2 positions a matrix product over the
-input channels, into scratch that stays in L2, and then the inverse transform with the epilogue.
-m = 4 needs a quarter of the direct method's multiplications, m = 2 four ninths.
+tiles of m x m outputs. Phase one transforms every tile's (m+k-1) x (m+k-1) inputs. Phase two takes
+blocks of tiles and of output channels: for each of the (m+k-1)^2 positions a matrix product over
+the input channels, into scratch that stays in L2, and then the inverse transform with the epilogue.
+With k = 3, m = 4 needs a quarter of the direct method's multiplications, m = 2 four ninths. Along a
+side where the kernel has one tap a tile has one output, and nothing is transformed: F(4, 3) of a
+line needs half of the multiplications.
 
 Weights are transformed in float64 and packed as [panel][position][C/groups][panel width]; a
 panel has channels of one group. ``target`` says how large the error is, and which accuracy allows
@@ -26,6 +28,7 @@ from contextlib import AbstractContextManager, nullcontext
 from ...emit.builder import PhaseBuilder
 from ...emit.evaluator import Evaluator, Point
 from ...emit.prefetch import ask_for
+from ...emit.registers import free_registers
 from ...emit.tile import LINE, RegisterTile, column_parts, vector_index
 from ...ir.dtype import FLOAT32
 from ...ir.kernel import Phase
@@ -38,7 +41,9 @@ from ..shares import by_rows, place
 from ..slots import phase_builder
 from .form import Knobs, Winograd
 from .input import Geometry, InputTransform, transform_phase
-from .transform import MATRICES, two_sided
+from .transform import of_products, two_sided
+
+_MANY_CONSTANTS = 8  # inputs of a tile along a side, whose transforms have many
 
 
 def kernel(form: Winograd, knobs: Knobs) -> Emitted:
@@ -95,12 +100,19 @@ class _Winograd:
         count = extent(first, self.g.group, self.g.panels)
         with builder.loop(count, "panel") as p:
             panel = builder.let(first + p)
+            if max(side.size for side in self.g.sides) >= _MANY_CONSTANTS:
+                free_registers(builder, self.g.form.target)
             with builder.loop(self.g.positions, "position") as position:
                 self._product(block, tiles, panel, p, position)
         with builder.loop(tiles, "tile") as tile:
             number = builder.let(block * self.g.block + tile)
             image, th, tw = split_index(number, (self.g.batch, self.g.down, self.g.across))
-            at = (image, builder.let(th * self.g.m), builder.let(tw * self.g.m), tile)
+            at = (
+                image,
+                builder.let(self.g.high.first(th)),
+                builder.let(self.g.wide.first(tw)),
+                tile,
+            )
             with builder.loop(count, "panel") as p:
                 self._outputs(at, builder.let(first + p), p)
 
@@ -195,21 +207,23 @@ class _Winograd:
         image, oh, ow = at
 
         def read(y: int, x: Index, lane: Index) -> Expr:
-            return builder.load(builder["products"], base + (y * g.size + x) * stride + lane)
+            return builder.load(builder["products"], base + (y * g.wide.size + x) * stride + lane)
 
-        row = builder.local(g.m * g.lanes)
+        row = builder.local(g.wide.m * g.lanes)
 
         def write(y: Index, x: int, lane: Index, value: Expr) -> None:
             builder.store(row, x * g.lanes + lane, value)
 
         def after(y: Index) -> None:
-            with _unless(builder, not g.rows.out % g.m, oh + y < g.rows.out):
-                for x in range(g.m):
-                    always = g.columns.out % g.m > x or not g.columns.out % g.m
-                    with _unless(builder, always, ow + x < g.columns.out):
-                        self._store((image, oh + y, ow + x), row, x, panel, part)
+            down = y * g.high.apart
+            with _unless(builder, g.high.is_full, oh + down < g.rows.out):
+                for x in range(g.wide.m):
+                    right = x * g.wide.apart
+                    with _unless(builder, g.wide.has(x), ow + right < g.columns.out):
+                        self._store((image, oh + down, ow + right), row, x, panel, part)
 
-        two_sided(builder, MATRICES[g.m][2], g.lanes, read, write, after)
+        matrices = of_products(g.high), of_products(g.wide)
+        two_sided(builder, matrices, g.lanes, read, write, after)
 
     def _store(
         self,

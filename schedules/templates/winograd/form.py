@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -20,14 +22,12 @@ from ..fused import has_weights
 from ..loops import Loops
 from ..powers import floor_power, powers
 from ..window import Axis, axes, balanced_width
+from .side import Side
 
-# The outputs of a tile along each side that an accuracy allows; see ``target.ACCURACIES``.
-_SIZES: dict[str, tuple[int, ...]] = {
-    "strict": (),
-    "balanced": (2,),
-    "standard": (2, 4),
-    "bf16": (2, 4),
-}
+# By taps of the kernel, the outputs of a tile along each side that has them; see ``ACCURACIES``.
+_SQUARE = {3: (2, 4), 5: (2, 4), 7: (2,)}
+_LINE = {3: (2, 4, 6), 5: (2, 4), 7: (2,)}
+_BALANCED = 4  # inputs of a tile along a side that this accuracy allows
 _BLOCKS = (1, 2, 3, 4, 6, 7, 8, 9, 12, 14, 16, 18, 20, 21, 24, 28, 32, 36, 42, 48, 49, 56, 64)
 # With fewer tiles in a block, memory is what it waits for: the hardware fetches by itself then.
 _WORTH_FETCHING = 8
@@ -50,7 +50,8 @@ class Knobs(NamedTuple):
 
 @dataclass(frozen=True)
 class Winograd(Form[Knobs]):
-    """A float32 3x3 convolution of stride 1 with an elementwise epilogue."""
+    """A float32 convolution of stride 1 with an elementwise epilogue, whose kernel has as many taps
+    along both sides, or one along one of them."""
 
     rows: Axis
     columns: Axis
@@ -66,18 +67,45 @@ class Winograd(Form[Knobs]):
 
     @classmethod
     def match(cls, workload: Workload, target: Target) -> Winograd | None:
-        """Without dilation, of constant weights; groups of whole vectors of output channels.
+        """Of constant weights; groups of whole vectors of output channels.
 
         A strict target has none: the transforms' additions are not those of the sum.
         """
-        if not _SIZES[target.accuracy] or not _is_3x3(workload):
+        if not has_weights(workload, "conv2d") or workload.nodes[0].attr("strides") != (1, 1):
             return None
         node = workload.nodes[0]
         source = workload.tensor(node.args[0])
+        _, high, wide, _ = workload.tensor(node.args[1]).shape
         batch, _, _, in_c = source.shape
         sizes = (batch, in_c, node.out.shape[3], node.attr("groups"))
-        form = cls(workload, target, *axes(node, source, (3, 3)), *sizes)
-        return form if form.groups == 1 or form.per_group % form.lanes == 0 else None
+        form = cls(workload, target, *axes(node, source, (high, wide)), *sizes)
+        whole = form.groups == 1 or form.per_group % form.lanes == 0
+        return form if form.outputs and whole else None
+
+    @cached_property
+    def outputs(self) -> tuple[int, ...]:
+        """Of a tile along each side that has taps, as the accuracy allows; see ``ACCURACIES``."""
+        taps = {axis.kernel for axis in (self.rows, self.columns)}
+        sizes = _LINE if 1 in taps else _SQUARE
+        most = max(taps)
+        if len(taps - {1}) != 1 or most not in sizes or self.target.accuracy == "strict":
+            return ()
+        found = sizes[most]
+        if self.target.accuracy == "balanced":
+            return tuple(m for m in found if m + most - 1 <= _BALANCED)
+        return found
+
+    def sides(self, m: int) -> tuple[Side, Side]:
+        """Of a tile with so many outputs along each side that has taps."""
+        rows, columns = (
+            Side(axis, m) if axis.kernel > 1 else Side(replace(axis, dilation=1), 1)
+            for axis in (self.rows, self.columns)
+        )
+        return rows, columns
+
+    def positions(self, m: int) -> int:
+        """Inputs of a tile."""
+        return math.prod(side.size for side in self.sides(m))
 
     @property
     def per_group(self) -> int:
@@ -106,16 +134,16 @@ class Winograd(Form[Knobs]):
         return tuple(v for v in some if self.groups == 1 or self.per_group % (v * self.lanes) == 0)
 
     def tiles(self, m: int) -> int:
-        """Tiles of m x m outputs in the whole batch."""
-        return self.batch * ceildiv(self.rows.out, m) * ceildiv(self.columns.out, m)
+        """In the whole batch."""
+        return self.batch * math.prod(side.tiles for side in self.sides(m))
 
     def choices(self) -> tuple[Knob, ...]:
         """The size of tiles, the register tile of the products, the blocks of both phases."""
-        blocks = _block_sizes(self.tiles(2))
+        blocks = _block_sizes(self.tiles(self.outputs[0]))
         rows = tuple(range(1, min(blocks[-1], self.target.vector_registers - 2) + 1))
         strips = powers(self.in_vectors, 10)
         return (
-            Knob("m", _SIZES[self.target.accuracy], "outputs of a tile along each side"),
+            Knob("m", self.outputs, "outputs of a tile along each side"),
             Knob("stages", (1, 2), "1: a block's transformed inputs stay in scratch"),
             Knob("tiles", blocks, "tiles in a block"),
             Knob("rows", rows, "tiles in the register tile"),
@@ -127,7 +155,7 @@ class Winograd(Form[Knobs]):
 
     def fits(self, knobs: Knobs) -> bool:
         """The tile fits the registers, and twice L2 what lies in scratch."""
-        positions = (knobs.m + 2) ** 2
+        positions = self.positions(knobs.m)
         width = knobs.panels * knobs.vectors * self.target.vector_bytes
         scratch = positions * knobs.tiles * width
         if knobs.stages == 1:
@@ -141,11 +169,11 @@ class Winograd(Form[Knobs]):
 
     def estimate(self) -> float:
         """Of the cheaper m."""
-        return min(self._cost(m) for m in _SIZES[self.target.accuracy])
+        return min(self._cost(m) for m in self.outputs)
 
     def _cost(self, m: int) -> float:
         """Products, or fetching the weights where that takes longer, and transforms."""
-        positions, tiles, costs = (m + 2) ** 2, self.tiles(m), self.target.costs
+        positions, tiles, costs = self.positions(m), self.tiles(m), self.target.costs
         padded_in, padded_out = self.in_vectors * self.lanes, self.out_vectors * self.lanes
         weights = positions * self.depth * padded_out
         product = max(2.0 * weights * tiles, FLOAT32.nbytes(weights) * costs.fetched_byte)
@@ -156,8 +184,8 @@ class Winograd(Form[Knobs]):
         stage where each thread has enough blocks, or where it costs less than what threads fetch
         from one another between two."""
         target = self.target
-        m = min(_SIZES[target.accuracy], key=self._cost)
-        positions, total = (m + 2) ** 2, self.tiles(m)
+        m = min(self.outputs, key=self._cost)
+        positions, total = self.positions(m), self.tiles(m)
         vectors, block = self._register_tile(m, apart=True)
         enough = ceildiv(total, block) >= 4 * target.threads and self._is_held(m, block)
         if target.threads > 1 and not enough:
@@ -184,7 +212,7 @@ class Winograd(Form[Knobs]):
 
     def _is_held(self, m: int, block: int) -> bool:
         """Whether L2 holds a block's transformed inputs."""
-        return FLOAT32.nbytes((m + 2) ** 2 * block * self.in_c) <= self.target.l2
+        return FLOAT32.nbytes(self.positions(m) * block * self.in_c) <= self.target.l2
 
     def _most_rows(self, vectors: int) -> int:
         return max(1, (self.target.vector_registers - 1 - vectors) // vectors)
@@ -213,7 +241,7 @@ class Winograd(Form[Knobs]):
         """Of a thread, in floating-point operations at full speed: what it multiplies, the weights
         that each block fetches anew (from L3: one thread brings them there for all), and what
         another thread transformed."""
-        positions, total, target = (m + 2) ** 2, self.tiles(m), self.target
+        positions, total, target = self.positions(m), self.tiles(m), self.target
         steps = self._steps(m, tile, apart=apart) * positions * self.depth / target.threads
         weights = FLOAT32.nbytes(positions * self.depth * self.out_vectors * self.lanes)
         again = ceildiv(total, tile[1]) / target.threads
@@ -233,7 +261,7 @@ class Winograd(Form[Knobs]):
 
     def loops(self, knobs: Knobs) -> Loops:
         """A step is a channel of the matrix products; transforms are ``other``."""
-        positions, total, vectors = (knobs.m + 2) ** 2, self.tiles(knobs.m), knobs.vectors
+        positions, total, vectors = self.positions(knobs.m), self.tiles(knobs.m), knobs.vectors
         block, width = np.minimum(knobs.tiles, total), vectors * self.lanes
         blocks, panels = ceildiv(total, block), ceildiv(self.out_c, width)
         group = np.minimum(knobs.panels, panels)
@@ -256,16 +284,6 @@ class Winograd(Form[Knobs]):
             * (FLOAT32.nbytes(self.in_c * block) + weights + FLOAT32.nbytes(block * group * width)),
             other=positions * total * (self.in_c + panels * width),
         )
-
-
-def _is_3x3(workload: Workload) -> bool:
-    node = workload.nodes[0]
-    return (
-        has_weights(workload, "conv2d")
-        and workload.tensor(node.args[1]).shape[1:3] == (3, 3)
-        and node.attr("strides") == (1, 1)
-        and node.attr("dilations") == (1, 1)
-    )
 
 
 def _block_sizes(most: int) -> tuple[int, ...]:

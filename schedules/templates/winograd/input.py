@@ -7,14 +7,13 @@ from functools import partial
 
 from ...emit.builder import PhaseBuilder, Slot
 from ...ir.kernel import ALIGNMENT, Packing, Phase
-from ...ir.size import Size
 from ...ir.workload import Tensor
 from ...tir.indices import Expr, Index, ceildiv, divide, modulo, split_index, tail
 from ...tvm_late import tirx
 from ..slots import input_slots
-from ..window import Axis
 from .form import Knobs, Winograd
-from .transform import MATRICES, Read, pack_weights, two_sided
+from .side import Side
+from .transform import Read, of_inputs, pack_weights, two_sided
 
 
 class Geometry:
@@ -26,10 +25,9 @@ class Geometry:
         self.rows, self.columns, self.lanes = form.rows, form.columns, form.lanes
         self.batch, self.in_c, self.out_c = form.batch, form.in_c, form.out_c
         self.groups, self.depth = form.groups, form.depth
-        self.m = self.knobs.m
-        self.size = self.m + 2
-        self.positions = self.size**2
-        self.down, self.across = ceildiv(self.rows.out, self.m), ceildiv(self.columns.out, self.m)
+        self.sides = self.high, self.wide = form.sides(knobs.m)
+        self.positions = self.high.size * self.wide.size
+        self.down, self.across = self.high.tiles, self.wide.tiles
         self.total = self.batch * self.down * self.across
         self.block = min(self.knobs.tiles, self.total)
         self.blocks = ceildiv(self.total, self.block)
@@ -38,7 +36,7 @@ class Geometry:
         self.panels = ceildiv(self.out_c, self.panel)
         self.group = min(self.knobs.panels, self.panels)
         shape = (self.panels, self.positions, self.depth, self.panel)
-        packing = Packing(shape, lambda w: pack_weights(w, self.m, self.panel))
+        packing = Packing(shape, lambda w: pack_weights(w, self.sides, self.panel))
         self.packings = {self.weight: packing}
         self.one_stage = self.knobs.stages == 1
         block_size = self.positions * self.block
@@ -96,13 +94,12 @@ class InputTransform:
         """One tile, channel vectors (first channel, count)."""
         g, builder = self.g, self.builder
         image, th, tw = tile
-        y0 = builder.let(th * g.m - g.rows.pad)
-        x0 = builder.let(tw * g.m - g.columns.pad)
+        y0 = builder.let(g.high.first(th) - g.rows.pad)
+        x0 = builder.let(g.wide.first(tw) - g.columns.pad)
         origin = builder.let(((image * g.rows.size + y0) * g.columns.size + x0) * g.in_c)
-        sides = _inside(g.rows, g.m, g.down), _inside(g.columns, g.m, g.across)
-        inside = tirx.all(
-            y0 >= 0, y0 + g.size <= g.rows.size, x0 >= 0, x0 + g.size <= g.columns.size
-        )
+        sides = g.high.inside(), g.wide.inside()
+        y1, x1 = y0 + (g.high.reach + 1), x0 + (g.wide.reach + 1)
+        inside = tirx.all(y0 >= 0, y1 <= g.rows.size, x0 >= 0, x1 <= g.columns.size)
         if all(some for some, _ in sides):
             with builder.when(inside):
                 self._channels(target, strips, partial(self._direct, origin))
@@ -130,7 +127,9 @@ class InputTransform:
                     self._vector(target, channel, width, read(channel, width))
 
     def _load(self, origin: Index, y: Index, x: Index, channel: Index, lane: Index) -> Expr:
-        index = origin + (y * self.g.columns.size + x) * self.g.in_c + channel + lane
+        g = self.g
+        place = y * g.high.apart * g.columns.size + x * g.wide.apart
+        index = origin + place * g.in_c + channel + lane
         return self.builder.load(self.source, index)
 
     def _direct(self, origin: Index, channel: Index, lanes: int) -> Read:
@@ -143,40 +142,38 @@ class InputTransform:
         patch = builder.local(g.positions * lanes)
         with builder.loop(g.positions, "zero") as i, builder.vector(lanes) as lane:
             builder.store(patch, i * lanes + lane, tirx.const(0.0, "float32"))
-        top, rows = _overlap(builder, y0, g.size, g.rows.size)
-        left, columns = _overlap(builder, x0, g.size, g.columns.size)
+        top, rows = _overlap(builder, y0, g.high)
+        left, columns = _overlap(builder, x0, g.wide)
         with (
             builder.loop(rows, "y", top) as y,
             builder.loop(columns, "x", left) as x,
             builder.vector(lanes) as lane,
         ):
             value = self._load(origin, y, x, channel, lane)
-            builder.store(patch, (y * g.size + x) * lanes + lane, value)
-        return lambda y, x, lane: builder.load(patch, (y * g.size + x) * lanes + lane)
+            builder.store(patch, (y * g.wide.size + x) * lanes + lane, value)
+        return lambda y, x, lane: builder.load(patch, (y * g.wide.size + x) * lanes + lane)
 
     def _vector(self, target: Index, channel: Index, lanes: int, read: Read) -> None:
         g, builder = self.g, self.builder
 
         def write(y: Index, x: int, lane: Index, value: Expr) -> None:
-            index = target + (y * g.size + x) * (g.block * g.in_c) + channel + lane
+            index = target + (y * g.wide.size + x) * (g.block * g.in_c) + channel + lane
             builder.store(builder["tiles"], index, value)
 
-        two_sided(builder, MATRICES[g.m][0], lanes, read, write)
+        matrices = of_inputs(g.high), of_inputs(g.wide)
+        two_sided(builder, matrices, lanes, read, write)
 
 
-def _inside(axis: Axis, m: int, tiles: int) -> tuple[bool, bool]:
-    """Whether some tiles may lie wholly inside the image along one axis, and whether all do."""
-    if isinstance(tiles, Size):
-        return True, False
-    places = [
-        axis.pad <= tile * m and tile * m - axis.pad + m + 2 <= axis.size for tile in range(tiles)
-    ]
-    return any(places), all(places)
-
-
-def _overlap(builder: PhaseBuilder, start: Index, size: int, limit: int) -> tuple[Index, Index]:
-    """First offset and count of ``start .. start + size`` within ``0 .. limit``."""
-    zero = tirx.const(0, "int32")
-    low = builder.let(tirx.max(zero, 0 - start))
-    high = tirx.min(tirx.const(size, "int32"), limit - start)
-    return low, builder.let(tirx.max(zero, high - low))
+def _overlap(builder: PhaseBuilder, start: Index, side: Side) -> tuple[Index, Index]:
+    """First and number of a tile's inputs from ``start`` on that lie inside the image."""
+    zero, size = tirx.const(0, "int32"), tirx.const(side.size, "int32")
+    before, after = tirx.max(zero, 0 - start), side.axis.size - start
+    if side.apart == 1:
+        low = builder.let(before)
+        return low, builder.let(tirx.max(zero, tirx.min(size, after) - low))
+    # Kept from TVM's simplifier, whose differences of two quotients are wrong for negative numbers.
+    low, high = (
+        builder.keep(tirx.truncdiv(distance + (side.apart - 1), side.apart))
+        for distance in (before, tirx.max(zero, after))
+    )
+    return low, builder.let(tirx.max(zero, tirx.min(size, high) - low))
