@@ -274,6 +274,10 @@ CASES: dict[str, tuple[Make, tuple[Symbol, ...]]] = {
         lambda t: conv((2, t, 12, 32), 48, (3, 3), pads=(1, 1, 1, 1)),
         (T,),
     ),
+    "winograd of an open width": (
+        lambda t: conv((1, 2, t, 32), 48, (1, 5), pads=(0, 6, 0, 2), dilations=(1, 2)),
+        (T,),
+    ),
     "winograd of open lines": (
         lambda t: conv((2, t, 1, 32), 48, (3, 1), pads=(4, 0, 2, 0), dilations=(3, 1)),
         (T,),

@@ -48,6 +48,8 @@ class Side:
 
     def has(self, number: int) -> bool:
         """Whether each tile has the output of this number, which the axis may end before."""
+        if isinstance(self.axis.out, Size):
+            return False
         whole, rest = divmod(self.axis.out, self.apart)
         if rest:
             return False
