@@ -65,7 +65,7 @@ def product(kernel: KernelEntry) -> tuple[int, int]:
         groups = int(node.attr("groups", 1))
         if node.op in ("conv2d", "conv2d_planes"):
             columns, *taps, channels = workload.tensor(node.args[1]).shape
-            depth = channels if kernel.schedule.template == WINOGRAD else channels * math.prod(taps)
+            depth = channels if kernel.schedule.template in WINOGRAD else channels * math.prod(taps)
             return depth, columns // groups
         if node.op == "conv2d_transpose":
             depth, *outs = workload.tensor(node.args[1]).shape

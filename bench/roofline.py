@@ -11,7 +11,7 @@ from luthier.machine.peak import peaks
 from luthier.schedules.ops.counts import flops, is_whole
 from luthier.schedules.target import host
 
-WINOGRAD = "winograd"  # the template
+WINOGRAD = ("winograd", "winograd_line")  # the templates
 WINOGRAD_SHARE = 0.2  # of the operations, from where on it matters for a model
 
 
@@ -49,18 +49,21 @@ def total_flops(kernels: Iterable[KernelEntry]) -> int:
 def own_flops(kernel: KernelEntry) -> float:
     """Operations of one call as its schedule does them.
 
-    Winograd's F(m x m, 3 x 3) multiplies (m + 2)^2 times for each tile and pair of channels where
-    the direct algorithm does 9 m^2 times; its transforms count nothing (Lavin and Gray 2015).
+    Winograd's F(m, k) multiplies m + k - 1 times for each tile, pair of channels and side that has
+    k taps, where the direct algorithm does m k times; its transforms count nothing (Lavin and Gray
+    2015).
     """
-    direct = flops(kernel.workload)
-    if kernel.schedule.template != WINOGRAD:
-        return direct
-    m = int(kernel.schedule["m"])
-    return direct * (m + 2) ** 2 / (9 * m**2)
+    share = 1.0
+    if kernel.schedule.template in WINOGRAD:
+        m = int(kernel.schedule["m"])
+        weights = kernel.workload.tensor(kernel.workload.nodes[0].args[1])
+        for taps in weights.shape[1:3]:
+            share *= (m + taps - 1) / (m * taps) if taps > 1 else 1
+    return flops(kernel.workload) * share
 
 
 def winograd_applies(kernels: Iterable[KernelEntry]) -> bool:
     """Whether Winograd's kernels have at least WINOGRAD_SHARE of the model's direct operations."""
     every = list(kernels)
-    share = total_flops(k for k in every if k.schedule.template == WINOGRAD)
+    share = total_flops(k for k in every if k.schedule.template in WINOGRAD)
     return 0 < share >= WINOGRAD_SHARE * total_flops(every)

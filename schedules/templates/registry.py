@@ -67,6 +67,7 @@ from .trees.form import Trees
 from .warping.form import Warping
 from .winograd.form import Winograd
 from .winograd_integer.form import IntegerWinograd
+from .winograd_line.form import WinogradLine
 
 # In order of preference, which counts where estimates are the same.
 TEMPLATES: tuple[type[Form[Any]], ...] = (
@@ -90,6 +91,7 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     Bfloat16Patches,
     Bfloat16Conv,
     Winograd,
+    WinogradLine,
     ConvPlanes,
     Bfloat16ConvTranspose,
     ConvTranspose,

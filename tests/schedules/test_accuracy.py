@@ -77,7 +77,7 @@ def test_of_other_kernels_too(accuracy, kernel):
     workload, inputs = random_case(sum(kernel), kernel)
     most = np.max(magnitude(workload, inputs))
     found = errors(workload, inputs, accuracy, RUNNABLE[-1])
-    assert any(schedule.template == "winograd" for schedule in found)
+    assert any(schedule.template.startswith("winograd") for schedule in found)
     for schedule, error in found.items():
         assert error.max() <= {"balanced": 5e-7, "standard": 5e-6}[accuracy] * most, schedule
 

@@ -94,7 +94,7 @@ def test_winograd_spreads_them_over_the_tiles_that_read_them(name, level):
     target = TARGETS[level]
     by_tile: dict[object, list[Schedule]] = {}
     for schedule in schedules(workload, target, 12):
-        tile = schedule["m"] if schedule.template == "winograd" else 1
+        tile = schedule["m"] if schedule.template.startswith("winograd") else 1
         by_tile.setdefault(tile, []).append(schedule)
     assert by_tile.keys() == {1, *tiles}
     chosen = [schedule for found in by_tile.values() for schedule in found[:2]]
@@ -108,7 +108,7 @@ def test_winograd_spreads_them_over_the_tiles_that_read_them(name, level):
             lost = ~np.isfinite(got).all(axis=(0, 3))
             read = ~np.isfinite(want).all(axis=(0, 3))
             assert (lost >= read).all(), "what reads it has it"
-            if schedule.template != "winograd":
+            if not schedule.template.startswith("winograd"):
                 assert (lost == read).all(), schedule
                 continue
             tile = reach(at, int(schedule["m"]), kernel, got.shape[1:3])

@@ -321,7 +321,7 @@ def test_every_template_has_a_family(level: str) -> None:
     others |= {"few_bits", "few_bits_gemm", "few_bits_integer"}  # see test_few_bits
     # see test_whole_products
     others |= {"channelwise_integer", "conv_integer", "gemm_integer", "winograd_integer"}
-    others |= {"conv_planes", "pool_integer", "pool_planes"}  # see test_windows
+    others |= {"winograd_line", "conv_planes", "pool_integer", "pool_planes"}  # see test_windows
     others |= {"attention_integer"}  # see test_attention_integer
     others |= {"place", "scatter"}  # see test_place, test_scatter
     others |= {f"{of}_bfloat16" for of in ("attention", "conv", "gemm", "rows", "separable")}

@@ -168,7 +168,10 @@ DEFAULTS = {
     "rounded rows times one": (few_bits((20,), 64, 24, 4, 32, rounded=True), "few_bits_integer"),
     "a pointwise convolution": (conv((1, 9, 9, 8), 8, (1, 1)), "gemm"),
     "many 3x3 tiles of many channels": (conv((1, 56, 56, 64), 64, (3, 3), pads=PAD), "winograd"),
-    "a line of many channels": (conv((1, 1, 900, 80), 64, (1, 3), pads=(0, 1, 0, 1)), "winograd"),
+    "a line of many channels": (
+        conv((1, 1, 900, 80), 64, (1, 3), pads=(0, 1, 0, 1)),
+        "winograd_line",
+    ),
     "5x5 of many channels": (conv((1, 28, 28, 32), 64, (5, 5), pads=(2,) * 4), "winograd"),
     "dilated beyond most of the image": (
         conv((1, 14, 14, 256), 256, (3, 3), pads=(12,) * 4, dilations=(12, 12)),

@@ -114,12 +114,14 @@ WINOGRAD = {
     "groups": conv((2, 7, 6, 15), 48, (3, 3), pads=(1, 1, 1, 1), groups=3, after="scaled"),
     "5x5": conv((1, 9, 11, 7), 19, (5, 5), pads=(2, 2, 2, 1), after="residual"),
     "7x7, inside": conv((1, 9, 8, 5), 17, (7, 7), after="gelu"),
+    "dilated beyond the image": conv((1, 4, 7, 6), 9, (3, 3), pads=(5,) * 4, dilations=(5, 4)),
+}
+LINES = {
     "a row": conv((2, 3, 31, 9), 20, (1, 3), pads=(0, 1, 0, 1), after="swish"),
     "a column": conv((1, 17, 5, 9), 20, (7, 1), pads=(3, 0, 3, 0), after="residual"),
     "dilated, groups": conv(
         (2, 2, 40, 14), 32, (1, 5), pads=(0, 12, 0, 3), dilations=(9, 3), groups=2
     ),
-    "dilated beyond the image": conv((1, 4, 7, 6), 9, (3, 3), pads=(5,) * 4, dilations=(5, 4)),
     "one of each image that a dilation makes": conv(
         (1, 1, 3, 4), 8, (1, 3), pads=(0, 2, 0, 2), dilations=(1, 2)
     ),
@@ -255,6 +257,7 @@ CASES = {
     for family, template, workloads in (
         ("convolution", None, CONVOLUTIONS),
         ("winograd", "winograd", WINOGRAD),
+        ("winograd of lines", "winograd_line", LINES),
         ("depthwise", "channelwise", DEPTHWISE),
         ("several outputs of a channel", "channelwise", SEVERAL),
         ("few channels in a group", "channelwise", GROUPS),

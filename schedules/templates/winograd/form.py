@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -24,9 +25,6 @@ from ..powers import floor_power, powers
 from ..window import Axis, axes, balanced_width
 from .side import Side
 
-# By taps of the kernel, the outputs of a tile along each side that has them; see ``ACCURACIES``.
-_SQUARE = {3: (2, 4), 5: (2, 4), 7: (2,)}
-_LINE = {3: (2, 4, 6), 5: (2, 4), 7: (2,)}
 _BALANCED = 4  # inputs of a tile along a side that this accuracy allows
 _BLOCKS = (1, 2, 3, 4, 6, 7, 8, 9, 12, 14, 16, 18, 20, 21, 24, 28, 32, 36, 42, 48, 49, 56, 64)
 # With fewer tiles in a block, memory is what it waits for: the hardware fetches by itself then.
@@ -50,8 +48,10 @@ class Knobs(NamedTuple):
 
 @dataclass(frozen=True)
 class Winograd(Form[Knobs]):
-    """A float32 convolution of stride 1 with an elementwise epilogue, whose kernel has as many taps
-    along both sides, or one along one of them."""
+    """A float32 convolution of stride 1 with an elementwise epilogue, whose kernel is a square.
+
+    ``sizes`` are the outputs of a tile along each side that has taps, by the number of these.
+    """
 
     rows: Axis
     columns: Axis
@@ -64,6 +64,8 @@ class Winograd(Form[Knobs]):
     version = 2
     knobs_type = Knobs
     anchors = around(conv2d=WEIGHED)
+    is_line: ClassVar[bool] = False
+    sizes: ClassVar[Mapping[int, tuple[int, ...]]] = {3: (2, 4), 5: (2, 4), 7: (2,)}
 
     @classmethod
     def match(cls, workload: Workload, target: Target) -> Winograd | None:
@@ -85,12 +87,10 @@ class Winograd(Form[Knobs]):
     @cached_property
     def outputs(self) -> tuple[int, ...]:
         """Of a tile along each side that has taps, as the accuracy allows; see ``ACCURACIES``."""
-        taps = {axis.kernel for axis in (self.rows, self.columns)}
-        sizes = _LINE if 1 in taps else _SQUARE
-        most = max(taps)
-        if len(taps - {1}) != 1 or most not in sizes or self.target.accuracy == "strict":
+        least, most = sorted((self.rows.kernel, self.columns.kernel))
+        found = self.sizes.get(most, ()) if least == (1 if self.is_line else most) else ()
+        if self.target.accuracy == "strict":
             return ()
-        found = sizes[most]
         if self.target.accuracy == "balanced":
             return tuple(m for m in found if m + most - 1 <= _BALANCED)
         return found

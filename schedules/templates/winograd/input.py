@@ -7,6 +7,7 @@ from functools import partial
 
 from ...emit.builder import PhaseBuilder, Slot
 from ...ir.kernel import ALIGNMENT, Packing, Phase
+from ...ir.size import Size
 from ...ir.workload import Tensor
 from ...tir.indices import Expr, Index, ceildiv, divide, modulo, split_index, tail
 from ...tvm_late import tirx
@@ -29,7 +30,9 @@ class Geometry:
         self.positions = self.high.size * self.wide.size
         self.down, self.across = self.high.tiles, self.wide.tiles
         self.total = self.batch * self.down * self.across
-        self.block = min(self.knobs.tiles, self.total)
+        self.block = self.knobs.tiles
+        if not (form.is_line and isinstance(self.total, Size)):
+            self.block = min(self.block, self.total)
         self.blocks = ceildiv(self.total, self.block)
         self.rest = self.total - (self.blocks - 1) * self.block  # tiles in the last block
         self.panel = self.knobs.vectors * self.lanes
