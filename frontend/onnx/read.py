@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from functools import cached_property
 
 import onnx
 
-from luthier.schedules import ModelError
+from luthier.schedules import ModelError, ModelWarning
 
 from ..program import Argument
 from ..states.pairs import StateNames, declared_states, state_pairs
@@ -268,10 +269,9 @@ def _fix_input(
             raise ModelError(f"{what} has size {dim.dim_value} in dimension {i}, not {size}")
         if is_symbol(dim.dim_param):
             first, other = symbols.setdefault(dim.dim_param, (size, name))
-            if first != size:
-                raise ModelError(
-                    f"{what} gives '{dim.dim_param}' the size {size}, input '{other}' gives {first}"
-                )
+            if first != size:  # as in ONNX Runtime names that are wrong do not count
+                gives = f"gives '{dim.dim_param}' the size {size}, input '{other}' gives {first}"
+                warnings.warn(ModelWarning(f"{what} {gives}"), stacklevel=2)
     tensor.shape.Clear()
     for size in sizes:
         tensor.shape.dim.add().dim_value = size
