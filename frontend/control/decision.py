@@ -22,6 +22,7 @@ from ..program import Branch, Call, Expect, Find, Step
 from .assembly import Assembly
 from .declared import Dims
 from .differing import Differing, region
+from .distances import Distances
 from .found_sizes import FoundInsideError, FoundSizes
 from .origins import Origin, Origins
 from .parts import Parts, Scope, is_outermost
@@ -43,8 +44,8 @@ class Decision:
     """What becomes of one node; ``steps`` are its steps so far.
 
     ``declared`` are the shapes that the model declares, by value, and ``made`` the nodes that give
-    values. Names of what is ``spelled`` are
-    this decision's own; those of the node's inputs are ``input 0`` and so on.
+    values. Names of what is ``spelled`` are this decision's own; those of the node's inputs are
+    ``input 0`` and so on.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Decision:
         self._outer, self._parts, self._assembly = scope, parts, assembly
         self._sizes, self._declared, self._made = sizes, declared, made
         self.sure = sizes.be_sure
+        self._known_of = partial(parts.numbers_of, scope=scope, reader=self.label)
         values = {i: parts.value(n, scope, self.label) for i, n in enumerate(node.input) if n}
         self._inner: Scope = ChainMap({}, {}, {f"input {i}": v for i, v in values.items()})
 
@@ -101,19 +103,14 @@ class Decision:
 
     def origins(self, index: int) -> Sequence[Origin]:
         """Where each number of an input comes from; of none where that is not told."""
-
-        def typed(name: str) -> Tensor | None:
-            value = self._outer.get(name)
-            return self._assembly.type(value) if isinstance(value, int) else None
-
-        def known(name: str) -> Array | None:
-            value = self._outer.get(name)
-            if isinstance(value, onnx.TensorProto):
-                value = self._parts.value(name, self._outer, self.label)
-            return self._assembly.known(value) if isinstance(value, int) else None
-
-        found = Origins(self._made, typed, known).of(self.node.input[index])
+        typed = partial(self._parts.type_of, scope=self._outer)
+        found = Origins(self._made, typed, self._known_of).of(self.node.input[index])
         return [o if isinstance(o, int) else o.apart(self._outer[o.value]) for o in found]
+
+    def between(self, first: int, last: int) -> int | None:
+        """How much less an input of one number is than another at most, where nodes tell."""
+        names = self.node.input
+        return Distances(self._made, self._known_of).most(names[first], names[last])
 
     def declared(self, rank: int, index: int = 0) -> Dims:
         """The shape that the model declares of a result, None for what it does not."""
@@ -231,6 +228,8 @@ class Decision:
         told = origins if len(origins) == len(wanted) else [None] * len(wanted)
         sure = [o if isinstance(o, int) and o > 0 else None for o in told]
         wanted = [n if n is not None else o for n, o in zip(wanted, sure, strict=True)]
+        if self._sizes.single and not is_outermost(self._outer):
+            wanted = [1 if n is None and m == 1 else n for n, m in zip(wanted, most, strict=True)]
         known = self._assembly.known(value)
         if known is not None:
             wanted = [int(n) for n in known.reshape(-1)] if None in wanted else wanted

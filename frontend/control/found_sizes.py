@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -61,6 +62,7 @@ class FoundSizes:
     import knew of the model's straight parts. ``short`` are the values that take some of what is
     found, or pad it; they have sizes of their own unless the import is ``plain``, as one is that
     tells shapes alone. Of values by name, dimensions that are ``fixed`` follow from none of this.
+    In loops what can be none or one is one while it is ``single``: a run that finds none ends.
     """
 
     taken: dict[str, int] = field(default_factory=dict)
@@ -80,6 +82,7 @@ class FoundSizes:
     short: set[str] = field(default_factory=set)
     plain: bool = False
     fixed: Mapping[str, Collection[int]] = field(default_factory=dict)
+    single: bool = False
 
     def count(self, sequence: str, label: str) -> int:
         """How many tensors a sequence has; raises UnsupportedOperator where nobody says it."""
@@ -158,6 +161,20 @@ class FoundSizes:
         del self.symbols[count:]
         for origin in [origin for origin, name in self.origins.items() if name in gone]:
             del self.origins[origin]
+
+    @contextmanager
+    def single_ones(self, error: Exception) -> Iterator[None]:
+        """What can be one or none in a loop is one meanwhile; raises the error where it is so
+        already, or where that does not help."""
+        if self.single:
+            raise error
+        self.single = True
+        try:
+            yield
+        except UnsupportedOperator:
+            raise error from None
+        finally:
+            self.single = False
 
     def most(self, name: str) -> int:
         """The largest that one may be."""

@@ -9,7 +9,7 @@ import onnx
 from luthier.schedules import ModelError
 
 from ..onnx.opset import is_onnx, node_label
-from ..onnx.scopes import inner_graph
+from ..onnx.scopes import inner_graph, reads
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,11 @@ class LoopNode:
             if name == self.body.input[2 + i].name:
                 found.append(i)
         return found
+
+    def unread(self) -> list[int]:
+        """The places of carried values that an iteration does not read."""
+        taken = set().union(*map(reads, self.body.node), (o.name for o in self.body.output))
+        return [i for i in range(len(self.carried)) if self.body.input[2 + i].name not in taken]
 
 
 def _is_identity(node: onnx.NodeProto) -> bool:

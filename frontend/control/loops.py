@@ -14,6 +14,7 @@ from luthier.schedules.ir.core import Region as Steps
 from ..graph import Array
 from ..program import Loop, Step
 from .assembly import Assembly
+from .carried import Carried
 from .declared import Dims
 from .filling import without_sequences
 from .found_sizes import FoundInsideError
@@ -80,11 +81,14 @@ class Loops:
             steps, vary = self._loop(loop, scope, used, declared)
         except UnsupportedOperator as error:
             # It may append tensors of different shapes, or find sizes in each iteration.
-            apart = isinstance(error, FoundInsideError) and is_outermost(scope)
-            if not (is_short and (stacks or apart)):
-                raise
+            finds = isinstance(error, FoundInsideError)
             self.rows.sizes.forget(known)
-            return self.unrolling.steps(LoopNode.of(node), scope, used)
+            if is_short and (stacks or (finds and is_outermost(scope))):
+                return self.unrolling.steps(LoopNode.of(node), scope, used)
+            if not finds:
+                raise
+            with self.rows.sizes.single_ones(error):
+                steps, vary = self._loop(loop, scope, used, declared)
         for name in used.intersection(stacks):
             scope[name] = Stacked(self.parts.value(name, scope, loop.label), vary)
         return steps
@@ -115,7 +119,10 @@ class Loops:
         sure = times if not loop.condition or holds is not None else None
         outputs = {k: loop.outputs[i] for k, i in enumerate(changing) if i < len(loop.outputs)}
         lasting = {k: name for k, name in outputs.items() if name in used}
-        once = self._iteration(loop, scope, first, changing, wanted, times, sure, lasting)
+        runs = (times is not None or not loop.trips) and (holds is not None or not loop.condition)
+        unread = {changing.index(i) for i in loop.unread() if i in changing}
+        values = Carried(self.assembly, lasting, unread, runs)
+        once = self._iteration(loop, scope, first, changing, wanted, times, sure, lasting, values)
         true = self.assembly.constant(np.array(True))
         pairs = zip(wanted, once.held, strict=True)
         goes_on, *left = (self.parts.tensor(each, name, label) for name, each in pairs)
@@ -126,7 +133,9 @@ class Loops:
         if trips is None and ends is None:
             raise ModelError(f"{label}: nothing ends it")
         ending = self._endings(loop, once, changing, left, None if ends is not None else times)
-        begun, pieces = tuple(first[i] for i in changing), left[len(changing) :]
+        firsts = zip(changing, once.types, strict=True)
+        begun = tuple(values.begun(k, tensor, first[i]) for k, (i, tensor) in enumerate(firsts))
+        pieces = left[len(changing) :]
         ended = [self.assembly.value(tensor, f"{label}: its result") for tensor in ending]
         region = Steps((once.number, *once.carried), tuple(once.steps), (goes_on, *left))
         bare = Loop(region, begun, tuple(ended), trips, ends, label, once.grows)
@@ -174,6 +183,7 @@ class Loops:
         times: int | None,
         sure: int | None,
         lasting: Mapping[int, str],
+        values: Carried,
     ) -> _Iteration:
         """The body, over carried values of which those that are ``changing`` get others; those that
         grow have a size that is found.
@@ -197,6 +207,10 @@ class Loops:
 
         types = [self.assembly.type(first[i]) for i in changing]
         once = iterated(types, {})
+        if (evened := values.types(types, once.held[1:])) != types:
+            other = iterated(evened, {})
+            if self._types_of(other.held) == self._types_of(once.held):
+                types, once = evened, other
         growths = self._growths(types, once.held[1:], scope)
         if not growths:
             return once
@@ -215,6 +229,9 @@ class Loops:
         before = self.growing.steps(found, number, label)
         lengths = {k: ends[lasting[k]] for k in growths if lasting.get(k) in ends}
         return replace(once, steps=[*before, *once.steps], lengths=lengths)
+
+    def _types_of(self, held: Sequence[Held]) -> list[Tensor | None]:
+        return [self.assembly.type(each) if isinstance(each, int) else None for each in held]
 
     def _endings(
         self,

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from luthier.schedules import ModelError, UnsupportedOperator
+from luthier.schedules import ModelError, Tensor, UnsupportedOperator
 
 from ..graph import Array
 from ..onnx.element_types import dtype_name
@@ -144,6 +144,18 @@ class Parts:
             raise ModelError(f"{reader}: what decides it is {tensor}, not one {dtype}")
         array = self._assembly.known(value)
         return None if array is None else array.reshape(())
+
+    def type_of(self, name: str, scope: Scope) -> Tensor | None:
+        """The type of a value that is there."""
+        value = scope.get(name)
+        return self._assembly.type(value) if isinstance(value, int) else None
+
+    def numbers_of(self, name: str, scope: Scope, reader: str) -> Array | None:
+        """A value's numbers, where it is there and they are known."""
+        value = scope.get(name)
+        if isinstance(value, TensorProto):
+            value = self.value(name, scope, reader)
+        return self._assembly.known(value) if isinstance(value, int) else None
 
     def steps(
         self,

@@ -48,7 +48,7 @@ def _taken(d: Decision) -> list[int]:
     old = d.type(0).shape
     numbers = [d.known(i) for i in range(1, 5)]
     if any(each is None and d.has(i) for i, each in enumerate(numbers, start=1)):
-        return list(old)
+        return _taken_of_one(d, numbers[2], numbers[3])
     starts, ends, axes, steps = (None if n is None else n.reshape(-1).tolist() for n in numbers)
     most = list(old)
     for i, (start, end) in enumerate(zip(starts or (), ends or (), strict=True)):
@@ -57,6 +57,18 @@ def _taken(d: Decision) -> list[int]:
         # As ONNX has it, the end of a slice that goes back is below 0 where it takes the first.
         last = end if step > 0 or end >= -old[axis] else None
         most[axis] = len(range(old[axis])[start:last:step])
+    return most
+
+
+def _taken_of_one(d: Decision, axes: Array | None, steps: Array | None) -> list[int]:
+    """The same where start and end of one axis are computed."""
+    most = list(d.type(0).shape)
+    is_known = all(each is not None or not d.has(i) for i, each in ((3, axes), (4, steps)))
+    forth = steps is None or int(steps.reshape(-1)[0]) > 0
+    apart = d.between(1, 2) if d.type(1).size == 1 and is_known and forth else None
+    if apart is not None:
+        axis = d.axis(int(axes.reshape(-1)[0]) if axes is not None else 0, len(most))
+        most[axis] = min(most[axis], apart)
     return most
 
 
@@ -175,7 +187,8 @@ def counted(d: Decision) -> None:
     begin, by = d.known(0), d.known(2)
     counts = begin is not None and by is not None and (begin.item(), by.item()) == (0, 1)
     length, says = count(d, start, limit, delta), "its length is"
-    (size,) = d.settle(length, d.declared(1), [None], says, d.origins(1) if counts else ())
+    most = d.between(0, 1) if by is not None and by.item() == 1 else None
+    (size,) = d.settle(length, d.declared(1), [most], says, d.origins(1) if counts else ())
     steps = e.cast(d.counting(size), kind.dtype)
     d.give(e("Add", e("Mul", steps, delta), start))
 

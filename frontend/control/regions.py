@@ -36,6 +36,7 @@ from .found_sizes import FoundInsideError, FoundSizes
 from .hoisting import hoisted, may_end
 from .loops import Loops
 from .parts import Held, Inline, Parts, Scope, check_order, is_outermost
+from .ranks import Ranks
 from .results import alike, like, text_of, values_of
 from .rows import Rows
 from .run_time_places import RunTimePlaces
@@ -100,10 +101,14 @@ class Regions:
             rest = [node for node in nodes if node.output[0] not in done]
             nodes = leading_to(rest, wanted)  # others read what was not kept
             cut |= self._deciding.cut_short(nodes, scope)
+        ranks = Ranks(nodes, wanted, self._parts, self._assembly)
         for stage in stages(nodes, wanted, cut):
             steps += self._parts.steps(stage.nodes, stage.results, scope)
             for node in stage.control:
-                steps += self._flow(node, scope, stage.used, declared, made)
+                if node.op_type == "If":
+                    steps += self._if(node, scope, stage.used, declared, ranks)
+                else:
+                    steps += self._flow(node, scope, stage.used, declared, made)
         where = f"graph '{graph.name}'"
         return steps, [self._parts.held(name, scope, where) for name in wanted]
 
@@ -159,13 +164,11 @@ class Regions:
         declared: Mapping[str, Dims],
         made: Mapping[str, onnx.NodeProto],
     ) -> Sequence[Step]:
-        """The steps of one node of control flow; those of its results that are used are known.
+        """The steps of one node of control flow, no If; its results that are used are known.
 
         ``declared`` are the shapes that its graph declares, and ``made`` the nodes that give its
         values, by name.
         """
-        if node.op_type == "If":
-            return self._if(node, scope, used, declared)
         if node.op_type == "Loop":
             return self._loops.steps(node, scope, used, declared)
         if node.op_type == "Scan":
@@ -182,6 +185,7 @@ class Regions:
         scope: Scope,
         used: frozenset[str],
         declared: Mapping[str, Dims],
+        ranks: Ranks,
     ) -> Sequence[Step]:
         label = node_label(node)
         graphs = [inner_graph(node, name) for name in ("then_branch", "else_branch")]
@@ -201,7 +205,7 @@ class Regions:
         always = [step for side in sides for step in side.always]
         joined = dict[str, tuple[Held, list[Differing]]]()
         for i, (name, one, other) in enumerate(zip(names, *(s.held for s in sides), strict=True)):
-            first, second = alike(self._assembly, one, other)
+            first, second = alike(self._assembly, *ranks.evened(name, one, other, scope))
             if type(first) is not type(second) or len(values_of(first)) != len(values_of(second)):
                 raise UnsupportedOperator(
                     f"{label}: its result '{name}' is {text_of(first)} in one branch and "

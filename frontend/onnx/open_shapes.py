@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias, TypeGuard
@@ -118,20 +118,7 @@ def fixed_shapes(shapes: Shapes) -> dict[str, tuple[int, ...]]:
     return {name: tuple(map(int, dims)) for name, dims in lists}
 
 
-def proposal(model: onnx.ModelProto) -> str:
-    """Options that say which sizes the names of a model's dimensions may have; "" without names."""
-    names = dict.fromkeys(n for i in model.graph.input for n in _names(_open(i.type.tensor_type)))
-    ranges = (f"--shape {n}={'1..8' if 'batch' in n.lower() else '1..512'}" for n in names)
-    return " ".join(itertools.islice(ranges, 4))
-
-
-def _open(tensor: onnx.TypeProto.Tensor) -> Iterator[str]:
-    for dim in tensor.shape.dim:
-        if dim.dim_value <= 0 and is_symbol(dim.dim_param):
-            yield dim.dim_param
-
-
-def _names(texts: Iterable[str]) -> list[str]:
+def names_of(texts: Iterable[str]) -> list[str]:
     """The names of sizes in expressions."""
     words = (re.fullmatch(NAME, word) for t in texts for word in re.split(r"[\s+*/%(),-]+", t))
     return [word[0] for word in words if word and word[0] not in ("min", "max")]
@@ -182,7 +169,7 @@ def _text(
 
 def _check_names(named: Mapping[str, object], texts: Mapping[str, Sequence[str]]) -> None:
     """Raise ModelError for a name that is neither an input's nor in one's shape."""
-    there = dict.fromkeys(_names(t for dims in texts.values() for t in dims))
+    there = dict.fromkeys(names_of(t for dims in texts.values() for t in dims))
     for name in named:
         if name not in there:
             inputs = ", ".join(f"'{n}'" for n in texts) or "none"
@@ -221,7 +208,7 @@ def _dimension(name: str, index: int, text: str, symbols: Mapping[str, Symbol]) 
     try:
         return parse_size(text, symbols)
     except ModelError as error:
-        example = next((n for n in _names([text]) if n not in symbols), "")
+        example = next((n for n in names_of([text]) if n not in symbols), "")
         advice = f"; say which, such as --shape {example}=1..512 or --shape {example}=8"
         raise ModelError(
             f"input '{name}' has the size '{text[:80]}' in dimension {index}: "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from functools import cached_property
 
 import onnx
 
-from luthier.schedules import ModelError
+from luthier.schedules import ModelError, ModelWarning
 
 from ..program import Argument
 from ..states.pairs import StateNames, declared_states, state_pairs
@@ -30,9 +31,10 @@ from .ml.maps import Keys, without_maps
 from .node_order import sort_nodes
 from .node_rules import check_nodes
 from .old_sets import converted
-from .open_shapes import OpenShapes, Shapes, fixed_shapes, is_symbol, open_shapes, proposal
+from .open_shapes import OpenShapes, Shapes, fixed_shapes, is_symbol, open_shapes
 from .opset import OLDEST
 from .optionals import without_optionals
+from .proposals import example, proposal
 from .sequence_inputs import still_taken, with_tensors
 from .sized import Sized, set_shapes
 from .source import source_of
@@ -254,7 +256,7 @@ def _fix_input(
         if not tensor.HasField("shape"):
             raise ModelError(f"{what} has no shape: {_advice(name, [1, 8])}")
         places = range(len(tensor.shape.dim))
-        given = [_dimension(name, i, tensor.shape, proposed) for i in places]
+        given = [_dimension(name, i, tensor, proposed) for i in places]
     sizes = [int(d) for d in given]
     if any(d < 0 for d in sizes):
         raise ModelError(f"{what} has the shape {sizes}; sizes are at least 0")
@@ -267,25 +269,22 @@ def _fix_input(
             raise ModelError(f"{what} has size {dim.dim_value} in dimension {i}, not {size}")
         if is_symbol(dim.dim_param):
             first, other = symbols.setdefault(dim.dim_param, (size, name))
-            if first != size:
-                raise ModelError(
-                    f"{what} gives '{dim.dim_param}' the size {size}, input '{other}' gives {first}"
-                )
+            if first != size:  # as in ONNX Runtime names that are wrong do not count
+                gives = f"gives '{dim.dim_param}' the size {size}, input '{other}' gives {first}"
+                warnings.warn(ModelWarning(f"{what} {gives}"), stacklevel=2)
     tensor.shape.Clear()
     for size in sizes:
         tensor.shape.dim.add().dim_value = size
 
 
-def _dimension(name: str, index: int, shape: onnx.TensorShapeProto, proposed: str) -> int:
-    dim = shape.dim[index]
+def _dimension(name: str, index: int, tensor: onnx.TypeProto.Tensor, proposed: str) -> int:
+    dim = tensor.shape.dim[index]
     if dim.HasField("dim_value") and dim.dim_value >= 0:
         return int(dim.dim_value)
     symbol = f" ('{dim.dim_param}')" if dim.dim_param else ""
-    example = [d.dim_value if d.dim_value > 0 else 1 for d in shape.dim]
     ranges = f"; or say which sizes it is for, such as {proposed}" if proposed else ""
-    raise ModelError(
-        f"input '{name}' has no size in dimension {index}{symbol}: {_advice(name, example)}{ranges}"
-    )
+    advice = _advice(name, example(tensor))
+    raise ModelError(f"input '{name}' has no size in dimension {index}{symbol}: {advice}{ranges}")
 
 
 def _advice(name: str, shape: Sequence[int]) -> str:

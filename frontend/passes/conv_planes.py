@@ -30,6 +30,7 @@ _SHARED = 2.0  # what moving takes of several threads, each of which reads what 
 _MEETING = 1.6e5  # cycles of all of them for two kernels more
 _WINOGRAD = 0.35  # of the multiply-adds
 _MOST_SEEN = 1 << 17  # elements that a few outputs see
+_DEEPEST = 64  # nodes after a convolution, one after the other
 
 
 def conv_planes(graph: Graph, target: Target) -> Graph:
@@ -72,20 +73,20 @@ class _Planes(Rewriter):
         n, *places, k = shape
         return (n, k, math.prod(places)) if self.merged else (n, k, *places)
 
-    def _planes(self, old: int, made: dict[int, int]) -> int | None:
-        """The planes of what is made of convolutions of planes; None of anything else. All that is
-        computed on the way is *made*."""
+    def _planes(self, old: int, made: dict[int, int], depth: int = _DEEPEST) -> int | None:
+        """The planes of what is made of convolutions of planes; None of anything else, or of what
+        is further away than a depth. All that is computed on the way is *made*."""
         op = self.graph.producer.get(old)
-        if old in made or op is None:
+        if old in made or op is None or not depth:
             return made.get(old)
         found = None
         if op.node.op == "conv2d":
             found = self._convolution(op.node)
         elif self._keeps_planes(op.node):
-            found = self._planes(op.node.args[0], made)
+            found = self._planes(op.node.args[0], made, depth - 1)
             found = None if found is None else self.reshaped(found, self._first(op.node.out.shape))
         elif ops.of(op.node).is_elementwise:
-            found = self._elementwise(op.node, made)
+            found = self._elementwise(op.node, made, depth - 1)
         if found is not None:
             made[old] = found
         return found
@@ -127,11 +128,11 @@ class _Planes(Rewriter):
         out = Tensor(self._first(conv.out.shape), conv.out.dtype)
         return self.add(Node(CONV_PLANES, (planes, self.at[w]), out, conv.attrs))
 
-    def _elementwise(self, node: Node, made: dict[int, int]) -> int | None:
+    def _elementwise(self, node: Node, made: dict[int, int], depth: int) -> int | None:
         args = []
         for arg in node.args:
             found = self._operand(arg, node.out.shape)
-            found = self._planes(arg, made) if found is None else found
+            found = self._planes(arg, made, depth) if found is None else found
             if found is None:
                 return None
             args.append(found)

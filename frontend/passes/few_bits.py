@@ -12,7 +12,7 @@ from luthier.schedules import Node, ops
 from luthier.schedules.ir.dtype import FLOAT32
 
 from ..graph import Array, Graph, Op, Rewriter
-from .few_bits_matrix import LEAST, Coded, Matrix, coded, matrix_of
+from .few_bits_matrix import LEAST, Coded, Matrix, coded, is_movement, matrix_of, way_from_constant
 from .few_bits_rows import rows_of
 from .rounded_rows import rounded_rows
 
@@ -63,19 +63,19 @@ def _coded(graph: Graph, value: int, transposed: bool) -> Coded | None:
 
 def _halves(graph: Graph, value: int) -> Array | None:
     """The elements of a constant of 16 bits that is cast and moved around alone."""
-    if value in graph.constants:
-        array = graph.constants[value]
-        return array if str(array.dtype) in _HALVES else None
-    op = graph.producer.get(value)
-    if op is None or len(op.node.args) != 1:
+    way = way_from_constant(graph, value, _casts_or_moves)
+    if way is None or str(graph.constants[way[0]].dtype) not in _HALVES:
         return None
-    inner = _halves(graph, op.node.args[0])
-    if inner is None or (op.node.op == "cast" and op.node.out.dtype == "float32"):
-        return inner
-    operator = ops.of(op.node)
-    if not isinstance(operator, ops.Movement):
-        return None
-    return np.asarray(operator.evaluate(op.node, inner))  # of its own type
+    found = graph.constants[way[0]]
+    for node in way[1]:
+        operator = ops.of(node)
+        if isinstance(operator, ops.Movement):
+            found = np.asarray(operator.evaluate(node, found))  # of its own type
+    return found
+
+
+def _casts_or_moves(node: Node) -> bool:
+    return is_movement(node) or (node.op == "cast" and node.out.dtype == "float32")
 
 
 def _product(b: Rewriter, op: Op, node: Node, matrix: Coded) -> int | None:

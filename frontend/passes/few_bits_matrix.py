@@ -9,8 +9,7 @@ to constant folding, which makes it float32.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -52,11 +51,39 @@ class Matrix:
 
 def matrix_of(graph: Graph, value: int) -> Matrix | None:
     """What a value is, that is computed of constants alone; None where it is something else."""
-    if value in graph.constants:
-        return _stored(graph.constants[value])
-    op = graph.producer.get(value)
-    inner = matrix_of(graph, op.node.args[0]) if op is not None and op.node.args else None
-    return None if op is None or inner is None else _after(graph, op.node, inner)
+    way = way_from_constant(graph, value, _may_follow)
+    if way is None:
+        return None
+    source, nodes = way
+    found = _stored(graph.constants[source])
+    for node in nodes:
+        found = None if found is None else _after(graph, node, found)
+    return found
+
+
+def way_from_constant(
+    graph: Graph, value: int, follows: Callable[[Node], bool]
+) -> tuple[int, list[Node]] | None:
+    """The constant that a value is made of by nodes that follow each other by their first
+    argument, and these in order; None where there is another node on the way."""
+    nodes = list[Node]()
+    while value not in graph.constants:
+        op = graph.producer.get(value)
+        if op is None or not follows(op.node):
+            return None
+        nodes.append(op.node)
+        value = op.node.args[0]
+    return value, nodes[::-1]
+
+
+def _may_follow(node: Node) -> bool:
+    """Whether a matrix may still be one after it."""
+    return node.op in ("cast", "dequantize", "multiply", "subtract") or is_movement(node)
+
+
+def is_movement(node: Node) -> bool:
+    """Whether a node moves elements of one value."""
+    return len(node.args) == 1 and isinstance(ops.OPERATORS.get(node.op), ops.Movement)
 
 
 def _stored(array: Array) -> Matrix | None:
@@ -119,19 +146,42 @@ def _moves(node: Node) -> bool:
 
 def _known(graph: Graph, value: int) -> Shared | None:
     """The elements of a value that is computed of constants alone."""
-    if value in graph.constants:
-        return Shared.of(graph.constants[value])
-    op = graph.producer.get(value)
-    if op is None or op.node.op not in ops.OPERATORS or math.prod(op.node.out.shape) > 1 << 26:
+    needed = _needed(graph, value)
+    if needed is None:
         return None
-    found = [_known(graph, arg) for arg in op.node.args]
-    known = [shared for shared in found if shared is not None]
-    if len(known) != len(found):
-        return None
-    operator = ops.of(op.node)
+    found = dict[int, Shared]()
+    for each in needed:
+        found[each] = (
+            Shared.of(graph.constants[each])
+            if each in graph.constants
+            else _computed(graph.producer[each].node, found)
+        )
+    return found[value]
+
+
+def _needed(graph: Graph, value: int) -> list[int] | None:
+    """What a value is computed of, in order; None where not all of that may be known."""
+    found, left = set[int](), [value]
+    while left:
+        each = left.pop()
+        if each in found:
+            continue
+        found.add(each)
+        op = graph.producer.get(each)
+        if each in graph.constants:
+            continue
+        if op is None or op.node.op not in ops.OPERATORS or op.node.out.size > 1 << 26:
+            return None
+        left += op.node.args
+    return sorted(found)  # what is computed later has the higher number
+
+
+def _computed(node: Node, found: Mapping[int, Shared]) -> Shared:
+    known = [found[arg] for arg in node.args]
+    operator = ops.of(node)
     if isinstance(operator, ops.Movement) and len(known) == 1:
-        return known[0].moved(op.node, operator)
-    return Shared.of(np.asarray(evaluate(op.node, [shared.dense for shared in known])))
+        return known[0].moved(node, operator)
+    return Shared.of(np.asarray(evaluate(node, [shared.dense for shared in known])))
 
 
 @dataclass(frozen=True)

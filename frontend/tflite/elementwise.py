@@ -8,6 +8,8 @@ import numpy as np
 
 from .call import Call, Operator, activation
 from .graph import element
+from .signals import real_parts
+from .tensors import COMPLEX
 
 _NORM = 1e-6  # the least that L2_NORMALIZATION divides by
 
@@ -42,9 +44,13 @@ def _not_equal(call: Call) -> str:
 
 
 def _cast(call: Call) -> str:
-    """Of what quantised numbers stand for."""
+    """Of what quantised numbers stand for, and of complex ones the real parts."""
     dtype = call.result().dtype
-    return call.add("Cast", call.input(), to=element("float32" if dtype == "float16" else dtype))
+    if dtype == COMPLEX:
+        raise call.unsupported("to make complex numbers")
+    is_complex = call.tensor(0).dtype == COMPLEX
+    x = real_parts(call) if is_complex else call.input()
+    return call.add("Cast", x, to=element("float32" if dtype == "float16" else dtype))
 
 
 def _signs_differ(call: Call, rest: str, y: str) -> str:

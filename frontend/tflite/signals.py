@@ -25,6 +25,11 @@ def _transformed(call: Call, x: str, length: int, axis: int, onesided: int) -> s
     )  # fmt: skip
 
 
+def real_parts(call: Call) -> str:
+    """Of an input of complex numbers."""
+    return _part(0, call)
+
+
 def _part(place: int, call: Call) -> str:
     """The real parts or the others."""
     pairs = call.graph.complex(call.number(0))

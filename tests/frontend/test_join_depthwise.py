@@ -85,6 +85,13 @@ def test_another_reader_between_keeps_them_apart() -> None:
     assert kernels(joined(g.graph(two)))[:2] == APART
 
 
+def test_a_sum_with_what_is_between_keeps_them_apart() -> None:
+    g = Sketch()
+    wide = expand(g, g.x(1, 9, 10, 5))
+    program = joined(g.graph(g.emit("add", depthwise(g, wide), wide)))
+    assert kernels(program) == [["conv2d", "relu"], ["conv2d", "relu", "add"]]
+
+
 def test_a_view_between_keeps_them_apart() -> None:
     g = Sketch()
     wide = g.reshape(expand(g, g.x(1, 9, 10, 5)), 1, 10, 9, 24)

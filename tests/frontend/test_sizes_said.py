@@ -150,3 +150,30 @@ def test_huge_inputs_are_refused_before_they_take_memory() -> None:
     proto.graph.output.append(onnx.helper.make_tensor_value_info("y", 1, None))
     with pytest.raises(LuthierError):
         import_model(proto, TARGET, {"n": 2**31 - 1})
+
+
+@pytest.mark.parametrize(
+    ("dims", "wanted"),
+    [
+        (
+            ["N", 3, "?", "?"],
+            "--shape x=1,3,224,224 or shapes={'x': (1, 3, 224, 224)}; or say which sizes it is "
+            "for, such as --shape N=1..512",
+        ),
+        (["batch", "h", "w", 1], "such as --shape batch=1..8 --shape h=224,320 --shape w=224,320"),
+        (
+            ["p2o.DynamicDimension.0", 3, 48, "p2o.DynamicDimension.1"],
+            "--shape x=1,3,48,224 or shapes={'x': (1, 3, 48, 224)}; or say which sizes it is for, "
+            "such as --shape x=batch,3,48,width --shape batch=1..8 --shape width=224,320",
+        ),
+        (["?", 7], "give sizes, such as --shape x=1,7 or shapes={'x': (1, 7)}"),
+    ],
+    ids=["some names", "names", "images", "others"],
+)
+def test_sizes_that_are_proposed_suit_images(dims: list[object], wanted: str) -> None:
+    x, y = (onnx.helper.make_tensor_value_info(n, 1, d) for n, d in (("x", dims), ("y", None)))
+    node = onnx.helper.make_node("Relu", ["x"], ["y"])
+    made = onnx.helper.make_model(onnx.helper.make_graph([node], "g", [x], [y]))
+    with pytest.raises(ModelError) as refused:
+        read_model(made)
+    assert str(refused.value).endswith(wanted)

@@ -212,12 +212,13 @@ class Separable(Form[Knobs]):
 
 
 def _after(workload: Workload, cut: int) -> Workload | None:
-    """The nodes from ``cut`` on, over the value before them; None where they read another one."""
+    """The nodes from ``cut`` on, over the value before them, which the first of them alone reads;
+    None where they read another one."""
     *_, last = before = workload.region.statements[:cut]
     inputs = {**dict(enumerate(workload.signature)), last.result: (last.node.out, False)}
-    after = workload.region.statements[cut:]
-    inner = {op.result for op in before[:-1]}
-    if any(not inner.isdisjoint(op.reads) for op in after):
+    convolution, *rest = after = workload.region.statements[cut:]
+    inner = {op.result for op in before}
+    if not inner.isdisjoint((*convolution.reads[1:], *(v for op in rest for v in op.reads))):
         return None
     return Workload.of(inputs, after)
 

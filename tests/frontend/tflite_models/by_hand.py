@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from by_definition import mediapipe, mediapipe_results
 from file import File
 from flatbuffers import flexbuffers
 from interpreter import ran
@@ -191,6 +192,11 @@ def rest() -> File:
         file.output(name, found)
 
     one("cut", "RELU_0_TO_1", [x], (3, 7))
+    (spectrum,) = file.add("RFFT2D", [x, file.constant([4, 8], INT)], [((4, 5), "complex64")],
+                           "Rfft2dOptions")  # fmt: skip
+    one(
+        "real_parts", "CAST", [spectrum], (4, 5), options="CastOptions", inDataType=8, outDataType=0
+    )
     one("shifted", "RIGHT_SHIFT", [n, file.constant(np.arange(7).reshape(1, 7).repeat(3, 0), INT)],
         (3, 7), INT)  # fmt: skip
     one(
@@ -465,8 +471,8 @@ def check_signatures(data: bytes) -> None:
 
 
 MODELS = {
-    "detections": detections, "lookups": lookups, "recurrent": recurrent, "rest": rest,
-    "simple": simple, "sparse": sparse, "texts": texts, "windows": windows,
+    "detections": detections, "lookups": lookups, "mediapipe": mediapipe, "recurrent": recurrent,
+    "rest": rest, "simple": simple, "sparse": sparse, "texts": texts, "windows": windows,
 }  # fmt: skip
 
 
@@ -477,6 +483,9 @@ def main(names: Sequence[str]) -> None:
     for name in names or MODELS:
         data = MODELS[name]().bytes()
         (HERE / f"{name}.tflite").write_bytes(data)
+        if name == "mediapipe":
+            np.savez_compressed(HERE / f"{name}.npz", **mediapipe_results(data, 3))
+            continue
         # XNNPACK takes no sparse weights that are given it as such.
         plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         interpreter = Interpreter(model_content=data, experimental_op_resolver_type=plain)
