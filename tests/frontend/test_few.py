@@ -18,6 +18,7 @@ from sized_models import computed, opened
 
 from luthier.frontend import Entry, import_entry, read_model
 from luthier.frontend.sizes.comparisons import otherwise
+from luthier.frontend.sizes.computed import runs
 from luthier.frontend.sizes.few import refused
 from luthier.schedules import UnsupportedOperator
 from luthier.schedules.ir.size import Size
@@ -191,3 +192,9 @@ def test_what_is_never_none_is_not_refused() -> None:
     bounds = {"found_y": 9}
     for program in import_entry(read_model(proto, None, bounds=bounds), TARGET).variants:
         assert program.refuses == ()
+
+
+def test_constants_without_elements_have_no_runs() -> None:
+    """As what pads a number of boxes where there are as many."""
+    for shapes in [((0, 4), (3, 4)), ((2, 0), (3, 0))]:
+        assert runs([np.zeros(shape, np.float32) for shape in shapes], lambda _: None) is None
