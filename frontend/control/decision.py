@@ -23,9 +23,10 @@ from .assembly import Assembly
 from .declared import Dims
 from .differing import Differing, region
 from .found_sizes import FoundInsideError, FoundSizes
-from .origins import Origin, Origins
+from .origins import Origin
 from .parts import Parts, Scope, is_outermost
 from .spelled import OPSET, Spelled, Term
+from .tracing import Tracing
 
 _MOST_VARIANTS, _MOST_DIMENSIONS = 16, 64
 MOST = 2**31  # beyond any size: numbers are kept within it before they are computed with
@@ -62,7 +63,8 @@ class Decision:
         self.steps: list[Step] = []
         self.spelled = Spelled(node.name or node.output[0])
         self._outer, self._parts, self._assembly = scope, parts, assembly
-        self._sizes, self._declared, self._made = sizes, declared, made
+        self._sizes, self._declared = sizes, declared
+        self._tracing = Tracing(made, scope, parts, assembly)
         self.sure = sizes.be_sure
         values = {i: parts.value(n, scope, self.label) for i, n in enumerate(node.input) if n}
         self._inner: Scope = ChainMap({}, {}, {f"input {i}": v for i, v in values.items()})
@@ -101,19 +103,7 @@ class Decision:
 
     def origins(self, index: int) -> Sequence[Origin]:
         """Where each number of an input comes from; of none where that is not told."""
-
-        def typed(name: str) -> Tensor | None:
-            value = self._outer.get(name)
-            return self._assembly.type(value) if isinstance(value, int) else None
-
-        def known(name: str) -> Array | None:
-            value = self._outer.get(name)
-            if isinstance(value, onnx.TensorProto):
-                value = self._parts.value(name, self._outer, self.label)
-            return self._assembly.known(value) if isinstance(value, int) else None
-
-        found = Origins(self._made, typed, known).of(self.node.input[index])
-        return [o if isinstance(o, int) else o.apart(self._outer[o.value]) for o in found]
+        return self._tracing.origins(self.node.input[index])
 
     def declared(self, rank: int, index: int = 0) -> Dims:
         """The shape that the model declares of a result, None for what it does not."""
@@ -255,7 +245,8 @@ class Decision:
         """A size that the run is going to find."""
         if not is_outermost(self._outer):
             raise FoundInsideError(self.label, self.node)
-        size, taken = self._sizes.add(self._title(place), most, self.label, origin)
+        sure = self._tracing.most(origin)
+        size, taken = self._sizes.add(self._title(place), most, self.label, origin, sure=sure)
         return Count(taken, self._sizes.room(size), size)
 
     def find(self, count: Count, name: str) -> None:
