@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import replace
+from typing import Any
 
 import open_models
 import pytest
@@ -68,7 +69,8 @@ def test_what_is_refused(size: Size, words: str) -> None:
 
 def test_chunks_of_many_elements_are_not_taken_for_more_than_there_are() -> None:
     """Of a detector's places, of which a run finds up to four million."""
-    tensor = Tensor((1, SIZE_A), "int64")
+    places: Any = SIZE_A
+    tensor = Tensor((1, places), "int64")
     workload = Workload((tensor,), (False,), (node("negative", (0,), tensor),))
     many = (Symbol("a", 0, 1 << 22),)
     kernel = instantiate_open(OpenWorkload(workload), many, open_models.TARGET)
