@@ -22,11 +22,11 @@ from ..program import Branch, Call, Expect, Find, Step
 from .assembly import Assembly
 from .declared import Dims
 from .differing import Differing, region
-from .distances import Distances
 from .found_sizes import FoundInsideError, FoundSizes
-from .origins import Origin, Origins
+from .origins import Origin
 from .parts import Parts, Scope, is_outermost
 from .spelled import OPSET, Spelled, Term
+from .tracing import Tracing
 
 _MOST_VARIANTS, _MOST_DIMENSIONS = 16, 64
 MOST = 2**31  # beyond any size: numbers are kept within it before they are computed with
@@ -63,9 +63,9 @@ class Decision:
         self.steps: list[Step] = []
         self.spelled = Spelled(node.name or node.output[0])
         self._outer, self._parts, self._assembly = scope, parts, assembly
-        self._sizes, self._declared, self._made = sizes, declared, made
+        self._sizes, self._declared = sizes, declared
+        self._tracing = Tracing(made, scope, parts, self.label)
         self.sure = sizes.be_sure
-        self._known_of = partial(parts.numbers_of, scope=scope, reader=self.label)
         values = {i: parts.value(n, scope, self.label) for i, n in enumerate(node.input) if n}
         self._inner: Scope = ChainMap({}, {}, {f"input {i}": v for i, v in values.items()})
 
@@ -103,14 +103,12 @@ class Decision:
 
     def origins(self, index: int) -> Sequence[Origin]:
         """Where each number of an input comes from; of none where that is not told."""
-        typed = partial(self._parts.type_of, scope=self._outer)
-        found = Origins(self._made, typed, self._known_of).of(self.node.input[index])
-        return [o if isinstance(o, int) else o.apart(self._outer[o.value]) for o in found]
+        return self._tracing.origins(self.node.input[index])
 
     def between(self, first: int, last: int) -> int | None:
         """How much less an input of one number is than another at most, where nodes tell."""
         names = self.node.input
-        return Distances(self._made, self._known_of).most(names[first], names[last])
+        return self._tracing.between(names[first], names[last])
 
     def declared(self, rank: int, index: int = 0) -> Dims:
         """The shape that the model declares of a result, None for what it does not."""
@@ -254,7 +252,8 @@ class Decision:
         """A size that the run is going to find."""
         if not is_outermost(self._outer):
             raise FoundInsideError(self.label, self.node)
-        size, taken = self._sizes.add(self._title(place), most, self.label, origin)
+        sure = self._tracing.most(origin)
+        size, taken = self._sizes.add(self._title(place), most, self.label, origin, sure=sure)
         return Count(taken, self._sizes.room(size), size)
 
     def find(self, count: Count, name: str) -> None:

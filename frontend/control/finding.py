@@ -24,6 +24,7 @@ from .assembly import Assembly
 from .found_sizes import MOST_FOUND, FoundInsideError, FoundSizes
 from .origins import COUNT, Element, Origin, spread_from
 from .parts import Parts, Scope, is_outermost
+from .spelled import OPSET
 
 N = helper.make_node
 _OWN = "finder: "  # begins the names of values that are not the model's
@@ -283,7 +284,7 @@ class Finding:
             node.input[:] = [f"{_OWN}{name}" for name in node.input]
             node.output[:] = [f"{_OWN}{name}" for name in node.output]
         scope: Scope = ChainMap({}, {}, {f"{_OWN}{name}": v for name, v in values.items()})
-        steps = self._parts.steps(own, [_OWN + wanted], scope)
+        steps = self._parts.steps(own, [_OWN + wanted], scope, OPSET)
         return steps, self._parts.value(_OWN + wanted, scope, label)
 
 

@@ -115,11 +115,13 @@ class FoundSizes:
         label: str,
         origin: Origin | None = None,
         least: int = 0,
+        sure: int | None = None,
     ) -> tuple[str, int]:
         """A new one, of what gives ``output``: its name, and what it is taken to be.
 
         ``most`` is the largest that it can be, None where only a bound tells, and ``least`` the
-        smallest; ``origin`` is the number of the model that it is.
+        smallest; ``origin`` is the number of the model that it is, and ``sure`` the most that this
+        can be by what it is computed from.
         """
         if len(self.symbols) == _MOST:
             raise UnsupportedOperator(f"{label}: more than {_MOST} sizes that runs find")
@@ -127,9 +129,10 @@ class FoundSizes:
         names = {*self.given, *(symbol.name for symbol in self.symbols)}
         others = (f"{wanted}_{i}" for i in itertools.count())
         name = next(n for n in itertools.chain([wanted], others) if n not in names)
-        if isinstance(origin, Element) and origin in self.numbers:
-            room = self.numbers[origin].most
-            most = room if most is None else min(most, room)
+        if sure is None and isinstance(origin, Element) and origin in self.numbers:
+            sure = self.numbers[origin].most
+        if sure is not None:
+            most = sure if most is None else min(most, sure)
         if most is None and name not in self.bounds:
             raise UnsupportedOperator(
                 f"{label}: data decide how large its result is, and nothing says how large that "

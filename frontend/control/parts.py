@@ -101,6 +101,7 @@ class Parts:
         # Outputs that are sequences, or optional values.
         self.lists = {o.name for o in model.graph.output if not o.type.HasField("tensor_type")}
         self.compared: set[str] = set()
+        self._written: dict[str, Array] = {}
 
     @property
     def opset(self) -> int:
@@ -133,9 +134,16 @@ class Parts:
             return found
         where = f"initializer '{name}'"
         dtype_name(found.data_type, where)
-        value = self._assembly.constant(array_of(found, where))
+        self._written[name] = array_of(found, where)
+        value = self._assembly.constant(self._written[name])
         next(each for each in scope.maps if name in each)[name] = value
         return value
+
+    def written(self, name: str, scope: Scope) -> Array | None:
+        """The numbers of a name that stand in the model, and follow from no size."""
+        if isinstance(scope.get(name), TensorProto):
+            self.held(name, scope, "")
+        return self._written.get(name)
 
     def known(self, value: int, dtype: str, reader: str) -> Array | None:
         """A single number, where it is known; raises ModelError where it cannot be one."""

@@ -79,8 +79,10 @@ def runs(arrays: Sequence[Array], fit: Fit) -> Runs | None:
 
 
 def _runs(array: Array, axis: int) -> tuple[tuple[int | float | bool, ...], list[int]] | None:
+    if not array.size or array.dtype.kind not in "biuf":
+        return None
     rows = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
-    if not rows.size or array.dtype.kind not in "biuf" or not (rows == rows[:, :1]).all():
+    if not (rows == rows[:, :1]).all():
         return None
     line = rows[:, 0]
     first = np.flatnonzero(np.concatenate([[True], line[1:] != line[:-1]]))

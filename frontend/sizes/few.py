@@ -49,22 +49,28 @@ class ComputedError(Exception):
         self.numbers = numbers
 
 
-def with_computed(attempt: Callable[[Mapping[str, int], Collection[str]], T]) -> T:
+class ForeseenError(ComputedError):
+    """The same, told by few imports: others are asked for one by one where these together fail."""
+
+
+def with_computed(attempt: Callable[[Mapping[str, int], Collection[str], bool], T]) -> T:
     """What an attempt gives that has runs compute as many numbers as it asks for, and for which
-    that is right; it is given these, and those with which it has failed."""
+    that is right; it is given these, those with which it has failed, and whether it may foresee."""
     computed: dict[str, int] = {}
     added, failed = set[str](), set[str]()
+    foreseen, may_foresee = False, True
     while True:
         try:
-            return attempt(computed, failed)
+            return attempt(computed, failed, may_foresee)
         except ComputedError as error:
             added = error.numbers.keys() - computed.keys()
             failed.update(() if added else error.numbers)
             computed = computed | dict(error.numbers)
+            foreseen, may_foresee = isinstance(error, ForeseenError), False
         except LuthierError:
             if not added:
                 raise
-            failed |= added
+            failed.update(() if foreseen else added)
             computed = {name: most for name, most in computed.items() if name not in added}
             added = set()
 

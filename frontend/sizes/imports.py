@@ -14,7 +14,8 @@ from luthier.schedules.ir.symbol import Symbol
 from ..control.found_sizes import FoundSizes, as_many
 from ..program import Program
 from .checks import Met
-from .few import with_computed
+from .few import ForeseenError, with_computed
+from .rules import Notes, differing_truths
 from .variants import Import, Variants
 
 _FEW = 1  # of what runs find: less than any number that it is cut to
@@ -43,9 +44,9 @@ class Imports:
         return programs
 
     def _programs(
-        self, computed: Mapping[str, int], uncomputed: Collection[str]
+        self, computed: Mapping[str, int], uncomputed: Collection[str], may_foresee: bool
     ) -> tuple[Program, ...]:
-        """Where runs compute some numbers, and may not compute others."""
+        """Where runs compute some numbers, and may not compute others; raises ComputedError."""
         found, largest = self.found, {symbol.name: symbol.most for symbol in self.symbols}
         found.symbols = []
 
@@ -70,11 +71,34 @@ class Imports:
             found.fixed = self._fixed(largest, computed)
             found.symbols = []
             known = import_at(largest, dense=False)
+        if may_foresee and found.symbols and (truths := self._otherwise(largest, known.met.notes)):
+            raise ForeseenError(truths)
         variants = Variants(
             self.symbols, import_at, possible_at, self.named, uncomputed, tuple(found.symbols)
         )
         variants.know(largest, known)
         return variants.programs()
+
+    def _otherwise(self, sizes: Sizes, notes: Notes) -> dict[str, int]:
+        """Truths of the model that are others where none is found than they are in the import that
+        is noted, as of an ``If`` that asks for that: what no number of more can tell.
+
+        Where an import with none ends too early, as many as can be are taken of what it met.
+        """
+        found, met = dict[str, int](), set[str]()
+        while True:
+            none = {s.name: 0 for s in self.found.symbols if s.name not in met}
+            few = self._met({**sizes, **none}, {}, possible=True)
+            is_whole = True
+            try:
+                self.program_at({**sizes, **none}, few, False)
+            except LuthierError:
+                is_whole = False
+            found |= dict.fromkeys(differing_truths(notes, few.notes, self.named), 1)
+            more = {symbol.name for symbol in few.symbols} - met
+            if is_whole or not more:
+                return found
+            met |= more
 
     def _fixed(self, sizes: Sizes, computed: Mapping[str, int]) -> Mapping[str, Collection[int]]:
         """Of the model's values the dimensions that follow from nothing that runs find, where

@@ -283,6 +283,21 @@ class Rules:
         return len(line) == other.shape[found.axis] and bool((other == whole).all())
 
 
+def differing_truths(ours: Notes, others: Notes, named: Collection[str]) -> set[str]:
+    """Truths known in two imports, each of another outcome, that follow from no other of these."""
+    found, placed = set[str](), _placed(others)
+    for key, place in _placed(ours).items():
+        other = placed.get(key)
+        if other is None or not found.isdisjoint(place.node.inputs):
+            continue
+        for name, own in zip(place.node.outputs, other.node.outputs, strict=False):
+            both = [each for each in (place.known(name), other.known(own)) if each is not None]
+            truths = {bool(each) for each in both if each.dtype.kind == "b" and each.size == 1}
+            if name in named and len(truths) > 1:
+                found.add(name)
+    return found
+
+
 def _placed(notes: Notes) -> dict[_Key, _Place]:
     """Nodes by the name of a result, their operator, and how often there was one before."""
     return dict(_keyed(notes))

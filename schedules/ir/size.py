@@ -275,8 +275,8 @@ def simplified(operation: str, left: int | Size, right: int | Size) -> int | Siz
         return _polynomial((*_terms(left), *more))
     if operation in ("//", "%") and isinstance(right, int):
         return _divided(operation, left, right)
-    if operation in ("min", "max") and str(left) == str(right):
-        return left
+    if isinstance(left, Size) and left == right:
+        return {"//": 1, "%": 0}.get(operation, left)  # nothing is divided by a size that is 0
     return Size(operation, left, right)
 
 

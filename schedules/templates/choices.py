@@ -39,14 +39,15 @@ class _Axis:
         ends = (self._ends(*each) for each in zip(self.terms, self.symbols, strict=True))
         return 1 + sum(most - least for least, most in ends)
 
-    def sizes(self) -> Iterator[tuple[str, NDArray[np.int64]]]:
-        """Of each name one for each total: the first as large as they may be, others the least."""
-        left = np.arange(len(self))
+    def sizes(self, more: NDArray[np.int64]) -> Iterator[tuple[str, NDArray[np.int64]]]:
+        """Of each name one for each total that is so much more than the least: the first as large
+        as they may be, others the least."""
+        left = more
         for term, symbol in zip(self.terms, self.symbols, strict=True):
             least, most = self._ends(term, symbol)
-            more = np.minimum(left, most - least)
-            yield symbol.name, least + more
-            left = left - more
+            here = np.minimum(left, most - least)
+            yield symbol.name, least + here
+            left = left - here
 
 
 class Choices:
@@ -58,7 +59,8 @@ class Choices:
     """
 
     def __init__(self, workload: OpenWorkload, symbols: Sequence[Symbol]) -> None:
-        axes = _axes(workload, [s for s in symbols if s.name in workload.names])
+        self.symbols = [s for s in symbols if s.name in workload.names]
+        axes = _axes(workload, self.symbols)
         self.shape = tuple(map(len, axes))
         self.totals: list[Any] = [axis.total for axis in axes]
         self._axes = axes
@@ -75,8 +77,18 @@ class Choices:
         return {
             name: numbers.reshape([-1 if i == j else 1 for j in range(rank)])
             for i, axis in enumerate(self._axes)
-            for name, numbers in axis.sizes()
+            for name, numbers in axis.sizes(np.arange(len(axis)))
         }
+
+    def at(self, places: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+        """The same at some places, each of which is a row of numbers along the axes."""
+        pairs = zip(self._axes, places.T, strict=True)
+        return {name: numbers for axis, along in pairs for name, numbers in axis.sizes(along)}
+
+    @property
+    def names(self) -> list[frozenset[str]]:
+        """Of the sizes along each axis."""
+        return [frozenset(symbol.name for symbol in axis.symbols) for axis in self._axes]
 
     def largest(self, among: NDArray[np.bool_]) -> Sizes:
         """The choice with the largest product of totals."""

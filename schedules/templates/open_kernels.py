@@ -13,9 +13,6 @@ from itertools import chain
 from math import prod
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..errors import ScheduleError
 from ..ir.kernel import Alternative, Kernel, OpenKernel
 from ..ir.open_workload import OpenWorkload
@@ -25,13 +22,13 @@ from ..ir.space import Schedule
 from ..ir.symbol import Symbol
 from ..ir.workload import Workload
 from ..target.target import Target
+from .cells import Region, every
 from .choices import Choices
 from .form import Form
 from .registry import TEMPLATES, default, forms
 
 _MOST_ALTERNATIVES = 64
 _LESS_WORK = 4
-_MOST_CHOICES = 1 << 22  # of sizes, each of which is looked at
 
 
 def instantiate_open(
@@ -73,11 +70,10 @@ class _Writer:
         self.choose = choose or (lambda fixed: default(fixed, target))
         self.names = names or tuple(symbol.name for symbol in symbols)
         self.choices = Choices(workload, symbols)
-        if self.choices.count > _MOST_CHOICES:
-            ranges = ", ".join(str(s) for s in symbols if s.name in workload.names)
-            raise ScheduleError(f"the sizes {ranges} have too many choices together; narrow them")
+        self.every = every(self.choices)
         self.unwritten: set[str] = set()  # templates that turned out to write none
-        self.empty = self._hold([Condition("==", workload.workload.output.size, 0)])
+        none = Condition("==", workload.workload.output.size, 0)
+        self.empty, self.some = self.every.split([none])
 
     def kernel(self) -> OpenKernel:
         """By the template that is chosen, or by another where that one writes no kernel."""
@@ -91,20 +87,20 @@ class _Writer:
 
     def _kernel(self) -> OpenKernel:
         """Alternatives, those for the largest sizes first."""
-        left = ~self.empty
+        left = self.some
         found: list[Alternative] = []
         first: Schedule | None = None
         while left.any():
             if len(found) == _MOST_ALTERNATIVES:
                 raise ScheduleError(f"{self.workload}: no few kernels are for all its sizes")
-            sizes = self.choices.largest(left)
+            sizes = left.largest()
             first = first or self._first(sizes)
             made, conditions = self._best(first, sizes, found)
-            here = self._hold(conditions)
-            some = [c for c in conditions if not self._hold([c]).all()]
+            here, _ = self.every.split(conditions)
+            some = [c for c in conditions if self.every.split([c])[1].any()]
             assert all(condition.holds(sizes) for condition in conditions)
             found.append(Alternative(tuple(some), self._with_memory(made, here)))
-            left &= ~here
+            _, left = left.split(conditions)
         found = [*self._nothing(found[0].kernel), *found]
         return OpenKernel(self.workload, self.names, tuple(found), self.placement)
 
@@ -172,29 +168,13 @@ class _Writer:
                 ) from error
         return made, list(assumption.conditions.values())
 
-    def _hold(self, conditions: Sequence[Condition]) -> NDArray[np.bool_]:
-        """For which choices all hold."""
-        here = np.ones(self.choices.shape, bool)
-        with np.errstate(divide="ignore"):  # by sizes that are zero, which none of them is for
-            for condition in conditions:
-                here &= np.asarray(condition.holds(self.choices.sizes), bool)
-        return here
-
-    def _numbers(self, size: Any) -> NDArray[np.int64]:
-        return np.broadcast_to(value(size, self.choices.sizes), self.choices.shape)
-
-    def _with_memory(self, made: Kernel, here: NDArray[np.bool_]) -> Kernel:
+    def _with_memory(self, made: Kernel, here: Region) -> Kernel:
         """With bytes in place of sizes, enough for all for which it is."""
-
-        def most(size: Any) -> int:
-            with np.errstate(divide="ignore"):
-                return int(np.max(self._numbers(size)[here]))
-
         return replace(
             made,
-            workload=self.workload.at(self.choices.largest(here)),
-            temps=tuple(map(most, made.temps)),
-            scratch=most(made.scratch),
+            workload=self.workload.at(here.largest()),
+            temps=tuple(map(here.most, made.temps)),
+            scratch=here.most(made.scratch),
         )
 
 

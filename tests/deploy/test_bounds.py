@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import replace
+from typing import Any
 
 import open_models
 import pytest
@@ -17,10 +18,13 @@ from luthier.deploy.building import lay_out
 from luthier.deploy.tables import emit
 from luthier.deploy.weights import WeightPool
 from luthier.frontend.program import Library
-from luthier.schedules import ModelError
+from luthier.schedules import ModelError, Tensor, Workload
 from luthier.schedules.ir.kernel import Alternative
+from luthier.schedules.ir.open_workload import OpenWorkload
 from luthier.schedules.ir.size import Size, simplified, value
 from luthier.schedules.ir.symbol import Symbol
+from luthier.schedules.ir.workload import node
+from luthier.schedules.templates.open_kernels import instantiate_open
 
 SYMBOLS = {"a": Symbol("a", 0, 6), "b": Symbol("b", 1, 5)}
 SIZE_A, SIZE_B = Size.named("a"), Size.named("b")
@@ -61,6 +65,18 @@ def test_of_divisions(a: int, b: int, n: int) -> None:
 def test_what_is_refused(size: Size, words: str) -> None:
     with pytest.raises(ModelError, match=re.escape(words)):
         bounds(size, SYMBOLS)
+
+
+def test_chunks_of_many_elements_are_not_taken_for_more_than_there_are() -> None:
+    """Of a detector's places, of which a run finds up to four million."""
+    places: Any = SIZE_A
+    tensor = Tensor((1, places), "int64")
+    workload = Workload((tensor,), (False,), (node("negative", (0,), tensor),))
+    many = (Symbol("a", 0, 1 << 22),)
+    kernel = instantiate_open(OpenWorkload(workload), many, open_models.TARGET)
+    for alternative in kernel.alternatives:
+        for phase in alternative.kernel.phases:
+            assert bounds(phase.chunks, {"a": Symbol("a", 1, 1 << 22)})[1] <= 1 << 23
 
 
 def test_tables_are_held_to_it() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import onnx
@@ -16,9 +16,11 @@ from onnx import helper
 from onnx_models import TARGET
 from sized_models import computed, opened
 
-from luthier.frontend import Entry, import_entry, read_model
+from luthier.frontend import Entry, Program, import_entry, read_model
 from luthier.frontend.sizes.comparisons import otherwise
-from luthier.frontend.sizes.few import refused
+from luthier.frontend.sizes.computed import runs
+from luthier.frontend.sizes.few import ComputedError, ForeseenError, refused, with_computed
+from luthier.frontend.sizes.variants import Variants
 from luthier.schedules import UnsupportedOperator
 from luthier.schedules.ir.size import Size
 from luthier.schedules.ir.symbol import Symbol
@@ -191,3 +193,60 @@ def test_what_is_never_none_is_not_refused() -> None:
     bounds = {"found_y": 9}
     for program in import_entry(read_model(proto, None, bounds=bounds), TARGET).variants:
         assert program.refuses == ()
+
+
+def test_constants_without_elements_have_no_runs() -> None:
+    """As what pads a number of boxes where there are as many."""
+    for shapes in [((0, 4), (3, 4)), ((2, 0), (3, 0))]:
+        assert runs([np.zeros(shape, np.float32) for shape in shapes], lambda _: None) is None
+
+
+def test_what_asks_for_none_is_computed_before_sizes_are_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As detectors ask whether there are boxes, for each of several results."""
+    branches = {}
+    for name, op in (("then", "Neg"), ("else", "Exp")):
+        graph = helper.make_graph(
+            [N(op, ["some"], [name])], name, [], [helper.make_empty_tensor_value_info(name)]
+        )
+        branches[f"{name}_branch"] = graph
+    nodes = [
+        N("Size", ["some"], ["size"]),
+        N("Equal", ["size", "none"], ["is_none"]),
+        N("If", ["is_none"], ["either"], **branches),
+        N("Add", ["either", "one"], ["y"]),
+    ]
+    tried = list[int]()
+    programs = Variants.programs
+
+    def counted(self: Variants) -> tuple[Program, ...]:
+        tried.append(1)
+        return programs(self)
+
+    monkeypatch.setattr(Variants, "programs", counted)
+    model = rows(*nodes, none=np.array(0), one=np.ones(1, np.float32))
+    entry = import_entry(model, TARGET)
+    assert len(tried) == 1
+    for count in (0, 1, 2, ROWS):
+        (wanted,) = session(model).run(None, given_rows(count))
+        np.testing.assert_allclose(run(entry, given_rows(count))["y"], wanted, 1e-5)
+
+
+def test_what_was_foreseen_and_fails_together_is_asked_for_one_by_one() -> None:
+    """A run can compute the first of two numbers, not the second."""
+    tried = list[tuple[set[str], set[str]]]()
+
+    def attempt(computed: Mapping[str, int], failed: Collection[str], may_foresee: bool) -> str:
+        tried.append((set(computed), set(failed)))
+        if may_foresee:
+            raise ForeseenError({"one": 1, "two": 1})
+        if "two" in computed:
+            raise UnsupportedOperator("two")
+        for name in ("one", "two"):
+            if name not in computed and name not in failed:
+                raise ComputedError({name: 1})
+        return "done"
+
+    assert with_computed(attempt) == "done"
+    assert tried[-1] == ({"one"}, {"two"})

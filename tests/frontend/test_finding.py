@@ -313,6 +313,31 @@ def test_boxes_that_overlap_no_better_one(names: str, center: int) -> None:
     same(detector(*names.split(), center=center), {}, runs)
 
 
+@pytest.mark.parametrize(
+    ("op", "oldest"), [("NonZero", 9), ("Compress", 9), ("NonMaxSuppression", 10)]
+)
+def test_finders_of_the_oldest_sets(op: str, oldest: int) -> None:
+    """What they are spelled by may be newer than the model's operators."""
+    if op == "NonMaxSuppression":
+        proto, boxes = detector("wanted", "share"), np.random.default_rng(0)
+        inputs = {"boxes": boxes.random((2, 40, 4), np.float32)}
+        inputs["scores"] = boxes.random((2, 3, 40), np.float32)
+        del proto.graph.node[1:], proto.graph.output[1:]
+    else:
+        given = ["x", "c"] if op == "Compress" else ["x"]
+        shapes = {"x": ((4, 3), "float32"), "c": ((4,), "bool")}
+        axis = {"axis": 0} if op == "Compress" else {}
+        proto = opened(
+            [N(op, given, ["y"], **axis)],
+            {name: shapes[name] for name in given},
+            {"y": "float32" if op == "Compress" else "int64"},
+        )
+        every = {"x": shifted((4, 3), -1), "c": np.array([True, False, True, False])}
+        inputs = {name: every[name] for name in given}
+    proto.opset_import[0].version = oldest
+    same(proto, {}, [({}, inputs)])
+
+
 @pytest.mark.parametrize("wanted", [0, 1, 16, 17, 200])
 def test_many_boxes_are_kept_in_the_order_of_their_scores(wanted: int) -> None:
     """More than a block of those that a box is compared with, ties, and boxes that are points."""

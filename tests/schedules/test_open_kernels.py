@@ -442,13 +442,6 @@ def test_another_template_takes_over_from_one_that_writes_none(
         instantiate_open(workload, symbols, target)
 
 
-def test_too_many_choices_of_sizes_are_refused() -> None:
-    workload = opened(CASES["rows of a product"][0], ["b", "t"])
-    wide = (Symbol("b", 1, 4096), Symbol("t", 1, 4096))
-    with pytest.raises(ScheduleError, match="have too many choices together; narrow them"):
-        instantiate_open(workload, wide, TARGETS[RUNNABLE[-1]])
-
-
 def test_cases_reach_all_templates() -> None:
     reached = set()
     for make, symbols in CASES.values():

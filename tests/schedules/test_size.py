@@ -86,6 +86,7 @@ class TestArithmetic:
         same = [T + 0, 0 + T, T - 0, T * 1, 1 * T, T // 1]
         assert [str(each) for each in same] == ["tokens"] * len(same)
         assert (T * 0, T % 1, T - T, 12 * T % 4, (T + P) - (P + T)) == (0, 0, 0, 0, 0)
+        assert (T // T, (T + P) // (P + T), T % T, (T // P) % (T // P)) == (1, 1, 0, 0)
 
     def test_it_is_not_taken_for_a_number(self) -> None:
         for use in (int, range, lambda size: [0][size], lambda size: 1.5 * size):
