@@ -30,6 +30,7 @@ _OWN = "finder: "  # begins the names of values that are not the model's
 Found = tuple[Sequence[Step], int]
 Results = tuple[Sequence[Step], Sequence[int]]
 _MOST_WANTED = 4096  # boxes for which there is room, however many there are
+_SPELLED_BY = 11  # the operator set that has all that such nodes are spelled by
 
 
 class Finding:
@@ -283,7 +284,8 @@ class Finding:
             node.input[:] = [f"{_OWN}{name}" for name in node.input]
             node.output[:] = [f"{_OWN}{name}" for name in node.output]
         scope: Scope = ChainMap({}, {}, {f"{_OWN}{name}": v for name, v in values.items()})
-        steps = self._parts.steps(own, [_OWN + wanted], scope)
+        opset = max(self._parts.opset, _SPELLED_BY)
+        steps = self._parts.steps(own, [_OWN + wanted], scope, opset)
         return steps, self._parts.value(_OWN + wanted, scope, label)
 
 

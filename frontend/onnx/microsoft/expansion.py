@@ -13,11 +13,11 @@ from luthier.schedules import LuthierError, UnsupportedOperator
 from ...graph import Array
 from ...messages import one_line
 from ..gradients import OPERATORS as GRADIENTS
-from ..opset import is_onnx, node_label, opset_of
+from ..opset import node_label, opset_of
 from ..optimizers import DOMAIN as TRAINING
 from ..optimizers import OPERATORS as OPTIMIZERS
 from .domain import DOMAIN
-from .operators import EARLY, EARLY_UNTIL, OLD_NORMS, SPELLED
+from .operators import EARLY, SPELLED, is_runtimes_alone
 from .spelling import Spelled, Spelling
 from .types import UnknownTypeError, ValueTypes
 
@@ -92,12 +92,9 @@ def _spelled(node: onnx.NodeProto, opset: int) -> Spelled | None:
         return SPELLED.get(node.op_type)
     if node.domain == TRAINING:
         return OPTIMIZERS.get(node.op_type) or GRADIENTS.get(node.op_type)
-    if not is_onnx(node.domain):
+    if not is_runtimes_alone(node, opset):
         return None
-    since = OLD_NORMS.get(node.op_type, 0)
-    if opset < since:
-        return SPELLED[node.op_type]
-    return EARLY.get(node.op_type) if opset < EARLY_UNTIL else None
+    return EARLY.get(node.op_type) or SPELLED[node.op_type]
 
 
 def _expand_once(
