@@ -21,8 +21,8 @@ import onnx
 from numpy.typing import NDArray
 
 from luthier.frontend import ReadModel
-from luthier.frontend.onnx.old_sets import converted
 from luthier.frontend.onnx.microsoft.caches import shared_caches
+from luthier.frontend.onnx.old_sets import converted
 from luthier.frontend.onnx.scopes import every_node
 from luthier.frontend.program import Argument, element_name, presence_name
 from luthier.schedules import Tensor

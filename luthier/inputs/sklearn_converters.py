@@ -20,6 +20,7 @@ from skl2onnx.common import _registration, data_types
 from luthier.frontend.boosters.booster import Input
 
 from .renaming import rename
+from .sklearn_steps import STEPS, Writer, widths
 from .table_objects import Trained, is_booster, model_of, trained_booster
 
 _POOLS = (
@@ -49,6 +50,12 @@ def registered(estimators: list[Any]) -> Iterator[None]:
             alias = sklearn_operator_name_map[each]
             convert = partial(_OURS[each.__name__], _registration._converter_pool[alias])
             _registration._converter_pool[alias] = _registration.RegisteredConverter(convert, None)
+        for each in {type(each) for each in estimators if type(each).__name__ in STEPS}:
+            alias = sklearn_operator_name_map[each]
+            converters, shapes = _POOLS[1:]
+            convert = partial(_write, converters[alias])
+            converters[alias] = _registration.RegisteredConverter(convert, None)
+            shapes[alias] = partial(_set_width, shapes[alias])
         yield
     finally:
         for pool, content in zip(_POOLS, before, strict=True):
@@ -120,6 +127,38 @@ def _shape_as_others(graph: onnx.GraphProto, trained: Trained, *, is_double: boo
         graph.node.insert(len(graph.node) - 1, cast)
         score = "in_double"
     graph.node[-1].input[0] = score
+
+
+def _is_written(operator: Any) -> bool:
+    """Whether a step is one of ours, of floats."""
+    model = operator.raw_operator
+    is_float = _DTYPES.get(type(operator.inputs[0].type), "").startswith("float")
+    return is_float and STEPS[type(model).__name__][1](model)
+
+
+def _set_width(otherwise: Callable[[Any], None], operator: Any) -> None:
+    """Of the result of a step that is written here: it has the type of what comes in."""
+    if not _is_written(operator):
+        otherwise(operator)
+        return
+    given = operator.inputs[0].type
+    operator.outputs[0].type = type(given)([given.shape[0], widths(operator.raw_operator)])
+
+
+def _write(
+    otherwise: Callable[[Any, Any, Any], None], scope: Any, operator: Any, container: Any
+) -> None:
+    """A step that is written here, and others as skl2onnx does them."""
+    if not _is_written(operator):
+        otherwise(scope, operator, container)
+        return
+    model, source = operator.raw_operator, operator.inputs[0]
+    write = Writer(scope, container, _DTYPES[type(source.type)])
+    found = STEPS[type(model).__name__][0](write, model, source.full_name)
+    container.add_node(
+        "Identity", found, operator.outputs[0].full_name,
+        name=scope.get_unique_operator_name("Written"),
+    )  # fmt: skip
 
 
 def _impute(

@@ -31,9 +31,15 @@ OF_SIZES: Mapping[str, str] = {
 
 # The same of models whose runs find sizes.
 OF_FOUND: Mapping[str, str] = {
-    r"not valid ONNX|does not (reshape|broadcast)|go with its indices": (
-        "what is valid for one number of them alone"
-    ),
+    "|".join(
+        (
+            r"not valid ONNX",
+            r"does not (reshape|broadcast)",
+            r"go with its indices",
+            r"its condition is .* along \d+ elements",
+            r"it scans .* elements at once",
+        )
+    ): "what is valid for one number of them alone",
     r"one program cannot run the model for all sizes that it may find": (
         "what follows no known rule from such a size"
     ),

@@ -1,4 +1,4 @@
-"""Operators with caches get numbers of rows that ONNX Runtime takes, and so do masks before them."""
+"""Samples of numbers of rows in caches, and of masks that these are made of, are valid."""
 
 from __future__ import annotations
 
