@@ -116,7 +116,8 @@ def _options(model: Any) -> dict[int, dict[str, bool]] | None:
 def _outputs(model: Any, count: int) -> Sequence[str]:
     """What the results are called, as far as they have a name of their own."""
     if count == 1:
-        return ["prediction" if hasattr(model, "predict") else "transformed"]
+        chooses = hasattr(model, "get_support")  # columns, whatever else it predicts by them
+        return ["prediction" if hasattr(model, "predict") and not chooses else "transformed"]
     return ["label", "probabilities"] if count == 2 and hasattr(model, "predict_proba") else []
 
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import helper
+from onnx import TensorProto, helper
 
 Array = NDArray[Any]
+Step = Callable[["Writer", Any, str], str]
+"""Writes what a fitted transformer does with a value; gives the result's name."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +39,27 @@ class Writer:
         self.container.add_initializer(name, element, list(array.shape), array.ravel())
         return name
 
+    def labels(self, classes: Any) -> str:
+        """A constant of a classifier's labels: texts, or whole numbers."""
+        array, name = np.asarray(classes), self._name("labels")
+        if array.dtype.kind in "OU":
+            texts = [str(each).encode() for each in array]
+            self.container.add_initializer(name, TensorProto.STRING, [len(texts)], texts)
+            return name
+        return self.constant(array, "int64")
+
+    def into(self, result: str, x: str) -> None:
+        """Give a value a name that others know."""
+        self.container.add_node(
+            "Identity", [x], [result], name=self.scope.get_unique_operator_name("Written")
+        )
+
     def cast(self, x: str, dtype: str) -> str:
         """In another type."""
         return self("Cast", x, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
     def _name(self, stem: str) -> str:
         return str(self.scope.get_unique_variable_name(stem))
-
-
-Step = Callable[[Writer, Any, str], str]
-"""Writes what a fitted transformer does with a value; gives the result's name."""
 
 
 def polynomials(write: Writer, model: Any, x: str) -> str:
@@ -96,10 +109,38 @@ def imputed_by_neighbours(write: Writer, model: Any, x: str) -> str:
         place = write.constant([column], "int64")
         hole = write("Gather", missing, place, axis=1)
         columns.append(write("Where", hole, mean, write("Gather", wide, place, axis=1)))
-    if model.add_indicator and model.indicator_.features_.size:
-        places = write.constant(model.indicator_.features_, "int64")
-        columns.append(write.cast(write("Gather", missing, places, axis=1), "float64"))
+    columns += _indicators(write, model, missing, "float64")
     return write.cast(write("Concat", *columns, axis=1), write.dtype)
+
+
+def _indicators(write: Writer, model: Any, missing: str, dtype: str) -> list[str]:
+    """Columns that say what was missing, of those features that had that when it was fitted."""
+    if not model.add_indicator or not model.indicator_.features_.size:
+        return []
+    places = write.constant(model.indicator_.features_, "int64")
+    return [write.cast(write("Gather", missing, places, axis=1), dtype)]
+
+
+def imputed(write: Writer, model: Any, x: str) -> str:
+    """Numbers in place of NaN, in the input's type: ONNX-ML's operator has float32 alone."""
+    missing = write("IsNaN", x)
+    filled = write("Where", missing, write.constant(model.statistics_, write.dtype), x)
+    more = _indicators(write, model, missing, write.dtype)
+    return write("Concat", filled, *more, axis=1) if more else filled
+
+
+def is_plain(model: Any) -> bool:
+    """Whether NaN is what is missing, and each column has a number instead."""
+    values = np.asarray(model.statistics_)
+    return values.dtype.kind == "f" and not np.isnan(values).any() and _is_of_nan(model)
+
+
+def by_largest(write: Writer, model: Any, x: str) -> str:
+    """Rows by their largest absolute value; ONNX-ML's operator takes the largest."""
+    norm = write("ReduceMax", write("Abs", x), write.constant([1], "int64"))
+    least = write.constant(10 * np.finfo(write.dtype).eps, write.dtype)
+    norm = write("Where", write("Less", norm, least), write.constant(1, write.dtype), norm)
+    return write("Div", x, norm)
 
 
 def _distances(write: Writer, rows: tuple[str, str], known: Array, there: Array) -> str:
@@ -146,9 +187,12 @@ def _weighted(write: Writer, model: Any, apart: str, values: Array) -> str:
 
 def is_imputed_here(model: Any) -> bool:
     """Whether NaN is what is missing, and weights and distances are scikit-learn's own."""
-    missing = model.missing_values
-    is_nan = isinstance(missing, float) and bool(np.isnan(missing))
-    return is_nan and model.metric == "nan_euclidean" and isinstance(model.weights, str)
+    own = model.metric == "nan_euclidean" and isinstance(model.weights, str)
+    return own and _is_of_nan(model)
+
+
+def _is_of_nan(model: Any) -> bool:
+    return isinstance(model.missing_values, float) and bool(np.isnan(model.missing_values))
 
 
 def widths(model: Any) -> int:
@@ -158,6 +202,8 @@ def widths(model: Any) -> int:
 
 STEPS: Mapping[str, tuple[Step, Callable[[Any], bool]]] = {
     "KNNImputer": (imputed_by_neighbours, is_imputed_here),
+    "Normalizer": (by_largest, lambda model: model.norm == "max"),
     "PolynomialFeatures": (polynomials, lambda model: True),
+    "SimpleImputer": (imputed, is_plain),
 }
 """By the transformer's name what writes it, and whether that is for such a one."""

@@ -8,11 +8,15 @@ import numpy as np
 import onnxruntime
 import pytest
 from sklearn.ensemble import AdaBoostRegressor
-from sklearn.impute import KNNImputer
+from sklearn.feature_selection import RFE
+from sklearn.impute import KNNImputer, SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.mixture import GaussianMixture
+from sklearn.model_selection import TunedThresholdClassifierCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+from sklearn.preprocessing import Normalizer, PolynomialFeatures, StandardScaler
 
+from luthier import UnsupportedOperator
 from luthier.inputs.objects import as_onnx
 
 RNG = np.random.default_rng(0)
@@ -40,6 +44,10 @@ def meant(model: Any, x: np.ndarray) -> dict[str, np.ndarray]:
         (KNNImputer(n_neighbors=99, add_indicator=True), HOLES),
         (KNNImputer(n_neighbors=3, keep_empty_features=True), NONE),
         (KNNImputer(n_neighbors=3), NONE),
+        (SimpleImputer(), HOLES),
+        (SimpleImputer(strategy="median", add_indicator=True), HOLES),
+        (Normalizer("max"), X),
+        (Normalizer("l1"), X),
         (PolynomialFeatures(3), X),
         (PolynomialFeatures((2, 3), interaction_only=True, include_bias=False), X),
         (PolynomialFeatures(0), X),
@@ -68,6 +76,33 @@ def test_a_mixture_has_probabilities() -> None:
     found = meant(model, x)
     np.testing.assert_array_equal(found["label"].reshape(-1), model.predict(x))
     np.testing.assert_allclose(found["probabilities"], model.predict_proba(x), 1e-3, 1e-3)
+
+
+@pytest.mark.parametrize("labels", [(0, 1), (7, -3), ("no", "yes")], ids=str)
+def test_a_threshold_decides_the_label(labels: tuple[Any, Any]) -> None:
+    y = np.where(X[:, 0] + X[:, 1] > 0.8, *reversed(labels))
+    model = TunedThresholdClassifierCV(LogisticRegression(), cv=2).fit(X, y)
+    model.best_threshold_ = 0.2
+    assert (model.predict(X) != model.estimator_.predict(X)).any()
+    found = meant(model, X)
+    np.testing.assert_array_equal(found["label"], model.predict(X))
+    np.testing.assert_allclose(found["probabilities"], model.predict_proba(X), 1e-5)
+
+
+def test_a_threshold_of_other_scores_is_refused() -> None:
+    y = (X[:, 0] > 0).astype(int)
+    model = TunedThresholdClassifierCV(
+        LogisticRegression(), cv=2, response_method="decision_function"
+    )
+    with pytest.raises(UnsupportedOperator, match="threshold of decision_function"):
+        as_onnx(model.fit(X, y), X[:1], None)
+
+
+def test_what_chooses_columns_has_these_transformed() -> None:
+    model = RFE(LinearRegression(), n_features_to_select=2).fit(X, X[:, 1] - X[:, 3])
+    (name,) = found = meant(model, X)
+    assert name == "transformed"
+    np.testing.assert_array_equal(found[name], X[:, [1, 3]])
 
 
 def test_rows_in_float64_are_rounded_where_nothing_else_is_valid() -> None:
