@@ -65,6 +65,20 @@ def test_boxes_are_found_in_each_operator_set(opset: int) -> None:
     same(proto, {}, [({"found_y": 4}, {"scores": scores})])
 
 
+def test_operators_of_onnx_runtime_take_what_is_found() -> None:
+    """Also such as need to know a shape, which is known for as many as there are."""
+    nodes = [
+        N("Compress", ["x", "mask"], ["some"], axis=0),
+        N("Trilu", ["some"], ["y"], domain="com.microsoft", upper=1),
+        N("UnfoldTensor", ["some"], ["z"], domain="com.microsoft", dim=1, size=2, step=2),
+    ]
+    inputs = {"x": ((4, 6), "float32"), "mask": ((4,), "bool")}
+    proto = opened(nodes, inputs, {"y": "float32", "z": "float32"})
+    proto.opset_import.add(domain="com.microsoft", version=1)
+    given = {"x": floats(4, 6), "mask": np.array([True, False, True, True])}
+    same(proto, {}, [({"found_some": 3}, given)])
+
+
 def test_its_name_is_no_other_sizes() -> None:
     nodes = [N("NonZero", ["x"], ["places"])]
     inputs = {"x": (("found_places", 2), "float32")}

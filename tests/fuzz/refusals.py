@@ -39,6 +39,8 @@ OF_FOUND: Mapping[str, str] = {
             r"go with its indices",
             r"its condition is .* along \d+ elements",
             r"it scans .* elements at once",
+            r"its lengths are .* not one a row",
+            r"a window of \d+ along dimension",
         )
     ): "what is valid for one number of them alone",
     r"one program cannot run the model for all sizes that it may find": (

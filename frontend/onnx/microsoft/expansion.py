@@ -12,6 +12,7 @@ from luthier.schedules import LuthierError, UnsupportedOperator
 
 from ...graph import Array
 from ...messages import one_line
+from ..fold_shapes import fold_shapes
 from ..gradients import OPERATORS as GRADIENTS
 from ..opset import node_label, opset_of
 from ..optimizers import DOMAIN as TRAINING
@@ -62,12 +63,14 @@ def _expanded(
     given: Mapping[str, Array],
     must: Callable[[Spelled], bool],
 ) -> onnx.ModelProto:
-    """Raises UnsupportedOperator where one that ``must`` be spelled is left."""
+    """Raises UnknownTypeError where one that ``must`` be spelled is left."""
     opset, numbers = opset_of(model), itertools.count(1)
-    left, before, reason = _left(model, opset), 0, None
+    left, before, reason, folded = _left(model, opset), 0, None, False
     while any(map(must, left)):
         if len(left) == before:
-            raise UnsupportedOperator(str(reason))
+            if folded:
+                raise UnknownTypeError(str(reason))
+            model, folded = fold_shapes(model), True  # which may tell types that are needed
         types = ValueTypes(model, opset, {**given, **weights})
         reason = _expand_once(model, types, numbers, weights)
         left, before = _left(model, opset), len(left)
