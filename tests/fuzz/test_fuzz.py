@@ -100,7 +100,7 @@ def test_an_idiom_makes_several_nodes(idiom) -> None:
 
 def test_loops_run_as_often_as_a_run_finds() -> None:
     found = 0
-    for i in range(40):
+    for i in range(24):
         growth = Growth(f"often {i}", 17)
         growth.flows = {name: RULES[name] for name in ("If", "Loop", "Scan")}
         with suppress(UnfitError):
@@ -108,7 +108,7 @@ def test_loops_run_as_often_as_a_run_finds() -> None:
         made = {name: node.op_type for node in growth.nodes for name in node.output}
         loops = [node for node in growth.nodes if node.op_type == "Loop"]
         found += any(made.get(node.input[0]) == "Reshape" for node in loops)
-    assert found >= 3
+    assert found >= 2
 
 
 def test_graphs_are_valid_and_varied() -> None:
