@@ -32,6 +32,7 @@ from .lowering.join_depthwise import join_depthwise
 from .lowering.lower import lower
 from .onnx.declared import check_outputs
 from .onnx.importer import to_graph
+from .onnx.microsoft.types import UnknownTypeError
 from .onnx.notes import PartNotes
 from .onnx.open_shapes import Shapes
 from .onnx.read import ReadModel, read_model
@@ -316,8 +317,8 @@ def _whole(
     if tensors and not has_control(model) and not has_asking(model):
         try:
             return straight(model, given)[0]
-        except DependsOnDataError:
-            pass
+        except (DependsOnDataError, UnknownTypeError):
+            pass  # of what comes before, types may be known once that is imported
         except UnsupportedOperator as error:
             if (CONTROL | FINDERS | BY_RULES).isdisjoint(error.operators):
                 raise  # the others may be of a function by which the standard spells an operator

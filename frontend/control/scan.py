@@ -36,6 +36,15 @@ def as_loop(node: onnx.NodeProto, opset: int, type_of: TypeOf) -> Spelled:
     return _batched(node, type_of) if of_batches else _Scan(node, type_of).spelled()
 
 
+def _is_wide_first(tensor: Tensor) -> bool:
+    """Whether elements are of a type that no Gather takes: these are float32 in between."""
+    return tensor.element.is_narrow and tensor.dtype != "bfloat16"
+
+
+def _cast(before: str, after: str, to: int) -> onnx.NodeProto:
+    return _N("Cast", [before], [after], to=to)
+
+
 class _Scan:
     """A node since operator set 9."""
 
@@ -62,7 +71,10 @@ class _Scan:
         constants = [numpy_helper.from_array(np.array(trips), times)]
         names = self.node.input[self.states :]
         outer = [self.fresh(name) for name in names]  # the body may have values of these names
-        nodes = [_N("Identity", [a], [b]) for a, b in zip(names, outer, strict=True)]
+        nodes = [
+            _cast(a, b, TensorProto.FLOAT) if _is_wide_first(tensor) else _N("Identity", [a], [b])
+            for a, b, tensor in zip(names, outer, self.types, strict=True)
+        ]
         loop = _N("Loop", [times, "", *self.node.input[: self.states]], [], self.node.name)
         loop.attribute.append(helper.make_attribute("body", self._body(trips, outer)))
         loop.output.extend(self.node.output[: self.states])
@@ -103,9 +115,14 @@ class _Scan:
         axes = self._numbers("input_axes", len(self.types))
         turned = self._turned("input", len(self.types))
         scanned = self.body.input[self.states :]
-        for name, inner, axis, backwards in zip(outer, scanned, axes, turned, strict=True):
+        slices = zip(outer, scanned, axes, turned, self.types, strict=True)
+        for name, inner, axis, backwards, tensor in slices:
             place = back if backwards else number
-            nodes.append(_N("Gather", [name, place], [inner.name], axis=axis))
+            wide = self.fresh(inner.name) if _is_wide_first(tensor) else inner.name
+            nodes.append(_N("Gather", [name, place], [wide], axis=axis))
+            if wide != inner.name:
+                element = helper.np_dtype_to_tensor_dtype(tensor.element.numpy)
+                nodes.append(_cast(wide, inner.name, element))
         body = onnx.GraphProto(name=self.body.name or "body")
         body.node.extend([*nodes, *self.body.node])
         body.initializer.extend(self.body.initializer)

@@ -18,6 +18,7 @@ from luthier.schedules import ModelError
 
 from ..messages import one_line
 from .opset import OLDEST, is_onnx, opset_of
+from .set_aside import put_back, set_aside
 
 _MOST_SECONDS, _MOST_BYTES = 60, 4 << 30
 _WEIGHT = 1024  # elements of an initializer that the converter does not look into
@@ -39,6 +40,7 @@ sys.stdout.buffer.write(model.SerializeToString())
 def converted(model: onnx.ModelProto, version: int, where: str) -> onnx.ModelProto:
     """The model by the operators of this set; raises ModelError where it cannot be."""
     light, weights = _without_weights(model)
+    kept = set_aside(light)
     if opset_of(model) < OLDEST:
         _align_arguments(light)
     try:
@@ -57,6 +59,7 @@ def converted(model: onnx.ModelProto, version: int, where: str) -> onnx.ModelPro
         raise _refused(where, version, reason)
     found = onnx.ModelProto()
     found.ParseFromString(done.stdout)
+    put_back(found, kept)
     types = {output.name: output.type for output in model.graph.output}
     for output in found.graph.output:
         if output.name in types:

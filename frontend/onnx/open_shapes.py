@@ -84,8 +84,13 @@ def open_shapes(
     texts = {name: _texts(name, inputs[name], given.get(name)) for name in inputs}
     _check_names(named, texts)
     symbols = {n: _symbol(n, sizes) for n, sizes in named.items()}
-    keeps = _that_keep_their_size(model, states)
-    kept = {t for n in states for t in texts[n] if n not in keeps or _is_zero(symbols.get(t))}
+    changing = _changing_axes(model, states)
+    kept = {
+        t
+        for n in states
+        for axis, t in enumerate(texts[n])
+        if axis in changing[n] or _is_zero(symbols.get(t))
+    }
     found = {name: _shape(name, each, symbols) for name, each in texts.items()}
     fixed = {n: s.least for n, s in symbols.items() if s.least == s.most and n not in kept}
     closed = {name: tuple(_closed(d, fixed) for d in dims) for name, dims in found.items()}
@@ -96,16 +101,19 @@ def open_shapes(
     return OpenShapes(closed, left)
 
 
-def _that_keep_their_size(model: onnx.ModelProto, states: Mapping[str, str]) -> set[str]:
-    """The states that the model declares with one shape before a run and after it."""
+def _changing_axes(model: onnx.ModelProto, states: Mapping[str, str]) -> dict[str, set[int]]:
+    """Of each state the axes along which the model does not declare that it keeps its size."""
     outputs = {o.name: o.type.tensor_type.shape for o in model.graph.output}
     inputs = {i.name: i.type.tensor_type.shape for i in model.graph.input}
-    return {
-        name
-        for name, becomes in states.items()
-        if [(d.dim_value, d.dim_param) for d in inputs[name].dim]
-        == [(d.dim_value, d.dim_param) for d in outputs[becomes].dim]
-    }
+    found = {}
+    for name, becomes in states.items():
+        before, after = (
+            [(dim.dim_value, dim.dim_param) for dim in shape.dim]
+            for shape in (inputs[name], outputs[becomes])
+        )
+        same_rank = len(before) == len(after)
+        found[name] = {a for a, d in enumerate(before) if not same_rank or d != after[a]}
+    return found
 
 
 def _is_zero(symbol: Symbol | None) -> bool:

@@ -21,6 +21,7 @@ import onnx
 from numpy.typing import NDArray
 
 from luthier.frontend import ReadModel
+from luthier.frontend.onnx.microsoft.caches import shared_caches
 from luthier.frontend.onnx.old_sets import converted
 from luthier.frontend.onnx.scopes import every_node
 from luthier.frontend.program import Argument, element_name, presence_name
@@ -224,14 +225,38 @@ def _onnxruntime(model: onnx.ModelProto, *, optimised: bool) -> Run:
         source = _session_source(unsaturated(model), folder)
         session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     names = [o.name for o in session.get_outputs()]
+    shared = shared_caches(model)
     recurrent = any(node.op_type in RECURRENT for node in every_node(model.graph.node))
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
         if recurrent and not all(array.size for array in inputs.values()):
             raise ModelError("it may end the process where a recurrent layer has no step")
+        if shared:
+            return _run_in_place(session, names, inputs, shared)
         return _tensors(names, session.run(names, dict(inputs)))
 
     return run
+
+
+def _run_in_place(
+    session: Any, names: Sequence[str], inputs: Mapping[str, Array], shared: Mapping[str, str]
+) -> dict[str, Array]:
+    """The outputs where some lie in inputs' buffers, as in a program whose caches keep their size:
+    elsewhere ONNX Runtime leaves rows after the last one as they are."""
+    value_of = quiet_onnxruntime().OrtValue.ortvalue_from_numpy
+    values = {name: value_of(array.copy()) for name, array in inputs.items()}
+    binding = session.io_binding()
+    for name, value in values.items():
+        binding.bind_ortvalue_input(name, value)
+    places = {output: values[name] for name, output in shared.items()}
+    for name in names:
+        if name in places:
+            binding.bind_ortvalue_output(name, places[name])
+        else:
+            binding.bind_output(name)
+    session.run_with_iobinding(binding)
+    found = binding.copy_outputs_to_cpu()
+    return {name: np.array(output) for name, output in zip(names, found, strict=True)}
 
 
 def _tensors(names: Sequence[str], outputs: Sequence[Any]) -> dict[str, Array]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,9 @@ from luthier.frontend.onnx.strip_weights import strip_weights
 from luthier.schedules.errors import LuthierError
 from luthier.schedules.ir.dtype import DTYPES
 
+from .caches import lengths
 from .constants import Constants
+from .ranges import Range
 from .texts import random_texts
 
 Array = NDArray[Any]
@@ -42,24 +45,6 @@ _FACTORS = {
 _COMPARISONS = frozenset({"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"})
 _NUMERIC = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 _MOST = 1 << 31  # indices beyond it need tables beyond any memory
-
-
-@dataclass(frozen=True)
-class Range:
-    """Numbers from ``low`` to ``high``, both included; ``whole``: they have to be whole."""
-
-    low: int
-    high: int
-    whole: bool = False
-
-    def __and__(self, other: Range | None) -> Range:
-        """Numbers that both have; this range alone where there are none."""
-        if other is None:
-            return self
-        low, high = max(self.low, other.low), min(self.high, other.high)
-        if low > high:
-            return self
-        return Range(low, high, self.whole or other.whole)
 
 
 _TRIPS = Range(0, 8)  # how often a loop runs
@@ -94,7 +79,7 @@ def random_inputs(
     """
     rng = np.random.default_rng(seed)
     weights = {*constants, *(w.name for w in model.graph.initializer)}
-    ranges = _ranges(_analysed(model))
+    ranges = _ranges(_analysed(model), model.graph)
     return {
         value.name: _random(value, ranges.get(value.name), rng)
         for value in model.graph.input
@@ -132,22 +117,52 @@ def _analysed(model: onnx.ModelProto) -> onnx.GraphProto:
     return model.graph
 
 
-def _ranges(graph: onnx.GraphProto) -> dict[str, Range]:
-    """What is known of each value's elements, from the operators that take it.
+def _ranges(graph: onnx.GraphProto, own: onnx.GraphProto) -> dict[str, Range]:
+    """What is known of each value's elements, from the operators that take it; ``own`` is the graph
+    as it was read.
 
     A comparison with a single number, of a token with the one that pads, say, counts where nothing
     else is known.
     """
     constants = Constants(graph)
-    return {**_walk(graph, constants, single=True), **_walk(graph, constants, single=False)}
+    told = _told(graph, constants, lengths(own, constants))
+    return {
+        **_walk(graph, constants, told, single=True),
+        **_walk(graph, constants, told, single=False),
+    }
 
 
-def _walk(graph: onnx.GraphProto, constants: Constants, *, single: bool) -> dict[str, Range]:
-    """From the uses back to the model's inputs."""
-    ranges: dict[str, Range] = {}
+def _told(
+    graph: onnx.GraphProto, constants: Constants, lengths: Mapping[str, Range]
+) -> dict[str, Range]:
+    """Numbers of rows, and what they are made of: of a mask whose sum is one, each element."""
+    told = dict(lengths)
+    for node in reversed(list(every_node(graph.node))):
+        if not node.output or node.output[0] not in told:
+            continue
+        found = told[node.output[0]]
+        for name in _carried(node):
+            told.setdefault(name, found)
+        if node.op_type in ("Add", "Sub"):
+            name, shifted = _shifted(node, found, constants)
+            if name and shifted is not None:
+                told.setdefault(name, shifted)
+        elif node.op_type == "ReduceSum":
+            shapes = [constants.shape(name) for name in (node.input[0], node.output[0])]
+            whole, left = (math.prod(shape or [0]) for shape in shapes)
+            if whole and left:
+                told.setdefault(node.input[0], found.of_each(whole // left))
+    return told
+
+
+def _walk(
+    graph: onnx.GraphProto, constants: Constants, told: Mapping[str, Range], *, single: bool
+) -> dict[str, Range]:
+    """From the uses back to the model's inputs; what is ``told`` counts alone."""
+    ranges = dict(told)
 
     def limit(name: str, found: Range | None) -> None:
-        if found is not None and name:
+        if found is not None and name and name not in told:
             ranges[name] = found & ranges.get(name)
 
     for node in reversed(list(every_node(graph.node))):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,10 @@ from skl2onnx._supported_operators import sklearn_operator_name_map
 from skl2onnx.common import _registration, data_types
 
 from luthier.frontend.boosters.booster import Input
+from luthier.schedules import UnsupportedOperator
 
 from .renaming import rename
+from .sklearn_steps import STEPS, Writer, widths
 from .table_objects import Trained, is_booster, model_of, trained_booster
 
 _POOLS = (
@@ -45,10 +48,18 @@ def registered(estimators: list[Any]) -> Iterator[None]:
             update_registered_converter(
                 kind, f"Luthier{kind.__name__}", _set_types, _convert, options=_OPTIONS
             )  # fmt: skip
-        for each in {type(each) for each in estimators if type(each).__name__ in _OURS}:
+        converters, shapes = _POOLS[1:]
+        for each in {type(each) for each in estimators}:
+            ours = _write if each.__name__ in STEPS else _OURS.get(each.__name__)
+            if ours is None:
+                continue
             alias = sklearn_operator_name_map[each]
-            convert = partial(_OURS[each.__name__], _registration._converter_pool[alias])
-            _registration._converter_pool[alias] = _registration.RegisteredConverter(convert, None)
+            theirs = converters[alias]
+            converters[alias] = _registration.RegisteredConverter(
+                partial(ours, theirs), theirs._options
+            )
+            if ours is _write:
+                shapes[alias] = partial(_set_width, shapes[alias])
         yield
     finally:
         for pool, content in zip(_POOLS, before, strict=True):
@@ -122,27 +133,67 @@ def _shape_as_others(graph: onnx.GraphProto, trained: Trained, *, is_double: boo
     graph.node[-1].input[0] = score
 
 
-def _impute(
+def _is_written(operator: Any) -> bool:
+    """Whether a step is one of ours, of floats."""
+    model = operator.raw_operator
+    is_float = _DTYPES.get(type(operator.inputs[0].type), "").startswith("float")
+    return is_float and STEPS[type(model).__name__][1](model)
+
+
+def _set_width(otherwise: Callable[[Any], None], operator: Any) -> None:
+    """Of the result of a step that is written here: it has the type of what comes in."""
+    if not _is_written(operator):
+        otherwise(operator)
+        return
+    given = operator.inputs[0].type
+    operator.outputs[0].type = type(given)([given.shape[0], widths(operator.raw_operator)])
+
+
+def _write(
     otherwise: Callable[[Any, Any, Any], None], scope: Any, operator: Any, container: Any
 ) -> None:
-    """Numbers in place of NaN, in the input's type: ONNX-ML's operator has float32 alone."""
+    """A step that is written here, and others as skl2onnx does them."""
     model, source = operator.raw_operator, operator.inputs[0]
-    dtype = _DTYPES.get(type(source.type), "")
-    values = np.asarray(model.statistics_)
-    is_plain = values.dtype.kind == "f" and not np.isnan(values).any() and not model.add_indicator
-    if not (dtype.startswith("float") and is_plain and _is_nan(model.missing_values)):
+    if not _is_written(operator):
+        if getattr(model, "add_indicator", False):
+            raise UnsupportedOperator(
+                f"scikit-learn's {type(model).__name__} with add_indicator takes floats, of which "
+                "NaN are missing, and no column that is missing in all rows"
+            )
         otherwise(scope, operator, container)
         return
-    given, missing = (scope.get_unique_variable_name(name) for name in ("imputed", "is_missing"))
-    element = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-    container.add_initializer(given, element, list(values.shape), values.astype(dtype))
-    container.add_node(
-        "IsNaN", source.full_name, missing, name=scope.get_unique_operator_name("IsNaN")
+    write = Writer(scope, container, _DTYPES[type(source.type)])
+    write.into(
+        operator.outputs[0].full_name,
+        STEPS[type(model).__name__][0](write, model, source.full_name),
     )
-    container.add_node(
-        "Where", [missing, given, source.full_name], operator.outputs[0].full_name,
-        name=scope.get_unique_operator_name("Imputed"),
+
+
+def _threshold(
+    otherwise: Callable[[Any, Any, Any], None], scope: Any, operator: Any, container: Any
+) -> None:
+    """The class whose probability reaches the threshold, which skl2onnx leaves out."""
+    model, (label, shares) = operator.raw_operator, operator.outputs
+    if "predict_proba" not in model._get_response_method():
+        raise UnsupportedOperator(
+            "scikit-learn's TunedThresholdClassifierCV has a threshold of decision_function, and "
+            "of predict_proba alone is supported"
+        )
+    first = SimpleNamespace(full_name=scope.get_unique_variable_name("untuned"), type=label.type)
+    inner = SimpleNamespace(
+        raw_operator=model, inputs=operator.inputs, outputs=[first, shares],
+        input_full_names=operator.input_full_names,
     )  # fmt: skip
+    otherwise(scope, inner, container)
+    write = Writer(scope, container, "float64")
+    classes = list(model.classes_)
+    positive = model._curve_scorer._get_pos_label()
+    place = 1 if positive is None else classes.index(positive)
+    share = write("Gather", shares.full_name, write.constant(place, "int64"), axis=1)
+    limit = write.constant(model.best_threshold_)
+    reached = write("GreaterOrEqual", write.cast(share, "float64"), limit)
+    names = [write.labels([classes[i]]) for i in (place, 1 - place)]
+    write.into(label.full_name, write("Where", reached, *names))
 
 
 def _vectorize(
@@ -158,8 +209,4 @@ def _vectorize(
     )  # fmt: skip
 
 
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float) and np.isnan(value).item()
-
-
-_OURS = {"DictVectorizer": _vectorize, "SimpleImputer": _impute}
+_OURS = {"DictVectorizer": _vectorize, "TunedThresholdClassifierCV": _threshold}

@@ -5,12 +5,14 @@ Boosters inside of them are read here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 import onnx
+from onnx import TensorProto
 
 from luthier.deploy.maps import SEPARATOR
 from luthier.frontend.boosters.booster import ROWS
@@ -18,9 +20,10 @@ from luthier.frontend.messages import one_line
 from luthier.schedules.errors import LuthierError, ModelError, UnsupportedOperator, UsageError
 
 from .quiet import quiet
-from .renaming import rename_outputs
+from .renaming import rename, rename_outputs
 from .table_objects import matrix
 
+_Made = Callable[[Sequence[tuple[str, Any]]], onnx.ModelProto]
 _OPSETS = {"": 18, "ai.onnx.ml": 3}
 _TENSORS = {
     "float32": "FloatTensorType", "float64": "DoubleTensorType", "int32": "Int32TensorType",
@@ -45,16 +48,23 @@ def converted(model: Any, example_inputs: Any) -> onnx.ModelProto:
     types = _types(model, example_inputs, skl2onnx.common.data_types)
     from .sklearn_converters import registered  # noqa: PLC0415 - imports skl2onnx
 
+    def made(types: Sequence[tuple[str, Any]]) -> onnx.ModelProto:
+        found: onnx.ModelProto = skl2onnx.convert_sklearn(
+            model, type(model).__name__, types, target_opset=_OPSETS, options=_options(model)
+        )
+        return found
+
     with quiet(), registered([each for _, each in steps(model)]):
         try:
-            found = skl2onnx.convert_sklearn(
-                model, type(model).__name__, types, target_opset=_OPSETS, options=_options(model)
-            )
+            proto = made(types)
         except LuthierError:
             raise
         except Exception as error:
-            raise _refusal(model, error) from error
-    proto: onnx.ModelProto = found
+            proto = _in_float32(made, types, skl2onnx.common.data_types)
+            if proto is None:
+                raise _refusal(model, error) from error
+        if not _is_typed(proto):
+            proto = _in_float32(made, types, skl2onnx.common.data_types) or proto
     for value in (*proto.graph.input, *proto.graph.output):
         dims = value.type.tensor_type.shape.dim
         if dims and not dims[0].dim_value:
@@ -62,19 +72,52 @@ def converted(model: Any, example_inputs: Any) -> onnx.ModelProto:
     return rename_outputs(proto, _outputs(model, len(proto.graph.output)))
 
 
+def _is_typed(proto: onnx.ModelProto) -> bool:
+    """Whether the types of a model go together, of whose rows nothing is known yet."""
+    try:
+        onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True)
+    except Exception as error:
+        return re.search("inconsistent type|elem type .*differs|has type", str(error)) is None
+    return True
+
+
+def _in_float32(made: _Made, types: Sequence[tuple[str, Any]], kinds: Any) -> Any:
+    """The model over rows in float64 that are rounded first, which skl2onnx takes where it does not
+    take others; None where it does not either, or there are no such rows."""
+    double, single = kinds.DoubleTensorType, kinds.FloatTensorType
+    if not any(isinstance(kind, double) for _, kind in types):
+        return None
+    rounded = [(n, single(k.shape) if isinstance(k, double) else k) for n, k in types]
+    try:
+        proto = made(rounded)
+    except Exception:
+        return None
+    wide = {name for name, kind in types if isinstance(kind, double)}
+    rename(proto.graph, {name: f"{name}_in_float32" for name in wide})
+    for value in proto.graph.input:
+        name = value.name.removesuffix("_in_float32")
+        if name in wide:
+            cast = onnx.helper.make_node("Cast", [name], [value.name], to=TensorProto.FLOAT)
+            proto.graph.node.insert(0, cast)
+            value.name, value.type.tensor_type.elem_type = name, TensorProto.DOUBLE
+    return proto
+
+
 def _what(model: Any) -> str:
     return f"scikit-learn's {type(model).__name__}"
 
 
 def _options(model: Any) -> dict[int, dict[str, bool]] | None:
-    """Probabilities as an array."""
-    return {id(model): {"zipmap": False}} if hasattr(model, "predict_proba") else None
+    """Probabilities of classes as an array; those of a mixture's parts are one."""
+    has_classes = hasattr(model, "predict_proba") and hasattr(model, "classes_")
+    return {id(model): {"zipmap": False}} if has_classes else None
 
 
 def _outputs(model: Any, count: int) -> Sequence[str]:
     """What the results are called, as far as they have a name of their own."""
     if count == 1:
-        return ["prediction" if hasattr(model, "predict") else "transformed"]
+        chooses = hasattr(model, "get_support")  # columns, whatever else it predicts by them
+        return ["prediction" if hasattr(model, "predict") and not chooses else "transformed"]
     return ["label", "probabilities"] if count == 2 and hasattr(model, "predict_proba") else []
 
 

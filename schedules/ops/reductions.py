@@ -31,6 +31,22 @@ def _reduction(name: str, function: Callable[..., Any]) -> Reduction:
     return Reduction(name, 1, apply, _infer, count=lambda node, args: args[0].size)
 
 
+def _extreme(function: Callable[..., Any], sign: int) -> Callable[..., Any]:
+    """A maximum or a minimum; of nothing it is the other end of the type."""
+
+    def of(x: Array, **how: Any) -> Any:
+        if x.size:
+            return function(x, **how)
+        if x.dtype.kind == "f":
+            return function(x, initial=-sign * np.inf, **how)
+        if x.dtype.kind == "b":
+            return function(x, initial=sign < 0, **how)
+        limits = np.iinfo(x.dtype)
+        return function(x, initial=limits.min if sign > 0 else limits.max, **how)
+
+    return of
+
+
 def _infer_place(args: Sequence[Tensor], attrs: Attrs) -> Tensor:
     (axis,) = attrs["axes"]
     if not 0 <= axis < len(args[0].shape):
@@ -51,8 +67,8 @@ def _place(name: str, find: Callable[..., Any]) -> Reduction:
 OPERATORS = (
     _reduction("sum", np.sum),
     _reduction("mean", np.mean),
-    _reduction("max", np.max),
-    _reduction("min", np.min),
+    _reduction("max", _extreme(np.max, 1)),
+    _reduction("min", _extreme(np.min, -1)),
     _reduction("prod", np.prod),
     # axes (one); last: of equal ones the last and not the first. NaN is beyond all numbers, as in
     # NumPy. In int32.

@@ -28,9 +28,10 @@ def opened(
     inputs: Mapping[str, tuple[Shape, str]],
     outputs: Mapping[str, str],
     constants: Mapping[str, np.ndarray] | None = None,
+    opset: int = 18,
 ) -> onnx.ModelProto:
     """A model whose inputs have a shape of numbers and names, and a type."""
-    made = model(nodes, {}, [], constants)
+    made = model(nodes, {}, [], constants, opset)
     del made.graph.value_info[:]
     for name, (shape, dtype) in inputs.items():
         kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))

@@ -54,6 +54,31 @@ def above() -> onnx.ModelProto:
     return opened(nodes, {"x": (("b", 6), "float32")}, outputs, {"zero": np.float32(0)})
 
 
+@pytest.mark.parametrize("opset", [10, 11, 18])
+def test_boxes_are_found_in_each_operator_set(opset: int) -> None:
+    """Also before the one that has what picks the boxes' numbers."""
+    boxes = np.array([[[0, 0, 2, 2], [0, 0, 2, 1.9], [5, 5, 3, 3]]], np.float32)
+    nodes = [N("NonMaxSuppression", ["boxes", "scores", "most", "half"], ["y"])]
+    known = {"boxes": boxes, "most": np.array([3]), "half": np.array([0.5], np.float32)}
+    proto = opened(nodes, {"scores": ((1, 2, 3), "float32")}, {"y": "int64"}, known, opset=opset)
+    scores = np.array([[[0.5, 0.9, 0.25], [0.75, 0.5, 1]]], np.float32)
+    same(proto, {}, [({"found_y": 4}, {"scores": scores})])
+
+
+def test_operators_of_onnx_runtime_take_what_is_found() -> None:
+    """Also such as need to know a shape, which is known for as many as there are."""
+    nodes = [
+        N("Compress", ["x", "mask"], ["some"], axis=0),
+        N("Trilu", ["some"], ["y"], domain="com.microsoft", upper=1),
+        N("UnfoldTensor", ["some"], ["z"], domain="com.microsoft", dim=1, size=2, step=2),
+    ]
+    inputs = {"x": ((4, 6), "float32"), "mask": ((4,), "bool")}
+    proto = opened(nodes, inputs, {"y": "float32", "z": "float32"})
+    proto.opset_import.add(domain="com.microsoft", version=1)
+    given = {"x": floats(4, 6), "mask": np.array([True, False, True, True])}
+    same(proto, {}, [({"found_some": 3}, given)])
+
+
 def test_its_name_is_no_other_sizes() -> None:
     nodes = [N("NonZero", ["x"], ["places"])]
     inputs = {"x": (("found_places", 2), "float32")}

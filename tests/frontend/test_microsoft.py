@@ -13,7 +13,7 @@ import test_microsoft_decoders as decoders
 import test_microsoft_layers as layers
 import test_microsoft_packed as packed
 import test_microsoft_recurrent as recurrent
-from microsoft_models import agree, single, typed
+from microsoft_models import DOMAIN, agree, model, single, typed
 from onnx import helper
 from onnx_models import TARGET, compute, floats, integers, positive
 
@@ -527,3 +527,16 @@ def test_what_is_not_taken_is_refused_in_one_line(
         import_model(proto, TARGET)
     assert "\n" not in str(refused.value)
     assert "cannot be converted" not in str(refused.value)
+
+
+def test_shapes_that_arithmetic_tells_and_inference_does_not_are_known() -> None:
+    """onnx's inference follows no Min of sizes."""
+    x = floats(9)
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Min", ["shape", "most"], ["count"]),
+        helper.make_node("TopK", ["x", "count"], ["best", "places"]),
+        helper.make_node("UnfoldTensor", ["best"], ["y"], domain=DOMAIN, dim=0, size=3, step=1),
+    ]
+    known = {"most": np.array([5])}
+    agree(model(nodes, {"x": x}, ["y"], known), {"x": x})

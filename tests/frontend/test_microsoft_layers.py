@@ -132,6 +132,11 @@ EARLY = {
     "a scale": ("Scale", (IMAGE,), {"scale": -2.0}),
     "a softplus": ("ParametricSoftplus", (IMAGE,), {"alpha": 0.5, "beta": 2.0}),
     "a tanh": ("ScaledTanh", (IMAGE,), {"alpha": 0.5, "beta": 2.0}),
+    "normalised channels": ("MeanVarianceNormalization", (IMAGE,), {"opset": 8}),
+    "a mean of all": (
+        "MeanVarianceNormalization", (IMAGE,),
+        {"opset": 8, "across_channels": 1, "normalize_variance": 0},
+    ),
 }  # fmt: skip
 EARLY = {
     name: (op, given, {"domain": "", "opset": 9, **attrs})

@@ -410,3 +410,17 @@ def test_a_transposed_convolution_by_weights_of_run_time(group: int, pads: list[
     node = N("ConvTranspose", ["x", "w"], ["y"], strides=[2, 1], pads=pads, group=group)
     inputs = {"x": floats(1, 4, 5, 6), "w": floats(4, 3, 3, 4)}
     agree(model([node], inputs, ["y"]), inputs, kernels=True)
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float8_e4m3fn", "int4"])
+def test_a_scan_takes_slices_of_any_type(name: str) -> None:
+    x = narrow(name, 4, 3)
+    element = helper.np_dtype_to_tensor_dtype(x.dtype)
+    own = {n: helper.make_tensor_value_info(n, element, None) for n in ("row", "kept")}
+    body = helper.make_graph(
+        [N("Identity", ["row"], ["kept"])], "body", [own["row"]], [own["kept"]]
+    )
+    node = N("Scan", ["x"], ["y"], body=body, num_scan_inputs=1, scan_input_directions=[1])
+    found = moved([node], {"x": x}, ["y"])["y"]
+    assert found.dtype == x.dtype
+    np.testing.assert_array_equal(bits(found), bits(x[::-1]))

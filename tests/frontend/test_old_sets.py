@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
+from microsoft_models import runtime
 from onnx import TensorProto, helper, numpy_helper
 from onnx_models import TARGET, compute, floats
 
@@ -71,6 +72,26 @@ def test_an_old_operator_is_what_it_was(
     (found,) = compute(program, {"x": X}).values()
     assert found.shape == wanted.shape
     np.testing.assert_allclose(found, wanted, 1e-5, 1e-6)
+
+
+def test_what_onnx_runtime_alone_has_is_set_aside_meanwhile() -> None:
+    """onnx's converter does not know it, and what comes after it has a shape nevertheless."""
+    nodes = [
+        N("Crop", ["x"], ["a"], border=[1, 2, 1, 0]),
+        N("ThresholdedRelu", ["x"], ["b"], alpha=0.25),
+        N("MeanVarianceNormalization", ["b"], ["c"]),
+        N("Affine", ["c"], ["d"], alpha=2.0, beta=0.5),
+        N("LayerNormalization", ["d", "row", "row"], ["y"]),
+    ]
+    wanted = runtime(old(nodes, {"x": X}, {"row": floats(5)}, 6), {"x": X})["y"]
+    nodes[-1].output[:] = ["e"]
+    nodes.append(N("Add", ["e", "b3"], ["y"], broadcast=1, axis=1))
+    made = old(nodes, {"x": X}, {"row": floats(5), "b3": B}, 6)
+    made.graph.output.append(helper.make_empty_tensor_value_info("a"))
+    made.graph.output[-1].type.tensor_type.elem_type = TensorProto.FLOAT
+    found = compute(import_model(made, TARGET), {"x": X})
+    np.testing.assert_allclose(found["y"], wanted + B[:, None, None], 1e-4, 1e-5)
+    np.testing.assert_array_equal(found["a"], X[:, :, 2:, 1:4])
 
 
 def test_large_weights_stay_here() -> None:

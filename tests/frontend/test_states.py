@@ -122,6 +122,20 @@ def test_what_is_no_state_is_refused(state: dict[str, str], message: str) -> Non
         import_entry(read_model(state_models.elman(), state=state), TARGET)
 
 
+def test_a_size_that_is_given_by_its_name_is_no_growth() -> None:
+    made = opened(
+        [N("Concat", ["past_0", "new"], ["present_0"], axis=1)],
+        {"past_0": (("batch", "past"), "float32"), "new": (("batch", 2), "float32")},
+        {"present_0": "float32"},
+    )
+    del made.graph.output[0].type.tensor_type.shape.dim[:]
+    for name in ("batch", "all"):
+        made.graph.output[0].type.tensor_type.shape.dim.add(dim_param=name)
+    read = read_model(made, {"batch": 3, "past": range(1, 9)}, state={"past_0": "present_0"})
+    (state,) = import_entry(read, TARGET).variants[0].states
+    assert (state.axis, state.length, state.more) == (1, "past", 2)
+
+
 def test_other_growth_is_refused_by_name() -> None:
     def grown(made: object, **sizes: object) -> Entry:
         return import_entry(read_model(made, sizes, state={"past_0": "present_0"}), TARGET)

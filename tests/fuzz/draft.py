@@ -49,7 +49,8 @@ Rule = Callable[["Growth"], Draft]
 
 
 class Growth:
-    """A graph that grows: its values by name, which of them are inputs and constants."""
+    """A graph that grows: its values by name, which of them are inputs and constants; ``flows`` are
+    the rules of control flow."""
 
     def __init__(self, seed: str, opset: int, kinds: Sequence[str] = ("normal",)) -> None:
         self.rng = random.Random(seed)
@@ -62,6 +63,7 @@ class Growth:
         self.constants: dict[str, Array] = {}
         self.nodes: list[onnx.NodeProto] = []
         self.sequences: dict[str, Many] = {}
+        self.flows: Mapping[str, Rule] = {}
 
     def array(self, name: str) -> Array:
         """A value's numbers."""

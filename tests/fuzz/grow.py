@@ -10,12 +10,14 @@ import onnx
 from .case import Case, Port, Setting, reads
 from .draft import Growth, UnfitError
 from .idioms import IDIOMS
+from .idioms_found import FOUND
 from .operators import RULES
 from .sizes import SHARE, with_names
 from .values import DTYPES, KINDS
 
 OPSETS = (7, 9, 10, 11, 12, 13, 13, 14, 15, 16, 17, 17, 18, 18, 19, 20, 21, 22, 23, 24, 24, 28)
-_IDIOMS, _FLOW = 0.12, 0.05
+_IDIOMS, _FLOW, _FOUND = 0.12, 0.05, 0.04
+_CONTROL = ("If", "Loop", "Scan")
 _TRIES = 12
 _OPERATORS = sorted(RULES)
 
@@ -39,6 +41,7 @@ def _valid(model: onnx.ModelProto) -> bool:
 def _grown(seed: str) -> Growth:
     g = Growth(seed, 13)
     g.opset = g.pick(OPSETS)
+    g.flows = {name: RULES[name] for name in _CONTROL}
     g.kinds = g.pick((("normal",), ("normal",), ("normal", "whole", "unit"), ("whole",), KINDS))
     wanted = g.pick((1, 1, 2, 3, 4, 6, 8, 11))
     for _ in range(_TRIES * wanted):
@@ -53,7 +56,9 @@ def _step(g: Growth) -> None:
         if g.chance(_IDIOMS):
             g.pick(IDIOMS)(g)
         elif g.chance(_FLOW):
-            g.add(RULES[g.pick(("If", "Loop", "Scan"))](g))
+            g.add(RULES[g.pick(_CONTROL)](g))
+        elif g.chance(_FOUND):
+            g.pick(FOUND)(g)
         else:
             g.add(RULES[g.pick(_OPERATORS)](g))
     except UnfitError:

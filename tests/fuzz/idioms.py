@@ -12,7 +12,8 @@ from .values import NARROW
 Idiom = Callable[[Growth], None]
 
 
-def _one(g: Growth, op: str, *inputs: str, **attrs: object) -> str:
+def one(g: Growth, op: str, *inputs: str, **attrs: object) -> str:
+    """The first result of a node."""
     return g.add(Draft(op, inputs, attrs))[0]
 
 
@@ -20,10 +21,11 @@ def _scalar(g: Growth, value: float, shape: Shape = ()) -> str:
     return g.known(np.full(shape, value), "float32")
 
 
-def _axes(g: Growth, op: str, x: str, axes: list[int], **attrs: object) -> str:
+def axes_of(g: Growth, op: str, x: str, axes: list[int], **attrs: object) -> str:
+    """A node with axes, which some operator sets take as an input and others as an attribute."""
     if g.opset >= (13 if op == "ReduceSum" else 18):
-        return _one(g, op, x, g.known(axes, "int64"), **attrs)
-    return _one(g, op, x, axes=axes, **attrs)
+        return one(g, op, x, g.known(axes, "int64"), **attrs)
+    return one(g, op, x, axes=axes, **attrs)
 
 
 def convolution_block(g: Growth) -> None:
@@ -32,16 +34,16 @@ def convolution_block(g: Growth) -> None:
     channels = g.shape(x)[1]
     size = g.pick((1, 3, 3, 5))
     weight = g.new("float32", (channels, channels, size, size), "normal", 1.0)
-    y = _one(g, "Conv", x, weight, pads=[size // 2] * 4)
+    y = one(g, "Conv", x, weight, pads=[size // 2] * 4)
     if g.chance(0.7):
         given = [g.new("float32", (channels,), "normal", 1.0) for _ in range(3)]
         spread = g.known(g.numbers.uniform(0.3, 2, channels), "float32")
-        y = _one(g, "BatchNormalization", y, *given, spread)
+        y = one(g, "BatchNormalization", y, *given, spread)
     if g.chance(0.6):
-        y = _one(g, "Add", y, x)
+        y = one(g, "Add", y, x)
     if g.chance(0.3):
-        y = _one(g, "Mul", y, g.new("float32", (channels, 1, 1), constant=1.0))
-    _one(
+        y = one(g, "Mul", y, g.new("float32", (channels, 1, 1), constant=1.0))
+    one(
         g,
         g.pick(("Relu", "Sigmoid", "Tanh", "LeakyRelu", "HardSwish" if g.opset >= 14 else "Relu")),
         y,
@@ -52,14 +54,14 @@ def separable(g: Growth) -> None:
     """A 1x1 convolution and a depthwise one, with something between."""
     x = g.any(("float32",), 4, 4)
     channels, wide = g.shape(x)[1], g.pick((1, 3, 8, 17, 24))
-    y = _one(g, "Conv", x, g.new("float32", (wide, channels, 1, 1), "normal", 1.0))
+    y = one(g, "Conv", x, g.new("float32", (wide, channels, 1, 1), "normal", 1.0))
     if g.chance(0.7):
-        y = _one(g, g.pick(("Relu", "Sigmoid")), y)
+        y = one(g, g.pick(("Relu", "Sigmoid")), y)
     taps = g.new("float32", (wide, 1, 3, 3), "normal", 1.0)
     strides = [g.pick((1, 2))] * 2
-    y = _one(g, "Conv", y, taps, group=wide, pads=[1, 1, 1, 1], strides=strides)
+    y = one(g, "Conv", y, taps, group=wide, pads=[1, 1, 1, 1], strides=strides)
     if g.chance(0.5):
-        _one(g, "Relu", y)
+        one(g, "Relu", y)
 
 
 def dense_block(g: Growth) -> None:
@@ -67,12 +69,12 @@ def dense_block(g: Growth) -> None:
     x = g.any(("float32",), 2, 4)
     axis = 1
     for _ in range(2):
-        pieces = [x, _one(g, g.pick(("Relu", "Tanh", "Neg", "Abs")), x)]
+        pieces = [x, one(g, g.pick(("Relu", "Tanh", "Neg", "Abs")), x)]
         if len(g.shape(x)) == 4:
             weight = (g.pick((1, 3)), g.shape(x)[1], 1, 1)
-            pieces.append(_one(g, "Conv", x, g.new("float32", weight, "normal", 1.0)))
+            pieces.append(one(g, "Conv", x, g.new("float32", weight, "normal", 1.0)))
         g.rng.shuffle(pieces)
-        x = _one(g, "Concat", *pieces, axis=axis)
+        x = one(g, "Concat", *pieces, axis=axis)
 
 
 def attention(g: Growth) -> None:
@@ -83,25 +85,25 @@ def attention(g: Growth) -> None:
     query = g.new("float32", (batch, heads, rows, depth), constant=0)
     key = g.new("float32", (batch, heads, columns, depth), constant=0)
     value = g.new("float32", (batch, heads, columns, g.pick((1, 3, 8))), constant=0)
-    scores = _one(g, "MatMul", query, _one(g, "Transpose", key, perm=[0, 1, 3, 2]))
+    scores = one(g, "MatMul", query, one(g, "Transpose", key, perm=[0, 1, 3, 2]))
     if g.chance(0.7):
-        scores = _one(g, g.pick(("Mul", "Div")), scores, _scalar(g, 2.0))
+        scores = one(g, g.pick(("Mul", "Div")), scores, _scalar(g, 2.0))
     mask_shape = g.pick(((batch, 1, 1, columns), (1, 1, rows, columns), (rows, columns)))
     mask = g.pick(("none", "add", "where", "where"))
     if mask == "add":
-        scores = _one(
+        scores = one(
             g, "Add", scores, g.known(g.numbers.choice([0.0, -1e4, -np.inf], mask_shape), "float32")
         )
     elif mask == "where":
         kept = g.new("bool", mask_shape, constant=0.5)
         hidden = _scalar(g, g.pick((-np.inf, -1e9, float(np.finfo(np.float32).min))))
         pair = (scores, hidden) if g.chance(0.5) else (hidden, scores)
-        scores = _one(g, "Where", kept, *pair)
-    weights = _one(g, "Softmax", scores, axis=3)
-    mixed = _one(g, "MatMul", weights, value)
+        scores = one(g, "Where", kept, *pair)
+    weights = one(g, "Softmax", scores, axis=3)
+    mixed = one(g, "MatMul", weights, value)
     if g.chance(0.6):
-        mixed = _one(g, "Transpose", mixed, perm=[0, 2, 1, 3])
-        _one(g, "Reshape", mixed, g.known([batch, rows, -1], "int64"))
+        mixed = one(g, "Transpose", mixed, perm=[0, 2, 1, 3])
+        one(g, "Reshape", mixed, g.known([batch, rows, -1], "int64"))
 
 
 def spelled_norm(g: Growth) -> None:
@@ -111,18 +113,18 @@ def spelled_norm(g: Growth) -> None:
     axis = g.pick((-1, rank - 1)) if g.opset >= 11 else rank - 1
     epsilon = _scalar(g, g.pick((1e-5, 1e-3)), (1,) * g.pick((0, 0, 1, rank, min(5, rank + 1))))
     if g.chance(0.6):
-        x = _one(g, "Sub", x, _axes(g, "ReduceMean", x, [axis]))
-    power = _one(g, "Pow", x, _scalar(g, 2.0)) if g.chance(0.5) else _one(g, "Mul", x, x)
-    spread = _one(g, "Sqrt", _one(g, "Add", _axes(g, "ReduceMean", power, [axis]), epsilon))
+        x = one(g, "Sub", x, axes_of(g, "ReduceMean", x, [axis]))
+    power = one(g, "Pow", x, _scalar(g, 2.0)) if g.chance(0.5) else one(g, "Mul", x, x)
+    spread = one(g, "Sqrt", one(g, "Add", axes_of(g, "ReduceMean", power, [axis]), epsilon))
     y = (
-        _one(g, "Div", x, spread)
+        one(g, "Div", x, spread)
         if g.chance(0.6)
-        else _one(g, "Mul", x, _one(g, "Reciprocal", spread))
+        else one(g, "Mul", x, one(g, "Reciprocal", spread))
     )
     if g.chance(0.8):
-        y = _one(g, "Mul", y, g.new("float32", g.shape(x)[-1:], constant=0.9))
+        y = one(g, "Mul", y, g.new("float32", g.shape(x)[-1:], constant=0.9))
     if g.chance(0.6):
-        _one(g, "Add", y, g.new("float32", g.shape(x)[-1:], constant=0.9))
+        one(g, "Add", y, g.new("float32", g.shape(x)[-1:], constant=0.9))
 
 
 def spelled_softmax(g: Growth) -> None:
@@ -130,17 +132,17 @@ def spelled_softmax(g: Growth) -> None:
     x = g.any(("float32",), 1, 4)
     which = g.pick(("softmax", "gelu", "swish"))
     if which == "softmax":
-        lowered = _one(
-            g, "Sub", x, _axes(g, "ReduceMax", x, [g.axis(len(g.shape(x))) % len(g.shape(x))])
+        lowered = one(
+            g, "Sub", x, axes_of(g, "ReduceMax", x, [g.axis(len(g.shape(x))) % len(g.shape(x))])
         )
-        raised = _one(g, "Exp", lowered)
-        _one(g, "Div", raised, _axes(g, "ReduceSum", raised, [len(g.shape(x)) - 1]))
+        raised = one(g, "Exp", lowered)
+        one(g, "Div", raised, axes_of(g, "ReduceSum", raised, [len(g.shape(x)) - 1]))
     elif which == "gelu":
-        wave = _one(g, "Erf", _one(g, "Div", x, _scalar(g, 2**0.5)))
-        half = _one(g, "Mul", x, _one(g, "Add", wave, _scalar(g, 1.0)))
-        _one(g, "Mul", half, _scalar(g, 0.5))
+        wave = one(g, "Erf", one(g, "Div", x, _scalar(g, 2**0.5)))
+        half = one(g, "Mul", x, one(g, "Add", wave, _scalar(g, 1.0)))
+        one(g, "Mul", half, _scalar(g, 0.5))
     else:
-        _one(g, "Mul", x, _one(g, "Sigmoid", x))
+        one(g, "Mul", x, one(g, "Sigmoid", x))
 
 
 def identities(g: Growth) -> None:
@@ -154,19 +156,19 @@ def identities(g: Growth) -> None:
     pairs += [("Mul", "Div"), ("Div", "Mul")] if dtype != "int32" else []
     first, second = g.pick(pairs)
     y = g.broadcasting(x, larger=False) if g.chance(0.5) else large
-    z = _one(g, first, x, y)
-    z = _one(g, second, z, y)
+    z = one(g, first, x, y)
+    z = one(g, second, z, y)
     if g.chance(0.3):
-        z = _one(g, g.pick(("Sub", "Mul")), z, g.pick((z, g.known(0, dtype))))
+        z = one(g, g.pick(("Sub", "Mul")), z, g.pick((z, g.known(0, dtype))))
 
 
 def shuffle(g: Growth) -> None:
     """Channels in another order, by a reshape and a transposition."""
     x = g.any(("float32",), 4, 4, where=lambda s: s[1] % 2 == 0)
     n, c, h, w = g.shape(x)
-    y = _one(g, "Reshape", x, g.known([n, 2, c // 2, h, w], "int64"))
-    y = _one(g, "Transpose", y, perm=[0, 2, 1, 3, 4])
-    _one(g, "Reshape", y, g.known([n, c, h, w], "int64"))
+    y = one(g, "Reshape", x, g.known([n, 2, c // 2, h, w], "int64"))
+    y = one(g, "Transpose", y, perm=[0, 2, 1, 3, 4])
+    one(g, "Reshape", y, g.known([n, c, h, w], "int64"))
 
 
 def group_norm(g: Growth) -> None:
@@ -174,34 +176,34 @@ def group_norm(g: Growth) -> None:
     x = g.any(("float32",), 4, 4)
     n, c, h, w = g.shape(x)
     groups = g.pick([d for d in range(1, c + 1) if c % d == 0])
-    y = _one(g, "Reshape", x, g.known([n, groups, -1], "int64"))
+    y = one(g, "Reshape", x, g.known([n, groups, -1], "int64"))
     ones, zeros = (g.known(np.full(groups, v), "float32") for v in (1, 0))
-    y = _one(g, "InstanceNormalization", y, ones, zeros)
-    y = _one(g, "Reshape", y, g.known([n, c, h, w], "int64"))
-    y = _one(g, "Mul", y, g.new("float32", (c, 1, 1), constant=1.0))
-    _one(g, "Add", y, g.new("float32", (c, 1, 1), constant=1.0))
+    y = one(g, "InstanceNormalization", y, ones, zeros)
+    y = one(g, "Reshape", y, g.known([n, c, h, w], "int64"))
+    y = one(g, "Mul", y, g.new("float32", (c, 1, 1), constant=1.0))
+    one(g, "Add", y, g.new("float32", (c, 1, 1), constant=1.0))
 
 
 def shape_arithmetic(g: Growth) -> None:
     """A shape computed from a shape, as exporters with dynamic axes leave it."""
     x = g.any(("float32",), 2, 4)
-    size = _one(g, "Shape", x)
-    first = _one(g, "Gather", size, g.known(0, "int64"), axis=0)
+    size = one(g, "Shape", x)
+    first = one(g, "Gather", size, g.known(0, "int64"), axis=0)
     if g.opset >= 13:
-        first = _one(g, "Unsqueeze", first, g.known([0], "int64"))
+        first = one(g, "Unsqueeze", first, g.known([0], "int64"))
     else:
-        first = _one(g, "Unsqueeze", first, axes=[0])
-    wanted = _one(g, "Concat", first, g.known([-1], "int64"), axis=0)
-    _one(g, "Reshape", x, wanted)
+        first = one(g, "Unsqueeze", first, axes=[0])
+    wanted = one(g, "Concat", first, g.known([-1], "int64"), axis=0)
+    one(g, "Reshape", x, wanted)
 
 
 def ladder(g: Growth) -> None:
     """Branches that part and meet again, some times over."""
     x = g.any(("float32",))
     for _ in range(g.pick((2, 3, 5))):
-        left = _one(g, g.pick(("Relu", "Neg", "Tanh")), x)
-        right = x if g.chance(0.4) else _one(g, g.pick(("Abs", "Sigmoid", "Identity")), x)
-        x = _one(g, g.pick(("Add", "Sub", "Max", "Mul")), left, right)
+        left = one(g, g.pick(("Relu", "Neg", "Tanh")), x)
+        right = x if g.chance(0.4) else one(g, g.pick(("Abs", "Sigmoid", "Identity")), x)
+        x = one(g, g.pick(("Add", "Sub", "Max", "Mul")), left, right)
 
 
 def sequence(g: Growth) -> None:
@@ -214,24 +216,24 @@ def sequence(g: Growth) -> None:
         size = g.shape(x)[axis]
         split = g.pick(("", g.known(g.rng.randint(1, size), "int64")))
         attrs = {"axis": axis} if split or g.chance(0.5) else {"axis": axis, "keepdims": 0}
-        s = _one(g, "SplitToSequence", *([x, split] if split else [x]), **attrs)
+        s = one(g, "SplitToSequence", *([x, split] if split else [x]), **attrs)
     else:
-        s = _one(g, "SequenceConstruct", *(g.like(x, g.shape(x)) for _ in range(2)), x)
+        s = one(g, "SequenceConstruct", *(g.like(x, g.shape(x)) for _ in range(2)), x)
     count = len(g.sequences[s].values)
     if g.chance(0.4):
         places = [g.known(g.rng.randint(-count, count - 1), "int64")] if g.chance(0.6) else []
-        s = _one(g, "SequenceInsert", s, x, *places)
+        s = one(g, "SequenceInsert", s, x, *places)
         count += 1
     if count > 1 and g.chance(0.4):
         places = [g.known(g.rng.randint(-count, count - 1), "int64")] if g.chance(0.6) else []
-        s = _one(g, "SequenceErase", s, *places)
+        s = one(g, "SequenceErase", s, *places)
         count -= 1
-    _one(g, "SequenceAt", s, g.known(g.rng.randint(-count, count - 1), "int64"))
+    one(g, "SequenceAt", s, g.known(g.rng.randint(-count, count - 1), "int64"))
     if g.chance(0.5):
-        _one(g, "SequenceLength", s)
+        one(g, "SequenceLength", s)
     shapes = {v.array.shape for v in g.sequences[s].values}
     new = {"new_axis": 1} if len(shapes) == 1 and g.chance(0.4) else {}
-    _one(g, "ConcatFromSequence", s, axis=axis if axis >= 0 and not new else -1, **new)
+    one(g, "ConcatFromSequence", s, axis=axis if axis >= 0 and not new else -1, **new)
 
 
 def narrow(g: Growth) -> None:
@@ -249,17 +251,17 @@ def narrow(g: Growth) -> None:
     else:
         x = g.any(("float32",), 1, 4)
     attrs = {"saturate": g.pick((0, 1))} if name.startswith("float8") and g.chance(0.5) else {}
-    y = _one(g, "Cast", x, to=NARROW[name][0], **attrs)
+    y = one(g, "Cast", x, to=NARROW[name][0], **attrs)
     for _ in range(g.pick((0, 1, 2))):
         rank = len(g.shape(y))
         kind = g.pick(("move", "move", "join", "add"))
         if kind == "move":
-            y = _one(g, "Transpose", y, perm=g.rng.sample(range(rank), rank))
+            y = one(g, "Transpose", y, perm=g.rng.sample(range(rank), rank))
         elif kind == "join":
-            y = _one(g, "Concat", y, y, axis=g.axis(rank))
+            y = one(g, "Concat", y, y, axis=g.axis(rank))
         elif name == "bfloat16":
-            y = _one(g, g.pick(("Add", "Mul", "Sub")), y, y)
-    _one(g, "Cast", y, to=6 if whole else 1)
+            y = one(g, g.pick(("Add", "Mul", "Sub")), y, y)
+    one(g, "Cast", y, to=6 if whole else 1)
 
 
 IDIOMS: tuple[Idiom, ...] = (

@@ -19,6 +19,7 @@ Table = Mapping[str, Rule]
 
 _DEEPEST = 2
 _TRIES = 8
+_MOST_TIMES = 9
 _CARRIED = ("float32", "float32", "int64", "int32", "bool")
 
 
@@ -141,9 +142,22 @@ def _loop(table: Table, g: Growth) -> Draft:
     if by_condition and not kept and g.chance(0.4):
         times = ""
     else:  # what is kept of each iteration has a row for each of so many
-        times = g.known(count, "int64") if kept or g.chance(0.4) else _given(g, count)
+        times = _computed(g) or (
+            g.known(count, "int64") if kept or g.chance(0.4) else _given(g, count)
+        )
     goes = g.known(True) if by_condition else g.pick(("", g.known(True)))
     return Draft("Loop", [times, goes, *first], {"body": body}, len(left) + len(kept))
+
+
+def _computed(g: Growth) -> str:
+    """A small number that is computed, as how many of something were found is; "" for none."""
+    there = [
+        name
+        for name, value in g.values.items()
+        if value.array.shape == () and value.array.dtype == np.int64 and value.exact
+        and name not in g.constants and name not in g.inputs and 0 < value.array <= _MOST_TIMES
+    ]  # fmt: skip
+    return str(g.pick(there)) if there and g.chance(0.7) else ""
 
 
 def _given(g: Growth, number: int) -> str:

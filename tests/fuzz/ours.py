@@ -7,6 +7,7 @@ another.
 from __future__ import annotations
 
 import random
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,15 +17,16 @@ from typing import Any
 import numpy as np
 
 from luthier.deploy import Selection, build, load
-from luthier.frontend import Entry, Library, Program, import_entry, import_model
+from luthier.frontend import Entry, Library, Program, import_entry, import_model, read_model
 from luthier.frontend.program import Part, Step
-from luthier.schedules import Target, Workload
+from luthier.schedules import LuthierError, Target, Workload
 from luthier.schedules.templates.registry import spaces
 
 from .case import Case, Setting
 from .sizes import allowed, tried
 from .values import Array
 
+_BOUND, _MOST_ASKED = 64, 6  # of sizes that a run finds, where an error asks for one
 _DEFAULTS = 0.25  # of the kernels, where schedules are drawn
 
 Imported = Program | Entry
@@ -49,7 +51,17 @@ def imported(case: Case) -> Imported:
     shapes = {
         name: said if ".." in said else tuple(allowed(said)) for name, said in case.sizes.items()
     }
-    return import_entry(case.model, target(case.setting), shapes)
+    bounds: dict[str, int] = {}
+    for _ in range(_MOST_ASKED):
+        try:
+            read = read_model(case.model, shapes, bounds=bounds)
+            return import_entry(read, target(case.setting))
+        except LuthierError as error:
+            asked = re.search(r"--bound (\w+)=", str(error))
+            if asked is None or asked[1] in bounds:
+                raise
+            bounds[asked[1]] = _BOUND
+    return import_entry(read_model(case.model, shapes, bounds=bounds), target(case.setting))
 
 
 def run(cases: Sequence[Case], made_of: Sequence[Imported]) -> list[list[Run]]:

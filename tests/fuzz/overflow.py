@@ -15,8 +15,8 @@ from .values import Array
 SUMS = frozenset(
     """
         AffineGrid Attention AveragePool BatchNormalization BiasGelu BlackmanWindow CDist
-        CausalConvWithState Conv ConvTranspose CumProd CumSum DFT DeformConv Det Einsum FastGelu
-        FusedMatMul GRU Gemm GlobalAveragePool GlobalLpPool GridSample GroupNormalization
+        CausalConvWithState Col2Im Conv ConvTranspose CumProd CumSum DFT DeformConv Det Einsum
+        FastGelu FusedMatMul GRU Gemm GlobalAveragePool GlobalLpPool GridSample GroupNormalization
         HammingWindow HannWindow InstanceNormalization LRN LSTM LayerNormalization
         LinearAttention LogSoftmax LpNormalization LpPool MatMul MatMulNBits Mean
         MeanVarianceNormalization Mul MultiHeadAttention NegativeLogLikelihoodLoss
@@ -30,7 +30,7 @@ SUMS = frozenset(
 # Of these, numbers on a grid give numbers on it, as long as no digit is lost.
 POLYNOMIAL = frozenset(
     """
-        Conv ConvTranspose CumSum Einsum Gemm MatMul Mul ReduceL1 ReduceProd ReduceSum
+        Col2Im Conv ConvTranspose CumSum Einsum Gemm MatMul Mul ReduceL1 ReduceProd ReduceSum
         ReduceSumSquare ScatterElements ScatterND Sum
     """.split()
 )

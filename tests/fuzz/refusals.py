@@ -22,6 +22,7 @@ OF_SIZES: Mapping[str, str] = {
     r"no few programs run the model for all of its sizes": (
         "a model that is another for so many sizes that no few programs run it"
     ),
+    r"have too many choices together": "million choices of all ranges together",
     r"give a bound, such as --bound": "for others give it: `--bound",
     r"(conv2d|pool2d).*no kernel is written for its sizes while they are open": (
         "convolutions and poolings over a width that is a range"
@@ -31,9 +32,17 @@ OF_SIZES: Mapping[str, str] = {
 
 # The same of models whose runs find sizes.
 OF_FOUND: Mapping[str, str] = {
-    r"not valid ONNX|does not (reshape|broadcast)|go with its indices": (
-        "what is valid for one number of them alone"
-    ),
+    "|".join(
+        (
+            r"not valid ONNX",
+            r"does not (reshape|broadcast)",
+            r"go with its indices",
+            r"its condition is .* along \d+ elements",
+            r"it scans .* elements at once",
+            r"its lengths are .* not one a row",
+            r"a window of \d+ along dimension",
+        )
+    ): "what is valid for one number of them alone",
     r"one program cannot run the model for all sizes that it may find": (
         "what follows no known rule from such a size"
     ),

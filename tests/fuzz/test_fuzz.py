@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from tests.fuzz.draft import Growth, UnfitError
 from tests.fuzz.faults import broken
 from tests.fuzz.grow import OPSETS, grow
 from tests.fuzz.idioms import IDIOMS
+from tests.fuzz.idioms_found import FOUND, times
 from tests.fuzz.judge import Verdict, elementwise, judge, truths
 from tests.fuzz.minimise import minimise
 from tests.fuzz.operators import RULES
@@ -82,17 +84,31 @@ def test_a_rule_makes_nodes_that_a_reference_computes(op: str) -> None:
     raise AssertionError(f"{op}: {made} nodes")
 
 
-@pytest.mark.parametrize("idiom", IDIOMS, ids=lambda idiom: str(idiom.__name__))
+@pytest.mark.parametrize("idiom", [*IDIOMS, *FOUND], ids=lambda idiom: str(idiom.__name__))
 def test_an_idiom_makes_several_nodes(idiom) -> None:
     most = 0
     for i in range(12):
         growth = Growth(f"{idiom.__name__} {i}", 17)
+        growth.flows = {name: RULES[name] for name in ("If", "Loop", "Scan")}
         try:
             idiom(growth)
         except UnfitError:
             continue
         most = max(most, len(growth.nodes))
     assert most >= 2
+
+
+def test_loops_run_as_often_as_a_run_finds() -> None:
+    found = 0
+    for i in range(24):
+        growth = Growth(f"often {i}", 17)
+        growth.flows = {name: RULES[name] for name in ("If", "Loop", "Scan")}
+        with suppress(UnfitError):
+            times(growth)
+        made = {name: node.op_type for node in growth.nodes for name in node.output}
+        loops = [node for node in growth.nodes if node.op_type == "Loop"]
+        found += any(made.get(node.input[0]) == "Reshape" for node in loops)
+    assert found >= 2
 
 
 def test_graphs_are_valid_and_varied() -> None:

@@ -11,7 +11,9 @@ import pytest
 from caller import RUNNABLE, TARGETS, Library, draw, in_turn, verify
 from workloads import EPILOGUES, Builder
 
-from luthier.schedules import Target, Workload
+from luthier.schedules import Target, Tensor, Workload
+from luthier.schedules.ir.workload import node
+from luthier.schedules.ops.evaluate import evaluate
 from luthier.schedules.templates.registry import default, instantiate
 
 SHAPE = (3, 5, 4, 37)
@@ -288,3 +290,22 @@ def test_transposition(move, level):
         if dtype == "float32":
             b.add("add", y, b.input(y.tensor.shape[-1:]))
         verify(b.workload, level, samples=1)
+
+
+@pytest.mark.parametrize(
+    ("op", "dtype", "wanted"),
+    [
+        ("max", "float32", -np.inf),
+        ("min", "float64", np.inf),
+        ("max", "int8", -128),
+        ("min", "uint16", 65535),
+        ("max", "bool", False),
+        ("min", "bool", True),
+    ],
+)
+def test_the_extreme_of_nothing_is_the_other_end_of_the_type(op, dtype, wanted):
+    none = np.zeros((2, 0, 3), dtype)
+    made = node(op, (0,), Tensor((2, 3), dtype), axes=(1,), keepdims=False)
+    found = evaluate(made, [none])
+    assert found.dtype == dtype
+    assert (found == np.full((2, 3), wanted, dtype)).all()

@@ -34,6 +34,16 @@ def mark_caches(model: onnx.ModelProto) -> None:
             node.metadata_props.add(key=_IN_PLACE, value="1")
 
 
+def shared_caches(model: onnx.ModelProto) -> dict[str, str]:
+    """By inputs of a model that was read the outputs that lie in their buffers."""
+    return {
+        node.input[i]: node.output[o]
+        for node in model.graph.node
+        if is_in_place(node)
+        for i, o in _CACHES[node.op_type]
+    }
+
+
 def is_in_place(node: onnx.NodeProto) -> bool:
     """Whether ``mark_caches`` said so."""
     return any(each.key == _IN_PLACE for each in node.metadata_props)

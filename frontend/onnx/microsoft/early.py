@@ -53,6 +53,18 @@ def _scaled_tanh(call: Spelling) -> Results:
     return call.emit("Mul", y, call.number(call.attr("alpha", 1.0), y))
 
 
+def _normalised(call: Spelling) -> Results:
+    """Each channel by itself, or all together; divided by the root of the variance, or not."""
+    if call.rank(call.x) != 4:
+        raise call.unsupported(f"images of {call.rank(call.x)} dimensions")
+    axes = [0, 1, 2, 3] if call.attr("across_channels", 0) else [0, 2, 3]
+    centred = call.emit("Sub", call.x, call.reduce("ReduceMean", call.x, axes))
+    if not call.attr("normalize_variance", 1):
+        return centred
+    variance = call.reduce("ReduceMean", call.emit("Mul", centred, centred), axes)
+    return call.emit("Div", centred, call.emit("Sqrt", variance))
+
+
 _BOTH = attributes("alpha beta")
 
 
@@ -73,6 +85,9 @@ OPERATORS: Operators = {
     "Crop": Spelled(_crop, 1, attributes("border scale")),
     "DynamicSlice": Spelled(_slice, 4),
     "ImageScaler": Spelled(_image_scaled, 1, attributes("bias scale")),
+    "MeanVarianceNormalization": Spelled(
+        _normalised, 1, attributes("across_channels normalize_variance"), in_steps=True
+    ),
     "ParametricSoftplus": Spelled(_parametric_softplus, 1, _BOTH),
     "Scale": Spelled(
         lambda call: call.emit("Mul", call.x, call.number(call.attr("scale", 1.0), call.x)),

@@ -12,12 +12,13 @@ from luthier.schedules import LuthierError, UnsupportedOperator
 
 from ...graph import Array
 from ...messages import one_line
+from ..fold_shapes import fold_shapes
 from ..gradients import OPERATORS as GRADIENTS
-from ..opset import is_onnx, node_label, opset_of
+from ..opset import node_label, opset_of
 from ..optimizers import DOMAIN as TRAINING
 from ..optimizers import OPERATORS as OPTIMIZERS
 from .domain import DOMAIN
-from .operators import EARLY, EARLY_UNTIL, OLD_NORMS, SPELLED
+from .operators import EARLY, SPELLED, is_runtimes_alone
 from .spelling import Spelled, Spelling
 from .types import UnknownTypeError, ValueTypes
 
@@ -62,12 +63,14 @@ def _expanded(
     given: Mapping[str, Array],
     must: Callable[[Spelled], bool],
 ) -> onnx.ModelProto:
-    """Raises UnsupportedOperator where one that ``must`` be spelled is left."""
+    """Raises UnknownTypeError where one that ``must`` be spelled is left."""
     opset, numbers = opset_of(model), itertools.count(1)
-    left, before, reason = _left(model, opset), 0, None
+    left, before, reason, folded = _left(model, opset), 0, None, False
     while any(map(must, left)):
         if len(left) == before:
-            raise UnsupportedOperator(str(reason))
+            if folded:
+                raise UnknownTypeError(str(reason))
+            model, folded = fold_shapes(model), True  # which may tell types that are needed
         types = ValueTypes(model, opset, {**given, **weights})
         reason = _expand_once(model, types, numbers, weights)
         left, before = _left(model, opset), len(left)
@@ -92,12 +95,9 @@ def _spelled(node: onnx.NodeProto, opset: int) -> Spelled | None:
         return SPELLED.get(node.op_type)
     if node.domain == TRAINING:
         return OPTIMIZERS.get(node.op_type) or GRADIENTS.get(node.op_type)
-    if not is_onnx(node.domain):
+    if not is_runtimes_alone(node, opset):
         return None
-    since = OLD_NORMS.get(node.op_type, 0)
-    if opset < since:
-        return SPELLED[node.op_type]
-    return EARLY.get(node.op_type) if opset < EARLY_UNTIL else None
+    return EARLY.get(node.op_type) or SPELLED[node.op_type]
 
 
 def _expand_once(

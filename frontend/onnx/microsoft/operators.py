@@ -7,6 +7,7 @@ from itertools import chain
 
 import onnx
 
+from ..opset import is_onnx
 from ..scopes import every_node
 from . import (
     activations,
@@ -59,17 +60,39 @@ _FAMILIES = (
 SPELLED: Mapping[str, Spelled] = {
     name: spelled for family in _FAMILIES for name, spelled in family.OPERATORS.items()
 }
-EARLY, EARLY_UNTIL = early.OPERATORS, 10
+EARLY = early.OPERATORS
+_BEFORE = "luthier.before"  # said of nodes that are of an older operator set than their model
+_ADOPTED: Mapping[str, int] = {"ThresholdedRelu": 10}  # by the standard, as it was
+EARLY_UNTIL: Mapping[str, int] = {
+    **dict.fromkeys(EARLY, 10), "MeanVarianceNormalization": 9, **_ADOPTED
+}  # fmt: skip
 """What ONNX Runtime alone has of the standard's domain, before this operator set."""
 OLD_NORMS: Mapping[str, int] = {"LayerNormalization": 17, "SimplifiedLayerNormalization": 99}
 """What ONNX Runtime writes into the standard's domain before this operator set, which brings it."""
 
 
+def is_runtimes_alone(node: onnx.NodeProto, opset: int) -> bool:
+    """Whether of the standard's domain ONNX Runtime alone has a node's operator, by this operator
+    set or by the one that the node was written for."""
+    until = max(EARLY_UNTIL.get(node.op_type, 0), OLD_NORMS.get(node.op_type, 0))
+    before = any(each.key == _BEFORE for each in node.metadata_props)
+    return is_onnx(node.domain) and (opset < until or before)
+
+
+def keep_meaning(node: onnx.NodeProto) -> None:
+    """Let a node that ONNX Runtime alone has be the same in a newer operator set."""
+    if node.op_type not in _ADOPTED:
+        node.metadata_props.add(key=_BEFORE, value="1")
+
+
 def set_needed(model: onnx.ModelProto) -> int:
     """The oldest operator set by which ONNX Runtime's operators of a model can be spelled."""
     bodies = chain(model.graph.node, *(function.node for function in model.functions))
-    used = {node.op_type for node in every_node(bodies) if node.domain == DOMAIN}
-    return max((SPELLED[name].since for name in used & SPELLED.keys()), default=0)
+    nodes = list(every_node(bodies))
+    used = {node.op_type for node in nodes if node.domain == DOMAIN}
+    needed = [SPELLED[name].since for name in used & SPELLED.keys()]
+    needed += [_ADOPTED[n.op_type] for n in nodes if is_onnx(n.domain) and n.op_type in _ADOPTED]
+    return max(needed, default=0)
 
 
 def is_cut_when_spelled(node: onnx.NodeProto) -> bool:
