@@ -23,9 +23,6 @@ OF_SIZES: Mapping[str, str] = {
         "a model that is another for so many sizes that no few programs run it"
     ),
     r"give a bound, such as --bound": "for others give it: `--bound",
-    r"(conv2d|pool2d).*no kernel is written for its sizes while they are open": (
-        "convolutions and poolings over a width that is a range"
-    ),
 }
 
 
