@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from microsoft_models import agree, cases, single
 from onnx_models import floats, positive
@@ -100,3 +101,26 @@ def test_an_operator_means_what_onnx_runtime_computes(
     op: str, arguments: tuple[np.ndarray | None, ...], attrs: dict[str, Any]
 ) -> None:
     agree(*single(op, *arguments, **attrs))
+
+
+def test_first_states_may_follow_from_shapes_as_pytorch_writes_them() -> None:
+    op, arguments, attrs = lstm("bidirectional", states=1)
+    proto, given = single(op, *arguments, **attrs)
+    for i, name in enumerate(("in5", "in6")):
+        given.pop(name)
+        proto.graph.input.remove(next(v for v in proto.graph.input if v.name == name))
+        shaped = onnx.parser.parse_graph(f"""g (float[r,b,w] in0) => (float[a,c,d] {name}) {{
+            two{i} = Constant <value = int64[1] {{2}}> ()
+            wide{i} = Constant <value = int64[1] {{5}}> ()
+            at{i} = Constant <value = int64 {{1}}> ()
+            zero{i} = Constant <value = int64[1] {{0}}> ()
+            shape{i} = Shape (in0)
+            one{i} = Gather (shape{i}, at{i})
+            rows{i} = Unsqueeze (one{i}, zero{i})
+            dims{i} = Concat <axis = 0> (two{i}, rows{i}, wide{i})
+            {name} = ConstantOfShape <value = float[1] {{0.5}}> (dims{i})
+        }}""")
+        nodes = [*shaped.node, *proto.graph.node]
+        del proto.graph.node[:]
+        proto.graph.node.extend(nodes)
+    agree(proto, given)

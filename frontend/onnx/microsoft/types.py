@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import onnx
 from onnx import defs, helper, numpy_helper
 
@@ -11,8 +12,12 @@ from luthier.schedules import ModelError, UnsupportedOperator
 
 from ...graph import Array
 from ...messages import one_line
+from ..fold_shapes import FOLDABLE
 from ..opset import is_onnx
 from ..shapes import inferred
+from ..single import run_node
+
+_MOST_NUMBERS = 64  # of a value that is computed of shapes
 
 
 class UnknownTypeError(UnsupportedOperator):
@@ -46,12 +51,15 @@ class ValueTypes:
 
         Raises ModelError where these do not go together and it is written for what has a label.
         """
-        if not is_onnx(node.domain) or all(self.has_shape(o) for o in node.output if o):
+        if not is_onnx(node.domain):
             return
-        if node.op_type == "Identity" and node.input[0] in self._known:
-            self._known[node.output[0]] = self._known[node.input[0]]
         if node.op_type == "Constant":
             self._follow_constant(node)
+            return
+        self._follow_numbers(node)
+        by_numbers = not self._known.keys().isdisjoint(node.input)
+        is_there = self._is_static if by_numbers else self.has_shape
+        if all(is_there(o) for o in node.output if o):
             return
         if not all(name in self._types for name in node.input if name):
             return
@@ -73,6 +81,28 @@ class ValueTypes:
                 schema, node, given, data, None, self._imports, self._ir
             )
         )
+
+    def _follow_numbers(self, node: onnx.NodeProto) -> None:
+        """What is computed of shapes, which onnx's inference does not follow everywhere."""
+        given = {name: self.array(name) for name in node.input if name}
+        if node.op_type == "Shape" and self._is_static(node.input[0]):
+            given = {node.input[0]: np.broadcast_to(np.int64(0), self.shape(node.input[0]))}
+        arrays = {name: array for name, array in given.items() if array is not None}
+        if node.op_type not in FOLDABLE or not arrays or len(arrays) < len(given):
+            return
+        if node.op_type != "Shape" and any(
+            a.size > _MOST_NUMBERS or a.dtype.kind not in "iub" for a in arrays.values()
+        ):
+            return
+        model = onnx.ModelProto(ir_version=self._ir, opset_import=self._imports)
+        for name, array in (run_node(model, node, arrays) or {}).items():
+            if array.size <= _MOST_NUMBERS and array.dtype.kind in "iub":
+                self._known[name] = numpy_helper.from_array(array, name)
+                self.holds(name, array)
+
+    def _is_static(self, value: str) -> bool:
+        """Whether its shape is known as a whole."""
+        return self.has_shape(value) and None not in self.dims(value)
 
     def _follow_constant(self, node: onnx.NodeProto) -> None:
         for attribute in node.attribute:
