@@ -165,7 +165,7 @@ class Regions:
         values, by name.
         """
         if node.op_type == "If":
-            return self._if(node, scope, used, declared)
+            return self._if(node, scope, used, declared, made)
         if node.op_type == "Loop":
             return self._loops.steps(node, scope, used, declared)
         if node.op_type == "Scan":
@@ -182,6 +182,7 @@ class Regions:
         scope: Scope,
         used: frozenset[str],
         declared: Mapping[str, Dims],
+        made: Mapping[str, onnx.NodeProto],
     ) -> Sequence[Step]:
         label = node_label(node)
         graphs = [inner_graph(node, name) for name in ("then_branch", "else_branch")]
@@ -197,7 +198,16 @@ class Regions:
             scope.update({node.output[i]: v for i, v in zip(kept, results, strict=True)})
             return inline
         names = [node.output[i] for i in kept]
-        sides = [self._side(graph, kept, names, scope, label) for graph in graphs]
+        try:
+            sides = [self._side(graph, kept, names, scope, label) for graph in graphs]
+        except ModelError as error:
+            inputs = self._parts.inputs_of(node.input[0], made)
+            if isinstance(error, UnsupportedOperator) or not inputs:
+                raise
+            said = " ".join(f"--value {name}=.." for name in inputs)
+            raise ModelError(
+                f"{error}; this is in a branch of {label}: if it never runs, say so by {said}"
+            ) from error
         always = [step for side in sides for step in side.always]
         joined = dict[str, tuple[Held, list[Differing]]]()
         for i, (name, one, other) in enumerate(zip(names, *(s.held for s in sides), strict=True)):

@@ -12,8 +12,8 @@ from ..program import Program
 
 
 def check_ranks(programs: Sequence[Program]) -> None:
-    """Raises UnsupportedOperator where an output of a variant has more or fewer dimensions than that
-    of the one for most sizes, or the largest."""
+    """Raises UnsupportedOperator where an output of a variant has more or fewer dimensions than
+    that of the one for most sizes, or the largest."""
     widest = max(programs, key=_extent)
     for other in programs:
         for (name, value), (_, theirs) in zip(widest.outputs, other.outputs, strict=True):
