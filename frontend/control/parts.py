@@ -19,6 +19,7 @@ from luthier.schedules import ModelError, Tensor, UnsupportedOperator
 
 from ..graph import Array
 from ..onnx.element_types import dtype_name
+from ..onnx.given import leading_to, read_by
 from ..onnx.opset import node_label, opset_of
 from ..onnx.scopes import reads
 from ..onnx.strip_weights import WEIGHT, array_of
@@ -102,6 +103,14 @@ class Parts:
         self.lists = {o.name for o in model.graph.output if not o.type.HasField("tensor_type")}
         self.compared: set[str] = set()
         self._written: dict[str, Array] = {}
+
+    def inputs_of(self, value: str, made: Mapping[str, onnx.NodeProto]) -> list[str]:
+        """The model's inputs that a value follows from; ``made`` are the nodes before it, by what
+        they give."""
+        read = {value} | read_by(leading_to(list(made.values()), [value]))
+        weights = {tensor.name for tensor in self._model.graph.initializer}
+        names = (each.name for each in self._model.graph.input)
+        return [name for name in names if name in read and name not in weights]
 
     @property
     def opset(self) -> int:

@@ -106,7 +106,7 @@ class Regions:
             steps += self._parts.steps(stage.nodes, stage.results, scope)
             for node in stage.control:
                 if node.op_type == "If":
-                    steps += self._if(node, scope, stage.used, declared, ranks)
+                    steps += self._if(node, scope, stage.used, declared, ranks, made)
                 else:
                     steps += self._flow(node, scope, stage.used, declared, made)
         where = f"graph '{graph.name}'"
@@ -186,6 +186,7 @@ class Regions:
         used: frozenset[str],
         declared: Mapping[str, Dims],
         ranks: Ranks,
+        made: Mapping[str, onnx.NodeProto],
     ) -> Sequence[Step]:
         label = node_label(node)
         graphs = [inner_graph(node, name) for name in ("then_branch", "else_branch")]
@@ -201,7 +202,16 @@ class Regions:
             scope.update({node.output[i]: v for i, v in zip(kept, results, strict=True)})
             return inline
         names = [node.output[i] for i in kept]
-        sides = [self._side(graph, kept, names, scope, label) for graph in graphs]
+        try:
+            sides = [self._side(graph, kept, names, scope, label) for graph in graphs]
+        except ModelError as error:
+            inputs = self._parts.inputs_of(node.input[0], made)
+            if isinstance(error, UnsupportedOperator) or not inputs:
+                raise
+            said = " ".join(f"--value {name}=.." for name in inputs)
+            raise ModelError(
+                f"{error}; this is in a branch of {label}: if it never runs, say so by {said}"
+            ) from error
         always = [step for side in sides for step in side.always]
         joined = dict[str, tuple[Held, list[Differing]]]()
         for i, (name, one, other) in enumerate(zip(names, *(s.held for s in sides), strict=True)):

@@ -291,18 +291,29 @@ def _check(model: onnx.ModelProto, says_opset: bool) -> None:
         where = f"{named[1]}: " if named else ""
         raise ModelError(f"{where}{broken} ({one_line(error)})") from error
     _open_outputs(checked.graph)
+    typed = with_stand_ins(checked, UNTYPED)
     try:
-        onnx.shape_inference.infer_shapes(
-            with_stand_ins(checked, UNTYPED), check_type=True, strict_mode=True
-        )
+        onnx.shape_inference.infer_shapes(typed, check_type=True, strict_mode=True)
     except Exception as error:
-        found = _INFERENCE_ERROR.findall(str(error))
+        found = _INFERENCE_ERROR.findall(str(error)) or _errors_of_nodes(typed)
         unsure = any(node.op_type == _UNSURE for node in checked.graph.node)
         for op, label, said in found:
             if op != _UNSURE and not (unsure and _NO_TYPE in said):
                 raise ModelError(f"{label}: {broken} ({said})") from error
         if not found and not unsure:
             raise ModelError(f"{broken} ({one_line(error)})") from error
+
+
+def _errors_of_nodes(model: onnx.ModelProto) -> list[tuple[str, str, str]]:
+    """What onnx's inference says of nodes where outputs are not the first that it names."""
+    inner = onnx.ModelProto()
+    inner.CopyFrom(model)
+    del inner.graph.output[:]
+    try:
+        onnx.shape_inference.infer_shapes(inner, check_type=True, strict_mode=True)
+    except Exception as error:
+        return _INFERENCE_ERROR.findall(str(error))
+    return []
 
 
 def _name_nodes(model: onnx.ModelProto) -> None:

@@ -17,6 +17,8 @@ from luthier.schedules.ir.size import Size, Sizes, simplified
 from luthier.schedules.ir.symbol import Symbol
 
 _DIVISORS = range(2, 65)
+_LONGER = range(65, 4097)  # steps from one window to the next, of which only those near are tried
+_MOST_NEAR = 256
 _MOST_ATOMS = 8  # quotients and smaller of two that products are made of
 _MOST_NAMES = 8  # of sizes that products of any three are tried for
 _MOST_FACTOR = 1 << 31  # of a term of a sum
@@ -174,7 +176,13 @@ class Points:
         kinds = (np.diff(np.sort(values, axis=0), axis=0) != 0).sum(axis=0)
         if kinds.max(initial=0):
             most = {s.name: s.most for s in self.symbols}
-            raise UndecidedError({**most, symbol.name: int(every[int(kinds.argmax())])})
+            place = int(kinds.argmax())
+            if found[0][1] in _LONGER:  # the middle of a run halves what is left
+                places = np.flatnonzero(kinds == kinds[place])
+                runs = np.split(places, np.flatnonzero(np.diff(places) > 1) + 1)
+                longest = max(runs, key=len)
+                place = int(longest[len(longest) // 2])
+            raise UndecidedError({**most, symbol.name: int(every[place])})
         factor, divisor, rest = found[0]
         if min(factor * n + rest for n in (symbol.least, symbol.most)) < 0:
             return None  # kernels round towards zero
@@ -193,6 +201,23 @@ def _quotients(sizes: Sequence[int], numbers: Sequence[int]) -> Iterator[tuple[i
             first, last = max(rests), min(rests) + divisor - 1
             if factor and math.gcd(factor, divisor) == 1:
                 yield from ((factor, divisor, rest) for rest in range(first, last + 1))
+    yield from _long_steps(sizes, numbers, low, high)
+
+
+def _long_steps(
+    sizes: Sequence[int], numbers: Sequence[int], low: int, high: int
+) -> Iterator[tuple[int, int, int]]:
+    """The same of windows that are far apart, as those of sound; of what may be added the least and
+    the most, between which all others are."""
+    far, more = sizes[high] - sizes[low], numbers[high] - numbers[low]
+    if more < 3:
+        return
+    near = range(max(_LONGER.start, far // (more + 1)), min(_LONGER.stop, far // (more - 1) + 1))
+    for divisor in near if len(near) <= _MOST_NEAR else ():
+        rests = [divisor * n - s for n, s in zip(numbers, sizes, strict=True)]
+        first, last = max(rests), min(rests) + divisor - 1
+        if first <= last:
+            yield from ((1, divisor, rest) for rest in dict.fromkeys((first, last)))
 
 
 def _knee(sizes: Sequence[int], numbers: Sequence[int]) -> tuple[int, int, int] | None:

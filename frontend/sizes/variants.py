@@ -21,6 +21,7 @@ from .alignment import NotAlikeError, structure
 from .checks import Checks, Met
 from .fit import UndecidedError
 from .generalise import LiesOtherwiseError, Sample, generalise
+from .ranks import check_ranks
 
 _MOST_IMPORTS = 96
 _NEAR_ENDS, _RANDOM, _MOST_CORNERS = 2, 4, 16  # sizes to import at
@@ -77,13 +78,16 @@ class Variants:
         return known._replace(program=replace(known.program, constants=constants))
 
     def programs(self) -> tuple[Program, ...]:
-        """The variants of an entry point; raises UnsupportedOperator where they would be many."""
+        """The variants of an entry point; raises UnsupportedOperator where they would be many, or
+        where an output has another rank in some."""
         try:
-            return tuple(self._programs())
+            programs = tuple(self._programs())
         except LiesOtherwiseError:
             self._dense, self._imports = True, 0
             self._known.clear()
-            return tuple(self._programs())
+            programs = tuple(self._programs())
+        check_ranks(programs)
+        return programs
 
     def _programs(self) -> Iterator[Program]:
         exact = [symbol for symbol in self.symbols if symbol.exact]

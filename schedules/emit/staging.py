@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,8 +19,8 @@ Place = tuple[Any, Index]  # a buffer, and where something begins in it
 def row_pitch(count: int, element: DType) -> int:
     """Elements from one row to the next: whole lines, an odd number of them, so that a column's
     elements lie in all sets of a cache."""
-    lines = operator.index(ceildiv(element.nbytes(count), _LINE)) | 1
-    return lines * _LINE // element.bytes
+    lines = ceildiv(element.nbytes(count), _LINE)
+    return (lines + 1 - lines % 2) * (_LINE // element.bytes)
 
 
 def copy_row(

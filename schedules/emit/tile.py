@@ -38,12 +38,14 @@ def fits_registers(rows: int, vectors: int, target: Target) -> bool:
 
 @dataclass
 class RegisterTile:
-    """Accumulators of a tile, zeroed where it is made."""
+    """Accumulators of a tile, zeroed where it is made; of ``left`` rows, where those are fewer and
+    known only at run time, something is made at the end."""
 
     builder: PhaseBuilder
     rows: int
     parts: Parts
     micro: MicroKernel = FLOAT32_MULTIPLY_ADD
+    left: Index | None = None
 
     def __post_init__(self) -> None:
         self._width = sum(lanes for _, lanes in self.parts)
@@ -133,7 +135,12 @@ class RegisterTile:
 
     def each_row(self) -> Iterator[Index]:
         """Rows, whose sums are ready."""
-        yield from range(self.rows)
+        for row in range(self.rows):
+            if self.left is None:
+                yield row
+            else:
+                with self.builder.when(self.left > row):
+                    yield row
 
     def finish(self, columns: int, store: Callable[[Index, Index, Expr], None]) -> None:
         """Call ``store(row, column, value)`` for each element in the first ``columns`` columns."""

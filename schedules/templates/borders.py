@@ -20,10 +20,14 @@ from .window import Axis, column_tiles
 
 
 def border_slot(columns: Axis, widths: Sequence[int], channels: int, dtype: str) -> Slot | None:
-    """Scratch for what the widest tile sees; None where taps at borders are written out."""
-    tiles = column_tiles(columns, widths)
-    if sum(columns.kernel for tile in tiles if not tile.inside) <= MOST_WRITTEN:
+    """Scratch for what the widest tile sees; None where taps at borders are written out, or there
+    are none."""
+    if columns.kernel == 0:
         return None
+    if not columns.is_open:
+        tiles = column_tiles(columns, widths)
+        if sum(columns.kernel for tile in tiles if not tile.inside) <= MOST_WRITTEN:
+            return None
     size = max(widths) * columns.kernel * channels
     return Slot(None, "border", Tensor((size,), dtype))
 
@@ -50,7 +54,7 @@ def copy_seen(
         tap = first + kw
         at = builder.let(begin + output * columns.stride + tap * columns.dilation)
         to = builder.let((output * columns.kernel + kw) * channels)
-        inside = tirx.all(at >= 0, at < columns.size)
+        inside = tirx.all(at >= 0, columns.size - at > 0)
         with builder.when(inside):
             source = builder.let(row.first + at * row.pitch)
             for c in builder.strips(channels, lanes):

@@ -65,8 +65,11 @@ def multiply_add(old: Expr, value: Expr, weight: Expr | None) -> Expr:
 
 def are_many(columns: Axis, widths: Sequence[int], group: int = 1) -> bool:
     """Whether rows of windows have too many taps for each to have code of its own; an output takes
-    ``group`` elements at each."""
-    tiles, taken = column_tiles(columns, widths), columns.kernel * group
+    ``group`` elements at each. Of those of open rows none at a border has."""
+    taken = columns.kernel * group
+    if columns.is_open:
+        return taken > _MOST_TAPS
+    tiles = column_tiles(columns, widths)
     written = sum(taken for tile in tiles if not tile.inside)
     return taken > _MOST_TAPS or written > MOST_WRITTEN
 
@@ -129,7 +132,7 @@ class Taps:
         with builder.loop(count, "kw", first) as tap:
             for output in outputs:
                 at = builder.let(begin + output * columns.stride + tap * columns.dilation)
-                with builder.when(tirx.all(at >= 0, at < columns.size)):
+                with builder.when(tirx.all(at >= 0, columns.size - at > 0)):
                     self._tap(tap, (output,))
 
     def _loop(self, first: Index, count: Index, outputs: range) -> None:

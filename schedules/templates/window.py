@@ -2,7 +2,8 @@
 
 Vertical limits are computed when the kernel runs, once for each output row. Horizontal ones are
 settled when it is built: the tiles at the borders get code of their own, so that the tiles in
-between, which are nearly all, have no conditions.
+between, which are nearly all, have no conditions. Where the width is known only at run time, each
+tile asks once which of the two it is.
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ class Axis:
     def valid(self, position: int, tap: int) -> bool:
         """Whether output ``position`` reads inside the input at ``tap``."""
         return 0 <= position * self.stride - self.pad + tap * self.dilation < self.size
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is known only at run time how long it is."""
+        return isinstance(self.size, Size) or isinstance(self.out, Size)
 
     @property
     def stays_inside(self) -> bool:
@@ -80,6 +86,13 @@ class Axis:
         high = tirx.min(tirx.const(self.kernel, "int32"), tirx.truncdiv(above, self.dilation))
         return low, builder.let(tirx.max(zero, high - low))
 
+    def reads_inside(self, first: Expr, width: int) -> Expr:
+        """Whether there are ``width`` outputs from ``first`` on that read inside the input at every
+        tap, known at run time."""
+        begin = first * self.stride - self.pad
+        last = begin + (width - 1) * self.stride + max(0, self.kernel - 1) * self.dilation
+        return tirx.all(begin >= 0, self.size - last > 0, self.out - first >= width)
+
     def seen_taps(
         self, builder: PhaseBuilder, begin: Index, outputs: int
     ) -> tuple[tuple[Index, Index], ...]:
@@ -107,7 +120,8 @@ class ColumnTile:
     """``count`` neighbouring tiles of ``width`` outputs from ``first`` on, with equal taps.
 
     ``taps[t]`` are the outputs of a tile (0 .. width-1) that read inside the input at tap ``t``;
-    ``inside`` says that all do.
+    ``inside`` says that all do. ``ends`` says that which read inside is known only at run time, and
+    that the row may end before the last outputs.
     """
 
     first: int
@@ -115,6 +129,7 @@ class ColumnTile:
     count: int
     taps: tuple[range, ...]
     inside: bool
+    ends: bool = False
 
 
 def column_tiles(axis: Axis, widths: Sequence[int], *, alike: bool = False) -> list[ColumnTile]:
@@ -148,6 +163,48 @@ def even_widths(extent: int, widest: int) -> list[int]:
     count = ceildiv(extent, widest)
     least, more = divmod(extent, count)
     return [least + 1] * more + [least] * (count - more)
+
+
+@dataclass(frozen=True)
+class RowTiles:
+    """The outputs of a row in nearly equal tiles up to ``widest``. Where it is known only at run
+    time how many there are, all are that wide, and the last one may go beyond the row's end."""
+
+    axis: Axis
+    widest: int
+
+    @property
+    def widths(self) -> list[int]:
+        """Of the tiles; of an open row, that of each."""
+        return [self.widest] if self.axis.is_open else even_widths(self.axis.out, self.widest)
+
+    @property
+    def count(self) -> int:
+        """Tiles of a row."""
+        return ceildiv(self.axis.out, self.widest)
+
+    def each(
+        self,
+        builder: PhaseBuilder,
+        body: Callable[[Index, ColumnTile], None],
+        among: tuple[Index, Index] | None = None,
+        *,
+        alike: bool = False,
+    ) -> None:
+        """As ``each_tile``; of an open row each tile has code for either place that it may have."""
+        axis, width = self.axis, self.widest
+        if not axis.is_open:
+            each_tile(builder, axis, self.widths, body, among, alike=alike)
+            return
+        inside = ColumnTile(0, width, self.count, (range(width),) * axis.kernel, True)
+        begin, count = _overlap(builder, 0, self.count, among)
+        with builder.loop(count, "tile", begin) as i:
+            first = builder.let(i * width)
+            everywhere = builder.let(axis.reads_inside(first, width))
+            with builder.when(everywhere):
+                body(first, inside)
+            with builder.when(tirx.Not(everywhere)):
+                body(first, replace(inside, taps=(), inside=False, ends=True))
 
 
 @dataclass(frozen=True)

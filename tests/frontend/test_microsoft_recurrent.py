@@ -124,3 +124,29 @@ def test_first_states_may_follow_from_shapes_as_pytorch_writes_them() -> None:
         del proto.graph.node[:]
         proto.graph.node.extend(nodes)
     agree(proto, given)
+
+
+def test_what_follows_from_a_shape_that_was_found_late_is_known_too() -> None:
+    op, arguments, attrs = lstm("forward")
+    proto, given = single(op, *arguments, **attrs)
+    narrow = proto.graph.input[0]
+    narrow.name, narrow.type.tensor_type.shape.dim[2].dim_value = "given0", 5
+    shaped = onnx.parser.parse_graph("""g (float[r,b,w] given0) => (float[a,c,d] in0) {
+        at = Constant <value = int64[2] {0, 1}> ()
+        one = Constant <value = int64[1] {1}> ()
+        any = Constant <value = int64[3] {-1, -1, -1}> ()
+        none = Constant <value = float[1] {0}> ()
+        shape = Shape (given0)
+        rows = Gather (shape, at)
+        dims = Concat <axis = 0> (rows, one)
+        open = Equal (dims, any)
+        wanted = Where (open, any, dims)
+        zero = Expand (none, wanted)
+        both = Concat <axis = 2> (given0, zero)
+        turned = Transpose <perm = [1, 0, 2]> (both)
+        in0 = Transpose <perm = [1, 0, 2]> (turned)
+    }""")
+    nodes = [*shaped.node, *proto.graph.node]
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+    agree(proto, {"given0": given.pop("in0")[..., :5], **given})

@@ -257,6 +257,16 @@ def test_a_model_that_is_wrong_for_some_sizes_is_told_by_one() -> None:
     same_at_all_sizes(proto, {"x": ("2*half", 3), "half": "1..20"})
 
 
+def test_an_output_has_as_many_dimensions_at_all_sizes() -> None:
+    proto = opened([N("Squeeze", ["x"], ["y"])], {"x": (("n", 1), "float32")}, {"y": "float32"})
+    said = "output 'y' has 0 dimensions at n=1, and 1 at n=2..9: leave .* by --shape n=2..9$"
+    with pytest.raises(UnsupportedOperator, match=said):
+        import_entry(proto, TARGET, {"n": "1..9"})
+    with pytest.raises(UnsupportedOperator, match="0 dimensions at n=1, and 1 at n=4: "):
+        import_entry(proto, TARGET, {"n": (4, 1)})
+    same_at_all_sizes(proto, {"n": "2..9"})
+
+
 def test_who_asks_again_gets_the_same() -> None:
     read = read_model(sized_models.mlp(), {"batch": "1..8"})
     assert import_entry(read, TARGET) is import_entry(read, TARGET)

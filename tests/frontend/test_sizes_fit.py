@@ -117,3 +117,19 @@ def test_a_range_of_two_sizes_is_told_by_both() -> None:
     points = Points((symbol,), ({"n": 1}, {"n": 2}))
     assert str(points.fit([1, 2])) == "n"
     assert str(points.fit([3, 5])) == "2*n+1"
+
+
+@pytest.mark.parametrize(("step", "window"), [(160, 512), (320, 400), (1024, 1024), (65, 1)])
+def test_windows_of_sound_are_far_apart(step: int, window: int) -> None:
+    symbol = Symbol("n", window, 16000)
+    sizes = [16000, window, window + 1, 4000, 15999]
+    for _ in range(16):
+        points = Points((symbol,), tuple({"n": n} for n in sizes))
+        try:
+            found = points.fit([(n - window) // step + 1 for n in sizes])
+            break
+        except UndecidedError as undecided:
+            sizes.append(undecided.sizes["n"])
+    assert found is not None
+    numbers = [int(value(found, {"n": n})) for n in range(window, 16001)]
+    assert numbers == [(n - window) // step + 1 for n in range(window, 16001)]

@@ -24,9 +24,6 @@ OF_SIZES: Mapping[str, str] = {
     ),
     r"have too many choices together": "million choices of all ranges together",
     r"give a bound, such as --bound": "for others give it: `--bound",
-    r"(conv2d|pool2d).*no kernel is written for its sizes while they are open": (
-        "convolutions and poolings over a width that is a range"
-    ),
 }
 
 

@@ -38,6 +38,7 @@ from luthier.schedules.templates.relax_op.form import RelaxOp
 from luthier.schedules.templates.winograd.form import Winograd
 
 B, T, P = Symbol("b", 1, 5), Symbol("t", 1, 70), Symbol("p", 1, 40)
+FEW = Symbol("t", 1, 11)
 
 
 def verify_open(
@@ -289,6 +290,50 @@ CASES: dict[str, tuple[Make, tuple[Symbol, ...]]] = {
     "separable of open rows": (
         lambda t: separable((2, t, 14, 16), 96, (3, 3), pads=(1, 1, 1, 1)),
         (T,),
+    ),
+    "convolution of a sequence": (
+        lambda t: conv((1, 1, t, 12), 20, (1, 3), pads=(0, 2, 0, 2), dilations=(1, 2)),
+        (T,),
+    ),
+    "convolution of a sequence by large steps": (
+        lambda t: conv((1, 1, 10 * t + 30, 1), 32, (1, 40), strides=(1, 10)),
+        (Symbol("t", 1, 40),),
+    ),
+    "convolution of open rows and columns": (
+        lambda b, t: conv(
+            (1, b, 2 * t, 12), 20, (3, 3), pads=(1,) * 4, strides=(1, 2), after="residual"
+        ),
+        (B, Symbol("t", 1, 33)),
+    ),
+    "few sums of a sequence": (
+        lambda b, t: conv((b, 1, t, 32), 1, (1, 7), pads=(0, 3, 0, 3), after="bias_relu"),
+        (B, T),
+    ),
+    "transposed convolution of a sequence": (
+        lambda t: conv_transpose((1, 1, t, 12), 20, (1, 4), strides=(1, 2), pads=(0, 1, 0, 1)),
+        (T,),
+    ),
+    "depthwise of a sequence and long": (
+        lambda t: conv((1, 1, t, 8), 8, (1, 35), pads=(0, 17, 0, 17), groups=8),
+        (FEW,),
+    ),
+    "separable of open columns": (
+        lambda t: separable((1, 14, t, 16), 96, (3, 3), pads=(1, 1, 1, 1)),
+        (FEW,),
+    ),
+    "means of open columns": (
+        lambda t: pool("avg_pool2d", (1, 3, t, 8), (3, 3), pads=(1, 1, 1, 1)),
+        (FEW,),
+    ),
+    "convolution of whole numbers, open columns": (
+        lambda t: whole_conv((2, 1, t, 4), 9, (1, 3), ("uint8", "int8"), pads=(0, 1, 0, 1)),
+        (T,),
+    ),
+    "depthwise of whole numbers, open columns": (
+        lambda t: whole_conv(
+            (1, 3, t, 20), 20, (3, 3), ("uint8", "int8"), groups=20, pads=(1, 1, 1, 1)
+        ),
+        (FEW,),
     ),
     "largest": (lambda b: pool("max_pool2d", (b, 9, 8, 20), (3, 3), strides=(2, 2)), (B,)),
     "means of open rows": (

@@ -57,8 +57,9 @@ class ValueTypes:
             self._follow_constant(node)
             return
         self._follow_numbers(node)
-        by_numbers = not self._known.keys().isdisjoint(node.input)
-        is_there = self._is_static if by_numbers else self.has_shape
+        names = [name for name in node.input if name]
+        may_tell = any(n in self._known for n in names) or all(map(self._is_static, names))
+        is_there = self._is_static if may_tell else self.has_shape
         if all(is_there(o) for o in node.output if o):
             return
         if not all(name in self._types for name in node.input if name):

@@ -29,7 +29,7 @@ from ..form import Emitted
 from ..fused import epilogue
 from ..slots import phase_builder
 from ..taps import Combine, Taps, Vectors, are_many
-from ..window import Blocks, ColumnTile, each_tile, even_widths
+from ..window import Blocks, ColumnTile, RowTiles
 from .form import Channelwise, Knobs, computed
 
 
@@ -59,8 +59,8 @@ class _Channelwise:
         self.batch, self.channels, self.taps = form.batch, form.channels, form.taps
         self.weighted = isinstance(ops.of(self.node), ops.Product)
         self.pitch = form.placement.pitch(self.node.args[0]) or form.read
-        self.widths = even_widths(self.columns.out, knobs.tile_w)
-        self.many = are_many(self.columns, self.widths, form.group)
+        self.tiles = RowTiles(self.columns, knobs.tile_w)
+        self.many = are_many(self.columns, self.tiles.widths, form.group)
 
     def build(self) -> Emitted:
         """The kernel."""
@@ -72,7 +72,7 @@ class _Channelwise:
         self.evaluator = Evaluator(epilogue(computed(self.workload)), builder, anchor=0)
         row_block = self.knobs.rows
         blocks = ceildiv(self.rows.out, row_block)
-        tiles = Blocks(len(self.widths), max(1, self.knobs.columns // self.knobs.tile_w))
+        tiles = Blocks(self.tiles.count, max(1, self.knobs.columns // self.knobs.tile_w))
         with builder.chunk_loop() as chunk:
             rest, self.among = tiles.of(builder, chunk)
             row0 = builder.let(modulo(rest, blocks) * row_block)
@@ -90,10 +90,8 @@ class _Channelwise:
         vectors = [(i * self.lanes, self.lanes) for i in range(self.knobs.vectors)]
 
         def tiles(first: Index, parts: list[tuple[int, int]]) -> None:
-            each_tile(
+            self.tiles.each(
                 builder,
-                self.columns,
-                self.widths,
                 lambda ow, tile: self._tile((image, oh, ow, first), tile, parts, (low, taps)),
                 self.among,
                 alike=self.many,
@@ -115,7 +113,8 @@ class _Channelwise:
     ) -> None:
         image, oh, ow, channel = at
         builder = self.builder
-        register = RegisterTile(builder, tile.width, parts, self.form.micro)
+        left = self.columns.out - ow if tile.ends else None
+        register = RegisterTile(builder, tile.width, parts, self.form.micro, left)
         if self.op == "max_pool2d":
             register.fill(self.form.lowest)
         with builder.loop(taps[1], "kh", taps[0]) as kh:
@@ -132,7 +131,7 @@ class _Channelwise:
                 first = kh * self.columns.kernel * group * self.channels + channel
                 weights = Vectors(builder[f"in{self.node.args[1]}"], first, self.channels)
             row = Taps(register, self.columns, source, weights, self._combine)
-            if self.many:
+            if self.many or tile.ends:
                 row.add_many(tile, builder.let(iw))
             else:
                 row.add(tile)
@@ -172,7 +171,7 @@ class _Channelwise:
             return None
         if self.node.attr("count_include_pad"):
             return [tirx.const(1.0 / self.taps, "float32")] * tile.width
-        if self.many and not tile.inside:
+        if (self.many and not tile.inside) or tile.ends:
             outputs = (self.builder.let(ow + row) for row in range(tile.width))
             return [self._share_of(taps, self.columns.limits(self.builder, o)[1]) for o in outputs]
         counts = [sum(row in outputs for outputs in tile.taps) for row in range(tile.width)]

@@ -24,7 +24,7 @@ from ..fused import epilogue
 from ..shares import by_rows, place
 from ..slots import phase_builder
 from ..taps import Vectors
-from ..window import Axis, Blocks, ColumnTile, each_tile, even_widths
+from ..window import Axis, Blocks, ColumnTile, RowTiles
 from .direct import Direct, Knobs
 
 _MOST_WRITTEN = 16  # taps of a kernel's row with code of their own
@@ -43,7 +43,7 @@ class Grid:
 
 def border(form: Direct, knobs: Knobs, grid: Grid) -> Slot | None:
     """Room for what a tile at a border sees of a row, where that is copied with its padding."""
-    widths = even_widths(grid.columns.out, knobs.tile_w)
+    widths = RowTiles(grid.columns, knobs.tile_w).widths
     dtype = form.workload.tensor(form.node.args[0]).dtype
     return border_slot(grid.columns, widths, form.window[-1], dtype)
 
@@ -76,7 +76,7 @@ class _GridNest:
         self.panel_channels = self.knobs.vectors * form.unit
         self.panels = ceildiv(self.per_group, self.panel_channels)
         self.streams = form.streams(knobs)
-        self.widths = even_widths(self.columns.out, knobs.tile_w)
+        self.tiles = RowTiles(self.columns, knobs.tile_w)
         self.border = border(form, knobs, grid)
         self.parts = self._parts(form)
 
@@ -87,7 +87,7 @@ class _GridNest:
         row_block, panel_block = self.knobs.rows, self.knobs.panels
         row_blocks = ceildiv(self.rows.out, row_block)
         panel_blocks = ceildiv(self.panels, panel_block)
-        tiles = Blocks(len(self.widths), max(1, self.knobs.columns // self.knobs.tile_w))
+        tiles = Blocks(self.tiles.count, max(1, self.knobs.columns // self.knobs.tile_w))
         with builder.chunk_loop() as chunk:
             rest, self.among = tiles.of(builder, chunk)
             row, rest = place(builder, rest, row_blocks, panel_blocks * self.groups, self.parts)
@@ -122,13 +122,14 @@ class _GridNest:
         for _, channels in self.builder.block(panel, self.panel_channels, self.per_group):
             tile = partial(self._tile, (image, group, panel, row), channels)
             alike = self.border is not None
-            each_tile(self.builder, self.columns, self.widths, tile, self.among, alike=alike)
+            self.tiles.each(self.builder, tile, self.among, alike=alike)
 
     def _tile(self, at: tuple[Index, ...], channels: int, column: Index, tile: ColumnTile) -> None:
         image, group, panel, row = at
         builder, vectors = self.builder, channels if self.dots else ceildiv(channels, self.lanes)
         parts = column_parts(vectors * self.lanes, self.lanes)
-        register = RegisterTile(builder, tile.width, parts, self.micro)
+        left = self.columns.out - column if tile.ends else None
+        register = RegisterTile(builder, tile.width, parts, self.micro, left)
         low, taps = self.rows.limits(builder, row)
         tap_steps = self.in_c // self.along
         steps = self.columns.kernel * tap_steps
@@ -238,6 +239,7 @@ class _GridNest:
             register.finish(channels, store)
             return
         sums = each_lane_sum(self.builder, register.vectors(), self.lanes)
-        for i in range(register.rows * channels):
-            output, offset = divmod(i, channels)
-            store(output, offset, self.builder.load(sums, i))
+        for output in register.each_row():
+            for offset in range(channels):
+                i = output * channels + offset
+                store(output, offset, self.builder.load(sums, i))

@@ -31,7 +31,7 @@ from ..fused import epilogue
 from ..gemm.emit import pack_matrix
 from ..slots import phase_builder
 from ..taps import Taps, Vectors
-from ..window import ColumnTile, each_tile, full_widths
+from ..window import ColumnTile, RowTiles, each_tile, full_widths
 from .form import Knobs, Separable
 
 
@@ -174,12 +174,15 @@ class SeparableNest:
     def _depthwise(self, at: tuple[Index, Index], block: Index, channels: int) -> None:
         """One output row."""
         low, taps = self.rows.limits(self.builder, at[1])
-        each_tile(
-            self.builder,
-            self.columns,
-            full_widths(self.columns.out, self.knobs.tile_w),
-            lambda ow, tile: self._outputs(at, ow, tile, (low, taps), block, channels),
-        )
+
+        def outputs(ow: Index, tile: ColumnTile) -> None:
+            self._outputs(at, ow, tile, (low, taps), block, channels)
+
+        if self.columns.is_open:
+            RowTiles(self.columns, self.knobs.tile_w).each(self.builder, outputs)
+            return
+        widths = full_widths(self.columns.out, self.knobs.tile_w)
+        each_tile(self.builder, self.columns, widths, outputs)
 
     def _outputs(
         self,
@@ -192,7 +195,9 @@ class SeparableNest:
     ) -> None:
         image, oh = at
         builder, rows, columns = self.builder, self.rows, self.columns
-        register = RegisterTile(builder, tile.width, column_parts(channels, self.lanes))
+        parts = column_parts(channels, self.lanes)
+        left = columns.out - ow if tile.ends else None
+        register = RegisterTile(builder, tile.width, parts, left=left)
         iw = ow * columns.stride - columns.pad
         with builder.loop(taps[1], "kh", taps[0]) as kh:
             ih = oh * rows.stride - rows.pad + kh * rows.dilation
@@ -200,7 +205,11 @@ class SeparableNest:
             weight = builder.let((block * rows.kernel + kh) * columns.kernel * self.width)
             source = Vectors(builder["ring"], pixel, self.width)
             weights = Vectors(builder[f"in{self.taps}"], weight, self.width)
-            Taps(register, columns, source, weights).add(tile)
+            row = Taps(register, columns, source, weights)
+            if tile.ends:
+                row.add_many(tile, builder.let(iw))
+            else:
+                row.add(tile)
         first = builder.let(block * self.width)
         pixel0 = builder.let((image * self.rows.out + oh) * self.columns.out + ow)
         shape = self.workload.output.shape

@@ -1,0 +1,46 @@
+"""Whether outputs have as many dimensions at all sizes, as those of a library must have."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from luthier.schedules import UnsupportedOperator
+from luthier.schedules.ir.symbol import Symbol
+
+from ..program import Program
+
+
+def check_ranks(programs: Sequence[Program]) -> None:
+    """Raises UnsupportedOperator where an output of a variant has more or fewer dimensions than
+    that of the one for most sizes, or the largest."""
+    widest = max(programs, key=_extent)
+    for other in programs:
+        for (name, value), (_, theirs) in zip(widest.outputs, other.outputs, strict=True):
+            ranks = [len(p.values[v].shape) for p, v in ((widest, value), (other, theirs))]
+            if ranks[0] == ranks[1]:
+                continue
+            kept = _apart(widest.given, other.given)
+            left = {symbol.name: symbol for symbol in other.given}[kept.name]
+            raise UnsupportedOperator(
+                f"output '{name}' has {ranks[1]} dimensions at {_said(left)}, and {ranks[0]} at "
+                f"{_said(kept)}: leave sizes out, such as by --shape {_said(kept)}"
+            )
+
+
+def _extent(program: Program) -> tuple[int, list[int]]:
+    """How many choices of sizes it is for, and the largest of them."""
+    sizes = program.given
+    return math.prod(s.most - s.least + 1 for s in sizes), [s.most for s in sizes]
+
+
+def _apart(some: Sequence[Symbol], others: Sequence[Symbol]) -> Symbol:
+    """The first of some sizes that the others do not have."""
+    pairs = zip(some, others, strict=True)
+    return next(a for a, b in pairs if a.most < b.least or b.most < a.least)
+
+
+def _said(symbol: Symbol) -> str:
+    """As an option has it."""
+    one = symbol.least == symbol.most
+    return f"{symbol.name}={symbol.least}" + ("" if one else f"..{symbol.most}")
