@@ -227,6 +227,10 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
         "conv_planes",
     ),
     "winograd": (conv((1, 2, 2, 2), 4, (3, 3), pads=PAD, after="bias"), "winograd"),
+    "winograd_of_a_line": (
+        conv((1, 1, 5, 2), 4, (1, 3), pads=(0, 2, 0, 2), dilations=(1, 2)),
+        "winograd_line",
+    ),
     "depthwise": (conv((1, 4, 4, 20), 20, (3, 3), pads=PAD, groups=20), "channelwise"),
     "groups": (conv((1, 4, 4, 12), 12, (3, 3), pads=PAD, groups=3), "channelwise"),
     "separable": (
