@@ -9,7 +9,7 @@ import onnx
 
 from .bounds import Bounds
 from .distances import Distances
-from .origins import Element, Origin, Origins
+from .origins import COUNT, Element, Origin, Origins
 from .parts import Parts, Scope
 
 
@@ -31,7 +31,8 @@ class Tracing:
         for each in Origins(self._made, self._typed, self._known).of(name):
             if isinstance(each, Element):
                 found.append(each.apart(self._scope[each.value]))
-                self._named[found[-1]] = each.value
+                if each.place != COUNT:  # of which the value's elements tell nothing
+                    self._named[found[-1]] = each.value
             else:
                 found.append(each)
         return found
