@@ -9,35 +9,28 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from itertools import zip_longest
 from types import MappingProxyType
-from typing import NamedTuple
 
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
-from luthier.schedules import ModelError, Tensor, UnsupportedOperator
+from luthier.schedules import ModelError, Tensor
 
 from ..graph import Array
 from ..onnx.branches import without_decided_branches
 from ..onnx.given import leading_to
 from ..onnx.opset import is_onnx, node_label
-from ..onnx.scopes import inner_graph
 from ..onnx.strip_weights import Known, array_of, constant_tensor, listed_constant
-from ..program import Branch, Step
+from ..program import Step
 from .assembly import Assembly
+from .branches import Branches
 from .deciding import Deciding, decided
-from .decision import Decision
 from .declared import Dims, declared_shapes
-from .differing import Differing
-from .differing import region as branch_of
 from .finding import Finding
-from .found_sizes import FoundInsideError, FoundSizes
-from .hoisting import hoisted, may_end
+from .found_sizes import FoundSizes
 from .loops import Loops
-from .parts import Held, Inline, Parts, Scope, check_order, is_outermost
+from .parts import Held, Inline, Parts, Scope, check_order
 from .ranks import Ranks
-from .results import alike, like, text_of, values_of
 from .rows import Rows
 from .run_time_places import RunTimePlaces
 from .scan import as_loop
@@ -45,19 +38,8 @@ from .sequences import Sequences, aliases
 from .stages import is_control, is_finder, stages
 from .told import Told
 from .unrolling import Unrolling
-from .varying import Varying, varying_axes
 
 _FEW = 64  # elements
-
-
-class _Side(NamedTuple):
-    """A branch: steps before it that ``always`` run, its own, what it gives, and in which
-    dimensions of that a run finds how large it is."""
-
-    always: Sequence[Step]
-    steps: Sequence[Step]
-    held: Sequence[Held]
-    vary: Sequence[Sequence[bool]]
 
 
 class Regions:
@@ -71,6 +53,7 @@ class Regions:
         self.sequences = Sequences(parts, assembly, places)
         unrolling = Unrolling(parts, assembly, sizes, self.region)
         rows = Rows(parts, assembly, sizes)
+        self._branches = Branches(parts, assembly, sizes, self.sequences, self.region)
         self._loops = Loops(parts, assembly, rows, unrolling, self.region)
 
     def region(
@@ -106,7 +89,7 @@ class Regions:
             steps += self._parts.steps(stage.nodes, stage.results, scope)
             for node in stage.control:
                 if node.op_type == "If":
-                    steps += self._if(node, scope, stage.used, declared, ranks, made)
+                    steps += self._branches.steps(node, scope, stage.used, declared, ranks, made)
                 else:
                     steps += self._flow(node, scope, stage.used, declared, made)
         where = f"graph '{graph.name}'"
@@ -178,129 +161,6 @@ class Regions:
         if is_control(node) or node.op_type == "Identity":  # of what is not a tensor
             return self.sequences.steps(node, scope)
         return self._deciding.steps(node, scope, declared, made)
-
-    def _if(
-        self,
-        node: onnx.NodeProto,
-        scope: Scope,
-        used: frozenset[str],
-        declared: Mapping[str, Dims],
-        ranks: Ranks,
-        made: Mapping[str, onnx.NodeProto],
-    ) -> Sequence[Step]:
-        label = node_label(node)
-        graphs = [inner_graph(node, name) for name in ("then_branch", "else_branch")]
-        if len(node.input) != 1 or any(len(g.output) != len(node.output) for g in graphs):
-            raise ModelError(f"{label}: its branches do not give its results")
-        kept = [i for i, name in enumerate(node.output) if name in used]
-        condition = self._parts.value(node.input[0], scope, label)
-        known = self._parts.known(condition, "bool", label)
-        if known is not None:
-            chosen = graphs[0] if known else graphs[1]
-            wanted = [chosen.output[i].name for i in kept]
-            inline, results = self.region(chosen, scope.new_child(Inline()), wanted)
-            scope.update({node.output[i]: v for i, v in zip(kept, results, strict=True)})
-            return inline
-        names = [node.output[i] for i in kept]
-        try:
-            sides = [self._side(graph, kept, names, scope, label) for graph in graphs]
-        except ModelError as error:
-            inputs = self._parts.inputs_of(node.input[0], made)
-            if isinstance(error, UnsupportedOperator) or not inputs:
-                raise
-            said = " ".join(f"--value {name}=.." for name in inputs)
-            raise ModelError(
-                f"{error}; this is in a branch of {label}: if it never runs, say so by {said}"
-            ) from error
-        always = [step for side in sides for step in side.always]
-        joined = dict[str, tuple[Held, list[Differing]]]()
-        for i, (name, one, other) in enumerate(zip(names, *(s.held for s in sides), strict=True)):
-            first, second = alike(self._assembly, *ranks.evened(name, one, other, scope))
-            if type(first) is not type(second) or len(values_of(first)) != len(values_of(second)):
-                raise UnsupportedOperator(
-                    f"{label}: its result '{name}' is {text_of(first)} in one branch and "
-                    f"{text_of(second)} in the other, which is not supported unless its condition "
-                    "is known when the library is built, as by --value"
-                )
-            vary = [any(each) for each in zip_longest(*(side.vary[i] for side in sides))]
-            joined[name] = first, self._joined(name, first, second, label, vary)
-        every = [one for _, own in joined.values() for one in own]
-        if not every:
-            return always
-        then, otherwise = (branch_of(every, place, side.steps) for place, side in enumerate(sides))
-        given = [self._assembly.value(t, f"{label}: its result") for o in every for t in o.given]
-        steps = [*always, Branch(condition, then, otherwise, tuple(given), label)]
-        left = iter(given)
-        for name, (held, own) in joined.items():
-            values = list[int]()
-            for each in own:
-                apart = helper.make_node("If", [], [each.title], node.name)
-                taking = Decision(
-                    apart, scope, self._parts, self._assembly, self._sizes, declared, {}
-                )
-                values.append(taking.taken(each, [next(left) for _ in each.given]))
-                steps += taking.steps
-            scope[name] = like(held, values)
-        return steps
-
-    def _side(
-        self,
-        graph: onnx.GraphProto,
-        kept: Sequence[int],
-        names: Sequence[str],
-        scope: Scope,
-        label: str,
-    ) -> _Side:
-        """A branch, and what it gives of the results that are kept, sequences tensor by tensor."""
-        wanted, rest = [graph.output[i].name for i in kept], graph
-        always, before, sized = list[Step](), dict[str, Held](), set[str]()
-        while True:
-            try:
-                steps, results = self.region(rest, scope, wanted, before)
-                break
-            except FoundInsideError as error:
-                parts = hoisted(rest, error.node) if is_outermost(scope) else None
-                if parts is None:
-                    raise
-                first, rest, read = parts
-                found, values = self.region(first, scope.new_child(Inline(before)), read)
-                if may_end(found, self._sizes.sure):
-                    because = ": what leads to it may end the run, where another branch would not"
-                    raise FoundInsideError(error.label, error.node, because) from None
-                always += found
-                sized.update(filter(None, error.node.output))
-                before |= zip(read, values, strict=True)
-        varying: Varying = {}
-        if sized:
-            own: Scope = scope.new_child({tensor.name: tensor for tensor in graph.initializer})
-            model, _ = self._parts.model_of(graph.node, own, without_sequences=True)
-            varying = varying_axes(model, sized)
-        held = list[Held]()
-        for name, result in zip(names, results, strict=True):
-            more, listed = self.sequences.listed(result, name, label)
-            steps += more
-            held.append(listed)
-        return _Side(always, steps, held, [varying.get(name, ()) for name in wanted])
-
-    def _joined(
-        self, name: str, one: Held, other: Held, label: str, vary: Sequence[bool]
-    ) -> list[Differing]:
-        """What is of one branch or the other, tensor by tensor; in dimensions that ``vary`` a run
-        finds how large one is."""
-        pairs = list(zip(values_of(one), values_of(other), strict=True))
-        titles = [name] if isinstance(one, int) else [f"{name}_{i}" for i in range(len(pairs))]
-        made = [
-            Differing(self._parts, self._assembly, pair, title, vary)
-            for title, pair in zip(titles, pairs, strict=True)
-        ]
-        for each in made:
-            if not each.fits:
-                first, second = each.types
-                raise UnsupportedOperator(
-                    f"{label}: its result '{name}' is {first} in one branch and {second} in the "
-                    "other, which is not supported"
-                )
-        return made
 
     def _scan(self, node: onnx.NodeProto, scope: Scope, used: frozenset[str]) -> Sequence[Step]:
         label = node_label(node)

@@ -63,6 +63,10 @@ class DependsOnDataError(UnsupportedOperator):
     """What must be known at build time, of a straight model at least, depends on its inputs."""
 
 
+class NeverValidError(ModelError):
+    """What breaks the standard's rules, whatever the sizes are."""
+
+
 def strip_weights(
     model: onnx.ModelProto,
     given: Mapping[str, Array] = MappingProxyType({}),
@@ -261,18 +265,19 @@ def _check_equations(model: onnx.ModelProto) -> None:
 def _check_attributes(model: onnx.ModelProto) -> None:
     """Those that neither onnx nor TVM check, or that end the process in onnx's inference."""
     for node in model.graph.node:
+        label = node_label(node)
         for attribute in node.attribute:
             name, numbers = attribute.name, (attribute.i, *attribute.ints)
             if name in _SHORT and max(map(abs, numbers)) >= 2**31:
-                raise ModelError(f"{node_label(node)}: its attribute '{name}' is out of all bounds")
+                raise NeverValidError(f"{label}: its attribute '{name}' is out of all bounds")
             if attribute.s not in _CHOICES.get((node.op_type, name), (attribute.s,)):
                 said = f"its attribute '{name}' is '{attribute.s.decode(errors='replace')}'"
-                raise ModelError(f"{node_label(node)}: {said}")
+                raise NeverValidError(f"{label}: {said}")
             if name in _FINITE and not math.isfinite(attribute.f):
-                raise ModelError(f"{node_label(node)}: its attribute '{name}' is {attribute.f}")
+                raise NeverValidError(f"{label}: its attribute '{name}' is {attribute.f}")
             if node.op_type == "Split" and name == "num_outputs" and numbers[0] != len(node.output):
                 said = f"it says {numbers[0]} outputs, but has {len(node.output)}"
-                raise ModelError(f"{node_label(node)}: {said}")
+                raise NeverValidError(f"{label}: {said}")
 
 
 def _check(model: onnx.ModelProto, says_opset: bool) -> None:
@@ -289,7 +294,7 @@ def _check(model: onnx.ModelProto, says_opset: bool) -> None:
     except Exception as error:
         named = _CHECKED_NODE.search(str(error))
         where = f"{named[1]}: " if named else ""
-        raise ModelError(f"{where}{broken} ({one_line(error)})") from error
+        raise NeverValidError(f"{where}{broken} ({one_line(error)})") from error
     _open_outputs(checked.graph)
     typed = with_stand_ins(checked, UNTYPED)
     try:

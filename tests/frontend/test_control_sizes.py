@@ -10,11 +10,11 @@ from control_models import OPEN_MODELS
 from onnx_models import TARGET
 from sized_models import same_at_all_sizes
 
-from luthier.frontend import Entry, import_entry, read_model
+from luthier.frontend import Entry, import_entry
 from luthier.frontend.program import Loop
 from luthier.frontend.program.steps import walk
 from luthier.frontend.sizes import variants
-from luthier.schedules import ModelError, UnsupportedOperator
+from luthier.schedules import UnsupportedOperator
 
 ROWS, STEPS = range(1, 9), range(1, 7)
 
@@ -157,26 +157,3 @@ def test_a_sequence_as_long_as_a_range_is_refused(monkeypatch: pytest.MonkeyPatc
     entry = import_entry(proto, TARGET, {"rows": (2, 3)})
     assert ranges(entry) == ["rows=2..2", "rows=3..3"]
     assert np.all([not program.open for program in entry.variants])
-
-
-def test_a_branch_that_cannot_be_at_some_sizes_names_what_decides() -> None:
-    made = parsed("""g (float[n,3] x, int64 rate) => (float[m] y) {
-        low = Constant <value = int64 {8}> ()
-        slow = Equal (rate, low)
-        y = If (slow) <
-            then_branch = half () => (float[m] a) {
-                two = Constant <value = int64[1] {6}> ()
-                a = Reshape (x, two)
-            },
-            else_branch = whole () => (float[m] b) {
-                all = Constant <value = int64[1] {-1}> ()
-                b = Reshape (x, all)
-            }>
-    }""")
-    with pytest.raises(
-        ModelError, match=r"branch of If .*: if it never runs, .* --value rate=\.\."
-    ):
-        import_entry(made, TARGET, {"n": 4})
-    assert import_entry(made, TARGET, {"n": 2}).variants
-    known = read_model(made, {"n": 4}, values={"rate": 16})
-    assert import_entry(known, TARGET).variants

@@ -8,7 +8,11 @@ import numpy as np
 import onnx
 import pytest
 from microsoft_models import agree, cases, single
-from onnx_models import floats, positive
+from onnx import helper
+from onnx_models import TARGET, compute, floats, positive, value_info
+from sized_models import computed
+
+from luthier.frontend import import_entry, import_model
 
 _WAYS = {"forward": 1, "reverse": 1, "bidirectional": 2}
 OTHERS = ["LeakyRelu", "ScaledTanh", "Softsign"]
@@ -150,3 +154,26 @@ def test_what_follows_from_a_shape_that_was_found_late_is_known_too() -> None:
     del proto.graph.node[:]
     proto.graph.node.extend(nodes)
     agree(proto, {"given0": given.pop("in0")[..., :5], **given})
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [lstm("bidirectional", lengths=[2, 1, 2]), lstm("reverse", states=1)],
+    ids=["lengths both ways", "backwards"],
+)
+def test_a_run_may_find_how_many_steps_there_are(layer: Any) -> None:
+    op, (x, *others), attrs = layer
+    proto, given = single(op, x, *others, **attrs)
+    proto.graph.node[0].input[0] = "some"
+    compress = helper.make_node("Compress", ["in0", "mask"], ["some"], axis=0)
+    nodes = [compress, *proto.graph.node]
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+    proto.graph.input.append(value_info("mask", np.ones(len(x), np.bool_)))
+    (program,) = import_entry(proto, TARGET).variants
+    for mask in (np.arange(len(x)) % 2 == 1, np.arange(len(x)) > 0):
+        fixed, short = single(op, x[mask], *others, **attrs)
+        wanted = compute(import_model(fixed, TARGET), short)
+        ours = computed(program, {}, given | {"mask": mask})
+        for name, array in wanted.items():
+            np.testing.assert_allclose(ours[name], array, 1e-5, 1e-6, err_msg=name)

@@ -103,15 +103,13 @@ def over_steps(
 
     After a sequence's length its results are 0. ``own`` are further states, which ``after`` gives.
     """
-    count, batch, _ = call.shape(rows)
-    given = [rows]
+    (batch, _), given = call.shape(rows, 1), [rows]
     turned = bool(lengths) and layer.backward
     if lengths:
         lengths = call.cast(lengths, _INT64)
         if turned:
             given = [_turned(call, rows, lengths)]
-        places = call.constant(np.arange(count).reshape(-1, 1, 1), "int64")
-        given.append(call.emit("Less", places, call.reshape(lengths, batch, 1)))
+        given.append(call.emit("Less", places_of(call, rows), call.reshape(lengths, batch, 1)))
 
     def step(s: Spelling, before: list[str], at: list[str]) -> tuple[list[str], list[str]]:
         h, c, _, *others = before
@@ -134,6 +132,16 @@ def over_steps(
         c = call.emit("Where", some, c, call.constant(0, "float32"))
         y = _turned(call, y, lengths) if turned else y
     return y, last, c
+
+
+def places_of(call: Spelling, x: str) -> str:
+    """Of each step its place, [steps, 1, 1]; how many there are need not be known."""
+    known = call.dims(x)[0]
+    if known is not None:
+        return call.constant(np.arange(known).reshape(-1, 1, 1), "int64")
+    zero, one = (call.constant(n, "int64") for n in (0, 1))
+    count = call.emit("Gather", call.emit("Shape", x), zero)
+    return call.reshape(call.emit("Range", zero, count, one), -1, 1, 1)
 
 
 def _turned(call: Spelling, x: str, lengths: str) -> str:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from .lstm_steps import ATTRIBUTES, biased, layers, over_steps, part, together
+from .lstm_steps import ATTRIBUTES, biased, layers, over_steps, part, places_of, together
 from .quantized import single
 from .spelling import Operators, Results, Spelled, Spelling
 
@@ -23,11 +21,14 @@ class _Quantized:
 
 
 def _lstm(call: Spelling) -> Results:
-    """What is after the longest sequence does not count for the range of what is quantised."""
-    rows, batch, width = call.shape(call.x)
+    """What is after the longest sequence does not count for the range of what is quantised.
+
+    How many steps there are need not be known.
+    """
+    batch, width = call.shape(call.x, 1)
     lengths = call.input(4)
     x = _without_rest(call, call.x, lengths) if lengths else call.x
-    flat, made = call.reshape(x, rows * batch, width), []
+    flat, made = call.reshape(x, -1, width), []
     for i, layer in enumerate(layers(call, batch, states=(5, 6), peepholes=7)):
         own, recurrent = (_of_direction(call, index, i) for index in ((1, 8, 9), (2, 10, 11)))
         for each, columns in ((own, width), (recurrent, layer.hidden)):
@@ -40,16 +41,14 @@ def _lstm(call: Spelling) -> Results:
         ) -> str:
             return s.emit("Add", at, _product(s, h, recurrent))
 
-        each_row = call.reshape(gates, rows, batch, 4 * layer.hidden)
+        each_row = call.reshape(gates, -1, batch, 4 * layer.hidden)
         made.append(over_steps(call, layer, each_row, lengths, sums))
     return together(call, made)
 
 
 def _without_rest(call: Spelling, x: str, lengths: str) -> str:
-    rows = call.shape(x)[0]
     longest = call.cast(call.reduce("ReduceMax", lengths, [0]), _INT64)
-    places = call.constant(np.arange(rows).reshape(-1, 1, 1), "int64")
-    there = call.emit("Less", places, longest)
+    there = call.emit("Less", places_of(call, x), longest)
     return call.emit("Where", there, x, call.number(0, x))
 
 

@@ -90,9 +90,9 @@ class Spelling:
 
     # ---- what is known of values ----
 
-    def shape(self, value: str) -> tuple[int, ...]:
-        """Its sizes; raises UnknownTypeError where they are not known yet."""
-        return self.types.shape(value)
+    def shape(self, value: str, first: int = 0) -> tuple[int, ...]:
+        """Its sizes from a dimension on; raises UnknownTypeError where they are not known yet."""
+        return self.types.shape(value, first)
 
     def rank(self, value: str) -> int:
         """Its number of dimensions; raises UnknownTypeError."""

@@ -25,9 +25,9 @@ def in_steps(
     """The last states, and what all iterations give, one after the other in a first dimension.
 
     Iterations go along the first dimension of what is ``given``, from its end if ``reverse``; a
-    single one needs no loop.
+    single one needs no loop. How many there are need not be known.
     """
-    count = call.shape(given[0])[0]
+    count = call.dims(given[0])[0]
     if count == 1:
         rows = [call.reshape(x, *call.shape(x)[1:]) for x in given]
         after, made = step(call, list(states), rows)
@@ -70,8 +70,7 @@ def in_steps(
 
 
 def _inner(inner: Spelling, name: str, value: str, whole: bool) -> str:
-    shape = inner.shape(value)
-    inner.types.has(name, inner.dtype(value), shape if whole else shape[1:])
+    inner.types.has(name, inner.dtype(value), inner.shape(value, 0 if whole else 1))
     return name
 
 

@@ -132,10 +132,11 @@ class ValueTypes:
         dims = self._types[value].tensor_type.shape.dim
         return [int(d.dim_value) if d.HasField("dim_value") else None for d in dims]
 
-    def shape(self, value: str) -> tuple[int, ...]:
-        """Its sizes; raises UnknownTypeError."""
-        sizes = [d for d in self.dims(value) if d is not None]
-        if len(sizes) < len(self.dims(value)):
+    def shape(self, value: str, first: int = 0) -> tuple[int, ...]:
+        """Its sizes from a dimension on; raises UnknownTypeError."""
+        dims = self.dims(value)[first:]
+        sizes = [d for d in dims if d is not None]
+        if len(sizes) < len(dims):
             raise UnknownTypeError(f"the shape of '{value}' is not known")
         return tuple(sizes)
 
