@@ -13,10 +13,15 @@ from ..program import Program
 
 def check_ranks(programs: Sequence[Program]) -> None:
     """Raises UnsupportedOperator where an output of a variant has more or fewer dimensions than
-    that of the one for most sizes, or the largest."""
+    that of the one for most sizes, or the largest. Of a sequence those tensors count that both
+    have."""
     widest = max(programs, key=_extent)
     for other in programs:
-        for (name, value), (_, theirs) in zip(widest.outputs, other.outputs, strict=True):
+        own = dict(other.outputs)
+        for name, value in widest.outputs:
+            if name not in own:
+                continue
+            theirs = own[name]
             ranks = [len(p.values[v].shape) for p, v in ((widest, value), (other, theirs))]
             if ranks[0] == ranks[1]:
                 continue
