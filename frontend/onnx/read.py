@@ -22,6 +22,7 @@ from .images.after import postprocess_outputs
 from .images.before import preprocess_images
 from .images.postprocess import Postprocess
 from .images.preprocess import Preprocess
+from .late_choices import with_late_choices
 from .masks import without_masks
 from .microsoft.blocked import without_blocks
 from .microsoft.caches import mark_caches
@@ -136,6 +137,7 @@ def read_model(
         cut(proto, [*outputs, *(name for name in own if name not in outputs)])
     _check_inputs(proto)
     without_masks(proto)
+    with_late_choices(proto)
     preprocess_images(proto, preprocess or {}, shapes)
     labels = postprocess_outputs(proto, postprocess or {})
     processing = {n: str(p) for n, p in {**(preprocess or {}), **(postprocess or {})}.items()}
