@@ -261,7 +261,7 @@ class _Writing:
 
     def _write(self, of: NodeProto, operator: str, *inputs: str, to: str = "", **attrs: Any) -> str:
         result = to or f"{of.output[0]}/late/{len(self.nodes)}"
-        title = of.name or of.output[0]
+        title = f"{of.name or of.output[0]}/{len(self.nodes)}"  # one of its own
         self.nodes.append(helper.make_node(operator, inputs, [result], title, **attrs))
         return result
 

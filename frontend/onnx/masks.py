@@ -190,7 +190,7 @@ class _Writing:
 
     def __call__(self, operator: str, *inputs: str, **attrs: Any) -> str:
         result = f"{self._node.output[0]}/masked/{len(self._nodes)}"
-        title = self._node.name or self._node.output[0]
+        title = f"{self._node.name or self._node.output[0]}/{len(self._nodes)}"  # one of its own
         self._nodes.append(helper.make_node(operator, inputs, [result], title, **attrs))
         return result
 
