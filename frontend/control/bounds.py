@@ -11,13 +11,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
-from onnx import helper
 
 from luthier.schedules.ir.dtype import DTYPES
 
 from ..graph import Array
 from ..onnx.element_types import dtype_name
-from ..onnx.opset import is_onnx
+from ..onnx.opset import attributes_of, is_onnx
 from ..onnx.strip_weights import listed_constant
 
 Interval: TypeAlias = tuple[float, float]
@@ -65,7 +64,7 @@ class Bounds:
         rule = _RULES.get(node.op_type)
         if rule is None:
             return _ANY
-        attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        attrs = attributes_of(node)
         given = [self._of(each, depth - 1) if each else _ANY for each in node.input]
         low, high = rule(given, attrs)
         return (low, high) if low <= high else _ANY  # also where one of them is no number

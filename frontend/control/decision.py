@@ -17,7 +17,7 @@ from luthier.schedules.ir.workload import node as operator
 from ..graph import Array
 from ..graph.emitter import MOST_IN_TABLE
 from ..onnx.given import leading_to
-from ..onnx.opset import node_label
+from ..onnx.opset import attributes_of, node_label
 from ..program import Branch, Call, Expect, Find, Step
 from .assembly import Assembly
 from .declared import Dims
@@ -59,7 +59,7 @@ class Decision:
         made: Mapping[str, onnx.NodeProto],
     ) -> None:
         self.node, self.label = node, node_label(node)
-        self.attrs = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        self.attrs = attributes_of(node)
         self.steps: list[Step] = []
         self.spelled = Spelled(node.name or node.output[0])
         self._outer, self._parts, self._assembly = scope, parts, assembly

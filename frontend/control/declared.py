@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import onnx
-from onnx import helper
 
 from ..graph import Array
-from ..onnx.opset import is_onnx
+from ..onnx.opset import attributes_of, is_onnx
 from .stages import is_finder
 
 Dims: TypeAlias = Sequence[int | None]
@@ -92,7 +91,7 @@ def _of_same_shape(node: onnx.NodeProto, is_number: Callable[[str], bool]) -> It
 
 def _moved(node: onnx.NodeProto, dims: Dims, known: Known) -> Iterator[tuple[str, Dims]]:
     """The shapes of what a node moves, by its result's."""
-    attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    attrs = attributes_of(node)
     rank = len(dims)
     if node.op_type == "Transpose" and rank:
         order = attrs.get("perm", [*reversed(range(rank))])

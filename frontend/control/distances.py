@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import onnx
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 
 from ..graph import Array
-from ..onnx.opset import is_onnx
+from ..onnx.opset import attributes_of, is_onnx
 
 _VIEWS = frozenset(("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"))
 _DEEPEST = 64  # nodes one after the other
@@ -86,5 +86,5 @@ class Distances:
 
 
 def _constant(node: onnx.NodeProto) -> Array | None:
-    attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    attrs = attributes_of(node)
     return numpy_helper.to_array(attrs["value"]) if "value" in attrs else None

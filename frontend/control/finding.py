@@ -18,7 +18,7 @@ from luthier.schedules.ir.workload import node as operator
 from luthier.schedules.ops.evaluate import evaluate
 
 from ..graph import Array
-from ..onnx.opset import node_label
+from ..onnx.opset import attributes_of, node_label
 from ..program import Call, Expect, Find, Step
 from .assembly import Assembly
 from .found_sizes import MOST_FOUND, FoundInsideError, FoundSizes
@@ -48,7 +48,7 @@ class Finding:
         if not is_outermost(scope):
             raise FoundInsideError(label, node)
         values = [self._parts.value(name, scope, label) if name else -1 for name in node.input]
-        attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        attrs = attributes_of(node)
         key = (node.op_type, *values, repr(sorted(attrs.items())))
         steps: Sequence[Step] = ()
         if key not in self._made:

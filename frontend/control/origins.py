@@ -10,12 +10,11 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 import onnx
-from onnx import helper
 
 from luthier.schedules import Tensor
 
 from ..graph import Array
-from ..onnx.opset import is_onnx
+from ..onnx.opset import attributes_of, is_onnx
 
 
 class Element(NamedTuple):
@@ -122,7 +121,7 @@ class Origins:
 
     def _moved(self, node: onnx.NodeProto, name: str, depth: int) -> Numbers | None:
         """Of a result of a node that moves elements; None where it does anything else."""
-        attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        attrs = attributes_of(node)
         if node.op_type == "Constant":
             return attrs.get("value_int", attrs.get("value_ints"))
         move = _MOVES.get(node.op_type) if is_onnx(node.domain) else None

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from luthier.schedules import ModelError, Tensor, UnsupportedOperator
 
-from ..onnx.opset import node_label
+from ..onnx.opset import attributes_of, node_label
 from ..onnx.scopes import defined_in, every_node, inner_graphs
 
 TypeOf = Callable[[str], Tensor]
@@ -49,7 +49,7 @@ class _Scan:
     """A node since operator set 9."""
 
     def __init__(self, node: onnx.NodeProto, type_of: TypeOf) -> None:
-        attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        attrs = attributes_of(node)
         body = attrs.get("body")
         if not isinstance(body, onnx.GraphProto):
             raise ModelError(f"{node_label(node)}: it has no body")
@@ -161,7 +161,7 @@ def _batched(node: onnx.NodeProto, type_of: TypeOf) -> Spelled:
     """A node of operator set 8, which does the same for each sequence of a batch."""
     if node.input and node.input[0]:
         raise UnsupportedOperator(f"{node_label(node)}: lengths of sequences are not supported")
-    attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    attrs = attributes_of(node)
     count, outer = _count(node), list(node.input[1:])
     sizes = {type_of(name).shape[:1] for name in outer}
     fits = 0 <= count <= len(outer) and isinstance(attrs.get("body"), onnx.GraphProto)

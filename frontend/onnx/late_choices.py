@@ -19,7 +19,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from ..graph import Array
 from .given import light_types
-from .opset import is_onnx
+from .opset import attributes_of, is_onnx
 from .scopes import free_names, inner_graphs, reads
 from .strip_weights import array_of, constant_tensor, listed_constant
 
@@ -131,10 +131,10 @@ class _Reading:
         """The list of which a value has those elements for which a mask is true, and that mask;
         nothing where there is none."""
         node = self._node(name, "GatherND")
-        if node is None or _attributes(node).get("batch_dims", 0):
+        if node is None or attributes_of(node).get("batch_dims", 0):
             return "", ""
         turn = self._node(node.input[1], "Transpose")
-        if turn is None or list(_attributes(turn).get("perm", [1, 0])) != [1, 0]:
+        if turn is None or list(attributes_of(turn).get("perm", [1, 0])) != [1, 0]:
             return "", ""
         found = self._node(turn.input[0], "NonZero")
         return ("", "") if found is None else (node.input[0], found.input[0])
@@ -171,7 +171,7 @@ class _Reading:
 
     def _is_other(self, node: NodeProto) -> bool:
         """Whether it may give something else than the least of the numbers that it reads."""
-        attrs = _attributes(node)
+        attrs = attributes_of(node)
         if node.op_type == "Cast":
             return attrs["to"] not in _WHOLE
         known = node.op_type == "Min" or all(self._constant(n) is not None for n in node.input[1:])
@@ -188,7 +188,7 @@ class _Reading:
         if places in self._kept:
             return None
         for node in self._readers.get(places, []):
-            takes = _is(node, "Gather") and not _attributes(node).get("axis", 0)
+            takes = _is(node, "Gather") and not attributes_of(node).get("axis", 0)
             if not takes or node.input[0] == places:
                 return None
             whole, own = self._chosen(node.input[0])
@@ -288,15 +288,11 @@ def _is(node: NodeProto, *operators: str) -> bool:
 
 
 def _joins_rows(node: NodeProto) -> bool:
-    return _is(node, "Concat") and _attributes(node).get("axis") == 0
+    return _is(node, "Concat") and attributes_of(node).get("axis") == 0
 
 
 def _is_descending(top: NodeProto) -> bool:
-    attrs = _attributes(top)
+    attrs = attributes_of(top)
     largest, in_order = attrs.get("largest", 1), attrs.get("sorted", 1)
     is_one_list = len(top.input) == 2 and attrs.get("axis", -1) in (-1, 0)
     return bool(largest and in_order) and is_one_list
-
-
-def _attributes(node: NodeProto) -> dict[str, Any]:
-    return {a.name: helper.get_attribute_value(a) for a in node.attribute}

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from .opset import is_onnx, opset_of
+from .opset import attributes_of, is_onnx, opset_of
 from .scopes import every_node, inner_graphs
 from .strip_weights import array_of
 
@@ -83,7 +83,7 @@ class _Reading:
             return ()
         data, indices, updates = node.input
         mask = self._mask(indices)
-        joined = _JOINED.get(_attributes(node).get("reduction", b"none").decode())
+        joined = _JOINED.get(attributes_of(node).get("reduction", b"none").decode())
         if not mask or joined is None or not self._covers(mask, data):
             return ()
         write = _Writing(node)
@@ -95,7 +95,7 @@ class _Reading:
     def _mask(self, indices: str) -> str:
         """The value that is true at these places, "" where there is none."""
         turn = self._node(indices, "Transpose")
-        if turn is None or list(_attributes(turn).get("perm", [1, 0])) != [1, 0]:
+        if turn is None or list(attributes_of(turn).get("perm", [1, 0])) != [1, 0]:
             return ""
         found = self._node(turn.input[0], "NonZero")
         return "" if found is None else found.input[0]
@@ -105,7 +105,7 @@ class _Reading:
         spread = self._node(mask, "Expand")
         shape = None if spread is None else self._node(spread.input[1], "Shape")
         if shape is not None:
-            attrs = _attributes(shape)
+            attrs = attributes_of(shape)
             whole = not attrs.get("start", 0) and "end" not in attrs
             return whole and shape.input[0] == data
         sizes = self._inputs.get(mask, ())
@@ -143,13 +143,17 @@ class _Reading:
         if node is None or self._numbers(node.input[1]) != [0]:
             return False
         shape = self._node(node.input[0], "Shape")
-        begins = shape is not None and not _attributes(shape).get("start", 0)
+        begins = shape is not None and not attributes_of(shape).get("start", 0)
         return shape is not None and begins and shape.input[0] == indices
 
     def _counts_truths(self, name: str, mask: str) -> bool:
         """Whether a number is how many truths a mask has, or had before it was spread over rows."""
         node = self._node(self._viewed(name), "ReduceSum")
-        if node is None or any(node.input[1:]) or _attributes(node).get("noop_with_empty_axes", 0):
+        if (
+            node is None
+            or any(node.input[1:])
+            or attributes_of(node).get("noop_with_empty_axes", 0)
+        ):
             return False
         spread, counted = self._node(mask, "Expand"), self._viewed(node.input[0])
         return counted in {
@@ -169,7 +173,7 @@ class _Reading:
         """The numbers of a constant, where they are few."""
         tensor, node = self._made.get(name), self._node(name, "Constant")
         if node is not None:
-            attrs = _attributes(node)
+            attrs = attributes_of(node)
             listed = attrs.get("value_ints", attrs.get("value_int"))
             if listed is not None:
                 return list(listed) if "value_ints" in attrs else [listed]
@@ -232,7 +236,3 @@ class _Writing:
         self("Reshape", result, self("Shape", data))
         self._nodes[-1].output[0] = self._node.output[0]
         return self._nodes
-
-
-def _attributes(node: NodeProto) -> dict[str, Any]:
-    return {a.name: helper.get_attribute_value(a) for a in node.attribute}

@@ -9,7 +9,7 @@ import onnx
 from onnx import helper
 
 from ..graph import Array
-from .opset import is_onnx, opset_of
+from .opset import attributes_of, is_onnx, opset_of
 from .single import StaticType, run_node, stand_in
 
 _SCATTERED = ("Scatter", "ScatterND", "ScatterElements", "TensorScatter")
@@ -94,7 +94,7 @@ def _filled(
 def _split_without(
     node: onnx.NodeProto, empty: set[str], types: Mapping[str, StaticType], opset: int
 ) -> dict[str, Array]:
-    attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    attrs = attributes_of(node)
     axis = attrs.get("axis", 0)
     parts = [o for o in node.output if o not in empty]
     sizes = np.asarray([types[o].shape[axis] for o in parts], np.int64)

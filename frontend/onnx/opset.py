@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import onnx
 
 # Operator sets whose meaning is known here: older ones broadcast otherwise, newer ones may differ.
@@ -32,3 +34,8 @@ def operator_name(node: onnx.NodeProto) -> str:
 def node_label(node: onnx.NodeProto) -> str:
     """What a node is called for people: its operator, and its name or else its first result's."""
     return f"{node.op_type} '{node.name or next((o for o in node.output if o), '')}'"
+
+
+def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
+    """What a node's attributes are, by name."""
+    return {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}

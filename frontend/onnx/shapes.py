@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper
 from ..composites.window import Window
 from ..graph.emitter import MOST_ELEMENTS
 from .einsum import EquationError, parse
-from .opset import is_onnx
+from .opset import attributes_of, is_onnx
 from .resize import scaled_size
 
 _Shape = Sequence[int]
@@ -79,7 +79,7 @@ def _of_same_shape(node: onnx.NodeProto) -> onnx.NodeProto | None:
         return None
     if node.op_type != "Slice":
         return helper.make_node("Identity", node.input[:1], node.output[:1])
-    attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    attrs = attributes_of(node)
     if "axes" not in attrs:
         return None
     bounds = [attrs.get(name, ()) for name in ("axes", "starts", "ends")]
@@ -117,7 +117,7 @@ def corrected(
     """
     if not is_onnx(node.domain) or not node.input or node.input[0] not in shapes:
         return None
-    attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    attrs = attributes_of(node)
     x = shapes[node.input[0]]
     if node.op_type in ("Resize", "Upsample"):
         return _resized(node, x, attrs, known)

@@ -27,7 +27,7 @@ from .microsoft.expansion import microsoft_expanded, without_spelled
 from .ml.domain import import_domain
 from .notes import PartNotes
 from .operators import BUILD_TIME, SUPPORTED
-from .opset import is_onnx, node_label, opset_of
+from .opset import attributes_of, is_onnx, node_label, opset_of
 from .shapes import UNTYPED, with_stand_ins
 from .texts import domain as texts
 from .unsupported import check_operators
@@ -236,7 +236,7 @@ def _without_old_group_norms(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _as_instances(node: onnx.NodeProto, stem: str) -> list[onnx.NodeProto]:
-    attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    attrs = attributes_of(node)
     x, scale, shift = node.input
     sizes = [0, int(attrs.pop("num_groups", 1)), -1]
     split, shape, groups, even = (f"{stem}/{name}" for name in ("split", "shape", "groups", "even"))

@@ -15,7 +15,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
-from luthier.frontend.onnx.opset import is_onnx
+from luthier.frontend.onnx.opset import attributes_of, is_onnx
 
 _EXACT = 2**24  # float32 has all whole numbers up to it
 _AXES_SINCE = 13  # operator set in which scales may lie along an axis
@@ -56,7 +56,7 @@ class _Rewriter:
         if write is None:
             return [node]
         self.nodes = []
-        attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        attrs = attributes_of(node)
         result = write(self, given, attrs)
         if result is None:
             return [node]

@@ -19,6 +19,7 @@ from skl2onnx._supported_operators import sklearn_operator_name_map
 from skl2onnx.common import _registration, data_types
 
 from luthier.frontend.boosters.booster import Input
+from luthier.frontend.onnx.opset import attributes_of
 from luthier.schedules import UnsupportedOperator
 
 from .renaming import rename
@@ -107,7 +108,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
         values = numpy_helper.to_array(tensor)
         container.add_initializer(tensor.name, tensor.data_type, list(values.shape), values.ravel())
     for node in graph.node:
-        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        attributes = attributes_of(node)
         container.add_node(
             node.op_type, list(node.input), list(node.output), op_domain=node.domain,
             name=scope.get_unique_operator_name("Booster"), **attributes,

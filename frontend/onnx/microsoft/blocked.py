@@ -20,7 +20,7 @@ from luthier.schedules import ModelError, UnsupportedOperator
 from luthier.schedules.target import host_features
 
 from ...graph import Array
-from ..opset import node_label, opset_of
+from ..opset import attributes_of, node_label, opset_of
 from .domain import DOMAIN
 
 BLOCKED = "com.microsoft.nchwc"
@@ -77,7 +77,7 @@ class _Writer:
 
     def write(self, node: onnx.NodeProto) -> None:
         """What stands for a node; raises ModelError and UnsupportedOperator."""
-        attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        attrs = attributes_of(node)
         if not node.input or len(node.output) != 1:
             raise ModelError(f"{node_label(node)}: it does not have one result of some inputs")
         x, y = node.input[0], node.output[0]

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
+from ..opset import attributes_of
 from .domain import is_ml
 
 _FLOAT, _INT64 = TensorProto.FLOAT, TensorProto.INT64
@@ -24,7 +25,7 @@ def result_shapes(
     """Of each result its name, its element type or 0, and its shape, as far as these are known."""
     if not is_ml(node.domain) or not all(name in shapes for name in node.input):
         return []
-    attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    attrs = attributes_of(node)
     given = [list(shapes[name]) for name in node.input]
     found = _shapes(node, attrs, given) if given else []
     return [(name, *each) for name, each in zip(node.output, found, strict=False) if name]

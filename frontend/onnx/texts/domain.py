@@ -9,6 +9,8 @@ from onnx import TensorProto, helper
 
 from luthier.schedules.ops.texts import MOST_DIGITS, most_pieces
 
+from ..opset import attributes_of
+
 DOMAIN = "luthier.text"
 _VERSION = 1
 _TYPES: Mapping[str, int] = {
@@ -58,7 +60,7 @@ def _type(node: onnx.NodeProto) -> int:
 
 
 def _shape(node: onnx.NodeProto, given: list[list[int]]) -> list[int]:
-    attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    attrs = attributes_of(node)
     if node.op_type == "Write":
         return [*given[0], MOST_DIGITS]
     *outer, width = given[0]

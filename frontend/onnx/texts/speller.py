@@ -16,7 +16,7 @@ from luthier.schedules import UnsupportedOperator
 
 from ...graph import Array
 from ..ml.domain import is_ml
-from ..opset import is_onnx, node_label
+from ..opset import attributes_of, is_onnx, node_label
 from .domain import DOMAIN
 from .values import Lookup, Numbers, Rows, Texts, table
 
@@ -135,7 +135,7 @@ class Site:
     @cached_property
     def attrs(self) -> Mapping[str, Any]:
         """Its attributes."""
-        return {a.name: helper.get_attribute_value(a) for a in self.node.attribute}
+        return attributes_of(self.node)
 
     @property
     def label(self) -> str:
