@@ -19,6 +19,8 @@ from luthier.schedules.target import ACCURACIES, Target
 P = ParamSpec("P")
 T = TypeVar("T")
 
+FilePath = str | os.PathLike[str]
+
 MAX_THREADS = 1024
 _MOST_TRIALS = 1 << 40
 _MOST_SIZE = 2**31 - 1

@@ -21,9 +21,9 @@ from luthier.schedules.errors import LogError, UsageError
 from luthier.schedules.redaction import shown
 from luthier.schedules.target import DEFAULT_ACCURACY
 
-from .arguments import validated
+from .arguments import FilePath, validated
 from .machine.target import resolve
-from .records.sources import DEFAULT_LOG, FilePath, opened, reading
+from .records.sources import DEFAULT_LOG, opened, reading
 from .records.verify import Remeasured, SourceCheck, VerifyReport, verify
 
 _SHORTEST_PREFIX = 4

@@ -25,11 +25,11 @@ from luthier.schedules.errors import AccuracyError, LogError
 from luthier.schedules.target import DEFAULT_ACCURACY
 from luthier.schedules.toolchain import find_compiler
 
-from ..arguments import validated
+from ..arguments import FilePath, validated
 from ..inputs.points import Models, Values, read_all
 from ..machine.target import resolve
 from ..records.runs import At, all_runs, counts, largest
-from ..records.sources import DEFAULT_LOG, FilePath, LayerHits, choices, hits, reading, selections
+from ..records.sources import DEFAULT_LOG, LayerHits, choices, hits, reading, selections
 from ..tuning.footprint import stays_in_cache
 from ..tuning.tune import tuned
 from .trial import Trials

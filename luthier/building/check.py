@@ -24,7 +24,7 @@ from luthier.schedules.redaction import shown
 from luthier.schedules.target import DEFAULT_ACCURACY
 from luthier.schedules.temporary import TemporaryFolder
 
-from ..arguments import validated
+from ..arguments import FilePath, validated
 from ..correctness.compare import OutputError, Outputs, errors, sample
 from ..correctness.reference import ADVICE
 from ..correctness.states import run_from
@@ -32,7 +32,7 @@ from ..inputs.arrays import inputs_of
 from ..inputs.points import Models, Values, read_all
 from ..inputs.samples import inputs_at
 from ..machine.target import resolve
-from ..records.sources import DEFAULT_LOG, FilePath
+from ..records.sources import DEFAULT_LOG
 from .build import build
 from .comparison import Ran, SizesResult, asked, compared, types_of
 from .sequence import sequence

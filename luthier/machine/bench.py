@@ -17,9 +17,8 @@ from luthier.schedules import Workload
 from luthier.schedules.ops.counts import flops, traffic
 from luthier.schedules.target import check_cores
 
-from ..arguments import validated
+from ..arguments import FilePath, validated
 from ..records.runs import At
-from ..records.sources import FilePath
 from .bandwidth import peak_bandwidth
 from .bench_inputs import Given, given
 from .energy import joules, zones

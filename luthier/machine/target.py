@@ -10,8 +10,7 @@ import psutil
 from luthier.schedules.errors import TargetError, UsageError, printable
 from luthier.schedules.target import ACCURACIES, DEFAULT_ACCURACY, Target, host_cpu, parse
 
-from ..arguments import MAX_THREADS, validated
-from ..records.sources import FilePath
+from ..arguments import MAX_THREADS, FilePath, validated
 from .measured import Measured, measured
 from .target_file import check_suffix, is_target_file, read_target, write_target
 

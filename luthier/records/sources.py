@@ -20,9 +20,8 @@ from luthier.schedules.errors import UsageError
 from luthier.schedules.files import open_regular
 from luthier.schedules.templates.registry import spaces
 
+from ..arguments import FilePath
 from .runs import Run
-
-FilePath = str | os.PathLike[str]
 
 DEFAULT_LOG = "luthier.db"
 SHIPPED = "shipped with Luthier"

@@ -14,9 +14,9 @@ from luthier.autotune.records.retention import is_stale, kinds
 from luthier.autotune.records.validity import Validity
 from luthier.schedules.target import available_cores, host
 
-from ..arguments import validated
+from ..arguments import FilePath, validated
 from .signature import signer
-from .sources import FilePath, opened
+from .sources import opened
 
 
 @dataclass(frozen=True)

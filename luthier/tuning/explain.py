@@ -21,13 +21,13 @@ from luthier.schedules import Target, Workload
 from luthier.schedules.ops.counts import flops, traffic
 from luthier.schedules.target import DEFAULT_ACCURACY, check_cores
 
-from ..arguments import validated
+from ..arguments import FilePath, validated
 from ..inputs.points import Models, Values, read_all
 from ..machine.bandwidth import peak_bandwidth
 from ..machine.peak import peaks
 from ..machine.target import resolve
 from ..records.runs import At, Run, all_runs, counts, largest, named
-from ..records.sources import DEFAULT_LOG, FilePath
+from ..records.sources import DEFAULT_LOG
 from .footprint import stays_in_cache
 
 

@@ -29,12 +29,12 @@ from luthier.schedules import Target, Workload
 from luthier.schedules.target import DEFAULT_ACCURACY, check_cores, check_measurable
 from luthier.schedules.toolchain import find_compiler
 
-from ..arguments import validated
+from ..arguments import FilePath, validated
 from ..inputs.points import Models, Values, read_all
 from ..inputs.samples import inputs_at
 from ..machine.target import resolve
 from ..records.runs import At, Run, all_runs, counts, largest, named
-from ..records.sources import DEFAULT_LOG, FilePath, choices, selections, writing
+from ..records.sources import DEFAULT_LOG, choices, selections, writing
 from .footprint import stays_in_cache, stays_in_own_cache
 from .judge import Decision, Verdict, judge
 from .timed import LEAST_TURNS, SECONDS, TURN

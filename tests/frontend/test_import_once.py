@@ -52,7 +52,7 @@ def found_after_a_product() -> onnx.ModelProto:
 
 
 def test_a_part_that_reads_weights_is_imported_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = import_module("luthier.frontend.import_model")
+    module = import_module("luthier.frontend.importing")
     made, products = module._straight_graph, list[str]()
 
     def counted(model: onnx.ModelProto, *args: object, **kwargs: object) -> object:
