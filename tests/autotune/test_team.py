@@ -22,8 +22,8 @@ from luthier.autotune.records.store import Store
 from luthier.schedules import LogError
 
 WRITERS = 8
-EACH = 10_000
-BATCH = 200
+EACH = 2_500
+BATCH = 50
 KILLS = 12
 
 
@@ -94,7 +94,7 @@ def test_a_server_that_restarts_is_waited_for(url, make_record, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_eight_writers_killed_at_random_lose_nothing(kind, request, tmp_path, make_record):
-    """Each adds 10,000 records; some are killed, and another goes on where they were."""
+    """Each adds 2,500 records, 50 at once; some are killed, and another goes on where they were."""
     place = request.getfixturevalue("url") if kind == "postgresql" else tmp_path / "log.db"
     rng = random.Random(1)
     record = replace(make_record(), detail="")

@@ -14,6 +14,7 @@ import onnx
 import pytest
 
 import luthier
+from luthier.autotune.measure import builders
 from luthier.cli import main
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests share scale_model.py
@@ -96,3 +97,14 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("luthier.records.sources._shipped", lambda workloads: [])
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def one_builder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Candidates are built by one process, which starts when it is asked for the first.
+
+    It imports TVM, which takes longer than most sessions here. Several that start beforehand are
+    tested with the measurer, and wherever the command has a process of its own.
+    """
+    monkeypatch.setattr(builders, "available_cores", lambda: 1)
+    monkeypatch.setattr(builders.Builders, "start", lambda self: None)
