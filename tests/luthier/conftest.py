@@ -100,11 +100,13 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def one_builder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Candidates are built by one process, which starts when it is asked for the first.
+def short_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Candidates are built by one process, which starts when it is asked for the first, and whole
+    models are timed for a tenth of a second.
 
-    It imports TVM, which takes longer than most sessions here. Several that start beforehand are
-    tested with the measurer, and wherever the command has a process of its own.
+    That process imports TVM, which takes longer than most sessions here. Several that start
+    beforehand are tested with the measurer, and wherever the command has a process of its own.
     """
     monkeypatch.setattr(builders, "available_cores", lambda: 1)
     monkeypatch.setattr(builders.Builders, "start", lambda self: None)
+    monkeypatch.setattr("luthier.tuning.timed.SECONDS", 0.1)

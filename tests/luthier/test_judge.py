@@ -311,6 +311,7 @@ class TestTurns:
     def turns(self, monkeypatch) -> Callable[..., InTurns]:
         passed = [0.0]
         monkeypatch.setattr(time, "perf_counter", lambda: passed[0])
+        monkeypatch.setattr("luthier.tuning.timed.SECONDS", 1.0)
 
         class Library:
             inputs = takes = gives = ()
