@@ -93,7 +93,9 @@ def info(name: str, *shape: int | str, dtype: int = FLOAT) -> onnx.ValueInfoProt
 # ---- GPT-2 ----
 
 
-def gpt(*, fused: bool, seed: int = 1, last_alone: bool = False) -> onnx.GraphProto:
+def gpt(
+    *, fused: bool, seed: int = 1, layers: int = LAYERS, last_alone: bool = False
+) -> onnx.GraphProto:
     """A decoder with past, by ONNX Runtime's operators or by the exporter's; ``last_alone``: its
     logits are of the last token."""
     w = Writer(seed)
@@ -101,7 +103,7 @@ def gpt(*, fused: bool, seed: int = 1, last_alone: bool = False) -> onnx.GraphPr
     x = w("Gather", table, "input_ids")
     x = w("Add", x, w("Gather", w.normal(PLACES, WIDTH, scale=0.5), "position_ids"))
     presents = []
-    for layer in range(LAYERS):
+    for layer in range(layers):
         attend = _fused_attention if fused else _attention
         y, present = attend(w, w.norm(x), f"past_{layer}")
         presents.append(present)
@@ -117,7 +119,7 @@ def gpt(*, fused: bool, seed: int = 1, last_alone: bool = False) -> onnx.GraphPr
         info("input_ids", "batch", "tokens", dtype=INT32),
         info("position_ids", "batch", "tokens", dtype=INT32),
         info("attention_mask", "batch", "all", dtype=INT32),
-        *(info(f"past_{i}", *past) for i in range(LAYERS)),
+        *(info(f"past_{i}", *past) for i in range(layers)),
     ]
     present = (2, "batch", HEADS, "all", COLUMNS)
     outputs = {"logits": (logits, ("batch", 1 if last_alone else "tokens", WORDS))}
