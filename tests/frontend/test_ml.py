@@ -235,6 +235,17 @@ def test_a_label_encoder(
     right(made)
 
 
+def test_an_older_label_encoder_in_a_function() -> None:
+    encoder = {"keys_floats": [1.0, np.nan, 2.0], "values_int64s": [10, 20, 30]}
+    x = np.array([np.nan, 1, 2, 3], np.float32)
+    made, inputs = one("LabelEncoder", x, outputs={"y": INT64}, **encoder)
+    nodes, imports = list(made.graph.node), list(made.opset_import)
+    made.functions.append(helper.make_function("own", "Encoder", ["x0"], ["y"], nodes, imports))
+    made.graph.node[0].CopyFrom(N("Encoder", ["x0"], ["y"], domain="own"))
+    made.opset_import.append(helper.make_opsetid("own", 1))
+    right((made, inputs))
+
+
 def test_a_label_encoder_of_tensors() -> None:
     tensor = helper.make_tensor
     given = {

@@ -45,13 +45,20 @@ def without_wrong_shapes(model: onnx.ModelProto) -> None:
 
 def without_keys_never_met(model: onnx.ModelProto) -> None:
     """In older operator sets no element is equal to a key that is NaN: leave it out of encoders."""
-    if any(is_ml(o.domain) and o.version >= _NAN_KEYS for o in model.opset_import):
-        return
-    for node in every_node(model.graph.node):
-        if is_ml(node.domain) and node.op_type == "LabelEncoder":
-            lists = [a for a in node.attribute if a.name.startswith(("keys_", "values_"))]
-            keys = next((a.floats for a in lists if a.name == "keys_floats"), ())
-            met = [i for i, key in enumerate(keys) if not math.isnan(key)]
-            if 0 < len(met) < len(keys):
-                for each in (a.floats or a.ints or a.strings for a in lists):
-                    each[:] = [each[i] for i in met if i < len(each)]
+    for body, imports in (
+        (model.graph, model.opset_import),
+        *((function, function.opset_import) for function in model.functions),
+    ):
+        if not any(is_ml(o.domain) and o.version >= _NAN_KEYS for o in imports):
+            for node in every_node(body.node):
+                if is_ml(node.domain) and node.op_type == "LabelEncoder":
+                    _leave_out_nan(node)
+
+
+def _leave_out_nan(encoder: onnx.NodeProto) -> None:
+    lists = [a for a in encoder.attribute if a.name.startswith(("keys_", "values_"))]
+    keys = next((a.floats for a in lists if a.name == "keys_floats"), ())
+    met = [i for i, key in enumerate(keys) if not math.isnan(key)]
+    if 0 < len(met) < len(keys):
+        for each in (a.floats or a.ints or a.strings for a in lists):
+            each[:] = [each[i] for i in met if i < len(each)]
