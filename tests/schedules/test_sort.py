@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from luthier.schedules.templates.sort.form import Knobs
 TARGET = TARGETS[RUNNABLE[-1]]
 METHODS = ("insert", "lanes", "reservoir", "digits")
 Shape = tuple[int, ...]
+T = TypeVar("T")
 
 
 def first(shape: Shape, axis: int, k: int, largest: bool, dtype: str = "float32") -> Workload:
@@ -82,6 +84,12 @@ def check(workloads: Sequence[Workload], seed: int, methods: Sequence[str] = MET
             assert np.array_equal(got, run(kernel.workload, [x])), (kernel.schedule, tensor)
 
 
+def either_way(shapes: Sequence[T], dtype: str) -> list[tuple[T, bool]]:
+    """Whether the largest of a shape come first: for every other type, and shape of a type."""
+    first_of_type = list(ACCEPTED).index(dtype)
+    return [(shape, (i + first_of_type) % 2 == 0) for i, shape in enumerate(shapes)]
+
+
 @pytest.mark.parametrize("dtype", ACCEPTED)
 def test_the_first_of_rows(dtype: str) -> None:
     shapes: list[tuple[Shape, int, int]] = [
@@ -91,8 +99,7 @@ def test_the_first_of_rows(dtype: str) -> None:
         ((3, 90, 5), 1, 33),
         ((130, 7), 0, 2),
     ]
-    each = itertools.product(shapes, (False, True))
-    check([first(*shape, largest, dtype) for shape, largest in each], seed=len(dtype))
+    check([first(*shape, way, dtype) for shape, way in either_way(shapes, dtype)], len(dtype))
 
 
 @pytest.mark.parametrize("dtype", ACCEPTED)
@@ -105,8 +112,7 @@ def test_the_first_of_rows_in_lanes(dtype: str) -> None:
         ((37, 7), 1, 7),
         ((71, 20), 1, 1),
     ]
-    each = itertools.product(shapes, (False, True))
-    workloads = [first(*shape, largest, dtype) for shape, largest in each]
+    workloads = [first(*shape, way, dtype) for shape, way in either_way(shapes, dtype)]
     assert all(form.together for workload in workloads for form in forms(workload, TARGET))
     check(workloads, seed=len(dtype), methods=("lanes",))
 
