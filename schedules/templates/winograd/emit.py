@@ -216,7 +216,7 @@ class _Winograd:
 
         def after(y: Index) -> None:
             down = y * g.high.apart
-            with _unless(builder, g.high.is_full, oh + down < g.rows.out):
+            with _unless(builder, g.high.has(g.high.m - 1), oh + down < g.rows.out):
                 for x in range(g.wide.m):
                     right = x * g.wide.apart
                     with _unless(builder, g.wide.has(x), ow + right < g.columns.out):

@@ -48,17 +48,11 @@ class Side:
 
     def has(self, number: int) -> bool:
         """Whether each tile has the output of this number, which the axis may end before."""
-        if isinstance(self.axis.out, Size):
+        if not self.axis.out % (self.m * self.apart):
+            return True
+        if isinstance(self.axis.out, Size) or self.axis.out % self.apart:
             return False
-        whole, rest = divmod(self.axis.out, self.apart)
-        if rest:
-            return False
-        return not whole % self.m or bool(whole % self.m > number)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether each tile has all its outputs."""
-        return not self.axis.out % (self.m * self.apart)
+        return self.axis.out // self.apart % self.m > number
 
     def inside(self) -> tuple[bool, bool]:
         """Whether some tiles may lie wholly inside the image, and whether all do."""
