@@ -39,6 +39,16 @@ class _Side(NamedTuple):
     vary: Sequence[Sequence[bool]]
 
 
+class _Wanted(NamedTuple):
+    """The results of an If that are wanted: their ``names``, and their ``places`` among those of a
+    branch. ``scope`` is what is around it, ``label`` its name for people."""
+
+    names: Sequence[str]
+    places: Sequence[int]
+    scope: Scope
+    label: str
+
+
 class Branches:
     """Makes steps of If nodes; ``region`` those of a graph in what is around it, and gives what is
     wanted of it."""
@@ -78,7 +88,8 @@ class Branches:
         if known is not None:
             return self._inline(node, graphs[0] if known else graphs[1], kept, scope)
         names = [node.output[i] for i in kept]
-        tried = [self._tried(graph, kept, names, scope, label) for graph in graphs]
+        wanted = _Wanted(names, kept, scope, label)
+        tried = [self._tried(graph, wanted) for graph in graphs]
         sides = [side for side in tried if isinstance(side, _Side)]
         if len(sides) == len(tried):
             return self._chosen(node, condition, names, sides, scope, declared, ranks)
@@ -146,38 +157,25 @@ class Branches:
             scope[name] = like(held, values)
         return steps
 
-    def _tried(
-        self,
-        graph: onnx.GraphProto,
-        kept: Sequence[int],
-        names: Sequence[str],
-        scope: Scope,
-        label: str,
-    ) -> _Side | ModelError:
+    def _tried(self, graph: onnx.GraphProto, wanted: _Wanted) -> _Side | ModelError:
         """A branch, or what is wrong with it where another one may do without it."""
         count = len(self._sizes.symbols)
         try:
-            return self._side(graph, kept, names, scope, label)
+            return self._side(graph, wanted)
         except ModelError as error:
             if not (is_impossible(error) or isinstance(error, FoundInsideError)):
                 raise
             self._sizes.forget(count)
             return error
 
-    def _side(
-        self,
-        graph: onnx.GraphProto,
-        kept: Sequence[int],
-        names: Sequence[str],
-        scope: Scope,
-        label: str,
-    ) -> _Side:
-        """A branch, and what it gives of the results that are kept, sequences tensor by tensor."""
-        wanted, rest = [graph.output[i].name for i in kept], graph
+    def _side(self, graph: onnx.GraphProto, wanted: _Wanted) -> _Side:
+        """A branch, and what it gives of what is wanted, sequences tensor by tensor."""
+        scope, rest = wanted.scope, graph
+        given = [graph.output[i].name for i in wanted.places]
         always, before, sized = list[Step](), dict[str, Held](), set[str]()
         while True:
             try:
-                steps, results = self._region(rest, scope, wanted, before)
+                steps, results = self._region(rest, scope, given, before)
                 break
             except FoundInsideError as error:
                 parts = hoisted(rest, error.node) if is_outermost(scope) else None
@@ -197,11 +195,11 @@ class Branches:
             model, _ = self._parts.model_of(graph.node, own, without_sequences=True)
             varying = varying_axes(model, sized)
         held = list[Held]()
-        for name, result in zip(names, results, strict=True):
-            more, listed = self._sequences.listed(result, name, label)
+        for name, result in zip(wanted.names, results, strict=True):
+            more, listed = self._sequences.listed(result, name, wanted.label)
             steps += more
             held.append(listed)
-        return _Side(always, steps, held, [varying.get(name, ()) for name in wanted])
+        return _Side(always, steps, held, [varying.get(name, ()) for name in given])
 
     def _joined(
         self, name: str, one: Held, other: Held, label: str, vary: Sequence[bool]
