@@ -11,17 +11,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, numpy_helper
 
 from ..graph import Array
 from .given import light_types
-from .opset import attributes_of, is_onnx
+from .opset import attributes_of
 from .scopes import free_names, inner_graphs, reads
-from .strip_weights import array_of, constant_tensor, listed_constant
+from .spellings import Made, Reading, Writing, is_operator
 
 _VIEWS = ("Cast", "Gather", "Identity", "Reshape", "Squeeze", "Unsqueeze")  # of a single number
 _WHOLE = (TensorProto.INT32, TensorProto.INT64)
@@ -67,10 +66,10 @@ class _Best:
     joints: Sequence[NodeProto]
 
 
-class _Reading:
+class _Reading(Reading):
     def __init__(self, graph: onnx.GraphProto) -> None:
-        self._made = {name: node for node in graph.node for name in node.output if name}
-        self._constants = {tensor.name: tensor for tensor in graph.initializer}
+        made: dict[str, Made] = {tensor.name: tensor for tensor in graph.initializer}
+        super().__init__(made | {name: n for n in graph.node for name in n.output if name})
         self._readers: dict[str, list[NodeProto]] = {}
         self._kept = {output.name for output in graph.output}
         for node in graph.node:
@@ -80,7 +79,7 @@ class _Reading:
 
     def best(self, top: NodeProto) -> _Best | None:
         """What a node gives the best of, where nothing else needs to know how many these are."""
-        if not _is(top, "TopK") or len(top.output) != 2 or not _is_descending(top):
+        if not is_operator(top, "TopK") or len(top.output) != 2 or not _is_descending(top):
             return None
         some, (best, places) = top.input[0], top.output
         scores, mask = self._chosen(some)
@@ -93,7 +92,7 @@ class _Reading:
             node
             for name in sorted(pieces)
             for node in self._readers.get(name, [])
-            if name != best or not _is(node, "Shape")
+            if name != best or not is_operator(node, "Shape")
         ]
         if not pieces.isdisjoint(self._kept) or not all(map(_joins_rows, joints)):
             return None
@@ -107,21 +106,6 @@ class _Reading:
         names = (some, *(node.output[0] for node in counted or ()))
         return counted is not None and all(self._is_read_by(n, [top, *counted]) for n in names)
 
-    def _node(self, name: str, *operators: str) -> NodeProto | None:
-        node = self._made.get(name)
-        return node if node is not None and _is(node, *operators) else None
-
-    def _constant(self, name: str) -> Array | None:
-        """A constant of one element or none."""
-        tensor, node = self._constants.get(name), self._node(name, "Constant")
-        if node is not None:
-            tensor = constant_tensor(node)
-            if tensor is None:
-                return listed_constant(node)
-        if tensor is None or len(tensor.dims) > 1 or sum(tensor.dims) > 1:
-            return None
-        return array_of(tensor, f"'{name}'")
-
     def _is_read_by(self, name: str, nodes: Sequence[NodeProto]) -> bool:
         """Whether nothing but these reads a value."""
         own = {id(node) for node in nodes}
@@ -130,21 +114,18 @@ class _Reading:
     def _chosen(self, name: str) -> tuple[str, str]:
         """The list of which a value has those elements for which a mask is true, and that mask;
         nothing where there is none."""
-        node = self._node(name, "GatherND")
+        node = self.node(name, "GatherND")
         if node is None or attributes_of(node).get("batch_dims", 0):
             return "", ""
-        turn = self._node(node.input[1], "Transpose")
-        if turn is None or list(attributes_of(turn).get("perm", [1, 0])) != [1, 0]:
-            return "", ""
-        found = self._node(turn.input[0], "NonZero")
-        return ("", "") if found is None else (node.input[0], found.input[0])
+        mask = self.mask(node.input[1])
+        return (node.input[0], mask) if mask else ("", "")
 
     def _lowest(self, scores: str, mask: str) -> Array | None:
         """A number that is less than all scores for which a mask is true; None for no such."""
-        above = self._node(mask, "Greater", "GreaterOrEqual")
+        above = self.node(mask, "Greater", "GreaterOrEqual")
         if above is None or above.input[0] != scores:
             return None
-        threshold = self._constant(above.input[1])
+        threshold = self.constant(above.input[1], 1)
         if threshold is None or threshold.size != 1 or threshold.dtype.kind not in "fi":
             return None
         is_float = threshold.dtype.kind == "f"
@@ -156,14 +137,14 @@ class _Reading:
     def _counted(self, name: str, some: str, depth: int = 0) -> list[NodeProto] | None:
         """The nodes that give how many elements ``some`` has, or a constant where that is less;
         None where they may give another number."""
-        node = self._node(name, "Shape", "Min", "ReduceMin", *_VIEWS)
+        node = self.node(name, "Shape", "Min", "ReduceMin", *_VIEWS)
         if node is None or depth == _DEEPEST:
             return None
         if node.op_type == "Shape":
             return [node] if node.input[0] == some and not node.attribute else None
-        joined = self._node(node.input[0], "Concat") if node.op_type == "ReduceMin" else None
+        joined = self.node(node.input[0], "Concat") if node.op_type == "ReduceMin" else None
         numbers = [] if self._is_other(node) else self._least_of(joined or node)
-        found = [self._counted(n, some, depth + 1) for n in numbers if self._constant(n) is None]
+        found = [self._counted(n, some, depth + 1) for n in numbers if self.constant(n, 1) is None]
         known = [nodes for nodes in found if nodes is not None]
         if not known or len(known) < len(found):
             return None
@@ -174,7 +155,9 @@ class _Reading:
         attrs = attributes_of(node)
         if node.op_type == "Cast":
             return attrs["to"] not in _WHOLE
-        known = node.op_type == "Min" or all(self._constant(n) is not None for n in node.input[1:])
+        known = node.op_type == "Min" or all(
+            self.constant(n, 1) is not None for n in node.input[1:]
+        )
         return not known or bool(attrs.get("noop_with_empty_axes", 0))
 
     @staticmethod
@@ -188,7 +171,7 @@ class _Reading:
         if places in self._kept:
             return None
         for node in self._readers.get(places, []):
-            takes = _is(node, "Gather") and not attributes_of(node).get("axis", 0)
+            takes = is_operator(node, "Gather") and not attributes_of(node).get("axis", 0)
             if not takes or node.input[0] == places:
                 return None
             whole, own = self._chosen(node.input[0])
@@ -201,11 +184,11 @@ class _Reading:
         """Lists of one number for each of the best; None where their count is used otherwise."""
         labels = []
         for shape in self._readers.get(best, []):
-            if not _is(shape, "Shape"):
+            if not is_operator(shape, "Shape"):
                 continue
             spread = self._readers.get(shape.output[0], [])
             plain = not shape.attribute and shape.output[0] not in self._kept
-            if not plain or not all(_is(node, "ConstantOfShape") for node in spread):
+            if not plain or not all(is_operator(node, "ConstantOfShape") for node in spread):
                 return None
             labels += [node.output[0] for node in spread]
         return labels
@@ -234,61 +217,53 @@ def _rewrite(graph: onnx.GraphProto, found: Sequence[_Best]) -> None:
     whole = {name: each for best in found for name, each in best.taken.items()}
     write = _Writing()
     for node in graph.node:
-        if _is(node, "GatherND") and node.output[0] in of_some:
+        if is_operator(node, "GatherND") and node.output[0] in of_some:
             write.scores(node, of_some[node.output[0]])
-        elif _is(node, "Gather") and node.output[0] in whole:
+        elif is_operator(node, "Gather") and node.output[0] in whole:
             taken = NodeProto.FromString(node.SerializeToString())
             taken.input[0] = whole[node.output[0]]
             write.nodes.append(taken)
-        elif _is(node, "Concat") and node.input[0] in pieces:
+        elif is_operator(node, "Concat") and node.input[0] in pieces:
             write.joint(node, [pieces[name] for name in node.input])
         else:
             write.nodes.append(node)
     kept = {output.name for output in graph.output}
     nodes = list[NodeProto]()
     for node in reversed(write.nodes):  # what found the places is read no more
-        if not _is(node, "GatherND", "Transpose", "NonZero") or not kept.isdisjoint(node.output):
+        if not is_operator(node, "GatherND", "Transpose", "NonZero") or not kept.isdisjoint(
+            node.output
+        ):
             kept |= reads(node)
             nodes.append(NodeProto.FromString(node.SerializeToString()))
     del graph.node[:]
     graph.node.extend(reversed(nodes))
 
 
-class _Writing:
+class _Writing(Writing):
     def __init__(self) -> None:
-        self.nodes: list[NodeProto] = []
+        super().__init__("late")
         self._places: dict[tuple[str, ...], str] = {}
-
-    def _write(self, of: NodeProto, operator: str, *inputs: str, to: str = "", **attrs: Any) -> str:
-        result = to or f"{of.output[0]}/late/{len(self.nodes)}"
-        title = f"{of.name or of.output[0]}/{len(self.nodes)}"  # one of its own
-        self.nodes.append(helper.make_node(operator, inputs, [result], title, **attrs))
-        return result
 
     def scores(self, node: NodeProto, best: _Best) -> None:
         """In place of the scores that are above, all of them."""
-        lowest = self._write(node, "Constant", value=numpy_helper.from_array(best.lowest))
-        self._write(node, "Where", best.mask, best.scores, lowest, to=best.some)
+        lowest = self.write(node, "Constant", value=numpy_helper.from_array(best.lowest))
+        self.write(node, "Where", best.mask, best.scores, lowest, result=best.some)
 
     def joint(self, node: NodeProto, bests: Sequence[_Best]) -> None:
         """What joins pieces, and keeps of them what was above."""
         names = tuple(best.top.output[0] for best in bests)
         if names not in self._places:
-            joined = self._write(node, "Concat", *names, axis=0)
-            lowest = self._write(node, "Constant", value=numpy_helper.from_array(bests[0].lowest))
-            is_above = self._write(node, "Greater", joined, lowest)
-            found = self._write(node, "NonZero", is_above, to=f"{node.output[0]}/chosen")
-            self._places[names] = self._write(node, "Transpose", found, perm=[1, 0])
-        joined = self._write(node, "Concat", *node.input, axis=0)
-        self._write(node, "GatherND", joined, self._places[names], to=node.output[0])
-
-
-def _is(node: NodeProto, *operators: str) -> bool:
-    return node.op_type in operators and is_onnx(node.domain)
+            joined = self.write(node, "Concat", *names, axis=0)
+            lowest = self.write(node, "Constant", value=numpy_helper.from_array(bests[0].lowest))
+            is_above = self.write(node, "Greater", joined, lowest)
+            found = self.write(node, "NonZero", is_above, result=f"{node.output[0]}/chosen")
+            self._places[names] = self.write(node, "Transpose", found, perm=[1, 0])
+        joined = self.write(node, "Concat", *node.input, axis=0)
+        self.write(node, "GatherND", joined, self._places[names], result=node.output[0])
 
 
 def _joins_rows(node: NodeProto) -> bool:
-    return _is(node, "Concat") and attributes_of(node).get("axis") == 0
+    return is_operator(node, "Concat") and attributes_of(node).get("axis") == 0
 
 
 def _is_descending(top: NodeProto) -> bool:

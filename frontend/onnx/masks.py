@@ -13,11 +13,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, numpy_helper
 
-from .opset import attributes_of, is_onnx, opset_of
+from .opset import attributes_of, opset_of
 from .scopes import every_node, inner_graphs
-from .strip_weights import array_of
+from .spellings import Made, Reading, Writing, is_operator
 
 _OLDEST = 13  # the operator set in which all that is written here has these forms
 _MOST = 8  # dimensions, and numbers in a constant that is looked at
@@ -25,22 +25,15 @@ _JOINED = {"none": "", "add": "Add", "mul": "Mul", "max": "Max", "min": "Min"}
 _NEVER, _DEEPEST = 1 << 40, 16  # elements; nodes one after the other
 _VIEWS = ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 
-Made: TypeAlias = NodeProto | TensorProto | None
-"""What gives a value: a node, an initializer, or what is around a graph."""
-
 Inputs: TypeAlias = Mapping[str, Sequence[str | int]]
 
 
 def without_masks(model: onnx.ModelProto) -> None:
     """Spell such nodes of all graphs in place, where they are found."""
     nodes = every_node(model.graph.node)
-    if opset_of(model) >= _OLDEST and any(_is(node, "ScatterND") for node in nodes):
+    if opset_of(model) >= _OLDEST and any(is_operator(node, "ScatterND") for node in nodes):
         inputs = {i.name: _sizes(i.type.tensor_type.shape) for i in model.graph.input}
         _rewrite(model.graph, ChainMap(), inputs)
-
-
-def _is(node: NodeProto, *operators: str) -> bool:
-    return node.op_type in operators and is_onnx(node.domain)
 
 
 def _sizes(shape: onnx.TensorShapeProto) -> Sequence[str | int]:
@@ -66,44 +59,32 @@ def _rewrite(graph: onnx.GraphProto, around: ChainMap[str, Made], inputs: Inputs
         graph.node.extend(copied)
 
 
-class _Reading:
-    """``made`` has by name what gives a value, ``inputs`` the sizes of the model's."""
+class _Reading(Reading):
+    """``inputs`` has the sizes of the model's."""
 
-    def __init__(self, made: ChainMap[str, Made], inputs: Inputs) -> None:
-        self._made, self._inputs = made, inputs
-
-    def _node(self, name: str, *operators: str) -> NodeProto | None:
-        """The node that gives a value, where it is one of these operators."""
-        node = self._made.get(name)
-        return node if isinstance(node, NodeProto) and _is(node, *operators) else None
+    def __init__(self, made: Mapping[str, Made], inputs: Inputs) -> None:
+        super().__init__(made)
+        self._inputs = inputs
 
     def spelled(self, node: NodeProto) -> Sequence[NodeProto]:
         """The nodes in place of one that scatters what a mask takes, none for another."""
-        if not _is(node, "ScatterND") or len(node.input) != 3:
+        if not is_operator(node, "ScatterND") or len(node.input) != 3:
             return ()
         data, indices, updates = node.input
-        mask = self._mask(indices)
+        mask = self.mask(indices)
         joined = _JOINED.get(attributes_of(node).get("reduction", b"none").decode())
         if not mask or joined is None or not self._covers(mask, data):
             return ()
         write = _Writing(node)
         if source := self._cut(updates, indices):
-            return write.nodes(data, mask, source, joined)
+            return write.scattered(data, mask, source, joined)
         source = self._spread(updates, indices, mask, write)
-        return write.nodes(data, mask, source, joined, spread=True) if source else ()
-
-    def _mask(self, indices: str) -> str:
-        """The value that is true at these places, "" where there is none."""
-        turn = self._node(indices, "Transpose")
-        if turn is None or list(attributes_of(turn).get("perm", [1, 0])) != [1, 0]:
-            return ""
-        found = self._node(turn.input[0], "NonZero")
-        return "" if found is None else found.input[0]
+        return write.scattered(data, mask, source, joined, spread=True) if source else ()
 
     def _covers(self, mask: str, data: str) -> bool:
         """Whether a mask is sure to have the shape of the data: others may scatter into a part."""
-        spread = self._node(mask, "Expand")
-        shape = None if spread is None else self._node(spread.input[1], "Shape")
+        spread = self.node(mask, "Expand")
+        shape = None if spread is None else self.node(spread.input[1], "Shape")
         if shape is not None:
             attrs = attributes_of(shape)
             whole = not attrs.get("start", 0) and "end" not in attrs
@@ -113,7 +94,7 @@ class _Reading:
 
     def _cut(self, updates: str, indices: str) -> str:
         """The source of which ``updates`` are the first, as many as there are places."""
-        cut = self._node(updates, "Slice")
+        cut = self.node(updates, "Slice")
         if cut is None:
             return ""
         begin, end, axes, steps = [*cut.input[1:], "", ""][:4]
@@ -123,13 +104,13 @@ class _Reading:
 
     def _spread(self, updates: str, indices: str, mask: str, write: _Writing) -> str:
         """A source whose rows ``updates`` are, or whose one row is all of these."""
-        flat = self._node(updates, "Reshape")
+        flat = self.node(updates, "Reshape")
         if flat is not None and self._numbers(flat.input[1]) == [-1]:
             updates = flat.input[0]
-        spread = self._node(updates, "Expand")
+        spread = self.node(updates, "Expand")
         if spread is None:
             return ""
-        shape = self._node(spread.input[1], "Concat")
+        shape = self.node(spread.input[1], "Concat")
         sizes = [spread.input[1]] if shape is None else list(shape.input)
         if not self._counts_places(sizes[0], indices) and not self._counts_truths(sizes[0], mask):
             return ""
@@ -139,23 +120,23 @@ class _Reading:
 
     def _counts_places(self, name: str, indices: str) -> bool:
         """Whether a number is how many places there are."""
-        node = self._node(self._viewed(name), "Gather")
+        node = self.node(self._viewed(name), "Gather")
         if node is None or self._numbers(node.input[1]) != [0]:
             return False
-        shape = self._node(node.input[0], "Shape")
+        shape = self.node(node.input[0], "Shape")
         begins = shape is not None and not attributes_of(shape).get("start", 0)
         return shape is not None and begins and shape.input[0] == indices
 
     def _counts_truths(self, name: str, mask: str) -> bool:
         """Whether a number is how many truths a mask has, or had before it was spread over rows."""
-        node = self._node(self._viewed(name), "ReduceSum")
+        node = self.node(self._viewed(name), "ReduceSum")
         if (
             node is None
             or any(node.input[1:])
             or attributes_of(node).get("noop_with_empty_axes", 0)
         ):
             return False
-        spread, counted = self._node(mask, "Expand"), self._viewed(node.input[0])
+        spread, counted = self.node(mask, "Expand"), self._viewed(node.input[0])
         return counted in {
             self._viewed(each) for each in (mask, *(spread.input[:1] if spread else ()))
         }
@@ -163,46 +144,36 @@ class _Reading:
     def _viewed(self, name: str) -> str:
         """The value of which one has all elements, as another type and in another shape."""
         for _ in range(_DEEPEST):
-            node = self._node(name, *_VIEWS)
+            node = self.node(name, *_VIEWS)
             if node is None:
                 break
             name = node.input[0]
         return name
 
     def _numbers(self, name: str) -> list[int] | None:
-        """The numbers of a constant, where they are few."""
-        tensor, node = self._made.get(name), self._node(name, "Constant")
-        if node is not None:
-            attrs = attributes_of(node)
-            listed = attrs.get("value_ints", attrs.get("value_int"))
-            if listed is not None:
-                return list(listed) if "value_ints" in attrs else [listed]
-            tensor = attrs.get("value")
-        if not isinstance(tensor, TensorProto) or len(tensor.dims) > 1 or sum(tensor.dims) > _MOST:
+        """The whole numbers of a constant, where they are few."""
+        known = self.constant(name, _MOST)
+        if known is None or known.dtype not in (np.int32, np.int64):
             return None
-        if tensor.data_type not in (TensorProto.INT64, TensorProto.INT32):
-            return None
-        numbers: list[int] = array_of(tensor, f"'{name}'").ravel().tolist()
+        numbers: list[int] = known.ravel().tolist()
         return numbers
 
 
-class _Writing:
+class _Writing(Writing):
     """The nodes that take the place of one."""
 
     def __init__(self, node: NodeProto) -> None:
-        self._node, self._nodes = node, list[NodeProto]()
+        super().__init__("masked")
+        self._node = node
 
     def __call__(self, operator: str, *inputs: str, **attrs: Any) -> str:
-        result = f"{self._node.output[0]}/masked/{len(self._nodes)}"
-        title = f"{self._node.name or self._node.output[0]}/{len(self._nodes)}"  # one of its own
-        self._nodes.append(helper.make_node(operator, inputs, [result], title, **attrs))
-        return result
+        return self.write(self._node, operator, *inputs, **attrs)
 
     def constant(self, numbers: Sequence[int]) -> str:
         """Whole numbers."""
         return self("Constant", value=numpy_helper.from_array(np.array(numbers, np.int64)))
 
-    def nodes(
+    def scattered(
         self, data: str, mask: str, source: str, joined: str, *, spread: bool = False
     ) -> Sequence[NodeProto]:
         """Where the mask is true, the source's next row, or what it is ``joined`` to.
@@ -233,6 +204,5 @@ class _Writing:
         if joined:
             taken = self(joined, given, taken)
         result = self("Where", self("Unsqueeze", flags, one), taken, given)
-        self("Reshape", result, self("Shape", data))
-        self._nodes[-1].output[0] = self._node.output[0]
-        return self._nodes
+        self("Reshape", result, self("Shape", data), result=self._node.output[0])
+        return self.nodes
