@@ -173,6 +173,11 @@ def in_turn(cases: Iterable[T]) -> list[tuple[T, str]]:
     return [(case, RUNNABLE[i % len(RUNNABLE)]) for i, case in enumerate(cases)]
 
 
+def on_the_others(cases: Iterable[T]) -> list[tuple[T, str]]:
+    """Each case with the levels that it is not in turn for."""
+    return [(case, level) for case, own in in_turn(cases) for level in RUNNABLE if level != own]
+
+
 def schedules(workload: Workload, target: Target, samples: int) -> Iterator[Schedule]:
     """Of every template that fits: the default and some others."""
     rng = random.Random(f"{workload.key} {target.level}")

@@ -7,7 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from caller import RUNNABLE, TARGETS, Library, compare, in_turn, reference, schedules, verify
+from caller import (
+    RUNNABLE,
+    TARGETS,
+    Library,
+    compare,
+    in_turn,
+    on_the_others,
+    reference,
+    schedules,
+    verify,
+)
 from coded_workloads import few_bits, halves
 from test_whole_products import emulated
 
@@ -66,9 +76,8 @@ def test_edges(name: str, level: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("level", RUNNABLE)
-@pytest.mark.parametrize("name", CASES)
-def test_edges_on_every_level(name: str, level: str) -> None:
+@pytest.mark.parametrize(("name", "level"), on_the_others(CASES))
+def test_edges_on_the_other_levels(name: str, level: str) -> None:
     verify(CASES[name], level, inputs=inputs(CASES[name], 1), absolute=2e-3)
 
 

@@ -18,6 +18,7 @@ from caller import (
     compare,
     draw,
     in_turn,
+    on_the_others,
     reference,
     schedules,
     verify,
@@ -127,9 +128,8 @@ def test_steps_end_where_their_type_does(dtype: str, zero: int, level: str) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("level", RUNNABLE)
-@pytest.mark.parametrize("name", CASES)
-def test_edges_on_every_level(name: str, level: str) -> None:
+@pytest.mark.parametrize(("name", "level"), on_the_others(CASES))
+def test_edges_on_the_other_levels(name: str, level: str) -> None:
     verify(CASES[name], level)
 
 
