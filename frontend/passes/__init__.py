@@ -28,6 +28,7 @@ from .reciprocals import multiply_by_reciprocals
 from .sink_enlargements import sink_enlargements
 from .sink_reshapes import sink_reshapes
 from .tie_weights import tie_weights
+from .transposed_as_plain import transposed_as_plain
 
 
 class Property(Enum):
@@ -67,6 +68,7 @@ PASSES = (
     Pass(fold_constants, ensures={_P.FOLDED}),
     Pass(drop_broadcasts, requires={_P.FOLDED}),
     Pass(join_group_norms, requires={_P.FOLDED}),
+    Pass(transposed_as_plain, requires={_P.FOLDED}),
     Pass(channels_last, requires={_P.FOLDED}, ensures={_P.CHANNELS_LAST}),
     Pass(pool_planes, requires={_P.CHANNELS_LAST}),
     Pass(find_normalizations, requires={_P.CHANNELS_LAST}, ensures={_P.NORMS_JOINED}),

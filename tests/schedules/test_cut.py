@@ -179,3 +179,15 @@ def test_outputs_that_share_what_they_read_leave_registers_for_it(size: int, cha
     width, vectors = form.default()[:2]
     assert width * vectors >= TARGET.costs.sums
     assert width * vectors + width + vectors <= TARGET.vector_registers
+
+
+def test_threads_write_lines_of_their_own() -> None:
+    """Columns of an outer product would share lines where rows do not end with them; rows do
+    not. Where all lines are whole, it does not matter."""
+    two = replace(TARGET, threads=2)
+    form = gemm(1000, 1000, 1, two, constant=False)
+    assert form.default().m_block * form.default().rows < 1000
+    shared = Grid(batch=1, tiles=100, panels=16, work=40, a=40, b=256, constant=False, lines=1000)
+    assert shared.cycles(128, 1, two, True) > shared.cycles(8, 16, two, True) + 100_000
+    whole = replace(shared, lines=0)
+    assert whole.cycles(128, 1, two, True) < whole.cycles(8, 16, two, True)

@@ -44,16 +44,17 @@ def test_nan_and_infinity_stay_in_their_column(level):
 
 
 @pytest.mark.parametrize(
-    ("rows", "constant", "names"),
+    ("rows", "depth", "constant", "names"),
     [
-        (1, False, ["dots", "gemm"]),  # which would pack B for one row
-        (8, False, ["dots", "gemm"]),
-        (9, False, ["gemm"]),
-        (1, True, ["gemm", "dots"]),
+        (1, 32, False, ["dots", "gemm"]),  # which would pack B for one row
+        (8, 256, False, ["dots", "gemm"]),
+        (8, 32, False, ["gemm", "dots"]),  # adding up lanes takes longer than packing
+        (9, 256, False, ["gemm"]),
+        (1, 32, True, ["gemm", "dots"]),
     ],
 )
-def test_it_is_the_default_where_b_could_not_be_packed_before(rows, constant, names):
-    workload = matmul((rows, 32), (100, 32), transpose_b=True, constant=constant)
+def test_it_is_the_default_where_b_could_not_be_packed_before(rows, depth, constant, names):
+    workload = matmul((rows, depth), (100, depth), transpose_b=True, constant=constant)
     assert [f.name for f in forms(workload, TARGETS["x86-64-v4"])][:2] == names
 
 

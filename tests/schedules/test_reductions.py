@@ -14,6 +14,7 @@ from workloads import EPILOGUES, Builder
 from luthier.schedules import Target, Tensor, Workload
 from luthier.schedules.ir.workload import node
 from luthier.schedules.ops.evaluate import evaluate
+from luthier.schedules.templates.reduction.collapse import collapsed
 from luthier.schedules.templates.registry import default, instantiate
 
 SHAPE = (3, 5, 4, 37)
@@ -109,6 +110,23 @@ def test_dimensions_are_merged_where_operands_allow(level):
         y = b.add("mean", x, shape=(2, 3), axes=(2, 3), keepdims=False)
         b.add("add", b.add("multiply", y, b.input((2, 1))), b.input((3,)))
         verify(b.workload, level, samples=0)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((13, 37, 1), 0), ((3, 11, 5, 4), 1), ((1, 7, 1, 21), 3), ((6, 1, 9), 1)]
+)
+def test_what_is_subtracted_before_a_reduction_may_be_added_after_it(shape, axis, level):
+    """As a logarithm of sums of exponentials does; dimensions of 1 go, and neighbours merge."""
+    b = Builder()
+    kept = tuple(1 if d == axis else n for d, n in enumerate(shape))
+    x, least = b.input(shape), b.input(kept)
+    parts = b.add("exp", b.add("subtract", x, least))
+    total = b.add("sum", parts, shape=kept, axes=(axis,), keepdims=True)
+    b.add("add", b.add("log", total), least)
+    merged = collapsed(b.workload, 2)
+    assert len(merged.inputs[0].shape) < len(shape)
+    verify(b.workload, level, samples=0, template="reduction", absolute=1e-5)
 
 
 PARAMETERS = {"layer_norm": 2, "rms_norm": 1}

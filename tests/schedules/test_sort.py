@@ -111,8 +111,22 @@ def test_the_first_of_rows_in_lanes(dtype: str) -> None:
         ((3, 1, 40), 1, 1),
         ((37, 7), 1, 7),
         ((71, 20), 1, 1),
+        ((21, 90), 1, 18),
     ]
     workloads = [first(*shape, way, dtype) for shape, way in either_way(shapes, dtype)]
+    assert all(form.together for workload in workloads for form in forms(workload, TARGET))
+    check(workloads, seed=len(dtype), methods=("lanes",))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int64", "uint8"])
+def test_lists_of_rows_in_lanes_that_registers_do_not_hold(dtype: str) -> None:
+    shapes: list[tuple[Shape, int, int]] = [
+        ((40, 37), 0, 33),
+        ((2, 60, 19), 1, 17),
+        ((35, 31), 1, 31),
+        ((21, 500), 1, 18),
+    ]
+    workloads = [first(*shape, True, dtype) for shape in shapes]
     assert all(form.together for workload in workloads for form in forms(workload, TARGET))
     check(workloads, seed=len(dtype), methods=("lanes",))
 
@@ -145,6 +159,9 @@ def test_rows_in_any_order_before() -> None:
 def test_few_are_kept_in_order_and_many_are_sorted() -> None:
     chosen = {k: default(first((3, 500), 1, k, True), TARGET)["method"] for k in (1, 16, 17, 500)}
     assert chosen == {1: "insert", 16: "insert", 17: "reservoir", 500: "digits"}
+    chosen = {k: default(first((64, 200), 1, k, True), TARGET)["method"] for k in (20, 200)}
+    assert chosen == {20: "lanes", 200: "digits"}
+    assert default(first((3, 18), 1, 17, True), TARGET)["method"] == "insert"
 
 
 def test_rows_are_shared_by_threads() -> None:

@@ -23,6 +23,7 @@ from ..powers import floor_power, powers
 
 _ROWS = 2  # by how many times fewer than lanes rows of A must be
 _LEAST_LANES = 4
+_DEEP = 2  # vectors of the depth to a row, from which packing B is slower
 _SUMS = 4  # hide the latency of one
 _AT_ONCE = 4  # streams give what memory has; more give no more
 
@@ -95,8 +96,11 @@ class Dots(Form[Knobs]):
         )
 
     def estimate(self) -> float:
-        """The best where B would be packed while the kernel runs, for so few rows."""
-        return 0.0 if self.product.staged else 1.0
+        """The best where B would be packed while the kernel runs, for so few rows: of each row
+        and column lanes are added up, which takes as long as some vectors of the depth."""
+        p = self.product
+        deep = self.wide == self.lanes and p.k >= _DEEP * p.m * self.lanes
+        return 0.0 if p.staged and (p.m == 1 or deep) else 1.0
 
     def default(self) -> Knobs:
         """Four columns, whose sums hide the latency of one. About eight chunks a thread."""

@@ -12,6 +12,7 @@ from ..shares import FAR_BYTE, by_rows, taken_back
 
 _CHUNK = 250.0  # cycles to claim and begin one
 _MEETING = 2000.0  # until threads have begun, and each has what was in another's cache
+_SHARED_LINE = 200.0  # to write a line of which another thread writes the rest
 _DISTURBED = 1 / 2  # of a chunk, until a thread is done that lost its core or began late
 
 
@@ -32,6 +33,7 @@ class Grid:
     b: int
     copied: float = 0.0
     constant: bool = True
+    lines: int = 0
 
     def parts(self, target: Target) -> int:
         """Of the rows, which threads share so; 1 where they share columns."""
@@ -67,5 +69,7 @@ class Grid:
         local = self.batch > 1 or not self.constant
         local = local or (down >= threads and (across == 1 or self.parts(target) > 1))
         shared = 0.0 if local else taken_back(self.tiles * self.a, target)
+        if across > 1 and self.batch == 1 and self.parts(target) == 1:
+            shared += self.lines * _SHARED_LINE
         waits = 0.0 if even else longest * (threads - 1) / threads
         return whole / threads + shared + waits + longest * _DISTURBED + _MEETING

@@ -12,7 +12,7 @@ import numpy as np
 from ...emit.micro_kernel import FLOAT32_MULTIPLY_ADD
 from ...emit.prefetch import AHEAD
 from ...emit.tile import LINE, fits_registers
-from ...ir.dtype import FLOAT32
+from ...ir.dtype import DTYPES, FLOAT32
 from ...ir.size import Size, at_least, at_most, fixed
 from ...ir.space import Knob
 from ...ir.workload import Workload
@@ -37,7 +37,7 @@ _FROM_L2 = 16.0  # bytes a cycle, beyond which arithmetic waits
 _NEARLY = 0.75
 _LONG = 192  # bytes of a panel's row, which the hardware reads ahead in time
 _FEWEST_ROWS = 4  # to which a panel of B is of little use
-_PAGE = 4096  # bytes
+_PAGE, _LINE = 4096, FLOAT32.nbytes(LINE)  # bytes
 _FEW_ROWS = 256  # more of them take longer than the weights' way from memory
 
 
@@ -257,15 +257,17 @@ class Gemm(Form[Knobs]):
         """Of tiles of so many rows and vectors."""
         p, target, panel = self.product, self.target, self.product.k * vectors
         moved = (_TRANSPOSED if p.transpose_b else _COPIED) / target.costs.loads
+        width, out = vectors * self.lanes, DTYPES[self.workload.output.dtype]
         return Grid(
             batch=math.prod(p.batch),
             tiles=ceildiv(p.m, rows),
-            panels=ceildiv(p.n, vectors * self.lanes),
+            panels=ceildiv(p.n, width),
             work=p.k * self._cycles(rows * vectors),
             a=p.micro.a.nbytes(p.k * rows),
             b=panel * target.vector_bytes,
             copied=panel * moved if p.staged or order == "copied" else 0.0,
             constant=p.packed,
+            lines=p.m if any(out.nbytes(count) % _LINE for count in (p.n, width)) else 0,
         )
 
     def _order(self, rows: int, vectors: int) -> Order:

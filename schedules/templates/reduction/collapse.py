@@ -17,7 +17,7 @@ Shape = tuple[int, ...]
 
 def collapsed(workload: Workload, where: int) -> Workload:
     """The workload around the reduction ``nodes[where]`` with neighbouring dimensions merged, and
-    without those of size 1; no reduced dimension is kept.
+    without those of size 1; no reduced dimension is kept, unless an operand is read on both sides.
 
     Two dimensions merge when both are reduced or both are kept, and each operand of what is before
     or after spans both or neither. As it is where data moves, a size is open, or one element is.
@@ -49,19 +49,22 @@ def collapsed(workload: Workload, where: int) -> Workload:
     if len(left) == len(groups):  # all that is reduced has size 1: a dimension without any others
         groups.append([])
     reduced = tuple(i for i, group in enumerate(groups) if group not in left)
-    if above.keys() & below.keys():
+    shared = above.keys() & below.keys()  # both see it alike where reduced dimensions are kept
+    if shared and not node.attr("keepdims"):
         return workload
+    given = groups if shared else left
 
     def merged(arg: int, tensor: Tensor) -> Tensor:
         if arg in before:
             return replace(tensor, shape=_product(before[arg], groups))
-        return replace(tensor, shape=_product(after[arg], left)) if arg in after else tensor
+        return replace(tensor, shape=_product(after[arg], given)) if arg in after else tensor
 
     nodes = [
         replace(other, out=merged(first + i, other.out)) for i, other in enumerate(workload.nodes)
     ]
-    attrs = {**dict(node.attrs), "axes": reduced, "keepdims": False}
-    out = replace(node.out, shape=tuple(math.prod(source[d] for d in group) for group in left))
+    attrs = {**dict(node.attrs), "axes": reduced, "keepdims": bool(shared)}
+    sizes = {d: 1 if d in axes else source[d] for d in range(len(source))}
+    out = replace(node.out, shape=_product(sizes, given))
     nodes[where] = replace(node, out=out, attrs=tuple(attrs.items()))
     inputs = tuple(merged(i, tensor) for i, tensor in enumerate(workload.inputs))
     return Workload(inputs, workload.constants, tuple(nodes))
@@ -81,4 +84,4 @@ def _aligned(shape: Shape, places: Iterable[int] | Mapping[int, int], rank: int)
 
 
 def _product(sizes: Mapping[int, int], groups: Iterable[list[int]]) -> Shape:
-    return tuple(math.prod(sizes[d] for d in group) for group in groups)
+    return tuple(math.prod(sizes.get(d, 1) for d in group) for group in groups)

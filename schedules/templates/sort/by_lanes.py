@@ -1,18 +1,32 @@
 """The first few of several rows at once, a lane for each row.
 
-What is wanted is a list of keys and one of places in registers, in order, through which each
-element goes. It comes before those of the list whose keys are greater: of equals the lower place is
-there already. All these comparisons are with the element itself, so that none waits for another.
+What is wanted is a list of keys and one of places, in order, through which each element goes: in
+registers where it is short, else in L1. It comes before those of the list whose keys are greater:
+of equals the lower place is there already. All these comparisons are with the element itself, so
+that none waits for another.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from ...emit.builder import PhaseBuilder
 from ...ir.dtype import DTYPES
 from ...tir.indices import Expr, Index, divide, modulo, tail
 from ...tir.order import key_dtype, key_of
 from ...tvm_late import tirx
-from .form import Sort
+from ..radix import Scratch
+from .by_digits import one_if
+from .form import FEW, Sort
+
+_KEYS, _PLACES = "best keys", "best places"
+
+
+def reserve(scratch: Scratch, form: Sort) -> None:
+    """What ``by_lanes`` needs."""
+    if form.wanted > FEW:
+        for name in (_KEYS, _PLACES):
+            scratch.add(name, (form.wanted + 1) * form.together, _type_of(form))
 
 
 def by_lanes(builder: PhaseBuilder, form: Sort, number: Index, blocks: int) -> None:
@@ -23,7 +37,7 @@ def by_lanes(builder: PhaseBuilder, form: Sort, number: Index, blocks: int) -> N
         for begin, extent in builder.block(number, step, outer):
             for offset, lanes in tail(0, extent, step):
                 row = builder.let(begin + offset)
-                _Rows(builder, form, lanes, (length, 1), (wanted, 1)).sort(
+                _rows(builder, form, lanes, (length, 1), (wanted, 1)).sort(
                     row * length, row * wanted
                 )
         return
@@ -32,8 +46,24 @@ def by_lanes(builder: PhaseBuilder, form: Sort, number: Index, blocks: int) -> N
         for offset, lanes in tail(0, extent, step):
             column = builder.let(begin + offset)
             source = builder.let(outer * (length * inner) + column)
-            rows = _Rows(builder, form, lanes, (1, inner), (1, inner))
+            rows = _rows(builder, form, lanes, (1, inner), (1, inner))
             rows.sort(source, outer * (wanted * inner) + column)
+
+
+def _rows(
+    builder: PhaseBuilder,
+    form: Sort,
+    lanes: int,
+    apart: tuple[Index, Index],
+    apart_out: tuple[Index, Index],
+) -> _Rows:
+    kind = _Rows if form.wanted <= FEW else _ManyWanted
+    return kind(builder, form, lanes, apart, apart_out)
+
+
+def _type_of(form: Sort) -> str:
+    """Of keys and places; comparisons of signed ones are instructions."""
+    return f"int{max(32, DTYPES[key_dtype(form.workload.inputs[0].dtype)].bits)}"
 
 
 class _Rows:
@@ -51,28 +81,47 @@ class _Rows:
         self._builder, self._form, self._lanes = builder, form, lanes
         self._apart, self._apart_out = apart, apart_out
         self._dtype = form.workload.inputs[0].dtype
-        bits = DTYPES[key_dtype(self._dtype)].bits
-        self._type = f"int{max(32, bits)}"  # comparisons of signed ones are instructions
+        self._type = _type_of(form)
         self._width = min(lanes, form.target.lanes(DTYPES[self._type]))  # of one register
         self._key = builder.local(lanes, self._type)
-        self._keys = [builder.local(lanes, self._type) for _ in range(form.wanted)]
-        self._places = [builder.local(lanes, self._type) for _ in range(form.wanted)]
+        self._begin()
 
     def sort(self, source: Expr, target: Expr) -> None:
         """The rows whose elements and results begin there."""
         builder, form = self._builder, self._form
         _, length, _ = form.sizes
-        for place in range(form.wanted):
-            self._read(source, place)
-            self._insert(tirx.const(place, "int32"), place)
+        self._fill(source)
         with builder.loop(length - form.wanted, "place", form.wanted) as place:
             self._read(source, place)
-            self._insert(place, form.wanted)
-        between, along = self._apart_out
+            self._enter(place)
+        self._give(target)
+
+    def _begin(self) -> None:
+        """Lists of nothing."""
+        builder, wanted = self._builder, range(self._form.wanted)
+        self._keys = [builder.local(self._lanes, self._type) for _ in wanted]
+        self._places = [builder.local(self._lanes, self._type) for _ in wanted]
+
+    def _fill(self, source: Expr) -> None:
+        """As many as are wanted."""
+        for place in range(self._form.wanted):
+            self._read(source, place)
+            self._insert(tirx.const(place, "int32"), place)
+
+    def _enter(self, place: Expr) -> None:
+        """What was read into full lists."""
+        self._insert(place, self._form.wanted)
+
+    def _give(self, target: Expr) -> None:
         for rank, places in enumerate(self._places):
-            with builder.vector(self._lanes) as lane:
-                found = tirx.Cast(form.workload.output.dtype, builder.load(places, lane))
-                builder.store(builder["out"], target + rank * along + lane * between, found)
+            self._give_one(target, rank, places, 0)
+
+    def _give_one(self, target: Expr, rank: Index, places: Any, at: Index) -> None:
+        """Number ``rank`` of each row, whose places are ``at`` there."""
+        builder, (between, along) = self._builder, self._apart_out
+        with builder.vector(self._lanes) as lane:
+            found = tirx.Cast(self._form.workload.output.dtype, builder.load(places, at + lane))
+            builder.store(builder["out"], target + rank * along + lane * between, found)
 
     def _read(self, source: Expr, place: Index) -> None:
         """The keys of an element of each row."""
@@ -112,3 +161,58 @@ class _Rows:
             key, found = tirx.min(own, key), tirx.Select(new < own, found, own_place)
         builder.store(self._places[rank], at, found)
         builder.store(self._keys[rank], at, key)
+
+
+class _ManyWanted(_Rows):
+    """Lists in memory, which begin with what is before all keys, so that every one has another
+    before it."""
+
+    def _begin(self) -> None:
+        builder, least = self._builder, tirx.min_value(self._type)
+        self._all_keys, self._all_places = builder[_KEYS], builder[_PLACES]
+        with builder.vector(self._lanes) as lane:
+            builder.store(self._all_keys, lane, least)
+
+    def _fill(self, source: Expr) -> None:
+        with self._builder.loop(self._form.wanted, "filled") as place:
+            self._read(source, place)
+            self._move(place, place, is_last=True)
+            self._insert(place, place)
+
+    def _enter(self, place: Expr) -> None:
+        """Many a time no row's element comes before its last one."""
+        builder, last = self._builder, self._form.wanted * self._lanes
+        some = builder.local(1, "int32")
+        builder.store(some, 0, tirx.const(0, "int32"))
+        with builder.loop(self._lanes, "lane") as lane:
+            enters = builder.load(self._key, lane) < builder.load(self._all_keys, last + lane)
+            more = tirx.bitwise_or(builder.load(some, 0), one_if(enters))
+            builder.store(some, 0, more)
+        with builder.when(builder.load(some, 0) > 0):
+            self._insert(place, self._form.wanted)
+
+    def _insert(self, place: Expr, listed: Index) -> None:
+        with self._builder.loop(listed, "other") as other:
+            self._move(listed - 1 - other, place, is_last=False)
+
+    def _move(self, rank: Index, place: Expr, *, is_last: bool) -> None:
+        """As ``_update``, all lanes."""
+        builder, before = self._builder, rank * self._lanes
+        place = tirx.Cast(self._type, place)
+        with builder.vector(self._lanes) as lane:
+            new = builder.load(self._key, lane)
+            first, own = (
+                builder.load(self._all_keys, before + at) for at in (lane, lane + self._lanes)
+            )
+            its_place, own_place = (
+                builder.load(self._all_places, before + at) for at in (lane, lane + self._lanes)
+            )
+            key, found = tirx.max(first, new), tirx.Select(new < first, its_place, place)
+            if not is_last:
+                key, found = tirx.min(own, key), tirx.Select(new < own, found, own_place)
+            builder.store(self._all_places, before + self._lanes + lane, found)
+            builder.store(self._all_keys, before + self._lanes + lane, key)
+
+    def _give(self, target: Expr) -> None:
+        with self._builder.loop(self._form.wanted, "rank") as rank:
+            self._give_one(target, rank, self._all_places, (rank + 1) * self._lanes)

@@ -20,8 +20,7 @@ from ...tir.order import key_dtype
 from ..form import Emitted
 from ..radix import Digits, Scratch
 from ..slots import phase_builder
-from . import by_digits, by_insertion, by_reservoir
-from .by_lanes import by_lanes
+from . import by_digits, by_insertion, by_lanes, by_reservoir
 from .form import Knobs, Sort
 from .row import Row
 
@@ -60,9 +59,11 @@ def _by_lanes(form: Sort, knobs: Knobs) -> Emitted:
     blocks = ceildiv(inner, form.together)
     number = outer * blocks if inner > 1 else ceildiv(outer, form.together)
     group = at_least(knobs.grain // at_least(length * form.together, 1), 1)
-    builder = phase_builder(form, {}, ())
+    scratch = Scratch()
+    by_lanes.reserve(scratch, form)
+    builder = phase_builder(form, {}, scratch.slots)
     with builder.chunk_loop() as chunk:
         first = builder.let(chunk * group)
         with builder.loop(extent(first, group, number), "block", first) as block:
-            by_lanes(builder, form, block, blocks)
-    return Emitted((builder.finish(ceildiv(number, group)),))
+            by_lanes.by_lanes(builder, form, block, blocks)
+    return Emitted((builder.finish(ceildiv(number, group)),), scratch=scratch.size)

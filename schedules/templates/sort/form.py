@@ -30,6 +30,7 @@ _METHODS = ("insert", "lanes", "reservoir", "digits")
 BLOCK = 64  # elements that are looked at together
 _PLACE_BYTES = 4
 _ROOM = 4  # times what is wanted is held
+_MOVED = 5.0  # cycles to move an entry of all lanes' lists in L1
 
 
 class Knobs(NamedTuple):
@@ -78,9 +79,14 @@ class Sort(Form[Knobs]):
         rows = outer if inner == 1 else inner
         if any(isinstance(size, Size) for size in (rows, self.wanted)):
             return 0
-        if rows < lanes or not 0 < self.wanted <= FEW:
+        if rows < lanes or not 0 < self.wanted <= self._most_in_lanes:
             return 0
         return 2 * lanes if self.wanted == 1 and rows >= 2 * lanes else lanes
+
+    @property
+    def _most_in_lanes(self) -> int:
+        """How many may be wanted of a row in a lane: lists fill half of L1."""
+        return self.target.l1 // (4 * self.target.vector_bytes) - 1
 
     def fits(self, knobs: Knobs) -> bool:
         """Lanes where there are rows for them."""
@@ -117,9 +123,29 @@ class Sort(Form[Knobs]):
 
     @property
     def _method(self) -> str:
-        if self.wanted <= FEW:
+        length, wanted = self.sizes[1], self.wanted
+        if wanted <= FEW:
             return "lanes" if self.together and self._goes_through else "insert"
-        return "reservoir" if 2 * capacity(self.wanted) <= self.sizes[1] else "digits"
+        linear = "reservoir" if 2 * capacity(wanted) <= length else "digits"
+        if isinstance(length, Size) or isinstance(wanted, Size):
+            return linear
+        cycles = {
+            linear: min(1300.0 + 15 * length, 8000.0 + 3 * length),
+            "insert": length * (15.0 + 2 * wanted),
+        }
+        if self.together:
+            cycles["lanes"] = _MOVED * wanted * (wanted / 2 + self._entering) / self.together
+        return min(cycles, key=lambda method: cycles[method])
+
+    @property
+    def _entering(self) -> float:
+        """Steps after the first ``wanted`` in which the element of any lane's row comes into its
+        list, where their order is random."""
+        length, wanted = self.sizes[1], self.wanted
+        sure = wanted * self.together  # until then nearly each step
+        if length <= sure:
+            return length - wanted
+        return sure - wanted + sure * math.log(length / sure)
 
     @property
     def _goes_through(self) -> bool:
