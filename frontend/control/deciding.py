@@ -7,6 +7,7 @@ values agree. Else what they say is a size that the run finds.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 
 import onnx
 
@@ -31,6 +32,7 @@ from .dropping import dropped
 from .found_sizes import FoundSizes
 from .parts import Parts, Scope
 from .resizing import resized
+from .settling import settle, settled
 from .stages import is_by_rule, is_cut, is_finder
 from .varying import is_cut_short, varying_axes
 
@@ -99,6 +101,7 @@ class Deciding:
     def __init__(self, parts: Parts, assembly: Assembly, sizes: FoundSizes) -> None:
         self._parts, self._assembly, self._sizes = parts, assembly, sizes
         self._short: set[str] = set()
+        self._asked: dict[str, Dims] = {}
 
     def cut_short(self, nodes: Sequence[onnx.NodeProto], scope: Scope) -> set[str]:
         """The first results of those of the main graph's nodes, in order, that take some of what a
@@ -109,19 +112,38 @@ class Deciding:
         model, _ = self._parts.model_of(nodes, scope)
         fixed = self._sizes.fixed
         varying = {
-            name: tuple(each and i not in fixed.get(name, ()) for i, each in enumerate(axes))
-            for name, axes in varying_axes(model).items()
+            name: found._replace(
+                axes=tuple(v and i not in fixed.get(name, ()) for i, v in enumerate(found.axes))
+            )
+            for name, found in varying_axes(model).items()
         }
-
-        def known(name: str) -> Array | None:
-            if name not in scope:
-                return None
-            return self._assembly.known(self._parts.value(name, scope, name))
-
+        known = partial(self._numbers, scope)
         short = {n.output[0] for n in nodes if is_cut_short(n, varying, known)}
         self._sizes.short |= short
         self._short = set() if self._sizes.plain else short
         return self._short
+
+    def settle_inside(
+        self,
+        nodes: Sequence[onnx.NodeProto],
+        scope: Scope,
+        cut: Collection[str],
+        declared: Mapping[str, Dims],
+    ) -> set[str]:
+        """The same in a loop or branch that finds sizes; and those that are declared to have others
+        than it finds, which ``steps`` asks for. ``cut`` are the first results of nodes whose sizes
+        values decide."""
+        sized = cut | {name for node in nodes if is_cut(node) for name in node.output}
+        model, _ = self._parts.model_of(nodes, scope, without_sequences=True)
+        short, asked = settled(model, sized, declared, partial(self._numbers, scope))
+        self._short |= short
+        self._asked |= asked
+        return short | {n.output[0] for n in nodes if not asked.keys().isdisjoint(n.output)}
+
+    def _numbers(self, scope: Scope, name: str) -> Array | None:
+        if name not in scope:
+            return None
+        return self._assembly.known(self._parts.value(name, scope, name))
 
     def steps(
         self,
@@ -143,6 +165,9 @@ class Deciding:
         is_short = bool(self._sizes.symbols) and node.output[0] in self._short
         if not open_ and not is_short and not is_by_rule(node):
             decision.straight({})
+            for output in node.output if self._sizes.inside else ():
+                if output in self._asked:
+                    settle(decision, output, self._asked[output])
             return decision.steps
         rule = _RULES.get(node.op_type)
         if rule is None:

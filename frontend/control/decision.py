@@ -24,7 +24,7 @@ from .declared import Dims
 from .differing import Differing, region
 from .found_sizes import FoundInsideError, FoundSizes
 from .origins import Origin
-from .parts import Parts, Scope, is_outermost
+from .parts import Parts, Scope, is_outermost, may_find
 from .spelled import OPSET, Spelled, Term
 from .tracing import Tracing
 
@@ -250,7 +250,7 @@ class Decision:
 
     def reserved(self, place: int | None, most: int | None, origin: Origin | None = None) -> Count:
         """A size that the run is going to find."""
-        if not is_outermost(self._outer):
+        if not may_find(self._outer, self._sizes):
             raise FoundInsideError(self.label, self.node)
         sure = self._tracing.most(origin)
         size, taken = self._sizes.add(self._title(place), most, self.label, origin, sure=sure)
@@ -331,6 +331,15 @@ class Decision:
         for axis, size in zip(one.axes, found, strict=True):
             (whole,) = self.apart(self.spelled("Gather", whole, self.counting(size), axis=axis))
         return self.compute(whole)[0]
+
+    def given(self, result: str) -> Tensor:
+        """The type of a result that was given, which what is spelled from now on may read."""
+        self._inner[result] = self._parts.value(result, self._outer, self.label)
+        return self.type_of(result)
+
+    def replace(self, result: str, name: str) -> None:
+        """Let what was spelled be a result that was given before."""
+        (self._outer[result],) = self.compute(name)
 
     def straight(self, numbers: Mapping[int, Term]) -> None:
         """The node, with these numbers in place of inputs."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from types import MappingProxyType
 
@@ -25,11 +26,11 @@ from ..program import Step
 from .assembly import Assembly
 from .branches import Branches
 from .deciding import Deciding, decided
-from .declared import Dims, declared_shapes
+from .declared import Dims, declared_shapes, with_joined
 from .finding import Finding
 from .found_sizes import FoundSizes
 from .loops import Loops
-from .parts import Held, Inline, Parts, Scope, check_order
+from .parts import Held, Inline, Parts, Scope, check_order, is_outermost
 from .ranks import Ranks
 from .rows import Rows
 from .run_time_places import RunTimePlaces
@@ -64,6 +65,17 @@ class Regions:
         inputs: Mapping[str, Held] = MappingProxyType({}),
     ) -> tuple[list[Step], list[Held]]:
         """The steps of a graph, which sees what is around it, and what is ``wanted`` of it."""
+        inline = bool(around.maps) and isinstance(around.maps[0], Inline)
+        with nullcontext() if inline else self._sizes.apart():
+            return self._region(graph, around, wanted, inputs)
+
+    def _region(
+        self,
+        graph: onnx.GraphProto,
+        around: Scope,
+        wanted: Sequence[str],
+        inputs: Mapping[str, Held],
+    ) -> tuple[list[Step], list[Held]]:
         scope: Scope = around.new_child(dict(inputs))
         nodes = self._entered(graph, scope)
         made = {name: node for node in nodes for name in node.output if name}
@@ -84,6 +96,9 @@ class Regions:
             rest = [node for node in nodes if node.output[0] not in done]
             nodes = leading_to(rest, wanted)  # others read what was not kept
             cut |= self._deciding.cut_short(nodes, scope)
+        if self._sizes.inside and not is_outermost(scope):
+            declared = with_joined(nodes, declared, partial(self._shape, scope), few)
+            cut |= self._deciding.settle_inside(nodes, scope, cut, declared)
         ranks = Ranks(nodes, wanted, self._parts, self._assembly)
         for stage in stages(nodes, wanted, cut):
             steps += self._parts.steps(stage.nodes, stage.results, scope)
@@ -102,6 +117,13 @@ class Regions:
             for name, value in scope.items()
             if not isinstance(value, int) or self._assembly.known(value) is not None
         }
+
+    def _shape(self, scope: Scope, name: str) -> Sequence[int] | None:
+        """Of a tensor that is there."""
+        held = scope.get(name)
+        if isinstance(held, TensorProto):
+            return tuple(held.dims)
+        return self._assembly.type(held).shape if isinstance(held, int) else None
 
     def _few(self, scope: Scope, made: Mapping[str, onnx.NodeProto], name: str) -> Array | None:
         """The numbers of a value, where they are few and known."""

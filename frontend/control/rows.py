@@ -21,7 +21,7 @@ from ..program import Call, Expect, Find, Loop, Step
 from .assembly import Assembly
 from .declared import Dims
 from .found_sizes import FoundSizes
-from .parts import Parts, Scope, is_outermost
+from .parts import Parts, Scope, may_find
 from .spelled import OPSET, Spelled
 
 Kept = tuple[list[Step], list[int], bool]
@@ -60,7 +60,7 @@ class Rows:
         UnsupportedOperator.
         """
         wanted = self._declared(names, pieces, declared)
-        if wanted is None and not is_outermost(scope):
+        if wanted is None and not may_find(scope, self.sizes):
             raise UnsupportedOperator(
                 f"{bare.source}: its result '{names[0]}' has a row for each iteration, whose "
                 "number is known only at run time, which in a loop or branch is not supported"
