@@ -30,6 +30,7 @@ from .declared import Dims
 from .decoding import decoded, warped
 from .dropping import dropped
 from .found_sizes import FoundSizes
+from .origins import moved_from
 from .parts import Parts, Scope
 from .resizing import resized
 from .settling import settle, settled
@@ -129,16 +130,19 @@ class Deciding:
         scope: Scope,
         cut: Collection[str],
         declared: Mapping[str, Dims],
-    ) -> set[str]:
-        """The same in a loop or branch that finds sizes; and those that are declared to have others
-        than it finds, which ``steps`` asks for. ``cut`` are the first results of nodes whose sizes
-        values decide."""
+    ) -> tuple[set[str], set[str]]:
+        """The same in a loop or branch that finds sizes, and those that are declared to have others
+        than it finds, which ``steps`` asks for; and where the numbers come from that decide sizes.
+        ``cut`` are the first results of nodes which these decide."""
         sized = cut | {name for node in nodes if is_cut(node) for name in node.output}
         model, _ = self._parts.model_of(nodes, scope, without_sequences=True)
         short, asked = settled(model, sized, declared, partial(self._numbers, scope))
         self._short |= short
         self._asked |= asked
-        return short | {n.output[0] for n in nodes if not asked.keys().isdisjoint(n.output)}
+        made = {name: node for node in nodes for name in node.output if name}
+        told = (n.input[i] for n in nodes if n.output[0] in cut for i in decisive(n) if n.input[i:])
+        cuts = short | {n.output[0] for n in nodes if not asked.keys().isdisjoint(n.output)}
+        return cuts, moved_from(told, made)
 
     def _numbers(self, scope: Scope, name: str) -> Array | None:
         if name not in scope:

@@ -224,7 +224,8 @@ class Decision:
         """
         (value,) = self.compute(name)
         told = origins if len(origins) == len(wanted) else [None] * len(wanted)
-        sure = [o if isinstance(o, int) and o > 0 else None for o in told]
+        least = 1 if self.node.op_type == "Reshape" else 0  # to which 0 and -1 tell something else
+        sure = [o if isinstance(o, int) and o >= least else None for o in told]
         wanted = [n if n is not None else o for n, o in zip(wanted, sure, strict=True)]
         if self._sizes.single and not is_outermost(self._outer):
             wanted = [1 if n is None and m == 1 else n for n, m in zip(wanted, most, strict=True)]

@@ -21,7 +21,7 @@ from ..graph import Array
 from ..onnx.notes import PartNotes
 from .origins import Element, Origin
 
-_MOST, MOST_FOUND = 32, 1 << 22  # sizes of a model, and what each may be
+_MOST, MOST_FOUND = 64, 1 << 22  # sizes of a model, and what each may be
 _FEW, _MANY = 2, 8  # a range that tells numbers from expressions
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 import onnx
@@ -25,6 +26,7 @@ from .parts import Held, Parts, Scope, Stacked, is_outermost, may_find
 from .rows import Rows
 from .unrolling import Region, Unrolling
 
+Way: TypeAlias = Callable[[], Sequence[Step]]
 # Whether what can be none or one is one, and whether sizes may be found in an iteration.
 _WAYS = ((True, False), (False, True), (True, True))
 
@@ -102,28 +104,28 @@ class Loops:
             if sizes.single or sizes.inside or not isinstance(error, FoundInsideError):
                 raise
             cause = error
-        ways = [partial(looped, single=s, inside=i) for s, i in _WAYS]
+        ways: list[Way] = [partial(looped, single=s, inside=i) for s, i in _WAYS]
         if is_short and is_outermost(scope):
             is_fixed = not (sizes.given or known) or self._is_written(loop, scope)
             ways.insert(0 if is_fixed else len(ways), unrolled)
-        return self._first(ways, known, cause)
+        return self._first(ways, known, cause, unrolled)
 
     def _is_written(self, loop: LoopNode, scope: Scope) -> bool:
         """Whether how often it runs stands in the model, and follows from no size."""
         return self.parts.written(loop.trips, scope) is not None
 
     def _first(
-        self, ways: Sequence[Callable[[], Sequence[Step]]], known: int, error: FoundInsideError
+        self, ways: Sequence[Way], known: int, error: FoundInsideError, spare: Way
     ) -> Sequence[Step]:
         """The first that is supported, where none finds sizes for this error; ``known`` sizes were
-        found before."""
+        found before. Raises what the last one raises, but for a ``spare`` one."""
         last: ModelError = error
         for way in ways:
             try:
                 return way()
             except ModelError as other:
                 self.rows.sizes.forget(known)
-                last = other
+                last = last if way is spare else other
         if isinstance(last, UnsupportedOperator):
             raise last
         raise FoundInsideError(error.label, error.node, f": {last}") from last

@@ -7,6 +7,7 @@ inside of these regions of their own.
 from __future__ import annotations
 
 import math
+from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -48,6 +49,7 @@ class Regions:
 
     def __init__(self, parts: Parts, assembly: Assembly, sizes: FoundSizes, opset: int) -> None:
         self._parts, self._assembly, self._sizes, self._opset = parts, assembly, sizes, opset
+        self._made: ChainMap[str, onnx.NodeProto] = ChainMap()  # what gives values, and those around
         self._finding = Finding(parts, assembly, sizes)
         self._deciding = Deciding(parts, assembly, sizes)
         places = RunTimePlaces(parts, assembly, sizes, self._deciding)
@@ -65,9 +67,12 @@ class Regions:
         inputs: Mapping[str, Held] = MappingProxyType({}),
     ) -> tuple[list[Step], list[Held]]:
         """The steps of a graph, which sees what is around it, and what is ``wanted`` of it."""
-        inline = bool(around.maps) and isinstance(around.maps[0], Inline)
-        with nullcontext() if inline else self._sizes.apart():
-            return self._region(graph, around, wanted, inputs)
+        inline, made = bool(around.maps) and isinstance(around.maps[0], Inline), self._made
+        try:
+            with nullcontext() if inline else self._sizes.apart():
+                return self._region(graph, around, wanted, inputs)
+        finally:
+            self._made = made
 
     def _region(
         self,
@@ -78,7 +83,8 @@ class Regions:
     ) -> tuple[list[Step], list[Held]]:
         scope: Scope = around.new_child(dict(inputs))
         nodes = self._entered(graph, scope)
-        made = {name: node for node in nodes for name in node.output if name}
+        made = self._made.new_child({o: node for node in nodes for o in node.output if o})
+        self._made = made
         steps: list[Step] = []
         few = partial(self._few, scope, made)
         declared = declared_shapes(graph, nodes, few, self._sizes.taken)
@@ -96,11 +102,14 @@ class Regions:
             rest = [node for node in nodes if node.output[0] not in done]
             nodes = leading_to(rest, wanted)  # others read what was not kept
             cut |= self._deciding.cut_short(nodes, scope)
+        kept = wanted
         if self._sizes.inside and not is_outermost(scope):
             declared = with_joined(nodes, declared, partial(self._shape, scope), few)
-            cut |= self._deciding.settle_inside(nodes, scope, cut, declared)
+            more, told = self._deciding.settle_inside(nodes, scope, cut, declared)
+            cut |= more
+            kept = [*wanted, *sorted(told)]
         ranks = Ranks(nodes, wanted, self._parts, self._assembly)
-        for stage in stages(nodes, wanted, cut):
+        for stage in stages(nodes, kept, cut):
             steps += self._parts.steps(stage.nodes, stage.results, scope)
             for node in stage.control:
                 if node.op_type == "If":

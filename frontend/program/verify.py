@@ -192,7 +192,7 @@ def _verify_known(program: Program, steps: Sequence[Step], unknown: frozenset[st
     for step in steps:
         if isinstance(step, Find):
             unknown -= {step.size}
-        inside = [each for region in step.regions for each in region.statements]
+        inside = [each for region in step.regions for each in walk(region)]
         found = {each.size for each in inside if isinstance(each, Find)}
         ends = (value for region in step.regions for value in (*region.parameters, *region.results))
         growing = step.grown if isinstance(step, Loop) else ()
