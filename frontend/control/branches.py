@@ -201,7 +201,9 @@ class Branches:
             more, listed = self._sequences.listed(result, name, label)
             steps += more
             held.append(listed)
-        return _Side(always, steps, held, [varying.get(name, ()) for name in wanted])
+        return _Side(
+            always, steps, held, [varying[name].axes if name in varying else () for name in wanted]
+        )
 
     def _joined(
         self, name: str, one: Held, other: Held, label: str, vary: Sequence[bool]

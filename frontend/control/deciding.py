@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 import onnx
+from onnx import helper
 
 from luthier.schedules import UnsupportedOperator
 
@@ -134,7 +135,7 @@ class Deciding:
         """The same in a loop or branch that finds sizes, and those that are declared to have others
         than it finds, which ``steps`` asks for; and where the numbers come from that decide sizes.
         ``cut`` are the first results of nodes which these decide."""
-        sized = cut | {name for node in nodes if is_cut(node) for name in node.output}
+        sized = {*cut} | {name for node in nodes if is_cut(node) for name in node.output}
         model, _ = self._parts.model_of(nodes, scope, without_sequences=True)
         short, asked = settled(model, sized, declared, partial(self._numbers, scope))
         self._short |= short
@@ -143,6 +144,17 @@ class Deciding:
         told = (n.input[i] for n in nodes if n.output[0] in cut for i in decisive(n) if n.input[i:])
         cuts = short | {n.output[0] for n in nodes if not asked.keys().isdisjoint(n.output)}
         return cuts, moved_from(told, made)
+
+    def _settled(self, node: onnx.NodeProto, scope: Scope) -> Sequence[Step]:
+        """The steps that let results of a node have the sizes that they are declared to have."""
+        steps = list[Step]()
+        for name in node.output if self._sizes.inside else ():
+            if name in self._asked:
+                same = helper.make_node("Identity", [name], [name], node.name or name)
+                own = Decision(same, scope, self._parts, self._assembly, self._sizes, {}, {})
+                settle(own, self._asked[name])
+                steps += own.steps
+        return steps
 
     def _numbers(self, scope: Scope, name: str) -> Array | None:
         if name not in scope:
@@ -169,10 +181,7 @@ class Deciding:
         is_short = bool(self._sizes.symbols) and node.output[0] in self._short
         if not open_ and not is_short and not is_by_rule(node):
             decision.straight({})
-            for output in node.output if self._sizes.inside else ():
-                if output in self._asked:
-                    settle(decision, output, self._asked[output])
-            return decision.steps
+            return [*decision.steps, *self._settled(node, scope)]
         rule = _RULES.get(node.op_type)
         if rule is None:
             raise UnsupportedOperator(

@@ -333,15 +333,6 @@ class Decision:
             (whole,) = self.apart(self.spelled("Gather", whole, self.counting(size), axis=axis))
         return self.compute(whole)[0]
 
-    def given(self, result: str) -> Tensor:
-        """The type of a result that was given, which what is spelled from now on may read."""
-        self._inner[result] = self._parts.value(result, self._outer, self.label)
-        return self.type_of(result)
-
-    def replace(self, result: str, name: str) -> None:
-        """Let what was spelled be a result that was given before."""
-        (self._outer[result],) = self.compute(name)
-
     def straight(self, numbers: Mapping[int, Term]) -> None:
         """The node, with these numbers in place of inputs."""
         node = onnx.NodeProto()

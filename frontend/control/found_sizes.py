@@ -64,7 +64,8 @@ class FoundSizes:
     tells shapes alone. Of values by name, dimensions that are ``fixed`` follow from none of this.
     In loops what can be none or one is one while it is ``single``: a run that finds none ends.
     While it is ``inside``, sizes may be found in loops and branches: each time anew, and known
-    there alone. ``searches`` are the results of what was looked for, by what and in what.
+    there alone. What is ``skipped``, by name, is in loops that do not run at these sizes.
+    ``searches`` are the results of what was looked for, by what and in what.
     """
 
     taken: dict[str, int] = field(default_factory=dict)
@@ -86,6 +87,7 @@ class FoundSizes:
     fixed: Mapping[str, Collection[int]] = field(default_factory=dict)
     single: bool = False
     inside: bool = False
+    skipped: set[str] = field(default_factory=set)
     searches: dict[tuple[object, ...], Sequence[int]] = field(default_factory=dict)
 
     def count(self, sequence: str, label: str) -> int:

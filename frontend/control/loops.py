@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeAlias
 
 import numpy as np
 import onnx
@@ -14,6 +13,7 @@ from luthier.schedules import ModelError, Tensor, UnsupportedOperator
 from luthier.schedules.ir.core import Region as Steps
 
 from ..graph import Array
+from ..onnx.scopes import results_in
 from ..program import Loop, Step
 from .assembly import Assembly
 from .carried import Carried
@@ -25,10 +25,7 @@ from .loop_node import LoopNode
 from .parts import Held, Parts, Scope, Stacked, is_outermost, may_find
 from .rows import Rows
 from .unrolling import Region, Unrolling
-
-Way: TypeAlias = Callable[[], Sequence[Step]]
-# Whether what can be none or one is one, and whether sizes may be found in an iteration.
-_WAYS = ((True, False), (False, True), (True, True))
+from .ways import WAYS, Way, first_of
 
 
 @dataclass(frozen=True)
@@ -104,31 +101,15 @@ class Loops:
             if sizes.single or sizes.inside or not isinstance(error, FoundInsideError):
                 raise
             cause = error
-        ways: list[Way] = [partial(looped, single=s, inside=i) for s, i in _WAYS]
+        ways: list[Way] = [partial(looped, single=s, inside=i) for s, i in WAYS]
         if is_short and is_outermost(scope):
             is_fixed = not (sizes.given or known) or self._is_written(loop, scope)
             ways.insert(0 if is_fixed else len(ways), unrolled)
-        return self._first(ways, known, cause, unrolled)
+        return first_of(ways, sizes, cause, spare=unrolled)
 
     def _is_written(self, loop: LoopNode, scope: Scope) -> bool:
         """Whether how often it runs stands in the model, and follows from no size."""
         return self.parts.written(loop.trips, scope) is not None
-
-    def _first(
-        self, ways: Sequence[Way], known: int, error: FoundInsideError, spare: Way
-    ) -> Sequence[Step]:
-        """The first that is supported, where none finds sizes for this error; ``known`` sizes were
-        found before. Raises what the last one raises, but for a ``spare`` one."""
-        last: ModelError = error
-        for way in ways:
-            try:
-                return way()
-            except ModelError as other:
-                self.rows.sizes.forget(known)
-                last = last if way is spare else other
-        if isinstance(last, UnsupportedOperator):
-            raise last
-        raise FoundInsideError(error.label, error.node, f": {last}") from last
 
     def _loop(
         self, loop: LoopNode, scope: Scope, used: frozenset[str], declared: Mapping[str, Dims]
@@ -142,12 +123,7 @@ class Loops:
         never = (times is not None and times <= 0) or (holds is not None and not holds)
         kept = loop.kept(used)
         if never:
-            for i in kept:
-                raise UnsupportedOperator(
-                    f"{label}: its result '{loop.outputs[i]}' is what is kept of no iteration, "
-                    "which is not supported"
-                )
-            scope.update({o: v for o, v in zip(loop.outputs, first, strict=False) if o})
+            self._skip(loop, first, kept, scope)
             return [], False
 
         same = loop.unchanged()
@@ -192,6 +168,18 @@ class Loops:
         results = dict(zip((*changing, *kept), given, strict=True)) | {i: first[i] for i in same}
         scope.update({o: results[i] for i, o in enumerate(loop.outputs) if o and i in results})
         return [*found, *made, *after], vary
+
+    def _skip(
+        self, loop: LoopNode, first: Sequence[int], kept: Sequence[int], scope: Scope
+    ) -> None:
+        """What a loop gives that never runs."""
+        for i in kept:
+            raise UnsupportedOperator(
+                f"{loop.label}: its result '{loop.outputs[i]}' is what is kept of no iteration, "
+                "which is not supported"
+            )
+        scope.update({o: v for o, v in zip(loop.outputs, first, strict=False) if o})
+        self.rows.sizes.skipped |= results_in(loop.body.node)
 
     def _lengths(self, bare: Loop, once: _Iteration) -> tuple[Sequence[Step], Loop, Sequence[Step]]:
         """What finds how long results are that grow, before a loop or after it; the loop counts its

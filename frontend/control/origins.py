@@ -144,7 +144,7 @@ class Origins:
         move = _MOVES.get(node.op_type) if is_onnx(node.domain) else None
         if node.op_type == "Shape" and is_onnx(node.domain):
             tensor = self._typed(node.input[0])
-            dims = None if tensor is None else list(tensor.shape)
+            dims: list[Origin] | None = None if tensor is None else list(tensor.shape)
             return None if dims is None else dims[attrs.get("start", 0) : attrs.get("end")]
         if move is None or not node.input:
             return None

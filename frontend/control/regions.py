@@ -49,7 +49,9 @@ class Regions:
 
     def __init__(self, parts: Parts, assembly: Assembly, sizes: FoundSizes, opset: int) -> None:
         self._parts, self._assembly, self._sizes, self._opset = parts, assembly, sizes, opset
-        self._made: ChainMap[str, onnx.NodeProto] = ChainMap()  # what gives values, and those around
+        self._made: ChainMap[str, onnx.NodeProto] = (
+            ChainMap()
+        )  # what gives values, and those around
         self._finding = Finding(parts, assembly, sizes)
         self._deciding = Deciding(parts, assembly, sizes)
         places = RunTimePlaces(parts, assembly, sizes, self._deciding)

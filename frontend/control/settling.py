@@ -12,8 +12,8 @@ import onnx
 from onnx.helper import make_tensor_value_info
 
 from ..graph import Array
-from .declared import Dims
 from .decision import Decision
+from .declared import Dims
 from .varying import is_cut_short, varying_axes
 
 
@@ -51,13 +51,13 @@ def _asked(varies: Sequence[bool], dims: Dims) -> Dims:
     return tuple(size if each else None for each, size in zip(varies, dims, strict=True))
 
 
-def settle(d: Decision, result: str, dims: Dims) -> None:
-    """Let a result that a node gave have these sizes; a run ends that finds others."""
-    e, old = d.spelled, d.given(result).shape
+def settle(d: Decision, dims: Dims) -> None:
+    """Give the input with these sizes, None for what stays; a run ends that finds others."""
+    e, old = d.spelled, d.type(0).shape
     axes = [axis for axis, size in enumerate(dims) if size is not None]
     wanted = [dims[axis] or 0 for axis in axes]
     d.expect(e("Gather", d.sizes(old), axes, axis=0), wanted, "its result has the sizes")
     # There are as many at least, whatever the sizes are that an import takes.
     more = [size or 0 for size in dims]
-    (longer,) = d.apart(e("Pad", result, [*[0] * len(old), *more]))
-    d.replace(result, e("Slice", longer, [0] * len(axes), wanted, axes))
+    (longer,) = d.apart(e("Pad", "input 0", [*[0] * len(old), *more]))
+    d.give(e("Slice", longer, [0] * len(axes), wanted, axes))

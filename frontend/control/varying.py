@@ -15,10 +15,9 @@ from ..onnx.scopes import every_node, reads
 from .stages import is_finder
 
 
-
 class Varies(NamedTuple):
-    """Of each dimension of a value whether inference does not tell its size, and the value's type, as
-    ONNX numbers these."""
+    """Of each dimension of a value whether inference does not tell its size; and its type, as ONNX
+    numbers these."""
 
     axes: tuple[bool, ...]
     kind: int
