@@ -27,7 +27,7 @@ from .assembly import Assembly
 from .computing import computed as computed_by_run
 from .decision import Decision
 from .decisive import decisive
-from .declared import Dims
+from .declared import Dims, Known
 from .decoding import decoded, warped
 from .dropping import dropped
 from .found_sizes import FoundSizes
@@ -131,13 +131,14 @@ class Deciding:
         scope: Scope,
         cut: Collection[str],
         declared: Mapping[str, Dims],
+        known: Known,
     ) -> tuple[set[str], set[str]]:
         """The same in a loop or branch that finds sizes, and those that are declared to have others
         than it finds, which ``steps`` asks for; and where the numbers come from that decide sizes.
-        ``cut`` are the first results of nodes which these decide."""
+        ``cut`` are the first results of nodes which these decide, and ``known`` tells numbers."""
         sized = {*cut} | {name for node in nodes if is_cut(node) for name in node.output}
         model, _ = self._parts.model_of(nodes, scope, without_sequences=True)
-        short, asked = settled(model, sized, declared, partial(self._numbers, scope))
+        short, asked = settled(model, sized, declared, known)
         self._short |= short
         self._asked |= asked
         made = {name: node for node in nodes for name in node.output if name}

@@ -61,6 +61,7 @@ class Decision:
         self.node, self.label = node, node_label(node)
         self.attrs = attributes_of(node)
         self.steps: list[Step] = []
+        self._finds = False
         self.spelled = Spelled(node.name or node.output[0])
         self._outer, self._parts, self._assembly = scope, parts, assembly
         self._sizes, self._declared = sizes, declared
@@ -254,6 +255,7 @@ class Decision:
         if not may_find(self._outer, self._sizes):
             raise FoundInsideError(self.label, self.node)
         sure = self._tracing.most(origin)
+        self._finds = True
         size, taken = self._sizes.add(self._title(place), most, self.label, origin, sure=sure)
         return Count(taken, self._sizes.room(size), size)
 
@@ -346,4 +348,7 @@ class Decision:
             node.input[i] = f"input {i}" if name else ""
         self.steps += self._parts.steps([node], self._outputs, inner)
         for output in self._outputs:
-            self._outer[output] = self._parts.value(output, inner, self.label)
+            value = self._parts.value(output, inner, self.label)
+            known = self._assembly.known(value) if self._finds else None
+            # Two that are as large as they may be could be one constant, and are not else.
+            self._outer[output] = value if known is None else self._assembly.table(output, known)

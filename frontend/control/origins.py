@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
+import numpy as np
 import onnx
 
 from luthier.schedules import Tensor
@@ -71,6 +72,15 @@ def moved_from(names: Iterable[str], made: Mapping[str, onnx.NodeProto]) -> set[
         elif node.op_type not in _OF_SHAPES:
             found.add(name)
     return found
+
+
+def known_list(origins: Origins, name: str) -> Array | None:
+    """The numbers of a value, where all are known."""
+    found = origins.numbers(name)
+    numbers = found if isinstance(found, list) else [found]
+    if found is None or not all(isinstance(each, int) for each in numbers):
+        return None
+    return np.array(found, np.int64)
 
 
 class Origins:

@@ -31,6 +31,7 @@ from .declared import Dims, declared_shapes, with_joined
 from .finding import Finding
 from .found_sizes import FoundSizes
 from .loops import Loops
+from .origins import Origins, known_list
 from .parts import Held, Inline, Parts, Scope, check_order, is_outermost
 from .ranks import Ranks
 from .rows import Rows
@@ -106,8 +107,10 @@ class Regions:
             cut |= self._deciding.cut_short(nodes, scope)
         kept = wanted
         if self._sizes.inside and not is_outermost(scope):
-            declared = with_joined(nodes, declared, partial(self._shape, scope), few)
-            more, told = self._deciding.settle_inside(nodes, scope, cut, declared)
+            typed = partial(self._parts.type_of, scope=scope)
+            listed = partial(known_list, Origins(made, typed, few))
+            declared = with_joined(nodes, declared, partial(self._shape, scope), listed)
+            more, told = self._deciding.settle_inside(nodes, scope, cut, declared, listed)
             cut |= more
             kept = [*wanted, *sorted(told)]
         ranks = Ranks(nodes, wanted, self._parts, self._assembly)
