@@ -59,18 +59,16 @@ def _viewed(name: str, made: Mapping[str, onnx.NodeProto]) -> str:
 
 
 def moved_from(names: Iterable[str], made: Mapping[str, onnx.NodeProto]) -> set[str]:
-    """The values whose elements moves lead from to some values."""
-    found, left, seen = set[str](), list(names), set[str]()
+    """The values from which moves may lead to some values, and these."""
+    found, left = set[str](), list(names)
     while left:
         name = left.pop()
         node = made.get(name)
-        if node is None or name in seen:
+        if node is None or name in found or node.op_type in _OF_SHAPES:
             continue
-        seen.add(name)
+        found.add(name)
         if node.op_type in _MOVES and is_onnx(node.domain):
             left.extend(filter(None, node.input))
-        elif node.op_type not in _OF_SHAPES:
-            found.add(name)
     return found
 
 
