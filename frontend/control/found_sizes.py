@@ -26,10 +26,11 @@ _FEW, _MANY = 2, 8  # a range that tells numbers from expressions
 
 
 class FoundInsideError(UnsupportedOperator):
-    """A size would be found in a loop or branch, by a node."""
+    """A size would be found in a loop or branch, by a node; ``because`` says more, or ``says`` what
+    else it is."""
 
-    def __init__(self, label: str, node: onnx.NodeProto, because: str = "") -> None:
-        says = "a size that is found in a loop or branch is not supported"
+    def __init__(self, label: str, node: onnx.NodeProto, because: str = "", says: str = "") -> None:
+        says = says or "a size that is found in a loop or branch is not supported"
         super().__init__(f"{label}: {says}{because}")
         self.label, self.node = label, node
 
