@@ -61,7 +61,6 @@ class Decision:
         self.node, self.label = node, node_label(node)
         self.attrs = attributes_of(node)
         self.steps: list[Step] = []
-        self._finds = False
         self.spelled = Spelled(node.name or node.output[0])
         self._outer, self._parts, self._assembly = scope, parts, assembly
         self._sizes, self._declared = sizes, declared
@@ -73,8 +72,6 @@ class Decision:
     @property
     def _outputs(self) -> list[str]:
         return [output for output in self.node.output if output]
-
-    # ---- what is known ----
 
     @property
     def opset(self) -> int:
@@ -139,8 +136,6 @@ class Decision:
         if not self.has(index):
             raise ModelError(f"{self.label}: its input {index} is left out")
         return self._parts.value(f"input {index}", self._inner, self.label)
-
-    # ---- what is computed ----
 
     def numbers(self, index: int) -> str:
         """An input as int64 numbers, one after the other."""
@@ -254,9 +249,8 @@ class Decision:
         """A size that the run is going to find."""
         if not may_find(self._outer, self._sizes):
             raise FoundInsideError(self.label, self.node)
-        sure = self._tracing.most(origin)
-        self._finds = True
-        size, taken = self._sizes.add(self._title(place), most, self.label, origin, sure=sure)
+        sure, title = self._tracing.most(origin), self._title(place)
+        size, taken = self._sizes.add(title, most, self.label, origin, sure=sure)
         return Count(taken, self._sizes.room(size), size)
 
     def find(self, count: Count, name: str) -> None:
@@ -281,8 +275,6 @@ class Decision:
         wants = self._assembly.table(f"{self._title(place)}/{says}", np.array([taken], np.int64))
         self.steps.append(Expect(value, wants, says, self.label))
         return Count(taken, self._sizes.room(size), size)
-
-    # ---- what comes of it ----
 
     def give(self, *names: str) -> None:
         """Let what was spelled be the results."""
@@ -347,8 +339,9 @@ class Decision:
                 inner[f"input {i}"] = self._value(i)
             node.input[i] = f"input {i}" if name else ""
         self.steps += self._parts.steps([node], self._outputs, inner)
+        finds = any(isinstance(step, Find) for step in self.steps)
         for output in self._outputs:
             value = self._parts.value(output, inner, self.label)
-            known = self._assembly.known(value) if self._finds else None
+            known = self._assembly.known(value) if finds else None
             # Two that are as large as they may be could be one constant, and are not else.
             self._outer[output] = value if known is None else self._assembly.table(output, known)
