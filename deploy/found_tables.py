@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from luthier.frontend.program import Program
+from luthier.frontend.program import Find, Program
+from luthier.frontend.program.steps import walk
 from luthier.schedules.ir.symbol import Symbol
 
 from .c_array import c_array
@@ -26,9 +27,12 @@ def found_arrays(tables: Tables, prefix: str, entry: Entry) -> str:
 
 
 def refusal_arrays(name: str, program: Program, found: Sequence[Symbol]) -> str:
-    """The choices of sizes that a variant has no program for."""
+    """The choices of sizes that a variant has no program for, each in the order in which its steps
+    find them."""
     text, rows, names = "", [], [symbol.name for symbol in found]
-    for i, refusal in enumerate(program.refuses):
+    order = [step.size for step in walk(program.region) if isinstance(step, Find)]
+    for i, choice in enumerate(program.refuses):
+        refusal = sorted(choice, key=lambda each: order.index(each[0]))
         text += c_array("size_t", f"{name}_refused_{i}", (f"{names.index(n)}u" for n, _ in refusal))
         text += c_array("int64_t", f"{name}_refused_sizes_{i}", (str(k) for _, k in refusal))
         rows.append(f"{{all_{name}_refused_{i}, all_{name}_refused_sizes_{i}, {len(refusal)}}}")

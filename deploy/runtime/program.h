@@ -113,7 +113,7 @@ typedef struct luthier_place {
 } luthier_place;
 
 /* Sizes for which there is no program where a run finds all of them: their numbers in
- * program.found, and what they are. */
+ * program.found, in the order in which it finds them, and what they are. */
 typedef struct luthier_refusal {
     const size_t *found;
     const int64_t *sizes;

@@ -80,18 +80,19 @@ void luthier_runtime_forget(const struct instance *instance, struct settled *set
         settle(instance, settled, settled->variant);
 }
 
-/* Whether the sizes that were found are those of a refusal, `index` the last of them. */
+/* Whether the sizes that were found are those of a refusal, `index` the last of them: before that
+ * one the others may be those of an iteration before. */
 static bool applies(const struct instance *instance, const struct settled *settled,
                     const luthier_refusal *refusal, size_t index)
 {
-    bool last = false;
+    if (refusal->found[refusal->count - 1] != index)
+        return false;
     for (size_t i = 0; i < refusal->count; i++) {
         size_t place = instance->program->found[refusal->found[i]].place;
         if (settled->sizes[place] != refusal->sizes[i])
             return false;
-        last = last || refusal->found[i] == index;
     }
-    return last;
+    return true;
 }
 
 static luthier_status refuse(const struct instance *instance, const struct settled *settled,

@@ -199,7 +199,8 @@ class Branches:
             more, listed = self._sequences.listed(result, name, wanted.label)
             steps += more
             held.append(listed)
-        return _Side(always, steps, held, [varying.get(name, ()) for name in given])
+        axes = [varying[name].axes if name in varying else () for name in given]
+        return _Side(always, steps, held, axes)
 
     def _joined(
         self, name: str, one: Held, other: Held, label: str, vary: Sequence[bool]

@@ -7,8 +7,10 @@ values agree. Else what they say is a size that the run finds.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 
 import onnx
+from onnx import helper
 
 from luthier.schedules import UnsupportedOperator
 
@@ -25,12 +27,14 @@ from .assembly import Assembly
 from .computing import computed as computed_by_run
 from .decision import Decision
 from .decisive import decisive
-from .declared import Dims
+from .declared import Dims, Known
 from .decoding import decoded, warped
 from .dropping import dropped
 from .found_sizes import FoundSizes
+from .origins import moved_from
 from .parts import Parts, Scope
 from .resizing import resized
+from .settling import settle, settled
 from .stages import is_by_rule, is_cut, is_finder
 from .varying import is_cut_short, varying_axes
 
@@ -99,6 +103,7 @@ class Deciding:
     def __init__(self, parts: Parts, assembly: Assembly, sizes: FoundSizes) -> None:
         self._parts, self._assembly, self._sizes = parts, assembly, sizes
         self._short: set[str] = set()
+        self._asked: dict[str, Dims] = {}
 
     def cut_short(self, nodes: Sequence[onnx.NodeProto], scope: Scope) -> set[str]:
         """The first results of those of the main graph's nodes, in order, that take some of what a
@@ -109,19 +114,53 @@ class Deciding:
         model, _ = self._parts.model_of(nodes, scope)
         fixed = self._sizes.fixed
         varying = {
-            name: tuple(each and i not in fixed.get(name, ()) for i, each in enumerate(axes))
-            for name, axes in varying_axes(model).items()
+            name: found._replace(
+                axes=tuple(v and i not in fixed.get(name, ()) for i, v in enumerate(found.axes))
+            )
+            for name, found in varying_axes(model).items()
         }
-
-        def known(name: str) -> Array | None:
-            if name not in scope:
-                return None
-            return self._assembly.known(self._parts.value(name, scope, name))
-
+        known = partial(self._numbers, scope)
         short = {n.output[0] for n in nodes if is_cut_short(n, varying, known)}
         self._sizes.short |= short
         self._short = set() if self._sizes.plain else short
         return self._short
+
+    def settle_inside(
+        self,
+        nodes: Sequence[onnx.NodeProto],
+        scope: Scope,
+        cut: Collection[str],
+        declared: Mapping[str, Dims],
+        known: Known,
+    ) -> tuple[set[str], set[str]]:
+        """The same in a loop or branch that finds sizes, and those that are declared to have others
+        than it finds, which ``steps`` asks for; and where the numbers come from that decide sizes.
+        ``cut`` are the first results of nodes which these decide, and ``known`` tells numbers."""
+        sized = {*cut} | {name for node in nodes if is_cut(node) for name in node.output}
+        model, _ = self._parts.model_of(nodes, scope, without_sequences=True)
+        short, asked = settled(model, sized, declared, known)
+        self._short |= short
+        self._asked |= asked
+        made = {name: node for node in nodes for name in node.output if name}
+        told = (n.input[i] for n in nodes if n.output[0] in cut for i in decisive(n) if n.input[i:])
+        cuts = short | {n.output[0] for n in nodes if not asked.keys().isdisjoint(n.output)}
+        return cuts, moved_from(told, made)
+
+    def _settled(self, node: onnx.NodeProto, scope: Scope) -> Sequence[Step]:
+        """The steps that let results of a node have the sizes that they are declared to have."""
+        steps = list[Step]()
+        for name in node.output if self._sizes.inside else ():
+            if name in self._asked:
+                same = helper.make_node("Identity", [name], [name], node.name or name)
+                own = Decision(same, scope, self._parts, self._assembly, self._sizes, {}, {})
+                settle(own, self._asked[name])
+                steps += own.steps
+        return steps
+
+    def _numbers(self, scope: Scope, name: str) -> Array | None:
+        if name not in scope:
+            return None
+        return self._assembly.known(self._parts.value(name, scope, name))
 
     def steps(
         self,
@@ -143,7 +182,7 @@ class Deciding:
         is_short = bool(self._sizes.symbols) and node.output[0] in self._short
         if not open_ and not is_short and not is_by_rule(node):
             decision.straight({})
-            return decision.steps
+            return [*decision.steps, *self._settled(node, scope)]
         rule = _RULES.get(node.op_type)
         if rule is None:
             raise UnsupportedOperator(

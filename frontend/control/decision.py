@@ -24,7 +24,7 @@ from .declared import Dims
 from .differing import Differing, region
 from .found_sizes import FoundInsideError, FoundSizes
 from .origins import Origin
-from .parts import Parts, Scope, is_outermost
+from .parts import Parts, Scope, is_outermost, may_find
 from .spelled import OPSET, Spelled, Term
 from .tracing import Tracing
 
@@ -72,8 +72,6 @@ class Decision:
     @property
     def _outputs(self) -> list[str]:
         return [output for output in self.node.output if output]
-
-    # ---- what is known ----
 
     @property
     def opset(self) -> int:
@@ -138,8 +136,6 @@ class Decision:
         if not self.has(index):
             raise ModelError(f"{self.label}: its input {index} is left out")
         return self._parts.value(f"input {index}", self._inner, self.label)
-
-    # ---- what is computed ----
 
     def numbers(self, index: int) -> str:
         """An input as int64 numbers, one after the other."""
@@ -224,7 +220,8 @@ class Decision:
         """
         (value,) = self.compute(name)
         told = origins if len(origins) == len(wanted) else [None] * len(wanted)
-        sure = [o if isinstance(o, int) and o > 0 else None for o in told]
+        least = 1 if self.node.op_type == "Reshape" else 0  # to which 0 and -1 tell something else
+        sure = [o if isinstance(o, int) and o >= least else None for o in told]
         wanted = [n if n is not None else o for n, o in zip(wanted, sure, strict=True)]
         if self._sizes.single and not is_outermost(self._outer):
             wanted = [1 if n is None and m == 1 else n for n, m in zip(wanted, most, strict=True)]
@@ -250,10 +247,10 @@ class Decision:
 
     def reserved(self, place: int | None, most: int | None, origin: Origin | None = None) -> Count:
         """A size that the run is going to find."""
-        if not is_outermost(self._outer):
+        if not may_find(self._outer, self._sizes):
             raise FoundInsideError(self.label, self.node)
-        sure = self._tracing.most(origin)
-        size, taken = self._sizes.add(self._title(place), most, self.label, origin, sure=sure)
+        sure, title = self._tracing.most(origin), self._title(place)
+        size, taken = self._sizes.add(title, most, self.label, origin, sure=sure)
         return Count(taken, self._sizes.room(size), size)
 
     def find(self, count: Count, name: str) -> None:
@@ -278,8 +275,6 @@ class Decision:
         wants = self._assembly.table(f"{self._title(place)}/{says}", np.array([taken], np.int64))
         self.steps.append(Expect(value, wants, says, self.label))
         return Count(taken, self._sizes.room(size), size)
-
-    # ---- what comes of it ----
 
     def give(self, *names: str) -> None:
         """Let what was spelled be the results."""
@@ -344,5 +339,9 @@ class Decision:
                 inner[f"input {i}"] = self._value(i)
             node.input[i] = f"input {i}" if name else ""
         self.steps += self._parts.steps([node], self._outputs, inner)
+        finds = any(isinstance(step, Find) for step in self.steps)
         for output in self._outputs:
-            self._outer[output] = self._parts.value(output, inner, self.label)
+            value = self._parts.value(output, inner, self.label)
+            known = self._assembly.known(value) if finds else None
+            # Two that are as large as they may be could be one constant, and are not else.
+            self._outer[output] = value if known is None else self._assembly.table(output, known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import TypeAlias
 
 import onnx
@@ -26,6 +27,7 @@ _SAME = frozenset(
 # So it is of these where the other input is one number.
 _OF_TWO = frozenset("Add And Div Mul Or Pow Sub Xor".split())
 # Their result has as many dimensions as their first input.
+_BEYOND = 2**31 - 1  # no dimension is as large
 _OF_SAME_RANK = frozenset({"Pad", "Slice", "Tile"})
 # Of these the operand that has the axes which it is along; others are the same before and after.
 _AXES = {"Slice": 3, "Squeeze": 1, "Unsqueeze": 1}
@@ -69,6 +71,35 @@ def declared_shapes(
     return found
 
 
+def with_joined(
+    nodes: Sequence[onnx.NodeProto],
+    declared: Mapping[str, Dims],
+    shape_of: Callable[[str], Sequence[int] | None],
+    known: Known,
+) -> dict[str, Dims]:
+    """The same, and those of what the nodes, in order, join with values of which ``shape_of`` tells
+    the shape: but for that along which they are joined, their sizes are one."""
+    joined, found = dict[str, Dims](), dict(declared)
+    for node in reversed([node for node in nodes if is_onnx(node.domain)]):
+        dims = joined.get(node.output[0], ()) if len(node.output) == 1 else ()
+        if node.op_type == "Concat":
+            shapes = (shape_of(name) for name in node.input)
+            dims = next((shape for shape in shapes if shape), dims)
+        some = [(name, dims) for name in node.input[:1] if node.op_type in _SAME and dims]
+        for name, own in (*some, *(_moved(node, dims, known) if dims else ())):
+            joined[name] = _merged(joined.get(name, ()), own)
+    for name, dims in joined.items():
+        found[name] = _merged(found.get(name, ()), dims)
+    return found
+
+
+def _merged(one: Dims, other: Dims) -> Dims:
+    """What is told first of each dimension."""
+    if len(one) != len(other):
+        return one or other
+    return tuple(b if a is None else a for a, b in zip(one, other, strict=True))
+
+
 def _is_single(info: onnx.ValueInfoProto) -> bool:
     """Whether it is declared to have one element."""
     tensor = info.type.tensor_type
@@ -103,9 +134,21 @@ def _moved(node: onnx.NodeProto, dims: Dims, known: Known) -> Iterator[tuple[str
             yield name, tuple(None if i == axis else d for i, d in enumerate(dims))
     elif node.op_type in _AXES and len(node.input) > _AXES[node.op_type]:
         given = known(node.input[_AXES[node.op_type]])
-        before = None if given is None else _before(node.op_type, given.reshape(-1).tolist(), dims)
+        axes = [] if given is None else given.reshape(-1).tolist()
+        whole = _is_whole(node, known) if node.op_type == "Slice" else ()
+        left = [axis for axis, all_of in zip_longest(axes, whole) if not all_of]
+        before = None if given is None else _before(node.op_type, left, dims)
         if before is not None:
             yield node.input[0], before
+
+
+def _is_whole(node: onnx.NodeProto, known: Known) -> list[bool]:
+    """Of the axes of a ``Slice`` whether it takes all that there is."""
+    starts, ends, steps = (known(node.input[i]) if i < len(node.input) else None for i in (1, 2, 4))
+    if starts is None or ends is None or (steps is None and len(node.input) > 4):
+        return []
+    each = zip_longest(starts.flat, ends.flat, () if steps is None else steps.flat, fillvalue=1)
+    return [start == 0 and end >= _BEYOND and step == 1 for start, end, step in each]
 
 
 def _before(op: str, axes: Sequence[int], dims: Dims) -> Dims | None:

@@ -23,7 +23,7 @@ from ..program import Call, Expect, Find, Step
 from .assembly import Assembly
 from .found_sizes import MOST_FOUND, FoundInsideError, FoundSizes
 from .origins import COUNT, Element, Origin, spread_from
-from .parts import Parts, Scope, is_outermost
+from .parts import Parts, Scope, may_find
 from .spelled import OPSET
 
 N = helper.make_node
@@ -38,26 +38,26 @@ class Finding:
 
     def __init__(self, parts: Parts, assembly: Assembly, sizes: FoundSizes) -> None:
         self._parts, self._assembly, self._sizes = parts, assembly, sizes
-        self._made: dict[tuple[object, ...], Sequence[int]] = {}
 
     def steps(
         self, node: onnx.NodeProto, scope: Scope, made: Mapping[str, onnx.NodeProto]
     ) -> Sequence[Step]:
         """The steps of one; its results go into ``scope``. ``made`` are the nodes of values."""
         label = node_label(node)
-        if not is_outermost(scope):
+        if not may_find(scope, self._sizes):
             raise FoundInsideError(label, node)
         values = [self._parts.value(name, scope, label) if name else -1 for name in node.input]
         attrs = attributes_of(node)
         key = (node.op_type, *values, repr(sorted(attrs.items())))
         steps: Sequence[Step] = ()
-        if key not in self._made:
+        searches = self._sizes.searches
+        if key not in searches:
             name = spread_from(node.input[0], made) if node.input else ""
             held = scope.get(name)
             origin = Element(name, COUNT).apart(held) if isinstance(held, int) else None
             of = held if isinstance(held, int) else values[0]
-            steps, self._made[key] = self._results(node, values, attrs, label, origin, of)
-        named = zip(node.output, self._made[key], strict=False)
+            steps, searches[key] = self._results(node, values, attrs, label, origin, of)
+        named = zip(node.output, searches[key], strict=False)
         scope.update((name, result) for name, result in named if name)
         return steps
 

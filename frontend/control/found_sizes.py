@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -21,15 +21,16 @@ from ..graph import Array
 from ..onnx.notes import PartNotes
 from .origins import Element, Origin
 
-_MOST, MOST_FOUND = 32, 1 << 22  # sizes of a model, and what each may be
+_MOST, MOST_FOUND = 64, 1 << 22  # sizes of a model, and what each may be
 _FEW, _MANY = 2, 8  # a range that tells numbers from expressions
 
 
 class FoundInsideError(UnsupportedOperator):
-    """A size would be found in a loop or branch, by a node."""
+    """A size would be found in a loop or branch, by a node; ``because`` says more, or ``says`` what
+    else it is."""
 
-    def __init__(self, label: str, node: onnx.NodeProto, because: str = "") -> None:
-        says = "a size that is found in a loop or branch is not supported"
+    def __init__(self, label: str, node: onnx.NodeProto, because: str = "", says: str = "") -> None:
+        says = says or "a size that is found in a loop or branch is not supported"
         super().__init__(f"{label}: {says}{because}")
         self.label, self.node = label, node
 
@@ -63,6 +64,9 @@ class FoundSizes:
     found, or pad it; they have sizes of their own unless the import is ``plain``, as one is that
     tells shapes alone. Of values by name, dimensions that are ``fixed`` follow from none of this.
     In loops what can be none or one is one while it is ``single``: a run that finds none ends.
+    While it is ``inside``, sizes may be found in loops and branches: each time anew, and known
+    there alone. What is ``skipped``, by name, is in loops that do not run at these sizes.
+    ``searches`` are the results of what was looked for, by what and in what.
     """
 
     taken: dict[str, int] = field(default_factory=dict)
@@ -83,6 +87,9 @@ class FoundSizes:
     plain: bool = False
     fixed: Mapping[str, Collection[int]] = field(default_factory=dict)
     single: bool = False
+    inside: bool = False
+    skipped: set[str] = field(default_factory=set)
+    searches: dict[tuple[object, ...], Sequence[int]] = field(default_factory=dict)
 
     def count(self, sequence: str, label: str) -> int:
         """How many tensors a sequence has; raises UnsupportedOperator where nobody says it."""
@@ -166,18 +173,24 @@ class FoundSizes:
             del self.origins[origin]
 
     @contextmanager
-    def single_ones(self, error: Exception) -> Iterator[None]:
-        """What can be one or none in a loop is one meanwhile; raises the error where it is so
-        already, or where that does not help."""
-        if self.single:
-            raise error
-        self.single = True
+    def within(self, *, single: bool, inside: bool) -> Iterator[None]:
+        """Let these be so meanwhile."""
+        before = self.single, self.inside
+        self.single, self.inside = single, inside
         try:
             yield
-        except UnsupportedOperator:
-            raise error from None
         finally:
-            self.single = False
+            self.single, self.inside = before
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """What is found meanwhile is not known after it: it may not run, or find another size in
+        each iteration."""
+        origins, searches = dict(self.origins), dict(self.searches)
+        try:
+            yield
+        finally:
+            self.origins, self.searches = origins, searches
 
     def most(self, name: str) -> int:
         """The largest that one may be."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import onnx
@@ -12,6 +13,7 @@ from luthier.schedules import ModelError, Tensor, UnsupportedOperator
 from luthier.schedules.ir.core import Region as Steps
 
 from ..graph import Array
+from ..onnx.scopes import results_in
 from ..program import Loop, Step
 from .assembly import Assembly
 from .carried import Carried
@@ -20,9 +22,10 @@ from .filling import without_sequences
 from .found_sizes import FoundInsideError
 from .growing import Growing, Growth
 from .loop_node import LoopNode
-from .parts import Held, Parts, Scope, Stacked, is_outermost
+from .parts import Held, Parts, Scope, Stacked, is_outermost, may_find
 from .rows import Rows
 from .unrolling import Region, Unrolling
+from .ways import WAYS, Way, first_of
 
 
 @dataclass(frozen=True)
@@ -73,25 +76,40 @@ class Loops:
         loop = LoopNode.of(changed)
         if self.unrolling.is_for(loop, scope, stacks):
             return self.unrolling.steps(LoopNode.of(node), scope, used)
-        is_short = self.unrolling.is_short(loop, scope)
+        is_short, sizes = self.unrolling.is_short(loop, scope), self.rows.sizes
         for name in () if is_short else self.parts.lists.intersection(stacks):
             self._ask_length(loop, name, scope)
-        known = len(self.rows.sizes.symbols)
+
+        def looped(*, single: bool, inside: bool) -> Sequence[Step]:
+            with sizes.within(single=single, inside=inside):
+                steps, vary = self._loop(loop, scope, used, declared)
+            for name in used.intersection(stacks):
+                scope[name] = Stacked(self.parts.value(name, scope, loop.label), vary)
+            return steps
+
+        def unrolled() -> Sequence[Step]:
+            return self.unrolling.steps(LoopNode.of(node), scope, used)
+
+        known = len(sizes.symbols)
         try:
-            steps, vary = self._loop(loop, scope, used, declared)
+            return looped(single=sizes.single, inside=sizes.inside)
         except UnsupportedOperator as error:
             # It may append tensors of different shapes, or find sizes in each iteration.
-            finds = isinstance(error, FoundInsideError)
-            self.rows.sizes.forget(known)
-            if is_short and (stacks or (finds and is_outermost(scope))):
-                return self.unrolling.steps(LoopNode.of(node), scope, used)
-            if not finds:
+            sizes.forget(known)
+            if is_short and stacks:
+                return unrolled()
+            if sizes.single or sizes.inside or not isinstance(error, FoundInsideError):
                 raise
-            with self.rows.sizes.single_ones(error):
-                steps, vary = self._loop(loop, scope, used, declared)
-        for name in used.intersection(stacks):
-            scope[name] = Stacked(self.parts.value(name, scope, loop.label), vary)
-        return steps
+            cause = error
+        ways: list[Way] = [partial(looped, single=s, inside=i) for s, i in WAYS]
+        if is_short and is_outermost(scope):
+            is_fixed = not (sizes.given or known) or self._is_written(loop, scope)
+            ways.insert(0 if is_fixed else len(ways), unrolled)
+        return first_of(ways, sizes, cause, spare=unrolled)
+
+    def _is_written(self, loop: LoopNode, scope: Scope) -> bool:
+        """Whether how often it runs stands in the model, and follows from no size."""
+        return self.parts.written(loop.trips, scope) is not None
 
     def _loop(
         self, loop: LoopNode, scope: Scope, used: frozenset[str], declared: Mapping[str, Dims]
@@ -105,12 +123,7 @@ class Loops:
         never = (times is not None and times <= 0) or (holds is not None and not holds)
         kept = loop.kept(used)
         if never:
-            for i in kept:
-                raise UnsupportedOperator(
-                    f"{label}: its result '{loop.outputs[i]}' is what is kept of no iteration, "
-                    "which is not supported"
-                )
-            scope.update({o: v for o, v in zip(loop.outputs, first, strict=False) if o})
+            self._skip(loop, first, kept, scope)
             return [], False
 
         same = loop.unchanged()
@@ -156,6 +169,18 @@ class Loops:
         scope.update({o: results[i] for i, o in enumerate(loop.outputs) if o and i in results})
         return [*found, *made, *after], vary
 
+    def _skip(
+        self, loop: LoopNode, first: Sequence[int], kept: Sequence[int], scope: Scope
+    ) -> None:
+        """What a loop gives that never runs."""
+        for i in kept:
+            raise UnsupportedOperator(
+                f"{loop.label}: its result '{loop.outputs[i]}' is what is kept of no iteration, "
+                "which is not supported"
+            )
+        scope.update({o: v for o, v in zip(loop.outputs, first, strict=False) if o})
+        self.rows.sizes.skipped |= results_in(loop.body.node)
+
     def _lengths(self, bare: Loop, once: _Iteration) -> tuple[Sequence[Step], Loop, Sequence[Step]]:
         """What finds how long results are that grow, before a loop or after it; the loop counts its
         iterations where only that tells it."""
@@ -192,6 +217,7 @@ class Loops:
         the results that are used after it, by their places.
         """
         label, body = loop.label, loop.body
+        sizes, known = self.rows.sizes, len(self.rows.sizes.symbols)
         number = self.assembly.value(Tensor((), "int64"), label)
         true = self.assembly.constant(np.array(True))
 
@@ -208,21 +234,26 @@ class Loops:
         types = [self.assembly.type(first[i]) for i in changing]
         once = iterated(types, {})
         if (evened := values.types(types, once.held[1:])) != types:
+            met = sizes.symbols[known:]
+            sizes.forget(known)
             other = iterated(evened, {})
             if self._types_of(other.held) == self._types_of(once.held):
                 types, once = evened, other
+            else:
+                sizes.symbols[known:] = met
         growths = self._growths(types, once.held[1:], scope)
         if not growths:
             return once
+        sizes.forget(known)  # what it found is found when it is imported again
         again = self.parts.tensor(once.held[0], wanted[0], label)
         goes = self.parts.known(again, "bool", label)
         results = dict[str, Growth]()
         if sure is None or goes is None or not goes:
             results = {lasting[k]: growth for k, growth in growths.items() if k in lasting}
         ends = self.growing.ends(results, times, label)
-        sizes = [(results[name], size) for name, (size, _) in ends.items()]
+        after = [(results[name], size) for name, (size, _) in ends.items()]
         names = [body.input[2 + changing[k]].name for k in growths]
-        found = self.growing.sizes(names, list(growths.values()), times, label, sizes)
+        found = self.growing.sizes(names, list(growths.values()), times, label, after)
         for k, growth in growths.items():
             types[k] = growth.at(types[k], found[growth][1])
         once = iterated(types, growths)
@@ -278,8 +309,8 @@ class Loops:
     def _growths(
         self, types: Sequence[Tensor], held: Sequence[Held], scope: Scope
     ) -> dict[int, Growth]:
-        """How carried values grow, by their places; in a loop or branch none may."""
-        if not is_outermost(scope):
+        """How carried values grow, by their places; where no sizes may be found none may."""
+        if not may_find(scope, self.rows.sizes):
             return {}
         pairs = enumerate(zip(types, held, strict=False))
         found = {

@@ -5,10 +5,11 @@ A length that two nodes are told is one size, though each takes it out of anothe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
+import numpy as np
 import onnx
 
 from luthier.schedules import Tensor
@@ -38,6 +39,7 @@ Numbers: TypeAlias = list[Origin] | Origin
 """Of a list, or of one number without dimensions."""
 
 _VIEWS = ("Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
+_OF_SHAPES = ("Constant", "Shape", "Size")
 _MOST, _DEEPEST = 64, 200  # elements of a list; nodes one after the other
 
 
@@ -54,6 +56,29 @@ def _viewed(name: str, made: Mapping[str, onnx.NodeProto]) -> str:
     while (above := made.get(name)) is not None and above.op_type in _VIEWS:
         name = next(iter(above.input), "")
     return name
+
+
+def moved_from(names: Iterable[str], made: Mapping[str, onnx.NodeProto]) -> set[str]:
+    """The values from which moves may lead to some values, and these."""
+    found, left = set[str](), list(names)
+    while left:
+        name = left.pop()
+        node = made.get(name)
+        if node is None or name in found or node.op_type in _OF_SHAPES:
+            continue
+        found.add(name)
+        if node.op_type in _MOVES and is_onnx(node.domain):
+            left.extend(filter(None, node.input))
+    return found
+
+
+def known_list(origins: Origins, name: str) -> Array | None:
+    """The numbers of a value, where all are known."""
+    found = origins.numbers(name)
+    numbers = found if isinstance(found, list) else [found]
+    if found is None or not all(isinstance(each, int) for each in numbers):
+        return None
+    return np.array(found, np.int64)
 
 
 class Origins:
@@ -125,6 +150,10 @@ class Origins:
         if node.op_type == "Constant":
             return attrs.get("value_int", attrs.get("value_ints"))
         move = _MOVES.get(node.op_type) if is_onnx(node.domain) else None
+        if node.op_type == "Shape" and is_onnx(node.domain):
+            tensor = self._typed(node.input[0])
+            dims: list[Origin] | None = None if tensor is None else list(tensor.shape)
+            return None if dims is None else dims[attrs.get("start", 0) : attrs.get("end")]
         if move is None or not node.input:
             return None
         given = [self._of(each, depth) if each else [] for each in node.input]

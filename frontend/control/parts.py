@@ -77,6 +77,11 @@ def is_outermost(scope: Scope) -> bool:
     return len(scope.maps) - 2 * inline <= 2
 
 
+def may_find(scope: Scope, sizes: FoundSizes) -> bool:
+    """Whether what is in a scope may find sizes."""
+    return sizes.inside or is_outermost(scope)
+
+
 _STAND_IN = TensorProto.FLOAT  # a result's type, which the importer finds out
 
 

@@ -7,7 +7,9 @@ inside of these regions of their own.
 from __future__ import annotations
 
 import math
+from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from types import MappingProxyType
 
@@ -25,11 +27,12 @@ from ..program import Step
 from .assembly import Assembly
 from .branches import Branches
 from .deciding import Deciding, decided
-from .declared import Dims, declared_shapes
+from .declared import Dims, declared_shapes, with_joined
 from .finding import Finding
 from .found_sizes import FoundSizes
 from .loops import Loops
-from .parts import Held, Inline, Parts, Scope, check_order
+from .origins import Origins, known_list
+from .parts import Held, Inline, Parts, Scope, check_order, is_outermost
 from .ranks import Ranks
 from .rows import Rows
 from .run_time_places import RunTimePlaces
@@ -47,6 +50,9 @@ class Regions:
 
     def __init__(self, parts: Parts, assembly: Assembly, sizes: FoundSizes, opset: int) -> None:
         self._parts, self._assembly, self._sizes, self._opset = parts, assembly, sizes, opset
+        self._made: ChainMap[str, onnx.NodeProto] = (
+            ChainMap()
+        )  # what gives values, and those around
         self._finding = Finding(parts, assembly, sizes)
         self._deciding = Deciding(parts, assembly, sizes)
         places = RunTimePlaces(parts, assembly, sizes, self._deciding)
@@ -64,9 +70,24 @@ class Regions:
         inputs: Mapping[str, Held] = MappingProxyType({}),
     ) -> tuple[list[Step], list[Held]]:
         """The steps of a graph, which sees what is around it, and what is ``wanted`` of it."""
+        inline, made = bool(around.maps) and isinstance(around.maps[0], Inline), self._made
+        try:
+            with nullcontext() if inline else self._sizes.apart():
+                return self._region(graph, around, wanted, inputs)
+        finally:
+            self._made = made
+
+    def _region(
+        self,
+        graph: onnx.GraphProto,
+        around: Scope,
+        wanted: Sequence[str],
+        inputs: Mapping[str, Held],
+    ) -> tuple[list[Step], list[Held]]:
         scope: Scope = around.new_child(dict(inputs))
         nodes = self._entered(graph, scope)
-        made = {name: node for node in nodes for name in node.output if name}
+        made = self._made.new_child({o: node for node in nodes for o in node.output if o})
+        self._made = made
         steps: list[Step] = []
         few = partial(self._few, scope, made)
         declared = declared_shapes(graph, nodes, few, self._sizes.taken)
@@ -84,8 +105,16 @@ class Regions:
             rest = [node for node in nodes if node.output[0] not in done]
             nodes = leading_to(rest, wanted)  # others read what was not kept
             cut |= self._deciding.cut_short(nodes, scope)
+        kept = wanted
+        if self._sizes.inside and not is_outermost(scope):
+            typed = partial(self._parts.type_of, scope=scope)
+            listed = partial(known_list, Origins(made, typed, few))
+            declared = with_joined(nodes, declared, partial(self._shape, scope), listed)
+            more, told = self._deciding.settle_inside(nodes, scope, cut, declared, listed)
+            cut |= more
+            kept = [*wanted, *sorted(told)]
         ranks = Ranks(nodes, wanted, self._parts, self._assembly)
-        for stage in stages(nodes, wanted, cut):
+        for stage in stages(nodes, kept, cut):
             steps += self._parts.steps(stage.nodes, stage.results, scope)
             for node in stage.control:
                 if node.op_type == "If":
@@ -102,6 +131,13 @@ class Regions:
             for name, value in scope.items()
             if not isinstance(value, int) or self._assembly.known(value) is not None
         }
+
+    def _shape(self, scope: Scope, name: str) -> Sequence[int] | None:
+        """Of a tensor that is there."""
+        held = scope.get(name)
+        if isinstance(held, TensorProto):
+            return tuple(held.dims)
+        return self._assembly.type(held).shape if isinstance(held, int) else None
 
     def _few(self, scope: Scope, made: Mapping[str, onnx.NodeProto], name: str) -> Array | None:
         """The numbers of a value, where they are few and known."""

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from onnx import helper
 
-from luthier.schedules import Tensor, UnsupportedOperator, Workload
+from luthier.schedules import Tensor, Workload
 from luthier.schedules.ir.core import Region
 from luthier.schedules.ir.workload import node as operator
 
@@ -20,8 +21,8 @@ from ..onnx.given import leading_to
 from ..program import Call, Expect, Find, Loop, Step
 from .assembly import Assembly
 from .declared import Dims
-from .found_sizes import FoundSizes
-from .parts import Parts, Scope, is_outermost
+from .found_sizes import FoundInsideError, FoundSizes
+from .parts import Parts, Scope, may_find
 from .spelled import OPSET, Spelled
 
 Kept = tuple[list[Step], list[int], bool]
@@ -60,11 +61,12 @@ class Rows:
         UnsupportedOperator.
         """
         wanted = self._declared(names, pieces, declared)
-        if wanted is None and not is_outermost(scope):
-            raise UnsupportedOperator(
-                f"{bare.source}: its result '{names[0]}' has a row for each iteration, whose "
-                "number is known only at run time, which in a loop or branch is not supported"
+        if wanted is None and not may_find(scope, self.sizes):
+            says = (
+                f"its result '{names[0]}' has a row for each iteration, whose number is known only "
+                "at run time, which in a loop or branch is not supported"
             )
+            raise FoundInsideError(bare.source, helper.make_node("Loop", [], names), says=says)
         if bare.trips is not None and (bare.condition is None or goes):
             return self._before(bare, names, pieces, wanted, most)
         return self._after(bare, names, pieces, wanted, most)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 import onnx
 from onnx import shape_inference
@@ -13,9 +14,17 @@ from ..onnx.opset import is_onnx
 from ..onnx.scopes import every_node, reads
 from .stages import is_finder
 
-Varying = Mapping[str, tuple[bool, ...]]
-"""By value, of those in the main graph that follow from what a run finds: of each dimension whether
-inference does not tell its size."""
+
+class Varies(NamedTuple):
+    """Of each dimension of a value whether inference does not tell its size; and its type, as ONNX
+    numbers these."""
+
+    axes: tuple[bool, ...]
+    kind: int
+
+
+Varying = Mapping[str, Varies]
+"""By value, of those in a graph that follow from what a run finds."""
 
 _OF_SHAPES = frozenset({"Shape", "Size"})
 
@@ -30,7 +39,9 @@ def varying_axes(model: onnx.ModelProto, sized: Collection[str] = ()) -> Varying
     with suppress(shape_inference.InferenceError):
         inferred = shape_inference.infer_shapes(model).graph
         return {
-            info.name: tuple(not dim.HasField("dim_value") for dim in tensor.shape.dim)
+            info.name: Varies(
+                tuple(not dim.HasField("dim_value") for dim in tensor.shape.dim), tensor.elem_type
+            )
             for info in inferred.value_info
             if info.name in found and (tensor := info.type.tensor_type).HasField("shape")
         }
@@ -45,7 +56,8 @@ def is_cut_short(
     """
     if not is_onnx(node.domain) or len(node.input) < 2:
         return False
-    varies = varying.get(node.input[0], ())
+    found = varying.get(node.input[0])
+    varies = found.axes if found else ()
     if node.op_type == "Pad":
         return any(varies) and known(node.input[1]) is None
     if node.op_type != "Slice" or not any(varies):

@@ -43,7 +43,12 @@ def every_node(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
 def results_of(model: onnx.ModelProto) -> set[str]:
     """The names of what the nodes of a model give, those of its functions and inner graphs too."""
     bodies = (model.graph.node, *(function.node for function in model.functions))
-    return {name for body in bodies for node in every_node(body) for name in node.output if name}
+    return set().union(*map(results_in, bodies))
+
+
+def results_in(nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    """The names of what nodes give, those of the graphs inside of them too."""
+    return {name for node in every_node(nodes) for name in node.output if name}
 
 
 def depth(nodes: Iterable[onnx.NodeProto]) -> int:

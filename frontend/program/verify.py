@@ -171,8 +171,8 @@ def _verify_sizes(program: Program) -> None:
 
 
 def _verify_found(program: Program) -> None:
-    """Each size is found once, not in a branch, and what has it comes after that; one that is found
-    in a loop is known in that alone."""
+    """Each size is found once, and what has it comes after that; one that is found in a loop or
+    branch is known in that alone."""
     inner = sum(isinstance(step, Find) for step in walk(program.region))
     require(inner == len(program.found), "a size is found twice")
     require(program.found <= {s.name for s in program.symbols}, "a size is found that has no range")
@@ -192,9 +192,8 @@ def _verify_known(program: Program, steps: Sequence[Step], unknown: frozenset[st
     for step in steps:
         if isinstance(step, Find):
             unknown -= {step.size}
-        inside = [each for region in step.regions for each in region.statements]
+        inside = [each for region in step.regions for each in walk(region)]
         found = {each.size for each in inside if isinstance(each, Find)}
-        require(not found or isinstance(step, Loop), "a size is found in a branch", step)
         ends = (value for region in step.regions for value in (*region.parameters, *region.results))
         growing = step.grown if isinstance(step, Loop) else ()
         for value in (*step.reads, *step.defines, *ends):

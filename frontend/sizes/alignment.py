@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -38,7 +38,9 @@ class Alignment:
     def __init__(self, base: Program, other: Program) -> None:
         self.base, self.other = base, other
         ours, theirs = _marks(base), _marks(other)
-        both = set(ours.values()) & set(theirs.values())
+        # Of several constants that are as large as they may be, some may have equal elements.
+        counts = [Counter(marks.values()) for marks in (ours, theirs)]
+        both = {each for each, count in counts[0].items() if count == counts[1][each]}
         places: dict[str, list[int]] = defaultdict(list)
         for value, key in sorted(_keys(other, _among(theirs, both)).items()):
             places[key].append(value)

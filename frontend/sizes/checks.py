@@ -25,11 +25,12 @@ _MOST_REFUSED = 16  # sizes for which one comparison comes out otherwise
 
 class Met(NamedTuple):
     """What an import at some ``sizes`` knew of the model's straight parts, all of them where it
-    was ``complete``."""
+    was ``complete``, but for those that are ``skipped``, by the names of values."""
 
     sizes: Sizes
     notes: Notes
     complete: bool = True
+    skipped: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Checks:
         return list(dict.fromkeys(refusals))
 
     def _broken(self, met: Met) -> Broken | None:
-        broken = self._rules.broken(met.sizes, met.notes, whole=met.complete)
+        broken = self._rules.broken(met.sizes, met.notes, whole=met.complete, skipped=met.skipped)
         if broken and broken.numbers and broken.numbers.keys().isdisjoint(self.uncomputed):
             raise ComputedError(broken.numbers)
         return broken

@@ -15,8 +15,7 @@ from luthier.schedules.ir.open_workload import OpenWorkload
 from luthier.schedules.ir.size import Size
 from luthier.schedules.ir.workload import Node, node
 
-from ..program import Call, Find, Loop, OpenTensor, Part, Program, Step
-from ..program.steps import walk
+from ..program import Branch, Call, Find, Loop, OpenTensor, Part, Program, Step
 
 _MOST_NUMBERS, _MOST_RUNS = 16, 256
 
@@ -132,18 +131,24 @@ def with_none(program: Program, names: Sequence[str]) -> Program:
 
 
 def inserted(steps: Sequence[Step], names: frozenset[str], call: Call) -> tuple[Step, ...]:
-    """Steps with a call where all of these sizes are known first, which may be in a loop."""
+    """Steps with a call where all of these sizes are known first, which may be in a loop or a
+    branch."""
     for i, step in enumerate(steps):
-        if isinstance(step, Loop) and not names.isdisjoint(_found_in(step)):
-            inside = step.over(lambda inner: inserted(inner, names, call))
+        if isinstance(step, Loop | Branch) and names & _found([step]):
+            inside = step.over(
+                lambda inner: inserted(inner, names, call) if names & _found(inner) else inner
+            )
             return (*steps[:i], inside, *steps[i + 1 :])
     found = (i for i, step in enumerate(steps) if isinstance(step, Find) and step.size in names)
     first = max(found, default=-1) + 1
     return (*steps[:first], call, *steps[first:])
 
 
-def _found_in(loop: Loop) -> frozenset[str]:
-    return frozenset(step.size for step in walk(loop.body) if isinstance(step, Find))
+def _found(steps: Sequence[Step]) -> frozenset[str]:
+    """The sizes that steps find, those in loops and branches, too."""
+    own = (step.size for step in steps if isinstance(step, Find))
+    inner = (_found(region.statements) for step in steps for region in step.regions)
+    return frozenset(own).union(*inner)
 
 
 def _written(elements: Sequence[int | Size], dtype: str) -> Workload:

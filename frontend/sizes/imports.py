@@ -64,7 +64,7 @@ class Imports:
                 self.program_at(sizes, met, False)
             except LuthierError:
                 return Met(met.settled, met.notes, complete=False)
-            return Met(met.settled, met.notes)
+            return Met(met.settled, met.notes, skipped=met.skipped)
 
         known = import_at(largest, dense=False)
         if found.short and not found.fixed:

@@ -119,15 +119,17 @@ class Rules:
                 self._met[key] = None
         return self._met[key]
 
-    def broken(self, sizes: Sizes, notes: Notes, *, whole: bool = True) -> Broken | None:
+    def broken(
+        self, sizes: Sizes, notes: Notes, *, whole: bool = True, skipped: Collection[str] = ()
+    ) -> Broken | None:
         """What does not follow the rules in the import at these sizes, which may have ended before
-        the ``whole`` was met."""
+        the ``whole`` was met; values that are ``skipped`` it has no need to compute."""
         placed, reasons = _placed(notes), list[str]()
         numbers: dict[str, int] = {}
         for key, rule in self._rules.items():
             place = placed.get(key)
             if place is None:
-                if whole:
+                if whole and key[0] not in skipped:
                     reasons.append(f"'{key[0]}' is not computed")
                 continue
             if rule is None:

@@ -22,6 +22,7 @@ from .checks import Checks, Met
 from .fit import UndecidedError
 from .generalise import LiesOtherwiseError, Sample, generalise
 from .ranks import check_ranks
+from .scopes import check_scopes
 
 _MOST_IMPORTS = 96
 _NEAR_ENDS, _RANDOM, _MOST_CORNERS = 2, 4, 16  # sizes to import at
@@ -152,6 +153,7 @@ class Variants:
                 if self.found and all(s.least == s.most for s in box[: len(self.symbols)]):
                     checks.ask_to_compute()
                 raise
+            check_scopes(program)
             _check(program, box)
             if not self.found:
                 return program

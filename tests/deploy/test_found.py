@@ -16,12 +16,14 @@ from sanitized import HERE, SANITIZERS, WARNINGS, Sanitized
 from test_c_api import run
 
 from luthier.deploy import load, read_manifest
-from luthier.frontend.program import Find, OpenTensor, State
+from luthier.deploy.found_tables import refusal_arrays
+from luthier.frontend.program import Find, OpenTensor, Program, State
 from luthier.frontend.program.library import verify_library
 from luthier.frontend.program.verify import verify
-from luthier.schedules import ArtifactError
+from luthier.schedules import ArtifactError, Tensor
 from luthier.schedules.ir.core import IRError
 from luthier.schedules.ir.size import Size
+from luthier.schedules.ir.symbol import Symbol
 
 PROMISES = re.findall(r"PROMISE\((\w+)\),", (HERE / "c_found.c").read_text())
 
@@ -116,3 +118,14 @@ def test_what_programs_may_find() -> None:
     for message, each in wrong.items():
         with pytest.raises(IRError, match=message.removeprefix("it ")):
             verify(each)
+
+
+def test_what_is_refused_together_is_asked_for_with_the_last_of_it() -> None:
+    """Before that, others may have been found by the iteration before."""
+    steps = (Find("late", 0), Find("early", 0))
+    refuses = ((("early", 0), ("late", 1)),)
+    number = Tensor((), "int64")
+    program = Program("p", (number,), (("n", 0),), (), {}, {}, steps, refuses=refuses)
+    text = refusal_arrays("v", program, (Symbol("early", 0, 9), Symbol("late", 0, 9)))
+    assert re.search(r"v_refused_0\[\] = \{\s*1u,\s*0u", text), text
+    assert re.search(r"v_refused_sizes_0\[\] = \{\s*1,\s*0", text), text

@@ -420,10 +420,10 @@ def test_refusals() -> None:
     search = N("NonZero", ["x"], ["y"], name="search")
     huge = opened([search], {"x": ((5000, 1000), "float32")}, {"y": "int64"})
     assert "it may find as many as 5000000, and 4194304 are supported" in refused(huge, {})
-    many = [N("NonZero", [f"x{i}"], [f"y{i}"]) for i in range(33)]
-    inputs = {f"x{i}": ((4,), "float32") for i in range(33)}
-    over = opened(many, inputs, {f"y{i}": "int64" for i in range(33)})
-    assert "more than 32 sizes that runs find" in refused(over, {})
+    many = [N("NonZero", [f"x{i}"], [f"y{i}"]) for i in range(65)]
+    inputs = {f"x{i}": ((4,), "float32") for i in range(65)}
+    over = opened(many, inputs, {f"y{i}": "int64" for i in range(65)})
+    assert "more than 64 sizes that runs find" in refused(over, {})
     wrong = opened(
         [N("Compress", ["x", "c"], ["y"], axis=2)],
         {"x": ((4, 3), "float32"), "c": ((3,), "bool")},

@@ -99,7 +99,7 @@ def test_in_another_loop() -> None:
         w = Add (last, sum)
       }> (n, "", x)
     }"""
-    assert "which in a loop or branch is not supported" in refused(parsed(text), {})
+    assert "give a bound, such as --bound found_rows=1024" in refused(parsed(text), {})
 
 
 SLICED = """small (int64 n, float[6] x, float[1] begin) => (float[1] last, float[rows,1] y) {
