@@ -164,21 +164,30 @@ def divide(b: Canvas, node: Node) -> int | None:
         scaled = _times(image, inverse)
         return None if scaled is None else b.shown(scaled)
     limited = b.producer.get(x)
-    if limited is not None and limited.node.op in ("relu", "clip") and known.size == 1:
-        inside = _by(b, limited.node.args[0], inverse) if known.item() > 0 else None
-        if inside is not None:
-            return b.add(_limited(limited.node, inside, inverse.item()))
+    if limited is not None and known.size == 1:
+        if limited.node.op in ("relu", "clip") and known.item() > 0:
+            inside = _by(b, limited.node.args[0], inverse)
+            if inside is not None:
+                return b.add(_limited(limited.node, inside, inverse.item()))
+        summed = _by(b, x, inverse)
+        if summed is not None:
+            return summed
     if x not in b.producer:
         return None
     return b.emit("multiply", x, b.constant(inverse.astype(np.float32).reshape(_few(inverse))))
 
 
 def _by(b: Canvas, x: int, inverse: Known) -> int | None:
-    image = b.sums(x)
-    if image is None or image.dtype != "float32":
+    """``inverse`` times the sums of a product, or terms that are images and are scaled anyway."""
+    image, above = b.images.get(x), made_by(b, x, "add")
+    if image is not None and image.dtype == "float32":
+        scaled = _times(image, number(inverse.item(), image.scale.ndim))
+        return None if scaled is None else b.shown(scaled)
+    if above is None:
         return None
-    scaled = _times(image, inverse)
-    return None if scaled is None else b.shown(scaled)
+    terms = [_by(b, arg, inverse) for arg in above.args]
+    known = [term for term in terms if term is not None]
+    return b.emit("add", *known) if len(known) == len(terms) else None
 
 
 def _few(known: Known) -> tuple[int, ...]:
