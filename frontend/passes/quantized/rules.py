@@ -163,18 +163,19 @@ def divide(b: Canvas, node: Node) -> int | None:
     if image is not None and image.dtype == "float32":
         scaled = _times(image, inverse)
         return None if scaled is None else b.shown(scaled)
-    limited = b.producer.get(x)
-    if limited is not None and known.size == 1:
-        if limited.node.op in ("relu", "clip") and known.item() > 0:
-            inside = _by(b, limited.node.args[0], inverse)
-            if inside is not None:
-                return b.add(_limited(limited.node, inside, inverse.item()))
-        summed = _by(b, x, inverse)
-        if summed is not None:
-            return summed
-    if x not in b.producer:
-        return None
+    inside = _inside(b, x, inverse) if known.size == 1 else None
+    if inside is not None or x not in b.producer:
+        return inside
     return b.emit("multiply", x, b.constant(inverse.astype(np.float32).reshape(_few(inverse))))
+
+
+def _inside(b: Canvas, x: int, inverse: Known) -> int | None:
+    """``inverse`` times a value, which what it is made of has in its own scales."""
+    above = b.producer.get(x)
+    if above is None or above.node.op not in ("relu", "clip") or inverse.item() < 0:
+        return _by(b, x, inverse)
+    inside = _by(b, above.node.args[0], inverse)
+    return None if inside is None else b.add(_limited(above.node, inside, inverse.item()))
 
 
 def _by(b: Canvas, x: int, inverse: Known) -> int | None:
