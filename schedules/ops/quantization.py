@@ -38,17 +38,21 @@ def _emit_quantize(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let:
 
 def emit_returned(element: DType, x: Expr, zero: Expr, scale: Expr, let: Let) -> Expr:
     """What comes back of ``x`` after it was quantised to this type: it never leaves the floats."""
-    rounded = let(_with_unit(element, x, zero, let))
-    return (rounded + tirx.const(-UNIT, "float32")) * scale
+    limited = _limited(element, x, zero, let)
+    return tirx.call_llvm_pure_intrin("float32", "llvm.roundeven", limited) * scale
 
 
 def _with_unit(element: DType, x: Expr, zero: Expr, let: Let) -> Expr:
     """``UNIT`` added, after limits: the sum's low bits are the rounded number's."""
+    return _limited(element, x, zero, let) + tirx.const(UNIT, "float32")
+
+
+def _limited(element: DType, x: Expr, zero: Expr, let: Let) -> Expr:
+    """Within what the type holds, less the zero point; NaN is the lowest."""
     low, high = (_less(end, zero) for end in element.limits)
     x = let(x)
     x = let(tirx.Select(x > low, x, low))
-    x = tirx.Select(x < high, x, high)
-    return x + tirx.const(UNIT, "float32")
+    return tirx.Select(x < high, x, high)
 
 
 def _less(end: int, zero: Expr) -> Expr:

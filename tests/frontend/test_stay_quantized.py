@@ -214,15 +214,33 @@ def test_kernels_compute_the_same(layer: Layer) -> None:
     within_a_step(ours, wanted)
 
 
-def test_a_layer_is_one_kernel() -> None:
+@pytest.mark.parametrize(("zero", "after"), [(96, ["relu", "quantize"]), (0, ["quantize"])])
+def test_a_layer_is_one_kernel(zero: int, after: list[str]) -> None:
+    """What is added has the step of the result, whose limits do what a Relu does from 0 on."""
     b = Pairs()
-    program = import_model(b.model(b.stored(_residual(b), 0.05, 96)), TARGET)
+    proto = b.model(b.stored(_residual(b), 0.05, zero))
+    program = import_model(proto, TARGET)
     kernels = [[n.op for n in c.workload.nodes if n.op != "const"] for c in program.calls]
     products = [ops for ops in kernels if ops[0] == "conv2d_integer"]
     first, second = sorted(products, key=len)
     assert first == ["conv2d_integer", "add", "cast", "multiply", "quantize"]
-    assert second[-3:] == ["relu", "multiply", "quantize"]
+    assert second[second.index("add", 2) + 1 :] == after
     assert second.count("dequantize") == 2  # of itself, and of what is added
+    for computed in (False, True):
+        (ours,) = compute(program, b.inputs, computed).values()
+        within_a_step(ours, plainly(proto, b.inputs)[0])
+
+
+def test_what_is_added_to_floats_is_not_scaled_before() -> None:
+    b = Pairs()
+    x = b.input(2, 5, 33)
+    b.inputs["other"] = np.random.default_rng(1).standard_normal((2, 5, 33)).astype("float32")
+    proto = b.model(b.stored(b.node("Add", x, b.node("Exp", "other")), 0.05, 96))
+    program = import_model(proto, TARGET)
+    (ours,) = compute(program, b.inputs).values()
+    within_a_step(ours, plainly(proto, b.inputs)[0])
+    ops = [node.op for call in program.calls for node in call.workload.nodes]
+    assert ops.count("multiply") == 1
 
 
 def test_sums_of_an_enlargement_are_narrow_before_they_are_moved() -> None:

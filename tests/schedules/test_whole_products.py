@@ -349,3 +349,15 @@ def test_threads_share_rows_of_images_whose_channels_are_apart(images: int, chan
     assert half.any(axis=0).all()
     np.testing.assert_array_equal(found[: len(half)], half)
     assert not found[len(half) :].any()
+
+
+@pytest.mark.parametrize(("depth", "columns", "most"), [(64, 256, 24), (16, 96, 6)])
+def test_tiles_have_many_sums_where_few_vectors_are_loaded_in_a_cycle(
+    depth: int, columns: int, most: int
+) -> None:
+    """But where all weights stay in registers, in which tiles of few sums overlap."""
+    workload = whole_matmul((3136, depth), (depth, columns), to="uint8", zero=3)
+    form = IntegerGemm.match(workload, parse("znver4+vnni"))
+    assert form is not None
+    knobs = form.default()
+    assert most / 2 <= knobs.rows * knobs.vectors <= most

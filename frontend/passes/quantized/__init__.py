@@ -14,9 +14,10 @@ from luthier.schedules import Node
 from ...graph import Graph, Op
 from ..fold_constants import fold_around_steps
 from .canvas import Canvas
+from .division import divide
 from .image import Image, number
 from .products import product
-from .rules import RULES, divide
+from .rules import RULES
 from .windows import enlarged, mean_of_windows
 
 _MARKS = frozenset({"conv2d_integer", "dequantize", "matmul_integer", "quantize"})

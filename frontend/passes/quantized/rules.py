@@ -20,7 +20,7 @@ Rule: TypeAlias = Callable[[Canvas, Node], int | None]
 # as float32 rounds it.
 _NEAR, _ROUNDED, _MOST = 1e-3, 2.0**-22, 2.0**30
 # Scales by which a number comes back from float32 as it was.
-_LEAST, _LARGEST = 2.0**-100, 2.0**100
+LEAST, LARGEST = 2.0**-100, 2.0**100
 _NOTHING = 2.0**-20  # steps, and less, which are rounded to none
 _VIEWS = frozenset({"reshape", "transpose"})
 _MOVEMENTS = frozenset({"concat", "gather_nd", "pad", "slice", "take", "take_along"}) | _VIEWS
@@ -93,7 +93,7 @@ def multiply(b: Canvas, node: Node) -> int | None:
 def _scaled(b: Canvas, image: Image, x: int, factor: int) -> Image | None:
     known = b.known_along(factor, x)
     if known is not None:
-        return _times(image, known)
+        return times(image, known)
     if image.offset is not None:
         return None
     if b.is_single(factor):
@@ -101,16 +101,16 @@ def _scaled(b: Canvas, image: Image, x: int, factor: int) -> Image | None:
     above = made_by(b, factor, "multiply")  # of a scale of a run and known ones
     for one, other in () if above is None else (above.args, above.args[::-1]):
         known = b.known_along(other, x)
-        scaled = _times(image, known) if known is not None and b.is_single(one) else None
+        scaled = times(image, known) if known is not None and b.is_single(one) else None
         if scaled is not None:
             return replace(scaled, run_scales=(*image.run_scales, one))
     return None
 
 
-def _times(image: Image, known: Known) -> Image | None:
+def times(image: Image, known: Known) -> Image | None:
     """None for factors that leave nothing, or of another dimension."""
     scale = along_one(image.scale * known, known.ndim)
-    if scale is None or not np.all((np.abs(scale) > _LEAST) & (np.abs(scale) < _LARGEST)):
+    if scale is None or not np.all((np.abs(scale) > LEAST) & (np.abs(scale) < LARGEST)):
         return None
     if image.offset is not None and along_one(image.offset * known, known.ndim) is None:
         return None
@@ -151,54 +151,11 @@ def _biased(image: Image, bias: Known) -> Image | None:
     return None if offset is None else replace(image, offset=offset)
 
 
-def divide(b: Canvas, node: Node) -> int | None:
-    """By the scale of what is quantised next: sums have it in their own, before an activation."""
-    x, by = node.args
-    if made_by(b, x, "reshape") and b.values[by].size == 1:
-        return _reshaped_after(b, node, divide)
-    known = b.known_along(by, x) if b.values[x].shape == node.out.shape else None
-    if known is None or not np.all((np.abs(known) > _LEAST) & (np.abs(known) < _LARGEST)):
-        return None
-    image, inverse = b.images.get(x), 1 / known
-    if image is not None and image.dtype == "float32":
-        scaled = _times(image, inverse)
-        return None if scaled is None else b.shown(scaled)
-    limited = b.producer.get(x)
-    if limited is not None and limited.node.op in ("relu", "clip") and known.size == 1:
-        inside = _by(b, limited.node.args[0], inverse) if known.item() > 0 else None
-        if inside is not None:
-            return b.add(_limited(limited.node, inside, inverse.item()))
-    if x not in b.producer:
-        return None
-    return b.emit("multiply", x, b.constant(inverse.astype(np.float32).reshape(_few(inverse))))
-
-
-def _by(b: Canvas, x: int, inverse: Known) -> int | None:
-    image = b.sums(x)
-    if image is None or image.dtype != "float32":
-        return None
-    scaled = _times(image, inverse)
-    return None if scaled is None else b.shown(scaled)
-
-
-def _few(known: Known) -> tuple[int, ...]:
-    return () if known.size == 1 else known.shape
-
-
-def _limited(node: Node, x: int, factor: float) -> Node:
-    """A limit of what is ``factor`` times as large."""
-    node = replace(node, args=(x,))
-    for name in ("min", "max") if node.op == "clip" else ():
-        end = float(node.attr(name)) * factor
-        node = with_attr(node, name, end if np.isfinite(end) else str(end))
-    return node
-
-
 def quantize(b: Canvas, node: Node) -> int | None:
     """What comes back as it was stored is read there; limits that saturation has are left out."""
     x, zero = node.args
     if made_by(b, x, "reshape") and b.values[zero].size == 1:
-        return _reshaped_after(b, node, quantize)
+        return reshaped_after(b, node, quantize)
     stored = _as_stored(b, node)
     if stored is not None:
         return stored
@@ -222,14 +179,14 @@ def _of_large_steps(b: Canvas, node: Node, division: Node) -> int | None:
     over a hundred cycles."""
     x, by = division.args
     known = b.known(by)
-    if known is None or known.size != 1 or known.item() < _LARGEST or x in b.constants:
+    if known is None or known.size != 1 or known.item() < LARGEST or x in b.constants:
         return None
     near = b.emit("less", b.emit("abs", x), b.scalar(known.item() * _NOTHING))
     kept = b.emit("where", near, b.scalar(0.0), x)
     return b.add(replace(node, args=(b.emit("divide", kept, by), node.args[1])))
 
 
-def _reshaped_after(b: Canvas, node: Node, rule: Rule) -> int | None:
+def reshaped_after(b: Canvas, node: Node, rule: Rule) -> int | None:
     """The node before the reshape of its argument, so that it joins what comes before that."""
     above = b.producer[node.args[0]].node
     out = Tensor(b.values[above.args[0]].shape, node.out.dtype)

@@ -20,7 +20,7 @@ from ...emit.dot_products import (
     multiplies,
     packing,
 )
-from ...emit.whole_tiles import ROWS, TileProduct, tile_layouts, tile_product
+from ...emit.whole_tiles import tile_layouts, tile_product
 from ...ir.dtype import INT32, DType
 from ...ir.size import Size, at_least, at_most, fixed
 from ...ir.space import Knob
@@ -35,6 +35,7 @@ from ..gemm.product import Product, is_pointwise, matrices
 from ..loops import Loops
 from ..powers import ceil_power, powers
 from ..window import balanced_width
+from .cycles import tile_cycles
 from .loop_nests import loop_nests
 
 STAGED: tuple[Layout, ...] = ("widened", "crossed")  # once, panel by panel
@@ -45,14 +46,6 @@ _CROSSED = 3.0  # the first, with its part in what sums start from
 _AGAIN = 0.05  # where each tile of rows brings panels from L2 again, which chunks share else
 _BEGUN = 700.0  # multiply-adds, as long as a chunk takes to begin
 _TAIL = 0.2  # of a chunk, by which a thread ends later than another
-# Measured on Zen 5: bytes in a cycle; operations that a vector of sums takes after the last step,
-# and cycles more for each other one, where what follows begins before it is over.
-_FROM_L2, _FROM_BEYOND, _HIDING = 42.0, 10.0, 6
-_TILES_FROM_L2 = 21.0  # by loads of tiles; measured on Emerald Rapids
-_STORED, _WAITING = 4.8, 0.02
-# More of a row's piece that is narrower than the four vectors which are narrowed to one together;
-# measured on Zen 4.
-_SHORT, _TOGETHER = 2.0, 4
 _MANY_COLUMNS = 128  # for which a number is better lifted once
 _MOST_PARTS = 16  # of a reduction
 _LONG = 256  # rows, after whose products little is stored; measured on Zen 4
@@ -243,32 +236,15 @@ class IntegerGemm(Form[Knobs]):
     def _taken(self, rows: int, count: int, layout: Layout) -> float:
         """Cycles of all tiles of so many rows and vectors."""
         high, wide = self._parts(self.product.m, rows), self._parts(self.columns, count)
-        return sum(self._cycles(r, c, count, layout) * m * n for r, m in high for c, n in wide)
+        return sum(
+            tile_cycles(self, (r, c), count, layout) * m * n for r, m in high for c, n in wide
+        )
 
     @staticmethod
     def _parts(total: int, size: int) -> list[tuple[int, int]]:
         """(size, how many) of the parts of a total: full ones, and the rest."""
         full, rest = divmod(total, size)
         return [(size, full), *([(rest, 1)] if rest else [])]
-
-    def _cycles(self, rows: int, count: int, width: int, layout: Layout) -> float:
-        """Of a register tile whose panel is so many vectors wide. Steps and the panel's way from
-        L2, or beyond, go on at once, but hide each other less the more alike they are."""
-        micro, target, steps = self.micro(layout), self.target, self.depth(layout)
-        vector = micro.b.nbytes(micro.steps * micro.groups * self.lanes)
-        panel, far, whole = steps * width * vector, 0.0, isinstance(micro, TileProduct)
-        if panel >= target.l1 or (whole and self.product.m <= ROWS):  # none again
-            near = _TILES_FROM_L2 if whole else _FROM_L2
-            far = count * vector / (near if 2 * panel <= target.l2 else _FROM_BEYOND)
-        near, sums = micro.cycles(rows, count, target), rows * count
-        step: float = (near**_HIDING + far**_HIDING) ** (1 / _HIDING)
-        stored = _STORED * sums + _SHORT * rows * (count % _TOGETHER).bit_count()
-        stored /= target.costs.operations
-        if whole:
-            return max(steps * step + micro.around, stored + micro.kept)
-        if target.costs.has_room:
-            stored += sums * sums * _WAITING
-        return steps * step + micro.around + stored
 
     def gathers(self, layout: Layout) -> bool:
         """Whether A does not lie as the instruction reads it."""
