@@ -10,7 +10,7 @@ leave idle.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -38,7 +38,7 @@ def transposed_as_plain(graph: Graph) -> Graph:
 class _Plain:
     """The convolution of an image [n, h, w, c] that a ``conv2d_transpose`` is."""
 
-    def __init__(self, node: Node, image: Sequence[int], constants: dict[int, Array]) -> None:
+    def __init__(self, node: Node, image: Sequence[int], constants: Mapping[int, Array]) -> None:
         self.node, self.image = node, image
         self.weights = constants[node.args[1]]  # [c, height, width, k / groups]
         self.strides, self.groups = node.attr("strides"), node.attr("groups")
@@ -65,7 +65,8 @@ class _Plain:
         _, height, width, k = self.weights.shape
         fits = height >= self.strides[0] and width >= self.strides[1] and k < _MOST_RESULTS // 2
         results = k * math.prod(self.strides)
-        return self.groups == 1 and self.dilations == (1, 1) and fits and results <= _MOST_RESULTS
+        plain = bool(self.groups == 1 and self.dilations == (1, 1))
+        return plain and fits and results <= _MOST_RESULTS
 
     def emit(self, b: Rewriter, x: int) -> int:
         """The convolution, and its results as the image that they are."""
