@@ -14,6 +14,7 @@ import onnxruntime
 import pytest
 from onnx import helper
 from onnx_models import TARGET, case, compute, floats, integers, model
+from sized_models import opened, same_at_all_sizes
 
 from luthier.frontend import import_model
 from luthier.schedules import ModelError, UnsupportedOperator
@@ -252,3 +253,24 @@ def test_the_shape_of_a_result_is_known_where_onnx_infers_another(scale: float) 
         proto.graph.output[0].CopyFrom(helper.make_tensor_value_info("sum", 1, expected))
         out = compute(import_model(proto, TARGET), {"x": x})["sum"]
         assert list(out.shape) == expected
+
+
+@pytest.mark.parametrize(
+    "attrs",
+    [
+        dict(mode="linear"),
+        dict(mode="linear", coordinate_transformation_mode="asymmetric"),
+        dict(mode="cubic", coordinate_transformation_mode="pytorch_half_pixel"),
+        dict(mode="nearest"),
+    ],
+    ids=lambda attrs: " ".join(attrs.values()),
+)
+def test_an_image_of_any_size(attrs: dict[str, str]) -> None:
+    """Where the last elements have no neighbours follows from the size."""
+    proto = opened(
+        [helper.make_node("Resize", ["x", "", "scales"], ["y"], **attrs)],
+        {"x": ((1, 2, "h", "w"), "float32")},
+        {"y": "float32"},
+        {"scales": np.array([1, 1, 2, 3.5], np.float32)},
+    )
+    same_at_all_sizes(proto, {"h": "2..20", "w": "2..30"})
