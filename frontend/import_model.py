@@ -44,6 +44,7 @@ from .passes.conv_planes import conv_planes
 from .program import Entry, Program
 from .program.library import RUN
 from .sizes.imports import Imports
+from .states.agreement import asking
 from .states.growth import Growth, empty_pasts, growths, with_capacities
 from .states.growth import grown as grown_graph
 from .states.kept import kept
@@ -73,6 +74,7 @@ def _straight_graph(
     notes: PartNotes | None = None,
 ) -> Graph:
     """The graph of a model that was read; those of its inputs that are ``given`` are constants."""
+    model = asking(model) if grows else model
     light, weights = strip_weights(model, given, notes)
     graph = to_graph(light, {**weights, **given})
     check_outputs(model, light, graph)

@@ -25,7 +25,7 @@ from .images.preprocess import Preprocess
 from .late_choices import with_late_choices
 from .masks import without_masks
 from .microsoft.blocked import without_blocks
-from .microsoft.caches import mark_caches
+from .microsoft.caches import mark_caches, mark_growing
 from .microsoft.operators import set_needed
 from .ml.domain import without_keys_never_met, without_wrong_shapes
 from .ml.maps import Keys, without_maps
@@ -144,6 +144,7 @@ def read_model(
     if processing:
         digest = _digest_with(digest, processing)
     states = state_pairs(proto, state)
+    mark_growing(proto, states)
     _check_whole(said.takes, states)
     for name in states.keys() & values.keys():
         raise ModelError(f"the input '{name}' is a state and has a value: it cannot be both")
