@@ -35,6 +35,7 @@ from .old_sets import converted
 from .open_shapes import OpenShapes, Shapes, fixed_shapes, is_symbol, open_shapes
 from .opset import OLDEST
 from .optionals import without_optionals
+from .pieces import without_pieces
 from .proposals import example, proposal
 from .sequence_inputs import still_taken, with_tensors
 from .sized import Sized, set_shapes
@@ -137,6 +138,7 @@ def read_model(
         cut(proto, [*outputs, *(name for name in own if name not in outputs)])
     _check_inputs(proto)
     without_masks(proto)
+    without_pieces(proto)
     with_late_choices(proto)
     preprocess_images(proto, preprocess or {}, shapes)
     labels = postprocess_outputs(proto, postprocess or {})
