@@ -82,7 +82,11 @@ def _grouped(call: Spelling) -> Results:
     k, v = (kind.floats(call, x) for kind, x in zip(kinds, read, strict=True))
     masks = [for_groups(call, sizes, mask) for mask in masks]
     y, shown = attend(call, sizes, q, k, v, masks)
-    k, v = (kind.closed(call, x) for kind, x in zip(kinds, held, strict=True))
+    if sizes.grows and sizes.past:  # what is there stays as it is
+        ends = [kind.closed(call, x) for kind, x in zip(kinds, new, strict=True)]
+        k, v = (call.emit("Concat", call.input(i), x, axis=2) for i, x in enumerate(ends, 3))
+    else:
+        k, v = (kind.closed(call, x) for kind, x in zip(kinds, held, strict=True))
     return y, k, v, "" if sliding else shown
 
 
